@@ -1,0 +1,1 @@
+//! Spindle: an HTTP/1.1 server in one thread.
