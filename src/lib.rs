@@ -1,1 +1,3 @@
 //! Spindle: an HTTP/1.1 server in one thread.
+pub mod http1;
+pub mod semantics;

@@ -1,0 +1,97 @@
+//! What of a request outlives its head: how its content is framed, and how its answer is to be given.
+
+use super::framing::{Framing, framing};
+use super::grammar;
+use super::message_head::CompleteHead;
+use super::offence::Offence;
+use super::output::Persistence;
+use crate::semantics::fields::{FieldName, Fields};
+use crate::semantics::method::Method;
+use crate::semantics::request::Version;
+
+/// One request and its answer.
+#[derive(Clone, Copy, Debug)]
+pub struct Exchange {
+    /// How the content of the request is framed.
+    pub framing: Framing,
+    /// Whether the answer is to have no content, because the method is HEAD.
+    pub head_only: bool,
+    /// What becomes of the connection afterwards, as far as the peer's wish goes.
+    pub persistence: Persistence,
+    /// Whether the peer waits for `100 Continue` before it sends its content.
+    pub expects_continue: bool,
+}
+
+impl Exchange {
+    /// Judges a head that is well-formed: its Host, its framing, its Connection and its Expect.
+    pub fn new(head: &CompleteHead<'_>, strict: bool) -> Result<Exchange, Offence> {
+        check_host(head, strict)?;
+        let framing = framing(head.version, &head.fields)?;
+        Ok(Exchange {
+            framing,
+            head_only: head.method == Method::Head,
+            persistence: persistence(head.version, &head.fields),
+            expects_continue: expects_continue(head.version, framing, &head.fields)?,
+        })
+    }
+
+    /// Octets of content, where their number has been announced.
+    pub fn content_octets(&self) -> Option<u64> {
+        match self.framing {
+            Framing::Length(octets) => Some(octets),
+            Framing::Chunked => None,
+        }
+    }
+
+    /// Whether no content follows the head.
+    pub fn has_no_content(&self) -> bool {
+        self.framing == Framing::Length(0)
+    }
+}
+
+/// RFC 9112 §3.2: exactly one valid Host. A missing one is let pass unless `strict`: clients made by hand leave it out,
+/// and no target of this server depends on it.
+fn check_host(head: &CompleteHead<'_>, strict: bool) -> Result<(), Offence> {
+    let mut hosts = head.fields.values(FieldName::Host);
+    match (hosts.next(), hosts.next()) {
+        (_, Some(_)) => Err(Offence::HostRepeated),
+        // An absolute-form's authority replaces the field's value, and yet a client MUST send a valid one.
+        (Some(host), None) if !grammar::is_host_and_port(host) => Err(Offence::HostInvalid),
+        (Some(_), None) => Ok(()),
+        (None, None) if strict && head.version == Version::Http11 => Err(Offence::HostMissing),
+        (None, None) => Ok(()),
+    }
+}
+
+/// RFC 9112 §9.3.
+fn persistence(version: Version, fields: &Fields<'_>) -> Persistence {
+    let has_option = |name: &[u8]| fields.list(FieldName::Connection).any(|option| option.eq_ignore_ascii_case(name));
+    if has_option(b"close") {
+        return Persistence::Close;
+    }
+    match version {
+        Version::Http11 => Persistence::Keep,
+        Version::Http10 if has_option(b"keep-alive") => Persistence::KeepAndSay,
+        Version::Http10 => Persistence::Close,
+    }
+}
+
+/// RFC 9110 §10.1.1. Where no content is owed there is nothing to wait for, and HTTP/1.0 does not know the field.
+fn expects_continue(version: Version, framing: Framing, fields: &Fields<'_>) -> Result<bool, Offence> {
+    if version == Version::Http10 || framing == Framing::Length(0) {
+        return Ok(false);
+    }
+    let mut expected = false;
+    for expectation in fields.list(FieldName::Expect) {
+        if !expectation.eq_ignore_ascii_case(b"100-continue") {
+            return Err(Offence::ExpectationUnknown);
+        }
+        expected = true;
+    }
+    Ok(expected)
+}
+
+/// What a log line calls the request; no octet of it can end the line or command a terminal.
+pub fn describe(head: &CompleteHead<'_>) -> String {
+    head.method_and_target.escape_ascii().to_string()
+}

@@ -1,0 +1,170 @@
+//! A field section (RFC 9112 §5): field lines up to an empty one. Heads have one, and chunked content may end in one.
+//!
+//! The reader can stop and go on at any octet and looks at each octet once. A fault is reported as soon as the octets
+//! that make it are there, so that of two faults the one that ends first is the one that counts, however the octets
+//! were cut.
+
+use super::grammar::{self, FIELD_CONTENT, TCHAR};
+use super::limits::{FIELD_LINES_MAX, FIELD_SECTION_OCTETS_MAX};
+use super::offence::Offence;
+use crate::semantics::fields::{FieldName, FieldSpan};
+
+/// Where in a section the reader stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Place {
+    /// Before a field line, or the empty line that ends the section.
+    #[default]
+    LineStart,
+    Name,
+    /// Behind the colon.
+    BeforeValue,
+    Value,
+    /// Behind the CR of a field line.
+    LineFeed,
+    /// Behind the CR of the empty line.
+    LastLineFeed,
+}
+
+/// Reads one section. Offsets are counted from the section's first octet.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FieldSection {
+    place: Place,
+    lines: u8,
+    octets: u16,
+    name_start: u16,
+    name_end: u16,
+    value_start: u16,
+    value_end: u16,
+}
+
+/// How far one call came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Advance {
+    /// How many of the given octets belong to the section and have been read.
+    pub octets: usize,
+    /// Whether the section ended with them.
+    pub complete: bool,
+}
+
+const _: () = assert!(FIELD_LINES_MAX <= u8::MAX as usize);
+const _: () = assert!(FIELD_SECTION_OCTETS_MAX <= u16::MAX as usize);
+
+impl FieldSection {
+    /// How many octets have been read.
+    pub fn octets(&self) -> usize {
+        usize::from(self.octets)
+    }
+
+    /// Reads on in `octets`, which follow the ones read before. Each line that ends is handed to `line`.
+    pub fn advance(&mut self, octets: &[u8], mut line: impl FnMut(FieldSpan)) -> Result<Advance, Offence> {
+        let room = FIELD_SECTION_OCTETS_MAX - usize::from(self.octets);
+        let window = &octets[..octets.len().min(room)];
+        let mut reader = *self;
+        let read = reader.read(window, &mut line);
+        *self = reader;
+        let complete = read?;
+        let advanced = usize::from(self.octets) + room - FIELD_SECTION_OCTETS_MAX;
+        if !complete && octets.len() > room {
+            return Err(Offence::FieldSectionTooLarge);
+        }
+        Ok(Advance { octets: advanced, complete })
+    }
+
+    /// Returns whether the section is complete; otherwise all of `window` has been read.
+    #[inline]
+    fn read(&mut self, window: &[u8], line: &mut impl FnMut(FieldSpan)) -> Result<bool, Offence> {
+        let base = self.octets;
+        // The window ends within the section's limit, so that its offsets fit.
+        let offset = |at: usize| base + at as u16;
+        let mut at = 0;
+        while let Some(&octet) = window.get(at) {
+            match self.place {
+                Place::LineStart => match octet {
+                    b'\r' => {
+                        self.place = Place::LastLineFeed;
+                        at += 1;
+                    }
+                    b'\n' => return Err(Offence::LineEndInvalid),
+                    b' ' | b'\t' => return Err(Offence::FieldLineIndented),
+                    _ if usize::from(self.lines) == FIELD_LINES_MAX => {
+                        return Err(Offence::FieldLinesTooMany);
+                    }
+                    _ => {
+                        self.name_start = offset(at);
+                        self.place = Place::Name;
+                    }
+                },
+                Place::Name => {
+                    at += grammar::run(&window[at..], TCHAR);
+                    let Some(&stop) = window.get(at) else { break };
+                    self.name_end = offset(at);
+                    check_name_end(stop, self.name_end == self.name_start)?;
+                    self.place = Place::BeforeValue;
+                    at += 1;
+                }
+                Place::BeforeValue => {
+                    if matches!(octet, b' ' | b'\t') {
+                        at += 1;
+                        continue;
+                    }
+                    self.value_start = offset(at);
+                    self.value_end = offset(at);
+                    self.place = Place::Value;
+                }
+                Place::Value => {
+                    let start = at;
+                    at += grammar::run(&window[at..], FIELD_CONTENT);
+                    if let Some(last) = window[start..at].iter().rposition(|octet| !matches!(octet, b' ' | b'\t')) {
+                        self.value_end = offset(start + last + 1);
+                    }
+                    match window.get(at) {
+                        None => break,
+                        Some(b'\r') => self.place = Place::LineFeed,
+                        Some(b'\n') => return Err(Offence::LineEndInvalid),
+                        Some(_) => return Err(Offence::FieldValueInvalid),
+                    }
+                    at += 1;
+                }
+                Place::LineFeed => {
+                    if octet != b'\n' {
+                        return Err(Offence::LineEndInvalid);
+                    }
+                    self.lines += 1;
+                    line(self.span());
+                    self.place = Place::LineStart;
+                    at += 1;
+                }
+                Place::LastLineFeed => {
+                    if octet != b'\n' {
+                        return Err(Offence::LineEndInvalid);
+                    }
+                    self.octets = offset(at + 1);
+                    return Ok(true);
+                }
+            }
+        }
+        self.octets = offset(window.len());
+        Ok(false)
+    }
+
+    /// The line that has just ended, its name not yet looked at.
+    fn span(&self) -> FieldSpan {
+        FieldSpan {
+            name: FieldName::Other,
+            name_start: self.name_start,
+            name_end: self.name_end,
+            value_start: self.value_start,
+            value_end: self.value_end,
+        }
+    }
+}
+
+fn check_name_end(stop: u8, name_is_empty: bool) -> Result<(), Offence> {
+    match stop {
+        b':' if name_is_empty => Err(Offence::FieldNameEmpty),
+        b':' => Ok(()),
+        b' ' | b'\t' => Err(Offence::FieldNameBeforeSpace),
+        b'\r' | b'\n' => Err(Offence::FieldColonMissing),
+        _ => Err(Offence::FieldNameInvalid),
+    }
+}

@@ -1,0 +1,226 @@
+//! The octet grammar of RFC 9110 §5.6 and RFC 3986, as constant tables, and numbers read digit by digit.
+
+use std::net::Ipv6Addr;
+
+use super::limits::CONTENT_LENGTH_DIGITS_MAX;
+
+/// tchar (RFC 9110 §5.6.2): what tokens are made of.
+pub const TCHAR: u8 = 1 << 0;
+/// What a field value may hold (RFC 9110 §5.5): SP, HTAB, VCHAR and obs-text.
+pub const FIELD_CONTENT: u8 = 1 << 1;
+/// What an origin-form may hold, the percent sign left out: it stops a scan, so that its two digits are checked.
+pub const ORIGIN_FORM: u8 = 1 << 2;
+/// What the other forms of a target may hold besides: brackets, in an IPv6 authority.
+pub const OTHER_FORM: u8 = 1 << 3;
+/// reg-name (RFC 3986 §3.2.2) without the comma, which is no part of any host and hides a list. Percent left out.
+const REG_NAME: u8 = 1 << 4;
+/// qdtext (RFC 9110 §5.6.4).
+pub const QDTEXT: u8 = 1 << 5;
+
+static CLASSES: [u8; 256] = classes();
+
+const fn classes() -> [u8; 256] {
+    let mut table = [0; 256];
+    let mut octet = 0;
+    while octet < 256 {
+        table[octet] = class_of(octet as u8);
+        octet += 1;
+    }
+    table
+}
+
+const fn class_of(octet: u8) -> u8 {
+    let alphanumeric = octet.is_ascii_alphanumeric();
+    let visible = octet.is_ascii_graphic();
+    let obs_text = octet >= 0x80;
+    let white_space = matches!(octet, b' ' | b'\t');
+    let unreserved = alphanumeric || matches!(octet, b'-' | b'.' | b'_' | b'~');
+    let sub_delim = matches!(octet, b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=');
+    let origin_form = unreserved || sub_delim || matches!(octet, b':' | b'@' | b'/' | b'?');
+
+    let mut class = 0;
+    if alphanumeric
+        || matches!(
+            octet,
+            b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
+        )
+    {
+        class |= TCHAR;
+    }
+    if visible || obs_text || white_space {
+        class |= FIELD_CONTENT;
+    }
+    if origin_form {
+        class |= ORIGIN_FORM;
+    }
+    if origin_form || matches!(octet, b'[' | b']') {
+        class |= OTHER_FORM;
+    }
+    if unreserved || (sub_delim && octet != b',') {
+        class |= REG_NAME;
+    }
+    if (visible || obs_text || white_space) && octet != b'"' && octet != b'\\' {
+        class |= QDTEXT;
+    }
+    class
+}
+
+/// Whether `octet` is of one of the classes in `class`.
+#[inline]
+pub fn is(octet: u8, class: u8) -> bool {
+    CLASSES[usize::from(octet)] & class != 0
+}
+
+/// How many octets at the start of `octets` are of `class`.
+#[inline]
+pub fn run(octets: &[u8], class: u8) -> usize {
+    octets.iter().position(|octet| !is(*octet, class)).unwrap_or(octets.len())
+}
+
+/// 1*DIGIT of at most 18 digits. No sign, no white space, no separators.
+pub fn decimal(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() || digits.len() > CONTENT_LENGTH_DIGITS_MAX {
+        return None;
+    }
+    digits.iter().try_fold(0_u64, |value, digit| digit.is_ascii_digit().then(|| value * 10 + u64::from(digit - b'0')))
+}
+
+/// The value of one HEXDIG.
+pub fn hex_digit(octet: u8) -> Option<u8> {
+    match octet {
+        b'0'..=b'9' => Some(octet - b'0'),
+        b'a'..=b'f' => Some(octet - b'a' + 10),
+        b'A'..=b'F' => Some(octet - b'A' + 10),
+        _ => None,
+    }
+}
+
+/// Whether `octets` are `uri-host [ ":" port ]` (RFC 9110 §7.2) with a host that is not empty.
+///
+/// Stricter than the grammar, whose reg-name may be empty and hold commas: either would let two readers disagree about
+/// who is meant.
+pub fn is_host_and_port(octets: &[u8]) -> bool {
+    let (host_is_valid, port) = match octets {
+        [b'[', rest @ ..] => match memchr::memchr(b']', rest) {
+            Some(end) => (is_ip_literal(&rest[..end]), &rest[end + 1..]),
+            None => return false,
+        },
+        _ => {
+            let end = memchr::memchr(b':', octets).unwrap_or(octets.len());
+            (is_reg_name(&octets[..end]), &octets[end..])
+        }
+    };
+    host_is_valid && matches!(port, [] | [b':', ..]) && port.iter().skip(1).all(u8::is_ascii_digit)
+}
+
+/// Whether `octets` are an authority-form (RFC 9112 §3.2.3): host, colon and a port that is not empty.
+pub fn is_authority_form(octets: &[u8]) -> bool {
+    is_host_and_port(octets) && octets.last().is_some_and(u8::is_ascii_digit) && {
+        // The last colon outside of brackets begins the port.
+        let port = octets.iter().rposition(|octet| !octet.is_ascii_digit());
+        port.is_some_and(|colon| octets[colon] == b':' && colon > 0)
+    }
+}
+
+fn is_reg_name(octets: &[u8]) -> bool {
+    let mut rest = octets;
+    loop {
+        rest = &rest[run(rest, REG_NAME)..];
+        match rest {
+            [] => return !octets.is_empty(),
+            [b'%', high, low, tail @ ..] if hex_digit(*high).is_some() && hex_digit(*low).is_some() => rest = tail,
+            _ => return false,
+        }
+    }
+}
+
+/// IPv6address or IPvFuture (RFC 3986 §3.2.2), without the brackets.
+fn is_ip_literal(octets: &[u8]) -> bool {
+    if let [b'v' | b'V', rest @ ..] = octets {
+        let Some(dot) = memchr::memchr(b'.', rest) else { return false };
+        let (version, address) = (&rest[..dot], &rest[dot + 1..]);
+        return !version.is_empty()
+            && version.iter().all(u8::is_ascii_hexdigit)
+            && !address.is_empty()
+            && address.iter().all(|octet| is(*octet, REG_NAME) || matches!(octet, b':' | b','));
+    }
+    std::str::from_utf8(octets).is_ok_and(|text| text.parse::<Ipv6Addr>().is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn class_members(class: u8) -> String {
+        (0x21..0x7f).filter(|octet| is(*octet, class)).map(char::from).collect()
+    }
+
+    #[test]
+    fn tables_hold_the_grammars_octets_and_no_others() {
+        assert_eq!(
+            class_members(TCHAR),
+            "!#$%&'*+-.0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ^_`abcdefghijklmnopqrstuvwxyz|~"
+        );
+        assert_eq!(
+            class_members(ORIGIN_FORM),
+            "!$&'()*+,-./0123456789:;=?@ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz~"
+        );
+        for octet in (0..=0x20).chain(0x7f..=0xff) {
+            assert!(!is(octet, TCHAR | ORIGIN_FORM | OTHER_FORM), "{octet:#x}");
+            let in_value = matches!(octet, b' ' | b'\t' | 0x80..);
+            assert_eq!(is(octet, FIELD_CONTENT), in_value, "{octet:#x}");
+        }
+    }
+
+    #[test]
+    fn decimals_are_digits_alone() {
+        assert_eq!(decimal(b"0"), Some(0));
+        assert_eq!(decimal(b"007"), Some(7));
+        assert_eq!(decimal(b"999999999999999999"), Some(999_999_999_999_999_999));
+        for bad in [&b""[..], b"+5", b"-5", b" 5", b"5 ", b"5_0", b"0x5", b"5,5", b"1000000000000000000", b"\xb2"] {
+            assert_eq!(decimal(bad), None, "{}", bad.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn hosts() {
+        for good in ["a", "localhost:4221", "a:", "127.0.0.1:1", "[::1]", "[::1]:80", "[v1.a:b]", "a%2Db", "a_b!"] {
+            assert!(is_host_and_port(good.as_bytes()), "{good}");
+        }
+        for bad in [
+            "",
+            ":80",
+            "a b",
+            "a,b",
+            "u@a",
+            "a/b",
+            "a:b",
+            "a:8:0",
+            "a?b",
+            "a#b",
+            "[::1",
+            "[::1]a",
+            "[x]",
+            "[]",
+            "a%2",
+            "a%zz",
+            "\u{e9}",
+            "a\t",
+            "[::1]80",
+            "[v.a]",
+            "[::1%251]",
+        ] {
+            assert!(!is_host_and_port(bad.as_bytes()), "{bad}");
+        }
+    }
+
+    #[test]
+    fn authority_forms_need_a_port() {
+        for good in ["a:1", "[::1]:443", "1:1"] {
+            assert!(is_authority_form(good.as_bytes()), "{good}");
+        }
+        for bad in ["a", "a:", ":1", "[::1]", "1", "/", "a:1/", "u@a:1"] {
+            assert!(!is_authority_form(bad.as_bytes()), "{bad}");
+        }
+    }
+}

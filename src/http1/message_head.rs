@@ -1,0 +1,289 @@
+//! The head of a request (RFC 9112 §3 and §5), read where it was received: nothing is copied, and each octet is looked
+//! at once, however the head is cut.
+
+use super::field_section::FieldSection;
+use super::grammar::{self, ORIGIN_FORM, OTHER_FORM, TCHAR};
+use super::limits::{METHOD_OCTETS_MAX, REQUEST_LINE_OCTETS_MAX};
+use super::offence::Offence;
+use crate::semantics::fields::{FieldName, FieldSpan, FieldSpans, Fields};
+use crate::semantics::method::Method;
+use crate::semantics::request::{Target, Version};
+
+/// Where in the head the reader stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Place {
+    #[default]
+    Method,
+    Target,
+    Version,
+    Fields,
+}
+
+/// Reads one head. Offsets are counted from the head's first octet.
+///
+/// The empty line that may precede a head (RFC 9112 §2.2) is not part of it; see [`leading_empty_line`].
+#[derive(Clone, Copy, Debug)]
+pub struct MessageHead {
+    place: Place,
+    /// What octet classes the target may hold, by its form.
+    target_class: u8,
+    version: Version,
+    /// Octets read of the request-line.
+    octets: u16,
+    /// Where the space behind the method stands.
+    method_end: u16,
+    /// Where the space behind the target stands.
+    target_end: u16,
+    fields: FieldSection,
+}
+
+/// A head that has been read to its end.
+#[derive(Clone, Copy, Debug)]
+pub struct CompleteHead<'a> {
+    /// The method.
+    pub method: Method,
+    /// The target, in a form that the method may have.
+    pub target: Target<'a>,
+    /// The request-line up to the target's end, as received.
+    pub method_and_target: &'a [u8],
+    /// The version.
+    pub version: Version,
+    /// The field lines.
+    pub fields: Fields<'a>,
+    /// How many octets the head has.
+    pub octets: usize,
+}
+
+impl Default for MessageHead {
+    fn default() -> MessageHead {
+        MessageHead {
+            place: Place::Method,
+            target_class: ORIGIN_FORM,
+            version: Version::Http11,
+            octets: 0,
+            method_end: 0,
+            target_end: 0,
+            fields: FieldSection::default(),
+        }
+    }
+}
+
+/// An empty line before the request-line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EmptyLine {
+    /// The octets do not begin with one.
+    None,
+    /// A CR has come, and what follows it has not.
+    Partial,
+    /// The first two octets are one.
+    Complete,
+}
+
+/// Whether `octets` begin with an empty line. A lone CR is none: it is left to be refused as a method.
+pub fn leading_empty_line(octets: &[u8]) -> EmptyLine {
+    match octets {
+        [b'\r'] => EmptyLine::Partial,
+        [b'\r', b'\n', ..] => EmptyLine::Complete,
+        _ => EmptyLine::None,
+    }
+}
+
+impl MessageHead {
+    /// Whether no octet has been read.
+    pub fn is_empty(&self) -> bool {
+        self.octets == 0 && self.place == Place::Method
+    }
+
+    /// Reads on. `head` is everything received from the head's first octet on: what earlier calls were given, and more.
+    /// `spans` is the same for all calls of one head. Returns whether the head is complete.
+    pub fn advance(&mut self, head: &[u8], spans: &mut FieldSpans) -> Result<bool, Offence> {
+        if self.place != Place::Fields {
+            if self.is_empty() {
+                spans.clear();
+            }
+            if !self.read_request_line(head)? {
+                return Ok(false);
+            }
+        }
+        let section_start = usize::from(self.octets);
+        let section = head.get(section_start..).unwrap_or_default();
+        let unread = section.get(self.fields.octets()..).unwrap_or_default();
+        let advance = self.fields.advance(unread, |span| {
+            let name = &section[usize::from(span.name_start)..usize::from(span.name_end)];
+            spans.push(FieldSpan { name: FieldName::from_octets(name), ..span });
+        })?;
+        Ok(advance.complete)
+    }
+
+    /// Returns whether the request-line is complete.
+    fn read_request_line(&mut self, head: &[u8]) -> Result<bool, Offence> {
+        let line_octets_max = REQUEST_LINE_OCTETS_MAX + b"\r\n".len();
+        let window = &head[..head.len().min(line_octets_max)];
+        let mut complete = false;
+        while !complete {
+            let moved = match self.place {
+                Place::Method => self.read_method(window)?,
+                Place::Target => self.read_target(window)?,
+                Place::Version => self.read_version(window)?,
+                Place::Fields => true,
+            };
+            if !moved {
+                break;
+            }
+            complete = self.place == Place::Fields;
+        }
+        if !complete && head.len() > line_octets_max {
+            return Err(Offence::RequestLineTooLong);
+        }
+        Ok(complete)
+    }
+
+    fn read_method(&mut self, window: &[u8]) -> Result<bool, Offence> {
+        let start = usize::from(self.octets);
+        let end = start + grammar::run(&window[start..], TCHAR);
+        if end > METHOD_OCTETS_MAX {
+            return Err(Offence::MethodTooLong);
+        }
+        // The window ends within the request-line's limit, so that its offsets fit 16 bits.
+        self.octets = end as u16;
+        match window.get(end) {
+            None => Ok(false),
+            Some(b' ') if end > 0 => {
+                self.method_end = end as u16;
+                self.octets = end as u16 + 1;
+                self.place = Place::Target;
+                Ok(true)
+            }
+            Some(_) => Err(Offence::MethodInvalid),
+        }
+    }
+
+    fn read_target(&mut self, window: &[u8]) -> Result<bool, Offence> {
+        let start = usize::from(self.method_end) + 1;
+        let mut at = usize::from(self.octets);
+        if at == start {
+            match window.get(at) {
+                None => return Ok(false),
+                Some(b'/') => self.target_class = ORIGIN_FORM,
+                Some(_) => self.target_class = OTHER_FORM,
+            }
+        }
+        loop {
+            at += grammar::run(&window[at..], self.target_class);
+            // A percent sign stays unread until both of its digits have been seen.
+            self.octets = at as u16;
+            match &window[at..] {
+                [] => return Ok(false),
+                [b'%', digits @ ..] => {
+                    if digits.iter().take(2).any(|digit| grammar::hex_digit(*digit).is_none()) {
+                        return Err(Offence::TargetPercentInvalid);
+                    }
+                    if digits.len() < 2 {
+                        return Ok(false);
+                    }
+                    at += 3;
+                }
+                [b' ', ..] if at > start => break,
+                [b'\r' | b'\n', ..] => return Err(Offence::VersionMissing),
+                [b'#', ..] => return Err(Offence::TargetFragment),
+                _ => return Err(Offence::TargetOctetInvalid),
+            }
+        }
+        self.target_end = at as u16;
+        self.octets = at as u16 + 1;
+        self.place = Place::Version;
+        classify_target(self.method(window), self.target_octets(window))?;
+        Ok(true)
+    }
+
+    fn read_version(&mut self, window: &[u8]) -> Result<bool, Offence> {
+        let version_start = usize::from(self.target_end) + 1;
+        let line_end = &window[version_start..];
+        if let [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'1', b'\r', b'\n', ..] = line_end {
+            self.version = Version::Http11;
+        } else {
+            let read = usize::from(self.octets) - version_start;
+            for (place, octet) in line_end.iter().enumerate().take(VERSION_OCTETS).skip(read) {
+                check_version_octet(place, *octet)?;
+            }
+            if line_end.len() < VERSION_OCTETS {
+                self.octets = window.len() as u16;
+                return Ok(false);
+            }
+            self.version = match (line_end[5], line_end[7]) {
+                (b'1', b'0') => Version::Http10,
+                (b'1', _) => Version::Http11,
+                _ => return Err(Offence::VersionNotSupported),
+            };
+        }
+        self.octets = (version_start + VERSION_OCTETS) as u16;
+        self.place = Place::Fields;
+        Ok(true)
+    }
+
+    fn method(&self, head: &[u8]) -> Method {
+        Method::from_token(&head[..usize::from(self.method_end)])
+    }
+
+    fn target_octets<'a>(&self, head: &'a [u8]) -> &'a [u8] {
+        &head[usize::from(self.method_end) + 1..usize::from(self.target_end)]
+    }
+
+    /// The head that [`advance`](MessageHead::advance) has called complete, in the octets and spans that it was given.
+    pub fn complete<'a>(&self, head: &'a [u8], spans: &'a FieldSpans) -> Result<CompleteHead<'a>, Offence> {
+        let method = self.method(head);
+        let fields_start = usize::from(self.octets);
+        Ok(CompleteHead {
+            method,
+            target: classify_target(method, self.target_octets(head))?,
+            method_and_target: &head[..usize::from(self.target_end)],
+            version: self.version,
+            fields: Fields::new(&head[fields_start..], spans),
+            octets: fields_start + self.fields.octets(),
+        })
+    }
+}
+
+/// `HTTP/1.1` and CRLF.
+const VERSION_OCTETS: usize = 10;
+
+fn check_version_octet(place: usize, octet: u8) -> Result<(), Offence> {
+    let valid = match place {
+        0..=4 => octet == b"HTTP/"[place],
+        5 | 7 => octet.is_ascii_digit(),
+        6 => octet == b'.',
+        8 => octet == b'\r',
+        _ => octet == b'\n',
+    };
+    if valid { Ok(()) } else { Err(Offence::VersionInvalid) }
+}
+
+/// Which of the four forms (RFC 9112 §3.2) the target has; a form that the method may not have is an offence.
+fn classify_target(method: Method, target: &[u8]) -> Result<Target<'_>, Offence> {
+    match (method, target) {
+        (Method::Connect, _) if grammar::is_authority_form(target) => Ok(Target::Authority(target)),
+        (Method::Connect, _) => Err(Offence::TargetFormInvalid),
+        (_, [b'/', ..]) => Ok(Target::Origin(target)),
+        (Method::Options, b"*") => Ok(Target::Asterisk),
+        _ => absolute_form(target),
+    }
+}
+
+fn absolute_form(target: &[u8]) -> Result<Target<'_>, Offence> {
+    const SCHEME: &[u8] = b"http://";
+    let Some((scheme, rest)) = target.split_at_checked(SCHEME.len()) else {
+        return Err(Offence::TargetFormInvalid);
+    };
+    if !scheme.eq_ignore_ascii_case(SCHEME) {
+        return Err(Offence::TargetFormInvalid);
+    }
+    let authority_end = rest.iter().position(|octet| matches!(octet, b'/' | b'?')).unwrap_or(rest.len());
+    let (authority, path_and_query) = rest.split_at(authority_end);
+    if !grammar::is_host_and_port(authority) {
+        return Err(Offence::TargetAuthorityInvalid);
+    }
+    if path_and_query.iter().any(|octet| matches!(octet, b'[' | b']')) {
+        return Err(Offence::TargetOctetInvalid);
+    }
+    Ok(Target::Absolute { authority, path_and_query })
+}

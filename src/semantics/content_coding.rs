@@ -1,0 +1,193 @@
+//! Negotiation of the content coding (RFC 9110 §12.5.3).
+
+use super::fields::{FieldName, Fields, list_members, trim_white_space};
+
+/// How a text answer is to be coded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ContentCoding {
+    /// As it is.
+    Identity,
+    /// Compressed (RFC 1952).
+    Gzip,
+}
+
+/// Weights are thousandths: `q=0.5` is 500.
+const WEIGHT_MAX: u16 = 1000;
+
+/// What an Accept-Encoding field says of the codings that matter here. `None`: not mentioned.
+#[derive(Default)]
+struct Weights {
+    gzip: Option<u16>,
+    identity: Option<u16>,
+    any: Option<u16>,
+}
+
+/// The coding for an answer that can be sent as it is or as gzip; `None` where the peer refuses both.
+///
+/// Of equal weights gzip is chosen. A member that breaks the grammar counts as not sent: the field is a preference, and
+/// a preference that cannot be read is no reason to fail.
+pub fn negotiate(fields: &Fields<'_>) -> Option<ContentCoding> {
+    if !fields.contains(FieldName::AcceptEncoding) {
+        return Some(ContentCoding::Identity);
+    }
+    let mut weights = Weights::default();
+    for member in fields.values(FieldName::AcceptEncoding).flat_map(list_members) {
+        weights.note(member);
+    }
+    weights.choose()
+}
+
+impl Weights {
+    fn note(&mut self, member: &[u8]) {
+        let Some((coding, weight)) = weighted(member) else { return };
+        let slot = match coding {
+            b"*" => &mut self.any,
+            coding if coding.eq_ignore_ascii_case(b"gzip") || coding.eq_ignore_ascii_case(b"x-gzip") => &mut self.gzip,
+            coding if coding.eq_ignore_ascii_case(b"identity") => &mut self.identity,
+            _ => return,
+        };
+        // Of two members that name one coding, the first counts.
+        slot.get_or_insert(weight);
+    }
+
+    fn choose(&self) -> Option<ContentCoding> {
+        let gzip = self.gzip.or(self.any).unwrap_or(0);
+        // Identity is acceptable unless it is refused by its name, or by `*;q=0` (§12.5.3, rule 2).
+        let identity = match (self.identity, self.any) {
+            (Some(weight), _) => weight,
+            (None, Some(0)) => 0,
+            (None, _) => 1,
+        };
+        if gzip > 0 && gzip >= identity {
+            Some(ContentCoding::Gzip)
+        } else if identity > 0 {
+            Some(ContentCoding::Identity)
+        } else {
+            None
+        }
+    }
+}
+
+/// `coding [ OWS ";" OWS "q=" qvalue ]`, the coding's octets left unchecked: one that is no token matches no name.
+fn weighted(member: &[u8]) -> Option<(&[u8], u16)> {
+    let Some(semicolon) = memchr::memchr(b';', member) else {
+        return Some((member, WEIGHT_MAX));
+    };
+    let coding = trim_white_space(&member[..semicolon]);
+    match trim_white_space(&member[semicolon + 1..]) {
+        [b'q' | b'Q', b'=', qvalue @ ..] => Some((coding, parse_qvalue(qvalue)?)),
+        _ => None,
+    }
+}
+
+/// `( "0" [ "." 0*3DIGIT ] ) / ( "1" [ "." 0*3("0") ] )` in thousandths (RFC 9110 §12.4.2).
+fn parse_qvalue(qvalue: &[u8]) -> Option<u16> {
+    let (whole, decimals) = match qvalue {
+        [whole] => (whole, &[][..]),
+        [whole, b'.', decimals @ ..] if decimals.len() <= 3 => (whole, decimals),
+        _ => return None,
+    };
+    let mut weight = match whole {
+        b'0' => 0,
+        b'1' => WEIGHT_MAX,
+        _ => return None,
+    };
+    let mut worth = 100;
+    for digit in decimals {
+        if !digit.is_ascii_digit() {
+            return None;
+        }
+        weight += u16::from(digit - b'0') * worth;
+        worth /= 10;
+    }
+    (weight <= WEIGHT_MAX).then_some(weight)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ContentCoding::{Gzip, Identity};
+
+    fn choose(value: &str) -> Option<ContentCoding> {
+        let mut weights = Weights::default();
+        list_members(value.as_bytes()).for_each(|member| weights.note(member));
+        weights.choose()
+    }
+
+    #[test]
+    fn gzip_is_chosen_where_it_is_accepted_at_least_as_gladly() {
+        for value in [
+            "gzip",
+            "GZip",
+            "x-gzip",
+            "invalid-1, gzip, invalid-2",
+            "invalid-1,gzip",
+            ", gzip,,",
+            "gzip;q=0.5",
+            "gzip ; q=0.001",
+            "gzip\t;\tQ=1.000",
+            "*",
+            "*;q=0.2",
+            "gzip;q=0.5, identity;q=0.5",
+            "identity;q=0, gzip",
+            "*;q=0, gzip",
+            "deflate;q=1, gzip;q=0.1",
+        ] {
+            assert_eq!(choose(value), Some(Gzip), "{value}");
+        }
+    }
+
+    #[test]
+    fn identity_is_chosen_where_gzip_is_not_accepted_or_less_gladly() {
+        for value in [
+            "",
+            "invalid-encoding",
+            "invalid-1, invalid-2",
+            "deflate, br",
+            "gzip;q=0",
+            "gzip;q=0.000",
+            "*;q=1, gzip;q=0",
+            "gzip;q=0.4, identity;q=0.5",
+            "identity, *;q=0",
+            "xgzip",
+            "gzip2",
+        ] {
+            assert_eq!(choose(value), Some(Identity), "{value}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_chosen_where_both_are_refused() {
+        for value in ["identity;q=0", "*;q=0", "gzip;q=0, identity;q=0", "identity;q=0, br", "gzip;q=0, *;q=0"] {
+            assert_eq!(choose(value), None, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_member_outside_the_grammar_counts_as_not_sent() {
+        for value in [
+            "gzip;q=2",
+            "gzip;q=1.001",
+            "gzip;q=0.1234",
+            "gzip;q=.5",
+            "gzip;q=",
+            "gzip;q",
+            "gzip;",
+            "gzip;x=1",
+            "gzip;q=0,5",
+            "gzip;q=-0",
+            "gzip;q=+1",
+            "gzip;q=1;x=2",
+            "gzip;q =1",
+            "gzip\x0b",
+            "\x0cgzip",
+        ] {
+            assert_eq!(choose(value), Some(Identity), "{value:?}");
+        }
+    }
+
+    #[test]
+    fn the_first_of_two_members_counts() {
+        assert_eq!(choose("gzip;q=0, gzip"), Some(Identity));
+    }
+}

@@ -1,0 +1,199 @@
+//! HTTP dates (RFC 9110 §5.6.7).
+//!
+//! A thin wrapper around `httpdate`, which panics on times before 1970 and after 9999, fixes the century of a two-digit
+//! year, and refuses the leap second 60.
+
+use std::fmt::Write as _;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use httpdate::HttpDate;
+
+/// Octets of an IMF-fixdate: `Sun, 06 Nov 1994 08:49:37 GMT`.
+pub const IMF_FIXDATE_OCTETS: usize = 29;
+
+/// The last second that an IMF-fixdate can name: 9999-12-31T23:59:59Z.
+const LAST_S: u64 = 253_402_300_799;
+
+/// An IMF-fixdate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ImfFixdate([u8; IMF_FIXDATE_OCTETS]);
+
+impl ImfFixdate {
+    /// The date of `unix_s`, seconds since 1970; `None` after the year 9999, which the form cannot name.
+    pub fn new(unix_s: u64) -> Option<ImfFixdate> {
+        if unix_s > LAST_S {
+            return None;
+        }
+        let mut text = FixedText([0; IMF_FIXDATE_OCTETS], 0);
+        write!(text, "{}", HttpDate::from(UNIX_EPOCH + Duration::from_secs(unix_s))).ok()?;
+        (text.1 == IMF_FIXDATE_OCTETS).then_some(ImfFixdate(text.0))
+    }
+
+    /// The octets as they stand in a field.
+    pub fn as_bytes(&self) -> &[u8; IMF_FIXDATE_OCTETS] {
+        &self.0
+    }
+}
+
+/// A writer into a fixed array, so that a date costs no allocation.
+struct FixedText([u8; IMF_FIXDATE_OCTETS], usize);
+
+impl std::fmt::Write for FixedText {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        let end = self.1 + text.len();
+        self.0.get_mut(self.1..end).ok_or(std::fmt::Error)?.copy_from_slice(text.as_bytes());
+        self.1 = end;
+        Ok(())
+    }
+}
+
+/// Seconds since 1970 that a field value names in any of the three forms (0 for an earlier date); `None` where it is no
+/// date.
+///
+/// `now_unix_s` decides the century of the obsolete two-digit year: a date that appears to be more than 50 years ahead
+/// is the most recent past year with the same digits.
+pub fn parse(value: &[u8], now_unix_s: u64) -> Option<u64> {
+    let text = std::str::from_utf8(value).ok()?;
+    if let Some(rest) = rfc850_without_weekday(text) {
+        return parse_rfc850(rest, now_unix_s);
+    }
+    parse_four_digit_year(text)
+}
+
+/// `06-Nov-94 08:49:37 GMT` of `Sunday, 06-Nov-94 08:49:37 GMT`.
+fn rfc850_without_weekday(text: &str) -> Option<&str> {
+    const WEEKDAYS: [&str; 7] =
+        ["Monday, ", "Tuesday, ", "Wednesday, ", "Thursday, ", "Friday, ", "Saturday, ", "Sunday, "];
+    WEEKDAYS.iter().find_map(|weekday| text.strip_prefix(weekday))
+}
+
+fn parse_rfc850(rest: &str, now_unix_s: u64) -> Option<u64> {
+    let octets = rest.as_bytes();
+    if octets.len() != 22 || octets[2] != b'-' || octets[6] != b'-' || !rest.is_ascii() {
+        return None;
+    }
+    let year_digits: u64 = match (octets[7], octets[8]) {
+        (tens @ b'0'..=b'9', ones @ b'0'..=b'9') => u64::from(tens - b'0') * 10 + u64::from(ones - b'0'),
+        _ => return None,
+    };
+    let now_year = year_of(now_unix_s);
+    let mut year = now_year - now_year % 100 + year_digits;
+    if year > now_year + 50 {
+        year -= 100;
+    } else if year + 50 <= now_year {
+        year += 100;
+        if year > now_year + 50 {
+            year -= 100;
+        }
+    }
+    parse_civil(&format!("{} {} {year:04} {}", &rest[..2], &rest[3..6], &rest[10..]))
+}
+
+/// IMF-fixdate and asctime.
+fn parse_four_digit_year(text: &str) -> Option<u64> {
+    let octets = text.as_bytes();
+    if !text.is_ascii() {
+        return None;
+    }
+    if octets.len() == 29 && &octets[3..5] == b", " {
+        return parse_civil(&text[5..]);
+    }
+    // asctime: `Sun Nov  6 08:49:37 1994`
+    if octets.len() == 24 && octets[3] == b' ' {
+        let day = text[8..10].replace(' ', "0");
+        return parse_civil(&format!("{day} {} {} {} GMT", &text[4..7], &text[20..24], &text[11..19]));
+    }
+    None
+}
+
+/// `06 Nov 1994 08:49:37 GMT`. A leap second counts as the second before it, a date before 1970 as 1970's first second.
+fn parse_civil(text: &str) -> Option<u64> {
+    let no_leap = match text.strip_suffix(":60 GMT") {
+        Some(minute) => format!("{minute}:59 GMT"),
+        None => text.to_owned(),
+    };
+    let year: u64 = no_leap.get(7..11)?.parse().ok()?;
+    if year < 1970 {
+        // Only its being a date counts: 2000 was a leap year, so no valid day is refused.
+        return parse_any_weekday(&format!("{}2000{}", &no_leap[..7], &no_leap[11..])).map(|_| 0);
+    }
+    parse_any_weekday(&no_leap)
+}
+
+/// `httpdate` refuses a wrong weekday; nothing rests on it here, and a two-digit year may well carry that of the other
+/// century.
+fn parse_any_weekday(text: &str) -> Option<u64> {
+    ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"].iter().find_map(|weekday| {
+        let time: SystemTime = httpdate::parse_http_date(&format!("{weekday}, {text}")).ok()?;
+        time.duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs())
+    })
+}
+
+fn year_of(unix_s: u64) -> u64 {
+    ImfFixdate::new(unix_s)
+        .map(|date| date.as_bytes()[12..16].iter().fold(0, |year, digit| year * 10 + u64::from(digit - b'0')))
+        .unwrap_or(9999)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOV_1994: u64 = 784_111_777;
+
+    #[test]
+    fn the_three_forms_name_one_second() {
+        for text in ["Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"] {
+            assert_eq!(parse(text.as_bytes(), NOV_1994 + 1000), Some(NOV_1994), "{text}");
+        }
+    }
+
+    #[test]
+    fn formats_and_reads_back() {
+        for unix_s in [0, NOV_1994, 951_782_400, LAST_S] {
+            let date = ImfFixdate::new(unix_s).unwrap();
+            assert_eq!(parse(date.as_bytes(), unix_s), Some(unix_s));
+        }
+        assert_eq!(ImfFixdate::new(NOV_1994).unwrap().as_bytes(), b"Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(ImfFixdate::new(LAST_S + 1), None);
+    }
+
+    #[test]
+    fn a_two_digit_year_is_at_most_fifty_years_ahead() {
+        let in_2026 = parse(b"Mon, 23 Nov 2026 00:00:00 GMT", 0).unwrap();
+        let year = |text: &[u8]| parse(text, in_2026).map(year_of);
+        assert_eq!(year(b"Sunday, 06-Nov-76 08:49:37 GMT"), Some(2076));
+        assert_eq!(year(b"Sunday, 06-Nov-77 08:49:37 GMT"), Some(1977));
+        assert_eq!(year(b"Sunday, 06-Nov-26 08:49:37 GMT"), Some(2026));
+        assert_eq!(year(b"Sunday, 06-Nov-00 08:49:37 GMT"), Some(2000));
+        let in_2094 = parse(b"Mon, 22 Nov 2094 00:00:00 GMT", 0).unwrap();
+        assert_eq!(parse(b"Sunday, 06-Nov-10 08:49:37 GMT", in_2094).map(year_of), Some(2110));
+    }
+
+    #[test]
+    fn a_leap_second_is_the_second_before_it() {
+        assert_eq!(parse(b"Sat, 31 Dec 2016 23:59:60 GMT", 0), parse(b"Sat, 31 Dec 2016 23:59:59 GMT", 0));
+    }
+
+    #[test]
+    fn a_date_before_1970_is_the_first_second_of_1970() {
+        assert_eq!(parse(b"Sun, 06 Nov 1960 08:49:37 GMT", 0), Some(0));
+        assert_eq!(parse(b"Sun, 31 Feb 1960 08:49:37 GMT", 0), None);
+    }
+
+    #[test]
+    fn what_is_no_date_is_none() {
+        for text in [
+            &b""[..],
+            b"0",
+            b"Sun, 06 Nov 1994 08:49:37",
+            b"Sun, 06 Nov 1994 08:49:37 UTC",
+            b"Sun, 06 Nov 1994 24:49:37 GMT",
+            b"Sun, 31 Feb 1994 08:49:37 GMT",
+            b"Sunday, 06-Nov-9x 08:49:37 GMT",
+            "S\u{fc}n, 6 Nov 1994 08:49:37 GMT".as_bytes(),
+        ] {
+            assert_eq!(parse(text, NOV_1994), None, "{}", text.escape_ascii());
+        }
+    }
+}

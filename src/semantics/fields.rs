@@ -1,0 +1,193 @@
+//! Fields of a received message (RFC 9110 §5): where their lines stand in the section's octets, and what they hold.
+
+macro_rules! field_names {
+    ($($name:ident $text:literal;)*) => {
+        /// A field name that this server acts on; every other is [`FieldName::Other`].
+        ///
+        /// Names are told apart once, when the head is read. Asking for an absent field then costs one bit.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u8)]
+        pub enum FieldName {
+            $(#[doc = $text] $name,)*
+            /// A field that this server ignores.
+            Other,
+        }
+
+        impl FieldName {
+            /// The name that `octets` spell, in any case (RFC 9110 §5.1).
+            pub fn from_octets(octets: &[u8]) -> FieldName {
+                match octets.len() {
+                    $(length if length == $text.len() && octets.eq_ignore_ascii_case($text.as_bytes()) =>
+                        FieldName::$name,)*
+                    _ => FieldName::Other,
+                }
+            }
+        }
+    };
+}
+
+field_names! {
+    AcceptEncoding "Accept-Encoding";
+    Connection "Connection";
+    ContentEncoding "Content-Encoding";
+    ContentLength "Content-Length";
+    ContentRange "Content-Range";
+    Expect "Expect";
+    Host "Host";
+    IfMatch "If-Match";
+    IfModifiedSince "If-Modified-Since";
+    IfNoneMatch "If-None-Match";
+    IfRange "If-Range";
+    IfUnmodifiedSince "If-Unmodified-Since";
+    Range "Range";
+    TransferEncoding "Transfer-Encoding";
+    UserAgent "User-Agent";
+}
+
+impl FieldName {
+    const fn bit(self) -> u32 {
+        1 << self as u8
+    }
+}
+
+/// Where one field line stands, as offsets into the octets of its section.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FieldSpan {
+    /// What the line's name is.
+    pub name: FieldName,
+    /// First octet of the name.
+    pub name_start: u16,
+    /// Just behind the name: the colon.
+    pub name_end: u16,
+    /// First octet of the value, white space around it left out.
+    pub value_start: u16,
+    /// Just behind the value.
+    pub value_end: u16,
+}
+
+/// The positions of a section's lines, in their order.
+#[derive(Debug, Default)]
+pub struct FieldSpans {
+    spans: Vec<FieldSpan>,
+    present: u32,
+}
+
+impl FieldSpans {
+    /// Room for `lines_max` lines, so that reading a head never allocates.
+    pub fn with_capacity(lines_max: usize) -> FieldSpans {
+        FieldSpans { spans: Vec::with_capacity(lines_max), present: 0 }
+    }
+
+    /// Forgets every line and keeps the room.
+    pub fn clear(&mut self) {
+        self.spans.clear();
+        self.present = 0;
+    }
+
+    /// Adds the line that follows the ones known.
+    pub fn push(&mut self, span: FieldSpan) {
+        self.present |= span.name.bit();
+        self.spans.push(span);
+    }
+}
+
+/// The field lines of one request. Borrows the octets as they were received.
+#[derive(Clone, Copy, Debug)]
+pub struct Fields<'a> {
+    octets: &'a [u8],
+    spans: &'a FieldSpans,
+}
+
+impl<'a> Fields<'a> {
+    /// The lines that `spans` finds in `octets`, the section from its first octet on.
+    pub fn new(octets: &'a [u8], spans: &'a FieldSpans) -> Fields<'a> {
+        Fields { octets, spans }
+    }
+
+    /// Whether a line of that name was received.
+    pub fn contains(&self, name: FieldName) -> bool {
+        self.spans.present & name.bit() != 0
+    }
+
+    /// The values of all lines of that name, in their order.
+    pub fn values(&self, name: FieldName) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        let octets = self.octets;
+        // An absent name, the usual case, is not searched for.
+        let spans = if self.contains(name) { self.spans.spans.as_slice() } else { &[] };
+        spans.iter().filter(move |span| span.name == name).map(move |span| value_of(octets, span))
+    }
+
+    /// The value of the first line of that name.
+    pub fn first(&self, name: FieldName) -> Option<&'a [u8]> {
+        self.values(name).next()
+    }
+
+    /// The value of the only line of that name; `None` where there is none, or more than one.
+    ///
+    /// For fields that hold one value and no list: of two lines that contradict each other, neither is believed.
+    pub fn single(&self, name: FieldName) -> Option<&'a [u8]> {
+        let mut values = self.values(name);
+        let value = values.next()?;
+        values.next().is_none().then_some(value)
+    }
+
+    /// The members of a comma-separated list, over all lines of that name (RFC 9110 §5.6.1.2). White space around a
+    /// member is left out, and so are empty members. No member may hold a comma of its own (quoted strings do).
+    pub fn list(&self, name: FieldName) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        self.values(name).flat_map(list_members)
+    }
+
+    /// Name and value of every line, in their order.
+    pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
+        let octets = self.octets;
+        self.spans.spans.iter().map(move |span| {
+            (&octets[usize::from(span.name_start)..usize::from(span.name_end)], value_of(octets, span))
+        })
+    }
+}
+
+fn value_of<'a>(octets: &'a [u8], span: &FieldSpan) -> &'a [u8] {
+    &octets[usize::from(span.value_start)..usize::from(span.value_end)]
+}
+
+/// The members of one line's list. White space (SP and HTAB) around them and empty ones are left out.
+pub fn list_members(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|octet| *octet == b',').map(trim_white_space).filter(|member| !member.is_empty())
+}
+
+/// `octets` without the SP and HTAB around them: the only white space there is (RFC 9110 §5.6.3).
+pub fn trim_white_space(mut octets: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] = octets {
+        octets = rest;
+    }
+    while let [rest @ .., b' ' | b'\t'] = octets {
+        octets = rest;
+    }
+    octets
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_known_in_any_case() {
+        assert_eq!(FieldName::from_octets(b"hOsT"), FieldName::Host);
+        assert_eq!(FieldName::from_octets(b"content-length"), FieldName::ContentLength);
+        assert_eq!(FieldName::from_octets(b"content_length"), FieldName::Other);
+        assert_eq!(FieldName::from_octets(b""), FieldName::Other);
+    }
+
+    #[test]
+    fn only_space_and_tab_are_white_space() {
+        assert_eq!(trim_white_space(b" \t a b\t "), b"a b");
+        assert_eq!(trim_white_space(b"\x0ba\x0c"), b"\x0ba\x0c");
+        assert_eq!(trim_white_space(b" \t"), b"");
+    }
+
+    #[test]
+    fn empty_list_members_are_left_out() {
+        let members: Vec<_> = list_members(b", a,, b ,\t,").collect();
+        assert_eq!(members, [b"a", b"b"]);
+    }
+}

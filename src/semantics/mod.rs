@@ -1,0 +1,32 @@
+//! RFC 9110: values and decisions.
+//!
+//! Nothing here knows how a message is laid out in octets on a connection, and nothing here performs I/O or reads a
+//! clock: the time is an argument ([`Now`]).
+
+pub mod conditional;
+pub mod content_coding;
+pub mod date;
+pub mod fields;
+pub mod method;
+pub mod request;
+pub mod response;
+pub mod service;
+pub mod status;
+
+/// The time, read once per turn of the loop and passed down.
+///
+/// Tests write it as a literal, and so make a wait of ten minutes last no time at all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Now {
+    /// Nanoseconds since an arbitrary start; never goes back. All waiting is measured by it.
+    pub monotonic_ns: u64,
+    /// Nanoseconds since 1970-01-01T00:00:00Z, leap seconds left out. Dates are made from it.
+    pub unix_ns: u64,
+}
+
+impl Now {
+    /// Whole seconds since 1970-01-01T00:00:00Z.
+    pub fn unix_s(&self) -> u64 {
+        self.unix_ns / 1_000_000_000
+    }
+}

@@ -1,0 +1,62 @@
+//! A request as a route sees it (RFC 9110 §3.4): method, target, fields. It borrows the octets as they were received.
+
+use super::fields::Fields;
+use super::method::Method;
+
+/// The version that both sides act by (RFC 9110 §2.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// HTTP/1.0.
+    Http10,
+    /// HTTP/1.1, and every later minor version, which is read as if it were 1.1.
+    Http11,
+}
+
+/// What the request is for (RFC 9112 §3.2), its octets checked against the URI grammar and not decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target<'a> {
+    /// `/path?query`.
+    Origin(&'a [u8]),
+    /// `http://authority/path?query`. The authority replaces the Host field.
+    Absolute {
+        /// Between the two slashes and the path.
+        authority: &'a [u8],
+        /// What follows; may be empty.
+        path_and_query: &'a [u8],
+    },
+    /// `host:port`, of CONNECT alone.
+    Authority(&'a [u8]),
+    /// `*`, of OPTIONS alone: the server as a whole.
+    Asterisk,
+}
+
+impl<'a> Target<'a> {
+    /// The path, not decoded, without the query. An empty path is `/` (RFC 9110 §4.2.3); an asterisk and an authority
+    /// have none.
+    pub fn path(&self) -> Option<&'a [u8]> {
+        let path_and_query = match *self {
+            Target::Origin(path_and_query) | Target::Absolute { path_and_query, .. } => path_and_query,
+            Target::Authority(_) | Target::Asterisk => return None,
+        };
+        let path = match memchr::memchr(b'?', path_and_query) {
+            Some(query) => &path_and_query[..query],
+            None => path_and_query,
+        };
+        Some(if path.is_empty() { b"/" } else { path })
+    }
+}
+
+/// One request's head.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// What to do.
+    pub method: Method,
+    /// With what.
+    pub target: Target<'a>,
+    /// By which version's rules.
+    pub version: Version,
+    /// The field lines.
+    pub fields: Fields<'a>,
+    /// Octets of content that Content-Length announces; `None` where the content is chunked. 0 where there is none.
+    pub content_octets: Option<u64>,
+}

@@ -1,0 +1,67 @@
+//! A response as a route makes it (RFC 9110 §3.4): status, fields, content. How it is framed is not its business.
+
+use std::borrow::Cow;
+
+use super::date::ImfFixdate;
+use super::method::Method;
+use super::status::Status;
+
+/// What follows the head.
+#[derive(Debug)]
+pub enum Body<'r, B> {
+    /// Content of 0 octets.
+    Empty,
+    /// Content in memory.
+    Bytes(Cow<'r, [u8]>),
+    /// Content that the driver transmits: an open file.
+    Source(B),
+}
+
+/// A response. Fields are members, so that none can be sent twice or under a wrong name. Content-Length,
+/// Transfer-Encoding, Connection and Date are no members: the connection alone writes them.
+#[derive(Debug)]
+pub struct Response<'r, B> {
+    /// The status.
+    pub status: Status,
+    /// Whether the content is compressed: `Content-Encoding: gzip`.
+    pub gzip: bool,
+    /// Content-Type.
+    pub content_type: Option<&'static str>,
+    /// Whether the answer depends on what codings were accepted: `Vary: Accept-Encoding`.
+    pub varies_by_coding: bool,
+    /// Allow (RFC 9110 §10.2.1); empty where nothing is allowed.
+    pub allow: Option<&'static [Method]>,
+    /// Whether ranges of the representation are served: `Accept-Ranges: bytes`.
+    pub accepts_ranges: bool,
+    /// ETag, in its quotes.
+    pub etag: Option<Cow<'static, str>>,
+    /// Last-Modified.
+    pub last_modified: Option<ImfFixdate>,
+    /// The content.
+    pub body: Body<'r, B>,
+}
+
+impl<'r, B> Response<'r, B> {
+    /// A response with no fields and no content.
+    pub fn new(status: Status) -> Response<'r, B> {
+        Response {
+            status,
+            gzip: false,
+            content_type: None,
+            varies_by_coding: false,
+            allow: None,
+            accepts_ranges: false,
+            etag: None,
+            last_modified: None,
+            body: Body::Empty,
+        }
+    }
+
+    /// A response whose content is `reason` in a line of its own: why the request was not done.
+    pub fn with_reason(status: Status, reason: &'static str) -> Response<'r, B> {
+        let mut line = Vec::with_capacity(reason.len() + 1);
+        line.extend_from_slice(reason.as_bytes());
+        line.push(b'\n');
+        Response { content_type: Some("text/plain"), body: Body::Bytes(Cow::Owned(line)), ..Response::new(status) }
+    }
+}
