@@ -61,13 +61,6 @@ pub trait Source {
 pub enum Piece<'a, F> {
     /// Octets in memory.
     Octets(&'a [u8]),
-    /// A range of a file.
-    File {
-        /// The open file.
-        file: &'a F,
-        /// Where in the file the range begins, in octets.
-        offset: u64,
-        /// How long the range is, in octets.
-        octets: u64,
-    },
+    /// What is left of a range of a file.
+    File(&'a F),
 }

@@ -1,0 +1,129 @@
+//! Listeners, and when to accept from them.
+
+use std::io;
+
+use log::warn;
+use mio::net::{TcpListener, TcpStream};
+use mio::{Interest, Registry, Token};
+use rustix::io::Errno;
+
+use super::STOP;
+use crate::semantics::Now;
+
+/// How many connections a turn accepts from one listener.
+const ACCEPTED_PER_TURN: usize = 64;
+
+/// How long accepting pauses when there are no descriptors left, in nanoseconds, unless a connection closes before.
+const PAUSE_NS: u64 = 1_000_000_000;
+
+struct Listener {
+    socket: TcpListener,
+    /// Set by readiness and cleared by a call that would block, and by nothing else: what waits behind a bounded batch
+    /// is not announced again.
+    may_accept: bool,
+}
+
+/// All listeners of a loop.
+pub(super) struct Acceptor {
+    listeners: Vec<Listener>,
+    connections_max: usize,
+    /// When to try again, after descriptors ran out.
+    resume_ns: Option<u64>,
+}
+
+fn token(place: usize) -> Token {
+    Token(STOP.0 - 1 - place)
+}
+
+impl Acceptor {
+    pub(super) fn new(
+        listeners: Vec<std::net::TcpListener>,
+        connections_max: usize,
+        registry: &Registry,
+    ) -> io::Result<Acceptor> {
+        let mut acceptor = Acceptor { listeners: Vec::new(), connections_max, resume_ns: None };
+        for (place, listener) in listeners.into_iter().enumerate() {
+            listener.set_nonblocking(true)?;
+            let mut socket = TcpListener::from_std(listener);
+            registry.register(&mut socket, token(place), Interest::READABLE)?;
+            acceptor.listeners.push(Listener { socket, may_accept: false });
+        }
+        Ok(acceptor)
+    }
+
+    /// Notes that a connection waits, if `of` is a listener's token. Says whether it is.
+    pub(super) fn latch(&mut self, of: Token) -> bool {
+        let place = (0..self.listeners.len()).find(|place| token(*place) == of);
+        if let Some(place) = place {
+            self.listeners[place].may_accept = true;
+        }
+        place.is_some()
+    }
+
+    /// Whether a connection may wait that could be accepted now.
+    pub(super) fn is_eager(&self, connections: usize, now: &Now) -> bool {
+        connections < self.connections_max
+            && self.resume_ns.is_none_or(|resume_ns| resume_ns <= now.monotonic_ns)
+            && self.listeners.iter().any(|listener| listener.may_accept)
+    }
+
+    /// When accepting goes on after a pause.
+    pub(super) fn resume_ns(&self) -> Option<u64> {
+        self.resume_ns
+    }
+
+    /// How many more connections there may be.
+    pub(super) fn room(&self, connections: usize) -> usize {
+        self.connections_max.saturating_sub(connections)
+    }
+
+    /// A descriptor has become free.
+    pub(super) fn connection_closed(&mut self) {
+        self.resume_ns = None;
+    }
+
+    /// Accepts what waits: at most `room` connections, and a bounded batch from each listener.
+    pub(super) fn accept(&mut self, mut room: usize, now: &Now) -> Vec<TcpStream> {
+        let mut accepted = Vec::new();
+        if self.resume_ns.is_some_and(|resume_ns| resume_ns > now.monotonic_ns) {
+            return accepted;
+        }
+        self.resume_ns = None;
+        for listener in self.listeners.iter_mut().filter(|listener| listener.may_accept) {
+            for _ in 0..room.min(ACCEPTED_PER_TURN) {
+                match listener.socket.accept() {
+                    Ok((stream, _peer)) => {
+                        accepted.push(stream);
+                        room -= 1;
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        listener.may_accept = false;
+                        break;
+                    }
+                    Err(error) if is_shortage(&error) => {
+                        warn!("cannot accept, and pauses for a second: {error}");
+                        self.resume_ns = Some(now.monotonic_ns.saturating_add(PAUSE_NS));
+                        return accepted;
+                    }
+                    // The peer was gone before its turn, or the call was interrupted: the next one may be well.
+                    Err(_) => {}
+                }
+            }
+        }
+        accepted
+    }
+
+    /// Closes every listener.
+    pub(super) fn close(&mut self, registry: &Registry) {
+        for mut listener in self.listeners.drain(..) {
+            // The descriptor is closed next, which deregisters it as well.
+            let _ = registry.deregister(&mut listener.socket);
+        }
+        self.resume_ns = None;
+    }
+}
+
+/// Whether the system lacks descriptors or memory, which trying again at once does not mend.
+fn is_shortage(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM))
+}

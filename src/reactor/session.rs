@@ -1,0 +1,206 @@
+//! One socket and one connection: what a visit does.
+
+use std::io;
+use std::net::Shutdown;
+
+use log::debug;
+use mio::event::Event;
+use mio::net::TcpStream;
+use mio::{Interest, Registry, Token};
+
+use super::socket::{self, Moved};
+use crate::http1::{Commons, Connection, Step, Transmit};
+use crate::semantics::Now;
+use crate::semantics::service::{Piece, Service, Source};
+use crate::storage::FileRange;
+
+/// How many steps of the protocol a visit may take before others have their turn: a few rounds of pipelined requests.
+const STEPS_PER_VISIT: u32 = 256;
+
+/// How many octets a visit may move before others have their turn. At a gigabyte a second, a millisecond.
+const OCTETS_PER_VISIT: usize = 1024 * 1024;
+
+/// What all visits of a loop use.
+pub(super) struct Workplace<S: Service> {
+    pub(super) service: S,
+    pub(super) commons: Commons,
+    /// Where files are copied through on systems that cannot send them directly.
+    scratch: Vec<u8>,
+}
+
+impl<S: Service> Workplace<S> {
+    pub(super) fn new(service: S, commons: Commons) -> Workplace<S> {
+        Workplace { service, commons, scratch: Vec::new() }
+    }
+}
+
+/// How a visit ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Visit {
+    /// Nothing more can move before an event or the deadline.
+    Parked,
+    /// The budget is spent.
+    Again,
+    /// The socket is to be closed.
+    Closed,
+}
+
+/// One socket and one connection.
+pub(super) struct Session<S: Service> {
+    stream: TcpStream,
+    pub(super) connection: Connection<S>,
+    /// When the session's entry among the deadlines passes; `u64::MAX` where it has none.
+    pub(super) armed_ns: u64,
+    /// Whether the session is in the run queue.
+    pub(super) is_queued: bool,
+    may_read: bool,
+    may_write: bool,
+    /// Whether the peer's end has been announced, so that a short read does not mean that nothing more is there.
+    end_announced: bool,
+}
+
+/// What a visit may still do.
+struct Budget {
+    steps: u32,
+    octets: usize,
+}
+
+impl Budget {
+    fn is_spent(&self) -> bool {
+        self.steps == 0 || self.octets == 0
+    }
+}
+
+impl<S> Session<S>
+where
+    S: Service,
+    S::Source: Source<File = FileRange>,
+{
+    pub(super) fn new(mut stream: TcpStream, key: usize, registry: &Registry, now: &Now) -> io::Result<Session<S>> {
+        registry.register(&mut stream, Token(key), Interest::READABLE | Interest::WRITABLE)?;
+        let number = u32::try_from(key).unwrap_or(u32::MAX);
+        debug!("connection {number}: accepted");
+        Ok(Session {
+            stream,
+            connection: Connection::new(number, now),
+            armed_ns: u64::MAX,
+            is_queued: false,
+            may_read: false,
+            may_write: false,
+            end_announced: false,
+        })
+    }
+
+    /// Notes what an event says. An error shows when the socket is used.
+    pub(super) fn latch(&mut self, event: &Event) {
+        self.may_read |= event.is_readable() || event.is_read_closed() || event.is_error();
+        self.may_write |= event.is_writable() || event.is_error();
+        self.end_announced |= event.is_read_closed() || event.is_error();
+    }
+
+    /// Does what can be done, within a budget.
+    pub(super) fn visit(&mut self, workplace: &mut Workplace<S>, now: &Now) -> Visit {
+        let mut budget = Budget { steps: STEPS_PER_VISIT, octets: OCTETS_PER_VISIT };
+        loop {
+            let thought = self.think(workplace, now, &mut budget);
+            let round = self
+                .speak(workplace, now, &mut budget)
+                .and_then(|spoke| Ok(spoke | self.listen(workplace, &mut budget)?));
+            match round {
+                _ if self.connection.is_closed() => return Visit::Closed,
+                Ok(heard_or_spoke) if thought || heard_or_spoke => {}
+                Ok(_) => break,
+                Err(error) => {
+                    debug!("connection ended: {error}");
+                    return Visit::Closed;
+                }
+            }
+            if budget.is_spent() {
+                return Visit::Again;
+            }
+        }
+        self.connection.release_idle_memory(&mut workplace.commons);
+        Visit::Parked
+    }
+
+    /// Lets the connection make sense of what was received.
+    fn think(&mut self, workplace: &mut Workplace<S>, now: &Now, budget: &mut Budget) -> bool {
+        let mut moved = false;
+        while budget.steps > 0
+            && self.connection.step(&mut workplace.service, &mut workplace.commons, now) == Step::Moved
+        {
+            budget.steps -= 1;
+            moved = true;
+        }
+        moved
+    }
+
+    /// Sends what is owed.
+    fn speak(&mut self, workplace: &mut Workplace<S>, now: &Now, budget: &mut Budget) -> io::Result<bool> {
+        let mut spoke = false;
+        while self.may_write && budget.octets > 0 {
+            let sent = match self.connection.transmit() {
+                None => break,
+                Some(Transmit::Octets { octets, more }) => socket::write(&self.stream, octets, more)?,
+                Some(Transmit::Source(source)) => match source.piece() {
+                    Piece::Octets(octets) => socket::write(&self.stream, octets, true)?,
+                    Piece::File(range) => {
+                        socket::send_file(&self.stream, range, budget.octets, &mut workplace.scratch)?
+                    }
+                },
+                Some(Transmit::End) => {
+                    self.stream.shutdown(Shutdown::Write)?;
+                    self.connection.end_transmitted(now);
+                    return Ok(true);
+                }
+            };
+            match sent {
+                Moved::Octets(octets) => {
+                    self.connection.transmitted(octets as u64, now);
+                    budget.octets = budget.octets.saturating_sub(octets);
+                    spoke = true;
+                }
+                Moved::WouldBlock => {
+                    self.may_write = false;
+                    self.connection.write_blocked(socket::send_buffer_octets(&self.stream));
+                }
+            }
+        }
+        Ok(spoke)
+    }
+
+    /// Receives what there is, once.
+    fn listen(&mut self, workplace: &mut Workplace<S>, budget: &mut Budget) -> io::Result<bool> {
+        if !self.may_read || !self.connection.wants_input() {
+            return Ok(false);
+        }
+        let space = self.connection.input_space(&mut workplace.commons);
+        let space_octets = space.len();
+        match socket::read(&self.stream, space)? {
+            Moved::Octets(0) => {
+                self.may_read = false;
+                self.connection.received_eof();
+            }
+            Moved::Octets(octets) => {
+                self.connection.received(octets);
+                budget.octets = budget.octets.saturating_sub(octets);
+                // A short read has emptied the socket, and what comes later is announced. The end may be there already.
+                if octets < space_octets && !self.end_announced {
+                    self.may_read = false;
+                }
+            }
+            Moved::WouldBlock => {
+                self.may_read = false;
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Deregisters the socket and gives memory back. The socket is closed when the session is dropped.
+    pub(super) fn close(&mut self, registry: &Registry, commons: &mut Commons) {
+        self.connection.release_idle_memory(commons);
+        // Closing deregisters as well.
+        let _ = registry.deregister(&mut self.stream);
+    }
+}
