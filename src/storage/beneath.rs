@@ -1,0 +1,88 @@
+//! Opening a path beneath the root, and never anywhere else.
+//!
+//! Two ways, decided once when the root is opened. The kernel's way follows links that stay inside the root. The way
+//! by segments follows none: a walk that resolved links itself would have to redo the kernel's work, against others
+//! who change the tree meanwhile. So there, what is behind a link is not found.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{Mode, OFlags};
+use rustix::io::{Errno, retry_on_intr};
+
+use super::system;
+
+/// How often a lookup is tried again because the tree was moved under it. Each failure needs a rename or a mount to
+/// fall into the microseconds of one lookup that climbs, so a second one is rare already.
+const ATTEMPTS_MAX: u32 = 16;
+
+/// The way in which paths are opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Opening {
+    /// `openat2` keeps the lookup beneath the root.
+    ByKernel,
+    /// One `openat` a segment, none of which follows a link.
+    BySegment,
+}
+
+impl Opening {
+    /// Tries the kernel's way. A kernel older than it says `ENOSYS`, a sandbox that does not know the call `EPERM`.
+    pub(super) fn choose(root: BorrowedFd<'_>) -> Result<Self, Errno> {
+        match open_by_kernel(root, b".", OFlags::RDONLY | OFlags::DIRECTORY) {
+            Ok(_) => Ok(Opening::ByKernel),
+            // This says nothing about the call, and must not decide for the whole run.
+            Err(errno @ (Errno::MFILE | Errno::NFILE)) => Err(errno),
+            Err(_) => Ok(Opening::BySegment),
+        }
+    }
+
+    /// Opens `path`, which is a [`RelativePath`](super::RelativePath) or the parent of one. The descriptor is closed on exec.
+    pub(super) fn open(
+        self,
+        root: BorrowedFd<'_>,
+        path: &[u8],
+        flags: OFlags,
+    ) -> Result<OwnedFd, Errno> {
+        match self {
+            Opening::ByKernel => open_by_kernel(root, path, flags),
+            Opening::BySegment => open_by_segment(root, path, flags),
+        }
+    }
+}
+
+fn open_by_kernel(root: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
+    try_again_while_the_tree_moves(|| system::open_beneath(root, path, flags))
+}
+
+fn try_again_while_the_tree_moves<T>(
+    mut open: impl FnMut() -> Result<T, Errno>,
+) -> Result<T, Errno> {
+    let mut result = Err(Errno::AGAIN);
+    for _ in 0..ATTEMPTS_MAX {
+        result = open();
+        // EAGAIN: a `..` in a link was resolved while something was renamed, and the kernel cannot vouch for it.
+        if !matches!(result, Err(Errno::AGAIN | Errno::INTR)) {
+            break;
+        }
+    }
+    result
+}
+
+fn open_by_segment(root: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
+    let mut directory: Option<OwnedFd> = None;
+    let mut segments = path.split(|&octet| octet == b'/').peekable();
+    while let Some(segment) = segments.next() {
+        let flags = if segments.peek().is_some() {
+            system::PASS_THROUGH | OFlags::DIRECTORY
+        } else {
+            flags
+        };
+        let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let here = directory.as_ref().map_or(root, AsFd::as_fd);
+        let opened = retry_on_intr(|| rustix::fs::openat(here, segment, flags, Mode::empty()))?;
+        if segments.peek().is_none() {
+            return Ok(opened);
+        }
+        directory = Some(opened);
+    }
+    Err(Errno::NOENT)
+}

@@ -1,0 +1,224 @@
+//! The root: what is below it can be opened, identified and written; nothing else can.
+
+use std::cell::Cell;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::rc::Rc;
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::io::Errno;
+use rustix::process::Resource;
+
+use super::beneath::Opening;
+use super::sweep::Sweeper;
+use super::{Identity, Publish, RelativePath, StorageError, Upload, system};
+
+/// How a file is opened to be read. Without waiting, or a FIFO would stop the thread for good.
+const READ: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
+
+/// A directory whose files are served, held open. All that is asked of it stays beneath it, even where it is moved or
+/// its name is taken by another.
+#[derive(Debug)]
+pub struct Directory {
+    root: Rc<Root>,
+}
+
+/// A regular file, open for reading, and which one it is.
+#[derive(Debug)]
+pub struct OpenedFile {
+    /// The file. Reading it does not wait for anybody but the disk.
+    pub file: File,
+    /// What the system reported of it once it was open.
+    pub identity: Identity,
+}
+
+impl Directory {
+    /// Opens the root. The error says which directory could not be opened.
+    pub fn open(path: &Path) -> Result<Directory, io::Error> {
+        Self::open_root(path).map_err(|errno| {
+            let error = io::Error::from(errno);
+            io::Error::new(
+                error.kind(),
+                format!("cannot open the directory {path:?}: {error}"),
+            )
+        })
+    }
+
+    fn open_root(path: &Path) -> Result<Directory, Errno> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = rustix::fs::open(path, flags, Mode::empty())?;
+        let root = Root {
+            opening: Opening::choose(fd.as_fd())?,
+            unnamed_files: system::can_link_unnamed(fd.as_fd()),
+            octets_max: rustix::process::getrlimit(Resource::Fsize).current,
+            fd: Rc::new(fd),
+            sweeper: Sweeper::default(),
+            modified_last_ns: Cell::new(0),
+        };
+        Ok(Directory {
+            root: Rc::new(root),
+        })
+    }
+
+    /// Opens a regular file to read it. Links are followed as long as they stay beneath the root, where the system can
+    /// see to that; elsewhere they are not found.
+    ///
+    /// A FIFO, a socket, a device or a directory is [`StorageError::NotRegular`], and is not waited for.
+    pub fn open_file(&self, path: &RelativePath) -> Result<OpenedFile, StorageError> {
+        let file = self
+            .root
+            .open(path.as_bytes(), READ)
+            .map_err(StorageError::from_lookup)?;
+        let identity = regular_identity(&fstat(file.as_fd())?)?;
+        Ok(OpenedFile {
+            file: File::from(file),
+            identity,
+        })
+    }
+
+    /// Which file a reader would be given. Errors are those of [`open_file`](Self::open_file), except that no
+    /// permission to read is needed where the system can identify a file without it.
+    pub fn identify(&self, path: &RelativePath) -> Result<Identity, StorageError> {
+        self.root.identify(path)
+    }
+
+    /// Whether `path` still leads to the file of this identity, unchanged. It costs one system call.
+    ///
+    /// It can only confirm what an [`open_file`](Self::open_file) of the same path has found before: the lookup is not
+    /// held beneath the root, and `false` does not say that nothing is there.
+    pub fn confirms(&self, path: &RelativePath, identity: &Identity) -> bool {
+        rustix::fs::statat(&self.root.fd, path.as_bytes(), AtFlags::empty())
+            .is_ok_and(|stat| regular_identity(&stat).is_ok_and(|found| found == *identity))
+    }
+
+    /// Begins an upload that is to become visible at `path`. Nothing is visible there until it is committed.
+    ///
+    /// `octets_expected` is the length of the content where it is known. More than the file system has free is
+    /// [`StorageError::DiskFull`] at once. That promises nothing: others write too, a quota may be smaller than the
+    /// disk, and some file systems do not say what is free. The space is not reserved, since then a client that
+    /// announces much and sends nothing would take it from the others.
+    ///
+    /// Refused here, and again at the commit: a name that something else than a regular file or a link has
+    /// ([`StorageError::NotRegular`]); a name that is taken, if only creating was asked ([`StorageError::Exists`]).
+    pub fn begin_upload(
+        &self,
+        path: &RelativePath,
+        publish: Publish,
+        octets_expected: Option<u64>,
+    ) -> Result<Upload, StorageError> {
+        Upload::begin(
+            Rc::clone(&self.root),
+            path.clone(),
+            publish,
+            octets_expected,
+        )
+    }
+}
+
+/// What an upload needs of the directory, for as long as it lasts.
+#[derive(Debug)]
+pub(super) struct Root {
+    fd: Rc<OwnedFd>,
+    opening: Opening,
+    /// Whether a file may be created without a name, and be given one later.
+    unnamed_files: bool,
+    /// The most octets that this process may write to a file. To write more is a signal that ends the process.
+    octets_max: Option<u64>,
+    sweeper: Sweeper,
+    /// The modification time that the last upload was given.
+    modified_last_ns: Cell<u64>,
+}
+
+/// What stands under a name that is to be written.
+pub(super) enum Standing {
+    Nothing,
+    File(Identity),
+    /// A link, and the file that a reader would find behind it.
+    Link(Option<Identity>),
+}
+
+impl Root {
+    fn open(&self, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
+        self.opening.open(self.fd.as_fd(), path, flags)
+    }
+
+    pub(super) fn identify(&self, path: &RelativePath) -> Result<Identity, StorageError> {
+        let file = self
+            .open(path.as_bytes(), system::IDENTIFY)
+            .map_err(StorageError::from_lookup)?;
+        regular_identity(&fstat(file.as_fd())?)
+    }
+
+    /// Opens the directory in which the last segment of `path` stands.
+    pub(super) fn open_parent(&self, path: &RelativePath) -> Result<Rc<OwnedFd>, StorageError> {
+        match path.parent() {
+            None => Ok(Rc::clone(&self.fd)),
+            Some(parent) => self
+                .open(parent, OFlags::RDONLY | OFlags::DIRECTORY)
+                .map(Rc::new)
+                .map_err(StorageError::from_parent),
+        }
+    }
+
+    /// Looks at what stands under the last segment of `path`, in the directory that was opened as its parent.
+    pub(super) fn standing(
+        &self,
+        parent: BorrowedFd<'_>,
+        path: &RelativePath,
+    ) -> Result<Standing, StorageError> {
+        let stat = match rustix::fs::statat(parent, path.name(), AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => stat,
+            Err(Errno::NOENT) => return Ok(Standing::Nothing),
+            Err(errno) => return Err(StorageError::from_publication(errno)),
+        };
+        if FileType::from_raw_mode(stat.st_mode) != FileType::Symlink {
+            return regular_identity(&stat).map(Standing::File);
+        }
+        match self.identify(path) {
+            Ok(identity) => Ok(Standing::Link(Some(identity))),
+            Err(StorageError::NotFound | StorageError::NotRegular | StorageError::Denied) => {
+                Ok(Standing::Link(None))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Sweeps a directory that is about to be written to.
+    pub(super) fn sweep_once(&self, parent: BorrowedFd<'_>, path: &RelativePath) {
+        match self.sweeper.sweep_once(parent) {
+            Ok(0) => {}
+            Ok(removed) => log::info!("removed {removed} unfinished uploads beside {path:?}"),
+            Err(errno) => log::warn!("cannot look for unfinished uploads beside {path:?}: {errno}"),
+        }
+    }
+
+    pub(super) fn unnamed_files(&self) -> bool {
+        self.unnamed_files
+    }
+
+    pub(super) fn octets_max(&self) -> u64 {
+        self.octets_max.unwrap_or(u64::MAX)
+    }
+
+    /// The modification time of an upload that is committed now: `unix_ns`, or later than the last one.
+    pub(super) fn next_modified_ns(&self, unix_ns: u64) -> u64 {
+        let next = unix_ns.max(self.modified_last_ns.get().saturating_add(1));
+        self.modified_last_ns.set(next);
+        next
+    }
+}
+
+pub(super) fn fstat(file: BorrowedFd<'_>) -> Result<Stat, StorageError> {
+    rustix::fs::fstat(file).map_err(StorageError::from_anything)
+}
+
+/// The identity of a regular file. A link can only be met here where links are not followed: nothing is found then.
+pub(super) fn regular_identity(stat: &Stat) -> Result<Identity, StorageError> {
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => Ok(Identity::of(stat)),
+        FileType::Symlink => Err(StorageError::NotFound),
+        _ => Err(StorageError::NotRegular),
+    }
+}

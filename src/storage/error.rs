@@ -1,0 +1,123 @@
+//! What can go wrong, one variant for each thing that a caller answers differently.
+//!
+//! One error number means different things at different steps: `ENOENT` is an absent file when a name is looked up,
+//! and an absent parent when a file is created. So there is one translation for each kind of step.
+
+use std::{fmt, io};
+
+use rustix::io::Errno;
+
+/// Why storage did not do what it was asked.
+#[derive(Debug)]
+pub enum StorageError {
+    /// Nothing is there, or nothing that may be seen: a link that leads out counts as nothing.
+    NotFound,
+    /// The directory in which the name would stand is absent, or is not a directory.
+    ParentMissing,
+    /// Something is there that is not a regular file: a directory, a FIFO, a socket, a device.
+    NotRegular,
+    /// The system does not permit it, or the file system is read-only.
+    Denied,
+    /// The file system does not take this name: too long for it, or with octets that it refuses.
+    NameRefused,
+    /// The name is taken, and creating was all that was asked.
+    Exists,
+    /// What stands under the name does not satisfy the caller's condition.
+    ConditionFailed,
+    /// The process or the system has no descriptor left. It may work later.
+    OutOfDescriptors,
+    /// No space, no quota, or more than a file may hold.
+    DiskFull,
+    /// The tree was moved about by others at every attempt. It may work later.
+    Busy,
+    /// Anything else.
+    Io(io::Error),
+}
+
+impl StorageError {
+    /// A name was looked up in order to read it.
+    pub(super) fn from_lookup(errno: Errno) -> Self {
+        match errno {
+            _ if is_nothing_there(errno) => StorageError::NotFound,
+            // A socket; a device without its driver. EOPNOTSUPP is what the BSDs say of a socket.
+            Errno::NXIO | Errno::NODEV | Errno::OPNOTSUPP => StorageError::NotRegular,
+            _ => Self::from_anything(errno),
+        }
+    }
+
+    /// The directory was looked up in which a name is to stand.
+    pub(super) fn from_parent(errno: Errno) -> Self {
+        match errno {
+            _ if is_nothing_there(errno) => StorageError::ParentMissing,
+            _ => Self::from_anything(errno),
+        }
+    }
+
+    /// A file was created, linked or renamed in a directory that is held open.
+    pub(super) fn from_publication(errno: Errno) -> Self {
+        match errno {
+            // The directory is open, and yet has no entries any more: it has been removed.
+            Errno::NOENT => StorageError::ParentMissing,
+            Errno::EXIST => StorageError::Exists,
+            Errno::ISDIR | Errno::NOTDIR | Errno::NOTEMPTY => StorageError::NotRegular,
+            Errno::NAMETOOLONG | Errno::ILSEQ | Errno::INVAL => StorageError::NameRefused,
+            _ => Self::from_anything(errno),
+        }
+    }
+
+    /// No name was involved: content was written, times were set, data was flushed.
+    pub(super) fn from_anything(errno: Errno) -> Self {
+        match errno {
+            Errno::ACCESS | Errno::PERM | Errno::ROFS => StorageError::Denied,
+            Errno::MFILE | Errno::NFILE => StorageError::OutOfDescriptors,
+            Errno::NOSPC | Errno::DQUOT | Errno::FBIG => StorageError::DiskFull,
+            Errno::AGAIN => StorageError::Busy,
+            _ => StorageError::Io(errno.into()),
+        }
+    }
+
+    /// As [`from_anything`](Self::from_anything), from the standard library's error.
+    pub(super) fn from_io(error: io::Error) -> Self {
+        match Errno::from_io_error(&error) {
+            Some(errno) => Self::from_anything(errno),
+            None => StorageError::Io(error),
+        }
+    }
+}
+
+/// What the system says when a path leads to nothing, or to a link that is not followed. `EXDEV` is a link out of the
+/// root; `EMLINK` is how FreeBSD says `ELOOP` of a link that was not to be followed.
+fn is_nothing_there(errno: Errno) -> bool {
+    matches!(
+        errno,
+        Errno::NOENT
+            | Errno::NOTDIR
+            | Errno::LOOP
+            | Errno::MLINK
+            | Errno::XDEV
+            | Errno::NAMETOOLONG
+            | Errno::ILSEQ
+    )
+}
+
+impl fmt::Display for StorageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            StorageError::NotFound => "there is no such file",
+            StorageError::ParentMissing => "the directory of this name does not exist",
+            StorageError::NotRegular => {
+                "this name is taken by something that is not a regular file"
+            }
+            StorageError::Denied => "the system does not permit it",
+            StorageError::NameRefused => "the file system does not take this name",
+            StorageError::Exists => "the file exists already",
+            StorageError::ConditionFailed => "the file is not in the state that was asked for",
+            StorageError::OutOfDescriptors => "no file can be opened at the moment",
+            StorageError::DiskFull => "there is not enough space",
+            StorageError::Busy => "the directory is being changed by others at the moment",
+            StorageError::Io(error) => return error.fmt(f),
+        })
+    }
+}
+
+impl std::error::Error for StorageError {}

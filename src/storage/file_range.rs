@@ -1,0 +1,92 @@
+//! A part of an open file that is still to be sent.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::FileExt;
+use std::rc::Rc;
+
+use super::directory::OpenedFile;
+
+/// Where to read next in an open file, and how many octets remain. Ranges of one file share its descriptor; the file
+/// is the one that was opened, whatever has taken its name since.
+#[derive(Clone, Debug)]
+pub struct FileRange {
+    file: Rc<File>,
+    offset: u64,
+    remaining: u64,
+}
+
+impl FileRange {
+    /// The whole of a file, as long as it was when it was opened.
+    pub fn whole(opened: OpenedFile) -> Self {
+        FileRange {
+            file: Rc::new(opened.file),
+            offset: 0,
+            remaining: opened.identity.octets,
+        }
+    }
+
+    /// A part of this range: `octets` octets, after the first `skipped`. `None` if it would reach past the end.
+    pub fn part(&self, skipped: u64, octets: u64) -> Option<Self> {
+        if skipped.checked_add(octets)? > self.remaining {
+            return None;
+        }
+        let offset = self.offset.checked_add(skipped)?;
+        Some(FileRange {
+            file: Rc::clone(&self.file),
+            offset,
+            remaining: octets,
+        })
+    }
+
+    /// Where in the file the next octet is.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// How many octets are still to be sent.
+    pub fn remaining(&self) -> u64 {
+        self.remaining
+    }
+
+    /// Whether nothing is left.
+    pub fn is_empty(&self) -> bool {
+        self.remaining == 0
+    }
+
+    /// Reads what comes next, no more than fits and no more than remains, and leaves the range where it is.
+    ///
+    /// Returns how many octets were read; 0 only if `space` or the range is empty. A file that has shrunk since it was
+    /// opened is [`io::ErrorKind::UnexpectedEof`]: its length has been promised, and cannot be kept.
+    pub fn read_at(&self, space: &mut [u8]) -> io::Result<usize> {
+        let wanted = usize::try_from(self.remaining)
+            .unwrap_or(usize::MAX)
+            .min(space.len());
+        let Some(space) = space.get_mut(..wanted).filter(|space| !space.is_empty()) else {
+            return Ok(0);
+        };
+        loop {
+            match self.file.read_at(space, self.offset) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => return result,
+            }
+        }
+    }
+
+    /// Takes `octets` from the front: they have been sent. Never more than remain.
+    pub fn advance(&mut self, octets: u64) {
+        debug_assert!(octets <= self.remaining);
+        let octets = octets.min(self.remaining);
+        self.offset += octets;
+        self.remaining -= octets;
+    }
+}
+
+/// The descriptor, for a system call that sends from the file itself. Its file position is not to be relied on.
+impl AsFd for FileRange {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}

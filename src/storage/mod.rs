@@ -1,0 +1,50 @@
+//! The directory on disk: names, files that leave, uploads that come in. It knows nothing of HTTP.
+//!
+//! # The laws
+//!
+//! 1. **A name becomes a path in one place.** [`RelativePath`] is the only type that storage takes as a name. Nothing
+//!    in it can climb, start at the root of the system, or name an upload in progress.
+//! 2. **Every open is beneath the root.** The kernel's own rule decides where it has one (`openat2`); elsewhere the
+//!    path is walked segment by segment, and no link is followed. Opens do not wait, and what was opened is used only
+//!    if it proves to be a regular file: links that lead out, FIFOs, sockets and devices are answered at once.
+//! 3. **An upload is whole, or it never happened.** Content goes to an unnamed file beside its target, and becomes
+//!    visible in one step. Where the system has no unnamed files, it goes to a hidden name, `.spindle-` and sixteen hex
+//!    digits, which no [`RelativePath`] can hold. Dropping an [`Upload`] removes every trace of it.
+//! 4. **A hidden file is locked while it is in use.** What a crash leaves behind is not locked, and is removed when
+//!    its directory is next written to: never the upload of another server that shares the directory.
+//! 5. **The kernel decides who was first.** Creating never replaces: the link fails where the name is taken.
+//! 6. **No two uploads of a run share a modification time**, however coarse the clock: each is at least one
+//!    nanosecond later than the one before.
+//! 7. **No memory grows with a file.** Content passes through in the caller's pieces, and [`FileRange`] is three words.
+//!
+//! What storage cannot promise: between looking at a name and renaming over it, *another process* may change what
+//! stands there. Among the uploads of one [`Directory`] there is no such window, since one thread does it all in one
+//! call. Between processes only creation is exact.
+//!
+//! Everything here belongs to one thread.
+
+mod beneath;
+mod directory;
+mod error;
+mod file_range;
+mod hidden_file;
+mod identity;
+mod relative_path;
+mod sweep;
+mod upload;
+
+// What only Linux has, and what stands in for it. `--cfg spindle_portable` builds the stand-in on Linux too, so that
+// what other systems run is run by the tests here.
+#[cfg(all(any(target_os = "linux", target_os = "android"), not(spindle_portable)))]
+#[path = "system_linux.rs"]
+mod system;
+#[cfg(not(all(any(target_os = "linux", target_os = "android"), not(spindle_portable))))]
+#[path = "system_portable.rs"]
+mod system;
+
+pub use directory::{Directory, OpenedFile};
+pub use error::StorageError;
+pub use file_range::FileRange;
+pub use identity::Identity;
+pub use relative_path::{BadName, RelativePath};
+pub use upload::{Publish, Published, Upload};

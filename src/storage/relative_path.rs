@@ -1,0 +1,116 @@
+//! A name below the root, checked once.
+
+use std::fmt;
+
+use super::hidden_file;
+
+/// The most octets that a segment may have: what nearly every file system allows.
+const SEGMENT_OCTETS_MAX: usize = 255;
+
+/// The most octets that a path may have: Linux takes 4096 with the NUL at the end.
+const PATH_OCTETS_MAX: usize = 4095;
+
+/// Room for nearly every path that is asked for, so that making one takes one allocation.
+const PATH_OCTETS_USUAL: usize = 128;
+
+/// A path that can only lead down: one or more segments, none of them empty, `.` or `..`, none with a `/` or a NUL in
+/// it or over 255 octets long, none the hidden name of an upload in progress, and no more than 4095 octets in all.
+///
+/// The octets need not be UTF-8. Links on the way are not its concern: those are judged when it is opened.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct RelativePath {
+    octets: Vec<u8>,
+    /// Where the last segment starts.
+    name_at: usize,
+}
+
+/// Why octets do not make a [`RelativePath`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BadName {
+    /// No segment, or an empty one.
+    Empty,
+    /// `.` or `..`.
+    Dots,
+    /// A `/` or a NUL inside a segment.
+    Octet,
+    /// A segment over 255 octets, or a path over 4095.
+    TooLong,
+    /// The name of an upload in progress, in any spelling of case.
+    Hidden,
+}
+
+impl RelativePath {
+    /// Joins segments, each already decoded to the octets that it stands for.
+    pub fn from_segments<I>(segments: I) -> Result<Self, BadName>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<[u8]>,
+    {
+        let mut octets = Vec::with_capacity(PATH_OCTETS_USUAL);
+        let mut name_at = 0;
+        for segment in segments {
+            let segment = segment.as_ref();
+            check(segment)?;
+            if !octets.is_empty() {
+                octets.push(b'/');
+            }
+            name_at = octets.len();
+            octets.extend_from_slice(segment);
+            if octets.len() > PATH_OCTETS_MAX {
+                return Err(BadName::TooLong);
+            }
+        }
+        if octets.is_empty() {
+            return Err(BadName::Empty);
+        }
+        Ok(RelativePath { octets, name_at })
+    }
+
+    /// The whole path, its segments joined by `/`.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.octets
+    }
+
+    /// The last segment.
+    pub fn name(&self) -> &[u8] {
+        self.octets.get(self.name_at..).unwrap_or_default()
+    }
+
+    /// The path of the directory in which the last segment stands; `None` if that is the root.
+    pub fn parent(&self) -> Option<&[u8]> {
+        self.octets.get(..self.name_at.checked_sub(1)?)
+    }
+}
+
+fn check(segment: &[u8]) -> Result<(), BadName> {
+    match segment {
+        b"" => Err(BadName::Empty),
+        b"." | b".." => Err(BadName::Dots),
+        _ if segment.len() > SEGMENT_OCTETS_MAX => Err(BadName::TooLong),
+        _ if memchr::memchr2(b'/', 0, segment).is_some() => Err(BadName::Octet),
+        // On a file system that ignores case, another spelling would reach the same file.
+        _ if hidden_file::is_hidden_name_in_any_case(segment) => Err(BadName::Hidden),
+        _ => Ok(()),
+    }
+}
+
+/// Escaped, so that a name in a log line cannot forge another line.
+impl fmt::Debug for RelativePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\"", self.octets.escape_ascii())
+    }
+}
+
+impl fmt::Display for BadName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            BadName::Empty => "a segment of the name is empty",
+            BadName::Dots => "a segment of the name is \".\" or \"..\"",
+            BadName::Octet => "the name holds a slash or a NUL",
+            BadName::TooLong => "the name is too long",
+            BadName::Hidden => "the name is one of those kept for uploads in progress",
+        })
+    }
+}
+
+impl std::error::Error for BadName {}

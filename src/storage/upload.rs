@@ -1,0 +1,258 @@
+//! Content on its way in. It is visible whole, or not at all.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
+
+use rustix::fs::{Timespec, Timestamps, UTIME_OMIT};
+use rustix::io::{Errno, retry_on_intr};
+
+use super::directory::{Root, Standing, fstat, regular_identity};
+use super::hidden_file::HiddenFile;
+use super::{Identity, RelativePath, StorageError, system};
+
+/// How often a commit looks again because another process created the name in the meantime.
+const ATTEMPTS_MAX: u32 = 16;
+
+/// How an upload becomes visible.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Publish {
+    /// Only under a name where nothing stands: the kernel decides.
+    CreateOnly,
+    /// In the place of what stands there. A link is replaced itself, not what it leads to.
+    Replace,
+}
+
+/// What a commit has made visible.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// Whether nothing stood under the name. Exact when it says so; a file that another process removes in the moment
+    /// before it is replaced still counts as replaced.
+    pub created: bool,
+    /// What a reader who opens the file from now on is told.
+    pub identity: Identity,
+}
+
+/// An upload in progress. Dropped without a commit, it never happened.
+///
+/// It holds one descriptor for the content, and one for the directory if that is not the root itself.
+#[derive(Debug)]
+pub struct Upload {
+    // The fields are dropped in this order: the hidden name goes while its file is still locked.
+    hidden: Option<HiddenFile>,
+    file: File,
+    parent: Rc<OwnedFd>,
+    root: Rc<Root>,
+    path: RelativePath,
+    publish: Publish,
+    octets_expected: Option<u64>,
+    octets_written: u64,
+    /// Cleared when a write fails: part of its content may have arrived, and the rest is lost.
+    intact: bool,
+}
+
+impl Upload {
+    pub(super) fn begin(
+        root: Rc<Root>,
+        path: RelativePath,
+        publish: Publish,
+        octets_expected: Option<u64>,
+    ) -> Result<Self, StorageError> {
+        let parent = root.open_parent(&path)?;
+        root.sweep_once(parent.as_fd(), &path);
+        match (root.standing(parent.as_fd(), &path)?, publish) {
+            (Standing::Nothing, _) | (_, Publish::Replace) => {}
+            (Standing::File(_) | Standing::Link(_), Publish::CreateOnly) => {
+                return Err(StorageError::Exists);
+            }
+        }
+        if octets_expected.is_some_and(|octets| {
+            octets > root.octets_max() || octets > octets_free(parent.as_fd())
+        }) {
+            return Err(StorageError::DiskFull);
+        }
+        let (hidden, file) =
+            create_content(&root, &parent).map_err(StorageError::from_publication)?;
+        Ok(Upload {
+            hidden,
+            file,
+            parent,
+            root,
+            path,
+            publish,
+            octets_expected,
+            octets_written: 0,
+            intact: true,
+        })
+    }
+
+    /// Adds content. After an error the upload cannot be committed any more: drop it.
+    pub fn write(&mut self, content: &[u8]) -> Result<(), StorageError> {
+        let written = self.write_whole(content);
+        self.intact &= written.is_ok();
+        written
+    }
+
+    fn write_whole(&mut self, content: &[u8]) -> Result<(), StorageError> {
+        let octets = u64::try_from(content.len())
+            .ok()
+            .and_then(|octets| self.octets_written.checked_add(octets));
+        // Past the process's own limit a write is not only refused: a signal ends the process.
+        let octets = octets
+            .filter(|&octets| octets <= self.root.octets_max())
+            .ok_or(StorageError::DiskFull)?;
+        self.file
+            .write_all(content)
+            .map_err(StorageError::from_io)?;
+        self.octets_written = octets;
+        Ok(())
+    }
+
+    /// How many octets have been written.
+    pub fn octets_written(&self) -> u64 {
+        self.octets_written
+    }
+
+    /// Makes the content visible, and returns what is then there.
+    ///
+    /// `unix_ns` is the time, in nanoseconds since 1970, that becomes the modification time: a little later if another
+    /// upload of this run has had it. `condition` is asked in the call that publishes, with what a reader would be
+    /// given under the name (`None`: nothing); `false` is [`StorageError::ConditionFailed`]. It is asked again if
+    /// another process creates the name meanwhile.
+    ///
+    /// With `durable`, content and name are on the disk when this returns. If writing the *name* to the disk then
+    /// fails, the error comes although the file is visible: whether it would outlast a power cut is not known.
+    ///
+    /// Any other error leaves what was there before. An upload that is shorter or longer than was expected, or one of
+    /// whose writes has failed, is never published.
+    pub fn commit(
+        mut self,
+        unix_ns: u64,
+        durable: bool,
+        condition: impl Fn(Option<&Identity>) -> bool,
+    ) -> Result<Published, StorageError> {
+        if !self.intact
+            || self
+                .octets_expected
+                .is_some_and(|expected| expected != self.octets_written)
+        {
+            return Err(StorageError::Io(io::ErrorKind::UnexpectedEof.into()));
+        }
+        // Before the file has a name: nobody ever sees it with another time.
+        self.set_modified(unix_ns)
+            .map_err(StorageError::from_anything)?;
+        if durable {
+            flush(self.file.as_fd())?;
+        }
+        let created = self.publish(condition)?;
+        // The hidden name goes now, since removing it is the last thing that changes the file's times.
+        self.hidden = None;
+        let identity = regular_identity(&fstat(self.file.as_fd())?)?;
+        if durable {
+            flush(self.parent.as_fd())?;
+        }
+        Ok(Published { created, identity })
+    }
+
+    fn set_modified(&self, unix_ns: u64) -> Result<(), Errno> {
+        let modified_ns = self.root.next_modified_ns(unix_ns);
+        // Both parts fit: 2^64 nanoseconds are 585 years.
+        let last_modification = Timespec {
+            tv_sec: (modified_ns / 1_000_000_000) as i64,
+            tv_nsec: (modified_ns % 1_000_000_000) as _,
+        };
+        let last_access = Timespec {
+            tv_sec: 0,
+            tv_nsec: UTIME_OMIT,
+        };
+        rustix::fs::futimens(
+            &self.file,
+            &Timestamps {
+                last_access,
+                last_modification,
+            },
+        )
+    }
+
+    /// Gives the content its name. Says whether nothing stood there.
+    fn publish(
+        &mut self,
+        condition: impl Fn(Option<&Identity>) -> bool,
+    ) -> Result<bool, StorageError> {
+        for _ in 0..ATTEMPTS_MAX {
+            let standing = self.root.standing(self.parent.as_fd(), &self.path)?;
+            let identity = match &standing {
+                Standing::Nothing => None,
+                Standing::File(identity) => Some(identity),
+                Standing::Link(identity) => identity.as_ref(),
+            };
+            if !condition(identity) {
+                return Err(StorageError::ConditionFailed);
+            }
+            let published = match (standing, self.publish) {
+                (Standing::Nothing, _) => self.publish_as_new().map(|()| true),
+                (_, Publish::CreateOnly) => Err(Errno::EXIST),
+                (_, Publish::Replace) => self.replace().map(|()| false),
+            };
+            match published {
+                // Another process has just created the name, and the condition has not been asked about that.
+                Err(Errno::EXIST) if self.publish == Publish::Replace => {}
+                result => return result.map_err(StorageError::from_publication),
+            }
+        }
+        Err(StorageError::Busy)
+    }
+
+    fn publish_as_new(&mut self) -> Result<(), Errno> {
+        let linked = match &mut self.hidden {
+            Some(hidden) => hidden.publish_as_new(self.path.name()),
+            None => system::link_unnamed(self.file.as_fd(), self.parent.as_fd(), self.path.name()),
+        };
+        match linked {
+            // The file system can neither link nor refuse to rename over a name. Replacing what is not there will do
+            // for who would replace; who would only create is not served by a guess.
+            Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS)
+                if self.publish == Publish::Replace =>
+            {
+                self.replace()
+            }
+            result => result,
+        }
+    }
+
+    fn replace(&mut self) -> Result<(), Errno> {
+        let hidden = match self.hidden.take() {
+            Some(hidden) => hidden,
+            // A link never takes a name that stands: an unnamed file needs one of its own to be renamed from.
+            None => HiddenFile::link(&self.parent, self.file.as_fd())?,
+        };
+        hidden.replace(self.path.name())
+    }
+}
+
+/// Creates the file that takes the content: unnamed where that is possible.
+fn create_content(root: &Root, parent: &Rc<OwnedFd>) -> Result<(Option<HiddenFile>, File), Errno> {
+    if root.unnamed_files() {
+        match retry_on_intr(|| system::create_unnamed(parent.as_fd())) {
+            Ok(file) => return Ok((None, File::from(file))),
+            // Kernels and file systems that do not know unnamed files have several ways to say so.
+            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOENT | Errno::NOSYS) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    HiddenFile::create(parent).map(|(hidden, file)| (Some(hidden), file))
+}
+
+/// What the file system says is free for this process, in octets; no bound where it says nothing.
+fn octets_free(directory: BorrowedFd<'_>) -> u64 {
+    match rustix::fs::fstatvfs(directory) {
+        // No blocks at all: a file system without a size of its own.
+        Ok(space) if space.f_blocks > 0 => space.f_bavail.saturating_mul(space.f_frsize),
+        _ => u64::MAX,
+    }
+}
+
+fn flush(file: BorrowedFd<'_>) -> Result<(), StorageError> {
+    retry_on_intr(|| rustix::fs::fsync(file)).map_err(StorageError::from_anything)
+}
