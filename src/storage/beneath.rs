@@ -86,3 +86,52 @@ fn open_by_segment(root: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<O
     }
     Err(Errno::NOENT)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may stop where it stands")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moving_tree_is_tried_again_but_not_for_ever() {
+        let mut calls = 0;
+        let third_time = try_again_while_the_tree_moves(|| {
+            calls += 1;
+            if calls < 3 {
+                Err(Errno::AGAIN)
+            } else {
+                Ok(calls)
+            }
+        });
+        assert_eq!(third_time, Ok(3));
+
+        calls = 0;
+        let never: Result<(), _> = try_again_while_the_tree_moves(|| {
+            calls += 1;
+            Err(Errno::AGAIN)
+        });
+        assert_eq!((never, calls), (Err(Errno::AGAIN), ATTEMPTS_MAX));
+
+        calls = 0;
+        let absent: Result<(), _> = try_again_while_the_tree_moves(|| {
+            calls += 1;
+            Err(Errno::NOENT)
+        });
+        assert_eq!((absent, calls), (Err(Errno::NOENT), 1));
+    }
+
+    #[test]
+    fn the_kernel_keeps_to_the_root_where_it_can() {
+        let root = tempfile::tempdir().unwrap();
+        let root = rustix::fs::open(root.path(), OFlags::RDONLY, Mode::empty()).unwrap();
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        let expected = match system::open_beneath(root.as_fd(), b".", flags) {
+            Ok(_) => Opening::ByKernel,
+            Err(_) => Opening::BySegment,
+        };
+        assert_eq!(Opening::choose(root.as_fd()), Ok(expected));
+        if cfg!(spindle_portable) {
+            assert_eq!(expected, Opening::BySegment);
+        }
+    }
+}

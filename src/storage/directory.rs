@@ -117,6 +117,23 @@ impl Directory {
     }
 }
 
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may stop where it stands")]
+impl Directory {
+    /// As a system opens it that has neither `openat2` nor unnamed files.
+    pub(super) fn open_as_elsewhere(path: &Path) -> Self {
+        let mut directory = Self::open(path).unwrap();
+        let root = Rc::get_mut(&mut directory.root).unwrap();
+        root.opening = Opening::BySegment;
+        root.unnamed_files = false;
+        directory
+    }
+
+    pub(super) fn follows_links(&self) -> bool {
+        self.root.opening == Opening::ByKernel
+    }
+}
+
 /// What an upload needs of the directory, for as long as it lasts.
 #[derive(Debug)]
 pub(super) struct Root {

@@ -121,3 +121,73 @@ impl fmt::Display for StorageError {
 }
 
 impl std::error::Error for StorageError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_step_reads_an_error_number_in_its_own_way() {
+        // Number; what it means when a name is looked up, when its parent is, and when it is written.
+        for (errno, lookup, parent, publication) in [
+            (Errno::NOENT, "NotFound", "ParentMissing", "ParentMissing"),
+            (Errno::NOTDIR, "NotFound", "ParentMissing", "NotRegular"),
+            (Errno::ISDIR, "Io", "Io", "NotRegular"),
+            (Errno::LOOP, "NotFound", "ParentMissing", "Io"),
+            (Errno::MLINK, "NotFound", "ParentMissing", "Io"),
+            (Errno::XDEV, "NotFound", "ParentMissing", "Io"),
+            (
+                Errno::NAMETOOLONG,
+                "NotFound",
+                "ParentMissing",
+                "NameRefused",
+            ),
+            (Errno::ILSEQ, "NotFound", "ParentMissing", "NameRefused"),
+            (Errno::NXIO, "NotRegular", "Io", "Io"),
+            (Errno::NODEV, "NotRegular", "Io", "Io"),
+            (Errno::EXIST, "Io", "Io", "Exists"),
+            (Errno::ACCESS, "Denied", "Denied", "Denied"),
+            (Errno::PERM, "Denied", "Denied", "Denied"),
+            (Errno::ROFS, "Denied", "Denied", "Denied"),
+            (
+                Errno::MFILE,
+                "OutOfDescriptors",
+                "OutOfDescriptors",
+                "OutOfDescriptors",
+            ),
+            (
+                Errno::NFILE,
+                "OutOfDescriptors",
+                "OutOfDescriptors",
+                "OutOfDescriptors",
+            ),
+            (Errno::NOSPC, "DiskFull", "DiskFull", "DiskFull"),
+            (Errno::DQUOT, "DiskFull", "DiskFull", "DiskFull"),
+            (Errno::FBIG, "DiskFull", "DiskFull", "DiskFull"),
+            (Errno::AGAIN, "Busy", "Busy", "Busy"),
+            (Errno::IO, "Io", "Io", "Io"),
+        ] {
+            let starts = |error: StorageError, name: &str| {
+                assert!(
+                    format!("{error:?}").starts_with(name),
+                    "{errno:?} {error:?}"
+                )
+            };
+            starts(StorageError::from_lookup(errno), lookup);
+            starts(StorageError::from_parent(errno), parent);
+            starts(StorageError::from_publication(errno), publication);
+        }
+    }
+
+    #[test]
+    fn an_error_of_the_standard_library_is_told_by_its_number() {
+        assert!(matches!(
+            StorageError::from_io(Errno::NOSPC.into()),
+            StorageError::DiskFull
+        ));
+        assert!(matches!(
+            StorageError::from_io(io::ErrorKind::WriteZero.into()),
+            StorageError::Io(_)
+        ));
+    }
+}

@@ -181,3 +181,35 @@ fn random_name() -> [u8; NAME_OCTETS] {
     }
     name
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn random_names_are_hidden_and_differ() {
+        let (one, other) = (random_name(), random_name());
+        assert!(is_hidden_name(&one) && is_hidden_name(&other));
+        assert_ne!(one, other);
+    }
+
+    #[test]
+    fn only_the_exact_form_is_a_hidden_name() {
+        assert!(is_hidden_name(b".spindle-0123456789abcdef"));
+        for other in [
+            &b".spindle-0123456789abcde"[..],
+            b".spindle-0123456789abcdef0",
+            b".spindle-0123456789abcdeg",
+            b".spindle-0123456789abcdeF",
+            b".Spindle-0123456789abcdef",
+            b"spindle-0123456789abcdef0",
+            b"x.spindle-0123456789abcdef",
+            b".spindle-",
+            b"",
+        ] {
+            assert!(!is_hidden_name(other), "{}", other.escape_ascii());
+        }
+        assert!(is_hidden_name_in_any_case(b".SPINDLE-0123456789ABCDEF"));
+        assert!(!is_hidden_name_in_any_case(b".SPINDLE-0123456789ABCDEG"));
+    }
+}

@@ -31,6 +31,8 @@ mod hidden_file;
 mod identity;
 mod relative_path;
 mod sweep;
+#[cfg(test)]
+mod tests;
 mod upload;
 
 // What only Linux has, and what stands in for it. `--cfg spindle_portable` builds the stand-in on Linux too, so that

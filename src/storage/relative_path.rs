@@ -114,3 +114,83 @@ impl fmt::Display for BadName {
 }
 
 impl std::error::Error for BadName {}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may stop where it stands")]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::os::unix::ffi::OsStrExt;
+    use std::path::{Component, Path};
+
+    fn of(segments: &[&[u8]]) -> Result<RelativePath, BadName> {
+        RelativePath::from_segments(segments)
+    }
+
+    #[test]
+    fn segments_are_joined_and_told_apart_again() {
+        let one = of(&[b"name"]).unwrap();
+        assert_eq!(
+            (one.as_bytes(), one.parent(), one.name()),
+            (&b"name"[..], None, &b"name"[..])
+        );
+        let three = of(&[b"a", b"..b", b"\xff"]).unwrap();
+        let parts = (three.as_bytes(), three.parent(), three.name());
+        assert_eq!(
+            parts,
+            (&b"a/..b/\xff"[..], Some(&b"a/..b"[..]), &b"\xff"[..])
+        );
+    }
+
+    #[test]
+    fn what_could_lead_elsewhere_is_refused() {
+        for (segments, reason) in [
+            (&[][..], BadName::Empty),
+            (&[&b""[..]], BadName::Empty),
+            (&[b"a", b""], BadName::Empty),
+            (&[b"", b"a"], BadName::Empty),
+            (&[b"."], BadName::Dots),
+            (&[b"a", b"..", b"b"], BadName::Dots),
+            (&[b"a/b"], BadName::Octet),
+            (&[b"/"], BadName::Octet),
+            (&[b"../a"], BadName::Octet),
+            (&[b"a\0"], BadName::Octet),
+            (&[b".spindle-0123456789abcdef"], BadName::Hidden),
+            (&[b".SPINDLE-0123456789ABCDEF", b"a"], BadName::Hidden),
+        ] {
+            assert_eq!(of(segments).err(), Some(reason), "{segments:?}");
+        }
+    }
+
+    #[test]
+    fn lengths_are_held_to_their_limits() {
+        assert!(of(&[&[b'a'; 255]]).is_ok());
+        assert_eq!(of(&[&[b'a'; 256]]).err(), Some(BadName::TooLong));
+        // 4095 octets are 2048 segments of one octet and the 2047 slashes between them.
+        assert!(of(&[&b"a"[..]; 2048]).is_ok());
+        assert_eq!(of(&[&b"a"[..]; 2049]).err(), Some(BadName::TooLong));
+    }
+
+    #[test]
+    fn a_name_cannot_break_a_line_of_the_log() {
+        assert_eq!(
+            format!("{:?}", of(&[b"a\n\"\xff"]).unwrap()),
+            r#""a\n\"\xff""#
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_accepted_only_leads_down(
+            segments in prop::collection::vec(prop::collection::vec(prop::sample::select(&b"./a\0"[..]), 0..4), 0..4)
+        ) {
+            if let Ok(path) = RelativePath::from_segments(&segments) {
+                let seen = Path::new(std::ffi::OsStr::from_bytes(path.as_bytes()));
+                let seen: Vec<_> = seen.components().collect();
+                prop_assert!(seen.iter().all(|part| matches!(part, Component::Normal(_))));
+                prop_assert_eq!(seen.len(), segments.len());
+                prop_assert!(!path.as_bytes().contains(&0));
+            }
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! The call that publishes: who was first, what stood there, and what is reported of it.
+
+use std::cell::RefCell;
+use std::fs;
+use std::io::Read;
+use std::os::unix::fs::symlink;
+
+use super::super::Identity;
+use super::*;
+
+#[test]
+fn replacing_tells_whether_something_stood_there() {
+    for way in WAYS {
+        let root = tempfile::tempdir().unwrap();
+        let directory = way(root.path());
+        assert!(
+            put(&directory, "name", Publish::Replace, b"one")
+                .unwrap()
+                .created
+        );
+        assert!(
+            !put(&directory, "name", Publish::Replace, b"two")
+                .unwrap()
+                .created
+        );
+        assert_eq!(fs::read(root.path().join("name")).unwrap(), b"two");
+        assert_eq!(names(root.path()), ["name"]);
+    }
+}
+
+#[test]
+fn creating_never_replaces_even_what_came_meanwhile() {
+    for way in WAYS {
+        let root = tempfile::tempdir().unwrap();
+        let directory = way(root.path());
+        let mut upload = begin(&directory, "name", Publish::CreateOnly).unwrap();
+        upload.write(b"second").unwrap();
+        // It comes between the look and the link: only the kernel can tell.
+        let committed = upload.commit(0, false, |standing| {
+            assert_eq!(standing, None);
+            fs::write(root.path().join("name"), b"first").unwrap();
+            true
+        });
+        assert!(matches!(committed, Err(StorageError::Exists)));
+        assert_eq!(fs::read(root.path().join("name")).unwrap(), b"first");
+        assert_eq!(names(root.path()), ["name"]);
+        assert!(matches!(
+            begin(&directory, "name", Publish::CreateOnly),
+            Err(StorageError::Exists)
+        ));
+    }
+}
+
+#[test]
+fn the_condition_is_asked_about_what_is_replaced() {
+    for way in WAYS {
+        let root = tempfile::tempdir().unwrap();
+        let directory = way(root.path());
+        let asked: RefCell<Vec<Option<Identity>>> = RefCell::default();
+        let mut upload = begin(&directory, "name", Publish::Replace).unwrap();
+        upload.write(b"mine").unwrap();
+        let published = upload.commit(0, false, |standing| {
+            asked.borrow_mut().push(standing.copied());
+            // Another process creates the name after the first look.
+            if asked.borrow().len() == 1 {
+                fs::write(root.path().join("name"), b"theirs").unwrap();
+            }
+            true
+        });
+        assert!(!published.unwrap().created);
+        let asked = asked.into_inner();
+        assert_eq!(asked.len(), 2);
+        assert_eq!(asked[0], None);
+        assert_eq!(asked[1].unwrap().octets, b"theirs".len() as u64);
+        assert_eq!(fs::read(root.path().join("name")).unwrap(), b"mine");
+        assert_eq!(names(root.path()), ["name"]);
+    }
+}
+
+#[test]
+fn a_condition_that_fails_changes_nothing() {
+    for way in WAYS {
+        for publish in [Publish::CreateOnly, Publish::Replace] {
+            let root = tempfile::tempdir().unwrap();
+            let directory = way(root.path());
+            let upload = begin(&directory, "name", publish).unwrap();
+            let committed = upload.commit(0, false, |standing| standing.is_some());
+            assert!(matches!(committed, Err(StorageError::ConditionFailed)));
+            assert!(names(root.path()).is_empty());
+        }
+    }
+}
+
+/// Two uploads that were begun with the same version in mind: the second to commit must not undo the first.
+#[test]
+fn an_update_is_not_lost() {
+    for way in WAYS {
+        let root = tempfile::tempdir().unwrap();
+        let directory = way(root.path());
+        let seen = put(&directory, "name", Publish::Replace, b"0")
+            .unwrap()
+            .identity;
+        let unchanged = |standing: Option<&Identity>| standing == Some(&seen);
+        let [mut one, mut other] =
+            [(); 2].map(|()| begin(&directory, "name", Publish::Replace).unwrap());
+        one.write(b"1").unwrap();
+        other.write(b"2").unwrap();
+        other.commit(0, false, unchanged).unwrap();
+        assert!(matches!(
+            one.commit(0, false, unchanged),
+            Err(StorageError::ConditionFailed)
+        ));
+        assert_eq!(fs::read(root.path().join("name")).unwrap(), b"2");
+    }
+}
+
+#[test]
+fn of_two_uploads_of_one_name_the_last_to_commit_wins_whole() {
+    for way in WAYS {
+        let root = tempfile::tempdir().unwrap();
+        let directory = way(root.path());
+        let [mut one, mut other] =
+            [(); 2].map(|()| begin(&directory, "name", Publish::Replace).unwrap());
+        one.write(b"one and ").unwrap();
+        other.write(b"other").unwrap();
+        one.write(b"longer").unwrap();
+        assert!(other.commit(0, false, |_| true).unwrap().created);
+        let mut reader = directory.open_file(&path("name")).unwrap();
+        assert!(!one.commit(0, false, |_| true).unwrap().created);
+        assert_eq!(
+            fs::read(root.path().join("name")).unwrap(),
+            b"one and longer"
+        );
+        let mut content = Vec::new();
+        reader.file.read_to_end(&mut content).unwrap();
+        assert_eq!(
+            content, b"other",
+            "who opened the file before reads it to its end"
+        );
+        assert_eq!(names(root.path()), ["name"]);
+    }
+}
+
+#[test]
+fn what_is_published_is_what_a_reader_is_told() {
+    for way in WAYS {
+        for publish in [Publish::CreateOnly, Publish::Replace] {
+            for already_there in [false, true] {
+                let root = tempfile::tempdir().unwrap();
+                let directory = way(root.path());
+                if already_there && publish == Publish::Replace {
+                    put(&directory, "name", publish, b"before").unwrap();
+                }
+                let published = put(&directory, "name", publish, b"content")
+                    .unwrap()
+                    .identity;
+                assert_eq!(
+                    directory.open_file(&path("name")).unwrap().identity,
+                    published
+                );
+                assert_eq!(directory.identify(&path("name")).unwrap(), published);
+            }
+        }
+    }
+}
+
+#[test]
+fn modification_times_strictly_increase() {
+    const NOW: u64 = 1_700_000_000_123_456_789;
+    for way in WAYS {
+        let root = tempfile::tempdir().unwrap();
+        let directory = way(root.path());
+        // The clock stands still, goes on, and is set back.
+        for (clock, expected) in [
+            (NOW, NOW),
+            (NOW, NOW + 1),
+            (NOW + 9, NOW + 9),
+            (NOW - 5, NOW + 10),
+        ] {
+            let upload = begin(&directory, "name", Publish::Replace).unwrap();
+            let published = upload.commit(clock, false, |_| true).unwrap();
+            assert_eq!(published.identity.modified_ns, i128::from(expected));
+        }
+    }
+}
+
+#[test]
+fn a_durable_commit_publishes_the_same() {
+    for way in WAYS {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir(root.path().join("sub")).unwrap();
+        let directory = way(root.path());
+        for name in ["name", "sub/name"] {
+            let mut upload = begin(&directory, name, Publish::Replace).unwrap();
+            upload.write(b"content").unwrap();
+            let published = upload.commit(0, true, |_| true).unwrap();
+            assert_eq!(directory.identify(&path(name)).unwrap(), published.identity);
+            assert_eq!(fs::read(root.path().join(name)).unwrap(), b"content");
+        }
+    }
+}
+
+#[test]
+fn a_link_is_replaced_and_what_it_leads_to_is_not() {
+    for way in WAYS {
+        let root = tempfile::tempdir().unwrap();
+        let directory = way(root.path());
+        let target = put(&directory, "target", Publish::Replace, b"target")
+            .unwrap()
+            .identity;
+        symlink("target", root.path().join("link")).unwrap();
+        symlink("absent", root.path().join("dangling")).unwrap();
+        // The condition is about what a reader would have been given.
+        let seen = if directory.follows_links() {
+            Some(target)
+        } else {
+            None
+        };
+        for (name, seen) in [("link", seen), ("dangling", None)] {
+            let mut upload = begin(&directory, name, Publish::Replace).unwrap();
+            upload.write(b"new").unwrap();
+            let committed = upload.commit(0, false, |standing| {
+                assert_eq!(standing.copied(), seen, "{name}");
+                true
+            });
+            assert!(!committed.unwrap().created);
+            assert!(
+                fs::symlink_metadata(root.path().join(name))
+                    .unwrap()
+                    .is_file()
+            );
+        }
+        assert_eq!(fs::read(root.path().join("target")).unwrap(), b"target");
+        assert_eq!(names(root.path()), ["dangling", "link", "target"]);
+    }
+}
+
+#[test]
+fn what_is_no_regular_file_is_not_replaced_even_if_it_came_meanwhile() {
+    for way in WAYS {
+        let make: [fn(&Path); 2] = [|path| fs::create_dir(path).unwrap(), make_fifo];
+        for (make, publish) in make
+            .into_iter()
+            .flat_map(|make| [(make, Publish::CreateOnly), (make, Publish::Replace)])
+        {
+            let root = tempfile::tempdir().unwrap();
+            let directory = way(root.path());
+            let upload = begin(&directory, "name", publish).unwrap();
+            make(&root.path().join("name"));
+            assert!(matches!(
+                upload.commit(0, false, |_| true),
+                Err(StorageError::NotRegular)
+            ));
+            assert!(
+                !fs::symlink_metadata(root.path().join("name"))
+                    .unwrap()
+                    .is_file()
+            );
+            assert!(matches!(
+                begin(&directory, "name", publish),
+                Err(StorageError::NotRegular)
+            ));
+            assert_eq!(names(root.path()), ["name"]);
+        }
+    }
+}
+
+/// Many readers while the file is replaced again and again: each finds one version, whole.
+#[test]
+fn no_reader_sees_a_torn_file() {
+    for way in WAYS {
+        let root = tempfile::tempdir().unwrap();
+        let directory = way(root.path());
+        put(&directory, "name", Publish::Replace, &[0; 4096]).unwrap();
+        let name = root.path().join("name");
+        std::thread::scope(|scope| {
+            let readers: Vec<_> = (0..3)
+                .map(|_| {
+                    scope.spawn(|| {
+                        for _ in 0..300 {
+                            let content = fs::read(&name).unwrap();
+                            assert_eq!(content.len(), 4096);
+                            assert!(content.iter().all(|&octet| octet == content[0]));
+                        }
+                    })
+                })
+                .collect();
+            for version in 1..=200 {
+                let mut upload = begin(&directory, "name", Publish::Replace).unwrap();
+                upload.write(&[version; 1000]).unwrap();
+                upload.write(&[version; 3096]).unwrap();
+                upload.commit(0, false, |_| true).unwrap();
+            }
+            for reader in readers {
+                reader.join().unwrap();
+            }
+        });
+    }
+}

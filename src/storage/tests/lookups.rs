@@ -1,0 +1,365 @@
+//! Every kind of name, to read and to write, in both ways of opening: nothing leads out, and nothing is waited for.
+
+use std::fs;
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use super::*;
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Found {
+    File,
+    Nothing,
+    SomethingElse,
+}
+use Found::{File, Nothing, SomethingElse};
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Stored {
+    Created,
+    Replaced,
+    NoParent,
+    Refused,
+}
+use Stored::{Created, NoParent, Refused, Replaced};
+
+/// Name; what a reader finds where links are followed, and where they are not; what becomes of an upload, likewise.
+const TRICKS: &[(&str, [Found; 2], [Stored; 2])] = &[
+    ("plain", [File; 2], [Replaced; 2]),
+    ("sub/nested", [File; 2], [Replaced; 2]),
+    ("absent", [Nothing; 2], [Created; 2]),
+    ("absent/absent", [Nothing; 2], [NoParent; 2]),
+    ("plain/absent", [Nothing; 2], [NoParent; 2]),
+    ("plain/sub/absent", [Nothing; 2], [NoParent; 2]),
+    // Links that lead out. Written to, the link itself is replaced.
+    ("link-out", [Nothing; 2], [Replaced; 2]),
+    ("link-out-absolute", [Nothing; 2], [Replaced; 2]),
+    ("link-out-dangling", [Nothing; 2], [Replaced; 2]),
+    ("link-out-and-in", [Nothing; 2], [Replaced; 2]),
+    ("link-to-sibling", [Nothing; 2], [Replaced; 2]),
+    ("link-to-parent/secret", [Nothing; 2], [NoParent; 2]),
+    ("link-to-parent/root/plain", [Nothing; 2], [NoParent; 2]),
+    ("link-to-slash/etc/passwd", [Nothing; 2], [NoParent; 2]),
+    ("sub/link-to-link-out", [Nothing; 2], [Replaced; 2]),
+    // An absolute link is one that leads out, wherever it ends.
+    ("link-in-absolute", [Nothing; 2], [Replaced; 2]),
+    // Links that stay inside.
+    ("link-in", [File, Nothing], [Replaced; 2]),
+    ("sub/link-up", [File, Nothing], [Replaced; 2]),
+    ("link-to-sub/nested", [File, Nothing], [Replaced, NoParent]),
+    ("link-to-sub/absent", [Nothing; 2], [Created, NoParent]),
+    ("link-dangling", [Nothing; 2], [Replaced; 2]),
+    ("link-to-itself", [Nothing; 2], [Replaced; 2]),
+    ("link-to-itself/absent", [Nothing; 2], [NoParent; 2]),
+    ("link-to-fifo", [SomethingElse, Nothing], [Replaced; 2]),
+    ("link-to-sub", [SomethingElse, Nothing], [Replaced; 2]),
+    // What is not a regular file.
+    ("sub", [SomethingElse; 2], [Refused; 2]),
+    ("fifo", [SomethingElse; 2], [Refused; 2]),
+    ("fifo/absent", [Nothing; 2], [NoParent; 2]),
+    ("socket", [SomethingElse; 2], [Refused; 2]),
+    ("device", [SomethingElse; 2], [Refused; 2]),
+];
+
+const SECRET: &[u8] = b"outside";
+const INSIDE: &[u8] = b"inside";
+
+fn make_tree(base: &Path) {
+    let root = base.join("root");
+    fs::create_dir_all(root.join("sub")).unwrap();
+    fs::create_dir(base.join("root-sibling")).unwrap();
+    fs::write(base.join("secret"), SECRET).unwrap();
+    fs::write(base.join("root-sibling/secret"), SECRET).unwrap();
+    fs::write(root.join("plain"), INSIDE).unwrap();
+    fs::write(root.join("sub/nested"), INSIDE).unwrap();
+    let absolute = |name: &str| base.join(name).into_os_string().into_string().unwrap();
+    for (name, target) in [
+        ("link-out", "../secret"),
+        ("link-out-absolute", &absolute("secret")),
+        ("link-out-dangling", "../absent"),
+        ("link-out-and-in", "../root/plain"),
+        ("link-to-sibling", "../root-sibling/secret"),
+        ("link-to-parent", ".."),
+        ("link-to-slash", "/"),
+        ("sub/link-to-link-out", "../link-out"),
+        ("link-in-absolute", &absolute("root/plain")),
+        ("link-in", "plain"),
+        ("sub/link-up", "../plain"),
+        ("link-to-sub", "sub"),
+        ("link-dangling", "absent"),
+        ("link-to-itself", "link-to-itself"),
+        ("link-to-fifo", "fifo"),
+    ] {
+        symlink(target, root.join(name)).unwrap();
+    }
+    make_fifo(&root.join("fifo"));
+    drop(UnixListener::bind(root.join("socket")).unwrap());
+    // Only the superuser makes a device. For others a second FIFO takes its place.
+    let device = root.join("device");
+    if !Command::new("mknod")
+        .arg(&device)
+        .args(["c", "1", "5"])
+        .output()
+        .unwrap()
+        .status
+        .success()
+    {
+        make_fifo(&device);
+    }
+}
+
+/// Calls `test` for both ways of opening, each with a tree of its own, and fails instead of waiting for ever.
+fn on_both_trees(test: fn(&Directory, &Path, usize)) {
+    for way in WAYS {
+        let base = tempfile::tempdir().unwrap();
+        make_tree(base.path());
+        let base_path = base.path().to_owned();
+        let (done, finished) = mpsc::channel();
+        let worker = thread::spawn(move || {
+            let directory = way(&base_path.join("root"));
+            test(
+                &directory,
+                &base_path,
+                usize::from(!directory.follows_links()),
+            );
+            let _ = done.send(());
+        });
+        if finished.recv_timeout(Duration::from_secs(60)) == Err(mpsc::RecvTimeoutError::Timeout) {
+            panic!("storage waits for something in the tree");
+        }
+        worker.join().unwrap();
+    }
+}
+
+#[test]
+fn reading_finds_regular_files_beneath_the_root_only() {
+    on_both_trees(|directory, _, column| {
+        for (name, expected, _) in TRICKS {
+            let opened = directory.open_file(&path(name));
+            let identified = directory.identify(&path(name));
+            let found = match &opened {
+                Ok(_) => File,
+                Err(StorageError::NotFound) => Nothing,
+                Err(StorageError::NotRegular) => SomethingElse,
+                Err(error) => panic!("{name}: {error:?}"),
+            };
+            assert_eq!(found, expected[column], "{name}");
+            match (opened, identified) {
+                (Ok(mut opened), Ok(identity)) => {
+                    assert_eq!(identity, opened.identity, "{name}");
+                    let mut content = Vec::new();
+                    opened.file.read_to_end(&mut content).unwrap();
+                    assert_eq!(content, INSIDE, "{name}");
+                }
+                (Err(opened), Err(identified)) => {
+                    assert_eq!(format!("{opened:?}"), format!("{identified:?}"), "{name}");
+                }
+                both => panic!("{name}: {both:?}"),
+            }
+        }
+    });
+}
+
+fn store(directory: &Directory, name: &str) -> Stored {
+    match put(directory, name, Publish::Replace, b"new") {
+        Ok(Published { created: true, .. }) => Created,
+        Ok(Published { created: false, .. }) => Replaced,
+        Err(StorageError::ParentMissing) => NoParent,
+        Err(StorageError::NotRegular) => Refused,
+        Err(error) => panic!("{name}: {error:?}"),
+    }
+}
+
+#[test]
+fn writing_changes_nothing_outside_the_root() {
+    on_both_trees(|directory, base, column| {
+        // What others in the table lead through comes last.
+        let (through, last): (Vec<_>, Vec<_>) =
+            TRICKS.iter().partition(|(name, ..)| name.contains('/'));
+        for (name, _, expected) in through.iter().chain(&last) {
+            let before = fs::symlink_metadata(base.join("root").join(name)).ok();
+            assert_eq!(store(directory, name), expected[column], "{name}");
+            let after = fs::symlink_metadata(base.join("root").join(name)).ok();
+            match expected[column] {
+                Created | Replaced => assert!(after.unwrap().is_file(), "{name}"),
+                NoParent | Refused => assert_eq!(
+                    before.map(|m| m.file_type()),
+                    after.map(|m| m.file_type()),
+                    "{name}"
+                ),
+            }
+        }
+        assert_eq!(names(base), ["root", "root-sibling", "secret"]);
+        assert_eq!(names(&base.join("root-sibling")), ["secret"]);
+        assert_eq!(fs::read(base.join("secret")).unwrap(), SECRET);
+        assert_eq!(fs::read(base.join("root-sibling/secret")).unwrap(), SECRET);
+        assert!(
+            names(&base.join("root"))
+                .iter()
+                .all(|name| !name.starts_with('.'))
+        );
+    });
+}
+
+#[test]
+fn creating_takes_no_name_that_anything_has() {
+    on_both_trees(|directory, base, column| {
+        for (name, _, expected) in TRICKS {
+            let created = put(directory, name, Publish::CreateOnly, b"new");
+            match (expected[column], created) {
+                (Created, Ok(Published { created: true, .. })) => {
+                    fs::remove_file(base.join("root").join(name)).unwrap()
+                }
+                (Replaced, Err(StorageError::Exists)) => {}
+                (NoParent, Err(StorageError::ParentMissing)) => {}
+                (Refused, Err(StorageError::NotRegular)) => {}
+                other => panic!("{name}: {other:?}"),
+            }
+        }
+    });
+}
+
+#[test]
+fn any_name_that_the_file_system_takes_is_served() {
+    for way in WAYS {
+        let root = tempfile::tempdir().unwrap();
+        let directory = way(root.path());
+        for name in [
+            &[b'x'; 255][..],
+            b"\xff\xfe",
+            b" ",
+            b"...",
+            b"..a",
+            b"%2e%2e",
+            b"a\nb",
+            b"~",
+            b"-rf",
+            b"\\",
+        ] {
+            fs::write(root.path().join(std::ffi::OsStr::from_bytes(name)), name).unwrap();
+            let opened = directory
+                .open_file(&RelativePath::from_segments([name]).unwrap())
+                .unwrap();
+            assert_eq!(opened.identity.octets, name.len() as u64);
+        }
+    }
+}
+
+#[test]
+fn a_path_of_the_greatest_length_is_looked_up() {
+    for way in WAYS {
+        let root = tempfile::tempdir().unwrap();
+        let deep = RelativePath::from_segments(std::iter::repeat_n("a", 2048)).unwrap();
+        assert!(matches!(
+            way(root.path()).open_file(&deep),
+            Err(StorageError::NotFound)
+        ));
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn links_of_the_proc_file_system_are_not_followed() {
+    for way in WAYS {
+        let directory = way(Path::new("/proc/self"));
+        assert!(directory.open_file(&path("status")).is_ok());
+        for name in ["exe", "cwd/Cargo.toml", "root/etc/passwd"] {
+            assert!(
+                matches!(
+                    directory.open_file(&path(name)),
+                    Err(StorageError::NotFound)
+                ),
+                "{name}"
+            );
+        }
+    }
+}
+
+/// A directory and a link out of the root change places all the time: whatever is opened is inside.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_tree_that_changes_during_the_lookup_gives_no_way_out() {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    for way in WAYS {
+        let base = tempfile::tempdir().unwrap();
+        make_tree(base.path());
+        let root = base.path().join("root");
+        fs::write(root.join("sub/secret"), INSIDE).unwrap();
+        symlink("../sub/../sub/secret", root.join("sub/climbing")).unwrap();
+        let (one, other, stop) = (
+            root.join("sub"),
+            root.join("link-to-parent"),
+            AtomicBool::new(false),
+        );
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    renameat_with(CWD, &one, CWD, &other, RenameFlags::EXCHANGE).unwrap();
+                }
+            });
+            let directory = way(&root);
+            for _ in 0..5_000 {
+                for name in ["sub/secret", "sub/climbing"] {
+                    match directory.open_file(&path(name)) {
+                        Ok(mut opened) => {
+                            let mut content = Vec::new();
+                            opened.file.read_to_end(&mut content).unwrap();
+                            if content != INSIDE {
+                                stop.store(true, Ordering::Relaxed);
+                            }
+                            assert_eq!(content, INSIDE);
+                        }
+                        Err(StorageError::NotFound | StorageError::Busy) => {}
+                        Err(error) => {
+                            stop.store(true, Ordering::Relaxed);
+                            panic!("{error:?}");
+                        }
+                    }
+                }
+            }
+            stop.store(true, Ordering::Relaxed);
+        });
+    }
+}
+
+#[test]
+fn a_root_that_cannot_be_served_is_named_in_the_error() {
+    let base = tempfile::tempdir().unwrap();
+    fs::write(base.path().join("file"), b"").unwrap();
+    make_fifo(&base.path().join("fifo"));
+    for (name, reason) in [
+        ("absent", "No such file"),
+        ("file", "Not a directory"),
+        ("fifo", "Not a directory"),
+    ] {
+        let error = Directory::open(&base.path().join(name))
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains(name) && error.contains(reason), "{error}");
+    }
+}
+
+#[test]
+fn a_confirmation_holds_for_one_version_of_one_file() {
+    for way in WAYS {
+        let root = tempfile::tempdir().unwrap();
+        let directory = way(root.path());
+        let first = put(&directory, "name", Publish::Replace, b"one")
+            .unwrap()
+            .identity;
+        assert!(directory.confirms(&path("name"), &first));
+        assert!(!directory.confirms(&path("other"), &first));
+        let second = put(&directory, "name", Publish::Replace, b"two")
+            .unwrap()
+            .identity;
+        assert!(!directory.confirms(&path("name"), &first));
+        assert!(directory.confirms(&path("name"), &second));
+    }
+}

@@ -1,0 +1,165 @@
+//! Not enough space, not enough descriptors. Each limit is set in a process of its own.
+
+use std::fs;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use super::*;
+
+fn limit(resource: Resource, current: u64) {
+    let maximum = getrlimit(resource).maximum;
+    setrlimit(
+        resource,
+        Rlimit {
+            current: Some(current),
+            maximum,
+        },
+    )
+    .unwrap();
+}
+
+#[test]
+fn more_than_the_disk_has_is_refused_at_once() {
+    for way in WAYS {
+        let root = tempfile::tempdir().unwrap();
+        let directory = way(root.path());
+        let refused = directory.begin_upload(&path("name"), Publish::Replace, Some(u64::MAX));
+        assert!(matches!(refused, Err(StorageError::DiskFull)));
+        assert!(names(root.path()).is_empty());
+        assert!(
+            directory
+                .begin_upload(&path("name"), Publish::Replace, Some(1))
+                .is_ok()
+        );
+    }
+}
+
+/// A file size limit is announced by a signal that ends the process: it must never come to that.
+#[test]
+fn a_limit_on_the_size_of_files_is_a_full_disk() {
+    if let Some(root) = child_argument() {
+        limit(Resource::Fsize, 4096);
+        for way in WAYS {
+            let directory = way(&root);
+            let refused = directory.begin_upload(&path("name"), Publish::Replace, Some(4097));
+            assert!(matches!(refused, Err(StorageError::DiskFull)));
+            put(&directory, "name", Publish::Replace, &[1; 4096]).unwrap();
+            let mut upload = begin(&directory, "name", Publish::Replace).unwrap();
+            upload.write(&[2; 4096]).unwrap();
+            assert!(matches!(upload.write(&[2]), Err(StorageError::DiskFull)));
+            // Its content is incomplete now, and stays unpublished whatever the caller does.
+            assert!(matches!(
+                upload.commit(0, false, |_| true),
+                Err(StorageError::Io(_))
+            ));
+            assert_eq!(fs::read(root.join("name")).unwrap(), [1; 4096]);
+            assert_eq!(names(&root), ["name"]);
+        }
+        return;
+    }
+    let root = tempfile::tempdir().unwrap();
+    assert_success(&run_as_child(
+        module_path!(),
+        "a_limit_on_the_size_of_files_is_a_full_disk",
+        root.path(),
+    ));
+}
+
+#[test]
+fn without_descriptors_nothing_is_opened_and_what_was_begun_is_finished() {
+    if let Some(root) = child_argument() {
+        limit(Resource::Nofile, 64);
+        for way in WAYS {
+            let directory = way(&root);
+            put(&directory, "name", Publish::Replace, b"old").unwrap();
+            let mut upload = begin(&directory, "name", Publish::Replace).unwrap();
+            let mut taken = Vec::new();
+            while let Ok(file) = fs::File::open("/dev/null") {
+                taken.push(file);
+            }
+            assert!(taken.len() < 64);
+            assert!(matches!(
+                directory.open_file(&path("name")),
+                Err(StorageError::OutOfDescriptors)
+            ));
+            assert!(matches!(
+                directory.identify(&path("name")),
+                Err(StorageError::OutOfDescriptors)
+            ));
+            assert!(matches!(
+                begin(&directory, "name", Publish::Replace),
+                Err(StorageError::OutOfDescriptors)
+            ));
+            assert!(matches!(
+                begin(&directory, "sub/name", Publish::Replace),
+                Err(StorageError::OutOfDescriptors)
+            ));
+            upload.write(b"new").unwrap();
+            assert!(
+                !upload
+                    .commit(0, true, |standing| standing.is_some())
+                    .unwrap()
+                    .created
+            );
+            drop(taken);
+            assert_eq!(fs::read(root.join("name")).unwrap(), b"new");
+            assert!(begin(&directory, "sub/name", Publish::Replace).is_ok());
+            assert_eq!(names(&root), ["name", "sub"]);
+        }
+        return;
+    }
+    let root = tempfile::tempdir().unwrap();
+    fs::create_dir(root.path().join("sub")).unwrap();
+    let test = "without_descriptors_nothing_is_opened_and_what_was_begun_is_finished";
+    assert_success(&run_as_child(module_path!(), test, root.path()));
+}
+
+/// On a file system of one megabyte, mounted for a process of its own.
+#[test]
+fn a_disk_that_fills_up_keeps_the_old_file() {
+    if let Some(root) = child_argument() {
+        for way in WAYS {
+            let directory = way(&root);
+            put(&directory, "name", Publish::Replace, b"old").unwrap();
+            let refused = directory.begin_upload(&path("name"), Publish::Replace, Some(2 << 20));
+            assert!(matches!(refused, Err(StorageError::DiskFull)));
+            let mut upload = begin(&directory, "name", Publish::Replace).unwrap();
+            let full = (0..100).find_map(|_| upload.write(&[0; 60_000]).err());
+            assert!(matches!(full, Some(StorageError::DiskFull)), "{full:?}");
+            // There is room again for a little, and it must not make the content look whole.
+            assert!(upload.commit(0, false, |_| true).is_err());
+            assert_eq!(fs::read(root.join("name")).unwrap(), b"old");
+            assert_eq!(names(&root), ["name"]);
+            put(&directory, "name", Publish::Replace, &[1; 500_000]).unwrap();
+            put(&directory, "name", Publish::Replace, b"").unwrap();
+        }
+        return;
+    }
+    let root = tempfile::tempdir().unwrap();
+    let mount = "mount -t tmpfs -o size=1m none \"$0\" && exec \"$@\"";
+    let prefix = [
+        "unshare",
+        "--mount",
+        "sh",
+        "-c",
+        mount,
+        root.path().to_str().unwrap(),
+    ];
+    let possible = Command::new(prefix[0])
+        .args(&prefix[1..])
+        .arg("true")
+        .output();
+    match possible {
+        Ok(output) if output.status.success() => {}
+        reason => {
+            eprintln!("skipped: no file system can be mounted here: {reason:?}");
+            return;
+        }
+    }
+    let test = "a_disk_that_fills_up_keeps_the_old_file";
+    assert_success(
+        &child_command(module_path!(), test, root.path(), &prefix)
+            .output()
+            .unwrap(),
+    );
+}

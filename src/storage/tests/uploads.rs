@@ -1,0 +1,138 @@
+//! An upload before its commit: it is not visible, and dropped it never happened.
+
+use std::fs;
+use std::os::fd::AsFd;
+
+use rustix::fs::FlockOperation;
+
+use super::super::system;
+use super::*;
+
+#[test]
+fn nothing_is_visible_before_the_commit_and_everything_after() {
+    for way in WAYS {
+        let root = tempfile::tempdir().unwrap();
+        let directory = way(root.path());
+        let mut upload = begin(&directory, "name", Publish::CreateOnly).unwrap();
+        upload.write(b"one, ").unwrap();
+        upload.write(b"").unwrap();
+        upload.write(b"two").unwrap();
+        assert_eq!(upload.octets_written(), 8);
+        assert!(matches!(
+            directory.open_file(&path("name")),
+            Err(StorageError::NotFound)
+        ));
+        let published = upload.commit(0, false, |_| true).unwrap();
+        assert!(published.created);
+        assert_eq!(published.identity.octets, 8);
+        assert_eq!(fs::read(root.path().join("name")).unwrap(), b"one, two");
+        assert_eq!(names(root.path()), ["name"]);
+    }
+}
+
+#[test]
+fn an_upload_that_is_dropped_never_happened() {
+    for way in WAYS {
+        for publish in [Publish::CreateOnly, Publish::Replace] {
+            let root = tempfile::tempdir().unwrap();
+            let directory = way(root.path());
+            let mut upload = begin(&directory, "name", publish).unwrap();
+            upload.write(b"half of it").unwrap();
+            drop(upload);
+            assert!(names(root.path()).is_empty());
+        }
+    }
+}
+
+/// Where the system can, the content has no name at all; elsewhere a hidden one, which is locked.
+#[test]
+fn content_in_progress_is_unnamed_or_hidden_and_locked() {
+    let root = tempfile::tempdir().unwrap();
+    let directory = Directory::open(root.path()).unwrap();
+    let handle = fs::File::open(root.path()).unwrap();
+    let _upload = begin(&directory, "name", Publish::Replace).unwrap();
+    let unnamed =
+        system::can_link_unnamed(handle.as_fd()) && system::create_unnamed(handle.as_fd()).is_ok();
+    assert_eq!(names(root.path()).len(), usize::from(!unnamed));
+    assert!(!(unnamed && cfg!(spindle_portable)));
+
+    let root = tempfile::tempdir().unwrap();
+    let directory = Directory::open_as_elsewhere(root.path());
+    let upload = begin(&directory, "name", Publish::Replace).unwrap();
+    let [name] = &names(root.path())[..] else {
+        panic!("one hidden name is expected")
+    };
+    assert!(
+        RelativePath::from_segments([name]).is_err(),
+        "{name} could be asked for"
+    );
+    let other = fs::File::open(root.path().join(name)).unwrap();
+    let lock = || rustix::fs::flock(&other, FlockOperation::NonBlockingLockExclusive);
+    assert_eq!(lock(), Err(rustix::io::Errno::WOULDBLOCK));
+    drop(upload);
+    assert_eq!(lock(), Ok(()));
+}
+
+#[test]
+fn an_empty_upload_makes_an_empty_file() {
+    for way in WAYS {
+        let root = tempfile::tempdir().unwrap();
+        let published = put(&way(root.path()), "name", Publish::Replace, b"").unwrap();
+        assert_eq!((published.created, published.identity.octets), (true, 0));
+        assert_eq!(fs::read(root.path().join("name")).unwrap(), b"");
+    }
+}
+
+#[test]
+fn a_new_file_has_the_mode_that_any_other_would_have() {
+    use std::os::unix::fs::PermissionsExt;
+    for way in WAYS {
+        let root = tempfile::tempdir().unwrap();
+        let mode = |name: &str| {
+            fs::metadata(root.path().join(name))
+                .unwrap()
+                .permissions()
+                .mode()
+        };
+        fs::File::create(root.path().join("other")).unwrap();
+        put(&way(root.path()), "name", Publish::Replace, b"").unwrap();
+        assert_eq!(mode("name"), mode("other"));
+    }
+}
+
+#[test]
+fn a_length_that_is_not_kept_is_not_published() {
+    for way in WAYS {
+        for content in [&b"12"[..], b"1234"] {
+            let root = tempfile::tempdir().unwrap();
+            let directory = way(root.path());
+            let mut upload = directory
+                .begin_upload(&path("name"), Publish::Replace, Some(3))
+                .unwrap();
+            upload.write(content).unwrap();
+            assert!(matches!(
+                upload.commit(0, false, |_| true),
+                Err(StorageError::Io(_))
+            ));
+            assert!(names(root.path()).is_empty());
+        }
+    }
+}
+
+#[test]
+fn the_directory_may_be_removed_meanwhile() {
+    for way in WAYS {
+        for publish in [Publish::CreateOnly, Publish::Replace] {
+            let root = tempfile::tempdir().unwrap();
+            fs::create_dir(root.path().join("sub")).unwrap();
+            let mut upload = begin(&way(root.path()), "sub/name", publish).unwrap();
+            upload.write(b"content").unwrap();
+            fs::remove_dir_all(root.path().join("sub")).unwrap();
+            assert!(matches!(
+                upload.commit(0, false, |_| true),
+                Err(StorageError::ParentMissing)
+            ));
+            assert!(names(root.path()).is_empty());
+        }
+    }
+}
