@@ -1,1 +1,105 @@
-fn main() {}
+//! The program: arguments, logger, reactor, exit code.
+
+use std::io::{self, LineWriter, Write};
+use std::net::TcpListener;
+use std::process::ExitCode;
+
+use log::{LevelFilter, error, warn};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use simplelog::{ConfigBuilder, WriteLogger};
+use spindle::config::{Command, Config, USAGE};
+use spindle::reactor::{Reactor, listen};
+use spindle::routes::{FileRoutes, Routes};
+use spindle::signals;
+use spindle::storage::Directory;
+
+/// Descriptors that are no connections': standard streams, poll, listeners, signals, the directory.
+const DESCRIPTORS_RESERVED: u64 = 16;
+
+/// Each connection has its socket, and may open two files: the content of an upload and the directory that it goes to.
+const DESCRIPTORS_PER_CONNECTION: u64 = 3;
+
+/// Connections are capped here even where descriptors are without limit.
+const CONNECTIONS_MAX: u64 = 1 << 20;
+
+/// An idle connection must stay cheap: ten thousand of them are to cost no more than a photograph.
+const SESSION_OCTETS_MAX: usize = 256;
+const _: () = assert!(Reactor::<Routes>::SESSION_OCTETS <= SESSION_OCTETS_MAX);
+
+fn main() -> ExitCode {
+    let arguments = std::env::args_os().skip(1).collect();
+    match Command::from_arguments(arguments) {
+        Ok(Command::Help) => print(USAGE),
+        Ok(Command::Version) => print(concat!("spindle ", env!("CARGO_PKG_VERSION"), "\n")),
+        Ok(Command::Serve(config)) => match serve(*config) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(problem) => {
+                eprintln!("spindle: {problem}");
+                ExitCode::from(1)
+            }
+        },
+        Err(problem) => {
+            eprintln!("spindle: {problem}\nspindle: --help lists the options");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn print(text: &str) -> ExitCode {
+    match io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::from(1),
+    }
+}
+
+fn serve(config: Config) -> Result<(), String> {
+    start_logging(config.log_level);
+    let directory = match &config.directory {
+        Some(path) => Some(Directory::open(path).map_err(|error| error.to_string())?),
+        None => None,
+    };
+    let connections_max = connections_max();
+    let stop = signals::first_signal().map_err(|error| format!("cannot handle signals: {error}"))?;
+    let listeners = listen::listeners(config.bind, config.port).map_err(|error| error.to_string())?;
+    let greeting = greeting(&listeners).map_err(|error| format!("cannot tell where to listen: {error}"))?;
+    let routes = Routes::new(directory.map(|directory| FileRoutes::new(directory, config.uploads)));
+    let reactor = Reactor::new(listeners, stop, connections_max, config.settings, routes)
+        .map_err(|error| format!("cannot start: {error}"))?;
+    // A server whose greeting nobody reads serves all the same.
+    let _ = io::stdout().write_all(greeting.as_bytes());
+    reactor.run().map_err(|error| format!("the loop ended: {error}"))
+}
+
+fn greeting(listeners: &[TcpListener]) -> io::Result<String> {
+    let mut lines = String::new();
+    for listener in listeners {
+        lines.push_str(&format!("Listening on http://{}\n", listener.local_addr()?));
+    }
+    Ok(lines)
+}
+
+/// Standard error is written a line at a time, so that each record is one write.
+fn start_logging(level: LevelFilter) {
+    let config = ConfigBuilder::new()
+        .set_target_level(LevelFilter::Off)
+        .set_thread_level(LevelFilter::Off)
+        .set_location_level(LevelFilter::Off)
+        .build();
+    // It fails only where a logger is set already, and there is none.
+    let _ = WriteLogger::init(level, config, LineWriter::new(io::stderr()));
+    std::panic::set_hook(Box::new(|panic| {
+        // Escaped: what a panic says may hold octets from the wire.
+        error!("panic: {}", panic.to_string().escape_debug());
+    }));
+}
+
+/// Raises the limit on descriptors as far as it goes, and leaves each connection its share.
+fn connections_max() -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }) {
+        warn!("the limit on descriptors stays as it is: {error}");
+    }
+    let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let connections = descriptors.saturating_sub(DESCRIPTORS_RESERVED) / DESCRIPTORS_PER_CONNECTION;
+    usize::try_from(connections.clamp(1, CONNECTIONS_MAX)).unwrap_or(usize::MAX)
+}

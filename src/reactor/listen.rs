@@ -35,7 +35,10 @@ impl fmt::Display for ListenError {
         let address = self.address;
         match Errno::from_io_error(&self.error) {
             Some(Errno::ADDRINUSE) => {
-                write!(f, "cannot listen on {address}: the port is in use; stop what uses it, or choose another with --port")
+                write!(
+                    f,
+                    "cannot listen on {address}: the port is in use; stop what uses it, or choose another with --port"
+                )
             }
             Some(Errno::ADDRNOTAVAIL) => write!(f, "cannot listen on {address}: the address is not this machine's"),
             Some(Errno::ACCESS) => write!(f, "cannot listen on {address}: no permission for this port"),

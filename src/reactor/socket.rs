@@ -96,12 +96,7 @@ fn cannot_send_directly(error: &io::Error) -> bool {
 /// Octets that are copied at a time where files are sent by copy.
 const COPY_OCTETS: usize = 64 * 1024;
 
-fn send_file_by_copy(
-    stream: &TcpStream,
-    range: &FileRange,
-    octets: usize,
-    scratch: &mut Vec<u8>,
-) -> io::Result<Moved> {
+fn send_file_by_copy(stream: &TcpStream, range: &FileRange, octets: usize, scratch: &mut Vec<u8>) -> io::Result<Moved> {
     scratch.resize(COPY_OCTETS, 0);
     let space = &mut scratch[..octets.min(COPY_OCTETS)];
     let read = range.read_at(space)?;

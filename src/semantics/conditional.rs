@@ -4,6 +4,7 @@ use super::Now;
 use super::date;
 use super::fields::{FieldName, Fields};
 use super::method::Method;
+use super::request::Request;
 
 /// What is known of the representation that a request selects. The default knows nothing but that there is one.
 #[derive(Clone, Copy, Debug, Default)]
@@ -25,55 +26,102 @@ pub enum Verdict {
     Failed,
 }
 
-/// Evaluates the preconditions in the order of §13.2.2. `selected` is `None` where no representation exists.
-///
-/// To be asked only where the answer would have been a 2xx (§13.2.1). A date that is none is ignored, and so is one where
-/// there is nothing to compare it with.
-pub fn evaluate(method: Method, fields: &Fields<'_>, selected: Option<Validators<'_>>, now: &Now) -> Verdict {
-    // Methods that neither select nor modify a representation have no preconditions (§13.2.1).
-    if matches!(method, Method::Connect | Method::Options | Method::Trace) {
-        return Verdict::Proceed;
-    }
-    let is_read = matches!(method, Method::Get | Method::Head);
-    let last_modified = selected.and_then(|validators| validators.last_modified_unix_s);
-    let date_in = |name| date::parse(fields.single(name)?, now.unix_s());
-
-    // Steps 1 and 2.
-    if fields.contains(FieldName::IfMatch) {
-        if !any_tag_matches(fields, FieldName::IfMatch, selected, strongly_equal) {
-            return Verdict::Failed;
-        }
-    } else if let (Some(date), Some(modified)) = (date_in(FieldName::IfUnmodifiedSince), last_modified)
-        && modified > date
-    {
-        return Verdict::Failed;
-    }
-    // Steps 3 and 4.
-    if fields.contains(FieldName::IfNoneMatch) {
-        if any_tag_matches(fields, FieldName::IfNoneMatch, selected, weakly_equal) {
-            return if is_read { Verdict::NotModified } else { Verdict::Failed };
-        }
-    } else if is_read
-        && let (Some(date), Some(modified)) = (date_in(FieldName::IfModifiedSince), last_modified)
-        && modified <= date
-    {
-        return Verdict::NotModified;
-    }
-    Verdict::Proceed
+/// The tags of an If-Match or If-None-Match.
+#[derive(Clone, Debug)]
+enum Tags {
+    /// `*`: whatever there is.
+    Any,
+    Listed(Vec<Box<[u8]>>),
 }
 
-fn any_tag_matches(
-    fields: &Fields<'_>,
-    name: FieldName,
-    selected: Option<Validators<'_>>,
-    equal: fn(&[u8], &[u8]) -> bool,
-) -> bool {
-    let Some(validators) = selected else { return false };
-    if fields.single(name) == Some(b"*") {
-        return true;
+/// What a request demands of the selected representation. Owned, so that an upload can be judged again at its end.
+#[derive(Clone, Debug)]
+pub struct Preconditions {
+    is_read: bool,
+    if_match: Option<Tags>,
+    if_unmodified_since_unix_s: Option<u64>,
+    if_none_match: Option<Tags>,
+    if_modified_since_unix_s: Option<u64>,
+}
+
+impl Preconditions {
+    /// The preconditions of a request; `None` where it has none that count. A date that is none is ignored.
+    pub fn of(request: &Request<'_>, now: &Now) -> Option<Preconditions> {
+        let fields = &request.fields;
+        let has_any =
+            [FieldName::IfMatch, FieldName::IfUnmodifiedSince, FieldName::IfNoneMatch, FieldName::IfModifiedSince]
+                .iter()
+                .any(|name| fields.contains(*name));
+        // Methods that neither select nor modify a representation have none (§13.2.1).
+        if !has_any || matches!(request.method, Method::Connect | Method::Options | Method::Trace) {
+            return None;
+        }
+        let date_in = |name| date::parse(fields.single(name)?, now.unix_s());
+        Some(Preconditions {
+            is_read: matches!(request.method, Method::Get | Method::Head),
+            if_match: Tags::of(fields, FieldName::IfMatch),
+            if_unmodified_since_unix_s: date_in(FieldName::IfUnmodifiedSince),
+            if_none_match: Tags::of(fields, FieldName::IfNoneMatch),
+            if_modified_since_unix_s: date_in(FieldName::IfModifiedSince),
+        })
     }
-    let Some(etag) = validators.etag else { return false };
-    fields.values(name).flat_map(entity_tags).any(|tag| equal(tag, etag.as_bytes()))
+
+    /// Whether the request is to be done only where nothing exists yet: `If-None-Match: *`.
+    pub fn demand_absence(&self) -> bool {
+        matches!(self.if_none_match, Some(Tags::Any))
+    }
+
+    /// Evaluates them in the order of §13.2.2. `selected` is `None` where no representation exists.
+    ///
+    /// To be asked only where the answer would have been a 2xx (§13.2.1). A date is ignored where there is none to compare
+    /// it with.
+    pub fn evaluate(&self, selected: Option<Validators<'_>>) -> Verdict {
+        let last_modified = selected.and_then(|validators| validators.last_modified_unix_s);
+        // Steps 1 and 2.
+        if let Some(tags) = &self.if_match {
+            if !tags.any_matches(selected, strongly_equal) {
+                return Verdict::Failed;
+            }
+        } else if let (Some(date), Some(modified)) = (self.if_unmodified_since_unix_s, last_modified)
+            && modified > date
+        {
+            return Verdict::Failed;
+        }
+        // Steps 3 and 4.
+        if let Some(tags) = &self.if_none_match {
+            if tags.any_matches(selected, weakly_equal) {
+                return if self.is_read { Verdict::NotModified } else { Verdict::Failed };
+            }
+        } else if self.is_read
+            && let (Some(date), Some(modified)) = (self.if_modified_since_unix_s, last_modified)
+            && modified <= date
+        {
+            return Verdict::NotModified;
+        }
+        Verdict::Proceed
+    }
+}
+
+impl Tags {
+    fn of(fields: &Fields<'_>, name: FieldName) -> Option<Tags> {
+        if !fields.contains(name) {
+            return None;
+        }
+        if fields.single(name) == Some(b"*") {
+            return Some(Tags::Any);
+        }
+        Some(Tags::Listed(fields.values(name).flat_map(entity_tags).map(Box::from).collect()))
+    }
+
+    fn any_matches(&self, selected: Option<Validators<'_>>, equal: fn(&[u8], &[u8]) -> bool) -> bool {
+        match (self, selected) {
+            (_, None) => false,
+            (Tags::Any, Some(_)) => true,
+            (Tags::Listed(tags), Some(validators)) => {
+                validators.etag.is_some_and(|etag| tags.iter().any(|tag| equal(tag, etag.as_bytes())))
+            }
+        }
+    }
 }
 
 /// The entity tags of a list (§8.8.3), up to the first member that is none. A tag may hold commas.

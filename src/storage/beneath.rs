@@ -36,12 +36,7 @@ impl Opening {
     }
 
     /// Opens `path`, which is a [`RelativePath`](super::RelativePath) or the parent of one. The descriptor is closed on exec.
-    pub(super) fn open(
-        self,
-        root: BorrowedFd<'_>,
-        path: &[u8],
-        flags: OFlags,
-    ) -> Result<OwnedFd, Errno> {
+    pub(super) fn open(self, root: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
         match self {
             Opening::ByKernel => open_by_kernel(root, path, flags),
             Opening::BySegment => open_by_segment(root, path, flags),
@@ -53,9 +48,7 @@ fn open_by_kernel(root: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<Ow
     try_again_while_the_tree_moves(|| system::open_beneath(root, path, flags))
 }
 
-fn try_again_while_the_tree_moves<T>(
-    mut open: impl FnMut() -> Result<T, Errno>,
-) -> Result<T, Errno> {
+fn try_again_while_the_tree_moves<T>(mut open: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
     let mut result = Err(Errno::AGAIN);
     for _ in 0..ATTEMPTS_MAX {
         result = open();
@@ -71,11 +64,7 @@ fn open_by_segment(root: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<O
     let mut directory: Option<OwnedFd> = None;
     let mut segments = path.split(|&octet| octet == b'/').peekable();
     while let Some(segment) = segments.next() {
-        let flags = if segments.peek().is_some() {
-            system::PASS_THROUGH | OFlags::DIRECTORY
-        } else {
-            flags
-        };
+        let flags = if segments.peek().is_some() { system::PASS_THROUGH | OFlags::DIRECTORY } else { flags };
         let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let here = directory.as_ref().map_or(root, AsFd::as_fd);
         let opened = retry_on_intr(|| rustix::fs::openat(here, segment, flags, Mode::empty()))?;
@@ -97,11 +86,7 @@ mod tests {
         let mut calls = 0;
         let third_time = try_again_while_the_tree_moves(|| {
             calls += 1;
-            if calls < 3 {
-                Err(Errno::AGAIN)
-            } else {
-                Ok(calls)
-            }
+            if calls < 3 { Err(Errno::AGAIN) } else { Ok(calls) }
         });
         assert_eq!(third_time, Ok(3));
 

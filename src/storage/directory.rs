@@ -39,10 +39,7 @@ impl Directory {
     pub fn open(path: &Path) -> Result<Directory, io::Error> {
         Self::open_root(path).map_err(|errno| {
             let error = io::Error::from(errno);
-            io::Error::new(
-                error.kind(),
-                format!("cannot open the directory {path:?}: {error}"),
-            )
+            io::Error::new(error.kind(), format!("cannot open the directory {path:?}: {error}"))
         })
     }
 
@@ -57,9 +54,7 @@ impl Directory {
             sweeper: Sweeper::default(),
             modified_last_ns: Cell::new(0),
         };
-        Ok(Directory {
-            root: Rc::new(root),
-        })
+        Ok(Directory { root: Rc::new(root) })
     }
 
     /// Opens a regular file to read it. Links are followed as long as they stay beneath the root, where the system can
@@ -67,15 +62,9 @@ impl Directory {
     ///
     /// A FIFO, a socket, a device or a directory is [`StorageError::NotRegular`], and is not waited for.
     pub fn open_file(&self, path: &RelativePath) -> Result<OpenedFile, StorageError> {
-        let file = self
-            .root
-            .open(path.as_bytes(), READ)
-            .map_err(StorageError::from_lookup)?;
+        let file = self.root.open(path.as_bytes(), READ).map_err(StorageError::from_lookup)?;
         let identity = regular_identity(&fstat(file.as_fd())?)?;
-        Ok(OpenedFile {
-            file: File::from(file),
-            identity,
-        })
+        Ok(OpenedFile { file: File::from(file), identity })
     }
 
     /// Which file a reader would be given. Errors are those of [`open_file`](Self::open_file), except that no
@@ -108,12 +97,7 @@ impl Directory {
         publish: Publish,
         octets_expected: Option<u64>,
     ) -> Result<Upload, StorageError> {
-        Upload::begin(
-            Rc::clone(&self.root),
-            path.clone(),
-            publish,
-            octets_expected,
-        )
+        Upload::begin(Rc::clone(&self.root), path.clone(), publish, octets_expected)
     }
 }
 
@@ -162,9 +146,7 @@ impl Root {
     }
 
     pub(super) fn identify(&self, path: &RelativePath) -> Result<Identity, StorageError> {
-        let file = self
-            .open(path.as_bytes(), system::IDENTIFY)
-            .map_err(StorageError::from_lookup)?;
+        let file = self.open(path.as_bytes(), system::IDENTIFY).map_err(StorageError::from_lookup)?;
         regular_identity(&fstat(file.as_fd())?)
     }
 
@@ -172,19 +154,14 @@ impl Root {
     pub(super) fn open_parent(&self, path: &RelativePath) -> Result<Rc<OwnedFd>, StorageError> {
         match path.parent() {
             None => Ok(Rc::clone(&self.fd)),
-            Some(parent) => self
-                .open(parent, OFlags::RDONLY | OFlags::DIRECTORY)
-                .map(Rc::new)
-                .map_err(StorageError::from_parent),
+            Some(parent) => {
+                self.open(parent, OFlags::RDONLY | OFlags::DIRECTORY).map(Rc::new).map_err(StorageError::from_parent)
+            }
         }
     }
 
     /// Looks at what stands under the last segment of `path`, in the directory that was opened as its parent.
-    pub(super) fn standing(
-        &self,
-        parent: BorrowedFd<'_>,
-        path: &RelativePath,
-    ) -> Result<Standing, StorageError> {
+    pub(super) fn standing(&self, parent: BorrowedFd<'_>, path: &RelativePath) -> Result<Standing, StorageError> {
         let stat = match rustix::fs::statat(parent, path.name(), AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => stat,
             Err(Errno::NOENT) => return Ok(Standing::Nothing),
@@ -195,9 +172,7 @@ impl Root {
         }
         match self.identify(path) {
             Ok(identity) => Ok(Standing::Link(Some(identity))),
-            Err(StorageError::NotFound | StorageError::NotRegular | StorageError::Denied) => {
-                Ok(Standing::Link(None))
-            }
+            Err(StorageError::NotFound | StorageError::NotRegular | StorageError::Denied) => Ok(Standing::Link(None)),
             Err(error) => Err(error),
         }
     }

@@ -90,13 +90,7 @@ impl StorageError {
 fn is_nothing_there(errno: Errno) -> bool {
     matches!(
         errno,
-        Errno::NOENT
-            | Errno::NOTDIR
-            | Errno::LOOP
-            | Errno::MLINK
-            | Errno::XDEV
-            | Errno::NAMETOOLONG
-            | Errno::ILSEQ
+        Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::MLINK | Errno::XDEV | Errno::NAMETOOLONG | Errno::ILSEQ
     )
 }
 
@@ -105,9 +99,7 @@ impl fmt::Display for StorageError {
         f.write_str(match self {
             StorageError::NotFound => "there is no such file",
             StorageError::ParentMissing => "the directory of this name does not exist",
-            StorageError::NotRegular => {
-                "this name is taken by something that is not a regular file"
-            }
+            StorageError::NotRegular => "this name is taken by something that is not a regular file",
             StorageError::Denied => "the system does not permit it",
             StorageError::NameRefused => "the file system does not take this name",
             StorageError::Exists => "the file exists already",
@@ -136,12 +128,7 @@ mod tests {
             (Errno::LOOP, "NotFound", "ParentMissing", "Io"),
             (Errno::MLINK, "NotFound", "ParentMissing", "Io"),
             (Errno::XDEV, "NotFound", "ParentMissing", "Io"),
-            (
-                Errno::NAMETOOLONG,
-                "NotFound",
-                "ParentMissing",
-                "NameRefused",
-            ),
+            (Errno::NAMETOOLONG, "NotFound", "ParentMissing", "NameRefused"),
             (Errno::ILSEQ, "NotFound", "ParentMissing", "NameRefused"),
             (Errno::NXIO, "NotRegular", "Io", "Io"),
             (Errno::NODEV, "NotRegular", "Io", "Io"),
@@ -149,18 +136,8 @@ mod tests {
             (Errno::ACCESS, "Denied", "Denied", "Denied"),
             (Errno::PERM, "Denied", "Denied", "Denied"),
             (Errno::ROFS, "Denied", "Denied", "Denied"),
-            (
-                Errno::MFILE,
-                "OutOfDescriptors",
-                "OutOfDescriptors",
-                "OutOfDescriptors",
-            ),
-            (
-                Errno::NFILE,
-                "OutOfDescriptors",
-                "OutOfDescriptors",
-                "OutOfDescriptors",
-            ),
+            (Errno::MFILE, "OutOfDescriptors", "OutOfDescriptors", "OutOfDescriptors"),
+            (Errno::NFILE, "OutOfDescriptors", "OutOfDescriptors", "OutOfDescriptors"),
             (Errno::NOSPC, "DiskFull", "DiskFull", "DiskFull"),
             (Errno::DQUOT, "DiskFull", "DiskFull", "DiskFull"),
             (Errno::FBIG, "DiskFull", "DiskFull", "DiskFull"),
@@ -168,10 +145,7 @@ mod tests {
             (Errno::IO, "Io", "Io", "Io"),
         ] {
             let starts = |error: StorageError, name: &str| {
-                assert!(
-                    format!("{error:?}").starts_with(name),
-                    "{errno:?} {error:?}"
-                )
+                assert!(format!("{error:?}").starts_with(name), "{errno:?} {error:?}")
             };
             starts(StorageError::from_lookup(errno), lookup);
             starts(StorageError::from_parent(errno), parent);
@@ -181,13 +155,7 @@ mod tests {
 
     #[test]
     fn an_error_of_the_standard_library_is_told_by_its_number() {
-        assert!(matches!(
-            StorageError::from_io(Errno::NOSPC.into()),
-            StorageError::DiskFull
-        ));
-        assert!(matches!(
-            StorageError::from_io(io::ErrorKind::WriteZero.into()),
-            StorageError::Io(_)
-        ));
+        assert!(matches!(StorageError::from_io(Errno::NOSPC.into()), StorageError::DiskFull));
+        assert!(matches!(StorageError::from_io(io::ErrorKind::WriteZero.into()), StorageError::Io(_)));
     }
 }

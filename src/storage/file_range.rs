@@ -20,11 +20,7 @@ pub struct FileRange {
 impl FileRange {
     /// The whole of a file, as long as it was when it was opened.
     pub fn whole(opened: OpenedFile) -> Self {
-        FileRange {
-            file: Rc::new(opened.file),
-            offset: 0,
-            remaining: opened.identity.octets,
-        }
+        FileRange { file: Rc::new(opened.file), offset: 0, remaining: opened.identity.octets }
     }
 
     /// A part of this range: `octets` octets, after the first `skipped`. `None` if it would reach past the end.
@@ -33,11 +29,7 @@ impl FileRange {
             return None;
         }
         let offset = self.offset.checked_add(skipped)?;
-        Some(FileRange {
-            file: Rc::clone(&self.file),
-            offset,
-            remaining: octets,
-        })
+        Some(FileRange { file: Rc::clone(&self.file), offset, remaining: octets })
     }
 
     /// Where in the file the next octet is.
@@ -60,9 +52,7 @@ impl FileRange {
     /// Returns how many octets were read; 0 only if `space` or the range is empty. A file that has shrunk since it was
     /// opened is [`io::ErrorKind::UnexpectedEof`]: its length has been promised, and cannot be kept.
     pub fn read_at(&self, space: &mut [u8]) -> io::Result<usize> {
-        let wanted = usize::try_from(self.remaining)
-            .unwrap_or(usize::MAX)
-            .min(space.len());
+        let wanted = usize::try_from(self.remaining).unwrap_or(usize::MAX).min(space.len());
         let Some(space) = space.get_mut(..wanted).filter(|space| !space.is_empty()) else {
             return Ok(0);
         };

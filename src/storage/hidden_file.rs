@@ -22,14 +22,12 @@ const ATTEMPTS_MAX: u32 = 16;
 /// Whether a file of this name is an upload in progress, or what a crash left of one.
 pub(super) fn is_hidden_name(name: &[u8]) -> bool {
     let is_digit = |octet: &u8| matches!(octet, b'0'..=b'9' | b'a'..=b'f');
-    name.strip_prefix(PREFIX)
-        .is_some_and(|digits| digits.len() == DIGITS && digits.iter().all(is_digit))
+    name.strip_prefix(PREFIX).is_some_and(|digits| digits.len() == DIGITS && digits.iter().all(is_digit))
 }
 
 /// As [`is_hidden_name`], for a file system that takes upper case for lower case.
 pub(super) fn is_hidden_name_in_any_case(name: &[u8]) -> bool {
-    <[u8; NAME_OCTETS]>::try_from(name)
-        .is_ok_and(|name| is_hidden_name(&name.map(|octet| octet.to_ascii_lowercase())))
+    <[u8; NAME_OCTETS]>::try_from(name).is_ok_and(|name| is_hidden_name(&name.map(|octet| octet.to_ascii_lowercase())))
 }
 
 /// A hidden name that stands in a directory. Dropped, it is removed; so it is dropped before the locked descriptor is.
@@ -43,8 +41,7 @@ pub(super) struct HiddenFile {
 impl HiddenFile {
     /// Creates an empty file under a hidden name, and locks it.
     pub(super) fn create(parent: &Rc<OwnedFd>) -> Result<(Self, File), Errno> {
-        let flags =
-            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mode = Mode::from_raw_mode(0o666);
         Self::under_a_random_name(|name| {
             let file = retry_on_intr(|| rustix::fs::openat(parent, &name[..], flags, mode))?;
@@ -68,16 +65,10 @@ impl HiddenFile {
     }
 
     fn standing(parent: &Rc<OwnedFd>, name: &[u8; NAME_OCTETS]) -> Self {
-        HiddenFile {
-            parent: Rc::clone(parent),
-            name: *name,
-            stands: true,
-        }
+        HiddenFile { parent: Rc::clone(parent), name: *name, stands: true }
     }
 
-    fn under_a_random_name<T>(
-        attempt: impl Fn(&[u8; NAME_OCTETS]) -> Result<T, Errno>,
-    ) -> Result<T, Errno> {
+    fn under_a_random_name<T>(attempt: impl Fn(&[u8; NAME_OCTETS]) -> Result<T, Errno>) -> Result<T, Errno> {
         for _ in 0..ATTEMPTS_MAX {
             match attempt(&random_name()) {
                 Err(Errno::EXIST) => {}
@@ -89,21 +80,13 @@ impl HiddenFile {
 
     /// Makes the content visible under `name`, where nothing stands; `EEXIST` if something does.
     pub(super) fn publish_as_new(&mut self, name: &[u8]) -> Result<(), Errno> {
-        match rustix::fs::linkat(
-            &self.parent,
-            &self.name[..],
-            &self.parent,
-            name,
-            AtFlags::empty(),
-        ) {
+        match rustix::fs::linkat(&self.parent, &self.name[..], &self.parent, name, AtFlags::empty()) {
             // A file system without hard links. Some of those can refuse to rename over a name.
             Err(without_links @ (Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS)) => {
-                system::rename_if_absent(self.parent.as_fd(), &self.name, name).map_err(
-                    |errno| match errno {
-                        Errno::NOSYS | Errno::INVAL => without_links,
-                        _ => errno,
-                    },
-                )?;
+                system::rename_if_absent(self.parent.as_fd(), &self.name, name).map_err(|errno| match errno {
+                    Errno::NOSYS | Errno::INVAL => without_links,
+                    _ => errno,
+                })?;
                 self.stands = false;
                 Ok(())
             }
@@ -152,8 +135,7 @@ fn names(parent: BorrowedFd<'_>, name: &[u8], file: BorrowedFd<'_>) -> Result<bo
 /// Removes `name`, a hidden one, if nobody holds its lock: its owner is gone. Says whether it did.
 pub(super) fn remove_if_abandoned(parent: BorrowedFd<'_>, name: &[u8]) -> Result<bool, Errno> {
     // For writing: where locks are kept by a file server, an exclusive one needs it.
-    let flags =
-        OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::NOCTTY | OFlags::CLOEXEC;
     let file = retry_on_intr(|| rustix::fs::openat(parent, name, flags, Mode::empty()))?;
     if !rustix::fs::FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode).is_file() {
         return Ok(false);

@@ -33,10 +33,7 @@ impl Identity {
 }
 
 /// The device and the number on it: what a file is called, whatever its name.
-#[allow(
-    clippy::unnecessary_cast,
-    reason = "the width and the sign of a device number differ between systems"
-)]
+#[allow(clippy::unnecessary_cast, reason = "the width and the sign of a device number differ between systems")]
 pub(super) fn file_number(stat: &Stat) -> (u64, u64) {
     (stat.st_dev as u64, stat.st_ino as u64)
 }

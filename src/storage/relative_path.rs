@@ -130,16 +130,10 @@ mod tests {
     #[test]
     fn segments_are_joined_and_told_apart_again() {
         let one = of(&[b"name"]).unwrap();
-        assert_eq!(
-            (one.as_bytes(), one.parent(), one.name()),
-            (&b"name"[..], None, &b"name"[..])
-        );
+        assert_eq!((one.as_bytes(), one.parent(), one.name()), (&b"name"[..], None, &b"name"[..]));
         let three = of(&[b"a", b"..b", b"\xff"]).unwrap();
         let parts = (three.as_bytes(), three.parent(), three.name());
-        assert_eq!(
-            parts,
-            (&b"a/..b/\xff"[..], Some(&b"a/..b"[..]), &b"\xff"[..])
-        );
+        assert_eq!(parts, (&b"a/..b/\xff"[..], Some(&b"a/..b"[..]), &b"\xff"[..]));
     }
 
     #[test]
@@ -173,10 +167,7 @@ mod tests {
 
     #[test]
     fn a_name_cannot_break_a_line_of_the_log() {
-        assert_eq!(
-            format!("{:?}", of(&[b"a\n\"\xff"]).unwrap()),
-            r#""a\n\"\xff""#
-        );
+        assert_eq!(format!("{:?}", of(&[b"a\n\"\xff"]).unwrap()), r#""a\n\"\xff""#);
     }
 
     proptest! {

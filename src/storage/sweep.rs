@@ -50,10 +50,7 @@ fn sweep(directory: BorrowedFd<'_>) -> Result<usize, Errno> {
         let name = entry.file_name().to_bytes();
         let may_be_regular = matches!(entry.file_type(), FileType::RegularFile | FileType::Unknown);
         // One that cannot be opened or locked is somebody's, and is passed over.
-        if may_be_regular
-            && is_hidden_name(name)
-            && remove_if_abandoned(directory, name) == Ok(true)
-        {
+        if may_be_regular && is_hidden_name(name) && remove_if_abandoned(directory, name) == Ok(true) {
             removed += 1;
         }
     }

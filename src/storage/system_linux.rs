@@ -14,11 +14,7 @@ pub(super) const IDENTIFY: OFlags = OFlags::PATH;
 pub(super) const PASS_THROUGH: OFlags = OFlags::PATH;
 
 /// Opens `path`, and lets no step of its resolution leave `root`. `EAGAIN` says that the tree was moved meanwhile.
-pub(super) fn open_beneath(
-    root: BorrowedFd<'_>,
-    path: &[u8],
-    flags: OFlags,
-) -> Result<OwnedFd, Errno> {
+pub(super) fn open_beneath(root: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
     let rule = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
     rustix::fs::openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), rule)
 }
@@ -30,19 +26,9 @@ pub(super) fn create_unnamed(parent: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
 }
 
 /// Gives an unnamed file its name; `EEXIST` where that is taken.
-pub(super) fn link_unnamed(
-    file: BorrowedFd<'_>,
-    parent: BorrowedFd<'_>,
-    name: &[u8],
-) -> Result<(), Errno> {
+pub(super) fn link_unnamed(file: BorrowedFd<'_>, parent: BorrowedFd<'_>, name: &[u8]) -> Result<(), Errno> {
     // The way without /proc, AT_EMPTY_PATH, is closed to unprivileged processes on older kernels.
-    rustix::fs::linkat(
-        CWD,
-        descriptor_path(file),
-        parent,
-        name,
-        AtFlags::SYMLINK_FOLLOW,
-    )
+    rustix::fs::linkat(CWD, descriptor_path(file), parent, name, AtFlags::SYMLINK_FOLLOW)
 }
 
 /// Whether an unnamed file could be given a name: that goes through `/proc`, which a jail may lack.
@@ -53,11 +39,7 @@ pub(super) fn can_link_unnamed(some_file: BorrowedFd<'_>) -> bool {
 }
 
 /// Renames within `parent`; `EEXIST` where `to` is taken, `EINVAL` where the file system cannot tell.
-pub(super) fn rename_if_absent(
-    parent: BorrowedFd<'_>,
-    from: &[u8],
-    to: &[u8],
-) -> Result<(), Errno> {
+pub(super) fn rename_if_absent(parent: BorrowedFd<'_>, from: &[u8], to: &[u8]) -> Result<(), Errno> {
     rustix::fs::renameat_with(parent, from, parent, to, RenameFlags::NOREPLACE)
 }
 

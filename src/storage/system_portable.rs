@@ -12,11 +12,7 @@ pub(super) const IDENTIFY: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union
 /// How a directory is opened that is only passed through.
 pub(super) const PASS_THROUGH: OFlags = OFlags::RDONLY;
 
-pub(super) fn open_beneath(
-    _root: BorrowedFd<'_>,
-    _path: &[u8],
-    _flags: OFlags,
-) -> Result<OwnedFd, Errno> {
+pub(super) fn open_beneath(_root: BorrowedFd<'_>, _path: &[u8], _flags: OFlags) -> Result<OwnedFd, Errno> {
     Err(Errno::NOSYS)
 }
 
@@ -24,11 +20,7 @@ pub(super) fn create_unnamed(_parent: BorrowedFd<'_>) -> Result<OwnedFd, Errno> 
     Err(Errno::OPNOTSUPP)
 }
 
-pub(super) fn link_unnamed(
-    _file: BorrowedFd<'_>,
-    _parent: BorrowedFd<'_>,
-    _name: &[u8],
-) -> Result<(), Errno> {
+pub(super) fn link_unnamed(_file: BorrowedFd<'_>, _parent: BorrowedFd<'_>, _name: &[u8]) -> Result<(), Errno> {
     Err(Errno::OPNOTSUPP)
 }
 
@@ -36,10 +28,6 @@ pub(super) fn can_link_unnamed(_some_file: BorrowedFd<'_>) -> bool {
     false
 }
 
-pub(super) fn rename_if_absent(
-    _parent: BorrowedFd<'_>,
-    _from: &[u8],
-    _to: &[u8],
-) -> Result<(), Errno> {
+pub(super) fn rename_if_absent(_parent: BorrowedFd<'_>, _from: &[u8], _to: &[u8]) -> Result<(), Errno> {
     Err(Errno::NOSYS)
 }

@@ -67,24 +67,11 @@ impl Upload {
                 return Err(StorageError::Exists);
             }
         }
-        if octets_expected.is_some_and(|octets| {
-            octets > root.octets_max() || octets > octets_free(parent.as_fd())
-        }) {
+        if octets_expected.is_some_and(|octets| octets > root.octets_max() || octets > octets_free(parent.as_fd())) {
             return Err(StorageError::DiskFull);
         }
-        let (hidden, file) =
-            create_content(&root, &parent).map_err(StorageError::from_publication)?;
-        Ok(Upload {
-            hidden,
-            file,
-            parent,
-            root,
-            path,
-            publish,
-            octets_expected,
-            octets_written: 0,
-            intact: true,
-        })
+        let (hidden, file) = create_content(&root, &parent).map_err(StorageError::from_publication)?;
+        Ok(Upload { hidden, file, parent, root, path, publish, octets_expected, octets_written: 0, intact: true })
     }
 
     /// Adds content. After an error the upload cannot be committed any more: drop it.
@@ -95,16 +82,10 @@ impl Upload {
     }
 
     fn write_whole(&mut self, content: &[u8]) -> Result<(), StorageError> {
-        let octets = u64::try_from(content.len())
-            .ok()
-            .and_then(|octets| self.octets_written.checked_add(octets));
+        let octets = u64::try_from(content.len()).ok().and_then(|octets| self.octets_written.checked_add(octets));
         // Past the process's own limit a write is not only refused: a signal ends the process.
-        let octets = octets
-            .filter(|&octets| octets <= self.root.octets_max())
-            .ok_or(StorageError::DiskFull)?;
-        self.file
-            .write_all(content)
-            .map_err(StorageError::from_io)?;
+        let octets = octets.filter(|&octets| octets <= self.root.octets_max()).ok_or(StorageError::DiskFull)?;
+        self.file.write_all(content).map_err(StorageError::from_io)?;
         self.octets_written = octets;
         Ok(())
     }
@@ -132,16 +113,11 @@ impl Upload {
         durable: bool,
         condition: impl Fn(Option<&Identity>) -> bool,
     ) -> Result<Published, StorageError> {
-        if !self.intact
-            || self
-                .octets_expected
-                .is_some_and(|expected| expected != self.octets_written)
-        {
+        if !self.intact || self.octets_expected.is_some_and(|expected| expected != self.octets_written) {
             return Err(StorageError::Io(io::ErrorKind::UnexpectedEof.into()));
         }
         // Before the file has a name: nobody ever sees it with another time.
-        self.set_modified(unix_ns)
-            .map_err(StorageError::from_anything)?;
+        self.set_modified(unix_ns).map_err(StorageError::from_anything)?;
         if durable {
             flush(self.file.as_fd())?;
         }
@@ -158,28 +134,14 @@ impl Upload {
     fn set_modified(&self, unix_ns: u64) -> Result<(), Errno> {
         let modified_ns = self.root.next_modified_ns(unix_ns);
         // Both parts fit: 2^64 nanoseconds are 585 years.
-        let last_modification = Timespec {
-            tv_sec: (modified_ns / 1_000_000_000) as i64,
-            tv_nsec: (modified_ns % 1_000_000_000) as _,
-        };
-        let last_access = Timespec {
-            tv_sec: 0,
-            tv_nsec: UTIME_OMIT,
-        };
-        rustix::fs::futimens(
-            &self.file,
-            &Timestamps {
-                last_access,
-                last_modification,
-            },
-        )
+        let last_modification =
+            Timespec { tv_sec: (modified_ns / 1_000_000_000) as i64, tv_nsec: (modified_ns % 1_000_000_000) as _ };
+        let last_access = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
+        rustix::fs::futimens(&self.file, &Timestamps { last_access, last_modification })
     }
 
     /// Gives the content its name. Says whether nothing stood there.
-    fn publish(
-        &mut self,
-        condition: impl Fn(Option<&Identity>) -> bool,
-    ) -> Result<bool, StorageError> {
+    fn publish(&mut self, condition: impl Fn(Option<&Identity>) -> bool) -> Result<bool, StorageError> {
         for _ in 0..ATTEMPTS_MAX {
             let standing = self.root.standing(self.parent.as_fd(), &self.path)?;
             let identity = match &standing {
@@ -212,11 +174,7 @@ impl Upload {
         match linked {
             // The file system can neither link nor refuse to rename over a name. Replacing what is not there will do
             // for who would replace; who would only create is not served by a guess.
-            Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS)
-                if self.publish == Publish::Replace =>
-            {
-                self.replace()
-            }
+            Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS) if self.publish == Publish::Replace => self.replace(),
             result => result,
         }
     }

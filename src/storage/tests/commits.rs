@@ -13,16 +13,8 @@ fn replacing_tells_whether_something_stood_there() {
     for way in WAYS {
         let root = tempfile::tempdir().unwrap();
         let directory = way(root.path());
-        assert!(
-            put(&directory, "name", Publish::Replace, b"one")
-                .unwrap()
-                .created
-        );
-        assert!(
-            !put(&directory, "name", Publish::Replace, b"two")
-                .unwrap()
-                .created
-        );
+        assert!(put(&directory, "name", Publish::Replace, b"one").unwrap().created);
+        assert!(!put(&directory, "name", Publish::Replace, b"two").unwrap().created);
         assert_eq!(fs::read(root.path().join("name")).unwrap(), b"two");
         assert_eq!(names(root.path()), ["name"]);
     }
@@ -44,10 +36,7 @@ fn creating_never_replaces_even_what_came_meanwhile() {
         assert!(matches!(committed, Err(StorageError::Exists)));
         assert_eq!(fs::read(root.path().join("name")).unwrap(), b"first");
         assert_eq!(names(root.path()), ["name"]);
-        assert!(matches!(
-            begin(&directory, "name", Publish::CreateOnly),
-            Err(StorageError::Exists)
-        ));
+        assert!(matches!(begin(&directory, "name", Publish::CreateOnly), Err(StorageError::Exists)));
     }
 }
 
@@ -97,19 +86,13 @@ fn an_update_is_not_lost() {
     for way in WAYS {
         let root = tempfile::tempdir().unwrap();
         let directory = way(root.path());
-        let seen = put(&directory, "name", Publish::Replace, b"0")
-            .unwrap()
-            .identity;
+        let seen = put(&directory, "name", Publish::Replace, b"0").unwrap().identity;
         let unchanged = |standing: Option<&Identity>| standing == Some(&seen);
-        let [mut one, mut other] =
-            [(); 2].map(|()| begin(&directory, "name", Publish::Replace).unwrap());
+        let [mut one, mut other] = [(); 2].map(|()| begin(&directory, "name", Publish::Replace).unwrap());
         one.write(b"1").unwrap();
         other.write(b"2").unwrap();
         other.commit(0, false, unchanged).unwrap();
-        assert!(matches!(
-            one.commit(0, false, unchanged),
-            Err(StorageError::ConditionFailed)
-        ));
+        assert!(matches!(one.commit(0, false, unchanged), Err(StorageError::ConditionFailed)));
         assert_eq!(fs::read(root.path().join("name")).unwrap(), b"2");
     }
 }
@@ -119,24 +102,17 @@ fn of_two_uploads_of_one_name_the_last_to_commit_wins_whole() {
     for way in WAYS {
         let root = tempfile::tempdir().unwrap();
         let directory = way(root.path());
-        let [mut one, mut other] =
-            [(); 2].map(|()| begin(&directory, "name", Publish::Replace).unwrap());
+        let [mut one, mut other] = [(); 2].map(|()| begin(&directory, "name", Publish::Replace).unwrap());
         one.write(b"one and ").unwrap();
         other.write(b"other").unwrap();
         one.write(b"longer").unwrap();
         assert!(other.commit(0, false, |_| true).unwrap().created);
         let mut reader = directory.open_file(&path("name")).unwrap();
         assert!(!one.commit(0, false, |_| true).unwrap().created);
-        assert_eq!(
-            fs::read(root.path().join("name")).unwrap(),
-            b"one and longer"
-        );
+        assert_eq!(fs::read(root.path().join("name")).unwrap(), b"one and longer");
         let mut content = Vec::new();
         reader.file.read_to_end(&mut content).unwrap();
-        assert_eq!(
-            content, b"other",
-            "who opened the file before reads it to its end"
-        );
+        assert_eq!(content, b"other", "who opened the file before reads it to its end");
         assert_eq!(names(root.path()), ["name"]);
     }
 }
@@ -151,13 +127,8 @@ fn what_is_published_is_what_a_reader_is_told() {
                 if already_there && publish == Publish::Replace {
                     put(&directory, "name", publish, b"before").unwrap();
                 }
-                let published = put(&directory, "name", publish, b"content")
-                    .unwrap()
-                    .identity;
-                assert_eq!(
-                    directory.open_file(&path("name")).unwrap().identity,
-                    published
-                );
+                let published = put(&directory, "name", publish, b"content").unwrap().identity;
+                assert_eq!(directory.open_file(&path("name")).unwrap().identity, published);
                 assert_eq!(directory.identify(&path("name")).unwrap(), published);
             }
         }
@@ -171,12 +142,7 @@ fn modification_times_strictly_increase() {
         let root = tempfile::tempdir().unwrap();
         let directory = way(root.path());
         // The clock stands still, goes on, and is set back.
-        for (clock, expected) in [
-            (NOW, NOW),
-            (NOW, NOW + 1),
-            (NOW + 9, NOW + 9),
-            (NOW - 5, NOW + 10),
-        ] {
+        for (clock, expected) in [(NOW, NOW), (NOW, NOW + 1), (NOW + 9, NOW + 9), (NOW - 5, NOW + 10)] {
             let upload = begin(&directory, "name", Publish::Replace).unwrap();
             let published = upload.commit(clock, false, |_| true).unwrap();
             assert_eq!(published.identity.modified_ns, i128::from(expected));
@@ -205,17 +171,11 @@ fn a_link_is_replaced_and_what_it_leads_to_is_not() {
     for way in WAYS {
         let root = tempfile::tempdir().unwrap();
         let directory = way(root.path());
-        let target = put(&directory, "target", Publish::Replace, b"target")
-            .unwrap()
-            .identity;
+        let target = put(&directory, "target", Publish::Replace, b"target").unwrap().identity;
         symlink("target", root.path().join("link")).unwrap();
         symlink("absent", root.path().join("dangling")).unwrap();
         // The condition is about what a reader would have been given.
-        let seen = if directory.follows_links() {
-            Some(target)
-        } else {
-            None
-        };
+        let seen = if directory.follows_links() { Some(target) } else { None };
         for (name, seen) in [("link", seen), ("dangling", None)] {
             let mut upload = begin(&directory, name, Publish::Replace).unwrap();
             upload.write(b"new").unwrap();
@@ -224,11 +184,7 @@ fn a_link_is_replaced_and_what_it_leads_to_is_not() {
                 true
             });
             assert!(!committed.unwrap().created);
-            assert!(
-                fs::symlink_metadata(root.path().join(name))
-                    .unwrap()
-                    .is_file()
-            );
+            assert!(fs::symlink_metadata(root.path().join(name)).unwrap().is_file());
         }
         assert_eq!(fs::read(root.path().join("target")).unwrap(), b"target");
         assert_eq!(names(root.path()), ["dangling", "link", "target"]);
@@ -239,27 +195,15 @@ fn a_link_is_replaced_and_what_it_leads_to_is_not() {
 fn what_is_no_regular_file_is_not_replaced_even_if_it_came_meanwhile() {
     for way in WAYS {
         let make: [fn(&Path); 2] = [|path| fs::create_dir(path).unwrap(), make_fifo];
-        for (make, publish) in make
-            .into_iter()
-            .flat_map(|make| [(make, Publish::CreateOnly), (make, Publish::Replace)])
+        for (make, publish) in make.into_iter().flat_map(|make| [(make, Publish::CreateOnly), (make, Publish::Replace)])
         {
             let root = tempfile::tempdir().unwrap();
             let directory = way(root.path());
             let upload = begin(&directory, "name", publish).unwrap();
             make(&root.path().join("name"));
-            assert!(matches!(
-                upload.commit(0, false, |_| true),
-                Err(StorageError::NotRegular)
-            ));
-            assert!(
-                !fs::symlink_metadata(root.path().join("name"))
-                    .unwrap()
-                    .is_file()
-            );
-            assert!(matches!(
-                begin(&directory, "name", publish),
-                Err(StorageError::NotRegular)
-            ));
+            assert!(matches!(upload.commit(0, false, |_| true), Err(StorageError::NotRegular)));
+            assert!(!fs::symlink_metadata(root.path().join("name")).unwrap().is_file());
+            assert!(matches!(begin(&directory, "name", publish), Err(StorageError::NotRegular)));
             assert_eq!(names(root.path()), ["name"]);
         }
     }

@@ -103,14 +103,7 @@ fn make_tree(base: &Path) {
     drop(UnixListener::bind(root.join("socket")).unwrap());
     // Only the superuser makes a device. For others a second FIFO takes its place.
     let device = root.join("device");
-    if !Command::new("mknod")
-        .arg(&device)
-        .args(["c", "1", "5"])
-        .output()
-        .unwrap()
-        .status
-        .success()
-    {
+    if !Command::new("mknod").arg(&device).args(["c", "1", "5"]).output().unwrap().status.success() {
         make_fifo(&device);
     }
 }
@@ -124,11 +117,7 @@ fn on_both_trees(test: fn(&Directory, &Path, usize)) {
         let (done, finished) = mpsc::channel();
         let worker = thread::spawn(move || {
             let directory = way(&base_path.join("root"));
-            test(
-                &directory,
-                &base_path,
-                usize::from(!directory.follows_links()),
-            );
+            test(&directory, &base_path, usize::from(!directory.follows_links()));
             let _ = done.send(());
         });
         if finished.recv_timeout(Duration::from_secs(60)) == Err(mpsc::RecvTimeoutError::Timeout) {
@@ -181,30 +170,21 @@ fn store(directory: &Directory, name: &str) -> Stored {
 fn writing_changes_nothing_outside_the_root() {
     on_both_trees(|directory, base, column| {
         // What others in the table lead through comes last.
-        let (through, last): (Vec<_>, Vec<_>) =
-            TRICKS.iter().partition(|(name, ..)| name.contains('/'));
+        let (through, last): (Vec<_>, Vec<_>) = TRICKS.iter().partition(|(name, ..)| name.contains('/'));
         for (name, _, expected) in through.iter().chain(&last) {
             let before = fs::symlink_metadata(base.join("root").join(name)).ok();
             assert_eq!(store(directory, name), expected[column], "{name}");
             let after = fs::symlink_metadata(base.join("root").join(name)).ok();
             match expected[column] {
                 Created | Replaced => assert!(after.unwrap().is_file(), "{name}"),
-                NoParent | Refused => assert_eq!(
-                    before.map(|m| m.file_type()),
-                    after.map(|m| m.file_type()),
-                    "{name}"
-                ),
+                NoParent | Refused => assert_eq!(before.map(|m| m.file_type()), after.map(|m| m.file_type()), "{name}"),
             }
         }
         assert_eq!(names(base), ["root", "root-sibling", "secret"]);
         assert_eq!(names(&base.join("root-sibling")), ["secret"]);
         assert_eq!(fs::read(base.join("secret")).unwrap(), SECRET);
         assert_eq!(fs::read(base.join("root-sibling/secret")).unwrap(), SECRET);
-        assert!(
-            names(&base.join("root"))
-                .iter()
-                .all(|name| !name.starts_with('.'))
-        );
+        assert!(names(&base.join("root")).iter().all(|name| !name.starts_with('.')));
     });
 }
 
@@ -231,22 +211,9 @@ fn any_name_that_the_file_system_takes_is_served() {
     for way in WAYS {
         let root = tempfile::tempdir().unwrap();
         let directory = way(root.path());
-        for name in [
-            &[b'x'; 255][..],
-            b"\xff\xfe",
-            b" ",
-            b"...",
-            b"..a",
-            b"%2e%2e",
-            b"a\nb",
-            b"~",
-            b"-rf",
-            b"\\",
-        ] {
+        for name in [&[b'x'; 255][..], b"\xff\xfe", b" ", b"...", b"..a", b"%2e%2e", b"a\nb", b"~", b"-rf", b"\\"] {
             fs::write(root.path().join(std::ffi::OsStr::from_bytes(name)), name).unwrap();
-            let opened = directory
-                .open_file(&RelativePath::from_segments([name]).unwrap())
-                .unwrap();
+            let opened = directory.open_file(&RelativePath::from_segments([name]).unwrap()).unwrap();
             assert_eq!(opened.identity.octets, name.len() as u64);
         }
     }
@@ -257,10 +224,7 @@ fn a_path_of_the_greatest_length_is_looked_up() {
     for way in WAYS {
         let root = tempfile::tempdir().unwrap();
         let deep = RelativePath::from_segments(std::iter::repeat_n("a", 2048)).unwrap();
-        assert!(matches!(
-            way(root.path()).open_file(&deep),
-            Err(StorageError::NotFound)
-        ));
+        assert!(matches!(way(root.path()).open_file(&deep), Err(StorageError::NotFound)));
     }
 }
 
@@ -271,13 +235,7 @@ fn links_of_the_proc_file_system_are_not_followed() {
         let directory = way(Path::new("/proc/self"));
         assert!(directory.open_file(&path("status")).is_ok());
         for name in ["exe", "cwd/Cargo.toml", "root/etc/passwd"] {
-            assert!(
-                matches!(
-                    directory.open_file(&path(name)),
-                    Err(StorageError::NotFound)
-                ),
-                "{name}"
-            );
+            assert!(matches!(directory.open_file(&path(name)), Err(StorageError::NotFound)), "{name}");
         }
     }
 }
@@ -293,11 +251,7 @@ fn a_tree_that_changes_during_the_lookup_gives_no_way_out() {
         let root = base.path().join("root");
         fs::write(root.join("sub/secret"), INSIDE).unwrap();
         symlink("../sub/../sub/secret", root.join("sub/climbing")).unwrap();
-        let (one, other, stop) = (
-            root.join("sub"),
-            root.join("link-to-parent"),
-            AtomicBool::new(false),
-        );
+        let (one, other, stop) = (root.join("sub"), root.join("link-to-parent"), AtomicBool::new(false));
         thread::scope(|scope| {
             scope.spawn(|| {
                 while !stop.load(Ordering::Relaxed) {
@@ -334,14 +288,8 @@ fn a_root_that_cannot_be_served_is_named_in_the_error() {
     let base = tempfile::tempdir().unwrap();
     fs::write(base.path().join("file"), b"").unwrap();
     make_fifo(&base.path().join("fifo"));
-    for (name, reason) in [
-        ("absent", "No such file"),
-        ("file", "Not a directory"),
-        ("fifo", "Not a directory"),
-    ] {
-        let error = Directory::open(&base.path().join(name))
-            .unwrap_err()
-            .to_string();
+    for (name, reason) in [("absent", "No such file"), ("file", "Not a directory"), ("fifo", "Not a directory")] {
+        let error = Directory::open(&base.path().join(name)).unwrap_err().to_string();
         assert!(error.contains(name) && error.contains(reason), "{error}");
     }
 }
@@ -351,14 +299,10 @@ fn a_confirmation_holds_for_one_version_of_one_file() {
     for way in WAYS {
         let root = tempfile::tempdir().unwrap();
         let directory = way(root.path());
-        let first = put(&directory, "name", Publish::Replace, b"one")
-            .unwrap()
-            .identity;
+        let first = put(&directory, "name", Publish::Replace, b"one").unwrap().identity;
         assert!(directory.confirms(&path("name"), &first));
         assert!(!directory.confirms(&path("other"), &first));
-        let second = put(&directory, "name", Publish::Replace, b"two")
-            .unwrap()
-            .identity;
+        let second = put(&directory, "name", Publish::Replace, b"two").unwrap().identity;
         assert!(!directory.confirms(&path("name"), &first));
         assert!(directory.confirms(&path("name"), &second));
     }

@@ -1,11 +1,7 @@
 //! What the laws promise, tried on a real directory: in the way of this system, and in the way of systems that lack
 //! `openat2` and unnamed files.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test may stop where it stands"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop where it stands")]
 
 mod commits;
 mod lookups;
@@ -22,10 +18,7 @@ use std::process::{Command, Output};
 use super::{Directory, Publish, Published, RelativePath, StorageError, Upload};
 
 /// How a directory is opened for a test: as this system does, and as others do.
-const WAYS: [fn(&Path) -> Directory; 2] = [
-    |path| Directory::open(path).unwrap(),
-    Directory::open_as_elsewhere,
-];
+const WAYS: [fn(&Path) -> Directory; 2] = [|path| Directory::open(path).unwrap(), Directory::open_as_elsewhere];
 
 fn path(text: &str) -> RelativePath {
     RelativePath::from_segments(text.split('/')).unwrap()
@@ -36,12 +29,7 @@ fn begin(directory: &Directory, name: &str, publish: Publish) -> Result<Upload, 
 }
 
 /// Uploads whole content in one go, with no condition.
-fn put(
-    directory: &Directory,
-    name: &str,
-    publish: Publish,
-    content: &[u8],
-) -> Result<Published, StorageError> {
+fn put(directory: &Directory, name: &str, publish: Publish, content: &[u8]) -> Result<Published, StorageError> {
     let mut upload = begin(directory, name, publish)?;
     upload.write(content)?;
     upload.commit(0, false, |_| true)
@@ -50,9 +38,7 @@ fn put(
 /// Every name in a directory, sorted, hidden ones too.
 fn names(directory: &Path) -> Vec<String> {
     let entries = fs::read_dir(directory).unwrap();
-    let mut names: Vec<String> = entries
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
+    let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
 }
@@ -79,33 +65,18 @@ fn run_as_child(module: &str, test: &str, argument: &Path) -> Output {
 fn child_command(module: &str, test: &str, argument: &Path, prefix: &[&str]) -> Command {
     let (_, module) = module.split_once("::").unwrap();
     let program = std::env::current_exe().unwrap();
-    let mut words: Vec<&std::ffi::OsStr> = prefix
-        .iter()
-        .map(|word| std::ffi::OsStr::from_bytes(word.as_bytes()))
-        .collect();
+    let mut words: Vec<&std::ffi::OsStr> =
+        prefix.iter().map(|word| std::ffi::OsStr::from_bytes(word.as_bytes())).collect();
     words.push(program.as_os_str());
     let (first, rest) = words.split_first().unwrap();
     let mut command = Command::new(first);
-    command
-        .args(rest)
-        .args(["--exact", &format!("{module}::{test}"), "--nocapture"])
-        .env(CHILD, argument);
+    command.args(rest).args(["--exact", &format!("{module}::{test}"), "--nocapture"]).env(CHILD, argument);
     command
 }
 
 fn assert_success(output: &Output) {
     let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
-    assert!(
-        output.status.success(),
-        "{}\n{}\n{}",
-        output.status,
-        text(&output.stdout),
-        text(&output.stderr)
-    );
+    assert!(output.status.success(), "{}\n{}\n{}", output.status, text(&output.stdout), text(&output.stderr));
     // A name that matches no test also succeeds.
-    assert!(
-        text(&output.stdout).contains("1 passed"),
-        "{}",
-        text(&output.stdout)
-    );
+    assert!(text(&output.stdout).contains("1 passed"), "{}", text(&output.stdout));
 }

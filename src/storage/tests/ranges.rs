@@ -10,10 +10,7 @@ use super::*;
 fn open(content: &[u8]) -> (tempfile::TempDir, FileRange) {
     let root = tempfile::tempdir().unwrap();
     fs::write(root.path().join("name"), content).unwrap();
-    let opened = Directory::open(root.path())
-        .unwrap()
-        .open_file(&path("name"))
-        .unwrap();
+    let opened = Directory::open(root.path()).unwrap().open_file(&path("name")).unwrap();
     (root, FileRange::whole(opened))
 }
 
@@ -32,15 +29,8 @@ fn a_range_is_read_in_pieces_and_ends_where_it_must() {
     assert_eq!(read(&range, 3), b"234");
     assert_eq!(read(&range, 3), b"234", "reading does not advance");
     range.advance(3);
-    assert_eq!(
-        (range.offset(), range.remaining(), range.is_empty()),
-        (5, 2, false)
-    );
-    assert_eq!(
-        read(&range, 100),
-        b"56",
-        "no octet past the end of the range"
-    );
+    assert_eq!((range.offset(), range.remaining(), range.is_empty()), (5, 2, false));
+    assert_eq!(read(&range, 100), b"56", "no octet past the end of the range");
     assert_eq!(read(&range, 0), b"");
     range.advance(2);
     assert!(range.is_empty());
@@ -58,40 +48,23 @@ fn parts_lie_within_their_range_and_share_its_descriptor() {
     let part = whole.part(2, 6).unwrap();
     let inner = part.part(1, 2).unwrap();
     assert_eq!(read(&inner, 10), b"34");
-    assert!(
-        part.part(5, 2).is_none(),
-        "a part of a part stays within it"
-    );
+    assert!(part.part(5, 2).is_none(), "a part of a part stays within it");
     assert_eq!(inner.as_fd().as_raw_fd(), whole.as_fd().as_raw_fd());
 }
 
 #[test]
 fn a_file_that_has_shrunk_is_an_error_and_not_an_end() {
     let (root, mut whole) = open(b"0123456789");
-    fs::OpenOptions::new()
-        .write(true)
-        .open(root.path().join("name"))
-        .unwrap()
-        .set_len(4)
-        .unwrap();
+    fs::OpenOptions::new().write(true).open(root.path().join("name")).unwrap().set_len(4).unwrap();
     assert_eq!(read(&whole, 10), b"0123");
     whole.advance(4);
-    assert_eq!(
-        whole.read_at(&mut [0; 10]).unwrap_err().kind(),
-        ErrorKind::UnexpectedEof
-    );
+    assert_eq!(whole.read_at(&mut [0; 10]).unwrap_err().kind(), ErrorKind::UnexpectedEof);
 }
 
 #[test]
 fn a_file_that_is_replaced_is_read_on_as_it_was() {
     let (root, whole) = open(b"old");
-    put(
-        &Directory::open(root.path()).unwrap(),
-        "name",
-        Publish::Replace,
-        b"new and longer",
-    )
-    .unwrap();
+    put(&Directory::open(root.path()).unwrap(), "name", Publish::Replace, b"new and longer").unwrap();
     assert_eq!(read(&whole, 100), b"old");
 }
 
@@ -106,16 +79,10 @@ fn an_empty_file_has_nothing_to_read() {
 fn offsets_past_four_gigabytes_are_kept() {
     let (root, _) = open(b"");
     let octets = 100_000_000_000;
-    let file = fs::OpenOptions::new()
-        .write(true)
-        .open(root.path().join("name"))
-        .unwrap();
+    let file = fs::OpenOptions::new().write(true).open(root.path().join("name")).unwrap();
     file.set_len(octets).unwrap();
     std::os::unix::fs::FileExt::write_at(&file, b"end", octets - 3).unwrap();
-    let opened = Directory::open(root.path())
-        .unwrap()
-        .open_file(&path("name"))
-        .unwrap();
+    let opened = Directory::open(root.path()).unwrap().open_file(&path("name")).unwrap();
     let whole = FileRange::whole(opened);
     assert_eq!(whole.remaining(), octets);
     assert_eq!(read(&whole.part(octets - 3, 3).unwrap(), 10), b"end");

@@ -8,14 +8,7 @@ use super::*;
 
 fn limit(resource: Resource, current: u64) {
     let maximum = getrlimit(resource).maximum;
-    setrlimit(
-        resource,
-        Rlimit {
-            current: Some(current),
-            maximum,
-        },
-    )
-    .unwrap();
+    setrlimit(resource, Rlimit { current: Some(current), maximum }).unwrap();
 }
 
 #[test]
@@ -26,11 +19,7 @@ fn more_than_the_disk_has_is_refused_at_once() {
         let refused = directory.begin_upload(&path("name"), Publish::Replace, Some(u64::MAX));
         assert!(matches!(refused, Err(StorageError::DiskFull)));
         assert!(names(root.path()).is_empty());
-        assert!(
-            directory
-                .begin_upload(&path("name"), Publish::Replace, Some(1))
-                .is_ok()
-        );
+        assert!(directory.begin_upload(&path("name"), Publish::Replace, Some(1)).is_ok());
     }
 }
 
@@ -48,21 +37,14 @@ fn a_limit_on_the_size_of_files_is_a_full_disk() {
             upload.write(&[2; 4096]).unwrap();
             assert!(matches!(upload.write(&[2]), Err(StorageError::DiskFull)));
             // Its content is incomplete now, and stays unpublished whatever the caller does.
-            assert!(matches!(
-                upload.commit(0, false, |_| true),
-                Err(StorageError::Io(_))
-            ));
+            assert!(matches!(upload.commit(0, false, |_| true), Err(StorageError::Io(_))));
             assert_eq!(fs::read(root.join("name")).unwrap(), [1; 4096]);
             assert_eq!(names(&root), ["name"]);
         }
         return;
     }
     let root = tempfile::tempdir().unwrap();
-    assert_success(&run_as_child(
-        module_path!(),
-        "a_limit_on_the_size_of_files_is_a_full_disk",
-        root.path(),
-    ));
+    assert_success(&run_as_child(module_path!(), "a_limit_on_the_size_of_files_is_a_full_disk", root.path()));
 }
 
 #[test]
@@ -78,29 +60,12 @@ fn without_descriptors_nothing_is_opened_and_what_was_begun_is_finished() {
                 taken.push(file);
             }
             assert!(taken.len() < 64);
-            assert!(matches!(
-                directory.open_file(&path("name")),
-                Err(StorageError::OutOfDescriptors)
-            ));
-            assert!(matches!(
-                directory.identify(&path("name")),
-                Err(StorageError::OutOfDescriptors)
-            ));
-            assert!(matches!(
-                begin(&directory, "name", Publish::Replace),
-                Err(StorageError::OutOfDescriptors)
-            ));
-            assert!(matches!(
-                begin(&directory, "sub/name", Publish::Replace),
-                Err(StorageError::OutOfDescriptors)
-            ));
+            assert!(matches!(directory.open_file(&path("name")), Err(StorageError::OutOfDescriptors)));
+            assert!(matches!(directory.identify(&path("name")), Err(StorageError::OutOfDescriptors)));
+            assert!(matches!(begin(&directory, "name", Publish::Replace), Err(StorageError::OutOfDescriptors)));
+            assert!(matches!(begin(&directory, "sub/name", Publish::Replace), Err(StorageError::OutOfDescriptors)));
             upload.write(b"new").unwrap();
-            assert!(
-                !upload
-                    .commit(0, true, |standing| standing.is_some())
-                    .unwrap()
-                    .created
-            );
+            assert!(!upload.commit(0, true, |standing| standing.is_some()).unwrap().created);
             drop(taken);
             assert_eq!(fs::read(root.join("name")).unwrap(), b"new");
             assert!(begin(&directory, "sub/name", Publish::Replace).is_ok());
@@ -137,18 +102,8 @@ fn a_disk_that_fills_up_keeps_the_old_file() {
     }
     let root = tempfile::tempdir().unwrap();
     let mount = "mount -t tmpfs -o size=1m none \"$0\" && exec \"$@\"";
-    let prefix = [
-        "unshare",
-        "--mount",
-        "sh",
-        "-c",
-        mount,
-        root.path().to_str().unwrap(),
-    ];
-    let possible = Command::new(prefix[0])
-        .args(&prefix[1..])
-        .arg("true")
-        .output();
+    let prefix = ["unshare", "--mount", "sh", "-c", mount, root.path().to_str().unwrap()];
+    let possible = Command::new(prefix[0]).args(&prefix[1..]).arg("true").output();
     match possible {
         Ok(output) if output.status.success() => {}
         reason => {
@@ -157,9 +112,5 @@ fn a_disk_that_fills_up_keeps_the_old_file() {
         }
     }
     let test = "a_disk_that_fills_up_keeps_the_old_file";
-    assert_success(
-        &child_command(module_path!(), test, root.path(), &prefix)
-            .output()
-            .unwrap(),
-    );
+    assert_success(&child_command(module_path!(), test, root.path(), &prefix).output().unwrap());
 }

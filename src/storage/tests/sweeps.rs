@@ -18,18 +18,11 @@ fn what_a_crash_left_is_removed_when_its_directory_is_first_written_to() {
             fs::write(root.path().join(directory).join(LEFT), b"half").unwrap();
         }
         let directory = way(root.path());
-        assert!(matches!(
-            directory.open_file(&path("absent")),
-            Err(StorageError::NotFound)
-        ));
+        assert!(matches!(directory.open_file(&path("absent")), Err(StorageError::NotFound)));
         assert_eq!(names(root.path()), [LEFT, "sub"], "reading removes nothing");
         put(&directory, "sub/name", Publish::Replace, b"").unwrap();
         assert_eq!(names(&root.path().join("sub")), ["name"]);
-        assert_eq!(
-            names(root.path()),
-            [LEFT, "sub"],
-            "only the directory that is written to"
-        );
+        assert_eq!(names(root.path()), [LEFT, "sub"], "only the directory that is written to");
         drop(begin(&directory, "name", Publish::Replace).unwrap());
         assert_eq!(names(root.path()), ["sub"]);
         // Once in a run: the upload of a slow client must not cost a listing for each of its neighbours.
@@ -50,11 +43,8 @@ fn names_that_only_resemble_are_left_alone() {
         ".spindle-notes",
         "spindle-0123456789abcdef",
     ];
-    let (directory, link, fifo) = (
-        ".spindle-1111111111111111",
-        ".spindle-2222222222222222",
-        ".spindle-3333333333333333",
-    );
+    let (directory, link, fifo) =
+        (".spindle-1111111111111111", ".spindle-2222222222222222", ".spindle-3333333333333333");
     let root = tempfile::tempdir().unwrap();
     for name in like_it {
         fs::write(root.path().join(name), b"keep").unwrap();
@@ -63,14 +53,7 @@ fn names_that_only_resemble_are_left_alone() {
     symlink(".spindle-notes", root.path().join(link)).unwrap();
     make_fifo(&root.path().join(fifo));
     let before = names(root.path());
-    drop(
-        begin(
-            &Directory::open(root.path()).unwrap(),
-            "name",
-            Publish::Replace,
-        )
-        .unwrap(),
-    );
+    drop(begin(&Directory::open(root.path()).unwrap(), "name", Publish::Replace).unwrap());
     assert_eq!(names(root.path()), before);
 }
 
@@ -84,13 +67,7 @@ fn an_upload_in_progress_is_never_swept() {
     let hidden = names(root.path());
     assert_eq!(hidden.len(), 1);
     fs::write(root.path().join(LEFT), b"half").unwrap();
-    put(
-        &Directory::open_as_elsewhere(root.path()),
-        "second",
-        Publish::Replace,
-        b"",
-    )
-    .unwrap();
+    put(&Directory::open_as_elsewhere(root.path()), "second", Publish::Replace, b"").unwrap();
     assert_eq!(names(root.path()), [&hidden[0], "second"]);
     upload.write(b"two").unwrap();
     upload.commit(0, false, |_| true).unwrap();
@@ -116,8 +93,7 @@ fn sweeping_never_meets_an_upload_unlocked() {
             });
             let directory = way(root.path());
             let result = (0..500_u32).try_for_each(|version| {
-                put(&directory, "name", Publish::Replace, &version.to_be_bytes())
-                    .map_err(|error| (version, error))?;
+                put(&directory, "name", Publish::Replace, &version.to_be_bytes()).map_err(|error| (version, error))?;
                 let content = fs::read(root.path().join("name")).unwrap();
                 assert_eq!(content, version.to_be_bytes());
                 Ok::<(), (u32, StorageError)>(())
@@ -134,41 +110,16 @@ fn sweeping_never_meets_an_upload_unlocked() {
 #[test]
 fn a_process_that_dies_leaves_nothing_for_good() {
     if let Some(root) = child_argument() {
-        let mut upload = begin(
-            &Directory::open_as_elsewhere(&root),
-            "name",
-            Publish::Replace,
-        )
-        .unwrap();
+        let mut upload = begin(&Directory::open_as_elsewhere(&root), "name", Publish::Replace).unwrap();
         upload.write(b"half").unwrap();
         std::process::abort();
     }
     let root = tempfile::tempdir().unwrap();
-    put(
-        &Directory::open(root.path()).unwrap(),
-        "name",
-        Publish::Replace,
-        b"old",
-    )
-    .unwrap();
-    let crashed = run_as_child(
-        module_path!(),
-        "a_process_that_dies_leaves_nothing_for_good",
-        root.path(),
-    );
+    put(&Directory::open(root.path()).unwrap(), "name", Publish::Replace, b"old").unwrap();
+    let crashed = run_as_child(module_path!(), "a_process_that_dies_leaves_nothing_for_good", root.path());
     assert!(!crashed.status.success());
-    assert_eq!(
-        names(root.path()).len(),
-        2,
-        "the crash was to leave a hidden file"
-    );
+    assert_eq!(names(root.path()).len(), 2, "the crash was to leave a hidden file");
     assert_eq!(fs::read(root.path().join("name")).unwrap(), b"old");
-    put(
-        &Directory::open(root.path()).unwrap(),
-        "other",
-        Publish::Replace,
-        b"",
-    )
-    .unwrap();
+    put(&Directory::open(root.path()).unwrap(), "other", Publish::Replace, b"").unwrap();
     assert_eq!(names(root.path()), ["name", "other"]);
 }

@@ -18,10 +18,7 @@ fn nothing_is_visible_before_the_commit_and_everything_after() {
         upload.write(b"").unwrap();
         upload.write(b"two").unwrap();
         assert_eq!(upload.octets_written(), 8);
-        assert!(matches!(
-            directory.open_file(&path("name")),
-            Err(StorageError::NotFound)
-        ));
+        assert!(matches!(directory.open_file(&path("name")), Err(StorageError::NotFound)));
         let published = upload.commit(0, false, |_| true).unwrap();
         assert!(published.created);
         assert_eq!(published.identity.octets, 8);
@@ -51,21 +48,15 @@ fn content_in_progress_is_unnamed_or_hidden_and_locked() {
     let directory = Directory::open(root.path()).unwrap();
     let handle = fs::File::open(root.path()).unwrap();
     let _upload = begin(&directory, "name", Publish::Replace).unwrap();
-    let unnamed =
-        system::can_link_unnamed(handle.as_fd()) && system::create_unnamed(handle.as_fd()).is_ok();
+    let unnamed = system::can_link_unnamed(handle.as_fd()) && system::create_unnamed(handle.as_fd()).is_ok();
     assert_eq!(names(root.path()).len(), usize::from(!unnamed));
     assert!(!(unnamed && cfg!(spindle_portable)));
 
     let root = tempfile::tempdir().unwrap();
     let directory = Directory::open_as_elsewhere(root.path());
     let upload = begin(&directory, "name", Publish::Replace).unwrap();
-    let [name] = &names(root.path())[..] else {
-        panic!("one hidden name is expected")
-    };
-    assert!(
-        RelativePath::from_segments([name]).is_err(),
-        "{name} could be asked for"
-    );
+    let [name] = &names(root.path())[..] else { panic!("one hidden name is expected") };
+    assert!(RelativePath::from_segments([name]).is_err(), "{name} could be asked for");
     let other = fs::File::open(root.path().join(name)).unwrap();
     let lock = || rustix::fs::flock(&other, FlockOperation::NonBlockingLockExclusive);
     assert_eq!(lock(), Err(rustix::io::Errno::WOULDBLOCK));
@@ -88,12 +79,7 @@ fn a_new_file_has_the_mode_that_any_other_would_have() {
     use std::os::unix::fs::PermissionsExt;
     for way in WAYS {
         let root = tempfile::tempdir().unwrap();
-        let mode = |name: &str| {
-            fs::metadata(root.path().join(name))
-                .unwrap()
-                .permissions()
-                .mode()
-        };
+        let mode = |name: &str| fs::metadata(root.path().join(name)).unwrap().permissions().mode();
         fs::File::create(root.path().join("other")).unwrap();
         put(&way(root.path()), "name", Publish::Replace, b"").unwrap();
         assert_eq!(mode("name"), mode("other"));
@@ -106,14 +92,9 @@ fn a_length_that_is_not_kept_is_not_published() {
         for content in [&b"12"[..], b"1234"] {
             let root = tempfile::tempdir().unwrap();
             let directory = way(root.path());
-            let mut upload = directory
-                .begin_upload(&path("name"), Publish::Replace, Some(3))
-                .unwrap();
+            let mut upload = directory.begin_upload(&path("name"), Publish::Replace, Some(3)).unwrap();
             upload.write(content).unwrap();
-            assert!(matches!(
-                upload.commit(0, false, |_| true),
-                Err(StorageError::Io(_))
-            ));
+            assert!(matches!(upload.commit(0, false, |_| true), Err(StorageError::Io(_))));
             assert!(names(root.path()).is_empty());
         }
     }
@@ -128,10 +109,7 @@ fn the_directory_may_be_removed_meanwhile() {
             let mut upload = begin(&way(root.path()), "sub/name", publish).unwrap();
             upload.write(b"content").unwrap();
             fs::remove_dir_all(root.path().join("sub")).unwrap();
-            assert!(matches!(
-                upload.commit(0, false, |_| true),
-                Err(StorageError::ParentMissing)
-            ));
+            assert!(matches!(upload.commit(0, false, |_| true), Err(StorageError::ParentMissing)));
             assert!(names(root.path()).is_empty());
         }
     }

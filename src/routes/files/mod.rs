@@ -1,0 +1,93 @@
+//! `/files/{path}`: the files beneath the served directory.
+
+mod download;
+mod upload;
+mod validators;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use percent_encoding::percent_decode;
+
+pub use self::upload::FileSink;
+use self::validators::OwnUploads;
+use super::{Answer, READ_ONLY, Routes, refuse};
+use crate::semantics::Now;
+use crate::semantics::method::Method;
+use crate::semantics::request::Request;
+use crate::semantics::response::Response;
+use crate::semantics::service::Reply;
+use crate::semantics::status::Status;
+use crate::storage::{BadName, Directory, RelativePath};
+
+/// What may be uploaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UploadPolicy {
+    /// Any name; an existing file is replaced.
+    Replace,
+    /// Only names under which nothing stands.
+    Create,
+    /// Nothing.
+    Off,
+}
+
+/// How uploads are taken.
+#[derive(Clone, Copy, Debug)]
+pub struct Uploads {
+    /// What may be uploaded.
+    pub policy: UploadPolicy,
+    /// The longest content, in octets; `None` for as much as the disk holds.
+    pub octets_max: Option<u64>,
+    /// Whether an upload is acknowledged only when it is on the disk.
+    pub durable: bool,
+}
+
+/// The routes below `/files/`.
+pub struct FileRoutes {
+    directory: Directory,
+    uploads: Uploads,
+    /// What this run has published lately. Shared with the sinks, which outlive the call that makes them.
+    own_uploads: Rc<RefCell<OwnUploads>>,
+}
+
+impl FileRoutes {
+    /// Serves `directory`.
+    pub fn new(directory: Directory, uploads: Uploads) -> FileRoutes {
+        FileRoutes { directory, uploads, own_uploads: Rc::default() }
+    }
+
+    pub(super) fn methods(&self) -> &'static [Method] {
+        match self.uploads.policy {
+            UploadPolicy::Off => READ_ONLY,
+            UploadPolicy::Replace | UploadPolicy::Create => {
+                &[Method::Get, Method::Head, Method::Post, Method::Put, Method::Options]
+            }
+        }
+    }
+}
+
+pub(super) fn answer<'r>(routes: &'r mut Routes, request: &'r Request<'r>, name: &'r [u8], now: &Now) -> Answer<'r> {
+    let Some(files) = &mut routes.files else { return not_found() };
+    let path = path_of(name);
+    match request.method {
+        Method::Post | Method::Put => match path {
+            Ok(path) => upload::answer(files, request, &path, now),
+            Err(_) => refuse(Status::BadRequest, "No file can have this name here."),
+        },
+        _ => match path {
+            Ok(path) => download::answer(files, request, &path, now),
+            Err(_) => not_found(),
+        },
+    }
+}
+
+/// The segments are split before they are decoded, and decoded once: an encoded slash or dot is judged as what it is.
+fn path_of(name: &[u8]) -> Result<RelativePath, BadName> {
+    RelativePath::from_segments(
+        name.split(|octet| *octet == b'/').map(|segment| std::borrow::Cow::<[u8]>::from(percent_decode(segment))),
+    )
+}
+
+fn not_found<'r>() -> Answer<'r> {
+    Reply::Respond(Response::new(Status::NotFound))
+}

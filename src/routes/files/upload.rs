@@ -1,0 +1,162 @@
+//! POST and PUT of a file: stored whole, or not at all.
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use super::validators::{OwnUploads, Version};
+use super::{FileRoutes, UploadPolicy};
+use crate::routes::{Answer, FileContent, PRECONDITION_FAILED};
+use crate::semantics::Now;
+use crate::semantics::conditional::{Preconditions, Validators, Verdict};
+use crate::semantics::fields::FieldName;
+use crate::semantics::method::Method;
+use crate::semantics::request::Request;
+use crate::semantics::response::Response;
+use crate::semantics::service::{Reply, Sink};
+use crate::semantics::status::Status;
+use crate::storage::{Identity, Publish, RelativePath, StorageError, Upload};
+
+type Refusal = Response<'static, FileContent>;
+
+/// An upload in progress. Boxed: it is large, and few connections have one.
+pub struct FileSink(Box<Receiving>);
+
+struct Receiving {
+    upload: Upload,
+    method: Method,
+    preconditions: Option<Preconditions>,
+    octets_max: Option<u64>,
+    durable: bool,
+    own_uploads: Rc<RefCell<OwnUploads>>,
+}
+
+pub(super) fn answer<'r>(files: &FileRoutes, request: &Request<'_>, path: &RelativePath, now: &Now) -> Answer<'r> {
+    match begin(files, request, path, now) {
+        Ok(sink) => Reply::Receive(sink),
+        Err(refusal) => Reply::Respond(*refusal),
+    }
+}
+
+/// Refuses what can be refused before any content has come.
+fn begin(files: &FileRoutes, request: &Request<'_>, path: &RelativePath, now: &Now) -> Result<FileSink, Box<Refusal>> {
+    check_content(request, files.uploads.octets_max)?;
+    let preconditions = Preconditions::of(request, now);
+    let must_be_absent = preconditions.as_ref().is_some_and(Preconditions::demand_absence);
+    if let Some(preconditions) = &preconditions {
+        // NotFound and the like mean that nothing is selected; whether that is an error shows when the upload begins.
+        let identity = files.directory.identify(path).ok();
+        if !allow(preconditions, identity.as_ref(), &files.own_uploads.borrow(), now) {
+            return Err(Box::new(precondition_failed()));
+        }
+    }
+    let creates_only = must_be_absent || files.uploads.policy == UploadPolicy::Create;
+    let publish = if creates_only { Publish::CreateOnly } else { Publish::Replace };
+    let upload = files
+        .directory
+        .begin_upload(path, publish, request.content_octets)
+        .map_err(|error| Box::new(refusal(&error, must_be_absent)))?;
+    Ok(FileSink(Box::new(Receiving {
+        upload,
+        method: request.method,
+        preconditions,
+        octets_max: files.uploads.octets_max,
+        durable: files.uploads.durable,
+        own_uploads: Rc::clone(&files.own_uploads),
+    })))
+}
+
+fn check_content(request: &Request<'_>, octets_max: Option<u64>) -> Result<(), Box<Refusal>> {
+    let mut codings = request.fields.list(FieldName::ContentEncoding);
+    if codings.any(|coding| !coding.eq_ignore_ascii_case(b"identity")) {
+        return Err(Box::new(Response::with_reason(
+            Status::UnsupportedMediaType,
+            "Content is stored as it comes, and so must have no content coding.",
+        )));
+    }
+    // RFC 9110 §14.5: a server that does not support partial PUT must not take a part for the whole.
+    if request.method == Method::Put && request.fields.contains(FieldName::ContentRange) {
+        return Err(Box::new(Response::with_reason(Status::BadRequest, "A part of a file cannot be uploaded.")));
+    }
+    match (request.content_octets, octets_max) {
+        (Some(octets), Some(octets_max)) if octets > octets_max => Err(Box::new(content_too_large())),
+        _ => Ok(()),
+    }
+}
+
+/// Whether the preconditions hold for what stands under the name.
+fn allow(preconditions: &Preconditions, standing: Option<&Identity>, own_uploads: &OwnUploads, now: &Now) -> bool {
+    let version = standing.map(|identity| Version::of(identity, own_uploads, now));
+    let validators: Option<Validators<'_>> = version.as_ref().map(Version::validators);
+    preconditions.evaluate(validators) == Verdict::Proceed
+}
+
+impl Sink for FileSink {
+    type Source = FileContent;
+
+    fn write(&mut self, content: &[u8]) -> Result<(), Box<Refusal>> {
+        let Receiving { upload, octets_max, .. } = &mut *self.0;
+        let octets = upload.octets_written().saturating_add(content.len() as u64);
+        if octets_max.is_some_and(|octets_max| octets > octets_max) {
+            return Err(Box::new(content_too_large()));
+        }
+        upload.write(content).map_err(|error| Box::new(refusal(&error, false)))
+    }
+
+    fn finish(self, now: &Now) -> Refusal {
+        let Receiving { upload, method, preconditions, durable, own_uploads, .. } = *self.0;
+        let must_be_absent = preconditions.as_ref().is_some_and(Preconditions::demand_absence);
+        let published = upload.commit(now.unix_ns, durable, |standing| {
+            preconditions
+                .as_ref()
+                .is_none_or(|preconditions| allow(preconditions, standing, &own_uploads.borrow(), now))
+        });
+        let published = match published {
+            Ok(published) => published,
+            Err(error) => return refusal(&error, must_be_absent),
+        };
+        own_uploads.borrow_mut().remember(published.identity);
+        let version = Version::of(&published.identity, &own_uploads.borrow(), now);
+        let status = match method {
+            Method::Put if !published.created => Status::NoContent,
+            _ => Status::Created,
+        };
+        Response {
+            last_modified: version.last_modified(now),
+            etag: Some(Cow::Owned(version.etag)),
+            ..Response::new(status)
+        }
+    }
+}
+
+fn precondition_failed() -> Refusal {
+    Response::with_reason(Status::PreconditionFailed, PRECONDITION_FAILED)
+}
+
+fn content_too_large() -> Refusal {
+    Response::with_reason(Status::ContentTooLarge, "The content is longer than this server takes.")
+}
+
+/// `must_be_absent`: the peer itself demanded that nothing be replaced, so that a name that is taken fails its demand.
+fn refusal(error: &StorageError, must_be_absent: bool) -> Refusal {
+    let (status, reason) = match error {
+        StorageError::Exists if must_be_absent => (Status::PreconditionFailed, PRECONDITION_FAILED),
+        StorageError::ConditionFailed => (Status::PreconditionFailed, PRECONDITION_FAILED),
+        StorageError::Exists => (Status::Conflict, "There is a file of this name, and it may not be replaced."),
+        StorageError::NotRegular => (Status::Conflict, "The name is taken by something that is no file."),
+        StorageError::NotFound | StorageError::ParentMissing => {
+            (Status::NotFound, "There is no directory to put the file in.")
+        }
+        StorageError::NameRefused => (Status::BadRequest, "No file can have this name here."),
+        StorageError::Denied => (Status::Forbidden, "The server may not write there."),
+        StorageError::OutOfDescriptors | StorageError::Busy => {
+            (Status::ServiceUnavailable, "The server has too many files open.")
+        }
+        StorageError::DiskFull => (Status::InsufficientStorage, "There is not enough space for the content."),
+        StorageError::Io(error) => {
+            log::warn!("an upload failed: {error}");
+            (Status::InternalServerError, "The content could not be stored.")
+        }
+    };
+    Response::with_reason(status, reason)
+}

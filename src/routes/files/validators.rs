@@ -1,0 +1,120 @@
+//! What tells one version of a file from another: entity tag and date of modification (RFC 9110 §8.8).
+
+use std::collections::VecDeque;
+
+use crate::semantics::Now;
+use crate::semantics::conditional::Validators;
+use crate::semantics::date::ImfFixdate;
+use crate::storage::Identity;
+
+/// How long after a modification by others a second one may still hide behind the same time, in nanoseconds. The
+/// coarsest clock of a file system in use ticks every two seconds.
+const UNSURE_NS: i128 = 2_000_000_000;
+
+/// How many of this run's uploads are remembered. One that is forgotten too early has a weak tag for two seconds.
+const REMEMBERED_MAX: usize = 1024;
+
+const NS_PER_S: i128 = 1_000_000_000;
+
+/// What this run has published in the last moments. An upload has a time of its own, which no other version of the
+/// file shares, so that its tag is strong from the start.
+#[derive(Debug, Default)]
+pub(super) struct OwnUploads {
+    published: VecDeque<Identity>,
+}
+
+impl OwnUploads {
+    pub(super) fn remember(&mut self, identity: Identity) {
+        if self.published.len() == REMEMBERED_MAX {
+            self.published.pop_front();
+        }
+        self.published.push_back(identity);
+    }
+
+    fn contain(&self, identity: &Identity) -> bool {
+        // What was published last is asked for most.
+        self.published.iter().rev().any(|published| published == identity)
+    }
+}
+
+/// The fields that describe one version of a file.
+#[derive(Debug)]
+pub(super) struct Version {
+    pub(super) etag: String,
+    last_modified_unix_s: Option<u64>,
+}
+
+impl Version {
+    pub(super) fn of(identity: &Identity, own_uploads: &OwnUploads, now: &Now) -> Version {
+        let Identity { device, inode, octets, modified_ns, changed_ns } = identity;
+        // Either time may be set by a program; neither is believed while it is as recent as that, or in the future.
+        let latest_ns = *modified_ns.max(changed_ns);
+        let is_sure = i128::from(now.unix_ns) - latest_ns >= UNSURE_NS || own_uploads.contain(identity);
+        let weakness = if is_sure { "" } else { "W/" };
+        Version {
+            etag: format!("{weakness}\"{device:x}-{inode:x}-{octets:x}-{modified_ns:x}-{changed_ns:x}\""),
+            last_modified_unix_s: u64::try_from(modified_ns.div_euclid(NS_PER_S)).ok(),
+        }
+    }
+
+    pub(super) fn validators(&self) -> Validators<'_> {
+        Validators { etag: Some(&self.etag), last_modified_unix_s: self.last_modified_unix_s }
+    }
+
+    /// The Last-Modified field: never later than the Date (§8.8.2.1), and left out where no date can name it.
+    pub(super) fn last_modified(&self, now: &Now) -> Option<ImfFixdate> {
+        let unix_s = self.last_modified_unix_s?;
+        ImfFixdate::new(unix_s)?;
+        ImfFixdate::new(unix_s.min(now.unix_s()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Now = Now { monotonic_ns: 0, unix_ns: 784_111_777_000_000_000 };
+    const FILE: Identity =
+        Identity { device: 1, inode: 2, octets: 3, modified_ns: 784_111_700_000_000_000, changed_ns: 4 };
+
+    fn version(identity: Identity) -> Version {
+        Version::of(&identity, &OwnUploads::default(), &NOW)
+    }
+
+    #[test]
+    fn each_part_of_an_identity_makes_another_tag() {
+        let others = [
+            Identity { device: 9, ..FILE },
+            Identity { inode: 9, ..FILE },
+            Identity { octets: 9, ..FILE },
+            Identity { modified_ns: 9, ..FILE },
+            Identity { changed_ns: 9, ..FILE },
+        ];
+        for other in others {
+            assert_ne!(version(other).etag, version(FILE).etag);
+        }
+    }
+
+    #[test]
+    fn a_tag_is_weak_while_a_foreign_modification_is_recent() {
+        let age = |age_ns: i128| Identity { modified_ns: i128::from(NOW.unix_ns) - age_ns, ..FILE };
+        assert!(version(age(UNSURE_NS - 1)).etag.starts_with("W/"));
+        assert!(version(age(-5)).etag.starts_with("W/"));
+        assert!(version(age(UNSURE_NS)).etag.starts_with('"'));
+
+        let mut own_uploads = OwnUploads::default();
+        own_uploads.remember(age(1));
+        assert!(Version::of(&age(1), &own_uploads, &NOW).etag.starts_with('"'));
+        assert!(Version::of(&age(2), &own_uploads, &NOW).etag.starts_with("W/"));
+    }
+
+    #[test]
+    fn last_modified_is_never_in_the_future_and_absent_where_no_date_can_name_it() {
+        let at = |unix_s: i128| version(Identity { modified_ns: unix_s * NS_PER_S, ..FILE }).last_modified(&NOW);
+        assert_eq!(at(784_111_777), ImfFixdate::new(784_111_777));
+        assert_eq!(at(784_111_778), ImfFixdate::new(784_111_777));
+        assert_eq!(at(0), ImfFixdate::new(0));
+        assert_eq!(at(-1), None);
+        assert_eq!(at(253_402_300_800), None);
+    }
+}

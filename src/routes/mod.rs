@@ -1,0 +1,125 @@
+//! The routing table, and one file a resource.
+//!
+//! What holds for all resources is decided here: 404, 405 with Allow, 501, OPTIONS. A route is a plain function from a
+//! request to a reply; HEAD is a GET whose content the connection leaves out.
+
+mod echo;
+mod file_content;
+mod files;
+mod root;
+mod text;
+mod user_agent;
+
+pub use file_content::FileContent;
+pub use files::{FileRoutes, FileSink, UploadPolicy, Uploads};
+
+use self::text::Compressor;
+use crate::semantics::Now;
+use crate::semantics::method::Method;
+use crate::semantics::request::{Request, Target};
+use crate::semantics::response::Response;
+use crate::semantics::service::{Reply, Service};
+use crate::semantics::status::Status;
+
+/// What a route says.
+pub type Answer<'r> = Reply<'r, FileContent, FileSink>;
+
+/// What paths a route serves.
+enum Pattern {
+    /// This one.
+    Exactly(&'static [u8]),
+    /// Those that begin so. The rest is handed to the route.
+    Below(&'static [u8]),
+}
+
+impl Pattern {
+    /// What of `path` is the route's to interpret; `None` where it is not the route's path.
+    fn rest<'a>(&self, path: &'a [u8]) -> Option<&'a [u8]> {
+        match self {
+            Pattern::Exactly(whole) => (path == *whole).then_some(&[]),
+            Pattern::Below(prefix) => path.strip_prefix(*prefix),
+        }
+    }
+}
+
+/// One line of the table.
+struct Route {
+    pattern: Pattern,
+    /// What is offered at the resource that the rest of the path names; `None` where there is no such resource.
+    methods: fn(&Routes, &[u8]) -> Option<&'static [Method]>,
+    answer: for<'r> fn(&'r mut Routes, &'r Request<'r>, &'r [u8], &Now) -> Answer<'r>,
+}
+
+/// Why a request was not done whose preconditions do not hold.
+const PRECONDITION_FAILED: &str = "A precondition of the request does not hold.";
+
+/// What a resource offers that can only be read.
+const READ_ONLY: &[Method] = &[Method::Get, Method::Head, Method::Options];
+
+const TABLE: [Route; 4] = [
+    Route { pattern: Pattern::Exactly(b"/"), methods: |_, _| Some(READ_ONLY), answer: root::answer },
+    Route { pattern: Pattern::Below(b"/echo/"), methods: |_, rest| echo::methods(rest), answer: echo::answer },
+    Route { pattern: Pattern::Exactly(b"/user-agent"), methods: |_, _| Some(READ_ONLY), answer: user_agent::answer },
+    Route {
+        pattern: Pattern::Below(b"/files/"),
+        methods: |routes, _| routes.files.as_ref().map(FileRoutes::methods),
+        answer: files::answer,
+    },
+];
+
+/// The routes, and what they work with.
+pub struct Routes {
+    files: Option<FileRoutes>,
+    compressor: Compressor,
+}
+
+impl Routes {
+    /// The routes; `/files/` is among them if there is a directory to serve.
+    pub fn new(files: Option<FileRoutes>) -> Routes {
+        Routes { files, compressor: Compressor::new() }
+    }
+}
+
+impl Service for Routes {
+    type Source = FileContent;
+    type Sink = FileSink;
+
+    fn answer<'r>(&'r mut self, request: &'r Request<'r>, now: &Now) -> Answer<'r> {
+        if request.method == Method::Unknown {
+            return refuse(Status::NotImplemented, "The method is not known here.");
+        }
+        let Some(path) = request.target.path() else { return without_path(request) };
+        for route in &TABLE {
+            let Some(rest) = route.pattern.rest(path) else { continue };
+            let Some(methods) = (route.methods)(self, rest) else { break };
+            if !methods.contains(&request.method) {
+                return method_not_allowed(methods);
+            }
+            if request.method == Method::Options {
+                return Reply::Respond(Response { allow: Some(methods), ..Response::new(Status::NoContent) });
+            }
+            return (route.answer)(self, request, rest, now);
+        }
+        Reply::Respond(Response::new(Status::NotFound))
+    }
+}
+
+/// `*` and the authority-form name no resource.
+fn without_path<'r>(request: &Request<'_>) -> Answer<'r> {
+    match request.target {
+        Target::Asterisk => Reply::Respond(Response::new(Status::NoContent)),
+        _ => method_not_allowed(&[]),
+    }
+}
+
+fn method_not_allowed<'r>(methods: &'static [Method]) -> Answer<'r> {
+    Reply::Respond(Response {
+        allow: Some(methods),
+        ..Response::with_reason(Status::MethodNotAllowed, "The method is not offered at this target.")
+    })
+}
+
+/// An answer that says why the request was not done.
+fn refuse<'r>(status: Status, reason: &'static str) -> Answer<'r> {
+    Reply::Respond(Response::with_reason(status, reason))
+}

@@ -1,0 +1,12 @@
+//! `/`: that the server is there.
+
+use super::{Answer, Routes, text};
+use crate::semantics::Now;
+use crate::semantics::request::Request;
+use crate::semantics::response::Response;
+use crate::semantics::service::Reply;
+use crate::semantics::status::Status;
+
+pub(super) fn answer<'r>(_: &'r mut Routes, request: &'r Request<'r>, _: &'r [u8], now: &Now) -> Answer<'r> {
+    text::failed_precondition(request, now).unwrap_or_else(|| Reply::Respond(Response::new(Status::Ok)))
+}

@@ -1,0 +1,136 @@
+//! Short texts made in memory, compressed for those who accept it.
+
+use std::borrow::Cow;
+
+use flate2::{Compress, Compression, FlushCompress, Status as Flate};
+
+use super::{Answer, PRECONDITION_FAILED, refuse};
+use crate::semantics::Now;
+use crate::semantics::conditional::{Preconditions, Validators, Verdict};
+use crate::semantics::content_coding::{self, ContentCoding};
+use crate::semantics::request::Request;
+use crate::semantics::response::{Body, Response};
+use crate::semantics::service::Reply;
+use crate::semantics::status::Status;
+
+/// The answer to a GET of `text`.
+pub(super) fn answer<'r>(
+    compressor: &'r mut Compressor,
+    request: &'r Request<'r>,
+    text: Cow<'r, [u8]>,
+    now: &Now,
+) -> Answer<'r> {
+    let Some(coding) = content_coding::negotiate(&request.fields) else {
+        return Reply::Respond(Response {
+            varies_by_coding: true,
+            ..Response::with_reason(
+                Status::NotAcceptable,
+                "The content can be sent as it is or as gzip, and neither is acceptable.",
+            )
+        });
+    };
+    if let Some(failed) = failed_precondition(request, now) {
+        return failed;
+    }
+    let (gzip, body) = match coding {
+        ContentCoding::Identity => (false, Body::Bytes(text)),
+        ContentCoding::Gzip => match compressor.gzip(&text) {
+            Some(compressed) => (true, Body::Bytes(Cow::Borrowed(compressed))),
+            None => return refuse(Status::InternalServerError, "The content could not be compressed."),
+        },
+    };
+    Reply::Respond(Response {
+        gzip,
+        content_type: Some("text/plain"),
+        varies_by_coding: true,
+        body,
+        ..Response::new(Status::Ok)
+    })
+}
+
+/// The answer to a read whose preconditions do not hold. A text has neither an entity tag nor a date, but it exists.
+pub(super) fn failed_precondition<'r>(request: &Request<'_>, now: &Now) -> Option<Answer<'r>> {
+    match Preconditions::of(request, now)?.evaluate(Some(Validators::default())) {
+        Verdict::Proceed => None,
+        Verdict::NotModified => Some(Reply::Respond(Response::new(Status::NotModified))),
+        Verdict::Failed => Some(refuse(Status::PreconditionFailed, PRECONDITION_FAILED)),
+    }
+}
+
+/// zlib's usual balance of time and size.
+const LEVEL: Compression = Compression::new(6);
+
+/// The largest window, 2^15 octets, as every gzip decoder must have it.
+const WINDOW_BITS: u8 = 15;
+
+/// The octet of a gzip header that names the system, and the value for Unix: the same content has the same octets
+/// wherever the server runs.
+const SYSTEM_AT: usize = 9;
+const SYSTEM_UNIX: u8 = 3;
+
+/// Header, trailer, and what the coding adds to content that cannot be compressed: far less than this.
+const GZIP_OVERHEAD_OCTETS: usize = 64;
+
+/// A compressor whose state, some hundred KiB, serves one answer after the other.
+pub(super) struct Compressor {
+    /// Made when it is first needed.
+    state: Option<Compress>,
+    compressed: Vec<u8>,
+}
+
+impl Compressor {
+    pub(super) fn new() -> Compressor {
+        Compressor { state: None, compressed: Vec::new() }
+    }
+
+    /// `text` in the gzip format (RFC 1952), without a file name and with no time.
+    fn gzip(&mut self, text: &[u8]) -> Option<&[u8]> {
+        let state = self.state.get_or_insert_with(|| Compress::new_gzip(LEVEL, WINDOW_BITS));
+        // Before each use and not after: a panic may have left either of them in the midst of another text.
+        state.reset();
+        self.compressed.clear();
+        self.compressed.reserve(text.len() + text.len() / 8 + GZIP_OVERHEAD_OCTETS);
+        let status = state.compress_vec(text, &mut self.compressed, FlushCompress::Finish);
+        if !matches!(status, Ok(Flate::StreamEnd)) {
+            return None;
+        }
+        if let Some(system) = self.compressed.get_mut(SYSTEM_AT) {
+            *system = SYSTEM_UNIX;
+        }
+        Some(&self.compressed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+
+    #[test]
+    fn the_octets_of_a_short_text() {
+        assert_eq!(
+            Compressor::new().gzip(b"abc").unwrap(),
+            b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\x4b\x4c\x4a\x06\x00\xc2\x41\x24\x35\x03\x00\x00\x00"
+        );
+    }
+
+    #[test]
+    fn a_compressor_that_is_used_again_gives_what_a_new_one_gives() {
+        let mut used = Compressor::new();
+        let mut noise = 1_u32;
+        for octets in [0, 1, 100, 4096, 65_536, 3] {
+            let text: Vec<u8> = std::iter::repeat_with(|| {
+                noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                (noise >> 24) as u8
+            })
+            .take(octets)
+            .collect();
+            let compressed = used.gzip(&text).unwrap().to_vec();
+            assert_eq!(compressed, Compressor::new().gzip(&text).unwrap());
+            let mut decoded = Vec::new();
+            flate2::read::GzDecoder::new(&compressed[..]).read_to_end(&mut decoded).unwrap();
+            assert_eq!(decoded, text);
+        }
+    }
+}

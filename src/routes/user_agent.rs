@@ -1,0 +1,13 @@
+//! `/user-agent`: what the peer says that it is.
+
+use std::borrow::Cow;
+
+use super::{Answer, Routes, text};
+use crate::semantics::Now;
+use crate::semantics::fields::FieldName;
+use crate::semantics::request::Request;
+
+pub(super) fn answer<'r>(routes: &'r mut Routes, request: &'r Request<'r>, _: &'r [u8], now: &Now) -> Answer<'r> {
+    let user_agent = request.fields.first(FieldName::UserAgent).unwrap_or_default();
+    text::answer(&mut routes.compressor, request, Cow::Borrowed(user_agent), now)
+}
