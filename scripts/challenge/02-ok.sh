@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Stage 2: GET / gives 200 OK
+set -euo pipefail
+# shellcheck source-path=SCRIPTDIR source=lib.sh
+source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
+
+begin "$@"
+start_program
+
+fetch "$base/"
+expect_head 'HTTP/1.1 200 OK'
+
+ask_nc 'GET / HTTP/1.1\r\nHost: localhost:4221\r\n\r\n'
+expect_head 'HTTP/1.1 200 OK'
+
+finish

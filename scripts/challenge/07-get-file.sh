@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Stage 7: GET /files/{name} gives the octets of the file, 404 for a missing one
+set -euo pipefail
+# shellcheck source-path=SCRIPTDIR source=lib.sh
+source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
+
+begin "$@"
+files=$work/files
+mkdir "$files"
+printf 'Hello, World!' >"$files/foo"
+printf 'two\r\nlines\n' >"$files/lines.txt"
+: >"$files/empty"
+# All 256 octets.
+for ((octet = 0; octet < 256; octet++)); do printf '%b' "\\0$(printf %o "$octet")"; done >"$files/binary"
+# 10 MiB that do not repeat at any power of two: a piece in the wrong place is seen.
+awk 'BEGIN { for (i = 0; i < 1500000; i++) print i }' | head -c 10485760 >"$files/large" || true
+
+start_program --directory "$files/"
+
+for name in foo lines.txt empty binary large; do
+    fetch "$base/files/$name"
+    expect_head 'HTTP/1.1 200 OK'
+    expect_field Content-Type application/octet-stream
+    expect_field Content-Length "$(octets "$files/$name")"
+    expect_same "$name" "$files/$name" "$content"
+done
+
+fetch "$base/files/missing"
+expect_head 'HTTP/1.1 404 Not Found'
+
+finish

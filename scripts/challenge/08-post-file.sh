@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# Stage 8: POST /files/{name} stores the content and gives 201 Created
+set -euo pipefail
+# shellcheck source-path=SCRIPTDIR source=lib.sh
+source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
+
+begin "$@"
+files=$work/files
+mkdir "$files"
+for ((octet = 0; octet < 256; octet++)); do printf '%b' "\\0$(printf %o "$octet")"; done >"$work/binary"
+awk 'BEGIN { for (i = 0; i < 500000; i++) print i }' >"$work/large"
+
+start_program --directory "$files/"
+
+printf '12345' >"$work/text"
+fetch --data 12345 --header 'Content-Type: application/octet-stream' "$base/files/file_123"
+expect_head 'HTTP/1.1 201 Created'
+expect_same 'the file, right after the answer' "$work/text" "$files/file_123"
+
+# The octets of every value, and content that does not fit into one read.
+for name in binary large; do
+    fetch --data-binary "@$work/$name" --header 'Content-Type: application/octet-stream' "$base/files/$name"
+    expect_head 'HTTP/1.1 201 Created'
+    expect_same 'the file, right after the answer' "$work/$name" "$files/$name"
+done
+
+: >"$work/empty"
+fetch --data-binary '' --header 'Content-Type: application/octet-stream' "$base/files/empty"
+expect_head 'HTTP/1.1 201 Created'
+expect_same 'the file, right after the answer' "$work/empty" "$files/empty"
+
+# A client that goes away in the middle: half of a file is not the file.
+exec 3<>"/dev/tcp/localhost/$port"
+send 3 'POST /files/half HTTP/1.1\r\nHost: localhost:4221\r\nContent-Length: 10\r\n\r\n12345'
+exec 3>&-
+# An answer on another connection shows that the server went on; a moment more for the one that is gone.
+fetch "$base/files/file_123"
+expect_same 'a file that was stored before' "$work/text" "$content"
+sleep 0.2
+expect_beyond 'files after an upload that was broken off' 'binary empty file_123 large' \
+    "$(cd "$files" && find . -type f | sort | sed 's|^\./||' | tr '\n' ' ' | sed 's/ $//')"
+
+finish

@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# Stage 13: several persistent connections, interleaved, each with its own state
+set -euo pipefail
+# shellcheck source-path=SCRIPTDIR source=lib.sh
+source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
+
+begin "$@"
+start_program
+
+exec 3<>"/dev/tcp/localhost/$port" 4<>"/dev/tcp/localhost/$port" 5<>"/dev/tcp/localhost/$port"
+
+for round in 1 2 3; do
+    # Asked in one order, received in another.
+    get 3 "/echo/apple-$round"
+    get 4 /user-agent "User-Agent: pear/$round.0"
+    get 5 "/echo/melon-$round" "User-Agent: none-of-your-business/$round"
+    receive 5
+    expect_text "melon-$round"
+    receive 3
+    expect_text "apple-$round"
+    receive 4
+    expect_text "pear/$round.0"
+done
+
+# One is silent while another is served several times.
+for each in 1 2 3; do
+    get 4 "/echo/cherry-$each"
+    receive 4
+    expect_text "cherry-$each"
+done
+get 3 /missing
+receive 3
+expect_head 'HTTP/1.1 404 Not Found'
+
+# A request that comes in two parts waits for its rest, and nobody waits for it.
+send 5 'GET /user-agent HTTP/1.1\r\nHost: localhost:4221\r\nUser-Ag'
+get 3 /user-agent 'User-Agent: first/3'
+receive 3
+expect_text first/3
+send 5 'ent: late/5\r\n\r\n'
+receive 5
+expect_beyond 'the answer to a request in two parts' 'HTTP/1.1 200 OK late/5' "$(status_line) $(tr '\0' '?' <"$content")"
+
+# One goes away; the others stay.
+exec 5>&-
+get 4 /echo/still-here
+receive 4
+expect_text still-here
+get 3 /echo/here-too
+receive 3
+expect_text here-too
+exec 3>&- 4>&-
+
+finish
