@@ -8,6 +8,7 @@ begin "$@"
 files=$work/files
 mkdir "$files"
 for ((octet = 0; octet < 256; octet++)); do printf '%b' "\\0$(printf %o "$octet")"; done >"$work/binary"
+printf 'two\r\nlines\n' >>"$work/binary"
 awk 'BEGIN { for (i = 0; i < 500000; i++) print i }' >"$work/large"
 
 start_program --directory "$files/"

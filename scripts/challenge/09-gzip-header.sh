@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Stage 9: Accept-Encoding: gzip gives Content-Encoding: gzip, an unknown coding gives none
+# Stage 9: Accept-Encoding: gzip gives Content-Encoding: gzip, an unknown coding not
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"

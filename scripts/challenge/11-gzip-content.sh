@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Stage 11: the content is really compressed, and Content-Length counts the compressed octets
+# Stage 11: the content is compressed, and Content-Length counts compressed octets
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"

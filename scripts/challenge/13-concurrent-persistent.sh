@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Stage 13: several persistent connections, interleaved, each with its own state
+# Stage 13: several persistent connections at once, each with its own state
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"

@@ -1,0 +1,104 @@
+#!/usr/bin/env bash
+# All fourteen stages, one after the other, each with its own start of the program.
+# usage: all.sh [-v] [PATH/TO/your_program.sh]
+# Prints a row for each stage, then everything that a failed stage said (with -v, what all of them said), and in the last
+# line the count. Exit status: 0, 1 where a stage failed, 2 where nothing could be checked.
+set -euo pipefail
+
+challenge=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
+
+usage() {
+    sed -n '2,5s/^# //p' "${BASH_SOURCE[0]}"
+}
+
+verbose=false
+case ${1:-} in
+-h | --help)
+    usage
+    exit 0
+    ;;
+-v)
+    verbose=true
+    shift
+    ;;
+esac
+if (($# > 1)); then
+    usage >&2
+    exit 2
+fi
+
+said=$(mktemp -d "${TMPDIR:-/tmp}/challenge-all.XXXXXX")
+running=
+
+# The stage that runs stops its program and removes its files; so it is told, and waited for.
+clean_up() {
+    local status=$?
+    trap '' INT TERM HUP
+    if [[ -n $running ]]; then
+        kill -TERM -- "-$running" 2>/dev/null || true
+        wait "$running" 2>/dev/null || true
+    fi
+    rm -rf -- "$said"
+    exit "$status"
+}
+trap clean_up EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+
+# run_stage SCRIPT OUTPUT [PROGRAM]: in a process group of its own and waited for, so that a signal is not kept waiting.
+run_stage() {
+    set -m
+    "$1" "${@:3}" </dev/null >"$2" 2>&1 &
+    running=$!
+    set +m
+    local status=0
+    wait "$running" || status=$?
+    running=
+    return "$status"
+}
+
+passed=0
+failed=()
+untried=0
+printf '%-5s  %-74s  %-6s  %s\n' stage what result seconds
+for script in "$challenge"/[0-9][0-9]-*.sh; do
+    name=$(basename "$script" .sh)
+    title=$(sed -n '2s/^# Stage [0-9]*: //p' "$script")
+    # The program may have to be built first; from the second stage on it is.
+    if ((passed + ${#failed[@]} == 0)); then allowed=300; else allowed=10; fi
+    started=$SECONDS
+    status=0
+    CHALLENGE_START_SECONDS=${CHALLENGE_START_SECONDS:-$allowed} run_stage "$script" "$said/$name" "$@" || status=$?
+    # Before anything was checked: a missing tool, a port in use, no such program. It would be the same for the next stage.
+    if ((status == 2 && passed + ${#failed[@]} == 0)); then
+        cat "$said/$name" >&2
+        exit 2
+    fi
+    if ((status == 0)); then
+        result=pass
+        passed=$((passed + 1))
+    else
+        result=FAIL
+        failed+=("$name")
+    fi
+    printf '%-5s  %-74s  %-6s  %s\n' "${name%%-*}" "$title" "$result" $((SECONDS - started))
+    grep -h 'warning:' "$said/$name" || true
+    # Nothing can be said to a program that does not listen.
+    if [[ $name == 01-* && $result == FAIL ]]; then
+        untried=13
+        echo '02–14  not tried'
+        break
+    fi
+done
+
+for output in "$said"/*; do
+    name=${output##*/}
+    if $verbose || [[ " ${failed[*]-} " == *" $name "* ]]; then
+        printf '\n----- %s.sh\n' "$name"
+        cat "$output"
+    fi
+done
+
+printf '\nThe stages took %s s.\n' "$SECONDS"
+printf '%s passed, %s failed\n' "$passed" $((${#failed[@]} + untried))
+((${#failed[@]} == 0))

@@ -1,0 +1,87 @@
+#!/usr/bin/env bash
+# Everything that must hold before a change goes in: format, lints, documentation, tests, and the challenge's stages.
+# Usage: scripts/check.sh, from any working directory. Stops at the first part that fails, and names it.
+set -euo pipefail
+
+cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
+
+# Where nobody looks at a terminal, colours are noise.
+[[ -t 1 ]] || export CARGO_TERM_COLOR=never
+
+part=
+part_started=0
+
+begin_part() {
+    part=$1
+    part_started=$SECONDS
+    printf '\n== %s\n' "$part"
+}
+
+end_part() {
+    printf '== %s: passed, %s s\n' "$part" $((SECONDS - part_started))
+}
+
+fail() {
+    printf '\ncheck.sh: FAILED in "%s" after %s s%s\n' "$part" $((SECONDS - part_started)) "${1:+: $1}" >&2
+    exit 1
+}
+
+# run COMMAND…: a whole part, titled by its command.
+run() {
+    begin_part "$*"
+    "$@" || fail
+    end_part
+}
+
+# Installs what the challenge's scripts need, where this user may; says what to install otherwise.
+check_tools() {
+    begin_part 'tools'
+    command -v cargo >/dev/null || fail 'cargo is missing: https://rustup.rs'
+    cargo fmt --version >/dev/null 2>&1 || fail 'rustfmt is missing: rustup component add rustfmt'
+    cargo clippy --version >/dev/null 2>&1 || fail 'clippy is missing: rustup component add clippy'
+    local packages=()
+    command -v nc >/dev/null || packages+=(netcat-openbsd)
+    command -v curl >/dev/null || packages+=(curl)
+    if ((${#packages[@]} > 0)); then
+        if ((EUID != 0)) || ! command -v apt-get >/dev/null; then
+            fail "please install: ${packages[*]} (Debian's names)"
+        fi
+        echo "installing ${packages[*]}"
+        install "${packages[@]}" || fail "could not install: ${packages[*]}"
+    fi
+    end_part
+}
+
+# install PACKAGE…: quiet where all goes well.
+install() {
+    export DEBIAN_FRONTEND=noninteractive
+    local words
+    words=$({ apt-get update && apt-get install -y --no-install-recommends "$@"; } 2>&1 </dev/null) || {
+        printf '%s\n' "$words" >&2
+        return 1
+    }
+}
+
+# The parts of the code that other systems compile are at least read by the compiler, where its library for them is here.
+check_other_systems() {
+    local target installed
+    installed=$(rustup target list --installed 2>/dev/null || true)
+    for target in x86_64-unknown-freebsd aarch64-apple-darwin; do
+        if grep -qxF "$target" <<<"$installed"; then
+            run cargo check --locked --target "$target"
+        else
+            printf '\n== %s: skipped (rustup target add %s)\n' "$target" "$target"
+        fi
+    done
+}
+
+check_tools
+run cargo fmt --check
+run cargo clippy --all-targets --locked -- -D warnings
+check_other_systems
+run env 'RUSTDOCFLAGS=-D warnings' cargo doc --no-deps --locked --document-private-items
+run cargo test --locked
+
+# Last, and without a word after it: its last line is the count.
+begin_part "the challenge's stages"
+scripts/challenge/all.sh || fail
