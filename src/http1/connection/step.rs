@@ -1,0 +1,289 @@
+//! What is made of what was received: one step after the other, each of which asks the service at most one question.
+
+use log::{info, log_enabled};
+
+use super::Connection;
+use super::phase::{Destination, Fate, Phase, Receiving, is_too_long_to_discard};
+use crate::http1::commons::Commons;
+use crate::http1::content::{ContentDecoder, Decoded};
+use crate::http1::exchange::{self, Exchange};
+use crate::http1::limits::{DISCARDED_CONTENT_OCTETS_MAX, DRAIN_OCTETS_MAX};
+use crate::http1::message_head::{EmptyLine, MessageHead, leading_empty_line};
+use crate::http1::offence::Offence;
+use crate::http1::output::{Output, Persistence};
+use crate::semantics::Now;
+use crate::semantics::request::Request;
+use crate::semantics::response::Response;
+use crate::semantics::service::{Reply, Service, Sink, Source};
+
+/// What a [`step`](Connection::step) did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Something moved; there may be more to do.
+    Moved,
+    /// Nothing can move before octets are received or sent, or time passes.
+    Waiting,
+}
+
+impl<S: Service> Connection<S> {
+    /// Makes sense of what was received, up to one question to the service.
+    pub fn step(&mut self, service: &mut S, commons: &mut Commons, now: &Now) -> Step {
+        match &self.phase {
+            Phase::Head(_) => self.step_head(service, commons, now),
+            Phase::Content(_) => self.step_content(commons, now),
+            Phase::Draining(_) => self.step_draining(now),
+            Phase::Closed => Step::Waiting,
+        }
+    }
+
+    fn step_head(&mut self, service: &mut S, commons: &mut Commons, now: &Now) -> Step {
+        if self.output.is_full() {
+            return Step::Waiting;
+        }
+        self.skip_empty_line();
+        let Phase::Head(head) = &mut self.phase else { return Step::Waiting };
+        let was_empty = head.is_empty();
+        let Some((octets, spans)) = self.input.unread_with_spans().filter(|(octets, _)| !octets.is_empty()) else {
+            return self.wait_for_request();
+        };
+        if was_empty && leading_empty_line(octets) == EmptyLine::Partial && !self.empty_line_skipped {
+            return self.wait_for_request();
+        }
+        match head.advance(octets, spans) {
+            Ok(true) => match self.take_request(service, commons, now) {
+                Ok(()) => Step::Moved,
+                Err(offence) => self.refuse(offence, commons, now),
+            },
+            Ok(false) if self.peer_has_ended => self.refuse(Offence::HeadCutShort, commons, now),
+            Ok(false) => {
+                if was_empty {
+                    self.since_ns = now.monotonic_ns;
+                    self.tell("reading the head");
+                }
+                Step::Waiting
+            }
+            Err(offence) => self.refuse(offence, commons, now),
+        }
+    }
+
+    /// RFC 9112 §2.2: an empty line before the request-line is ignored; a second one is an offence.
+    fn skip_empty_line(&mut self) {
+        if let Phase::Head(head) = &self.phase
+            && head.is_empty()
+            && !self.empty_line_skipped
+            && leading_empty_line(self.input.unread()) == EmptyLine::Complete
+        {
+            self.input.consume(b"\r\n".len());
+            self.empty_line_skipped = true;
+        }
+    }
+
+    /// No octet of a further request has come.
+    fn wait_for_request(&mut self) -> Step {
+        if self.peer_has_ended || self.finishing {
+            self.end();
+            return Step::Moved;
+        }
+        Step::Waiting
+    }
+
+    /// The head is complete: asks the service, and does as it says.
+    fn take_request(&mut self, service: &mut S, commons: &mut Commons, now: &Now) -> Result<(), Offence> {
+        let Phase::Head(head) = &self.phase else { return Ok(()) };
+        let Some((octets, spans)) = self.input.unread_with_spans() else { return Ok(()) };
+        let head = head.complete(octets, spans)?;
+        let mut exchange = Exchange::new(&head, commons.settings.strict)?;
+        if self.finishing {
+            exchange.persistence = Persistence::Close;
+        }
+        let request = Request {
+            method: head.method,
+            target: head.target,
+            version: head.version,
+            fields: head.fields,
+            content_octets: exchange.content_octets(),
+        };
+        let head_octets = head.octets;
+        let content_has_arrived = octets.len() > head_octets;
+        let entry = LogEntry { connection: self.number, request: is_logged().then(|| exchange::describe(&head)) };
+        match service.answer(&request, now) {
+            Reply::Receive(sink) => {
+                if exchange.expects_continue && !content_has_arrived {
+                    self.output.push_interim(b"HTTP/1.1 100 Continue\r\n\r\n", &mut commons.pool);
+                    self.progress_ns = now.monotonic_ns;
+                }
+                self.input.consume(head_octets);
+                self.receive_content(Destination::Sink(sink), exchange, entry, now);
+            }
+            Reply::Respond(response) => {
+                let persistence = match Fate::of_unwanted_content(&exchange) {
+                    Fate::NoContent => Some(exchange.persistence),
+                    Fate::Close => Some(Persistence::Close),
+                    Fate::Discard => None,
+                };
+                push_answer(&mut self.output, response, &exchange, persistence, &entry, commons, now);
+                self.input.consume(head_octets);
+                match persistence {
+                    Some(persistence) => self.answered(persistence, now),
+                    None => self.receive_content(Destination::Nowhere, exchange, entry, now),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn receive_content(&mut self, destination: Destination<S::Sink>, exchange: Exchange, entry: LogEntry, now: &Now) {
+        self.since_ns = now.monotonic_ns;
+        self.tell("reading the content");
+        let decoder = ContentDecoder::new(exchange.framing);
+        self.phase = Phase::Content(Box::new(Receiving { decoder, destination, exchange, octets: 0, entry }));
+    }
+
+    fn step_content(&mut self, commons: &mut Commons, now: &Now) -> Step {
+        let Phase::Content(receiving) = &mut self.phase else { return Step::Waiting };
+        let unread = self.input.unread();
+        let decoded = match receiving.decoder.decode(unread) {
+            Ok(decoded) => decoded,
+            Err(offence) => return self.refuse(offence, commons, now),
+        };
+        if decoded == Decoded::default() {
+            if self.peer_has_ended {
+                return self.refuse(Offence::ContentCutShort, commons, now);
+            }
+            return Step::Waiting;
+        }
+        let content = &unread[decoded.skip..decoded.skip + decoded.content];
+        receiving.octets = receiving.octets.saturating_add(content.len() as u64);
+        let refusal = match &mut receiving.destination {
+            Destination::Sink(sink) if !content.is_empty() => sink.write(content).err(),
+            _ => None,
+        };
+        self.input.consume(decoded.skip + decoded.content);
+        if let Some(response) = refusal {
+            self.refuse_content(*response, commons, now);
+        }
+        self.discard_within_reason(now);
+        if decoded.end {
+            self.content_ended(commons, now);
+        }
+        Step::Moved
+    }
+
+    /// The sink refused the content: its answer is held while the rest is read, if the rest is worth reading.
+    fn refuse_content(&mut self, response: Response<'static, S::Source>, commons: &mut Commons, now: &Now) {
+        let Phase::Content(receiving) = &mut self.phase else { return };
+        receiving.destination = Destination::Nowhere;
+        let is_too_long = is_too_long_to_discard(&receiving.exchange);
+        push_answer(&mut self.output, response, &receiving.exchange, None, &receiving.entry, commons, now);
+        if is_too_long {
+            self.release(Persistence::Close, now);
+        }
+    }
+
+    /// Unwanted content that goes on for too long ends the connection, with the answer that was held.
+    fn discard_within_reason(&mut self, now: &Now) {
+        if let Phase::Content(receiving) = &self.phase
+            && let Destination::Nowhere = receiving.destination
+            && receiving.octets > DISCARDED_CONTENT_OCTETS_MAX
+        {
+            self.release(Persistence::Close, now);
+        }
+    }
+
+    fn content_ended(&mut self, commons: &mut Commons, now: &Now) {
+        if !matches!(self.phase, Phase::Content(_)) {
+            return;
+        }
+        let Phase::Content(receiving) = std::mem::replace(&mut self.phase, Phase::Closed) else { return };
+        let Receiving { destination, exchange, entry, .. } = *receiving;
+        let persistence = if self.finishing { Persistence::Close } else { exchange.persistence };
+        match destination {
+            Destination::Nowhere => self.release(persistence, now),
+            Destination::Sink(sink) => {
+                let response = sink.finish(now);
+                push_answer(&mut self.output, response, &exchange, Some(persistence), &entry, commons, now);
+                self.answered(persistence, now);
+            }
+        }
+    }
+
+    /// The answer that was held may go.
+    fn release(&mut self, persistence: Persistence, now: &Now) {
+        self.output.release(persistence);
+        self.answered(persistence, now);
+    }
+
+    /// A request has its answer: on to the next, or to the end.
+    fn answered(&mut self, persistence: Persistence, now: &Now) {
+        self.tell("writing the response");
+        self.progress_ns = now.monotonic_ns;
+        self.since_ns = now.monotonic_ns;
+        self.empty_line_skipped = false;
+        match persistence {
+            Persistence::Keep | Persistence::KeepAndSay => self.phase = Phase::Head(MessageHead::default()),
+            Persistence::Close => self.end(),
+        }
+    }
+
+    /// The peer broke the protocol: says so, drops whatever was going on, and parses nothing more.
+    pub(super) fn refuse(&mut self, offence: Offence, commons: &mut Commons, now: &Now) -> Step {
+        self.output.drop_held();
+        let response = Response::with_reason(offence.status(), offence.reason());
+        let entry = LogEntry { connection: self.number, request: is_logged().then(|| offence.reason().to_owned()) };
+        let (date, pool) = commons.date_and_pool(now);
+        let octets = self.output.push(response, false, Some(Persistence::Close), date, pool);
+        entry.log(offence.status().code(), octets);
+        self.answered(Persistence::Close, now);
+        Step::Moved
+    }
+
+    fn step_draining(&mut self, now: &Now) -> Step {
+        let Phase::Draining(draining) = &mut self.phase else { return Step::Waiting };
+        let octets = self.input.unread().len() as u64;
+        if octets > 0 {
+            draining.octets = draining.octets.saturating_add(octets);
+            self.since_ns = now.monotonic_ns;
+            self.input.consume_all();
+        }
+        let is_enough = draining.octets > DRAIN_OCTETS_MAX;
+        if self.output.has_ended() && (self.peer_has_ended || is_enough) {
+            self.close();
+            return Step::Moved;
+        }
+        if octets > 0 { Step::Moved } else { Step::Waiting }
+    }
+}
+
+fn push_answer<B: Source>(
+    output: &mut Output<B>,
+    response: Response<'_, B>,
+    exchange: &Exchange,
+    persistence: Option<Persistence>,
+    entry: &LogEntry,
+    commons: &mut Commons,
+    now: &Now,
+) {
+    let status = response.status.code();
+    let (date, pool) = commons.date_and_pool(now);
+    let octets = output.push(response, exchange.head_only, persistence, date, pool);
+    entry.log(status, octets);
+}
+
+/// What a log line says of a request once it is answered.
+pub(super) struct LogEntry {
+    connection: u32,
+    /// Made only where it will be logged.
+    request: Option<String>,
+}
+
+fn is_logged() -> bool {
+    log_enabled!(log::Level::Info)
+}
+
+impl LogEntry {
+    fn log(&self, status: u16, content_octets: u64) {
+        if let Some(request) = &self.request {
+            info!("connection {}: {request} → {status}, {content_octets} octets", self.connection);
+        }
+    }
+}
