@@ -1,5 +1,6 @@
 //! The program: arguments, logger, reactor, exit code.
 
+use std::hash::{BuildHasher, RandomState};
 use std::io::{self, LineWriter, Write};
 use std::net::TcpListener;
 use std::process::ExitCode;
@@ -62,7 +63,7 @@ fn serve(config: Config) -> Result<(), String> {
     let stop = signals::first_signal().map_err(|error| format!("cannot handle signals: {error}"))?;
     let listeners = listen::listeners(config.bind, config.port).map_err(|error| error.to_string())?;
     let greeting = greeting(&listeners).map_err(|error| format!("cannot tell where to listen: {error}"))?;
-    let routes = Routes::new(directory.map(|directory| FileRoutes::new(directory, config.uploads)));
+    let routes = Routes::new(directory.map(|directory| FileRoutes::new(directory, config.uploads, chance())));
     let reactor = Reactor::new(listeners, stop, connections_max, config.settings, routes)
         .map_err(|error| format!("cannot start: {error}"))?;
     // A server whose greeting nobody reads serves all the same.
@@ -91,6 +92,11 @@ fn start_logging(level: LevelFilter) {
         // Escaped: what a panic says may hold octets from the wire.
         error!("panic: {}", panic.to_string().escape_debug());
     }));
+}
+
+/// A number that nobody can foresee: the standard library's hash maps are keyed by the system's randomness.
+fn chance() -> u64 {
+    RandomState::new().hash_one(())
 }
 
 /// Raises the limit on descriptors as far as it goes, and leaves each connection its share.

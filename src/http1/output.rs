@@ -7,7 +7,8 @@ use super::buffer_pool::BufferPool;
 use super::limits::OUTPUT_OCTETS_FULL;
 use crate::semantics::date::{IMF_FIXDATE_OCTETS, ImfFixdate};
 use crate::semantics::method::Method;
-use crate::semantics::response::{Body, Response};
+use crate::semantics::range::ByteRange;
+use crate::semantics::response::{Body, ContentRange, Response};
 use crate::semantics::service::Source;
 
 /// What the Connection field of a response says.
@@ -231,7 +232,7 @@ fn write_head<B: Source>(out: &mut Vec<u8>, response: &Response<'_, B>, date: Op
     if response.gzip {
         out.extend_from_slice(b"Content-Encoding: gzip\r\n");
     }
-    if let Some(content_type) = response.content_type {
+    if let Some(content_type) = &response.content_type {
         write_field(out, b"Content-Type: ", content_type.as_bytes());
     }
     // RFC 9110 §8.6: a 204 MUST NOT have it; a 304 would have to give the length that the 200 has.
@@ -255,6 +256,9 @@ fn write_head<B: Source>(out: &mut Vec<u8>, response: &Response<'_, B>, date: Op
     if let Some(last_modified) = &response.last_modified {
         write_field(out, b"Last-Modified: ", last_modified.as_bytes());
     }
+    if let Some(content_range) = &response.content_range {
+        write_content_range(out, content_range);
+    }
     if let Some(date) = date {
         out.extend_from_slice(&date.line);
     }
@@ -273,6 +277,25 @@ fn write_allow(out: &mut Vec<u8>, methods: &[Method]) {
         out.extend_from_slice(if place == 0 { b" " } else { b", " });
         out.extend_from_slice(method.as_str().as_bytes());
     }
+    out.extend_from_slice(b"\r\n");
+}
+
+fn write_content_range(out: &mut Vec<u8>, content_range: &ContentRange) {
+    out.extend_from_slice(b"Content-Range: bytes ");
+    let octets_total = match content_range {
+        ContentRange::Part(ByteRange { first, last }, octets_total) => {
+            write_decimal(out, *first);
+            out.push(b'-');
+            write_decimal(out, *last);
+            octets_total
+        }
+        ContentRange::Unsatisfied(octets_total) => {
+            out.push(b'*');
+            octets_total
+        }
+    };
+    out.push(b'/');
+    write_decimal(out, *octets_total);
     out.extend_from_slice(b"\r\n");
 }
 

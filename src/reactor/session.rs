@@ -143,7 +143,10 @@ where
                 None => break,
                 Some(Transmit::Octets { octets, more }) => socket::write(&self.stream, octets, more)?,
                 Some(Transmit::Source(source)) => match source.piece() {
-                    Piece::Octets(octets) => socket::write(&self.stream, octets, true)?,
+                    Piece::Octets(octets) => {
+                        let more = source.octets_left() > octets.len() as u64;
+                        socket::write(&self.stream, octets, more)?
+                    }
                     Piece::File(range) => {
                         socket::send_file(&self.stream, range, budget.octets, &mut workplace.scratch)?
                     }

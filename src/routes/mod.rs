@@ -4,14 +4,12 @@
 //! request to a reply; HEAD is a GET whose content the connection leaves out.
 
 mod echo;
-mod file_content;
 mod files;
 mod root;
 mod text;
 mod user_agent;
 
-pub use file_content::FileContent;
-pub use files::{FileRoutes, FileSink, UploadPolicy, Uploads};
+pub use files::{FileContent, FileRoutes, FileSink, UploadPolicy, Uploads};
 
 use self::text::Compressor;
 use crate::semantics::Now;

@@ -41,7 +41,7 @@ pub(super) fn answer<'r>(
     };
     Reply::Respond(Response {
         gzip,
-        content_type: Some("text/plain"),
+        content_type: Some(Cow::Borrowed("text/plain")),
         varies_by_coding: true,
         body,
         ..Response::new(Status::Ok)

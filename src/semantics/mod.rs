@@ -8,6 +8,7 @@ pub mod content_coding;
 pub mod date;
 pub mod fields;
 pub mod method;
+pub mod range;
 pub mod request;
 pub mod response;
 pub mod service;

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::date::ImfFixdate;
 use super::method::Method;
+use super::range::ByteRange;
 use super::status::Status;
 
 /// What follows the head.
@@ -17,6 +18,15 @@ pub enum Body<'r, B> {
     Source(B),
 }
 
+/// What a Content-Range field says (RFC 9110 §14.4), in octets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ContentRange {
+    /// The content is this range of a representation of so many octets.
+    Part(ByteRange, u64),
+    /// The representation has so many octets, and none of the ranges is among them.
+    Unsatisfied(u64),
+}
+
 /// A response. Fields are members, so that none can be sent twice or under a wrong name. Content-Length,
 /// Transfer-Encoding, Connection and Date are no members: the connection alone writes them.
 #[derive(Debug)]
@@ -26,7 +36,7 @@ pub struct Response<'r, B> {
     /// Whether the content is compressed: `Content-Encoding: gzip`.
     pub gzip: bool,
     /// Content-Type.
-    pub content_type: Option<&'static str>,
+    pub content_type: Option<Cow<'static, str>>,
     /// Whether the answer depends on what codings were accepted: `Vary: Accept-Encoding`.
     pub varies_by_coding: bool,
     /// Allow (RFC 9110 §10.2.1); empty where nothing is allowed.
@@ -37,6 +47,8 @@ pub struct Response<'r, B> {
     pub etag: Option<Cow<'static, str>>,
     /// Last-Modified.
     pub last_modified: Option<ImfFixdate>,
+    /// Content-Range.
+    pub content_range: Option<ContentRange>,
     /// The content.
     pub body: Body<'r, B>,
 }
@@ -53,6 +65,7 @@ impl<'r, B> Response<'r, B> {
             accepts_ranges: false,
             etag: None,
             last_modified: None,
+            content_range: None,
             body: Body::Empty,
         }
     }
@@ -62,6 +75,10 @@ impl<'r, B> Response<'r, B> {
         let mut line = Vec::with_capacity(reason.len() + 1);
         line.extend_from_slice(reason.as_bytes());
         line.push(b'\n');
-        Response { content_type: Some("text/plain"), body: Body::Bytes(Cow::Owned(line)), ..Response::new(status) }
+        Response {
+            content_type: Some(Cow::Borrowed("text/plain")),
+            body: Body::Bytes(Cow::Owned(line)),
+            ..Response::new(status)
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! `/files/{path}`: the files beneath the served directory.
 
+mod content;
 mod download;
+mod multipart;
 mod upload;
 mod validators;
 
@@ -9,6 +11,7 @@ use std::rc::Rc;
 
 use percent_encoding::percent_decode;
 
+pub use self::content::FileContent;
 pub use self::upload::FileSink;
 use self::validators::OwnUploads;
 use super::{Answer, READ_ONLY, Routes, refuse};
@@ -48,12 +51,23 @@ pub struct FileRoutes {
     uploads: Uploads,
     /// What this run has published lately. Shared with the sinks, which outlive the call that makes them.
     own_uploads: Rc<RefCell<OwnUploads>>,
+    /// What the next boundary of parts is made from.
+    chance: u64,
 }
 
 impl FileRoutes {
-    /// Serves `directory`.
-    pub fn new(directory: Directory, uploads: Uploads) -> FileRoutes {
-        FileRoutes { directory, uploads, own_uploads: Rc::default() }
+    /// Serves `directory`. `chance` is a number that nobody can foresee: the boundaries between parts are made from it,
+    /// and a file must not be able to hold them.
+    pub fn new(directory: Directory, uploads: Uploads, chance: u64) -> FileRoutes {
+        FileRoutes { directory, uploads, own_uploads: Rc::default(), chance }
+    }
+
+    /// A boundary that no answer before has had: one step of the SplitMix64 generator.
+    fn next_boundary(&mut self) -> u64 {
+        self.chance = self.chance.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.chance ^ (self.chance >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
     }
 
     pub(super) fn methods(&self) -> &'static [Method] {

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 
 use crate::semantics::Now;
-use crate::semantics::conditional::Validators;
-use crate::semantics::date::ImfFixdate;
+use crate::semantics::conditional::{self, Validators};
+use crate::semantics::date::{self, ImfFixdate};
 use crate::storage::Identity;
 
 /// How long after a modification by others a second one may still hide behind the same time, in nanoseconds. The
@@ -61,6 +61,18 @@ impl Version {
         Validators { etag: Some(&self.etag), last_modified_unix_s: self.last_modified_unix_s }
     }
 
+    /// Whether If-Range names this version (RFC 9110 §13.1.5): by a strong tag, or by exactly the date of a modification
+    /// that is old enough for no other one to share it.
+    pub(super) fn is_named_by(&self, validator: &[u8], now: &Now) -> bool {
+        if validator.starts_with(b"\"") || validator.starts_with(b"W/") {
+            return conditional::strongly_equal(validator, self.etag.as_bytes());
+        }
+        let is_strong = !self.etag.starts_with("W/");
+        is_strong
+            && self.last_modified_unix_s.is_some()
+            && date::parse(validator, now.unix_s()) == self.last_modified_unix_s
+    }
+
     /// The Last-Modified field: never later than the Date (§8.8.2.1), and left out where no date can name it.
     pub(super) fn last_modified(&self, now: &Now) -> Option<ImfFixdate> {
         let unix_s = self.last_modified_unix_s?;
@@ -106,6 +118,22 @@ mod tests {
         own_uploads.remember(age(1));
         assert!(Version::of(&age(1), &own_uploads, &NOW).etag.starts_with('"'));
         assert!(Version::of(&age(2), &own_uploads, &NOW).etag.starts_with("W/"));
+    }
+
+    #[test]
+    fn if_range_names_a_version_by_a_strong_tag_or_an_old_date() {
+        let old = version(FILE);
+        let named = |version: &Version, validator: &str| version.is_named_by(validator.as_bytes(), &NOW);
+        assert!(named(&old, &old.etag));
+        assert!(named(&old, "Sun, 06 Nov 1994 08:48:20 GMT"));
+        assert!(!named(&old, "Sun, 06 Nov 1994 08:48:21 GMT"));
+        assert!(!named(&old, "Sun, 06 Nov 1994 08:48:19 GMT"));
+        assert!(!named(&old, &format!("W/{}", old.etag)));
+        assert!(!named(&old, "\"other\"") && !named(&old, "*") && !named(&old, ""));
+
+        let recent = version(Identity { modified_ns: i128::from(NOW.unix_ns), ..FILE });
+        assert!(!named(&recent, &recent.etag), "a weak tag names nothing");
+        assert!(!named(&recent, "Sun, 06 Nov 1994 08:49:37 GMT"));
     }
 
     #[test]

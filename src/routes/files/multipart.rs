@@ -1,0 +1,104 @@
+//! Several ranges of a file as one content: multipart/byteranges (RFC 9110 §14.6). Each part's head is made when its
+//! turn comes, and the file is never in memory.
+
+use std::collections::VecDeque;
+
+use crate::semantics::range::ByteRange;
+use crate::semantics::service::Piece;
+use crate::storage::FileRange;
+
+/// What is left of the parts of one answer.
+#[derive(Debug)]
+pub struct Parts {
+    /// The whole file.
+    file: FileRange,
+    octets_total: u64,
+    boundary: u64,
+    /// Octets that come next: a part's head, or the last boundary.
+    text: Vec<u8>,
+    text_sent: usize,
+    /// The file's octets behind the text.
+    range: Option<FileRange>,
+    /// The parts that have not been begun.
+    waiting: VecDeque<ByteRange>,
+    octets_left: u64,
+}
+
+impl Parts {
+    /// These `ranges` of `file`, which lie within it. `boundary` is to differ from answer to answer, by chance.
+    pub(super) fn new(file: FileRange, ranges: Vec<ByteRange>, boundary: u64) -> Parts {
+        let octets_total = file.remaining();
+        let mut parts = Parts {
+            file,
+            octets_total,
+            boundary,
+            text: Vec::new(),
+            text_sent: 0,
+            range: None,
+            waiting: VecDeque::new(),
+            octets_left: 0,
+        };
+        // The heads are short and few: making them twice is cheaper than keeping them.
+        let heads: usize = ranges.iter().enumerate().map(|(place, range)| parts.head(range, place == 0).len()).sum();
+        let contents = ranges.iter().fold(0_u64, |sum, range| sum.saturating_add(range.octets()));
+        let texts = (heads + parts.last_boundary().len()) as u64;
+        parts.octets_left = contents.saturating_add(texts);
+        parts.waiting = ranges.into();
+        parts.begin_next(true);
+        parts
+    }
+
+    pub(super) fn media_type(&self) -> String {
+        format!("multipart/byteranges; boundary={:016x}", self.boundary)
+    }
+
+    pub(super) fn octets_left(&self) -> u64 {
+        self.octets_left
+    }
+
+    pub(super) fn piece(&self) -> Piece<'_, FileRange> {
+        match &self.range {
+            Some(range) if self.text_sent == self.text.len() => Piece::File(range),
+            _ => Piece::Octets(&self.text[self.text_sent..]),
+        }
+    }
+
+    pub(super) fn advance(&mut self, octets: u64) {
+        self.octets_left = self.octets_left.saturating_sub(octets);
+        if self.text_sent < self.text.len() {
+            // No more than the piece had, whose length was a `usize`.
+            self.text_sent = self.text.len().min(self.text_sent + octets as usize);
+            return;
+        }
+        if let Some(range) = &mut self.range {
+            range.advance(octets);
+            if range.is_empty() {
+                self.begin_next(false);
+            }
+        }
+    }
+
+    fn begin_next(&mut self, is_first: bool) {
+        self.text_sent = 0;
+        (self.text, self.range) = match self.waiting.pop_front() {
+            Some(range) => (self.head(&range, is_first), self.file.part(range.first, range.octets())),
+            None => (self.last_boundary(), None),
+        };
+    }
+
+    /// RFC 2046 §5.1.1: the CRLF before a boundary belongs to the boundary, and the first one needs none.
+    fn head(&self, range: &ByteRange, is_first: bool) -> Vec<u8> {
+        let (line_end, boundary, total) = (if is_first { "" } else { "\r\n" }, self.boundary, self.octets_total);
+        let ByteRange { first, last } = range;
+        format!(
+            "{line_end}--{boundary:016x}\r\n\
+             Content-Type: application/octet-stream\r\n\
+             Content-Range: bytes {first}-{last}/{total}\r\n\r\n"
+        )
+        .into_bytes()
+    }
+
+    fn last_boundary(&self) -> Vec<u8> {
+        format!("\r\n--{:016x}--\r\n", self.boundary).into_bytes()
+    }
+}

@@ -1,0 +1,198 @@
+//! Range requests (RFC 9110 §14): which octets of a representation are asked for.
+
+use super::fields::list_members;
+
+/// More ranges than this are not served apart. Players and download managers ask for a handful.
+const RANGES_MAX: usize = 64;
+
+/// A stretch of a representation, as offsets of octets from its start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ByteRange {
+    /// The first octet.
+    pub first: u64,
+    /// The last octet, itself included. Never before the first.
+    pub last: u64,
+}
+
+impl ByteRange {
+    /// How many octets it has: 1 at least.
+    pub fn octets(&self) -> u64 {
+        (self.last - self.first).saturating_add(1)
+    }
+}
+
+/// What a Range field comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Selection {
+    /// The field does not count: the whole representation is sent.
+    Whole,
+    /// These ranges, one at least, in the order in which they were asked for.
+    Ranges(Vec<ByteRange>),
+    /// None of the ranges exists: 416.
+    Unsatisfiable,
+}
+
+/// What `value`, that of a Range field, selects of a representation of `octets_total` octets.
+///
+/// A malformed field and an unknown unit do not count (§14.2), and neither does a set of ranges that is only good for
+/// making the server work: too many of them, or together longer than the representation.
+pub fn select(value: &[u8], octets_total: u64) -> Selection {
+    let Some(specs) = parse(value) else { return Selection::Whole };
+    if specs.is_empty() || specs.len() > RANGES_MAX {
+        return Selection::Whole;
+    }
+    // A suffix of nothing is satisfiable by the RFC's rule, and yet no Content-Range can name it.
+    if octets_total == 0 && specs.iter().any(|spec| matches!(spec, Spec::Suffix(1..))) {
+        return Selection::Whole;
+    }
+    let ranges: Vec<ByteRange> = specs.iter().filter_map(|spec| spec.resolve(octets_total)).collect();
+    if ranges.is_empty() {
+        return Selection::Unsatisfiable;
+    }
+    let octets_sum: u128 = ranges.iter().map(|range| u128::from(range.octets())).sum();
+    if octets_sum > u128::from(octets_total) { Selection::Whole } else { Selection::Ranges(ranges) }
+}
+
+/// A range as it is asked for, before the length is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Spec {
+    /// From the first octet on, to the end or to the second one.
+    From(u64, Option<u64>),
+    /// The last so many octets.
+    Suffix(u64),
+}
+
+impl Spec {
+    fn resolve(self, octets_total: u64) -> Option<ByteRange> {
+        let end = octets_total.checked_sub(1)?;
+        match self {
+            Spec::From(first, last) if first <= end => Some(ByteRange { first, last: last.unwrap_or(end).min(end) }),
+            Spec::Suffix(octets @ 1..) => Some(ByteRange { first: octets_total.saturating_sub(octets), last: end }),
+            Spec::From(..) | Spec::Suffix(_) => None,
+        }
+    }
+}
+
+/// `bytes=` and a list of ranges (§14.1.2); `None` where it is malformed or of another unit.
+fn parse(value: &[u8]) -> Option<Vec<Spec>> {
+    const UNIT: &[u8] = b"bytes=";
+    let (unit, set) = value.split_at_checked(UNIT.len())?;
+    if !unit.eq_ignore_ascii_case(UNIT) {
+        return None;
+    }
+    // Taking one more than are served is enough to know that there are too many.
+    list_members(set).take(RANGES_MAX + 1).map(parse_spec).collect()
+}
+
+fn parse_spec(member: &[u8]) -> Option<Spec> {
+    let dash = memchr::memchr(b'-', member)?;
+    match (&member[..dash], &member[dash + 1..]) {
+        (b"", suffix) => Some(Spec::Suffix(parse_position(suffix)?)),
+        (first, b"") => Some(Spec::From(parse_position(first)?, None)),
+        (first, last) => {
+            let (first, last) = (parse_position(first)?, parse_position(last)?);
+            (first <= last).then_some(Spec::From(first, Some(last)))
+        }
+    }
+}
+
+/// 1*DIGIT. A number that 64 bits cannot hold is as good as the largest one: no representation reaches that far.
+fn parse_position(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    Some(
+        digits
+            .iter()
+            .fold(0_u64, |position, digit| position.saturating_mul(10).saturating_add(u64::from(digit - b'0'))),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ranges(pairs: &[(u64, u64)]) -> Selection {
+        Selection::Ranges(pairs.iter().map(|&(first, last)| ByteRange { first, last }).collect())
+    }
+
+    #[test]
+    fn ranges_that_exist() {
+        for (value, expected) in [
+            ("bytes=0-0", &[(0, 0)][..]),
+            ("bytes=2-5", &[(2, 5)]),
+            ("bytes=2-", &[(2, 9)]),
+            ("bytes=2-99", &[(2, 9)]),
+            ("bytes=-3", &[(7, 9)]),
+            ("bytes=-10", &[(0, 9)]),
+            ("bytes=-99999999999999999999999", &[(0, 9)]),
+            ("bytes=9-18446744073709551616", &[(9, 9)]),
+            ("BYTES=0-", &[(0, 9)]),
+            ("bytes=0-0,-1", &[(0, 0), (9, 9)]),
+            ("bytes=, 5-6 ,\t0-1,,", &[(5, 6), (0, 1)]),
+            ("bytes=0-0,99-", &[(0, 0)]),
+            ("bytes=0-4,5-9", &[(0, 4), (5, 9)]),
+        ] {
+            assert_eq!(select(value.as_bytes(), 10), ranges(expected), "{value}");
+        }
+    }
+
+    #[test]
+    fn ranges_that_do_not_exist() {
+        for value in ["bytes=10-", "bytes=10-20", "bytes=-0", "bytes=18446744073709551615-", "bytes=99-,-0"] {
+            assert_eq!(select(value.as_bytes(), 10), Selection::Unsatisfiable, "{value}");
+        }
+    }
+
+    #[test]
+    fn fields_that_do_not_count() {
+        for value in [
+            "",
+            "bytes",
+            "bytes=",
+            "bytes=,",
+            "bytes=a-b",
+            "bytes=5-2",
+            "bytes=-",
+            "bytes=--1",
+            "bytes=1-2-3",
+            "bytes 0-1",
+            "bytes=+1-2",
+            "bytes=1-+2",
+            "bytes=0x1-",
+            "items=0-1",
+            "bytes=0-1;2-3",
+            "bytes=0-1,x",
+            "bytes = 0-1",
+            "bytes=0 -1",
+            "bytes=0-\x0b1",
+        ] {
+            assert_eq!(select(value.as_bytes(), 10), Selection::Whole, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn abusive_sets_do_not_count() {
+        assert_eq!(select(b"bytes=0-,0-", 10), Selection::Whole);
+        assert_eq!(select(b"bytes=0-9,-1", 10), Selection::Whole);
+        let many = |count: u64| {
+            let set: Vec<String> = (0..count).map(|at| format!("{at}-{at}")).collect();
+            select(format!("bytes={}", set.join(",")).as_bytes(), 1000)
+        };
+        assert!(matches!(many(64), Selection::Ranges(ranges) if ranges.len() == 64));
+        assert_eq!(many(65), Selection::Whole);
+    }
+
+    #[test]
+    fn an_empty_representation() {
+        assert_eq!(select(b"bytes=0-", 0), Selection::Unsatisfiable);
+        assert_eq!(select(b"bytes=-0", 0), Selection::Unsatisfiable);
+        assert_eq!(select(b"bytes=-5", 0), Selection::Whole);
+    }
+
+    #[test]
+    fn the_longest_representation() {
+        assert_eq!(select(b"bytes=-1", u64::MAX), ranges(&[(u64::MAX - 1, u64::MAX - 1)]));
+        assert_eq!(select(b"bytes=0-,-18446744073709551615", u64::MAX), Selection::Whole);
+    }
+}
