@@ -19,6 +19,11 @@ const NAME_OCTETS: usize = PREFIX.len() + DIGITS;
 /// How many random names are tried. One is enough, unless a sweep takes the file in the instant before it is locked.
 const ATTEMPTS_MAX: u32 = 16;
 
+/// Whether a link was refused because the file system has no hard links; `EPERM` may also mean what it says.
+pub(super) fn lacks_links(errno: Errno) -> bool {
+    matches!(errno, Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS)
+}
+
 /// Whether a file of this name is an upload in progress, or what a crash left of one.
 pub(super) fn is_hidden_name(name: &[u8]) -> bool {
     let is_digit = |octet: &u8| matches!(octet, b'0'..=b'9' | b'a'..=b'f');
@@ -46,12 +51,7 @@ impl HiddenFile {
         Self::under_a_random_name(|name| {
             let file = retry_on_intr(|| rustix::fs::openat(parent, &name[..], flags, mode))?;
             let hidden = HiddenFile::standing(parent, name);
-            // Between the two calls a sweep may have locked the file, or removed it: then another name is tried.
-            if lock(file.as_fd())? && names(parent.as_fd(), name, file.as_fd())? {
-                Ok((hidden, File::from(file)))
-            } else {
-                Err(Errno::EXIST)
-            }
+            if claim(parent.as_fd(), name, file.as_fd())? { Ok((hidden, File::from(file))) } else { Err(Errno::EXIST) }
         })
     }
 
@@ -81,18 +81,20 @@ impl HiddenFile {
     /// Makes the content visible under `name`, where nothing stands; `EEXIST` if something does.
     pub(super) fn publish_as_new(&mut self, name: &[u8]) -> Result<(), Errno> {
         match rustix::fs::linkat(&self.parent, &self.name[..], &self.parent, name, AtFlags::empty()) {
-            // A file system without hard links. Some of those can refuse to rename over a name.
-            Err(without_links @ (Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS)) => {
-                system::rename_if_absent(self.parent.as_fd(), &self.name, name).map_err(|errno| match errno {
-                    Errno::NOSYS | Errno::INVAL => without_links,
-                    _ => errno,
-                })?;
-                self.stands = false;
-                Ok(())
-            }
+            Err(no_links) if lacks_links(no_links) => match self.rename_if_absent(name) {
+                Err(Errno::NOSYS | Errno::INVAL) => Err(no_links),
+                renamed => renamed,
+            },
             // The hidden name still stands beside the new one, and goes when this is dropped.
-            result => result,
+            linked => linked,
         }
+    }
+
+    /// For file systems without hard links: some of those can refuse to rename over a name.
+    fn rename_if_absent(&mut self, name: &[u8]) -> Result<(), Errno> {
+        system::rename_if_absent(self.parent.as_fd(), &self.name, name)?;
+        self.stands = false;
+        Ok(())
     }
 
     /// Makes the content visible under `name`, in the place of what stands there.
@@ -110,6 +112,12 @@ impl Drop for HiddenFile {
             let _ = rustix::fs::unlinkat(&self.parent, &self.name[..], AtFlags::empty());
         }
     }
+}
+
+/// Locks a file that has just been created under `name`. `false`: in the instant between, a sweep has locked it, or has
+/// locked and removed it already.
+fn claim(parent: BorrowedFd<'_>, name: &[u8], file: BorrowedFd<'_>) -> Result<bool, Errno> {
+    Ok(lock(file)? && names(parent, name, file)?)
 }
 
 /// Locks a file for its owner. `false`: somebody else holds the lock.
@@ -142,12 +150,17 @@ pub(super) fn remove_if_abandoned(parent: BorrowedFd<'_>, name: &[u8]) -> Result
     }
     // Unlike an owner, a sweep that cannot lock does not go on.
     retry_on_intr(|| rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive))?;
-    // While the lock was being taken, the owner may have renamed the file: what has been published is not removed.
-    if !names(parent, name, file.as_fd())? {
-        return Ok(false);
+    remove_locked(parent, name, file.as_fd())
+}
+
+/// Removes `name` if it still is `file`. While the lock was being taken, its owner may have renamed it, and what has
+/// been published is not removed.
+fn remove_locked(parent: BorrowedFd<'_>, name: &[u8], file: BorrowedFd<'_>) -> Result<bool, Errno> {
+    let same = names(parent, name, file)?;
+    if same {
+        rustix::fs::unlinkat(parent, name, AtFlags::empty())?;
     }
-    rustix::fs::unlinkat(parent, name, AtFlags::empty())?;
-    Ok(true)
+    Ok(same)
 }
 
 fn random_name() -> [u8; NAME_OCTETS] {
@@ -165,8 +178,110 @@ fn random_name() -> [u8; NAME_OCTETS] {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may stop where it stands")]
 mod tests {
+    use std::fs;
+
     use super::*;
+
+    const NAME: &str = ".spindle-0123456789abcdef";
+
+    fn temporary() -> (tempfile::TempDir, Rc<OwnedFd>) {
+        let directory = tempfile::tempdir().unwrap();
+        let descriptor = File::open(directory.path()).unwrap().into();
+        (directory, Rc::new(descriptor))
+    }
+
+    #[test]
+    fn a_lock_has_one_holder() {
+        let (directory, _) = temporary();
+        fs::write(directory.path().join(NAME), b"").unwrap();
+        let [one, other] = [(); 2].map(|()| File::open(directory.path().join(NAME)).unwrap());
+        assert_eq!(lock(one.as_fd()), Ok(true));
+        assert_eq!(lock(other.as_fd()), Ok(false));
+        drop(one);
+        assert_eq!(lock(other.as_fd()), Ok(true));
+    }
+
+    #[test]
+    fn an_unnamed_file_is_locked_before_it_has_a_hidden_name() {
+        let (directory, parent) = temporary();
+        let Ok(file) = system::create_unnamed(parent.as_fd()) else {
+            return eprintln!("skipped: no unnamed files here");
+        };
+        let hidden = HiddenFile::link(&parent, file.as_fd()).unwrap();
+        assert_eq!(remove_if_abandoned(parent.as_fd(), &hidden.name), Err(Errno::WOULDBLOCK));
+        drop(hidden);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_file_that_a_sweep_was_faster_to_take_is_not_claimed() {
+        let (directory, parent) = temporary();
+        let create = || File::create(directory.path().join(NAME)).unwrap();
+        let claim = |file: &File| claim(parent.as_fd(), NAME.as_bytes(), file.as_fd());
+        assert_eq!(claim(&create()), Ok(true));
+        let removed = create();
+        assert_eq!(remove_if_abandoned(parent.as_fd(), NAME.as_bytes()), Ok(true));
+        assert_eq!(claim(&removed), Ok(false));
+        let (locked, sweeper) = (create(), create());
+        assert_eq!(lock(sweeper.as_fd()), Ok(true));
+        assert_eq!(claim(&locked), Ok(false));
+    }
+
+    /// What publishes where there are no hard links, tried where there are.
+    #[test]
+    #[cfg(all(target_os = "linux", not(spindle_portable)))]
+    fn a_rename_can_refuse_to_replace() {
+        let (directory, parent) = temporary();
+        fs::write(directory.path().join("taken"), b"theirs").unwrap();
+        let (mut hidden, _file) = HiddenFile::create(&parent).unwrap();
+        assert_eq!(hidden.rename_if_absent(b"taken"), Err(Errno::EXIST));
+        assert_eq!(hidden.rename_if_absent(b"free"), Ok(()));
+        assert!(!hidden.stands);
+        drop(hidden);
+        assert_eq!(fs::read(directory.path().join("taken")).unwrap(), b"theirs");
+        assert_eq!(fs::read(directory.path().join("free")).unwrap(), b"");
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn only_an_unlocked_regular_file_is_abandoned() {
+        let (directory, parent) = temporary();
+        let path = directory.path().join(NAME);
+        let remove = || remove_if_abandoned(parent.as_fd(), NAME.as_bytes());
+        fs::write(&path, b"").unwrap();
+        assert_eq!(remove(), Ok(true));
+        assert_eq!(remove(), Err(Errno::NOENT));
+
+        // A FIFO that nobody reads would make a writer wait; one that somebody reads can be opened.
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        assert_eq!(remove(), Err(Errno::NXIO));
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK;
+        let reader = rustix::fs::open(&path, flags, Mode::empty()).unwrap();
+        assert_eq!(remove(), Ok(false));
+        drop(reader);
+        fs::remove_file(&path).unwrap();
+
+        fs::write(directory.path().join("target"), b"").unwrap();
+        std::os::unix::fs::symlink("target", &path).unwrap();
+        assert!(remove().is_err());
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_file_that_has_been_renamed_is_not_removed() {
+        let (directory, parent) = temporary();
+        let path = directory.path().join(NAME);
+        fs::write(&path, b"").unwrap();
+        let file = File::open(&path).unwrap();
+        fs::rename(&path, directory.path().join("published")).unwrap();
+        assert_eq!(remove_locked(parent.as_fd(), NAME.as_bytes(), file.as_fd()), Ok(false));
+        // Even if another file has the name by now.
+        fs::write(&path, b"").unwrap();
+        assert_eq!(remove_locked(parent.as_fd(), NAME.as_bytes(), file.as_fd()), Ok(false));
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2);
+    }
 
     #[test]
     fn random_names_are_hidden_and_differ() {

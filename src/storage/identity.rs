@@ -46,3 +46,37 @@ fn nanoseconds(seconds: i128, rest: i128) -> i128 {
     // Sixty-four bits of seconds times 10^9 fit in 128 bits with room to spare.
     seconds * 1_000_000_000 + rest
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may stop where it stands")]
+mod tests {
+    use std::fs::{self, File};
+    use std::os::unix::fs::MetadataExt;
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::*;
+
+    #[test]
+    fn an_identity_holds_all_that_the_system_reports() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("name");
+        fs::write(&path, b"12345").unwrap();
+        let file = File::options().write(true).open(&path).unwrap();
+        let quarter = Duration::from_millis(250);
+        // A quarter of a second to either side of 1970, and the far future.
+        for (modified, expected) in [
+            (UNIX_EPOCH - quarter, -250_000_000),
+            (UNIX_EPOCH + quarter, 250_000_000),
+            (UNIX_EPOCH + Duration::from_secs(8_000_000_000), 8_000_000_000_000_000_000),
+        ] {
+            file.set_modified(modified).unwrap();
+            let identity = Identity::of(&rustix::fs::fstat(&file).unwrap());
+            let metadata = fs::metadata(&path).unwrap();
+            assert_eq!(identity.octets, 5);
+            assert_eq!(identity.modified_ns, expected);
+            assert_eq!((identity.device, identity.inode), (metadata.dev(), metadata.ino()));
+            let changed_ns = i128::from(metadata.ctime()) * 1_000_000_000 + i128::from(metadata.ctime_nsec());
+            assert_eq!(identity.changed_ns, changed_ns);
+        }
+    }
+}

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::collections::HashSet;
 use std::os::fd::BorrowedFd;
 
-use rustix::fs::{Dir, FileType};
+use rustix::fs::Dir;
 use rustix::io::Errno;
 
 use super::hidden_file::{is_hidden_name, remove_if_abandoned};
@@ -33,7 +33,7 @@ impl Sweeper {
         if self.swept.borrow().contains(&number) {
             return Ok(0);
         }
-        let removed = sweep(directory)?;
+        let removed = sweep(directory, ENTRIES_MAX)?;
         let mut swept = self.swept.borrow_mut();
         if swept.len() >= DIRECTORIES_MAX {
             swept.clear();
@@ -43,16 +43,53 @@ impl Sweeper {
     }
 }
 
-fn sweep(directory: BorrowedFd<'_>) -> Result<usize, Errno> {
+fn sweep(directory: BorrowedFd<'_>, entries_max: usize) -> Result<usize, Errno> {
     let mut removed = 0;
-    for entry in Dir::read_from(directory)?.take(ENTRIES_MAX) {
+    for entry in Dir::read_from(directory)?.take(entries_max) {
         let entry = entry?;
         let name = entry.file_name().to_bytes();
-        let may_be_regular = matches!(entry.file_type(), FileType::RegularFile | FileType::Unknown);
-        // One that cannot be opened or locked is somebody's, and is passed over.
-        if may_be_regular && is_hidden_name(name) && remove_if_abandoned(directory, name) == Ok(true) {
+        // One that cannot be opened or locked is somebody's, or is no upload, and is passed over.
+        if is_hidden_name(name) && remove_if_abandoned(directory, name) == Ok(true) {
             removed += 1;
         }
     }
     Ok(removed)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may stop where it stands")]
+mod tests {
+    use std::fs;
+    use std::os::fd::AsFd;
+
+    use super::*;
+
+    #[test]
+    fn the_work_of_a_sweep_is_bounded() {
+        let root = tempfile::tempdir().unwrap();
+        for number in 0..10 {
+            fs::write(root.path().join(format!(".spindle-{number:016x}")), b"").unwrap();
+        }
+        let directory = fs::File::open(root.path()).unwrap();
+        // Two of the entries may be the directory itself and its parent.
+        let removed = sweep(directory.as_fd(), 5).unwrap();
+        assert!((3..=5).contains(&removed), "{removed}");
+        assert_eq!(sweep(directory.as_fd(), ENTRIES_MAX), Ok(10 - removed));
+    }
+
+    #[test]
+    fn the_memory_of_what_was_swept_is_bounded() {
+        let root = tempfile::tempdir().unwrap();
+        let sweeper = Sweeper::default();
+        for number in 0..=DIRECTORIES_MAX {
+            let path = root.path().join(number.to_string());
+            fs::create_dir(&path).unwrap();
+            let directory = fs::File::open(&path).unwrap();
+            assert_eq!(sweeper.sweep_once(directory.as_fd()), Ok(0));
+            // The newest is always remembered.
+            fs::write(path.join(".spindle-0123456789abcdef"), b"").unwrap();
+            assert_eq!(sweeper.sweep_once(directory.as_fd()), Ok(0));
+        }
+        assert!(sweeper.swept.borrow().len() <= DIRECTORIES_MAX);
+    }
 }

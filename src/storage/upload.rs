@@ -9,7 +9,7 @@ use rustix::fs::{Timespec, Timestamps, UTIME_OMIT};
 use rustix::io::{Errno, retry_on_intr};
 
 use super::directory::{Root, Standing, fstat, regular_identity};
-use super::hidden_file::HiddenFile;
+use super::hidden_file::{HiddenFile, lacks_links};
 use super::{Identity, RelativePath, StorageError, system};
 
 /// How often a commit looks again because another process created the name in the meantime.
@@ -174,7 +174,7 @@ impl Upload {
         match linked {
             // The file system can neither link nor refuse to rename over a name. Replacing what is not there will do
             // for who would replace; who would only create is not served by a guess.
-            Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS) if self.publish == Publish::Replace => self.replace(),
+            Err(no_links) if lacks_links(no_links) && self.publish == Publish::Replace => self.replace(),
             result => result,
         }
     }
@@ -213,4 +213,16 @@ fn octets_free(directory: BorrowedFd<'_>) -> u64 {
 
 fn flush(file: BorrowedFd<'_>) -> Result<(), StorageError> {
     retry_on_intr(|| rustix::fs::fsync(file)).map_err(StorageError::from_anything)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may stop where it stands")]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_file_system_without_a_size_is_not_full() {
+        assert_eq!(octets_free(File::open("/proc").unwrap().as_fd()), u64::MAX);
+    }
 }

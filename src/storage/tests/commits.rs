@@ -25,8 +25,9 @@ fn creating_never_replaces_even_what_came_meanwhile() {
     for way in WAYS {
         let root = tempfile::tempdir().unwrap();
         let directory = way(root.path());
-        let mut upload = begin(&directory, "name", Publish::CreateOnly).unwrap();
+        let [mut upload, mut third] = [(); 2].map(|()| begin(&directory, "name", Publish::CreateOnly).unwrap());
         upload.write(b"second").unwrap();
+        third.write(b"third").unwrap();
         // It comes between the look and the link: only the kernel can tell.
         let committed = upload.commit(0, false, |standing| {
             assert_eq!(standing, None);
@@ -34,6 +35,8 @@ fn creating_never_replaces_even_what_came_meanwhile() {
             true
         });
         assert!(matches!(committed, Err(StorageError::Exists)));
+        // The third finds it at the first look.
+        assert!(matches!(third.commit(0, false, |_| true), Err(StorageError::Exists)));
         assert_eq!(fs::read(root.path().join("name")).unwrap(), b"first");
         assert_eq!(names(root.path()), ["name"]);
         assert!(matches!(begin(&directory, "name", Publish::CreateOnly), Err(StorageError::Exists)));

@@ -10,9 +10,9 @@ mod scarcity;
 mod sweeps;
 mod uploads;
 
+use std::ffi::OsStr;
 use std::fs;
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use super::{Directory, Publish, Published, RelativePath, StorageError, Upload};
@@ -44,16 +44,14 @@ fn names(directory: &Path) -> Vec<String> {
 }
 
 fn make_fifo(path: &Path) {
-    let mode = rustix::fs::Mode::from_raw_mode(0o666);
-    let made = Command::new("mkfifo").arg(path).status();
-    assert!(made.unwrap().success(), "mkfifo {path:?} {mode:?}");
+    assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
 }
 
 const CHILD: &str = "SPINDLE_STORAGE_TEST_CHILD";
 
 /// Whether this is the process that [`run_as_child`] started, and the argument that it was given.
-fn child_argument() -> Option<std::path::PathBuf> {
-    std::env::var_os(CHILD).map(Into::into)
+fn child_argument() -> Option<PathBuf> {
+    std::env::var_os(CHILD).map(PathBuf::from)
 }
 
 /// Runs one test again in a process of its own, whose limits and whose death harm no other test.
@@ -65,12 +63,10 @@ fn run_as_child(module: &str, test: &str, argument: &Path) -> Output {
 fn child_command(module: &str, test: &str, argument: &Path, prefix: &[&str]) -> Command {
     let (_, module) = module.split_once("::").unwrap();
     let program = std::env::current_exe().unwrap();
-    let mut words: Vec<&std::ffi::OsStr> =
-        prefix.iter().map(|word| std::ffi::OsStr::from_bytes(word.as_bytes())).collect();
-    words.push(program.as_os_str());
-    let (first, rest) = words.split_first().unwrap();
-    let mut command = Command::new(first);
-    command.args(rest).args(["--exact", &format!("{module}::{test}"), "--nocapture"]).env(CHILD, argument);
+    let mut words = prefix.iter().map(OsStr::new).chain([program.as_os_str()]);
+    let mut command = Command::new(words.next().unwrap());
+    command.args(words).args(["--exact", &format!("{module}::{test}"), "--nocapture"]);
+    command.env(CHILD, argument);
     command
 }
 

@@ -1,4 +1,4 @@
-//! Not enough space, not enough descriptors. Each limit is set in a process of its own.
+//! Not enough space, descriptors or permission. Each is tried in a process of its own.
 
 use std::fs;
 
@@ -113,4 +113,51 @@ fn a_disk_that_fills_up_keeps_the_old_file() {
     }
     let test = "a_disk_that_fills_up_keeps_the_old_file";
     assert_success(&child_command(module_path!(), test, root.path(), &prefix).output().unwrap());
+}
+
+/// The superuser is permitted everything, so it becomes somebody else for this.
+#[test]
+fn what_the_system_does_not_permit_is_denied() {
+    if let Some(root) = child_argument() {
+        for way in WAYS {
+            let directory = way(&root);
+            assert!(matches!(directory.open_file(&path("unreadable")), Err(StorageError::Denied)));
+            assert!(matches!(directory.open_file(&path("closed/name")), Err(StorageError::Denied)));
+            let publish = [Publish::CreateOnly, Publish::Replace];
+            for (name, publish) in ["name", "closed/name", "unwritable/name"]
+                .into_iter()
+                .flat_map(|name| publish.map(|publish| (name, publish)))
+            {
+                let refused = begin(&directory, name, publish);
+                assert!(matches!(refused, Err(StorageError::Denied)), "{name} {refused:?}");
+            }
+        }
+        return;
+    }
+    let root = tempfile::tempdir().unwrap();
+    fs::write(root.path().join("unreadable"), b"").unwrap();
+    for directory in ["closed", "unwritable"] {
+        fs::create_dir(root.path().join(directory)).unwrap();
+    }
+    let permit = |name: &str, mode| {
+        let permissions = std::os::unix::fs::PermissionsExt::from_mode(mode);
+        fs::set_permissions(root.path().join(name), permissions).unwrap();
+    };
+    for (name, mode) in [("unreadable", 0), ("closed", 0), ("unwritable", 0o555), ("", 0o555)] {
+        permit(name, mode);
+    }
+    let somebody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+    let prefix = if rustix::process::geteuid().is_root() { &somebody[..] } else { &[] };
+    let test = "what_the_system_does_not_permit_is_denied";
+    match child_command("crate::no", "such_test", root.path(), prefix).output() {
+        Ok(output) if output.status.success() => {
+            let mut child = child_command(module_path!(), test, root.path(), prefix);
+            assert_success(&child.output().unwrap());
+        }
+        reason => eprintln!("skipped: the tests cannot be run as somebody else: {reason:?}"),
+    }
+    // So that the directory can be removed by others than the superuser.
+    for name in ["", "closed", "unwritable"] {
+        permit(name, 0o755);
+    }
 }
