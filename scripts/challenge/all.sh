@@ -27,6 +27,12 @@ if (($# > 1)); then
     exit 2
 fi
 
+# The first build of this repository's own program takes a minute: not in silence.
+if (($# == 0)) && ! "$challenge/../../your_program.sh" --version </dev/null >/dev/null; then
+    echo "all.sh: your_program.sh could not be built" >&2
+    exit 2
+fi
+
 said=$(mktemp -d "${TMPDIR:-/tmp}/challenge-all.XXXXXX")
 running=
 
