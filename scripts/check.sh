@@ -5,8 +5,12 @@ set -euo pipefail
 
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 
-# Where nobody looks at a terminal, colours are noise.
-[[ -t 1 ]] || export CARGO_TERM_COLOR=never
+# Where nobody looks at a terminal, colours are noise. rustfmt does not listen to cargo's setting.
+format_colour=auto
+if [[ ! -t 1 ]]; then
+    export CARGO_TERM_COLOR=never
+    format_colour=never
+fi
 
 part=
 part_started=0
@@ -76,7 +80,7 @@ check_other_systems() {
 }
 
 check_tools
-run cargo fmt --check
+run cargo fmt --check -- --color "$format_colour"
 run cargo clippy --all-targets --locked -- -D warnings
 check_other_systems
 run env 'RUSTDOCFLAGS=-D warnings' cargo doc --no-deps --locked --document-private-items
