@@ -247,6 +247,9 @@ fn write_head<B: Source>(out: &mut Vec<u8>, response: &Response<'_, B>, date: Op
     if let Some(allow) = response.allow {
         write_allow(out, allow);
     }
+    if let Some(accept_encoding) = response.accept_encoding {
+        write_field(out, b"Accept-Encoding: ", accept_encoding.as_bytes());
+    }
     if response.accepts_ranges {
         out.extend_from_slice(b"Accept-Ranges: bytes\r\n");
     }

@@ -41,6 +41,8 @@ pub struct Response<'r, B> {
     pub varies_by_coding: bool,
     /// Allow (RFC 9110 §10.2.1); empty where nothing is allowed.
     pub allow: Option<&'static [Method]>,
+    /// Accept-Encoding (RFC 9110 §12.5.3): the content codings that a request's content may have.
+    pub accept_encoding: Option<&'static str>,
     /// Whether ranges of the representation are served: `Accept-Ranges: bytes`.
     pub accepts_ranges: bool,
     /// ETag, in its quotes.
@@ -62,6 +64,7 @@ impl<'r, B> Response<'r, B> {
             content_type: None,
             varies_by_coding: false,
             allow: None,
+            accept_encoding: None,
             accepts_ranges: false,
             etag: None,
             last_modified: None,

@@ -69,10 +69,13 @@ fn begin(files: &FileRoutes, request: &Request<'_>, path: &RelativePath, now: &N
 fn check_content(request: &Request<'_>, octets_max: Option<u64>) -> Result<(), Box<Refusal>> {
     let mut codings = request.fields.list(FieldName::ContentEncoding);
     if codings.any(|coding| !coding.eq_ignore_ascii_case(b"identity")) {
-        return Err(Box::new(Response::with_reason(
-            Status::UnsupportedMediaType,
-            "Content is stored as it comes, and so must have no content coding.",
-        )));
+        return Err(Box::new(Response {
+            accept_encoding: Some("identity"),
+            ..Response::with_reason(
+                Status::UnsupportedMediaType,
+                "Content is stored as it comes, and so must have no content coding.",
+            )
+        }));
     }
     // RFC 9110 §14.5: a server that does not support partial PUT must not take a part for the whole.
     if request.method == Method::Put && request.fields.contains(FieldName::ContentRange) {
