@@ -17,7 +17,7 @@ const FREE_PORT_ATTEMPTS: u32 = 16;
 /// Where to listen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bind {
-    /// 127.0.0.1 and [::1], whichever the machine has.
+    /// 127.0.0.1 and ::1, whichever the machine has.
     Localhost,
     /// One address. `::` serves IPv4 too.
     Address(IpAddr),
