@@ -1,0 +1,165 @@
+//! A plain blocking client. It knows as much HTTP as is needed to read one answer to its last octet and no further.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+
+use rustix::net::sockopt;
+
+use super::PATIENCE;
+
+/// One connection.
+pub(crate) struct Client {
+    pub(crate) stream: TcpStream,
+    /// Octets that came with an answer and belong to the next one.
+    ahead: Vec<u8>,
+}
+
+/// One answer.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    /// Status line and fields, each with its CRLF.
+    pub(crate) head: String,
+    pub(crate) content: Vec<u8>,
+}
+
+impl Response {
+    /// The value of a field, by its name in any case.
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
+        let mut fields = self.head.split("\r\n").skip(1).filter_map(|line| line.split_once(':'));
+        fields.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
+    }
+
+    /// The content, as text.
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(&self.content).expect("content that is text")
+    }
+}
+
+impl Client {
+    /// Connects.
+    pub(crate) fn connect(address: SocketAddr) -> Client {
+        Client::new(TcpStream::connect_timeout(&address, PATIENCE).expect("a connection"))
+    }
+
+    fn new(stream: TcpStream) -> Client {
+        stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+        stream.set_write_timeout(Some(PATIENCE)).expect("a time-out");
+        stream.set_nodelay(true).expect("no delay");
+        Client { stream, ahead: Vec::new() }
+    }
+
+    /// Sends octets as they are.
+    pub(crate) fn send(&mut self, octets: impl AsRef<[u8]>) {
+        self.try_send(octets).expect("a peer that receives");
+    }
+
+    /// Sends octets to a peer that may be gone.
+    pub(crate) fn try_send(&mut self, octets: impl AsRef<[u8]>) -> io::Result<()> {
+        self.stream.write_all(octets.as_ref())
+    }
+
+    /// Sends a GET with nothing but Host, and reads its answer.
+    pub(crate) fn get(&mut self, target: &str) -> Response {
+        self.exchange(&format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"))
+    }
+
+    /// Sends a request without content of its own, or with content that is text, and reads the answer.
+    pub(crate) fn exchange(&mut self, request: &str) -> Response {
+        self.send(request);
+        self.response()
+    }
+
+    /// Sends a request with content of a known length, and reads the answer.
+    pub(crate) fn upload(&mut self, method: &str, target: &str, content: &[u8]) -> Response {
+        self.send(format!("{method} {target} HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", content.len()));
+        self.send(content);
+        self.response()
+    }
+
+    /// Reads one answer.
+    pub(crate) fn response(&mut self) -> Response {
+        self.try_response().expect("a whole answer")
+    }
+
+    /// Reads one answer, if it comes whole.
+    pub(crate) fn try_response(&mut self) -> io::Result<Response> {
+        let mut response = self.try_head()?;
+        let octets = response.field("Content-Length").map_or(0, |value| value.parse().expect("a length"));
+        while self.ahead.len() < octets {
+            self.receive()?;
+        }
+        response.content = self.ahead.drain(..octets).collect();
+        Ok(response)
+    }
+
+    /// Reads the head of one answer: all there is in an answer to HEAD, and in an interim one.
+    pub(crate) fn head(&mut self) -> Response {
+        self.try_head().expect("a whole head")
+    }
+
+    fn try_head(&mut self) -> io::Result<Response> {
+        let end = loop {
+            if let Some(end) = self.ahead.windows(4).position(|window| window == b"\r\n\r\n") {
+                break end + 4;
+            }
+            self.receive()?;
+        };
+        let mut head: Vec<u8> = self.ahead.drain(..end).collect();
+        head.truncate(end - 2);
+        let head = String::from_utf8(head).expect("a head that is text");
+        let status = head.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)).expect("a status line");
+        Ok(Response { status: status.parse().expect("a status"), head, content: Vec::new() })
+    }
+
+    /// Reads at least one octet; the peer's end is an error.
+    fn receive(&mut self) -> io::Result<()> {
+        let mut space = [0; 64 * 1024];
+        match self.stream.read(&mut space)? {
+            0 => Err(ErrorKind::UnexpectedEof.into()),
+            octets => {
+                self.ahead.extend_from_slice(&space[..octets]);
+                Ok(())
+            }
+        }
+    }
+
+    /// Reads `octets` octets of content and drops them.
+    pub(crate) fn skip(&mut self, octets: u64) {
+        let ahead = self.ahead.len().min(octets.try_into().unwrap_or(usize::MAX));
+        self.ahead.drain(..ahead);
+        let mut rest = (&self.stream).take(octets - ahead as u64);
+        let skipped = io::copy(&mut rest, &mut io::sink()).expect("content");
+        assert_eq!(skipped + ahead as u64, octets, "the content was cut short");
+    }
+
+    /// Reads what is left, to the peer's clean end.
+    pub(crate) fn rest(&mut self) -> Vec<u8> {
+        let mut rest = std::mem::take(&mut self.ahead);
+        self.stream.read_to_end(&mut rest).expect("a clean end");
+        rest
+    }
+
+    /// Waits for the connection to be gone, in whatever way.
+    pub(crate) fn wait_for_any_end(&mut self) {
+        match io::copy(&mut self.stream, &mut io::sink()) {
+            Err(error) if is_time_out(&error) => panic!("the connection is still open"),
+            Ok(_) | Err(_) => {}
+        }
+    }
+
+    /// Says that nothing more will be sent.
+    pub(crate) fn half_close(&self) {
+        self.stream.shutdown(Shutdown::Write).expect("a connection to half-close");
+    }
+
+    /// Ends the connection with a reset.
+    pub(crate) fn reset(self) {
+        let at_once = Some(std::time::Duration::ZERO);
+        sockopt::set_socket_linger(&self.stream, at_once).expect("an open socket");
+    }
+}
+
+fn is_time_out(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
+}

@@ -1,0 +1,60 @@
+//! What the system says of a server's process, and of this one.
+
+use std::fs;
+use std::sync::Once;
+use std::time::Duration;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use super::Server;
+
+/// What Linux counts processor time in, for programs that ask: a hundredth of a second.
+const TICK: Duration = Duration::from_millis(10);
+
+impl Server {
+    /// The memory that the server occupies, in KiB.
+    pub(crate) fn resident_kib(&self) -> u64 {
+        self.status_kib("VmRSS:")
+    }
+
+    /// The most memory that the server has ever occupied, in KiB.
+    pub(crate) fn resident_peak_kib(&self) -> u64 {
+        self.status_kib("VmHWM:")
+    }
+
+    fn status_kib(&self, key: &str) -> u64 {
+        let status = self.proc_file("status");
+        let line = status.lines().find_map(|line| line.strip_prefix(key)).expect("a line of the status");
+        line.trim().trim_end_matches(" kB").parse().expect("a number")
+    }
+
+    /// The processor time that the server has used.
+    pub(crate) fn processor_time(&self) -> Duration {
+        let stat = self.proc_file("stat");
+        // The name of the program, in parentheses, may hold anything.
+        let (_, fields) = stat.rsplit_once(") ").expect("a name in parentheses");
+        let field = |place: usize| fields.split(' ').nth(place).and_then(|field| field.parse::<u64>().ok());
+        // Fields 14 and 15 of proc_pid_stat(5), counted from 1; the third is the first after the name.
+        let ticks = field(11).expect("user time") + field(12).expect("system time");
+        TICK * u32::try_from(ticks).expect("less than a year")
+    }
+
+    /// How many descriptors the server has open.
+    pub(crate) fn descriptors(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.pid().as_raw_nonzero())).expect("a process").count()
+    }
+
+    fn proc_file(&self, name: &str) -> String {
+        fs::read_to_string(format!("/proc/{}/{name}", self.pid().as_raw_nonzero())).expect("a process")
+    }
+}
+
+/// Thousands of connections have their other end in this process.
+pub(crate) fn raise_descriptor_limit() {
+    static RAISED: Once = Once::new();
+    RAISED.call_once(|| {
+        let limit = getrlimit(Resource::Nofile);
+        // Where it cannot be raised the tests that need it fail, and say why.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    });
+}

@@ -1,0 +1,240 @@
+//! One server process: started with options, stopped by a signal, its words kept.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::thread;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use super::{Client, PATIENCE, Response, wait_until};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_spindle");
+
+/// How a server is to be started.
+pub(crate) struct Start {
+    options: Vec<String>,
+    port: Option<String>,
+    serves_directory: bool,
+    descriptors_max: Option<u32>,
+}
+
+impl Start {
+    /// On a free port, and without a directory.
+    pub(crate) fn new() -> Start {
+        Start { options: Vec::new(), port: Some("0".to_owned()), serves_directory: false, descriptors_max: None }
+    }
+
+    /// With further options.
+    pub(crate) fn options<'a>(mut self, options: impl IntoIterator<Item = &'a str>) -> Start {
+        self.options.extend(options.into_iter().map(str::to_owned));
+        self
+    }
+
+    /// On the port that the options say, if they do.
+    pub(crate) fn own_port(mut self) -> Start {
+        self.port = None;
+        self
+    }
+
+    /// Serving a new directory.
+    pub(crate) fn directory(mut self) -> Start {
+        self.serves_directory = true;
+        self
+    }
+
+    /// With so many descriptors at most, which the server cannot raise.
+    pub(crate) fn descriptors_max(mut self, descriptors: u32) -> Start {
+        self.descriptors_max = Some(descriptors);
+        self
+    }
+
+    fn spawn(self) -> Running {
+        let scratch = TempDir::new().expect("a temporary directory");
+        let served = scratch.path().join("served");
+        fs::create_dir(&served).expect("a directory to serve");
+        let words = scratch.path().join("stderr");
+        let mut command = match self.descriptors_max {
+            None => Command::new(BINARY),
+            Some(descriptors) => {
+                let mut shell = Command::new("sh");
+                shell.args(["-c", r#"ulimit -H -S -n "$0" && exec "$@""#, &descriptors.to_string(), BINARY]);
+                shell
+            }
+        };
+        if let Some(port) = &self.port {
+            command.args(["--port", port]);
+        }
+        if self.serves_directory {
+            command.arg("--directory").arg(&served);
+        }
+        command.args(&self.options).stdin(Stdio::null()).stdout(Stdio::piped());
+        command.stderr(File::create(&words).expect("a file for the words"));
+        let child = command.spawn().expect("the server as a process");
+        Running { child, words, served, scratch }
+    }
+
+    /// Starts the server and waits until it listens.
+    pub(crate) fn start(self) -> Server {
+        super::raise_descriptor_limit();
+        let mut running = self.spawn();
+        let stdout = running.child.stdout.take().expect("standard output");
+        let greeting = first_words(stdout);
+        let addresses: Vec<SocketAddr> = greeting
+            .lines()
+            .filter_map(|line| line.strip_prefix("Listening on http://"))
+            .map(|address| address.parse().expect("an address and a port"))
+            .collect();
+        assert!(!addresses.is_empty(), "no greeting but {greeting:?}; {}", running.words());
+        Server { running, greeting, addresses }
+    }
+
+    /// Starts the server where it is expected to end by itself.
+    pub(crate) fn start_and_end(self) -> Ended {
+        let mut running = self.spawn();
+        let mut stdout = running.child.stdout.take().expect("standard output");
+        let status = running.wait();
+        let mut said = String::new();
+        stdout.read_to_string(&mut said).expect("text on standard output");
+        Ended { code: status.code(), stdout: said, stderr: running.words() }
+    }
+}
+
+/// What comes out first, up to the first pause: the greeting is one write. Empty where the server ends instead.
+fn first_words(mut stdout: ChildStdout) -> String {
+    let (sender, receiver) = mpsc::channel();
+    // The thread ends with the process at the latest.
+    thread::spawn(move || {
+        let mut space = [0; 4096];
+        let octets = stdout.read(&mut space).unwrap_or(0);
+        // Kept open until the server ends, as a terminal is.
+        let _ = sender.send(String::from_utf8_lossy(&space[..octets]).into_owned());
+        let _ = stdout.read_to_end(&mut Vec::new());
+    });
+    receiver.recv_timeout(PATIENCE).expect("a greeting in time")
+}
+
+/// A server that ended by itself.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+/// A process, and the files that belong to it. Killed when it is dropped.
+struct Running {
+    child: Child,
+    words: PathBuf,
+    served: PathBuf,
+    /// Removed with all that is in it when the server is dropped.
+    #[expect(dead_code, reason = "kept for what its removal does")]
+    scratch: TempDir,
+}
+
+impl Running {
+    fn words(&self) -> String {
+        String::from_utf8_lossy(&fs::read(&self.words).expect("the words")).into_owned()
+    }
+
+    fn wait(&mut self) -> ExitStatus {
+        let mut status = None;
+        wait_until("the end of the server", || {
+            status = self.child.try_wait().expect("a child to wait for");
+            status.is_some()
+        });
+        status.expect("a status, since it has ended")
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A server that listens.
+pub(crate) struct Server {
+    running: Running,
+    pub(crate) greeting: String,
+    pub(crate) addresses: Vec<SocketAddr>,
+}
+
+impl Server {
+    /// With nothing but a free port.
+    pub(crate) fn plain() -> Server {
+        Start::new().start()
+    }
+
+    /// With a new directory.
+    pub(crate) fn with_directory() -> Server {
+        Start::new().directory().start()
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.addresses[0].port()
+    }
+
+    /// The directory that is served, where one is.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.running.served
+    }
+
+    /// Puts a file into the directory.
+    pub(crate) fn put_file(&self, name: &str, content: &[u8]) {
+        fs::write(self.directory().join(name), content).expect("a file");
+    }
+
+    /// What the directory holds under the name.
+    pub(crate) fn stored(&self, name: &str) -> Option<Vec<u8>> {
+        fs::read(self.directory().join(name)).ok()
+    }
+
+    /// The names of all that is in the directory.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.directory()).expect("the directory");
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    }
+
+    /// A new connection.
+    pub(crate) fn connect(&self) -> Client {
+        Client::connect(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), self.port()))
+    }
+
+    /// The answer to a GET on a connection of its own.
+    pub(crate) fn get(&self, target: &str) -> Response {
+        self.connect().get(target)
+    }
+
+    pub(crate) fn pid(&self) -> Pid {
+        Pid::from_child(&self.running.child)
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal).expect("a process to signal");
+    }
+
+    /// Waits until the server has ended. Its exit code, if it was not killed.
+    pub(crate) fn wait(&mut self) -> Option<i32> {
+        self.running.wait().code()
+    }
+
+    /// Whether the server still runs.
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.running.child.try_wait().expect("a child to ask").is_none()
+    }
+
+    /// All that was written to standard error so far.
+    pub(crate) fn stderr(&self) -> String {
+        self.running.words()
+    }
+}
