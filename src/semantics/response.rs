@@ -46,7 +46,7 @@ pub struct Response<'r, B> {
     /// Whether ranges of the representation are served: `Accept-Ranges: bytes`.
     pub accepts_ranges: bool,
     /// ETag, in its quotes.
-    pub etag: Option<Cow<'static, str>>,
+    pub etag: Option<Cow<'r, str>>,
     /// Last-Modified.
     pub last_modified: Option<ImfFixdate>,
     /// Content-Range.

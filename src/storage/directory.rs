@@ -34,6 +34,15 @@ pub struct OpenedFile {
     pub identity: Identity,
 }
 
+impl OpenedFile {
+    /// Whether the system still reports what it did when the file was opened.
+    pub fn is_unchanged(&self) -> bool {
+        fstat(self.file.as_fd())
+            .and_then(|stat| regular_identity(&stat))
+            .is_ok_and(|identity| identity == self.identity)
+    }
+}
+
 impl Directory {
     /// Opens the root. The error says which directory could not be opened.
     pub fn open(path: &Path) -> Result<Directory, io::Error> {

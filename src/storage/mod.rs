@@ -16,6 +16,7 @@
 //! 6. **No two uploads of a run share a modification time**, however coarse the clock: each is at least one
 //!    nanosecond later than the one before.
 //! 7. **No memory grows with a file.** Content passes through in the caller's pieces, and [`FileRange`] is three words.
+//!    Small files may be kept in memory, within a bound, and are confirmed by their identity at each use.
 //!
 //! What storage cannot promise: between looking at a name and renaming over it, *another process* may change what
 //! stands there. Among the uploads of one [`Directory`] there is no such window, since one thread does it all in one
@@ -30,6 +31,7 @@ mod file_range;
 mod hidden_file;
 mod identity;
 mod relative_path;
+mod small_file_cache;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -49,4 +51,5 @@ pub use error::StorageError;
 pub use file_range::FileRange;
 pub use identity::Identity;
 pub use relative_path::{BadName, RelativePath};
+pub use small_file_cache::{CachedFile, SMALL_FILE_OCTETS_MAX, SmallFileCache};
 pub use upload::{Publish, Published, Upload};

@@ -1,7 +1,5 @@
 //! The content of a file, as the driver transmits it: one range of it, or several as parts.
 
-use std::borrow::Cow;
-
 use super::multipart::Parts;
 use crate::semantics::service::{Piece, Source};
 use crate::storage::FileRange;
@@ -36,16 +34,6 @@ impl Source for FileContent {
         match self {
             FileContent::Range(range) => range.advance(octets),
             FileContent::Parts(parts) => parts.advance(octets),
-        }
-    }
-}
-
-impl FileContent {
-    /// The media type of the content.
-    pub(super) fn media_type(&self) -> Cow<'static, str> {
-        match self {
-            FileContent::Range(_) => Cow::Borrowed("application/octet-stream"),
-            FileContent::Parts(parts) => Cow::Owned(parts.media_type()),
         }
     }
 }

@@ -4,10 +4,11 @@ use std::borrow::Cow;
 
 use super::multipart::Parts;
 use super::validators::Version;
-use super::{FileContent, FileRoutes, not_found};
+use super::{FileContent, FileRoutes, not_found, path_of};
 use crate::routes::{Answer, PRECONDITION_FAILED, refuse};
 use crate::semantics::Now;
 use crate::semantics::conditional::{Preconditions, Verdict};
+use crate::semantics::date::ImfFixdate;
 use crate::semantics::fields::FieldName;
 use crate::semantics::method::Method;
 use crate::semantics::range::{self, ByteRange, Selection};
@@ -15,83 +16,135 @@ use crate::semantics::request::Request;
 use crate::semantics::response::{Body, ContentRange, Response};
 use crate::semantics::service::Reply;
 use crate::semantics::status::Status;
-use crate::storage::{FileRange, OpenedFile, RelativePath, StorageError};
+use crate::storage::{FileRange, StorageError};
 
-pub(super) fn answer<'r>(files: &mut FileRoutes, request: &Request<'_>, path: &RelativePath, now: &Now) -> Answer<'r> {
-    let opened = match files.directory.open_file(path) {
-        Ok(opened) => opened,
-        Err(error) => return refusal(&error),
-    };
-    let version = Version::of(&opened.identity, &files.own_uploads.borrow(), now);
+pub(super) fn answer<'r>(files: &'r mut FileRoutes, request: &Request<'_>, name: &[u8], now: &Now) -> Answer<'r> {
+    let is_in_memory = !asks_for_parts(request) && files.small_files.confirm(name, &files.directory);
+    if !is_in_memory {
+        let Ok(path) = path_of(name) else { return not_found() };
+        let opened = match files.directory.open_file(&path) {
+            Ok(opened) => opened,
+            Err(error) => return refusal(&error),
+        };
+        let version = Version::of(&opened.identity, &files.own_uploads.borrow(), now);
+        let may_be_kept = version.is_sure() && !asks_for_parts(request);
+        if !may_be_kept || !files.small_files.insert(name, path, &opened, version.clone()) {
+            let content = Representation::File(FileRange::whole(opened), files.next_boundary());
+            let last_modified = version.last_modified(now);
+            let response = respond(request, &version, content, now);
+            return described(response, last_modified, Cow::Owned(version.etag));
+        }
+    }
+    let Some(cached) = files.small_files.get(name) else { return not_found() };
+    let version = &cached.notes;
+    let response = respond(request, version, Representation::Memory(&cached.content), now);
+    described(response, version.last_modified(now), Cow::Borrowed(&version.etag))
+}
+
+/// Several ranges are sent from the file itself.
+fn asks_for_parts(request: &Request<'_>) -> bool {
+    request.fields.first(FieldName::Range).is_some_and(|value| value.contains(&b','))
+}
+
+/// Where the content is.
+enum Representation<'r> {
+    Memory(&'r [u8]),
+    /// The whole file, and a boundary in case it is to be sent in parts.
+    File(FileRange, u64),
+}
+
+impl<'r> Representation<'r> {
+    fn octets(&self) -> u64 {
+        match self {
+            Representation::Memory(content) => content.len() as u64,
+            Representation::File(file, _) => file.remaining(),
+        }
+    }
+
+    fn whole(self) -> Body<'r, FileContent> {
+        match self {
+            Representation::Memory(content) => Body::Bytes(Cow::Borrowed(content)),
+            Representation::File(file, _) => Body::Source(FileContent::Range(file)),
+        }
+    }
+
+    /// One range, which lies within the content.
+    fn part(self, range: ByteRange) -> Body<'r, FileContent> {
+        match self {
+            // What is in memory is shorter than any `usize`.
+            Representation::Memory(content) => {
+                let part = content.get(range.first as usize..=range.last as usize).unwrap_or_default();
+                Body::Bytes(Cow::Borrowed(part))
+            }
+            Representation::File(file, _) => {
+                let part = file.part(range.first, range.octets()).unwrap_or(file);
+                Body::Source(FileContent::Range(part))
+            }
+        }
+    }
+}
+
+/// The answer but for what describes the version: preconditions first, then ranges (§13.2.2).
+fn respond<'r>(
+    request: &Request<'_>,
+    version: &Version,
+    content: Representation<'r>,
+    now: &Now,
+) -> Response<'r, FileContent> {
     let verdict = Preconditions::of(request, now)
         .map_or(Verdict::Proceed, |preconditions| preconditions.evaluate(Some(version.validators())));
-    let response = match verdict {
-        Verdict::Failed => return refuse(Status::PreconditionFailed, PRECONDITION_FAILED),
-        Verdict::NotModified => Response::new(Status::NotModified),
-        Verdict::Proceed => match selection(request, &opened, &version, now) {
-            Selection::Whole => whole(opened),
-            Selection::Ranges(ranges) => partial(files, opened, ranges),
-            Selection::Unsatisfiable => return unsatisfiable(&opened),
-        },
+    match verdict {
+        Verdict::Failed => return Response::with_reason(Status::PreconditionFailed, PRECONDITION_FAILED),
+        Verdict::NotModified => return Response::new(Status::NotModified),
+        Verdict::Proceed => {}
+    }
+    let octets_total = content.octets();
+    let (status, media_type, content_range, body) = match (selection(request, octets_total, version, now), content) {
+        (Selection::Unsatisfiable, _) => {
+            return Response {
+                content_range: Some(ContentRange::Unsatisfied(octets_total)),
+                ..Response::with_reason(Status::RangeNotSatisfiable, "The file has none of the ranges.")
+            };
+        }
+        (Selection::Ranges(ranges), Representation::File(file, boundary)) if ranges.len() > 1 => {
+            let parts = Box::new(Parts::new(file, ranges, boundary));
+            let media_type = Cow::Owned(parts.media_type());
+            (Status::PartialContent, media_type, None, Body::Source(FileContent::Parts(parts)))
+        }
+        (Selection::Ranges(ranges), content) if ranges.len() == 1 => {
+            let range = ContentRange::Part(ranges[0], octets_total);
+            (Status::PartialContent, OCTETS, Some(range), content.part(ranges[0]))
+        }
+        (Selection::Ranges(_) | Selection::Whole, content) => (Status::Ok, OCTETS, None, content.whole()),
     };
-    Reply::Respond(Response {
-        last_modified: version.last_modified(now),
-        etag: Some(Cow::Owned(version.etag)),
-        ..response
-    })
+    Response { content_type: Some(media_type), accepts_ranges: true, content_range, body, ..Response::new(status) }
+}
+
+const OCTETS: Cow<'static, str> = Cow::Borrowed("application/octet-stream");
+
+/// Adds what describes the version, where the response is about it.
+fn described<'r>(
+    response: Response<'r, FileContent>,
+    last_modified: Option<ImfFixdate>,
+    etag: Cow<'r, str>,
+) -> Answer<'r> {
+    if response.status == Status::PreconditionFailed || response.status == Status::RangeNotSatisfiable {
+        return Reply::Respond(response);
+    }
+    Reply::Respond(Response { last_modified, etag: Some(etag), ..response })
 }
 
 /// What of the file is asked for. Range counts for GET alone (§14.2), and only if If-Range, where there is one, names
 /// this very version (§13.1.5).
-fn selection(request: &Request<'_>, opened: &OpenedFile, version: &Version, now: &Now) -> Selection {
+fn selection(request: &Request<'_>, octets_total: u64, version: &Version, now: &Now) -> Selection {
     let fields = &request.fields;
     let Some(value) = fields.single(FieldName::Range) else { return Selection::Whole };
-    let is_this_version = match fields.first(FieldName::IfRange) {
-        None => true,
-        Some(_) => fields.single(FieldName::IfRange).is_some_and(|validator| version.is_named_by(validator, now)),
-    };
+    let is_this_version = !fields.contains(FieldName::IfRange)
+        || fields.single(FieldName::IfRange).is_some_and(|validator| version.is_named_by(validator, now));
     if request.method != Method::Get || !is_this_version {
         return Selection::Whole;
     }
-    range::select(value, opened.identity.octets)
-}
-
-fn whole(opened: OpenedFile) -> Response<'static, FileContent> {
-    let content = FileContent::Range(FileRange::whole(opened));
-    Response {
-        content_type: Some(content.media_type()),
-        accepts_ranges: true,
-        body: Body::Source(content),
-        ..Response::new(Status::Ok)
-    }
-}
-
-/// One range is the content itself; several are parts of it.
-fn partial(files: &mut FileRoutes, opened: OpenedFile, ranges: Vec<ByteRange>) -> Response<'static, FileContent> {
-    let octets_total = opened.identity.octets;
-    let file = FileRange::whole(opened);
-    let (content, content_range) = match ranges[..] {
-        [range] => {
-            // A range that was selected lies within the file.
-            let part = file.part(range.first, range.octets()).unwrap_or(file);
-            (FileContent::Range(part), Some(ContentRange::Part(range, octets_total)))
-        }
-        _ => (FileContent::Parts(Box::new(Parts::new(file, ranges, files.next_boundary()))), None),
-    };
-    Response {
-        content_type: Some(content.media_type()),
-        accepts_ranges: true,
-        content_range,
-        body: Body::Source(content),
-        ..Response::new(Status::PartialContent)
-    }
-}
-
-fn unsatisfiable<'r>(opened: &OpenedFile) -> Answer<'r> {
-    Reply::Respond(Response {
-        content_range: Some(ContentRange::Unsatisfied(opened.identity.octets)),
-        ..Response::with_reason(Status::RangeNotSatisfiable, "The file has none of the ranges.")
-    })
+    range::select(value, octets_total)
 }
 
 /// What cannot be read is not found, whatever else stands there: the difference is none of the peer's business.

@@ -13,7 +13,7 @@ use percent_encoding::percent_decode;
 
 pub use self::content::FileContent;
 pub use self::upload::FileSink;
-use self::validators::OwnUploads;
+use self::validators::{OwnUploads, Version};
 use super::{Answer, READ_ONLY, Routes, refuse};
 use crate::semantics::Now;
 use crate::semantics::method::Method;
@@ -21,7 +21,7 @@ use crate::semantics::request::Request;
 use crate::semantics::response::Response;
 use crate::semantics::service::Reply;
 use crate::semantics::status::Status;
-use crate::storage::{BadName, Directory, RelativePath};
+use crate::storage::{BadName, Directory, RelativePath, SmallFileCache};
 
 /// What may be uploaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +51,8 @@ pub struct FileRoutes {
     uploads: Uploads,
     /// What this run has published lately. Shared with the sinks, which outlive the call that makes them.
     own_uploads: Rc<RefCell<OwnUploads>>,
+    /// Small files, under the names as they stand in targets, and what is said of them.
+    small_files: SmallFileCache<Version>,
     /// What the next boundary of parts is made from.
     chance: u64,
 }
@@ -59,7 +61,7 @@ impl FileRoutes {
     /// Serves `directory`. `chance` is a number that nobody can foresee: the boundaries between parts are made from it,
     /// and a file must not be able to hold them.
     pub fn new(directory: Directory, uploads: Uploads, chance: u64) -> FileRoutes {
-        FileRoutes { directory, uploads, own_uploads: Rc::default(), chance }
+        FileRoutes { directory, uploads, own_uploads: Rc::default(), small_files: SmallFileCache::default(), chance }
     }
 
     /// A boundary that no answer before has had: one step of the SplitMix64 generator.
@@ -82,16 +84,12 @@ impl FileRoutes {
 
 pub(super) fn answer<'r>(routes: &'r mut Routes, request: &'r Request<'r>, name: &'r [u8], now: &Now) -> Answer<'r> {
     let Some(files) = &mut routes.files else { return not_found() };
-    let path = path_of(name);
     match request.method {
-        Method::Post | Method::Put => match path {
+        Method::Post | Method::Put => match path_of(name) {
             Ok(path) => upload::answer(files, request, &path, now),
             Err(_) => refuse(Status::BadRequest, "No file can have this name here."),
         },
-        _ => match path {
-            Ok(path) => download::answer(files, request, &path, now),
-            Err(_) => not_found(),
-        },
+        _ => download::answer(files, request, name, now),
     }
 }
 

@@ -38,10 +38,12 @@ impl OwnUploads {
 }
 
 /// The fields that describe one version of a file.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Version {
     pub(super) etag: String,
     last_modified_unix_s: Option<u64>,
+    /// The date of the modification, made once.
+    date: Option<ImfFixdate>,
 }
 
 impl Version {
@@ -51,10 +53,17 @@ impl Version {
         let latest_ns = *modified_ns.max(changed_ns);
         let is_sure = i128::from(now.unix_ns) - latest_ns >= UNSURE_NS || own_uploads.contain(identity);
         let weakness = if is_sure { "" } else { "W/" };
+        let last_modified_unix_s = u64::try_from(modified_ns.div_euclid(NS_PER_S)).ok();
         Version {
             etag: format!("{weakness}\"{device:x}-{inode:x}-{octets:x}-{modified_ns:x}-{changed_ns:x}\""),
-            last_modified_unix_s: u64::try_from(modified_ns.div_euclid(NS_PER_S)).ok(),
+            last_modified_unix_s,
+            date: last_modified_unix_s.and_then(ImfFixdate::new),
         }
+    }
+
+    /// Whether no other version can have the same identity.
+    pub(super) fn is_sure(&self) -> bool {
+        !self.etag.starts_with("W/")
     }
 
     pub(super) fn validators(&self) -> Validators<'_> {
@@ -67,17 +76,17 @@ impl Version {
         if validator.starts_with(b"\"") || validator.starts_with(b"W/") {
             return conditional::strongly_equal(validator, self.etag.as_bytes());
         }
-        let is_strong = !self.etag.starts_with("W/");
-        is_strong
+        self.is_sure()
             && self.last_modified_unix_s.is_some()
             && date::parse(validator, now.unix_s()) == self.last_modified_unix_s
     }
 
     /// The Last-Modified field: never later than the Date (§8.8.2.1), and left out where no date can name it.
     pub(super) fn last_modified(&self, now: &Now) -> Option<ImfFixdate> {
-        let unix_s = self.last_modified_unix_s?;
-        ImfFixdate::new(unix_s)?;
-        ImfFixdate::new(unix_s.min(now.unix_s()))
+        match self.last_modified_unix_s {
+            Some(unix_s) if unix_s > now.unix_s() && self.date.is_some() => ImfFixdate::new(now.unix_s()),
+            _ => self.date,
+        }
     }
 }
 
