@@ -77,6 +77,9 @@ impl FieldSection {
         // The window ends within the section's limit, so that its offsets fit.
         let offset = |at: usize| base + at as u16;
         let mut at = 0;
+        if self.place == Place::LineStart {
+            at = self.read_plain_lines(window, line);
+        }
         while let Some(&octet) = window.get(at) {
             match self.place {
                 Place::LineStart => match octet {
@@ -147,6 +150,28 @@ impl FieldSection {
         Ok(false)
     }
 
+    /// Reads lines that are whole and as they usually are, without a stop between their parts. Returns how many octets
+    /// they have; what follows them is for the places to judge.
+    #[inline]
+    fn read_plain_lines(&mut self, window: &[u8], line: &mut impl FnMut(FieldSpan)) -> usize {
+        let mut at = 0;
+        while usize::from(self.lines) < FIELD_LINES_MAX
+            && let Some(plain) = PlainLine::read(&window[at..])
+        {
+            let offset = |octets: usize| self.octets + (at + octets) as u16;
+            line(FieldSpan {
+                name: FieldName::Other,
+                name_start: offset(0),
+                name_end: offset(plain.name_end),
+                value_start: offset(plain.value_start),
+                value_end: offset(plain.value_end),
+            });
+            self.lines += 1;
+            at += plain.value_end + b"\r\n".len();
+        }
+        at
+    }
+
     /// The line that has just ended, its name not yet looked at.
     fn span(&self) -> FieldSpan {
         FieldSpan {
@@ -156,6 +181,27 @@ impl FieldSection {
             value_start: self.value_start,
             value_end: self.value_end,
         }
+    }
+}
+
+/// A field line with at most one space around its value, in front: nearly every one is like that.
+struct PlainLine {
+    name_end: usize,
+    value_start: usize,
+    value_end: usize,
+}
+
+impl PlainLine {
+    #[inline]
+    fn read(octets: &[u8]) -> Option<PlainLine> {
+        let name_end = grammar::run(octets, TCHAR);
+        let [b':', behind_colon @ ..] = &octets[name_end..] else { return None };
+        let value_start = name_end + 1 + usize::from(behind_colon.first() == Some(&b' '));
+        let value_and_more = &octets[value_start..];
+        let (value, behind_value) = value_and_more.split_at(grammar::run_of_value(value_and_more));
+        let has_space = matches!(value, [b' ', ..] | [.., b' ']);
+        let is_plain = name_end > 0 && !has_space && behind_value.starts_with(b"\r\n");
+        is_plain.then(|| PlainLine { name_end, value_start, value_end: value_start + value.len() })
     }
 }
 

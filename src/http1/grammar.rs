@@ -74,7 +74,37 @@ pub fn is(octet: u8, class: u8) -> bool {
 /// How many octets at the start of `octets` are of `class`.
 #[inline]
 pub fn run(octets: &[u8], class: u8) -> usize {
-    octets.iter().position(|octet| !is(*octet, class)).unwrap_or(octets.len())
+    // In eights, whose inner loop the compiler unrolls.
+    let (chunks, tail) = octets.as_chunks::<8>();
+    for (place, chunk) in chunks.iter().enumerate() {
+        if let Some(stop) = chunk.iter().position(|octet| !is(*octet, class)) {
+            return place * 8 + stop;
+        }
+    }
+    let stop = tail.iter().position(|octet| !is(*octet, class));
+    octets.len() - tail.len() + stop.unwrap_or(tail.len())
+}
+
+/// How many octets at the start of `octets` may stand in a field value, up to the first HTAB at the latest: that is
+/// [`run`] of [`FIELD_CONTENT`] without HTAB, eight octets at a time.
+#[inline]
+pub fn run_of_value(octets: &[u8]) -> usize {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGH_BITS: u64 = ONES << 7;
+    let (chunks, tail) = octets.as_chunks::<8>();
+    for (place, chunk) in chunks.iter().enumerate() {
+        let word = u64::from_le_bytes(*chunk);
+        // The high bit of each octet that is below 0x20, and of each that is DEL. A borrow may set further ones, but
+        // only above the first that is rightly set, and the first is what counts.
+        let controls = word.wrapping_sub(ONES * 0x20) & !word & HIGH_BITS;
+        let deletes = (word ^ (ONES * 0x7f)).wrapping_sub(ONES) & !(word ^ (ONES * 0x7f)) & HIGH_BITS;
+        let stops = controls | deletes;
+        if stops != 0 {
+            return place * 8 + stops.trailing_zeros() as usize / 8;
+        }
+    }
+    let stop = tail.iter().position(|octet| *octet == b'\t' || !is(*octet, FIELD_CONTENT));
+    octets.len() - tail.len() + stop.unwrap_or(tail.len())
 }
 
 /// 1*DIGIT of at most 18 digits. No sign, no white space, no separators.
@@ -100,17 +130,18 @@ pub fn hex_digit(octet: u8) -> Option<u8> {
 /// Stricter than the grammar, whose reg-name may be empty and hold commas: either would let two readers disagree about
 /// who is meant.
 pub fn is_host_and_port(octets: &[u8]) -> bool {
-    let (host_is_valid, port) = match octets {
+    let host_octets = match octets {
         [b'[', rest @ ..] => match memchr::memchr(b']', rest) {
-            Some(end) => (is_ip_literal(&rest[..end]), &rest[end + 1..]),
-            None => return false,
+            Some(end) if is_ip_literal(&rest[..end]) => end + 2,
+            _ => return false,
         },
-        _ => {
-            let end = memchr::memchr(b':', octets).unwrap_or(octets.len());
-            (is_reg_name(&octets[..end]), &octets[end..])
-        }
+        _ => run_of_reg_name(octets),
     };
-    host_is_valid && matches!(port, [] | [b':', ..]) && port.iter().skip(1).all(u8::is_ascii_digit)
+    match &octets[host_octets..] {
+        [] => host_octets > 0,
+        [b':', port @ ..] => host_octets > 0 && port.iter().all(u8::is_ascii_digit),
+        _ => false,
+    }
 }
 
 /// Whether `octets` are an authority-form (RFC 9112 §3.2.3): host, colon and a port that is not empty.
@@ -122,16 +153,16 @@ pub fn is_authority_form(octets: &[u8]) -> bool {
     }
 }
 
-fn is_reg_name(octets: &[u8]) -> bool {
-    let mut rest = octets;
-    loop {
-        rest = &rest[run(rest, REG_NAME)..];
-        match rest {
-            [] => return !octets.is_empty(),
-            [b'%', high, low, tail @ ..] if hex_digit(*high).is_some() && hex_digit(*low).is_some() => rest = tail,
-            _ => return false,
+/// How many octets at the start of `octets` make a reg-name.
+fn run_of_reg_name(octets: &[u8]) -> usize {
+    let mut octets_run = run(octets, REG_NAME);
+    while let [b'%', high, low, tail @ ..] = &octets[octets_run..] {
+        if hex_digit(*high).is_none() || hex_digit(*low).is_none() {
+            break;
         }
+        octets_run += 3 + run(tail, REG_NAME);
     }
+    octets_run
 }
 
 /// IPv6address or IPvFuture (RFC 3986 §3.2.2), without the brackets.
@@ -169,6 +200,23 @@ mod tests {
             assert!(!is(octet, TCHAR | ORIGIN_FORM | OTHER_FORM), "{octet:#x}");
             let in_value = matches!(octet, b' ' | b'\t' | 0x80..);
             assert_eq!(is(octet, FIELD_CONTENT), in_value, "{octet:#x}");
+        }
+    }
+
+    #[test]
+    fn runs_stop_at_the_first_octet_outside_the_class_wherever_it_stands() {
+        for octet in 0..=255 {
+            for place in 0..20 {
+                let mut octets = [b'a'; 20];
+                octets[place] = octet;
+                let expected = |class| if is(octet, class) { 20 } else { place };
+                assert_eq!(run(&octets, TCHAR), expected(TCHAR), "{octet:#x} at {place}");
+                let value = if octet == b'\t' { place } else { expected(FIELD_CONTENT) };
+                assert_eq!(run_of_value(&octets), value, "{octet:#x} at {place}");
+                // What stands behind a stop does not matter.
+                octets[19] = 0;
+                assert_eq!(run_of_value(&octets), value.min(19), "{octet:#x} at {place}");
+            }
         }
     }
 

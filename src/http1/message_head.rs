@@ -27,6 +27,8 @@ pub struct MessageHead {
     place: Place,
     /// What octet classes the target may hold, by its form.
     target_class: u8,
+    method: Method,
+    form: TargetForm,
     version: Version,
     /// Octets read of the request-line.
     octets: u16,
@@ -59,6 +61,8 @@ impl Default for MessageHead {
         MessageHead {
             place: Place::Method,
             target_class: ORIGIN_FORM,
+            method: Method::Unknown,
+            form: TargetForm::Origin,
             version: Version::Http11,
             octets: 0,
             method_end: 0,
@@ -149,6 +153,7 @@ impl MessageHead {
         match window.get(end) {
             None => Ok(false),
             Some(b' ') if end > 0 => {
+                self.method = Method::from_token(&window[..end]);
                 self.method_end = end as u16;
                 self.octets = end as u16 + 1;
                 self.place = Place::Target;
@@ -192,7 +197,7 @@ impl MessageHead {
         self.target_end = at as u16;
         self.octets = at as u16 + 1;
         self.place = Place::Version;
-        classify_target(self.method(window), self.target_octets(window))?;
+        self.form = TargetForm::of(self.method, self.target_octets(window))?;
         Ok(true)
     }
 
@@ -221,26 +226,21 @@ impl MessageHead {
         Ok(true)
     }
 
-    fn method(&self, head: &[u8]) -> Method {
-        Method::from_token(&head[..usize::from(self.method_end)])
-    }
-
     fn target_octets<'a>(&self, head: &'a [u8]) -> &'a [u8] {
         &head[usize::from(self.method_end) + 1..usize::from(self.target_end)]
     }
 
     /// The head that [`advance`](MessageHead::advance) has called complete, in the octets and spans that it was given.
-    pub fn complete<'a>(&self, head: &'a [u8], spans: &'a FieldSpans) -> Result<CompleteHead<'a>, Offence> {
-        let method = self.method(head);
+    pub fn complete<'a>(&self, head: &'a [u8], spans: &'a FieldSpans) -> CompleteHead<'a> {
         let fields_start = usize::from(self.octets);
-        Ok(CompleteHead {
-            method,
-            target: classify_target(method, self.target_octets(head))?,
+        CompleteHead {
+            method: self.method,
+            target: self.form.target(self.target_octets(head)),
             method_and_target: &head[..usize::from(self.target_end)],
             version: self.version,
             fields: Fields::new(&head[fields_start..], spans),
             octets: fields_start + self.fields.octets(),
-        })
+        }
     }
 }
 
@@ -258,32 +258,58 @@ fn check_version_octet(place: usize, octet: u8) -> Result<(), Offence> {
     if valid { Ok(()) } else { Err(Offence::VersionInvalid) }
 }
 
-/// Which of the four forms (RFC 9112 §3.2) the target has; a form that the method may not have is an offence.
-fn classify_target(method: Method, target: &[u8]) -> Result<Target<'_>, Offence> {
-    match (method, target) {
-        (Method::Connect, _) if grammar::is_authority_form(target) => Ok(Target::Authority(target)),
-        (Method::Connect, _) => Err(Offence::TargetFormInvalid),
-        (_, [b'/', ..]) => Ok(Target::Origin(target)),
-        (Method::Options, b"*") => Ok(Target::Asterisk),
-        _ => absolute_form(target),
-    }
+/// Which of the four forms (RFC 9112 §3.2) a target has.
+#[derive(Clone, Copy, Debug)]
+enum TargetForm {
+    Origin,
+    /// With this many octets of authority behind the scheme.
+    Absolute(u16),
+    Authority,
+    Asterisk,
 }
 
-fn absolute_form(target: &[u8]) -> Result<Target<'_>, Offence> {
-    const SCHEME: &[u8] = b"http://";
-    let Some((scheme, rest)) = target.split_at_checked(SCHEME.len()) else {
-        return Err(Offence::TargetFormInvalid);
-    };
-    if !scheme.eq_ignore_ascii_case(SCHEME) {
-        return Err(Offence::TargetFormInvalid);
+const SCHEME: &[u8] = b"http://";
+
+impl TargetForm {
+    /// The form of a target; one that the method may not have is an offence.
+    fn of(method: Method, target: &[u8]) -> Result<TargetForm, Offence> {
+        match (method, target) {
+            (Method::Connect, _) if grammar::is_authority_form(target) => Ok(TargetForm::Authority),
+            (Method::Connect, _) => Err(Offence::TargetFormInvalid),
+            (_, [b'/', ..]) => Ok(TargetForm::Origin),
+            (Method::Options, b"*") => Ok(TargetForm::Asterisk),
+            _ => TargetForm::of_absolute(target),
+        }
     }
-    let authority_end = rest.iter().position(|octet| matches!(octet, b'/' | b'?')).unwrap_or(rest.len());
-    let (authority, path_and_query) = rest.split_at(authority_end);
-    if !grammar::is_host_and_port(authority) {
-        return Err(Offence::TargetAuthorityInvalid);
+
+    fn of_absolute(target: &[u8]) -> Result<TargetForm, Offence> {
+        let Some((scheme, rest)) = target.split_at_checked(SCHEME.len()) else {
+            return Err(Offence::TargetFormInvalid);
+        };
+        if !scheme.eq_ignore_ascii_case(SCHEME) {
+            return Err(Offence::TargetFormInvalid);
+        }
+        let authority_end = rest.iter().position(|octet| matches!(octet, b'/' | b'?')).unwrap_or(rest.len());
+        let (authority, path_and_query) = rest.split_at(authority_end);
+        if !grammar::is_host_and_port(authority) {
+            return Err(Offence::TargetAuthorityInvalid);
+        }
+        if path_and_query.iter().any(|octet| matches!(octet, b'[' | b']')) {
+            return Err(Offence::TargetOctetInvalid);
+        }
+        // No longer than the request-line, whose offsets fit.
+        Ok(TargetForm::Absolute(authority_end as u16))
     }
-    if path_and_query.iter().any(|octet| matches!(octet, b'[' | b']')) {
-        return Err(Offence::TargetOctetInvalid);
+
+    fn target(self, target: &[u8]) -> Target<'_> {
+        match self {
+            TargetForm::Origin => Target::Origin(target),
+            TargetForm::Authority => Target::Authority(target),
+            TargetForm::Asterisk => Target::Asterisk,
+            TargetForm::Absolute(authority_octets) => {
+                let (authority, path_and_query) = target[SCHEME.len()..].split_at(usize::from(authority_octets));
+                Target::Absolute { authority, path_and_query }
+            }
+        }
     }
-    Ok(Target::Absolute { authority, path_and_query })
 }

@@ -48,12 +48,10 @@ impl Preconditions {
     /// The preconditions of a request; `None` where it has none that count. A date that is none is ignored.
     pub fn of(request: &Request<'_>, now: &Now) -> Option<Preconditions> {
         let fields = &request.fields;
-        let has_any =
-            [FieldName::IfMatch, FieldName::IfUnmodifiedSince, FieldName::IfNoneMatch, FieldName::IfModifiedSince]
-                .iter()
-                .any(|name| fields.contains(*name));
+        const NAMES: [FieldName; 4] =
+            [FieldName::IfMatch, FieldName::IfUnmodifiedSince, FieldName::IfNoneMatch, FieldName::IfModifiedSince];
         // Methods that neither select nor modify a representation have none (§13.2.1).
-        if !has_any || matches!(request.method, Method::Connect | Method::Options | Method::Trace) {
+        if !fields.contains_any(NAMES) || matches!(request.method, Method::Connect | Method::Options | Method::Trace) {
             return None;
         }
         let date_in = |name| date::parse(fields.single(name)?, now.unix_s());

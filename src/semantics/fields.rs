@@ -109,6 +109,12 @@ impl<'a> Fields<'a> {
         self.spans.present & name.bit() != 0
     }
 
+    /// Whether a line of any of those names was received.
+    pub fn contains_any<const N: usize>(&self, names: [FieldName; N]) -> bool {
+        let bits = names.iter().fold(0, |bits, name| bits | name.bit());
+        self.spans.present & bits != 0
+    }
+
     /// The values of all lines of that name, in their order.
     pub fn values(&self, name: FieldName) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let octets = self.octets;

@@ -91,7 +91,7 @@ impl<S: Service> Connection<S> {
     fn take_request(&mut self, service: &mut S, commons: &mut Commons, now: &Now) -> Result<(), Offence> {
         let Phase::Head(head) = &self.phase else { return Ok(()) };
         let Some((octets, spans)) = self.input.unread_with_spans() else { return Ok(()) };
-        let head = head.complete(octets, spans)?;
+        let head = head.complete(octets, spans);
         let mut exchange = Exchange::new(&head, commons.settings.strict)?;
         if self.finishing {
             exchange.persistence = Persistence::Close;
