@@ -4,5 +4,6 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test may stop where it stands")]
 
 mod challenge;
+mod files;
 mod harness;
 mod peers;

@@ -135,16 +135,22 @@ impl Client {
 
     /// Reads what is left, to the peer's clean end.
     pub(crate) fn rest(&mut self) -> Vec<u8> {
-        let mut rest = std::mem::take(&mut self.ahead);
+        let mut rest = self.take_ahead();
         self.stream.read_to_end(&mut rest).expect("a clean end");
         rest
     }
 
-    /// Waits for the connection to be gone, in whatever way.
-    pub(crate) fn wait_for_any_end(&mut self) {
-        match io::copy(&mut self.stream, &mut io::sink()) {
+    /// What has been received and belongs to no answer that was read.
+    pub(crate) fn take_ahead(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.ahead)
+    }
+
+    /// Waits for the connection to be gone, in whatever way. Returns what came before.
+    pub(crate) fn everything_until_any_end(&mut self) -> Vec<u8> {
+        let mut everything = self.take_ahead();
+        match self.stream.read_to_end(&mut everything) {
             Err(error) if is_time_out(&error) => panic!("the connection is still open"),
-            Ok(_) | Err(_) => {}
+            Ok(_) | Err(_) => everything,
         }
     }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use client::{Client, Response};
 pub(crate) use process::raise_descriptor_limit;
-pub(crate) use server::{Server, Start};
+pub(crate) use server::{Ended, Server, Start};
 
 /// How long anything may take before its test fails. Far longer than anything takes.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
