@@ -35,15 +35,20 @@ fn main() -> ExitCode {
         Ok(Command::Serve(config)) => match serve(*config) {
             Ok(()) => ExitCode::SUCCESS,
             Err(problem) => {
-                eprintln!("spindle: {problem}");
+                complain(&format!("spindle: {problem}\n"));
                 ExitCode::from(1)
             }
         },
         Err(problem) => {
-            eprintln!("spindle: {problem}\nspindle: --help lists the options");
+            complain(&format!("spindle: {problem}\nspindle: --help lists the options\n"));
             ExitCode::from(2)
         }
     }
+}
+
+/// Unlike `eprintln!`, which panics where standard error takes nothing: the exit code then still tells what happened.
+fn complain(text: &str) {
+    let _ = io::stderr().write_all(text.as_bytes());
 }
 
 fn print(text: &str) -> ExitCode {
