@@ -7,3 +7,4 @@ mod challenge;
 mod files;
 mod harness;
 mod peers;
+mod start;

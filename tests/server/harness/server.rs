@@ -20,13 +20,15 @@ pub(crate) struct Start {
     options: Vec<String>,
     port: Option<String>,
     serves_directory: bool,
-    descriptors_max: Option<u32>,
+    /// What the shell is to limit before it becomes the server.
+    limit: Option<String>,
+    stderr: Option<&'static str>,
 }
 
 impl Start {
     /// On a free port, and without a directory.
     pub(crate) fn new() -> Start {
-        Start { options: Vec::new(), port: Some("0".to_owned()), serves_directory: false, descriptors_max: None }
+        Start { options: Vec::new(), port: Some("0".to_owned()), serves_directory: false, limit: None, stderr: None }
     }
 
     /// With further options.
@@ -49,7 +51,19 @@ impl Start {
 
     /// With so many descriptors at most, which the server cannot raise.
     pub(crate) fn descriptors_max(mut self, descriptors: u32) -> Start {
-        self.descriptors_max = Some(descriptors);
+        self.limit = Some(format!("-H -S -n {descriptors}"));
+        self
+    }
+
+    /// With so many descriptors at most, until the server raises the limit.
+    pub(crate) fn descriptors_soft_max(mut self, descriptors: u32) -> Start {
+        self.limit = Some(format!("-S -n {descriptors}"));
+        self
+    }
+
+    /// With its words going to this file instead.
+    pub(crate) fn stderr_to(mut self, path: &'static str) -> Start {
+        self.stderr = Some(path);
         self
     }
 
@@ -58,11 +72,11 @@ impl Start {
         let served = scratch.path().join("served");
         fs::create_dir(&served).expect("a directory to serve");
         let words = scratch.path().join("stderr");
-        let mut command = match self.descriptors_max {
+        let mut command = match &self.limit {
             None => Command::new(BINARY),
-            Some(descriptors) => {
+            Some(limit) => {
                 let mut shell = Command::new("sh");
-                shell.args(["-c", r#"ulimit -H -S -n "$0" && exec "$@""#, &descriptors.to_string(), BINARY]);
+                shell.args(["-c", r#"ulimit $0 && exec "$@""#, limit, BINARY]);
                 shell
             }
         };
@@ -73,7 +87,9 @@ impl Start {
             command.arg("--directory").arg(&served);
         }
         command.args(&self.options).stdin(Stdio::null()).stdout(Stdio::piped());
-        command.stderr(File::create(&words).expect("a file for the words"));
+        let file = File::create(&words).expect("a file for the words");
+        let other = self.stderr.map(|path| File::options().write(true).open(path).expect("a file that exists"));
+        command.stderr(other.unwrap_or(file));
         let child = command.spawn().expect("the server as a process");
         Running { child, words, served, scratch }
     }

@@ -1,0 +1,232 @@
+//! The start: what the server says when it can begin, and when it cannot.
+
+use std::fs;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+
+use crate::harness::{Client, Ended, Server, Start, raise_descriptor_limit};
+
+/// An address of documentation (RFC 5737): no machine's.
+const NOBODYS_ADDRESS: &str = "192.0.2.1";
+
+fn has_ipv6() -> bool {
+    TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok()
+}
+
+/// Starts with these options alone.
+fn start(options: &[&str]) -> Ended {
+    Start::new().own_port().options(options.iter().copied()).start_and_end()
+}
+
+/// One line, of plain words, that holds `word`.
+fn assert_is_clear(ended: &Ended, lines: usize, code: i32, word: &str) {
+    assert_eq!(ended.code, Some(code), "{ended:?}");
+    assert_eq!(ended.stdout, "", "{ended:?}");
+    assert_eq!(ended.stderr.lines().count(), lines, "{ended:?}");
+    assert!(ended.stderr.ends_with('\n'), "{ended:?}");
+    assert!(ended.stderr.lines().all(|line| line.starts_with("spindle: ")), "{ended:?}");
+    assert!(ended.stderr.contains(word), "{word} is missing: {ended:?}");
+    for word in ["panic", "RUST_BACKTRACE", "src/", "Os {"] {
+        assert!(!ended.stderr.contains(word), "{word}: {ended:?}");
+    }
+    assert!(!ended.stderr.chars().any(|each| each.is_control() && each != '\n'), "{ended:?}");
+}
+
+fn assert_start_fails(options: &[&str], word: &str) {
+    assert_is_clear(&start(options), 1, 1, word);
+}
+
+fn assert_usage_is_wrong(options: &[&str], word: &str) {
+    let ended = start(options);
+    assert_is_clear(&ended, 2, 2, word);
+    assert!(ended.stderr.contains("--help"), "{ended:?}");
+}
+
+#[test]
+fn a_directory_that_is_missing_or_none_is_named() {
+    let scratch = tempfile::tempdir().expect("a temporary directory");
+    let file = scratch.path().join("file");
+    fs::write(&file, "").expect("a file");
+    let missing = scratch.path().join("missing");
+    assert_start_fails(&["--port", "0", "--directory", missing.to_str().expect("text")], "missing");
+    assert_start_fails(&["--port", "0", "--directory", file.to_str().expect("text")], "file");
+    assert_start_fails(&["--port", "0", "--directory", "/nowhere\u{1b}[31m\nspindle: forged"], "nowhere");
+}
+
+#[test]
+fn a_port_in_use_is_named_on_whichever_address_it_is() {
+    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let port = taken.local_addr().expect("an address").port();
+    assert_start_fails(&["--port", &port.to_string()], &format!("127.0.0.1:{port}"));
+    if !has_ipv6() {
+        println!("not tried: this machine has no [::1]");
+        return;
+    }
+    let taken = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).expect("a free port");
+    let port = taken.local_addr().expect("an address").port();
+    assert_start_fails(&["--port", &port.to_string()], &format!("[::1]:{port}"));
+    assert_start_fails(&["--port", &port.to_string(), "--bind", "::"], &format!("[::]:{port}"));
+}
+
+#[test]
+fn a_port_of_another_server_is_in_use_and_free_again_right_after_its_end() {
+    let mut first = Server::plain();
+    let port = first.port().to_string();
+    assert_start_fails(&["--port", &port], "in use");
+    // A connection that the server closes first keeps the port in TIME_WAIT.
+    let mut client = first.connect();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    client.rest();
+    drop(client);
+    first.signal(rustix::process::Signal::TERM);
+    assert_eq!(first.wait(), Some(0));
+    let second = Start::new().own_port().options(["--port", port.as_str()]).start();
+    assert_eq!(second.get("/").status, 200);
+}
+
+#[test]
+fn an_address_that_is_not_this_machines_is_named() {
+    assert_start_fails(&["--port", "0", "--bind", NOBODYS_ADDRESS], NOBODYS_ADDRESS);
+    assert_start_fails(&["--port", "0", "--bind", "2001:db8::1"], "2001:db8::1");
+}
+
+#[test]
+fn what_is_wrong_with_the_options_is_named() {
+    assert_usage_is_wrong(&["--prot", "80"], "--prot");
+    assert_usage_is_wrong(&["-x"], "-x");
+    assert_usage_is_wrong(&["stray"], "stray");
+    assert_usage_is_wrong(&["stray\u{1b}]0;title\u{7}\nspindle: forged"], "stray");
+    for port in ["65536", "-1", "+80", "http", "", "0x50", "80 ", "99999999999999999999"] {
+        assert_usage_is_wrong(&["--port", port], "--port");
+    }
+    for address in ["example.org", "127.0.0.1:80", "", "1.2.3", "[::1", "127.0.0.01"] {
+        assert_usage_is_wrong(&["--bind", address], "--bind");
+    }
+    for timeout in ["0", "-1", "1.5", "10s", "", "86401", "18446744073709551616"] {
+        assert_usage_is_wrong(&["--head-timeout", timeout], "--head-timeout");
+        assert_usage_is_wrong(&["--idle-timeout", timeout], "--idle-timeout");
+    }
+    for size in ["", "M", "-1", "1 M", "1MB", "18446744073709551615K", "1.5G"] {
+        assert_usage_is_wrong(&["--max-upload", size], "--max-upload");
+    }
+    for policy in ["", "on", "Off", "replace,create"] {
+        assert_usage_is_wrong(&["--uploads", policy], "--uploads");
+    }
+    assert_usage_is_wrong(&["--directory", ""], "--directory");
+    for option in ["--port", "--bind", "--directory", "--uploads", "--max-upload", "--head-timeout", "--idle-timeout"] {
+        assert_usage_is_wrong(&[option], option);
+    }
+    assert_usage_is_wrong(&["--port", "0", "--port", "0"], "--port");
+    assert_usage_is_wrong(&["--strict", "--strict"], "--strict");
+    assert_usage_is_wrong(&["-q", "-v"], "--quiet");
+    assert_usage_is_wrong(&["--strict=yes"], "yes");
+}
+
+#[test]
+fn an_error_is_told_by_its_exit_code_also_where_nobody_can_read_it() {
+    let ended = Start::new().options(["--bind", NOBODYS_ADDRESS]).stderr_to("/dev/full").start_and_end();
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let ended = Start::new().options(["--prot"]).stderr_to("/dev/full").start_and_end();
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+}
+
+#[test]
+fn a_free_port_is_the_same_on_every_address_and_greeted_on_each() {
+    let server = Server::plain();
+    let port = server.port();
+    assert_ne!(port, 0);
+    let expected = match has_ipv6() {
+        true => format!("Listening on http://127.0.0.1:{port}\nListening on http://[::1]:{port}\n"),
+        false => format!("Listening on http://127.0.0.1:{port}\n"),
+    };
+    assert_eq!(server.greeting, expected);
+    for address in &server.addresses {
+        assert_eq!(Client::connect(*address).get("/echo/here").text(), "here", "{address}");
+    }
+}
+
+#[test]
+fn one_address_is_served_alone() {
+    let server = Start::new().options(["-b", "127.0.0.1"]).start();
+    assert_eq!(server.greeting, format!("Listening on http://127.0.0.1:{}\n", server.port()));
+    assert_eq!(server.get("/").status, 200);
+}
+
+#[test]
+fn every_address_includes_those_of_version_4() {
+    if !has_ipv6() {
+        println!("not tried: this machine has no IPv6");
+        return;
+    }
+    let server = Start::new().options(["--bind", "::"]).start();
+    assert_eq!(server.greeting, format!("Listening on http://[::]:{}\n", server.port()));
+    assert_eq!(server.get("/").status, 200, "over IPv4");
+    let address = SocketAddr::from((Ipv6Addr::LOCALHOST, server.port()));
+    assert_eq!(Client::connect(address).get("/").status, 200, "over IPv6");
+}
+
+#[test]
+fn short_options_mean_the_same_as_long_ones() {
+    let scratch = tempfile::tempdir().expect("a temporary directory");
+    fs::write(scratch.path().join("f"), "content").expect("a file");
+    let directory = scratch.path().to_str().expect("text");
+    let server = Start::new().own_port().options(["-p", "0", "-b", "127.0.0.1", "-d", directory, "-q"]).start();
+    assert_eq!(server.get("/files/f").text(), "content");
+}
+
+#[test]
+fn without_date_and_with_it() {
+    let with = Server::plain().get("/");
+    assert!(with.field("Date").is_some_and(|date| date.ends_with(" GMT")), "{with:?}");
+    let without = Start::new().options(["--no-date"]).start().get("/");
+    assert_eq!(without.field("Date"), None);
+}
+
+#[test]
+fn strictness_refuses_a_request_without_host() {
+    let request = "GET / HTTP/1.1\r\n\r\n";
+    assert_eq!(Server::plain().connect().exchange(request).status, 200);
+    assert_eq!(Start::new().options(["--strict"]).start().connect().exchange(request).status, 400);
+}
+
+#[test]
+fn help_and_version_go_to_standard_output() {
+    for option in ["--help", "-h"] {
+        let ended = start(&[option]);
+        assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+        for word in [
+            "--bind",
+            "--port",
+            "--directory",
+            "--uploads",
+            "--max-upload",
+            "--no-date",
+            "--strict",
+            "--head-timeout",
+            "--idle-timeout",
+            "--verbose",
+            "--quiet",
+            "--help",
+            "--version",
+        ] {
+            assert!(ended.stdout.contains(word), "{word} is missing");
+        }
+        assert!(ended.stdout.lines().all(|line| line.chars().count() <= 80), "a line is longer than a terminal");
+    }
+    for option in ["--version", "-V"] {
+        let ended = start(&[option]);
+        let expected = format!("spindle {}\n", env!("CARGO_PKG_VERSION"));
+        assert_eq!((ended.code, ended.stdout, ended.stderr), (Some(0), expected, String::new()));
+    }
+}
+
+#[test]
+fn the_soft_limit_on_descriptors_is_raised_to_the_hard_one() {
+    raise_descriptor_limit();
+    let server = Start::new().descriptors_soft_max(64).start();
+    // More than the soft limit: each is answered while all are open.
+    let mut clients: Vec<Client> = (0..100).map(|_| server.connect()).collect();
+    for client in &mut clients {
+        assert_eq!(client.get("/").status, 200);
+    }
+    assert!(server.descriptors() > 100);
+}
