@@ -1,0 +1,109 @@
+//! RFC 9112 §6.2 and §6.3, RFC 9110 §8.6: content of an announced length.
+
+use spindle::http1::offence::Offence::*;
+
+use crate::script::{get, keeps, post, refused, waits};
+
+fn length(value: &str, content: &str) -> String {
+    post(&format!("Content-Length: {value}\r\n"), content)
+}
+
+#[test]
+fn so_many_octets_are_content_and_the_next_is_the_next_request() {
+    for content in ["", "a", "abcde", "\r\n\r\n", "GET / HTTP/1.1\r\n\r\n"] {
+        let told = keeps(length(&content.len().to_string(), content), &[201]);
+        assert_eq!(told.content(), content.as_bytes());
+    }
+    assert_eq!(keeps(length("005", "abcde"), &[201]).content(), b"abcde");
+    assert_eq!(keeps(length("  5\t ", "abcde"), &[201]).content(), b"abcde");
+    assert_eq!(keeps(length("000000000000000005", "abcde"), &[201]).content(), b"abcde");
+}
+
+#[test]
+fn what_is_not_digits_alone_is_refused() {
+    refused(length("+5", "abcde"), ContentLengthInvalid);
+    refused(length("-5", "abcde"), ContentLengthInvalid);
+    refused(length("-0", ""), ContentLengthInvalid);
+    refused(length("", "abcde"), ContentLengthInvalid);
+    refused(length("5 5", "abcde"), ContentLengthInvalid);
+    refused(length("5,5", "abcde"), ContentLengthInvalid);
+    refused(length("5, 5", "abcde"), ContentLengthInvalid);
+    refused(length("5,", "abcde"), ContentLengthInvalid);
+    refused(length(",5", "abcde"), ContentLengthInvalid);
+    refused(length("0x5", "abcde"), ContentLengthInvalid);
+    refused(length("5_0", "abcde"), ContentLengthInvalid);
+    refused(length("5.0", "abcde"), ContentLengthInvalid);
+    refused(length("5e0", "abcde"), ContentLengthInvalid);
+    refused(length("five", "abcde"), ContentLengthInvalid);
+    refused(length("a", "abcde"), ContentLengthInvalid);
+    refused(length("\"5\"", "abcde"), ContentLengthInvalid);
+    refused(length("5;a=b", "abcde"), ContentLengthInvalid);
+    refused(length("\u{665}", "abcde"), ContentLengthInvalid);
+}
+
+#[test]
+fn more_digits_than_any_length_has_are_refused() {
+    refused(length("0000000000000000005", "abcde"), ContentLengthInvalid);
+    refused(length("99999999999999999999", "abcde"), ContentLengthInvalid);
+    refused(length("18446744073709551621", "abcde"), ContentLengthInvalid);
+    refused(length("4294967301000000000000000000000000000005", "abcde"), ContentLengthInvalid);
+}
+
+#[test]
+fn two_lengths_are_refused_even_if_they_are_equal() {
+    refused(post("Content-Length: 5\r\nContent-Length: 5\r\n", "abcde"), ContentLengthRepeated);
+    refused(post("Content-Length: 5\r\ncontent-length: 6\r\n", "abcde"), ContentLengthRepeated);
+    refused(post("Content-Length: 0\r\nA: b\r\nContent-Length: 5\r\n", "abcde"), ContentLengthRepeated);
+}
+
+#[test]
+fn a_length_beside_a_transfer_encoding_is_refused() {
+    refused(post("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"), FramingAmbiguous);
+    refused(post("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n", "0\r\n\r\n"), FramingAmbiguous);
+    refused(post("Transfer-Encoding: identity\r\nContent-Length: 5\r\n", "abcde"), FramingAmbiguous);
+    refused(post("Transfer-Encoding:\r\nContent-Length: 5\r\n", "abcde"), FramingAmbiguous);
+    refused(post("Transfer-Encoding: chunked\r\nContent-Length: x\r\n", "0\r\n\r\n"), FramingAmbiguous);
+}
+
+#[test]
+fn without_a_length_there_is_no_content() {
+    assert_eq!(keeps(post("", ""), &[201]).content(), b"");
+    keeps("PUT / HTTP/1.1\r\nHost: h\r\n\r\n", &[201]);
+}
+
+#[test]
+fn content_of_a_read_is_discarded_and_the_next_request_starts_behind_it() {
+    let told = keeps(get("/a", "Content-Length: 16\r\n") + "GET /b HTTP/1.1\r", &[200]);
+    assert_eq!((told.answer().text(), told.seen.len()), ("/a", 1));
+    keeps("HEAD / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nabcde", &[200]);
+    keeps("OPTIONS * HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nabcde", &[200]);
+    keeps("TRACE / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nabcde", &[200]);
+    keeps("DELETE / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nabcde", &[200]);
+    keeps("FOO / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nabcde", &[501]);
+    keeps("POST /refuse HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nabcde", &[403]);
+    keeps("POST /nothing HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nabcde", &[204]);
+    keeps("GET /source/7 HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nabcde", &[200]);
+}
+
+#[test]
+fn content_that_the_peer_does_not_finish_is_refused_at_its_end() {
+    waits(length("5", ""), ContentCutShort);
+    waits(length("5", "abcd"), ContentCutShort);
+    waits(get("/", "Content-Length: 1\r\n"), ContentCutShort);
+}
+
+#[test]
+fn a_sink_that_has_enough_answers_and_the_rest_is_discarded() {
+    let limited = |octets: usize| {
+        format!("POST /limited HTTP/1.1\r\nHost: h\r\nContent-Length: {octets}\r\n\r\n{}", "a".repeat(octets))
+    };
+    keeps(limited(8), &[201]);
+    keeps(limited(9), &[413]);
+    keeps(limited(100), &[413]);
+}
+
+#[test]
+fn a_second_cr_lf_behind_content_is_ignored() {
+    keeps(length("5", "abcde\r\n"), &[201]);
+    keeps(length("5", "abcde\r\n") + &length("1", "f\r\n"), &[201, 201]);
+}

@@ -1,0 +1,189 @@
+//! Plays the socket: hands octets to a [`Connection`] in given cuts, and takes its output in given amounts.
+
+use spindle::http1::{Commons, Connection, Settings, Step, Transmit};
+use spindle::semantics::Now;
+use spindle::semantics::service::{Piece, Service, Source};
+
+use crate::probe::{Recorder, Seen};
+
+/// Sun, 06 Nov 1994 08:49:37 GMT.
+pub(crate) const NOW: Now = Now { monotonic_ns: 0, unix_ns: 784_111_777_000_000_000 };
+pub(crate) const NOW_TEXT: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+
+/// How the peer reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// All at once.
+    Everything,
+    /// One octet, and the server may think between any two.
+    OctetByOctet,
+    /// Nothing before all is sent, unless the server would hear no more otherwise.
+    Late,
+}
+
+/// What came of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Outcome {
+    pub output: Vec<u8>,
+    pub seen: Vec<Seen>,
+    /// Whether the server has shut its writing side.
+    pub ended: bool,
+}
+
+/// A connection, its service, and what has been sent.
+pub(crate) struct Driver<S: Service> {
+    pub connection: Connection<Recorder<S>>,
+    pub service: Recorder<S>,
+    pub commons: Commons,
+    pub now: Now,
+    pub output: Vec<u8>,
+    pub ended: bool,
+    reading: Reading,
+}
+
+impl<S: Service> Driver<S> {
+    pub(crate) fn new(service: S, settings: Settings, reading: Reading) -> Driver<S> {
+        Driver {
+            connection: Connection::new(0, &NOW),
+            service: Recorder::new(service),
+            commons: Commons::new(settings),
+            now: NOW,
+            output: Vec::new(),
+            ended: false,
+            reading,
+        }
+    }
+
+    /// The peer sends `octets` in one piece.
+    pub(crate) fn receive(&mut self, mut octets: &[u8]) {
+        while !octets.is_empty() && !self.connection.is_closed() {
+            if self.connection.wants_input() {
+                let space = self.connection.input_space(&mut self.commons);
+                assert!(!space.is_empty(), "input is wanted and there is no room for it");
+                let taken = space.len().min(octets.len());
+                space[..taken].copy_from_slice(&octets[..taken]);
+                octets = &octets[taken..];
+                self.connection.received(taken);
+                self.think();
+            } else {
+                let before = self.output.len();
+                self.read_all();
+                assert!(
+                    self.connection.wants_input() || self.connection.is_closed() || self.output.len() > before,
+                    "neither input nor output moves"
+                );
+            }
+            if self.reading != Reading::Late {
+                self.read_all();
+            }
+            // What the loop does when a visit ends.
+            self.connection.release_idle_memory(&mut self.commons);
+        }
+    }
+
+    /// The peer shuts its writing side.
+    pub(crate) fn receive_end(&mut self) {
+        self.connection.received_eof();
+        self.read_all();
+    }
+
+    /// The server makes what it can of what it has. Returns whether anything moved.
+    pub(crate) fn think(&mut self) -> bool {
+        let mut moved = false;
+        // Each step uses up an octet, ends a request, or ends the connection.
+        for _ in 0..1_000_000 {
+            if self.connection.step(&mut self.service, &mut self.commons, &self.now) == Step::Waiting {
+                return moved;
+            }
+            moved = true;
+        }
+        panic!("steps without end");
+    }
+
+    /// The peer reads until there is nothing more to read.
+    pub(crate) fn read_all(&mut self) {
+        let octets_max = if self.reading == Reading::OctetByOctet { 1 } else { usize::MAX };
+        while self.think() | self.read(octets_max) {}
+    }
+
+    /// The peer reads at most so many octets. Returns whether there were any, or the end.
+    pub(crate) fn read(&mut self, octets_max: usize) -> bool {
+        let taken = match self.connection.transmit() {
+            None => return false,
+            Some(Transmit::End) => {
+                assert!(!self.ended, "one end");
+                self.ended = true;
+                self.connection.end_transmitted(&self.now);
+                return true;
+            }
+            Some(Transmit::Octets { octets, .. }) => take(&mut self.output, octets, octets_max),
+            Some(Transmit::Source(source)) => match source.piece() {
+                Piece::Octets(octets) => take(&mut self.output, octets, octets_max),
+                Piece::File(_) => panic!("no files are served here"),
+            },
+        };
+        assert!(!self.ended, "octets behind the end");
+        self.connection.transmitted(taken as u64, &self.now);
+        true
+    }
+
+    /// Time passes, and what is due is done.
+    pub(crate) fn wait_ns(&mut self, ns: u64) {
+        self.now.monotonic_ns += ns;
+        self.now.unix_ns += ns;
+        self.connection.deadline_passed(&mut self.commons, &self.now);
+    }
+
+    /// How long the connection is willing to wait from now; `None` for ever.
+    pub(crate) fn patience_ns(&self) -> Option<u64> {
+        match self.connection.deadline_ns(&self.commons) {
+            u64::MAX => None,
+            deadline => Some(deadline.saturating_sub(self.now.monotonic_ns)),
+        }
+    }
+
+    pub(crate) fn outcome(&self) -> Outcome {
+        Outcome { output: self.output.clone(), seen: self.service.seen(), ended: self.ended }
+    }
+}
+
+fn take(output: &mut Vec<u8>, octets: &[u8], octets_max: usize) -> usize {
+    assert!(!octets.is_empty(), "nothing is offered for sending");
+    let taken = octets.len().min(octets_max);
+    output.extend_from_slice(&octets[..taken]);
+    taken
+}
+
+/// Runs `octets`, cut before each offset in `cuts`. With `half_closed` the peer's end comes with the last piece.
+pub(crate) fn run<S: Service>(
+    service: S,
+    settings: Settings,
+    octets: &[u8],
+    cuts: &[usize],
+    reading: Reading,
+    half_closed: bool,
+) -> (Outcome, Driver<S>) {
+    let mut driver = Driver::new(service, settings, reading);
+    let mut start = 0;
+    for end in cuts.iter().copied().chain([octets.len()]) {
+        if end == octets.len() && half_closed {
+            let last = end.saturating_sub(1);
+            driver.receive(&octets[start..last]);
+            hand_over(&mut driver, &octets[last..]);
+        } else {
+            driver.receive(&octets[start..end]);
+        }
+        start = end;
+    }
+    driver.read_all();
+    (driver.outcome(), driver)
+}
+
+/// The last octets and the end in one: the server thinks only when both are there.
+fn hand_over<S: Service>(driver: &mut Driver<S>, octets: &[u8]) {
+    if driver.connection.wants_input() {
+        driver.connection.input_space(&mut driver.commons)[..octets.len()].copy_from_slice(octets);
+        driver.connection.received(octets.len());
+    }
+    driver.connection.received_eof();
+}

@@ -1,0 +1,17 @@
+//! Octet scripts for the protocol core, one module for each section of RFC 9110 and RFC 9112 that it obeys.
+//!
+//! A case is a call of [`script::keeps`], [`script::ends`], [`script::refused`] or [`script::waits`]: the octets that a
+//! peer sends, and what must come of them. Each case runs whole, octet by octet and in every two-part cut, with a
+//! further request behind it and without, before peers that read everything, one octet at a time, or late.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod driver;
+mod probe;
+mod responses;
+mod script;
+
+mod chunked;
+mod content_length;
+mod host;
+mod message_head;
+mod target;

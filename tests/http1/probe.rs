@@ -1,0 +1,180 @@
+//! Services for the core to ask: one made for these tests, and one that notes what any other is asked.
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use spindle::semantics::Now;
+use spindle::semantics::fields::FieldName;
+use spindle::semantics::method::Method;
+use spindle::semantics::request::{Request, Target, Version};
+use spindle::semantics::response::{Body, Response};
+use spindle::semantics::service::{Piece, Reply, Service, Sink, Source};
+use spindle::semantics::status::Status;
+
+/// What a sink of [`Probe`] takes at `/limited`, in octets.
+pub(crate) const LIMITED_OCTETS_MAX: usize = 8;
+
+/// Answers by path: `/refuse` takes no content (403), `/limited` little (413), `/source/N` is N octets from a source,
+/// `/nothing` is 204. Any other path echoes itself to a read, and takes the content of a write (201).
+#[derive(Default)]
+pub(crate) struct Probe;
+
+impl Service for Probe {
+    type Source = Repeated;
+    type Sink = Taker;
+
+    fn answer<'r>(&'r mut self, request: &'r Request<'r>, _: &Now) -> Reply<'r, Repeated, Taker> {
+        if request.method == Method::Unknown {
+            return Reply::Respond(Response::new(Status::NotImplemented));
+        }
+        let path = request.target.path().unwrap_or(b"*");
+        let writes = matches!(request.method, Method::Post | Method::Put);
+        match path {
+            b"/refuse" => Reply::Respond(Response::with_reason(Status::Forbidden, "Not here.")),
+            b"/nothing" => Reply::Respond(Response::new(Status::NoContent)),
+            b"/limited" if writes => Reply::Receive(Taker { octets_left: LIMITED_OCTETS_MAX }),
+            _ if writes => Reply::Receive(Taker { octets_left: usize::MAX }),
+            [b'/', b's', b'o', b'u', b'r', b'c', b'e', b'/', digits @ ..] => {
+                let octets = std::str::from_utf8(digits).unwrap().parse().unwrap();
+                Reply::Respond(Response { body: Body::Source(Repeated(octets)), ..Response::new(Status::Ok) })
+            }
+            _ => Reply::Respond(Response {
+                content_type: Some("text/plain"),
+                body: Body::Bytes(Cow::Borrowed(path)),
+                ..Response::new(Status::Ok)
+            }),
+        }
+    }
+}
+
+/// Content of so many equal octets.
+#[derive(Debug)]
+pub(crate) struct Repeated(u64);
+
+const REPEATED: &[u8] = &[b'r'; 1000];
+
+impl Source for Repeated {
+    type File = ();
+
+    fn octets_left(&self) -> u64 {
+        self.0
+    }
+
+    fn piece(&self) -> Piece<'_, ()> {
+        Piece::Octets(&REPEATED[..usize::try_from(self.0).unwrap_or(usize::MAX).min(REPEATED.len())])
+    }
+
+    fn advance(&mut self, octets: u64) {
+        self.0 -= octets;
+    }
+}
+
+/// Takes content up to a length.
+pub(crate) struct Taker {
+    octets_left: usize,
+}
+
+impl Sink for Taker {
+    type Source = Repeated;
+
+    fn write(&mut self, content: &[u8]) -> Result<(), Box<Response<'static, Repeated>>> {
+        assert!(!content.is_empty(), "a sink is not bothered with nothing");
+        match self.octets_left.checked_sub(content.len()) {
+            Some(left) => self.octets_left = left,
+            None => return Err(Box::new(Response::with_reason(Status::ContentTooLarge, "Too long."))),
+        }
+        Ok(())
+    }
+
+    fn finish(self, _: &Now) -> Response<'static, Repeated> {
+        Response::new(Status::Created)
+    }
+}
+
+/// One request as a service saw it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub method: &'static str,
+    pub target: Vec<u8>,
+    pub is_version_10: bool,
+    pub fields: Vec<(Vec<u8>, Vec<u8>)>,
+    /// The values of the Host lines, as the core finds them by their name.
+    pub hosts: Vec<Vec<u8>>,
+    /// What reached the sink.
+    pub content: Vec<u8>,
+    /// Whether the sink was told that the content is complete.
+    pub is_complete: bool,
+}
+
+type Log = Rc<RefCell<Vec<Seen>>>;
+
+/// Asks `inner`, and notes what it is asked.
+pub(crate) struct Recorder<S> {
+    inner: S,
+    seen: Log,
+}
+
+impl<S> Recorder<S> {
+    pub(crate) fn new(inner: S) -> Recorder<S> {
+        Recorder { inner, seen: Log::default() }
+    }
+
+    /// The requests. How much of an unfinished content reached the sink depends on the cuts, and is left out.
+    pub(crate) fn seen(&self) -> Vec<Seen> {
+        let mut seen = self.seen.borrow().clone();
+        seen.iter_mut().filter(|seen| !seen.is_complete).for_each(|seen| seen.content.clear());
+        seen
+    }
+}
+
+impl<S: Service> Service for Recorder<S> {
+    type Source = S::Source;
+    type Sink = RecordingSink<S::Sink>;
+
+    fn answer<'r>(&'r mut self, request: &'r Request<'r>, now: &Now) -> Reply<'r, Self::Source, Self::Sink> {
+        let index = self.seen.borrow().len();
+        self.seen.borrow_mut().push(Seen {
+            method: request.method.as_str(),
+            target: target_octets(&request.target),
+            is_version_10: request.version == Version::Http10,
+            fields: request.fields.iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect(),
+            hosts: request.fields.values(FieldName::Host).map(<[u8]>::to_vec).collect(),
+            ..Seen::default()
+        });
+        match self.inner.answer(request, now) {
+            Reply::Respond(response) => Reply::Respond(response),
+            Reply::Receive(inner) => Reply::Receive(RecordingSink { inner, index, seen: Rc::clone(&self.seen) }),
+        }
+    }
+}
+
+/// The target as it was sent.
+fn target_octets(target: &Target<'_>) -> Vec<u8> {
+    match *target {
+        Target::Origin(octets) | Target::Authority(octets) => octets.to_vec(),
+        Target::Absolute { authority, path_and_query } => [b"http://", authority, path_and_query].concat(),
+        Target::Asterisk => b"*".to_vec(),
+    }
+}
+
+pub(crate) struct RecordingSink<K> {
+    inner: K,
+    index: usize,
+    seen: Log,
+}
+
+impl<K: Sink> Sink for RecordingSink<K> {
+    type Source = K::Source;
+
+    fn write(&mut self, content: &[u8]) -> Result<(), Box<Response<'static, K::Source>>> {
+        self.inner.write(content)?;
+        self.seen.borrow_mut()[self.index].content.extend_from_slice(content);
+        Ok(())
+    }
+
+    fn finish(self, now: &Now) -> Response<'static, K::Source> {
+        self.seen.borrow_mut()[self.index].is_complete = true;
+        self.inner.finish(now)
+    }
+}
