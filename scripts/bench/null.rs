@@ -1,0 +1,117 @@
+//! The least that a one-thread epoll server can do, and so the floor that the others are measured against: it reads,
+//! counts the blank lines, and writes that many fixed responses. It parses nothing, and is no HTTP server.
+//!
+//! Usage: `null PORT RESPONSE_OCTETS [BLANK_LINES]`, on 127.0.0.1. RESPONSE_OCTETS is the length of a response with its
+//! head, BLANK_LINES how many of them make a request: 2 for an upload whose content ends in one.
+
+use std::error::Error;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr};
+
+use mio::net::{TcpListener, TcpStream};
+use mio::{Events, Interest, Poll, Token};
+use slab::Slab;
+
+const LISTENER: Token = Token(usize::MAX);
+const BUFFER_OCTETS: usize = 64 * 1024;
+
+struct Peer {
+    stream: TcpStream,
+    /// Octets of the line that is being received.
+    line_octets: usize,
+    blank_lines: usize,
+    octets_owed: usize,
+}
+
+struct Null {
+    buffer: Vec<u8>,
+    blank_lines_per_request: usize,
+    response_octets: usize,
+    /// Copies of the response that fill a buffer, so that pipelined requests are answered in one write.
+    responses: Vec<u8>,
+}
+
+impl Null {
+    fn visit(&mut self, peer: &mut Peer) -> io::Result<()> {
+        loop {
+            let octets = match peer.stream.read(&mut self.buffer) {
+                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
+                read => read?,
+            };
+            let mut line_start = 0;
+            for at in memchr::memchr_iter(b'\n', &self.buffer[..octets]) {
+                peer.blank_lines += usize::from(peer.line_octets + at - line_start == b"\r".len());
+                peer.line_octets = 0;
+                line_start = at + 1;
+            }
+            peer.line_octets += octets - line_start;
+            peer.octets_owed += peer.blank_lines / self.blank_lines_per_request * self.response_octets;
+            peer.blank_lines %= self.blank_lines_per_request;
+            self.answer(peer)?;
+            if octets < self.buffer.len() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn answer(&self, peer: &mut Peer) -> io::Result<()> {
+        while peer.octets_owed > 0 {
+            let sent = (self.response_octets - peer.octets_owed % self.response_octets) % self.response_octets;
+            let end = self.responses.len().min(sent + peer.octets_owed);
+            match peer.stream.write(&self.responses[sent..end]) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                written => peer.octets_owed -= written?,
+            }
+        }
+        Ok(())
+    }
+}
+
+fn response(octets: usize) -> Vec<u8> {
+    let head = |content_octets| format!("HTTP/1.1 200 OK\r\nContent-Length: {content_octets}\r\n\r\n");
+    let content_octets = octets.saturating_sub(head(octets).len());
+    let mut response = head(content_octets).into_bytes();
+    response.resize(response.len() + content_octets, b'x');
+    response
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<usize> = std::env::args().skip(1).map(|argument| argument.parse()).collect::<Result<_, _>>()?;
+    let [port, response_octets, ref more @ ..] = arguments[..] else {
+        return Err("usage: null PORT RESPONSE_OCTETS [BLANK_LINES]".into());
+    };
+    let response = response(response_octets);
+    let mut null = Null {
+        buffer: vec![0; BUFFER_OCTETS],
+        blank_lines_per_request: more.first().copied().unwrap_or(1),
+        response_octets: response.len(),
+        responses: response.repeat(BUFFER_OCTETS.div_ceil(response.len())),
+    };
+    let mut poll = Poll::new()?;
+    let mut listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, u16::try_from(port)?)))?;
+    poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
+    let mut peers: Slab<Peer> = Slab::new();
+    let mut events = Events::with_capacity(1024);
+    loop {
+        match poll.poll(&mut events, None) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            polled => polled?,
+        }
+        for event in &events {
+            if event.token() == LISTENER {
+                while let Ok((mut stream, _)) = listener.accept() {
+                    let entry = peers.vacant_entry();
+                    let both = Interest::READABLE | Interest::WRITABLE;
+                    poll.registry().register(&mut stream, Token(entry.key()), both)?;
+                    entry.insert(Peer { stream, line_octets: 0, blank_lines: 0, octets_owed: 0 });
+                }
+            } else if let Some(peer) = peers.get_mut(event.token().0) {
+                let visit = if event.is_readable() { null.visit(peer) } else { null.answer(peer) };
+                if visit.is_err() {
+                    peers.remove(event.token().0);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,78 @@
+"""Processes: where they run, what they use, and how they end. Linux only, by way of /proc."""
+
+import contextlib
+import os
+import resource
+import subprocess
+
+SERVER_CORE = 0
+LOAD_CORE = 1
+
+# Ten thousand connections on both sides, and three descriptors for each where a server reserves them.
+DESCRIPTORS = 65536
+
+STOP_SECONDS = 5
+
+
+def raise_descriptor_limit():
+    """Raises the limit for this process and all that it starts; root may raise the hard one. Returns what it is."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    for limit in ((max(DESCRIPTORS, soft), max(DESCRIPTORS, hard)), (hard, hard)):
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+            break
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+def start(arguments, core, **options):
+    """Starts a process on one core."""
+    # The child inherits the affinity at once, so that not even its start runs elsewhere.
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        return subprocess.Popen([str(argument) for argument in arguments], **options)
+    finally:
+        os.sched_setaffinity(0, allowed)
+
+
+def stop(process):
+    """Ends a process that was started here, and waits for it."""
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def family(pid):
+    """The process and its descendants."""
+    pids = [pid]
+    for task in _tasks(pid):
+        with open(f"/proc/{pid}/task/{task}/children") as children:
+            for child in children.read().split():
+                pids += family(int(child))
+    return pids
+
+
+def cpu_ns(pids):
+    """The time that all threads of the processes have spent on a processor, in nanoseconds."""
+    total = 0
+    for pid in pids:
+        for task in _tasks(pid):
+            with open(f"/proc/{pid}/task/{task}/schedstat") as schedstat:
+                total += int(schedstat.read().split()[0])
+    return total
+
+
+def resident_octets(pids):
+    """The resident memory of the processes, in octets. What they share counts for each."""
+    total = 0
+    for pid in pids:
+        with open(f"/proc/{pid}/status") as status:
+            total += sum(int(line.split()[1]) * 1024 for line in status if line.startswith("VmRSS:"))
+    return total
+
+
+def _tasks(pid):
+    return os.listdir(f"/proc/{pid}/task")

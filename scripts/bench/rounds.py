@@ -1,0 +1,110 @@
+"""Rounds of load against contestants, one after another, so that whatever disturbs the machine disturbs all alike."""
+
+import json
+import pathlib
+import subprocess
+from dataclasses import dataclass
+
+import client
+import process
+from servers import CONTROL, NULL, SPINDLE, Server
+
+LOAD_SCRIPT = pathlib.Path(__file__).with_name("load.lua")
+WARM_UP_SECONDS = 1
+
+# A 1 GiB file takes a slow server seconds.
+TIMEOUT_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One contestant in one round."""
+
+    requests_per_s: float
+    octets_per_s: float
+    cpu_ns_per_request: float
+    p50_us: int
+    p99_us: int
+    resident_octets: int
+
+
+def load(work, port, seconds):
+    """Loads a server, and returns what wrk counted. Raises Mismatch if wrk met an error."""
+    arguments = ["wrk", "-t1", f"-c{work.connections}", f"-d{seconds}s", "--timeout", f"{TIMEOUT_SECONDS}s"]
+    for line in work.fields:
+        arguments += ["-H", line]
+    arguments += ["-s", LOAD_SCRIPT, f"http://127.0.0.1:{port}{work.path}", "--"]
+    arguments += [str(work.depth), str(work.upload_octets)]
+    wrk = process.start(arguments, process.LOAD_CORE, stdout=subprocess.PIPE, text=True)
+    said, _ = wrk.communicate(timeout=seconds + TIMEOUT_SECONDS)
+    counts = json.loads(said.splitlines()[-1])
+    errors = {kind: counts[kind] for kind in ("connect", "read", "write", "status", "timeout") if counts[kind]}
+    if wrk.returncode or errors:
+        raise client.Mismatch(f"wrk met errors: {errors}")
+    if not (counts["octets"] if work.counts_octets else counts["requests"]):
+        raise client.Mismatch("no request was answered")
+    return counts
+
+
+def measure(work, server, seconds, answer_octets):
+    """One sample."""
+    cpu_before_ns = server.cpu_ns()
+    try:
+        counts = load(work, server.port, seconds)
+    except client.Mismatch as mismatch:
+        raise client.Mismatch(f"{server.name}: {mismatch}") from None
+    cpu_ns = server.cpu_ns() - cpu_before_ns
+    requests = counts["octets"] / answer_octets[server.name] if work.counts_octets else counts["requests"]
+    return Sample(
+        requests_per_s=requests / counts["seconds"],
+        octets_per_s=counts["octets"] / counts["seconds"],
+        cpu_ns_per_request=cpu_ns / requests,
+        p50_us=counts["p50_us"],
+        p99_us=counts["p99_us"],
+        resident_octets=server.resident_octets(),
+    )
+
+
+def start_servers(work, binaries, root):
+    """The work's contestants, as far as they are installed. Spindle is the first to start, the order is the work's."""
+    names = [name for name in work.contestants if name in binaries.available()]
+    servers = {}
+    try:
+        servers[SPINDLE] = Server(SPINDLE, binaries, root)
+        null_arguments = work.null_arguments(servers[SPINDLE].port)
+        for name in names:
+            if name != SPINDLE:
+                servers[name] = Server(name, binaries, root, null_arguments if name in (NULL, CONTROL) else ())
+        for server in servers.values():
+            work.check(server)
+    except BaseException:
+        stop_servers(servers)
+        raise
+    return {name: servers[name] for name in names}
+
+
+def stop_servers(servers):
+    for server in servers.values():
+        server.stop()
+
+
+def run(work, binaries, root, rounds, seconds):
+    """All rounds of one work: for each contestant a list of samples."""
+    servers = start_servers(work, binaries, root)
+    try:
+        answer_octets = {}
+        for server in servers.values():
+            if work.counts_octets:
+                _, head_octets, content = work.ask(server.port)
+                answer_octets[server.name] = head_octets + len(content)
+            load(work, server.port, WARM_UP_SECONDS)
+        samples = {name: [] for name in servers}
+        for turn in range(rounds):
+            order = list(servers)
+            # Each round begins with another contestant: no one always follows the same neighbour's load.
+            start = turn % len(order)
+            for name in order[start:] + order[:start]:
+                samples[name].append(measure(work, servers[name], seconds, answer_octets))
+        return samples
+    finally:
+        stop_servers(servers)

@@ -1,0 +1,83 @@
+"""From samples to tables: medians with their extremes."""
+
+import statistics
+
+from servers import CONTROL, NULL, PEERS
+
+HEADINGS = ("", "requests/s", "CPU per request, µs", "× null", "× best peer", "p50, µs", "p99, µs", "memory, MiB")
+
+
+def figures(samples):
+    """For each contestant: name → (median, least, greatest) of each figure; ratios are taken round by round."""
+    best = best_peer(samples)
+    result = {}
+    for name, own in samples.items():
+        cpu_us = [sample.cpu_ns_per_request / 1000 for sample in own]
+        row = {
+            "requests/s": _spread([sample.requests_per_s for sample in own]),
+            "MB/s": _spread([sample.octets_per_s / 1e6 for sample in own]),
+            "cpu_us": _spread(cpu_us),
+            "p50_us": _spread([sample.p50_us for sample in own]),
+            "p99_us": _spread([sample.p99_us for sample in own]),
+            "memory_mib": _spread([sample.resident_octets / 2**20 for sample in own]),
+        }
+        for key, reference in (("to_null", NULL), ("to_best_peer", best)):
+            if reference in samples and name != reference:
+                pairs = zip(own, samples[reference])
+                row[key] = _spread([one.cpu_ns_per_request / other.cpu_ns_per_request for one, other in pairs])
+        result[name] = row
+    return result
+
+
+def best_peer(samples):
+    """The peer that needs the least of the processor."""
+    peers = [name for name in PEERS if name in samples]
+    key = lambda name: statistics.median(sample.cpu_ns_per_request for sample in samples[name])
+    return min(peers, key=key, default=None)
+
+
+def _spread(values):
+    return statistics.median(values), min(values), max(values)
+
+
+def rows(work, result):
+    """The table's cells, a heading first."""
+    throughput = "MB/s" if work.counts_octets else "requests/s"
+    headings = (HEADINGS[0], throughput, *HEADINGS[2:])
+    keys = (throughput, "cpu_us", "to_null", "to_best_peer", "p50_us", "p99_us", "memory_mib")
+    table = [headings]
+    for name, row in result.items():
+        label = "null again (control)" if name == CONTROL else name
+        table.append((label, *(_cell(row.get(key)) for key in keys)))
+    return table
+
+
+def _cell(spread):
+    if spread is None:
+        return ""
+    median, least, greatest = (_number(value) for value in spread)
+    return f"{median} ({least}–{greatest})"
+
+
+def _number(value):
+    if value >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def as_text(table):
+    """For a terminal: columns aligned."""
+    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
+    lines = []
+    for row in table:
+        first, *others = (cell.ljust(width) if column == 0 else cell.rjust(width)
+                          for column, (cell, width) in enumerate(zip(row, widths)))
+        lines.append("  ".join([first, *others]).rstrip())
+    return "\n".join(lines)
+
+
+def as_markdown(table):
+    """For a page."""
+    line = lambda cells: "| " + " | ".join(cells) + " |"
+    rule = line(["---"] + ["---:"] * (len(table[0]) - 1))
+    return "\n".join([line(table[0]), rule, *map(line, table[1:])])

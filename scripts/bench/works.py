@@ -1,0 +1,124 @@
+"""What is measured: requests, and what a right answer to each is."""
+
+import gzip
+import itertools
+import pathlib
+from dataclasses import dataclass, field
+
+import client
+from servers import BEFORE, CONTROL, NULL, PEERS, SPINDLE
+
+KIB = 1024
+MIB = 1024 * KIB
+GIB = 1024 * MIB
+
+USER_AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36"
+
+# What a browser sends for a page's second picture: 14 lines and Host.
+BROWSER_FIELDS = (
+    "Connection: keep-alive",
+    'sec-ch-ua: "Not/A)Brand";v="8", "Chromium";v="126", "Google Chrome";v="126"',
+    "sec-ch-ua-mobile: ?0",
+    'sec-ch-ua-platform: "Linux"',
+    f"User-Agent: {USER_AGENT}",
+    "Accept: image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8",
+    "Sec-Fetch-Site: same-origin",
+    "Sec-Fetch-Mode: no-cors",
+    "Sec-Fetch-Dest: image",
+    "Referer: http://127.0.0.1/albums/summer/index.html",
+    "Accept-Language: en-GB,en;q=0.9,de;q=0.8",
+    "Cookie: session=5f2d9c1e7ab04c3d; theme=dark; consent=1",
+    "DNT: 1",
+    "Priority: u=2, i",
+)
+
+ECHO_LONG = ("It-was-the-best-of-times,-it-was-the-worst-of-times;-" * 78)[: 4 * KIB]
+
+FILES = {"4k": 4 * KIB, "64k": 64 * KIB, "1m": MIB, "1g": GIB}
+
+NULLS = (NULL, CONTROL)
+EVERYBODY = (*NULLS, SPINDLE, BEFORE, *PEERS)
+
+
+@dataclass(frozen=True)
+class Work:
+    """Requests of one kind, sent by wrk."""
+
+    name: str
+    title: str
+    path: str
+    content: bytes | pathlib.Path = b""
+    connections: int = 64
+    depth: int = 1
+    fields: tuple = ()
+    upload_octets: int = 0
+    contestants: tuple = EVERYBODY
+    # Where a request takes so long that those cut off at the end of a round count, octets are counted.
+    counts_octets: bool = False
+
+    def null_arguments(self, spindle_port):
+        """What makes null send as much as spindle does."""
+        _, head_octets, content = self.ask(spindle_port)
+        return [head_octets + len(content), *([2] if self.upload_octets else [])]
+
+    def ask(self, port):
+        """One request of this kind: status, octets of the head, content."""
+        if self.upload_octets:
+            return client.ask(port, f"{self.path}0", "PUT", self.fields, b"x" * (self.upload_octets - 4) + b"\r\n\r\n")
+        return client.ask(port, self.path, "GET", self.fields)
+
+    def check(self, server):
+        """Raises Mismatch if the answer is not what it should be."""
+        status, _, content = self.ask(server.port)
+        if status not in ((200, 201, 204) if self.upload_octets else (200,)):
+            raise client.Mismatch(f"{server.name} answers {self.path} with {status}")
+        if server.name in NULLS:
+            return
+        if "Accept-Encoding: gzip" in self.fields:
+            content = gzip.decompress(content)
+        expected = self.content.read_bytes() if isinstance(self.content, pathlib.Path) else self.content
+        if not self.upload_octets and content != expected:
+            raise client.Mismatch(f"{server.name} answers {self.path} with the wrong {len(content)} octets")
+
+
+def make_root(root):
+    """Lays out what is served."""
+    (root / "files").mkdir()
+    (root / "index.html").touch()
+    (root / "user-agent").write_text(USER_AGENT)
+    block = bytes(itertools.islice(_noise(), MIB))
+    for name, octets in FILES.items():
+        with open(root / "files" / name, "wb") as file:
+            for start in range(0, octets, MIB):
+                file.write(block[: octets - start])
+
+
+def _noise():
+    state = 1
+    while True:
+        state = (state * 1103515245 + 12345) % (1 << 31)
+        yield state >> 16 & 0xFF
+
+
+def works(root):
+    """All of them, in the order of the report."""
+
+    def file(name, title, **more):
+        return Work(f"file-{name}", title, f"/files/{name}", root / "files" / name, **more)
+
+    gzipped = {"fields": ("Accept-Encoding: gzip",), "contestants": (*NULLS, SPINDLE, BEFORE)}
+    agent = USER_AGENT.encode()
+    return [
+        Work("small", "Small answer, 64 connections", "/"),
+        Work("pipelined", "Small answer, pipelined 16 deep", "/", depth=16),
+        Work("browser", "A browser's fields", "/user-agent", agent, fields=BROWSER_FIELDS),
+        file("4k", "4 KiB file"),
+        file("64k", "64 KiB file"),
+        file("1m", "1 MiB file, 16 connections", connections=16, counts_octets=True),
+        file("1g", "1 GiB file, 2 connections", connections=2, counts_octets=True, contestants=(SPINDLE, BEFORE, *PEERS)),
+        Work("upload-256k", "256 KiB upload, 16 connections", "/files/up-", connections=16,
+             upload_octets=256 * KIB, contestants=(*NULLS, SPINDLE, BEFORE, "nginx")),
+        Work("gzip-short", "gzip of a short echo", "/echo/abc", b"abc", **gzipped),
+        Work("gzip-4k", "gzip of a 4 KiB echo", f"/echo/{ECHO_LONG}", ECHO_LONG.encode(), **gzipped),
+        Work("connect", "A connection for each request", "/", fields=("Connection: close",)),
+    ]
