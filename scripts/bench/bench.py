@@ -8,11 +8,16 @@ import sys
 import tempfile
 
 import client
+import idle
+import paced
 import process
 import rounds
 import servers
+import startup
+import syscalls
 import table
 import works
+from context import Context
 
 FULL = {"rounds": 11, "seconds": 2}
 QUICK = {"rounds": 3, "seconds": 1}
@@ -40,44 +45,67 @@ def machine(available):
     )
 
 
-def select(all_works, only):
-    names = [work.name for work in all_works]
+EXTRAS = (idle, paced, startup, syscalls)
+
+
+def select(names, only):
+    """The names that were asked for."""
     if only is None:
-        return all_works
+        return names
     unknown = set(only.split(",")) - set(names)
     if unknown:
         sys.exit(f"bench.sh: --only knows {', '.join(names)}")
-    return [work for work in all_works if work.name in only.split(",")]
+    return [name for name in names if name in only.split(",")]
+
+
+def measure(name, context):
+    """A title, and the cells of a table."""
+    extras = {extra.NAME: extra for extra in EXTRAS}
+    if name in extras:
+        return extras[name].title(), extras[name].run(context)
+    work = context.work(name)
+    return work.title, table.rows(work, table.figures(work, rounds.run(work, context)))
+
+
+def report(names, context, out):
+    """Measures, prints, and writes. Returns how many measurements came to nothing."""
+    extent = f"{context.rounds} rounds of {context.seconds} s, median (least–greatest)"
+    heading = f"{machine(context.binaries.available())}; {extent}"
+    print(heading, flush=True)
+    page = [heading]
+    failures = 0
+    for name in names:
+        try:
+            title, cells = measure(name, context)
+        except client.Mismatch as mismatch:
+            print(f"\n{name}: no comparison, since {mismatch}", flush=True)
+            failures += 1
+            continue
+        print(f"\n{title} ({name})\n{table.as_text(cells)}", flush=True)
+        page.append(f"### {title}\n\n{table.as_markdown(cells)}")
+        # Written as far as it goes: a run of an hour that is broken off has not been in vain.
+        (out / "bench.md").write_text("\n\n".join(page) + "\n")
+    return failures
 
 
 def main():
     arguments = parse_arguments()
+    names = select([*works.NAMES, *(extra.NAME for extra in EXTRAS)], arguments.only)
     extent = QUICK if arguments.quick else FULL
-    count, seconds = arguments.rounds or extent["rounds"], arguments.seconds or extent["seconds"]
     process.raise_descriptor_limit()
-    binaries = servers.Binaries(arguments.binaries, arguments.before)
+    process.stay_on(process.LOAD_CORE)
     out = pathlib.Path(arguments.out)
     out.mkdir(parents=True, exist_ok=True)
-    failures = 0
     with tempfile.TemporaryDirectory(prefix="bench-") as directory:
         root = pathlib.Path(directory)
-        selected = select(works.works(root), arguments.only)
         works.make_root(root)
-        heading = f"{machine(binaries.available())}; {count} rounds of {seconds} s, median (least–greatest)"
-        print(heading)
-        page = [heading]
-        for work in selected:
-            try:
-                samples = rounds.run(work, binaries, root, count, seconds)
-            except client.Mismatch as mismatch:
-                print(f"\n{work.title}: no comparison, since {mismatch}", flush=True)
-                failures += 1
-                continue
-            cells = table.rows(work, table.figures(samples))
-            print(f"\n{work.title} ({work.name})\n{table.as_text(cells)}", flush=True)
-            page.append(f"### {work.title}\n\n{table.as_markdown(cells)}")
-        (out / "bench.md").write_text("\n\n".join(page) + "\n")
-    return 1 if failures else 0
+        context = Context(
+            servers.Binaries(arguments.binaries, arguments.before),
+            root,
+            arguments.rounds or extent["rounds"],
+            arguments.seconds or extent["seconds"],
+        )
+        return 1 if report(names, context, out) else 0
 
 
 if __name__ == "__main__":

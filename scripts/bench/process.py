@@ -15,20 +15,22 @@ STOP_SECONDS = 5
 
 
 def raise_descriptor_limit():
-    """Raises the limit for this process and all that it starts; root may raise the hard one. Returns what it is."""
+    """Raises the limit for this process and all that it starts, as far as this user may."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     for limit in ((max(DESCRIPTORS, soft), max(DESCRIPTORS, hard)), (hard, hard)):
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, limit)
             break
+
+
+def descriptor_limit():
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 def start(arguments, core, **options):
-    """Starts a process on one core."""
-    # The child inherits the affinity at once, so that not even its start runs elsewhere.
+    """Starts a process on one core; it inherits the place, so that not even its start runs elsewhere."""
     allowed = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {core})
+    stay_on(core)
     try:
         return subprocess.Popen([str(argument) for argument in arguments], **options)
     finally:
@@ -43,6 +45,17 @@ def stop(process):
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+
+
+def stay_on(core):
+    """Keeps this process to one core."""
+    os.sched_setaffinity(0, {core})
+
+
+def renice(process, nice):
+    """Gives a process another place in the queue, where this user may."""
+    with contextlib.suppress(PermissionError):
+        os.setpriority(os.PRIO_PROCESS, process.pid, nice)
 
 
 def family(pid):
@@ -65,13 +78,10 @@ def cpu_ns(pids):
     return total
 
 
-def resident_octets(pids):
-    """The resident memory of the processes, in octets. What they share counts for each."""
-    total = 0
-    for pid in pids:
-        with open(f"/proc/{pid}/status") as status:
-            total += sum(int(line.split()[1]) * 1024 for line in status if line.startswith("VmRSS:"))
-    return total
+def resident_octets(pid):
+    """The resident memory of a process, in octets."""
+    with open(f"/proc/{pid}/status") as status:
+        return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmRSS:"))
 
 
 def _tasks(pid):

@@ -1,5 +1,6 @@
 """Rounds of load against contestants, one after another, so that whatever disturbs the machine disturbs all alike."""
 
+import contextlib
 import json
 import pathlib
 import subprocess
@@ -7,7 +8,7 @@ from dataclasses import dataclass
 
 import client
 import process
-from servers import CONTROL, NULL, SPINDLE, Server
+from context import rotated
 
 LOAD_SCRIPT = pathlib.Path(__file__).with_name("load.lua")
 WARM_UP_SECONDS = 1
@@ -46,8 +47,8 @@ def load(work, port, seconds):
     return counts
 
 
-def measure(work, server, seconds, answer_octets):
-    """One sample."""
+def measure(work, server, seconds, answer_octets=None):
+    """One sample. Where octets are counted, `answer_octets` says how many of them each server's answer has."""
     cpu_before_ns = server.cpu_ns()
     try:
         counts = load(work, server.port, seconds)
@@ -65,33 +66,10 @@ def measure(work, server, seconds, answer_octets):
     )
 
 
-def start_servers(work, binaries, root):
-    """The work's contestants, as far as they are installed. Spindle is the first to start, the order is the work's."""
-    names = [name for name in work.contestants if name in binaries.available()]
-    servers = {}
-    try:
-        servers[SPINDLE] = Server(SPINDLE, binaries, root)
-        null_arguments = work.null_arguments(servers[SPINDLE].port)
-        for name in names:
-            if name != SPINDLE:
-                servers[name] = Server(name, binaries, root, null_arguments if name in (NULL, CONTROL) else ())
-        for server in servers.values():
-            work.check(server)
-    except BaseException:
-        stop_servers(servers)
-        raise
-    return {name: servers[name] for name in names}
-
-
-def stop_servers(servers):
-    for server in servers.values():
-        server.stop()
-
-
-def run(work, binaries, root, rounds, seconds):
+def run(work, context):
     """All rounds of one work: for each contestant a list of samples."""
-    servers = start_servers(work, binaries, root)
-    try:
+    with contextlib.ExitStack() as stack:
+        servers = {name: context.start(name, stack, work) for name in context.available(work.contestants)}
         answer_octets = {}
         for server in servers.values():
             if work.counts_octets:
@@ -99,12 +77,7 @@ def run(work, binaries, root, rounds, seconds):
                 answer_octets[server.name] = head_octets + len(content)
             load(work, server.port, WARM_UP_SECONDS)
         samples = {name: [] for name in servers}
-        for turn in range(rounds):
-            order = list(servers)
-            # Each round begins with another contestant: no one always follows the same neighbour's load.
-            start = turn % len(order)
-            for name in order[start:] + order[:start]:
-                samples[name].append(measure(work, servers[name], seconds, answer_octets))
+        for turn in range(context.rounds):
+            for name in rotated(list(servers), turn):
+                samples[name].append(measure(work, servers[name], context.seconds, answer_octets))
         return samples
-    finally:
-        stop_servers(servers)

@@ -1,5 +1,6 @@
 """The contestants: how each is configured and started. One worker each, no access log, caches as its users have them."""
 
+import functools
 import getpass
 import pathlib
 import shutil
@@ -14,7 +15,6 @@ CONTROL = "null again"
 SPINDLE = "spindle"
 BEFORE = "spindle before"
 PEERS = ("nginx", "lighttpd", "h2o")
-OURS = (NULL, CONTROL, SPINDLE, BEFORE)
 
 NGINX = """
 daemon off;
@@ -88,8 +88,13 @@ class Binaries:
         self.directory = pathlib.Path(directory)
         self.before = before
 
-    def spindle(self):
-        return self.directory / "spindle"
+    def path(self, name):
+        """The program of a contestant."""
+        if name in (NULL, CONTROL):
+            return self.example("null")
+        if name == SPINDLE:
+            return self.directory / "spindle"
+        return pathlib.Path(self.before if name == BEFORE else _executable(name))
 
     def example(self, name):
         return self.directory / "examples" / name
@@ -120,20 +125,30 @@ class Server:
         self.port = client.free_port()
         self._run = tempfile.TemporaryDirectory(prefix="bench-")
         arguments = _arguments(name, binaries, root, self.port, self._run.name, null_arguments)
-        self.process = process.start(arguments, process.SERVER_CORE, stdout=subprocess.DEVNULL)
+        with open(pathlib.Path(self._run.name, "said"), "wb") as log:
+            self.process = process.start(arguments, process.SERVER_CORE, stdout=subprocess.DEVNULL, stderr=log)
         try:
             client.wait_for(self.port, self.process)
         except client.Mismatch as mismatch:
+            said = pathlib.Path(self._run.name, "said").read_text(errors="replace")
             self.stop()
-            raise client.Mismatch(f"{name}: {mismatch}") from None
-        self.pids = process.family(self.process.pid)
+            raise client.Mismatch(f"{name}: {mismatch}; it said: {said}") from None
+
+    @functools.cached_property
+    def pids(self):
+        """Its processes. Only once it has answered is it sure that all are there."""
+        return process.family(self.process.pid)
+
+    @property
+    def worker(self):
+        """The process that serves: nginx has a master before it, h2o a helper behind it."""
+        return self.pids[1] if self.name == "nginx" else self.pids[0]
 
     def cpu_ns(self):
         return process.cpu_ns(self.pids)
 
     def resident_octets(self):
-        # The worker's: what a master does besides is the same at any load.
-        return process.resident_octets(self.pids[-1:])
+        return process.resident_octets(self.worker)
 
     def stop(self):
         process.stop(self.process)
@@ -142,13 +157,12 @@ class Server:
 
 def _arguments(name, binaries, root, port, run, null_arguments):
     if name in (NULL, CONTROL):
-        return [binaries.example("null"), port, *null_arguments]
+        return [binaries.path(name), port, *null_arguments]
     if name in (SPINDLE, BEFORE):
-        binary = binaries.spindle() if name == SPINDLE else binaries.before
         address = ["--bind", "127.0.0.1", "--port", port]
-        return [binary, *address, "--directory", root / "files", "--idle-timeout", "3600", "--quiet"]
+        return [binaries.path(name), *address, "--directory", root / "files", "--idle-timeout", "3600", "--quiet"]
     configuration = pathlib.Path(run, "configuration")
     template = {"nginx": NGINX, "lighttpd": LIGHTTPD, "h2o": H2O}[name]
     configuration.write_text(template.format(port=port, root=root, run=run, user=getpass.getuser()))
     options = {"nginx": ["-c"], "lighttpd": ["-D", "-f"], "h2o": ["-c"]}[name]
-    return [_executable(name), *options, configuration]
+    return [binaries.path(name), *options, configuration]

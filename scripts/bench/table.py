@@ -7,24 +7,26 @@ from servers import CONTROL, NULL, PEERS
 HEADINGS = ("", "requests/s", "CPU per request, µs", "× null", "× best peer", "p50, µs", "p99, µs", "memory, MiB")
 
 
-def figures(samples):
+def figures(work, samples):
     """For each contestant: name → (median, least, greatest) of each figure; ratios are taken round by round."""
     best = best_peer(samples)
     result = {}
     for name, own in samples.items():
         cpu_us = [sample.cpu_ns_per_request / 1000 for sample in own]
         row = {
-            "requests/s": _spread([sample.requests_per_s for sample in own]),
-            "MB/s": _spread([sample.octets_per_s / 1e6 for sample in own]),
-            "cpu_us": _spread(cpu_us),
-            "p50_us": _spread([sample.p50_us for sample in own]),
-            "p99_us": _spread([sample.p99_us for sample in own]),
-            "memory_mib": _spread([sample.resident_octets / 2**20 for sample in own]),
+            "requests/s": spread([sample.requests_per_s for sample in own]),
+            "MB/s": spread([sample.octets_per_s / 1e6 for sample in own]),
+            "cpu_us": spread(cpu_us),
+            "memory_mib": spread([sample.resident_octets / 2**20 for sample in own]),
         }
+        # wrk reckons with one request at a time, and with some that were completed.
+        if work.depth == 1 and all(sample.p99_us for sample in own):
+            row["p50_us"] = spread([sample.p50_us for sample in own])
+            row["p99_us"] = spread([sample.p99_us for sample in own])
         for key, reference in (("to_null", NULL), ("to_best_peer", best)):
             if reference in samples and name != reference:
                 pairs = zip(own, samples[reference])
-                row[key] = _spread([one.cpu_ns_per_request / other.cpu_ns_per_request for one, other in pairs])
+                row[key] = spread([one.cpu_ns_per_request / other.cpu_ns_per_request for one, other in pairs])
         result[name] = row
     return result
 
@@ -36,7 +38,8 @@ def best_peer(samples):
     return min(peers, key=key, default=None)
 
 
-def _spread(values):
+def spread(values):
+    """Median, least and greatest."""
     return statistics.median(values), min(values), max(values)
 
 
@@ -48,14 +51,15 @@ def rows(work, result):
     table = [headings]
     for name, row in result.items():
         label = "null again (control)" if name == CONTROL else name
-        table.append((label, *(_cell(row.get(key)) for key in keys)))
+        table.append((label, *(cell(row.get(key)) for key in keys)))
     return table
 
 
-def _cell(spread):
-    if spread is None:
+def cell(three):
+    """A spread as text."""
+    if three is None:
         return ""
-    median, least, greatest = (_number(value) for value in spread)
+    median, least, greatest = (_number(value) for value in three)
     return f"{median} ({least}–{greatest})"
 
 

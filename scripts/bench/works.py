@@ -100,6 +100,12 @@ def _noise():
         yield state >> 16 & 0xFF
 
 
+NAMES = (
+    "small", "pipelined", "browser", "file-4k", "file-64k", "file-1m", "file-1g", "upload-256k", "gzip-short", "gzip-4k",
+    "connect",
+)
+
+
 def works(root):
     """All of them, in the order of the report."""
 

@@ -1,0 +1,30 @@
+//! Opens connections, has one request answered on each, and keeps them until its standard input ends.
+//!
+//! Usage: `idle PORT CONNECTIONS`. It writes `ready` when all of them are idle.
+
+use std::error::Error;
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, TcpStream};
+
+const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
+const STATUS: &[u8] = b"HTTP/1.1 200 ";
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<u32> = std::env::args().skip(1).map(|argument| argument.parse()).collect::<Result<_, _>>()?;
+    let [port, connections] = arguments[..] else { return Err("usage: idle PORT CONNECTIONS".into()) };
+    let port = u16::try_from(port)?;
+    let mut answer = [0; 4096];
+    let mut idle = Vec::new();
+    for _ in 0..connections {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+        stream.write_all(REQUEST)?;
+        let octets = stream.read(&mut answer)?;
+        if !answer[..octets].starts_with(STATUS) {
+            return Err(format!("answered with {}", answer[..octets].escape_ascii()).into());
+        }
+        idle.push(stream);
+    }
+    println!("ready");
+    io::copy(&mut io::stdin(), &mut io::sink())?;
+    Ok(())
+}

@@ -1,0 +1,97 @@
+//! Sends small requests at a fixed rate, whether or not the earlier ones have been answered, and tells how long the
+//! answers took. A client that waits for an answer before it asks again would leave out just the requests that suffer.
+//!
+//! Usage: `pace PORT REQUESTS_PER_SECOND SECONDS`. It writes one line of JSON.
+
+use std::error::Error;
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, Shutdown, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+const CONNECTIONS: usize = 16;
+const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
+const STATUS: &[u8] = b"HTTP/1.1 200 ";
+const SILENCE_MAX: Duration = Duration::from_secs(30);
+
+/// When each answer on a connection was complete. All are as long as the first one.
+fn read_answers(mut stream: &TcpStream, answer_octets: usize) -> io::Result<Vec<Instant>> {
+    let mut buffer = vec![0; 64 * 1024];
+    let mut arrivals = Vec::new();
+    let mut octets_left = answer_octets;
+    loop {
+        let mut octets = stream.read(&mut buffer)?;
+        let now = Instant::now();
+        if octets == 0 {
+            return Ok(arrivals);
+        }
+        while octets >= octets_left {
+            octets -= octets_left;
+            octets_left = answer_octets;
+            arrivals.push(now);
+        }
+        octets_left -= octets;
+    }
+}
+
+fn connect(port: u16) -> Result<(TcpStream, usize), Box<dyn Error>> {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(SILENCE_MAX))?;
+    stream.write_all(REQUEST)?;
+    let mut answer = [0; 4096];
+    let octets = stream.read(&mut answer)?;
+    if !answer[..octets].starts_with(STATUS) {
+        return Err(format!("answered with {}", answer[..octets].escape_ascii()).into());
+    }
+    Ok((stream, octets))
+}
+
+/// Sends at the rate, on one connection after the other. Returns when each request was sent.
+fn send_requests(streams: &[(TcpStream, usize)], rate: u32, seconds: u32) -> io::Result<Vec<Vec<Instant>>> {
+    let mut departures = vec![Vec::new(); streams.len()];
+    let start = Instant::now();
+    for turn in 0..rate * seconds {
+        let due = start + Duration::from_secs(1) * turn / rate;
+        thread::sleep(due.saturating_duration_since(Instant::now()));
+        let place = turn as usize % streams.len();
+        let mut stream = &streams[place].0;
+        departures[place].push(Instant::now());
+        stream.write_all(REQUEST)?;
+    }
+    // The server answers what it has, sees the end, and ends as well: then the readers are done.
+    streams.iter().try_for_each(|(stream, _)| stream.shutdown(Shutdown::Write))?;
+    Ok(departures)
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<u32> = std::env::args().skip(1).map(|argument| argument.parse()).collect::<Result<_, _>>()?;
+    let [port, rate, seconds] = arguments[..] else { return Err("usage: pace PORT RATE SECONDS".into()) };
+    let port = u16::try_from(port)?;
+    let streams = (0..CONNECTIONS).map(|_| connect(port)).collect::<Result<Vec<_>, _>>()?;
+    let (departures, arrivals) = thread::scope(|scope| {
+        let readers: Vec<_> =
+            streams.iter().map(|(stream, octets)| scope.spawn(|| read_answers(stream, *octets))).collect();
+        let departures = send_requests(&streams, rate, seconds);
+        let arrivals: Vec<_> = readers.into_iter().map(|reader| reader.join()).collect();
+        (departures, arrivals)
+    });
+    let mut latencies = Vec::new();
+    for (departures, arrivals) in departures?.into_iter().zip(arrivals) {
+        let arrivals = arrivals.map_err(|_| "a reader panicked")??;
+        if arrivals.len() != departures.len() {
+            return Err(format!("{} requests, {} answers", departures.len(), arrivals.len()).into());
+        }
+        latencies.extend(departures.into_iter().zip(arrivals).map(|(sent, answered)| answered - sent));
+    }
+    latencies.sort();
+    let percentile = |percent: usize| latencies[(latencies.len() * percent / 100).min(latencies.len() - 1)].as_micros();
+    println!(
+        r#"{{"answers": {}, "p50_us": {}, "p99_us": {}, "max_us": {}}}"#,
+        latencies.len(),
+        percentile(50),
+        percentile(99),
+        percentile(100)
+    );
+    Ok(())
+}
