@@ -1,5 +1,7 @@
 //! What the tests share: a server of one's own, a plain blocking client, and a look at the server's process.
 
+#![allow(dead_code, unused_imports, reason = "each crate of tests uses its own part of it")]
+
 mod client;
 mod process;
 mod server;

@@ -20,6 +20,10 @@ pub(crate) struct Start {
     options: Vec<String>,
     port: Option<String>,
     serves_directory: bool,
+    /// The directory to serve, where it is not a new one.
+    existing_directory: Option<PathBuf>,
+    /// A program and its arguments, which runs what follows them.
+    wrapper: Vec<String>,
     /// What the shell is to limit before it becomes the server.
     limit: Option<String>,
     stderr: Option<&'static str>,
@@ -28,7 +32,15 @@ pub(crate) struct Start {
 impl Start {
     /// On a free port, and without a directory.
     pub(crate) fn new() -> Start {
-        Start { options: Vec::new(), port: Some("0".to_owned()), serves_directory: false, limit: None, stderr: None }
+        Start {
+            options: Vec::new(),
+            port: Some("0".to_owned()),
+            serves_directory: false,
+            existing_directory: None,
+            wrapper: Vec::new(),
+            limit: None,
+            stderr: None,
+        }
     }
 
     /// With further options.
@@ -46,6 +58,19 @@ impl Start {
     /// Serving a new directory.
     pub(crate) fn directory(mut self) -> Start {
         self.serves_directory = true;
+        self
+    }
+
+    /// Serving a directory that exists, and that outlives the server.
+    pub(crate) fn directory_at(mut self, path: &Path) -> Start {
+        self.serves_directory = true;
+        self.existing_directory = Some(path.to_owned());
+        self
+    }
+
+    /// By way of a program that puts itself in the server's place.
+    pub(crate) fn through<'a>(mut self, wrapper: impl IntoIterator<Item = &'a str>) -> Start {
+        self.wrapper.extend(wrapper.into_iter().map(str::to_owned));
         self
     }
 
@@ -69,17 +94,13 @@ impl Start {
 
     fn spawn(self) -> Running {
         let scratch = TempDir::new().expect("a temporary directory");
-        let served = scratch.path().join("served");
-        fs::create_dir(&served).expect("a directory to serve");
+        let served = self.existing_directory.clone().unwrap_or_else(|| {
+            let served = scratch.path().join("served");
+            fs::create_dir(&served).expect("a directory to serve");
+            served
+        });
         let words = scratch.path().join("stderr");
-        let mut command = match &self.limit {
-            None => Command::new(BINARY),
-            Some(limit) => {
-                let mut shell = Command::new("sh");
-                shell.args(["-c", r#"ulimit $0 && exec "$@""#, limit, BINARY]);
-                shell
-            }
-        };
+        let mut command = self.command();
         if let Some(port) = &self.port {
             command.args(["--port", port]);
         }
@@ -92,6 +113,18 @@ impl Start {
         command.stderr(other.unwrap_or(file));
         let child = command.spawn().expect("the server as a process");
         Running { child, words, served, scratch }
+    }
+
+    /// The program that is run: the server itself, or what runs it with other rights or limits.
+    fn command(&self) -> Command {
+        let mut words = self.wrapper.clone();
+        if let Some(limit) = &self.limit {
+            words.extend(["sh", "-c", r#"ulimit $0 && exec "$@""#, limit].map(str::to_owned));
+        }
+        words.push(BINARY.to_owned());
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]);
+        command
     }
 
     /// Starts the server and waits until it listens.

@@ -1,0 +1,16 @@
+//! Files in and out, by the real binary over real sockets: one module per promise. The harness is that of the tests in
+//! `tests/server/`.
+
+mod aborts;
+mod downloads;
+mod names;
+mod preconditions;
+mod ranges;
+mod refusals;
+mod scarcity;
+mod sharing;
+mod support;
+mod uploads;
+
+#[path = "../server/harness/mod.rs"]
+mod harness;

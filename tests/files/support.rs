@@ -1,0 +1,144 @@
+//! Requests as the tests of files make them, and what the tests ask of the file system.
+
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::Path;
+
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_OMIT};
+
+use crate::harness::{Client, Response, Server, wait_until};
+
+/// Sunday, 06 Nov 1994 08:49:37 GMT: the second that RFC 9110 §5.6.7 shows in its three forms.
+pub(crate) const NOV_1994: i64 = 784_111_777;
+
+/// A head, with Host and these further field lines, each without its CRLF.
+pub(crate) fn head(method: &str, target: &str, fields: &[&str]) -> String {
+    let mut head = format!("{method} {target} HTTP/1.1\r\nHost: a\r\n");
+    for field in fields {
+        let _ = write!(head, "{field}\r\n");
+    }
+    head + "\r\n"
+}
+
+impl Client {
+    /// Sends a request without content and reads its answer: of one to HEAD, the head.
+    pub(crate) fn ask(&mut self, method: &str, target: &str, fields: &[&str]) -> Response {
+        self.send(head(method, target, fields));
+        if method == "HEAD" { self.head() } else { self.response() }
+    }
+
+    /// Sends a request with content, and reads its answer.
+    pub(crate) fn store(&mut self, method: &str, target: &str, fields: &[&str], content: &[u8]) -> Response {
+        let length = format!("Content-Length: {}", content.len());
+        self.send(head(method, target, &[fields, &[&length]].concat()));
+        self.send(content);
+        self.response()
+    }
+
+    /// Whether the connection is kept: a further request has its answer.
+    pub(crate) fn is_kept(&mut self) -> bool {
+        self.try_send(head("GET", "/echo/kept", &[])).is_ok()
+            && self.try_response().is_ok_and(|response| response.text() == "kept")
+    }
+}
+
+impl Server {
+    /// One request without content, on a connection of its own.
+    pub(crate) fn ask(&self, method: &str, target: &str, fields: &[&str]) -> Response {
+        self.connect().ask(method, target, fields)
+    }
+
+    /// One request with content, on a connection of its own.
+    pub(crate) fn store(&self, method: &str, target: &str, fields: &[&str], content: &[u8]) -> Response {
+        self.connect().store(method, target, fields, content)
+    }
+
+    /// Stores a file by PUT, and returns its entity tag: a strong one.
+    pub(crate) fn put(&self, name: &str, content: &[u8]) -> String {
+        let response = self.store("PUT", &format!("/files/{name}"), &[], content);
+        assert!(matches!(response.status, 201 | 204), "{}", response.head);
+        let tag = response.field("ETag").expect("an entity tag").to_owned();
+        assert!(tag.starts_with('"'), "{tag}");
+        tag
+    }
+
+    /// The entity tag of a file that others have changed, once it is old enough to be strong.
+    pub(crate) fn strong_tag(&self, name: &str) -> String {
+        let mut tag = String::new();
+        wait_until("a strong tag", || {
+            let response = self.ask("HEAD", &format!("/files/{name}"), &[]);
+            tag = response.field("ETag").expect("an entity tag").to_owned();
+            tag.starts_with('"')
+        });
+        tag
+    }
+
+    /// Waits until the server has as many descriptors open as that.
+    pub(crate) fn wait_for_descriptors(&self, descriptors: usize) {
+        wait_until("files to be opened or closed", || self.descriptors() == descriptors);
+    }
+}
+
+/// `content` in the chunked coding, in chunks of so many octets.
+pub(crate) fn chunked(content: &[u8], chunk_octets: usize) -> Vec<u8> {
+    let mut coded = Vec::new();
+    for chunk in content.chunks(chunk_octets) {
+        coded.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
+        coded.extend_from_slice(chunk);
+        coded.extend_from_slice(b"\r\n");
+    }
+    coded.extend_from_slice(b"0\r\n\r\n");
+    coded
+}
+
+/// Any octets as a segment of a target.
+pub(crate) fn percent_encoded(octets: &[u8]) -> String {
+    octets.iter().fold(String::new(), |mut encoded, octet| {
+        let _ = write!(encoded, "%{octet:02X}");
+        encoded
+    })
+}
+
+/// Sets the modification time of a file, in seconds since 1970.
+pub(crate) fn set_modified(path: &Path, unix_s: i64) {
+    let last_modification = Timespec { tv_sec: unix_s, tv_nsec: 0 };
+    let last_access = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
+    let times = Timestamps { last_access, last_modification };
+    rustix::fs::utimensat(CWD, path, &times, AtFlags::empty()).expect("a time to set");
+}
+
+/// A file of zeros that occupies no space.
+pub(crate) fn make_sparse(path: &Path, octets: u64) {
+    File::create(path).expect("a file").set_len(octets).expect("a length");
+}
+
+/// How many octets are free where `path` is.
+pub(crate) fn octets_free(path: &Path) -> u64 {
+    let space = rustix::fs::statvfs(path).expect("a file system");
+    space.f_bavail * space.f_frsize
+}
+
+/// Says why something is not tested. Not by `eprintln`, which the test runner keeps to itself.
+pub(crate) fn skipped(reason: &str) {
+    let _ = writeln!(io::stderr(), "skipped: {reason}");
+}
+
+/// A FIFO, without the libc call that the portable systems lack.
+pub(crate) fn make_fifo(path: &Path) {
+    let status = std::process::Command::new("mkfifo").arg(path).status().expect("mkfifo");
+    assert!(status.success());
+}
+
+/// All that is in a directory, links not followed: names, and the content of files.
+pub(crate) fn tree(directory: &Path) -> Vec<(String, Option<Vec<u8>>)> {
+    let mut tree = Vec::new();
+    for entry in fs::read_dir(directory).expect("a directory") {
+        let entry = entry.expect("an entry");
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let kind = entry.file_type().expect("a type");
+        tree.push((name, kind.is_file().then(|| fs::read(entry.path()).expect("a file"))));
+    }
+    tree.sort();
+    tree
+}
