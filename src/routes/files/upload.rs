@@ -38,24 +38,25 @@ pub(super) fn answer<'r>(files: &FileRoutes, request: &Request<'_>, path: &Relat
     }
 }
 
-/// Refuses what can be refused before any content has come.
+/// Refuses what can be refused before any content has come. Preconditions come last: they count only where the answer
+/// would have been a success without them (RFC 9110 §13.2.1).
 fn begin(files: &FileRoutes, request: &Request<'_>, path: &RelativePath, now: &Now) -> Result<FileSink, Box<Refusal>> {
     check_content(request, files.uploads.octets_max)?;
     let preconditions = Preconditions::of(request, now);
+    let only_creates = files.uploads.policy == UploadPolicy::Create;
     let must_be_absent = preconditions.as_ref().is_some_and(Preconditions::demand_absence);
+    let publish = if only_creates || must_be_absent { Publish::CreateOnly } else { Publish::Replace };
+    let upload = files
+        .directory
+        .begin_upload(path, publish, request.content_octets)
+        .map_err(|error| Box::new(refusal(&error, must_be_absent && !only_creates)))?;
     if let Some(preconditions) = &preconditions {
-        // NotFound and the like mean that nothing is selected; whether that is an error shows when the upload begins.
+        // What cannot be identified is not selected: the upload would replace it, or has been refused by now.
         let identity = files.directory.identify(path).ok();
         if !allow(preconditions, identity.as_ref(), &files.own_uploads.borrow(), now) {
             return Err(Box::new(precondition_failed()));
         }
     }
-    let creates_only = must_be_absent || files.uploads.policy == UploadPolicy::Create;
-    let publish = if creates_only { Publish::CreateOnly } else { Publish::Replace };
-    let upload = files
-        .directory
-        .begin_upload(path, publish, request.content_octets)
-        .map_err(|error| Box::new(refusal(&error, must_be_absent)))?;
     Ok(FileSink(Box::new(Receiving {
         upload,
         method: request.method,
