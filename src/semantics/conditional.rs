@@ -31,7 +31,11 @@ pub enum Verdict {
 enum Tags {
     /// `*`: whatever there is.
     Any,
-    Listed(Vec<Box<[u8]>>),
+    Listed {
+        tags: Vec<Box<[u8]>>,
+        /// Whether the field holds more that is no tag.
+        is_malformed: bool,
+    },
 }
 
 /// What a request demands of the selected representation. Owned, so that an upload can be judged again at its end.
@@ -90,6 +94,10 @@ impl Preconditions {
             if tags.any_matches(selected, weakly_equal) {
                 return if self.is_read { Verdict::NotModified } else { Verdict::Failed };
             }
+            // Who wrote that meant to protect something. Reading on is harmless; replacing it would not be.
+            if tags.is_malformed() && !self.is_read {
+                return Verdict::Failed;
+            }
         } else if self.is_read
             && let (Some(date), Some(modified)) = (self.if_modified_since_unix_s, last_modified)
             && modified <= date
@@ -108,32 +116,50 @@ impl Tags {
         if fields.single(name) == Some(b"*") {
             return Some(Tags::Any);
         }
-        Some(Tags::Listed(fields.values(name).flat_map(entity_tags).map(Box::from).collect()))
+        let mut tags = Vec::new();
+        let mut is_malformed = false;
+        for list in fields.values(name) {
+            let mut members = EntityTags(list);
+            tags.extend(members.by_ref().map(Box::from));
+            is_malformed |= !members.0.is_empty();
+        }
+        Some(Tags::Listed { tags, is_malformed })
+    }
+
+    fn is_malformed(&self) -> bool {
+        matches!(self, Tags::Listed { is_malformed: true, .. })
     }
 
     fn any_matches(&self, selected: Option<Validators<'_>>, equal: fn(&[u8], &[u8]) -> bool) -> bool {
         match (self, selected) {
             (_, None) => false,
             (Tags::Any, Some(_)) => true,
-            (Tags::Listed(tags), Some(validators)) => {
+            (Tags::Listed { tags, .. }, Some(validators)) => {
                 validators.etag.is_some_and(|etag| tags.iter().any(|tag| equal(tag, etag.as_bytes())))
             }
         }
     }
 }
 
-/// The entity tags of a list (§8.8.3), up to the first member that is none. A tag may hold commas.
-pub fn entity_tags(list: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut rest = list;
-    std::iter::from_fn(move || {
-        while let [b' ' | b'\t' | b',', tail @ ..] = rest {
-            rest = tail;
+/// The entity tags of a list (§8.8.3), up to the first member that is none; what is left then is not empty. A tag may
+/// hold commas.
+struct EntityTags<'a>(&'a [u8]);
+
+impl<'a> Iterator for EntityTags<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        while let [b' ' | b'\t' | b',', tail @ ..] = self.0 {
+            self.0 = tail;
         }
-        let (tag, tail) = rest.split_at_checked(entity_tag_octets(rest)?)?;
-        // What follows a tag is white space, a comma, or the end: `"a""b"` is no list.
-        rest = if matches!(tail, [] | [b' ' | b'\t' | b',', ..]) { tail } else { &[] };
+        let (tag, tail) = self.0.split_at_checked(entity_tag_octets(self.0)?)?;
+        // What follows a tag is white space, a comma, or the end: of `"a""b"`, no member is a tag.
+        if !matches!(tail, [] | [b' ' | b'\t' | b',', ..]) {
+            return None;
+        }
+        self.0 = tail;
         Some(tag)
-    })
+    }
 }
 
 /// How long the entity tag is that `octets` begin with.
@@ -163,7 +189,7 @@ mod tests {
     use super::*;
 
     fn tags(list: &str) -> Vec<String> {
-        entity_tags(list.as_bytes()).map(|tag| String::from_utf8_lossy(tag).into_owned()).collect()
+        EntityTags(list.as_bytes()).map(|tag| String::from_utf8_lossy(tag).into_owned()).collect()
     }
 
     #[test]
@@ -171,7 +197,7 @@ mod tests {
         assert_eq!(tags(r#""a""#), [r#""a""#]);
         assert_eq!(tags(r#", "a",W/"b" ,, "c,d", "" "#), [r#""a""#, r#"W/"b""#, r#""c,d""#, r#""""#]);
         assert_eq!(tags(r#""a", b, "c""#), [r#""a""#], "nothing is believed behind a member that is no tag");
-        assert_eq!(tags(r#""a""b""#), [r#""a""#]);
+        assert_eq!(tags(r#""a""b""#), [""; 0]);
         for none in ["", "a", "\"a", "w/\"a\"", "\"a b\"", "*"] {
             assert_eq!(tags(none), [""; 0], "{none}");
         }
