@@ -27,7 +27,7 @@ pub(super) fn answer<'r>(files: &'r mut FileRoutes, request: &Request<'_>, name:
             Err(error) => return refusal(&error),
         };
         let version = Version::of(&opened.identity, &files.own_uploads.borrow(), now);
-        let may_be_kept = version.is_sure() && !asks_for_parts(request);
+        let may_be_kept = !version.is_recent() && !asks_for_parts(request);
         if !may_be_kept || !files.small_files.insert(name, path, &opened, version.clone()) {
             let content = Representation::File(FileRange::whole(opened), files.next_boundary());
             let last_modified = version.last_modified(now);

@@ -44,6 +44,8 @@ pub(super) struct Version {
     last_modified_unix_s: Option<u64>,
     /// The date of the modification, made once.
     date: Option<ImfFixdate>,
+    /// Whether another modification may still fall into the same second, or the same tick of a coarse clock.
+    is_recent: bool,
 }
 
 impl Version {
@@ -51,19 +53,20 @@ impl Version {
         let Identity { device, inode, octets, modified_ns, changed_ns } = identity;
         // Either time may be set by a program; neither is believed while it is as recent as that, or in the future.
         let latest_ns = *modified_ns.max(changed_ns);
-        let is_sure = i128::from(now.unix_ns) - latest_ns >= UNSURE_NS || own_uploads.contain(identity);
-        let weakness = if is_sure { "" } else { "W/" };
+        let is_recent = i128::from(now.unix_ns) - latest_ns < UNSURE_NS;
+        let weakness = if is_recent && !own_uploads.contain(identity) { "W/" } else { "" };
         let last_modified_unix_s = u64::try_from(modified_ns.div_euclid(NS_PER_S)).ok();
         Version {
             etag: format!("{weakness}\"{device:x}-{inode:x}-{octets:x}-{modified_ns:x}-{changed_ns:x}\""),
             last_modified_unix_s,
             date: last_modified_unix_s.and_then(ImfFixdate::new),
+            is_recent,
         }
     }
 
-    /// Whether no other version can have the same identity.
-    pub(super) fn is_sure(&self) -> bool {
-        !self.etag.starts_with("W/")
+    /// Whether another modification may still fall into the same second, or the same tick of a coarse clock.
+    pub(super) fn is_recent(&self) -> bool {
+        self.is_recent
     }
 
     pub(super) fn validators(&self) -> Validators<'_> {
@@ -71,12 +74,12 @@ impl Version {
     }
 
     /// Whether If-Range names this version (RFC 9110 §13.1.5): by a strong tag, or by exactly the date of a modification
-    /// that is old enough for no other one to share it.
+    /// that is old enough for no other one to share it. Not even this run's uploads have a second of their own.
     pub(super) fn is_named_by(&self, validator: &[u8], now: &Now) -> bool {
         if validator.starts_with(b"\"") || validator.starts_with(b"W/") {
             return conditional::strongly_equal(validator, self.etag.as_bytes());
         }
-        self.is_sure()
+        !self.is_recent
             && self.last_modified_unix_s.is_some()
             && date::parse(validator, now.unix_s()) == self.last_modified_unix_s
     }
