@@ -82,21 +82,11 @@ impl FieldSection {
         }
         while let Some(&octet) = window.get(at) {
             match self.place {
-                Place::LineStart => match octet {
-                    b'\r' => {
-                        self.place = Place::LastLineFeed;
-                        at += 1;
-                    }
-                    b'\n' => return Err(Offence::LineEndInvalid),
-                    b' ' | b'\t' => return Err(Offence::FieldLineIndented),
-                    _ if usize::from(self.lines) == FIELD_LINES_MAX => {
-                        return Err(Offence::FieldLinesTooMany);
-                    }
-                    _ => {
-                        self.name_start = offset(at);
-                        self.place = Place::Name;
-                    }
-                },
+                Place::LineStart => {
+                    self.place = self.begin_line(octet)?;
+                    self.name_start = offset(at);
+                    at += usize::from(self.place == Place::LastLineFeed);
+                }
                 Place::Name => {
                     at += grammar::run(&window[at..], TCHAR);
                     let Some(&stop) = window.get(at) else { break };
@@ -105,42 +95,31 @@ impl FieldSection {
                     self.place = Place::BeforeValue;
                     at += 1;
                 }
+                Place::BeforeValue if matches!(octet, b' ' | b'\t') => at += 1,
                 Place::BeforeValue => {
-                    if matches!(octet, b' ' | b'\t') {
-                        at += 1;
-                        continue;
-                    }
                     self.value_start = offset(at);
                     self.value_end = offset(at);
                     self.place = Place::Value;
                 }
                 Place::Value => {
-                    let start = at;
-                    at += grammar::run(&window[at..], FIELD_CONTENT);
-                    if let Some(last) = window[start..at].iter().rposition(|octet| !matches!(octet, b' ' | b'\t')) {
-                        self.value_end = offset(start + last + 1);
+                    let run = &window[at..at + grammar::run(&window[at..], FIELD_CONTENT)];
+                    if let Some(last) = run.iter().rposition(|octet| !matches!(octet, b' ' | b'\t')) {
+                        self.value_end = offset(at + last + 1);
                     }
-                    match window.get(at) {
-                        None => break,
-                        Some(b'\r') => self.place = Place::LineFeed,
-                        Some(b'\n') => return Err(Offence::LineEndInvalid),
-                        Some(_) => return Err(Offence::FieldValueInvalid),
-                    }
+                    at += run.len();
+                    let Some(&stop) = window.get(at) else { break };
+                    check_value_end(stop)?;
+                    self.place = Place::LineFeed;
                     at += 1;
                 }
+                Place::LineFeed | Place::LastLineFeed if octet != b'\n' => return Err(Offence::LineEndInvalid),
                 Place::LineFeed => {
-                    if octet != b'\n' {
-                        return Err(Offence::LineEndInvalid);
-                    }
                     self.lines += 1;
                     line(self.span());
                     self.place = Place::LineStart;
                     at += 1;
                 }
                 Place::LastLineFeed => {
-                    if octet != b'\n' {
-                        return Err(Offence::LineEndInvalid);
-                    }
                     self.octets = offset(at + 1);
                     return Ok(true);
                 }
@@ -148,6 +127,17 @@ impl FieldSection {
         }
         self.octets = offset(window.len());
         Ok(false)
+    }
+
+    /// What the first octet of a line makes of it.
+    fn begin_line(&self, octet: u8) -> Result<Place, Offence> {
+        match octet {
+            b'\r' => Ok(Place::LastLineFeed),
+            b'\n' => Err(Offence::LineEndInvalid),
+            b' ' | b'\t' => Err(Offence::FieldLineIndented),
+            _ if usize::from(self.lines) == FIELD_LINES_MAX => Err(Offence::FieldLinesTooMany),
+            _ => Ok(Place::Name),
+        }
     }
 
     /// Reads lines that are whole and as they usually are, without a stop between their parts. Returns how many octets
@@ -212,5 +202,13 @@ fn check_name_end(stop: u8, name_is_empty: bool) -> Result<(), Offence> {
         b' ' | b'\t' => Err(Offence::FieldNameBeforeSpace),
         b'\r' | b'\n' => Err(Offence::FieldColonMissing),
         _ => Err(Offence::FieldNameInvalid),
+    }
+}
+
+fn check_value_end(stop: u8) -> Result<(), Offence> {
+    match stop {
+        b'\r' => Ok(()),
+        b'\n' => Err(Offence::LineEndInvalid),
+        _ => Err(Offence::FieldValueInvalid),
     }
 }

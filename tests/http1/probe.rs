@@ -40,7 +40,7 @@ impl Service for Probe {
                 Reply::Respond(Response { body: Body::Source(Repeated(octets)), ..Response::new(Status::Ok) })
             }
             _ => Reply::Respond(Response {
-                content_type: Some("text/plain"),
+                content_type: Some("text/plain".into()),
                 body: Body::Bytes(Cow::Borrowed(path)),
                 ..Response::new(Status::Ok)
             }),
