@@ -1,7 +1,7 @@
 //! Files: out and in, whole or not at all, without memory that grows with them.
 
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::process::Command;
 use std::thread;
@@ -265,10 +265,7 @@ fn a_download_goes_on_with_the_old_content_while_the_file_is_replaced() {
     let head = reader.head();
     assert_eq!(head.field("Content-Length"), Some(old.len().to_string().as_str()));
     assert_eq!(server.connect().upload("PUT", "/files/file", &new).status, 204);
-    let mut received = vec![0; old.len()];
-    let ahead = reader.take_ahead();
-    received[..ahead.len()].copy_from_slice(&ahead);
-    reader.stream.read_exact(&mut received[ahead.len()..]).expect("the rest of the content");
+    let received = reader.content(old.len());
     assert!(received == old, "the content changed on its way");
     assert!(reader.get("/files/file").content == new, "the new content is not served");
 }

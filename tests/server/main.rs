@@ -6,5 +6,7 @@
 mod challenge;
 mod files;
 mod harness;
+mod logs;
 mod peers;
 mod start;
+

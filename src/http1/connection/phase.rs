@@ -1,6 +1,6 @@
 //! What the next received octet means, and what that meaning owns. Leaving a phase drops what it owns.
 
-use super::step::LogEntry;
+use super::step::{LogEntry, Outcome};
 use crate::http1::content::ContentDecoder;
 use crate::http1::exchange::Exchange;
 use crate::http1::limits::DISCARDED_CONTENT_OCTETS_MAX;
@@ -34,7 +34,7 @@ pub(super) enum Destination<K> {
     /// Into a route's sink.
     Sink(K),
     /// Nowhere: the answer has been made, and is held until the content has proved to be well-formed.
-    Nowhere,
+    Nowhere(Outcome),
 }
 
 #[derive(Default)]

@@ -121,11 +121,14 @@ impl<S: Service> Connection<S> {
                     Fate::Close => Some(Persistence::Close),
                     Fate::Discard => None,
                 };
-                push_answer(&mut self.output, response, &exchange, persistence, &entry, commons, now);
+                let outcome = push_answer(&mut self.output, response, &exchange, persistence, commons, now);
                 self.input.consume(head_octets);
                 match persistence {
-                    Some(persistence) => self.answered(persistence, now),
-                    None => self.receive_content(Destination::Nowhere, exchange, entry, now),
+                    Some(persistence) => {
+                        entry.log(outcome);
+                        self.answered(persistence, now);
+                    }
+                    None => self.receive_content(Destination::Nowhere(outcome), exchange, entry, now),
                 }
             }
         }
@@ -172,21 +175,20 @@ impl<S: Service> Connection<S> {
     /// The sink refused the content: its answer is held while the rest is read, if the rest is worth reading.
     fn refuse_content(&mut self, response: Response<'static, S::Source>, commons: &mut Commons, now: &Now) {
         let Phase::Content(receiving) = &mut self.phase else { return };
-        receiving.destination = Destination::Nowhere;
-        let is_too_long = is_too_long_to_discard(&receiving.exchange);
-        push_answer(&mut self.output, response, &receiving.exchange, None, &receiving.entry, commons, now);
-        if is_too_long {
-            self.release(Persistence::Close, now);
+        let outcome = push_answer(&mut self.output, response, &receiving.exchange, None, commons, now);
+        receiving.destination = Destination::Nowhere(outcome);
+        if is_too_long_to_discard(&receiving.exchange) {
+            self.release_early(now);
         }
     }
 
     /// Unwanted content that goes on for too long ends the connection, with the answer that was held.
     fn discard_within_reason(&mut self, now: &Now) {
         if let Phase::Content(receiving) = &self.phase
-            && let Destination::Nowhere = receiving.destination
+            && let Destination::Nowhere(_) = receiving.destination
             && receiving.octets > DISCARDED_CONTENT_OCTETS_MAX
         {
-            self.release(Persistence::Close, now);
+            self.release_early(now);
         }
     }
 
@@ -198,19 +200,27 @@ impl<S: Service> Connection<S> {
         let Receiving { destination, exchange, entry, .. } = *receiving;
         let persistence = if self.finishing { Persistence::Close } else { exchange.persistence };
         match destination {
-            Destination::Nowhere => self.release(persistence, now),
+            Destination::Nowhere(outcome) => {
+                entry.log(outcome);
+                self.output.release(persistence);
+            }
             Destination::Sink(sink) => {
                 let response = sink.finish(now);
-                push_answer(&mut self.output, response, &exchange, Some(persistence), &entry, commons, now);
-                self.answered(persistence, now);
+                entry.log(push_answer(&mut self.output, response, &exchange, Some(persistence), commons, now));
             }
         }
+        self.answered(persistence, now);
     }
 
-    /// The answer that was held may go.
-    fn release(&mut self, persistence: Persistence, now: &Now) {
-        self.output.release(persistence);
-        self.answered(persistence, now);
+    /// The answer that was held may go although its request has not ended, and is the last one.
+    fn release_early(&mut self, now: &Now) {
+        if let Phase::Content(receiving) = &self.phase
+            && let Destination::Nowhere(outcome) = receiving.destination
+        {
+            receiving.entry.log(outcome);
+        }
+        self.output.release(Persistence::Close);
+        self.answered(Persistence::Close, now);
     }
 
     /// A request has its answer: on to the next, or to the end.
@@ -231,8 +241,8 @@ impl<S: Service> Connection<S> {
         let response = Response::with_reason(offence.status(), offence.reason());
         let entry = LogEntry { connection: self.number, request: is_logged().then(|| offence.reason().to_owned()) };
         let (date, pool) = commons.date_and_pool(now);
-        let octets = self.output.push(response, false, Some(Persistence::Close), date, pool);
-        entry.log(offence.status().code(), octets);
+        let content_octets = self.output.push(response, false, Some(Persistence::Close), date, pool);
+        entry.log(Outcome { status: offence.status().code(), content_octets });
         self.answered(Persistence::Close, now);
         Step::Moved
     }
@@ -259,14 +269,20 @@ fn push_answer<B: Source>(
     response: Response<'_, B>,
     exchange: &Exchange,
     persistence: Option<Persistence>,
-    entry: &LogEntry,
     commons: &mut Commons,
     now: &Now,
-) {
+) -> Outcome {
     let status = response.status.code();
     let (date, pool) = commons.date_and_pool(now);
-    let octets = output.push(response, exchange.head_only, persistence, date, pool);
-    entry.log(status, octets);
+    let content_octets = output.push(response, exchange.head_only, persistence, date, pool);
+    Outcome { status, content_octets }
+}
+
+/// What a log line says of an answer. It is logged once the answer is sure to go: one that is held may be forgotten.
+#[derive(Clone, Copy)]
+pub(super) struct Outcome {
+    status: u16,
+    content_octets: u64,
 }
 
 /// What a log line says of a request once it is answered.
@@ -281,7 +297,8 @@ fn is_logged() -> bool {
 }
 
 impl LogEntry {
-    fn log(&self, status: u16, content_octets: u64) {
+    fn log(&self, outcome: Outcome) {
+        let Outcome { status, content_octets } = outcome;
         if let Some(request) = &self.request {
             info!("connection {}: {request} → {status}, {content_octets} octets", self.connection);
         }

@@ -86,11 +86,20 @@ impl Client {
     pub(crate) fn try_response(&mut self) -> io::Result<Response> {
         let mut response = self.try_head()?;
         let octets = response.field("Content-Length").map_or(0, |value| value.parse().expect("a length"));
+        response.content = self.try_content(octets)?;
+        Ok(response)
+    }
+
+    /// Reads so many octets of content, after a head.
+    pub(crate) fn content(&mut self, octets: usize) -> Vec<u8> {
+        self.try_content(octets).expect("whole content")
+    }
+
+    fn try_content(&mut self, octets: usize) -> io::Result<Vec<u8>> {
         while self.ahead.len() < octets {
             self.receive()?;
         }
-        response.content = self.ahead.drain(..octets).collect();
-        Ok(response)
+        Ok(self.ahead.drain(..octets).collect())
     }
 
     /// Reads the head of one answer: all there is in an answer to HEAD, and in an interim one.
@@ -135,19 +144,14 @@ impl Client {
 
     /// Reads what is left, to the peer's clean end.
     pub(crate) fn rest(&mut self) -> Vec<u8> {
-        let mut rest = self.take_ahead();
+        let mut rest = std::mem::take(&mut self.ahead);
         self.stream.read_to_end(&mut rest).expect("a clean end");
         rest
     }
 
-    /// What has been received and belongs to no answer that was read.
-    pub(crate) fn take_ahead(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.ahead)
-    }
-
     /// Waits for the connection to be gone, in whatever way. Returns what came before.
     pub(crate) fn everything_until_any_end(&mut self) -> Vec<u8> {
-        let mut everything = self.take_ahead();
+        let mut everything = std::mem::take(&mut self.ahead);
         match self.stream.read_to_end(&mut everything) {
             Err(error) if is_time_out(&error) => panic!("the connection is still open"),
             Ok(_) | Err(_) => everything,

@@ -1,0 +1,158 @@
+//! The log: silent unless asked, one line per answer when asked, and never a tool in a peer's hands.
+
+use crate::harness::{Server, Start, noise, wait_until};
+
+/// Requests of every kind of outcome; each one has exactly one answer, and ends its connection.
+const REQUESTS: [(&str, u16); 12] = [
+    ("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", 200),
+    ("GET /echo/abc HTTP/1.0\r\n\r\n", 200),
+    ("GET /nowhere HTTP/1.0\r\n\r\n", 404),
+    ("GET /files/../x HTTP/1.0\r\n\r\n", 404),
+    ("BREW / HTTP/1.0\r\n\r\n", 501),
+    ("DELETE / HTTP/1.0\r\n\r\n", 405),
+    ("GET / HTTP/2.0\r\n\r\n", 505),
+    ("GET /\r\n\r\n", 400),
+    ("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
+    ("POST /files/x HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 1\r\n\r\nx", 201),
+    ("POST /nowhere HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 1\r\n\r\nx", 404),
+    ("POST /files/x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n+1\r\nx\r\n0\r\n\r\n", 400),
+];
+
+/// Sends each of the requests on a connection of its own.
+fn send_requests(server: &Server) {
+    for (request, status) in REQUESTS {
+        let mut client = server.connect();
+        assert_eq!(client.exchange(request).status, status, "{request}");
+        assert_eq!(client.rest(), b"", "{request}");
+    }
+}
+
+/// Ends the server, so that all is written that will be.
+fn log_to_the_end(mut server: Server) -> String {
+    server.signal(rustix::process::Signal::TERM);
+    assert_eq!(server.wait(), Some(0));
+    server.stderr()
+}
+
+#[test]
+fn by_default_no_request_is_logged_whatever_it_is() {
+    let server = Server::with_directory();
+    send_requests(&server);
+    let mut client = server.connect();
+    client.send("GET / HT");
+    client.reset();
+    assert_eq!(log_to_the_end(server), "");
+}
+
+#[test]
+fn verbosely_each_answer_is_one_line() {
+    let server = Start::new().directory().options(["-v"]).start();
+    send_requests(&server);
+    let log = log_to_the_end(server);
+    let statuses: Vec<&str> = log.lines().filter_map(|line| line.split_once("→ ")?.1.get(..3)).collect();
+    let expected: Vec<String> = REQUESTS.iter().map(|(_, status)| status.to_string()).collect();
+    assert_eq!(statuses, expected, "{log}");
+    assert_eq!(log.lines().count(), REQUESTS.len(), "{log}");
+    for word in ["GET /echo/abc → 200, 3 octets", "POST /files/x → 201", "GET /nowhere → 404", "Host"] {
+        assert!(log.contains(word), "{word} is missing in {log}");
+    }
+}
+
+#[test]
+fn an_answer_that_is_never_sent_is_not_logged() {
+    let server = Start::new().options(["-v"]).start();
+    let mut client = server.connect();
+    // The answer to the request is held until its content has been read, and the content is malformed.
+    let request = "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\nno size\r\n";
+    assert_eq!(client.exchange(request).status, 400);
+    drop(client);
+    let log = log_to_the_end(server);
+    assert_eq!(log.lines().count(), 1, "{log}");
+    assert!(log.contains("→ 400"), "{log}");
+}
+
+#[test]
+fn an_answer_that_waited_for_the_end_of_unwanted_content_is_logged_once() {
+    let server = Start::new().options(["-v"]).start();
+    let mut client = server.connect();
+    assert_eq!(client.upload("POST", "/nowhere", &noise(1000, 31)).status, 404);
+    assert_eq!(client.upload("GET", "/echo/abc", &noise(1000, 31)).status, 200);
+    drop(client);
+    let log = log_to_the_end(server);
+    let lines: Vec<&str> = log.lines().collect();
+    assert_eq!(lines.len(), 2, "{log}");
+    assert!(lines[0].contains("POST /nowhere → 404, 0 octets"), "{log}");
+    assert!(lines[1].contains("GET /echo/abc → 200, 3 octets"), "{log}");
+}
+
+#[test]
+fn more_verbosely_each_state_is_told_in_its_order() {
+    let server = Start::new().directory().options(["-vv"]).start();
+    let mut client = server.connect();
+    client.send("PUT /files/f HT");
+    wait_until("a head in progress", || server.stderr().contains("reading the head"));
+    client.send("TP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nx");
+    wait_until("content in progress", || server.stderr().contains("reading the content"));
+    client.send("y");
+    assert_eq!(client.response().status, 201);
+    assert_eq!(client.exchange("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").status, 200);
+    assert_eq!(client.rest(), b"");
+    drop(client);
+    wait_until("the connection's end", || server.stderr().contains("closed"));
+    let log = log_to_the_end(server);
+    let states: Vec<&str> = log
+        .lines()
+        .filter_map(|line| line.split_once("connection 0: ").map(|(_, state)| state))
+        .filter(|state| !state.contains('→'))
+        .collect();
+    let expected = [
+        "accepted",
+        "reading the head",
+        "reading the content",
+        "writing the response",
+        "kept alive",
+        "writing the response",
+        "draining",
+        "closed",
+    ];
+    assert_eq!(states, expected, "{log}");
+}
+
+#[test]
+fn a_peer_cannot_steer_the_readers_terminal_or_forge_a_line() {
+    let server = Start::new().directory().options(["-vv"]).start();
+    let escapes = "\u{1b}[31m\u{1b}]0;title\u{7}\r12:00:00 [INFO] forged\u{9b}31m";
+    let encoded = "%1b%5b31m%0d%0a12:00:00%20%5bINFO%5d%20forged%c2%9b31m";
+    let requests = [
+        format!("GET /{escapes} HTTP/1.1\r\nHost: a\r\n\r\n"),
+        format!("GET /\n{escapes} HTTP/1.1\r\nHost: a\r\n\r\n"),
+        format!("{escapes} / HTTP/1.1\r\nHost: a\r\n\r\n"),
+        format!("GET / {escapes}\r\nHost: a\r\n\r\n"),
+        format!("GET / HTTP/1.1\r\n{escapes}: a\r\n\r\n"),
+        format!("GET / HTTP/1.1\r\nHost: {escapes}\r\n\r\n"),
+        format!("GET / HTTP/1.1\r\nHost: a\r\nExpect: {escapes}\r\n\r\n"),
+        format!("GET /echo/{encoded} HTTP/1.0\r\n\r\n"),
+        format!("GET /files/{encoded} HTTP/1.0\r\n\r\n"),
+        format!("PUT /files/{encoded} HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nConnection: close\r\n\r\nx"),
+        format!("PUT /files/a%2f{encoded} HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nConnection: close\r\n\r\nx"),
+        format!("GET /user-agent HTTP/1.0\r\nUser-Agent: \u{9b}31m\r\n\r\n"),
+    ];
+    for request in &requests {
+        let mut client = server.connect();
+        client.send(request);
+        client.everything_until_any_end();
+    }
+    let log = log_to_the_end(server);
+    assert_eq!(log.matches('→').count(), requests.len(), "{log}");
+    assert!(!log.chars().any(|each| each.is_control() && each != '\n'), "{log:?}");
+    assert!(!log.lines().any(|line| line.starts_with("12:00:00 [INFO] forged")), "{log}");
+}
+
+#[test]
+fn a_log_that_cannot_be_written_disturbs_no_answer() {
+    let server = Start::new().options(["-vv"]).stderr_to("/dev/full").start();
+    let mut client = server.connect();
+    for round in 0..100 {
+        assert_eq!(client.get(&format!("/echo/{round}")).text(), round.to_string());
+    }
+}
