@@ -9,4 +9,4 @@ mod harness;
 mod logs;
 mod peers;
 mod start;
-
+mod stop;

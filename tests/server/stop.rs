@@ -1,0 +1,134 @@
+//! The end: what is idle closes at once, what is under way is finished, and nothing takes longer than ten seconds.
+
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use crate::harness::{Server, Start, noise, wait_until};
+
+const MIB: usize = 1024 * 1024;
+
+/// Far less than the ten seconds that answers under way may take, and than the five after an end: what is to happen at
+/// once has happened by then.
+const AT_ONCE: Duration = Duration::from_secs(4);
+
+/// How long answers under way may take, and what a busy machine adds.
+const BOUND: Duration = Duration::from_secs(10);
+const BOUND_ON_A_BUSY_MACHINE: Duration = Duration::from_secs(18);
+
+/// Asks the server to end, and waits until it has heard: it listens no more.
+fn ask_to_end(server: &Server, signal: Signal) {
+    server.signal(signal);
+    for address in &server.addresses {
+        wait_until("closed listeners", || TcpStream::connect(address).is_err());
+    }
+}
+
+#[test]
+fn without_work_the_server_ends_at_once_by_either_signal() {
+    for signal in [Signal::INT, Signal::TERM] {
+        let mut server = Server::plain();
+        let mut idle = [server.connect(), server.connect()];
+        assert_eq!(idle[0].get("/").status, 200);
+        let signalled = Instant::now();
+        ask_to_end(&server, signal);
+        for client in &mut idle {
+            assert_eq!(client.rest(), b"");
+        }
+        assert_eq!(server.wait(), Some(0));
+        assert!(signalled.elapsed() < AT_ONCE, "it took {:?}", signalled.elapsed());
+        assert_eq!(server.stderr(), "");
+    }
+}
+
+#[test]
+fn an_upload_under_way_is_completed_and_its_answer_says_close() {
+    let mut server = Start::new().directory().options(["-vv"]).start();
+    let mut idle = server.connect();
+    assert_eq!(idle.get("/").status, 200);
+    let mut client = server.connect();
+    client.send("PUT /files/late HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\nfour");
+    wait_until("an upload in progress", || server.stderr().contains("reading the content"));
+    ask_to_end(&server, Signal::TERM);
+    assert_eq!(idle.rest(), b"", "an idle connection is not kept for the sake of another");
+    assert!(server.is_running());
+    client.send("more");
+    let response = client.response();
+    assert_eq!((response.status, response.field("Connection")), (201, Some("close")));
+    assert_eq!(client.rest(), b"");
+    drop(client);
+    let answered = Instant::now();
+    assert_eq!(server.wait(), Some(0));
+    assert!(answered.elapsed() < AT_ONCE, "it took {:?}", answered.elapsed());
+    assert_eq!(server.stored("late").as_deref(), Some(&b"fourmore"[..]));
+}
+
+#[test]
+fn a_head_under_way_is_completed_and_its_answer_says_close() {
+    let mut server = Start::new().options(["-vv"]).start();
+    let mut client = server.connect();
+    client.send("GET /echo/late HT");
+    wait_until("a head in progress", || server.stderr().contains("reading the head"));
+    ask_to_end(&server, Signal::INT);
+    client.send("TP/1.1\r\nHost: a\r\n\r\n");
+    let response = client.response();
+    assert_eq!((response.text(), response.field("Connection")), ("late", Some("close")));
+    assert_eq!(client.rest(), b"");
+    drop(client);
+    assert_eq!(server.wait(), Some(0));
+}
+
+#[test]
+fn a_download_under_way_is_finished_and_no_further_request_begun() {
+    let mut server = Server::with_directory();
+    let content = noise(32 * MIB, 21);
+    server.put_file("large", &content);
+    let mut client = server.connect();
+    client.send("GET /files/large HTTP/1.1\r\nHost: a\r\n\r\n");
+    client.send("GET /echo/last HTTP/1.1\r\nHost: a\r\n\r\nGET /echo/never HTTP/1.1\r\nHost: a\r\n\r\n");
+    let response = client.head();
+    ask_to_end(&server, Signal::TERM);
+    assert_eq!(response.field("Content-Length"), Some(content.len().to_string().as_str()));
+    assert!(client.content(content.len()) == content, "the octets differ");
+    // What came along with the request is answered up to the answer that says close.
+    let last = client.response();
+    assert_eq!((last.text(), last.field("Connection")), ("last", Some("close")));
+    assert_eq!(client.rest(), b"");
+    drop(client);
+    assert_eq!(server.wait(), Some(0));
+}
+
+#[test]
+fn what_does_not_end_by_itself_is_ended_after_ten_seconds() {
+    let mut server = Server::with_directory();
+    server.put_file("large", &noise(32 * MIB, 22));
+    let mut deaf = server.connect();
+    deaf.send("GET /files/large HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(deaf.head().status, 200);
+    let mut mute = server.connect();
+    mute.send("PUT /files/never HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\nfour");
+    let signalled = Instant::now();
+    ask_to_end(&server, Signal::TERM);
+    assert_eq!(server.wait(), Some(0));
+    let took = signalled.elapsed();
+    assert!((BOUND..BOUND_ON_A_BUSY_MACHINE).contains(&took), "it took {took:?}");
+    assert_eq!(server.names(), ["large"]);
+}
+
+#[test]
+fn a_second_signal_ends_everything_at_once() {
+    for signals in [[Signal::TERM, Signal::TERM], [Signal::INT, Signal::TERM], [Signal::TERM, Signal::INT]] {
+        let mut server = Start::new().directory().options(["-vv"]).start();
+        let mut client = server.connect();
+        client.send("PUT /files/never HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\nfour");
+        wait_until("an upload in progress", || server.stderr().contains("reading the content"));
+        ask_to_end(&server, signals[0]);
+        assert!(server.is_running());
+        let signalled = Instant::now();
+        server.signal(signals[1]);
+        assert_eq!(server.wait(), Some(1), "cut short, and says so");
+        assert!(signalled.elapsed() < AT_ONCE, "it took {:?}", signalled.elapsed());
+        assert_eq!(server.names(), [""; 0]);
+    }
+}
