@@ -98,6 +98,11 @@ impl MessageHead {
         self.octets == 0 && self.place == Place::Method
     }
 
+    /// The method, as soon as it has been read to its end; unknown before.
+    pub fn method(&self) -> Method {
+        self.method
+    }
+
     /// Reads on. `head` is everything received from the head's first octet on: what earlier calls were given, and more.
     /// `spans` is the same for all calls of one head. Returns whether the head is complete.
     pub fn advance(&mut self, head: &[u8], spans: &mut FieldSpans) -> Result<bool, Offence> {

@@ -190,6 +190,11 @@ impl<B: Source> Output<B> {
         self.end = End::Sent;
     }
 
+    /// Octets of memory that the queue holds, used or not.
+    pub fn memory_octets(&self) -> usize {
+        self.octets.capacity()
+    }
+
     /// Gives the memory back if nothing waits in it.
     pub fn release_if_empty(&mut self, pool: &mut BufferPool) {
         if self.octets.is_empty() && self.octets.capacity() > 0 {

@@ -71,6 +71,11 @@ impl ReceiveBuffer {
         self.start = self.end;
     }
 
+    /// Octets of memory that are borrowed.
+    pub fn memory_octets(&self) -> usize {
+        self.memory.as_ref().map_or(0, |memory| memory.octets.len() + memory.spans.memory_octets())
+    }
+
     /// Gives the memory back if nothing waits in it.
     pub fn release_if_empty(&mut self, pool: &mut BufferPool) {
         if self.is_empty() {

@@ -84,6 +84,11 @@ impl FieldSpans {
         self.present = 0;
     }
 
+    /// Octets of memory that the lines and the room take.
+    pub fn memory_octets(&self) -> usize {
+        self.spans.capacity() * size_of::<FieldSpan>()
+    }
+
     /// Adds the line that follows the ones known.
     pub fn push(&mut self, span: FieldSpan) {
         self.present |= span.name.bit();

@@ -148,6 +148,12 @@ impl<S: Service> Connection<S> {
         self.output.release_if_empty(&mut commons.pool);
     }
 
+    /// Octets of memory that the connection's buffers hold, used or not. [`limits`](super::limits) bounds them, whatever
+    /// the peer does.
+    pub fn memory_octets(&self) -> usize {
+        self.input.memory_octets() + self.output.memory_octets()
+    }
+
     /// Whether the socket may be closed.
     pub fn is_closed(&self) -> bool {
         matches!(self.phase, Phase::Closed)

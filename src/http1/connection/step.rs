@@ -12,6 +12,7 @@ use crate::http1::message_head::{EmptyLine, MessageHead, leading_empty_line};
 use crate::http1::offence::Offence;
 use crate::http1::output::{Output, Persistence};
 use crate::semantics::Now;
+use crate::semantics::method::Method;
 use crate::semantics::request::Request;
 use crate::semantics::response::Response;
 use crate::semantics::service::{Reply, Service, Sink, Source};
@@ -238,13 +239,23 @@ impl<S: Service> Connection<S> {
     /// The peer broke the protocol: says so, drops whatever was going on, and parses nothing more.
     pub(super) fn refuse(&mut self, offence: Offence, commons: &mut Commons, now: &Now) -> Step {
         self.output.drop_held();
+        let head_only = self.is_receiving_head_request();
         let response = Response::with_reason(offence.status(), offence.reason());
         let entry = LogEntry { connection: self.number, request: is_logged().then(|| offence.reason().to_owned()) };
         let (date, pool) = commons.date_and_pool(now);
-        let content_octets = self.output.push(response, false, Some(Persistence::Close), date, pool);
+        let content_octets = self.output.push(response, head_only, Some(Persistence::Close), date, pool);
         entry.log(Outcome { status: offence.status().code(), content_octets });
         self.answered(Persistence::Close, now);
         Step::Moved
+    }
+
+    /// Whether what is being received is a HEAD, whose answer never has content: not even an offence's (RFC 9110 §9.3.2).
+    fn is_receiving_head_request(&self) -> bool {
+        match &self.phase {
+            Phase::Head(head) => head.method() == Method::Head,
+            Phase::Content(receiving) => receiving.exchange.head_only,
+            Phase::Draining(_) | Phase::Closed => false,
+        }
     }
 
     fn step_draining(&mut self, now: &Now) -> Step {
