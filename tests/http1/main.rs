@@ -14,4 +14,5 @@ mod chunked;
 mod content_length;
 mod host;
 mod message_head;
+mod responses_sent;
 mod target;

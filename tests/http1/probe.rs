@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use spindle::semantics::Now;
+use spindle::semantics::conditional::{Preconditions, Validators, Verdict};
 use spindle::semantics::fields::FieldName;
 use spindle::semantics::method::Method;
 use spindle::semantics::request::{Request, Target, Version};
@@ -16,7 +17,7 @@ use spindle::semantics::status::Status;
 pub(crate) const LIMITED_OCTETS_MAX: usize = 8;
 
 /// Answers by path: `/refuse` takes no content (403), `/limited` little (413), `/source/N` is N octets from a source,
-/// `/nothing` is 204. Any other path echoes itself to a read, and takes the content of a write (201).
+/// `/nothing` is 204, `/version` has validators. Any other path echoes itself to a read, and takes the content of a write (201).
 #[derive(Default)]
 pub(crate) struct Probe;
 
@@ -24,7 +25,7 @@ impl Service for Probe {
     type Source = Repeated;
     type Sink = Taker;
 
-    fn answer<'r>(&'r mut self, request: &'r Request<'r>, _: &Now) -> Reply<'r, Repeated, Taker> {
+    fn answer<'r>(&'r mut self, request: &'r Request<'r>, now: &Now) -> Reply<'r, Repeated, Taker> {
         if request.method == Method::Unknown {
             return Reply::Respond(Response::new(Status::NotImplemented));
         }
@@ -32,6 +33,7 @@ impl Service for Probe {
         let writes = matches!(request.method, Method::Post | Method::Put);
         match path {
             b"/refuse" => Reply::Respond(Response::with_reason(Status::Forbidden, "Not here.")),
+            b"/version" => Reply::Respond(judge(request, now)),
             b"/nothing" => Reply::Respond(Response::new(Status::NoContent)),
             b"/limited" if writes => Reply::Receive(Taker { octets_left: LIMITED_OCTETS_MAX }),
             _ if writes => Reply::Receive(Taker { octets_left: usize::MAX }),
@@ -45,6 +47,21 @@ impl Service for Probe {
                 ..Response::new(Status::Ok)
             }),
         }
+    }
+}
+
+/// `/version` has this entity tag and this date of modification.
+const VERSION: Validators<'static> = Validators { etag: Some("\"a,b\""), last_modified_unix_s: Some(VERSION_UNIX_S) };
+
+/// Sun, 06 Nov 1994 08:00:00 GMT.
+const VERSION_UNIX_S: u64 = 784_108_800;
+
+fn judge<B>(request: &Request<'_>, now: &Now) -> Response<'static, B> {
+    let preconditions = Preconditions::of(request, now);
+    match preconditions.map_or(Verdict::Proceed, |preconditions| preconditions.evaluate(Some(VERSION))) {
+        Verdict::Proceed => Response::new(Status::Ok),
+        Verdict::NotModified => Response::new(Status::NotModified),
+        Verdict::Failed => Response::new(Status::PreconditionFailed),
     }
 }
 

@@ -147,6 +147,12 @@ impl Script {
         told
     }
 
+    /// What is answered if all comes at once.
+    pub(crate) fn play_once(&self) -> Told {
+        let (outcome, _) = self.run(&self.octets, &[], Reading::Everything, false);
+        self.read(&outcome)
+    }
+
     #[track_caller]
     pub(crate) fn waits(&self, at_end: Offence) {
         for cuts in self.cuts() {
