@@ -16,6 +16,8 @@ SPINDLE = "spindle"
 BEFORE = "spindle before"
 PEERS = ("nginx", "lighttpd", "h2o")
 
+# nginx in its best light: with tcp_nopush each file costs two calls more, and a 1 MiB file more than twice the time; up to
+# some KiB, reading is cheaper than sendfile.
 NGINX = """
 daemon off;
 user {user};
@@ -28,7 +30,6 @@ http {{
     access_log off;
     default_type application/octet-stream;
     sendfile on;
-    tcp_nopush on;
     keepalive_requests 1000000000;
     keepalive_timeout 3600s;
     open_file_cache max=1000 inactive=1h;
@@ -45,6 +46,7 @@ http {{
         root {root};
         location = / {{ return 200 ""; }}
         location = /user-agent {{ default_type text/plain; return 200 $http_user_agent; }}
+        location = /files/4k {{ sendfile off; }}
         location /files/up- {{ dav_methods PUT; }}
     }}
 }}
