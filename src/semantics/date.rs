@@ -54,28 +54,38 @@ impl std::fmt::Write for FixedText {
 /// is the most recent past year with the same digits.
 pub fn parse(value: &[u8], now_unix_s: u64) -> Option<u64> {
     let text = std::str::from_utf8(value).ok()?;
-    if let Some(rest) = rfc850_without_weekday(text) {
-        return parse_rfc850(rest, now_unix_s);
+    if let Some(rest) = without_prefix(text, &["Mon, ", "Tue, ", "Wed, ", "Thu, ", "Fri, ", "Sat, ", "Sun, "]) {
+        return has_shape(rest, "## aaa #### ##:##:## GMT").then(|| parse_civil(rest))?;
     }
-    parse_four_digit_year(text)
+    if let Some(rest) = without_prefix(text, &["Mon ", "Tue ", "Wed ", "Thu ", "Fri ", "Sat ", "Sun "]) {
+        return parse_asctime(rest);
+    }
+    const LONG_WEEKDAYS: [&str; 7] =
+        ["Monday, ", "Tuesday, ", "Wednesday, ", "Thursday, ", "Friday, ", "Saturday, ", "Sunday, "];
+    parse_rfc850(without_prefix(text, &LONG_WEEKDAYS)?, now_unix_s)
+}
+
+fn without_prefix<'a>(text: &'a str, prefixes: &[&str]) -> Option<&'a str> {
+    prefixes.iter().find_map(|prefix| text.strip_prefix(prefix))
+}
+
+/// Whether `text` has a digit where `shape` has `#`, a letter where it has `a`, and else what `shape` has. The slices
+/// that are taken of a text hereafter rest on it, and so does that nothing between them goes unseen.
+fn has_shape(text: &str, shape: &str) -> bool {
+    text.len() == shape.len()
+        && text.bytes().zip(shape.bytes()).all(|(octet, expected)| match expected {
+            b'#' => octet.is_ascii_digit(),
+            b'a' => octet.is_ascii_alphabetic(),
+            _ => octet == expected,
+        })
 }
 
 /// `06-Nov-94 08:49:37 GMT` of `Sunday, 06-Nov-94 08:49:37 GMT`.
-fn rfc850_without_weekday(text: &str) -> Option<&str> {
-    const WEEKDAYS: [&str; 7] =
-        ["Monday, ", "Tuesday, ", "Wednesday, ", "Thursday, ", "Friday, ", "Saturday, ", "Sunday, "];
-    WEEKDAYS.iter().find_map(|weekday| text.strip_prefix(weekday))
-}
-
 fn parse_rfc850(rest: &str, now_unix_s: u64) -> Option<u64> {
-    let octets = rest.as_bytes();
-    if octets.len() != 22 || octets[2] != b'-' || octets[6] != b'-' || !rest.is_ascii() {
+    if !has_shape(rest, "##-aaa-## ##:##:## GMT") {
         return None;
     }
-    let year_digits: u64 = match (octets[7], octets[8]) {
-        (tens @ b'0'..=b'9', ones @ b'0'..=b'9') => u64::from(tens - b'0') * 10 + u64::from(ones - b'0'),
-        _ => return None,
-    };
+    let year_digits: u64 = rest[7..9].parse().ok()?;
     let now_year = year_of(now_unix_s);
     let mut year = now_year - now_year % 100 + year_digits;
     if year > now_year + 50 {
@@ -89,21 +99,13 @@ fn parse_rfc850(rest: &str, now_unix_s: u64) -> Option<u64> {
     parse_civil(&format!("{} {} {year:04} {}", &rest[..2], &rest[3..6], &rest[10..]))
 }
 
-/// IMF-fixdate and asctime.
-fn parse_four_digit_year(text: &str) -> Option<u64> {
-    let octets = text.as_bytes();
-    if !text.is_ascii() {
+/// `Nov  6 08:49:37 1994` of `Sun Nov  6 08:49:37 1994`.
+fn parse_asctime(rest: &str) -> Option<u64> {
+    if !has_shape(rest, "aaa  # ##:##:## ####") && !has_shape(rest, "aaa ## ##:##:## ####") {
         return None;
     }
-    if octets.len() == 29 && &octets[3..5] == b", " {
-        return parse_civil(&text[5..]);
-    }
-    // asctime: `Sun Nov  6 08:49:37 1994`
-    if octets.len() == 24 && octets[3] == b' ' {
-        let day = text[8..10].replace(' ', "0");
-        return parse_civil(&format!("{day} {} {} {} GMT", &text[4..7], &text[20..24], &text[11..19]));
-    }
-    None
+    let day = rest[4..6].replace(' ', "0");
+    parse_civil(&format!("{day} {} {} {} GMT", &rest[..3], &rest[16..20], &rest[7..15]))
 }
 
 /// `06 Nov 1994 08:49:37 GMT`. A leap second counts as the second before it, a date before 1970 as 1970's first second.
@@ -191,6 +193,11 @@ mod tests {
             b"Sun, 06 Nov 1994 24:49:37 GMT",
             b"Sun, 31 Feb 1994 08:49:37 GMT",
             b"Sunday, 06-Nov-9x 08:49:37 GMT",
+            b"Sunday, 06-Nov-94x08:49:37 GMT",
+            b"Xxx, 06 Nov 1994 08:49:37 GMT",
+            b"Sun, 06 Nov +194 08:49:37 GMT",
+            b"Sun Nov_ 6 08:49:37 1994",
+            b"Sun Nov  6_08:49:37_1994",
             "S\u{fc}n, 6 Nov 1994 08:49:37 GMT".as_bytes(),
         ] {
             assert_eq!(parse(text, NOV_1994), None, "{}", text.escape_ascii());
