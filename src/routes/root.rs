@@ -8,5 +8,5 @@ use crate::semantics::service::Reply;
 use crate::semantics::status::Status;
 
 pub(super) fn answer<'r>(_: &'r mut Routes, request: &'r Request<'r>, _: &'r [u8], now: &Now) -> Answer<'r> {
-    text::failed_precondition(request, now).unwrap_or_else(|| Reply::Respond(Response::new(Status::Ok)))
+    Reply::Respond(text::failed_precondition(request, now).unwrap_or_else(|| Response::new(Status::Ok)))
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use flate2::{Compress, Compression, FlushCompress, Status as Flate};
 
-use super::{Answer, PRECONDITION_FAILED, refuse};
+use super::{Answer, FileContent, PRECONDITION_FAILED, refuse};
 use crate::semantics::Now;
 use crate::semantics::conditional::{Preconditions, Validators, Verdict};
 use crate::semantics::content_coding::{self, ContentCoding};
@@ -30,7 +30,8 @@ pub(super) fn answer<'r>(
         });
     };
     if let Some(failed) = failed_precondition(request, now) {
-        return failed;
+        // RFC 9110 §15.4.5: a 304 carries the Vary that the 200 would have had.
+        return Reply::Respond(Response { varies_by_coding: true, ..failed });
     }
     let (gzip, body) = match coding {
         ContentCoding::Identity => (false, Body::Bytes(text)),
@@ -49,11 +50,11 @@ pub(super) fn answer<'r>(
 }
 
 /// The answer to a read whose preconditions do not hold. A text has neither an entity tag nor a date, but it exists.
-pub(super) fn failed_precondition<'r>(request: &Request<'_>, now: &Now) -> Option<Answer<'r>> {
+pub(super) fn failed_precondition(request: &Request<'_>, now: &Now) -> Option<Response<'static, FileContent>> {
     match Preconditions::of(request, now)?.evaluate(Some(Validators::default())) {
         Verdict::Proceed => None,
-        Verdict::NotModified => Some(Reply::Respond(Response::new(Status::NotModified))),
-        Verdict::Failed => Some(refuse(Status::PreconditionFailed, PRECONDITION_FAILED)),
+        Verdict::NotModified => Some(Response::new(Status::NotModified)),
+        Verdict::Failed => Some(Response::with_reason(Status::PreconditionFailed, PRECONDITION_FAILED)),
     }
 }
 

@@ -14,5 +14,6 @@ mod chunked;
 mod content_length;
 mod host;
 mod message_head;
+mod preconditions;
 mod responses_sent;
 mod target;
