@@ -52,12 +52,9 @@ impl Weights {
 
     fn choose(&self) -> Option<ContentCoding> {
         let gzip = self.gzip.or(self.any).unwrap_or(0);
-        // Identity is acceptable unless it is refused by its name, or by `*;q=0` (§12.5.3, rule 2).
-        let identity = match (self.identity, self.any) {
-            (Some(weight), _) => weight,
-            (None, Some(0)) => 0,
-            (None, _) => 1,
-        };
+        // Identity is acceptable unless it is refused by its name, or by `*;q=0` (§12.5.3, rule 2). A star weighs it as
+        // it weighs every coding that is not named; unmentioned, it comes behind all that is.
+        let identity = self.identity.or(self.any).unwrap_or(1);
         if gzip > 0 && gzip >= identity {
             Some(ContentCoding::Gzip)
         } else if identity > 0 {

@@ -11,6 +11,7 @@ mod responses;
 mod script;
 
 mod chunked;
+mod content_coding;
 mod content_length;
 mod host;
 mod message_head;
