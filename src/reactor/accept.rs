@@ -26,6 +26,9 @@ struct Listener {
 /// All listeners of a loop.
 pub(super) struct Acceptor {
     listeners: Vec<Listener>,
+    /// Whose turn is first: the listener after the one that had the last connection. Where one always has somebody
+    /// waiting and room is scarce, the others would otherwise be passed over for good.
+    first: usize,
     connections_max: usize,
     /// When to try again, after descriptors ran out.
     resume_ns: Option<u64>,
@@ -41,7 +44,7 @@ impl Acceptor {
         connections_max: usize,
         registry: &Registry,
     ) -> io::Result<Acceptor> {
-        let mut acceptor = Acceptor { listeners: Vec::new(), connections_max, resume_ns: None };
+        let mut acceptor = Acceptor { listeners: Vec::new(), first: 0, connections_max, resume_ns: None };
         for (place, listener) in listeners.into_iter().enumerate() {
             listener.set_nonblocking(true)?;
             let mut socket = TcpListener::from_std(listener);
@@ -89,11 +92,17 @@ impl Acceptor {
             return accepted;
         }
         self.resume_ns = None;
-        for listener in self.listeners.iter_mut().filter(|listener| listener.may_accept) {
+        let (first, count) = (self.first, self.listeners.len());
+        for place in (0..count).map(|turn| (first + turn) % count) {
+            let listener = &mut self.listeners[place];
+            if !listener.may_accept {
+                continue;
+            }
             for _ in 0..room.min(ACCEPTED_PER_TURN) {
                 match listener.socket.accept() {
                     Ok((stream, _peer)) => {
                         accepted.push(stream);
+                        self.first = place + 1;
                         room -= 1;
                     }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {

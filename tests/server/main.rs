@@ -4,6 +4,7 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test may stop where it stands")]
 
 mod challenge;
+mod descriptors;
 mod files;
 mod harness;
 mod logs;

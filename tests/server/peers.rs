@@ -260,13 +260,6 @@ fn peers_that_never_read_hold_up_nobody() {
         assert_eq!(honest.get("/").status, 200);
     }
     // Once all buffers are full the server has nothing to do.
-    let mut before = server.processor_time();
-    wait_until("a second without work", || {
-        thread::sleep(Duration::from_millis(500));
-        let used = server.processor_time();
-        let idle = used - before;
-        before = used;
-        idle <= Duration::from_millis(10)
-    });
+    server.wait_until_idle();
     drop(deaf);
 }

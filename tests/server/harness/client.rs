@@ -2,6 +2,7 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::Duration;
 
 use rustix::net::sockopt;
 
@@ -149,6 +150,14 @@ impl Client {
         rest
     }
 
+    /// Waits for octets, or the end, for so long. Says whether they have come; they stay to be read.
+    pub(crate) fn octets_come_within(&self, for_at_most: Duration) -> bool {
+        self.stream.set_read_timeout(Some(for_at_most)).expect("a time-out");
+        let peeked = self.stream.peek(&mut [0]);
+        self.stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+        peeked.is_ok()
+    }
+
     /// Waits for the connection to be gone, in whatever way. Returns what came before.
     pub(crate) fn everything_until_any_end(&mut self) -> Vec<u8> {
         let mut everything = std::mem::take(&mut self.ahead);
@@ -165,7 +174,7 @@ impl Client {
 
     /// Ends the connection with a reset.
     pub(crate) fn reset(self) {
-        let at_once = Some(std::time::Duration::ZERO);
+        let at_once = Some(Duration::ZERO);
         sockopt::set_socket_linger(&self.stream, at_once).expect("an open socket");
     }
 }

@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::sync::Once;
+use std::thread;
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use super::Server;
+use super::{Server, wait_until};
 
 /// What Linux counts processor time in, for programs that ask: a hundredth of a second.
 const TICK: Duration = Duration::from_millis(10);
@@ -37,6 +38,17 @@ impl Server {
         // Fields 14 and 15 of proc_pid_stat(5), counted from 1; the third is the first after the name.
         let ticks = field(11).expect("user time") + field(12).expect("system time");
         TICK * u32::try_from(ticks).expect("less than a year")
+    }
+
+    /// Waits for a second in which the server does nothing: a loop that spins uses all of it.
+    pub(crate) fn wait_until_idle(&self) {
+        let mut before = self.processor_time();
+        wait_until("a second without work", || {
+            thread::sleep(Duration::from_secs(1));
+            let now = self.processor_time();
+            let used = now - std::mem::replace(&mut before, now);
+            used <= 2 * TICK
+        });
     }
 
     /// How many descriptors the server has open.

@@ -76,7 +76,7 @@ impl Start {
 
     /// With so many descriptors at most, which the server cannot raise.
     pub(crate) fn descriptors_max(mut self, descriptors: u32) -> Start {
-        self.limit = Some(format!("-H -S -n {descriptors}"));
+        self.limit = Some(format!("-n {descriptors}"));
         self
     }
 

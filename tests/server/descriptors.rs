@@ -1,0 +1,106 @@
+//! Few descriptors: whoever does not fit waits in the backlog, and the server waits with them instead of spinning.
+
+use std::time::Duration;
+
+use crate::harness::{Client, Server, Start};
+
+/// With so few the server takes sixteen connections.
+const DESCRIPTORS: u32 = 64;
+
+/// Many more than fit.
+const CLIENTS: usize = 500;
+
+fn server() -> Server {
+    Start::new().directory().descriptors_max(DESCRIPTORS).start()
+}
+
+/// Connects, and sends the one request of a connection.
+fn ask(server: &Server, place: usize) -> Client {
+    let mut client = server.connect();
+    client.send(format!("GET /echo/{place} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"));
+    client
+}
+
+/// Reads the answers, one client after the other. Each closes its connection as soon as it has its answer.
+fn assert_are_answered(clients: Vec<Client>) {
+    for (place, mut client) in clients.into_iter().enumerate() {
+        assert_eq!(client.response().text(), place.to_string());
+        assert_eq!(client.rest(), b"");
+    }
+}
+
+#[test]
+fn many_more_clients_than_fit_are_all_served() {
+    let server = server();
+    assert_are_answered((0..CLIENTS).map(|place| ask(&server, place)).collect());
+    assert_eq!(server.stderr(), "");
+}
+
+#[test]
+fn a_full_server_uses_no_processor_time_and_serves_all_when_there_is_room() {
+    let server = server();
+    let idle: Vec<Client> = (0..DESCRIPTORS).map(|_| server.connect()).collect();
+    let clients: Vec<Client> = (0..CLIENTS).map(|place| ask(&server, place)).collect();
+    server.wait_until_idle();
+    assert!(server.descriptors() <= DESCRIPTORS as usize);
+    drop(idle);
+    assert_are_answered(clients);
+    // And afterwards as well: no listener is left that claims to have somebody waiting.
+    server.wait_until_idle();
+    assert_eq!(server.stderr(), "");
+}
+
+#[test]
+fn both_addresses_of_a_full_server_get_their_turns() {
+    let server = server();
+    let [v4, v6] = server.addresses[..] else {
+        println!("not tried: this machine has no [::1]");
+        return;
+    };
+    // One address always has somebody waiting, who stays until the other one's client is served.
+    let crowd: Vec<Client> = (0..10 * DESCRIPTORS).map(|_| Client::connect(v4)).collect();
+    let mut clients: Vec<Client> = (0..4).map(|_| Client::connect(v6)).collect();
+    for client in &mut clients {
+        client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    }
+    // One of the crowd after the other makes room. All of them together would make it for anybody.
+    let mut leaving = crowd.into_iter();
+    let mut served = 0;
+    for _ in 0..2 * DESCRIPTORS {
+        drop(leaving.next());
+        served = clients.iter().filter(|client| client.octets_come_within(Duration::from_millis(10))).count();
+        if served == clients.len() {
+            break;
+        }
+    }
+    assert_eq!(served, clients.len(), "whoever came by {v6} was passed over");
+}
+
+#[test]
+fn every_connection_that_fits_can_upload() {
+    let server = server();
+    let content = b"firstsecond";
+    let mut clients: Vec<Client> = (0..40)
+        .map(|place| {
+            let mut client = server.connect();
+            let length = content.len();
+            client.send(format!(
+                "PUT /files/{place} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {length}\r\n\r\nfirst"
+            ));
+            client
+        })
+        .collect();
+    // All that fit have their files open by now.
+    server.wait_until_idle();
+    for client in &mut clients {
+        client.send("second");
+    }
+    for mut client in clients {
+        assert_eq!(client.response().status, 201);
+        assert_eq!(client.rest(), b"");
+    }
+    for place in 0..40 {
+        assert_eq!(server.stored(&place.to_string()).as_deref(), Some(&content[..]));
+    }
+    assert_eq!(server.stderr(), "");
+}
