@@ -11,3 +11,4 @@ mod logs;
 mod peers;
 mod start;
 mod stop;
+mod waiting;

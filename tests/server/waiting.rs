@@ -1,0 +1,142 @@
+//! Time-outs, made short: who is ended, and who is not.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Resource, getrlimit};
+
+use crate::harness::{Client, Server, Start, raise_descriptor_limit, wait_until};
+
+/// What the time-outs are set to, and when they must have passed even on a busy machine.
+const TIMEOUT: Duration = Duration::from_secs(1);
+const TIMEOUT_ON_A_BUSY_MACHINE: Duration = Duration::from_secs(4);
+
+fn server() -> Server {
+    Start::new().directory().options(["--head-timeout", "1", "--idle-timeout", "1"]).start()
+}
+
+#[test]
+fn a_dripping_head_is_ended_at_its_deadline_with_408() {
+    let server = server();
+    let mut client = server.connect();
+    let started = Instant::now();
+    // An octet each tenth of a second, until an answer comes instead of silence.
+    for octet in b"GET / HTTP/1.1\r\nX: ".iter().chain(std::iter::repeat(&b'x')) {
+        let _ = client.try_send([*octet]);
+        if client.octets_come_within(Duration::from_millis(100)) {
+            break;
+        }
+        assert!(started.elapsed() < TIMEOUT_ON_A_BUSY_MACHINE, "octets extend the deadline");
+    }
+    assert!(started.elapsed() >= TIMEOUT, "ended after {:?}", started.elapsed());
+    let response = client.response();
+    assert_eq!((response.status, response.field("Connection")), (408, Some("close")));
+    assert_eq!(client.rest(), b"");
+}
+
+#[test]
+fn a_slow_upload_is_not_ended_by_the_time_outs_of_others() {
+    let server = server();
+    let mut client = server.connect();
+    let content = "slow but honest, thrice as long as either time-out";
+    client.send(format!("PUT /files/slow HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", content.len()));
+    let started = Instant::now();
+    for octet in content.as_bytes() {
+        assert!(!client.octets_come_within(Duration::from_millis(60)), "answered too early: {:?}", client.response());
+        client.send([*octet]);
+    }
+    assert!(started.elapsed() >= 3 * TIMEOUT);
+    assert_eq!(client.response().status, 201);
+    assert_eq!(server.stored("slow").as_deref(), Some(content.as_bytes()));
+}
+
+#[test]
+fn an_idle_connection_is_closed_without_a_word() {
+    let server = server();
+    // Without any request; after one; and with an empty line, which begins none.
+    for before in ["", "GET / HTTP/1.1\r\nHost: a\r\n\r\n"] {
+        for behind in ["", "\r\n", "\r"] {
+            let mut client = server.connect();
+            let started = Instant::now();
+            client.send(before);
+            if !before.is_empty() {
+                assert_eq!(client.response().status, 200);
+            }
+            client.send(behind);
+            assert_eq!(client.everything_until_any_end(), b"", "{before:?} {behind:?}");
+            let took = started.elapsed();
+            assert!((TIMEOUT..TIMEOUT_ON_A_BUSY_MACHINE).contains(&took), "{before:?} {behind:?}: {took:?}");
+        }
+    }
+    assert_eq!(server.stderr(), "");
+}
+
+#[test]
+fn a_busy_connection_is_not_idle() {
+    let server = server();
+    let mut client = server.connect();
+    let started = Instant::now();
+    while started.elapsed() < 3 * TIMEOUT {
+        assert_eq!(client.get("/").status, 200);
+        assert!(!client.octets_come_within(Duration::from_millis(200)), "ended between requests");
+    }
+}
+
+/// Fewer where the descriptors of this process, or the server's share of them, do not suffice.
+fn crowd_size() -> usize {
+    raise_descriptor_limit();
+    let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    // The server takes a connection for every three descriptors; other tests need some of this process's.
+    let crowd = usize::try_from(descriptors / 3).unwrap_or(usize::MAX).saturating_sub(200).clamp(50, 5000);
+    if crowd < 5000 {
+        println!("only {crowd} connections: the limit on descriptors is {descriptors}");
+    }
+    crowd
+}
+
+/// What each of the crowd may cost, in KiB: what it is read into, should all of it be touched; its bookkeeping; and the
+/// answer that it gets.
+const HALF_HEAD_KIB_MAX: u64 = 80;
+
+#[test]
+fn thousands_that_send_half_a_head_are_gone_after_the_deadline_and_hold_up_nobody() {
+    let server = Start::new().options(["--head-timeout", "2"]).start();
+    let descriptors = server.descriptors();
+    assert_eq!(server.get("/").status, 200);
+    let idle_kib = server.resident_kib();
+    let crowd_size = crowd_size();
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let honest = scope.spawn(|| slowest_answer(&server, &is_over));
+        let mut crowd: Vec<Client> = Vec::new();
+        for _ in 0..crowd_size {
+            let mut client = server.connect();
+            client.send("GET / HTTP/1.1\r\nHost: a\r\nX-Half: ");
+            crowd.push(client);
+        }
+        // Their side stays open, and nobody reads: the server has to end them by itself. One is the honest client's.
+        wait_until("the end of all connections", || server.descriptors() <= descriptors + 1);
+        is_over.store(true, Ordering::Relaxed);
+        let slowest = honest.join().expect("an honest client");
+        assert!(slowest < TIMEOUT_ON_A_BUSY_MACHINE, "an answer took {slowest:?}");
+        for client in &mut crowd {
+            assert_eq!(client.response().status, 408);
+            assert_eq!(client.rest(), b"");
+        }
+    });
+    let cost_kib = server.resident_peak_kib() - idle_kib;
+    assert!(cost_kib <= HALF_HEAD_KIB_MAX * crowd_size as u64, "{cost_kib} KiB for {crowd_size} connections");
+}
+
+/// Asks over and over, and says how long the slowest answer took.
+fn slowest_answer(server: &Server, is_over: &AtomicBool) -> Duration {
+    let mut client = server.connect();
+    let mut slowest = Duration::ZERO;
+    while !is_over.load(Ordering::Relaxed) {
+        let asked = Instant::now();
+        assert_eq!(client.get("/echo/honest").text(), "honest");
+        slowest = slowest.max(asked.elapsed());
+    }
+    slowest
+}
