@@ -1,0 +1,235 @@
+//! A connection and a socket that does what a plan says. It keeps the connection's contract as the reactor does, and
+//! checks after each event what must hold at rest.
+
+use std::mem::size_of;
+
+use spindle::http1::limits::{ANSWER_OCTETS_MAX, FIELD_LINES_MAX, OUTPUT_OCTETS_FULL, RECEIVE_BUFFER_OCTETS};
+use spindle::http1::{Commons, Connection, Step, Transmit};
+use spindle::semantics::Now;
+use spindle::semantics::fields::FieldSpan;
+use spindle::semantics::service::{Piece, Source};
+
+use super::plan::{Event, Plan};
+use super::service::{Asked, Numbered};
+
+/// Status line and fields of an answer without its content.
+const ANSWER_HEAD_OCTETS_MAX: usize = 1024;
+
+/// What a connection's input may hold: the octets, and where the lines of a head stand in them.
+const INPUT_MEMORY_OCTETS_MAX: usize = RECEIVE_BUFFER_OCTETS + FIELD_LINES_MAX * size_of::<FieldSpan>();
+
+/// What a connection's output may hold: a sent part that is not worth moving away, answers up to the mark at which no
+/// further request is begun, and one more answer. A vector may have room for twice as much.
+const OUTPUT_MEMORY_OCTETS_MAX: usize =
+    2 * (OUTPUT_OCTETS_FULL / 2 + OUTPUT_OCTETS_FULL + ANSWER_OCTETS_MAX + ANSWER_HEAD_OCTETS_MAX);
+
+/// A plan that goes round for so long is cut short: the rest moves at once.
+const EVENTS_MAX: usize = 20_000;
+
+/// What came of one connection.
+pub(super) struct Outcome {
+    /// All octets that it sent.
+    pub(super) sent: Vec<u8>,
+    /// The requests that it asked about.
+    pub(super) asked: Vec<Asked>,
+    /// How many octets of the stream it was given.
+    pub(super) received: usize,
+    /// Whether it ran into a deadline.
+    pub(super) timed_out: bool,
+    /// Whether the server's end was announced to it.
+    pub(super) finished: bool,
+    /// Whether it told the socket to end the writing side.
+    pub(super) ended: bool,
+}
+
+/// Lets a connection live from its start to its end: `plan` happens, over and over, until `stream` has been received,
+/// and then whatever is left moves at once.
+pub(super) fn live(stream: &[u8], plan: &Plan, commons: &mut Commons) -> Outcome {
+    let mut driver = Driver::new(stream, commons);
+    let mut events = plan.events.iter().cycle().take(EVENTS_MAX);
+    // A plan in which nothing arrives would only go round in vain.
+    let arrives = |event: &Event| matches!(event, Event::Receive(_) | Event::PeerEnds);
+    let mut events_left = if plan.events.iter().any(arrives) { usize::MAX } else { plan.events.len() };
+    while events_left > 0
+        && !driver.is_done()
+        && let Some(event) = events.next()
+    {
+        driver.happen(*event);
+        events_left -= 1;
+    }
+    driver.move_the_rest();
+    driver.outcome
+}
+
+struct Driver<'a> {
+    connection: Connection<Numbered>,
+    service: Numbered,
+    commons: &'a mut Commons,
+    now: Now,
+    stream: &'a [u8],
+    peer_has_ended: bool,
+    steps: usize,
+    outcome: Outcome,
+}
+
+impl<'a> Driver<'a> {
+    fn new(stream: &'a [u8], commons: &'a mut Commons) -> Driver<'a> {
+        let now = Now { monotonic_ns: 1, unix_ns: 784_111_777_000_000_000 };
+        Driver {
+            connection: Connection::new(0, &now),
+            service: Numbered::new(),
+            commons,
+            now,
+            stream,
+            peer_has_ended: false,
+            steps: 0,
+            outcome: Outcome {
+                sent: Vec::new(),
+                asked: Vec::new(),
+                received: 0,
+                timed_out: false,
+                finished: false,
+                ended: false,
+            },
+        }
+    }
+
+    /// Whether the plan has nothing left to disturb.
+    fn is_done(&self) -> bool {
+        self.connection.is_closed() || self.peer_has_ended || self.outcome.received == self.stream.len()
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Receive(octets_max) => self.receive(octets_max),
+            Event::Send(octets_max) => self.send(octets_max),
+            Event::Wait(ns) => self.wait(ns),
+            Event::Blocked(send_buffer_octets) => self.connection.write_blocked(send_buffer_octets),
+            Event::Park => self.connection.release_idle_memory(self.commons),
+            Event::Finish => {
+                self.outcome.finished = true;
+                self.connection.finish();
+            }
+            Event::PeerEnds => self.peer_ends(),
+        }
+        self.settle();
+    }
+
+    fn receive(&mut self, octets_max: usize) {
+        if !self.connection.wants_input() {
+            return;
+        }
+        let space = self.connection.input_space(self.commons);
+        assert!(!space.is_empty(), "a connection that wants input has room for it");
+        let octets = octets_max.min(space.len()).min(self.stream.len() - self.outcome.received);
+        space[..octets].copy_from_slice(&self.stream[self.outcome.received..][..octets]);
+        self.outcome.received += octets;
+        self.connection.received(octets);
+    }
+
+    fn peer_ends(&mut self) {
+        self.peer_has_ended = true;
+        self.connection.received_eof();
+    }
+
+    fn send(&mut self, octets_max: usize) {
+        let sent = match self.connection.transmit() {
+            None => return,
+            Some(Transmit::Octets { octets, .. }) => octets,
+            Some(Transmit::Source(source)) => {
+                assert!(source.octets_left() > 0, "a source that is empty is not sent");
+                match source.piece() {
+                    Piece::Octets(octets) => octets,
+                    Piece::File(never) => match *never {},
+                }
+            }
+            Some(Transmit::End) => {
+                assert!(!self.outcome.ended, "the end is sent once");
+                self.outcome.ended = true;
+                self.connection.end_transmitted(&self.now);
+                return;
+            }
+        };
+        assert!(!sent.is_empty(), "what is to be sent has octets");
+        assert!(!self.outcome.ended, "nothing is sent behind the end");
+        let sent = &sent[..octets_max.min(sent.len())];
+        self.outcome.sent.extend_from_slice(sent);
+        let octets = sent.len() as u64;
+        self.connection.transmitted(octets, &self.now);
+    }
+
+    fn wait(&mut self, ns: u64) {
+        self.now.monotonic_ns = self.now.monotonic_ns.saturating_add(ns);
+        if self.connection.deadline_ns(self.commons) > self.now.monotonic_ns {
+            return;
+        }
+        self.outcome.timed_out = true;
+        self.connection.deadline_passed(self.commons, &self.now);
+        assert!(
+            self.connection.is_closed() || self.connection.deadline_ns(self.commons) > self.now.monotonic_ns,
+            "a deadline that has passed is dealt with, and does not pass again at once"
+        );
+    }
+
+    /// Lets the connection think until nothing moves.
+    fn settle(&mut self) {
+        loop {
+            let asked = self.service.asked.len();
+            let step = self.connection.step(&mut self.service, self.commons, &self.now);
+            assert!(self.service.asked.len() <= asked + 1, "a step asks at most one question");
+            if step == Step::Waiting {
+                break;
+            }
+            self.steps += 1;
+            assert!(
+                self.steps <= 3 * self.outcome.received + 16,
+                "a step that moves has used octets, so that thinking comes to an end"
+            );
+        }
+        self.check_at_rest();
+    }
+
+    fn check_at_rest(&self) {
+        let memory_octets = self.connection.memory_octets();
+        assert!(
+            memory_octets <= INPUT_MEMORY_OCTETS_MAX + OUTPUT_MEMORY_OCTETS_MAX,
+            "a connection holds no more than its buffers: {memory_octets} octets"
+        );
+        if self.connection.is_closed() {
+            assert!(self.connection.transmit().is_none(), "a closed connection sends nothing");
+            return;
+        }
+        assert!(
+            self.connection.wants_input() || self.connection.transmit().is_some(),
+            "a connection that is open waits for octets or has some to send"
+        );
+        assert_ne!(self.connection.deadline_ns(self.commons), u64::MAX, "every wait has a deadline");
+    }
+
+    /// Moves what is left in either direction, and ends the peer's side.
+    fn move_the_rest(&mut self) {
+        self.settle();
+        while !self.connection.is_closed() {
+            let (received, sent, ended) = (self.outcome.received, self.outcome.sent.len(), self.outcome.ended);
+            let had_ended = self.peer_has_ended;
+            self.happen(Event::Send(usize::MAX));
+            if !self.peer_has_ended {
+                self.happen(Event::Receive(usize::MAX));
+                if self.outcome.received == self.stream.len() && !self.connection.is_closed() {
+                    self.peer_ends();
+                    self.settle();
+                }
+            }
+            assert!(
+                self.connection.is_closed()
+                    || self.outcome.received > received
+                    || self.outcome.sent.len() > sent
+                    || self.outcome.ended != ended
+                    || self.peer_has_ended != had_ended,
+                "a connection whose peer reads, writes and ends comes to its end"
+            );
+        }
+        self.connection.release_idle_memory(self.commons);
+        self.outcome.asked = std::mem::take(&mut self.service.asked);
+    }
+}

@@ -1,0 +1,123 @@
+//! A whole connection. The input is a plan, a line feed, and what the peer sends: see [`plan`] and
+//! [`expand`](super::expand).
+//!
+//! While the connection lives, the driver checks that it keeps its contract: memory and thinking are bounded, every wait
+//! has a deadline, and nothing waits for nothing. When it has ended, this must hold of what it sent:
+//!
+//! 1. The output is a sequence of well-formed responses, and ends within one only if the peer was given up.
+//! 2. The answers are those of requests 1, 2, 3 and so on: none is missing, doubled or out of place.
+//! 3. An offence is answered last. Behind it nothing is parsed, whatever the peer sends.
+//! 4. The same octets ask the same questions and get the same final responses in another cut. Only a deadline or the
+//!    end of the server may cut them short.
+
+mod driver;
+mod plan;
+mod responses;
+mod service;
+
+use spindle::http1::offence::Offence;
+use spindle::http1::{Commons, Settings};
+
+use self::driver::{Outcome, live};
+use self::plan::{Event, Plan};
+use self::responses::{Answer, Answers};
+use super::expand::expand;
+
+/// Enough to go past the limit of content that is discarded.
+const STREAM_OCTETS_MAX: usize = 320 * 1024;
+
+/// A stream up to here is also received octet by octet.
+const BY_OCTET_OCTETS_MAX: usize = 1024;
+
+/// What a peer might hope to have parsed behind an offence.
+const SMUGGLED: &[u8] =
+    b"\r\n\r\n0\r\n\r\nGET /echo/smuggled HTTP/1.1\r\nHost: a\r\n\r\nGET /echo/smuggled HTTP/1.1\r\n\r\n";
+
+/// Runs the target.
+pub fn run(input: &[u8]) {
+    let (plan, octets) = Plan::split(input);
+    let stream = expand(octets, STREAM_OCTETS_MAX);
+    let settings = Settings { strict: plan.strict, send_date: !plan.without_date, ..Settings::default() };
+    // Shared by all connections of the run: the octets that one leaves in a buffer must not matter to the next.
+    let mut commons = Commons::new(settings);
+
+    let disturbed = live(&stream, &plan, &mut commons);
+    let received = &stream[..disturbed.received];
+    let whole = live(received, &Plan::default(), &mut commons);
+    let whole_answers = check(&whole, received, settings);
+    let disturbed_answers = check(&disturbed, received, settings);
+    same_in_another_cut(&disturbed, &disturbed_answers, &whole, &whole_answers);
+
+    if received.len() <= BY_OCTET_OCTETS_MAX {
+        let octet_by_octet = Plan { events: vec![Event::Receive(1), Event::Send(1)], ..Plan::default() };
+        let by_octet = live(received, &octet_by_octet, &mut commons);
+        same_in_another_cut(&by_octet, &check(&by_octet, received, settings), &whole, &whole_answers);
+    }
+    nothing_is_parsed_behind_an_offence(received, &whole, &whole_answers, &mut commons);
+}
+
+/// Invariants 1, 2 and the first half of 3.
+fn check(outcome: &Outcome, received: &[u8], settings: Settings) -> Answers {
+    let first_is_head = received.strip_prefix(b"\r\n").unwrap_or(received).starts_with(b"HEAD ");
+    let answers = responses::read(&outcome.sent, &outcome.asked, settings.send_date, first_is_head);
+    assert!(!answers.is_cut_off || outcome.timed_out, "a response is broken off only where the peer does not read");
+
+    let numbers: Vec<usize> = answers.finals.iter().filter_map(Answer::number).collect();
+    assert!(numbers.iter().copied().eq(1..=numbers.len()), "requests are answered once each, in order: {numbers:?}");
+    let offences = answers.finals.len() - numbers.len();
+    assert!(offences <= 1, "a connection has at most one offence");
+    if let (1, Some(last)) = (offences, answers.finals.last()) {
+        assert_eq!(last.number(), None, "an offence is answered last");
+    }
+    // What was asked and not answered: a request whose content was the offence, or what a deadline cut short.
+    let unanswered = outcome.asked.len() - numbers.len();
+    assert!(
+        unanswered <= offences || outcome.timed_out,
+        "every question has its answer: {unanswered} are missing, offences: {offences}"
+    );
+    assert!(answers.interims <= outcome.asked.len(), "only a request whose head is accepted is told to continue");
+    assert!(
+        outcome.ended || outcome.timed_out || answers.finals.is_empty(),
+        "a connection that answered ends in order"
+    );
+    answers
+}
+
+/// Invariant 4.
+fn same_in_another_cut(one: &Outcome, one_answers: &Answers, whole: &Outcome, whole_answers: &Answers) {
+    if !one.timed_out && !one.finished {
+        assert_eq!(one.asked, whole.asked, "the same octets ask the same questions in every cut");
+        assert_eq!(one_answers.finals, whole_answers.finals, "the same octets get the same answers in every cut");
+        return;
+    }
+    assert!(whole.asked.starts_with(&one.asked), "what is cut short has asked the first of the same questions");
+    let is_too_late =
+        |answer: &Answer| matches!(answer.offence(), Some(Offence::HeadTooSlow | Offence::ContentTooSlow));
+    let finals = || one_answers.finals.iter().filter(|answer| !is_too_late(answer)).cloned();
+    assert!(
+        finals().map(Answer::without_connection).eq(whole_answers
+            .finals
+            .iter()
+            .cloned()
+            .map(Answer::without_connection)
+            .take(finals().count())),
+        "what is cut short has got the first of the same answers"
+    );
+}
+
+/// Invariant 3, second half. A message that the peer's end cut short is another one with more octets behind it.
+fn nothing_is_parsed_behind_an_offence(
+    received: &[u8],
+    whole: &Outcome,
+    whole_answers: &Answers,
+    commons: &mut Commons,
+) {
+    let Some(offence) = whole_answers.finals.last().and_then(Answer::offence) else { return };
+    if matches!(offence, Offence::HeadCutShort | Offence::ContentCutShort) {
+        return;
+    }
+    let longer = [received, SMUGGLED].concat();
+    let again = live(&longer, &Plan::default(), commons);
+    assert_eq!(again.asked, whole.asked, "nothing behind an offence is asked about");
+    assert_eq!(again.sent, whole.sent, "nothing behind an offence is answered");
+}

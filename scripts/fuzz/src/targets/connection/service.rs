@@ -1,0 +1,174 @@
+//! What the connection asks. Every answer is numbered, so that one that is lost, doubled or misplaced shows.
+
+use std::borrow::Cow;
+
+use spindle::routes::Routes;
+use spindle::semantics::Now;
+use spindle::semantics::method::Method;
+use spindle::semantics::request::Request;
+use spindle::semantics::response::{Body, Response};
+use spindle::semantics::service::{Piece, Reply, Service, Sink, Source};
+use spindle::semantics::status::Status;
+
+/// The longest content that a source here has.
+const SOURCE_OCTETS_MAX: u64 = 200_000;
+
+/// What one piece of a source holds at most.
+const PIECE_OCTETS_MAX: u64 = 1000;
+
+/// What sources yield: octet n of the content is n modulo this many.
+const PATTERN_OCTETS: u64 = 251;
+
+/// Octet `at` of every source.
+pub(super) fn source_octet(at: u64) -> u8 {
+    (at % PATTERN_OCTETS) as u8
+}
+
+/// A request that was asked about.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Asked {
+    pub(super) method: Method,
+    target: String,
+    fields: Vec<(Vec<u8>, Vec<u8>)>,
+    content_octets: Option<u64>,
+    /// How long the content of the answer is, if a source yields it.
+    pub(super) source_octets: Option<u64>,
+}
+
+/// `/source/N` answers with N octets from a source. `/sink/N` takes at most N octets of content. Everything else is the
+/// server's own routing table, without files. The entity tag of every answer is the number of its request, from 1.
+pub(super) struct Numbered {
+    routes: Routes,
+    /// The requests, in their order.
+    pub(super) asked: Vec<Asked>,
+}
+
+impl Numbered {
+    pub(super) fn new() -> Numbered {
+        Numbered { routes: Routes::new(None), asked: Vec::new() }
+    }
+}
+
+impl Service for Numbered {
+    type Source = Patterned;
+    type Sink = Counting;
+
+    fn answer<'r>(&'r mut self, request: &'r Request<'r>, now: &Now) -> Reply<'r, Patterned, Counting> {
+        let path = request.target.path().unwrap_or_default();
+        let source_octets = number_behind(path, b"/source/").map(|octets| octets.min(SOURCE_OCTETS_MAX));
+        self.asked.push(Asked {
+            method: request.method,
+            target: format!("{:?}", request.target),
+            fields: request.fields.iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect(),
+            content_octets: request.content_octets,
+            source_octets,
+        });
+        let number = self.asked.len();
+        if let Some(octets_left) = source_octets {
+            let body = Body::Source(Patterned { at: 0, octets_left });
+            return Reply::Respond(tagged(number, Response { body, ..Response::new(Status::Ok) }));
+        }
+        if let Some(octets_max) = number_behind(path, b"/sink/") {
+            return Reply::Receive(Counting { number, octets_max, octets: 0, digest: 0 });
+        }
+        match self.routes.answer(request, now) {
+            Reply::Respond(response) => Reply::Respond(tagged(number, without_source(response))),
+            Reply::Receive(_) => panic!("without a directory nothing is received"),
+        }
+    }
+}
+
+fn number_behind(path: &[u8], prefix: &[u8]) -> Option<u64> {
+    str::from_utf8(path.strip_prefix(prefix)?).ok()?.parse().ok()
+}
+
+fn tagged<B>(number: usize, response: Response<'_, B>) -> Response<'_, B> {
+    Response { etag: Some(Cow::Owned(format!("\"{number}\""))), ..response }
+}
+
+/// The response of a route that has no files to send.
+fn without_source<B>(response: Response<'_, B>) -> Response<'_, Patterned> {
+    Response {
+        status: response.status,
+        gzip: response.gzip,
+        content_type: response.content_type,
+        varies_by_coding: response.varies_by_coding,
+        allow: response.allow,
+        accepts_ranges: response.accepts_ranges,
+        etag: response.etag,
+        last_modified: response.last_modified,
+        body: match response.body {
+            Body::Empty => Body::Empty,
+            Body::Bytes(content) => Body::Bytes(content),
+            Body::Source(_) => panic!("without a directory there are no files"),
+        },
+    }
+}
+
+/// A source of [`source_octet`]s.
+#[derive(Debug)]
+pub(super) struct Patterned {
+    at: u64,
+    octets_left: u64,
+}
+
+/// Long enough for a piece that begins anywhere in the pattern.
+static PATTERN: [u8; (PATTERN_OCTETS + PIECE_OCTETS_MAX) as usize] = {
+    let mut octets = [0; (PATTERN_OCTETS + PIECE_OCTETS_MAX) as usize];
+    let mut at = 0;
+    while at < octets.len() {
+        octets[at] = (at as u64 % PATTERN_OCTETS) as u8;
+        at += 1;
+    }
+    octets
+};
+
+impl Source for Patterned {
+    type File = std::convert::Infallible;
+
+    fn octets_left(&self) -> u64 {
+        self.octets_left
+    }
+
+    fn piece(&self) -> Piece<'_, Self::File> {
+        let start = (self.at % PATTERN_OCTETS) as usize;
+        Piece::Octets(&PATTERN[start..start + self.octets_left.min(PIECE_OCTETS_MAX) as usize])
+    }
+
+    fn advance(&mut self, octets: u64) {
+        self.at += octets;
+        self.octets_left = self.octets_left.checked_sub(octets).expect("no more is sent than was left");
+    }
+}
+
+/// A sink whose answer tells what it was given.
+#[derive(Debug)]
+pub(super) struct Counting {
+    number: usize,
+    octets_max: u64,
+    octets: u64,
+    digest: u64,
+}
+
+impl Sink for Counting {
+    type Source = Patterned;
+
+    fn write(&mut self, content: &[u8]) -> Result<(), Box<Response<'static, Patterned>>> {
+        assert!(!content.is_empty(), "a sink is not bothered with nothing");
+        self.octets += content.len() as u64;
+        if self.octets > self.octets_max {
+            let refusal = Response::with_reason(Status::ContentTooLarge, "The content is longer than this sink takes.");
+            return Err(Box::new(tagged(self.number, refusal)));
+        }
+        for octet in content {
+            self.digest = (self.digest ^ u64::from(*octet)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+        Ok(())
+    }
+
+    fn finish(self, _: &Now) -> Response<'static, Patterned> {
+        let told = format!("{} octets, digest {:x}\n", self.octets, self.digest);
+        let body = Body::Bytes(Cow::Owned(told.into_bytes()));
+        tagged(self.number, Response { body, ..Response::new(Status::Created) })
+    }
+}

@@ -1,0 +1,190 @@
+//! The head parser. The input is what a peer sends, see [`expand`].
+//!
+//! 1. No input makes it panic.
+//! 2. The same octets have the same reading in every cut, and it is decided at the same octet.
+//! 3. A head that is accepted here is accepted by `httparse`, which reads the same method, target and fields in it.
+//! 4. A head that is accepted has one framing, and it is what its fields say.
+//! 5. `strict` refuses what is refused without it, and besides that only a missing Host.
+
+use spindle::http1::exchange::Exchange;
+use spindle::http1::framing::Framing;
+use spindle::http1::limits::{FIELD_LINES_MAX, RECEIVE_BUFFER_OCTETS};
+use spindle::http1::message_head::{CompleteHead, MessageHead};
+use spindle::http1::offence::Offence;
+use spindle::semantics::fields::{FieldName, FieldSpans};
+use spindle::semantics::request::{Target, Version};
+
+use super::expand::expand;
+
+/// What became of the octets.
+#[derive(Debug, PartialEq)]
+enum Reading {
+    /// More are needed.
+    Partial,
+    Complete(Head),
+    Refused(Offence),
+}
+
+/// A head, copied out.
+#[derive(Debug, PartialEq)]
+struct Head {
+    octets: usize,
+    method_and_target: Vec<u8>,
+    is_http10: bool,
+    fields: Vec<(Vec<u8>, Vec<u8>)>,
+    lenient: Result<Exchanged, Offence>,
+    strict: Result<Exchanged, Offence>,
+}
+
+/// What of an exchange can be compared.
+type Exchanged = (Framing, bool, bool);
+
+/// Runs the target.
+pub fn run(input: &[u8]) {
+    let stream = expand(input, RECEIVE_BUFFER_OCTETS);
+    let (whole, _) = read(&stream, [stream.len()]);
+    agrees_with_itself(&stream, &whole, input);
+    if let Reading::Complete(head) = &whole {
+        httparse_agrees(&stream, head);
+        framing_is_what_the_fields_say(head);
+        strict_adds_only_the_missing_host(head);
+    }
+}
+
+/// Reads `stream` in pieces that end where `ends` says. Returns the reading, and how many octets had been given when it
+/// was decided.
+fn read(stream: &[u8], ends: impl IntoIterator<Item = usize>) -> (Reading, usize) {
+    let mut spans = FieldSpans::with_capacity(FIELD_LINES_MAX);
+    let mut parser = MessageHead::default();
+    for end in ends {
+        let given = &stream[..end];
+        match parser.advance(given, &mut spans) {
+            Ok(false) => {}
+            Ok(true) => {
+                let head = parser.complete(given, &spans).expect("a head that is complete stays accepted");
+                check_borrows(&head, given);
+                return (Reading::Complete(copy(&head)), end);
+            }
+            Err(offence) => return (Reading::Refused(offence), end),
+        }
+    }
+    (Reading::Partial, stream.len())
+}
+
+fn agrees_with_itself(stream: &[u8], whole: &Reading, input: &[u8]) {
+    let (by_octet, decided_at) = read(stream, 1..=stream.len());
+    assert_eq!(by_octet, *whole, "a head that comes octet by octet reads like one that comes whole");
+
+    let mut end = 0;
+    let uneven = input.iter().cycle().take(stream.len()).map(|octet| {
+        end = (end + 1 + usize::from(octet & 0x1f)).min(stream.len());
+        end
+    });
+    let (in_pieces, _) = read(stream, uneven);
+    assert_eq!(in_pieces, *whole, "a head that comes in pieces reads like one that comes whole");
+
+    if by_octet != Reading::Partial {
+        let (at_once, _) = read(&stream[..decided_at], [decided_at]);
+        assert_eq!(at_once, *whole, "octets behind the one that decides change nothing");
+        let (before, _) = read(&stream[..decided_at - 1], [decided_at - 1]);
+        assert_eq!(before, Reading::Partial, "nothing is decided before the octet that decides");
+    }
+    if let Reading::Complete(head) = &by_octet {
+        assert_eq!(head.octets, decided_at, "a head is complete with its last octet");
+    }
+}
+
+/// What a head lends must lie where the head says.
+fn check_borrows(head: &CompleteHead<'_>, given: &[u8]) {
+    assert!(head.octets <= given.len(), "a head ends within the octets given");
+    assert!(given.starts_with(head.method_and_target), "the request-line is lent as it came");
+    let target = head.method_and_target.splitn(2, |octet| *octet == b' ').nth(1).expect("a space before the target");
+    match head.target {
+        Target::Origin(octets) | Target::Authority(octets) => assert_eq!(octets, target),
+        Target::Absolute { authority, path_and_query } => {
+            assert_eq!([&target[..b"http://".len()], authority, path_and_query].concat(), target);
+            assert!(!authority.is_empty(), "an absolute-form has an authority");
+        }
+        Target::Asterisk => assert_eq!(target, b"*"),
+    }
+}
+
+fn copy(head: &CompleteHead<'_>) -> Head {
+    let exchange = |strict| {
+        Exchange::new(head, strict).map(|exchange| (exchange.framing, exchange.head_only, exchange.expects_continue))
+    };
+    Head {
+        octets: head.octets,
+        method_and_target: head.method_and_target.to_vec(),
+        is_http10: head.version == Version::Http10,
+        fields: head.fields.iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect(),
+        lenient: exchange(false),
+        strict: exchange(true),
+    }
+}
+
+fn httparse_agrees(stream: &[u8], head: &Head) {
+    let mut octets = stream[..head.octets].to_vec();
+    // `HTTP/1.` and a digit: httparse knows only 0 and 1, and RFC 9110 §2.5 has the others read as 1.
+    let digit_at = head.method_and_target.len() + b" HTTP/1.".len();
+    if octets[digit_at] != b'0' {
+        octets[digit_at] = b'1';
+    }
+    let mut lines = [httparse::EMPTY_HEADER; FIELD_LINES_MAX];
+    let mut theirs = httparse::Request::new(&mut lines);
+    let status = theirs.parse(&octets);
+    assert_eq!(status, Ok(httparse::Status::Complete(head.octets)), "what is accepted here, httparse accepts");
+
+    let (Some(method), Some(target)) = (theirs.method, theirs.path) else { panic!("httparse found no request-line") };
+    assert_eq!(format!("{method} {target}").as_bytes(), head.method_and_target, "httparse reads the same target");
+    assert_eq!(theirs.version == Some(0), head.is_http10, "httparse reads the same version");
+    let their_fields: Vec<_> =
+        theirs.headers.iter().map(|line| (line.name.as_bytes().to_vec(), line.value.to_vec())).collect();
+    assert_eq!(their_fields, head.fields, "httparse reads the same fields");
+}
+
+/// RFC 9112 §6.3, told the other way round: from what was decided to what must have been sent.
+fn framing_is_what_the_fields_say(head: &Head) {
+    let values = |name: &str| -> Vec<&[u8]> {
+        let lines = head.fields.iter().filter(|(line, _)| line.eq_ignore_ascii_case(name.as_bytes()));
+        lines.map(|(_, value)| &value[..]).collect()
+    };
+    let (lengths, codings) = (values("content-length"), values("transfer-encoding"));
+    match head.lenient {
+        Ok((Framing::Chunked, ..)) => {
+            assert!(!head.is_http10, "HTTP/1.0 has no chunked content");
+            assert!(lengths.is_empty(), "chunked content announces no length");
+            assert!(
+                matches!(codings[..], [coding] if coding.eq_ignore_ascii_case(b"chunked")),
+                "chunked content has exactly one Transfer-Encoding, and it says no more than that"
+            );
+        }
+        Ok((Framing::Length(octets), ..)) => {
+            assert!(codings.is_empty(), "content of a length has no Transfer-Encoding");
+            match lengths[..] {
+                [] => assert_eq!(octets, 0, "without either field there is no content"),
+                [digits] => {
+                    assert!(!digits.is_empty() && digits.iter().all(u8::is_ascii_digit), "a length is digits alone");
+                    let text = str::from_utf8(digits).expect("digits");
+                    assert_eq!(text.parse(), Ok(octets), "the length is the number that was sent");
+                }
+                _ => panic!("content has one length"),
+            }
+        }
+        Err(_) => {}
+    }
+    if let Ok((framing, _, true)) = head.lenient {
+        assert_ne!(framing, Framing::Length(0), "a peer waits to continue only where content is to follow");
+    }
+}
+
+fn strict_adds_only_the_missing_host(head: &Head) {
+    let host_lines = head.fields.iter().filter(|(name, _)| FieldName::from_octets(name) == FieldName::Host).count();
+    if head.strict == Err(Offence::HostMissing) {
+        assert!(host_lines == 0 && !head.is_http10, "only HTTP/1.1 without any Host lacks one");
+    } else {
+        assert_eq!(head.strict, head.lenient, "strict is about the Host alone");
+    }
+    assert!(head.lenient.is_err() || host_lines <= 1, "two Hosts are never accepted");
+    assert_ne!(head.lenient, Err(Offence::HostMissing), "a missing Host is let pass unless strict");
+}

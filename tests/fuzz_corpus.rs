@@ -1,0 +1,61 @@
+//! Replays the corpus of the fuzz targets: what a fuzzer once found stays found, without a fuzzer.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+#[allow(unreachable_pub)]
+#[path = "../scripts/fuzz/src/targets/mod.rs"]
+mod targets;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The sum of all inputs, so that a clone stays small.
+const CORPUS_OCTETS_MAX: u64 = 500 * 1024;
+
+fn corpus() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/fuzz/corpus")
+}
+
+#[test]
+fn every_input_of_the_corpus_keeps_the_invariants() {
+    let mut octets = 0;
+    for target in &targets::ALL {
+        let folder = corpus().join(target.name);
+        let mut inputs: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        inputs.sort();
+        assert!(!inputs.is_empty(), "{} holds no inputs", folder.display());
+        for path in &inputs {
+            let input = fs::read(path).unwrap();
+            octets += input.len() as u64;
+            if let Err(panic) = std::panic::catch_unwind(|| (target.run)(&input)) {
+                eprintln!("this input breaks an invariant of {}: {}", target.name, path.display());
+                std::panic::resume_unwind(panic);
+            }
+        }
+        println!("fuzz corpus, {}: {} inputs replayed", target.name, inputs.len());
+    }
+    assert!(octets <= CORPUS_OCTETS_MAX, "the corpus has grown to {octets} octets");
+}
+
+/// Faults that the fuzzer found, by name. Each was seen to break an invariant before it was mended.
+mod findings {
+    use super::*;
+
+    fn keeps_the_invariants(target: &str, input: &str) {
+        let target = targets::ALL.iter().find(|known| known.name == target).unwrap();
+        (target.run)(&fs::read(corpus().join(target.name).join(input)).unwrap());
+    }
+
+    #[test]
+    fn an_offence_in_a_head_request_was_answered_with_content() {
+        keeps_the_invariants("connection", "offence-in-a-head-request");
+        keeps_the_invariants("connection", "offence-in-the-content-of-a-head-request");
+    }
+}
+
+#[test]
+fn every_folder_of_the_corpus_belongs_to_a_target() {
+    for entry in fs::read_dir(corpus()).unwrap() {
+        let name = entry.unwrap().file_name();
+        assert!(targets::ALL.iter().any(|target| target.name == name), "{name:?} is no target, and is never replayed");
+    }
+}
