@@ -1,1 +1,159 @@
-//! x
+//! Files that change while they are sent, many readers at once, and what a download costs.
+
+use std::fs;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+
+use crate::harness::{Client, Server, noise};
+use crate::support::{head, make_sparse};
+
+/// More than all buffers between the server and a client that does not read.
+const LARGE_OCTETS: u64 = 64 << 20;
+
+/// What a transfer may cost above an idle server, in KiB, however long it is.
+const MEMORY_MAX_KIB: u64 = 16 << 10;
+
+const TWO_GIGABYTES: u64 = 2 << 30;
+
+#[test]
+fn get_and_head_describe_a_file_alike() {
+    let server = Server::with_directory();
+    let tag = server.put("file", b"octets");
+    let mut client = server.connect();
+    let get = client.ask("GET", "/files/file", &[]);
+    let head = client.ask("HEAD", "/files/file", &[]);
+    assert_eq!((get.status, get.text()), (200, "octets"));
+    for (name, expected) in [
+        ("Content-Length", "6"),
+        ("Content-Type", "application/octet-stream"),
+        ("Accept-Ranges", "bytes"),
+        ("ETag", &tag),
+        ("Content-Encoding", ""),
+    ] {
+        assert_eq!(get.field(name).unwrap_or_default(), expected);
+    }
+    let undated = |head: &str| head.split("\r\n").filter(|line| !line.starts_with("Date:")).collect::<String>();
+    assert_eq!(undated(&get.head), undated(&head.head));
+    assert!(client.is_kept());
+}
+
+#[test]
+fn a_file_that_is_replaced_or_removed_while_it_is_sent_goes_on_as_the_old_one() {
+    let server = Server::with_directory();
+    let old = noise(LARGE_OCTETS as usize, 1);
+    for removed in [false, true] {
+        server.put_file("file", &old);
+        let mut slow = server.connect();
+        slow.send(head("GET", "/files/file", &[]));
+        assert_eq!(slow.head().field("Content-Length"), Some("67108864"));
+        if removed {
+            fs::remove_file(server.directory().join("file")).unwrap();
+            assert_eq!(server.get("/files/file").status, 404);
+        } else {
+            server.put("file", b"new");
+            assert_eq!(server.get("/files/file").text(), "new");
+        }
+        assert!(slow.content(LARGE_OCTETS) == old, "every octet of the old one");
+        assert!(slow.is_kept());
+    }
+}
+
+#[test]
+fn a_file_that_is_truncated_while_it_is_sent_ends_its_connection() {
+    let server = Server::with_directory();
+    let descriptors = server.descriptors();
+    for range in ["bytes=0-", "bytes=0-33554431,33554432-"] {
+        let path = server.directory().join("file");
+        make_sparse(&path, LARGE_OCTETS);
+        let mut slow = server.connect();
+        slow.send(head("GET", "/files/file", &[&format!("Range: {range}")]));
+        let promised: u64 = slow.head().field("Content-Length").unwrap().parse().unwrap();
+        fs::File::options().write(true).open(&path).unwrap().set_len(10_000).unwrap();
+        let came = slow.octets_to_any_end();
+        assert!(came < promised, "{range}: {came} octets");
+        server.wait_for_descriptors(descriptors);
+        assert_eq!(server.get("/files/file").field("Content-Length"), Some("10000"), "the others are served");
+    }
+}
+
+#[test]
+fn a_hundred_readers_during_two_hundred_replacements_see_whole_versions() {
+    const VERSIONS: usize = 8;
+    let versions: Vec<Vec<u8>> =
+        (0..VERSIONS).map(|number| noise(12_000 + number * 1_999, number as u64 + 1)).collect();
+    let server = Server::with_directory();
+    server.put("file", &versions[0]);
+    let (done, read) = (AtomicBool::new(false), AtomicUsize::new(0));
+    thread::scope(|scope| {
+        for _ in 0..100 {
+            scope.spawn(|| {
+                let mut client = server.connect();
+                while !done.load(Ordering::Relaxed) {
+                    let response = client.get("/files/file");
+                    assert_eq!(response.status, 200);
+                    assert!(versions.contains(&response.content), "a version that nobody wrote");
+                    read.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        let mut writer = server.connect();
+        for number in 1..=200 {
+            let response = writer.store("PUT", "/files/file", &[], &versions[number % VERSIONS]);
+            if response.status != 204 {
+                done.store(true, Ordering::Relaxed);
+                panic!("{}", response.head);
+            }
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    assert!(read.load(Ordering::Relaxed) >= 100);
+    assert_eq!(server.names(), ["file"]);
+}
+
+#[test]
+fn a_download_of_two_gigabytes_costs_no_memory() {
+    let server = Server::with_directory();
+    make_sparse(&server.directory().join("sparse"), TWO_GIGABYTES);
+    server.get("/files/absent");
+    let idle_kib = server.resident_kib();
+    let mut client = server.connect();
+    client.send(head("GET", "/files/sparse", &[]));
+    assert_eq!(client.head().field("Content-Length"), Some("2147483648"));
+    client.skip(TWO_GIGABYTES);
+    assert!(client.is_kept());
+    let peak_kib = server.resident_peak_kib();
+    assert!(peak_kib <= idle_kib + MEMORY_MAX_KIB, "{peak_kib} KiB at most, {idle_kib} when idle");
+}
+
+#[test]
+fn an_upload_of_two_gigabytes_in_chunks_costs_no_memory() {
+    let Some(scratch) = crate::support::roomy_directory(TWO_GIGABYTES * 5 / 4) else { return };
+    let server = crate::harness::Start::new().directory_at(scratch.path()).start();
+    server.get("/files/absent");
+    let idle_kib = server.resident_kib();
+    let chunk = crate::support::chunk(&vec![7; 1 << 20]);
+    let mut client = server.connect();
+    client.send(head("PUT", "/files/file", &["Transfer-Encoding: chunked"]));
+    for _ in 0..TWO_GIGABYTES >> 20 {
+        client.send(&chunk);
+    }
+    client.send("0\r\n\r\n");
+    assert_eq!(client.response().status, 201);
+    let peak_kib = server.resident_peak_kib();
+    assert_eq!(fs::metadata(server.directory().join("file")).unwrap().len(), TWO_GIGABYTES);
+    assert!(peak_kib <= idle_kib + MEMORY_MAX_KIB, "{peak_kib} KiB at most, {idle_kib} when idle");
+}
+
+#[test]
+fn a_client_that_does_not_read_costs_the_others_nothing() {
+    let server = Server::with_directory();
+    make_sparse(&server.directory().join("sparse"), 1 << 40);
+    let mut silent: Vec<Client> = (0..20).map(|_| server.connect()).collect();
+    for client in &mut silent {
+        client.send(head("GET", "/files/sparse", &[]));
+        assert_eq!(client.head().status, 200);
+    }
+    for _ in 0..20 {
+        assert_eq!(server.ask("GET", "/files/sparse", &["Range: bytes=5-6"]).content, [0, 0]);
+    }
+}

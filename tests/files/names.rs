@@ -1,1 +1,348 @@
-//! x
+//! Names: what leads to a file, and what leads nowhere. No trick leaves the directory, and nothing is waited for.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::harness::{Server, Start};
+use crate::support::{make_fifo, make_sparse, percent_encoded, set_modified, skipped, tree};
+
+/// Elsewhere links are not followed at all.
+const FOLLOWS_LINKS: bool = cfg!(all(target_os = "linux", not(spindle_portable)));
+
+const SECRET: &[u8] = b"nobody's business";
+
+/// What stands beside the served directory, and must neither be read nor changed.
+struct Outside {
+    scratch: TempDir,
+    before: Vec<(String, Option<Vec<u8>>)>,
+}
+
+impl Outside {
+    fn new() -> Outside {
+        let scratch = TempDir::new().unwrap();
+        for directory in ["served", "served-too"] {
+            fs::create_dir(scratch.path().join(directory)).unwrap();
+        }
+        for file in ["secret", "served-too/secret"] {
+            fs::write(scratch.path().join(file), SECRET).unwrap();
+        }
+        let before = tree(scratch.path());
+        Outside { scratch, before }
+    }
+
+    fn served(&self) -> PathBuf {
+        self.scratch.path().join("served")
+    }
+
+    fn server(&self) -> Server {
+        Start::new().directory_at(&self.served()).start()
+    }
+
+    #[track_caller]
+    fn assert_untouched(&self, what: &str) {
+        assert_eq!(tree(self.scratch.path()), self.before, "{what}");
+        let neighbour = tree(&self.scratch.path().join("served-too"));
+        assert_eq!(neighbour, [("secret".to_owned(), Some(SECRET.to_vec()))], "{what}");
+    }
+}
+
+/// A target, and the answers to GET and to PUT. POST's is PUT's.
+const CORPUS: [(&str, u16, u16); 58] = [
+    // Segments that climb, plain, encoded, mixed and at every place.
+    ("/files/..", 404, 400),
+    ("/files/../secret", 404, 400),
+    ("/files/../served-too/secret", 404, 400),
+    ("/files/../served/file", 404, 400),
+    ("/files/directory/../file", 404, 400),
+    ("/files/directory/../../secret", 404, 400),
+    ("/files/file/..", 404, 400),
+    ("/files/./file", 404, 400),
+    ("/files/.", 404, 400),
+    ("/files/%2e%2e/secret", 404, 400),
+    ("/files/%2E%2E/secret", 404, 400),
+    ("/files/.%2e/secret", 404, 400),
+    ("/files/%2e./secret", 404, 400),
+    ("/files/%2e", 404, 400),
+    ("/files/..%2fsecret", 404, 400),
+    ("/files/..%2Fserved-too%2Fsecret", 404, 400),
+    ("/files/%2e%2e%2fsecret", 404, 400),
+    ("/files/directory%2f..%2f..%2fsecret", 404, 400),
+    ("/files/directory%2ffile", 404, 400),
+    ("/files/../../../../../../../../etc/passwd", 404, 400),
+    // Not below /files/ at all: paths are not normalised.
+    ("/../secret", 404, 404),
+    ("/files", 404, 404),
+    ("/x/../files/file", 404, 404),
+    ("//files/file", 404, 404),
+    ("/%66iles/file", 404, 404),
+    ("/FILES/file", 404, 404),
+    // Absolute paths, empty segments.
+    ("/files/", 404, 400),
+    ("/files//", 404, 400),
+    ("/files//etc/passwd", 404, 400),
+    ("/files/%2fetc%2fpasswd", 404, 400),
+    ("/files//file", 404, 400),
+    ("/files/file/", 404, 400),
+    ("/files/directory/", 404, 400),
+    ("http://a/files/../secret", 404, 400),
+    ("http://a/files//etc/passwd", 404, 400),
+    // NUL, encoded; a bare one is no target.
+    ("/files/%00", 404, 400),
+    ("/files/file%00", 404, 400),
+    ("/files/file%00.txt", 404, 400),
+    ("/files/%00/../secret", 404, 400),
+    ("/files/file\0", 400, 400),
+    // Decoded once: what is encoded twice is a name with a percent sign in it, or a directory of that name.
+    ("/files/%252e%252e", 404, 201),
+    ("/files/%252e%252e%252fsecret", 404, 201),
+    ("/files/%252e%252e/secret", 404, 404),
+    ("/files/%2500", 404, 201),
+    // Other systems' separators, and what is no UTF-8 for a dot.
+    ("/files/..%5csecret", 404, 201),
+    ("/files/..%5c..%5csecret", 404, 201),
+    ("/files/..\\secret", 400, 400),
+    ("/files/%c0%ae%c0%ae/secret", 404, 404),
+    ("/files/%c0%ae%c0%ae%c0%afsecret", 404, 201),
+    ("/files/..;/secret", 404, 404),
+    ("/files/.../secret", 404, 404),
+    ("/files/%", 400, 400),
+    ("/files/%2", 400, 400),
+    ("/files/%u002e", 400, 400),
+    // Names of uploads in progress.
+    ("/files/.spindle-0123456789abcdef", 404, 400),
+    ("/files/.SPINDLE-0123456789ABCDEF", 404, 400),
+    ("/files/%2espindle-0123456789abcdef", 404, 400),
+    ("/files/.spindle-0123456789abcdef/file", 404, 400),
+];
+
+#[test]
+fn no_trick_leaves_the_directory() {
+    let outside = Outside::new();
+    let server = outside.server();
+    fs::create_dir(server.directory().join("directory")).unwrap();
+    server.put_file("file", b"octets");
+    for (target, to_read, to_write) in CORPUS {
+        for method in ["GET", "HEAD"] {
+            let response = server.ask(method, target, &[]);
+            assert_eq!(response.status, to_read, "{method} {target}");
+            assert!(to_read != 404 || response.content.is_empty(), "{method} {target}: a 404 says nothing");
+        }
+        for method in ["PUT", "POST"] {
+            let response = server.store(method, target, &[], b"written");
+            assert_eq!(response.status, to_write, "{method} {target}");
+            let made: Vec<PathBuf> = fs::read_dir(server.directory())
+                .unwrap()
+                .map(|entry| entry.unwrap().path())
+                .filter(|path| !path.ends_with("file") && !path.ends_with("directory"))
+                .collect();
+            assert_eq!(made.len(), usize::from(to_write == 201), "{method} {target}: {made:?}");
+            made.iter().for_each(|path| fs::remove_file(path).unwrap());
+            outside.assert_untouched(&format!("{method} {target}"));
+            assert_eq!(server.names(), ["directory", "file"], "{method} {target}");
+        }
+    }
+    assert_eq!(server.stored("file").unwrap(), b"octets");
+    assert!(tree(&server.directory().join("directory")).is_empty());
+}
+
+/// Links of every kind: where they stand, where they lead, what is asked for, the answers to GET and to PUT.
+const LINKS: [(&str, &str, &str, u16, u16); 13] = [
+    // The last segment: never read, and replaced by what is written, so that nothing is written through it.
+    ("last", "../secret", "last", 404, 204),
+    ("neighbour", "../served-too/secret", "neighbour", 404, 204),
+    ("absolute", "/etc/passwd", "absolute", 404, 204),
+    ("dangling", "../absent", "dangling", 404, 204),
+    ("dangling", "absent", "dangling", 404, 204),
+    ("loop", "loop", "loop", 404, 204),
+    ("magic", "/proc/self/root/etc/passwd", "magic", 404, 204),
+    ("up", "..", "up", 404, 204),
+    // One in the middle.
+    ("middle", "..", "middle/secret", 404, 404),
+    ("middle", "../served-too", "middle/secret", 404, 404),
+    ("middle", "/", "middle/etc/passwd", 404, 404),
+    ("middle", "../absent", "middle/file", 404, 404),
+    ("middle", "middle", "middle/file", 404, 404),
+];
+
+#[test]
+fn no_link_leads_out() {
+    let outside = Outside::new();
+    let server = outside.server();
+    for (name, leads_to, asked, to_read, to_write) in LINKS {
+        let link = server.directory().join(name);
+        let target = format!("/files/{asked}");
+        for method in ["PUT", "POST"] {
+            symlink(leads_to, &link).unwrap();
+            assert_eq!(server.get(&target).status, to_read, "{name} → {leads_to}");
+            let response = server.store(method, &target, &[], b"written");
+            let expected = if method == "POST" && to_write == 204 { 201 } else { to_write };
+            assert_eq!(response.status, expected, "{method} {name} → {leads_to}");
+            outside.assert_untouched(&format!("{method} {name} → {leads_to}"));
+            let replaced = fs::symlink_metadata(&link).unwrap().is_file();
+            assert_eq!(replaced, to_write == 204, "{method} {name} → {leads_to}");
+            fs::remove_file(&link).unwrap();
+        }
+        // Nor does creating only take a link for an absent name.
+        symlink(leads_to, &link).unwrap();
+        let created = server.store("PUT", &target, &["If-None-Match: *"], b"written");
+        assert_eq!(created.status, if to_write == 204 { 412 } else { to_write }, "{name} → {leads_to}");
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        fs::remove_file(&link).unwrap();
+    }
+}
+
+#[test]
+fn links_inside_the_directory_are_followed_where_the_system_can_vouch_for_them() {
+    let server = Server::with_directory();
+    fs::create_dir(server.directory().join("directory")).unwrap();
+    server.put_file("directory/file", b"octets");
+    symlink("directory/file", server.directory().join("link")).unwrap();
+    symlink("directory", server.directory().join("shelf")).unwrap();
+    for target in ["/files/link", "/files/shelf/file"] {
+        let response = server.get(target);
+        let expected = if FOLLOWS_LINKS { (200, &b"octets"[..]) } else { (404, &b""[..]) };
+        assert_eq!((response.status, &response.content[..]), expected, "{target}");
+    }
+}
+
+#[test]
+fn what_is_no_file_is_not_found_and_never_waited_for() {
+    let server = Server::with_directory();
+    let at = |name: &str| server.directory().join(name);
+    fs::create_dir(at("directory")).unwrap();
+    make_fifo(&at("fifo"));
+    symlink("fifo", at("link")).unwrap();
+    let _listener = UnixListener::bind(at("socket")).unwrap();
+    let mut names = vec!["directory", "fifo", "socket"];
+    // The null device, which would read as an empty file and swallow what is written.
+    let made = Command::new("mknod").arg(at("device")).args(["c", "1", "3"]).output().unwrap();
+    if made.status.success() {
+        names.push("device");
+    } else {
+        skipped("only root may make a device");
+    }
+    let mut client = server.connect();
+    let before = server.names();
+    for name in names {
+        let target = format!("/files/{name}");
+        for method in ["GET", "HEAD"] {
+            assert_eq!(client.ask(method, &target, &[]).status, 404, "{method} {name}");
+        }
+        for method in ["PUT", "POST"] {
+            assert_eq!(client.store(method, &target, &[], b"written").status, 409, "{method} {name}");
+            let below = client.store(method, &format!("{target}/file"), &[], b"written");
+            assert_eq!(below.status, if name == "directory" { 201 } else { 404 }, "{method} below {name}");
+        }
+    }
+    assert_eq!(client.get("/files/link").status, 404, "a link to a FIFO");
+    assert_eq!(server.names(), before);
+    assert!(client.is_kept());
+}
+
+#[test]
+fn names_may_have_several_segments_and_any_octets() {
+    let server = Server::with_directory();
+    fs::create_dir_all(server.directory().join("a/b")).unwrap();
+    let long = [b'n'; 255];
+    for (target, path) in [
+        ("/files/a/b/c".to_owned(), &b"a/b/c"[..]),
+        ("/files/a/..b".to_owned(), b"a/..b"),
+        (format!("/files/{}", percent_encoded(b"\xff\xfe\n\"%")), b"\xff\xfe\n\"%"),
+        (format!("/files/{}", percent_encoded("Zoë.txt".as_bytes())), "Zoë.txt".as_bytes()),
+        ("/files/name?query=/../x".to_owned(), b"name"),
+        ("/files/+%20".to_owned(), b"+ "),
+        (format!("/files/{}", "n".repeat(255)), &long),
+    ] {
+        let mut client = server.connect();
+        assert_eq!(client.store("PUT", &target, &[], path).status, 201, "{target}");
+        assert_eq!(fs::read(server.directory().join(OsStr::from_bytes(path))).unwrap(), path, "{target}");
+        assert_eq!(client.get(&target).content, path, "{target}");
+        assert_eq!(client.store("PUT", &target, &[], b"again").status, 204, "{target}");
+        assert_eq!(client.get(&target).content, b"again", "{target}");
+    }
+    assert!(server.names().iter().all(|name| !name.starts_with(".spindle-")));
+}
+
+#[test]
+fn names_and_paths_that_are_too_long_are_refused() {
+    let server = Server::with_directory();
+    for name in ["n".repeat(256), percent_encoded(&[0xff; 256]), ["d"; 2049].join("/"), ["d"; 4000].join("/")] {
+        let target = format!("/files/{name}");
+        assert_eq!(server.get(&target).status, 404);
+        assert_eq!(server.store("PUT", &target, &[], b"written").status, 400);
+    }
+    // As long as a path may be: only its directories are missing.
+    let target = format!("/files/{}", ["d"; 2048].join("/"));
+    assert_eq!((server.get(&target).status, server.store("PUT", &target, &[], b"written").status), (404, 404));
+    assert!(server.names().is_empty());
+}
+
+#[test]
+fn files_from_before_1970_and_after_9999_are_served_without_a_date() {
+    // A file system that keeps 64 bits of seconds; many keep fewer, and bend what they are given.
+    let memory = Path::new("/dev/shm");
+    let scratch = if memory.is_dir() { TempDir::new_in(memory) } else { TempDir::new() }.unwrap();
+    let server = Start::new().directory_at(scratch.path()).start();
+    server.put_file("file", b"octets");
+    let path = server.directory().join("file");
+    for (unix_s, has_date) in [(-1, false), (-62_135_596_800, false), (0, true), (253_402_300_800, false)] {
+        set_modified(&path, unix_s);
+        let kept = std::os::unix::fs::MetadataExt::mtime(&fs::metadata(&path).unwrap());
+        if kept != unix_s {
+            skipped(&format!("the file system keeps {kept} for the modification time {unix_s}"));
+            continue;
+        }
+        let mut client = server.connect();
+        let response = client.get("/files/file");
+        assert_eq!((response.status, response.text()), (200, "octets"), "{unix_s}");
+        assert_eq!(response.field("Last-Modified").is_some(), has_date, "{unix_s}");
+        let tag = response.field("ETag").expect("a tag, whatever the date").to_owned();
+        assert_eq!(client.ask("GET", "/files/file", &[&format!("If-None-Match: {tag}")]).status, 304, "{unix_s}");
+        let range = client.ask("GET", "/files/file", &["Range: bytes=1-2", "If-Range: Thu, 01 Jan 1970 00:00:00 GMT"]);
+        assert_eq!(range.status, 200, "{unix_s}: it has been changed a moment ago");
+        let since = "If-Modified-Since: Sat, 01 Jan 2000 00:00:00 GMT";
+        assert_eq!(client.ask("GET", "/files/file", &[since]).status, if has_date { 304 } else { 200 }, "{unix_s}");
+    }
+}
+
+#[test]
+fn a_modification_in_the_future_is_never_later_than_the_date() {
+    let server = Server::with_directory();
+    server.put_file("file", b"octets");
+    set_modified(&server.directory().join("file"), 4_000_000_000);
+    let response = server.get("/files/file");
+    assert_eq!(response.field("Last-Modified"), response.field("Date"));
+    let tag = response.field("ETag").unwrap();
+    assert!(tag.starts_with("W/"), "{tag}");
+}
+
+#[test]
+fn a_file_of_a_hundred_gigabytes_is_told_and_sent_from_its_end() {
+    const OCTETS: u64 = 100_000_000_000;
+    let server = Server::with_directory();
+    let path = server.directory().join("sparse");
+    make_sparse(&path, OCTETS);
+    std::os::unix::fs::FileExt::write_at(&fs::File::options().write(true).open(&path).unwrap(), b"end", OCTETS - 3)
+        .unwrap();
+    let mut client = server.connect();
+    let head = client.ask("HEAD", "/files/sparse", &[]);
+    assert_eq!((head.status, head.field("Content-Length")), (200, Some("100000000000")));
+    for (range, content_range) in [
+        ("bytes=-3", "bytes 99999999997-99999999999/100000000000"),
+        ("bytes=99999999997-", "bytes 99999999997-99999999999/100000000000"),
+    ] {
+        let response = client.ask("GET", "/files/sparse", &[&format!("Range: {range}")]);
+        assert_eq!((response.status, response.text()), (206, "end"), "{range}");
+        assert_eq!(response.field("Content-Range"), Some(content_range));
+    }
+    let parts = client.ask("GET", "/files/sparse", &["Range: bytes=0-0,-3"]);
+    assert!(parts.content.windows(9).any(|window| window == b"\r\n\r\nend\r\n"));
+    assert_eq!(client.ask("GET", "/files/sparse", &["Range: bytes=100000000000-"]).status, 416);
+}

@@ -5,6 +5,8 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::Path;
 
+use tempfile::TempDir;
+
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_OMIT};
 
 use crate::harness::{Client, Response, Server, wait_until};
@@ -80,14 +82,14 @@ impl Server {
     }
 }
 
+/// One chunk.
+pub(crate) fn chunk(content: &[u8]) -> Vec<u8> {
+    [format!("{:x}\r\n", content.len()).as_bytes(), content, b"\r\n"].concat()
+}
+
 /// `content` in the chunked coding, in chunks of so many octets.
 pub(crate) fn chunked(content: &[u8], chunk_octets: usize) -> Vec<u8> {
-    let mut coded = Vec::new();
-    for chunk in content.chunks(chunk_octets) {
-        coded.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
-        coded.extend_from_slice(chunk);
-        coded.extend_from_slice(b"\r\n");
-    }
+    let mut coded: Vec<u8> = content.chunks(chunk_octets).flat_map(chunk).collect();
     coded.extend_from_slice(b"0\r\n\r\n");
     coded
 }
@@ -117,6 +119,18 @@ pub(crate) fn make_sparse(path: &Path, octets: u64) {
 pub(crate) fn octets_free(path: &Path) -> u64 {
     let space = rustix::fs::statvfs(path).expect("a file system");
     space.f_bavail * space.f_frsize
+}
+
+/// A temporary directory with room for so many octets: in memory where that is possible.
+pub(crate) fn roomy_directory(octets: u64) -> Option<TempDir> {
+    let memory = Path::new("/dev/shm");
+    for place in [memory.to_owned(), std::env::temp_dir()] {
+        if place.is_dir() && octets_free(&place) > octets {
+            return TempDir::new_in(place).ok();
+        }
+    }
+    skipped(&format!("no place with room for {octets} octets"));
+    None
 }
 
 /// Says why something is not tested. Not by `eprintln`, which the test runner keeps to itself.

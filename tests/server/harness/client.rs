@@ -143,6 +143,30 @@ impl Client {
         assert_eq!(skipped + ahead as u64, octets, "the content was cut short");
     }
 
+    /// Reads `octets` octets of content.
+    pub(crate) fn content(&mut self, octets: u64) -> Vec<u8> {
+        let ahead = self.ahead.len().min(octets.try_into().unwrap_or(usize::MAX));
+        let mut content: Vec<u8> = self.ahead.drain(..ahead).collect();
+        let mut rest = (&self.stream).take(octets - ahead as u64);
+        rest.read_to_end(&mut content).expect("content");
+        assert_eq!(content.len() as u64, octets, "the content was cut short");
+        content
+    }
+
+    /// Reads what is left, to the connection's end in whatever way. How many octets that were.
+    pub(crate) fn octets_to_any_end(&mut self) -> u64 {
+        let mut octets = std::mem::take(&mut self.ahead).len() as u64;
+        let mut space = vec![0; 64 * 1024];
+        loop {
+            match self.stream.read(&mut space) {
+                Ok(0) => return octets,
+                Ok(read) => octets += read as u64,
+                Err(error) if is_time_out(&error) => panic!("the connection is still open"),
+                Err(_) => return octets,
+            }
+        }
+    }
+
     /// Reads what is left, to the peer's clean end.
     pub(crate) fn rest(&mut self) -> Vec<u8> {
         let mut rest = std::mem::take(&mut self.ahead);
