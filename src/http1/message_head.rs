@@ -209,7 +209,7 @@ impl MessageHead {
     fn read_version(&mut self, window: &[u8]) -> Result<bool, Offence> {
         let version_start = usize::from(self.target_end) + 1;
         let line_end = &window[version_start..];
-        if let [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'1', b'\r', b'\n', ..] = line_end {
+        if line_end.starts_with(b"HTTP/1.1\r\n") {
             self.version = Version::Http11;
         } else {
             let read = usize::from(self.octets) - version_start;

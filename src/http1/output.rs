@@ -311,6 +311,9 @@ fn write_content_range(out: &mut Vec<u8>, content_range: &ContentRange) {
 const DIGITS_MAX: usize = 20;
 
 fn write_decimal(out: &mut Vec<u8>, mut value: u64) {
+    if value < 10 {
+        return out.push(b'0' + value as u8);
+    }
     let mut digits = [0; DIGITS_MAX];
     let mut at = DIGITS_MAX;
     loop {

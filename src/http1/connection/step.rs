@@ -90,6 +90,7 @@ impl<S: Service> Connection<S> {
 
     /// The head is complete: asks the service, and does as it says.
     fn take_request(&mut self, service: &mut S, commons: &mut Commons, now: &Now) -> Result<(), Offence> {
+        self.begin_to_owe(now);
         let Phase::Head(head) = &self.phase else { return Ok(()) };
         let Some((octets, spans)) = self.input.unread_with_spans() else { return Ok(()) };
         let head = head.complete(octets, spans);
@@ -111,7 +112,6 @@ impl<S: Service> Connection<S> {
             Reply::Receive(sink) => {
                 if exchange.expects_continue && !content_has_arrived {
                     self.output.push_interim(b"HTTP/1.1 100 Continue\r\n\r\n", &mut commons.pool);
-                    self.progress_ns = now.monotonic_ns;
                 }
                 self.input.consume(head_octets);
                 self.receive_content(Destination::Sink(sink), exchange, entry, now);
@@ -203,10 +203,12 @@ impl<S: Service> Connection<S> {
         match destination {
             Destination::Nowhere(outcome) => {
                 entry.log(outcome);
+                self.begin_to_owe(now);
                 self.output.release(persistence);
             }
             Destination::Sink(sink) => {
                 let response = sink.finish(now);
+                self.begin_to_owe(now);
                 entry.log(push_answer(&mut self.output, response, &exchange, Some(persistence), commons, now));
             }
         }
@@ -224,10 +226,17 @@ impl<S: Service> Connection<S> {
         self.answered(Persistence::Close, now);
     }
 
+    /// Something is about to be owed. If nothing else was, the peer has its time to read from now on; an answer behind
+    /// others extends nothing, or a peer that never reads could hold its place by asking for more.
+    fn begin_to_owe(&mut self, now: &Now) {
+        if !self.output.is_pending() {
+            self.progress_ns = now.monotonic_ns;
+        }
+    }
+
     /// A request has its answer: on to the next, or to the end.
     fn answered(&mut self, persistence: Persistence, now: &Now) {
         self.tell("writing the response");
-        self.progress_ns = now.monotonic_ns;
         self.since_ns = now.monotonic_ns;
         self.empty_line_skipped = false;
         match persistence {
@@ -239,6 +248,7 @@ impl<S: Service> Connection<S> {
     /// The peer broke the protocol: says so, drops whatever was going on, and parses nothing more.
     pub(super) fn refuse(&mut self, offence: Offence, commons: &mut Commons, now: &Now) -> Step {
         self.output.drop_held();
+        self.begin_to_owe(now);
         let head_only = self.is_receiving_head_request();
         let response = Response::with_reason(offence.status(), offence.reason());
         let entry = LogEntry { connection: self.number, request: is_logged().then(|| offence.reason().to_owned()) };
