@@ -41,7 +41,8 @@ fn if_none_match_compares_weakly() {
     judged("If-None-Match: \"x\", W/\"a,b\"", 304, 412);
     judged("If-None-Match: \"x\"\r\nIf-None-Match: \"a,b\"", 304, 412);
     judged("If-None-Match: \"x\"", 200, 200);
-    judged("If-None-Match: w/\"a,b\"", 200, 200);
+    // A demand that cannot be read is no licence to write.
+    judged("If-None-Match: w/\"a,b\"", 200, 412);
     judged("If-None-Match:", 200, 200);
 }
 

@@ -96,7 +96,8 @@ impl<S: Service> Connection<S> {
         self.output.transmitted(octets);
         self.progress_ns = now.monotonic_ns;
         self.stall_allowance_ns = 0;
-        if !self.output.is_pending() && self.is_between_requests() {
+        // Whatever waits behind the answer, an empty line say, has not been looked at, and began no request.
+        if !self.output.is_pending() && matches!(&self.phase, Phase::Head(head) if head.is_empty()) {
             self.since_ns = now.monotonic_ns;
             self.tell("kept alive");
         }
