@@ -1,1 +1,122 @@
-//! x
+//! Uploads that are broken off, in every way there is: the old version stays, or nothing, and no trace is left.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use crate::harness::{Client, Server, Start};
+use crate::support::{chunk, head};
+
+/// How a client ends an upload that it has begun.
+type Abort = fn(Client);
+
+/// What of an upload has been sent before, and how it then ends.
+const ABORTS: [(&str, &str, &[u8], Abort); 13] = [
+    ("FIN in the content", "Content-Length: 10", b"half", |client| expect_400(client, |client| client.half_close())),
+    ("FIN before the content", "Content-Length: 10", b"", |client| expect_400(client, |client| client.half_close())),
+    ("FIN in a chunk", CHUNKED, b"a\r\nhalf", |client| expect_400(client, |client| client.half_close())),
+    ("FIN behind a chunk", CHUNKED, b"4\r\nhalf\r\n", |client| expect_400(client, |client| client.half_close())),
+    ("FIN in the last chunk", CHUNKED, b"4\r\nhalf\r\n0\r\n", |client| {
+        expect_400(client, |client| client.half_close())
+    }),
+    ("close", "Content-Length: 10", b"half", drop),
+    ("close in chunks", CHUNKED, b"4\r\nhalf\r\n", drop),
+    ("reset", "Content-Length: 10", b"half", Client::reset),
+    ("reset in chunks", CHUNKED, b"4\r\nhalf\r\n", Client::reset),
+    ("a bad size", CHUNKED, b"4\r\nhalf\r\n", |client| {
+        expect_400(client, |client| client.send("+1\r\nx\r\n0\r\n\r\n"))
+    }),
+    ("a bad end of a chunk", CHUNKED, b"4\r\nhalf", |client| {
+        expect_400(client, |client| client.send("!\r\n0\r\n\r\n"))
+    }),
+    ("a bad trailer", CHUNKED, b"4\r\nhalf\r\n0\r\n", |client| {
+        expect_400(client, |client| client.send("no field\r\n\r\n"))
+    }),
+    ("a size too long", CHUNKED, b"4\r\nhalf\r\n", |client| {
+        expect_400(client, |client| client.send("fffffffffffffffff\r\n"))
+    }),
+];
+
+const CHUNKED: &str = "Transfer-Encoding: chunked";
+
+fn expect_400(mut client: Client, end: impl FnOnce(&mut Client)) {
+    end(&mut client);
+    assert_eq!(client.response().status, 400);
+    assert_eq!(client.rest(), b"");
+}
+
+#[test]
+fn an_upload_that_is_broken_off_never_happened() {
+    let server = Server::with_directory();
+    server.put("standing", b"before");
+    let mut others = server.connect();
+    assert!(others.is_kept());
+    let descriptors = server.descriptors();
+    for (what, framing, octets, abort) in ABORTS {
+        for (name, method) in [("standing", "PUT"), ("absent", "POST")] {
+            let mut client = server.connect();
+            client.send(head(method, &format!("/files/{name}"), &[framing, "Expect: 100-continue"]));
+            assert_eq!(client.head().status, 100);
+            client.send(octets);
+            // The connection and the content, which has a file by now.
+            server.wait_for_descriptors(descriptors + 2);
+            abort(client);
+            server.wait_for_descriptors(descriptors);
+            assert_eq!(server.stored("standing").unwrap(), b"before", "{what}");
+            assert_eq!(server.names(), ["standing"], "{what}");
+        }
+    }
+    assert!(others.is_kept());
+}
+
+#[test]
+fn content_that_comes_too_slowly_is_given_up() {
+    let server = Server::with_directory();
+    server.put("standing", b"before");
+    let started = Instant::now();
+    let mut client = server.connect();
+    client.send(head("PUT", "/files/standing", &["Content-Length: 100000"]));
+    client.send("a few octets");
+    let response = client.response();
+    assert_eq!(response.status, 408);
+    assert!(started.elapsed() >= Duration::from_secs(10), "ten seconds are free");
+    assert_eq!((server.stored("standing").unwrap(), server.names().len()), (b"before".to_vec(), 1));
+}
+
+#[test]
+fn a_server_that_is_killed_leaves_the_old_version_and_what_is_hidden_is_swept() {
+    let scratch = tempfile::TempDir::new().unwrap();
+    let directory = scratch.path();
+    let mut server = Start::new().directory_at(directory).start();
+    server.put("standing", b"before");
+    let descriptors = server.descriptors();
+    let mut clients = Vec::new();
+    for (name, framing) in [("standing", "Content-Length: 100000"), ("absent", CHUNKED)] {
+        let mut client = server.connect();
+        client.send(head("PUT", &format!("/files/{name}"), &[framing, "Expect: 100-continue"]));
+        assert_eq!(client.head().status, 100);
+        client.send(chunk(&[b'x'; 50_000]));
+        clients.push(client);
+    }
+    server.wait_for_descriptors(descriptors + 4);
+    server.signal(Signal::KILL);
+    assert_eq!(server.wait(), None, "killed");
+
+    // What a kill may leave on any system, and nearly never does where files need no name.
+    fs::write(directory.join(".spindle-00000000000000aa"), b"left").unwrap();
+    let server = Start::new().directory_at(directory).start();
+    let is_hidden = |name: &String| name.starts_with(".spindle-");
+    let left: Vec<String> = server.names().into_iter().filter(is_hidden).collect();
+    assert!(left.len() == 1 || left.len() == 3, "{left:?}");
+    for name in &left {
+        let target = format!("/files/{name}");
+        assert_eq!((server.get(&target).status, server.ask("HEAD", &target, &[]).status), (404, 404));
+        assert_eq!(server.store("PUT", &target, &[], b"x").status, 400);
+        assert_eq!(server.store("POST", &target, &[], b"x").status, 400);
+    }
+    assert_eq!((server.get("/files/standing").text(), server.get("/files/absent").status), ("before", 404));
+    assert_eq!(server.names().into_iter().filter(is_hidden).count(), left.len(), "reading sweeps nothing");
+    server.put("new", b"octets");
+    assert_eq!(server.names(), ["new", "standing"]);
+}

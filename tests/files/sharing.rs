@@ -1,1 +1,80 @@
-//! x
+//! Two servers that share a directory.
+
+use std::fs::{self, File};
+use std::sync::Barrier;
+use std::thread;
+
+use rustix::fs::{FlockOperation, flock};
+use tempfile::TempDir;
+
+use crate::harness::{Server, Start};
+use crate::support::head;
+
+fn two_servers() -> (TempDir, [Server; 2]) {
+    let scratch = TempDir::new().unwrap();
+    let servers = [(); 2].map(|()| Start::new().directory_at(scratch.path()).start());
+    (scratch, servers)
+}
+
+#[test]
+fn a_sweep_spares_the_other_servers_upload() {
+    let (_scratch, [one, other]) = two_servers();
+    let mut client = one.connect();
+    client.send(head("PUT", "/files/slow", &["Content-Length: 8", "Expect: 100-continue"]));
+    assert_eq!(client.head().status, 100);
+    client.send("four");
+    // Its first write, and so its sweep.
+    other.put("quick", b"octets");
+    client.send("more");
+    assert_eq!(client.response().status, 201);
+    assert_eq!(other.get("/files/slow").text(), "fourmore");
+    assert_eq!(one.names(), ["quick", "slow"]);
+}
+
+#[test]
+fn a_sweep_removes_what_nobody_holds_and_nothing_else() {
+    let scratch = TempDir::new().unwrap();
+    let shelf = scratch.path().join("shelf");
+    fs::create_dir(&shelf).unwrap();
+    let names = [".spindle-0000000000000001", ".spindle-0000000000000002", ".spindle-other", "spindle-file"];
+    for name in names {
+        fs::write(shelf.join(name), b"octets").unwrap();
+        fs::write(scratch.path().join(name), b"octets").unwrap();
+    }
+    let held = File::options().write(true).open(shelf.join(names[0])).unwrap();
+    flock(&held, FlockOperation::NonBlockingLockExclusive).unwrap();
+    let server = Start::new().directory_at(scratch.path()).start();
+    assert_eq!(server.store("PUT", "/files/shelf/file", &[], b"octets").status, 201);
+    let mut left: Vec<String> =
+        fs::read_dir(&shelf).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    left.sort();
+    assert_eq!(left, [names[0], names[2], "file", names[3]]);
+    assert_eq!(server.names().len(), 5, "a directory that is not written to is not swept");
+    server.put("file", b"octets");
+    assert_eq!(server.names(), [names[2], "file", "shelf", names[3]]);
+}
+
+#[test]
+fn of_clients_of_both_servers_exactly_one_creates_a_file() {
+    const CLIENTS: usize = 10;
+    let (_scratch, servers) = two_servers();
+    for round in 0..20 {
+        let target = format!("/files/file-{round}");
+        let barrier = Barrier::new(CLIENTS);
+        let statuses: Vec<u16> = thread::scope(|scope| {
+            let clients: Vec<_> = (0..CLIENTS)
+                .map(|number| {
+                    let (server, barrier, target) = (&servers[number % 2], &barrier, &target);
+                    scope.spawn(move || {
+                        let mut client = server.connect();
+                        barrier.wait();
+                        client.store("PUT", target, &["If-None-Match: *"], &[number as u8; 100]).status
+                    })
+                })
+                .collect();
+            clients.into_iter().map(|client| client.join().unwrap()).collect()
+        });
+        assert_eq!(statuses.iter().filter(|status| **status == 201).count(), 1, "{statuses:?}");
+        assert_eq!(statuses.iter().filter(|status| **status == 412).count(), CLIENTS - 1, "{statuses:?}");
+    }
+}

@@ -1,1 +1,252 @@
-//! x
+//! Uploads that succeed: whole, in one step, and one of several at once.
+
+use std::fs;
+use std::process::Command;
+use std::sync::Barrier;
+use std::thread;
+
+use crate::harness::{Client, Response, Server, Start, noise, wait_until};
+use crate::support::{chunked, head, skipped};
+
+fn store_chunked(client: &mut Client, method: &str, target: &str, octets: Vec<u8>) -> Response {
+    client.send(head(method, target, &["Transfer-Encoding: chunked"]));
+    client.send(octets);
+    client.response()
+}
+
+#[test]
+fn content_is_stored_octet_by_octet_by_length_and_in_chunks() {
+    let server = Server::with_directory();
+    let mut client = server.connect();
+    for (number, octets) in [0, 1, 2, 65_535, 65_536, 65_537, 3_000_001].into_iter().enumerate() {
+        let content = noise(octets, number as u64);
+        let by_length = client.store("PUT", "/files/length", &[], &content);
+        assert_eq!(by_length.status, if number == 0 { 201 } else { 204 }, "{octets}");
+        for chunk_octets in [1, 1000, 70_000] {
+            if octets / chunk_octets > 70_000 {
+                continue;
+            }
+            let coded = chunked(&content, chunk_octets);
+            assert_eq!(store_chunked(&mut client, "POST", "/files/chunks", coded).status, 201);
+            assert!(server.stored("chunks").unwrap() == content, "{octets} in chunks of {chunk_octets}");
+        }
+        assert!(server.stored("length").unwrap() == content, "{octets}");
+        assert!(client.get("/files/length").content == content, "{octets}");
+    }
+    assert_eq!(server.names(), ["chunks", "length"]);
+}
+
+#[test]
+fn extensions_and_trailers_are_no_content() {
+    let server = Server::with_directory();
+    let coded = b"3;a=b;c=\"\\\"\"\r\nabc\r\n0003\r\ndef\r\n0;last\r\nETag: \"x\"\r\nContent-Length: 1\r\n\r\n";
+    assert_eq!(store_chunked(&mut server.connect(), "PUT", "/files/file", coded.to_vec()).status, 201);
+    assert_eq!(server.stored("file").unwrap(), b"abcdef");
+}
+
+#[test]
+fn post_always_creates_and_put_says_whether_it_did() {
+    let server = Server::with_directory();
+    let mut client = server.connect();
+    for (method, expected) in [("POST", 201), ("POST", 201), ("PUT", 204)] {
+        assert_eq!(client.store(method, "/files/posted", &[], method.as_bytes()).status, expected);
+        assert_eq!(server.stored("posted").unwrap(), method.as_bytes());
+    }
+    let made = client.store("PUT", "/files/put", &[], b"octets");
+    assert_eq!((made.status, made.field("Content-Length")), (201, Some("0")));
+    let replaced = client.store("PUT", "/files/put", &[], b"octets");
+    assert_eq!((replaced.status, replaced.field("Content-Length")), (204, None));
+    let read = client.get("/files/put");
+    for name in ["ETag", "Last-Modified"] {
+        assert_eq!(replaced.field(name), read.field(name), "the answer describes what a reader is given");
+        assert_ne!(replaced.field("ETag"), made.field("ETag"), "the same octets, and another version");
+    }
+    assert!(client.is_kept());
+}
+
+#[test]
+fn no_two_uploads_share_a_tag_however_quick_they_are() {
+    let server = Server::with_directory();
+    let tags: std::collections::HashSet<String> = (0..50).map(|_| server.put("file", b"octets")).collect();
+    assert_eq!(tags.len(), 50);
+}
+
+#[test]
+fn an_upload_replaces_a_file_and_not_its_other_names() {
+    let server = Server::with_directory();
+    server.put_file("file", b"before");
+    fs::hard_link(server.directory().join("file"), server.directory().join("other")).unwrap();
+    server.put("file", b"after");
+    assert_eq!((server.stored("file"), server.stored("other")), (Some(b"after".to_vec()), Some(b"before".to_vec())));
+}
+
+#[test]
+fn nothing_is_visible_before_the_last_octet() {
+    let server = Server::with_directory();
+    server.put("standing", b"before");
+    for (name, before) in [("standing", Some(&b"before"[..])), ("absent", None)] {
+        let target = format!("/files/{name}");
+        let mut client = server.connect();
+        client.send(head("PUT", &target, &["Content-Length: 100000", "Expect: 100-continue"]));
+        assert_eq!(client.head().status, 100);
+        client.send(vec![b'x'; 99_999]);
+        for _ in 0..3 {
+            let seen = server.get(&target);
+            assert_eq!((seen.status == 200).then_some(&seen.content[..]), before);
+        }
+        client.send("x");
+        assert!(matches!(client.response().status, 201 | 204));
+        assert_eq!(server.get(&target).content, [b'x'; 100_000]);
+    }
+}
+
+#[test]
+fn of_two_uploads_of_one_name_at_once_one_wins_whole() {
+    let server = Server::with_directory();
+    let contents = [noise(200_000, 1), noise(300_000, 2)];
+    for round in 0..5 {
+        let mut clients = [server.connect(), server.connect()];
+        for (client, content) in clients.iter_mut().zip(&contents) {
+            client.send(head("PUT", "/files/file", &[&format!("Content-Length: {}", content.len())]));
+        }
+        for piece in 0..10 {
+            for (client, content) in clients.iter_mut().zip(&contents) {
+                let octets = content.len() / 10;
+                client.send(&content[piece * octets..(piece + 1) * octets]);
+            }
+        }
+        let statuses = clients.each_mut().map(|client| client.response().status);
+        assert!(statuses.iter().all(|status| matches!(status, 201 | 204)), "{statuses:?}");
+        assert_eq!(statuses.iter().filter(|status| **status == 201).count(), usize::from(round == 0));
+        let stored = server.stored("file").unwrap();
+        assert!(contents.contains(&stored), "whole, and one of them");
+    }
+    assert_eq!(server.names(), ["file"]);
+}
+
+#[test]
+fn of_many_clients_that_create_one_file_exactly_one_does() {
+    const CLIENTS: usize = 40;
+    for (fields, options, late) in [(&["If-None-Match: *"][..], &[][..], 412), (&[], &["--uploads", "create"], 409)] {
+        let server = Start::new().directory().options(options.iter().copied()).start();
+        let barrier = Barrier::new(CLIENTS);
+        let answers: Vec<(usize, u16)> = thread::scope(|scope| {
+            let clients: Vec<_> = (0..CLIENTS)
+                .map(|number| {
+                    let (server, barrier) = (&server, &barrier);
+                    scope.spawn(move || {
+                        let mut client = server.connect();
+                        let length = "Content-Length: 50000";
+                        client.send(head("PUT", "/files/file", &[fields, &[length, "Expect: 100-continue"]].concat()));
+                        // All have been let in before any has sent its content.
+                        assert_eq!(client.head().status, 100);
+                        barrier.wait();
+                        client.send(vec![number as u8; 50_000]);
+                        (number, client.response().status)
+                    })
+                })
+                .collect();
+            clients.into_iter().map(|client| client.join().unwrap()).collect()
+        });
+        let winners: Vec<_> = answers.iter().filter(|(_, status)| *status == 201).collect();
+        assert_eq!(winners.len(), 1, "{answers:?}");
+        // Those that are late meet the file when they are published.
+        assert!(answers.iter().all(|(_, status)| [201, late].contains(status)), "{answers:?}");
+        assert_eq!(server.stored("file").unwrap(), vec![winners[0].0 as u8; 50_000]);
+        assert_eq!(server.names(), ["file"]);
+    }
+}
+
+#[test]
+fn a_hundred_clients_that_count_in_one_file_lose_no_increment() {
+    const CLIENTS: usize = 100;
+    let server = Server::with_directory();
+    server.put("counter", b"0");
+    thread::scope(|scope| {
+        for _ in 0..CLIENTS {
+            scope.spawn(|| {
+                let mut client = server.connect();
+                loop {
+                    let read = client.get("/files/counter");
+                    let next = read.text().parse::<usize>().unwrap() + 1;
+                    let condition = format!("If-Match: {}", read.field("ETag").unwrap());
+                    match client.store("PUT", "/files/counter", &[&condition], next.to_string().as_bytes()).status {
+                        204 => return,
+                        412 => {}
+                        other => panic!("{other}"),
+                    }
+                }
+            });
+        }
+    });
+    assert_eq!(server.stored("counter").unwrap(), CLIENTS.to_string().as_bytes());
+}
+
+#[test]
+fn uploads_that_only_create_replace_nothing() {
+    let server = Start::new().directory().options(["--uploads", "create"]).start();
+    let mut client = server.connect();
+    for method in ["PUT", "POST"] {
+        let target = format!("/files/{method}");
+        assert_eq!(client.store(method, &target, &[], b"first").status, 201);
+        let taken = client.store(method, &target, &[], b"second");
+        assert_eq!((taken.status, taken.text()), (409, "There is a file of this name, and it may not be replaced.\n"));
+        assert_eq!(server.stored(method).unwrap(), b"first");
+    }
+    assert!(client.is_kept());
+    // Refused before the content is sent, and again where another was quicker.
+    let mut early = server.connect();
+    early.send(head("PUT", "/files/PUT", &["Content-Length: 5", "Expect: 100-continue"]));
+    assert_eq!(early.response().status, 409);
+}
+
+#[test]
+fn uploads_that_are_off_are_not_allowed_and_not_offered() {
+    let server = Start::new().directory().options(["--uploads", "off"]).start();
+    server.put_file("file", b"octets");
+    for (method, target) in [("PUT", "/files/file"), ("POST", "/files/new"), ("PUT", "/files/..")] {
+        let response = server.store(method, target, &[], b"written");
+        assert_eq!((response.status, response.field("Allow")), (405, Some("GET, HEAD, OPTIONS")), "{method} {target}");
+    }
+    assert_eq!(server.ask("OPTIONS", "/files/file", &[]).field("Allow"), Some("GET, HEAD, OPTIONS"));
+    assert_eq!(server.get("/files/file").text(), "octets");
+    assert_eq!(server.names(), ["file"]);
+    let offered = Server::with_directory().ask("OPTIONS", "/files/file", &[]);
+    assert_eq!(offered.field("Allow"), Some("GET, HEAD, POST, PUT, OPTIONS"));
+}
+
+#[test]
+fn with_fsync_file_and_directory_are_on_the_disk_before_the_answer() {
+    if Command::new("strace").args(["-o", "/dev/null", "true"]).status().is_ok_and(|status| status.success()) {
+        for (options, synced) in [(&["--fsync"][..], 2), (&[], 0)] {
+            let trace = tempfile::NamedTempFile::new().unwrap();
+            let log = trace.path().to_str().unwrap();
+            let calls = "trace=fsync,linkat,renameat,renameat2,sendto,write,openat";
+            let tracer = ["strace", "-D", "-s", "20", "-e", calls, "-o", log];
+            let server = Start::new().directory().through(tracer).options(options.iter().copied()).start();
+            fs::create_dir(server.directory().join("shelf")).unwrap();
+            assert_eq!(server.store("PUT", "/files/shelf/file", &[], b"octets").status, 201);
+            drop(server);
+            let mut trace = String::new();
+            wait_until("the end of the trace", || {
+                trace = fs::read_to_string(log).unwrap();
+                trace.contains("+++ killed by")
+            });
+            let calls: Vec<&str> = trace.lines().filter_map(|line| line.split('(').next()).collect();
+            let answer = trace.lines().position(|line| line.contains("HTTP/1.1 201")).expect("an answer");
+            let syncs: Vec<usize> = (0..calls.len()).filter(|place| calls[*place] == "fsync").collect();
+            assert_eq!(syncs.len(), synced, "{trace}");
+            let named = calls.iter().position(|call| call.starts_with("linkat") || call.starts_with("rename"));
+            assert!(named.is_some_and(|named| named < answer), "{trace}");
+            if let [content, name] = syncs[..] {
+                assert!(content < named.unwrap() && named.unwrap() < name && name < answer, "{trace}");
+            }
+        }
+    } else {
+        skipped("strace cannot show the calls of --fsync here");
+    }
+    let server = Start::new().directory().options(["--fsync"]).start();
+    assert_eq!(server.store("PUT", "/files/file", &[], b"octets").status, 201);
+    assert_eq!(server.store("PUT", "/files/file", &[], b"others").status, 204);
+    assert_eq!(server.stored("file").unwrap(), b"others");
+}
