@@ -265,7 +265,7 @@ fn a_download_goes_on_with_the_old_content_while_the_file_is_replaced() {
     let head = reader.head();
     assert_eq!(head.field("Content-Length"), Some(old.len().to_string().as_str()));
     assert_eq!(server.connect().upload("PUT", "/files/file", &new).status, 204);
-    let received = reader.content(old.len());
+    let received = reader.content(old.len() as u64);
     assert!(received == old, "the content changed on its way");
     assert!(reader.get("/files/file").content == new, "the new content is not served");
 }

@@ -135,7 +135,7 @@ fn a_peer_cannot_steer_the_readers_terminal_or_forge_a_line() {
         format!("GET /files/{encoded} HTTP/1.0\r\n\r\n"),
         format!("PUT /files/{encoded} HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nConnection: close\r\n\r\nx"),
         format!("PUT /files/a%2f{encoded} HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nConnection: close\r\n\r\nx"),
-        format!("GET /user-agent HTTP/1.0\r\nUser-Agent: \u{9b}31m\r\n\r\n"),
+        "GET /user-agent HTTP/1.0\r\nUser-Agent: \u{9b}31m\r\n\r\n".to_owned(),
     ];
     for request in &requests {
         let mut client = server.connect();

@@ -231,7 +231,7 @@ fn hog(server: &Server, place: usize, is_over: &AtomicBool) -> u64 {
     let mut client = server.connect();
     let mut answers = 0;
     while !is_over.load(Ordering::Relaxed) {
-        if place % 2 == 0 {
+        if place.is_multiple_of(2) {
             client.send("GET /files/large HTTP/1.1\r\nHost: a\r\n\r\n");
             let octets = client.head().field("Content-Length").and_then(|value| value.parse().ok()).expect("a length");
             client.skip(octets);

@@ -45,10 +45,10 @@ impl<S: Service> Connection<S> {
         let Phase::Head(head) = &mut self.phase else { return Step::Waiting };
         let was_empty = head.is_empty();
         let Some((octets, spans)) = self.input.unread_with_spans().filter(|(octets, _)| !octets.is_empty()) else {
-            return self.wait_for_request();
+            return self.wait_for_request(now);
         };
         if was_empty && leading_empty_line(octets) == EmptyLine::Partial && !self.empty_line_skipped {
-            return self.wait_for_request();
+            return self.wait_for_request(now);
         }
         match head.advance(octets, spans) {
             Ok(true) => match self.take_request(service, commons, now) {
@@ -80,8 +80,9 @@ impl<S: Service> Connection<S> {
     }
 
     /// No octet of a further request has come.
-    fn wait_for_request(&mut self) -> Step {
+    fn wait_for_request(&mut self, now: &Now) -> Step {
         if self.peer_has_ended || self.finishing {
+            self.begin_to_owe(now);
             self.end();
             return Step::Moved;
         }

@@ -91,11 +91,6 @@ impl Client {
         Ok(response)
     }
 
-    /// Reads so many octets of content, after a head.
-    pub(crate) fn content(&mut self, octets: usize) -> Vec<u8> {
-        self.try_content(octets).expect("whole content")
-    }
-
     fn try_content(&mut self, octets: usize) -> io::Result<Vec<u8>> {
         while self.ahead.len() < octets {
             self.receive()?;

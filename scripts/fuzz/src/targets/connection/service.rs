@@ -94,7 +94,9 @@ fn without_source<B>(response: Response<'_, B>) -> Response<'_, Patterned> {
         content_type: response.content_type,
         varies_by_coding: response.varies_by_coding,
         allow: response.allow,
+        accept_encoding: response.accept_encoding,
         accepts_ranges: response.accepts_ranges,
+        content_range: response.content_range,
         etag: response.etag,
         last_modified: response.last_modified,
         body: match response.body {

@@ -1,0 +1,185 @@
+//! RFC 9112 §9.6: the gentle end of a connection, which leaves the peer the time to read the last answer.
+
+use spindle::http1::limits::{DRAIN_NS, DRAIN_OCTETS_MAX, DRAIN_SILENCE_NS, SECOND_NS};
+use spindle::http1::{Settings, Step};
+
+use crate::driver::{Driver, Reading};
+use crate::probe::Probe;
+use crate::responses::read_all;
+use crate::script::{ends, get, post};
+
+const PIECE: &[u8] = &[b'x'; 65_536];
+
+fn driver() -> Driver<Probe> {
+    Driver::new(Probe, Settings::default(), Reading::Everything)
+}
+
+const OFFENCE: &[u8] = b"GET /\0";
+
+/// A connection that has been ended by an offence; the peer has not ended its side.
+fn offended() -> Driver<Probe> {
+    let mut driver = driver();
+    driver.receive(OFFENCE);
+    assert!(driver.ended && !driver.connection.is_closed());
+    driver
+}
+
+#[test]
+fn the_end_follows_the_last_answer_at_once() {
+    let mut driver = driver();
+    driver.receive(get("/", "Connection: close\r\n").as_bytes());
+    assert!(driver.ended, "the peer need not wait for the end");
+    assert!(!driver.connection.is_closed(), "a socket that is closed too early destroys the answer");
+    driver.receive_end();
+    assert!(driver.connection.is_closed());
+}
+
+#[test]
+fn a_peer_that_still_sends_ten_megabytes_is_listened_to() {
+    let mut driver = offended();
+    for _ in 0..160 {
+        driver.receive(PIECE);
+        assert!(driver.connection.wants_input() && !driver.connection.is_closed());
+    }
+    driver.receive_end();
+    assert!(driver.connection.is_closed());
+    assert_eq!(read_all(&driver.output, &[]).len(), 1);
+}
+
+#[test]
+fn what_is_drained_is_bounded_in_octets() {
+    let mut driver = offended();
+    // The head that offended is drained as well.
+    driver.receive(&PIECE[OFFENCE.len()..]);
+    for _ in 1..DRAIN_OCTETS_MAX / PIECE.len() as u64 {
+        driver.receive(PIECE);
+    }
+    assert!(!driver.connection.is_closed(), "at the limit");
+    driver.receive(b"x");
+    assert!(driver.connection.is_closed(), "one past the limit");
+}
+
+#[test]
+fn draining_ends_some_time_after_the_last_octet() {
+    let mut driver = offended();
+    assert_eq!(driver.patience_ns(), Some(DRAIN_SILENCE_NS));
+    driver.wait_ns(DRAIN_SILENCE_NS - 1);
+    assert!(!driver.connection.is_closed());
+    driver.receive(b"x");
+    assert_eq!(driver.patience_ns(), Some(DRAIN_SILENCE_NS));
+    driver.wait_ns(DRAIN_SILENCE_NS);
+    assert!(driver.connection.is_closed());
+}
+
+#[test]
+fn draining_ends_some_time_after_the_end_whatever_comes() {
+    let mut driver = offended();
+    for _ in 1..DRAIN_NS / SECOND_NS {
+        driver.wait_ns(SECOND_NS);
+        driver.receive(b"x");
+        assert!(!driver.connection.is_closed());
+    }
+    driver.wait_ns(SECOND_NS - 1);
+    assert!(!driver.connection.is_closed());
+    driver.wait_ns(1);
+    assert!(driver.connection.is_closed());
+}
+
+#[test]
+fn the_writing_side_is_shut_only_when_all_is_sent() {
+    let mut driver = Driver::new(Probe, Settings::default(), Reading::OctetByOctet);
+    driver.receive(get("/source/2000", "Connection: close\r\n").as_bytes());
+    assert!(driver.ended);
+    assert_eq!(read_all(&driver.output, &["GET"])[0].content.as_ref().map(Vec::len), Some(2000));
+}
+
+#[test]
+fn nothing_is_answered_behind_an_offence() {
+    let mut driver = offended();
+    let before = driver.output.len();
+    driver.receive(get("/", "").as_bytes());
+    driver.receive(b"\r\n\r\n");
+    assert_eq!((driver.output.len(), driver.service.seen().len()), (before, 0));
+}
+
+#[test]
+fn an_offence_within_content_drops_the_upload() {
+    let told = ends(post("Transfer-Encoding: chunked\r\n", "5\r\nabcde\r\nx"), &[400]);
+    assert!(!told.seen[0].is_complete);
+}
+
+#[test]
+fn the_peers_end_between_requests_is_answered_with_one() {
+    let mut driver = driver();
+    driver.receive(get("/", "").as_bytes());
+    let before = driver.output.len();
+    driver.wait_ns(40 * SECOND_NS);
+    driver.receive_end();
+    assert_eq!(driver.output.len(), before);
+    assert!(driver.ended && driver.connection.is_closed());
+}
+
+#[test]
+fn an_end_that_is_owed_has_its_own_time_to_be_sent() {
+    // The last thing sent is older than any stall may be; what is owed now is not.
+    let mut driver = driver();
+    driver.receive(get("/", "").as_bytes());
+    driver.wait_ns(40 * SECOND_NS);
+    driver.connection.received_eof();
+    assert!(driver.think());
+    driver.wait_ns(SECOND_NS);
+    assert!(!driver.connection.is_closed());
+    driver.read_all();
+    assert!(driver.ended);
+}
+
+#[test]
+fn a_server_that_shuts_down_closes_idle_connections_at_once() {
+    let mut fresh = driver();
+    fresh.connection.finish();
+    assert!(fresh.connection.is_closed());
+    let mut kept = driver();
+    kept.receive(get("/", "").as_bytes());
+    kept.connection.finish();
+    assert!(kept.connection.is_closed());
+}
+
+#[test]
+fn a_server_that_shuts_down_says_so_in_the_answers_that_remain() {
+    for (first, rest) in [
+        (get("/", "")[..20].to_owned(), get("/", "")[20..].to_owned()),
+        (post("Content-Length: 2\r\n", "a"), "b".to_owned()),
+        (get("/", "Content-Length: 2\r\n") + "a", "b".to_owned()),
+        ("GET / HTTP/1.0\r\nConnection: keep-alive\r\n".to_owned(), "\r\n".to_owned()),
+    ] {
+        let mut driver = driver();
+        driver.receive(first.as_bytes());
+        driver.connection.finish();
+        assert!(!driver.connection.is_closed(), "{first}");
+        driver.receive(rest.as_bytes());
+        driver.receive(get("/late", "").as_bytes());
+        let answers = read_all(&driver.output, &["GET"]);
+        assert!(answers.len() == 1 && answers[0].says_close() && driver.ended, "{answers:?}");
+    }
+}
+
+#[test]
+fn a_server_that_shuts_down_sends_what_it_owes() {
+    let mut driver = Driver::new(Probe, Settings::default(), Reading::Late);
+    driver.receive(get("/source/2000", "").as_bytes());
+    driver.connection.finish();
+    assert!(!driver.connection.is_closed());
+    driver.read_all();
+    assert_eq!(read_all(&driver.output, &["GET"])[0].content.as_ref().map(Vec::len), Some(2000));
+    assert!(driver.ended);
+}
+
+#[test]
+fn a_closed_connection_does_nothing() {
+    let mut driver = offended();
+    driver.receive_end();
+    assert!(!driver.connection.wants_input());
+    assert!(driver.connection.transmit().is_none());
+    assert_eq!(driver.patience_ns(), None);
+    assert_eq!(driver.connection.step(&mut driver.service, &mut driver.commons, &driver.now), Step::Waiting);
+}

@@ -1,0 +1,94 @@
+//! RFC 9112 §9.3.2: requests that do not wait for the answers to those before them.
+
+use spindle::http1::Settings;
+use spindle::http1::limits::OUTPUT_OCTETS_FULL;
+
+use crate::driver::{Driver, Reading};
+use crate::probe::Probe;
+use crate::responses::read_all;
+use crate::script::{ends, get, keeps, post};
+
+fn numbered(count: usize) -> String {
+    (0..count).map(|number| get(&format!("/{number}"), "")).collect()
+}
+
+#[test]
+fn answers_come_in_the_order_of_the_requests() {
+    let told = keeps(numbered(10), &[200; 10]);
+    for (number, answer) in told.answers.iter().enumerate() {
+        assert_eq!(answer.text(), format!("/{number}"));
+    }
+}
+
+#[test]
+fn a_half_closed_peer_gets_ten_answers() {
+    let mut driver = Driver::new(Probe, Settings::default(), Reading::Late);
+    let stream = numbered(10);
+    let space = driver.connection.input_space(&mut driver.commons);
+    space[..stream.len()].copy_from_slice(stream.as_bytes());
+    driver.connection.received(stream.len());
+    driver.connection.received_eof();
+    driver.read_all();
+    assert_eq!(read_all(&driver.output, &["GET"; 10]).len(), 10);
+    assert!(driver.ended && driver.connection.is_closed());
+}
+
+#[test]
+fn requests_of_all_kinds_follow_each_other() {
+    let stream = [
+        get("/1", ""),
+        post("Content-Length: 5\r\n", "abcde"),
+        "HEAD /2 HTTP/1.1\r\nHost: h\r\n\r\n".to_owned(),
+        post("Transfer-Encoding: chunked\r\n", "5\r\nfghij\r\n0\r\n\r\n"),
+        "\r\n".to_owned(),
+        get("/source/2500", ""),
+        get("/3", "Content-Length: 3\r\n") + "klm",
+        "GET /nothing HTTP/1.1\r\nHost: h\r\n\r\n".to_owned(),
+        get("/4", ""),
+    ];
+    let told = keeps(stream.concat(), &[200, 201, 200, 201, 200, 200, 204, 200]);
+    assert_eq!(told.answers[2].content, None);
+    assert_eq!(told.answers[4].content, Some(vec![b'r'; 2500]));
+    assert_eq!(told.seen[3].content, b"fghij");
+    assert_eq!(told.answers[7].text(), "/4");
+}
+
+#[test]
+fn an_offence_follows_the_answers_to_the_requests_before_it() {
+    let told = ends(numbered(3) + "GET /\0", &[200, 200, 200, 400]);
+    assert_eq!(told.seen.len(), 3);
+    ends(get("/source/2500", "") + "GET /\0", &[200, 400]);
+}
+
+#[test]
+fn requests_are_not_begun_while_too_much_waits_to_be_sent() {
+    let mut driver = Driver::new(Probe, Settings::default(), Reading::Late);
+    let request = get(&format!("/{}", "a".repeat(1000)), "");
+    let mut octets = request.bytes().cycle();
+    let mut received = 0;
+    while driver.connection.wants_input() {
+        driver.receive(&[octets.next().unwrap()]);
+        received += 1;
+        assert!(received < 1_000_000, "a peer that does not read is listened to without end");
+    }
+    let answered = driver.service.seen().len();
+    let answer_octets = {
+        let mut one = Driver::new(Probe, Settings::default(), Reading::Everything);
+        one.receive(request.as_bytes());
+        one.output.len()
+    };
+    assert_eq!(answered, OUTPUT_OCTETS_FULL.div_ceil(answer_octets), "one past the limit, and no more");
+}
+
+#[test]
+fn a_source_holds_the_next_request_back_until_it_is_sent() {
+    let mut driver = Driver::new(Probe, Settings::default(), Reading::Late);
+    driver.receive((get("/source/10", "") + &get("/next", "")).as_bytes());
+    assert_eq!(driver.service.seen().len(), 1);
+    while driver.read(1) {
+        driver.think();
+        let next_is_seen = driver.service.seen().len() == 2;
+        assert_eq!(next_is_seen, driver.output.windows(10).any(|window| window == b"rrrrrrrrrr"));
+    }
+    assert_eq!(read_all(&driver.output, &["GET", "GET"]).len(), 2);
+}

@@ -1,0 +1,329 @@
+//! RFC 9112 §9.5 and RFC 9110 §15.5.9: every wait has an end. The clock is the test's.
+
+use spindle::http1::Settings;
+use spindle::http1::limits::{
+    CONTENT_GRACE_NS, CONTENT_OCTETS_PER_SECOND_MIN, HEAD_TIMEOUT_NS, IDLE_TIMEOUT_NS, OUTPUT_OCTETS_FULL,
+    READER_OCTETS_PER_SECOND_MIN, SECOND_NS, WRITE_STALL_NS,
+};
+use spindle::http1::offence::Offence::{self, *};
+
+use crate::driver::{Driver, Reading};
+use crate::probe::Probe;
+use crate::responses::read_all;
+use crate::script::{get, post};
+
+fn driver() -> Driver<Probe> {
+    Driver::new(Probe, Settings::default(), Reading::Everything)
+}
+
+/// A peer that sends and does not read, until the test reads.
+fn deaf() -> Driver<Probe> {
+    Driver::new(Probe, Settings::default(), Reading::Late)
+}
+
+/// Waits up to the deadline, and sees that it is one.
+#[track_caller]
+fn wait_out(driver: &mut Driver<Probe>, expected_ns: u64) {
+    assert_eq!(driver.patience_ns(), Some(expected_ns));
+    driver.wait_ns(expected_ns - 1);
+    driver.think();
+    assert!(!driver.connection.is_closed() && !driver.ended, "too early");
+    assert_eq!(driver.patience_ns(), Some(1));
+    driver.wait_ns(1);
+}
+
+#[track_caller]
+fn assert_silent_end(driver: &mut Driver<Probe>, octets_before: usize) {
+    driver.read_all();
+    assert!(driver.connection.is_closed());
+    assert_eq!(driver.output.len(), octets_before, "an idle connection is closed without a word");
+}
+
+#[track_caller]
+fn assert_answered(driver: &mut Driver<Probe>, offence: Offence) {
+    driver.read_all();
+    let methods: Vec<_> = driver.service.seen().iter().map(|seen| seen.method).collect();
+    let answers = read_all(&driver.output, &methods);
+    let last = answers.last().expect("an answer");
+    assert_eq!((last.status, last.text().trim_end()), (offence.status().code(), offence.reason()));
+    assert!(last.says_close() && driver.ended);
+}
+
+// The first octet of a request.
+
+#[test]
+fn a_connection_that_says_nothing_is_closed() {
+    let mut driver = driver();
+    wait_out(&mut driver, IDLE_TIMEOUT_NS);
+    assert_silent_end(&mut driver, 0);
+}
+
+#[test]
+fn a_kept_connection_that_says_nothing_more_is_closed() {
+    let mut driver = driver();
+    driver.wait_ns(SECOND_NS);
+    driver.receive(get("/", "").as_bytes());
+    let octets = driver.output.len();
+    wait_out(&mut driver, IDLE_TIMEOUT_NS);
+    assert_silent_end(&mut driver, octets);
+}
+
+#[test]
+fn the_time_out_of_idle_connections_can_be_set() {
+    let settings = Settings { idle_timeout_ns: 7, ..Settings::default() };
+    let mut driver = Driver::new(Probe, settings, Reading::Everything);
+    wait_out(&mut driver, 7);
+    assert_silent_end(&mut driver, 0);
+}
+
+#[test]
+fn an_empty_line_is_no_octet_of_a_request() {
+    for octets in [&b"\r"[..], b"\r\n"] {
+        let mut driver = driver();
+        driver.wait_ns(SECOND_NS);
+        driver.receive(octets);
+        wait_out(&mut driver, IDLE_TIMEOUT_NS - SECOND_NS);
+        assert_silent_end(&mut driver, 0);
+    }
+}
+
+#[test]
+fn idling_begins_when_the_answer_has_been_sent() {
+    for behind in ["", "\r", "\r\n"] {
+        let mut driver = deaf();
+        driver.receive((get("/source/10", "") + behind).as_bytes());
+        driver.read(usize::MAX);
+        for _ in 0..10 {
+            driver.wait_ns(20 * SECOND_NS);
+            assert!(!driver.connection.is_closed(), "a slow reader is no idle one");
+            driver.read(1);
+        }
+        driver.think();
+        assert_eq!(driver.patience_ns(), Some(IDLE_TIMEOUT_NS), "{behind:?}");
+    }
+}
+
+// The rest of a head.
+
+#[test]
+fn a_head_that_drips_is_ended_at_the_deadline() {
+    let mut driver = driver();
+    driver.wait_ns(5 * SECOND_NS);
+    let request = get("/", "A: b\r\n");
+    for octet in request.as_bytes()[..10].iter() {
+        driver.receive(&[*octet]);
+        assert!(driver.patience_ns() <= Some(HEAD_TIMEOUT_NS));
+        driver.wait_ns(SECOND_NS - 1);
+        assert!(!driver.ended);
+    }
+    driver.wait_ns(10);
+    assert_answered(&mut driver, HeadTooSlow);
+    assert_eq!(driver.service.seen(), []);
+}
+
+#[test]
+fn a_head_has_its_time_from_its_first_octet() {
+    let mut driver = driver();
+    driver.receive(b"\r\n");
+    driver.wait_ns(30 * SECOND_NS);
+    driver.receive(b"G");
+    wait_out(&mut driver, HEAD_TIMEOUT_NS);
+    assert_answered(&mut driver, HeadTooSlow);
+}
+
+#[test]
+fn a_head_behind_an_answered_request_has_its_time_too() {
+    let mut driver = driver();
+    driver.receive((get("/", "") + "GET").as_bytes());
+    wait_out(&mut driver, HEAD_TIMEOUT_NS);
+    assert_answered(&mut driver, HeadTooSlow);
+}
+
+#[test]
+fn the_time_out_of_heads_can_be_set() {
+    let settings = Settings { head_timeout_ns: 7, ..Settings::default() };
+    let mut driver = Driver::new(Probe, settings, Reading::Everything);
+    driver.receive(b"G");
+    wait_out(&mut driver, 7);
+    assert_answered(&mut driver, HeadTooSlow);
+}
+
+#[test]
+fn a_head_that_comes_in_time_is_answered() {
+    let mut driver = driver();
+    driver.receive(b"GET / HTTP/1.1\r\nHost: h\r\n\r");
+    driver.wait_ns(HEAD_TIMEOUT_NS - 1);
+    driver.receive(b"\n");
+    assert_eq!(driver.service.seen().len(), 1);
+    assert_eq!(driver.patience_ns(), Some(IDLE_TIMEOUT_NS));
+}
+
+// Content.
+
+#[test]
+fn content_that_does_not_come_is_not_waited_for() {
+    for target in ["/", "/refuse"] {
+        let mut driver = driver();
+        driver.receive(format!("POST {target} HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n").as_bytes());
+        wait_out(&mut driver, CONTENT_GRACE_NS);
+        assert_answered(&mut driver, ContentTooSlow);
+        assert!(!driver.service.seen()[0].is_complete);
+    }
+}
+
+#[test]
+fn content_earns_time_by_its_octets() {
+    let mut driver = driver();
+    driver.receive(post("Content-Length: 100000\r\n", "").as_bytes());
+    driver.receive(&vec![b'a'; CONTENT_OCTETS_PER_SECOND_MIN as usize * 3]);
+    wait_out(&mut driver, CONTENT_GRACE_NS + 3 * SECOND_NS);
+    assert_answered(&mut driver, ContentTooSlow);
+}
+
+#[test]
+fn an_honest_slow_upload_is_not_ended() {
+    let seconds = 1000;
+    let mut driver = driver();
+    let octets = CONTENT_OCTETS_PER_SECOND_MIN * seconds;
+    driver.receive(post(&format!("Content-Length: {octets}\r\n"), "").as_bytes());
+    for _ in 0..seconds {
+        driver.wait_ns(SECOND_NS);
+        assert!(!driver.ended);
+        driver.receive(&[b'a'; CONTENT_OCTETS_PER_SECOND_MIN as usize]);
+    }
+    assert_eq!(driver.service.seen()[0].content.len() as u64, octets);
+}
+
+#[test]
+fn an_upload_that_drips_is_ended() {
+    let mut driver = driver();
+    driver.receive(post("Transfer-Encoding: chunked\r\n", "").as_bytes());
+    let mut seconds = 0;
+    while !driver.ended {
+        driver.receive(b"1\r\na\r\n");
+        driver.wait_ns(SECOND_NS);
+        driver.read_all();
+        seconds += 1;
+        assert!(seconds < 100);
+    }
+    assert_answered(&mut driver, ContentTooSlow);
+}
+
+#[test]
+fn trailers_that_drip_are_ended() {
+    let mut driver = driver();
+    driver.receive(post("Transfer-Encoding: chunked\r\n", "0\r\nA: ").as_bytes());
+    for _ in 1..CONTENT_GRACE_NS / SECOND_NS {
+        driver.wait_ns(SECOND_NS);
+        driver.receive(b"b");
+        assert!(!driver.ended);
+    }
+    driver.wait_ns(SECOND_NS);
+    assert_answered(&mut driver, ContentTooSlow);
+}
+
+// A peer that does not read.
+
+#[test]
+fn a_peer_that_never_reads_is_ended() {
+    let mut driver = deaf();
+    driver.receive(get("/", "").as_bytes());
+    wait_out(&mut driver, WRITE_STALL_NS);
+    assert!(driver.connection.is_closed());
+}
+
+#[test]
+fn each_octet_that_is_read_is_progress() {
+    let mut driver = deaf();
+    driver.receive(get("/source/100", "").as_bytes());
+    for _ in 0..100 {
+        driver.wait_ns(WRITE_STALL_NS - 1);
+        assert!(!driver.connection.is_closed());
+        assert!(driver.read(1));
+    }
+    wait_out(&mut driver, WRITE_STALL_NS);
+    assert!(driver.connection.is_closed());
+}
+
+#[test]
+fn a_peer_that_never_reads_gains_no_time_by_asking_for_more() {
+    let mut driver = deaf();
+    driver.receive(get("/", "").as_bytes());
+    for _ in 0..3 {
+        driver.wait_ns(9 * SECOND_NS);
+        driver.receive(get("/", "").as_bytes());
+        driver.receive(post("Content-Length: 1\r\nExpect: 100-continue\r\n", "").as_bytes());
+        driver.receive(b"a");
+        driver.receive(get("/", "Content-Length: 1\r\n").as_bytes());
+        driver.receive(b"a");
+    }
+    assert_eq!(driver.patience_ns(), Some(WRITE_STALL_NS - 27 * SECOND_NS));
+    driver.wait_ns(WRITE_STALL_NS - 27 * SECOND_NS);
+    assert!(driver.connection.is_closed());
+}
+
+#[test]
+fn a_full_send_buffer_extends_the_time_by_what_it_holds() {
+    let mut driver = deaf();
+    driver.receive(get("/source/100000", "").as_bytes());
+    let send_buffer_octets = 4 * 1024 * 1024;
+    driver.connection.write_blocked(send_buffer_octets);
+    let allowance_ns = send_buffer_octets / READER_OCTETS_PER_SECOND_MIN * SECOND_NS;
+    assert_eq!(driver.patience_ns(), Some(WRITE_STALL_NS + allowance_ns));
+    driver.read(1);
+    assert_eq!(driver.patience_ns(), Some(WRITE_STALL_NS), "once it moves, no more is known of the buffer");
+    driver.connection.write_blocked(send_buffer_octets);
+    wait_out(&mut driver, WRITE_STALL_NS + allowance_ns);
+    assert!(driver.connection.is_closed());
+}
+
+#[test]
+fn a_slow_reader_behind_a_full_send_buffer_is_served() {
+    // 100 MB at 30 kB/s. The buffer becomes writable when a third of it is empty: once in 47 seconds.
+    let (octets, buffer_octets) = (100_000_000_u64, 4 * 1024 * 1024_u64);
+    let mut driver = deaf();
+    driver.receive(get(&format!("/source/{octets}"), "").as_bytes());
+    let mut sent = 0;
+    while sent < octets {
+        let burst = if sent == 0 { buffer_octets } else { buffer_octets / 3 };
+        let before = sent;
+        while sent < (before + burst).min(octets) {
+            assert!(driver.read(usize::MAX));
+            sent = driver.output.len() as u64;
+        }
+        driver.connection.write_blocked(buffer_octets);
+        driver.wait_ns(buffer_octets / 3 * SECOND_NS / 30_000);
+        assert!(!driver.connection.is_closed(), "after {sent} octets");
+    }
+}
+
+#[test]
+fn an_answer_that_is_held_does_not_count_as_unread() {
+    let mut driver = deaf();
+    let octets = CONTENT_OCTETS_PER_SECOND_MIN * 60;
+    driver.receive(get("/", &format!("Content-Length: {octets}\r\n")).as_bytes());
+    for _ in 0..60 {
+        driver.wait_ns(SECOND_NS);
+        driver.receive(&[b'a'; CONTENT_OCTETS_PER_SECOND_MIN as usize]);
+        assert!(!driver.connection.is_closed());
+    }
+    assert_eq!(driver.patience_ns(), Some(WRITE_STALL_NS), "its time begins when it is let go");
+}
+
+#[test]
+fn a_deadline_that_has_moved_does_nothing_when_its_time_comes() {
+    let mut driver = driver();
+    driver.wait_ns(IDLE_TIMEOUT_NS / 2);
+    driver.receive(get("/", "").as_bytes());
+    driver.wait_ns(IDLE_TIMEOUT_NS / 2);
+    assert!(!driver.connection.is_closed());
+}
+
+#[test]
+fn a_peer_that_neither_reads_nor_stops_is_ended_with_its_output_full() {
+    let mut driver = deaf();
+    let request = get("/source/1000000", "");
+    driver.receive(request.repeat(OUTPUT_OCTETS_FULL / request.len()).as_bytes());
+    wait_out(&mut driver, WRITE_STALL_NS);
+    assert!(driver.connection.is_closed());
+}
