@@ -8,8 +8,12 @@ use rustix::process::{Resource, getrlimit};
 
 use crate::harness::{Client, Server, Start, raise_descriptor_limit, wait_until};
 
-/// What the time-outs are set to, and when they must have passed even on a busy machine.
+/// What the time-outs are set to. The server counts from the start of the turn of its loop in which something came: it
+/// may be through a little earlier than the client, whose clock starts later on a busy machine.
 const TIMEOUT: Duration = Duration::from_secs(1);
+const TIMEOUT_AT_LEAST: Duration = Duration::from_millis(800);
+
+/// When the time-outs must have passed even on a busy machine.
 const TIMEOUT_ON_A_BUSY_MACHINE: Duration = Duration::from_secs(4);
 
 fn server() -> Server {
@@ -29,7 +33,7 @@ fn a_dripping_head_is_ended_at_its_deadline_with_408() {
         }
         assert!(started.elapsed() < TIMEOUT_ON_A_BUSY_MACHINE, "octets extend the deadline");
     }
-    assert!(started.elapsed() >= TIMEOUT, "ended after {:?}", started.elapsed());
+    assert!(started.elapsed() >= TIMEOUT_AT_LEAST, "ended after {:?}", started.elapsed());
     let response = client.response();
     assert_eq!((response.status, response.field("Connection")), (408, Some("close")));
     assert_eq!(client.rest(), b"");
@@ -66,7 +70,7 @@ fn an_idle_connection_is_closed_without_a_word() {
             client.send(behind);
             assert_eq!(client.everything_until_any_end(), b"", "{before:?} {behind:?}");
             let took = started.elapsed();
-            assert!((TIMEOUT..TIMEOUT_ON_A_BUSY_MACHINE).contains(&took), "{before:?} {behind:?}: {took:?}");
+            assert!((TIMEOUT_AT_LEAST..TIMEOUT_ON_A_BUSY_MACHINE).contains(&took), "{before:?} {behind:?}: {took:?}");
         }
     }
     assert_eq!(server.stderr(), "");
