@@ -1,0 +1,49 @@
+//! How many exchanges a second a kept connection comes to without a socket: everything but the system calls.
+//!
+//! `cargo bench --bench exchanges`. The column of interest is the number of exchanges a second.
+
+mod support;
+
+use divan::Bencher;
+use divan::counter::ItemsCount;
+use spindle::routes::Routes;
+
+use support::Peer;
+use support::corpus::{BROWSER_PICTURE, ECHO, SHORTEST};
+
+/// As many as a client that pipelines may send at a time.
+const PIPELINED: usize = 16;
+
+fn main() {
+    divan::main();
+}
+
+#[divan::bench]
+fn root(bencher: Bencher<'_, '_>) {
+    exchanges(bencher, SHORTEST, 1);
+}
+
+#[divan::bench]
+fn root_pipelined(bencher: Bencher<'_, '_>) {
+    exchanges(bencher, SHORTEST, PIPELINED);
+}
+
+#[divan::bench]
+fn user_agent_of_a_browser(bencher: Bencher<'_, '_>) {
+    exchanges(bencher, BROWSER_PICTURE, 1);
+}
+
+#[divan::bench]
+fn echo(bencher: Bencher<'_, '_>) {
+    exchanges(bencher, ECHO, 1);
+}
+
+fn exchanges(bencher: Bencher<'_, '_>, request: &[u8], depth: usize) {
+    let requests = request.repeat(depth);
+    let mut peer = Peer::new(Routes::new(None));
+    bencher.counter(ItemsCount::new(depth)).bench_local(|| {
+        peer.exchange(divan::black_box(&requests), |octets| {
+            divan::black_box(octets);
+        });
+    });
+}

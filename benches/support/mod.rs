@@ -1,0 +1,48 @@
+//! What the measurements without sockets share: requests as clients send them, and a peer that has them answered.
+
+// Each measurement uses a part of it.
+#![allow(dead_code)]
+
+pub(crate) mod corpus;
+
+use spindle::http1::{Commons, Connection, Settings, Step, Transmit};
+use spindle::routes::Routes;
+use spindle::semantics::Now;
+
+/// A kept connection without a socket, and what it works with.
+pub(crate) struct Peer {
+    connection: Connection<Routes>,
+    commons: Commons,
+    routes: Routes,
+    now: Now,
+}
+
+impl Peer {
+    /// A connection that has just been accepted by a server with these routes.
+    pub(crate) fn new(routes: Routes) -> Peer {
+        let now = Now { monotonic_ns: 0, unix_ns: 1_767_225_600_000_000_000 };
+        Peer { connection: Connection::new(0, &now), commons: Commons::new(Settings::default()), routes, now }
+    }
+
+    /// Has `requests` answered, all that were received at once, and shows the octets that go back to `sent`.
+    pub(crate) fn exchange(&mut self, requests: &[u8], mut sent: impl FnMut(&[u8])) {
+        self.connection.input_space(&mut self.commons)[..requests.len()].copy_from_slice(requests);
+        self.connection.received(requests.len());
+        loop {
+            let mut moved = false;
+            while self.connection.step(&mut self.routes, &mut self.commons, &self.now) == Step::Moved {
+                moved = true;
+            }
+            while let Some(Transmit::Octets { octets, .. }) = self.connection.transmit() {
+                let count = octets.len() as u64;
+                sent(octets);
+                self.connection.transmitted(count, &self.now);
+                moved = true;
+            }
+            if !moved {
+                break;
+            }
+        }
+        self.connection.release_idle_memory(&mut self.commons);
+    }
+}
