@@ -11,6 +11,8 @@ mod user_agent;
 
 pub use files::{FileContent, FileRoutes, FileSink, UploadPolicy, Uploads};
 
+use percent_encoding::percent_decode;
+
 use self::text::Compressor;
 use crate::semantics::Now;
 use crate::semantics::method::Method;
@@ -34,10 +36,27 @@ impl Pattern {
     /// What of `path` is the route's to interpret; `None` where it is not the route's path.
     fn rest<'a>(&self, path: &'a [u8]) -> Option<&'a [u8]> {
         match self {
-            Pattern::Exactly(whole) => (path == *whole).then_some(&[]),
-            Pattern::Below(prefix) => path.strip_prefix(*prefix),
+            Pattern::Exactly(whole) => without_prefix(path, whole).filter(|rest| rest.is_empty()),
+            Pattern::Below(prefix) => without_prefix(path, prefix),
         }
     }
+}
+
+/// What follows `prefix` in `path`. Its unreserved octets may be percent-encoded and name the same resource (RFC 9110
+/// §4.2.3); an encoded slash is another octet than a slash.
+fn without_prefix<'a>(mut path: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
+    if let Some(rest) = path.strip_prefix(prefix) {
+        return Some(rest);
+    }
+    for expected in prefix {
+        let is_encoded = path.first() == Some(&b'%');
+        let octet = percent_decode(path).next()?;
+        if octet != *expected || is_encoded && octet == b'/' {
+            return None;
+        }
+        path = path.get(if is_encoded { 3 } else { 1 }..)?;
+    }
+    Some(path)
 }
 
 /// One line of the table.

@@ -135,5 +135,5 @@ fn authority_form_is_for_connect_alone() {
 fn asterisk_form_is_for_options_alone() {
     let told = keeps(request("OPTIONS", "*"), &[200]);
     assert_eq!(told.seen[0].target, b"*");
-    refused(request("PUT", "*"), TargetFormInvalid);
+    refused(request("DELETE", "*"), TargetFormInvalid);
 }

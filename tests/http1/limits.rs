@@ -1,0 +1,218 @@
+//! Every number of the core: at the limit, and one past it. The times are in `waiting` and `ending`.
+
+use spindle::http1::Settings;
+use spindle::http1::buffer_pool::BufferPool;
+use spindle::http1::limits::*;
+use spindle::http1::offence::Offence::*;
+
+use crate::driver::{Driver, Reading};
+use crate::probe::Probe;
+use crate::script::{ends, get, keeps, post, refused, routed, script, waits};
+
+/// A GET whose request-line has so many octets.
+fn request_line(octets: usize) -> String {
+    let around = "GET / HTTP/1.1".len();
+    format!("GET /{} HTTP/1.1\r\n", "a".repeat(octets - around))
+}
+
+/// Field lines of so many octets in all, their CRLFs and the empty line included.
+fn section(octets: usize) -> String {
+    let around = "A: \r\n\r\n".len();
+    format!("A: {}\r\n\r\n", "a".repeat(octets - around))
+}
+
+#[test]
+fn request_line_octets_max() {
+    keeps(request_line(REQUEST_LINE_OCTETS_MAX) + "\r\n", &[200]);
+    refused(request_line(REQUEST_LINE_OCTETS_MAX + 1) + "\r\n", RequestLineTooLong);
+    refused(request_line(2 * REQUEST_LINE_OCTETS_MAX) + "\r\n", RequestLineTooLong);
+    refused(format!("GET /{}", "a".repeat(REQUEST_LINE_OCTETS_MAX)), RequestLineTooLong);
+    let percent = format!("GET /{} HTTP/1.1\r\n\r\n", "%41".repeat(REQUEST_LINE_OCTETS_MAX / 3));
+    refused(percent, RequestLineTooLong);
+    // The limit is one of position: what is wrong within it counts first.
+    refused(request_line(REQUEST_LINE_OCTETS_MAX + 1).replace('/', "#"), TargetFragment);
+    const { assert!(REQUEST_LINE_OCTETS_MAX >= 8000, "RFC 9112 §3 asks for as much") };
+}
+
+#[test]
+fn method_octets_max() {
+    let line = |octets: usize| format!("{} / HTTP/1.1\r\nHost: h\r\n\r\n", "A".repeat(octets));
+    keeps(line(METHOD_OCTETS_MAX), &[501]);
+    refused(line(METHOD_OCTETS_MAX + 1), MethodTooLong);
+    refused("A".repeat(METHOD_OCTETS_MAX + 1), MethodTooLong);
+    waits("A".repeat(METHOD_OCTETS_MAX), HeadCutShort);
+}
+
+#[test]
+fn field_section_octets_max() {
+    let request = |octets: usize| format!("GET / HTTP/1.1\r\n{}", section(octets));
+    keeps(request(FIELD_SECTION_OCTETS_MAX), &[200]);
+    refused(request(FIELD_SECTION_OCTETS_MAX + 1), FieldSectionTooLarge);
+    refused(request(FIELD_SECTION_OCTETS_MAX + 2), FieldSectionTooLarge);
+    refused(request(2 * FIELD_SECTION_OCTETS_MAX), FieldSectionTooLarge);
+}
+
+#[test]
+fn field_section_octets_max_of_trailers() {
+    let request = |octets: usize| post("Transfer-Encoding: chunked\r\n", "0\r\n") + &section(octets);
+    keeps(request(FIELD_SECTION_OCTETS_MAX), &[201]);
+    script(request(FIELD_SECTION_OCTETS_MAX + 1)).refused(FieldSectionTooLarge);
+}
+
+#[test]
+fn field_lines_max() {
+    let lines = |count: usize| "A: b\r\n".repeat(count) + "\r\n";
+    keeps(format!("GET / HTTP/1.1\r\n{}", lines(FIELD_LINES_MAX)), &[200]);
+    refused(format!("GET / HTTP/1.1\r\n{}", lines(FIELD_LINES_MAX + 1)), FieldLinesTooMany);
+    refused(format!("GET / HTTP/1.1\r\n{}", lines(10_000)), FieldLinesTooMany);
+    let chunked = post("Transfer-Encoding: chunked\r\n", "0\r\n");
+    keeps(chunked.clone() + &lines(FIELD_LINES_MAX), &[201]);
+    script(chunked + &lines(FIELD_LINES_MAX + 1)).refused(FieldLinesTooMany);
+}
+
+#[test]
+fn receive_buffer_octets() {
+    let longest = request_line(REQUEST_LINE_OCTETS_MAX) + &section(FIELD_SECTION_OCTETS_MAX);
+    keeps(format!("\r\n{longest}"), &[200]);
+    keeps(longest.repeat(3), &[200, 200, 200]);
+
+    let mut driver = Driver::new(Probe, Settings::default(), Reading::Late);
+    driver.receive(get("/source/1", "").as_bytes());
+    let mut waiting = 0;
+    while driver.connection.wants_input() {
+        driver.receive(b"x");
+        waiting += 1;
+        assert!(waiting <= RECEIVE_BUFFER_OCTETS);
+    }
+    assert_eq!(waiting, RECEIVE_BUFFER_OCTETS, "a peer that does not read is not listened to beyond that");
+}
+
+#[test]
+fn content_length_digits_max() {
+    let length = |digits: usize| post(&format!("Content-Length: {}\r\n", "9".repeat(digits)), "");
+    waits(length(CONTENT_LENGTH_DIGITS_MAX), ContentCutShort);
+    refused(length(CONTENT_LENGTH_DIGITS_MAX + 1), ContentLengthInvalid);
+}
+
+#[test]
+fn chunk_size_digits_max() {
+    let size = |digits: u8| {
+        let zeros = "0".repeat(usize::from(digits) - 1);
+        post("Transfer-Encoding: chunked\r\n", &format!("{zeros}1\r\na\r\n0\r\n\r\n"))
+    };
+    keeps(size(CHUNK_SIZE_DIGITS_MAX), &[201]);
+    script(size(CHUNK_SIZE_DIGITS_MAX + 1)).refused(ChunkSizeInvalid);
+}
+
+#[test]
+fn chunk_overhead_octets_free() {
+    // The semicolon and the CR behind it count along.
+    let extended = |octets: u64| format!(";{}\r", "a".repeat(usize::try_from(octets).unwrap() - 2));
+    let request = |content: &str| post("Transfer-Encoding: chunked\r\n", content);
+    let free = CHUNK_OVERHEAD_OCTETS_FREE;
+    keeps(request(&format!("0{}\n\r\n", extended(free))), &[201]);
+    script(request(&format!("0{}\n\r\n", extended(free + 1)))).refused(ChunkOverheadTooLarge);
+    // Many lines count together.
+    let line = format!("1{}\na\r\n", extended(free / 16));
+    script(request(&(line.repeat(17) + "0\r\n\r\n"))).refused(ChunkOverheadTooLarge);
+    // Beyond the free ones, as many as there is content.
+    let content = format!("{:x}\r\n{}\r\n", free + 1, "c".repeat(usize::try_from(free).unwrap() + 1));
+    keeps(request(&format!("{content}0{}\n\r\n", extended(free + 1))), &[201]);
+    script(request(&format!("{content}0{}\n\r\n", extended(free + 2)))).refused(ChunkOverheadTooLarge);
+}
+
+#[test]
+fn honest_small_chunks_are_never_too_many() {
+    let chunks = usize::try_from(CHUNK_OVERHEAD_OCTETS_FREE).unwrap() / 4;
+    let mut driver = Driver::new(Probe, Settings::default(), Reading::Everything);
+    driver.receive(post("Transfer-Encoding: chunked\r\n", "").as_bytes());
+    driver.receive(("1\r\na\r\n".repeat(chunks) + "0\r\n\r\n").as_bytes());
+    assert_eq!(driver.service.seen()[0].content.len(), chunks);
+}
+
+#[test]
+fn leading_zeros_count_as_overhead() {
+    let chunks = usize::try_from(CHUNK_OVERHEAD_OCTETS_FREE).unwrap() / 15;
+    let chunk = format!("{}1\r\na\r\n", "0".repeat(15));
+    let request = |chunks: usize| post("Transfer-Encoding: chunked\r\n", "") + &chunk.repeat(chunks) + "0\r\n\r\n";
+    let status_of = |chunks: usize| {
+        let mut driver = Driver::new(Probe, Settings::default(), Reading::Everything);
+        driver.receive(request(chunks).as_bytes());
+        driver.output[9..12].to_vec()
+    };
+    assert_eq!(status_of(chunks), b"201");
+    assert_eq!(status_of(chunks + 1), b"400");
+}
+
+#[test]
+fn discarded_content_octets_max_of_an_announced_length() {
+    let request = |octets: u64| get("/", &format!("Content-Length: {octets}\r\n"));
+    let content = "a".repeat(usize::try_from(DISCARDED_CONTENT_OCTETS_MAX).unwrap());
+    keeps(request(DISCARDED_CONTENT_OCTETS_MAX) + &content, &[200]);
+    // Not one octet of more than that is waited for.
+    ends(request(DISCARDED_CONTENT_OCTETS_MAX + 1), &[200]);
+    let too_long = DISCARDED_CONTENT_OCTETS_MAX + 1;
+    ends(format!("POST /limited HTTP/1.1\r\nHost: h\r\nContent-Length: {too_long}\r\n\r\n123456789"), &[413]);
+}
+
+#[test]
+fn discarded_content_octets_max_of_chunks() {
+    let request = |target: &str, octets: u64| {
+        let content = "a".repeat(usize::try_from(octets).unwrap());
+        format!(
+            "POST {target} HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n{octets:x}\r\n{content}\r\n0\r\n\r\n"
+        )
+    };
+    keeps(request("/refuse", DISCARDED_CONTENT_OCTETS_MAX), &[403]);
+    ends(request("/refuse", DISCARDED_CONTENT_OCTETS_MAX + 1), &[403]);
+    keeps(request("/limited", DISCARDED_CONTENT_OCTETS_MAX), &[413]);
+    ends(request("/limited", DISCARDED_CONTENT_OCTETS_MAX + 1), &[413]);
+}
+
+#[test]
+fn answer_octets_max() {
+    // The longest texts there are fit.
+    let target = format!("/echo/{}", "a".repeat(REQUEST_LINE_OCTETS_MAX - "GET /echo/ HTTP/1.1".len()));
+    let told = routed(format!("GET {target} HTTP/1.1\r\n\r\n")).keeps(&[200]);
+    assert_eq!(told.answer().text().len(), target.len() - "/echo/".len());
+    let agent = "a".repeat(FIELD_SECTION_OCTETS_MAX - "User-Agent: \r\n\r\n".len());
+    let told = routed(format!("GET /user-agent HTTP/1.1\r\nUser-Agent: {agent}\r\n\r\n")).keeps(&[200]);
+    assert_eq!(told.answer().text(), agent);
+    assert!(agent.len() <= ANSWER_OCTETS_MAX);
+}
+
+#[test]
+fn output_buffer_kept_octets() {
+    let mut pool = BufferPool::default();
+    pool.give_output(Vec::with_capacity(OUTPUT_BUFFER_KEPT_OCTETS));
+    assert_eq!(pool.take_output().capacity(), OUTPUT_BUFFER_KEPT_OCTETS);
+    pool.give_output(Vec::with_capacity(OUTPUT_BUFFER_KEPT_OCTETS + 1));
+    assert_eq!(pool.take_output().capacity(), 0);
+}
+
+#[test]
+fn pooled_buffers_max() {
+    let mut pool = BufferPool::default();
+    for _ in 0..=POOLED_BUFFERS_MAX {
+        pool.give_output(Vec::with_capacity(100));
+    }
+    let kept = (0..=POOLED_BUFFERS_MAX).filter(|_| pool.take_output().capacity() > 0).count();
+    assert_eq!(kept, POOLED_BUFFERS_MAX);
+    let taken: Vec<_> = (0..=POOLED_BUFFERS_MAX).map(|_| pool.take_receive()).collect();
+    let addresses: Vec<_> = taken.iter().map(|memory| memory.octets.as_ptr()).collect();
+    assert!(taken.iter().all(|memory| memory.octets.len() == RECEIVE_BUFFER_OCTETS));
+    taken.into_iter().for_each(|memory| pool.give_receive(memory));
+    // One was not kept, and the others come back.
+    let again: Vec<_> = (0..POOLED_BUFFERS_MAX).map(|_| pool.take_receive()).collect();
+    assert!(again.iter().all(|memory| addresses.contains(&memory.octets.as_ptr())));
+}
+
+#[test]
+fn a_connection_in_which_nothing_waits_owns_no_memory() {
+    let mut driver = Driver::new(Probe, Settings::default(), Reading::Everything);
+    driver.receive(get("/", "").as_bytes());
+    driver.connection.release_idle_memory(&mut driver.commons);
+    let memory = driver.commons.pool.take_receive();
+    assert!(memory.octets.starts_with(b"GET / "), "what the connection read into is in the pool");
+    assert!(driver.commons.pool.take_output().capacity() > 0);
+}

@@ -1,0 +1,127 @@
+//! RFC 9110 §9, §10.2.1 and §15.5.6: what each resource offers.
+
+use crate::script::{keeps, routed};
+
+fn request(method: &str, target: &str) -> String {
+    format!("{method} {target} HTTP/1.1\r\nHost: h\r\nUser-Agent: u/1\r\n\r\n")
+}
+
+const READ_ONLY: &str = "GET, HEAD, OPTIONS";
+
+#[test]
+fn resources() {
+    for (target, status, content_type, content) in [
+        ("/", 200, None, ""),
+        ("/echo/abc", 200, Some("text/plain"), "abc"),
+        ("/echo/", 200, Some("text/plain"), ""),
+        ("/echo/a%20b%2Fc%00", 200, Some("text/plain"), "a b/c\0"),
+        ("/echo/%25%34%31", 200, Some("text/plain"), "%41"),
+        ("/user-agent", 200, Some("text/plain"), "u/1"),
+        ("/echo", 404, None, ""),
+        ("/echo/a/b", 404, None, ""),
+        ("/Echo/a", 404, None, ""),
+        ("/user-agent/", 404, None, ""),
+        ("/user-agentx", 404, None, ""),
+        ("/nothing", 404, None, ""),
+        ("//", 404, None, ""),
+        ("/files/a", 404, None, ""),
+        ("/files/", 404, None, ""),
+    ] {
+        let told = routed(request("GET", target)).keeps(&[status]);
+        let answer = told.answer();
+        assert_eq!((answer.field("Content-Type"), answer.text()), (content_type, content), "{target}");
+        assert_eq!(answer.field("Content-Length"), Some(content.len().to_string().as_str()), "{target}");
+    }
+}
+
+#[test]
+fn a_user_agent_that_is_missing_or_empty_is_an_empty_text() {
+    assert_eq!(routed("GET /user-agent HTTP/1.1\r\nHost: h\r\n\r\n").keeps(&[200]).answer().text(), "");
+    assert_eq!(routed("GET /user-agent HTTP/1.1\r\nHost: h\r\nUser-Agent:\r\n\r\n").keeps(&[200]).answer().text(), "");
+}
+
+#[test]
+fn the_answer_to_head_is_that_to_get_without_its_content() {
+    for target in ["/", "/echo/abc", "/echo/", "/user-agent", "/nothing"] {
+        for lines in ["", "Accept-Encoding: gzip\r\n", "Accept-Encoding: identity;q=0\r\n"] {
+            let asked = |method: &str| {
+                let octets = format!("{method} {target} HTTP/1.1\r\nHost: h\r\n{lines}\r\n");
+                let told = match (target, lines) {
+                    ("/echo/abc" | "/echo/" | "/user-agent", "Accept-Encoding: identity;q=0\r\n") => {
+                        routed(octets).keeps(&[406])
+                    }
+                    ("/nothing", _) => routed(octets).keeps(&[404]),
+                    _ => routed(octets).keeps(&[200]),
+                };
+                told.answer().clone()
+            };
+            let (get, head) = (asked("GET"), asked("HEAD"));
+            assert_eq!((get.status, &get.fields), (head.status, &head.fields), "{target} {lines}");
+            assert_eq!(head.content, None);
+        }
+    }
+    let head = keeps(request("HEAD", "/source/12"), &[200]);
+    assert_eq!(head.answer().field("Content-Length"), Some("12"));
+}
+
+#[test]
+fn a_method_that_is_not_offered_is_not_allowed() {
+    for method in ["POST", "PUT", "DELETE", "PATCH", "TRACE"] {
+        for target in ["/", "/echo/a", "/user-agent"] {
+            let told = routed(request(method, target)).keeps(&[405]);
+            assert_eq!(told.answer().field("Allow"), Some(READ_ONLY), "{method} {target}");
+        }
+    }
+    let told = routed(request("CONNECT", "h:80")).keeps(&[405]);
+    assert_eq!(told.answer().field("Allow"), Some(""));
+}
+
+#[test]
+fn a_method_that_is_not_known_is_not_implemented() {
+    for method in ["get", "Get", "GETX", "FOO", "PROPFIND", "gET", "*"] {
+        for target in ["/", "/nothing"] {
+            routed(request(method, target)).keeps(&[501]);
+        }
+    }
+}
+
+#[test]
+fn a_resource_that_does_not_exist_is_not_found_by_any_method() {
+    for method in ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE"] {
+        routed(request(method, "/nothing")).keeps(&[404]);
+    }
+}
+
+#[test]
+fn options_says_what_is_offered() {
+    for target in ["/", "/echo/a", "/user-agent"] {
+        let told = routed(request("OPTIONS", target)).keeps(&[204]);
+        assert_eq!(told.answer().field("Allow"), Some(READ_ONLY), "{target}");
+        assert_eq!(told.answer().content, None);
+    }
+    let told = routed(request("OPTIONS", "*")).keeps(&[204]);
+    assert_eq!(told.answer().field("Allow"), None);
+    routed("OPTIONS * HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nabcde").keeps(&[204]);
+}
+
+#[test]
+fn the_reason_of_an_error_is_a_line_of_text() {
+    for (octets, status) in [(request("POST", "/"), 405), (request("FOO", "/"), 501)] {
+        let told = routed(octets).keeps(&[status]);
+        let answer = told.answer();
+        assert_eq!(answer.field("Content-Type"), Some("text/plain"));
+        assert_eq!(answer.text().lines().count(), 1);
+        assert!(answer.text().ends_with('\n'));
+    }
+}
+
+#[test]
+fn an_unreserved_octet_of_a_path_may_be_percent_encoded() {
+    assert_eq!(routed(request("GET", "/%65ch%6F/a")).keeps(&[200]).answer().text(), "a");
+    assert_eq!(routed(request("GET", "/user%2Dagent")).keeps(&[200]).answer().text(), "u/1");
+    assert_eq!(routed(request("GET", "/user%2dagent")).keeps(&[200]).answer().text(), "u/1");
+    // A slash is reserved: encoded, it does not part segments.
+    routed(request("GET", "/echo%2Fa")).keeps(&[404]);
+    routed(request("GET", "%2F")).refused(spindle::http1::offence::Offence::TargetFormInvalid);
+    routed(request("GET", "/%45cho/a")).keeps(&[404]);
+}
