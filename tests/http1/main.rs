@@ -22,6 +22,7 @@ mod methods;
 mod persistence;
 mod pipelining;
 mod preconditions;
+mod properties;
 mod responses_sent;
 mod target;
 mod waiting;

@@ -34,12 +34,15 @@ impl Service for Probe {
         match path {
             b"/refuse" => Reply::Respond(Response::with_reason(Status::Forbidden, "Not here.")),
             b"/version" => Reply::Respond(judge(request, now)),
+            b"/huge" => {
+                Reply::Respond(Response { body: Body::Source(Repeated(HUGE_OCTETS)), ..Response::new(Status::Ok) })
+            }
             b"/nothing" => Reply::Respond(Response::new(Status::NoContent)),
             b"/limited" if writes => Reply::Receive(Taker { octets_left: LIMITED_OCTETS_MAX }),
             _ if writes => Reply::Receive(Taker { octets_left: usize::MAX }),
-            [b'/', b's', b'o', b'u', b'r', b'c', b'e', b'/', digits @ ..] => {
-                let octets = std::str::from_utf8(digits).unwrap().parse().unwrap();
-                Reply::Respond(Response { body: Body::Source(Repeated(octets)), ..Response::new(Status::Ok) })
+            _ if source_octets(path).is_some() => {
+                let source = Repeated(source_octets(path).unwrap_or_default());
+                Reply::Respond(Response { body: Body::Source(source), ..Response::new(Status::Ok) })
             }
             _ => Reply::Respond(Response {
                 content_type: Some("text/plain".into()),
@@ -49,6 +52,15 @@ impl Service for Probe {
         }
     }
 }
+
+/// N of `/source/N`, if it is no more than a test can bear that reads octet by octet.
+fn source_octets(path: &[u8]) -> Option<u64> {
+    let octets = std::str::from_utf8(path.strip_prefix(b"/source/")?).ok()?.parse().ok()?;
+    (octets <= 1_000_000).then_some(octets)
+}
+
+/// Octets of `/huge`.
+pub(crate) const HUGE_OCTETS: u64 = 100_000_000;
 
 /// `/version` has this entity tag and this date of modification.
 const VERSION: Validators<'static> = Validators { etag: Some("\"a,b\""), last_modified_unix_s: Some(VERSION_UNIX_S) };

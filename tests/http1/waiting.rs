@@ -8,7 +8,7 @@ use spindle::http1::limits::{
 use spindle::http1::offence::Offence::{self, *};
 
 use crate::driver::{Driver, Reading};
-use crate::probe::Probe;
+use crate::probe::{HUGE_OCTETS, Probe};
 use crate::responses::read_all;
 use crate::script::{get, post};
 
@@ -280,9 +280,9 @@ fn a_full_send_buffer_extends_the_time_by_what_it_holds() {
 #[test]
 fn a_slow_reader_behind_a_full_send_buffer_is_served() {
     // 100 MB at 30 kB/s. The buffer becomes writable when a third of it is empty: once in 47 seconds.
-    let (octets, buffer_octets) = (100_000_000_u64, 4 * 1024 * 1024_u64);
+    let (octets, buffer_octets) = (HUGE_OCTETS, 4 * 1024 * 1024_u64);
     let mut driver = deaf();
-    driver.receive(get(&format!("/source/{octets}"), "").as_bytes());
+    driver.receive(get("/huge", "").as_bytes());
     let mut sent = 0;
     while sent < octets {
         let burst = if sent == 0 { buffer_octets } else { buffer_octets / 3 };
