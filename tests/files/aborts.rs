@@ -49,10 +49,12 @@ fn expect_400(mut client: Client, end: impl FnOnce(&mut Client)) {
 #[test]
 fn an_upload_that_is_broken_off_never_happened() {
     let server = Server::with_directory();
+    // And one connection that is kept.
+    let descriptors = server.descriptors() + 1;
     server.put("standing", b"before");
     let mut others = server.connect();
     assert!(others.is_kept());
-    let descriptors = server.descriptors();
+    server.wait_for_descriptors(descriptors);
     for (what, framing, octets, abort) in ABORTS {
         for (name, method) in [("standing", "PUT"), ("absent", "POST")] {
             let mut client = server.connect();
@@ -89,8 +91,8 @@ fn a_server_that_is_killed_leaves_the_old_version_and_what_is_hidden_is_swept() 
     let scratch = tempfile::TempDir::new().unwrap();
     let directory = scratch.path();
     let mut server = Start::new().directory_at(directory).start();
-    server.put("standing", b"before");
     let descriptors = server.descriptors();
+    server.put("standing", b"before");
     let mut clients = Vec::new();
     for (name, framing) in [("standing", "Content-Length: 100000"), ("absent", CHUNKED)] {
         let mut client = server.connect();

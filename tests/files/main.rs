@@ -1,7 +1,7 @@
 //! Files in and out, by the real binary over real sockets: one module per promise. The harness is that of the tests in
 //! `tests/server/`.
 
-#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test may stop where it stands")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop where it stands")]
 
 mod aborts;
 mod downloads;

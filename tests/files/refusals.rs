@@ -1,1 +1,201 @@
-//! x
+//! Uploads that are refused: with the right status and a reason, as early as can be, the old file intact, and the
+//! connection kept where that is cheap.
+
+use std::fs;
+use std::os::unix::net::UnixListener;
+
+use crate::harness::{Client, Response, Server, Start};
+use crate::support::{chunk, chunked, head, make_fifo};
+
+/// More than a server reads of content that it does not want.
+const LONG_OCTETS: usize = 300_000;
+
+fn small_uploads_only() -> Server {
+    let server = Start::new().directory().options(["--max-upload", "1000"]).start();
+    server.put("standing", b"before");
+    server
+}
+
+/// A refusal says why, in one line.
+#[track_caller]
+fn assert_refused(response: &Response, status: u16) {
+    assert_eq!(response.status, status, "{}", response.head);
+    assert_eq!(response.field("Content-Type"), Some("text/plain"));
+    let reason = response.text();
+    assert!(reason.len() > 10 && reason.ends_with(".\n") && reason.lines().count() == 1, "{reason:?}");
+}
+
+/// Asks before it sends, and must be refused without `100 Continue`; then the connection ends.
+#[track_caller]
+fn assert_refused_at_the_head(mut client: Client, target: &str, fields: &[&str], status: u16) {
+    client.send(head("PUT", target, &[fields, &["Expect: 100-continue"]].concat()));
+    let response = client.response();
+    assert_refused(&response, status);
+    assert_eq!(response.field("Connection"), Some("close"), "whether the content still comes is not known");
+    assert_eq!(client.rest(), b"");
+}
+
+#[test]
+fn what_is_announced_too_long_is_refused_before_it_is_sent() {
+    let server = small_uploads_only();
+    for length in [1001, 5_000_000_000, 999_999_999_999_999_999_u64] {
+        let length = format!("Content-Length: {length}");
+        assert_refused_at_the_head(server.connect(), "/files/standing", &[&length], 413);
+    }
+    let mut client = server.connect();
+    assert_refused(&client.store("PUT", "/files/standing", &[], &[b'x'; 1001]), 413);
+    assert!(client.is_kept(), "what is short is read, and the connection kept");
+    assert_eq!(client.store("PUT", "/files/standing", &[], &[b'x'; 1000]).status, 204, "the limit itself");
+    let mut client = server.connect();
+    let response = client.store("PUT", "/files/standing", &[], &vec![b'x'; LONG_OCTETS]);
+    assert_refused(&response, 413);
+    assert_eq!((response.field("Connection"), &*client.rest()), (Some("close"), &b""[..]));
+    assert_eq!(server.stored("standing").unwrap(), [b'x'; 1000]);
+}
+
+#[test]
+fn what_is_not_announced_is_refused_when_the_count_passes_the_limit() {
+    let server = small_uploads_only();
+    let mut client = server.connect();
+    client.send(head("PUT", "/files/standing", &["Transfer-Encoding: chunked", "Expect: 100-continue"]));
+    assert_eq!(client.head().status, 100);
+    client.send(chunk(&[b'x'; 600]));
+    client.send(chunked(&[b'x'; 401], 100));
+    assert_refused(&client.response(), 413);
+    assert!(client.is_kept());
+    assert_eq!(server.stored("standing").unwrap(), b"before");
+    for octets in [1000, 999] {
+        client.send(head("PUT", "/files/standing", &["Transfer-Encoding: chunked"]));
+        client.send(chunked(&vec![b'x'; octets], 7));
+        assert_eq!(client.response().status, 204, "{octets}");
+    }
+
+    // The sender of a long one is told while it sends, and not only at the end that it never reaches.
+    let mut client = server.connect();
+    client.send(head("PUT", "/files/standing", &["Transfer-Encoding: chunked"]));
+    client.send(chunk(&vec![b'x'; LONG_OCTETS]));
+    let response = client.response();
+    assert_refused(&response, 413);
+    assert_eq!((response.field("Connection"), &*client.rest()), (Some("close"), &b""[..]));
+    assert_eq!(server.stored("standing").unwrap().len(), 999);
+    assert_eq!(server.names(), ["standing"]);
+}
+
+#[test]
+fn nothing_at_all_fits_a_limit_of_nothing() {
+    let server = Start::new().directory().options(["--max-upload", "0"]).start();
+    assert_eq!(server.store("PUT", "/files/empty", &[], b"").status, 201);
+    assert_refused(&server.store("PUT", "/files/empty", &[], b"x"), 413);
+}
+
+#[test]
+fn content_that_is_coded_is_refused_and_identity_is_not() {
+    let server = Server::with_directory();
+    server.put("standing", b"before");
+    let mut client = server.connect();
+    for coding in ["gzip", "br", "identity, gzip", "GZIP", "x", "gzip, identity"] {
+        for method in ["PUT", "POST"] {
+            let field = format!("Content-Encoding: {coding}");
+            let response = client.store(method, "/files/standing", &[&field], b"after");
+            assert_refused(&response, 415);
+            assert_eq!(response.field("Accept-Encoding"), Some("identity"));
+        }
+    }
+    assert_eq!(server.stored("standing").unwrap(), b"before");
+    assert!(client.is_kept());
+    assert_eq!(client.store("PUT", "/files/standing", &["Content-Encoding: Identity"], b"after").status, 204);
+    let fields = ["Content-Encoding: gzip", "Content-Length: 5"];
+    assert_refused_at_the_head(server.connect(), "/files/standing", &fields, 415);
+}
+
+#[test]
+fn a_part_is_not_taken_for_the_whole() {
+    let server = Server::with_directory();
+    server.put("standing", b"before");
+    let mut client = server.connect();
+    for range in ["bytes 0-2/6", "bytes */6", "items 0-1/2", ""] {
+        let field = format!("Content-Range: {range}");
+        assert_refused(&client.store("PUT", "/files/standing", &[&field], b"xxx"), 400);
+        assert_refused(&client.store("PUT", "/files/absent", &[&field], b"xxx"), 400);
+    }
+    assert_eq!((server.stored("standing").unwrap(), server.names().len()), (b"before".to_vec(), 1));
+    assert!(client.is_kept());
+    let fields = ["Content-Range: bytes 0-4/9", "Content-Length: 5"];
+    assert_refused_at_the_head(server.connect(), "/files/standing", &fields, 400);
+}
+
+#[test]
+fn a_name_that_cannot_be_a_file_is_refused_before_the_content() {
+    let server = Server::with_directory();
+    let at = |name: &str| server.directory().join(name);
+    fs::create_dir_all(at("directory/full")).unwrap();
+    make_fifo(&at("fifo"));
+    let _listener = UnixListener::bind(at("socket")).unwrap();
+    server.put_file("file", b"octets");
+    let before = server.names();
+    for (name, status) in [
+        ("directory", 409),
+        ("directory/full", 409),
+        ("fifo", 409),
+        ("socket", 409),
+        ("absent/file", 404),
+        ("file/file", 404),
+        ("fifo/file", 404),
+        ("..", 400),
+        ("a%00", 400),
+        (".spindle-0123456789abcdef", 400),
+    ] {
+        let target = format!("/files/{name}");
+        assert_refused_at_the_head(server.connect(), &target, &["Content-Length: 5"], status);
+        assert_refused_at_the_head(server.connect(), &target, &["Transfer-Encoding: chunked"], status);
+        let mut client = server.connect();
+        for method in ["PUT", "POST"] {
+            assert_refused(&client.store(method, &target, &[], b"octets"), status);
+        }
+        client.send(head("PUT", &target, &["Transfer-Encoding: chunked"]));
+        client.send(chunked(b"octets", 2));
+        assert_refused(&client.response(), status);
+        assert!(client.is_kept(), "{name}");
+    }
+    assert_eq!(server.names(), before);
+}
+
+#[test]
+fn content_that_proves_malformed_behind_a_refusal_is_the_answer() {
+    let server = Server::with_directory();
+    let mut client = server.connect();
+    client.send(head("PUT", "/files/absent/file", &["Transfer-Encoding: chunked"]));
+    client.send("5\r\noctets\r\n0\r\n\r\n");
+    let response = client.response();
+    assert_eq!((response.status, response.field("Connection")), (400, Some("close")));
+    assert_eq!(client.rest(), b"", "one answer, and not two");
+}
+
+#[test]
+fn a_directory_that_disappears_under_an_upload_is_missing() {
+    let server = Server::with_directory();
+    let shelf = server.directory().join("shelf");
+    fs::create_dir(&shelf).unwrap();
+    let mut client = server.connect();
+    client.send(head("PUT", "/files/shelf/file", &["Content-Length: 6", "Expect: 100-continue"]));
+    assert_eq!(client.head().status, 100);
+    fs::remove_dir_all(&shelf).unwrap();
+    client.send("octets");
+    assert_refused(&client.response(), 404);
+    assert!(client.is_kept());
+    assert!(server.names().is_empty());
+}
+
+#[test]
+fn a_directory_that_takes_the_name_during_an_upload_stays() {
+    let server = Server::with_directory();
+    let mut client = server.connect();
+    client.send(head("PUT", "/files/name", &["Content-Length: 6", "Expect: 100-continue"]));
+    assert_eq!(client.head().status, 100);
+    fs::create_dir(server.directory().join("name")).unwrap();
+    client.send("octets");
+    assert_refused(&client.response(), 409);
+    assert!(client.is_kept());
+    assert!(server.directory().join("name").is_dir());
+    assert_eq!(server.names(), ["name"]);
+}

@@ -1,1 +1,225 @@
-//! x
+//! What is not the client's fault: no space, no permission, no descriptors. Each is said, and passes.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+
+use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
+use tempfile::TempDir;
+
+use crate::harness::{Server, Start, wait_until};
+use crate::support::{chunked, head, octets_free, skipped};
+
+const DISK_OCTETS: usize = 4 << 20;
+
+/// A file system of a few megabytes, in memory. Unmounted when it is dropped.
+struct SmallDisk {
+    mount_point: TempDir,
+}
+
+impl SmallDisk {
+    fn mount() -> Option<SmallDisk> {
+        let mount_point = TempDir::new().unwrap();
+        let size = format!("size={DISK_OCTETS}");
+        let mounted =
+            Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(mount_point.path()).output();
+        match mounted {
+            Ok(output) if output.status.success() => Some(SmallDisk { mount_point }),
+            Ok(output) => {
+                skipped(&format!("no small disk: {}", String::from_utf8_lossy(&output.stderr).trim()));
+                None
+            }
+            Err(error) => {
+                skipped(&format!("no small disk: {error}"));
+                None
+            }
+        }
+    }
+
+    fn path(&self) -> &Path {
+        self.mount_point.path()
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // At once from the tree; for good when the last file on it is closed.
+        let _ = Command::new("umount").arg("-l").arg(self.path()).status();
+    }
+}
+
+#[test]
+fn a_full_disk_is_507_announced_or_not_and_the_old_file_stays() {
+    let Some(disk) = SmallDisk::mount() else { return };
+    let server = Start::new().directory_at(disk.path()).start();
+    let before = vec![b'b'; DISK_OCTETS / 2];
+    assert_eq!(server.store("PUT", "/files/standing", &[], &before).status, 201);
+
+    // Announced: refused before it is sent. The space that the old file will leave is not free yet.
+    let mut client = server.connect();
+    let length = format!("Content-Length: {}", DISK_OCTETS / 2 + 1);
+    client.send(head("PUT", "/files/standing", &[&length, "Expect: 100-continue"]));
+    assert_eq!(client.response().status, 507);
+    assert_eq!(client.rest(), b"");
+
+    // Not announced: refused when it is full, and the client is told although it still sends.
+    for octets in [DISK_OCTETS / 2 + 1, DISK_OCTETS * 2] {
+        let mut client = server.connect();
+        client.send(head("PUT", "/files/standing", &["Transfer-Encoding: chunked"]));
+        client.send(chunked(&vec![b'a'; octets], 100_000));
+        let response = client.response();
+        assert_eq!((response.status, response.text()), (507, "There is not enough space for the content.\n"));
+        assert_eq!((response.field("Connection"), &*client.rest()), (Some("close"), &b""[..]));
+        assert!(server.stored("standing").unwrap() == before);
+        assert_eq!(server.names(), ["standing"]);
+    }
+    // What was refused has given its space back.
+    wait_until("space", || octets_free(disk.path()) as usize >= DISK_OCTETS / 2 - 65_536);
+    assert_eq!(server.store("PUT", "/files/other", &[], &[b'o'; 1_000_000]).status, 201);
+}
+
+#[test]
+fn of_two_uploads_that_fit_alone_the_one_that_does_not_fit_is_507() {
+    let Some(disk) = SmallDisk::mount() else { return };
+    let server = Start::new().directory_at(disk.path()).start();
+    let half = vec![b'x'; DISK_OCTETS * 3 / 8];
+    let length = format!("Content-Length: {}", half.len() * 2);
+    let mut clients = [server.connect(), server.connect()];
+    for (number, client) in clients.iter_mut().enumerate() {
+        client.send(head("PUT", &format!("/files/{number}"), &[&length, "Expect: 100-continue"]));
+        assert_eq!(client.head().status, 100, "it would fit");
+    }
+    clients.iter_mut().for_each(|client| client.send(&half));
+    for (number, client) in clients.iter_mut().enumerate() {
+        client.send(&half);
+        // What the first one took is free again.
+        assert_eq!(client.response().status, if number == 0 { 507 } else { 201 });
+    }
+    assert_eq!(server.names(), ["1"]);
+}
+
+#[test]
+fn a_full_disk_keeps_the_connection_of_a_short_upload() {
+    let Some(disk) = SmallDisk::mount() else { return };
+    let server = Start::new().directory_at(disk.path()).start();
+    let most = octets_free(disk.path()) as usize - 65_536;
+    assert_eq!(server.store("PUT", "/files/large", &[], &vec![b'l'; most]).status, 201);
+    let mut client = server.connect();
+    for framing in ["Content-Length: 200000", "Transfer-Encoding: chunked"] {
+        client.send(head("PUT", "/files/small", &[framing]));
+        let content = vec![b's'; 200_000];
+        client.send(if framing.starts_with('C') { content } else { chunked(&content, 50_000) });
+        assert_eq!(client.response().status, 507, "{framing}");
+        assert!(client.is_kept(), "{framing}");
+    }
+    assert_eq!(server.names(), ["large"]);
+}
+
+#[test]
+fn more_than_the_disk_has_free_is_refused_at_the_head() {
+    let server = Server::with_directory();
+    let mut client = server.connect();
+    client.send(head("PUT", "/files/file", &["Content-Length: 999999999999999999", "Expect: 100-continue"]));
+    assert_eq!(client.response().status, 507);
+    assert_eq!(client.rest(), b"");
+}
+
+/// As somebody whom permissions hold back: root, as whom tests may run, reads and writes everything.
+fn start_without_privileges(directory: &Path) -> Option<Server> {
+    if !rustix::process::geteuid().is_root() {
+        return Some(Start::new().directory_at(directory).start());
+    }
+    let rights =
+        ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-dac_override,-dac_read_search"];
+    let works = Command::new(rights[0]).args(&rights[1..]).arg("true").output();
+    if works.is_ok_and(|output| output.status.success()) {
+        return Some(Start::new().directory_at(directory).through(rights).start());
+    }
+    skipped("root cannot give its privileges up here: setpriv is missing or not allowed");
+    None
+}
+
+#[test]
+fn no_permission_is_403_to_read_and_to_write() {
+    let scratch = TempDir::new().unwrap();
+    let at = |name: &str| scratch.path().join(name);
+    let allow = |name: &str, mode: u32| fs::set_permissions(at(name), Permissions::from_mode(mode)).unwrap();
+    for directory in ["closed", "unsearchable"] {
+        fs::create_dir(at(directory)).unwrap();
+        fs::write(at(directory).join("file"), b"before").unwrap();
+    }
+    fs::write(at("secret"), b"before").unwrap();
+    allow("secret", 0o000);
+    allow("closed", 0o555);
+    allow("unsearchable", 0o600);
+    if let Some(server) = start_without_privileges(scratch.path()) {
+        let mut client = server.connect();
+        let (denied, before) = ("The server may not write there.\n", b"before");
+        assert_eq!(client.get("/files/secret").status, 403);
+        assert_eq!(client.ask("HEAD", "/files/secret", &[]).status, 403);
+        assert_eq!(client.get("/files/unsearchable/file").status, 403);
+        assert_eq!(client.get("/files/closed/file").content, before);
+        for target in ["/files/closed/file", "/files/closed/new", "/files/unsearchable/file"] {
+            let response = client.store("PUT", target, &[], b"after");
+            assert_eq!((response.status, response.text()), (403, denied), "{target}");
+            let mut early = server.connect();
+            early.send(head("PUT", target, &["Content-Length: 9", "Expect: 100-continue"]));
+            assert_eq!(early.response().status, 403, "{target}");
+        }
+        assert!(client.is_kept());
+        // Replacing needs no permission to read what is replaced: only the directory is written to.
+        assert_eq!(client.store("PUT", "/files/secret", &[], b"after").status, 204);
+    }
+    allow("unsearchable", 0o700);
+    for file in ["closed/file", "unsearchable/file"] {
+        assert_eq!(fs::read(at(file)).unwrap(), b"before", "{file}");
+    }
+}
+
+/// Lets the server open nothing more, or as much as before.
+fn limit_descriptors(server: &Server, current: Option<u64>) {
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    prlimit(Some(server.pid()), Resource::Nofile, Rlimit { current, maximum }).expect("a limit to set");
+}
+
+#[test]
+fn without_descriptors_files_are_503_and_the_connection_is_kept() {
+    let server = Server::with_directory();
+    server.put("file", b"octets");
+    fs::create_dir(server.directory().join("shelf")).unwrap();
+    let mut client = server.connect();
+    assert!(client.is_kept());
+    limit_descriptors(&server, Some(3));
+    for (method, target) in [("GET", "/files/file"), ("PUT", "/files/file"), ("POST", "/files/shelf/new")] {
+        let response = client.store(method, target, &[], b"after");
+        let reason = "The server has too many files open.\n";
+        assert_eq!((response.status, response.text()), (503, reason), "{method} {target}");
+    }
+    assert_eq!(client.ask("HEAD", "/files/file", &[]).status, 503);
+    assert!(client.is_kept());
+    assert_eq!(server.stored("file").unwrap(), b"octets");
+    limit_descriptors(&server, getrlimit(Resource::Nofile).maximum);
+    assert_eq!(client.get("/files/file").text(), "octets");
+    assert_eq!(client.store("PUT", "/files/file", &[], b"after").status, 204);
+}
+
+#[test]
+fn an_upload_that_was_let_in_needs_no_further_descriptor() {
+    let server = Start::new().directory().options(["--fsync"]).start();
+    fs::create_dir(server.directory().join("shelf")).unwrap();
+    server.put_file("shelf/standing", b"before");
+    let descriptors = server.descriptors();
+    for (name, status) in [("absent", 201), ("standing", 204)] {
+        let mut client = server.connect();
+        let target = format!("/files/shelf/{name}");
+        client.send(head("PUT", &target, &["Transfer-Encoding: chunked", "Expect: 100-continue"]));
+        assert_eq!(client.head().status, 100);
+        limit_descriptors(&server, Some(3));
+        client.send(chunked(b"octets", 3));
+        assert_eq!(client.response().status, status, "{name}");
+        limit_descriptors(&server, getrlimit(Resource::Nofile).maximum);
+        drop(client);
+        server.wait_for_descriptors(descriptors);
+    }
+}
