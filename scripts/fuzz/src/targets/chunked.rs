@@ -7,6 +7,7 @@
 
 use spindle::http1::content::{ContentDecoder, Decoded};
 use spindle::http1::framing::Framing;
+use spindle::http1::limits::{CHUNK_OVERHEAD_OCTETS_FREE, FIELD_LINES_MAX, FIELD_SECTION_OCTETS_MAX};
 use spindle::http1::offence::Offence;
 
 use super::expand::expand;
@@ -102,10 +103,17 @@ fn a_plainer_decoder_agrees(stream: &[u8], ours: &Reading, content: &[u8]) {
             assert_eq!(plain, Plain::Ended(*octets, content.to_vec()), "what is accepted is what the grammar says");
         }
         Reading::Partial => assert_eq!(plain, Plain::Partial, "what may yet be well-formed is waited for"),
-        // Those two depend on more than the grammar.
-        Reading::Refused(
-            Offence::ChunkOverheadTooLarge | Offence::FieldSectionTooLarge | Offence::FieldLinesTooMany,
-        ) => {}
+        Reading::Refused(Offence::ChunkOverheadTooLarge) => {
+            let framing_octets = (stream.len() - content.len()) as u64;
+            assert!(framing_octets > CHUNK_OVERHEAD_OCTETS_FREE, "a modest overhead is never too much");
+        }
+        Reading::Refused(Offence::FieldSectionTooLarge) => {
+            assert!(stream.len() - content.len() > FIELD_SECTION_OCTETS_MAX, "modest trailers are never too large");
+        }
+        Reading::Refused(Offence::FieldLinesTooMany) => {
+            let line_feeds = stream.iter().filter(|octet| **octet == b'\n').count();
+            assert!(line_feeds > FIELD_LINES_MAX, "few trailers are never too many");
+        }
         // A fault is found at the octet that makes it; the plainer decoder waits for the end of the line.
         Reading::Refused(_) => assert!(!matches!(plain, Plain::Ended(..)), "nothing well-formed is refused"),
     }

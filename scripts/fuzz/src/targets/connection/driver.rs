@@ -36,8 +36,8 @@ pub(super) struct Outcome {
     pub(super) received: usize,
     /// Whether it ran into a deadline.
     pub(super) timed_out: bool,
-    /// Whether the server's end was announced to it.
-    pub(super) finished: bool,
+    /// Whether the server's end was announced to it, and if so how many questions it had asked by then.
+    pub(super) asked_when_finished: Option<usize>,
     /// Whether it told the socket to end the writing side.
     pub(super) ended: bool,
 }
@@ -88,7 +88,7 @@ impl<'a> Driver<'a> {
                 asked: Vec::new(),
                 received: 0,
                 timed_out: false,
-                finished: false,
+                asked_when_finished: None,
                 ended: false,
             },
         }
@@ -107,7 +107,7 @@ impl<'a> Driver<'a> {
             Event::Blocked(send_buffer_octets) => self.connection.write_blocked(send_buffer_octets),
             Event::Park => self.connection.release_idle_memory(self.commons),
             Event::Finish => {
-                self.outcome.finished = true;
+                self.outcome.asked_when_finished.get_or_insert(self.service.asked.len());
                 self.connection.finish();
             }
             Event::PeerEnds => self.peer_ends(),

@@ -7,7 +7,8 @@
 //! 1. The output is a sequence of well-formed responses, and ends within one only if the peer was given up.
 //! 2. The answers are those of requests 1, 2, 3 and so on: none is missing, doubled or out of place.
 //! 3. An offence is answered last. Behind it nothing is parsed, whatever the peer sends.
-//! 4. The same octets ask the same questions and get the same final responses in another cut. Only a deadline or the
+//! 4. A server that shuts down begins at most one more request, and its answer says that it is the last.
+//! 5. The same octets ask the same questions and get the same final responses in another cut. Only a deadline or the
 //!    end of the server may cut them short.
 
 mod driver;
@@ -56,7 +57,7 @@ pub fn run(input: &[u8]) {
     nothing_is_parsed_behind_an_offence(received, &whole, &whole_answers, &mut commons);
 }
 
-/// Invariants 1, 2 and the first half of 3.
+/// Invariants 1, 2, the first half of 3, and 4.
 fn check(outcome: &Outcome, received: &[u8], settings: Settings) -> Answers {
     let first_is_head = received.strip_prefix(b"\r\n").unwrap_or(received).starts_with(b"HEAD ");
     let answers = responses::read(&outcome.sent, &outcome.asked, settings.send_date, first_is_head);
@@ -75,6 +76,11 @@ fn check(outcome: &Outcome, received: &[u8], settings: Settings) -> Answers {
         unanswered <= offences || outcome.timed_out,
         "every question has its answer: {unanswered} are missing, offences: {offences}"
     );
+    if let Some(asked) = outcome.asked_when_finished {
+        assert!(outcome.asked.len() <= asked + 1, "a server that shuts down begins at most one more request");
+        let says_more = numbers.len() > asked && answers.finals.last().is_some_and(|last| !last.says_close());
+        assert!(!says_more, "the last answer of a server that shuts down says so");
+    }
     assert!(answers.interims <= outcome.asked.len(), "only a request whose head is accepted is told to continue");
     assert!(
         outcome.ended || outcome.timed_out || answers.finals.is_empty(),
@@ -83,16 +89,16 @@ fn check(outcome: &Outcome, received: &[u8], settings: Settings) -> Answers {
     answers
 }
 
-/// Invariant 4.
+/// Invariant 5.
 fn same_in_another_cut(one: &Outcome, one_answers: &Answers, whole: &Outcome, whole_answers: &Answers) {
-    if !one.timed_out && !one.finished {
+    if !one.timed_out && one.asked_when_finished.is_none() {
         assert_eq!(one.asked, whole.asked, "the same octets ask the same questions in every cut");
         assert_eq!(one_answers.finals, whole_answers.finals, "the same octets get the same answers in every cut");
         return;
     }
     assert!(whole.asked.starts_with(&one.asked), "what is cut short has asked the first of the same questions");
     let is_too_late =
-        |answer: &Answer| matches!(answer.offence(), Some(Offence::HeadTooSlow | Offence::ContentTooSlow));
+        |answer: &Answer| answer.tells_of(Offence::HeadTooSlow) || answer.tells_of(Offence::ContentTooSlow);
     let finals = || one_answers.finals.iter().filter(|answer| !is_too_late(answer)).cloned();
     assert!(
         finals().map(Answer::without_connection).eq(whole_answers
@@ -112,8 +118,8 @@ fn nothing_is_parsed_behind_an_offence(
     whole_answers: &Answers,
     commons: &mut Commons,
 ) {
-    let Some(offence) = whole_answers.finals.last().and_then(Answer::offence) else { return };
-    if matches!(offence, Offence::HeadCutShort | Offence::ContentCutShort) {
+    let Some(last) = whole_answers.finals.last().filter(|last| last.number().is_none()) else { return };
+    if last.tells_of(Offence::HeadCutShort) || last.tells_of(Offence::ContentCutShort) {
         return;
     }
     let longer = [received, SMUGGLED].concat();
