@@ -52,8 +52,8 @@ impl Weights {
 
     fn choose(&self) -> Option<ContentCoding> {
         let gzip = self.gzip.or(self.any).unwrap_or(0);
-        // Identity is acceptable unless it is refused by its name, or by `*;q=0` (§12.5.3, rule 2). A star weighs it as
-        // it weighs every coding that is not named; unmentioned, it comes behind all that is.
+        // Identity is one of the codings that `*` stands for: `*;q=0` refuses it, `*;q=0.5` weighs it (§12.5.3, rule 2).
+        // Where nothing is said of it, it is acceptable, and yet any coding that was asked for is preferred.
         let identity = self.identity.or(self.any).unwrap_or(1);
         if gzip > 0 && gzip >= identity {
             Some(ContentCoding::Gzip)
@@ -146,6 +146,7 @@ mod tests {
             "*;q=1, gzip;q=0",
             "gzip;q=0.4, identity;q=0.5",
             "identity, *;q=0",
+            "gzip;q=0.4, *;q=0.5",
             "xgzip",
             "gzip2",
         ] {

@@ -79,12 +79,13 @@ fn expected(values: &[Vec<u8>]) -> Option<ContentCoding> {
         |names: &[&str]| members.iter().find(|(name, _)| names.contains(&name.as_str())).map(|(_, weight)| *weight);
     let any = weight_of(&["*"]);
     let gzip = weight_of(&["gzip", "x-gzip"]).or(any).unwrap_or(0.0);
-    let identity_is_refused = weight_of(&["identity"]).or(any.filter(|weight| *weight == 0.0)) == Some(0.0);
-    let identity = weight_of(&["identity"]).unwrap_or(0.0);
-    match (gzip > 0.0 && gzip >= identity, identity_is_refused) {
-        (true, _) => Some(ContentCoding::Gzip),
-        (false, false) => Some(ContentCoding::Identity),
-        (false, true) => None,
+    let identity = weight_of(&["identity"]).or(any);
+    if gzip > 0.0 && gzip >= identity.unwrap_or(0.0) {
+        Some(ContentCoding::Gzip)
+    } else if identity != Some(0.0) {
+        Some(ContentCoding::Identity)
+    } else {
+        None
     }
 }
 
