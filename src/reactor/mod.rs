@@ -113,9 +113,13 @@ where
             }
             now = self.clock.now();
             for event in &events {
-                self.latch(event, &now);
+                self.latch(event);
             }
             self.visit_queue(&now);
+            // After the visits: a connection whose request has come together with the signal is not an idle one.
+            if events.iter().any(|event| event.token() == STOP) {
+                self.finish(&now);
+            }
             self.expire_deadlines(&now);
             self.accept(&now);
         }
@@ -132,11 +136,9 @@ where
         Some(Duration::from_nanos(wake_ns.saturating_sub(now.monotonic_ns)))
     }
 
-    fn latch(&mut self, event: &Event, now: &Now) {
+    fn latch(&mut self, event: &Event) {
         let token = event.token();
-        if token == STOP {
-            self.finish(now);
-        } else if !self.acceptor.latch(token)
+        if !self.acceptor.latch(token)
             && let Some(session) = self.sessions.get_mut(token.0)
         {
             session.latch(event);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::harness::{Server, Start, noise, wait_until};
+use crate::harness::{Client, Server, Start, noise, wait_until};
 
 const MIB: usize = 1024 * 1024;
 
@@ -40,6 +40,27 @@ fn without_work_the_server_ends_at_once_by_either_signal() {
         assert!(signalled.elapsed() < AT_ONCE, "it took {:?}", signalled.elapsed());
         assert_eq!(server.stderr(), "");
     }
+}
+
+#[test]
+fn a_request_that_came_before_the_signal_is_answered() {
+    let mut server = Server::plain();
+    let mut clients: Vec<Client> = (0..20).map(|_| server.connect()).collect();
+    for client in &mut clients {
+        assert_eq!(client.get("/").status, 200);
+    }
+    // The server finds the requests and the signal at the same time when it comes to itself.
+    server.signal(Signal::STOP);
+    for client in &mut clients {
+        client.send("GET /echo/in-time HTTP/1.1\r\nHost: a\r\n\r\n");
+    }
+    server.signal(Signal::TERM);
+    server.signal(Signal::CONT);
+    for client in &mut clients {
+        assert_eq!(client.response().text(), "in-time");
+        assert_eq!(client.rest(), b"");
+    }
+    assert_eq!(server.wait(), Some(0));
 }
 
 #[test]
