@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Everything that must hold before a change goes in: format, lints, documentation, tests, and the challenge's stages.
+# Everything that must hold before a change goes in: format, lints, documentation, tests (of the portable path too), real
+# clients, and the challenge's stages.
 # Usage: scripts/check.sh, from any working directory. Stops at the first part that fails, and names it.
 set -euo pipefail
 
@@ -79,12 +80,22 @@ check_other_systems() {
     done
 }
 
+# What other systems run in the place of openat2, unnamed files and sendfile, built and tested here. In a folder of its own:
+# other flags would have everything built anew, here and then again in the usual one.
+test_portable_path() {
+    local target=${CARGO_TARGET_DIR:-target}/portable
+    run env "RUSTFLAGS=${RUSTFLAGS:+$RUSTFLAGS }--cfg spindle_portable" "CARGO_TARGET_DIR=$target" \
+        cargo test --locked --lib --test files
+}
+
 check_tools
 run cargo fmt --check -- --color "$format_colour"
 run cargo clippy --all-targets --locked -- -D warnings
 check_other_systems
 run env 'RUSTDOCFLAGS=-D warnings' cargo doc --no-deps --locked --document-private-items
 run cargo test --locked
+test_portable_path
+run scripts/clients.sh
 
 # Last, and without a word after it: its last line is the count.
 begin_part "the challenge's stages"

@@ -1,0 +1,430 @@
+#!/usr/bin/env bash
+# Files in and out by the clients that people use, each result compared octet by octet.
+# usage: clients.sh [--install] [--full] [PATH/TO/spindle]
+# --install gets clients that are missing from Debian's packages; without it they are named and left out. --full serves
+# every file of the input and not only a few seconds' worth. INPUT names the input, a directory of real files; it is
+# Cargo's unpacked crates otherwise. Prints a line for each check, and in the last line the count.
+# Exit status: 0, 1 where a check failed, 2 where nothing could be checked.
+set -euo pipefail
+
+export LC_ALL=C
+# A proxy from the environment must not stand between a client and this machine.
+export no_proxy='*' NO_PROXY='*'
+
+scripts=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
+input=${INPUT:-${CARGO_HOME:-$HOME/.cargo}/registry/src}
+client_seconds=120 # for one run of a client
+quick_files=2000
+quick_upload_octets=$((200 << 20))
+full_upload_octets=$((600 << 20))
+
+passed=0
+failed=0
+servers=()
+work=
+
+refuse() {
+    printf 'clients.sh: %s\n' "$1" >&2
+    exit 2
+}
+
+clean_up() {
+    local status=$? pid
+    trap '' INT TERM HUP
+    for pid in ${servers[@]+"${servers[@]}"}; do
+        kill -TERM "$pid" 2>/dev/null || true
+        wait "$pid" 2>/dev/null || true
+    done
+    [[ -z $work ]] || rm -rf -- "$work"
+    exit "$status"
+}
+
+# start_server NAME OPTIONS…: sets $base, and serves $work/NAME.
+start_server() {
+    local name=$1 tries
+    mkdir -p "$work/$name"
+    "$program" --bind 127.0.0.1 --port 0 --directory "$work/$name" "${@:2}" >"$work/$name.greeting" &
+    servers+=($!)
+    for ((tries = 0; tries < 100; tries++)); do
+        base=$(sed -n 's/^Listening on \(http:.*\)$/\1\/files/p' "$work/$name.greeting")
+        [[ -z $base ]] || return 0
+        sleep 0.05
+    done
+    refuse "$program does not listen"
+}
+
+# check WHAT COMMAND…: a line, and the words of a command that failed.
+check() {
+    local what=$1
+    shift
+    if "$@" >"$work/words" 2>&1; then
+        passed=$((passed + 1))
+        printf '  ok    %s\n' "$what"
+    else
+        failed=$((failed + 1))
+        printf '  FAIL  %s\n' "$what"
+        tail -n 5 "$work/words" | tr -c '[:print:]\n' '?' | sed 's/^/        | /'
+    fi
+}
+
+has() {
+    command -v "$1" >/dev/null
+}
+
+# Every client has its time, and no input of ours.
+run() {
+    timeout "$client_seconds" "$@" </dev/null
+}
+
+equal() {
+    [[ $1 == "$2" ]] || {
+        printf 'expected %s, came %s\n' "$1" "$2"
+        return 1
+    }
+}
+
+same() {
+    cmp -- "$1" "$2"
+}
+
+random_file() {
+    head -c "$2" /dev/urandom >"$1"
+}
+
+# --- curl ---------------------------------------------------------------------------------------------------------------
+
+# curl_gives EXPECTED FORMAT ARGUMENTS…: what --write-out says, where curl itself has nothing against the answer.
+curl_gives() {
+    local came
+    came=$(run curl -sS -o "$work/answer" -w "$2" "${@:3}") && equal "$1" "$came"
+}
+
+curl_stores() {
+    curl_gives "$1" '%{http_code}' "${@:2}" && same "$work/large" "$served/large"
+}
+
+# Not by way of run, which takes the input away.
+curl_streams() {
+    local came
+    came=$(timeout "$client_seconds" curl -sS -o "$work/answer" -w '%{http_code}' -T - "$base/stream" <"$work/large")
+    equal 201 "$came" && same "$work/large" "$served/stream"
+}
+
+curl_fetches() {
+    run curl -sS --fail "${@:2}" -o "$work/fetched" "$base/large" && same "$1" "$work/fetched"
+}
+
+curl_resumes() {
+    head -c 12345678 "$work/large" >"$work/fetched"
+    curl_fetches "$work/large" -C -
+}
+
+curl_resumes_what_is_complete() {
+    cp "$work/large" "$work/fetched"
+    # curl 7.88 calls a 416 an error, later ones do not: either way the file stays as it is.
+    run curl -sS -C - -o "$work/fetched" "$base/large" || true
+    same "$work/large" "$work/fetched"
+}
+
+# curl_range RANGE FIRST OCTETS
+curl_range() {
+    tail -c +$(($2 + 1)) "$work/large" | head -c "$3" >"$work/part"
+    curl_fetches "$work/part" -r "$1"
+}
+
+curl_two_ranges() {
+    run curl -sS --fail -r 0-0,-1 -D "$work/head" -o "$work/fetched" "$base/large" || return 1
+    local boundary total
+    boundary=$(tr -d '\r' <"$work/head" | sed -n 's/^Content-Type: multipart\/byteranges; boundary=//p')
+    total=$(stat -c %s "$work/large")
+    {
+        printf -- '--%s\r\nContent-Type: application/octet-stream\r\nContent-Range: bytes 0-0/%s\r\n\r\n' "$boundary" "$total"
+        head -c 1 "$work/large"
+        printf '\r\n--%s\r\nContent-Type: application/octet-stream\r\nContent-Range: bytes %s-%s/%s\r\n\r\n' \
+            "$boundary" $((total - 1)) $((total - 1)) "$total"
+        tail -c 1 "$work/large"
+        printf '\r\n--%s--\r\n' "$boundary"
+    } >"$work/parts"
+    [[ -n $boundary ]] && same "$work/parts" "$work/fetched"
+}
+
+curl_fetches_what_is_newer() {
+    run curl -sS -R -o "$work/fetched" "$base/large" || return 1
+    curl_gives '304 0' '%{http_code} %{size_download}' -z "$work/fetched" "$base/large" || return 1
+    touch -d '2001-01-01' "$work/fetched"
+    curl_gives 200 '%{http_code}' -z "$work/fetched" "$base/large"
+}
+
+curl_compares_tags() {
+    rm -f "$work/tag"
+    curl_gives 200 '%{http_code}' --etag-save "$work/tag" --etag-compare "$work/tag" "$base/large" || return 1
+    curl_gives '304 0' '%{http_code} %{size_download}' --etag-compare "$work/tag" "$base/large" || return 1
+    curl_gives 204 '%{http_code}' -T "$work/large" "$base/large" || return 1
+    curl_gives 200 '%{http_code}' --etag-compare "$work/tag" "$base/large"
+}
+
+curl_guards_a_change() {
+    printf 'one' >"$work/list"
+    curl_gives 201 '%{http_code}' -T "$work/list" -H 'If-None-Match: *' "$base/list" || return 1
+    curl_gives 412 '%{http_code}' -T "$work/list" -H 'If-None-Match: *' "$base/list" || return 1
+    local tag
+    tag=$(run curl -sSI "$base/list" | tr -d '\r' | sed -n 's/^ETag: //p')
+    printf 'two' >"$work/list"
+    curl_gives 204 '%{http_code}' -T "$work/list" -H "If-Match: $tag" "$base/list" || return 1
+    printf 'three' >"$work/other"
+    curl_gives 412 '%{http_code}' -T "$work/other" -H "If-Match: $tag" "$base/list" && same "$work/list" "$served/list"
+}
+
+# curl_is_refused STATUS URL: before it has sent anything.
+curl_is_refused() {
+    curl_gives "$1 0" '%{http_code} %{size_upload}' -T "$work/large" "$2"
+}
+
+check_curl() {
+    check 'curl -T stores a new file: 201' curl_stores 201 -T "$work/large" "$base/large"
+    check 'curl -T replaces it: 204' curl_stores 204 -T "$work/large" "$base/large"
+    check 'curl -T - stores a stream in chunks' curl_streams
+    check 'curl --data-binary posts a file: 201' curl_stores 201 --data-binary "@$work/large" "$base/large"
+    check 'curl fetches it' curl_fetches "$work/large"
+    check 'curl --http1.0 fetches it' curl_fetches "$work/large" --http1.0
+    check 'curl -C - resumes' curl_resumes
+    check 'curl -C - leaves a complete file alone' curl_resumes_what_is_complete
+    check 'curl -r 1000-1999' curl_range 1000-1999 1000 1000
+    check 'curl -r -500' curl_range -500 $(($(stat -c %s "$work/large") - 500)) 500
+    check 'curl -r 0-0,-1 gets two parts' curl_two_ranges
+    check 'curl -z fetches only what is newer' curl_fetches_what_is_newer
+    check 'curl --etag-compare fetches only what has changed' curl_compares_tags
+    check 'curl with If-None-Match and If-Match loses no change' curl_guards_a_change
+    check 'curl -T is told of a directory that is missing before it sends' curl_is_refused 404 "$base/no/such/file"
+    local replacing=$base
+    start_server drop-box --uploads create --max-upload 1M --fsync
+    check 'curl -T is told of a limit before it sends' curl_is_refused 413 "$base/large"
+    check 'curl -T puts into a drop box' curl_gives 201 '%{http_code}' -T "$work/list" "$base/list"
+    check 'curl -T replaces nothing there' curl_gives 409 '%{http_code}' -T "$work/other" "$base/list"
+    check 'and what was there is there' same "$work/list" "$work/drop-box/list"
+    base=$replacing
+}
+
+# --- Other clients ------------------------------------------------------------------------------------------------------
+
+wget_fetches() {
+    run wget -q "${@:2}" -O "$work/fetched" "$base/large" && same "$1" "$work/fetched"
+}
+
+wget_resumes() {
+    rm -rf "$work/wget" && mkdir "$work/wget"
+    head -c 23456789 "$work/large" >"$work/wget/large"
+    (cd "$work/wget" && run wget -q -c "$base/large") && same "$work/large" "$work/wget/large"
+}
+
+wget_leaves_alone() {
+    (cd "$work/wget" && run wget -q -c "$base/large" && run wget -q -N "$base/large") && same "$work/large" "$work/wget/large"
+}
+
+check_wget() {
+    check 'wget fetches a file' wget_fetches "$work/large"
+    check 'wget -c resumes' wget_resumes
+    check 'wget -c and -N leave a complete file alone' wget_leaves_alone
+}
+
+# Python's own client: arguments are the URL of the files, a file to send and to compare with, and what to do.
+http_client=$(
+    cat <<'PYTHON'
+import http.client, sys, urllib.parse
+
+url, path, what = sys.argv[1:]
+parts = urllib.parse.urlsplit(url)
+connection = http.client.HTTPConnection(parts.netloc, timeout=30)
+content = open(path, "rb").read()
+target = parts.path + "/python"
+
+
+def ask(method, target=target, body=None, headers={}, chunked=False):
+    connection.request(method, target, body=body, headers=headers, encode_chunked=chunked)
+    answer = connection.getresponse()
+    return answer, answer.read()
+
+
+def expect(expected, came):
+    if expected != came:
+        sys.exit(f"expected {str(expected)[:80]}, came {str(came)[:80]}")
+
+
+def pieces():
+    for start in range(0, len(content), 99_991):
+        yield content[start : start + 99_991]
+
+
+ask("PUT", body=content)
+socket = connection.sock
+if what == "stores by length":
+    expect(204, ask("PUT", body=content)[0].status)
+    expect(201, ask("POST", body=b"")[0].status)
+    expect(b"", ask("GET")[1])
+elif what == "stores in chunks":
+    expect(204, ask("PUT", body=pieces(), headers={"Transfer-Encoding": "chunked"}, chunked=True)[0].status)
+    expect(content, ask("GET")[1])
+elif what == "fetches ranges":
+    for value, part in (("bytes=5-9", content[5:10]), ("bytes=-7", content[-7:]), ("bytes=40000000-", content[40000000:])):
+        answer, came = ask("GET", headers={"Range": value})
+        expect((206, part), (answer.status, came))
+    expect(416, ask("GET", headers={"Range": "bytes=99999999999-"})[0].status)
+    expect((str(len(content)), b""), (lambda answer, came: (answer.headers["Content-Length"], came))(*ask("HEAD")))
+elif what == "is refused and goes on":
+    expect(415, ask("PUT", body=b"x", headers={"Content-Encoding": "gzip"})[0].status)
+    expect(404, ask("PUT", target=target + "/below", body=b"x")[0].status)
+    expect(412, ask("PUT", body=b"x", headers={"If-None-Match": "*"})[0].status)
+    expect(404, ask("GET", target=parts.path + "/../absent")[0].status)
+    expect(content, ask("GET")[1])
+expect(True, connection.sock is socket and socket is not None)
+PYTHON
+)
+
+check_python() {
+    local what
+    for what in 'stores by length' 'stores in chunks' 'fetches ranges' 'is refused and goes on'; do
+        check "http.client $what, on one connection" run python3 -c "$http_client" "$base" "$work/large" "$what"
+    done
+}
+
+aria2_fetches() {
+    rm -rf "$work/aria2"
+    run aria2c -q -x8 -s8 -k1M --file-allocation=none -d "$work/aria2" -o large "$base/large" &&
+        same "$work/large" "$work/aria2/large"
+}
+
+check_aria2c() {
+    check 'aria2c -x8 fetches a file by eight connections' aria2_fetches
+}
+
+# --- A directory of real files ------------------------------------------------------------------------------------------
+
+# Copies the input, or as much of it as is wanted, to where it is served. Names that would have to be written in another
+# way in a URL are left out.
+take_input() {
+    local files_max=$1
+    (cd "$input" && find . -type f -printf '%P\n') | grep -E '^[A-Za-z0-9._/+~-]+$' | sort >"$work/names.all" || true
+    head -n "$files_max" "$work/names.all" >"$work/names"
+    mkdir -p "$served/input"
+    tar -C "$input" -cf - -T "$work/names" | tar -C "$served/input" -xf -
+    files=$(wc -l <"$work/names")
+    octets=$(cd "$served/input" && xargs -d '\n' stat -c %s <"$work/names" | awk '{ sum += $1 } END { print sum + 0 }')
+    (cd "$served/input" && xargs -d '\n' sha256sum <"$work/names") >"$work/sums"
+}
+
+# fetch_input DIRECTORY ARGUMENTS…: all of it by one curl. Leaves the number of connections in $work/connections.
+fetch_input() {
+    rm -rf "${work:?}/$1" && mkdir "$work/$1"
+    awk -v base="$base/input/" -v to="$work/$1/" \
+        '{ printf "url = \"%s%s\"\noutput = \"%s%s\"\n", base, $0, to, $0 }' "$work/names" >"$work/$1.config"
+    timeout "$client_seconds" curl -sS --fail --globoff --path-as-is --create-dirs "${@:2}" -w '%{num_connects}\n' \
+        --config "$work/$1.config" </dev/null >"$work/$1.connects" || return 1
+    awk '{ sum += $1 } END { print sum + 0 }' "$work/$1.connects" >"$work/connections"
+    (cd "$work/$1" && xargs -d '\n' sha256sum <"$work/names") | cmp - "$work/sums"
+}
+
+fetch_over_one_connection() {
+    fetch_input one && equal 1 "$(cat "$work/connections")"
+}
+
+# Both at once: what is fetched, and what is stored meanwhile.
+fetch_while_storing() {
+    curl_gives 201 '%{http_code}' -T "$work/huge" "$base/huge" >"$work/storing" 2>&1 &
+    local storing=$! fetched=0
+    fetch_input meanwhile -Z --parallel-max 20 || fetched=$?
+    wait "$storing" || {
+        cat "$work/storing"
+        return 1
+    }
+    same "$work/huge" "$served/huge" && return "$fetched"
+}
+
+# figures WHAT SECONDS MICROSECONDS… of the time before, and octets.
+figures() {
+    awk -v what="$1" -v begun="$2" -v ended="$EPOCHREALTIME" -v octets="$3" -v files="$files" 'BEGIN {
+        seconds = ended - begun
+        printf "        %s: %d files, %.1f MB in %.1f s, %.0f files/s, %.0f MB/s, with the comparison\n",
+            what, files, octets / 1e6, seconds, files / seconds, octets / 1e6 / seconds }'
+}
+
+check_input() {
+    local files octets begun upload_octets=$quick_upload_octets
+    if $full; then
+        upload_octets=$full_upload_octets
+        take_input 1000000000
+    else
+        take_input "$quick_files"
+    fi
+    begun=$EPOCHREALTIME
+    check "curl fetches $files real files over one connection" fetch_over_one_connection
+    figures 'one connection' "$begun" "$octets"
+    begun=$EPOCHREALTIME
+    check 'curl -Z fetches them over fifty connections' fetch_input many -Z --parallel-max 50
+    figures "$(cat "$work/connections") connections" "$begun" "$octets"
+    random_file "$work/huge" "$upload_octets"
+    begun=$EPOCHREALTIME
+    check "curl -T stores $((upload_octets >> 20)) MiB while curl -Z fetches them" fetch_while_storing
+    figures 'both directions' "$begun" $((octets + upload_octets))
+}
+
+# --- All of it ----------------------------------------------------------------------------------------------------------
+
+install_clients() {
+    export DEBIAN_FRONTEND=noninteractive
+    local words
+    words=$({ apt-get update && apt-get install -y --no-install-recommends curl wget python3 aria2; } 2>&1 </dev/null) || {
+        printf '%s\n' "$words" >&2
+        refuse 'the clients could not be installed'
+    }
+}
+
+full=false
+program=
+while (($# > 0)); do
+    case $1 in
+    -h | --help)
+        sed -n '2,7s/^# //p' "${BASH_SOURCE[0]}"
+        exit 0
+        ;;
+    --install) install_clients ;;
+    --full) full=true ;;
+    -*) refuse "$1 is no option" ;;
+    *) program=$1 ;;
+    esac
+    shift
+done
+
+if [[ -z $program ]]; then
+    # It builds what is missing, and leaves the binary where cargo does.
+    "$scripts/../your_program.sh" --version </dev/null >/dev/null || refuse 'spindle could not be built'
+    program=${CARGO_TARGET_DIR:-$scripts/../target}/release/spindle
+fi
+[[ -x $program ]] || refuse "$program is no program"
+
+trap clean_up EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+work=$(mktemp -d "${TMPDIR:-/tmp}/clients.XXXXXX")
+served=$work/served
+start_server served
+# No whole number of anything.
+random_file "$work/large" 40000003
+
+left_out=()
+for client in curl wget python3 aria2c; do
+    if has "$client"; then
+        "check_${client%3}"
+    else
+        left_out+=("$client")
+    fi
+done
+if ! has curl; then
+    :
+elif [[ -d $input ]]; then
+    check_input
+else
+    printf '  left out: real files, since %s is no directory\n' "$input"
+fi
+((${#left_out[@]} == 0)) || printf '  left out: %s (clients.sh --install gets them)\n' "${left_out[*]}"
+printf '%s passed, %s failed\n' "$passed" "$failed"
+((failed == 0))
