@@ -35,7 +35,7 @@ fn main() -> ExitCode {
         Ok(Command::Serve(config)) => match serve(*config) {
             Ok(()) => ExitCode::SUCCESS,
             Err(problem) => {
-                complain(&format!("spindle: {problem}\n"));
+                complain(&format!("spindle: {}\n", without_error_number(&problem)));
                 ExitCode::from(1)
             }
         },
@@ -49,6 +49,11 @@ fn main() -> ExitCode {
 /// Unlike `eprintln!`, which panics where standard error takes nothing: the exit code then still tells what happened.
 fn complain(text: &str) {
     let _ = io::stderr().write_all(text.as_bytes());
+}
+
+/// The standard library puts the system's number of an error behind its words: `(os error 2)`.
+fn without_error_number(problem: &str) -> &str {
+    problem.split(" (os error ").next().unwrap_or(problem)
 }
 
 fn print(text: &str) -> ExitCode {

@@ -21,6 +21,10 @@ pub const FIELD_LINES_MAX: usize = 100;
 /// others have their turn.
 pub const RECEIVE_BUFFER_OCTETS: usize = 64 * 1024;
 
+/// What is parked of a head that has not come whole moves to a buffer of this size, if it fits. Five thousand peers that
+/// send half a head and stop then cost megabytes and not hundreds of them.
+pub const PARKED_BUFFER_OCTETS: usize = 4 * 1024;
+
 /// Most digits of a Content-Length. 18 nines fit 63 bits, and no file is as long.
 pub const CONTENT_LENGTH_DIGITS_MAX: usize = 18;
 
@@ -70,6 +74,10 @@ pub const READER_OCTETS_PER_SECOND_MIN: u64 = 16 * 1024;
 /// After the end: how long to wait for the peer's next octet or end.
 pub const DRAIN_SILENCE_NS: u64 = 5 * SECOND_NS;
 
+/// The same where others wait for a place, or for the server to end: long enough for the answer to be read, and for
+/// what was on its way when the end was sent.
+pub const DRAIN_SILENCE_CROWDED_NS: u64 = SECOND_NS / 4;
+
 /// After the end: how long to listen in all. A peer that has been told must not hold its place for good.
 pub const DRAIN_NS: u64 = 30 * SECOND_NS;
 
@@ -81,6 +89,7 @@ pub const DRAIN_OCTETS_MAX: u64 = 64 * 1024 * 1024;
 // refuse one; and its offsets fit the 16 bits that they are kept in.
 const _: () = assert!(REQUEST_LINE_OCTETS_MAX + 2 + FIELD_SECTION_OCTETS_MAX + 2 <= RECEIVE_BUFFER_OCTETS);
 const _: () = assert!(REQUEST_LINE_OCTETS_MAX + 2 + FIELD_SECTION_OCTETS_MAX <= u16::MAX as usize);
+const _: () = assert!(PARKED_BUFFER_OCTETS < RECEIVE_BUFFER_OCTETS);
 // An echo is no longer than its request-line, a User-Agent no longer than its section.
 const _: () = assert!(ANSWER_OCTETS_MAX >= REQUEST_LINE_OCTETS_MAX);
 const _: () = assert!(ANSWER_OCTETS_MAX >= FIELD_SECTION_OCTETS_MAX);

@@ -1,7 +1,7 @@
 //! Octets that have been received and not yet been made sense of.
 
 use super::buffer_pool::{BufferPool, ReceiveMemory};
-use super::limits::RECEIVE_BUFFER_OCTETS;
+use super::limits::{PARKED_BUFFER_OCTETS, RECEIVE_BUFFER_OCTETS};
 use crate::semantics::fields::FieldSpans;
 
 /// A tail shorter than this is not worth a read: the octets are moved to the front first.
@@ -43,6 +43,9 @@ impl ReceiveBuffer {
     /// Room to receive into; empty if the buffer is full. What is written there counts once
     /// [`received`](ReceiveBuffer::received) says so.
     pub fn space(&mut self, pool: &mut BufferPool) -> &mut [u8] {
+        if self.is_parked() && self.end as usize == PARKED_BUFFER_OCTETS {
+            self.move_to(pool.take_receive(), pool);
+        }
         let (start, end) = (self.start as usize, self.end as usize);
         let memory = self.memory.get_or_insert_with(|| pool.take_receive());
         if start == end {
@@ -52,6 +55,23 @@ impl ReceiveBuffer {
             (self.start, self.end) = (0, self.end - self.start);
         }
         &mut memory.octets[self.end as usize..]
+    }
+
+    fn is_parked(&self) -> bool {
+        self.memory.as_ref().is_some_and(|memory| memory.octets.len() == PARKED_BUFFER_OCTETS)
+    }
+
+    /// Moves what waits, and what is noted of it, to the start of other memory that is large enough.
+    fn move_to(&mut self, mut memory: Box<ReceiveMemory>, pool: &mut BufferPool) {
+        let unread = self.unread();
+        let octets = unread.len();
+        memory.octets[..octets].copy_from_slice(unread);
+        if let Some(mut left) = self.memory.take() {
+            std::mem::swap(&mut left.spans, &mut memory.spans);
+            pool.give_receive(left);
+        }
+        (self.start, self.end) = (0, octets as u32);
+        self.memory = Some(memory);
     }
 
     /// The first `octets` of the space have been received.
@@ -76,13 +96,61 @@ impl ReceiveBuffer {
         self.memory.as_ref().map_or(0, |memory| memory.octets.len() + memory.spans.memory_octets())
     }
 
-    /// Gives the memory back if nothing waits in it.
-    pub fn release_if_empty(&mut self, pool: &mut BufferPool) {
+    /// Gives the memory back if nothing waits in it, or exchanges it for less if little does.
+    pub fn park(&mut self, pool: &mut BufferPool) {
         if self.is_empty() {
             if let Some(memory) = self.memory.take() {
                 pool.give_receive(memory);
             }
             (self.start, self.end) = (0, 0);
+        } else if !self.is_parked() && self.unread().len() < PARKED_BUFFER_OCTETS {
+            self.move_to(pool.take_parked(), pool);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http1::limits::FIELD_LINES_MAX;
+    use crate::semantics::fields::{FieldName, FieldSpan, Fields};
+
+    fn receive(buffer: &mut ReceiveBuffer, pool: &mut BufferPool, octets: &[u8]) {
+        let mut rest = octets;
+        while !rest.is_empty() {
+            let space = buffer.space(pool);
+            let count = space.len().min(rest.len());
+            space[..count].copy_from_slice(&rest[..count]);
+            buffer.received(count);
+            rest = &rest[count..];
+        }
+    }
+
+    #[test]
+    fn little_that_is_parked_costs_little_and_nothing_of_it_is_lost() {
+        let octets: Vec<u8> = (0..RECEIVE_BUFFER_OCTETS).map(|at| (at % 251) as u8).collect();
+        let (mut buffer, mut pool) = (ReceiveBuffer::default(), BufferPool::default());
+        let (start, rest) = octets.split_at(100);
+        receive(&mut buffer, &mut pool, b"gone");
+        receive(&mut buffer, &mut pool, start);
+        buffer.consume(b"gone".len());
+        let (_, spans) = buffer.unread_with_spans().unwrap();
+        spans.push(FieldSpan { name: FieldName::Host, name_start: 0, name_end: 1, value_start: 2, value_end: 9 });
+
+        buffer.park(&mut pool);
+        let spans_octets = FieldSpans::with_capacity(FIELD_LINES_MAX).memory_octets();
+        assert_eq!(buffer.memory_octets(), PARKED_BUFFER_OCTETS + spans_octets);
+        assert_eq!(buffer.unread(), start);
+
+        receive(&mut buffer, &mut pool, rest);
+        assert!(buffer.is_full() && buffer.unread() == octets);
+        let (octets, spans) = buffer.unread_with_spans().unwrap();
+        assert_eq!(Fields::new(octets, spans).first(FieldName::Host), Some(&octets[2..9]));
+
+        buffer.park(&mut pool);
+        assert!(buffer.is_full(), "what is long stays where it is");
+        buffer.consume_all();
+        buffer.park(&mut pool);
+        assert_eq!(buffer.memory_octets(), 0);
     }
 }

@@ -70,6 +70,11 @@ impl Acceptor {
             && self.listeners.iter().any(|listener| listener.may_accept)
     }
 
+    /// Whether a connection may wait that cannot be accepted before another one ends.
+    pub(super) fn keeps_waiting(&self, connections: usize) -> bool {
+        connections >= self.connections_max && self.listeners.iter().any(|listener| listener.may_accept)
+    }
+
     /// When accepting goes on after a pause.
     pub(super) fn resume_ns(&self) -> Option<u64> {
         self.resume_ns

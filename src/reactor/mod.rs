@@ -115,6 +115,7 @@ where
             for event in &events {
                 self.latch(event);
             }
+            self.workplace.commons.is_crowded = self.acceptor.keeps_waiting(self.sessions.len());
             self.visit_queue(&now);
             // After the visits: a connection whose request has come together with the signal is not an idle one.
             if events.iter().any(|event| event.token() == STOP) {

@@ -143,9 +143,9 @@ impl<S: Service> Connection<S> {
         matches!(&self.phase, Phase::Head(head) if head.is_empty()) && self.input.is_empty()
     }
 
-    /// Gives back memory in which nothing waits.
+    /// Gives back memory in which nothing waits. To be called when the connection is left alone for a while.
     pub fn release_idle_memory(&mut self, commons: &mut Commons) {
-        self.input.release_if_empty(&mut commons.pool);
+        self.input.park(&mut commons.pool);
         self.output.release_if_empty(&mut commons.pool);
     }
 

@@ -4,8 +4,8 @@ use super::Connection;
 use super::phase::Phase;
 use crate::http1::commons::Commons;
 use crate::http1::limits::{
-    CONTENT_GRACE_NS, CONTENT_OCTETS_PER_SECOND_MIN, DRAIN_NS, DRAIN_SILENCE_NS, READER_OCTETS_PER_SECOND_MIN,
-    SECOND_NS, WRITE_STALL_NS,
+    CONTENT_GRACE_NS, CONTENT_OCTETS_PER_SECOND_MIN, DRAIN_NS, DRAIN_SILENCE_CROWDED_NS, DRAIN_SILENCE_NS,
+    READER_OCTETS_PER_SECOND_MIN, SECOND_NS, WRITE_STALL_NS,
 };
 use crate::http1::offence::Offence;
 use crate::semantics::Now;
@@ -37,8 +37,9 @@ impl<S: Service> Connection<S> {
                 self.since_ns.saturating_add(CONTENT_GRACE_NS).saturating_add(earned_ns)
             }
             Phase::Draining(draining) if self.output.has_ended() => {
-                let silence_ns = self.since_ns.saturating_add(DRAIN_SILENCE_NS);
-                silence_ns.min(draining.ended_ns.saturating_add(DRAIN_NS))
+                let is_pressed = commons.is_crowded || self.finishing;
+                let silence_ns = if is_pressed { DRAIN_SILENCE_CROWDED_NS } else { DRAIN_SILENCE_NS };
+                self.since_ns.saturating_add(silence_ns).min(draining.ended_ns.saturating_add(DRAIN_NS))
             }
             Phase::Draining(_) => u64::MAX,
             Phase::Closed => u64::MAX,
