@@ -125,3 +125,11 @@ fn an_unreserved_octet_of_a_path_may_be_percent_encoded() {
     routed(request("GET", "%2F")).refused(spindle::http1::offence::Offence::TargetFormInvalid);
     routed(request("GET", "/%45cho/a")).keeps(&[404]);
 }
+
+#[test]
+fn a_range_of_a_text_is_ignored() {
+    for range in ["bytes=0-0", "bytes=-1", "bytes=9-", "lines=1-2", "bytes=x", ""] {
+        let told = routed(format!("GET /echo/abc HTTP/1.1\r\nHost: h\r\nRange: {range}\r\n\r\n")).keeps(&[200]);
+        assert_eq!((told.answer().text(), told.answer().field("Accept-Ranges")), ("abc", None), "{range}");
+    }
+}

@@ -1,0 +1,125 @@
+//! Keeps `conformance.md` true: every test that it names exists, and every offence has a row.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use spindle::http1::offence::Offence;
+
+const MATRIX: &str = include_str!("conformance.md");
+
+/// The rows of requirements: those of tables with five columns, their headings left out.
+fn rows() -> Vec<&'static str> {
+    let is_row = |line: &&str| line.starts_with("| ") && line.matches(" | ").count() == 4 && !line.starts_with("| § |");
+    MATRIX.lines().filter(is_row).collect()
+}
+
+/// What stands between backquotes.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+fn tests_of(row: &'static str) -> Vec<&'static str> {
+    let (_, column) = row.trim_end_matches(" |").rsplit_once(" | ").unwrap();
+    quoted(column).collect()
+}
+
+/// Where the test of that path stands, and its name: `http1::chunked::a` in `tests/http1/chunked.rs`, and
+/// `spindle::semantics::date::tests::a` in `src/semantics/date.rs` or below it.
+fn file_and_name(path: &str) -> Option<(PathBuf, &str)> {
+    let mut parts: Vec<&str> = path.split("::").collect();
+    let name = parts.pop()?;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut folder = match parts.first().copied()? {
+        "spindle" => root.join("src"),
+        test_crate => root.join("tests").join(test_crate),
+    };
+    folder.extend(&parts[1..]);
+    let inside = if folder.ends_with("tests") { folder.parent()?.to_path_buf() } else { folder.clone() };
+    let candidates = [folder.with_extension("rs"), folder.join("mod.rs"), inside.with_extension("rs")];
+    candidates.into_iter().find(|file| file.is_file()).map(|file| (file, name))
+}
+
+fn exists(path: &str) -> bool {
+    let Some((file, name)) = file_and_name(path) else { return false };
+    let source = fs::read_to_string(file).unwrap();
+    let mut lines = source.lines().map(str::trim);
+    let head = format!("fn {name}(");
+    // The attribute stands right before the function, whose other attributes may come between.
+    while lines.by_ref().any(|line| line == "#[test]") {
+        if lines.by_ref().find(|line| !line.starts_with("#[")).is_some_and(|line| line.starts_with(&head)) {
+            return true;
+        }
+    }
+    false
+}
+
+#[test]
+fn every_row_names_tests_and_every_test_exists() {
+    for row in rows() {
+        let tests = tests_of(row);
+        assert!(!tests.is_empty(), "no test: {row}");
+        for test in tests {
+            assert!(exists(test), "there is no test {test}: {row}");
+        }
+    }
+}
+
+#[test]
+fn a_test_that_does_not_exist_is_noticed() {
+    assert!(exists("http1::chunked::chunks_are_put_together"));
+    assert!(exists("spindle::semantics::date::tests::what_is_no_date_is_none"));
+    assert!(exists("spindle::storage::tests::commits::an_update_is_not_lost"));
+    assert!(!exists("http1::chunked::no_such_test"));
+    assert!(!exists("http1::chunked::broken"), "a function that is no test");
+    assert!(!exists("http1::no_such_module::chunks_are_put_together"));
+    assert!(!exists("nowhere::chunks_are_put_together"));
+}
+
+#[test]
+fn every_offence_has_a_row() {
+    let named: BTreeSet<&str> = rows().into_iter().flat_map(quoted).collect();
+    for offence in Offence::ALL {
+        assert!(named.contains(format!("{offence:?}").as_str()), "{offence:?} has no row");
+    }
+}
+
+/// Calls of what `tests/http1/script.rs` calls a case, and of the helpers that make one of a line.
+const CASES: [&str; 13] = [
+    "keeps(",
+    "ends(",
+    "refused(",
+    "waits(",
+    "broken(",
+    "taken(",
+    "judged(",
+    "gzip(",
+    "identity(",
+    "neither(",
+    "asked(",
+    "statuses(",
+    "wait_out(",
+];
+
+#[test]
+fn the_matrix_is_counted() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/http1");
+    let files = fs::read_dir(folder).unwrap().map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap());
+    let is_case = |line: &&str| {
+        let line = line.trim_start();
+        CASES.iter().any(|case| line.starts_with(case)) || line.contains(".keeps(") || line.contains(".ends(")
+    };
+    let cases: usize = files.map(|source| source.lines().filter(is_case).count()).sum();
+    let named: BTreeSet<&str> = rows().into_iter().flat_map(tests_of).collect();
+    assert!(rows().len() > 100 && cases > 300, "{} rows, {cases} cases", rows().len());
+    // Not by a macro, whose output the test harness would keep to itself.
+    writeln!(
+        std::io::stderr(),
+        "conformance: {} requirements, proved by {} tests; {cases} scripts of octets",
+        rows().len(),
+        named.len()
+    )
+    .unwrap();
+}
