@@ -64,6 +64,10 @@ pub const CONTENT_GRACE_NS: u64 = 10 * SECOND_NS;
 /// The least average rate of content, in octets a second: a thousandth of a slow line's.
 pub const CONTENT_OCTETS_PER_SECOND_MIN: u64 = 1024;
 
+/// How long content may not come at all, whatever time its rate has earned it: a gigabyte that came fast would otherwise
+/// earn its peer twelve days of silence.
+pub const CONTENT_SILENCE_NS: u64 = 60 * SECOND_NS;
+
 /// How long an answer may make no progress because its peer does not read.
 pub const WRITE_STALL_NS: u64 = 30 * SECOND_NS;
 

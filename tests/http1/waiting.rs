@@ -2,8 +2,8 @@
 
 use spindle::http1::Settings;
 use spindle::http1::limits::{
-    CONTENT_GRACE_NS, CONTENT_OCTETS_PER_SECOND_MIN, HEAD_TIMEOUT_NS, IDLE_TIMEOUT_NS, OUTPUT_OCTETS_FULL,
-    READER_OCTETS_PER_SECOND_MIN, SECOND_NS, WRITE_STALL_NS,
+    CONTENT_GRACE_NS, CONTENT_OCTETS_PER_SECOND_MIN, CONTENT_SILENCE_NS, HEAD_TIMEOUT_NS, IDLE_TIMEOUT_NS,
+    OUTPUT_OCTETS_FULL, READER_OCTETS_PER_SECOND_MIN, SECOND_NS, WRITE_STALL_NS,
 };
 use spindle::http1::offence::Offence::{self, *};
 
@@ -177,6 +177,19 @@ fn content_earns_time_by_its_octets() {
     driver.receive(post("Content-Length: 100000\r\n", "").as_bytes());
     driver.receive(&vec![b'a'; CONTENT_OCTETS_PER_SECOND_MIN as usize * 3]);
     wait_out(&mut driver, CONTENT_GRACE_NS + 3 * SECOND_NS);
+    assert_answered(&mut driver, ContentTooSlow);
+}
+
+#[test]
+fn content_that_came_fast_earns_no_endless_silence() {
+    let mut driver = driver();
+    driver.receive(post("Content-Length: 10000000\r\n", "").as_bytes());
+    for _ in 0..20 {
+        driver.receive(&[b'a'; 50_000]);
+        driver.wait_ns(SECOND_NS);
+    }
+    driver.receive(b"a");
+    wait_out(&mut driver, CONTENT_SILENCE_NS);
     assert_answered(&mut driver, ContentTooSlow);
 }
 

@@ -25,6 +25,8 @@ pub(super) struct Receiving<K> {
     pub(super) exchange: Exchange,
     /// Octets of content so far.
     pub(super) octets: u64,
+    /// When octets came last.
+    pub(super) heard_ns: u64,
     /// What the log is told once the request is answered.
     pub(super) entry: LogEntry,
 }

@@ -141,7 +141,8 @@ impl<S: Service> Connection<S> {
         self.since_ns = now.monotonic_ns;
         self.tell("reading the content");
         let decoder = ContentDecoder::new(exchange.framing);
-        self.phase = Phase::Content(Box::new(Receiving { decoder, destination, exchange, octets: 0, entry }));
+        let heard_ns = now.monotonic_ns;
+        self.phase = Phase::Content(Box::new(Receiving { decoder, destination, exchange, octets: 0, heard_ns, entry }));
     }
 
     fn step_content(&mut self, commons: &mut Commons, now: &Now) -> Step {
@@ -157,6 +158,7 @@ impl<S: Service> Connection<S> {
             }
             return Step::Waiting;
         }
+        receiving.heard_ns = now.monotonic_ns;
         let content = &unread[decoded.skip..decoded.skip + decoded.content];
         receiving.octets = receiving.octets.saturating_add(content.len() as u64);
         let refusal = match &mut receiving.destination {

@@ -4,8 +4,8 @@ use super::Connection;
 use super::phase::Phase;
 use crate::http1::commons::Commons;
 use crate::http1::limits::{
-    CONTENT_GRACE_NS, CONTENT_OCTETS_PER_SECOND_MIN, DRAIN_NS, DRAIN_SILENCE_CROWDED_NS, DRAIN_SILENCE_NS,
-    READER_OCTETS_PER_SECOND_MIN, SECOND_NS, WRITE_STALL_NS,
+    CONTENT_GRACE_NS, CONTENT_OCTETS_PER_SECOND_MIN, CONTENT_SILENCE_NS, DRAIN_NS, DRAIN_SILENCE_CROWDED_NS,
+    DRAIN_SILENCE_NS, READER_OCTETS_PER_SECOND_MIN, SECOND_NS, WRITE_STALL_NS,
 };
 use crate::http1::offence::Offence;
 use crate::semantics::Now;
@@ -34,7 +34,8 @@ impl<S: Service> Connection<S> {
                 let earned_ns =
                     u128::from(receiving.octets) * u128::from(SECOND_NS) / u128::from(CONTENT_OCTETS_PER_SECOND_MIN);
                 let earned_ns = u64::try_from(earned_ns).unwrap_or(u64::MAX);
-                self.since_ns.saturating_add(CONTENT_GRACE_NS).saturating_add(earned_ns)
+                let paced_ns = self.since_ns.saturating_add(CONTENT_GRACE_NS).saturating_add(earned_ns);
+                paced_ns.min(receiving.heard_ns.saturating_add(CONTENT_SILENCE_NS))
             }
             Phase::Draining(draining) if self.output.has_ended() => {
                 let is_pressed = commons.is_crowded || self.finishing;
