@@ -14,26 +14,29 @@ use support::corpus::{BROWSER_PICTURE, ECHO, SHORTEST};
 /// As many as a client that pipelines may send at a time.
 const PIPELINED: usize = 16;
 
+/// Repetitions that are timed as one: a single one is short beside what asking for the time costs.
+const SAMPLE: u32 = 1_000;
+
 fn main() {
     divan::main();
 }
 
-#[divan::bench]
+#[divan::bench(sample_size = SAMPLE)]
 fn root(bencher: Bencher<'_, '_>) {
     exchanges(bencher, SHORTEST, 1);
 }
 
-#[divan::bench]
+#[divan::bench(sample_size = SAMPLE)]
 fn root_pipelined(bencher: Bencher<'_, '_>) {
     exchanges(bencher, SHORTEST, PIPELINED);
 }
 
-#[divan::bench]
+#[divan::bench(sample_size = SAMPLE)]
 fn user_agent_of_a_browser(bencher: Bencher<'_, '_>) {
     exchanges(bencher, BROWSER_PICTURE, 1);
 }
 
-#[divan::bench]
+#[divan::bench(sample_size = SAMPLE)]
 fn echo(bencher: Bencher<'_, '_>) {
     exchanges(bencher, ECHO, 1);
 }

@@ -7,8 +7,10 @@ import platform
 import sys
 import tempfile
 
+import chart
 import client
 import idle
+import instructions
 import paced
 import process
 import rounds
@@ -26,7 +28,7 @@ QUICK = {"rounds": 3, "seconds": 1}
 def parse_arguments():
     parser = argparse.ArgumentParser(prog="scripts/bench.sh", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="3 rounds of 1 s each, to see a change at once")
-    parser.add_argument("--only", metavar="NAME,…", help="measure this work only; `list` names all")
+    parser.add_argument("--only", metavar="NAME,…", help="measure these only: small, pipelined, …; a wrong name lists all")
     parser.add_argument("--rounds", type=int, help="how many rounds [11]")
     parser.add_argument("--seconds", type=int, help="how long a contestant is loaded in a round [2]")
     parser.add_argument("--before", metavar="BINARY", help="another spindle, measured in the same rounds")
@@ -36,7 +38,7 @@ def parse_arguments():
 
 
 def machine(available):
-    """What the figures were taken on, in one line each."""
+    """What the figures were taken on, in one line."""
     model = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "?")
     peers = ", ".join(servers.version(peer) for peer in servers.PEERS if peer in available)
     return (
@@ -45,7 +47,7 @@ def machine(available):
     )
 
 
-EXTRAS = (idle, paced, startup, syscalls)
+EXTRAS = (idle, paced, startup, syscalls, instructions)
 
 
 def select(names, only):
@@ -58,34 +60,48 @@ def select(names, only):
     return [name for name in names if name in only.split(",")]
 
 
-def measure(name, context):
-    """A title, and the cells of a table."""
-    extras = {extra.NAME: extra for extra in EXTRAS}
-    if name in extras:
-        return extras[name].title(), extras[name].run(context)
-    work = context.work(name)
-    return work.title, table.rows(work, table.figures(work, rounds.run(work, context)))
+class Report:
+    """What has been measured so far: printed at once, and written to a folder as a page and a chart."""
 
+    def __init__(self, context, out):
+        self.context = context
+        self.out = out
+        self.note = machine(context.binaries.available())
+        self.extent = f"{context.rounds} rounds of {context.seconds} s, median (least–greatest)"
+        self.sections = []
+        self.panels = []
+        print(f"{self.note}; {self.extent}", flush=True)
 
-def report(names, context, out):
-    """Measures, prints, and writes. Returns how many measurements came to nothing."""
-    extent = f"{context.rounds} rounds of {context.seconds} s, median (least–greatest)"
-    heading = f"{machine(context.binaries.available())}; {extent}"
-    print(heading, flush=True)
-    page = [heading]
-    failures = 0
-    for name in names:
-        try:
-            title, cells = measure(name, context)
-        except client.Mismatch as mismatch:
-            print(f"\n{name}: no comparison, since {mismatch}", flush=True)
-            failures += 1
-            continue
+    def measure(self, name):
+        """Measures one thing, by its name."""
+        extras = {extra.NAME: extra for extra in EXTRAS}
+        if name in extras:
+            title, cells = extras[name].title(), extras[name].run(self.context)
+        else:
+            work = self.context.work(name)
+            title, figures = work.title, table.figures(work, rounds.run(work, self.context))
+            cells = table.rows(work, figures)
+            self.panels.append((title, figures))
         print(f"\n{title} ({name})\n{table.as_text(cells)}", flush=True)
-        page.append(f"### {title}\n\n{table.as_markdown(cells)}")
+        self.sections.append(f"### {title}\n\n{table.as_markdown(cells)}\n")
         # Written as far as it goes: a run of an hour that is broken off has not been in vain.
-        (out / "bench.md").write_text("\n\n".join(page) + "\n")
-    return failures
+        self.write()
+
+    def write(self):
+        page = "\n".join([f"{self.note}; {self.extent}.\n", *self.sections])
+        (self.out / "bench.md").write_text(page)
+        heading = "Processor time of the server for one request (shorter is better)"
+        (self.out / "bench.svg").write_text(chart.draw(heading, self.note, self.panels))
+
+
+def is_failure(report, name):
+    """Measures, or says why there is nothing to compare."""
+    try:
+        report.measure(name)
+    except client.Mismatch as mismatch:
+        print(f"\n{name}: no comparison, since {mismatch}", flush=True)
+        return True
+    return False
 
 
 def main():
@@ -105,7 +121,8 @@ def main():
             arguments.rounds or extent["rounds"],
             arguments.seconds or extent["seconds"],
         )
-        return 1 if report(names, context, out) else 0
+        report = Report(context, out)
+        return 1 if sum(is_failure(report, name) for name in names) else 0
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ SECONDS = 2
 ATTACH_SECONDS = 5
 
 # A call that fewer requests than this make is part of no request.
-PER_REQUEST_MIN = 0.005
+PER_REQUEST_MIN = 0.01
 
 
 def title():
@@ -45,7 +45,7 @@ def _calls(context, work, name):
         strace = process.start(arguments, process.LOAD_CORE)
         try:
             _wait_until_traced(server)
-            requests = rounds.load(work, server.port, SECONDS)["requests"]
+            requests = rounds.measure(work, server, SECONDS).requests_per_s * SECONDS
         finally:
             # It lets the server go, and writes its summary.
             strace.send_signal(signal.SIGINT)
