@@ -2,6 +2,7 @@
 
 import argparse
 import datetime
+import os
 import pathlib
 import platform
 import sys
@@ -43,7 +44,8 @@ def machine(available):
     peers = ", ".join(servers.version(peer) for peer in servers.PEERS if peer in available)
     return (
         f"{datetime.date.today()}, {model}, Linux {platform.release()}; "
-        f"server on core {process.SERVER_CORE}, wrk on core {process.LOAD_CORE}; peers: {peers or 'none'}"
+        f"server on core {process.SERVER_CORE}, wrk on core {process.LOAD_CORE}; peers: {peers or 'none'}; "
+        f"load average before: {os.getloadavg()[0]:.1f}"
     )
 
 

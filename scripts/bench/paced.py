@@ -17,7 +17,7 @@ PULLERS = 16
 PULLER_RATE = "8M"
 
 # The pullers and the pacer share a core; a pacer that had to wait for it would measure its own delay.
-PACER_NICE, PULLER_NICE = -10, 10
+PACER_NICE, PULLER_NICE = -20, 10
 
 # Until the pullers have filled their buffers and draw at their rate.
 SETTLE_SECONDS = 1
@@ -51,7 +51,7 @@ def _row(name, alone, beside):
 def _pace(context, server):
     arguments = [context.binaries.example("pace"), server.port, RATE, context.seconds]
     pacer = process.start(arguments, process.LOAD_CORE, stdout=subprocess.PIPE, text=True)
-    process.renice(pacer, PACER_NICE)
+    process.renice(pacer.pid, PACER_NICE)
     said, _ = pacer.communicate(timeout=context.seconds + 60)
     if pacer.returncode:
         raise client.Mismatch(f"{server.name}: the paced client was not answered")
@@ -66,7 +66,7 @@ def _pullers(server):
             url = f"http://127.0.0.1:{server.port}/files/1g"
             arguments = ["curl", "--silent", "--fail", "--output", "/dev/null", "--limit-rate", PULLER_RATE, url]
             pullers.append(process.start(arguments, process.LOAD_CORE))
-            process.renice(pullers[-1], PULLER_NICE)
+            process.renice(pullers[-1].pid, PULLER_NICE)
         time.sleep(SETTLE_SECONDS)
         yield
         if any(puller.poll() is not None for puller in pullers):

@@ -52,10 +52,10 @@ def stay_on(core):
     os.sched_setaffinity(0, {core})
 
 
-def renice(process, nice):
-    """Gives a process another place in the queue, where this user may."""
+def renice(pid, nice):
+    """Gives a process, and what it starts from then on, another place in the queue, where this user may."""
     with contextlib.suppress(PermissionError):
-        os.setpriority(os.PRIO_PROCESS, process.pid, nice)
+        os.setpriority(os.PRIO_PROCESS, pid, nice)
 
 
 def family(pid):
