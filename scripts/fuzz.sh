@@ -5,6 +5,8 @@
 # Exits with 0 where nothing was found, 1 where an input breaks an invariant, 2 where something is missing. What the
 # fuzzer learns is kept in $CARGO_TARGET_DIR (scripts/fuzz/target unless set), under inputs/, and serves the next run.
 #
+# scripts/fuzz/README.md says what the targets are and what to do with a finding.
+#
 # No nightly toolchain is needed: the coverage that guides the fuzzer is made by flags that the stable compiler has, and
 # the server's own code has nothing unsafe that a sanitizer could find.
 set -euo pipefail
