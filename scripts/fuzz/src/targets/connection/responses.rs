@@ -56,8 +56,8 @@ pub(super) struct Answers {
 
 /// Reads `sent`, the whole output of a connection. Panics where it is no sequence of well-formed responses to `asked`.
 ///
-/// `first_is_head`: whether the first head of the connection, well-formed or not, begins with HEAD.
-pub(super) fn read(sent: &[u8], asked: &[Asked], has_date: bool, first_is_head: bool) -> Answers {
+/// `first_is_head`: whether the first head of the connection, well-formed or not, begins with HEAD, if that is known.
+pub(super) fn read(sent: &[u8], asked: &[Asked], has_date: bool, first_is_head: Option<bool>) -> Answers {
     let mut answers = Answers::default();
     let mut rest = sent;
     let mut behind_interim = false;
@@ -80,12 +80,12 @@ pub(super) fn read(sent: &[u8], asked: &[Asked], has_date: bool, first_is_head: 
         }
         behind_interim = false;
         let request = answer.number().map(|number| &asked[number - 1]);
-        // An offence in the content of a request comes in the place of that request's answer. One in a head that is not
-        // the connection's first may have been a HEAD's: there, content that is missing is not missed.
-        let head_only = match request.or(asked.get(answers.finals.len())) {
-            Some(request) => request.method == Method::Head,
-            None if answers.finals.is_empty() => first_is_head,
-            None => rest.is_empty(),
+        // An offence in the content of a request comes in the place of that request's answer. One in a head may have been
+        // a HEAD's, and where that is not known, content that is missing is not missed.
+        let head_only = match (request.or(asked.get(answers.finals.len())), first_is_head) {
+            (Some(request), _) => request.method == Method::Head,
+            (None, Some(is_head)) if answers.finals.is_empty() => is_head,
+            (None, _) => rest.is_empty(),
         };
         check_fields(&answer, has_date);
         let Some((content, behind)) = rest.split_at_checked(content_octets(&answer, head_only)) else {
