@@ -40,6 +40,8 @@ pub(super) struct Outcome {
     pub(super) asked_when_finished: Option<usize>,
     /// Whether it told the socket to end the writing side.
     pub(super) ended: bool,
+    /// Whether it did so before the peer ended its side.
+    pub(super) ended_first: bool,
 }
 
 /// Lets a connection live from its start to its end: `plan` happens, over and over, until `stream` has been received,
@@ -90,6 +92,7 @@ impl<'a> Driver<'a> {
                 timed_out: false,
                 asked_when_finished: None,
                 ended: false,
+                ended_first: false,
             },
         }
     }
@@ -129,6 +132,7 @@ impl<'a> Driver<'a> {
 
     fn peer_ends(&mut self) {
         self.peer_has_ended = true;
+        self.outcome.ended_first = self.outcome.ended;
         self.connection.received_eof();
     }
 
@@ -210,26 +214,27 @@ impl<'a> Driver<'a> {
     fn move_the_rest(&mut self) {
         self.settle();
         while !self.connection.is_closed() {
-            let (received, sent, ended) = (self.outcome.received, self.outcome.sent.len(), self.outcome.ended);
-            let had_ended = self.peer_has_ended;
-            self.happen(Event::Send(usize::MAX));
-            if !self.peer_has_ended {
+            let (received, had_ended) = (self.outcome.received, self.peer_has_ended);
+            self.send_everything();
+            if received < self.stream.len() && !had_ended {
                 self.happen(Event::Receive(usize::MAX));
-                if self.outcome.received == self.stream.len() && !self.connection.is_closed() {
-                    self.peer_ends();
-                    self.settle();
-                }
+            } else if !had_ended {
+                self.happen(Event::PeerEnds);
             }
             assert!(
-                self.connection.is_closed()
-                    || self.outcome.received > received
-                    || self.outcome.sent.len() > sent
-                    || self.outcome.ended != ended
-                    || self.peer_has_ended != had_ended,
+                self.connection.is_closed() || self.outcome.received > received || self.peer_has_ended != had_ended,
                 "a connection whose peer reads, writes and ends comes to its end"
             );
         }
         self.connection.release_idle_memory(self.commons);
         self.outcome.asked = std::mem::take(&mut self.service.asked);
+    }
+
+    fn send_everything(&mut self) {
+        while self.connection.transmit().is_some() {
+            let (sent, ended) = (self.outcome.sent.len(), self.outcome.ended);
+            self.happen(Event::Send(usize::MAX));
+            assert!(self.outcome.sent.len() > sent || self.outcome.ended != ended, "what is to be sent can be sent");
+        }
     }
 }

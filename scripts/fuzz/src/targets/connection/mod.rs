@@ -8,7 +8,9 @@
 //! 2. The answers are those of requests 1, 2, 3 and so on: none is missing, doubled or out of place.
 //! 3. An offence is answered last. Behind it nothing is parsed, whatever the peer sends.
 //! 4. A server that shuts down begins at most one more request, and its answer says that it is the last.
-//! 5. The same octets ask the same questions and get the same final responses in another cut. Only a deadline or the
+//! 5. Where an answer says `Connection: close`, the end follows it, and does not wait for the peer's.
+//! 6. HEAD is answered as GET is, but for the content.
+//! 7. The same octets ask the same questions and get the same final responses in another cut. Only a deadline or the
 //!    end of the server may cut them short.
 
 mod driver;
@@ -55,6 +57,8 @@ pub fn run(input: &[u8]) {
         same_in_another_cut(&by_octet, &check(&by_octet, received, settings), &whole, &whole_answers);
     }
     nothing_is_parsed_behind_an_offence(received, &whole, &whole_answers, &mut commons);
+    ends_at_once_where_it_says_so(&whole, &whole_answers);
+    head_is_get_without_content(received, &whole_answers, &mut commons, settings);
 }
 
 /// Invariants 1, 2, the first half of 3, and 4.
@@ -91,7 +95,7 @@ fn check(outcome: &Outcome, received: &[u8], settings: Settings) -> Answers {
     answers
 }
 
-/// Invariant 5.
+/// Invariant 7.
 fn same_in_another_cut(one: &Outcome, one_answers: &Answers, whole: &Outcome, whole_answers: &Answers) {
     if !one.timed_out && one.asked_when_finished.is_none() {
         assert_eq!(one.asked, whole.asked, "the same octets ask the same questions in every cut");
@@ -128,4 +132,21 @@ fn nothing_is_parsed_behind_an_offence(
     let again = live(&longer, &Plan::default(), commons);
     assert_eq!(again.asked, whole.asked, "nothing behind an offence is asked about");
     assert_eq!(again.sent, whole.sent, "nothing behind an offence is answered");
+}
+
+/// Invariant 5.
+fn ends_at_once_where_it_says_so(whole: &Outcome, whole_answers: &Answers) {
+    let Some(last) = whole_answers.finals.last().filter(|last| last.says_close()) else { return };
+    let is_about_the_peers_end = last.tells_of(Offence::HeadCutShort) || last.tells_of(Offence::ContentCutShort);
+    assert!(whole.ended_first || is_about_the_peers_end, "the end follows an answer that says `Connection: close`");
+}
+
+/// Invariant 6, shown by the first request.
+fn head_is_get_without_content(received: &[u8], answers: &Answers, commons: &mut Commons, settings: Settings) {
+    let Some(behind_method) = received.strip_prefix(b"HEAD ") else { return };
+    let Some(answer) = answers.finals.first().filter(|answer| answer.number().is_some()) else { return };
+    let get = [b"GET ", behind_method].concat();
+    let as_get = check(&live(&get, &Plan::default(), commons), &get, settings);
+    let expected = as_get.finals.first().cloned().map(Answer::without_content);
+    assert_eq!(Some(answer), expected.as_ref(), "HEAD is answered as GET is, but for the content");
 }

@@ -34,6 +34,12 @@ impl Answer {
         self
     }
 
+    /// The same, if it were an answer to HEAD.
+    pub(super) fn without_content(mut self) -> Answer {
+        self.content.clear();
+        self
+    }
+
     /// Whether it tells of this offence, as far as can be seen: an answer to HEAD tells only how long the reason is.
     pub(super) fn tells_of(&self, offence: Offence) -> bool {
         let reason = format!("{}\n", offence.reason());
