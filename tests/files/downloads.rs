@@ -4,8 +4,8 @@ use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-use crate::harness::{Client, Server, noise};
-use crate::support::{head, make_sparse};
+use crate::harness::{Client, Server, Start, noise};
+use crate::support::{Tracer, chunk, head, make_sparse, roomy_directory};
 
 /// More than all buffers between the server and a client that does not read.
 const LARGE_OCTETS: u64 = 64 << 20;
@@ -127,11 +127,11 @@ fn a_download_of_two_gigabytes_costs_no_memory() {
 
 #[test]
 fn an_upload_of_two_gigabytes_in_chunks_costs_no_memory() {
-    let Some(scratch) = crate::support::roomy_directory(TWO_GIGABYTES * 5 / 4) else { return };
-    let server = crate::harness::Start::new().directory_at(scratch.path()).start();
+    let Some(scratch) = roomy_directory(TWO_GIGABYTES * 5 / 4) else { return };
+    let server = Start::new().directory_at(scratch.path()).start();
     server.get("/files/absent");
     let idle_kib = server.resident_kib();
-    let chunk = crate::support::chunk(&vec![7; 1 << 20]);
+    let chunk = chunk(&vec![7; 1 << 20]);
     let mut client = server.connect();
     client.send(head("PUT", "/files/file", &["Transfer-Encoding: chunked"]));
     for _ in 0..TWO_GIGABYTES >> 20 {
@@ -142,6 +142,33 @@ fn an_upload_of_two_gigabytes_in_chunks_costs_no_memory() {
     let peak_kib = server.resident_peak_kib();
     assert_eq!(fs::metadata(server.directory().join("file")).unwrap().len(), TWO_GIGABYTES);
     assert!(peak_kib <= idle_kib + MEMORY_MAX_KIB, "{peak_kib} KiB at most, {idle_kib} when idle");
+}
+
+#[test]
+fn a_small_file_leaves_in_one_write_and_a_large_one_by_sendfile() {
+    let Some(tracer) = Tracer::of("sendto,sendfile") else { return };
+    let server = Start::new().directory().through(tracer.command()).start();
+    let small = noise(10_000, 1);
+    server.put_file("small", &small);
+    make_sparse(&server.directory().join("large"), 8 << 20);
+    // Only what has not just been changed is kept in memory.
+    server.strong_tag("small");
+    let mut client = server.connect();
+    assert!(client.get("/files/small").content == small);
+    assert_eq!(client.get("/files/large").content.len(), 8 << 20);
+    drop(server);
+    let trace = tracer.whole_trace();
+    // From the answer to the last HEAD on: the small file, and then the large one's head, to which its content belongs.
+    let head_of_small = trace.iter().rposition(|call| call.contains("Content-Length: 10000")).expect("an answer");
+    let calls = &trace[head_of_small..];
+    let (sent, others): (Vec<_>, Vec<_>) = calls.iter().partition(|call| call.starts_with("sendto"));
+    if cfg!(all(target_os = "linux", not(spindle_portable))) {
+        assert_eq!(sent.len(), 2, "{calls:?}");
+        assert!(!sent[0].contains("MSG_MORE") && sent[1].contains("MSG_MORE"), "{calls:?}");
+        assert!(others.iter().any(|call| call.starts_with("sendfile")), "{calls:?}");
+    } else {
+        assert!(sent.len() > 2 && !others.iter().any(|call| call.starts_with("sendfile")), "{calls:?}");
+    }
 }
 
 #[test]

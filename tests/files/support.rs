@@ -4,8 +4,9 @@ use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::Path;
+use std::process::Command;
 
-use tempfile::TempDir;
+use tempfile::{NamedTempFile, TempDir};
 
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_OMIT};
 
@@ -133,6 +134,40 @@ pub(crate) fn roomy_directory(octets: u64) -> Option<TempDir> {
     None
 }
 
+/// Writes down the system calls of a server.
+pub(crate) struct Tracer {
+    calls: String,
+    log: NamedTempFile,
+}
+
+impl Tracer {
+    /// Of these calls; `None` where there is no strace, or where it is not allowed.
+    pub(crate) fn of(calls: &str) -> Option<Tracer> {
+        let works = Command::new("strace").args(["-o", "/dev/null", "true"]).status();
+        if !works.is_ok_and(|status| status.success()) {
+            skipped("strace is missing or not allowed: system calls are not looked at");
+            return None;
+        }
+        Some(Tracer { calls: format!("trace={calls}"), log: NamedTempFile::new().expect("a file for the trace") })
+    }
+
+    /// What the server is to be started through. The tracer stands beside it: the process that is started is the server.
+    pub(crate) fn command(&self) -> [&str; 8] {
+        let log = self.log.path().to_str().expect("a name that is text");
+        ["strace", "-D", "-s", "300", "-e", &self.calls, "-o", log]
+    }
+
+    /// All calls, a line each, once the server has been killed.
+    pub(crate) fn whole_trace(&self) -> Vec<String> {
+        let mut trace = String::new();
+        wait_until("the end of the trace", || {
+            trace = fs::read_to_string(self.log.path()).expect("a trace");
+            trace.contains("+++ killed by")
+        });
+        trace.lines().map(str::to_owned).collect()
+    }
+}
+
 /// Says why something is not tested. Not by `eprintln`, which the test runner keeps to itself.
 pub(crate) fn skipped(reason: &str) {
     let _ = writeln!(io::stderr(), "skipped: {reason}");
@@ -140,7 +175,7 @@ pub(crate) fn skipped(reason: &str) {
 
 /// A FIFO, without the libc call that the portable systems lack.
 pub(crate) fn make_fifo(path: &Path) {
-    let status = std::process::Command::new("mkfifo").arg(path).status().expect("mkfifo");
+    let status = Command::new("mkfifo").arg(path).status().expect("mkfifo");
     assert!(status.success());
 }
 

@@ -1,12 +1,11 @@
 //! Uploads that succeed: whole, in one step, and one of several at once.
 
 use std::fs;
-use std::process::Command;
 use std::sync::Barrier;
 use std::thread;
 
-use crate::harness::{Client, Response, Server, Start, noise, wait_until};
-use crate::support::{chunked, head, skipped};
+use crate::harness::{Client, Response, Server, Start, noise};
+use crate::support::{Tracer, chunked, head};
 
 fn store_chunked(client: &mut Client, method: &str, target: &str, octets: Vec<u8>) -> Response {
     client.send(head(method, target, &["Transfer-Encoding: chunked"]));
@@ -217,34 +216,29 @@ fn uploads_that_are_off_are_not_allowed_and_not_offered() {
 
 #[test]
 fn with_fsync_file_and_directory_are_on_the_disk_before_the_answer() {
-    if Command::new("strace").args(["-o", "/dev/null", "true"]).status().is_ok_and(|status| status.success()) {
-        for (options, synced) in [(&["--fsync"][..], 2), (&[], 0)] {
-            let trace = tempfile::NamedTempFile::new().unwrap();
-            let log = trace.path().to_str().unwrap();
-            let calls = "trace=fsync,linkat,renameat,renameat2,sendto,write,openat";
-            let tracer = ["strace", "-D", "-s", "20", "-e", calls, "-o", log];
-            let server = Start::new().directory().through(tracer).options(options.iter().copied()).start();
-            fs::create_dir(server.directory().join("shelf")).unwrap();
-            assert_eq!(server.store("PUT", "/files/shelf/file", &[], b"octets").status, 201);
-            drop(server);
-            let mut trace = String::new();
-            wait_until("the end of the trace", || {
-                trace = fs::read_to_string(log).unwrap();
-                trace.contains("+++ killed by")
-            });
-            let calls: Vec<&str> = trace.lines().filter_map(|line| line.split('(').next()).collect();
-            let answer = trace.lines().position(|line| line.contains("HTTP/1.1 201")).expect("an answer");
-            let syncs: Vec<usize> = (0..calls.len()).filter(|place| calls[*place] == "fsync").collect();
-            assert_eq!(syncs.len(), synced, "{trace}");
-            let named = calls.iter().position(|call| call.starts_with("linkat") || call.starts_with("rename"));
-            assert!(named.is_some_and(|named| named < answer), "{trace}");
-            if let [content, name] = syncs[..] {
-                assert!(content < named.unwrap() && named.unwrap() < name && name < answer, "{trace}");
-            }
+    for (options, synced) in [(&["--fsync"][..], 2), (&[], 0)] {
+        let Some(tracer) = Tracer::of("fsync,linkat,renameat,renameat2,sendto") else { return };
+        let server = Start::new().directory().through(tracer.command()).options(options.iter().copied()).start();
+        fs::create_dir(server.directory().join("shelf")).unwrap();
+        assert_eq!(server.store("PUT", "/files/shelf/file", &[], b"octets").status, 201);
+        drop(server);
+        let trace = tracer.whole_trace();
+        let places = |call: &str| {
+            let places = trace.iter().enumerate().filter(|(_, line)| line.starts_with(call)).map(|(place, _)| place);
+            places.collect::<Vec<_>>()
+        };
+        let (syncs, links) = (places("fsync"), places("linkat"));
+        let answer = trace.iter().position(|line| line.contains("HTTP/1.1 201")).expect("an answer");
+        assert_eq!((syncs.len(), links.len()), (synced, 1), "{trace:#?}");
+        assert!(links[0] < answer, "{trace:#?}");
+        if let [content, name] = syncs[..] {
+            assert!(content < links[0] && links[0] < name && name < answer, "{trace:#?}");
         }
-    } else {
-        skipped("strace cannot show the calls of --fsync here");
     }
+}
+
+#[test]
+fn with_fsync_files_are_created_and_replaced_all_the_same() {
     let server = Start::new().directory().options(["--fsync"]).start();
     assert_eq!(server.store("PUT", "/files/file", &[], b"octets").status, 201);
     assert_eq!(server.store("PUT", "/files/file", &[], b"others").status, 204);
