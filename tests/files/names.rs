@@ -308,6 +308,10 @@ fn files_from_before_1970_and_after_9999_are_served_without_a_date() {
         assert_eq!(range.status, 200, "{unix_s}: it has been changed a moment ago");
         let since = "If-Modified-Since: Sat, 01 Jan 2000 00:00:00 GMT";
         assert_eq!(client.ask("GET", "/files/file", &[since]).status, if has_date { 304 } else { 200 }, "{unix_s}");
+        // Whatever the date says: a file of the year 10000 has been modified since.
+        let unmodified_since = "If-Unmodified-Since: Sat, 01 Jan 2000 00:00:00 GMT";
+        let expected = if unix_s > 0 { 412 } else { 200 };
+        assert_eq!(client.ask("GET", "/files/file", &[unmodified_since]).status, expected, "{unix_s}");
     }
 }
 
