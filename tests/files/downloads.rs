@@ -1,11 +1,13 @@
 //! Files that change while they are sent, many readers at once, and what a download costs.
 
 use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use crate::harness::{Client, Server, Start, noise};
-use crate::support::{Tracer, chunk, head, make_sparse, roomy_directory};
+use crate::support::{Tracer, chunk, head, make_fifo, make_sparse, roomy_directory, set_modified};
 
 /// More than all buffers between the server and a client that does not read.
 const LARGE_OCTETS: u64 = 64 << 20;
@@ -168,6 +170,58 @@ fn a_small_file_leaves_in_one_write_and_a_large_one_by_sendfile() {
         assert!(others.iter().any(|call| call.starts_with("sendfile")), "{calls:?}");
     } else {
         assert!(sent.len() > 2 && !others.iter().any(|call| call.starts_with("sendfile")), "{calls:?}");
+    }
+}
+
+/// What others do to a file that the server has in memory.
+type Change = fn(&Path);
+
+const CHANGES: [(&str, Change, Option<&[u8]>); 8] = [
+    ("rewritten in place", |file| fs::write(file, b"other!").unwrap(), Some(b"other!")),
+    ("replaced", |file| replace(file, |new| fs::write(new, b"other!").unwrap()), Some(b"other!")),
+    ("given an old date", |file| set_modified(file, 0), Some(b"octets")),
+    ("removed", |file| fs::remove_file(file).unwrap(), None),
+    ("replaced by a link that leads out", |file| replace(file, |new| symlink("/etc/passwd", new).unwrap()), None),
+    ("replaced by a FIFO", |file| replace(file, make_fifo), None),
+    ("its directory removed", |file| fs::remove_dir_all(file.parent().unwrap()).unwrap(), None),
+    (
+        "its directory replaced by a link that leads out",
+        |file| {
+            let directory = file.parent().unwrap();
+            fs::remove_dir_all(directory).unwrap();
+            symlink("/etc", directory).unwrap();
+        },
+        None,
+    ),
+];
+
+fn replace(file: &Path, make: impl Fn(&Path)) {
+    let new = file.with_extension("new");
+    make(&new);
+    fs::rename(new, file).unwrap();
+}
+
+#[test]
+fn a_file_in_memory_is_never_older_than_the_one_on_the_disk() {
+    let server = Server::with_directory();
+    let paths: Vec<PathBuf> =
+        (0..CHANGES.len()).map(|number| server.directory().join(format!("{number}/passwd"))).collect();
+    for path in &paths {
+        fs::create_dir(path.parent().unwrap()).unwrap();
+        fs::write(path, b"octets").unwrap();
+    }
+    let mut client = server.connect();
+    for (number, (what, change, left)) in CHANGES.into_iter().enumerate() {
+        let target = format!("/files/{number}/passwd");
+        // It is kept once it has not just been changed, and then asked for twice.
+        let tag = server.strong_tag(&format!("{number}/passwd"));
+        for _ in 0..2 {
+            assert_eq!(client.get(&target).content, b"octets", "{what}");
+        }
+        change(&paths[number]);
+        let response = client.get(&target);
+        assert_eq!((response.status == 200).then_some(&response.content[..]), left, "{what}");
+        assert!(response.status == 404 || response.field("ETag") != Some(&tag), "{what}");
     }
 }
 
