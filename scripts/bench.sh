@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Measures spindle side by side with null, the least that any server can do, and with nginx, lighttpd and h2o.
 # Usage: scripts/bench.sh [--install] [--quick] [--only NAME,…] [--help], from any working directory.
-# --install installs wrk and the peers, as Debian packages.
+# --install installs wrk and the peers, as Debian packages. A whole run takes three quarters of an hour, in which the
+# machine should have nothing else to do. What needs no sockets is measured by `cargo bench`.
 set -euo pipefail
 
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
@@ -21,6 +22,17 @@ for tool in cargo wrk python3; do
     }
 done
 
+bench() {
+    python3 -B scripts/bench/bench.py --binaries "${CARGO_TARGET_DIR:-target}/release" "$@"
+}
+
+for argument in "$@"; do
+    if [[ $argument == -h || $argument == --help ]]; then
+        bench --help
+        exit
+    fi
+done
+
 cargo build --release --locked --bin spindle --examples
 
-exec python3 -B scripts/bench/bench.py --binaries "${CARGO_TARGET_DIR:-target}/release" "$@"
+bench "$@"

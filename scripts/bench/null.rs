@@ -1,8 +1,8 @@
 //! The least that a one-thread epoll server can do, and so the floor that the others are measured against: it reads,
 //! counts the blank lines, and writes that many fixed responses. It parses nothing, and is no HTTP server.
 //!
-//! Usage: `null PORT RESPONSE_OCTETS [BLANK_LINES]`, on 127.0.0.1. RESPONSE_OCTETS is the length of a response with its
-//! head, BLANK_LINES how many of them make a request: 2 for an upload whose content ends in one.
+//! Usage: `null PORT RESPONSE_OCTETS BLANK_LINES keep|close`, on 127.0.0.1. RESPONSE_OCTETS is the length of a response
+//! with its head, BLANK_LINES how many of them make a request: 2 for an upload whose content ends in one.
 
 use std::error::Error;
 use std::io::{self, ErrorKind, Read, Write};
@@ -29,6 +29,8 @@ struct Null {
     response_octets: usize,
     /// Copies of the response that fill a buffer, so that pipelined requests are answered in one write.
     responses: Vec<u8>,
+    /// Whether each response is the last of its connection.
+    closes: bool,
 }
 
 impl Null {
@@ -63,13 +65,16 @@ impl Null {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 written => peer.octets_owed -= written?,
             }
+            if self.closes && peer.octets_owed == 0 {
+                return Err(ErrorKind::ConnectionAborted.into());
+            }
         }
         Ok(())
     }
 }
 
-fn response(octets: usize) -> Vec<u8> {
-    let head = |content_octets| format!("HTTP/1.1 200 OK\r\nContent-Length: {content_octets}\r\n\r\n");
+fn response(octets: usize, connection: &str) -> Vec<u8> {
+    let head = |content_octets| format!("HTTP/1.1 200 OK\r\nContent-Length: {content_octets}\r\n{connection}\r\n");
     let content_octets = octets.saturating_sub(head(octets).len());
     let mut response = head(content_octets).into_bytes();
     response.resize(response.len() + content_octets, b'x');
@@ -77,19 +82,21 @@ fn response(octets: usize) -> Vec<u8> {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let arguments: Vec<usize> = std::env::args().skip(1).map(|argument| argument.parse()).collect::<Result<_, _>>()?;
-    let [port, response_octets, ref more @ ..] = arguments[..] else {
-        return Err("usage: null PORT RESPONSE_OCTETS [BLANK_LINES]".into());
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [port, response_octets, blank_lines, persistence] = &arguments[..] else {
+        return Err("usage: null PORT RESPONSE_OCTETS BLANK_LINES keep|close".into());
     };
-    let response = response(response_octets);
+    let closes = persistence == "close";
+    let response = response(response_octets.parse()?, if closes { "Connection: close\r\n" } else { "" });
     let mut null = Null {
         buffer: vec![0; BUFFER_OCTETS],
-        blank_lines_per_request: more.first().copied().unwrap_or(1),
+        blank_lines_per_request: blank_lines.parse()?,
         response_octets: response.len(),
         responses: response.repeat(BUFFER_OCTETS.div_ceil(response.len())),
+        closes,
     };
     let mut poll = Poll::new()?;
-    let mut listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, u16::try_from(port)?)))?;
+    let mut listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port.parse()?)))?;
     poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
     let mut peers: Slab<Peer> = Slab::new();
     let mut events = Events::with_capacity(1024);

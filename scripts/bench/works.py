@@ -59,7 +59,8 @@ class Work:
     def null_arguments(self, spindle_port):
         """What makes null send as much as spindle does."""
         _, head_octets, content = self.ask(spindle_port)
-        return [head_octets + len(content), *([2] if self.upload_octets else [])]
+        persistence = "close" if "Connection: close" in self.fields else "keep"
+        return [head_octets + len(content), 2 if self.upload_octets else 1, persistence]
 
     def ask(self, port):
         """One request of this kind: status, octets of the head, content."""
