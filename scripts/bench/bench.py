@@ -34,6 +34,7 @@ def parse_arguments():
     parser.add_argument("--seconds", type=int, help="how long a contestant is loaded in a round [2]")
     parser.add_argument("--before", metavar="BINARY", help="another spindle, measured in the same rounds")
     parser.add_argument("--out", metavar="DIR", default="target/bench", help="where the report goes [target/bench]")
+    parser.add_argument("--files", metavar="DIR", help="where to lay out what is served and stored [the usual place]")
     parser.add_argument("--binaries", metavar="DIR", required=True, help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -112,6 +113,8 @@ def main():
     extent = QUICK if arguments.quick else FULL
     process.raise_descriptor_limit()
     process.stay_on(process.LOAD_CORE)
+    # Uploads are renamed from where servers keep temporary files: all of it is on one file system.
+    tempfile.tempdir = arguments.files
     out = pathlib.Path(arguments.out)
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="bench-") as directory:
