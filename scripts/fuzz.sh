@@ -63,7 +63,7 @@ run_target() {
     found=$((status == 0 ? 0 : 1))
     printf '%-16s %12s executions  %6s edges covered  %s findings\n' "$target" "${executions:-?}" "${coverage:-?}" "$found"
     ((status == 0)) && return
-    sed -n '/panicked at/,/^stack backtrace/p; /^SUMMARY/p' "$log" | head -n 12 >&2
+    sed -n '/panicked at/,/^stack backtrace\|^note:/p; /^SUMMARY/p' "$log" | head -n 12 >&2
     printf 'fuzz.sh: %s broke an invariant (status %s); the input: %s; the whole log: %s\n' "$target" "$status" \
         "$(sed -n 's/.*Test unit written to //p' "$log" | tail -n 1)" "$log" >&2
     return 1
