@@ -50,6 +50,11 @@ mod findings {
         keeps_the_invariants("connection", "offence-in-a-head-request");
         keeps_the_invariants("connection", "offence-in-the-content-of-a-head-request");
     }
+
+    #[test]
+    fn an_answer_released_before_the_end_of_slow_content_had_no_time_to_be_read() {
+        keeps_the_invariants("connection", "upload-too-long-slow-and-not-worth-discarding");
+    }
 }
 
 #[test]

@@ -225,6 +225,8 @@ impl<S: Service> Connection<S> {
         {
             receiving.entry.log(outcome);
         }
+        // After content that came for minutes, the time to read would otherwise be over before it began.
+        self.begin_to_owe(now);
         self.output.release(Persistence::Close);
         self.answered(Persistence::Close, now);
     }

@@ -114,6 +114,7 @@ impl<'a> Driver<'a> {
                 self.connection.finish();
             }
             Event::PeerEnds => self.peer_ends(),
+            Event::Crowded => self.commons.is_crowded = true,
         }
         self.settle();
     }
@@ -207,7 +208,9 @@ impl<'a> Driver<'a> {
             self.connection.wants_input() || self.connection.transmit().is_some(),
             "a connection that is open waits for octets or has some to send"
         );
-        assert_ne!(self.connection.deadline_ns(self.commons), u64::MAX, "every wait has a deadline");
+        let deadline_ns = self.connection.deadline_ns(self.commons);
+        assert_ne!(deadline_ns, u64::MAX, "every wait has a deadline");
+        assert!(deadline_ns > self.now.monotonic_ns, "no wait is over before it begins");
     }
 
     /// Moves what is left in either direction, and ends the peer's side.
