@@ -150,7 +150,9 @@ curl_two_ranges() {
 
 curl_fetches_what_is_newer() {
     run curl -sS -R -o "$work/fetched" "$base/large" || return 1
-    curl_gives '304 0' '%{http_code} %{size_download}' -z "$work/fetched" "$base/large" || return 1
+    # Where a 200 has nothing newer curl says 304 all the same, so the head is looked at.
+    run curl -sS -z "$work/fetched" -D "$work/head" -o "$work/answer" "$base/large" || return 1
+    equal 'HTTP/1.1 304 Not Modified' "$(head -n 1 "$work/head" | tr -d '\r')" || return 1
     touch -d '2001-01-01' "$work/fetched"
     curl_gives 200 '%{http_code}' -z "$work/fetched" "$base/large"
 }
