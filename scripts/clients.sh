@@ -43,6 +43,8 @@ clean_up() {
 start_server() {
     local name=$1 tries
     mkdir -p "$work/$name"
+    # Made here, since what runs in the background may be slower to make it than sed is to read it.
+    : >"$work/$name.greeting"
     "$program" --bind 127.0.0.1 --port 0 --directory "$work/$name" "${@:2}" >"$work/$name.greeting" &
     servers+=($!)
     for ((tries = 0; tries < 100; tries++)); do
