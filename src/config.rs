@@ -102,13 +102,15 @@ impl Command {
     /// An option that is unknown, is given twice, or has a bad value.
     pub fn from_arguments(arguments: Vec<OsString>) -> Result<Command, UsageError> {
         let mut arguments = Arguments::from_vec(arguments.into_iter().flat_map(split_at_equals_sign).collect());
+        // Values are taken first, so that one that looks like a flag is still a value.
+        let config = Config::from_arguments(&mut arguments);
         if arguments.contains(["-h", "--help"]) {
             return Ok(Command::Help);
         }
         if arguments.contains(["-V", "--version"]) {
             return Ok(Command::Version);
         }
-        let config = Config::from_arguments(&mut arguments)?;
+        let config = config?;
         match arguments.finish().first() {
             None => Ok(Command::Serve(Box::new(config))),
             Some(left) => Err(UsageError(complaint_about(&left.to_string_lossy()))),
@@ -118,7 +120,6 @@ impl Command {
 
 impl Config {
     fn from_arguments(arguments: &mut Arguments) -> Result<Config, UsageError> {
-        // Options with values come before flags, so that a value that looks like a flag is still a value.
         let bind = option(arguments, ["-b", "--bind"], parse_bind)?.unwrap_or(Bind::Localhost);
         let port = option(arguments, ["-p", "--port"], parse_port)?.unwrap_or(PORT);
         let directory = path(arguments, ["-d", "--directory"])?;
@@ -209,6 +210,9 @@ fn log_level(arguments: &mut Arguments) -> Result<LevelFilter, UsageError> {
         verbose += 1;
     }
     let quiet = arguments.contains(["-q", "--quiet"]);
+    if quiet && arguments.contains(["-q", "--quiet"]) {
+        return Err(UsageError("--quiet is given twice".to_owned()));
+    }
     match (quiet, verbose) {
         (true, 0) => Ok(LevelFilter::Error),
         (true, _) => Err(UsageError("--quiet and --verbose exclude each other".to_owned())),
@@ -348,6 +352,7 @@ mod tests {
             (&["--idle-timeout", "1.5"], "--idle-timeout"),
             (&["--directory", ""], "--directory"),
             (&["-q", "-v"], "--quiet"),
+            (&["-q", "--quiet"], "--quiet is given twice"),
         ] {
             let error = config(arguments).unwrap_err();
             assert!(error.contains(named), "{arguments:?}: {error}");
@@ -361,6 +366,7 @@ mod tests {
         assert!(matches!(command("--help"), Command::Help));
         assert!(matches!(command("-h"), Command::Help));
         assert!(matches!(command("-V"), Command::Version));
+        assert_eq!(config(&["-d", "-h"]).unwrap().directory, Some(PathBuf::from("-h")), "a value");
     }
 
     #[test]

@@ -3,11 +3,11 @@
 //! # The map
 //!
 //! ```text
-//! main ─► config
+//! main ─► config ─► http1, routes, reactor::listen
 //!   │
 //!   ├─► reactor ──► http1 ──► semantics ◄── routes ◄── main
-//!   │      │                                  │
-//!   │      └──────────────► storage ◄─────────┘
+//!   │     ├─► clock ─────────► semantics       │
+//!   │     └─► storage ◄────────────────────────┴────── main
 //!   └─► signals
 //! ```
 //!
@@ -18,7 +18,7 @@
 //!
 //! 1. The poll reports a socket; the reactor notes that it may be read, and queues its session.
 //! 2. A visit reads octets into a buffer that the connection borrows from a pool.
-//! 3. `Connection::step` reads the head in place: each octet once, against constant tables.
+//! 3. `Connection::step` reads the head in place, against constant tables, and takes up where it left off.
 //! 4. The head is judged: Host, framing, persistence, expectation. An offence is answered, and is the end.
 //! 5. The service is asked. The table finds a route, and the route answers: a response, or a sink for the content.
 //! 6. Content, if there is any, flows through the decoder into the sink, piece by piece; the sink's end is the answer.

@@ -9,10 +9,11 @@ use log::{LevelFilter, error, warn};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use simplelog::{ConfigBuilder, WriteLogger};
 use spindle::config::{Command, Config, USAGE};
+use spindle::http1::limits::ANSWER_OCTETS_MAX;
 use spindle::reactor::{Reactor, listen};
 use spindle::routes::{FileRoutes, Routes};
 use spindle::signals;
-use spindle::storage::Directory;
+use spindle::storage::{Directory, SMALL_FILE_OCTETS_MAX};
 
 /// Descriptors that are no connections': standard streams, poll, listeners, signals, the directory.
 const DESCRIPTORS_RESERVED: u64 = 16;
@@ -26,6 +27,8 @@ const CONNECTIONS_MAX: u64 = 1 << 20;
 /// An idle connection must stay cheap: ten thousand of them are to cost no more than a photograph.
 const SESSION_OCTETS_MAX: usize = 256;
 const _: () = assert!(Reactor::<Routes>::SESSION_OCTETS <= SESSION_OCTETS_MAX);
+// A file in memory is an answer in memory.
+const _: () = assert!(SMALL_FILE_OCTETS_MAX <= ANSWER_OCTETS_MAX);
 
 fn main() -> ExitCode {
     let arguments = std::env::args_os().skip(1).collect();

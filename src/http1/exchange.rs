@@ -90,8 +90,3 @@ fn expects_continue(version: Version, framing: Framing, fields: &Fields<'_>) -> 
     }
     Ok(expected)
 }
-
-/// What a log line calls the request; no octet of it can end the line or command a terminal.
-pub fn describe(head: &CompleteHead<'_>) -> String {
-    head.method_and_target.escape_ascii().to_string()
-}

@@ -1,6 +1,6 @@
 //! A field section (RFC 9112 §5): field lines up to an empty one. Heads have one, and chunked content may end in one.
 //!
-//! The reader can stop and go on at any octet and looks at each octet once. A fault is reported as soon as the octets
+//! The reader can stop and go on at any octet. A fault is reported as soon as the octets
 //! that make it are there, so that of two faults the one that ends first is the one that counts, however the octets
 //! were cut.
 

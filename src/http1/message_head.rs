@@ -1,5 +1,5 @@
-//! The head of a request (RFC 9112 §3 and §5), read where it was received: nothing is copied, and each octet is looked
-//! at once, however the head is cut.
+//! The head of a request (RFC 9112 §3 and §5), read where it was received: nothing is copied, and however the head is cut,
+//! each octet is looked at a bounded number of times.
 
 use super::field_section::FieldSection;
 use super::grammar::{self, ORIGIN_FORM, OTHER_FORM, TCHAR};

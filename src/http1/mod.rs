@@ -14,11 +14,14 @@
 //!  │   │  │  head complete, no content           │                      │
 //!  └───┘  │                                      │                      │
 //!         └───────── an offence, `close`, ───────┴──────────────────────┘
-//!                    the peer's end             │
-//!                                               ▼
-//!                                            Draining ────► Closed
-//!                                                  the peer's end, or enough
+//!                    the peer's end              │
+//!                                                ▼
+//!                                             Draining ────► Closed
+//!                                                   the peer's end, or enough
 //! ```
+//!
+//! From Head, an idle time-out or the server's end leads straight to Closed; so does, from any phase, a peer that does not
+//! read.
 //!
 //! # Laws
 //!
@@ -45,7 +48,7 @@ pub mod limits;
 pub mod message_head;
 pub mod offence;
 pub mod output;
-pub mod receive_buffer;
+mod receive_buffer;
 
 pub use commons::{Commons, Settings};
 pub use connection::{Connection, Step};

@@ -56,7 +56,7 @@ struct Held {
     connection_field: u32,
 }
 
-/// The queue.
+/// The queue. Its offsets have 32 bits, so that a session stays small: what it holds is bounded by a few hundred KiB.
 #[derive(Debug)]
 pub struct Output<B> {
     octets: Vec<u8>,

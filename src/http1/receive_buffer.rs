@@ -7,9 +7,10 @@ use crate::semantics::fields::FieldSpans;
 /// A tail shorter than this is not worth a read: the octets are moved to the front first.
 const TAIL_OCTETS_MIN: usize = RECEIVE_BUFFER_OCTETS / 4;
 
-/// The octets between `start` and `end` of memory that is borrowed while there are any.
+/// The octets between `start` and `end` of memory that is borrowed while there are any. 32 bits are enough for offsets
+/// into it, and keep a session small.
 #[derive(Debug, Default)]
-pub struct ReceiveBuffer {
+pub(super) struct ReceiveBuffer {
     memory: Option<Box<ReceiveMemory>>,
     start: u32,
     end: u32,
@@ -17,7 +18,7 @@ pub struct ReceiveBuffer {
 
 impl ReceiveBuffer {
     /// The octets that wait.
-    pub fn unread(&self) -> &[u8] {
+    pub(super) fn unread(&self) -> &[u8] {
         match &self.memory {
             Some(memory) => &memory.octets[self.start as usize..self.end as usize],
             None => &[],
@@ -25,24 +26,24 @@ impl ReceiveBuffer {
     }
 
     /// The octets that wait, and where the lines of their head are noted. `None` where nothing waits.
-    pub fn unread_with_spans(&mut self) -> Option<(&[u8], &mut FieldSpans)> {
+    pub(super) fn unread_with_spans(&mut self) -> Option<(&[u8], &mut FieldSpans)> {
         let memory = self.memory.as_mut()?;
         Some((&memory.octets[self.start as usize..self.end as usize], &mut memory.spans))
     }
 
     /// Whether nothing waits.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.start == self.end
     }
 
     /// Whether there is no room to receive more.
-    pub fn is_full(&self) -> bool {
+    pub(super) fn is_full(&self) -> bool {
         (self.end - self.start) as usize == RECEIVE_BUFFER_OCTETS
     }
 
     /// Room to receive into; empty if the buffer is full. What is written there counts once
     /// [`received`](ReceiveBuffer::received) says so.
-    pub fn space(&mut self, pool: &mut BufferPool) -> &mut [u8] {
+    pub(super) fn space(&mut self, pool: &mut BufferPool) -> &mut [u8] {
         if self.is_parked() && self.end as usize == PARKED_BUFFER_OCTETS {
             self.move_to(pool.take_receive(), pool);
         }
@@ -75,29 +76,29 @@ impl ReceiveBuffer {
     }
 
     /// The first `octets` of the space have been received.
-    pub fn received(&mut self, octets: usize) {
+    pub(super) fn received(&mut self, octets: usize) {
         debug_assert!(self.end as usize + octets <= RECEIVE_BUFFER_OCTETS);
         self.end += octets as u32;
     }
 
     /// The first `octets` that wait are done with.
-    pub fn consume(&mut self, octets: usize) {
+    pub(super) fn consume(&mut self, octets: usize) {
         debug_assert!(octets <= (self.end - self.start) as usize);
         self.start += octets as u32;
     }
 
     /// All that waits is done with.
-    pub fn consume_all(&mut self) {
+    pub(super) fn consume_all(&mut self) {
         self.start = self.end;
     }
 
     /// Octets of memory that are borrowed.
-    pub fn memory_octets(&self) -> usize {
+    pub(super) fn memory_octets(&self) -> usize {
         self.memory.as_ref().map_or(0, |memory| memory.octets.len() + memory.spans.memory_octets())
     }
 
     /// Gives the memory back if nothing waits in it, or exchanges it for less if little does.
-    pub fn park(&mut self, pool: &mut BufferPool) {
+    pub(super) fn park(&mut self, pool: &mut BufferPool) {
         if self.is_empty() {
             if let Some(memory) = self.memory.take() {
                 pool.give_receive(memory);

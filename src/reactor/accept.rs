@@ -114,13 +114,13 @@ impl Acceptor {
                         listener.may_accept = false;
                         break;
                     }
-                    Err(error) if is_shortage(&error) => {
+                    // The next one may be well.
+                    Err(error) if is_about_the_peer(&error) => {}
+                    Err(error) => {
                         warn!("cannot accept, and pauses for a second: {error}");
                         self.resume_ns = Some(now.monotonic_ns.saturating_add(PAUSE_NS));
                         return accepted;
                     }
-                    // The peer was gone before its turn, or the call was interrupted: the next one may be well.
-                    Err(_) => {}
                 }
             }
         }
@@ -137,7 +137,20 @@ impl Acceptor {
     }
 }
 
-/// Whether the system lacks descriptors or memory, which trying again at once does not mend.
-fn is_shortage(error: &io::Error) -> bool {
-    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM))
+/// Whether the call was interrupted, or the peer was gone before its turn: accept(2) names what may have befallen it.
+/// Any other error, a shortage of descriptors above all, would be there again at once.
+fn is_about_the_peer(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(
+            Errno::INTR
+                | Errno::CONNABORTED
+                | Errno::PROTO
+                | Errno::NETDOWN
+                | Errno::NETUNREACH
+                | Errno::HOSTDOWN
+                | Errno::HOSTUNREACH
+                | Errno::TIMEDOUT
+        )
+    )
 }

@@ -3,7 +3,8 @@
 //! # Laws
 //!
 //! 1. A socket is registered once, for reading and writing, and never again.
-//! 2. "May read" and "may write" are hints: readiness sets them, a call that would block clears them.
+//! 2. "May read" and "may write" are hints: readiness sets them, and a call that would block clears them. So
+//!    does a read that does not fill its space, unless the peer's end has been announced, and that end itself.
 //! 3. A visit thinks, speaks and listens within a budget, and parks only after a round in which nothing moved. One whose
 //!    budget is spent goes to the back of the run queue; while that is not empty the poll does not sleep.
 //! 4. A turn is: poll, read the clock, latch hints, visit the queue once, expire deadlines, accept a bounded batch.

@@ -200,10 +200,10 @@ where
         Ok(true)
     }
 
-    /// Deregisters the socket and gives memory back. The socket is closed when the session is dropped.
+    /// Deregisters the socket, as mio asks for, and gives memory back. The socket is closed when the session is dropped.
     pub(super) fn close(&mut self, registry: &Registry, commons: &mut Commons) {
         self.connection.release_idle_memory(commons);
-        // Closing deregisters as well.
+        // It can only fail where the socket is no longer registered.
         let _ = registry.deregister(&mut self.stream);
     }
 }

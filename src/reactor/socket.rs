@@ -100,9 +100,6 @@ fn send_file_by_copy(stream: &TcpStream, range: &FileRange, octets: usize, scrat
     scratch.resize(COPY_OCTETS, 0);
     let space = &mut scratch[..octets.min(COPY_OCTETS)];
     let read = range.read_at(space)?;
-    if read == 0 {
-        return Err(io::ErrorKind::UnexpectedEof.into());
-    }
     // What is not written now is read again: the range moves by what was sent, and no octet is lost.
     write(stream, &space[..read], false)
 }

@@ -31,11 +31,8 @@ pub enum Verdict {
 enum Tags {
     /// `*`: whatever there is.
     Any,
-    Listed {
-        tags: Vec<Box<[u8]>>,
-        /// Whether the field holds more that is no tag.
-        is_malformed: bool,
-    },
+    /// Lists of tags, a line each, as they were received: no tag costs memory of its own.
+    Listed(Vec<Box<[u8]>>),
 }
 
 /// What a request demands of the selected representation. Owned, so that an upload can be judged again at its end.
@@ -116,27 +113,26 @@ impl Tags {
         if fields.single(name) == Some(b"*") {
             return Some(Tags::Any);
         }
-        let mut tags = Vec::new();
-        let mut is_malformed = false;
-        for list in fields.values(name) {
-            let mut members = EntityTags(list);
-            tags.extend(members.by_ref().map(Box::from));
-            is_malformed |= !members.0.is_empty();
-        }
-        Some(Tags::Listed { tags, is_malformed })
+        Some(Tags::Listed(fields.values(name).map(Box::from).collect()))
     }
 
+    /// Whether there is more than tags.
     fn is_malformed(&self) -> bool {
-        matches!(self, Tags::Listed { is_malformed: true, .. })
+        let Tags::Listed(lines) = self else { return false };
+        lines.iter().any(|line| {
+            let mut tags = EntityTags(line);
+            tags.by_ref().for_each(drop);
+            !tags.0.is_empty()
+        })
     }
 
     fn any_matches(&self, selected: Option<Validators<'_>>, equal: fn(&[u8], &[u8]) -> bool) -> bool {
         match (self, selected) {
             (_, None) => false,
             (Tags::Any, Some(_)) => true,
-            (Tags::Listed { tags, .. }, Some(validators)) => {
-                validators.etag.is_some_and(|etag| tags.iter().any(|tag| equal(tag, etag.as_bytes())))
-            }
+            (Tags::Listed(lines), Some(validators)) => validators.etag.is_some_and(|etag| {
+                lines.iter().flat_map(|line| EntityTags(line)).any(|tag| equal(tag, etag.as_bytes()))
+            }),
         }
     }
 }

@@ -92,9 +92,6 @@ fn parse_rfc850(rest: &str, now_unix_s: u64) -> Option<u64> {
         year -= 100;
     } else if year + 50 <= now_year {
         year += 100;
-        if year > now_year + 50 {
-            year -= 100;
-        }
     }
     parse_civil(&format!("{} {} {year:04} {}", &rest[..2], &rest[3..6], &rest[10..]))
 }

@@ -44,6 +44,9 @@ field_names! {
     UserAgent "User-Agent";
 }
 
+// A set of names is a number of 32 bits.
+const _: () = assert!((FieldName::Other as u8) < 32);
+
 impl FieldName {
     const fn bit(self) -> u32 {
         1 << self as u8

@@ -57,9 +57,4 @@ impl Method {
             Method::Unknown => "(unknown)",
         }
     }
-
-    /// Whether the request asks for nothing but an answer (§9.2.1).
-    pub fn is_safe(self) -> bool {
-        matches!(self, Method::Get | Method::Head | Method::Options | Method::Trace)
-    }
 }

@@ -1,7 +1,7 @@
 //! RFC 9110: values and decisions.
 //!
-//! Nothing here knows how a message is laid out in octets on a connection, and nothing here performs I/O or reads a
-//! clock: the time is an argument ([`Now`]).
+//! Nothing here parses or frames a message, performs I/O or reads a clock: the time is an argument ([`Now`]).
+//! [`status::Status::line`] is laid out as it is sent, so that each reason phrase is written once.
 
 pub mod conditional;
 pub mod content_coding;

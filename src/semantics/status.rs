@@ -10,9 +10,6 @@ macro_rules! statuses {
         }
 
         impl Status {
-            /// Every status, in the order of their codes.
-            pub const ALL: &'static [Status] = &[$(Status::$name,)*];
-
             /// The status line with its CRLF (RFC 9112 §4), ready to be copied.
             pub fn line(self) -> &'static [u8] {
                 match self {
@@ -54,11 +51,6 @@ impl Status {
     /// The three digits as a number.
     pub fn code(self) -> u16 {
         self as u16
-    }
-
-    /// Whether the request succeeded (2xx): only then do preconditions count (§13.2.1).
-    pub fn is_success(self) -> bool {
-        self.code() / 100 == 2
     }
 
     /// Whether a response with this status never has content, whatever its fields say (RFC 9112 §6.3, rule 1).

@@ -65,15 +65,21 @@ impl<T> SmallFileCache<T> {
     /// Whether the file of that name is in memory and, by one look at the directory, still the one on the disk. Then
     /// [`get`](SmallFileCache::get) has it. `false` says nothing but that it is to be opened.
     pub fn confirm(&mut self, name: &[u8], directory: &Directory) -> bool {
-        let found = self.young.files.get(name).or_else(|| self.old.files.get(name));
-        let Some(file) = found else { return false };
-        let is_current = directory.confirms(&file.path, &file.identity);
-        if !is_current {
-            self.forget(name);
-        } else if let Some((name, file)) = self.old.files.remove_entry(name) {
+        let is_current = |file: &CachedFile<T>| directory.confirms(&file.path, &file.identity);
+        if let Some(file) = self.young.files.get(name) {
+            let confirmed = is_current(file);
+            if !confirmed {
+                self.forget(name);
+            }
+            return confirmed;
+        }
+        let Some((name, file)) = self.old.files.remove_entry(name) else { return false };
+        self.old.octets = self.old.octets.saturating_sub(cost(&name, &file));
+        let confirmed = is_current(&file);
+        if confirmed {
             self.keep(name, file);
         }
-        is_current
+        confirmed
     }
 
     /// The file that [`confirm`](SmallFileCache::confirm) or [`insert`](SmallFileCache::insert) has just said is there.
@@ -85,10 +91,10 @@ impl<T> SmallFileCache<T> {
     /// is there.
     ///
     /// The caller sees to it that the identity is sure: that no further change can hide behind the same times.
-    pub fn insert(&mut self, name: &[u8], path: RelativePath, opened: &OpenedFile, notes: T) -> bool {
+    pub fn insert(&mut self, name: &[u8], path: RelativePath, opened: &OpenedFile, notes: impl FnOnce() -> T) -> bool {
         let Some(content) = read_small(opened) else { return false };
         self.forget(name);
-        self.keep(name.into(), CachedFile { path, identity: opened.identity, content, notes });
+        self.keep(name.into(), CachedFile { path, identity: opened.identity, content, notes: notes() });
         true
     }
 
@@ -139,7 +145,7 @@ mod tests {
         let directory = Directory::open(root).unwrap();
         let (path, opened) = open(&directory, name);
         let mut cache = SmallFileCache::default();
-        assert!(cache.insert(name.as_bytes(), path, &opened, ()));
+        assert!(cache.insert(name.as_bytes(), path, &opened, || ()));
         (cache, directory)
     }
 
@@ -178,7 +184,7 @@ mod tests {
         for (octets, is_kept) in [(0, true), (SMALL_FILE_OCTETS_MAX, true), (SMALL_FILE_OCTETS_MAX + 1, false)] {
             fs::write(root.path().join("a"), vec![7; octets]).unwrap();
             let (path, opened) = open(&directory, "a");
-            assert_eq!(cache.insert(b"a", path, &opened, ()), is_kept, "{octets}");
+            assert_eq!(cache.insert(b"a", path, &opened, || ()), is_kept, "{octets}");
         }
     }
 
@@ -190,7 +196,7 @@ mod tests {
         for number in 0..10_000 {
             let name = format!("alias-{number}");
             let (path, opened) = open(&directory, "a");
-            assert!(cache.insert(name.as_bytes(), path, &opened, ()));
+            assert!(cache.insert(name.as_bytes(), path, &opened, || ()));
             let held: usize = [&cache.young, &cache.old]
                 .iter()
                 .flat_map(|half| &half.files)

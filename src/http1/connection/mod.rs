@@ -1,6 +1,7 @@
 //! One connection, without its socket: what it is handed, and what it hands out. `step.rs` makes sense of what was
 //! received, and `waiting.rs` knows for how long.
 
+mod log_entry;
 mod phase;
 mod step;
 mod waiting;

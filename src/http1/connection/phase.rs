@@ -1,6 +1,6 @@
 //! What the next received octet means, and what that meaning owns. Leaving a phase drops what it owns.
 
-use super::step::{LogEntry, Outcome};
+use super::log_entry::{LogEntry, Outcome};
 use crate::http1::content::ContentDecoder;
 use crate::http1::exchange::Exchange;
 use crate::http1::limits::DISCARDED_CONTENT_OCTETS_MAX;

@@ -1,12 +1,11 @@
 //! What is made of what was received: one step after the other, each of which asks the service at most one question.
 
-use log::{info, log_enabled};
-
 use super::Connection;
+use super::log_entry::{LogEntry, Outcome};
 use super::phase::{Destination, Fate, Phase, Receiving, is_too_long_to_discard};
 use crate::http1::commons::Commons;
 use crate::http1::content::{ContentDecoder, Decoded};
-use crate::http1::exchange::{self, Exchange};
+use crate::http1::exchange::Exchange;
 use crate::http1::limits::{DISCARDED_CONTENT_OCTETS_MAX, DRAIN_OCTETS_MAX};
 use crate::http1::message_head::{EmptyLine, MessageHead, leading_empty_line};
 use crate::http1::offence::Offence;
@@ -108,7 +107,7 @@ impl<S: Service> Connection<S> {
         };
         let head_octets = head.octets;
         let content_has_arrived = octets.len() > head_octets;
-        let entry = LogEntry { connection: self.number, request: is_logged().then(|| exchange::describe(&head)) };
+        let entry = LogEntry::of_request(self.number, &head);
         match service.answer(&request, now) {
             Reply::Receive(sink) => {
                 if exchange.expects_continue && !content_has_arrived {
@@ -256,7 +255,7 @@ impl<S: Service> Connection<S> {
         self.begin_to_owe(now);
         let head_only = self.is_receiving_head_request();
         let response = Response::with_reason(offence.status(), offence.reason());
-        let entry = LogEntry { connection: self.number, request: is_logged().then(|| offence.reason().to_owned()) };
+        let entry = LogEntry::of_offence(self.number, offence);
         let (date, pool) = commons.date_and_pool(now);
         let content_octets = self.output.push(response, head_only, Some(Persistence::Close), date, pool);
         entry.log(Outcome { status: offence.status().code(), content_octets });
@@ -302,31 +301,4 @@ fn push_answer<B: Source>(
     let (date, pool) = commons.date_and_pool(now);
     let content_octets = output.push(response, exchange.head_only, persistence, date, pool);
     Outcome { status, content_octets }
-}
-
-/// What a log line says of an answer. It is logged once the answer is sure to go: one that is held may be forgotten.
-#[derive(Clone, Copy)]
-pub(super) struct Outcome {
-    status: u16,
-    content_octets: u64,
-}
-
-/// What a log line says of a request once it is answered.
-pub(super) struct LogEntry {
-    connection: u32,
-    /// Made only where it will be logged.
-    request: Option<String>,
-}
-
-fn is_logged() -> bool {
-    log_enabled!(log::Level::Info)
-}
-
-impl LogEntry {
-    fn log(&self, outcome: Outcome) {
-        let Outcome { status, content_octets } = outcome;
-        if let Some(request) = &self.request {
-            info!("connection {}: {request} → {status}, {content_octets} octets", self.connection);
-        }
-    }
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::multipart::Parts;
 use super::validators::Version;
-use super::{FileContent, FileRoutes, not_found, path_of};
+use super::{BUSY, FileContent, FileRoutes, not_found, path_of};
 use crate::routes::{Answer, PRECONDITION_FAILED, refuse};
 use crate::semantics::Now;
 use crate::semantics::conditional::{Preconditions, Verdict};
@@ -28,7 +28,7 @@ pub(super) fn answer<'r>(files: &'r mut FileRoutes, request: &Request<'_>, name:
         };
         let version = Version::of(&opened.identity, &files.own_uploads.borrow(), now);
         let may_be_kept = !version.is_recent() && !asks_for_parts(request);
-        if !may_be_kept || !files.small_files.insert(name, path, &opened, version.clone()) {
+        if !may_be_kept || !files.small_files.insert(name, path, &opened, || version.clone()) {
             let content = Representation::File(FileRange::whole(opened), files.next_boundary());
             let last_modified = version.last_modified(now);
             let response = respond(request, &version, content, now);
@@ -147,13 +147,12 @@ fn selection(request: &Request<'_>, octets_total: u64, version: &Version, now: &
     range::select(value, octets_total)
 }
 
-/// What cannot be read is not found, whatever else stands there: the difference is none of the peer's business.
+/// What is no regular file is not found, whatever it is.
 fn refusal<'r>(error: &StorageError) -> Answer<'r> {
     match error {
         StorageError::Denied => refuse(Status::Forbidden, "The server may not read this file."),
-        StorageError::OutOfDescriptors | StorageError::Busy => {
-            refuse(Status::ServiceUnavailable, "The server has too many files open.")
-        }
+        StorageError::OutOfDescriptors => refuse(Status::ServiceUnavailable, "The server has too many files open."),
+        StorageError::Busy => refuse(Status::ServiceUnavailable, BUSY),
         StorageError::Io(error) => {
             log::warn!("a file cannot be opened: {error}");
             refuse(Status::InternalServerError, "The file cannot be opened.")

@@ -23,6 +23,9 @@ use crate::semantics::service::Reply;
 use crate::semantics::status::Status;
 use crate::storage::{BadName, Directory, RelativePath, SmallFileCache};
 
+/// Why a file was neither read nor stored that others would not leave alone.
+const BUSY: &str = "The directory is being changed by others at the moment.";
+
 /// What may be uploaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UploadPolicy {

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::validators::{OwnUploads, Version};
-use super::{FileRoutes, UploadPolicy};
+use super::{BUSY, FileRoutes, UploadPolicy};
 use crate::routes::{Answer, FileContent, PRECONDITION_FAILED};
 use crate::semantics::Now;
 use crate::semantics::conditional::{Preconditions, Validators, Verdict};
@@ -19,7 +19,7 @@ use crate::storage::{Identity, Publish, RelativePath, StorageError, Upload};
 
 type Refusal = Response<'static, FileContent>;
 
-/// An upload in progress. Boxed: it is large, and few connections have one.
+/// An upload in progress. Boxed, so that a reply without one stays small.
 pub struct FileSink(Box<Receiving>);
 
 struct Receiving {
@@ -153,9 +153,8 @@ fn refusal(error: &StorageError, must_be_absent: bool) -> Refusal {
         }
         StorageError::NameRefused => (Status::BadRequest, "No file can have this name here."),
         StorageError::Denied => (Status::Forbidden, "The server may not write there."),
-        StorageError::OutOfDescriptors | StorageError::Busy => {
-            (Status::ServiceUnavailable, "The server has too many files open.")
-        }
+        StorageError::OutOfDescriptors => (Status::ServiceUnavailable, "The server has too many files open."),
+        StorageError::Busy => (Status::ServiceUnavailable, BUSY),
         StorageError::DiskFull => (Status::InsufficientStorage, "There is not enough space for the content."),
         StorageError::Io(error) => {
             log::warn!("an upload failed: {error}");
