@@ -22,6 +22,9 @@ PACER_NICE, PULLER_NICE = -20, 10
 # Until the pullers have filled their buffers and draw at their rate.
 SETTLE_SECONDS = 1
 
+# How long after the last request all must have been answered.
+ANSWER_SECONDS = 60
+
 
 def title():
     return f"{RATE:,} small requests a second, beside {PULLERS} clients that pull 1 GiB files"
@@ -52,7 +55,7 @@ def _pace(context, server):
     arguments = [context.binaries.example("pace"), server.port, RATE, context.seconds]
     pacer = process.start(arguments, process.LOAD_CORE, stdout=subprocess.PIPE, text=True)
     process.renice(pacer.pid, PACER_NICE)
-    said, _ = pacer.communicate(timeout=context.seconds + 60)
+    said = process.finish(pacer, context.seconds + ANSWER_SECONDS)
     if pacer.returncode:
         raise client.Mismatch(f"{server.name}: the paced client was not answered")
     return json.loads(said)

@@ -37,10 +37,12 @@ def load(work, port, seconds):
     arguments += ["-s", LOAD_SCRIPT, f"http://127.0.0.1:{port}{work.path}", "--"]
     arguments += [str(work.depth), str(work.upload_octets)]
     wrk = process.start(arguments, process.LOAD_CORE, stdout=subprocess.PIPE, text=True)
-    said, _ = wrk.communicate(timeout=seconds + TIMEOUT_SECONDS)
+    said = process.finish(wrk, seconds + TIMEOUT_SECONDS)
+    if wrk.returncode:
+        raise client.Mismatch("wrk failed")
     counts = json.loads(said.splitlines()[-1])
     errors = {kind: counts[kind] for kind in ("connect", "read", "write", "status", "timeout") if counts[kind]}
-    if wrk.returncode or errors:
+    if errors:
         raise client.Mismatch(f"wrk met errors: {errors}")
     if not (counts["octets"] if work.counts_octets else counts["requests"]):
         raise client.Mismatch("no request was answered")

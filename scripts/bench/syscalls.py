@@ -49,7 +49,7 @@ def _calls(context, work, name):
         finally:
             # It lets the server go, and writes its summary.
             strace.send_signal(signal.SIGINT)
-            strace.wait(process.STOP_SECONDS)
+            process.finish(strace, process.STOP_SECONDS)
         counts = _read_summary(summary.read_text())
     per_request = {call: count / requests for call, count in counts.items()}
     often = sorted(((count, call) for call, count in per_request.items() if count >= PER_REQUEST_MIN), reverse=True)
