@@ -5,7 +5,11 @@
 # machine should have nothing else to do. What needs no sockets is measured by `cargo bench`.
 set -euo pipefail
 
-cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
+root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
+
+# Cargo takes a relative CARGO_TARGET_DIR from its working directory, and cargo runs in the root.
+target=${CARGO_TARGET_DIR:-$root/target}
+[[ $target == /* ]] || target=$PWD/$target
 
 packages=(wrk nginx lighttpd h2o)
 
@@ -23,7 +27,7 @@ for tool in cargo wrk python3; do
 done
 
 bench() {
-    python3 -B scripts/bench/bench.py --binaries "${CARGO_TARGET_DIR:-target}/release" "$@"
+    python3 -B "$root/scripts/bench/bench.py" --binaries "$target/release" --out "$target/bench" "$@"
 }
 
 for argument in "$@"; do
@@ -33,6 +37,6 @@ for argument in "$@"; do
     fi
 done
 
-cargo build --release --locked --bin spindle --examples
+(cd "$root" && CARGO_TARGET_DIR=$target cargo build --release --locked --bin spindle --examples)
 
 bench "$@"

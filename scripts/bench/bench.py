@@ -34,7 +34,7 @@ def parse_arguments():
     parser.add_argument("--rounds", type=int, help="how many rounds [11]")
     parser.add_argument("--seconds", type=int, help="how long a contestant is loaded in a round [2]")
     parser.add_argument("--before", metavar="BINARY", help="another spindle, measured in the same rounds")
-    parser.add_argument("--out", metavar="DIR", default="target/bench", help="where the report goes [target/bench]")
+    parser.add_argument("--out", metavar="DIR", required=True, help="where the report goes [target/bench]")
     parser.add_argument("--first", action="store_true", help="go before whatever else the machine does (root only)")
     parser.add_argument("--files", metavar="DIR", help="where to lay out what is served and stored [the usual place]")
     parser.add_argument("--binaries", metavar="DIR", required=True, help=argparse.SUPPRESS)
