@@ -112,9 +112,13 @@ impl<'a> Driver<'a> {
             Event::Finish => {
                 self.outcome.asked_when_finished.get_or_insert(self.service.asked.len());
                 self.connection.finish();
+                self.wait(0);
             }
             Event::PeerEnds => self.peer_ends(),
-            Event::Crowded => self.commons.is_crowded = true,
+            Event::Crowded => {
+                self.commons.is_crowded = true;
+                self.wait(0);
+            }
         }
         self.settle();
     }
@@ -163,6 +167,7 @@ impl<'a> Driver<'a> {
         self.connection.transmitted(octets, &self.now);
     }
 
+    /// Lets time pass; none of it after what makes a wait that has begun a shorter one.
     fn wait(&mut self, ns: u64) {
         self.now.monotonic_ns = self.now.monotonic_ns.saturating_add(ns);
         if self.connection.deadline_ns(self.commons) > self.now.monotonic_ns {
