@@ -54,7 +54,7 @@ impl Outside {
 }
 
 /// A target, and the answers to GET and to PUT. POST's is PUT's.
-const CORPUS: [(&str, u16, u16); 57] = [
+const CORPUS: [(&str, u16, u16); 59] = [
     // Segments that climb, plain, encoded, mixed and at every place.
     ("/files/..", 404, 400),
     ("/files/../secret", 404, 400),
@@ -111,6 +111,8 @@ const CORPUS: [(&str, u16, u16); 57] = [
     ("/files/%c0%ae%c0%ae%c0%afsecret", 404, 201),
     ("/files/..;/secret", 404, 404),
     ("/files/.../secret", 404, 404),
+    ("/files/....//secret", 404, 400),
+    ("/files/file%0a", 404, 201),
     ("/files/%", 400, 400),
     ("/files/%2", 400, 400),
     ("/files/%u002e", 400, 400),
@@ -149,6 +151,19 @@ fn no_trick_leaves_the_directory() {
     }
     assert_eq!(server.stored("file").unwrap(), b"octets");
     assert!(tree(&server.directory().join("directory")).is_empty());
+}
+
+#[test]
+fn without_a_directory_there_are_no_files() {
+    let server = Server::plain();
+    for target in ["/files/", "/files/file", "/files/../Cargo.toml"] {
+        for method in ["GET", "HEAD"] {
+            assert_eq!(server.ask(method, target, &[]).status, 404, "{method} {target}");
+        }
+        for method in ["PUT", "POST"] {
+            assert_eq!(server.store(method, target, &[], b"written").status, 404, "{method} {target}");
+        }
+    }
 }
 
 /// Links of every kind: where they stand, where they lead, what is asked for, the answers to GET and to PUT.

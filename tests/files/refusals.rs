@@ -7,8 +7,9 @@ use std::os::unix::net::UnixListener;
 use crate::harness::{Client, Response, Server, Start};
 use crate::support::{chunk, chunked, head, make_fifo};
 
-/// More than a server reads of content that it does not want.
-const LONG_OCTETS: usize = 300_000;
+/// Far more than a server reads of content that it does not want. All of it is sent before anything is read, which must
+/// neither fail nor take the answer away.
+const LONG_OCTETS: usize = 10 << 20;
 
 fn small_uploads_only() -> Server {
     let server = Start::new().directory().options(["--max-upload", "1000"]).start();

@@ -5,7 +5,6 @@
 
 mod challenge;
 mod descriptors;
-mod files;
 mod harness;
 mod logs;
 mod peers;

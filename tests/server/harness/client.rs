@@ -148,20 +148,6 @@ impl Client {
         content
     }
 
-    /// Reads what is left, to the connection's end in whatever way. How many octets that were.
-    pub(crate) fn octets_to_any_end(&mut self) -> u64 {
-        let mut octets = std::mem::take(&mut self.ahead).len() as u64;
-        let mut space = vec![0; 64 * 1024];
-        loop {
-            match self.stream.read(&mut space) {
-                Ok(0) => return octets,
-                Ok(read) => octets += read as u64,
-                Err(error) if is_time_out(&error) => panic!("the connection is still open"),
-                Err(_) => return octets,
-            }
-        }
-    }
-
     /// Reads what is left, to the peer's clean end.
     pub(crate) fn rest(&mut self) -> Vec<u8> {
         let mut rest = std::mem::take(&mut self.ahead);
