@@ -1,8 +1,9 @@
 //! Octet scripts for the protocol core, one module for each section of RFC 9110 and RFC 9112 that it obeys.
 //!
 //! A case is a call of [`script::keeps`], [`script::ends`], [`script::refused`] or [`script::waits`]: the octets that a
-//! peer sends, and what must come of them. Each case runs whole, octet by octet and in every two-part cut, with a
-//! further request behind it and without, before peers that read everything, one octet at a time, or late.
+//! peer sends, and what must come of them. Each case runs whole, octet by octet and cut in two, with a further request
+//! behind it and without, before peers that read everything, one octet at a time, or late. Up to 400 octets are cut at
+//! every place; longer cases at some, and the longest not in every combination of these.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod driver;

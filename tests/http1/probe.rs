@@ -16,8 +16,9 @@ use spindle::semantics::status::Status;
 /// What a sink of [`Probe`] takes at `/limited`, in octets.
 pub(crate) const LIMITED_OCTETS_MAX: usize = 8;
 
-/// Answers by path: `/refuse` takes no content (403), `/limited` little (413), `/source/N` is N octets from a source,
-/// `/nothing` is 204, `/version` has validators. Any other path echoes itself to a read, and takes the content of a write (201).
+/// Answers by path: `/refuse` takes no content (403), `/limited` little (413), `/source/N` is N octets from a source and
+/// `/huge` more of them than a case should read, `/nothing` is 204, `/version` has validators. Any other path echoes
+/// itself to a read, and takes the content of a write (201).
 #[derive(Default)]
 pub(crate) struct Probe;
 
