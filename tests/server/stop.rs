@@ -5,13 +5,9 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::harness::{Client, Server, Start, noise, wait_until};
+use crate::harness::{AT_ONCE, Client, Server, Start, noise, wait_until};
 
 const MIB: usize = 1024 * 1024;
-
-/// Far less than the ten seconds that answers under way may take, and than the five after an end: what is to happen at
-/// once has happened by then.
-const AT_ONCE: Duration = Duration::from_secs(4);
 
 /// How long answers under way may take, and what a busy machine adds.
 const BOUND: Duration = Duration::from_secs(10);

@@ -15,6 +15,10 @@ pub(crate) use server::{Ended, Server, Start};
 /// How long anything may take before its test fails. Far longer than anything takes.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
+/// What is to happen at once has happened by then even on a busy machine: far less than the ten seconds that answers
+/// under way may take when the server ends, and than the five that a connection may be silent after its end.
+pub(crate) const AT_ONCE: Duration = Duration::from_secs(4);
+
 /// Waits for `condition`.
 ///
 /// # Panics
