@@ -72,7 +72,7 @@ fn serve(config: Config) -> Result<(), String> {
         Some(path) => Some(Directory::open(path).map_err(|error| error.to_string())?),
         None => None,
     };
-    let connections_max = connections_max();
+    let connections_max = connections_max()?;
     let stop = signals::first_signal().map_err(|error| format!("cannot handle signals: {error}"))?;
     let listeners = listen::listeners(config.bind, config.port).map_err(|error| error.to_string())?;
     let greeting = greeting(&listeners).map_err(|error| format!("cannot tell where to listen: {error}"))?;
@@ -113,12 +113,17 @@ fn chance() -> u64 {
 }
 
 /// Raises the limit on descriptors as far as it goes, and leaves each connection its share.
-fn connections_max() -> usize {
+///
+/// # Errors
+/// Where they do not suffice for a single connection.
+fn connections_max() -> Result<usize, String> {
     let limit = getrlimit(Resource::Nofile);
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }) {
         warn!("the limit on descriptors stays as it is: {error}");
     }
     let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    let connections = descriptors.saturating_sub(DESCRIPTORS_RESERVED) / DESCRIPTORS_PER_CONNECTION;
-    usize::try_from(connections.clamp(1, CONNECTIONS_MAX)).unwrap_or(usize::MAX)
+    match descriptors.saturating_sub(DESCRIPTORS_RESERVED) / DESCRIPTORS_PER_CONNECTION {
+        0 => Err(format!("the limit on descriptors (ulimit -n) is {descriptors}, which is too low to serve")),
+        connections => Ok(usize::try_from(connections.min(CONNECTIONS_MAX)).unwrap_or(usize::MAX)),
+    }
 }

@@ -37,7 +37,8 @@ pub struct Commons {
     pub settings: Settings,
     /// Buffers.
     pub pool: BufferPool,
-    /// Whether others wait for a connection to end: then one that has been told all is not listened to for long.
+    /// Whether the server is full, so that others may wait for a connection to end: then one that has been told all is not
+    /// listened to for long.
     pub is_crowded: bool,
     date: Option<DateLine>,
 }

@@ -78,12 +78,15 @@ pub const READER_OCTETS_PER_SECOND_MIN: u64 = 16 * 1024;
 /// After the end: how long to wait for the peer's next octet or end.
 pub const DRAIN_SILENCE_NS: u64 = 5 * SECOND_NS;
 
-/// The same where others wait for a place, or for the server to end: long enough for the answer to be read, and for
-/// what was on its way when the end was sent.
+/// The same while the server is full, or is to end: long enough for the answer to be read, and for what was on its way
+/// when the end was sent.
 pub const DRAIN_SILENCE_CROWDED_NS: u64 = SECOND_NS / 4;
 
 /// After the end: how long to listen in all. A peer that has been told must not hold its place for good.
 pub const DRAIN_NS: u64 = 30 * SECOND_NS;
+
+/// The same while the server is full, or is to end: a peer that drips must not keep others out.
+pub const DRAIN_CROWDED_NS: u64 = 2 * SECOND_NS;
 
 /// After the end: how many octets to listen to. Less than a large upload, more than what is on its way in a fast, long
 /// line.

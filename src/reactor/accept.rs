@@ -70,9 +70,9 @@ impl Acceptor {
             && self.listeners.iter().any(|listener| listener.may_accept)
     }
 
-    /// Whether a connection may wait that cannot be accepted before another one ends.
-    pub(super) fn keeps_waiting(&self, connections: usize) -> bool {
-        connections >= self.connections_max && self.listeners.iter().any(|listener| listener.may_accept)
+    /// Whether no further connection can be accepted before another one ends.
+    pub(super) fn is_full(&self, connections: usize) -> bool {
+        connections >= self.connections_max
     }
 
     /// When accepting goes on after a pause.

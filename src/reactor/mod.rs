@@ -4,7 +4,7 @@
 //!
 //! 1. A socket is registered once, for reading and writing, and never again.
 //! 2. "May read" and "may write" are hints: readiness sets them, and a call that would block clears them. So
-//!    does a read that does not fill its space, unless the peer's end has been announced, and that end itself.
+//!    does a read that does not fill its space, unless the peer's end or urgent data was announced, and that end itself.
 //! 3. A visit thinks, speaks and listens within a budget, and parks only after a round in which nothing moved. One whose
 //!    budget is spent goes to the back of the run queue; while that is not empty the poll does not sleep.
 //! 4. A turn is: poll, read the clock, latch hints, visit the queue once, expire deadlines, accept a bounded batch.
@@ -34,6 +34,7 @@ use self::accept::Acceptor;
 use self::deadlines::Deadlines;
 use self::session::{Session, Visit, Workplace};
 use crate::clock::Clock;
+use crate::http1::limits::DRAIN_SILENCE_CROWDED_NS;
 use crate::http1::{Commons, Settings};
 use crate::semantics::Now;
 use crate::semantics::service::{Service, Source};
@@ -59,6 +60,8 @@ pub struct Reactor<S: Service> {
     run_queue: VecDeque<usize>,
     deadlines: Deadlines,
     workplace: Workplace<S>,
+    /// When the beginning of a crowd is next to be noted.
+    crowd_due_ns: u64,
     /// When the loop ends at the latest, once it has been asked to finish.
     finish_by_ns: Option<u64>,
 }
@@ -95,6 +98,7 @@ where
             run_queue: VecDeque::new(),
             deadlines: Deadlines::default(),
             workplace: Workplace::new(service, Commons::new(settings)),
+            crowd_due_ns: 0,
             finish_by_ns: None,
         })
     }
@@ -116,7 +120,7 @@ where
             for event in &events {
                 self.latch(event);
             }
-            self.workplace.commons.is_crowded = self.acceptor.keeps_waiting(self.sessions.len());
+            self.note_crowd(&now);
             self.visit_queue(&now);
             // After the visits: a connection whose request has come together with the signal is not an idle one.
             if events.iter().any(|event| event.token() == STOP) {
@@ -126,6 +130,21 @@ where
             self.accept(&now);
         }
         Ok(())
+    }
+
+    /// While the server is full, those that have been told all are not listened to for long. Those that park already are
+    /// armed for longer, and so are looked at once when the crowd begins.
+    fn note_crowd(&mut self, now: &Now) {
+        let is_crowded = self.acceptor.is_full(self.sessions.len());
+        let has_begun = is_crowded && !self.workplace.commons.is_crowded;
+        self.workplace.commons.is_crowded = is_crowded;
+        // Not every time: a peer that comes and goes at the limit would have all sessions looked at in every turn.
+        if has_begun && now.monotonic_ns >= self.crowd_due_ns {
+            self.crowd_due_ns = now.monotonic_ns.saturating_add(DRAIN_SILENCE_CROWDED_NS);
+            for key in 0..self.sessions.capacity() {
+                self.rearm(key);
+            }
+        }
     }
 
     /// How long the poll may sleep; `None` for as long as nothing happens.

@@ -17,7 +17,8 @@ use crate::storage::FileRange;
 /// How many steps of the protocol a visit may take before others have their turn: a few rounds of pipelined requests.
 const STEPS_PER_VISIT: u32 = 256;
 
-/// How many octets a visit may move before others have their turn. At a gigabyte a second, a millisecond.
+/// How many octets a visit moves before others have their turn: at a gigabyte a second, a millisecond. One call more may
+/// go past it, by as much again at most: a remainder of a few hundred octets would cost a visit and a packet of its own.
 const OCTETS_PER_VISIT: usize = 1024 * 1024;
 
 /// What all visits of a loop use.
@@ -33,6 +34,13 @@ impl<S: Service> Workplace<S> {
         Workplace { service, commons, scratch: Vec::new() }
     }
 }
+
+/// What a socket is registered for. Urgent data matters in so far as reads stop at it.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const INTEREST: Interest = Interest::READABLE.add(Interest::WRITABLE).add(Interest::PRIORITY);
+/// What a socket is registered for.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const INTEREST: Interest = Interest::READABLE.add(Interest::WRITABLE);
 
 /// How a visit ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,8 +63,9 @@ pub(super) struct Session<S: Service> {
     pub(super) is_queued: bool,
     may_read: bool,
     may_write: bool,
-    /// Whether the peer's end has been announced, so that a short read does not mean that nothing more is there.
-    end_announced: bool,
+    /// Whether a short read does not mean that nothing more is there: the peer's end has been announced, or urgent data,
+    /// at which a read stops short.
+    short_reads_say_nothing: bool,
 }
 
 /// What a visit may still do.
@@ -77,7 +86,7 @@ where
     S::Source: Source<File = FileRange>,
 {
     pub(super) fn new(mut stream: TcpStream, key: usize, registry: &Registry, now: &Now) -> io::Result<Session<S>> {
-        registry.register(&mut stream, Token(key), Interest::READABLE | Interest::WRITABLE)?;
+        registry.register(&mut stream, Token(key), INTEREST)?;
         let number = u32::try_from(key).unwrap_or(u32::MAX);
         debug!("connection {number}: accepted");
         Ok(Session {
@@ -87,7 +96,7 @@ where
             is_queued: false,
             may_read: false,
             may_write: false,
-            end_announced: false,
+            short_reads_say_nothing: false,
         })
     }
 
@@ -95,7 +104,7 @@ where
     pub(super) fn latch(&mut self, event: &Event) {
         self.may_read |= event.is_readable() || event.is_read_closed() || event.is_error();
         self.may_write |= event.is_writable() || event.is_error();
-        self.end_announced |= event.is_read_closed() || event.is_error();
+        self.short_reads_say_nothing |= event.is_read_closed() || event.is_error() || event.is_priority();
     }
 
     /// Does what can be done, within a budget.
@@ -148,7 +157,7 @@ where
                         socket::write(&self.stream, octets, more)?
                     }
                     Piece::File(range) => {
-                        socket::send_file(&self.stream, range, budget.octets, &mut workplace.scratch)?
+                        socket::send_file(&self.stream, range, OCTETS_PER_VISIT, &mut workplace.scratch)?
                     }
                 },
                 Some(Transmit::End) => {
@@ -188,7 +197,7 @@ where
                 self.connection.received(octets);
                 budget.octets = budget.octets.saturating_sub(octets);
                 // A short read has emptied the socket, and what comes later is announced. The end may be there already.
-                if octets < space_octets && !self.end_announced {
+                if octets < space_octets && !self.short_reads_say_nothing {
                     self.may_read = false;
                 }
             }

@@ -1,6 +1,6 @@
 //! Few descriptors: whoever does not fit waits in the backlog, and the server waits with them instead of spinning.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::harness::{Client, Server, Start};
 
@@ -48,6 +48,32 @@ fn a_full_server_uses_no_processor_time_and_serves_all_when_there_is_room() {
     // And afterwards as well: no listener is left that claims to have somebody waiting.
     server.wait_until_idle();
     assert_eq!(server.stderr(), "");
+}
+
+/// They have been told all, and yet stay. While there is room they may do so for five seconds.
+#[test]
+fn peers_that_stay_after_the_end_give_way_when_the_server_is_full() {
+    let server = server();
+    let mut staying: Vec<Client> = (0..15).map(|_| server.connect()).collect();
+    for client in &mut staying {
+        client.send("BAD\r\n\r\n");
+        assert_eq!((client.response().status, client.rest().len()), (400, 0));
+    }
+    let told = Instant::now();
+    // They have parked, each with five seconds to go.
+    server.wait_until_idle();
+    let _idle = server.connect();
+    server.wait_until_idle();
+    let mut newcomer = ask(&server, 17);
+    assert_eq!(newcomer.response().text(), "17");
+    assert!(told.elapsed() < Duration::from_secs(4), "waited {:?} for a place", told.elapsed());
+}
+
+#[test]
+fn a_limit_that_leaves_room_for_nobody_is_an_error_at_start() {
+    let ended = Start::new().descriptors_max(18).start_and_end();
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.stderr.contains("ulimit -n") && ended.stderr.lines().count() == 1, "{}", ended.stderr);
 }
 
 #[test]

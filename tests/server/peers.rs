@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::net::sockopt;
+use rustix::net::{SendFlags, sockopt};
+use rustix::process::Signal;
 
 use crate::harness::{Client, Server, noise, wait_until};
 
@@ -27,6 +28,20 @@ fn a_request_in_single_octets_is_answered() {
         client.send([*octet]);
     }
     assert_eq!(client.response().text(), "abc");
+}
+
+/// A read stops short at urgent data, although more is there: no further event tells of it.
+#[test]
+fn octets_behind_urgent_data_are_read() {
+    let server = Server::plain();
+    let mut client = server.connect();
+    assert_eq!(client.get("/").status, 200);
+    // Stopped, so that it finds both parts at once.
+    server.signal(Signal::STOP);
+    rustix::net::send(&client.stream, b"GET / HTTP/1.1\r\nHost: a\r\nX: a!", SendFlags::OOB).expect("urgent data");
+    client.send("b\r\n\r\n");
+    server.signal(Signal::CONT);
+    assert_eq!(client.response().status, 200);
 }
 
 #[test]

@@ -4,8 +4,8 @@ use super::Connection;
 use super::phase::Phase;
 use crate::http1::commons::Commons;
 use crate::http1::limits::{
-    CONTENT_GRACE_NS, CONTENT_OCTETS_PER_SECOND_MIN, CONTENT_SILENCE_NS, DRAIN_NS, DRAIN_SILENCE_CROWDED_NS,
-    DRAIN_SILENCE_NS, READER_OCTETS_PER_SECOND_MIN, SECOND_NS, WRITE_STALL_NS,
+    CONTENT_GRACE_NS, CONTENT_OCTETS_PER_SECOND_MIN, CONTENT_SILENCE_NS, DRAIN_CROWDED_NS, DRAIN_NS,
+    DRAIN_SILENCE_CROWDED_NS, DRAIN_SILENCE_NS, READER_OCTETS_PER_SECOND_MIN, SECOND_NS, WRITE_STALL_NS,
 };
 use crate::http1::offence::Offence;
 use crate::semantics::Now;
@@ -39,8 +39,12 @@ impl<S: Service> Connection<S> {
             }
             Phase::Draining(draining) if self.output.has_ended() => {
                 let is_pressed = commons.is_crowded || self.finishing;
-                let silence_ns = if is_pressed { DRAIN_SILENCE_CROWDED_NS } else { DRAIN_SILENCE_NS };
-                self.since_ns.saturating_add(silence_ns).min(draining.ended_ns.saturating_add(DRAIN_NS))
+                let (silence_ns, drain_ns) = if is_pressed {
+                    (DRAIN_SILENCE_CROWDED_NS, DRAIN_CROWDED_NS)
+                } else {
+                    (DRAIN_SILENCE_NS, DRAIN_NS)
+                };
+                self.since_ns.saturating_add(silence_ns).min(draining.ended_ns.saturating_add(drain_ns))
             }
             Phase::Draining(_) => u64::MAX,
             Phase::Closed => u64::MAX,
