@@ -1,0 +1,103 @@
+//! Keeps `README.md` true: its options are those of `--help`, and its limits those of the code.
+
+#![allow(clippy::expect_used, reason = "a test may stop where it stands")]
+
+use spindle::config::USAGE;
+use spindle::http1::limits::*;
+
+const README: &str = include_str!("../README.md");
+
+/// What stands between `start` and the next `end` behind it.
+fn between<'a>(text: &'a str, start: &str, end: &str) -> &'a str {
+    let (_, behind) = text.split_once(start).unwrap_or_else(|| panic!("README has no {start:?}"));
+    behind.split_once(end).expect("an end").0
+}
+
+/// A number of octets as README writes it.
+fn octets(octets: u64) -> String {
+    const KIB: u64 = 1024;
+    const MIB: u64 = 1024 * KIB;
+    assert!(octets >= KIB && octets.is_multiple_of(KIB), "{octets} octets are no round number");
+    if octets.is_multiple_of(MIB) { format!("{} MiB", octets / MIB) } else { format!("{} KiB", octets / KIB) }
+}
+
+/// A time as README writes it.
+fn seconds(time_ns: u64) -> String {
+    match time_ns {
+        _ if time_ns.is_multiple_of(SECOND_NS) => format!("{} s", time_ns / SECOND_NS),
+        _ if time_ns * 4 == SECOND_NS => "¼ s".to_owned(),
+        _ => panic!("{time_ns} ns are no round number"),
+    }
+}
+
+#[test]
+fn the_options_are_those_of_the_usage() {
+    let block = between(README, "## Options\n\n```text\n", "```");
+    let shown: Vec<&str> = block.lines().filter(|line| !line.is_empty()).collect();
+    // The usage has headings between the options, and indents the options beneath them.
+    let meant: Vec<&str> = USAGE.lines().filter_map(|line| line.strip_prefix("  ")).collect();
+    assert!(meant.iter().filter(|line| line.contains("--")).count() > 10, "{meant:?}");
+    assert_eq!(shown, meant);
+}
+
+#[test]
+fn the_time_outs_of_the_usage_are_the_defaults() {
+    for (option, default_ns) in [("--head-timeout", HEAD_TIMEOUT_NS), ("--idle-timeout", IDLE_TIMEOUT_NS)] {
+        let line = USAGE.lines().find(|line| line.contains(option)).expect("a line of the usage");
+        let default = format!("[{}]", default_ns / SECOND_NS);
+        assert!(default_ns.is_multiple_of(SECOND_NS) && line.ends_with(&default), "{line}: not {default}");
+    }
+}
+
+/// How each row of the table of limits begins, and what its second column says. Of `connections` no number is ours: it
+/// is a share of what the system allows.
+fn limits() -> Vec<(String, String)> {
+    vec![
+        ("request-line".into(), octets(REQUEST_LINE_OCTETS_MAX as u64)),
+        ("field section".into(), format!("{}, {FIELD_LINES_MAX} lines", octets(FIELD_SECTION_OCTETS_MAX as u64))),
+        ("chunk extensions".into(), format!("{}, or as much as there is content", octets(CHUNK_OVERHEAD_OCTETS_FREE))),
+        ("unwanted content".into(), octets(DISCARDED_CONTENT_OCTETS_MAX)),
+        ("answers that wait".into(), octets(OUTPUT_OCTETS_FULL as u64)),
+        ("a head, from its first octet (`--head-timeout`)".into(), seconds(HEAD_TIMEOUT_NS)),
+        (
+            format!("content, after {}", seconds(CONTENT_GRACE_NS)),
+            format!(
+                "{}/s on average, and {} of silence",
+                octets(CONTENT_OCTETS_PER_SECOND_MIN),
+                seconds(CONTENT_SILENCE_NS)
+            ),
+        ),
+        (
+            "a peer that does not read".into(),
+            format!(
+                "{} without progress, and a second for each {} that the socket may hold",
+                seconds(WRITE_STALL_NS),
+                octets(READER_OCTETS_PER_SECOND_MIN)
+            ),
+        ),
+        ("a kept connection (`--idle-timeout`)".into(), seconds(IDLE_TIMEOUT_NS)),
+        (
+            "after the end".into(),
+            format!(
+                "{} since the last octet ({} while others wait for a place, or the server ends), {} and {} in all",
+                seconds(DRAIN_SILENCE_NS),
+                seconds(DRAIN_SILENCE_CROWDED_NS),
+                seconds(DRAIN_NS),
+                octets(DRAIN_OCTETS_MAX)
+            ),
+        ),
+        ("connections".into(), "a third of the descriptors that the system allows".into()),
+    ]
+}
+
+#[test]
+fn the_limits_are_those_of_the_code() {
+    let table = between(README, "| limit | | then |\n|---|---|---|\n", "\n\n");
+    let rows: Vec<Vec<&str>> = table.lines().map(|row| row.split('|').map(str::trim).collect()).collect();
+    let limits = limits();
+    assert_eq!(rows.len(), limits.len(), "{rows:?}");
+    for (row, (name, limit)) in rows.iter().zip(&limits) {
+        assert!(row[1].starts_with(name.as_str()), "{row:?} is not about {name}");
+        assert_eq!(row[2], limit, "{}", row[1]);
+    }
+}
