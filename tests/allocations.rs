@@ -3,15 +3,15 @@
 #[path = "../benches/support/mod.rs"]
 mod support;
 
-use spindle::routes::Routes;
+use spindle::routes::{FileRoutes, Routes, UploadPolicy, Uploads};
+use spindle::storage::Directory;
 use support::Peer;
 use support::corpus::{BROWSER_PICTURE, ECHO, SHORTEST};
 
 /// How many allocations the exchanges make that follow the first ones, and the answer to the last of them.
-fn allocations_of(requests: &[u8]) -> (u64, Vec<u8>) {
+fn allocations_of(mut peer: Peer, requests: &[u8]) -> (u64, Vec<u8>) {
     const WARM_UP: usize = 3;
     const MEASURED: usize = 100;
-    let mut peer = Peer::new(Routes::new(None));
     for _ in 0..WARM_UP {
         peer.exchange(requests, |_| {});
     }
@@ -27,7 +27,12 @@ fn allocations_of(requests: &[u8]) -> (u64, Vec<u8>) {
 
 #[track_caller]
 fn assert_no_allocation(requests: &[u8], answers: usize, content: &[u8]) {
-    let (allocations, sent) = allocations_of(requests);
+    assert_no_allocation_by(Peer::new(Routes::new(None)), requests, answers, content);
+}
+
+#[track_caller]
+fn assert_no_allocation_by(peer: Peer, requests: &[u8], answers: usize, content: &[u8]) {
+    let (allocations, sent) = allocations_of(peer, requests);
     assert_eq!(memchr::memmem::find_iter(&sent, "HTTP/1.1 200 OK\r\n").count(), answers, "{}", sent.escape_ascii());
     assert!(sent.ends_with(content), "{}", sent.escape_ascii());
     assert_eq!(allocations, 0);
@@ -57,4 +62,16 @@ fn an_echo_allocates_nothing() {
 #[test]
 fn the_user_agent_of_a_browser_allocates_nothing() {
     assert_no_allocation(BROWSER_PICTURE, 1, b"Safari/537.36");
+}
+
+#[test]
+fn a_small_file_that_is_asked_for_often_allocates_nothing() {
+    let root = tempfile::tempdir().unwrap();
+    std::fs::write(root.path().join("page.html"), "a page").unwrap();
+    let uploads = Uploads { policy: UploadPolicy::Off, octets_max: None, durable: false };
+    let files = FileRoutes::new(Directory::open(root.path()).unwrap(), uploads, 1);
+    // A file that has changed just now is not kept: the year is 2100.
+    let peer = Peer::new(Routes::new(Some(files))).at(4_102_444_800_000_000_000);
+    let request = b"GET /files/page.html HTTP/1.1\r\nHost: localhost:4221\r\n\r\n";
+    assert_no_allocation_by(peer, request, 1, b"\r\n\r\na page");
 }

@@ -24,6 +24,12 @@ impl Peer {
         Peer { connection: Connection::new(0, &now), commons: Commons::new(Settings::default()), routes, now }
     }
 
+    /// At another time, in nanoseconds since 1970.
+    pub(crate) fn at(mut self, unix_ns: u64) -> Peer {
+        self.now.unix_ns = unix_ns;
+        self
+    }
+
     /// Has `requests` answered, all that were received at once, and shows the octets that go back to `sent`.
     pub(crate) fn exchange(&mut self, requests: &[u8], mut sent: impl FnMut(&[u8])) {
         self.connection.input_space(&mut self.commons)[..requests.len()].copy_from_slice(requests);
