@@ -237,9 +237,9 @@ where
     }
 
     fn remove(&mut self, key: usize) {
-        let Some(mut session) = self.sessions.try_remove(key) else { return };
+        let Some(session) = self.sessions.try_remove(key) else { return };
         self.deadlines.remove(session.armed_ns, key);
-        session.close(self.poll.registry(), &mut self.workplace.commons);
+        session.close(&mut self.workplace.commons);
         self.acceptor.connection_closed();
     }
 

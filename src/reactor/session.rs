@@ -209,10 +209,9 @@ where
         Ok(true)
     }
 
-    /// Deregisters the socket, as mio asks for, and gives memory back. The socket is closed when the session is dropped.
-    pub(super) fn close(&mut self, registry: &Registry, commons: &mut Commons) {
+    /// Gives memory back, and closes the socket. That deregisters it as well: epoll and kqueue forget a descriptor with its
+    /// last copy, and there is but this one.
+    pub(super) fn close(mut self, commons: &mut Commons) {
         self.connection.release_idle_memory(commons);
-        // It can only fail where the socket is no longer registered.
-        let _ = registry.deregister(&mut self.stream);
     }
 }
