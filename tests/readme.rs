@@ -79,11 +79,12 @@ fn limits() -> Vec<(String, String)> {
         (
             "after the end".into(),
             format!(
-                "{} since the last octet ({} while others wait for a place, or the server ends), {} and {} in all",
+                "{} since the last octet, {} and {} in all (while the server is full, or ends: {}, {})",
                 seconds(DRAIN_SILENCE_NS),
-                seconds(DRAIN_SILENCE_CROWDED_NS),
                 seconds(DRAIN_NS),
-                octets(DRAIN_OCTETS_MAX)
+                octets(DRAIN_OCTETS_MAX),
+                seconds(DRAIN_SILENCE_CROWDED_NS),
+                seconds(DRAIN_CROWDED_NS)
             ),
         ),
         ("connections".into(), "a third of the descriptors that the system allows".into()),
