@@ -37,6 +37,9 @@ impl ContentDecoder {
 
     /// Reads on in `octets`, which follow `skip + content` octets of the call before. A result that skips nothing, has
     /// no content and no end asks for more octets.
+    ///
+    /// # Errors
+    /// The first offence in the order of the octets; the decoder is of no use afterwards.
     pub fn decode(&mut self, octets: &[u8]) -> Result<Decoded, Offence> {
         match self {
             ContentDecoder::Length(left) => {

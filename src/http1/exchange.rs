@@ -24,6 +24,9 @@ pub struct Exchange {
 
 impl Exchange {
     /// Judges a head that is well-formed: its Host, its framing, its Connection and its Expect.
+    ///
+    /// # Errors
+    /// An offence in one of these fields.
     pub fn new(head: &CompleteHead<'_>, strict: bool) -> Result<Exchange, Offence> {
         check_host(head, strict)?;
         let framing = framing(head.version, &head.fields)?;

@@ -56,6 +56,9 @@ impl FieldSection {
     }
 
     /// Reads on in `octets`, which follow the ones read before. Each line that ends is handed to `line`.
+    ///
+    /// # Errors
+    /// The first offence in the order of the octets; the reader is of no use afterwards.
     pub fn advance(&mut self, octets: &[u8], mut line: impl FnMut(FieldSpan)) -> Result<Advance, Offence> {
         let room = FIELD_SECTION_OCTETS_MAX - usize::from(self.octets);
         let window = &octets[..octets.len().min(room)];

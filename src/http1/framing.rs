@@ -18,6 +18,9 @@ pub enum Framing {
 }
 
 /// The framing that the fields declare.
+///
+/// # Errors
+/// Whatever leaves the end of the content open to interpretation.
 pub fn framing(version: Version, fields: &Fields<'_>) -> Result<Framing, Offence> {
     // Rules 1 and 2 are about responses.
     let has_transfer_encoding = fields.contains(FieldName::TransferEncoding);

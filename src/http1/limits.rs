@@ -21,6 +21,9 @@ pub const FIELD_LINES_MAX: usize = 100;
 /// others have their turn.
 pub const RECEIVE_BUFFER_OCTETS: usize = 64 * 1024;
 
+/// Less room than this behind what waits is not worth a read: it is moved to the front first.
+pub const RECEIVE_TAIL_OCTETS_MIN: usize = RECEIVE_BUFFER_OCTETS / 4;
+
 /// What is parked of a head that has not come whole moves to a buffer of this size, if it fits. Five thousand peers that
 /// send half a head and stop then cost megabytes and not hundreds of them.
 pub const PARKED_BUFFER_OCTETS: usize = 4 * 1024;

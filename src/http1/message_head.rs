@@ -105,6 +105,9 @@ impl MessageHead {
 
     /// Reads on. `head` is everything received from the head's first octet on: what earlier calls were given, and more.
     /// `spans` is the same for all calls of one head. Returns whether the head is complete.
+    ///
+    /// # Errors
+    /// The first offence in the order of the octets; the reader is of no use afterwards.
     pub fn advance(&mut self, head: &[u8], spans: &mut FieldSpans) -> Result<bool, Offence> {
         if self.place != Place::Fields {
             if self.is_empty() {

@@ -1,11 +1,8 @@
 //! Octets that have been received and not yet been made sense of.
 
 use super::buffer_pool::{BufferPool, ReceiveMemory};
-use super::limits::{PARKED_BUFFER_OCTETS, RECEIVE_BUFFER_OCTETS};
+use super::limits::{PARKED_BUFFER_OCTETS, RECEIVE_BUFFER_OCTETS, RECEIVE_TAIL_OCTETS_MIN};
 use crate::semantics::fields::FieldSpans;
-
-/// A tail shorter than this is not worth a read: the octets are moved to the front first.
-const TAIL_OCTETS_MIN: usize = RECEIVE_BUFFER_OCTETS / 4;
 
 /// The octets between `start` and `end` of memory that is borrowed while there are any. 32 bits are enough for offsets
 /// into it, and keep a session small.
@@ -51,7 +48,7 @@ impl ReceiveBuffer {
         let memory = self.memory.get_or_insert_with(|| pool.take_receive());
         if start == end {
             (self.start, self.end) = (0, 0);
-        } else if start > 0 && RECEIVE_BUFFER_OCTETS - end < TAIL_OCTETS_MIN {
+        } else if start > 0 && RECEIVE_BUFFER_OCTETS - end < RECEIVE_TAIL_OCTETS_MIN {
             memory.octets.copy_within(start..end, 0);
             (self.start, self.end) = (0, self.end - self.start);
         }

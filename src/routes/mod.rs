@@ -1,7 +1,11 @@
-//! The routing table, and one file a resource.
+//! The routing table, and one file or folder a resource.
 //!
-//! What holds for all resources is decided here: 404, 405 with Allow, 501, OPTIONS. A route is a plain function from a
-//! request to a reply; HEAD is a GET whose content the connection leaves out.
+//! # Laws
+//!
+//! 1. What holds for all resources is decided here: 404, 405 with Allow, 501, OPTIONS.
+//! 2. A route is a plain function from a request to a reply. It answers at once, and knows nothing of the connection.
+//! 3. HEAD is a GET whose content the connection leaves out: no route tells them apart but to ignore a Range.
+//! 4. A refusal is a status and one line of reason. A read that finds nothing says nothing.
 
 mod echo;
 mod files;

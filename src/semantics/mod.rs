@@ -1,7 +1,12 @@
 //! RFC 9110: values and decisions.
 //!
-//! Nothing here parses or frames a message, performs I/O or reads a clock: the time is an argument ([`Now`]).
-//! [`status::Status::line`] is laid out as it is sent, so that each reason phrase is written once.
+//! # Laws
+//!
+//! 1. Nothing here parses or frames a message. [`status::Status::line`] is laid out as it is sent, so that each reason
+//!    phrase is written once.
+//! 2. Nothing here performs I/O or reads a clock: the time is an argument ([`Now`]).
+//! 3. A decision is a function of values, so that its tests are tables.
+//! 4. The protocol and the resources meet in [`service`], and nowhere else.
 
 pub mod conditional;
 pub mod content_coding;

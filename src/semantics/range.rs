@@ -41,7 +41,7 @@ pub fn select(value: &[u8], octets_total: u64) -> Selection {
     if specs.is_empty() || specs.len() > RANGES_MAX {
         return Selection::Whole;
     }
-    // A suffix of nothing is satisfiable by the RFC's rule, and yet no Content-Range can name it.
+    // Of an empty representation a suffix is satisfiable by the RFC's rule, and yet no Content-Range can name it.
     if octets_total == 0 && specs.iter().any(|spec| matches!(spec, Spec::Suffix(1..))) {
         return Selection::Whole;
     }

@@ -1,7 +1,8 @@
 //! The seam between the protocol and the resources.
 //!
 //! The connection asks, a route answers at once: either with a response, or with a sink for the request's content,
-//! which gives the response when the content has ended. There is no state in which somebody owes a call.
+//! which gives the response when the content has ended. There is no state in which somebody owes a call. The driver is
+//! whoever moves the octets: the reactor, or a test.
 
 use super::Now;
 use super::request::Request;
@@ -34,7 +35,10 @@ pub trait Sink: Sized {
     /// As the service's.
     type Source;
 
-    /// Takes the next octets of the content. On an error the sink is dropped, and the error is the response.
+    /// Takes the next octets of the content.
+    ///
+    /// # Errors
+    /// The response to the request: the sink is dropped with it.
     fn write(&mut self, content: &[u8]) -> Result<(), Box<Response<'static, Self::Source>>>;
 
     /// The content is complete: the response to the request.

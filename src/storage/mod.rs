@@ -1,6 +1,6 @@
 //! The directory on disk: names, files that leave, uploads that come in. It knows nothing of HTTP.
 //!
-//! # The laws
+//! # Laws
 //!
 //! 1. **A name becomes a path in one place.** [`RelativePath`] is the only type that storage takes as a name. Nothing
 //!    in it can climb, start at the root of the system, or name an upload in progress.

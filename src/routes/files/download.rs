@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::multipart::Parts;
-use super::validators::Version;
+use super::validators::FileVersion;
 use super::{BUSY, FileContent, FileRoutes, not_found, path_of};
 use crate::routes::{Answer, PRECONDITION_FAILED, refuse};
 use crate::semantics::Now;
@@ -26,7 +26,7 @@ pub(super) fn answer<'r>(files: &'r mut FileRoutes, request: &Request<'_>, name:
             Ok(opened) => opened,
             Err(error) => return refusal(&error),
         };
-        let version = Version::of(&opened.identity, &files.own_uploads.borrow(), now);
+        let version = FileVersion::of(&opened.identity, &files.own_uploads.borrow(), now);
         let may_be_kept = !version.is_recent() && !asks_for_parts(request);
         if !may_be_kept || !files.small_files.insert(name, path, &opened, || version.clone()) {
             let content = Representation::File(FileRange::whole(opened), files.next_boundary());
@@ -87,7 +87,7 @@ impl<'r> Representation<'r> {
 /// The answer but for what describes the version: preconditions first, then ranges (§13.2.2).
 fn respond<'r>(
     request: &Request<'_>,
-    version: &Version,
+    version: &FileVersion,
     content: Representation<'r>,
     now: &Now,
 ) -> Response<'r, FileContent> {
@@ -136,7 +136,7 @@ fn described<'r>(
 
 /// What of the file is asked for. Range counts for GET alone (§14.2), and only if If-Range, where there is one, names
 /// this very version (§13.1.5).
-fn selection(request: &Request<'_>, octets_total: u64, version: &Version, now: &Now) -> Selection {
+fn selection(request: &Request<'_>, octets_total: u64, version: &FileVersion, now: &Now) -> Selection {
     let fields = &request.fields;
     let Some(value) = fields.single(FieldName::Range) else { return Selection::Whole };
     let is_this_version = !fields.contains(FieldName::IfRange)

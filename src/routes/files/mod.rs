@@ -13,7 +13,7 @@ use percent_encoding::percent_decode;
 
 pub use self::content::FileContent;
 pub use self::upload::FileSink;
-use self::validators::{OwnUploads, Version};
+use self::validators::{FileVersion, OwnUploads};
 use super::{Answer, READ_ONLY, Routes, refuse};
 use crate::semantics::Now;
 use crate::semantics::method::Method;
@@ -55,7 +55,7 @@ pub struct FileRoutes {
     /// What this run has published lately. Shared with the sinks, which outlive the call that makes them.
     own_uploads: Rc<RefCell<OwnUploads>>,
     /// Small files, under the names as they stand in targets, and what is said of them.
-    small_files: SmallFileCache<Version>,
+    small_files: SmallFileCache<FileVersion>,
     /// What the next boundary of parts is made from.
     chance: u64,
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use super::validators::{OwnUploads, Version};
+use super::validators::{FileVersion, OwnUploads};
 use super::{BUSY, FileRoutes, UploadPolicy};
 use crate::routes::{Answer, FileContent, PRECONDITION_FAILED};
 use crate::semantics::Now;
@@ -53,7 +53,7 @@ fn begin(files: &FileRoutes, request: &Request<'_>, path: &RelativePath, now: &N
     if let Some(preconditions) = &preconditions {
         // What cannot be identified is not selected: the upload would replace it, or has been refused by now.
         let identity = files.directory.identify(path).ok();
-        if !allow(preconditions, identity.as_ref(), &files.own_uploads.borrow(), now) {
+        if !hold(preconditions, identity.as_ref(), &files.own_uploads.borrow(), now) {
             return Err(Box::new(precondition_failed()));
         }
     }
@@ -89,9 +89,9 @@ fn check_content(request: &Request<'_>, octets_max: Option<u64>) -> Result<(), B
 }
 
 /// Whether the preconditions hold for what stands under the name.
-fn allow(preconditions: &Preconditions, standing: Option<&Identity>, own_uploads: &OwnUploads, now: &Now) -> bool {
-    let version = standing.map(|identity| Version::of(identity, own_uploads, now));
-    let validators: Option<Validators<'_>> = version.as_ref().map(Version::validators);
+fn hold(preconditions: &Preconditions, standing: Option<&Identity>, own_uploads: &OwnUploads, now: &Now) -> bool {
+    let version = standing.map(|identity| FileVersion::of(identity, own_uploads, now));
+    let validators: Option<Validators<'_>> = version.as_ref().map(FileVersion::validators);
     preconditions.evaluate(validators) == Verdict::Proceed
 }
 
@@ -111,16 +111,14 @@ impl Sink for FileSink {
         let Receiving { upload, method, preconditions, durable, own_uploads, .. } = *self.0;
         let must_be_absent = preconditions.as_ref().is_some_and(Preconditions::demand_absence);
         let published = upload.commit(now.unix_ns, durable, |standing| {
-            preconditions
-                .as_ref()
-                .is_none_or(|preconditions| allow(preconditions, standing, &own_uploads.borrow(), now))
+            preconditions.as_ref().is_none_or(|preconditions| hold(preconditions, standing, &own_uploads.borrow(), now))
         });
         let published = match published {
             Ok(published) => published,
             Err(error) => return refusal(&error, must_be_absent),
         };
         own_uploads.borrow_mut().remember(published.identity);
-        let version = Version::of(&published.identity, &own_uploads.borrow(), now);
+        let version = FileVersion::of(&published.identity, &own_uploads.borrow(), now);
         let status = match method {
             Method::Put if !published.created => Status::NoContent,
             _ => Status::Created,

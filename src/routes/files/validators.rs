@@ -39,7 +39,7 @@ impl OwnUploads {
 
 /// The fields that describe one version of a file.
 #[derive(Clone, Debug)]
-pub(super) struct Version {
+pub(super) struct FileVersion {
     pub(super) etag: String,
     last_modified_unix_s: Option<u64>,
     /// The date of the modification, made once.
@@ -48,15 +48,15 @@ pub(super) struct Version {
     is_recent: bool,
 }
 
-impl Version {
-    pub(super) fn of(identity: &Identity, own_uploads: &OwnUploads, now: &Now) -> Version {
+impl FileVersion {
+    pub(super) fn of(identity: &Identity, own_uploads: &OwnUploads, now: &Now) -> FileVersion {
         let Identity { device, inode, octets, modified_ns, changed_ns } = identity;
         // Either time may be set by a program; neither is believed while it is as recent as that, or in the future.
         let latest_ns = *modified_ns.max(changed_ns);
         let is_recent = i128::from(now.unix_ns) - latest_ns < UNSURE_NS;
         let weakness = if is_recent && !own_uploads.contain(identity) { "W/" } else { "" };
         let last_modified_unix_s = u64::try_from(modified_ns.div_euclid(NS_PER_S)).ok();
-        Version {
+        FileVersion {
             etag: format!("{weakness}\"{device:x}-{inode:x}-{octets:x}-{modified_ns:x}-{changed_ns:x}\""),
             last_modified_unix_s,
             date: last_modified_unix_s.and_then(ImfFixdate::new),
@@ -101,8 +101,8 @@ mod tests {
     const FILE: Identity =
         Identity { device: 1, inode: 2, octets: 3, modified_ns: 784_111_700_000_000_000, changed_ns: 4 };
 
-    fn version(identity: Identity) -> Version {
-        Version::of(&identity, &OwnUploads::default(), &NOW)
+    fn version(identity: Identity) -> FileVersion {
+        FileVersion::of(&identity, &OwnUploads::default(), &NOW)
     }
 
     #[test]
@@ -128,14 +128,14 @@ mod tests {
 
         let mut own_uploads = OwnUploads::default();
         own_uploads.remember(age(1));
-        assert!(Version::of(&age(1), &own_uploads, &NOW).etag.starts_with('"'));
-        assert!(Version::of(&age(2), &own_uploads, &NOW).etag.starts_with("W/"));
+        assert!(FileVersion::of(&age(1), &own_uploads, &NOW).etag.starts_with('"'));
+        assert!(FileVersion::of(&age(2), &own_uploads, &NOW).etag.starts_with("W/"));
     }
 
     #[test]
     fn if_range_names_a_version_by_a_strong_tag_or_an_old_date() {
         let old = version(FILE);
-        let named = |version: &Version, validator: &str| version.is_named_by(validator.as_bytes(), &NOW);
+        let named = |version: &FileVersion, validator: &str| version.is_named_by(validator.as_bytes(), &NOW);
         assert!(named(&old, &old.etag));
         assert!(named(&old, "Sun, 06 Nov 1994 08:48:20 GMT"));
         assert!(!named(&old, "Sun, 06 Nov 1994 08:48:21 GMT"));
