@@ -88,9 +88,21 @@ test_portable_path() {
         cargo test --locked --lib --test files
 }
 
+# The fuzz targets are a crate of their own, which is not built here: that takes libFuzzer. Their code is, with the tests.
+# A lock file that has fallen behind would stop fuzz.sh, and only then be noticed.
+check_fuzz_crate() {
+    begin_part 'the fuzz crate'
+    (
+        cd scripts/fuzz
+        cargo fmt --check -- --color "$format_colour" && cargo update --workspace --locked --quiet
+    ) || fail 'bring its lock file up to date with: cargo update --workspace --manifest-path scripts/fuzz/Cargo.toml'
+    end_part
+}
+
 check_tools
 run cargo fmt --check -- --color "$format_colour"
 run cargo clippy --all-targets --locked -- -D warnings
+check_fuzz_crate
 check_other_systems
 run env 'RUSTDOCFLAGS=-D warnings' cargo doc --no-deps --locked --document-private-items
 run cargo test --locked
