@@ -200,3 +200,18 @@ fn a_directory_that_takes_the_name_during_an_upload_stays() {
     assert!(server.directory().join("name").is_dir());
     assert_eq!(server.names(), ["name"]);
 }
+
+/// The name was free when the upload began, and the demand of absence is no more than what the server demands anyway: the
+/// answer is the one that it would have got at its head.
+#[test]
+fn a_name_that_is_taken_meanwhile_is_the_same_conflict_under_create_as_one_taken_before() {
+    let server = Start::new().directory().options(["--uploads", "create"]).start();
+    let mut late = server.connect();
+    late.send(head("PUT", "/files/x", &["Content-Length: 4", "If-None-Match: *", "Expect: 100-continue"]));
+    assert_eq!(late.head().status, 100);
+    server.put("x", b"first");
+    late.send("late");
+    assert_eq!(late.response().status, 409);
+    assert_eq!(server.store("PUT", "/files/x", &["If-None-Match: *"], b"late").status, 409);
+    assert_eq!(server.get("/files/x").text(), "first");
+}

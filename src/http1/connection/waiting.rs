@@ -46,8 +46,7 @@ impl<S: Service> Connection<S> {
                 };
                 self.since_ns.saturating_add(silence_ns).min(draining.ended_ns.saturating_add(drain_ns))
             }
-            Phase::Draining(_) => u64::MAX,
-            Phase::Closed => u64::MAX,
+            Phase::Draining(_) | Phase::Closed => u64::MAX,
         }
     }
 

@@ -26,6 +26,8 @@ struct Receiving {
     upload: Upload,
     method: Method,
     preconditions: Option<Preconditions>,
+    /// Whether the server never replaces, so that a name that is taken is a conflict whatever the peer demands.
+    only_creates: bool,
     octets_max: Option<u64>,
     durable: bool,
     own_uploads: Rc<RefCell<OwnUploads>>,
@@ -44,12 +46,12 @@ fn begin(files: &FileRoutes, request: &Request<'_>, path: &RelativePath, now: &N
     check_content(request, files.uploads.octets_max)?;
     let preconditions = Preconditions::of(request, now);
     let only_creates = files.uploads.policy == UploadPolicy::Create;
-    let must_be_absent = preconditions.as_ref().is_some_and(Preconditions::demand_absence);
+    let must_be_absent = must_be_absent(preconditions.as_ref(), only_creates);
     let publish = if only_creates || must_be_absent { Publish::CreateOnly } else { Publish::Replace };
     let upload = files
         .directory
         .begin_upload(path, publish, request.content_octets)
-        .map_err(|error| Box::new(refusal(&error, must_be_absent && !only_creates)))?;
+        .map_err(|error| Box::new(refusal(&error, must_be_absent)))?;
     if let Some(preconditions) = &preconditions {
         // What cannot be identified is not selected: the upload would replace it, or has been refused by now.
         let identity = files.directory.identify(path).ok();
@@ -61,6 +63,7 @@ fn begin(files: &FileRoutes, request: &Request<'_>, path: &RelativePath, now: &N
         upload,
         method: request.method,
         preconditions,
+        only_creates,
         octets_max: files.uploads.octets_max,
         durable: files.uploads.durable,
         own_uploads: Rc::clone(&files.own_uploads),
@@ -88,6 +91,11 @@ fn check_content(request: &Request<'_>, octets_max: Option<u64>) -> Result<(), B
     }
 }
 
+/// Whether it is the peer that demands that nothing be replaced, and not the server in any case.
+fn must_be_absent(preconditions: Option<&Preconditions>, only_creates: bool) -> bool {
+    !only_creates && preconditions.is_some_and(Preconditions::demand_absence)
+}
+
 /// Whether the preconditions hold for what stands under the name.
 fn hold(preconditions: &Preconditions, standing: Option<&Identity>, own_uploads: &OwnUploads, now: &Now) -> bool {
     let version = standing.map(|identity| FileVersion::of(identity, own_uploads, now));
@@ -108,10 +116,15 @@ impl Sink for FileSink {
     }
 
     fn finish(self, now: &Now) -> Refusal {
-        let Receiving { upload, method, preconditions, durable, own_uploads, .. } = *self.0;
-        let must_be_absent = preconditions.as_ref().is_some_and(Preconditions::demand_absence);
+        let Receiving { upload, method, preconditions, only_creates, durable, own_uploads, .. } = *self.0;
+        let must_be_absent = must_be_absent(preconditions.as_ref(), only_creates);
         let published = upload.commit(now.unix_ns, durable, |standing| {
-            preconditions.as_ref().is_none_or(|preconditions| hold(preconditions, standing, &own_uploads.borrow(), now))
+            // As at the head: what would be a conflict without preconditions is one with them (RFC 9110 §13.2.1).
+            let is_conflict = only_creates && standing.is_some();
+            is_conflict
+                || preconditions
+                    .as_ref()
+                    .is_none_or(|preconditions| hold(preconditions, standing, &own_uploads.borrow(), now))
         });
         let published = match published {
             Ok(published) => published,
