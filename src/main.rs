@@ -21,6 +21,10 @@ const DESCRIPTORS_RESERVED: u64 = 16;
 /// Each connection has its socket, and may open two files: the content of an upload and the directory that it goes to.
 const DESCRIPTORS_PER_CONNECTION: u64 = 3;
 
+/// Files that are asked for often are kept open between requests: so many, or so small a part of all descriptors.
+const OPEN_FILES_MAX: u64 = 64;
+const OPEN_FILES_PART: u64 = 128;
+
 /// Connections are capped here even where descriptors are without limit.
 const CONNECTIONS_MAX: u64 = 1 << 20;
 
@@ -72,12 +76,12 @@ fn serve(config: Config) -> Result<(), String> {
         Some(path) => Some(Directory::open(path).map_err(|error| error.to_string())?),
         None => None,
     };
-    let connections_max = connections_max()?;
+    let Capacity { connections_max, open_files_max } = capacity()?;
     let stop = signals::first_signal().map_err(|error| format!("cannot handle signals: {error}"))?;
     let listeners = listen::listeners(config.bind, config.port).map_err(|error| error.to_string())?;
     let greeting = greeting(&listeners).map_err(|error| format!("cannot tell where to listen: {error}"))?;
-    let routes = Routes::new(directory.map(|directory| FileRoutes::new(directory, config.uploads, chance())));
-    let reactor = Reactor::new(listeners, stop, connections_max, config.settings, routes)
+    let files = directory.map(|directory| FileRoutes::new(directory, config.uploads, open_files_max, chance()));
+    let reactor = Reactor::new(listeners, stop, connections_max, config.settings, Routes::new(files))
         .map_err(|error| format!("cannot start: {error}"))?;
     // A server whose greeting nobody reads serves all the same.
     let _ = io::stdout().write_all(greeting.as_bytes());
@@ -112,18 +116,29 @@ fn chance() -> u64 {
     RandomState::new().hash_one(())
 }
 
+/// What the limit on descriptors allows.
+struct Capacity {
+    connections_max: usize,
+    open_files_max: usize,
+}
+
 /// Raises the limit on descriptors as far as it goes, and leaves each connection its share.
 ///
 /// # Errors
 /// Where they do not suffice for a single connection.
-fn connections_max() -> Result<usize, String> {
+fn capacity() -> Result<Capacity, String> {
     let limit = getrlimit(Resource::Nofile);
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }) {
         warn!("the limit on descriptors stays as it is: {error}");
     }
     let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    match descriptors.saturating_sub(DESCRIPTORS_RESERVED) / DESCRIPTORS_PER_CONNECTION {
-        0 => Err(format!("the limit on descriptors (ulimit -n) is {descriptors}, which is too low to serve")),
-        connections => Ok(usize::try_from(connections.min(CONNECTIONS_MAX)).unwrap_or(usize::MAX)),
+    let open_files = (descriptors / OPEN_FILES_PART).min(OPEN_FILES_MAX);
+    let connections = descriptors.saturating_sub(DESCRIPTORS_RESERVED + open_files) / DESCRIPTORS_PER_CONNECTION;
+    if connections == 0 {
+        return Err(format!("the limit on descriptors (ulimit -n) is {descriptors}, which is too low to serve"));
     }
+    Ok(Capacity {
+        connections_max: usize::try_from(connections.min(CONNECTIONS_MAX)).unwrap_or(usize::MAX),
+        open_files_max: usize::try_from(open_files).unwrap_or(usize::MAX),
+    })
 }

@@ -115,7 +115,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 }
             } else if let Some(peer) = peers.get_mut(event.token().0) {
                 let visit = if event.is_readable() { null.visit(peer) } else { null.answer(peer) };
-                if visit.is_err() {
+                if visit.is_err() || event.is_read_closed() {
                     peers.remove(event.token().0);
                 }
             }

@@ -42,7 +42,7 @@ pub const CHUNK_OVERHEAD_OCTETS_FREE: u64 = 64 * 1024;
 pub const OUTPUT_OCTETS_FULL: usize = 64 * 1024;
 
 /// Longest content that an answer may hold in memory: an echo of the longest target and a User-Agent of the longest
-/// section are shorter, and so is every file that the cache of small files keeps.
+/// section are shorter, and so is every file that is kept in memory.
 pub const ANSWER_OCTETS_MAX: usize = 64 * 1024;
 
 /// Unwanted content up to here is read to its end, so that the connection can be kept; for more, closing is cheaper.

@@ -152,7 +152,8 @@ where
         if !self.run_queue.is_empty() || self.acceptor.is_eager(self.sessions.len(), now) {
             return Some(Duration::ZERO);
         }
-        let wake_ns = [self.deadlines.next_ns(), self.acceptor.resume_ns(), self.finish_by_ns];
+        let service_ns = self.workplace.service.deadline_ns();
+        let wake_ns = [self.deadlines.next_ns(), self.acceptor.resume_ns(), self.finish_by_ns, service_ns];
         let wake_ns = wake_ns.into_iter().flatten().min()?;
         Some(Duration::from_nanos(wake_ns.saturating_sub(now.monotonic_ns)))
     }
@@ -212,6 +213,9 @@ where
     }
 
     fn expire_deadlines(&mut self, now: &Now) {
+        if self.workplace.service.deadline_ns().is_some_and(|deadline_ns| deadline_ns <= now.monotonic_ns) {
+            self.workplace.service.deadline_passed(now);
+        }
         while let Some(key) = self.deadlines.pop_passed(now.monotonic_ns) {
             let Some(session) = self.sessions.get_mut(key) else { continue };
             session.armed_ns = u64::MAX;

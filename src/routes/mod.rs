@@ -123,6 +123,16 @@ impl Service for Routes {
         }
         Reply::Respond(Response::new(Status::NotFound))
     }
+
+    fn deadline_ns(&self) -> Option<u64> {
+        self.files.as_ref().and_then(FileRoutes::deadline_ns)
+    }
+
+    fn deadline_passed(&mut self, now: &Now) {
+        if let Some(files) = &mut self.files {
+            files.deadline_passed(now);
+        }
+    }
 }
 
 /// `*` and the authority-form name no resource.

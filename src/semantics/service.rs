@@ -19,6 +19,14 @@ pub trait Service {
     ///
     /// A reply may lend the service's own memory (a cached file, a compressor's output) until it is copied out.
     fn answer<'r>(&'r mut self, request: &'r Request<'r>, now: &Now) -> Reply<'r, Self::Source, Self::Sink>;
+
+    /// When the service wants to be called although nobody asks anything, on the monotonic clock, in nanoseconds.
+    fn deadline_ns(&self) -> Option<u64> {
+        None
+    }
+
+    /// The deadline has passed.
+    fn deadline_passed(&mut self, _now: &Now) {}
 }
 
 /// What a route says to a request.

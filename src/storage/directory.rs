@@ -26,10 +26,10 @@ pub struct Directory {
 }
 
 /// A regular file, open for reading, and which one it is.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct OpenedFile {
     /// The file. Reading it does not wait for anybody but the disk.
-    pub file: File,
+    pub file: Rc<File>,
     /// What the system reported of it once it was open.
     pub identity: Identity,
 }
@@ -73,7 +73,7 @@ impl Directory {
     pub fn open_file(&self, path: &RelativePath) -> Result<OpenedFile, StorageError> {
         let file = self.root.open(path.as_bytes(), READ).map_err(StorageError::from_lookup)?;
         let identity = regular_identity(&fstat(file.as_fd())?)?;
-        Ok(OpenedFile { file: File::from(file), identity })
+        Ok(OpenedFile { file: Rc::new(File::from(file)), identity })
     }
 
     /// Which file a reader would be given. Errors are those of [`open_file`](Self::open_file), except that no

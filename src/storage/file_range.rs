@@ -20,7 +20,7 @@ pub struct FileRange {
 impl FileRange {
     /// The whole of a file, as long as it was when it was opened.
     pub fn whole(opened: OpenedFile) -> Self {
-        FileRange { file: Rc::new(opened.file), offset: 0, remaining: opened.identity.octets }
+        FileRange { file: opened.file, offset: 0, remaining: opened.identity.octets }
     }
 
     /// A part of this range: `octets` octets, after the first `skipped`. `None` if it would reach past the end.

@@ -17,7 +17,8 @@
 //! 6. **No two uploads of a run share a modification time**, however coarse the clock: each is at least one
 //!    nanosecond later than the one before.
 //! 7. **No memory grows with a file.** Content passes through in the caller's pieces, and [`FileRange`] is three words.
-//!    Small files may be kept in memory, within a bound, and are confirmed by their identity at each use.
+//!    Files that are asked for often are kept, the small ones in memory and the others open, within bounds and not for
+//!    long, and are confirmed by their identity at each use.
 //!
 //! What storage cannot promise: between looking at a name and renaming over it, *another process* may change what
 //! stands there. Among the uploads of one [`Directory`] there is no such window, since one thread does it all in one
@@ -28,11 +29,11 @@
 mod beneath;
 mod directory;
 mod error;
+mod file_cache;
 mod file_range;
 mod hidden_file;
 mod identity;
 mod relative_path;
-mod small_file_cache;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -49,8 +50,8 @@ mod system;
 
 pub use directory::{Directory, OpenedFile};
 pub use error::StorageError;
+pub use file_cache::{CachedContent, CachedFile, FileCache, SMALL_FILE_OCTETS_MAX};
 pub use file_range::FileRange;
 pub use identity::Identity;
 pub use relative_path::{BadName, RelativePath};
-pub use small_file_cache::{CachedFile, SMALL_FILE_OCTETS_MAX, SmallFileCache};
 pub use upload::{Publish, Published, Upload};

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
@@ -184,17 +184,29 @@ fn a_small_file_leaves_in_one_write_and_a_large_one_by_sendfile() {
     }
 }
 
-/// What others do to a file that the server has in memory.
+/// What others do to a file that the server keeps.
 type Change = fn(&Path);
 
-const CHANGES: [(&str, Change, Option<&[u8]>); 8] = [
-    ("rewritten in place", |file| fs::write(file, b"other!").unwrap(), Some(b"other!")),
-    ("replaced", |file| replace(file, |new| fs::write(new, b"other!").unwrap()), Some(b"other!")),
-    ("given an old date", |file| set_modified(file, 0), Some(b"octets")),
-    ("removed", |file| fs::remove_file(file).unwrap(), None),
-    ("replaced by a link that leads out", |file| replace(file, |new| symlink("/etc/passwd", new).unwrap()), None),
-    ("replaced by a FIFO", |file| replace(file, make_fifo), None),
-    ("its directory removed", |file| fs::remove_dir_all(file.parent().unwrap()).unwrap(), None),
+/// What is found afterwards.
+#[derive(Clone, Copy)]
+enum Left {
+    TheSame,
+    Other,
+    Nothing,
+}
+
+const CHANGES: [(&str, Change, Left); 8] = [
+    ("rewritten in place", |file| fs::write(file, b"other!").unwrap(), Left::Other),
+    ("replaced", |file| replace(file, |new| fs::write(new, b"other!").unwrap()), Left::Other),
+    ("given an old date", |file| set_modified(file, 0), Left::TheSame),
+    ("removed", |file| fs::remove_file(file).unwrap(), Left::Nothing),
+    (
+        "replaced by a link that leads out",
+        |file| replace(file, |new| symlink("/etc/passwd", new).unwrap()),
+        Left::Nothing,
+    ),
+    ("replaced by a FIFO", |file| replace(file, make_fifo), Left::Nothing),
+    ("its directory removed", |file| fs::remove_dir_all(file.parent().unwrap()).unwrap(), Left::Nothing),
     (
         "its directory replaced by a link that leads out",
         |file| {
@@ -202,7 +214,7 @@ const CHANGES: [(&str, Change, Option<&[u8]>); 8] = [
             fs::remove_dir_all(directory).unwrap();
             symlink("/etc", directory).unwrap();
         },
-        None,
+        Left::Nothing,
     ),
 ];
 
@@ -212,28 +224,51 @@ fn replace(file: &Path, make: impl Fn(&Path)) {
     fs::rename(new, file).unwrap();
 }
 
+/// Some files are kept in memory, and larger ones are kept open.
 #[test]
-fn a_file_in_memory_is_never_older_than_the_one_on_the_disk() {
+fn a_file_that_is_kept_is_never_older_than_the_one_on_the_disk() {
     let server = Server::with_directory();
-    let paths: Vec<PathBuf> =
-        (0..CHANGES.len()).map(|number| server.directory().join(format!("{number}/passwd"))).collect();
-    for path in &paths {
-        fs::create_dir(path.parent().unwrap()).unwrap();
-        fs::write(path, b"octets").unwrap();
-    }
     let mut client = server.connect();
-    for (number, (what, change, left)) in CHANGES.into_iter().enumerate() {
-        let target = format!("/files/{number}/passwd");
-        // It is kept once it has not just been changed, and then asked for twice.
-        let tag = server.strong_tag(&format!("{number}/passwd"));
-        for _ in 0..2 {
-            assert_eq!(client.get(&target).content, b"octets", "{what}");
+    for content in [b"octets".to_vec(), b"octets".repeat(10_000)] {
+        let directory = server.directory().join(content.len().to_string());
+        for number in 0..CHANGES.len() {
+            fs::create_dir_all(directory.join(number.to_string())).unwrap();
+            fs::write(directory.join(format!("{number}/passwd")), &content).unwrap();
         }
-        change(&paths[number]);
-        let response = client.get(&target);
-        assert_eq!((response.status == 200).then_some(&response.content[..]), left, "{what}");
-        assert!(response.status == 404 || response.field("ETag") != Some(&tag), "{what}");
+        for (number, (what, change, left)) in CHANGES.into_iter().enumerate() {
+            let name = format!("{}/{number}/passwd", content.len());
+            let target = format!("/files/{name}");
+            // It is kept once it has not just been changed, and then asked for twice.
+            let tag = server.strong_tag(&name);
+            for _ in 0..2 {
+                assert!(client.get(&target).content == content, "{what}");
+            }
+            change(&server.directory().join(&name));
+            let response = client.get(&target);
+            match left {
+                Left::TheSame => assert!(response.content == content, "{what}"),
+                Left::Other => assert_eq!(response.content, b"other!", "{what}"),
+                Left::Nothing => assert_eq!(response.status, 404, "{what}"),
+            }
+            assert!(response.status == 404 || response.field("ETag") != Some(&tag), "{what}");
+        }
     }
+}
+
+#[test]
+fn a_large_file_is_kept_open_while_it_is_asked_for_and_not_for_long_afterwards() {
+    let server = Server::with_directory();
+    fs::write(server.directory().join("large"), noise(100_000, 1)).unwrap();
+    let mut client = server.connect();
+    assert!(client.is_kept());
+    let descriptors = server.descriptors();
+    server.strong_tag("large");
+    assert_eq!(client.get("/files/large").content.len(), 100_000);
+    server.wait_for_descriptors(descriptors + 1);
+    fs::remove_file(server.directory().join("large")).unwrap();
+    // Nobody asks for it any more, and nothing else happens either: the server wakes by itself.
+    server.wait_for_descriptors(descriptors);
+    assert_eq!(client.get("/files/large").status, 404);
 }
 
 #[test]

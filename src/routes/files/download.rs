@@ -16,11 +16,12 @@ use crate::semantics::request::Request;
 use crate::semantics::response::{Body, ContentRange, Response};
 use crate::semantics::service::Reply;
 use crate::semantics::status::Status;
-use crate::storage::{FileRange, StorageError};
+use crate::storage::{CachedContent, FileRange, StorageError};
 
 pub(super) fn answer<'r>(files: &'r mut FileRoutes, request: &Request<'_>, name: &[u8], now: &Now) -> Answer<'r> {
-    let is_in_memory = !asks_for_parts(request) && files.small_files.confirm(name, &files.directory);
-    if !is_in_memory {
+    let boundary = files.next_boundary();
+    let is_kept = !asks_for_parts(request) && files.cache.confirm(name, &files.directory);
+    if !is_kept {
         let Ok(path) = path_of(name) else { return not_found() };
         let opened = match files.directory.open_file(&path) {
             Ok(opened) => opened,
@@ -28,16 +29,20 @@ pub(super) fn answer<'r>(files: &'r mut FileRoutes, request: &Request<'_>, name:
         };
         let version = FileVersion::of(&opened.identity, &files.own_uploads.borrow(), now);
         let may_be_kept = !version.is_recent() && !asks_for_parts(request);
-        if !may_be_kept || !files.small_files.insert(name, path, &opened, || version.clone()) {
-            let content = Representation::File(FileRange::whole(opened), files.next_boundary());
+        if !may_be_kept || !files.cache.insert(name, path, &opened, || version.clone(), now.monotonic_ns) {
+            let content = Representation::File(FileRange::whole(opened), boundary);
             let last_modified = version.last_modified(now);
             let response = respond(request, &version, content, now);
             return described(response, last_modified, Cow::Owned(version.etag));
         }
     }
-    let Some(cached) = files.small_files.get(name) else { return not_found() };
+    let Some(cached) = files.cache.get(name) else { return not_found() };
     let version = &cached.notes;
-    let response = respond(request, version, Representation::Memory(&cached.content), now);
+    let content = match &cached.content {
+        CachedContent::Memory(content) => Representation::Memory(content),
+        CachedContent::Open(file) => Representation::File(file.clone(), boundary),
+    };
+    let response = respond(request, version, content, now);
     described(response, version.last_modified(now), Cow::Borrowed(&version.etag))
 }
 

@@ -21,7 +21,7 @@ use crate::semantics::request::Request;
 use crate::semantics::response::Response;
 use crate::semantics::service::Reply;
 use crate::semantics::status::Status;
-use crate::storage::{BadName, Directory, RelativePath, SmallFileCache};
+use crate::storage::{BadName, Directory, FileCache, RelativePath};
 
 /// Why a file was neither read nor stored that others would not leave alone.
 const BUSY: &str = "The directory is being changed by others at the moment.";
@@ -54,17 +54,25 @@ pub struct FileRoutes {
     uploads: Uploads,
     /// What this run has published lately. Shared with the sinks, which outlive the call that makes them.
     own_uploads: Rc<RefCell<OwnUploads>>,
-    /// Small files, under the names as they stand in targets, and what is said of them.
-    small_files: SmallFileCache<FileVersion>,
+    /// Files that are asked for often, under the names as they stand in targets, and what is said of them.
+    cache: FileCache<FileVersion>,
     /// What the next boundary of parts is made from.
     chance: u64,
 }
 
 impl FileRoutes {
     /// Serves `directory`. `chance` is a number that nobody can foresee: the boundaries between parts are made from it,
-    /// and a file must not be able to hold them.
-    pub fn new(directory: Directory, uploads: Uploads, chance: u64) -> FileRoutes {
-        FileRoutes { directory, uploads, own_uploads: Rc::default(), small_files: SmallFileCache::default(), chance }
+    /// and a file must not be able to hold them. At most `open_files_max` files stay open between requests.
+    pub fn new(directory: Directory, uploads: Uploads, open_files_max: usize, chance: u64) -> FileRoutes {
+        FileRoutes { directory, uploads, own_uploads: Rc::default(), cache: FileCache::new(open_files_max), chance }
+    }
+
+    pub(super) fn deadline_ns(&self) -> Option<u64> {
+        self.cache.deadline_ns()
+    }
+
+    pub(super) fn deadline_passed(&mut self, now: &Now) {
+        self.cache.forget_unused(now.monotonic_ns);
     }
 
     /// A boundary that no answer before has had: one step of the SplitMix64 generator.

@@ -110,11 +110,11 @@ fn of_two_uploads_of_one_name_the_last_to_commit_wins_whole() {
         other.write(b"other").unwrap();
         one.write(b"longer").unwrap();
         assert!(other.commit(0, false, |_| true).unwrap().created);
-        let mut reader = directory.open_file(&path("name")).unwrap();
+        let reader = directory.open_file(&path("name")).unwrap();
         assert!(!one.commit(0, false, |_| true).unwrap().created);
         assert_eq!(fs::read(root.path().join("name")).unwrap(), b"one and longer");
         let mut content = Vec::new();
-        reader.file.read_to_end(&mut content).unwrap();
+        (&*reader.file).read_to_end(&mut content).unwrap();
         assert_eq!(content, b"other", "who opened the file before reads it to its end");
         assert_eq!(names(root.path()), ["name"]);
     }

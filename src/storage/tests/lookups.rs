@@ -141,10 +141,10 @@ fn reading_finds_regular_files_beneath_the_root_only() {
             };
             assert_eq!(found, expected[column], "{name}");
             match (opened, identified) {
-                (Ok(mut opened), Ok(identity)) => {
+                (Ok(opened), Ok(identity)) => {
                     assert_eq!(identity, opened.identity, "{name}");
                     let mut content = Vec::new();
-                    opened.file.read_to_end(&mut content).unwrap();
+                    (&*opened.file).read_to_end(&mut content).unwrap();
                     assert_eq!(content, INSIDE, "{name}");
                 }
                 (Err(opened), Err(identified)) => {
@@ -262,9 +262,9 @@ fn a_tree_that_changes_during_the_lookup_gives_no_way_out() {
             for _ in 0..5_000 {
                 for name in ["sub/secret", "sub/climbing"] {
                     match directory.open_file(&path(name)) {
-                        Ok(mut opened) => {
+                        Ok(opened) => {
                             let mut content = Vec::new();
-                            opened.file.read_to_end(&mut content).unwrap();
+                            (&*opened.file).read_to_end(&mut content).unwrap();
                             if content != INSIDE {
                                 stop.store(true, Ordering::Relaxed);
                             }

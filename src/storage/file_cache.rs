@@ -1,0 +1,359 @@
+//! Files that are asked for often. Opening, checking and closing a file costs more than all else that is done to send a
+//! small one; one stat is enough to confirm that what was found before is what stands on the disk. The content of small
+//! files is kept in memory, and larger ones are kept open.
+//!
+//! There are two generations. What is used is, or moves, in the young one; when that is full, or has had its time, it
+//! becomes the old one, and what was old is forgotten. So the cache never holds more than its bounds, what is used often
+//! stays, and what is not gives back its memory and its descriptor: a removed file's space becomes free, and a file system
+//! can be unmounted.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+use super::{Directory, FileRange, Identity, OpenedFile, RelativePath};
+
+/// The longest file whose content is kept in memory, in octets. For longer ones copying costs more than a second call, and
+/// they are sent from the disk's cache without a copy.
+pub const SMALL_FILE_OCTETS_MAX: usize = 16 * 1024;
+
+/// How much a generation holds, in octets: some two thousand small pages and images in both.
+const GENERATION_OCTETS_MAX: usize = 4 * 1024 * 1024;
+
+/// What an entry costs besides its name, path and content, in octets: generous, so that empty files count too.
+const ENTRY_OCTETS: usize = 512;
+
+/// How long a generation is young, in nanoseconds. What nobody asks for is forgotten after once to twice that time.
+const GENERATION_NS: u64 = 5 * 1_000_000_000;
+
+/// A file that was asked for.
+#[derive(Debug)]
+pub struct CachedFile<T> {
+    path: RelativePath,
+    identity: Identity,
+    /// All of the file's octets.
+    pub content: CachedContent,
+    /// What the owner of the cache knows of this version of the file.
+    pub notes: T,
+}
+
+/// Where the content of a file is kept.
+#[derive(Debug)]
+pub enum CachedContent {
+    /// In memory: the file is small.
+    Memory(Box<[u8]>),
+    /// In the file, which is open. This is the whole of it.
+    Open(FileRange),
+}
+
+#[derive(Debug)]
+struct Generation<T> {
+    files: HashMap<Box<[u8]>, CachedFile<T>>,
+    octets: usize,
+    /// How many of the files are open.
+    open_files: usize,
+}
+
+impl<T> Default for Generation<T> {
+    fn default() -> Self {
+        Generation { files: HashMap::new(), octets: 0, open_files: 0 }
+    }
+}
+
+impl<T> Generation<T> {
+    fn has_room_for(&self, cost: Cost, open_files_max: usize) -> bool {
+        self.octets.saturating_add(cost.octets) <= GENERATION_OCTETS_MAX
+            && self.open_files + cost.open_files <= open_files_max
+    }
+
+    fn insert(&mut self, name: Box<[u8]>, file: CachedFile<T>) {
+        let cost = Cost::of(&name, &file);
+        self.octets += cost.octets;
+        self.open_files += cost.open_files;
+        self.files.insert(name, file);
+    }
+
+    fn remove(&mut self, name: &[u8]) -> Option<(Box<[u8]>, CachedFile<T>)> {
+        let (name, file) = self.files.remove_entry(name)?;
+        let cost = Cost::of(&name, &file);
+        self.octets = self.octets.saturating_sub(cost.octets);
+        self.open_files = self.open_files.saturating_sub(cost.open_files);
+        Some((name, file))
+    }
+}
+
+/// What a file costs the generation that has it.
+#[derive(Clone, Copy)]
+struct Cost {
+    octets: usize,
+    open_files: usize,
+}
+
+impl Cost {
+    fn of<T>(name: &[u8], file: &CachedFile<T>) -> Cost {
+        let (content_octets, open_files) = match &file.content {
+            CachedContent::Memory(content) => (content.len(), 0),
+            CachedContent::Open(_) => (0, 1),
+        };
+        // The path is at most as long as the name that it was decoded from.
+        Cost { octets: 2 * name.len() + content_octets + ENTRY_OCTETS, open_files }
+    }
+}
+
+/// Files under the names by which they were asked for.
+#[derive(Debug)]
+pub struct FileCache<T> {
+    young: Generation<T>,
+    old: Generation<T>,
+    /// How many files a generation may hold open.
+    open_files_max: usize,
+    /// When the young generation becomes the old one, on the monotonic clock. Of no meaning while the cache is empty.
+    turn_ns: u64,
+}
+
+impl<T> FileCache<T> {
+    /// A cache that holds at most `open_files_max` files open.
+    pub fn new(open_files_max: usize) -> FileCache<T> {
+        FileCache {
+            young: Generation::default(),
+            old: Generation::default(),
+            open_files_max: open_files_max / 2,
+            turn_ns: 0,
+        }
+    }
+
+    /// Whether the file of that name is here and, by one look at the directory, still the one on the disk. Then
+    /// [`get`](FileCache::get) has it. `false` says nothing but that it is to be opened.
+    pub fn confirm(&mut self, name: &[u8], directory: &Directory) -> bool {
+        let is_current = |file: &CachedFile<T>| directory.confirms(&file.path, &file.identity);
+        if let Some(file) = self.young.files.get(name) {
+            let confirmed = is_current(file);
+            if !confirmed {
+                self.young.remove(name);
+            }
+            return confirmed;
+        }
+        let Some((name, file)) = self.old.remove(name) else { return false };
+        let confirmed = is_current(&file);
+        if confirmed {
+            self.keep(name, file);
+        }
+        confirmed
+    }
+
+    /// The file that [`confirm`](FileCache::confirm) or [`insert`](FileCache::insert) has just said is there.
+    pub fn get(&self, name: &[u8]) -> Option<&CachedFile<T>> {
+        self.young.files.get(name)
+    }
+
+    /// Keeps a file that has been opened: its content, if it is small and stays the same while it is read, or else the
+    /// open file. Says whether it is there; it is not where no files may be held open. `now_ns` is the monotonic time.
+    ///
+    /// The caller sees to it that the identity is sure: that no further change can hide behind the same times.
+    pub fn insert(
+        &mut self,
+        name: &[u8],
+        path: RelativePath,
+        opened: &OpenedFile,
+        notes: impl FnOnce() -> T,
+        now_ns: u64,
+    ) -> bool {
+        let content = match read_small(opened) {
+            Some(content) => CachedContent::Memory(content),
+            None if self.open_files_max > 0 => CachedContent::Open(FileRange::whole(opened.clone())),
+            None => return false,
+        };
+        self.young.remove(name);
+        self.old.remove(name);
+        if self.is_empty() {
+            self.turn_ns = now_ns.saturating_add(GENERATION_NS);
+        }
+        self.keep(name.into(), CachedFile { path, identity: opened.identity, content, notes: notes() });
+        true
+    }
+
+    /// When [`forget_unused`](FileCache::forget_unused) has something to do, on the monotonic clock; `None` while the
+    /// cache is empty.
+    pub fn deadline_ns(&self) -> Option<u64> {
+        (!self.is_empty()).then_some(self.turn_ns)
+    }
+
+    /// Forgets what nobody has asked for lately, if it is time to.
+    pub fn forget_unused(&mut self, now_ns: u64) {
+        if now_ns >= self.turn_ns {
+            self.turn();
+            self.turn_ns = now_ns.saturating_add(GENERATION_NS);
+        }
+    }
+
+    fn keep(&mut self, name: Box<[u8]>, file: CachedFile<T>) {
+        if !self.young.has_room_for(Cost::of(&name, &file), self.open_files_max) {
+            self.turn();
+        }
+        self.young.insert(name, file);
+    }
+
+    fn turn(&mut self) {
+        self.old = std::mem::take(&mut self.young);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.young.files.is_empty() && self.old.files.is_empty()
+    }
+}
+
+/// The content, if it is small and the file did not change while it was read.
+fn read_small(opened: &OpenedFile) -> Option<Box<[u8]>> {
+    let octets = usize::try_from(opened.identity.octets).ok().filter(|octets| *octets <= SMALL_FILE_OCTETS_MAX)?;
+    let mut content = vec![0; octets];
+    read_exactly(opened, &mut content).ok()?;
+    opened.is_unchanged().then(|| content.into_boxed_slice())
+}
+
+fn read_exactly(opened: &OpenedFile, content: &mut [u8]) -> io::Result<()> {
+    opened.file.read_exact_at(content, 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+
+    const OPEN_FILES_MAX: usize = 8;
+
+    fn open(directory: &Directory, name: &str) -> (RelativePath, OpenedFile) {
+        let path = RelativePath::from_segments(name.split('/')).unwrap();
+        let opened = directory.open_file(&path).unwrap();
+        (path, opened)
+    }
+
+    fn cached(root: &Path, name: &str) -> (FileCache<()>, Directory) {
+        let directory = Directory::open(root).unwrap();
+        let (path, opened) = open(&directory, name);
+        let mut cache = FileCache::new(OPEN_FILES_MAX);
+        assert!(cache.insert(name.as_bytes(), path, &opened, || (), 0));
+        (cache, directory)
+    }
+
+    fn insert(cache: &mut FileCache<()>, directory: &Directory, name: &str, file: &str) -> bool {
+        let (path, opened) = open(directory, file);
+        cache.insert(name.as_bytes(), path, &opened, || (), 0)
+    }
+
+    /// The octets and the open files that the cache holds, counted one by one.
+    fn held(cache: &FileCache<()>) -> (usize, usize) {
+        let costs = [&cache.young, &cache.old]
+            .into_iter()
+            .flat_map(|half| &half.files)
+            .map(|(name, file)| Cost::of(name, file));
+        costs.fold((0, 0), |(octets, open_files), cost| (octets + cost.octets, open_files + cost.open_files))
+    }
+
+    #[test]
+    fn a_file_is_kept_until_it_changes() {
+        let root = tempfile::tempdir().unwrap();
+        for octets in [3, SMALL_FILE_OCTETS_MAX + 1] {
+            fs::write(root.path().join("a"), vec![7; octets]).unwrap();
+            let (mut cache, directory) = cached(root.path(), "a");
+            assert!(cache.confirm(b"a", &directory));
+            assert!(cache.get(b"a").is_some());
+
+            fs::write(root.path().join("a"), vec![7; octets + 1]).unwrap();
+            assert!(!cache.confirm(b"a", &directory), "another length");
+            assert!(cache.get(b"a").is_none(), "what is out of date is forgotten");
+            assert_eq!(held(&cache), (0, 0));
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_replaced_or_removed_is_not_confirmed() {
+        let root = tempfile::tempdir().unwrap();
+        for octets in [3, SMALL_FILE_OCTETS_MAX + 1] {
+            fs::write(root.path().join("a"), vec![7; octets]).unwrap();
+            let (mut cache, directory) = cached(root.path(), "a");
+            fs::write(root.path().join("b"), vec![8; octets]).unwrap();
+            fs::rename(root.path().join("b"), root.path().join("a")).unwrap();
+            assert!(!cache.confirm(b"a", &directory));
+
+            let (mut cache, directory) = cached(root.path(), "a");
+            fs::remove_file(root.path().join("a")).unwrap();
+            assert!(!cache.confirm(b"a", &directory));
+        }
+    }
+
+    #[test]
+    fn small_files_are_kept_in_memory_and_larger_ones_open() {
+        let root = tempfile::tempdir().unwrap();
+        for (octets, is_open) in [(0, false), (SMALL_FILE_OCTETS_MAX, false), (SMALL_FILE_OCTETS_MAX + 1, true)] {
+            let written = vec![7; octets];
+            fs::write(root.path().join("a"), &written).unwrap();
+            let (cache, _directory) = cached(root.path(), "a");
+            let content = match &cache.get(b"a").unwrap().content {
+                CachedContent::Memory(content) if !is_open => content.to_vec(),
+                CachedContent::Open(file) if is_open => {
+                    let mut content = vec![0; octets + 1];
+                    let read = file.read_at(&mut content).unwrap();
+                    content.truncate(read);
+                    content
+                }
+                other => panic!("{octets} octets are kept as {other:?}"),
+            };
+            assert!(content == written, "{octets}");
+        }
+    }
+
+    #[test]
+    fn without_open_files_only_small_ones_are_kept() {
+        let root = tempfile::tempdir().unwrap();
+        let directory = Directory::open(root.path()).unwrap();
+        let mut cache = FileCache::new(1);
+        for (octets, is_kept) in [(SMALL_FILE_OCTETS_MAX, true), (SMALL_FILE_OCTETS_MAX + 1, false)] {
+            fs::write(root.path().join("a"), vec![7; octets]).unwrap();
+            assert_eq!(insert(&mut cache, &directory, "a", "a"), is_kept, "{octets}");
+        }
+    }
+
+    #[test]
+    fn many_files_do_not_grow_the_cache_past_its_bounds_and_the_ones_in_use_stay() {
+        let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join("a"), vec![7; 4096]).unwrap();
+        fs::write(root.path().join("large"), vec![7; SMALL_FILE_OCTETS_MAX + 1]).unwrap();
+        let (mut cache, directory) = cached(root.path(), "a");
+        for number in 0..10_000 {
+            let file = if number % 50 == 0 { "large" } else { "a" };
+            assert!(insert(&mut cache, &directory, &format!("alias-{number}"), file));
+            let (octets, open_files) = held(&cache);
+            assert!(octets <= 2 * GENERATION_OCTETS_MAX && open_files <= OPEN_FILES_MAX);
+            if number % 100 == 0 {
+                assert!(cache.confirm(b"a", &directory), "in use, and forgotten at {number}");
+            }
+        }
+        assert!(!cache.confirm(b"alias-1", &directory), "out of use, and kept");
+        let counted = (cache.young.octets + cache.old.octets, cache.young.open_files + cache.old.open_files);
+        assert_eq!(counted, held(&cache));
+    }
+
+    #[test]
+    fn what_is_not_asked_for_is_closed_in_time_and_what_is_stays() {
+        let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join("used"), vec![7; SMALL_FILE_OCTETS_MAX + 1]).unwrap();
+        fs::write(root.path().join("unused"), vec![7; SMALL_FILE_OCTETS_MAX + 1]).unwrap();
+        let (mut cache, directory) = cached(root.path(), "used");
+        assert!(insert(&mut cache, &directory, "unused", "unused"));
+        assert_eq!(held(&cache).1, 2);
+        for _ in 0..2 {
+            let due_ns = cache.deadline_ns().unwrap();
+            cache.forget_unused(due_ns - 1);
+            assert_eq!(cache.deadline_ns(), Some(due_ns), "too early");
+            cache.forget_unused(due_ns);
+            assert!(cache.confirm(b"used", &directory));
+        }
+        assert_eq!(held(&cache).1, 1);
+        for _ in 0..2 {
+            cache.forget_unused(cache.deadline_ns().unwrap());
+        }
+        assert_eq!((held(&cache), cache.deadline_ns()), ((0, 0), None), "an empty cache wakes nobody");
+    }
+}
