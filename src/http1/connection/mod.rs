@@ -11,7 +11,7 @@ use log::debug;
 use self::phase::{Draining, Phase};
 pub use self::step::Step;
 use super::commons::Commons;
-use super::limits::DRAIN_OCTETS_MAX;
+use super::limits::{DRAIN_OCTETS_MAX, RECEIVE_BUFFER_OCTETS};
 use super::message_head::MessageHead;
 use super::output::{Output, Transmit};
 use super::receive_buffer::ReceiveBuffer;
@@ -69,7 +69,21 @@ impl<S: Service> Connection<S> {
 
     /// Room to receive into. Empty only if [`wants_input`](Connection::wants_input) is false.
     pub fn input_space(&mut self, commons: &mut Commons) -> &mut [u8] {
-        self.input.space(&mut commons.pool)
+        let octets_max = self.octets_to_next_boundary();
+        let space = self.input.space(&mut commons.pool);
+        let octets = space.len().min(octets_max);
+        &mut space[..octets]
+    }
+
+    /// Content is received so that its pieces end where whole buffers of it would: written to a file, each then fills whole
+    /// pages. A piece that begins in the midst of one costs a file system half as much again.
+    fn octets_to_next_boundary(&self) -> usize {
+        match &self.phase {
+            Phase::Content(receiving) if self.input.is_empty() => {
+                RECEIVE_BUFFER_OCTETS - (receiving.octets % RECEIVE_BUFFER_OCTETS as u64) as usize
+            }
+            _ => usize::MAX,
+        }
     }
 
     /// The first `octets` of the space have been received.
