@@ -1,7 +1,11 @@
 //! RFC 9112 §6.2 and §6.3, RFC 9110 §8.6: content of an announced length.
 
+use spindle::http1::Settings;
+use spindle::http1::limits::RECEIVE_BUFFER_OCTETS;
 use spindle::http1::offence::Offence::*;
 
+use crate::driver::{Driver, Reading};
+use crate::probe::Probe;
 use crate::script::{get, keeps, post, refused, waits};
 
 fn length(value: &str, content: &str) -> String {
@@ -106,4 +110,27 @@ fn a_sink_that_has_enough_answers_and_the_rest_is_discarded() {
 fn a_second_cr_lf_behind_content_is_ignored() {
     keeps(length("5", "abcde\r\n"), &[201]);
     keeps(length("5", "abcde\r\n") + &length("1", "f\r\n"), &[201, 201]);
+}
+
+/// Written to a file, such pieces fill whole pages.
+#[test]
+fn pieces_of_content_end_where_whole_buffers_of_it_do() {
+    const CONTENT_OCTETS: usize = 4 * RECEIVE_BUFFER_OCTETS + 1;
+    let stream = post(&format!("Content-Length: {CONTENT_OCTETS}\r\n"), &"x".repeat(CONTENT_OCTETS));
+    let head_octets = stream.len() - CONTENT_OCTETS;
+    let mut driver = Driver::new(Probe, Settings::default(), Reading::Everything);
+    let mut ends = Vec::new();
+    let mut received = 0;
+    while received < stream.len() {
+        let space = driver.connection.input_space(&mut driver.commons);
+        let octets = space.len().min(stream.len() - received);
+        space[..octets].copy_from_slice(&stream.as_bytes()[received..received + octets]);
+        driver.connection.received(octets);
+        driver.think();
+        received += octets;
+        ends.push(received - head_octets);
+    }
+    let whole = [1, 2, 3, 4].map(|buffers| buffers * RECEIVE_BUFFER_OCTETS);
+    let expected = [&[RECEIVE_BUFFER_OCTETS - head_octets][..], &whole, &[CONTENT_OCTETS]].concat();
+    assert_eq!(ends, expected);
 }
