@@ -85,15 +85,27 @@ fn parse_rfc850(rest: &str, now_unix_s: u64) -> Option<u64> {
     if !has_shape(rest, "##-aaa-## ##:##:## GMT") {
         return None;
     }
+    let (day, month, time) = (&rest[..2], &rest[3..6], &rest[10..18]);
     let year_digits: u64 = rest[7..9].parse().ok()?;
-    let now_year = year_of(now_unix_s);
+    let now = ImfFixdate::new(now_unix_s)?;
+    let now = std::str::from_utf8(now.as_bytes()).ok()?;
+    let now_year: u64 = now[12..16].parse().ok()?;
     let mut year = now_year - now_year % 100 + year_digits;
-    if year > now_year + 50 {
-        year -= 100;
-    } else if year + 50 <= now_year {
+    if year + 50 <= now_year {
         year += 100;
     }
-    parse_civil(&format!("{} {} {year:04} {}", &rest[..2], &rest[3..6], &rest[10..]))
+    // Fifty years ahead to the second, and what is later is past.
+    let is_later_in_year = place_in_year(day, month, time)? > place_in_year(&now[5..7], &now[8..11], &now[17..25])?;
+    if year > now_year + 50 || year == now_year + 50 && is_later_in_year {
+        year -= 100;
+    }
+    parse_civil(&format!("{day} {month} {year:04} {time} GMT"))
+}
+
+/// What orders the moments of a year, whichever it is.
+fn place_in_year<'a>(day: &'a str, month: &str, time: &'a str) -> Option<(usize, &'a str, &'a str)> {
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    Some((MONTHS.iter().position(|name| *name == month)?, day, time))
 }
 
 /// `Nov  6 08:49:37 1994` of `Sun Nov  6 08:49:37 1994`.
@@ -128,15 +140,15 @@ fn parse_any_weekday(text: &str) -> Option<u64> {
     })
 }
 
-fn year_of(unix_s: u64) -> u64 {
-    ImfFixdate::new(unix_s)
-        .map(|date| date.as_bytes()[12..16].iter().fold(0, |year, digit| year * 10 + u64::from(digit - b'0')))
-        .unwrap_or(9999)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn year_of(unix_s: u64) -> u64 {
+        ImfFixdate::new(unix_s)
+            .map(|date| date.as_bytes()[12..16].iter().fold(0, |year, digit| year * 10 + u64::from(digit - b'0')))
+            .unwrap_or(9999)
+    }
 
     const NOV_1994: u64 = 784_111_777;
 
@@ -163,6 +175,9 @@ mod tests {
         let year = |text: &[u8]| parse(text, in_2026).map(year_of);
         assert_eq!(year(b"Sunday, 06-Nov-76 08:49:37 GMT"), Some(2076));
         assert_eq!(year(b"Sunday, 06-Nov-77 08:49:37 GMT"), Some(1977));
+        assert_eq!(year(b"Monday, 23-Nov-76 00:00:00 GMT"), Some(2076));
+        assert_eq!(year(b"Monday, 23-Nov-76 00:00:01 GMT"), Some(1976));
+        assert_eq!(year(b"Tuesday, 01-Dec-76 00:00:00 GMT"), Some(1976));
         assert_eq!(year(b"Sunday, 06-Nov-26 08:49:37 GMT"), Some(2026));
         assert_eq!(year(b"Sunday, 06-Nov-00 08:49:37 GMT"), Some(2000));
         let in_2094 = parse(b"Mon, 22 Nov 2094 00:00:00 GMT", 0).unwrap();
