@@ -252,3 +252,16 @@ fn with_fsync_files_are_created_and_replaced_all_the_same() {
     assert_eq!(server.store("PUT", "/files/file", &[], b"others").status, 204);
     assert_eq!(server.stored("file").unwrap(), b"others");
 }
+
+/// RFC 9110 §8.7 and §14.4: another place for the content means nothing here, and a part is one in a PUT alone.
+#[test]
+fn fields_without_a_meaning_for_the_method_change_nothing() {
+    let server = Server::with_directory();
+    let mut client = server.connect();
+    let elsewhere = "Content-Location: /files/elsewhere";
+    assert_eq!(client.store("PUT", "/files/file", &[elsewhere], b"octets").status, 201);
+    let part = "Content-Range: bytes 0-1/6";
+    assert_eq!(client.store("POST", "/files/posted", &[part], b"octets").status, 201);
+    assert_eq!(client.ask("GET", "/files/file", &[part]).text(), "octets");
+    assert_eq!((server.stored("posted").unwrap(), server.names().len()), (b"octets".to_vec(), 2));
+}

@@ -131,5 +131,8 @@ fn a_range_of_a_text_is_ignored() {
     for range in ["bytes=0-0", "bytes=-1", "bytes=9-", "lines=1-2", "bytes=x", ""] {
         let told = routed(format!("GET /echo/abc HTTP/1.1\r\nHost: h\r\nRange: {range}\r\n\r\n")).keeps(&[200]);
         assert_eq!((told.answer().text(), told.answer().field("Accept-Ranges")), ("abc", None), "{range}");
+        let fields = format!("Range: {range}\r\nIf-Range: \"tag\"\r\n");
+        let told = routed(format!("GET /echo/abc HTTP/1.1\r\nHost: h\r\n{fields}\r\n")).keeps(&[200]);
+        assert_eq!(told.answer().text(), "abc", "{range}");
     }
 }

@@ -79,4 +79,5 @@ fn upgrade_is_ignored() {
     keeps(version_11("Connection: Upgrade\r\nUpgrade: websocket\r\n"), &[200]);
     keeps(version_11("Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"), &[200]);
     script("OPTIONS * HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: TLS/1.0\r\n\r\n").keeps(&[200]);
+    script("GET / HTTP/1.0\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n").ends(&[200]);
 }
