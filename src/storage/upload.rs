@@ -15,9 +15,6 @@ use super::{Identity, RelativePath, StorageError, system};
 /// How often a commit looks again because another process created the name in the meantime.
 const ATTEMPTS_MAX: u32 = 16;
 
-/// Content up to here, in octets, is written without asking whether there is room for it.
-const UNASKED_OCTETS_MAX: u64 = 1024 * 1024;
-
 /// How an upload becomes visible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Publish {
@@ -70,7 +67,7 @@ impl Upload {
                 return Err(StorageError::Exists);
             }
         }
-        if octets_expected.is_some_and(|octets| octets > root.octets_max() || !has_room(parent.as_fd(), octets)) {
+        if octets_expected.is_some_and(|octets| octets > root.octets_max() || octets > octets_free(parent.as_fd())) {
             return Err(StorageError::DiskFull);
         }
         let (hidden, file) = create_content(&root, &parent).map_err(StorageError::from_publication)?;
@@ -203,12 +200,6 @@ fn create_content(root: &Root, parent: &Rc<OwnedFd>) -> Result<(Option<HiddenFil
         }
     }
     HiddenFile::create(parent).map(|(hidden, file)| (Some(hidden), file))
-}
-
-/// Whether the file system says that it has room for so many octets. For a few it is not asked: whether they fit is known
-/// as soon by writing them.
-fn has_room(directory: BorrowedFd<'_>, octets: u64) -> bool {
-    octets <= UNASKED_OCTETS_MAX || octets <= octets_free(directory)
 }
 
 /// What the file system says is free for this process, in octets; no bound where it says nothing.
