@@ -29,9 +29,13 @@ pub(super) fn create_unnamed(parent: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
 pub(super) fn link_unnamed(file: BorrowedFd<'_>, parent: BorrowedFd<'_>, name: &[u8]) -> Result<(), Errno> {
     match rustix::fs::linkat(file, "", parent, name, AtFlags::EMPTY_PATH) {
         // Kernels before 6.10 say so to unprivileged processes. The way through /proc costs twice as much.
-        Err(Errno::NOENT) => rustix::fs::linkat(CWD, descriptor_path(file), parent, name, AtFlags::SYMLINK_FOLLOW),
+        Err(Errno::NOENT) => link_through_proc(file, parent, name),
         linked => linked,
     }
+}
+
+fn link_through_proc(file: BorrowedFd<'_>, parent: BorrowedFd<'_>, name: &[u8]) -> Result<(), Errno> {
+    rustix::fs::linkat(CWD, descriptor_path(file), parent, name, AtFlags::SYMLINK_FOLLOW)
 }
 
 /// Whether an unnamed file could be given a name: that goes through `/proc`, which a jail may lack.
@@ -48,4 +52,26 @@ pub(super) fn rename_if_absent(parent: BorrowedFd<'_>, from: &[u8], to: &[u8]) -
 
 fn descriptor_path(file: BorrowedFd<'_>) -> String {
     format!("/proc/self/fd/{}", file.as_fd().as_raw_fd())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may stop where it stands")]
+mod tests {
+    use std::fs::{File, read_dir};
+
+    use super::*;
+
+    /// A new kernel never needs the second way, which would otherwise go untried.
+    #[test]
+    fn both_ways_name_an_unnamed_file_and_take_no_name_that_stands() {
+        let directory = tempfile::tempdir().unwrap();
+        let parent = File::open(directory.path()).unwrap();
+        let Ok(file) = create_unnamed(parent.as_fd()) else { return eprintln!("skipped: no unnamed files here") };
+        type Way = fn(BorrowedFd<'_>, BorrowedFd<'_>, &[u8]) -> Result<(), Errno>;
+        for (way, name) in [(link_unnamed as Way, b"one"), (link_through_proc, b"two")] {
+            assert_eq!(way(file.as_fd(), parent.as_fd(), name), Ok(()));
+            assert_eq!(way(file.as_fd(), parent.as_fd(), name), Err(Errno::EXIST));
+        }
+        assert_eq!(read_dir(directory.path()).unwrap().count(), 2);
+    }
 }
