@@ -10,8 +10,8 @@ use pico_args::Arguments;
 
 use crate::http1::Settings;
 use crate::http1::limits::{HEAD_TIMEOUT_NS, IDLE_TIMEOUT_NS, SECOND_NS};
-use crate::reactor::listen::Bind;
 use crate::routes::{UploadPolicy, Uploads};
+use crate::system::listen::Bind;
 
 /// What `--help` prints.
 pub const USAGE: &str = "\

@@ -1,4 +1,4 @@
-//! The program: arguments, logger, reactor, exit code.
+//! The program: arguments, logger, world, server, exit code.
 
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, LineWriter, Write};
@@ -10,10 +10,11 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use simplelog::{ConfigBuilder, WriteLogger};
 use spindle::config::{Command, Config, USAGE};
 use spindle::http1::limits::ANSWER_OCTETS_MAX;
-use spindle::reactor::{Reactor, listen};
 use spindle::routes::{FileRoutes, Routes};
-use spindle::signals;
+use spindle::server::{Observer, Server};
 use spindle::storage::{Directory, SMALL_FILE_OCTETS_MAX};
+use spindle::system::{Kernel, listen, signals};
+use spindle::telemetry;
 
 /// Descriptors that are no connections': standard streams, poll, listeners, signals, the directory.
 const DESCRIPTORS_RESERVED: u64 = 16;
@@ -28,9 +29,9 @@ const OPEN_FILES_PART: u64 = 128;
 /// Connections are capped here even where descriptors are without limit.
 const CONNECTIONS_MAX: u64 = 1 << 20;
 
-/// An idle connection must stay cheap: ten thousand of them are to cost no more than a photograph.
-const SESSION_OCTETS_MAX: usize = 256;
-const _: () = assert!(Reactor::<Routes>::SESSION_OCTETS <= SESSION_OCTETS_MAX);
+/// An idle connection stays cheap: at most 2.5 MiB for ten thousand of them, kernel memory not counted.
+const SESSION_BYTES_MAX: usize = 256;
+const _: () = assert!(Server::<Kernel, Routes>::SESSION_BYTES <= SESSION_BYTES_MAX);
 // A file in memory is an answer in memory.
 const _: () = assert!(SMALL_FILE_OCTETS_MAX <= ANSWER_OCTETS_MAX);
 
@@ -81,11 +82,12 @@ fn serve(config: Config) -> Result<(), String> {
     let listeners = listen::listeners(config.bind, config.port).map_err(|error| error.to_string())?;
     let greeting = greeting(&listeners).map_err(|error| format!("cannot tell where to listen: {error}"))?;
     let files = directory.map(|directory| FileRoutes::new(directory, config.uploads, open_files_max, chance()));
-    let reactor = Reactor::new(listeners, stop, connections_max, config.settings, Routes::new(files))
-        .map_err(|error| format!("cannot start: {error}"))?;
+    let world = Kernel::new(listeners, stop).map_err(|error| format!("cannot start: {error}"))?;
+    let observer = telemetry::is_wanted().then(|| Box::new(telemetry::log_exchange) as Observer);
+    let server = Server::new(world, connections_max, config.settings, Routes::new(files), observer);
     // A server whose greeting nobody reads serves all the same.
     let _ = io::stdout().write_all(greeting.as_bytes());
-    reactor.run().map_err(|error| format!("the loop ended: {error}"))
+    server.run().map_err(|error| format!("the loop ended: {error}"))
 }
 
 fn greeting(listeners: &[TcpListener]) -> io::Result<String> {

@@ -61,11 +61,7 @@ fn limits() -> Vec<(String, String)> {
         ("a head, from its first octet (`--head-timeout`)".into(), seconds(HEAD_TIMEOUT_NS)),
         (
             format!("content, after {}", seconds(CONTENT_GRACE_NS)),
-            format!(
-                "{}/s on average, and {} of silence",
-                octets(CONTENT_OCTETS_PER_SECOND_MIN),
-                seconds(CONTENT_SILENCE_NS)
-            ),
+            format!("{}/s over the last {}", octets(CONTENT_OCTETS_PER_SECOND_MIN), seconds(CONTENT_CREDIT_NS)),
         ),
         (
             "a peer that does not read".into(),
@@ -79,12 +75,12 @@ fn limits() -> Vec<(String, String)> {
         (
             "after the end".into(),
             format!(
-                "{} since the last octet, {} and {} in all (while the server is full, or ends: {}, {})",
+                "{} since the last octet, {} and {} in all (where others wait for the place, or the server ends: {}, {})",
                 seconds(DRAIN_SILENCE_NS),
                 seconds(DRAIN_NS),
                 octets(DRAIN_OCTETS_MAX),
-                seconds(DRAIN_SILENCE_CROWDED_NS),
-                seconds(DRAIN_CROWDED_NS)
+                seconds(DRAIN_SILENCE_SHORT_NS),
+                seconds(DRAIN_SHORT_NS)
             ),
         ),
         ("connections".into(), "a third of the descriptors that the system allows".into()),

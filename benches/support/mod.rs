@@ -5,14 +5,14 @@
 
 pub(crate) mod corpus;
 
-use spindle::http1::{Commons, Connection, Settings, Step, Transmit};
+use spindle::http1::{Connection, Settings, Shared, Step, Transmit};
 use spindle::routes::Routes;
 use spindle::semantics::Now;
 
 /// A kept connection without a socket, and what it works with.
 pub(crate) struct Peer {
     connection: Connection<Routes>,
-    commons: Commons,
+    shared: Shared,
     routes: Routes,
     now: Now,
 }
@@ -21,7 +21,8 @@ impl Peer {
     /// A connection that has just been accepted by a server with these routes.
     pub(crate) fn new(routes: Routes) -> Peer {
         let now = Now { monotonic_ns: 0, unix_ns: 1_767_225_600_000_000_000 };
-        Peer { connection: Connection::new(0, &now), commons: Commons::new(Settings::default()), routes, now }
+        let shared = Shared::new(Settings::default());
+        Peer { connection: Connection::new(0, &shared, &now), shared, routes, now }
     }
 
     /// At another time, in nanoseconds since 1970.
@@ -32,23 +33,23 @@ impl Peer {
 
     /// Has `requests` answered, all that were received at once, and shows the octets that go back to `sent`.
     pub(crate) fn exchange(&mut self, requests: &[u8], mut sent: impl FnMut(&[u8])) {
-        self.connection.input_space(&mut self.commons)[..requests.len()].copy_from_slice(requests);
+        self.connection.input_space(&mut self.shared)[..requests.len()].copy_from_slice(requests);
         self.connection.received(requests.len());
         loop {
             let mut moved = false;
-            while self.connection.step(&mut self.routes, &mut self.commons, &self.now) == Step::Moved {
+            while self.connection.process(&mut self.routes, &mut self.shared, &self.now) != Step::Idle {
                 moved = true;
             }
-            while let Some(Transmit::Octets { octets, .. }) = self.connection.transmit() {
-                let count = octets.len() as u64;
-                sent(octets);
-                self.connection.transmitted(count, &self.now);
+            while let Some(Transmit::Bytes { bytes, .. }) = self.connection.transmit() {
+                let count = bytes.len() as u64;
+                sent(bytes);
+                self.connection.transmitted(count, &mut self.shared, &self.now);
                 moved = true;
             }
             if !moved {
                 break;
             }
         }
-        self.connection.release_idle_memory(&mut self.commons);
+        self.connection.release_idle_memory(&mut self.shared);
     }
 }

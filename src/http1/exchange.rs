@@ -4,7 +4,7 @@ use super::framing::{Framing, framing};
 use super::grammar;
 use super::message_head::CompleteHead;
 use super::offence::Offence;
-use super::output::Persistence;
+use super::response_writer::Persistence;
 use crate::semantics::fields::{FieldName, Fields};
 use crate::semantics::method::Method;
 use crate::semantics::request::Version;
@@ -14,8 +14,10 @@ use crate::semantics::request::Version;
 pub struct Exchange {
     /// How the content of the request is framed.
     pub framing: Framing,
-    /// Whether the answer is to have no content, because the method is HEAD.
-    pub head_only: bool,
+    /// The method: the response to HEAD has no content.
+    pub method: Method,
+    /// The version: an HTTP/1.0 client does not know the chunked coding.
+    pub version: Version,
     /// What becomes of the connection afterwards, as far as the peer's wish goes.
     pub persistence: Persistence,
     /// Whether the peer waits for `100 Continue` before it sends its content.
@@ -32,10 +34,22 @@ impl Exchange {
         let framing = framing(head.version, &head.fields)?;
         Ok(Exchange {
             framing,
-            head_only: head.method == Method::Head,
+            method: head.method,
+            version: head.version,
             persistence: persistence(head.version, &head.fields),
             expects_continue: expects_continue(head.version, framing, &head.fields)?,
         })
+    }
+
+    /// What a protocol error is answered by: nothing more is read, and nothing follows.
+    pub(super) fn of_protocol_error(method: Method) -> Exchange {
+        Exchange {
+            framing: Framing::Length(0),
+            method,
+            version: Version::Http11,
+            persistence: Persistence::Close,
+            expects_continue: false,
+        }
     }
 
     /// Octets of content, where their number has been announced.

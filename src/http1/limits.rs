@@ -19,14 +19,14 @@ pub const FIELD_LINES_MAX: usize = 100;
 
 /// The memory that a connection reads into. It holds the longest head, and is as much as one visit should read before
 /// others have their turn.
-pub const RECEIVE_BUFFER_OCTETS: usize = 64 * 1024;
+pub const RECEIVE_BUFFER_BYTES: usize = 64 * 1024;
 
 /// Less room than this behind what waits is not worth a read: it is moved to the front first.
-pub const RECEIVE_TAIL_OCTETS_MIN: usize = RECEIVE_BUFFER_OCTETS / 4;
+pub const RECEIVE_TAIL_BYTES_MIN: usize = RECEIVE_BUFFER_BYTES / 4;
 
 /// What is parked of a head that has not come whole moves to a buffer of this size, if it fits. Five thousand peers that
 /// send half a head and stop then cost megabytes and not hundreds of them.
-pub const PARKED_BUFFER_OCTETS: usize = 4 * 1024;
+pub const PARKED_BUFFER_BYTES: usize = 4 * 1024;
 
 /// Most digits of a Content-Length. 18 nines fit 63 bits, and no file is as long.
 pub const CONTENT_LENGTH_DIGITS_MAX: usize = 18;
@@ -48,11 +48,13 @@ pub const ANSWER_OCTETS_MAX: usize = 64 * 1024;
 /// Unwanted content up to here is read to its end, so that the connection can be kept; for more, closing is cheaper.
 pub const DISCARDED_CONTENT_OCTETS_MAX: u64 = 256 * 1024;
 
-/// A recycled output buffer that has grown past this is given back to the allocator.
-pub const OUTPUT_BUFFER_KEPT_OCTETS: usize = OUTPUT_OCTETS_FULL + ANSWER_OCTETS_MAX + 4096;
+/// What a send queue's buffer holds: a sent part that is not yet worth moving away, responses up to the mark at which no
+/// further request is begun, and one more response, with room to spare. Only the pages that are written to cost memory.
+pub const OUTPUT_BUFFER_BYTES: usize = 256 * 1024;
 
-/// Buffers that the pool keeps for the next connection: as many as are in use during one turn, with room to spare.
-pub const POOLED_BUFFERS_MAX: usize = 64;
+/// Buffers of each kind that the pool keeps for the next connection. Connections borrow them while they are driven, one
+/// after the other, so that few are in use at a time; and what the pool keeps after a flood, 4 MiB, is what stays of it.
+pub const POOLED_BUFFERS_MAX: usize = 16;
 
 /// How long a kept connection may wait for its next request, unless configured.
 pub const IDLE_TIMEOUT_NS: u64 = 60 * SECOND_NS;
@@ -61,15 +63,15 @@ pub const IDLE_TIMEOUT_NS: u64 = 60 * SECOND_NS;
 /// otherwise hold its memory for good.
 pub const HEAD_TIMEOUT_NS: u64 = 10 * SECOND_NS;
 
-/// How long content may take before its average rate counts.
+/// How long content may take before its rate counts.
 pub const CONTENT_GRACE_NS: u64 = 10 * SECOND_NS;
 
-/// The least average rate of content, in octets a second: a thousandth of a slow line's.
+/// The least rate of content, in octets a second: a thousandth of a slow line's.
 pub const CONTENT_OCTETS_PER_SECOND_MIN: u64 = 1024;
 
-/// How long content may not come at all, whatever time its rate has earned it: a gigabyte that came fast would otherwise
-/// earn its peer twelve days of silence.
-pub const CONTENT_SILENCE_NS: u64 = 60 * SECOND_NS;
+/// How much time content may earn ahead by its rate: a gigabyte that came fast would otherwise earn its client twelve
+/// days of silence. So the rate counts over the last half minute.
+pub const CONTENT_CREDIT_NS: u64 = 30 * SECOND_NS;
 
 /// How long an answer may make no progress because its peer does not read.
 pub const WRITE_STALL_NS: u64 = 30 * SECOND_NS;
@@ -78,18 +80,23 @@ pub const WRITE_STALL_NS: u64 = 30 * SECOND_NS;
 /// progress while it does, so that the buffer's size extends [`WRITE_STALL_NS`].
 pub const READER_OCTETS_PER_SECOND_MIN: u64 = 16 * 1024;
 
-/// After the end: how long to wait for the peer's next octet or end.
+/// After the end: how long to wait for the client's next byte, or its end.
 pub const DRAIN_SILENCE_NS: u64 = 5 * SECOND_NS;
 
-/// The same while the server is full, or is to end: long enough for the answer to be read, and for what was on its way
-/// when the end was sent.
-pub const DRAIN_SILENCE_CROWDED_NS: u64 = SECOND_NS / 4;
+/// The same where others wait for the connection's place, or the server is to end: long enough for the response to be
+/// read, and for what was on its way when the end was sent.
+pub const DRAIN_SILENCE_SHORT_NS: u64 = SECOND_NS / 4;
 
-/// After the end: how long to listen in all. A peer that has been told must not hold its place for good.
+/// After the end: how long to drain in all. A client that has been answered must not hold its place for good.
 pub const DRAIN_NS: u64 = 30 * SECOND_NS;
 
-/// The same while the server is full, or is to end: a peer that drips must not keep others out.
-pub const DRAIN_CROWDED_NS: u64 = 2 * SECOND_NS;
+/// The same where others wait for the connection's place, or the server is to end: a client that drips must not keep
+/// others out.
+pub const DRAIN_SHORT_NS: u64 = 2 * SECOND_NS;
+
+/// How long a connection without a whole request is kept once the server has been asked to end: a request may be on its
+/// way.
+pub const FINISH_IDLE_NS: u64 = SECOND_NS;
 
 /// After the end: how many octets to listen to. Less than a large upload, more than what is on its way in a fast, long
 /// line.
@@ -97,9 +104,11 @@ pub const DRAIN_OCTETS_MAX: u64 = 64 * 1024 * 1024;
 
 // The longest head with the empty line before it fits the receive buffer, so that a full buffer is never a reason to
 // refuse one; and its offsets fit the 16 bits that they are kept in.
-const _: () = assert!(REQUEST_LINE_OCTETS_MAX + 2 + FIELD_SECTION_OCTETS_MAX + 2 <= RECEIVE_BUFFER_OCTETS);
+const _: () = assert!(REQUEST_LINE_OCTETS_MAX + 2 + FIELD_SECTION_OCTETS_MAX + 2 <= RECEIVE_BUFFER_BYTES);
 const _: () = assert!(REQUEST_LINE_OCTETS_MAX + 2 + FIELD_SECTION_OCTETS_MAX <= u16::MAX as usize);
-const _: () = assert!(PARKED_BUFFER_OCTETS < RECEIVE_BUFFER_OCTETS);
+const _: () = assert!(PARKED_BUFFER_BYTES < RECEIVE_BUFFER_BYTES);
+// The bounds of a send queue, with 8 KiB for the heads and interim responses, fit its buffer.
+const _: () = assert!(OUTPUT_OCTETS_FULL / 2 + OUTPUT_OCTETS_FULL + ANSWER_OCTETS_MAX + 8192 <= OUTPUT_BUFFER_BYTES);
 // An echo is no longer than its request-line, a User-Agent no longer than its section.
 const _: () = assert!(ANSWER_OCTETS_MAX >= REQUEST_LINE_OCTETS_MAX);
 const _: () = assert!(ANSWER_OCTETS_MAX >= FIELD_SECTION_OCTETS_MAX);

@@ -1,10 +1,10 @@
-//! RFC 9112: the protocol core. It is handed octets and the time, and hands back octets and a deadline. It has no
-//! socket, opens no file, reads no clock.
+//! RFC 9112: the protocol core. It is handed bytes and the time, and hands back bytes, a deadline, and records of what
+//! happened. It has no socket, opens no file, reads no clock.
 //!
 //! # Two facts, not a product of states
 //!
-//! A [`Connection`] consists of two facts. Its *phase* says what the next received octet means. Its *output* says what
-//! is owed to the peer: octets, then at most one source, then the end.
+//! A [`Connection`] consists of two facts. Its *state* says what the next received byte means. Its *output* says what is
+//! queued for the client: bytes, then at most one source, then the end.
 //!
 //! ```text
 //!              head complete, content follows            content ended
@@ -13,31 +13,33 @@
 //!  ┌─► Head ◄────────────────────────────────────┼──────────────────────┤
 //!  │   │  │  head complete, no content           │                      │
 //!  └───┘  │                                      │                      │
-//!         └───────── an offence, `close`, ───────┴──────────────────────┘
-//!                    the peer's end              │
+//!         └──── a protocol error, `close`, ──────┴──────────────────────┘
+//!                    the client's end            │
 //!                                                ▼
 //!                                             Draining ────► Closed
-//!                                                   the peer's end, or enough
+//!                                                  the client's end, or enough
 //! ```
 //!
-//! From Head, an idle time-out or the server's end leads straight to Closed; so does, from any phase, a peer that does not
-//! read.
+//! From Head, an idle time-out leads straight to Closed; so does, from any state, a client that does not read.
 //!
 //! # Laws
 //!
 //! 1. No new head is parsed while the output is full. That is all the flow control there is.
 //! 2. The writing side is shut only when the output is empty.
-//! 3. The same octets give the same final responses, however they were cut into reads. Limits and offences are decided
-//!    by position in the stream; of two offences, the one whose octets end first counts.
-//! 4. After an offence nothing is parsed. What the peer still sends is drained, so that no reset destroys the answer.
-//! 5. A request gets one final response. One whose content nobody wants is held until the content has been read, since
-//!    the content may yet prove to be an offence.
-//! 6. A phase owns its resource: leaving it drops the upload in progress, and a dropped upload never happened.
+//! 3. The same bytes give the same final responses, however they were cut into reads. Limits and protocol errors are
+//!    decided by position in the stream; of two errors, the one whose bytes end first counts.
+//! 4. After a protocol error nothing is parsed. What the client still sends is drained, so that no reset destroys the
+//!    response.
+//! 5. A request gets one final response. If its content is ignored, the response is held back until the content has been
+//!    read, because malformed content turns it into a 400.
+//! 6. A state owns its resources and is left by value: leaving it drops the upload in progress, and a dropped upload never
+//!    happened.
 //! 7. The routes are asked at most one question a step.
-//! 8. Every number is in [`limits`].
+//! 8. Every wait is a named timer. A timer that fires is stopped before it is acted on, and closing stops them all.
+//! 9. Each exchange yields one record, when its last byte was sent or its connection is lost.
+//! 10. Every number is in [`limits`].
 
-pub mod buffer_pool;
-mod commons;
+mod buffer_pool;
 mod connection;
 pub mod content;
 pub mod exchange;
@@ -45,11 +47,15 @@ pub mod field_section;
 pub mod framing;
 pub mod grammar;
 pub mod limits;
+mod memory;
 pub mod message_head;
 pub mod offence;
-pub mod output;
+mod output;
 mod receive_buffer;
+mod response_writer;
+mod shared;
 
-pub use commons::{Commons, Settings};
-pub use connection::{Connection, Step};
+pub use connection::{Connection, Records, Replaceable, Step};
 pub use output::Transmit;
+pub use response_writer::Persistence;
+pub use shared::{Settings, Shared};

@@ -92,12 +92,14 @@ const TABLE: [Route; 4] = [
 pub struct Routes {
     files: Option<FileRoutes>,
     compressor: Compressor,
+    /// Whether the last answer looked at the disk.
+    used_disk: bool,
 }
 
 impl Routes {
     /// The routes; `/files/` is among them if there is a directory to serve.
     pub fn new(files: Option<FileRoutes>) -> Routes {
-        Routes { files, compressor: Compressor::new() }
+        Routes { files, compressor: Compressor::new(), used_disk: false }
     }
 }
 
@@ -106,6 +108,8 @@ impl Service for Routes {
     type Sink = FileSink;
 
     fn answer<'r>(&'r mut self, request: &'r Request<'r>, now: &Now) -> Answer<'r> {
+        self.used_disk = false;
+        self.compressor.begin();
         if request.method == Method::Unknown {
             return refuse(Status::NotImplemented, "The method is not known here.");
         }
@@ -122,6 +126,10 @@ impl Service for Routes {
             return (route.answer)(self, request, rest, now);
         }
         Reply::Respond(Response::new(Status::NotFound))
+    }
+
+    fn may_have_blocked(&self) -> bool {
+        self.used_disk || self.compressor.is_used()
     }
 
     fn deadline_ns(&self) -> Option<u64> {

@@ -74,6 +74,8 @@ const GZIP_OVERHEAD_OCTETS: usize = 64;
 
 /// A compressor whose state, some hundred KiB, serves one answer after the other.
 pub(super) struct Compressor {
+    /// Whether it was used since it was last [`begun`](Compressor::begin).
+    is_used: bool,
     /// Made when it is first needed.
     state: Option<Compress>,
     compressed: Vec<u8>,
@@ -81,11 +83,22 @@ pub(super) struct Compressor {
 
 impl Compressor {
     pub(super) fn new() -> Compressor {
-        Compressor { state: None, compressed: Vec::new() }
+        Compressor { is_used: false, state: None, compressed: Vec::new() }
+    }
+
+    /// A request begins that may need it.
+    pub(super) fn begin(&mut self) {
+        self.is_used = false;
+    }
+
+    /// Whether the request has needed it.
+    pub(super) fn is_used(&self) -> bool {
+        self.is_used
     }
 
     /// `text` in the gzip format (RFC 1952), without a file name and with no time.
     fn gzip(&mut self, text: &[u8]) -> Option<&[u8]> {
+        self.is_used = true;
         let state = self.state.get_or_insert_with(|| Compress::new_gzip(LEVEL, WINDOW_BITS));
         // Before each use and not after: a panic may have left either of them in the midst of another text.
         state.reset();

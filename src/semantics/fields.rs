@@ -40,6 +40,7 @@ field_names! {
     IfRange "If-Range";
     IfUnmodifiedSince "If-Unmodified-Since";
     Range "Range";
+    Referer "Referer";
     TransferEncoding "Transfer-Encoding";
     UserAgent "User-Agent";
 }
@@ -90,6 +91,22 @@ impl FieldSpans {
     /// Octets of memory that the lines and the room take.
     pub fn memory_octets(&self) -> usize {
         self.spans.capacity() * size_of::<FieldSpan>()
+    }
+
+    /// Makes room for `lines` lines in all.
+    pub fn reserve(&mut self, lines: usize) {
+        self.spans.reserve(lines.saturating_sub(self.spans.len()));
+    }
+
+    /// Gives up the room for lines that have not come.
+    pub fn shrink_to_fit(&mut self) {
+        self.spans.shrink_to_fit();
+    }
+
+    /// Becomes a copy of `other`, and keeps the room.
+    pub fn copy_from(&mut self, other: &FieldSpans) {
+        self.spans.clone_from(&other.spans);
+        self.present = other.present;
     }
 
     /// Adds the line that follows the ones known.

@@ -11,6 +11,7 @@
 pub mod conditional;
 pub mod content_coding;
 pub mod date;
+pub mod exchange_record;
 pub mod fields;
 pub mod method;
 pub mod range;

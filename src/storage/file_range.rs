@@ -74,6 +74,12 @@ impl FileRange {
     }
 }
 
+impl std::fmt::Display for FileRange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a file")
+    }
+}
+
 /// The descriptor, for a system call that sends from the file itself. Its file position is not to be relied on.
 impl AsFd for FileRange {
     fn as_fd(&self) -> BorrowedFd<'_> {

@@ -79,7 +79,7 @@ impl Server {
 
     /// Waits until the server has as many descriptors open as that.
     pub(crate) fn wait_for_descriptors(&self, descriptors: usize) {
-        wait_until("files to be opened or closed", || self.descriptors() == descriptors);
+        wait_until(&format!("{descriptors} descriptors"), || self.descriptors() == descriptors);
     }
 }
 

@@ -1,7 +1,7 @@
 //! RFC 9112 §6.2 and §6.3, RFC 9110 §8.6: content of an announced length.
 
 use spindle::http1::Settings;
-use spindle::http1::limits::RECEIVE_BUFFER_OCTETS;
+use spindle::http1::limits::RECEIVE_BUFFER_BYTES;
 use spindle::http1::offence::Offence::*;
 
 use crate::driver::{Driver, Reading};
@@ -115,14 +115,14 @@ fn a_second_cr_lf_behind_content_is_ignored() {
 /// Written to a file, such pieces fill whole pages.
 #[test]
 fn pieces_of_content_end_where_whole_buffers_of_it_do() {
-    const CONTENT_OCTETS: usize = 4 * RECEIVE_BUFFER_OCTETS + 1;
+    const CONTENT_OCTETS: usize = 4 * RECEIVE_BUFFER_BYTES + 1;
     let stream = post(&format!("Content-Length: {CONTENT_OCTETS}\r\n"), &"x".repeat(CONTENT_OCTETS));
     let head_octets = stream.len() - CONTENT_OCTETS;
     let mut driver = Driver::new(Probe, Settings::default(), Reading::Everything);
     let mut ends = Vec::new();
     let mut received = 0;
     while received < stream.len() {
-        let space = driver.connection.input_space(&mut driver.commons);
+        let space = driver.connection.input_space(&mut driver.shared);
         let octets = space.len().min(stream.len() - received);
         space[..octets].copy_from_slice(&stream.as_bytes()[received..received + octets]);
         driver.connection.received(octets);
@@ -130,7 +130,7 @@ fn pieces_of_content_end_where_whole_buffers_of_it_do() {
         received += octets;
         ends.push(received - head_octets);
     }
-    let whole = [1, 2, 3, 4].map(|buffers| buffers * RECEIVE_BUFFER_OCTETS);
-    let expected = [&[RECEIVE_BUFFER_OCTETS - head_octets][..], &whole, &[CONTENT_OCTETS]].concat();
+    let whole = [1, 2, 3, 4].map(|buffers| buffers * RECEIVE_BUFFER_BYTES);
+    let expected = [&[RECEIVE_BUFFER_BYTES - head_octets][..], &whole, &[CONTENT_OCTETS]].concat();
     assert_eq!(ends, expected);
 }

@@ -1,8 +1,8 @@
 //! Plays the socket: hands octets to a [`Connection`] in given cuts, and takes its output in given amounts.
 
-use spindle::http1::{Commons, Connection, Settings, Step, Transmit};
+use spindle::http1::{Connection, Settings, Shared, Step, Transmit};
 use spindle::semantics::Now;
-use spindle::semantics::service::{Piece, Service, Source};
+use spindle::semantics::service::Service;
 
 use crate::probe::{Recorder, Seen};
 
@@ -34,7 +34,7 @@ pub(crate) struct Outcome {
 pub(crate) struct Driver<S: Service> {
     pub connection: Connection<Recorder<S>>,
     pub service: Recorder<S>,
-    pub commons: Commons,
+    pub shared: Shared,
     pub now: Now,
     pub output: Vec<u8>,
     pub ended: bool,
@@ -43,10 +43,11 @@ pub(crate) struct Driver<S: Service> {
 
 impl<S: Service> Driver<S> {
     pub(crate) fn new(service: S, settings: Settings, reading: Reading) -> Driver<S> {
+        let shared = Shared::new(settings);
         Driver {
-            connection: Connection::new(0, &NOW),
+            connection: Connection::new(0, &shared, &NOW),
             service: Recorder::new(service),
-            commons: Commons::new(settings),
+            shared,
             now: NOW,
             output: Vec::new(),
             ended: false,
@@ -58,7 +59,7 @@ impl<S: Service> Driver<S> {
     pub(crate) fn receive(&mut self, mut octets: &[u8]) {
         while !octets.is_empty() && !self.connection.is_closed() {
             if self.connection.wants_input() {
-                let space = self.connection.input_space(&mut self.commons);
+                let space = self.connection.input_space(&mut self.shared);
                 assert!(!space.is_empty(), "input is wanted and there is no room for it");
                 let taken = space.len().min(octets.len());
                 space[..taken].copy_from_slice(&octets[..taken]);
@@ -76,8 +77,11 @@ impl<S: Service> Driver<S> {
             if self.reading != Reading::Late {
                 self.read_all();
             }
-            // What the loop does when a visit ends.
-            self.connection.release_idle_memory(&mut self.commons);
+            // What the loop does when the connection goes idle.
+            if self.flush() && self.reading != Reading::Late {
+                self.read_all();
+            }
+            self.connection.release_idle_memory(&mut self.shared);
         }
     }
 
@@ -92,7 +96,7 @@ impl<S: Service> Driver<S> {
         let mut moved = false;
         // Each step uses up an octet, ends a request, or ends the connection.
         for _ in 0..1_000_000 {
-            if self.connection.step(&mut self.service, &mut self.commons, &self.now) == Step::Waiting {
+            if self.connection.process(&mut self.service, &mut self.shared, &self.now) == Step::Idle {
                 return moved;
             }
             moved = true;
@@ -103,7 +107,12 @@ impl<S: Service> Driver<S> {
     /// The peer reads until there is nothing more to read.
     pub(crate) fn read_all(&mut self) {
         let octets_max = if self.reading == Reading::OctetByOctet { 1 } else { usize::MAX };
-        while self.think() | self.read(octets_max) {}
+        while self.think() | self.read(octets_max) || self.flush() {}
+    }
+
+    /// The connection goes idle: content that was gathered is handed over. Returns whether there was any.
+    pub(crate) fn flush(&mut self) -> bool {
+        self.connection.flush_content(&mut self.shared, &self.now) != Step::Idle
     }
 
     /// The peer reads at most so many octets. Returns whether there were any, or the end.
@@ -113,17 +122,15 @@ impl<S: Service> Driver<S> {
             Some(Transmit::End) => {
                 assert!(!self.ended, "one end");
                 self.ended = true;
-                self.connection.end_transmitted(&self.now);
+                self.connection.end_transmitted(&mut self.shared, &self.now);
                 return true;
             }
-            Some(Transmit::Octets { octets, .. }) => take(&mut self.output, octets, octets_max),
-            Some(Transmit::Source(source)) => match source.piece() {
-                Piece::Octets(octets) => take(&mut self.output, octets, octets_max),
-                Piece::File(_) => panic!("no files are served here"),
-            },
+            Some(Transmit::Bytes { bytes, .. }) => take(&mut self.output, bytes, octets_max),
+            Some(Transmit::File { .. }) => panic!("no files are served here"),
+            Some(Transmit::Abort) => panic!("no source fails here"),
         };
         assert!(!self.ended, "octets behind the end");
-        self.connection.transmitted(taken as u64, &self.now);
+        self.connection.transmitted(taken as u64, &mut self.shared, &self.now);
         true
     }
 
@@ -131,12 +138,12 @@ impl<S: Service> Driver<S> {
     pub(crate) fn wait_ns(&mut self, ns: u64) {
         self.now.monotonic_ns += ns;
         self.now.unix_ns += ns;
-        self.connection.deadline_passed(&mut self.commons, &self.now);
+        self.connection.expire(&mut self.shared, &self.now);
     }
 
     /// How long the connection is willing to wait from now; `None` for ever.
     pub(crate) fn patience_ns(&self) -> Option<u64> {
-        match self.connection.deadline_ns(&self.commons) {
+        match self.connection.deadline_ns() {
             u64::MAX => None,
             deadline => Some(deadline.saturating_sub(self.now.monotonic_ns)),
         }
@@ -182,7 +189,7 @@ pub(crate) fn run<S: Service>(
 /// The last octets and the end in one: the server thinks only when both are there.
 fn hand_over<S: Service>(driver: &mut Driver<S>, octets: &[u8]) {
     if driver.connection.wants_input() {
-        driver.connection.input_space(&mut driver.commons)[..octets.len()].copy_from_slice(octets);
+        driver.connection.input_space(&mut driver.shared)[..octets.len()].copy_from_slice(octets);
         driver.connection.received(octets.len());
     }
     driver.connection.received_eof();

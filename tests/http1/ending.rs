@@ -1,6 +1,8 @@
 //! RFC 9112 §9.6: the gentle end of a connection, which leaves the peer the time to read the last answer.
 
-use spindle::http1::limits::{DRAIN_NS, DRAIN_OCTETS_MAX, DRAIN_SILENCE_NS, SECOND_NS};
+use spindle::http1::limits::{
+    DRAIN_NS, DRAIN_OCTETS_MAX, DRAIN_SHORT_NS, DRAIN_SILENCE_NS, DRAIN_SILENCE_SHORT_NS, FINISH_IDLE_NS, SECOND_NS,
+};
 use spindle::http1::{Settings, Step};
 
 use crate::driver::{Driver, Reading};
@@ -134,14 +136,48 @@ fn an_end_that_is_owed_has_its_own_time_to_be_sent() {
 }
 
 #[test]
-fn a_server_that_shuts_down_closes_idle_connections_at_once() {
-    let mut fresh = driver();
-    fresh.connection.finish();
-    assert!(fresh.connection.is_closed());
+fn a_server_that_ends_gives_connections_without_a_request_a_second() {
+    let fresh = driver();
     let mut kept = driver();
     kept.receive(get("/", "").as_bytes());
-    kept.connection.finish();
-    assert!(kept.connection.is_closed());
+    let mut within_head = driver();
+    within_head.receive(b"GET / HT");
+    for mut driver in [fresh, kept, within_head] {
+        driver.wait_ns(SECOND_NS);
+        driver.connection.finish(&driver.now);
+        driver.wait_ns(FINISH_IDLE_NS - 1);
+        assert!(!driver.connection.is_closed());
+        driver.wait_ns(1);
+        driver.read_all();
+        assert!(driver.connection.is_closed() || driver.ended);
+    }
+}
+
+#[test]
+fn a_request_that_comes_within_that_second_is_answered() {
+    let mut driver = driver();
+    driver.receive(get("/", "").as_bytes());
+    driver.connection.finish(&driver.now);
+    driver.wait_ns(FINISH_IDLE_NS - 1);
+    driver.receive(get("/on-its-way", "").as_bytes());
+    let answers = read_all(&driver.output, &["GET", "GET"]);
+    assert!(answers.len() == 2 && !answers[0].says_close() && answers[1].says_close(), "{answers:?}");
+    assert_eq!(answers[1].text(), "/on-its-way");
+    assert!(driver.ended);
+}
+
+#[test]
+fn draining_is_shorter_when_the_server_ends() {
+    let mut driver = offended();
+    assert_eq!(driver.patience_ns(), Some(DRAIN_SILENCE_NS));
+    driver.connection.finish(&driver.now);
+    assert_eq!(driver.patience_ns(), Some(DRAIN_SILENCE_SHORT_NS));
+    let started_ns = driver.now.monotonic_ns;
+    while !driver.connection.is_closed() {
+        driver.receive(b"a");
+        driver.wait_ns(DRAIN_SILENCE_SHORT_NS / 2);
+    }
+    assert!(driver.now.monotonic_ns - started_ns <= DRAIN_SHORT_NS, "a client that drips is not drained for longer");
 }
 
 #[test]
@@ -154,7 +190,7 @@ fn a_server_that_shuts_down_says_so_in_the_answers_that_remain() {
     ] {
         let mut driver = driver();
         driver.receive(first.as_bytes());
-        driver.connection.finish();
+        driver.connection.finish(&driver.now);
         assert!(!driver.connection.is_closed(), "{first}");
         driver.receive(rest.as_bytes());
         driver.receive(get("/late", "").as_bytes());
@@ -164,14 +200,15 @@ fn a_server_that_shuts_down_says_so_in_the_answers_that_remain() {
 }
 
 #[test]
-fn a_server_that_shuts_down_sends_what_it_owes() {
+fn a_server_that_ends_sends_what_is_queued() {
     let mut driver = Driver::new(Probe, Settings::default(), Reading::Late);
     driver.receive(get("/source/2000", "").as_bytes());
-    driver.connection.finish();
+    driver.connection.finish(&driver.now);
     assert!(!driver.connection.is_closed());
     driver.read_all();
     assert_eq!(read_all(&driver.output, &["GET"])[0].content.as_ref().map(Vec::len), Some(2000));
-    assert!(driver.ended);
+    driver.wait_ns(FINISH_IDLE_NS);
+    assert!(driver.connection.is_closed());
 }
 
 #[test]
@@ -181,5 +218,5 @@ fn a_closed_connection_does_nothing() {
     assert!(!driver.connection.wants_input());
     assert!(driver.connection.transmit().is_none());
     assert_eq!(driver.patience_ns(), None);
-    assert_eq!(driver.connection.step(&mut driver.service, &mut driver.commons, &driver.now), Step::Waiting);
+    assert_eq!(driver.connection.process(&mut driver.service, &mut driver.shared, &driver.now), Step::Idle);
 }

@@ -24,7 +24,7 @@ fn answers_come_in_the_order_of_the_requests() {
 fn a_half_closed_peer_gets_ten_answers() {
     let mut driver = Driver::new(Probe, Settings::default(), Reading::Late);
     let stream = numbered(10);
-    let space = driver.connection.input_space(&mut driver.commons);
+    let space = driver.connection.input_space(&mut driver.shared);
     space[..stream.len()].copy_from_slice(stream.as_bytes());
     driver.connection.received(stream.len());
     driver.connection.received_eof();

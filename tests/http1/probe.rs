@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
+use std::convert::Infallible;
 use std::rc::Rc;
 
 use spindle::semantics::Now;
@@ -10,7 +11,7 @@ use spindle::semantics::fields::FieldName;
 use spindle::semantics::method::Method;
 use spindle::semantics::request::{Request, Target, Version};
 use spindle::semantics::response::{Body, Response};
-use spindle::semantics::service::{Piece, Reply, Service, Sink, Source};
+use spindle::semantics::service::{Piece, Reply, Service, Sink, Source, SourceFailed};
 use spindle::semantics::status::Status;
 
 /// What a sink of [`Probe`] takes at `/limited`, in octets.
@@ -85,14 +86,15 @@ pub(crate) struct Repeated(u64);
 const REPEATED: &[u8] = &[b'r'; 1000];
 
 impl Source for Repeated {
-    type File = ();
+    type File = Infallible;
 
-    fn octets_left(&self) -> u64 {
-        self.0
+    fn bytes_left(&self) -> Option<u64> {
+        Some(self.0)
     }
 
-    fn piece(&self) -> Piece<'_, ()> {
-        Piece::Octets(&REPEATED[..usize::try_from(self.0).unwrap_or(usize::MAX).min(REPEATED.len())])
+    fn piece(&mut self) -> Result<Option<Piece<'_, Infallible>>, SourceFailed> {
+        let bytes = usize::try_from(self.0).unwrap_or(usize::MAX).min(REPEATED.len());
+        Ok((bytes > 0).then(|| Piece::Bytes(&REPEATED[..bytes])))
     }
 
     fn advance(&mut self, octets: u64) {

@@ -2,7 +2,7 @@
 
 use spindle::http1::Settings;
 use spindle::http1::limits::{
-    CONTENT_GRACE_NS, CONTENT_OCTETS_PER_SECOND_MIN, CONTENT_SILENCE_NS, HEAD_TIMEOUT_NS, IDLE_TIMEOUT_NS,
+    CONTENT_CREDIT_NS, CONTENT_GRACE_NS, CONTENT_OCTETS_PER_SECOND_MIN, HEAD_TIMEOUT_NS, IDLE_TIMEOUT_NS,
     OUTPUT_OCTETS_FULL, READER_OCTETS_PER_SECOND_MIN, SECOND_NS, WRITE_STALL_NS,
 };
 use spindle::http1::offence::Offence::{self, *};
@@ -162,13 +162,33 @@ fn a_head_that_comes_in_time_is_answered() {
 
 #[test]
 fn content_that_does_not_come_is_not_waited_for() {
-    for target in ["/", "/refuse"] {
-        let mut driver = driver();
-        driver.receive(format!("POST {target} HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n").as_bytes());
-        wait_out(&mut driver, CONTENT_GRACE_NS);
-        assert_answered(&mut driver, ContentTooSlow);
-        assert!(!driver.service.seen()[0].is_complete);
-    }
+    let mut driver = driver();
+    driver.receive(post("Content-Length: 5\r\n", "").as_bytes());
+    wait_out(&mut driver, CONTENT_GRACE_NS);
+    assert_answered(&mut driver, ContentTooSlow);
+    assert!(!driver.service.seen()[0].is_complete);
+}
+
+#[test]
+fn a_response_that_is_held_back_goes_when_the_content_does_not_come() {
+    let mut driver = driver();
+    driver.receive(b"POST /refuse HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n");
+    wait_out(&mut driver, CONTENT_GRACE_NS);
+    driver.read_all();
+    let answers = read_all(&driver.output, &["POST"]);
+    assert!(answers[0].status == 403 && answers[0].says_close() && driver.ended, "{answers:?}");
+}
+
+#[test]
+fn content_of_unknown_length_is_refused_as_soon_as_the_sink_refuses_it() {
+    let mut driver = driver();
+    driver.receive(b"POST /limited HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n8\r\n12345678\r\n");
+    driver.read_all();
+    assert_eq!(driver.output, b"");
+    driver.receive(b"1\r\n9");
+    driver.read_all();
+    let answers = read_all(&driver.output, &["POST"]);
+    assert!(answers[0].status == 413 && answers[0].says_close() && driver.ended, "{answers:?}");
 }
 
 #[test]
@@ -188,8 +208,23 @@ fn content_that_came_fast_earns_no_endless_silence() {
         driver.receive(&[b'a'; 50_000]);
         driver.wait_ns(SECOND_NS);
     }
-    driver.receive(b"a");
-    wait_out(&mut driver, CONTENT_SILENCE_NS);
+    driver.receive(&[b'a'; 50_000]);
+    wait_out(&mut driver, CONTENT_CREDIT_NS);
+    assert_answered(&mut driver, ContentTooSlow);
+}
+
+#[test]
+fn content_that_came_fast_earns_no_endless_drip() {
+    let mut driver = driver();
+    driver.receive(post("Content-Length: 100000000\r\n", "").as_bytes());
+    driver.receive(&[b'a'; 62_000_000]);
+    let started_ns = driver.now.monotonic_ns;
+    while !driver.ended {
+        driver.wait_ns(25 * SECOND_NS);
+        driver.receive(b"a");
+        driver.read_all();
+        assert!(driver.now.monotonic_ns - started_ns <= 2 * CONTENT_CREDIT_NS, "a byte in 25 s is no upload");
+    }
     assert_answered(&mut driver, ContentTooSlow);
 }
 

@@ -1,55 +1,61 @@
-//! One connection, without its socket: what it is handed, and what it hands out. `step.rs` makes sense of what was
-//! received, and `waiting.rs` knows for how long.
+//! One connection, without its socket: what it is handed, and what it hands out. `process.rs` interprets what was received;
+//! `waiting.rs` says how long for, with the named timers of `timers.rs`; `record.rs` tells what happened.
 
-mod log_entry;
-mod phase;
-mod step;
+mod process;
+mod record;
+mod state;
+mod timers;
 mod waiting;
 
-use log::debug;
-
-use self::phase::{Draining, Phase};
-pub use self::step::Step;
-use super::commons::Commons;
-use super::limits::{DRAIN_OCTETS_MAX, RECEIVE_BUFFER_OCTETS};
+pub use self::process::Step;
+use self::record::PendingRecords;
+pub use self::record::Records;
+use self::state::{Draining, State};
+use self::timers::{Timer, Timers};
+pub use self::waiting::Replaceable;
+use super::limits::{DRAIN_OCTETS_MAX, RECEIVE_BUFFER_BYTES};
 use super::message_head::MessageHead;
-use super::output::{Output, Transmit};
+use super::output::{SendQueue, Transmit};
 use super::receive_buffer::ReceiveBuffer;
+use super::shared::Shared;
 use crate::semantics::Now;
-use crate::semantics::service::Service;
+use crate::semantics::exchange_record::Ending;
+use crate::semantics::service::{Service, Source};
 
 /// The state of one connection, without its socket.
 pub struct Connection<S: Service> {
-    phase: Phase<S::Sink>,
+    state: State<S::Sink>,
     input: ReceiveBuffer,
-    output: Output<S::Source>,
-    /// What the phase's waiting is counted from: the end of the last answer, the first octet of a head, the start of
-    /// content, the last octet drained.
-    since_ns: u64,
-    /// When something was last sent, or last became owed.
-    progress_ns: u64,
-    /// How much longer than usual the peer may show no progress, because of what its send buffer holds.
-    stall_allowance_ns: u64,
-    /// What the log calls the connection.
-    number: u32,
+    output: SendQueue<S::Source>,
+    timers: Timers,
+    /// When something was last sent, or was queued while nothing else was.
+    send_progress_ns: u64,
+    /// Each connection of a run has its own.
+    number: u64,
+    /// Exchanges that have not ended; `None` where nobody reads records.
+    records: Option<Box<PendingRecords>>,
     peer_has_ended: bool,
+    has_received: bool,
     empty_line_skipped: bool,
-    /// Whether the server is shutting down: every further answer is the connection's last.
+    /// Whether the server is ending: every further response is the connection's last.
     finishing: bool,
 }
 
 impl<S: Service> Connection<S> {
-    /// A connection that has just been accepted. `number` names it in the log.
-    pub fn new(number: u32, now: &Now) -> Connection<S> {
+    /// A connection that has just been accepted. `number` names it in records and in the log.
+    pub fn new(number: u64, shared: &Shared, now: &Now) -> Connection<S> {
+        let mut timers = Timers::stopped();
+        timers.set(Timer::Idle, now.monotonic_ns.saturating_add(shared.settings.idle_timeout_ns));
         Connection {
-            phase: Phase::Head(MessageHead::default()),
+            state: State::Head(MessageHead::default()),
             input: ReceiveBuffer::default(),
-            output: Output::default(),
-            since_ns: now.monotonic_ns,
-            progress_ns: now.monotonic_ns,
-            stall_allowance_ns: 0,
+            output: SendQueue::default(),
+            timers,
+            send_progress_ns: now.monotonic_ns,
             number,
+            records: shared.records.wanted.then(Box::default),
             peer_has_ended: false,
+            has_received: false,
             empty_line_skipped: false,
             finishing: false,
         }
@@ -57,125 +63,149 @@ impl<S: Service> Connection<S> {
 
     // What is received.
 
-    /// Whether received octets are of use now.
+    /// Whether received bytes are of use now.
     pub fn wants_input(&self) -> bool {
-        let is_done = match &self.phase {
-            Phase::Draining(draining) => draining.octets > DRAIN_OCTETS_MAX,
-            Phase::Closed => true,
-            Phase::Head(_) | Phase::Content(_) => false,
+        let is_done = match &self.state {
+            State::Draining(draining) => draining.bytes > DRAIN_OCTETS_MAX,
+            State::Closed => true,
+            State::Head(_) | State::Content(_) => false,
         };
-        !is_done && !self.peer_has_ended && !self.input.is_full()
+        !is_done && !self.peer_has_ended && self.input.room() > 0
     }
 
     /// Room to receive into. Empty only if [`wants_input`](Connection::wants_input) is false.
-    pub fn input_space(&mut self, commons: &mut Commons) -> &mut [u8] {
-        let octets_max = self.octets_to_next_boundary();
-        let space = self.input.space(&mut commons.pool);
-        let octets = space.len().min(octets_max);
-        &mut space[..octets]
+    pub fn input_space(&mut self, shared: &mut Shared) -> &mut [u8] {
+        let bytes_max = self.bytes_to_boundary();
+        self.input.space(bytes_max, &mut shared.pool)
     }
 
     /// Content is received so that its pieces end where whole buffers of it would: written to a file, each then fills whole
-    /// pages. A piece that begins in the midst of one costs a file system half as much again.
-    fn octets_to_next_boundary(&self) -> usize {
-        match &self.phase {
-            Phase::Content(receiving) if self.input.is_empty() => {
-                RECEIVE_BUFFER_OCTETS - (receiving.octets % RECEIVE_BUFFER_OCTETS as u64) as usize
+    /// pages. A piece that begins in the middle of one costs a file system half as much again.
+    fn bytes_to_boundary(&self) -> usize {
+        match &self.state {
+            State::Content(content) if self.input.is_empty() => {
+                RECEIVE_BUFFER_BYTES - (content.bytes % RECEIVE_BUFFER_BYTES as u64) as usize
             }
             _ => usize::MAX,
         }
     }
 
-    /// The first `octets` of the space have been received.
-    pub fn received(&mut self, octets: usize) {
-        self.input.received(octets);
+    /// The first `bytes` of the space have been received.
+    pub fn received(&mut self, bytes: usize) {
+        self.has_received |= bytes > 0;
+        self.input.received(bytes);
     }
 
-    /// The peer will send nothing more.
+    /// The client will send nothing more.
     pub fn received_eof(&mut self) {
         self.peer_has_ended = true;
     }
 
     // What is sent.
 
-    /// What is to be sent next: octets, then one source, then the end.
-    pub fn transmit(&self) -> Option<Transmit<'_, S::Source>> {
-        match self.phase {
-            Phase::Closed => None,
+    /// What is to be sent next: bytes, then one source, then the end.
+    pub fn transmit(&mut self) -> Option<Transmit<'_, <S::Source as Source>::File>> {
+        match self.state {
+            State::Closed => None,
             _ => self.output.transmit(),
         }
     }
 
-    /// The first `octets` of what [`transmit`](Connection::transmit) gave have been sent.
-    pub fn transmitted(&mut self, octets: u64, now: &Now) {
-        self.output.transmitted(octets);
-        self.progress_ns = now.monotonic_ns;
-        self.stall_allowance_ns = 0;
-        // Whatever waits behind the answer, an empty line say, has not been looked at, and began no request.
-        if !self.output.is_pending() && matches!(&self.phase, Phase::Head(head) if head.is_empty()) {
-            self.since_ns = now.monotonic_ns;
-            self.tell("kept alive");
+    /// Whether what is sent next comes from a source, which may have to wait for the disk.
+    pub fn sends_from_source(&self) -> bool {
+        self.output.has_source()
+    }
+
+    /// The first `bytes` of what [`transmit`](Connection::transmit) gave have been sent.
+    pub fn transmitted(&mut self, bytes: u64, shared: &mut Shared, now: &Now) {
+        self.output.transmitted(bytes);
+        if let Some(records) = &mut self.records {
+            let (queued, has_source) = (self.output.queued_bytes(), self.output.has_source());
+            records.sent(bytes, queued, has_source, &mut shared.records, now);
         }
+        self.send_progressed(shared, now);
     }
 
     /// The writing side has been shut, as [`Transmit::End`] asked.
-    pub fn end_transmitted(&mut self, now: &Now) {
+    pub fn end_transmitted(&mut self, shared: &mut Shared, now: &Now) {
         self.output.end_transmitted();
-        self.since_ns = now.monotonic_ns;
-        if let Phase::Draining(draining) = &mut self.phase {
-            draining.ended_ns = now.monotonic_ns;
-            self.tell("draining");
+        // Content of unknown length that an HTTP/1.0 client was sent is complete with the end.
+        if let Some(records) = &mut self.records {
+            records.sent(0, 0, false, &mut shared.records, now);
         }
+        self.timers.stop(Timer::WriteStall);
+        self.drain(now);
     }
 
     // How it ends.
 
-    /// The server is shutting down: a connection without work is closed, and any other after its next answer.
-    pub fn finish(&mut self) {
+    /// The server is ending: the next response is the last one, and no request is waited for longer than a second.
+    pub fn finish(&mut self, now: &Now) {
         self.finishing = true;
-        if self.is_between_requests() {
-            if self.output.is_pending() {
-                self.end();
-            } else {
-                self.close();
-            }
+        self.shorten_waits(now);
+    }
+
+    /// Whether a response is being made or sent, or an upload received: what an orderly end waits for.
+    pub fn is_answering(&self) -> bool {
+        match &self.state {
+            State::Head(_) | State::Draining(_) => self.output.is_pending(),
+            State::Content(_) => true,
+            State::Closed => false,
         }
     }
 
-    /// Nothing more will be answered: what is owed is sent, and what still comes is drained.
-    fn end(&mut self) {
-        self.output.end();
-        self.phase = Phase::Draining(Draining::default());
+    /// The socket is lost, or is to be closed as `ending` says. What has not been sent by now never will be.
+    pub fn close(&mut self, ending: Ending, shared: &mut Shared, now: &Now) {
+        if let Some(records) = &mut self.records {
+            if let State::Content(content) = &self.state {
+                records.content_received(content.bytes);
+            }
+            records.lose(ending, &mut shared.records, now);
+        }
+        self.state = State::Closed;
+        self.timers.stop_all();
+        self.input.consume_content();
+        self.input.consume_all();
     }
 
-    fn close(&mut self) {
-        self.tell("closed");
-        self.phase = Phase::Closed;
+    /// Gives back memory in which nothing waits. To be called when the connection goes idle, behind
+    /// [`flush_content`](Connection::flush_content).
+    pub fn release_idle_memory(&mut self, shared: &mut Shared) {
+        self.input.release(&mut shared.pool);
+        self.output.release_if_empty(&mut shared.pool);
     }
 
-    /// Whether no octet of a further request has been received.
-    fn is_between_requests(&self) -> bool {
-        matches!(&self.phase, Phase::Head(head) if head.is_empty()) && self.input.is_empty()
-    }
-
-    /// Gives back memory in which nothing waits. To be called when the connection is left alone for a while.
-    pub fn release_idle_memory(&mut self, commons: &mut Commons) {
-        self.input.park(&mut commons.pool);
-        self.output.release_if_empty(&mut commons.pool);
-    }
-
-    /// Octets of memory that the connection's buffers hold, used or not. [`limits`](super::limits) bounds them, whatever
-    /// the peer does.
-    pub fn memory_octets(&self) -> usize {
-        self.input.memory_octets() + self.output.memory_octets()
+    /// Bytes of memory that the connection's buffers hold, used or not. [`limits`](super::limits) bounds them, whatever the
+    /// client does.
+    pub fn memory_bytes(&self) -> usize {
+        self.input.memory_bytes() + self.output.memory_bytes()
     }
 
     /// Whether the socket may be closed.
     pub fn is_closed(&self) -> bool {
-        matches!(self.phase, Phase::Closed)
+        matches!(self.state, State::Closed)
     }
 
-    fn tell(&self, state: &str) {
-        debug!("connection {}: {state}", self.number);
+    /// The number that the connection was made with.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// What the connection is doing, in the words of the debug log.
+    pub fn activity(&self) -> &'static str {
+        match &self.state {
+            State::Content(_) => "reading the content",
+            State::Draining(_) if self.output.has_ended() => "draining",
+            State::Draining(_) => "writing the response",
+            State::Closed => "closed",
+            State::Head(head) if !head.is_empty() => "reading the head",
+            State::Head(_) if self.output.is_pending() => "writing the response",
+            State::Head(_) => "waiting for a request",
+        }
+    }
+
+    fn begin_draining(&mut self) -> State<S::Sink> {
+        self.output.end();
+        State::Draining(Draining::default())
     }
 }

@@ -1,81 +1,203 @@
-//! All the waiting there is: one deadline, and what is done when it passes.
+//! When each timer runs, and what is done when it fires.
 
 use super::Connection;
-use super::phase::Phase;
-use crate::http1::commons::Commons;
+use super::state::{Destination, ReceivingContent, State};
+use super::timers::Timer;
 use crate::http1::limits::{
-    CONTENT_GRACE_NS, CONTENT_OCTETS_PER_SECOND_MIN, CONTENT_SILENCE_NS, DRAIN_CROWDED_NS, DRAIN_NS,
-    DRAIN_SILENCE_CROWDED_NS, DRAIN_SILENCE_NS, READER_OCTETS_PER_SECOND_MIN, SECOND_NS, WRITE_STALL_NS,
+    CONTENT_CREDIT_NS, CONTENT_GRACE_NS, CONTENT_OCTETS_PER_SECOND_MIN, DRAIN_NS, DRAIN_SHORT_NS, DRAIN_SILENCE_NS,
+    DRAIN_SILENCE_SHORT_NS, FINISH_IDLE_NS, READER_OCTETS_PER_SECOND_MIN, SECOND_NS, WRITE_STALL_NS,
 };
 use crate::http1::offence::Offence;
+use crate::http1::shared::Shared;
 use crate::semantics::Now;
+use crate::semantics::exchange_record::Ending;
 use crate::semantics::service::Service;
 
+/// How readily a connection gives way to a newcomer when the server is at capacity: the least goes first. Of two of one
+/// kind, the one that has waited for longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Replaceable {
+    /// It has been answered for the last time, and had its time to read that.
+    Drained {
+        /// When it gives up by itself, on the monotonic clock.
+        at_ns: u64,
+    },
+    /// It is between requests.
+    BetweenRequests {
+        /// When it times out, on the monotonic clock.
+        at_ns: u64,
+    },
+    /// It has never sent a byte.
+    Silent {
+        /// When it times out, on the monotonic clock.
+        at_ns: u64,
+    },
+    /// It has begun a head and not completed it.
+    WithinHead {
+        /// When it times out, on the monotonic clock.
+        at_ns: u64,
+    },
+}
+
 impl<S: Service> Connection<S> {
-    /// The socket takes no more octets for now, and holds at most `send_buffer_octets`. A peer that reads them slowly
-    /// shows no progress until the buffer has room again, and is not to be taken for one that does not read.
-    pub fn write_blocked(&mut self, send_buffer_octets: u64) {
-        self.stall_allowance_ns = (send_buffer_octets / READER_OCTETS_PER_SECOND_MIN).saturating_mul(SECOND_NS);
+    /// The monotonic time, in nanoseconds, at which [`expire`](Connection::expire) is to be called; `u64::MAX` for never. It
+    /// may have moved when that time comes.
+    pub fn deadline_ns(&self) -> u64 {
+        self.timers.next_ns()
     }
 
-    /// The monotonic time, in nanoseconds, at which [`deadline_passed`](Connection::deadline_passed) is to be called;
-    /// `u64::MAX` for never. It may have moved when that time comes.
-    pub fn deadline_ns(&self, commons: &Commons) -> u64 {
-        self.phase_deadline_ns(commons).min(self.write_deadline_ns())
-    }
-
-    fn phase_deadline_ns(&self, commons: &Commons) -> u64 {
-        match &self.phase {
-            Phase::Head(head) if !head.is_empty() => self.since_ns.saturating_add(commons.settings.head_timeout_ns),
-            // While an answer is being sent the peer cannot be expected to ask for more.
-            Phase::Head(_) if self.output.is_pending() => u64::MAX,
-            Phase::Head(_) => self.since_ns.saturating_add(commons.settings.idle_timeout_ns),
-            Phase::Content(receiving) => {
-                let earned_ns =
-                    u128::from(receiving.octets) * u128::from(SECOND_NS) / u128::from(CONTENT_OCTETS_PER_SECOND_MIN);
-                let earned_ns = u64::try_from(earned_ns).unwrap_or(u64::MAX);
-                let paced_ns = self.since_ns.saturating_add(CONTENT_GRACE_NS).saturating_add(earned_ns);
-                paced_ns.min(receiving.heard_ns.saturating_add(CONTENT_SILENCE_NS))
-            }
-            Phase::Draining(draining) if self.output.has_ended() => {
-                let is_pressed = commons.is_crowded || self.finishing;
-                let (silence_ns, drain_ns) = if is_pressed {
-                    (DRAIN_SILENCE_CROWDED_NS, DRAIN_CROWDED_NS)
-                } else {
-                    (DRAIN_SILENCE_NS, DRAIN_NS)
-                };
-                self.since_ns.saturating_add(silence_ns).min(draining.ended_ns.saturating_add(drain_ns))
-            }
-            Phase::Draining(_) | Phase::Closed => u64::MAX,
+    /// The socket takes no more bytes for now, and holds at most `send_buffer_bytes`. A client that reads them slowly shows
+    /// no progress until the buffer has room again, and is not to be taken for one that does not read.
+    pub fn write_blocked(&mut self, send_buffer_bytes: u64) {
+        if self.timers.is_running(Timer::WriteStall) {
+            let allowance_ns = (send_buffer_bytes / READER_OCTETS_PER_SECOND_MIN).saturating_mul(SECOND_NS);
+            let stall_ns = WRITE_STALL_NS.saturating_add(allowance_ns);
+            self.timers.set(Timer::WriteStall, self.send_progress_ns.saturating_add(stall_ns));
         }
     }
 
-    fn write_deadline_ns(&self) -> u64 {
+    /// Does what the timers ask for whose time has come.
+    pub fn expire(&mut self, shared: &mut Shared, now: &Now) {
+        // Each round stops a timer, and what is done then sets none in the past.
+        while let Some(timer) = self.timers.take_fired(now.monotonic_ns) {
+            match (timer, std::mem::take(&mut self.state)) {
+                (Timer::WriteStall, state) => {
+                    self.state = state;
+                    self.close(Ending::TimedOut, shared, now);
+                }
+                (Timer::Head, State::Head(head)) => {
+                    self.state = self.refuse(Offence::HeadTooSlow, head.method(), shared, now);
+                }
+                (Timer::ContentRate, State::Content(content)) => {
+                    self.state = self.content_timed_out(*content, shared, now);
+                }
+                (Timer::Idle | Timer::Drain, State::Head(_) | State::Draining(_)) => {
+                    self.close(Ending::Complete, shared, now);
+                }
+                (_, state) => {
+                    debug_assert!(false, "{timer:?} runs in a state that does not wait for it");
+                    self.state = state;
+                }
+            }
+        }
+    }
+
+    /// A response that is held back for the sake of the content goes, since the content will not be waited for.
+    fn content_timed_out(
+        &mut self,
+        content: ReceivingContent<S::Sink>,
+        shared: &mut Shared,
+        now: &Now,
+    ) -> State<S::Sink> {
+        match content.destination {
+            Destination::Nowhere => self.release_early(content.bytes, now),
+            Destination::Sink(_) => {
+                self.note_content_received(content.bytes);
+                self.refuse(Offence::ContentTooSlow, content.framing.method, shared, now)
+            }
+        }
+    }
+
+    /// How readily the connection may be closed in favour of another; `None` while it is being answered, receives content,
+    /// or has had too little time to read its last response.
+    pub fn replaceable(&self, now: &Now) -> Option<Replaceable> {
+        match &self.state {
+            State::Draining(draining) => {
+                let at_ns = self.timers.at_ns(Timer::Drain)?;
+                let silent_for_ns = DRAIN_SILENCE_NS.saturating_sub(at_ns.saturating_sub(now.monotonic_ns));
+                let ended_for_ns = DRAIN_NS.saturating_sub(draining.give_up_ns.saturating_sub(now.monotonic_ns));
+                let has_had_its_time = silent_for_ns >= DRAIN_SILENCE_SHORT_NS || ended_for_ns >= DRAIN_SHORT_NS;
+                has_had_its_time.then_some(Replaceable::Drained { at_ns })
+            }
+            State::Head(_) if self.output.is_pending() => None,
+            State::Head(head) if !head.is_empty() => {
+                self.timers.at_ns(Timer::Head).map(|at_ns| Replaceable::WithinHead { at_ns })
+            }
+            State::Head(_) if !self.input.is_empty() => None,
+            State::Head(_) => self.timers.at_ns(Timer::Idle).map(|at_ns| match self.has_received {
+                true => Replaceable::BetweenRequests { at_ns },
+                false => Replaceable::Silent { at_ns },
+            }),
+            State::Content(_) | State::Closed => None,
+        }
+    }
+
+    /// Bytes were sent: a client that reads has its time to read on, or to ask for more.
+    pub(super) fn send_progressed(&mut self, shared: &Shared, now: &Now) {
+        self.send_progress_ns = now.monotonic_ns;
         if self.output.is_pending() {
-            self.progress_ns.saturating_add(WRITE_STALL_NS).saturating_add(self.stall_allowance_ns)
-        } else {
-            u64::MAX
+            self.timers.set(Timer::WriteStall, now.monotonic_ns.saturating_add(WRITE_STALL_NS));
+            return;
+        }
+        self.timers.stop(Timer::WriteStall);
+        // Whatever waits behind the response, an empty line say, has not been looked at, and began no request.
+        if matches!(&self.state, State::Head(head) if head.is_empty()) {
+            self.wait_for_request(shared, now);
         }
     }
 
-    /// Does what the deadline asks for, if it has passed.
-    pub fn deadline_passed(&mut self, commons: &mut Commons, now: &Now) {
-        if now.monotonic_ns >= self.write_deadline_ns() {
-            self.tell("the peer does not read");
-            self.close();
-            return;
+    /// The time that the client has for its next request begins.
+    pub(super) fn wait_for_request(&mut self, shared: &Shared, now: &Now) {
+        let idle_ns = shared.settings.idle_timeout_ns;
+        let idle_ns = if self.finishing { idle_ns.min(FINISH_IDLE_NS) } else { idle_ns };
+        self.timers.set(Timer::Idle, now.monotonic_ns.saturating_add(idle_ns));
+    }
+
+    /// Something is about to be queued. Starts the write-stall timer if nothing was queued before. Later responses never
+    /// restart it: a client that does not read must not gain time by asking for more.
+    pub(super) fn begin_sending(&mut self, now: &Now) {
+        if !self.output.is_pending() {
+            self.send_progress_ns = now.monotonic_ns;
+            self.timers.set(Timer::WriteStall, now.monotonic_ns.saturating_add(WRITE_STALL_NS));
         }
-        if now.monotonic_ns < self.phase_deadline_ns(commons) {
-            return;
+    }
+
+    /// The first bytes of a head have come, and not all of it. Bytes do not extend its time.
+    pub(super) fn wait_for_head(&mut self, shared: &Shared, now: &Now) {
+        let head_ns = shared.settings.head_timeout_ns;
+        let head_ns = if self.finishing { head_ns.min(FINISH_IDLE_NS) } else { head_ns };
+        self.timers.stop(Timer::Idle);
+        self.timers.set(Timer::Head, now.monotonic_ns.saturating_add(head_ns));
+    }
+
+    pub(super) fn wait_for_content(&mut self, now: &Now) {
+        self.timers.set(Timer::ContentRate, now.monotonic_ns.saturating_add(CONTENT_GRACE_NS));
+    }
+
+    /// Content has come, and earns time by its bytes: not more ahead than the rate counts back.
+    pub(super) fn content_came(&mut self, bytes: u64, now: &Now) {
+        let earned_ns = u128::from(bytes) * u128::from(SECOND_NS) / u128::from(CONTENT_OCTETS_PER_SECOND_MIN);
+        let earned_ns = u64::try_from(earned_ns).unwrap_or(u64::MAX);
+        if let Some(at_ns) = self.timers.at_ns(Timer::ContentRate) {
+            let at_most_ns = now.monotonic_ns.saturating_add(CONTENT_CREDIT_NS);
+            self.timers.set(Timer::ContentRate, at_ns.saturating_add(earned_ns).min(at_most_ns));
         }
-        match &self.phase {
-            Phase::Head(head) if !head.is_empty() => {
-                self.refuse(Offence::HeadTooSlow, commons, now);
-            }
-            Phase::Content(_) => {
-                self.refuse(Offence::ContentTooSlow, commons, now);
-            }
-            Phase::Head(_) | Phase::Draining(_) | Phase::Closed => self.close(),
+    }
+
+    /// The end has been sent: the client's end is waited for, for a while.
+    pub(super) fn drain(&mut self, now: &Now) {
+        if let State::Draining(draining) = &mut self.state {
+            let drain_ns = if self.finishing { DRAIN_SHORT_NS } else { DRAIN_NS };
+            draining.give_up_ns = now.monotonic_ns.saturating_add(drain_ns);
+            let give_up_ns = draining.give_up_ns;
+            self.drain_came(give_up_ns, now);
+        }
+    }
+
+    /// The client still sends.
+    pub(super) fn drain_came(&mut self, give_up_ns: u64, now: &Now) {
+        let silence_ns = if self.finishing { DRAIN_SILENCE_SHORT_NS } else { DRAIN_SILENCE_NS };
+        self.timers.set(Timer::Drain, now.monotonic_ns.saturating_add(silence_ns).min(give_up_ns));
+    }
+
+    /// The server is ending: no wait for a request is longer than a second from now, none for a client's end than a quarter.
+    pub(super) fn shorten_waits(&mut self, now: &Now) {
+        let request_ns = now.monotonic_ns.saturating_add(FINISH_IDLE_NS);
+        self.timers.shorten(Timer::Idle, request_ns);
+        self.timers.shorten(Timer::Head, request_ns);
+        self.timers.shorten(Timer::Drain, now.monotonic_ns.saturating_add(DRAIN_SILENCE_SHORT_NS));
+        if let State::Draining(draining) = &mut self.state {
+            draining.give_up_ns = draining.give_up_ns.min(now.monotonic_ns.saturating_add(DRAIN_SHORT_NS));
         }
     }
 }

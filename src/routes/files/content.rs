@@ -1,7 +1,7 @@
 //! The content of a file, as the driver transmits it: one range of it, or several as parts.
 
 use super::multipart::Parts;
-use crate::semantics::service::{Piece, Source};
+use crate::semantics::service::{FilePiece, Piece, Source, SourceFailed};
 use crate::storage::FileRange;
 
 /// Content that comes from a file. It is never in memory, however long it is.
@@ -16,24 +16,31 @@ pub enum FileContent {
 impl Source for FileContent {
     type File = FileRange;
 
-    fn octets_left(&self) -> u64 {
-        match self {
+    fn bytes_left(&self) -> Option<u64> {
+        Some(match self {
             FileContent::Range(range) => range.remaining(),
-            FileContent::Parts(parts) => parts.octets_left(),
-        }
+            FileContent::Parts(parts) => parts.bytes_left(),
+        })
     }
 
-    fn piece(&self) -> Piece<'_, FileRange> {
-        match self {
-            FileContent::Range(range) => Piece::File(range),
-            FileContent::Parts(parts) => parts.piece(),
-        }
+    fn piece(&mut self) -> Result<Option<Piece<'_, FileRange>>, SourceFailed> {
+        Ok(match self {
+            FileContent::Range(range) if range.is_empty() => None,
+            FileContent::Range(range) => Some(Piece::File(range)),
+            FileContent::Parts(parts) => Some(parts.piece()),
+        })
     }
 
-    fn advance(&mut self, octets: u64) {
+    fn advance(&mut self, bytes: u64) {
         match self {
-            FileContent::Range(range) => range.advance(octets),
-            FileContent::Parts(parts) => parts.advance(octets),
+            FileContent::Range(range) => range.advance(bytes),
+            FileContent::Parts(parts) => parts.advance(bytes),
         }
+    }
+}
+
+impl FilePiece for FileRange {
+    fn bytes_left(&self) -> u64 {
+        self.remaining()
     }
 }

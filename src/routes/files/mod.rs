@@ -94,6 +94,7 @@ impl FileRoutes {
 }
 
 pub(super) fn answer<'r>(routes: &'r mut Routes, request: &'r Request<'r>, name: &'r [u8], now: &Now) -> Answer<'r> {
+    routes.used_disk = true;
     let Some(files) = &mut routes.files else { return not_found() };
     match request.method {
         Method::Post | Method::Put => match path_of(name) {

@@ -52,14 +52,14 @@ impl Parts {
         format!("multipart/byteranges; boundary={:016x}", self.boundary)
     }
 
-    pub(super) fn octets_left(&self) -> u64 {
+    pub(super) fn bytes_left(&self) -> u64 {
         self.octets_left
     }
 
     pub(super) fn piece(&self) -> Piece<'_, FileRange> {
         match &self.range {
             Some(range) if self.text_sent == self.text.len() => Piece::File(range),
-            _ => Piece::Octets(&self.text[self.text_sent..]),
+            _ => Piece::Bytes(&self.text[self.text_sent..]),
         }
     }
 

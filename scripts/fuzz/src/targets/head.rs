@@ -8,10 +8,11 @@
 
 use spindle::http1::exchange::Exchange;
 use spindle::http1::framing::Framing;
-use spindle::http1::limits::{FIELD_LINES_MAX, RECEIVE_BUFFER_OCTETS};
+use spindle::http1::limits::{FIELD_LINES_MAX, RECEIVE_BUFFER_BYTES};
 use spindle::http1::message_head::{CompleteHead, MessageHead};
 use spindle::http1::offence::Offence;
 use spindle::semantics::fields::{FieldName, FieldSpans};
+use spindle::semantics::method::Method;
 use spindle::semantics::request::{Target, Version};
 
 use super::expand::expand;
@@ -41,7 +42,7 @@ type Exchanged = (Framing, bool, bool);
 
 /// Runs the target.
 pub fn run(input: &[u8]) {
-    let stream = expand(input, RECEIVE_BUFFER_OCTETS);
+    let stream = expand(input, RECEIVE_BUFFER_BYTES);
     let (whole, _) = read(&stream, [stream.len()]);
     agrees_with_itself(&stream, &whole, input);
     if let Reading::Complete(head) = &whole {
@@ -111,7 +112,8 @@ fn check_borrows(head: &CompleteHead<'_>, given: &[u8]) {
 
 fn copy(head: &CompleteHead<'_>) -> Head {
     let exchange = |strict| {
-        Exchange::new(head, strict).map(|exchange| (exchange.framing, exchange.head_only, exchange.expects_continue))
+        Exchange::new(head, strict)
+            .map(|exchange| (exchange.framing, exchange.method == Method::Head, exchange.expects_continue))
     };
     Head {
         octets: head.octets,

@@ -1,27 +1,18 @@
-//! A connection and a socket that does what a plan says. It keeps the connection's contract as the reactor does, and
+//! A connection and a socket that does what a plan says. It keeps the connection's contract as the server's loop does, and
 //! checks after each event what must hold at rest.
 
 use std::mem::size_of;
 
-use spindle::http1::limits::{ANSWER_OCTETS_MAX, FIELD_LINES_MAX, OUTPUT_OCTETS_FULL, RECEIVE_BUFFER_OCTETS};
-use spindle::http1::{Commons, Connection, Step, Transmit};
+use spindle::http1::limits::{FIELD_LINES_MAX, OUTPUT_BUFFER_BYTES, RECEIVE_BUFFER_BYTES};
+use spindle::http1::{Connection, Shared, Step, Transmit};
 use spindle::semantics::Now;
 use spindle::semantics::fields::FieldSpan;
-use spindle::semantics::service::{Piece, Source};
 
 use super::plan::{Event, Plan};
 use super::service::{Asked, Numbered};
 
-/// Status line and fields of an answer without its content.
-const ANSWER_HEAD_OCTETS_MAX: usize = 1024;
-
 /// What a connection's input may hold: the octets, and where the lines of a head stand in them.
-const INPUT_MEMORY_OCTETS_MAX: usize = RECEIVE_BUFFER_OCTETS + FIELD_LINES_MAX * size_of::<FieldSpan>();
-
-/// What a connection's output may hold: a sent part that is not worth moving away, answers up to the mark at which no
-/// further request is begun, and one more answer. A vector may have room for twice as much.
-const OUTPUT_MEMORY_OCTETS_MAX: usize =
-    2 * (OUTPUT_OCTETS_FULL / 2 + OUTPUT_OCTETS_FULL + ANSWER_OCTETS_MAX + ANSWER_HEAD_OCTETS_MAX);
+const INPUT_MEMORY_OCTETS_MAX: usize = RECEIVE_BUFFER_BYTES + FIELD_LINES_MAX * size_of::<FieldSpan>();
 
 /// A plan that goes round for so long is cut short: the rest moves at once.
 const EVENTS_MAX: usize = 20_000;
@@ -46,8 +37,8 @@ pub(super) struct Outcome {
 
 /// Lets a connection live from its start to its end: `plan` happens, over and over, until `stream` has been received,
 /// and then whatever is left moves at once.
-pub(super) fn live(stream: &[u8], plan: &Plan, commons: &mut Commons) -> Outcome {
-    let mut driver = Driver::new(stream, commons);
+pub(super) fn live(stream: &[u8], plan: &Plan, shared: &mut Shared) -> Outcome {
+    let mut driver = Driver::new(stream, shared);
     let mut events = plan.events.iter().cycle().take(EVENTS_MAX);
     // A plan in which nothing arrives would only go round in vain.
     let arrives = |event: &Event| matches!(event, Event::Receive(_) | Event::PeerEnds);
@@ -66,7 +57,7 @@ pub(super) fn live(stream: &[u8], plan: &Plan, commons: &mut Commons) -> Outcome
 struct Driver<'a> {
     connection: Connection<Numbered>,
     service: Numbered,
-    commons: &'a mut Commons,
+    shared: &'a mut Shared,
     now: Now,
     stream: &'a [u8],
     peer_has_ended: bool,
@@ -75,12 +66,12 @@ struct Driver<'a> {
 }
 
 impl<'a> Driver<'a> {
-    fn new(stream: &'a [u8], commons: &'a mut Commons) -> Driver<'a> {
+    fn new(stream: &'a [u8], shared: &'a mut Shared) -> Driver<'a> {
         let now = Now { monotonic_ns: 1, unix_ns: 784_111_777_000_000_000 };
         Driver {
-            connection: Connection::new(0, &now),
+            connection: Connection::new(0, shared, &now),
             service: Numbered::new(),
-            commons,
+            shared,
             now,
             stream,
             peer_has_ended: false,
@@ -108,17 +99,13 @@ impl<'a> Driver<'a> {
             Event::Send(octets_max) => self.send(octets_max),
             Event::Wait(ns) => self.wait(ns),
             Event::Blocked(send_buffer_octets) => self.connection.write_blocked(send_buffer_octets),
-            Event::Park => self.connection.release_idle_memory(self.commons),
+            Event::Park => self.go_idle(),
             Event::Finish => {
                 self.outcome.asked_when_finished.get_or_insert(self.service.asked.len());
-                self.connection.finish();
+                self.connection.finish(&self.now);
                 self.wait(0);
             }
             Event::PeerEnds => self.peer_ends(),
-            Event::Crowded => {
-                self.commons.is_crowded = true;
-                self.wait(0);
-            }
         }
         self.settle();
     }
@@ -127,7 +114,7 @@ impl<'a> Driver<'a> {
         if !self.connection.wants_input() {
             return;
         }
-        let space = self.connection.input_space(self.commons);
+        let space = self.connection.input_space(self.shared);
         assert!(!space.is_empty(), "a connection that wants input has room for it");
         let octets = octets_max.min(space.len()).min(self.stream.len() - self.outcome.received);
         space[..octets].copy_from_slice(&self.stream[self.outcome.received..][..octets]);
@@ -144,18 +131,13 @@ impl<'a> Driver<'a> {
     fn send(&mut self, octets_max: usize) {
         let sent = match self.connection.transmit() {
             None => return,
-            Some(Transmit::Octets { octets, .. }) => octets,
-            Some(Transmit::Source(source)) => {
-                assert!(source.octets_left() > 0, "a source that is empty is not sent");
-                match source.piece() {
-                    Piece::Octets(octets) => octets,
-                    Piece::File(never) => match *never {},
-                }
-            }
+            Some(Transmit::Bytes { bytes, .. }) => bytes,
+            Some(Transmit::File { file, .. }) => match *file {},
+            Some(Transmit::Abort) => panic!("no source fails here"),
             Some(Transmit::End) => {
                 assert!(!self.outcome.ended, "the end is sent once");
                 self.outcome.ended = true;
-                self.connection.end_transmitted(&self.now);
+                self.connection.end_transmitted(self.shared, &self.now);
                 return;
             }
         };
@@ -164,30 +146,38 @@ impl<'a> Driver<'a> {
         let sent = &sent[..octets_max.min(sent.len())];
         self.outcome.sent.extend_from_slice(sent);
         let octets = sent.len() as u64;
-        self.connection.transmitted(octets, &self.now);
+        self.connection.transmitted(octets, self.shared, &self.now);
     }
 
     /// Lets time pass; none of it after what makes a wait that has begun a shorter one.
     fn wait(&mut self, ns: u64) {
         self.now.monotonic_ns = self.now.monotonic_ns.saturating_add(ns);
-        if self.connection.deadline_ns(self.commons) > self.now.monotonic_ns {
+        if self.connection.deadline_ns() > self.now.monotonic_ns {
             return;
         }
         self.outcome.timed_out = true;
-        self.connection.deadline_passed(self.commons, &self.now);
+        self.connection.expire(self.shared, &self.now);
         assert!(
-            self.connection.is_closed() || self.connection.deadline_ns(self.commons) > self.now.monotonic_ns,
+            self.connection.deadline_ns() > self.now.monotonic_ns,
             "a deadline that has passed is dealt with, and does not pass again at once"
         );
+    }
+
+    /// What the loop does when the connection can make no progress.
+    fn go_idle(&mut self) {
+        while self.connection.flush_content(self.shared, &self.now) != Step::Idle {
+            self.settle();
+        }
+        self.connection.release_idle_memory(self.shared);
     }
 
     /// Lets the connection think until nothing moves.
     fn settle(&mut self) {
         loop {
             let asked = self.service.asked.len();
-            let step = self.connection.step(&mut self.service, self.commons, &self.now);
+            let step = self.connection.process(&mut self.service, self.shared, &self.now);
             assert!(self.service.asked.len() <= asked + 1, "a step asks at most one question");
-            if step == Step::Waiting {
+            if step == Step::Idle {
                 break;
             }
             self.steps += 1;
@@ -199,21 +189,22 @@ impl<'a> Driver<'a> {
         self.check_at_rest();
     }
 
-    fn check_at_rest(&self) {
-        let memory_octets = self.connection.memory_octets();
+    fn check_at_rest(&mut self) {
+        let memory_octets = self.connection.memory_bytes();
         assert!(
-            memory_octets <= INPUT_MEMORY_OCTETS_MAX + OUTPUT_MEMORY_OCTETS_MAX,
+            memory_octets <= INPUT_MEMORY_OCTETS_MAX + OUTPUT_BUFFER_BYTES,
             "a connection holds no more than its buffers: {memory_octets} octets"
         );
         if self.connection.is_closed() {
             assert!(self.connection.transmit().is_none(), "a closed connection sends nothing");
+            assert_eq!(self.connection.deadline_ns(), u64::MAX, "a closed connection has no deadline");
             return;
         }
         assert!(
             self.connection.wants_input() || self.connection.transmit().is_some(),
             "a connection that is open waits for octets or has some to send"
         );
-        let deadline_ns = self.connection.deadline_ns(self.commons);
+        let deadline_ns = self.connection.deadline_ns();
         assert_ne!(deadline_ns, u64::MAX, "every wait has a deadline");
         assert!(deadline_ns > self.now.monotonic_ns, "no wait is over before it begins");
     }
@@ -234,7 +225,7 @@ impl<'a> Driver<'a> {
                 "a connection whose peer reads, writes and ends comes to its end"
             );
         }
-        self.connection.release_idle_memory(self.commons);
+        self.go_idle();
         self.outcome.asked = std::mem::take(&mut self.service.asked);
     }
 

@@ -19,7 +19,7 @@ mod responses;
 mod service;
 
 use spindle::http1::offence::Offence;
-use spindle::http1::{Commons, Settings};
+use spindle::http1::{Settings, Shared};
 
 use self::driver::{Outcome, live};
 use self::plan::{Event, Plan};
@@ -42,23 +42,23 @@ pub fn run(input: &[u8]) {
     let stream = expand(octets, STREAM_OCTETS_MAX);
     let settings = Settings { strict: plan.strict, send_date: !plan.without_date, ..Settings::default() };
     // Shared by all connections of the run: the octets that one leaves in a buffer must not matter to the next.
-    let mut commons = Commons::new(settings);
+    let mut shared = Shared::new(settings);
 
-    let disturbed = live(&stream, &plan, &mut commons);
+    let disturbed = live(&stream, &plan, &mut shared);
     let received = &stream[..disturbed.received];
-    let whole = live(received, &Plan::default(), &mut commons);
+    let whole = live(received, &Plan::default(), &mut shared);
     let whole_answers = check(&whole, received, settings);
     let disturbed_answers = check(&disturbed, received, settings);
     same_in_another_cut(&disturbed, &disturbed_answers, &whole, &whole_answers);
 
     if received.len() <= BY_OCTET_OCTETS_MAX {
         let octet_by_octet = Plan { events: vec![Event::Receive(1), Event::Send(1)], ..Plan::default() };
-        let by_octet = live(received, &octet_by_octet, &mut commons);
+        let by_octet = live(received, &octet_by_octet, &mut shared);
         same_in_another_cut(&by_octet, &check(&by_octet, received, settings), &whole, &whole_answers);
     }
-    nothing_is_parsed_behind_an_offence(received, &whole, &whole_answers, &mut commons);
+    nothing_is_parsed_behind_an_offence(received, &whole, &whole_answers, &mut shared);
     ends_at_once_where_it_says_so(&whole, &whole_answers);
-    head_is_get_without_content(received, &whole_answers, &mut commons, settings);
+    head_is_get_without_content(received, &whole_answers, &mut shared, settings);
 }
 
 /// Invariants 1, 2, the first half of 3, and 4.
@@ -117,18 +117,13 @@ fn same_in_another_cut(one: &Outcome, one_answers: &Answers, whole: &Outcome, wh
 }
 
 /// Invariant 3, second half. A message that the peer's end cut short is another one with more octets behind it.
-fn nothing_is_parsed_behind_an_offence(
-    received: &[u8],
-    whole: &Outcome,
-    whole_answers: &Answers,
-    commons: &mut Commons,
-) {
+fn nothing_is_parsed_behind_an_offence(received: &[u8], whole: &Outcome, whole_answers: &Answers, shared: &mut Shared) {
     let Some(last) = whole_answers.finals.last().filter(|last| last.number().is_none()) else { return };
     if last.tells_of(Offence::HeadCutShort) || last.tells_of(Offence::ContentCutShort) {
         return;
     }
     let longer = [received, SMUGGLED].concat();
-    let again = live(&longer, &Plan::default(), commons);
+    let again = live(&longer, &Plan::default(), shared);
     assert_eq!(again.asked, whole.asked, "nothing behind an offence is asked about");
     assert_eq!(again.sent, whole.sent, "nothing behind an offence is answered");
 }
@@ -141,11 +136,11 @@ fn ends_at_once_where_it_says_so(whole: &Outcome, whole_answers: &Answers) {
 }
 
 /// Invariant 6, shown by the first request.
-fn head_is_get_without_content(received: &[u8], answers: &Answers, commons: &mut Commons, settings: Settings) {
+fn head_is_get_without_content(received: &[u8], answers: &Answers, shared: &mut Shared, settings: Settings) {
     let Some(behind_method) = received.strip_prefix(b"HEAD ") else { return };
     let Some(answer) = answers.finals.first().filter(|answer| answer.number().is_some()) else { return };
     let get = [b"GET ", behind_method].concat();
-    let as_get = check(&live(&get, &Plan::default(), commons), &get, settings);
+    let as_get = check(&live(&get, &Plan::default(), shared), &get, settings);
     let expected = as_get.finals.first().cloned().map(Answer::without_content);
     assert_eq!(Some(answer), expected.as_ref(), "HEAD is answered as GET is, but for the content");
 }

@@ -17,8 +17,6 @@ pub(super) enum Event {
     Park,
     /// The server begins to shut down.
     Finish,
-    /// Others wait for the connection's place.
-    Crowded,
     /// The peer ends its side; what it has not sent by now never comes.
     PeerEnds,
 }
@@ -39,8 +37,7 @@ impl Plan {
     ///
     /// In the plan, letters are octets that move, twice as many with each letter of the alphabet: `a` is one that
     /// arrives, `b` two; `A` is one that is sent. A digit lets time pass, from a millisecond (`0`) in powers of ten. `^`
-    /// is a socket that would block, `_` a visit's end, `!` the peer's end, `%` the server's, `#` a crowd that waits for a
-    /// place. `$` makes the server strict and `-` takes its clock away. An empty plan moves everything at once. Any other
+    /// is a socket that would block, `_` a visit's end, `!` the peer's end, `%` the server's. `$` makes the server strict and `-` takes its clock away. An empty plan moves everything at once. Any other
     /// octet is ignored.
     pub(super) fn split(input: &[u8]) -> (Plan, &[u8]) {
         let mut plan = Plan::default();
@@ -53,7 +50,6 @@ impl Plan {
                 b'^' => Event::Blocked(4 * 1024 * 1024),
                 b'_' => Event::Park,
                 b'%' => Event::Finish,
-                b'#' => Event::Crowded,
                 b'!' => Event::PeerEnds,
                 b'$' => {
                     plan.strict = true;

@@ -7,7 +7,7 @@ use spindle::semantics::Now;
 use spindle::semantics::method::Method;
 use spindle::semantics::request::Request;
 use spindle::semantics::response::{Body, Response};
-use spindle::semantics::service::{Piece, Reply, Service, Sink, Source};
+use spindle::semantics::service::{Piece, Reply, Service, Sink, Source, SourceFailed};
 use spindle::semantics::status::Status;
 
 /// The longest content that a source here has.
@@ -128,13 +128,14 @@ static PATTERN: [u8; (PATTERN_OCTETS + PIECE_OCTETS_MAX) as usize] = {
 impl Source for Patterned {
     type File = std::convert::Infallible;
 
-    fn octets_left(&self) -> u64 {
-        self.octets_left
+    fn bytes_left(&self) -> Option<u64> {
+        Some(self.octets_left)
     }
 
-    fn piece(&self) -> Piece<'_, Self::File> {
+    fn piece(&mut self) -> Result<Option<Piece<'_, Self::File>>, SourceFailed> {
         let start = (self.at % PATTERN_OCTETS) as usize;
-        Piece::Octets(&PATTERN[start..start + self.octets_left.min(PIECE_OCTETS_MAX) as usize])
+        let octets = self.octets_left.min(PIECE_OCTETS_MAX) as usize;
+        Ok((octets > 0).then(|| Piece::Bytes(&PATTERN[start..start + octets])))
     }
 
     fn advance(&mut self, octets: u64) {

@@ -6,18 +6,18 @@ use crate::semantics::Now;
 
 /// Makes [`Now`].
 #[derive(Clone, Copy, Debug)]
-pub struct Clock {
+pub(super) struct Clock {
     start: Instant,
 }
 
 impl Clock {
     /// A clock whose monotonic time starts here.
-    pub fn start() -> Clock {
+    pub(super) fn start() -> Clock {
         Clock { start: Instant::now() }
     }
 
     /// The time. A system clock that stands before 1970 reads as 1970.
-    pub fn now(&self) -> Now {
+    pub(super) fn now(&self) -> Now {
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Now {
             monotonic_ns: u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX),

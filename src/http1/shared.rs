@@ -1,8 +1,9 @@
-//! What the connections of one loop share: settings, memory, and the date.
+//! What the connections of one loop share: settings, memory, records, and the date.
 
 use super::buffer_pool::BufferPool;
+use super::connection::Records;
 use super::limits;
-use super::output::DateLine;
+use super::response_writer::DateLine;
 use crate::semantics::Now;
 
 /// What can be configured of the protocol.
@@ -12,7 +13,7 @@ pub struct Settings {
     pub strict: bool,
     /// Whether responses carry Date.
     pub send_date: bool,
-    /// How long a head may take from its first octet, in nanoseconds.
+    /// How long a head may take from its first byte, in nanoseconds.
     pub head_timeout_ns: u64,
     /// How long a connection may wait for its next request, in nanoseconds.
     pub idle_timeout_ns: u64,
@@ -29,24 +30,23 @@ impl Default for Settings {
     }
 }
 
-/// Shared by all connections of one loop. Each part is made ready before each use, never after: a panic in the midst
-/// of a use leaves nothing that the next one trips over.
-#[derive(Debug, Default)]
-pub struct Commons {
+/// Shared by all connections of one loop. Each part is made ready before each use, never after: a panic in the middle of a
+/// use leaves nothing that the next one trips over.
+#[derive(Default)]
+pub struct Shared {
     /// What was configured.
     pub settings: Settings,
     /// Buffers.
     pub pool: BufferPool,
-    /// Whether the server is full, so that others may wait for a connection to end: then one that has been told all is not
-    /// listened to for long.
-    pub is_crowded: bool,
+    /// What became of the exchanges.
+    pub records: Records,
     date: Option<DateLine>,
 }
 
-impl Commons {
+impl Shared {
     /// With these settings, and an empty pool.
-    pub fn new(settings: Settings) -> Commons {
-        Commons { settings, ..Commons::default() }
+    pub fn new(settings: Settings) -> Shared {
+        Shared { settings, ..Shared::default() }
     }
 
     /// The Date field line for `now`, unless none is to be sent; and the pool, which is needed along with it.

@@ -26,6 +26,11 @@ impl Deadlines {
         self.entries.first().map(|(at_ns, _)| *at_ns)
     }
 
+    /// How many entries there are.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     /// Takes out one entry whose time has come.
     pub(super) fn pop_passed(&mut self, now_ns: u64) -> Option<usize> {
         if self.next_ns()? > now_ns {

@@ -1,0 +1,198 @@
+//! Response heads (RFC 9112 §4): the only writer of Content-Length, Transfer-Encoding, Connection and Date.
+
+use std::borrow::Cow;
+
+use super::buffer_pool::OutputBuffer;
+use crate::semantics::date::{IMF_FIXDATE_OCTETS, ImfFixdate};
+use crate::semantics::method::Method;
+use crate::semantics::range::ByteRange;
+use crate::semantics::response::{ContentRange, Response};
+
+/// What the Connection field of a response says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Persistence {
+    /// The connection is kept, as HTTP/1.1 has it; the field is left out.
+    Keep,
+    /// The connection is kept because an HTTP/1.0 client asked for it, and the field says so.
+    KeepAndSay,
+    /// The connection ends after this response, and the field says so.
+    Close,
+}
+
+/// How the end of a response's content is told to the client (RFC 9112 §6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ResponseFraming {
+    /// By Content-Length: so many bytes.
+    Length(u64),
+    /// By the chunked coding.
+    Chunked,
+    /// By the end of the connection: an HTTP/1.0 client does not know the chunked coding.
+    UntilEnd,
+}
+
+pub(super) fn connection_line(persistence: Persistence) -> &'static [u8] {
+    match persistence {
+        Persistence::Keep => b"",
+        Persistence::KeepAndSay => b"Connection: keep-alive\r\n",
+        Persistence::Close => b"Connection: close\r\n",
+    }
+}
+
+/// Writes the status line and the fields, up to where the Connection field belongs.
+pub(super) fn write_head<B>(
+    out: &mut OutputBuffer,
+    response: &Response<'_, B>,
+    framing: ResponseFraming,
+    date: Option<&DateLine>,
+) {
+    out.extend_from_slice(response.status.line());
+    if response.gzip {
+        out.extend_from_slice(b"Content-Encoding: gzip\r\n");
+    }
+    if let Some(content_type) = &response.content_type {
+        write_field(out, b"Content-Type: ", content_type.as_bytes());
+    }
+    // RFC 9110 §8.6: a 204 MUST NOT have it; a 304 would have to give the length that the 200 has.
+    if !response.status.forbids_content() {
+        write_framing(out, framing);
+    }
+    if response.varies_by_coding {
+        out.extend_from_slice(b"Vary: Accept-Encoding\r\n");
+    }
+    if let Some(allow) = response.allow {
+        write_allow(out, allow);
+    }
+    if let Some(accept_encoding) = response.accept_encoding {
+        write_field(out, b"Accept-Encoding: ", accept_encoding.as_bytes());
+    }
+    if response.accepts_ranges {
+        out.extend_from_slice(b"Accept-Ranges: bytes\r\n");
+    }
+    if let Some(etag) = &response.etag {
+        write_field(out, b"ETag: ", Cow::as_ref(etag).as_bytes());
+    }
+    if let Some(last_modified) = &response.last_modified {
+        write_field(out, b"Last-Modified: ", last_modified.as_bytes());
+    }
+    if let Some(content_range) = &response.content_range {
+        write_content_range(out, content_range);
+    }
+    if let Some(date) = date {
+        out.extend_from_slice(&date.line);
+    }
+}
+
+fn write_framing(out: &mut OutputBuffer, framing: ResponseFraming) {
+    match framing {
+        ResponseFraming::Length(bytes) => {
+            out.extend_from_slice(b"Content-Length: ");
+            write_decimal(out, bytes);
+            out.extend_from_slice(b"\r\n");
+        }
+        ResponseFraming::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+        ResponseFraming::UntilEnd => {}
+    }
+}
+
+fn write_field(out: &mut OutputBuffer, name_and_colon: &[u8], value: &[u8]) {
+    out.extend_from_slice(name_and_colon);
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+fn write_allow(out: &mut OutputBuffer, methods: &[Method]) {
+    out.extend_from_slice(b"Allow:");
+    for (place, method) in methods.iter().enumerate() {
+        out.extend_from_slice(if place == 0 { b" " } else { b", " });
+        out.extend_from_slice(method.as_str().as_bytes());
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+fn write_content_range(out: &mut OutputBuffer, content_range: &ContentRange) {
+    out.extend_from_slice(b"Content-Range: bytes ");
+    let bytes_total = match content_range {
+        ContentRange::Part(ByteRange { first, last }, bytes_total) => {
+            write_decimal(out, *first);
+            out.push(b'-');
+            write_decimal(out, *last);
+            bytes_total
+        }
+        ContentRange::Unsatisfied(bytes_total) => {
+            out.push(b'*');
+            bytes_total
+        }
+    };
+    out.push(b'/');
+    write_decimal(out, *bytes_total);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Digits of the longest 64-bit number.
+const DIGITS_MAX: usize = 20;
+
+fn write_decimal(out: &mut OutputBuffer, mut value: u64) {
+    if value < 10 {
+        return out.push(b'0' + value as u8);
+    }
+    let mut digits = [0; DIGITS_MAX];
+    let mut at = DIGITS_MAX;
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (value % 10) as u8;
+        value /= 10;
+        if value == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[at..]);
+}
+
+const DATE_LINE_BYTES: usize = b"Date: \r\n".len() + IMF_FIXDATE_OCTETS;
+
+/// A Date field line, made once a second for all connections.
+#[derive(Debug)]
+pub(super) struct DateLine {
+    unix_s: u64,
+    line: [u8; DATE_LINE_BYTES],
+}
+
+impl DateLine {
+    /// The line for a second; `None` after the year 9999.
+    pub(super) fn new(unix_s: u64) -> Option<DateLine> {
+        let date = ImfFixdate::new(unix_s)?;
+        let mut line = [0; DATE_LINE_BYTES];
+        let (name, rest) = line.split_at_mut(b"Date: ".len());
+        let (value, line_end) = rest.split_at_mut(IMF_FIXDATE_OCTETS);
+        name.copy_from_slice(b"Date: ");
+        value.copy_from_slice(date.as_bytes());
+        line_end.copy_from_slice(b"\r\n");
+        Some(DateLine { unix_s, line })
+    }
+
+    /// The second that the line names.
+    pub(super) fn unix_s(&self) -> u64 {
+        self.unix_s
+    }
+}
+
+/// Writes the line that begins a chunk of `bytes` bytes (RFC 9112 §7.1), behind the line end of the chunk before.
+pub(super) fn write_chunk_size(out: &mut OutputBuffer, bytes: u64, is_first: bool) {
+    if !is_first {
+        out.extend_from_slice(b"\r\n");
+    }
+    // Sixteen digits hold any length.
+    let mut digits = [0; 16];
+    let mut at = digits.len();
+    let mut rest = bytes;
+    loop {
+        at -= 1;
+        digits[at] = b"0123456789abcdef"[(rest % 16) as usize];
+        rest /= 16;
+        if rest == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[at..]);
+    out.extend_from_slice(b"\r\n");
+}

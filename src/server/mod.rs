@@ -1,0 +1,392 @@
+//! The loop: one slab of sessions, driven as the world says that they are ready. It knows neither sockets nor files nor
+//! clocks: those are the [`World`]'s.
+//!
+//! # Laws
+//!
+//! 1. A socket is registered once, for reading and writing, and never again.
+//! 2. "May read" and "may write" are hints: readiness sets them, and a call that would block clears them. So does a read
+//!    that does not fill its space, unless the client's end or urgent data was announced, and that end itself.
+//! 3. Each turn a session that has become ready is driven once: it processes, sends and receives, up to a budget of steps,
+//!    bytes and time. It goes idle after a pass without progress. One whose budget is spent is driven again behind those
+//!    that ask for less; while there is one, the poll does not sleep.
+//! 4. A turn is: poll, note readiness, drive those that became ready, expire the deadlines that were due, accept a bounded
+//!    batch and drive each at once, drive some of those whose budget was spent. Every loop within a turn is bounded by what
+//!    was there when it began.
+//! 5. The clock is read again behind each call that may have waited for the disk. A deadline is judged by the time at which
+//!    the poll returned, behind what the poll told: so a slow disk never makes a deadline look missed.
+//! 6. Out of descriptors, accepting pauses, until a connection closes or a second has passed. At capacity, a connection that
+//!    is not being answered gives way to a newcomer. The loop never spins.
+//! 7. Nothing here waits for the network. The disk may block; a drive's budget bounds what is asked of it.
+//! 8. A panic while a session is driven, or while its timers fire, ends that connection and is logged; the others live on.
+//! 9. Asked to end, the loop accepts what already waits, closes the listeners, and answers the next request of each
+//!    connection as its last.
+
+mod accepting;
+mod capacity;
+mod deadlines;
+mod finishing;
+mod scheduler;
+mod session;
+mod world;
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use log::{debug, error};
+use slab::Slab;
+
+use self::accepting::{ACCEPTED_PER_TURN, Acceptor};
+use self::capacity::Candidates;
+use self::deadlines::Deadlines;
+use self::finishing::Finishing;
+use self::scheduler::{DRIVE_NS, RunQueue};
+use self::session::{Context, Drive, Queued, Session};
+pub use self::world::{AcceptError, Event, Io, Readiness, SendFileError, Transport, World};
+use crate::http1::{Settings, Shared};
+use crate::semantics::Now;
+use crate::semantics::exchange_record::{Ending, ExchangeRecord};
+use crate::semantics::service::{Service, Source};
+
+/// Who reads the records of exchanges, each with the address of its client.
+pub type Observer = Box<dyn FnMut(&std::net::SocketAddr, &ExchangeRecord)>;
+
+/// How often memory is given back that only a flood has needed, in nanoseconds.
+const SHRINK_NS: u64 = 20 * 1_000_000_000;
+
+/// The server: sessions, and the routes that answer them.
+pub struct Server<W: World, S: Service> {
+    world: W,
+    acceptor: Acceptor,
+    connections_max: usize,
+    sessions: Slab<Session<W::Transport, S>>,
+    /// The number of the next connection.
+    next_number: u64,
+    queue: RunQueue,
+    deadlines: Deadlines,
+    candidates: Candidates,
+    cx: Context<S>,
+    observer: Option<Observer>,
+    finishing: Finishing,
+    /// Polls in a row that told as much as one can, and so perhaps not all.
+    full_polls: usize,
+    /// When memory is next given back; `None` while there has been no flood.
+    shrink_ns: Option<u64>,
+}
+
+impl<W, S> Server<W, S>
+where
+    W: World,
+    S: Service,
+    S::Source: Source<File = <W::Transport as Transport>::File>,
+{
+    /// What one session occupies besides its buffers, in bytes.
+    pub const SESSION_BYTES: usize = size_of::<Session<W::Transport, S>>();
+
+    /// A server of at most `connections_max` connections at a time. With an observer, records of all exchanges are kept
+    /// and given to it.
+    pub fn new(
+        mut world: W,
+        connections_max: usize,
+        settings: Settings,
+        service: S,
+        observer: Option<Observer>,
+    ) -> Server<W, S> {
+        let now = world.now();
+        let mut shared = Shared::new(settings);
+        shared.records.wanted = observer.is_some();
+        Server {
+            acceptor: Acceptor::new(world.listeners()),
+            world,
+            connections_max,
+            sessions: Slab::new(),
+            next_number: 0,
+            queue: RunQueue::default(),
+            deadlines: Deadlines::default(),
+            candidates: Candidates::default(),
+            cx: Context { service, shared, now },
+            observer,
+            finishing: Finishing::default(),
+            full_polls: 0,
+            shrink_ns: None,
+        }
+    }
+
+    /// Serves until asked to end, and until the last response has been sent.
+    ///
+    /// # Errors
+    /// Those of [`World::wait`]. No connection's error is one of them.
+    pub fn run(mut self) -> io::Result<()> {
+        while self.turn()? {}
+        Ok(())
+    }
+
+    /// One turn of the loop. Returns whether there is to be another one.
+    ///
+    /// # Errors
+    /// Those of [`World::wait`].
+    pub fn turn(&mut self) -> io::Result<bool> {
+        if self.is_finished() {
+            self.report_the_end();
+            return Ok(false);
+        }
+        self.world.wait(self.timeout())?;
+        self.cx.now = self.world.now();
+        let polled_ns = self.cx.now.monotonic_ns;
+        let asked_to_finish = self.note_events();
+        self.drive_ready();
+        // Behind that: a connection whose request has come together with the signal is not an idle one.
+        if asked_to_finish {
+            self.begin_finishing();
+        }
+        self.expire_deadlines(polled_ns);
+        self.accept();
+        self.drive_busy(polled_ns);
+        self.shrink();
+        Ok(true)
+    }
+
+    /// How long the poll may sleep; `None` for as long as nothing happens.
+    fn timeout(&self) -> Option<Duration> {
+        let now = &self.cx.now;
+        let may_accept = self.acceptor.may_accept(now);
+        if !self.queue.is_empty() || may_accept && self.has_room() {
+            return Some(Duration::ZERO);
+        }
+        let wake_ns = [
+            self.deadlines.next_ns(),
+            self.acceptor.resume_ns(),
+            may_accept.then(|| self.candidates.search_ns()),
+            self.finishing.by_ns(),
+            self.cx.service.deadline_ns(),
+            self.shrink_ns,
+        ];
+        let wake_ns = wake_ns.into_iter().flatten().min()?;
+        Some(Duration::from_nanos(wake_ns.saturating_sub(now.monotonic_ns)))
+    }
+
+    /// Notes what the poll has told. Returns whether the server is asked to end.
+    fn note_events(&mut self) -> bool {
+        let Server { world, acceptor, sessions, queue, .. } = self;
+        let mut asked_to_finish = false;
+        let mut count = 0;
+        for event in world.events() {
+            count += 1;
+            match event {
+                Event::Listener(listener) => acceptor.set_ready(listener),
+                Event::Finish => asked_to_finish = true,
+                Event::Connection { key, readiness } => {
+                    if let Some(session) = sessions.get_mut(key) {
+                        session.set_readiness(readiness);
+                        enqueue(session, key, queue);
+                    }
+                }
+            }
+        }
+        self.full_polls = if count < W::EVENTS_MAX { 0 } else { self.full_polls + 1 };
+        asked_to_finish
+    }
+
+    fn enqueue(&mut self, key: usize) {
+        if let Some(session) = self.sessions.get_mut(key) {
+            enqueue(session, key, &mut self.queue);
+        }
+    }
+
+    /// Drives each session that is ready once. Those that come to the queue meanwhile wait for the next turn.
+    fn drive_ready(&mut self) {
+        for _ in 0..self.queue.ready_len() {
+            if let Some(key) = self.queue.pop_ready() {
+                self.drive(key, Queued::Ready);
+            }
+        }
+    }
+
+    /// Drives some of those that asked for much: for as long as this turn has driven others, and a millisecond at least.
+    fn drive_busy(&mut self, polled_ns: u64) {
+        if self.queue.busy_len() == 0 {
+            return;
+        }
+        self.cx.now = self.world.now();
+        let begun_ns = self.cx.now.monotonic_ns;
+        let share_ns = begun_ns.saturating_sub(polled_ns).max(DRIVE_NS);
+        for _ in 0..self.queue.busy_len() {
+            if let Some(key) = self.queue.pop_busy() {
+                self.drive(key, Queued::Busy);
+            }
+            // A drive that asked for nothing slow has not read it.
+            self.cx.now = self.world.now();
+            if self.cx.now.monotonic_ns.saturating_sub(begun_ns) >= share_ns {
+                break;
+            }
+        }
+    }
+
+    /// Drives a session, if it still waits in that queue.
+    fn drive(&mut self, key: usize, queued: Queued) {
+        let Some(session) = self.sessions.get_mut(key).filter(|session| session.queued == queued) else { return };
+        session.queued = Queued::No;
+        let (world, cx) = (&mut self.world, &mut self.cx);
+        // What a panic can leave half done is dropped with the session, or made ready before each use.
+        let drive = catch_unwind(AssertUnwindSafe(|| session.drive(world, cx))).unwrap_or_else(|_| {
+            error!("a connection has been closed because of the panic above");
+            Drive::Closed
+        });
+        self.tell_records(key);
+        match drive {
+            Drive::Idle => self.arm(key),
+            Drive::Again => {
+                self.arm(key);
+                self.enqueue(key);
+            }
+            Drive::Closed => self.remove(key, Ending::CutOff),
+        }
+    }
+
+    /// Sees to it that the session is looked at when its deadline passes. An entry that is too early is left alone: it is
+    /// moved when it passes, and so costs nothing as long as the deadline keeps moving away.
+    fn arm(&mut self, key: usize) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        let deadline_ns = session.connection.deadline_ns();
+        if deadline_ns < session.armed_ns {
+            self.deadlines.remove(session.armed_ns, key);
+            self.deadlines.insert(deadline_ns, key);
+            session.armed_ns = deadline_ns;
+        }
+    }
+
+    /// Expires the deadlines that had passed when the poll returned. What had been received by then has been driven: a poll
+    /// tells all that is there, unless it is full, and then some polls in a row do.
+    fn expire_deadlines(&mut self, polled_ns: u64) {
+        if self.cx.service.deadline_ns().is_some_and(|deadline_ns| deadline_ns <= polled_ns) {
+            self.cx.service.deadline_passed(&self.cx.now);
+        }
+        if self.full_polls > 0 && self.full_polls <= self.sessions.len() / W::EVENTS_MAX + 1 {
+            return;
+        }
+        self.full_polls = 0;
+        for _ in 0..self.deadlines.len() {
+            let Some(key) = self.deadlines.pop_passed(polled_ns) else { return };
+            self.expire(key, polled_ns);
+        }
+    }
+
+    fn expire(&mut self, key: usize, polled_ns: u64) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        session.armed_ns = u64::MAX;
+        let now = Now { monotonic_ns: polled_ns, ..self.cx.now };
+        let (connection, shared) = (&mut session.connection, &mut self.cx.shared);
+        if catch_unwind(AssertUnwindSafe(|| connection.expire(shared, &now))).is_err() {
+            error!("a connection has been closed because of the panic above");
+            return self.remove(key, Ending::CutOff);
+        }
+        self.tell_records(key);
+        self.arm(key);
+        self.enqueue(key);
+    }
+
+    fn has_room(&self) -> bool {
+        self.sessions.len() < self.connections_max
+    }
+
+    /// Accepts a bounded batch from each listener, and drives each connection at once: a client often sends its request
+    /// along.
+    fn accept(&mut self) {
+        for listener in self.acceptor.order() {
+            for _ in 0..ACCEPTED_PER_TURN {
+                if !self.acceptor.may_accept(&self.cx.now) || !(self.has_room() || self.make_room()) {
+                    return;
+                }
+                let key = self.sessions.vacant_key();
+                match self.acceptor.accept(listener, key, &mut self.world, &self.cx.now) {
+                    None => break,
+                    Some(Ok((transport, client))) => self.begin_session(key, transport, client),
+                    Some(Err(error)) => debug!("a connection was not accepted: {error}"),
+                }
+            }
+        }
+        if !self.acceptor.may_accept(&self.cx.now) {
+            self.candidates.forget();
+        }
+    }
+
+    fn begin_session(&mut self, key: usize, transport: W::Transport, client: std::net::SocketAddr) {
+        let mut session = Session::new(transport, client, self.next_number, &self.cx);
+        self.next_number += 1;
+        if self.finishing.has_begun() {
+            session.connection.finish(&self.cx.now);
+        }
+        session.queued = Queued::Ready;
+        let inserted = self.sessions.insert(session);
+        debug_assert_eq!(inserted, key, "a slab gives out the key that it has announced");
+        self.shrink_ns.get_or_insert(self.cx.now.monotonic_ns.saturating_add(SHRINK_NS));
+        self.drive(inserted, Queued::Ready);
+    }
+
+    /// At capacity: closes the connection that is needed least. Returns whether there was one.
+    fn make_room(&mut self) -> bool {
+        let now = self.cx.now;
+        if self.candidates.is_due(now.monotonic_ns) {
+            let idle = self.sessions.iter().filter(|(_, session)| session.queued == Queued::No);
+            let found = idle.filter_map(|(key, session)| Some((session.connection.replaceable(&now)?, key)));
+            self.candidates.fill(found, now.monotonic_ns);
+        }
+        // Each round uses up a candidate.
+        while let Some((replaceable, key)) = self.candidates.pop() {
+            let is_unchanged = self.sessions.get(key).is_some_and(|session| {
+                session.queued == Queued::No && session.connection.replaceable(&now) == Some(replaceable)
+            });
+            if is_unchanged {
+                debug!("at capacity: a connection without a request gives way to another");
+                self.remove(key, Ending::ServerEnded);
+                return true;
+            }
+        }
+        false
+    }
+
+    fn remove(&mut self, key: usize, ending: Ending) {
+        if let Some(session) = self.sessions.get_mut(key) {
+            session.connection.close(ending, &mut self.cx.shared, &self.cx.now);
+        }
+        self.tell_records(key);
+        let Some(mut session) = self.sessions.try_remove(key) else { return };
+        self.deadlines.remove(session.armed_ns, key);
+        session.connection.release_idle_memory(&mut self.cx.shared);
+        self.acceptor.connection_closed();
+    }
+
+    /// Gives the records of exchanges that have ended to the observer.
+    fn tell_records(&mut self, key: usize) {
+        let Some(observer) = &mut self.observer else { return };
+        let Some(session) = self.sessions.get(key) else { return };
+        // Each round uses up a record.
+        while let Some(record) = self.cx.shared.records.take_ended() {
+            if let Some(client) = &session.client {
+                observer(client, &record);
+            }
+            self.cx.shared.records.recycle(record);
+        }
+    }
+
+    /// Gives back memory that only a flood has needed.
+    fn shrink(&mut self) {
+        if self.shrink_ns.is_none_or(|shrink_ns| shrink_ns > self.cx.now.monotonic_ns) {
+            return;
+        }
+        self.sessions.shrink_to_fit();
+        self.queue.shrink();
+        let is_needed_again = !self.sessions.is_empty();
+        self.shrink_ns = is_needed_again.then(|| self.cx.now.monotonic_ns.saturating_add(SHRINK_NS));
+    }
+}
+
+fn enqueue<T: Transport, S: Service>(session: &mut Session<T, S>, key: usize, queue: &mut RunQueue)
+where
+    S::Source: Source<File = T::File>,
+{
+    if session.queued == Queued::No {
+        session.queued = if session.is_busy { Queued::Busy } else { Queued::Ready };
+        queue.push(key, session.is_busy);
+    }
+}

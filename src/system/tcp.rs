@@ -1,0 +1,152 @@
+//! A TCP socket: receiving, sending, and sending files, without ever waiting.
+
+use std::io::{self, Read};
+use std::net::Shutdown;
+
+use mio::net::TcpStream;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+
+use crate::server::{Io, SendFileError, Transport};
+use crate::storage::FileRange;
+
+/// How often a call that was interrupted is repeated.
+const INTERRUPTIONS_MAX: u32 = 16;
+
+/// A connection's TCP socket.
+pub struct TcpTransport {
+    stream: TcpStream,
+}
+
+impl TcpTransport {
+    pub(super) fn new(stream: TcpStream) -> TcpTransport {
+        TcpTransport { stream }
+    }
+}
+
+impl Transport for TcpTransport {
+    type File = FileRange;
+
+    fn receive(&mut self, space: &mut [u8]) -> io::Result<Io> {
+        uninterrupted(|| self.stream.read(space))
+    }
+
+    fn send(&mut self, bytes: &[u8], more: bool) -> io::Result<Io> {
+        send(&self.stream, bytes, more)
+    }
+
+    fn send_file(&mut self, file: &FileRange, bytes_max: usize) -> Result<Io, SendFileError> {
+        let bytes = usize::try_from(file.remaining()).unwrap_or(usize::MAX).min(bytes_max);
+        match send_file_directly(&self.stream, file, bytes) {
+            Err(error) if cannot_send_directly(&error) => send_file_by_copy(&self.stream, file, bytes),
+            Err(error) if is_about_the_socket(&error) => Err(SendFileError::Connection(error)),
+            Err(error) => Err(SendFileError::File(error)),
+            Ok(Io::Done(0)) => Err(SendFileError::File(io::ErrorKind::UnexpectedEof.into())),
+            Ok(Io::WouldBlock) if is_writable(&self.stream) => retry_send_file(&self.stream, file, bytes),
+            Ok(io) => Ok(io),
+        }
+    }
+
+    fn shut_down_sending(&mut self) -> io::Result<()> {
+        self.stream.shutdown(Shutdown::Write)
+    }
+
+    fn send_buffer_bytes(&self) -> u64 {
+        rustix::net::sockopt::socket_send_buffer_size(&self.stream).unwrap_or(0) as u64
+    }
+}
+
+/// What a call did that may be interrupted. One that is interrupted again and again fails as if the system said so.
+fn uninterrupted(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<Io> {
+    let mut result = call();
+    for _ in 0..INTERRUPTIONS_MAX {
+        match result {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => result = call(),
+            _ => break,
+        }
+    }
+    match result {
+        Ok(bytes) => Ok(Io::Done(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Io::WouldBlock),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn send(stream: &TcpStream, bytes: &[u8], more: bool) -> io::Result<Io> {
+    use rustix::net::SendFlags;
+    let flags = if more { SendFlags::NOSIGNAL | SendFlags::MORE } else { SendFlags::NOSIGNAL };
+    uninterrupted(|| Ok(rustix::net::send(stream, bytes, flags)?))
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn send(stream: &TcpStream, bytes: &[u8], _more: bool) -> io::Result<Io> {
+    use std::io::Write;
+    let mut stream = stream;
+    uninterrupted(|| stream.write(bytes))
+}
+
+#[cfg(all(any(target_os = "linux", target_os = "android"), not(spindle_portable)))]
+fn send_file_directly(stream: &TcpStream, range: &FileRange, bytes: usize) -> io::Result<Io> {
+    let mut offset = range.offset();
+    uninterrupted(|| Ok(rustix::fs::sendfile(stream, range, Some(&mut offset), bytes)?))
+}
+
+#[cfg(not(all(any(target_os = "linux", target_os = "android"), not(spindle_portable))))]
+fn send_file_directly(_stream: &TcpStream, _range: &FileRange, _bytes: usize) -> io::Result<Io> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Some file systems cannot be sent from.
+fn cannot_send_directly(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::Unsupported | io::ErrorKind::InvalidInput)
+}
+
+/// Whether an error of sending a file is one that only a socket has.
+fn is_about_the_socket(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(
+            Errno::PIPE
+                | Errno::CONNRESET
+                | Errno::CONNABORTED
+                | Errno::NOTCONN
+                | Errno::TIMEDOUT
+                | Errno::HOSTUNREACH
+                | Errno::HOSTDOWN
+                | Errno::NETUNREACH
+                | Errno::NETDOWN
+                | Errno::NOBUFS
+        )
+    )
+}
+
+/// The socket has room, and yet sending would block. Either room was made in the meantime, or it is the file that cannot be
+/// read at the moment: nothing would ever tell that it can.
+#[cold]
+fn retry_send_file(stream: &TcpStream, range: &FileRange, bytes: usize) -> Result<Io, SendFileError> {
+    match send_file_directly(stream, range, bytes) {
+        Ok(Io::WouldBlock) if is_writable(stream) => Err(SendFileError::File(io::ErrorKind::WouldBlock.into())),
+        Ok(Io::Done(0)) => Err(SendFileError::File(io::ErrorKind::UnexpectedEof.into())),
+        Ok(io) => Ok(io),
+        Err(error) if is_about_the_socket(&error) => Err(SendFileError::Connection(error)),
+        Err(error) => Err(SendFileError::File(error)),
+    }
+}
+
+fn is_writable(stream: &TcpStream) -> bool {
+    let mut sockets = [PollFd::new(stream, PollFlags::OUT)];
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut sockets, Some(&at_once)).is_ok_and(|ready| ready > 0)
+}
+
+/// Bytes that are copied at a time where files are sent by copy.
+const COPY_BYTES: usize = 16 * 1024;
+
+fn send_file_by_copy(stream: &TcpStream, range: &FileRange, bytes: usize) -> Result<Io, SendFileError> {
+    let mut space = [0; COPY_BYTES];
+    let space = &mut space[..bytes.min(COPY_BYTES)];
+    let read = range.read_at(space).map_err(SendFileError::File)?;
+    // What is not sent now is read again: the range moves by what was sent, and no byte is lost.
+    send(stream, &space[..read], false).map_err(SendFileError::Connection)
+}
