@@ -176,3 +176,13 @@ fn the_longest_texts_that_fit_a_request_are_answered_whole() {
     let told = routed(format!("GET /user-agent HTTP/1.1\r\nUser-Agent: {agent}\r\n\r\n")).keeps(&[200]);
     assert_eq!(told.answer().text(), agent);
 }
+
+#[test]
+fn a_connection_in_which_nothing_waits_owns_no_memory() {
+    let mut driver = Driver::new(Probe, Settings::default(), Reading::Everything);
+    driver.receive(get("/", "").as_bytes());
+    assert_eq!(driver.connection.memory_bytes(), 0);
+    driver.receive(b"GET / HTTP/1.1\r\n");
+    let bytes = driver.connection.memory_bytes();
+    assert!((PARKED_BUFFER_BYTES..2 * PARKED_BUFFER_BYTES).contains(&bytes), "{bytes}");
+}
