@@ -7,7 +7,7 @@ use super::offence::Offence;
 use super::output::Persistence;
 use crate::semantics::fields::{FieldName, Fields};
 use crate::semantics::method::Method;
-use crate::semantics::request::Version;
+use crate::semantics::request::{Target, Version};
 
 /// One request and its answer.
 #[derive(Clone, Copy, Debug)]
@@ -23,11 +23,12 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    /// Judges a head that is well-formed: its Host, its framing, its Connection and its Expect.
+    /// Judges a head that is well-formed: its target, its Host, its framing, its Connection and its Expect.
     ///
     /// # Errors
     /// An offence in one of these fields.
     pub fn new(head: &CompleteHead<'_>, strict: bool) -> Result<Exchange, Offence> {
+        check_target(&head.target, strict)?;
         check_host(head, strict)?;
         let framing = framing(head.version, &head.fields)?;
         Ok(Exchange {
@@ -50,6 +51,19 @@ impl Exchange {
     pub fn has_no_content(&self) -> bool {
         self.framing == Framing::Length(0)
     }
+}
+
+/// The URI grammar (RFC 3986). Unless `strict`, some bytes outside of it are let pass, which widespread clients do not
+/// encode: they stand for themselves, and no reader takes them for an end of the target.
+fn check_target(target: &Target<'_>, strict: bool) -> Result<(), Offence> {
+    let is_of_the_grammar = match target {
+        Target::Origin(path_and_query) | Target::Absolute { path_and_query, .. } => {
+            !strict || grammar::is_path_and_query(path_and_query)
+        }
+        // Checked when their form was told.
+        Target::Authority(_) | Target::Asterisk => true,
+    };
+    if is_of_the_grammar { Ok(()) } else { Err(Offence::TargetOctetInvalid) }
 }
 
 /// RFC 9112 §3.2: exactly one valid Host. A missing one is let pass unless `strict`: clients made by hand leave it out,

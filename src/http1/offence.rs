@@ -35,7 +35,7 @@ macro_rules! offences {
 offences! {
     MethodInvalid BadRequest "The method is not a token.";
     MethodTooLong BadRequest "The method is longer than any method.";
-    TargetOctetInvalid BadRequest "The request target holds an octet that no URI may hold.";
+    TargetOctetInvalid BadRequest "The request target holds a byte that no URI may hold as it is: percent-encode it.";
     TargetFragment BadRequest "The request target has a fragment.";
     TargetPercentInvalid BadRequest "A percent sign in the request target is not followed by two hexadecimal digits.";
     TargetFormInvalid BadRequest "The request target has no form that this method may have.";

@@ -12,7 +12,8 @@ pub enum Version {
     Http11,
 }
 
-/// What the request is for (RFC 9112 §3.2), its octets checked against the URI grammar and not decoded.
+/// What the request is for (RFC 9112 §3.2), not decoded. Percent signs are followed by two digits, and other bytes are of
+/// the URI grammar or among those that clients send without encoding them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target<'a> {
     /// `/path?query`.

@@ -154,6 +154,19 @@ fn no_trick_leaves_the_directory() {
 }
 
 #[test]
+fn bytes_that_clients_send_raw_name_the_same_file_as_their_encoded_form() {
+    let server = Server::with_directory();
+    server.put_file("Film [1080p].mkv", b"film");
+    for target in ["/files/Film%20[1080p].mkv", "/files/Film%20%5B1080p%5D.mkv", "/files/Film%20[1080p%5d.mkv?a=[\\]"] {
+        assert_eq!(server.get(target).text(), "film", "{target}");
+    }
+    assert_eq!(server.get("/files/Film [1080p].mkv").status, 400);
+    assert_eq!(server.store("PUT", "/files/{a}|^`", &[], b"octets").status, 201);
+    assert_eq!(server.stored("{a}|^`").unwrap(), b"octets");
+    assert_eq!(server.get("/files/%7Ba%7D%7C%5E%60").text(), "octets");
+}
+
+#[test]
 fn without_a_directory_there_are_no_files() {
     let server = Server::plain();
     for target in ["/files/", "/files/file", "/files/../Cargo.toml"] {
