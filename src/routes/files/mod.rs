@@ -6,6 +6,7 @@ mod multipart;
 mod upload;
 mod validators;
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -105,10 +106,20 @@ pub(super) fn answer<'r>(routes: &'r mut Routes, request: &'r Request<'r>, name:
 }
 
 /// The segments are split before they are decoded, and decoded once: an encoded slash or dot is judged as what it is.
+///
+/// A segment `.` is left out, since programs that join a base and a relative name send it. At the end it would name a
+/// directory (RFC 3986 §5.2.4), and is refused like every name that ends in a slash.
 fn path_of(name: &[u8]) -> Result<RelativePath, BadName> {
-    RelativePath::from_segments(
-        name.split(|octet| *octet == b'/').map(|segment| std::borrow::Cow::<[u8]>::from(percent_decode(segment))),
-    )
+    let (directories, last) = match memchr::memrchr(b'/', name) {
+        Some(slash) => (Some(&name[..slash]), &name[slash + 1..]),
+        None => (None, name),
+    };
+    let directories = directories.into_iter().flat_map(|names| names.split(|octet| *octet == b'/')).map(decoded);
+    RelativePath::from_segments(directories.filter(|segment| **segment != *b".").chain([decoded(last)]))
+}
+
+fn decoded(segment: &[u8]) -> Cow<'_, [u8]> {
+    Cow::from(percent_decode(segment))
 }
 
 fn not_found<'r>() -> Answer<'r> {
