@@ -116,9 +116,10 @@ pub fn run_of_value(octets: &[u8]) -> usize {
     octets.len() - tail.len() + stop.unwrap_or(tail.len())
 }
 
-/// 1*DIGIT of at most 18 digits. No sign, no white space, no separators.
+/// 1*DIGIT of at most 18 digits. No sign, no white space, no separators; and no zeros in front, with which another
+/// reader may take it for an octal number.
 pub fn decimal(digits: &[u8]) -> Option<u64> {
-    if digits.is_empty() || digits.len() > CONTENT_LENGTH_DIGITS_MAX {
+    if digits.is_empty() || digits.len() > CONTENT_LENGTH_DIGITS_MAX || matches!(digits, [b'0', _, ..]) {
         return None;
     }
     digits.iter().try_fold(0_u64, |value, digit| digit.is_ascii_digit().then(|| value * 10 + u64::from(digit - b'0')))
@@ -245,9 +246,9 @@ mod tests {
     #[test]
     fn decimals_are_digits_alone() {
         assert_eq!(decimal(b"0"), Some(0));
-        assert_eq!(decimal(b"007"), Some(7));
+        assert_eq!(decimal(b"7"), Some(7));
         assert_eq!(decimal(b"999999999999999999"), Some(999_999_999_999_999_999));
-        for bad in [&b""[..], b"+5", b"-5", b" 5", b"5 ", b"5_0", b"0x5", b"5,5", b"1000000000000000000", b"\xb2"] {
+        for bad in [&b""[..], b"+5", b"-5", b" 5", b"5 ", b"5_0", b"0x5", b"5,5", b"05", b"00", b"1000000000000000000", b"\xb2"] {
             assert_eq!(decimal(bad), None, "{}", bad.escape_ascii());
         }
     }

@@ -58,7 +58,7 @@ offences! {
     HostMissing BadRequest "The request has no Host field.";
     HostRepeated BadRequest "The request has more than one Host field.";
     HostInvalid BadRequest "The Host field is not a valid host and port.";
-    ContentLengthInvalid BadRequest "The Content-Length is not a decimal number of at most 18 digits.";
+    ContentLengthInvalid BadRequest "The Content-Length is not a decimal number of at most 18 digits, without zeros in front.";
     ContentLengthRepeated BadRequest "The request has more than one Content-Length.";
     FramingAmbiguous BadRequest "The request has both a Content-Length and a Transfer-Encoding.";
     TransferEncodingInVersion10 BadRequest "HTTP/1.0 has no Transfer-Encoding.";

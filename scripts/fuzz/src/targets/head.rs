@@ -173,6 +173,7 @@ fn framing_is_what_the_fields_say(head: &Head) {
                 [] => assert_eq!(octets, 0, "without either field there is no content"),
                 [digits] => {
                     assert!(!digits.is_empty() && digits.iter().all(u8::is_ascii_digit), "a length is digits alone");
+                    assert!(digits == b"0" || digits[0] != b'0', "a length has no zeros in front");
                     let text = str::from_utf8(digits).expect("digits");
                     assert_eq!(text.parse(), Ok(octets), "the length is the number that was sent");
                 }
