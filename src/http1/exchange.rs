@@ -93,9 +93,10 @@ fn persistence(version: Version, fields: &Fields<'_>) -> Persistence {
     }
 }
 
-/// RFC 9110 §10.1.1. Where no content is owed there is nothing to wait for, and HTTP/1.0 does not know the field.
+/// RFC 9110 §10.1.1. HTTP/1.0 does not know the field. Where no content follows, `100-continue` means nothing, since
+/// there is nothing to wait for; any other expectation may be about anything, and cannot be met.
 fn expects_continue(version: Version, framing: Framing, fields: &Fields<'_>) -> Result<bool, Offence> {
-    if version == Version::Http10 || framing == Framing::Length(0) {
+    if version == Version::Http10 {
         return Ok(false);
     }
     let mut expected = false;
@@ -105,5 +106,5 @@ fn expects_continue(version: Version, framing: Framing, fields: &Fields<'_>) -> 
         }
         expected = true;
     }
-    Ok(expected)
+    Ok(expected && framing != Framing::Length(0))
 }
