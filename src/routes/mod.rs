@@ -20,7 +20,7 @@ use percent_encoding::percent_decode;
 use self::text::Compressor;
 use crate::semantics::Now;
 use crate::semantics::method::Method;
-use crate::semantics::request::{Request, Target};
+use crate::semantics::request::Request;
 use crate::semantics::response::Response;
 use crate::semantics::service::{Reply, Service};
 use crate::semantics::status::Status;
@@ -109,7 +109,11 @@ impl Service for Routes {
         if request.method == Method::Unknown {
             return refuse(Status::NotImplemented, "The method is not known here.");
         }
-        let Some(path) = request.target.path() else { return without_path(request) };
+        if request.is_about_server() {
+            return Reply::Respond(Response::new(Status::NoContent));
+        }
+        // An authority-form, that of CONNECT: there is no path, and nothing is offered.
+        let Some(path) = request.target.path() else { return method_not_allowed(&[]) };
         for route in &TABLE {
             let Some(rest) = route.pattern.rest(path) else { continue };
             let Some(methods) = (route.methods)(self, rest) else { break };
@@ -132,14 +136,6 @@ impl Service for Routes {
         if let Some(files) = &mut self.files {
             files.deadline_passed(now);
         }
-    }
-}
-
-/// `*` and the authority-form name no resource.
-fn without_path<'r>(request: &Request<'_>) -> Answer<'r> {
-    match request.target {
-        Target::Asterisk => Reply::Respond(Response::new(Status::NoContent)),
-        _ => method_not_allowed(&[]),
     }
 }
 
