@@ -248,7 +248,20 @@ mod tests {
         assert_eq!(decimal(b"0"), Some(0));
         assert_eq!(decimal(b"7"), Some(7));
         assert_eq!(decimal(b"999999999999999999"), Some(999_999_999_999_999_999));
-        for bad in [&b""[..], b"+5", b"-5", b" 5", b"5 ", b"5_0", b"0x5", b"5,5", b"05", b"00", b"1000000000000000000", b"\xb2"] {
+        for bad in [
+            &b""[..],
+            b"+5",
+            b"-5",
+            b" 5",
+            b"5 ",
+            b"5_0",
+            b"0x5",
+            b"5,5",
+            b"05",
+            b"00",
+            b"1000000000000000000",
+            b"\xb2",
+        ] {
             assert_eq!(decimal(bad), None, "{}", bad.escape_ascii());
         }
     }

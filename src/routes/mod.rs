@@ -2,7 +2,8 @@
 //!
 //! # Laws
 //!
-//! 1. What holds for all resources is decided here: 404, 405 with Allow, 501, OPTIONS.
+//! 1. What holds for all resources is decided here: 404, 405 with Allow, 501, OPTIONS, and that a page of another site
+//!    changes nothing.
 //! 2. A route is a plain function from a request to a reply. It answers at once, and knows nothing of the connection.
 //! 3. HEAD is a GET whose content the connection leaves out: no route tells them apart but to ignore a Range.
 //! 4. A refusal is a status and one line of reason. A read that finds nothing says nothing.
@@ -20,6 +21,7 @@ use percent_encoding::percent_decode;
 use self::text::Compressor;
 use crate::semantics::Now;
 use crate::semantics::method::Method;
+use crate::semantics::origin;
 use crate::semantics::request::Request;
 use crate::semantics::response::Response;
 use crate::semantics::service::{Reply, Service};
@@ -117,6 +119,9 @@ impl Service for Routes {
         for route in &TABLE {
             let Some(rest) = route.pattern.rest(path) else { continue };
             let Some(methods) = (route.methods)(self, rest) else { break };
+            if origin::is_write_from_elsewhere(request) {
+                return refuse(Status::Forbidden, "A browser says that this request comes from another site.");
+            }
             if !methods.contains(&request.method) {
                 return method_not_allowed(methods);
             }

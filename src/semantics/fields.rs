@@ -40,7 +40,9 @@ field_names! {
     IfNoneMatch "If-None-Match";
     IfRange "If-Range";
     IfUnmodifiedSince "If-Unmodified-Since";
+    Origin "Origin";
     Range "Range";
+    SecFetchSite "Sec-Fetch-Site";
     TransferEncoding "Transfer-Encoding";
     UserAgent "User-Agent";
 }

@@ -13,6 +13,7 @@ pub mod content_coding;
 pub mod date;
 pub mod fields;
 pub mod method;
+pub mod origin;
 pub mod range;
 pub mod request;
 pub mod response;

@@ -109,6 +109,26 @@ fn content_that_is_coded_is_refused_and_identity_is_not() {
     assert_refused_at_the_head(server.connect(), "/files/standing", &fields, 415);
 }
 
+#[test]
+fn a_page_of_another_site_stores_nothing() {
+    let server = Server::with_directory();
+    server.put("standing", b"before");
+    let mut client = server.connect();
+    for field in ["Origin: http://b", "Origin: null", "Sec-Fetch-Site: cross-site", "Sec-Fetch-Site: same-site"] {
+        for method in ["PUT", "POST"] {
+            for target in ["/files/standing", "/files/absent"] {
+                assert_refused(&client.store(method, target, &[field], b"after"), 403);
+            }
+        }
+        assert_refused_at_the_head(server.connect(), "/files/standing", &[field, "Content-Length: 5"], 403);
+        assert_eq!(client.ask("GET", "/files/standing", &[field]).text(), "before");
+    }
+    assert_eq!((server.stored("standing").unwrap(), server.names().len()), (b"before".to_vec(), 1));
+    assert!(client.is_kept());
+    let own = ["Origin: http://a", "Sec-Fetch-Site: same-origin"];
+    assert_eq!(client.store("PUT", "/files/standing", &own, b"after").status, 204);
+}
+
 /// What `curl -F` and a form of a browser send is an envelope around the file.
 #[test]
 fn a_form_is_not_taken_for_the_file_in_it() {
