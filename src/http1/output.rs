@@ -258,6 +258,9 @@ fn write_head<B: Source>(out: &mut Vec<u8>, response: &Response<'_, B>, date: Op
     if response.accepts_ranges {
         out.extend_from_slice(b"Accept-Ranges: bytes\r\n");
     }
+    if response.nosniff {
+        out.extend_from_slice(b"X-Content-Type-Options: nosniff\r\n");
+    }
     if let Some(etag) = &response.etag {
         write_field(out, b"ETag: ", Cow::as_ref(etag).as_bytes());
     }

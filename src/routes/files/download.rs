@@ -122,7 +122,15 @@ fn respond<'r>(
         }
         (Selection::Ranges(_) | Selection::Whole, content) => (Status::Ok, OCTETS, None, content.whole()),
     };
-    Response { content_type: Some(media_type), accepts_ranges: true, content_range, body, ..Response::new(status) }
+    Response {
+        content_type: Some(media_type),
+        accepts_ranges: true,
+        // Anybody may have put the file there.
+        nosniff: true,
+        content_range,
+        body,
+        ..Response::new(status)
+    }
 }
 
 const OCTETS: Cow<'static, str> = Cow::Borrowed("application/octet-stream");
