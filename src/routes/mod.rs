@@ -151,6 +151,14 @@ fn method_not_allowed<'r>(methods: &'static [Method]) -> Answer<'r> {
     })
 }
 
+/// The response where the server breaks a rule of its own. It stops a debug build; a release one says so and goes on, and
+/// never sends content that was not asked for.
+fn violated<'r>(rule: &'static str) -> Response<'r, FileContent> {
+    debug_assert!(false, "{rule}");
+    log::error!("the server breaks a rule of its own: {rule}");
+    Response::with_reason(Status::InternalServerError, rule)
+}
+
 /// An answer that says why the request was not done.
 fn refuse<'r>(status: Status, reason: &'static str) -> Answer<'r> {
     Reply::Respond(Response::with_reason(status, reason))

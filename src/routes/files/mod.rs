@@ -15,7 +15,7 @@ use percent_encoding::percent_decode;
 pub use self::content::FileContent;
 pub use self::upload::FileSink;
 use self::validators::{FileVersion, OwnUploads};
-use super::{Answer, READ_ONLY, Routes, refuse};
+use super::{Answer, READ_ONLY, Routes, refuse, violated};
 use crate::semantics::Now;
 use crate::semantics::method::Method;
 use crate::semantics::request::Request;
@@ -95,7 +95,9 @@ impl FileRoutes {
 }
 
 pub(super) fn answer<'r>(routes: &'r mut Routes, request: &'r Request<'r>, name: &'r [u8], now: &Now) -> Answer<'r> {
-    let Some(files) = &mut routes.files else { return not_found() };
+    let Some(files) = &mut routes.files else {
+        return Reply::Respond(violated("A file is asked for only where a directory is served."));
+    };
     match request.method {
         Method::Post | Method::Put => match path_of(name) {
             Ok(path) => upload::answer(files, request, &path, now),
