@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use rustix::process::Resource;
 
 use super::beneath::Opening;
+use super::modification_times::ModificationTimes;
 use super::sweep::Sweeper;
 use super::{Identity, Publish, RelativePath, StorageError, Upload, system};
 
@@ -61,7 +62,7 @@ impl Directory {
             octets_max: rustix::process::getrlimit(Resource::Fsize).current,
             fd: Rc::new(fd),
             sweeper: Sweeper::default(),
-            modified_last_ns: Cell::new(0),
+            modification_times: Cell::default(),
         };
         Ok(Directory { root: Rc::new(root) })
     }
@@ -137,8 +138,7 @@ pub(super) struct Root {
     /// The most octets that this process may write to a file. To write more is a signal that ends the process.
     octets_max: Option<u64>,
     sweeper: Sweeper,
-    /// The modification time that the last upload was given.
-    modified_last_ns: Cell<u64>,
+    modification_times: Cell<ModificationTimes>,
 }
 
 /// What stands under a name that is to be written.
@@ -203,10 +203,11 @@ impl Root {
         self.octets_max.unwrap_or(u64::MAX)
     }
 
-    /// The modification time of an upload that is committed now: `unix_ns`, or later than the last one.
+    /// The modification time of an upload that is committed at `unix_ns`: one that no upload of this run has had.
     pub(super) fn next_modified_ns(&self, unix_ns: u64) -> u64 {
-        let next = unix_ns.max(self.modified_last_ns.get().saturating_add(1));
-        self.modified_last_ns.set(next);
+        let mut times = self.modification_times.get();
+        let next = times.next(unix_ns);
+        self.modification_times.set(times);
         next
     }
 }

@@ -141,14 +141,32 @@ fn what_is_published_is_what_a_reader_is_told() {
 #[test]
 fn modification_times_strictly_increase() {
     const NOW: u64 = 1_700_000_000_123_456_789;
+    const NOW_US: u64 = 1_700_000_000_123_456_000;
     for way in WAYS {
         let root = tempfile::tempdir().unwrap();
         let directory = way(root.path());
-        // The clock stands still, goes on, and is set back.
-        for (clock, expected) in [(NOW, NOW), (NOW, NOW + 1), (NOW + 9, NOW + 9), (NOW - 5, NOW + 10)] {
+        // The clock stands still, goes on, and is set back a little.
+        for (clock, expected) in
+            [(NOW, NOW_US), (NOW, NOW_US + 1000), (NOW + 9000, NOW_US + 9000), (NOW - 5000, NOW_US + 10_000)]
+        {
             let upload = begin(&directory, "name", Publish::Replace).unwrap();
             let published = upload.commit(clock, false, |_| true).unwrap();
             assert_eq!(published.identity.modified_ns, i128::from(expected));
+        }
+    }
+}
+
+#[test]
+fn a_clock_that_was_years_ahead_is_followed_back() {
+    const NOW_S: u64 = 1_700_000_000;
+    const TEN_YEARS_S: u64 = 10 * 365 * 86_400;
+    for way in WAYS {
+        let root = tempfile::tempdir().unwrap();
+        let directory = way(root.path());
+        for clock_s in [NOW_S, NOW_S + TEN_YEARS_S, NOW_S + 1, NOW_S + 2] {
+            let upload = begin(&directory, "name", Publish::Replace).unwrap();
+            let published = upload.commit(clock_s * 1_000_000_000, false, |_| true).unwrap();
+            assert_eq!(published.identity.modified_ns / 1_000_000_000, i128::from(clock_s));
         }
     }
 }
