@@ -27,7 +27,8 @@ pub(super) enum Opening {
 impl Opening {
     /// Tries the kernel's way, to see whether it is there.
     pub(super) fn choose(root: BorrowedFd<'_>) -> Result<Self, Errno> {
-        Self::judge(open_by_kernel(root, b".", OFlags::RDONLY | OFlags::DIRECTORY))
+        // Without the permission to read, which the root need not give.
+        Self::judge(open_by_kernel(root, b".", system::PASS_THROUGH | OFlags::DIRECTORY))
     }
 
     fn judge(attempt: Result<OwnedFd, Errno>) -> Result<Self, Errno> {
@@ -119,7 +120,7 @@ mod tests {
 
         let root = tempfile::tempdir().unwrap();
         let root = rustix::fs::open(root.path(), OFlags::RDONLY, Mode::empty()).unwrap();
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        let flags = system::PASS_THROUGH | OFlags::DIRECTORY;
         let expected = match system::open_beneath(root.as_fd(), b".", flags) {
             Ok(_) => Opening::ByKernel,
             Err(_) => Opening::BySegment,

@@ -54,13 +54,14 @@ impl Directory {
     }
 
     fn open_root(path: &Path) -> Result<Directory, Errno> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let fd = rustix::fs::open(path, flags, Mode::empty())?;
+        let open = |flags| rustix::fs::open(path, flags | OFlags::CLOEXEC, Mode::empty());
+        let (fd, is_readable) = open_directory(open, false)?;
         let root = Root {
             opening: Opening::choose(fd.as_fd())?,
             unnamed_files: system::can_link_unnamed(fd.as_fd()),
             octets_max: rustix::process::getrlimit(Resource::Fsize).current,
             fd: Rc::new(fd),
+            is_readable,
             sweeper: Sweeper::default(),
             modification_times: Cell::default(),
         };
@@ -99,6 +100,9 @@ impl Directory {
     /// disk, and some file systems do not say what is free. The space is not reserved, since then a client that
     /// announces much and sends nothing would take it from the others.
     ///
+    /// A `durable` upload is on the disk once it is committed. For that its directory must be one that can be read: another
+    /// is [`StorageError::Denied`], since only a descriptor that was opened for reading can be flushed.
+    ///
     /// Refused here, and again at the commit: a name that something else than a regular file or a link has
     /// ([`StorageError::NotRegular`]); a name that is taken, if only creating was asked ([`StorageError::Exists`]).
     pub fn begin_upload(
@@ -106,8 +110,9 @@ impl Directory {
         path: &RelativePath,
         publish: Publish,
         octets_expected: Option<u64>,
+        durable: bool,
     ) -> Result<Upload, StorageError> {
-        Upload::begin(Rc::clone(&self.root), path.clone(), publish, octets_expected)
+        Upload::begin(Rc::clone(&self.root), path.clone(), publish, octets_expected, durable)
     }
 }
 
@@ -132,6 +137,8 @@ impl Directory {
 #[derive(Debug)]
 pub(super) struct Root {
     fd: Rc<OwnedFd>,
+    /// Whether the root was opened for reading, so that it can be flushed.
+    is_readable: bool,
     opening: Opening,
     /// Whether a file may be created without a name, and be given one later.
     unnamed_files: bool,
@@ -159,13 +166,16 @@ impl Root {
         regular_identity(&fstat(file.as_fd())?)
     }
 
-    /// Opens the directory in which the last segment of `path` stands.
-    pub(super) fn open_parent(&self, path: &RelativePath) -> Result<Rc<OwnedFd>, StorageError> {
+    /// Opens the directory in which the last segment of `path` stands; with `must_flush`, in a way in which it can be
+    /// flushed, or not at all.
+    pub(super) fn open_parent(&self, path: &RelativePath, must_flush: bool) -> Result<Rc<OwnedFd>, StorageError> {
         match path.parent() {
+            None if must_flush && !self.is_readable => Err(StorageError::Denied),
             None => Ok(Rc::clone(&self.fd)),
-            Some(parent) => {
-                self.open(parent, OFlags::RDONLY | OFlags::DIRECTORY).map(Rc::new).map_err(StorageError::from_parent)
-            }
+            Some(parent) => match open_directory(|flags| self.open(parent, flags), must_flush) {
+                Ok((directory, _)) => Ok(Rc::new(directory)),
+                Err(errno) => Err(StorageError::from_parent(errno)),
+            },
         }
     }
 
@@ -191,6 +201,8 @@ impl Root {
         match self.sweeper.sweep_once(parent) {
             Ok(0) => {}
             Ok(removed) => log::info!("removed {removed} unfinished uploads beside {path:?}"),
+            // It may be written to and not read. Whoever set that up wants nobody to see what is in it.
+            Err(Errno::ACCESS) => {}
             Err(errno) => log::warn!("cannot look for unfinished uploads beside {path:?}: {errno}"),
         }
     }
@@ -209,6 +221,17 @@ impl Root {
         let next = times.next(unix_ns);
         self.modification_times.set(times);
         next
+    }
+}
+
+/// Opens a directory that is to be written to. Writing needs no permission to read it, flushing does: a descriptor that
+/// was opened without it cannot be flushed. Says whether it was opened for reading.
+fn open_directory(open: impl Fn(OFlags) -> Result<OwnedFd, Errno>, must_flush: bool) -> Result<(OwnedFd, bool), Errno> {
+    match open(OFlags::RDONLY | OFlags::DIRECTORY) {
+        Err(Errno::ACCESS) if !must_flush => {
+            open(system::PASS_THROUGH | OFlags::DIRECTORY).map(|directory| (directory, false))
+        }
+        opened => opened.map(|directory| (directory, true)),
     }
 }
 

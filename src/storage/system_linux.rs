@@ -13,6 +13,10 @@ pub(super) const IDENTIFY: OFlags = OFlags::PATH;
 /// How a directory is opened that is only passed through.
 pub(super) const PASS_THROUGH: OFlags = OFlags::PATH;
 
+/// Whether [`PASS_THROUGH`] opens a directory that may not be read.
+#[cfg(test)]
+pub(super) const OPENS_UNREADABLE: bool = true;
+
 /// Opens `path`, and lets no step of its resolution leave `root`. `EAGAIN` says that the tree was moved meanwhile.
 pub(super) fn open_beneath(root: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
     let rule = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;

@@ -47,6 +47,7 @@ pub struct Upload {
     path: RelativePath,
     publish: Publish,
     octets_expected: Option<u64>,
+    durable: bool,
     octets_written: u64,
     /// Cleared when a write fails: part of its content may have arrived, and the rest is lost.
     intact: bool,
@@ -58,8 +59,9 @@ impl Upload {
         path: RelativePath,
         publish: Publish,
         octets_expected: Option<u64>,
+        durable: bool,
     ) -> Result<Self, StorageError> {
-        let parent = root.open_parent(&path)?;
+        let parent = root.open_parent(&path, durable)?;
         root.sweep_once(parent.as_fd(), &path);
         match (root.standing(parent.as_fd(), &path)?, publish) {
             (Standing::Nothing, _) | (_, Publish::Replace) => {}
@@ -71,7 +73,18 @@ impl Upload {
             return Err(StorageError::DiskFull);
         }
         let (hidden, file) = create_content(&root, &parent).map_err(StorageError::from_publication)?;
-        Ok(Upload { hidden, file, parent, root, path, publish, octets_expected, octets_written: 0, intact: true })
+        Ok(Upload {
+            hidden,
+            file,
+            parent,
+            root,
+            path,
+            publish,
+            octets_expected,
+            durable,
+            octets_written: 0,
+            intact: true,
+        })
     }
 
     /// Adds content. After an error the upload cannot be committed any more: drop it.
@@ -102,15 +115,14 @@ impl Upload {
     /// given under the name (`None`: nothing); `false` is [`StorageError::ConditionFailed`]. It is asked again if
     /// another process creates the name meanwhile.
     ///
-    /// With `durable`, content and name are on the disk when this returns. If writing the *name* to the disk then
-    /// fails, the error comes although the file is visible: whether it would outlast a power cut is not known.
+    /// If it was begun as durable, content and name are on the disk when this returns. If writing the *name* to the disk
+    /// then fails, the error comes although the file is visible: whether it would outlast a power cut is not known.
     ///
     /// Any other error leaves what was there before. An upload that is shorter or longer than was expected, or one of
     /// whose writes has failed, is never published.
     pub fn commit(
         mut self,
         unix_ns: u64,
-        durable: bool,
         condition: impl Fn(Option<&Identity>) -> bool,
     ) -> Result<Published, StorageError> {
         if !self.intact || self.octets_expected.is_some_and(|expected| expected != self.octets_written) {
@@ -118,14 +130,14 @@ impl Upload {
         }
         // Before the file has a name: nobody ever sees it with another time.
         self.set_modified(unix_ns).map_err(StorageError::from_anything)?;
-        if durable {
+        if self.durable {
             flush(self.file.as_fd())?;
         }
         let created = self.publish(condition)?;
         // The hidden name goes now, since removing it is the last thing that changes the file's times.
         self.hidden = None;
         let identity = regular_identity(&fstat(self.file.as_fd())?)?;
-        if durable {
+        if self.durable {
             flush(self.parent.as_fd())?;
         }
         Ok(Published { created, identity })

@@ -25,14 +25,14 @@ fn path(text: &str) -> RelativePath {
 }
 
 fn begin(directory: &Directory, name: &str, publish: Publish) -> Result<Upload, StorageError> {
-    directory.begin_upload(&path(name), publish, None)
+    directory.begin_upload(&path(name), publish, None, false)
 }
 
 /// Uploads whole content in one go, with no condition.
 fn put(directory: &Directory, name: &str, publish: Publish, content: &[u8]) -> Result<Published, StorageError> {
     let mut upload = begin(directory, name, publish)?;
     upload.write(content)?;
-    upload.commit(0, false, |_| true)
+    upload.commit(0, |_| true)
 }
 
 /// Every name in a directory, sorted, hidden ones too.

@@ -70,7 +70,7 @@ fn an_upload_in_progress_is_never_swept() {
     put(&Directory::open_as_elsewhere(root.path()), "second", Publish::Replace, b"").unwrap();
     assert_eq!(names(root.path()), [&hidden[0], "second"]);
     upload.write(b"two").unwrap();
-    upload.commit(0, false, |_| true).unwrap();
+    upload.commit(0, |_| true).unwrap();
     assert_eq!(fs::read(root.path().join("first")).unwrap(), b"one, two");
     assert_eq!(names(root.path()), ["first", "second"]);
 }
