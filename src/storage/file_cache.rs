@@ -8,9 +8,9 @@
 //! can be unmounted.
 
 use std::collections::HashMap;
-use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::fd::AsFd;
 
+use super::interrupted::read_exactly_at;
 use super::{Directory, FileRange, Identity, OpenedFile, RelativePath};
 
 /// The longest file whose content is kept in memory, in octets. For longer ones copying costs more than a second call, and
@@ -206,12 +206,8 @@ impl<T> FileCache<T> {
 fn read_small(opened: &OpenedFile) -> Option<Box<[u8]>> {
     let octets = usize::try_from(opened.identity.octets).ok().filter(|octets| *octets <= SMALL_FILE_OCTETS_MAX)?;
     let mut content = vec![0; octets];
-    read_exactly(opened, &mut content).ok()?;
+    read_exactly_at(opened.file.as_fd(), &mut content, 0).ok()??;
     opened.is_unchanged().then(|| content.into_boxed_slice())
-}
-
-fn read_exactly(opened: &OpenedFile, content: &mut [u8]) -> io::Result<()> {
-    opened.file.read_exact_at(content, 0)
 }
 
 #[cfg(test)]

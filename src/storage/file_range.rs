@@ -3,10 +3,10 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::FileExt;
 use std::rc::Rc;
 
 use super::directory::OpenedFile;
+use super::interrupted::read_at;
 
 /// Where to read next in an open file, and how many octets remain. Ranges of one file share its descriptor; the file
 /// is the one that was opened, whatever has taken its name since.
@@ -56,12 +56,9 @@ impl FileRange {
         let Some(space) = space.get_mut(..wanted).filter(|space| !space.is_empty()) else {
             return Ok(0);
         };
-        loop {
-            match self.file.read_at(space, self.offset) {
-                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                result => return result,
-            }
+        match read_at(self.file.as_fd(), space, self.offset)? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            octets => Ok(octets),
         }
     }
 

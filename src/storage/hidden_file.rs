@@ -7,9 +7,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
-use rustix::io::{Errno, retry_on_intr};
+use rustix::io::Errno;
 
 use super::identity::same_file;
+use super::interrupted::retry;
 use super::system;
 
 const PREFIX: &[u8; 9] = b".spindle-";
@@ -49,7 +50,7 @@ impl HiddenFile {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mode = Mode::from_raw_mode(0o666);
         Self::under_a_random_name(|name| {
-            let file = retry_on_intr(|| rustix::fs::openat(parent, &name[..], flags, mode))?;
+            let file = retry(|| rustix::fs::openat(parent, &name[..], flags, mode))?;
             let hidden = HiddenFile::standing(parent, name);
             if claim(parent.as_fd(), name, file.as_fd())? { Ok((hidden, File::from(file))) } else { Err(Errno::EXIST) }
         })
@@ -80,7 +81,8 @@ impl HiddenFile {
 
     /// Makes the content visible under `name`, where nothing stands; `EEXIST` if something does.
     pub(super) fn publish_as_new(&mut self, name: &[u8]) -> Result<(), Errno> {
-        match rustix::fs::linkat(&self.parent, &self.name[..], &self.parent, name, AtFlags::empty()) {
+        let link = || rustix::fs::linkat(&self.parent, &self.name[..], &self.parent, name, AtFlags::empty());
+        match retry(link) {
             Err(no_links) if lacks_links(no_links) => match self.rename_if_absent(name) {
                 Err(Errno::NOSYS | Errno::INVAL) => Err(no_links),
                 renamed => renamed,
@@ -99,7 +101,7 @@ impl HiddenFile {
 
     /// Makes the content visible under `name`, in the place of what stands there.
     pub(super) fn replace(mut self, name: &[u8]) -> Result<(), Errno> {
-        rustix::fs::renameat(&self.parent, &self.name[..], &self.parent, name)?;
+        retry(|| rustix::fs::renameat(&self.parent, &self.name[..], &self.parent, name))?;
         self.stands = false;
         Ok(())
     }
@@ -109,7 +111,7 @@ impl Drop for HiddenFile {
     fn drop(&mut self) {
         if self.stands {
             // Where this fails the file is left for a later sweep.
-            let _ = rustix::fs::unlinkat(&self.parent, &self.name[..], AtFlags::empty());
+            let _ = retry(|| rustix::fs::unlinkat(&self.parent, &self.name[..], AtFlags::empty()));
         }
     }
 }
@@ -122,7 +124,7 @@ fn claim(parent: BorrowedFd<'_>, name: &[u8], file: BorrowedFd<'_>) -> Result<bo
 
 /// Locks a file for its owner. `false`: somebody else holds the lock.
 fn lock(file: BorrowedFd<'_>) -> Result<bool, Errno> {
-    match retry_on_intr(|| rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive)) {
+    match retry(|| rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive)) {
         Ok(()) => Ok(true),
         Err(Errno::WOULDBLOCK) => Ok(false),
         // A file system without locks. Nobody can take one to sweep there either.
@@ -144,12 +146,12 @@ fn names(parent: BorrowedFd<'_>, name: &[u8], file: BorrowedFd<'_>) -> Result<bo
 pub(super) fn remove_if_abandoned(parent: BorrowedFd<'_>, name: &[u8]) -> Result<bool, Errno> {
     // For writing: where locks are kept by a file server, an exclusive one needs it.
     let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let file = retry_on_intr(|| rustix::fs::openat(parent, name, flags, Mode::empty()))?;
+    let file = retry(|| rustix::fs::openat(parent, name, flags, Mode::empty()))?;
     if !rustix::fs::FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode).is_file() {
         return Ok(false);
     }
     // Unlike an owner, a sweep that cannot lock does not go on.
-    retry_on_intr(|| rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive))?;
+    retry(|| rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive))?;
     remove_locked(parent, name, file.as_fd())
 }
 
@@ -158,7 +160,7 @@ pub(super) fn remove_if_abandoned(parent: BorrowedFd<'_>, name: &[u8]) -> Result
 fn remove_locked(parent: BorrowedFd<'_>, name: &[u8], file: BorrowedFd<'_>) -> Result<bool, Errno> {
     let same = names(parent, name, file)?;
     if same {
-        rustix::fs::unlinkat(parent, name, AtFlags::empty())?;
+        retry(|| rustix::fs::unlinkat(parent, name, AtFlags::empty()))?;
     }
     Ok(same)
 }

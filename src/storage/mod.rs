@@ -34,6 +34,7 @@ mod file_cache;
 mod file_range;
 mod hidden_file;
 mod identity;
+mod interrupted;
 mod modification_times;
 mod relative_path;
 mod sweep;

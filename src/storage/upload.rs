@@ -1,15 +1,16 @@
 //! Content on its way in. It is visible whole, or not at all.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
 use rustix::fs::{Timespec, Timestamps, UTIME_OMIT};
-use rustix::io::{Errno, retry_on_intr};
+use rustix::io::Errno;
 
 use super::directory::{Root, Standing, fstat, regular_identity};
 use super::hidden_file::{HiddenFile, lacks_links};
+use super::interrupted::{retry, write_all};
 use super::{Identity, RelativePath, StorageError, system};
 
 /// How often a commit looks again because another process created the name in the meantime.
@@ -98,7 +99,7 @@ impl Upload {
         let octets = u64::try_from(content.len()).ok().and_then(|octets| self.octets_written.checked_add(octets));
         // Past the process's own limit a write is not only refused: a signal ends the process.
         let octets = octets.filter(|&octets| octets <= self.root.octets_max()).ok_or(StorageError::DiskFull)?;
-        self.file.write_all(content).map_err(StorageError::from_io)?;
+        write_all(|content| rustix::io::write(&self.file, content), content).map_err(StorageError::from_anything)?;
         self.octets_written = octets;
         Ok(())
     }
@@ -149,7 +150,8 @@ impl Upload {
         let last_modification =
             Timespec { tv_sec: (modified_ns / 1_000_000_000) as i64, tv_nsec: (modified_ns % 1_000_000_000) as _ };
         let last_access = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
-        rustix::fs::futimens(&self.file, &Timestamps { last_access, last_modification })
+        let times = Timestamps { last_access, last_modification };
+        retry(|| rustix::fs::futimens(&self.file, &times))
     }
 
     /// Gives the content its name. Says whether nothing stood there.
@@ -204,7 +206,7 @@ impl Upload {
 /// Creates the file that takes the content: unnamed where that is possible.
 fn create_content(root: &Root, parent: &Rc<OwnedFd>) -> Result<(Option<HiddenFile>, File), Errno> {
     if root.unnamed_files() {
-        match retry_on_intr(|| system::create_unnamed(parent.as_fd())) {
+        match retry(|| system::create_unnamed(parent.as_fd())) {
             Ok(file) => return Ok((None, File::from(file))),
             // Kernels and file systems that do not know unnamed files have several ways to say so.
             Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOENT | Errno::NOSYS) => {}
@@ -224,7 +226,7 @@ fn octets_free(directory: BorrowedFd<'_>) -> u64 {
 }
 
 fn flush(file: BorrowedFd<'_>) -> Result<(), StorageError> {
-    retry_on_intr(|| rustix::fs::fsync(file)).map_err(StorageError::from_anything)
+    retry(|| rustix::fs::fsync(file)).map_err(StorageError::from_anything)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop where it stands")]
 
 mod commits;
+mod interruptions;
 mod lookups;
 mod ranges;
 mod scarcity;
