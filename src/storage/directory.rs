@@ -1,7 +1,6 @@
 //! The root: what is below it can be opened, identified and written; nothing else can.
 
 use std::cell::Cell;
-use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -26,11 +25,31 @@ pub struct Directory {
     root: Rc<Root>,
 }
 
+/// An open file, and the name under which it was found, for the log. Another file may have the name by now.
+#[derive(Debug)]
+pub struct NamedFile {
+    file: OwnedFd,
+    name: RelativePath,
+}
+
+impl NamedFile {
+    /// The name under which it was found.
+    pub fn name(&self) -> &RelativePath {
+        &self.name
+    }
+}
+
+impl AsFd for NamedFile {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
 /// A regular file, open for reading, and which one it is.
 #[derive(Clone, Debug)]
 pub struct OpenedFile {
     /// The file. Reading it does not wait for anybody but the disk.
-    pub file: Rc<File>,
+    pub file: Rc<NamedFile>,
     /// What the system reported of it once it was open.
     pub identity: Identity,
 }
@@ -75,7 +94,7 @@ impl Directory {
     pub fn open_file(&self, path: &RelativePath) -> Result<OpenedFile, StorageError> {
         let file = self.root.open(path.as_bytes(), READ).map_err(StorageError::from_lookup)?;
         let identity = regular_identity(&fstat(file.as_fd())?)?;
-        Ok(OpenedFile { file: Rc::new(File::from(file)), identity })
+        Ok(OpenedFile { file: Rc::new(NamedFile { file, name: path.clone() }), identity })
     }
 
     /// Which file a reader would be given. Errors are those of [`open_file`](Self::open_file), except that no

@@ -1,18 +1,18 @@
 //! A part of an open file that is still to be sent.
 
-use std::fs::File;
+use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
 
-use super::directory::OpenedFile;
+use super::directory::{NamedFile, OpenedFile};
 use super::interrupted::read_at;
 
 /// Where to read next in an open file, and how many octets remain. Ranges of one file share its descriptor; the file
 /// is the one that was opened, whatever has taken its name since.
 #[derive(Clone, Debug)]
 pub struct FileRange {
-    file: Rc<File>,
+    file: Rc<NamedFile>,
     offset: u64,
     remaining: u64,
 }
@@ -68,6 +68,13 @@ impl FileRange {
         let octets = octets.min(self.remaining);
         self.offset += octets;
         self.remaining -= octets;
+    }
+}
+
+/// The name of the file, for a log line: escaped, so that it cannot forge another line.
+impl fmt::Display for FileRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.file.name(), f)
     }
 }
 

@@ -51,7 +51,7 @@ mod system;
 #[path = "system_portable.rs"]
 mod system;
 
-pub use directory::{Directory, OpenedFile};
+pub use directory::{Directory, NamedFile, OpenedFile};
 pub use error::StorageError;
 pub use file_cache::{CachedContent, CachedFile, FileCache, SMALL_FILE_OCTETS_MAX};
 pub use file_range::FileRange;

@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::fs;
-use std::io::Read;
 use std::os::unix::fs::symlink;
 
 use super::super::Identity;
@@ -113,8 +112,7 @@ fn of_two_uploads_of_one_name_the_last_to_commit_wins_whole() {
         let reader = directory.open_file(&path("name")).unwrap();
         assert!(!one.commit(0, |_| true).unwrap().created);
         assert_eq!(fs::read(root.path().join("name")).unwrap(), b"one and longer");
-        let mut content = Vec::new();
-        (&*reader.file).read_to_end(&mut content).unwrap();
+        let content = content(&reader);
         assert_eq!(content, b"other", "who opened the file before reads it to its end");
         assert_eq!(names(root.path()), ["name"]);
     }

@@ -2,7 +2,6 @@
 
 use std::fs;
 
-use super::super::FileRange;
 use super::*;
 
 /// Runs a test again where `calls`, on `file` if one is named, fail with EINTR: as often as `when` says.

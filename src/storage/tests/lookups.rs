@@ -1,7 +1,6 @@
 //! Every kind of name, to read and to write, in both ways of opening: nothing leads out, and nothing is waited for.
 
 use std::fs;
-use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
@@ -143,8 +142,7 @@ fn reading_finds_regular_files_beneath_the_root_only() {
             match (opened, identified) {
                 (Ok(opened), Ok(identity)) => {
                     assert_eq!(identity, opened.identity, "{name}");
-                    let mut content = Vec::new();
-                    (&*opened.file).read_to_end(&mut content).unwrap();
+                    let content = content(&opened);
                     assert_eq!(content, INSIDE, "{name}");
                 }
                 (Err(opened), Err(identified)) => {
@@ -263,8 +261,7 @@ fn a_tree_that_changes_during_the_lookup_gives_no_way_out() {
                 for name in ["sub/secret", "sub/climbing"] {
                     match directory.open_file(&path(name)) {
                         Ok(opened) => {
-                            let mut content = Vec::new();
-                            (&*opened.file).read_to_end(&mut content).unwrap();
+                            let content = content(&opened);
                             if content != INSIDE {
                                 stop.store(true, Ordering::Relaxed);
                             }

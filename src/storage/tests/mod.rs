@@ -16,7 +16,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use super::{Directory, Publish, Published, RelativePath, StorageError, Upload};
+use super::{Directory, FileRange, OpenedFile, Publish, Published, RelativePath, StorageError, Upload};
 
 /// How a directory is opened for a test: as this system does, and as others do.
 const WAYS: [fn(&Path) -> Directory; 2] = [|path| Directory::open(path).unwrap(), Directory::open_as_elsewhere];
@@ -34,6 +34,14 @@ fn put(directory: &Directory, name: &str, publish: Publish, content: &[u8]) -> R
     let mut upload = begin(directory, name, publish)?;
     upload.write(content)?;
     upload.commit(0, |_| true)
+}
+
+/// All of an open file.
+fn content(opened: &OpenedFile) -> Vec<u8> {
+    let range = FileRange::whole(opened.clone());
+    let mut content = vec![0; usize::try_from(range.remaining()).unwrap()];
+    assert_eq!(range.read_at(&mut content).unwrap(), content.len());
+    content
 }
 
 /// Every name in a directory, sorted, hidden ones too.

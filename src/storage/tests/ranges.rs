@@ -4,7 +4,6 @@ use std::fs;
 use std::io::ErrorKind;
 use std::os::fd::{AsFd, AsRawFd};
 
-use super::super::FileRange;
 use super::*;
 
 fn open(content: &[u8]) -> (tempfile::TempDir, FileRange) {
@@ -66,6 +65,21 @@ fn a_file_that_is_replaced_is_read_on_as_it_was() {
     let (root, whole) = open(b"old");
     put(&Directory::open(root.path()).unwrap(), "name", Publish::Replace, b"new and longer").unwrap();
     assert_eq!(read(&whole, 100), b"old");
+}
+
+/// What a log line says of a download: the name of the file, which cannot end the line.
+#[test]
+fn a_range_is_shown_as_the_name_of_its_file() {
+    let root = tempfile::tempdir().unwrap();
+    let name = "sub/a\n2026 ERROR forged \"\u{202e}";
+    fs::create_dir(root.path().join("sub")).unwrap();
+    fs::write(root.path().join(name), b"0123456789").unwrap();
+    for way in WAYS {
+        let whole = FileRange::whole(way(root.path()).open_file(&path(name)).unwrap());
+        let shown = r#""sub/a\n2026 ERROR forged \"\xe2\x80\xae""#;
+        assert_eq!(whole.to_string(), shown);
+        assert_eq!(whole.part(2, 5).unwrap().to_string(), shown);
+    }
 }
 
 #[test]
