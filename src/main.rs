@@ -72,15 +72,16 @@ fn print(text: &str) -> ExitCode {
 
 fn serve(config: Config) -> Result<(), String> {
     start_logging(config.log_level);
+    let seed = random_seed();
     let directory = match &config.directory {
-        Some(path) => Some(Directory::open(path).map_err(|error| error.to_string())?),
+        Some(path) => Some(Directory::open(path, seed).map_err(|error| error.to_string())?),
         None => None,
     };
     let Capacity { connections_max, open_files_max } = capacity()?;
     let stop = signals::first_signal().map_err(|error| format!("cannot handle signals: {error}"))?;
     let listeners = listen::listeners(config.bind, config.port).map_err(|error| error.to_string())?;
     let greeting = greeting(&listeners).map_err(|error| format!("cannot tell where to listen: {error}"))?;
-    let files = directory.map(|directory| FileRoutes::new(directory, config.uploads, open_files_max, chance()));
+    let files = directory.map(|directory| FileRoutes::new(directory, config.uploads, open_files_max, seed));
     let reactor = Reactor::new(listeners, stop, connections_max, config.settings, Routes::new(files))
         .map_err(|error| format!("cannot start: {error}"))?;
     // A server whose greeting nobody reads serves all the same.
@@ -111,8 +112,9 @@ fn start_logging(level: LevelFilter) {
     }));
 }
 
-/// A number that nobody can foresee: the standard library's hash maps are keyed by the system's randomness.
-fn chance() -> u64 {
+/// The one number from which all randomness is made. Nobody can foresee it: the standard library's hash maps are keyed
+/// by the system's randomness.
+fn random_seed() -> u64 {
     RandomState::new().hash_one(())
 }
 

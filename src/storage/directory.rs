@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use rustix::process::Resource;
 
 use super::beneath::Opening;
+use super::hidden_file::HiddenNames;
 use super::modification_times::ModificationTimes;
 use super::sweep::Sweeper;
 use super::{Identity, Publish, RelativePath, StorageError, Upload, system};
@@ -65,14 +66,16 @@ impl OpenedFile {
 
 impl Directory {
     /// Opens the root. The error says which directory could not be opened.
-    pub fn open(path: &Path) -> Result<Directory, io::Error> {
-        Self::open_root(path).map_err(|errno| {
+    ///
+    /// The names of uploads in progress are made from `seed`. One that others have too does no harm.
+    pub fn open(path: &Path, seed: u64) -> Result<Directory, io::Error> {
+        Self::open_root(path, seed).map_err(|errno| {
             let error = io::Error::from(errno);
             io::Error::new(error.kind(), format!("cannot open the directory {path:?}: {error}"))
         })
     }
 
-    fn open_root(path: &Path) -> Result<Directory, Errno> {
+    fn open_root(path: &Path, seed: u64) -> Result<Directory, Errno> {
         let open = |flags| rustix::fs::open(path, flags | OFlags::CLOEXEC, Mode::empty());
         let (fd, is_readable) = open_directory(open, false)?;
         let root = Root {
@@ -82,6 +85,7 @@ impl Directory {
             fd: Rc::new(fd),
             is_readable,
             sweeper: Sweeper::default(),
+            hidden_names: HiddenNames::new(seed),
             modification_times: Cell::default(),
         };
         Ok(Directory { root: Rc::new(root) })
@@ -140,7 +144,7 @@ impl Directory {
 impl Directory {
     /// As a system opens it that has neither `openat2` nor unnamed files.
     pub(super) fn open_as_elsewhere(path: &Path) -> Self {
-        let mut directory = Self::open(path).unwrap();
+        let mut directory = Self::open(path, 1).unwrap();
         let root = Rc::get_mut(&mut directory.root).unwrap();
         root.opening = Opening::BySegment;
         root.unnamed_files = false;
@@ -164,6 +168,7 @@ pub(super) struct Root {
     /// The most octets that this process may write to a file. To write more is a signal that ends the process.
     octets_max: Option<u64>,
     sweeper: Sweeper,
+    hidden_names: HiddenNames,
     modification_times: Cell<ModificationTimes>,
 }
 
@@ -228,6 +233,10 @@ impl Root {
 
     pub(super) fn unnamed_files(&self) -> bool {
         self.unnamed_files
+    }
+
+    pub(super) fn hidden_names(&self) -> &HiddenNames {
+        &self.hidden_names
     }
 
     pub(super) fn octets_max(&self) -> u64 {

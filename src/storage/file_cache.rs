@@ -226,7 +226,7 @@ mod tests {
     }
 
     fn cached(root: &Path, name: &str) -> (FileCache<()>, Directory) {
-        let directory = Directory::open(root).unwrap();
+        let directory = Directory::open(root, 1).unwrap();
         let (path, opened) = open(&directory, name);
         let mut cache = FileCache::new(OPEN_FILES_MAX);
         assert!(cache.insert(name.as_bytes(), path, &opened, || (), 0));
@@ -303,7 +303,7 @@ mod tests {
     #[test]
     fn without_open_files_only_small_ones_are_kept() {
         let root = tempfile::tempdir().unwrap();
-        let directory = Directory::open(root.path()).unwrap();
+        let directory = Directory::open(root.path(), 1).unwrap();
         let mut cache = FileCache::new(1);
         for (octets, is_kept) in [(SMALL_FILE_OCTETS_MAX, true), (SMALL_FILE_OCTETS_MAX + 1, false)] {
             fs::write(root.path().join("a"), vec![7; octets]).unwrap();

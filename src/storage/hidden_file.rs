@@ -1,8 +1,8 @@
 //! The hidden name of an upload in progress: where the system has no unnamed files, from the start; and where it has
 //! them, for the moment between giving a file a name and renaming it over another.
 
+use std::cell::RefCell;
 use std::fs::File;
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
@@ -16,9 +16,6 @@ use super::system;
 const PREFIX: &[u8; 9] = b".spindle-";
 const DIGITS: usize = 16;
 const NAME_OCTETS: usize = PREFIX.len() + DIGITS;
-
-/// How many random names are tried. One is enough, unless a sweep takes the file in the instant before it is locked.
-const ATTEMPTS_MAX: u32 = 16;
 
 /// Whether a link was refused because the file system has no hard links; `EPERM` may also mean what it says.
 pub(super) fn lacks_links(errno: Errno) -> bool {
@@ -36,6 +33,44 @@ pub(super) fn is_hidden_name_in_any_case(name: &[u8]) -> bool {
     <[u8; NAME_OCTETS]>::try_from(name).is_ok_and(|name| is_hidden_name(&name.map(|octet| octet.to_ascii_lowercase())))
 }
 
+/// How many random names are tried. One is enough, unless a sweep takes the file in the instant before it is locked, or
+/// another process draws its names from the same seed: see [`HiddenNames::try_names`].
+const ATTEMPTS_MAX: u32 = 16;
+
+/// What tells the stream of hidden names from others that are made from the same seed.
+const STREAM: u64 = u64::from_be_bytes(*b".spindle");
+
+/// Where hidden names come from: a generator of their own.
+#[derive(Debug)]
+pub(super) struct HiddenNames {
+    random: RefCell<fastrand::Rng>,
+}
+
+impl HiddenNames {
+    pub(super) fn new(seed: u64) -> Self {
+        HiddenNames { random: RefCell::new(fastrand::Rng::with_seed(seed ^ STREAM)) }
+    }
+
+    /// Tries names until one is free.
+    ///
+    /// A process that shares the directory may have been started with the same seed, and hold any number of the names
+    /// that this one would draw. So after a collision the names come from another stream, which is made from the number
+    /// that would have been next. The other process is not on that stream, since only who came second has left the
+    /// first one. Each collision thus leads past one process: the attempts suffice for as many of them with one seed.
+    fn try_names<T>(&self, attempt: impl Fn(&[u8; NAME_OCTETS]) -> Result<T, Errno>) -> Result<T, Errno> {
+        for _ in 0..ATTEMPTS_MAX {
+            let number = self.random.borrow_mut().u64(..);
+            match attempt(&hidden_name(number)) {
+                Err(Errno::EXIST) => {
+                    self.random.replace_with(|random| random.fork());
+                }
+                result => return result,
+            }
+        }
+        Err(Errno::AGAIN)
+    }
+}
+
 /// A hidden name that stands in a directory. Dropped, it is removed; so it is dropped before the locked descriptor is.
 #[derive(Debug)]
 pub(super) struct HiddenFile {
@@ -46,10 +81,10 @@ pub(super) struct HiddenFile {
 
 impl HiddenFile {
     /// Creates an empty file under a hidden name, and locks it.
-    pub(super) fn create(parent: &Rc<OwnedFd>) -> Result<(Self, File), Errno> {
+    pub(super) fn create(parent: &Rc<OwnedFd>, names: &HiddenNames) -> Result<(Self, File), Errno> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mode = Mode::from_raw_mode(0o666);
-        Self::under_a_random_name(|name| {
+        names.try_names(|name| {
             let file = retry(|| rustix::fs::openat(parent, &name[..], flags, mode))?;
             let hidden = HiddenFile::standing(parent, name);
             if claim(parent.as_fd(), name, file.as_fd())? { Ok((hidden, File::from(file))) } else { Err(Errno::EXIST) }
@@ -57,9 +92,9 @@ impl HiddenFile {
     }
 
     /// Locks an unnamed file, and gives it a hidden name.
-    pub(super) fn link(parent: &Rc<OwnedFd>, file: BorrowedFd<'_>) -> Result<Self, Errno> {
+    pub(super) fn link(parent: &Rc<OwnedFd>, file: BorrowedFd<'_>, names: &HiddenNames) -> Result<Self, Errno> {
         lock(file)?;
-        Self::under_a_random_name(|name| {
+        names.try_names(|name| {
             system::link_unnamed(file, parent.as_fd(), name)?;
             Ok(HiddenFile::standing(parent, name))
         })
@@ -67,16 +102,6 @@ impl HiddenFile {
 
     fn standing(parent: &Rc<OwnedFd>, name: &[u8; NAME_OCTETS]) -> Self {
         HiddenFile { parent: Rc::clone(parent), name: *name, stands: true }
-    }
-
-    fn under_a_random_name<T>(attempt: impl Fn(&[u8; NAME_OCTETS]) -> Result<T, Errno>) -> Result<T, Errno> {
-        for _ in 0..ATTEMPTS_MAX {
-            match attempt(&random_name()) {
-                Err(Errno::EXIST) => {}
-                result => return result,
-            }
-        }
-        Err(Errno::AGAIN)
     }
 
     /// Makes the content visible under `name`, where nothing stands; `EEXIST` if something does.
@@ -165,16 +190,13 @@ fn remove_locked(parent: BorrowedFd<'_>, name: &[u8], file: BorrowedFd<'_>) -> R
     Ok(same)
 }
 
-fn random_name() -> [u8; NAME_OCTETS] {
-    // The standard library seeds each of these from the system's randomness. A name that was guessed or met twice
-    // costs one more attempt, no more.
-    let mut random = RandomState::new().build_hasher().finish();
+fn hidden_name(mut number: u64) -> [u8; NAME_OCTETS] {
     let mut name = [0; NAME_OCTETS];
     let (prefix, digits) = name.split_at_mut(PREFIX.len());
     prefix.copy_from_slice(PREFIX);
     for digit in digits {
-        *digit = b"0123456789abcdef"[(random % 16) as usize];
-        random /= 16;
+        *digit = b"0123456789abcdef"[(number % 16) as usize];
+        number /= 16;
     }
     name
 }
@@ -211,7 +233,7 @@ mod tests {
         let Ok(file) = system::create_unnamed(parent.as_fd()) else {
             return eprintln!("skipped: no unnamed files here");
         };
-        let hidden = HiddenFile::link(&parent, file.as_fd()).unwrap();
+        let hidden = HiddenFile::link(&parent, file.as_fd(), &HiddenNames::new(1)).unwrap();
         assert_eq!(remove_if_abandoned(parent.as_fd(), &hidden.name), Err(Errno::WOULDBLOCK));
         drop(hidden);
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
@@ -237,7 +259,7 @@ mod tests {
     fn a_rename_can_refuse_to_replace() {
         let (directory, parent) = temporary();
         fs::write(directory.path().join("taken"), b"theirs").unwrap();
-        let (mut hidden, _file) = HiddenFile::create(&parent).unwrap();
+        let (mut hidden, _file) = HiddenFile::create(&parent, &HiddenNames::new(1)).unwrap();
         assert_eq!(hidden.rename_if_absent(b"taken"), Err(Errno::EXIST));
         assert_eq!(hidden.rename_if_absent(b"free"), Ok(()));
         assert!(!hidden.stands);
@@ -286,10 +308,32 @@ mod tests {
     }
 
     #[test]
-    fn random_names_are_hidden_and_differ() {
-        let (one, other) = (random_name(), random_name());
-        assert!(is_hidden_name(&one) && is_hidden_name(&other));
-        assert_ne!(one, other);
+    fn names_are_hidden_and_differ_and_one_seed_repeats_them() {
+        let drawn = |seed| {
+            let names = HiddenNames::new(seed);
+            [(); 3].map(|()| names.try_names(|name| Ok(*name)).unwrap())
+        };
+        let [one, two, three] = drawn(1);
+        assert!(is_hidden_name(&one) && is_hidden_name(&two) && is_hidden_name(&three));
+        assert!(one != two && two != three && one != three);
+        assert_eq!(drawn(1), [one, two, three]);
+        assert_ne!(drawn(2), [one, two, three]);
+    }
+
+    /// Sixteen processes with one seed, each of which holds a hundred names of one directory.
+    #[test]
+    fn others_with_the_same_seed_take_no_name_away() {
+        let (directory, parent) = temporary();
+        let mut held = Vec::new();
+        for process in 0..ATTEMPTS_MAX {
+            let names = HiddenNames::new(1);
+            for upload in 0..100 {
+                let created = HiddenFile::create(&parent, &names);
+                assert!(created.is_ok(), "upload {upload} of process {process}: {created:?}");
+                held.push(created);
+            }
+        }
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), held.len());
     }
 
     #[test]

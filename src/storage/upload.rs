@@ -197,7 +197,7 @@ impl Upload {
         let hidden = match self.hidden.take() {
             Some(hidden) => hidden,
             // A link never takes a name that stands: an unnamed file needs one of its own to be renamed from.
-            None => HiddenFile::link(&self.parent, self.file.as_fd())?,
+            None => HiddenFile::link(&self.parent, self.file.as_fd(), self.root.hidden_names())?,
         };
         hidden.replace(self.path.name())
     }
@@ -213,7 +213,7 @@ fn create_content(root: &Root, parent: &Rc<OwnedFd>) -> Result<(Option<HiddenFil
             Err(errno) => return Err(errno),
         }
     }
-    HiddenFile::create(parent).map(|(hidden, file)| (Some(hidden), file))
+    HiddenFile::create(parent, root.hidden_names()).map(|(hidden, file)| (Some(hidden), file))
 }
 
 /// What the file system says is free for this process, in octets; no bound where it says nothing.

@@ -23,7 +23,7 @@ fn run_interrupted(test: &str, root: &Path, calls: &str, when: &str, file: Optio
 #[test]
 fn a_read_that_is_interrupted_for_ever_is_an_error() {
     if let Some(root) = child_argument() {
-        let opened = Directory::open(&root).unwrap().open_file(&path("name")).unwrap();
+        let opened = Directory::open(&root, 1).unwrap().open_file(&path("name")).unwrap();
         let error = FileRange::whole(opened).read_at(&mut [0; 10]).unwrap_err();
         assert_ne!(error.kind(), std::io::ErrorKind::Interrupted, "the caller would try again");
         return;
@@ -37,7 +37,7 @@ fn a_read_that_is_interrupted_for_ever_is_an_error() {
 #[test]
 fn a_read_that_is_interrupted_is_done_again() {
     if let Some(root) = child_argument() {
-        let opened = Directory::open(&root).unwrap().open_file(&path("name")).unwrap();
+        let opened = Directory::open(&root, 1).unwrap().open_file(&path("name")).unwrap();
         assert_eq!(FileRange::whole(opened).read_at(&mut [0; 10]).unwrap(), 7);
         return;
     }

@@ -286,7 +286,7 @@ fn a_root_that_cannot_be_served_is_named_in_the_error() {
     fs::write(base.path().join("file"), b"").unwrap();
     make_fifo(&base.path().join("fifo"));
     for (name, reason) in [("absent", "No such file"), ("file", "Not a directory"), ("fifo", "Not a directory")] {
-        let error = Directory::open(&base.path().join(name)).unwrap_err().to_string();
+        let error = Directory::open(&base.path().join(name), 1).unwrap_err().to_string();
         assert!(error.contains(name) && error.contains(reason), "{error}");
     }
 }

@@ -19,7 +19,7 @@ use std::process::{Command, Output};
 use super::{Directory, FileRange, OpenedFile, Publish, Published, RelativePath, StorageError, Upload};
 
 /// How a directory is opened for a test: as this system does, and as others do.
-const WAYS: [fn(&Path) -> Directory; 2] = [|path| Directory::open(path).unwrap(), Directory::open_as_elsewhere];
+const WAYS: [fn(&Path) -> Directory; 2] = [|path| Directory::open(path, 1).unwrap(), Directory::open_as_elsewhere];
 
 fn path(text: &str) -> RelativePath {
     RelativePath::from_segments(text.split('/')).unwrap()

@@ -9,7 +9,7 @@ use super::*;
 fn open(content: &[u8]) -> (tempfile::TempDir, FileRange) {
     let root = tempfile::tempdir().unwrap();
     fs::write(root.path().join("name"), content).unwrap();
-    let opened = Directory::open(root.path()).unwrap().open_file(&path("name")).unwrap();
+    let opened = Directory::open(root.path(), 1).unwrap().open_file(&path("name")).unwrap();
     (root, FileRange::whole(opened))
 }
 
@@ -63,7 +63,7 @@ fn a_file_that_has_shrunk_is_an_error_and_not_an_end() {
 #[test]
 fn a_file_that_is_replaced_is_read_on_as_it_was() {
     let (root, whole) = open(b"old");
-    put(&Directory::open(root.path()).unwrap(), "name", Publish::Replace, b"new and longer").unwrap();
+    put(&Directory::open(root.path(), 1).unwrap(), "name", Publish::Replace, b"new and longer").unwrap();
     assert_eq!(read(&whole, 100), b"old");
 }
 
@@ -96,7 +96,7 @@ fn offsets_past_four_gigabytes_are_kept() {
     let file = fs::OpenOptions::new().write(true).open(root.path().join("name")).unwrap();
     file.set_len(octets).unwrap();
     std::os::unix::fs::FileExt::write_at(&file, b"end", octets - 3).unwrap();
-    let opened = Directory::open(root.path()).unwrap().open_file(&path("name")).unwrap();
+    let opened = Directory::open(root.path(), 1).unwrap().open_file(&path("name")).unwrap();
     let whole = FileRange::whole(opened);
     assert_eq!(whole.remaining(), octets);
     assert_eq!(read(&whole.part(octets - 3, 3).unwrap(), 10), b"end");

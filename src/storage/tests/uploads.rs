@@ -45,7 +45,7 @@ fn an_upload_that_is_dropped_never_happened() {
 #[test]
 fn content_in_progress_is_unnamed_or_hidden_and_locked() {
     let root = tempfile::tempdir().unwrap();
-    let directory = Directory::open(root.path()).unwrap();
+    let directory = Directory::open(root.path(), 1).unwrap();
     let handle = fs::File::open(root.path()).unwrap();
     let _upload = begin(&directory, "name", Publish::Replace).unwrap();
     let unnamed = system::can_link_unnamed(handle.as_fd()) && system::create_unnamed(handle.as_fd()).is_ok();
