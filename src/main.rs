@@ -92,7 +92,7 @@ fn serve(config: Config) -> Result<(), String> {
 fn greeting(listeners: &[TcpListener]) -> io::Result<String> {
     let mut lines = String::new();
     for listener in listeners {
-        lines.push_str(&format!("Listening on http://{}\n", listener.local_addr()?));
+        lines.push_str(&format!("Listening on {}\n", listen::url_of(listener.local_addr()?)));
     }
     Ok(lines)
 }
