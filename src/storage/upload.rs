@@ -33,6 +33,9 @@ pub struct Published {
     pub created: bool,
     /// What a reader who opens the file from now on is told.
     pub identity: Identity,
+    /// The modification time that the file was given, in nanoseconds since 1970: no other upload of this run has had it.
+    /// The file system may have kept a coarser one, which others share; the identity says which it kept.
+    pub modified_ns: u64,
 }
 
 /// An upload in progress. Dropped without a commit, it never happened.
@@ -130,7 +133,8 @@ impl Upload {
             return Err(StorageError::Io(io::ErrorKind::UnexpectedEof.into()));
         }
         // Before the file has a name: nobody ever sees it with another time.
-        self.set_modified(unix_ns).map_err(StorageError::from_anything)?;
+        let modified_ns = self.root.next_modified_ns(unix_ns);
+        self.set_modified(modified_ns).map_err(StorageError::from_anything)?;
         if self.durable {
             flush(self.file.as_fd())?;
         }
@@ -141,11 +145,10 @@ impl Upload {
         if self.durable {
             flush(self.parent.as_fd())?;
         }
-        Ok(Published { created, identity })
+        Ok(Published { created, identity, modified_ns })
     }
 
-    fn set_modified(&self, unix_ns: u64) -> Result<(), Errno> {
-        let modified_ns = self.root.next_modified_ns(unix_ns);
+    fn set_modified(&self, modified_ns: u64) -> Result<(), Errno> {
         // Both parts fit: 2^64 nanoseconds are 585 years.
         let last_modification =
             Timespec { tv_sec: (modified_ns / 1_000_000_000) as i64, tv_nsec: (modified_ns % 1_000_000_000) as _ };

@@ -128,7 +128,7 @@ impl Sink for FileSink {
             Ok(published) => published,
             Err(error) => return refusal(&error, must_be_absent),
         };
-        own_uploads.borrow_mut().remember(published.identity);
+        own_uploads.borrow_mut().remember(&published);
         let version = FileVersion::of(&published.identity, &own_uploads.borrow(), now);
         let status = match method {
             Method::Put if !published.created => Status::NoContent,

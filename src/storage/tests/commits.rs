@@ -128,7 +128,9 @@ fn what_is_published_is_what_a_reader_is_told() {
                 if already_there && publish == Publish::Replace {
                     put(&directory, "name", publish, b"before").unwrap();
                 }
-                let published = put(&directory, "name", publish, b"content").unwrap().identity;
+                let Published { identity: published, modified_ns, .. } =
+                    put(&directory, "name", publish, b"content").unwrap();
+                assert_eq!(published.modified_ns, i128::from(modified_ns), "this file system keeps nanoseconds");
                 assert_eq!(directory.open_file(&path("name")).unwrap().identity, published);
                 assert_eq!(directory.identify(&path("name")).unwrap(), published);
             }
