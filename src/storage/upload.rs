@@ -211,8 +211,9 @@ fn create_content(root: &Root, parent: &Rc<OwnedFd>) -> Result<(Option<HiddenFil
     if root.unnamed_files() {
         match retry(|| system::create_unnamed(parent.as_fd())) {
             Ok(file) => return Ok((None, File::from(file))),
-            // Kernels and file systems that do not know unnamed files have several ways to say so.
-            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOENT | Errno::NOSYS) => {}
+            // Kernels and file systems that do not know unnamed files have several ways to say so. ext4 says EPERM in a
+            // directory that has been removed: creating a name then tells whether it is that, or a lack of permission.
+            Err(Errno::PERM | Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOENT | Errno::NOSYS) => {}
             Err(errno) => return Err(errno),
         }
     }
