@@ -135,6 +135,7 @@ impl Upload {
         // Before the file has a name: nobody ever sees it with another time.
         let modified_ns = self.root.next_modified_ns(unix_ns);
         self.set_modified(modified_ns).map_err(StorageError::from_anything)?;
+        see_errors_at_close(self.file.as_fd())?;
         if self.durable {
             flush(self.file.as_fd())?;
         }
@@ -226,6 +227,20 @@ fn octets_free(directory: BorrowedFd<'_>) -> u64 {
         // No blocks at all: a file system without a size of its own.
         Ok(space) if space.f_blocks > 0 => space.f_bavail.saturating_mul(space.f_frsize),
         _ => u64::MAX,
+    }
+}
+
+/// Asks for the errors that some file systems (NFS, many in user space) report only when a file is closed: that a quota is
+/// exceeded, that the server could not write. The file has to stay open, since without a name it would be gone; but the
+/// question is put whenever one of its descriptors is closed.
+fn see_errors_at_close(file: BorrowedFd<'_>) -> Result<(), StorageError> {
+    // Without a descriptor to spare, flushing tells the same and takes longer.
+    let Ok(other) = rustix::io::fcntl_dupfd_cloexec(file, 0) else { return flush(file) };
+    match nix::unistd::close(other) {
+        Ok(()) => Ok(()),
+        // The descriptor is gone, and the answer with it.
+        Err(nix::errno::Errno::EINTR) => flush(file),
+        Err(errno) => Err(StorageError::from_anything(Errno::from_raw_os_error(errno as i32))),
     }
 }
 
