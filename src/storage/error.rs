@@ -57,7 +57,7 @@ impl StorageError {
     pub(super) fn from_publication(errno: Errno) -> Self {
         match errno {
             // The directory is open, and yet has no entries any more: it has been removed.
-            Errno::NOENT => StorageError::ParentMissing,
+            Errno::NOENT | Errno::STALE => StorageError::ParentMissing,
             Errno::EXIST => StorageError::Exists,
             Errno::ISDIR | Errno::NOTDIR | Errno::NOTEMPTY => StorageError::NotRegular,
             Errno::NAMETOOLONG | Errno::ILSEQ | Errno::INVAL => StorageError::NameRefused,
@@ -75,22 +75,21 @@ impl StorageError {
             _ => StorageError::Io(errno.into()),
         }
     }
-
-    /// As [`from_anything`](Self::from_anything), from the standard library's error.
-    pub(super) fn from_io(error: io::Error) -> Self {
-        match Errno::from_io_error(&error) {
-            Some(errno) => Self::from_anything(errno),
-            None => StorageError::Io(error),
-        }
-    }
 }
 
 /// What the system says when a path leads to nothing, or to a link that is not followed. `EXDEV` is a link out of the
-/// root; `EMLINK` is how FreeBSD says `ELOOP` of a link that was not to be followed.
+/// root; `ESTALE` is how a file server says that a directory which is held open has been removed; `EMLINK` is how FreeBSD says `ELOOP` of a link that was not to be followed.
 fn is_nothing_there(errno: Errno) -> bool {
     matches!(
         errno,
-        Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::MLINK | Errno::XDEV | Errno::NAMETOOLONG | Errno::ILSEQ
+        Errno::NOENT
+            | Errno::NOTDIR
+            | Errno::STALE
+            | Errno::LOOP
+            | Errno::MLINK
+            | Errno::XDEV
+            | Errno::NAMETOOLONG
+            | Errno::ILSEQ
     )
 }
 
@@ -123,6 +122,7 @@ mod tests {
         // Number; what it means when a name is looked up, when its parent is, and when it is written.
         for (errno, lookup, parent, publication) in [
             (Errno::NOENT, "NotFound", "ParentMissing", "ParentMissing"),
+            (Errno::STALE, "NotFound", "ParentMissing", "ParentMissing"),
             (Errno::NOTDIR, "NotFound", "ParentMissing", "NotRegular"),
             (Errno::ISDIR, "Io", "Io", "NotRegular"),
             (Errno::LOOP, "NotFound", "ParentMissing", "Io"),
@@ -151,11 +151,5 @@ mod tests {
             starts(StorageError::from_parent(errno), parent);
             starts(StorageError::from_publication(errno), publication);
         }
-    }
-
-    #[test]
-    fn an_error_of_the_standard_library_is_told_by_its_number() {
-        assert!(matches!(StorageError::from_io(Errno::NOSPC.into()), StorageError::DiskFull));
-        assert!(matches!(StorageError::from_io(io::ErrorKind::WriteZero.into()), StorageError::Io(_)));
     }
 }

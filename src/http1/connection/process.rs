@@ -160,7 +160,7 @@ impl<S: Service> Connection<S> {
                 self.input.consume(head_bytes);
                 self.receive_content(Destination::Sink(sink), framing, now)
             }
-            Reply::Respond(response) => {
+            Reply::Respond(mut response) => {
                 let kept = persistence_behind(&response, &framing, self.finishing);
                 let persistence = match UnreadContent::of(&framing) {
                     UnreadContent::None => Some(kept),
@@ -168,7 +168,7 @@ impl<S: Service> Connection<S> {
                     UnreadContent::Discard => None,
                 };
                 let (output, records) = (&mut self.output, self.records.as_deref_mut());
-                push_response(output, records, response, &framing, persistence, shared, now);
+                push_response(output, records, &mut response, &framing, persistence, shared, now);
                 self.input.consume(head_bytes);
                 match persistence {
                     Some(persistence) => self.answered(persistence),
@@ -344,14 +344,14 @@ impl<S: Service> Connection<S> {
 
     fn push_response(
         &mut self,
-        response: Response<'static, S::Source>,
+        mut response: Response<'static, S::Source>,
         framing: &Exchange,
         persistence: Option<Persistence>,
         shared: &mut Shared,
         now: &Now,
     ) {
         let (output, records) = (&mut self.output, self.records.as_deref_mut());
-        push_response(output, records, response, framing, persistence, shared, now);
+        push_response(output, records, &mut response, framing, persistence, shared, now);
     }
 
     pub(super) fn note_content_received(&mut self, bytes: u64) {
@@ -431,7 +431,7 @@ fn persistence_behind<B: Source>(response: &Response<'_, B>, framing: &Exchange,
 fn push_response<B: Source>(
     output: &mut SendQueue<B>,
     records: Option<&mut PendingRecords>,
-    response: Response<'_, B>,
+    response: &mut Response<'_, B>,
     framing: &Exchange,
     persistence: Option<Persistence>,
     shared: &mut Shared,
@@ -439,7 +439,7 @@ fn push_response<B: Source>(
 ) {
     let status = response.status.code();
     let queued_before = output.queued_bytes();
-    let response_framing = framing_of(&response, framing.version);
+    let response_framing = framing_of(response, framing.version);
     let head_only = framing.method == Method::Head;
     let (date, pool) = shared.date_and_pool(now);
     let content_queued = output.push(response, response_framing, head_only, persistence, date, pool);
