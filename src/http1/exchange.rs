@@ -110,7 +110,8 @@ fn persistence(version: Version, fields: &Fields<'_>) -> Persistence {
 /// RFC 9110 §10.1.1. HTTP/1.0 does not know the field. Where no content follows, `100-continue` means nothing, since
 /// there is nothing to wait for; any other expectation may be about anything, and cannot be met.
 fn expects_continue(version: Version, framing: Framing, fields: &Fields<'_>) -> Result<bool, Offence> {
-    if version == Version::Http10 {
+    // An absent field, the usual case, is not searched for.
+    if version == Version::Http10 || !fields.contains(FieldName::Expect) {
         return Ok(false);
     }
     let mut expected = false;

@@ -152,7 +152,8 @@ impl<S: Service> Connection<S> {
             fields: head.fields,
             content_octets: framing.content_octets(),
         };
-        let next = match service.answer(&request, now) {
+        let mut reply = service.answer(&request, now);
+        let next = match reply {
             Reply::Receive(sink) => {
                 if framing.expects_continue && !content_has_arrived {
                     self.output.push_interim(b"HTTP/1.1 100 Continue\r\n\r\n", &mut shared.pool);
@@ -160,15 +161,16 @@ impl<S: Service> Connection<S> {
                 self.input.consume(head_bytes);
                 self.receive_content(Destination::Sink(sink), framing, now)
             }
-            Reply::Respond(mut response) => {
-                let kept = persistence_behind(&response, &framing, self.finishing);
+            // By reference: a response is large to move.
+            Reply::Respond(ref mut response) => {
+                let kept = persistence_behind(response, &framing, self.finishing);
                 let persistence = match UnreadContent::of(&framing) {
                     UnreadContent::None => Some(kept),
                     UnreadContent::Close => Some(Persistence::Close),
                     UnreadContent::Discard => None,
                 };
                 let (output, records) = (&mut self.output, self.records.as_deref_mut());
-                push_response(output, records, &mut response, &framing, persistence, shared, now);
+                push_response(output, records, response, &framing, persistence, shared, now);
                 self.input.consume(head_bytes);
                 match persistence {
                     Some(persistence) => self.answered(persistence),
