@@ -7,7 +7,6 @@ use super::record::PendingRecords;
 use super::state::{Destination, Draining, ReceivingContent, State, UnreadContent, is_too_long_to_discard};
 use super::timers::Timer;
 use crate::http1::content::{ContentDecoder, Decoded};
-use crate::http1::exchange::Exchange;
 use crate::http1::framing::Framing;
 use crate::http1::limits::{
     DISCARDED_CONTENT_OCTETS_MAX, DRAIN_OCTETS_MAX, RECEIVE_BUFFER_BYTES, RECEIVE_TAIL_BYTES_MIN,
@@ -15,6 +14,7 @@ use crate::http1::limits::{
 use crate::http1::message_head::{EmptyLine, MessageHead, leading_empty_line};
 use crate::http1::offence::Offence;
 use crate::http1::output::{SendQueue, framing_of};
+use crate::http1::request_framing::RequestFraming;
 use crate::http1::response_writer::{Persistence, ResponseFraming};
 use crate::http1::shared::Shared;
 use crate::semantics::Now;
@@ -144,7 +144,7 @@ impl<S: Service> Connection<S> {
         if let Some(records) = &mut self.records {
             records.begin(self.number, &head, &mut shared.records, now);
         }
-        let framing = Exchange::new(&head, shared.settings.strict)?;
+        let framing = RequestFraming::new(&head, shared.settings.strict)?;
         let request = Request {
             method: head.method,
             target: head.target,
@@ -181,12 +181,17 @@ impl<S: Service> Connection<S> {
         Ok((next, Step::progress(service.may_have_blocked())))
     }
 
-    fn receive_content(&mut self, destination: Destination<S::Sink>, framing: Exchange, now: &Now) -> State<S::Sink> {
+    fn receive_content(
+        &mut self,
+        destination: Destination<S::Sink>,
+        framing: RequestFraming,
+        now: &Now,
+    ) -> State<S::Sink> {
         if !self.output.is_pending() {
             self.timers.stop(Timer::WriteStall);
         }
         self.wait_for_content(now);
-        let decoder = ContentDecoder::new(framing.framing);
+        let decoder = ContentDecoder::new(framing.content);
         State::Content(Box::new(ReceivingContent { decoder, destination, framing, bytes: 0 }))
     }
 
@@ -218,7 +223,7 @@ impl<S: Service> Connection<S> {
         if self.peer_has_ended {
             return (self.content_malformed(content, Offence::ContentCutShort, shared, now), Step::SlowProgress);
         }
-        let is_due = match content.framing.framing {
+        let is_due = match content.framing.content {
             Framing::Length(_) => content.bytes % RECEIVE_BUFFER_BYTES as u64 == 0,
             Framing::Chunked => self.input.room() < RECEIVE_TAIL_BYTES_MIN,
         };
@@ -347,7 +352,7 @@ impl<S: Service> Connection<S> {
     fn push_response(
         &mut self,
         mut response: Response<'static, S::Source>,
-        framing: &Exchange,
+        framing: &RequestFraming,
         persistence: Option<Persistence>,
         shared: &mut Shared,
         now: &Now,
@@ -391,7 +396,7 @@ impl<S: Service> Connection<S> {
             records.refuse(self.number, error, &mut shared.records, now);
         }
         let response = Response::with_reason(error.status(), error.reason());
-        let framing = Exchange::of_protocol_error(method);
+        let framing = RequestFraming::of_protocol_error(method);
         self.push_response(response, &framing, Some(Persistence::Close), shared, now);
         self.answered(Persistence::Close)
     }
@@ -415,12 +420,12 @@ impl<S: Service> Connection<S> {
 }
 
 /// Whether a sink's refusal goes at once, and is the last response: the content is long, or its length is not known.
-fn ends_with_refusal(framing: &Exchange) -> bool {
-    framing.framing == Framing::Chunked || is_too_long_to_discard(framing)
+fn ends_with_refusal(framing: &RequestFraming) -> bool {
+    framing.content == Framing::Chunked || is_too_long_to_discard(framing)
 }
 
 /// What becomes of the connection behind `response`.
-fn persistence_behind<B: Source>(response: &Response<'_, B>, framing: &Exchange, finishing: bool) -> Persistence {
+fn persistence_behind<B: Source>(response: &Response<'_, B>, framing: &RequestFraming, finishing: bool) -> Persistence {
     match framing_of(response, framing.version) {
         ResponseFraming::UntilEnd => Persistence::Close,
         _ if finishing => Persistence::Close,
@@ -434,7 +439,7 @@ fn push_response<B: Source>(
     output: &mut SendQueue<B>,
     records: Option<&mut PendingRecords>,
     response: &mut Response<'_, B>,
-    framing: &Exchange,
+    framing: &RequestFraming,
     persistence: Option<Persistence>,
     shared: &mut Shared,
     now: &Now,
