@@ -294,13 +294,18 @@ where
     fn accept(&mut self) {
         for listener in self.acceptor.order() {
             for _ in 0..ACCEPTED_PER_TURN {
-                if !self.acceptor.may_accept(&self.cx.now) || !(self.has_room() || self.make_room()) {
+                if !self.acceptor.may_accept(&self.cx.now) {
+                    self.candidates.forget();
+                    return;
+                }
+                let gives_way = if self.has_room() { None } else { self.candidate() };
+                if !self.has_room() && gives_way.is_none() {
                     return;
                 }
                 let key = self.sessions.vacant_key();
                 match self.acceptor.accept(listener, key, &mut self.world, &self.cx.now) {
                     None => break,
-                    Some(Ok((transport, client))) => self.begin_session(key, transport, client),
+                    Some(Ok((transport, client))) => self.begin_session(key, transport, client, gives_way),
                     Some(Err(error)) => debug!("a connection was not accepted: {error}"),
                 }
             }
@@ -310,7 +315,15 @@ where
         }
     }
 
-    fn begin_session(&mut self, key: usize, transport: W::Transport, client: std::net::SocketAddr) {
+    /// Takes a connection, in the place of the session `gives_way` where there is no room: that is closed now, and not
+    /// before it is known that somebody waited.
+    fn begin_session(
+        &mut self,
+        key: usize,
+        transport: W::Transport,
+        client: std::net::SocketAddr,
+        gives_way: Option<usize>,
+    ) {
         let mut session = Session::new(transport, client, self.next_number, &self.cx);
         self.next_number += 1;
         if self.finishing.has_begun() {
@@ -319,30 +332,34 @@ where
         session.queued = Queued::Ready;
         let inserted = self.sessions.insert(session);
         debug_assert_eq!(inserted, key, "a slab gives out the key that it has announced");
+        if let Some(gives_way) = gives_way {
+            debug!("at capacity: a connection without a request gives way to another");
+            self.candidates.pop();
+            self.remove(gives_way, Ending::ServerEnded);
+        }
         self.shrink_ns.get_or_insert(self.cx.now.monotonic_ns.saturating_add(SHRINK_NS));
         self.drive(inserted, Queued::Ready);
     }
 
-    /// At capacity: closes the connection that is needed least. Returns whether there was one.
-    fn make_room(&mut self) -> bool {
+    /// At capacity: the session that is needed least, if one can give way. It stays the first of the candidates.
+    fn candidate(&mut self) -> Option<usize> {
         let now = self.cx.now;
         if self.candidates.is_due(now.monotonic_ns) {
             let idle = self.sessions.iter().filter(|(_, session)| session.queued == Queued::No);
             let found = idle.filter_map(|(key, session)| Some((session.connection.replaceable(&now)?, key)));
             self.candidates.fill(found, now.monotonic_ns);
         }
-        // Each round uses up a candidate.
-        while let Some((replaceable, key)) = self.candidates.pop() {
+        // Each round returns, or uses up a candidate.
+        while let Some((replaceable, key)) = self.candidates.first() {
             let is_unchanged = self.sessions.get(key).is_some_and(|session| {
                 session.queued == Queued::No && session.connection.replaceable(&now) == Some(replaceable)
             });
             if is_unchanged {
-                debug!("at capacity: a connection without a request gives way to another");
-                self.remove(key, Ending::ServerEnded);
-                return true;
+                return Some(key);
             }
+            self.candidates.pop();
         }
-        false
+        None
     }
 
     fn remove(&mut self, key: usize, ending: Ending) {

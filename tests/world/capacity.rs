@@ -4,11 +4,62 @@ use log::Level;
 
 use crate::client::Peer;
 use crate::network::{MILLISECOND, Network, SECOND, Settings};
-use crate::run::{Run, get, logged};
+use crate::run::{Run, get, logged, put};
 
 /// A client whose answer never ends.
 fn unanswered(network: &Network, at_ns: u64) -> Peer {
     network.client(at_ns).send(at_ns, get("/file/1000000000")).never_reads()
+}
+
+#[test]
+fn at_capacity_those_give_way_that_are_needed_least() {
+    let network = Network::new(Settings::default());
+    let answered = unanswered(&network, 0);
+    let uploads = network.client(0).send(0, put("/up", 100_000)).send_each(0, SECOND / 2, 200, [b'x'; 500]);
+    let slow_head = network.client(0).send(3 * SECOND, "GET / HT");
+    let slower_head = network.client(0).send(2 * SECOND, "GET / HT");
+    let silent = network.client(SECOND / 2);
+    let longer_silent = network.client(0);
+    let kept = network.client(0).send(2 * SECOND, get("/"));
+    let longer_kept = network.client(0).send(SECOND, get("/"));
+    let last = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    let drained = network.client(0).never_closes().send(3500 * MILLISECOND, last);
+    let leaves = [&drained, &longer_kept, &kept, &longer_silent, &silent, &slower_head, &slow_head];
+    let come: Vec<u64> = (0..=7).map(|n| 4 * SECOND + n * 100 * MILLISECOND).collect();
+    let newcomers: Vec<_> = come.iter().map(|at| unanswered(&network, *at)).collect();
+
+    let mut run = Run::new(&network, 9);
+    run.until(6 * SECOND);
+    for ((peer, newcomer), come_ns) in leaves.iter().zip(&newcomers).zip(&come) {
+        assert_eq!(peer.closed_ns(), Some(*come_ns));
+        assert!(!newcomer.is_refused() && newcomer.closed_ns().is_none());
+    }
+    assert_eq!((answered.closed_ns(), uploads.closed_ns()), (None, None), "these are at work");
+    assert_eq!(run.records().len(), 3, "those that gave way had been answered before");
+}
+
+#[test]
+fn nobody_gives_way_when_the_last_place_is_taken_and_nobody_else_waits() {
+    let network = Network::new(Settings::default());
+    let kept = network.client(0).send(0, get("/"));
+    let last = network.client(SECOND).send(SECOND, get("/"));
+    let mut run = Run::new(&network, 2);
+    run.until(2 * SECOND);
+    assert_eq!((kept.closed_ns(), last.closed_ns()), (None, None));
+    assert!(network.waits() < 10, "the loop rests, since nobody waits: {} turns", network.waits());
+}
+
+#[test]
+fn a_client_that_has_just_been_answered_for_the_last_time_may_read_that() {
+    let network = Network::new(Settings::default());
+    let last = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    let drained = network.client(0).never_closes().send(SECOND, last);
+    let newcomer = network.client(SECOND).send(SECOND, get("/"));
+    let mut run = Run::new(&network, 1);
+    run.until(3 * SECOND);
+    let closed_ns = drained.closed_ns().expect("it gives way");
+    assert!((250..=270).contains(&((closed_ns - SECOND) / MILLISECOND)), "after {closed_ns} ns");
+    assert_eq!(newcomer.answered_within(closed_ns), 0);
 }
 
 #[test]
