@@ -9,9 +9,9 @@
 //! 3. Each turn a session that has become ready is driven once: it processes, sends and receives, up to a budget of steps,
 //!    bytes and time. It goes idle after a pass without progress. One whose budget is spent is driven again behind those
 //!    that ask for less; while there is one, the poll does not sleep.
-//! 4. A turn is: poll, note readiness, drive those that became ready, expire the deadlines that were due, accept a bounded
-//!    batch and drive each at once, drive some of those whose budget was spent. Every loop within a turn is bounded by what
-//!    was there when it began.
+//! 4. A turn is: poll, note readiness, drive those that became ready, expire the deadlines that were due, accept a batch
+//!    that is bounded in number and time and drive each at once, drive some of those whose budget was spent. Every loop
+//!    within a turn is bounded by what was there when it began.
 //! 5. The clock is read again behind each call that may have waited for the disk. A deadline is judged by the time at which
 //!    the poll returned, behind what the poll told: so a slow disk never makes a deadline look missed.
 //! 6. Out of descriptors, accepting pauses, until a connection closes or a second has passed. At capacity, a connection that
@@ -290,12 +290,18 @@ where
     }
 
     /// Accepts a bounded batch from each listener, and drives each connection at once: a client often sends its request
-    /// along.
+    /// along. Once these have taken as long as a drive may, the others are left for the next turn.
     fn accept(&mut self) {
+        // The listeners are about to be closed when the server ends: what waits there then is not left.
+        let share_ns = if self.finishing.has_begun() { u64::MAX } else { DRIVE_NS };
+        let until_ns = self.cx.now.monotonic_ns.saturating_add(share_ns);
         for listener in self.acceptor.order() {
             for _ in 0..ACCEPTED_PER_TURN {
                 if !self.acceptor.may_accept(&self.cx.now) {
                     self.candidates.forget();
+                    return;
+                }
+                if self.cx.now.monotonic_ns >= until_ns {
                     return;
                 }
                 let gives_way = if self.has_room() { None } else { self.candidate() };

@@ -113,3 +113,16 @@ fn each_listener_has_its_turn_where_places_are_scarce() {
     run.until(SECOND);
     assert!(first.iter().all(|peer| peer.statuses() == [200]));
 }
+
+#[test]
+fn a_flood_of_newcomers_with_long_questions_does_not_keep_those_waiting_that_are_there() {
+    let network = Network::new(Settings::default());
+    let kept = network.client(0).send(0, get("/")).asks_again(50 * MILLISECOND, get("/"));
+    let flood = |n: u64| network.client(SECOND + n).send(SECOND + n, get("/disk/20000"));
+    let flood: Vec<_> = (0..200).map(flood).collect();
+    let mut run = Run::new(&network, 1000);
+    run.until(10 * SECOND);
+    assert!(flood.iter().all(|peer| peer.statuses() == [200]));
+    // The pause, and a turn: a newcomer's question, and one of those that were there.
+    assert!(kept.longest_gap_ns() <= 90 * MILLISECOND, "a kept connection waited {} ns", kept.longest_gap_ns());
+}
