@@ -49,9 +49,9 @@ impl Acceptor {
         self.resume_ns.is_some_and(|resume_ns| resume_ns > now.monotonic_ns)
     }
 
-    /// When accepting goes on after a pause.
-    pub(super) fn resume_ns(&self) -> Option<u64> {
-        self.resume_ns.filter(|_| self.may_accept.contains(&true))
+    /// When accepting goes on after a pause. A pause that is over is none, whether or not there was room to accept since.
+    pub(super) fn resume_ns(&self, now: &Now) -> Option<u64> {
+        self.resume_ns.filter(|_| self.is_paused(now) && self.may_accept.contains(&true))
     }
 
     /// A descriptor has become free.

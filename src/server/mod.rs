@@ -155,7 +155,7 @@ where
         }
         let wake_ns = [
             self.deadlines.next_ns(),
-            self.acceptor.resume_ns(),
+            self.acceptor.resume_ns(now),
             may_accept.then(|| self.candidates.search_ns()),
             self.finishing.by_ns(),
             self.cx.service.deadline_ns(),

@@ -120,3 +120,21 @@ fn out_of_descriptors_accepting_pauses_and_warns_once() {
     assert!(waiting[1].answered_within(12_300 * MILLISECOND) <= SECOND, "a second later at the latest");
     assert_eq!(logged(Level::Warn).len(), 1, "{:?}", logged(Level::Warn));
 }
+
+#[test]
+fn a_pause_that_is_over_keeps_nobody_awake_where_there_is_no_place_either() {
+    let network = Network::new(Settings { descriptors: 2, ..Settings::default() });
+    let _answered = unanswered(&network, 0);
+    // It could give way when the newcomer comes, whom there is no descriptor for; and no longer when the pause is over.
+    let _kept = network
+        .client(0)
+        .never_reads()
+        .send(0, "GET / HT")
+        .send(1500 * MILLISECOND, "TP/1.1\r\n\r\n")
+        .send(1500 * MILLISECOND, get("/file/1000000000"));
+    let newcomer = network.client(SECOND).send(SECOND, get("/"));
+    let mut run = Run::new(&network, 2);
+    run.until(3 * SECOND);
+    assert!(newcomer.statuses().is_empty());
+    assert!(network.waits() < 130, "{} turns", network.waits());
+}
