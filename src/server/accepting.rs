@@ -40,9 +40,14 @@ impl Acceptor {
         }
     }
 
+    /// Whether a connection may wait.
+    pub(super) fn may_wait(&self) -> bool {
+        self.may_accept.contains(&true)
+    }
+
     /// Whether a connection may wait that could be accepted, if there is room for it.
     pub(super) fn may_accept(&self, now: &Now) -> bool {
-        !self.is_paused(now) && self.may_accept.contains(&true)
+        !self.is_paused(now) && self.may_wait()
     }
 
     fn is_paused(&self, now: &Now) -> bool {
@@ -51,7 +56,7 @@ impl Acceptor {
 
     /// When accepting goes on after a pause. A pause that is over is none, whether or not there was room to accept since.
     pub(super) fn resume_ns(&self, now: &Now) -> Option<u64> {
-        self.resume_ns.filter(|_| self.is_paused(now) && self.may_accept.contains(&true))
+        self.resume_ns.filter(|_| self.is_paused(now) && self.may_wait())
     }
 
     /// A descriptor has become free.

@@ -102,3 +102,15 @@ fn at_capacity_those_that_wait_at_the_signal_are_answered_while_places_become_fr
     assert!(kept.iter().all(|peer| peer.closed_ns().is_some()));
     assert!(run.ended_ns <= Some(2100 * MILLISECOND), "{:?}", run.ended_ns);
 }
+
+#[test]
+fn out_of_descriptors_those_that_wait_at_the_signal_are_answered_while_some_become_free() {
+    let network = Network::new(Settings { descriptors: 1, ..Settings::default() });
+    let _leaves = network.client(0).send(0, get("/")).close(1300 * MILLISECOND);
+    let waiting = network.client(SECOND / 2).send(SECOND / 2, get("/"));
+    network.signal(SECOND);
+    let mut run = Run::new(&network, 100);
+    run.until(30 * SECOND);
+    assert_eq!(waiting.statuses(), [200]);
+    assert_eq!(run.ended_ns, Some(1300 * MILLISECOND));
+}
