@@ -18,4 +18,5 @@ mod failures;
 mod fairness;
 mod late;
 mod records;
+mod seeds;
 mod slow_clients;

@@ -147,6 +147,11 @@ impl Network {
         self.inner.borrow().accept_failures
     }
 
+    /// How many connections the server has open.
+    pub(crate) fn open(&self) -> usize {
+        self.inner.borrow().open
+    }
+
     /// From now on the server may have so many connections open.
     pub(crate) fn set_descriptors(&self, descriptors: usize) {
         self.inner.borrow_mut().settings.descriptors = descriptors;

@@ -1,6 +1,6 @@
 //! Runs the loop in the made-up world, one turn after the other.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use log::{Level, LevelFilter, Log, Metadata};
@@ -33,6 +33,7 @@ pub(crate) struct Run<const EVENTS: usize = 64> {
     server: Server<TestWorld<EVENTS>, TestService>,
     records: Rc<RefCell<Vec<Told>>>,
     writes: Rc<RefCell<Vec<usize>>>,
+    asked: Rc<Cell<usize>>,
     /// When the loop ended.
     pub ended_ns: Option<u64>,
     /// A panic ends a connection, and would hide what a test's own world has found.
@@ -50,7 +51,7 @@ impl<const EVENTS: usize> Run<EVENTS> {
     pub(crate) fn with_events_max(network: &Network, connections_max: usize) -> Run<EVENTS> {
         capture_the_log();
         let records: Rc<RefCell<Vec<Told>>> = Rc::default();
-        let writes = Rc::default();
+        let (writes, asked) = (Rc::default(), Rc::default());
         let told = Rc::clone(&records);
         let observer: Observer = Box::new(move |client, record| {
             told.borrow_mut().push(Told {
@@ -63,10 +64,10 @@ impl<const EVENTS: usize> Run<EVENTS> {
                 ending: record.ending,
             });
         });
-        let service = TestService::new(network, &writes);
+        let service = TestService::new(network, &writes, &asked);
         let world = TestWorld::new(network);
         let server = Server::new(world, connections_max, http1::Settings::default(), service, Some(observer));
-        Run { network: network.clone(), server, records, writes, ended_ns: None, expects_panics: false }
+        Run { network: network.clone(), server, records, writes, asked, ended_ns: None, expects_panics: false }
     }
 
     /// Takes turns until that time, or until the loop ends.
@@ -94,6 +95,11 @@ impl<const EVENTS: usize> Run<EVENTS> {
     /// The records so far.
     pub(crate) fn records(&self) -> Vec<Told> {
         self.records.borrow().clone()
+    }
+
+    /// How many requests have reached the service.
+    pub(crate) fn asked(&self) -> usize {
+        self.asked.get()
     }
 
     /// The lengths of what was written to sinks.

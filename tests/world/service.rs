@@ -24,12 +24,15 @@ use crate::world::TestFile;
 pub(crate) struct TestService {
     clock: Rc<Cell<u64>>,
     writes: Rc<RefCell<Vec<usize>>>,
+    asked: Rc<Cell<usize>>,
     has_blocked: bool,
 }
 
 impl TestService {
-    pub(crate) fn new(network: &Network, writes: &Rc<RefCell<Vec<usize>>>) -> TestService {
-        TestService { clock: Rc::clone(&network.clock), writes: Rc::clone(writes), has_blocked: false }
+    /// Notes the lengths of what is written to sinks, and how often it is asked.
+    pub(crate) fn new(network: &Network, writes: &Rc<RefCell<Vec<usize>>>, asked: &Rc<Cell<usize>>) -> TestService {
+        let (clock, writes, asked) = (Rc::clone(&network.clock), Rc::clone(writes), Rc::clone(asked));
+        TestService { clock, writes, asked, has_blocked: false }
     }
 
     fn content(&mut self, what: &str, number: u64) -> Body<'static, TestSource> {
@@ -55,6 +58,7 @@ impl Service for TestService {
 
     fn answer<'r>(&'r mut self, request: &'r Request<'r>, _: &Now) -> Reply<'r, TestSource, TestSink> {
         self.has_blocked = false;
+        self.asked.set(self.asked.get() + 1);
         let path = std::str::from_utf8(request.target.path().unwrap_or_default()).unwrap_or_default();
         let mut segments = path.split('/').skip(1);
         let what = segments.next().unwrap_or_default();
