@@ -69,6 +69,22 @@ fn a_file_that_cannot_be_read_on_ends_its_download_short() {
 }
 
 #[test]
+fn content_that_cannot_be_completed_ends_its_connection_short() {
+    let network = Network::new(Settings::default());
+    let fails_late = network.client(0).send(0, get("/fails/200000"));
+    let fails_at_once = network.client(0).send(0, get("/fails/0"));
+    let mut run = Run::new(&network, 100);
+    run.until(SECOND);
+    for (peer, sent_min) in [(&fails_late, 100_000), (&fails_at_once, 0)] {
+        assert_eq!((peer.closed_ns(), peer.is_cut_off()), (Some(0), true));
+        let of_peer = run.records().into_iter().filter(|record| usize::from(record.client) == peer.line);
+        let records: Vec<_> = of_peer.collect();
+        assert!(records.len() == 1 && records[0].ending == Ending::CutOff, "{records:?}");
+        assert!(records[0].sent >= sent_min, "{records:?}");
+    }
+}
+
+#[test]
 fn a_client_that_resets_is_let_go_at_once() {
     let network = Network::new(Settings::default());
     let reset = [

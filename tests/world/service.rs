@@ -17,7 +17,7 @@ use crate::world::TestFile;
 ///
 /// - `/disk/N`: a few bytes, after the disk has taken N microseconds. `/panic`: none at all.
 /// - `/file/N`: a file of N bytes. `/broken/N`: one of a terabyte that can be read for N bytes. `/trap/N`: content that
-///   panics when it is asked for.
+///   panics when it is asked for. `/fails/N`: content of N bytes that fails then, and of no known length.
 /// - PUT: takes content, for whose every piece, and for whose end, the disk takes N microseconds. `/panic` panics when it is
 ///   written to, `/panic-end` when it ends, and `/panic-drop` when it is given up.
 /// - Any other path: a few bytes at once.
@@ -46,6 +46,7 @@ impl TestService {
             "panic" => panic!("the test's answer"),
             "file" => file(number, u64::MAX),
             "broken" => file(1 << 40, number),
+            "fails" => Body::Source(TestSource::Fails(number)),
             "trap" => Body::Source(TestSource::Trap(number)),
             _ => Body::Bytes(b"ok"[..].into()),
         }
@@ -78,6 +79,8 @@ impl Service for TestService {
 pub(crate) enum TestSource {
     File(TestFile),
     Trap(u64),
+    /// So many bytes are left before it fails.
+    Fails(u64),
 }
 
 impl Source for TestSource {
@@ -87,6 +90,7 @@ impl Source for TestSource {
         match self {
             TestSource::File(file) => Some(file.bytes_left),
             TestSource::Trap(bytes) => Some(*bytes),
+            TestSource::Fails(_) => None,
         }
     }
 
@@ -94,13 +98,19 @@ impl Source for TestSource {
         match self {
             TestSource::File(file) => Ok((file.bytes_left > 0).then_some(Piece::File(file))),
             TestSource::Trap(_) => panic!("the test's content"),
+            TestSource::Fails(0) => Err(SourceFailed),
+            TestSource::Fails(bytes) => Ok(Some(Piece::Bytes(&[b'x'; 1000][..1000.min(*bytes as usize)]))),
         }
     }
 
     fn advance(&mut self, bytes: u64) {
-        if let TestSource::File(file) = self {
-            file.bytes_left -= bytes;
-            file.fails_behind -= bytes;
+        match self {
+            TestSource::File(file) => {
+                file.bytes_left -= bytes;
+                file.fails_behind -= bytes;
+            }
+            TestSource::Fails(left) => *left -= bytes,
+            TestSource::Trap(_) => {}
         }
     }
 }
