@@ -9,9 +9,9 @@
 //! 3. Each turn a session that has become ready is driven once: it processes, sends and receives, up to a budget of steps,
 //!    bytes and time. It goes idle after a pass without progress. One whose budget is spent is driven again behind those
 //!    that ask for less; while there is one, the poll does not sleep.
-//! 4. A turn is: poll, note readiness, drive those that became ready, expire the deadlines that were due, accept a bounded
-//!    batch and drive each at once, drive some of those whose budget was spent. Every loop within a turn is bounded by what
-//!    was there when it began.
+//! 4. A turn is: poll, note readiness, drive those that became ready, expire the deadlines that were due, accept a batch
+//!    that is bounded in number and time and drive each at once, drive some of those whose budget was spent. Every loop
+//!    within a turn is bounded by what was there when it began.
 //! 5. The clock is read again behind each call that may have waited for the disk. A deadline is judged by the time at which
 //!    the poll returned, behind what the poll told: so a slow disk never makes a deadline look missed.
 //! 6. Out of descriptors, accepting pauses, until a connection closes or a second has passed. At capacity, a connection that
@@ -155,7 +155,7 @@ where
         }
         let wake_ns = [
             self.deadlines.next_ns(),
-            self.acceptor.resume_ns(),
+            self.acceptor.resume_ns(now),
             may_accept.then(|| self.candidates.search_ns()),
             self.finishing.by_ns(),
             self.cx.service.deadline_ns(),
@@ -290,17 +290,28 @@ where
     }
 
     /// Accepts a bounded batch from each listener, and drives each connection at once: a client often sends its request
-    /// along.
+    /// along. Once these have taken as long as a drive may, the others are left for the next turn.
     fn accept(&mut self) {
+        // The listeners are about to be closed when the server ends: what waits there then is not left.
+        let share_ns = if self.finishing.has_begun() { u64::MAX } else { DRIVE_NS };
+        let until_ns = self.cx.now.monotonic_ns.saturating_add(share_ns);
         for listener in self.acceptor.order() {
             for _ in 0..ACCEPTED_PER_TURN {
-                if !self.acceptor.may_accept(&self.cx.now) || !(self.has_room() || self.make_room()) {
+                if !self.acceptor.may_accept(&self.cx.now) {
+                    self.candidates.forget();
+                    return;
+                }
+                if self.cx.now.monotonic_ns >= until_ns {
+                    return;
+                }
+                let gives_way = if self.has_room() { None } else { self.candidate() };
+                if !self.has_room() && gives_way.is_none() {
                     return;
                 }
                 let key = self.sessions.vacant_key();
                 match self.acceptor.accept(listener, key, &mut self.world, &self.cx.now) {
                     None => break,
-                    Some(Ok((transport, client))) => self.begin_session(key, transport, client),
+                    Some(Ok((transport, client))) => self.begin_session(key, transport, client, gives_way),
                     Some(Err(error)) => debug!("a connection was not accepted: {error}"),
                 }
             }
@@ -310,7 +321,15 @@ where
         }
     }
 
-    fn begin_session(&mut self, key: usize, transport: W::Transport, client: std::net::SocketAddr) {
+    /// Takes a connection, in the place of the session `gives_way` where there is no room: that is closed now, and not
+    /// before it is known that somebody waited.
+    fn begin_session(
+        &mut self,
+        key: usize,
+        transport: W::Transport,
+        client: std::net::SocketAddr,
+        gives_way: Option<usize>,
+    ) {
         let mut session = Session::new(transport, client, self.next_number, &self.cx);
         self.next_number += 1;
         if self.finishing.has_begun() {
@@ -319,30 +338,34 @@ where
         session.queued = Queued::Ready;
         let inserted = self.sessions.insert(session);
         debug_assert_eq!(inserted, key, "a slab gives out the key that it has announced");
+        if let Some(gives_way) = gives_way {
+            debug!("at capacity: a connection without a request gives way to another");
+            self.candidates.pop();
+            self.remove(gives_way, Ending::ServerEnded);
+        }
         self.shrink_ns.get_or_insert(self.cx.now.monotonic_ns.saturating_add(SHRINK_NS));
         self.drive(inserted, Queued::Ready);
     }
 
-    /// At capacity: closes the connection that is needed least. Returns whether there was one.
-    fn make_room(&mut self) -> bool {
+    /// At capacity: the session that is needed least, if one can give way. It stays the first of the candidates.
+    fn candidate(&mut self) -> Option<usize> {
         let now = self.cx.now;
         if self.candidates.is_due(now.monotonic_ns) {
             let idle = self.sessions.iter().filter(|(_, session)| session.queued == Queued::No);
             let found = idle.filter_map(|(key, session)| Some((session.connection.replaceable(&now)?, key)));
             self.candidates.fill(found, now.monotonic_ns);
         }
-        // Each round uses up a candidate.
-        while let Some((replaceable, key)) = self.candidates.pop() {
+        // Each round returns, or uses up a candidate.
+        while let Some((replaceable, key)) = self.candidates.first() {
             let is_unchanged = self.sessions.get(key).is_some_and(|session| {
                 session.queued == Queued::No && session.connection.replaceable(&now) == Some(replaceable)
             });
             if is_unchanged {
-                debug!("at capacity: a connection without a request gives way to another");
-                self.remove(key, Ending::ServerEnded);
-                return true;
+                return Some(key);
             }
+            self.candidates.pop();
         }
-        false
+        None
     }
 
     fn remove(&mut self, key: usize, ending: Ending) {
