@@ -253,7 +253,10 @@ impl<B: Source> SendQueue<B> {
             }
             return;
         }
-        let Some(source) = &mut self.source else { return };
+        let Some(source) = &mut self.source else {
+            debug_assert!(false, "nothing was given to be sent");
+            return;
+        };
         source.advance(bytes);
         match &mut self.framing {
             SourceFraming::Stream { left, .. } => *left = left.saturating_sub(bytes),

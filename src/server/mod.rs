@@ -51,6 +51,10 @@ use crate::semantics::service::{Service, Source};
 /// Who reads the records of exchanges, each with the address of its client.
 pub type Observer = Box<dyn FnMut(&std::net::SocketAddr, &ExchangeRecord)>;
 
+/// After how many drives the clock is read, even if none of them asked for anything slow: what others took is not to count
+/// as the share of the next one.
+const DRIVES_PER_CLOCK: u32 = 16;
+
 /// How often memory is given back that only a flood has needed, in nanoseconds.
 const SHRINK_NS: u64 = 20 * 1_000_000_000;
 
@@ -70,6 +74,8 @@ pub struct Server<W: World, S: Service> {
     finishing: Finishing,
     /// Polls in a row that told as much as one can, and so perhaps not all.
     full_polls: usize,
+    /// How many sessions have been driven since the clock was read.
+    drives_since_clock: u32,
     /// When memory is next given back; `None` while there has been no flood.
     shrink_ns: Option<u64>,
 }
@@ -108,6 +114,7 @@ where
             observer,
             finishing: Finishing::default(),
             full_polls: 0,
+            drives_since_clock: 0,
             shrink_ns: None,
         }
     }
@@ -226,6 +233,11 @@ where
     fn drive(&mut self, key: usize, queued: Queued) {
         let Some(session) = self.sessions.get_mut(key).filter(|session| session.queued == queued) else { return };
         session.queued = Queued::No;
+        self.drives_since_clock += 1;
+        if self.drives_since_clock >= DRIVES_PER_CLOCK {
+            self.drives_since_clock = 0;
+            self.cx.now = self.world.now();
+        }
         let (world, cx) = (&mut self.world, &mut self.cx);
         // What a panic can leave half done is dropped with the session, or made ready before each use.
         let drive = catch_unwind(AssertUnwindSafe(|| session.drive(world, cx))).unwrap_or_else(|_| {
