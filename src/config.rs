@@ -21,7 +21,8 @@ Usage: spindle [OPTIONS]
 
 Where to listen
   -b, --bind ADDRESS        localhost (both 127.0.0.1 and ::1), or one address;
-                            :: is every address, IPv4 included  [localhost]
+                            :: is every address, IPv4 included; fe80::1%eth0
+                            names its interface  [localhost]
   -p, --port PORT           0 takes a free one  [4221]
 
 What to serve
@@ -120,7 +121,7 @@ impl Command {
 
 impl Config {
     fn from_arguments(arguments: &mut Arguments) -> Result<Config, UsageError> {
-        let bind = option(arguments, ["-b", "--bind"], parse_bind)?.unwrap_or(Bind::Localhost);
+        let bind = option(arguments, ["-b", "--bind"], str::parse)?.unwrap_or(Bind::Localhost);
         let port = option(arguments, ["-p", "--port"], parse_port)?.unwrap_or(PORT);
         let directory = path(arguments, ["-d", "--directory"])?;
         let policy = option(arguments, ["", "--uploads"], parse_policy)?.unwrap_or(UploadPolicy::Replace);
@@ -229,14 +230,6 @@ fn complaint_about(left: &str) -> String {
     } else {
         format!("{shown} is not expected: everything is given by options")
     }
-}
-
-fn parse_bind(value: &str) -> Result<Bind, String> {
-    if value.eq_ignore_ascii_case("localhost") {
-        return Ok(Bind::Localhost);
-    }
-    let bare = value.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(value);
-    bare.parse().map(Bind::Address).map_err(|_| "it is neither localhost nor an IP address".to_owned())
 }
 
 fn parse_port(value: &str) -> Result<u16, String> {

@@ -73,15 +73,16 @@ fn print(text: &str) -> ExitCode {
 
 fn serve(config: Config) -> Result<(), String> {
     start_logging(config.log_level);
+    let seed = random_seed();
     let directory = match &config.directory {
-        Some(path) => Some(Directory::open(path).map_err(|error| error.to_string())?),
+        Some(path) => Some(Directory::open(path, seed).map_err(|error| error.to_string())?),
         None => None,
     };
     let Capacity { connections_max, open_files_max } = capacity()?;
     let stop = signals::first_signal().map_err(|error| format!("cannot handle signals: {error}"))?;
     let listeners = listen::listeners(config.bind, config.port).map_err(|error| error.to_string())?;
     let greeting = greeting(&listeners).map_err(|error| format!("cannot tell where to listen: {error}"))?;
-    let files = directory.map(|directory| FileRoutes::new(directory, config.uploads, open_files_max, chance()));
+    let files = directory.map(|directory| FileRoutes::new(directory, config.uploads, open_files_max, seed));
     let world = Kernel::new(listeners, stop).map_err(|error| format!("cannot start: {error}"))?;
     let observer = telemetry::is_wanted().then(|| Box::new(telemetry::log_exchange) as Observer);
     let server = Server::new(world, connections_max, config.settings, Routes::new(files), observer);
@@ -93,7 +94,7 @@ fn serve(config: Config) -> Result<(), String> {
 fn greeting(listeners: &[TcpListener]) -> io::Result<String> {
     let mut lines = String::new();
     for listener in listeners {
-        lines.push_str(&format!("Listening on http://{}\n", listener.local_addr()?));
+        lines.push_str(&format!("Listening on {}\n", listen::url_of(listener.local_addr()?)));
     }
     Ok(lines)
 }
@@ -113,8 +114,9 @@ fn start_logging(level: LevelFilter) {
     }));
 }
 
-/// A number that nobody can foresee: the standard library's hash maps are keyed by the system's randomness.
-fn chance() -> u64 {
+/// The one number from which all randomness is made. Nobody can foresee it: the standard library's hash maps are keyed
+/// by the system's randomness.
+fn random_seed() -> u64 {
     RandomState::new().hash_one(())
 }
 

@@ -69,7 +69,7 @@ fn a_small_file_that_is_asked_for_often_allocates_nothing() {
     let root = tempfile::tempdir().unwrap();
     std::fs::write(root.path().join("page.html"), "a page").unwrap();
     let uploads = Uploads { policy: UploadPolicy::Off, octets_max: None, durable: false };
-    let files = FileRoutes::new(Directory::open(root.path()).unwrap(), uploads, 0, 1);
+    let files = FileRoutes::new(Directory::open(root.path(), 1).unwrap(), uploads, 0, 1);
     // A file that has changed just now is not kept: the year is 2100.
     let peer = Peer::new(Routes::new(Some(files))).at(4_102_444_800_000_000_000);
     let request = b"GET /files/page.html HTTP/1.1\r\nHost: localhost:4221\r\n\r\n";

@@ -7,8 +7,9 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags};
-use rustix::io::{Errno, retry_on_intr};
+use rustix::io::Errno;
 
+use super::interrupted::retry;
 use super::system;
 
 /// How often a lookup is tried again because the tree was moved under it. Each failure needs a rename or a mount to
@@ -27,7 +28,8 @@ pub(super) enum Opening {
 impl Opening {
     /// Tries the kernel's way, to see whether it is there.
     pub(super) fn choose(root: BorrowedFd<'_>) -> Result<Self, Errno> {
-        Self::judge(open_by_kernel(root, b".", OFlags::RDONLY | OFlags::DIRECTORY))
+        // Without the permission to read, which the root need not give.
+        Self::judge(open_by_kernel(root, b".", system::PASS_THROUGH | OFlags::DIRECTORY))
     }
 
     fn judge(attempt: Result<OwnedFd, Errno>) -> Result<Self, Errno> {
@@ -50,7 +52,7 @@ impl Opening {
 }
 
 fn open_by_kernel(root: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
-    try_again_while_the_tree_moves(|| system::open_beneath(root, path, flags))
+    try_again_while_the_tree_moves(|| retry(|| system::open_beneath(root, path, flags)))
 }
 
 fn try_again_while_the_tree_moves<T>(mut open: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
@@ -58,7 +60,7 @@ fn try_again_while_the_tree_moves<T>(mut open: impl FnMut() -> Result<T, Errno>)
     for _ in 0..ATTEMPTS_MAX {
         result = open();
         // EAGAIN: a `..` in a link was resolved while something was renamed, and the kernel cannot vouch for it.
-        if !matches!(result, Err(Errno::AGAIN | Errno::INTR)) {
+        if !matches!(result, Err(Errno::AGAIN)) {
             break;
         }
     }
@@ -72,7 +74,7 @@ fn open_by_segment(root: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<O
         let flags = if segments.peek().is_some() { system::PASS_THROUGH | OFlags::DIRECTORY } else { flags };
         let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let here = directory.as_ref().map_or(root, AsFd::as_fd);
-        let opened = retry_on_intr(|| rustix::fs::openat(here, segment, flags, Mode::empty()))?;
+        let opened = retry(|| rustix::fs::openat(here, segment, flags, Mode::empty()))?;
         if segments.peek().is_none() {
             return Ok(opened);
         }
@@ -119,7 +121,7 @@ mod tests {
 
         let root = tempfile::tempdir().unwrap();
         let root = rustix::fs::open(root.path(), OFlags::RDONLY, Mode::empty()).unwrap();
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        let flags = system::PASS_THROUGH | OFlags::DIRECTORY;
         let expected = match system::open_beneath(root.as_fd(), b".", flags) {
             Ok(_) => Opening::ByKernel,
             Err(_) => Opening::BySegment,

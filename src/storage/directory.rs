@@ -1,7 +1,6 @@
 //! The root: what is below it can be opened, identified and written; nothing else can.
 
 use std::cell::Cell;
-use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -12,6 +11,8 @@ use rustix::io::Errno;
 use rustix::process::Resource;
 
 use super::beneath::Opening;
+use super::hidden_file::HiddenNames;
+use super::modification_times::ModificationTimes;
 use super::sweep::Sweeper;
 use super::{Identity, Publish, RelativePath, StorageError, Upload, system};
 
@@ -25,11 +26,31 @@ pub struct Directory {
     root: Rc<Root>,
 }
 
+/// An open file, and the name under which it was found, for the log. Another file may have the name by now.
+#[derive(Debug)]
+pub struct NamedFile {
+    file: OwnedFd,
+    name: RelativePath,
+}
+
+impl NamedFile {
+    /// The name under which it was found.
+    pub fn name(&self) -> &RelativePath {
+        &self.name
+    }
+}
+
+impl AsFd for NamedFile {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
 /// A regular file, open for reading, and which one it is.
 #[derive(Clone, Debug)]
 pub struct OpenedFile {
     /// The file. Reading it does not wait for anybody but the disk.
-    pub file: Rc<File>,
+    pub file: Rc<NamedFile>,
     /// What the system reported of it once it was open.
     pub identity: Identity,
 }
@@ -45,23 +66,27 @@ impl OpenedFile {
 
 impl Directory {
     /// Opens the root. The error says which directory could not be opened.
-    pub fn open(path: &Path) -> Result<Directory, io::Error> {
-        Self::open_root(path).map_err(|errno| {
+    ///
+    /// The names of uploads in progress are made from `seed`. One that others have too does no harm.
+    pub fn open(path: &Path, seed: u64) -> Result<Directory, io::Error> {
+        Self::open_root(path, seed).map_err(|errno| {
             let error = io::Error::from(errno);
             io::Error::new(error.kind(), format!("cannot open the directory {path:?}: {error}"))
         })
     }
 
-    fn open_root(path: &Path) -> Result<Directory, Errno> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let fd = rustix::fs::open(path, flags, Mode::empty())?;
+    fn open_root(path: &Path, seed: u64) -> Result<Directory, Errno> {
+        let open = |flags| rustix::fs::open(path, flags | OFlags::CLOEXEC, Mode::empty());
+        let (fd, is_readable) = open_directory(open, false)?;
         let root = Root {
             opening: Opening::choose(fd.as_fd())?,
             unnamed_files: system::can_link_unnamed(fd.as_fd()),
             octets_max: rustix::process::getrlimit(Resource::Fsize).current,
             fd: Rc::new(fd),
+            is_readable,
             sweeper: Sweeper::default(),
-            modified_last_ns: Cell::new(0),
+            hidden_names: HiddenNames::new(seed),
+            modification_times: Cell::default(),
         };
         Ok(Directory { root: Rc::new(root) })
     }
@@ -73,7 +98,7 @@ impl Directory {
     pub fn open_file(&self, path: &RelativePath) -> Result<OpenedFile, StorageError> {
         let file = self.root.open(path.as_bytes(), READ).map_err(StorageError::from_lookup)?;
         let identity = regular_identity(&fstat(file.as_fd())?)?;
-        Ok(OpenedFile { file: Rc::new(File::from(file)), identity })
+        Ok(OpenedFile { file: Rc::new(NamedFile { file, name: path.clone() }), identity })
     }
 
     /// Which file a reader would be given. Errors are those of [`open_file`](Self::open_file), except that no
@@ -98,6 +123,9 @@ impl Directory {
     /// disk, and some file systems do not say what is free. The space is not reserved, since then a client that
     /// announces much and sends nothing would take it from the others.
     ///
+    /// A `durable` upload is on the disk once it is committed. For that its directory must be one that can be read: another
+    /// is [`StorageError::Denied`], since only a descriptor that was opened for reading can be flushed.
+    ///
     /// Refused here, and again at the commit: a name that something else than a regular file or a link has
     /// ([`StorageError::NotRegular`]); a name that is taken, if only creating was asked ([`StorageError::Exists`]).
     pub fn begin_upload(
@@ -105,8 +133,9 @@ impl Directory {
         path: &RelativePath,
         publish: Publish,
         octets_expected: Option<u64>,
+        durable: bool,
     ) -> Result<Upload, StorageError> {
-        Upload::begin(Rc::clone(&self.root), path.clone(), publish, octets_expected)
+        Upload::begin(Rc::clone(&self.root), path.clone(), publish, octets_expected, durable)
     }
 }
 
@@ -115,7 +144,7 @@ impl Directory {
 impl Directory {
     /// As a system opens it that has neither `openat2` nor unnamed files.
     pub(super) fn open_as_elsewhere(path: &Path) -> Self {
-        let mut directory = Self::open(path).unwrap();
+        let mut directory = Self::open(path, 1).unwrap();
         let root = Rc::get_mut(&mut directory.root).unwrap();
         root.opening = Opening::BySegment;
         root.unnamed_files = false;
@@ -131,14 +160,16 @@ impl Directory {
 #[derive(Debug)]
 pub(super) struct Root {
     fd: Rc<OwnedFd>,
+    /// Whether the root was opened for reading, so that it can be flushed.
+    is_readable: bool,
     opening: Opening,
     /// Whether a file may be created without a name, and be given one later.
     unnamed_files: bool,
     /// The most octets that this process may write to a file. To write more is a signal that ends the process.
     octets_max: Option<u64>,
     sweeper: Sweeper,
-    /// The modification time that the last upload was given.
-    modified_last_ns: Cell<u64>,
+    hidden_names: HiddenNames,
+    modification_times: Cell<ModificationTimes>,
 }
 
 /// What stands under a name that is to be written.
@@ -159,13 +190,16 @@ impl Root {
         regular_identity(&fstat(file.as_fd())?)
     }
 
-    /// Opens the directory in which the last segment of `path` stands.
-    pub(super) fn open_parent(&self, path: &RelativePath) -> Result<Rc<OwnedFd>, StorageError> {
+    /// Opens the directory in which the last segment of `path` stands; with `must_flush`, in a way in which it can be
+    /// flushed, or not at all.
+    pub(super) fn open_parent(&self, path: &RelativePath, must_flush: bool) -> Result<Rc<OwnedFd>, StorageError> {
         match path.parent() {
+            None if must_flush && !self.is_readable => Err(StorageError::Denied),
             None => Ok(Rc::clone(&self.fd)),
-            Some(parent) => {
-                self.open(parent, OFlags::RDONLY | OFlags::DIRECTORY).map(Rc::new).map_err(StorageError::from_parent)
-            }
+            Some(parent) => match open_directory(|flags| self.open(parent, flags), must_flush) {
+                Ok((directory, _)) => Ok(Rc::new(directory)),
+                Err(errno) => Err(StorageError::from_parent(errno)),
+            },
         }
     }
 
@@ -191,6 +225,8 @@ impl Root {
         match self.sweeper.sweep_once(parent) {
             Ok(0) => {}
             Ok(removed) => log::info!("removed {removed} unfinished uploads beside {path:?}"),
+            // It may be written to and not read. Whoever set that up wants nobody to see what is in it.
+            Err(Errno::ACCESS) => {}
             Err(errno) => log::warn!("cannot look for unfinished uploads beside {path:?}: {errno}"),
         }
     }
@@ -199,15 +235,31 @@ impl Root {
         self.unnamed_files
     }
 
+    pub(super) fn hidden_names(&self) -> &HiddenNames {
+        &self.hidden_names
+    }
+
     pub(super) fn octets_max(&self) -> u64 {
         self.octets_max.unwrap_or(u64::MAX)
     }
 
-    /// The modification time of an upload that is committed now: `unix_ns`, or later than the last one.
+    /// The modification time of an upload that is committed at `unix_ns`: one that no upload of this run has had.
     pub(super) fn next_modified_ns(&self, unix_ns: u64) -> u64 {
-        let next = unix_ns.max(self.modified_last_ns.get().saturating_add(1));
-        self.modified_last_ns.set(next);
+        let mut times = self.modification_times.get();
+        let next = times.next(unix_ns);
+        self.modification_times.set(times);
         next
+    }
+}
+
+/// Opens a directory that is to be written to. Writing needs no permission to read it, flushing does: a descriptor that
+/// was opened without it cannot be flushed. Says whether it was opened for reading.
+fn open_directory(open: impl Fn(OFlags) -> Result<OwnedFd, Errno>, must_flush: bool) -> Result<(OwnedFd, bool), Errno> {
+    match open(OFlags::RDONLY | OFlags::DIRECTORY) {
+        Err(Errno::ACCESS) if !must_flush => {
+            open(system::PASS_THROUGH | OFlags::DIRECTORY).map(|directory| (directory, false))
+        }
+        opened => opened.map(|directory| (directory, true)),
     }
 }
 

@@ -75,14 +75,6 @@ impl StorageError {
             _ => StorageError::Io(errno.into()),
         }
     }
-
-    /// As [`from_anything`](Self::from_anything), from the standard library's error.
-    pub(super) fn from_io(error: io::Error) -> Self {
-        match Errno::from_io_error(&error) {
-            Some(errno) => Self::from_anything(errno),
-            None => StorageError::Io(error),
-        }
-    }
 }
 
 /// What the system says when a path leads to nothing, or to a link that is not followed. `EXDEV` is a link out of the
@@ -151,11 +143,5 @@ mod tests {
             starts(StorageError::from_parent(errno), parent);
             starts(StorageError::from_publication(errno), publication);
         }
-    }
-
-    #[test]
-    fn an_error_of_the_standard_library_is_told_by_its_number() {
-        assert!(matches!(StorageError::from_io(Errno::NOSPC.into()), StorageError::DiskFull));
-        assert!(matches!(StorageError::from_io(io::ErrorKind::WriteZero.into()), StorageError::Io(_)));
     }
 }

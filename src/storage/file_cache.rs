@@ -8,9 +8,9 @@
 //! can be unmounted.
 
 use std::collections::HashMap;
-use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::fd::AsFd;
 
+use super::interrupted::read_exactly_at;
 use super::{Directory, FileRange, Identity, OpenedFile, RelativePath};
 
 /// The longest file whose content is kept in memory, in octets. For longer ones copying costs more than a second call, and
@@ -206,12 +206,8 @@ impl<T> FileCache<T> {
 fn read_small(opened: &OpenedFile) -> Option<Box<[u8]>> {
     let octets = usize::try_from(opened.identity.octets).ok().filter(|octets| *octets <= SMALL_FILE_OCTETS_MAX)?;
     let mut content = vec![0; octets];
-    read_exactly(opened, &mut content).ok()?;
+    read_exactly_at(opened.file.as_fd(), &mut content, 0).ok()??;
     opened.is_unchanged().then(|| content.into_boxed_slice())
-}
-
-fn read_exactly(opened: &OpenedFile, content: &mut [u8]) -> io::Result<()> {
-    opened.file.read_exact_at(content, 0)
 }
 
 #[cfg(test)]
@@ -230,7 +226,7 @@ mod tests {
     }
 
     fn cached(root: &Path, name: &str) -> (FileCache<()>, Directory) {
-        let directory = Directory::open(root).unwrap();
+        let directory = Directory::open(root, 1).unwrap();
         let (path, opened) = open(&directory, name);
         let mut cache = FileCache::new(OPEN_FILES_MAX);
         assert!(cache.insert(name.as_bytes(), path, &opened, || (), 0));
@@ -307,7 +303,7 @@ mod tests {
     #[test]
     fn without_open_files_only_small_ones_are_kept() {
         let root = tempfile::tempdir().unwrap();
-        let directory = Directory::open(root.path()).unwrap();
+        let directory = Directory::open(root.path(), 1).unwrap();
         let mut cache = FileCache::new(1);
         for (octets, is_kept) in [(SMALL_FILE_OCTETS_MAX, true), (SMALL_FILE_OCTETS_MAX + 1, false)] {
             fs::write(root.path().join("a"), vec![7; octets]).unwrap();

@@ -1,18 +1,18 @@
 //! A part of an open file that is still to be sent.
 
-use std::fs::File;
+use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::FileExt;
 use std::rc::Rc;
 
-use super::directory::OpenedFile;
+use super::directory::{NamedFile, OpenedFile};
+use super::interrupted::read_at;
 
 /// Where to read next in an open file, and how many octets remain. Ranges of one file share its descriptor; the file
 /// is the one that was opened, whatever has taken its name since.
 #[derive(Clone, Debug)]
 pub struct FileRange {
-    file: Rc<File>,
+    file: Rc<NamedFile>,
     offset: u64,
     remaining: u64,
 }
@@ -56,12 +56,9 @@ impl FileRange {
         let Some(space) = space.get_mut(..wanted).filter(|space| !space.is_empty()) else {
             return Ok(0);
         };
-        loop {
-            match self.file.read_at(space, self.offset) {
-                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                result => return result,
-            }
+        match read_at(self.file.as_fd(), space, self.offset)? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            octets => Ok(octets),
         }
     }
 
@@ -74,9 +71,10 @@ impl FileRange {
     }
 }
 
-impl std::fmt::Display for FileRange {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("a file")
+/// The name of the file, for a log line: escaped, so that it cannot forge another line.
+impl fmt::Display for FileRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.file.name(), f)
     }
 }
 

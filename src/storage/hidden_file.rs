@@ -1,23 +1,21 @@
 //! The hidden name of an upload in progress: where the system has no unnamed files, from the start; and where it has
 //! them, for the moment between giving a file a name and renaming it over another.
 
+use std::cell::RefCell;
 use std::fs::File;
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
-use rustix::io::{Errno, retry_on_intr};
+use rustix::io::Errno;
 
 use super::identity::same_file;
+use super::interrupted::retry;
 use super::system;
 
 const PREFIX: &[u8; 9] = b".spindle-";
 const DIGITS: usize = 16;
 const NAME_OCTETS: usize = PREFIX.len() + DIGITS;
-
-/// How many random names are tried. One is enough, unless a sweep takes the file in the instant before it is locked.
-const ATTEMPTS_MAX: u32 = 16;
 
 /// Whether a link was refused because the file system has no hard links; `EPERM` may also mean what it says.
 pub(super) fn lacks_links(errno: Errno) -> bool {
@@ -35,6 +33,44 @@ pub(super) fn is_hidden_name_in_any_case(name: &[u8]) -> bool {
     <[u8; NAME_OCTETS]>::try_from(name).is_ok_and(|name| is_hidden_name(&name.map(|octet| octet.to_ascii_lowercase())))
 }
 
+/// How many random names are tried. One is enough, unless a sweep takes the file in the instant before it is locked, or
+/// another process draws its names from the same seed: see [`HiddenNames::try_names`].
+const ATTEMPTS_MAX: u32 = 16;
+
+/// What tells the stream of hidden names from others that are made from the same seed.
+const STREAM: u64 = u64::from_be_bytes(*b".spindle");
+
+/// Where hidden names come from: a generator of their own.
+#[derive(Debug)]
+pub(super) struct HiddenNames {
+    random: RefCell<fastrand::Rng>,
+}
+
+impl HiddenNames {
+    pub(super) fn new(seed: u64) -> Self {
+        HiddenNames { random: RefCell::new(fastrand::Rng::with_seed(seed ^ STREAM)) }
+    }
+
+    /// Tries names until one is free.
+    ///
+    /// A process that shares the directory may have been started with the same seed, and hold any number of the names
+    /// that this one would draw. So after a collision the names come from another stream, which is made from the number
+    /// that would have been next. The other process is not on that stream, since only who came second has left the
+    /// first one. Each collision thus leads past one process: the attempts suffice for as many of them with one seed.
+    fn try_names<T>(&self, attempt: impl Fn(&[u8; NAME_OCTETS]) -> Result<T, Errno>) -> Result<T, Errno> {
+        for _ in 0..ATTEMPTS_MAX {
+            let number = self.random.borrow_mut().u64(..);
+            match attempt(&hidden_name(number)) {
+                Err(Errno::EXIST) => {
+                    self.random.replace_with(|random| random.fork());
+                }
+                result => return result,
+            }
+        }
+        Err(Errno::AGAIN)
+    }
+}
+
 /// A hidden name that stands in a directory. Dropped, it is removed; so it is dropped before the locked descriptor is.
 #[derive(Debug)]
 pub(super) struct HiddenFile {
@@ -45,20 +81,20 @@ pub(super) struct HiddenFile {
 
 impl HiddenFile {
     /// Creates an empty file under a hidden name, and locks it.
-    pub(super) fn create(parent: &Rc<OwnedFd>) -> Result<(Self, File), Errno> {
+    pub(super) fn create(parent: &Rc<OwnedFd>, names: &HiddenNames) -> Result<(Self, File), Errno> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mode = Mode::from_raw_mode(0o666);
-        Self::under_a_random_name(|name| {
-            let file = retry_on_intr(|| rustix::fs::openat(parent, &name[..], flags, mode))?;
+        names.try_names(|name| {
+            let file = retry(|| rustix::fs::openat(parent, &name[..], flags, mode))?;
             let hidden = HiddenFile::standing(parent, name);
             if claim(parent.as_fd(), name, file.as_fd())? { Ok((hidden, File::from(file))) } else { Err(Errno::EXIST) }
         })
     }
 
     /// Locks an unnamed file, and gives it a hidden name.
-    pub(super) fn link(parent: &Rc<OwnedFd>, file: BorrowedFd<'_>) -> Result<Self, Errno> {
+    pub(super) fn link(parent: &Rc<OwnedFd>, file: BorrowedFd<'_>, names: &HiddenNames) -> Result<Self, Errno> {
         lock(file)?;
-        Self::under_a_random_name(|name| {
+        names.try_names(|name| {
             system::link_unnamed(file, parent.as_fd(), name)?;
             Ok(HiddenFile::standing(parent, name))
         })
@@ -68,19 +104,10 @@ impl HiddenFile {
         HiddenFile { parent: Rc::clone(parent), name: *name, stands: true }
     }
 
-    fn under_a_random_name<T>(attempt: impl Fn(&[u8; NAME_OCTETS]) -> Result<T, Errno>) -> Result<T, Errno> {
-        for _ in 0..ATTEMPTS_MAX {
-            match attempt(&random_name()) {
-                Err(Errno::EXIST) => {}
-                result => return result,
-            }
-        }
-        Err(Errno::AGAIN)
-    }
-
     /// Makes the content visible under `name`, where nothing stands; `EEXIST` if something does.
     pub(super) fn publish_as_new(&mut self, name: &[u8]) -> Result<(), Errno> {
-        match rustix::fs::linkat(&self.parent, &self.name[..], &self.parent, name, AtFlags::empty()) {
+        let link = || rustix::fs::linkat(&self.parent, &self.name[..], &self.parent, name, AtFlags::empty());
+        match retry(link) {
             Err(no_links) if lacks_links(no_links) => match self.rename_if_absent(name) {
                 Err(Errno::NOSYS | Errno::INVAL) => Err(no_links),
                 renamed => renamed,
@@ -99,7 +126,7 @@ impl HiddenFile {
 
     /// Makes the content visible under `name`, in the place of what stands there.
     pub(super) fn replace(mut self, name: &[u8]) -> Result<(), Errno> {
-        rustix::fs::renameat(&self.parent, &self.name[..], &self.parent, name)?;
+        retry(|| rustix::fs::renameat(&self.parent, &self.name[..], &self.parent, name))?;
         self.stands = false;
         Ok(())
     }
@@ -109,7 +136,7 @@ impl Drop for HiddenFile {
     fn drop(&mut self) {
         if self.stands {
             // Where this fails the file is left for a later sweep.
-            let _ = rustix::fs::unlinkat(&self.parent, &self.name[..], AtFlags::empty());
+            let _ = retry(|| rustix::fs::unlinkat(&self.parent, &self.name[..], AtFlags::empty()));
         }
     }
 }
@@ -122,7 +149,7 @@ fn claim(parent: BorrowedFd<'_>, name: &[u8], file: BorrowedFd<'_>) -> Result<bo
 
 /// Locks a file for its owner. `false`: somebody else holds the lock.
 fn lock(file: BorrowedFd<'_>) -> Result<bool, Errno> {
-    match retry_on_intr(|| rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive)) {
+    match retry(|| rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive)) {
         Ok(()) => Ok(true),
         Err(Errno::WOULDBLOCK) => Ok(false),
         // A file system without locks. Nobody can take one to sweep there either.
@@ -144,12 +171,12 @@ fn names(parent: BorrowedFd<'_>, name: &[u8], file: BorrowedFd<'_>) -> Result<bo
 pub(super) fn remove_if_abandoned(parent: BorrowedFd<'_>, name: &[u8]) -> Result<bool, Errno> {
     // For writing: where locks are kept by a file server, an exclusive one needs it.
     let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let file = retry_on_intr(|| rustix::fs::openat(parent, name, flags, Mode::empty()))?;
+    let file = retry(|| rustix::fs::openat(parent, name, flags, Mode::empty()))?;
     if !rustix::fs::FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode).is_file() {
         return Ok(false);
     }
     // Unlike an owner, a sweep that cannot lock does not go on.
-    retry_on_intr(|| rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive))?;
+    retry(|| rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive))?;
     remove_locked(parent, name, file.as_fd())
 }
 
@@ -158,21 +185,18 @@ pub(super) fn remove_if_abandoned(parent: BorrowedFd<'_>, name: &[u8]) -> Result
 fn remove_locked(parent: BorrowedFd<'_>, name: &[u8], file: BorrowedFd<'_>) -> Result<bool, Errno> {
     let same = names(parent, name, file)?;
     if same {
-        rustix::fs::unlinkat(parent, name, AtFlags::empty())?;
+        retry(|| rustix::fs::unlinkat(parent, name, AtFlags::empty()))?;
     }
     Ok(same)
 }
 
-fn random_name() -> [u8; NAME_OCTETS] {
-    // The standard library seeds each of these from the system's randomness. A name that was guessed or met twice
-    // costs one more attempt, no more.
-    let mut random = RandomState::new().build_hasher().finish();
+fn hidden_name(mut number: u64) -> [u8; NAME_OCTETS] {
     let mut name = [0; NAME_OCTETS];
     let (prefix, digits) = name.split_at_mut(PREFIX.len());
     prefix.copy_from_slice(PREFIX);
     for digit in digits {
-        *digit = b"0123456789abcdef"[(random % 16) as usize];
-        random /= 16;
+        *digit = b"0123456789abcdef"[(number % 16) as usize];
+        number /= 16;
     }
     name
 }
@@ -209,7 +233,7 @@ mod tests {
         let Ok(file) = system::create_unnamed(parent.as_fd()) else {
             return eprintln!("skipped: no unnamed files here");
         };
-        let hidden = HiddenFile::link(&parent, file.as_fd()).unwrap();
+        let hidden = HiddenFile::link(&parent, file.as_fd(), &HiddenNames::new(1)).unwrap();
         assert_eq!(remove_if_abandoned(parent.as_fd(), &hidden.name), Err(Errno::WOULDBLOCK));
         drop(hidden);
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
@@ -235,7 +259,7 @@ mod tests {
     fn a_rename_can_refuse_to_replace() {
         let (directory, parent) = temporary();
         fs::write(directory.path().join("taken"), b"theirs").unwrap();
-        let (mut hidden, _file) = HiddenFile::create(&parent).unwrap();
+        let (mut hidden, _file) = HiddenFile::create(&parent, &HiddenNames::new(1)).unwrap();
         assert_eq!(hidden.rename_if_absent(b"taken"), Err(Errno::EXIST));
         assert_eq!(hidden.rename_if_absent(b"free"), Ok(()));
         assert!(!hidden.stands);
@@ -284,10 +308,32 @@ mod tests {
     }
 
     #[test]
-    fn random_names_are_hidden_and_differ() {
-        let (one, other) = (random_name(), random_name());
-        assert!(is_hidden_name(&one) && is_hidden_name(&other));
-        assert_ne!(one, other);
+    fn names_are_hidden_and_differ_and_one_seed_repeats_them() {
+        let drawn = |seed| {
+            let names = HiddenNames::new(seed);
+            [(); 3].map(|()| names.try_names(|name| Ok(*name)).unwrap())
+        };
+        let [one, two, three] = drawn(1);
+        assert!(is_hidden_name(&one) && is_hidden_name(&two) && is_hidden_name(&three));
+        assert!(one != two && two != three && one != three);
+        assert_eq!(drawn(1), [one, two, three]);
+        assert_ne!(drawn(2), [one, two, three]);
+    }
+
+    /// Sixteen processes with one seed, each of which holds a hundred names of one directory.
+    #[test]
+    fn others_with_the_same_seed_take_no_name_away() {
+        let (directory, parent) = temporary();
+        let mut held = Vec::new();
+        for process in 0..ATTEMPTS_MAX {
+            let names = HiddenNames::new(1);
+            for upload in 0..100 {
+                let created = HiddenFile::create(&parent, &names);
+                assert!(created.is_ok(), "upload {upload} of process {process}: {created:?}");
+                held.push(created);
+            }
+        }
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), held.len());
     }
 
     #[test]

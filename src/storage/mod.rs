@@ -14,8 +14,9 @@
 //!    a run first writes to its directory (of a very large one, the first 65,536 entries are looked at): never the
 //!    upload of another server that shares the directory.
 //! 5. **The kernel decides who was first.** Creating never replaces: the link fails where the name is taken.
-//! 6. **No two uploads of a run share a modification time**, however coarse the clock: each is at least one
-//!    nanosecond later than the one before.
+//! 6. **No two uploads of a run share a modification time**, however coarse the clock, and however often it is set back:
+//!    each is at least a microsecond later than the one before, and what came before and after the clock was set back
+//!    differs in the nanoseconds.
 //! 7. **No memory grows with a file.** Content passes through in the caller's pieces, and [`FileRange`] is three words.
 //!    Files that are asked for often are kept, the small ones in memory and the others open, within bounds and not for
 //!    long, and are confirmed by their identity at each use.
@@ -33,6 +34,8 @@ mod file_cache;
 mod file_range;
 mod hidden_file;
 mod identity;
+mod interrupted;
+mod modification_times;
 mod relative_path;
 mod sweep;
 #[cfg(test)]
@@ -48,7 +51,7 @@ mod system;
 #[path = "system_portable.rs"]
 mod system;
 
-pub use directory::{Directory, OpenedFile};
+pub use directory::{Directory, NamedFile, OpenedFile};
 pub use error::StorageError;
 pub use file_cache::{CachedContent, CachedFile, FileCache, SMALL_FILE_OCTETS_MAX};
 pub use file_range::FileRange;

@@ -6,12 +6,17 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use super::identity::same_file;
+use super::interrupted::retry;
 
 /// How a file is opened of which only the identity is wanted: nothing is read, and no permission to read is needed.
 pub(super) const IDENTIFY: OFlags = OFlags::PATH;
 
 /// How a directory is opened that is only passed through.
 pub(super) const PASS_THROUGH: OFlags = OFlags::PATH;
+
+/// Whether [`PASS_THROUGH`] opens a directory that may not be read.
+#[cfg(test)]
+pub(super) const OPENS_UNREADABLE: bool = true;
 
 /// Opens `path`, and lets no step of its resolution leave `root`. `EAGAIN` says that the tree was moved meanwhile.
 pub(super) fn open_beneath(root: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
@@ -27,7 +32,7 @@ pub(super) fn create_unnamed(parent: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
 
 /// Gives an unnamed file its name; `EEXIST` where that is taken.
 pub(super) fn link_unnamed(file: BorrowedFd<'_>, parent: BorrowedFd<'_>, name: &[u8]) -> Result<(), Errno> {
-    match rustix::fs::linkat(file, "", parent, name, AtFlags::EMPTY_PATH) {
+    match retry(|| rustix::fs::linkat(file, "", parent, name, AtFlags::EMPTY_PATH)) {
         // Kernels before 6.10 say so to unprivileged processes. The way through /proc costs twice as much.
         Err(Errno::NOENT) => link_through_proc(file, parent, name),
         linked => linked,
@@ -35,7 +40,8 @@ pub(super) fn link_unnamed(file: BorrowedFd<'_>, parent: BorrowedFd<'_>, name: &
 }
 
 fn link_through_proc(file: BorrowedFd<'_>, parent: BorrowedFd<'_>, name: &[u8]) -> Result<(), Errno> {
-    rustix::fs::linkat(CWD, descriptor_path(file), parent, name, AtFlags::SYMLINK_FOLLOW)
+    let path = descriptor_path(file);
+    retry(|| rustix::fs::linkat(CWD, &path, parent, name, AtFlags::SYMLINK_FOLLOW))
 }
 
 /// Whether an unnamed file could be given a name: that goes through `/proc`, which a jail may lack.
@@ -47,7 +53,7 @@ pub(super) fn can_link_unnamed(some_file: BorrowedFd<'_>) -> bool {
 
 /// Renames within `parent`; `EEXIST` where `to` is taken, `EINVAL` where the file system cannot tell.
 pub(super) fn rename_if_absent(parent: BorrowedFd<'_>, from: &[u8], to: &[u8]) -> Result<(), Errno> {
-    rustix::fs::renameat_with(parent, from, parent, to, RenameFlags::NOREPLACE)
+    retry(|| rustix::fs::renameat_with(parent, from, parent, to, RenameFlags::NOREPLACE))
 }
 
 fn descriptor_path(file: BorrowedFd<'_>) -> String {

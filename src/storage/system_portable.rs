@@ -12,6 +12,10 @@ pub(super) const IDENTIFY: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union
 /// How a directory is opened that is only passed through.
 pub(super) const PASS_THROUGH: OFlags = OFlags::RDONLY;
 
+/// Whether [`PASS_THROUGH`] opens a directory that may not be read.
+#[cfg(test)]
+pub(super) const OPENS_UNREADABLE: bool = false;
+
 pub(super) fn open_beneath(_root: BorrowedFd<'_>, _path: &[u8], _flags: OFlags) -> Result<OwnedFd, Errno> {
     Err(Errno::NOSYS)
 }

@@ -1,15 +1,16 @@
 //! Content on its way in. It is visible whole, or not at all.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
 use rustix::fs::{Timespec, Timestamps, UTIME_OMIT};
-use rustix::io::{Errno, retry_on_intr};
+use rustix::io::Errno;
 
 use super::directory::{Root, Standing, fstat, regular_identity};
 use super::hidden_file::{HiddenFile, lacks_links};
+use super::interrupted::{retry, write_all};
 use super::{Identity, RelativePath, StorageError, system};
 
 /// How often a commit looks again because another process created the name in the meantime.
@@ -32,6 +33,9 @@ pub struct Published {
     pub created: bool,
     /// What a reader who opens the file from now on is told.
     pub identity: Identity,
+    /// The modification time that the file was given, in nanoseconds since 1970: no other upload of this run has had it.
+    /// The file system may have kept a coarser one, which others share; the identity says which it kept.
+    pub modified_ns: u64,
 }
 
 /// An upload in progress. Dropped without a commit, it never happened.
@@ -47,6 +51,7 @@ pub struct Upload {
     path: RelativePath,
     publish: Publish,
     octets_expected: Option<u64>,
+    durable: bool,
     octets_written: u64,
     /// Cleared when a write fails: part of its content may have arrived, and the rest is lost.
     intact: bool,
@@ -58,8 +63,9 @@ impl Upload {
         path: RelativePath,
         publish: Publish,
         octets_expected: Option<u64>,
+        durable: bool,
     ) -> Result<Self, StorageError> {
-        let parent = root.open_parent(&path)?;
+        let parent = root.open_parent(&path, durable)?;
         root.sweep_once(parent.as_fd(), &path);
         match (root.standing(parent.as_fd(), &path)?, publish) {
             (Standing::Nothing, _) | (_, Publish::Replace) => {}
@@ -71,7 +77,18 @@ impl Upload {
             return Err(StorageError::DiskFull);
         }
         let (hidden, file) = create_content(&root, &parent).map_err(StorageError::from_publication)?;
-        Ok(Upload { hidden, file, parent, root, path, publish, octets_expected, octets_written: 0, intact: true })
+        Ok(Upload {
+            hidden,
+            file,
+            parent,
+            root,
+            path,
+            publish,
+            octets_expected,
+            durable,
+            octets_written: 0,
+            intact: true,
+        })
     }
 
     /// Adds content. After an error the upload cannot be committed any more: drop it.
@@ -85,7 +102,7 @@ impl Upload {
         let octets = u64::try_from(content.len()).ok().and_then(|octets| self.octets_written.checked_add(octets));
         // Past the process's own limit a write is not only refused: a signal ends the process.
         let octets = octets.filter(|&octets| octets <= self.root.octets_max()).ok_or(StorageError::DiskFull)?;
-        self.file.write_all(content).map_err(StorageError::from_io)?;
+        write_all(|content| rustix::io::write(&self.file, content), content).map_err(StorageError::from_anything)?;
         self.octets_written = octets;
         Ok(())
     }
@@ -97,47 +114,47 @@ impl Upload {
 
     /// Makes the content visible, and returns what is then there.
     ///
-    /// `unix_ns` is the time, in nanoseconds since 1970, that becomes the modification time: a little later if another
-    /// upload of this run has had it. `condition` is asked in the call that publishes, with what a reader would be
+    /// `unix_ns` is the time, in nanoseconds since 1970, that becomes the modification time, to the microsecond: a little
+    /// later if another upload of this run has had it. `condition` is asked in the call that publishes, with what a reader would be
     /// given under the name (`None`: nothing); `false` is [`StorageError::ConditionFailed`]. It is asked again if
     /// another process creates the name meanwhile.
     ///
-    /// With `durable`, content and name are on the disk when this returns. If writing the *name* to the disk then
-    /// fails, the error comes although the file is visible: whether it would outlast a power cut is not known.
+    /// If it was begun as durable, content and name are on the disk when this returns. If writing the *name* to the disk
+    /// then fails, the error comes although the file is visible: whether it would outlast a power cut is not known.
     ///
     /// Any other error leaves what was there before. An upload that is shorter or longer than was expected, or one of
     /// whose writes has failed, is never published.
     pub fn commit(
         mut self,
         unix_ns: u64,
-        durable: bool,
         condition: impl Fn(Option<&Identity>) -> bool,
     ) -> Result<Published, StorageError> {
         if !self.intact || self.octets_expected.is_some_and(|expected| expected != self.octets_written) {
             return Err(StorageError::Io(io::ErrorKind::UnexpectedEof.into()));
         }
         // Before the file has a name: nobody ever sees it with another time.
-        self.set_modified(unix_ns).map_err(StorageError::from_anything)?;
-        if durable {
+        let modified_ns = self.root.next_modified_ns(unix_ns);
+        self.set_modified(modified_ns).map_err(StorageError::from_anything)?;
+        if self.durable {
             flush(self.file.as_fd())?;
         }
         let created = self.publish(condition)?;
         // The hidden name goes now, since removing it is the last thing that changes the file's times.
         self.hidden = None;
         let identity = regular_identity(&fstat(self.file.as_fd())?)?;
-        if durable {
+        if self.durable {
             flush(self.parent.as_fd())?;
         }
-        Ok(Published { created, identity })
+        Ok(Published { created, identity, modified_ns })
     }
 
-    fn set_modified(&self, unix_ns: u64) -> Result<(), Errno> {
-        let modified_ns = self.root.next_modified_ns(unix_ns);
+    fn set_modified(&self, modified_ns: u64) -> Result<(), Errno> {
         // Both parts fit: 2^64 nanoseconds are 585 years.
         let last_modification =
             Timespec { tv_sec: (modified_ns / 1_000_000_000) as i64, tv_nsec: (modified_ns % 1_000_000_000) as _ };
         let last_access = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
-        rustix::fs::futimens(&self.file, &Timestamps { last_access, last_modification })
+        let times = Timestamps { last_access, last_modification };
+        retry(|| rustix::fs::futimens(&self.file, &times))
     }
 
     /// Gives the content its name. Says whether nothing stood there.
@@ -183,7 +200,7 @@ impl Upload {
         let hidden = match self.hidden.take() {
             Some(hidden) => hidden,
             // A link never takes a name that stands: an unnamed file needs one of its own to be renamed from.
-            None => HiddenFile::link(&self.parent, self.file.as_fd())?,
+            None => HiddenFile::link(&self.parent, self.file.as_fd(), self.root.hidden_names())?,
         };
         hidden.replace(self.path.name())
     }
@@ -192,14 +209,14 @@ impl Upload {
 /// Creates the file that takes the content: unnamed where that is possible.
 fn create_content(root: &Root, parent: &Rc<OwnedFd>) -> Result<(Option<HiddenFile>, File), Errno> {
     if root.unnamed_files() {
-        match retry_on_intr(|| system::create_unnamed(parent.as_fd())) {
+        match retry(|| system::create_unnamed(parent.as_fd())) {
             Ok(file) => return Ok((None, File::from(file))),
             // Kernels and file systems that do not know unnamed files have several ways to say so.
             Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOENT | Errno::NOSYS) => {}
             Err(errno) => return Err(errno),
         }
     }
-    HiddenFile::create(parent).map(|(hidden, file)| (Some(hidden), file))
+    HiddenFile::create(parent, root.hidden_names()).map(|(hidden, file)| (Some(hidden), file))
 }
 
 /// What the file system says is free for this process, in octets; no bound where it says nothing.
@@ -212,7 +229,7 @@ fn octets_free(directory: BorrowedFd<'_>) -> u64 {
 }
 
 fn flush(file: BorrowedFd<'_>) -> Result<(), StorageError> {
-    retry_on_intr(|| rustix::fs::fsync(file)).map_err(StorageError::from_anything)
+    retry(|| rustix::fs::fsync(file)).map_err(StorageError::from_anything)
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, TcpListener, ToSocketAddrs};
+use std::str::FromStr;
 
 use log::warn;
 use rustix::io::Errno;
@@ -21,6 +22,59 @@ pub enum Bind {
     Localhost,
     /// One address. `::` serves IPv4 too.
     Address(IpAddr),
+    /// One address of one interface, by the interface's number: other interfaces may have the same address.
+    LinkLocal(Ipv6Addr, u32),
+}
+
+/// What `--bind` takes: an IPv6 address may be in brackets, and a link-local one has its interface behind a percent sign,
+/// by name or number. The error is one line.
+impl FromStr for Bind {
+    type Err = String;
+
+    fn from_str(value: &str) -> Result<Bind, String> {
+        if value.eq_ignore_ascii_case("localhost") {
+            return Ok(Bind::Localhost);
+        }
+        let bare = value.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(value);
+        let no_address = "it is neither localhost nor an IP address";
+        let Some((address, interface)) = bare.split_once('%') else {
+            return match bare.parse().map_err(|_| no_address)? {
+                IpAddr::V6(address) if address.is_unicast_link_local() => {
+                    Err(format!("a link-local address needs its interface, as in {address}%eth0"))
+                }
+                address => Ok(Bind::Address(address)),
+            };
+        };
+        let address: Ipv6Addr = address.parse().map_err(|_| no_address)?;
+        if !address.is_unicast_link_local() {
+            return Err("only a link-local address (fe80::/10) belongs to an interface".to_owned());
+        }
+        match interface_index(address, interface) {
+            Some(index) => Ok(Bind::LinkLocal(address, index)),
+            None => Err(format!("there is no interface {}", interface.escape_debug())),
+        }
+    }
+}
+
+/// The number of the interface: the system's resolver reads it as a part of an address. It asks no name server, since the
+/// address is a number.
+fn interface_index(address: Ipv6Addr, interface: &str) -> Option<u32> {
+    let resolved = (format!("{address}%{interface}"), 0).to_socket_addrs().ok()?.next()?;
+    match resolved {
+        // 0 is no interface.
+        SocketAddr::V6(resolved) if resolved.scope_id() != 0 => Some(resolved.scope_id()),
+        _ => None,
+    }
+}
+
+/// The URL of what is served at `address`. The percent sign before an interface is encoded there (RFC 6874).
+pub fn url_of(address: SocketAddr) -> String {
+    match address {
+        SocketAddr::V6(v6) if v6.scope_id() != 0 => {
+            format!("http://[{}%25{}]:{}", v6.ip(), v6.scope_id(), v6.port())
+        }
+        _ => format!("http://{address}"),
+    }
 }
 
 /// Why no listener could be made.
@@ -54,13 +108,14 @@ impl std::error::Error for ListenError {}
 /// # Errors
 /// Where an address is in use, or not this machine's. Of `localhost`'s two, one may be absent: that is a warning.
 pub fn listeners(at: Bind, port: u16) -> Result<Vec<TcpListener>, ListenError> {
-    let addresses: &[IpAddr] = match &at {
-        Bind::Localhost => &[IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)],
-        Bind::Address(address) => &[*address],
+    let addresses: &[SocketAddr] = match at {
+        Bind::Localhost => &[(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()],
+        Bind::Address(address) => &[(address, port).into()],
+        Bind::LinkLocal(address, interface) => &[SocketAddrV6::new(address, port, 0, interface).into()],
     };
     let mut attempts = 1;
     loop {
-        match listen_on_all(addresses, port) {
+        match listen_on_all(addresses) {
             // The port that was free on the first address is in use on another one.
             Err(failure) if port == 0 && attempts < FREE_PORT_ATTEMPTS && failure.is(Errno::ADDRINUSE) => attempts += 1,
             result => return result,
@@ -68,17 +123,18 @@ pub fn listeners(at: Bind, port: u16) -> Result<Vec<TcpListener>, ListenError> {
     }
 }
 
-fn listen_on_all(addresses: &[IpAddr], mut port: u16) -> Result<Vec<TcpListener>, ListenError> {
-    let mut listeners = Vec::new();
+/// Listens on all of them, on the port that the first one gets.
+fn listen_on_all(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, ListenError> {
+    let mut listeners: Vec<TcpListener> = Vec::new();
     let mut absent = None;
     for address in addresses {
-        let address = SocketAddr::new(*address, port);
+        let mut address = *address;
+        // The port that the system chose, if it was to choose.
+        if let Some(bound) = listeners.first().and_then(|first| first.local_addr().ok()) {
+            address.set_port(bound.port());
+        }
         match listen_on(address) {
-            Ok(listener) => {
-                // The port that the system chose, if it was to choose.
-                port = listener.local_addr().map_or(port, |bound| bound.port());
-                listeners.push(listener);
-            }
+            Ok(listener) => listeners.push(listener),
             Err(error) => {
                 let failure = ListenError { address, error };
                 let is_absent = failure.is(Errno::ADDRNOTAVAIL) || failure.is(Errno::AFNOSUPPORT);
@@ -117,5 +173,42 @@ fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
 impl ListenError {
     fn is(&self, errno: Errno) -> bool {
         Errno::from_io_error(&self.error) == Some(errno)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_may_be_in_brackets_and_a_link_local_one_has_its_interface() {
+        let parsed = |value: &str| value.parse::<Bind>();
+        assert_eq!(parsed("LocalHost"), Ok(Bind::Localhost));
+        assert_eq!(parsed("[::1]"), Ok(Bind::Address(Ipv6Addr::LOCALHOST.into())));
+        let address = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
+        assert_eq!(parsed("fe80::1%7"), Ok(Bind::LinkLocal(address, 7)));
+        assert_eq!(parsed("[fe80::1%7]"), Ok(Bind::LinkLocal(address, 7)));
+        for (value, named) in [
+            ("fe80::1", "%eth0"),
+            ("fe80::1%", "interface"),
+            ("fe80::1%0", "interface 0"),
+            ("fe80::1%-1", "interface -1"),
+            ("fe80::1%no\n", "interface no\\n"),
+            ("::1%7", "link-local"),
+            ("127.0.0.1%7", "IP address"),
+            ("example.org", "IP address"),
+            ("", "IP address"),
+        ] {
+            let error = parsed(value).expect_err(value);
+            assert!(error.contains(named), "{value}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_url_names_the_interface() {
+        let url = |address: &str| address.parse().map(url_of);
+        assert_eq!(url("127.0.0.1:80"), Ok("http://127.0.0.1:80".to_owned()));
+        assert_eq!(url("[::1]:80"), Ok("http://[::1]:80".to_owned()));
+        assert_eq!(url("[fe80::1%25]:80"), Ok("http://[fe80::1%2525]:80".to_owned()));
     }
 }

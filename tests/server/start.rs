@@ -1,7 +1,7 @@
 //! The start: what the server says when it can begin, and when it cannot.
 
 use std::fs;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, TcpListener};
 
 use spindle::config::USAGE;
 
@@ -164,6 +164,60 @@ fn every_address_includes_those_of_version_4() {
     assert_eq!(server.get("/").status, 200, "over IPv4");
     let address = SocketAddr::from((Ipv6Addr::LOCALHOST, server.port()));
     assert_eq!(Client::connect(address).get("/").status, 200, "over IPv6");
+}
+
+/// The address fe80:… of an interface means nothing without the interface. Its greeting is what a client takes.
+#[test]
+fn an_address_of_one_interface_is_served() {
+    let Some((address, interface)) = link_local_address() else {
+        println!("not tried: no interface of this machine has a link-local address");
+        return;
+    };
+    for bind in [format!("{address}%{}", interface.name), format!("[{address}%{}]", interface.index)] {
+        let server = Start::new().options(["--bind", &bind]).start();
+        let (port, index) = (server.port(), interface.index);
+        let served_at = SocketAddrV6::new(address, port, 0, index);
+        assert_eq!(server.greeting, format!("Listening on http://[{address}%25{index}]:{port}\n"));
+        assert_eq!(server.addresses, [SocketAddr::V6(served_at)]);
+        assert_eq!(Client::connect(served_at.into()).get("/echo/here").text(), "here");
+        let url = server.greeting.trim().trim_start_matches("Listening on ");
+        match std::process::Command::new("curl").args(["--silent", "--globoff", &format!("{url}/echo/here")]).output() {
+            Ok(output) => assert_eq!(String::from_utf8_lossy(&output.stdout), "here", "{output:?}"),
+            Err(reason) => println!("not tried with curl: {reason}"),
+        }
+    }
+}
+
+struct Interface {
+    name: String,
+    index: u32,
+}
+
+impl Interface {
+    fn scoped(&self, address: Ipv6Addr) -> SocketAddrV6 {
+        SocketAddrV6::new(address, 0, 0, self.index)
+    }
+}
+
+/// A link-local address that can be listened on: as Linux lists it, in hexadecimal digits.
+fn link_local_address() -> Option<(Ipv6Addr, Interface)> {
+    let list = fs::read_to_string("/proc/net/if_inet6").ok()?;
+    list.lines().find_map(|line| {
+        let [digits, index, _, _, _, name] = line.split_whitespace().collect::<Vec<_>>()[..] else { return None };
+        let address = Ipv6Addr::from(u128::from_str_radix(digits, 16).ok()?);
+        let interface = Interface { name: name.to_owned(), index: u32::from_str_radix(index, 16).ok()? };
+        let is_usable = address.is_unicast_link_local() && TcpListener::bind(interface.scoped(address)).is_ok();
+        is_usable.then_some((address, interface))
+    })
+}
+
+#[test]
+fn an_interface_that_is_absent_or_missing_is_named() {
+    assert_usage_is_wrong(&["--bind", "fe80::1%no-such-one"], "no-such-one");
+    assert_usage_is_wrong(&["--bind", "[fe80::1%]"], "fe80::1%");
+    assert_usage_is_wrong(&["--bind", "fe80::1"], "fe80::1%eth0");
+    assert_usage_is_wrong(&["--bind", "::1%lo"], "link-local");
+    assert_usage_is_wrong(&["--bind", "127.0.0.1%lo"], "127.0.0.1%lo");
 }
 
 #[test]

@@ -56,15 +56,21 @@ pub struct FileRoutes {
     own_uploads: Rc<RefCell<OwnUploads>>,
     /// Files that are asked for often, under the names as they stand in targets, and what is said of them.
     cache: FileCache<FileVersion>,
-    /// What the next boundary of parts is made from.
-    chance: u64,
+    /// Where the boundaries of parts come from.
+    random: fastrand::Rng,
 }
 
 impl FileRoutes {
-    /// Serves `directory`. `chance` is a number that nobody can foresee: the boundaries between parts are made from it,
-    /// and a file must not be able to hold them. At most `open_files_max` files stay open between requests.
-    pub fn new(directory: Directory, uploads: Uploads, open_files_max: usize, chance: u64) -> FileRoutes {
-        FileRoutes { directory, uploads, own_uploads: Rc::default(), cache: FileCache::new(open_files_max), chance }
+    /// Serves `directory`. At most `open_files_max` files stay open between requests. The boundaries between parts are made
+    /// from `seed`, which nobody may be able to foresee: a file must not be able to hold them.
+    pub fn new(directory: Directory, uploads: Uploads, open_files_max: usize, seed: u64) -> FileRoutes {
+        FileRoutes {
+            directory,
+            uploads,
+            own_uploads: Rc::default(),
+            cache: FileCache::new(open_files_max),
+            random: fastrand::Rng::with_seed(seed),
+        }
     }
 
     pub(super) fn deadline_ns(&self) -> Option<u64> {
@@ -75,12 +81,9 @@ impl FileRoutes {
         self.cache.forget_unused(now.monotonic_ns);
     }
 
-    /// A boundary that no answer before has had: one step of the SplitMix64 generator.
+    /// A boundary that no answer before has had.
     fn next_boundary(&mut self) -> u64 {
-        self.chance = self.chance.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.chance ^ (self.chance >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        self.random.u64(..)
     }
 
     pub(super) fn methods(&self) -> &'static [Method] {

@@ -29,7 +29,6 @@ struct Receiving {
     /// Whether the server never replaces, so that a name that is taken is a conflict whatever the peer demands.
     only_creates: bool,
     octets_max: Option<u64>,
-    durable: bool,
     own_uploads: Rc<RefCell<OwnUploads>>,
 }
 
@@ -50,7 +49,7 @@ fn begin(files: &FileRoutes, request: &Request<'_>, path: &RelativePath, now: &N
     let publish = if only_creates || must_be_absent { Publish::CreateOnly } else { Publish::Replace };
     let upload = files
         .directory
-        .begin_upload(path, publish, request.content_octets)
+        .begin_upload(path, publish, request.content_octets, files.uploads.durable)
         .map_err(|error| Box::new(refusal(&error, must_be_absent)))?;
     if let Some(preconditions) = &preconditions {
         // What cannot be identified is not selected: the upload would replace it, or has been refused by now.
@@ -65,7 +64,6 @@ fn begin(files: &FileRoutes, request: &Request<'_>, path: &RelativePath, now: &N
         preconditions,
         only_creates,
         octets_max: files.uploads.octets_max,
-        durable: files.uploads.durable,
         own_uploads: Rc::clone(&files.own_uploads),
     })))
 }
@@ -116,9 +114,9 @@ impl Sink for FileSink {
     }
 
     fn finish(self, now: &Now) -> Refusal {
-        let Receiving { upload, method, preconditions, only_creates, durable, own_uploads, .. } = *self.0;
+        let Receiving { upload, method, preconditions, only_creates, own_uploads, .. } = *self.0;
         let must_be_absent = must_be_absent(preconditions.as_ref(), only_creates);
-        let published = upload.commit(now.unix_ns, durable, |standing| {
+        let published = upload.commit(now.unix_ns, |standing| {
             // As at the head: what would be a conflict without preconditions is one with them (RFC 9110 §13.2.1).
             let is_conflict = only_creates && standing.is_some();
             is_conflict
@@ -130,7 +128,7 @@ impl Sink for FileSink {
             Ok(published) => published,
             Err(error) => return refusal(&error, must_be_absent),
         };
-        own_uploads.borrow_mut().remember(published.identity);
+        own_uploads.borrow_mut().remember(&published);
         let version = FileVersion::of(&published.identity, &own_uploads.borrow(), now);
         let status = match method {
             Method::Put if !published.created => Status::NoContent,

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use crate::semantics::Now;
 use crate::semantics::conditional::{self, Validators};
 use crate::semantics::date::{self, ImfFixdate};
-use crate::storage::Identity;
+use crate::storage::{Identity, Published};
 
 /// How long after a modification by others a second one may still hide behind the same time, in nanoseconds. The
 /// coarsest clock of a file system in use ticks every two seconds.
@@ -17,14 +17,19 @@ const REMEMBERED_MAX: usize = 1024;
 const NS_PER_S: i128 = 1_000_000_000;
 
 /// What this run has published in the last moments. An upload has a time of its own, which no other version of the
-/// file shares, so that its tag is strong from the start.
+/// file shares, so that its tag is strong from the start: where the file system has kept that time exactly.
 #[derive(Debug, Default)]
 pub(super) struct OwnUploads {
     published: VecDeque<Identity>,
 }
 
 impl OwnUploads {
-    pub(super) fn remember(&mut self, identity: Identity) {
+    pub(super) fn remember(&mut self, published: &Published) {
+        // A file system that keeps a coarser time, whole seconds for instance, gives it to other uploads too.
+        if published.identity.modified_ns != i128::from(published.modified_ns) {
+            return;
+        }
+        let identity = published.identity;
         if self.published.len() == REMEMBERED_MAX {
             self.published.pop_front();
         }
@@ -127,9 +132,26 @@ mod tests {
         assert!(version(age(UNSURE_NS)).etag.starts_with('"'));
 
         let mut own_uploads = OwnUploads::default();
-        own_uploads.remember(age(1));
+        own_uploads.remember(&published(age(1)));
         assert!(FileVersion::of(&age(1), &own_uploads, &NOW).etag.starts_with('"'));
         assert!(FileVersion::of(&age(2), &own_uploads, &NOW).etag.starts_with("W/"));
+    }
+
+    fn published(identity: Identity) -> Published {
+        Published { created: true, identity, modified_ns: u64::try_from(identity.modified_ns).unwrap() }
+    }
+
+    /// A file system that keeps whole seconds would show two uploads of one second as one version.
+    #[test]
+    fn the_tag_of_an_upload_whose_time_was_not_kept_exactly_is_weak_at_first() {
+        let now_ns = NOW.unix_ns;
+        let kept = Identity { modified_ns: i128::from(now_ns), ..FILE };
+        for (given_ns, is_strong) in [(now_ns, true), (now_ns + 1, false), (now_ns + 999_999_999, false)] {
+            let mut own_uploads = OwnUploads::default();
+            own_uploads.remember(&Published { modified_ns: given_ns, ..published(kept) });
+            let tag = FileVersion::of(&kept, &own_uploads, &NOW).etag;
+            assert_eq!(!tag.starts_with("W/"), is_strong, "{given_ns}");
+        }
     }
 
     #[test]

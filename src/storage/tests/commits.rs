@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::fs;
-use std::io::Read;
 use std::os::unix::fs::symlink;
 
 use super::super::Identity;
@@ -29,14 +28,14 @@ fn creating_never_replaces_even_what_came_meanwhile() {
         upload.write(b"second").unwrap();
         third.write(b"third").unwrap();
         // It comes between the look and the link: only the kernel can tell.
-        let committed = upload.commit(0, false, |standing| {
+        let committed = upload.commit(0, |standing| {
             assert_eq!(standing, None);
             fs::write(root.path().join("name"), b"first").unwrap();
             true
         });
         assert!(matches!(committed, Err(StorageError::Exists)));
         // The third finds it at the first look.
-        assert!(matches!(third.commit(0, false, |_| true), Err(StorageError::Exists)));
+        assert!(matches!(third.commit(0, |_| true), Err(StorageError::Exists)));
         assert_eq!(fs::read(root.path().join("name")).unwrap(), b"first");
         assert_eq!(names(root.path()), ["name"]);
         assert!(matches!(begin(&directory, "name", Publish::CreateOnly), Err(StorageError::Exists)));
@@ -51,7 +50,7 @@ fn the_condition_is_asked_about_what_is_replaced() {
         let asked: RefCell<Vec<Option<Identity>>> = RefCell::default();
         let mut upload = begin(&directory, "name", Publish::Replace).unwrap();
         upload.write(b"mine").unwrap();
-        let published = upload.commit(0, false, |standing| {
+        let published = upload.commit(0, |standing| {
             asked.borrow_mut().push(standing.copied());
             // Another process creates the name after the first look.
             if asked.borrow().len() == 1 {
@@ -76,7 +75,7 @@ fn a_condition_that_fails_changes_nothing() {
             let root = tempfile::tempdir().unwrap();
             let directory = way(root.path());
             let upload = begin(&directory, "name", publish).unwrap();
-            let committed = upload.commit(0, false, |standing| standing.is_some());
+            let committed = upload.commit(0, |standing| standing.is_some());
             assert!(matches!(committed, Err(StorageError::ConditionFailed)));
             assert!(names(root.path()).is_empty());
         }
@@ -94,8 +93,8 @@ fn an_update_is_not_lost() {
         let [mut one, mut other] = [(); 2].map(|()| begin(&directory, "name", Publish::Replace).unwrap());
         one.write(b"1").unwrap();
         other.write(b"2").unwrap();
-        other.commit(0, false, unchanged).unwrap();
-        assert!(matches!(one.commit(0, false, unchanged), Err(StorageError::ConditionFailed)));
+        other.commit(0, unchanged).unwrap();
+        assert!(matches!(one.commit(0, unchanged), Err(StorageError::ConditionFailed)));
         assert_eq!(fs::read(root.path().join("name")).unwrap(), b"2");
     }
 }
@@ -109,12 +108,11 @@ fn of_two_uploads_of_one_name_the_last_to_commit_wins_whole() {
         one.write(b"one and ").unwrap();
         other.write(b"other").unwrap();
         one.write(b"longer").unwrap();
-        assert!(other.commit(0, false, |_| true).unwrap().created);
+        assert!(other.commit(0, |_| true).unwrap().created);
         let reader = directory.open_file(&path("name")).unwrap();
-        assert!(!one.commit(0, false, |_| true).unwrap().created);
+        assert!(!one.commit(0, |_| true).unwrap().created);
         assert_eq!(fs::read(root.path().join("name")).unwrap(), b"one and longer");
-        let mut content = Vec::new();
-        (&*reader.file).read_to_end(&mut content).unwrap();
+        let content = content(&reader);
         assert_eq!(content, b"other", "who opened the file before reads it to its end");
         assert_eq!(names(root.path()), ["name"]);
     }
@@ -130,7 +128,9 @@ fn what_is_published_is_what_a_reader_is_told() {
                 if already_there && publish == Publish::Replace {
                     put(&directory, "name", publish, b"before").unwrap();
                 }
-                let published = put(&directory, "name", publish, b"content").unwrap().identity;
+                let Published { identity: published, modified_ns, .. } =
+                    put(&directory, "name", publish, b"content").unwrap();
+                assert_eq!(published.modified_ns, i128::from(modified_ns), "this file system keeps nanoseconds");
                 assert_eq!(directory.open_file(&path("name")).unwrap().identity, published);
                 assert_eq!(directory.identify(&path("name")).unwrap(), published);
             }
@@ -141,14 +141,32 @@ fn what_is_published_is_what_a_reader_is_told() {
 #[test]
 fn modification_times_strictly_increase() {
     const NOW: u64 = 1_700_000_000_123_456_789;
+    const NOW_US: u64 = 1_700_000_000_123_456_000;
     for way in WAYS {
         let root = tempfile::tempdir().unwrap();
         let directory = way(root.path());
-        // The clock stands still, goes on, and is set back.
-        for (clock, expected) in [(NOW, NOW), (NOW, NOW + 1), (NOW + 9, NOW + 9), (NOW - 5, NOW + 10)] {
+        // The clock stands still, goes on, and is set back a little.
+        for (clock, expected) in
+            [(NOW, NOW_US), (NOW, NOW_US + 1000), (NOW + 9000, NOW_US + 9000), (NOW - 5000, NOW_US + 10_000)]
+        {
             let upload = begin(&directory, "name", Publish::Replace).unwrap();
-            let published = upload.commit(clock, false, |_| true).unwrap();
+            let published = upload.commit(clock, |_| true).unwrap();
             assert_eq!(published.identity.modified_ns, i128::from(expected));
+        }
+    }
+}
+
+#[test]
+fn a_clock_that_was_years_ahead_is_followed_back() {
+    const NOW_S: u64 = 1_700_000_000;
+    const TEN_YEARS_S: u64 = 10 * 365 * 86_400;
+    for way in WAYS {
+        let root = tempfile::tempdir().unwrap();
+        let directory = way(root.path());
+        for clock_s in [NOW_S, NOW_S + TEN_YEARS_S, NOW_S + 1, NOW_S + 2] {
+            let upload = begin(&directory, "name", Publish::Replace).unwrap();
+            let published = upload.commit(clock_s * 1_000_000_000, |_| true).unwrap();
+            assert_eq!(published.identity.modified_ns / 1_000_000_000, i128::from(clock_s));
         }
     }
 }
@@ -160,9 +178,9 @@ fn a_durable_commit_publishes_the_same() {
         fs::create_dir(root.path().join("sub")).unwrap();
         let directory = way(root.path());
         for name in ["name", "sub/name"] {
-            let mut upload = begin(&directory, name, Publish::Replace).unwrap();
+            let mut upload = directory.begin_upload(&path(name), Publish::Replace, None, true).unwrap();
             upload.write(b"content").unwrap();
-            let published = upload.commit(0, true, |_| true).unwrap();
+            let published = upload.commit(0, |_| true).unwrap();
             assert_eq!(directory.identify(&path(name)).unwrap(), published.identity);
             assert_eq!(fs::read(root.path().join(name)).unwrap(), b"content");
         }
@@ -182,7 +200,7 @@ fn a_link_is_replaced_and_what_it_leads_to_is_not() {
         for (name, seen) in [("link", seen), ("dangling", None)] {
             let mut upload = begin(&directory, name, Publish::Replace).unwrap();
             upload.write(b"new").unwrap();
-            let committed = upload.commit(0, false, |standing| {
+            let committed = upload.commit(0, |standing| {
                 assert_eq!(standing.copied(), seen, "{name}");
                 true
             });
@@ -204,7 +222,7 @@ fn what_is_no_regular_file_is_not_replaced_even_if_it_came_meanwhile() {
             let directory = way(root.path());
             let upload = begin(&directory, "name", publish).unwrap();
             make(&root.path().join("name"));
-            assert!(matches!(upload.commit(0, false, |_| true), Err(StorageError::NotRegular)));
+            assert!(matches!(upload.commit(0, |_| true), Err(StorageError::NotRegular)));
             assert!(!fs::symlink_metadata(root.path().join("name")).unwrap().is_file());
             assert!(matches!(begin(&directory, "name", publish), Err(StorageError::NotRegular)));
             assert_eq!(names(root.path()), ["name"]);
@@ -236,7 +254,7 @@ fn no_reader_sees_a_torn_file() {
                 let mut upload = begin(&directory, "name", Publish::Replace).unwrap();
                 upload.write(&[version; 1000]).unwrap();
                 upload.write(&[version; 3096]).unwrap();
-                upload.commit(0, false, |_| true).unwrap();
+                upload.commit(0, |_| true).unwrap();
             }
             for reader in readers {
                 reader.join().unwrap();

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop where it stands")]
 
 mod commits;
+mod interruptions;
 mod lookups;
 mod ranges;
 mod scarcity;
@@ -15,24 +16,32 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use super::{Directory, Publish, Published, RelativePath, StorageError, Upload};
+use super::{Directory, FileRange, OpenedFile, Publish, Published, RelativePath, StorageError, Upload};
 
 /// How a directory is opened for a test: as this system does, and as others do.
-const WAYS: [fn(&Path) -> Directory; 2] = [|path| Directory::open(path).unwrap(), Directory::open_as_elsewhere];
+const WAYS: [fn(&Path) -> Directory; 2] = [|path| Directory::open(path, 1).unwrap(), Directory::open_as_elsewhere];
 
 fn path(text: &str) -> RelativePath {
     RelativePath::from_segments(text.split('/')).unwrap()
 }
 
 fn begin(directory: &Directory, name: &str, publish: Publish) -> Result<Upload, StorageError> {
-    directory.begin_upload(&path(name), publish, None)
+    directory.begin_upload(&path(name), publish, None, false)
 }
 
 /// Uploads whole content in one go, with no condition.
 fn put(directory: &Directory, name: &str, publish: Publish, content: &[u8]) -> Result<Published, StorageError> {
     let mut upload = begin(directory, name, publish)?;
     upload.write(content)?;
-    upload.commit(0, false, |_| true)
+    upload.commit(0, |_| true)
+}
+
+/// All of an open file.
+fn content(opened: &OpenedFile) -> Vec<u8> {
+    let range = FileRange::whole(opened.clone());
+    let mut content = vec![0; usize::try_from(range.remaining()).unwrap()];
+    assert_eq!(range.read_at(&mut content).unwrap(), content.len());
+    content
 }
 
 /// Every name in a directory, sorted, hidden ones too.

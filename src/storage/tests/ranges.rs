@@ -4,13 +4,12 @@ use std::fs;
 use std::io::ErrorKind;
 use std::os::fd::{AsFd, AsRawFd};
 
-use super::super::FileRange;
 use super::*;
 
 fn open(content: &[u8]) -> (tempfile::TempDir, FileRange) {
     let root = tempfile::tempdir().unwrap();
     fs::write(root.path().join("name"), content).unwrap();
-    let opened = Directory::open(root.path()).unwrap().open_file(&path("name")).unwrap();
+    let opened = Directory::open(root.path(), 1).unwrap().open_file(&path("name")).unwrap();
     (root, FileRange::whole(opened))
 }
 
@@ -64,8 +63,23 @@ fn a_file_that_has_shrunk_is_an_error_and_not_an_end() {
 #[test]
 fn a_file_that_is_replaced_is_read_on_as_it_was() {
     let (root, whole) = open(b"old");
-    put(&Directory::open(root.path()).unwrap(), "name", Publish::Replace, b"new and longer").unwrap();
+    put(&Directory::open(root.path(), 1).unwrap(), "name", Publish::Replace, b"new and longer").unwrap();
     assert_eq!(read(&whole, 100), b"old");
+}
+
+/// What a log line says of a download: the name of the file, which cannot end the line.
+#[test]
+fn a_range_is_shown_as_the_name_of_its_file() {
+    let root = tempfile::tempdir().unwrap();
+    let name = "sub/a\n2026 ERROR forged \"\u{202e}";
+    fs::create_dir(root.path().join("sub")).unwrap();
+    fs::write(root.path().join(name), b"0123456789").unwrap();
+    for way in WAYS {
+        let whole = FileRange::whole(way(root.path()).open_file(&path(name)).unwrap());
+        let shown = r#""sub/a\n2026 ERROR forged \"\xe2\x80\xae""#;
+        assert_eq!(whole.to_string(), shown);
+        assert_eq!(whole.part(2, 5).unwrap().to_string(), shown);
+    }
 }
 
 #[test]
@@ -82,7 +96,7 @@ fn offsets_past_four_gigabytes_are_kept() {
     let file = fs::OpenOptions::new().write(true).open(root.path().join("name")).unwrap();
     file.set_len(octets).unwrap();
     std::os::unix::fs::FileExt::write_at(&file, b"end", octets - 3).unwrap();
-    let opened = Directory::open(root.path()).unwrap().open_file(&path("name")).unwrap();
+    let opened = Directory::open(root.path(), 1).unwrap().open_file(&path("name")).unwrap();
     let whole = FileRange::whole(opened);
     assert_eq!(whole.remaining(), octets);
     assert_eq!(read(&whole.part(octets - 3, 3).unwrap(), 10), b"end");

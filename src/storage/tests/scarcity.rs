@@ -4,6 +4,7 @@ use std::fs;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use super::super::system;
 use super::*;
 
 fn limit(resource: Resource, current: u64) {
@@ -16,10 +17,10 @@ fn more_than_the_disk_has_is_refused_at_once() {
     for way in WAYS {
         let root = tempfile::tempdir().unwrap();
         let directory = way(root.path());
-        let refused = directory.begin_upload(&path("name"), Publish::Replace, Some(u64::MAX));
+        let refused = directory.begin_upload(&path("name"), Publish::Replace, Some(u64::MAX), false);
         assert!(matches!(refused, Err(StorageError::DiskFull)));
         assert!(names(root.path()).is_empty());
-        assert!(directory.begin_upload(&path("name"), Publish::Replace, Some(1)).is_ok());
+        assert!(directory.begin_upload(&path("name"), Publish::Replace, Some(1), false).is_ok());
     }
 }
 
@@ -30,14 +31,14 @@ fn a_limit_on_the_size_of_files_is_a_full_disk() {
         limit(Resource::Fsize, 4096);
         for way in WAYS {
             let directory = way(&root);
-            let refused = directory.begin_upload(&path("name"), Publish::Replace, Some(4097));
+            let refused = directory.begin_upload(&path("name"), Publish::Replace, Some(4097), false);
             assert!(matches!(refused, Err(StorageError::DiskFull)));
             put(&directory, "name", Publish::Replace, &[1; 4096]).unwrap();
             let mut upload = begin(&directory, "name", Publish::Replace).unwrap();
             upload.write(&[2; 4096]).unwrap();
             assert!(matches!(upload.write(&[2]), Err(StorageError::DiskFull)));
             // Its content is incomplete now, and stays unpublished whatever the caller does.
-            assert!(matches!(upload.commit(0, false, |_| true), Err(StorageError::Io(_))));
+            assert!(matches!(upload.commit(0, |_| true), Err(StorageError::Io(_))));
             assert_eq!(fs::read(root.join("name")).unwrap(), [1; 4096]);
             assert_eq!(names(&root), ["name"]);
         }
@@ -54,7 +55,7 @@ fn without_descriptors_nothing_is_opened_and_what_was_begun_is_finished() {
         for way in WAYS {
             let directory = way(&root);
             put(&directory, "name", Publish::Replace, b"old").unwrap();
-            let mut upload = begin(&directory, "name", Publish::Replace).unwrap();
+            let mut upload = directory.begin_upload(&path("name"), Publish::Replace, None, true).unwrap();
             let mut taken = Vec::new();
             while let Ok(file) = fs::File::open("/dev/null") {
                 taken.push(file);
@@ -65,7 +66,7 @@ fn without_descriptors_nothing_is_opened_and_what_was_begun_is_finished() {
             assert!(matches!(begin(&directory, "name", Publish::Replace), Err(StorageError::OutOfDescriptors)));
             assert!(matches!(begin(&directory, "sub/name", Publish::Replace), Err(StorageError::OutOfDescriptors)));
             upload.write(b"new").unwrap();
-            assert!(!upload.commit(0, true, |standing| standing.is_some()).unwrap().created);
+            assert!(!upload.commit(0, |standing| standing.is_some()).unwrap().created);
             drop(taken);
             assert_eq!(fs::read(root.join("name")).unwrap(), b"new");
             assert!(begin(&directory, "sub/name", Publish::Replace).is_ok());
@@ -86,13 +87,13 @@ fn a_disk_that_fills_up_keeps_the_old_file() {
         for way in WAYS {
             let directory = way(&root);
             put(&directory, "name", Publish::Replace, b"old").unwrap();
-            let refused = directory.begin_upload(&path("name"), Publish::Replace, Some(2 << 20));
+            let refused = directory.begin_upload(&path("name"), Publish::Replace, Some(2 << 20), false);
             assert!(matches!(refused, Err(StorageError::DiskFull)));
             let mut upload = begin(&directory, "name", Publish::Replace).unwrap();
             let full = (0..100).find_map(|_| upload.write(&[0; 60_000]).err());
             assert!(matches!(full, Some(StorageError::DiskFull)), "{full:?}");
             // There is room again for a little, and it must not make the content look whole.
-            assert!(upload.commit(0, false, |_| true).is_err());
+            assert!(upload.commit(0, |_| true).is_err());
             assert_eq!(fs::read(root.join("name")).unwrap(), b"old");
             assert_eq!(names(&root), ["name"]);
             put(&directory, "name", Publish::Replace, &[1; 500_000]).unwrap();
@@ -146,18 +147,68 @@ fn what_the_system_does_not_permit_is_denied() {
     for (name, mode) in [("unreadable", 0), ("closed", 0), ("unwritable", 0o555), ("", 0o555)] {
         permit(name, mode);
     }
-    let somebody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
-    let prefix = if rustix::process::geteuid().is_root() { &somebody[..] } else { &[] };
-    let test = "what_the_system_does_not_permit_is_denied";
-    match child_command("crate::no", "such_test", root.path(), prefix).output() {
-        Ok(output) if output.status.success() => {
-            let mut child = child_command(module_path!(), test, root.path(), prefix);
-            assert_success(&child.output().unwrap());
-        }
-        reason => eprintln!("skipped: the tests cannot be run as somebody else: {reason:?}"),
-    }
+    run_as_somebody("what_the_system_does_not_permit_is_denied", root.path());
     // So that the directory can be removed by others than the superuser.
     for name in ["", "closed", "unwritable"] {
         permit(name, 0o755);
+    }
+}
+
+/// A directory that may be written to and not read, as a drop box is.
+#[test]
+fn a_directory_that_cannot_be_read_takes_uploads() {
+    // Where such a directory cannot be opened at all, the root must be readable for the test to begin.
+    const NAMES: &[&str] = if system::OPENS_UNREADABLE { &["name", "box/name"] } else { &["box/name"] };
+    if let Some(root) = child_argument() {
+        for (root, names) in [(root.clone(), NAMES), (root.join("box"), &["name"])] {
+            for way in WAYS {
+                if !system::OPENS_UNREADABLE && root.ends_with("box") {
+                    assert!(Directory::open(&root, 1).is_err());
+                    continue;
+                }
+                let directory = way(&root);
+                for name in names {
+                    let publish = [Publish::Replace, Publish::Replace, Publish::CreateOnly];
+                    let results = publish.map(|publish| put(&directory, name, publish, b"content").map(|_| ()));
+                    if !system::OPENS_UNREADABLE {
+                        assert!(matches!(results[0], Err(StorageError::Denied)), "{results:?}");
+                        continue;
+                    }
+                    assert!(
+                        matches!(results, [Ok(()), Ok(()), Err(StorageError::Exists)]),
+                        "{root:?} {name} {results:?}"
+                    );
+                    assert_eq!(fs::read(root.join(name)).unwrap(), b"content");
+                    // The name cannot be brought to the disk, so nothing is promised.
+                    let durable = directory.begin_upload(&path(name), Publish::Replace, None, true);
+                    assert!(matches!(durable, Err(StorageError::Denied)), "{durable:?}");
+                }
+            }
+        }
+        return;
+    }
+    let root = tempfile::tempdir().unwrap();
+    fs::create_dir(root.path().join("box")).unwrap();
+    let mode = |name: &str| if name.is_empty() && !system::OPENS_UNREADABLE { 0o755 } else { 0o333 };
+    for name in ["box", ""] {
+        let permissions = std::os::unix::fs::PermissionsExt::from_mode(mode(name));
+        fs::set_permissions(root.path().join(name), permissions).unwrap();
+    }
+    run_as_somebody("a_directory_that_cannot_be_read_takes_uploads", root.path());
+    for name in ["", "box"] {
+        let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        fs::set_permissions(root.path().join(name), permissions).unwrap();
+    }
+}
+
+/// Runs a test again as somebody who is not the superuser, to whom everything is permitted.
+fn run_as_somebody(test: &str, root: &Path) {
+    let somebody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+    let prefix = if rustix::process::geteuid().is_root() { &somebody[..] } else { &[] };
+    match child_command("crate::no", "such_test", root, prefix).output() {
+        Ok(output) if output.status.success() => {
+            assert_success(&child_command(module_path!(), test, root, prefix).output().unwrap());
+        }
+        reason => eprintln!("skipped: the tests cannot be run as somebody else: {reason:?}"),
     }
 }

@@ -53,7 +53,7 @@ fn names_that_only_resemble_are_left_alone() {
     symlink(".spindle-notes", root.path().join(link)).unwrap();
     make_fifo(&root.path().join(fifo));
     let before = names(root.path());
-    drop(begin(&Directory::open(root.path()).unwrap(), "name", Publish::Replace).unwrap());
+    drop(begin(&Directory::open(root.path(), 1).unwrap(), "name", Publish::Replace).unwrap());
     assert_eq!(names(root.path()), before);
 }
 
@@ -70,7 +70,7 @@ fn an_upload_in_progress_is_never_swept() {
     put(&Directory::open_as_elsewhere(root.path()), "second", Publish::Replace, b"").unwrap();
     assert_eq!(names(root.path()), [&hidden[0], "second"]);
     upload.write(b"two").unwrap();
-    upload.commit(0, false, |_| true).unwrap();
+    upload.commit(0, |_| true).unwrap();
     assert_eq!(fs::read(root.path().join("first")).unwrap(), b"one, two");
     assert_eq!(names(root.path()), ["first", "second"]);
 }
@@ -85,7 +85,7 @@ fn sweeping_never_meets_an_upload_unlocked() {
             let sweeper = scope.spawn(|| {
                 let mut sweeps = 0;
                 while !stop.load(Ordering::Relaxed) {
-                    let directory = Directory::open(root.path()).unwrap();
+                    let directory = Directory::open(root.path(), 1).unwrap();
                     drop(begin(&directory, "sweeper", Publish::Replace).unwrap());
                     sweeps += 1;
                 }
@@ -115,11 +115,11 @@ fn a_process_that_dies_leaves_nothing_for_good() {
         std::process::abort();
     }
     let root = tempfile::tempdir().unwrap();
-    put(&Directory::open(root.path()).unwrap(), "name", Publish::Replace, b"old").unwrap();
+    put(&Directory::open(root.path(), 1).unwrap(), "name", Publish::Replace, b"old").unwrap();
     let crashed = run_as_child(module_path!(), "a_process_that_dies_leaves_nothing_for_good", root.path());
     assert!(!crashed.status.success());
     assert_eq!(names(root.path()).len(), 2, "the crash was to leave a hidden file");
     assert_eq!(fs::read(root.path().join("name")).unwrap(), b"old");
-    put(&Directory::open(root.path()).unwrap(), "other", Publish::Replace, b"").unwrap();
+    put(&Directory::open(root.path(), 1).unwrap(), "other", Publish::Replace, b"").unwrap();
     assert_eq!(names(root.path()), ["name", "other"]);
 }

@@ -19,7 +19,7 @@ fn nothing_is_visible_before_the_commit_and_everything_after() {
         upload.write(b"two").unwrap();
         assert_eq!(upload.octets_written(), 8);
         assert!(matches!(directory.open_file(&path("name")), Err(StorageError::NotFound)));
-        let published = upload.commit(0, false, |_| true).unwrap();
+        let published = upload.commit(0, |_| true).unwrap();
         assert!(published.created);
         assert_eq!(published.identity.octets, 8);
         assert_eq!(fs::read(root.path().join("name")).unwrap(), b"one, two");
@@ -45,7 +45,7 @@ fn an_upload_that_is_dropped_never_happened() {
 #[test]
 fn content_in_progress_is_unnamed_or_hidden_and_locked() {
     let root = tempfile::tempdir().unwrap();
-    let directory = Directory::open(root.path()).unwrap();
+    let directory = Directory::open(root.path(), 1).unwrap();
     let handle = fs::File::open(root.path()).unwrap();
     let _upload = begin(&directory, "name", Publish::Replace).unwrap();
     let unnamed = system::can_link_unnamed(handle.as_fd()) && system::create_unnamed(handle.as_fd()).is_ok();
@@ -92,9 +92,9 @@ fn a_length_that_is_not_kept_is_not_published() {
         for content in [&b"12"[..], b"1234"] {
             let root = tempfile::tempdir().unwrap();
             let directory = way(root.path());
-            let mut upload = directory.begin_upload(&path("name"), Publish::Replace, Some(3)).unwrap();
+            let mut upload = directory.begin_upload(&path("name"), Publish::Replace, Some(3), false).unwrap();
             upload.write(content).unwrap();
-            assert!(matches!(upload.commit(0, false, |_| true), Err(StorageError::Io(_))));
+            assert!(matches!(upload.commit(0, |_| true), Err(StorageError::Io(_))));
             assert!(names(root.path()).is_empty());
         }
     }
@@ -109,7 +109,7 @@ fn the_directory_may_be_removed_meanwhile() {
             let mut upload = begin(&way(root.path()), "sub/name", publish).unwrap();
             upload.write(b"content").unwrap();
             fs::remove_dir_all(root.path().join("sub")).unwrap();
-            assert!(matches!(upload.commit(0, false, |_| true), Err(StorageError::ParentMissing)));
+            assert!(matches!(upload.commit(0, |_| true), Err(StorageError::ParentMissing)));
             assert!(names(root.path()).is_empty());
         }
     }

@@ -136,7 +136,8 @@ impl Start {
         let addresses: Vec<SocketAddr> = greeting
             .lines()
             .filter_map(|line| line.strip_prefix("Listening on http://"))
-            .map(|address| address.parse().expect("an address and a port"))
+            // In a URL the percent sign before an interface is encoded (RFC 6874).
+            .map(|address| address.replacen("%25", "%", 1).parse().expect("an address and a port"))
             .collect();
         assert!(!addresses.is_empty(), "no greeting but {greeting:?}; {}", running.words());
         Server { running, greeting, addresses }
