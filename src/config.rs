@@ -35,7 +35,8 @@ What to serve
 
 How to speak
       --no-date             send no Date field
-      --strict              refuse an HTTP/1.1 request without Host
+      --strict              refuse an HTTP/1.1 request without Host, and a
+                            target outside the URI grammar
       --head-timeout S      seconds that the head of a request may take  [10]
       --idle-timeout S      seconds that a connection may wait for one  [60]
 

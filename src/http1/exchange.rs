@@ -7,7 +7,7 @@ use super::offence::Offence;
 use super::response_writer::Persistence;
 use crate::semantics::fields::{FieldName, Fields};
 use crate::semantics::method::Method;
-use crate::semantics::request::Version;
+use crate::semantics::request::{Target, Version};
 
 /// One request and its answer.
 #[derive(Clone, Copy, Debug)]
@@ -25,11 +25,12 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    /// Judges a head that is well-formed: its Host, its framing, its Connection and its Expect.
+    /// Judges a head that is well-formed: its target, its Host, its framing, its Connection and its Expect.
     ///
     /// # Errors
     /// An offence in one of these fields.
     pub fn new(head: &CompleteHead<'_>, strict: bool) -> Result<Exchange, Offence> {
+        check_target(&head.target, strict)?;
         check_host(head, strict)?;
         let framing = framing(head.version, &head.fields)?;
         Ok(Exchange {
@@ -66,6 +67,19 @@ impl Exchange {
     }
 }
 
+/// The URI grammar (RFC 3986). Unless `strict`, some bytes outside of it are let pass, which widespread clients do not
+/// encode: they stand for themselves, and no reader takes them for an end of the target.
+fn check_target(target: &Target<'_>, strict: bool) -> Result<(), Offence> {
+    let is_of_the_grammar = match target {
+        Target::Origin(path_and_query) | Target::Absolute { path_and_query, .. } => {
+            !strict || grammar::is_path_and_query(path_and_query)
+        }
+        // Checked when their form was told.
+        Target::Authority(_) | Target::Asterisk => true,
+    };
+    if is_of_the_grammar { Ok(()) } else { Err(Offence::TargetOctetInvalid) }
+}
+
 /// RFC 9112 §3.2: exactly one valid Host. A missing one is let pass unless `strict`: clients made by hand leave it out,
 /// and no target of this server depends on it.
 fn check_host(head: &CompleteHead<'_>, strict: bool) -> Result<(), Offence> {
@@ -93,9 +107,10 @@ fn persistence(version: Version, fields: &Fields<'_>) -> Persistence {
     }
 }
 
-/// RFC 9110 §10.1.1. Where no content is owed there is nothing to wait for, and HTTP/1.0 does not know the field.
+/// RFC 9110 §10.1.1. HTTP/1.0 does not know the field. Where no content follows, `100-continue` means nothing, since
+/// there is nothing to wait for; any other expectation may be about anything, and cannot be met.
 fn expects_continue(version: Version, framing: Framing, fields: &Fields<'_>) -> Result<bool, Offence> {
-    if version == Version::Http10 || framing == Framing::Length(0) {
+    if version == Version::Http10 {
         return Ok(false);
     }
     let mut expected = false;
@@ -105,5 +120,5 @@ fn expects_continue(version: Version, framing: Framing, fields: &Fields<'_>) -> 
         }
         expected = true;
     }
-    Ok(expected)
+    Ok(expected && framing != Framing::Length(0))
 }

@@ -3,9 +3,9 @@
 //! Two readers of one message who disagree about its end are how requests are smuggled, so that every ambiguity is an
 //! offence and none is repaired.
 
-use super::grammar::{self, TCHAR};
+use super::grammar::{self, FIELD_CONTENT, QDTEXT, TCHAR};
 use super::offence::Offence;
-use crate::semantics::fields::{FieldName, Fields, trim_white_space};
+use crate::semantics::fields::{FieldName, Fields};
 use crate::semantics::request::Version;
 
 /// Where the content of a request ends.
@@ -48,32 +48,81 @@ fn transfer_encoding(version: Version, fields: &Fields<'_>) -> Result<Framing, O
     if version == Version::Http10 {
         return Err(Offence::TransferEncodingInVersion10);
     }
-    // Not `list`, which leaves out empty members: here they are refused.
-    let codings = || {
-        fields
-            .values(FieldName::TransferEncoding)
-            .flat_map(|value| value.split(|octet| *octet == b','))
-            .map(trim_white_space)
-    };
-    let is_chunked = |coding: &[u8]| coding.eq_ignore_ascii_case(b"chunked");
-    let chunked_count = codings().filter(|coding| is_chunked(coding)).count();
-    let ends_in_chunked = codings().last().is_some_and(is_chunked);
-    if chunked_count != 1 || !ends_in_chunked || !codings().all(is_transfer_coding) {
+    let mut codings = Codings::default();
+    for value in fields.values(FieldName::TransferEncoding) {
+        codings.read(value).ok_or(Offence::TransferEncodingInvalid)?;
+    }
+    if codings.chunked_count != 1 || !codings.ends_in_chunked {
         return Err(Offence::TransferEncodingInvalid);
     }
-    if codings().count() > 1 { Err(Offence::TransferCodingUnknown) } else { Ok(Framing::Chunked) }
+    if codings.count > 1 { Err(Offence::TransferCodingUnknown) } else { Ok(Framing::Chunked) }
 }
 
-/// transfer-coding (RFC 9112 §7) whose parameters hold tokens. A quoted string could hold a comma, which would read as
-/// the end of the coding: such a list counts as malformed.
-fn is_transfer_coding(coding: &[u8]) -> bool {
-    let is_token = |octets: &[u8]| !octets.is_empty() && grammar::run(octets, TCHAR) == octets.len();
-    let mut parts = coding.split(|octet| *octet == b';').map(trim_white_space);
-    parts.next().is_some_and(is_token)
-        && parts.all(|parameter| match memchr::memchr(b'=', parameter) {
-            Some(equals) => {
-                is_token(trim_white_space(&parameter[..equals])) && is_token(trim_white_space(&parameter[equals + 1..]))
+/// What the list of transfer codings, over all its lines, comes to.
+#[derive(Default)]
+struct Codings {
+    count: usize,
+    chunked_count: usize,
+    ends_in_chunked: bool,
+}
+
+impl Codings {
+    /// Reads one line's `#transfer-coding` (RFC 9112 §6.1); `None` where it is malformed. Unlike in other lists, empty
+    /// elements are: readers that skip them and readers that do not could see another last coding.
+    fn read(&mut self, value: &[u8]) -> Option<()> {
+        let mut rest = value;
+        loop {
+            let coding_and_more = after_white_space(rest);
+            let behind = after_transfer_coding(coding_and_more)?;
+            let coding = &coding_and_more[..coding_and_more.len() - behind.len()];
+            self.ends_in_chunked = coding.eq_ignore_ascii_case(b"chunked");
+            self.chunked_count += usize::from(self.ends_in_chunked);
+            self.count += 1;
+            match after_white_space(behind) {
+                [] => return Some(()),
+                [b',', next @ ..] => rest = next,
+                _ => return None,
             }
-            None => false,
-        })
+        }
+    }
+}
+
+/// What follows a transfer-coding (RFC 9112 §7): `token *( OWS ";" OWS transfer-parameter )`.
+fn after_transfer_coding(octets: &[u8]) -> Option<&[u8]> {
+    let mut rest = after_token(octets)?;
+    while let [b';', parameter @ ..] = after_white_space(rest) {
+        rest = after_parameter(after_white_space(parameter))?;
+    }
+    Some(rest)
+}
+
+/// `token BWS "=" BWS ( token / quoted-string )`.
+fn after_parameter(octets: &[u8]) -> Option<&[u8]> {
+    let value = after_white_space(after_white_space(after_token(octets)?).strip_prefix(b"=")?);
+    if value.starts_with(b"\"") { after_quoted_string(value) } else { after_token(value) }
+}
+
+fn after_token(octets: &[u8]) -> Option<&[u8]> {
+    let token = grammar::run(octets, TCHAR);
+    (token > 0).then(|| &octets[token..])
+}
+
+/// RFC 9110 §5.6.4. A comma in it parts no codings.
+fn after_quoted_string(octets: &[u8]) -> Option<&[u8]> {
+    let mut rest = octets.strip_prefix(b"\"")?;
+    loop {
+        match &rest[grammar::run(rest, QDTEXT)..] {
+            [b'"', behind @ ..] => return Some(behind),
+            [b'\\', escaped, more @ ..] if grammar::is(*escaped, FIELD_CONTENT) => rest = more,
+            _ => return None,
+        }
+    }
+}
+
+/// OWS and BWS (RFC 9110 §5.6.3).
+fn after_white_space(mut octets: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] = octets {
+        octets = rest;
+    }
+    octets
 }

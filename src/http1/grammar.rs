@@ -8,10 +8,15 @@ use super::limits::CONTENT_LENGTH_DIGITS_MAX;
 pub const TCHAR: u8 = 1 << 0;
 /// What a field value may hold (RFC 9110 §5.5): SP, HTAB, VCHAR and obs-text.
 pub const FIELD_CONTENT: u8 = 1 << 1;
-/// What an origin-form may hold, the percent sign left out: it stops a scan, so that its two digits are checked.
-pub const ORIGIN_FORM: u8 = 1 << 2;
-/// What the other forms of a target may hold besides: brackets, in an IPv6 authority.
-pub const OTHER_FORM: u8 = 1 << 3;
+/// What the URI grammar allows in a path and in a query (RFC 3986 §3.3 and §3.4), the percent sign left out.
+const PATH_OR_QUERY: u8 = 1 << 2;
+/// What a target may hold before its query: that grammar, and bytes that widespread clients send without encoding them.
+/// The percent sign and the question mark are left out: they stop a scan, so that the digits are checked, and the query
+/// is read as one.
+pub const TARGET: u8 = 1 << 3;
+/// The same of a query, which may hold question marks, and backslashes: only in a path would a reader take one of those
+/// for a slash.
+pub const TARGET_QUERY: u8 = 1 << 6;
 /// reg-name (RFC 3986 §3.2.2) without the comma, which is no part of any host and hides a list. Percent left out.
 const REG_NAME: u8 = 1 << 4;
 /// qdtext (RFC 9110 §5.6.4).
@@ -36,7 +41,8 @@ const fn class_of(octet: u8) -> u8 {
     let white_space = matches!(octet, b' ' | b'\t');
     let unreserved = alphanumeric || matches!(octet, b'-' | b'.' | b'_' | b'~');
     let sub_delim = matches!(octet, b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=');
-    let origin_form = unreserved || sub_delim || matches!(octet, b':' | b'@' | b'/' | b'?');
+    let path = unreserved || sub_delim || matches!(octet, b':' | b'@' | b'/');
+    let sent_raw = matches!(octet, b'[' | b']' | b'|' | b'^' | b'{' | b'}' | b'`');
 
     let mut class = 0;
     if alphanumeric
@@ -50,11 +56,14 @@ const fn class_of(octet: u8) -> u8 {
     if visible || obs_text || white_space {
         class |= FIELD_CONTENT;
     }
-    if origin_form {
-        class |= ORIGIN_FORM;
+    if path || octet == b'?' {
+        class |= PATH_OR_QUERY;
     }
-    if origin_form || matches!(octet, b'[' | b']') {
-        class |= OTHER_FORM;
+    if path || sent_raw {
+        class |= TARGET;
+    }
+    if path || sent_raw || matches!(octet, b'?' | b'\\') {
+        class |= TARGET_QUERY;
     }
     if unreserved || (sub_delim && octet != b',') {
         class |= REG_NAME;
@@ -107,9 +116,10 @@ pub fn run_of_value(octets: &[u8]) -> usize {
     octets.len() - tail.len() + stop.unwrap_or(tail.len())
 }
 
-/// 1*DIGIT of at most 18 digits. No sign, no white space, no separators.
+/// 1*DIGIT of at most 18 digits. No sign, no white space, no separators; and no zeros in front, with which another
+/// reader may take it for an octal number.
 pub fn decimal(digits: &[u8]) -> Option<u64> {
-    if digits.is_empty() || digits.len() > CONTENT_LENGTH_DIGITS_MAX {
+    if digits.is_empty() || digits.len() > CONTENT_LENGTH_DIGITS_MAX || matches!(digits, [b'0', _, ..]) {
         return None;
     }
     digits.iter().try_fold(0_u64, |value, digit| digit.is_ascii_digit().then(|| value * 10 + u64::from(digit - b'0')))
@@ -153,6 +163,11 @@ pub fn is_authority_form(octets: &[u8]) -> bool {
     }
 }
 
+/// Whether `octets` are a path and a query as the URI grammar has them. The percent signs have been checked before.
+pub fn is_path_and_query(octets: &[u8]) -> bool {
+    octets.iter().all(|octet| is(*octet, PATH_OR_QUERY) || *octet == b'%')
+}
+
 /// How many octets at the start of `octets` make a reg-name.
 fn run_of_reg_name(octets: &[u8]) -> usize {
     let mut octets_run = run(octets, REG_NAME);
@@ -193,11 +208,19 @@ mod tests {
             "!#$%&'*+-.0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ^_`abcdefghijklmnopqrstuvwxyz|~"
         );
         assert_eq!(
-            class_members(ORIGIN_FORM),
+            class_members(PATH_OR_QUERY),
             "!$&'()*+,-./0123456789:;=?@ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz~"
         );
+        assert_eq!(
+            class_members(TARGET),
+            "!$&'()*+,-./0123456789:;=@ABCDEFGHIJKLMNOPQRSTUVWXYZ[]^_`abcdefghijklmnopqrstuvwxyz{|}~"
+        );
+        assert_eq!(
+            class_members(TARGET_QUERY),
+            "!$&'()*+,-./0123456789:;=?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefghijklmnopqrstuvwxyz{|}~"
+        );
         for octet in (0..=0x20).chain(0x7f..=0xff) {
-            assert!(!is(octet, TCHAR | ORIGIN_FORM | OTHER_FORM), "{octet:#x}");
+            assert!(!is(octet, TCHAR | PATH_OR_QUERY | TARGET | TARGET_QUERY), "{octet:#x}");
             let in_value = matches!(octet, b' ' | b'\t' | 0x80..);
             assert_eq!(is(octet, FIELD_CONTENT), in_value, "{octet:#x}");
         }
@@ -223,9 +246,22 @@ mod tests {
     #[test]
     fn decimals_are_digits_alone() {
         assert_eq!(decimal(b"0"), Some(0));
-        assert_eq!(decimal(b"007"), Some(7));
+        assert_eq!(decimal(b"7"), Some(7));
         assert_eq!(decimal(b"999999999999999999"), Some(999_999_999_999_999_999));
-        for bad in [&b""[..], b"+5", b"-5", b" 5", b"5 ", b"5_0", b"0x5", b"5,5", b"1000000000000000000", b"\xb2"] {
+        for bad in [
+            &b""[..],
+            b"+5",
+            b"-5",
+            b" 5",
+            b"5 ",
+            b"5_0",
+            b"0x5",
+            b"5,5",
+            b"05",
+            b"00",
+            b"1000000000000000000",
+            b"\xb2",
+        ] {
             assert_eq!(decimal(bad), None, "{}", bad.escape_ascii());
         }
     }

@@ -2,7 +2,7 @@
 //! each octet is looked at a bounded number of times.
 
 use super::field_section::FieldSection;
-use super::grammar::{self, ORIGIN_FORM, OTHER_FORM, TCHAR};
+use super::grammar::{self, TARGET, TARGET_QUERY, TCHAR};
 use super::limits::{METHOD_OCTETS_MAX, REQUEST_LINE_OCTETS_MAX};
 use super::offence::Offence;
 use crate::semantics::fields::{FieldName, FieldSpan, FieldSpans, Fields};
@@ -25,7 +25,7 @@ enum Place {
 #[derive(Clone, Copy, Debug)]
 pub struct MessageHead {
     place: Place,
-    /// What octet classes the target may hold, by its form.
+    /// The class of octets that the target may hold where it is being read: another one in its query.
     target_class: u8,
     method: Method,
     form: TargetForm,
@@ -60,7 +60,7 @@ impl Default for MessageHead {
     fn default() -> MessageHead {
         MessageHead {
             place: Place::Method,
-            target_class: ORIGIN_FORM,
+            target_class: TARGET,
             method: Method::Unknown,
             form: TargetForm::Origin,
             version: Version::Http11,
@@ -174,13 +174,6 @@ impl MessageHead {
     fn read_target(&mut self, window: &[u8]) -> Result<bool, Offence> {
         let start = usize::from(self.method_end) + 1;
         let mut at = usize::from(self.octets);
-        if at == start {
-            match window.get(at) {
-                None => return Ok(false),
-                Some(b'/') => self.target_class = ORIGIN_FORM,
-                Some(_) => self.target_class = OTHER_FORM,
-            }
-        }
         loop {
             at += grammar::run(&window[at..], self.target_class);
             // A percent sign stays unread until both of its digits have been seen.
@@ -195,6 +188,10 @@ impl MessageHead {
                         return Ok(false);
                     }
                     at += 3;
+                }
+                [b'?', ..] => {
+                    self.target_class = TARGET_QUERY;
+                    at += 1;
                 }
                 [b' ', ..] if at > start => break,
                 [b'\r' | b'\n', ..] => return Err(Offence::VersionMissing),
@@ -298,12 +295,8 @@ impl TargetForm {
             return Err(Offence::TargetFormInvalid);
         }
         let authority_end = rest.iter().position(|octet| matches!(octet, b'/' | b'?')).unwrap_or(rest.len());
-        let (authority, path_and_query) = rest.split_at(authority_end);
-        if !grammar::is_host_and_port(authority) {
+        if !grammar::is_host_and_port(&rest[..authority_end]) {
             return Err(Offence::TargetAuthorityInvalid);
-        }
-        if path_and_query.iter().any(|octet| matches!(octet, b'[' | b']')) {
-            return Err(Offence::TargetOctetInvalid);
         }
         // No longer than the request-line, whose offsets fit.
         Ok(TargetForm::Absolute(authority_end as u16))

@@ -35,7 +35,7 @@ macro_rules! offences {
 offences! {
     MethodInvalid BadRequest "The method is not a token.";
     MethodTooLong BadRequest "The method is longer than any method.";
-    TargetOctetInvalid BadRequest "The request target holds an octet that no URI may hold.";
+    TargetOctetInvalid BadRequest "The request target holds a byte that no URI may hold as it is: percent-encode it.";
     TargetFragment BadRequest "The request target has a fragment.";
     TargetPercentInvalid BadRequest "A percent sign in the request target is not followed by two hexadecimal digits.";
     TargetFormInvalid BadRequest "The request target has no form that this method may have.";
@@ -58,7 +58,7 @@ offences! {
     HostMissing BadRequest "The request has no Host field.";
     HostRepeated BadRequest "The request has more than one Host field.";
     HostInvalid BadRequest "The Host field is not a valid host and port.";
-    ContentLengthInvalid BadRequest "The Content-Length is not a decimal number of at most 18 digits.";
+    ContentLengthInvalid BadRequest "The Content-Length is not a decimal number of at most 18 digits, without zeros in front.";
     ContentLengthRepeated BadRequest "The request has more than one Content-Length.";
     FramingAmbiguous BadRequest "The request has both a Content-Length and a Transfer-Encoding.";
     TransferEncodingInVersion10 BadRequest "HTTP/1.0 has no Transfer-Encoding.";

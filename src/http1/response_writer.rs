@@ -68,6 +68,9 @@ pub(super) fn write_head<B>(
     if response.accepts_ranges {
         out.extend_from_slice(b"Accept-Ranges: bytes\r\n");
     }
+    if response.nosniff {
+        out.extend_from_slice(b"X-Content-Type-Options: nosniff\r\n");
+    }
     if let Some(etag) = &response.etag {
         write_field(out, b"ETag: ", Cow::as_ref(etag).as_bytes());
     }

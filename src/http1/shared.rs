@@ -9,7 +9,7 @@ use crate::semantics::Now;
 /// What can be configured of the protocol.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
-    /// Whether an HTTP/1.1 request without Host is refused.
+    /// Whether an HTTP/1.1 request without Host is refused, and a target outside the URI grammar.
     pub strict: bool,
     /// Whether responses carry Date.
     pub send_date: bool,

@@ -2,7 +2,8 @@
 //!
 //! # Laws
 //!
-//! 1. What holds for all resources is decided here: 404, 405 with Allow, 501, OPTIONS.
+//! 1. What holds for all resources is decided here: 404, 405 with Allow, 501, OPTIONS, and that a page of another site
+//!    changes nothing.
 //! 2. A route is a plain function from a request to a reply. It answers at once, and knows nothing of the connection.
 //! 3. HEAD is a GET whose content the connection leaves out: no route tells them apart but to ignore a Range.
 //! 4. A refusal is a status and one line of reason. A read that finds nothing says nothing.
@@ -20,7 +21,8 @@ use percent_encoding::percent_decode;
 use self::text::Compressor;
 use crate::semantics::Now;
 use crate::semantics::method::Method;
-use crate::semantics::request::{Request, Target};
+use crate::semantics::origin;
+use crate::semantics::request::Request;
 use crate::semantics::response::Response;
 use crate::semantics::service::{Reply, Service};
 use crate::semantics::status::Status;
@@ -113,10 +115,17 @@ impl Service for Routes {
         if request.method == Method::Unknown {
             return refuse(Status::NotImplemented, "The method is not known here.");
         }
-        let Some(path) = request.target.path() else { return without_path(request) };
+        if request.is_about_server() {
+            return Reply::Respond(Response::new(Status::NoContent));
+        }
+        // An authority-form, that of CONNECT: there is no path, and nothing is offered.
+        let Some(path) = request.target.path() else { return method_not_allowed(&[]) };
         for route in &TABLE {
             let Some(rest) = route.pattern.rest(path) else { continue };
             let Some(methods) = (route.methods)(self, rest) else { break };
+            if origin::is_write_from_elsewhere(request) {
+                return refuse(Status::Forbidden, "A browser says that this request comes from another site.");
+            }
             if !methods.contains(&request.method) {
                 return method_not_allowed(methods);
             }
@@ -143,19 +152,19 @@ impl Service for Routes {
     }
 }
 
-/// `*` and the authority-form name no resource.
-fn without_path<'r>(request: &Request<'_>) -> Answer<'r> {
-    match request.target {
-        Target::Asterisk => Reply::Respond(Response::new(Status::NoContent)),
-        _ => method_not_allowed(&[]),
-    }
-}
-
 fn method_not_allowed<'r>(methods: &'static [Method]) -> Answer<'r> {
     Reply::Respond(Response {
         allow: Some(methods),
         ..Response::with_reason(Status::MethodNotAllowed, "The method is not offered at this target.")
     })
+}
+
+/// The response where the server breaks a rule of its own. It stops a debug build; a release one says so and goes on, and
+/// never sends content that was not asked for.
+fn violated<'r>(rule: &'static str) -> Response<'r, FileContent> {
+    debug_assert!(false, "{rule}");
+    log::error!("the server breaks a rule of its own: {rule}");
+    Response::with_reason(Status::InternalServerError, rule)
 }
 
 /// An answer that says why the request was not done.

@@ -96,7 +96,7 @@ impl Compressor {
         self.is_used
     }
 
-    /// `text` in the gzip format (RFC 1952), without a file name and with no time.
+    /// `text` in the gzip format (RFC 1952), without a file name and with no time; `None` if the compressor fails.
     fn gzip(&mut self, text: &[u8]) -> Option<&[u8]> {
         self.is_used = true;
         let state = self.state.get_or_insert_with(|| Compress::new_gzip(LEVEL, WINDOW_BITS));
@@ -108,9 +108,7 @@ impl Compressor {
         if !matches!(status, Ok(Flate::StreamEnd)) {
             return None;
         }
-        if let Some(system) = self.compressed.get_mut(SYSTEM_AT) {
-            *system = SYSTEM_UNIX;
-        }
+        *self.compressed.get_mut(SYSTEM_AT)? = SYSTEM_UNIX;
         Some(&self.compressed)
     }
 }

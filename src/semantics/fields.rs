@@ -32,6 +32,7 @@ field_names! {
     ContentEncoding "Content-Encoding";
     ContentLength "Content-Length";
     ContentRange "Content-Range";
+    ContentType "Content-Type";
     Expect "Expect";
     Host "Host";
     IfMatch "If-Match";
@@ -39,8 +40,10 @@ field_names! {
     IfNoneMatch "If-None-Match";
     IfRange "If-Range";
     IfUnmodifiedSince "If-Unmodified-Since";
+    Origin "Origin";
     Range "Range";
     Referer "Referer";
+    SecFetchSite "Sec-Fetch-Site";
     TransferEncoding "Transfer-Encoding";
     UserAgent "User-Agent";
 }
@@ -166,6 +169,14 @@ impl<'a> Fields<'a> {
     /// member is left out, and so are empty members. No member may hold a comma of its own (quoted strings do).
     pub fn list(&self, name: FieldName) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         self.values(name).flat_map(list_members)
+    }
+
+    /// Whether a Content-Type line names this media type, in any case and with any parameters (RFC 9110 §8.3.1).
+    pub fn has_media_type(&self, media_type: &[u8]) -> bool {
+        self.values(FieldName::ContentType).any(|value| {
+            let end = memchr::memchr(b';', value).unwrap_or(value.len());
+            trim_white_space(&value[..end]).eq_ignore_ascii_case(media_type)
+        })
     }
 
     /// Name and value of every line, in their order.

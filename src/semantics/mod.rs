@@ -14,6 +14,7 @@ pub mod date;
 pub mod exchange_record;
 pub mod fields;
 pub mod method;
+pub mod origin;
 pub mod range;
 pub mod request;
 pub mod response;

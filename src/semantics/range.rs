@@ -26,8 +26,10 @@ impl ByteRange {
 pub enum Selection {
     /// The field does not count: the whole representation is sent.
     Whole,
-    /// These ranges, one at least, in the order in which they were asked for.
-    Ranges(Vec<ByteRange>),
+    /// This range alone, though more may have been asked for that do not exist.
+    One(ByteRange),
+    /// These ranges, two at least, in the order in which they were asked for.
+    Several(Vec<ByteRange>),
     /// None of the ranges exists: 416.
     Unsatisfiable,
 }
@@ -46,11 +48,13 @@ pub fn select(value: &[u8], octets_total: u64) -> Selection {
         return Selection::Whole;
     }
     let ranges: Vec<ByteRange> = specs.iter().filter_map(|spec| spec.resolve(octets_total)).collect();
-    if ranges.is_empty() {
-        return Selection::Unsatisfiable;
-    }
     let octets_sum: u128 = ranges.iter().map(|range| u128::from(range.octets())).sum();
-    if octets_sum > u128::from(octets_total) { Selection::Whole } else { Selection::Ranges(ranges) }
+    match ranges[..] {
+        [] => Selection::Unsatisfiable,
+        _ if octets_sum > u128::from(octets_total) => Selection::Whole,
+        [range] => Selection::One(range),
+        _ => Selection::Several(ranges),
+    }
 }
 
 /// A range as it is asked for, before the length is known.
@@ -113,7 +117,10 @@ mod tests {
     use super::*;
 
     fn ranges(pairs: &[(u64, u64)]) -> Selection {
-        Selection::Ranges(pairs.iter().map(|&(first, last)| ByteRange { first, last }).collect())
+        match pairs.iter().map(|&(first, last)| ByteRange { first, last }).collect::<Vec<_>>()[..] {
+            [range] => Selection::One(range),
+            ref ranges => Selection::Several(ranges.to_vec()),
+        }
     }
 
     #[test]
@@ -179,7 +186,7 @@ mod tests {
             let set: Vec<String> = (0..count).map(|at| format!("{at}-{at}")).collect();
             select(format!("bytes={}", set.join(",")).as_bytes(), 1000)
         };
-        assert!(matches!(many(64), Selection::Ranges(ranges) if ranges.len() == 64));
+        assert!(matches!(many(64), Selection::Several(ranges) if ranges.len() == 64));
         assert_eq!(many(65), Selection::Whole);
     }
 

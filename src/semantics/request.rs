@@ -12,7 +12,8 @@ pub enum Version {
     Http11,
 }
 
-/// What the request is for (RFC 9112 §3.2), its octets checked against the URI grammar and not decoded.
+/// What the request is for (RFC 9112 §3.2), not decoded. Percent signs are followed by two digits, and other bytes are of
+/// the URI grammar or among those that clients send without encoding them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target<'a> {
     /// `/path?query`.
@@ -59,4 +60,16 @@ pub struct Request<'a> {
     pub fields: Fields<'a>,
     /// Octets of content that Content-Length announces; `None` where the content is chunked. 0 where there is none.
     pub content_octets: Option<u64>,
+}
+
+impl Request<'_> {
+    /// Whether the request is about the server as a whole: `OPTIONS *`, or what a proxy is sent for it, the absolute-form
+    /// without a path and a query (RFC 9112 §3.2.4).
+    pub fn is_about_server(&self) -> bool {
+        match self.target {
+            Target::Asterisk => true,
+            Target::Absolute { path_and_query, .. } => self.method == Method::Options && path_and_query.is_empty(),
+            Target::Origin(_) | Target::Authority(_) => false,
+        }
+    }
 }

@@ -45,6 +45,8 @@ pub struct Response<'r, B> {
     pub accept_encoding: Option<&'static str>,
     /// Whether ranges of the representation are served: `Accept-Ranges: bytes`.
     pub accepts_ranges: bool,
+    /// Whether a browser must believe the Content-Type, and not guess from the content: `X-Content-Type-Options: nosniff`.
+    pub nosniff: bool,
     /// ETag, in its quotes.
     pub etag: Option<Cow<'r, str>>,
     /// Last-Modified.
@@ -66,6 +68,7 @@ impl<'r, B> Response<'r, B> {
             allow: None,
             accept_encoding: None,
             accepts_ranges: false,
+            nosniff: false,
             etag: None,
             last_modified: None,
             content_range: None,

@@ -33,6 +33,7 @@ fn get_and_head_describe_a_file_alike() {
         ("Content-Length", "6"),
         ("Content-Type", "application/octet-stream"),
         ("Accept-Ranges", "bytes"),
+        ("X-Content-Type-Options", "nosniff"),
         ("ETag", &tag),
         ("Content-Encoding", ""),
     ] {
@@ -41,6 +42,34 @@ fn get_and_head_describe_a_file_alike() {
     let undated = |head: &str| head.split("\r\n").filter(|line| !line.starts_with("Date:")).collect::<String>();
     assert_eq!(undated(&get.head), undated(&head.head));
     assert!(client.is_kept());
+}
+
+/// A file may have been put there by anybody: a browser must not take it for a page because of what it holds.
+#[test]
+fn the_content_of_a_file_is_not_guessed_at() {
+    const NOSNIFF: (&str, Option<&str>) = ("X-Content-Type-Options", Some("nosniff"));
+    let server = Server::with_directory();
+    server.put("file", b"<script>alert(1)</script>");
+    server.put_file("long", &[b'x'; 100_000]);
+    server.strong_tag("long");
+    let mut client = server.connect();
+    for (method, target, fields, status) in [
+        ("GET", "/files/file", &[][..], 200),
+        ("HEAD", "/files/file", &[], 200),
+        ("GET", "/files/long", &[], 200),
+        ("GET", "/files/file", &["Range: bytes=0-7"], 206),
+        ("GET", "/files/file", &["Range: bytes=0-1,3-4"], 206),
+    ] {
+        // The second answer comes from the cache, since both files are old enough to be kept there.
+        for _ in 0..2 {
+            let response = client.ask(method, target, fields);
+            assert_eq!((response.status, response.field(NOSNIFF.0)), (status, NOSNIFF.1), "{method} {target}");
+        }
+    }
+    for (target, status) in [("/", 200), ("/echo/a", 200), ("/user-agent", 200), ("/files/absent", 404)] {
+        let response = client.get(target);
+        assert_eq!((response.status, response.field(NOSNIFF.0)), (status, None), "{target}");
+    }
 }
 
 #[test]

@@ -54,7 +54,7 @@ impl Outside {
 }
 
 /// A target, and the answers to GET and to PUT. POST's is PUT's.
-const CORPUS: [(&str, u16, u16); 59] = [
+const CORPUS: [(&str, u16, u16); 63] = [
     // Segments that climb, plain, encoded, mixed and at every place.
     ("/files/..", 404, 400),
     ("/files/../secret", 404, 400),
@@ -63,8 +63,13 @@ const CORPUS: [(&str, u16, u16); 59] = [
     ("/files/directory/../file", 404, 400),
     ("/files/directory/../../secret", 404, 400),
     ("/files/file/..", 404, 400),
-    ("/files/./file", 404, 400),
+    ("/files/./../secret", 404, 400),
+    ("/files/%2e/%2E%2e/secret", 404, 400),
+    ("/files/.%2f../secret", 404, 400),
+    // A dot at the end names a directory (RFC 3986 §5.2.4), like a slash.
     ("/files/.", 404, 400),
+    ("/files/./", 404, 400),
+    ("/files/file/.", 404, 400),
     ("/files/%2e%2e/secret", 404, 400),
     ("/files/%2E%2E/secret", 404, 400),
     ("/files/.%2e/secret", 404, 400),
@@ -151,6 +156,46 @@ fn no_trick_leaves_the_directory() {
     }
     assert_eq!(server.stored("file").unwrap(), b"octets");
     assert!(tree(&server.directory().join("directory")).is_empty());
+}
+
+#[test]
+fn bytes_that_clients_send_raw_name_the_same_file_as_their_encoded_form() {
+    let server = Server::with_directory();
+    server.put_file("Film [1080p].mkv", b"film");
+    for target in ["/files/Film%20[1080p].mkv", "/files/Film%20%5B1080p%5D.mkv", "/files/Film%20[1080p%5d.mkv?a=[\\]"] {
+        assert_eq!(server.get(target).text(), "film", "{target}");
+    }
+    assert_eq!(server.get("/files/Film [1080p].mkv").status, 400);
+    assert_eq!(server.store("PUT", "/files/{a}|^`", &[], b"octets").status, 201);
+    assert_eq!(server.stored("{a}|^`").unwrap(), b"octets");
+    assert_eq!(server.get("/files/%7Ba%7D%7C%5E%60").text(), "octets");
+}
+
+/// apt asks for `./Packages`.
+#[test]
+fn a_segment_that_is_one_dot_is_left_out() {
+    let server = Server::with_directory();
+    fs::create_dir(server.directory().join("directory")).unwrap();
+    server.put_file("directory/file", b"octets");
+    server.strong_tag("directory/file");
+    for target in [
+        "/files/./directory/file",
+        "/files/directory/./file",
+        "/files/directory/%2e/file",
+        "/files/%2E/././directory/./file",
+        "http://a/files/./directory/file",
+    ] {
+        // The second answer comes from the cache, since the file is old enough to be kept there.
+        for _ in 0..2 {
+            assert_eq!(server.get(target).text(), "octets", "{target}");
+        }
+    }
+    assert_eq!(server.store("PUT", "/files/./directory/%2e/new", &[], b"new").status, 201);
+    assert_eq!(server.store("PUT", "/files/././directory/new", &[], b"newer").status, 204);
+    assert_eq!(server.get("/files/directory/new").text(), "newer");
+    assert_eq!(server.get("/files/directory/./new").text(), "newer");
+    fs::remove_file(server.directory().join("directory/file")).unwrap();
+    assert_eq!(server.get("/files/./directory/file").status, 404);
 }
 
 #[test]

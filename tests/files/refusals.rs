@@ -112,6 +112,65 @@ fn content_that_is_coded_is_refused_and_identity_is_not() {
 }
 
 #[test]
+fn a_page_of_another_site_stores_nothing() {
+    let server = Server::with_directory();
+    server.put("standing", b"before");
+    let mut client = server.connect();
+    for field in ["Origin: http://b", "Origin: null", "Sec-Fetch-Site: cross-site", "Sec-Fetch-Site: same-site"] {
+        for method in ["PUT", "POST"] {
+            for target in ["/files/standing", "/files/absent"] {
+                assert_refused(&client.store(method, target, &[field], b"after"), 403);
+            }
+        }
+        assert_refused_at_the_head(server.connect(), "/files/standing", &[field, "Content-Length: 5"], 403);
+        assert_eq!(client.ask("GET", "/files/standing", &[field]).text(), "before");
+    }
+    assert_eq!((server.stored("standing").unwrap(), server.names().len()), (b"before".to_vec(), 1));
+    assert!(client.is_kept());
+    let own = ["Origin: http://a", "Sec-Fetch-Site: same-origin"];
+    assert_eq!(client.store("PUT", "/files/standing", &own, b"after").status, 204);
+}
+
+/// What `curl -F` and a form of a browser send is an envelope around the file.
+#[test]
+fn a_form_is_not_taken_for_the_file_in_it() {
+    let server = Server::with_directory();
+    server.put("standing", b"before");
+    let mut client = server.connect();
+    let boundary = "Content-Type: multipart/form-data; boundary=b";
+    for field in [
+        boundary,
+        "Content-Type: multipart/form-data",
+        "content-type:MULTIPART/Form-Data;boundary=\"a;b\"",
+        "Content-Type: Multipart/form-data ; charset=UTF-8; boundary=b",
+    ] {
+        for method in ["PUT", "POST"] {
+            let form = b"--b\r\nContent-Disposition: form-data; name=a; filename=b\r\n\r\nafter\r\n--b--\r\n";
+            for target in ["/files/standing", "/files/absent"] {
+                let response = client.store(method, target, &[field], form);
+                assert_refused(&response, 415);
+                assert!(response.text().contains("curl -T"), "{}", response.text());
+                // RFC 9110 §15.5.16: it would say that a content coding was the reason.
+                assert_eq!(response.field("Accept-Encoding"), None);
+            }
+        }
+    }
+    assert_eq!((server.stored("standing").unwrap(), server.names().len()), (b"before".to_vec(), 1));
+    assert!(client.is_kept());
+    assert_refused_at_the_head(server.connect(), "/files/standing", &[boundary, "Content-Length: 5"], 415);
+
+    for field in [
+        "Content-Type: application/x-www-form-urlencoded",
+        "Content-Type: multipart/form-data-x",
+        "Content-Type: multipart/mixed; boundary=b",
+        "Content-Type: text/plain; a=multipart/form-data",
+        "Content-Type:",
+    ] {
+        assert_eq!(client.store("PUT", "/files/standing", &[field], b"after").status, 204, "{field}");
+    }
+}
+
+#[test]
 fn a_part_is_not_taken_for_the_whole() {
     let server = Server::with_directory();
     server.put("standing", b"before");

@@ -90,7 +90,26 @@ fn another_coding_before_chunked_is_not_implemented() {
     refused(coded("identity, chunked"), TransferCodingUnknown);
     refused(coded("x-foo;a=b, gzip, chunked"), TransferCodingUnknown);
     refused(coded("gzip;a, chunked"), TransferEncodingInvalid);
-    refused(coded("gzip;a=\"b\", chunked"), TransferEncodingInvalid);
+    refused(coded("gzip ; a = b\t;c=d , chunked"), TransferCodingUnknown);
+    refused(coded("gzip; =b, chunked"), TransferEncodingInvalid);
+    refused(coded("gzip;a=, chunked"), TransferEncodingInvalid);
+    refused(coded("gzip;a=b c, chunked"), TransferEncodingInvalid);
+    refused(coded("gzip;, chunked"), TransferEncodingInvalid);
+}
+
+#[test]
+fn a_parameter_of_a_coding_may_be_quoted() {
+    refused(coded("x;a=\"b\", chunked"), TransferCodingUnknown);
+    refused(coded("x;a=\"b, chunked\", chunked"), TransferCodingUnknown);
+    refused(coded("x;a=\"\", y;b=\"\\\"\\\\\" , chunked"), TransferCodingUnknown);
+    // Where the quotation marks end decides what the last coding is.
+    refused(coded("x;a=\"b, chunked\""), TransferEncodingInvalid);
+    refused(coded("x;a=\"b, chunked"), TransferEncodingInvalid);
+    refused(coded("x;a=\"\\\", chunked"), TransferEncodingInvalid);
+    refused(coded("x;a=\"b\"c, chunked"), TransferEncodingInvalid);
+    refused(coded("x;a=b\"c\", chunked"), TransferEncodingInvalid);
+    refused(coded("x;\"a\"=b, chunked"), TransferEncodingInvalid);
+    refused(coded("chunked;a=\"b\""), TransferEncodingInvalid);
 }
 
 #[test]

@@ -73,7 +73,8 @@ fn where_no_content_is_owed_nothing_is_waited_for() {
     assert_eq!(statuses(&[&post(&format!("Content-Length: 0\r\n{EXPECT}"), "")]), [vec![201]]);
     keeps(post(EXPECT, ""), &[201]);
     keeps(get("/", EXPECT), &[200]);
-    keeps(get("/", "Expect: something\r\n"), &[200]);
+    keeps(get("/", "Expect: ,100-Continue,\r\n"), &[200]);
+    keeps(get("/", "Expect:\r\n"), &[200]);
 }
 
 #[test]
@@ -81,6 +82,7 @@ fn version_10_does_not_know_expectations() {
     let head = format!("POST / HTTP/1.0\r\nContent-Length: 5\r\n{EXPECT}\r\n");
     assert_eq!(statuses(&[&head, "abcde"]), [vec![], vec![201]]);
     ends("POST / HTTP/1.0\r\nContent-Length: 1\r\nExpect: something\r\n\r\na", &[201]);
+    ends("GET / HTTP/1.0\r\nExpect: something\r\n\r\n", &[200]);
 }
 
 #[test]
@@ -91,6 +93,10 @@ fn any_other_expectation_fails() {
     refused(post("Content-Length: 1\r\nExpect: 100-continue;a=b\r\n", "a"), ExpectationUnknown);
     refused(post("Content-Length: 1\r\nExpect: 100\r\n", "a"), ExpectationUnknown);
     refused(post("Transfer-Encoding: chunked\r\nExpect: a=\"b\"\r\n", "0\r\n\r\n"), ExpectationUnknown);
+    // What is expected may be about anything, and not about content alone.
+    refused(get("/", "Expect: something\r\n"), ExpectationUnknown);
+    refused(get("/", "Expect: 100-continue, something\r\n"), ExpectationUnknown);
+    refused(post("Content-Length: 0\r\nExpect: something\r\n", ""), ExpectationUnknown);
 }
 
 #[test]

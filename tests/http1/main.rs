@@ -20,6 +20,7 @@ mod host;
 mod limits;
 mod message_head;
 mod methods;
+mod origin;
 mod persistence;
 mod pipelining;
 mod preconditions;

@@ -104,6 +104,20 @@ fn options_says_what_is_offered() {
     routed("OPTIONS * HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nabcde").keeps(&[204]);
 }
 
+/// RFC 9112 §3.2.4: so a proxy is sent what it passes on as `*`.
+#[test]
+fn options_of_an_absolute_form_without_a_path_is_about_the_server() {
+    for target in ["http://h", "HTTP://h:80", "http://[::1]:80"] {
+        let told = routed(request("OPTIONS", target)).keeps(&[204]);
+        assert_eq!(told.answer().field("Allow"), None, "{target}");
+    }
+    for target in ["http://h/", "http://h?", "http://h?a"] {
+        let told = routed(request("OPTIONS", target)).keeps(&[204]);
+        assert_eq!(told.answer().field("Allow"), Some(READ_ONLY), "{target}");
+    }
+    routed(request("POST", "http://h")).keeps(&[405]);
+}
+
 #[test]
 fn the_reason_of_an_error_is_a_line_of_text() {
     for (octets, status) in [(request("POST", "/"), 405), (request("FOO", "/"), 501)] {

@@ -33,17 +33,51 @@ fn a_fragment_is_refused() {
 }
 
 #[test]
-fn an_octet_outside_the_uri_grammar_is_refused() {
-    for octet in (0..=0x20_u8).chain(*b"\"<>[\\]^`{|}\x7f").chain(0x80..=0xff) {
-        if matches!(octet, b' ' | b'\r' | b'\n') {
+fn a_byte_that_no_client_sends_raw_is_refused() {
+    for byte in (0..=0x20_u8).chain(*b"\"<>\x7f").chain(0x80..=0xff) {
+        if matches!(byte, b' ' | b'\r' | b'\n') {
             continue;
         }
-        refused([b"GET /a", &[octet][..], b" HTTP/1.1\r\nHost: h\r\n\r\n"].concat(), TargetOctetInvalid);
-        refused([b"GET /?", &[octet][..], b" HTTP/1.1\r\nHost: h\r\n\r\n"].concat(), TargetOctetInvalid);
+        for target in [&b"/a"[..], b"/?", b"http://h/a", b"http://h?"] {
+            refused([b"GET ", target, &[byte][..], b" HTTP/1.1\r\nHost: h\r\n\r\n"].concat(), TargetOctetInvalid);
+        }
     }
     refused(request("GET", "/\u{e9}"), TargetOctetInvalid);
-    refused(request("GET", "http://h/[a]"), TargetOctetInvalid);
-    refused(request("GET", "http://h?[a]"), TargetOctetInvalid);
+    // Where a path ends matters to whoever takes a backslash for a slash.
+    refused(request("GET", "/\\"), TargetOctetInvalid);
+    refused(request("GET", "/a\\b?c"), TargetOctetInvalid);
+    refused(request("GET", "http://h/a\\b?c"), TargetOctetInvalid);
+    assert!(TargetOctetInvalid.reason().contains("percent-encode it"));
+}
+
+/// Chromium, wget, `curl -g`, Node's fetch, Go and Python send some of them raw.
+#[test]
+fn bytes_that_clients_send_raw_are_served_and_refused_where_strictness_is_asked_for() {
+    for target in [
+        "/a[1]",
+        "/|",
+        "/^",
+        "/{b}",
+        "/`",
+        "/?[1]",
+        "/?a=[|^{}`\\",
+        "/?a?\\",
+        "http://h/[a]",
+        "http://h/a|b?\\",
+        "http://h?[a]",
+        "http://h?\\",
+    ] {
+        let told = keeps(request("GET", target), &[200]);
+        assert_eq!(told.seen[0].target, target.as_bytes());
+        assert_eq!(script(request("GET", target)).strict().refused(TargetOctetInvalid).seen, []);
+    }
+    assert_eq!(routed(request("GET", "/echo/[|^{}`]?\\")).keeps(&[200]).answer().text(), "[|^{}`]");
+    script(request("GET", "http://[::1]/a?%5B")).strict().keeps(&[200]);
+    script(request("OPTIONS", "*")).strict().keeps(&[200]);
+    // They are no part of any host.
+    refused(request("GET", "http://a|b/"), TargetAuthorityInvalid);
+    refused(request("GET", "http://a{b}"), TargetAuthorityInvalid);
+    refused(request("CONNECT", "a^b:80"), TargetFormInvalid);
 }
 
 #[test]

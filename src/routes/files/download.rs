@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::multipart::Parts;
 use super::validators::FileVersion;
 use super::{BUSY, FileContent, FileRoutes, not_found, path_of};
-use crate::routes::{Answer, PRECONDITION_FAILED, refuse};
+use crate::routes::{Answer, PRECONDITION_FAILED, refuse, violated};
 use crate::semantics::Now;
 use crate::semantics::conditional::{Preconditions, Verdict};
 use crate::semantics::date::ImfFixdate;
@@ -36,7 +36,9 @@ pub(super) fn answer<'r>(files: &'r mut FileRoutes, request: &Request<'_>, name:
             return described(response, last_modified, Cow::Owned(version.etag));
         }
     }
-    let Some(cached) = files.cache.get(name) else { return not_found() };
+    let Some(cached) = files.cache.get(name) else {
+        return Reply::Respond(violated("A file that was just found in the cache, or put there, is in it."));
+    };
     let version = &cached.notes;
     let content = match &cached.content {
         CachedContent::Memory(content) => Representation::Memory(content),
@@ -73,18 +75,26 @@ impl<'r> Representation<'r> {
         }
     }
 
-    /// One range, which lies within the content.
-    fn part(self, range: ByteRange) -> Body<'r, FileContent> {
+    /// One range; `None` if it does not lie within the content.
+    fn part(self, range: ByteRange) -> Option<Body<'r, FileContent>> {
         match self {
             // What is in memory is shorter than any `usize`.
             Representation::Memory(content) => {
-                let part = content.get(range.first as usize..=range.last as usize).unwrap_or_default();
-                Body::Bytes(Cow::Borrowed(part))
+                let part = content.get(range.first as usize..=range.last as usize)?;
+                Some(Body::Bytes(Cow::Borrowed(part)))
             }
             Representation::File(file, _) => {
-                let part = file.part(range.first, range.octets()).unwrap_or(file);
-                Body::Source(FileContent::Range(part))
+                let part = file.part(range.first, range.octets())?;
+                Some(Body::Source(FileContent::Range(part)))
             }
+        }
+    }
+
+    /// Several ranges; `None` if one does not lie within the content, or the content is in memory.
+    fn parts(self, ranges: &[ByteRange]) -> Option<Parts> {
+        match self {
+            Representation::Memory(_) => None,
+            Representation::File(file, boundary) => Parts::new(&file, ranges, boundary),
         }
     }
 }
@@ -104,25 +114,35 @@ fn respond<'r>(
         Verdict::Proceed => {}
     }
     let octets_total = content.octets();
-    let (status, media_type, content_range, body) = match (selection(request, octets_total, version, now), content) {
-        (Selection::Unsatisfiable, _) => {
+    let (status, media_type, content_range, body) = match selection(request, octets_total, version, now) {
+        Selection::Whole => (Status::Ok, OCTETS, None, content.whole()),
+        Selection::One(range) => match content.part(range) {
+            Some(part) => (Status::PartialContent, OCTETS, Some(ContentRange::Part(range, octets_total)), part),
+            None => return violated("A range that was selected lies within the file."),
+        },
+        Selection::Several(ranges) => match content.parts(&ranges) {
+            Some(parts) => {
+                let media_type = Cow::Owned(parts.media_type());
+                (Status::PartialContent, media_type, None, Body::Source(FileContent::Parts(Box::new(parts))))
+            }
+            None => return violated("Ranges that were selected lie within the file, and it is open."),
+        },
+        Selection::Unsatisfiable => {
             return Response {
                 content_range: Some(ContentRange::Unsatisfied(octets_total)),
                 ..Response::with_reason(Status::RangeNotSatisfiable, "The file has none of the ranges.")
             };
         }
-        (Selection::Ranges(ranges), Representation::File(file, boundary)) if ranges.len() > 1 => {
-            let parts = Box::new(Parts::new(file, ranges, boundary));
-            let media_type = Cow::Owned(parts.media_type());
-            (Status::PartialContent, media_type, None, Body::Source(FileContent::Parts(parts)))
-        }
-        (Selection::Ranges(ranges), content) if ranges.len() == 1 => {
-            let range = ContentRange::Part(ranges[0], octets_total);
-            (Status::PartialContent, OCTETS, Some(range), content.part(ranges[0]))
-        }
-        (Selection::Ranges(_) | Selection::Whole, content) => (Status::Ok, OCTETS, None, content.whole()),
     };
-    Response { content_type: Some(media_type), accepts_ranges: true, content_range, body, ..Response::new(status) }
+    Response {
+        content_type: Some(media_type),
+        accepts_ranges: true,
+        // Anybody may have put the file there.
+        nosniff: true,
+        content_range,
+        body,
+        ..Response::new(status)
+    }
 }
 
 const OCTETS: Cow<'static, str> = Cow::Borrowed("application/octet-stream");
@@ -133,10 +153,12 @@ fn described<'r>(
     last_modified: Option<ImfFixdate>,
     etag: Cow<'r, str>,
 ) -> Answer<'r> {
-    if response.status == Status::PreconditionFailed || response.status == Status::RangeNotSatisfiable {
-        return Reply::Respond(response);
+    match response.status {
+        Status::Ok | Status::PartialContent | Status::NotModified => {
+            Reply::Respond(Response { last_modified, etag: Some(etag), ..response })
+        }
+        _ => Reply::Respond(response),
     }
-    Reply::Respond(Response { last_modified, etag: Some(etag), ..response })
 }
 
 /// What of the file is asked for. Range counts for GET alone (§14.2), and only if If-Range, where there is one, names
@@ -162,6 +184,13 @@ fn refusal<'r>(error: &StorageError) -> Answer<'r> {
             log::warn!("a file cannot be opened: {error}");
             refuse(Status::InternalServerError, "The file cannot be opened.")
         }
-        _ => not_found(),
+        StorageError::NotFound | StorageError::ParentMissing | StorageError::NotRegular | StorageError::NameRefused => {
+            not_found()
+        }
+        // Errors of writing: no system should tell of them where a file is opened to be read.
+        StorageError::Exists | StorageError::ConditionFailed | StorageError::DiskFull => {
+            log::warn!("a file cannot be opened: {error}");
+            refuse(Status::InternalServerError, "The file cannot be opened.")
+        }
     }
 }

@@ -6,6 +6,7 @@ mod multipart;
 mod upload;
 mod validators;
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -14,7 +15,7 @@ use percent_encoding::percent_decode;
 pub use self::content::FileContent;
 pub use self::upload::FileSink;
 use self::validators::{FileVersion, OwnUploads};
-use super::{Answer, READ_ONLY, Routes, refuse};
+use super::{Answer, READ_ONLY, Routes, refuse, violated};
 use crate::semantics::Now;
 use crate::semantics::method::Method;
 use crate::semantics::request::Request;
@@ -98,7 +99,9 @@ impl FileRoutes {
 
 pub(super) fn answer<'r>(routes: &'r mut Routes, request: &'r Request<'r>, name: &'r [u8], now: &Now) -> Answer<'r> {
     routes.used_disk = true;
-    let Some(files) = &mut routes.files else { return not_found() };
+    let Some(files) = &mut routes.files else {
+        return Reply::Respond(violated("A file is asked for only where a directory is served."));
+    };
     match request.method {
         Method::Post | Method::Put => match path_of(name) {
             Ok(path) => upload::answer(files, request, &path, now),
@@ -109,10 +112,20 @@ pub(super) fn answer<'r>(routes: &'r mut Routes, request: &'r Request<'r>, name:
 }
 
 /// The segments are split before they are decoded, and decoded once: an encoded slash or dot is judged as what it is.
+///
+/// A segment `.` is left out, since programs that join a base and a relative name send it. At the end it would name a
+/// directory (RFC 3986 §5.2.4), and is refused like every name that ends in a slash.
 fn path_of(name: &[u8]) -> Result<RelativePath, BadName> {
-    RelativePath::from_segments(
-        name.split(|octet| *octet == b'/').map(|segment| std::borrow::Cow::<[u8]>::from(percent_decode(segment))),
-    )
+    let (directories, last) = match memchr::memrchr(b'/', name) {
+        Some(slash) => (Some(&name[..slash]), &name[slash + 1..]),
+        None => (None, name),
+    };
+    let directories = directories.into_iter().flat_map(|names| names.split(|octet| *octet == b'/')).map(decoded);
+    RelativePath::from_segments(directories.filter(|segment| **segment != *b".").chain([decoded(last)]))
+}
+
+fn decoded(segment: &[u8]) -> Cow<'_, [u8]> {
+    Cow::from(percent_decode(segment))
 }
 
 fn not_found<'r>() -> Answer<'r> {

@@ -10,8 +10,7 @@ use crate::storage::FileRange;
 /// What is left of the parts of one answer.
 #[derive(Debug)]
 pub struct Parts {
-    /// The whole file.
-    file: FileRange,
+    /// Octets of the whole file.
     octets_total: u64,
     boundary: u64,
     /// Octets that come next: a part's head, or the last boundary.
@@ -20,22 +19,22 @@ pub struct Parts {
     /// The file's octets behind the text.
     range: Option<FileRange>,
     /// The parts that have not been begun.
-    waiting: VecDeque<ByteRange>,
+    waiting: VecDeque<(ByteRange, FileRange)>,
     octets_left: u64,
 }
 
 impl Parts {
-    /// These `ranges` of `file`, which lie within it. `boundary` is to differ from answer to answer, by chance.
-    pub(super) fn new(file: FileRange, ranges: Vec<ByteRange>, boundary: u64) -> Parts {
-        let octets_total = file.remaining();
+    /// These `ranges` of `file`; `None` if one of them does not lie within it. `boundary` is to differ from answer to answer,
+    /// by chance.
+    pub(super) fn new(file: &FileRange, ranges: &[ByteRange], boundary: u64) -> Option<Parts> {
+        let of_file = |range: &ByteRange| Some((*range, file.part(range.first, range.octets())?));
         let mut parts = Parts {
-            file,
-            octets_total,
+            octets_total: file.remaining(),
             boundary,
             text: Vec::new(),
             text_sent: 0,
             range: None,
-            waiting: VecDeque::new(),
+            waiting: ranges.iter().map(of_file).collect::<Option<_>>()?,
             octets_left: 0,
         };
         // The heads are short and few: making them twice is cheaper than keeping them.
@@ -43,9 +42,8 @@ impl Parts {
         let contents = ranges.iter().fold(0_u64, |sum, range| sum.saturating_add(range.octets()));
         let texts = (heads + parts.last_boundary().len()) as u64;
         parts.octets_left = contents.saturating_add(texts);
-        parts.waiting = ranges.into();
         parts.begin_next(true);
-        parts
+        Some(parts)
     }
 
     pub(super) fn media_type(&self) -> String {
@@ -70,6 +68,7 @@ impl Parts {
             self.text_sent = self.text.len().min(self.text_sent + octets as usize);
             return;
         }
+        debug_assert!(self.range.is_some() || octets == 0, "more is sent than there was");
         if let Some(range) = &mut self.range {
             range.advance(octets);
             if range.is_empty() {
@@ -81,7 +80,7 @@ impl Parts {
     fn begin_next(&mut self, is_first: bool) {
         self.text_sent = 0;
         (self.text, self.range) = match self.waiting.pop_front() {
-            Some(range) => (self.head(&range, is_first), self.file.part(range.first, range.octets())),
+            Some((range, of_file)) => (self.head(&range, is_first), Some(of_file)),
             None => (self.last_boundary(), None),
         };
     }

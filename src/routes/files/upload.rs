@@ -79,6 +79,13 @@ fn check_content(request: &Request<'_>, octets_max: Option<u64>) -> Result<(), B
             )
         }));
     }
+    // The file would be stored with the envelope around it, and look whole to whoever sent it.
+    if request.fields.has_media_type(b"multipart/form-data") {
+        return Err(Box::new(Response::with_reason(
+            Status::UnsupportedMediaType,
+            "A form is not a file: send the file itself, as curl -T does.",
+        )));
+    }
     // RFC 9110 §14.5: a server that does not support partial PUT must not take a part for the whole.
     if request.method == Method::Put && request.fields.contains(FieldName::ContentRange) {
         return Err(Box::new(Response::with_reason(Status::BadRequest, "A part of a file cannot be uploaded.")));

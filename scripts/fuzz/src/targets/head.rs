@@ -4,7 +4,8 @@
 //! 2. The same octets have the same reading in every cut, and it is decided at the same octet.
 //! 3. A head that is accepted here is accepted by `httparse`, which reads the same method, target and fields in it.
 //! 4. A head that is accepted has one framing, and it is what its fields say.
-//! 5. `strict` refuses what is refused without it, and besides that only a missing Host.
+//! 5. `strict` refuses what is refused without it, and besides that only a missing Host and a target outside the URI
+//!    grammar, which holds nothing but what clients are known to send raw.
 
 use spindle::http1::exchange::Exchange;
 use spindle::http1::framing::Framing;
@@ -31,6 +32,8 @@ enum Reading {
 struct Head {
     octets: usize,
     method_and_target: Vec<u8>,
+    /// Empty where the target has none.
+    path_and_query: Vec<u8>,
     is_http10: bool,
     fields: Vec<(Vec<u8>, Vec<u8>)>,
     lenient: Result<Exchanged, Offence>,
@@ -48,7 +51,7 @@ pub fn run(input: &[u8]) {
     if let Reading::Complete(head) = &whole {
         httparse_agrees(&stream, head);
         framing_is_what_the_fields_say(head);
-        strict_adds_only_the_missing_host(head);
+        strict_adds_only_the_target_and_the_missing_host(head);
     }
 }
 
@@ -115,9 +118,14 @@ fn copy(head: &CompleteHead<'_>) -> Head {
         Exchange::new(head, strict)
             .map(|exchange| (exchange.framing, exchange.method == Method::Head, exchange.expects_continue))
     };
+    let path_and_query = match head.target {
+        Target::Origin(path_and_query) | Target::Absolute { path_and_query, .. } => path_and_query,
+        Target::Authority(_) | Target::Asterisk => b"",
+    };
     Head {
         octets: head.octets,
         method_and_target: head.method_and_target.to_vec(),
+        path_and_query: path_and_query.to_vec(),
         is_http10: head.version == Version::Http10,
         fields: head.fields.iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect(),
         lenient: exchange(false),
@@ -167,6 +175,7 @@ fn framing_is_what_the_fields_say(head: &Head) {
                 [] => assert_eq!(octets, 0, "without either field there is no content"),
                 [digits] => {
                     assert!(!digits.is_empty() && digits.iter().all(u8::is_ascii_digit), "a length is digits alone");
+                    assert!(digits == b"0" || digits[0] != b'0', "a length has no zeros in front");
                     let text = str::from_utf8(digits).expect("digits");
                     assert_eq!(text.parse(), Ok(octets), "the length is the number that was sent");
                 }
@@ -180,13 +189,31 @@ fn framing_is_what_the_fields_say(head: &Head) {
     }
 }
 
-fn strict_adds_only_the_missing_host(head: &Head) {
+/// RFC 3986 §2 and §3: what a path and a query are made of, percent signs included.
+const URI_PUNCTUATION: &[u8] = b"-._~!$&'()*+,;=:@/?%";
+
+/// What clients send without encoding it, in a path and in a query.
+const SENT_RAW: &[u8] = b"[]|^{}`";
+
+fn strict_adds_only_the_target_and_the_missing_host(head: &Head) {
     let host_lines = head.fields.iter().filter(|(name, _)| FieldName::from_octets(name) == FieldName::Host).count();
-    if head.strict == Err(Offence::HostMissing) {
-        assert!(host_lines == 0 && !head.is_http10, "only HTTP/1.1 without any Host lacks one");
-    } else {
-        assert_eq!(head.strict, head.lenient, "strict is about the Host alone");
+    let is_of_the_grammar = head.path_and_query.iter().enumerate().all(|(at, octet)| {
+        let is_query = head.path_and_query[..at].contains(&b'?');
+        let is_raw = SENT_RAW.contains(octet) || *octet == b'\\' && is_query;
+        let is_of_the_grammar = octet.is_ascii_alphanumeric() || URI_PUNCTUATION.contains(octet);
+        assert!(is_raw || is_of_the_grammar, "a target holds no other octets than clients send");
+        is_of_the_grammar
+    });
+    match head.strict {
+        Err(Offence::TargetOctetInvalid) => assert!(!is_of_the_grammar, "a target of the grammar is accepted"),
+        Err(Offence::HostMissing) => {
+            assert!(host_lines == 0 && !head.is_http10, "only HTTP/1.1 without any Host lacks one");
+        }
+        _ => assert_eq!(head.strict, head.lenient, "strict is about the target and the Host alone"),
     }
+    assert!(is_of_the_grammar || head.strict == Err(Offence::TargetOctetInvalid), "strict holds to the grammar");
     assert!(head.lenient.is_err() || host_lines <= 1, "two Hosts are never accepted");
-    assert_ne!(head.lenient, Err(Offence::HostMissing), "a missing Host is let pass unless strict");
+    for offence in [Offence::HostMissing, Offence::TargetOctetInvalid] {
+        assert_ne!(head.lenient, Err(offence), "let pass unless strict");
+    }
 }

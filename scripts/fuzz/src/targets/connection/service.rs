@@ -96,6 +96,7 @@ fn without_source<B>(response: Response<'_, B>) -> Response<'_, Patterned> {
         allow: response.allow,
         accept_encoding: response.accept_encoding,
         accepts_ranges: response.accepts_ranges,
+        nosniff: response.nosniff,
         content_range: response.content_range,
         etag: response.etag,
         last_modified: response.last_modified,

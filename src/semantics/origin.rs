@@ -1,0 +1,104 @@
+//! Where a browser says that a request comes from: Origin (Fetch §3.2) and Sec-Fetch-Site (Fetch Metadata §2.4).
+//!
+//! A page of any site can make a browser send a POST to this server, also to one that only the browser's machine can
+//! reach. The browser does not let the page read the answer, but what the request stores is stored. Programs other than
+//! browsers send neither field.
+
+use super::fields::{FieldName, Fields};
+use super::method::Method;
+use super::request::{Request, Target};
+
+/// Whether a browser says that a page of another origin has it send this request, and the method may change something.
+pub fn is_write_from_elsewhere(request: &Request<'_>) -> bool {
+    let only_reads = matches!(request.method, Method::Get | Method::Head | Method::Options);
+    !only_reads && (is_sent_from_elsewhere(&request.fields) || has_other_origin(request))
+}
+
+/// `none` is the user's own doing: an address typed in, a bookmark.
+fn is_sent_from_elsewhere(fields: &Fields<'_>) -> bool {
+    fields.values(FieldName::SecFetchSite).any(|site| !matches!(site, b"same-origin" | b"none"))
+}
+
+fn has_other_origin(request: &Request<'_>) -> bool {
+    let mut origins = request.fields.values(FieldName::Origin);
+    match (origins.next(), origins.next()) {
+        (None, _) => false,
+        (Some(origin), None) => !authority(request).is_some_and(|authority| is_origin_of(origin, authority)),
+        (Some(_), Some(_)) => true,
+    }
+}
+
+/// Whom the request was sent to. The authority of an absolute-form replaces Host (RFC 9112 §3.2.2).
+fn authority<'a>(request: &Request<'a>) -> Option<&'a [u8]> {
+    match request.target {
+        Target::Absolute { authority, .. } => Some(authority),
+        Target::Origin(_) | Target::Authority(_) | Target::Asterisk => request.fields.single(FieldName::Host),
+    }
+}
+
+const SCHEME: &[u8] = b"http://";
+
+/// Whether `origin`, an Origin field's value, is that of resources at `authority`, which is a valid host and port.
+fn is_origin_of(origin: &[u8], authority: &[u8]) -> bool {
+    let Some((scheme, origin_authority)) = origin.split_at_checked(SCHEME.len()) else { return false };
+    let (host, port) = host_and_port(authority);
+    let (origin_host, origin_port) = host_and_port(origin_authority);
+    scheme.eq_ignore_ascii_case(SCHEME) && origin_host.eq_ignore_ascii_case(host) && origin_port == port
+}
+
+/// A port that is left out, or empty, is 80 (RFC 9110 §4.2.1).
+fn host_and_port(authority: &[u8]) -> (&[u8], &[u8]) {
+    const DEFAULT_PORT: &[u8] = b"80";
+    // The colons of an IPv6 address stand before its closing bracket.
+    match authority.iter().rposition(|octet| !octet.is_ascii_digit()) {
+        Some(colon) if authority[colon] == b':' => match &authority[colon + 1..] {
+            b"" => (&authority[..colon], DEFAULT_PORT),
+            port => (&authority[..colon], port),
+        },
+        _ => (authority, DEFAULT_PORT),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_is_scheme_host_and_port() {
+        for (origin, authority) in [
+            ("http://h", "h"),
+            ("http://h", "h:80"),
+            ("http://h:80", "h:"),
+            ("HTTP://LocalHost:4221", "localHOST:4221"),
+            ("http://127.0.0.1:4221", "127.0.0.1:4221"),
+            ("http://[::1]", "[::1]:80"),
+            ("http://[FE80::1]:81", "[fe80::1]:81"),
+            ("http://1", "1"),
+        ] {
+            assert!(is_origin_of(origin.as_bytes(), authority.as_bytes()), "{origin} {authority}");
+        }
+        for (origin, authority) in [
+            ("null", "h"),
+            ("null", "null"),
+            ("", "h"),
+            ("h", "h"),
+            ("http://", "h"),
+            ("http://h/", "h"),
+            ("http://u@h", "h"),
+            ("https://h", "h"),
+            ("https://h:80", "h"),
+            ("http://h:443", "h:4430"),
+            ("http://h:8", "h:80"),
+            ("http://h", "h:81"),
+            ("http://h.a", "h"),
+            ("http://a", "h.a"),
+            ("http://h http://h", "h"),
+            ("http://h, http://a", "h"),
+            ("http://[::1]", "[::1]:1"),
+            ("http://::1", "[::1]"),
+            ("http://1", "1:1"),
+        ] {
+            assert!(!is_origin_of(origin.as_bytes(), authority.as_bytes()), "{origin} {authority}");
+        }
+    }
+}

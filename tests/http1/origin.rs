@@ -1,0 +1,84 @@
+//! Fetch §3.2 and §3.3 (Origin), Fetch Metadata §2 (Sec-Fetch-Site): writes that a page of another site makes a browser send.
+
+use crate::script::routed;
+
+fn request(method: &str, target: &str, lines: &str) -> String {
+    format!("{method} {target} HTTP/1.1\r\n{lines}\r\n")
+}
+
+#[track_caller]
+fn refused(method: &str, target: &str, lines: &str) {
+    let told = routed(request(method, target, lines)).keeps(&[403]);
+    assert_eq!(told.answer().text(), "A browser says that this request comes from another site.\n");
+}
+
+/// The route is asked: it offers no such method.
+#[track_caller]
+fn let_through(method: &str, target: &str, lines: &str) {
+    routed(request(method, target, lines)).keeps(&[405]);
+}
+
+#[test]
+fn a_write_from_another_site_is_refused() {
+    for site in ["cross-site", "same-site", "Same-Origin", "same-origin, none", "", "x"] {
+        refused("POST", "/", &format!("Host: h\r\nSec-Fetch-Site: {site}\r\n"));
+    }
+    for origin in
+        ["null", "http://a", "https://h", "http://h:81", "http://h.a", "http://", "h", "", "http://h http://h"]
+    {
+        refused("POST", "/", &format!("Host: h\r\nOrigin: {origin}\r\n"));
+    }
+    // One that lies is not healed by the other.
+    refused("POST", "/", "Host: h\r\nSec-Fetch-Site: same-origin\r\nOrigin: http://a\r\n");
+    refused("POST", "/", "Host: h\r\nSec-Fetch-Site: cross-site\r\nOrigin: http://h\r\n");
+    refused("POST", "/", "Host: h\r\nSec-Fetch-Site: none\r\nSec-Fetch-Site: cross-site\r\n");
+    refused("POST", "/", "Host: h\r\nOrigin: http://h\r\nOrigin: http://h\r\n");
+    // Whom the request was sent to is not known.
+    refused("POST", "/", "Origin: http://h\r\n");
+    for method in ["POST", "PUT", "DELETE", "PATCH"] {
+        for target in ["/", "/echo/a", "/user-agent"] {
+            refused(method, target, "Host: h\r\nOrigin: http://a\r\n");
+        }
+    }
+}
+
+#[test]
+fn a_write_from_the_same_site_and_one_from_no_site_are_let_through() {
+    let_through("POST", "/", "Host: h\r\n");
+    let_through("POST", "/", "Host: h\r\nSec-Fetch-Site: same-origin\r\n");
+    let_through("POST", "/", "Host: h\r\nSec-Fetch-Site: none\r\n");
+    let_through("POST", "/", "Host: h\r\nSec-Fetch-Site: same-origin\r\nOrigin: http://h\r\n");
+    for (host, origin) in [
+        ("h", "http://h"),
+        ("h:80", "http://h"),
+        ("h:", "http://h:80"),
+        ("h:4221", "http://h:4221"),
+        ("LocalHost:4221", "http://localhost:4221"),
+        ("[::1]:4221", "http://[::1]:4221"),
+        ("[FE80::1]", "HTTP://[fe80::1]:80"),
+    ] {
+        let_through("PUT", "/", &format!("Host: {host}\r\nOrigin: {origin}\r\n"));
+    }
+}
+
+#[test]
+fn the_authority_of_an_absolute_form_is_whom_the_request_was_sent_to() {
+    let_through("POST", "http://a:80/", "Host: h\r\nOrigin: http://a\r\n");
+    let_through("POST", "http://a", "Origin: http://a\r\n");
+    refused("POST", "http://a/", "Host: h\r\nOrigin: http://h\r\n");
+}
+
+#[test]
+fn reading_is_let_through_from_anywhere_and_so_is_what_names_no_resource() {
+    let lines = "Host: h\r\nOrigin: null\r\nSec-Fetch-Site: cross-site\r\n";
+    for (method, target, status) in [
+        ("GET", "/", 200),
+        ("HEAD", "/echo/a", 200),
+        ("OPTIONS", "/", 204),
+        ("OPTIONS", "*", 204),
+        ("POST", "/nothing", 404),
+        ("FOO", "/", 501),
+    ] {
+        routed(request(method, target, lines)).keeps(&[status]);
+    }
+}
