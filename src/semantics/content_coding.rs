@@ -12,7 +12,7 @@ pub enum ContentCoding {
 }
 
 /// Weights are thousandths: `q=0.5` is 500.
-const WEIGHT_MAX: u16 = 1000;
+pub(super) const WEIGHT_MAX: u16 = 1000;
 
 /// What an Accept-Encoding field says of the codings that matter here. `None`: not mentioned.
 #[derive(Default)]
@@ -78,7 +78,7 @@ fn weighted(member: &[u8]) -> Option<(&[u8], u16)> {
 }
 
 /// `( "0" [ "." 0*3DIGIT ] ) / ( "1" [ "." 0*3("0") ] )` in thousandths (RFC 9110 §12.4.2).
-fn parse_qvalue(qvalue: &[u8]) -> Option<u16> {
+pub(super) fn parse_qvalue(qvalue: &[u8]) -> Option<u16> {
     let (whole, decimals) = match qvalue {
         [whole] => (whole, &[][..]),
         [whole, b'.', decimals @ ..] if decimals.len() <= 3 => (whole, decimals),
