@@ -9,6 +9,7 @@
 
 mod echo;
 mod files;
+mod folder;
 mod root;
 mod text;
 mod user_agent;

@@ -33,6 +33,7 @@ mod file_cache;
 mod file_range;
 mod hidden_file;
 mod identity;
+mod listing;
 mod relative_path;
 mod sweep;
 #[cfg(test)]
@@ -53,5 +54,6 @@ pub use error::StorageError;
 pub use file_cache::{CachedContent, CachedFile, FileCache, SMALL_FILE_OCTETS_MAX};
 pub use file_range::FileRange;
 pub use identity::Identity;
+pub use listing::{Entry, EntryKind};
 pub use relative_path::{BadName, RelativePath};
 pub use upload::{Publish, Published, Upload};
