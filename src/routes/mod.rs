@@ -10,6 +10,7 @@
 
 mod echo;
 mod files;
+mod folder;
 mod root;
 mod text;
 mod user_agent;

@@ -5,6 +5,7 @@
 
 mod commits;
 mod interruptions;
+mod listings;
 mod lookups;
 mod ranges;
 mod scarcity;
