@@ -8,12 +8,12 @@ use std::process::ExitCode;
 use log::{LevelFilter, error, warn};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use simplelog::{ConfigBuilder, WriteLogger};
-use spindle::config::{Command, Config, USAGE};
+use spindle::config::{Command, Config, FolderOptions, USAGE};
 use spindle::http1::limits::ANSWER_OCTETS_MAX;
-use spindle::routes::{FileRoutes, Routes};
+use spindle::routes::{FileRoutes, Folder, Hosts, Routes, Sharing};
 use spindle::server::{Observer, Server};
 use spindle::storage::{Directory, SMALL_FILE_OCTETS_MAX};
-use spindle::system::{Kernel, listen, signals};
+use spindle::system::{Kernel, listen, machine, signals};
 use spindle::telemetry;
 
 /// Descriptors that are no connections': standard streams, poll, listeners, signals, the directory.
@@ -74,7 +74,8 @@ fn print(text: &str) -> ExitCode {
 fn serve(config: Config) -> Result<(), String> {
     start_logging(config.log_level);
     let seed = random_seed();
-    let directory = match &config.directory {
+    let path = config.folder.as_ref().map(|folder| &folder.path).or(config.directory.as_ref());
+    let directory = match path {
         Some(path) => Some(Directory::open(path, seed).map_err(|error| error.to_string())?),
         None => None,
     };
@@ -83,12 +84,20 @@ fn serve(config: Config) -> Result<(), String> {
     let listeners = listen::listeners(config.bind, config.port).map_err(|error| error.to_string())?;
     let greeting = greeting(&listeners).map_err(|error| format!("cannot tell where to listen: {error}"))?;
     let files = directory.map(|directory| FileRoutes::new(directory, config.uploads, open_files_max, seed));
+    let routes = match (files, &config.folder) {
+        (Some(files), Some(folder)) => Routes::sharing(Folder::new(files, sharing(&folder.options))),
+        (files, _) => Routes::new(files),
+    };
     let world = Kernel::new(listeners, stop).map_err(|error| format!("cannot start: {error}"))?;
     let observer = telemetry::is_wanted().then(|| Box::new(telemetry::log_exchange) as Observer);
-    let server = Server::new(world, connections_max, config.settings, Routes::new(files), observer);
+    let server = Server::new(world, connections_max, config.settings, routes, observer);
     // A server whose greeting nobody reads serves all the same.
     let _ = io::stdout().write_all(greeting.as_bytes());
     server.run().map_err(|error| format!("the loop ended: {error}"))
+}
+
+fn sharing(options: &FolderOptions) -> Sharing {
+    Sharing { shows_hidden: options.shows_hidden, hosts: Hosts::new(&options.hosts, machine::host_name().as_deref()) }
 }
 
 fn greeting(listeners: &[TcpListener]) -> io::Result<String> {

@@ -2,7 +2,14 @@
 
 use super::query::{Order, Sort};
 
-pub(super) struct PageHead<'a> { pub path: &'a [u8], pub may_upload: bool, pub may_replace: bool, pub sort: Sort, pub order: Order, pub is_sorted: bool }
+pub(super) struct PageHead<'a> {
+    pub path: &'a [u8],
+    pub may_upload: bool,
+    pub may_replace: bool,
+    pub sort: Sort,
+    pub order: Order,
+    pub is_sorted: bool,
+}
 pub(super) const CONTENT_SECURITY_POLICY: &str = "default-src 'none'";
 pub(super) fn write_head(out: &mut Vec<u8>, head: &PageHead<'_>) {
     let _ = (head.may_upload, head.may_replace, head.sort, head.order, head.is_sorted);

@@ -1,26 +1,30 @@
-//! The content of a file, as the driver transmits it: one range of it, or several as parts.
+//! Content that the driver sends piece by piece: of a file one range, or several as parts; or a folder's listing.
 
-use super::multipart::Parts;
+use super::files::Parts;
+use super::folder::Listing;
 use crate::semantics::service::{FilePiece, Piece, Source, SourceFailed};
 use crate::storage::FileRange;
 
-/// Content that comes from a file. It is never in memory, however long it is.
-#[derive(Debug)]
+/// Content that is never in memory as a whole, however long it is. What is larger than a range is boxed, since it is rarer,
+/// and each connection has room for one content.
 pub enum FileContent {
-    /// One range.
+    /// One range of a file.
     Range(FileRange),
-    /// Several. Boxed, since that is rare, and each connection has room for one content.
+    /// Several.
     Parts(Box<Parts>),
+    /// What a directory holds.
+    Listing(Box<Listing>),
 }
 
 impl Source for FileContent {
     type File = FileRange;
 
     fn bytes_left(&self) -> Option<u64> {
-        Some(match self {
-            FileContent::Range(range) => range.remaining(),
-            FileContent::Parts(parts) => parts.bytes_left(),
-        })
+        match self {
+            FileContent::Range(range) => Some(range.remaining()),
+            FileContent::Parts(parts) => Some(parts.bytes_left()),
+            FileContent::Listing(_) => None,
+        }
     }
 
     fn piece(&mut self) -> Result<Option<Piece<'_, FileRange>>, SourceFailed> {
@@ -28,6 +32,7 @@ impl Source for FileContent {
             FileContent::Range(range) if range.is_empty() => None,
             FileContent::Range(range) => Some(Piece::File(range)),
             FileContent::Parts(parts) => Some(parts.piece()),
+            FileContent::Listing(listing) => return listing.piece(),
         })
     }
 
@@ -35,6 +40,7 @@ impl Source for FileContent {
         match self {
             FileContent::Range(range) => range.advance(bytes),
             FileContent::Parts(parts) => parts.advance(bytes),
+            FileContent::Listing(listing) => listing.advance(bytes),
         }
     }
 }
