@@ -57,7 +57,7 @@ impl StorageError {
     pub(super) fn from_publication(errno: Errno) -> Self {
         match errno {
             // The directory is open, and yet has no entries any more: it has been removed.
-            Errno::NOENT => StorageError::ParentMissing,
+            Errno::NOENT | Errno::STALE => StorageError::ParentMissing,
             Errno::EXIST => StorageError::Exists,
             Errno::ISDIR | Errno::NOTDIR | Errno::NOTEMPTY => StorageError::NotRegular,
             Errno::NAMETOOLONG | Errno::ILSEQ | Errno::INVAL => StorageError::NameRefused,
@@ -78,11 +78,18 @@ impl StorageError {
 }
 
 /// What the system says when a path leads to nothing, or to a link that is not followed. `EXDEV` is a link out of the
-/// root; `EMLINK` is how FreeBSD says `ELOOP` of a link that was not to be followed.
+/// root; `ESTALE` is how a file server says that a directory which is held open has been removed; `EMLINK` is how FreeBSD says `ELOOP` of a link that was not to be followed.
 fn is_nothing_there(errno: Errno) -> bool {
     matches!(
         errno,
-        Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::MLINK | Errno::XDEV | Errno::NAMETOOLONG | Errno::ILSEQ
+        Errno::NOENT
+            | Errno::NOTDIR
+            | Errno::STALE
+            | Errno::LOOP
+            | Errno::MLINK
+            | Errno::XDEV
+            | Errno::NAMETOOLONG
+            | Errno::ILSEQ
     )
 }
 
@@ -115,6 +122,7 @@ mod tests {
         // Number; what it means when a name is looked up, when its parent is, and when it is written.
         for (errno, lookup, parent, publication) in [
             (Errno::NOENT, "NotFound", "ParentMissing", "ParentMissing"),
+            (Errno::STALE, "NotFound", "ParentMissing", "ParentMissing"),
             (Errno::NOTDIR, "NotFound", "ParentMissing", "NotRegular"),
             (Errno::ISDIR, "Io", "Io", "NotRegular"),
             (Errno::LOOP, "NotFound", "ParentMissing", "Io"),

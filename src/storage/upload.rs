@@ -135,6 +135,7 @@ impl Upload {
         // Before the file has a name: nobody ever sees it with another time.
         let modified_ns = self.root.next_modified_ns(unix_ns);
         self.set_modified(modified_ns).map_err(StorageError::from_anything)?;
+        see_errors_at_close(self.file.as_fd())?;
         if self.durable {
             flush(self.file.as_fd())?;
         }
@@ -211,8 +212,9 @@ fn create_content(root: &Root, parent: &Rc<OwnedFd>) -> Result<(Option<HiddenFil
     if root.unnamed_files() {
         match retry(|| system::create_unnamed(parent.as_fd())) {
             Ok(file) => return Ok((None, File::from(file))),
-            // Kernels and file systems that do not know unnamed files have several ways to say so.
-            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOENT | Errno::NOSYS) => {}
+            // Kernels and file systems that do not know unnamed files have several ways to say so. ext4 says EPERM in a
+            // directory that has been removed: creating a name then tells whether it is that, or a lack of permission.
+            Err(Errno::PERM | Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOENT | Errno::NOSYS) => {}
             Err(errno) => return Err(errno),
         }
     }
@@ -225,6 +227,20 @@ fn octets_free(directory: BorrowedFd<'_>) -> u64 {
         // No blocks at all: a file system without a size of its own.
         Ok(space) if space.f_blocks > 0 => space.f_bavail.saturating_mul(space.f_frsize),
         _ => u64::MAX,
+    }
+}
+
+/// Asks for the errors that some file systems (NFS, many in user space) report only when a file is closed: that a quota is
+/// exceeded, that the server could not write. The file has to stay open, since without a name it would be gone; but the
+/// question is put whenever one of its descriptors is closed.
+fn see_errors_at_close(file: BorrowedFd<'_>) -> Result<(), StorageError> {
+    // Without a descriptor to spare, flushing tells the same and takes longer.
+    let Ok(other) = rustix::io::fcntl_dupfd_cloexec(file, 0) else { return flush(file) };
+    match nix::unistd::close(other) {
+        Ok(()) => Ok(()),
+        // The descriptor is gone, and the answer with it.
+        Err(nix::errno::Errno::EINTR) => flush(file),
+        Err(errno) => Err(StorageError::from_anything(Errno::from_raw_os_error(errno as i32))),
     }
 }
 

@@ -344,6 +344,22 @@ fn names_and_paths_that_are_too_long_are_refused() {
 }
 
 #[test]
+fn in_a_directory_that_has_been_removed_nothing_is_found() {
+    let scratch = TempDir::new().unwrap();
+    let directory = scratch.path().join("served");
+    fs::create_dir(&directory).unwrap();
+    let server = Start::new().directory_at(&directory).start();
+    server.put_file("file", b"octets");
+    assert_eq!(server.get("/files/file").status, 200);
+    fs::remove_dir_all(&directory).unwrap();
+    for name in ["file", "other", "sub/file"] {
+        let target = format!("/files/{name}");
+        assert_eq!(server.get(&target).status, 404, "{name}");
+        assert_eq!(server.store("PUT", &target, &[], b"written").status, 404, "{name}");
+    }
+}
+
+#[test]
 fn files_from_before_1970_and_after_9999_are_served_without_a_date() {
     // A file system that keeps 64 bits of seconds; many keep fewer, and bend what they are given.
     let memory = Path::new("/dev/shm");

@@ -304,3 +304,26 @@ fn a_confirmation_holds_for_one_version_of_one_file() {
         assert!(directory.confirms(&path("name"), &second));
     }
 }
+
+/// The root is open, and has no entries any more.
+#[test]
+fn in_a_root_that_has_been_removed_nothing_is_found() {
+    for way in WAYS {
+        let scratch = tempfile::tempdir().unwrap();
+        let root = scratch.path().join("root");
+        fs::create_dir_all(root.join("sub")).unwrap();
+        fs::write(root.join("sub/name"), b"content").unwrap();
+        let directory = way(&root);
+        fs::remove_dir_all(&root).unwrap();
+        for name in ["name", "sub/name"] {
+            let opened = directory.open_file(&path(name));
+            assert!(matches!(opened, Err(StorageError::NotFound)), "{name} {opened:?}");
+            let identified = directory.identify(&path(name));
+            assert!(matches!(identified, Err(StorageError::NotFound)), "{name} {identified:?}");
+            for publish in [Publish::Replace, Publish::CreateOnly] {
+                let begun = begin(&directory, name, publish);
+                assert!(matches!(begun, Err(StorageError::ParentMissing)), "{name} {begun:?}");
+            }
+        }
+    }
+}

@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop where it stands")]
 
 mod commits;
-mod interruptions;
+mod faults;
 mod listings;
 mod lookups;
 mod ranges;

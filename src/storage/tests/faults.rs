@@ -1,4 +1,5 @@
-//! System calls that say EINTR, once or for ever: strace makes them say so.
+//! System calls that fail as they do on few file systems: interrupted, once or for ever, or when a file is closed. strace
+//! makes them fail.
 
 use std::fs;
 
@@ -6,7 +7,12 @@ use super::*;
 
 /// Runs a test again where `calls`, on `file` if one is named, fail with EINTR: as often as `when` says.
 fn run_interrupted(test: &str, root: &Path, calls: &str, when: &str, file: Option<&Path>) {
-    let inject = format!("inject={calls}:error=EINTR{when}");
+    run_failing(test, root, &format!("{calls}:error=EINTR{when}"), file);
+}
+
+/// Runs a test again where calls fail as `failure` says.
+fn run_failing(test: &str, root: &Path, failure: &str, file: Option<&Path>) {
+    let inject = format!("inject={failure}");
     let mut prefix =
         vec!["timeout", "20", "strace", "--follow-forks", "--quiet=all", "--output=/dev/null", "-e", &inject];
     if let Some(file) = file {
@@ -85,4 +91,58 @@ fn a_publication_that_is_interrupted_for_ever_is_an_error() {
         run_interrupted(test, root.path(), calls, "", None);
         assert!(names(root.path()).is_empty());
     }
+}
+
+/// How many files are closed in a thread before closing fails: what starts the program does not take an error there.
+const CLOSES_BEFORE: u32 = 100;
+
+fn close_files_until_closing_fails() {
+    for _ in 0..CLOSES_BEFORE {
+        drop(fs::File::open("/dev/null").unwrap());
+    }
+}
+
+/// Network file systems write what was kept back when a file is closed, and only then say what went wrong.
+#[test]
+fn an_error_when_the_content_is_closed_is_seen_before_it_is_published() {
+    if let Some(root) = child_argument() {
+        close_files_until_closing_fails();
+        for way in WAYS {
+            let directory = way(&root);
+            let failed = put(&directory, "name", Publish::Replace, b"content");
+            if root.join("quota").exists() {
+                assert!(matches!(failed, Err(StorageError::DiskFull)), "{failed:?}");
+            } else {
+                assert!(matches!(failed, Err(StorageError::Io(_))), "{failed:?}");
+            }
+        }
+        return;
+    }
+    let test = "an_error_when_the_content_is_closed_is_seen_before_it_is_published";
+    let root = tempfile::tempdir().unwrap();
+    run_failing(test, root.path(), &format!("close:error=EIO:when={CLOSES_BEFORE}+"), None);
+    assert!(names(root.path()).is_empty());
+    fs::write(root.path().join("quota"), b"").unwrap();
+    run_failing(test, root.path(), &format!("close:error=EDQUOT:when={CLOSES_BEFORE}+"), None);
+    assert_eq!(names(root.path()), ["quota"]);
+}
+
+/// A descriptor whose closing was interrupted is gone. What became of the content is asked in another way.
+#[test]
+fn a_close_that_is_interrupted_does_no_harm() {
+    if let Some(root) = child_argument() {
+        close_files_until_closing_fails();
+        for way in WAYS {
+            put(&way(&root), "name", Publish::Replace, b"content").unwrap();
+        }
+        return;
+    }
+    let root = tempfile::tempdir().unwrap();
+    run_interrupted(
+        "a_close_that_is_interrupted_does_no_harm",
+        root.path(),
+        "close",
+        &format!(":when={CLOSES_BEFORE}+"),
+        None,
+    );
 }
