@@ -3,12 +3,13 @@
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, LineWriter, Write};
 use std::net::TcpListener;
+use std::os::unix::ffi::OsStrExt;
 use std::process::ExitCode;
 
 use log::{LevelFilter, error, warn};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use simplelog::{ConfigBuilder, WriteLogger};
-use spindle::config::{Command, Config, FolderOptions, USAGE};
+use spindle::config::{Command, Config, SharedFolder, USAGE};
 use spindle::http1::limits::ANSWER_OCTETS_MAX;
 use spindle::routes::{FileRoutes, Folder, Hosts, Routes, Sharing};
 use spindle::server::{Observer, Server};
@@ -85,7 +86,7 @@ fn serve(config: Config) -> Result<(), String> {
     let greeting = greeting(&listeners).map_err(|error| format!("cannot tell where to listen: {error}"))?;
     let files = directory.map(|directory| FileRoutes::new(directory, config.uploads, open_files_max, seed));
     let routes = match (files, &config.folder) {
-        (Some(files), Some(folder)) => Routes::sharing(Folder::new(files, sharing(&folder.options))),
+        (Some(files), Some(folder)) => Routes::sharing(Folder::new(files, sharing(folder))),
         (files, _) => Routes::new(files),
     };
     let world = Kernel::new(listeners, stop).map_err(|error| format!("cannot start: {error}"))?;
@@ -96,8 +97,14 @@ fn serve(config: Config) -> Result<(), String> {
     server.run().map_err(|error| format!("the loop ended: {error}"))
 }
 
-fn sharing(options: &FolderOptions) -> Sharing {
-    Sharing { shows_hidden: options.shows_hidden, hosts: Hosts::new(&options.hosts, machine::host_name().as_deref()) }
+fn sharing(folder: &SharedFolder) -> Sharing {
+    // As it is called when it is archived; the root of the system has no name.
+    let path = folder.path.canonicalize().unwrap_or_else(|_| folder.path.clone());
+    Sharing {
+        name: path.file_name().map_or(b"files".to_vec(), |name| name.as_bytes().to_vec()),
+        shows_hidden: folder.options.shows_hidden,
+        hosts: Hosts::new(&folder.options.hosts, machine::host_name().as_deref()),
+    }
 }
 
 fn greeting(listeners: &[TcpListener]) -> io::Result<String> {
