@@ -103,6 +103,7 @@ fn sharing(folder: &SharedFolder) -> Sharing {
     Sharing {
         name: path.file_name().map_or(b"files".to_vec(), |name| name.as_bytes().to_vec()),
         shows_hidden: folder.options.shows_hidden,
+        is_site: folder.options.is_site,
         hosts: Hosts::new(&folder.options.hosts, machine::host_name().as_deref()),
     }
 }

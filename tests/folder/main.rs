@@ -9,6 +9,7 @@ mod large;
 mod listings;
 mod names;
 mod redirects;
+mod sites;
 mod support;
 mod uploads;
 

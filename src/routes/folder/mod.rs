@@ -17,6 +17,7 @@ mod media_type;
 mod names;
 mod page;
 mod query;
+mod site;
 mod text;
 
 use std::borrow::Cow;
@@ -49,6 +50,8 @@ pub struct Sharing {
     pub name: Vec<u8>,
     /// Whether names that begin with a dot are served.
     pub shows_hidden: bool,
+    /// Whether it is served as a web site, see [`site`].
+    pub is_site: bool,
     /// Under which names.
     pub hosts: Hosts,
 }
@@ -98,7 +101,7 @@ impl Folder {
 pub(super) fn answer<'r>(folder: &'r mut Folder, request: &'r Request<'r>, path: &'r [u8], now: &Now) -> Answer<'r> {
     let name = path.strip_prefix(b"/").unwrap_or(path);
     if !folder.shows(name) {
-        return not_found();
+        return not_found_here(folder, request);
     }
     let is_directory = name.is_empty() || name.ends_with(b"/");
     let methods = if is_directory { READ_ONLY } else { folder.files.methods() };
@@ -111,8 +114,16 @@ pub(super) fn answer<'r>(folder: &'r mut Folder, request: &'r Request<'r>, path:
     match request.method {
         Method::Options => Reply::Respond(Response { allow: Some(methods), ..Response::new(Status::NoContent) }),
         Method::Post | Method::Put => folder.files.store(request, name, now),
+        _ if folder.sharing.is_site => site::answer(folder, request, name, now),
         _ if is_directory => directory(folder, request, name, now),
         _ => file(folder, request, name, now),
+    }
+}
+
+fn not_found_here<'r>(folder: &Folder, request: &Request<'_>) -> Answer<'r> {
+    match request.method {
+        Method::Get | Method::Head if folder.sharing.is_site => site::not_found(folder),
+        _ => not_found(),
     }
 }
 
