@@ -4,6 +4,7 @@
 
 mod archives;
 mod files;
+mod greetings;
 mod hosts;
 mod large;
 mod listings;
