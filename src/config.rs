@@ -17,7 +17,10 @@ use crate::system::listen::Bind;
 pub const USAGE: &str = "\
 Spindle hands out and takes in files over HTTP/1.1, in one thread.
 
-Usage: spindle [OPTIONS]
+Usage: spindle [OPTIONS] [DIR]
+
+With DIR, that folder is shared at /, and others may read it. Without DIR the
+server answers as the challenge has it.
 
 Where to listen
   -b, --bind ADDRESS        localhost (both 127.0.0.1 and ::1), or one address;
@@ -28,10 +31,21 @@ Where to listen
 What to serve
   -d, --directory DIR       serve the files beneath DIR at /files/
       --uploads WHAT        replace: PUT and POST store files and replace them;
-                            create: never replace; off: no uploads  [replace]
+                            create: never replace; off: no uploads
+                            [off with DIR, replace with --directory]
       --max-upload SIZE     the longest upload: octets, or with K, M, G or T
                             powers of 1024 of them  [what the disk holds]
       --fsync               acknowledge an upload only when it is on the disk
+
+How to share DIR
+      --site                as a web site: index.html in the place of a listing,
+                            404.html, compressed files (.br, .zst, .gz) beside
+                            others, scripts allowed; not with uploads
+      --hidden              also what has a name that begins with a dot
+      --qr                  draw the address for the camera of a telephone
+      --host NAME           answer under this host name too, besides addresses,
+                            localhost and the machine's name; '*' for any;
+                            may be given several times
 
 How to speak
       --no-date             send no Date field
@@ -77,12 +91,36 @@ pub struct Config {
     pub port: u16,
     /// What to serve at `/files/`.
     pub directory: Option<PathBuf>,
+    /// What to share at `/`, in the place of all else.
+    pub folder: Option<SharedFolder>,
     /// How uploads are taken.
     pub uploads: Uploads,
     /// How the protocol is spoken.
     pub settings: Settings,
     /// What is logged.
     pub log_level: LevelFilter,
+}
+
+/// A folder that is to be shared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SharedFolder {
+    /// Where it is.
+    pub path: PathBuf,
+    /// How it is shared.
+    pub options: FolderOptions,
+}
+
+/// What says how a folder is shared.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FolderOptions {
+    /// Whether names that begin with a dot are served.
+    pub shows_hidden: bool,
+    /// Whether it is served as a web site.
+    pub is_site: bool,
+    /// Whether the address is drawn as a QR code.
+    pub draws_qr: bool,
+    /// Host names that are served besides the machine's own; `*` stands for all.
+    pub hosts: Vec<String>,
 }
 
 /// What was wrong with the arguments, in one line.
@@ -112,28 +150,107 @@ impl Command {
         if arguments.contains(["-V", "--version"]) {
             return Ok(Command::Version);
         }
-        let config = config?;
-        match arguments.finish().first() {
-            None => Ok(Command::Serve(Box::new(config))),
-            Some(left) => Err(UsageError(complaint_about(&left.to_string_lossy()))),
+        let config = config?.with_operands(arguments.finish())?;
+        Ok(Command::Serve(Box::new(config)))
+    }
+}
+
+/// What the options say, before it is known whether a folder is shared.
+struct Options {
+    config: Config,
+    uploads: Option<UploadPolicy>,
+    folder: FolderOptions,
+}
+
+impl Options {
+    /// Adds what is no option: the folder to share, if there is one.
+    fn with_operands(self, operands: Vec<OsString>) -> Result<Config, UsageError> {
+        let Options { mut config, uploads, folder: options } = self;
+        if let Some(option) = operands.iter().find(|operand| operand.as_bytes().starts_with(b"-")) {
+            return Err(UsageError(format!("{} is no option", option.to_string_lossy().escape_debug())));
         }
+        let mut operands = operands.into_iter();
+        let Some(path) = operands.next() else {
+            if let Some(option) = options.first_given() {
+                return Err(UsageError(format!("{option} needs a folder to share: spindle {option} … DIR")));
+            }
+            config.uploads.policy = uploads.unwrap_or(UploadPolicy::Replace);
+            return Ok(config);
+        };
+        let shown = path.to_string_lossy().escape_debug().to_string();
+        if let Some(second) = operands.next() {
+            let second = second.to_string_lossy();
+            return Err(UsageError(format!(
+                "one folder is shared: both {shown} and {} are given",
+                second.escape_debug()
+            )));
+        }
+        if path.is_empty() {
+            return Err(UsageError("DIR: the name is empty".to_owned()));
+        }
+        if let Some(directory) = &config.directory {
+            let directory = directory.to_string_lossy();
+            return Err(UsageError(format!(
+                "DIR {shown} is shared at /, --directory {} is served at /files/: give one of them",
+                directory.escape_debug()
+            )));
+        }
+        // To share is to let others read. That they may write is said.
+        config.uploads.policy = uploads.unwrap_or(UploadPolicy::Off);
+        if options.is_site && config.uploads.policy != UploadPolicy::Off {
+            return Err(UsageError(
+                "--site and --uploads exclude each other: what anybody stores would run as a part of the site"
+                    .to_owned(),
+            ));
+        }
+        config.folder = Some(SharedFolder { path: PathBuf::from(path), options });
+        Ok(config)
+    }
+}
+
+impl FolderOptions {
+    fn from_arguments(arguments: &mut Arguments) -> Result<FolderOptions, UsageError> {
+        let mut hosts = Vec::new();
+        // Each round takes two arguments.
+        while let Some(host) = take_option(arguments, ["", "--host"], parse_host)? {
+            hosts.push(host);
+        }
+        Ok(FolderOptions {
+            shows_hidden: flag(arguments, "--hidden")?,
+            is_site: flag(arguments, "--site")?,
+            draws_qr: flag(arguments, "--qr")?,
+            hosts,
+        })
+    }
+
+    /// The first of the options that were given.
+    fn first_given(&self) -> Option<&'static str> {
+        let given = [
+            (self.shows_hidden, "--hidden"),
+            (self.is_site, "--site"),
+            (self.draws_qr, "--qr"),
+            (!self.hosts.is_empty(), "--host"),
+        ];
+        given.into_iter().find_map(|(is_given, option)| is_given.then_some(option))
     }
 }
 
 impl Config {
-    fn from_arguments(arguments: &mut Arguments) -> Result<Config, UsageError> {
+    fn from_arguments(arguments: &mut Arguments) -> Result<Options, UsageError> {
         let bind = option(arguments, ["-b", "--bind"], str::parse)?.unwrap_or(Bind::Localhost);
         let port = option(arguments, ["-p", "--port"], parse_port)?.unwrap_or(PORT);
         let directory = path(arguments, ["-d", "--directory"])?;
-        let policy = option(arguments, ["", "--uploads"], parse_policy)?.unwrap_or(UploadPolicy::Replace);
+        let uploads = option(arguments, ["", "--uploads"], parse_policy)?;
         let octets_max = option(arguments, ["", "--max-upload"], parse_size)?;
         let head_timeout_ns = option(arguments, ["", "--head-timeout"], parse_seconds)?.unwrap_or(HEAD_TIMEOUT_NS);
         let idle_timeout_ns = option(arguments, ["", "--idle-timeout"], parse_seconds)?.unwrap_or(IDLE_TIMEOUT_NS);
-        Ok(Config {
+        let folder = FolderOptions::from_arguments(arguments)?;
+        let config = Config {
             bind,
             port,
             directory,
-            uploads: Uploads { policy, octets_max, durable: flag(arguments, "--fsync")? },
+            folder: None,
+            uploads: Uploads { policy: UploadPolicy::Off, octets_max, durable: flag(arguments, "--fsync")? },
             settings: Settings {
                 strict: flag(arguments, "--strict")?,
                 send_date: !flag(arguments, "--no-date")?,
@@ -141,7 +258,8 @@ impl Config {
                 idle_timeout_ns,
             },
             log_level: log_level(arguments)?,
-        })
+        };
+        Ok(Options { config, uploads, folder })
     }
 }
 
@@ -164,9 +282,21 @@ fn option<T>(
     keys: [&'static str; 2],
     parse: fn(&str) -> Result<T, String>,
 ) -> Result<Option<T>, UsageError> {
+    let value = take_option(arguments, keys, parse)?;
+    match value.is_some() && take_os_value(arguments, keys)?.is_some() {
+        true => Err(UsageError(format!("{} is given twice", keys[1]))),
+        false => Ok(value),
+    }
+}
+
+/// As [`option`], of one that may be given again.
+fn take_option<T>(
+    arguments: &mut Arguments,
+    keys: [&'static str; 2],
+    parse: fn(&str) -> Result<T, String>,
+) -> Result<Option<T>, UsageError> {
     let name = keys[1];
-    let value = os_value(arguments, keys)?;
-    let Some(value) = value else { return Ok(None) };
+    let Some(value) = take_os_value(arguments, keys)? else { return Ok(None) };
     let shown = value.to_string_lossy();
     match value.to_str().ok_or("it is no text".to_owned()).and_then(parse) {
         Ok(value) => Ok(Some(value)),
@@ -175,27 +305,24 @@ fn option<T>(
 }
 
 fn path(arguments: &mut Arguments, keys: [&'static str; 2]) -> Result<Option<PathBuf>, UsageError> {
-    match os_value(arguments, keys)? {
+    let value = take_os_value(arguments, keys)?;
+    if value.is_some() && take_os_value(arguments, keys)?.is_some() {
+        return Err(UsageError(format!("{} is given twice", keys[1])));
+    }
+    match value {
         Some(value) if value.is_empty() => Err(UsageError(format!("{}: the name is empty", keys[1]))),
         value => Ok(value.map(PathBuf::from)),
     }
 }
 
-fn os_value(arguments: &mut Arguments, keys: [&'static str; 2]) -> Result<Option<OsString>, UsageError> {
+fn take_os_value(arguments: &mut Arguments, keys: [&'static str; 2]) -> Result<Option<OsString>, UsageError> {
     let parse = |value: &std::ffi::OsStr| Ok::<_, String>(value.to_owned());
     let [short, long] = keys;
-    let mut take = || {
-        let value = match short {
-            "" => arguments.opt_value_from_os_str(long, parse),
-            _ => arguments.opt_value_from_os_str([short, long], parse),
-        };
-        value.map_err(|_| UsageError(format!("{long} needs a value")))
+    let value = match short {
+        "" => arguments.opt_value_from_os_str(long, parse),
+        _ => arguments.opt_value_from_os_str([short, long], parse),
     };
-    let value = take()?;
-    if value.is_some() && take()?.is_some() {
-        return Err(UsageError(format!("{long} is given twice")));
-    }
-    Ok(value)
+    value.map_err(|_| UsageError(format!("{long} needs a value")))
 }
 
 fn flag(arguments: &mut Arguments, key: &'static str) -> Result<bool, UsageError> {
@@ -224,12 +351,12 @@ fn log_level(arguments: &mut Arguments) -> Result<LevelFilter, UsageError> {
     }
 }
 
-fn complaint_about(left: &str) -> String {
-    let shown = left.escape_debug();
-    if left.starts_with('-') {
-        format!("{shown} is no option")
-    } else {
-        format!("{shown} is not expected: everything is given by options")
+/// The grammar is left to whoever configures the names; what no Host field can hold would be a mistake.
+fn parse_host(value: &str) -> Result<String, String> {
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    match value == "*" || !value.is_empty() && value.bytes().all(is_name) {
+        true => Ok(value.to_owned()),
+        false => Err("it is a host name without a port, or * for all".to_owned()),
     }
 }
 
@@ -330,7 +457,17 @@ mod tests {
         for (arguments, named) in [
             (&["--prot", "80"][..], "--prot"),
             (&["-x"], "-x"),
-            (&["file"], "file"),
+            (&["dir", "other"], "other"),
+            (&["dir", "--directory", "other"], "--directory other"),
+            (&[""], "DIR"),
+            (&["--hidden"], "--hidden"),
+            (&["--host", "box"], "--host"),
+            (&["--site"], "--site"),
+            (&["--qr"], "--qr"),
+            (&["dir", "--site", "--uploads", "create"], "--site and --uploads"),
+            (&["dir", "--host", "a:80"], "a:80"),
+            (&["dir", "--host", ""], "--host"),
+            (&["dir", "--hidden", "--hidden"], "--hidden is given twice"),
             (&["--port"], "--port"),
             (&["--port", "65536"], "65536"),
             (&["--port", "+80"], "+80"),
@@ -355,6 +492,26 @@ mod tests {
     }
 
     #[test]
+    fn a_folder_is_shared_without_uploads_unless_they_are_asked_for() {
+        let shared = config(&["-p", "80", "dir", "--host", "a.example", "--hidden", "--host=*"]).unwrap();
+        let folder = shared.folder.unwrap();
+        assert_eq!((folder.path, shared.directory, shared.port), (PathBuf::from("dir"), None, 80));
+        assert_eq!(
+            folder.options,
+            FolderOptions {
+                shows_hidden: true,
+                is_site: false,
+                draws_qr: false,
+                hosts: vec!["a.example".to_owned(), "*".to_owned()]
+            }
+        );
+        assert_eq!(shared.uploads.policy, UploadPolicy::Off);
+        assert_eq!(config(&["dir", "--uploads", "create"]).unwrap().uploads.policy, UploadPolicy::Create);
+        assert_eq!(config(&["-d", "dir"]).unwrap().uploads.policy, UploadPolicy::Replace);
+        assert_eq!(config(&["a=b"]).unwrap().folder.unwrap().path, PathBuf::from("a=b"));
+    }
+
+    #[test]
     fn help_and_version_need_nothing_else() {
         let command = |argument: &str| Command::from_arguments(vec![argument.into()]).unwrap();
         assert!(matches!(command("--help"), Command::Help));
@@ -372,6 +529,10 @@ mod tests {
             "--uploads",
             "--max-upload",
             "--fsync",
+            "--hidden",
+            "--site",
+            "--qr",
+            "--host",
             "--no-date",
             "--strict",
             "--head-timeout",

@@ -3,17 +3,19 @@
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, LineWriter, Write};
 use std::net::TcpListener;
+use std::os::unix::ffi::OsStrExt;
 use std::process::ExitCode;
 
 use log::{LevelFilter, error, warn};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use simplelog::{ConfigBuilder, WriteLogger};
-use spindle::config::{Command, Config, USAGE};
+use spindle::config::{Command, Config, SharedFolder, USAGE};
+use spindle::greeting::{self, Url};
 use spindle::http1::limits::ANSWER_OCTETS_MAX;
-use spindle::routes::{FileRoutes, Routes};
+use spindle::routes::{FileRoutes, Folder, Hosts, Routes, Sharing, UploadPolicy};
 use spindle::server::{Observer, Server};
 use spindle::storage::{Directory, SMALL_FILE_OCTETS_MAX};
-use spindle::system::{Kernel, listen, signals};
+use spindle::system::{Kernel, listen, machine, signals};
 use spindle::telemetry;
 
 /// Descriptors that are no connections': standard streams, poll, listeners, signals, the directory.
@@ -74,29 +76,64 @@ fn print(text: &str) -> ExitCode {
 fn serve(config: Config) -> Result<(), String> {
     start_logging(config.log_level);
     let seed = random_seed();
-    let directory = match &config.directory {
+    let path = config.folder.as_ref().map(|folder| &folder.path).or(config.directory.as_ref());
+    let directory = match path {
         Some(path) => Some(Directory::open(path, seed).map_err(|error| error.to_string())?),
         None => None,
     };
     let Capacity { connections_max, open_files_max } = capacity()?;
     let stop = signals::first_signal().map_err(|error| format!("cannot handle signals: {error}"))?;
     let listeners = listen::listeners(config.bind, config.port).map_err(|error| error.to_string())?;
-    let greeting = greeting(&listeners).map_err(|error| format!("cannot tell where to listen: {error}"))?;
+    let greeting = greeting(&listeners, &config).map_err(|error| format!("cannot tell where to listen: {error}"))?;
     let files = directory.map(|directory| FileRoutes::new(directory, config.uploads, open_files_max, seed));
+    let routes = match (files, &config.folder) {
+        (Some(files), Some(folder)) => Routes::sharing(Folder::new(files, sharing(folder))),
+        (files, _) => Routes::new(files),
+    };
     let world = Kernel::new(listeners, stop).map_err(|error| format!("cannot start: {error}"))?;
     let observer = telemetry::is_wanted().then(|| Box::new(telemetry::log_exchange) as Observer);
-    let server = Server::new(world, connections_max, config.settings, Routes::new(files), observer);
+    let server = Server::new(world, connections_max, config.settings, routes, observer);
     // A server whose greeting nobody reads serves all the same.
     let _ = io::stdout().write_all(greeting.as_bytes());
     server.run().map_err(|error| format!("the loop ended: {error}"))
 }
 
-fn greeting(listeners: &[TcpListener]) -> io::Result<String> {
+fn sharing(folder: &SharedFolder) -> Sharing {
+    // As it is called when it is archived; the root of the system has no name.
+    let path = folder.path.canonicalize().unwrap_or_else(|_| folder.path.clone());
+    Sharing {
+        name: path.file_name().map_or(b"files".to_vec(), |name| name.as_bytes().to_vec()),
+        shows_hidden: folder.options.shows_hidden,
+        is_site: folder.options.is_site,
+        hosts: Hosts::new(&folder.options.hosts, machine::host_name().as_deref()),
+    }
+}
+
+fn greeting(listeners: &[TcpListener], config: &Config) -> io::Result<String> {
+    if let Some(folder) = &config.folder {
+        return greeting_of_folder(listeners, folder, config.uploads.policy);
+    }
     let mut lines = String::new();
     for listener in listeners {
         lines.push_str(&format!("Listening on {}\n", listen::url_of(listener.local_addr()?)));
     }
     Ok(lines)
+}
+
+fn greeting_of_folder(listeners: &[TcpListener], folder: &SharedFolder, policy: UploadPolicy) -> io::Result<String> {
+    let (interfaces, name) = (machine::interface_addresses(), machine::host_name());
+    let mut urls = Vec::new();
+    for listener in listeners {
+        let reached = machine::urls_of(listener.local_addr()?, &interfaces, name.as_deref());
+        urls.extend(reached.into_iter().map(|(url, is_local)| Url { url, is_local }));
+    }
+    let rights = match policy {
+        UploadPolicy::Off => "others may read",
+        UploadPolicy::Create => "others may read, and add files",
+        UploadPolicy::Replace => "others may read, add and replace files",
+    };
+    let path = folder.path.canonicalize().unwrap_or_else(|_| folder.path.clone());
+    Ok(greeting::of_folder(&path, rights, &urls, folder.options.draws_qr))
 }
 
 /// Standard error is written a line at a time, so that each record is one write.

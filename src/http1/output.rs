@@ -26,6 +26,8 @@ pub enum Transmit<'a, F> {
         /// What of it is to be sent.
         bytes_max: u64,
     },
+    /// Nothing yet: the source is at work, and is to be asked again when others have had their turn.
+    NotYet,
     /// Nothing more will ever be sent: the writing side is to be shut.
     End,
     /// The content that was begun cannot be completed: the connection is to be closed at once, so that the client notices.
@@ -58,6 +60,14 @@ enum SourceFraming {
     /// Its length is not known: pieces are queued as they come, chunked, or as they are to an HTTP/1.0 client. Of a piece
     /// that is sent from a file so many bytes are left.
     Stream { chunked: bool, left: u64, is_first: bool },
+}
+
+/// What came of asking a source.
+enum Queued {
+    /// What can be sent, or that nothing follows.
+    Pieces,
+    /// Nothing: the source is at work.
+    NotYet,
 }
 
 /// The queue. Its offsets have 32 bits, so that a session stays small: what it holds is bounded by a few hundred KiB.
@@ -191,9 +201,12 @@ impl<B: Source> SendQueue<B> {
         if self.sent as usize == self.sendable_end()
             && self.held.is_none()
             && let SourceFraming::Stream { chunked, left: 0, is_first } = self.framing
-            && self.queue_pieces(chunked, is_first).is_err()
         {
-            return Some(Transmit::Abort);
+            match self.queue_pieces(chunked, is_first) {
+                Ok(Queued::Pieces) => {}
+                Ok(Queued::NotYet) => return Some(Transmit::NotYet),
+                Err(SourceFailed) => return Some(Transmit::Abort),
+            }
         }
         let (sent, sendable_end) = (self.sent as usize, self.sendable_end());
         if sent < sendable_end {
@@ -212,20 +225,23 @@ impl<B: Source> SendQueue<B> {
 
     /// Queues what comes next of content of unknown length: pieces in memory, up to a full queue; the size of a chunk whose
     /// bytes are in a file; or the last chunk.
-    fn queue_pieces(&mut self, chunked: bool, mut is_first: bool) -> Result<(), SourceFailed> {
-        let Some(source) = &mut self.source else { return Ok(()) };
+    fn queue_pieces(&mut self, chunked: bool, mut is_first: bool) -> Result<Queued, SourceFailed> {
+        let Some(source) = &mut self.source else { return Ok(Queued::Pieces) };
         // Each round queues a piece, which is not empty.
         while self.bytes.len() < OUTPUT_OCTETS_FULL {
             let (bytes, left) = match source.piece()? {
                 Some(Piece::Bytes(piece)) => (piece, 0),
                 Some(Piece::File(file)) => (&[][..], file.bytes_left()),
+                Some(Piece::NotYet) if self.bytes.is_empty() => return Ok(Queued::NotYet),
+                // What is queued is sent first.
+                Some(Piece::NotYet) => break,
                 None => {
                     if chunked {
                         self.bytes.extend_from_slice(if is_first { b"0\r\n\r\n" } else { b"\r\n0\r\n\r\n" });
                     }
                     self.source = None;
                     self.framing = SourceFraming::Length;
-                    return Ok(());
+                    return Ok(Queued::Pieces);
                 }
             };
             if chunked {
@@ -240,7 +256,7 @@ impl<B: Source> SendQueue<B> {
             self.bytes.extend_from_slice(bytes);
             source.advance(count);
         }
-        Ok(())
+        Ok(Queued::Pieces)
     }
 
     /// The first `bytes` of what [`transmit`](SendQueue::transmit) gave have been sent.
@@ -312,6 +328,7 @@ fn next_of<B: Source>(source: &mut B, framing: SourceFraming) -> Transmit<'_, B:
             Transmit::Bytes { bytes, more }
         }
         Ok(Some(Piece::File(file))) => Transmit::File { file, bytes_max },
+        Ok(Some(Piece::NotYet)) => Transmit::NotYet,
         // Its length was announced, and there is less of it.
         Ok(None) | Err(_) => Transmit::Abort,
     }

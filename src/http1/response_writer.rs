@@ -46,18 +46,21 @@ pub(super) fn write_head<B>(
     date: Option<&DateLine>,
 ) {
     out.extend_from_slice(response.status.line());
-    if response.gzip {
-        out.extend_from_slice(b"Content-Encoding: gzip\r\n");
+    if let Some(content_encoding) = response.content_encoding {
+        write_field(out, b"Content-Encoding: ", content_encoding.as_bytes());
     }
     if let Some(content_type) = &response.content_type {
-        write_field(out, b"Content-Type: ", content_type.as_bytes());
+        write_field(out, b"Content-Type: ", Cow::as_ref(content_type).as_bytes());
     }
     // RFC 9110 §8.6: a 204 MUST NOT have it; a 304 would have to give the length that the 200 has.
     if !response.status.forbids_content() {
         write_framing(out, framing);
     }
-    if response.varies_by_coding {
-        out.extend_from_slice(b"Vary: Accept-Encoding\r\n");
+    match (response.varies_by_media_type, response.varies_by_coding) {
+        (false, false) => {}
+        (false, true) => out.extend_from_slice(b"Vary: Accept-Encoding\r\n"),
+        (true, false) => out.extend_from_slice(b"Vary: Accept\r\n"),
+        (true, true) => out.extend_from_slice(b"Vary: Accept, Accept-Encoding\r\n"),
     }
     if let Some(allow) = response.allow {
         write_allow(out, allow);
@@ -71,6 +74,7 @@ pub(super) fn write_head<B>(
     if response.nosniff {
         out.extend_from_slice(b"X-Content-Type-Options: nosniff\r\n");
     }
+    write_folder_fields(out, response);
     if let Some(etag) = &response.etag {
         write_field(out, b"ETag: ", Cow::as_ref(etag).as_bytes());
     }
@@ -82,6 +86,25 @@ pub(super) fn write_head<B>(
     }
     if let Some(date) = date {
         out.extend_from_slice(&date.line);
+    }
+}
+
+/// The fields that only a shared folder's responses have.
+fn write_folder_fields<B>(out: &mut Vec<u8>, response: &Response<'_, B>) {
+    if let Some(location) = &response.location {
+        write_field(out, b"Location: ", location.as_bytes());
+    }
+    if let Some(cache_control) = response.cache_control {
+        write_field(out, b"Cache-Control: ", cache_control.as_bytes());
+    }
+    if let Some(content_disposition) = &response.content_disposition {
+        write_field(out, b"Content-Disposition: ", content_disposition.as_bytes());
+    }
+    if let Some(content_security_policy) = response.content_security_policy {
+        write_field(out, b"Content-Security-Policy: ", content_security_policy.as_bytes());
+    }
+    if response.same_origin_only {
+        out.extend_from_slice(b"Cross-Origin-Resource-Policy: same-origin\r\n");
     }
 }
 

@@ -8,13 +8,17 @@
 //! 3. HEAD is a GET whose content the connection leaves out: no route tells them apart but to ignore a Range.
 //! 4. A refusal is a status and one line of reason. A read that finds nothing says nothing.
 
+mod content;
 mod echo;
 mod files;
+mod folder;
 mod root;
 mod text;
 mod user_agent;
 
-pub use files::{FileContent, FileRoutes, FileSink, UploadPolicy, Uploads};
+pub use content::FileContent;
+pub use files::{FileRoutes, FileSink, UploadPolicy, Uploads};
+pub use folder::{Folder, Hosts, Sharing};
 
 use percent_encoding::percent_decode;
 
@@ -76,6 +80,12 @@ struct Route {
 /// Why a request was not done whose preconditions do not hold.
 const PRECONDITION_FAILED: &str = "A precondition of the request does not hold.";
 
+/// Why a write was not done that a browser was made to send.
+const OTHER_SITE: &str = "A browser says that this request comes from another site.";
+
+/// Why a request was not done whose Host is none of this machine's names.
+const OTHER_HOST: &str = "The folder is not shared under this host name. The server's option --host NAME adds one.";
+
 /// What a resource offers that can only be read.
 const READ_ONLY: &[Method] = &[Method::Get, Method::Head, Method::Options];
 
@@ -93,6 +103,8 @@ const TABLE: [Route; 4] = [
 /// The routes, and what they work with.
 pub struct Routes {
     files: Option<FileRoutes>,
+    /// In the place of the table, where a folder is shared.
+    folder: Option<Folder>,
     compressor: Compressor,
     /// Whether the last answer looked at the disk.
     used_disk: bool,
@@ -101,7 +113,37 @@ pub struct Routes {
 impl Routes {
     /// The routes; `/files/` is among them if there is a directory to serve.
     pub fn new(files: Option<FileRoutes>) -> Routes {
-        Routes { files, compressor: Compressor::new(), used_disk: false }
+        Routes { files, folder: None, compressor: Compressor::new(), used_disk: false }
+    }
+
+    /// A shared folder, at `/`, and nothing else.
+    pub fn sharing(folder: Folder) -> Routes {
+        Routes { folder: Some(folder), ..Routes::new(None) }
+    }
+
+    fn answer_from_table<'r>(&'r mut self, request: &'r Request<'r>, path: &'r [u8], now: &Now) -> Answer<'r> {
+        for route in &TABLE {
+            let Some(rest) = route.pattern.rest(path) else { continue };
+            let Some(methods) = (route.methods)(self, rest) else { break };
+            if origin::is_write_from_elsewhere(request) {
+                return refuse(Status::Forbidden, OTHER_SITE);
+            }
+            if !methods.contains(&request.method) {
+                return method_not_allowed(methods);
+            }
+            if request.method == Method::Options {
+                return Reply::Respond(Response { allow: Some(methods), ..Response::new(Status::NoContent) });
+            }
+            return (route.answer)(self, request, rest, now);
+        }
+        Reply::Respond(Response::new(Status::NotFound))
+    }
+
+    fn file_routes(&mut self) -> Option<&mut FileRoutes> {
+        match &mut self.folder {
+            Some(folder) => Some(folder.files_mut()),
+            None => self.files.as_mut(),
+        }
     }
 }
 
@@ -115,26 +157,25 @@ impl Service for Routes {
         if request.method == Method::Unknown {
             return refuse(Status::NotImplemented, "The method is not known here.");
         }
+        if let Some(folder) = &self.folder
+            && !folder.serves_host_of(request)
+        {
+            return refuse(Status::MisdirectedRequest, OTHER_HOST);
+        }
         if request.is_about_server() {
             return Reply::Respond(Response::new(Status::NoContent));
         }
         // An authority-form, that of CONNECT: there is no path, and nothing is offered.
         let Some(path) = request.target.path() else { return method_not_allowed(&[]) };
-        for route in &TABLE {
-            let Some(rest) = route.pattern.rest(path) else { continue };
-            let Some(methods) = (route.methods)(self, rest) else { break };
-            if origin::is_write_from_elsewhere(request) {
-                return refuse(Status::Forbidden, "A browser says that this request comes from another site.");
-            }
-            if !methods.contains(&request.method) {
-                return method_not_allowed(methods);
-            }
-            if request.method == Method::Options {
-                return Reply::Respond(Response { allow: Some(methods), ..Response::new(Status::NoContent) });
-            }
-            return (route.answer)(self, request, rest, now);
+        // Asked first, since a reply may borrow what it is made from.
+        if self.folder.is_none() {
+            return self.answer_from_table(request, path, now);
         }
-        Reply::Respond(Response::new(Status::NotFound))
+        self.used_disk = true;
+        match &mut self.folder {
+            Some(folder) => folder::answer(folder, request, path, now),
+            None => Reply::Respond(Response::new(Status::NotFound)),
+        }
     }
 
     fn may_have_blocked(&self) -> bool {
@@ -142,11 +183,12 @@ impl Service for Routes {
     }
 
     fn deadline_ns(&self) -> Option<u64> {
-        self.files.as_ref().and_then(FileRoutes::deadline_ns)
+        let files = self.folder.as_ref().map(Folder::files).or(self.files.as_ref());
+        files.and_then(FileRoutes::deadline_ns)
     }
 
     fn deadline_passed(&mut self, now: &Now) {
-        if let Some(files) = &mut self.files {
+        if let Some(files) = self.file_routes() {
             files.deadline_passed(now);
         }
     }

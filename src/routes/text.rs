@@ -33,15 +33,15 @@ pub(super) fn answer<'r>(
         // RFC 9110 §15.4.5: a 304 carries the Vary that the 200 would have had.
         return Reply::Respond(Response { varies_by_coding: true, ..failed });
     }
-    let (gzip, body) = match coding {
-        ContentCoding::Identity => (false, Body::Bytes(text)),
+    let (content_encoding, body) = match coding {
+        ContentCoding::Identity => (None, Body::Bytes(text)),
         ContentCoding::Gzip => match compressor.gzip(&text) {
-            Some(compressed) => (true, Body::Bytes(Cow::Borrowed(compressed))),
+            Some(compressed) => (Some("gzip"), Body::Bytes(Cow::Borrowed(compressed))),
             None => return refuse(Status::InternalServerError, "The content could not be compressed."),
         },
     };
     Reply::Respond(Response {
-        gzip,
+        content_encoding,
         content_type: Some(Cow::Borrowed("text/plain")),
         varies_by_coding: true,
         body,

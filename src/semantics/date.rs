@@ -47,6 +47,49 @@ impl std::fmt::Write for FixedText {
     }
 }
 
+/// A moment as RFC 3339 writes it, in UTC and to the second: `1994-11-06T08:49:37Z`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rfc3339 {
+    year: i64,
+    month: i64,
+    day: i64,
+    second_of_day: i64,
+}
+
+const DAY_S: i64 = 86_400;
+
+impl Rfc3339 {
+    /// The moment `unix_s` seconds after 1970, or before; `None` outside of the years 0 to 9999, which four digits name.
+    pub fn new(unix_s: i128) -> Option<Rfc3339> {
+        const FIRST_S: i128 = -62_167_219_200;
+        if !(FIRST_S..=i128::from(LAST_S)).contains(&unix_s) {
+            return None;
+        }
+        let unix_s = i64::try_from(unix_s).ok()?;
+        // Years begin in March here, so that the leap day is the last one, and are counted in cycles of 400, which all
+        // have the same number of days (Howard Hinnant, chrono-compatible low-level date algorithms).
+        const CYCLE_DAYS: i64 = 146_097;
+        const DAYS_FROM_MARCH_0_TO_1970: i64 = 719_468;
+        let days = unix_s.div_euclid(DAY_S) + DAYS_FROM_MARCH_0_TO_1970;
+        let day_of_cycle = days.rem_euclid(CYCLE_DAYS);
+        let year_of_cycle = (day_of_cycle - day_of_cycle / 1460 + day_of_cycle / 36_524 - day_of_cycle / 146_096) / 365;
+        let day_of_year = day_of_cycle - (365 * year_of_cycle + year_of_cycle / 4 - year_of_cycle / 100);
+        let month_from_march = (5 * day_of_year + 2) / 153;
+        let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+        let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+        let year = days.div_euclid(CYCLE_DAYS) * 400 + year_of_cycle + i64::from(month <= 2);
+        Some(Rfc3339 { year, month, day, second_of_day: unix_s.rem_euclid(DAY_S) })
+    }
+}
+
+impl std::fmt::Display for Rfc3339 {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Rfc3339 { year, month, day, second_of_day } = self;
+        let (hour, minute, second) = (second_of_day / 3600, second_of_day / 60 % 60, second_of_day % 60);
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+    }
+}
+
 /// Seconds since 1970 that a field value names in any of the three forms (0 for an earlier date); `None` where it is no
 /// date.
 ///
@@ -143,6 +186,39 @@ fn parse_any_weekday(text: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rfc_3339_names_each_second_of_four_digit_years() {
+        let text = |unix_s: i128| Rfc3339::new(unix_s).map(|date| date.to_string());
+        for (unix_s, expected) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (-1, "1969-12-31T23:59:59Z"),
+            (784_111_777, "1994-11-06T08:49:37Z"),
+            (951_782_399, "2000-02-28T23:59:59Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (951_868_800, "2000-03-01T00:00:00Z"),
+            (4_107_542_400, "2100-03-01T00:00:00Z"),
+            (4_107_542_399, "2100-02-28T23:59:59Z"),
+            (253_402_300_799, "9999-12-31T23:59:59Z"),
+            (-62_167_219_200, "0000-01-01T00:00:00Z"),
+        ] {
+            assert_eq!(text(unix_s).as_deref(), Some(expected), "{unix_s}");
+        }
+        assert_eq!((text(253_402_300_800), text(-62_167_219_201), text(i128::MAX)), (None, None, None));
+    }
+
+    #[test]
+    fn rfc_3339_agrees_with_the_other_form() {
+        for day in 0..20_000_u64 {
+            let unix_s = day * 86_400 * 7 + 12_345 * (day % 7);
+            let (Some(fixdate), Some(date)) = (ImfFixdate::new(unix_s), Rfc3339::new(i128::from(unix_s))) else {
+                continue;
+            };
+            let (fixdate, date) =
+                (String::from_utf8(fixdate.as_bytes().to_vec()).unwrap_or_default(), date.to_string());
+            assert_eq!((&fixdate[5..7], &fixdate[12..16], &fixdate[17..25]), (&date[8..10], &date[..4], &date[11..19]));
+        }
+    }
 
     fn year_of(unix_s: u64) -> u64 {
         ImfFixdate::new(unix_s)

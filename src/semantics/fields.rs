@@ -27,6 +27,7 @@ macro_rules! field_names {
 }
 
 field_names! {
+    Accept "Accept";
     AcceptEncoding "Accept-Encoding";
     Connection "Connection";
     ContentEncoding "Content-Encoding";

@@ -8,6 +8,7 @@
 //! 3. A decision is a function of values, so that its tests are tables.
 //! 4. The protocol and the resources meet in [`service`], and nowhere else.
 
+pub mod accept;
 pub mod conditional;
 pub mod content_coding;
 pub mod date;

@@ -6,7 +6,7 @@
 
 use super::fields::{FieldName, Fields};
 use super::method::Method;
-use super::request::{Request, Target};
+use super::request::Request;
 
 /// Whether a browser says that a page of another origin has it send this request, and the method may change something.
 pub fn is_write_from_elsewhere(request: &Request<'_>) -> bool {
@@ -23,16 +23,8 @@ fn has_other_origin(request: &Request<'_>) -> bool {
     let mut origins = request.fields.values(FieldName::Origin);
     match (origins.next(), origins.next()) {
         (None, _) => false,
-        (Some(origin), None) => !authority(request).is_some_and(|authority| is_origin_of(origin, authority)),
+        (Some(origin), None) => !request.authority().is_some_and(|authority| is_origin_of(origin, authority)),
         (Some(_), Some(_)) => true,
-    }
-}
-
-/// Whom the request was sent to. The authority of an absolute-form replaces Host (RFC 9112 §3.2.2).
-fn authority<'a>(request: &Request<'a>) -> Option<&'a [u8]> {
-    match request.target {
-        Target::Absolute { authority, .. } => Some(authority),
-        Target::Origin(_) | Target::Authority(_) | Target::Asterisk => request.fields.single(FieldName::Host),
     }
 }
 
@@ -46,8 +38,8 @@ fn is_origin_of(origin: &[u8], authority: &[u8]) -> bool {
     scheme.eq_ignore_ascii_case(SCHEME) && origin_host.eq_ignore_ascii_case(host) && origin_port == port
 }
 
-/// A port that is left out, or empty, is 80 (RFC 9110 §4.2.1).
-fn host_and_port(authority: &[u8]) -> (&[u8], &[u8]) {
+/// Host and port of an authority. A port that is left out, or empty, is 80 (RFC 9110 §4.2.1).
+pub fn host_and_port(authority: &[u8]) -> (&[u8], &[u8]) {
     const DEFAULT_PORT: &[u8] = b"80";
     // The colons of an IPv6 address stand before its closing bracket.
     match authority.iter().rposition(|octet| !octet.is_ascii_digit()) {

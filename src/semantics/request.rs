@@ -1,6 +1,6 @@
 //! A request as a route sees it (RFC 9110 §3.4): method, target, fields. It borrows the octets as they were received.
 
-use super::fields::Fields;
+use super::fields::{FieldName, Fields};
 use super::method::Method;
 
 /// The version that both sides act by (RFC 9110 §2.5).
@@ -32,6 +32,15 @@ pub enum Target<'a> {
 }
 
 impl<'a> Target<'a> {
+    /// What follows the first `?`, not decoded; `None` where there is none.
+    pub fn query(&self) -> Option<&'a [u8]> {
+        let path_and_query = match *self {
+            Target::Origin(path_and_query) | Target::Absolute { path_and_query, .. } => path_and_query,
+            Target::Authority(_) | Target::Asterisk => return None,
+        };
+        memchr::memchr(b'?', path_and_query).map(|query| &path_and_query[query + 1..])
+    }
+
     /// The path, not decoded, without the query. An empty path is `/` (RFC 9110 §4.2.3); an asterisk and an authority
     /// have none.
     pub fn path(&self) -> Option<&'a [u8]> {
@@ -62,7 +71,15 @@ pub struct Request<'a> {
     pub content_octets: Option<u64>,
 }
 
-impl Request<'_> {
+impl<'a> Request<'a> {
+    /// Whom the request was sent to: host and port. The authority of an absolute-form replaces Host (RFC 9112 §3.2.2).
+    pub fn authority(&self) -> Option<&'a [u8]> {
+        match self.target {
+            Target::Absolute { authority, .. } => Some(authority),
+            Target::Origin(_) | Target::Authority(_) | Target::Asterisk => self.fields.single(FieldName::Host),
+        }
+    }
+
     /// Whether the request is about the server as a whole: `OPTIONS *`, or what a proxy is sent for it, the absolute-form
     /// without a path and a query (RFC 9112 §3.2.4).
     pub fn is_about_server(&self) -> bool {

@@ -33,12 +33,24 @@ pub enum ContentRange {
 pub struct Response<'r, B> {
     /// The status.
     pub status: Status,
-    /// Whether the content is compressed: `Content-Encoding: gzip`.
-    pub gzip: bool,
+    /// Content-Encoding: how the content is compressed.
+    pub content_encoding: Option<&'static str>,
     /// Content-Type.
-    pub content_type: Option<Cow<'static, str>>,
+    pub content_type: Option<Cow<'r, str>>,
     /// Whether the answer depends on what codings were accepted: `Vary: Accept-Encoding`.
     pub varies_by_coding: bool,
+    /// Whether the answer depends on what media types were accepted: `Vary: Accept`.
+    pub varies_by_media_type: bool,
+    /// Location (RFC 9110 §10.2.2).
+    pub location: Option<String>,
+    /// Cache-Control (RFC 9111 §5.2).
+    pub cache_control: Option<&'static str>,
+    /// Content-Disposition (RFC 6266).
+    pub content_disposition: Option<String>,
+    /// Content-Security-Policy: what a browser may do with the content.
+    pub content_security_policy: Option<&'static str>,
+    /// Whether only pages of the same origin may embed the content: `Cross-Origin-Resource-Policy: same-origin`.
+    pub same_origin_only: bool,
     /// Allow (RFC 9110 §10.2.1); empty where nothing is allowed.
     pub allow: Option<&'static [Method]>,
     /// Accept-Encoding (RFC 9110 §12.5.3): the content codings that a request's content may have.
@@ -62,9 +74,15 @@ impl<'r, B> Response<'r, B> {
     pub fn new(status: Status) -> Response<'r, B> {
         Response {
             status,
-            gzip: false,
+            content_encoding: None,
             content_type: None,
             varies_by_coding: false,
+            varies_by_media_type: false,
+            location: None,
+            cache_control: None,
+            content_disposition: None,
+            content_security_policy: None,
+            same_origin_only: false,
             allow: None,
             accept_encoding: None,
             accepts_ranges: false,

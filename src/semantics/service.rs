@@ -38,6 +38,7 @@ pub trait Service {
 
 /// What a route says to a request.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "one is made for each request, and never moved")]
 pub enum Reply<'r, B, K> {
     /// This is the response. The request's content, if any, is discarded.
     Respond(Response<'r, B>),
@@ -96,6 +97,9 @@ pub enum Piece<'a, F> {
     Bytes(&'a [u8]),
     /// What is left of a range of a file.
     File(&'a F),
+    /// Nothing yet: what comes next takes more work than other connections should wait for. Part of it has been done, and
+    /// the next call goes on with it. Only content of unknown length has such pieces, and they are not advanced over.
+    NotYet,
 }
 
 /// A range of a file. Displayed, it names the file for the log.

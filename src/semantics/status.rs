@@ -25,6 +25,7 @@ statuses! {
     Created 201 "Created";
     NoContent 204 "No Content";
     PartialContent 206 "Partial Content";
+    MovedPermanently 301 "Moved Permanently";
     NotModified 304 "Not Modified";
     BadRequest 400 "Bad Request";
     Forbidden 403 "Forbidden";
@@ -39,6 +40,7 @@ statuses! {
     UnsupportedMediaType 415 "Unsupported Media Type";
     RangeNotSatisfiable 416 "Range Not Satisfiable";
     ExpectationFailed 417 "Expectation Failed";
+    MisdirectedRequest 421 "Misdirected Request";
     RequestHeaderFieldsTooLarge 431 "Request Header Fields Too Large";
     InternalServerError 500 "Internal Server Error";
     NotImplemented 501 "Not Implemented";

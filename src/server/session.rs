@@ -202,6 +202,13 @@ where
                     let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX).min(BYTES_PER_DRIVE);
                     send_file(&mut self.transport, file, bytes_max)?
                 }
+                Some(Transmit::NotYet) => {
+                    // As much as one drive may do has been done, for the disk or the processor.
+                    cx.now = world.now();
+                    budget.bytes = 0;
+                    self.connection.transmitted(0, &mut cx.shared, &cx.now);
+                    return Ok(true);
+                }
                 Some(Transmit::Abort) => return Err(Lost::File),
                 Some(Transmit::End) => {
                     let before = self.activity_to_log();

@@ -14,14 +14,14 @@ use super::beneath::Opening;
 use super::hidden_file::HiddenNames;
 use super::modification_times::ModificationTimes;
 use super::sweep::Sweeper;
-use super::{Identity, Publish, RelativePath, StorageError, Upload, system};
+use super::{Identity, LinkedDirectories, Listing, Publish, RelativePath, StorageError, Upload, system};
 
 /// How a file is opened to be read. Without waiting, or a FIFO would stop the thread for good.
 const READ: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
 
 /// A directory whose files are served, held open. All that is asked of it stays beneath it, even where it is moved or
 /// its name is taken by another.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Directory {
     root: Rc<Root>,
 }
@@ -116,6 +116,22 @@ impl Directory {
             .is_ok_and(|stat| regular_identity(&stat).is_ok_and(|found| found == *identity))
     }
 
+    /// Opens a directory to list what is in it; `None` is the root. Links are followed as those to files are.
+    ///
+    /// What is no directory is [`StorageError::NotFound`].
+    pub fn list(
+        &self,
+        path: Option<&RelativePath>,
+        linked_directories: LinkedDirectories,
+    ) -> Result<Listing, StorageError> {
+        Listing::open(Rc::clone(&self.root), path, linked_directories)
+    }
+
+    /// Whether a directory is at `path`, which a reader may list or not.
+    pub fn is_directory(&self, path: &RelativePath) -> bool {
+        self.root.open(path.as_bytes(), system::PASS_THROUGH | OFlags::DIRECTORY).is_ok()
+    }
+
     /// Begins an upload that is to become visible at `path`. Nothing is visible there until it is committed.
     ///
     /// `octets_expected` is the length of the content where it is known. More than the file system has free is
@@ -181,7 +197,7 @@ pub(super) enum Standing {
 }
 
 impl Root {
-    fn open(&self, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
+    pub(super) fn open(&self, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
         self.opening.open(self.fd.as_fd(), path, flags)
     }
 

@@ -9,6 +9,7 @@
 mod clock;
 mod kernel;
 pub mod listen;
+pub mod machine;
 pub mod signals;
 mod tcp;
 

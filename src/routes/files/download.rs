@@ -14,37 +14,61 @@ use crate::semantics::method::Method;
 use crate::semantics::range::{self, ByteRange, Selection};
 use crate::semantics::request::Request;
 use crate::semantics::response::{Body, ContentRange, Response};
-use crate::semantics::service::Reply;
 use crate::semantics::status::Status;
 use crate::storage::{CachedContent, FileRange, StorageError};
 
-pub(super) fn answer<'r>(files: &'r mut FileRoutes, request: &Request<'_>, name: &[u8], now: &Now) -> Answer<'r> {
+/// A file that was found, and is to be given.
+pub(in crate::routes) enum Found {
+    /// It is in the cache, as it is on the disk.
+    Kept,
+    /// It is open, and is not kept.
+    Opened(FileRange, FileVersion),
+}
+
+/// Finds the file of this name, as it stands in the target.
+pub(super) fn find(
+    files: &mut FileRoutes,
+    request: &Request<'_>,
+    name: &[u8],
+    now: &Now,
+) -> Result<Found, StorageError> {
+    if !asks_for_parts(request) && files.cache.confirm(name, &files.directory) {
+        return Ok(Found::Kept);
+    }
+    let path = path_of(name).map_err(|_| StorageError::NotFound)?;
+    let opened = files.directory.open_file(&path)?;
+    let version = FileVersion::of(&opened.identity, &files.own_uploads.borrow(), now);
+    let may_be_kept = !version.is_recent() && !asks_for_parts(request);
+    if may_be_kept && files.cache.insert(name, path, &opened, || version.clone(), now.monotonic_ns) {
+        return Ok(Found::Kept);
+    }
+    Ok(Found::Opened(FileRange::whole(opened), version))
+}
+
+/// The response of what was found under `name`, whose media type is this.
+pub(super) fn give<'r>(
+    files: &'r mut FileRoutes,
+    found: Found,
+    request: &Request<'_>,
+    name: &[u8],
+    media_type: Cow<'r, str>,
+    now: &Now,
+) -> Response<'r, FileContent> {
     let boundary = files.next_boundary();
-    let is_kept = !asks_for_parts(request) && files.cache.confirm(name, &files.directory);
-    if !is_kept {
-        let Ok(path) = path_of(name) else { return not_found() };
-        let opened = match files.directory.open_file(&path) {
-            Ok(opened) => opened,
-            Err(error) => return refusal(&error),
-        };
-        let version = FileVersion::of(&opened.identity, &files.own_uploads.borrow(), now);
-        let may_be_kept = !version.is_recent() && !asks_for_parts(request);
-        if !may_be_kept || !files.cache.insert(name, path, &opened, || version.clone(), now.monotonic_ns) {
-            let content = Representation::File(FileRange::whole(opened), boundary);
-            let last_modified = version.last_modified(now);
-            let response = respond(request, &version, content, now);
-            return described(response, last_modified, Cow::Owned(version.etag));
-        }
+    if let Found::Opened(file, version) = found {
+        let last_modified = version.last_modified(now);
+        let response = respond(request, &version, Representation::File(file, boundary), media_type, now);
+        return described(response, last_modified, Cow::Owned(version.etag));
     }
     let Some(cached) = files.cache.get(name) else {
-        return Reply::Respond(violated("A file that was just found in the cache, or put there, is in it."));
+        return violated("A file that was just found in the cache, or put there, is in it.");
     };
     let version = &cached.notes;
     let content = match &cached.content {
         CachedContent::Memory(content) => Representation::Memory(content),
         CachedContent::Open(file) => Representation::File(file.clone(), boundary),
     };
-    let response = respond(request, version, content, now);
+    let response = respond(request, version, content, media_type, now);
     described(response, version.last_modified(now), Cow::Borrowed(&version.etag))
 }
 
@@ -91,10 +115,10 @@ impl<'r> Representation<'r> {
     }
 
     /// Several ranges; `None` if one does not lie within the content, or the content is in memory.
-    fn parts(self, ranges: &[ByteRange]) -> Option<Parts> {
+    fn parts(self, ranges: &[ByteRange], media_type: &str) -> Option<Parts> {
         match self {
             Representation::Memory(_) => None,
-            Representation::File(file, boundary) => Parts::new(&file, ranges, boundary),
+            Representation::File(file, boundary) => Parts::new(&file, ranges, boundary, media_type),
         }
     }
 }
@@ -104,6 +128,7 @@ fn respond<'r>(
     request: &Request<'_>,
     version: &FileVersion,
     content: Representation<'r>,
+    media_type: Cow<'r, str>,
     now: &Now,
 ) -> Response<'r, FileContent> {
     let verdict = Preconditions::of(request, now)
@@ -115,12 +140,12 @@ fn respond<'r>(
     }
     let octets_total = content.octets();
     let (status, media_type, content_range, body) = match selection(request, octets_total, version, now) {
-        Selection::Whole => (Status::Ok, OCTETS, None, content.whole()),
+        Selection::Whole => (Status::Ok, media_type, None, content.whole()),
         Selection::One(range) => match content.part(range) {
-            Some(part) => (Status::PartialContent, OCTETS, Some(ContentRange::Part(range, octets_total)), part),
+            Some(part) => (Status::PartialContent, media_type, Some(ContentRange::Part(range, octets_total)), part),
             None => return violated("A range that was selected lies within the file."),
         },
-        Selection::Several(ranges) => match content.parts(&ranges) {
+        Selection::Several(ranges) => match content.parts(&ranges, &media_type) {
             Some(parts) => {
                 let media_type = Cow::Owned(parts.media_type());
                 (Status::PartialContent, media_type, None, Body::Source(FileContent::Parts(Box::new(parts))))
@@ -145,19 +170,17 @@ fn respond<'r>(
     }
 }
 
-const OCTETS: Cow<'static, str> = Cow::Borrowed("application/octet-stream");
-
 /// Adds what describes the version, where the response is about it.
 fn described<'r>(
     response: Response<'r, FileContent>,
     last_modified: Option<ImfFixdate>,
     etag: Cow<'r, str>,
-) -> Answer<'r> {
+) -> Response<'r, FileContent> {
     match response.status {
         Status::Ok | Status::PartialContent | Status::NotModified => {
-            Reply::Respond(Response { last_modified, etag: Some(etag), ..response })
+            Response { last_modified, etag: Some(etag), ..response }
         }
-        _ => Reply::Respond(response),
+        _ => response,
     }
 }
 
@@ -175,7 +198,7 @@ fn selection(request: &Request<'_>, octets_total: u64, version: &FileVersion, no
 }
 
 /// What is no regular file is not found, whatever it is.
-fn refusal<'r>(error: &StorageError) -> Answer<'r> {
+pub(in crate::routes) fn refusal<'r>(error: &StorageError) -> Answer<'r> {
     match error {
         StorageError::Denied => refuse(Status::Forbidden, "The server may not read this file."),
         StorageError::OutOfDescriptors => refuse(Status::ServiceUnavailable, "The server has too many files open."),

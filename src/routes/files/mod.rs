@@ -1,6 +1,5 @@
 //! `/files/{path}`: the files beneath the served directory.
 
-mod content;
 mod download;
 mod multipart;
 mod upload;
@@ -12,17 +11,20 @@ use std::rc::Rc;
 
 use percent_encoding::percent_decode;
 
-pub use self::content::FileContent;
+pub(super) use self::download::{Found, refusal as refusal_to_read};
+pub(super) use self::multipart::Parts;
 pub use self::upload::FileSink;
 use self::validators::{FileVersion, OwnUploads};
-use super::{Answer, READ_ONLY, Routes, refuse, violated};
+use super::{Answer, FileContent, READ_ONLY, Routes, refuse, violated};
 use crate::semantics::Now;
 use crate::semantics::method::Method;
 use crate::semantics::request::Request;
 use crate::semantics::response::Response;
 use crate::semantics::service::Reply;
 use crate::semantics::status::Status;
-use crate::storage::{BadName, Directory, FileCache, RelativePath};
+use crate::storage::{BadName, Directory, FileCache, RelativePath, StorageError};
+
+const OCTETS: Cow<'static, str> = Cow::Borrowed("application/octet-stream");
 
 /// Why a file was neither read nor stored that others would not leave alone.
 const BUSY: &str = "The directory is being changed by others at the moment.";
@@ -87,6 +89,39 @@ impl FileRoutes {
         self.random.u64(..)
     }
 
+    pub(super) fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    pub(super) fn upload_policy(&self) -> UploadPolicy {
+        self.uploads.policy
+    }
+
+    /// The file that is asked for by GET or HEAD.
+    pub(super) fn find(&mut self, request: &Request<'_>, name: &[u8], now: &Now) -> Result<Found, StorageError> {
+        download::find(self, request, name, now)
+    }
+
+    /// The response of the file that was [found](FileRoutes::find) under the same name.
+    pub(super) fn give<'r>(
+        &'r mut self,
+        found: Found,
+        request: &Request<'_>,
+        name: &[u8],
+        media_type: Cow<'r, str>,
+        now: &Now,
+    ) -> Response<'r, FileContent> {
+        download::give(self, found, request, name, media_type, now)
+    }
+
+    /// The answer to POST and PUT.
+    pub(super) fn store<'r>(&self, request: &Request<'_>, name: &[u8], now: &Now) -> Answer<'r> {
+        match path_of(name) {
+            Ok(path) => upload::answer(self, request, &path, now),
+            Err(_) => refuse(Status::BadRequest, "No file can have this name here."),
+        }
+    }
+
     pub(super) fn methods(&self) -> &'static [Method] {
         match self.uploads.policy {
             UploadPolicy::Off => READ_ONLY,
@@ -103,11 +138,11 @@ pub(super) fn answer<'r>(routes: &'r mut Routes, request: &'r Request<'r>, name:
         return Reply::Respond(violated("A file is asked for only where a directory is served."));
     };
     match request.method {
-        Method::Post | Method::Put => match path_of(name) {
-            Ok(path) => upload::answer(files, request, &path, now),
-            Err(_) => refuse(Status::BadRequest, "No file can have this name here."),
+        Method::Post | Method::Put => files.store(request, name, now),
+        _ => match files.find(request, name, now) {
+            Ok(found) => Reply::Respond(files.give(found, request, name, OCTETS, now)),
+            Err(error) => refusal_to_read(&error),
         },
-        _ => download::answer(files, request, name, now),
     }
 }
 
@@ -115,7 +150,7 @@ pub(super) fn answer<'r>(routes: &'r mut Routes, request: &'r Request<'r>, name:
 ///
 /// A segment `.` is left out, since programs that join a base and a relative name send it. At the end it would name a
 /// directory (RFC 3986 §5.2.4), and is refused like every name that ends in a slash.
-fn path_of(name: &[u8]) -> Result<RelativePath, BadName> {
+pub(super) fn path_of(name: &[u8]) -> Result<RelativePath, BadName> {
     let (directories, last) = match memchr::memrchr(b'/', name) {
         Some(slash) => (Some(&name[..slash]), &name[slash + 1..]),
         None => (None, name),

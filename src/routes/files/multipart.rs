@@ -13,6 +13,8 @@ pub struct Parts {
     /// Octets of the whole file.
     octets_total: u64,
     boundary: u64,
+    /// Of the file, and so of each part.
+    media_type: Box<str>,
     /// Octets that come next: a part's head, or the last boundary.
     text: Vec<u8>,
     text_sent: usize,
@@ -26,11 +28,12 @@ pub struct Parts {
 impl Parts {
     /// These `ranges` of `file`; `None` if one of them does not lie within it. `boundary` is to differ from answer to answer,
     /// by chance.
-    pub(super) fn new(file: &FileRange, ranges: &[ByteRange], boundary: u64) -> Option<Parts> {
+    pub(super) fn new(file: &FileRange, ranges: &[ByteRange], boundary: u64, media_type: &str) -> Option<Parts> {
         let of_file = |range: &ByteRange| Some((*range, file.part(range.first, range.octets())?));
         let mut parts = Parts {
             octets_total: file.remaining(),
             boundary,
+            media_type: media_type.into(),
             text: Vec::new(),
             text_sent: 0,
             range: None,
@@ -50,18 +53,18 @@ impl Parts {
         format!("multipart/byteranges; boundary={:016x}", self.boundary)
     }
 
-    pub(super) fn bytes_left(&self) -> u64 {
+    pub(in crate::routes) fn bytes_left(&self) -> u64 {
         self.octets_left
     }
 
-    pub(super) fn piece(&self) -> Piece<'_, FileRange> {
+    pub(in crate::routes) fn piece(&self) -> Piece<'_, FileRange> {
         match &self.range {
             Some(range) if self.text_sent == self.text.len() => Piece::File(range),
             _ => Piece::Bytes(&self.text[self.text_sent..]),
         }
     }
 
-    pub(super) fn advance(&mut self, octets: u64) {
+    pub(in crate::routes) fn advance(&mut self, octets: u64) {
         self.octets_left = self.octets_left.saturating_sub(octets);
         if self.text_sent < self.text.len() {
             // No more than the piece had, whose length was a `usize`.
@@ -89,9 +92,10 @@ impl Parts {
     fn head(&self, range: &ByteRange, is_first: bool) -> Vec<u8> {
         let (line_end, boundary, total) = (if is_first { "" } else { "\r\n" }, self.boundary, self.octets_total);
         let ByteRange { first, last } = range;
+        let media_type = &self.media_type;
         format!(
             "{line_end}--{boundary:016x}\r\n\
-             Content-Type: application/octet-stream\r\n\
+             Content-Type: {media_type}\r\n\
              Content-Range: bytes {first}-{last}/{total}\r\n\r\n"
         )
         .into_bytes()

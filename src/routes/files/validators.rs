@@ -44,7 +44,7 @@ impl OwnUploads {
 
 /// The fields that describe one version of a file.
 #[derive(Clone, Debug)]
-pub(super) struct FileVersion {
+pub(in crate::routes) struct FileVersion {
     pub(super) etag: String,
     last_modified_unix_s: Option<u64>,
     /// The date of the modification, made once.

@@ -5,7 +5,7 @@
 
 mod commits;
 mod faults;
-
+mod listings;
 mod lookups;
 mod ranges;
 mod scarcity;

@@ -86,9 +86,34 @@ impl Client {
     /// Reads one answer, if it comes whole.
     pub(crate) fn try_response(&mut self) -> io::Result<Response> {
         let mut response = self.try_head()?;
+        if response.field("Transfer-Encoding").is_some_and(|coding| coding == "chunked") {
+            response.content = self.try_chunks()?;
+            return Ok(response);
+        }
         let octets = response.field("Content-Length").map_or(0, |value| value.parse().expect("a length"));
         response.content = self.try_content(octets)?;
         Ok(response)
+    }
+
+    /// Reads content in the chunked coding, without extensions and trailers, to its end.
+    fn try_chunks(&mut self) -> io::Result<Vec<u8>> {
+        let mut content = Vec::new();
+        loop {
+            let line_end = loop {
+                if let Some(end) = self.ahead.windows(2).position(|window| window == b"\r\n") {
+                    break end;
+                }
+                self.receive()?;
+            };
+            let line: Vec<u8> = self.ahead.drain(..line_end + 2).collect();
+            let digits = std::str::from_utf8(&line[..line_end]).expect("a chunk size that is text");
+            let octets = usize::from_str_radix(digits, 16).expect("a chunk size");
+            content.extend_from_slice(&self.try_content(octets)?);
+            assert_eq!(self.try_content(2)?, b"\r\n", "what follows a chunk");
+            if octets == 0 {
+                return Ok(content);
+            }
+        }
     }
 
     fn try_content(&mut self, octets: usize) -> io::Result<Vec<u8>> {

@@ -20,6 +20,8 @@ pub(crate) struct Start {
     options: Vec<String>,
     port: Option<String>,
     serves_directory: bool,
+    /// Whether the directory is shared at `/`.
+    is_folder: bool,
     /// The directory to serve, where it is not a new one.
     existing_directory: Option<PathBuf>,
     /// A program and its arguments, which runs what follows them.
@@ -36,6 +38,7 @@ impl Start {
             options: Vec::new(),
             port: Some("0".to_owned()),
             serves_directory: false,
+            is_folder: false,
             existing_directory: None,
             wrapper: Vec::new(),
             limit: None,
@@ -58,6 +61,13 @@ impl Start {
     /// Serving a new directory.
     pub(crate) fn directory(mut self) -> Start {
         self.serves_directory = true;
+        self
+    }
+
+    /// Sharing a new directory at `/`.
+    pub(crate) fn folder(mut self) -> Start {
+        self.serves_directory = true;
+        self.is_folder = true;
         self
     }
 
@@ -104,8 +114,11 @@ impl Start {
         if let Some(port) = &self.port {
             command.args(["--port", port]);
         }
+        if self.serves_directory && !self.is_folder {
+            command.arg("--directory");
+        }
         if self.serves_directory {
-            command.arg("--directory").arg(&served);
+            command.arg(&served);
         }
         command.args(&self.options).stdin(Stdio::null()).stdout(Stdio::piped());
         let file = File::create(&words).expect("a file for the words");
@@ -137,7 +150,9 @@ impl Start {
             .lines()
             .filter_map(|line| line.strip_prefix("Listening on http://"))
             // In a URL the percent sign before an interface is encoded (RFC 6874).
-            .map(|address| address.replacen("%25", "%", 1).parse().expect("an address and a port"))
+            .map(|address| address.replacen("%25", "%", 1))
+            // A shared folder is also greeted with the machine's name.
+            .filter_map(|address| address.trim_end_matches('/').parse().ok())
             .collect();
         assert!(!addresses.is_empty(), "no greeting but {greeting:?}; {}", running.words());
         Server { running, greeting, addresses }

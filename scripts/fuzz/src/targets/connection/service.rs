@@ -89,8 +89,7 @@ fn tagged<B>(number: usize, response: Response<'_, B>) -> Response<'_, B> {
 /// The response of a route that has no files to send.
 fn without_source<B>(response: Response<'_, B>) -> Response<'_, Patterned> {
     Response {
-        status: response.status,
-        gzip: response.gzip,
+        content_encoding: response.content_encoding,
         content_type: response.content_type,
         varies_by_coding: response.varies_by_coding,
         allow: response.allow,
@@ -105,6 +104,8 @@ fn without_source<B>(response: Response<'_, B>) -> Response<'_, Patterned> {
             Body::Bytes(content) => Body::Bytes(content),
             Body::Source(_) => panic!("without a directory there are no files"),
         },
+        // The other fields are those of a shared folder.
+        ..Response::new(response.status)
     }
 }
 

@@ -1,0 +1,104 @@
+"use strict";
+(() => {
+  const list = document.getElementById("list");
+  const filter = document.getElementById("filter");
+  const count = document.getElementById("count");
+  const body = list.tBodies[0];
+  const up = document.querySelector("#up a");
+  const entries = Array.from(body.rows)
+    .filter((row) => row.id === "")
+    .map((row) => ({ row, link: row.querySelector("th a"), name: row.querySelector("bdi").textContent }));
+
+  // Times of the reader's own zone, and in words while they are close.
+  const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
+  const day = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
+  const date = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric" });
+  const exact = new Intl.DateTimeFormat("en-GB", { dateStyle: "full", timeStyle: "long" });
+  const now = new Date();
+  const midnight = (days) => new Date(now.getFullYear(), now.getMonth(), now.getDate() + days);
+  const [yesterday, today, tomorrow] = [midnight(-1), midnight(0), midnight(1)];
+  const inWords = (time) => {
+    if (time >= today && time < tomorrow) return `today ${clock.format(time)}`;
+    if (time >= yesterday && time < today) return `yesterday ${clock.format(time)}`;
+    if (time.getFullYear() === now.getFullYear()) return `${day.format(time)}, ${clock.format(time)}`;
+    return date.format(time);
+  };
+  for (const element of body.getElementsByTagName("time")) {
+    const time = new Date(element.dateTime);
+    element.textContent = inWords(time);
+    element.title = exact.format(time);
+  }
+  const zone = document.getElementById("zone");
+  if (zone) zone.hidden = true;
+
+  // The filter: each word has to be somewhere in the name.
+  const fold = (text) => text.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase();
+  const apply = () => {
+    const words = fold(filter.value).split(/\s+/).filter((word) => word !== "");
+    let shown = 0;
+    for (const entry of entries) {
+      entry.folded ??= fold(entry.name);
+      const matches = words.every((word) => entry.folded.includes(word));
+      if (entry.row.hidden === matches) entry.row.hidden = !matches;
+      if (matches) shown += 1;
+    }
+    count.textContent = words.length === 0 ? "" : `${shown} of ${entries.length} shown`;
+  };
+  if (entries.length > 1) {
+    filter.hidden = false;
+    filter.addEventListener("input", apply);
+    // A browser that goes back may bring the words back.
+    addEventListener("pageshow", () => { if (filter.value !== "") apply(); });
+  }
+
+  // The command for an upload, with the address of this page.
+  const address = document.getElementById("address");
+  if (address) address.textContent = `'${(location.origin + location.pathname).replaceAll("'", "%27")}'`;
+
+  // Arrow keys move along the names, "/" goes to the filter, and Backspace to the parent folder.
+  const links = () => Array.from(body.rows).filter((row) => !row.hidden).map((row) => row.querySelector("th a")).filter(Boolean);
+  const move = (key, from) => {
+    const all = links();
+    const at = all.indexOf(from?.querySelector("th a"));
+    const places = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: all.length - 1 };
+    if (key === "ArrowUp" && at <= 0) {
+      if (at === 0 && !filter.hidden) filter.focus();
+      return at === 0;
+    }
+    const link = all[Math.min(places[key], all.length - 1)];
+    link?.focus();
+    return link !== undefined;
+  };
+  const act = (event) => {
+    const target = event.target;
+    if (target === filter) {
+      if (event.key === "Escape" && filter.value !== "") {
+        filter.value = "";
+        apply();
+        return true;
+      }
+      if (event.key === "Enter") {
+        const shown = entries.filter((entry) => !entry.row.hidden);
+        if (shown.length === 1) shown[0].link.click();
+        return true;
+      }
+      return event.key === "ArrowDown" && move("ArrowDown", null);
+    }
+    const row = body.contains(target) ? target.closest("tr") : null;
+    if (event.key === "/" && !filter.hidden) {
+      filter.focus();
+      filter.select();
+      return true;
+    }
+    if (event.key === "Backspace" && up) {
+      up.click();
+      return true;
+    }
+    if (event.key === "ArrowDown" && target === document.body) return move("ArrowDown", null);
+    return row !== null && ["ArrowDown", "ArrowUp", "Home", "End"].includes(event.key) && move(event.key, row);
+  };
+  document.addEventListener("keydown", (event) => {
+    if (event.altKey || event.ctrlKey || event.metaKey || event.shiftKey && event.key !== "/" || event.isComposing) return;
+    if (act(event)) event.preventDefault();
+  });
+})();

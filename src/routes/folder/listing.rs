@@ -1,0 +1,269 @@
+//! What a directory holds, in one of three forms, made as it is sent.
+//!
+//! Up to [`SORTED_MAX`] entries are read and sorted before the first is sent. With more, or where other listings hold many
+//! entries already, they come as the disk has them, and nothing is kept. Either way the work is done in slices, between
+//! which other connections have their turn.
+
+use std::cell::Cell;
+use std::cmp::Ordering;
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use super::page::{self, PageHead};
+use super::query::{Format, Order, Sort};
+use super::{json, names, text};
+use crate::semantics::service::{PIECE_BYTES_MAX, Piece, SourceFailed};
+use crate::storage::{self, Entry, EntryKind, FileRange};
+
+/// How many entries are sorted.
+const SORTED_MAX: usize = 10_000;
+
+/// How many entries all listings that are being sent hold at most, at some hundred bytes each.
+const HELD_MAX: usize = 40 * SORTED_MAX;
+
+/// How many entries are looked at, or sorted, in one go: a millisecond of work where the disk need not be waited for.
+const SLICE_ENTRIES: usize = 256;
+
+/// Rows are made up to this many bytes in one go. The longest row fits into what is left of a piece, nearly always.
+const ROWS_BYTES: usize = PIECE_BYTES_MAX / 2;
+
+/// What is said of the listing as a whole.
+pub(super) struct Form {
+    pub(super) format: Format,
+    /// Decoded, `/` or `/a/b/`.
+    pub(super) path: Vec<u8>,
+    pub(super) sort: Sort,
+    pub(super) order: Order,
+    pub(super) may_upload: bool,
+    pub(super) may_replace: bool,
+    /// Whether names that begin with a dot are listed.
+    pub(super) shows_hidden: bool,
+    pub(super) now_unix_s: u64,
+}
+
+/// A listing that is being sent.
+pub struct Listing {
+    directory: storage::Listing,
+    form: Form,
+    held: Held,
+    stage: Stage,
+    /// Rows that are made, and how much of them has been sent.
+    out: Vec<u8>,
+    sent: usize,
+    rows: u64,
+}
+
+/// How far it has come.
+enum Stage {
+    /// Entries are read, a run of them at a time.
+    Gathering(Vec<Vec<Entry>>),
+    /// Runs are sorted, one at a time: so many are left.
+    Sorting(Vec<Vec<Entry>>, usize),
+    /// Rows are made of sorted runs, each with its first entry at its end.
+    Sorted(Vec<Vec<Entry>>),
+    /// Rows are made of what was gathered, and then of what the directory still has.
+    Unsorted(VecDeque<Vec<Entry>>),
+    /// All rows are made.
+    Complete,
+}
+
+/// How many entries a listing holds, counted among all.
+struct Held {
+    total: Rc<Cell<usize>>,
+    count: usize,
+}
+
+impl Held {
+    fn add(&mut self, count: usize) {
+        self.count += count;
+        self.total.set(self.total.get() + count);
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.total.set(self.total.get().saturating_sub(self.count));
+    }
+}
+
+impl Listing {
+    /// `held_by_all` counts the entries that all listings hold.
+    pub(super) fn new(directory: storage::Listing, form: Form, held_by_all: &Rc<Cell<usize>>) -> Listing {
+        Listing {
+            directory,
+            form,
+            held: Held { total: Rc::clone(held_by_all), count: 0 },
+            stage: Stage::Gathering(Vec::new()),
+            out: Vec::new(),
+            sent: 0,
+            rows: 0,
+        }
+    }
+
+    pub(in crate::routes) fn piece(&mut self) -> Result<Option<Piece<'_, FileRange>>, SourceFailed> {
+        if self.sent == self.out.len() {
+            self.out.clear();
+            self.sent = 0;
+            self.work()?;
+            if self.out.is_empty() {
+                let is_complete = matches!(self.stage, Stage::Complete);
+                return Ok(if is_complete { None } else { Some(Piece::NotYet) });
+            }
+        }
+        let end = self.out.len().min(self.sent + PIECE_BYTES_MAX);
+        Ok(Some(Piece::Bytes(&self.out[self.sent..end])))
+    }
+
+    pub(in crate::routes) fn advance(&mut self, bytes: u64) {
+        // No more than the piece had, whose length was a `usize`.
+        self.sent = self.out.len().min(self.sent + bytes as usize);
+    }
+
+    /// Does one slice of work.
+    fn work(&mut self) -> Result<(), SourceFailed> {
+        self.stage = match std::mem::replace(&mut self.stage, Stage::Complete) {
+            Stage::Gathering(runs) => self.gather(runs)?,
+            Stage::Sorting(runs, left) => self.sort(runs, left),
+            Stage::Sorted(runs) => self.write_sorted(runs),
+            Stage::Unsorted(runs) => self.write_unsorted(runs)?,
+            Stage::Complete => Stage::Complete,
+        };
+        Ok(())
+    }
+
+    fn gather(&mut self, mut runs: Vec<Vec<Entry>>) -> Result<Stage, SourceFailed> {
+        let (run, is_end) = self.read_slice()?;
+        self.held.add(run.len());
+        runs.push(run);
+        if is_end {
+            let runs_to_sort = runs.len();
+            // One run is no more work than has been done.
+            return Ok(if runs_to_sort > 1 { Stage::Sorting(runs, runs_to_sort) } else { self.sort(runs, 1) });
+        }
+        if self.held.count > SORTED_MAX || self.held.total.get() > HELD_MAX {
+            self.write_head(false);
+            return Ok(Stage::Unsorted(runs.into()));
+        }
+        Ok(Stage::Gathering(runs))
+    }
+
+    /// The entries among the next few that are listed, and whether they are the last ones.
+    fn read_slice(&mut self) -> Result<(Vec<Entry>, bool), SourceFailed> {
+        let mut run = Vec::new();
+        for _ in 0..SLICE_ENTRIES {
+            match self.directory.next() {
+                None => return Ok((run, true)),
+                Some(Ok(Some(entry))) if self.form.shows_hidden || !entry.name.starts_with(b".") => run.push(entry),
+                Some(Ok(_)) => {}
+                Some(Err(error)) => {
+                    log::warn!("a directory cannot be listed: {error}");
+                    return Err(SourceFailed);
+                }
+            }
+        }
+        Ok((run, false))
+    }
+
+    /// Sorts one run, so that its first entry is at its end.
+    fn sort(&mut self, mut runs: Vec<Vec<Entry>>, left: usize) -> Stage {
+        let (sort, order) = (self.form.sort, self.form.order);
+        if let Some(run) = left.checked_sub(1).and_then(|place| runs.get_mut(place)) {
+            run.sort_unstable_by(|one, other| compare(sort, order, other, one));
+        }
+        if left > 1 {
+            return Stage::Sorting(runs, left - 1);
+        }
+        self.write_head(true);
+        Stage::Sorted(runs)
+    }
+
+    fn write_sorted(&mut self, mut runs: Vec<Vec<Entry>>) -> Stage {
+        while self.out.len() < ROWS_BYTES {
+            match take_first(&mut runs, self.form.sort, self.form.order) {
+                Some(entry) => self.write_row(&entry),
+                None => {
+                    self.write_foot(true);
+                    return Stage::Complete;
+                }
+            }
+        }
+        Stage::Sorted(runs)
+    }
+
+    fn write_unsorted(&mut self, mut runs: VecDeque<Vec<Entry>>) -> Result<Stage, SourceFailed> {
+        let (run, is_end) = match runs.pop_front() {
+            Some(run) => (run, false),
+            None => self.read_slice()?,
+        };
+        run.iter().for_each(|entry| self.write_row(entry));
+        if is_end {
+            self.write_foot(false);
+            return Ok(Stage::Complete);
+        }
+        Ok(Stage::Unsorted(runs))
+    }
+
+    fn write_head(&mut self, is_sorted: bool) {
+        let Form { format, path, sort, order, may_upload, may_replace, .. } = &self.form;
+        match format {
+            Format::Html => page::write_head(
+                &mut self.out,
+                &PageHead {
+                    path,
+                    may_upload: *may_upload,
+                    may_replace: *may_replace,
+                    sort: *sort,
+                    order: *order,
+                    is_sorted,
+                },
+            ),
+            Format::Json => json::write_head(&mut self.out, path, is_sorted),
+            Format::Text => {}
+        }
+    }
+
+    fn write_row(&mut self, entry: &Entry) {
+        match self.form.format {
+            Format::Html => page::write_row(&mut self.out, entry, self.form.now_unix_s),
+            Format::Json => json::write_row(&mut self.out, entry, self.rows == 0),
+            Format::Text => text::write_row(&mut self.out, entry),
+        }
+        self.rows += 1;
+    }
+
+    fn write_foot(&mut self, is_sorted: bool) {
+        match self.form.format {
+            Format::Html => page::write_foot(&mut self.out, self.rows, is_sorted),
+            Format::Json => json::write_foot(&mut self.out),
+            Format::Text => {}
+        }
+    }
+}
+
+/// Takes the entry that comes first from the ends of sorted runs. They are few enough to look at each.
+fn take_first(runs: &mut [Vec<Entry>], sort: Sort, order: Order) -> Option<Entry> {
+    let mut first: Option<(usize, &Entry)> = None;
+    for (place, run) in runs.iter().enumerate() {
+        let Some(entry) = run.last() else { continue };
+        if first.is_none_or(|(_, least)| compare(sort, order, entry, least).is_lt()) {
+            first = Some((place, entry));
+        }
+    }
+    let (place, _) = first?;
+    runs.get_mut(place)?.pop()
+}
+
+/// Directories come first. What is the same in what is sorted by comes by name.
+fn compare(sort: Sort, order: Order, one: &Entry, other: &Entry) -> Ordering {
+    let is_file = |entry: &Entry| entry.kind == EntryKind::File;
+    let by_key = match sort {
+        Sort::Name => names::compare(&one.name, &other.name),
+        Sort::Size => one.bytes.cmp(&other.bytes),
+        Sort::Modified => one.modified_ns.cmp(&other.modified_ns),
+    };
+    let in_order = match order {
+        Order::Ascending => by_key,
+        Order::Descending => by_key.reverse(),
+    };
+    is_file(one).cmp(&is_file(other)).then(in_order).then_with(|| names::compare(&one.name, &other.name))
+}

@@ -1,0 +1,76 @@
+//! What a file is, told by its name, and what browsers make of it.
+
+use std::borrow::Cow;
+
+/// The type of what nothing is known of.
+const UNKNOWN: &str = "application/octet-stream";
+
+/// The media type of a file of this name. Text is UTF-8, as nearly all text is: left to guess, browsers show something else.
+pub(super) fn of(name: &[u8]) -> Cow<'static, str> {
+    let extension = memchr::memrchr(b'.', name).and_then(|dot| std::str::from_utf8(&name[dot + 1..]).ok());
+    let known = extension.and_then(|extension| new_mime_guess::from_ext(extension).first_raw());
+    match known {
+        None => Cow::Borrowed(UNKNOWN),
+        Some("text/html") => Cow::Borrowed("text/html; charset=utf-8"),
+        Some("text/plain") => Cow::Borrowed("text/plain; charset=utf-8"),
+        Some(text) if text.starts_with("text/") => Cow::Owned(format!("{text}; charset=utf-8")),
+        Some(known) => Cow::Borrowed(known),
+    }
+}
+
+/// Whether a browser that is led to content of this type may run what is in it: scripts in pages, images and documents.
+pub(super) fn is_run_by_browsers(media_type: &str) -> bool {
+    let essence = media_type.split(';').next().unwrap_or_default().trim_end();
+    let is_xml = ["+xml", "/xml", "/xsl", "xslt"].iter().any(|ending| essence.ends_with(ending));
+    let is_named = matches!(
+        essence,
+        "text/html" | "application/pdf" | "text/mathml" | "text/xml-external-parsed-entity" | "application/xml-dtd"
+    );
+    is_xml || is_named || essence.starts_with("multipart/x-") || essence.contains("mathml")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_type_is_told_by_the_extension_in_any_case() {
+        for (name, expected) in [
+            ("a.html", "text/html; charset=utf-8"),
+            ("A.HTM", "text/html; charset=utf-8"),
+            ("notes.txt", "text/plain; charset=utf-8"),
+            ("style.css", "text/css; charset=utf-8"),
+            ("a.js", "text/javascript; charset=utf-8"),
+            ("a.json", "application/json"),
+            ("a.b.png", "image/png"),
+            ("photo.JPG", "image/jpeg"),
+            ("film.mp4", "video/mp4"),
+            ("a.svg", "image/svg+xml"),
+            ("a.pdf", "application/pdf"),
+            ("a.tar", "application/x-tar"),
+            ("a", UNKNOWN),
+            ("html", UNKNOWN),
+            ("a.", UNKNOWN),
+            ("a.unheard-of", UNKNOWN),
+            ("a.html~", UNKNOWN),
+        ] {
+            assert_eq!(of(name.as_bytes()), expected, "{name}");
+        }
+        assert_eq!(of(b"a.\xff"), UNKNOWN);
+    }
+
+    #[test]
+    fn what_holds_scripts_is_told_from_what_does_not() {
+        for name in [
+            "a.html", "a.htm", "a.xhtml", "a.xht", "a.svg", "a.svgz", "a.xml", "a.xsl", "a.xslt", "a.pdf", "a.mml",
+            "a.mathml", "a.rss", "a.atom", "a.rdf", "a.shtml", "a.kml",
+        ] {
+            let media_type = of(name.as_bytes());
+            assert!(is_run_by_browsers(&media_type) || media_type == UNKNOWN, "{name}: {media_type}");
+        }
+        for name in ["a.txt", "a.png", "a.jpg", "a.mp4", "a.json", "a.css", "a.csv", "a.zip", "a"] {
+            assert!(!is_run_by_browsers(&of(name.as_bytes())), "{name}");
+        }
+        assert!(is_run_by_browsers("text/html") && is_run_by_browsers("image/svg+xml"));
+    }
+}

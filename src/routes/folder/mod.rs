@@ -1,0 +1,272 @@
+//! A shared folder: what a directory and all beneath it are to readers, and to writers where there may be some.
+//!
+//! # Laws
+//!
+//! 1. A name that begins with a dot is not there, for all methods, unless it is asked to be. `/.spindle/` is the server's own.
+//! 2. A directory is listed under a name that ends in a slash; without it, the answer is a redirect within the same host.
+//! 3. A listing is made as it is sent, in slices. Its memory is bounded, whatever the directory holds.
+//! 4. Whoever put a file here gains nothing over the readers: a browser believes the media type, shows pages of the folder
+//!    to nobody else, and runs nothing that is in a file, unless the folder is a site.
+
+mod archive;
+mod disposition;
+mod hosts;
+mod json;
+mod listing;
+mod media_type;
+mod names;
+mod page;
+mod query;
+mod site;
+mod text;
+
+use std::borrow::Cow;
+use std::cell::Cell;
+use std::rc::Rc;
+
+use percent_encoding::percent_decode;
+
+pub(super) use self::archive::Archive;
+pub use self::hosts::Hosts;
+use self::listing::Form;
+pub(super) use self::listing::Listing;
+use self::query::{Format, Query};
+use super::files::{self, FileRoutes, UploadPolicy};
+use super::{Answer, FileContent, OTHER_SITE, READ_ONLY, method_not_allowed, refuse};
+use crate::semantics::Now;
+use crate::semantics::accept;
+use crate::semantics::method::Method;
+use crate::semantics::origin;
+use crate::semantics::request::Request;
+use crate::semantics::response::{Body, Response};
+use crate::semantics::service::Reply;
+use crate::semantics::status::Status;
+use crate::storage::{LinkedDirectories, RelativePath, StorageError};
+
+/// How a folder is shared.
+#[derive(Clone, Debug)]
+pub struct Sharing {
+    /// What the folder is called.
+    pub name: Vec<u8>,
+    /// Whether names that begin with a dot are served.
+    pub shows_hidden: bool,
+    /// Whether it is served as a web site, see [`site`].
+    pub is_site: bool,
+    /// Under which names.
+    pub hosts: Hosts,
+}
+
+/// The routes of a shared folder.
+pub struct Folder {
+    files: FileRoutes,
+    sharing: Sharing,
+    /// How many entries the listings hold that are being sent.
+    held_entries: Rc<Cell<usize>>,
+    /// How many archives are being sent.
+    archives: Rc<Cell<usize>>,
+}
+
+/// The first segment of what is the server's own.
+const OWN: &[u8] = b".spindle";
+
+impl Folder {
+    /// Shares the directory of `files`.
+    pub fn new(files: FileRoutes, sharing: Sharing) -> Folder {
+        Folder { files, sharing, held_entries: Rc::default(), archives: Rc::default() }
+    }
+
+    pub(super) fn files(&self) -> &FileRoutes {
+        &self.files
+    }
+
+    pub(super) fn files_mut(&mut self) -> &mut FileRoutes {
+        &mut self.files
+    }
+
+    /// Whether the request was sent to a name of this machine.
+    pub(super) fn serves_host_of(&self, request: &Request<'_>) -> bool {
+        self.sharing.hosts.include(request)
+    }
+
+    /// Whether all segments may be seen. They are judged as they will be looked up: decoded.
+    fn shows(&self, name: &[u8]) -> bool {
+        let mut segments = name.split(|byte| *byte == b'/').map(|segment| Cow::<[u8]>::from(percent_decode(segment)));
+        let is_own = segments.clone().find(|segment| **segment != *b".").is_some_and(|first| *first == *OWN);
+        let is_hidden = |segment: Cow<'_, [u8]>| segment.starts_with(b".") && *segment != *b".";
+        !is_own && (self.sharing.shows_hidden || !segments.any(is_hidden))
+    }
+}
+
+/// The answer to a request for `path`, which begins with a slash.
+pub(super) fn answer<'r>(folder: &'r mut Folder, request: &'r Request<'r>, path: &'r [u8], now: &Now) -> Answer<'r> {
+    let name = path.strip_prefix(b"/").unwrap_or(path);
+    if !folder.shows(name) {
+        return not_found_here(folder, request);
+    }
+    let is_directory = name.is_empty() || name.ends_with(b"/");
+    let methods = if is_directory { READ_ONLY } else { folder.files.methods() };
+    if origin::is_write_from_elsewhere(request) {
+        return refuse(Status::Forbidden, OTHER_SITE);
+    }
+    if !methods.contains(&request.method) {
+        return method_not_allowed(methods);
+    }
+    match request.method {
+        Method::Options => Reply::Respond(Response { allow: Some(methods), ..Response::new(Status::NoContent) }),
+        Method::Post | Method::Put => folder.files.store(request, name, now),
+        _ if folder.sharing.is_site => site::answer(folder, request, name, now),
+        _ if is_directory => directory(folder, request, name, now),
+        _ => file(folder, request, name, now),
+    }
+}
+
+fn not_found_here<'r>(folder: &Folder, request: &Request<'_>) -> Answer<'r> {
+    match request.method {
+        Method::Get | Method::Head if folder.sharing.is_site => site::not_found(folder),
+        _ => not_found(),
+    }
+}
+
+fn not_found<'r>() -> Answer<'r> {
+    Reply::Respond(Response::new(Status::NotFound))
+}
+
+fn file<'r>(folder: &'r mut Folder, request: &'r Request<'r>, name: &'r [u8], now: &Now) -> Answer<'r> {
+    let found = match folder.files.find(request, name, now) {
+        Ok(found) => found,
+        Err(StorageError::NotRegular) => return redirect_to_directory(folder, request, name),
+        Err(error) => return files::refusal_to_read(&error),
+    };
+    let last: Cow<'_, [u8]> = percent_decode(last_segment(name)).into();
+    let media_type = media_type::of(&last);
+    let is_run = media_type::is_run_by_browsers(&media_type);
+    let is_download = query::asks_for_download(request.target.query());
+    let response = folder.files.give(found, request, name, media_type, now);
+    if response.status.code() >= 400 {
+        return Reply::Respond(response);
+    }
+    Reply::Respond(Response {
+        same_origin_only: true,
+        content_security_policy: is_run.then_some("sandbox"),
+        content_disposition: is_download.then(|| disposition::attachment(&last)),
+        ..response
+    })
+}
+
+fn last_segment(name: &[u8]) -> &[u8] {
+    name.rsplit(|byte| *byte == b'/').next().unwrap_or(name)
+}
+
+/// What is neither a file nor a directory is not found. The name of a directory without its slash leads to the one with it:
+/// otherwise the references in a listing would lead beside it.
+fn redirect_to_directory<'r>(folder: &Folder, request: &Request<'_>, name: &[u8]) -> Answer<'r> {
+    let Ok(path) = files::path_of(name) else { return not_found() };
+    if !folder.files.directory().is_directory(&path) {
+        return not_found();
+    }
+    // Relative, and encoded anew: it holds neither a colon nor a slash but the last one, and so leads to no other host.
+    let mut location = format!("./{}/", text::encoded(path.name()));
+    if let Some(query) = request.target.query() {
+        location.push('?');
+        location.push_str(&String::from_utf8_lossy(query));
+    }
+    Reply::Respond(Response {
+        location: Some(location),
+        // It is a directory for now.
+        cache_control: Some("no-cache"),
+        ..Response::new(Status::MovedPermanently)
+    })
+}
+
+/// `name` is empty, or ends with a slash.
+fn directory<'r>(folder: &'r mut Folder, request: &'r Request<'r>, name: &'r [u8], now: &Now) -> Answer<'r> {
+    let path = match name.strip_suffix(b"/").map(files::path_of) {
+        None => None,
+        Some(Ok(path)) => Some(path),
+        Some(Err(_)) => return not_found(),
+    };
+    match Query::parse(request.target.query()) {
+        Ok(query) if query.is_archive => archive(folder, request, path, now),
+        Ok(query) => list(folder, request, path.as_ref(), query, now),
+        Err(reason) => refuse(Status::BadRequest, reason),
+    }
+}
+
+fn archive<'r>(folder: &Folder, request: &Request<'_>, path: Option<RelativePath>, now: &Now) -> Answer<'r> {
+    let Some(permit) = archive::Permit::new(&folder.archives) else {
+        return refuse(Status::ServiceUnavailable, "The server is sending too many archives.");
+    };
+    let name = path.as_ref().map_or(&*folder.sharing.name, RelativePath::name).to_vec();
+    let shows_hidden = folder.sharing.shows_hidden;
+    let archive = match Archive::new(folder.files.directory(), path, &name, shows_hidden, permit) {
+        Ok(archive) => archive,
+        Err(error) => return files::refusal_to_read(&error),
+    };
+    if let Some(failed) = super::text::failed_precondition(request, now) {
+        return Reply::Respond(Response { cache_control: Some("no-cache"), ..failed });
+    }
+    Reply::Respond(Response {
+        content_type: Some(Cow::Borrowed("application/x-tar")),
+        cache_control: Some("no-cache"),
+        content_disposition: Some(disposition::attachment(&[&name, &b".tar"[..]].concat())),
+        nosniff: true,
+        same_origin_only: true,
+        body: Body::Source(FileContent::Archive(Box::new(archive))),
+        ..Response::new(Status::Ok)
+    })
+}
+
+fn list<'r>(
+    folder: &Folder,
+    request: &Request<'_>,
+    path: Option<&RelativePath>,
+    query: Query,
+    now: &Now,
+) -> Answer<'r> {
+    let directory = match folder.files.directory().list(path, LinkedDirectories::Listed) {
+        Ok(directory) => directory,
+        Err(error) => return files::refusal_to_read(&error),
+    };
+    let format = query.format.unwrap_or_else(|| negotiated_format(request));
+    let described = Response {
+        content_type: Some(Cow::Borrowed(content_type_of(format))),
+        varies_by_media_type: true,
+        cache_control: Some("no-cache"),
+        nosniff: true,
+        same_origin_only: true,
+        content_security_policy: (format == Format::Html).then_some(page::CONTENT_SECURITY_POLICY),
+        ..Response::new(Status::Ok)
+    };
+    if let Some(failed) = super::text::failed_precondition(request, now) {
+        return Reply::Respond(Response { varies_by_media_type: true, cache_control: Some("no-cache"), ..failed });
+    }
+    let policy = folder.files.upload_policy();
+    let form = Form {
+        format,
+        path: path.map_or(b"/".to_vec(), |path| [b"/", path.as_bytes(), b"/"].concat()),
+        sort: query.sort,
+        order: query.order,
+        may_upload: policy != UploadPolicy::Off,
+        may_replace: policy == UploadPolicy::Replace,
+        shows_hidden: folder.sharing.shows_hidden,
+        now_unix_s: now.unix_s(),
+    };
+    let listing = Listing::new(directory, form, &folder.held_entries);
+    Reply::Respond(Response { body: Body::Source(FileContent::Listing(Box::new(listing))), ..described })
+}
+
+const FORMATS: [(Format, &str); 3] =
+    [(Format::Html, "text/html"), (Format::Json, "application/json"), (Format::Text, "text/plain")];
+
+fn negotiated_format(request: &Request<'_>) -> Format {
+    let place = accept::negotiate(&request.fields, &FORMATS.map(|(_, media_type)| media_type));
+    place.and_then(|place| FORMATS.get(place)).map_or(Format::Html, |(format, _)| *format)
+}
+
+fn content_type_of(format: Format) -> &'static str {
+    match format {
+        Format::Html => "text/html; charset=utf-8",
+        Format::Json => "application/json",
+        Format::Text => "text/plain; charset=utf-8",
+    }
+}

@@ -1,0 +1,606 @@
+//! The page that shows a directory to a person: a head, a row for each entry, a foot, each appended to a buffer.
+//!
+//! The page works without its script, which only adds a filter, local times and keys. Style and script are part of the page,
+//! and [`CONTENT_SECURITY_POLICY`] names them by their hashes. So a browser runs this script and no other, whatever files
+//! the folder has; `'self'` would allow every uploaded script.
+//!
+//! A name is bytes that anybody may have chosen. As text it is escaped, and shows what it cannot print; as a link it is
+//! percent-encoded byte by byte, so that every name leads to its own file.
+
+use std::io::Write as _;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
+
+use super::query::{Order, Sort};
+use crate::semantics::date::ImfFixdate;
+use crate::storage::{Entry, EntryKind};
+
+const STYLE: &str = include_str!("../../assets/style.css");
+const SCRIPT: &str = include_str!("../../assets/page.js");
+
+/// What a browser may do with the page. A test computes the hashes of style and script anew.
+///
+/// The icons and the favicon are `data:` images within the page. Trusted types are a second barrier behind the escaping: the
+/// page's own script never turns text into markup.
+pub(super) const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; \
+     script-src 'sha256-Q+UiJoememKE9bDjNB4rwmEMki3va/gq6ZViOtH4RBo='; \
+     style-src 'sha256-eypvMV8uxh6hfc02W+HyGm3W0+dJ1QxvO9rbri9GUBg='; \
+     img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
+     require-trusted-types-for 'script'; trusted-types 'none'";
+
+/// What a URL's path segment keeps as it is: the unreserved characters (RFC 3986 §2.3). A colon is encoded, so no name can
+/// be read as a scheme.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// What the root of the shared folder is called: its own name is not the reader's business.
+const ROOT: &str = "Shared folder";
+
+/// A file older than this shows the day of its modification, but not the time.
+const RECENT_S: u64 = 180 * 86_400;
+
+const NS_PER_S: i128 = 1_000_000_000;
+
+/// What the beginning of a page depends on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PageHead<'a> {
+    /// The directory's path with its percent triples decoded: `/`, or with a slash at both ends.
+    pub path: &'a [u8],
+    /// Whether files may be put here.
+    pub may_upload: bool,
+    /// Whether an upload may replace an existing file.
+    pub may_replace: bool,
+    /// What the rows are sorted by.
+    pub sort: Sort,
+    /// In which direction.
+    pub order: Order,
+    /// Whether the rows are sorted at all: a directory of very many entries is not.
+    pub is_sorted: bool,
+}
+
+/// Appends everything up to the first entry.
+pub(super) fn write_head(out: &mut Vec<u8>, head: &PageHead<'_>) {
+    let mut segments: Vec<&[u8]> =
+        head.path.split(|byte| *byte == b'/').filter(|segment| !segment.is_empty()).collect();
+    let name = segments.pop();
+    write_document_head(out, name);
+    write_breadcrumbs(out, name, &segments);
+    put(
+        out,
+        "<main>\n<div class=\"bar\"><input id=\"filter\" type=\"search\" aria-label=\"Filter by name\" \
+         aria-keyshortcuts=\"/\" placeholder=\"Filter\" autocomplete=\"off\" autocapitalize=\"off\" \
+         spellcheck=\"false\" maxlength=\"255\" hidden><p id=\"count\" role=\"status\"></p>\
+         <a class=\"button\" href=\"?archive=tar\" \
+         title=\"As a tar archive\">Download all</a></div>\n",
+    );
+    if head.may_upload {
+        write_upload_hint(out, head.may_replace);
+    }
+    if !head.is_sorted {
+        put(
+            out,
+            "<p class=\"note\">This folder has more than 10,000 entries. They are listed in the order in which the disk \
+             keeps them.</p>\n",
+        );
+    }
+    put(out, "<table id=\"list\">\n<caption class=\"v\">What is in this folder</caption>\n");
+    write_columns(out, head);
+    put(out, "<tbody>\n");
+    if name.is_some() {
+        put(
+            out,
+            "<tr id=\"up\"><th scope=\"row\"><a href=\"../\">Parent folder</a></th><td class=\"s\"></td>\
+             <td class=\"t\"></td><td class=\"g\"></td></tr>\n",
+        );
+    }
+}
+
+/// The head of the document, and the beginning of its body.
+fn write_document_head(out: &mut Vec<u8>, name: Option<&[u8]>) {
+    put(
+        out,
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n<title>",
+    );
+    if let Some(name) = name {
+        write_name(out, name);
+        put(out, " \u{2013} ");
+    }
+    put(out, ROOT);
+    put(
+        out,
+        "</title>\n<link rel=\"icon\" href=\"data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' \
+         viewBox='0 0 20 20'%3E%3Cpath fill='%233b78c4' d='M1 5.5A2 2 0 0 1 3 3.5h4.5l2 2H17a2 2 0 0 1 2 \
+         2V15a2 2 0 0 1-2 2H3a2 2 0 0 1-2-2z'/%3E%3C/svg%3E\">\n<style>",
+    );
+    put(out, STYLE);
+    put(out, "</style>\n</head>\n<body>\n");
+}
+
+/// The folders above this one, and the name of this one. Links are relative, so that a proxy may put the folder anywhere.
+fn write_breadcrumbs(out: &mut Vec<u8>, name: Option<&[u8]>, above: &[&[u8]]) {
+    put(out, "<header>\n");
+    let Some(name) = name else {
+        put(out, "<h1>");
+        put(out, ROOT);
+        put(out, "</h1>\n</header>\n");
+        return;
+    };
+    put(out, "<nav aria-label=\"Folders above\"><ol>");
+    for depth in 0..=above.len() {
+        put(out, "<li><a href=\"");
+        for _ in depth..=above.len() {
+            put(out, "../");
+        }
+        put(out, "\">");
+        match depth.checked_sub(1).and_then(|at| above.get(at)) {
+            Some(segment) => write_isolated_name(out, segment),
+            None => put(out, ROOT),
+        }
+        put(out, "</a></li>");
+    }
+    put(out, "</ol></nav>\n<h1>");
+    write_isolated_name(out, name);
+    put(out, "</h1>\n</header>\n");
+}
+
+fn write_upload_hint(out: &mut Vec<u8>, may_replace: bool) {
+    put(
+        out,
+        "<p class=\"note\">You can put files here: <code>curl -T FILE <span id=\"address\">ADDRESS-OF-THIS-PAGE</span>\
+         </code>. ",
+    );
+    put(
+        out,
+        if may_replace {
+            "A file of the same name is replaced.</p>\n"
+        } else {
+            "Existing files are never replaced.</p>\n"
+        },
+    );
+}
+
+/// The heads of the columns: links that sort, where the rows can be sorted.
+fn write_columns(out: &mut Vec<u8>, head: &PageHead<'_>) {
+    put(out, "<thead><tr>");
+    for (sort, class, title) in
+        [(Sort::Name, "n", "Name"), (Sort::Size, "s", "Size"), (Sort::Modified, "t", "Modified")]
+    {
+        let is_active = head.is_sorted && head.sort == sort;
+        put(out, "<th scope=\"col\" class=\"");
+        put(out, class);
+        put(
+            out,
+            match (is_active, head.order) {
+                (false, _) => "\">",
+                (true, Order::Ascending) => "\" aria-sort=\"ascending\">",
+                (true, Order::Descending) => "\" aria-sort=\"descending\">",
+            },
+        );
+        if head.is_sorted {
+            let (key, order) = link_of_column(sort, is_active.then_some(head.order));
+            let _ = write!(out, "<a href=\"?sort={key}&amp;order={order}\">{title}</a>");
+        } else {
+            put(out, title);
+        }
+        if sort == Sort::Modified {
+            put(out, "<span id=\"zone\"> (UTC)</span>");
+        }
+        put(out, "</th>");
+    }
+    put(out, "<th scope=\"col\" class=\"g\"><span class=\"v\">Download</span></th></tr></thead>\n");
+}
+
+/// What the link of a column asks for: the other direction if the rows are sorted by it, else what is looked for most
+/// often, which is the largest or the latest.
+fn link_of_column(sort: Sort, active: Option<Order>) -> (&'static str, &'static str) {
+    let (key, first) = match sort {
+        Sort::Name => ("name", Order::Ascending),
+        Sort::Size => ("size", Order::Descending),
+        Sort::Modified => ("modified", Order::Descending),
+    };
+    let order = match active {
+        None => first,
+        Some(Order::Ascending) => Order::Descending,
+        Some(Order::Descending) => Order::Ascending,
+    };
+    match order {
+        Order::Ascending => (key, "asc"),
+        Order::Descending => (key, "desc"),
+    }
+}
+
+/// Appends the row of one entry.
+pub(super) fn write_row(out: &mut Vec<u8>, entry: &Entry, now_unix_s: u64) {
+    let is_directory = entry.kind == EntryKind::Directory;
+    put(
+        out,
+        if is_directory { "<tr><th scope=\"row\"><a class=\"d\" href=\"" } else { "<tr><th scope=\"row\"><a href=\"" },
+    );
+    write_href(out, entry);
+    put(out, "\">");
+    write_isolated_name(out, &entry.name);
+    put(out, "</a></th><td class=\"s\">");
+    if !is_directory {
+        write_size(out, entry.bytes);
+    }
+    put(out, "</td><td class=\"t\">");
+    write_time(out, entry.modified_ns, now_unix_s);
+    put(out, "</td><td class=\"g\"><a href=\"");
+    write_href(out, entry);
+    let (query, what) = if is_directory { ("?archive=tar", " as archive") } else { ("?download", "") };
+    let _ = write!(out, "{query}\" title=\"Download{what}\" aria-label=\"Download ");
+    write_name(out, &entry.name);
+    put(out, what);
+    put(out, "\"></a></td></tr>\n");
+}
+
+/// The reference from the directory's page to an entry.
+fn write_href(out: &mut Vec<u8>, entry: &Entry) {
+    write_segment(out, &entry.name);
+    if entry.kind == EntryKind::Directory {
+        out.push(b'/');
+    }
+}
+
+/// `1.4 MB`, with the exact number at hand.
+fn write_size(out: &mut Vec<u8>, bytes: u64) {
+    let _ = write!(out, "<data value=\"{bytes}\" title=\"");
+    write_count(out, bytes);
+    put(out, if bytes == 1 { " byte\">" } else { " bytes\">" });
+    write_readable_size(out, bytes);
+    put(out, "</data>");
+}
+
+/// Two significant digits below ten of a unit, and up to three above; units are powers of 1000, as their names say.
+fn write_readable_size(out: &mut Vec<u8>, bytes: u64) {
+    if bytes < 1000 {
+        let _ = write!(out, "{bytes} B");
+        return;
+    }
+    let bytes = u128::from(bytes);
+    let mut unit_bytes = 1;
+    for unit in ["kB", "MB", "GB", "TB", "PB", "EB"] {
+        unit_bytes *= 1000;
+        let tenths = (bytes * 10 + unit_bytes / 2) / unit_bytes;
+        let whole = (bytes + unit_bytes / 2) / unit_bytes;
+        if tenths < 100 {
+            let _ = write!(out, "{}.{} {unit}", tenths / 10, tenths % 10);
+            return;
+        }
+        if whole < 1000 {
+            let _ = write!(out, "{whole} {unit}");
+            return;
+        }
+    }
+}
+
+/// The time in UTC; the script puts the reader's time in its place.
+fn write_time(out: &mut Vec<u8>, modified_ns: i128, now_unix_s: u64) {
+    let unix_s = u64::try_from(modified_ns.div_euclid(NS_PER_S)).ok();
+    if unix_s.and_then(|unix_s| write_time_since_1970(out, unix_s, now_unix_s)).is_none() {
+        put(out, "unknown");
+    }
+}
+
+/// `None`, with nothing written, after the year 9999.
+fn write_time_since_1970(out: &mut Vec<u8>, unix_s: u64, now_unix_s: u64) -> Option<()> {
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let date = ImfFixdate::new(unix_s)?;
+    let text = std::str::from_utf8(date.as_bytes()).ok()?;
+    let (day, month, year, time) = (text.get(5..7)?, text.get(8..11)?, text.get(12..16)?, text.get(17..25)?);
+    let month = 1 + MONTHS.iter().position(|name| *name == month)?;
+    let _ = write!(out, "<time datetime=\"{year}-{month:02}-{day}T{time}Z\">{year}-{month:02}-{day}");
+    if now_unix_s.saturating_sub(unix_s) < RECENT_S {
+        let _ = write!(out, " {}", time.get(..5)?);
+    }
+    put(out, "</time>");
+    Some(())
+}
+
+/// Appends everything after the last entry.
+pub(super) fn write_foot(out: &mut Vec<u8>, entries: u64, is_sorted: bool) {
+    if entries == 0 {
+        put(out, "<tr id=\"empty\"><td colspan=\"4\">This folder is empty.</td></tr>\n");
+    }
+    put(out, "</tbody>\n</table>\n</main>\n<footer><p>");
+    write_count(out, entries);
+    put(out, if entries == 1 { " entry" } else { " entries" });
+    put(out, if is_sorted { "" } else { ", not sorted" });
+    put(out, "</p><p>Spindle</p></footer>\n<script>");
+    put(out, SCRIPT);
+    put(out, "</script>\n</body>\n</html>\n");
+}
+
+/// `1,234,567`.
+fn write_count(out: &mut Vec<u8>, count: u64) {
+    let digits = count.to_string();
+    for (at, digit) in digits.bytes().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push(b',');
+        }
+        out.push(digit);
+    }
+}
+
+/// A name as text that leaves the direction of the text around it alone.
+fn write_isolated_name(out: &mut Vec<u8>, name: &[u8]) {
+    put(out, "<bdi>");
+    write_name(out, name);
+    put(out, "</bdi>");
+}
+
+/// A name as text or in an attribute's quotation marks. Each sequence that is not UTF-8 is shown as U+FFFD.
+fn write_name(out: &mut Vec<u8>, name: &[u8]) {
+    for chunk in name.utf8_chunks() {
+        chunk.valid().chars().for_each(|each| write_character(out, each));
+        if !chunk.invalid().is_empty() {
+            write_character(out, char::REPLACEMENT_CHARACTER);
+        }
+    }
+}
+
+/// Control characters are shown by their pictures, so that names which differ look different. Those that would turn the
+/// direction of the letters after them are shown as U+FFFD: `photo[U+202E]gpj.exe` is not to look like a picture.
+fn write_character(out: &mut Vec<u8>, each: char) {
+    let shown = match each {
+        '&' => return put(out, "&amp;"),
+        '<' => return put(out, "&lt;"),
+        '>' => return put(out, "&gt;"),
+        '"' => return put(out, "&quot;"),
+        '\'' => return put(out, "&#39;"),
+        '\0'..='\x1f' => char::from_u32(u32::from(each) + 0x2400).unwrap_or(char::REPLACEMENT_CHARACTER),
+        '\x7f' => '\u{2421}',
+        '\u{80}'..='\u{9f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => char::REPLACEMENT_CHARACTER,
+        _ => each,
+    };
+    put(out, shown.encode_utf8(&mut [0; 4]));
+}
+
+/// A name as a segment of a path.
+fn write_segment(out: &mut Vec<u8>, name: &[u8]) {
+    percent_encode(name, SEGMENT).for_each(|piece| put(out, piece));
+}
+
+fn put(out: &mut Vec<u8>, text: &str) {
+    out.extend_from_slice(text.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::prelude::{BASE64_STANDARD, Engine as _};
+    use sha2::{Digest as _, Sha256};
+
+    use super::*;
+
+    /// Tuesday, 24 November 2026, 17:19:35.
+    const NOW_S: u64 = 1_795_540_775;
+
+    const HEAD: PageHead<'_> = PageHead {
+        path: b"/",
+        may_upload: false,
+        may_replace: false,
+        sort: Sort::Name,
+        order: Order::Ascending,
+        is_sorted: true,
+    };
+
+    fn text(write: impl FnOnce(&mut Vec<u8>)) -> String {
+        let mut out = Vec::new();
+        write(&mut out);
+        String::from_utf8(out).expect("a page is UTF-8, whatever the names are")
+    }
+
+    fn head(head: &PageHead<'_>) -> String {
+        text(|out| write_head(out, head))
+    }
+
+    fn entry(name: &[u8], kind: EntryKind) -> Entry {
+        Entry { name: name.into(), kind, bytes: 1_400_000, modified_ns: i128::from(NOW_S) * NS_PER_S }
+    }
+
+    fn file_row(name: &[u8]) -> String {
+        text(|out| write_row(out, &entry(name, EntryKind::File), NOW_S))
+    }
+
+    fn size(bytes: u64) -> String {
+        text(|out| write_readable_size(out, bytes))
+    }
+
+    fn time(modified_ns: i128) -> String {
+        text(|out| write_time(out, modified_ns, NOW_S))
+    }
+
+    #[test]
+    fn the_policy_allows_the_pages_own_style_and_script_and_no_other() {
+        for (directive, source) in [("script-src", SCRIPT), ("style-src", STYLE)] {
+            let hash = BASE64_STANDARD.encode(Sha256::digest(source));
+            let expected = format!("; {directive} 'sha256-{hash}';");
+            assert!(CONTENT_SECURITY_POLICY.contains(&expected), "the policy has to say{expected}");
+        }
+        let page = head(&HEAD) + &text(|out| write_foot(out, 0, true));
+        assert!(page.contains(&format!("<style>{STYLE}</style>")));
+        assert!(page.contains(&format!("<script>{SCRIPT}</script>")));
+        for attribute in [" style=", " onclick=", " onload=", "javascript:"] {
+            assert!(!page.contains(attribute), "the policy forbids {attribute}");
+        }
+    }
+
+    #[test]
+    fn style_and_script_end_where_the_page_ends_them() {
+        assert!(!STYLE.contains("</") && !SCRIPT.contains("</") && !SCRIPT.contains("<!--"));
+    }
+
+    #[test]
+    fn the_page_is_small_and_names_no_other_place() {
+        let page = head(&HEAD) + &text(|out| write_foot(out, 0, true));
+        assert!(page.len() <= 40 * 1024, "{} bytes", page.len());
+        // The name of a format, and not a place.
+        let page = page.replace("http://www.w3.org/2000/svg", "");
+        for place in ["http:", "https:", "src=\"", "url(//", "@import"] {
+            assert!(!page.contains(place), "the page names {place}");
+        }
+    }
+
+    #[test]
+    fn a_row_links_shows_and_offers_the_file() {
+        let row = file_row(b"notes.txt");
+        assert!(row.contains("<a href=\"notes.txt\"><bdi>notes.txt</bdi></a>"), "{row}");
+        assert!(
+            row.contains("<a href=\"notes.txt?download\" title=\"Download\" aria-label=\"Download notes.txt\">"),
+            "{row}"
+        );
+        assert!(row.contains("<data value=\"1400000\" title=\"1,400,000 bytes\">1.4 MB</data>"), "{row}");
+        assert!(row.contains("<time datetime=\"2026-11-24T17:19:35Z\">2026-11-24 17:19</time>"), "{row}");
+    }
+
+    #[test]
+    fn a_directory_is_linked_with_a_slash_and_has_no_size() {
+        let row = text(|out| write_row(out, &entry(b"photos", EntryKind::Directory), NOW_S));
+        assert!(row.contains("<a class=\"d\" href=\"photos/\"><bdi>photos</bdi></a>"), "{row}");
+        assert!(row.contains("href=\"photos/?archive=tar\""), "{row}");
+        assert!(row.contains("<td class=\"s\"></td>") && !row.contains("MB"), "{row}");
+    }
+
+    #[test]
+    fn no_name_becomes_markup() {
+        let name = b"\"><script>alert('1')</script>&amp;.txt";
+        let shown = "&quot;&gt;&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;&amp;amp;.txt";
+        let linked = "%22%3E%3Cscript%3Ealert%28%271%27%29%3C%2Fscript%3E%26amp%3B.txt";
+        let row = file_row(name);
+        assert!(row.contains(&format!("<bdi>{shown}</bdi>")), "{row}");
+        assert!(row.contains(&format!("aria-label=\"Download {shown}\"")), "{row}");
+        assert!(row.contains(&format!("href=\"{linked}\"")), "{row}");
+        let page = head(&PageHead { path: b"/\"><script>/\"><script>/", ..HEAD });
+        assert!(!page.contains("<script") && page.contains("<h1><bdi>&quot;&gt;&lt;script&gt;"), "{page}");
+    }
+
+    #[test]
+    fn every_byte_of_a_name_survives_in_its_link() {
+        let name: Vec<u8> = (1..=255).filter(|byte| *byte != b'/').collect();
+        let row = file_row(&name);
+        let (_, rest) = row.split_once("href=\"").expect("a link");
+        let (href, _) = rest.split_once('"').expect("its end");
+        assert_eq!(percent_encoding::percent_decode_str(href).collect::<Vec<u8>>(), name);
+        assert!(href.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"%-._~".contains(&byte)), "{href}");
+    }
+
+    #[test]
+    fn no_name_is_read_as_a_scheme_a_query_or_another_folder() {
+        for (name, href) in [
+            (&b"javascript:alert(1)"[..], "javascript%3Aalert%281%29"),
+            (b"a?download", "a%3Fdownload"),
+            (b"#top", "%23top"),
+            (b"..\\x", "..%5Cx"),
+            (b"%2e%2e", "%252e%252e"),
+            (b" ", "%20"),
+            (b"caf\xe9", "caf%E9"),
+        ] {
+            assert!(file_row(name).contains(&format!("<a href=\"{href}\">")), "{href}");
+        }
+    }
+
+    #[test]
+    fn a_name_shows_what_cannot_be_printed() {
+        for (name, shown) in [
+            (&b"two\nlines\tand\x7f"[..], "two\u{240a}lines\u{2409}and\u{2421}"),
+            (b"caf\xe9 \xff\xfe", "caf\u{fffd} \u{fffd}\u{fffd}"),
+            ("photo\u{202e}gpj.exe".as_bytes(), "photo\u{fffd}gpj.exe"),
+            ("\u{5e9}\u{5dc}\u{5d5}\u{5dd}".as_bytes(), "\u{5e9}\u{5dc}\u{5d5}\u{5dd}"),
+        ] {
+            assert!(file_row(name).contains(&format!("<bdi>{shown}</bdi>")), "{shown}");
+        }
+    }
+
+    #[test]
+    fn a_size_is_rounded_to_what_a_person_reads() {
+        for (bytes, shown) in [
+            (0, "0 B"),
+            (999, "999 B"),
+            (1000, "1.0 kB"),
+            (1_049, "1.0 kB"),
+            (1_050, "1.1 kB"),
+            (9_949, "9.9 kB"),
+            (9_950, "10 kB"),
+            (999_499, "999 kB"),
+            (999_500, "1.0 MB"),
+            (1_400_000, "1.4 MB"),
+            (23_456_789_012, "23 GB"),
+            (u64::MAX, "18 EB"),
+        ] {
+            assert_eq!(size(bytes), shown);
+        }
+    }
+
+    #[test]
+    fn a_count_is_grouped_by_thousands() {
+        for (count, shown) in [(0, "0"), (999, "999"), (1000, "1,000"), (12_345_678, "12,345,678")] {
+            assert_eq!(text(|out| write_count(out, count)), shown);
+        }
+    }
+
+    #[test]
+    fn an_old_file_shows_its_day_and_keeps_its_time() {
+        assert_eq!(time(951_782_400 * NS_PER_S), "<time datetime=\"2000-02-29T00:00:00Z\">2000-02-29</time>");
+        // A clock that is behind the disk's does not make a file old.
+        let later = i128::from(NOW_S + 86_400) * NS_PER_S + 1;
+        assert_eq!(time(later), "<time datetime=\"2026-11-25T17:19:35Z\">2026-11-25 17:19</time>");
+    }
+
+    #[test]
+    fn a_time_that_no_date_can_name_is_unknown() {
+        for modified_ns in [-1, i128::MIN, i128::MAX, 253_402_300_800 * NS_PER_S] {
+            assert_eq!(time(modified_ns), "unknown");
+        }
+    }
+
+    #[test]
+    fn the_columns_link_to_what_they_would_sort() {
+        let page = head(&PageHead { sort: Sort::Size, order: Order::Descending, ..HEAD });
+        assert!(page.contains("<th scope=\"col\" class=\"n\"><a href=\"?sort=name&amp;order=asc\">Name</a>"), "{page}");
+        assert!(
+            page.contains("class=\"s\" aria-sort=\"descending\"><a href=\"?sort=size&amp;order=asc\">Size</a>"),
+            "{page}"
+        );
+        assert!(page.contains("class=\"t\"><a href=\"?sort=modified&amp;order=desc\">Modified</a>"), "{page}");
+        assert_eq!(page.matches("aria-sort=").count(), 1 + STYLE.matches("aria-sort=").count());
+    }
+
+    #[test]
+    fn a_folder_of_very_many_entries_says_that_it_is_not_sorted() {
+        let page = head(&PageHead { is_sorted: false, ..HEAD });
+        assert!(page.contains("more than 10,000 entries") && page.contains("order in which the disk"), "{page}");
+        assert!(!page.contains("?sort=") && !page.contains("\" aria-sort"), "{page}");
+        assert!(text(|out| write_foot(out, 12_345, false)).contains("<p>12,345 entries, not sorted</p>"));
+    }
+
+    #[test]
+    fn the_folders_above_are_linked_and_the_root_has_none() {
+        let page = head(&PageHead { path: "/a b/<c>/d/".as_bytes(), ..HEAD });
+        let expected = "<ol><li><a href=\"../../../\">Shared folder</a></li>\
+                        <li><a href=\"../../\"><bdi>a b</bdi></a></li>\
+                        <li><a href=\"../\"><bdi>&lt;c&gt;</bdi></a></li></ol></nav>\n<h1><bdi>d</bdi></h1>";
+        assert!(page.contains(expected), "{page}");
+        assert!(page.contains("<title>d \u{2013} Shared folder</title>"));
+        assert!(page.contains("<tr id=\"up\"><th scope=\"row\"><a href=\"../\">"));
+        let root = head(&HEAD);
+        assert!(root.contains("<h1>Shared folder</h1>"));
+        assert!(!root.contains("<nav") && !root.contains("id=\"up\"") && !root.contains("../"));
+    }
+
+    #[test]
+    fn the_page_says_how_to_put_files_where_one_may() {
+        assert!(!head(&HEAD).contains("curl"));
+        let create = head(&PageHead { may_upload: true, ..HEAD });
+        assert!(create.contains("curl -T") && create.contains("Existing files are never replaced."));
+        let replace = head(&PageHead { may_upload: true, may_replace: true, ..HEAD });
+        assert!(replace.contains("A file of the same name is replaced."));
+    }
+
+    #[test]
+    fn an_empty_folder_says_so() {
+        assert!(text(|out| write_foot(out, 0, true)).contains("This folder is empty."));
+        let foot = text(|out| write_foot(out, 1, true));
+        assert!(!foot.contains("empty.") && foot.contains("<p>1 entry</p>"), "{foot}");
+    }
+}

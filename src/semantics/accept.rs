@@ -1,0 +1,103 @@
+//! Negotiation of the media type (RFC 9110 §12.5.1).
+
+use super::content_coding::{WEIGHT_MAX, parse_qvalue};
+use super::fields::{FieldName, Fields, list_members, trim_white_space};
+
+/// Which of `offers`, media types without parameters, the client likes best: its place among them. Of equal weights the
+/// earlier one is chosen.
+///
+/// `None` where nothing is said, or none of the offers is acceptable: the resource then answers as if nothing had been
+/// said, which §12.5.1 allows, since a client that asks for an image of a folder is better served by a page than by an
+/// error.
+pub fn negotiate(fields: &Fields<'_>, offers: &[&str]) -> Option<usize> {
+    let mut best: Option<(usize, u16)> = None;
+    for (place, offer) in offers.iter().enumerate() {
+        let weight = weight_of(fields, offer.as_bytes());
+        if weight > best.map_or(0, |(_, weight)| weight) {
+            best = Some((place, weight));
+        }
+    }
+    best.map(|(place, _)| place)
+}
+
+/// The weight of the most specific range that covers `offer`; 0 where none does. Of two that are as specific, the first.
+fn weight_of(fields: &Fields<'_>, offer: &[u8]) -> u16 {
+    let mut found: Option<(u8, u16)> = None;
+    for member in fields.values(FieldName::Accept).flat_map(list_members) {
+        let Some((range, weight)) = weighted(member) else { continue };
+        let Some(specificity) = specificity(range, offer) else { continue };
+        if found.is_none_or(|(least, _)| specificity > least) {
+            found = Some((specificity, weight));
+        }
+    }
+    found.map_or(0, |(_, weight)| weight)
+}
+
+/// How specifically `range` covers `offer`; `None` where it does not.
+fn specificity(range: &[u8], offer: &[u8]) -> Option<u8> {
+    if range == b"*/*" {
+        return Some(0);
+    }
+    if let Some(group) = range.strip_suffix(b"*") {
+        let is_group = group.ends_with(b"/") && offer.len() > group.len();
+        return (is_group && offer[..group.len()].eq_ignore_ascii_case(group)).then_some(1);
+    }
+    range.eq_ignore_ascii_case(offer).then_some(2)
+}
+
+/// `range *( OWS ";" OWS parameter )`. The weight is the parameter q; others are ignored: a type with `charset=utf-8` is
+/// asked for by clients that mean the type. A member whose weight breaks the grammar counts as not sent.
+fn weighted(member: &[u8]) -> Option<(&[u8], u16)> {
+    let mut parts = member.split(|byte| *byte == b';').map(trim_white_space);
+    let range = parts.next()?;
+    let weight = parts.find_map(|parameter| match parameter {
+        [b'q' | b'Q', b'=', qvalue @ ..] => Some(parse_qvalue(qvalue)),
+        _ => None,
+    });
+    Some((range, weight.unwrap_or(Some(WEIGHT_MAX))?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::semantics::fields::{FieldSpan, FieldSpans};
+
+    const OFFERS: [&str; 3] = ["text/html", "application/json", "text/plain"];
+
+    fn choose(value: &str) -> Option<&'static str> {
+        let mut spans = FieldSpans::default();
+        let value_end = value.len() as u16;
+        spans.push(FieldSpan { name: FieldName::Accept, name_start: 0, name_end: 0, value_start: 0, value_end });
+        negotiate(&Fields::new(value.as_bytes(), &spans), &OFFERS).map(|place| OFFERS[place])
+    }
+
+    #[test]
+    fn the_heaviest_is_chosen_and_of_equals_the_first_offer() {
+        for (value, expected) in [
+            ("*/*", "text/html"),
+            ("application/json", "application/json"),
+            ("Application/JSON", "application/json"),
+            ("text/plain", "text/plain"),
+            ("text/*", "text/html"),
+            ("text/plain, text/html", "text/html"),
+            ("text/html;q=0.5, application/json", "application/json"),
+            ("text/html;q=0.5, application/json;q=0.4, */*;q=0.1", "text/html"),
+            // The more specific range counts, whatever its weight.
+            ("text/*, text/html;q=0.1", "text/plain"),
+            ("*/*;q=0.9, text/html;q=0", "application/json"),
+            ("*/*, text/*;q=0.5", "application/json"),
+            ("application/json;charset=utf-8;q=0.7, text/html;q=0.6", "application/json"),
+            ("text/html,application/xhtml+xml,application/xml;q=0.9,image/webp,*/*;q=0.8", "text/html"),
+            ("application/json ; Q=1.000 , text/html", "text/html"),
+        ] {
+            assert_eq!(choose(value), Some(expected), "{value}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_chosen_where_nothing_that_is_offered_is_acceptable() {
+        for value in ["", "image/png", "text/html;q=0", "*/*;q=0", "*", "text", "text/", "text/html;q=2", "html/*"] {
+            assert_eq!(choose(value), None, "{value}");
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! What a directory holds, one entry after the other, as the disk has them.
+
+use std::os::fd::AsFd;
+use std::rc::Rc;
+
+use rustix::fs::{AtFlags, Dir, DirEntry, FileType, OFlags, Stat};
+use rustix::io::Errno;
+
+use super::directory::{Root, fstat};
+use super::identity::Identity;
+use super::{RelativePath, StorageError, system};
+
+/// What kind an entry is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EntryKind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Directory,
+}
+
+/// One entry of a directory.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The name, as its bytes are on the disk.
+    pub name: Box<[u8]>,
+    /// What it is.
+    pub kind: EntryKind,
+    /// The length of a file's content.
+    pub bytes: u64,
+    /// When it was last modified, in nanoseconds since 1970.
+    pub modified_ns: i128,
+}
+
+/// Whether links that lead to a directory are listed as directories.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkedDirectories {
+    /// They are.
+    Listed,
+    /// They are left out: who walks a whole tree would walk in circles.
+    LeftOut,
+}
+
+/// A directory that is being read. It holds one descriptor and one buffer, however many entries there are.
+#[derive(Debug)]
+pub struct Listing {
+    root: Rc<Root>,
+    entries: Dir,
+    /// Beneath the root; empty for the root itself.
+    path: Vec<u8>,
+    linked_directories: LinkedDirectories,
+}
+
+impl Listing {
+    pub(super) fn open(
+        root: Rc<Root>,
+        path: Option<&RelativePath>,
+        linked_directories: LinkedDirectories,
+    ) -> Result<Listing, StorageError> {
+        let path = path.map(RelativePath::as_bytes).unwrap_or_default();
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let opened = root.open(if path.is_empty() { b"." } else { path }, flags);
+        let entries = opened.and_then(Dir::new).map_err(StorageError::from_lookup)?;
+        Ok(Listing { root, entries, path: path.to_vec(), linked_directories })
+    }
+
+    /// When the directory was last modified, in nanoseconds since 1970.
+    pub fn modified_ns(&self) -> Result<i128, StorageError> {
+        let stat = self.entries.fd().and_then(rustix::fs::fstat).map_err(StorageError::from_anything)?;
+        Ok(Identity::of(&stat).modified_ns)
+    }
+
+    /// Looks at the next entry. `None` behind the last one; `Some(Ok(None))` for an entry that a reader cannot have, which
+    /// is given all the same so that each call costs the same: `.` and `..`, an upload in progress, what is neither a file
+    /// nor a directory, a link that leads out of the root or nowhere, and what has been removed meanwhile.
+    ///
+    /// # Errors
+    /// The disk failed, or no descriptor was left. Another call may go on for ever with the same error.
+    #[allow(clippy::should_implement_trait, reason = "an iterator would go on behind an error")]
+    pub fn next(&mut self) -> Option<Result<Option<Entry>, StorageError>> {
+        let entry = match self.entries.read()? {
+            Ok(entry) => entry,
+            // The directory has been removed: there is nothing more in it.
+            Err(Errno::NOENT) => return None,
+            Err(errno) => return Some(Err(StorageError::from_lookup(errno))),
+        };
+        Some(self.look_at(&entry))
+    }
+
+    fn look_at(&self, entry: &DirEntry) -> Result<Option<Entry>, StorageError> {
+        let name = entry.file_name().to_bytes();
+        if RelativePath::from_segments([name]).is_err() || !may_be_listed(entry.file_type()) {
+            return Ok(None);
+        }
+        let look = |directory| rustix::fs::statat(directory, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW);
+        let stat = match self.entries.fd().and_then(look) {
+            Ok(stat) => stat,
+            Err(errno) => return nothing_or_error(StorageError::from_lookup(errno)),
+        };
+        if FileType::from_raw_mode(stat.st_mode) != FileType::Symlink {
+            return Ok(describe(name, &stat));
+        }
+        match self.behind_link(name) {
+            Ok(stat) => Ok(describe(name, &stat)
+                .filter(|entry| entry.kind == EntryKind::File || self.linked_directories == LinkedDirectories::Listed)),
+            Err(error) => nothing_or_error(error),
+        }
+    }
+
+    /// What a reader would be given who asks for a name that is a link.
+    fn behind_link(&self, name: &[u8]) -> Result<Stat, StorageError> {
+        let path = if self.path.is_empty() { name.to_vec() } else { [&self.path, &b"/"[..], name].concat() };
+        let behind = self.root.open(&path, system::IDENTIFY).map_err(StorageError::from_lookup)?;
+        fstat(behind.as_fd())
+    }
+}
+
+/// Saves looking at devices and the like, where the disk says what an entry is.
+fn may_be_listed(kind: FileType) -> bool {
+    matches!(kind, FileType::RegularFile | FileType::Directory | FileType::Symlink | FileType::Unknown)
+}
+
+fn describe(name: &[u8], stat: &Stat) -> Option<Entry> {
+    let kind = match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => EntryKind::File,
+        FileType::Directory => EntryKind::Directory,
+        _ => return None,
+    };
+    let Identity { octets, modified_ns, .. } = Identity::of(stat);
+    let bytes = if kind == EntryKind::File { octets } else { 0 };
+    Some(Entry { name: name.into(), kind, bytes, modified_ns })
+}
+
+/// What cannot be found or looked at is left out; what may be there, and cannot be told at the moment, is an error.
+fn nothing_or_error(error: StorageError) -> Result<Option<Entry>, StorageError> {
+    match error {
+        StorageError::OutOfDescriptors | StorageError::Io(_) | StorageError::Busy => Err(error),
+        _ => Ok(None),
+    }
+}

@@ -1,0 +1,99 @@
+//! What a listing shows, in both ways of opening: what a reader can have, and nothing else.
+
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixListener;
+
+use super::*;
+use crate::storage::{EntryKind, LinkedDirectories, Listing};
+
+/// Name, kind and size of all entries, sorted by name.
+fn entries(mut listing: Listing) -> Vec<(String, EntryKind, u64)> {
+    let mut entries = Vec::new();
+    while let Some(entry) = listing.next() {
+        if let Some(entry) = entry.unwrap() {
+            entries.push((entry.name.escape_ascii().to_string(), entry.kind, entry.bytes));
+        }
+    }
+    entries.sort_by(|one, other| one.0.cmp(&other.0));
+    entries
+}
+
+fn file(name: &str, bytes: u64) -> (String, EntryKind, u64) {
+    (name.to_owned(), EntryKind::File, bytes)
+}
+
+fn directory(name: &str) -> (String, EntryKind, u64) {
+    (name.to_owned(), EntryKind::Directory, 0)
+}
+
+#[test]
+fn what_a_reader_can_have_is_listed_and_nothing_else() {
+    let outer = tempfile::tempdir().unwrap();
+    let root = outer.path().join("root");
+    fs::create_dir_all(root.join("sub/deep")).unwrap();
+    fs::write(outer.path().join("secret"), b"secret").unwrap();
+    fs::write(root.join("plain"), b"12345").unwrap();
+    fs::write(root.join(".dot"), b"").unwrap();
+    fs::write(root.join(".spindle-0123456789abcdef"), b"an upload").unwrap();
+    fs::write(root.join(OsStr::from_bytes(b"not-utf-8-\xff")), b"1").unwrap();
+    fs::write(root.join("sub/nested"), b"123").unwrap();
+    make_fifo(&root.join("fifo"));
+    let _socket = UnixListener::bind(root.join("socket")).unwrap();
+    symlink("plain", root.join("link-in")).unwrap();
+    symlink("sub", root.join("link-to-sub")).unwrap();
+    symlink("../secret", root.join("link-out")).unwrap();
+    symlink("absent", root.join("link-dangling")).unwrap();
+    symlink("fifo", root.join("link-to-fifo")).unwrap();
+    symlink("../plain", root.join("sub/link-up")).unwrap();
+
+    for open in WAYS {
+        let served = open(&root);
+        let list = |path: Option<&str>, linked| entries(served.list(path.map(super::path).as_ref(), linked).unwrap());
+        let mut expected = vec![file(".dot", 0), file("not-utf-8-\\xff", 1), file("plain", 5), directory("sub")];
+        let mut beneath = vec![directory("deep"), file("nested", 3)];
+        if served.follows_links() {
+            expected.insert(1, file("link-in", 5));
+            beneath.insert(1, file("link-up", 5));
+        }
+        assert_eq!(list(None, LinkedDirectories::LeftOut), expected);
+        assert_eq!(list(Some("sub"), LinkedDirectories::Listed), beneath);
+        if served.follows_links() {
+            expected.insert(2, directory("link-to-sub"));
+            assert_eq!(list(Some("link-to-sub"), LinkedDirectories::Listed), beneath);
+        }
+        assert_eq!(list(None, LinkedDirectories::Listed), expected);
+        assert_eq!(list(Some("sub/deep"), LinkedDirectories::Listed), []);
+    }
+}
+
+#[test]
+fn what_is_no_directory_beneath_the_root_is_not_listed() {
+    let outer = tempfile::tempdir().unwrap();
+    let root = outer.path().join("root");
+    fs::create_dir(&root).unwrap();
+    fs::write(root.join("plain"), b"").unwrap();
+    symlink("..", root.join("link-to-parent")).unwrap();
+    symlink("/", root.join("link-to-slash")).unwrap();
+    for open in WAYS {
+        let served = open(&root);
+        for name in ["plain", "absent", "link-to-parent", "link-to-slash", "link-to-parent/root"] {
+            let listed = served.list(Some(&path(name)), LinkedDirectories::Listed);
+            assert!(matches!(listed, Err(StorageError::NotFound)), "{name}: {listed:?}");
+            assert!(!served.is_directory(&path(name)), "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_listing_of_a_directory_that_is_removed_ends() {
+    let root = tempfile::tempdir().unwrap();
+    for open in WAYS {
+        fs::create_dir(root.path().join("sub")).unwrap();
+        let served = open(root.path());
+        let listing = served.list(Some(&path("sub")), LinkedDirectories::Listed).unwrap();
+        fs::remove_dir(root.path().join("sub")).unwrap();
+        assert_eq!(entries(listing), []);
+    }
+}

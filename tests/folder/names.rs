@@ -1,0 +1,56 @@
+//! Which names are there, and for whom.
+
+use std::os::unix::fs::symlink;
+
+use crate::support::{ask, get, lines, share, share_with};
+
+const NAMES: &[&str] = &[".env", ".git/config", "sub/.hidden", "sub/shown", ".spindle/x", ".spindle-0123456789abcdef"];
+
+#[test]
+fn names_that_begin_with_a_dot_are_not_there_for_any_method() {
+    let server = share_with(&["--uploads", "replace"], NAMES);
+    assert_eq!(lines(&server, "/"), ["sub/"]);
+    assert_eq!(lines(&server, "/sub/"), ["shown"]);
+    for target in
+        ["/.env", "/%2eenv", "/.git/", "/.git", "/.git/config", "/sub/.hidden", "/./.env", "/.absent", "/.../"]
+    {
+        for method in ["GET", "HEAD", "PUT", "POST", "OPTIONS"] {
+            let response = ask(&server, method, target, &["Content-Length: 0"]);
+            assert_eq!(response.status, 404, "{method} {target}");
+        }
+    }
+    assert_eq!(get(&server, "/./sub/shown").status, 200);
+}
+
+#[test]
+fn with_hidden_they_are_there_but_for_the_server_s_own() {
+    let server = share_with(&["--hidden", "--uploads", "replace"], NAMES);
+    assert_eq!(lines(&server, "/")[0], ".git/");
+    assert!(!lines(&server, "/").contains(&".spindle-0123456789abcdef".to_owned()));
+    for target in ["/.env", "/.git/", "/.git/config", "/sub/.hidden"] {
+        assert_eq!(get(&server, target).status, 200, "{target}");
+    }
+    for target in
+        ["/.spindle/x", "/.spindle/", "/.spindle", "/%2espindle/x", "/./.spindle/x", "/.spindle-0123456789abcdef"]
+    {
+        assert_eq!(get(&server, target).status, 404, "{target}");
+    }
+    assert_eq!(ask(&server, "PUT", "/.spindle/x", &["Content-Length: 0"]).status, 404);
+}
+
+#[test]
+fn nothing_outside_of_the_folder_is_there() {
+    let server = share(&["sub/a"]);
+    symlink("/etc", server.directory().join("etc")).unwrap();
+    symlink("..", server.directory().join("up")).unwrap();
+    symlink("sub", server.directory().join("in")).unwrap();
+    let listed = lines(&server, "/");
+    assert!(!listed.iter().any(|name| name.starts_with("etc") || name.starts_with("up")), "{listed:?}");
+    for target in ["/etc", "/etc/", "/etc/passwd", "/up/", "/up", "/../../etc/passwd", "/%2e%2e/", "/..%2f"] {
+        assert_eq!(get(&server, target).status, 404, "{target}");
+    }
+    // Where the system follows links, those within the folder are followed.
+    if listed.contains(&"in/".to_owned()) {
+        assert_eq!(lines(&server, "/in/"), ["a"]);
+    }
+}

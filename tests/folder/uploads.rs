@@ -1,0 +1,44 @@
+//! Writing to a shared folder.
+
+use crate::harness::Server;
+use crate::support::{ask, share, share_with};
+
+fn put(server: &Server, target: &str, fields: &[&str]) -> u16 {
+    ask(server, "PUT", target, &[fields, &["Content-Length: 0"]].concat()).status
+}
+
+#[test]
+fn nobody_may_write_unless_it_is_allowed() {
+    let server = share(&["sub/a"]);
+    for target in ["/new", "/sub/a", "/sub/", "/"] {
+        for method in ["PUT", "POST"] {
+            let response = ask(&server, method, target, &["Content-Length: 0"]);
+            assert_eq!(
+                (response.status, response.field("Allow")),
+                (405, Some("GET, HEAD, OPTIONS")),
+                "{method} {target}"
+            );
+        }
+    }
+    assert_eq!(server.names(), ["sub"]);
+}
+
+#[test]
+fn files_are_stored_where_it_is_allowed() {
+    let server = share_with(&["--uploads", "create"], &["sub/a"]);
+    assert_eq!(put(&server, "/sub/b", &[]), 201);
+    assert_eq!(put(&server, "/sub/a", &[]), 409);
+    assert_eq!(put(&server, "/sub", &[]), 409);
+    assert_eq!(put(&server, "/sub/", &[]), 405);
+    let replacing = share_with(&["--uploads", "replace"], &["a"]);
+    assert_eq!(put(&replacing, "/a", &[]), 204);
+    assert_eq!(replacing.stored("a"), Some(Vec::new()));
+}
+
+#[test]
+fn the_page_of_another_site_writes_nothing() {
+    let server = share_with(&["--uploads", "replace"], &["a"]);
+    assert_eq!(put(&server, "/b", &["Origin: http://evil.example"]), 403);
+    assert_eq!(put(&server, "/b", &["Sec-Fetch-Site: cross-site"]), 403);
+    assert_eq!(put(&server, "/b", &[&format!("Origin: http://localhost:{}", server.port())]), 201);
+}
