@@ -87,6 +87,8 @@ pub(crate) struct Inner {
     pub told: VecDeque<Told>,
     pub open: usize,
     pub waits: u64,
+    /// Calls to receive and to send, whether or not anything came of them.
+    pub calls: u64,
     pub accept_failures: u32,
     /// Whether anything has happened since the last wait.
     pub is_active: bool,
@@ -108,6 +110,7 @@ impl Network {
             told: VecDeque::new(),
             open: 0,
             waits: 0,
+            calls: 0,
             accept_failures: 0,
             is_active: false,
             waited_ns: 0,
@@ -141,6 +144,11 @@ impl Network {
     /// How often the server has waited so far.
     pub(crate) fn waits(&self) -> u64 {
         self.inner.borrow().waits
+    }
+
+    /// How often the server has tried to receive or to send.
+    pub(crate) fn calls(&self) -> u64 {
+        self.inner.borrow().calls
     }
 
     pub(crate) fn accept_failures(&self) -> u32 {
