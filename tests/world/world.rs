@@ -170,7 +170,11 @@ impl Transport for TestTransport {
             None => {}
         }
         if bytes == 0 {
-            return if line.has_ended { Ok(Io::Done(0)) } else { Ok(Io::WouldBlock) };
+            if line.has_ended {
+                return Ok(Io::Done(0));
+            }
+            inner.note_blocked();
+            return Ok(Io::WouldBlock);
         }
         line.arrived.read_exact(&mut space[..bytes])?;
         inner.touched.push(self.line);
