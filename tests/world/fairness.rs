@@ -82,7 +82,7 @@ fn a_crowd_whose_every_question_takes_long_keeps_others_waiting_for_two_of_them_
 
 #[test]
 fn downloads_go_on_beside_thousands_of_light_requests_and_these_beside_them() {
-    let settings = Settings { call_ns: 5 * MICROSECOND, file_mebibyte_ns: MILLISECOND, ..Settings::default() };
+    let settings = Settings { call_ns: 20 * MICROSECOND, file_mebibyte_ns: MILLISECOND, ..Settings::default() };
     let network = Network::new(settings);
     let downloads: Vec<_> = (0..4).map(|_| network.client(0).send(0, get("/file/1000000000000"))).collect();
     // More than one processor can do.
@@ -93,11 +93,11 @@ fn downloads_go_on_beside_thousands_of_light_requests_and_these_beside_them() {
     let mebibytes: Vec<u64> = downloads.iter().map(|peer| peer.file_bytes() >> 20).collect();
     let all: u64 = mebibytes.iter().sum();
     // Half of the time is theirs, and a mebibyte takes a millisecond.
-    assert!((220..340).contains(&all), "{mebibytes:?} MiB in half a second");
+    assert!((215..340).contains(&all), "{mebibytes:?} MiB in half a second");
     assert!(mebibytes.iter().all(|each| *each >= all / 5), "each has its share: {mebibytes:?}");
     for peer in &light {
-        assert!(peer.longest_gap_ns() <= 10 * MILLISECOND, "{} ns between two answers", peer.longest_gap_ns());
-        assert!(peer.statuses().len() >= 50);
+        assert!(peer.longest_gap_ns() <= 30 * MILLISECOND, "{} ns between two answers", peer.longest_gap_ns());
+        assert!(peer.statuses().len() >= 20);
     }
 }
 
