@@ -294,6 +294,11 @@ impl Peer {
         self
     }
 
+    /// Reads as it comes from then on, and not before.
+    pub(crate) fn reads_from(self, at_ns: u64) -> Peer {
+        self.never_reads().at(at_ns, Action::Reading(Reading::AsItComes))
+    }
+
     pub(crate) fn reads_slowly(self, bytes: u64, every_ns: u64) -> Peer {
         self.at(0, Action::Reading(Reading::Steps { bytes, every_ns }))
     }

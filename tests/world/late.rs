@@ -1,7 +1,7 @@
 //! A disk that takes long makes no other connection's deadline look missed.
 
 use crate::network::{MICROSECOND, MILLISECOND, Network, SECOND, Settings};
-use crate::run::{Run, get};
+use crate::run::{Run, get, put};
 
 /// What takes the disk six seconds.
 const SIX_SECONDS: &str = "/disk/6000000";
@@ -97,4 +97,20 @@ fn timers_that_are_started_behind_the_disk_start_from_the_time_that_it_is_then()
     assert_eq!(drained.closed_s(), Some(7.0 + 5.0), "a response that has just come may be read for a while");
     assert_eq!(kept.closed_s(), Some(26.0 + 60.0));
     assert_eq!(begun.end_ns(), Some((26 + 10) * SECOND), "nothing was read of it before");
+}
+
+#[test]
+fn an_upload_and_a_reader_that_go_on_in_time_while_the_disk_is_busy_are_not_given_up() {
+    for connects_ns in connects_ns(41 * SECOND) {
+        let network = Network::new(Settings::default());
+        let head_ns = 36 * SECOND;
+        let uploads = network.client(head_ns).send(head_ns, put("/up", 3)).send(head_ns + 9 * SECOND, "xyz");
+        // Its time is over at 46 s.
+        let reads = network.client(0).send(0, get("/file/1000000")).reads_from(45 * SECOND);
+        let _busy = network.client(connects_ns).send(41 * SECOND, get(SIX_SECONDS));
+        let mut run = Run::new(&network, 10);
+        run.until(60 * SECOND);
+        assert_eq!(uploads.statuses(), [201]);
+        assert_eq!(reads.file_bytes(), 1_000_000);
+    }
 }

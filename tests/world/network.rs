@@ -14,6 +14,9 @@ pub(crate) const SECOND: u64 = 1_000_000_000;
 /// Turns in a row in which nothing happened and no time passed. A deadline that has passed may cost one or two.
 const IDLE_TURNS_MAX: u32 = 8;
 
+/// Calls in one turn that would block: one for each connection and direction are to be expected.
+const BLOCKED_CALLS_MAX: u32 = 10_000;
+
 /// What the world is made of.
 #[derive(Clone, Copy)]
 pub(crate) struct Settings {
@@ -87,6 +90,10 @@ pub(crate) struct Inner {
     pub told: VecDeque<Told>,
     pub open: usize,
     pub waits: u64,
+    /// Calls to receive and to send, whether or not anything came of them.
+    pub calls: u64,
+    /// Calls since the last wait of which nothing came.
+    blocked_calls: u32,
     pub accept_failures: u32,
     /// Whether anything has happened since the last wait.
     pub is_active: bool,
@@ -108,6 +115,8 @@ impl Network {
             told: VecDeque::new(),
             open: 0,
             waits: 0,
+            calls: 0,
+            blocked_calls: 0,
             accept_failures: 0,
             is_active: false,
             waited_ns: 0,
@@ -141,6 +150,11 @@ impl Network {
     /// How often the server has waited so far.
     pub(crate) fn waits(&self) -> u64 {
         self.inner.borrow().waits
+    }
+
+    /// How often the server has tried to receive or to send.
+    pub(crate) fn calls(&self) -> u64 {
+        self.inner.borrow().calls
     }
 
     pub(crate) fn accept_failures(&self) -> u32 {
@@ -280,6 +294,13 @@ impl Inner {
         self.idle_turns = if is_idle { self.idle_turns + 1 } else { 0 };
         assert!(self.idle_turns <= IDLE_TURNS_MAX, "the loop spins at {} ms", now_ns / MILLISECOND);
         (self.is_active, self.waited_ns) = (false, now_ns);
+        self.blocked_calls = 0;
+    }
+
+    /// A call would block. Readiness tells when it would not; to call again and again until then has no end.
+    pub(crate) fn note_blocked(&mut self) {
+        self.blocked_calls += 1;
+        assert!(self.blocked_calls < BLOCKED_CALLS_MAX, "calls that would block are made again and again");
     }
 
     /// The server has closed its end.
@@ -297,6 +318,7 @@ impl Inner {
         let room = self.settings.send_buffer_bytes.saturating_sub(client.buffered);
         if room == 0 {
             client.wants_room = true;
+            self.note_blocked();
             return None;
         }
         let bytes = segment.bytes().min(room);

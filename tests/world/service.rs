@@ -15,7 +15,8 @@ use crate::world::TestFile;
 
 /// Answers by path, whose second segment is a number N:
 ///
-/// - `/disk/N`: a few bytes, after the disk has taken N microseconds. `/panic`: none at all.
+/// - `/disk/N`: a few bytes, after the disk has taken N microseconds. `/work/N`: as much work, of which the loop is not told.
+///   `/panic`: no answer at all.
 /// - `/file/N`: a file of N bytes. `/broken/N`: one of a terabyte that can be read for N bytes. `/trap/N`: content that
 ///   panics when it is asked for. `/fails/N`: content of N bytes that fails then, and of no known length.
 /// - PUT: takes content, for whose every piece, and for whose end, the disk takes N microseconds. `/panic` panics when it is
@@ -38,9 +39,9 @@ impl TestService {
     fn content(&mut self, what: &str, number: u64) -> Body<'static, TestSource> {
         let file = |bytes_left, fails_behind| Body::Source(TestSource::File(TestFile { bytes_left, fails_behind }));
         match what {
-            "disk" => {
+            "disk" | "work" => {
                 self.clock.set(self.clock.get() + number * MICROSECOND);
-                self.has_blocked = true;
+                self.has_blocked = what == "disk";
                 Body::Bytes(b"slow"[..].into())
             }
             "panic" => panic!("the test's answer"),

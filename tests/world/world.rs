@@ -136,6 +136,7 @@ impl Drop for TestTransport {
 impl TestTransport {
     fn send_segment(&self, segment: Segment, took_ns: impl Fn(u64) -> u64) -> io::Result<Io> {
         let mut inner = self.network.inner.borrow_mut();
+        inner.calls += 1;
         if inner.lines[self.line].is_reset {
             return Err(ErrorKind::ConnectionReset.into());
         }
@@ -152,6 +153,7 @@ impl Transport for TestTransport {
     fn receive(&mut self, space: &mut [u8]) -> io::Result<Io> {
         assert!(!space.is_empty(), "there is room for what is asked for");
         let mut inner = self.network.inner.borrow_mut();
+        inner.calls += 1;
         let call_ns = inner.settings.call_ns;
         let line = &mut inner.lines[self.line];
         if line.is_reset {
@@ -168,7 +170,11 @@ impl Transport for TestTransport {
             None => {}
         }
         if bytes == 0 {
-            return if line.has_ended { Ok(Io::Done(0)) } else { Ok(Io::WouldBlock) };
+            if line.has_ended {
+                return Ok(Io::Done(0));
+            }
+            inner.note_blocked();
+            return Ok(Io::WouldBlock);
         }
         line.arrived.read_exact(&mut space[..bytes])?;
         inner.touched.push(self.line);
