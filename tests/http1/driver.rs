@@ -147,7 +147,7 @@ impl<S: Service> Driver<S> {
     pub(crate) fn wait_ns(&mut self, ns: u64) {
         self.now.monotonic_ns += ns;
         self.now.unix_ns += ns;
-        self.connection.expire(&mut self.shared, &self.now);
+        self.connection.expire(self.now.monotonic_ns, &mut self.shared, &self.now);
     }
 
     /// How long the connection is willing to wait from now; `None` for ever.
