@@ -114,7 +114,10 @@ impl<S: Service> Connection<S> {
             State::Head(head) if !head.is_empty() => {
                 self.timers.at_ns(Timer::Head).map(|at_ns| Replaceable::WithinHead { at_ns })
             }
-            State::Head(_) if !self.input.is_empty() => None,
+            // Half of the empty line that may precede a head: it is no request yet, and holds a place no more than one.
+            State::Head(_) if !self.input.is_empty() => {
+                self.timers.at_ns(Timer::Idle).map(|at_ns| Replaceable::WithinHead { at_ns })
+            }
             State::Head(_) => self.timers.at_ns(Timer::Idle).map(|at_ns| match self.has_received {
                 true => Replaceable::BetweenRequests { at_ns },
                 false => Replaceable::Silent { at_ns },
