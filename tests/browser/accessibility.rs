@@ -30,3 +30,23 @@ fn axe_finds_no_violation() {
         }
     }
 }
+
+#[test]
+fn a_screen_reader_finds_a_table_whatever_the_rows_look_like() {
+    let Some(mut tab) = Tab::start() else { return };
+    let shared = Shared::start();
+    shared.put("notes.txt", "hello notes");
+    for width in [1000, 360] {
+        tab.show_as(width, 800, "light");
+        tab.open(&format!("{}/", shared.origin()));
+        let tree = tab.call("Accessibility.getFullAXTree", serde_json::json!({}));
+        let nodes = tree["nodes"].as_array().expect("a list of nodes");
+        let count = |role: &str| nodes.iter().filter(|node| node["role"]["value"] == role).count();
+        for (role, expected) in [("table", 1), ("row", 2), ("columnheader", 4), ("rowheader", 1), ("status", 1)] {
+            assert_eq!(count(role), expected, "{role} at {width} px");
+        }
+        let named =
+            |name: &str| nodes.iter().any(|node| node["role"]["value"] == "link" && node["name"]["value"] == name);
+        assert!(named("notes.txt") && named("Download notes.txt"), "{nodes:?}");
+    }
+}

@@ -23,8 +23,8 @@ const SCRIPT: &str = include_str!("../../assets/page.js");
 /// The icons and the favicon are `data:` images within the page. Trusted types are a second barrier behind the escaping: the
 /// page's own script never turns text into markup.
 pub(super) const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; \
-     script-src 'sha256-Q+UiJoememKE9bDjNB4rwmEMki3va/gq6ZViOtH4RBo='; \
-     style-src 'sha256-eypvMV8uxh6hfc02W+HyGm3W0+dJ1QxvO9rbri9GUBg='; \
+     script-src 'sha256-YFcJwetxLf+128O5M2H12OybyFQS5pFhRC1Fz41M36M='; \
+     style-src 'sha256-sTJ8B2Lp57davhcPdRPzFMv2Qdnvr3cTa4e+l35vRdI='; \
      img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
      require-trusted-types-for 'script'; trusted-types 'none'";
 
