@@ -17,8 +17,10 @@ use crate::system::listen::Bind;
 pub const USAGE: &str = "\
 Spindle hands out and takes in files over HTTP/1.1, in one thread.
 
-Usage: spindle [OPTIONS] DIR     share the folder DIR at /
-       spindle [OPTIONS]         the answers of the challenge
+Usage: spindle [OPTIONS] [DIR]
+
+With DIR, that folder is shared at /, and others may read it. Without DIR the
+server answers as the challenge has it.
 
 Where to listen
   -b, --bind ADDRESS        localhost (both 127.0.0.1 and ::1), or one address;
@@ -36,7 +38,11 @@ What to serve
       --fsync               acknowledge an upload only when it is on the disk
 
 How to share DIR
+      --site                as a web site: index.html in the place of a listing,
+                            404.html, compressed files (.br, .zst, .gz) beside
+                            others, scripts allowed; not with uploads
       --hidden              also what has a name that begins with a dot
+      --qr                  draw the address for the camera of a telephone
       --host NAME           answer under this host name too, besides addresses,
                             localhost and the machine's name; '*' for any;
                             may be given several times
@@ -109,6 +115,10 @@ pub struct SharedFolder {
 pub struct FolderOptions {
     /// Whether names that begin with a dot are served.
     pub shows_hidden: bool,
+    /// Whether it is served as a web site.
+    pub is_site: bool,
+    /// Whether the address is drawn as a QR code.
+    pub draws_qr: bool,
     /// Host names that are served besides the machine's own; `*` stands for all.
     pub hosts: Vec<String>,
 }
@@ -187,6 +197,12 @@ impl Options {
         }
         // To share is to let others read. That they may write is said.
         config.uploads.policy = uploads.unwrap_or(UploadPolicy::Off);
+        if options.is_site && config.uploads.policy != UploadPolicy::Off {
+            return Err(UsageError(
+                "--site and --uploads exclude each other: what anybody stores would run as a part of the site"
+                    .to_owned(),
+            ));
+        }
         config.folder = Some(SharedFolder { path: PathBuf::from(path), options });
         Ok(config)
     }
@@ -199,12 +215,22 @@ impl FolderOptions {
         while let Some(host) = take_option(arguments, ["", "--host"], parse_host)? {
             hosts.push(host);
         }
-        Ok(FolderOptions { shows_hidden: flag(arguments, "--hidden")?, hosts })
+        Ok(FolderOptions {
+            shows_hidden: flag(arguments, "--hidden")?,
+            is_site: flag(arguments, "--site")?,
+            draws_qr: flag(arguments, "--qr")?,
+            hosts,
+        })
     }
 
     /// The first of the options that were given.
     fn first_given(&self) -> Option<&'static str> {
-        let given = [(self.shows_hidden, "--hidden"), (!self.hosts.is_empty(), "--host")];
+        let given = [
+            (self.shows_hidden, "--hidden"),
+            (self.is_site, "--site"),
+            (self.draws_qr, "--qr"),
+            (!self.hosts.is_empty(), "--host"),
+        ];
         given.into_iter().find_map(|(is_given, option)| is_given.then_some(option))
     }
 }
@@ -436,6 +462,9 @@ mod tests {
             (&[""], "DIR"),
             (&["--hidden"], "--hidden"),
             (&["--host", "box"], "--host"),
+            (&["--site"], "--site"),
+            (&["--qr"], "--qr"),
+            (&["dir", "--site", "--uploads", "create"], "--site and --uploads"),
             (&["dir", "--host", "a:80"], "a:80"),
             (&["dir", "--host", ""], "--host"),
             (&["dir", "--hidden", "--hidden"], "--hidden is given twice"),
@@ -469,7 +498,12 @@ mod tests {
         assert_eq!((folder.path, shared.directory, shared.port), (PathBuf::from("dir"), None, 80));
         assert_eq!(
             folder.options,
-            FolderOptions { shows_hidden: true, hosts: vec!["a.example".to_owned(), "*".to_owned()] }
+            FolderOptions {
+                shows_hidden: true,
+                is_site: false,
+                draws_qr: false,
+                hosts: vec!["a.example".to_owned(), "*".to_owned()]
+            }
         );
         assert_eq!(shared.uploads.policy, UploadPolicy::Off);
         assert_eq!(config(&["dir", "--uploads", "create"]).unwrap().uploads.policy, UploadPolicy::Create);
@@ -496,6 +530,8 @@ mod tests {
             "--max-upload",
             "--fsync",
             "--hidden",
+            "--site",
+            "--qr",
             "--host",
             "--no-date",
             "--strict",

@@ -3,7 +3,7 @@
 //! # The map
 //!
 //! ```text
-//! main ─► config, telemetry
+//! main ─► config, greeting, telemetry
 //!   │
 //!   ├─► system ─► server ──► http1 ──► semantics ◄── routes ◄── main
 //!   │     │                                            │
@@ -29,6 +29,7 @@
 //!     its side, and drains.
 
 pub mod config;
+pub mod greeting;
 pub mod http1;
 pub mod routes;
 pub mod semantics;

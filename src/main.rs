@@ -3,14 +3,16 @@
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, LineWriter, Write};
 use std::net::TcpListener;
+use std::os::unix::ffi::OsStrExt;
 use std::process::ExitCode;
 
 use log::{LevelFilter, error, warn};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use simplelog::{ConfigBuilder, WriteLogger};
-use spindle::config::{Command, Config, FolderOptions, USAGE};
+use spindle::config::{Command, Config, SharedFolder, USAGE};
+use spindle::greeting::{self, Url};
 use spindle::http1::limits::ANSWER_OCTETS_MAX;
-use spindle::routes::{FileRoutes, Folder, Hosts, Routes, Sharing};
+use spindle::routes::{FileRoutes, Folder, Hosts, Routes, Sharing, UploadPolicy};
 use spindle::server::{Observer, Server};
 use spindle::storage::{Directory, SMALL_FILE_OCTETS_MAX};
 use spindle::system::{Kernel, listen, machine, signals};
@@ -82,10 +84,10 @@ fn serve(config: Config) -> Result<(), String> {
     let Capacity { connections_max, open_files_max } = capacity()?;
     let stop = signals::first_signal().map_err(|error| format!("cannot handle signals: {error}"))?;
     let listeners = listen::listeners(config.bind, config.port).map_err(|error| error.to_string())?;
-    let greeting = greeting(&listeners).map_err(|error| format!("cannot tell where to listen: {error}"))?;
+    let greeting = greeting(&listeners, &config).map_err(|error| format!("cannot tell where to listen: {error}"))?;
     let files = directory.map(|directory| FileRoutes::new(directory, config.uploads, open_files_max, seed));
     let routes = match (files, &config.folder) {
-        (Some(files), Some(folder)) => Routes::sharing(Folder::new(files, sharing(&folder.options))),
+        (Some(files), Some(folder)) => Routes::sharing(Folder::new(files, sharing(folder))),
         (files, _) => Routes::new(files),
     };
     let world = Kernel::new(listeners, stop).map_err(|error| format!("cannot start: {error}"))?;
@@ -96,16 +98,42 @@ fn serve(config: Config) -> Result<(), String> {
     server.run().map_err(|error| format!("the loop ended: {error}"))
 }
 
-fn sharing(options: &FolderOptions) -> Sharing {
-    Sharing { shows_hidden: options.shows_hidden, hosts: Hosts::new(&options.hosts, machine::host_name().as_deref()) }
+fn sharing(folder: &SharedFolder) -> Sharing {
+    // As it is called when it is archived; the root of the system has no name.
+    let path = folder.path.canonicalize().unwrap_or_else(|_| folder.path.clone());
+    Sharing {
+        name: path.file_name().map_or(b"files".to_vec(), |name| name.as_bytes().to_vec()),
+        shows_hidden: folder.options.shows_hidden,
+        is_site: folder.options.is_site,
+        hosts: Hosts::new(&folder.options.hosts, machine::host_name().as_deref()),
+    }
 }
 
-fn greeting(listeners: &[TcpListener]) -> io::Result<String> {
+fn greeting(listeners: &[TcpListener], config: &Config) -> io::Result<String> {
+    if let Some(folder) = &config.folder {
+        return greeting_of_folder(listeners, folder, config.uploads.policy);
+    }
     let mut lines = String::new();
     for listener in listeners {
         lines.push_str(&format!("Listening on {}\n", listen::url_of(listener.local_addr()?)));
     }
     Ok(lines)
+}
+
+fn greeting_of_folder(listeners: &[TcpListener], folder: &SharedFolder, policy: UploadPolicy) -> io::Result<String> {
+    let (interfaces, name) = (machine::interface_addresses(), machine::host_name());
+    let mut urls = Vec::new();
+    for listener in listeners {
+        let reached = machine::urls_of(listener.local_addr()?, &interfaces, name.as_deref());
+        urls.extend(reached.into_iter().map(|(url, is_local)| Url { url, is_local }));
+    }
+    let rights = match policy {
+        UploadPolicy::Off => "others may read",
+        UploadPolicy::Create => "others may read, and add files",
+        UploadPolicy::Replace => "others may read, add and replace files",
+    };
+    let path = folder.path.canonicalize().unwrap_or_else(|_| folder.path.clone());
+    Ok(greeting::of_folder(&path, rights, &urls, folder.options.draws_qr))
 }
 
 /// Standard error is written a line at a time, so that each record is one write.

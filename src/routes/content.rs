@@ -1,7 +1,7 @@
-//! Content that the driver sends piece by piece: of a file one range, or several as parts; or a folder's listing.
+//! Content that the driver sends piece by piece: of a file one range, or several as parts; or a folder's listing or archive.
 
 use super::files::Parts;
-use super::folder::Listing;
+use super::folder::{Archive, Listing};
 use crate::semantics::service::{FilePiece, Piece, Source, SourceFailed};
 use crate::storage::FileRange;
 
@@ -14,6 +14,8 @@ pub enum FileContent {
     Parts(Box<Parts>),
     /// What a directory holds.
     Listing(Box<Listing>),
+    /// A directory with all that is in it.
+    Archive(Box<Archive>),
 }
 
 impl Source for FileContent {
@@ -23,7 +25,7 @@ impl Source for FileContent {
         match self {
             FileContent::Range(range) => Some(range.remaining()),
             FileContent::Parts(parts) => Some(parts.bytes_left()),
-            FileContent::Listing(_) => None,
+            FileContent::Listing(_) | FileContent::Archive(_) => None,
         }
     }
 
@@ -33,6 +35,7 @@ impl Source for FileContent {
             FileContent::Range(range) => Some(Piece::File(range)),
             FileContent::Parts(parts) => Some(parts.piece()),
             FileContent::Listing(listing) => return listing.piece(),
+            FileContent::Archive(archive) => return archive.piece(),
         })
     }
 
@@ -41,6 +44,7 @@ impl Source for FileContent {
             FileContent::Range(range) => range.advance(bytes),
             FileContent::Parts(parts) => parts.advance(bytes),
             FileContent::Listing(listing) => listing.advance(bytes),
+            FileContent::Archive(archive) => archive.advance(bytes),
         }
     }
 }

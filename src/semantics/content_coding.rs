@@ -37,6 +37,30 @@ pub fn negotiate(fields: &Fields<'_>) -> Option<ContentCoding> {
     weights.choose()
 }
 
+/// The places among `codings`, content codings that stored representations have, of those that are acceptable and are wanted
+/// at least as gladly as the content as it is: the best first. Of equal weights the earlier one comes first.
+///
+/// Without Accept-Encoding there are none: a client that does not say that it decodes anything may not.
+pub fn preferred(fields: &Fields<'_>, codings: &[&str]) -> Vec<usize> {
+    let identity = weight_of(fields, b"identity").unwrap_or(1);
+    let mut preferred: Vec<(usize, u16)> = (0..codings.len())
+        .map(|place| (place, weight_of(fields, codings[place].as_bytes()).unwrap_or(0)))
+        .filter(|(_, weight)| *weight > 0 && *weight >= identity)
+        .collect();
+    // Stable: of equal weights the places decide.
+    preferred.sort_by_key(|(_, weight)| std::cmp::Reverse(*weight));
+    preferred.into_iter().map(|(place, _)| place).collect()
+}
+
+/// What Accept-Encoding says of a coding, by its name or else by `*`.
+fn weight_of(fields: &Fields<'_>, coding: &[u8]) -> Option<u16> {
+    let members = || fields.values(FieldName::AcceptEncoding).flat_map(list_members).filter_map(weighted);
+    let is_named =
+        |name: &[u8]| name.eq_ignore_ascii_case(coding) || coding == b"gzip" && name.eq_ignore_ascii_case(b"x-gzip");
+    let named = members().find(|(name, _)| is_named(name));
+    named.or_else(|| members().find(|(name, _)| *name == b"*")).map(|(_, weight)| weight)
+}
+
 impl Weights {
     fn note(&mut self, member: &[u8]) {
         let Some((coding, weight)) = weighted(member) else { return };
@@ -182,6 +206,32 @@ mod tests {
         ] {
             assert_eq!(choose(value), Some(Identity), "{value:?}");
         }
+    }
+
+    #[test]
+    fn stored_codings_are_preferred_by_weight_and_then_by_place() {
+        use crate::semantics::fields::{FieldSpan, FieldSpans};
+        let choose = |value: &str| {
+            let mut spans = FieldSpans::default();
+            let (name, value_end) = (FieldName::AcceptEncoding, value.len() as u16);
+            spans.push(FieldSpan { name, name_start: 0, name_end: 0, value_start: 0, value_end });
+            preferred(&Fields::new(value.as_bytes(), &spans), &["br", "zstd", "gzip"])
+        };
+        for (value, expected) in [
+            ("gzip, deflate, br, zstd", &[0, 1, 2][..]),
+            ("gzip, br;q=0.5", &[2, 0]),
+            ("GZIP", &[2]),
+            ("x-gzip;q=0.2, zstd;q=0.3", &[1, 2]),
+            ("*", &[0, 1, 2]),
+            ("*, br;q=0", &[1, 2]),
+            ("br;q=0.4, identity;q=0.5", &[]),
+            ("deflate", &[]),
+            ("", &[]),
+            ("br;q=0", &[]),
+        ] {
+            assert_eq!(choose(value), expected, "{value}");
+        }
+        assert!(preferred(&Fields::new(b"", &FieldSpans::default()), &["br"]).is_empty());
     }
 
     #[test]

@@ -21,7 +21,7 @@ const READ: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY
 
 /// A directory whose files are served, held open. All that is asked of it stays beneath it, even where it is moved or
 /// its name is taken by another.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Directory {
     root: Rc<Root>,
 }

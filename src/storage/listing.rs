@@ -64,6 +64,12 @@ impl Listing {
         Ok(Listing { root, entries, path: path.to_vec(), linked_directories })
     }
 
+    /// When the directory was last modified, in nanoseconds since 1970.
+    pub fn modified_ns(&self) -> Result<i128, StorageError> {
+        let stat = self.entries.fd().and_then(rustix::fs::fstat).map_err(StorageError::from_anything)?;
+        Ok(Identity::of(&stat).modified_ns)
+    }
+
     /// Looks at the next entry. `None` behind the last one; `Some(Ok(None))` for an entry that a reader cannot have, which
     /// is given all the same so that each call costs the same: `.` and `..`, an upload in progress, what is neither a file
     /// nor a directory, a link that leads out of the root or nowhere, and what has been removed meanwhile.

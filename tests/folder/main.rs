@@ -2,12 +2,15 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop where it stands")]
 
+mod archives;
 mod files;
+mod greetings;
 mod hosts;
 mod large;
 mod listings;
 mod names;
 mod redirects;
+mod sites;
 mod support;
 mod uploads;
 

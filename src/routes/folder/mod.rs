@@ -8,6 +8,7 @@
 //! 4. Whoever put a file here gains nothing over the readers: a browser believes the media type, shows pages of the folder
 //!    to nobody else, and runs nothing that is in a file, unless the folder is a site.
 
+mod archive;
 mod disposition;
 mod hosts;
 mod json;
@@ -16,6 +17,7 @@ mod media_type;
 mod names;
 mod page;
 mod query;
+mod site;
 mod text;
 
 use std::borrow::Cow;
@@ -24,6 +26,7 @@ use std::rc::Rc;
 
 use percent_encoding::percent_decode;
 
+pub(super) use self::archive::Archive;
 pub use self::hosts::Hosts;
 use self::listing::Form;
 pub(super) use self::listing::Listing;
@@ -43,8 +46,12 @@ use crate::storage::{LinkedDirectories, RelativePath, StorageError};
 /// How a folder is shared.
 #[derive(Clone, Debug)]
 pub struct Sharing {
+    /// What the folder is called.
+    pub name: Vec<u8>,
     /// Whether names that begin with a dot are served.
     pub shows_hidden: bool,
+    /// Whether it is served as a web site, see [`site`].
+    pub is_site: bool,
     /// Under which names.
     pub hosts: Hosts,
 }
@@ -55,6 +62,8 @@ pub struct Folder {
     sharing: Sharing,
     /// How many entries the listings hold that are being sent.
     held_entries: Rc<Cell<usize>>,
+    /// How many archives are being sent.
+    archives: Rc<Cell<usize>>,
 }
 
 /// The first segment of what is the server's own.
@@ -63,7 +72,7 @@ const OWN: &[u8] = b".spindle";
 impl Folder {
     /// Shares the directory of `files`.
     pub fn new(files: FileRoutes, sharing: Sharing) -> Folder {
-        Folder { files, sharing, held_entries: Rc::default() }
+        Folder { files, sharing, held_entries: Rc::default(), archives: Rc::default() }
     }
 
     pub(super) fn files(&self) -> &FileRoutes {
@@ -92,7 +101,7 @@ impl Folder {
 pub(super) fn answer<'r>(folder: &'r mut Folder, request: &'r Request<'r>, path: &'r [u8], now: &Now) -> Answer<'r> {
     let name = path.strip_prefix(b"/").unwrap_or(path);
     if !folder.shows(name) {
-        return not_found();
+        return not_found_here(folder, request);
     }
     let is_directory = name.is_empty() || name.ends_with(b"/");
     let methods = if is_directory { READ_ONLY } else { folder.files.methods() };
@@ -105,8 +114,16 @@ pub(super) fn answer<'r>(folder: &'r mut Folder, request: &'r Request<'r>, path:
     match request.method {
         Method::Options => Reply::Respond(Response { allow: Some(methods), ..Response::new(Status::NoContent) }),
         Method::Post | Method::Put => folder.files.store(request, name, now),
+        _ if folder.sharing.is_site => site::answer(folder, request, name, now),
         _ if is_directory => directory(folder, request, name, now),
         _ => file(folder, request, name, now),
+    }
+}
+
+fn not_found_here<'r>(folder: &Folder, request: &Request<'_>) -> Answer<'r> {
+    match request.method {
+        Method::Get | Method::Head if folder.sharing.is_site => site::not_found(folder),
+        _ => not_found(),
     }
 }
 
@@ -169,9 +186,34 @@ fn directory<'r>(folder: &'r mut Folder, request: &'r Request<'r>, name: &'r [u8
         Some(Err(_)) => return not_found(),
     };
     match Query::parse(request.target.query()) {
+        Ok(query) if query.is_archive => archive(folder, request, path, now),
         Ok(query) => list(folder, request, path.as_ref(), query, now),
         Err(reason) => refuse(Status::BadRequest, reason),
     }
+}
+
+fn archive<'r>(folder: &Folder, request: &Request<'_>, path: Option<RelativePath>, now: &Now) -> Answer<'r> {
+    let Some(permit) = archive::Permit::new(&folder.archives) else {
+        return refuse(Status::ServiceUnavailable, "The server is sending too many archives.");
+    };
+    let name = path.as_ref().map_or(&*folder.sharing.name, RelativePath::name).to_vec();
+    let shows_hidden = folder.sharing.shows_hidden;
+    let archive = match Archive::new(folder.files.directory(), path, &name, shows_hidden, permit) {
+        Ok(archive) => archive,
+        Err(error) => return files::refusal_to_read(&error),
+    };
+    if let Some(failed) = super::text::failed_precondition(request, now) {
+        return Reply::Respond(Response { cache_control: Some("no-cache"), ..failed });
+    }
+    Reply::Respond(Response {
+        content_type: Some(Cow::Borrowed("application/x-tar")),
+        cache_control: Some("no-cache"),
+        content_disposition: Some(disposition::attachment(&[&name, &b".tar"[..]].concat())),
+        nosniff: true,
+        same_origin_only: true,
+        body: Body::Source(FileContent::Archive(Box::new(archive))),
+        ..Response::new(Status::Ok)
+    })
 }
 
 fn list<'r>(

@@ -1,0 +1,313 @@
+//! A whole folder as one tar archive, made as it is sent: pax headers (POSIX.1-2001) where the old ones are too narrow.
+//!
+//! Memory and descriptors are bounded: the directories on the way to the entry that is being sent are open, and its file.
+//! Files leave from the disk's cache, as they do by themselves. The archive has what a reader of the folder could have by
+//! asking for each name, but that links to directories are not followed: a tree with a link to itself would have no end.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use tar::{EntryType, Header};
+
+use crate::semantics::service::{Piece, SourceFailed};
+use crate::storage::{self, Directory, Entry, EntryKind, FileRange, LinkedDirectories, RelativePath, StorageError};
+
+/// Directories within directories, at most: each is open while what is in it is sent.
+const DEPTH_MAX: usize = 64;
+
+/// Archives that are sent at the same time, at most: each may hold as many descriptors as directories are deep.
+const ARCHIVES_MAX: usize = 16;
+
+/// Entries that are looked at in one go where none of them is sent.
+const SLICE_ENTRIES: usize = 256;
+
+/// Archives are made of blocks of this size.
+const BLOCK_BYTES: usize = 512;
+
+/// The longest name, in bytes, and the largest size and time that the old header holds.
+const NAME_BYTES_MAX: usize = 100;
+const NUMBER_MAX: u64 = 0o777_7777_7777;
+
+const NS_PER_S: i128 = 1_000_000_000;
+
+/// One of the archives that are being sent.
+pub(super) struct Permit(Rc<Cell<usize>>);
+
+impl Permit {
+    /// `None` where too many are being sent.
+    pub(super) fn new(count: &Rc<Cell<usize>>) -> Option<Permit> {
+        (count.get() < ARCHIVES_MAX).then(|| {
+            count.set(count.get() + 1);
+            Permit(Rc::clone(count))
+        })
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.0.set(self.0.get().saturating_sub(1));
+    }
+}
+
+/// A directory whose entries are being sent.
+struct Level {
+    listing: storage::Listing,
+    /// Beneath the root; `None` for the root.
+    path: Option<RelativePath>,
+    /// What stands before the names of its entries in the archive; it ends in a slash.
+    prefix: Vec<u8>,
+}
+
+/// An archive that is being sent.
+pub struct Archive {
+    directory: Directory,
+    shows_hidden: bool,
+    /// The directories on the way to the entry that is being sent.
+    levels: Vec<Level>,
+    /// Headers and padding, and how much of them has been sent.
+    out: Vec<u8>,
+    sent: usize,
+    /// What is sent behind them, and the padding behind that.
+    file: Option<FileRange>,
+    padding_bytes: usize,
+    is_complete: bool,
+    #[expect(dead_code, reason = "held until the archive has been sent")]
+    permit: Permit,
+}
+
+impl Archive {
+    /// Of the directory at `path`, which in the archive is called `name`.
+    pub(super) fn new(
+        directory: &Directory,
+        path: Option<RelativePath>,
+        name: &[u8],
+        shows_hidden: bool,
+        permit: Permit,
+    ) -> Result<Archive, StorageError> {
+        let listing = directory.list(path.as_ref(), LinkedDirectories::LeftOut)?;
+        let prefix = [name, b"/"].concat();
+        let mut archive = Archive {
+            directory: directory.clone(),
+            shows_hidden,
+            levels: Vec::new(),
+            out: Vec::new(),
+            sent: 0,
+            file: None,
+            padding_bytes: 0,
+            is_complete: false,
+            permit,
+        };
+        archive.write_header(&prefix, EntryType::Directory, 0, listing.modified_ns()?);
+        archive.levels.push(Level { listing, path, prefix });
+        Ok(archive)
+    }
+
+    pub(in crate::routes) fn piece(&mut self) -> Result<Option<Piece<'_, FileRange>>, SourceFailed> {
+        if self.sent == self.out.len() && self.file.is_none() {
+            self.out.clear();
+            self.sent = 0;
+            self.work()?;
+        }
+        Ok(match &self.file {
+            _ if self.sent < self.out.len() => Some(Piece::Bytes(&self.out[self.sent..])),
+            Some(file) => Some(Piece::File(file)),
+            None if self.is_complete => None,
+            None => Some(Piece::NotYet),
+        })
+    }
+
+    pub(in crate::routes) fn advance(&mut self, bytes: u64) {
+        if self.sent < self.out.len() {
+            // No more than the piece had, whose length was a `usize`.
+            self.sent = self.out.len().min(self.sent + bytes as usize);
+            return;
+        }
+        let Some(file) = &mut self.file else { return };
+        file.advance(bytes);
+        if file.is_empty() {
+            self.file = None;
+            self.out.clear();
+            self.out.resize(self.padding_bytes, 0);
+            self.sent = 0;
+        }
+    }
+
+    /// Goes on to the next entry that is sent, or to the end.
+    fn work(&mut self) -> Result<(), SourceFailed> {
+        for _ in 0..SLICE_ENTRIES {
+            let Some(level) = self.levels.last_mut() else {
+                if !self.is_complete {
+                    self.is_complete = true;
+                    // Two blocks of zeros.
+                    self.out.resize(2 * BLOCK_BYTES, 0);
+                }
+                return Ok(());
+            };
+            match level.listing.next() {
+                None => {
+                    self.levels.pop();
+                }
+                Some(Ok(Some(entry))) if self.shows_hidden || !entry.name.starts_with(b".") => {
+                    self.add(&entry).map_err(|error| self.fail(&entry, &error))?;
+                }
+                Some(Ok(_)) => {}
+                Some(Err(error)) => {
+                    log::warn!("an archive ends early: a directory cannot be read: {error}");
+                    return Err(SourceFailed);
+                }
+            }
+            if !self.out.is_empty() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn fail(&self, entry: &Entry, error: &StorageError) -> SourceFailed {
+        let prefix = self.levels.last().map(|level| level.prefix.escape_ascii().to_string()).unwrap_or_default();
+        log::warn!("an archive ends early: {prefix}{}: {error}", entry.name.escape_ascii());
+        SourceFailed
+    }
+
+    fn add(&mut self, entry: &Entry) -> Result<(), StorageError> {
+        let Some(level) = self.levels.last() else { return Ok(()) };
+        let above = level.path.as_ref().map(RelativePath::as_bytes);
+        let segments = above.into_iter().flat_map(|path| path.split(|byte| *byte == b'/')).chain([&*entry.name]);
+        let path = RelativePath::from_segments(segments).map_err(|_| StorageError::NameRefused)?;
+        let name = [&level.prefix, &*entry.name].concat();
+        match entry.kind {
+            EntryKind::Directory => self.add_directory(path, &name, entry),
+            EntryKind::File => self.add_file(&path, &name),
+        }
+    }
+
+    fn add_directory(&mut self, path: RelativePath, name: &[u8], entry: &Entry) -> Result<(), StorageError> {
+        if self.levels.len() >= DEPTH_MAX {
+            return Err(StorageError::Io(std::io::Error::other("the directories are nested too deeply")));
+        }
+        let prefix = [name, b"/"].concat();
+        match self.directory.list(Some(&path), LinkedDirectories::LeftOut) {
+            Ok(listing) => {
+                self.write_header(&prefix, EntryType::Directory, 0, entry.modified_ns);
+                self.levels.push(Level { listing, path: Some(path), prefix });
+                Ok(())
+            }
+            // A reader may not see what is in it either.
+            Err(StorageError::Denied) => {
+                self.write_header(&prefix, EntryType::Directory, 0, entry.modified_ns);
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn add_file(&mut self, path: &RelativePath, name: &[u8]) -> Result<(), StorageError> {
+        let opened = match self.directory.open_file(path) {
+            Ok(opened) => opened,
+            // A reader may not have it either.
+            Err(StorageError::Denied) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let (bytes, modified_ns) = (opened.identity.octets, opened.identity.modified_ns);
+        self.write_header(name, EntryType::Regular, bytes, modified_ns);
+        // Less than a block.
+        self.padding_bytes = bytes.next_multiple_of(BLOCK_BYTES as u64).wrapping_sub(bytes) as usize;
+        self.file = (bytes > 0).then(|| FileRange::whole(opened));
+        Ok(())
+    }
+
+    fn write_header(&mut self, name: &[u8], kind: EntryType, bytes: u64, modified_ns: i128) {
+        let mut records = Vec::new();
+        let unix_s = modified_ns.div_euclid(NS_PER_S);
+        let old_unix_s = u64::try_from(unix_s).unwrap_or(0).min(NUMBER_MAX);
+        let is_utf8 = std::str::from_utf8(name).is_ok();
+        // What is no UTF-8 is left to the old header where it fits: the new one has a way to say so that few know.
+        if name.len() > NAME_BYTES_MAX || !name.is_ascii() && is_utf8 {
+            if !is_utf8 {
+                write_record(&mut records, "hdrcharset", b"BINARY");
+            }
+            write_record(&mut records, "path", name);
+        }
+        if bytes > NUMBER_MAX {
+            write_record(&mut records, "size", bytes.to_string().as_bytes());
+        }
+        if i128::from(old_unix_s) * NS_PER_S != modified_ns {
+            write_record(&mut records, "mtime", decimal_seconds(modified_ns).as_bytes());
+        }
+        if !records.is_empty() {
+            let length = records.len() as u64;
+            write_block(&mut self.out, b"PaxHeader", EntryType::XHeader, length, old_unix_s);
+            self.out.extend_from_slice(&records);
+            self.out.resize(self.out.len().next_multiple_of(BLOCK_BYTES), 0);
+        }
+        write_block(&mut self.out, name, kind, bytes, old_unix_s);
+    }
+}
+
+/// One header of the old form. A name that is too long is cut: the one in the records counts.
+fn write_block(out: &mut Vec<u8>, name: &[u8], kind: EntryType, bytes: u64, unix_s: u64) {
+    let mut header = Header::new_ustar();
+    let name = &name[..name.len().min(NAME_BYTES_MAX)];
+    header.as_old_mut().name[..name.len()].copy_from_slice(name);
+    header.set_entry_type(kind);
+    header.set_mode(if kind == EntryType::Directory { 0o755 } else { 0o644 });
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_size(bytes.min(NUMBER_MAX));
+    header.set_mtime(unix_s);
+    header.set_cksum();
+    out.extend_from_slice(header.as_bytes());
+}
+
+/// `length key=value\n`, where the length counts its own digits.
+fn write_record(out: &mut Vec<u8>, key: &str, value: &[u8]) {
+    // A space, an equals sign and a line end.
+    let rest = key.len() + value.len() + 3;
+    let mut length = rest + digits(rest);
+    // One digit more may make the number one digit longer.
+    length = rest + digits(length);
+    out.extend_from_slice(format!("{length} {key}=").as_bytes());
+    out.extend_from_slice(value);
+    out.push(b'\n');
+}
+
+fn digits(number: usize) -> usize {
+    number.checked_ilog10().map_or(1, |log| log as usize + 1)
+}
+
+/// Seconds since 1970 with the nanoseconds behind the point, which count away from 1970 in a negative number.
+fn decimal_seconds(ns: i128) -> String {
+    let sign = if ns < 0 { "-" } else { "" };
+    let ns = ns.unsigned_abs();
+    let (whole, rest) = (ns / NS_PER_S.unsigned_abs(), ns % NS_PER_S.unsigned_abs());
+    if rest == 0 { format!("{sign}{whole}") } else { format!("{sign}{whole}.{rest:09}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_counts_its_own_length() {
+        for value_bytes in [1, 2, 3, 4, 80, 88, 89, 90, 91, 985, 986, 987, 988, 989, 990] {
+            let mut record = Vec::new();
+            write_record(&mut record, "path", &vec![b'a'; value_bytes]);
+            let text = String::from_utf8(record).unwrap();
+            let (length, _) = text.split_once(' ').unwrap();
+            assert_eq!(length.parse::<usize>().unwrap(), text.len(), "{text}");
+        }
+    }
+
+    #[test]
+    fn times_have_nanoseconds_and_a_sign() {
+        for (ns, expected) in [
+            (0, "0"),
+            (1_500_000_000, "1.500000000"),
+            (-1, "-0.000000001"),
+            (-1_500_000_000, "-1.500000000"),
+            (784_111_777_000_000_000, "784111777"),
+        ] {
+            assert_eq!(decimal_seconds(ns), expected);
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! A whole folder as one archive: what comes out of the real tar is what was in the folder.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, UNIX_EPOCH};
+
+use tempfile::TempDir;
+
+use crate::harness::{Server, noise};
+use crate::support::{ask, get, share, share_with};
+
+/// Has the real tar take the archive apart.
+fn extract(archive: &[u8]) -> TempDir {
+    let into = TempDir::new().unwrap();
+    let mut tar =
+        Command::new("tar").arg("-xf-").arg("-C").arg(into.path()).stdin(Stdio::piped()).spawn().expect("tar");
+    tar.stdin.take().unwrap().write_all(archive).unwrap();
+    assert!(tar.wait().unwrap().success());
+    into
+}
+
+/// Each path beneath `root`, with time and content, sorted. What is a link is read as what is behind it.
+fn tree(root: &Path) -> Vec<(Vec<u8>, i64, i64, Option<Vec<u8>>)> {
+    let mut tree = Vec::new();
+    let mut directories = vec![root.to_owned()];
+    while let Some(directory) = directories.pop() {
+        let metadata = fs::metadata(&directory).unwrap();
+        let name = directory.strip_prefix(root).unwrap().as_os_str().as_bytes().to_vec();
+        tree.push((name, metadata.mtime(), metadata.mtime_nsec(), None));
+        for entry in fs::read_dir(&directory).unwrap() {
+            let path = entry.unwrap().path();
+            let metadata = fs::metadata(&path).unwrap();
+            if metadata.is_dir() {
+                directories.push(path);
+                continue;
+            }
+            let name = path.strip_prefix(root).unwrap().as_os_str().as_bytes().to_vec();
+            tree.push((name, metadata.mtime(), metadata.mtime_nsec(), Some(fs::read(&path).unwrap())));
+        }
+    }
+    tree.sort();
+    tree
+}
+
+fn archive(server: &Server, target: &str) -> Vec<u8> {
+    let response = get(server, &format!("{target}?archive=tar"));
+    assert_eq!(response.status, 200, "{}", response.head);
+    assert_eq!(response.field("Content-Type"), Some("application/x-tar"));
+    response.content
+}
+
+#[test]
+fn every_byte_name_and_time_comes_back() {
+    let long = format!("{}/{}", "d".repeat(120), "f".repeat(200));
+    let server = share(&["empty", "sub/deep/er/file", "empty-dir/", "ü/é", &long, &"x".repeat(100), &"y".repeat(101)]);
+    for (name, bytes) in [("511", 511), ("512", 512), ("513", 513), ("large", 3_000_000)] {
+        server.put_file(name, &noise(bytes, bytes as u64));
+    }
+    fs::write(server.directory().join(OsStr::from_bytes(b"odd-\xff")), b"odd").unwrap();
+    for (name, since_1970) in [("511", Duration::new(1, 234_567_891)), ("512", Duration::new(784_111_777, 0))] {
+        File::open(server.directory().join(name)).unwrap().set_modified(UNIX_EPOCH + since_1970).unwrap();
+    }
+    File::open(server.directory().join("513")).unwrap().set_modified(UNIX_EPOCH - Duration::from_millis(1500)).unwrap();
+    let extracted = extract(&archive(&server, "/"));
+    assert_eq!(tree(&extracted.path().join("served")), tree(server.directory()));
+
+    let extracted = extract(&archive(&server, "/sub/"));
+    assert_eq!(tree(&extracted.path().join("sub")), tree(&server.directory().join("sub")));
+}
+
+#[test]
+fn it_has_what_a_reader_can_have_and_nothing_else() {
+    let names = [".hidden", "sub/.hidden/x", "shown", ".spindle-0123456789abcdef"];
+    let server = share(&names);
+    symlink("/etc/passwd", server.directory().join("out")).unwrap();
+    symlink("shown", server.directory().join("link")).unwrap();
+    symlink(".", server.directory().join("circle")).unwrap();
+    let names_in = |archive: &[u8]| {
+        let names = tree(&extract(archive).path().join("served")).into_iter();
+        names.map(|(name, ..)| String::from_utf8(name).unwrap()).filter(|name| name != "link").collect::<Vec<_>>()
+    };
+    assert_eq!(names_in(&archive(&server, "/")), ["", "shown", "sub"]);
+
+    let server = share_with(&["--hidden"], &names);
+    assert_eq!(names_in(&archive(&server, "/")), ["", ".hidden", "shown", "sub", "sub/.hidden", "sub/.hidden/x"]);
+}
+
+#[test]
+fn it_is_saved_under_the_name_of_the_folder() {
+    let server = share(&["a b/x"]);
+    let disposition = |target: &str| {
+        let response = ask(&server, "HEAD", target, &[]);
+        assert_eq!(response.status, 200, "{target}");
+        response.field("Content-Disposition").unwrap().to_owned()
+    };
+    assert_eq!(disposition("/a%20b/?archive=tar"), "attachment; filename=\"a b.tar\"");
+    assert_eq!(disposition("/?archive=tar"), "attachment; filename=\"served.tar\"");
+    assert_eq!(get(&server, "/absent/?archive=tar").status, 404);
+    assert_eq!(get(&server, "/?archive=zip").status, 400);
+}
+
+#[test]
+fn the_connection_is_kept_behind_an_archive() {
+    let server = share(&["a", "b/c"]);
+    let mut client = server.connect();
+    for _ in 0..3 {
+        let response = client.exchange("GET /?archive=tar HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        // The end of an archive, in whole blocks.
+        assert!(response.content.len() % 512 == 0 && response.content.ends_with(&[0; 1024]));
+    }
+}
+
+#[test]
+fn an_archive_breaks_off_if_a_file_shrinks() {
+    let server = share(&[]);
+    let path = server.directory().join("large");
+    // Without content on the disk, and far more than is under way at once.
+    File::create(&path).unwrap().set_len(64 << 20).unwrap();
+    let mut client = server.connect();
+    client.send("GET /?archive=tar HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert_eq!(client.head().status, 200);
+    File::options().write(true).open(&path).unwrap().set_len(1).unwrap();
+    let content = client.everything_until_any_end();
+    assert!(content.len() < 64 << 20 && !content.ends_with(b"0\r\n\r\n"), "{}", content.len());
+}
+
+#[test]
+fn too_many_archives_at_once_are_refused_and_room_comes_back() {
+    let server = share(&[]);
+    File::create(server.directory().join("large")).unwrap().set_len(64 << 20).unwrap();
+    let request = "GET /?archive=tar HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let mut clients: Vec<_> = (0..17).map(|_| server.connect()).collect();
+    let statuses: Vec<u16> = clients
+        .iter_mut()
+        .map(|client| {
+            client.send(request);
+            client.head().status
+        })
+        .collect();
+    assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 16);
+    assert_eq!(statuses[16], 503);
+    clients.into_iter().for_each(crate::harness::Client::reset);
+    crate::harness::wait_until("room for an archive", || {
+        let mut client = server.connect();
+        client.send(request);
+        client.head().status == 200
+    });
+}

@@ -1,0 +1,36 @@
+//! What the server says when it starts.
+
+use crate::harness::Start;
+use crate::support::share_with;
+
+#[test]
+fn it_says_what_is_shared_and_who_may_write() {
+    for (options, rights) in [
+        (&[][..], "others may read."),
+        (&["--uploads", "create"], "others may read, and add files."),
+        (&["--uploads", "replace"], "others may read, add and replace files."),
+    ] {
+        let server = share_with(options, &[]);
+        let first = server.greeting.lines().next().unwrap();
+        assert!(first.starts_with("Sharing /") && first.ends_with(&format!("/served: {rights}")), "{first}");
+        assert!(server.greeting.contains(&format!("Listening on http://127.0.0.1:{}\n", server.port())));
+    }
+}
+
+#[test]
+fn a_server_on_every_address_names_none_that_cannot_be_asked() {
+    let server = share_with(&["--bind", "0.0.0.0", "--qr"], &[]);
+    assert!(!server.greeting.contains("0.0.0.0:"), "{}", server.greeting);
+    assert!(server.greeting.contains(&format!("Listening on http://127.0.0.1:{}\n", server.port())));
+    assert!(server.greeting.contains('█') || server.greeting.contains("No QR code"), "{}", server.greeting);
+}
+
+#[test]
+fn what_cannot_be_shared_is_said() {
+    let ended = Start::new().options(["/absent-folder"]).start_and_end();
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.stderr.contains("/absent-folder"), "{}", ended.stderr);
+    let ended = Start::new().options(["--directory", "/a", "/b"]).start_and_end();
+    assert_eq!(ended.code, Some(2));
+    assert!(ended.stderr.contains("--directory /a") && ended.stderr.contains("DIR /b"), "{}", ended.stderr);
+}
