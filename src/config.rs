@@ -55,14 +55,14 @@ How to speak
       --idle-timeout S      seconds that a connection may wait for one  [60]
 
 What to say
-  -v, --verbose             log each answer to standard error; -vv: also each
+  -v, --verbose             log each exchange to standard error; -vv: also each
                             state that a connection passes through
   -q, --quiet               log errors only
   -h, --help                print this
   -V, --version             print the version
 
-Spindle ends with SIGINT or SIGTERM: it finishes the answers that are under way,
-for 10 seconds at most. A second signal ends it at once.
+Spindle ends with SIGINT or SIGTERM: it answers what is under way or waits, for
+10 seconds at most. A second signal ends it at once.
 ";
 
 /// The port of the challenge.

@@ -2,7 +2,7 @@
 //! the instructions that a request costs, to the last one the same in each run: the difference of two runs, divided by
 //! the difference of their counts.
 //!
-//! Usage: `instructions root|user-agent|echo EXCHANGES`.
+//! Usage: `instructions root|pipelined|user-agent|echo EXCHANGES`. Of `pipelined`, an exchange is sixteen requests.
 
 #[path = "../../benches/support/mod.rs"]
 mod support;
@@ -15,17 +15,20 @@ use support::corpus::{BROWSER_PICTURE, ECHO, SHORTEST};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [name, count] = &arguments[..] else { return Err("usage: instructions root|user-agent|echo EXCHANGES".into()) };
+    let [name, count] = &arguments[..] else {
+        return Err("usage: instructions root|pipelined|user-agent|echo EXCHANGES".into());
+    };
     let request = match name.as_str() {
-        "root" => SHORTEST,
-        "user-agent" => BROWSER_PICTURE,
-        "echo" => ECHO,
-        _ => return Err("there are root, user-agent and echo".into()),
+        "root" => SHORTEST.to_vec(),
+        "pipelined" => SHORTEST.repeat(16),
+        "user-agent" => BROWSER_PICTURE.to_vec(),
+        "echo" => ECHO.to_vec(),
+        _ => return Err("there are root, pipelined, user-agent and echo".into()),
     };
     let mut peer = Peer::new(Routes::new(None));
     let mut octets_sent = 0;
     for _ in 0..count.parse()? {
-        peer.exchange(request, |octets| octets_sent += octets.len());
+        peer.exchange(&request, |octets| octets_sent += octets.len());
     }
     println!("{octets_sent} octets sent");
     Ok(())

@@ -56,10 +56,6 @@ impl OutputBuffer {
         self.len = end as u32;
     }
 
-    pub(super) fn push(&mut self, byte: u8) {
-        self.extend_from_slice(&[byte]);
-    }
-
     /// Inserts `bytes` before the one at `at`.
     pub(super) fn insert(&mut self, at: usize, bytes: &[u8]) {
         let end = self.len();
@@ -110,6 +106,8 @@ pub struct BufferPool {
     receive: Vec<Box<ReceiveMemory>>,
     #[allow(clippy::vec_box)]
     output: Vec<Box<Memory>>,
+    /// Where a response's head is put together, before it goes to its queue in one piece. Cleared before each use.
+    pub(super) head: Vec<u8>,
 }
 
 impl BufferPool {

@@ -42,7 +42,6 @@
 mod buffer_pool;
 mod connection;
 pub mod content;
-pub mod exchange;
 pub mod field_section;
 pub mod framing;
 pub mod grammar;
@@ -52,6 +51,7 @@ pub mod message_head;
 pub mod offence;
 mod output;
 mod receive_buffer;
+pub mod request_framing;
 mod response_writer;
 mod shared;
 

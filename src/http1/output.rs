@@ -1,5 +1,7 @@
 //! The send queue: bytes, then at most one source, then the end.
 
+use std::mem;
+
 use super::buffer_pool::{BufferPool, OutputBuffer};
 use super::limits::OUTPUT_OCTETS_FULL;
 use super::response_writer::{DateLine, Persistence, ResponseFraming, connection_line, write_chunk_size, write_head};
@@ -125,13 +127,13 @@ impl<B: Source> SendQueue<B> {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// Adds a response. Returns how many of the queued bytes are its content.
+    /// Adds a response, of which the content is taken. Returns how many of the queued bytes are its content.
     ///
     /// With `head_only`, the response to HEAD, the fields are those of the response to GET and the content is left out.
     /// Without `persistence` the response is held until [`release`](SendQueue::release) says it.
     pub(super) fn push(
         &mut self,
-        response: Response<'_, B>,
+        response: &mut Response<'_, B>,
         framing: ResponseFraming,
         head_only: bool,
         persistence: Option<Persistence>,
@@ -141,16 +143,19 @@ impl<B: Source> SendQueue<B> {
         debug_assert!(self.end == End::Open && self.source.is_none() && self.held.is_none());
         self.make_room(pool);
         let start = self.bytes.len() as u32;
-        write_head(&mut self.bytes, &response, framing, date);
+        let head = &mut pool.head;
+        head.clear();
+        write_head(head, response, framing, date);
         match persistence {
-            Some(persistence) => self.bytes.extend_from_slice(connection_line(persistence)),
-            None => self.held = Some(Held { start, connection_field: self.bytes.len() as u32 }),
+            Some(persistence) => head.extend_from_slice(connection_line(persistence)),
+            None => self.held = Some(Held { start, connection_field: start + head.len() as u32 }),
         }
-        self.bytes.extend_from_slice(b"\r\n");
+        head.extend_from_slice(b"\r\n");
+        self.bytes.extend_from_slice(head);
         if head_only || response.status.forbids_content() {
             return 0;
         }
-        match response.body {
+        match mem::replace(&mut response.body, Body::Empty) {
             Body::Bytes(content) => {
                 self.bytes.extend_from_slice(&content);
                 content.len()
@@ -264,7 +269,10 @@ impl<B: Source> SendQueue<B> {
             }
             return;
         }
-        let Some(source) = &mut self.source else { return };
+        let Some(source) = &mut self.source else {
+            debug_assert!(false, "nothing was given to be sent");
+            return;
+        };
         source.advance(bytes);
         match &mut self.framing {
             SourceFraming::Stream { left, .. } => *left = left.saturating_sub(bytes),
@@ -286,7 +294,7 @@ impl<B: Source> SendQueue<B> {
     /// Gives the memory back if nothing waits in it.
     pub(super) fn release_if_empty(&mut self, pool: &mut BufferPool) {
         if self.bytes.is_empty() && self.bytes.memory_bytes() > 0 {
-            pool.give_output(std::mem::take(&mut self.bytes));
+            pool.give_output(mem::take(&mut self.bytes));
         }
     }
 

@@ -40,7 +40,7 @@ pub(super) fn connection_line(persistence: Persistence) -> &'static [u8] {
 
 /// Writes the status line and the fields, up to where the Connection field belongs.
 pub(super) fn write_head<B>(
-    out: &mut OutputBuffer,
+    out: &mut Vec<u8>,
     response: &Response<'_, B>,
     framing: ResponseFraming,
     date: Option<&DateLine>,
@@ -90,7 +90,7 @@ pub(super) fn write_head<B>(
 }
 
 /// The fields that only a shared folder's responses have.
-fn write_folder_fields<B>(out: &mut OutputBuffer, response: &Response<'_, B>) {
+fn write_folder_fields<B>(out: &mut Vec<u8>, response: &Response<'_, B>) {
     let rare = response.rare.as_deref();
     if let Some(location) = rare.and_then(|rare| rare.location.as_ref()) {
         write_field(out, b"Location: ", location.as_bytes());
@@ -109,7 +109,7 @@ fn write_folder_fields<B>(out: &mut OutputBuffer, response: &Response<'_, B>) {
     }
 }
 
-fn write_framing(out: &mut OutputBuffer, framing: ResponseFraming) {
+fn write_framing(out: &mut Vec<u8>, framing: ResponseFraming) {
     match framing {
         ResponseFraming::Length(bytes) => {
             out.extend_from_slice(b"Content-Length: ");
@@ -121,13 +121,13 @@ fn write_framing(out: &mut OutputBuffer, framing: ResponseFraming) {
     }
 }
 
-fn write_field(out: &mut OutputBuffer, name_and_colon: &[u8], value: &[u8]) {
+fn write_field(out: &mut Vec<u8>, name_and_colon: &[u8], value: &[u8]) {
     out.extend_from_slice(name_and_colon);
     out.extend_from_slice(value);
     out.extend_from_slice(b"\r\n");
 }
 
-fn write_allow(out: &mut OutputBuffer, methods: &[Method]) {
+fn write_allow(out: &mut Vec<u8>, methods: &[Method]) {
     out.extend_from_slice(b"Allow:");
     for (place, method) in methods.iter().enumerate() {
         out.extend_from_slice(if place == 0 { b" " } else { b", " });
@@ -136,7 +136,7 @@ fn write_allow(out: &mut OutputBuffer, methods: &[Method]) {
     out.extend_from_slice(b"\r\n");
 }
 
-fn write_content_range(out: &mut OutputBuffer, content_range: &ContentRange) {
+fn write_content_range(out: &mut Vec<u8>, content_range: &ContentRange) {
     out.extend_from_slice(b"Content-Range: bytes ");
     let bytes_total = match content_range {
         ContentRange::Part(ByteRange { first, last }, bytes_total) => {
@@ -158,7 +158,7 @@ fn write_content_range(out: &mut OutputBuffer, content_range: &ContentRange) {
 /// Digits of the longest 64-bit number.
 const DIGITS_MAX: usize = 20;
 
-fn write_decimal(out: &mut OutputBuffer, mut value: u64) {
+fn write_decimal(out: &mut Vec<u8>, mut value: u64) {
     if value < 10 {
         return out.push(b'0' + value as u8);
     }

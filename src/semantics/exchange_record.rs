@@ -1,4 +1,4 @@
-//! Exchange records: what happened to each request, told once its response has been sent or its connection is lost.
+//! RequestFraming records: what happened to each request, told once its response has been sent or its connection is lost.
 
 use std::ops::Range;
 

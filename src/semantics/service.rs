@@ -38,6 +38,7 @@ pub trait Service {
 
 /// What a route says to a request.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "one is made for each request, and never moved")]
 pub enum Reply<'r, B, K> {
     /// This is the response. The request's content, if any, is discarded.
     Respond(Response<'r, B>),

@@ -40,18 +40,23 @@ impl Acceptor {
         }
     }
 
+    /// Whether a connection may wait.
+    pub(super) fn may_wait(&self) -> bool {
+        self.may_accept.contains(&true)
+    }
+
     /// Whether a connection may wait that could be accepted, if there is room for it.
     pub(super) fn may_accept(&self, now: &Now) -> bool {
-        !self.is_paused(now) && self.may_accept.contains(&true)
+        !self.is_paused(now) && self.may_wait()
     }
 
     fn is_paused(&self, now: &Now) -> bool {
         self.resume_ns.is_some_and(|resume_ns| resume_ns > now.monotonic_ns)
     }
 
-    /// When accepting goes on after a pause.
-    pub(super) fn resume_ns(&self) -> Option<u64> {
-        self.resume_ns.filter(|_| self.may_accept.contains(&true))
+    /// When accepting goes on after a pause. A pause that is over is none, whether or not there was room to accept since.
+    pub(super) fn resume_ns(&self, now: &Now) -> Option<u64> {
+        self.resume_ns.filter(|_| self.is_paused(now) && self.may_wait())
     }
 
     /// A descriptor has become free.

@@ -35,7 +35,12 @@ impl Candidates {
         self.keys.sort_unstable_by(|one, other| other.cmp(one));
     }
 
-    /// The next candidate. It may have moved on since the search: the caller looks again.
+    /// The candidate that is the first to go. It may have moved on since the search: the caller looks again.
+    pub(super) fn first(&self) -> Option<(Replaceable, usize)> {
+        self.keys.last().copied()
+    }
+
+    /// Takes out the first candidate.
     pub(super) fn pop(&mut self) -> Option<(Replaceable, usize)> {
         self.keys.pop()
     }

@@ -11,8 +11,8 @@ use crate::semantics::service::{Service, Source};
 /// How long responses may take once the server has been asked to end, in nanoseconds.
 const FINISH_NS: u64 = 10 * 1_000_000_000;
 
-/// How long connections that wait at a listener are still accepted, in nanoseconds: at capacity they may have to wait for
-/// a place.
+/// How long connections that wait at a listener are still accepted, in nanoseconds: they may have to wait for a place, or
+/// for a descriptor.
 const ACCEPT_NS: u64 = 1_000_000_000;
 
 /// How far the end has come.
@@ -74,7 +74,7 @@ where
         let Some(by_ns) = self.finishing.by_ns else { return false };
         let now = self.cx.now;
         if let Some(close_ns) = self.finishing.close_listeners_ns
-            && (!self.acceptor.may_accept(&now) || now.monotonic_ns >= close_ns)
+            && (!self.acceptor.may_wait() || now.monotonic_ns >= close_ns)
         {
             self.finishing.close_listeners_ns = None;
             self.world.close_listeners();

@@ -9,9 +9,9 @@
 //! 3. Each turn a session that has become ready is driven once: it processes, sends and receives, up to a budget of steps,
 //!    bytes and time. It goes idle after a pass without progress. One whose budget is spent is driven again behind those
 //!    that ask for less; while there is one, the poll does not sleep.
-//! 4. A turn is: poll, note readiness, drive those that became ready, expire the deadlines that were due, accept a bounded
-//!    batch and drive each at once, drive some of those whose budget was spent. Every loop within a turn is bounded by what
-//!    was there when it began.
+//! 4. A turn is: poll, note readiness, drive those that became ready, expire the deadlines that were due, accept a batch
+//!    that is bounded in number and time and drive each at once, drive some of those whose budget was spent. Every loop
+//!    within a turn is bounded by what was there when it began.
 //! 5. The clock is read again behind each call that may have waited for the disk. A deadline is judged by the time at which
 //!    the poll returned, behind what the poll told: so a slow disk never makes a deadline look missed.
 //! 6. Out of descriptors, accepting pauses, until a connection closes or a second has passed. At capacity, a connection that
@@ -51,6 +51,10 @@ use crate::semantics::service::{Service, Source};
 /// Who reads the records of exchanges, each with the address of its client.
 pub type Observer = Box<dyn FnMut(&std::net::SocketAddr, &ExchangeRecord)>;
 
+/// After how many drives the clock is read, even if none of them asked for anything slow: what others took is not to count
+/// as the share of the next one.
+const DRIVES_PER_CLOCK: u32 = 16;
+
 /// How often memory is given back that only a flood has needed, in nanoseconds.
 const SHRINK_NS: u64 = 20 * 1_000_000_000;
 
@@ -70,6 +74,8 @@ pub struct Server<W: World, S: Service> {
     finishing: Finishing,
     /// Polls in a row that told as much as one can, and so perhaps not all.
     full_polls: usize,
+    /// How many sessions have been driven since the clock was read.
+    drives_since_clock: u32,
     /// When memory is next given back; `None` while there has been no flood.
     shrink_ns: Option<u64>,
 }
@@ -108,6 +114,7 @@ where
             observer,
             finishing: Finishing::default(),
             full_polls: 0,
+            drives_since_clock: 0,
             shrink_ns: None,
         }
     }
@@ -155,7 +162,7 @@ where
         }
         let wake_ns = [
             self.deadlines.next_ns(),
-            self.acceptor.resume_ns(),
+            self.acceptor.resume_ns(now),
             may_accept.then(|| self.candidates.search_ns()),
             self.finishing.by_ns(),
             self.cx.service.deadline_ns(),
@@ -226,6 +233,11 @@ where
     fn drive(&mut self, key: usize, queued: Queued) {
         let Some(session) = self.sessions.get_mut(key).filter(|session| session.queued == queued) else { return };
         session.queued = Queued::No;
+        self.drives_since_clock += 1;
+        if self.drives_since_clock >= DRIVES_PER_CLOCK {
+            self.drives_since_clock = 0;
+            self.cx.now = self.world.now();
+        }
         let (world, cx) = (&mut self.world, &mut self.cx);
         // What a panic can leave half done is dropped with the session, or made ready before each use.
         let drive = catch_unwind(AssertUnwindSafe(|| session.drive(world, cx))).unwrap_or_else(|_| {
@@ -290,17 +302,28 @@ where
     }
 
     /// Accepts a bounded batch from each listener, and drives each connection at once: a client often sends its request
-    /// along.
+    /// along. Once these have taken as long as a drive may, the others are left for the next turn.
     fn accept(&mut self) {
+        // The listeners are about to be closed when the server ends: what waits there then is not left.
+        let share_ns = if self.finishing.has_begun() { u64::MAX } else { DRIVE_NS };
+        let until_ns = self.cx.now.monotonic_ns.saturating_add(share_ns);
         for listener in self.acceptor.order() {
             for _ in 0..ACCEPTED_PER_TURN {
-                if !self.acceptor.may_accept(&self.cx.now) || !(self.has_room() || self.make_room()) {
+                if !self.acceptor.may_accept(&self.cx.now) {
+                    self.candidates.forget();
+                    return;
+                }
+                if self.cx.now.monotonic_ns >= until_ns {
+                    return;
+                }
+                let gives_way = if self.has_room() { None } else { self.candidate() };
+                if !self.has_room() && gives_way.is_none() {
                     return;
                 }
                 let key = self.sessions.vacant_key();
                 match self.acceptor.accept(listener, key, &mut self.world, &self.cx.now) {
                     None => break,
-                    Some(Ok((transport, client))) => self.begin_session(key, transport, client),
+                    Some(Ok((transport, client))) => self.begin_session(key, transport, client, gives_way),
                     Some(Err(error)) => debug!("a connection was not accepted: {error}"),
                 }
             }
@@ -310,7 +333,15 @@ where
         }
     }
 
-    fn begin_session(&mut self, key: usize, transport: W::Transport, client: std::net::SocketAddr) {
+    /// Takes a connection, in the place of the session `gives_way` where there is no room: that is closed now, and not
+    /// before it is known that somebody waited.
+    fn begin_session(
+        &mut self,
+        key: usize,
+        transport: W::Transport,
+        client: std::net::SocketAddr,
+        gives_way: Option<usize>,
+    ) {
         let mut session = Session::new(transport, client, self.next_number, &self.cx);
         self.next_number += 1;
         if self.finishing.has_begun() {
@@ -319,30 +350,34 @@ where
         session.queued = Queued::Ready;
         let inserted = self.sessions.insert(session);
         debug_assert_eq!(inserted, key, "a slab gives out the key that it has announced");
+        if let Some(gives_way) = gives_way {
+            debug!("at capacity: a connection without a request gives way to another");
+            self.candidates.pop();
+            self.remove(gives_way, Ending::ServerEnded);
+        }
         self.shrink_ns.get_or_insert(self.cx.now.monotonic_ns.saturating_add(SHRINK_NS));
         self.drive(inserted, Queued::Ready);
     }
 
-    /// At capacity: closes the connection that is needed least. Returns whether there was one.
-    fn make_room(&mut self) -> bool {
+    /// At capacity: the session that is needed least, if one can give way. It stays the first of the candidates.
+    fn candidate(&mut self) -> Option<usize> {
         let now = self.cx.now;
         if self.candidates.is_due(now.monotonic_ns) {
             let idle = self.sessions.iter().filter(|(_, session)| session.queued == Queued::No);
             let found = idle.filter_map(|(key, session)| Some((session.connection.replaceable(&now)?, key)));
             self.candidates.fill(found, now.monotonic_ns);
         }
-        // Each round uses up a candidate.
-        while let Some((replaceable, key)) = self.candidates.pop() {
+        // Each round returns, or uses up a candidate.
+        while let Some((replaceable, key)) = self.candidates.first() {
             let is_unchanged = self.sessions.get(key).is_some_and(|session| {
                 session.queued == Queued::No && session.connection.replaceable(&now) == Some(replaceable)
             });
             if is_unchanged {
-                debug!("at capacity: a connection without a request gives way to another");
-                self.remove(key, Ending::ServerEnded);
-                return true;
+                return Some(key);
             }
+            self.candidates.pop();
         }
-        false
+        None
     }
 
     fn remove(&mut self, key: usize, ending: Ending) {

@@ -2,6 +2,7 @@
 
 use spindle::http1::{Connection, Settings, Shared, Step, Transmit};
 use spindle::semantics::Now;
+use spindle::semantics::exchange_record::Ending;
 use spindle::semantics::service::Service;
 
 use crate::probe::{Recorder, Seen};
@@ -38,6 +39,8 @@ pub(crate) struct Driver<S: Service> {
     pub now: Now,
     pub output: Vec<u8>,
     pub ended: bool,
+    /// Whether the content of a response could not be completed.
+    pub aborted: bool,
     reading: Reading,
 }
 
@@ -51,6 +54,7 @@ impl<S: Service> Driver<S> {
             now: NOW,
             output: Vec::new(),
             ended: false,
+            aborted: false,
             reading,
         }
     }
@@ -128,7 +132,11 @@ impl<S: Service> Driver<S> {
             Some(Transmit::Bytes { bytes, .. }) => take(&mut self.output, bytes, octets_max),
             Some(Transmit::File { .. }) => panic!("no files are served here"),
             Some(Transmit::NotYet) => panic!("no source is at work here"),
-            Some(Transmit::Abort) => panic!("no source fails here"),
+            Some(Transmit::Abort) => {
+                self.aborted = true;
+                self.connection.close(Ending::CutOff, &mut self.shared, &self.now);
+                return false;
+            }
         };
         assert!(!self.ended, "octets behind the end");
         self.connection.transmitted(taken as u64, &mut self.shared, &self.now);

@@ -26,5 +26,6 @@ mod pipelining;
 mod preconditions;
 mod properties;
 mod responses_sent;
+mod streams;
 mod target;
 mod waiting;

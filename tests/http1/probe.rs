@@ -18,7 +18,7 @@ use spindle::semantics::status::Status;
 pub(crate) const LIMITED_OCTETS_MAX: usize = 8;
 
 /// Answers by path: `/refuse` takes no content (403), `/limited` little (413), `/source/N` is N octets from a source and
-/// `/huge` more of them than a case should read, `/nothing` is 204, `/version` has validators. Any other path echoes
+/// `/huge` more of them than a case should read, `/stream/N` N bytes of unknown length, `/broken/N` fails behind them, `/nothing` is 204, `/version` has validators. Any other path echoes
 /// itself to a read, and takes the content of a write (201).
 #[derive(Default)]
 pub(crate) struct Probe;
@@ -36,15 +36,18 @@ impl Service for Probe {
         match path {
             b"/refuse" => Reply::Respond(Response::with_reason(Status::Forbidden, "Not here.")),
             b"/version" => Reply::Respond(judge(request, now)),
-            b"/huge" => {
-                Reply::Respond(Response { body: Body::Source(Repeated(HUGE_OCTETS)), ..Response::new(Status::Ok) })
+            b"/huge" => respond_with(Repeated::of_length(HUGE_OCTETS)),
+            _ if number_behind(path, b"/stream/").is_some() => {
+                respond_with(Repeated::of_unknown_length(number_behind(path, b"/stream/"), false))
+            }
+            _ if number_behind(path, b"/broken/").is_some() => {
+                respond_with(Repeated::of_unknown_length(number_behind(path, b"/broken/"), true))
             }
             b"/nothing" => Reply::Respond(Response::new(Status::NoContent)),
             b"/limited" if writes => Reply::Receive(Taker { octets_left: LIMITED_OCTETS_MAX }),
             _ if writes => Reply::Receive(Taker { octets_left: usize::MAX }),
-            _ if source_octets(path).is_some() => {
-                let source = Repeated(source_octets(path).unwrap_or_default());
-                Reply::Respond(Response { body: Body::Source(source), ..Response::new(Status::Ok) })
+            _ if number_behind(path, b"/source/").is_some() => {
+                respond_with(Repeated::of_length(number_behind(path, b"/source/").unwrap_or_default()))
             }
             _ => Reply::Respond(Response {
                 content_type: Some("text/plain".into()),
@@ -55,10 +58,14 @@ impl Service for Probe {
     }
 }
 
-/// N of `/source/N`, if it is no more than a test can bear that reads octet by octet.
-fn source_octets(path: &[u8]) -> Option<u64> {
-    let octets = std::str::from_utf8(path.strip_prefix(b"/source/")?).ok()?.parse().ok()?;
-    (octets <= 1_000_000).then_some(octets)
+/// N behind `prefix`, if it is no more than a test can bear that reads byte by byte.
+fn number_behind(path: &[u8], prefix: &[u8]) -> Option<u64> {
+    let number = std::str::from_utf8(path.strip_prefix(prefix)?).ok()?.parse().ok()?;
+    (number <= 1_000_000).then_some(number)
+}
+
+fn respond_with<'r, K>(source: Repeated) -> Reply<'r, Repeated, K> {
+    Reply::Respond(Response { body: Body::Source(source), ..Response::new(Status::Ok) })
 }
 
 /// Octets of `/huge`.
@@ -79,9 +86,24 @@ fn judge<B>(request: &Request<'_>, now: &Now) -> Response<'static, B> {
     }
 }
 
-/// Content of so many equal octets.
+/// Content of equal bytes.
 #[derive(Debug)]
-pub(crate) struct Repeated(u64);
+pub(crate) struct Repeated {
+    left: u64,
+    is_length_known: bool,
+    /// Whether it fails when all is sent.
+    is_broken: bool,
+}
+
+impl Repeated {
+    fn of_length(left: u64) -> Repeated {
+        Repeated { left, is_length_known: true, is_broken: false }
+    }
+
+    fn of_unknown_length(left: Option<u64>, is_broken: bool) -> Repeated {
+        Repeated { left: left.unwrap_or_default(), is_length_known: false, is_broken }
+    }
+}
 
 const REPEATED: &[u8] = &[b'r'; 1000];
 
@@ -89,16 +111,20 @@ impl Source for Repeated {
     type File = Infallible;
 
     fn bytes_left(&self) -> Option<u64> {
-        Some(self.0)
+        self.is_length_known.then_some(self.left)
     }
 
     fn piece(&mut self) -> Result<Option<Piece<'_, Infallible>>, SourceFailed> {
-        let bytes = usize::try_from(self.0).unwrap_or(usize::MAX).min(REPEATED.len());
-        Ok((bytes > 0).then(|| Piece::Bytes(&REPEATED[..bytes])))
+        let bytes = usize::try_from(self.left).unwrap_or(usize::MAX).min(REPEATED.len());
+        match bytes {
+            0 if self.is_broken => Err(SourceFailed),
+            0 => Ok(None),
+            _ => Ok(Some(Piece::Bytes(&REPEATED[..bytes]))),
+        }
     }
 
-    fn advance(&mut self, octets: u64) {
-        self.0 -= octets;
+    fn advance(&mut self, bytes: u64) {
+        self.left -= bytes;
     }
 }
 

@@ -7,7 +7,6 @@ use super::record::PendingRecords;
 use super::state::{Destination, Draining, ReceivingContent, State, UnreadContent, is_too_long_to_discard};
 use super::timers::Timer;
 use crate::http1::content::{ContentDecoder, Decoded};
-use crate::http1::exchange::Exchange;
 use crate::http1::framing::Framing;
 use crate::http1::limits::{
     DISCARDED_CONTENT_OCTETS_MAX, DRAIN_OCTETS_MAX, RECEIVE_BUFFER_BYTES, RECEIVE_TAIL_BYTES_MIN,
@@ -15,6 +14,7 @@ use crate::http1::limits::{
 use crate::http1::message_head::{EmptyLine, MessageHead, leading_empty_line};
 use crate::http1::offence::Offence;
 use crate::http1::output::{SendQueue, framing_of};
+use crate::http1::request_framing::RequestFraming;
 use crate::http1::response_writer::{Persistence, ResponseFraming};
 use crate::http1::shared::Shared;
 use crate::semantics::Now;
@@ -144,7 +144,7 @@ impl<S: Service> Connection<S> {
         if let Some(records) = &mut self.records {
             records.begin(self.number, &head, &mut shared.records, now);
         }
-        let framing = Exchange::new(&head, shared.settings.strict)?;
+        let framing = RequestFraming::new(&head, shared.settings.strict)?;
         let request = Request {
             method: head.method,
             target: head.target,
@@ -152,7 +152,8 @@ impl<S: Service> Connection<S> {
             fields: head.fields,
             content_octets: framing.content_octets(),
         };
-        let next = match service.answer(&request, now) {
+        let mut reply = service.answer(&request, now);
+        let next = match reply {
             Reply::Receive(sink) => {
                 if framing.expects_continue && !content_has_arrived {
                     self.output.push_interim(b"HTTP/1.1 100 Continue\r\n\r\n", &mut shared.pool);
@@ -160,8 +161,9 @@ impl<S: Service> Connection<S> {
                 self.input.consume(head_bytes);
                 self.receive_content(Destination::Sink(sink), framing, now)
             }
-            Reply::Respond(response) => {
-                let kept = persistence_behind(&response, &framing, self.finishing);
+            // By reference: a response is large to move.
+            Reply::Respond(ref mut response) => {
+                let kept = persistence_behind(response, &framing, self.finishing);
                 let persistence = match UnreadContent::of(&framing) {
                     UnreadContent::None => Some(kept),
                     UnreadContent::Close => Some(Persistence::Close),
@@ -179,12 +181,17 @@ impl<S: Service> Connection<S> {
         Ok((next, Step::progress(service.may_have_blocked())))
     }
 
-    fn receive_content(&mut self, destination: Destination<S::Sink>, framing: Exchange, now: &Now) -> State<S::Sink> {
+    fn receive_content(
+        &mut self,
+        destination: Destination<S::Sink>,
+        framing: RequestFraming,
+        now: &Now,
+    ) -> State<S::Sink> {
         if !self.output.is_pending() {
             self.timers.stop(Timer::WriteStall);
         }
         self.wait_for_content(now);
-        let decoder = ContentDecoder::new(framing.framing);
+        let decoder = ContentDecoder::new(framing.content);
         State::Content(Box::new(ReceivingContent { decoder, destination, framing, bytes: 0 }))
     }
 
@@ -216,7 +223,7 @@ impl<S: Service> Connection<S> {
         if self.peer_has_ended {
             return (self.content_malformed(content, Offence::ContentCutShort, shared, now), Step::SlowProgress);
         }
-        let is_due = match content.framing.framing {
+        let is_due = match content.framing.content {
             Framing::Length(_) => content.bytes % RECEIVE_BUFFER_BYTES as u64 == 0,
             Framing::Chunked => self.input.room() < RECEIVE_TAIL_BYTES_MIN,
         };
@@ -344,14 +351,14 @@ impl<S: Service> Connection<S> {
 
     fn push_response(
         &mut self,
-        response: Response<'static, S::Source>,
-        framing: &Exchange,
+        mut response: Response<'static, S::Source>,
+        framing: &RequestFraming,
         persistence: Option<Persistence>,
         shared: &mut Shared,
         now: &Now,
     ) {
         let (output, records) = (&mut self.output, self.records.as_deref_mut());
-        push_response(output, records, response, framing, persistence, shared, now);
+        push_response(output, records, &mut response, framing, persistence, shared, now);
     }
 
     pub(super) fn note_content_received(&mut self, bytes: u64) {
@@ -389,7 +396,7 @@ impl<S: Service> Connection<S> {
             records.refuse(self.number, error, &mut shared.records, now);
         }
         let response = Response::with_reason(error.status(), error.reason());
-        let framing = Exchange::of_protocol_error(method);
+        let framing = RequestFraming::of_protocol_error(method);
         self.push_response(response, &framing, Some(Persistence::Close), shared, now);
         self.answered(Persistence::Close)
     }
@@ -413,12 +420,12 @@ impl<S: Service> Connection<S> {
 }
 
 /// Whether a sink's refusal goes at once, and is the last response: the content is long, or its length is not known.
-fn ends_with_refusal(framing: &Exchange) -> bool {
-    framing.framing == Framing::Chunked || is_too_long_to_discard(framing)
+fn ends_with_refusal(framing: &RequestFraming) -> bool {
+    framing.content == Framing::Chunked || is_too_long_to_discard(framing)
 }
 
 /// What becomes of the connection behind `response`.
-fn persistence_behind<B: Source>(response: &Response<'_, B>, framing: &Exchange, finishing: bool) -> Persistence {
+fn persistence_behind<B: Source>(response: &Response<'_, B>, framing: &RequestFraming, finishing: bool) -> Persistence {
     match framing_of(response, framing.version) {
         ResponseFraming::UntilEnd => Persistence::Close,
         _ if finishing => Persistence::Close,
@@ -431,15 +438,15 @@ fn persistence_behind<B: Source>(response: &Response<'_, B>, framing: &Exchange,
 fn push_response<B: Source>(
     output: &mut SendQueue<B>,
     records: Option<&mut PendingRecords>,
-    response: Response<'_, B>,
-    framing: &Exchange,
+    response: &mut Response<'_, B>,
+    framing: &RequestFraming,
     persistence: Option<Persistence>,
     shared: &mut Shared,
     now: &Now,
 ) {
     let status = response.status.code();
     let queued_before = output.queued_bytes();
-    let response_framing = framing_of(&response, framing.version);
+    let response_framing = framing_of(response, framing.version);
     let head_only = framing.method == Method::Head;
     let (date, pool) = shared.date_and_pool(now);
     let content_queued = output.push(response, response_framing, head_only, persistence, date, pool);

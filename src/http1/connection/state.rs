@@ -2,9 +2,9 @@
 //! nothing of it is left behind.
 
 use crate::http1::content::ContentDecoder;
-use crate::http1::exchange::Exchange;
 use crate::http1::limits::DISCARDED_CONTENT_OCTETS_MAX;
 use crate::http1::message_head::MessageHead;
+use crate::http1::request_framing::RequestFraming;
 
 /// What the next received byte means.
 #[derive(Default)]
@@ -24,7 +24,7 @@ pub(super) enum State<K> {
 pub(super) struct ReceivingContent<K> {
     pub(super) decoder: ContentDecoder,
     pub(super) destination: Destination<K>,
-    pub(super) framing: Exchange,
+    pub(super) framing: RequestFraming,
     /// Bytes of content so far.
     pub(super) bytes: u64,
 }
@@ -57,7 +57,7 @@ pub(super) enum UnreadContent {
 }
 
 impl UnreadContent {
-    pub(super) fn of(framing: &Exchange) -> UnreadContent {
+    pub(super) fn of(framing: &RequestFraming) -> UnreadContent {
         if framing.has_no_content() {
             UnreadContent::None
         } else if framing.expects_continue || is_too_long_to_discard(framing) {
@@ -71,6 +71,6 @@ impl UnreadContent {
 
 /// Whether it has been announced that the content is not worth reading. It is the whole length that counts and not what
 /// is left of it, which would depend on how the bytes were cut.
-pub(super) fn is_too_long_to_discard(framing: &Exchange) -> bool {
+pub(super) fn is_too_long_to_discard(framing: &RequestFraming) -> bool {
     framing.content_octets().is_some_and(|bytes| bytes > DISCARDED_CONTENT_OCTETS_MAX)
 }

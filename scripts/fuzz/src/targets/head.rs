@@ -7,11 +7,11 @@
 //! 5. `strict` refuses what is refused without it, and besides that only a missing Host and a target outside the URI
 //!    grammar, which holds nothing but what clients are known to send raw.
 
-use spindle::http1::exchange::Exchange;
 use spindle::http1::framing::Framing;
 use spindle::http1::limits::{FIELD_LINES_MAX, RECEIVE_BUFFER_BYTES};
 use spindle::http1::message_head::{CompleteHead, MessageHead};
 use spindle::http1::offence::Offence;
+use spindle::http1::request_framing::RequestFraming;
 use spindle::semantics::fields::{FieldName, FieldSpans};
 use spindle::semantics::method::Method;
 use spindle::semantics::request::{Target, Version};
@@ -40,7 +40,7 @@ struct Head {
     strict: Result<Exchanged, Offence>,
 }
 
-/// What of an exchange can be compared.
+/// What of an framing can be compared.
 type Exchanged = (Framing, bool, bool);
 
 /// Runs the target.
@@ -114,9 +114,9 @@ fn check_borrows(head: &CompleteHead<'_>, given: &[u8]) {
 }
 
 fn copy(head: &CompleteHead<'_>) -> Head {
-    let exchange = |strict| {
-        Exchange::new(head, strict)
-            .map(|exchange| (exchange.framing, exchange.method == Method::Head, exchange.expects_continue))
+    let framing = |strict| {
+        RequestFraming::new(head, strict)
+            .map(|framing| (framing.content, framing.method == Method::Head, framing.expects_continue))
     };
     let path_and_query = match head.target {
         Target::Origin(path_and_query) | Target::Absolute { path_and_query, .. } => path_and_query,
@@ -128,8 +128,8 @@ fn copy(head: &CompleteHead<'_>) -> Head {
         path_and_query: path_and_query.to_vec(),
         is_http10: head.version == Version::Http10,
         fields: head.fields.iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect(),
-        lenient: exchange(false),
-        strict: exchange(true),
+        lenient: framing(false),
+        strict: framing(true),
     }
 }
 

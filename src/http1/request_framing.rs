@@ -1,4 +1,4 @@
-//! What of a request outlives its head: how its content is framed, and how its answer is to be given.
+//! What of a request is needed behind its head: how its content is framed, and how its response is to be.
 
 use super::framing::{Framing, framing};
 use super::grammar;
@@ -9,43 +9,43 @@ use crate::semantics::fields::{FieldName, Fields};
 use crate::semantics::method::Method;
 use crate::semantics::request::{Target, Version};
 
-/// One request and its answer.
+/// How a request and its response are framed, and what becomes of the connection.
 #[derive(Clone, Copy, Debug)]
-pub struct Exchange {
+pub struct RequestFraming {
     /// How the content of the request is framed.
-    pub framing: Framing,
+    pub content: Framing,
     /// The method: the response to HEAD has no content.
     pub method: Method,
     /// The version: an HTTP/1.0 client does not know the chunked coding.
     pub version: Version,
-    /// What becomes of the connection afterwards, as far as the peer's wish goes.
+    /// What becomes of the connection afterwards, as far as the client's wish goes.
     pub persistence: Persistence,
-    /// Whether the peer waits for `100 Continue` before it sends its content.
+    /// Whether the client waits for `100 Continue` before it sends its content.
     pub expects_continue: bool,
 }
 
-impl Exchange {
+impl RequestFraming {
     /// Judges a head that is well-formed: its target, its Host, its framing, its Connection and its Expect.
     ///
     /// # Errors
     /// An offence in one of these fields.
-    pub fn new(head: &CompleteHead<'_>, strict: bool) -> Result<Exchange, Offence> {
+    pub fn new(head: &CompleteHead<'_>, strict: bool) -> Result<RequestFraming, Offence> {
         check_target(&head.target, strict)?;
         check_host(head, strict)?;
-        let framing = framing(head.version, &head.fields)?;
-        Ok(Exchange {
-            framing,
+        let content = framing(head.version, &head.fields)?;
+        Ok(RequestFraming {
+            content,
             method: head.method,
             version: head.version,
             persistence: persistence(head.version, &head.fields),
-            expects_continue: expects_continue(head.version, framing, &head.fields)?,
+            expects_continue: expects_continue(head.version, content, &head.fields)?,
         })
     }
 
     /// What a protocol error is answered by: nothing more is read, and nothing follows.
-    pub(super) fn of_protocol_error(method: Method) -> Exchange {
-        Exchange {
-            framing: Framing::Length(0),
+    pub(super) fn of_protocol_error(method: Method) -> RequestFraming {
+        RequestFraming {
+            content: Framing::Length(0),
             method,
             version: Version::Http11,
             persistence: Persistence::Close,
@@ -55,7 +55,7 @@ impl Exchange {
 
     /// Octets of content, where their number has been announced.
     pub fn content_octets(&self) -> Option<u64> {
-        match self.framing {
+        match self.content {
             Framing::Length(octets) => Some(octets),
             Framing::Chunked => None,
         }
@@ -63,7 +63,7 @@ impl Exchange {
 
     /// Whether no content follows the head.
     pub fn has_no_content(&self) -> bool {
-        self.framing == Framing::Length(0)
+        self.content == Framing::Length(0)
     }
 }
 
@@ -110,7 +110,8 @@ fn persistence(version: Version, fields: &Fields<'_>) -> Persistence {
 /// RFC 9110 §10.1.1. HTTP/1.0 does not know the field. Where no content follows, `100-continue` means nothing, since
 /// there is nothing to wait for; any other expectation may be about anything, and cannot be met.
 fn expects_continue(version: Version, framing: Framing, fields: &Fields<'_>) -> Result<bool, Offence> {
-    if version == Version::Http10 {
+    // An absent field, the usual case, is not searched for.
+    if version == Version::Http10 || !fields.contains(FieldName::Expect) {
         return Ok(false);
     }
     let mut expected = false;

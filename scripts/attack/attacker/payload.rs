@@ -1,0 +1,76 @@
+//! What the connections of a swarm send.
+
+use std::fmt::Write as _;
+
+/// About as much is made at a time.
+const BATCH_BYTES: usize = 16 * 1024;
+
+const RANGES: usize = 60;
+
+/// As long as a request-line of 16 KiB leaves room for.
+const ECHO_BYTES: usize = 15_000;
+
+pub(crate) enum Payload {
+    /// Uploads of one byte, each to a name of its own, without end.
+    Uploads { count: u64 },
+    /// The same bytes again and again, without end.
+    Repeated(Vec<u8>),
+    /// These bytes, once on each connection.
+    Once(&'static [u8]),
+}
+
+impl Payload {
+    /// Puts what a connection sends next into an empty buffer. It stays empty where there is nothing more to send.
+    pub(crate) fn fill(&mut self, is_first: bool, outgoing: &mut Vec<u8>) {
+        match self {
+            Payload::Uploads { count } => {
+                let mut text = String::with_capacity(BATCH_BYTES + 128);
+                while text.len() < BATCH_BYTES {
+                    *count += 1;
+                    let _ = write!(text, "PUT /files/upload-{count} HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx");
+                }
+                outgoing.extend_from_slice(text.as_bytes());
+            }
+            Payload::Repeated(batch) => outgoing.extend_from_slice(batch),
+            Payload::Once(bytes) if is_first => outgoing.extend_from_slice(bytes),
+            Payload::Once(_) => {}
+        }
+    }
+}
+
+/// The payload of an attack, by its name.
+pub(crate) fn named(name: &str) -> Result<Payload, String> {
+    Ok(match name {
+        "uploads" => Payload::Uploads { count: 0 },
+        "ranges" => Payload::Repeated(repeated(&ranges())),
+        "gzip" => Payload::Repeated(repeated(&compressed_echo())),
+        "idle" => Payload::Once(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"),
+        "silent" => Payload::Once(b""),
+        "half" => Payload::Once(b"GET / HTTP/1.1\r\nHost: a\r\nX-Half-A-He"),
+        _ => return Err(format!("there is no payload {name}")),
+    })
+}
+
+fn repeated(request: &str) -> Vec<u8> {
+    request.repeat(BATCH_BYTES.div_ceil(request.len())).into_bytes()
+}
+
+fn ranges() -> String {
+    let ranges: Vec<String> =
+        (0..RANGES).map(|range| format!("{}-{}", range * 10_000, range * 10_000 + range)).collect();
+    format!("GET /files/ranged HTTP/1.1\r\nHost: a\r\nRange: bytes={}\r\n\r\n", ranges.join(","))
+}
+
+fn compressed_echo() -> String {
+    format!("GET /echo/{} HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\n\r\n", text(ECHO_BYTES))
+}
+
+/// Letters without much of a pattern, so that compressing them is work.
+pub(crate) fn text(bytes: usize) -> String {
+    let mut state: u32 = 1;
+    let letters = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(1_103_515_245).wrapping_add(12_345);
+        char::from(b'a' + u8::try_from(state >> 16 & 0xf).unwrap_or(0))
+    });
+    letters.take(bytes).collect()
+}

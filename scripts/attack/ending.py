@@ -1,0 +1,141 @@
+"""ending: the server is told to end while clients have connected and not yet asked, alone and behind HAProxy."""
+
+import contextlib
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+import client
+import clients
+import process
+import row
+from context import NGINX, SPINDLE
+from targets import Target
+
+NAME = "ending"
+
+ACCEPTED, WAITING = 100, 100
+SETTLE_SECONDS = 0.3
+
+# Between the signal and the requests: as long as a request is under way at most.
+DELAY_SECONDS = 0.05
+ANSWER_SECONDS = 5
+
+RESTARTS = 10
+LOAD_CONNECTIONS = 64
+BETWEEN_RESTARTS_SECONDS = 0.5
+
+REQUEST = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+
+HAPROXY_CONFIGURATION = """
+defaults
+    mode http
+    timeout connect 1s
+    timeout client 10s
+    timeout server 10s
+    option http-server-close
+    option redispatch 1
+    retries 3
+    default-server check inter 100ms fall 1 rise 1
+frontend all
+    bind 127.0.0.1:{port}
+    default_backend both
+backend both
+    balance roundrobin
+    option httpchk GET /
+    server one 127.0.0.1:{one}
+    server two 127.0.0.1:{two}
+"""
+
+
+def run(context):
+    accepted_all = {name: _end_with_silent_clients(context, name) for name in context.names()}
+    rows = [
+        row.Row(NAME, f"{words}: answered", {name: f"{answered[part]}/{count}" for name, answered in accepted_all.items()},
+                "all", accepted_all[SPINDLE][part] == count)
+        for part, (words, count) in enumerate((("accepted, silent", ACCEPTED), ("in the backlog", WAITING)))
+    ]
+    if not context.haproxy:
+        return [*rows, row.Row(NAME, "behind HAProxy: skipped, it is missing (--install installs it)", {})]
+    counts = {name: _restart_behind_haproxy(context, name) for name in context.names()}
+    return [
+        *rows,
+        row.Row(NAME, f"behind HAProxy, {RESTARTS} restarts: answers", {name: _words(own) for name, own in counts.items()},
+                "no 502, none cut off", not {"0", "502"} & set(counts[SPINDLE])),
+    ]
+
+
+def _end_with_silent_clients(context, name):
+    """How many clients are answered: of those that had been accepted, and of those that still waited for that."""
+    with Target(name, context) as target, contextlib.ExitStack() as stack:
+        connect = lambda: stack.enter_context(socket.create_connection(("127.0.0.1", target.port), ANSWER_SECONDS))
+        accepted = [connect() for _ in range(ACCEPTED)]
+        time.sleep(SETTLE_SECONDS)
+        pids = process.family(target.process.pid)
+        _signal(pids, signal.SIGSTOP)
+        waiting = [connect() for _ in range(WAITING)]
+        target.end_gently()
+        _signal(pids, signal.SIGCONT)
+        time.sleep(DELAY_SECONDS)
+        asked = [[_is_sent(connection) for connection in part] for part in (accepted, waiting)]
+        return [
+            sum(is_sent and _is_answered(connection) for connection, is_sent in zip(part, sent))
+            for part, sent in zip((accepted, waiting), asked)
+        ]
+
+
+def _signal(pids, number):
+    for pid in pids:
+        subprocess.run(["kill", f"-{number.value}", str(pid)], check=True)
+
+
+def _is_sent(connection):
+    with contextlib.suppress(OSError):
+        connection.sendall(REQUEST)
+        return True
+    return False
+
+
+def _is_answered(connection):
+    with contextlib.suppress(OSError):
+        return connection.recv(1024).startswith(b"HTTP/1.1 200 ")
+    return False
+
+
+def _restart_behind_haproxy(context, name):
+    """The answers by status, while two servers behind HAProxy are restarted in turn under load."""
+    with contextlib.ExitStack() as stack:
+        targets = [stack.enter_context(Target(name, context)) for _ in range(2)]
+        port = client.free_port()
+        _start_haproxy(context, stack, port, targets)
+        restarts = context.seconds(RESTARTS, 4)
+        seconds = int(2 + restarts * (BETWEEN_RESTARTS_SECONDS + 0.5))
+        with clients.hostile(context, "load", port, LOAD_CONNECTIONS, seconds) as load:
+            time.sleep(BETWEEN_RESTARTS_SECONDS)
+            for restart in range(restarts):
+                target = targets[restart % 2]
+                target.end_gently()
+                if target.seconds_to_end(process.STOP_SECONDS) is None:
+                    raise client.Mismatch(f"{name} does not end behind HAProxy")
+                target.start()
+                time.sleep(BETWEEN_RESTARTS_SECONDS)
+            return load.result(seconds)
+
+
+def _start_haproxy(context, stack, port, targets):
+    configuration = stack.enter_context(tempfile.NamedTemporaryFile("w", prefix="attack-", suffix=".cfg"))
+    configuration.write(HAPROXY_CONFIGURATION.format(port=port, one=targets[0].port, two=targets[1].port))
+    configuration.flush()
+    output = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    haproxy = process.start([context.haproxy, "-db", "-f", configuration.name], context.client_core, **output)
+    stack.callback(process.stop, haproxy)
+    client.wait_for(port, haproxy)
+    time.sleep(SETTLE_SECONDS)
+
+
+def _words(counts):
+    """All statuses; 0 stands for a connection that ended without an answer."""
+    named = {"0": "cut off"}
+    return ", ".join(f"{named.get(status, status)}: {count:,}" for status, count in counts.items())

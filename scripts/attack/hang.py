@@ -1,0 +1,106 @@
+"""hang: a client asks for a large file and never reads. The server has to give it up, and to stay idle meanwhile."""
+
+import concurrent.futures
+import math
+import socket
+import time
+
+import clients
+import network
+import process
+import row
+from context import NGINX
+from targets import Target
+
+NAME = "hang"
+
+# So little fits into the server's send buffer that its deadline is near the least.
+SMALL_BUFFERS = "4096 4096 4096"
+
+STALL_SECONDS = 30
+BYTES_PER_SECOND = 16 * 1024
+DEADLINE_SECONDS_MAX = 90
+LATE_SECONDS = 3
+
+BEFORE_SECONDS, AFTER_SECONDS = 1, 3
+HONEST_RATE = 20
+HONEST_SECONDS_MAX = 0.05
+CPU_MAX = 0.05
+END_SECONDS_MAX = 1.5
+
+REQUEST = b"GET /files/large HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+def run(context):
+    with network.setting("ipv4/tcp_wmem", SMALL_BUFFERS):
+        buffer_bytes = int(network.read("ipv4/tcp_wmem").split()[2])
+        deadline = STALL_SECONDS + math.ceil(buffer_bytes / BYTES_PER_SECOND)
+        if deadline > DEADLINE_SECONDS_MAX:
+            return [row.Row(NAME, "skipped: needs a network namespace, or it would take too long", {})]
+        # Side by side, each on a core of its own: mostly this is waiting.
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            running = {name: pool.submit(_attack, context, name, deadline) for name in context.names()}
+            attacks = {name: future.result() for name, future in running.items()}
+    return _rows(attacks, deadline)
+
+
+class _Attack:
+    closed_after = None
+    # In the busiest second.
+    cpu = 0.0
+    answers = None
+    end_seconds = None
+
+
+def _attack(context, name, deadline):
+    attack = _Attack()
+    limit = deadline + LATE_SECONDS
+    core = context.client_core if name == NGINX else context.server_core
+    with Target(name, context, core=core) as target, socket.socket() as client:
+        seconds = BEFORE_SECONDS + limit + AFTER_SECONDS
+        with clients.Honest(context, target, HONEST_RATE, seconds) as honest:
+            time.sleep(BEFORE_SECONDS)
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.connect(("127.0.0.1", target.port))
+            client.sendall(REQUEST)
+            peer_port = client.getsockname()[1]
+            _watch(attack, target, peer_port, limit)
+            attack.answers = honest.result()
+        target.end_gently()
+        attack.end_seconds = target.seconds_to_end(process.STOP_SECONDS)
+    return attack
+
+
+def _watch(attack, target, peer_port, limit):
+    """Watches the connection and the processor, until a little after the server must have closed the connection."""
+    start = second = time.monotonic()
+    cpu_ns = target.cpu_ns()
+    was_open = False
+    while (now := time.monotonic()) < start + limit:
+        is_open = network.is_open(target.port, peer_port)
+        # Before the server has accepted it, it looks like one that is closed.
+        if was_open and not is_open and attack.closed_after is None:
+            attack.closed_after = now - start
+        was_open |= is_open
+        if now >= second + 1:
+            used_ns = target.cpu_ns()
+            attack.cpu = max(attack.cpu, (used_ns - cpu_ns) / 1e9 / (now - second))
+            second, cpu_ns = now, used_ns
+        time.sleep(0.05)
+
+
+def _rows(attacks, deadline):
+    spindle = attacks["spindle"]
+    values = lambda text: {name: text(attack) for name, attack in attacks.items()}
+    answers, end = spindle.answers, spindle.end_seconds
+    return [
+        row.Row(NAME, "closed after", values(lambda attack: row.duration(attack.closed_after)),
+                f"≤ {deadline + LATE_SECONDS} s", spindle.closed_after is not None),
+        row.Row(NAME, "CPU in the busiest second", values(lambda attack: f"{attack.cpu:.1%}"),
+                f"≤ {CPU_MAX:.0%}", spindle.cpu <= CPU_MAX),
+        row.Row(NAME, "honest: answered", values(lambda attack: attack.answers.count()), "all", answers.are_complete),
+        row.Row(NAME, "honest: p99", values(lambda attack: row.duration(attack.answers.p99_s)),
+                f"≤ {row.duration(HONEST_SECONDS_MAX)}", answers.p99_s <= HONEST_SECONDS_MAX),
+        row.Row(NAME, "gentle end after", values(lambda attack: row.duration(attack.end_seconds)),
+                f"≤ {END_SECONDS_MAX} s", end is not None and end <= END_SECONDS_MAX),
+    ]

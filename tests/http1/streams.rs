@@ -1,0 +1,80 @@
+//! RFC 9112 §6.1 and §7.1: content whose length is not known before its end.
+
+use spindle::http1::Settings;
+use spindle::http1::limits::OUTPUT_OCTETS_FULL;
+
+use crate::driver::{Driver, Reading};
+use crate::probe::Probe;
+use crate::script::get;
+
+fn answer_to(request: &str, reading: Reading) -> Driver<Probe> {
+    let mut driver = Driver::new(Probe, Settings { send_date: false, ..Settings::default() }, reading);
+    driver.receive(request.as_bytes());
+    driver.read_all();
+    driver
+}
+
+/// The content of one response in the chunked coding, and what follows the last chunk.
+#[track_caller]
+fn decode(mut coded: &[u8]) -> (Vec<u8>, &[u8]) {
+    let mut content = Vec::new();
+    loop {
+        let line_end = coded.windows(2).position(|pair| pair == b"\r\n").expect("a chunk's size");
+        let size = std::str::from_utf8(&coded[..line_end]).ok().and_then(|size| usize::from_str_radix(size, 16).ok());
+        let (size, data) = (size.expect("hexadecimal digits"), &coded[line_end + 2..]);
+        content.extend_from_slice(&data[..size]);
+        assert_eq!(&data[size..size + 2], b"\r\n", "behind a chunk's data");
+        coded = &data[size + 2..];
+        if size == 0 {
+            return (content, coded);
+        }
+    }
+}
+
+const CHUNKED: &[u8] = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+
+#[test]
+fn content_of_unknown_length_goes_in_chunks_and_the_connection_is_kept() {
+    for bytes in [0, 1, 1000, 1001, 3 * OUTPUT_OCTETS_FULL] {
+        for reading in [Reading::Everything, Reading::OctetByOctet, Reading::Late] {
+            let request = get(&format!("/stream/{bytes}"), "") + &get("/next", "");
+            let driver = answer_to(&request, reading);
+            let coded = driver.output.strip_prefix(CHUNKED).expect("a head that says chunked");
+            let (content, rest) = decode(coded);
+            assert!(content == vec![b'r'; bytes], "{bytes} {reading:?}");
+            assert!(rest.starts_with(b"HTTP/1.1 200 OK\r\n") && rest.ends_with(b"/next"), "{}", rest.escape_ascii());
+            assert!(!driver.ended && !driver.aborted);
+        }
+    }
+}
+
+#[test]
+fn the_response_to_head_says_chunked_and_has_no_content() {
+    let driver = answer_to("HEAD /stream/5 HTTP/1.1\r\nHost: h\r\n\r\n", Reading::Everything);
+    assert_eq!(driver.output.escape_ascii().to_string(), CHUNKED.escape_ascii().to_string());
+    assert!(!driver.ended);
+}
+
+#[test]
+fn an_http_1_0_client_gets_it_until_the_end_even_if_it_would_keep_the_connection() {
+    for lines in ["", "Connection: keep-alive\r\n"] {
+        let request = format!("GET /stream/5000 HTTP/1.0\r\n{lines}\r\nGET /next HTTP/1.0\r\n\r\n");
+        let driver = answer_to(&request, Reading::Everything);
+        let content = driver.output.strip_prefix(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n").expect("such a head");
+        assert!(content == [b'r'; 5000], "as it is, and nothing behind it");
+        assert!(driver.ended && !driver.aborted);
+    }
+}
+
+#[test]
+fn content_that_fails_ends_the_connection_without_a_last_chunk() {
+    for bytes in [0, 2500] {
+        for version in ["1.1", "1.0"] {
+            let driver =
+                answer_to(&format!("GET /broken/{bytes} HTTP/{version}\r\nHost: h\r\n\r\n"), Reading::Everything);
+            assert!(driver.aborted && !driver.ended, "a client must not take it for whole");
+            assert!(driver.connection.is_closed());
+            assert!(!driver.output.ends_with(b"0\r\n\r\n"), "{}", driver.output.escape_ascii());
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! A disk that takes long makes no other connection's deadline look missed.
+
+use crate::network::{MICROSECOND, MILLISECOND, Network, SECOND, Settings};
+use crate::run::{Run, get, put};
+
+/// What takes the disk six seconds.
+const SIX_SECONDS: &str = "/disk/6000000";
+
+/// When a client connects that asks for that at `asks_ns`: a kept connection is driven before deadlines are looked at, and a
+/// fresh one behind that.
+fn connects_ns(asks_ns: u64) -> [u64; 2] {
+    [asks_ns - SECOND, asks_ns]
+}
+
+#[test]
+fn a_head_that_is_completed_in_time_while_the_disk_is_busy_is_answered() {
+    for connects_ns in connects_ns(5 * SECOND) {
+        let network = Network::new(Settings::default());
+        let (start, rest) = ("GET / HTTP/1.1\r\n", "Host: a\r\n\r\n");
+        let in_time = network.client(0).send(0, start).send(9 * SECOND, rest);
+        let too_late = network.client(0).send(0, start).send(12 * SECOND, rest);
+        let _busy = network.client(connects_ns).send(5 * SECOND, get(SIX_SECONDS));
+        let mut run = Run::new(&network, 10);
+        run.until(20 * SECOND);
+        assert_eq!(in_time.statuses(), [200]);
+        assert_eq!(too_late.statuses(), [408]);
+    }
+}
+
+#[test]
+fn so_are_those_whose_bytes_no_single_poll_can_tell() {
+    for connects_ns in connects_ns(5 * SECOND) {
+        let network = Network::new(Settings::default());
+        let (start, rest) = ("GET / HTTP/1.1\r\n", "Host: a\r\n\r\n");
+        let in_time: Vec<_> = (0..30).map(|_| network.client(0).send(0, start).send(9 * SECOND, rest)).collect();
+        let too_late = network.client(0).send(0, start);
+        let _busy = network.client(connects_ns).send(5 * SECOND, get(SIX_SECONDS));
+        let mut run = Run::<4>::with_events_max(&network, 100);
+        run.until(20 * SECOND);
+        assert!(in_time.iter().all(|peer| peer.statuses() == [200]));
+        assert_eq!((too_late.statuses(), too_late.end_ns()), (vec![408], Some(11 * SECOND)));
+    }
+}
+
+#[test]
+fn deadlines_pass_also_where_every_poll_is_full() {
+    let network = Network::new(Settings { call_ns: 50 * MICROSECOND, ..Settings::default() });
+    let stuck = network.client(0).send(0, "GET / HTTP/1.1\r\n");
+    // More than one processor can do: somebody else is always ready.
+    let from_ns = 9950 * MILLISECOND;
+    let lively = |_| network.client(from_ns).send(from_ns, get("/")).asks_again(0, get("/"));
+    let _lively: Vec<_> = (0..8).map(lively).collect();
+    let mut run = Run::<2>::with_events_max(&network, 100);
+    run.until(10_100 * MILLISECOND);
+    let responses = stuck.responses();
+    assert_eq!(responses.len(), 1);
+    assert!((10 * SECOND..10 * SECOND + 20 * MILLISECOND).contains(&responses[0].at_ns), "{responses:?}");
+}
+
+#[test]
+fn an_idle_connection_that_asks_in_time_while_the_disk_is_busy_is_answered() {
+    for connects_ns in connects_ns(57 * SECOND) {
+        let network = Network::new(Settings::default());
+        let kept = network.client(0).send(0, get("/")).send(59 * SECOND, get("/"));
+        let silent = network.client(0).send(59 * SECOND, get("/"));
+        let _busy = network.client(connects_ns).send(57 * SECOND, get(SIX_SECONDS));
+        let mut run = Run::new(&network, 10);
+        run.until(70 * SECOND);
+        assert_eq!((kept.statuses(), silent.statuses()), (vec![200, 200], vec![200]));
+    }
+}
+
+#[test]
+fn a_client_that_still_sends_when_it_has_been_answered_is_listened_to_although_the_disk_was_busy() {
+    for connects_ns in connects_ns(SECOND) {
+        let network = Network::new(Settings::default());
+        let last = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+        let still_sends =
+            network.client(0).never_closes().send(0, last).send(4 * SECOND, "more").half_close(10 * SECOND);
+        let _busy = network.client(connects_ns).send(SECOND, get(SIX_SECONDS));
+        let mut run = Run::new(&network, 10);
+        run.until(20 * SECOND);
+        assert_eq!(still_sends.closed_s(), Some(10.0));
+        assert!(!still_sends.is_cut_off());
+    }
+}
+
+#[test]
+fn timers_that_are_started_behind_the_disk_start_from_the_time_that_it_is_then() {
+    let network = Network::new(Settings::default());
+    let last = get(SIX_SECONDS).replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n");
+    let drained = network.client(SECOND).never_closes().send(SECOND, last);
+    let kept = network.client(20 * SECOND).send(20 * SECOND, get(SIX_SECONDS));
+    let begun = network.client(22 * SECOND).send(22 * SECOND, "GET / HT");
+    let mut run = Run::new(&network, 10);
+    run.until(100 * SECOND);
+    assert_eq!(drained.closed_s(), Some(7.0 + 5.0), "a response that has just come may be read for a while");
+    assert_eq!(kept.closed_s(), Some(26.0 + 60.0));
+    assert_eq!(begun.end_ns(), Some((26 + 10) * SECOND), "nothing was read of it before");
+}
+
+#[test]
+fn an_upload_and_a_reader_that_go_on_in_time_while_the_disk_is_busy_are_not_given_up() {
+    for connects_ns in connects_ns(41 * SECOND) {
+        let network = Network::new(Settings::default());
+        let head_ns = 36 * SECOND;
+        let uploads = network.client(head_ns).send(head_ns, put("/up", 3)).send(head_ns + 9 * SECOND, "xyz");
+        // Its time is over at 46 s.
+        let reads = network.client(0).send(0, get("/file/1000000")).reads_from(45 * SECOND);
+        let _busy = network.client(connects_ns).send(41 * SECOND, get(SIX_SECONDS));
+        let mut run = Run::new(&network, 10);
+        run.until(60 * SECOND);
+        assert_eq!(uploads.statuses(), [201]);
+        assert_eq!(reads.file_bytes(), 1_000_000);
+    }
+}

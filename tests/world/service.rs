@@ -1,0 +1,148 @@
+//! What answers in the made-up world, and takes its time for it.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use spindle::semantics::Now;
+use spindle::semantics::method::Method;
+use spindle::semantics::request::Request;
+use spindle::semantics::response::{Body, Response};
+use spindle::semantics::service::{Piece, Reply, Service, Sink, Source, SourceFailed};
+use spindle::semantics::status::Status;
+
+use crate::network::{MICROSECOND, Network};
+use crate::world::TestFile;
+
+/// Answers by path, whose second segment is a number N:
+///
+/// - `/disk/N`: a few bytes, after the disk has taken N microseconds. `/work/N`: as much work, of which the loop is not told.
+///   `/panic`: no answer at all.
+/// - `/file/N`: a file of N bytes. `/broken/N`: one of a terabyte that can be read for N bytes. `/trap/N`: content that
+///   panics when it is asked for. `/fails/N`: content of N bytes that fails then, and of no known length.
+/// - PUT: takes content, for whose every piece, and for whose end, the disk takes N microseconds. `/panic` panics when it is
+///   written to, `/panic-end` when it ends, and `/panic-drop` when it is given up.
+/// - Any other path: a few bytes at once.
+pub(crate) struct TestService {
+    clock: Rc<Cell<u64>>,
+    writes: Rc<RefCell<Vec<usize>>>,
+    asked: Rc<Cell<usize>>,
+    has_blocked: bool,
+}
+
+impl TestService {
+    /// Notes the lengths of what is written to sinks, and how often it is asked.
+    pub(crate) fn new(network: &Network, writes: &Rc<RefCell<Vec<usize>>>, asked: &Rc<Cell<usize>>) -> TestService {
+        let (clock, writes, asked) = (Rc::clone(&network.clock), Rc::clone(writes), Rc::clone(asked));
+        TestService { clock, writes, asked, has_blocked: false }
+    }
+
+    fn content(&mut self, what: &str, number: u64) -> Body<'static, TestSource> {
+        let file = |bytes_left, fails_behind| Body::Source(TestSource::File(TestFile { bytes_left, fails_behind }));
+        match what {
+            "disk" | "work" => {
+                self.clock.set(self.clock.get() + number * MICROSECOND);
+                self.has_blocked = what == "disk";
+                Body::Bytes(b"slow"[..].into())
+            }
+            "panic" => panic!("the test's answer"),
+            "file" => file(number, u64::MAX),
+            "broken" => file(1 << 40, number),
+            "fails" => Body::Source(TestSource::Fails(number)),
+            "trap" => Body::Source(TestSource::Trap(number)),
+            _ => Body::Bytes(b"ok"[..].into()),
+        }
+    }
+}
+
+impl Service for TestService {
+    type Source = TestSource;
+    type Sink = TestSink;
+
+    fn answer<'r>(&'r mut self, request: &'r Request<'r>, _: &Now) -> Reply<'r, TestSource, TestSink> {
+        self.has_blocked = false;
+        self.asked.set(self.asked.get() + 1);
+        let path = std::str::from_utf8(request.target.path().unwrap_or_default()).unwrap_or_default();
+        let mut segments = path.split('/').skip(1);
+        let what = segments.next().unwrap_or_default();
+        let number = segments.next().and_then(|number| number.parse().ok()).unwrap_or(0);
+        if request.method == Method::Put {
+            let (clock, writes) = (Rc::clone(&self.clock), Rc::clone(&self.writes));
+            return Reply::Receive(TestSink { clock, writes, took_ns: number * MICROSECOND, panics: what.to_owned() });
+        }
+        Reply::Respond(Response { body: self.content(what, number), ..Response::new(Status::Ok) })
+    }
+
+    fn may_have_blocked(&self) -> bool {
+        self.has_blocked
+    }
+}
+
+pub(crate) enum TestSource {
+    File(TestFile),
+    Trap(u64),
+    /// So many bytes are left before it fails.
+    Fails(u64),
+}
+
+impl Source for TestSource {
+    type File = TestFile;
+
+    fn bytes_left(&self) -> Option<u64> {
+        match self {
+            TestSource::File(file) => Some(file.bytes_left),
+            TestSource::Trap(bytes) => Some(*bytes),
+            TestSource::Fails(_) => None,
+        }
+    }
+
+    fn piece(&mut self) -> Result<Option<Piece<'_, TestFile>>, SourceFailed> {
+        match self {
+            TestSource::File(file) => Ok((file.bytes_left > 0).then_some(Piece::File(file))),
+            TestSource::Trap(_) => panic!("the test's content"),
+            TestSource::Fails(0) => Err(SourceFailed),
+            TestSource::Fails(bytes) => Ok(Some(Piece::Bytes(&[b'x'; 1000][..1000.min(*bytes as usize)]))),
+        }
+    }
+
+    fn advance(&mut self, bytes: u64) {
+        match self {
+            TestSource::File(file) => {
+                file.bytes_left -= bytes;
+                file.fails_behind -= bytes;
+            }
+            TestSource::Fails(left) => *left -= bytes,
+            TestSource::Trap(_) => {}
+        }
+    }
+}
+
+pub(crate) struct TestSink {
+    clock: Rc<Cell<u64>>,
+    writes: Rc<RefCell<Vec<usize>>>,
+    took_ns: u64,
+    panics: String,
+}
+
+impl Sink for TestSink {
+    type Source = TestSource;
+
+    fn write(&mut self, content: &[u8]) -> Result<(), Box<Response<'static, TestSource>>> {
+        assert!(self.panics != "panic", "the test's sink");
+        self.clock.set(self.clock.get() + self.took_ns);
+        self.writes.borrow_mut().push(content.len());
+        Ok(())
+    }
+
+    fn finish(self, _: &Now) -> Response<'static, TestSource> {
+        assert!(self.panics != "panic-end", "the test's end of a sink");
+        self.clock.set(self.clock.get() + self.took_ns);
+        Response::new(Status::Created)
+    }
+}
+
+impl Drop for TestSink {
+    fn drop(&mut self) {
+        let is_first_panic = !std::thread::panicking();
+        assert!(!is_first_panic || self.panics != "panic-drop", "the test's sink is given up");
+    }
+}
