@@ -24,9 +24,11 @@ fn extract(archive: &[u8]) -> TempDir {
     into
 }
 
+/// Path, seconds and nanoseconds of its time, and content.
+type Node = (Vec<u8>, i64, i64, Option<Vec<u8>>);
+
 /// Each path beneath `root`, with time and content, sorted. What is a link is read as what is behind it.
-#[allow(clippy::type_complexity, reason = "compared, and never taken apart")]
-fn tree(root: &Path) -> Vec<(Vec<u8>, i64, i64, Option<Vec<u8>>)> {
+fn tree(root: &Path) -> Vec<Node> {
     let mut tree = Vec::new();
     let mut directories = vec![root.to_owned()];
     while let Some(directory) = directories.pop() {

@@ -143,7 +143,7 @@ impl<S: Service> Driver<S> {
             }
             Some(Transmit::Bytes { bytes, .. }) => take(&mut self.output, bytes, octets_max),
             Some(Transmit::File { .. }) => panic!("no files are served here"),
-            Some(Transmit::NotYet) => panic!("no source is at work here"),
+            Some(Transmit::NotYet) => 0,
             Some(Transmit::Abort) => {
                 self.aborted = true;
                 self.connection.close(Ending::CutOff, &mut self.shared, &self.now);
