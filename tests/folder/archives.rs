@@ -24,8 +24,11 @@ fn extract(archive: &[u8]) -> TempDir {
     into
 }
 
+/// Path, seconds and nanoseconds of its time, and content.
+type Node = (Vec<u8>, i64, i64, Option<Vec<u8>>);
+
 /// Each path beneath `root`, with time and content, sorted. What is a link is read as what is behind it.
-fn tree(root: &Path) -> Vec<(Vec<u8>, i64, i64, Option<Vec<u8>>)> {
+fn tree(root: &Path) -> Vec<Node> {
     let mut tree = Vec::new();
     let mut directories = vec![root.to_owned()];
     while let Some(directory) = directories.pop() {
@@ -111,7 +114,7 @@ fn the_connection_is_kept_behind_an_archive() {
     for _ in 0..3 {
         let response = client.exchange("GET /?archive=tar HTTP/1.1\r\nHost: localhost\r\n\r\n");
         // The end of an archive, in whole blocks.
-        assert!(response.content.len() % 512 == 0 && response.content.ends_with(&[0; 1024]));
+        assert!(response.content.len().is_multiple_of(512) && response.content.ends_with(&[0; 1024]));
     }
 }
 
