@@ -129,6 +129,20 @@ fn a_page_of_another_origin_reads_nothing_and_writes_nothing() {
 }
 
 #[test]
+fn the_folders_own_origin_may_do_what_others_may_not() {
+    // The control of the tests here: what they try would work.
+    let Some(mut tab) = Tab::start() else { return };
+    let shared = tempting_folder();
+    tab.call("Page.setBypassCSP", json!({ "enabled": true }));
+    tab.open(&format!("{}/", shared.origin()));
+    let outcome = tab.evaluate(&attempts(&format!("{}/", shared.origin())));
+    assert!(outcome["read"].as_str().is_some_and(|text| text.contains("secret.txt")), "{outcome}");
+    assert_eq!((&outcome["put"], &outcome["post"]), (&json!("status 201"), &json!("status 201")));
+    assert_eq!(shared.names(), ["post.txt", "put.txt", "secret.js", "secret.svg", "secret.txt", "unseen.txt"]);
+    assert!(loads(&mut tab, "img", &format!("{}/secret.svg", shared.origin())));
+}
+
+#[test]
 fn a_form_of_another_origin_stores_nothing() {
     let Some(mut tab) = Tab::start() else { return };
     let shared = tempting_folder();

@@ -7,7 +7,8 @@ use serde_json::json;
 use crate::folder::Shared;
 use crate::tab::Tab;
 
-/// Where the pictures go: for eyes, and not for comparison.
+/// Where the pictures go: for eyes, and not for comparison. README shows `page.png` and `page-dark.png`, which are copied from
+/// there to this folder when the page has changed.
 fn picture(name: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("pictures").join(name)
 }
@@ -18,8 +19,8 @@ fn a_folder_is_shown_in_light_and_dark_and_on_a_phone() {
     let shared = Shared::start();
     shared.fill();
     for (name, width, height, colours) in [
-        ("light.png", 1000, 720, "light"),
-        ("dark.png", 1000, 720, "dark"),
+        ("page.png", 1000, 600, "light"),
+        ("page-dark.png", 1000, 600, "dark"),
         ("phone.png", 360, 760, "light"),
         ("phone-dark.png", 360, 760, "dark"),
     ] {
