@@ -96,6 +96,7 @@ impl<B> Default for SendQueue<B> {
 
 impl<B: Source> SendQueue<B> {
     /// Whether anything may be sent now.
+    #[inline]
     pub(super) fn is_pending(&self) -> bool {
         self.sendable_end() > self.sent as usize
             || self.held.is_none() && (self.source.is_some() || self.end == End::Queued)
@@ -155,23 +156,30 @@ impl<B: Source> SendQueue<B> {
         if head_only || response.status.forbids_content() {
             return 0;
         }
-        match mem::replace(&mut response.body, Body::Empty) {
+        match &response.body {
+            Body::Empty => 0,
             Body::Bytes(content) => {
-                self.bytes.extend_from_slice(&content);
+                self.bytes.extend_from_slice(content);
                 content.len()
             }
-            Body::Source(source) if framing != ResponseFraming::Length(0) => {
-                self.source = Some(source);
-                self.framing = match framing {
-                    ResponseFraming::Length(_) => SourceFraming::Length,
-                    ResponseFraming::Chunked | ResponseFraming::UntilEnd => {
-                        SourceFraming::Stream { chunked: framing == ResponseFraming::Chunked, left: 0, is_first: true }
-                    }
-                };
+            Body::Source(_) => {
+                self.take_source(response, framing);
                 0
             }
-            Body::Source(_) | Body::Empty => 0,
         }
+    }
+
+    /// The content is to come from a source, unless there is none.
+    fn take_source(&mut self, response: &mut Response<'_, B>, framing: ResponseFraming) {
+        let Body::Source(source) = mem::replace(&mut response.body, Body::Empty) else { return };
+        self.framing = match framing {
+            ResponseFraming::Length(0) => return,
+            ResponseFraming::Length(_) => SourceFraming::Length,
+            ResponseFraming::Chunked | ResponseFraming::UntilEnd => {
+                SourceFraming::Stream { chunked: framing == ResponseFraming::Chunked, left: 0, is_first: true }
+            }
+        };
+        self.source = Some(source);
     }
 
     /// Lets the held response go, with this persistence.
@@ -298,10 +306,12 @@ impl<B: Source> SendQueue<B> {
         }
     }
 
+    #[inline]
     fn sendable_end(&self) -> usize {
         self.held.map_or(self.bytes.len(), |held| held.start as usize)
     }
 
+    #[inline]
     fn make_room(&mut self, pool: &mut BufferPool) {
         if self.bytes.memory_bytes() == 0 {
             self.bytes = pool.take_output();
