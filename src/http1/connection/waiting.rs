@@ -56,6 +56,11 @@ impl<S: Service> Connection<S> {
         }
     }
 
+    /// The server has let the connection wait: what has passed meanwhile passes now.
+    pub fn postpone_deadlines(&mut self, now: &Now) {
+        self.timers.postpone(now.monotonic_ns);
+    }
+
     /// Does what the timers ask for whose time has come.
     pub fn expire(&mut self, shared: &mut Shared, now: &Now) {
         // Each round stops a timer, and what is done then sets none in the past.
