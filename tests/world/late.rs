@@ -103,7 +103,7 @@ fn timers_that_are_started_behind_the_disk_start_from_the_time_that_it_is_then()
 fn a_connection_that_asked_for_much_before_and_asks_in_time_while_the_disk_is_busy_is_answered() {
     for connects_ns in connects_ns(57 * SECOND) {
         let network = Network::new(Settings::default());
-        let kept = network.client(0).send(0, get("/disk/500")).send(59 * SECOND, get("/"));
+        let kept = network.client(0).send(SECOND, get("/disk/500")).send(59 * SECOND, get("/"));
         let _busy = network.client(connects_ns).send(57 * SECOND, get(SIX_SECONDS));
         let mut run = Run::new(&network, 10);
         run.until(70 * SECOND);
