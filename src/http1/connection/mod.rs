@@ -80,8 +80,8 @@ impl<S: Service> Connection<S> {
         self.input.space(bytes_max, &mut shared.pool)
     }
 
-    /// Content of announced length is received so that its pieces end where whole buffers of it would: written to a file, each
-    /// then fills whole pages. A piece that begins in the middle of one costs a file system half as much again.
+    /// Content of announced length is received so that its pieces end where whole buffers of it would: written to a file,
+    /// each then fills whole pages. A piece that begins in the middle of one costs a file system half as much again.
     fn bytes_to_boundary(&self) -> usize {
         match &self.state {
             State::Content(content) if self.input.is_empty() && content.framing.content != Framing::Chunked => {
