@@ -77,7 +77,7 @@ pub struct Server<W: World, S: Service> {
     full_polls: usize,
     /// How many sessions have been driven since the clock was read.
     drives_since_clock: u32,
-    /// When memory is next given back; `None` while there has been no flood.
+    /// When memory is next given back; `None` while no connection has come since it was last done.
     shrink_ns: Option<u64>,
 }
 

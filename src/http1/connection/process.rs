@@ -137,7 +137,10 @@ impl<S: Service> Connection<S> {
         self.timers.stop(Timer::Idle);
         self.timers.stop(Timer::Head);
         self.begin_sending(now);
-        let Some((bytes, spans)) = self.input.unread_with_spans() else { return Err(Offence::HeadCutShort) };
+        let Some((bytes, spans)) = self.input.unread_with_spans() else {
+            debug_assert!(false, "a head is complete of which nothing has been received");
+            return Err(Offence::HeadCutShort);
+        };
         let head = head.complete(bytes, spans);
         let content_has_arrived = bytes.len() > head.octets;
         let head_bytes = head.octets;
