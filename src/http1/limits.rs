@@ -1,5 +1,5 @@
-//! Every number of the protocol core, with its reason. Lengths are in octets and times in nanoseconds, as their names
-//! say.
+//! Every number of the protocol core, with its reason. Lengths are in bytes, which some names call octets, and times in
+//! nanoseconds, as their names say.
 
 /// A second, in nanoseconds.
 pub const SECOND_NS: u64 = 1_000_000_000;

@@ -4,8 +4,8 @@
 //! # Laws
 //!
 //! 1. A socket is registered once, for reading and writing, and never again.
-//! 2. "May read" and "may write" are hints: readiness sets them, and a call that would block clears them. So does a read
-//!    that does not fill its space, unless the client's end or urgent data was announced, and that end itself.
+//! 2. "May read" and "may write" are hints: readiness sets them, and a call that would block clears them. "May read" is also
+//!    cleared by the client's end, and by a read that does not fill its space, unless an end or urgent data was announced.
 //! 3. Each turn a session that has become ready is driven once: it processes, sends and receives, up to a budget of steps,
 //!    bytes and time. It goes idle after a pass without progress. One whose budget is spent is driven again behind those
 //!    that ask for less; while there is one, the poll does not sleep.
@@ -77,7 +77,7 @@ pub struct Server<W: World, S: Service> {
     full_polls: usize,
     /// How many sessions have been driven since the clock was read.
     drives_since_clock: u32,
-    /// When memory is next given back; `None` while no connection has come since it was last done.
+    /// When memory is next given back; `None` if no connection has been open since that was last done.
     shrink_ns: Option<u64>,
 }
 
