@@ -194,6 +194,7 @@ impl<B: Source> SendQueue<B> {
         if let Some(held) = self.held.take() {
             self.bytes.truncate(held.start as usize);
             self.source = None;
+            self.framing = SourceFraming::Length;
         }
     }
 
@@ -235,7 +236,8 @@ impl<B: Source> SendQueue<B> {
     /// bytes are in a file; or the last chunk.
     fn queue_pieces(&mut self, chunked: bool, mut is_first: bool) -> Result<Queued, SourceFailed> {
         let Some(source) = &mut self.source else { return Ok(Queued::Pieces) };
-        // Each round queues a piece, which is not empty.
+        // Each round queues a piece, which is not empty: an empty chunk would be the last one (RFC 9112 §7.1), and what follows
+        // it would be taken for another response.
         while self.bytes.len() < OUTPUT_OCTETS_FULL {
             let (bytes, left) = match source.piece()? {
                 Some(Piece::Bytes(piece)) => (piece, 0),
@@ -252,6 +254,10 @@ impl<B: Source> SendQueue<B> {
                     return Ok(Queued::Pieces);
                 }
             };
+            if bytes.is_empty() && left == 0 {
+                debug_assert!(false, "a source gives no empty piece");
+                return Err(SourceFailed);
+            }
             if chunked {
                 write_chunk_size(&mut self.bytes, bytes.len() as u64 + left, is_first);
             }
@@ -333,6 +339,10 @@ fn next_of<B: Source>(source: &mut B, framing: SourceFraming) -> Transmit<'_, B:
     // Asked before the piece is lent.
     let bytes_left = source.bytes_left();
     match source.piece() {
+        Ok(Some(Piece::Bytes([]))) => {
+            debug_assert!(false, "a source gives no empty piece");
+            Transmit::Abort
+        }
         Ok(Some(Piece::Bytes(bytes))) => {
             let more = bytes_left.is_some_and(|left| left > bytes.len() as u64);
             Transmit::Bytes { bytes, more }
