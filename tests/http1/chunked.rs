@@ -1,7 +1,11 @@
 //! RFC 9112 §6.1 and §7.1: Transfer-Encoding and the chunked coding.
 
+use spindle::http1::Settings;
+use spindle::http1::limits::{RECEIVE_BUFFER_BYTES, RECEIVE_TAIL_BYTES_MIN};
 use spindle::http1::offence::Offence::{self, *};
 
+use crate::driver::{Driver, Reading};
+use crate::probe::Probe;
 use crate::script::{Told, get, keeps, post, refused, waits};
 
 fn coded(coding: &str) -> String {
@@ -278,4 +282,21 @@ fn chunks_that_the_peer_does_not_finish_are_refused_at_its_end() {
     waits(chunks("5\r\nabcde\r\n0"), ContentCutShort);
     waits(chunks("5\r\nabcde\r\n0\r\n"), ContentCutShort);
     waits(chunks("5\r\nabcde\r\n0\r\nA: b\r\n\r"), ContentCutShort);
+}
+
+/// A read a byte would cost the server more than a hundred times what it costs the client.
+#[test]
+fn framing_is_received_in_large_pieces_wherever_the_content_stands() {
+    for content_bytes in [1, RECEIVE_BUFFER_BYTES - 2, RECEIVE_BUFFER_BYTES - 1, RECEIVE_BUFFER_BYTES] {
+        let mut driver = Driver::new(Probe, Settings::default(), Reading::Everything);
+        driver.receive(post("Transfer-Encoding: chunked\r\n", "").as_bytes());
+        driver.receive(format!("{content_bytes:x}\r\n{}\r\n", "x".repeat(content_bytes)).as_bytes());
+        for piece in ["1;", &"e".repeat(1000), "\r\ny\r\n0\r\nTrailer: ", &"t".repeat(1000)] {
+            let space = driver.connection.input_space(&mut driver.shared).len();
+            assert!(space >= RECEIVE_TAIL_BYTES_MIN, "{space} bytes behind {content_bytes}");
+            driver.receive(piece.as_bytes());
+        }
+        driver.receive(b"\r\n\r\n");
+        assert_eq!(driver.service.seen()[0].content.len(), content_bytes + 1);
+    }
 }
