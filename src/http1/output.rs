@@ -117,6 +117,11 @@ impl<B: Source> SendQueue<B> {
         self.source.is_some()
     }
 
+    /// Whether content is being sent whose end is that of the connection.
+    pub(super) fn ends_with_connection(&self) -> bool {
+        self.source.is_some() && matches!(self.framing, SourceFraming::Stream { chunked: false, .. })
+    }
+
     /// Whether the end has been sent.
     pub(super) fn has_ended(&self) -> bool {
         self.end == End::Sent

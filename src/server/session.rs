@@ -167,6 +167,8 @@ where
     fn lose(&mut self, lost: Lost, cx: &mut Context<S>) {
         if let Lost::Client(error) = lost {
             debug!("connection {}: ended: {error}", self.connection.number());
+        } else if self.connection.content_ends_with_connection() {
+            self.transport.reset_on_close();
         }
         self.connection.close(Ending::CutOff, &mut cx.shared, &cx.now);
     }

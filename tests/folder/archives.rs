@@ -132,6 +132,23 @@ fn an_archive_breaks_off_if_a_file_shrinks() {
     assert!(content.len() < 64 << 20 && !content.ends_with(b"0\r\n\r\n"), "{}", content.len());
 }
 
+/// Nothing but the end of the connection tells such a client that its content is complete.
+#[test]
+fn an_http_1_0_client_sees_a_reset_where_its_archive_breaks_off() {
+    let server = share(&[]);
+    let path = server.directory().join("large");
+    for (shrinks, expected) in [(true, false), (false, true)] {
+        File::create(&path).unwrap().set_len(64 << 20).unwrap();
+        let mut client = server.connect();
+        client.send("GET /?archive=tar HTTP/1.0\r\nHost: localhost\r\n\r\n");
+        assert_eq!(client.head().status, 200);
+        if shrinks {
+            File::options().write(true).open(&path).unwrap().set_len(1).unwrap();
+        }
+        assert_eq!(client.ends_in_order(), expected);
+    }
+}
+
 #[test]
 fn too_many_archives_at_once_are_refused_and_room_comes_back() {
     let server = share(&[]);

@@ -117,6 +117,12 @@ impl<S: Service> Connection<S> {
         self.output.has_source()
     }
 
+    /// Whether nothing but the end of the connection tells the client that the content is complete, so that a connection
+    /// that is closed before would pass for that end (RFC 9112 §8).
+    pub fn content_ends_with_connection(&self) -> bool {
+        self.output.ends_with_connection()
+    }
+
     /// The first `bytes` of what [`transmit`](Connection::transmit) gave have been sent.
     pub fn transmitted(&mut self, bytes: u64, shared: &mut Shared, now: &Now) {
         self.output.transmitted(bytes);
