@@ -40,11 +40,10 @@ use self::accepting::{ACCEPTED_PER_TURN, Acceptor};
 use self::capacity::Candidates;
 use self::deadlines::Deadlines;
 use self::finishing::Finishing;
-use self::scheduler::{DRIVE_NS, RunQueue};
+use self::scheduler::{BUSY_SHARE_NS_MAX, DRIVE_NS, RunQueue};
 use self::session::{Context, Drive, Queued, Session};
 pub use self::world::{AcceptError, Event, Io, Readiness, SendFileError, Transport, World};
 use crate::http1::{Settings, Shared};
-use crate::semantics::Now;
 use crate::semantics::exchange_record::{Ending, ExchangeRecord};
 use crate::semantics::service::{Service, Source};
 
@@ -209,14 +208,14 @@ where
         }
     }
 
-    /// Drives some of those that asked for much: for as long as this turn has driven others, and a millisecond at least.
+    /// Drives some of those that asked for much: for as long as this turn has driven others, within bounds.
     fn drive_busy(&mut self, polled_ns: u64) {
         if self.queue.busy_len() == 0 {
             return;
         }
         self.cx.now = self.world.now();
         let begun_ns = self.cx.now.monotonic_ns;
-        let share_ns = begun_ns.saturating_sub(polled_ns).max(DRIVE_NS);
+        let share_ns = begun_ns.saturating_sub(polled_ns).clamp(DRIVE_NS, BUSY_SHARE_NS_MAX);
         for _ in 0..self.queue.busy_len() {
             if let Some(key) = self.queue.pop_busy() {
                 self.drive(key, Queued::Busy);
@@ -286,9 +285,8 @@ where
     fn expire(&mut self, key: usize, polled_ns: u64) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         session.armed_ns = u64::MAX;
-        let now = Now { monotonic_ns: polled_ns, ..self.cx.now };
-        let (connection, shared) = (&mut session.connection, &mut self.cx.shared);
-        if catch_unwind(AssertUnwindSafe(|| connection.expire(shared, &now))).is_err() {
+        let (connection, shared, now) = (&mut session.connection, &mut self.cx.shared, &self.cx.now);
+        if catch_unwind(AssertUnwindSafe(|| connection.expire(polled_ns, shared, now))).is_err() {
             error!("a connection has been closed because of the panic above");
             return self.remove(key, Ending::CutOff);
         }
@@ -382,7 +380,11 @@ where
 
     fn remove(&mut self, key: usize, ending: Ending) {
         if let Some(session) = self.sessions.get_mut(key) {
-            session.connection.close(ending, &mut self.cx.shared, &self.cx.now);
+            let (connection, shared, now) = (&mut session.connection, &mut self.cx.shared, &self.cx.now);
+            // It drops an upload, which is the routes' code.
+            if catch_unwind(AssertUnwindSafe(|| connection.close(ending, shared, now))).is_err() {
+                error!("an upload was given up with the panic above");
+            }
         }
         self.tell_records(key);
         let Some(mut session) = self.sessions.try_remove(key) else { return };

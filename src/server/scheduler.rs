@@ -10,6 +10,10 @@ use std::collections::VecDeque;
 /// each call that may have waited for the disk; one call may go past it.
 pub(super) const DRIVE_NS: u64 = 1_000_000;
 
+/// How long a turn drives those that used up their share at most, in nanoseconds, however long it has driven others: new
+/// ones may wait to be heard of.
+pub(super) const BUSY_SHARE_NS_MAX: u64 = 10 * DRIVE_NS;
+
 /// Sessions by their keys. A session is in one of the queues at most; that it is in none although its key is, because it
 /// has left or moved, is for the caller to notice.
 #[derive(Debug, Default)]

@@ -89,6 +89,18 @@ impl<S: Service> Driver<S> {
         }
     }
 
+    /// The client sends `bytes`, and the loop receives all of them before the connection goes idle.
+    pub(crate) fn receive_without_going_idle(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let space = self.connection.input_space(&mut self.shared);
+            let taken = space.len().min(bytes.len());
+            space[..taken].copy_from_slice(&bytes[..taken]);
+            bytes = &bytes[taken..];
+            self.connection.received(taken);
+            self.think();
+        }
+    }
+
     /// The peer shuts its writing side.
     pub(crate) fn receive_end(&mut self) {
         self.connection.received_eof();
@@ -147,7 +159,7 @@ impl<S: Service> Driver<S> {
     pub(crate) fn wait_ns(&mut self, ns: u64) {
         self.now.monotonic_ns += ns;
         self.now.unix_ns += ns;
-        self.connection.expire(&mut self.shared, &self.now);
+        self.connection.expire(self.now.monotonic_ns, &mut self.shared, &self.now);
     }
 
     /// How long the connection is willing to wait from now; `None` for ever.

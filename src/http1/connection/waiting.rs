@@ -56,10 +56,11 @@ impl<S: Service> Connection<S> {
         }
     }
 
-    /// Does what the timers ask for whose time has come.
-    pub fn expire(&mut self, shared: &mut Shared, now: &Now) {
+    /// Does what the timers ask for whose time had come at `due_ns`, on the monotonic clock. What that starts begins `now`,
+    /// which may be later.
+    pub fn expire(&mut self, due_ns: u64, shared: &mut Shared, now: &Now) {
         // Each round stops a timer, and what is done then sets none in the past.
-        while let Some(timer) = self.timers.take_fired(now.monotonic_ns) {
+        while let Some(timer) = self.timers.take_fired(due_ns) {
             match (timer, std::mem::take(&mut self.state)) {
                 (Timer::WriteStall, state) => {
                     self.state = state;
@@ -113,7 +114,10 @@ impl<S: Service> Connection<S> {
             State::Head(head) if !head.is_empty() => {
                 self.timers.at_ns(Timer::Head).map(|at_ns| Replaceable::WithinHead { at_ns })
             }
-            State::Head(_) if !self.input.is_empty() => None,
+            // Half of the empty line that may precede a head: it is no request yet, and holds a place no more than one.
+            State::Head(_) if !self.input.is_empty() => {
+                self.timers.at_ns(Timer::Idle).map(|at_ns| Replaceable::WithinHead { at_ns })
+            }
             State::Head(_) => self.timers.at_ns(Timer::Idle).map(|at_ns| match self.has_received {
                 true => Replaceable::BetweenRequests { at_ns },
                 false => Replaceable::Silent { at_ns },

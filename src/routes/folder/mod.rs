@@ -50,7 +50,7 @@ pub struct Sharing {
     pub name: Vec<u8>,
     /// Whether names that begin with a dot are served.
     pub shows_hidden: bool,
-    /// Whether it is served as a web site: `index.html` instead of a listing, and files that may run in browsers.
+    /// Whether it is served as a web site of its owner.
     pub is_site: bool,
     /// Under which names.
     pub hosts: Hosts,

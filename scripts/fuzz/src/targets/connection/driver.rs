@@ -157,7 +157,7 @@ impl<'a> Driver<'a> {
             return;
         }
         self.outcome.timed_out = true;
-        self.connection.expire(self.shared, &self.now);
+        self.connection.expire(self.now.monotonic_ns, self.shared, &self.now);
         assert!(
             self.connection.deadline_ns() > self.now.monotonic_ns,
             "a deadline that has passed is dealt with, and does not pass again at once"
