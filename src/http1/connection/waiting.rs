@@ -56,6 +56,11 @@ impl<S: Service> Connection<S> {
         }
     }
 
+    /// The server has let the connection wait: what has passed meanwhile passes now.
+    pub fn postpone_deadlines(&mut self, now: &Now) {
+        self.timers.postpone(now.monotonic_ns);
+    }
+
     /// Does what the timers ask for whose time had come at `due_ns`, on the monotonic clock. What that starts begins `now`,
     /// which may be later.
     pub fn expire(&mut self, due_ns: u64, shared: &mut Shared, now: &Now) {
