@@ -114,7 +114,7 @@ check_other_systems() {
 test_portable_path() {
     local target=${CARGO_TARGET_DIR:-target}/portable
     run env "RUSTFLAGS=${RUSTFLAGS:+$RUSTFLAGS }--cfg spindle_portable" "CARGO_TARGET_DIR=$target" \
-        cargo test --locked --lib --test files
+        cargo test --locked --lib --test files --test folder
 }
 
 # The fuzz targets are a crate of their own, which is not built here: that takes libFuzzer. Their code is, with the tests.
