@@ -156,7 +156,7 @@ fn content_behind_a_head_that_was_waited_for_arrives_whole() {
             // Memory that is lent again is not empty.
             driver.receive(get(&format!("/{}", "x".repeat(10_000)), "").as_bytes());
             driver.receive(&stream.as_bytes()[..waits_at]);
-            driver.receive_without_going_idle(&stream.as_bytes()[waits_at..]);
+            driver.receive(&stream.as_bytes()[waits_at..]);
             driver.read_all();
             let seen = driver.service.seen();
             assert!(seen[1].content == content.as_bytes(), "{content_bytes} {waits_at}");

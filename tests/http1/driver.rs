@@ -79,26 +79,14 @@ impl<S: Service> Driver<S> {
                 );
             }
             if self.reading != Reading::Late {
-                self.read_all();
+                self.read_on();
             }
-            // What the loop does when the connection goes idle.
-            if self.flush() && self.reading != Reading::Late {
-                self.read_all();
-            }
-            self.connection.release_idle_memory(&mut self.shared);
         }
-    }
-
-    /// The client sends `bytes`, and the loop receives all of them before the connection goes idle.
-    pub(crate) fn receive_without_going_idle(&mut self, mut bytes: &[u8]) {
-        while !bytes.is_empty() {
-            let space = self.connection.input_space(&mut self.shared);
-            let taken = space.len().min(bytes.len());
-            space[..taken].copy_from_slice(&bytes[..taken]);
-            bytes = &bytes[taken..];
-            self.connection.received(taken);
-            self.think();
+        // What the loop does when the connection goes idle, and not before the socket is empty.
+        if self.flush() && self.reading != Reading::Late {
+            self.read_all();
         }
+        self.connection.release_idle_memory(&mut self.shared);
     }
 
     /// The peer shuts its writing side.
@@ -120,10 +108,18 @@ impl<S: Service> Driver<S> {
         panic!("steps without end");
     }
 
-    /// The peer reads until there is nothing more to read.
+    /// The peer reads until there is nothing more to read, and the connection goes idle.
     pub(crate) fn read_all(&mut self) {
+        self.read_on();
+        while self.flush() {
+            self.read_on();
+        }
+    }
+
+    /// The peer reads until there is nothing more to read. The connection does not go idle: there is more to receive.
+    fn read_on(&mut self) {
         let octets_max = if self.reading == Reading::OctetByOctet { 1 } else { usize::MAX };
-        while self.think() | self.read(octets_max) || self.flush() {}
+        while self.think() | self.read(octets_max) {}
     }
 
     /// The connection goes idle: content that was gathered is handed over. Returns whether there was any.
