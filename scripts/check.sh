@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Everything that must hold before a change goes in: format, lints, documentation, tests (of the portable path too), real
-# clients, and the challenge's stages.
+# Everything that must hold before a change goes in: format, lints, documentation, tests (of the portable path too, and of the
+# page in a browser), real clients, and the challenge's stages.
 # Usage: scripts/check.sh, from any working directory. Stops at the first part that fails, and names it.
 set -euo pipefail
 
@@ -57,6 +57,35 @@ check_tools() {
     end_part
 }
 
+# The version whose rules the page is held to. Another one may have other rules.
+axe_version=4.14.1
+axe_folder=
+
+remove_axe() {
+    if [[ -n $axe_folder ]]; then
+        rm -rf -- "$axe_folder"
+    fi
+}
+
+# What the tests of the page need, where it may be installed; without it they say that they are skipped. In continuous
+# integration they fail without a browser.
+prepare_browser() {
+    begin_part 'a browser'
+    if ! command -v chromium >/dev/null && ((EUID == 0)) && command -v apt-get >/dev/null; then
+        echo 'installing chromium'
+        install chromium fonts-dejavu-core || echo 'could not install chromium'
+    fi
+    if command -v npm >/dev/null; then
+        trap remove_axe EXIT
+        axe_folder=$(mktemp -d "${TMPDIR:-/tmp}/axe.XXXXXX")
+        if npm install --silent --ignore-scripts --no-audit --no-fund --prefix "$axe_folder" "axe-core@$axe_version" </dev/null; then
+            export SPINDLE_AXE=$axe_folder/node_modules/axe-core/axe.min.js
+        fi
+    fi
+    [[ -n ${SPINDLE_AXE:-} ]] || echo 'without npm and its registry the rules of axe-core are skipped'
+    end_part
+}
+
 # install PACKAGE…: quiet where all goes well.
 install() {
     export DEBIAN_FRONTEND=noninteractive
@@ -85,7 +114,7 @@ check_other_systems() {
 test_portable_path() {
     local target=${CARGO_TARGET_DIR:-target}/portable
     run env "RUSTFLAGS=${RUSTFLAGS:+$RUSTFLAGS }--cfg spindle_portable" "CARGO_TARGET_DIR=$target" \
-        cargo test --locked --lib --test files
+        cargo test --locked --lib --test files --test folder
 }
 
 # The fuzz targets are a crate of their own, which is not built here: that takes libFuzzer. Their code is, with the tests.
@@ -109,6 +138,7 @@ test_clients() {
 }
 
 check_tools
+prepare_browser
 run cargo fmt --check -- --color "$format_colour"
 run cargo clippy --all-targets --locked -- -D warnings
 check_fuzz_crate

@@ -141,6 +141,9 @@ impl Command {
     /// # Errors
     /// An option that is unknown, is given twice, or has a bad value.
     pub fn from_arguments(arguments: Vec<OsString>) -> Result<Command, UsageError> {
+        if let Some(argument) = arguments.iter().find(|argument| is_flag_with_value(argument.as_bytes())) {
+            return Err(UsageError(format!("{}: it takes no value", argument.to_string_lossy().escape_debug())));
+        }
         let mut arguments = Arguments::from_vec(arguments.into_iter().flat_map(split_at_equals_sign).collect());
         // Values are taken first, so that one that looks like a flag is still a value.
         let config = Config::from_arguments(&mut arguments);
@@ -261,6 +264,17 @@ impl Config {
         };
         Ok(Options { config, uploads, folder })
     }
+}
+
+/// The options that take no value.
+const FLAGS: [&str; 10] =
+    ["--fsync", "--no-date", "--strict", "--hidden", "--site", "--qr", "--verbose", "--quiet", "--help", "--version"];
+
+/// Whether it is an option that takes no value, and has one behind an equals sign: taken apart, the value would be the
+/// folder to share.
+fn is_flag_with_value(argument: &[u8]) -> bool {
+    let option = memchr::memchr(b'=', argument).map(|equals| &argument[..equals]);
+    option.is_some_and(|option| FLAGS.iter().any(|flag| flag.as_bytes() == option))
 }
 
 /// `--option=value` as two arguments. Done here because `pico-args` would take quotes off the value, and wants it to be
@@ -457,6 +471,8 @@ mod tests {
         for (arguments, named) in [
             (&["--prot", "80"][..], "--prot"),
             (&["-x"], "-x"),
+            (&["--strict=yes"], "--strict=yes: it takes no value"),
+            (&["--qr=", "dir"], "--qr=: it takes no value"),
             (&["dir", "other"], "other"),
             (&["dir", "--directory", "other"], "--directory other"),
             (&[""], "DIR"),

@@ -4,10 +4,12 @@
   const filter = document.getElementById("filter");
   const count = document.getElementById("count");
   const body = list.tBodies[0];
-  const up = document.querySelector("#up a");
-  const entries = Array.from(body.rows)
-    .filter((row) => row.id === "")
-    .map((row) => ({ row, link: row.querySelector("th a"), name: row.querySelector("bdi").textContent }));
+  // The link of the name is a row's first. A selector of two steps, such as "th a", would take time by the square.
+  const named = Array.from(body.rows)
+    .map((row) => ({ row, link: row.querySelector("a") }))
+    .filter((each) => each.link !== null);
+  const up = named.find((each) => each.row.id === "up")?.link;
+  const entries = named.filter((each) => each.link !== up);
 
   // Times of the reader's own zone, and in words while they are close.
   const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
@@ -23,7 +25,7 @@
     if (time.getFullYear() === now.getFullYear()) return `${day.format(time)}, ${clock.format(time)}`;
     return date.format(time);
   };
-  for (const element of body.getElementsByTagName("time")) {
+  for (const element of body.querySelectorAll("time")) {
     const time = new Date(element.dateTime);
     element.textContent = inWords(time);
     element.title = exact.format(time);
@@ -37,7 +39,7 @@
     const words = fold(filter.value).split(/\s+/).filter((word) => word !== "");
     let shown = 0;
     for (const entry of entries) {
-      entry.folded ??= fold(entry.name);
+      entry.folded ??= fold(entry.link.textContent);
       const matches = words.every((word) => entry.folded.includes(word));
       if (entry.row.hidden === matches) entry.row.hidden = !matches;
       if (matches) shown += 1;
@@ -46,7 +48,13 @@
   };
   if (entries.length > 1) {
     filter.hidden = false;
-    filter.addEventListener("input", apply);
+    // At most once for each picture that is shown, however fast somebody types.
+    let isWaiting = false;
+    filter.addEventListener("input", () => {
+      if (isWaiting) return;
+      isWaiting = true;
+      requestAnimationFrame(() => { isWaiting = false; apply(); });
+    });
     // A browser that goes back may bring the words back.
     addEventListener("pageshow", () => { if (filter.value !== "") apply(); });
   }
@@ -56,10 +64,9 @@
   if (address) address.textContent = `'${(location.origin + location.pathname).replaceAll("'", "%27")}'`;
 
   // Arrow keys move along the names, "/" goes to the filter, and Backspace to the parent folder.
-  const links = () => Array.from(body.rows).filter((row) => !row.hidden).map((row) => row.querySelector("th a")).filter(Boolean);
   const move = (key, from) => {
-    const all = links();
-    const at = all.indexOf(from?.querySelector("th a"));
+    const all = named.filter((each) => !each.row.hidden).map((each) => each.link);
+    const at = all.indexOf(from?.querySelector("a"));
     const places = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: all.length - 1 };
     if (key === "ArrowUp" && at <= 0) {
       if (at === 0 && !filter.hidden) filter.focus();
@@ -78,11 +85,14 @@
         return true;
       }
       if (event.key === "Enter") {
+        apply();
         const shown = entries.filter((entry) => !entry.row.hidden);
         if (shown.length === 1) shown[0].link.click();
         return true;
       }
-      return event.key === "ArrowDown" && move("ArrowDown", null);
+      if (event.key !== "ArrowDown") return false;
+      apply();
+      return move("ArrowDown", null);
     }
     const row = body.contains(target) ? target.closest("tr") : null;
     if (event.key === "/" && !filter.hidden) {

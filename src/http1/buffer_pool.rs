@@ -48,12 +48,22 @@ impl OutputBuffer {
     #[inline]
     pub(super) fn extend_from_slice(&mut self, bytes: &[u8]) {
         let (start, end) = (self.len(), self.len() + bytes.len());
-        let memory = self.memory.get_or_insert_with(|| Box::new(Memory::new(OUTPUT_BUFFER_BYTES)));
-        if end > memory.len() {
-            grow(memory, start, end);
+        match self.memory.as_deref_mut().and_then(|memory| memory.get_mut(start..end)) {
+            Some(space) => space.copy_from_slice(bytes),
+            None => self.extend_by_more_memory(bytes),
         }
-        memory[start..end].copy_from_slice(bytes);
         self.len = end as u32;
+    }
+
+    /// The bounds of the queue keep it within [`OUTPUT_BUFFER_BYTES`]. Should one response be longer all the same, it is
+    /// sent from a larger buffer, which is not kept.
+    #[cold]
+    fn extend_by_more_memory(&mut self, bytes: &[u8]) {
+        let (start, end) = (self.len(), self.len() + bytes.len());
+        let mut larger = Memory::new(end.next_power_of_two().max(OUTPUT_BUFFER_BYTES));
+        larger[..start].copy_from_slice(self.as_slice());
+        larger[start..end].copy_from_slice(bytes);
+        self.memory = Some(Box::new(larger));
     }
 
     /// Inserts `bytes` before the one at `at`.
@@ -87,15 +97,6 @@ impl OutputBuffer {
     pub(super) fn memory_bytes(&self) -> usize {
         self.memory.as_ref().map_or(0, |memory| memory.len())
     }
-}
-
-/// The bounds of the queue keep it within [`OUTPUT_BUFFER_BYTES`]. Should one response be longer all the same, it is sent
-/// from a larger buffer, which is not kept.
-#[cold]
-fn grow(memory: &mut Memory, used: usize, wanted: usize) {
-    let mut larger = Memory::new(wanted.next_power_of_two());
-    larger[..used].copy_from_slice(&memory[..used]);
-    *memory = larger;
 }
 
 /// The pool of one loop.

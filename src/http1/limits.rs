@@ -1,5 +1,5 @@
-//! Every number of the protocol core, with its reason. Lengths are in octets and times in nanoseconds, as their names
-//! say.
+//! Every number of the protocol core, with its reason. Lengths are in bytes, which some names call octets, and times in
+//! nanoseconds, as their names say.
 
 /// A second, in nanoseconds.
 pub const SECOND_NS: u64 = 1_000_000_000;
@@ -17,7 +17,7 @@ pub const FIELD_SECTION_OCTETS_MAX: usize = 32 * 1024;
 /// Most field lines in a section. A browser sends some 20.
 pub const FIELD_LINES_MAX: usize = 100;
 
-/// The memory that a connection reads into. It holds the longest head, and is as much as one visit should read before
+/// The memory that a connection reads into. It holds the longest head, and is as much as one pass should read before
 /// others have their turn.
 pub const RECEIVE_BUFFER_BYTES: usize = 64 * 1024;
 
@@ -55,6 +55,13 @@ pub const OUTPUT_BUFFER_BYTES: usize = 256 * 1024;
 /// Buffers of each kind that the pool keeps for the next connection. Connections borrow them while they are driven, one
 /// after the other, so that few are in use at a time; and what the pool keeps after a flood, 4 MiB, is what stays of it.
 pub const POOLED_BUFFERS_MAX: usize = 16;
+
+/// What the records of a connection's exchanges hold of their requests: at this many bytes no further request is begun. A
+/// record is kept until its response has been sent, and a request may be hundreds of times as long as its response.
+pub const RECORDS_BYTES_FULL: usize = 64 * 1024;
+
+/// What a record keeps room for when it is used again: more than a browser's request-line, Referer and User-Agent.
+pub const RECORD_BYTES_KEPT: usize = 4 * 1024;
 
 /// How long a kept connection may wait for its next request, unless configured.
 pub const IDLE_TIMEOUT_NS: u64 = 60 * SECOND_NS;

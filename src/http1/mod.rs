@@ -24,7 +24,8 @@
 //!
 //! # Laws
 //!
-//! 1. No new head is parsed while the output is full. That is all the flow control there is.
+//! 1. No new head is parsed while the output is full, or the records of what is in it. That is all the flow control there
+//!    is.
 //! 2. The writing side is shut only when the output is empty.
 //! 3. The same bytes give the same final responses, however they were cut into reads. Limits and protocol errors are
 //!    decided by position in the stream; of two errors, the one whose bytes end first counts.

@@ -96,6 +96,7 @@ impl<B> Default for SendQueue<B> {
 
 impl<B: Source> SendQueue<B> {
     /// Whether anything may be sent now.
+    #[inline]
     pub(super) fn is_pending(&self) -> bool {
         self.sendable_end() > self.sent as usize
             || self.held.is_none() && (self.source.is_some() || self.end == End::Queued)
@@ -114,6 +115,11 @@ impl<B: Source> SendQueue<B> {
     /// Whether content is to come from a source.
     pub(super) fn has_source(&self) -> bool {
         self.source.is_some()
+    }
+
+    /// Whether content is being sent whose end is that of the connection.
+    pub(super) fn ends_with_connection(&self) -> bool {
+        self.source.is_some() && matches!(self.framing, SourceFraming::Stream { chunked: false, .. })
     }
 
     /// Whether the end has been sent.
@@ -155,23 +161,30 @@ impl<B: Source> SendQueue<B> {
         if head_only || response.status.forbids_content() {
             return 0;
         }
-        match mem::replace(&mut response.body, Body::Empty) {
+        match &response.body {
+            Body::Empty => 0,
             Body::Bytes(content) => {
-                self.bytes.extend_from_slice(&content);
+                self.bytes.extend_from_slice(content);
                 content.len()
             }
-            Body::Source(source) if framing != ResponseFraming::Length(0) => {
-                self.source = Some(source);
-                self.framing = match framing {
-                    ResponseFraming::Length(_) => SourceFraming::Length,
-                    ResponseFraming::Chunked | ResponseFraming::UntilEnd => {
-                        SourceFraming::Stream { chunked: framing == ResponseFraming::Chunked, left: 0, is_first: true }
-                    }
-                };
+            Body::Source(_) => {
+                self.take_source(response, framing);
                 0
             }
-            Body::Source(_) | Body::Empty => 0,
         }
+    }
+
+    /// The content is to come from a source, unless there is none.
+    fn take_source(&mut self, response: &mut Response<'_, B>, framing: ResponseFraming) {
+        let Body::Source(source) = mem::replace(&mut response.body, Body::Empty) else { return };
+        self.framing = match framing {
+            ResponseFraming::Length(0) => return,
+            ResponseFraming::Length(_) => SourceFraming::Length,
+            ResponseFraming::Chunked | ResponseFraming::UntilEnd => {
+                SourceFraming::Stream { chunked: framing == ResponseFraming::Chunked, left: 0, is_first: true }
+            }
+        };
+        self.source = Some(source);
     }
 
     /// Lets the held response go, with this persistence.
@@ -186,6 +199,7 @@ impl<B: Source> SendQueue<B> {
         if let Some(held) = self.held.take() {
             self.bytes.truncate(held.start as usize);
             self.source = None;
+            self.framing = SourceFraming::Length;
         }
     }
 
@@ -227,7 +241,8 @@ impl<B: Source> SendQueue<B> {
     /// bytes are in a file; or the last chunk.
     fn queue_pieces(&mut self, chunked: bool, mut is_first: bool) -> Result<Queued, SourceFailed> {
         let Some(source) = &mut self.source else { return Ok(Queued::Pieces) };
-        // Each round queues a piece, which is not empty.
+        // Each round queues a piece, which is not empty: an empty chunk would be the last one (RFC 9112 §7.1), and what follows
+        // it would be taken for another response.
         while self.bytes.len() < OUTPUT_OCTETS_FULL {
             let (bytes, left) = match source.piece()? {
                 Some(Piece::Bytes(piece)) => (piece, 0),
@@ -244,6 +259,10 @@ impl<B: Source> SendQueue<B> {
                     return Ok(Queued::Pieces);
                 }
             };
+            if bytes.is_empty() && left == 0 {
+                debug_assert!(false, "a source gives no empty piece");
+                return Err(SourceFailed);
+            }
             if chunked {
                 write_chunk_size(&mut self.bytes, bytes.len() as u64 + left, is_first);
             }
@@ -298,10 +317,12 @@ impl<B: Source> SendQueue<B> {
         }
     }
 
+    #[inline]
     fn sendable_end(&self) -> usize {
         self.held.map_or(self.bytes.len(), |held| held.start as usize)
     }
 
+    #[inline]
     fn make_room(&mut self, pool: &mut BufferPool) {
         if self.bytes.memory_bytes() == 0 {
             self.bytes = pool.take_output();
@@ -323,6 +344,10 @@ fn next_of<B: Source>(source: &mut B, framing: SourceFraming) -> Transmit<'_, B:
     // Asked before the piece is lent.
     let bytes_left = source.bytes_left();
     match source.piece() {
+        Ok(Some(Piece::Bytes([]))) => {
+            debug_assert!(false, "a source gives no empty piece");
+            Transmit::Abort
+        }
         Ok(Some(Piece::Bytes(bytes))) => {
             let more = bytes_left.is_some_and(|left| left > bytes.len() as u64);
             Transmit::Bytes { bytes, more }

@@ -160,14 +160,13 @@ impl ReceiveBuffer {
         self.memory = Some(memory);
     }
 
+    /// Everything stays at its offset: the unread bytes, and content that was gathered before them.
     fn move_to_full_size(&mut self, pool: &mut BufferPool) {
         let mut memory = pool.take_receive();
         if let Some(parked) = self.memory.take() {
-            let unread = self.start as usize..self.end as usize;
-            memory.bytes[..unread.len()].copy_from_slice(&parked.bytes[unread]);
+            memory.bytes[..PARKED_BUFFER_BYTES].copy_from_slice(&parked.bytes);
             memory.spans.copy_from(&parked.spans);
         }
-        (self.start, self.end) = (0, self.end - self.start);
         self.memory = Some(memory);
     }
 }

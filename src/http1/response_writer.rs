@@ -47,7 +47,7 @@ pub(super) fn write_head<B>(
 ) {
     out.extend_from_slice(response.status.line());
     if let Some(content_encoding) = response.content_encoding {
-        write_field(out, b"Content-Encoding: ", content_encoding.as_bytes());
+        write_field(out, b"Content-Encoding: ", content_encoding.as_str().as_bytes());
     }
     if let Some(content_type) = &response.content_type {
         write_field(out, b"Content-Type: ", Cow::as_ref(content_type).as_bytes());
@@ -91,13 +91,14 @@ pub(super) fn write_head<B>(
 
 /// The fields that only a shared folder's responses have.
 fn write_folder_fields<B>(out: &mut Vec<u8>, response: &Response<'_, B>) {
-    if let Some(location) = &response.location {
+    let rare = response.rare.as_deref();
+    if let Some(location) = rare.and_then(|rare| rare.location.as_ref()) {
         write_field(out, b"Location: ", location.as_bytes());
     }
-    if let Some(cache_control) = response.cache_control {
-        write_field(out, b"Cache-Control: ", cache_control.as_bytes());
+    if response.no_cache {
+        out.extend_from_slice(b"Cache-Control: no-cache\r\n");
     }
-    if let Some(content_disposition) = &response.content_disposition {
+    if let Some(content_disposition) = rare.and_then(|rare| rare.content_disposition.as_ref()) {
         write_field(out, b"Content-Disposition: ", content_disposition.as_bytes());
     }
     if let Some(content_security_policy) = response.content_security_policy {

@@ -9,7 +9,7 @@ use crate::semantics::Now;
 use crate::semantics::conditional::{Preconditions, Validators, Verdict};
 use crate::semantics::content_coding::{self, ContentCoding};
 use crate::semantics::request::Request;
-use crate::semantics::response::{Body, Response};
+use crate::semantics::response::{Body, ContentEncoding, Response};
 use crate::semantics::service::Reply;
 use crate::semantics::status::Status;
 
@@ -36,7 +36,7 @@ pub(super) fn answer<'r>(
     let (content_encoding, body) = match coding {
         ContentCoding::Identity => (None, Body::Bytes(text)),
         ContentCoding::Gzip => match compressor.gzip(&text) {
-            Some(compressed) => (Some("gzip"), Body::Bytes(Cow::Borrowed(compressed))),
+            Some(compressed) => (Some(ContentEncoding::Gzip), Body::Bytes(Cow::Borrowed(compressed))),
             None => return refuse(Status::InternalServerError, "The content could not be compressed."),
         },
     };

@@ -1,4 +1,4 @@
-//! RequestFraming records: what happened to each request, told once its response has been sent or its connection is lost.
+//! Exchange records: what happened to each request, told once its response has been sent or its connection is lost.
 
 use std::ops::Range;
 
@@ -91,6 +91,18 @@ impl ExchangeRecord {
         let mut text = std::mem::take(&mut self.text);
         text.clear();
         *self = ExchangeRecord { connection, started: *now, text, ..ExchangeRecord::default() };
+    }
+
+    /// How many bytes of the request are kept.
+    pub fn request_bytes(&self) -> usize {
+        self.text.len()
+    }
+
+    /// Forgets the request, and keeps room for at most `bytes_kept` bytes of another one.
+    pub fn forget_request(&mut self, bytes_kept: usize) {
+        (self.request, self.referer, self.user_agent) = (0..0, 0..0, 0..0);
+        self.text.clear();
+        self.text.shrink_to(bytes_kept);
     }
 
     /// Notes what was asked for.

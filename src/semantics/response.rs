@@ -27,6 +27,37 @@ pub enum ContentRange {
     Unsatisfied(u64),
 }
 
+/// How content is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ContentEncoding {
+    /// RFC 1952.
+    Gzip,
+    /// RFC 7932.
+    Brotli,
+    /// RFC 8878.
+    Zstd,
+}
+
+impl ContentEncoding {
+    /// The registered name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ContentEncoding::Gzip => "gzip",
+            ContentEncoding::Brotli => "br",
+            ContentEncoding::Zstd => "zstd",
+        }
+    }
+}
+
+/// Fields that few responses have.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RareFields {
+    /// Location (RFC 9110 §10.2.2).
+    pub location: Option<String>,
+    /// Content-Disposition (RFC 6266).
+    pub content_disposition: Option<String>,
+}
+
 /// A response. Fields are members, so that none can be sent twice or under a wrong name. Content-Length,
 /// Transfer-Encoding, Connection and Date are no members: the connection alone writes them.
 #[derive(Debug)]
@@ -34,19 +65,17 @@ pub struct Response<'r, B> {
     /// The status.
     pub status: Status,
     /// Content-Encoding: how the content is compressed.
-    pub content_encoding: Option<&'static str>,
+    pub content_encoding: Option<ContentEncoding>,
     /// Content-Type.
     pub content_type: Option<Cow<'r, str>>,
     /// Whether the answer depends on what codings were accepted: `Vary: Accept-Encoding`.
     pub varies_by_coding: bool,
     /// Whether the answer depends on what media types were accepted: `Vary: Accept`.
     pub varies_by_media_type: bool,
-    /// Location (RFC 9110 §10.2.2).
-    pub location: Option<String>,
-    /// Cache-Control (RFC 9111 §5.2).
-    pub cache_control: Option<&'static str>,
-    /// Content-Disposition (RFC 6266).
-    pub content_disposition: Option<String>,
+    /// Whether a cache must ask before each use: `Cache-Control: no-cache` (RFC 9111 §5.2.2.4).
+    pub no_cache: bool,
+    /// What few responses have. Boxed, since every response is moved a few times.
+    pub rare: Option<Box<RareFields>>,
     /// Content-Security-Policy: what a browser may do with the content.
     pub content_security_policy: Option<&'static str>,
     /// Whether only pages of the same origin may embed the content: `Cross-Origin-Resource-Policy: same-origin`.
@@ -78,9 +107,8 @@ impl<'r, B> Response<'r, B> {
             content_type: None,
             varies_by_coding: false,
             varies_by_media_type: false,
-            location: None,
-            cache_control: None,
-            content_disposition: None,
+            no_cache: false,
+            rare: None,
             content_security_policy: None,
             same_origin_only: false,
             allow: None,

@@ -5,7 +5,7 @@
 use crate::http1::Replaceable;
 
 /// How long the search for candidates rests after one that found too few, in nanoseconds: a look at every session each
-/// turn would be a cost that grows with the crowd.
+/// turn would be a cost that grows with their number.
 pub(super) const SEARCH_PAUSE_NS: u64 = 10_000_000;
 
 /// The sessions that may give way, as they were at the last search: the first to go is the last.

@@ -4,8 +4,8 @@
 //! # Laws
 //!
 //! 1. A socket is registered once, for reading and writing, and never again.
-//! 2. "May read" and "may write" are hints: readiness sets them, and a call that would block clears them. So does a read
-//!    that does not fill its space, unless the client's end or urgent data was announced, and that end itself.
+//! 2. "May read" and "may write" are hints: readiness sets them, and a call that would block clears them. "May read" is also
+//!    cleared by the client's end, and by a read that does not fill its space, unless an end or urgent data was announced.
 //! 3. Each turn a session that has become ready is driven once: it processes, sends and receives, up to a budget of steps,
 //!    bytes and time. It goes idle after a pass without progress. One whose budget is spent is driven again behind those
 //!    that ask for less; while there is one, the poll does not sleep.
@@ -13,7 +13,8 @@
 //!    that is bounded in number and time and drive each at once, drive some of those whose budget was spent. Every loop
 //!    within a turn is bounded by what was there when it began.
 //! 5. The clock is read again behind each call that may have waited for the disk. A deadline is judged by the time at which
-//!    the poll returned, behind what the poll told: so a slow disk never makes a deadline look missed.
+//!    the poll returned, behind what the poll told; that of a session which waits for its turn, behind that turn. So a
+//!    slow disk never makes a deadline look missed.
 //! 6. Out of descriptors, accepting pauses, until a connection closes or a second has passed. At capacity, a connection that
 //!    is not being answered gives way to a newcomer. The loop never spins.
 //! 7. Nothing here waits for the network. The disk may block; a drive's budget bounds what is asked of it.
@@ -75,7 +76,7 @@ pub struct Server<W: World, S: Service> {
     full_polls: usize,
     /// How many sessions have been driven since the clock was read.
     drives_since_clock: u32,
-    /// When memory is next given back; `None` while there has been no flood.
+    /// When memory is next given back; `None` if no connection has been open since that was last done.
     shrink_ns: Option<u64>,
 }
 
@@ -237,6 +238,12 @@ where
             self.drives_since_clock = 0;
             self.cx.now = self.world.now();
         }
+        let is_overdue = std::mem::take(&mut session.is_overdue);
+        if is_overdue {
+            self.cx.now = self.world.now();
+            session.connection.postpone_deadlines(&self.cx.now);
+        }
+        let begun_ns = self.cx.now.monotonic_ns;
         let (world, cx) = (&mut self.world, &mut self.cx);
         // What a panic can leave half done is dropped with the session, or made ready before each use.
         let drive = catch_unwind(AssertUnwindSafe(|| session.drive(world, cx))).unwrap_or_else(|_| {
@@ -250,7 +257,10 @@ where
                 self.arm(key);
                 self.enqueue(key);
             }
-            Drive::Closed => self.remove(key, Ending::CutOff),
+            Drive::Closed => return self.remove(key, Ending::CutOff),
+        }
+        if is_overdue {
+            self.expire(key, begun_ns);
         }
     }
 
@@ -278,15 +288,23 @@ where
         self.full_polls = 0;
         for _ in 0..self.deadlines.len() {
             let Some(key) = self.deadlines.pop_passed(polled_ns) else { return };
-            self.expire(key, polled_ns);
+            let Some(session) = self.sessions.get_mut(key) else { continue };
+            session.armed_ns = u64::MAX;
+            // What has been received of one that waits for its turn has not been looked at, and nothing was sent to it: the
+            // server is late, and not the client.
+            if session.queued == Queued::Busy {
+                session.is_overdue = true;
+            } else {
+                self.expire(key, polled_ns);
+            }
         }
     }
 
-    fn expire(&mut self, key: usize, polled_ns: u64) {
+    /// Does what the session's timers ask for that had passed at `at_ns`.
+    fn expire(&mut self, key: usize, at_ns: u64) {
         let Some(session) = self.sessions.get_mut(key) else { return };
-        session.armed_ns = u64::MAX;
         let (connection, shared, now) = (&mut session.connection, &mut self.cx.shared, &self.cx.now);
-        if catch_unwind(AssertUnwindSafe(|| connection.expire(polled_ns, shared, now))).is_err() {
+        if catch_unwind(AssertUnwindSafe(|| connection.expire(at_ns, shared, now))).is_err() {
             error!("a connection has been closed because of the panic above");
             return self.remove(key, Ending::CutOff);
         }

@@ -60,6 +60,8 @@ pub(super) struct Session<T, S: Service> {
     pub(super) queued: Queued,
     /// Whether the last drive took long, or moved much.
     pub(super) is_busy: bool,
+    /// Whether a deadline has passed while the session waited for its turn. It is judged behind its next drive.
+    pub(super) is_overdue: bool,
     may_read: bool,
     may_write: bool,
     short_reads_say_nothing: bool,
@@ -105,6 +107,7 @@ where
             armed_ns: u64::MAX,
             queued: Queued::No,
             is_busy: false,
+            is_overdue: false,
             // Nothing is known of it yet. A client often sends its request along, and is answered at once then.
             may_read: true,
             may_write: true,
@@ -164,6 +167,8 @@ where
     fn lose(&mut self, lost: Lost, cx: &mut Context<S>) {
         if let Lost::Client(error) = lost {
             debug!("connection {}: ended: {error}", self.connection.number());
+        } else if self.connection.content_ends_with_connection() {
+            self.transport.reset_on_close();
         }
         self.connection.close(Ending::CutOff, &mut cx.shared, &cx.now);
     }

@@ -122,6 +122,9 @@ pub trait Transport {
     /// The connection is lost.
     fn shut_down_sending(&mut self) -> io::Result<()>;
 
+    /// From now on, closing the socket resets the connection: the client is not to take what it has for the whole.
+    fn reset_on_close(&mut self);
+
     /// How many bytes the socket's send buffer holds at most; 0 where that is not known.
     fn send_buffer_bytes(&self) -> u64;
 }

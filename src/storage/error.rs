@@ -78,7 +78,8 @@ impl StorageError {
 }
 
 /// What the system says when a path leads to nothing, or to a link that is not followed. `EXDEV` is a link out of the
-/// root; `ESTALE` is how a file server says that a directory which is held open has been removed; `EMLINK` is how FreeBSD says `ELOOP` of a link that was not to be followed.
+/// root; `ESTALE` is how a file server says that a directory which is held open has been removed; `EMLINK` is how FreeBSD
+/// says `ELOOP` of a link that was not to be followed.
 fn is_nothing_there(errno: Errno) -> bool {
     matches!(
         errno,

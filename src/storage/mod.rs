@@ -6,7 +6,8 @@
 //!    in it can climb, start at the root of the system, or name an upload in progress.
 //! 2. **Every open is beneath the root.** The kernel's own rule decides where it has one (`openat2`); elsewhere the
 //!    path is walked segment by segment, and no link is followed. Opens do not wait, and what was opened is used only
-//!    if it proves to be a regular file: links that lead out, FIFOs, sockets and devices are answered at once.
+//!    if it proves to be a regular file, or a directory that is to be listed: links that lead out, FIFOs, sockets and
+//!    devices are answered at once.
 //! 3. **An upload is whole, or it never happened.** Content goes to an unnamed file beside its target, and becomes
 //!    visible in one step. Where the system has no unnamed files, it goes to a hidden name, `.spindle-` and sixteen hex
 //!    digits, which no [`RelativePath`] can hold. Dropping an [`Upload`] removes every trace of it.
@@ -17,8 +18,8 @@
 //! 6. **No two uploads of a run share a modification time**, however coarse the clock, and however often it is set back:
 //!    each is at least a microsecond later than the one before, and what came before and after the clock was set back
 //!    differs in the nanoseconds.
-//! 7. **No memory grows with a file.** Content passes through in the caller's pieces, and [`FileRange`] is three words.
-//!    Files that are asked for often are kept, the small ones in memory and the others open, within bounds and not for
+//! 7. **No memory grows with a file, nor with the length of a directory.** Content passes through in the caller's pieces,
+//!    and [`FileRange`] is three words. Files that are asked for often are kept, the small ones in memory and the others open, within bounds and not for
 //!    long, and are confirmed by their identity at each use.
 //!
 //! What storage cannot promise: between looking at a name and renaming over it, *another process* may change what

@@ -115,8 +115,8 @@ impl Upload {
     /// Makes the content visible, and returns what is then there.
     ///
     /// `unix_ns` is the time, in nanoseconds since 1970, that becomes the modification time, to the microsecond: a little
-    /// later if another upload of this run has had it. `condition` is asked in the call that publishes, with what a reader would be
-    /// given under the name (`None`: nothing); `false` is [`StorageError::ConditionFailed`]. It is asked again if
+    /// later if another upload of this run has had it. `condition` is asked in the call that publishes, with what a reader
+    /// would be given under the name (`None`: nothing); `false` is [`StorageError::ConditionFailed`]. It is asked again if
     /// another process creates the name meanwhile.
     ///
     /// If it was begun as durable, content and name are on the disk when this returns. If writing the *name* to the disk

@@ -2,6 +2,7 @@
 
 use std::io::{self, Read};
 use std::net::Shutdown;
+use std::time::Duration;
 
 use mio::net::TcpStream;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -49,6 +50,11 @@ impl Transport for TcpTransport {
 
     fn shut_down_sending(&mut self) -> io::Result<()> {
         self.stream.shutdown(Shutdown::Write)
+    }
+
+    fn reset_on_close(&mut self) {
+        // Where this fails the connection is gone already.
+        let _ = rustix::net::sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO));
     }
 
     fn send_buffer_bytes(&self) -> u64 {

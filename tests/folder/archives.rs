@@ -24,9 +24,11 @@ fn extract(archive: &[u8]) -> TempDir {
     into
 }
 
+/// Path, seconds and nanoseconds of its time, and content.
+type Node = (Vec<u8>, i64, i64, Option<Vec<u8>>);
+
 /// Each path beneath `root`, with time and content, sorted. What is a link is read as what is behind it.
-#[allow(clippy::type_complexity, reason = "compared, and never taken apart")]
-fn tree(root: &Path) -> Vec<(Vec<u8>, i64, i64, Option<Vec<u8>>)> {
+fn tree(root: &Path) -> Vec<Node> {
     let mut tree = Vec::new();
     let mut directories = vec![root.to_owned()];
     while let Some(directory) = directories.pop() {
@@ -128,6 +130,23 @@ fn an_archive_breaks_off_if_a_file_shrinks() {
     File::options().write(true).open(&path).unwrap().set_len(1).unwrap();
     let content = client.everything_until_any_end();
     assert!(content.len() < 64 << 20 && !content.ends_with(b"0\r\n\r\n"), "{}", content.len());
+}
+
+/// Nothing but the end of the connection tells such a client that its content is complete.
+#[test]
+fn an_http_1_0_client_sees_a_reset_where_its_archive_breaks_off() {
+    let server = share(&[]);
+    let path = server.directory().join("large");
+    for (shrinks, expected) in [(true, false), (false, true)] {
+        File::create(&path).unwrap().set_len(64 << 20).unwrap();
+        let mut client = server.connect();
+        client.send("GET /?archive=tar HTTP/1.0\r\nHost: localhost\r\n\r\n");
+        assert_eq!(client.head().status, 200);
+        if shrinks {
+            File::options().write(true).open(&path).unwrap().set_len(1).unwrap();
+        }
+        assert_eq!(client.ends_in_order(), expected);
+    }
 }
 
 #[test]

@@ -1,7 +1,11 @@
 //! RFC 9112 §6.1 and §7.1: Transfer-Encoding and the chunked coding.
 
+use spindle::http1::Settings;
+use spindle::http1::limits::RECEIVE_BUFFER_BYTES;
 use spindle::http1::offence::Offence::{self, *};
 
+use crate::driver::{Driver, Reading};
+use crate::probe::Probe;
 use crate::script::{Told, get, keeps, post, refused, waits};
 
 fn coded(coding: &str) -> String {
@@ -278,4 +282,14 @@ fn chunks_that_the_peer_does_not_finish_are_refused_at_its_end() {
     waits(chunks("5\r\nabcde\r\n0"), ContentCutShort);
     waits(chunks("5\r\nabcde\r\n0\r\n"), ContentCutShort);
     waits(chunks("5\r\nabcde\r\n0\r\nA: b\r\n\r"), ContentCutShort);
+}
+
+/// Content of announced length is received up to whole buffers. Between chunks there is framing, of which a byte a read would
+/// come where that much content is just missing.
+#[test]
+fn framing_is_received_in_large_pieces_wherever_in_the_content_it_is() {
+    let mut driver = Driver::new(Probe, Settings::default(), Reading::Everything);
+    let content = "x".repeat(RECEIVE_BUFFER_BYTES - 1);
+    driver.receive(chunks(&format!("{:x}\r\n{content}\r\n", content.len())).as_bytes());
+    assert!(driver.connection.input_space(&mut driver.shared).len() > RECEIVE_BUFFER_BYTES / 2);
 }

@@ -144,3 +144,23 @@ fn pieces_of_content_end_where_whole_buffers_of_it_do() {
     let expected = [&[RECEIVE_BUFFER_BYTES - head_octets][..], &whole, &[CONTENT_OCTETS]].concat();
     assert_eq!(ends, expected);
 }
+
+/// The buffer of a head that was waited for is small: content that fills it moves to a larger one.
+#[test]
+fn content_behind_a_head_that_was_waited_for_arrives_whole() {
+    for content_bytes in [3000, 4096, 5000, 20_000, RECEIVE_BUFFER_BYTES, 3 * RECEIVE_BUFFER_BYTES + 1] {
+        let content: String = (0..content_bytes).map(|at| char::from(b'a' + (at % 23) as u8)).collect();
+        let stream = post(&format!("Content-Length: {content_bytes}\r\n"), &content) + &get("/next", "");
+        for waits_at in [1, 30] {
+            let mut driver = Driver::new(Probe, Settings::default(), Reading::Everything);
+            // Memory that is lent again is not empty.
+            driver.receive(get(&format!("/{}", "x".repeat(10_000)), "").as_bytes());
+            driver.receive(&stream.as_bytes()[..waits_at]);
+            driver.receive_without_going_idle(&stream.as_bytes()[waits_at..]);
+            driver.read_all();
+            let seen = driver.service.seen();
+            assert!(seen[1].content == content.as_bytes(), "{content_bytes} {waits_at}");
+            assert_eq!(seen[2].target, b"/next");
+        }
+    }
+}

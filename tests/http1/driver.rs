@@ -89,6 +89,18 @@ impl<S: Service> Driver<S> {
         }
     }
 
+    /// The client sends `bytes`, and the loop receives all of them before the connection goes idle.
+    pub(crate) fn receive_without_going_idle(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let space = self.connection.input_space(&mut self.shared);
+            let taken = space.len().min(bytes.len());
+            space[..taken].copy_from_slice(&bytes[..taken]);
+            bytes = &bytes[taken..];
+            self.connection.received(taken);
+            self.think();
+        }
+    }
+
     /// The peer shuts its writing side.
     pub(crate) fn receive_end(&mut self) {
         self.connection.received_eof();
@@ -131,7 +143,7 @@ impl<S: Service> Driver<S> {
             }
             Some(Transmit::Bytes { bytes, .. }) => take(&mut self.output, bytes, octets_max),
             Some(Transmit::File { .. }) => panic!("no files are served here"),
-            Some(Transmit::NotYet) => panic!("no source is at work here"),
+            Some(Transmit::NotYet) => 0,
             Some(Transmit::Abort) => {
                 self.aborted = true;
                 self.connection.close(Ending::CutOff, &mut self.shared, &self.now);

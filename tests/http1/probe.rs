@@ -18,7 +18,8 @@ use spindle::semantics::status::Status;
 pub(crate) const LIMITED_OCTETS_MAX: usize = 8;
 
 /// Answers by path: `/refuse` takes no content (403), `/limited` little (413), `/source/N` is N octets from a source and
-/// `/huge` more of them than a case should read, `/stream/N` N bytes of unknown length, `/broken/N` fails behind them, `/nothing` is 204, `/version` has validators. Any other path echoes
+/// `/huge` more of them than a case should read, `/stream/N` N bytes of unknown length, `/broken/N` fails behind them,
+/// `/slow/N` has nothing yet before each piece, `/nothing` is 204, `/version` has validators. Any other path echoes
 /// itself to a read, and takes the content of a write (201).
 #[derive(Default)]
 pub(crate) struct Probe;
@@ -42,6 +43,9 @@ impl Service for Probe {
             }
             _ if number_behind(path, b"/broken/").is_some() => {
                 respond_with(Repeated::of_unknown_length(number_behind(path, b"/broken/"), true))
+            }
+            _ if number_behind(path, b"/slow/").is_some() => {
+                respond_with(Repeated::slow(number_behind(path, b"/slow/").unwrap_or_default()))
             }
             b"/nothing" => Reply::Respond(Response::new(Status::NoContent)),
             b"/limited" if writes => Reply::Receive(Taker { octets_left: LIMITED_OCTETS_MAX }),
@@ -93,15 +97,22 @@ pub(crate) struct Repeated {
     is_length_known: bool,
     /// Whether it fails when all is sent.
     is_broken: bool,
+    /// Whether it has nothing yet each time that it is first asked for a piece, and whether it has said so.
+    is_slow: bool,
+    has_waited: bool,
 }
 
 impl Repeated {
     fn of_length(left: u64) -> Repeated {
-        Repeated { left, is_length_known: true, is_broken: false }
+        Repeated { left, is_length_known: true, is_broken: false, is_slow: false, has_waited: false }
     }
 
     fn of_unknown_length(left: Option<u64>, is_broken: bool) -> Repeated {
-        Repeated { left: left.unwrap_or_default(), is_length_known: false, is_broken }
+        Repeated { left: left.unwrap_or_default(), is_length_known: false, is_broken, ..Repeated::of_length(0) }
+    }
+
+    fn slow(left: u64) -> Repeated {
+        Repeated { is_slow: true, ..Repeated::of_unknown_length(Some(left), false) }
     }
 }
 
@@ -115,6 +126,10 @@ impl Source for Repeated {
     }
 
     fn piece(&mut self) -> Result<Option<Piece<'_, Infallible>>, SourceFailed> {
+        if self.is_slow && !self.has_waited {
+            self.has_waited = true;
+            return Ok(Some(Piece::NotYet));
+        }
         let bytes = usize::try_from(self.left).unwrap_or(usize::MAX).min(REPEATED.len());
         match bytes {
             0 if self.is_broken => Err(SourceFailed),
@@ -125,6 +140,7 @@ impl Source for Repeated {
 
     fn advance(&mut self, bytes: u64) {
         self.left -= bytes;
+        self.has_waited &= bytes == 0;
     }
 }
 

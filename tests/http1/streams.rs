@@ -1,7 +1,7 @@
 //! RFC 9112 §6.1 and §7.1: content whose length is not known before its end.
 
 use spindle::http1::Settings;
-use spindle::http1::limits::OUTPUT_OCTETS_FULL;
+use spindle::http1::limits::{OUTPUT_OCTETS_FULL, WRITE_STALL_NS};
 
 use crate::driver::{Driver, Reading};
 use crate::probe::Probe;
@@ -77,4 +77,30 @@ fn content_that_fails_ends_the_connection_without_a_last_chunk() {
             assert!(!driver.output.ends_with(b"0\r\n\r\n"), "{}", driver.output.escape_ascii());
         }
     }
+}
+
+#[test]
+fn a_source_that_has_nothing_yet_is_asked_again_and_what_is_queued_is_sent_meanwhile() {
+    for reading in [Reading::Everything, Reading::OctetByOctet] {
+        let driver = answer_to(&(get("/slow/2500", "") + &get("/next", "")), reading);
+        let (content, rest) = decode(driver.output.strip_prefix(CHUNKED).expect("a head that says chunked"));
+        assert!(content == [b'r'; 2500]);
+        assert!(rest.ends_with(b"/next"), "{}", rest.escape_ascii());
+    }
+}
+
+#[test]
+fn a_client_does_not_pay_with_its_time_for_a_source_that_works() {
+    let mut driver = Driver::new(Probe, Settings { send_date: false, ..Settings::default() }, Reading::Late);
+    driver.receive(get("/slow/2500", "").as_bytes());
+    // Far longer in all than a client may fail to read.
+    for _ in 0..8 {
+        driver.read(usize::MAX);
+        if driver.output.ends_with(b"\r\n0\r\n\r\n") {
+            break;
+        }
+        driver.wait_ns(WRITE_STALL_NS * 3 / 4);
+        assert!(!driver.connection.is_closed());
+    }
+    assert_eq!(decode(driver.output.strip_prefix(CHUNKED).expect("a head that says chunked")).0.len(), 2500);
 }

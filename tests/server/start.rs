@@ -95,8 +95,8 @@ fn an_address_that_is_not_this_machines_is_named() {
 fn what_is_wrong_with_the_options_is_named() {
     assert_usage_is_wrong(&["--prot", "80"], "--prot");
     assert_usage_is_wrong(&["-x"], "-x");
-    assert_usage_is_wrong(&["stray"], "stray");
-    assert_usage_is_wrong(&["stray\u{1b}]0;title\u{7}\nspindle: forged"], "stray");
+    assert_usage_is_wrong(&["folder", "stray"], "stray");
+    assert_usage_is_wrong(&["folder", "stray\u{1b}]0;title\u{7}\nspindle: forged"], "stray");
     for port in ["65536", "-1", "+80", "http", "", "0x50", "80 ", "99999999999999999999"] {
         assert_usage_is_wrong(&["--port", port], "--port");
     }

@@ -62,6 +62,20 @@ fn a_client_that_has_just_been_answered_for_the_last_time_may_read_that() {
     assert_eq!(newcomer.answered_within(closed_ns), 0);
 }
 
+/// An empty line may precede a head. Its CR alone is no request, and nothing that is being answered.
+#[test]
+fn half_an_empty_line_keeps_no_newcomer_out() {
+    for received in ["\r".to_owned(), get("/") + "\r"] {
+        let network = Network::new(Settings::default());
+        let holds = network.client(0).send(0, received);
+        let newcomer = network.client(SECOND).send(SECOND, get("/"));
+        let mut run = Run::new(&network, 1);
+        run.until(2 * SECOND);
+        assert_eq!(holds.closed_ns(), Some(SECOND));
+        assert_eq!(newcomer.answered_within(SECOND), 0);
+    }
+}
+
 #[test]
 fn where_nobody_can_give_way_newcomers_wait_and_the_loop_rests() {
     let network = Network::new(Settings::default());

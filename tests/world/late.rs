@@ -114,3 +114,47 @@ fn an_upload_and_a_reader_that_go_on_in_time_while_the_disk_is_busy_are_not_give
         assert_eq!(reads.file_bytes(), 1_000_000);
     }
 }
+
+#[test]
+fn a_connection_that_asked_for_much_before_and_asks_in_time_while_the_disk_is_busy_is_answered() {
+    for connects_ns in connects_ns(57 * SECOND) {
+        let network = Network::new(Settings::default());
+        let kept = network.client(0).send(SECOND, get("/disk/500")).send(59 * SECOND, get("/"));
+        let _busy = network.client(connects_ns).send(57 * SECOND, get(SIX_SECONDS));
+        let mut run = Run::new(&network, 10);
+        run.until(70 * SECOND);
+        assert_eq!(kept.statuses(), [200, 200]);
+    }
+}
+
+#[test]
+fn uploads_that_wait_for_each_other_because_the_disk_is_slow_are_all_taken() {
+    let network = Network::new(Settings::default());
+    // Each has its turn every hundred seconds.
+    let bytes = 3 * 64 * 1024;
+    let uploads: Vec<_> =
+        (0..100).map(|_| network.client(0).send(0, put("/up/1000000", bytes)).send(0, vec![b'x'; bytes])).collect();
+    let mut run = Run::new(&network, 1000);
+    run.until(1000 * SECOND);
+    assert!(uploads.iter().all(|upload| upload.statuses() == [201]));
+}
+
+#[test]
+fn downloads_that_wait_for_each_other_because_the_disk_is_slow_are_all_completed() {
+    let network = Network::new(Settings { file_mebibyte_ns: 4 * SECOND, ..Settings::default() });
+    let downloads: Vec<_> = (0..100).map(|_| network.client(0).send(0, get("/file/1000000"))).collect();
+    let mut run = Run::new(&network, 1000);
+    run.until(1000 * SECOND);
+    assert!(downloads.iter().all(|download| download.file_bytes() == 1_000_000));
+}
+
+#[test]
+fn a_client_that_never_reads_and_sends_without_end_is_closed_when_its_time_is_over() {
+    let network = Network::new(Settings { call_ns: MILLISECOND, ..Settings::default() });
+    let content = vec![b'x'; 10_000_000];
+    let stuck = network.client(0).never_reads().send(0, get("/file/200000").repeat(2));
+    let stuck = stuck.send(0, put("/up", content.len() * 100)).send_each(0, SECOND / 2, 100, content);
+    let mut run = Run::new(&network, 10);
+    run.until(60 * SECOND);
+    assert!(stuck.closed_s().is_some_and(|closed_s| closed_s < 48.0), "closed at {:?} s", stuck.closed_s());
+}

@@ -73,3 +73,19 @@ fn a_connections_number_is_its_own_although_its_place_is_used_again() {
     let pairs: BTreeSet<_> = records.iter().map(|record| (record.connection, record.client)).collect();
     assert_eq!((numbers.len(), pairs.len()), (50, 50));
 }
+
+/// A record holds what was asked for until its response has been read: long requests, of which nothing is read, are not taken
+/// without bound.
+#[test]
+fn a_client_that_pipelines_long_requests_and_reads_nothing_costs_little_memory() {
+    let network = Network::new(Settings { send_buffer_bytes: 600, ..Settings::default() });
+    let long = get("/").replace("\r\n\r\n", &format!("\r\nUser-Agent: {}\r\n\r\n", "x".repeat(30_000)));
+    let greedy = network.client(0).never_reads().send(0, long.repeat(200));
+    let mut run = Run::new(&network, 10);
+    run.until(SECOND);
+    assert!(run.asked() <= 20, "{} requests are kept in memory", run.asked());
+    let reads = network.client(SECOND).send(SECOND, long.repeat(200));
+    run.until(2 * SECOND);
+    assert_eq!(reads.statuses(), [200; 200]);
+    assert!(greedy.closed_ns().is_none());
+}

@@ -209,6 +209,10 @@ impl Transport for TestTransport {
         Ok(())
     }
 
+    fn reset_on_close(&mut self) {
+        self.network.inner.borrow_mut().lines[self.line].reset();
+    }
+
     fn send_buffer_bytes(&self) -> u64 {
         self.network.inner.borrow().settings.send_buffer_bytes
     }

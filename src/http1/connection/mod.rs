@@ -13,6 +13,7 @@ pub use self::record::Records;
 use self::state::{Draining, State};
 use self::timers::{Timer, Timers};
 pub use self::waiting::Replaceable;
+use super::framing::Framing;
 use super::limits::{DRAIN_OCTETS_MAX, RECEIVE_BUFFER_BYTES};
 use super::message_head::MessageHead;
 use super::output::{SendQueue, Transmit};
@@ -79,11 +80,11 @@ impl<S: Service> Connection<S> {
         self.input.space(bytes_max, &mut shared.pool)
     }
 
-    /// Content is received so that its pieces end where whole buffers of it would: written to a file, each then fills whole
-    /// pages. A piece that begins in the middle of one costs a file system half as much again.
+    /// Content of announced length is received so that its pieces end where whole buffers of it would: written to a file,
+    /// each then fills whole pages. A piece that begins in the middle of one costs a file system half as much again.
     fn bytes_to_boundary(&self) -> usize {
         match &self.state {
-            State::Content(content) if self.input.is_empty() => {
+            State::Content(content) if self.input.is_empty() && content.framing.content != Framing::Chunked => {
                 RECEIVE_BUFFER_BYTES - (content.bytes % RECEIVE_BUFFER_BYTES as u64) as usize
             }
             _ => usize::MAX,
@@ -114,6 +115,12 @@ impl<S: Service> Connection<S> {
     /// Whether what is sent next comes from a source, which may have to wait for the disk.
     pub fn sends_from_source(&self) -> bool {
         self.output.has_source()
+    }
+
+    /// Whether nothing but the end of the connection tells the client that the content is complete, so that a connection
+    /// that is closed before would pass for that end (RFC 9112 §8).
+    pub fn content_ends_with_connection(&self) -> bool {
+        self.output.ends_with_connection()
     }
 
     /// The first `bytes` of what [`transmit`](Connection::transmit) gave have been sent.
@@ -173,6 +180,9 @@ impl<S: Service> Connection<S> {
     pub fn release_idle_memory(&mut self, shared: &mut Shared) {
         self.input.release(&mut shared.pool);
         self.output.release_if_empty(&mut shared.pool);
+        if let Some(records) = &mut self.records {
+            records.release_idle_memory();
+        }
     }
 
     /// Bytes of memory that the connection's buffers hold, used or not. [`limits`](super::limits) bounds them, whatever the

@@ -80,7 +80,7 @@ impl<S: Service> Connection<S> {
         shared: &mut Shared,
         now: &Now,
     ) -> (State<S::Sink>, Step) {
-        if self.output.is_full() {
+        if self.output.is_full() || self.records.as_ref().is_some_and(|records| records.is_full()) {
             return (State::Head(head), Step::Idle);
         }
         if head.is_empty() {
@@ -137,7 +137,10 @@ impl<S: Service> Connection<S> {
         self.timers.stop(Timer::Idle);
         self.timers.stop(Timer::Head);
         self.begin_sending(now);
-        let Some((bytes, spans)) = self.input.unread_with_spans() else { return Err(Offence::HeadCutShort) };
+        let Some((bytes, spans)) = self.input.unread_with_spans() else {
+            debug_assert!(false, "a head is complete of which nothing has been received");
+            return Err(Offence::HeadCutShort);
+        };
         let head = head.complete(bytes, spans);
         let content_has_arrived = bytes.len() > head.octets;
         let head_bytes = head.octets;
@@ -321,7 +324,7 @@ impl<S: Service> Connection<S> {
         let persistence = match destination {
             Destination::Nowhere => {
                 let persistence = if self.finishing { Persistence::Close } else { framing.persistence };
-                self.release(persistence);
+                self.output.release(persistence);
                 persistence
             }
             Destination::Sink(sink) => {
@@ -340,13 +343,8 @@ impl<S: Service> Connection<S> {
         self.note_content_received(content_bytes);
         // After content that came for minutes, the time to read would otherwise be over before it began.
         self.begin_sending(now);
-        self.release(Persistence::Close);
+        self.output.release(Persistence::Close);
         self.answered(Persistence::Close)
-    }
-
-    fn release(&mut self, persistence: Persistence) {
-        self.output.release(persistence);
-        self.note_response_queued();
     }
 
     fn push_response(
@@ -367,15 +365,11 @@ impl<S: Service> Connection<S> {
         }
     }
 
-    fn note_response_queued(&mut self) {
+    /// A request has its response: on to the next request, or to the end.
+    fn answered(&mut self, persistence: Persistence) -> State<S::Sink> {
         if let Some(records) = &mut self.records {
             records.release(self.output.queued_bytes(), self.output.has_source());
         }
-    }
-
-    /// A request has its response: on to the next request, or to the end.
-    fn answered(&mut self, persistence: Persistence) -> State<S::Sink> {
-        self.note_response_queued();
         self.empty_line_skipped = false;
         match persistence {
             Persistence::Keep | Persistence::KeepAndSay => State::Head(MessageHead::default()),

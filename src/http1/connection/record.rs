@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 
+use crate::http1::limits::{RECORD_BYTES_KEPT, RECORDS_BYTES_FULL};
 use crate::http1::message_head::CompleteHead;
 use crate::http1::offence::Offence;
 use crate::semantics::Now;
@@ -19,6 +20,9 @@ pub struct Records {
     ended: VecDeque<Box<ExchangeRecord>>,
 }
 
+/// How many pending records an idle connection keeps room for.
+const PENDING_KEPT: usize = 4;
+
 /// How many records are kept to be used again.
 const FREE_RECORDS_MAX: usize = 256;
 
@@ -29,8 +33,9 @@ impl Records {
     }
 
     /// Takes back a record that has been read.
-    pub fn recycle(&mut self, record: Box<ExchangeRecord>) {
+    pub fn recycle(&mut self, mut record: Box<ExchangeRecord>) {
         if self.free.len() < FREE_RECORDS_MAX {
+            record.forget_request(RECORD_BYTES_KEPT);
             self.free.push(record);
         }
     }
@@ -80,15 +85,28 @@ impl Pending {
 #[derive(Debug, Default)]
 pub(super) struct PendingRecords {
     pending: VecDeque<Pending>,
+    /// Bytes that the pending records hold of their requests.
+    request_bytes: usize,
     /// Bytes that the connection has sent.
     sent: u64,
 }
 
 impl PendingRecords {
+    /// Whether the records hold so much that no further request is to be begun.
+    pub(super) fn is_full(&self) -> bool {
+        self.request_bytes >= RECORDS_BYTES_FULL
+    }
+
+    /// Gives back memory that only a long pipeline has needed.
+    pub(super) fn release_idle_memory(&mut self) {
+        self.pending.shrink_to(PENDING_KEPT);
+    }
+
     /// A request has a complete head.
     pub(super) fn begin(&mut self, connection: u64, head: &CompleteHead<'_>, pool: &mut Records, now: &Now) {
         let mut record = pool.begin(connection, now);
         record.note_request(head.version, head.method_and_target, &head.fields);
+        self.request_bytes += record.request_bytes();
         self.pending.push_back(Pending::new(record));
     }
 
@@ -154,12 +172,14 @@ impl PendingRecords {
                 break;
             }
             let ending = record.ending;
+            self.request_bytes -= record.request_bytes();
             pool.ended.push_back(first.end(ending, self.sent, now));
         }
     }
 
     /// The connection is lost, and with it all that has not been sent.
     pub(super) fn lose(&mut self, ending: Ending, pool: &mut Records, now: &Now) {
+        self.request_bytes = 0;
         for pending in self.pending.drain(..) {
             // What was refused, and could not even be told so, stays refused.
             let ending = if pending.record.ending == Ending::Complete { ending } else { pending.record.ending };

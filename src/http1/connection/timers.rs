@@ -65,6 +65,13 @@ impl Timers {
         }
     }
 
+    /// Lets no timer fire before `at_ns`.
+    pub(super) fn postpone(&mut self, at_ns: u64) {
+        for timer_ns in &mut self.at_ns {
+            *timer_ns = at_ns.max(*timer_ns);
+        }
+    }
+
     /// When the first timer fires; `u64::MAX` for never.
     pub(super) fn next_ns(&self) -> u64 {
         self.at_ns.iter().copied().fold(STOPPED, u64::min)

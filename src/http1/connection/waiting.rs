@@ -56,6 +56,11 @@ impl<S: Service> Connection<S> {
         }
     }
 
+    /// The server has let the connection wait: what has passed meanwhile passes now.
+    pub fn postpone_deadlines(&mut self, now: &Now) {
+        self.timers.postpone(now.monotonic_ns);
+    }
+
     /// Does what the timers ask for whose time had come at `due_ns`, on the monotonic clock. What that starts begins `now`,
     /// which may be later.
     pub fn expire(&mut self, due_ns: u64, shared: &mut Shared, now: &Now) {
@@ -114,7 +119,10 @@ impl<S: Service> Connection<S> {
             State::Head(head) if !head.is_empty() => {
                 self.timers.at_ns(Timer::Head).map(|at_ns| Replaceable::WithinHead { at_ns })
             }
-            State::Head(_) if !self.input.is_empty() => None,
+            // Half of the empty line that may precede a head: it is no request yet, and holds a place no more than one.
+            State::Head(_) if !self.input.is_empty() => {
+                self.timers.at_ns(Timer::Idle).map(|at_ns| Replaceable::WithinHead { at_ns })
+            }
             State::Head(_) => self.timers.at_ns(Timer::Idle).map(|at_ns| match self.has_received {
                 true => Replaceable::BetweenRequests { at_ns },
                 false => Replaceable::Silent { at_ns },

@@ -135,12 +135,13 @@ impl Listing {
         let (run, is_end) = self.read_slice()?;
         self.held.add(run.len());
         runs.push(run);
-        if is_end {
+        let is_too_large = self.held.count > SORTED_MAX;
+        if is_end && !is_too_large {
             let runs_to_sort = runs.len();
             // One run is no more work than has been done.
             return Ok(if runs_to_sort > 1 { Stage::Sorting(runs, runs_to_sort) } else { self.sort(runs, 1) });
         }
-        if self.held.count > SORTED_MAX || self.held.total.get() > HELD_MAX {
+        if is_too_large || self.held.total.get() > HELD_MAX {
             self.write_head(false);
             return Ok(Stage::Unsorted(runs.into()));
         }

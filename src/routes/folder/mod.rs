@@ -38,7 +38,7 @@ use crate::semantics::accept;
 use crate::semantics::method::Method;
 use crate::semantics::origin;
 use crate::semantics::request::Request;
-use crate::semantics::response::{Body, Response};
+use crate::semantics::response::{Body, RareFields, Response};
 use crate::semantics::service::Reply;
 use crate::semantics::status::Status;
 use crate::storage::{LinkedDirectories, RelativePath, StorageError};
@@ -50,7 +50,7 @@ pub struct Sharing {
     pub name: Vec<u8>,
     /// Whether names that begin with a dot are served.
     pub shows_hidden: bool,
-    /// Whether it is served as a web site, see [`site`].
+    /// Whether it is served as a web site of its owner.
     pub is_site: bool,
     /// Under which names.
     pub hosts: Hosts,
@@ -148,9 +148,14 @@ fn file<'r>(folder: &'r mut Folder, request: &'r Request<'r>, name: &'r [u8], no
     Reply::Respond(Response {
         same_origin_only: true,
         content_security_policy: is_run.then_some("sandbox"),
-        content_disposition: is_download.then(|| disposition::attachment(&last)),
+        rare: is_download.then(|| saved_as(&last)),
         ..response
     })
+}
+
+/// What has a browser save the content under this name.
+fn saved_as(name: &[u8]) -> Box<RareFields> {
+    Box::new(RareFields { content_disposition: Some(disposition::attachment(name)), ..RareFields::default() })
 }
 
 fn last_segment(name: &[u8]) -> &[u8] {
@@ -171,9 +176,9 @@ fn redirect_to_directory<'r>(folder: &Folder, request: &Request<'_>, name: &[u8]
         location.push_str(&String::from_utf8_lossy(query));
     }
     Reply::Respond(Response {
-        location: Some(location),
+        rare: Some(Box::new(RareFields { location: Some(location), ..RareFields::default() })),
         // It is a directory for now.
-        cache_control: Some("no-cache"),
+        no_cache: true,
         ..Response::new(Status::MovedPermanently)
     })
 }
@@ -203,12 +208,12 @@ fn archive<'r>(folder: &Folder, request: &Request<'_>, path: Option<RelativePath
         Err(error) => return files::refusal_to_read(&error),
     };
     if let Some(failed) = super::text::failed_precondition(request, now) {
-        return Reply::Respond(Response { cache_control: Some("no-cache"), ..failed });
+        return Reply::Respond(Response { no_cache: true, ..failed });
     }
     Reply::Respond(Response {
         content_type: Some(Cow::Borrowed("application/x-tar")),
-        cache_control: Some("no-cache"),
-        content_disposition: Some(disposition::attachment(&[&name, &b".tar"[..]].concat())),
+        no_cache: true,
+        rare: Some(saved_as(&[&name, &b".tar"[..]].concat())),
         nosniff: true,
         same_origin_only: true,
         body: Body::Source(FileContent::Archive(Box::new(archive))),
@@ -231,14 +236,14 @@ fn list<'r>(
     let described = Response {
         content_type: Some(Cow::Borrowed(content_type_of(format))),
         varies_by_media_type: true,
-        cache_control: Some("no-cache"),
+        no_cache: true,
         nosniff: true,
         same_origin_only: true,
         content_security_policy: (format == Format::Html).then_some(page::CONTENT_SECURITY_POLICY),
         ..Response::new(Status::Ok)
     };
     if let Some(failed) = super::text::failed_precondition(request, now) {
-        return Reply::Respond(Response { varies_by_media_type: true, cache_control: Some("no-cache"), ..failed });
+        return Reply::Respond(Response { varies_by_media_type: true, no_cache: true, ..failed });
     }
     let policy = folder.files.upload_policy();
     let form = Form {

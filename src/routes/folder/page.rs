@@ -12,7 +12,7 @@ use std::io::Write as _;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
 use super::query::{Order, Sort};
-use crate::semantics::date::ImfFixdate;
+use crate::semantics::date::Rfc3339;
 use crate::storage::{Entry, EntryKind};
 
 const STYLE: &str = include_str!("../../assets/style.css");
@@ -23,8 +23,8 @@ const SCRIPT: &str = include_str!("../../assets/page.js");
 /// The icons and the favicon are `data:` images within the page. Trusted types are a second barrier behind the escaping: the
 /// page's own script never turns text into markup.
 pub(super) const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; \
-     script-src 'sha256-Q+UiJoememKE9bDjNB4rwmEMki3va/gq6ZViOtH4RBo='; \
-     style-src 'sha256-eypvMV8uxh6hfc02W+HyGm3W0+dJ1QxvO9rbri9GUBg='; \
+     script-src 'sha256-YFcJwetxLf+128O5M2H12OybyFQS5pFhRC1Fz41M36M='; \
+     style-src 'sha256-sTJ8B2Lp57davhcPdRPzFMv2Qdnvr3cTa4e+l35vRdI='; \
      img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
      require-trusted-types-for 'script'; trusted-types 'none'";
 
@@ -36,7 +36,7 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 const ROOT: &str = "Shared folder";
 
 /// A file older than this shows the day of its modification, but not the time.
-const RECENT_S: u64 = 180 * 86_400;
+const RECENT_S: i128 = 180 * 86_400;
 
 const NS_PER_S: i128 = 1_000_000_000;
 
@@ -277,25 +277,21 @@ fn write_readable_size(out: &mut Vec<u8>, bytes: u64) {
 
 /// The time in UTC; the script puts the reader's time in its place.
 fn write_time(out: &mut Vec<u8>, modified_ns: i128, now_unix_s: u64) {
-    let unix_s = u64::try_from(modified_ns.div_euclid(NS_PER_S)).ok();
-    if unix_s.and_then(|unix_s| write_time_since_1970(out, unix_s, now_unix_s)).is_none() {
+    let unix_s = modified_ns.div_euclid(NS_PER_S);
+    let Some(date) = Rfc3339::new(unix_s) else {
         put(out, "unknown");
-    }
-}
-
-/// `None`, with nothing written, after the year 9999.
-fn write_time_since_1970(out: &mut Vec<u8>, unix_s: u64, now_unix_s: u64) -> Option<()> {
-    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let date = ImfFixdate::new(unix_s)?;
-    let text = std::str::from_utf8(date.as_bytes()).ok()?;
-    let (day, month, year, time) = (text.get(5..7)?, text.get(8..11)?, text.get(12..16)?, text.get(17..25)?);
-    let month = 1 + MONTHS.iter().position(|name| *name == month)?;
-    let _ = write!(out, "<time datetime=\"{year}-{month:02}-{day}T{time}Z\">{year}-{month:02}-{day}");
-    if now_unix_s.saturating_sub(unix_s) < RECENT_S {
-        let _ = write!(out, " {}", time.get(..5)?);
+        return;
+    };
+    let _ = write!(out, "<time datetime=\"{date}\">");
+    let start = out.len();
+    let _ = write!(out, "{date}");
+    let is_recent = i128::from(now_unix_s) - unix_s < RECENT_S;
+    // The day alone, or with hours and minutes.
+    out.truncate(start + if is_recent { 16 } else { 10 });
+    if let Some(between) = out.get_mut(start + 10).filter(|_| is_recent) {
+        *between = b' ';
     }
     put(out, "</time>");
-    Some(())
 }
 
 /// Appends everything after the last entry.
@@ -542,6 +538,7 @@ mod tests {
     #[test]
     fn an_old_file_shows_its_day_and_keeps_its_time() {
         assert_eq!(time(951_782_400 * NS_PER_S), "<time datetime=\"2000-02-29T00:00:00Z\">2000-02-29</time>");
+        assert_eq!(time(-1), "<time datetime=\"1969-12-31T23:59:59Z\">1969-12-31</time>");
         // A clock that is behind the disk's does not make a file old.
         let later = i128::from(NOW_S + 86_400) * NS_PER_S + 1;
         assert_eq!(time(later), "<time datetime=\"2026-11-25T17:19:35Z\">2026-11-25 17:19</time>");
@@ -549,7 +546,7 @@ mod tests {
 
     #[test]
     fn a_time_that_no_date_can_name_is_unknown() {
-        for modified_ns in [-1, i128::MIN, i128::MAX, 253_402_300_800 * NS_PER_S] {
+        for modified_ns in [i128::MIN, i128::MAX, 253_402_300_800 * NS_PER_S] {
             assert_eq!(time(modified_ns), "unknown");
         }
     }

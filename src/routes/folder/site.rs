@@ -12,7 +12,7 @@ use crate::routes::{Answer, FileContent};
 use crate::semantics::Now;
 use crate::semantics::content_coding;
 use crate::semantics::request::Request;
-use crate::semantics::response::{Body, Response};
+use crate::semantics::response::{Body, ContentEncoding, Response};
 use crate::semantics::service::Reply;
 use crate::semantics::status::Status;
 use crate::storage::{FileRange, RelativePath, StorageError};
@@ -21,7 +21,7 @@ const INDEX: &[u8] = b"index.html";
 const NOT_FOUND: &[u8] = b"404.html";
 
 /// Content codings, each with what the names of files end in that have it, the densest first.
-const CODINGS: [&str; 3] = ["br", "zstd", "gzip"];
+const CODINGS: [ContentEncoding; 3] = [ContentEncoding::Brotli, ContentEncoding::Zstd, ContentEncoding::Gzip];
 const ENDINGS: [&[u8]; 3] = [b".br", b".zst", b".gz"];
 
 /// The answer to GET and HEAD of `name`, as it stands in the target without the first slash.
@@ -64,8 +64,8 @@ fn find_compressed(
     request: &Request<'_>,
     name: &[u8],
     now: &Now,
-) -> Option<(Found, Vec<u8>, &'static str)> {
-    content_coding::preferred(&request.fields, &CODINGS).into_iter().find_map(|place| {
+) -> Option<(Found, Vec<u8>, ContentEncoding)> {
+    content_coding::preferred(&request.fields, &CODINGS.map(ContentEncoding::as_str)).into_iter().find_map(|place| {
         let name = [name, ENDINGS[place]].concat();
         let found = folder.files.find(request, &name, now).ok()?;
         Some((found, name, CODINGS[place]))

@@ -203,6 +203,11 @@ impl Client {
         }
     }
 
+    /// Reads until the connection ends. Returns whether it ended in order, and not by a reset.
+    pub(crate) fn ends_in_order(&mut self) -> bool {
+        io::copy(&mut self.stream, &mut io::sink()).is_ok()
+    }
+
     /// Says that nothing more will be sent.
     pub(crate) fn half_close(&self) {
         self.stream.shutdown(Shutdown::Write).expect("a connection to half-close");

@@ -1,0 +1,52 @@
+//! What axe-core finds: <https://github.com/dequelabs/axe-core>. Its script is not part of this repository; the variable
+//! `SPINDLE_AXE` names it (`npm install axe-core`, then `node_modules/axe-core/axe.min.js`). `scripts/check.sh` sets it.
+
+use crate::folder::Shared;
+use crate::tab::Tab;
+
+#[test]
+fn axe_finds_no_violation() {
+    let Some(script) = std::env::var_os("SPINDLE_AXE") else {
+        println!("skipped: SPINDLE_AXE does not name axe.min.js");
+        return;
+    };
+    let Some(mut tab) = Tab::start() else { return };
+    let script = std::fs::read_to_string(script).expect("the script of axe-core");
+    let shared = Shared::start_with(&["--uploads", "create"]);
+    shared.fill();
+    shared.put("Photos 2026/Iceland/\"><script>alert(1)<.txt", "");
+    std::fs::create_dir(shared.path().join("empty")).expect("a folder");
+    for (width, colours) in [(1000, "light"), (1000, "dark"), (360, "light"), (360, "dark")] {
+        tab.show_as(width, 800, colours);
+        for page in ["/", "/?sort=size&order=desc", "/Photos%202026/Iceland/", "/empty/"] {
+            tab.open(&format!("{}{page}", shared.origin()));
+            tab.evaluate(&format!("{script}\n;0"));
+            let rules = tab.evaluate(
+                "axe.run().then((found) => ({ passed: found.passes.length, failed: found.violations.map((rule) => \
+                 rule.id + ': ' + rule.nodes.map((node) => node.html + ' ' + node.failureSummary).join('; ')) }))",
+            );
+            assert_eq!(rules["failed"], serde_json::json!([]), "{page} at {width} px, {colours}");
+            assert!(rules["passed"].as_u64().is_some_and(|passed| passed > 10), "axe looked at nothing: {rules}");
+        }
+    }
+}
+
+#[test]
+fn a_screen_reader_finds_a_table_whatever_the_rows_look_like() {
+    let Some(mut tab) = Tab::start() else { return };
+    let shared = Shared::start();
+    shared.put("notes.txt", "hello notes");
+    for width in [1000, 360] {
+        tab.show_as(width, 800, "light");
+        tab.open(&format!("{}/", shared.origin()));
+        let tree = tab.call("Accessibility.getFullAXTree", serde_json::json!({}));
+        let nodes = tree["nodes"].as_array().expect("a list of nodes");
+        let count = |role: &str| nodes.iter().filter(|node| node["role"]["value"] == role).count();
+        for (role, expected) in [("table", 1), ("row", 2), ("columnheader", 4), ("rowheader", 1), ("status", 1)] {
+            assert_eq!(count(role), expected, "{role} at {width} px");
+        }
+        let named =
+            |name: &str| nodes.iter().any(|node| node["role"]["value"] == "link" && node["name"]["value"] == name);
+        assert!(named("notes.txt") && named("Download notes.txt"), "{nodes:?}");
+    }
+}

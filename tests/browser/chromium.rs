@@ -1,0 +1,162 @@
+//! The browser's process, and the pipe that it is driven through.
+//!
+//! The DevTools protocol is JSON, one message after the other, each ended by a NUL byte. With `--remote-debugging-pipe`
+//! they pass through two descriptors instead of a WebSocket, and the browser ends when they are closed, however this
+//! process ends. A library for it would be far heavier than what it saves here: `headless_chrome` compiles the whole
+//! protocol and takes 2.5 GiB of memory to build, the WebDriver clients bring an asynchronous runtime and an HTTP stack.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::harness::{PATIENCE, wait_until};
+
+/// The browser is asked to be quiet: no request but those of the pages that it is shown.
+const OPTIONS: [&str; 16] = [
+    "--headless",
+    // It starts as root in a container too, where it cannot make its sandbox. The pages come from this very test.
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-quic",
+    "--no-first-run",
+    "--no-default-browser-check",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-default-apps",
+    "--disable-domain-reliability",
+    "--disable-extensions",
+    "--disable-sync",
+    "--disable-features=HttpsUpgrades,HttpsFirstBalancedModeAutoEnable,OptimizationHints,MediaRouter,Translate",
+    "--hide-scrollbars",
+    "--remote-debugging-pipe",
+];
+
+/// A running browser. It ends when it is dropped.
+pub(crate) struct Chromium {
+    child: Child,
+    commands: Option<ChildStdin>,
+    messages: Receiver<Value>,
+    last_id: u64,
+    /// What the browser reported, in order.
+    pub(crate) events: Vec<Value>,
+    /// Its profile, and what it downloads.
+    directory: TempDir,
+}
+
+impl Chromium {
+    /// Starts the browser; `None`, with the reason printed, where there is none.
+    ///
+    /// # Panics
+    /// In continuous integration, where there has to be one.
+    pub(crate) fn start(options: &[&str]) -> Option<Chromium> {
+        let Some(program) = ["chromium", "chromium-browser"].into_iter().find(|name| is_installed(name)) else {
+            assert!(std::env::var_os("CI").is_none_or(|value| value != "true"), "chromium is missing");
+            println!("skipped: chromium is missing (Debian's package is called so)");
+            return None;
+        };
+        let directory = TempDir::new().expect("a temporary directory");
+        let mut child = Command::new("sh")
+            // The browser reads commands from descriptor 3 and writes to 4.
+            .args(["-c", r#"exec "$@" 3<&0 4>&1 </dev/null >/dev/null"#, "sh", program])
+            .args(OPTIONS)
+            .arg(format!("--user-data-dir={}", directory.path().join("profile").display()))
+            .args(options)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("chromium as a process");
+        let commands = child.stdin.take();
+        let messages = read_messages(child.stdout.take().expect("standard output"));
+        Some(Chromium { child, commands, messages, last_id: 0, events: Vec::new(), directory })
+    }
+
+    /// Where downloads go.
+    pub(crate) fn downloads(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Sends a command and waits for its result.
+    ///
+    /// # Errors
+    /// The browser refused it: its words.
+    pub(crate) fn try_call(&mut self, session: Option<&str>, method: &str, params: Value) -> Result<Value, String> {
+        self.last_id += 1;
+        let mut command = json!({ "id": self.last_id, "method": method, "params": params });
+        if let Some(session) = session {
+            command["sessionId"] = json!(session);
+        }
+        let mut message = command.to_string().into_bytes();
+        message.push(0);
+        self.commands.as_mut().expect("a pipe").write_all(&message).expect("a browser that reads");
+        loop {
+            let mut answer = self.receive(method);
+            if answer["id"] != self.last_id {
+                self.events.push(answer);
+                continue;
+            }
+            return match answer["error"]["message"].as_str() {
+                Some(words) => Err(words.to_owned()),
+                None => Ok(answer["result"].take()),
+            };
+        }
+    }
+
+    /// Waits for an event behind the first `seen` ones, and returns what it says.
+    pub(crate) fn wait_for_event(&mut self, seen: usize, method: &str, is_wanted: impl Fn(&Value) -> bool) -> Value {
+        let mut at = seen;
+        loop {
+            while at == self.events.len() {
+                let event = self.receive(method);
+                self.events.push(event);
+            }
+            let event = &self.events[at];
+            if event["method"] == method && is_wanted(&event["params"]) {
+                return event["params"].clone();
+            }
+            at += 1;
+        }
+    }
+
+    fn receive(&mut self, awaited: &str) -> Value {
+        self.messages.recv_timeout(3 * PATIENCE).unwrap_or_else(|_| panic!("waited in vain for {awaited}"))
+    }
+}
+
+impl Drop for Chromium {
+    fn drop(&mut self) {
+        // The end of the pipe is the end of the browser. Its profile can be removed only then.
+        self.commands = None;
+        if !thread::panicking() {
+            wait_until("the end of the browser", || self.child.try_wait().is_ok_and(|status| status.is_some()));
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn is_installed(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
+
+/// A thread that reads the messages, so that waiting for one has an end. It ends with the browser.
+fn read_messages(stdout: ChildStdout) -> Receiver<Value> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        for message in BufReader::new(stdout).split(0) {
+            let Ok(message) = message else { return };
+            let message = serde_json::from_slice(&message).expect("a message of the protocol");
+            if sender.send(message).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
