@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Files in and out by the clients that people use, each result compared octet by octet.
+# Files in and out by the clients that people use, and a shared folder read by them, each result compared byte by byte.
 # usage: clients.sh [--install] [--full] [PATH/TO/spindle]
 # --install gets clients that are missing from Debian's packages; without it they are named and left out. --full serves
 # every file of the input and not only a few seconds' worth. INPUT names the input, a directory of real files; it is
@@ -7,13 +7,14 @@
 # Exit status: 0, 1 where a check failed, 2 where nothing could be checked.
 set -euo pipefail
 
-export LC_ALL=C
+export LC_ALL=C TZ=UTC0
 # A proxy from the environment must not stand between a client and this machine.
 export no_proxy='*' NO_PROXY='*'
 
 scripts=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 input=${INPUT:-${CARGO_HOME:-$HOME/.cargo}/registry/src}
 client_seconds=120 # for one run of a client
+packages=(curl wget python3 python3-pip aria2 rclone git ca-certificates ffmpeg)
 quick_files=2000
 quick_upload_octets=$((200 << 20))
 full_upload_octets=$((600 << 20))
@@ -39,17 +40,22 @@ clean_up() {
     exit "$status"
 }
 
-# start_server NAME OPTIONS…: sets $base, and serves $work/NAME.
+# start_server NAME OPTIONS…: sets $base, and serves $work/NAME at /files/.
 start_server() {
-    local name=$1 tries
+    launch "$1" /files --directory "$work/$1" "${@:2}"
+}
+
+# launch NAME PATH ARGUMENTS…: sets $base to the address with PATH behind it.
+launch() {
+    local name=$1 path=$2 tries
     mkdir -p "$work/$name"
     # Made here, since what runs in the background may be slower to make it than sed is to read it.
     : >"$work/$name.greeting"
-    "$program" --bind 127.0.0.1 --port 0 --directory "$work/$name" "${@:2}" >"$work/$name.greeting" &
+    "$program" --bind 127.0.0.1 --port 0 "${@:3}" >"$work/$name.greeting" &
     servers+=($!)
     for ((tries = 0; tries < 100; tries++)); do
-        base=$(sed -n 's/^Listening on \(http:.*\)$/\1\/files/p' "$work/$name.greeting")
-        [[ -z $base ]] || return 0
+        base=$(sed -n 's/^Listening on \(http:[^ ]*[^ /]\).*$/\1/p' "$work/$name.greeting" | head -n 1)${path}
+        [[ $base != http:* ]] || return 0
         sleep 0.05
     done
     refuse "$program does not listen"
@@ -371,14 +377,22 @@ check_input() {
     figures 'both directions' "$begun" $((octets + upload_octets))
 }
 
+# shellcheck source=clients/folder.sh
+source "$scripts/clients/folder.sh"
+
 # --- All of it ----------------------------------------------------------------------------------------------------------
 
+# What cannot be had is left out, and named at the end.
 install_clients() {
     export DEBIAN_FRONTEND=noninteractive
-    local words
-    words=$({ apt-get update && apt-get install -y --no-install-recommends curl wget python3 aria2; } 2>&1 </dev/null) || {
-        printf '%s\n' "$words" >&2
-        refuse 'the clients could not be installed'
+    local words client missing=()
+    for client in aria2c "${folder_clients[@]}"; do
+        has_client "$client" || missing+=("$client")
+    done
+    ((${#missing[@]} > 0)) || return 0
+    printf 'clients.sh: installing %s\n' "${missing[*]}"
+    words=$({ apt-get update && apt-get install -y --no-install-recommends "${packages[@]}"; } 2>&1 </dev/null) || {
+        printf '%s\nclients.sh: the clients could not be installed\n' "$words" >&2
     }
 }
 
@@ -429,6 +443,7 @@ elif [[ -d $input ]]; then
 else
     printf '  left out: real files, since %s is no directory\n' "$input"
 fi
+check_folder
 ((${#left_out[@]} == 0)) || printf '  left out: %s (clients.sh --install gets them)\n' "${left_out[*]}"
 printf '%s passed, %s failed\n' "$passed" "$failed"
 ((failed == 0))

@@ -8,10 +8,12 @@ import platform
 import sys
 import tempfile
 
+import archives
 import chart
 import client
 import idle
 import instructions
+import large_listing
 import paced
 import process
 import rounds
@@ -52,7 +54,7 @@ def machine(available):
     )
 
 
-EXTRAS = (idle, paced, startup, syscalls, instructions)
+EXTRAS = (idle, paced, large_listing, archives, startup, syscalls, instructions)
 
 
 def select(names, only):

@@ -45,10 +45,21 @@ def ask(port, path, method="GET", fields=(), content=b""):
         status_line = stream.readline()
         head_octets = len(status_line)
         content_octets = 0
+        is_chunked = False
         while (line := stream.readline()) not in (b"\r\n", b""):
             head_octets += len(line)
             name, _, value = line.partition(b":")
             if name.lower() == b"content-length":
                 content_octets = int(value)
-        return int(status_line.split()[1]), head_octets + 2, stream.read(content_octets)
+            is_chunked |= name.lower() == b"transfer-encoding"
+        content = read_chunks(stream) if is_chunked else stream.read(content_octets)
+        return int(status_line.split()[1]), head_octets + 2, content
 
+
+def read_chunks(stream):
+    """The content of a response whose length was not known."""
+    chunks = []
+    while length := int(stream.readline(), 16):
+        chunks.append(stream.read(length))
+        stream.readline()
+    return b"".join(chunks)

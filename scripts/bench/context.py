@@ -25,7 +25,7 @@ class Context:
     def start(self, name, stack, work):
         """A contestant that runs until the stack is closed, and answers the work as it should."""
         arguments = self.null_arguments(work) if name in works.NULLS else ()
-        server = servers.Server(name, self.binaries, self.root, arguments)
+        server = servers.Server(name, self.binaries, self.root, arguments, work.shares_root)
         stack.callback(server.stop)
         work.check(server)
         return server

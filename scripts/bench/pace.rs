@@ -1,7 +1,7 @@
 //! Sends small requests at a fixed rate, whether or not the earlier ones have been answered, and tells how long the
 //! answers took. A client that waits for an answer before it asks again would leave out just the requests that suffer.
 //!
-//! Usage: `pace PORT REQUESTS_PER_SECOND SECONDS`. It writes one line of JSON.
+//! Usage: `pace PORT REQUESTS_PER_SECOND SECONDS [TARGET]`. It writes one line of JSON.
 
 use std::error::Error;
 use std::io::{self, Read, Write};
@@ -10,7 +10,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 const CONNECTIONS: usize = 16;
-const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
 const STATUS: &[u8] = b"HTTP/1.1 200 ";
 const SILENCE_MAX: Duration = Duration::from_secs(30);
 
@@ -34,11 +33,11 @@ fn read_answers(mut stream: &TcpStream, answer_octets: usize) -> io::Result<Vec<
     }
 }
 
-fn connect(port: u16) -> Result<(TcpStream, usize), Box<dyn Error>> {
+fn connect(port: u16, request: &[u8]) -> Result<(TcpStream, usize), Box<dyn Error>> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(SILENCE_MAX))?;
-    stream.write_all(REQUEST)?;
+    stream.write_all(request)?;
     let mut answer = [0; 4096];
     let octets = stream.read(&mut answer)?;
     if !answer[..octets].starts_with(STATUS) {
@@ -48,7 +47,12 @@ fn connect(port: u16) -> Result<(TcpStream, usize), Box<dyn Error>> {
 }
 
 /// Sends at the rate, on one connection after the other. Returns when each request was sent.
-fn send_requests(streams: &[(TcpStream, usize)], rate: u32, seconds: u32) -> io::Result<Vec<Vec<Instant>>> {
+fn send_requests(
+    streams: &[(TcpStream, usize)],
+    request: &[u8],
+    rate: u32,
+    seconds: u32,
+) -> io::Result<Vec<Vec<Instant>>> {
     let mut departures = vec![Vec::new(); streams.len()];
     let start = Instant::now();
     for turn in 0..rate * seconds {
@@ -57,7 +61,7 @@ fn send_requests(streams: &[(TcpStream, usize)], rate: u32, seconds: u32) -> io:
         let place = turn as usize % streams.len();
         let mut stream = &streams[place].0;
         departures[place].push(Instant::now());
-        stream.write_all(REQUEST)?;
+        stream.write_all(request)?;
     }
     // The server answers what it has, sees the end, and ends as well: then the readers are done.
     streams.iter().try_for_each(|(stream, _)| stream.shutdown(Shutdown::Write))?;
@@ -65,14 +69,19 @@ fn send_requests(streams: &[(TcpStream, usize)], rate: u32, seconds: u32) -> io:
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let arguments: Vec<u32> = std::env::args().skip(1).map(|argument| argument.parse()).collect::<Result<_, _>>()?;
-    let [port, rate, seconds] = arguments[..] else { return Err("usage: pace PORT RATE SECONDS".into()) };
-    let port = u16::try_from(port)?;
-    let streams = (0..CONNECTIONS).map(|_| connect(port)).collect::<Result<Vec<_>, _>>()?;
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let (port, rate, seconds, target) = match &arguments[..] {
+        [port, rate, seconds] => (port, rate, seconds, "/"),
+        [port, rate, seconds, target] => (port, rate, seconds, target.as_str()),
+        _ => return Err("usage: pace PORT RATE SECONDS [TARGET]".into()),
+    };
+    let (port, rate, seconds) = (port.parse()?, rate.parse()?, seconds.parse()?);
+    let request = format!("GET {target} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").into_bytes();
+    let streams = (0..CONNECTIONS).map(|_| connect(port, &request)).collect::<Result<Vec<_>, _>>()?;
     let (departures, arrivals) = thread::scope(|scope| {
         let readers: Vec<_> =
             streams.iter().map(|(stream, octets)| scope.spawn(|| read_answers(stream, *octets))).collect();
-        let departures = send_requests(&streams, rate, seconds);
+        let departures = send_requests(&streams, &request, rate, seconds);
         let arrivals: Vec<_> = readers.into_iter().map(|reader| reader.join()).collect();
         (departures, arrivals)
     });

@@ -48,6 +48,8 @@ http {{
         location = /user-agent {{ default_type text/plain; return 200 $http_user_agent; }}
         location = /files/4k {{ sendfile off; }}
         location /files/up- {{ dav_methods PUT; }}
+        location /folder/ {{ autoindex on; }}
+        location /json/ {{ autoindex on; autoindex_format json; }}
     }}
 }}
 """
@@ -65,6 +67,8 @@ server.max-keep-alive-idle = 3600
 server.stat-cache-engine = "simple"
 server.network-backend = "sendfile"
 index-file.names = ("index.html")
+server.modules += ("mod_dirlisting")
+dir-listing.activate = "enable"
 """
 
 H2O = """
@@ -80,6 +84,7 @@ hosts:
       /:
         file.dir: {root}
         file.index: [index.html]
+        file.dirlisting: ON
 """
 
 
@@ -122,11 +127,12 @@ def version(peer):
 class Server:
     """A running contestant."""
 
-    def __init__(self, name, binaries, root, null_arguments=()):
+    def __init__(self, name, binaries, root, null_arguments=(), shares_root=False):
         self.name = name
         self.port = client.free_port()
         self._run = tempfile.TemporaryDirectory(prefix="bench-")
-        arguments = _arguments(name, binaries, root, self.port, self._run.name, null_arguments)
+        served = [root] if shares_root else ["--directory", root / "files"]
+        arguments = _arguments(name, binaries, root, self.port, self._run.name, null_arguments, served)
         with open(pathlib.Path(self._run.name, "said"), "wb") as log:
             self.process = process.start(arguments, process.SERVER_CORE, stdout=subprocess.DEVNULL, stderr=log)
         try:
@@ -157,12 +163,12 @@ class Server:
         self._run.cleanup()
 
 
-def _arguments(name, binaries, root, port, run, null_arguments):
+def _arguments(name, binaries, root, port, run, null_arguments, served):
     if name in (NULL, CONTROL):
         return [binaries.path(name), port, *null_arguments]
     if name in (SPINDLE, BEFORE):
         address = ["--bind", "127.0.0.1", "--port", port]
-        return [binaries.path(name), *address, "--directory", root / "files", "--idle-timeout", "3600", "--quiet"]
+        return [binaries.path(name), *address, "--idle-timeout", "3600", "--quiet", *served]
     configuration = pathlib.Path(run, "configuration")
     template = {"nginx": NGINX, "lighttpd": LIGHTTPD, "h2o": H2O}[name]
     configuration.write_text(template.format(port=port, root=root, run=run, user=getpass.getuser()))

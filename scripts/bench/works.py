@@ -55,6 +55,10 @@ class Work:
     contestants: tuple = EVERYBODY
     # Where a request takes so long that those cut off at the end of a round count, octets are counted.
     counts_octets: bool = False
+    # Whether spindle shares the whole root as a folder, as the peers serve it.
+    shares_root: bool = False
+    # What must be in the content, where its whole is the server's own business.
+    names: tuple = ()
 
     def null_arguments(self, spindle_port):
         """What makes null send as much as spindle does."""
@@ -77,6 +81,11 @@ class Work:
             return
         if "Accept-Encoding: gzip" in self.fields:
             content = gzip.decompress(content)
+        if self.names:
+            missing = [name for name in self.names if name.encode() not in content]
+            if missing:
+                raise client.Mismatch(f"{server.name} answers {self.path} without {missing[0]}")
+            return
         expected = self.content.read_bytes() if isinstance(self.content, pathlib.Path) else self.content
         if not self.upload_octets and content != expected:
             raise client.Mismatch(f"{server.name} answers {self.path} with the wrong {len(content)} octets")
@@ -94,6 +103,27 @@ def make_root(root):
                 file.write(block[: octets - start])
 
 
+    make_entries(root / "folder" / "1000", LISTED)
+    # nginx decides by the place whether a listing is JSON.
+    (root / "json").symlink_to("folder")
+
+
+LISTED = 1000
+
+
+def entry_names(count):
+    """What is listed: names of different lengths."""
+    return [f"{'a name ' * (number % 3)}entry-{number:06}.txt" for number in range(count)]
+
+
+def make_entries(directory, count):
+    """Files of different sizes, which hold no blocks of the disk."""
+    directory.mkdir(parents=True)
+    for number, name in enumerate(entry_names(count)):
+        with open(directory / name, "wb") as file:
+            file.truncate(number * 37)
+
+
 def _noise():
     state = 1
     while True:
@@ -103,18 +133,19 @@ def _noise():
 
 NAMES = (
     "small", "pipelined", "browser", "file-4k", "file-64k", "file-1m", "file-1g", "upload-256k", "gzip-short", "gzip-4k",
-    "connect",
+    "connect", "list-html", "list-json", "shared-4k",
 )
 
 
 def works(root):
     """All of them, in the order of the report."""
 
-    def file(name, title, **more):
-        return Work(f"file-{name}", title, f"/files/{name}", root / "files" / name, **more)
+    def file(size, title, name=None, **more):
+        return Work(name or f"file-{size}", title, f"/files/{size}", root / "files" / size, **more)
 
     gzipped = {"fields": ("Accept-Encoding: gzip",), "contestants": (*NULLS, SPINDLE, BEFORE)}
     agent = USER_AGENT.encode()
+    listed = {"names": tuple(name.split()[-1] for name in entry_names(LISTED)), "connections": 8, "shares_root": True}
     return [
         Work("small", "Small answer, 64 connections", "/"),
         Work("pipelined", "Small answer, pipelined 16 deep", "/", depth=16),
@@ -128,4 +159,8 @@ def works(root):
         Work("gzip-short", "gzip of a short echo", "/echo/abc", b"abc", **gzipped),
         Work("gzip-4k", "gzip of a 4 KiB echo", f"/echo/{ECHO_LONG}", ECHO_LONG.encode(), **gzipped),
         Work("connect", "A connection for each request", "/", fields=("Connection: close",)),
+        Work("list-html", "Listing of 1,000 entries as a page", "/folder/1000/", contestants=(SPINDLE, BEFORE, *PEERS), **listed),
+        Work("list-json", "Listing of 1,000 entries as JSON", "/json/1000/?format=json",
+             contestants=(SPINDLE, BEFORE, "nginx"), **listed),
+        file("4k", "4 KiB file in a shared folder", name="shared-4k", shares_root=True),
     ]
