@@ -69,19 +69,22 @@ where
         );
     }
 
-    /// Whether the loop is to end. Closes the listeners once nothing waits there any more.
-    pub(super) fn is_finished(&mut self) -> bool {
-        let Some(by_ns) = self.finishing.by_ns else { return false };
-        let now = self.cx.now;
+    /// Closes the listeners once nothing waits there any more. To be called at once behind accepting: a connection that
+    /// comes in between is lost.
+    pub(super) fn close_listeners_in_time(&mut self) {
         if let Some(close_ns) = self.finishing.close_listeners_ns
-            && (!self.acceptor.may_wait() || now.monotonic_ns >= close_ns)
+            && (!self.acceptor.may_wait() || self.cx.now.monotonic_ns >= close_ns)
         {
             self.finishing.close_listeners_ns = None;
             self.world.close_listeners();
             self.acceptor = super::Acceptor::new(0);
         }
+    }
+
+    /// Whether the loop is to end.
+    pub(super) fn is_finished(&self) -> bool {
         let is_idle = self.sessions.is_empty() && self.finishing.close_listeners_ns.is_none();
-        is_idle || now.monotonic_ns >= by_ns
+        self.finishing.by_ns.is_some_and(|by_ns| is_idle || self.cx.now.monotonic_ns >= by_ns)
     }
 
     /// Says what was cut off, and closes it.

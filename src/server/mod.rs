@@ -148,6 +148,7 @@ where
         }
         self.expire_deadlines(polled_ns);
         self.accept();
+        self.close_listeners_in_time();
         self.drive_busy(polled_ns);
         self.shrink();
         Ok(true)
