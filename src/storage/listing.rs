@@ -89,7 +89,7 @@ impl Listing {
 
     fn look_at(&self, entry: &DirEntry) -> Result<Option<Entry>, StorageError> {
         let name = entry.file_name().to_bytes();
-        if RelativePath::from_segments([name]).is_err() || !may_be_listed(entry.file_type()) {
+        if !RelativePath::is_segment(name) || !may_be_listed(entry.file_type()) {
             return Ok(None);
         }
         let look = |directory| rustix::fs::statat(directory, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW);

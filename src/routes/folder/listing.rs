@@ -59,7 +59,7 @@ enum Stage {
     Gathering(Vec<Vec<Entry>>),
     /// Runs are sorted, one at a time: so many are left.
     Sorting(Vec<Vec<Entry>>, usize),
-    /// Rows are made of sorted runs, each with its first entry at its end.
+    /// Rows are made of sorted runs, each with its first entry at its end; the run with the first of all is the last one.
     Sorted(Vec<Vec<Entry>>),
     /// Rows are made of what was gathered, and then of what the directory still has.
     Unsorted(VecDeque<Vec<Entry>>),
@@ -175,6 +175,11 @@ impl Listing {
             return Stage::Sorting(runs, left - 1);
         }
         self.write_head(true);
+        runs.retain(|run| !run.is_empty());
+        runs.sort_unstable_by(|one, other| match (one.last(), other.last()) {
+            (Some(one), Some(other)) => compare(sort, order, other, one),
+            _ => Ordering::Equal,
+        });
         Stage::Sorted(runs)
     }
 
@@ -241,22 +246,25 @@ impl Listing {
     }
 }
 
-/// Takes the entry that comes first from the ends of sorted runs. They are few enough to look at each.
-fn take_first(runs: &mut [Vec<Entry>], sort: Sort, order: Order) -> Option<Entry> {
-    let mut first: Option<(usize, &Entry)> = None;
-    for (place, run) in runs.iter().enumerate() {
-        let Some(entry) = run.last() else { continue };
-        if first.is_none_or(|(_, least)| compare(sort, order, entry, least).is_lt()) {
-            first = Some((place, entry));
-        }
+/// Takes the entry that comes first from the end of the last run, and puts what is left of the run where it belongs now.
+fn take_first(runs: &mut Vec<Vec<Entry>>, sort: Sort, order: Order) -> Option<Entry> {
+    let mut run = runs.pop()?;
+    let first = run.pop();
+    if let Some(next) = run.last() {
+        let comes_later = |run: &Vec<Entry>| run.last().is_some_and(|entry| compare(sort, order, entry, next).is_gt());
+        let place = runs.partition_point(comes_later);
+        runs.insert(place, run);
     }
-    let (place, _) = first?;
-    runs.get_mut(place)?.pop()
+    first
 }
 
 /// Directories come first. What is the same in what is sorted by comes by name.
 fn compare(sort: Sort, order: Order, one: &Entry, other: &Entry) -> Ordering {
     let is_file = |entry: &Entry| entry.kind == EntryKind::File;
+    let by_kind = is_file(one).cmp(&is_file(other));
+    if by_kind.is_ne() {
+        return by_kind;
+    }
     let by_key = match sort {
         Sort::Name => names::compare(&one.name, &other.name),
         Sort::Size => one.bytes.cmp(&other.bytes),
@@ -266,5 +274,5 @@ fn compare(sort: Sort, order: Order, one: &Entry, other: &Entry) -> Ordering {
         Order::Ascending => by_key,
         Order::Descending => by_key.reverse(),
     };
-    is_file(one).cmp(&is_file(other)).then(in_order).then_with(|| names::compare(&one.name, &other.name))
+    in_order.then_with(|| names::compare(&one.name, &other.name))
 }
