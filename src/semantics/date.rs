@@ -82,11 +82,29 @@ impl Rfc3339 {
     }
 }
 
-impl std::fmt::Display for Rfc3339 {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl Rfc3339 {
+    /// The bytes as they are written: digits, and what stands between them.
+    pub fn text(&self) -> [u8; RFC_3339_BYTES] {
         let Rfc3339 { year, month, day, second_of_day } = self;
         let (hour, minute, second) = (second_of_day / 3600, second_of_day / 60 % 60, second_of_day % 60);
-        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+        let mut text = *b"0000-00-00T00:00:00Z";
+        for (at, number) in
+            [(0, year / 100), (2, year % 100), (5, *month), (8, *day), (11, hour), (14, minute), (17, second)]
+        {
+            // Below 100 each, as `new` has it.
+            text[at] += (number / 10) as u8;
+            text[at + 1] += (number % 10) as u8;
+        }
+        text
+    }
+}
+
+/// Bytes of a moment as [`Rfc3339`] writes it.
+const RFC_3339_BYTES: usize = 20;
+
+impl std::fmt::Display for Rfc3339 {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.text().iter().try_for_each(|byte| f.write_char(char::from(*byte)))
     }
 }
 

@@ -70,6 +70,40 @@ impl Listing {
         Ok(Identity::of(&stat).modified_ns)
     }
 
+    /// Whether there may be more than `count` entries, by the size of the directory. File systems count it in ways of their own:
+    /// that there are not is no promise.
+    pub fn may_hold_more_than(&self, count: u64) -> bool {
+        // What an entry takes at least on ext4; elsewhere it takes more.
+        const ENTRY_BYTES_MIN: u64 = 12;
+        let stat = self.entries.fd().and_then(rustix::fs::fstat);
+        stat.is_ok_and(|stat| Identity::of(&stat).octets / ENTRY_BYTES_MIN > count)
+    }
+
+    /// Reads past `most` entries without a look at each. Returns how many of them may be listed and have a name that
+    /// `is_counted`, and whether they were the last ones.
+    ///
+    /// # Errors
+    /// As [`Listing::next`].
+    pub fn count(&mut self, most: usize, is_counted: impl Fn(&[u8]) -> bool) -> Result<(usize, bool), StorageError> {
+        let mut count = 0;
+        for _ in 0..most {
+            match self.entries.read() {
+                None | Some(Err(Errno::NOENT)) => return Ok((count, true)),
+                Some(Ok(entry)) => {
+                    let name = entry.file_name().to_bytes();
+                    count += usize::from(is_listed(&entry) && is_counted(name));
+                }
+                Some(Err(errno)) => return Err(StorageError::from_lookup(errno)),
+            }
+        }
+        Ok((count, false))
+    }
+
+    /// Begins with the first entry again.
+    pub fn rewind(&mut self) {
+        self.entries.rewind();
+    }
+
     /// Looks at the next entry. `None` behind the last one; `Some(Ok(None))` for an entry that a reader cannot have, which
     /// is given all the same so that each call costs the same: `.` and `..`, an upload in progress, what is neither a file
     /// nor a directory, a link that leads out of the root or nowhere, and what has been removed meanwhile.
@@ -89,7 +123,7 @@ impl Listing {
 
     fn look_at(&self, entry: &DirEntry) -> Result<Option<Entry>, StorageError> {
         let name = entry.file_name().to_bytes();
-        if RelativePath::from_segments([name]).is_err() || !may_be_listed(entry.file_type()) {
+        if !is_listed(entry) {
             return Ok(None);
         }
         let look = |directory| rustix::fs::statat(directory, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW);
@@ -115,9 +149,14 @@ impl Listing {
     }
 }
 
-/// Saves looking at devices and the like, where the disk says what an entry is.
-fn may_be_listed(kind: FileType) -> bool {
-    matches!(kind, FileType::RegularFile | FileType::Directory | FileType::Symlink | FileType::Unknown)
+/// Whether the entry may be listed, by its name, and where the disk says what it is by that: it saves looking at devices and
+/// the like.
+fn is_listed(entry: &DirEntry) -> bool {
+    RelativePath::is_segment(entry.file_name().to_bytes())
+        && matches!(
+            entry.file_type(),
+            FileType::RegularFile | FileType::Directory | FileType::Symlink | FileType::Unknown
+        )
 }
 
 fn describe(name: &[u8], stat: &Stat) -> Option<Entry> {

@@ -66,6 +66,11 @@ impl RelativePath {
         Ok(RelativePath { octets, name_at })
     }
 
+    /// Whether this may be a segment of a path.
+    pub(super) fn is_segment(name: &[u8]) -> bool {
+        check(name).is_ok()
+    }
+
     /// The whole path, its segments joined by `/`.
     pub fn as_bytes(&self) -> &[u8] {
         &self.octets

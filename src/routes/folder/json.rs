@@ -26,15 +26,21 @@ pub(super) fn write_row(out: &mut Vec<u8>, entry: &Entry, is_first: bool) {
     // Nothing in it needs to be escaped.
     out.extend_from_slice(b",\"href\":\"");
     text::write_reference(out, entry);
-    // Writing to a vector never fails.
-    let _ = match entry.kind {
-        EntryKind::File => write!(out, "\",\"type\":\"file\",\"size\":{}", entry.bytes),
-        EntryKind::Directory => write!(out, "\",\"type\":\"directory\",\"size\":null"),
-    };
-    let _ = match Rfc3339::new(entry.modified_ns.div_euclid(NS_PER_S)) {
-        Some(date) => write!(out, ",\"modified\":\"{date}\"}}"),
-        None => write!(out, ",\"modified\":null}}"),
-    };
+    match entry.kind {
+        EntryKind::File => {
+            out.extend_from_slice(b"\",\"type\":\"file\",\"size\":");
+            text::write_decimal(out, entry.bytes);
+        }
+        EntryKind::Directory => out.extend_from_slice(b"\",\"type\":\"directory\",\"size\":null"),
+    }
+    match Rfc3339::new(entry.modified_ns.div_euclid(NS_PER_S)) {
+        Some(date) => {
+            out.extend_from_slice(b",\"modified\":\"");
+            out.extend_from_slice(&date.text());
+            out.extend_from_slice(b"\"}");
+        }
+        None => out.extend_from_slice(b",\"modified\":null}"),
+    }
 }
 
 /// Behind the last entry.
@@ -45,7 +51,12 @@ pub(super) fn write_foot(out: &mut Vec<u8>) {
 /// A string (§7). Bytes that are not UTF-8 become U+FFFD.
 fn write_string(out: &mut Vec<u8>, bytes: &[u8]) {
     out.push(b'"');
-    for chunk in bytes.utf8_chunks() {
+    // Most names need no escapes.
+    let plain = |byte: &u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
+    let plain_bytes = bytes.iter().position(|byte| !plain(byte)).unwrap_or(bytes.len());
+    let (plain, rest) = bytes.split_at(plain_bytes);
+    out.extend_from_slice(plain);
+    for chunk in rest.utf8_chunks() {
         for character in chunk.valid().chars() {
             match character {
                 '"' => out.extend_from_slice(b"\\\""),
@@ -53,6 +64,7 @@ fn write_string(out: &mut Vec<u8>, bytes: &[u8]) {
                 // Controls must be escaped. U+2028 and U+2029 end a line in old JavaScript, and U+007F and what follows
                 // are best not sent to a terminal.
                 '\0'..='\x1f' | '\x7f'..='\u{9f}' | '\u{2028}' | '\u{2029}' => {
+                    // Writing to a vector never fails.
                     let _ = write!(out, "\\u{:04x}", u32::from(character));
                 }
                 _ => out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes()),

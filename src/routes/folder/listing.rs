@@ -13,7 +13,7 @@ use super::page::{self, PageHead};
 use super::query::{Format, Order, Sort};
 use super::{json, names, text};
 use crate::semantics::service::{PIECE_BYTES_MAX, Piece, SourceFailed};
-use crate::storage::{self, Entry, EntryKind, FileRange};
+use crate::storage::{self, Entry, EntryKind, FileRange, StorageError};
 
 /// How many entries are sorted.
 const SORTED_MAX: usize = 10_000;
@@ -21,8 +21,11 @@ const SORTED_MAX: usize = 10_000;
 /// How many entries all listings that are being sent hold at most, at some hundred bytes each.
 const HELD_MAX: usize = 40 * SORTED_MAX;
 
-/// How many entries are looked at, or sorted, in one go: a millisecond of work where the disk need not be waited for.
-const SLICE_ENTRIES: usize = 256;
+/// How many entries are looked at, or sorted, in one go: half a millisecond of work where the disk need not be waited for.
+const SLICE_ENTRIES: usize = 128;
+
+/// How many entries are counted in one go.
+const COUNTED_ENTRIES: usize = 1024;
 
 /// Rows are made up to this many bytes in one go. The longest row fits into what is left of a piece, nearly always.
 const ROWS_BYTES: usize = PIECE_BYTES_MAX / 2;
@@ -55,11 +58,13 @@ pub struct Listing {
 
 /// How far it has come.
 enum Stage {
+    /// Entries are counted, so many until now: looking at as many as can be sorted, in vain, would delay the first row.
+    Counting(usize),
     /// Entries are read, a run of them at a time.
     Gathering(Vec<Vec<Entry>>),
     /// Runs are sorted, one at a time: so many are left.
     Sorting(Vec<Vec<Entry>>, usize),
-    /// Rows are made of sorted runs, each with its first entry at its end.
+    /// Rows are made of sorted runs, each with its first entry at its end; the run with the first of all is the last one.
     Sorted(Vec<Vec<Entry>>),
     /// Rows are made of what was gathered, and then of what the directory still has.
     Unsorted(VecDeque<Vec<Entry>>),
@@ -89,11 +94,12 @@ impl Drop for Held {
 impl Listing {
     /// `held_by_all` counts the entries that all listings hold.
     pub(super) fn new(directory: storage::Listing, form: Form, held_by_all: &Rc<Cell<usize>>) -> Listing {
+        let may_be_too_large = directory.may_hold_more_than(SORTED_MAX as u64);
         Listing {
             directory,
             form,
             held: Held { total: Rc::clone(held_by_all), count: 0 },
-            stage: Stage::Gathering(Vec::new()),
+            stage: if may_be_too_large { Stage::Counting(0) } else { Stage::Gathering(Vec::new()) },
             out: Vec::new(),
             sent: 0,
             rows: 0,
@@ -122,6 +128,7 @@ impl Listing {
     /// Does one slice of work.
     fn work(&mut self) -> Result<(), SourceFailed> {
         self.stage = match std::mem::replace(&mut self.stage, Stage::Complete) {
+            Stage::Counting(count) => self.count(count)?,
             Stage::Gathering(runs) => self.gather(runs)?,
             Stage::Sorting(runs, left) => self.sort(runs, left),
             Stage::Sorted(runs) => self.write_sorted(runs),
@@ -129,6 +136,23 @@ impl Listing {
             Stage::Complete => Stage::Complete,
         };
         Ok(())
+    }
+
+    fn count(&mut self, count: usize) -> Result<Stage, SourceFailed> {
+        let shows_hidden = self.form.shows_hidden;
+        let is_counted = |name: &[u8]| shows_hidden || !name.starts_with(b".");
+        let (more, is_end) = self.directory.count(COUNTED_ENTRIES, is_counted).map_err(|error| fail(&error))?;
+        let count = count + more;
+        if count > SORTED_MAX {
+            self.directory.rewind();
+            self.write_head(false);
+            return Ok(Stage::Unsorted(VecDeque::new()));
+        }
+        if is_end {
+            self.directory.rewind();
+            return Ok(Stage::Gathering(Vec::new()));
+        }
+        Ok(Stage::Counting(count))
     }
 
     fn gather(&mut self, mut runs: Vec<Vec<Entry>>) -> Result<Stage, SourceFailed> {
@@ -156,10 +180,7 @@ impl Listing {
                 None => return Ok((run, true)),
                 Some(Ok(Some(entry))) if self.form.shows_hidden || !entry.name.starts_with(b".") => run.push(entry),
                 Some(Ok(_)) => {}
-                Some(Err(error)) => {
-                    log::warn!("a directory cannot be listed: {error}");
-                    return Err(SourceFailed);
-                }
+                Some(Err(error)) => return Err(fail(&error)),
             }
         }
         Ok((run, false))
@@ -175,6 +196,11 @@ impl Listing {
             return Stage::Sorting(runs, left - 1);
         }
         self.write_head(true);
+        runs.retain(|run| !run.is_empty());
+        runs.sort_unstable_by(|one, other| match (one.last(), other.last()) {
+            (Some(one), Some(other)) => compare(sort, order, other, one),
+            _ => Ordering::Equal,
+        });
         Stage::Sorted(runs)
     }
 
@@ -241,22 +267,30 @@ impl Listing {
     }
 }
 
-/// Takes the entry that comes first from the ends of sorted runs. They are few enough to look at each.
-fn take_first(runs: &mut [Vec<Entry>], sort: Sort, order: Order) -> Option<Entry> {
-    let mut first: Option<(usize, &Entry)> = None;
-    for (place, run) in runs.iter().enumerate() {
-        let Some(entry) = run.last() else { continue };
-        if first.is_none_or(|(_, least)| compare(sort, order, entry, least).is_lt()) {
-            first = Some((place, entry));
-        }
+fn fail(error: &StorageError) -> SourceFailed {
+    log::warn!("a directory cannot be listed: {error}");
+    SourceFailed
+}
+
+/// Takes the entry that comes first from the end of the last run, and puts what is left of the run where it belongs now.
+fn take_first(runs: &mut Vec<Vec<Entry>>, sort: Sort, order: Order) -> Option<Entry> {
+    let mut run = runs.pop()?;
+    let first = run.pop();
+    if let Some(next) = run.last() {
+        let comes_later = |run: &Vec<Entry>| run.last().is_some_and(|entry| compare(sort, order, entry, next).is_gt());
+        let place = runs.partition_point(comes_later);
+        runs.insert(place, run);
     }
-    let (place, _) = first?;
-    runs.get_mut(place)?.pop()
+    first
 }
 
 /// Directories come first. What is the same in what is sorted by comes by name.
 fn compare(sort: Sort, order: Order, one: &Entry, other: &Entry) -> Ordering {
     let is_file = |entry: &Entry| entry.kind == EntryKind::File;
+    let by_kind = is_file(one).cmp(&is_file(other));
+    if by_kind.is_ne() {
+        return by_kind;
+    }
     let by_key = match sort {
         Sort::Name => names::compare(&one.name, &other.name),
         Sort::Size => one.bytes.cmp(&other.bytes),
@@ -266,5 +300,5 @@ fn compare(sort: Sort, order: Order, one: &Entry, other: &Entry) -> Ordering {
         Order::Ascending => by_key,
         Order::Descending => by_key.reverse(),
     };
-    is_file(one).cmp(&is_file(other)).then(in_order).then_with(|| names::compare(&one.name, &other.name))
+    in_order.then_with(|| names::compare(&one.name, &other.name))
 }

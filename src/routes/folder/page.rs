@@ -8,10 +8,12 @@
 //! percent-encoded byte by byte, so that every name leads to its own file.
 
 use std::io::Write as _;
+use std::ops::Range;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
 use super::query::{Order, Sort};
+use super::text::write_decimal;
 use crate::semantics::date::Rfc3339;
 use crate::storage::{Entry, EntryKind};
 
@@ -217,22 +219,32 @@ pub(super) fn write_row(out: &mut Vec<u8>, entry: &Entry, now_unix_s: u64) {
         out,
         if is_directory { "<tr><th scope=\"row\"><a class=\"d\" href=\"" } else { "<tr><th scope=\"row\"><a href=\"" },
     );
-    write_href(out, entry);
-    put(out, "\">");
-    write_isolated_name(out, &entry.name);
-    put(out, "</a></th><td class=\"s\">");
+    // Both are needed twice, and encoded once.
+    let href = appended(out, |out| write_href(out, entry));
+    put(out, "\"><bdi>");
+    let name = appended(out, |out| write_name(out, &entry.name));
+    put(out, "</bdi></a></th><td class=\"s\">");
     if !is_directory {
         write_size(out, entry.bytes);
     }
     put(out, "</td><td class=\"t\">");
     write_time(out, entry.modified_ns, now_unix_s);
     put(out, "</td><td class=\"g\"><a href=\"");
-    write_href(out, entry);
+    out.extend_from_within(href);
     let (query, what) = if is_directory { ("?archive=tar", " as archive") } else { ("?download", "") };
-    let _ = write!(out, "{query}\" title=\"Download{what}\" aria-label=\"Download ");
-    write_name(out, &entry.name);
+    for part in [query, "\" title=\"Download", what, "\" aria-label=\"Download "] {
+        put(out, part);
+    }
+    out.extend_from_within(name);
     put(out, what);
     put(out, "\"></a></td></tr>\n");
+}
+
+/// Where in `out` that is which `write` appends.
+fn appended(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) -> Range<usize> {
+    let start = out.len();
+    write(out);
+    start..out.len()
 }
 
 /// The reference from the directory's page to an entry.
@@ -245,7 +257,9 @@ fn write_href(out: &mut Vec<u8>, entry: &Entry) {
 
 /// `1.4 MB`, with the exact number at hand.
 fn write_size(out: &mut Vec<u8>, bytes: u64) {
-    let _ = write!(out, "<data value=\"{bytes}\" title=\"");
+    put(out, "<data value=\"");
+    write_decimal(out, bytes);
+    put(out, "\" title=\"");
     write_count(out, bytes);
     put(out, if bytes == 1 { " byte\">" } else { " bytes\">" });
     write_readable_size(out, bytes);
@@ -255,22 +269,25 @@ fn write_size(out: &mut Vec<u8>, bytes: u64) {
 /// Two significant digits below ten of a unit, and up to three above; units are powers of 1000, as their names say.
 fn write_readable_size(out: &mut Vec<u8>, bytes: u64) {
     if bytes < 1000 {
-        let _ = write!(out, "{bytes} B");
+        write_decimal(out, bytes);
+        put(out, " B");
         return;
     }
-    let bytes = u128::from(bytes);
     let mut unit_bytes = 1;
-    for unit in ["kB", "MB", "GB", "TB", "PB", "EB"] {
+    for unit in [" kB", " MB", " GB", " TB", " PB", " EB"] {
         unit_bytes *= 1000;
-        let tenths = (bytes * 10 + unit_bytes / 2) / unit_bytes;
-        let whole = (bytes + unit_bytes / 2) / unit_bytes;
+        // The remainder by itself, so that no number is too large.
+        let (whole, rest) = (bytes / unit_bytes, bytes % unit_bytes);
+        let tenths = whole * 10 + (rest * 10 + unit_bytes / 2) / unit_bytes;
+        let rounded = whole + (rest + unit_bytes / 2) / unit_bytes;
         if tenths < 100 {
-            let _ = write!(out, "{}.{} {unit}", tenths / 10, tenths % 10);
-            return;
+            write_decimal(out, tenths / 10);
+            out.extend_from_slice(&[b'.', b'0' + (tenths % 10) as u8]);
+            return put(out, unit);
         }
-        if whole < 1000 {
-            let _ = write!(out, "{whole} {unit}");
-            return;
+        if rounded < 1000 {
+            write_decimal(out, rounded);
+            return put(out, unit);
         }
     }
 }
@@ -282,14 +299,15 @@ fn write_time(out: &mut Vec<u8>, modified_ns: i128, now_unix_s: u64) {
         put(out, "unknown");
         return;
     };
-    let _ = write!(out, "<time datetime=\"{date}\">");
-    let start = out.len();
-    let _ = write!(out, "{date}");
-    let is_recent = i128::from(now_unix_s) - unix_s < RECENT_S;
-    // The day alone, or with hours and minutes.
-    out.truncate(start + if is_recent { 16 } else { 10 });
-    if let Some(between) = out.get_mut(start + 10).filter(|_| is_recent) {
-        *between = b' ';
+    let text = date.text();
+    put(out, "<time datetime=\"");
+    out.extend_from_slice(&text);
+    put(out, "\">");
+    out.extend_from_slice(&text[..10]);
+    if i128::from(now_unix_s) - unix_s < RECENT_S {
+        // Hours and minutes.
+        put(out, " ");
+        out.extend_from_slice(&text[11..16]);
     }
     put(out, "</time>");
 }
@@ -310,12 +328,11 @@ pub(super) fn write_foot(out: &mut Vec<u8>, entries: u64, is_sorted: bool) {
 
 /// `1,234,567`.
 fn write_count(out: &mut Vec<u8>, count: u64) {
-    let digits = count.to_string();
-    for (at, digit) in digits.bytes().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            out.push(b',');
-        }
-        out.push(digit);
+    let digits = appended(out, |out| write_decimal(out, count));
+    let mut end = digits.end;
+    while end > digits.start + 3 {
+        end -= 3;
+        out.insert(end, b',');
     }
 }
 
@@ -328,7 +345,12 @@ fn write_isolated_name(out: &mut Vec<u8>, name: &[u8]) {
 
 /// A name as text or in an attribute's quotation marks. Each sequence that is not UTF-8 is shown as U+FFFD.
 fn write_name(out: &mut Vec<u8>, name: &[u8]) {
-    for chunk in name.utf8_chunks() {
+    // Most names need no escapes.
+    let plain = |byte: &u8| matches!(byte, b' '..=b'~') && !b"&<>\"'".contains(byte);
+    let plain_bytes = name.iter().position(|byte| !plain(byte)).unwrap_or(name.len());
+    let (plain, rest) = name.split_at(plain_bytes);
+    out.extend_from_slice(plain);
+    for chunk in rest.utf8_chunks() {
         chunk.valid().chars().for_each(|each| write_character(out, each));
         if !chunk.invalid().is_empty() {
             write_character(out, char::REPLACEMENT_CHARACTER);
