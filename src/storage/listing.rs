@@ -70,6 +70,11 @@ impl Listing {
         Ok(Identity::of(&stat).modified_ns)
     }
 
+    /// Goes back to the first entry.
+    pub fn rewind(&mut self) {
+        self.entries.rewind();
+    }
+
     /// Looks at the next entry. `None` behind the last one; `Some(Ok(None))` for an entry that a reader cannot have, which
     /// is given all the same so that each call costs the same: `.` and `..`, an upload in progress, what is neither a file
     /// nor a directory, a link that leads out of the root or nowhere, and what has been removed meanwhile.
