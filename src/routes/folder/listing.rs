@@ -362,4 +362,14 @@ mod tests {
         assert_eq!((seen.iter().max(), seen.last()), (Some(&1_000), Some(&0)));
         assert!(seen.iter().any(|held| (1..900).contains(held)) && seen.windows(2).any(|pair| pair[0] > pair[1]));
     }
+
+    #[test]
+    fn where_others_hold_many_entries_the_page_does_not_say_that_it_is_long() {
+        let root = tempfile::tempdir().unwrap();
+        fill(root.path(), 300, "");
+        let page = read(&mut listing(root.path(), &Rc::new(Cell::new(HELD_MAX))), |_| {});
+        assert!(page.contains("300 entries, not sorted"));
+        assert!(page.contains("or other large listings are being sent"));
+        assert!(!page.contains("has more than 10,000"));
+    }
 }
