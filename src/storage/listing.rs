@@ -99,7 +99,7 @@ impl Listing {
         Ok((count, false))
     }
 
-    /// Begins with the first entry again.
+    /// Goes back to the first entry.
     pub fn rewind(&mut self) {
         self.entries.rewind();
     }

@@ -75,7 +75,9 @@ impl World for Kernel {
     }
 
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        match self.poll.poll(&mut self.events, timeout) {
+        let polled = self.poll.poll(&mut self.events, timeout);
+        self.clock.follow_system();
+        match polled {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => self.events.clear(),
             Err(error) if Errno::from_io_error(&error) == Some(Errno::NOMEM) => {
                 error!("cannot poll: {error}; trying again");

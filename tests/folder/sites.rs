@@ -88,6 +88,17 @@ fn the_tag_of_the_compressed_file_is_the_one_that_counts() {
 }
 
 #[test]
+fn several_parts_are_those_of_the_file_itself() {
+    // A client that decodes the content as a whole would meet the lines between the parts.
+    let server = site(&["a.txt", "a.txt.br"]);
+    let parts = ask(&server, "GET", "/a.txt", &["Accept-Encoding: br", "Range: bytes=0-0,4-4"]);
+    assert_eq!((parts.status, parts.field("Content-Encoding")), (206, None));
+    assert!(parts.field("Content-Type").unwrap().starts_with("multipart/byteranges"), "{}", parts.head);
+    assert!(parts.text().contains("bytes 4-4/5"), "{}", parts.text());
+    assert_eq!(parts.field("Vary"), Some("Accept-Encoding"));
+}
+
+#[test]
 fn it_is_not_written_to() {
     let ended = crate::harness::Start::new().folder().options(["--site", "--uploads", "create"]).start_and_end();
     assert_eq!(ended.code, Some(2));

@@ -72,8 +72,8 @@ pub(super) fn give<'r>(
     described(response, version.last_modified(now), Cow::Borrowed(&version.etag))
 }
 
-/// Several ranges are sent from the file itself.
-fn asks_for_parts(request: &Request<'_>) -> bool {
+/// Whether several ranges are asked for. They are sent from the file itself.
+pub(in crate::routes) fn asks_for_parts(request: &Request<'_>) -> bool {
     request.fields.first(FieldName::Range).is_some_and(|value| value.contains(&b','))
 }
 

@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use percent_encoding::percent_decode;
 
-pub(super) use self::download::{Found, refusal as refusal_to_read};
+pub(super) use self::download::{Found, asks_for_parts, refusal as refusal_to_read};
 pub(super) use self::multipart::Parts;
 pub use self::upload::FileSink;
 use self::validators::{FileVersion, OwnUploads};

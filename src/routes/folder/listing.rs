@@ -1,13 +1,13 @@
 //! What a directory holds, in one of three forms, made as it is sent.
 //!
 //! Up to [`SORTED_MAX`] entries are read and sorted before the first is sent. With more, or where other listings hold many
-//! entries already, they come as the disk has them, and nothing is kept. Either way the work is done in slices, between
+//! entries already, the directory is read anew: they come as the disk has them, and nothing is kept. Either way the work is done in slices, between
 //! which other connections have their turn.
 
 use std::cell::Cell;
 use std::cmp::Ordering;
-use std::collections::VecDeque;
 use std::rc::Rc;
+use std::vec;
 
 use super::page::{self, PageHead};
 use super::query::{Format, Order, Sort};
@@ -66,8 +66,8 @@ enum Stage {
     Sorting(Vec<Vec<Entry>>, usize),
     /// Rows are made of sorted runs, each with its first entry at its end; the run with the first of all is the last one.
     Sorted(Vec<Vec<Entry>>),
-    /// Rows are made of what was gathered, and then of what the directory still has.
-    Unsorted(VecDeque<Vec<Entry>>),
+    /// Rows are made of what is left of a run, and then of what the directory still has.
+    Unsorted(vec::IntoIter<Entry>),
     /// All rows are made.
     Complete,
 }
@@ -83,11 +83,17 @@ impl Held {
         self.count += count;
         self.total.set(self.total.get() + count);
     }
+
+    fn remove(&mut self, count: usize) {
+        let count = count.min(self.count);
+        self.count -= count;
+        self.total.set(self.total.get().saturating_sub(count));
+    }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.total.set(self.total.get().saturating_sub(self.count));
+        self.remove(self.count);
     }
 }
 
@@ -146,7 +152,7 @@ impl Listing {
         if count > SORTED_MAX {
             self.directory.rewind();
             self.write_head(false);
-            return Ok(Stage::Unsorted(VecDeque::new()));
+            return Ok(Stage::Unsorted(Vec::new().into_iter()));
         }
         if is_end {
             self.directory.rewind();
@@ -158,7 +164,10 @@ impl Listing {
     fn gather(&mut self, mut runs: Vec<Vec<Entry>>) -> Result<Stage, SourceFailed> {
         let (run, is_end) = self.read_slice()?;
         self.held.add(run.len());
-        runs.push(run);
+        // Each run is looked at for every row: those in which nothing is listed are not kept.
+        if !run.is_empty() {
+            runs.push(run);
+        }
         let is_too_large = self.held.count > SORTED_MAX;
         if is_end && !is_too_large {
             let runs_to_sort = runs.len();
@@ -166,8 +175,12 @@ impl Listing {
             return Ok(if runs_to_sort > 1 { Stage::Sorting(runs, runs_to_sort) } else { self.sort(runs, 1) });
         }
         if is_too_large || self.held.total.get() > HELD_MAX {
+            // Nothing has been sent yet. What was gathered would have to be kept until the client has read it.
+            drop(runs);
+            self.held.remove(self.held.count);
+            self.directory.rewind();
             self.write_head(false);
-            return Ok(Stage::Unsorted(runs.into()));
+            return Ok(Stage::Unsorted(Vec::new().into_iter()));
         }
         Ok(Stage::Gathering(runs))
     }
@@ -207,7 +220,10 @@ impl Listing {
     fn write_sorted(&mut self, mut runs: Vec<Vec<Entry>>) -> Stage {
         while self.out.len() < ROWS_BYTES {
             match take_first(&mut runs, self.form.sort, self.form.order) {
-                Some(entry) => self.write_row(&entry),
+                Some(entry) => {
+                    self.held.remove(1);
+                    self.write_row(&entry);
+                }
                 None => {
                     self.write_foot(true);
                     return Stage::Complete;
@@ -217,17 +233,20 @@ impl Listing {
         Stage::Sorted(runs)
     }
 
-    fn write_unsorted(&mut self, mut runs: VecDeque<Vec<Entry>>) -> Result<Stage, SourceFailed> {
-        let (run, is_end) = match runs.pop_front() {
-            Some(run) => (run, false),
-            None => self.read_slice()?,
-        };
-        run.iter().for_each(|entry| self.write_row(entry));
-        if is_end {
-            self.write_foot(false);
-            return Ok(Stage::Complete);
+    fn write_unsorted(&mut self, mut rest: vec::IntoIter<Entry>) -> Result<Stage, SourceFailed> {
+        if rest.len() == 0 {
+            let (run, is_end) = self.read_slice()?;
+            if run.is_empty() && is_end {
+                self.write_foot(false);
+                return Ok(Stage::Complete);
+            }
+            rest = run.into_iter();
         }
-        Ok(Stage::Unsorted(runs))
+        while self.out.len() < ROWS_BYTES {
+            let Some(entry) = rest.next() else { break };
+            self.write_row(&entry);
+        }
+        Ok(Stage::Unsorted(rest))
     }
 
     fn write_head(&mut self, is_sorted: bool) {
@@ -301,4 +320,90 @@ fn compare(sort: Sort, order: Order, one: &Entry, other: &Entry) -> Ordering {
         Order::Descending => by_key.reverse(),
     };
     in_order.then_with(|| names::compare(&one.name, &other.name))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::path::Path;
+
+    use super::*;
+    use crate::storage::{Directory, LinkedDirectories};
+
+    /// A listing of `root` as a page.
+    fn listing(root: &Path, held_by_all: &Rc<Cell<usize>>) -> Listing {
+        let directory = Directory::open(root, 1).unwrap().list(None, LinkedDirectories::Listed).unwrap();
+        let form = Form {
+            format: Format::Html,
+            path: b"/".to_vec(),
+            sort: Sort::Name,
+            order: Order::Ascending,
+            may_upload: false,
+            may_replace: false,
+            shows_hidden: false,
+            now_unix_s: 0,
+        };
+        Listing::new(directory, form, held_by_all)
+    }
+
+    /// All of it. `look` sees the listing behind each step.
+    fn read(listing: &mut Listing, mut look: impl FnMut(&Listing)) -> String {
+        let mut content = Vec::new();
+        for _ in 0..100_000 {
+            let count = match listing.piece().expect("the directory can be read") {
+                None => return String::from_utf8(content).unwrap(),
+                Some(Piece::Bytes(bytes)) => {
+                    content.extend_from_slice(bytes);
+                    bytes.len()
+                }
+                Some(_) => 0,
+            };
+            listing.advance(count as u64);
+            look(listing);
+        }
+        panic!("it has no end");
+    }
+
+    fn fill(root: &Path, count: usize, prefix: &str) {
+        (0..count).for_each(|number| drop(File::create(root.join(format!("{prefix}{number}"))).unwrap()));
+    }
+
+    #[test]
+    fn what_is_sent_as_the_disk_has_it_is_not_kept() {
+        let root = tempfile::tempdir().unwrap();
+        // Each of these quotes is five bytes of a page, and three of a reference.
+        fill(root.path(), SORTED_MAX + 1, &"'".repeat(100));
+        let held = Rc::default();
+        let mut largest = 0;
+        let page = read(&mut listing(root.path(), &held), |listing| {
+            largest = largest.max(listing.out.capacity());
+            if !listing.out.is_empty() {
+                assert_eq!(held.get(), 0);
+            }
+        });
+        assert_eq!(page.matches("<tr><th scope=\"row\">").count(), SORTED_MAX + 1);
+        // The head of the page is longer than all rows that are made in one go.
+        assert!(largest < 8 * PIECE_BYTES_MAX, "{largest}");
+    }
+
+    #[test]
+    fn an_entry_is_held_until_its_row_is_made() {
+        let root = tempfile::tempdir().unwrap();
+        fill(root.path(), 1_000, "");
+        let held = Rc::default();
+        let mut seen = Vec::new();
+        read(&mut listing(root.path(), &held), |_| seen.push(held.get()));
+        assert_eq!((seen.iter().max(), seen.last()), (Some(&1_000), Some(&0)));
+        assert!(seen.iter().any(|held| (1..900).contains(held)) && seen.windows(2).any(|pair| pair[0] > pair[1]));
+    }
+
+    #[test]
+    fn where_others_hold_many_entries_the_page_does_not_say_that_it_is_long() {
+        let root = tempfile::tempdir().unwrap();
+        fill(root.path(), 300, "");
+        let page = read(&mut listing(root.path(), &Rc::new(Cell::new(HELD_MAX))), |_| {});
+        assert!(page.contains("300 entries, not sorted"));
+        assert!(page.contains("or other large listings are being sent"));
+        assert!(!page.contains("has more than 10,000"));
+    }
 }

@@ -55,7 +55,7 @@ pub(super) struct PageHead<'a> {
     pub sort: Sort,
     /// In which direction.
     pub order: Order,
-    /// Whether the rows are sorted at all: a directory of very many entries is not.
+    /// Whether the rows are sorted at all: a directory of very many entries is not, and none is while others hold many.
     pub is_sorted: bool,
 }
 
@@ -80,8 +80,8 @@ pub(super) fn write_head(out: &mut Vec<u8>, head: &PageHead<'_>) {
     if !head.is_sorted {
         put(
             out,
-            "<p class=\"note\">This folder has more than 10,000 entries. They are listed in the order in which the disk \
-             keeps them.</p>\n",
+            "<p class=\"note\">The entries are listed in the order in which the disk keeps them: there are more than 10,000, \
+             or other large listings are being sent.</p>\n",
         );
     }
     put(out, "<table id=\"list\">\n<caption class=\"v\">What is in this folder</caption>\n");
@@ -588,7 +588,7 @@ mod tests {
     #[test]
     fn a_folder_of_very_many_entries_says_that_it_is_not_sorted() {
         let page = head(&PageHead { is_sorted: false, ..HEAD });
-        assert!(page.contains("more than 10,000 entries") && page.contains("order in which the disk"), "{page}");
+        assert!(page.contains("more than 10,000,") && page.contains("order in which the disk"), "{page}");
         assert!(!page.contains("?sort=") && !page.contains("\" aria-sort"), "{page}");
         assert!(text(|out| write_foot(out, 12_345, false)).contains("<p>12,345 entries, not sorted</p>"));
     }

@@ -65,6 +65,10 @@ fn find_compressed(
     name: &[u8],
     now: &Now,
 ) -> Option<(Found, Vec<u8>, ContentEncoding)> {
+    // The coding would be said of the content as a whole, and so of the lines between the parts, which have none.
+    if files::asks_for_parts(request) {
+        return None;
+    }
     content_coding::preferred(&request.fields, &CODINGS.map(ContentEncoding::as_str)).into_iter().find_map(|place| {
         let name = [name, ENDINGS[place]].concat();
         let found = folder.files.find(request, &name, now).ok()?;
