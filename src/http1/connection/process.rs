@@ -44,9 +44,8 @@ impl Step {
 impl<S: Service> Connection<S> {
     /// Interprets what was received, up to one question to the service.
     pub fn process(&mut self, service: &mut S, shared: &mut Shared, now: &Now) -> Step {
-        // How nearly every pass ends: without a move of the state.
-        let waits_for_bytes = matches!(self.state, State::Head(_) | State::Content(_));
-        if waits_for_bytes && self.input.is_empty() && !self.peer_has_ended {
+        // How nearly every pass ends: without a move of the state. Content may end without a further byte.
+        if matches!(self.state, State::Head(_)) && self.input.is_empty() && !self.peer_has_ended {
             return Step::Idle;
         }
         let (state, step) = match mem::take(&mut self.state) {
