@@ -179,7 +179,7 @@ impl Listing {
 
     /// The entries among the next few that are listed, and whether they are the last ones.
     fn read_slice(&mut self) -> Result<(Vec<Entry>, bool), SourceFailed> {
-        let mut run = Vec::new();
+        let mut run = Vec::with_capacity(SLICE_ENTRIES);
         for _ in 0..SLICE_ENTRIES {
             match self.directory.next() {
                 None => return Ok((run, true)),
