@@ -34,8 +34,9 @@ pub(super) fn is_hidden_name_in_any_case(name: &[u8]) -> bool {
 }
 
 /// How many random names are tried. One is enough, unless a sweep takes the file in the instant before it is locked, or
-/// another process draws its names from the same seed: see [`HiddenNames::try_names`].
-const ATTEMPTS_MAX: u32 = 16;
+/// another process draws its names from the same seed: see [`HiddenNames::try_names`]. Where another process does nothing
+/// but sweep, on a busy machine, sixteen attempts in a row have been seen to fail.
+const ATTEMPTS_MAX: u32 = 64;
 
 /// What tells the stream of hidden names from others that are made from the same seed.
 const STREAM: u64 = u64::from_be_bytes(*b".spindle");

@@ -32,6 +32,23 @@ pub struct Entry {
     pub modified_ns: i128,
 }
 
+/// One entry of a directory, as far as one needs it who opens each.
+#[derive(Clone, Debug)]
+pub enum Walked {
+    /// A regular file, by this name. It has not been looked at where the disk says what it is by the name.
+    File(Box<[u8]>),
+    /// A directory, by this name, and when it was last modified, in nanoseconds since 1970.
+    Directory(Box<[u8]>, i128),
+}
+
+impl Walked {
+    /// The name, as its bytes are on the disk.
+    pub fn name(&self) -> &[u8] {
+        let (Walked::File(name) | Walked::Directory(name, _)) = self;
+        name
+    }
+}
+
 /// Whether links that lead to a directory are listed as directories.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinkedDirectories {
@@ -119,6 +136,27 @@ impl Listing {
             Err(errno) => return Some(Err(StorageError::from_lookup(errno))),
         };
         Some(self.look_at(&entry))
+    }
+
+    /// As [`Listing::next`], without a look at what the disk says is a regular file: who opens it looks at it anyway, and may
+    /// find that it is gone.
+    ///
+    /// # Errors
+    /// As [`Listing::next`].
+    pub fn walk(&mut self) -> Option<Result<Option<Walked>, StorageError>> {
+        let entry = match self.entries.read()? {
+            Ok(entry) => entry,
+            Err(Errno::NOENT) => return None,
+            Err(errno) => return Some(Err(StorageError::from_lookup(errno))),
+        };
+        if entry.file_type() == FileType::RegularFile && is_listed(&entry) {
+            return Some(Ok(Some(Walked::File(entry.file_name().to_bytes().into()))));
+        }
+        let walked = |entry: Entry| match entry.kind {
+            EntryKind::File => Walked::File(entry.name),
+            EntryKind::Directory => Walked::Directory(entry.name, entry.modified_ns),
+        };
+        Some(self.look_at(&entry).map(|entry| entry.map(walked)))
     }
 
     fn look_at(&self, entry: &DirEntry) -> Result<Option<Entry>, StorageError> {

@@ -58,6 +58,6 @@ pub use error::StorageError;
 pub use file_cache::{CachedContent, CachedFile, FileCache, SMALL_FILE_OCTETS_MAX};
 pub use file_range::FileRange;
 pub use identity::Identity;
-pub use listing::{Entry, EntryKind, LinkedDirectories, Listing};
+pub use listing::{Entry, EntryKind, LinkedDirectories, Listing, Walked};
 pub use relative_path::{BadName, RelativePath};
 pub use upload::{Publish, Published, Upload};

@@ -77,6 +77,22 @@ fn every_byte_name_and_time_comes_back() {
 }
 
 #[test]
+fn many_small_files_come_back_among_large_ones() {
+    let server = share(&["0/", "1/", "2/", "3/", "4/", "5/", "6/"]);
+    for number in 0..1000 {
+        // Around the ends of blocks, and around the length up to which a file is small.
+        let bytes = match number % 100 {
+            50 => 8188 + number / 100,
+            99 => 100_000 + number,
+            rest => rest * 173 % 5000 / 512 * 512 + number % 3,
+        };
+        server.put_file(&format!("{}/{number}", number % 7), &noise(bytes, number as u64));
+    }
+    let extracted = extract(&archive(&server, "/"));
+    assert_eq!(tree(&extracted.path().join("served")), tree(server.directory()));
+}
+
+#[test]
 fn it_has_what_a_reader_can_have_and_nothing_else() {
     let names = [".hidden", "sub/.hidden/x", "shown", ".spindle-0123456789abcdef"];
     let server = share(&names);

@@ -1,7 +1,7 @@
 //! A whole folder as one tar archive, made as it is sent: pax headers (POSIX.1-2001) where the old ones are too narrow.
 //!
 //! Memory and descriptors are bounded: the directories on the way to the entry that is being sent are open, and its file.
-//! Files leave from the disk's cache, as they do by themselves. The archive has what a reader of the folder could have by
+//! Large files leave from the disk's cache, as they do by themselves; small ones are read, and leave several together. The archive has what a reader of the folder could have by
 //! asking for each name, but that links to directories are not followed: a tree with a link to itself would have no end.
 
 use std::cell::Cell;
@@ -9,8 +9,8 @@ use std::rc::Rc;
 
 use tar::{EntryType, Header};
 
-use crate::semantics::service::{Piece, SourceFailed};
-use crate::storage::{self, Directory, Entry, EntryKind, FileRange, LinkedDirectories, RelativePath, StorageError};
+use crate::semantics::service::{PIECE_BYTES_MAX, Piece, SourceFailed};
+use crate::storage::{self, Directory, FileRange, LinkedDirectories, OpenedFile, RelativePath, StorageError, Walked};
 
 /// Directories within directories, at most: each is open while what is in it is sent.
 const DEPTH_MAX: usize = 64;
@@ -20,6 +20,12 @@ const ARCHIVES_MAX: usize = 16;
 
 /// Entries that are looked at in one go where none of them is sent.
 const SLICE_ENTRIES: usize = 256;
+
+/// The largest file that is read into memory, in bytes: header and content then leave in one call, with those of others.
+const SMALL_FILE_BYTES_MAX: u64 = 8 * 1024;
+
+/// Small files are read until there are so many bytes. Each takes a block at least, so that few are opened in one go.
+const GATHERED_BYTES: usize = PIECE_BYTES_MAX / 2;
 
 /// Archives are made of blocks of this size.
 const BLOCK_BYTES: usize = 512;
@@ -64,10 +70,10 @@ pub struct Archive {
     shows_hidden: bool,
     /// The directories on the way to the entry that is being sent.
     levels: Vec<Level>,
-    /// Headers and padding, and how much of them has been sent.
+    /// Headers, small files and padding, and how much of them has been sent.
     out: Vec<u8>,
     sent: usize,
-    /// What is sent behind them, and the padding behind that.
+    /// The large file that is sent behind them, and the padding behind that.
     file: Option<FileRange>,
     padding_bytes: usize,
     is_complete: bool,
@@ -106,10 +112,12 @@ impl Archive {
         if self.sent == self.out.len() && self.file.is_none() {
             self.out.clear();
             self.sent = 0;
+            self.pad();
             self.work()?;
         }
+        let end = self.out.len().min(self.sent + PIECE_BYTES_MAX);
         Ok(match &self.file {
-            _ if self.sent < self.out.len() => Some(Piece::Bytes(&self.out[self.sent..])),
+            _ if self.sent < end => Some(Piece::Bytes(&self.out[self.sent..end])),
             Some(file) => Some(Piece::File(file)),
             None if self.is_complete => None,
             None => Some(Piece::NotYet),
@@ -126,28 +134,34 @@ impl Archive {
         file.advance(bytes);
         if file.is_empty() {
             self.file = None;
-            self.out.clear();
-            self.out.resize(self.padding_bytes, 0);
-            self.sent = 0;
         }
     }
 
-    /// Goes on to the next entry that is sent, or to the end.
+    /// Fills the last block of the file that has been sent.
+    fn pad(&mut self) {
+        self.out.resize(self.out.len() + self.padding_bytes, 0);
+        self.padding_bytes = 0;
+    }
+
+    /// Goes on to the next entries that are sent, or to the end.
     fn work(&mut self) -> Result<(), SourceFailed> {
         for _ in 0..SLICE_ENTRIES {
+            if self.file.is_some() || self.out.len() >= GATHERED_BYTES {
+                return Ok(());
+            }
             let Some(level) = self.levels.last_mut() else {
                 if !self.is_complete {
                     self.is_complete = true;
                     // Two blocks of zeros.
-                    self.out.resize(2 * BLOCK_BYTES, 0);
+                    self.out.resize(self.out.len() + 2 * BLOCK_BYTES, 0);
                 }
                 return Ok(());
             };
-            match level.listing.next() {
+            match level.listing.walk() {
                 None => {
                     self.levels.pop();
                 }
-                Some(Ok(Some(entry))) if self.shows_hidden || !entry.name.starts_with(b".") => {
+                Some(Ok(Some(entry))) if self.shows_hidden || !entry.name().starts_with(b".") => {
                     self.add(&entry).map_err(|error| self.fail(&entry, &error))?;
                 }
                 Some(Ok(_)) => {}
@@ -156,45 +170,42 @@ impl Archive {
                     return Err(SourceFailed);
                 }
             }
-            if !self.out.is_empty() {
-                return Ok(());
-            }
         }
         Ok(())
     }
 
-    fn fail(&self, entry: &Entry, error: &StorageError) -> SourceFailed {
+    fn fail(&self, entry: &Walked, error: &StorageError) -> SourceFailed {
         let prefix = self.levels.last().map(|level| level.prefix.escape_ascii().to_string()).unwrap_or_default();
-        log::warn!("an archive ends early: {prefix}{}: {error}", entry.name.escape_ascii());
+        log::warn!("an archive ends early: {prefix}{}: {error}", entry.name().escape_ascii());
         SourceFailed
     }
 
-    fn add(&mut self, entry: &Entry) -> Result<(), StorageError> {
+    fn add(&mut self, entry: &Walked) -> Result<(), StorageError> {
         let Some(level) = self.levels.last() else { return Ok(()) };
         let above = level.path.as_ref().map(RelativePath::as_bytes);
-        let segments = above.into_iter().flat_map(|path| path.split(|byte| *byte == b'/')).chain([&*entry.name]);
+        let segments = above.into_iter().flat_map(|path| path.split(|byte| *byte == b'/')).chain([entry.name()]);
         let path = RelativePath::from_segments(segments).map_err(|_| StorageError::NameRefused)?;
-        let name = [&level.prefix, &*entry.name].concat();
-        match entry.kind {
-            EntryKind::Directory => self.add_directory(path, &name, entry),
-            EntryKind::File => self.add_file(&path, &name),
+        let name = [&level.prefix, entry.name()].concat();
+        match entry {
+            Walked::Directory(_, modified_ns) => self.add_directory(path, &name, *modified_ns),
+            Walked::File(_) => self.add_file(&path, &name),
         }
     }
 
-    fn add_directory(&mut self, path: RelativePath, name: &[u8], entry: &Entry) -> Result<(), StorageError> {
+    fn add_directory(&mut self, path: RelativePath, name: &[u8], modified_ns: i128) -> Result<(), StorageError> {
         if self.levels.len() >= DEPTH_MAX {
             return Err(StorageError::Io(std::io::Error::other("the directories are nested too deeply")));
         }
         let prefix = [name, b"/"].concat();
         match self.directory.list(Some(&path), LinkedDirectories::LeftOut) {
             Ok(listing) => {
-                self.write_header(&prefix, EntryType::Directory, 0, entry.modified_ns);
+                self.write_header(&prefix, EntryType::Directory, 0, modified_ns);
                 self.levels.push(Level { listing, path: Some(path), prefix });
                 Ok(())
             }
             // A reader may not see what is in it either.
             Err(StorageError::Denied) => {
-                self.write_header(&prefix, EntryType::Directory, 0, entry.modified_ns);
+                self.write_header(&prefix, EntryType::Directory, 0, modified_ns);
                 Ok(())
             }
             Err(error) => Err(error),
@@ -204,15 +215,39 @@ impl Archive {
     fn add_file(&mut self, path: &RelativePath, name: &[u8]) -> Result<(), StorageError> {
         let opened = match self.directory.open_file(path) {
             Ok(opened) => opened,
-            // A reader may not have it either.
-            Err(StorageError::Denied) => return Ok(()),
+            // A reader may not have it either, or it has been removed since its name was read.
+            Err(StorageError::Denied | StorageError::NotFound | StorageError::NotRegular) => return Ok(()),
             Err(error) => return Err(error),
         };
+        self.add_opened(opened, name)
+    }
+
+    fn add_opened(&mut self, opened: OpenedFile, name: &[u8]) -> Result<(), StorageError> {
         let (bytes, modified_ns) = (opened.identity.octets, opened.identity.modified_ns);
         self.write_header(name, EntryType::Regular, bytes, modified_ns);
         // Less than a block.
         self.padding_bytes = bytes.next_multiple_of(BLOCK_BYTES as u64).wrapping_sub(bytes) as usize;
-        self.file = (bytes > 0).then(|| FileRange::whole(opened));
+        let file = FileRange::whole(opened);
+        if bytes > SMALL_FILE_BYTES_MAX {
+            self.file = Some(file);
+            return Ok(());
+        }
+        self.read_small(file)?;
+        self.pad();
+        Ok(())
+    }
+
+    /// Reads what the header has announced: no more of a file that has grown, and one that has shrunk is an error.
+    fn read_small(&mut self, mut file: FileRange) -> Result<(), StorageError> {
+        let mut end = self.out.len();
+        // It fits into memory by far.
+        self.out.resize(end + file.remaining() as usize, 0);
+        // Each round reads a byte at least, or fails.
+        while !file.is_empty() {
+            let bytes = file.read_at(&mut self.out[end..]).map_err(StorageError::Io)?;
+            file.advance(bytes as u64);
+            end += bytes;
+        }
         Ok(())
     }
 
@@ -236,9 +271,9 @@ impl Archive {
         }
         if !records.is_empty() {
             let length = records.len() as u64;
+            records.resize(records.len().next_multiple_of(BLOCK_BYTES), 0);
             write_block(&mut self.out, b"PaxHeader", EntryType::XHeader, length, old_unix_s);
             self.out.extend_from_slice(&records);
-            self.out.resize(self.out.len().next_multiple_of(BLOCK_BYTES), 0);
         }
         write_block(&mut self.out, name, kind, bytes, old_unix_s);
     }
@@ -285,7 +320,85 @@ fn decimal_seconds(ns: i128) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::{self, File};
+
     use super::*;
+
+    /// An archive of a new folder with these files.
+    fn archive(files: &[(&str, usize)]) -> (tempfile::TempDir, Archive) {
+        let root = tempfile::tempdir().unwrap();
+        for (name, bytes) in files {
+            fs::write(root.path().join(name), vec![b'x'; *bytes]).unwrap();
+        }
+        let directory = Directory::open(root.path(), 1).unwrap();
+        let permit = Permit::new(&Rc::default()).unwrap();
+        let archive = Archive::new(&directory, None, b"folder", false, permit).unwrap();
+        (root, archive)
+    }
+
+    /// The lengths of all pieces.
+    fn lengths(archive: &mut Archive) -> Vec<usize> {
+        let mut lengths = Vec::new();
+        loop {
+            let length = match archive.piece().unwrap() {
+                Some(Piece::Bytes(bytes)) => bytes.len(),
+                Some(Piece::File(file)) => file.remaining() as usize,
+                Some(Piece::NotYet) => continue,
+                None => return lengths,
+            };
+            archive.advance(length as u64);
+            lengths.push(length);
+        }
+    }
+
+    #[test]
+    fn small_files_leave_several_together_and_large_ones_by_themselves() {
+        let names: Vec<String> = (0..1000).map(|number| number.to_string()).collect();
+        let mut files: Vec<(&str, usize)> = names.iter().map(|name| (&**name, 100)).collect();
+        files.push(("large", 100_000));
+        let (_root, mut archive) = archive(&files);
+        let lengths = lengths(&mut archive);
+        assert!(lengths.contains(&100_000));
+        assert!(lengths.iter().all(|length| *length == 100_000 || *length <= PIECE_BYTES_MAX));
+        // A file takes two blocks, and its time another two: no more than eight of them leave together.
+        assert!(lengths.len() < 1000 / 3, "{}", lengths.len());
+        assert_eq!(lengths.iter().sum::<usize>() % BLOCK_BYTES, 0);
+    }
+
+    #[test]
+    fn a_small_file_has_the_length_that_its_header_announces_or_the_archive_fails() {
+        for (bytes, succeeds) in [(99, false), (0, false), (100, true), (101, true), (9000, true)] {
+            let (root, mut archive) = archive(&[("small", 100)]);
+            let path = RelativePath::from_segments([&b"small"[..]]).unwrap();
+            let opened = archive.directory.open_file(&path).unwrap();
+            // Between the look at its length and the reading of it.
+            File::options().write(true).open(root.path().join("small")).unwrap().set_len(bytes).unwrap();
+            let added = archive.add_opened(opened, b"folder/small");
+            assert_eq!(added.is_ok(), succeeds, "{bytes}");
+            if succeeds {
+                assert!(archive.out.len().is_multiple_of(BLOCK_BYTES), "{bytes}");
+                let content = &archive.out[archive.out.len() - BLOCK_BYTES..];
+                assert_eq!(content, [&[b'x'; 100][..], &[0; BLOCK_BYTES - 100]].concat());
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_removed_behind_the_reading_of_its_name_is_left_out() {
+        for a_directory_takes_its_place in [false, true] {
+            let (root, mut archive) = archive(&[("a", 20_000), ("b", 20_000)]);
+            archive.out.clear();
+            // The header of one file; the name of the other has been read as well.
+            archive.work().unwrap();
+            let is_a = archive.out.windows(8).any(|name| name == b"folder/a");
+            let other = root.path().join(if is_a { "b" } else { "a" });
+            fs::remove_file(&other).unwrap();
+            if a_directory_takes_its_place {
+                fs::create_dir(&other).unwrap();
+            }
+            assert_eq!(lengths(&mut archive).iter().filter(|length| **length == 20_000).count(), 1);
+        }
+    }
 
     #[test]
     fn a_record_counts_its_own_length() {

@@ -62,14 +62,20 @@ enum Stage {
     Counting(usize),
     /// Entries are read, a run of them at a time.
     Gathering(Vec<Vec<Entry>>),
-    /// Runs are sorted, one at a time: so many are left.
-    Sorting(Vec<Vec<Entry>>, usize),
+    /// Runs are sorted, one at a time: those that are left, and those that are sorted.
+    Sorting(Vec<Vec<Entry>>, Vec<Vec<Keyed>>),
     /// Rows are made of sorted runs, each with its first entry at its end; the run with the first of all is the last one.
-    Sorted(Vec<Vec<Entry>>),
+    Sorted(Vec<Vec<Keyed>>),
     /// Rows are made of what is left of a run, and then of what the directory still has.
     Unsorted(vec::IntoIter<Entry>),
     /// All rows are made.
     Complete,
+}
+
+/// An entry that is sorted, with the key of its name.
+struct Keyed {
+    key: Box<[u8]>,
+    entry: Entry,
 }
 
 /// How many entries a listing holds, counted among all.
@@ -136,7 +142,7 @@ impl Listing {
         self.stage = match std::mem::replace(&mut self.stage, Stage::Complete) {
             Stage::Counting(count) => self.count(count)?,
             Stage::Gathering(runs) => self.gather(runs)?,
-            Stage::Sorting(runs, left) => self.sort(runs, left),
+            Stage::Sorting(runs, sorted) => self.sort(runs, sorted),
             Stage::Sorted(runs) => self.write_sorted(runs),
             Stage::Unsorted(runs) => self.write_unsorted(runs)?,
             Stage::Complete => Stage::Complete,
@@ -170,9 +176,8 @@ impl Listing {
         }
         let is_too_large = self.held.count > SORTED_MAX;
         if is_end && !is_too_large {
-            let runs_to_sort = runs.len();
             // One run is no more work than has been done.
-            return Ok(if runs_to_sort > 1 { Stage::Sorting(runs, runs_to_sort) } else { self.sort(runs, 1) });
+            return Ok(if runs.len() > 1 { Stage::Sorting(runs, Vec::new()) } else { self.sort(runs, Vec::new()) });
         }
         if is_too_large || self.held.total.get() > HELD_MAX {
             // Nothing has been sent yet. What was gathered would have to be kept until the client has read it.
@@ -187,7 +192,7 @@ impl Listing {
 
     /// The entries among the next few that are listed, and whether they are the last ones.
     fn read_slice(&mut self) -> Result<(Vec<Entry>, bool), SourceFailed> {
-        let mut run = Vec::new();
+        let mut run = Vec::with_capacity(SLICE_ENTRIES);
         for _ in 0..SLICE_ENTRIES {
             match self.directory.next() {
                 None => return Ok((run, true)),
@@ -200,24 +205,25 @@ impl Listing {
     }
 
     /// Sorts one run, so that its first entry is at its end.
-    fn sort(&mut self, mut runs: Vec<Vec<Entry>>, left: usize) -> Stage {
+    fn sort(&mut self, mut runs: Vec<Vec<Entry>>, mut sorted: Vec<Vec<Keyed>>) -> Stage {
         let (sort, order) = (self.form.sort, self.form.order);
-        if let Some(run) = left.checked_sub(1).and_then(|place| runs.get_mut(place)) {
+        if let Some(run) = runs.pop().filter(|run| !run.is_empty()) {
+            let mut run: Vec<_> = run.into_iter().map(|entry| Keyed { key: names::key(&entry.name), entry }).collect();
             run.sort_unstable_by(|one, other| compare(sort, order, other, one));
+            sorted.push(run);
         }
-        if left > 1 {
-            return Stage::Sorting(runs, left - 1);
+        if !runs.is_empty() {
+            return Stage::Sorting(runs, sorted);
         }
         self.write_head(true);
-        runs.retain(|run| !run.is_empty());
-        runs.sort_unstable_by(|one, other| match (one.last(), other.last()) {
+        sorted.sort_unstable_by(|one, other| match (one.last(), other.last()) {
             (Some(one), Some(other)) => compare(sort, order, other, one),
             _ => Ordering::Equal,
         });
-        Stage::Sorted(runs)
+        Stage::Sorted(sorted)
     }
 
-    fn write_sorted(&mut self, mut runs: Vec<Vec<Entry>>) -> Stage {
+    fn write_sorted(&mut self, mut runs: Vec<Vec<Keyed>>) -> Stage {
         while self.out.len() < ROWS_BYTES {
             match take_first(&mut runs, self.form.sort, self.form.order) {
                 Some(entry) => {
@@ -292,34 +298,35 @@ fn fail(error: &StorageError) -> SourceFailed {
 }
 
 /// Takes the entry that comes first from the end of the last run, and puts what is left of the run where it belongs now.
-fn take_first(runs: &mut Vec<Vec<Entry>>, sort: Sort, order: Order) -> Option<Entry> {
+fn take_first(runs: &mut Vec<Vec<Keyed>>, sort: Sort, order: Order) -> Option<Entry> {
     let mut run = runs.pop()?;
     let first = run.pop();
     if let Some(next) = run.last() {
-        let comes_later = |run: &Vec<Entry>| run.last().is_some_and(|entry| compare(sort, order, entry, next).is_gt());
+        let comes_later = |run: &Vec<Keyed>| run.last().is_some_and(|entry| compare(sort, order, entry, next).is_gt());
         let place = runs.partition_point(comes_later);
         runs.insert(place, run);
     }
-    first
+    first.map(|first| first.entry)
 }
 
 /// Directories come first. What is the same in what is sorted by comes by name.
-fn compare(sort: Sort, order: Order, one: &Entry, other: &Entry) -> Ordering {
-    let is_file = |entry: &Entry| entry.kind == EntryKind::File;
+fn compare(sort: Sort, order: Order, one: &Keyed, other: &Keyed) -> Ordering {
+    let is_file = |keyed: &Keyed| keyed.entry.kind == EntryKind::File;
     let by_kind = is_file(one).cmp(&is_file(other));
     if by_kind.is_ne() {
         return by_kind;
     }
+    let by_name = || one.key.cmp(&other.key).then_with(|| one.entry.name.cmp(&other.entry.name));
     let by_key = match sort {
-        Sort::Name => names::compare(&one.name, &other.name),
-        Sort::Size => one.bytes.cmp(&other.bytes),
-        Sort::Modified => one.modified_ns.cmp(&other.modified_ns),
+        Sort::Name => by_name(),
+        Sort::Size => one.entry.bytes.cmp(&other.entry.bytes),
+        Sort::Modified => one.entry.modified_ns.cmp(&other.entry.modified_ns),
     };
     let in_order = match order {
         Order::Ascending => by_key,
         Order::Descending => by_key.reverse(),
     };
-    in_order.then_with(|| names::compare(&one.name, &other.name))
+    in_order.then_with(by_name)
 }
 
 #[cfg(test)]

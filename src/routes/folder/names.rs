@@ -1,90 +1,72 @@
 //! The order of names as people expect it: numbers by their value, and capital letters beside small ones.
 
-use std::cmp::Ordering;
+/// What stands before the number of a byte that is no UTF-8: larger than what any character begins with.
+const NOT_UTF_8: u8 = 0xff;
 
-/// Compares two names: runs of digits by their value, everything else letter by letter without regard to case. Names that
-/// are the same in that way are ordered by their bytes, so that only equal names compare as equal.
-pub(super) fn compare(one: &[u8], other: &[u8]) -> Ordering {
-    compare_as_people_do(one, other).then_with(|| one.cmp(other))
-}
-
-fn compare_as_people_do(one: &[u8], other: &[u8]) -> Ordering {
-    let same = same_beginning(one, other);
-    // What is UTF-8 is compared by characters, so that É stands beside é.
-    let mut one = Text { rest: &one[same..] };
-    let mut other = Text { rest: &other[same..] };
-    loop {
-        if one.starts_with_digit() && other.starts_with_digit() {
-            let (digits, other_digits) = (one.take_number(), other.take_number());
-            // Without leading zeros the longer number is the larger one.
-            let ordering = digits.len().cmp(&other_digits.len()).then_with(|| digits.cmp(other_digits));
-            if ordering.is_ne() {
-                return ordering;
-            }
-            continue;
-        }
-        match (one.take_letter(), other.take_letter()) {
-            (None, None) => return Ordering::Equal,
-            (letter, other_letter) if letter == other_letter => {}
-            (letter, other_letter) => return letter.cmp(&other_letter),
-        }
-    }
-}
-
-/// How many bytes at the beginning need no closer look: ASCII that is the same but for case. Names in one directory often
-/// begin alike. A number that begins there is left to be compared as a whole.
-fn same_beginning(one: &[u8], other: &[u8]) -> usize {
-    // Eight bytes take as long as one.
-    let words = one.as_chunks::<8>().0.iter().zip(other.as_chunks::<8>().0);
-    let start = 8 * words.take_while(|(one, other)| one == other && one.is_ascii()).count();
-    let is_same = |(one, other): &(&u8, &u8)| one.is_ascii() && one.eq_ignore_ascii_case(other);
-    let same = start + one[start..].iter().zip(&other[start..]).take_while(is_same).count();
-    let digits = one[..same].iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
-    same - digits
-}
-
-/// What is left of a name.
-struct Text<'a> {
-    rest: &'a [u8],
-}
-
-impl<'a> Text<'a> {
-    fn starts_with_digit(&self) -> bool {
-        self.rest.first().is_some_and(u8::is_ascii_digit)
-    }
-
-    /// The digits that come next, without leading zeros.
-    fn take_number(&mut self) -> &'a [u8] {
-        let end = self.rest.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(self.rest.len());
-        let (digits, rest) = self.rest.split_at(end);
-        self.rest = rest;
-        let zeros = digits.iter().take_while(|digit| **digit == b'0').count();
-        &digits[zeros..]
-    }
-
-    /// The next character in lower case, as a number; a byte that is not UTF-8 comes behind all characters.
-    fn take_letter(&mut self) -> Option<u32> {
-        const BEHIND_CHARACTERS: u32 = char::MAX as u32 + 1;
-        let (&first, behind_first) = self.rest.split_first()?;
-        if first.is_ascii() {
-            self.rest = behind_first;
-            return Some(u32::from(first.to_ascii_lowercase()));
-        }
-        // No character is longer than four bytes.
-        let head = &self.rest[..self.rest.len().min(4)];
-        let Some(character) = head.utf8_chunks().next().and_then(|chunk| chunk.valid().chars().next()) else {
-            self.rest = behind_first;
-            return Some(BEHIND_CHARACTERS + u32::from(first));
+/// The key by which a name is sorted: names are in order as the bytes of their keys are. Runs of digits count by their value,
+/// everything else letter by letter without regard to case. Names that are the same in that way have the same key, and are
+/// ordered by their own bytes.
+///
+/// A name is compared with a dozen others, so that its key is made once.
+pub(super) fn key(name: &[u8]) -> Box<[u8]> {
+    let mut key = Vec::with_capacity(name.len() + 8);
+    let mut rest = name;
+    while let Some(first) = rest.first() {
+        rest = if first.is_ascii_digit() {
+            take_number(&mut key, rest)
+        } else if first.is_ascii() {
+            key.push(first.to_ascii_lowercase());
+            &rest[1..]
+        } else {
+            take_character(&mut key, rest)
         };
-        self.rest = &self.rest[character.len_utf8()..];
-        // Of the few characters whose lower case is several, the first decides.
-        character.to_lowercase().next().map(u32::from)
     }
+    key.into()
+}
+
+/// Writes the number at the beginning of `rest` behind what stands for its place among characters, and returns what
+/// follows. Without leading zeros the longer number is the larger one, so that the length comes first.
+fn take_number<'a>(key: &mut Vec<u8>, rest: &'a [u8]) -> &'a [u8] {
+    let end = rest.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len());
+    let (digits, rest) = rest.split_at(end);
+    let zeros = digits.iter().take_while(|digit| **digit == b'0').count();
+    let digits = &digits[zeros..];
+    key.push(b'0');
+    match u8::try_from(digits.len()) {
+        Ok(length) if length < u8::MAX => key.push(length),
+        _ => {
+            key.push(u8::MAX);
+            key.extend_from_slice(&digits.len().to_be_bytes());
+        }
+    }
+    key.extend_from_slice(digits);
+    rest
+}
+
+/// Writes the character at the beginning of `rest` in lower case, and returns what follows. UTF-8 is in the order of the
+/// characters.
+fn take_character<'a>(key: &mut Vec<u8>, rest: &'a [u8]) -> &'a [u8] {
+    // No character is longer than four bytes.
+    let head = &rest[..rest.len().min(4)];
+    let Some(character) = head.utf8_chunks().next().and_then(|chunk| chunk.valid().chars().next()) else {
+        key.extend_from_slice(&[NOT_UTF_8, rest[0]]);
+        return &rest[1..];
+    };
+    // Of the few characters whose lower case is several, the first decides.
+    let lower = character.to_lowercase().next().unwrap_or(character);
+    key.extend_from_slice(lower.encode_utf8(&mut [0; 4]).as_bytes());
+    &rest[character.len_utf8()..]
 }
 
 #[cfg(test)]
 mod tests {
+    use std::cmp::Ordering;
+
     use super::*;
+
+    fn compare(one: &[u8], other: &[u8]) -> Ordering {
+        key(one).cmp(&key(other)).then_with(|| one.cmp(other))
+    }
 
     #[test]
     fn names_come_in_the_order_in_which_people_look_for_them() {
@@ -123,6 +105,9 @@ mod tests {
             ("a9é", "A10É"),
             ("file name 12", "file name 123"),
             ("0123456789x", "01234567890"),
+            (&"9".repeat(254), &format!("1{}", "0".repeat(254))),
+            (&"9".repeat(255), &format!("1{}", "0".repeat(255))),
+            (&"9".repeat(256), &format!("1{}", "0".repeat(256))),
         ] {
             assert_eq!(compare(less.as_bytes(), greater.as_bytes()), Ordering::Less, "{less} {greater}");
             assert_eq!(compare(greater.as_bytes(), less.as_bytes()), Ordering::Greater, "{less} {greater}");
