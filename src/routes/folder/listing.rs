@@ -27,7 +27,7 @@ const SLICE_ENTRIES: usize = 128;
 /// How many entries are counted in one go.
 const COUNTED_ENTRIES: usize = 1024;
 
-/// Rows are made up to this many bytes in one go. The longest row fits into what is left of a piece, nearly always.
+/// Rows are made up to this many bytes in one go, and one row more.
 const ROWS_BYTES: usize = PIECE_BYTES_MAX / 2;
 
 /// What is said of the listing as a whole.

@@ -5,8 +5,8 @@
 //! 1. A name that begins with a dot is not there, for all methods, unless it is asked to be. `/.spindle/` is the server's own.
 //! 2. A directory is listed under a name that ends in a slash; without it, the answer is a redirect within the same host.
 //! 3. A listing is made as it is sent, in slices. Its memory is bounded, whatever the directory holds.
-//! 4. Whoever put a file here gains nothing over the readers: a browser believes the media type, shows pages of the folder
-//!    to nobody else, and runs nothing that is in a file, unless the folder is a site.
+//! 4. Whoever put a file here gains nothing over the readers: a browser believes the media type, lets no page of another
+//!    site embed the file, and runs nothing that is in it, unless the folder is a site.
 
 mod archive;
 mod disposition;
