@@ -17,7 +17,9 @@ macro_rules! field_names {
             /// The name that `octets` spell, in any case (RFC 9110 §5.1).
             pub fn from_octets(octets: &[u8]) -> FieldName {
                 match octets.len() {
-                    $(length if length == $text.len() && octets.eq_ignore_ascii_case($text.as_bytes()) =>
+                    $(length if length == $text.len()
+                        && may_be_the_same_letter(octets[0], $text.as_bytes()[0])
+                        && octets.eq_ignore_ascii_case($text.as_bytes()) =>
                         FieldName::$name,)*
                     _ => FieldName::Other,
                 }
@@ -47,6 +49,12 @@ field_names! {
     SecFetchSite "Sec-Fetch-Site";
     TransferEncoding "Transfer-Encoding";
     UserAgent "User-Agent";
+}
+
+/// Whether two letters are the same, case aside: several names have as many letters, and few begin alike. Other bytes may
+/// pass for the same.
+fn may_be_the_same_letter(one: u8, other: u8) -> bool {
+    (one ^ other) & !0x20 == 0
 }
 
 // A set of names is a number of 32 bits.
