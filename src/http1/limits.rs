@@ -73,7 +73,7 @@ pub const HEAD_TIMEOUT_NS: u64 = 10 * SECOND_NS;
 /// How long content may take before its rate counts.
 pub const CONTENT_GRACE_NS: u64 = 10 * SECOND_NS;
 
-/// The least rate of content, in octets a second: a thousandth of a slow line's.
+/// The least rate of content, in bytes a second: a thousandth of a slow line's.
 pub const CONTENT_OCTETS_PER_SECOND_MIN: u64 = 1024;
 
 /// How much time content may earn ahead by its rate: a gigabyte that came fast would otherwise earn its client twelve

@@ -25,7 +25,7 @@ enum Place {
 #[derive(Clone, Copy, Debug)]
 pub struct MessageHead {
     place: Place,
-    /// The class of octets that the target may hold where it is being read: another one in its query.
+    /// The class of bytes that the target may hold where it is being read: another one in its query.
     target_class: u8,
     method: Method,
     form: TargetForm,

@@ -20,7 +20,7 @@ pub(super) fn retry<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, 
     Err(Errno::IO)
 }
 
-/// Reads at `offset`, at most once: less than what fits may be read, and 0 octets at the end of the file.
+/// Reads at `offset`, at most once: less than what fits may be read, and 0 bytes at the end of the file.
 pub(super) fn read_at(file: BorrowedFd<'_>, space: &mut [u8], offset: u64) -> Result<usize, Errno> {
     retry(|| rustix::io::pread(file, &mut *space, offset))
 }

@@ -10,7 +10,7 @@ use crate::storage::FileRange;
 /// What is left of the parts of one answer.
 #[derive(Debug)]
 pub struct Parts {
-    /// Octets of the whole file.
+    /// Bytes of the whole file.
     octets_total: u64,
     boundary: u64,
     /// Of the file, and so of each part.
@@ -27,7 +27,7 @@ pub struct Parts {
 
 impl Parts {
     /// These `ranges` of `file`; `None` if one of them does not lie within it. `boundary` is to differ from answer to answer,
-    /// by chance.
+    /// at random.
     pub(super) fn new(file: &FileRange, ranges: &[ByteRange], boundary: u64, media_type: &str) -> Option<Parts> {
         let of_file = |range: &ByteRange| Some((*range, file.part(range.first, range.octets())?));
         let mut parts = Parts {
