@@ -1,0 +1,131 @@
+//! Those who talk to the server: honest ones, who know what they must get, and others.
+
+pub(crate) mod ask;
+pub(crate) mod honest;
+pub(crate) mod hostile;
+pub(crate) mod responses;
+
+use crate::simulation::line::{Line, Path};
+use crate::simulation::network::{Happening, Inner};
+
+/// A client with one connection.
+pub(crate) trait Client {
+    /// Called when it has connected, when something has come, and when it wanted to be woken: looks at what is there, and
+    /// does what it likes. To be called without a reason does no harm.
+    fn act(&mut self, reach: &mut Reach<'_>);
+
+    /// What is wrong with what it was given, when all is over.
+    fn complaint(&self) -> Option<String> {
+        None
+    }
+
+    /// What it is, for the trace and the coverage.
+    fn name(&self) -> &'static str;
+}
+
+/// What a client can see and do.
+pub(crate) struct Reach<'a> {
+    pub(crate) inner: &'a mut Inner,
+    pub(crate) line: usize,
+}
+
+impl Reach<'_> {
+    fn state(&mut self) -> &mut Line {
+        &mut self.inner.lines[self.line]
+    }
+
+    pub(crate) fn now_ns(&self) -> u64 {
+        self.inner.now_ns()
+    }
+
+    pub(crate) fn random(&mut self) -> &mut fastrand::Rng {
+        &mut self.inner.random
+    }
+
+    /// Sends bytes. Those that do not fit yet wait.
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
+        let state = self.state();
+        if state.is_dead() || state.client_has_closed || state.end_is_unsent || state.end_has_arrived {
+            return;
+        }
+        state.unsent.extend(bytes);
+        state.sent_bytes += bytes.len() as u64;
+        self.inner.set_off(self.line);
+    }
+
+    /// Marks the byte that is sent next as urgent: a read stops before it.
+    pub(crate) fn next_is_urgent(&mut self) {
+        let state = self.state();
+        state.urgent_at = Some(state.sent_bytes);
+    }
+
+    /// Bytes of what was sent that the server's socket has not taken yet.
+    pub(crate) fn unsent_bytes(&mut self) -> usize {
+        self.state().unsent.len()
+    }
+
+    /// Reads at most so many bytes.
+    pub(crate) fn read(&mut self, bytes_max: usize) -> Vec<u8> {
+        let state = self.state();
+        let bytes = bytes_max.min(state.received.len());
+        let read = state.received.drain(..bytes).collect();
+        self.inner.set_off(self.line);
+        read
+    }
+
+    /// Bytes that could be read.
+    pub(crate) fn received_bytes(&mut self) -> usize {
+        self.state().received.len()
+    }
+
+    /// Whether the server has sent its end, and all before it has been read.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        let state = self.state();
+        state.end_was_received && state.received.is_empty()
+    }
+
+    /// Whether a reset has ended the connection.
+    pub(crate) fn is_lost(&mut self) -> bool {
+        self.state().is_dead()
+    }
+
+    /// Sends the end: nothing more will be sent.
+    pub(crate) fn end(&mut self) {
+        let state = self.state();
+        if !state.end_has_arrived {
+            state.end_is_unsent = true;
+        }
+        self.inner.set_off(self.line);
+    }
+
+    /// Closes the socket: nothing more is sent nor read.
+    pub(crate) fn close(&mut self) {
+        self.end();
+        let state = self.state();
+        state.client_has_closed = true;
+        state.received.clear();
+        self.inner.set_off(self.line);
+    }
+
+    /// Resets the connection.
+    pub(crate) fn reset(&mut self) {
+        self.state().reset_server();
+        self.inner.made_room(self.line);
+    }
+
+    /// Wants to be called after that time.
+    pub(crate) fn wake_in(&mut self, ns: u64) {
+        let at_ns = self.now_ns() + ns;
+        self.inner.schedule(at_ns, Happening::Wake(self.line));
+    }
+
+    /// A further client, which connects after that time.
+    pub(crate) fn add_client(&mut self, in_ns: u64, listener: usize, path: Path, client: Box<dyn Client>) -> usize {
+        let at_ns = self.now_ns() + in_ns;
+        self.inner.add_client(at_ns, listener, path, client)
+    }
+
+    pub(crate) fn count(&mut self, what: &str) {
+        self.inner.coverage.count("client", what);
+    }
+}

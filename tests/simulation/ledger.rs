@@ -1,0 +1,110 @@
+//! What the files must be: those that were there, and every version that a client has tried to put somewhere. A name is a
+//! register: who reads it must get a version that may be its last one by then, whole.
+
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
+
+/// A version of an uploaded file.
+struct Version {
+    content: Rc<[u8]>,
+    /// When the first byte of its request was sent, and when its acknowledgement was read.
+    sent_ns: u64,
+    acknowledged_ns: Option<u64>,
+    /// Whether the client was told that it is not stored.
+    is_refused: bool,
+}
+
+/// A version, by the number that it has among those of its name.
+#[derive(Clone, Debug)]
+pub(crate) struct VersionId {
+    pub name: String,
+    number: usize,
+}
+
+/// The files of a run.
+#[derive(Default)]
+pub(crate) struct Ledger {
+    /// Files that nobody writes to, by their paths beneath the root.
+    pub fixed: BTreeMap<&'static str, Rc<[u8]>>,
+    uploads: BTreeMap<String, Vec<Version>>,
+    /// The content behind each strong tag of a name.
+    tags: HashMap<(String, String), Rc<[u8]>>,
+}
+
+/// Content that tells which it is: no two numbers have the same, from some bytes on.
+pub(crate) fn content(number: u64, bytes: usize) -> Rc<[u8]> {
+    let mut random = fastrand::Rng::with_seed(number);
+    let mut content = vec![0; bytes];
+    random.fill(&mut content);
+    content.into()
+}
+
+impl Ledger {
+    /// A client sends this content, to be stored under that name.
+    pub(crate) fn sends(&mut self, name: &str, content: Rc<[u8]>, now_ns: u64) -> VersionId {
+        let versions = self.uploads.entry(name.to_owned()).or_default();
+        versions.push(Version { content, sent_ns: now_ns, acknowledged_ns: None, is_refused: false });
+        VersionId { name: name.to_owned(), number: versions.len() - 1 }
+    }
+
+    fn version(&mut self, id: &VersionId) -> &mut Version {
+        &mut self.uploads.get_mut(&id.name).expect("a version that was sent")[id.number]
+    }
+
+    /// The server has said that it is stored.
+    pub(crate) fn acknowledged(&mut self, id: &VersionId, now_ns: u64) {
+        self.version(id).acknowledged_ns = Some(now_ns);
+    }
+
+    /// The server has said that it is not.
+    pub(crate) fn refused(&mut self, id: &VersionId) {
+        self.version(id).is_refused = true;
+    }
+
+    /// Whether a reader may be given `found` who asked at `asked_ns` and had all of it by `got_ns`. `None`: nothing is there.
+    pub(crate) fn may_read(&self, name: &str, found: Option<&[u8]>, asked_ns: u64, got_ns: u64) -> Result<(), String> {
+        if let Some(fixed) = self.fixed.get(name) {
+            return if found == Some(&fixed[..]) { Ok(()) } else { Err(format!("{name} is not as it was")) };
+        }
+        let versions = self.uploads.get(name).map(Vec::as_slice).unwrap_or_default();
+        // What was acknowledged before the question, and what came after that.
+        let superseded = |of: Option<&Version>| {
+            versions.iter().any(|later| {
+                let is_later = of.is_none_or(|of| of.acknowledged_ns.is_some_and(|at_ns| at_ns < later.sent_ns));
+                is_later && later.acknowledged_ns.is_some_and(|at_ns| at_ns < asked_ns)
+            })
+        };
+        let Some(found) = found else {
+            return if superseded(None) { Err(format!("{name} was acknowledged, and is not there")) } else { Ok(()) };
+        };
+        let same: Vec<&Version> = versions.iter().filter(|version| *version.content == *found).collect();
+        if same.is_empty() {
+            return Err(format!("{name} holds {} bytes that nobody sent as a whole", found.len()));
+        }
+        if same.iter().all(|version| version.sent_ns > got_ns || version.is_refused) {
+            return Err(format!("{name} holds what was refused"));
+        }
+        if same.iter().all(|version| superseded(Some(version))) {
+            return Err(format!("{name} holds what was replaced before"));
+        }
+        Ok(())
+    }
+
+    /// A reader was given this content under a strong tag: whoever was given the same tag had the same content.
+    pub(crate) fn tagged(&mut self, name: &str, tag: &str, content: &[u8]) -> Result<(), String> {
+        let key = (name.to_owned(), tag.to_owned());
+        match self.tags.get(&key) {
+            Some(known) if **known != *content => Err(format!("{name} has two contents under {tag}")),
+            Some(_) => Ok(()),
+            None => {
+                self.tags.insert(key, content.into());
+                Ok(())
+            }
+        }
+    }
+
+    /// All names that anybody has tried to store something under.
+    pub(crate) fn uploaded_names(&self) -> impl Iterator<Item = &str> {
+        self.uploads.keys().map(String::as_str)
+    }
+}

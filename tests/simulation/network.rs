@@ -1,0 +1,399 @@
+//! The network: connections, what is under way on them, and the one queue of everything that will happen. Time passes where
+//! the server waits, and where one of its calls takes some.
+
+use std::cell::{Cell, RefCell};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::simulation::clients::{Client, Reach};
+use crate::simulation::coverage::Coverage;
+use crate::simulation::line::{Line, Path, Stage};
+use crate::simulation::trace::Trace;
+use crate::simulation::turn::Turn;
+
+pub(crate) const MICROSECOND: u64 = 1_000;
+pub(crate) const MILLISECOND: u64 = 1_000_000;
+pub(crate) const SECOND: u64 = 1_000_000_000;
+
+/// How often a client tries to connect while the backlog is full, once a second.
+const CONNECT_ATTEMPTS: u32 = 300;
+
+/// More than happens at one time.
+const HAPPENINGS_MAX: u32 = 1_000_000;
+
+/// Faults of the network and of the kernel's calls: each as "once in so many calls"; 0 for never.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Faults {
+    /// A call to receive that would block although something has arrived; an event follows later.
+    pub blocked_receive: u64,
+    /// The same of a call to send.
+    pub blocked_send: u64,
+    /// A call to send that takes only a part of what there is room for.
+    pub short_send: u64,
+    /// An event that says more than is true.
+    pub spurious_event: u64,
+    /// A connection that is lost before it is accepted.
+    pub failed_accept: u64,
+    /// An accept that finds no descriptor although there are some: another process has them.
+    pub stolen_descriptor: u64,
+}
+
+/// What a run's network is made of.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub listeners: usize,
+    /// How many connections wait at a listener at most.
+    pub backlog_max: usize,
+    /// How many connections the server may have open.
+    pub descriptors: usize,
+    /// How long each call of the server for a connection takes at most, in nanoseconds.
+    pub call_ns_max: u64,
+    pub faults: Faults,
+}
+
+/// What will happen.
+pub(crate) enum Happening {
+    Connect {
+        line: usize,
+        attempt: u32,
+    },
+    ToServer(usize),
+    ToClient(usize),
+    /// The client wanted to be called.
+    Wake(usize),
+    /// Readiness that a fault has kept back.
+    Announce(usize),
+    /// The server is asked to end.
+    Signal,
+    /// The wall clock is set, by so many nanoseconds.
+    ClockSet(i64),
+    /// The number of connections that the server may have open changes.
+    Descriptors(usize),
+}
+
+/// What the next wait tells, in the order in which it happened.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Told {
+    Line(usize),
+    Listener(usize),
+    Signal,
+}
+
+struct Entry {
+    at_ns: u64,
+    number: u64,
+    happening: Happening,
+}
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Entry) -> bool {
+        self.number == other.number
+    }
+}
+
+impl Eq for Entry {}
+
+impl PartialOrd for Entry {
+    fn partial_cmp(&self, other: &Entry) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Entry {
+    fn cmp(&self, other: &Entry) -> std::cmp::Ordering {
+        (self.at_ns, self.number).cmp(&(other.at_ns, other.number))
+    }
+}
+
+/// The network, in the hands of the run, of the server's world and of its sockets.
+#[derive(Clone)]
+pub(crate) struct Network {
+    pub clock: Rc<Cell<u64>>,
+    pub inner: Rc<RefCell<Inner>>,
+}
+
+pub(crate) struct Inner {
+    pub settings: Settings,
+    pub random: fastrand::Rng,
+    pub clock: Rc<Cell<u64>>,
+    queue: BinaryHeap<Reverse<Entry>>,
+    queued: u64,
+    pub lines: Vec<Line>,
+    clients: Vec<Option<Box<dyn Client>>>,
+    /// Lines whose client is to be called: something has come, or gone.
+    calls: VecDeque<usize>,
+    /// `None` once they are closed.
+    pub backlogs: Option<Vec<VecDeque<usize>>>,
+    pub told: VecDeque<Told>,
+    /// Connections that the server has open.
+    pub open: usize,
+    pub coverage: Coverage,
+    pub trace: Trace,
+    /// How long the server has been at work in all, by the calls that took time.
+    pub busy_ns: u64,
+    /// When the server was asked to end.
+    pub signal_ns: Option<u64>,
+    /// When its listeners were closed.
+    pub listeners_closed_ns: Option<u64>,
+    /// How far the wall clock is off.
+    pub clock_offset_ns: i64,
+    pub turn: Turn,
+    /// How long the server was ready to sleep when it last waited.
+    pub sleeps_for: Option<Duration>,
+    /// Whether it sleeps without an end, and nothing will happen.
+    pub rests: bool,
+}
+
+impl Network {
+    pub(crate) fn new(settings: Settings, random: fastrand::Rng, clock: Rc<Cell<u64>>, trace: Trace) -> Network {
+        let inner = Inner {
+            backlogs: Some(vec![VecDeque::new(); settings.listeners]),
+            settings,
+            random,
+            clock: Rc::clone(&clock),
+            queue: BinaryHeap::new(),
+            queued: 0,
+            lines: Vec::new(),
+            clients: Vec::new(),
+            calls: VecDeque::new(),
+            told: VecDeque::new(),
+            open: 0,
+            coverage: Coverage::default(),
+            trace,
+            busy_ns: 0,
+            signal_ns: None,
+            listeners_closed_ns: None,
+            clock_offset_ns: 0,
+            turn: Turn::default(),
+            sleeps_for: Some(Duration::ZERO),
+            rests: false,
+        };
+        Network { clock, inner: Rc::new(RefCell::new(inner)) }
+    }
+}
+
+impl Inner {
+    pub(crate) fn now_ns(&self) -> u64 {
+        self.clock.get()
+    }
+
+    /// Lets something happen at a time, or now if that has passed.
+    pub(crate) fn schedule(&mut self, at_ns: u64, happening: Happening) {
+        self.queued += 1;
+        let at_ns = at_ns.max(self.now_ns());
+        self.queue.push(Reverse(Entry { at_ns, number: self.queued, happening }));
+    }
+
+    /// A client that connects at a time. Returns its connection.
+    pub(crate) fn add_client(&mut self, at_ns: u64, listener: usize, path: Path, client: Box<dyn Client>) -> usize {
+        let line = self.lines.len();
+        self.lines.push(Line::new(listener, path));
+        self.clients.push(Some(client));
+        self.schedule(at_ns, Happening::Connect { line, attempt: 0 });
+        line
+    }
+
+    /// When the next thing happens.
+    pub(crate) fn next_ns(&self) -> Option<u64> {
+        self.queue.peek().map(|Reverse(entry)| entry.at_ns)
+    }
+
+    /// Whether a fault happens that does so once in `one_in` times.
+    pub(crate) fn fault(&mut self, one_in: u64, name: &'static str) -> bool {
+        let happens = one_in > 0 && self.random.u64(..one_in) == 0;
+        if happens {
+            self.coverage.count("fault", name);
+        }
+        happens
+    }
+
+    /// A call of the server has done something, and taken its time.
+    pub(crate) fn worked(&mut self) {
+        let took_ns = match self.settings.call_ns_max {
+            0 => 0,
+            max => self.random.u64(..=max),
+        };
+        self.turn.progressed();
+        self.clock.set(self.now_ns() + took_ns);
+        self.busy_ns += took_ns;
+    }
+
+    /// Does all that is due by now, in the order of the times.
+    pub(crate) fn catch_up(&mut self) {
+        self.call_clients();
+        let mut happened = 0;
+        while self.next_ns().is_some_and(|at_ns| at_ns <= self.now_ns()) {
+            happened += 1;
+            assert!(happened < HAPPENINGS_MAX, "the simulated network does not come to an end");
+            let Some(Reverse(entry)) = self.queue.pop() else { break };
+            self.turn.progressed();
+            self.perform(entry.happening);
+            self.call_clients();
+        }
+    }
+
+    fn perform(&mut self, happening: Happening) {
+        match happening {
+            Happening::Connect { line, attempt } => self.connect(line, attempt),
+            Happening::ToServer(line) => {
+                let bytes_max = self.flight_bytes(line);
+                if self.lines[line].arrive(bytes_max) {
+                    self.trace.note(self.clock.get(), line, "arrives", self.lines[line].arrived.len() as u64);
+                    self.announce(line);
+                }
+                self.calls.push_back(line);
+                self.set_off(line);
+            }
+            Happening::ToClient(line) => {
+                let bytes_max = self.flight_bytes(line);
+                if self.lines[line].come_back(bytes_max) {
+                    self.calls.push_back(line);
+                }
+                self.made_room(line);
+                self.set_off(line);
+            }
+            Happening::Wake(line) => self.calls.push_back(line),
+            Happening::Announce(line) => self.announce(line),
+            Happening::Signal => {
+                self.trace.note(self.clock.get(), usize::MAX, "signal", 0);
+                self.signal_ns.get_or_insert(self.clock.get());
+                self.push_told(Told::Signal);
+            }
+            Happening::ClockSet(by_ns) => {
+                self.coverage.count("fault", "wall clock set");
+                self.clock_offset_ns += by_ns;
+            }
+            Happening::Descriptors(descriptors) => self.settings.descriptors = descriptors,
+        }
+    }
+
+    /// The kernel takes the connection into the backlog, and the server hears of it, if it still listens.
+    fn connect(&mut self, line: usize, attempt: u32) {
+        let listener = self.lines[line].listener;
+        let Some(backlogs) = &mut self.backlogs else {
+            self.coverage.count("network", "connection refused");
+            self.lines[line].reset_client();
+            self.calls.push_back(line);
+            return;
+        };
+        if backlogs[listener].len() >= self.settings.backlog_max {
+            self.coverage.count("network", "backlog full");
+            if attempt < CONNECT_ATTEMPTS {
+                self.schedule(self.now_ns() + SECOND, Happening::Connect { line, attempt: attempt + 1 });
+            }
+            return;
+        }
+        backlogs[listener].push_back(line);
+        self.lines[line].stage = Stage::Backlog;
+        self.push_told(Told::Listener(listener));
+        self.calls.push_back(line);
+        self.set_off(line);
+    }
+
+    /// Lets flights begin that can.
+    pub(crate) fn set_off(&mut self, line: usize) {
+        if self.lines[line].can_fly_to_server() {
+            self.lines[line].flies_to_server = true;
+            let at_ns = self.now_ns() + self.flight_ns(line);
+            self.schedule(at_ns, Happening::ToServer(line));
+        }
+        if self.lines[line].can_fly_to_client() {
+            self.lines[line].flies_to_client = true;
+            let at_ns = self.now_ns() + self.flight_ns(line);
+            self.schedule(at_ns, Happening::ToClient(line));
+        }
+    }
+
+    fn flight_ns(&mut self, line: usize) -> u64 {
+        let Path { latency_ns, jitter_ns, .. } = self.lines[line].path;
+        latency_ns + self.random.u64(..=jitter_ns)
+    }
+
+    fn flight_bytes(&mut self, line: usize) -> usize {
+        let max = self.lines[line].path.flight_bytes_max;
+        if self.random.bool() { max } else { self.random.usize(1..=max) }
+    }
+
+    /// The client's buffer or the network has taken something: the server is told if it waits for that.
+    pub(crate) fn made_room(&mut self, line: usize) {
+        let state = &mut self.lines[line];
+        if state.wants_room && state.is_writable() || state.reset_has_arrived {
+            state.wants_room = false;
+            self.announce(line);
+        }
+    }
+
+    fn push_told(&mut self, told: Told) {
+        if !self.told.contains(&told) {
+            self.told.push_back(told);
+        }
+    }
+
+    /// Something has happened to a connection that the server is to be told of, if it has it by now.
+    pub(crate) fn announce(&mut self, line: usize) {
+        let state = &mut self.lines[line];
+        if state.key().is_some() && !state.is_announced {
+            state.is_announced = true;
+            self.told.push_back(Told::Line(line));
+        }
+    }
+
+    fn call_clients(&mut self) {
+        // A client that is called may lead to further calls, of itself too: each time it has done something, or it does not
+        // call for another.
+        while let Some(line) = self.calls.pop_front() {
+            let Some(mut client) = self.clients[line].take() else { continue };
+            client.act(&mut Reach { inner: self, line });
+            self.clients[line] = Some(client);
+        }
+    }
+
+    pub(crate) fn call_client_of(&mut self, line: usize) {
+        self.calls.push_back(line);
+    }
+
+    /// The server has closed its socket. What it has handed over is still sent, unless it left something unread, or wants a
+    /// reset.
+    pub(crate) fn server_closed(&mut self, line: usize) {
+        self.open -= 1;
+        self.turn.progressed();
+        self.told.retain(|told| *told != Told::Line(line));
+        let now_ns = self.now_ns();
+        let state = &mut self.lines[line];
+        state.stage = Stage::Closed;
+        state.is_announced = false;
+        state.closed_ns = Some(now_ns);
+        let leaves_unread = !state.arrived.is_empty();
+        if leaves_unread || state.resets_on_close {
+            self.coverage.count("network", if leaves_unread { "reset: unread bytes" } else { "reset: wanted" });
+            self.lines[line].reset_client();
+        } else {
+            state.server_has_ended = true;
+        }
+        self.trace.note(now_ns, line, "closed", u64::from(leaves_unread));
+        self.calls.push_back(line);
+        self.set_off(line);
+    }
+
+    /// The server no longer listens: what waits there is reset.
+    pub(crate) fn close_listeners(&mut self) {
+        self.listeners_closed_ns.get_or_insert(self.clock.get());
+        for line in self.backlogs.take().into_iter().flatten().flatten() {
+            self.coverage.count("network", "lost in the backlog");
+            self.lines[line].reset_client();
+            self.calls.push_back(line);
+        }
+    }
+
+    /// Looks at each client, when all is over.
+    pub(crate) fn clients(&self) -> impl Iterator<Item = (usize, &dyn Client)> {
+        self.clients.iter().enumerate().filter_map(|(line, client)| Some((line, &**client.as_ref()?)))
+    }
+
+    /// Whether nothing will happen any more, but by the server's doing.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.queue.iter().all(|Reverse(entry)| matches!(entry.happening, Happening::Signal))
+    }
+}

@@ -1,0 +1,42 @@
+//! What the server did to the outside and the outside to it, in order: as one number, by which two runs of a seed are
+//! compared, and as text, where somebody wants to read it.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use crate::simulation::network::MICROSECOND;
+
+/// The trace of a run.
+pub(crate) struct Trace {
+    hash: DefaultHasher,
+    /// Whether it is printed as it comes about.
+    is_printed: bool,
+}
+
+impl Trace {
+    pub(crate) fn new(is_printed: bool) -> Trace {
+        Trace { hash: DefaultHasher::new(), is_printed }
+    }
+
+    /// Something happened on a connection (`usize::MAX`: on none).
+    pub(crate) fn note(&mut self, at_ns: u64, line: usize, what: &'static str, number: u64) {
+        (at_ns, line, what, number).hash(&mut self.hash);
+        if self.is_printed {
+            match line {
+                usize::MAX => println!("{:>14} us        {what} {number}", at_ns / MICROSECOND),
+                _ => println!("{:>14} us  {line:>4}  {what} {number}", at_ns / MICROSECOND),
+            }
+        }
+    }
+
+    /// Something to read that is no part of what is compared.
+    pub(crate) fn remark(&self, at_ns: u64, text: &str) {
+        if self.is_printed {
+            println!("{:>14} us        | {text}", at_ns / MICROSECOND);
+        }
+    }
+
+    /// The number that two runs of a seed have in common.
+    pub(crate) fn digest(&self) -> u64 {
+        self.hash.finish()
+    }
+}

@@ -1,0 +1,273 @@
+//! The simulated world as the loop sees it: epoll's readiness, sockets, and a clock.
+
+use std::io::{self, ErrorKind, Read};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use spindle::semantics::Now;
+use spindle::semantics::service::FilePiece;
+use spindle::server::{AcceptError, Event, Io, Readiness, SendFileError, Transport, World};
+
+use crate::simulation::line::{Line, Stage};
+use crate::simulation::network::{Happening, MILLISECOND, Network, Told};
+
+/// The loop's clock does not begin at 0, as no clock does.
+pub(crate) const START: Now = Now { monotonic_ns: 3_600_000_000_000, unix_ns: 1_784_111_777_000_000_000 };
+
+/// What pieces of files are sent from.
+pub(crate) trait SentFile: FilePiece {
+    /// Reads what comes next of the piece: 0 bytes only where nothing is left.
+    fn read(&self, space: &mut [u8]) -> io::Result<usize>;
+}
+
+/// A world whose waits tell at most so many events.
+pub(crate) struct SimulatedWorld<F, const EVENTS: usize> {
+    network: Network,
+    events: Vec<Event>,
+    file: std::marker::PhantomData<F>,
+}
+
+impl<F, const EVENTS: usize> SimulatedWorld<F, EVENTS> {
+    pub(crate) fn new(network: &Network) -> SimulatedWorld<F, EVENTS> {
+        SimulatedWorld { network: network.clone(), events: Vec::new(), file: std::marker::PhantomData }
+    }
+}
+
+impl<F: SentFile, const EVENTS: usize> World for SimulatedWorld<F, EVENTS> {
+    type Transport = SimulatedTransport<F>;
+
+    const EVENTS_MAX: usize = EVENTS;
+
+    fn now(&mut self) -> Now {
+        let mut inner = self.network.inner.borrow_mut();
+        inner.catch_up();
+        let now_ns = inner.now_ns();
+        let unix_ns = (START.unix_ns + now_ns).saturating_add_signed(inner.clock_offset_ns);
+        Now { monotonic_ns: START.monotonic_ns + now_ns, unix_ns }
+    }
+
+    fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        let mut inner = self.network.inner.borrow_mut();
+        inner.catch_up();
+        let (now_ns, told) = (inner.now_ns(), inner.told.len());
+        inner.turn.begin(now_ns, told);
+        inner.sleeps_for = timeout;
+        if inner.told.is_empty() && timeout != Some(Duration::ZERO) {
+            let timeout_ns = timeout.map(|timeout| now_ns + timeout.as_nanos() as u64);
+            let wake_ns = timeout_ns.into_iter().chain(inner.next_ns()).min();
+            // Where nothing will ever happen the loop sleeps for good, and the run goes on from here.
+            self.network.clock.set(wake_ns.unwrap_or(now_ns));
+            inner.rests = wake_ns.is_none();
+            inner.catch_up();
+        }
+        self.events.clear();
+        let count = inner.told.len().min(EVENTS);
+        for _ in 0..count {
+            let Some(told) = inner.told.pop_front() else { break };
+            self.events.extend(match told {
+                Told::Signal => Some(Event::Finish),
+                Told::Listener(listener) => Some(Event::Listener(listener)),
+                Told::Line(line) => {
+                    let is_spurious = {
+                        let one_in = inner.settings.faults.spurious_event;
+                        inner.fault(one_in, "spurious event")
+                    };
+                    let line = &mut inner.lines[line];
+                    line.is_announced = false;
+                    line.key().and_then(|key| event(line, key, is_spurious))
+                }
+            });
+        }
+        let now_ns = inner.now_ns();
+        inner.trace.note(now_ns, usize::MAX, "turn", self.events.len() as u64);
+        Ok(())
+    }
+
+    fn events(&self) -> impl Iterator<Item = Event> {
+        self.events.iter().copied()
+    }
+
+    fn listeners(&self) -> usize {
+        self.network.inner.borrow().backlogs.as_ref().map_or(0, Vec::len)
+    }
+
+    fn accept(&mut self, listener: usize, key: usize) -> Result<(SimulatedTransport<F>, SocketAddr), AcceptError> {
+        let mut inner = self.network.inner.borrow_mut();
+        inner.catch_up();
+        let listeners = inner.settings.listeners;
+        inner.turn.accepted(listeners);
+        let faults = inner.settings.faults;
+        let is_short = inner.open >= inner.settings.descriptors;
+        let backlog = inner.backlogs.as_mut().and_then(|backlogs| backlogs.get_mut(listener));
+        let backlog = backlog.filter(|backlog| !backlog.is_empty()).ok_or(AcceptError::WouldBlock)?;
+        if is_short {
+            inner.coverage.count("network", "accept without a descriptor");
+            return Err(AcceptError::Listener(io::Error::other("too many open files")));
+        }
+        let line = backlog.pop_front().ok_or(AcceptError::WouldBlock)?;
+        if inner.fault(faults.stolen_descriptor, "descriptor taken by another process") {
+            if let Some(backlogs) = &mut inner.backlogs {
+                backlogs[listener].push_front(line);
+            }
+            return Err(AcceptError::Listener(io::Error::other("too many open files in the system")));
+        }
+        if inner.fault(faults.failed_accept, "connection lost before it is accepted") {
+            inner.lines[line].stage = Stage::Closed;
+            inner.lines[line].reset_client();
+            inner.call_client_of(line);
+            return Err(AcceptError::Connection(ErrorKind::ConnectionAborted.into()));
+        }
+        inner.open += 1;
+        inner.worked();
+        let now_ns = inner.now_ns();
+        inner.trace.note(now_ns, line, "accepted as", key as u64);
+        inner.lines[line].stage = Stage::Accepted(key);
+        inner.lines[line].accepted_ns = Some(now_ns);
+        // What is registered is told once of what it is ready for.
+        inner.announce(line);
+        let client = SocketAddr::from(([127, 0, 0, 1], line as u16));
+        Ok((SimulatedTransport { network: self.network.clone(), line, file: std::marker::PhantomData }, client))
+    }
+
+    fn close_listeners(&mut self) {
+        self.network.inner.borrow_mut().close_listeners();
+    }
+}
+
+/// As epoll tells it: all that is true when it is asked, whatever the event was; none if nothing is.
+fn event(line: &Line, key: usize, is_spurious: bool) -> Option<Event> {
+    let has_ended = line.end_has_arrived || line.reset_has_arrived;
+    let readable = !line.arrived.is_empty() || has_ended;
+    let writable = line.is_writable();
+    let readiness = Readiness {
+        readable: readable || is_spurious,
+        writable: writable || is_spurious,
+        short_reads_say_nothing: has_ended || line.is_urgent(),
+    };
+    (readiness.readable || readiness.writable).then_some(Event::Connection { key, readiness })
+}
+
+/// The server's end of a connection.
+pub(crate) struct SimulatedTransport<F> {
+    network: Network,
+    line: usize,
+    file: std::marker::PhantomData<F>,
+}
+
+impl<F> Drop for SimulatedTransport<F> {
+    fn drop(&mut self) {
+        self.network.inner.borrow_mut().server_closed(self.line);
+    }
+}
+
+impl<F> SimulatedTransport<F> {
+    /// How many bytes a call to send may take; `None` where it would block.
+    fn room(&mut self) -> io::Result<Option<usize>> {
+        let mut inner = self.network.inner.borrow_mut();
+        let (line, open, faults) = (self.line, inner.open, inner.settings.faults);
+        inner.turn.called(open);
+        if inner.lines[line].reset_has_arrived {
+            return Err(ErrorKind::ConnectionReset.into());
+        }
+        assert!(!inner.lines[line].server_has_ended, "nothing is sent behind the end");
+        let room = inner.lines[line].room();
+        let is_blocked = room > 0 && inner.fault(faults.blocked_send, "send would block");
+        if is_blocked {
+            let at_ns = inner.now_ns() + inner.random.u64(..MILLISECOND);
+            inner.schedule(at_ns, Happening::Announce(line));
+        }
+        if room == 0 || is_blocked {
+            inner.lines[line].wants_room = true;
+            inner.turn.blocked(open);
+            return Ok(None);
+        }
+        let is_short = room > 1 && inner.fault(faults.short_send, "send takes a part");
+        Ok(Some(if is_short { inner.random.usize(1..room) } else { room }))
+    }
+
+    fn sent(&mut self, bytes: &[u8]) -> Io {
+        let mut inner = self.network.inner.borrow_mut();
+        let now_ns = inner.now_ns();
+        inner.trace.note(now_ns, self.line, "sends", bytes.len() as u64);
+        let line = &mut inner.lines[self.line];
+        line.outgoing.extend(bytes);
+        line.output.extend_from_slice(bytes);
+        line.output_ns = now_ns;
+        inner.set_off(self.line);
+        inner.worked();
+        Io::Done(bytes.len())
+    }
+}
+
+impl<F: SentFile> Transport for SimulatedTransport<F> {
+    type File = F;
+
+    fn receive(&mut self, space: &mut [u8]) -> io::Result<Io> {
+        assert!(!space.is_empty(), "there is room for what is asked for");
+        let mut inner = self.network.inner.borrow_mut();
+        let (index, open, faults) = (self.line, inner.open, inner.settings.faults);
+        inner.turn.called(open);
+        let line = &mut inner.lines[index];
+        if line.reset_has_arrived {
+            return Err(ErrorKind::ConnectionReset.into());
+        }
+        line.pass_urgent();
+        let bytes = space.len().min(line.readable_bytes());
+        if bytes == 0 && line.arrived.is_empty() && line.end_has_arrived {
+            return Ok(Io::Done(0));
+        }
+        let is_blocked = bytes > 0 && inner.fault(faults.blocked_receive, "receive would block");
+        if is_blocked {
+            let at_ns = inner.now_ns() + inner.random.u64(..MILLISECOND);
+            inner.schedule(at_ns, Happening::Announce(index));
+        }
+        if bytes == 0 || is_blocked {
+            inner.turn.blocked(open);
+            return Ok(Io::WouldBlock);
+        }
+        let line = &mut inner.lines[index];
+        line.arrived.read_exact(&mut space[..bytes])?;
+        line.read_bytes += bytes as u64;
+        let now_ns = inner.now_ns();
+        inner.trace.note(now_ns, index, "receives", bytes as u64);
+        inner.set_off(index);
+        inner.worked();
+        Ok(Io::Done(bytes))
+    }
+
+    fn send(&mut self, bytes: &[u8], _more: bool) -> io::Result<Io> {
+        assert!(!bytes.is_empty(), "nothing is not sent");
+        let Some(room) = self.room()? else { return Ok(Io::WouldBlock) };
+        Ok(self.sent(&bytes[..bytes.len().min(room)]))
+    }
+
+    fn send_file(&mut self, file: &F, bytes_max: usize) -> Result<Io, SendFileError> {
+        let Some(room) = self.room().map_err(SendFileError::Connection)? else { return Ok(Io::WouldBlock) };
+        let left = usize::try_from(file.bytes_left()).unwrap_or(usize::MAX);
+        let mut content = vec![0; room.min(bytes_max).min(left)];
+        let bytes = file.read(&mut content).map_err(SendFileError::File)?;
+        Ok(self.sent(&content[..bytes]))
+    }
+
+    fn shut_down_sending(&mut self) -> io::Result<()> {
+        let mut inner = self.network.inner.borrow_mut();
+        let (now_ns, line) = (inner.now_ns(), &mut inner.lines[self.line]);
+        if line.reset_has_arrived {
+            return Err(ErrorKind::NotConnected.into());
+        }
+        assert!(!line.server_has_ended, "the end is sent once");
+        line.server_has_ended = true;
+        inner.trace.note(now_ns, self.line, "ends", 0);
+        inner.set_off(self.line);
+        inner.worked();
+        Ok(())
+    }
+
+    fn reset_on_close(&mut self) {
+        self.network.inner.borrow_mut().lines[self.line].resets_on_close = true;
+    }
+
+    fn send_buffer_bytes(&self) -> u64 {
+        self.network.inner.borrow().lines[self.line].path.send_buffer_bytes as u64
+    }
+}
