@@ -109,14 +109,6 @@ check_other_systems() {
     done
 }
 
-# What other systems run in the place of openat2, unnamed files and sendfile, built and tested here. In a folder of its own:
-# other flags would have everything built anew, here and then again in the usual one.
-test_portable_path() {
-    local target=${CARGO_TARGET_DIR:-target}/portable
-    run env "RUSTFLAGS=${RUSTFLAGS:+$RUSTFLAGS }--cfg spindle_portable" "CARGO_TARGET_DIR=$target" \
-        cargo test --locked --lib --test files --test folder
-}
-
 # The fuzz targets are a crate of their own, which is not built here: that takes libFuzzer. Their code is, with the tests.
 # A lock file that has fallen behind would stop fuzz.sh, and only then be noticed.
 check_fuzz_crate() {
@@ -145,7 +137,6 @@ check_fuzz_crate
 check_other_systems
 run env 'RUSTDOCFLAGS=-D warnings' cargo doc --no-deps --locked --document-private-items
 run cargo test --locked
-test_portable_path
 test_clients
 
 # Last, and without a word after it: its last line is the count.

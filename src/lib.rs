@@ -12,7 +12,8 @@
 //!
 //! An arrow is an import. [`http1`] and [`routes`] meet only in [`semantics::service`]. [`storage`] knows no HTTP. The
 //! [`server`] is the loop; it reaches the outside through two traits, [`server::World`] and [`server::Transport`], and knows
-//! neither sockets nor files nor clocks. The [`system`] is the real outside; tests make up another.
+//! neither sockets nor files nor clocks. The [`system`] is the real outside; tests make up another. [`storage`] and the
+//! [`routes`] reach the disk through one, [`storage::FileSystem`].
 //!
 //! # The life of a request
 //!

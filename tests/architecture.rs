@@ -33,6 +33,9 @@ const OWNED: [(&str, &[&str]); 2] = [("mio", &["system"]), ("slab", &["server"])
 const BANNED_IN_THE_LOOP: [&str; 9] =
     ["TcpStream", "TcpListener", "UnixStream", "std::fs", "std::thread", "rustix", "mio", "sleep", "storage"];
 
+/// The files of storage that make system calls.
+const FILE_SYSTEMS: [&str; 3] = ["storage/linux.rs", "storage/portable.rs", "storage/posix.rs"];
+
 /// What the parts without I/O may not name.
 const BANNED_WITHOUT_IO: [&str; 14] = [
     "TcpStream",
@@ -348,6 +351,24 @@ fn the_loop_names_no_socket_file_or_system_call() {
         }
     }
     breaches.none("System calls in the loop:");
+}
+
+#[test]
+fn storage_reaches_the_disk_through_its_trait_alone() {
+    let mut breaches = Breaches::default();
+    for source in sources().iter().filter(|source| source.part() == "storage") {
+        if FILE_SYSTEMS.contains(&source.path.as_str()) {
+            continue;
+        }
+        for (line, code) in source.program() {
+            // The numbers of errors have to be called something.
+            let code = code.replace("rustix::io::Errno", "");
+            for word in ["rustix", "nix", "std::fs", "File::"].iter().filter(|word| holds_word(&code, word)) {
+                breaches.add(source, line, &format!("storage reaches the disk through FileSystem, and names {word}"));
+            }
+        }
+    }
+    breaches.none("System calls beside the trait:");
 }
 
 #[test]

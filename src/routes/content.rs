@@ -3,23 +3,23 @@
 use super::files::Parts;
 use super::folder::{Archive, Listing};
 use crate::semantics::service::{FilePiece, Piece, Source, SourceFailed};
-use crate::storage::FileRange;
+use crate::storage::{FileRange, FileSystem, Native};
 
 /// Content that is never in memory as a whole, however long it is. What is larger than a range is boxed, since it is rarer,
 /// and each connection has room for one content.
-pub enum FileContent {
+pub enum FileContent<F: FileSystem = Native> {
     /// One range of a file.
-    Range(FileRange),
+    Range(FileRange<F>),
     /// Several.
-    Parts(Box<Parts>),
+    Parts(Box<Parts<F>>),
     /// What a directory holds.
-    Listing(Box<Listing>),
+    Listing(Box<Listing<F>>),
     /// A directory with all that is in it.
-    Archive(Box<Archive>),
+    Archive(Box<Archive<F>>),
 }
 
-impl Source for FileContent {
-    type File = FileRange;
+impl<F: FileSystem> Source for FileContent<F> {
+    type File = FileRange<F>;
 
     fn bytes_left(&self) -> Option<u64> {
         match self {
@@ -29,7 +29,7 @@ impl Source for FileContent {
         }
     }
 
-    fn piece(&mut self) -> Result<Option<Piece<'_, FileRange>>, SourceFailed> {
+    fn piece(&mut self) -> Result<Option<Piece<'_, FileRange<F>>>, SourceFailed> {
         Ok(match self {
             FileContent::Range(range) if range.is_empty() => None,
             FileContent::Range(range) => Some(Piece::File(range)),
@@ -49,7 +49,7 @@ impl Source for FileContent {
     }
 }
 
-impl FilePiece for FileRange {
+impl<F: FileSystem> FilePiece for FileRange<F> {
     fn bytes_left(&self) -> u64 {
         self.remaining()
     }

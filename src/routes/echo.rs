@@ -8,12 +8,18 @@ use super::{Answer, READ_ONLY, Routes, text};
 use crate::semantics::Now;
 use crate::semantics::method::Method;
 use crate::semantics::request::Request;
+use crate::storage::FileSystem;
 
 /// The string is one segment: a slash that it is to hold must be encoded.
 pub(super) fn methods(string: &[u8]) -> Option<&'static [Method]> {
     (!string.contains(&b'/')).then_some(READ_ONLY)
 }
 
-pub(super) fn answer<'r>(routes: &'r mut Routes, request: &'r Request<'r>, string: &'r [u8], now: &Now) -> Answer<'r> {
+pub(super) fn answer<'r, F: FileSystem>(
+    routes: &'r mut Routes<F>,
+    request: &'r Request<'r>,
+    string: &'r [u8],
+    now: &Now,
+) -> Answer<'r, F> {
     text::answer(&mut routes.compressor, request, Cow::from(percent_decode(string)), now)
 }

@@ -30,9 +30,10 @@ use crate::semantics::request::Request;
 use crate::semantics::response::Response;
 use crate::semantics::service::{Reply, Service};
 use crate::semantics::status::Status;
+use crate::storage::{FileSystem, Native};
 
 /// What a route says.
-pub type Answer<'r> = Reply<'r, FileContent, FileSink>;
+pub type Answer<'r, F = Native> = Reply<'r, FileContent<F>, FileSink<F>>;
 
 /// What paths a route serves.
 enum Pattern {
@@ -70,11 +71,11 @@ fn without_prefix<'a>(mut path: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
 }
 
 /// One line of the table.
-struct Route {
+struct Route<F: FileSystem> {
     pattern: Pattern,
     /// What is offered at the resource that the rest of the path names; `None` where there is no such resource.
-    methods: fn(&Routes, &[u8]) -> Option<&'static [Method]>,
-    answer: for<'r> fn(&'r mut Routes, &'r Request<'r>, &'r [u8], &Now) -> Answer<'r>,
+    methods: fn(&Routes<F>, &[u8]) -> Option<&'static [Method]>,
+    answer: for<'r> fn(&'r mut Routes<F>, &'r Request<'r>, &'r [u8], &Now) -> Answer<'r, F>,
 }
 
 /// Why a request was not done whose preconditions do not hold.
@@ -89,40 +90,44 @@ const OTHER_HOST: &str = "The folder is not shared under this host name. The ser
 /// What a resource offers that can only be read.
 const READ_ONLY: &[Method] = &[Method::Get, Method::Head, Method::Options];
 
-const TABLE: [Route; 4] = [
-    Route { pattern: Pattern::Exactly(b"/"), methods: |_, _| Some(READ_ONLY), answer: root::answer },
-    Route { pattern: Pattern::Below(b"/echo/"), methods: |_, rest| echo::methods(rest), answer: echo::answer },
-    Route { pattern: Pattern::Exactly(b"/user-agent"), methods: |_, _| Some(READ_ONLY), answer: user_agent::answer },
-    Route {
-        pattern: Pattern::Below(b"/files/"),
-        methods: |routes, _| routes.files.as_ref().map(FileRoutes::methods),
-        answer: files::answer,
-    },
-];
-
 /// The routes, and what they work with.
-pub struct Routes {
-    files: Option<FileRoutes>,
+pub struct Routes<F: FileSystem = Native> {
+    files: Option<FileRoutes<F>>,
     /// In the place of the table, where a folder is shared.
-    folder: Option<Folder>,
+    folder: Option<Folder<F>>,
     compressor: Compressor,
     /// Whether the last answer looked at the disk.
     used_disk: bool,
 }
 
-impl Routes {
+impl<F: FileSystem> Routes<F> {
+    const TABLE: &'static [Route<F>] = &[
+        Route { pattern: Pattern::Exactly(b"/"), methods: |_, _| Some(READ_ONLY), answer: root::answer },
+        Route { pattern: Pattern::Below(b"/echo/"), methods: |_, rest| echo::methods(rest), answer: echo::answer },
+        Route {
+            pattern: Pattern::Exactly(b"/user-agent"),
+            methods: |_, _| Some(READ_ONLY),
+            answer: user_agent::answer,
+        },
+        Route {
+            pattern: Pattern::Below(b"/files/"),
+            methods: |routes, _| routes.files.as_ref().map(FileRoutes::methods),
+            answer: files::answer,
+        },
+    ];
+
     /// The routes; `/files/` is among them if there is a directory to serve.
-    pub fn new(files: Option<FileRoutes>) -> Routes {
+    pub fn new(files: Option<FileRoutes<F>>) -> Routes<F> {
         Routes { files, folder: None, compressor: Compressor::new(), used_disk: false }
     }
 
     /// A shared folder, at `/`, and nothing else.
-    pub fn sharing(folder: Folder) -> Routes {
+    pub fn sharing(folder: Folder<F>) -> Routes<F> {
         Routes { folder: Some(folder), ..Routes::new(None) }
     }
 
-    fn answer_from_table<'r>(&'r mut self, request: &'r Request<'r>, path: &'r [u8], now: &Now) -> Answer<'r> {
-        for route in &TABLE {
+    fn answer_from_table<'r>(&'r mut self, request: &'r Request<'r>, path: &'r [u8], now: &Now) -> Answer<'r, F> {
+        for route in Self::TABLE {
             let Some(rest) = route.pattern.rest(path) else { continue };
             let Some(methods) = (route.methods)(self, rest) else { break };
             if origin::is_write_from_elsewhere(request) {
@@ -139,7 +144,7 @@ impl Routes {
         Reply::Respond(Response::new(Status::NotFound))
     }
 
-    fn file_routes(&mut self) -> Option<&mut FileRoutes> {
+    fn file_routes(&mut self) -> Option<&mut FileRoutes<F>> {
         match &mut self.folder {
             Some(folder) => Some(folder.files_mut()),
             None => self.files.as_mut(),
@@ -147,11 +152,11 @@ impl Routes {
     }
 }
 
-impl Service for Routes {
-    type Source = FileContent;
-    type Sink = FileSink;
+impl<F: FileSystem> Service for Routes<F> {
+    type Source = FileContent<F>;
+    type Sink = FileSink<F>;
 
-    fn answer<'r>(&'r mut self, request: &'r Request<'r>, now: &Now) -> Answer<'r> {
+    fn answer<'r>(&'r mut self, request: &'r Request<'r>, now: &Now) -> Answer<'r, F> {
         self.used_disk = false;
         self.compressor.begin();
         if request.method == Method::Unknown {
@@ -194,7 +199,7 @@ impl Service for Routes {
     }
 }
 
-fn method_not_allowed<'r>(methods: &'static [Method]) -> Answer<'r> {
+fn method_not_allowed<'r, F: FileSystem>(methods: &'static [Method]) -> Answer<'r, F> {
     Reply::Respond(Response {
         allow: Some(methods),
         ..Response::with_reason(Status::MethodNotAllowed, "The method is not offered at this target.")
@@ -203,13 +208,13 @@ fn method_not_allowed<'r>(methods: &'static [Method]) -> Answer<'r> {
 
 /// The response where the server breaks a rule of its own. It stops a debug build; a release one says so and goes on, and
 /// never sends content that was not asked for.
-fn violated<'r>(rule: &'static str) -> Response<'r, FileContent> {
+fn violated<'r, F: FileSystem>(rule: &'static str) -> Response<'r, FileContent<F>> {
     debug_assert!(false, "{rule}");
     log::error!("the server breaks a rule of its own: {rule}");
     Response::with_reason(Status::InternalServerError, rule)
 }
 
 /// An answer that says why the request was not done.
-fn refuse<'r>(status: Status, reason: &'static str) -> Answer<'r> {
+fn refuse<'r, F: FileSystem>(status: Status, reason: &'static str) -> Answer<'r, F> {
     Reply::Respond(Response::with_reason(status, reason))
 }

@@ -6,7 +6,13 @@ use crate::semantics::request::Request;
 use crate::semantics::response::Response;
 use crate::semantics::service::Reply;
 use crate::semantics::status::Status;
+use crate::storage::FileSystem;
 
-pub(super) fn answer<'r>(_: &'r mut Routes, request: &'r Request<'r>, _: &'r [u8], now: &Now) -> Answer<'r> {
+pub(super) fn answer<'r, F: FileSystem>(
+    _: &'r mut Routes<F>,
+    request: &'r Request<'r>,
+    _: &'r [u8],
+    now: &Now,
+) -> Answer<'r, F> {
     Reply::Respond(text::failed_precondition(request, now).unwrap_or_else(|| Response::new(Status::Ok)))
 }

@@ -12,14 +12,15 @@ use crate::semantics::request::Request;
 use crate::semantics::response::{Body, ContentEncoding, Response};
 use crate::semantics::service::Reply;
 use crate::semantics::status::Status;
+use crate::storage::FileSystem;
 
 /// The answer to a GET of `text`.
-pub(super) fn answer<'r>(
+pub(super) fn answer<'r, F: FileSystem>(
     compressor: &'r mut Compressor,
     request: &'r Request<'r>,
     text: Cow<'r, [u8]>,
     now: &Now,
-) -> Answer<'r> {
+) -> Answer<'r, F> {
     let Some(coding) = content_coding::negotiate(&request.fields) else {
         return Reply::Respond(Response {
             varies_by_coding: true,
@@ -50,7 +51,10 @@ pub(super) fn answer<'r>(
 }
 
 /// The answer to a read whose preconditions do not hold. A text has neither an entity tag nor a date, but it exists.
-pub(super) fn failed_precondition(request: &Request<'_>, now: &Now) -> Option<Response<'static, FileContent>> {
+pub(super) fn failed_precondition<F: FileSystem>(
+    request: &Request<'_>,
+    now: &Now,
+) -> Option<Response<'static, FileContent<F>>> {
     match Preconditions::of(request, now)?.evaluate(Some(Validators::default())) {
         Verdict::Proceed => None,
         Verdict::NotModified => Some(Response::new(Status::NotModified)),

@@ -6,8 +6,14 @@ use super::{Answer, Routes, text};
 use crate::semantics::Now;
 use crate::semantics::fields::FieldName;
 use crate::semantics::request::Request;
+use crate::storage::FileSystem;
 
-pub(super) fn answer<'r>(routes: &'r mut Routes, request: &'r Request<'r>, _: &'r [u8], now: &Now) -> Answer<'r> {
+pub(super) fn answer<'r, F: FileSystem>(
+    routes: &'r mut Routes<F>,
+    request: &'r Request<'r>,
+    _: &'r [u8],
+    now: &Now,
+) -> Answer<'r, F> {
     let user_agent = request.fields.first(FieldName::UserAgent).unwrap_or_default();
     text::answer(&mut routes.compressor, request, Cow::Borrowed(user_agent), now)
 }

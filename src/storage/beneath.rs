@@ -4,13 +4,10 @@
 //! by segments follows none: a walk that resolved links itself would have to redo the kernel's work, against others
 //! who change the tree meanwhile. So there, what is behind a link is not found.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-
-use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
+use super::file_system::{Access, FileSystem};
 use super::interrupted::retry;
-use super::system;
 
 /// How often a lookup is tried again because the tree was moved under it. Each failure needs a rename or a mount to
 /// fall into the microseconds of one lookup that climbs, so a second one is rare already.
@@ -27,12 +24,12 @@ pub(super) enum Opening {
 
 impl Opening {
     /// Tries the kernel's way, to see whether it is there.
-    pub(super) fn choose(root: BorrowedFd<'_>) -> Result<Self, Errno> {
+    pub(super) fn choose<F: FileSystem>(file_system: &F, root: &F::File) -> Result<Self, Errno> {
         // Without the permission to read, which the root need not give.
-        Self::judge(open_by_kernel(root, b".", system::PASS_THROUGH | OFlags::DIRECTORY))
+        Self::judge(open_by_kernel(file_system, root, b".", Access::PassThrough))
     }
 
-    fn judge(attempt: Result<OwnedFd, Errno>) -> Result<Self, Errno> {
+    fn judge<T>(attempt: Result<T, Errno>) -> Result<Self, Errno> {
         match attempt {
             Ok(_) => Ok(Opening::ByKernel),
             // This says nothing about the call, and must not decide for the whole run.
@@ -42,17 +39,28 @@ impl Opening {
         }
     }
 
-    /// Opens `path`, which is a [`RelativePath`](super::RelativePath) or the parent of one. The descriptor is closed on exec.
-    pub(super) fn open(self, root: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
+    /// Opens `path`, which is a [`RelativePath`](super::RelativePath) or the parent of one.
+    pub(super) fn open<F: FileSystem>(
+        self,
+        file_system: &F,
+        root: &F::File,
+        path: &[u8],
+        access: Access,
+    ) -> Result<F::File, Errno> {
         match self {
-            Opening::ByKernel => open_by_kernel(root, path, flags),
-            Opening::BySegment => open_by_segment(root, path, flags),
+            Opening::ByKernel => open_by_kernel(file_system, root, path, access),
+            Opening::BySegment => open_by_segment(file_system, root, path, access),
         }
     }
 }
 
-fn open_by_kernel(root: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
-    try_again_while_the_tree_moves(|| retry(|| system::open_beneath(root, path, flags)))
+fn open_by_kernel<F: FileSystem>(
+    file_system: &F,
+    root: &F::File,
+    path: &[u8],
+    access: Access,
+) -> Result<F::File, Errno> {
+    try_again_while_the_tree_moves(|| retry(|| file_system.open_beneath(root, path, access)))
 }
 
 fn try_again_while_the_tree_moves<T>(mut open: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
@@ -67,14 +75,18 @@ fn try_again_while_the_tree_moves<T>(mut open: impl FnMut() -> Result<T, Errno>)
     result
 }
 
-fn open_by_segment(root: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
-    let mut directory: Option<OwnedFd> = None;
+fn open_by_segment<F: FileSystem>(
+    file_system: &F,
+    root: &F::File,
+    path: &[u8],
+    access: Access,
+) -> Result<F::File, Errno> {
+    let mut directory: Option<F::File> = None;
     let mut segments = path.split(|&octet| octet == b'/').peekable();
     while let Some(segment) = segments.next() {
-        let flags = if segments.peek().is_some() { system::PASS_THROUGH | OFlags::DIRECTORY } else { flags };
-        let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let here = directory.as_ref().map_or(root, AsFd::as_fd);
-        let opened = retry(|| rustix::fs::openat(here, segment, flags, Mode::empty()))?;
+        let access = if segments.peek().is_some() { Access::PassThrough } else { access };
+        let here = directory.as_ref().unwrap_or(root);
+        let opened = retry(|| file_system.open_entry(here, segment, access))?;
         if segments.peek().is_none() {
             return Ok(opened);
         }
@@ -87,6 +99,7 @@ fn open_by_segment(root: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<O
 #[allow(clippy::unwrap_used, reason = "a test may stop where it stands")]
 mod tests {
     use super::*;
+    use crate::storage::{Native, Portable};
 
     #[test]
     fn a_moving_tree_is_tried_again_but_not_for_ever() {
@@ -115,18 +128,17 @@ mod tests {
     #[test]
     fn without_openat2_the_path_is_walked_by_segments() {
         for refusal in [Errno::NOSYS, Errno::PERM, Errno::INVAL] {
-            assert_eq!(Opening::judge(Err(refusal)), Ok(Opening::BySegment));
+            assert_eq!(Opening::judge(Err::<(), _>(refusal)), Ok(Opening::BySegment));
         }
-        assert_eq!(Opening::judge(Err(Errno::MFILE)), Err(Errno::MFILE));
+        assert_eq!(Opening::judge(Err::<(), _>(Errno::MFILE)), Err(Errno::MFILE));
 
-        let root = tempfile::tempdir().unwrap();
-        let root = rustix::fs::open(root.path(), OFlags::RDONLY, Mode::empty()).unwrap();
-        let flags = system::PASS_THROUGH | OFlags::DIRECTORY;
-        let expected = match system::open_beneath(root.as_fd(), b".", flags) {
+        let path = tempfile::tempdir().unwrap();
+        let root = Portable.open_root(path.path(), Access::PassThrough).unwrap();
+        assert_eq!(Opening::choose(&Portable, &root), Ok(Opening::BySegment));
+        let expected = match Native.open_beneath(&root, b".", Access::PassThrough) {
             Ok(_) => Opening::ByKernel,
             Err(_) => Opening::BySegment,
         };
-        assert_eq!(Opening::choose(root.as_fd()), Ok(expected));
-        assert!(!(cfg!(spindle_portable) && expected == Opening::ByKernel));
+        assert_eq!(Opening::choose(&Native, &root), Ok(expected));
     }
 }

@@ -2,45 +2,50 @@
 
 use std::cell::Cell;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::rc::Rc;
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
-use rustix::process::Resource;
 
 use super::beneath::Opening;
 use super::hidden_file::HiddenNames;
+use super::interrupted::retry;
 use super::modification_times::ModificationTimes;
 use super::sweep::Sweeper;
-use super::{Identity, LinkedDirectories, Listing, Publish, RelativePath, StorageError, Upload, system};
-
-/// How a file is opened to be read. Without waiting, or a FIFO would stop the thread for good.
-const READ: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
+use super::{
+    Access, FileKind, FileSystem, Identity, LinkedDirectories, Links, Listing, Native, Publish, RelativePath, Stat,
+    StorageError, Upload,
+};
 
 /// A directory whose files are served, held open. All that is asked of it stays beneath it, even where it is moved or
 /// its name is taken by another.
 #[derive(Clone, Debug)]
-pub struct Directory {
-    root: Rc<Root>,
+pub struct Directory<F: FileSystem = Native> {
+    root: Rc<Root<F>>,
 }
 
 /// An open file, and the name under which it was found, for the log. Another file may have the name by now.
 #[derive(Debug)]
-pub struct NamedFile {
-    file: OwnedFd,
+pub struct NamedFile<F: FileSystem = Native> {
+    file_system: F,
+    file: F::File,
     name: RelativePath,
 }
 
-impl NamedFile {
+impl<F: FileSystem> NamedFile<F> {
     /// The name under which it was found.
     pub fn name(&self) -> &RelativePath {
         &self.name
     }
+
+    /// Reads at `offset`, at most once: less than what fits may be read, and 0 bytes at the end of the file.
+    pub(super) fn read_at(&self, space: &mut [u8], offset: u64) -> Result<usize, Errno> {
+        retry(|| self.file_system.read_at(&self.file, &mut *space, offset))
+    }
 }
 
-impl AsFd for NamedFile {
+impl<F: FileSystem<File: AsFd>> AsFd for NamedFile<F> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
     }
@@ -48,19 +53,18 @@ impl AsFd for NamedFile {
 
 /// A regular file, open for reading, and which one it is.
 #[derive(Clone, Debug)]
-pub struct OpenedFile {
+pub struct OpenedFile<F: FileSystem = Native> {
     /// The file. Reading it does not wait for anybody but the disk.
-    pub file: Rc<NamedFile>,
+    pub file: Rc<NamedFile<F>>,
     /// What the system reported of it once it was open.
     pub identity: Identity,
 }
 
-impl OpenedFile {
+impl<F: FileSystem> OpenedFile<F> {
     /// Whether the system still reports what it did when the file was opened.
     pub fn is_unchanged(&self) -> bool {
-        fstat(self.file.as_fd())
-            .and_then(|stat| regular_identity(&stat))
-            .is_ok_and(|identity| identity == self.identity)
+        let stat = self.file.file_system.stat(&self.file.file);
+        stat.is_ok_and(|stat| regular_identity(&stat).is_ok_and(|identity| identity == self.identity))
     }
 }
 
@@ -69,20 +73,27 @@ impl Directory {
     ///
     /// The names of uploads in progress are made from `seed`. One that others have too does no harm.
     pub fn open(path: &Path, seed: u64) -> Result<Directory, io::Error> {
-        Self::open_root(path, seed).map_err(|errno| {
+        Self::open_in(Native, path, seed)
+    }
+}
+
+impl<F: FileSystem> Directory<F> {
+    /// As [`open`](Directory::open), in any file system.
+    pub fn open_in(file_system: F, path: &Path, seed: u64) -> Result<Directory<F>, io::Error> {
+        Self::open_root(file_system, path, seed).map_err(|errno| {
             let error = io::Error::from(errno);
             io::Error::new(error.kind(), format!("cannot open the directory {path:?}: {error}"))
         })
     }
 
-    fn open_root(path: &Path, seed: u64) -> Result<Directory, Errno> {
-        let open = |flags| rustix::fs::open(path, flags | OFlags::CLOEXEC, Mode::empty());
-        let (fd, is_readable) = open_directory(open, false)?;
+    fn open_root(file_system: F, path: &Path, seed: u64) -> Result<Directory<F>, Errno> {
+        let (directory, is_readable) = open_directory(|access| file_system.open_root(path, access), false)?;
         let root = Root {
-            opening: Opening::choose(fd.as_fd())?,
-            unnamed_files: system::can_link_unnamed(fd.as_fd()),
-            octets_max: rustix::process::getrlimit(Resource::Fsize).current,
-            fd: Rc::new(fd),
+            opening: Opening::choose(&file_system, &directory)?,
+            unnamed_files: file_system.can_link_unnamed(&directory),
+            octets_max: file_system.file_bytes_max(),
+            directory: Rc::new(directory),
+            file_system,
             is_readable,
             sweeper: Sweeper::default(),
             hidden_names: HiddenNames::new(seed),
@@ -95,10 +106,11 @@ impl Directory {
     /// see to that; elsewhere they are not found.
     ///
     /// A FIFO, a socket, a device or a directory is [`StorageError::NotRegular`], and is not waited for.
-    pub fn open_file(&self, path: &RelativePath) -> Result<OpenedFile, StorageError> {
-        let file = self.root.open(path.as_bytes(), READ).map_err(StorageError::from_lookup)?;
-        let identity = regular_identity(&fstat(file.as_fd())?)?;
-        Ok(OpenedFile { file: Rc::new(NamedFile { file, name: path.clone() }), identity })
+    pub fn open_file(&self, path: &RelativePath) -> Result<OpenedFile<F>, StorageError> {
+        let file = self.root.open(path.as_bytes(), Access::Read).map_err(StorageError::from_lookup)?;
+        let identity = regular_identity(&self.root.stat(&file)?)?;
+        let file_system = self.root.file_system.clone();
+        Ok(OpenedFile { file: Rc::new(NamedFile { file_system, file, name: path.clone() }), identity })
     }
 
     /// Which file a reader would be given. Errors are those of [`open_file`](Self::open_file), except that no
@@ -112,7 +124,9 @@ impl Directory {
     /// It can only confirm what an [`open_file`](Self::open_file) of the same path has found before: the lookup is not
     /// held beneath the root, and `false` does not say that nothing is there.
     pub fn confirms(&self, path: &RelativePath, identity: &Identity) -> bool {
-        rustix::fs::statat(&self.root.fd, path.as_bytes(), AtFlags::empty())
+        let root = &*self.root;
+        root.file_system
+            .stat_at(&root.directory, path.as_bytes(), Links::Follow)
             .is_ok_and(|stat| regular_identity(&stat).is_ok_and(|found| found == *identity))
     }
 
@@ -123,13 +137,13 @@ impl Directory {
         &self,
         path: Option<&RelativePath>,
         linked_directories: LinkedDirectories,
-    ) -> Result<Listing, StorageError> {
+    ) -> Result<Listing<F>, StorageError> {
         Listing::open(Rc::clone(&self.root), path, linked_directories)
     }
 
     /// Whether a directory is at `path`, which a reader may list or not.
     pub fn is_directory(&self, path: &RelativePath) -> bool {
-        self.root.open(path.as_bytes(), system::PASS_THROUGH | OFlags::DIRECTORY).is_ok()
+        self.root.open(path.as_bytes(), Access::PassThrough).is_ok()
     }
 
     /// Begins an upload that is to become visible at `path`. Nothing is visible there until it is committed.
@@ -150,23 +164,13 @@ impl Directory {
         publish: Publish,
         octets_expected: Option<u64>,
         durable: bool,
-    ) -> Result<Upload, StorageError> {
+    ) -> Result<Upload<F>, StorageError> {
         Upload::begin(Rc::clone(&self.root), path.clone(), publish, octets_expected, durable)
     }
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may stop where it stands")]
-impl Directory {
-    /// As a system opens it that has neither `openat2` nor unnamed files.
-    pub(super) fn open_as_elsewhere(path: &Path) -> Self {
-        let mut directory = Self::open(path, 1).unwrap();
-        let root = Rc::get_mut(&mut directory.root).unwrap();
-        root.opening = Opening::BySegment;
-        root.unnamed_files = false;
-        directory
-    }
-
+impl<F: FileSystem> Directory<F> {
     pub(super) fn follows_links(&self) -> bool {
         self.root.opening == Opening::ByKernel
     }
@@ -174,8 +178,9 @@ impl Directory {
 
 /// What an upload needs of the directory, for as long as it lasts.
 #[derive(Debug)]
-pub(super) struct Root {
-    fd: Rc<OwnedFd>,
+pub(super) struct Root<F: FileSystem> {
+    file_system: F,
+    directory: Rc<F::File>,
     /// Whether the root was opened for reading, so that it can be flushed.
     is_readable: bool,
     opening: Opening,
@@ -196,23 +201,31 @@ pub(super) enum Standing {
     Link(Option<Identity>),
 }
 
-impl Root {
-    pub(super) fn open(&self, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
-        self.opening.open(self.fd.as_fd(), path, flags)
+impl<F: FileSystem> Root<F> {
+    pub(super) fn file_system(&self) -> &F {
+        &self.file_system
+    }
+
+    pub(super) fn open(&self, path: &[u8], access: Access) -> Result<F::File, Errno> {
+        self.opening.open(&self.file_system, &self.directory, path, access)
+    }
+
+    pub(super) fn stat(&self, file: &F::File) -> Result<Stat, StorageError> {
+        self.file_system.stat(file).map_err(StorageError::from_anything)
     }
 
     pub(super) fn identify(&self, path: &RelativePath) -> Result<Identity, StorageError> {
-        let file = self.open(path.as_bytes(), system::IDENTIFY).map_err(StorageError::from_lookup)?;
-        regular_identity(&fstat(file.as_fd())?)
+        let file = self.open(path.as_bytes(), Access::Identify).map_err(StorageError::from_lookup)?;
+        regular_identity(&self.stat(&file)?)
     }
 
     /// Opens the directory in which the last segment of `path` stands; with `must_flush`, in a way in which it can be
     /// flushed, or not at all.
-    pub(super) fn open_parent(&self, path: &RelativePath, must_flush: bool) -> Result<Rc<OwnedFd>, StorageError> {
+    pub(super) fn open_parent(&self, path: &RelativePath, must_flush: bool) -> Result<Rc<F::File>, StorageError> {
         match path.parent() {
             None if must_flush && !self.is_readable => Err(StorageError::Denied),
-            None => Ok(Rc::clone(&self.fd)),
-            Some(parent) => match open_directory(|flags| self.open(parent, flags), must_flush) {
+            None => Ok(Rc::clone(&self.directory)),
+            Some(parent) => match open_directory(|access| self.open(parent, access), must_flush) {
                 Ok((directory, _)) => Ok(Rc::new(directory)),
                 Err(errno) => Err(StorageError::from_parent(errno)),
             },
@@ -220,13 +233,13 @@ impl Root {
     }
 
     /// Looks at what stands under the last segment of `path`, in the directory that was opened as its parent.
-    pub(super) fn standing(&self, parent: BorrowedFd<'_>, path: &RelativePath) -> Result<Standing, StorageError> {
-        let stat = match rustix::fs::statat(parent, path.name(), AtFlags::SYMLINK_NOFOLLOW) {
+    pub(super) fn standing(&self, parent: &F::File, path: &RelativePath) -> Result<Standing, StorageError> {
+        let stat = match self.file_system.stat_at(parent, path.name(), Links::Keep) {
             Ok(stat) => stat,
             Err(Errno::NOENT) => return Ok(Standing::Nothing),
             Err(errno) => return Err(StorageError::from_publication(errno)),
         };
-        if FileType::from_raw_mode(stat.st_mode) != FileType::Symlink {
+        if stat.kind != FileKind::Link {
             return regular_identity(&stat).map(Standing::File);
         }
         match self.identify(path) {
@@ -237,8 +250,8 @@ impl Root {
     }
 
     /// Sweeps a directory that is about to be written to.
-    pub(super) fn sweep_once(&self, parent: BorrowedFd<'_>, path: &RelativePath) {
-        match self.sweeper.sweep_once(parent) {
+    pub(super) fn sweep_once(&self, parent: &F::File, path: &RelativePath) {
+        match self.sweeper.sweep_once(&self.file_system, parent) {
             Ok(0) => {}
             Ok(removed) => log::info!("removed {removed} unfinished uploads beside {path:?}"),
             // It may be written to and not read. Whoever set that up wants nobody to see what is in it.
@@ -270,24 +283,18 @@ impl Root {
 
 /// Opens a directory that is to be written to. Writing needs no permission to read it, flushing does: a descriptor that
 /// was opened without it cannot be flushed. Says whether it was opened for reading.
-fn open_directory(open: impl Fn(OFlags) -> Result<OwnedFd, Errno>, must_flush: bool) -> Result<(OwnedFd, bool), Errno> {
-    match open(OFlags::RDONLY | OFlags::DIRECTORY) {
-        Err(Errno::ACCESS) if !must_flush => {
-            open(system::PASS_THROUGH | OFlags::DIRECTORY).map(|directory| (directory, false))
-        }
+fn open_directory<T>(open: impl Fn(Access) -> Result<T, Errno>, must_flush: bool) -> Result<(T, bool), Errno> {
+    match open(Access::List) {
+        Err(Errno::ACCESS) if !must_flush => open(Access::PassThrough).map(|directory| (directory, false)),
         opened => opened.map(|directory| (directory, true)),
     }
 }
 
-pub(super) fn fstat(file: BorrowedFd<'_>) -> Result<Stat, StorageError> {
-    rustix::fs::fstat(file).map_err(StorageError::from_anything)
-}
-
 /// The identity of a regular file. A link can only be met here where links are not followed: nothing is found then.
 pub(super) fn regular_identity(stat: &Stat) -> Result<Identity, StorageError> {
-    match FileType::from_raw_mode(stat.st_mode) {
-        FileType::RegularFile => Ok(Identity::of(stat)),
-        FileType::Symlink => Err(StorageError::NotFound),
-        _ => Err(StorageError::NotRegular),
+    match stat.kind {
+        FileKind::Regular => Ok(stat.identity),
+        FileKind::Link => Err(StorageError::NotFound),
+        FileKind::Directory | FileKind::Other => Err(StorageError::NotRegular),
     }
 }

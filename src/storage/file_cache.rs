@@ -8,10 +8,9 @@
 //! can be unmounted.
 
 use std::collections::HashMap;
-use std::os::fd::AsFd;
 
-use super::interrupted::read_exactly_at;
-use super::{Directory, FileRange, Identity, OpenedFile, RelativePath};
+use super::interrupted::read_exactly;
+use super::{Directory, FileRange, FileSystem, Identity, Native, OpenedFile, RelativePath};
 
 /// The longest file whose content is kept in memory, in octets. For longer ones copying costs more than a second call, and
 /// they are sent from the disk's cache without a copy.
@@ -28,52 +27,52 @@ const GENERATION_NS: u64 = 5 * 1_000_000_000;
 
 /// A file that was asked for.
 #[derive(Debug)]
-pub struct CachedFile<T> {
+pub struct CachedFile<T, F: FileSystem = Native> {
     path: RelativePath,
     identity: Identity,
     /// All of the file's octets.
-    pub content: CachedContent,
+    pub content: CachedContent<F>,
     /// What the owner of the cache knows of this version of the file.
     pub notes: T,
 }
 
 /// Where the content of a file is kept.
 #[derive(Debug)]
-pub enum CachedContent {
+pub enum CachedContent<F: FileSystem = Native> {
     /// In memory: the file is small.
     Memory(Box<[u8]>),
     /// In the file, which is open. This is the whole of it.
-    Open(FileRange),
+    Open(FileRange<F>),
 }
 
 #[derive(Debug)]
-struct Generation<T> {
-    files: HashMap<Box<[u8]>, CachedFile<T>>,
+struct Generation<T, F: FileSystem> {
+    files: HashMap<Box<[u8]>, CachedFile<T, F>>,
     octets: usize,
     /// How many of the files are open.
     open_files: usize,
 }
 
-impl<T> Default for Generation<T> {
+impl<T, F: FileSystem> Default for Generation<T, F> {
     fn default() -> Self {
         Generation { files: HashMap::new(), octets: 0, open_files: 0 }
     }
 }
 
-impl<T> Generation<T> {
+impl<T, F: FileSystem> Generation<T, F> {
     fn has_room_for(&self, cost: Cost, open_files_max: usize) -> bool {
         self.octets.saturating_add(cost.octets) <= GENERATION_OCTETS_MAX
             && self.open_files + cost.open_files <= open_files_max
     }
 
-    fn insert(&mut self, name: Box<[u8]>, file: CachedFile<T>) {
+    fn insert(&mut self, name: Box<[u8]>, file: CachedFile<T, F>) {
         let cost = Cost::of(&name, &file);
         self.octets += cost.octets;
         self.open_files += cost.open_files;
         self.files.insert(name, file);
     }
 
-    fn remove(&mut self, name: &[u8]) -> Option<(Box<[u8]>, CachedFile<T>)> {
+    fn remove(&mut self, name: &[u8]) -> Option<NamedEntry<T, F>> {
         let (name, file) = self.files.remove_entry(name)?;
         let cost = Cost::of(&name, &file);
         self.octets = self.octets.saturating_sub(cost.octets);
@@ -90,7 +89,7 @@ struct Cost {
 }
 
 impl Cost {
-    fn of<T>(name: &[u8], file: &CachedFile<T>) -> Cost {
+    fn of<T, F: FileSystem>(name: &[u8], file: &CachedFile<T, F>) -> Cost {
         let (content_octets, open_files) = match &file.content {
             CachedContent::Memory(content) => (content.len(), 0),
             CachedContent::Open(_) => (0, 1),
@@ -100,20 +99,23 @@ impl Cost {
     }
 }
 
+/// A file with the name under which it is kept.
+type NamedEntry<T, F> = (Box<[u8]>, CachedFile<T, F>);
+
 /// Files under the names by which they were asked for.
 #[derive(Debug)]
-pub struct FileCache<T> {
-    young: Generation<T>,
-    old: Generation<T>,
+pub struct FileCache<T, F: FileSystem = Native> {
+    young: Generation<T, F>,
+    old: Generation<T, F>,
     /// How many files a generation may hold open.
     open_files_max: usize,
     /// When the young generation becomes the old one, on the monotonic clock. Of no meaning while the cache is empty.
     turn_ns: u64,
 }
 
-impl<T> FileCache<T> {
+impl<T, F: FileSystem> FileCache<T, F> {
     /// A cache that holds at most `open_files_max` files open.
-    pub fn new(open_files_max: usize) -> FileCache<T> {
+    pub fn new(open_files_max: usize) -> FileCache<T, F> {
         FileCache {
             young: Generation::default(),
             old: Generation::default(),
@@ -124,8 +126,8 @@ impl<T> FileCache<T> {
 
     /// Whether the file of that name is here and, by one look at the directory, still the one on the disk. Then
     /// [`get`](FileCache::get) has it. `false` says nothing but that it is to be opened.
-    pub fn confirm(&mut self, name: &[u8], directory: &Directory) -> bool {
-        let is_current = |file: &CachedFile<T>| directory.confirms(&file.path, &file.identity);
+    pub fn confirm(&mut self, name: &[u8], directory: &Directory<F>) -> bool {
+        let is_current = |file: &CachedFile<T, F>| directory.confirms(&file.path, &file.identity);
         if let Some(file) = self.young.files.get(name) {
             let confirmed = is_current(file);
             if !confirmed {
@@ -142,7 +144,7 @@ impl<T> FileCache<T> {
     }
 
     /// The file that [`confirm`](FileCache::confirm) or [`insert`](FileCache::insert) has just said is there.
-    pub fn get(&self, name: &[u8]) -> Option<&CachedFile<T>> {
+    pub fn get(&self, name: &[u8]) -> Option<&CachedFile<T, F>> {
         self.young.files.get(name)
     }
 
@@ -154,7 +156,7 @@ impl<T> FileCache<T> {
         &mut self,
         name: &[u8],
         path: RelativePath,
-        opened: &OpenedFile,
+        opened: &OpenedFile<F>,
         notes: impl FnOnce() -> T,
         now_ns: u64,
     ) -> bool {
@@ -186,7 +188,7 @@ impl<T> FileCache<T> {
         }
     }
 
-    fn keep(&mut self, name: Box<[u8]>, file: CachedFile<T>) {
+    fn keep(&mut self, name: Box<[u8]>, file: CachedFile<T, F>) {
         if !self.young.has_room_for(Cost::of(&name, &file), self.open_files_max) {
             self.turn();
         }
@@ -203,10 +205,10 @@ impl<T> FileCache<T> {
 }
 
 /// The content, if it is small and the file did not change while it was read.
-fn read_small(opened: &OpenedFile) -> Option<Box<[u8]>> {
+fn read_small<F: FileSystem>(opened: &OpenedFile<F>) -> Option<Box<[u8]>> {
     let octets = usize::try_from(opened.identity.octets).ok().filter(|octets| *octets <= SMALL_FILE_OCTETS_MAX)?;
     let mut content = vec![0; octets];
-    read_exactly_at(opened.file.as_fd(), &mut content, 0).ok()??;
+    read_exactly(|space, offset| opened.file.read_at(space, offset), &mut content, 0).ok()??;
     opened.is_unchanged().then(|| content.into_boxed_slice())
 }
 

@@ -6,20 +6,20 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
 
 use super::directory::{NamedFile, OpenedFile};
-use super::interrupted::read_at;
+use super::{FileSystem, Native};
 
 /// Where to read next in an open file, and how many octets remain. Ranges of one file share its descriptor; the file
 /// is the one that was opened, whatever has taken its name since.
 #[derive(Clone, Debug)]
-pub struct FileRange {
-    file: Rc<NamedFile>,
+pub struct FileRange<F: FileSystem = Native> {
+    file: Rc<NamedFile<F>>,
     offset: u64,
     remaining: u64,
 }
 
-impl FileRange {
+impl<F: FileSystem> FileRange<F> {
     /// The whole of a file, as long as it was when it was opened.
-    pub fn whole(opened: OpenedFile) -> Self {
+    pub fn whole(opened: OpenedFile<F>) -> Self {
         FileRange { file: opened.file, offset: 0, remaining: opened.identity.octets }
     }
 
@@ -56,7 +56,7 @@ impl FileRange {
         let Some(space) = space.get_mut(..wanted).filter(|space| !space.is_empty()) else {
             return Ok(0);
         };
-        match read_at(self.file.as_fd(), space, self.offset)? {
+        match self.file.read_at(space, self.offset)? {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),
             octets => Ok(octets),
         }
@@ -72,14 +72,14 @@ impl FileRange {
 }
 
 /// The name of the file, for a log line: escaped, so that it cannot forge another line.
-impl fmt::Display for FileRange {
+impl<F: FileSystem> fmt::Display for FileRange<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(self.file.name(), f)
     }
 }
 
 /// The descriptor, for a system call that sends from the file itself. Its file position is not to be relied on.
-impl AsFd for FileRange {
+impl<F: FileSystem<File: AsFd>> AsFd for FileRange<F> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
     }

@@ -1,5 +1,5 @@
-//! The calls that storage makes of the outside, and what each promises. `linux.rs` and
-//! `portable.rs` are the real ones; the simulation has a disk that fills up, fails and loses power.
+//! The calls that storage makes of the outside, and what each promises. `linux.rs` and `portable.rs` are the real ones,
+//! and `posix.rs` is what they share; a test may bring a disk that fills up, fails and loses power.
 //!
 //! A call may be interrupted: it then says [`Errno::INTR`] and has done nothing. Storage makes it again.
 

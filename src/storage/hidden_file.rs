@@ -2,20 +2,19 @@
 //! them, for the moment between giving a file a name and renaming it over another.
 
 use std::cell::RefCell;
-use std::fs::File;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
-use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::identity::same_file;
+use super::file_system::{Access, FileKind, FileSystem, Links};
 use super::interrupted::retry;
-use super::system;
 
 const PREFIX: &[u8; 9] = b".spindle-";
 const DIGITS: usize = 16;
 const NAME_OCTETS: usize = PREFIX.len() + DIGITS;
+
+/// A hidden name.
+pub(super) type HiddenName = [u8; NAME_OCTETS];
 
 /// Whether a link was refused because the file system has no hard links; `EPERM` may also mean what it says.
 pub(super) fn lacks_links(errno: Errno) -> bool {
@@ -28,9 +27,14 @@ pub(super) fn is_hidden_name(name: &[u8]) -> bool {
     name.strip_prefix(PREFIX).is_some_and(|digits| digits.len() == DIGITS && digits.iter().all(is_digit))
 }
 
+/// The name, if it [is a hidden one](is_hidden_name).
+pub(super) fn as_hidden_name(name: &[u8]) -> Option<HiddenName> {
+    HiddenName::try_from(name).ok().filter(|name| is_hidden_name(name))
+}
+
 /// As [`is_hidden_name`], for a file system that takes upper case for lower case.
 pub(super) fn is_hidden_name_in_any_case(name: &[u8]) -> bool {
-    <[u8; NAME_OCTETS]>::try_from(name).is_ok_and(|name| is_hidden_name(&name.map(|octet| octet.to_ascii_lowercase())))
+    HiddenName::try_from(name).is_ok_and(|name| is_hidden_name(&name.map(|octet| octet.to_ascii_lowercase())))
 }
 
 /// How many random names are tried. One is enough, unless a sweep takes the file in the instant before it is locked, or
@@ -58,7 +62,7 @@ impl HiddenNames {
     /// that this one would draw. So after a collision the names come from another stream, which is made from the number
     /// that would have been next. The other process is not on that stream, since only who came second has left the
     /// first one. Each collision thus leads past one process: the attempts suffice for as many of them with one seed.
-    fn try_names<T>(&self, attempt: impl Fn(&[u8; NAME_OCTETS]) -> Result<T, Errno>) -> Result<T, Errno> {
+    fn try_names<T>(&self, attempt: impl Fn(&HiddenName) -> Result<T, Errno>) -> Result<T, Errno> {
         for _ in 0..ATTEMPTS_MAX {
             let number = self.random.borrow_mut().u64(..);
             match attempt(&hidden_name(number)) {
@@ -74,41 +78,44 @@ impl HiddenNames {
 
 /// A hidden name that stands in a directory. Dropped, it is removed; so it is dropped before the locked descriptor is.
 #[derive(Debug)]
-pub(super) struct HiddenFile {
-    parent: Rc<OwnedFd>,
-    name: [u8; NAME_OCTETS],
+pub(super) struct HiddenFile<F: FileSystem> {
+    file_system: F,
+    parent: Rc<F::File>,
+    name: HiddenName,
     stands: bool,
 }
 
-impl HiddenFile {
+impl<F: FileSystem> HiddenFile<F> {
     /// Creates an empty file under a hidden name, and locks it.
-    pub(super) fn create(parent: &Rc<OwnedFd>, names: &HiddenNames) -> Result<(Self, File), Errno> {
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mode = Mode::from_raw_mode(0o666);
+    pub(super) fn create(file_system: &F, parent: &Rc<F::File>, names: &HiddenNames) -> Result<(Self, F::File), Errno> {
         names.try_names(|name| {
-            let file = retry(|| rustix::fs::openat(parent, &name[..], flags, mode))?;
-            let hidden = HiddenFile::standing(parent, name);
-            if claim(parent.as_fd(), name, file.as_fd())? { Ok((hidden, File::from(file))) } else { Err(Errno::EXIST) }
+            let file = retry(|| file_system.create(parent, name))?;
+            let hidden = HiddenFile::standing(file_system, parent, name);
+            if claim(file_system, parent, name, &file)? { Ok((hidden, file)) } else { Err(Errno::EXIST) }
         })
     }
 
     /// Locks an unnamed file, and gives it a hidden name.
-    pub(super) fn link(parent: &Rc<OwnedFd>, file: BorrowedFd<'_>, names: &HiddenNames) -> Result<Self, Errno> {
-        lock(file)?;
+    pub(super) fn link(
+        file_system: &F,
+        parent: &Rc<F::File>,
+        file: &F::File,
+        names: &HiddenNames,
+    ) -> Result<Self, Errno> {
+        lock(file_system, file)?;
         names.try_names(|name| {
-            system::link_unnamed(file, parent.as_fd(), name)?;
-            Ok(HiddenFile::standing(parent, name))
+            retry(|| file_system.link_unnamed(file, parent, name))?;
+            Ok(HiddenFile::standing(file_system, parent, name))
         })
     }
 
-    fn standing(parent: &Rc<OwnedFd>, name: &[u8; NAME_OCTETS]) -> Self {
-        HiddenFile { parent: Rc::clone(parent), name: *name, stands: true }
+    fn standing(file_system: &F, parent: &Rc<F::File>, name: &HiddenName) -> Self {
+        HiddenFile { file_system: file_system.clone(), parent: Rc::clone(parent), name: *name, stands: true }
     }
 
     /// Makes the content visible under `name`, where nothing stands; `EEXIST` if something does.
     pub(super) fn publish_as_new(&mut self, name: &[u8]) -> Result<(), Errno> {
-        let link = || rustix::fs::linkat(&self.parent, &self.name[..], &self.parent, name, AtFlags::empty());
-        match retry(link) {
+        match retry(|| self.file_system.link(&self.parent, &self.name, name)) {
             Err(no_links) if lacks_links(no_links) => match self.rename_if_absent(name) {
                 Err(Errno::NOSYS | Errno::INVAL) => Err(no_links),
                 renamed => renamed,
@@ -120,37 +127,37 @@ impl HiddenFile {
 
     /// For file systems without hard links: some of those can refuse to rename over a name.
     fn rename_if_absent(&mut self, name: &[u8]) -> Result<(), Errno> {
-        system::rename_if_absent(self.parent.as_fd(), &self.name, name)?;
+        retry(|| self.file_system.rename_if_absent(&self.parent, &self.name, name))?;
         self.stands = false;
         Ok(())
     }
 
     /// Makes the content visible under `name`, in the place of what stands there.
     pub(super) fn replace(mut self, name: &[u8]) -> Result<(), Errno> {
-        retry(|| rustix::fs::renameat(&self.parent, &self.name[..], &self.parent, name))?;
+        retry(|| self.file_system.rename(&self.parent, &self.name, name))?;
         self.stands = false;
         Ok(())
     }
 }
 
-impl Drop for HiddenFile {
+impl<F: FileSystem> Drop for HiddenFile<F> {
     fn drop(&mut self) {
         if self.stands {
             // Where this fails the file is left for a later sweep.
-            let _ = retry(|| rustix::fs::unlinkat(&self.parent, &self.name[..], AtFlags::empty()));
+            let _ = retry(|| self.file_system.unlink(&self.parent, &self.name));
         }
     }
 }
 
 /// Locks a file that has just been created under `name`. `false`: in the instant between, a sweep has locked it, or has
 /// locked and removed it already.
-fn claim(parent: BorrowedFd<'_>, name: &[u8], file: BorrowedFd<'_>) -> Result<bool, Errno> {
-    Ok(lock(file)? && names(parent, name, file)?)
+fn claim<F: FileSystem>(file_system: &F, parent: &F::File, name: &[u8], file: &F::File) -> Result<bool, Errno> {
+    Ok(lock(file_system, file)? && names(file_system, parent, name, file)?)
 }
 
 /// Locks a file for its owner. `false`: somebody else holds the lock.
-fn lock(file: BorrowedFd<'_>) -> Result<bool, Errno> {
-    match retry(|| rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive)) {
+fn lock<F: FileSystem>(file_system: &F, file: &F::File) -> Result<bool, Errno> {
+    match retry(|| file_system.lock(file)) {
         Ok(()) => Ok(true),
         Err(Errno::WOULDBLOCK) => Ok(false),
         // A file system without locks. Nobody can take one to sweep there either.
@@ -160,38 +167,40 @@ fn lock(file: BorrowedFd<'_>) -> Result<bool, Errno> {
 }
 
 /// Whether `name` in `parent` is this very file.
-fn names(parent: BorrowedFd<'_>, name: &[u8], file: BorrowedFd<'_>) -> Result<bool, Errno> {
-    match rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) {
-        Ok(stat) => Ok(same_file(&stat, &rustix::fs::fstat(file)?)),
+fn names<F: FileSystem>(file_system: &F, parent: &F::File, name: &[u8], file: &F::File) -> Result<bool, Errno> {
+    match file_system.stat_at(parent, name, Links::Keep) {
+        Ok(stat) => Ok(stat.identity.is_of_same_file(&file_system.stat(file)?.identity)),
         Err(Errno::NOENT) => Ok(false),
         Err(errno) => Err(errno),
     }
 }
 
 /// Removes `name`, a hidden one, if nobody holds its lock: its owner is gone. Says whether it did.
-pub(super) fn remove_if_abandoned(parent: BorrowedFd<'_>, name: &[u8]) -> Result<bool, Errno> {
-    // For writing: where locks are kept by a file server, an exclusive one needs it.
-    let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let file = retry(|| rustix::fs::openat(parent, name, flags, Mode::empty()))?;
-    if !rustix::fs::FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode).is_file() {
+pub(super) fn remove_if_abandoned<F: FileSystem>(
+    file_system: &F,
+    parent: &F::File,
+    name: &[u8],
+) -> Result<bool, Errno> {
+    let file = retry(|| file_system.open_entry(parent, name, Access::Lock))?;
+    if file_system.stat(&file)?.kind != FileKind::Regular {
         return Ok(false);
     }
     // Unlike an owner, a sweep that cannot lock does not go on.
-    retry(|| rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive))?;
-    remove_locked(parent, name, file.as_fd())
+    retry(|| file_system.lock(&file))?;
+    remove_locked(file_system, parent, name, &file)
 }
 
 /// Removes `name` if it still is `file`. While the lock was being taken, its owner may have renamed it, and what has
 /// been published is not removed.
-fn remove_locked(parent: BorrowedFd<'_>, name: &[u8], file: BorrowedFd<'_>) -> Result<bool, Errno> {
-    let same = names(parent, name, file)?;
+fn remove_locked<F: FileSystem>(file_system: &F, parent: &F::File, name: &[u8], file: &F::File) -> Result<bool, Errno> {
+    let same = names(file_system, parent, name, file)?;
     if same {
-        retry(|| rustix::fs::unlinkat(parent, name, AtFlags::empty()))?;
+        retry(|| file_system.unlink(parent, name))?;
     }
     Ok(same)
 }
 
-fn hidden_name(mut number: u64) -> [u8; NAME_OCTETS] {
+fn hidden_name(mut number: u64) -> HiddenName {
     let mut name = [0; NAME_OCTETS];
     let (prefix, digits) = name.split_at_mut(PREFIX.len());
     prefix.copy_from_slice(PREFIX);
@@ -205,9 +214,11 @@ fn hidden_name(mut number: u64) -> [u8; NAME_OCTETS] {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may stop where it stands")]
 mod tests {
-    use std::fs;
+    use std::fs::{self, File};
+    use std::os::fd::OwnedFd;
 
     use super::*;
+    use crate::storage::{Native, Portable};
 
     const NAME: &str = ".spindle-0123456789abcdef";
 
@@ -221,21 +232,21 @@ mod tests {
     fn a_lock_has_one_holder() {
         let (directory, _) = temporary();
         fs::write(directory.path().join(NAME), b"").unwrap();
-        let [one, other] = [(); 2].map(|()| File::open(directory.path().join(NAME)).unwrap());
-        assert_eq!(lock(one.as_fd()), Ok(true));
-        assert_eq!(lock(other.as_fd()), Ok(false));
+        let [one, other]: [OwnedFd; 2] = [(); 2].map(|()| File::open(directory.path().join(NAME)).unwrap().into());
+        assert_eq!(lock(&Native, &one), Ok(true));
+        assert_eq!(lock(&Native, &other), Ok(false));
         drop(one);
-        assert_eq!(lock(other.as_fd()), Ok(true));
+        assert_eq!(lock(&Native, &other), Ok(true));
     }
 
     #[test]
     fn an_unnamed_file_is_locked_before_it_has_a_hidden_name() {
         let (directory, parent) = temporary();
-        let Ok(file) = system::create_unnamed(parent.as_fd()) else {
+        let Ok(file) = Native.create_unnamed(&parent) else {
             return eprintln!("skipped: no unnamed files here");
         };
-        let hidden = HiddenFile::link(&parent, file.as_fd(), &HiddenNames::new(1)).unwrap();
-        assert_eq!(remove_if_abandoned(parent.as_fd(), &hidden.name), Err(Errno::WOULDBLOCK));
+        let hidden = HiddenFile::link(&Native, &parent, &file, &HiddenNames::new(1)).unwrap();
+        assert_eq!(remove_if_abandoned(&Native, &parent, &hidden.name), Err(Errno::WOULDBLOCK));
         drop(hidden);
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
     }
@@ -243,24 +254,24 @@ mod tests {
     #[test]
     fn a_file_that_a_sweep_was_faster_to_take_is_not_claimed() {
         let (directory, parent) = temporary();
-        let create = || File::create(directory.path().join(NAME)).unwrap();
-        let claim = |file: &File| claim(parent.as_fd(), NAME.as_bytes(), file.as_fd());
+        let create = || OwnedFd::from(File::create(directory.path().join(NAME)).unwrap());
+        let claim = |file: &OwnedFd| claim(&Native, &parent, NAME.as_bytes(), file);
         assert_eq!(claim(&create()), Ok(true));
         let removed = create();
-        assert_eq!(remove_if_abandoned(parent.as_fd(), NAME.as_bytes()), Ok(true));
+        assert_eq!(remove_if_abandoned(&Native, &parent, NAME.as_bytes()), Ok(true));
         assert_eq!(claim(&removed), Ok(false));
         let (locked, sweeper) = (create(), create());
-        assert_eq!(lock(sweeper.as_fd()), Ok(true));
+        assert_eq!(lock(&Native, &sweeper), Ok(true));
         assert_eq!(claim(&locked), Ok(false));
     }
 
     /// What publishes where there are no hard links, tried where there are.
     #[test]
-    #[cfg(all(target_os = "linux", not(spindle_portable)))]
+    #[cfg(target_os = "linux")]
     fn a_rename_can_refuse_to_replace() {
         let (directory, parent) = temporary();
         fs::write(directory.path().join("taken"), b"theirs").unwrap();
-        let (mut hidden, _file) = HiddenFile::create(&parent, &HiddenNames::new(1)).unwrap();
+        let (mut hidden, _file) = HiddenFile::create(&Native, &parent, &HiddenNames::new(1)).unwrap();
         assert_eq!(hidden.rename_if_absent(b"taken"), Err(Errno::EXIST));
         assert_eq!(hidden.rename_if_absent(b"free"), Ok(()));
         assert!(!hidden.stands);
@@ -274,7 +285,7 @@ mod tests {
     fn only_an_unlocked_regular_file_is_abandoned() {
         let (directory, parent) = temporary();
         let path = directory.path().join(NAME);
-        let remove = || remove_if_abandoned(parent.as_fd(), NAME.as_bytes());
+        let remove = || remove_if_abandoned(&Native, &parent, NAME.as_bytes());
         fs::write(&path, b"").unwrap();
         assert_eq!(remove(), Ok(true));
         assert_eq!(remove(), Err(Errno::NOENT));
@@ -282,8 +293,7 @@ mod tests {
         // A FIFO that nobody reads would make a writer wait; one that somebody reads can be opened.
         assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
         assert_eq!(remove(), Err(Errno::NXIO));
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK;
-        let reader = rustix::fs::open(&path, flags, Mode::empty()).unwrap();
+        let reader = Native.open_entry(&parent, NAME.as_bytes(), Access::Read).unwrap();
         assert_eq!(remove(), Ok(false));
         drop(reader);
         fs::remove_file(&path).unwrap();
@@ -299,12 +309,12 @@ mod tests {
         let (directory, parent) = temporary();
         let path = directory.path().join(NAME);
         fs::write(&path, b"").unwrap();
-        let file = File::open(&path).unwrap();
+        let file = File::open(&path).unwrap().into();
         fs::rename(&path, directory.path().join("published")).unwrap();
-        assert_eq!(remove_locked(parent.as_fd(), NAME.as_bytes(), file.as_fd()), Ok(false));
+        assert_eq!(remove_locked(&Native, &parent, NAME.as_bytes(), &file), Ok(false));
         // Even if another file has the name by now.
         fs::write(&path, b"").unwrap();
-        assert_eq!(remove_locked(parent.as_fd(), NAME.as_bytes(), file.as_fd()), Ok(false));
+        assert_eq!(remove_locked(&Native, &parent, NAME.as_bytes(), &file), Ok(false));
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2);
     }
 
@@ -329,7 +339,7 @@ mod tests {
         for process in 0..ATTEMPTS_MAX {
             let names = HiddenNames::new(1);
             for upload in 0..100 {
-                let created = HiddenFile::create(&parent, &names);
+                let created = HiddenFile::create(&Portable, &parent, &names);
                 assert!(created.is_ok(), "upload {upload} of process {process}: {created:?}");
                 held.push(created);
             }

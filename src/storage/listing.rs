@@ -1,14 +1,11 @@
 //! What a directory holds, one entry after the other, as the disk has them.
 
-use std::os::fd::AsFd;
 use std::rc::Rc;
 
-use rustix::fs::{AtFlags, Dir, DirEntry, FileType, OFlags, Stat};
 use rustix::io::Errno;
 
-use super::directory::{Root, fstat};
-use super::identity::Identity;
-use super::{RelativePath, StorageError, system};
+use super::directory::Root;
+use super::{Access, DirectoryEntry, FileKind, FileSystem, Native, RelativePath, Stat, StorageError};
 
 /// What kind an entry is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,31 +57,31 @@ pub enum LinkedDirectories {
 
 /// A directory that is being read. It holds one descriptor and one buffer, however many entries there are.
 #[derive(Debug)]
-pub struct Listing {
-    root: Rc<Root>,
-    entries: Dir,
+pub struct Listing<F: FileSystem = Native> {
+    root: Rc<Root<F>>,
+    entries: F::Entries,
     /// Beneath the root; empty for the root itself.
     path: Vec<u8>,
     linked_directories: LinkedDirectories,
 }
 
-impl Listing {
+impl<F: FileSystem> Listing<F> {
     pub(super) fn open(
-        root: Rc<Root>,
+        root: Rc<Root<F>>,
         path: Option<&RelativePath>,
         linked_directories: LinkedDirectories,
-    ) -> Result<Listing, StorageError> {
+    ) -> Result<Listing<F>, StorageError> {
         let path = path.map(RelativePath::as_bytes).unwrap_or_default();
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NONBLOCK | OFlags::NOCTTY;
-        let opened = root.open(if path.is_empty() { b"." } else { path }, flags);
-        let entries = opened.and_then(Dir::new).map_err(StorageError::from_lookup)?;
+        let opened = root.open(if path.is_empty() { b"." } else { path }, Access::List);
+        let entries =
+            opened.and_then(|directory| root.file_system().entries(directory)).map_err(StorageError::from_lookup)?;
         Ok(Listing { root, entries, path: path.to_vec(), linked_directories })
     }
 
     /// When the directory was last modified, in nanoseconds since 1970.
     pub fn modified_ns(&self) -> Result<i128, StorageError> {
-        let stat = self.entries.fd().and_then(rustix::fs::fstat).map_err(StorageError::from_anything)?;
-        Ok(Identity::of(&stat).modified_ns)
+        let stat = self.root.file_system().stat_directory(&self.entries).map_err(StorageError::from_anything)?;
+        Ok(stat.identity.modified_ns)
     }
 
     /// Whether there may be more than `count` entries, by the size of the directory. File systems count it in ways of their own:
@@ -92,8 +89,8 @@ impl Listing {
     pub fn may_hold_more_than(&self, count: u64) -> bool {
         // What an entry takes at least on ext4; elsewhere it takes more.
         const ENTRY_BYTES_MIN: u64 = 12;
-        let stat = self.entries.fd().and_then(rustix::fs::fstat);
-        stat.is_ok_and(|stat| Identity::of(&stat).octets / ENTRY_BYTES_MIN > count)
+        let stat = self.root.file_system().stat_directory(&self.entries);
+        stat.is_ok_and(|stat| stat.identity.octets / ENTRY_BYTES_MIN > count)
     }
 
     /// Reads past `most` entries without a look at each. Returns how many of them may be listed and have a name that
@@ -104,12 +101,9 @@ impl Listing {
     pub fn count(&mut self, most: usize, is_counted: impl Fn(&[u8]) -> bool) -> Result<(usize, bool), StorageError> {
         let mut count = 0;
         for _ in 0..most {
-            match self.entries.read() {
+            match self.root.file_system().next_entry(&mut self.entries) {
                 None | Some(Err(Errno::NOENT)) => return Ok((count, true)),
-                Some(Ok(entry)) => {
-                    let name = entry.file_name().to_bytes();
-                    count += usize::from(is_listed(&entry) && is_counted(name));
-                }
+                Some(Ok(entry)) => count += usize::from(is_listed(&entry) && is_counted(entry.name)),
                 Some(Err(errno)) => return Err(StorageError::from_lookup(errno)),
             }
         }
@@ -118,7 +112,7 @@ impl Listing {
 
     /// Goes back to the first entry.
     pub fn rewind(&mut self) {
-        self.entries.rewind();
+        self.root.file_system().rewind(&mut self.entries);
     }
 
     /// Looks at the next entry. `None` behind the last one; `Some(Ok(None))` for an entry that a reader cannot have, which
@@ -129,13 +123,11 @@ impl Listing {
     /// The disk failed, or no descriptor was left. Another call may go on for ever with the same error.
     #[allow(clippy::should_implement_trait, reason = "an iterator would go on behind an error")]
     pub fn next(&mut self) -> Option<Result<Option<Entry>, StorageError>> {
-        let entry = match self.entries.read()? {
-            Ok(entry) => entry,
-            // The directory has been removed: there is nothing more in it.
-            Err(Errno::NOENT) => return None,
-            Err(errno) => return Some(Err(StorageError::from_lookup(errno))),
-        };
-        Some(self.look_at(&entry))
+        Some(match self.read()? {
+            Ok(Some((name, _))) => self.look_at(name),
+            Ok(None) => Ok(None),
+            Err(error) => Err(error),
+        })
     }
 
     /// As [`Listing::next`], without a look at what the disk says is a regular file: who opens it looks at it anyway, and may
@@ -144,35 +136,38 @@ impl Listing {
     /// # Errors
     /// As [`Listing::next`].
     pub fn walk(&mut self) -> Option<Result<Option<Walked>, StorageError>> {
-        let entry = match self.entries.read()? {
-            Ok(entry) => entry,
-            Err(Errno::NOENT) => return None,
-            Err(errno) => return Some(Err(StorageError::from_lookup(errno))),
-        };
-        if entry.file_type() == FileType::RegularFile && is_listed(&entry) {
-            return Some(Ok(Some(Walked::File(entry.file_name().to_bytes().into()))));
-        }
         let walked = |entry: Entry| match entry.kind {
             EntryKind::File => Walked::File(entry.name),
             EntryKind::Directory => Walked::Directory(entry.name, entry.modified_ns),
         };
-        Some(self.look_at(&entry).map(|entry| entry.map(walked)))
+        Some(match self.read()? {
+            Ok(Some((name, Some(FileKind::Regular)))) => Ok(Some(Walked::File(name))),
+            Ok(Some((name, _))) => self.look_at(name).map(|entry| entry.map(walked)),
+            Ok(None) => Ok(None),
+            Err(error) => Err(error),
+        })
     }
 
-    fn look_at(&self, entry: &DirEntry) -> Result<Option<Entry>, StorageError> {
-        let name = entry.file_name().to_bytes();
-        if !is_listed(entry) {
-            return Ok(None);
+    /// The next entry's name, and what it is where the disk says so; `Some(Ok(None))` for one that may not be listed.
+    #[allow(clippy::type_complexity, reason = "it is taken apart at once")]
+    fn read(&mut self) -> Option<Result<Option<(Box<[u8]>, Option<FileKind>)>, StorageError>> {
+        match self.root.file_system().next_entry(&mut self.entries)? {
+            Ok(entry) => Some(Ok(is_listed(&entry).then(|| (entry.name.into(), entry.kind)))),
+            // The directory has been removed: there is nothing more in it.
+            Err(Errno::NOENT) => None,
+            Err(errno) => Some(Err(StorageError::from_lookup(errno))),
         }
-        let look = |directory| rustix::fs::statat(directory, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW);
-        let stat = match self.entries.fd().and_then(look) {
+    }
+
+    fn look_at(&self, name: Box<[u8]>) -> Result<Option<Entry>, StorageError> {
+        let stat = match self.root.file_system().stat_entry(&self.entries, &name) {
             Ok(stat) => stat,
             Err(errno) => return nothing_or_error(StorageError::from_lookup(errno)),
         };
-        if FileType::from_raw_mode(stat.st_mode) != FileType::Symlink {
+        if stat.kind != FileKind::Link {
             return Ok(describe(name, &stat));
         }
-        match self.behind_link(name) {
+        match self.behind_link(&name) {
             Ok(stat) => Ok(describe(name, &stat)
                 .filter(|entry| entry.kind == EntryKind::File || self.linked_directories == LinkedDirectories::Listed)),
             Err(error) => nothing_or_error(error),
@@ -182,30 +177,25 @@ impl Listing {
     /// What a reader would be given who asks for a name that is a link.
     fn behind_link(&self, name: &[u8]) -> Result<Stat, StorageError> {
         let path = if self.path.is_empty() { name.to_vec() } else { [&self.path, &b"/"[..], name].concat() };
-        let behind = self.root.open(&path, system::IDENTIFY).map_err(StorageError::from_lookup)?;
-        fstat(behind.as_fd())
+        let behind = self.root.open(&path, Access::Identify).map_err(StorageError::from_lookup)?;
+        self.root.stat(&behind)
     }
 }
 
 /// Whether the entry may be listed, by its name, and where the disk says what it is by that: it saves looking at devices and
 /// the like.
-fn is_listed(entry: &DirEntry) -> bool {
-    RelativePath::is_segment(entry.file_name().to_bytes())
-        && matches!(
-            entry.file_type(),
-            FileType::RegularFile | FileType::Directory | FileType::Symlink | FileType::Unknown
-        )
+fn is_listed(entry: &DirectoryEntry<'_>) -> bool {
+    RelativePath::is_segment(entry.name) && entry.kind != Some(FileKind::Other)
 }
 
-fn describe(name: &[u8], stat: &Stat) -> Option<Entry> {
-    let kind = match FileType::from_raw_mode(stat.st_mode) {
-        FileType::RegularFile => EntryKind::File,
-        FileType::Directory => EntryKind::Directory,
-        _ => return None,
+fn describe(name: Box<[u8]>, stat: &Stat) -> Option<Entry> {
+    let kind = match stat.kind {
+        FileKind::Regular => EntryKind::File,
+        FileKind::Directory => EntryKind::Directory,
+        FileKind::Link | FileKind::Other => return None,
     };
-    let Identity { octets, modified_ns, .. } = Identity::of(stat);
-    let bytes = if kind == EntryKind::File { octets } else { 0 };
-    Some(Entry { name: name.into(), kind, bytes, modified_ns })
+    let bytes = if kind == EntryKind::File { stat.identity.octets } else { 0 };
+    Some(Entry { name, kind, bytes, modified_ns: stat.identity.modified_ns })
 }
 
 /// What cannot be found or looked at is left out; what may be there, and cannot be told at the moment, is an error.

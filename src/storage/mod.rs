@@ -19,8 +19,12 @@
 //!    each is at least a microsecond later than the one before, and what came before and after the clock was set back
 //!    differs in the nanoseconds.
 //! 7. **No memory grows with a file, nor with the length of a directory.** Content passes through in the caller's pieces,
-//!    and [`FileRange`] is three words. Files that are asked for often are kept, the small ones in memory and the others open, within bounds and not for
-//!    long, and are confirmed by their identity at each use.
+//!    and [`FileRange`] is three words. Files that are asked for often are kept, the small ones in memory and the others
+//!    open, within bounds and not for long, and are confirmed by their identity at each use.
+//!
+//! 8. **The outside is one trait deep.** Storage makes the calls of [`FileSystem`] and no others: [`Native`] is the system's,
+//!    and a test may bring a disk of its own. What takes more than one call is decided above the trait: the walk by
+//!    segments, the choice of the way to open, repeating what was interrupted, hidden names, and publication.
 //!
 //! What storage cannot promise: between looking at a name and renaming over it, *another process* may change what
 //! stands there. Among the uploads of one [`Directory`] there is no such window, since one thread does it all in one
@@ -37,22 +41,27 @@ mod file_system;
 mod hidden_file;
 mod identity;
 mod interrupted;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod linux;
 mod listing;
 mod modification_times;
+mod portable;
+mod posix;
 mod relative_path;
 mod sweep;
 #[cfg(test)]
 mod tests;
 mod upload;
 
-// What only Linux has, and what stands in for it. `--cfg spindle_portable` builds the stand-in on Linux too, so that
-// what other systems run is run by the tests here.
-#[cfg(all(any(target_os = "linux", target_os = "android"), not(spindle_portable)))]
-#[path = "system_linux.rs"]
-mod system;
-#[cfg(not(all(any(target_os = "linux", target_os = "android"), not(spindle_portable))))]
-#[path = "system_portable.rs"]
-mod system;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub use linux::Linux;
+pub use portable::Portable;
+
+// The file system of the system that this is built for.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub use linux::Linux as Native;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub use portable::Portable as Native;
 
 pub use directory::{Directory, NamedFile, OpenedFile};
 pub use error::StorageError;

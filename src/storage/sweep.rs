@@ -3,13 +3,11 @@
 
 use std::cell::RefCell;
 use std::collections::HashSet;
-use std::os::fd::BorrowedFd;
 
-use rustix::fs::Dir;
 use rustix::io::Errno;
 
-use super::hidden_file::{is_hidden_name, remove_if_abandoned};
-use super::identity::file_number;
+use super::file_system::FileSystem;
+use super::hidden_file::{as_hidden_name, remove_if_abandoned};
 
 /// How many entries of a directory are looked at: some tens of milliseconds of work while everything else waits. What
 /// lies behind them in a larger directory stays where it is, hidden.
@@ -28,12 +26,12 @@ impl Sweeper {
     /// Sweeps `directory`, unless it has been swept before. Returns how many files were removed.
     ///
     /// A sweep that fails is tried again at the next occasion; it is no reason to refuse an upload.
-    pub(super) fn sweep_once(&self, directory: BorrowedFd<'_>) -> Result<usize, Errno> {
-        let number = file_number(&rustix::fs::fstat(directory)?);
+    pub(super) fn sweep_once<F: FileSystem>(&self, file_system: &F, directory: &F::File) -> Result<usize, Errno> {
+        let number = file_system.stat(directory)?.identity.file_number();
         if self.swept.borrow().contains(&number) {
             return Ok(0);
         }
-        let removed = sweep(directory, ENTRIES_MAX)?;
+        let removed = sweep(file_system, directory, ENTRIES_MAX)?;
         let mut swept = self.swept.borrow_mut();
         if swept.len() >= DIRECTORIES_MAX {
             swept.clear();
@@ -43,13 +41,14 @@ impl Sweeper {
     }
 }
 
-fn sweep(directory: BorrowedFd<'_>, entries_max: usize) -> Result<usize, Errno> {
+fn sweep<F: FileSystem>(file_system: &F, directory: &F::File, entries_max: usize) -> Result<usize, Errno> {
     let mut removed = 0;
-    for entry in Dir::read_from(directory)?.take(entries_max) {
-        let entry = entry?;
-        let name = entry.file_name().to_bytes();
+    let mut entries = file_system.entries_of(directory)?;
+    for _ in 0..entries_max {
+        let Some(entry) = file_system.next_entry(&mut entries) else { break };
+        let Some(name) = as_hidden_name(entry?.name) else { continue };
         // One that cannot be opened or locked is somebody's, or is no upload, and is passed over.
-        if is_hidden_name(name) && remove_if_abandoned(directory, name) == Ok(true) {
+        if remove_if_abandoned(file_system, directory, &name) == Ok(true) {
             removed += 1;
         }
     }
@@ -60,9 +59,9 @@ fn sweep(directory: BorrowedFd<'_>, entries_max: usize) -> Result<usize, Errno> 
 #[allow(clippy::unwrap_used, reason = "a test may stop where it stands")]
 mod tests {
     use std::fs;
-    use std::os::fd::AsFd;
 
     use super::*;
+    use crate::storage::Native;
 
     #[test]
     fn the_work_of_a_sweep_is_bounded() {
@@ -70,11 +69,11 @@ mod tests {
         for number in 0..10 {
             fs::write(root.path().join(format!(".spindle-{number:016x}")), b"").unwrap();
         }
-        let directory = fs::File::open(root.path()).unwrap();
+        let directory = fs::File::open(root.path()).unwrap().into();
         // Two of the entries may be the directory itself and its parent.
-        let removed = sweep(directory.as_fd(), 5).unwrap();
+        let removed = sweep(&Native, &directory, 5).unwrap();
         assert!((3..=5).contains(&removed), "{removed}");
-        assert_eq!(sweep(directory.as_fd(), ENTRIES_MAX), Ok(10 - removed));
+        assert_eq!(sweep(&Native, &directory, ENTRIES_MAX), Ok(10 - removed));
     }
 
     #[test]
@@ -84,11 +83,11 @@ mod tests {
         for number in 0..=DIRECTORIES_MAX {
             let path = root.path().join(number.to_string());
             fs::create_dir(&path).unwrap();
-            let directory = fs::File::open(&path).unwrap();
-            assert_eq!(sweeper.sweep_once(directory.as_fd()), Ok(0));
+            let directory = fs::File::open(&path).unwrap().into();
+            assert_eq!(sweeper.sweep_once(&Native, &directory), Ok(0));
             // The newest is always remembered.
             fs::write(path.join(".spindle-0123456789abcdef"), b"").unwrap();
-            assert_eq!(sweeper.sweep_once(directory.as_fd()), Ok(0));
+            assert_eq!(sweeper.sweep_once(&Native, &directory), Ok(0));
         }
         assert!(sweeper.swept.borrow().len() <= DIRECTORIES_MAX);
     }

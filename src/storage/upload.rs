@@ -1,17 +1,14 @@
 //! Content on its way in. It is visible whole, or not at all.
 
-use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
-use rustix::fs::{Timespec, Timestamps, UTIME_OMIT};
 use rustix::io::Errno;
 
-use super::directory::{Root, Standing, fstat, regular_identity};
+use super::directory::{Root, Standing, regular_identity};
 use super::hidden_file::{HiddenFile, lacks_links};
 use super::interrupted::{retry, write_all};
-use super::{Identity, RelativePath, StorageError, system};
+use super::{FileSystem, Identity, Native, RelativePath, StorageError};
 
 /// How often a commit looks again because another process created the name in the meantime.
 const ATTEMPTS_MAX: u32 = 16;
@@ -42,12 +39,12 @@ pub struct Published {
 ///
 /// It holds one descriptor for the content, and one for the directory if that is not the root itself.
 #[derive(Debug)]
-pub struct Upload {
+pub struct Upload<F: FileSystem = Native> {
     // The fields are dropped in this order: the hidden name goes while its file is still locked.
-    hidden: Option<HiddenFile>,
-    file: File,
-    parent: Rc<OwnedFd>,
-    root: Rc<Root>,
+    hidden: Option<HiddenFile<F>>,
+    file: F::File,
+    parent: Rc<F::File>,
+    root: Rc<Root<F>>,
     path: RelativePath,
     publish: Publish,
     octets_expected: Option<u64>,
@@ -57,23 +54,24 @@ pub struct Upload {
     intact: bool,
 }
 
-impl Upload {
+impl<F: FileSystem> Upload<F> {
     pub(super) fn begin(
-        root: Rc<Root>,
+        root: Rc<Root<F>>,
         path: RelativePath,
         publish: Publish,
         octets_expected: Option<u64>,
         durable: bool,
     ) -> Result<Self, StorageError> {
         let parent = root.open_parent(&path, durable)?;
-        root.sweep_once(parent.as_fd(), &path);
-        match (root.standing(parent.as_fd(), &path)?, publish) {
+        root.sweep_once(&parent, &path);
+        match (root.standing(&parent, &path)?, publish) {
             (Standing::Nothing, _) | (_, Publish::Replace) => {}
             (Standing::File(_) | Standing::Link(_), Publish::CreateOnly) => {
                 return Err(StorageError::Exists);
             }
         }
-        if octets_expected.is_some_and(|octets| octets > root.octets_max() || octets > octets_free(parent.as_fd())) {
+        let octets_free = || root.file_system().free_bytes(&parent).unwrap_or(u64::MAX);
+        if octets_expected.is_some_and(|octets| octets > root.octets_max() || octets > octets_free()) {
             return Err(StorageError::DiskFull);
         }
         let (hidden, file) = create_content(&root, &parent).map_err(StorageError::from_publication)?;
@@ -102,7 +100,8 @@ impl Upload {
         let octets = u64::try_from(content.len()).ok().and_then(|octets| self.octets_written.checked_add(octets));
         // Past the process's own limit a write is not only refused: a signal ends the process.
         let octets = octets.filter(|&octets| octets <= self.root.octets_max()).ok_or(StorageError::DiskFull)?;
-        write_all(|content| rustix::io::write(&self.file, content), content).map_err(StorageError::from_anything)?;
+        let write = |content: &[u8]| self.root.file_system().write(&self.file, content);
+        write_all(write, content).map_err(StorageError::from_anything)?;
         self.octets_written = octets;
         Ok(())
     }
@@ -134,34 +133,26 @@ impl Upload {
         }
         // Before the file has a name: nobody ever sees it with another time.
         let modified_ns = self.root.next_modified_ns(unix_ns);
-        self.set_modified(modified_ns).map_err(StorageError::from_anything)?;
-        see_errors_at_close(self.file.as_fd())?;
+        let file_system = self.root.file_system();
+        retry(|| file_system.set_modified(&self.file, modified_ns)).map_err(StorageError::from_anything)?;
+        see_errors_at_close(file_system, &self.file)?;
         if self.durable {
-            flush(self.file.as_fd())?;
+            flush(file_system, &self.file)?;
         }
         let created = self.publish(condition)?;
         // The hidden name goes now, since removing it is the last thing that changes the file's times.
         self.hidden = None;
-        let identity = regular_identity(&fstat(self.file.as_fd())?)?;
+        let identity = regular_identity(&self.root.stat(&self.file)?)?;
         if self.durable {
-            flush(self.parent.as_fd())?;
+            flush(self.root.file_system(), &self.parent)?;
         }
         Ok(Published { created, identity, modified_ns })
-    }
-
-    fn set_modified(&self, modified_ns: u64) -> Result<(), Errno> {
-        // Both parts fit: 2^64 nanoseconds are 585 years.
-        let last_modification =
-            Timespec { tv_sec: (modified_ns / 1_000_000_000) as i64, tv_nsec: (modified_ns % 1_000_000_000) as _ };
-        let last_access = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
-        let times = Timestamps { last_access, last_modification };
-        retry(|| rustix::fs::futimens(&self.file, &times))
     }
 
     /// Gives the content its name. Says whether nothing stood there.
     fn publish(&mut self, condition: impl Fn(Option<&Identity>) -> bool) -> Result<bool, StorageError> {
         for _ in 0..ATTEMPTS_MAX {
-            let standing = self.root.standing(self.parent.as_fd(), &self.path)?;
+            let standing = self.root.standing(&self.parent, &self.path)?;
             let identity = match &standing {
                 Standing::Nothing => None,
                 Standing::File(identity) => Some(identity),
@@ -187,7 +178,7 @@ impl Upload {
     fn publish_as_new(&mut self) -> Result<(), Errno> {
         let linked = match &mut self.hidden {
             Some(hidden) => hidden.publish_as_new(self.path.name()),
-            None => system::link_unnamed(self.file.as_fd(), self.parent.as_fd(), self.path.name()),
+            None => retry(|| self.root.file_system().link_unnamed(&self.file, &self.parent, self.path.name())),
         };
         match linked {
             // The file system can neither link nor refuse to rename over a name. Replacing what is not there will do
@@ -201,61 +192,40 @@ impl Upload {
         let hidden = match self.hidden.take() {
             Some(hidden) => hidden,
             // A link never takes a name that stands: an unnamed file needs one of its own to be renamed from.
-            None => HiddenFile::link(&self.parent, self.file.as_fd(), self.root.hidden_names())?,
+            None => HiddenFile::link(self.root.file_system(), &self.parent, &self.file, self.root.hidden_names())?,
         };
         hidden.replace(self.path.name())
     }
 }
 
 /// Creates the file that takes the content: unnamed where that is possible.
-fn create_content(root: &Root, parent: &Rc<OwnedFd>) -> Result<(Option<HiddenFile>, File), Errno> {
+fn create_content<F: FileSystem>(
+    root: &Root<F>,
+    parent: &Rc<F::File>,
+) -> Result<(Option<HiddenFile<F>>, F::File), Errno> {
     if root.unnamed_files() {
-        match retry(|| system::create_unnamed(parent.as_fd())) {
-            Ok(file) => return Ok((None, File::from(file))),
+        match retry(|| root.file_system().create_unnamed(parent)) {
+            Ok(file) => return Ok((None, file)),
             // Kernels and file systems that do not know unnamed files have several ways to say so. ext4 says EPERM in a
             // directory that has been removed: creating a name then tells whether it is that, or a lack of permission.
             Err(Errno::PERM | Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOENT | Errno::NOSYS) => {}
             Err(errno) => return Err(errno),
         }
     }
-    HiddenFile::create(parent, root.hidden_names()).map(|(hidden, file)| (Some(hidden), file))
-}
-
-/// What the file system says is free for this process, in octets; no bound where it says nothing.
-fn octets_free(directory: BorrowedFd<'_>) -> u64 {
-    match rustix::fs::fstatvfs(directory) {
-        // No blocks at all: a file system without a size of its own.
-        Ok(space) if space.f_blocks > 0 => space.f_bavail.saturating_mul(space.f_frsize),
-        _ => u64::MAX,
-    }
+    HiddenFile::create(root.file_system(), parent, root.hidden_names()).map(|(hidden, file)| (Some(hidden), file))
 }
 
 /// Asks for the errors that some file systems (NFS, many in user space) report only when a file is closed: that a quota is
-/// exceeded, that the server could not write. The file has to stay open, since without a name it would be gone; but the
-/// question is put whenever one of its descriptors is closed.
-fn see_errors_at_close(file: BorrowedFd<'_>) -> Result<(), StorageError> {
-    // Without a descriptor to spare, flushing tells the same and takes longer.
-    let Ok(other) = rustix::io::fcntl_dupfd_cloexec(file, 0) else { return flush(file) };
-    match nix::unistd::close(other) {
-        Ok(()) => Ok(()),
-        // The descriptor is gone, and the answer with it.
-        Err(nix::errno::Errno::EINTR) => flush(file),
-        Err(errno) => Err(StorageError::from_anything(Errno::from_raw_os_error(errno as i32))),
+/// exceeded, that the server could not write. The file has to stay open, since without a name it would be gone.
+fn see_errors_at_close<F: FileSystem>(file_system: &F, file: &F::File) -> Result<(), StorageError> {
+    match file_system.errors_at_close(file) {
+        // Without a descriptor to spare the question cannot be put, and interrupted it cannot be put again, since the
+        // descriptor is gone and the answer with it. Flushing tells the same and takes longer.
+        Err(Errno::MFILE | Errno::NFILE | Errno::INTR) => flush(file_system, file),
+        asked => asked.map_err(StorageError::from_anything),
     }
 }
 
-fn flush(file: BorrowedFd<'_>) -> Result<(), StorageError> {
-    retry(|| rustix::fs::fsync(file)).map_err(StorageError::from_anything)
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may stop where it stands")]
-mod tests {
-    use super::*;
-
-    #[test]
-    #[cfg(target_os = "linux")]
-    fn a_file_system_without_a_size_is_not_full() {
-        assert_eq!(octets_free(File::open("/proc").unwrap().as_fd()), u64::MAX);
-    }
+fn flush<F: FileSystem>(file_system: &F, file: &F::File) -> Result<(), StorageError> {
+    retry(|| file_system.sync(file)).map_err(StorageError::from_anything)
 }

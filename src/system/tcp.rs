@@ -92,13 +92,13 @@ fn send(stream: &TcpStream, bytes: &[u8], _more: bool) -> io::Result<Io> {
     uninterrupted(|| stream.write(bytes))
 }
 
-#[cfg(all(any(target_os = "linux", target_os = "android"), not(spindle_portable)))]
+#[cfg(any(target_os = "linux", target_os = "android"))]
 fn send_file_directly(stream: &TcpStream, range: &FileRange, bytes: usize) -> io::Result<Io> {
     let mut offset = range.offset();
     uninterrupted(|| Ok(rustix::fs::sendfile(stream, range, Some(&mut offset), bytes)?))
 }
 
-#[cfg(not(all(any(target_os = "linux", target_os = "android"), not(spindle_portable))))]
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn send_file_directly(_stream: &TcpStream, _range: &FileRange, _bytes: usize) -> io::Result<Io> {
     Err(io::ErrorKind::Unsupported.into())
 }
@@ -155,4 +155,47 @@ fn send_file_by_copy(stream: &TcpStream, range: &FileRange, bytes: usize) -> Res
     let read = range.read_at(space).map_err(SendFileError::File)?;
     // What is not sent now is read again: the range moves by what was sent, and no byte is lost.
     send(stream, &space[..read], false).map_err(SendFileError::Connection)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may stop where it stands")]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+    use crate::storage::{Directory, RelativePath};
+
+    /// What other systems do, and this one where a file system cannot be sent from.
+    #[test]
+    fn a_file_that_is_sent_by_copy_arrives_whole_and_in_order() {
+        let root = tempfile::tempdir().unwrap();
+        let content: Vec<u8> = (0..300_000_u32).map(|number| (number % 251) as u8).collect();
+        std::fs::write(root.path().join("name"), &content).unwrap();
+        let path = RelativePath::from_segments(["name"]).unwrap();
+        let opened = Directory::open(root.path(), 1).unwrap().open_file(&path).unwrap();
+        let whole = FileRange::whole(opened);
+        let mut range = whole.part(1, 299_998).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let server = listener.accept().unwrap().0;
+        server.set_nonblocking(true).unwrap();
+        let server = TcpStream::from_std(server);
+        let mut received = Vec::new();
+        // Each round sends something, or makes room.
+        while !range.is_empty() {
+            let bytes = usize::try_from(range.remaining()).unwrap();
+            match send_file_by_copy(&server, &range, bytes) {
+                Ok(Io::Done(sent)) => range.advance(sent as u64),
+                Ok(Io::WouldBlock) => {
+                    let mut space = [0; 65_536];
+                    let read = client.read(&mut space).unwrap();
+                    received.extend_from_slice(&space[..read]);
+                }
+                Err(_) => panic!("a file that can be read is sent to a client that reads"),
+            }
+        }
+        drop(server);
+        client.read_to_end(&mut received).unwrap();
+        assert!(received == content[1..299_999]);
+    }
 }

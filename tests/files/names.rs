@@ -14,7 +14,7 @@ use crate::harness::{Server, Start};
 use crate::support::{make_fifo, make_sparse, percent_encoded, set_modified, skipped, tree};
 
 /// Elsewhere links are not followed at all.
-const FOLLOWS_LINKS: bool = cfg!(all(target_os = "linux", not(spindle_portable)));
+const FOLLOWS_LINKS: bool = cfg!(target_os = "linux");
 
 const SECRET: &[u8] = b"nobody's business";
 

@@ -223,7 +223,7 @@ impl Script {
                 (outcome, Box::new(driver))
             }
             Asked::Routes => {
-                let (outcome, driver) = run(Routes::new(None), self.settings, octets, cuts, reading, half_closed);
+                let (outcome, driver) = run(<Routes>::new(None), self.settings, octets, cuts, reading, half_closed);
                 (outcome, Box::new(driver))
             }
         }

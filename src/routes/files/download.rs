@@ -15,23 +15,23 @@ use crate::semantics::range::{self, ByteRange, Selection};
 use crate::semantics::request::Request;
 use crate::semantics::response::{Body, ContentRange, Response};
 use crate::semantics::status::Status;
-use crate::storage::{CachedContent, FileRange, StorageError};
+use crate::storage::{CachedContent, FileRange, FileSystem, StorageError};
 
 /// A file that was found, and is to be given.
-pub(in crate::routes) enum Found {
+pub(in crate::routes) enum Found<F: FileSystem> {
     /// It is in the cache, as it is on the disk.
     Kept,
     /// It is open, and is not kept.
-    Opened(FileRange, FileVersion),
+    Opened(FileRange<F>, FileVersion),
 }
 
 /// Finds the file of this name, as it stands in the target.
-pub(super) fn find(
-    files: &mut FileRoutes,
+pub(super) fn find<F: FileSystem>(
+    files: &mut FileRoutes<F>,
     request: &Request<'_>,
     name: &[u8],
     now: &Now,
-) -> Result<Found, StorageError> {
+) -> Result<Found<F>, StorageError> {
     if !asks_for_parts(request) && files.cache.confirm(name, &files.directory) {
         return Ok(Found::Kept);
     }
@@ -46,14 +46,14 @@ pub(super) fn find(
 }
 
 /// The response of what was found under `name`, whose media type is this.
-pub(super) fn give<'r>(
-    files: &'r mut FileRoutes,
-    found: Found,
+pub(super) fn give<'r, F: FileSystem>(
+    files: &'r mut FileRoutes<F>,
+    found: Found<F>,
     request: &Request<'_>,
     name: &[u8],
     media_type: Cow<'r, str>,
     now: &Now,
-) -> Response<'r, FileContent> {
+) -> Response<'r, FileContent<F>> {
     let boundary = files.next_boundary();
     if let Found::Opened(file, version) = found {
         let last_modified = version.last_modified(now);
@@ -78,13 +78,13 @@ pub(in crate::routes) fn asks_for_parts(request: &Request<'_>) -> bool {
 }
 
 /// Where the content is.
-enum Representation<'r> {
+enum Representation<'r, F: FileSystem> {
     Memory(&'r [u8]),
     /// The whole file, and a boundary in case it is to be sent in parts.
-    File(FileRange, u64),
+    File(FileRange<F>, u64),
 }
 
-impl<'r> Representation<'r> {
+impl<'r, F: FileSystem> Representation<'r, F> {
     fn octets(&self) -> u64 {
         match self {
             Representation::Memory(content) => content.len() as u64,
@@ -92,7 +92,7 @@ impl<'r> Representation<'r> {
         }
     }
 
-    fn whole(self) -> Body<'r, FileContent> {
+    fn whole(self) -> Body<'r, FileContent<F>> {
         match self {
             Representation::Memory(content) => Body::Bytes(Cow::Borrowed(content)),
             Representation::File(file, _) => Body::Source(FileContent::Range(file)),
@@ -100,7 +100,7 @@ impl<'r> Representation<'r> {
     }
 
     /// One range; `None` if it does not lie within the content.
-    fn part(self, range: ByteRange) -> Option<Body<'r, FileContent>> {
+    fn part(self, range: ByteRange) -> Option<Body<'r, FileContent<F>>> {
         match self {
             // What is in memory is shorter than any `usize`.
             Representation::Memory(content) => {
@@ -115,7 +115,7 @@ impl<'r> Representation<'r> {
     }
 
     /// Several ranges; `None` if one does not lie within the content, or the content is in memory.
-    fn parts(self, ranges: &[ByteRange], media_type: &str) -> Option<Parts> {
+    fn parts(self, ranges: &[ByteRange], media_type: &str) -> Option<Parts<F>> {
         match self {
             Representation::Memory(_) => None,
             Representation::File(file, boundary) => Parts::new(&file, ranges, boundary, media_type),
@@ -124,13 +124,13 @@ impl<'r> Representation<'r> {
 }
 
 /// The answer but for what describes the version: preconditions first, then ranges (§13.2.2).
-fn respond<'r>(
+fn respond<'r, F: FileSystem>(
     request: &Request<'_>,
     version: &FileVersion,
-    content: Representation<'r>,
+    content: Representation<'r, F>,
     media_type: Cow<'r, str>,
     now: &Now,
-) -> Response<'r, FileContent> {
+) -> Response<'r, FileContent<F>> {
     let verdict = Preconditions::of(request, now)
         .map_or(Verdict::Proceed, |preconditions| preconditions.evaluate(Some(version.validators())));
     match verdict {
@@ -171,11 +171,11 @@ fn respond<'r>(
 }
 
 /// Adds what describes the version, where the response is about it.
-fn described<'r>(
-    response: Response<'r, FileContent>,
+fn described<'r, F: FileSystem>(
+    response: Response<'r, FileContent<F>>,
     last_modified: Option<ImfFixdate>,
     etag: Cow<'r, str>,
-) -> Response<'r, FileContent> {
+) -> Response<'r, FileContent<F>> {
     match response.status {
         Status::Ok | Status::PartialContent | Status::NotModified => {
             Response { last_modified, etag: Some(etag), ..response }
@@ -198,7 +198,7 @@ fn selection(request: &Request<'_>, octets_total: u64, version: &FileVersion, no
 }
 
 /// What is no regular file is not found, whatever it is.
-pub(in crate::routes) fn refusal<'r>(error: &StorageError) -> Answer<'r> {
+pub(in crate::routes) fn refusal<'r, F: FileSystem>(error: &StorageError) -> Answer<'r, F> {
     match error {
         StorageError::Denied => refuse(Status::Forbidden, "The server may not read this file."),
         StorageError::OutOfDescriptors => refuse(Status::ServiceUnavailable, "The server has too many files open."),

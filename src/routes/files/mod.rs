@@ -22,7 +22,7 @@ use crate::semantics::request::Request;
 use crate::semantics::response::Response;
 use crate::semantics::service::Reply;
 use crate::semantics::status::Status;
-use crate::storage::{BadName, Directory, FileCache, RelativePath, StorageError};
+use crate::storage::{BadName, Directory, FileCache, FileSystem, Native, RelativePath, StorageError};
 
 const OCTETS: Cow<'static, str> = Cow::Borrowed("application/octet-stream");
 
@@ -52,21 +52,21 @@ pub struct Uploads {
 }
 
 /// The routes below `/files/`.
-pub struct FileRoutes {
-    directory: Directory,
+pub struct FileRoutes<F: FileSystem = Native> {
+    directory: Directory<F>,
     uploads: Uploads,
     /// What this run has published lately. Shared with the sinks, which outlive the call that makes them.
     own_uploads: Rc<RefCell<OwnUploads>>,
     /// Files that are asked for often, under the names as they stand in targets, and what is said of them.
-    cache: FileCache<FileVersion>,
+    cache: FileCache<FileVersion, F>,
     /// Where the boundaries of parts come from.
     random: fastrand::Rng,
 }
 
-impl FileRoutes {
+impl<F: FileSystem> FileRoutes<F> {
     /// Serves `directory`. At most `open_files_max` files stay open between requests. The boundaries between parts are made
     /// from `seed`, which nobody may be able to foresee: a file must not be able to hold them.
-    pub fn new(directory: Directory, uploads: Uploads, open_files_max: usize, seed: u64) -> FileRoutes {
+    pub fn new(directory: Directory<F>, uploads: Uploads, open_files_max: usize, seed: u64) -> FileRoutes<F> {
         FileRoutes {
             directory,
             uploads,
@@ -89,7 +89,7 @@ impl FileRoutes {
         self.random.u64(..)
     }
 
-    pub(super) fn directory(&self) -> &Directory {
+    pub(super) fn directory(&self) -> &Directory<F> {
         &self.directory
     }
 
@@ -98,24 +98,24 @@ impl FileRoutes {
     }
 
     /// The file that is asked for by GET or HEAD.
-    pub(super) fn find(&mut self, request: &Request<'_>, name: &[u8], now: &Now) -> Result<Found, StorageError> {
+    pub(super) fn find(&mut self, request: &Request<'_>, name: &[u8], now: &Now) -> Result<Found<F>, StorageError> {
         download::find(self, request, name, now)
     }
 
     /// The response of the file that was [found](FileRoutes::find) under the same name.
     pub(super) fn give<'r>(
         &'r mut self,
-        found: Found,
+        found: Found<F>,
         request: &Request<'_>,
         name: &[u8],
         media_type: Cow<'r, str>,
         now: &Now,
-    ) -> Response<'r, FileContent> {
+    ) -> Response<'r, FileContent<F>> {
         download::give(self, found, request, name, media_type, now)
     }
 
     /// The answer to POST and PUT.
-    pub(super) fn store<'r>(&self, request: &Request<'_>, name: &[u8], now: &Now) -> Answer<'r> {
+    pub(super) fn store<'r>(&self, request: &Request<'_>, name: &[u8], now: &Now) -> Answer<'r, F> {
         match path_of(name) {
             Ok(path) => upload::answer(self, request, &path, now),
             Err(_) => refuse(Status::BadRequest, "No file can have this name here."),
@@ -132,7 +132,12 @@ impl FileRoutes {
     }
 }
 
-pub(super) fn answer<'r>(routes: &'r mut Routes, request: &'r Request<'r>, name: &'r [u8], now: &Now) -> Answer<'r> {
+pub(super) fn answer<'r, F: FileSystem>(
+    routes: &'r mut Routes<F>,
+    request: &'r Request<'r>,
+    name: &'r [u8],
+    now: &Now,
+) -> Answer<'r, F> {
     routes.used_disk = true;
     let Some(files) = &mut routes.files else {
         return Reply::Respond(violated("A file is asked for only where a directory is served."));
@@ -163,6 +168,6 @@ fn decoded(segment: &[u8]) -> Cow<'_, [u8]> {
     Cow::from(percent_decode(segment))
 }
 
-fn not_found<'r>() -> Answer<'r> {
+fn not_found<'r, F: FileSystem>() -> Answer<'r, F> {
     Reply::Respond(Response::new(Status::NotFound))
 }

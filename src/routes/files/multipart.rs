@@ -5,11 +5,11 @@ use std::collections::VecDeque;
 
 use crate::semantics::range::ByteRange;
 use crate::semantics::service::Piece;
-use crate::storage::FileRange;
+use crate::storage::{FileRange, FileSystem, Native};
 
 /// What is left of the parts of one answer.
 #[derive(Debug)]
-pub struct Parts {
+pub struct Parts<F: FileSystem = Native> {
     /// Bytes of the whole file.
     octets_total: u64,
     boundary: u64,
@@ -19,16 +19,16 @@ pub struct Parts {
     text: Vec<u8>,
     text_sent: usize,
     /// The file's octets behind the text.
-    range: Option<FileRange>,
+    range: Option<FileRange<F>>,
     /// The parts that have not been begun.
-    waiting: VecDeque<(ByteRange, FileRange)>,
+    waiting: VecDeque<(ByteRange, FileRange<F>)>,
     octets_left: u64,
 }
 
-impl Parts {
+impl<F: FileSystem> Parts<F> {
     /// These `ranges` of `file`; `None` if one of them does not lie within it. `boundary` is to differ from answer to answer,
     /// at random.
-    pub(super) fn new(file: &FileRange, ranges: &[ByteRange], boundary: u64, media_type: &str) -> Option<Parts> {
+    pub(super) fn new(file: &FileRange<F>, ranges: &[ByteRange], boundary: u64, media_type: &str) -> Option<Parts<F>> {
         let of_file = |range: &ByteRange| Some((*range, file.part(range.first, range.octets())?));
         let mut parts = Parts {
             octets_total: file.remaining(),
@@ -57,7 +57,7 @@ impl Parts {
         self.octets_left
     }
 
-    pub(in crate::routes) fn piece(&self) -> Piece<'_, FileRange> {
+    pub(in crate::routes) fn piece(&self) -> Piece<'_, FileRange<F>> {
         match &self.range {
             Some(range) if self.text_sent == self.text.len() => Piece::File(range),
             _ => Piece::Bytes(&self.text[self.text_sent..]),

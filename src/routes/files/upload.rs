@@ -15,15 +15,15 @@ use crate::semantics::request::Request;
 use crate::semantics::response::Response;
 use crate::semantics::service::{Reply, Sink};
 use crate::semantics::status::Status;
-use crate::storage::{Identity, Publish, RelativePath, StorageError, Upload};
+use crate::storage::{FileSystem, Identity, Native, Publish, RelativePath, StorageError, Upload};
 
-type Refusal = Response<'static, FileContent>;
+type Refusal<F> = Response<'static, FileContent<F>>;
 
 /// An upload in progress. Boxed, so that a reply without one stays small.
-pub struct FileSink(Box<Receiving>);
+pub struct FileSink<F: FileSystem = Native>(Box<Receiving<F>>);
 
-struct Receiving {
-    upload: Upload,
+struct Receiving<F: FileSystem> {
+    upload: Upload<F>,
     method: Method,
     preconditions: Option<Preconditions>,
     /// Whether the server never replaces, so that a name that is taken is a conflict whatever the peer demands.
@@ -32,7 +32,12 @@ struct Receiving {
     own_uploads: Rc<RefCell<OwnUploads>>,
 }
 
-pub(super) fn answer<'r>(files: &FileRoutes, request: &Request<'_>, path: &RelativePath, now: &Now) -> Answer<'r> {
+pub(super) fn answer<'r, F: FileSystem>(
+    files: &FileRoutes<F>,
+    request: &Request<'_>,
+    path: &RelativePath,
+    now: &Now,
+) -> Answer<'r, F> {
     match begin(files, request, path, now) {
         Ok(sink) => Reply::Receive(sink),
         Err(refusal) => Reply::Respond(*refusal),
@@ -41,7 +46,12 @@ pub(super) fn answer<'r>(files: &FileRoutes, request: &Request<'_>, path: &Relat
 
 /// Refuses what can be refused before any content has come. Preconditions come last: they count only where the answer
 /// would have been a success without them (RFC 9110 §13.2.1).
-fn begin(files: &FileRoutes, request: &Request<'_>, path: &RelativePath, now: &Now) -> Result<FileSink, Box<Refusal>> {
+fn begin<F: FileSystem>(
+    files: &FileRoutes<F>,
+    request: &Request<'_>,
+    path: &RelativePath,
+    now: &Now,
+) -> Result<FileSink<F>, Box<Refusal<F>>> {
     check_content(request, files.uploads.octets_max)?;
     let preconditions = Preconditions::of(request, now);
     let only_creates = files.uploads.policy == UploadPolicy::Create;
@@ -68,7 +78,7 @@ fn begin(files: &FileRoutes, request: &Request<'_>, path: &RelativePath, now: &N
     })))
 }
 
-fn check_content(request: &Request<'_>, octets_max: Option<u64>) -> Result<(), Box<Refusal>> {
+fn check_content<F: FileSystem>(request: &Request<'_>, octets_max: Option<u64>) -> Result<(), Box<Refusal<F>>> {
     let mut codings = request.fields.list(FieldName::ContentEncoding);
     if codings.any(|coding| !coding.eq_ignore_ascii_case(b"identity")) {
         return Err(Box::new(Response {
@@ -108,10 +118,10 @@ fn hold(preconditions: &Preconditions, standing: Option<&Identity>, own_uploads:
     preconditions.evaluate(validators) == Verdict::Proceed
 }
 
-impl Sink for FileSink {
-    type Source = FileContent;
+impl<F: FileSystem> Sink for FileSink<F> {
+    type Source = FileContent<F>;
 
-    fn write(&mut self, content: &[u8]) -> Result<(), Box<Refusal>> {
+    fn write(&mut self, content: &[u8]) -> Result<(), Box<Refusal<F>>> {
         let Receiving { upload, octets_max, .. } = &mut *self.0;
         let octets = upload.octets_written().saturating_add(content.len() as u64);
         if octets_max.is_some_and(|octets_max| octets > octets_max) {
@@ -120,7 +130,7 @@ impl Sink for FileSink {
         upload.write(content).map_err(|error| Box::new(refusal(&error, false)))
     }
 
-    fn finish(self, now: &Now) -> Refusal {
+    fn finish(self, now: &Now) -> Refusal<F> {
         let Receiving { upload, method, preconditions, only_creates, own_uploads, .. } = *self.0;
         let must_be_absent = must_be_absent(preconditions.as_ref(), only_creates);
         let published = upload.commit(now.unix_ns, |standing| {
@@ -149,16 +159,16 @@ impl Sink for FileSink {
     }
 }
 
-fn precondition_failed() -> Refusal {
+fn precondition_failed<F: FileSystem>() -> Refusal<F> {
     Response::with_reason(Status::PreconditionFailed, PRECONDITION_FAILED)
 }
 
-fn content_too_large() -> Refusal {
+fn content_too_large<F: FileSystem>() -> Refusal<F> {
     Response::with_reason(Status::ContentTooLarge, "The content is longer than this server takes.")
 }
 
 /// `must_be_absent`: the peer itself demanded that nothing be replaced, so that a name that is taken fails its demand.
-fn refusal(error: &StorageError, must_be_absent: bool) -> Refusal {
+fn refusal<F: FileSystem>(error: &StorageError, must_be_absent: bool) -> Refusal<F> {
     let (status, reason) = match error {
         StorageError::Exists if must_be_absent => (Status::PreconditionFailed, PRECONDITION_FAILED),
         StorageError::ConditionFailed => (Status::PreconditionFailed, PRECONDITION_FAILED),

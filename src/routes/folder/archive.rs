@@ -10,7 +10,9 @@ use std::rc::Rc;
 use tar::{EntryType, Header};
 
 use crate::semantics::service::{PIECE_BYTES_MAX, Piece, SourceFailed};
-use crate::storage::{self, Directory, FileRange, LinkedDirectories, OpenedFile, RelativePath, StorageError, Walked};
+use crate::storage::{
+    self, Directory, FileRange, FileSystem, LinkedDirectories, Native, OpenedFile, RelativePath, StorageError, Walked,
+};
 
 /// Directories within directories, at most: each is open while what is in it is sent.
 const DEPTH_MAX: usize = 64;
@@ -56,8 +58,8 @@ impl Drop for Permit {
 }
 
 /// A directory whose entries are being sent.
-struct Level {
-    listing: storage::Listing,
+struct Level<F: FileSystem> {
+    listing: storage::Listing<F>,
     /// Beneath the root; `None` for the root.
     path: Option<RelativePath>,
     /// What stands before the names of its entries in the archive; it ends in a slash.
@@ -65,31 +67,31 @@ struct Level {
 }
 
 /// An archive that is being sent.
-pub struct Archive {
-    directory: Directory,
+pub struct Archive<F: FileSystem = Native> {
+    directory: Directory<F>,
     shows_hidden: bool,
     /// The directories on the way to the entry that is being sent.
-    levels: Vec<Level>,
+    levels: Vec<Level<F>>,
     /// Headers, small files and padding, and how much of them has been sent.
     out: Vec<u8>,
     sent: usize,
     /// The large file that is sent behind them, and the padding behind that.
-    file: Option<FileRange>,
+    file: Option<FileRange<F>>,
     padding_bytes: usize,
     is_complete: bool,
     #[expect(dead_code, reason = "held until the archive has been sent")]
     permit: Permit,
 }
 
-impl Archive {
+impl<F: FileSystem> Archive<F> {
     /// Of the directory at `path`, which in the archive is called `name`.
     pub(super) fn new(
-        directory: &Directory,
+        directory: &Directory<F>,
         path: Option<RelativePath>,
         name: &[u8],
         shows_hidden: bool,
         permit: Permit,
-    ) -> Result<Archive, StorageError> {
+    ) -> Result<Archive<F>, StorageError> {
         let listing = directory.list(path.as_ref(), LinkedDirectories::LeftOut)?;
         let prefix = [name, b"/"].concat();
         let mut archive = Archive {
@@ -108,7 +110,7 @@ impl Archive {
         Ok(archive)
     }
 
-    pub(in crate::routes) fn piece(&mut self) -> Result<Option<Piece<'_, FileRange>>, SourceFailed> {
+    pub(in crate::routes) fn piece(&mut self) -> Result<Option<Piece<'_, FileRange<F>>>, SourceFailed> {
         if self.sent == self.out.len() && self.file.is_none() {
             self.out.clear();
             self.sent = 0;
@@ -222,7 +224,7 @@ impl Archive {
         self.add_opened(opened, name)
     }
 
-    fn add_opened(&mut self, opened: OpenedFile, name: &[u8]) -> Result<(), StorageError> {
+    fn add_opened(&mut self, opened: OpenedFile<F>, name: &[u8]) -> Result<(), StorageError> {
         let (bytes, modified_ns) = (opened.identity.octets, opened.identity.modified_ns);
         self.write_header(name, EntryType::Regular, bytes, modified_ns);
         // Less than a block.
@@ -238,7 +240,7 @@ impl Archive {
     }
 
     /// Reads what the header has announced: no more of a file that has grown, and one that has shrunk is an error.
-    fn read_small(&mut self, mut file: FileRange) -> Result<(), StorageError> {
+    fn read_small(&mut self, mut file: FileRange<F>) -> Result<(), StorageError> {
         let mut end = self.out.len();
         // It fits into memory by far.
         self.out.resize(end + file.remaining() as usize, 0);

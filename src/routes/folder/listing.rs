@@ -13,7 +13,7 @@ use super::page::{self, PageHead};
 use super::query::{Format, Order, Sort};
 use super::{json, names, text};
 use crate::semantics::service::{PIECE_BYTES_MAX, Piece, SourceFailed};
-use crate::storage::{self, Entry, EntryKind, FileRange, StorageError};
+use crate::storage::{self, Entry, EntryKind, FileRange, FileSystem, Native, StorageError};
 
 /// How many entries are sorted.
 const SORTED_MAX: usize = 10_000;
@@ -45,8 +45,8 @@ pub(super) struct Form {
 }
 
 /// A listing that is being sent.
-pub struct Listing {
-    directory: storage::Listing,
+pub struct Listing<F: FileSystem = Native> {
+    directory: storage::Listing<F>,
     form: Form,
     held: Held,
     stage: Stage,
@@ -103,9 +103,9 @@ impl Drop for Held {
     }
 }
 
-impl Listing {
+impl<F: FileSystem> Listing<F> {
     /// `held_by_all` counts the entries that all listings hold.
-    pub(super) fn new(directory: storage::Listing, form: Form, held_by_all: &Rc<Cell<usize>>) -> Listing {
+    pub(super) fn new(directory: storage::Listing<F>, form: Form, held_by_all: &Rc<Cell<usize>>) -> Listing<F> {
         let may_be_too_large = directory.may_hold_more_than(SORTED_MAX as u64);
         Listing {
             directory,
@@ -118,7 +118,7 @@ impl Listing {
         }
     }
 
-    pub(in crate::routes) fn piece(&mut self) -> Result<Option<Piece<'_, FileRange>>, SourceFailed> {
+    pub(in crate::routes) fn piece(&mut self) -> Result<Option<Piece<'_, FileRange<F>>>, SourceFailed> {
         if self.sent == self.out.len() {
             self.out.clear();
             self.sent = 0;

@@ -41,7 +41,7 @@ use crate::semantics::request::Request;
 use crate::semantics::response::{Body, RareFields, Response};
 use crate::semantics::service::Reply;
 use crate::semantics::status::Status;
-use crate::storage::{LinkedDirectories, RelativePath, StorageError};
+use crate::storage::{FileSystem, LinkedDirectories, Native, RelativePath, StorageError};
 
 /// How a folder is shared.
 #[derive(Clone, Debug)]
@@ -57,8 +57,8 @@ pub struct Sharing {
 }
 
 /// The routes of a shared folder.
-pub struct Folder {
-    files: FileRoutes,
+pub struct Folder<F: FileSystem = Native> {
+    files: FileRoutes<F>,
     sharing: Sharing,
     /// How many entries the listings hold that are being sent.
     held_entries: Rc<Cell<usize>>,
@@ -69,17 +69,17 @@ pub struct Folder {
 /// The first segment of what is the server's own.
 const OWN: &[u8] = b".spindle";
 
-impl Folder {
+impl<F: FileSystem> Folder<F> {
     /// Shares the directory of `files`.
-    pub fn new(files: FileRoutes, sharing: Sharing) -> Folder {
+    pub fn new(files: FileRoutes<F>, sharing: Sharing) -> Folder<F> {
         Folder { files, sharing, held_entries: Rc::default(), archives: Rc::default() }
     }
 
-    pub(super) fn files(&self) -> &FileRoutes {
+    pub(super) fn files(&self) -> &FileRoutes<F> {
         &self.files
     }
 
-    pub(super) fn files_mut(&mut self) -> &mut FileRoutes {
+    pub(super) fn files_mut(&mut self) -> &mut FileRoutes<F> {
         &mut self.files
     }
 
@@ -98,7 +98,12 @@ impl Folder {
 }
 
 /// The answer to a request for `path`, which begins with a slash.
-pub(super) fn answer<'r>(folder: &'r mut Folder, request: &'r Request<'r>, path: &'r [u8], now: &Now) -> Answer<'r> {
+pub(super) fn answer<'r, F: FileSystem>(
+    folder: &'r mut Folder<F>,
+    request: &'r Request<'r>,
+    path: &'r [u8],
+    now: &Now,
+) -> Answer<'r, F> {
     let name = path.strip_prefix(b"/").unwrap_or(path);
     if !folder.shows(name) {
         return not_found_here(folder, request);
@@ -120,18 +125,23 @@ pub(super) fn answer<'r>(folder: &'r mut Folder, request: &'r Request<'r>, path:
     }
 }
 
-fn not_found_here<'r>(folder: &Folder, request: &Request<'_>) -> Answer<'r> {
+fn not_found_here<'r, F: FileSystem>(folder: &Folder<F>, request: &Request<'_>) -> Answer<'r, F> {
     match request.method {
         Method::Get | Method::Head if folder.sharing.is_site => site::not_found(folder),
         _ => not_found(),
     }
 }
 
-fn not_found<'r>() -> Answer<'r> {
+fn not_found<'r, F: FileSystem>() -> Answer<'r, F> {
     Reply::Respond(Response::new(Status::NotFound))
 }
 
-fn file<'r>(folder: &'r mut Folder, request: &'r Request<'r>, name: &'r [u8], now: &Now) -> Answer<'r> {
+fn file<'r, F: FileSystem>(
+    folder: &'r mut Folder<F>,
+    request: &'r Request<'r>,
+    name: &'r [u8],
+    now: &Now,
+) -> Answer<'r, F> {
     let found = match folder.files.find(request, name, now) {
         Ok(found) => found,
         Err(StorageError::NotRegular) => return redirect_to_directory(folder, request, name),
@@ -164,7 +174,7 @@ fn last_segment(name: &[u8]) -> &[u8] {
 
 /// What is neither a file nor a directory is not found. The name of a directory without its slash leads to the one with it:
 /// otherwise the references in a listing would lead beside it.
-fn redirect_to_directory<'r>(folder: &Folder, request: &Request<'_>, name: &[u8]) -> Answer<'r> {
+fn redirect_to_directory<'r, F: FileSystem>(folder: &Folder<F>, request: &Request<'_>, name: &[u8]) -> Answer<'r, F> {
     let Ok(path) = files::path_of(name) else { return not_found() };
     if !folder.files.directory().is_directory(&path) {
         return not_found();
@@ -184,7 +194,12 @@ fn redirect_to_directory<'r>(folder: &Folder, request: &Request<'_>, name: &[u8]
 }
 
 /// `name` is empty, or ends with a slash.
-fn directory<'r>(folder: &'r mut Folder, request: &'r Request<'r>, name: &'r [u8], now: &Now) -> Answer<'r> {
+fn directory<'r, F: FileSystem>(
+    folder: &'r mut Folder<F>,
+    request: &'r Request<'r>,
+    name: &'r [u8],
+    now: &Now,
+) -> Answer<'r, F> {
     let path = match name.strip_suffix(b"/").map(files::path_of) {
         None => None,
         Some(Ok(path)) => Some(path),
@@ -197,7 +212,12 @@ fn directory<'r>(folder: &'r mut Folder, request: &'r Request<'r>, name: &'r [u8
     }
 }
 
-fn archive<'r>(folder: &Folder, request: &Request<'_>, path: Option<RelativePath>, now: &Now) -> Answer<'r> {
+fn archive<'r, F: FileSystem>(
+    folder: &Folder<F>,
+    request: &Request<'_>,
+    path: Option<RelativePath>,
+    now: &Now,
+) -> Answer<'r, F> {
     let Some(permit) = archive::Permit::new(&folder.archives) else {
         return refuse(Status::ServiceUnavailable, "The server is sending too many archives.");
     };
@@ -221,13 +241,13 @@ fn archive<'r>(folder: &Folder, request: &Request<'_>, path: Option<RelativePath
     })
 }
 
-fn list<'r>(
-    folder: &Folder,
+fn list<'r, F: FileSystem>(
+    folder: &Folder<F>,
     request: &Request<'_>,
     path: Option<&RelativePath>,
     query: Query,
     now: &Now,
-) -> Answer<'r> {
+) -> Answer<'r, F> {
     let directory = match folder.files.directory().list(path, LinkedDirectories::Listed) {
         Ok(directory) => directory,
         Err(error) => return files::refusal_to_read(&error),

@@ -15,7 +15,7 @@ use crate::semantics::request::Request;
 use crate::semantics::response::{Body, ContentEncoding, Response};
 use crate::semantics::service::Reply;
 use crate::semantics::status::Status;
-use crate::storage::{FileRange, RelativePath, StorageError};
+use crate::storage::{FileRange, FileSystem, RelativePath, StorageError};
 
 const INDEX: &[u8] = b"index.html";
 const NOT_FOUND: &[u8] = b"404.html";
@@ -25,7 +25,12 @@ const CODINGS: [ContentEncoding; 3] = [ContentEncoding::Brotli, ContentEncoding:
 const ENDINGS: [&[u8]; 3] = [b".br", b".zst", b".gz"];
 
 /// The answer to GET and HEAD of `name`, as it stands in the target without the first slash.
-pub(super) fn answer<'r>(folder: &'r mut Folder, request: &'r Request<'r>, name: &[u8], now: &Now) -> Answer<'r> {
+pub(super) fn answer<'r, F: FileSystem>(
+    folder: &'r mut Folder<F>,
+    request: &'r Request<'r>,
+    name: &[u8],
+    now: &Now,
+) -> Answer<'r, F> {
     let is_directory = name.is_empty() || name.ends_with(b"/");
     let name = if is_directory { [name, INDEX].concat() } else { name.to_vec() };
     let found = match folder.files.find(request, &name, now) {
@@ -59,12 +64,12 @@ pub(super) fn answer<'r>(folder: &'r mut Folder, request: &'r Request<'r>, name:
 }
 
 /// What is beside the file of this name and has the content coding that the client likes best.
-fn find_compressed(
-    folder: &mut Folder,
+fn find_compressed<F: FileSystem>(
+    folder: &mut Folder<F>,
     request: &Request<'_>,
     name: &[u8],
     now: &Now,
-) -> Option<(Found, Vec<u8>, ContentEncoding)> {
+) -> Option<(Found<F>, Vec<u8>, ContentEncoding)> {
     // The coding would be said of the content as a whole, and so of the lines between the parts, which have none.
     if files::asks_for_parts(request) {
         return None;
@@ -77,7 +82,7 @@ fn find_compressed(
 }
 
 /// The answer where nothing is: the site's own page, if it has one. It is of no version, and is not sent in parts.
-pub(super) fn not_found<'r>(folder: &Folder) -> Answer<'r> {
+pub(super) fn not_found<'r, F: FileSystem>(folder: &Folder<F>) -> Answer<'r, F> {
     let page = RelativePath::from_segments([NOT_FOUND]).ok();
     let opened = page.and_then(|page| folder.files.directory().open_file(&page).ok());
     let Some(opened) = opened else { return super::not_found() };

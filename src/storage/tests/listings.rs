@@ -9,7 +9,7 @@ use super::*;
 use crate::storage::{EntryKind, LinkedDirectories, Listing};
 
 /// Name, kind and size of all entries, sorted by name.
-fn entries(mut listing: Listing) -> Vec<(String, EntryKind, u64)> {
+fn entries<F: FileSystem>(mut listing: Listing<F>) -> Vec<(String, EntryKind, u64)> {
     let mut entries = Vec::new();
     while let Some(entry) = listing.next() {
         if let Some(entry) = entry.unwrap() {

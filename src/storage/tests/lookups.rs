@@ -108,7 +108,7 @@ fn make_tree(base: &Path) {
 }
 
 /// Calls `test` for both ways of opening, each with a tree of its own, and fails instead of waiting for ever.
-fn on_both_trees(test: fn(&Directory, &Path, usize)) {
+fn on_both_trees(test: fn(&Directory<Watched>, &Path, usize)) {
     for way in WAYS {
         let base = tempfile::tempdir().unwrap();
         make_tree(base.path());
@@ -154,7 +154,7 @@ fn reading_finds_regular_files_beneath_the_root_only() {
     });
 }
 
-fn store(directory: &Directory, name: &str) -> Stored {
+fn store(directory: &Directory<Watched>, name: &str) -> Stored {
     match put(directory, name, Publish::Replace, b"new") {
         Ok(Published { created: true, .. }) => Created,
         Ok(Published { created: false, .. }) => Replaced,

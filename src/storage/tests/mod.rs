@@ -1,9 +1,9 @@
-//! What the laws promise, tried on a real directory: in the way of this system, and in the way of systems that lack
-//! `openat2` and unnamed files.
+//! What the laws promise, tried on a real directory: with the calls of Linux, and with those that every system has.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop where it stands")]
 
 mod commits;
+mod durability;
 mod faults;
 mod listings;
 mod lookups;
@@ -11,34 +11,58 @@ mod ranges;
 mod scarcity;
 mod sweeps;
 mod uploads;
+mod watched;
 
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use super::{Directory, FileRange, OpenedFile, Publish, Published, RelativePath, StorageError, Upload};
+use self::watched::{System, Watched};
+use super::{Directory, FileRange, FileSystem, OpenedFile, Publish, Published, RelativePath, StorageError, Upload};
 
-/// How a directory is opened for a test: as this system does, and as others do.
-const WAYS: [fn(&Path) -> Directory; 2] = [|path| Directory::open(path, 1).unwrap(), Directory::open_as_elsewhere];
+/// The systems that are tried: each test runs on all of them.
+#[cfg(target_os = "linux")]
+const SYSTEMS: [System; 2] = [System::Linux, System::Portable];
+#[cfg(not(target_os = "linux"))]
+const SYSTEMS: [System; 1] = [System::Portable];
+
+/// How a directory is opened for a test, on each of the systems.
+#[cfg(target_os = "linux")]
+const WAYS: [fn(&Path) -> Directory<Watched>; 2] = [|path| open_on(System::Linux, path), open_portable];
+#[cfg(not(target_os = "linux"))]
+const WAYS: [fn(&Path) -> Directory<Watched>; 1] = [open_portable];
+
+fn open_on(system: System, path: &Path) -> Directory<Watched> {
+    Directory::open_in(Watched::new(system), path, 1).unwrap()
+}
+
+fn open_portable(path: &Path) -> Directory<Watched> {
+    open_on(System::Portable, path)
+}
 
 fn path(text: &str) -> RelativePath {
     RelativePath::from_segments(text.split('/')).unwrap()
 }
 
-fn begin(directory: &Directory, name: &str, publish: Publish) -> Result<Upload, StorageError> {
+fn begin<F: FileSystem>(directory: &Directory<F>, name: &str, publish: Publish) -> Result<Upload<F>, StorageError> {
     directory.begin_upload(&path(name), publish, None, false)
 }
 
 /// Uploads whole content in one go, with no condition.
-fn put(directory: &Directory, name: &str, publish: Publish, content: &[u8]) -> Result<Published, StorageError> {
+fn put<F: FileSystem>(
+    directory: &Directory<F>,
+    name: &str,
+    publish: Publish,
+    content: &[u8],
+) -> Result<Published, StorageError> {
     let mut upload = begin(directory, name, publish)?;
     upload.write(content)?;
     upload.commit(0, |_| true)
 }
 
 /// All of an open file.
-fn content(opened: &OpenedFile) -> Vec<u8> {
+fn content<F: FileSystem>(opened: &OpenedFile<F>) -> Vec<u8> {
     let range = FileRange::whole(opened.clone());
     let mut content = vec![0; usize::try_from(range.remaining()).unwrap()];
     assert_eq!(range.read_at(&mut content).unwrap(), content.len());

@@ -4,7 +4,6 @@ use std::fs;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use super::super::system;
 use super::*;
 
 fn limit(resource: Resource, current: u64) {
@@ -154,51 +153,50 @@ fn what_the_system_does_not_permit_is_denied() {
     }
 }
 
-/// A directory that may be written to and not read, as a drop box is.
+/// A directory that may be written to and not read, as a drop box is. Only Linux can open one.
 #[test]
 fn a_directory_that_cannot_be_read_takes_uploads() {
-    // Where such a directory cannot be opened at all, the root must be readable for the test to begin.
-    const NAMES: &[&str] = if system::OPENS_UNREADABLE { &["name", "box/name"] } else { &["box/name"] };
     if let Some(root) = child_argument() {
-        for (root, names) in [(root.clone(), NAMES), (root.join("box"), &["name"])] {
-            for way in WAYS {
-                if !system::OPENS_UNREADABLE && root.ends_with("box") {
-                    assert!(Directory::open(&root, 1).is_err());
-                    continue;
-                }
-                let directory = way(&root);
-                for name in names {
-                    let publish = [Publish::Replace, Publish::Replace, Publish::CreateOnly];
-                    let results = publish.map(|publish| put(&directory, name, publish, b"content").map(|_| ()));
-                    if !system::OPENS_UNREADABLE {
-                        assert!(matches!(results[0], Err(StorageError::Denied)), "{results:?}");
-                        continue;
-                    }
-                    assert!(
-                        matches!(results, [Ok(()), Ok(()), Err(StorageError::Exists)]),
-                        "{root:?} {name} {results:?}"
-                    );
-                    assert_eq!(fs::read(root.join(name)).unwrap(), b"content");
-                    // The name cannot be brought to the disk, so nothing is promised.
-                    let durable = directory.begin_upload(&path(name), Publish::Replace, None, true);
-                    assert!(matches!(durable, Err(StorageError::Denied)), "{durable:?}");
-                }
+        for system in SYSTEMS {
+            let opens_unreadable = system != System::Portable;
+            upload_unread(&open_on(system, &root), "box/name", opens_unreadable, &root.join("box/name"));
+            let served = Directory::open_in(Watched::new(system), &root.join("box"), 1);
+            assert_eq!(served.is_ok(), opens_unreadable, "{system:?} {served:?}");
+            if let Ok(directory) = served {
+                upload_unread(&directory, "other", true, &root.join("box/other"));
+                upload_unread(&directory, "inner/name", true, &root.join("box/inner/name"));
             }
         }
         return;
     }
     let root = tempfile::tempdir().unwrap();
-    fs::create_dir(root.path().join("box")).unwrap();
-    let mode = |name: &str| if name.is_empty() && !system::OPENS_UNREADABLE { 0o755 } else { 0o333 };
-    for name in ["box", ""] {
-        let permissions = std::os::unix::fs::PermissionsExt::from_mode(mode(name));
+    fs::create_dir_all(root.path().join("box/inner")).unwrap();
+    let permit = |name: &str, mode| {
+        let permissions = std::os::unix::fs::PermissionsExt::from_mode(mode);
         fs::set_permissions(root.path().join(name), permissions).unwrap();
+    };
+    for (name, mode) in [("box/inner", 0o333), ("box", 0o333), ("", 0o777)] {
+        permit(name, mode);
     }
     run_as_somebody("a_directory_that_cannot_be_read_takes_uploads", root.path());
-    for name in ["", "box"] {
-        let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        fs::set_permissions(root.path().join(name), permissions).unwrap();
+    for name in ["", "box", "box/inner"] {
+        permit(name, 0o755);
     }
+}
+
+/// Uploads to a directory that cannot be read. `succeeds`: where the system can open one.
+fn upload_unread(directory: &Directory<Watched>, name: &str, succeeds: bool, stored: &Path) {
+    let publish = [Publish::Replace, Publish::Replace, Publish::CreateOnly];
+    let results = publish.map(|publish| put(directory, name, publish, b"content").map(|_| ()));
+    if !succeeds {
+        assert!(matches!(results[0], Err(StorageError::Denied)), "{results:?}");
+        return;
+    }
+    assert!(matches!(results, [Ok(()), Ok(()), Err(StorageError::Exists)]), "{name} {results:?}");
+    assert_eq!(fs::read(stored).unwrap(), b"content");
+    // The name cannot be brought to the disk, so nothing is promised.
+    let durable = directory.begin_upload(&path(name), Publish::Replace, None, true);
+    assert!(matches!(durable, Err(StorageError::Denied)), "{durable:?}");
 }
 
 /// Runs a test again as somebody who is not the superuser, to whom everything is permitted.

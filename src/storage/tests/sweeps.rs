@@ -61,13 +61,13 @@ fn names_that_only_resemble_are_left_alone() {
 #[test]
 fn an_upload_in_progress_is_never_swept() {
     let root = tempfile::tempdir().unwrap();
-    let first = Directory::open_as_elsewhere(root.path());
+    let first = open_portable(root.path());
     let mut upload = begin(&first, "first", Publish::Replace).unwrap();
     upload.write(b"one, ").unwrap();
     let hidden = names(root.path());
     assert_eq!(hidden.len(), 1);
     fs::write(root.path().join(LEFT), b"half").unwrap();
-    put(&Directory::open_as_elsewhere(root.path()), "second", Publish::Replace, b"").unwrap();
+    put(&open_portable(root.path()), "second", Publish::Replace, b"").unwrap();
     assert_eq!(names(root.path()), [&hidden[0], "second"]);
     upload.write(b"two").unwrap();
     upload.commit(0, |_| true).unwrap();
@@ -110,7 +110,7 @@ fn sweeping_never_meets_an_upload_unlocked() {
 #[test]
 fn a_process_that_dies_leaves_nothing_for_good() {
     if let Some(root) = child_argument() {
-        let mut upload = begin(&Directory::open_as_elsewhere(&root), "name", Publish::Replace).unwrap();
+        let mut upload = begin(&open_portable(&root), "name", Publish::Replace).unwrap();
         upload.write(b"half").unwrap();
         std::process::abort();
     }

@@ -1,11 +1,9 @@
 //! An upload before its commit: it is not visible, and dropped it never happened.
 
 use std::fs;
-use std::os::fd::AsFd;
 
 use rustix::fs::FlockOperation;
 
-use super::super::system;
 use super::*;
 
 #[test]
@@ -44,16 +42,19 @@ fn an_upload_that_is_dropped_never_happened() {
 /// Where the system can, the content has no name at all; elsewhere a hidden one, which is locked.
 #[test]
 fn content_in_progress_is_unnamed_or_hidden_and_locked() {
-    let root = tempfile::tempdir().unwrap();
-    let directory = Directory::open(root.path(), 1).unwrap();
-    let handle = fs::File::open(root.path()).unwrap();
-    let _upload = begin(&directory, "name", Publish::Replace).unwrap();
-    let unnamed = system::can_link_unnamed(handle.as_fd()) && system::create_unnamed(handle.as_fd()).is_ok();
-    assert_eq!(names(root.path()).len(), usize::from(!unnamed));
-    assert!(!(unnamed && cfg!(spindle_portable)));
+    for system in SYSTEMS {
+        let root = tempfile::tempdir().unwrap();
+        let watched = Watched::new(system);
+        let directory = open_on(system, root.path());
+        let handle = fs::File::open(root.path()).unwrap().into();
+        let _upload = begin(&directory, "name", Publish::Replace).unwrap();
+        let unnamed = watched.can_link_unnamed(&handle) && watched.create_unnamed(&handle).is_ok();
+        assert_eq!(names(root.path()).len(), usize::from(!unnamed));
+        assert!(!(unnamed && system == System::Portable));
+    }
 
     let root = tempfile::tempdir().unwrap();
-    let directory = Directory::open_as_elsewhere(root.path());
+    let directory = open_portable(root.path());
     let upload = begin(&directory, "name", Publish::Replace).unwrap();
     let [name] = &names(root.path())[..] else { panic!("one hidden name is expected") };
     assert!(RelativePath::from_segments([name]).is_err(), "{name} could be asked for");

@@ -1,0 +1,79 @@
+//! The file system of Linux, with the calls that other systems lack.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, ResolveFlags};
+use rustix::io::Errno;
+
+use super::posix::{CREATED, Posix};
+
+/// The file system of Linux.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Linux;
+
+impl Posix for Linux {
+    /// Nothing is read, and no permission to read is needed.
+    const IDENTIFY: OFlags = OFlags::PATH;
+
+    const PASS_THROUGH: OFlags = OFlags::PATH;
+
+    fn open_beneath(root: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
+        let rule = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+        rustix::fs::openat2(root, path, flags, Mode::empty(), rule)
+    }
+
+    fn create_unnamed(directory: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
+        rustix::fs::openat(directory, ".", OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC, CREATED)
+    }
+
+    /// The way to a name is through `/proc`, at least for unprivileged processes on kernels before 6.10.
+    fn can_link_unnamed(some_file: BorrowedFd<'_>) -> bool {
+        let through_proc = rustix::fs::statat(CWD, descriptor_path(some_file), AtFlags::empty());
+        let directly = rustix::fs::fstat(some_file);
+        matches!((through_proc, directly), (Ok(a), Ok(b)) if (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino))
+    }
+
+    fn link_unnamed(file: BorrowedFd<'_>, directory: BorrowedFd<'_>, name: &[u8]) -> Result<(), Errno> {
+        match rustix::fs::linkat(file, "", directory, name, AtFlags::EMPTY_PATH) {
+            // Kernels before 6.10 say so to unprivileged processes. The way through /proc costs twice as much.
+            Err(Errno::NOENT) => link_through_proc(file, directory, name),
+            linked => linked,
+        }
+    }
+
+    fn rename_if_absent(directory: BorrowedFd<'_>, from: &[u8], to: &[u8]) -> Result<(), Errno> {
+        rustix::fs::renameat_with(directory, from, directory, to, RenameFlags::NOREPLACE)
+    }
+}
+
+fn link_through_proc(file: BorrowedFd<'_>, directory: BorrowedFd<'_>, name: &[u8]) -> Result<(), Errno> {
+    rustix::fs::linkat(CWD, descriptor_path(file), directory, name, AtFlags::SYMLINK_FOLLOW)
+}
+
+fn descriptor_path(file: BorrowedFd<'_>) -> String {
+    format!("/proc/self/fd/{}", file.as_fd().as_raw_fd())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may stop where it stands")]
+mod tests {
+    use std::fs::{File, read_dir};
+
+    use super::*;
+
+    /// A new kernel never needs the second way, which would otherwise go untried.
+    #[test]
+    fn both_ways_name_an_unnamed_file_and_take_no_name_that_stands() {
+        let directory = tempfile::tempdir().unwrap();
+        let parent = File::open(directory.path()).unwrap();
+        let Ok(file) = Linux::create_unnamed(parent.as_fd()) else {
+            return eprintln!("skipped: no unnamed files here");
+        };
+        type Way = fn(BorrowedFd<'_>, BorrowedFd<'_>, &[u8]) -> Result<(), Errno>;
+        for (way, name) in [(Linux::link_unnamed as Way, b"one"), (link_through_proc, b"two")] {
+            assert_eq!(way(file.as_fd(), parent.as_fd(), name), Ok(()));
+            assert_eq!(way(file.as_fd(), parent.as_fd(), name), Err(Errno::EXIST));
+        }
+        assert_eq!(read_dir(directory.path()).unwrap().count(), 2);
+    }
+}

@@ -1,0 +1,39 @@
+//! The file system of any Unix. Of each call that only Linux has it says that it is not there, and storage takes the
+//! portable way, as it would on an old kernel.
+
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+
+use super::posix::Posix;
+
+/// The file system of any Unix.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Portable;
+
+impl Posix for Portable {
+    const IDENTIFY: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
+
+    const PASS_THROUGH: OFlags = OFlags::RDONLY;
+
+    fn open_beneath(_root: BorrowedFd<'_>, _path: &[u8], _flags: OFlags) -> Result<OwnedFd, Errno> {
+        Err(Errno::NOSYS)
+    }
+
+    fn create_unnamed(_directory: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
+        Err(Errno::OPNOTSUPP)
+    }
+
+    fn can_link_unnamed(_some_file: BorrowedFd<'_>) -> bool {
+        false
+    }
+
+    fn link_unnamed(_file: BorrowedFd<'_>, _directory: BorrowedFd<'_>, _name: &[u8]) -> Result<(), Errno> {
+        Err(Errno::OPNOTSUPP)
+    }
+
+    fn rename_if_absent(_directory: BorrowedFd<'_>, _from: &[u8], _to: &[u8]) -> Result<(), Errno> {
+        Err(Errno::NOSYS)
+    }
+}

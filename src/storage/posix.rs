@@ -1,0 +1,279 @@
+//! The calls that all Unix systems have, and how the ones of a single system are plugged in.
+
+use std::fmt::Debug;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{AtFlags, Dir, DirEntry, FileType, FlockOperation, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT};
+use rustix::io::Errno;
+use rustix::process::Resource;
+
+use super::file_system::{Access, DirectoryEntry, FileKind, FileSystem, Links, Stat};
+use super::identity::Identity;
+
+/// A system with the calls of POSIX. What differs between systems is asked of it; [`FileSystem`] is made of both.
+pub(super) trait Posix: Clone + Debug + 'static {
+    /// How a file is opened of which only the identity is wanted. Without waiting: it may be a FIFO.
+    const IDENTIFY: OFlags;
+
+    /// How a directory is opened that is only passed through.
+    const PASS_THROUGH: OFlags;
+
+    /// As [`FileSystem::open_beneath`].
+    fn open_beneath(root: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno>;
+
+    /// As [`FileSystem::create_unnamed`].
+    fn create_unnamed(directory: BorrowedFd<'_>) -> Result<OwnedFd, Errno>;
+
+    /// As [`FileSystem::can_link_unnamed`].
+    fn can_link_unnamed(some_file: BorrowedFd<'_>) -> bool;
+
+    /// As [`FileSystem::link_unnamed`].
+    fn link_unnamed(file: BorrowedFd<'_>, directory: BorrowedFd<'_>, name: &[u8]) -> Result<(), Errno>;
+
+    /// As [`FileSystem::rename_if_absent`].
+    fn rename_if_absent(directory: BorrowedFd<'_>, from: &[u8], to: &[u8]) -> Result<(), Errno>;
+}
+
+/// How a new file is created; the process's mask takes away from the mode.
+pub(super) const CREATED: Mode = Mode::from_raw_mode(0o666);
+
+/// Nothing is waited for, and no terminal becomes the process's own.
+const AT_ONCE: OFlags = OFlags::NONBLOCK.union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
+
+fn flags<S: Posix>(access: Access) -> OFlags {
+    match access {
+        Access::Read => OFlags::RDONLY | AT_ONCE,
+        Access::Lock => OFlags::WRONLY | AT_ONCE,
+        Access::Identify => S::IDENTIFY | OFlags::CLOEXEC,
+        Access::List => OFlags::RDONLY | OFlags::DIRECTORY | AT_ONCE,
+        Access::PassThrough => S::PASS_THROUGH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+    }
+}
+
+/// A directory that is being read, and the entry that was read last.
+#[derive(Debug)]
+pub struct Entries {
+    directory: Dir,
+    last: Option<DirEntry>,
+}
+
+impl Entries {
+    fn new(directory: Dir) -> Entries {
+        Entries { directory, last: None }
+    }
+}
+
+impl<S: Posix> FileSystem for S {
+    type File = OwnedFd;
+    type Entries = Entries;
+
+    fn open_root(&self, path: &Path, access: Access) -> Result<OwnedFd, Errno> {
+        rustix::fs::open(path, flags::<S>(access), Mode::empty())
+    }
+
+    fn open_beneath(&self, root: &OwnedFd, path: &[u8], access: Access) -> Result<OwnedFd, Errno> {
+        <S as Posix>::open_beneath(root.as_fd(), path, flags::<S>(access))
+    }
+
+    fn open_entry(&self, directory: &OwnedFd, name: &[u8], access: Access) -> Result<OwnedFd, Errno> {
+        rustix::fs::openat(directory, name, flags::<S>(access) | OFlags::NOFOLLOW, Mode::empty())
+    }
+
+    fn stat(&self, file: &OwnedFd) -> Result<Stat, Errno> {
+        rustix::fs::fstat(file).map(|stat| Stat::from_system(&stat))
+    }
+
+    fn stat_at(&self, directory: &OwnedFd, path: &[u8], links: Links) -> Result<Stat, Errno> {
+        let flags = match links {
+            Links::Follow => AtFlags::empty(),
+            Links::Keep => AtFlags::SYMLINK_NOFOLLOW,
+        };
+        rustix::fs::statat(directory, path, flags).map(|stat| Stat::from_system(&stat))
+    }
+
+    fn create_unnamed(&self, directory: &OwnedFd) -> Result<OwnedFd, Errno> {
+        <S as Posix>::create_unnamed(directory.as_fd())
+    }
+
+    fn can_link_unnamed(&self, some_file: &OwnedFd) -> bool {
+        <S as Posix>::can_link_unnamed(some_file.as_fd())
+    }
+
+    fn create(&self, directory: &OwnedFd, name: &[u8]) -> Result<OwnedFd, Errno> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        rustix::fs::openat(directory, name, flags, CREATED)
+    }
+
+    fn link_unnamed(&self, file: &OwnedFd, directory: &OwnedFd, name: &[u8]) -> Result<(), Errno> {
+        <S as Posix>::link_unnamed(file.as_fd(), directory.as_fd(), name)
+    }
+
+    fn link(&self, directory: &OwnedFd, from: &[u8], to: &[u8]) -> Result<(), Errno> {
+        rustix::fs::linkat(directory, from, directory, to, AtFlags::empty())
+    }
+
+    fn rename(&self, directory: &OwnedFd, from: &[u8], to: &[u8]) -> Result<(), Errno> {
+        rustix::fs::renameat(directory, from, directory, to)
+    }
+
+    fn rename_if_absent(&self, directory: &OwnedFd, from: &[u8], to: &[u8]) -> Result<(), Errno> {
+        <S as Posix>::rename_if_absent(directory.as_fd(), from, to)
+    }
+
+    fn unlink(&self, directory: &OwnedFd, name: &[u8]) -> Result<(), Errno> {
+        rustix::fs::unlinkat(directory, name, AtFlags::empty())
+    }
+
+    fn lock(&self, file: &OwnedFd) -> Result<(), Errno> {
+        rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive)
+    }
+
+    fn read_at(&self, file: &OwnedFd, space: &mut [u8], offset: u64) -> Result<usize, Errno> {
+        rustix::io::pread(file, space, offset)
+    }
+
+    fn write(&self, file: &OwnedFd, content: &[u8]) -> Result<usize, Errno> {
+        rustix::io::write(file, content)
+    }
+
+    fn set_modified(&self, file: &OwnedFd, modified_ns: u64) -> Result<(), Errno> {
+        // Both parts fit: 2^64 nanoseconds are 585 years.
+        let last_modification =
+            Timespec { tv_sec: (modified_ns / 1_000_000_000) as i64, tv_nsec: (modified_ns % 1_000_000_000) as _ };
+        let last_access = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
+        rustix::fs::futimens(file, &Timestamps { last_access, last_modification })
+    }
+
+    fn sync(&self, file: &OwnedFd) -> Result<(), Errno> {
+        rustix::fs::fsync(file)
+    }
+
+    /// File systems report these errors whenever one of the descriptors of a file is closed: here, a second one.
+    fn errors_at_close(&self, file: &OwnedFd) -> Result<(), Errno> {
+        let other = rustix::io::fcntl_dupfd_cloexec(file, 0)?;
+        nix::unistd::close(other).map_err(|errno| Errno::from_raw_os_error(errno as i32))
+    }
+
+    fn free_bytes(&self, directory: &OwnedFd) -> Option<u64> {
+        let space = rustix::fs::fstatvfs(directory).ok()?;
+        // No blocks at all: a file system without a size of its own.
+        (space.f_blocks > 0).then(|| space.f_bavail.saturating_mul(space.f_frsize))
+    }
+
+    fn file_bytes_max(&self) -> Option<u64> {
+        rustix::process::getrlimit(Resource::Fsize).current
+    }
+
+    fn entries(&self, directory: OwnedFd) -> Result<Entries, Errno> {
+        Dir::new(directory).map(Entries::new)
+    }
+
+    fn entries_of(&self, directory: &OwnedFd) -> Result<Entries, Errno> {
+        Dir::read_from(directory).map(Entries::new)
+    }
+
+    fn next_entry<'e>(&self, entries: &'e mut Entries) -> Option<Result<DirectoryEntry<'e>, Errno>> {
+        match entries.directory.read()? {
+            Ok(entry) => {
+                let entry = entries.last.insert(entry);
+                let kind = kind(entry.file_type());
+                Some(Ok(DirectoryEntry { name: entry.file_name().to_bytes(), kind }))
+            }
+            Err(errno) => Some(Err(errno)),
+        }
+    }
+
+    fn rewind(&self, entries: &mut Entries) {
+        entries.directory.rewind();
+    }
+
+    fn stat_directory(&self, entries: &Entries) -> Result<Stat, Errno> {
+        let stat = rustix::fs::fstat(entries.directory.fd()?)?;
+        Ok(Stat::from_system(&stat))
+    }
+
+    fn stat_entry(&self, entries: &Entries, name: &[u8]) -> Result<Stat, Errno> {
+        let stat = rustix::fs::statat(entries.directory.fd()?, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        Ok(Stat::from_system(&stat))
+    }
+}
+
+fn kind(file_type: FileType) -> Option<FileKind> {
+    match file_type {
+        FileType::RegularFile => Some(FileKind::Regular),
+        FileType::Directory => Some(FileKind::Directory),
+        FileType::Symlink => Some(FileKind::Link),
+        FileType::Unknown => None,
+        _ => Some(FileKind::Other),
+    }
+}
+
+impl Stat {
+    fn from_system(stat: &rustix::fs::Stat) -> Stat {
+        Stat {
+            kind: kind(FileType::from_raw_mode(stat.st_mode)).unwrap_or(FileKind::Other),
+            identity: Identity::from_system(stat),
+        }
+    }
+}
+
+impl Identity {
+    #[allow(clippy::unnecessary_cast, reason = "the width and the sign of a device number differ between systems")]
+    fn from_system(stat: &rustix::fs::Stat) -> Identity {
+        Identity {
+            device: stat.st_dev as u64,
+            inode: stat.st_ino as u64,
+            // A size is never negative, except from a file system that is broken: nothing is then served.
+            octets: u64::try_from(stat.st_size).unwrap_or(0),
+            modified_ns: nanoseconds(i128::from(stat.st_mtime), i128::from(stat.st_mtime_nsec)),
+            changed_ns: nanoseconds(i128::from(stat.st_ctime), i128::from(stat.st_ctime_nsec)),
+        }
+    }
+}
+
+fn nanoseconds(seconds: i128, rest: i128) -> i128 {
+    // Sixty-four bits of seconds times 10^9 fit in 128 bits with room to spare.
+    seconds * 1_000_000_000 + rest
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may stop where it stands")]
+mod tests {
+    use std::fs::{self, File};
+    use std::os::unix::fs::MetadataExt;
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::*;
+    use crate::storage::Native;
+
+    #[test]
+    fn an_identity_holds_all_that_the_system_reports() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("name");
+        fs::write(&path, b"12345").unwrap();
+        let file = File::options().write(true).open(&path).unwrap();
+        let quarter = Duration::from_millis(250);
+        // A quarter of a second to either side of 1970, and the far future.
+        for (modified, expected) in [
+            (UNIX_EPOCH - quarter, -250_000_000),
+            (UNIX_EPOCH + quarter, 250_000_000),
+            (UNIX_EPOCH + Duration::from_secs(8_000_000_000), 8_000_000_000_000_000_000),
+        ] {
+            file.set_modified(modified).unwrap();
+            let identity = Identity::from_system(&rustix::fs::fstat(&file).unwrap());
+            let metadata = fs::metadata(&path).unwrap();
+            assert_eq!(identity.octets, 5);
+            assert_eq!(identity.modified_ns, expected);
+            assert_eq!((identity.device, identity.inode), (metadata.dev(), metadata.ino()));
+            let changed_ns = i128::from(metadata.ctime()) * 1_000_000_000 + i128::from(metadata.ctime_nsec());
+            assert_eq!(identity.changed_ns, changed_ns);
+        }
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_file_system_without_a_size_is_not_full() {
+        assert_eq!(Native.free_bytes(&File::open("/proc").unwrap().into()), None);
+    }
+}

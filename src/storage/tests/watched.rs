@@ -1,0 +1,212 @@
+//! A real file system whose calls are recorded, and fail where a test wants them to.
+
+use std::cell::RefCell;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+
+use rustix::io::Errno;
+
+use super::*;
+#[cfg(target_os = "linux")]
+use crate::storage::Linux;
+use crate::storage::{Access, DirectoryEntry, FileSystem, Links, Portable, Stat};
+
+/// The system beneath.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum System {
+    #[cfg(target_os = "linux")]
+    Linux,
+    Portable,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Watched {
+    pub(super) system: System,
+    seen: Rc<RefCell<Seen>>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    calls: Vec<&'static str>,
+    faults: Vec<Fault>,
+}
+
+/// Which calls fail, and with what.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fault {
+    /// Calls of this name; all where there is none.
+    pub(super) call: Option<&'static str>,
+    /// So many of them succeed before.
+    pub(super) after: usize,
+    /// So many fail.
+    pub(super) times: usize,
+    pub(super) errno: Errno,
+}
+
+impl Watched {
+    pub(super) fn new(system: System) -> Watched {
+        Watched { system, seen: Rc::default() }
+    }
+
+    /// From now on, calls fail as `fault` says.
+    pub(super) fn fail(&self, fault: Fault) {
+        self.seen.borrow_mut().faults.push(fault);
+    }
+
+    /// The names of the calls since this was last asked.
+    pub(super) fn calls(&self) -> Vec<&'static str> {
+        std::mem::take(&mut self.seen.borrow_mut().calls)
+    }
+
+    fn see(&self, call: &'static str) -> Result<(), Errno> {
+        let mut seen = self.seen.borrow_mut();
+        seen.calls.push(call);
+        for fault in &mut seen.faults {
+            if fault.call.is_some_and(|name| name != call) || fault.times == 0 {
+                continue;
+            }
+            if fault.after > 0 {
+                fault.after -= 1;
+            } else {
+                fault.times -= 1;
+                return Err(fault.errno);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The call on the system beneath.
+macro_rules! beneath {
+    ($self:ident.$call:ident($($argument:expr),*)) => {
+        match $self.system {
+            #[cfg(target_os = "linux")]
+            System::Linux => Linux.$call($($argument),*),
+            System::Portable => Portable.$call($($argument),*),
+        }
+    };
+}
+
+/// The call on the system beneath, unless it is to fail.
+macro_rules! watched {
+    ($self:ident.$call:ident($($argument:expr),*)) => {{
+        $self.see(stringify!($call))?;
+        beneath!($self.$call($($argument),*))
+    }};
+}
+
+impl FileSystem for Watched {
+    type File = OwnedFd;
+    type Entries = <Portable as FileSystem>::Entries;
+
+    fn open_root(&self, path: &Path, access: Access) -> Result<OwnedFd, Errno> {
+        watched!(self.open_root(path, access))
+    }
+
+    fn open_beneath(&self, root: &OwnedFd, path: &[u8], access: Access) -> Result<OwnedFd, Errno> {
+        watched!(self.open_beneath(root, path, access))
+    }
+
+    fn open_entry(&self, directory: &OwnedFd, name: &[u8], access: Access) -> Result<OwnedFd, Errno> {
+        watched!(self.open_entry(directory, name, access))
+    }
+
+    fn stat(&self, file: &OwnedFd) -> Result<Stat, Errno> {
+        watched!(self.stat(file))
+    }
+
+    fn stat_at(&self, directory: &OwnedFd, path: &[u8], links: Links) -> Result<Stat, Errno> {
+        watched!(self.stat_at(directory, path, links))
+    }
+
+    fn create_unnamed(&self, directory: &OwnedFd) -> Result<OwnedFd, Errno> {
+        watched!(self.create_unnamed(directory))
+    }
+
+    fn can_link_unnamed(&self, some_file: &OwnedFd) -> bool {
+        beneath!(self.can_link_unnamed(some_file))
+    }
+
+    fn create(&self, directory: &OwnedFd, name: &[u8]) -> Result<OwnedFd, Errno> {
+        watched!(self.create(directory, name))
+    }
+
+    fn link_unnamed(&self, file: &OwnedFd, directory: &OwnedFd, name: &[u8]) -> Result<(), Errno> {
+        watched!(self.link_unnamed(file, directory, name))
+    }
+
+    fn link(&self, directory: &OwnedFd, from: &[u8], to: &[u8]) -> Result<(), Errno> {
+        watched!(self.link(directory, from, to))
+    }
+
+    fn rename(&self, directory: &OwnedFd, from: &[u8], to: &[u8]) -> Result<(), Errno> {
+        watched!(self.rename(directory, from, to))
+    }
+
+    fn rename_if_absent(&self, directory: &OwnedFd, from: &[u8], to: &[u8]) -> Result<(), Errno> {
+        watched!(self.rename_if_absent(directory, from, to))
+    }
+
+    fn unlink(&self, directory: &OwnedFd, name: &[u8]) -> Result<(), Errno> {
+        watched!(self.unlink(directory, name))
+    }
+
+    fn lock(&self, file: &OwnedFd) -> Result<(), Errno> {
+        watched!(self.lock(file))
+    }
+
+    fn read_at(&self, file: &OwnedFd, space: &mut [u8], offset: u64) -> Result<usize, Errno> {
+        watched!(self.read_at(file, space, offset))
+    }
+
+    fn write(&self, file: &OwnedFd, content: &[u8]) -> Result<usize, Errno> {
+        watched!(self.write(file, content))
+    }
+
+    fn set_modified(&self, file: &OwnedFd, modified_ns: u64) -> Result<(), Errno> {
+        watched!(self.set_modified(file, modified_ns))
+    }
+
+    fn sync(&self, file: &OwnedFd) -> Result<(), Errno> {
+        watched!(self.sync(file))
+    }
+
+    fn errors_at_close(&self, file: &OwnedFd) -> Result<(), Errno> {
+        watched!(self.errors_at_close(file))
+    }
+
+    fn free_bytes(&self, directory: &OwnedFd) -> Option<u64> {
+        beneath!(self.free_bytes(directory))
+    }
+
+    fn file_bytes_max(&self) -> Option<u64> {
+        beneath!(self.file_bytes_max())
+    }
+
+    fn entries(&self, directory: OwnedFd) -> Result<Self::Entries, Errno> {
+        watched!(self.entries(directory))
+    }
+
+    fn entries_of(&self, directory: &OwnedFd) -> Result<Self::Entries, Errno> {
+        watched!(self.entries_of(directory))
+    }
+
+    fn next_entry<'e>(&self, entries: &'e mut Self::Entries) -> Option<Result<DirectoryEntry<'e>, Errno>> {
+        match self.see("next_entry") {
+            Ok(()) => beneath!(self.next_entry(entries)),
+            Err(errno) => Some(Err(errno)),
+        }
+    }
+
+    fn rewind(&self, entries: &mut Self::Entries) {
+        beneath!(self.rewind(entries));
+    }
+
+    fn stat_directory(&self, entries: &Self::Entries) -> Result<Stat, Errno> {
+        watched!(self.stat_directory(entries))
+    }
+
+    fn stat_entry(&self, entries: &Self::Entries, name: &[u8]) -> Result<Stat, Errno> {
+        watched!(self.stat_entry(entries, name))
+    }
+}

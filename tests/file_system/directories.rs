@@ -1,0 +1,108 @@
+//! Reading directories.
+
+use std::collections::BTreeMap;
+
+use rustix::io::Errno;
+use spindle::storage::{Access, FileKind, FileSystem};
+
+use crate::stage::{Stage, contract};
+
+contract! {
+    a_directory_says_what_is_in_it
+    a_directory_can_be_read_again_and_beside_itself
+    what_stays_is_read_once_while_others_come_and_go
+    a_removed_directory_has_no_entries
+    a_file_has_no_entries
+}
+
+fn read<F: FileSystem>(system: &F, entries: &mut F::Entries) -> BTreeMap<String, Option<FileKind>> {
+    let mut found = BTreeMap::new();
+    while let Some(entry) = system.next_entry(entries) {
+        let entry = entry.unwrap();
+        let name = String::from_utf8(entry.name.to_vec()).unwrap();
+        if name != "." && name != ".." {
+            assert!(found.insert(name, entry.kind).is_none(), "each once");
+        }
+    }
+    found
+}
+
+fn a_directory_says_what_is_in_it<S: Stage>(stage: &S) {
+    let (system, root) = (stage.system(), stage.root());
+    stage.add("file", "12");
+    stage.add_directory("directory");
+    stage.add_link("link", "file");
+    stage.add_fifo("fifo");
+    let stat = system.stat(&root).unwrap();
+    let mut entries = system.entries(root).unwrap();
+    let found = read(&system, &mut entries);
+    let expected = [
+        ("directory", FileKind::Directory),
+        ("fifo", FileKind::Other),
+        ("file", FileKind::Regular),
+        ("link", FileKind::Link),
+    ];
+    assert_eq!(found.len(), expected.len());
+    for (name, kind) in expected {
+        assert!(found[name].is_none_or(|found| found == kind), "{name}");
+        assert_eq!(system.stat_entry(&entries, name.as_bytes()).unwrap().kind, kind);
+    }
+    assert_eq!(system.stat_entry(&entries, b"file").unwrap().identity.octets, 2);
+    assert_eq!(system.stat_entry(&entries, b"absent").err(), Some(Errno::NOENT));
+    assert_eq!(system.stat_directory(&entries), Ok(stat));
+}
+
+fn a_directory_can_be_read_again_and_beside_itself<S: Stage>(stage: &S) {
+    let (system, root) = (stage.system(), stage.root());
+    for number in 0..200 {
+        stage.add(&format!("file-{number}"), "");
+    }
+    let mut first = system.entries_of(&root).unwrap();
+    assert!(system.next_entry(&mut first).is_some());
+    let mut second = system.entries_of(&root).unwrap();
+    assert_eq!(read(&system, &mut second).len(), 200);
+    assert!(system.next_entry(&mut second).is_none());
+    system.rewind(&mut second);
+    assert_eq!(read(&system, &mut second).len(), 200);
+    assert!(read(&system, &mut first).len() >= 199);
+    assert!(system.create(&root, b"the root is still open").is_ok());
+}
+
+fn what_stays_is_read_once_while_others_come_and_go<S: Stage>(stage: &S) {
+    let (system, root) = (stage.system(), stage.root());
+    for number in 0..300 {
+        stage.add(&format!("stays-{number}"), "");
+        stage.add(&format!("goes-{number}"), "");
+    }
+    let mut entries = system.entries_of(&root).unwrap();
+    let (mut stayed, mut number) = (0, 0);
+    while let Some(entry) = system.next_entry(&mut entries) {
+        stayed += usize::from(entry.unwrap().name.starts_with(b"stays"));
+        if number < 300 {
+            assert_eq!(system.unlink(&root, format!("goes-{number}").as_bytes()), Ok(()));
+            assert!(system.create(&root, format!("comes-{number}").as_bytes()).is_ok());
+        }
+        number += 1;
+        assert!(number < 2000, "it ends");
+    }
+    assert_eq!(stayed, 300);
+}
+
+fn a_removed_directory_has_no_entries<S: Stage>(stage: &S) {
+    let (system, root) = (stage.system(), stage.root());
+    stage.add_directory("directory");
+    let directory = system.open_entry(&root, b"directory", Access::List).unwrap();
+    stage.remove_directory("directory");
+    let mut entries = system.entries(directory).unwrap();
+    let first = system.next_entry(&mut entries).map(|entry| entry.map(|_| ()));
+    assert!(matches!(first, None | Some(Err(Errno::NOENT))), "{first:?}");
+}
+
+fn a_file_has_no_entries<S: Stage>(stage: &S) {
+    let (system, root) = (stage.system(), stage.root());
+    stage.add("file", "");
+    let file = system.open_entry(&root, b"file", Access::Read).unwrap();
+    let entries = system.entries(file);
+    let first = entries.map(|mut entries| system.next_entry(&mut entries).map(|entry| entry.map(|_| ())));
+    assert!(matches!(first, Err(Errno::NOTDIR) | Ok(Some(Err(Errno::NOTDIR)))), "{first:?}");
+}

@@ -1,0 +1,175 @@
+//! Open files: content, times, locks.
+
+use rustix::io::Errno;
+use spindle::storage::{Access, FileKind, FileSystem, Links};
+
+use crate::disk::Action;
+use crate::stage::{START_S, Stage, contract};
+
+contract! {
+    a_stat_says_what_something_is
+    a_time_that_is_set_is_kept
+    writing_and_naming_change_the_times
+    a_lock_has_one_holder
+    a_file_can_be_flushed
+    a_file_can_be_asked_for_errors_at_close
+    a_file_is_open_for_one_purpose
+    a_file_that_another_shortens_ends_there
+    what_is_no_file_can_be_opened_or_not
+}
+
+fn a_stat_says_what_something_is<S: Stage>(stage: &S) {
+    let (system, root) = (stage.system(), stage.root());
+    stage.add("file", "12345");
+    stage.add_directory("directory");
+    stage.add_link("link", "file");
+    stage.add_link("dangling", "absent");
+    stage.add_fifo("fifo");
+    for (name, kept, followed) in [
+        ("file", FileKind::Regular, Some(FileKind::Regular)),
+        ("directory", FileKind::Directory, Some(FileKind::Directory)),
+        ("link", FileKind::Link, Some(FileKind::Regular)),
+        ("dangling", FileKind::Link, None),
+        ("fifo", FileKind::Other, Some(FileKind::Other)),
+    ] {
+        let kind = |links| system.stat_at(&root, name.as_bytes(), links).map(|stat| stat.kind);
+        assert_eq!(kind(Links::Keep), Ok(kept), "{name}");
+        assert_eq!(kind(Links::Follow), followed.ok_or(Errno::NOENT), "{name}");
+    }
+    assert_eq!(system.stat(&root).unwrap().kind, FileKind::Directory);
+    assert_eq!(system.stat_at(&root, b"link", Links::Follow), system.stat_at(&root, b"file", Links::Keep));
+    assert_eq!(system.stat_at(&root, b"file", Links::Keep).unwrap().identity.octets, 5);
+    assert_eq!(system.stat_at(&root, b"file/deeper", Links::Keep).err(), Some(Errno::NOTDIR));
+}
+
+fn a_time_that_is_set_is_kept<S: Stage>(stage: &S) {
+    let (system, root) = (stage.system(), stage.root());
+    let file = system.create(&root, b"file").unwrap();
+    assert_eq!(system.write(&file, b"1"), Ok(1));
+    let modified_ns = START_S * 1_000_000_000 + 123_456_789;
+    assert_eq!(system.set_modified(&file, modified_ns), Ok(()));
+    let stat = system.stat(&file).unwrap();
+    assert_eq!(stat.identity.modified_ns, modified_ns.into());
+    assert_ne!(stat.identity.changed_ns, modified_ns.into());
+    assert_eq!(system.rename(&root, b"file", b"renamed"), Ok(()));
+    assert_eq!(system.stat(&file).unwrap().identity.modified_ns, modified_ns.into());
+    assert_eq!(system.write(&file, b"2"), Ok(1));
+    assert_ne!(system.stat(&file).unwrap().identity.modified_ns, modified_ns.into());
+}
+
+fn writing_and_naming_change_the_times<S: Stage>(stage: &S) {
+    let (system, root) = (stage.system(), stage.root());
+    let file = system.create(&root, b"file").unwrap();
+    assert_eq!(system.set_modified(&file, 1_000_000_000), Ok(()));
+    let times = || system.stat(&file).map(|stat| (stat.identity.modified_ns, stat.identity.changed_ns)).unwrap();
+    let before = times();
+    assert_eq!(system.link(&root, b"file", b"other"), Ok(()));
+    assert_eq!(times().0, before.0);
+    assert!(times().1 >= before.1);
+    let directory = system.stat(&root).unwrap().identity;
+    assert_eq!(directory.modified_ns, directory.changed_ns);
+}
+
+fn a_lock_has_one_holder<S: Stage>(stage: &S) {
+    let (system, root) = (stage.system(), stage.root());
+    stage.add("file", "");
+    let open = || system.open_entry(&root, b"file", Access::Lock).unwrap();
+    let (one, other) = (open(), open());
+    assert_eq!(system.lock(&one), Ok(()));
+    assert_eq!(system.lock(&one), Ok(()));
+    assert_eq!(system.lock(&other), Err(Errno::WOULDBLOCK));
+    // The lock is on the file, whatever its name.
+    stage.rename("file", "renamed");
+    assert_eq!(system.lock(&other), Err(Errno::WOULDBLOCK));
+    drop(one);
+    assert_eq!(system.lock(&other), Ok(()));
+
+    let created = system.create(&root, b"created").unwrap();
+    assert_eq!(system.lock(&created), Ok(()));
+    let found = system.open_entry(&root, b"created", Access::Lock).unwrap();
+    assert_eq!(system.lock(&found), Err(Errno::WOULDBLOCK));
+    assert_eq!(system.unlink(&root, b"created"), Ok(()));
+    assert_eq!(system.lock(&found), Err(Errno::WOULDBLOCK));
+}
+
+fn a_file_can_be_flushed<S: Stage>(stage: &S) {
+    let (system, root) = (stage.system(), stage.root());
+    let file = system.create(&root, b"file").unwrap();
+    assert_eq!(system.write(&file, b"content"), Ok(7));
+    assert_eq!((system.sync(&file), system.sync(&root)), (Ok(()), Ok(())));
+    let found = system.open_entry(&root, b"file", Access::Read).unwrap();
+    assert_eq!(system.sync(&found), Ok(()));
+    // Opened only to be passed through it cannot be flushed, where there is such an opening.
+    let passed = system.open_root(&stage.root_path(), Access::PassThrough).unwrap();
+    assert_eq!(system.sync(&passed).err(), S::IS_LINUX.then_some(Errno::BADF));
+}
+
+fn a_file_can_be_asked_for_errors_at_close<S: Stage>(stage: &S) {
+    let (system, root) = (stage.system(), stage.root());
+    let file = system.create(&root, b"file").unwrap();
+    assert_eq!(system.errors_at_close(&file), Ok(()));
+    assert_eq!(system.write(&file, b"still open"), Ok(10));
+    assert!(system.free_bytes(&root).is_some_and(|bytes| bytes > 0));
+    assert_eq!(system.lock(&file), Ok(()));
+    assert_eq!(system.errors_at_close(&file), Ok(()));
+    // The lock stays although a descriptor of the same open file has been closed.
+    let other = system.open_entry(&root, b"file", Access::Lock).unwrap();
+    assert_eq!(system.lock(&other), Err(Errno::WOULDBLOCK));
+}
+
+fn a_file_is_open_for_one_purpose<S: Stage>(stage: &S) {
+    let (system, root) = (stage.system(), stage.root());
+    let created = system.create(&root, b"file").unwrap();
+    assert_eq!(system.read_at(&created, &mut [0], 0), Err(Errno::BADF));
+    let read = system.open_entry(&root, b"file", Access::Read).unwrap();
+    assert_eq!(system.write(&read, b"1"), Err(Errno::BADF));
+    let identified = system.open_entry(&root, b"file", Access::Identify).unwrap();
+    assert_eq!(system.read_at(&identified, &mut [0], 0).is_err(), S::IS_LINUX);
+    assert_eq!(system.lock(&identified).err(), S::IS_LINUX.then_some(Errno::BADF));
+    assert!(system.stat(&identified).is_ok());
+    assert_eq!(system.read_at(&root, &mut [0], 0), Err(Errno::ISDIR));
+}
+
+fn a_file_that_another_shortens_ends_there<S: Stage>(stage: &S) {
+    let (system, root) = (stage.system(), stage.root());
+    stage.add("file", "0123456789");
+    let file = system.open_entry(&root, b"file", Access::Read).unwrap();
+    stage.act(&Action::Truncate { path: "file".to_owned(), bytes: 4 });
+    assert_eq!(system.stat(&file).unwrap().identity.octets, 4);
+    assert_eq!(system.read_at(&file, &mut [0; 8], 2), Ok(2));
+    assert_eq!(system.read_at(&file, &mut [0; 8], 4), Ok(0));
+    stage.act(&Action::Overwrite { path: "file".to_owned(), content: b"longer than before".to_vec() });
+    assert_eq!(system.read_at(&file, &mut [0; 32], 2), Ok(16));
+}
+
+fn what_is_no_file_can_be_opened_or_not<S: Stage>(stage: &S) {
+    let (system, root) = (stage.system(), stage.root());
+    stage.add("file", "");
+    stage.add_directory("directory");
+    stage.add_link("link", "file");
+    stage.add_link("to-directory", "directory");
+    stage.add_fifo("fifo");
+    stage.add_socket("socket");
+    let open = |name: &str, access| system.open_entry(&root, name.as_bytes(), access).err();
+    for access in [Access::List, Access::PassThrough] {
+        for name in ["file", "link", "to-directory", "fifo", "socket"] {
+            assert_eq!(open(name, access), Some(Errno::NOTDIR), "{name} {access:?}");
+        }
+        assert_eq!(open("directory", access), None);
+    }
+    for access in [Access::Read, Access::Lock] {
+        assert_eq!(open("link", access), Some(Errno::LOOP));
+        assert_eq!(open("to-directory", access), Some(Errno::LOOP));
+        assert_eq!(open("socket", access), Some(Errno::NXIO));
+    }
+    assert_eq!((open("directory", Access::Read), open("directory", Access::Lock)), (None, Some(Errno::ISDIR)));
+    assert_eq!((open("fifo", Access::Read), open("fifo", Access::Lock)), (None, Some(Errno::NXIO)));
+    for name in ["file", "directory", "fifo"] {
+        assert_eq!(open(name, Access::Identify), None);
+    }
+    // Where a link can be opened itself, only to say what it is, it says that it is one.
+    match system.open_entry(&root, b"link", Access::Identify) {
+        Ok(link) => assert_eq!(system.stat(&link).unwrap().kind, FileKind::Link),
+        Err(errno) => assert!(!S::IS_LINUX && errno == Errno::LOOP, "{errno:?}"),
+    }
+}

@@ -1,0 +1,134 @@
+//! Paths beneath the root, and those that lead out.
+
+use rustix::io::Errno;
+use spindle::storage::{Access, FileSystem, Links};
+
+use crate::disk::Action;
+use crate::stage::{Stage, contract};
+
+contract! {
+    links_within_the_root_are_followed
+    links_out_of_the_root_are_not_followed
+    what_is_not_there_is_not_found
+    what_leads_in_circles_is_refused
+    a_root_goes_where_it_is_moved
+    a_plain_stat_is_not_held_beneath_anything
+    a_path_has_a_longest
+}
+
+/// What opening a path gives; `None` where the system has no such call.
+fn open<S: Stage>(stage: &S, path: &str, access: Access) -> Option<Result<Vec<u8>, Errno>> {
+    let (system, root) = (stage.system(), stage.root());
+    let opened = system.open_beneath(&root, path.as_bytes(), access);
+    if !S::IS_LINUX {
+        assert_eq!(opened.err(), Some(Errno::NOSYS));
+        return None;
+    }
+    Some(opened.map(|file| {
+        let mut space = [0; 64];
+        let bytes = system.read_at(&file, &mut space, 0).unwrap_or(0);
+        space[..bytes].to_vec()
+    }))
+}
+
+fn links_within_the_root_are_followed<S: Stage>(stage: &S) {
+    stage.add_directory("a");
+    stage.add_directory("a/b");
+    stage.add("a/b/file", "content");
+    stage.add_link("link", "a/b/file");
+    stage.add_link("a/up", "../link");
+    stage.add_link("a/b/here", ".");
+    stage.add_link("directory", "a//b/");
+    for path in ["a/b/file", "link", "a/up", "a/b/here/file", "directory/file", "a/../link", "a/./b/here/here/file"] {
+        let Some(opened) = open(stage, path, Access::Read) else { return };
+        assert_eq!(opened.as_deref(), Ok(&b"content"[..]), "{path}");
+    }
+    for path in ["a/b", "directory", ".", "a/b/here", "a/.."] {
+        for access in [Access::List, Access::PassThrough, Access::Identify, Access::Read] {
+            assert!(open(stage, path, access).unwrap().is_ok(), "{path}");
+        }
+    }
+}
+
+fn links_out_of_the_root_are_not_followed<S: Stage>(stage: &S) {
+    stage.add_directory("a");
+    stage.add_link("out", "../outside/secret");
+    stage.add_link("out-directory", "../outside");
+    stage.add_link("a/far", "../../outside/secret");
+    stage.add_link("absolute", &stage.absolute("outside/secret"));
+    // Even to what is within.
+    stage.add_link("absolute-within", &stage.absolute("served/a"));
+    stage.add_link("out-and-in", "../served/a");
+    for path in ["out", "out-directory/secret", "a/far", "absolute", "absolute-within", "out-and-in", "..", "a/../.."] {
+        for access in [Access::Read, Access::Identify, Access::List] {
+            let Some(opened) = open(stage, path, access) else { return };
+            assert_eq!(opened, Err(Errno::XDEV), "{path}");
+        }
+    }
+}
+
+fn what_is_not_there_is_not_found<S: Stage>(stage: &S) {
+    stage.add("file", "");
+    stage.add_link("dangling", "absent");
+    for (path, errno) in [
+        ("absent", Errno::NOENT),
+        ("absent/deeper", Errno::NOENT),
+        ("dangling", Errno::NOENT),
+        ("", Errno::NOENT),
+        ("file/deeper", Errno::NOTDIR),
+        ("file/", Errno::NOTDIR),
+        ("file/..", Errno::NOTDIR),
+    ] {
+        let Some(opened) = open(stage, path, Access::Read) else { return };
+        assert_eq!(opened, Err(errno), "{path}");
+    }
+    assert_eq!(open(stage, "file", Access::List), Some(Err(Errno::NOTDIR)));
+}
+
+fn what_leads_in_circles_is_refused<S: Stage>(stage: &S) {
+    stage.add_link("one", "two");
+    stage.add_link("two", "one");
+    stage.add("file", "content");
+    stage.add_link("link-0", "file");
+    for number in 1..=40 {
+        stage.add_link(&format!("link-{number}"), &format!("link-{}", number - 1));
+    }
+    for path in ["one", "one/deeper", "link-40"] {
+        let Some(opened) = open(stage, path, Access::Read) else { return };
+        assert_eq!(opened, Err(Errno::LOOP), "{path}");
+    }
+    assert!(open(stage, "link-39", Access::Read).unwrap().is_ok());
+    let (system, root) = (stage.system(), stage.root());
+    assert_eq!(system.stat_at(&root, b"one", Links::Follow).err(), Some(Errno::LOOP));
+}
+
+fn a_root_goes_where_it_is_moved<S: Stage>(stage: &S) {
+    let (system, root) = (stage.system(), stage.root());
+    stage.add_directory("directory");
+    stage.add("directory/file", "content");
+    let directory = system.open_entry(&root, b"directory", Access::PassThrough).unwrap();
+    stage.act(&Action::Move { from: "directory".to_owned(), to: "../outside/moved".to_owned() });
+    assert!(system.open_entry(&directory, b"file", Access::Read).is_ok());
+    assert_eq!(system.create(&directory, b"new").err(), None);
+    assert_eq!(stage.names("../outside/moved"), ["file", "new"]);
+    assert_eq!(system.open_entry(&root, b"directory", Access::PassThrough).err(), Some(Errno::NOENT));
+}
+
+fn a_plain_stat_is_not_held_beneath_anything<S: Stage>(stage: &S) {
+    let (system, root) = (stage.system(), stage.root());
+    stage.add_link("out", "../outside/secret");
+    stage.add_link("absolute", &stage.absolute("outside/secret"));
+    let number = |path: &str| system.stat_at(&root, path.as_bytes(), Links::Follow).map(|stat| stat.identity.inode);
+    assert_eq!(number("out"), number("absolute"));
+    assert_eq!(number("out"), number("../outside/secret"));
+    assert!(number("out").is_ok());
+}
+
+fn a_path_has_a_longest<S: Stage>(stage: &S) {
+    let (system, root) = (stage.system(), stage.root());
+    stage.add("file", "content");
+    let path = |bytes: usize| [&b"./".repeat(2048)[..bytes - 4], b"file"].concat();
+    assert_eq!(path(4095).len(), 4095);
+    assert!(system.stat_at(&root, &path(4094), Links::Follow).is_ok());
+    assert_eq!(system.stat_at(&root, &path(4096), Links::Follow).err(), Some(Errno::NAMETOOLONG));
+}

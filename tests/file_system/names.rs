@@ -1,0 +1,197 @@
+//! Giving names, changing them and taking them away.
+
+use rustix::io::Errno;
+use spindle::storage::{Access, FileSystem, Links};
+
+use crate::disk::Action;
+use crate::stage::{Stage, contract};
+
+contract! {
+    creating_never_replaces
+    an_unnamed_file_gets_names_and_never_replaces
+    an_unnamed_file_that_lost_its_last_name_gets_no_other
+    a_second_name_never_replaces
+    a_rename_replaces_in_one_step
+    a_rename_of_two_names_of_one_file_does_nothing
+    a_rename_does_not_mix_files_and_directories
+    a_rename_can_refuse_to_replace
+    what_is_removed_lives_on_while_it_is_open
+    what_is_not_there_cannot_be_named
+    nothing_can_be_named_in_a_removed_directory
+    names_have_a_longest
+}
+
+fn creating_never_replaces<S: Stage>(stage: &S) {
+    let (system, root) = (stage.system(), stage.root());
+    stage.add("file", "theirs");
+    stage.add_directory("directory");
+    stage.add_link("dangling", "nothing");
+    for name in ["file", "directory", "dangling"] {
+        assert_eq!(system.create(&root, name.as_bytes()).err(), Some(Errno::EXIST), "{name}");
+    }
+    let created = system.create(&root, b"new").unwrap();
+    assert_eq!(stage.read("new").unwrap(), b"");
+    assert_eq!(system.write(&created, b"one "), Ok(4));
+    assert_eq!(system.write(&created, b"two"), Ok(3));
+    assert_eq!(stage.read("new").unwrap(), b"one two");
+    assert_eq!(stage.read("nothing"), None);
+    assert_eq!(stage.read("file").unwrap(), b"theirs");
+}
+
+fn an_unnamed_file_gets_names_and_never_replaces<S: Stage>(stage: &S) {
+    let (system, root) = (stage.system(), stage.root());
+    stage.add("taken", "theirs");
+    let file = match system.create_unnamed(&root) {
+        Ok(file) => file,
+        Err(errno) => return assert!(!S::IS_LINUX && errno == Errno::OPNOTSUPP, "{errno:?}"),
+    };
+    assert!(system.can_link_unnamed(&root));
+    assert_eq!(system.write(&file, b"content"), Ok(7));
+    assert_eq!(stage.names("."), ["taken"]);
+    assert_eq!(system.link_unnamed(&file, &root, b"taken"), Err(Errno::EXIST));
+    assert_eq!(system.link_unnamed(&file, &root, b"one"), Ok(()));
+    assert_eq!(system.link_unnamed(&file, &root, b"one"), Err(Errno::EXIST));
+    assert_eq!(system.link_unnamed(&file, &root, b"two"), Ok(()));
+    assert_eq!(stage.names("."), ["one", "taken", "two"]);
+    assert_eq!((stage.read("one").unwrap(), stage.read("taken").unwrap()), (b"content".to_vec(), b"theirs".to_vec()));
+    let number = |name: &[u8]| system.stat_at(&root, name, Links::Keep).unwrap().identity.inode;
+    assert_eq!(number(b"one"), number(b"two"));
+    assert_eq!(number(b"one"), system.stat(&file).unwrap().identity.inode);
+}
+
+fn an_unnamed_file_that_lost_its_last_name_gets_no_other<S: Stage>(stage: &S) {
+    let (system, root) = (stage.system(), stage.root());
+    let Ok(file) = system.create_unnamed(&root) else { return assert!(!S::IS_LINUX) };
+    assert_eq!(system.link_unnamed(&file, &root, b"one"), Ok(()));
+    assert_eq!(system.unlink(&root, b"one"), Ok(()));
+    assert_eq!(system.link_unnamed(&file, &root, b"two"), Err(Errno::NOENT));
+    assert!(stage.names(".").is_empty());
+}
+
+fn a_second_name_never_replaces<S: Stage>(stage: &S) {
+    let (system, root) = (stage.system(), stage.root());
+    stage.add("file", "content");
+    stage.add("taken", "theirs");
+    stage.add_directory("directory");
+    assert_eq!(system.link(&root, b"file", b"taken"), Err(Errno::EXIST));
+    assert_eq!(system.link(&root, b"file", b"directory"), Err(Errno::EXIST));
+    assert_eq!(system.link(&root, b"file", b"file"), Err(Errno::EXIST));
+    assert_eq!(system.link(&root, b"absent", b"new"), Err(Errno::NOENT));
+    assert_eq!(system.link(&root, b"absent", b"taken"), Err(Errno::NOENT));
+    assert_eq!(system.link(&root, b"directory", b"new"), Err(Errno::PERM));
+    assert_eq!(system.link(&root, b"file", b"new"), Ok(()));
+    assert_eq!(system.unlink(&root, b"file"), Ok(()));
+    assert_eq!((stage.read("new").unwrap(), stage.read("taken").unwrap()), (b"content".to_vec(), b"theirs".to_vec()));
+}
+
+fn a_rename_replaces_in_one_step<S: Stage>(stage: &S) {
+    let (system, root) = (stage.system(), stage.root());
+    stage.add("from", "new");
+    stage.add("to", "old");
+    stage.add_link("link", "to");
+    let old = system.open_entry(&root, b"to", Access::Read).unwrap();
+    assert_eq!(system.rename(&root, b"from", b"to"), Ok(()));
+    assert_eq!(stage.names("."), ["link", "to"]);
+    assert_eq!(stage.read("to").unwrap(), b"new");
+    let mut space = [0; 8];
+    assert_eq!(system.read_at(&old, &mut space, 0), Ok(3));
+    assert_eq!(&space[..3], b"old");
+    // A link is replaced itself.
+    assert_eq!(system.rename(&root, b"to", b"link"), Ok(()));
+    assert_eq!(stage.names("."), ["link"]);
+    assert_eq!(stage.read("link").unwrap(), b"new");
+}
+
+fn a_rename_of_two_names_of_one_file_does_nothing<S: Stage>(stage: &S) {
+    let (system, root) = (stage.system(), stage.root());
+    stage.add("one", "content");
+    stage.act(&Action::HardLink { from: "one".to_owned(), to: "two".to_owned() });
+    assert_eq!(system.rename(&root, b"one", b"two"), Ok(()));
+    assert_eq!(system.rename(&root, b"one", b"one"), Ok(()));
+    assert_eq!(stage.names("."), ["one", "two"]);
+}
+
+fn a_rename_does_not_mix_files_and_directories<S: Stage>(stage: &S) {
+    let (system, root) = (stage.system(), stage.root());
+    stage.add("file", "content");
+    stage.add_directory("empty");
+    stage.add_directory("full");
+    stage.add("full/file", "");
+    assert_eq!(system.rename(&root, b"file", b"empty"), Err(Errno::ISDIR));
+    assert_eq!(system.rename(&root, b"empty", b"file"), Err(Errno::NOTDIR));
+    assert_eq!(system.rename(&root, b"empty", b"full"), Err(Errno::NOTEMPTY));
+    assert_eq!(system.rename(&root, b"full", b"empty"), Ok(()));
+    assert_eq!(stage.names("empty"), ["file"]);
+    assert_eq!(system.unlink(&root, b"empty"), Err(Errno::ISDIR));
+}
+
+fn a_rename_can_refuse_to_replace<S: Stage>(stage: &S) {
+    let (system, root) = (stage.system(), stage.root());
+    stage.add("from", "new");
+    stage.add("taken", "old");
+    if !S::IS_LINUX {
+        return assert_eq!(system.rename_if_absent(&root, b"from", b"free"), Err(Errno::NOSYS));
+    }
+    assert_eq!(system.rename_if_absent(&root, b"from", b"taken"), Err(Errno::EXIST));
+    assert_eq!(system.rename_if_absent(&root, b"from", b"from"), Err(Errno::EXIST));
+    assert_eq!(system.rename_if_absent(&root, b"absent", b"taken"), Err(Errno::NOENT));
+    assert_eq!(system.rename_if_absent(&root, b"from", b"free"), Ok(()));
+    assert_eq!(stage.names("."), ["free", "taken"]);
+    assert_eq!(stage.read("taken").unwrap(), b"old");
+}
+
+fn what_is_removed_lives_on_while_it_is_open<S: Stage>(stage: &S) {
+    let (system, root) = (stage.system(), stage.root());
+    stage.add("file", "content");
+    let file = system.open_entry(&root, b"file", Access::Read).unwrap();
+    let before = system.stat(&file).unwrap();
+    assert_eq!(system.unlink(&root, b"file"), Ok(()));
+    assert_eq!(system.unlink(&root, b"file"), Err(Errno::NOENT));
+    stage.add("file", "another");
+    let mut space = [0; 3];
+    assert_eq!(system.read_at(&file, &mut space, 4), Ok(3));
+    assert_eq!(&space, b"ent");
+    assert_eq!(system.read_at(&file, &mut space, 7), Ok(0));
+    assert_eq!(system.read_at(&file, &mut space, u32::MAX.into()), Ok(0));
+    let after = system.stat(&file).unwrap();
+    assert_eq!((before.identity.inode, before.identity.octets), (after.identity.inode, after.identity.octets));
+    assert_ne!(system.stat_at(&root, b"file", Links::Keep).unwrap().identity.inode, before.identity.inode);
+}
+
+fn what_is_not_there_cannot_be_named<S: Stage>(stage: &S) {
+    let (system, root) = (stage.system(), stage.root());
+    stage.add("taken", "");
+    assert_eq!(system.rename(&root, b"absent", b"new"), Err(Errno::NOENT));
+    assert_eq!(system.rename(&root, b"absent", b"taken"), Err(Errno::NOENT));
+    assert_eq!(system.link(&root, b"absent", b"new"), Err(Errno::NOENT));
+    assert_eq!(system.unlink(&root, b"absent"), Err(Errno::NOENT));
+    assert_eq!(system.stat_at(&root, b"absent", Links::Keep).err(), Some(Errno::NOENT));
+    assert_eq!(stage.names("."), ["taken"]);
+}
+
+fn nothing_can_be_named_in_a_removed_directory<S: Stage>(stage: &S) {
+    let (system, root) = (stage.system(), stage.root());
+    stage.add_directory("directory");
+    let directory = system.open_entry(&root, b"directory", Access::List).unwrap();
+    let unnamed = system.create_unnamed(&directory);
+    stage.remove_directory("directory");
+    assert_eq!(system.create(&directory, b"name").err(), Some(Errno::NOENT));
+    assert_eq!(system.rename(&directory, b"one", b"two"), Err(Errno::NOENT));
+    if let Ok(unnamed) = unnamed {
+        assert_eq!(system.link_unnamed(&unnamed, &directory, b"name"), Err(Errno::NOENT));
+        assert!(matches!(system.create_unnamed(&directory).err(), Some(Errno::NOENT | Errno::PERM)));
+    }
+    assert_eq!(system.stat_at(&directory, b"name", Links::Keep).err(), Some(Errno::NOENT));
+    assert!(system.stat(&directory).is_ok());
+    assert_eq!(system.sync(&directory), Ok(()));
+}
+
+fn names_have_a_longest<S: Stage>(stage: &S) {
+    let (system, root) = (stage.system(), stage.root());
+    let (longest, longer) = ([b'n'; 255], [b'n'; 256]);
+    assert!(system.create(&root, &longest).is_ok());
+    assert_eq!(system.create(&root, &longer).err(), Some(Errno::NAMETOOLONG));
+    assert_eq!(system.rename(&root, &longest, &longer), Err(Errno::NAMETOOLONG));
+    assert_eq!(system.stat_at(&root, &longer, Links::Keep).err(), Some(Errno::NAMETOOLONG));
+    assert_eq!(system.open_entry(&root, &longer, Access::Read).err(), Some(Errno::NAMETOOLONG));
+}

@@ -1,0 +1,209 @@
+//! A file system, a directory that is served, one beside it, and another process that changes both.
+
+use std::cell::Cell;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use spindle::storage::{Access, FileSystem};
+
+use crate::disk::{Action, Disk, Settings};
+
+/// Seconds since 1970 at which the tests take place on the simulated disk.
+pub(crate) const START_S: u64 = 1_700_000_000;
+
+pub(crate) trait Stage {
+    type System: FileSystem;
+
+    /// Whether it is Linux, and not what stands in for it elsewhere.
+    const IS_LINUX: bool;
+
+    fn new() -> Self;
+    fn system(&self) -> Self::System;
+    fn root_path(&self) -> PathBuf;
+    /// An absolute path of what is beside the served directory.
+    fn absolute(&self, path: &str) -> String;
+    fn act(&self, action: &Action);
+    fn read(&self, path: &str) -> Option<Vec<u8>>;
+    fn names(&self, path: &str) -> Vec<String>;
+    fn add_fifo(&self, path: &str);
+    fn add_socket(&self, path: &str);
+
+    fn root(&self) -> <Self::System as FileSystem>::File {
+        self.system().open_root(&self.root_path(), Access::List).unwrap()
+    }
+
+    fn add(&self, path: &str, content: &str) {
+        self.act(&Action::Replace { path: path.to_owned(), content: content.as_bytes().to_vec() });
+    }
+
+    fn add_directory(&self, path: &str) {
+        self.act(&Action::MakeDirectory { path: path.to_owned() });
+    }
+
+    fn add_link(&self, path: &str, target: &str) {
+        self.act(&Action::SoftLink { path: path.to_owned(), target: target.to_owned() });
+    }
+
+    fn rename(&self, from: &str, to: &str) {
+        self.act(&Action::Rename { directory: ".".to_owned(), from: from.to_owned(), to: to.to_owned() });
+    }
+
+    fn remove_directory(&self, path: &str) {
+        self.act(&Action::RemoveTree { path: path.to_owned() });
+    }
+}
+
+/// A simulated disk; `LINUX` decides of which kind.
+pub(crate) struct Simulated<const LINUX: bool> {
+    disk: Disk,
+}
+
+impl<const LINUX: bool> Stage for Simulated<LINUX> {
+    type System = Disk;
+
+    const IS_LINUX: bool = LINUX;
+
+    fn new() -> Self {
+        let settings = if LINUX { Settings::linux(1) } else { Settings::portable(1) };
+        let disk = Disk::new(settings, Rc::new(Cell::new(START_S * 1_000_000_000)));
+        disk.add_file("/outside/secret", b"secret", 0);
+        Simulated { disk }
+    }
+
+    fn system(&self) -> Disk {
+        self.disk.clone()
+    }
+
+    fn root_path(&self) -> PathBuf {
+        Disk::root_path().to_path_buf()
+    }
+
+    fn absolute(&self, path: &str) -> String {
+        format!("/{path}")
+    }
+
+    fn act(&self, action: &Action) {
+        assert!(self.disk.act(action), "{action:?}");
+    }
+
+    fn read(&self, path: &str) -> Option<Vec<u8>> {
+        self.disk.read(path)
+    }
+
+    fn names(&self, path: &str) -> Vec<String> {
+        self.disk.names(path)
+    }
+
+    fn add_fifo(&self, path: &str) {
+        self.disk.add_fifo(path);
+    }
+
+    fn add_socket(&self, path: &str) {
+        self.disk.add_socket(path);
+    }
+}
+
+/// A directory of this machine, through one of storage's own file systems.
+pub(crate) struct Real<F> {
+    system: F,
+    directory: tempfile::TempDir,
+}
+
+impl<F: FileSystem + Default + WhichReal> Stage for Real<F> {
+    type System = F;
+
+    const IS_LINUX: bool = F::IS_LINUX;
+
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        fs::create_dir(directory.path().join("served")).unwrap();
+        fs::create_dir(directory.path().join("outside")).unwrap();
+        fs::write(directory.path().join("outside/secret"), b"secret").unwrap();
+        Real { system: F::default(), directory }
+    }
+
+    fn system(&self) -> F {
+        self.system.clone()
+    }
+
+    fn root_path(&self) -> PathBuf {
+        self.directory.path().join("served")
+    }
+
+    fn absolute(&self, path: &str) -> String {
+        self.directory.path().join(path).to_str().unwrap().to_owned()
+    }
+
+    fn act(&self, action: &Action) {
+        act_for_real(&self.root_path(), action).unwrap();
+    }
+
+    fn read(&self, path: &str) -> Option<Vec<u8>> {
+        fs::read(self.root_path().join(path)).ok()
+    }
+
+    fn names(&self, path: &str) -> Vec<String> {
+        let entries = fs::read_dir(self.root_path().join(path)).unwrap();
+        let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    fn add_fifo(&self, path: &str) {
+        let made = std::process::Command::new("mkfifo").arg(self.root_path().join(path)).status();
+        assert!(made.unwrap().success());
+    }
+
+    fn add_socket(&self, path: &str) {
+        drop(std::os::unix::net::UnixListener::bind(self.root_path().join(path)).unwrap());
+    }
+}
+
+/// Tells the real file systems apart.
+pub(crate) trait WhichReal {
+    const IS_LINUX: bool;
+}
+
+fn act_for_real(root: &Path, action: &Action) -> std::io::Result<()> {
+    let at = |path: &str| root.join(path);
+    match action {
+        Action::Rename { directory, from, to } => fs::rename(at(directory).join(from), at(directory).join(to)),
+        Action::Replace { path, content } => {
+            fs::write(at("../outside/new"), content)?;
+            fs::rename(at("../outside/new"), at(path))
+        }
+        Action::Create { path, content } | Action::Overwrite { path, content } => fs::write(at(path), content),
+        Action::Truncate { path, bytes } => fs::File::options().write(true).open(at(path))?.set_len(*bytes as u64),
+        Action::Unlink { path } => fs::remove_file(at(path)),
+        Action::HardLink { from, to } => fs::hard_link(at(from), at(to)),
+        Action::SoftLink { target, path } => symlink(target, at(path)),
+        Action::MakeDirectory { path } => fs::create_dir(at(path)),
+        Action::RemoveTree { path } => fs::remove_dir_all(at(path)),
+        Action::Move { from, to } => fs::rename(at(from), at(to)),
+        // The tests may run as root, who needs no permission.
+        Action::Permit { .. } => Ok(()),
+    }
+}
+
+/// Makes a test of each function for each file system.
+macro_rules! contract {
+    ($($name:ident)*) => {
+        mod on_the_simulated_linux { $(#[test] fn $name() { super::$name(&crate::stage::Stage::new() as &crate::stage::Simulated<true>); })* }
+        mod on_the_simulated_other { $(#[test] fn $name() { super::$name(&crate::stage::Stage::new() as &crate::stage::Simulated<false>); })* }
+        #[cfg(target_os = "linux")]
+        mod on_linux { $(#[test] fn $name() { super::$name(&crate::stage::Stage::new() as &crate::stage::Real<spindle::storage::Linux>); })* }
+        mod on_any_system { $(#[test] fn $name() { super::$name(&crate::stage::Stage::new() as &crate::stage::Real<spindle::storage::Portable>); })* }
+    };
+}
+pub(crate) use contract;
+
+#[cfg(target_os = "linux")]
+impl WhichReal for spindle::storage::Linux {
+    const IS_LINUX: bool = true;
+}
+
+impl WhichReal for spindle::storage::Portable {
+    const IS_LINUX: bool = false;
+}

@@ -1,0 +1,472 @@
+//! The disk as storage calls it.
+
+use std::cell::Cell;
+use std::fmt;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use rustix::io::Errno;
+use spindle::storage::{Access, DirectoryEntry, FileKind, FileSystem, Links, Stat};
+
+use super::Disk;
+use super::faults::{Call, Effect, Happening};
+use super::machine::Machine;
+use super::tree::{Cursor, Entries, Lookup, NodeId, TOP};
+
+/// What the fault of a slow call takes at most, in seconds.
+const SLOW_S_MAX: usize = 30;
+
+/// An open file or directory.
+pub(crate) struct DiskFile {
+    disk: Disk,
+    node: NodeId,
+    /// Which open file it is: that has the lock, and the place at which is written.
+    number: u64,
+    offset: Cell<u64>,
+    mode: Mode,
+}
+
+/// What an open file can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    Read,
+    Write,
+    /// Only to reach things by it, or to say what it is.
+    Path,
+}
+
+impl fmt::Debug for DiskFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "file {}", self.number)
+    }
+}
+
+impl Drop for DiskFile {
+    fn drop(&mut self) {
+        let mut machine = self.disk.machine.borrow_mut();
+        machine.close(self.node, self.number);
+    }
+}
+
+/// A directory that is being read.
+#[derive(Debug)]
+pub(crate) struct DiskEntries {
+    directory: DiskFile,
+    /// What the last system call has told, and where the next one goes on.
+    buffer: Vec<(Box<[u8]>, FileKind)>,
+    told: usize,
+    cursor: Cursor,
+    has_begun: bool,
+    tells_kinds: bool,
+}
+
+impl Disk {
+    /// Makes a call: numbers it, lets happen what is to happen, and writes it down.
+    fn call<T>(
+        &self,
+        call: Call,
+        subject: impl Fn() -> String,
+        make: impl FnOnce(&mut Machine, Option<usize>) -> Result<T, Errno>,
+    ) -> Result<T, Errno> {
+        let happenings = self.machine.borrow_mut().faults.next(call);
+        let mut failure = None;
+        let mut is_short = false;
+        for happening in happenings {
+            match happening {
+                Happening::Act(action) => {
+                    self.act(&action);
+                }
+                Happening::Effect(effect) => self.happen(effect, &mut failure, &mut is_short),
+            }
+        }
+        let mut machine = self.machine.borrow_mut();
+        let result = match failure {
+            _ if machine.is_dead => Err(Errno::IO),
+            Some(errno) => Err(errno),
+            None => {
+                let most = is_short.then(|| 1 + machine.faults.random_below(16));
+                make(&mut machine, most)
+            }
+        };
+        if let Some(trace) = &machine.faults.trace {
+            let outcome = match &result {
+                Ok(_) => "ok".to_owned(),
+                Err(errno) => format!("{errno:?}"),
+            };
+            trace.borrow_mut().push(format!("{:5} {call:?} {} = {outcome}", machine.faults.calls, subject()));
+        }
+        result
+    }
+
+    fn happen(&self, effect: Effect, failure: &mut Option<Errno>, is_short: &mut bool) {
+        let mut machine = self.machine.borrow_mut();
+        match effect {
+            Effect::Fail(errno) => *failure = failure.or(Some(errno)),
+            Effect::Short => *is_short = true,
+            Effect::Slow => {
+                let seconds = 1 + machine.faults.random_below(SLOW_S_MAX) as u64;
+                machine.clock.set(machine.clock.get() + seconds * 1_000_000_000);
+            }
+            Effect::ReadOnly => machine.is_read_only = true,
+            Effect::PowerCut => machine.is_dead = true,
+            Effect::Others => {}
+        }
+    }
+
+    fn file(&self, (node, number): (NodeId, u64), mode: Mode) -> DiskFile {
+        DiskFile { disk: self.clone(), node, number, offset: Cell::new(0), mode }
+    }
+
+    fn mode(&self, access: Access) -> Mode {
+        match access {
+            Access::Lock => Mode::Write,
+            Access::Identify | Access::PassThrough if self.machine.borrow().settings.opens_unreadable => Mode::Path,
+            _ => Mode::Read,
+        }
+    }
+
+    fn opened(
+        &self,
+        call: Call,
+        subject: impl Fn() -> String,
+        access: Access,
+        find: impl FnOnce(&Machine) -> Result<NodeId, Errno>,
+    ) -> Result<DiskFile, Errno> {
+        let opened = self.call(call, subject, |machine, _| {
+            machine.has_descriptor()?;
+            let node = find(machine)?;
+            machine.may_open(node, access)?;
+            Ok((node, machine.open(node)))
+        })?;
+        Ok(self.file(opened, self.mode(access)))
+    }
+}
+
+fn text(name: &[u8]) -> impl fmt::Display {
+    name.escape_ascii()
+}
+
+impl FileSystem for Disk {
+    type File = DiskFile;
+    type Entries = DiskEntries;
+
+    fn open_root(&self, path: &Path, access: Access) -> Result<DiskFile, Errno> {
+        let bytes = path.as_os_str().as_bytes();
+        let find = |machine: &Machine| machine.resolve(TOP, bytes, true);
+        self.opened(Call::OpenRoot, || format!("{path:?} {access:?}"), access, find)
+    }
+
+    fn open_beneath(&self, root: &DiskFile, path: &[u8], access: Access) -> Result<DiskFile, Errno> {
+        let how = Lookup { follow_last: true, beneath: Some(root.node) };
+        self.opened(
+            Call::OpenBeneath,
+            || format!("{} {access:?}", text(path)),
+            access,
+            |machine| {
+                if !machine.settings.open_beneath {
+                    return Err(Errno::NOSYS);
+                }
+                machine.tree.resolve(root.node, path, how)
+            },
+        )
+    }
+
+    fn open_entry(&self, directory: &DiskFile, name: &[u8], access: Access) -> Result<DiskFile, Errno> {
+        self.opened(
+            Call::OpenEntry,
+            || format!("{} {access:?}", text(name)),
+            access,
+            |machine| machine.tree.child(directory.node, name)?.ok_or(Errno::NOENT),
+        )
+    }
+
+    fn stat(&self, file: &DiskFile) -> Result<Stat, Errno> {
+        self.call(Call::Stat, || format!("{file:?}"), |machine, _| Ok(machine.node(file.node).stat()))
+    }
+
+    fn stat_at(&self, directory: &DiskFile, path: &[u8], links: Links) -> Result<Stat, Errno> {
+        self.call(
+            Call::StatAt,
+            || format!("{} {links:?}", text(path)),
+            |machine, _| {
+                let node = machine.resolve(directory.node, path, links == Links::Follow)?;
+                Ok(machine.node(node).stat())
+            },
+        )
+    }
+
+    fn create_unnamed(&self, directory: &DiskFile) -> Result<DiskFile, Errno> {
+        let opened = self.call(Call::CreateUnnamed, String::new, |machine, _| {
+            if !machine.settings.unnamed_files {
+                return Err(Errno::OPNOTSUPP);
+            }
+            machine.has_descriptor()?;
+            machine.may_change(directory.node)?;
+            let node = machine.create_file();
+            machine.node_mut(node).linkable = true;
+            Ok((node, machine.open(node)))
+        })?;
+        Ok(self.file(opened, Mode::Write))
+    }
+
+    fn can_link_unnamed(&self, _some_file: &DiskFile) -> bool {
+        self.machine.borrow().settings.can_link_unnamed
+    }
+
+    fn create(&self, directory: &DiskFile, name: &[u8]) -> Result<DiskFile, Errno> {
+        let opened = self.call(
+            Call::Create,
+            || text(name).to_string(),
+            |machine, _| {
+                machine.has_descriptor()?;
+                machine.may_add(directory.node, name)?;
+                let node = machine.create_file();
+                machine.set_entry(directory.node, name, Some(node));
+                Ok((node, machine.open(node)))
+            },
+        )?;
+        Ok(self.file(opened, Mode::Write))
+    }
+
+    fn link_unnamed(&self, file: &DiskFile, directory: &DiskFile, name: &[u8]) -> Result<(), Errno> {
+        self.call(
+            Call::LinkUnnamed,
+            || text(name).to_string(),
+            |machine, _| {
+                if !machine.settings.unnamed_files {
+                    return Err(Errno::OPNOTSUPP);
+                }
+                machine.may_add(directory.node, name)?;
+                let linked = machine.node(file.node);
+                if linked.links == 0 && !linked.linkable {
+                    return Err(Errno::NOENT);
+                }
+                machine.node_mut(file.node).linkable = false;
+                machine.set_entry(directory.node, name, Some(file.node));
+                Ok(())
+            },
+        )
+    }
+
+    fn link(&self, directory: &DiskFile, from: &[u8], to: &[u8]) -> Result<(), Errno> {
+        self.call(
+            Call::Link,
+            || format!("{} {}", text(from), text(to)),
+            |machine, _| {
+                let node = machine.tree.child(directory.node, from)?.ok_or(Errno::NOENT)?;
+                machine.may_add(directory.node, to)?;
+                if let Some(errno) = machine.settings.no_links {
+                    return Err(errno);
+                }
+                if machine.node(node).kind() == FileKind::Directory {
+                    return Err(Errno::PERM);
+                }
+                machine.set_entry(directory.node, to, Some(node));
+                Ok(())
+            },
+        )
+    }
+
+    fn rename(&self, directory: &DiskFile, from: &[u8], to: &[u8]) -> Result<(), Errno> {
+        let subject = || format!("{} {}", text(from), text(to));
+        self.call(Call::Rename, subject, |machine, _| machine.rename(directory.node, from, to))
+    }
+
+    fn rename_if_absent(&self, directory: &DiskFile, from: &[u8], to: &[u8]) -> Result<(), Errno> {
+        self.call(
+            Call::RenameIfAbsent,
+            || format!("{} {}", text(from), text(to)),
+            |machine, _| {
+                if !machine.settings.rename_if_absent {
+                    return Err(Errno::NOSYS);
+                }
+                machine.tree.child(directory.node, from)?.ok_or(Errno::NOENT)?;
+                machine.may_add(directory.node, to)?;
+                machine.rename(directory.node, from, to)
+            },
+        )
+    }
+
+    fn unlink(&self, directory: &DiskFile, name: &[u8]) -> Result<(), Errno> {
+        self.call(Call::Unlink, || text(name).to_string(), |machine, _| machine.unlink(directory.node, name))
+    }
+
+    fn lock(&self, file: &DiskFile) -> Result<(), Errno> {
+        self.call(
+            Call::Lock,
+            || format!("{file:?}"),
+            |machine, _| match file.mode {
+                Mode::Path => Err(Errno::BADF),
+                _ => machine.lock(file.node, file.number),
+            },
+        )
+    }
+
+    fn read_at(&self, file: &DiskFile, space: &mut [u8], offset: u64) -> Result<usize, Errno> {
+        self.call(
+            Call::ReadAt,
+            || format!("{file:?} from {offset}"),
+            |machine, most| {
+                let node = machine.node(file.node);
+                if file.mode != Mode::Read {
+                    return Err(Errno::BADF);
+                }
+                let content = node.content().ok_or(if node.kind() == FileKind::Directory {
+                    Errno::ISDIR
+                } else {
+                    Errno::SPIPE
+                })?;
+                let rest =
+                    usize::try_from(offset).ok().and_then(|offset| content.bytes.get(offset..)).unwrap_or_default();
+                let bytes = rest.len().min(space.len()).min(most.unwrap_or(usize::MAX));
+                space[..bytes].copy_from_slice(&rest[..bytes]);
+                Ok(bytes)
+            },
+        )
+    }
+
+    fn write(&self, file: &DiskFile, content: &[u8]) -> Result<usize, Errno> {
+        self.call(
+            Call::Write,
+            || format!("{file:?} {} bytes", content.len()),
+            |machine, most| {
+                if file.mode != Mode::Write {
+                    return Err(Errno::BADF);
+                }
+                let content = &content[..content.len().min(most.unwrap_or(usize::MAX))];
+                let bytes = machine.write(file.node, file.offset.get(), content)?;
+                file.offset.set(file.offset.get() + bytes as u64);
+                Ok(bytes)
+            },
+        )
+    }
+
+    fn set_modified(&self, file: &DiskFile, modified_ns: u64) -> Result<(), Errno> {
+        self.call(
+            Call::SetModified,
+            || format!("{file:?} {modified_ns}"),
+            |machine, _| match file.mode {
+                Mode::Path => Err(Errno::BADF),
+                _ => machine.set_modified(file.node, modified_ns),
+            },
+        )
+    }
+
+    fn sync(&self, file: &DiskFile) -> Result<(), Errno> {
+        let is_directory = self.machine.borrow().node(file.node).kind() == FileKind::Directory;
+        let call = if is_directory { Call::SyncDirectory } else { Call::SyncFile };
+        let synced = self.call(
+            call,
+            || format!("{file:?}"),
+            |machine, _| match machine.settings.no_directory_sync {
+                _ if file.mode == Mode::Path => Err(Errno::BADF),
+                Some(errno) if is_directory => Err(errno),
+                _ if machine.is_read_only => Err(Errno::ROFS),
+                _ => {
+                    machine.sync(file.node);
+                    Ok(())
+                }
+            },
+        );
+        let mut machine = self.machine.borrow_mut();
+        if matches!(synced, Err(Errno::IO | Errno::NOSPC | Errno::DQUOT | Errno::ROFS)) && !machine.is_dead {
+            machine.fail_to_sync(file.node);
+        }
+        synced
+    }
+
+    fn errors_at_close(&self, file: &DiskFile) -> Result<(), Errno> {
+        self.call(Call::ErrorsAtClose, || format!("{file:?}"), |machine, _| machine.has_descriptor())
+    }
+
+    fn free_bytes(&self, _directory: &DiskFile) -> Option<u64> {
+        let machine = self.machine.borrow();
+        let free = machine.settings.capacity_bytes.saturating_sub(machine.used_bytes);
+        machine.settings.reports_free_bytes.then_some(free)
+    }
+
+    fn file_bytes_max(&self) -> Option<u64> {
+        self.machine.borrow().settings.file_bytes_max
+    }
+
+    fn entries(&self, directory: DiskFile) -> Result<DiskEntries, Errno> {
+        let tells_kinds = self.call(
+            Call::Entries,
+            || format!("{directory:?}"),
+            |machine, _| {
+                machine.tree.entries(directory.node)?;
+                Ok(machine.settings.tells_kinds)
+            },
+        )?;
+        Ok(DiskEntries { directory, buffer: Vec::new(), told: 0, cursor: None, has_begun: false, tells_kinds })
+    }
+
+    fn entries_of(&self, directory: &DiskFile) -> Result<DiskEntries, Errno> {
+        let directory =
+            self.opened(Call::EntriesOf, || format!("{directory:?}"), Access::List, |_| Ok(directory.node))?;
+        let tells_kinds = self.machine.borrow().settings.tells_kinds;
+        Ok(DiskEntries { directory, buffer: Vec::new(), told: 0, cursor: None, has_begun: false, tells_kinds })
+    }
+
+    fn next_entry<'e>(&self, entries: &'e mut DiskEntries) -> Option<Result<DirectoryEntry<'e>, Errno>> {
+        if entries.told == entries.buffer.len()
+            && let Err(errno) = self.read_more(entries)
+        {
+            return Some(Err(errno));
+        }
+        let (name, kind) = entries.buffer.get(entries.told)?;
+        entries.told += 1;
+        Some(Ok(DirectoryEntry { name, kind: entries.tells_kinds.then_some(*kind) }))
+    }
+
+    fn rewind(&self, entries: &mut DiskEntries) {
+        (entries.told, entries.cursor, entries.has_begun) = (0, None, false);
+        entries.buffer.clear();
+    }
+
+    fn stat_directory(&self, entries: &DiskEntries) -> Result<Stat, Errno> {
+        self.call(Call::StatDirectory, String::new, |machine, _| Ok(machine.node(entries.directory.node).stat()))
+    }
+
+    fn stat_entry(&self, entries: &DiskEntries, name: &[u8]) -> Result<Stat, Errno> {
+        self.call(
+            Call::StatEntry,
+            || text(name).to_string(),
+            |machine, _| {
+                let node = machine.resolve(entries.directory.node, name, false)?;
+                Ok(machine.node(node).stat())
+            },
+        )
+    }
+}
+
+impl Disk {
+    /// Reads the next names of a directory, as `getdents` does: what is removed after that is told all the same.
+    fn read_more(&self, entries: &mut DiskEntries) -> Result<(), Errno> {
+        let node = entries.directory.node;
+        self.call(
+            Call::NextEntry,
+            || format!("{:?}", entries.directory.number),
+            |machine, _| {
+                if entries.directory.mode == Mode::Path {
+                    return Err(Errno::BADF);
+                }
+                let directory = machine.tree.entries(node)?;
+                if directory.removed {
+                    return Err(Errno::NOENT);
+                }
+                entries.told = 0;
+                entries.buffer.clear();
+                if !entries.has_begun {
+                    entries.has_begun = true;
+                    entries.buffer.extend([b".".as_slice(), b".."].map(|name| (name.into(), FileKind::Directory)));
+                }
+                for entry in directory.behind(&entries.cursor).iter().take(machine.settings.entries_at_once.max(1)) {
+                    entries.buffer.push((entry.name.clone(), machine.node(entry.node).kind()));
+                    entries.cursor = Entries::cursor(entry);
+                }
+                Ok(())
+            },
+        )
+    }
+}

@@ -1,0 +1,332 @@
+//! What goes wrong, and when: by a seed, or by a script.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use rustix::io::Errno;
+
+use super::others::Action;
+
+/// The calls of `FileSystem`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Call {
+    OpenRoot,
+    OpenBeneath,
+    OpenEntry,
+    Stat,
+    StatAt,
+    CreateUnnamed,
+    Create,
+    LinkUnnamed,
+    Link,
+    Rename,
+    RenameIfAbsent,
+    Unlink,
+    Lock,
+    ReadAt,
+    Write,
+    SetModified,
+    SyncFile,
+    SyncDirectory,
+    ErrorsAtClose,
+    Entries,
+    EntriesOf,
+    NextEntry,
+    StatDirectory,
+    StatEntry,
+}
+
+/// How many calls there are.
+const CALLS: usize = Call::StatEntry as usize + 1;
+
+/// What a fault does to a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// The call fails, and has done nothing; a failed fsync is a loss all the same.
+    Fail(Errno),
+    /// The call does a part of what it was asked.
+    Short,
+    /// The clock goes on by some seconds.
+    Slow,
+    /// The file system is read-only from now on.
+    ReadOnly,
+    /// Another process does something first.
+    Others,
+    /// The power fails before the call.
+    PowerCut,
+}
+
+/// A kind of fault.
+#[derive(Debug)]
+pub(crate) struct Kind {
+    pub(crate) name: &'static str,
+    pub(crate) calls: &'static [Call],
+    pub(crate) effect: Effect,
+}
+
+use Call::{
+    Create, CreateUnnamed, Entries, EntriesOf, ErrorsAtClose, Link, LinkUnnamed, Lock, NextEntry, OpenBeneath,
+    OpenEntry, OpenRoot, ReadAt, Rename, RenameIfAbsent, SetModified, Stat, StatAt, StatDirectory, StatEntry,
+    SyncDirectory, SyncFile, Unlink, Write,
+};
+
+const OPENS: &[Call] = &[OpenRoot, OpenBeneath, OpenEntry, CreateUnnamed, Create, EntriesOf];
+const STATS: &[Call] = &[Stat, StatAt, StatDirectory, StatEntry];
+const CHANGES: &[Call] =
+    &[CreateUnnamed, Create, LinkUnnamed, Link, Rename, RenameIfAbsent, Unlink, Write, SetModified];
+const ALL: &[Call] = &[
+    OpenRoot,
+    OpenBeneath,
+    OpenEntry,
+    Stat,
+    StatAt,
+    CreateUnnamed,
+    Create,
+    LinkUnnamed,
+    Link,
+    Rename,
+    RenameIfAbsent,
+    Unlink,
+    Lock,
+    ReadAt,
+    Write,
+    SetModified,
+    SyncFile,
+    SyncDirectory,
+    ErrorsAtClose,
+    Entries,
+    EntriesOf,
+    NextEntry,
+    StatDirectory,
+    StatEntry,
+];
+
+macro_rules! kinds {
+    ($($name:literal $calls:expr, $effect:expr;)*) => {
+        /// Every kind of fault that there is.
+        pub(crate) const KINDS: &[Kind] = &[$(Kind { name: $name, calls: $calls, effect: $effect }),*];
+    };
+}
+
+kinds! {
+    "interrupted" ALL, Effect::Fail(Errno::INTR);
+    "slow" ALL, Effect::Slow;
+    "another process acts" ALL, Effect::Others;
+    "short read" &[ReadAt], Effect::Short;
+    "short write" &[Write], Effect::Short;
+    "no space at write" &[Write], Effect::Fail(Errno::NOSPC);
+    "no quota at write" &[Write], Effect::Fail(Errno::DQUOT);
+    "no space at create" &[Create, CreateUnnamed], Effect::Fail(Errno::NOSPC);
+    "no quota at create" &[Create, CreateUnnamed], Effect::Fail(Errno::DQUOT);
+    "no space at link" &[Link, LinkUnnamed], Effect::Fail(Errno::NOSPC);
+    "no quota at link" &[Link, LinkUnnamed], Effect::Fail(Errno::DQUOT);
+    "no space at rename" &[Rename, RenameIfAbsent], Effect::Fail(Errno::NOSPC);
+    "no quota at rename" &[Rename, RenameIfAbsent], Effect::Fail(Errno::DQUOT);
+    "no quota at close" &[ErrorsAtClose], Effect::Fail(Errno::DQUOT);
+    "no space at sync" &[SyncFile], Effect::Fail(Errno::NOSPC);
+    "i/o error at open" OPENS, Effect::Fail(Errno::IO);
+    "i/o error at stat" STATS, Effect::Fail(Errno::IO);
+    "i/o error at read" &[ReadAt], Effect::Fail(Errno::IO);
+    "i/o error at write" &[Write], Effect::Fail(Errno::IO);
+    "i/o error at link" &[Link, LinkUnnamed], Effect::Fail(Errno::IO);
+    "i/o error at rename" &[Rename, RenameIfAbsent], Effect::Fail(Errno::IO);
+    "i/o error at unlink" &[Unlink], Effect::Fail(Errno::IO);
+    "i/o error at setting the time" &[SetModified], Effect::Fail(Errno::IO);
+    "i/o error at sync of a file" &[SyncFile], Effect::Fail(Errno::IO);
+    "i/o error at sync of a directory" &[SyncDirectory], Effect::Fail(Errno::IO);
+    "i/o error at close" &[ErrorsAtClose], Effect::Fail(Errno::IO);
+    "i/o error at reading a directory" &[NextEntry], Effect::Fail(Errno::IO);
+    "no lock" &[Lock], Effect::Fail(Errno::NOLCK);
+    "no descriptor" &[OpenRoot, OpenBeneath, OpenEntry, CreateUnnamed, Create, EntriesOf, ErrorsAtClose], Effect::Fail(Errno::MFILE);
+    "no descriptor in the system" OPENS, Effect::Fail(Errno::NFILE);
+    "tree moved during a lookup" &[OpenBeneath], Effect::Fail(Errno::AGAIN);
+    "read-only from now on" CHANGES, Effect::ReadOnly;
+    "power fails" ALL, Effect::PowerCut;
+}
+
+/// The kinds of faults that a seed may choose, as a set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Enabled(pub(crate) u64);
+
+impl Enabled {
+    pub(crate) const NONE: Enabled = Enabled(0);
+
+    /// All but the loss of power.
+    pub(crate) fn all() -> Enabled {
+        Enabled((1 << KINDS.len()) - 1).without("power fails")
+    }
+
+    pub(crate) fn without(self, name: &str) -> Enabled {
+        Enabled(self.0 & !(1 << kind(name)))
+    }
+
+    pub(crate) fn with(self, name: &str) -> Enabled {
+        Enabled(self.0 | 1 << kind(name))
+    }
+}
+
+/// The place in [`KINDS`] of the kind with that name.
+pub(crate) fn kind(name: &str) -> usize {
+    KINDS.iter().position(|kind| kind.name == name).expect("a kind of fault")
+}
+
+/// What a script makes happen at a call.
+#[derive(Clone, Debug)]
+pub(crate) enum Event {
+    /// A fault, by its name.
+    Fault(&'static str),
+    /// A fault at each call that it fits, from this one on.
+    FaultForEver(&'static str),
+    /// Another process does this.
+    Act(Action),
+    /// The power fails before the call.
+    PowerCut,
+}
+
+/// How often each kind of fault has happened, over all disks that share it.
+pub(crate) type Coverage = Rc<RefCell<BTreeMap<&'static str, u64>>>;
+
+/// A counter for each kind, at 0.
+pub(crate) fn new_coverage() -> Coverage {
+    Rc::new(RefCell::new(KINDS.iter().map(|kind| (kind.name, 0)).collect()))
+}
+
+#[derive(Debug)]
+pub(crate) struct Faults {
+    random: fastrand::Rng,
+    /// How many of 65,536 calls go wrong.
+    pub(crate) rate: u16,
+    pub(crate) enabled: Enabled,
+    for_ever: Vec<usize>,
+    script: Vec<(Option<Call>, u64, Event)>,
+    /// What other processes may do.
+    pub(crate) actions: Vec<Action>,
+    pub(crate) coverage: Coverage,
+    /// How many calls were made.
+    pub(crate) calls: u64,
+    calls_of_kind: [u64; CALLS],
+    pub(crate) trace: Option<Rc<RefCell<Vec<String>>>>,
+}
+
+/// What is to happen at a call.
+#[derive(Clone, Debug)]
+pub(crate) enum Happening {
+    Effect(Effect),
+    Act(Action),
+}
+
+impl Faults {
+    pub(crate) fn new(seed: u64, coverage: Coverage) -> Faults {
+        Faults {
+            random: fastrand::Rng::with_seed(seed),
+            rate: 0,
+            enabled: Enabled::NONE,
+            for_ever: Vec::new(),
+            script: Vec::new(),
+            actions: Vec::new(),
+            coverage,
+            calls: 0,
+            calls_of_kind: [0; CALLS],
+            trace: None,
+        }
+    }
+
+    /// For the same machine after it has been started again: with the same chances, and without what a script had left.
+    pub(crate) fn restarted(&self, seed: u64) -> Faults {
+        Faults {
+            random: fastrand::Rng::with_seed(seed),
+            for_ever: Vec::new(),
+            script: Vec::new(),
+            actions: self.actions.clone(),
+            coverage: Rc::clone(&self.coverage),
+            trace: self.trace.clone(),
+            calls_of_kind: self.calls_of_kind,
+            ..*self
+        }
+    }
+
+    pub(crate) fn random_below(&mut self, bound: usize) -> usize {
+        self.random.usize(..bound.max(1))
+    }
+
+    /// Adds to the script: at the `number`th call from the start of the world, or at the `number`th of that kind.
+    pub(crate) fn script(&mut self, call: Option<Call>, number: u64, event: Event) {
+        self.script.push((call, number, event));
+    }
+
+    /// Whether the script has been played to its end.
+    pub(crate) fn is_played(&self) -> bool {
+        self.script.is_empty()
+    }
+
+    pub(crate) fn calls_of(&self, call: Call) -> u64 {
+        self.calls_of_kind[call as usize]
+    }
+
+    /// Numbers a call, and tells what happens at it.
+    pub(crate) fn next(&mut self, call: Call) -> Vec<Happening> {
+        self.calls += 1;
+        self.calls_of_kind[call as usize] += 1;
+        // Does not allocate as long as nothing happens.
+        let mut happenings = Vec::new();
+        if !self.script.is_empty() {
+            self.play(call, &mut happenings);
+        }
+        for place in 0..self.for_ever.len() {
+            self.add(self.for_ever[place], call, &mut happenings);
+        }
+        if self.rate > 0 && self.random.u16(..) < self.rate {
+            self.draw(call, &mut happenings);
+        }
+        happenings
+    }
+
+    fn play(&mut self, call: Call, happenings: &mut Vec<Happening>) {
+        let (calls, calls_of_kind) = (self.calls, self.calls_of_kind[call as usize]);
+        let is_due = |(kind, number, _): &(Option<Call>, u64, Event)| match kind {
+            Some(kind) => *kind == call && *number == calls_of_kind,
+            None => *number == calls,
+        };
+        while let Some(place) = self.script.iter().position(is_due) {
+            match self.script.remove(place).2 {
+                Event::Fault(name) => self.add(kind(name), call, happenings),
+                Event::FaultForEver(name) => self.for_ever.push(kind(name)),
+                Event::Act(action) => happenings.push(Happening::Act(action)),
+                Event::PowerCut => happenings.push(Happening::Effect(Effect::PowerCut)),
+            }
+        }
+    }
+
+    fn draw(&mut self, call: Call, happenings: &mut Vec<Happening>) {
+        let enabled = self.enabled.0;
+        let fits = |place: &usize| enabled >> place & 1 == 1 && KINDS[*place].calls.contains(&call);
+        let count = (0..KINDS.len()).filter(fits).count();
+        if count > 0 {
+            let chosen = self.random.usize(..count);
+            if let Some(place) = (0..KINDS.len()).filter(fits).nth(chosen) {
+                self.add(place, call, happenings);
+            }
+        }
+    }
+
+    fn add(&mut self, place: usize, call: Call, happenings: &mut Vec<Happening>) {
+        let Kind { name, calls, effect } = &KINDS[place];
+        if !calls.contains(&call) {
+            return;
+        }
+        match effect {
+            Effect::Others if self.actions.is_empty() => return,
+            Effect::Others => {
+                let chosen = self.random_below(self.actions.len());
+                happenings.push(Happening::Act(self.actions[chosen].clone()));
+            }
+            effect => happenings.push(Happening::Effect(*effect)),
+        }
+        self.count(name);
+    }
+
+    pub(crate) fn count(&self, name: &'static str) {
+        *self.coverage.borrow_mut().entry(name).or_default() += 1;
+    }
+}

@@ -1,0 +1,269 @@
+//! A disk in memory, for storage and the whole server to run on: it fills up, fails, is shared with other processes and
+//! loses power, all of it decided by a seed or by a script. Nothing here reads a clock or is left to chance.
+//!
+//! - `tree` is what a process sees: nodes, names, paths.
+//! - `machine` is the disk and the kernel: descriptors, locks, space, permissions, times.
+//! - `calls` is [`FileSystem`](spindle::storage::FileSystem), each call numbered, traced and open to faults.
+//! - `faults` decides what goes wrong at which call.
+//! - `others` is what tests and other processes see and do.
+//! - `power` is what is not on the disk yet, and what a loss of power leaves. `settings::Loss` says what may be lost and which
+//!   systems lose it.
+//!
+//! tests/file_system holds the same contract to this disk and to the real one.
+
+#![allow(dead_code, reason = "several test programs include this, and none uses all of it")]
+#![allow(clippy::expect_used, reason = "a test may stop where it stands")]
+
+mod calls;
+mod faults;
+mod machine;
+mod others;
+mod power;
+mod settings;
+mod tree;
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
+use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::Path;
+use std::rc::Rc;
+
+#[allow(unused_imports, reason = "see above")]
+pub(crate) use calls::{DiskEntries, DiskFile};
+#[allow(unused_imports, reason = "see above")]
+pub(crate) use faults::{Call, Coverage, Effect, Enabled, Event, KINDS, Kind, new_coverage};
+#[allow(unused_imports, reason = "see above")]
+pub(crate) use others::Action;
+#[allow(unused_imports, reason = "see above")]
+pub(crate) use settings::{Loss, Settings};
+#[allow(unused_imports, reason = "see above")]
+pub(crate) use tree::Permissions;
+
+use faults::Faults;
+use machine::Machine;
+use power::{Choices, reachable};
+use tree::{Body, NodeId, Tree};
+
+/// A disk, and the process that uses it. A clone is the same one.
+#[derive(Clone)]
+pub(crate) struct Disk {
+    machine: Rc<RefCell<Machine>>,
+}
+
+impl fmt::Debug for Disk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Disk")
+    }
+}
+
+impl Disk {
+    /// An empty disk, whose clock counts nanoseconds since 1970.
+    pub(crate) fn new(settings: Settings, clock: Rc<Cell<u64>>) -> Disk {
+        Disk::with_coverage(settings, clock, new_coverage())
+    }
+
+    /// As [`Disk::new`], with counters that other disks share.
+    pub(crate) fn with_coverage(settings: Settings, clock: Rc<Cell<u64>>, coverage: Coverage) -> Disk {
+        let faults = Faults::new(settings.seed, coverage);
+        Disk { machine: Rc::new(RefCell::new(Machine::new(settings, clock, faults))) }
+    }
+
+    /// The path of the directory that is to be served.
+    pub(crate) fn root_path() -> &'static Path {
+        Path::new("/served")
+    }
+
+    /// Lets `rate` of 65,536 calls go wrong, in ways of which the seed chooses one.
+    pub(crate) fn fail(&self, rate: u16, enabled: Enabled) {
+        let mut machine = self.machine.borrow_mut();
+        (machine.faults.rate, machine.faults.enabled) = (rate, enabled);
+    }
+
+    /// What other processes may do where the seed lets them.
+    pub(crate) fn others_may(&self, actions: Vec<Action>) {
+        self.machine.borrow_mut().faults.actions = actions;
+    }
+
+    /// Makes something happen at the `number`th call that is made from now on, counted from 1.
+    pub(crate) fn at_call(&self, number: u64, event: Event) {
+        let mut machine = self.machine.borrow_mut();
+        let number = machine.faults.calls + number;
+        machine.faults.script(None, number, event);
+    }
+
+    /// Makes something happen at the `number`th call of that kind from now on, counted from 1.
+    pub(crate) fn at(&self, call: Call, number: u64, event: Event) {
+        let mut machine = self.machine.borrow_mut();
+        let number = machine.faults.calls_of(call) + number;
+        machine.faults.script(Some(call), number, event);
+    }
+
+    /// Whether everything scripted has happened.
+    pub(crate) fn is_script_played(&self) -> bool {
+        self.machine.borrow().faults.is_played()
+    }
+
+    /// How many calls have been made.
+    pub(crate) fn calls(&self) -> u64 {
+        self.machine.borrow().faults.calls
+    }
+
+    /// How often each kind of fault has happened.
+    pub(crate) fn coverage(&self) -> Coverage {
+        Rc::clone(&self.machine.borrow().faults.coverage)
+    }
+
+    /// Writes each call down from now on: number, name, what it is about, result.
+    pub(crate) fn trace(&self) -> Rc<RefCell<Vec<String>>> {
+        let trace = Rc::new(RefCell::new(Vec::new()));
+        self.machine.borrow_mut().faults.trace = Some(Rc::clone(&trace));
+        trace
+    }
+
+    pub(crate) fn change_settings(&self, change: impl FnOnce(&mut Settings)) {
+        change(&mut self.machine.borrow_mut().settings);
+    }
+
+    /// From now on nothing can be written.
+    pub(crate) fn become_read_only(&self) {
+        self.machine.borrow_mut().is_read_only = true;
+    }
+
+    /// Cuts the power, or kills the process: from now on each call fails and does nothing, closing files too. What is on the
+    /// disk then is told by [`after_kill`](Disk::after_kill) and the two below it.
+    pub(crate) fn stop(&self) {
+        self.machine.borrow_mut().is_dead = true;
+    }
+
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.machine.borrow().is_dead
+    }
+
+    /// Everything that the kernel holds back reaches the disk.
+    pub(crate) fn write_back(&self) {
+        self.machine.borrow_mut().commit_all();
+    }
+
+    /// How many changes a loss of power could take.
+    pub(crate) fn changes_at_risk(&self) -> usize {
+        self.machine.borrow().changes_at_risk()
+    }
+
+    /// The same machine after its process was killed, and nothing lost but what was open. The old one stops.
+    pub(crate) fn after_kill(&self) -> Disk {
+        self.stop();
+        let machine = self.machine.borrow();
+        let mut restarted = machine.restarted(machine.tree.clone());
+        restarted.log = machine.log.clone();
+        restarted.close_everything();
+        Disk { machine: Rc::new(RefCell::new(restarted)) }
+    }
+
+    /// The same machine after a loss of power, in one of the states that are possible: the seed says which. The old one stops.
+    pub(crate) fn after_power_loss(&self) -> Disk {
+        self.stop();
+        let mut random = fastrand::Rng::with_seed({
+            let mut machine = self.machine.borrow_mut();
+            machine.faults.random_below(usize::MAX) as u64
+        });
+        self.after_choices(&mut |possibilities| random.usize(..possibilities.max(1)))
+    }
+
+    /// Calls `visit` with the machine in each different state that is possible after a loss of power now, and returns how many
+    /// there are; `None` if they are more than `most`: then `visit` has seen so many.
+    pub(crate) fn after_each_power_loss(&self, most: usize, mut visit: impl FnMut(&Disk)) -> Option<usize> {
+        self.stop();
+        let mut choices = Choices::default();
+        let mut seen = HashSet::new();
+        // Many ways lead to the same state.
+        for _ in 0..most.saturating_mul(64) {
+            let disk = self.after_choices(&mut |possibilities| choices.choose(possibilities));
+            if seen.insert(disk.fingerprint()) {
+                if seen.len() > most {
+                    return None;
+                }
+                visit(&disk);
+            }
+            if !choices.next_way() {
+                return Some(seen.len());
+            }
+        }
+        None
+    }
+
+    fn after_choices(&self, choose: &mut dyn FnMut(usize) -> usize) -> Disk {
+        let machine = self.machine.borrow();
+        let tree = machine.tree_after_power_loss(choose);
+        let mut restarted = machine.restarted(tree);
+        restarted.close_everything();
+        restarted.commit_all();
+        Disk { machine: Rc::new(RefCell::new(restarted)) }
+    }
+
+    fn fingerprint(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        let machine = self.machine.borrow();
+        for node in reachable(&machine.tree) {
+            let node = machine.node(node);
+            node.modified_ns.hash(&mut hasher);
+            match &node.body {
+                Body::File(content) => content.bytes.hash(&mut hasher),
+                Body::Directory(entries) => {
+                    for entry in entries.iter() {
+                        (&entry.name, machine.node(entry.node).inode).hash(&mut hasher);
+                    }
+                }
+                Body::Link(target) => target.hash(&mut hasher),
+                Body::Fifo | Body::Socket => 0.hash(&mut hasher),
+            }
+        }
+        hasher.finish()
+    }
+}
+
+impl Machine {
+    fn restarted(&self, tree: Tree) -> Machine {
+        let seed = self.settings.seed.wrapping_add(self.faults.calls).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mut machine =
+            Machine::with_tree(self.settings.clone(), Rc::clone(&self.clock), self.faults.restarted(seed), tree);
+        machine.is_read_only = self.is_read_only;
+        machine
+    }
+
+    /// Nothing is open any more, and what has no name is gone. Counts everything anew.
+    fn close_everything(&mut self) {
+        let reachable: Vec<NodeId> = reachable(&self.tree);
+        for node in &mut self.tree.nodes {
+            (node.links, node.open, node.locked_by) = (0, 0, None);
+        }
+        self.count_links(&reachable);
+        let mut numbers = HashSet::new();
+        self.next_inode = 1 + self.tree.nodes.iter().map(|node| node.inode).max().unwrap_or(1);
+        for &node in &reachable {
+            if !numbers.insert(self.node(node).inode) {
+                // Its number had been given to another file. Both are there, so it had not been freed on the disk.
+                self.node_mut(node).inode = self.next_inode;
+                self.next_inode += 1;
+            }
+            let node = self.node_mut(node);
+            if let Some(content) = node.content_mut() {
+                content.safe = content.safe.min(content.bytes.len());
+                self.used_bytes += content.bytes.len() as u64;
+            }
+        }
+        for number in (2..self.next_inode).rev().filter(|number| !numbers.contains(number)).take(64) {
+            self.free_inodes.push(number);
+        }
+    }
+
+    fn count_links(&mut self, reachable: &[NodeId]) {
+        for &node in reachable {
+            let Ok(entries) = self.tree.entries(node) else { continue };
+            let children: Vec<NodeId> = entries.iter().map(|entry| entry.node).collect();
+            for child in children {
+                self.node_mut(child).links += 1;
+            }
+        }
+    }
+}
