@@ -32,7 +32,10 @@ pub(crate) fn capture() {
         // It fails only where a logger is set already, and there is none.
         let _ = log::set_logger(&Capture);
         log::set_max_level(LevelFilter::Debug);
-        std::panic::set_hook(Box::new(|panic| PANICS.with_borrow_mut(|panics| panics.push(panic.to_string()))));
+        std::panic::set_hook(Box::new(|panic| {
+            eprintln!("{panic}");
+            PANICS.with_borrow_mut(|panics| panics.push(panic.to_string()))
+        }));
     });
 }
 

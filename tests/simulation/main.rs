@@ -8,11 +8,17 @@ use simulation::run::run;
 
 #[test]
 fn whatever_happens_honest_clients_get_what_they_must() {
-    let root = tempfile::tempdir_in("/dev/shm").unwrap();
-    for seed in 0..300 {
-        let outcome = run(seed, root.path(), false);
+    for seed in 0..1000 {
+        let outcome = run(seed, false);
         if let Some(failure) = outcome.failure {
             println!("seed {seed}: {failure}");
         }
+    }
+}
+
+#[test]
+fn one_seed_that_somebody_wants_to_see() {
+    if let Some(seed) = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()) {
+        println!("{:?}", run(seed, true).failure);
     }
 }

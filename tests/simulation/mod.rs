@@ -7,6 +7,7 @@
 
 pub(crate) mod clients;
 pub(crate) mod coverage;
+pub(crate) mod disk;
 pub(crate) mod ledger;
 pub(crate) mod line;
 pub(crate) mod log;

@@ -20,6 +20,9 @@ pub(crate) const SECOND: u64 = 1_000_000_000;
 /// How often a client tries to connect while the backlog is full, once a second.
 const CONNECT_ATTEMPTS: u32 = 300;
 
+/// What the wall clock shows when a run begins.
+pub(crate) const START_UNIX_NS: u64 = 1_784_111_777_000_000_000;
+
 /// More than happens at one time.
 const HAPPENINGS_MAX: u32 = 1_000_000;
 
@@ -110,14 +113,14 @@ impl Ord for Entry {
 /// The network, in the hands of the run, of the server's world and of its sockets.
 #[derive(Clone)]
 pub(crate) struct Network {
-    pub clock: Rc<Cell<u64>>,
     pub inner: Rc<RefCell<Inner>>,
 }
 
 pub(crate) struct Inner {
     pub settings: Settings,
     pub random: fastrand::Rng,
-    pub clock: Rc<Cell<u64>>,
+    /// The wall clock, in nanoseconds since 1970, which the disk has in common with the network.
+    clock: Rc<Cell<u64>>,
     queue: BinaryHeap<Reverse<Entry>>,
     queued: u64,
     pub lines: Vec<Line>,
@@ -131,12 +134,15 @@ pub(crate) struct Inner {
     pub open: usize,
     pub coverage: Coverage,
     pub trace: Trace,
-    /// How long the server has been at work in all, by the calls that took time.
-    pub busy_ns: u64,
+    /// How long the server has been at work before it slept last, and since when it is at work.
+    worked_ns: u64,
+    awake_ns: Option<u64>,
     /// When the server was asked to end.
     pub signal_ns: Option<u64>,
     /// When its listeners were closed.
     pub listeners_closed_ns: Option<u64>,
+    /// When what is happening just now was due.
+    event_ns: Option<u64>,
     /// How far the wall clock is off.
     pub clock_offset_ns: i64,
     pub turn: Turn,
@@ -152,7 +158,7 @@ impl Network {
             backlogs: Some(vec![VecDeque::new(); settings.listeners]),
             settings,
             random,
-            clock: Rc::clone(&clock),
+            clock,
             queue: BinaryHeap::new(),
             queued: 0,
             lines: Vec::new(),
@@ -162,21 +168,52 @@ impl Network {
             open: 0,
             coverage: Coverage::default(),
             trace,
-            busy_ns: 0,
+            worked_ns: 0,
+            awake_ns: Some(0),
             signal_ns: None,
             listeners_closed_ns: None,
+            event_ns: None,
             clock_offset_ns: 0,
             turn: Turn::default(),
             sleeps_for: Some(Duration::ZERO),
             rests: false,
         };
-        Network { clock, inner: Rc::new(RefCell::new(inner)) }
+        Network { inner: Rc::new(RefCell::new(inner)) }
     }
 }
 
 impl Inner {
+    /// The time since the run began, in nanoseconds. It only goes forward; while something happens that was due when the
+    /// server was at work, it is the time at which that was due.
     pub(crate) fn now_ns(&self) -> u64 {
-        self.clock.get()
+        self.event_ns.unwrap_or(self.clock.get().strict_add_signed(-self.clock_offset_ns) - START_UNIX_NS)
+    }
+
+    fn set_now(&self, now_ns: u64) {
+        self.clock.set((START_UNIX_NS + now_ns).strict_add_signed(self.clock_offset_ns));
+    }
+
+    /// Lets time pass until then.
+    pub(crate) fn pass_until(&self, now_ns: u64) {
+        if now_ns > self.now_ns() {
+            self.set_now(now_ns);
+        }
+    }
+
+    /// How long the server has been at work in all, and did not sleep.
+    pub(crate) fn busy_ns(&self) -> u64 {
+        self.worked_ns + self.awake_ns.map_or(0, |awake_ns| self.now_ns() - awake_ns)
+    }
+
+    /// The server sleeps.
+    pub(crate) fn falls_asleep(&mut self) {
+        self.worked_ns = self.busy_ns();
+        self.awake_ns = None;
+    }
+
+    /// The server goes on.
+    pub(crate) fn wakes_up(&mut self) {
+        self.awake_ns = Some(self.now_ns());
     }
 
     /// Lets something happen at a time, or now if that has passed.
@@ -216,8 +253,7 @@ impl Inner {
             max => self.random.u64(..=max),
         };
         self.turn.progressed();
-        self.clock.set(self.now_ns() + took_ns);
-        self.busy_ns += took_ns;
+        self.set_now(self.now_ns() + took_ns);
     }
 
     /// Does all that is due by now, in the order of the times.
@@ -229,8 +265,11 @@ impl Inner {
             assert!(happened < HAPPENINGS_MAX, "the simulated network does not come to an end");
             let Some(Reverse(entry)) = self.queue.pop() else { break };
             self.turn.progressed();
+            // What the clock set back or forth is no event: it would be set back when that is over.
+            self.event_ns = (!matches!(entry.happening, Happening::ClockSet(_))).then_some(entry.at_ns);
             self.perform(entry.happening);
             self.call_clients();
+            self.event_ns = None;
         }
     }
 
@@ -240,7 +279,8 @@ impl Inner {
             Happening::ToServer(line) => {
                 let bytes_max = self.flight_bytes(line);
                 if self.lines[line].arrive(bytes_max) {
-                    self.trace.note(self.clock.get(), line, "arrives", self.lines[line].arrived.len() as u64);
+                    let (now_ns, bytes) = (self.now_ns(), self.lines[line].arrived.len() as u64);
+                    self.trace.note(now_ns, line, "arrives", bytes);
                     self.announce(line);
                 }
                 self.calls.push_back(line);
@@ -257,13 +297,16 @@ impl Inner {
             Happening::Wake(line) => self.calls.push_back(line),
             Happening::Announce(line) => self.announce(line),
             Happening::Signal => {
-                self.trace.note(self.clock.get(), usize::MAX, "signal", 0);
-                self.signal_ns.get_or_insert(self.clock.get());
+                let now_ns = self.now_ns();
+                self.trace.note(now_ns, usize::MAX, "signal", 0);
+                self.signal_ns.get_or_insert(now_ns);
                 self.push_told(Told::Signal);
             }
             Happening::ClockSet(by_ns) => {
                 self.coverage.count("fault", "wall clock set");
+                let now_ns = self.now_ns();
                 self.clock_offset_ns += by_ns;
+                self.set_now(now_ns);
             }
             Happening::Descriptors(descriptors) => self.settings.descriptors = descriptors,
         }
@@ -379,7 +422,8 @@ impl Inner {
 
     /// The server no longer listens: what waits there is reset.
     pub(crate) fn close_listeners(&mut self) {
-        self.listeners_closed_ns.get_or_insert(self.clock.get());
+        let now_ns = self.now_ns();
+        self.listeners_closed_ns.get_or_insert(now_ns);
         for line in self.backlogs.take().into_iter().flatten().flatten() {
             self.coverage.count("network", "lost in the backlog");
             self.lines[line].reset_client();

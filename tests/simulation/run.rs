@@ -1,9 +1,7 @@
 //! One run: the real loop, protocol core, routes and storage in the world of one seed, and what must hold at its end.
 
 use std::cell::{Cell, RefCell};
-use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 use std::rc::Rc;
 
 use log::Level;
@@ -14,9 +12,10 @@ use spindle::server::{Observer, Server};
 use spindle::storage::{Directory, FileRange};
 
 use crate::simulation::coverage::Coverage;
+use crate::simulation::disk::{self, Disk};
 use crate::simulation::ledger::Ledger;
 use crate::simulation::log as server_log;
-use crate::simulation::network::{Happening, MILLISECOND, Network, SECOND};
+use crate::simulation::network::{Happening, MILLISECOND, Network, SECOND, START_UNIX_NS};
 use crate::simulation::records::{self, Told};
 use crate::simulation::setup::{self, Events, HOSTILE_UNTIL_NS, Setup};
 use crate::simulation::trace::Trace;
@@ -42,80 +41,78 @@ pub(crate) struct Outcome {
     pub failure: Option<String>,
 }
 
-impl SentFile for FileRange {
+impl SentFile for FileRange<Disk> {
     fn read(&self, space: &mut [u8]) -> std::io::Result<usize> {
         self.read_at(space)
     }
 }
 
 /// Runs a seed. With `is_printed`, what happens is printed as it does.
-pub(crate) fn run(seed: u64, root: &Path, is_printed: bool) -> Outcome {
+pub(crate) fn run(seed: u64, is_printed: bool) -> Outcome {
     server_log::capture();
     let mut random = fastrand::Rng::with_seed(seed);
     let setup = Setup::new(&mut random);
-    let clock = Rc::new(Cell::new(0));
+    let clock = Rc::new(Cell::new(START_UNIX_NS));
     let trace = Trace::new(is_printed);
     let network = Network::new(setup.network.clone(), random.fork(), Rc::clone(&clock), trace);
     let ledger = Rc::new(RefCell::new(Ledger::default()));
     setup::fixed_files(&mut ledger.borrow_mut());
     setup::add_clients(&mut network.inner.borrow_mut(), &setup, &ledger, &mut random);
-    let directory = root.join(seed.to_string());
-    write_files(&directory, &ledger.borrow());
+    let disk = Disk::new(setup.disk.clone(), clock);
+    write_files(&disk, &ledger.borrow());
+    disk.fail(setup.slow_disk, disk::Enabled::NONE.with("slow"));
     if is_printed {
         println!("seed {seed}: {setup:?}");
     }
     (server_log::take_lines(), server_log::take_panics());
-    let run = Run { network: network.clone(), setup, ledger, records: Rc::default() };
+    let run = Run { network: network.clone(), disk, setup, ledger, records: Rc::default() };
     let checked = catch_unwind(AssertUnwindSafe(|| match run.setup.events {
-        Events::Few => run.to_the_end::<3>(&directory, seed),
-        Events::Many => run.to_the_end::<256>(&directory, seed),
+        Events::Few => run.to_the_end::<3>(seed),
+        Events::Many => run.to_the_end::<256>(seed),
     }));
     let failure = match checked {
         Ok(Ok(())) => None,
         Ok(Err(failure)) => Some(failure),
         Err(_) => Some(server_log::take_panics().join("; ")),
     };
-    // What is left of a run that was broken off.
-    let _ = fs::remove_dir_all(&directory);
-    let Ok(inner) = network.inner.try_borrow() else {
-        return Outcome { coverage: Coverage::default(), simulated_ns: clock.get(), digest: 0, failure };
-    };
-    Outcome { coverage: inner.coverage.clone(), simulated_ns: clock.get(), digest: inner.trace.digest(), failure }
+    let inner = network.inner.borrow();
+    Outcome { coverage: inner.coverage.clone(), simulated_ns: inner.now_ns(), digest: inner.trace.digest(), failure }
 }
 
-fn write_files(directory: &Path, ledger: &Ledger) {
+fn write_files(disk: &Disk, ledger: &Ledger) {
     for name in ["dir", "up"] {
-        fs::create_dir_all(directory.join(name)).expect("a directory for the run");
+        disk.add_directory(name);
     }
     for (name, content) in &ledger.fixed {
-        fs::write(directory.join(name), content).expect("a file for the run");
+        disk.add_file(name, content, i128::from(START_UNIX_NS) - 86_400 * i128::from(SECOND));
     }
 }
 
 struct Run {
     network: Network,
+    disk: Disk,
     setup: Setup,
     ledger: Rc<RefCell<Ledger>>,
     records: Rc<RefCell<Vec<Told>>>,
 }
 
 impl Run {
-    fn to_the_end<const EVENTS: usize>(&self, directory: &Path, seed: u64) -> Result<(), String> {
-        let server: Server<SimulatedWorld<FileRange, EVENTS>, Routes> = Server::new(
+    fn to_the_end<const EVENTS: usize>(&self, seed: u64) -> Result<(), String> {
+        let server: Server<SimulatedWorld<FileRange<Disk>, EVENTS>, Routes<Disk>> = Server::new(
             SimulatedWorld::new(&self.network),
             self.setup.connections_max,
             http1::Settings::default(),
-            self.routes(directory, seed),
+            self.routes(seed),
             Some(self.observer()),
         );
         self.serve(server)?;
         self.check_clients()?;
         self.check_records()?;
-        self.check_files(directory)
+        self.check_files()
     }
 
-    fn routes(&self, directory: &Path, seed: u64) -> Routes {
-        let directory = Directory::open(directory, seed).expect("the run's directory");
+    fn routes(&self, seed: u64) -> Routes<Disk> {
+        let directory = Directory::open_in(self.disk.clone(), Disk::root_path(), seed).expect("the run's directory");
         let uploads = Uploads { policy: UploadPolicy::Replace, octets_max: None, durable: false };
         let files = FileRoutes::new(directory, uploads, 16, seed);
         match self.setup.is_folder {
@@ -136,7 +133,7 @@ impl Run {
     /// Takes turns until the loop ends. Where no signal comes before, it does once everything has come to rest.
     fn serve<const EVENTS: usize>(
         &self,
-        mut server: Server<SimulatedWorld<FileRange, EVENTS>, Routes>,
+        mut server: Server<SimulatedWorld<FileRange<Disk>, EVENTS>, Routes<Disk>>,
     ) -> Result<(), String> {
         for _ in 0..TURNS_MAX {
             let goes_on = server.turn().map_err(|error| format!("a wait failed: {error}"))?;
@@ -147,14 +144,14 @@ impl Run {
             if !goes_on {
                 let Some(signal_ns) = inner.signal_ns else { return Err("the loop ended unasked".to_owned()) };
                 let took_ns = now_ns - signal_ns;
-                if took_ns > END_NS + inner.busy_ns {
+                if took_ns > END_NS + inner.busy_ns() {
                     return Err(format!("the end took {} ms", took_ns / MILLISECOND));
                 }
                 drop(inner);
                 drop(server);
                 return self.check_end();
             }
-            if now_ns >= REST_NS && inner.signal_ns.is_none() {
+            if now_ns >= REST_NS + inner.busy_ns() && inner.signal_ns.is_none() {
                 return Err(format!(
                     "at {} s nothing has come to rest; {} connections are open",
                     now_ns / SECOND,
@@ -170,7 +167,7 @@ impl Run {
                 inner.schedule(now_ns, Happening::Signal);
             }
         }
-        Err(format!("turns without end, at {} ms", self.network.clock.get() / MILLISECOND))
+        Err(format!("turns without end, at {} ms", self.network.inner.borrow().now_ns() / MILLISECOND))
     }
 
     /// Nothing is left of the server: what it handed over reaches its clients.
@@ -182,7 +179,7 @@ impl Run {
         // Each round lets time pass to what happens next; clients end on their own.
         for _ in 0..TURNS_MAX {
             let Some(next_ns) = inner.next_ns() else { return Ok(()) };
-            self.network.clock.set(next_ns.max(self.network.clock.get()));
+            inner.pass_until(next_ns);
             inner.catch_up();
         }
         Err("the clients go on without a server".to_owned())
@@ -190,7 +187,7 @@ impl Run {
 
     fn read_log(&self) -> Result<(), String> {
         for (level, text) in server_log::take_lines() {
-            self.network.inner.borrow().trace.remark(self.network.clock.get(), &text);
+            self.network.inner.borrow().trace.remark(self.network.inner.borrow().now_ns(), &text);
             if level == Level::Error {
                 return Err(format!("logged as an error: {text}; {}", server_log::take_panics().join("; ")));
             }
@@ -228,20 +225,19 @@ impl Run {
     }
 
     /// What is on the disk in the end: whole versions, all that were acknowledged, and nothing hidden.
-    fn check_files(&self, directory: &Path) -> Result<(), String> {
+    fn check_files(&self) -> Result<(), String> {
         let ledger = self.ledger.borrow();
-        let now_ns = self.network.clock.get() + 1;
+        let now_ns = self.network.inner.borrow().now_ns() + 1;
         let names = ledger.fixed.keys().copied().chain(ledger.uploaded_names());
         for name in names {
-            let found = fs::read(directory.join(name)).ok();
+            let found = self.disk.read(name);
             ledger.may_read(name, found.as_deref(), now_ns, now_ns)?;
         }
-        for part in [".", "up", "dir"] {
-            let entries = fs::read_dir(directory.join(part)).map_err(|error| error.to_string())?;
-            let mut hidden = entries.flatten().map(|entry| entry.file_name());
-            if let Some(name) = hidden.find(|name| name.to_string_lossy().starts_with(".spindle-")) {
-                return Err(format!("{name:?} is left in {part}"));
-            }
+        if let Some(name) = self.disk.hidden_names().first() {
+            return Err(format!("{name:?} is left"));
+        }
+        if self.disk.descriptors() > 0 {
+            return Err(format!("{} files are left open", self.disk.descriptors()));
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ use fastrand::Rng;
 use crate::simulation::clients::ask::Ask;
 use crate::simulation::clients::honest::{Farewell, Honest, Manners};
 use crate::simulation::clients::hostile::{Habit, Hostile};
+use crate::simulation::disk;
 use crate::simulation::ledger::{Ledger, content};
 use crate::simulation::line::Path;
 use crate::simulation::network::{Faults, Happening, Inner, MICROSECOND, MILLISECOND, SECOND, Settings};
@@ -23,6 +24,9 @@ pub(crate) struct Setup {
     /// Whether clients may have to wait for places or descriptors.
     pub is_scarce: bool,
     pub is_folder: bool,
+    pub disk: disk::Settings,
+    /// How many of 65,536 calls of the disk take seconds.
+    pub slow_disk: u16,
     /// How many events a wait tells at most: few, some, or many.
     pub events: Events,
     /// When the server is asked to end; `None`: once everything has come to rest.
@@ -71,6 +75,11 @@ impl Setup {
             connections_max: if scarcity == 1 { few } else { 1000 },
             is_scarce: scarcity < 2,
             is_folder: random.bool(),
+            disk: match random.bool() {
+                true => disk::Settings { loss: disk::Loss::None, ..disk::Settings::linux(random.u64(..)) },
+                false => disk::Settings { loss: disk::Loss::None, ..disk::Settings::portable(random.u64(..)) },
+            },
+            slow_disk: one_of(random, &[0, 0, 0, 300]),
             events: one_of(random, &[Events::Few, Events::Many]),
             signal_ns: random.bool().then(|| random.u64(..HOSTILE_UNTIL_NS)),
             honest,

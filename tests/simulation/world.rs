@@ -9,10 +9,10 @@ use spindle::semantics::service::FilePiece;
 use spindle::server::{AcceptError, Event, Io, Readiness, SendFileError, Transport, World};
 
 use crate::simulation::line::{Line, Stage};
-use crate::simulation::network::{Happening, MILLISECOND, Network, Told};
+use crate::simulation::network::{Happening, MILLISECOND, Network, SECOND, START_UNIX_NS, Told};
 
-/// The loop's clock does not begin at 0, as no clock does.
-pub(crate) const START: Now = Now { monotonic_ns: 3_600_000_000_000, unix_ns: 1_784_111_777_000_000_000 };
+/// The monotonic clock does not begin at 0, as none does.
+const START_MONOTONIC_NS: u64 = 3_600 * SECOND;
 
 /// What pieces of files are sent from.
 pub(crate) trait SentFile: FilePiece {
@@ -42,8 +42,8 @@ impl<F: SentFile, const EVENTS: usize> World for SimulatedWorld<F, EVENTS> {
         let mut inner = self.network.inner.borrow_mut();
         inner.catch_up();
         let now_ns = inner.now_ns();
-        let unix_ns = (START.unix_ns + now_ns).saturating_add_signed(inner.clock_offset_ns);
-        Now { monotonic_ns: START.monotonic_ns + now_ns, unix_ns }
+        let unix_ns = (START_UNIX_NS + now_ns).strict_add_signed(inner.clock_offset_ns);
+        Now { monotonic_ns: START_MONOTONIC_NS + now_ns, unix_ns }
     }
 
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
@@ -52,11 +52,12 @@ impl<F: SentFile, const EVENTS: usize> World for SimulatedWorld<F, EVENTS> {
         let (now_ns, told) = (inner.now_ns(), inner.told.len());
         inner.turn.begin(now_ns, told);
         inner.sleeps_for = timeout;
+        inner.falls_asleep();
         if inner.told.is_empty() && timeout != Some(Duration::ZERO) {
             let timeout_ns = timeout.map(|timeout| now_ns + timeout.as_nanos() as u64);
             let wake_ns = timeout_ns.into_iter().chain(inner.next_ns()).min();
             // Where nothing will ever happen the loop sleeps for good, and the run goes on from here.
-            self.network.clock.set(wake_ns.unwrap_or(now_ns));
+            inner.pass_until(wake_ns.unwrap_or(now_ns));
             inner.rests = wake_ns.is_none();
             inner.catch_up();
         }
@@ -78,6 +79,7 @@ impl<F: SentFile, const EVENTS: usize> World for SimulatedWorld<F, EVENTS> {
                 }
             });
         }
+        inner.wakes_up();
         let now_ns = inner.now_ns();
         inner.trace.note(now_ns, usize::MAX, "turn", self.events.len() as u64);
         Ok(())

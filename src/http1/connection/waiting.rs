@@ -61,6 +61,16 @@ impl<S: Service> Connection<S> {
         self.timers.postpone(now.monotonic_ns);
     }
 
+    /// The server has not listened for so long: a client that is sending gets that time in addition. One that does not read
+    /// does not, since what it had read would have shown before its time is judged.
+    pub fn make_up_for(&mut self, late_ns: u64) {
+        for timer in [Timer::Head, Timer::ContentRate] {
+            if let Some(at_ns) = self.timers.at_ns(timer) {
+                self.timers.set(timer, at_ns.saturating_add(late_ns));
+            }
+        }
+    }
+
     /// Does what the timers ask for whose time had come at `due_ns`, on the monotonic clock. What that starts begins `now`,
     /// which may be later.
     pub fn expire(&mut self, due_ns: u64, shared: &mut Shared, now: &Now) {

@@ -164,7 +164,7 @@ impl Honest {
         let flights = reach.inner.lines[reach.line].flights - asked.flights;
         let on_the_way_ns = (flights + 4) * (self.path.latency_ns + self.path.jitter_ns);
         let own_ns = (std::mem::take(&mut self.pauses) + 1) * self.manners.reads_every_ns;
-        let at_work_ns = reach.inner.busy_ns - asked.busy_ns;
+        let at_work_ns = reach.inner.busy_ns() - asked.busy_ns;
         let took_ns = now_ns - asked.at_ns.max(self.answered_ns);
         self.answered_ns = now_ns;
         if took_ns > on_the_way_ns + own_ns + at_work_ns + PATIENCE_NS && !self.manners.is_scarce {
@@ -202,7 +202,7 @@ impl Honest {
             let Some(ask) = self.to_ask.pop_front() else { break };
             let (bytes, held_back, version) = ask.request(&mut self.ledger.borrow_mut(), now_ns);
             reach.send(&bytes);
-            let (busy_ns, flights) = (reach.inner.busy_ns, reach.inner.lines[reach.line].flights);
+            let (busy_ns, flights) = (reach.inner.busy_ns(), reach.inner.lines[reach.line].flights);
             self.asked.push_back(Asked { ask, version, held_back, at_ns: now_ns, busy_ns, flights });
         }
         let is_last = self.to_ask.is_empty() && self.asked.iter().all(|asked| asked.held_back.is_empty());
