@@ -144,9 +144,16 @@ impl<F: FileSystem> Upload<F> {
         self.hidden = None;
         let identity = regular_identity(&self.root.stat(&self.file)?)?;
         if self.durable {
-            flush(self.root.file_system(), &self.parent)?;
+            self.flush_name()?;
         }
         Ok(Published { created, identity, modified_ns })
+    }
+
+    /// Brings the name to the disk. The file itself was flushed while it had none, or another one: without a journal, the disk
+    /// may still have it as a file with no links, and its name would be removed when the disk is checked.
+    fn flush_name(&self) -> Result<(), StorageError> {
+        flush(self.root.file_system(), &self.file)?;
+        flush(self.root.file_system(), &self.parent)
     }
 
     /// Gives the content its name. Says whether nothing stood there.
