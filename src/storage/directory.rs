@@ -98,6 +98,7 @@ impl<F: FileSystem> Directory<F> {
             sweeper: Sweeper::default(),
             hidden_names: HiddenNames::new(seed),
             modification_times: Cell::default(),
+            has_warned: Cell::new(false),
         };
         Ok(Directory { root: Rc::new(root) })
     }
@@ -191,6 +192,8 @@ pub(super) struct Root<F: FileSystem> {
     sweeper: Sweeper,
     hidden_names: HiddenNames,
     modification_times: Cell<ModificationTimes>,
+    /// Whether it was said in this run that directories are not flushed.
+    has_warned: Cell<bool>,
 }
 
 /// What stands under a name that is to be written.
@@ -270,6 +273,15 @@ impl<F: FileSystem> Root<F> {
 
     pub(super) fn octets_max(&self) -> u64 {
         self.octets_max.unwrap_or(u64::MAX)
+    }
+
+    /// Says so once in a run: it holds for every upload to that file system.
+    pub(super) fn warn_that_directories_are_not_flushed(&self, errno: Errno) {
+        if !self.has_warned.replace(true) {
+            log::warn!(
+                "the file system does not flush directories: an uploaded file is on the disk, its name may not be: {errno}"
+            );
+        }
     }
 
     /// The modification time of an upload that is committed at `unix_ns`: one that no upload of this run has had.

@@ -13,6 +13,9 @@ use super::{FileSystem, Identity, Native, RelativePath, StorageError};
 /// How often a commit looks again because another process created the name in the meantime.
 const ATTEMPTS_MAX: u32 = 16;
 
+/// How a file system says that it does not flush directories. Of a file it would be an error.
+const DOES_NOT_FLUSH: [Errno; 4] = [Errno::INVAL, Errno::NOTSUP, Errno::OPNOTSUPP, Errno::NOSYS];
+
 /// How an upload becomes visible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Publish {
@@ -153,7 +156,13 @@ impl<F: FileSystem> Upload<F> {
     /// may still have it as a file with no links, and its name would be removed when the disk is checked.
     fn flush_name(&self) -> Result<(), StorageError> {
         flush(self.root.file_system(), &self.file)?;
-        flush(self.root.file_system(), &self.parent)
+        match retry(|| self.root.file_system().sync(&self.parent)) {
+            Err(errno) if DOES_NOT_FLUSH.contains(&errno) => {
+                self.root.warn_that_directories_are_not_flushed(errno);
+                Ok(())
+            }
+            flushed => flushed.map_err(StorageError::from_anything),
+        }
     }
 
     /// Gives the content its name. Says whether nothing stood there.

@@ -92,3 +92,63 @@ fn a_durable_upload_is_flushed_before_its_name_is_made_and_behind_it() {
         }
     }
 }
+
+/// A flush that has failed may have thrown away what was to be written, and the next one succeeds.
+#[test]
+fn a_flush_that_fails_is_not_made_up_for_by_a_second_one() {
+    // The flush takes the place of the question at close where that cannot be put.
+    let cannot_ask = Fault { call: Some("errors_at_close"), after: 0, times: 1, errno: Errno::MFILE };
+    for (system, durable, unanswered) in SYSTEMS.into_iter().flat_map(|system| {
+        [(true, None), (true, Some(cannot_ask)), (false, Some(cannot_ask))]
+            .map(|(durable, unanswered)| (system, durable, unanswered))
+    }) {
+        for errno in [Errno::IO, Errno::NOSPC, Errno::INVAL] {
+            let root = tempfile::tempdir().unwrap();
+            let watched = Watched::new(system);
+            let directory = Directory::open_in(watched.clone(), root.path(), 1).unwrap();
+            fs::write(root.path().join("name"), b"old").unwrap();
+            unanswered.into_iter().for_each(|fault| watched.fail(fault));
+            watched.fail(Fault { call: Some("sync_file"), after: 0, times: 1, errno });
+            let failed = upload(&directory, "name", Publish::Replace, durable);
+            assert!(matches!(failed, Err(StorageError::Io(_) | StorageError::DiskFull)), "{errno:?} {failed:?}");
+            assert_eq!(watched.calls().iter().filter(|call| **call == "sync_file").count(), 1);
+            assert_eq!(fs::read(root.path().join("name")).unwrap(), b"old");
+            assert_eq!(names(root.path()), ["name"]);
+            assert!(upload(&directory, "name", Publish::Replace, durable).is_ok());
+        }
+    }
+}
+
+#[test]
+fn an_upload_whose_name_does_not_reach_the_disk_is_not_acknowledged() {
+    for system in SYSTEMS {
+        for (call, after) in [("sync_file", 1), ("sync_directory", 0)] {
+            let root = tempfile::tempdir().unwrap();
+            let watched = Watched::new(system);
+            let directory = Directory::open_in(watched.clone(), root.path(), 1).unwrap();
+            watched.fail(Fault { call: Some(call), after, times: 1, errno: Errno::IO });
+            let failed = upload(&directory, "name", Publish::Replace, true);
+            assert!(matches!(failed, Err(StorageError::Io(_))), "{failed:?}");
+            let flushed = watched.calls().iter().filter(|name| **name == call).count();
+            assert_eq!(flushed, after + 1, "{call} is not tried again");
+        }
+    }
+}
+
+/// Some file systems flush no directories, because each change of one is on the disk at once, or in the hands of a server.
+#[test]
+fn a_directory_that_the_file_system_does_not_flush_is_no_error() {
+    for system in SYSTEMS {
+        for errno in [Errno::INVAL, Errno::OPNOTSUPP, Errno::NOSYS] {
+            let root = tempfile::tempdir().unwrap();
+            let watched = Watched::new(system);
+            let directory = Directory::open_in(watched.clone(), root.path(), 1).unwrap();
+            watched.fail(Fault { call: Some("sync_directory"), after: 0, times: usize::MAX, errno });
+            for created in [true, false] {
+                let published = upload(&directory, "name", Publish::Replace, true);
+                assert_eq!(published.unwrap().created, created, "{system:?} {errno:?}");
+            }
+            assert_eq!(fs::read(root.path().join("name")).unwrap(), b"new");
+        }
+    }
+}
