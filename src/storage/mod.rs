@@ -17,7 +17,8 @@
 //! 5. **The kernel decides who was first.** Creating never replaces: the link fails where the name is taken.
 //! 6. **No two uploads of a run share a modification time**, however coarse the clock, and however often it is set back:
 //!    each is at least a microsecond later than the one before, and what came before and after the clock was set back
-//!    differs in the nanoseconds.
+//!    differs in the nanoseconds. None is a whole number of milliseconds, so that a file system with coarser times keeps none
+//!    exactly: [`Published`] tells by that whether the time is the upload's own.
 //! 7. **No memory grows with a file, nor with the length of a directory.** Content passes through in the caller's pieces,
 //!    and [`FileRange`] is three words. Files that are asked for often are kept, the small ones in memory and the others
 //!    open, within bounds and not for long, and are confirmed by their identity at each use.
