@@ -409,7 +409,12 @@ impl Inner {
         self.open -= 1;
         self.turn.progressed();
         self.told.retain(|told| *told != Told::Line(line));
-        let now_ns = self.now_ns();
+        let (now_ns, is_off) = (self.now_ns(), (self.is_off)());
+        let state = &mut self.lines[line];
+        state.was_stopped |= is_off;
+        if is_off {
+            self.stopped_ns = Some(now_ns);
+        }
         let state = &mut self.lines[line];
         state.stage = Stage::Closed;
         state.is_announced = false;

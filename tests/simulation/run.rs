@@ -174,8 +174,13 @@ impl Run {
     }
 
     fn observer(&self) -> Observer {
-        let told = Rc::clone(&self.records);
-        Box::new(move |client, record| told.borrow_mut().push(Told::new(client, record)))
+        let (told, machine) = (Rc::clone(&self.records), self.disk.borrow().clone());
+        Box::new(move |client, record| {
+            // A machine without power tells nothing.
+            if !machine.is_stopped() {
+                told.borrow_mut().push(Told::new(client, record));
+            }
+        })
     }
 
     /// Takes turns until the loop ends, or the disk does. Where no signal comes before, it does once everything has come to
@@ -234,6 +239,7 @@ impl Run {
         if inner.open > 0 {
             return Err(format!("{} sockets are left open", inner.open));
         }
+        inner.catch_up();
         // Each round lets time pass to what happens next; clients end on their own.
         for _ in 0..TURNS_MAX {
             let Some(next_ns) = inner.next_ns() else { return Ok(()) };
