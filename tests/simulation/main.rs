@@ -16,6 +16,15 @@ fn whatever_happens_honest_clients_get_what_they_must() {
     }
 }
 
+/// Whatever is random is so by the seed: two runs of one do the same.
+#[test]
+fn a_seed_says_all_that_happens() {
+    for seed in 0..100 {
+        let (one, other) = (run(seed, false), run(seed, false));
+        assert_eq!(one.digest, other.digest, "seed {seed}");
+    }
+}
+
 #[test]
 fn one_seed_that_somebody_wants_to_see() {
     if let Some(seed) = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()) {

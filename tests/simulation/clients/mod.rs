@@ -1,6 +1,10 @@
 //! Those who talk to the server: honest ones, who know what they must get, and others.
 
 pub(crate) mod ask;
+pub(crate) mod choose;
+pub(crate) mod exchanges;
+pub(crate) mod expected;
+pub(crate) mod folder;
 pub(crate) mod honest;
 pub(crate) mod hostile;
 pub(crate) mod responses;
