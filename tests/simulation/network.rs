@@ -18,7 +18,7 @@ pub(crate) const MILLISECOND: u64 = 1_000_000;
 pub(crate) const SECOND: u64 = 1_000_000_000;
 
 /// How often a client tries to connect while the backlog is full, once a second.
-const CONNECT_ATTEMPTS: u32 = 300;
+const CONNECT_ATTEMPTS: u32 = 3000;
 
 /// What the wall clock shows when a run begins.
 pub(crate) const START_UNIX_NS: u64 = 1_784_111_777_000_000_000;

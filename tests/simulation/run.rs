@@ -268,7 +268,8 @@ impl Run {
 
     fn check_clients(&self) -> Result<(), String> {
         let inner = self.network.inner.borrow();
-        let complaint = inner.clients().find_map(|(_, client)| client.complaint());
+        let complaint =
+            inner.clients().find_map(|(line, client)| Some(format!("client {line}: {}", client.complaint()?)));
         complaint.map_or(Ok(()), Err)
     }
 

@@ -33,6 +33,12 @@ impl<F, const EVENTS: usize> SimulatedWorld<F, EVENTS> {
     }
 }
 
+impl<F, const EVENTS: usize> Drop for SimulatedWorld<F, EVENTS> {
+    fn drop(&mut self) {
+        self.network.inner.borrow_mut().close_listeners();
+    }
+}
+
 impl<F: SentFile, const EVENTS: usize> World for SimulatedWorld<F, EVENTS> {
     type Transport = SimulatedTransport<F>;
 
@@ -261,6 +267,10 @@ impl<F: SentFile> Transport for SimulatedTransport<F> {
             return Err(ErrorKind::NotConnected.into());
         }
         assert!(!line.server_has_ended, "the end is sent once");
+        if (inner.is_off)() {
+            return Ok(());
+        }
+        let line = &mut inner.lines[self.line];
         line.server_has_ended = true;
         inner.trace.note(now_ns, self.line, "ends", 0);
         inner.set_off(self.line);
