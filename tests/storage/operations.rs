@@ -15,7 +15,7 @@ pub(crate) const BLOCK_BYTES: usize = 4;
 
 pub(crate) const OLD: &[u8] = b"the old one";
 const BYSTANDER: &[u8] = b"nobody asks for this";
-const ABANDONED: &str = ".spindle-00000000000000aa";
+pub(crate) const ABANDONED: &str = ".spindle-00000000000000aa";
 
 /// One way to make a disk.
 pub(crate) type System = (&'static str, fn(u64) -> Settings);
