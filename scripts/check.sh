@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Everything that must hold before a change goes in: format, lints, documentation, tests (of the portable path too, and of the
-# page in a browser), real clients, and the challenge's stages.
+# Everything that must hold before a change goes in: format, lints, documentation, tests (of the
+# page in a browser too), real clients, and the challenge's stages.
 # Usage: scripts/check.sh, from any working directory. Stops at the first part that fails, and names it.
 set -euo pipefail
 

@@ -26,6 +26,11 @@
 //!    and a test may bring a disk of its own. What takes more than one call is decided above the trait: the walk by
 //!    segments, the choice of the way to open, repeating what was interrupted, hidden names, and publication.
 //!
+//! 9. **A durable upload is on the disk when it is acknowledged**, with a journal or without: the file is flushed before it has
+//!    its name, so that the name never leads to half of it; then it is named, and file and directory are flushed. A flush
+//!    that has failed is never tried again for the same upload: the second would succeed, and the content be lost. Where
+//!    the file system does not flush directories, the name is left to it.
+//!
 //! What storage cannot promise: between looking at a name and renaming over it, *another process* may change what
 //! stands there. Among the uploads of one [`Directory`] there is no such window, since one thread does it all in one
 //! call. Between processes only creation is exact.

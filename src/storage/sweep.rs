@@ -8,6 +8,7 @@ use rustix::io::Errno;
 
 use super::file_system::FileSystem;
 use super::hidden_file::{as_hidden_name, remove_if_abandoned};
+use super::interrupted::{next_entry, retry};
 
 /// How many entries of a directory are looked at: some tens of milliseconds of work while everything else waits. What
 /// lies behind them in a larger directory stays where it is, hidden.
@@ -27,7 +28,7 @@ impl Sweeper {
     ///
     /// A sweep that fails is tried again at the next occasion; it is no reason to refuse an upload.
     pub(super) fn sweep_once<F: FileSystem>(&self, file_system: &F, directory: &F::File) -> Result<usize, Errno> {
-        let number = file_system.stat(directory)?.identity.file_number();
+        let number = retry(|| file_system.stat(directory))?.identity.file_number();
         if self.swept.borrow().contains(&number) {
             return Ok(0);
         }
@@ -43,10 +44,10 @@ impl Sweeper {
 
 fn sweep<F: FileSystem>(file_system: &F, directory: &F::File, entries_max: usize) -> Result<usize, Errno> {
     let mut removed = 0;
-    let mut entries = file_system.entries_of(directory)?;
+    let mut entries = retry(|| file_system.entries_of(directory))?;
     for _ in 0..entries_max {
-        let Some(entry) = file_system.next_entry(&mut entries) else { break };
-        let Some(name) = as_hidden_name(entry?.name) else { continue };
+        let Some(name) = next_entry(file_system, &mut entries, |entry| as_hidden_name(entry.name)) else { break };
+        let Some(name) = name? else { continue };
         // One that cannot be opened or locked is somebody's, or is no upload, and is passed over.
         if remove_if_abandoned(file_system, directory, &name) == Ok(true) {
             removed += 1;

@@ -13,6 +13,9 @@ use super::{FileSystem, Identity, Native, RelativePath, StorageError};
 /// How often a commit looks again because another process created the name in the meantime.
 const ATTEMPTS_MAX: u32 = 16;
 
+/// How a file system says that it does not flush directories. Of a file it would be an error.
+const DOES_NOT_FLUSH: [Errno; 4] = [Errno::INVAL, Errno::NOTSUP, Errno::OPNOTSUPP, Errno::NOSYS];
+
 /// How an upload becomes visible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Publish {
@@ -144,9 +147,22 @@ impl<F: FileSystem> Upload<F> {
         self.hidden = None;
         let identity = regular_identity(&self.root.stat(&self.file)?)?;
         if self.durable {
-            flush(self.root.file_system(), &self.parent)?;
+            self.flush_name()?;
         }
         Ok(Published { created, identity, modified_ns })
+    }
+
+    /// Brings the name to the disk. The file itself was flushed while it had none, or another one: without a journal, the disk
+    /// may still have it as a file with no links, and its name would be removed when the disk is checked.
+    fn flush_name(&self) -> Result<(), StorageError> {
+        flush(self.root.file_system(), &self.file)?;
+        match retry(|| self.root.file_system().sync(&self.parent)) {
+            Err(errno) if DOES_NOT_FLUSH.contains(&errno) => {
+                self.root.warn_that_directories_are_not_flushed(errno);
+                Ok(())
+            }
+            flushed => flushed.map_err(StorageError::from_anything),
+        }
     }
 
     /// Gives the content its name. Says whether nothing stood there.
