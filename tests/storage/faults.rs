@@ -44,10 +44,12 @@ fn is_survived(kind: &Kind, lasting: Lasting) -> bool {
     }
 }
 
-/// An error that comes after the name is there: only the flush of a directory has one.
+/// Whether an error may come although the name is there: what follows then is a look at the file and, of a durable upload, the
+/// flushes behind the link.
 fn may_be_there(kind: &Kind, trial: &Trial) -> bool {
-    let flushes_the_directory = kind.calls.contains(&Call::SyncDirectory);
-    trial.durable && (flushes_the_directory || kind.effect == Effect::ReadOnly)
+    let looks = kind.calls.contains(&Call::Stat);
+    let flushes = kind.calls.contains(&Call::SyncDirectory) || kind.calls.contains(&Call::SyncFile);
+    looks || trial.durable && (flushes || kind.effect == Effect::ReadOnly)
 }
 
 fn check_after_fault(trial: &Trial, disk: &Disk, outcome: &Outcome, kind: &Kind, context: &dyn Fn() -> String) {
