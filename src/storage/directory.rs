@@ -238,6 +238,22 @@ impl<F: FileSystem> Root<F> {
         }
     }
 
+    /// Whether `parent`, which was opened as the directory of `path`, is still there, and not moved elsewhere with all that
+    /// is in it. The root is always there.
+    pub(super) fn has_parent(&self, path: &RelativePath, parent: &F::File) -> Result<bool, StorageError> {
+        let Some(name) = path.parent() else { return Ok(true) };
+        let found = match self.open(name, Access::PassThrough) {
+            Ok(directory) => self.stat(&directory)?,
+            // What was begun is finished also without a descriptor to spare. The lookup is not held beneath the root then;
+            // it still has to lead to this directory.
+            Err(Errno::MFILE | Errno::NFILE) => {
+                self.stat_at(&self.directory, name, Links::Follow).map_err(StorageError::from_parent)?
+            }
+            Err(errno) => return Err(StorageError::from_parent(errno)),
+        };
+        Ok(found.identity.is_of_same_file(&self.stat(parent)?.identity))
+    }
+
     /// Looks at what stands under the last segment of `path`, in the directory that was opened as its parent.
     pub(super) fn standing(&self, parent: &F::File, path: &RelativePath) -> Result<Standing, StorageError> {
         let stat = match self.stat_at(parent, path.name(), Links::Keep) {

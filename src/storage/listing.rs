@@ -75,7 +75,14 @@ impl<F: FileSystem> Listing<F> {
         let path = path.map(RelativePath::as_bytes).unwrap_or_default();
         let name = if path.is_empty() { b"." } else { path };
         let open = || root.open(name, Access::List).and_then(|directory| root.file_system().entries(directory));
-        let entries = retry(open).map_err(StorageError::from_lookup)?;
+        let mut entries = retry(open).map_err(StorageError::from_lookup)?;
+        // The root is open, and can be opened again, also once it has been removed. Reading it tells.
+        if path.is_empty() {
+            if let Some(Err(Errno::NOENT)) = next_entry(root.file_system(), &mut entries, |_| ()) {
+                return Err(StorageError::NotFound);
+            }
+            root.file_system().rewind(&mut entries);
+        }
         Ok(Listing { root, entries, path: path.to_vec(), linked_directories })
     }
 

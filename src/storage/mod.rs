@@ -33,7 +33,9 @@
 //!
 //! What storage cannot promise: between looking at a name and renaming over it, *another process* may change what
 //! stands there. Among the uploads of one [`Directory`] there is no such window, since one thread does it all in one
-//! call. Between processes only creation is exact.
+//! call. Between processes only creation is exact. In the same way, a directory that is moved out of the root while an
+//! upload to it is in progress is noticed just before the upload is published, and nothing is; one that is moved in the
+//! moment between that look and the link takes the file along.
 //!
 //! Everything here belongs to one thread.
 

@@ -174,13 +174,16 @@ impl<S: Posix> FileSystem for S {
     }
 
     fn next_entry<'e>(&self, entries: &'e mut Entries) -> Option<Result<DirectoryEntry<'e>, Errno>> {
-        match entries.directory.read()? {
-            Ok(entry) => {
+        match entries.directory.read() {
+            Some(Ok(entry)) => {
                 let entry = entries.last.insert(entry);
                 let kind = kind(entry.file_type());
                 Some(Ok(DirectoryEntry { name: entry.file_name().to_bytes(), kind }))
             }
-            Err(errno) => Some(Err(errno)),
+            Some(Err(errno)) => Some(Err(errno)),
+            // The wrapper takes the error for an end, which no directory has before its first entry, `.`.
+            None if entries.last.is_none() && is_removed(&entries.directory) => Some(Err(Errno::NOENT)),
+            None => None,
         }
     }
 
@@ -197,6 +200,10 @@ impl<S: Posix> FileSystem for S {
         let stat = rustix::fs::statat(entries.directory.fd()?, name, AtFlags::SYMLINK_NOFOLLOW)?;
         Ok(Stat::from_system(&stat))
     }
+}
+
+fn is_removed(directory: &Dir) -> bool {
+    directory.fd().and_then(rustix::fs::fstat).is_ok_and(|stat| stat.st_nlink == 0)
 }
 
 fn kind(file_type: FileType) -> Option<FileKind> {

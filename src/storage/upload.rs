@@ -142,6 +142,9 @@ impl<F: FileSystem> Upload<F> {
         if self.durable {
             flush(file_system, &self.file)?;
         }
+        if !self.root.has_parent(&self.path, &self.parent)? {
+            return Err(StorageError::ParentMissing);
+        }
         let created = self.publish(condition)?;
         // The hidden name goes now, since removing it is the last thing that changes the file's times.
         self.hidden = None;
