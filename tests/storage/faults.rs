@@ -8,6 +8,9 @@ use crate::operations::{OLD, OPERATIONS, Operation, Outcome, SYSTEMS, Trial};
 /// More calls than any operation makes.
 const CALLS_MAX: u64 = 400;
 
+/// In how many of the states after a fault the server is started again.
+const RESTARTS_MAX: usize = 5;
+
 /// How a fault comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Lasting {
@@ -73,8 +76,8 @@ fn check_after_fault(trial: &Trial, disk: &Disk, outcome: &Outcome, kind: &Kind,
     assert_eq!(disk.descriptors(), 1, "{}", context());
 }
 
-/// A trial with one fault at one call. `None` where the operation makes fewer calls.
-fn try_fault(trial: &Trial, kind: &Kind, lasting: Lasting, call: u64) -> Option<()> {
+/// A trial with one fault at one call. Says whether it fits that call; `None` where the operation makes fewer calls.
+fn try_fault(trial: &Trial, kind: &Kind, lasting: Lasting, call: u64) -> Option<bool> {
     let disk = trial.disk();
     let trace = disk.trace();
     let directory = Trial::open(&disk).unwrap();
@@ -83,6 +86,9 @@ fn try_fault(trial: &Trial, kind: &Kind, lasting: Lasting, call: u64) -> Option<
     let outcome = trial.run(&directory);
     if !disk.is_script_played() {
         return None;
+    }
+    if disk.coverage().borrow()[kind.name] == 0 {
+        return Some(false);
     }
     check_after_fault(trial, &disk, &outcome, kind, &context);
     if is_survived(kind, lasting) && trial.operation.publishes() {
@@ -95,17 +101,19 @@ fn try_fault(trial: &Trial, kind: &Kind, lasting: Lasting, call: u64) -> Option<
     drop(directory);
     assert_eq!(disk.descriptors(), 0, "{}", context());
     if trial.durable {
+        let mut restarts = 0;
         disk.after_each_power_loss(1000, |after| {
             let context = || format!("{}\nThe disk then holds\n{}", context(), after.everything(".").join("\n"));
             trial.check_content(after, outcome.acknowledged, &context);
-            if kind.effect != Effect::ReadOnly {
+            restarts += 1;
+            if kind.effect != Effect::ReadOnly && restarts < RESTARTS_MAX {
                 trial.check_restart(after, &context);
             }
         });
     } else if kind.effect != Effect::ReadOnly {
         trial.check_restart(&disk.after_kill(), &context);
     }
-    Some(())
+    Some(true)
 }
 
 fn try_all_faults(durable: bool, losses: &[Loss], lasting: Lasting) {
@@ -113,16 +121,22 @@ fn try_all_faults(durable: bool, losses: &[Loss], lasting: Lasting) {
     for (system, &loss) in SYSTEMS.into_iter().flat_map(|system| losses.iter().map(move |loss| (system, loss))) {
         for operation in OPERATIONS {
             let trial = Trial { system, loss, operation, durable, directory: "a" };
-            if system.0 == "another system without hard links" && operation == Operation::CreateOnly {
+            let cannot_create = system.0 == "another system without hard links" && operation == Operation::CreateOnly;
+            // The other operations flush in the same ways.
+            let is_alike = durable && !matches!(operation, Operation::New | Operation::Replace | Operation::Twice);
+            if cannot_create || is_alike {
                 continue;
             }
             for kind in KINDS.iter().filter(|kind| !matches!(kind.effect, Effect::PowerCut | Effect::Others)) {
-                tried += (1..CALLS_MAX).take_while(|&call| try_fault(&trial, kind, lasting, call).is_some()).count();
+                tried += (1..CALLS_MAX)
+                    .map_while(|call| try_fault(&trial, kind, lasting, call))
+                    .filter(|&fits| fits)
+                    .count();
             }
         }
     }
     println!("durable: {durable}, {lasting:?}: {tried} faults");
-    assert!(tried > 10_000, "{tried}");
+    assert!(tried > 1000, "{tried}");
 }
 
 #[test]
@@ -137,10 +151,10 @@ fn no_lasting_fault_tears_an_upload() {
 
 #[test]
 fn what_was_acknowledged_in_spite_of_a_fault_outlasts_a_power_cut() {
-    try_all_faults(true, &[Loss::Ordered, Loss::Journalled, Loss::Cruel], Lasting::Once);
+    try_all_faults(true, &[Loss::Journalled, Loss::Cruel], Lasting::Once);
 }
 
 #[test]
 fn what_was_acknowledged_in_spite_of_lasting_faults_outlasts_a_power_cut() {
-    try_all_faults(true, &[Loss::Ordered, Loss::Journalled], Lasting::ForEver);
+    try_all_faults(true, &[Loss::Cruel], Lasting::ForEver);
 }

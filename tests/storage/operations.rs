@@ -214,6 +214,7 @@ impl Trial {
     /// it had.
     pub(crate) fn check_restart(&self, disk: &Disk, context: &dyn Fn() -> String) {
         disk.fail(0, crate::disk::Enabled::NONE);
+        disk.stop_tracing();
         let before = disk.read(&self.name());
         let directory = Self::open(disk).unwrap();
         let path = path(&format!("{}/after", self.directory));
