@@ -188,7 +188,7 @@ pub(super) struct Root<F: FileSystem> {
     unnamed_files: bool,
     /// The most octets that this process may write to a file. To write more is a signal that ends the process.
     octets_max: Option<u64>,
-    sweeper: Sweeper,
+    sweeper: Sweeper<F>,
     hidden_names: HiddenNames,
     modification_times: Cell<ModificationTimes>,
     /// Whether it was said in this run that directories are not flushed.
@@ -271,15 +271,9 @@ impl<F: FileSystem> Root<F> {
         }
     }
 
-    /// Sweeps a directory that is about to be written to.
-    pub(super) fn sweep_once(&self, parent: &F::File, path: &RelativePath) {
-        match self.sweeper.sweep_once(&self.file_system, parent) {
-            Ok(0) => {}
-            Ok(removed) => log::info!("removed {removed} unfinished uploads beside {path:?}"),
-            // It may be written to and not read. Whoever set that up wants nobody to see what is in it.
-            Err(Errno::ACCESS) => {}
-            Err(errno) => log::warn!("cannot look for unfinished uploads beside {path:?}: {errno}"),
-        }
+    /// Does a slice of what there is to sweep. `parent` is about to be written to.
+    pub(super) fn sweep(&self, parent: &Rc<F::File>, path: &RelativePath) {
+        self.sweeper.sweep(&self.file_system, parent, path);
     }
 
     pub(super) fn unnamed_files(&self) -> bool {

@@ -170,7 +170,9 @@ impl<S: Posix> FileSystem for S {
     }
 
     fn entries_of(&self, directory: &OwnedFd) -> Result<Entries, Errno> {
-        Dir::read_from(directory).map(Entries::new)
+        // Not by `Dir::read_from`: it would open a directory that is only passed through in the same way, and not read it.
+        let again = rustix::fs::openat(directory, ".", flags::<S>(Access::List), Mode::empty())?;
+        Dir::new(again).map(Entries::new)
     }
 
     fn next_entry<'e>(&self, entries: &'e mut Entries) -> Option<Result<DirectoryEntry<'e>, Errno>> {
@@ -282,5 +284,21 @@ mod tests {
     #[cfg(target_os = "linux")]
     fn a_file_system_without_a_size_is_not_full() {
         assert_eq!(Native.free_bytes(&File::open("/proc").unwrap().into()), None);
+    }
+
+    /// A descriptor that was opened only to pass through is no one to read from.
+    #[test]
+    fn a_directory_is_read_however_it_was_opened() {
+        let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join("name"), b"").unwrap();
+        for access in [Access::PassThrough, Access::List] {
+            let directory = Native.open_root(root.path(), access).unwrap();
+            let mut entries = Native.entries_of(&directory).unwrap();
+            let mut names = Vec::new();
+            while let Some(entry) = Native.next_entry(&mut entries) {
+                names.push(entry.unwrap().name.to_vec());
+            }
+            assert!(names.contains(&b"name".to_vec()), "{access:?}");
+        }
     }
 }

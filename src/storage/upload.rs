@@ -66,7 +66,7 @@ impl<F: FileSystem> Upload<F> {
         durable: bool,
     ) -> Result<Self, StorageError> {
         let parent = root.open_parent(&path, durable)?;
-        root.sweep_once(&parent, &path);
+        root.sweep(&parent, &path);
         match (root.standing(&parent, &path)?, publish) {
             (Standing::Nothing, _) | (_, Publish::Replace) => {}
             (Standing::File(_) | Standing::Link(_), Publish::CreateOnly) => {
