@@ -8,6 +8,7 @@ mod operations;
 mod others;
 mod power;
 mod seeds;
+mod tags;
 
 #[path = "../simulation/disk/mod.rs"]
 mod disk;
