@@ -107,6 +107,11 @@ impl Operation {
     }
 }
 
+thread_local! {
+    /// How many states of the disk a test has looked at.
+    static STATES: Cell<u64> = const { Cell::new(0) };
+}
+
 /// A world in which an operation is tried.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Trial {
@@ -192,6 +197,7 @@ impl Trial {
 
     /// What may be found under the name after the operation, or a part of it.
     pub(crate) fn check_content(&self, disk: &Disk, acknowledged: usize, context: &dyn Fn() -> String) {
+        STATES.set(STATES.get() + 1);
         let found = disk.read(&self.name());
         let versions = self.operation.versions();
         let is_version = |content: &[u8]| versions[acknowledged.max(1) - 1..].contains(&content);
@@ -201,7 +207,8 @@ impl Trial {
             None => acknowledged == 0 && !self.operation.begins_with_old(),
         };
         let shown = found.as_ref().map(|content| content.escape_ascii().to_string());
-        assert!(is_right, "{} has {shown:?} after {acknowledged} were acknowledged{}", self.name(), context());
+        let (name, states) = (self.name(), STATES.get());
+        assert!(is_right, "{name} has {shown:?} after {acknowledged} were acknowledged, state {states}{}", context());
         let bystander = disk.read(&format!("{}/bystander", self.directory));
         assert_eq!(bystander.as_deref(), Some(BYSTANDER), "{}", context());
         assert_eq!(disk.outside(), ["/secret is secret at 0"], "{}", context());

@@ -195,3 +195,23 @@ fn what_another_process_created_first_is_never_replaced_by_who_only_creates() {
     println!("{runs} rivals");
     assert!(runs > 200, "{runs}");
 }
+
+/// Two servers share a directory: the first look of one at it falls between the calls of the other.
+#[test]
+fn an_upload_in_progress_is_not_swept_by_another_server() {
+    for system in SYSTEMS {
+        let disk = disk(system);
+        let open = || Directory::open_in(disk.clone(), Disk::root_path(), 7).unwrap();
+        let (one, other) = (open(), open());
+        let mut in_progress = one.begin_upload(&path("a/b/name"), Publish::Replace, None, false).unwrap();
+        in_progress.write(b"half, ").unwrap();
+        let mut another = other.begin_upload(&path("a/b/other"), Publish::Replace, None, false).unwrap();
+        another.write(b"whole").unwrap();
+        another.commit(START_NS, |_| true).unwrap();
+        in_progress.write(b"and the rest").unwrap();
+        in_progress.commit(START_NS, |_| true).unwrap();
+        assert_eq!(disk.read("a/b/name").unwrap(), b"half, and the rest", "{}", system.0);
+        assert_eq!(disk.read("a/b/other").unwrap(), b"whole", "{}", system.0);
+        assert_eq!(disk.hidden_names(), [""; 0], "{}", system.0);
+    }
+}
