@@ -28,6 +28,7 @@ mod deadlines;
 mod finishing;
 mod scheduler;
 mod session;
+mod usage;
 mod world;
 
 use std::io;
@@ -43,6 +44,7 @@ use self::deadlines::Deadlines;
 use self::finishing::Finishing;
 use self::scheduler::{BUSY_SHARE_NS_MAX, DRIVE_NS, RunQueue};
 use self::session::{Context, Drive, Queued, Session};
+pub use self::usage::{CONNECTION_BUFFER_BYTES_MAX, Usage};
 pub use self::world::{AcceptError, Event, Io, Readiness, SendFileError, Transport, World};
 use crate::http1::{Settings, Shared};
 use crate::semantics::exchange_record::{Ending, ExchangeRecord};

@@ -9,6 +9,7 @@ use spindle::semantics::service::FilePiece;
 use spindle::server::{AcceptError, Event, Io, Readiness, SendFileError, Transport, World};
 
 use crate::simulation::line::{Line, Stage};
+use crate::simulation::patience::Step;
 use crate::simulation::network::{Happening, MILLISECOND, Network, SECOND, START_UNIX_NS, Told};
 
 /// The monotonic clock does not begin at 0, as none does.
@@ -131,6 +132,7 @@ impl<F: SentFile, const EVENTS: usize> World for SimulatedWorld<F, EVENTS> {
         inner.trace.note(now_ns, line, "accepted as", key as u64);
         inner.lines[line].stage = Stage::Accepted(key);
         inner.lines[line].accepted_ns = Some(now_ns);
+        inner.note(line, Step::Accepted);
         // What is registered is told once of what it is ready for.
         inner.announce(line);
         let client = SocketAddr::from(([127, 0, 0, 1], line as u16));
@@ -186,6 +188,7 @@ impl<F> SimulatedTransport<F> {
         }
         if room == 0 || is_blocked {
             inner.lines[line].wants_room = true;
+            inner.note(line, Step::Blocked);
             inner.turn.blocked(open);
             return Ok(None);
         }
@@ -204,6 +207,9 @@ impl<F> SimulatedTransport<F> {
         line.outgoing.extend(bytes);
         line.output.extend_from_slice(bytes);
         line.output_ns = now_ns;
+        inner.note(self.line, Step::Sent(bytes.len() as u64));
+        let filled_buffer = inner.settings.faults.filled_buffer;
+        inner.lines[self.line].is_filled |= inner.fault(filled_buffer, "send fills the buffer");
         inner.set_off(self.line);
         inner.worked();
         Io::Done(bytes.len())
@@ -241,6 +247,7 @@ impl<F: SentFile> Transport for SimulatedTransport<F> {
         line.read_bytes += bytes as u64;
         let now_ns = inner.now_ns();
         inner.trace.note(now_ns, index, "receives", bytes as u64);
+        inner.note(index, Step::Read(bytes as u64));
         inner.set_off(index);
         inner.worked();
         Ok(Io::Done(bytes))
@@ -273,6 +280,7 @@ impl<F: SentFile> Transport for SimulatedTransport<F> {
         let line = &mut inner.lines[self.line];
         line.server_has_ended = true;
         inner.trace.note(now_ns, self.line, "ends", 0);
+        inner.note(self.line, Step::Ended);
         inner.set_off(self.line);
         inner.worked();
         Ok(())
