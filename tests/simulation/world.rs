@@ -9,8 +9,8 @@ use spindle::semantics::service::FilePiece;
 use spindle::server::{AcceptError, Event, Io, Readiness, SendFileError, Transport, World};
 
 use crate::simulation::line::{Line, Stage};
-use crate::simulation::patience::Step;
 use crate::simulation::network::{Happening, MILLISECOND, Network, SECOND, START_UNIX_NS, Told};
+use crate::simulation::patience::Step;
 
 /// The monotonic clock does not begin at 0, as none does.
 const START_MONOTONIC_NS: u64 = 3_600 * SECOND;
@@ -49,7 +49,7 @@ impl<F: SentFile, const EVENTS: usize> World for SimulatedWorld<F, EVENTS> {
         let mut inner = self.network.inner.borrow_mut();
         inner.catch_up();
         let now_ns = inner.now_ns();
-        let unix_ns = (START_UNIX_NS + now_ns).strict_add_signed(inner.clock_offset_ns);
+        let unix_ns = (START_UNIX_NS + now_ns).wrapping_add_signed(inner.clock_offset_ns);
         Now { monotonic_ns: START_MONOTONIC_NS + now_ns, unix_ns }
     }
 
