@@ -12,6 +12,7 @@ use spindle::server::{Observer, Server, Usage};
 use spindle::storage::{Directory, FileRange, Publish, RelativePath};
 
 use crate::simulation::bounds;
+use crate::simulation::clients::bystander;
 use crate::simulation::coverage::Coverage;
 use crate::simulation::disk::{self, Disk};
 use crate::simulation::ledger::Ledger;
@@ -84,6 +85,7 @@ fn write_files(disk: &Disk, ledger: &Ledger) {
     for name in ["dir", "up"] {
         disk.add_directory(name);
     }
+    bystander::write_files(disk);
     for (name, content) in &ledger.fixed {
         disk.add_file(name, content, i128::from(START_UNIX_NS) - 86_400 * i128::from(SECOND));
     }
@@ -311,6 +313,7 @@ impl Run {
         for name in names {
             ledger.may_read(name, disk.read(name).as_deref(), now_ns, now_ns)?;
         }
+        bystander::check_outside(&disk)?;
         if disk.descriptors() > 0 {
             return Err(format!("{} files are left open", disk.descriptors()));
         }
