@@ -146,6 +146,11 @@ fn text(name: &[u8]) -> impl fmt::Display {
     name.escape_ascii()
 }
 
+/// How much of so many bytes is read or written; less than all where there is a bound.
+fn shortened(bytes: usize, most: Option<usize>) -> usize {
+    most.map_or(bytes, |most| most.min(bytes.saturating_sub(1)).max(1).min(bytes))
+}
+
 /// What an error number is called; `Errno` itself shows it as a sentence.
 fn error_name(errno: Errno) -> String {
     let names = [
@@ -344,7 +349,7 @@ impl FileSystem for Disk {
                 })?;
                 let rest =
                     usize::try_from(offset).ok().and_then(|offset| content.bytes.get(offset..)).unwrap_or_default();
-                let bytes = rest.len().min(space.len()).min(most.unwrap_or(usize::MAX));
+                let bytes = shortened(rest.len().min(space.len()), most);
                 space[..bytes].copy_from_slice(&rest[..bytes]);
                 Ok(bytes)
             },
@@ -359,7 +364,7 @@ impl FileSystem for Disk {
                 if file.mode != Mode::Write {
                     return Err(Errno::BADF);
                 }
-                let content = &content[..content.len().min(most.unwrap_or(usize::MAX))];
+                let content = &content[..shortened(content.len(), most)];
                 let bytes = machine.write(file.node, file.offset.get(), content)?;
                 file.offset.set(file.offset.get() + bytes as u64);
                 Ok(bytes)
