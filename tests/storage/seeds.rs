@@ -10,7 +10,7 @@ use spindle::storage::{Directory, Publish};
 use crate::disk::{Coverage, Disk, Enabled, KINDS, Loss, Settings, new_coverage};
 use crate::operations::{START_NS, SYSTEMS, path};
 
-const SEEDS: u64 = 1500;
+const SEEDS: u64 = 700;
 const LIVES: usize = 4;
 const UPLOADS: usize = 8;
 const NAMES: [&str; 3] = ["one", "a/two", "a/three"];
