@@ -122,7 +122,8 @@ impl<F: FileSystem> Upload<F> {
     /// another process creates the name meanwhile.
     ///
     /// If it was begun as durable, content and name are on the disk when this returns. If writing the *name* to the disk
-    /// then fails, the error comes although the file is visible: whether it would outlast a power cut is not known.
+    /// then fails, the error comes although the file is visible: whether it would outlast a power cut is not known. So it
+    /// does if the system, which has just published the file, cannot say what it is: a file server may fail to.
     ///
     /// Any other error leaves what was there before. An upload that is shorter or longer than was expected, or one of
     /// whose writes has failed, is never published.
@@ -211,7 +212,16 @@ impl<F: FileSystem> Upload<F> {
         let hidden = match self.hidden.take() {
             Some(hidden) => hidden,
             // A link never takes a name that stands: an unnamed file needs one of its own to be renamed from.
-            None => HiddenFile::link(self.root.file_system(), &self.parent, &self.file, self.root.hidden_names())?,
+            None => {
+                let file_system = self.root.file_system();
+                let hidden = HiddenFile::link(file_system, &self.parent, &self.file, self.root.hidden_names())?;
+                // Without a journal, a power cut behind the rename could else leave the name with a file that has no links
+                // on the disk: the check of the disk then removes the name, and the old file is gone too.
+                if self.durable {
+                    retry(|| file_system.sync(&self.file))?;
+                }
+                hidden
+            }
         };
         hidden.replace(self.path.name())
     }

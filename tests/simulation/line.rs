@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 
 use crate::simulation::clients::exchanges::Exchange;
+use crate::simulation::patience::History;
 
 /// How a connection's packets travel.
 #[derive(Clone, Copy, Debug)]
@@ -73,6 +74,9 @@ pub(crate) struct Line {
     /// Whether a send found no room, so that room is announced.
     pub wants_room: bool,
     pub is_announced: bool,
+    /// Whether the send buffer counts as full although bytes would fit: as on Linux, where each packet that waits takes more
+    /// than its bytes. It ends once some have gone.
+    pub is_filled: bool,
 
     // For the checks.
     /// All bytes that the server has handed to the socket.
@@ -93,6 +97,7 @@ pub(crate) struct Line {
     pub kept_back: u32,
     /// What an honest client has asked on it.
     pub exchanges: Option<Vec<Exchange>>,
+    pub history: History,
 }
 
 impl Line {
@@ -120,6 +125,7 @@ impl Line {
             client_has_closed: false,
             wants_room: false,
             is_announced: false,
+            is_filled: false,
             output: Vec::new(),
             output_ns: 0,
             resets_on_close: false,
@@ -130,6 +136,7 @@ impl Line {
             arrived_by_signal_bytes: None,
             kept_back: 0,
             exchanges: None,
+            history: History::default(),
         }
     }
 
@@ -206,6 +213,7 @@ impl Line {
         let room = self.path.client_buffer_bytes.saturating_sub(self.received.len());
         let bytes = bytes_max.min(room).min(self.outgoing.len());
         self.received.extend(self.outgoing.drain(..bytes));
+        self.is_filled &= bytes == 0;
         let ends = self.outgoing.is_empty() && self.server_has_ended && !self.end_was_received;
         self.end_was_received |= ends;
         bytes > 0 || ends
@@ -230,6 +238,9 @@ impl Line {
 
     /// How many bytes may still be sent before the socket's buffer is full.
     pub(crate) fn room(&self) -> usize {
+        if self.is_filled && !self.outgoing.is_empty() {
+            return 0;
+        }
         self.path.send_buffer_bytes.saturating_sub(self.outgoing.len())
     }
 

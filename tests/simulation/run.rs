@@ -8,9 +8,11 @@ use log::Level;
 use spindle::http1;
 use spindle::routes::{FileRoutes, Folder, Hosts, Routes, Sharing, Uploads};
 use spindle::semantics::exchange_record::Ending;
-use spindle::server::{Observer, Server};
+use spindle::server::{Observer, Server, Usage};
 use spindle::storage::{Directory, FileRange, Publish, RelativePath};
 
+use crate::simulation::bounds;
+use crate::simulation::clients::bystander;
 use crate::simulation::coverage::Coverage;
 use crate::simulation::disk::{self, Disk};
 use crate::simulation::ledger::Ledger;
@@ -64,7 +66,7 @@ pub(crate) fn run(seed: u64, is_printed: bool) -> Outcome {
     if is_printed {
         println!("seed {seed}: {setup:?}");
     }
-    (server_log::take_lines(), server_log::take_panics());
+    server_log::forget();
     let run = Run { network: network.clone(), disk: RefCell::new(disk), setup, ledger, records: Rc::default() };
     let checked = catch_unwind(AssertUnwindSafe(|| match run.setup.events {
         Events::Few => run.to_the_end::<3>(seed),
@@ -83,6 +85,7 @@ fn write_files(disk: &Disk, ledger: &Ledger) {
     for name in ["dir", "up", "site"] {
         disk.add_directory(name);
     }
+    bystander::write_files(disk);
     for (name, content) in &ledger.fixed {
         disk.add_file(name, content, i128::from(START_UNIX_NS) - 86_400 * i128::from(SECOND));
     }
@@ -196,7 +199,7 @@ impl Run {
             if self.disk.borrow().is_stopped() {
                 self.network.inner.borrow_mut().stop_server();
                 drop(server);
-                (server_log::take_lines(), server_log::take_panics());
+                server_log::forget();
                 return Ok(LifeEnding::Stopped);
             }
             self.read_log()?;
@@ -207,13 +210,17 @@ impl Run {
                 self.check_end()?;
                 return Ok(LifeEnding::AsAsked);
             }
-            self.look_for_rest()?;
+            self.look_for_rest(&server.usage())?;
         }
         Err(format!("turns without end, at {} ms", self.network.inner.borrow().now_ns() / MILLISECOND))
     }
 
-    fn look_for_rest(&self) -> Result<(), String> {
+    fn look_for_rest(&self, usage: &Usage) -> Result<(), String> {
         let mut inner = self.network.inner.borrow_mut();
+        bounds::check(usage, self.setup.connections_max, inner.open)?;
+        if let Some(impatience) = inner.overstayed.take() {
+            return Err(impatience);
+        }
         inner.catch_up();
         let now_ns = inner.now_ns();
         if inner.signal_ns.is_some() {
@@ -227,6 +234,7 @@ impl Run {
             if inner.open > 0 {
                 return Err(format!("{} connections are forgotten", inner.open));
             }
+            bounds::check_rest(usage)?;
             inner.coverage.count("run", "came to rest");
             inner.rests = false;
             inner.schedule(now_ns, Happening::Signal);
@@ -276,7 +284,7 @@ impl Run {
     fn check_clients(&self) -> Result<(), String> {
         let inner = self.network.inner.borrow();
         let complaint =
-            inner.clients().find_map(|(line, client)| client.complaint().map(|about| format!("{line}: {about}")));
+            inner.clients().find_map(|(line, client)| Some(format!("client {line}: {}", client.complaint()?)));
         complaint.map_or(Ok(()), Err)
     }
 
@@ -313,6 +321,7 @@ impl Run {
         for name in names {
             ledger.may_read(name, disk.read(name).as_deref(), now_ns, now_ns)?;
         }
+        bystander::check_outside(&disk)?;
         if disk.descriptors() > 0 {
             return Err(format!("{} files are left open", disk.descriptors()));
         }

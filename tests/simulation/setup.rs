@@ -6,6 +6,7 @@ use std::rc::Rc;
 use fastrand::Rng;
 use spindle::routes::UploadPolicy;
 
+use crate::simulation::clients::bystander::Bystander;
 use crate::simulation::clients::choose;
 use crate::simulation::clients::honest::Honest;
 use crate::simulation::clients::hostile::{Habit, Hostile};
@@ -72,6 +73,7 @@ impl Setup {
                 blocked_receive: rarely(random),
                 blocked_send: rarely(random),
                 short_send: rarely(random),
+                filled_buffer: rarely(random),
                 spurious_event: rarely(random),
                 failed_accept: rarely(random),
                 stolen_descriptor: if scarcity == 0 { rarely(random) } else { 0 },
@@ -174,6 +176,11 @@ pub(crate) fn add_clients(inner: &mut Inner, setup: &Setup, ledger: &Rc<RefCell<
         let leaves_ns = random.u64(at_ns..HOSTILE_UNTIL_NS);
         let habit = habit(setup, random);
         inner.add_client(at_ns, listener, path, Box::new(Hostile::new(habit, leaves_ns)));
+    }
+    for _ in 0..if setup.trouble.others > 0 { 10 } else { 0 } {
+        let (path, at_ns) = (path(random), random.u64(..90 * SECOND));
+        let client = Bystander::new(|name| target_of(setup, name), random);
+        inner.add_client(at_ns, 0, path, Box::new(client));
     }
     if let Some(signal_ns) = setup.signal_ns {
         inner.schedule(signal_ns, Happening::Signal);

@@ -323,6 +323,7 @@ pub(crate) fn fixed_entries(ledger: &Ledger, directory: &str) -> BTreeMap<String
     }
     if directory.is_empty() {
         entries.insert("up/".to_owned(), None);
+        entries.insert("others/".to_owned(), None);
     }
     entries.retain(|name, _| !name.starts_with('.'));
     entries

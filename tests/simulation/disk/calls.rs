@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use spindle::storage::{Access, DirectoryEntry, FileKind, FileSystem, Links, Stat};
 
 use super::Disk;
-use super::faults::{Call, Effect, Happening};
+use super::faults::{Call, Effect, Happening, error_name};
 use super::machine::Machine;
 use super::tree::{Cursor, Entries, Lookup, NodeId, TOP};
 
@@ -91,7 +91,7 @@ impl Disk {
         if let Some(trace) = &machine.faults.trace {
             let outcome = match &result {
                 Ok(_) => "ok".to_owned(),
-                Err(errno) => format!("{errno:?}"),
+                Err(errno) => error_name(*errno),
             };
             trace.borrow_mut().push(format!("{:5} {call:?} {} = {outcome}", machine.faults.calls, subject()));
         }
@@ -144,6 +144,11 @@ impl Disk {
 
 fn text(name: &[u8]) -> impl fmt::Display {
     name.escape_ascii()
+}
+
+/// How much of so many bytes is read or written; less than all where there is a bound.
+fn shortened(bytes: usize, most: Option<usize>) -> usize {
+    most.map_or(bytes, |most| most.min(bytes.saturating_sub(1)).max(1).min(bytes))
 }
 
 impl FileSystem for Disk {
@@ -318,7 +323,7 @@ impl FileSystem for Disk {
                 })?;
                 let rest =
                     usize::try_from(offset).ok().and_then(|offset| content.bytes.get(offset..)).unwrap_or_default();
-                let bytes = rest.len().min(space.len()).min(most.unwrap_or(usize::MAX));
+                let bytes = shortened(rest.len().min(space.len()), most);
                 space[..bytes].copy_from_slice(&rest[..bytes]);
                 Ok(bytes)
             },
@@ -333,7 +338,7 @@ impl FileSystem for Disk {
                 if file.mode != Mode::Write {
                     return Err(Errno::BADF);
                 }
-                let content = &content[..content.len().min(most.unwrap_or(usize::MAX))];
+                let content = &content[..shortened(content.len(), most)];
                 let bytes = machine.write(file.node, file.offset.get(), content)?;
                 file.offset.set(file.offset.get() + bytes as u64);
                 Ok(bytes)

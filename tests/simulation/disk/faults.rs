@@ -176,7 +176,7 @@ pub(crate) fn kind(name: &str) -> usize {
 pub(crate) enum Event {
     /// A fault, by its name.
     Fault(&'static str),
-    /// A fault at each call that it fits, from this one on.
+    /// A fault at each call that it fits, from this one on; none at all if it does not fit this one.
     FaultForEver(&'static str),
     /// Another process does this.
     Act(Action),
@@ -291,7 +291,8 @@ impl Faults {
         while let Some(place) = self.script.iter().position(is_due) {
             match self.script.remove(place).2 {
                 Event::Fault(name) => self.add(kind(name), call, happenings),
-                Event::FaultForEver(name) => self.for_ever.push(kind(name)),
+                Event::FaultForEver(name) if KINDS[kind(name)].calls.contains(&call) => self.for_ever.push(kind(name)),
+                Event::FaultForEver(_) => {}
                 Event::Act(action) => happenings.push(Happening::Act(action)),
                 Event::PowerCut => happenings.push(Happening::Effect(Effect::PowerCut)),
             }
@@ -329,4 +330,30 @@ impl Faults {
     pub(crate) fn count(&self, name: &'static str) {
         *self.coverage.borrow_mut().entry(name).or_default() += 1;
     }
+}
+
+/// What an error number is called; `Errno` itself shows it as a sentence.
+pub(crate) fn error_name(errno: Errno) -> String {
+    let names = [
+        (Errno::ACCESS, "ACCESS"),
+        (Errno::AGAIN, "AGAIN"),
+        (Errno::BADF, "BADF"),
+        (Errno::DQUOT, "DQUOT"),
+        (Errno::EXIST, "EXIST"),
+        (Errno::INTR, "INTR"),
+        (Errno::IO, "IO"),
+        (Errno::ISDIR, "ISDIR"),
+        (Errno::LOOP, "LOOP"),
+        (Errno::MFILE, "MFILE"),
+        (Errno::NOENT, "NOENT"),
+        (Errno::NOSPC, "NOSPC"),
+        (Errno::NOSYS, "NOSYS"),
+        (Errno::NOTDIR, "NOTDIR"),
+        (Errno::OPNOTSUPP, "OPNOTSUPP"),
+        (Errno::PERM, "PERM"),
+        (Errno::ROFS, "ROFS"),
+        (Errno::XDEV, "XDEV"),
+    ];
+    let name = names.iter().find(|(known, _)| *known == errno).map(|(_, name)| (*name).to_owned());
+    name.unwrap_or_else(|| format!("error {}", errno.raw_os_error()))
 }
