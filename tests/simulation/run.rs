@@ -260,7 +260,9 @@ impl Run {
     fn read_log(&self) -> Result<(), String> {
         for (level, text) in server_log::take_lines() {
             self.network.inner.borrow().trace.remark(self.network.inner.borrow().now_ns(), &text);
-            let is_disk = text.contains("error") && self.setup.trouble.may_fail();
+            // What the disk, or another process, does to a file that is being sent is to be logged.
+            let is_disk =
+                self.setup.trouble.may_fail() || self.setup.trouble.others > 0 && text.contains("cannot be sent");
             if level == Level::Error && !is_disk {
                 return Err(format!("logged as an error: {text}; {}", server_log::take_panics().join("; ")));
             }
@@ -320,6 +322,7 @@ impl Run {
         let may_be_left = self.setup.trouble.may_fail() || !self.setup.trouble.stops.is_empty();
         if may_be_left {
             let restarted = disk.after_kill();
+            bystander::bring_back(&restarted);
             sweep(&restarted)?;
             return no_hidden_name(&restarted);
         }
@@ -334,7 +337,7 @@ fn no_hidden_name(disk: &Disk) -> Result<(), String> {
 /// After a restart and an upload to each directory nothing hidden is left.
 fn sweep(disk: &Disk) -> Result<(), String> {
     let directory = Directory::open_in(disk.clone(), Disk::root_path(), 1).map_err(|error| error.to_string())?;
-    for name in ["swept", "dir/swept", "up/swept"] {
+    for name in ["swept", "dir/swept", "up/swept", "others/swept", "others/box/swept"] {
         let path = RelativePath::from_segments(name.split('/')).map_err(|_| format!("{name} is no name"))?;
         let upload = directory.begin_upload(&path, Publish::Replace, Some(0), false);
         let published = upload.and_then(|upload| upload.commit(START_UNIX_NS, |_| true));
