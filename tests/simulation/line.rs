@@ -38,6 +38,8 @@ pub(crate) enum Stage {
 pub(crate) struct Line {
     pub listener: usize,
     pub path: Path,
+    /// All choices that concern it alone, so that other connections can be left out of a run without changing them.
+    pub random: fastrand::Rng,
     pub stage: Stage,
 
     // To the server.
@@ -86,10 +88,11 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    pub(crate) fn new(listener: usize, path: Path) -> Line {
+    pub(crate) fn new(listener: usize, path: Path, random: fastrand::Rng) -> Line {
         Line {
             listener,
             path,
+            random,
             stage: Stage::Before,
             unsent: VecDeque::new(),
             end_is_unsent: false,

@@ -28,6 +28,20 @@ impl Trace {
         }
     }
 
+    /// Whether somebody reads it.
+    pub(crate) fn is_printed(&self) -> bool {
+        self.is_printed
+    }
+
+    /// What a connection's client or the server has sent, or what that client is: no part of what is compared either.
+    pub(crate) fn describe(&self, at_ns: u64, line: usize, what: &str, bytes: &[u8]) {
+        if self.is_printed {
+            let start = &bytes[..bytes.len().min(150)];
+            let text = format!("{}{}", start.escape_ascii(), if start.len() < bytes.len() { "…" } else { "" });
+            println!("{:>14} us  {line:>4}  {what} {text}", at_ns / MICROSECOND);
+        }
+    }
+
     /// Something to read that is no part of what is compared.
     pub(crate) fn remark(&self, at_ns: u64, text: &str) {
         if self.is_printed {

@@ -280,4 +280,9 @@ impl Client for Honest {
     fn name(&self) -> &'static str {
         "honest"
     }
+
+    fn describe(&self) -> String {
+        let asks: Vec<String> = self.to_ask.iter().map(Ask::to_string).collect();
+        format!("honest, {:?}, asks {}", self.manners, asks.join("; "))
+    }
 }

@@ -21,6 +21,11 @@ pub(crate) trait Client {
 
     /// What it is, for the trace and the coverage.
     fn name(&self) -> &'static str;
+
+    /// What it is and what it is going to do, for the trace.
+    fn describe(&self) -> String {
+        self.name().to_owned()
+    }
 }
 
 /// What a client can see and do.
@@ -39,7 +44,7 @@ impl Reach<'_> {
     }
 
     pub(crate) fn random(&mut self) -> &mut fastrand::Rng {
-        &mut self.inner.random
+        &mut self.inner.lines[self.line].random
     }
 
     /// Sends bytes. Those that do not fit yet wait.
@@ -50,6 +55,7 @@ impl Reach<'_> {
         }
         state.unsent.extend(bytes);
         state.sent_bytes += bytes.len() as u64;
+        self.inner.trace.describe(self.inner.now_ns(), self.line, "the client sends", bytes);
         self.inner.set_off(self.line);
     }
 
@@ -91,6 +97,7 @@ impl Reach<'_> {
 
     /// Sends the end: nothing more will be sent.
     pub(crate) fn end(&mut self) {
+        self.inner.trace.describe(self.inner.now_ns(), self.line, "the client ends", b"");
         let state = self.state();
         if !state.end_has_arrived {
             state.end_is_unsent = true;
@@ -109,6 +116,7 @@ impl Reach<'_> {
 
     /// Resets the connection.
     pub(crate) fn reset(&mut self) {
+        self.inner.trace.describe(self.inner.now_ns(), self.line, "the client resets", b"");
         self.state().reset_server();
         self.inner.made_room(self.line);
     }
