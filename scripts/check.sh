@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Everything that must hold before a change goes in: format, lints, documentation, tests (of the portable path too, and of the
-# page in a browser), real clients, and the challenge's stages.
+# Everything that must hold before a change goes in: format, lints, documentation, tests (of the
+# page in a browser too), real clients, and the challenge's stages.
 # Usage: scripts/check.sh, from any working directory. Stops at the first part that fails, and names it.
 set -euo pipefail
 
@@ -38,7 +38,7 @@ run() {
     end_part
 }
 
-# Installs what the challenge's scripts need, where this user may; says what to install otherwise.
+# Installs what the tests and the challenge's scripts need, where this user may; says what to install otherwise.
 check_tools() {
     begin_part 'tools'
     command -v cargo >/dev/null || fail 'cargo is missing: https://rustup.rs'
@@ -47,6 +47,8 @@ check_tools() {
     local packages=()
     command -v nc >/dev/null || packages+=(netcat-openbsd)
     command -v curl >/dev/null || packages+=(curl)
+    # It shows what is on the disk before an answer is sent. Linux alone has it.
+    [[ $(uname) != Linux ]] || command -v strace >/dev/null || packages+=(strace)
     if ((${#packages[@]} > 0)); then
         if ((EUID != 0)) || ! command -v apt-get >/dev/null; then
             fail "please install: ${packages[*]} (Debian's names)"

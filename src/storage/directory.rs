@@ -63,7 +63,7 @@ pub struct OpenedFile<F: FileSystem = Native> {
 impl<F: FileSystem> OpenedFile<F> {
     /// Whether the system still reports what it did when the file was opened.
     pub fn is_unchanged(&self) -> bool {
-        let stat = self.file.file_system.stat(&self.file.file);
+        let stat = retry(|| self.file.file_system.stat(&self.file.file));
         stat.is_ok_and(|stat| regular_identity(&stat).is_ok_and(|identity| identity == self.identity))
     }
 }
@@ -87,7 +87,7 @@ impl<F: FileSystem> Directory<F> {
     }
 
     fn open_root(file_system: F, path: &Path, seed: u64) -> Result<Directory<F>, Errno> {
-        let (directory, is_readable) = open_directory(|access| file_system.open_root(path, access), false)?;
+        let (directory, is_readable) = open_directory(|access| retry(|| file_system.open_root(path, access)), false)?;
         let root = Root {
             opening: Opening::choose(&file_system, &directory)?,
             unnamed_files: file_system.can_link_unnamed(&directory),
@@ -98,6 +98,7 @@ impl<F: FileSystem> Directory<F> {
             sweeper: Sweeper::default(),
             hidden_names: HiddenNames::new(seed),
             modification_times: Cell::default(),
+            has_warned: Cell::new(false),
         };
         Ok(Directory { root: Rc::new(root) })
     }
@@ -124,9 +125,8 @@ impl<F: FileSystem> Directory<F> {
     /// It can only confirm what an [`open_file`](Self::open_file) of the same path has found before: the lookup is not
     /// held beneath the root, and `false` does not say that nothing is there.
     pub fn confirms(&self, path: &RelativePath, identity: &Identity) -> bool {
-        let root = &*self.root;
-        root.file_system
-            .stat_at(&root.directory, path.as_bytes(), Links::Follow)
+        self.root
+            .stat_at(&self.root.directory, path.as_bytes(), Links::Follow)
             .is_ok_and(|stat| regular_identity(&stat).is_ok_and(|found| found == *identity))
     }
 
@@ -188,9 +188,11 @@ pub(super) struct Root<F: FileSystem> {
     unnamed_files: bool,
     /// The most octets that this process may write to a file. To write more is a signal that ends the process.
     octets_max: Option<u64>,
-    sweeper: Sweeper,
+    sweeper: Sweeper<F>,
     hidden_names: HiddenNames,
     modification_times: Cell<ModificationTimes>,
+    /// Whether it was said in this run that directories are not flushed.
+    has_warned: Cell<bool>,
 }
 
 /// What stands under a name that is to be written.
@@ -211,7 +213,11 @@ impl<F: FileSystem> Root<F> {
     }
 
     pub(super) fn stat(&self, file: &F::File) -> Result<Stat, StorageError> {
-        self.file_system.stat(file).map_err(StorageError::from_anything)
+        retry(|| self.file_system.stat(file)).map_err(StorageError::from_anything)
+    }
+
+    fn stat_at(&self, directory: &F::File, path: &[u8], links: Links) -> Result<Stat, Errno> {
+        retry(|| self.file_system.stat_at(directory, path, links))
     }
 
     pub(super) fn identify(&self, path: &RelativePath) -> Result<Identity, StorageError> {
@@ -232,9 +238,25 @@ impl<F: FileSystem> Root<F> {
         }
     }
 
+    /// Whether `parent`, which was opened as the directory of `path`, is still there, and not moved elsewhere with all that
+    /// is in it. The root is always there.
+    pub(super) fn has_parent(&self, path: &RelativePath, parent: &F::File) -> Result<bool, StorageError> {
+        let Some(name) = path.parent() else { return Ok(true) };
+        let found = match self.open(name, Access::PassThrough) {
+            Ok(directory) => self.stat(&directory)?,
+            // What was begun is finished also without a descriptor to spare. The lookup is not held beneath the root then;
+            // it still has to lead to this directory.
+            Err(Errno::MFILE | Errno::NFILE) => {
+                self.stat_at(&self.directory, name, Links::Follow).map_err(StorageError::from_parent)?
+            }
+            Err(errno) => return Err(StorageError::from_parent(errno)),
+        };
+        Ok(found.identity.is_of_same_file(&self.stat(parent)?.identity))
+    }
+
     /// Looks at what stands under the last segment of `path`, in the directory that was opened as its parent.
     pub(super) fn standing(&self, parent: &F::File, path: &RelativePath) -> Result<Standing, StorageError> {
-        let stat = match self.file_system.stat_at(parent, path.name(), Links::Keep) {
+        let stat = match self.stat_at(parent, path.name(), Links::Keep) {
             Ok(stat) => stat,
             Err(Errno::NOENT) => return Ok(Standing::Nothing),
             Err(errno) => return Err(StorageError::from_publication(errno)),
@@ -249,15 +271,9 @@ impl<F: FileSystem> Root<F> {
         }
     }
 
-    /// Sweeps a directory that is about to be written to.
-    pub(super) fn sweep_once(&self, parent: &F::File, path: &RelativePath) {
-        match self.sweeper.sweep_once(&self.file_system, parent) {
-            Ok(0) => {}
-            Ok(removed) => log::info!("removed {removed} unfinished uploads beside {path:?}"),
-            // It may be written to and not read. Whoever set that up wants nobody to see what is in it.
-            Err(Errno::ACCESS) => {}
-            Err(errno) => log::warn!("cannot look for unfinished uploads beside {path:?}: {errno}"),
-        }
+    /// Does a slice of what there is to sweep. `parent` is about to be written to.
+    pub(super) fn sweep(&self, parent: &Rc<F::File>, path: &RelativePath) {
+        self.sweeper.sweep(&self.file_system, parent, path);
     }
 
     pub(super) fn unnamed_files(&self) -> bool {
@@ -270,6 +286,15 @@ impl<F: FileSystem> Root<F> {
 
     pub(super) fn octets_max(&self) -> u64 {
         self.octets_max.unwrap_or(u64::MAX)
+    }
+
+    /// Says so once in a run: it holds for every upload to that file system.
+    pub(super) fn warn_that_directories_are_not_flushed(&self, errno: Errno) {
+        if !self.has_warned.replace(true) {
+            log::warn!(
+                "the file system does not flush directories: an uploaded file is on the disk, its name may not be: {errno}"
+            );
+        }
     }
 
     /// The modification time of an upload that is committed at `unix_ns`: one that no upload of this run has had.

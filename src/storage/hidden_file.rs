@@ -168,8 +168,8 @@ fn lock<F: FileSystem>(file_system: &F, file: &F::File) -> Result<bool, Errno> {
 
 /// Whether `name` in `parent` is this very file.
 fn names<F: FileSystem>(file_system: &F, parent: &F::File, name: &[u8], file: &F::File) -> Result<bool, Errno> {
-    match file_system.stat_at(parent, name, Links::Keep) {
-        Ok(stat) => Ok(stat.identity.is_of_same_file(&file_system.stat(file)?.identity)),
+    match retry(|| file_system.stat_at(parent, name, Links::Keep)) {
+        Ok(stat) => Ok(stat.identity.is_of_same_file(&retry(|| file_system.stat(file))?.identity)),
         Err(Errno::NOENT) => Ok(false),
         Err(errno) => Err(errno),
     }
@@ -182,7 +182,7 @@ pub(super) fn remove_if_abandoned<F: FileSystem>(
     name: &[u8],
 ) -> Result<bool, Errno> {
     let file = retry(|| file_system.open_entry(parent, name, Access::Lock))?;
-    if file_system.stat(&file)?.kind != FileKind::Regular {
+    if retry(|| file_system.stat(&file))?.kind != FileKind::Regular {
         return Ok(false);
     }
     // Unlike an owner, a sweep that cannot lock does not go on.

@@ -2,6 +2,8 @@
 
 use rustix::io::Errno;
 
+use super::file_system::{DirectoryEntry, FileSystem};
+
 /// How often a call is made that says `EINTR`. A signal interrupts a call once; a file system in user space may say so
 /// for ever, and must not hold the thread, which has other connections to serve.
 const ATTEMPTS_MAX: u32 = 16;
@@ -16,6 +18,15 @@ pub(super) fn retry<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, 
         }
     }
     Err(Errno::IO)
+}
+
+/// Reads the next entry of a directory, and takes of it what is needed: the entry itself is lent.
+pub(super) fn next_entry<F: FileSystem, T>(
+    file_system: &F,
+    entries: &mut F::Entries,
+    take: impl Fn(&DirectoryEntry<'_>) -> T,
+) -> Option<Result<T, Errno>> {
+    retry(|| file_system.next_entry(entries).map(|entry| entry.map(|entry| take(&entry))).transpose()).transpose()
 }
 
 /// Fills `space` from `offset` on, with as many calls of `read` as that takes; `None` where the file ends before that.

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use rustix::io::Errno;
 
 use super::directory::Root;
+use super::interrupted::{next_entry, retry};
 use super::{Access, DirectoryEntry, FileKind, FileSystem, Native, RelativePath, Stat, StorageError};
 
 /// What kind an entry is of.
@@ -72,15 +73,23 @@ impl<F: FileSystem> Listing<F> {
         linked_directories: LinkedDirectories,
     ) -> Result<Listing<F>, StorageError> {
         let path = path.map(RelativePath::as_bytes).unwrap_or_default();
-        let opened = root.open(if path.is_empty() { b"." } else { path }, Access::List);
-        let entries =
-            opened.and_then(|directory| root.file_system().entries(directory)).map_err(StorageError::from_lookup)?;
+        let name = if path.is_empty() { b"." } else { path };
+        let open = || root.open(name, Access::List).and_then(|directory| root.file_system().entries(directory));
+        let mut entries = retry(open).map_err(StorageError::from_lookup)?;
+        // The root is open, and can be opened again, also once it has been removed. Reading it tells.
+        if path.is_empty() {
+            if let Some(Err(Errno::NOENT)) = next_entry(root.file_system(), &mut entries, |_| ()) {
+                return Err(StorageError::NotFound);
+            }
+            root.file_system().rewind(&mut entries);
+        }
         Ok(Listing { root, entries, path: path.to_vec(), linked_directories })
     }
 
     /// When the directory was last modified, in nanoseconds since 1970.
     pub fn modified_ns(&self) -> Result<i128, StorageError> {
-        let stat = self.root.file_system().stat_directory(&self.entries).map_err(StorageError::from_anything)?;
+        let stat =
+            retry(|| self.root.file_system().stat_directory(&self.entries)).map_err(StorageError::from_anything)?;
         Ok(stat.identity.modified_ns)
     }
 
@@ -89,7 +98,7 @@ impl<F: FileSystem> Listing<F> {
     pub fn may_hold_more_than(&self, count: u64) -> bool {
         // What an entry takes at least on ext4; elsewhere it takes more.
         const ENTRY_BYTES_MIN: u64 = 12;
-        let stat = self.root.file_system().stat_directory(&self.entries);
+        let stat = retry(|| self.root.file_system().stat_directory(&self.entries));
         stat.is_ok_and(|stat| stat.identity.octets / ENTRY_BYTES_MIN > count)
     }
 
@@ -101,9 +110,10 @@ impl<F: FileSystem> Listing<F> {
     pub fn count(&mut self, most: usize, is_counted: impl Fn(&[u8]) -> bool) -> Result<(usize, bool), StorageError> {
         let mut count = 0;
         for _ in 0..most {
-            match self.root.file_system().next_entry(&mut self.entries) {
+            let counts = |entry: &DirectoryEntry<'_>| is_listed(entry) && is_counted(entry.name);
+            match next_entry(self.root.file_system(), &mut self.entries, counts) {
                 None | Some(Err(Errno::NOENT)) => return Ok((count, true)),
-                Some(Ok(entry)) => count += usize::from(is_listed(&entry) && is_counted(entry.name)),
+                Some(Ok(counts)) => count += usize::from(counts),
                 Some(Err(errno)) => return Err(StorageError::from_lookup(errno)),
             }
         }
@@ -151,8 +161,9 @@ impl<F: FileSystem> Listing<F> {
     /// The next entry's name, and what it is where the disk says so; `Some(Ok(None))` for one that may not be listed.
     #[allow(clippy::type_complexity, reason = "it is taken apart at once")]
     fn read(&mut self) -> Option<Result<Option<(Box<[u8]>, Option<FileKind>)>, StorageError>> {
-        match self.root.file_system().next_entry(&mut self.entries)? {
-            Ok(entry) => Some(Ok(is_listed(&entry).then(|| (entry.name.into(), entry.kind)))),
+        let take = |entry: &DirectoryEntry<'_>| is_listed(entry).then(|| (entry.name.into(), entry.kind));
+        match next_entry(self.root.file_system(), &mut self.entries, take)? {
+            Ok(entry) => Some(Ok(entry)),
             // The directory has been removed: there is nothing more in it.
             Err(Errno::NOENT) => None,
             Err(errno) => Some(Err(StorageError::from_lookup(errno))),
@@ -160,7 +171,7 @@ impl<F: FileSystem> Listing<F> {
     }
 
     fn look_at(&self, name: Box<[u8]>) -> Result<Option<Entry>, StorageError> {
-        let stat = match self.root.file_system().stat_entry(&self.entries, &name) {
+        let stat = match retry(|| self.root.file_system().stat_entry(&self.entries, &name)) {
             Ok(stat) => stat,
             Err(errno) => return nothing_or_error(StorageError::from_lookup(errno)),
         };

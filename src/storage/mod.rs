@@ -12,12 +12,13 @@
 //!    visible in one step. Where the system has no unnamed files, it goes to a hidden name, `.spindle-` and sixteen hex
 //!    digits, which no [`RelativePath`] can hold. Dropping an [`Upload`] removes every trace of it.
 //! 4. **A hidden file is locked while it is in use.** What a crash leaves behind is not locked, and is removed when
-//!    a run first writes to its directory (of a very large one, the first 65,536 entries are looked at; of one that may
-//!    not be read, none): never the upload of another server that shares the directory.
+//!    a run first writes to its directory, unless that may not be read: in slices of a few milliseconds, one for each
+//!    upload, until no entry is left that was not looked at. It is never the upload of another server that shares the directory.
 //! 5. **The kernel decides who was first.** Creating never replaces: the link fails where the name is taken.
 //! 6. **No two uploads of a run share a modification time**, however coarse the clock, and however often it is set back:
 //!    each is at least a microsecond later than the one before, and what came before and after the clock was set back
-//!    differs in the nanoseconds.
+//!    differs in the nanoseconds. None is a whole number of milliseconds, so that a file system with coarser times keeps none
+//!    exactly: [`Published`] tells by that whether the time is the upload's own.
 //! 7. **No memory grows with a file, nor with the length of a directory.** Content passes through in the caller's pieces,
 //!    and [`FileRange`] is three words. Files that are asked for often are kept, the small ones in memory and the others
 //!    open, within bounds and not for long, and are confirmed by their identity at each use.
@@ -26,9 +27,16 @@
 //!    and a test may bring a disk of its own. What takes more than one call is decided above the trait: the walk by
 //!    segments, the choice of the way to open, repeating what was interrupted, hidden names, and publication.
 //!
+//! 9. **A durable upload is on the disk when it is acknowledged**, with a journal or without: the file is flushed before it has
+//!    its name, so that the name never leads to half of it; then it is named, and file and directory are flushed. A flush
+//!    that has failed is never tried again for the same upload: the second would succeed, and the content be lost. Where
+//!    the file system does not flush directories, the name is left to it.
+//!
 //! What storage cannot promise: between looking at a name and renaming over it, *another process* may change what
 //! stands there. Among the uploads of one [`Directory`] there is no such window, since one thread does it all in one
-//! call. Between processes only creation is exact.
+//! call. Between processes only creation is exact. In the same way, a directory that is moved out of the root while an
+//! upload to it is in progress is noticed just before the upload is published, and nothing is; one that is moved in the
+//! moment between that look and the link takes the file along.
 //!
 //! Everything here belongs to one thread.
 

@@ -9,6 +9,10 @@ const SET_BACK_NS: u64 = 5_000_000_000;
 /// uploaded before and after the clock was set back.
 const STEP_NS: u64 = 1000;
 
+/// No time is a multiple of so many steps: a millisecond. A file system that keeps coarser times would keep such a one exactly
+/// by chance, and show other uploads with the same; the caller would take it for one that nobody shares.
+const COARSE_STEPS: u64 = 1000;
+
 /// How often the clock is followed back. After that, times only increase, as they do between two such events.
 const SET_BACK_MAX: u64 = STEP_NS - 1;
 
@@ -27,7 +31,7 @@ pub(super) struct ModificationTimes {
 }
 
 impl ModificationTimes {
-    /// The time of an upload that is committed at `unix_ns`. It differs from the clock by less than a microsecond, unless
+    /// The time of an upload that is committed at `unix_ns`. It differs from the clock by a microsecond at most, unless
     /// another upload has had that time, or the clock has been set back by a few seconds.
     pub(super) fn next(&mut self, unix_ns: u64) -> u64 {
         let now = unix_ns / STEP_NS;
@@ -37,6 +41,9 @@ impl ModificationTimes {
             self.last = now;
         } else {
             self.last = now.max(self.last.saturating_add(1));
+        }
+        if self.last.is_multiple_of(COARSE_STEPS) {
+            self.last = self.last.saturating_add(1);
         }
         self.last.saturating_mul(STEP_NS).saturating_add(self.set_back)
     }
@@ -54,10 +61,24 @@ mod tests {
     #[test]
     fn a_small_step_back_keeps_the_order_and_a_large_one_is_followed() {
         let mut times = ModificationTimes::default();
-        assert_eq!(times.next(NOW), NOW);
-        assert_eq!(times.next(NOW - SET_BACK_NS), NOW + 1000);
-        assert_eq!(times.next(NOW - SET_BACK_NS), NOW - SET_BACK_NS + 1);
-        assert_eq!(times.next(NOW - SET_BACK_NS), NOW - SET_BACK_NS + 1001);
+        assert_eq!(times.next(NOW + 1000), NOW + 1000);
+        assert_eq!(times.next(NOW + 1000 - SET_BACK_NS), NOW + 2000);
+        assert_eq!(times.next(NOW + 1000 - SET_BACK_NS), NOW + 1001 - SET_BACK_NS);
+        assert_eq!(times.next(NOW + 1000 - SET_BACK_NS), NOW + 2001 - SET_BACK_NS);
+    }
+
+    /// One that keeps whole seconds, say, would keep such a time exactly, and then give it to the next upload too.
+    #[test]
+    fn no_time_is_one_that_a_coarse_file_system_keeps_exactly() {
+        let mut given = HashSet::new();
+        let mut times = ModificationTimes::default();
+        for clock in [NOW, NOW, NOW + 998_000, NOW + 998_000, NOW + 999_999, NOW + 2_000_000, NOW - TEN_YEARS, NOW] {
+            for _ in 0..1_500 {
+                let time = times.next(clock);
+                assert_ne!(time / 1_000 % 1_000, 0, "{time} is whole milliseconds");
+                assert!(given.insert(time), "{time} is given twice");
+            }
+        }
     }
 
     /// Many small steps back must not add up to a date far in the future.

@@ -170,17 +170,22 @@ impl<S: Posix> FileSystem for S {
     }
 
     fn entries_of(&self, directory: &OwnedFd) -> Result<Entries, Errno> {
-        Dir::read_from(directory).map(Entries::new)
+        // Not by `Dir::read_from`: it would open a directory that is only passed through in the same way, and not read it.
+        let again = rustix::fs::openat(directory, ".", flags::<S>(Access::List), Mode::empty())?;
+        Dir::new(again).map(Entries::new)
     }
 
     fn next_entry<'e>(&self, entries: &'e mut Entries) -> Option<Result<DirectoryEntry<'e>, Errno>> {
-        match entries.directory.read()? {
-            Ok(entry) => {
+        match entries.directory.read() {
+            Some(Ok(entry)) => {
                 let entry = entries.last.insert(entry);
                 let kind = kind(entry.file_type());
                 Some(Ok(DirectoryEntry { name: entry.file_name().to_bytes(), kind }))
             }
-            Err(errno) => Some(Err(errno)),
+            Some(Err(errno)) => Some(Err(errno)),
+            // The wrapper takes the error for an end, which no directory has before its first entry, `.`.
+            None if entries.last.is_none() && is_removed(&entries.directory) => Some(Err(Errno::NOENT)),
+            None => None,
         }
     }
 
@@ -197,6 +202,10 @@ impl<S: Posix> FileSystem for S {
         let stat = rustix::fs::statat(entries.directory.fd()?, name, AtFlags::SYMLINK_NOFOLLOW)?;
         Ok(Stat::from_system(&stat))
     }
+}
+
+fn is_removed(directory: &Dir) -> bool {
+    directory.fd().and_then(rustix::fs::fstat).is_ok_and(|stat| stat.st_nlink == 0)
 }
 
 fn kind(file_type: FileType) -> Option<FileKind> {
@@ -275,5 +284,21 @@ mod tests {
     #[cfg(target_os = "linux")]
     fn a_file_system_without_a_size_is_not_full() {
         assert_eq!(Native.free_bytes(&File::open("/proc").unwrap().into()), None);
+    }
+
+    /// A descriptor that was opened only to pass through is no one to read from.
+    #[test]
+    fn a_directory_is_read_however_it_was_opened() {
+        let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join("name"), b"").unwrap();
+        for access in [Access::PassThrough, Access::List] {
+            let directory = Native.open_root(root.path(), access).unwrap();
+            let mut entries = Native.entries_of(&directory).unwrap();
+            let mut names = Vec::new();
+            while let Some(entry) = Native.next_entry(&mut entries) {
+                names.push(entry.unwrap().name.to_vec());
+            }
+            assert!(names.contains(&b"name".to_vec()), "{access:?}");
+        }
     }
 }

@@ -13,6 +13,9 @@ use super::{FileSystem, Identity, Native, RelativePath, StorageError};
 /// How often a commit looks again because another process created the name in the meantime.
 const ATTEMPTS_MAX: u32 = 16;
 
+/// How a file system says that it does not flush directories. Of a file it would be an error.
+const DOES_NOT_FLUSH: [Errno; 4] = [Errno::INVAL, Errno::NOTSUP, Errno::OPNOTSUPP, Errno::NOSYS];
+
 /// How an upload becomes visible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Publish {
@@ -63,7 +66,7 @@ impl<F: FileSystem> Upload<F> {
         durable: bool,
     ) -> Result<Self, StorageError> {
         let parent = root.open_parent(&path, durable)?;
-        root.sweep_once(&parent, &path);
+        root.sweep(&parent, &path);
         match (root.standing(&parent, &path)?, publish) {
             (Standing::Nothing, _) | (_, Publish::Replace) => {}
             (Standing::File(_) | Standing::Link(_), Publish::CreateOnly) => {
@@ -139,14 +142,30 @@ impl<F: FileSystem> Upload<F> {
         if self.durable {
             flush(file_system, &self.file)?;
         }
+        if !self.root.has_parent(&self.path, &self.parent)? {
+            return Err(StorageError::ParentMissing);
+        }
         let created = self.publish(condition)?;
         // The hidden name goes now, since removing it is the last thing that changes the file's times.
         self.hidden = None;
         let identity = regular_identity(&self.root.stat(&self.file)?)?;
         if self.durable {
-            flush(self.root.file_system(), &self.parent)?;
+            self.flush_name()?;
         }
         Ok(Published { created, identity, modified_ns })
+    }
+
+    /// Brings the name to the disk. The file itself was flushed while it had none, or another one: without a journal, the disk
+    /// may still have it as a file with no links, and its name would be removed when the disk is checked.
+    fn flush_name(&self) -> Result<(), StorageError> {
+        flush(self.root.file_system(), &self.file)?;
+        match retry(|| self.root.file_system().sync(&self.parent)) {
+            Err(errno) if DOES_NOT_FLUSH.contains(&errno) => {
+                self.root.warn_that_directories_are_not_flushed(errno);
+                Ok(())
+            }
+            flushed => flushed.map_err(StorageError::from_anything),
+        }
     }
 
     /// Gives the content its name. Says whether nothing stood there.

@@ -224,7 +224,7 @@ fn uploads_that_are_off_are_not_allowed_and_not_offered() {
 
 #[test]
 fn with_fsync_file_and_directory_are_on_the_disk_before_the_answer() {
-    for (options, synced) in [(&["--fsync"][..], 2), (&[], 0)] {
+    for (options, synced) in [(&["--fsync"][..], 3), (&[], 0)] {
         let Some(tracer) = Tracer::of("fsync,linkat,renameat,renameat2,sendto") else { return };
         let server = Start::new().directory().through(tracer.command()).options(options.iter().copied()).start();
         fs::create_dir(server.directory().join("shelf")).unwrap();
@@ -239,8 +239,8 @@ fn with_fsync_file_and_directory_are_on_the_disk_before_the_answer() {
         let answer = trace.iter().position(|line| line.contains("HTTP/1.1 201")).expect("an answer");
         assert_eq!((syncs.len(), links.len()), (synced, 1), "{trace:#?}");
         assert!(links[0] < answer, "{trace:#?}");
-        if let [content, name] = syncs[..] {
-            assert!(content < links[0] && links[0] < name && name < answer, "{trace:#?}");
+        if let [content, file, name] = syncs[..] {
+            assert!(content < links[0] && links[0] < file && file < name && name < answer, "{trace:#?}");
         }
     }
 }

@@ -138,3 +138,13 @@ fn preconditions_are_judged_for_a_listing() {
     assert_eq!(ask(&server, "GET", "/", &["If-Match: \"other\""]).status, 412);
     assert_eq!(ask(&server, "GET", "/", &["If-None-Match: *"]).status, 304);
 }
+
+#[test]
+fn a_folder_that_has_been_removed_is_not_found() {
+    let server = share(&["a"]);
+    fs::remove_dir_all(server.directory()).unwrap();
+    for target in ["/", "/?format=json", "/?archive=tar", "/a"] {
+        assert_eq!(get(&server, target).status, 404, "{target}");
+    }
+    fs::create_dir(server.directory()).unwrap();
+}

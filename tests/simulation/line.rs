@@ -80,6 +80,8 @@ pub(crate) struct Line {
     /// When the last of them were.
     pub output_ns: u64,
     pub resets_on_close: bool,
+    /// Whether the server's process was stopped while it had the connection.
+    pub was_stopped: bool,
     /// Flights in both directions so far.
     pub flights: u64,
     /// When the server accepted and closed the connection.
@@ -116,6 +118,7 @@ impl Line {
             output: Vec::new(),
             output_ns: 0,
             resets_on_close: false,
+            was_stopped: false,
             flights: 0,
             accepted_ns: None,
             closed_ns: None,

@@ -3,7 +3,8 @@
 //!
 //! `setup.rs` makes a run from its seed, and `run.rs` runs it and says what must hold. `network.rs`, `line.rs` and `world.rs`
 //! are the network and the kernel's sockets, `clients/` those who talk to the server, `ledger.rs` what files must be,
-//! `records.rs` what records must say, and `turn.rs` what a turn of the loop may cost.
+//! `records.rs` what records must say, and `turn.rs` what a turn of the loop may cost. `disk/` is the disk,
+//! and `trouble.rs` what befalls it.
 
 pub(crate) mod clients;
 pub(crate) mod coverage;
@@ -16,5 +17,6 @@ pub(crate) mod records;
 pub(crate) mod run;
 pub(crate) mod setup;
 pub(crate) mod trace;
+pub(crate) mod trouble;
 pub(crate) mod turn;
 pub(crate) mod world;

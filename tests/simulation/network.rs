@@ -140,6 +140,10 @@ pub(crate) struct Inner {
     awake_ns: Option<u64>,
     /// When the server was asked to end.
     pub signal_ns: Option<u64>,
+    /// Whether the machine has lost power, and has not been noticed to: nothing that it does then comes through.
+    pub is_off: Box<dyn Fn() -> bool>,
+    /// When the process was last stopped in the middle of its work.
+    stopped_ns: Option<u64>,
     /// When its listeners were closed.
     pub listeners_closed_ns: Option<u64>,
     /// When what is happening just now was due.
@@ -177,6 +181,8 @@ impl Network {
             worked_ns: 0,
             awake_ns: Some(0),
             signal_ns: None,
+            is_off: Box::new(|| false),
+            stopped_ns: None,
             listeners_closed_ns: None,
             event_ns: None,
             clock_offset_ns: 0,
@@ -418,7 +424,12 @@ impl Inner {
         self.open -= 1;
         self.turn.progressed();
         self.told.retain(|told| *told != Told::Line(line));
-        let now_ns = self.now_ns();
+        let (now_ns, is_off) = (self.now_ns(), (self.is_off)());
+        let state = &mut self.lines[line];
+        state.was_stopped |= is_off;
+        if is_off {
+            self.stopped_ns = Some(now_ns);
+        }
         let state = &mut self.lines[line];
         state.stage = Stage::Closed;
         state.is_announced = false;
@@ -449,6 +460,36 @@ impl Inner {
     /// Looks at each client, when all is over.
     pub(crate) fn clients(&self) -> impl Iterator<Item = (usize, &dyn Client)> {
         self.clients.iter().enumerate().filter_map(|(line, client)| Some((line, &**client.as_ref()?)))
+    }
+
+    /// The process is gone at once, and with it all connections. It does not listen before it is started again.
+    pub(crate) fn stop_server(&mut self) {
+        self.stopped_ns = Some(self.now_ns());
+        for line in 0..self.lines.len() {
+            if self.lines[line].stage != Stage::Before && self.lines[line].stage != Stage::Closed {
+                self.lines[line].reset_client();
+                self.lines[line].was_stopped = true;
+                self.calls.push_back(line);
+            }
+        }
+        self.told.clear();
+        self.backlogs = None;
+    }
+
+    /// It listens again.
+    pub(crate) fn start_server(&mut self) {
+        self.backlogs = Some(vec![VecDeque::new(); self.settings.listeners]);
+        self.told.clear();
+        // A signal that came while nobody was there has ended nothing.
+        if self.signal_ns.is_some() {
+            self.push_told(Told::Signal);
+        }
+        self.wakes_up();
+    }
+
+    /// Whether the process may have been stopped while a connection of now was begun or used.
+    pub(crate) fn may_be_stopped(&self) -> bool {
+        self.stopped_ns.is_some_and(|at_ns| self.now_ns() < at_ns + 60 * SECOND)
     }
 
     /// Whether nothing will happen any more, but by the server's doing.

@@ -67,6 +67,8 @@ pub(crate) fn check(line: &Line, records: &[&Told]) -> Result<(), String> {
         }
     }
     match skip_interim(rest)? {
+        // Nobody was left to tell of what was under way.
+        _ if line.was_stopped => Ok(()),
         [] => Ok(()),
         more => Err(format!("{} bytes were sent that no record tells of", more.len())),
     }

@@ -9,7 +9,7 @@ use spindle::http1;
 use spindle::routes::{FileRoutes, Folder, Hosts, Routes, Sharing, UploadPolicy, Uploads};
 use spindle::semantics::exchange_record::Ending;
 use spindle::server::{Observer, Server};
-use spindle::storage::{Directory, FileRange};
+use spindle::storage::{Directory, FileRange, Publish, RelativePath};
 
 use crate::simulation::coverage::Coverage;
 use crate::simulation::disk::{self, Disk};
@@ -19,6 +19,7 @@ use crate::simulation::network::{Happening, MILLISECOND, Network, SECOND, START_
 use crate::simulation::records::{self, Told};
 use crate::simulation::setup::{self, Events, HOSTILE_UNTIL_NS, Setup};
 use crate::simulation::trace::Trace;
+use crate::simulation::trouble::Stop;
 use crate::simulation::world::{SentFile, SimulatedWorld};
 
 /// When everything must have come to rest at the latest.
@@ -60,12 +61,11 @@ pub(crate) fn run(seed: u64, is_printed: bool) -> Outcome {
     setup::add_clients(&mut network.inner.borrow_mut(), &setup, &ledger, &mut random);
     let disk = Disk::new(setup.disk.clone(), clock);
     write_files(&disk, &ledger.borrow());
-    disk.fail(setup.slow_disk, disk::Enabled::NONE.with("slow"));
     if is_printed {
         println!("seed {seed}: {setup:?}");
     }
     (server_log::take_lines(), server_log::take_panics());
-    let run = Run { network: network.clone(), disk, setup, ledger, records: Rc::default() };
+    let run = Run { network: network.clone(), disk: RefCell::new(disk), setup, ledger, records: Rc::default() };
     let checked = catch_unwind(AssertUnwindSafe(|| match run.setup.events {
         Events::Few => run.to_the_end::<3>(seed),
         Events::Many => run.to_the_end::<256>(seed),
@@ -88,32 +88,80 @@ fn write_files(disk: &Disk, ledger: &Ledger) {
     }
 }
 
+type SimulatedServer<const EVENTS: usize> = Server<SimulatedWorld<FileRange<Disk>, EVENTS>, Routes<Disk>>;
+
+/// How a life of the server ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LifeEnding {
+    /// It was asked to end, and did.
+    AsAsked,
+    /// In the middle of its work.
+    Stopped,
+}
+
 struct Run {
     network: Network,
-    disk: Disk,
+    /// Another one after each loss of power.
+    disk: RefCell<Disk>,
     setup: Setup,
     ledger: Rc<RefCell<Ledger>>,
     records: Rc<RefCell<Vec<Told>>>,
 }
 
 impl Run {
+    /// Lets the server live its lives: all but the last end in the middle of its work.
     fn to_the_end<const EVENTS: usize>(&self, seed: u64) -> Result<(), String> {
-        let server: Server<SimulatedWorld<FileRange<Disk>, EVENTS>, Routes<Disk>> = Server::new(
+        for (life, stop) in self.setup.trouble.stops.iter().enumerate() {
+            let ending = self.live::<EVENTS>(seed + life as u64, Some(*stop))?;
+            if ending == LifeEnding::AsAsked {
+                return self.check_all();
+            }
+            self.start_again(*stop);
+        }
+        match self.live::<EVENTS>(seed + self.setup.trouble.stops.len() as u64, None)? {
+            LifeEnding::AsAsked => self.check_all(),
+            LifeEnding::Stopped => Err("the disk is gone, and nobody took it".to_owned()),
+        }
+    }
+
+    fn live<const EVENTS: usize>(&self, seed: u64, stop: Option<Stop>) -> Result<LifeEnding, String> {
+        let disk = self.disk.borrow().clone();
+        let machine = disk.clone();
+        self.network.inner.borrow_mut().is_off = Box::new(move || machine.is_stopped());
+        disk.fail(0, disk::Enabled::NONE);
+        let directory = Directory::open_in(disk.clone(), Disk::root_path(), seed);
+        let routes = self.routes(directory.map_err(|error| error.to_string())?, seed);
+        self.setup.trouble.befall(&disk, stop);
+        let server: SimulatedServer<EVENTS> = Server::new(
             SimulatedWorld::new(&self.network),
             self.setup.connections_max,
             http1::Settings::default(),
-            self.routes(seed),
+            routes,
             Some(self.observer()),
         );
-        self.serve(server)?;
-        self.check_clients()?;
-        self.check_records()?;
-        self.check_files()
+        self.serve(server)
     }
 
-    fn routes(&self, seed: u64) -> Routes<Disk> {
-        let directory = Directory::open_in(self.disk.clone(), Disk::root_path(), seed).expect("the run's directory");
-        let uploads = Uploads { policy: UploadPolicy::Replace, octets_max: None, durable: false };
+    /// The process or the machine is started again on what the disk holds.
+    fn start_again(&self, stop: Stop) {
+        let left = stop.what_is_left(&self.disk.borrow());
+        self.disk.replace(left);
+        let mut inner = self.network.inner.borrow_mut();
+        inner.coverage.count(
+            "run",
+            match stop {
+                Stop::PowerCut { .. } => "lost power",
+                Stop::Kill { .. } => "was killed",
+            },
+        );
+        let until_ns = inner.now_ns() + SECOND;
+        inner.pass_until(until_ns);
+        inner.catch_up();
+        inner.start_server();
+    }
+
+    fn routes(&self, directory: Directory<Disk>, seed: u64) -> Routes<Disk> {
+        let uploads = Uploads { policy: UploadPolicy::Replace, octets_max: None, durable: self.setup.durable };
         let files = FileRoutes::new(directory, uploads, 16, seed);
         match self.setup.is_folder {
             false => Routes::new(Some(files)),
@@ -126,56 +174,72 @@ impl Run {
     }
 
     fn observer(&self) -> Observer {
-        let told = Rc::clone(&self.records);
-        Box::new(move |client, record| told.borrow_mut().push(Told::new(client, record)))
+        let (told, machine) = (Rc::clone(&self.records), self.disk.borrow().clone());
+        Box::new(move |client, record| {
+            // A machine without power tells nothing.
+            if !machine.is_stopped() {
+                told.borrow_mut().push(Told::new(client, record));
+            }
+        })
     }
 
-    /// Takes turns until the loop ends. Where no signal comes before, it does once everything has come to rest.
-    fn serve<const EVENTS: usize>(
-        &self,
-        mut server: Server<SimulatedWorld<FileRange<Disk>, EVENTS>, Routes<Disk>>,
-    ) -> Result<(), String> {
+    /// Takes turns until the loop ends, or the disk does. Where no signal comes before, it does once everything has come to
+    /// rest.
+    fn serve<const EVENTS: usize>(&self, mut server: SimulatedServer<EVENTS>) -> Result<LifeEnding, String> {
         for _ in 0..TURNS_MAX {
             let goes_on = server.turn().map_err(|error| format!("a wait failed: {error}"))?;
-            self.read_log()?;
-            let mut inner = self.network.inner.borrow_mut();
-            inner.catch_up();
-            let now_ns = inner.now_ns();
-            if !goes_on {
-                let Some(signal_ns) = inner.signal_ns else { return Err("the loop ended unasked".to_owned()) };
-                let took_ns = now_ns - signal_ns;
-                if took_ns > END_NS + inner.busy_ns() {
-                    return Err(format!("the end took {} ms", took_ns / MILLISECOND));
-                }
-                drop(inner);
+            if self.disk.borrow().is_stopped() {
+                self.network.inner.borrow_mut().stop_server();
                 drop(server);
-                return self.check_end();
+                (server_log::take_lines(), server_log::take_panics());
+                return Ok(LifeEnding::Stopped);
             }
-            if now_ns >= REST_NS + inner.busy_ns() && inner.signal_ns.is_none() {
-                return Err(format!(
-                    "at {} s nothing has come to rest; {} connections are open",
-                    now_ns / SECOND,
-                    inner.open
-                ));
+            self.read_log()?;
+            if !goes_on {
+                drop(server);
+                self.check_end()?;
+                return Ok(LifeEnding::AsAsked);
             }
-            if inner.rests && inner.signal_ns.is_none() {
-                if inner.open > 0 {
-                    return Err(format!("{} connections are forgotten", inner.open));
-                }
-                inner.coverage.count("run", "came to rest");
-                inner.rests = false;
-                inner.schedule(now_ns, Happening::Signal);
-            }
+            self.look_for_rest()?;
         }
         Err(format!("turns without end, at {} ms", self.network.inner.borrow().now_ns() / MILLISECOND))
+    }
+
+    fn look_for_rest(&self) -> Result<(), String> {
+        let mut inner = self.network.inner.borrow_mut();
+        inner.catch_up();
+        let now_ns = inner.now_ns();
+        if inner.signal_ns.is_some() {
+            return Ok(());
+        }
+        if now_ns >= REST_NS + inner.busy_ns() {
+            let open = inner.open;
+            return Err(format!("at {} s nothing has come to rest; {open} connections are open", now_ns / SECOND));
+        }
+        if inner.rests {
+            if inner.open > 0 {
+                return Err(format!("{} connections are forgotten", inner.open));
+            }
+            inner.coverage.count("run", "came to rest");
+            inner.rests = false;
+            inner.schedule(now_ns, Happening::Signal);
+        }
+        Ok(())
     }
 
     /// Nothing is left of the server: what it handed over reaches its clients.
     fn check_end(&self) -> Result<(), String> {
         let mut inner = self.network.inner.borrow_mut();
+        let now_ns = inner.now_ns();
+        let Some(signal_ns) = inner.signal_ns else { return Err("the loop ended unasked".to_owned()) };
+        let took_ns = now_ns - signal_ns;
+        if took_ns > END_NS + inner.busy_ns() && !inner.may_be_stopped() {
+            return Err(format!("the end took {} ms", took_ns / MILLISECOND));
+        }
         if inner.open > 0 {
             return Err(format!("{} sockets are left open", inner.open));
         }
+        inner.catch_up();
         // Each round lets time pass to what happens next; clients end on their own.
         for _ in 0..TURNS_MAX {
             let Some(next_ns) = inner.next_ns() else { return Ok(()) };
@@ -188,11 +252,18 @@ impl Run {
     fn read_log(&self) -> Result<(), String> {
         for (level, text) in server_log::take_lines() {
             self.network.inner.borrow().trace.remark(self.network.inner.borrow().now_ns(), &text);
-            if level == Level::Error {
+            let is_disk = text.contains("error") && self.setup.trouble.may_fail();
+            if level == Level::Error && !is_disk {
                 return Err(format!("logged as an error: {text}; {}", server_log::take_panics().join("; ")));
             }
         }
         Ok(())
+    }
+
+    fn check_all(&self) -> Result<(), String> {
+        self.check_clients()?;
+        self.check_records()?;
+        self.check_files()
     }
 
     fn check_clients(&self) -> Result<(), String> {
@@ -226,19 +297,38 @@ impl Run {
 
     /// What is on the disk in the end: whole versions, all that were acknowledged, and nothing hidden.
     fn check_files(&self) -> Result<(), String> {
-        let ledger = self.ledger.borrow();
+        let (ledger, disk) = (self.ledger.borrow(), self.disk.borrow());
+        disk.fail(0, disk::Enabled::NONE);
         let now_ns = self.network.inner.borrow().now_ns() + 1;
         let names = ledger.fixed.keys().copied().chain(ledger.uploaded_names());
         for name in names {
-            let found = self.disk.read(name);
-            ledger.may_read(name, found.as_deref(), now_ns, now_ns)?;
+            ledger.may_read(name, disk.read(name).as_deref(), now_ns, now_ns)?;
         }
-        if let Some(name) = self.disk.hidden_names().first() {
-            return Err(format!("{name:?} is left"));
+        if disk.descriptors() > 0 {
+            return Err(format!("{} files are left open", disk.descriptors()));
         }
-        if self.disk.descriptors() > 0 {
-            return Err(format!("{} files are left open", self.disk.descriptors()));
+        let may_be_left = self.setup.trouble.may_fail() || !self.setup.trouble.stops.is_empty();
+        if may_be_left {
+            let restarted = disk.after_kill();
+            sweep(&restarted)?;
+            return no_hidden_name(&restarted);
         }
-        Ok(())
+        no_hidden_name(&disk)
     }
+}
+
+fn no_hidden_name(disk: &Disk) -> Result<(), String> {
+    disk.hidden_names().first().map_or(Ok(()), |name| Err(format!("{name:?} is left")))
+}
+
+/// After a restart and an upload to each directory nothing hidden is left.
+fn sweep(disk: &Disk) -> Result<(), String> {
+    let directory = Directory::open_in(disk.clone(), Disk::root_path(), 1).map_err(|error| error.to_string())?;
+    for name in ["swept", "dir/swept", "up/swept"] {
+        let path = RelativePath::from_segments(name.split('/')).map_err(|_| format!("{name} is no name"))?;
+        let upload = directory.begin_upload(&path, Publish::Replace, Some(0), false);
+        let published = upload.and_then(|upload| upload.commit(START_UNIX_NS, |_| true));
+        published.map_err(|error| format!("nothing can be put into the directory of {name}: {error}"))?;
+    }
+    Ok(())
 }

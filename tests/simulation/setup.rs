@@ -12,6 +12,7 @@ use crate::simulation::disk;
 use crate::simulation::ledger::{Ledger, content};
 use crate::simulation::line::Path;
 use crate::simulation::network::{Faults, Happening, Inner, MICROSECOND, MILLISECOND, SECOND, Settings};
+use crate::simulation::trouble::{self, Stop, Trouble};
 
 /// When the last hostile client has left.
 pub(crate) const HOSTILE_UNTIL_NS: u64 = 120 * SECOND;
@@ -25,8 +26,9 @@ pub(crate) struct Setup {
     pub is_scarce: bool,
     pub is_folder: bool,
     pub disk: disk::Settings,
-    /// How many of 65,536 calls of the disk take seconds.
-    pub slow_disk: u16,
+    pub trouble: Trouble,
+    /// Whether an upload is acknowledged only when it is on the disk.
+    pub durable: bool,
     /// How many events a wait tells at most: few, some, or many.
     pub events: Events,
     /// When the server is asked to end; `None`: once everything has come to rest.
@@ -52,6 +54,7 @@ impl Setup {
         let hostile = one_of(random, &[0, 3, 12]);
         let scarcity = random.u8(..6);
         let few = random.usize(1..=6);
+        let trouble = Trouble::new(random);
         let rarely = |random: &mut Rng| one_of(random, &[0, 0, 10, 100]);
         let faults = match random.bool() {
             true => Faults::default(),
@@ -75,11 +78,10 @@ impl Setup {
             connections_max: if scarcity == 1 { few } else { 1000 },
             is_scarce: scarcity < 2,
             is_folder: random.bool(),
-            disk: match random.bool() {
-                true => disk::Settings { loss: disk::Loss::None, ..disk::Settings::linux(random.u64(..)) },
-                false => disk::Settings { loss: disk::Loss::None, ..disk::Settings::portable(random.u64(..)) },
-            },
-            slow_disk: one_of(random, &[0, 0, 0, 300]),
+            disk: trouble::system(random),
+            // Without it nothing is promised of a loss of power.
+            durable: trouble.stops.iter().any(|stop| matches!(stop, Stop::PowerCut { .. })) || random.u8(..4) == 0,
+            trouble,
             events: one_of(random, &[Events::Few, Events::Many]),
             signal_ns: random.bool().then(|| random.u64(..HOSTILE_UNTIL_NS)),
             honest,
@@ -162,6 +164,7 @@ fn manners(setup: &Setup, random: &mut Rng) -> Manners {
         reads_every_ns,
         farewell: one_of(random, &[Farewell::EndsEarly, Farewell::Closes, Farewell::Stays]),
         is_scarce: setup.is_scarce,
+        disk_may_fail: setup.trouble.may_fail(),
     }
 }
 

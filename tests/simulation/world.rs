@@ -189,6 +189,9 @@ impl<F> SimulatedTransport<F> {
 
     fn sent(&mut self, bytes: &[u8]) -> Io {
         let mut inner = self.network.inner.borrow_mut();
+        if (inner.is_off)() {
+            return Io::Done(bytes.len());
+        }
         let now_ns = inner.now_ns();
         inner.trace.note(now_ns, self.line, "sends", bytes.len() as u64);
         if bytes.starts_with(b"HTTP/1.1 ") {

@@ -11,6 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::*;
+use crate::storage::LinkedDirectories;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Found {
@@ -315,6 +316,10 @@ fn in_a_root_that_has_been_removed_nothing_is_found() {
         fs::write(root.join("sub/name"), b"content").unwrap();
         let directory = way(&root);
         fs::remove_dir_all(&root).unwrap();
+        for linked in [LinkedDirectories::Listed, LinkedDirectories::LeftOut] {
+            assert!(matches!(directory.list(None, linked), Err(StorageError::NotFound)));
+            assert!(matches!(directory.list(Some(&path("sub")), linked), Err(StorageError::NotFound)));
+        }
         for name in ["name", "sub/name"] {
             let opened = directory.open_file(&path(name));
             assert!(matches!(opened, Err(StorageError::NotFound)), "{name} {opened:?}");

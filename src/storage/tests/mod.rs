@@ -5,6 +5,7 @@
 mod commits;
 mod durability;
 mod faults;
+mod interruptions;
 mod listings;
 mod lookups;
 mod ranges;

@@ -55,6 +55,7 @@ fn without_descriptors_nothing_is_opened_and_what_was_begun_is_finished() {
             let directory = way(&root);
             put(&directory, "name", Publish::Replace, b"old").unwrap();
             let mut upload = directory.begin_upload(&path("name"), Publish::Replace, None, true).unwrap();
+            let nested = directory.begin_upload(&path("sub/name"), Publish::Replace, None, true).unwrap();
             let mut taken = Vec::new();
             while let Ok(file) = fs::File::open("/dev/null") {
                 taken.push(file);
@@ -66,6 +67,7 @@ fn without_descriptors_nothing_is_opened_and_what_was_begun_is_finished() {
             assert!(matches!(begin(&directory, "sub/name", Publish::Replace), Err(StorageError::OutOfDescriptors)));
             upload.write(b"new").unwrap();
             assert!(!upload.commit(0, |standing| standing.is_some()).unwrap().created);
+            nested.commit(0, |_| true).unwrap();
             drop(taken);
             assert_eq!(fs::read(root.join("name")).unwrap(), b"new");
             assert!(begin(&directory, "sub/name", Publish::Replace).is_ok());

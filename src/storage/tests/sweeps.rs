@@ -123,3 +123,78 @@ fn a_process_that_dies_leaves_nothing_for_good() {
     put(&Directory::open(root.path(), 1).unwrap(), "other", Publish::Replace, b"").unwrap();
     assert_eq!(names(root.path()), ["name", "other"]);
 }
+
+/// What one upload may cost at most, whatever a crash has left.
+const LOOKS_MAX: usize = 1_024;
+const REMOVALS_MAX: usize = 64;
+
+/// Uploads to each of these names in turn until nothing hidden is left in `directories`. Returns how many uploads it took.
+fn upload_until_swept(system: System, root: &Path, uploads: &[&str], directories: &[&str]) -> usize {
+    let watched = Watched::new(system);
+    let directory = Directory::open_in(watched.clone(), root, 1).unwrap();
+    for (count, name) in uploads.iter().cycle().enumerate().take(10_000) {
+        watched.calls();
+        put(&directory, name, Publish::Replace, b"new").unwrap();
+        let calls = watched.calls();
+        let count_of = |name| calls.iter().filter(|call| **call == name).count();
+        let (looks, removals) = (count_of("next_entry"), count_of("unlink"));
+        assert!(looks <= LOOKS_MAX, "{looks}");
+        // The upload itself may remove its own hidden name.
+        assert!(removals <= REMOVALS_MAX + 1, "{removals}");
+        let is_hidden = |name: &String| name.starts_with(".spindle-");
+        if !directories.iter().any(|directory| names(&root.join(directory)).iter().any(is_hidden)) {
+            return count + 1;
+        }
+    }
+    panic!("what a crash left is never removed");
+}
+
+fn leave(directory: &Path, hidden: usize, ordinary: usize) {
+    fs::create_dir_all(directory).unwrap();
+    for number in 0..hidden {
+        fs::write(directory.join(format!(".spindle-{number:016x}")), b"half").unwrap();
+    }
+    for number in 0..ordinary {
+        fs::write(directory.join(format!("ordinary-{number}")), b"").unwrap();
+    }
+}
+
+#[test]
+fn no_upload_waits_for_all_that_a_crash_has_left_and_all_is_removed_in_the_end() {
+    for system in SYSTEMS {
+        for (hidden, ordinary) in [(1, 0), (REMOVALS_MAX, 0), (500, 0), (3, 5_000), (200, 2_000)] {
+            let root = tempfile::tempdir().unwrap();
+            leave(root.path(), hidden, ordinary);
+            let uploads = upload_until_swept(system, root.path(), &["name"], &[""]);
+            let enough = 2 + hidden / REMOVALS_MAX + (hidden + ordinary) / LOOKS_MAX;
+            assert!(uploads <= enough, "{uploads} uploads for {hidden} and {ordinary}");
+        }
+    }
+}
+
+#[test]
+fn directories_that_are_written_to_in_turn_are_all_swept() {
+    for system in SYSTEMS {
+        let root = tempfile::tempdir().unwrap();
+        for directory in ["one", "two", "three"] {
+            leave(&root.path().join(directory), 100, 1_500);
+        }
+        upload_until_swept(system, root.path(), &["one/name", "two/name", "three/name"], &["one", "two", "three"]);
+    }
+}
+
+#[test]
+fn a_directory_that_is_removed_before_all_of_it_is_swept_keeps_no_other_from_being_swept() {
+    for system in SYSTEMS {
+        let root = tempfile::tempdir().unwrap();
+        leave(&root.path().join("one"), 500, 0);
+        leave(&root.path().join("two"), 10, 0);
+        let directory = open_on(system, root.path());
+        put(&directory, "one/name", Publish::Replace, b"").unwrap();
+        fs::remove_dir_all(root.path().join("one")).unwrap();
+        for _ in 0..3 {
+            put(&directory, "two/name", Publish::Replace, b"").unwrap();
+        }
+        assert_eq!(names(&root.path().join("two")), ["name"]);
+    }
+}

@@ -115,3 +115,69 @@ fn the_directory_may_be_removed_meanwhile() {
         }
     }
 }
+
+/// The directory is open, and takes the file along to wherever it is moved. There, no reader would find it.
+#[test]
+fn a_directory_that_is_moved_away_meanwhile_takes_no_upload_along() {
+    for way in WAYS {
+        for (publish, durable, is_replaced) in [
+            (Publish::CreateOnly, false, false),
+            (Publish::Replace, false, false),
+            (Publish::Replace, true, false),
+            (Publish::Replace, false, true),
+        ] {
+            let scratch = tempfile::tempdir().unwrap();
+            let root = scratch.path().join("root");
+            fs::create_dir_all(root.join("sub/deep")).unwrap();
+            let directory = way(&root);
+            let mut uploads: Vec<_> = ["sub/name", "sub/deep/name"]
+                .map(|name| directory.begin_upload(&path(name), publish, None, durable).unwrap())
+                .into();
+            fs::rename(root.join("sub"), scratch.path().join("away")).unwrap();
+            if is_replaced {
+                fs::create_dir_all(root.join("sub/deep")).unwrap();
+            }
+            for mut upload in uploads.drain(..) {
+                upload.write(b"content").unwrap();
+                assert!(matches!(upload.commit(0, |_| true), Err(StorageError::ParentMissing)));
+            }
+            assert_eq!(names(&scratch.path().join("away")), ["deep"]);
+            assert!(names(&scratch.path().join("away/deep")).is_empty());
+            if is_replaced {
+                assert_eq!(names(&root.join("sub")), ["deep"]);
+                assert!(names(&root.join("sub/deep")).is_empty());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_directory_that_is_moved_away_and_back_keeps_its_uploads() {
+    for way in WAYS {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir(root.path().join("sub")).unwrap();
+        let upload = begin(&way(root.path()), "sub/name", Publish::Replace).unwrap();
+        fs::rename(root.path().join("sub"), root.path().join("away")).unwrap();
+        fs::rename(root.path().join("away"), root.path().join("sub")).unwrap();
+        assert!(upload.commit(0, |_| true).is_ok());
+        assert_eq!(names(&root.path().join("sub")), ["name"]);
+    }
+}
+
+/// The root itself is the directory that is served, wherever it is.
+#[test]
+fn a_root_that_is_moved_takes_its_uploads_along() {
+    for way in WAYS {
+        let scratch = tempfile::tempdir().unwrap();
+        let root = scratch.path().join("root");
+        fs::create_dir_all(root.join("sub")).unwrap();
+        let directory = way(&root);
+        let uploads = ["name", "sub/name"].map(|name| begin(&directory, name, Publish::Replace).unwrap());
+        fs::rename(&root, scratch.path().join("away")).unwrap();
+        for upload in uploads {
+            assert!(upload.commit(0, |_| true).is_ok());
+        }
+        assert_eq!(names(&scratch.path().join("away")), ["name", "sub"]);
+        assert_eq!(names(&scratch.path().join("away/sub")), ["name"]);
+    }
+}

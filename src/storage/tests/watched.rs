@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use super::*;
 #[cfg(target_os = "linux")]
 use crate::storage::Linux;
-use crate::storage::{Access, DirectoryEntry, FileSystem, Links, Portable, Stat};
+use crate::storage::{Access, DirectoryEntry, FileKind, FileSystem, Links, Portable, Stat};
 
 /// The system beneath.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -168,7 +168,9 @@ impl FileSystem for Watched {
     }
 
     fn sync(&self, file: &OwnedFd) -> Result<(), Errno> {
-        watched!(self.sync(file))
+        let kind = beneath!(self.stat(file))?.kind;
+        self.see(if kind == FileKind::Directory { "sync_directory" } else { "sync_file" })?;
+        beneath!(self.sync(file))
     }
 
     fn errors_at_close(&self, file: &OwnedFd) -> Result<(), Errno> {

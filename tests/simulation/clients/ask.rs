@@ -120,7 +120,10 @@ impl Ask {
                 match response.status {
                     200 | 201 | 204 => ledger.acknowledged(version, now_ns),
                     status => {
-                        ledger.refused(version);
+                        // Where the disk fails behind the name, the file is there, and nobody knows for how long.
+                        if status < 500 {
+                            ledger.refused(version);
+                        }
                         return Err(format!("a status of {status}"));
                     }
                 }

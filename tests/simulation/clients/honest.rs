@@ -34,6 +34,8 @@ pub(crate) struct Manners {
     /// Whether connections and descriptors may be scarce: then a connection that is not being answered may be closed, and an
     /// answer may be late.
     pub is_scarce: bool,
+    /// Whether the disk may fail: then an answer may be that it did, and content may end short.
+    pub disk_may_fail: bool,
 }
 
 /// What a client does when it has all its answers.
@@ -157,7 +159,8 @@ impl Honest {
         let now_ns = reach.now_ns();
         let checked = asked.ask.check(&asked, response, &mut self.ledger.borrow_mut(), now_ns);
         // Where there are no descriptors, what needs one is refused for now.
-        let is_for_now = response.status == 503 && self.manners.is_scarce;
+        let is_for_now = response.status == 503 && self.manners.is_scarce
+            || self.manners.disk_may_fail && [500, 503, 507].contains(&response.status);
         if let (Err(about), false) = (checked, is_for_now) {
             return self.complain(reach, format!("{about}, asked {}", asked.ask));
         }
@@ -225,9 +228,11 @@ impl Honest {
         let line = &reach.inner.lines[reach.line];
         let was_idle = line.closed_ns.is_some_and(|closed_ns| closed_ns >= line.output_ns + IDLE_TIMEOUT_NS);
         let is_between = self.asked.is_empty() || was_idle;
-        let may_end = self.was_told_to_go || is_ending || self.manners.is_scarce || was_refused || is_between;
+        let is_stopped = reach.inner.may_be_stopped();
+        let may_be_short = is_ending || is_stopped || self.manners.disk_may_fail;
+        let may_end = self.was_told_to_go || self.manners.is_scarce || was_refused || is_between || may_be_short;
         let is_cut_short = !self.read.is_empty();
-        if !may_end || is_cut_short && !is_ending {
+        if !may_end || is_cut_short && !may_be_short {
             let about = format!(
                 "the connection ended, with {} bytes of an answer; asked {}",
                 self.read.len(),

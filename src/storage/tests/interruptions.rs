@@ -1,0 +1,88 @@
+//! Every call may be interrupted by a signal: it has then done nothing, and is made again.
+
+use std::fs;
+
+use rustix::io::Errno;
+
+use super::watched::Fault;
+use super::*;
+use crate::storage::LinkedDirectories;
+
+/// Everything that storage does, and what came of it.
+fn all_of_it(watched: &Watched, root: &Path) -> Result<Vec<String>, StorageError> {
+    let directory = Directory::open_in(watched.clone(), root, 1).map_err(StorageError::Io)?;
+    let mut results = Vec::new();
+    for (name, publish, durable) in [
+        ("new", Publish::CreateOnly, false),
+        ("sub/new", Publish::Replace, true),
+        ("sub/new", Publish::Replace, true),
+        ("link", Publish::Replace, false),
+    ] {
+        let mut upload = directory.begin_upload(&path(name), publish, None, durable)?;
+        upload.write(b"content")?;
+        results.push(format!("{}", upload.commit(0, |_| true)?.created));
+    }
+    let opened = directory.open_file(&path("sub/new"))?;
+    results.push(format!("{:?}", content(&opened)));
+    results.push(format!("{}", opened.is_unchanged()));
+    let identity = directory.identify(&path("sub/new"))?;
+    results.push(format!("{} {}", identity.octets, directory.confirms(&path("sub/new"), &identity)));
+    results.push(format!("{}", directory.is_directory(&path("sub"))));
+    for sub in [None, Some(path("sub"))] {
+        let mut listing = directory.list(sub.as_ref(), LinkedDirectories::Listed)?;
+        let (count, is_end) = listing.count(100, |_| true)?;
+        listing.rewind();
+        listing.modified_ns()?;
+        results.push(format!("{count} {is_end} {}", listing.may_hold_more_than(1 << 40)));
+        let mut names = Vec::new();
+        while let Some(entry) = listing.next() {
+            names.extend(entry?.map(|entry| entry.name.escape_ascii().to_string()));
+        }
+        listing.rewind();
+        while let Some(entry) = listing.walk() {
+            names.extend(entry?.map(|entry| entry.name().escape_ascii().to_string()));
+        }
+        names.sort();
+        results.push(names.join(" "));
+    }
+    Ok(results)
+}
+
+/// A tree with a file that a crash has left, in a directory that is written to.
+fn make_tree() -> tempfile::TempDir {
+    let root = tempfile::tempdir().unwrap();
+    fs::create_dir(root.path().join("sub")).unwrap();
+    std::os::unix::fs::symlink("sub", root.path().join("link")).unwrap();
+    std::os::unix::fs::symlink("link", root.path().join("other")).unwrap();
+    fs::write(root.path().join("sub/.spindle-0123456789abcdef"), b"").unwrap();
+    root
+}
+
+#[test]
+fn a_call_that_is_interrupted_once_changes_nothing_whichever_it_is() {
+    for system in SYSTEMS {
+        let (watched, root) = (Watched::new(system), make_tree());
+        let expected = all_of_it(&watched, root.path()).unwrap();
+        let calls = watched.calls();
+        assert!(calls.len() > 60, "{calls:?}");
+        for (after, call) in calls.iter().enumerate() {
+            let (watched, root) = (Watched::new(system), make_tree());
+            watched.fail(Fault { call: None, after, times: 1, errno: Errno::INTR });
+            let results = all_of_it(&watched, root.path());
+            assert_eq!(results.ok().as_ref(), Some(&expected), "{system:?}: {call}, after {after} calls");
+            assert_eq!(names(root.path()), ["link", "new", "other", "sub"]);
+            assert_eq!(names(&root.path().join("sub")), ["new"], "{system:?}: {call}, after {after} calls");
+        }
+    }
+}
+
+/// A file system in user space may interrupt for ever: no call is made again without end.
+#[test]
+fn a_call_that_is_interrupted_for_ever_is_an_error() {
+    for system in SYSTEMS {
+        let (watched, root) = (Watched::new(system), make_tree());
+        watched.fail(Fault { call: None, after: 0, times: usize::MAX, errno: Errno::INTR });
+        assert!(all_of_it(&watched, root.path()).is_err());
+        assert!(watched.calls().len() < 100);
+    }
+}
