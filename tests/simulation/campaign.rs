@@ -19,8 +19,8 @@ use simulation::run::run;
 use simulation::shrink::shrink;
 
 const USAGE: &str = "\
-usage: simulate [SECONDS] [--seed N] [--seeds FROM..TO] [--until-failure]
-       simulate --seed N --replay [--only CLIENT,…] [--asks N]
+usage: simulate [SECONDS] [--seed FIRST | --seeds FROM..TO] [--until-failure]
+       simulate --seed N [--only CLIENT,…] [--asks N]
 ";
 
 /// From how many runs on everything that is expected must have happened.
@@ -33,7 +33,7 @@ const FAILURES_SHOWN: usize = 5;
 const PROGRESS_EVERY: Duration = Duration::from_secs(10);
 
 /// How long one run may take on a machine that has other work. Most take a few milliseconds.
-const RUN_MAX: Duration = Duration::from_secs(120);
+const RUN_MAX: Duration = Duration::from_secs(60);
 
 /// What a campaign is asked to do.
 struct Orders {
@@ -51,20 +51,20 @@ fn parse_orders() -> Result<Orders, Box<dyn std::error::Error>> {
     let only: Option<String> = arguments.opt_value_from_str("--only")?;
     let only = only.map(|only| only.split(',').map(str::parse).collect::<Result<Vec<usize>, _>>()).transpose()?;
     let asks_max = arguments.opt_value_from_str("--asks")?.unwrap_or(usize::MAX);
-    let replays = arguments.contains("--replay");
     let range: Option<String> = arguments.opt_value_from_str("--seeds")?;
     let range = match range.as_deref().map(|range| range.split_once("..").ok_or("a range is FROM..TO")).transpose()? {
         Some((from, to)) => Some((from.parse()?, to.parse()?)),
         None => None,
     };
     let until_failure = arguments.contains("--until-failure");
-    let seconds = arguments.opt_free_from_str()?;
+    let seconds: Option<u64> = arguments.opt_free_from_str()?;
     if let [argument, ..] = &arguments.finish()[..] {
         return Err(format!("not understood: {}", argument.display()).into());
     }
     let first = seed.unwrap_or_else(|| fastrand::Rng::with_seed(clock_seed()).u64(..1 << 48));
     let (from, to) = range.unwrap_or((first, u64::MAX));
-    let replay = replays.then_some(Case { seed: first, only, asks_max, is_printed: true });
+    let replay =
+        (seed.is_some() && seconds.is_none()).then_some(Case { seed: first, only, asks_max, is_printed: true });
     let seconds = if range.is_some() { seconds } else { Some(seconds.unwrap_or(60)) };
     Ok(Orders { seconds, from, to, until_failure, replay })
 }

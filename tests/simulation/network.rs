@@ -23,6 +23,9 @@ const CONNECT_ATTEMPTS: u32 = 300;
 /// What the wall clock shows when a run begins.
 pub(crate) const START_UNIX_NS: u64 = 1_784_111_777_000_000_000;
 
+/// After so many flights on a connection packets are not much smaller than in life.
+const FLIGHTS_CUT: u64 = 1000;
+
 /// More than happens at one time.
 const HAPPENINGS_MAX: u32 = 1_000_000;
 
@@ -376,8 +379,10 @@ impl Inner {
     }
 
     fn flight_bytes(&mut self, line: usize) -> usize {
-        let Line { path, random, .. } = &mut self.lines[line];
-        if random.bool() { path.flight_bytes_max } else { random.usize(1..=path.flight_bytes_max) }
+        let Line { path, random, flights, .. } = &mut self.lines[line];
+        // What is cut everywhere has been cut where it matters after a while, and would take a run's time.
+        let max = if *flights < FLIGHTS_CUT { path.flight_bytes_max } else { path.flight_bytes_max.max(1448) };
+        if random.bool() { max } else { random.usize(1..=max) }
     }
 
     /// The client's buffer or the network has taken something: the server is told if it waits for that.

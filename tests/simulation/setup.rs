@@ -164,7 +164,7 @@ pub(crate) fn add_clients(
         match case.includes(number) {
             true => {
                 inner.add_client(at_ns, listener, path, Box::new(Hostile::new(habit, leaves_ns)));
-            },
+            }
             false => inner.leave_out_client(listener, path),
         }
     }

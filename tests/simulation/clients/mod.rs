@@ -5,7 +5,7 @@ pub(crate) mod honest;
 pub(crate) mod hostile;
 pub(crate) mod responses;
 
-use crate::simulation::line::{Line, Path};
+use crate::simulation::line::{Line, Path, take_bytes};
 use crate::simulation::network::{Happening, Inner};
 
 /// A client with one connection.
@@ -74,7 +74,7 @@ impl Reach<'_> {
     pub(crate) fn read(&mut self, bytes_max: usize) -> Vec<u8> {
         let state = self.state();
         let bytes = bytes_max.min(state.received.len());
-        let read = state.received.drain(..bytes).collect();
+        let read = take_bytes(&mut state.received, bytes);
         self.inner.set_off(self.line);
         read
     }
