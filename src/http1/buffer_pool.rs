@@ -148,6 +148,11 @@ impl BufferPool {
             self.output.push(memory);
         }
     }
+
+    /// Bytes of the buffers that are kept to be lent again: at most [`POOLED_BUFFERS_MAX`] of each kind.
+    pub fn kept_bytes(&self) -> usize {
+        self.receive.len() * RECEIVE_BUFFER_BYTES + self.output.len() * OUTPUT_BUFFER_BYTES
+    }
 }
 
 #[cfg(test)]

@@ -28,6 +28,7 @@ mod deadlines;
 mod finishing;
 mod scheduler;
 mod session;
+mod usage;
 mod world;
 
 use std::io;
@@ -43,6 +44,7 @@ use self::deadlines::Deadlines;
 use self::finishing::Finishing;
 use self::scheduler::{BUSY_SHARE_NS_MAX, DRIVE_NS, RunQueue};
 use self::session::{Context, Drive, Queued, Session};
+pub use self::usage::{CONNECTION_BUFFER_BYTES_MAX, Usage};
 pub use self::world::{AcceptError, Event, Io, Readiness, SendFileError, Transport, World};
 use crate::http1::{Settings, Shared};
 use crate::semantics::exchange_record::{Ending, ExchangeRecord};
@@ -58,7 +60,7 @@ const DRIVES_PER_CLOCK: u32 = 16;
 /// How often memory is given back that only a flood has needed, in nanoseconds.
 const SHRINK_NS: u64 = 20 * 1_000_000_000;
 
-/// How much of a turn counts for clients that are sending, in nanoseconds.
+/// How much of a turn counts for clients that are sending content, in nanoseconds.
 const TURN_COUNTED_NS: u64 = 1_000_000_000;
 
 /// The server: sessions, and the routes that answer them.
@@ -432,9 +434,9 @@ where
         }
     }
 
-    /// What a turn took that waited for the disk for long is not held against clients that were sending meanwhile: their
-    /// sockets were full, or they waited for a word to go on. A part of it counts all the same, or a disk that is always slow
-    /// would let a client stay for good that sends nothing.
+    /// What a turn took that waited for the disk for long is not held against clients that were sending content meanwhile:
+    /// their sockets were full, or they waited for a word to go on. A part of it counts all the same, or a disk that is always
+    /// slow would let a client stay for good that sends nothing.
     fn make_up_for_slow_turn(&mut self, polled_ns: u64) {
         let took_ns = self.cx.now.monotonic_ns.saturating_sub(polled_ns);
         let late_ns = took_ns.saturating_sub(TURN_COUNTED_NS);

@@ -1,5 +1,6 @@
 //! Runs of the simulation, seed after seed on all cores: what scripts/simulate.sh starts. It says what failed, and what has
 //! happened at all.
+#![allow(dead_code, reason = "the digest of a run is for the tests of main.rs")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop where it stands")]
 
 #[path = "mod.rs"]

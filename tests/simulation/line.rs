@@ -6,6 +6,8 @@
 
 use std::collections::VecDeque;
 
+use crate::simulation::patience::History;
+
 /// How a connection's packets travel.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Path {
@@ -73,6 +75,9 @@ pub(crate) struct Line {
     /// Whether a send found no room, so that room is announced.
     pub wants_room: bool,
     pub is_announced: bool,
+    /// Whether the send buffer counts as full although bytes would fit: as on Linux, where each packet that waits takes more
+    /// than its bytes. It ends once some have gone.
+    pub is_filled: bool,
 
     // For the checks.
     /// All bytes that the server has handed to the socket.
@@ -87,6 +92,7 @@ pub(crate) struct Line {
     /// When the server accepted and closed the connection.
     pub accepted_ns: Option<u64>,
     pub closed_ns: Option<u64>,
+    pub history: History,
 }
 
 impl Line {
@@ -115,6 +121,7 @@ impl Line {
             client_has_closed: false,
             wants_room: false,
             is_announced: false,
+            is_filled: false,
             output: Vec::new(),
             output_ns: 0,
             resets_on_close: false,
@@ -122,6 +129,7 @@ impl Line {
             flights: 0,
             accepted_ns: None,
             closed_ns: None,
+            history: History::default(),
         }
     }
 
@@ -198,6 +206,7 @@ impl Line {
         let room = self.path.client_buffer_bytes.saturating_sub(self.received.len());
         let bytes = bytes_max.min(room).min(self.outgoing.len());
         move_bytes(&mut self.outgoing, &mut self.received, bytes);
+        self.is_filled &= bytes == 0;
         let ends = self.outgoing.is_empty() && self.server_has_ended && !self.end_was_received;
         self.end_was_received |= ends;
         bytes > 0 || ends
@@ -222,6 +231,9 @@ impl Line {
 
     /// How many bytes may still be sent before the socket's buffer is full.
     pub(crate) fn room(&self) -> usize {
+        if self.is_filled && !self.outgoing.is_empty() {
+            return 0;
+        }
         self.path.send_buffer_bytes.saturating_sub(self.outgoing.len())
     }
 

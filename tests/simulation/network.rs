@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::simulation::clients::{Client, Reach};
 use crate::simulation::coverage::Coverage;
 use crate::simulation::line::{Line, Path, Stage};
+use crate::simulation::patience::{Moment, Step};
 use crate::simulation::trace::Trace;
 use crate::simulation::turn::Turn;
 
@@ -18,7 +19,7 @@ pub(crate) const MILLISECOND: u64 = 1_000_000;
 pub(crate) const SECOND: u64 = 1_000_000_000;
 
 /// How often a client tries to connect while the backlog is full, once a second.
-const CONNECT_ATTEMPTS: u32 = 300;
+const CONNECT_ATTEMPTS: u32 = 3000;
 
 /// What the wall clock shows when a run begins.
 pub(crate) const START_UNIX_NS: u64 = 1_784_111_777_000_000_000;
@@ -38,6 +39,8 @@ pub(crate) struct Faults {
     pub blocked_send: u64,
     /// A call to send that takes only a part of what there is room for.
     pub short_send: u64,
+    /// A send behind which the buffer is full, whatever it holds.
+    pub filled_buffer: u64,
     /// An event that says more than is true.
     pub spurious_event: u64,
     /// A connection that is lost before it is accepted.
@@ -158,6 +161,8 @@ pub(crate) struct Inner {
     pub sleeps_for: Option<Duration>,
     /// Whether it sleeps without an end, and nothing will happen.
     pub rests: bool,
+    /// A connection that the server has kept for too long.
+    pub overstayed: Option<String>,
 }
 
 /// A seed for one of several, made from that of all.
@@ -192,6 +197,7 @@ impl Network {
             turn: Turn::default(),
             sleeps_for: Some(Duration::ZERO),
             rests: false,
+            overstayed: None,
         };
         Network { inner: Rc::new(RefCell::new(inner)) }
     }
@@ -218,6 +224,19 @@ impl Inner {
     /// How long the server has been at work in all, and did not sleep.
     pub(crate) fn busy_ns(&self) -> u64 {
         self.worked_ns + self.awake_ns.map_or(0, |awake_ns| self.now_ns() - awake_ns)
+    }
+
+    pub(crate) fn moment(&self) -> Moment {
+        Moment { at_ns: self.now_ns(), busy_ns: self.busy_ns() }
+    }
+
+    /// Something happens at the server's socket.
+    pub(crate) fn note(&mut self, line: usize, step: Step) {
+        let now = self.moment();
+        let state = &mut self.lines[line];
+        if let Some(overstayed) = state.history.note(step, now, state.path.send_buffer_bytes) {
+            self.overstayed.get_or_insert(format!("connection {line} at {} ms: {overstayed}", now.at_ns / MILLISECOND));
+        }
     }
 
     /// The server sleeps.
@@ -304,6 +323,8 @@ impl Inner {
                 let bytes_max = self.flight_bytes(line);
                 if self.lines[line].arrive(bytes_max) {
                     let (now_ns, bytes) = (self.now_ns(), self.lines[line].arrived.len() as u64);
+                    let (now, in_all) = (self.moment(), self.lines[line].arrived_bytes);
+                    self.lines[line].history.arrived(now, in_all);
                     self.trace.note(now_ns, line, "arrives", bytes);
                     self.announce(line);
                 }
@@ -430,6 +451,9 @@ impl Inner {
         self.turn.progressed();
         self.told.retain(|told| *told != Told::Line(line));
         let (now_ns, is_off) = (self.now_ns(), (self.is_off)());
+        if !is_off {
+            self.note(line, Step::Closed);
+        }
         let state = &mut self.lines[line];
         state.was_stopped |= is_off;
         if is_off {

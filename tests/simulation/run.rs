@@ -8,9 +8,10 @@ use log::Level;
 use spindle::http1;
 use spindle::routes::{FileRoutes, Folder, Hosts, Routes, Sharing, UploadPolicy, Uploads};
 use spindle::semantics::exchange_record::Ending;
-use spindle::server::{Observer, Server};
+use spindle::server::{Observer, Server, Usage};
 use spindle::storage::{Directory, FileRange, Publish, RelativePath};
 
+use crate::simulation::bounds;
 use crate::simulation::case::Case;
 use crate::simulation::coverage::Coverage;
 use crate::simulation::disk::{self, Disk};
@@ -210,13 +211,17 @@ impl Run {
                 self.check_end()?;
                 return Ok(LifeEnding::AsAsked);
             }
-            self.look_for_rest()?;
+            self.look_for_rest(&server.usage())?;
         }
         Err(format!("turns without end, at {} ms", self.network.inner.borrow().now_ns() / MILLISECOND))
     }
 
-    fn look_for_rest(&self) -> Result<(), String> {
+    fn look_for_rest(&self, usage: &Usage) -> Result<(), String> {
         let mut inner = self.network.inner.borrow_mut();
+        bounds::check(usage, self.setup.connections_max, inner.open)?;
+        if let Some(impatience) = inner.overstayed.take() {
+            return Err(impatience);
+        }
         inner.catch_up();
         let now_ns = inner.now_ns();
         if inner.signal_ns.is_some() {
@@ -230,6 +235,7 @@ impl Run {
             if inner.open > 0 {
                 return Err(format!("{} connections are forgotten", inner.open));
             }
+            bounds::check_rest(usage)?;
             inner.coverage.count("run", "came to rest");
             inner.rests = false;
             inner.schedule(now_ns, Happening::Signal);
@@ -278,7 +284,8 @@ impl Run {
 
     fn check_clients(&self) -> Result<(), String> {
         let inner = self.network.inner.borrow();
-        let complaint = inner.clients().find_map(|(_, client)| client.complaint());
+        let complaint =
+            inner.clients().find_map(|(line, client)| Some(format!("client {line}: {}", client.complaint()?)));
         complaint.map_or(Ok(()), Err)
     }
 

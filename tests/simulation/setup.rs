@@ -63,6 +63,7 @@ impl Setup {
                 blocked_receive: rarely(random),
                 blocked_send: rarely(random),
                 short_send: rarely(random),
+                filled_buffer: rarely(random),
                 spurious_event: rarely(random),
                 failed_accept: rarely(random),
                 stolen_descriptor: if scarcity == 0 { rarely(random) } else { 0 },

@@ -10,6 +10,7 @@ use spindle::server::{AcceptError, Event, Io, Readiness, SendFileError, Transpor
 
 use crate::simulation::line::{Line, Stage};
 use crate::simulation::network::{Happening, MILLISECOND, Network, SECOND, START_UNIX_NS, Told};
+use crate::simulation::patience::Step;
 
 /// The monotonic clock does not begin at 0, as none does.
 const START_MONOTONIC_NS: u64 = 3_600 * SECOND;
@@ -30,6 +31,12 @@ pub(crate) struct SimulatedWorld<F, const EVENTS: usize> {
 impl<F, const EVENTS: usize> SimulatedWorld<F, EVENTS> {
     pub(crate) fn new(network: &Network) -> SimulatedWorld<F, EVENTS> {
         SimulatedWorld { network: network.clone(), events: Vec::new(), file: std::marker::PhantomData }
+    }
+}
+
+impl<F, const EVENTS: usize> Drop for SimulatedWorld<F, EVENTS> {
+    fn drop(&mut self) {
+        self.network.inner.borrow_mut().close_listeners();
     }
 }
 
@@ -125,6 +132,7 @@ impl<F: SentFile, const EVENTS: usize> World for SimulatedWorld<F, EVENTS> {
         inner.trace.note(now_ns, line, "accepted as", key as u64);
         inner.lines[line].stage = Stage::Accepted(key);
         inner.lines[line].accepted_ns = Some(now_ns);
+        inner.note(line, Step::Accepted);
         // What is registered is told once of what it is ready for.
         inner.announce(line);
         let client = SocketAddr::from(([127, 0, 0, 1], line as u16));
@@ -180,6 +188,7 @@ impl<F> SimulatedTransport<F> {
         }
         if room == 0 || is_blocked {
             inner.lines[line].wants_room = true;
+            inner.note(line, Step::Blocked);
             inner.turn.blocked(open);
             return Ok(None);
         }
@@ -201,6 +210,9 @@ impl<F> SimulatedTransport<F> {
         line.outgoing.extend(bytes);
         line.output.extend_from_slice(bytes);
         line.output_ns = now_ns;
+        inner.note(self.line, Step::Sent(bytes.len() as u64));
+        let filled_buffer = inner.settings.faults.filled_buffer;
+        inner.lines[self.line].is_filled |= inner.fault(filled_buffer, "send fills the buffer");
         inner.set_off(self.line);
         inner.worked(self.line);
         Io::Done(bytes.len())
@@ -238,6 +250,7 @@ impl<F: SentFile> Transport for SimulatedTransport<F> {
         line.read_bytes += bytes as u64;
         let now_ns = inner.now_ns();
         inner.trace.note(now_ns, index, "receives", bytes as u64);
+        inner.note(index, Step::Read(bytes as u64));
         inner.set_off(index);
         inner.worked(index);
         Ok(Io::Done(bytes))
@@ -264,8 +277,13 @@ impl<F: SentFile> Transport for SimulatedTransport<F> {
             return Err(ErrorKind::NotConnected.into());
         }
         assert!(!line.server_has_ended, "the end is sent once");
+        if (inner.is_off)() {
+            return Ok(());
+        }
+        let line = &mut inner.lines[self.line];
         line.server_has_ended = true;
         inner.trace.note(now_ns, self.line, "ends", 0);
+        inner.note(self.line, Step::Ended);
         inner.set_off(self.line);
         inner.worked(self.line);
         Ok(())

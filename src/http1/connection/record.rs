@@ -32,6 +32,11 @@ impl Records {
         self.ended.pop_front()
     }
 
+    /// How many records have ended that nobody took.
+    pub fn ended_count(&self) -> usize {
+        self.ended.len()
+    }
+
     /// Takes back a record that has been read.
     pub fn recycle(&mut self, mut record: Box<ExchangeRecord>) {
         if self.free.len() < FREE_RECORDS_MAX {

@@ -1,0 +1,121 @@
+//! How long the server may keep a connection that makes no progress. What each connection does at the server's socket is
+//! noted; and each wait of the server has its bound, whoever the client is.
+
+use spindle::http1::limits::{
+    DRAIN_NS, DRAIN_SILENCE_NS, IDLE_TIMEOUT_NS, READER_OCTETS_PER_SECOND_MIN, WRITE_STALL_NS,
+};
+
+use crate::simulation::network::{MILLISECOND, SECOND};
+
+/// How late a deadline may be noticed, besides the server's work: an event that a fault has kept back comes within a few
+/// milliseconds.
+pub(crate) const TOLERANCE_NS: u64 = 10 * MILLISECOND;
+
+/// A moment, and how long the server had been at work by then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Moment {
+    pub at_ns: u64,
+    pub busy_ns: u64,
+}
+
+impl Moment {
+    /// The latest time at which a wait of `limit_ns` that began then is over, as seen from `now`. While the server was at
+    /// work the wait may not have been looked at; and a turn that was slow is made up for, by as much again at most.
+    pub(crate) fn latest_ns(self, limit_ns: u64, now: Moment) -> u64 {
+        self.at_ns + limit_ns + TOLERANCE_NS + 2 * (now.busy_ns - self.busy_ns)
+    }
+}
+
+/// What happens at the server's socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    Accepted,
+    /// So many bytes were read.
+    Read(u64),
+    /// So many bytes were sent.
+    Sent(u64),
+    /// A send found no room.
+    Blocked,
+    /// The server has sent its end.
+    Ended,
+    Closed,
+}
+
+/// What has happened at a connection's socket, for the checks.
+#[derive(Default)]
+pub(crate) struct History {
+    /// How many bytes had arrived in all, each time that some did; and how many were read and sent.
+    pub arrivals: Vec<(Moment, u64)>,
+    pub reads: Vec<(Moment, u64)>,
+    pub sends: Vec<(Moment, u64)>,
+    pub accepted: Option<Moment>,
+    pub ended: Option<Moment>,
+    pub closed: Option<Moment>,
+    blocked: Option<Moment>,
+    /// When it last made progress of any kind.
+    moved: Option<Moment>,
+}
+
+/// How long a client may take to empty a full send buffer.
+pub(crate) fn write_stall_ns(send_buffer_bytes: usize) -> u64 {
+    WRITE_STALL_NS + send_buffer_bytes as u64 / READER_OCTETS_PER_SECOND_MIN * SECOND
+}
+
+impl History {
+    /// Something happens. Returns which wait was too long before it.
+    pub(crate) fn note(&mut self, step: Step, now: Moment, send_buffer_bytes: usize) -> Option<String> {
+        let overstayed = self.overstayed(now, send_buffer_bytes);
+        if step == Step::Blocked {
+            self.blocked.get_or_insert(now);
+            return overstayed;
+        }
+        self.moved = Some(now);
+        match step {
+            Step::Accepted => self.accepted = Some(now),
+            Step::Read(bytes) => add(&mut self.reads, now, bytes),
+            Step::Sent(bytes) => {
+                add(&mut self.sends, now, bytes);
+                self.blocked = None;
+            }
+            Step::Ended => self.ended = Some(now),
+            Step::Closed => self.closed = Some(now),
+            Step::Blocked => {}
+        }
+        overstayed
+    }
+
+    fn overstayed(&self, now: Moment, send_buffer_bytes: usize) -> Option<String> {
+        let last_read = self.reads.last().map(|(at, _)| *at);
+        let silent = self.ended.map(|ended| last_read.filter(|read| read.at_ns > ended.at_ns).unwrap_or(ended));
+        let waits = [
+            ("a first byte", self.accepted.filter(|_| last_read.is_none()), IDLE_TIMEOUT_NS),
+            ("a client that does not read", self.blocked, write_stall_ns(send_buffer_bytes)),
+            ("the client's end", self.ended, DRAIN_NS),
+            ("a byte behind the end", silent, DRAIN_SILENCE_NS),
+            ("anything", self.moved, IDLE_TIMEOUT_NS.max(write_stall_ns(send_buffer_bytes))),
+        ];
+        waits.into_iter().find_map(|(what, since, limit_ns)| {
+            let since = since?;
+            let is_over = now.at_ns > since.latest_ns(limit_ns, now);
+            is_over.then(|| {
+                let (waited_ms, limit_ms) = ((now.at_ns - since.at_ns) / MILLISECOND, limit_ns / MILLISECOND);
+                format!("the server waits {waited_ms} ms for {what}, and may {limit_ms}")
+            })
+        })
+    }
+
+    /// Something has arrived at the server's socket.
+    pub(crate) fn arrived(&mut self, now: Moment, bytes_in_all: u64) {
+        self.arrivals.push((now, bytes_in_all));
+    }
+}
+
+fn add(counts: &mut Vec<(Moment, u64)>, now: Moment, bytes: u64) {
+    let before = counts.last().map_or(0, |(_, count)| *count);
+    counts.push((now, before + bytes));
+}
+
+/// When more than `bytes` bytes had gone through.
+pub(crate) fn when_past(counts: &[(Moment, u64)], bytes: u64) -> Option<Moment> {
+    counts.iter().find(|(_, count)| *count > bytes).map(|(at, _)| *at)
+}
