@@ -60,7 +60,6 @@ const EXPECTED: &[(&str, &[&str])] = &[
             "accepted → reading the head",
             "accepted → reading the content",
             "accepted → writing the response",
-            "accepted → draining",
             "accepted → closed",
             "waiting for a request → reading the head",
             "waiting for a request → reading the content",
@@ -85,11 +84,14 @@ const EXPECTED: &[(&str, &[&str])] = &[
 const TOLD_OTHERWISE: [Offence; 4] =
     [Offence::HeadTooSlow, Offence::ContentTooSlow, Offence::HeadCutShort, Offence::ContentCutShort];
 
+/// Faults of the disk that are no part of a run: loss of power is counted with the runs.
+const NOT_IN_RUNS: [&str; 3] = ["another process acts", "read-only from now on", "power fails"];
+
 /// All that must happen, by kinds.
 fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
     let listed = EXPECTED.iter().flat_map(|(kind, names)| names.iter().map(|name| (*kind, *name)));
     let reasons = Offence::ALL.iter().filter(|offence| !TOLD_OTHERWISE.contains(offence));
-    let disk = KINDS.iter().map(|kind| ("disk", kind.name));
+    let disk = KINDS.iter().filter(|kind| !NOT_IN_RUNS.contains(&kind.name)).map(|kind| ("disk", kind.name));
     listed.chain(reasons.map(|offence| ("reason", offence.reason()))).chain(disk)
 }
 

@@ -212,7 +212,7 @@ impl<F> SimulatedTransport<F> {
         line.output_ns = now_ns;
         inner.note(self.line, Step::Sent(bytes.len() as u64));
         let filled_buffer = inner.settings.faults.filled_buffer;
-        inner.lines[self.line].is_filled |= inner.fault(filled_buffer, "send fills the buffer");
+        inner.lines[self.line].is_filled |= inner.fault(self.line, filled_buffer, "send fills the buffer");
         inner.set_off(self.line);
         inner.worked(self.line);
         Io::Done(bytes.len())
