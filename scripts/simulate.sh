@@ -13,7 +13,8 @@
 #   scripts/simulate.sh --faults [--seeds FROM..TO] [NAME…]
 #       Proves that the simulation finds faults: applies each scripts/simulation/faults/NAME.patch, one at a time, to a copy of
 #       the tree, and runs seeds until one fails or 100,000 have passed. Prints a table: the fault, how many seeds ran, and
-#       what failed. The first line of each patch says what it breaks.
+#       what failed. The first line of each patch says what it breaks. Those of storage, whose names begin with disk-, are for
+#       scripts/simulation/disk-faults.sh unless they are named.
 #
 # Exits with 0 where nothing was found, or each fault was; 1 otherwise; 2 where something is missing.
 # Builds beneath $CARGO_TARGET_DIR (target unless set), with assertions on.
@@ -49,7 +50,7 @@ fi
 command -v git >/dev/null || missing 'git is missing, which applies patches'
 patches=$PWD/scripts/simulation/faults
 names=("$@")
-((${#names[@]} > 0)) || mapfile -t names < <(cd "$patches" && printf '%s\n' *.patch | sed 's/\.patch$//')
+((${#names[@]} > 0)) || mapfile -t names < <(cd "$patches" && printf '%s\n' *.patch | grep -v '^disk-' | sed 's/\.patch$//')
 for name in "${names[@]}"; do
     [[ -f $patches/$name.patch ]] || missing "there is no fault $name; there are: $(cd "$patches" && echo *.patch | sed 's/\.patch//g')"
 done
@@ -62,6 +63,15 @@ mkdir -p -- "$tree"
 for entry in *; do
     [[ $entry == target || $PWD/$entry == "$CARGO_TARGET_DIR" ]] || cp -r -- "$entry" "$tree/"
 done
+# Its own folder for what is built, so that no binary with a fault is taken for one without; the libraries are the same.
+build || missing 'the simulation does not build'
+libraries=$CARGO_TARGET_DIR/simulation
+export CARGO_TARGET_DIR=$CARGO_TARGET_DIR/simulation-faults-target
+binary=$CARGO_TARGET_DIR/simulation/examples/simulate
+if [[ ! -d $CARGO_TARGET_DIR ]]; then
+    mkdir -p -- "$CARGO_TARGET_DIR/simulation"
+    cp -r -- "$libraries"/{deps,build,.fingerprint} "$CARGO_TARGET_DIR/simulation/"
+fi
 cd -- "$tree"
 git init --quiet
 log=$tree/fault.log

@@ -300,8 +300,8 @@ where
             let Some(session) = self.sessions.get_mut(key) else { continue };
             session.armed_ns = u64::MAX;
             // What has been received of one that waits for its turn has not been looked at, and nothing was sent to it: the
-            // server is late, and not the client.
-            if session.queued == Queued::Busy {
+            // server is late, and not the client. One whose deadline has moved since is not late at all.
+            if session.queued == Queued::Busy && session.connection.deadline_ns() <= polled_ns {
                 debug!("connection {}: a timer is judged behind its next turn", session.connection.number());
                 session.is_overdue = true;
             } else {

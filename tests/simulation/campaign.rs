@@ -119,7 +119,7 @@ impl Campaign {
             own.simulated_ns += u128::from(outcome.simulated_ns);
             own.coverage.add(&outcome.coverage);
             if let Some(failure) = outcome.failure {
-                own.failures.insert(seed, failure);
+                own.failures.insert(seed, failure.replace('\n', " "));
                 if self.orders.until_failure {
                     self.is_over.store(true, Ordering::Relaxed);
                 }
