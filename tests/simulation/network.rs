@@ -157,6 +157,8 @@ pub(crate) struct Inner {
     /// How far the wall clock is off.
     pub clock_offset_ns: i64,
     pub turn: Turn,
+    /// Room for what is sent from files.
+    pub space: Vec<u8>,
     /// How long the server was ready to sleep when it last waited.
     pub sleeps_for: Option<Duration>,
     /// Whether it sleeps without an end, and nothing will happen.
@@ -195,6 +197,7 @@ impl Network {
             event_ns: None,
             clock_offset_ns: 0,
             turn: Turn::default(),
+            space: Vec::new(),
             sleeps_for: Some(Duration::ZERO),
             rests: false,
             overstayed: None,

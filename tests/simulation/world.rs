@@ -265,9 +265,17 @@ impl<F: SentFile> Transport for SimulatedTransport<F> {
     fn send_file(&mut self, file: &F, bytes_max: usize) -> Result<Io, SendFileError> {
         let Some(room) = self.room().map_err(SendFileError::Connection)? else { return Ok(Io::WouldBlock) };
         let left = usize::try_from(file.bytes_left()).unwrap_or(usize::MAX);
-        let mut content = vec![0; room.min(bytes_max).min(left)];
-        let bytes = file.read(&mut content).map_err(SendFileError::File)?;
-        Ok(self.sent(&content[..bytes]))
+        let bytes = room.min(bytes_max).min(left);
+        let mut space = std::mem::take(&mut self.network.inner.borrow_mut().space);
+        if space.len() < bytes {
+            space.resize(bytes, 0);
+        }
+        let sent = match file.read(&mut space[..bytes]) {
+            Ok(bytes) => Ok(self.sent(&space[..bytes])),
+            Err(error) => Err(SendFileError::File(error)),
+        };
+        self.network.inner.borrow_mut().space = space;
+        sent
     }
 
     fn shut_down_sending(&mut self) -> io::Result<()> {

@@ -51,6 +51,28 @@ pub(crate) fn parse(stream: &[u8], is_head: bool, has_ended: bool) -> Parsed {
     }
 }
 
+/// What of a response records are held against.
+pub(crate) struct Measured {
+    pub status: u16,
+    /// See [`Response`].
+    pub framed_bytes: usize,
+    pub bytes: usize,
+}
+
+/// Reads over a response, whose stream has ended; `None` where it is not whole.
+pub(crate) fn measure(stream: &[u8], is_head: bool) -> Result<Option<Measured>, String> {
+    let Some(head) = head(stream)? else { return Ok(None) };
+    let framed_bytes = match framing(&head, is_head)? {
+        Framing::Length(bytes) if stream.len() - head.bytes >= bytes => bytes,
+        Framing::Length(_) => return Ok(None),
+        _ => match try_parse(stream, is_head, true)? {
+            Some(response) => response.framed_bytes,
+            None => return Ok(None),
+        },
+    };
+    Ok(Some(Measured { status: head.status, framed_bytes, bytes: head.bytes + framed_bytes }))
+}
+
 fn try_parse(stream: &[u8], is_head: bool, has_ended: bool) -> Result<Option<Response>, String> {
     let Some(head) = head(stream)? else { return Ok(None) };
     let rest = &stream[head.bytes..];
