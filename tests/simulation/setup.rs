@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use fastrand::Rng;
 
+use crate::simulation::case::Case;
 use crate::simulation::clients::ask::Ask;
 use crate::simulation::clients::bystander::Bystander;
 use crate::simulation::clients::honest::{Farewell, Honest, Manners};
@@ -12,11 +13,14 @@ use crate::simulation::clients::hostile::{Habit, Hostile};
 use crate::simulation::disk;
 use crate::simulation::ledger::{Ledger, content};
 use crate::simulation::line::Path;
-use crate::simulation::network::{Faults, Happening, Inner, MICROSECOND, MILLISECOND, SECOND, Settings};
+use crate::simulation::network::{Faults, Happening, Inner, MICROSECOND, MILLISECOND, SECOND, Settings, mix};
 use crate::simulation::trouble::{self, Stop, Trouble};
 
 /// When the last hostile client has left.
 pub(crate) const HOSTILE_UNTIL_NS: u64 = 120 * SECOND;
+
+/// How many clients use names that other processes change, where there are any.
+const BYSTANDERS: usize = 10;
 
 /// What a run is made of besides its clients.
 #[derive(Clone, Debug)]
@@ -92,6 +96,14 @@ impl Setup {
     }
 }
 
+impl Setup {
+    /// How many clients there are. First come the honest ones, then the hostile ones, then those of names that other
+    /// processes change.
+    pub(crate) fn clients(&self) -> usize {
+        self.honest + self.hostile + if self.trouble.others > 0 { BYSTANDERS } else { 0 }
+    }
+}
+
 /// How the packets of a client travel, who is in a hurry or not.
 pub(crate) fn path(random: &mut Rng) -> Path {
     let (latency_ns, flight_bytes_max) = one_of(
@@ -127,30 +139,58 @@ pub(crate) fn fixed_files(ledger: &mut Ledger) {
 }
 
 /// Adds all clients of a run.
-pub(crate) fn add_clients(inner: &mut Inner, setup: &Setup, ledger: &Rc<RefCell<Ledger>>, random: &mut Rng) {
+///
+/// Each makes its choices from its number, so that others can be left out without changing it.
+pub(crate) fn add_clients(
+    inner: &mut Inner,
+    setup: &Setup,
+    case: &Case,
+    ledger: &Rc<RefCell<Ledger>>,
+    random: &mut Rng,
+) {
+    let seed = random.u64(..);
     for number in 0..setup.honest {
+        let random = &mut Rng::with_seed(mix(seed, number as u64));
         let (mut path, at_ns) = (path(random), random.u64(..60 * SECOND));
         let listener = random.usize(..setup.network.listeners);
-        let asks =
+        let mut asks: Vec<Ask> =
             (0..random.usize(1..=6)).map(|place| ask(setup, ledger, random, (number * 10 + place) as u64)).collect();
+        asks.truncate(case.asks_max);
         let manners = manners(setup, random);
         if manners.reads_every_ns > 0 {
             // With less it would be slower than the server puts up with.
             path.client_buffer_bytes = 65_536;
         }
-        inner.add_client(at_ns, listener, path, Box::new(Honest::new(asks, manners, ledger, path, listener)));
+        match case.includes(number) {
+            true => {
+                inner.add_client(at_ns, listener, path, Box::new(Honest::new(asks, manners, ledger, path, listener)));
+            }
+            false => inner.leave_out_client(listener, path),
+        }
     }
-    for _ in 0..setup.hostile {
+    for number in setup.honest..setup.honest + setup.hostile {
+        let random = &mut Rng::with_seed(mix(seed, number as u64));
         let (path, at_ns) = (path(random), random.u64(..90 * SECOND));
         let listener = random.usize(..setup.network.listeners);
         let leaves_ns = random.u64(at_ns..HOSTILE_UNTIL_NS);
         let habit = habit(setup, random);
-        inner.add_client(at_ns, listener, path, Box::new(Hostile::new(habit, leaves_ns)));
+        match case.includes(number) {
+            true => {
+                inner.add_client(at_ns, listener, path, Box::new(Hostile::new(habit, leaves_ns)));
+            }
+            false => inner.leave_out_client(listener, path),
+        }
     }
-    for _ in 0..if setup.trouble.others > 0 { 10 } else { 0 } {
+    for number in setup.honest + setup.hostile..setup.clients() {
+        let random = &mut Rng::with_seed(mix(seed, number as u64));
         let (path, at_ns) = (path(random), random.u64(..90 * SECOND));
         let client = Bystander::new(|name| target_of(setup, name), random);
-        inner.add_client(at_ns, 0, path, Box::new(client));
+        match case.includes(number) {
+            true => {
+                inner.add_client(at_ns, 0, path, Box::new(client));
+            }
+            false => inner.leave_out_client(0, path),
+        }
     }
     if let Some(signal_ns) = setup.signal_ns {
         inner.schedule(signal_ns, Happening::Signal);

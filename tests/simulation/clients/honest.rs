@@ -7,7 +7,7 @@ use std::rc::Rc;
 use spindle::http1::limits::IDLE_TIMEOUT_NS;
 
 use crate::simulation::clients::ask::{Ask, Asked};
-use crate::simulation::clients::responses::{Parsed, Response, parse};
+use crate::simulation::clients::responses::{Parsed, Response, bytes_at_least, parse};
 use crate::simulation::clients::{Client, Reach};
 use crate::simulation::ledger::Ledger;
 use crate::simulation::line::Path;
@@ -58,6 +58,8 @@ pub(crate) struct Honest {
     to_ask: VecDeque<Ask>,
     asked: VecDeque<Asked>,
     read: Vec<u8>,
+    /// It makes no sense to look at what was read before there is so much of it.
+    parses_from: usize,
     attempt: u32,
     asks_from_ns: u64,
     reads_from_ns: u64,
@@ -86,6 +88,7 @@ impl Honest {
             to_ask: to_ask.into(),
             asked: VecDeque::new(),
             read: Vec::new(),
+            parses_from: 0,
             attempt: 0,
             asks_from_ns: 0,
             reads_from_ns: 0,
@@ -128,6 +131,10 @@ impl Honest {
     /// Takes one answer, if it is there. Returns whether it was.
     fn take_answer(&mut self, reach: &mut Reach<'_>) -> bool {
         let has_ended = reach.has_ended();
+        if self.read.len() < self.parses_from && !has_ended {
+            return false;
+        }
+        self.parses_from = 0;
         let Some(asked) = self.asked.front_mut() else {
             if !self.read.is_empty() {
                 self.complain(reach, "an answer to nothing".to_owned());
@@ -135,7 +142,10 @@ impl Honest {
             return false;
         };
         match parse(&self.read, asked.ask.is_head(), has_ended) {
-            Parsed::Partial => false,
+            Parsed::Partial => {
+                self.parses_from = bytes_at_least(&self.read, asked.ask.is_head());
+                false
+            }
             Parsed::Malformed(reason) => {
                 self.complain(reach, reason);
                 false
@@ -287,5 +297,10 @@ impl Client for Honest {
 
     fn name(&self) -> &'static str {
         "honest"
+    }
+
+    fn describe(&self) -> String {
+        let asks: Vec<String> = self.to_ask.iter().map(Ask::to_string).collect();
+        format!("honest, {:?}, asks {}", self.manners, asks.join("; "))
     }
 }

@@ -43,10 +43,12 @@ impl Hostile {
     fn misbehave(&mut self, reach: &mut Reach<'_>) {
         let now_ns = reach.now_ns();
         let begun_ns = *self.begun_ns.get_or_insert(now_ns);
-        match self.habit.clone() {
+        // Taken, and put back behind the match: what it sends may be long.
+        let habit = std::mem::replace(&mut self.habit, Habit::Silent);
+        match &habit {
             Habit::Silent => {}
-            Habit::NeverReads(bytes) => self.send_all_once(reach, &bytes),
-            Habit::Drips { bytes, piece_bytes, every_ns } => {
+            Habit::NeverReads(bytes) => self.send_all_once(reach, bytes),
+            &Habit::Drips { ref bytes, piece_bytes, every_ns } => {
                 reach.read(usize::MAX);
                 if now_ns >= self.next_ns && self.sent < bytes.len() {
                     let end = (self.sent + piece_bytes).min(bytes.len());
@@ -57,20 +59,21 @@ impl Hostile {
                 }
             }
             Habit::Resets { bytes, in_ns } => {
-                self.send_all_once(reach, &bytes);
-                if now_ns >= begun_ns + in_ns {
+                self.send_all_once(reach, bytes);
+                if now_ns >= begun_ns + *in_ns {
                     self.has_left = true;
                     reach.reset();
                 }
             }
             Habit::Vanishes { bytes, in_ns } => {
-                self.send_all_once(reach, &bytes);
-                if now_ns >= begun_ns + in_ns {
+                self.send_all_once(reach, bytes);
+                if now_ns >= begun_ns + *in_ns {
                     self.has_left = true;
                     reach.close();
                 }
             }
         }
+        self.habit = habit;
     }
 }
 

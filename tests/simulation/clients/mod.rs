@@ -6,7 +6,7 @@ pub(crate) mod honest;
 pub(crate) mod hostile;
 pub(crate) mod responses;
 
-use crate::simulation::line::{Line, Path};
+use crate::simulation::line::{Line, Path, take_bytes};
 use crate::simulation::network::{Happening, Inner};
 
 /// A client with one connection.
@@ -22,6 +22,11 @@ pub(crate) trait Client {
 
     /// What it is, for the trace and the coverage.
     fn name(&self) -> &'static str;
+
+    /// What it is and what it is going to do, for the trace.
+    fn describe(&self) -> String {
+        self.name().to_owned()
+    }
 }
 
 /// What a client can see and do.
@@ -40,7 +45,7 @@ impl Reach<'_> {
     }
 
     pub(crate) fn random(&mut self) -> &mut fastrand::Rng {
-        &mut self.inner.random
+        &mut self.inner.lines[self.line].random
     }
 
     /// Sends bytes. Those that do not fit yet wait.
@@ -51,6 +56,7 @@ impl Reach<'_> {
         }
         state.unsent.extend(bytes);
         state.sent_bytes += bytes.len() as u64;
+        self.inner.trace.describe(self.inner.now_ns(), self.line, "the client sends", bytes);
         self.inner.set_off(self.line);
     }
 
@@ -69,7 +75,7 @@ impl Reach<'_> {
     pub(crate) fn read(&mut self, bytes_max: usize) -> Vec<u8> {
         let state = self.state();
         let bytes = bytes_max.min(state.received.len());
-        let read = state.received.drain(..bytes).collect();
+        let read = take_bytes(&mut state.received, bytes);
         self.inner.set_off(self.line);
         read
     }
@@ -92,6 +98,7 @@ impl Reach<'_> {
 
     /// Sends the end: nothing more will be sent.
     pub(crate) fn end(&mut self) {
+        self.inner.trace.describe(self.inner.now_ns(), self.line, "the client ends", b"");
         let state = self.state();
         if !state.end_has_arrived {
             state.end_is_unsent = true;
@@ -110,6 +117,7 @@ impl Reach<'_> {
 
     /// Resets the connection.
     pub(crate) fn reset(&mut self) {
+        self.inner.trace.describe(self.inner.now_ns(), self.line, "the client resets", b"");
         self.state().reset_server();
         self.inner.made_room(self.line);
     }
