@@ -7,7 +7,7 @@ use fastrand::Rng;
 
 use crate::simulation::clients::ask::Ask;
 use crate::simulation::clients::honest::{Farewell, Honest, Manners};
-use crate::simulation::clients::hostile::{Habit, Hostile};
+use crate::simulation::clients::hostile_choice::add_hostile_clients;
 use crate::simulation::disk;
 use crate::simulation::ledger::{Ledger, content};
 use crate::simulation::line::Path;
@@ -139,13 +139,7 @@ pub(crate) fn add_clients(inner: &mut Inner, setup: &Setup, ledger: &Rc<RefCell<
         }
         inner.add_client(at_ns, listener, path, Box::new(Honest::new(asks, manners, ledger, path, listener)));
     }
-    for _ in 0..setup.hostile {
-        let (path, at_ns) = (path(random), random.u64(..90 * SECOND));
-        let listener = random.usize(..setup.network.listeners);
-        let leaves_ns = random.u64(at_ns..HOSTILE_UNTIL_NS);
-        let habit = habit(setup, random);
-        inner.add_client(at_ns, listener, path, Box::new(Hostile::new(habit, leaves_ns)));
-    }
+    add_hostile_clients(inner, setup, random);
     if let Some(signal_ns) = setup.signal_ns {
         inner.schedule(signal_ns, Happening::Signal);
     }
@@ -197,20 +191,5 @@ fn ask(setup: &Setup, ledger: &Rc<RefCell<Ledger>>, random: &mut Rng, number: u6
             let (is_chunked, expects_continue) = (random.bool(), random.u8(..4) == 0);
             Ask::Upload { target: target_of(setup, &name), name, number, bytes, is_chunked, expects_continue }
         }
-    }
-}
-
-fn habit(setup: &Setup, random: &mut Rng) -> Habit {
-    let get = |name: &str| format!("GET {} HTTP/1.1\r\nHost: a\r\n\r\n", target_of(setup, name));
-    let put = format!("PUT {} HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n", target_of(setup, "up/never"));
-    match random.u8(..8) {
-        0 => Habit::Silent,
-        1 => Habit::NeverReads(get("large.bin").repeat(30).into_bytes()),
-        2 => Habit::NeverReads(get("small.txt").repeat(900).into_bytes()),
-        3 => Habit::Drips { bytes: get("small.txt").into_bytes(), piece_bytes: 1, every_ns: SECOND / 2 },
-        4 => Habit::Drips { bytes: (put + &"x".repeat(60_000)).into_bytes(), piece_bytes: 500, every_ns: SECOND },
-        5 => Habit::Resets { bytes: get("large.bin").into_bytes(), in_ns: random.u64(..10 * SECOND) },
-        6 => Habit::Vanishes { bytes: (put + "half").into_bytes(), in_ns: random.u64(..20 * SECOND) },
-        _ => Habit::Drips { bytes: b"nonsense\r\n\r\nmore of it".to_vec(), piece_bytes: 12, every_ns: SECOND },
     }
 }

@@ -9,8 +9,8 @@ use spindle::semantics::service::FilePiece;
 use spindle::server::{AcceptError, Event, Io, Readiness, SendFileError, Transport, World};
 
 use crate::simulation::line::{Line, Stage};
-use crate::simulation::patience::Step;
 use crate::simulation::network::{Happening, MILLISECOND, Network, SECOND, START_UNIX_NS, Told};
+use crate::simulation::patience::Step;
 
 /// The monotonic clock does not begin at 0, as none does.
 const START_MONOTONIC_NS: u64 = 3_600 * SECOND;
