@@ -431,9 +431,9 @@ where
         }
     }
 
-    /// What a turn took that waited for the disk for long is not held against clients that were sending meanwhile: their
-    /// sockets were full, or they waited for a word to go on. A part of it counts all the same, or a disk that is always slow
-    /// would let a client stay for good that sends nothing.
+    /// What a turn took that waited for the disk for long is not held against clients that were sending meanwhile:
+    /// their sockets were full, or they waited for a word to go on. A part of it counts all the same, or a disk that is always
+    /// slow would let a client stay for good that sends nothing.
     fn make_up_for_slow_turn(&mut self, polled_ns: u64) {
         let took_ns = self.cx.now.monotonic_ns.saturating_sub(polled_ns);
         let late_ns = took_ns.saturating_sub(TURN_COUNTED_NS);

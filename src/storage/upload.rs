@@ -211,7 +211,16 @@ impl<F: FileSystem> Upload<F> {
         let hidden = match self.hidden.take() {
             Some(hidden) => hidden,
             // A link never takes a name that stands: an unnamed file needs one of its own to be renamed from.
-            None => HiddenFile::link(self.root.file_system(), &self.parent, &self.file, self.root.hidden_names())?,
+            None => {
+                let file_system = self.root.file_system();
+                let hidden = HiddenFile::link(file_system, &self.parent, &self.file, self.root.hidden_names())?;
+                // Without a journal, a power cut behind the rename could else leave the name with a file that has no links
+                // on the disk: the check of the disk then removes the name, and the old file is gone too.
+                if self.durable {
+                    retry(|| file_system.sync(&self.file))?;
+                }
+                hidden
+            }
         };
         hidden.replace(self.path.name())
     }

@@ -19,7 +19,7 @@ pub(crate) const MILLISECOND: u64 = 1_000_000;
 pub(crate) const SECOND: u64 = 1_000_000_000;
 
 /// How often a client tries to connect while the backlog is full, once a second.
-const CONNECT_ATTEMPTS: u32 = 300;
+const CONNECT_ATTEMPTS: u32 = 3000;
 
 /// What the wall clock shows when a run begins.
 pub(crate) const START_UNIX_NS: u64 = 1_784_111_777_000_000_000;
@@ -199,11 +199,11 @@ impl Inner {
     /// The time since the run began, in nanoseconds. It only goes forward; while something happens that was due when the
     /// server was at work, it is the time at which that was due.
     pub(crate) fn now_ns(&self) -> u64 {
-        self.event_ns.unwrap_or(self.clock.get().strict_add_signed(-self.clock_offset_ns) - START_UNIX_NS)
+        self.event_ns.unwrap_or(self.clock.get().wrapping_add_signed(-self.clock_offset_ns) - START_UNIX_NS)
     }
 
     fn set_now(&self, now_ns: u64) {
-        self.clock.set((START_UNIX_NS + now_ns).strict_add_signed(self.clock_offset_ns));
+        self.clock.set((START_UNIX_NS + now_ns).wrapping_add_signed(self.clock_offset_ns));
     }
 
     /// Lets time pass until then.

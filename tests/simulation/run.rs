@@ -65,7 +65,7 @@ pub(crate) fn run(seed: u64, is_printed: bool) -> Outcome {
     if is_printed {
         println!("seed {seed}: {setup:?}");
     }
-    (server_log::take_lines(), server_log::take_panics());
+    server_log::forget();
     let run = Run { network: network.clone(), disk: RefCell::new(disk), setup, ledger, records: Rc::default() };
     let checked = catch_unwind(AssertUnwindSafe(|| match run.setup.events {
         Events::Few => run.to_the_end::<3>(seed),
@@ -192,7 +192,7 @@ impl Run {
             if self.disk.borrow().is_stopped() {
                 self.network.inner.borrow_mut().stop_server();
                 drop(server);
-                (server_log::take_lines(), server_log::take_panics());
+                server_log::forget();
                 return Ok(LifeEnding::Stopped);
             }
             self.read_log()?;
@@ -274,7 +274,8 @@ impl Run {
 
     fn check_clients(&self) -> Result<(), String> {
         let inner = self.network.inner.borrow();
-        let complaint = inner.clients().find_map(|(_, client)| client.complaint());
+        let complaint =
+            inner.clients().find_map(|(line, client)| Some(format!("client {line}: {}", client.complaint()?)));
         complaint.map_or(Ok(()), Err)
     }
 

@@ -34,6 +34,12 @@ impl<F, const EVENTS: usize> SimulatedWorld<F, EVENTS> {
     }
 }
 
+impl<F, const EVENTS: usize> Drop for SimulatedWorld<F, EVENTS> {
+    fn drop(&mut self) {
+        self.network.inner.borrow_mut().close_listeners();
+    }
+}
+
 impl<F: SentFile, const EVENTS: usize> World for SimulatedWorld<F, EVENTS> {
     type Transport = SimulatedTransport<F>;
 
@@ -43,7 +49,7 @@ impl<F: SentFile, const EVENTS: usize> World for SimulatedWorld<F, EVENTS> {
         let mut inner = self.network.inner.borrow_mut();
         inner.catch_up();
         let now_ns = inner.now_ns();
-        let unix_ns = (START_UNIX_NS + now_ns).strict_add_signed(inner.clock_offset_ns);
+        let unix_ns = (START_UNIX_NS + now_ns).wrapping_add_signed(inner.clock_offset_ns);
         Now { monotonic_ns: START_MONOTONIC_NS + now_ns, unix_ns }
     }
 
@@ -268,6 +274,10 @@ impl<F: SentFile> Transport for SimulatedTransport<F> {
             return Err(ErrorKind::NotConnected.into());
         }
         assert!(!line.server_has_ended, "the end is sent once");
+        if (inner.is_off)() {
+            return Ok(());
+        }
+        let line = &mut inner.lines[self.line];
         line.server_has_ended = true;
         inner.trace.note(now_ns, self.line, "ends", 0);
         inner.note(self.line, Step::Ended);

@@ -63,6 +63,19 @@ fn a_client_that_has_just_been_answered_for_the_last_time_may_read_that() {
 }
 
 /// An empty line may precede a head. Its CR alone is no request, and nothing that is being answered.
+/// Its next request may cross with the end, and the reset that follows takes away the response.
+#[test]
+fn a_client_that_has_just_been_answered_may_read_that_before_it_gives_way() {
+    let network = Network::new(Settings::default());
+    let kept = network.client(0).send(SECOND, get("/"));
+    let newcomer = network.client(SECOND + 100 * MILLISECOND).send(SECOND + 100 * MILLISECOND, get("/"));
+    let mut run = Run::new(&network, 1);
+    run.until(SECOND + 200 * MILLISECOND);
+    assert_eq!((kept.closed_ns(), newcomer.statuses().len()), (None, 0));
+    run.until(SECOND + 300 * MILLISECOND);
+    assert!(kept.closed_ns().is_some() && newcomer.statuses() == [200]);
+}
+
 #[test]
 fn half_an_empty_line_keeps_no_newcomer_out() {
     for received in ["\r".to_owned(), get("/") + "\r"] {
@@ -93,8 +106,9 @@ fn where_nobody_can_give_way_newcomers_wait_and_the_loop_rests() {
     run.until(5 * SECOND);
     assert_eq!(leaves.closed_ns(), Some(4 * SECOND + 123));
     assert_eq!(newcomers[0].answered_within(4 * SECOND), 123, "at once");
-    // The first one is between requests then, and gives way to the next.
-    assert!(newcomers.iter().all(|peer| peer.answered_within(SECOND) <= 3 * SECOND + 40 * MILLISECOND));
+    // The first one is between requests then, and gives way to the next once it has had its time to read.
+    let latest_ns = 3 * SECOND + 2 * 260 * MILLISECOND;
+    assert!(newcomers.iter().all(|peer| peer.answered_within(SECOND) <= latest_ns));
 }
 
 #[test]
@@ -150,5 +164,5 @@ fn a_pause_that_is_over_keeps_nobody_awake_where_there_is_no_place_either() {
     let mut run = Run::new(&network, 2);
     run.until(3 * SECOND);
     assert!(newcomer.statuses().is_empty());
-    assert!(network.waits() < 130, "{} turns", network.waits());
+    assert!(network.waits() < 140, "{} turns", network.waits());
 }

@@ -19,8 +19,9 @@ use crate::world::TestFile;
 ///   `/panic`: no answer at all.
 /// - `/file/N`: a file of N bytes. `/broken/N`: one of a terabyte that can be read for N bytes. `/trap/N`: content that
 ///   panics when it is asked for. `/fails/N`: content of N bytes that fails then, and of no known length.
-/// - PUT: takes content, for whose every piece, and for whose end, the disk takes N microseconds. `/panic` panics when it is
-///   written to, `/panic-end` when it ends, and `/panic-drop` when it is given up.
+/// - PUT: takes content, for whose every piece, and for whose end, the disk takes N microseconds. `/begin` takes them before
+///   the first piece instead. `/panic` panics when it is written to, `/panic-end` when it ends, and `/panic-drop` when it is
+///   given up.
 /// - Any other path: a few bytes at once.
 pub(crate) struct TestService {
     clock: Rc<Cell<u64>>,
@@ -66,8 +67,13 @@ impl Service for TestService {
         let what = segments.next().unwrap_or_default();
         let number = segments.next().and_then(|number| number.parse().ok()).unwrap_or(0);
         if request.method == Method::Put {
+            let mut took_ns = number * MICROSECOND;
+            if what == "begin" {
+                self.clock.set(self.clock.get() + std::mem::take(&mut took_ns));
+                self.has_blocked = true;
+            }
             let (clock, writes) = (Rc::clone(&self.clock), Rc::clone(&self.writes));
-            return Reply::Receive(TestSink { clock, writes, took_ns: number * MICROSECOND, panics: what.to_owned() });
+            return Reply::Receive(TestSink { clock, writes, took_ns, panics: what.to_owned() });
         }
         Reply::Respond(Response { body: self.content(what, number), ..Response::new(Status::Ok) })
     }

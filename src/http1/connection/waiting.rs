@@ -61,8 +61,9 @@ impl<S: Service> Connection<S> {
         self.timers.postpone(now.monotonic_ns);
     }
 
-    /// The server has not listened for so long: a client that is sending gets that time in addition. One that does not read
-    /// does not, since what it had read would have shown before its time is judged.
+    /// The server has not listened for so long: a client that is sending gets that time in addition, since its socket was
+    /// full, or it waited for a word to go on. Others do not: what they had sent or read meanwhile shows before their time
+    /// is judged.
     pub fn make_up_for(&mut self, late_ns: u64) {
         for timer in [Timer::Head, Timer::ContentRate] {
             if let Some(at_ns) = self.timers.at_ns(timer) {
@@ -125,7 +126,7 @@ impl<S: Service> Connection<S> {
                 let has_had_its_time = silent_for_ns >= DRAIN_SILENCE_SHORT_NS || ended_for_ns >= DRAIN_SHORT_NS;
                 has_had_its_time.then_some(Replaceable::Drained { at_ns })
             }
-            State::Head(_) if self.output.is_pending() => None,
+            State::Head(_) if self.output.is_pending() || self.may_still_read(now) => None,
             State::Head(head) if !head.is_empty() => {
                 self.timers.at_ns(Timer::Head).map(|at_ns| Replaceable::WithinHead { at_ns })
             }
@@ -139,6 +140,12 @@ impl<S: Service> Connection<S> {
             }),
             State::Content(_) | State::Closed => None,
         }
+    }
+
+    /// Whether the last response may still be on its way: closing now could destroy it, since a request that crosses the
+    /// end is answered by a reset.
+    fn may_still_read(&self, now: &Now) -> bool {
+        self.has_received && now.monotonic_ns < self.send_progress_ns.saturating_add(DRAIN_SILENCE_SHORT_NS)
     }
 
     /// Bytes were sent: a client that reads has its time to read on, or to ask for more.

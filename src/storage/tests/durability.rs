@@ -72,7 +72,7 @@ fn a_durable_upload_is_flushed_before_its_name_is_made_and_behind_it() {
             #[cfg(target_os = "linux")]
             System::Linux => (
                 &["sync_file", "link_unnamed", "sync_file", "sync_directory"],
-                &["sync_file", "link_unnamed", "rename", "sync_file", "sync_directory"],
+                &["sync_file", "link_unnamed", "sync_file", "rename", "sync_file", "sync_directory"],
             ),
         };
         let root = tempfile::tempdir().unwrap();

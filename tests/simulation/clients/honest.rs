@@ -99,7 +99,7 @@ impl Honest {
 
     fn complain(&mut self, reach: &mut Reach<'_>, about: String) {
         let now_ns = reach.now_ns();
-        self.complaint.get_or_insert(format!("client {} at {} ms: {about}", reach.line, now_ns / MILLISECOND));
+        self.complaint.get_or_insert(format!("at {} ms: {about}", now_ns / MILLISECOND));
         self.is_done = true;
         reach.close();
     }
@@ -241,6 +241,9 @@ impl Honest {
             return self.complain(reach, about);
         }
         if is_ending {
+            return;
+        }
+        if self.attempt == ATTEMPTS_MAX && self.manners.disk_may_fail {
             return;
         }
         if self.attempt == ATTEMPTS_MAX {

@@ -91,7 +91,7 @@ impl Disk {
         if let Some(trace) = &machine.faults.trace {
             let outcome = match &result {
                 Ok(_) => "ok".to_owned(),
-                Err(errno) => format!("{errno:?}"),
+                Err(errno) => error_name(*errno),
             };
             trace.borrow_mut().push(format!("{:5} {call:?} {} = {outcome}", machine.faults.calls, subject()));
         }
@@ -144,6 +144,32 @@ impl Disk {
 
 fn text(name: &[u8]) -> impl fmt::Display {
     name.escape_ascii()
+}
+
+/// What an error number is called; `Errno` itself shows it as a sentence.
+fn error_name(errno: Errno) -> String {
+    let names = [
+        (Errno::ACCESS, "ACCESS"),
+        (Errno::AGAIN, "AGAIN"),
+        (Errno::BADF, "BADF"),
+        (Errno::DQUOT, "DQUOT"),
+        (Errno::EXIST, "EXIST"),
+        (Errno::INTR, "INTR"),
+        (Errno::IO, "IO"),
+        (Errno::ISDIR, "ISDIR"),
+        (Errno::LOOP, "LOOP"),
+        (Errno::MFILE, "MFILE"),
+        (Errno::NOENT, "NOENT"),
+        (Errno::NOSPC, "NOSPC"),
+        (Errno::NOSYS, "NOSYS"),
+        (Errno::NOTDIR, "NOTDIR"),
+        (Errno::OPNOTSUPP, "OPNOTSUPP"),
+        (Errno::PERM, "PERM"),
+        (Errno::ROFS, "ROFS"),
+        (Errno::XDEV, "XDEV"),
+    ];
+    let name = names.iter().find(|(known, _)| *known == errno).map(|(_, name)| (*name).to_owned());
+    name.unwrap_or_else(|| format!("error {}", errno.raw_os_error()))
 }
 
 impl FileSystem for Disk {

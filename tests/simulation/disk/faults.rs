@@ -176,7 +176,7 @@ pub(crate) fn kind(name: &str) -> usize {
 pub(crate) enum Event {
     /// A fault, by its name.
     Fault(&'static str),
-    /// A fault at each call that it fits, from this one on.
+    /// A fault at each call that it fits, from this one on; none at all if it does not fit this one.
     FaultForEver(&'static str),
     /// Another process does this.
     Act(Action),
@@ -291,7 +291,8 @@ impl Faults {
         while let Some(place) = self.script.iter().position(is_due) {
             match self.script.remove(place).2 {
                 Event::Fault(name) => self.add(kind(name), call, happenings),
-                Event::FaultForEver(name) => self.for_ever.push(kind(name)),
+                Event::FaultForEver(name) if KINDS[kind(name)].calls.contains(&call) => self.for_ever.push(kind(name)),
+                Event::FaultForEver(_) => {}
                 Event::Act(action) => happenings.push(Happening::Act(action)),
                 Event::PowerCut => happenings.push(Happening::Effect(Effect::PowerCut)),
             }

@@ -121,6 +121,11 @@ impl Disk {
         trace
     }
 
+    /// Writes nothing down any more.
+    pub(crate) fn stop_tracing(&self) {
+        self.machine.borrow_mut().faults.trace = None;
+    }
+
     pub(crate) fn change_settings(&self, change: impl FnOnce(&mut Settings)) {
         change(&mut self.machine.borrow_mut().settings);
     }

@@ -88,6 +88,14 @@ impl Log {
         self.changes.clear();
     }
 
+    /// Writes the inode, or the entries, of a node. What an earlier fsync has failed to write is written only if it has been
+    /// changed again.
+    fn write_all_of(&mut self, node: NodeId) {
+        let is_written = |logged: &&Logged| !logged.is_stuck && is_of(&logged.change, node);
+        let written: Vec<Change> = self.changes.iter().filter(is_written).map(|logged| logged.change.clone()).collect();
+        self.changes.retain(|logged| !written.iter().any(|change| is_same_place(change, &logged.change)));
+    }
+
     /// No later change of the node is needed to know what the disk has.
     pub(crate) fn forget_content(&mut self, node: NodeId) {
         self.unsafe_nodes.remove(&node);
@@ -112,7 +120,7 @@ impl Machine {
                 self.content_is_safe(node);
             }
             Loss::Cruel => {
-                self.log.changes.retain(|logged| logged.is_stuck || !is_of(&logged.change, node));
+                self.log.write_all_of(node);
                 self.log.unsafe_nodes.remove(&node);
                 self.content_is_safe(node);
             }
@@ -230,6 +238,16 @@ fn is_of(change: &Change, node: NodeId) -> bool {
     match change {
         Change::Entry { directory, .. } => *directory == node,
         Change::Record { node: other, .. } => *other == node,
+    }
+}
+
+fn is_same_place(one: &Change, other: &Change) -> bool {
+    match (one, other) {
+        (Change::Entry { directory, name, .. }, Change::Entry { directory: in_other, name: other, .. }) => {
+            directory == in_other && name == other
+        }
+        (Change::Record { node, .. }, Change::Record { node: other, .. }) => node == other,
+        _ => false,
     }
 }
 

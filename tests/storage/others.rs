@@ -1,0 +1,217 @@
+//! Other processes that swap files, links and directories between any two calls.
+
+use spindle::storage::{Directory, LinkedDirectories, Publish, StorageError};
+
+use crate::disk::Settings;
+use crate::disk::{Action, Disk, Event, Loss};
+use crate::operations::{START_NS, SYSTEMS, System, path};
+
+const CALLS_MAX: u64 = 200;
+const FOREIGN: &[u8] = b"what another process wrote";
+/// Of a length that nothing within the root has.
+const SECRET: &[u8] = &[b's'; 1234];
+
+fn disk(system: System) -> Disk {
+    let settings = Settings { loss: Loss::None, ..system.1(1) };
+    let disk = Disk::new(settings, std::rc::Rc::new(std::cell::Cell::new(START_NS)));
+    for name in ["secret", "name"] {
+        disk.add_file(&format!("/outside/{name}"), SECRET, 0);
+    }
+    disk.add_directory("a");
+    disk.add_directory("a/b");
+    disk.add_file("a/b/name", b"old", 0);
+    disk
+}
+
+fn link(path: &str, target: &str) -> Action {
+    Action::SoftLink { path: path.to_owned(), target: target.to_owned() }
+}
+
+fn moved(from: &str, to: &str) -> Action {
+    Action::Move { from: from.to_owned(), to: to.to_owned() }
+}
+
+fn directory(path: &str) -> Action {
+    Action::MakeDirectory { path: path.to_owned() }
+}
+
+fn unlink(path: &str) -> Action {
+    Action::Unlink { path: path.to_owned() }
+}
+
+fn removed(path: &str) -> Action {
+    Action::RemoveTree { path: path.to_owned() }
+}
+
+/// What happens at one moment: another process is fast.
+fn swaps() -> Vec<Vec<Action>> {
+    vec![
+        vec![moved("a", "kept"), link("a", "../outside")],
+        vec![moved("a/b", "kept"), link("a/b", "../../outside")],
+        vec![moved("a/b", "kept"), link("a/b", "/outside")],
+        vec![moved("a", "kept"), directory("a"), link("a/b", "../../outside")],
+        vec![link("a/b/name", "../../../outside/secret")],
+        vec![link("a/b/name", "/outside/secret")],
+        vec![link("a/b/name", "../../kept/name"), moved("a", "b"), link("kept", "../outside")],
+        vec![unlink("a/b/name"), directory("a/b/name")],
+        vec![removed("a"), link("a", "../outside")],
+        vec![removed("a"), directory("a"), directory("a/b")],
+        vec![moved("a/b", "b"), moved("a", "b/a"), link("a", "b")],
+    ]
+}
+
+/// What another process does where nothing leads out.
+fn rivals() -> Vec<Vec<Action>> {
+    let replace = Action::Replace { path: "a/b/name".to_owned(), content: FOREIGN.to_vec() };
+    let create = Action::Create { path: "a/b/name".to_owned(), content: FOREIGN.to_vec() };
+    // Remembers what had the name at that moment.
+    let witness = Action::HardLink { from: "a/b/name".to_owned(), to: "witness".to_owned() };
+    vec![vec![create.clone(), witness], vec![replace], vec![unlink("a/b/name")], vec![unlink("a/b/name"), create]]
+}
+
+fn upload(directory: &Directory<Disk>, publish: Publish, only_if_nothing: bool) -> Result<bool, StorageError> {
+    let mut upload = directory.begin_upload(&path("a/b/name"), publish, None, true)?;
+    upload.write(b"ours")?;
+    upload.commit(START_NS, |existing| !only_if_nothing || existing.is_none()).map(|published| published.created)
+}
+
+/// Everything that reads. Panics where it is shown what is outside.
+fn read(directory: &Directory<Disk>) {
+    let path = path("a/b/name");
+    let lengths = [
+        directory.open_file(&path).ok().map(|opened| opened.identity.octets),
+        directory.identify(&path).ok().map(|identity| identity.octets),
+    ];
+    for length in lengths.into_iter().flatten() {
+        assert_ne!(length, SECRET.len() as u64, "it has opened what is outside");
+    }
+    for linked in [LinkedDirectories::Listed, LinkedDirectories::LeftOut] {
+        let Ok(mut listing) = directory.list(Some(&crate::operations::path("a/b")), linked) else { continue };
+        for _ in 0..20 {
+            match listing.next() {
+                None => break,
+                Some(Ok(Some(entry))) => assert_ne!(entry.bytes, SECRET.len() as u64, "it lists what is outside"),
+                Some(_) => {}
+            }
+        }
+    }
+}
+
+/// Runs `act` once for each call that it makes, with other processes at work before that call. Returns how many runs.
+fn between_any_calls(actions: &[Action], act: impl Fn(&Directory<Disk>), check: impl Fn(&Disk, &str)) -> u64 {
+    let mut runs = 0;
+    for system in SYSTEMS {
+        for call in 1..CALLS_MAX {
+            let disk = disk(system);
+            let trace = disk.trace();
+            let directory = Directory::open_in(disk.clone(), Disk::root_path(), 7).unwrap();
+            for action in actions {
+                disk.at_call(call, Event::Act(action.clone()));
+            }
+            act(&directory);
+            if !disk.is_script_played() {
+                break;
+            }
+            runs += 1;
+            let context = format!("\n{actions:?} on {} before call {call}:\n{}", system.0, trace.borrow().join("\n"));
+            assert_eq!(disk.descriptors(), 1, "{context}");
+            check(&disk, &context);
+        }
+    }
+    runs
+}
+
+#[test]
+fn nothing_outside_is_touched_while_links_and_directories_are_swapped() {
+    let mut runs = 0;
+    for actions in swaps() {
+        let outside = disk(SYSTEMS[0]).outside();
+        let check = |disk: &Disk, context: &str| {
+            assert_eq!(disk.outside(), outside, "{context}");
+            assert_eq!(disk.hidden_names(), [""; 0], "{context}");
+        };
+        for publish in [Publish::Replace, Publish::CreateOnly] {
+            runs += between_any_calls(&actions, |directory| drop(upload(directory, publish, false)), check);
+        }
+        runs += between_any_calls(&actions, read, check);
+    }
+    println!("{runs} swaps");
+    assert!(runs > 1000, "{runs}");
+}
+
+/// A directory that is moved out takes along what is being written in it at that moment, which nothing can prevent; but
+/// nothing else there is touched.
+#[test]
+fn a_directory_that_is_moved_out_is_all_that_changes_there() {
+    let outside = disk(SYSTEMS[0]).outside();
+    for actions in [vec![moved("a", "/outside/a")], vec![moved("a", "/outside/a"), link("a", "../outside")]] {
+        between_any_calls(
+            &actions,
+            |directory| drop(upload(directory, Publish::Replace, false)),
+            |disk, context| {
+                let mut found = disk.outside();
+                found.retain(|line| !line.starts_with("/a/"));
+                assert_eq!(found, outside, "{context}");
+                assert_eq!(disk.hidden_names(), [""; 0], "{context}");
+            },
+        );
+    }
+}
+
+#[test]
+fn what_another_process_created_first_is_never_replaced_by_who_only_creates() {
+    let mut runs = 0;
+    for (publish, only_if_nothing) in [(Publish::CreateOnly, false), (Publish::Replace, true)] {
+        for actions in rivals() {
+            let act = |directory: &Directory<Disk>| {
+                // The name is free at first.
+                drop(upload(directory, publish, only_if_nothing));
+            };
+            for system in SYSTEMS {
+                // Without links and a rename that refuses there is no such rename: nothing is created.
+                for call in 1..CALLS_MAX {
+                    let disk = disk(system);
+                    assert!(disk.act(&unlink("a/b/name")));
+                    let trace = disk.trace();
+                    let directory = Directory::open_in(disk.clone(), Disk::root_path(), 7).unwrap();
+                    for action in &actions {
+                        disk.at_call(call, Event::Act(action.clone()));
+                    }
+                    act(&directory);
+                    if !disk.is_script_played() {
+                        break;
+                    }
+                    runs += 1;
+                    if disk.read("witness").as_deref() == Some(FOREIGN) {
+                        let context = format!("{} before call {call}:\n{}", system.0, trace.borrow().join("\n"));
+                        let is_last_resort = system.0 == "another system without hard links" && only_if_nothing;
+                        let is_kept = disk.read("a/b/name").as_deref() == Some(FOREIGN);
+                        assert!(is_kept || is_last_resort, "replaced on {context}");
+                    }
+                }
+            }
+        }
+    }
+    println!("{runs} rivals");
+    assert!(runs > 200, "{runs}");
+}
+
+/// Two servers share a directory: the first look of one at it falls between the calls of the other.
+#[test]
+fn an_upload_in_progress_is_not_swept_by_another_server() {
+    for system in SYSTEMS {
+        let disk = disk(system);
+        let open = || Directory::open_in(disk.clone(), Disk::root_path(), 7).unwrap();
+        let (one, other) = (open(), open());
+        let mut in_progress = one.begin_upload(&path("a/b/name"), Publish::Replace, None, false).unwrap();
+        in_progress.write(b"half, ").unwrap();
+        let mut another = other.begin_upload(&path("a/b/other"), Publish::Replace, None, false).unwrap();
+        another.write(b"whole").unwrap();
+        another.commit(START_NS, |_| true).unwrap();
+        in_progress.write(b"and the rest").unwrap();
+        in_progress.commit(START_NS, |_| true).unwrap();
+        assert_eq!(disk.read("a/b/name").unwrap(), b"half, and the rest", "{}", system.0);
+        assert_eq!(disk.read("a/b/other").unwrap(), b"whole", "{}", system.0);
+        assert_eq!(disk.hidden_names(), [""; 0], "{}", system.0);
+    }
+}

@@ -1,0 +1,119 @@
+//! Long lives of a directory, each from a seed: uploads, faults, crashes, power cuts, restarts.
+
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use spindle::storage::{Directory, Publish};
+
+use crate::disk::{Coverage, Disk, Enabled, KINDS, Loss, Settings, new_coverage};
+use crate::operations::{START_NS, SYSTEMS, path};
+
+const SEEDS: u64 = 400;
+const LIVES: usize = 4;
+const UPLOADS: usize = 8;
+const NAMES: [&str; 3] = ["one", "a/two", "a/three"];
+
+/// What may be under a name.
+type Possible = HashMap<&'static str, Vec<Option<Vec<u8>>>>;
+
+struct World {
+    random: fastrand::Rng,
+    clock: Rc<Cell<u64>>,
+    possible: Possible,
+    uploads: u64,
+}
+
+impl World {
+    /// One upload, given up in the middle now and then.
+    fn upload(&mut self, directory: &Directory<Disk>) {
+        self.uploads += 1;
+        self.clock.set(self.clock.get() + self.random.u64(..3_000_000_000));
+        let name = NAMES[self.random.usize(..NAMES.len())];
+        let content = format!("upload {} ", self.uploads).repeat(self.random.usize(1..6)).into_bytes();
+        let publish = if self.random.u8(..) < 64 { Publish::CreateOnly } else { Publish::Replace };
+        let Ok(mut upload) = directory.begin_upload(&path(name), publish, None, true) else { return };
+        for piece in content.chunks(20) {
+            if upload.write(piece).is_err() {
+                return;
+            }
+        }
+        if self.random.u8(..) < 32 {
+            return;
+        }
+        let possible = self.possible.get_mut(name).unwrap();
+        match upload.commit(self.clock.get(), |_| true) {
+            Ok(_) => *possible = vec![Some(content)],
+            // It may be there although its name could not be flushed.
+            Err(_) => possible.push(Some(content)),
+        }
+    }
+
+    fn check(&self, disk: &Disk, context: &str) {
+        for name in NAMES {
+            let found = disk.read(name);
+            let shown = found.as_ref().map(|content| String::from_utf8_lossy(content).into_owned());
+            assert!(self.possible[name].contains(&found), "{name} has {shown:?}, {context}");
+        }
+    }
+
+    /// Forgets what can no longer be.
+    fn observe(&mut self, disk: &Disk) {
+        for name in NAMES {
+            self.possible.insert(name, vec![disk.read(name)]);
+        }
+    }
+}
+
+fn settings(seed: u64, random: &mut fastrand::Rng) -> Settings {
+    let (_, system) = SYSTEMS[random.usize(..SYSTEMS.len())];
+    let loss = [Loss::Ordered, Loss::Journalled, Loss::Cruel][random.usize(..3)];
+    let time_granularity_ns = [1, 1_000_000, 1_000_000_000][random.usize(..3)];
+    Settings { loss, time_granularity_ns, block_bytes: 8, ..system(seed) }
+}
+
+fn live(seed: u64, coverage: &Coverage) {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let clock = Rc::new(Cell::new(START_NS));
+    let mut disk = Disk::with_coverage(settings(seed, &mut random), Rc::clone(&clock), Rc::clone(coverage));
+    disk.add_directory("a");
+    let rate = [0, 300, 2000, 6000][random.usize(..4)];
+    let possible = NAMES.into_iter().map(|name| (name, vec![None])).collect();
+    let mut world = World { random, clock, possible, uploads: 0 };
+    for life in 0..LIVES {
+        let context = format!("seed {seed}, life {life}");
+        disk.fail(0, Enabled::NONE);
+        let directory = Directory::open_in(disk.clone(), Disk::root_path(), seed).unwrap();
+        // A disk that has become read-only stays so until the machine is started again.
+        let enabled = Enabled::all().without("read-only from now on").with("power fails");
+        disk.fail(rate, enabled);
+        for _ in 0..UPLOADS {
+            world.upload(&directory);
+            if !disk.is_stopped() {
+                world.check(&disk, &context);
+            }
+        }
+        let was_cut = disk.is_stopped();
+        disk.stop();
+        drop(directory);
+        assert_eq!(disk.descriptors(), 0, "{context}");
+        let is_power_cut = was_cut || world.random.bool();
+        disk = if is_power_cut { disk.after_power_loss() } else { disk.after_kill() };
+        world.check(&disk, &context);
+        if is_power_cut {
+            world.observe(&disk);
+        }
+    }
+}
+
+#[test]
+fn what_was_acknowledged_is_there_in_every_life() {
+    let coverage = new_coverage();
+    for seed in 0..SEEDS {
+        live(seed, &coverage);
+    }
+    let coverage = coverage.borrow();
+    let missing: Vec<&str> = KINDS.iter().map(|kind| kind.name).filter(|name| coverage[name] == 0).collect();
+    let expected = ["another process acts", "short read", "i/o error at read", "read-only from now on"];
+    assert_eq!(missing, expected, "these faults never happened, in {SEEDS} lives");
+}

@@ -1,0 +1,129 @@
+//! Two versions of a file never share a strong tag, whatever times the file system keeps, and however often the server is
+//! started anew.
+
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use spindle::http1::{Connection, Settings as Limits, Shared, Step, Transmit};
+use spindle::routes::{FileRoutes, Routes, UploadPolicy, Uploads};
+use spindle::semantics::Now;
+use spindle::storage::Directory;
+
+use crate::disk::{Action, Disk, Loss, Settings};
+use crate::operations::{START_NS, SYSTEMS};
+
+const SEEDS: u64 = 150;
+const STEPS: usize = 60;
+
+/// More than a tick of the file system's clock: no process starts faster.
+const RESTART_NS: u64 = 10_000_000;
+
+struct Server {
+    disk: Disk,
+    clock: Rc<Cell<u64>>,
+    routes: Routes<Disk>,
+    shared: Shared,
+}
+
+impl Server {
+    fn routes(disk: &Disk) -> Routes<Disk> {
+        let directory = Directory::open_in(disk.clone(), Disk::root_path(), 7).unwrap();
+        let uploads = Uploads { policy: UploadPolicy::Replace, octets_max: None, durable: false };
+        Routes::new(Some(FileRoutes::new(directory, uploads, 16, 7)))
+    }
+
+    fn new(disk: Disk, clock: Rc<Cell<u64>>) -> Server {
+        let routes = Server::routes(&disk);
+        Server { disk, clock, routes, shared: Shared::new(Limits::default()) }
+    }
+
+    /// Answers one request on a connection of its own. Returns the head of the response.
+    fn ask(&mut self, request: &str) -> String {
+        let now = Now { monotonic_ns: self.clock.get(), unix_ns: self.clock.get() };
+        let mut connection = Connection::new(0, &self.shared, &now);
+        let space = connection.input_space(&mut self.shared);
+        space[..request.len()].copy_from_slice(request.as_bytes());
+        connection.received(request.len());
+        let mut output = Vec::new();
+        for _ in 0..1000 {
+            while connection.process(&mut self.routes, &mut self.shared, &now) != Step::Idle {}
+            let taken = match connection.transmit() {
+                Some(Transmit::Bytes { bytes, .. }) => {
+                    output.extend_from_slice(bytes);
+                    bytes.len()
+                }
+                Some(Transmit::End | Transmit::NotYet | Transmit::Abort | Transmit::File { .. }) | None => {
+                    if connection.flush_content(&mut self.shared, &now) == Step::Idle {
+                        break;
+                    }
+                    0
+                }
+            };
+            connection.transmitted(taken as u64, &mut self.shared, &now);
+        }
+        connection.close(spindle::semantics::exchange_record::Ending::CutOff, &mut self.shared, &now);
+        String::from_utf8(output).unwrap()
+    }
+
+    fn upload(&mut self, content: &str) {
+        let bytes = content.len();
+        let answer =
+            self.ask(&format!("PUT /files/name HTTP/1.1\r\nHost: h\r\nContent-Length: {bytes}\r\n\r\n{content}"));
+        assert!(answer.starts_with("HTTP/1.1 20"), "{answer}");
+        assert_eq!(self.disk.read("name").as_deref(), Some(content.as_bytes()));
+    }
+
+    /// The strong tag of the file, if it has one.
+    fn strong_tag(&mut self) -> Option<String> {
+        let answer = self.ask("HEAD /files/name HTTP/1.1\r\nHost: h\r\n\r\n");
+        let tag = answer.lines().find_map(|line| line.strip_prefix("ETag: "))?;
+        (!tag.starts_with("W/")).then(|| tag.to_owned())
+    }
+}
+
+/// All contents have one length: the tag must not tell them apart by that.
+fn content(number: usize) -> String {
+    format!("version {number:04}")
+}
+
+/// Returns how many strong tags were seen.
+fn live(seed: u64) -> usize {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let (_, system) = SYSTEMS[random.usize(..SYSTEMS.len())];
+    let time_granularity_ns = [1, 100, 1000, 1_000_000, 1_000_000_000, 2_000_000_000][random.usize(..6)];
+    let settings = Settings { loss: Loss::None, time_granularity_ns, ..system(seed) };
+    // On the second now and then, when a coarse time is kept exactly.
+    let clock = Rc::new(Cell::new(START_NS));
+    let disk = Disk::new(settings, Rc::clone(&clock));
+    let mut server = Server::new(disk.clone(), Rc::clone(&clock));
+    let mut seen: HashMap<String, Vec<u8>> = HashMap::new();
+    for step in 0..STEPS {
+        let later_ns =
+            [0, 1, 999, 1000, 300_000, 5_000_000, 999_000_000, 1_000_000_000, 2_500_000_000][random.usize(..9)];
+        clock.set(clock.get() + later_ns);
+        match random.u8(..8) {
+            0 => {
+                clock.set(clock.get() + RESTART_NS);
+                server = Server::new(disk.clone(), Rc::clone(&clock));
+            }
+            1 => drop(disk.act(&Action::Overwrite { path: "name".to_owned(), content: content(step).into_bytes() })),
+            2 => drop(disk.act(&Action::Replace { path: "name".to_owned(), content: content(step).into_bytes() })),
+            3 => clock.set(clock.get() - clock.get() % 1_000_000_000 + 1_000_000_000),
+            _ => server.upload(&content(step)),
+        }
+        let Some(tag) = server.strong_tag() else { continue };
+        let now = disk.read("name").unwrap();
+        let before = seen.entry(tag.clone()).or_insert_with(|| now.clone());
+        let shown = [before.as_slice(), now.as_slice()].map(String::from_utf8_lossy);
+        assert_eq!(*before, now, "{shown:?} share {tag}, seed {seed}, granularity {time_granularity_ns}");
+    }
+    seen.len()
+}
+
+#[test]
+fn two_versions_never_share_a_strong_tag() {
+    let tags: usize = (0..SEEDS).map(live).sum();
+    println!("{tags} strong tags");
+    assert!(tags > 500, "{tags}");
+}

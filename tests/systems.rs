@@ -1,0 +1,167 @@
+//! The routes on each of the file systems that are built here: that of Linux, and that of any Unix.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop where it stands")]
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use spindle::http1::{Connection, Settings, Shared, Step, Transmit};
+use spindle::routes::{FileRoutes, Folder, Hosts, Routes, Sharing, UploadPolicy, Uploads};
+use spindle::semantics::Now;
+use spindle::storage::{Directory, FileSystem, Native, Portable};
+
+/// A client without a socket.
+struct Client<F: FileSystem> {
+    connection: Connection<Routes<F>>,
+    shared: Shared,
+    routes: Routes<F>,
+    now: Now,
+}
+
+impl<F: FileSystem> Client<F> {
+    fn new(routes: Routes<F>) -> Client<F> {
+        // The year 2100: no file has been changed just now.
+        let now = Now { monotonic_ns: 0, unix_ns: 4_102_444_800_000_000_000 };
+        let shared = Shared::new(Settings::default());
+        Client { connection: Connection::new(0, &shared, &now), shared, routes, now }
+    }
+
+    /// The response to a request that is short enough to be received at once.
+    fn ask(&mut self, request: &str) -> String {
+        self.connection.input_space(&mut self.shared)[..request.len()].copy_from_slice(request.as_bytes());
+        self.connection.received(request.len());
+        let mut response = Vec::new();
+        for _ in 0..10_000 {
+            let is_idle = self.connection.process(&mut self.routes, &mut self.shared, &self.now) == Step::Idle;
+            let taken = match self.connection.transmit() {
+                None => {
+                    if is_idle && self.connection.flush_content(&mut self.shared, &self.now) == Step::Idle {
+                        self.connection.release_idle_memory(&mut self.shared);
+                        return String::from_utf8_lossy(&response).into_owned();
+                    }
+                    continue;
+                }
+                Some(Transmit::Bytes { bytes, .. }) => {
+                    response.extend_from_slice(bytes);
+                    bytes.len()
+                }
+                Some(Transmit::File { file, .. }) => {
+                    let mut space = [0; 1000];
+                    let bytes = file.read_at(&mut space).expect("a file that can be read");
+                    response.extend_from_slice(&space[..bytes]);
+                    bytes
+                }
+                Some(Transmit::NotYet) => 0,
+                Some(Transmit::End | Transmit::Abort) => panic!("the connection is kept"),
+            };
+            self.connection.transmitted(taken as u64, &mut self.shared, &self.now);
+        }
+        panic!("a response without end");
+    }
+
+    fn get(&mut self, target: &str) -> String {
+        self.ask(&format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n"))
+    }
+
+    fn put(&mut self, target: &str, fields: &str, content: &str) -> String {
+        let length = content.len();
+        self.ask(&format!(
+            "PUT {target} HTTP/1.1\r\nHost: localhost\r\n{fields}Content-Length: {length}\r\n\r\n{content}"
+        ))
+    }
+}
+
+fn status(response: &str) -> u16 {
+    response.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a response")
+}
+
+fn content(response: &str) -> &str {
+    response.split_once("\r\n\r\n").expect("a head").1
+}
+
+fn files<F: FileSystem>(file_system: F, root: &Path) -> FileRoutes<F> {
+    let uploads = Uploads { policy: UploadPolicy::Replace, octets_max: None, durable: true };
+    FileRoutes::new(Directory::open_in(file_system, root, 1).unwrap(), uploads, 8, 1)
+}
+
+fn sharing() -> Sharing {
+    Sharing { name: b"folder".to_vec(), shows_hidden: false, is_site: false, hosts: Hosts::new(&[], None) }
+}
+
+fn make_tree() -> tempfile::TempDir {
+    let root = tempfile::tempdir().unwrap();
+    fs::create_dir(root.path().join("sub")).unwrap();
+    fs::write(root.path().join("sub/nested"), "nested").unwrap();
+    fs::write(root.path().join("large"), "0123456789".repeat(5_000)).unwrap();
+    symlink("sub/nested", root.path().join("link")).unwrap();
+    symlink("/etc/passwd", root.path().join("link-out")).unwrap();
+    root
+}
+
+/// Files are stored, replaced, read and found as they are over HTTP everywhere.
+fn files_are_stored_and_read<F: FileSystem>(file_system: F, follows_links: bool) {
+    let root = make_tree();
+    let mut client = Client::new(Routes::new(Some(files(file_system, root.path()))));
+    assert_eq!(status(&client.put("/files/new", "If-None-Match: *\r\n", "first")), 201);
+    assert_eq!(status(&client.put("/files/new", "If-None-Match: *\r\n", "second")), 412);
+    assert_eq!(status(&client.put("/files/new", "", "second")), 204);
+    assert_eq!(status(&client.put("/files/absent/new", "", "second")), 404);
+    assert_eq!(status(&client.put("/files/sub", "", "second")), 409);
+    assert_eq!(fs::read(root.path().join("new")).unwrap(), b"second");
+    // Twice: from the file, and from the cache.
+    for _ in 0..2 {
+        assert_eq!(content(&client.get("/files/new")), "second");
+        assert_eq!(content(&client.get("/files/sub/nested")), "nested");
+        assert_eq!(content(&client.get("/files/large")), "0123456789".repeat(5_000));
+    }
+    let part = client.ask("GET /files/large HTTP/1.1\r\nHost: localhost\r\nRange: bytes=10-14\r\n\r\n");
+    assert_eq!((status(&part), content(&part)), (206, "01234"));
+    for name in ["absent", "sub", "link-out", "..%2Fsecret"] {
+        assert_eq!(status(&client.get(&format!("/files/{name}"))), 404, "{name}");
+    }
+    assert_eq!(status(&client.get("/files/link")), if follows_links { 200 } else { 404 });
+    let mut names: Vec<_> = fs::read_dir(root.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["large", "link", "link-out", "new", "sub"], "nothing hidden is left");
+}
+
+/// A folder is listed and archived.
+fn a_folder_is_listed_and_archived<F: FileSystem>(file_system: F, follows_links: bool) {
+    let root = make_tree();
+    let mut client = Client::new(Routes::sharing(Folder::new(files(file_system, root.path()), sharing())));
+    let listing = client.get("/?format=text");
+    for (name, is_listed) in [("large", true), ("sub/", true), ("link", follows_links), ("link-out", false)] {
+        let lines = content(&listing).split("\r\n").flat_map(|chunk| chunk.split('\n'));
+        assert_eq!(lines.clone().filter(|line| *line == name).count(), usize::from(is_listed), "{name} in {listing}");
+    }
+    let archive = client.get("/?archive=tar");
+    for name in ["folder/large", "folder/sub/nested"] {
+        assert!(archive.contains(name), "{name}");
+    }
+    assert!(!archive.contains("link-out"));
+    assert_eq!(archive.contains("folder/link"), follows_links);
+    assert_eq!(status(&client.get("/sub")), 301);
+    assert_eq!(status(&client.put("/sub/new", "", "content")), 201);
+    assert_eq!(content(&client.get("/sub/new")), "content");
+}
+
+#[test]
+fn files_are_stored_and_read_with_the_calls_of_this_system() {
+    files_are_stored_and_read(Native, cfg!(target_os = "linux"));
+}
+
+#[test]
+fn files_are_stored_and_read_with_the_calls_of_every_system() {
+    files_are_stored_and_read(Portable, false);
+}
+
+#[test]
+fn a_folder_is_listed_and_archived_with_the_calls_of_this_system() {
+    a_folder_is_listed_and_archived(Native, cfg!(target_os = "linux"));
+}
+
+#[test]
+fn a_folder_is_listed_and_archived_with_the_calls_of_every_system() {
+    a_folder_is_listed_and_archived(Portable, false);
+}
