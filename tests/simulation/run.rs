@@ -71,7 +71,7 @@ pub(crate) fn run(case: &Case) -> Outcome {
         println!("seed {seed}: {setup:?}");
     }
     server_log::forget();
-    let clients = setup.clients();
+    let clients = setup.clients() + 1;
     let run = Run { network: network.clone(), disk: RefCell::new(disk.clone()), setup, ledger, records: Rc::default() };
     let checked = catch_unwind(AssertUnwindSafe(|| match run.setup.events {
         Events::Few => run.to_the_end::<3>(seed),
