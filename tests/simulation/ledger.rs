@@ -1,7 +1,8 @@
 //! What the files must be: those that were there, and every version that a client has tried to put somewhere. A name is a
 //! register: who reads it must get a version that may be its last one by then, whole.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
 /// A version of an uploaded file.
@@ -53,6 +54,14 @@ pub(crate) struct Possible {
 
 /// Content that tells which it is: no two numbers have the same, from some bytes on.
 pub(crate) fn content(number: u64, bytes: usize) -> Rc<[u8]> {
+    thread_local! {
+        /// Most runs need the same.
+        static MADE: RefCell<HashMap<(u64, usize), Rc<[u8]>>> = RefCell::default();
+    }
+    MADE.with_borrow_mut(|made| Rc::clone(made.entry((number, bytes)).or_insert_with(|| make_content(number, bytes))))
+}
+
+fn make_content(number: u64, bytes: usize) -> Rc<[u8]> {
     let mut random = fastrand::Rng::with_seed(number);
     let mut content = vec![0; bytes];
     random.fill(&mut content);

@@ -24,6 +24,9 @@ const CONNECT_ATTEMPTS: u32 = 3000;
 /// What the wall clock shows when a run begins.
 pub(crate) const START_UNIX_NS: u64 = 1_784_111_777_000_000_000;
 
+/// After so many flights on a connection packets are not much smaller than in life.
+const FLIGHTS_CUT: u64 = 1000;
+
 /// More than happens at one time.
 const HAPPENINGS_MAX: u32 = 1_000_000;
 
@@ -60,6 +63,7 @@ pub(crate) struct Settings {
 }
 
 /// What will happen.
+#[derive(Debug)]
 pub(crate) enum Happening {
     Connect {
         line: usize,
@@ -121,7 +125,8 @@ pub(crate) struct Network {
 
 pub(crate) struct Inner {
     pub settings: Settings,
-    pub random: fastrand::Rng,
+    /// From which the random numbers of the connections are made.
+    seed: u64,
     /// The wall clock, in nanoseconds since 1970, which the disk has in common with the network.
     clock: Rc<Cell<u64>>,
     queue: BinaryHeap<Reverse<Entry>>,
@@ -153,6 +158,8 @@ pub(crate) struct Inner {
     /// How far the wall clock is off.
     pub clock_offset_ns: i64,
     pub turn: Turn,
+    /// Room for what is sent from files.
+    pub space: Vec<u8>,
     /// How long the server was ready to sleep when it last waited.
     pub sleeps_for: Option<Duration>,
     /// Whether it sleeps without an end, and nothing will happen.
@@ -161,12 +168,17 @@ pub(crate) struct Inner {
     pub overstayed: Option<String>,
 }
 
+/// A seed for one of several, made from that of all.
+pub(crate) fn mix(seed: u64, number: u64) -> u64 {
+    (seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15)).wrapping_mul(0xd6e8_feb8_6659_fd93)
+}
+
 impl Network {
-    pub(crate) fn new(settings: Settings, random: fastrand::Rng, clock: Rc<Cell<u64>>, trace: Trace) -> Network {
+    pub(crate) fn new(settings: Settings, seed: u64, clock: Rc<Cell<u64>>, trace: Trace) -> Network {
         let inner = Inner {
             backlogs: Some(vec![VecDeque::new(); settings.listeners]),
             settings,
-            random,
+            seed,
             clock,
             queue: BinaryHeap::new(),
             queued: 0,
@@ -186,6 +198,7 @@ impl Network {
             event_ns: None,
             clock_offset_ns: 0,
             turn: Turn::default(),
+            space: Vec::new(),
             sleeps_for: Some(Duration::ZERO),
             rests: false,
             overstayed: None,
@@ -251,10 +264,19 @@ impl Inner {
     /// A client that connects at a time. Returns its connection.
     pub(crate) fn add_client(&mut self, at_ns: u64, listener: usize, path: Path, client: Box<dyn Client>) -> usize {
         let line = self.lines.len();
-        self.lines.push(Line::new(listener, path));
+        let random = fastrand::Rng::with_seed(mix(self.seed, line as u64));
+        self.lines.push(Line::new(listener, path, random));
+        self.coverage.count("client", client.name());
+        self.trace.describe(at_ns, line, "will connect:", client.describe().as_bytes());
         self.clients.push(Some(client));
         self.schedule(at_ns, Happening::Connect { line, attempt: 0 });
         line
+    }
+
+    /// Keeps the number of a client that has no part in this run.
+    pub(crate) fn leave_out_client(&mut self, listener: usize, path: Path) {
+        self.lines.push(Line::new(listener, path, fastrand::Rng::with_seed(0)));
+        self.clients.push(None);
     }
 
     /// When the next thing happens.
@@ -262,20 +284,20 @@ impl Inner {
         self.queue.peek().map(|Reverse(entry)| entry.at_ns)
     }
 
-    /// Whether a fault happens that does so once in `one_in` times.
-    pub(crate) fn fault(&mut self, one_in: u64, name: &'static str) -> bool {
-        let happens = one_in > 0 && self.random.u64(..one_in) == 0;
+    /// Whether a fault happens to a connection that does so once in `one_in` times.
+    pub(crate) fn fault(&mut self, line: usize, one_in: u64, name: &'static str) -> bool {
+        let happens = one_in > 0 && self.lines[line].random.u64(..one_in) == 0;
         if happens {
             self.coverage.count("fault", name);
         }
         happens
     }
 
-    /// A call of the server has done something, and taken its time.
-    pub(crate) fn worked(&mut self) {
+    /// A call of the server for a connection has done something, and taken its time.
+    pub(crate) fn worked(&mut self, line: usize) {
         let took_ns = match self.settings.call_ns_max {
             0 => 0,
-            max => self.random.u64(..=max),
+            max => self.lines[line].random.u64(..=max),
         };
         self.turn.progressed();
         self.set_now(self.now_ns() + took_ns);
@@ -287,7 +309,11 @@ impl Inner {
         let mut happened = 0;
         while self.next_ns().is_some_and(|at_ns| at_ns <= self.now_ns()) {
             happened += 1;
-            assert!(happened < HAPPENINGS_MAX, "the simulated network does not come to an end");
+            assert!(
+                happened < HAPPENINGS_MAX,
+                "the simulated network does not come to an end: {:?}",
+                self.queue.peek().map(|Reverse(entry)| (entry.at_ns, &entry.happening))
+            );
             let Some(Reverse(entry)) = self.queue.pop() else { break };
             self.turn.progressed();
             // What the clock set back or forth is no event: it would be set back when that is over.
@@ -386,12 +412,14 @@ impl Inner {
 
     fn flight_ns(&mut self, line: usize) -> u64 {
         let Path { latency_ns, jitter_ns, .. } = self.lines[line].path;
-        latency_ns + self.random.u64(..=jitter_ns)
+        latency_ns + self.lines[line].random.u64(..=jitter_ns)
     }
 
     fn flight_bytes(&mut self, line: usize) -> usize {
-        let max = self.lines[line].path.flight_bytes_max;
-        if self.random.bool() { max } else { self.random.usize(1..=max) }
+        let Line { path, random, flights, .. } = &mut self.lines[line];
+        // What is cut everywhere has been cut where it matters after a while, and would take a run's time.
+        let max = if *flights < FLIGHTS_CUT { path.flight_bytes_max } else { path.flight_bytes_max.max(1448) };
+        if random.bool() { max } else { random.usize(1..=max) }
     }
 
     /// The client's buffer or the network has taken something: the server is told if it waits for that.
@@ -477,7 +505,7 @@ impl Inner {
     /// A fault keeps an announcement back for a moment.
     pub(crate) fn keep_back(&mut self, line: usize) {
         self.lines[line].kept_back += 1;
-        let at_ns = self.now_ns() + self.random.u64(..MILLISECOND);
+        let at_ns = self.now_ns() + self.lines[line].random.u64(..MILLISECOND);
         self.schedule(at_ns, Happening::Announce(line));
     }
 

@@ -7,7 +7,7 @@ use spindle::semantics::exchange_record::{Ending, ExchangeRecord};
 use spindle::semantics::request::Version;
 
 use crate::simulation::clients::exchanges::{Answer, Exchange};
-use crate::simulation::clients::responses::{Parsed, parse};
+use crate::simulation::clients::responses::measure;
 use crate::simulation::line::Line;
 use crate::simulation::network::MILLISECOND;
 
@@ -56,17 +56,17 @@ pub(crate) fn check(line: &Line, records: &[&Told]) -> Result<(), String> {
             continue;
         };
         let is_head = record.request.starts_with("HEAD ");
-        match parse(rest, is_head, true) {
-            Parsed::Malformed(reason) => return Err(format!("the response of {record:?} is malformed: {reason}")),
-            Parsed::Partial if record.ending == Ending::Complete => {
+        match measure(rest, is_head) {
+            Err(reason) => return Err(format!("the response of {record:?} is malformed: {reason}")),
+            Ok(None) if record.ending == Ending::Complete => {
                 return Err(format!("a response is cut short whose record says that it is complete: {record:?}"));
             }
-            Parsed::Partial if place + 1 < records.len() => {
+            Ok(None) if place + 1 < records.len() => {
                 // Nothing behind it was sent, and the records of what was not sent say so.
                 rest = &[];
             }
-            Parsed::Partial => return Ok(()),
-            Parsed::Response(response) => {
+            Ok(None) => return Ok(()),
+            Ok(Some(response)) => {
                 if response.status != status {
                     return Err(format!("a response of {} is recorded as {record:?}", response.status));
                 }
@@ -131,10 +131,9 @@ fn check_exchange(record: &Told, exchange: &Exchange, answer: &Answer) -> Result
 fn skip_interim(mut stream: &[u8]) -> Result<&[u8], String> {
     // Each round takes a response.
     while stream.starts_with(b"HTTP/1.1 1") {
-        match parse(stream, false, true) {
-            Parsed::Response(response) => stream = &stream[response.bytes..],
-            Parsed::Partial => return Ok(&[]),
-            Parsed::Malformed(reason) => return Err(reason),
+        match measure(stream, false)? {
+            Some(response) => stream = &stream[response.bytes..],
+            None => return Ok(&[]),
         }
     }
     Ok(stream)

@@ -79,7 +79,7 @@ impl<F: SentFile, const EVENTS: usize> World for SimulatedWorld<F, EVENTS> {
                 Told::Line(line) => {
                     let is_spurious = {
                         let one_in = inner.settings.faults.spurious_event;
-                        inner.fault(one_in, "spurious event")
+                        inner.fault(line, one_in, "spurious event")
                     };
                     let line = &mut inner.lines[line];
                     line.is_announced = false;
@@ -115,20 +115,20 @@ impl<F: SentFile, const EVENTS: usize> World for SimulatedWorld<F, EVENTS> {
             return Err(AcceptError::Listener(io::Error::other("too many open files")));
         }
         let line = backlog.pop_front().ok_or(AcceptError::WouldBlock)?;
-        if inner.fault(faults.stolen_descriptor, "descriptor taken by another process") {
+        if inner.fault(line, faults.stolen_descriptor, "descriptor taken by another process") {
             if let Some(backlogs) = &mut inner.backlogs {
                 backlogs[listener].push_front(line);
             }
             return Err(AcceptError::Listener(io::Error::other("too many open files in the system")));
         }
-        if inner.fault(faults.failed_accept, "connection lost before it is accepted") {
+        if inner.fault(line, faults.failed_accept, "connection lost before it is accepted") {
             inner.lines[line].stage = Stage::Closed;
             inner.lines[line].reset_client();
             inner.call_client_of(line);
             return Err(AcceptError::Connection(ErrorKind::ConnectionAborted.into()));
         }
         inner.open += 1;
-        inner.worked();
+        inner.worked(line);
         let now_ns = inner.now_ns();
         inner.trace.note(now_ns, line, "accepted as", key as u64);
         inner.lines[line].stage = Stage::Accepted(key);
@@ -182,7 +182,7 @@ impl<F> SimulatedTransport<F> {
         }
         assert!(!inner.lines[line].server_has_ended, "nothing is sent behind the end");
         let room = inner.lines[line].room();
-        let is_blocked = room > 0 && inner.fault(faults.blocked_send, "send would block");
+        let is_blocked = room > 0 && inner.fault(line, faults.blocked_send, "send would block");
         if is_blocked {
             inner.keep_back(line);
         }
@@ -192,8 +192,8 @@ impl<F> SimulatedTransport<F> {
             inner.turn.blocked(open);
             return Ok(None);
         }
-        let is_short = room > 1 && inner.fault(faults.short_send, "send takes a part");
-        Ok(Some(if is_short { inner.random.usize(1..room) } else { room }))
+        let is_short = room > 1 && inner.fault(line, faults.short_send, "send takes a part");
+        Ok(Some(if is_short { inner.lines[line].random.usize(1..room) } else { room }))
     }
 
     fn sent(&mut self, bytes: &[u8]) -> Io {
@@ -205,15 +205,18 @@ impl<F> SimulatedTransport<F> {
         inner.catch_up();
         let now_ns = inner.now_ns();
         inner.trace.note(now_ns, self.line, "sends", bytes.len() as u64);
+        if bytes.starts_with(b"HTTP/1.1 ") {
+            inner.trace.describe(now_ns, self.line, "sends", bytes);
+        }
         let line = &mut inner.lines[self.line];
         line.outgoing.extend(bytes);
         line.output.extend_from_slice(bytes);
         line.output_ns = now_ns;
         inner.note(self.line, Step::Sent(bytes.len() as u64));
         let filled_buffer = inner.settings.faults.filled_buffer;
-        inner.lines[self.line].is_filled |= inner.fault(filled_buffer, "send fills the buffer");
+        inner.lines[self.line].is_filled |= inner.fault(self.line, filled_buffer, "send fills the buffer");
         inner.set_off(self.line);
-        inner.worked();
+        inner.worked(self.line);
         Io::Done(bytes.len())
     }
 }
@@ -235,7 +238,7 @@ impl<F: SentFile> Transport for SimulatedTransport<F> {
         if bytes == 0 && line.arrived.is_empty() && line.end_has_arrived {
             return Ok(Io::Done(0));
         }
-        let is_blocked = bytes > 0 && inner.fault(faults.blocked_receive, "receive would block");
+        let is_blocked = bytes > 0 && inner.fault(index, faults.blocked_receive, "receive would block");
         if is_blocked {
             inner.keep_back(index);
         }
@@ -250,7 +253,7 @@ impl<F: SentFile> Transport for SimulatedTransport<F> {
         inner.trace.note(now_ns, index, "receives", bytes as u64);
         inner.note(index, Step::Read(bytes as u64));
         inner.set_off(index);
-        inner.worked();
+        inner.worked(index);
         Ok(Io::Done(bytes))
     }
 
@@ -263,9 +266,17 @@ impl<F: SentFile> Transport for SimulatedTransport<F> {
     fn send_file(&mut self, file: &F, bytes_max: usize) -> Result<Io, SendFileError> {
         let Some(room) = self.room().map_err(SendFileError::Connection)? else { return Ok(Io::WouldBlock) };
         let left = usize::try_from(file.bytes_left()).unwrap_or(usize::MAX);
-        let mut content = vec![0; room.min(bytes_max).min(left)];
-        let bytes = file.read(&mut content).map_err(SendFileError::File)?;
-        Ok(self.sent(&content[..bytes]))
+        let bytes = room.min(bytes_max).min(left);
+        let mut space = std::mem::take(&mut self.network.inner.borrow_mut().space);
+        if space.len() < bytes {
+            space.resize(bytes, 0);
+        }
+        let sent = match file.read(&mut space[..bytes]) {
+            Ok(bytes) => Ok(self.sent(&space[..bytes])),
+            Err(error) => Err(SendFileError::File(error)),
+        };
+        self.network.inner.borrow_mut().space = space;
+        sent
     }
 
     fn shut_down_sending(&mut self) -> io::Result<()> {
@@ -287,7 +298,7 @@ impl<F: SentFile> Transport for SimulatedTransport<F> {
         inner.trace.note(now_ns, self.line, "ends", 0);
         inner.note(self.line, Step::Ended);
         inner.set_off(self.line);
-        inner.worked();
+        inner.worked(self.line);
         Ok(())
     }
 

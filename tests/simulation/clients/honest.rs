@@ -9,7 +9,7 @@ use spindle::http1::limits::IDLE_TIMEOUT_NS;
 use crate::simulation::clients::ask::{Ask, Asked, Content, Expect, Sent};
 use crate::simulation::clients::exchanges::{Answer, Exchange};
 use crate::simulation::clients::expected::Judge;
-use crate::simulation::clients::responses::{Parsed, Response, parse};
+use crate::simulation::clients::responses::{Parsed, Response, bytes_at_least, parse};
 use crate::simulation::clients::{Client, Reach};
 use crate::simulation::ledger::Ledger;
 use crate::simulation::line::Path;
@@ -82,6 +82,8 @@ pub(crate) struct Honest {
     sent_bytes: u64,
     urgent_bytes: u64,
     read: Vec<u8>,
+    /// It makes no sense to look at what was read before there is so much of it.
+    parses_from: usize,
     attempt: u32,
     asks_from_ns: u64,
     reads_from_ns: u64,
@@ -115,6 +117,7 @@ impl Honest {
             sent_bytes: 0,
             urgent_bytes: 0,
             read: Vec::new(),
+            parses_from: 0,
             attempt: 0,
             asks_from_ns: 0,
             reads_from_ns: 0,
@@ -157,6 +160,10 @@ impl Honest {
     /// Takes one answer, if it is there. Returns whether it was.
     fn take_answer(&mut self, reach: &mut Reach<'_>) -> bool {
         let has_ended = reach.has_ended();
+        if self.read.len() < self.parses_from && !has_ended {
+            return false;
+        }
+        self.parses_from = 0;
         let Some(asked) = self.asked.front_mut() else {
             if !self.read.is_empty() {
                 self.complain(reach, "an answer to nothing".to_owned());
@@ -164,7 +171,10 @@ impl Honest {
             return false;
         };
         match parse(&self.read, asked.ask.is_head(), has_ended) {
-            Parsed::Partial => false,
+            Parsed::Partial => {
+                self.parses_from = bytes_at_least(&self.read, asked.ask.is_head());
+                false
+            }
             Parsed::Malformed(reason) => {
                 self.complain(reach, reason);
                 false
@@ -509,12 +519,19 @@ impl Client for Honest {
     }
 
     fn complaint(&self) -> Option<String> {
-        let is_waiting = !self.is_done && !(self.asked.is_empty() && self.to_ask.is_empty());
+        // Where places are scarce it may never have had one.
+        let was_shut_out = self.manners.is_scarce && self.asked.is_empty() && self.read.is_empty();
+        let is_waiting = !self.is_done && !was_shut_out && !(self.asked.is_empty() && self.to_ask.is_empty());
         let waits = is_waiting.then(|| format!("never answered, nor told why; waits for {}", self.next_to_answer()));
         self.complaint.clone().or(waits)
     }
 
     fn name(&self) -> &'static str {
         "honest"
+    }
+
+    fn describe(&self) -> String {
+        let asks: Vec<String> = self.to_ask.iter().map(Ask::to_string).collect();
+        format!("honest, {:?}, asks {}", self.manners, asks.join("; "))
     }
 }
