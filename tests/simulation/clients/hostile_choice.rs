@@ -133,7 +133,10 @@ fn at_the_edge(setup: &Setup, random: &mut Rng) -> AtTheEdge {
             (Edge::Drain, b"nonsense\r\n\r\nmore of it".to_vec(), script)
         }
     };
-    AtTheEdge::new(edge, stream, script, setup.is_scarce)
+    // A call that would block although bytes wait, right behind a slow one of the disk, hides them from the timer.
+    let may_be_hidden =
+        setup.network.faults.blocked_receive > 0 && (setup.trouble.slow > 0 || setup.trouble.may_fail());
+    AtTheEdge::new(edge, stream, script, setup.is_scarce || may_be_hidden)
 }
 
 /// A head that comes in drips, or stalls at some place; perhaps behind a request that came along with its first byte.
