@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 
+use crate::simulation::clients::exchanges::Exchange;
 use crate::simulation::patience::History;
 
 /// How a connection's packets travel.
@@ -92,6 +93,12 @@ pub(crate) struct Line {
     /// When the server accepted and closed the connection.
     pub accepted_ns: Option<u64>,
     pub closed_ns: Option<u64>,
+    /// How many bytes had arrived when the server was asked to end.
+    pub arrived_by_signal_bytes: Option<u64>,
+    /// How many announcements a fault keeps back.
+    pub kept_back: u32,
+    /// What an honest client has asked on it.
+    pub exchanges: Option<Vec<Exchange>>,
     pub history: History,
 }
 
@@ -129,6 +136,9 @@ impl Line {
             flights: 0,
             accepted_ns: None,
             closed_ns: None,
+            arrived_by_signal_bytes: None,
+            kept_back: 0,
+            exchanges: None,
             history: History::default(),
         }
     }
@@ -264,6 +274,12 @@ impl Line {
     /// Whether nothing can happen on it any more, unless its client or the server does something.
     pub(crate) fn is_at_rest(&self) -> bool {
         !self.flies_to_client && !self.flies_to_server && !self.can_fly_to_client() && !self.can_fly_to_server()
+    }
+    /// Whether bytes wait to be received of which the server has been told, although nothing keeps it from receiving them: its
+    /// responses all have room.
+    pub(crate) fn is_forgotten(&self) -> bool {
+        let is_readable = !self.arrived.is_empty() && !self.reset_has_arrived && self.key().is_some();
+        is_readable && !self.is_announced && self.kept_back == 0 && !self.wants_room
     }
 }
 

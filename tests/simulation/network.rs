@@ -348,11 +348,19 @@ impl Inner {
                 self.set_off(line);
             }
             Happening::Wake(line) => self.calls.push_back(line),
-            Happening::Announce(line) => self.announce(line),
+            Happening::Announce(line) => {
+                self.lines[line].kept_back -= 1;
+                self.announce(line);
+            }
             Happening::Signal => {
                 let now_ns = self.now_ns();
                 self.trace.note(now_ns, usize::MAX, "signal", 0);
-                self.signal_ns.get_or_insert(now_ns);
+                if self.signal_ns.is_none() {
+                    self.signal_ns = Some(now_ns);
+                    for line in &mut self.lines {
+                        line.arrived_by_signal_bytes = Some(line.arrived_bytes);
+                    }
+                }
                 self.push_told(Told::Signal);
             }
             Happening::ClockSet(by_ns) => {
@@ -491,6 +499,20 @@ impl Inner {
             self.coverage.count("network", "lost in the backlog");
             self.lines[line].reset_client();
             self.calls.push_back(line);
+        }
+    }
+
+    /// A fault keeps an announcement back for a moment.
+    pub(crate) fn keep_back(&mut self, line: usize) {
+        self.lines[line].kept_back += 1;
+        let at_ns = self.now_ns() + self.lines[line].random.u64(..MILLISECOND);
+        self.schedule(at_ns, Happening::Announce(line));
+    }
+
+    /// The loop is about to sleep: nobody is forgotten who waits for it.
+    pub(crate) fn check_sleep(&self) {
+        for (number, line) in self.lines.iter().enumerate() {
+            assert!(!line.is_forgotten(), "the loop sleeps although {} bytes wait on {number}", line.arrived.len());
         }
     }
 

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use log::Level;
 use spindle::http1;
-use spindle::routes::{FileRoutes, Folder, Hosts, Routes, Sharing, UploadPolicy, Uploads};
+use spindle::routes::{FileRoutes, Folder, Hosts, Routes, Sharing, Uploads};
 use spindle::semantics::exchange_record::Ending;
 use spindle::server::{Observer, Server, Usage};
 use spindle::storage::{Directory, FileRange, Publish, RelativePath};
@@ -93,7 +93,7 @@ pub(crate) fn run(case: &Case) -> Outcome {
 }
 
 fn write_files(disk: &Disk, ledger: &Ledger) {
-    for name in ["dir", "up"] {
+    for name in ["dir", "up", "site"] {
         disk.add_directory(name);
     }
     bystander::write_files(disk);
@@ -175,13 +175,18 @@ impl Run {
     }
 
     fn routes(&self, directory: Directory<Disk>, seed: u64) -> Routes<Disk> {
-        let uploads = Uploads { policy: UploadPolicy::Replace, octets_max: None, durable: self.setup.durable };
+        let uploads =
+            Uploads { policy: self.setup.policy, octets_max: self.setup.upload_bytes_max, durable: self.setup.durable };
         let files = FileRoutes::new(directory, uploads, 16, seed);
         match self.setup.is_folder {
             false => Routes::new(Some(files)),
             true => {
-                let sharing =
-                    Sharing { name: b"shared".to_vec(), shows_hidden: false, is_site: false, hosts: Hosts::Any };
+                let sharing = Sharing {
+                    name: b"shared".to_vec(),
+                    shows_hidden: false,
+                    is_site: self.setup.is_site,
+                    hosts: Hosts::Any,
+                };
                 Routes::sharing(Folder::new(files, sharing))
             }
         }
@@ -211,6 +216,8 @@ impl Run {
             self.read_log()?;
             if !goes_on {
                 drop(server);
+                // The process ends, and with it the listeners that are still open.
+                self.network.inner.borrow_mut().close_listeners();
                 self.check_end()?;
                 return Ok(LifeEnding::AsAsked);
             }
@@ -315,7 +322,8 @@ impl Run {
         }
         for (number, line) in inner.lines.iter().enumerate() {
             let records: Vec<&Told> = told.iter().filter(|record| record.line == number).collect();
-            records::check(line, &records).map_err(|failure| format!("connection {number}: {failure}"))?;
+            let checked = records::check(line, &records).and_then(|()| records::check_exchanges(line, &records));
+            checked.map_err(|failure| format!("connection {number}: {failure}"))?;
         }
         Ok(())
     }

@@ -4,11 +4,12 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use fastrand::Rng;
+use spindle::routes::UploadPolicy;
 
 use crate::simulation::case::Case;
-use crate::simulation::clients::ask::Ask;
 use crate::simulation::clients::bystander::Bystander;
-use crate::simulation::clients::honest::{Farewell, Honest, Manners};
+use crate::simulation::clients::choose;
+use crate::simulation::clients::honest::Honest;
 use crate::simulation::clients::{Client, hostile_choice};
 use crate::simulation::disk;
 use crate::simulation::ledger::{Ledger, content};
@@ -30,6 +31,10 @@ pub(crate) struct Setup {
     /// Whether clients may have to wait for places or descriptors.
     pub is_scarce: bool,
     pub is_folder: bool,
+    /// Whether that is served as a web site.
+    pub is_site: bool,
+    pub policy: UploadPolicy,
+    pub upload_bytes_max: Option<u64>,
     pub disk: disk::Settings,
     pub trouble: Trouble,
     /// Whether an upload is acknowledged only when it is on the disk.
@@ -48,6 +53,9 @@ pub(crate) enum Events {
     Many,
 }
 
+const POLICIES: [UploadPolicy; 5] =
+    [UploadPolicy::Replace, UploadPolicy::Replace, UploadPolicy::Replace, UploadPolicy::Create, UploadPolicy::Off];
+
 /// Chooses one of some values.
 pub(crate) fn one_of<T: Copy>(random: &mut Rng, values: &[T]) -> T {
     values[random.usize(..values.len())]
@@ -60,6 +68,8 @@ impl Setup {
         let scarcity = random.u8(..6);
         let few = random.usize(1..=6);
         let trouble = Trouble::new(random);
+        let is_folder = random.bool();
+        let is_site = is_folder && random.u8(..3) == 0;
         let rarely = |random: &mut Rng| one_of(random, &[0, 0, 10, 100]);
         let faults = match random.bool() {
             true => Faults::default(),
@@ -83,7 +93,10 @@ impl Setup {
             },
             connections_max: if scarcity == 1 { few } else { 1000 },
             is_scarce: scarcity < 2,
-            is_folder: random.bool(),
+            is_folder,
+            is_site,
+            policy: if is_site { UploadPolicy::Off } else { one_of(random, &POLICIES) },
+            upload_bytes_max: one_of(random, &[None, None, Some(1_000)]),
             disk: trouble::system(random),
             // Without it nothing is promised of a loss of power.
             durable: trouble.stops.iter().any(|stop| matches!(stop, Stop::PowerCut { .. })) || random.u8(..4) == 0,
@@ -93,6 +106,13 @@ impl Setup {
             honest,
             hostile,
         }
+    }
+
+    /// The content of a file that is there from the beginning.
+    pub(crate) fn fixed(&self, name: &str) -> Rc<[u8]> {
+        let mut ledger = Ledger::default();
+        fixed_files(&mut ledger);
+        Rc::clone(&ledger.fixed[name])
     }
 }
 
@@ -127,13 +147,22 @@ pub(crate) fn path(random: &mut Rng) -> Path {
     }
 }
 
+/// Files that are there from the beginning, and their lengths.
+const FIXED_FILES: [(&str, usize); 9] = [
+    ("empty", 0),
+    ("small.txt", 180),
+    ("page.html", 9_000),
+    ("large.bin", 150_000),
+    (".hidden", 10),
+    ("404.html", 100),
+    ("dir/inner", 40),
+    ("dir/.hidden", 10),
+    ("site/index.html", 500),
+];
+
 /// Fills the ledger with the files that are there from the beginning.
 pub(crate) fn fixed_files(ledger: &mut Ledger) {
-    for (number, (name, bytes)) in
-        [("empty", 0), ("small.txt", 180), ("page.html", 9_000), ("large.bin", 150_000), ("dir/inner", 40)]
-            .into_iter()
-            .enumerate()
-    {
+    for (number, (name, bytes)) in FIXED_FILES.into_iter().enumerate() {
         ledger.fixed.insert(name, content(1_000_000 + number as u64, bytes));
     }
 }
@@ -206,10 +235,11 @@ pub(crate) fn add_clients(
 fn honest(setup: &Setup, case: &Case, ledger: &Rc<RefCell<Ledger>>, random: &mut Rng, number: usize) -> Entrance {
     let (mut path, at_ns) = (path(random), random.u64(..60 * SECOND));
     let listener = random.usize(..setup.network.listeners);
-    let asks = (0..random.usize(1..=6)).map(|place| ask(setup, ledger, random, (number * 10 + place) as u64));
-    let mut asks: Vec<Ask> = asks.collect();
+    let asks = (0..random.usize(1..=6))
+        .map(|place| choose::ask(setup, &ledger.borrow(), random, (number * 10 + place) as u64));
+    let mut asks: Vec<_> = asks.collect();
     asks.truncate(case.asks_max);
-    let manners = manners(setup, random);
+    let manners = choose::manners(setup, &path, random);
     if manners.reads_every_ns > 0 {
         // With less it would be slower than the server puts up with.
         path.client_buffer_bytes = 65_536;
@@ -218,47 +248,7 @@ fn honest(setup: &Setup, case: &Case, ledger: &Rc<RefCell<Ledger>>, random: &mut
     Entrance { at_ns, listener, path, client: Box::new(client) }
 }
 
-fn manners(setup: &Setup, random: &mut Rng) -> Manners {
-    let (reads_bytes_max, reads_every_ns) =
-        one_of(random, &[(usize::MAX, 0), (usize::MAX, 0), (30_000, SECOND), (4_000, 100 * MILLISECOND)]);
-    Manners {
-        pipelined: one_of(random, &[1, 1, 3, 8]),
-        pause_ns_max: one_of(random, &[0, MILLISECOND, 20 * SECOND]),
-        reads_bytes_max,
-        reads_every_ns,
-        farewell: one_of(random, &[Farewell::EndsEarly, Farewell::Closes, Farewell::Stays]),
-        is_scarce: setup.is_scarce,
-        disk_may_fail: setup.trouble.may_fail(),
-    }
-}
-
 /// The target of a file, by its path beneath the root.
 pub(crate) fn target_of(setup: &Setup, name: &str) -> String {
     if setup.is_folder { format!("/{name}") } else { format!("/files/{name}") }
-}
-
-fn ask(setup: &Setup, ledger: &Rc<RefCell<Ledger>>, random: &mut Rng, number: u64) -> Ask {
-    let ledger = ledger.borrow();
-    match random.u8(..10) {
-        0 if !setup.is_folder => {
-            let expected: Rc<[u8]> = b"abc"[..].into();
-            Ask::Get { target: "/echo/abc".to_owned(), is_head: random.bool(), expected }
-        }
-        0 | 1 => Ask::Nothing { target: target_of(setup, "absent") },
-        2..=5 => {
-            let names: Vec<_> = ledger.fixed.iter().collect();
-            let (name, expected) = one_of(random, &names);
-            Ask::Get { target: target_of(setup, name), is_head: random.u8(..4) == 0, expected: Rc::clone(expected) }
-        }
-        6 | 7 => {
-            let name = format!("up/{}", random.u8(..3));
-            Ask::File { target: target_of(setup, &name), name }
-        }
-        _ => {
-            let name = format!("up/{}", random.u8(..3));
-            let bytes = one_of(random, &[0, 1, 700, 70_000]);
-            let (is_chunked, expects_continue) = (random.bool(), random.u8(..4) == 0);
-            Ask::Upload { target: target_of(setup, &name), name, number, bytes, is_chunked, expects_continue }
-        }
-    }
 }

@@ -9,7 +9,7 @@ use spindle::semantics::service::FilePiece;
 use spindle::server::{AcceptError, Event, Io, Readiness, SendFileError, Transport, World};
 
 use crate::simulation::line::{Line, Stage};
-use crate::simulation::network::{Happening, MILLISECOND, Network, SECOND, START_UNIX_NS, Told};
+use crate::simulation::network::{Network, SECOND, START_UNIX_NS, Told};
 use crate::simulation::patience::Step;
 
 /// The monotonic clock does not begin at 0, as none does.
@@ -61,6 +61,7 @@ impl<F: SentFile, const EVENTS: usize> World for SimulatedWorld<F, EVENTS> {
         inner.sleeps_for = timeout;
         inner.falls_asleep();
         if inner.told.is_empty() && timeout != Some(Duration::ZERO) {
+            inner.check_sleep();
             let timeout_ns = timeout.map(|timeout| now_ns + timeout.as_nanos() as u64);
             let wake_ns = timeout_ns.into_iter().chain(inner.next_ns()).min();
             // Where nothing will ever happen the loop sleeps for good, and the run goes on from here.
@@ -183,8 +184,7 @@ impl<F> SimulatedTransport<F> {
         let room = inner.lines[line].room();
         let is_blocked = room > 0 && inner.fault(line, faults.blocked_send, "send would block");
         if is_blocked {
-            let at_ns = inner.now_ns() + inner.lines[line].random.u64(..MILLISECOND);
-            inner.schedule(at_ns, Happening::Announce(line));
+            inner.keep_back(line);
         }
         if room == 0 || is_blocked {
             inner.lines[line].wants_room = true;
@@ -201,6 +201,8 @@ impl<F> SimulatedTransport<F> {
         if (inner.is_off)() {
             return Io::Done(bytes.len());
         }
+        // What was due before leaves without these bytes.
+        inner.catch_up();
         let now_ns = inner.now_ns();
         inner.trace.note(now_ns, self.line, "sends", bytes.len() as u64);
         if bytes.starts_with(b"HTTP/1.1 ") {
@@ -238,8 +240,7 @@ impl<F: SentFile> Transport for SimulatedTransport<F> {
         }
         let is_blocked = bytes > 0 && inner.fault(index, faults.blocked_receive, "receive would block");
         if is_blocked {
-            let at_ns = inner.now_ns() + inner.lines[index].random.u64(..MILLISECOND);
-            inner.schedule(at_ns, Happening::Announce(index));
+            inner.keep_back(index);
         }
         if bytes == 0 || is_blocked {
             inner.turn.blocked(open);
@@ -280,6 +281,10 @@ impl<F: SentFile> Transport for SimulatedTransport<F> {
 
     fn shut_down_sending(&mut self) -> io::Result<()> {
         let mut inner = self.network.inner.borrow_mut();
+        if (inner.is_off)() {
+            return Ok(());
+        }
+        inner.catch_up();
         let (now_ns, line) = (inner.now_ns(), &mut inner.lines[self.line]);
         if line.reset_has_arrived {
             return Err(ErrorKind::NotConnected.into());

@@ -2,7 +2,11 @@
 
 pub(crate) mod ask;
 pub(crate) mod bystander;
+pub(crate) mod choose;
 pub(crate) mod edges;
+pub(crate) mod exchanges;
+pub(crate) mod expected;
+pub(crate) mod folder;
 pub(crate) mod garbled;
 pub(crate) mod honest;
 pub(crate) mod hostile;
