@@ -5,12 +5,14 @@ pub(crate) mod bystander;
 pub(crate) mod choose;
 pub(crate) mod edges;
 pub(crate) mod exchanges;
+mod excuses;
 pub(crate) mod expected;
 pub(crate) mod folder;
 pub(crate) mod garbled;
 pub(crate) mod honest;
 pub(crate) mod hostile;
 pub(crate) mod hostile_choice;
+pub(crate) mod manners;
 pub(crate) mod readers;
 pub(crate) mod responses;
 
