@@ -152,6 +152,8 @@ where
                     Step::Progress | Step::SlowProgress => cx.now = world.now(),
                 },
                 Err(lost) => {
+                    // Content that failed may have waited for the disk before it did.
+                    cx.now = world.now();
                     self.lose(lost, cx);
                     return Drive::Closed;
                 }

@@ -181,3 +181,13 @@ fn a_head_whose_rest_had_no_room_while_the_disk_was_busy_is_answered() {
     run.until(40 * SECOND);
     assert_eq!(sends.statuses(), [200]);
 }
+
+#[test]
+fn timers_that_are_started_behind_content_that_failed_slowly_start_from_the_time_that_it_is_then() {
+    let network = Network::new(Settings::default());
+    let _fails = network.client(0).send(0, get("/stalls/20000000"));
+    let begun = network.client(0).send(0, "GET / HT");
+    let mut run = Run::new(&network, 10);
+    run.until(60 * SECOND);
+    assert!(begun.end_ns().is_some_and(|end_ns| end_ns >= 30 * SECOND), "ended at {:?}", begun.end_ns());
+}

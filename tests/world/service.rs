@@ -19,7 +19,7 @@ use crate::world::TestFile;
 ///   `/panic`: no answer at all.
 /// - `/file/N`: a file of N bytes. `/broken/N`: one of a terabyte that can be read for N bytes. `/trap/N`: content that
 ///   panics when it is asked for. `/fails/N`: content of N bytes that fails then, and of no known length. `/stream/N`: such
-///   content that ends then.
+///   content that ends then. `/stalls/N`: such content that fails at once, after the disk has taken N microseconds.
 /// - PUT: takes content, for whose every piece, and for whose end, the disk takes N microseconds. `/begin` takes them before
 ///   the first piece instead. `/panic` panics when it is written to, `/panic-end` when it ends, and `/panic-drop` when it is
 ///   given up.
@@ -50,6 +50,7 @@ impl TestService {
             "file" => file(number, u64::MAX),
             "broken" => file(1 << 40, number),
             "fails" => Body::Source(TestSource::Fails(number)),
+            "stalls" => Body::Source(TestSource::Stalls(Rc::clone(&self.clock), number * MICROSECOND)),
             "stream" => Body::Source(TestSource::Stream(number)),
             "trap" => Body::Source(TestSource::Trap(number)),
             _ => Body::Bytes(b"ok"[..].into()),
@@ -91,6 +92,8 @@ pub(crate) enum TestSource {
     /// So many bytes are left before it fails, or ends.
     Fails(u64),
     Stream(u64),
+    /// It takes so many nanoseconds of that clock to fail.
+    Stalls(Rc<Cell<u64>>, u64),
 }
 
 impl Source for TestSource {
@@ -100,7 +103,7 @@ impl Source for TestSource {
         match self {
             TestSource::File(file) => Some(file.bytes_left),
             TestSource::Trap(bytes) => Some(*bytes),
-            TestSource::Fails(_) | TestSource::Stream(_) => None,
+            TestSource::Fails(_) | TestSource::Stream(_) | TestSource::Stalls(..) => None,
         }
     }
 
@@ -109,6 +112,10 @@ impl Source for TestSource {
             TestSource::File(file) => Ok((file.bytes_left > 0).then_some(Piece::File(file))),
             TestSource::Trap(_) => panic!("the test's content"),
             TestSource::Fails(0) => Err(SourceFailed),
+            TestSource::Stalls(clock, took_ns) => {
+                clock.set(clock.get() + *took_ns);
+                Err(SourceFailed)
+            }
             TestSource::Stream(0) => Ok(None),
             TestSource::Fails(bytes) | TestSource::Stream(bytes) => {
                 Ok(Some(Piece::Bytes(&[b'x'; 1000][..1000.min(*bytes as usize)])))
@@ -123,7 +130,7 @@ impl Source for TestSource {
                 file.fails_behind -= bytes;
             }
             TestSource::Fails(left) | TestSource::Stream(left) => *left -= bytes,
-            TestSource::Trap(_) => {}
+            TestSource::Trap(_) | TestSource::Stalls(..) => {}
         }
     }
 }
