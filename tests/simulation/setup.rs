@@ -7,10 +7,10 @@ use fastrand::Rng;
 use spindle::routes::UploadPolicy;
 
 use crate::simulation::case::Case;
+use crate::simulation::clients::ask::Ask;
 use crate::simulation::clients::bystander::Bystander;
-use crate::simulation::clients::choose;
 use crate::simulation::clients::honest::Honest;
-use crate::simulation::clients::{Client, hostile_choice};
+use crate::simulation::clients::{Client, choose, hostile_choice};
 use crate::simulation::disk;
 use crate::simulation::ledger::{Ledger, content};
 use crate::simulation::line::Path;
@@ -236,9 +236,9 @@ pub(crate) fn add_clients(
 fn honest(setup: &Setup, case: &Case, ledger: &Rc<RefCell<Ledger>>, random: &mut Rng, number: usize) -> Entrance {
     let (mut path, at_ns) = (path(random), random.u64(..60 * SECOND));
     let listener = random.usize(..setup.network.listeners);
-    let asks = (0..random.usize(1..=6))
-        .map(|place| choose::ask(setup, &ledger.borrow(), random, (number * 10 + place) as u64));
-    let mut asks: Vec<_> = asks.collect();
+    let count = random.usize(1..=6);
+    let ask = |place| choose::ask(setup, &ledger.borrow(), random, (number * 10 + place) as u64);
+    let mut asks: Vec<Ask> = (0..count).map(ask).collect();
     asks.truncate(case.asks_max);
     let manners = choose::manners(setup, &path, random);
     if manners.reads_every_ns > 0 {

@@ -1,6 +1,7 @@
 //! Which hostile clients there are, and what they send.
 
 use fastrand::Rng;
+use spindle::routes::UploadPolicy;
 
 use spindle::http1::limits::{CONTENT_CREDIT_NS, CONTENT_GRACE_NS, DRAIN_SILENCE_NS, HEAD_TIMEOUT_NS, IDLE_TIMEOUT_NS};
 
@@ -73,6 +74,9 @@ fn client(setup: &Setup, leaves_ns: u64, random: &mut Rng) -> (Path, Box<dyn Cli
             let path = Path { latency_ns: 20 * MICROSECOND, jitter_ns: 0, flight_bytes_max: 1448, ..path(random) };
             let (get, put) = (get(setup, "small.txt"), put(setup, 1000));
             let (bytes, statuses) = refused(&get, &put, random);
+            // An upload may be refused for what it is before it proves to be malformed.
+            let statuses =
+                if takes_uploads(setup) || statuses != [400, 408] { statuses } else { &[400, 405, 408, 409, 413] };
             (path, Box::new(Garbled::new(bytes, random.bool(), statuses, may_be_ended)))
         }
         7 | 8 => {
@@ -88,6 +92,11 @@ fn client(setup: &Setup, leaves_ns: u64, random: &mut Rng) -> (Path, Box<dyn Cli
 
 fn get(setup: &Setup, name: &str) -> String {
     format!("GET {} HTTP/1.1\r\nHost: a\r\n\r\n", target_of(setup, name))
+}
+
+/// Whether uploads of any length are taken under any name.
+fn takes_uploads(setup: &Setup) -> bool {
+    setup.policy == UploadPolicy::Replace && setup.upload_bytes_max.is_none()
 }
 
 /// An upload that is not complete without so many bytes.
@@ -113,7 +122,8 @@ fn at_the_edge(setup: &Setup, random: &mut Rng) -> AtTheEdge {
             let script = vec![piece(0, false), piece(beside(IDLE_TIMEOUT_NS, random), true)];
             (Edge::Idle, OPTIONS.repeat(2).into_bytes(), script)
         }
-        3 | 4 => content_edge(setup, random),
+        3 | 4 if takes_uploads(setup) => content_edge(setup, random),
+        3 | 4 => head_edge(random),
         _ => {
             let wait_ns = beside(DRAIN_SILENCE_NS, random);
             let drip = Piece { wait_ns, awaits_answer: true, bytes: 1 };
@@ -123,7 +133,10 @@ fn at_the_edge(setup: &Setup, random: &mut Rng) -> AtTheEdge {
             (Edge::Drain, b"nonsense\r\n\r\nmore of it".to_vec(), script)
         }
     };
-    AtTheEdge::new(edge, stream, script, setup.is_scarce)
+    // A call that would block although bytes wait, right behind a slow one of the disk, hides them from the timer.
+    let may_be_hidden =
+        setup.network.faults.blocked_receive > 0 && (setup.trouble.slow > 0 || setup.trouble.may_fail());
+    AtTheEdge::new(edge, stream, script, setup.is_scarce || may_be_hidden)
 }
 
 /// A head that comes in drips, or stalls at some place; perhaps behind a request that came along with its first byte.
