@@ -70,7 +70,7 @@ export CARGO_TARGET_DIR=$CARGO_TARGET_DIR/simulation-faults-target
 binary=$CARGO_TARGET_DIR/simulation/examples/simulate
 if [[ ! -d $CARGO_TARGET_DIR ]]; then
     mkdir -p -- "$CARGO_TARGET_DIR/simulation"
-    cp -r -- "$libraries"/{deps,build,.fingerprint} "$CARGO_TARGET_DIR/simulation/"
+    cp -a -- "$libraries"/{deps,build,.fingerprint} "$CARGO_TARGET_DIR/simulation/"
 fi
 cd -- "$tree"
 git init --quiet

@@ -60,7 +60,7 @@ const DRIVES_PER_CLOCK: u32 = 16;
 /// How often memory is given back that only a flood has needed, in nanoseconds.
 const SHRINK_NS: u64 = 20 * 1_000_000_000;
 
-/// How much of a turn counts for clients that are sending content, in nanoseconds.
+/// How much of a turn counts for clients that are sending, in nanoseconds.
 const TURN_COUNTED_NS: u64 = 1_000_000_000;
 
 /// The server: sessions, and the routes that answer them.
@@ -434,7 +434,7 @@ where
         }
     }
 
-    /// What a turn took that waited for the disk for long is not held against clients that were sending content meanwhile:
+    /// What a turn took that waited for the disk for long is not held against clients that were sending meanwhile:
     /// their sockets were full, or they waited for a word to go on. A part of it counts all the same, or a disk that is always
     /// slow would let a client stay for good that sends nothing.
     fn make_up_for_slow_turn(&mut self, polled_ns: u64) {

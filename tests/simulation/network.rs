@@ -210,11 +210,11 @@ impl Inner {
     /// The time since the run began, in nanoseconds. It only goes forward; while something happens that was due when the
     /// server was at work, it is the time at which that was due.
     pub(crate) fn now_ns(&self) -> u64 {
-        self.event_ns.unwrap_or(self.clock.get().strict_add_signed(-self.clock_offset_ns) - START_UNIX_NS)
+        self.event_ns.unwrap_or(self.clock.get().wrapping_add_signed(-self.clock_offset_ns) - START_UNIX_NS)
     }
 
     fn set_now(&self, now_ns: u64) {
-        self.clock.set((START_UNIX_NS + now_ns).strict_add_signed(self.clock_offset_ns));
+        self.clock.set((START_UNIX_NS + now_ns).wrapping_add_signed(self.clock_offset_ns));
     }
 
     /// Lets time pass until then.

@@ -13,6 +13,7 @@ use spindle::storage::{Directory, FileRange, Publish, RelativePath};
 
 use crate::simulation::bounds;
 use crate::simulation::case::Case;
+use crate::simulation::clients::bystander;
 use crate::simulation::coverage::Coverage;
 use crate::simulation::disk::{self, Disk};
 use crate::simulation::ledger::Ledger;
@@ -94,6 +95,7 @@ fn write_files(disk: &Disk, ledger: &Ledger) {
     for name in ["dir", "up"] {
         disk.add_directory(name);
     }
+    bystander::write_files(disk);
     for (name, content) in &ledger.fixed {
         disk.add_file(name, content, i128::from(START_UNIX_NS) - 86_400 * i128::from(SECOND));
     }
@@ -202,7 +204,7 @@ impl Run {
             if self.disk.borrow().is_stopped() {
                 self.network.inner.borrow_mut().stop_server();
                 drop(server);
-                (server_log::take_lines(), server_log::take_panics());
+                server_log::forget();
                 return Ok(LifeEnding::Stopped);
             }
             self.read_log()?;
@@ -268,7 +270,9 @@ impl Run {
     fn read_log(&self) -> Result<(), String> {
         for (level, text) in server_log::take_lines() {
             self.network.inner.borrow().trace.remark(self.network.inner.borrow().now_ns(), &text);
-            let is_disk = text.contains("error") && self.setup.trouble.may_fail();
+            // What the disk, or another process, does to a file that is being sent is to be logged.
+            let is_disk =
+                self.setup.trouble.may_fail() || self.setup.trouble.others > 0 && text.contains("cannot be sent");
             if level == Level::Error && !is_disk {
                 return Err(format!("logged as an error: {text}; {}", server_log::take_panics().join("; ")));
             }
@@ -324,12 +328,14 @@ impl Run {
         for name in names {
             ledger.may_read(name, disk.read(name).as_deref(), now_ns, now_ns)?;
         }
+        bystander::check_outside(&disk)?;
         if disk.descriptors() > 0 {
             return Err(format!("{} files are left open", disk.descriptors()));
         }
         let may_be_left = self.setup.trouble.may_fail() || !self.setup.trouble.stops.is_empty();
         if may_be_left {
             let restarted = disk.after_kill();
+            bystander::bring_back(&restarted);
             sweep(&restarted)?;
             return no_hidden_name(&restarted);
         }
@@ -344,7 +350,7 @@ fn no_hidden_name(disk: &Disk) -> Result<(), String> {
 /// After a restart and an upload to each directory nothing hidden is left.
 fn sweep(disk: &Disk) -> Result<(), String> {
     let directory = Directory::open_in(disk.clone(), Disk::root_path(), 1).map_err(|error| error.to_string())?;
-    for name in ["swept", "dir/swept", "up/swept"] {
+    for name in ["swept", "dir/swept", "up/swept", "others/swept", "others/box/swept"] {
         let path = RelativePath::from_segments(name.split('/')).map_err(|_| format!("{name} is no name"))?;
         let upload = directory.begin_upload(&path, Publish::Replace, Some(0), false);
         let published = upload.and_then(|upload| upload.commit(START_UNIX_NS, |_| true));

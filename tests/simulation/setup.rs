@@ -7,6 +7,7 @@ use fastrand::Rng;
 
 use crate::simulation::case::Case;
 use crate::simulation::clients::ask::Ask;
+use crate::simulation::clients::bystander::Bystander;
 use crate::simulation::clients::honest::{Farewell, Honest, Manners};
 use crate::simulation::clients::hostile::{Habit, Hostile};
 use crate::simulation::disk;
@@ -168,6 +169,11 @@ pub(crate) fn add_clients(
             }
             false => inner.leave_out_client(listener, path),
         }
+    }
+    for _ in 0..if setup.trouble.others > 0 { 10 } else { 0 } {
+        let (path, at_ns) = (path(random), random.u64(..90 * SECOND));
+        let client = Bystander::new(|name| target_of(setup, name), random);
+        inner.add_client(at_ns, 0, path, Box::new(client));
     }
     if let Some(signal_ns) = setup.signal_ns {
         inner.schedule(signal_ns, Happening::Signal);

@@ -66,11 +66,14 @@ impl<S: Service> Connection<S> {
         self.timers.postpone(now.monotonic_ns);
     }
 
-    /// The server has not listened for so long: a client that sends content gets that time in addition. Others do not: what
-    /// they had sent or read meanwhile shows before their time is judged.
+    /// The server has not listened for so long: a client that is sending gets that time in addition, since its socket was
+    /// full, or it waited for a word to go on. Others do not: what they had sent or read meanwhile shows before their time
+    /// is judged.
     pub fn make_up_for(&mut self, late_ns: u64) {
-        if let Some(at_ns) = self.timers.at_ns(Timer::ContentRate) {
-            self.timers.set(Timer::ContentRate, at_ns.saturating_add(late_ns));
+        for timer in [Timer::Head, Timer::ContentRate] {
+            if let Some(at_ns) = self.timers.at_ns(timer) {
+                self.timers.set(timer, at_ns.saturating_add(late_ns));
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! Those who talk to the server: honest ones, who know what they must get, and others.
 
 pub(crate) mod ask;
+pub(crate) mod bystander;
 pub(crate) mod honest;
 pub(crate) mod hostile;
 pub(crate) mod responses;
