@@ -63,6 +63,7 @@ pub(crate) struct Settings {
 }
 
 /// What will happen.
+#[derive(Debug)]
 pub(crate) enum Happening {
     Connect {
         line: usize,
@@ -308,7 +309,11 @@ impl Inner {
         let mut happened = 0;
         while self.next_ns().is_some_and(|at_ns| at_ns <= self.now_ns()) {
             happened += 1;
-            assert!(happened < HAPPENINGS_MAX, "the simulated network does not come to an end");
+            assert!(
+                happened < HAPPENINGS_MAX,
+                "the simulated network does not come to an end: {:?}",
+                self.queue.peek().map(|Reverse(entry)| (entry.at_ns, &entry.happening))
+            );
             let Some(Reverse(entry)) = self.queue.pop() else { break };
             self.turn.progressed();
             // What the clock set back or forth is no event: it would be set back when that is over.

@@ -70,7 +70,8 @@ pub(crate) fn run(case: &Case) -> Outcome {
     if is_printed {
         println!("seed {seed}: {setup:?}");
     }
-    let clients = setup.honest + setup.hostile;
+    server_log::forget();
+    let clients = setup.clients() + 1;
     let run = Run { network: network.clone(), disk: RefCell::new(disk.clone()), setup, ledger, records: Rc::default() };
     let checked = catch_unwind(AssertUnwindSafe(|| match run.setup.events {
         Events::Few => run.to_the_end::<3>(seed),

@@ -9,7 +9,7 @@ use crate::simulation::case::Case;
 use crate::simulation::clients::ask::Ask;
 use crate::simulation::clients::bystander::Bystander;
 use crate::simulation::clients::honest::{Farewell, Honest, Manners};
-use crate::simulation::clients::hostile::{Habit, Hostile};
+use crate::simulation::clients::{Client, hostile_choice};
 use crate::simulation::disk;
 use crate::simulation::ledger::{Ledger, content};
 use crate::simulation::line::Path;
@@ -18,6 +18,9 @@ use crate::simulation::trouble::{self, Stop, Trouble};
 
 /// When the last hostile client has left.
 pub(crate) const HOSTILE_UNTIL_NS: u64 = 120 * SECOND;
+
+/// How many clients use names that other processes change, where there are any.
+const BYSTANDERS: usize = 10;
 
 /// What a run is made of besides its clients.
 #[derive(Clone, Debug)]
@@ -93,6 +96,14 @@ impl Setup {
     }
 }
 
+impl Setup {
+    /// How many clients there are. First come the honest ones, then the hostile ones, then those of names that other
+    /// processes change. A flood has the number behind all of these.
+    pub(crate) fn clients(&self) -> usize {
+        self.honest + self.hostile + if self.trouble.others > 0 { BYSTANDERS } else { 0 }
+    }
+}
+
 /// How the packets of a client travel, who is in a hurry or not.
 pub(crate) fn path(random: &mut Rng) -> Path {
     let (latency_ns, flight_bytes_max) = one_of(
@@ -127,6 +138,40 @@ pub(crate) fn fixed_files(ledger: &mut Ledger) {
     }
 }
 
+/// A client, and when and how it comes.
+pub(crate) struct Entrance {
+    pub at_ns: u64,
+    pub listener: usize,
+    pub path: Path,
+    pub client: Box<dyn Client>,
+}
+
+/// The clients of a run, while they are made.
+pub(crate) struct Cast<'a> {
+    pub inner: &'a mut Inner,
+    pub setup: &'a Setup,
+    pub case: &'a Case,
+    /// Each client has random numbers of its own, made from this.
+    seed: u64,
+}
+
+impl Cast<'_> {
+    /// The random numbers of the client with that number.
+    pub(crate) fn random(&self, number: usize) -> Rng {
+        Rng::with_seed(mix(self.seed, number as u64))
+    }
+
+    /// Adds a client, unless it is left out.
+    pub(crate) fn add(&mut self, number: usize, make: impl FnOnce(&mut Rng) -> Entrance) {
+        let Entrance { at_ns, listener, path, client } = make(&mut self.random(number));
+        if self.case.includes(number) {
+            self.inner.add_client(at_ns, listener, path, client);
+        } else {
+            self.inner.leave_out_client(listener, path);
+        }
+    }
+}
+
 /// Adds all clients of a run.
 ///
 /// Each makes its choices from its number, so that others can be left out without changing it.
@@ -137,43 +182,17 @@ pub(crate) fn add_clients(
     ledger: &Rc<RefCell<Ledger>>,
     random: &mut Rng,
 ) {
-    let seed = random.u64(..);
+    let mut cast = Cast { inner, setup, case, seed: random.u64(..) };
     for number in 0..setup.honest {
-        let random = &mut Rng::with_seed(mix(seed, number as u64));
-        let (mut path, at_ns) = (path(random), random.u64(..60 * SECOND));
-        let listener = random.usize(..setup.network.listeners);
-        let mut asks: Vec<Ask> =
-            (0..random.usize(1..=6)).map(|place| ask(setup, ledger, random, (number * 10 + place) as u64)).collect();
-        asks.truncate(case.asks_max);
-        let manners = manners(setup, random);
-        if manners.reads_every_ns > 0 {
-            // With less it would be slower than the server puts up with.
-            path.client_buffer_bytes = 65_536;
-        }
-        match case.includes(number) {
-            true => {
-                inner.add_client(at_ns, listener, path, Box::new(Honest::new(asks, manners, ledger, path, listener)));
-            }
-            false => inner.leave_out_client(listener, path),
-        }
+        cast.add(number, |random| honest(setup, case, ledger, random, number));
     }
-    for number in setup.honest..setup.honest + setup.hostile {
-        let random = &mut Rng::with_seed(mix(seed, number as u64));
-        let (path, at_ns) = (path(random), random.u64(..90 * SECOND));
-        let listener = random.usize(..setup.network.listeners);
-        let leaves_ns = random.u64(at_ns..HOSTILE_UNTIL_NS);
-        let habit = habit(setup, random);
-        match case.includes(number) {
-            true => {
-                inner.add_client(at_ns, listener, path, Box::new(Hostile::new(habit, leaves_ns)));
-            }
-            false => inner.leave_out_client(listener, path),
-        }
-    }
-    for _ in 0..if setup.trouble.others > 0 { 10 } else { 0 } {
-        let (path, at_ns) = (path(random), random.u64(..90 * SECOND));
-        let client = Bystander::new(|name| target_of(setup, name), random);
-        inner.add_client(at_ns, 0, path, Box::new(client));
+    hostile_choice::add_clients(&mut cast);
+    for number in setup.honest + setup.hostile..setup.clients() {
+        cast.add(number, |random| {
+            let (path, at_ns) = (path(random), random.u64(..90 * SECOND));
+            let client = Bystander::new(|name| target_of(setup, name), random);
+            Entrance { at_ns, listener: 0, path, client: Box::new(client) }
+        });
     }
     if let Some(signal_ns) = setup.signal_ns {
         inner.schedule(signal_ns, Happening::Signal);
@@ -182,6 +201,21 @@ pub(crate) fn add_clients(
         let by_ns = one_of(random, &[-3600, -7, 5, 86_400]) * SECOND as i64;
         inner.schedule(random.u64(..HOSTILE_UNTIL_NS), Happening::ClockSet(by_ns));
     }
+}
+
+fn honest(setup: &Setup, case: &Case, ledger: &Rc<RefCell<Ledger>>, random: &mut Rng, number: usize) -> Entrance {
+    let (mut path, at_ns) = (path(random), random.u64(..60 * SECOND));
+    let listener = random.usize(..setup.network.listeners);
+    let asks = (0..random.usize(1..=6)).map(|place| ask(setup, ledger, random, (number * 10 + place) as u64));
+    let mut asks: Vec<Ask> = asks.collect();
+    asks.truncate(case.asks_max);
+    let manners = manners(setup, random);
+    if manners.reads_every_ns > 0 {
+        // With less it would be slower than the server puts up with.
+        path.client_buffer_bytes = 65_536;
+    }
+    let client = Honest::new(asks, manners, ledger, path, listener);
+    Entrance { at_ns, listener, path, client: Box::new(client) }
 }
 
 fn manners(setup: &Setup, random: &mut Rng) -> Manners {
@@ -226,20 +260,5 @@ fn ask(setup: &Setup, ledger: &Rc<RefCell<Ledger>>, random: &mut Rng, number: u6
             let (is_chunked, expects_continue) = (random.bool(), random.u8(..4) == 0);
             Ask::Upload { target: target_of(setup, &name), name, number, bytes, is_chunked, expects_continue }
         }
-    }
-}
-
-fn habit(setup: &Setup, random: &mut Rng) -> Habit {
-    let get = |name: &str| format!("GET {} HTTP/1.1\r\nHost: a\r\n\r\n", target_of(setup, name));
-    let put = format!("PUT {} HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n", target_of(setup, "up/never"));
-    match random.u8(..8) {
-        0 => Habit::Silent,
-        1 => Habit::NeverReads(get("large.bin").repeat(30).into_bytes()),
-        2 => Habit::NeverReads(get("small.txt").repeat(900).into_bytes()),
-        3 => Habit::Drips { bytes: get("small.txt").into_bytes(), piece_bytes: 1, every_ns: SECOND / 2 },
-        4 => Habit::Drips { bytes: (put + &"x".repeat(60_000)).into_bytes(), piece_bytes: 500, every_ns: SECOND },
-        5 => Habit::Resets { bytes: get("large.bin").into_bytes(), in_ns: random.u64(..10 * SECOND) },
-        6 => Habit::Vanishes { bytes: (put + "half").into_bytes(), in_ns: random.u64(..20 * SECOND) },
-        _ => Habit::Drips { bytes: b"nonsense\r\n\r\nmore of it".to_vec(), piece_bytes: 12, every_ns: SECOND },
     }
 }

@@ -2,19 +2,38 @@
 
 use crate::simulation::clients::{Client, Reach};
 
-/// What a client does to the server.
+/// What a client does to the server: it sends bytes, piece after piece.
 #[derive(Clone, Debug)]
-pub(crate) enum Habit {
-    /// Connects, and is silent.
-    Silent,
-    /// Sends these bytes, and never reads.
-    NeverReads(Vec<u8>),
-    /// Sends these bytes one piece after the other, with so much time between them, and reads what comes.
-    Drips { bytes: Vec<u8>, piece_bytes: usize, every_ns: u64 },
-    /// Sends these bytes, and resets the connection after a time.
-    Resets { bytes: Vec<u8>, in_ns: u64 },
-    /// Sends these bytes, and closes without a look at the answer after a time.
-    Vanishes { bytes: Vec<u8>, in_ns: u64 },
+pub(crate) struct Habit {
+    pub name: &'static str,
+    pub bytes: Vec<u8>,
+    pub piece_bytes: usize,
+    pub every_ns: u64,
+    /// Whether it reads what comes.
+    pub reads: bool,
+    /// Whether the first byte of each piece is urgent.
+    pub is_urgent: bool,
+    /// What it does when all is sent.
+    pub then: Then,
+}
+
+/// How a client goes on when it has sent all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Then {
+    Stays,
+    /// It sends its end at once, and stays.
+    Ends,
+    /// It closes without a look at the answer, after so long.
+    Vanishes(u64),
+    Resets(u64),
+}
+
+impl Habit {
+    /// Sends all at once, reads and stays.
+    pub(crate) fn new(name: &'static str, bytes: Vec<u8>) -> Habit {
+        let piece_bytes = usize::MAX;
+        Habit { name, bytes, piece_bytes, every_ns: 0, reads: true, is_urgent: false, then: Then::Stays }
+    }
 }
 
 /// A client with a habit.
@@ -24,56 +43,54 @@ pub(crate) struct Hostile {
     leaves_ns: u64,
     sent: usize,
     next_ns: u64,
-    begun_ns: Option<u64>,
+    /// When it has sent all.
+    sent_ns: Option<u64>,
+    has_begun: bool,
     has_left: bool,
 }
 
 impl Hostile {
     pub(crate) fn new(habit: Habit, leaves_ns: u64) -> Hostile {
-        Hostile { habit, leaves_ns, sent: 0, next_ns: 0, begun_ns: None, has_left: false }
-    }
-
-    fn send_all_once(&mut self, reach: &mut Reach<'_>, bytes: &[u8]) {
-        if self.sent == 0 {
-            self.sent = bytes.len();
-            reach.send(bytes);
-        }
+        Hostile { habit, leaves_ns, sent: 0, next_ns: 0, sent_ns: None, has_begun: false, has_left: false }
     }
 
     fn misbehave(&mut self, reach: &mut Reach<'_>) {
         let now_ns = reach.now_ns();
-        let begun_ns = *self.begun_ns.get_or_insert(now_ns);
-        // Taken, and put back behind the match: what it sends may be long.
-        let habit = std::mem::replace(&mut self.habit, Habit::Silent);
-        match &habit {
-            Habit::Silent => {}
-            Habit::NeverReads(bytes) => self.send_all_once(reach, bytes),
-            &Habit::Drips { ref bytes, piece_bytes, every_ns } => {
-                reach.read(usize::MAX);
-                if now_ns >= self.next_ns && self.sent < bytes.len() {
-                    let end = (self.sent + piece_bytes).min(bytes.len());
-                    reach.send(&bytes[self.sent..end]);
-                    self.sent = end;
-                    self.next_ns = now_ns + every_ns;
-                    reach.wake_in(every_ns);
-                }
-            }
-            Habit::Resets { bytes, in_ns } => {
-                self.send_all_once(reach, bytes);
-                if now_ns >= begun_ns + *in_ns {
-                    self.has_left = true;
-                    reach.reset();
-                }
-            }
-            Habit::Vanishes { bytes, in_ns } => {
-                self.send_all_once(reach, bytes);
-                if now_ns >= begun_ns + *in_ns {
-                    self.has_left = true;
-                    reach.close();
-                }
-            }
+        let Habit { bytes, piece_bytes, every_ns, reads, is_urgent, then, .. } = &self.habit;
+        if *reads {
+            reach.read(usize::MAX);
         }
-        self.habit = habit;
+        if self.sent < bytes.len() && now_ns >= self.next_ns {
+            let end = self.sent.saturating_add(*piece_bytes).min(bytes.len());
+            if *is_urgent {
+                reach.next_is_urgent();
+            }
+            reach.send(&bytes[self.sent..end]);
+            (self.sent, self.next_ns) = (end, now_ns + every_ns);
+            reach.wake_in(*every_ns);
+        }
+        if self.sent < bytes.len() {
+            return;
+        }
+        let sent_ns = *self.sent_ns.get_or_insert_with(|| {
+            match then {
+                Then::Stays => {}
+                Then::Ends => reach.end(),
+                Then::Vanishes(in_ns) | Then::Resets(in_ns) => reach.wake_in(*in_ns),
+            }
+            now_ns
+        });
+        match then {
+            Then::Vanishes(in_ns) if now_ns >= sent_ns + in_ns => {
+                self.has_left = true;
+                reach.close();
+            }
+            Then::Resets(in_ns) if now_ns >= sent_ns + in_ns => {
+                self.has_left = true;
+                reach.reset();
+            }
+            _ => {}
+        }
     }
 }
 
@@ -82,11 +99,10 @@ impl Client for Hostile {
         if self.has_left {
             return;
         }
-        if self.begun_ns.is_none() {
+        if !self.has_begun {
+            self.has_begun = true;
+            reach.count(self.habit.name);
             let now_ns = reach.now_ns();
-            if let Habit::Resets { in_ns, .. } | Habit::Vanishes { in_ns, .. } = self.habit {
-                reach.wake_in(in_ns);
-            }
             reach.wake_in(self.leaves_ns.saturating_sub(now_ns));
         }
         if reach.now_ns() >= self.leaves_ns || reach.is_lost() {
@@ -97,12 +113,6 @@ impl Client for Hostile {
     }
 
     fn name(&self) -> &'static str {
-        match self.habit {
-            Habit::Silent => "silent",
-            Habit::NeverReads(_) => "never reads",
-            Habit::Drips { .. } => "drips",
-            Habit::Resets { .. } => "resets",
-            Habit::Vanishes { .. } => "vanishes",
-        }
+        self.habit.name
     }
 }

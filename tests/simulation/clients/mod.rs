@@ -2,8 +2,12 @@
 
 pub(crate) mod ask;
 pub(crate) mod bystander;
+pub(crate) mod edges;
+pub(crate) mod garbled;
 pub(crate) mod honest;
 pub(crate) mod hostile;
+pub(crate) mod hostile_choice;
+pub(crate) mod readers;
 pub(crate) mod responses;
 
 use crate::simulation::line::{Line, Path, take_bytes};
@@ -94,6 +98,14 @@ impl Reach<'_> {
     /// Whether a reset has ended the connection.
     pub(crate) fn is_lost(&mut self) -> bool {
         self.state().is_dead()
+    }
+
+    /// Whether something else may have ended the connection than what its client did: the server was asked to end, or was
+    /// stopped, or never had it.
+    pub(crate) fn is_out_of_its_hands(&mut self) -> bool {
+        let is_ending = self.inner.signal_ns.is_some();
+        let state = self.state();
+        is_ending || state.was_stopped || state.accepted_ns.is_none()
     }
 
     /// Sends the end: nothing more will be sent.

@@ -1,0 +1,287 @@
+//! Clients that send at the edge of a limit: just inside of it, and then they must be served, or just outside, and then they
+//! must be ended. Which of both it was is judged by what happened at the server's socket, and not by what they meant to do.
+
+use spindle::http1::limits::{
+    CONTENT_CREDIT_NS, CONTENT_GRACE_NS, CONTENT_OCTETS_PER_SECOND_MIN, DRAIN_NS, DRAIN_SILENCE_NS, HEAD_TIMEOUT_NS,
+    IDLE_TIMEOUT_NS,
+};
+
+use crate::simulation::clients::responses::{Parsed, parse};
+use crate::simulation::clients::{Client, Reach};
+use crate::simulation::network::{MILLISECOND, SECOND};
+use crate::simulation::patience::{History, Moment, when_past};
+
+/// The limit that a client goes to the edge of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Edge {
+    /// The time for a head, of which the first byte is the one behind so many bytes.
+    Head { from: u64 },
+    /// The time until the next request.
+    Idle,
+    /// The rate of content, of which the head has so many bytes.
+    Content { head_bytes: u64 },
+    /// The time for which is listened behind the last response.
+    Drain,
+}
+
+/// Bytes of a script.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Piece {
+    /// How long after the piece before, or after the answer to it.
+    pub wait_ns: u64,
+    pub awaits_answer: bool,
+    pub bytes: usize,
+}
+
+/// A client that sends a stream of bytes in pieces at their times, and reads all that comes at once.
+pub(crate) struct AtTheEdge {
+    edge: Edge,
+    stream: Vec<u8>,
+    script: Vec<Piece>,
+    /// Whether anything but its limits may end it: scarce places.
+    is_scarce: bool,
+    next: usize,
+    sent: usize,
+    next_ns: Option<u64>,
+    read: Vec<u8>,
+    has_seen_end: bool,
+    is_done: bool,
+    complaint: Option<String>,
+}
+
+/// What the limit says of a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// It kept to it, and must be served.
+    Inside,
+    /// It did not, at this time at the latest as the server sees it; it is judged no earlier than the other.
+    Outside { from_ns: u64, until_ns: u64 },
+    /// Too close to say.
+    Either,
+}
+
+impl AtTheEdge {
+    pub(crate) fn new(edge: Edge, stream: Vec<u8>, script: Vec<Piece>, is_scarce: bool) -> AtTheEdge {
+        AtTheEdge {
+            edge,
+            stream,
+            script,
+            is_scarce,
+            next: 0,
+            sent: 0,
+            next_ns: None,
+            read: Vec::new(),
+            has_seen_end: false,
+            is_done: false,
+            complaint: None,
+        }
+    }
+
+    /// The final responses that were read, and whether something else is behind them.
+    fn statuses(&self) -> Result<Vec<u16>, String> {
+        let (mut statuses, mut rest) = (Vec::new(), &self.read[..]);
+        // Each round takes a response.
+        loop {
+            match parse(rest, false, self.has_seen_end) {
+                Parsed::Response(response) => {
+                    rest = &rest[response.bytes..];
+                    if response.status >= 200 {
+                        statuses.push(response.status);
+                    }
+                }
+                Parsed::Partial if rest.is_empty() || !self.has_seen_end => return Ok(statuses),
+                Parsed::Partial => return Err("a response that was cut short".to_owned()),
+                Parsed::Malformed(reason) => return Err(reason),
+            }
+        }
+    }
+
+    fn send_what_is_due(&mut self, reach: &mut Reach<'_>) {
+        let now_ns = reach.now_ns();
+        // Each round sends a piece.
+        while let Some(piece) = self.script.get(self.next).copied() {
+            let is_answered = !self.read.is_empty();
+            if piece.awaits_answer && !is_answered {
+                return;
+            }
+            let due_ns = *self.next_ns.get_or_insert(now_ns + piece.wait_ns);
+            if now_ns < due_ns {
+                return reach.wake_in(due_ns - now_ns);
+            }
+            let end = (self.sent + piece.bytes).min(self.stream.len());
+            reach.send(&self.stream[self.sent..end]);
+            (self.sent, self.next, self.next_ns) = (end, self.next + 1, None);
+        }
+    }
+
+    /// How many final responses end its talk with the server, if that does not.
+    fn answers_wanted(&self) -> usize {
+        match self.edge {
+            Edge::Head { from: 0 } | Edge::Content { .. } => 1,
+            Edge::Head { .. } | Edge::Idle => 2,
+            // It wants to see the end.
+            Edge::Drain => usize::MAX,
+        }
+    }
+
+    fn verdict(&self, history: &History, now: Moment, margin_ns: u64) -> Verdict {
+        match self.edge {
+            Edge::Head { from } => {
+                let whole = when_past(&history.arrivals, self.stream.len() as u64 - 1);
+                when_past(&history.reads, from)
+                    .map_or(Verdict::Either, |begun| one_wait(begun, HEAD_TIMEOUT_NS, whole, now, margin_ns))
+            }
+            Edge::Idle => {
+                let asked_bytes = self.script.first().map_or(0, |piece| piece.bytes as u64);
+                let asked = when_past(&history.arrivals, asked_bytes);
+                let until_ns = asked.map_or(u64::MAX, |asked| asked.at_ns);
+                let answer = history.sends.iter().rev().find(|(sent, _)| sent.at_ns <= until_ns);
+                let Some((answered, _)) = answer else { return Verdict::Either };
+                one_wait(*answered, IDLE_TIMEOUT_NS, asked, now, margin_ns)
+            }
+            Edge::Content { head_bytes } => self.content_verdict(history, head_bytes, now, margin_ns),
+            Edge::Drain => drain_verdict(history, margin_ns),
+        }
+    }
+
+    fn content_verdict(&self, history: &History, head_bytes: u64, now: Moment, margin_ns: u64) -> Verdict {
+        let Some(begun) = when_past(&history.reads, head_bytes - 1) else { return Verdict::Either };
+        let mut at = Moment { at_ns: begun.at_ns + CONTENT_GRACE_NS, ..begun };
+        let mut before = head_bytes;
+        let mut verdict = Verdict::Inside;
+        for (read, bytes) in history.reads.iter().filter(|(_, bytes)| *bytes > head_bytes) {
+            let arrived = when_past(&history.arrivals, before).unwrap_or(*read);
+            verdict = worse(verdict, one_wait(at, 0, Some(arrived), now, margin_ns));
+            let earned_ns = (bytes - before) * SECOND / CONTENT_OCTETS_PER_SECOND_MIN;
+            let at_ns = (at.at_ns + earned_ns).min(read.at_ns + CONTENT_CREDIT_NS);
+            (at, before) = (Moment { at_ns, ..at }, *bytes);
+        }
+        let is_whole = before >= self.stream.len() as u64;
+        let end = when_past(&history.arrivals, before);
+        if is_whole { verdict } else { worse(verdict, one_wait(at, 0, end, now, margin_ns)) }
+    }
+
+    /// The connection is over, or all is answered.
+    fn judge(&mut self, reach: &mut Reach<'_>) {
+        self.is_done = true;
+        reach.close();
+        if self.is_scarce || reach.is_out_of_its_hands() {
+            return;
+        }
+        let margin_ns = 5 * MILLISECOND + 200 * reach.inner.settings.call_ns_max;
+        let now = reach.inner.moment();
+        let history = &reach.inner.lines[reach.line].history;
+        let verdict = self.verdict(history, now, margin_ns);
+        let ended_ns = history.closed.map_or(now.at_ns, |closed| closed.at_ns);
+        let answered_ns = history.sends.last().map(|(at, _)| at.at_ns);
+        let held = self.statuses().and_then(|statuses| self.hold(verdict, &statuses, ended_ns, answered_ns));
+        reach.count(match verdict {
+            Verdict::Inside => "just inside a limit",
+            Verdict::Outside { .. } => "just outside a limit",
+            Verdict::Either => "at a limit",
+        });
+        if let Err(about) = held {
+            self.complaint = Some(format!(
+                "client {} at {} ms, {:?}, {verdict:?}: {about}",
+                reach.line,
+                now.at_ns / MILLISECOND,
+                self.edge
+            ));
+        }
+    }
+
+    /// Holds what it was given against what it must be given.
+    fn hold(&self, verdict: Verdict, statuses: &[u16], ended_ns: u64, answered_ns: Option<u64>) -> Result<(), String> {
+        let (within, right): (Option<u64>, bool) = match (self.edge, verdict) {
+            (Edge::Head { from: 0 }, Verdict::Inside) => (None, statuses == [204]),
+            (Edge::Head { .. } | Edge::Idle, Verdict::Inside) => (None, statuses == [204, 204]),
+            (Edge::Content { .. }, Verdict::Inside) => (None, statuses.len() == 1 && statuses != [408]),
+            (Edge::Head { from: 0 }, Verdict::Outside { .. }) => (answered_ns, statuses == [408]),
+            // Where the disk fails it may have been told so before.
+            (Edge::Content { .. }, Verdict::Outside { .. }) => match statuses {
+                [408] => (answered_ns, true),
+                _ => (None, statuses.len() == 1 && statuses[0] >= 500),
+            },
+            (Edge::Head { .. }, Verdict::Outside { .. }) => (answered_ns, statuses == [204, 408]),
+            (Edge::Idle, Verdict::Outside { .. }) => (Some(ended_ns), statuses == [204]),
+            (Edge::Drain, _) => (Some(ended_ns), statuses == [400] && self.has_seen_end),
+            (_, Verdict::Either) => (None, true),
+        };
+        if !right {
+            return Err(format!("it was given {statuses:?}"));
+        }
+        match (verdict, within) {
+            (Verdict::Outside { from_ns, until_ns }, Some(at_ns)) if !(from_ns..=until_ns).contains(&at_ns) => {
+                Err(format!("it was ended at {} ms", at_ns / MILLISECOND))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A wait of `limit_ns` that began at `begun`, and was over with `came`.
+fn one_wait(begun: Moment, limit_ns: u64, came: Option<Moment>, now: Moment, margin_ns: u64) -> Verdict {
+    let (from_ns, until_ns) = ((begun.at_ns + limit_ns).saturating_sub(margin_ns), begun.latest_ns(limit_ns, now));
+    match came {
+        Some(came) if came.at_ns <= from_ns => Verdict::Inside,
+        Some(came) if came.at_ns <= until_ns => Verdict::Either,
+        Some(_) => Verdict::Outside { from_ns, until_ns },
+        None if now.at_ns > until_ns => Verdict::Outside { from_ns, until_ns },
+        None => Verdict::Either,
+    }
+}
+
+/// The first of two that is not inside.
+fn worse(one: Verdict, other: Verdict) -> Verdict {
+    if one == Verdict::Inside { other } else { one }
+}
+
+/// The server listens until the client was silent for too long, or all of it was too long, and not for less. That it does
+/// not listen for longer is seen at each connection.
+fn drain_verdict(history: &History, margin_ns: u64) -> Verdict {
+    let Some(ended) = history.ended else { return Verdict::Either };
+    let mut from_ns = ended.at_ns + DRAIN_SILENCE_NS - margin_ns;
+    for (arrived, _) in history.arrivals.iter().filter(|(arrived, _)| arrived.at_ns > ended.at_ns) {
+        if arrived.at_ns > from_ns {
+            break;
+        }
+        from_ns = (arrived.at_ns + DRAIN_SILENCE_NS).min(ended.at_ns + DRAIN_NS) - margin_ns;
+    }
+    Verdict::Outside { from_ns, until_ns: u64::MAX }
+}
+
+impl Client for AtTheEdge {
+    fn act(&mut self, reach: &mut Reach<'_>) {
+        if self.is_done {
+            return;
+        }
+        let read = reach.read(usize::MAX);
+        self.read.extend(read);
+        self.has_seen_end |= reach.has_ended();
+        let is_answered = self.statuses().is_ok_and(|statuses| statuses.len() >= self.answers_wanted());
+        let is_over = reach.is_lost() || self.has_seen_end && self.edge != Edge::Drain;
+        if is_over || is_answered {
+            return self.judge(reach);
+        }
+        self.send_what_is_due(reach);
+        if self.edge == Edge::Drain
+            && self.next == self.script.len()
+            && reach.inner.lines[reach.line].closed_ns.is_some()
+        {
+            self.judge(reach);
+        }
+    }
+
+    fn complaint(&self) -> Option<String> {
+        self.complaint.clone()
+    }
+
+    fn name(&self) -> &'static str {
+        match self.edge {
+            Edge::Head { .. } => "at the edge of the head's time",
+            Edge::Idle => "at the edge of idleness",
+            Edge::Content { .. } => "at the edge of content's rate",
+            Edge::Drain => "at the edge of draining",
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Clients that send what is no request, or no longer one: mutated, cut short, too long, with both framings. They read all
+//! that comes, and must get an answer that no reset destroys.
+
+use fastrand::Rng;
+
+use crate::simulation::clients::responses::{Parsed, parse};
+use crate::simulation::clients::{Client, Reach};
+use crate::simulation::network::MILLISECOND;
+
+/// Sends bytes at once, perhaps its end, and reads until the server ends.
+pub(crate) struct Garbled {
+    bytes: Vec<u8>,
+    ends: bool,
+    /// Of these one must be the status of the last answer, unless there are none.
+    statuses: &'static [u16],
+    may_be_ended: bool,
+    has_begun: bool,
+    read: Vec<u8>,
+    is_done: bool,
+    complaint: Option<String>,
+}
+
+impl Garbled {
+    pub(crate) fn new(bytes: Vec<u8>, ends: bool, statuses: &'static [u16], may_be_ended: bool) -> Garbled {
+        Garbled {
+            bytes,
+            ends,
+            statuses,
+            may_be_ended,
+            has_begun: false,
+            read: Vec::new(),
+            is_done: false,
+            complaint: None,
+        }
+    }
+
+    /// What is wrong with what it was given.
+    fn check(&self, saw_the_end: bool) -> Result<(), String> {
+        if !saw_the_end {
+            return Err("a reset came before the end".to_owned());
+        }
+        let (mut rest, mut last) = (&self.read[..], None);
+        // Each round takes a response.
+        while !rest.is_empty() {
+            match parse(rest, false, true) {
+                Parsed::Response(response) => {
+                    rest = &rest[response.bytes..];
+                    last = Some(response.status);
+                }
+                Parsed::Partial => return Err("a response was cut short".to_owned()),
+                Parsed::Malformed(reason) => return Err(reason),
+            }
+        }
+        match last {
+            _ if self.statuses.is_empty() => Ok(()),
+            Some(status) if self.statuses.contains(&status) => Ok(()),
+            other => Err(format!("it was given {other:?}, and not one of {:?}", self.statuses)),
+        }
+    }
+}
+
+impl Client for Garbled {
+    fn act(&mut self, reach: &mut Reach<'_>) {
+        if self.is_done {
+            return;
+        }
+        if !self.has_begun {
+            self.has_begun = true;
+            reach.send(&self.bytes);
+            if self.ends {
+                reach.end();
+            }
+        }
+        let read = reach.read(usize::MAX);
+        self.read.extend(read);
+        let saw_the_end = reach.has_ended();
+        if !saw_the_end && !reach.is_lost() {
+            return;
+        }
+        self.is_done = true;
+        reach.close();
+        if self.may_be_ended || reach.is_out_of_its_hands() {
+            return;
+        }
+        reach.count("garbled request");
+        if let Err(about) = self.check(saw_the_end) {
+            let now_ms = reach.now_ns() / MILLISECOND;
+            let sent = String::from_utf8_lossy(&self.bytes[..self.bytes.len().min(300)]);
+            self.complaint = Some(format!("client {} at {now_ms} ms sent {sent:?}: {about}", reach.line));
+        }
+    }
+
+    fn complaint(&self) -> Option<String> {
+        self.complaint.clone()
+    }
+
+    fn name(&self) -> &'static str {
+        "garbled"
+    }
+}
+
+/// A request, changed at some places.
+pub(crate) fn mutate(mut request: Vec<u8>, random: &mut Rng) -> Vec<u8> {
+    for _ in 0..random.usize(1..=4) {
+        if request.is_empty() {
+            break;
+        }
+        let at = random.usize(..request.len());
+        match random.u8(..7) {
+            0 => request[at] ^= 1 << random.u8(..8),
+            1 => request.truncate(at),
+            2 => drop(request.remove(at)),
+            3 => request.insert(at, [b' ', b'\t', b'\r', b'\n', b':', 0, b'x', 0xff][random.usize(..8)]),
+            4 => {
+                let end = random.usize(at..request.len());
+                let again = request[at..end].to_vec();
+                request.splice(at..at, again);
+            }
+            5 => swap_lines(&mut request, random),
+            _ => {
+                // Obsolete folding.
+                if let Some(line) = memchr::memmem::find(&request[at..], b"\r\n").map(|line| at + line + 2) {
+                    request.insert(line, b' ');
+                }
+            }
+        }
+    }
+    request
+}
+
+fn swap_lines(request: &mut Vec<u8>, random: &mut Rng) {
+    let mut lines: Vec<Vec<u8>> = request.split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
+    let (one, other) = (random.usize(..lines.len()), random.usize(..lines.len()));
+    lines.swap(one, other);
+    *request = lines.concat();
+}
+
+/// What no request may be, with the status that it must be answered with.
+pub(crate) fn refused(get: &str, put: &str, random: &mut Rng) -> (Vec<u8>, &'static [u16]) {
+    let with = |fields: &str| get.replacen("\r\n\r\n", &format!("\r\n{fields}\r\n\r\n"), 1).into_bytes();
+    let many_fields = (0..101).map(|number| format!("f{number}: x\r\n")).collect::<String>();
+    match random.u8(..9) {
+        0 => (get.replacen(" HTTP", &format!("?{} HTTP", "q".repeat(17_000)), 1).into_bytes(), &[414]),
+        1 => (with(&format!("Cookie: {}", "c".repeat(33_000))), &[431]),
+        2 => (with(many_fields.trim_end()), &[431]),
+        3 => (with("Transfer-Encoding: chunked\r\nContent-Length: 3"), &[400]),
+        4 => (with("X: y\r\n z"), &[400]),
+        5 => (with("Content-Length: 1\r\nContent-Length: 1"), &[400]),
+        6 => (put.replacen("Content-Length", "Transfer-Encoding: chunked\r\nX", 1).into_bytes(), &[400, 408]),
+        7 => (with("Expect: a-miracle"), &[417]),
+        _ => ([get.as_bytes(), b"\r\n\r\nGET / HTTP/1.1\r\n\r\n"].concat(), &[400]),
+    }
+}

@@ -1,0 +1,189 @@
+//! Clients that read too little: at the edge of what the server puts up with, and not at all.
+
+use crate::simulation::clients::responses::{Parsed, parse};
+use crate::simulation::clients::{Client, Reach};
+use crate::simulation::network::{MILLISECOND, SECOND};
+use crate::simulation::patience::write_stall_ns;
+
+/// A client that waits before it reads on for nearly as long as the server lets it, or for a little longer.
+pub(crate) struct SlowReader {
+    requests: Vec<u8>,
+    /// How many responses it must get, and how long the content of each is.
+    wanted: usize,
+    content_bytes: usize,
+    /// How much longer than allowed it waits; less than 0 for one that must be served.
+    beyond_ns: i64,
+    /// Whether something else may end it: scarce places, or a disk that fails.
+    may_be_ended: bool,
+    has_begun: bool,
+    read: Vec<u8>,
+    /// How much it still reads before it waits again.
+    appetite: usize,
+    /// When it will be called next by its own wish.
+    wakes_ns: u64,
+    is_done: bool,
+    complaint: Option<String>,
+}
+
+impl SlowReader {
+    pub(crate) fn new(
+        request: &[u8],
+        wanted: usize,
+        content_bytes: usize,
+        beyond_ns: i64,
+        may_be_ended: bool,
+    ) -> SlowReader {
+        SlowReader {
+            requests: request.repeat(wanted),
+            wanted,
+            content_bytes,
+            beyond_ns,
+            may_be_ended,
+            has_begun: false,
+            read: Vec::new(),
+            appetite: 0,
+            wakes_ns: 0,
+            is_done: false,
+            complaint: None,
+        }
+    }
+
+    /// Reads if it is time to, and sees to it that it is called when it is.
+    fn read_in_time(&mut self, reach: &mut Reach<'_>) {
+        let now_ns = reach.now_ns();
+        let line = &reach.inner.lines[reach.line];
+        let path = line.path;
+        let Some((sent, _)) = line.history.sends.last() else { return };
+        let due_ns = (sent.at_ns + write_stall_ns(path.send_buffer_bytes)).saturating_add_signed(self.beyond_ns);
+        let is_over = line.closed_ns.is_some() || line.server_has_ended;
+        if self.appetite == 0 && now_ns >= due_ns {
+            self.appetite = path.client_buffer_bytes + path.send_buffer_bytes / 2;
+        } else if self.appetite == 0 && !is_over {
+            return self.wake_in(reach, due_ns - now_ns);
+        }
+        let most = if is_over { usize::MAX } else { self.appetite };
+        let read = reach.read(most);
+        self.appetite = self.appetite.saturating_sub(read.len());
+        self.read.extend(read);
+        if !is_over && self.appetite > 0 {
+            // What is under way comes within that, or nothing does.
+            self.wake_in(reach, 10 * MILLISECOND);
+        }
+    }
+
+    fn wake_in(&mut self, reach: &mut Reach<'_>, ns: u64) {
+        let now_ns = reach.now_ns();
+        if self.wakes_ns <= now_ns {
+            self.wakes_ns = now_ns + ns;
+            reach.wake_in(ns);
+        }
+    }
+
+    fn responses(&self) -> Result<usize, String> {
+        let (mut responses, mut rest) = (0, &self.read[..]);
+        // Each round takes a response.
+        while let Parsed::Response(response) = parse(rest, false, false) {
+            if response.status != 200 || response.content.len() != self.content_bytes {
+                return Err(format!("{} with {} bytes", response.status, response.content.len()));
+            }
+            (responses, rest) = (responses + 1, &rest[response.bytes..]);
+        }
+        Ok(responses)
+    }
+
+    fn judge(&mut self, reach: &mut Reach<'_>) {
+        self.is_done = true;
+        let has_ended_it = reach.inner.lines[reach.line].closed_ns.is_some();
+        reach.close();
+        if self.may_be_ended || reach.is_out_of_its_hands() {
+            return;
+        }
+        let is_inside = self.beyond_ns < 0;
+        reach.count(if is_inside { "reads just in time" } else { "reads just too late" });
+        let right = match self.responses() {
+            Ok(responses) if is_inside => responses == self.wanted,
+            // What is left fits the buffers, and needs no further read of it.
+            Ok(responses) => has_ended_it || responses == self.wanted,
+            Err(_) => false,
+        };
+        if !right {
+            let (now_ms, path) = (reach.now_ns() / MILLISECOND, reach.inner.lines[reach.line].path);
+            self.complaint = Some(format!(
+                "client {} at {now_ms} ms reads {} ms late, and has {:?} of {} responses, {path:?}",
+                reach.line,
+                self.beyond_ns / MILLISECOND as i64,
+                self.responses(),
+                self.wanted,
+            ));
+        }
+    }
+}
+
+impl Client for SlowReader {
+    fn act(&mut self, reach: &mut Reach<'_>) {
+        if self.is_done {
+            return;
+        }
+        if !self.has_begun {
+            self.has_begun = true;
+            reach.send(&std::mem::take(&mut self.requests));
+        }
+        self.read_in_time(reach);
+        let is_served = self.read.len() >= self.wanted * self.content_bytes && self.responses() == Ok(self.wanted);
+        if reach.has_ended() || reach.is_lost() || is_served {
+            self.judge(reach);
+        }
+    }
+
+    fn complaint(&self) -> Option<String> {
+        self.complaint.clone()
+    }
+
+    fn name(&self) -> &'static str {
+        "reads slowly"
+    }
+}
+
+/// A client that asks again and again, and never reads.
+pub(crate) struct Insatiable {
+    request: Vec<u8>,
+    every_ns: u64,
+    leaves_ns: u64,
+    next_ns: u64,
+    has_begun: bool,
+    is_done: bool,
+}
+
+/// How often it asks at most.
+const INSATIABLE_ASKS_NS: u64 = 60 * SECOND;
+
+impl Insatiable {
+    pub(crate) fn new(request: Vec<u8>, every_ns: u64, leaves_ns: u64) -> Insatiable {
+        Insatiable { request, every_ns, leaves_ns, next_ns: 0, has_begun: false, is_done: false }
+    }
+}
+
+impl Client for Insatiable {
+    fn act(&mut self, reach: &mut Reach<'_>) {
+        let now_ns = reach.now_ns();
+        if !self.has_begun {
+            self.has_begun = true;
+            reach.wake_in(self.leaves_ns.saturating_sub(now_ns));
+        }
+        if !self.is_done && (now_ns >= self.leaves_ns || reach.is_lost()) {
+            self.is_done = true;
+            reach.close();
+        }
+        let accepted_ns = reach.inner.lines[reach.line].accepted_ns;
+        let asks = accepted_ns.is_none_or(|accepted_ns| now_ns < accepted_ns + INSATIABLE_ASKS_NS);
+        if !self.is_done && asks && now_ns >= self.next_ns && reach.unsent_bytes() == 0 {
+            self.next_ns = now_ns + self.every_ns;
+            reach.send(&self.request);
+            reach.wake_in(self.every_ns);
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        "asks on and on"
+    }
+}
