@@ -26,7 +26,7 @@ use crate::simulation::trouble::Stop;
 use crate::simulation::world::{SentFile, SimulatedWorld};
 
 /// When everything must have come to rest at the latest.
-const REST_NS: u64 = HOSTILE_UNTIL_NS + 900 * SECOND;
+const REST_NS: u64 = HOSTILE_UNTIL_NS + 1800 * SECOND;
 
 /// How long the end may take besides the server's work: it gives answers ten seconds.
 const END_NS: u64 = 10 * SECOND + 100 * MILLISECOND;
