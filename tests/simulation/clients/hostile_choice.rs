@@ -5,11 +5,11 @@ use spindle::routes::UploadPolicy;
 
 use spindle::http1::limits::{CONTENT_CREDIT_NS, CONTENT_GRACE_NS, DRAIN_SILENCE_NS, HEAD_TIMEOUT_NS, IDLE_TIMEOUT_NS};
 
-use crate::simulation::clients::Client;
 use crate::simulation::clients::edges::{AtTheEdge, Edge, Piece};
 use crate::simulation::clients::garbled::{Garbled, mutate, refused};
 use crate::simulation::clients::hostile::{Habit, Hostile, Then};
 use crate::simulation::clients::readers::{Insatiable, SlowReader};
+use crate::simulation::clients::{Client, protocol_errors};
 use crate::simulation::line::Path;
 use crate::simulation::network::{Inner, MICROSECOND, MILLISECOND, SECOND};
 use crate::simulation::setup::{Cast, Entrance, HOSTILE_UNTIL_NS, Setup, one_of, path, target_of};
@@ -73,7 +73,10 @@ fn client(setup: &Setup, leaves_ns: u64, random: &mut Rng) -> (Path, Box<dyn Cli
         5 | 6 => {
             let path = Path { latency_ns: 20 * MICROSECOND, jitter_ns: 0, flight_bytes_max: 1448, ..path(random) };
             let (get, put) = (get(setup, "small.txt"), put(setup, 1000));
-            let (bytes, statuses) = refused(&get, &put, random);
+            let (bytes, statuses) = match random.bool() {
+                true => refused(&get, &put, random),
+                false => protocol_errors::one(&get, random),
+            };
             // An upload may be refused for what it is before it proves to be malformed.
             let statuses =
                 if takes_uploads(setup) || statuses != [400, 408] { statuses } else { &[400, 405, 408, 409, 413] };
