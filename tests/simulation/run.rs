@@ -77,6 +77,9 @@ pub(crate) fn run(seed: u64, is_printed: bool) -> Outcome {
         Err(_) => Some(server_log::take_panics().join("; ")),
     };
     let inner = network.inner.borrow();
+    if std::env::var("CALLS").is_ok() {
+        println!("calls {}", inner.turn.calls_max);
+    }
     Outcome { coverage: inner.coverage.clone(), simulated_ns: inner.now_ns(), digest: inner.trace.digest(), failure }
 }
 

@@ -24,6 +24,8 @@ pub(crate) struct Setup {
     pub connections_max: usize,
     /// Whether clients may have to wait for places or descriptors.
     pub is_scarce: bool,
+    /// Whether places are scarce for many others, all of whom can give way: honest clients are answered in time then.
+    pub is_crowded: bool,
     pub is_folder: bool,
     pub disk: disk::Settings,
     pub trouble: Trouble,
@@ -53,7 +55,9 @@ impl Setup {
         let honest = random.usize(1..=8);
         let hostile = one_of(random, &[0, 3, 12]);
         let scarcity = random.u8(..6);
-        let few = random.usize(1..=6);
+        let is_crowded = scarcity == 1 && random.bool();
+        // Each honest client holds a place while it is answered.
+        let few = if is_crowded { honest + random.usize(1..=3) } else { random.usize(1..=6) };
         let trouble = Trouble::new(random);
         let rarely = |random: &mut Rng| one_of(random, &[0, 0, 10, 100]);
         let faults = match random.bool() {
@@ -78,6 +82,7 @@ impl Setup {
             },
             connections_max: if scarcity == 1 { few } else { 1000 },
             is_scarce: scarcity < 2,
+            is_crowded,
             is_folder: random.bool(),
             disk: trouble::system(random),
             // Without it nothing is promised of a loss of power.
@@ -140,6 +145,14 @@ pub(crate) fn add_clients(inner: &mut Inner, setup: &Setup, ledger: &Rc<RefCell<
         inner.add_client(at_ns, listener, path, Box::new(Honest::new(asks, manners, ledger, path, listener)));
     }
     add_hostile_clients(inner, setup, random);
+    if setup.network.descriptors < usize::MAX {
+        // They run out for a while, and come back.
+        for _ in 0..random.usize(..3) {
+            let (at_ns, for_ns) = (random.u64(..90 * SECOND), random.u64(..20 * SECOND));
+            inner.schedule(at_ns, Happening::Descriptors(0));
+            inner.schedule(at_ns + for_ns, Happening::Descriptors(setup.network.descriptors));
+        }
+    }
     if let Some(signal_ns) = setup.signal_ns {
         inner.schedule(signal_ns, Happening::Signal);
     }
@@ -159,6 +172,7 @@ fn manners(setup: &Setup, random: &mut Rng) -> Manners {
         reads_every_ns,
         farewell: one_of(random, &[Farewell::EndsEarly, Farewell::Closes, Farewell::Stays]),
         is_scarce: setup.is_scarce,
+        others_give_way: setup.is_crowded,
         disk_may_fail: setup.trouble.may_fail(),
     }
 }

@@ -34,6 +34,8 @@ pub(crate) struct Manners {
     /// Whether connections and descriptors may be scarce: then a connection that is not being answered may be closed, and an
     /// answer may be late.
     pub is_scarce: bool,
+    /// Whether it must be answered in time all the same, since all others can give way.
+    pub others_give_way: bool,
     /// Whether the disk may fail: then an answer may be that it did, and content may end short.
     pub disk_may_fail: bool,
 }
@@ -170,7 +172,8 @@ impl Honest {
         let at_work_ns = reach.inner.busy_ns() - asked.busy_ns;
         let took_ns = now_ns - asked.at_ns.max(self.answered_ns);
         self.answered_ns = now_ns;
-        if took_ns > on_the_way_ns + own_ns + at_work_ns + PATIENCE_NS && !self.manners.is_scarce {
+        let may_be_late = self.manners.is_scarce && !self.manners.others_give_way;
+        if took_ns > on_the_way_ns + own_ns + at_work_ns + PATIENCE_NS && !may_be_late {
             return self.complain(
                 reach,
                 format!(
@@ -281,7 +284,8 @@ impl Client for Honest {
 
     fn complaint(&self) -> Option<String> {
         // Where places are scarce it may never have had one.
-        let was_shut_out = self.manners.is_scarce && self.asked.is_empty() && self.read.is_empty();
+        let may_be_shut_out = self.manners.is_scarce && !self.manners.others_give_way;
+        let was_shut_out = may_be_shut_out && self.asked.is_empty() && self.read.is_empty();
         let is_waiting = !self.is_done && !was_shut_out && !(self.asked.is_empty() && self.to_ask.is_empty());
         let waits = is_waiting.then(|| format!("never answered, nor told why; waits for {}", self.next_to_answer()));
         self.complaint.clone().or(waits)
