@@ -49,6 +49,8 @@ pub(crate) struct Manners {
     /// Whether connections and descriptors may be scarce: then a connection that is not being answered may be closed, and an
     /// answer may be late.
     pub is_scarce: bool,
+    /// Whether it must be answered in time all the same, since all others can give way.
+    pub others_give_way: bool,
     /// Whether the disk may fail: then an answer may be that it did, and content may end short.
     pub disk_may_fail: bool,
     /// Whether nothing of what it asks can take long, the server's own work left out.
@@ -258,7 +260,7 @@ impl Honest {
     fn check_time(&mut self, reach: &Reach<'_>, asked: &Asked) -> Result<(), String> {
         let now_ns = reach.now_ns();
         let own_ns = (std::mem::take(&mut self.pauses) + 1) * self.manners.reads_every_ns;
-        if self.manners.is_scarce {
+        if self.manners.is_scarce && !self.manners.others_give_way {
             let is_late = now_ns > SCARCE_UNTIL_NS + reach.inner.busy_ns();
             return if is_late { Err("an answer when nobody has been in the way for long".to_owned()) } else { Ok(()) };
         }
@@ -520,7 +522,8 @@ impl Client for Honest {
 
     fn complaint(&self) -> Option<String> {
         // Where places are scarce it may never have had one.
-        let was_shut_out = self.manners.is_scarce && self.asked.is_empty() && self.read.is_empty();
+        let may_be_shut_out = self.manners.is_scarce && !self.manners.others_give_way;
+        let was_shut_out = may_be_shut_out && self.asked.is_empty() && self.read.is_empty();
         let is_waiting = !self.is_done && !was_shut_out && !(self.asked.is_empty() && self.to_ask.is_empty());
         let waits = is_waiting.then(|| format!("never answered, nor told why; waits for {}", self.next_to_answer()));
         self.complaint.clone().or(waits)
