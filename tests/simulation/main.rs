@@ -63,3 +63,27 @@ fn a_client_that_is_left_out_changes_nothing_of_what_another_is() {
     assert!(whole.clients > 1 && alone.clients == whole.clients && alone.failure.is_none(), "{:?}", alone.failure);
     assert_eq!(alone.coverage.of("client", "honest"), 1);
 }
+
+#[test]
+fn scratch_seeds() {
+    let of = |name: &str| std::env::var(name).ok().and_then(|seed| seed.parse::<u64>().ok());
+    let (Some(from), Some(to)) = (of("FROM"), of("TO")) else { return };
+    let mut coverage = simulation::coverage::Coverage::default();
+    for seed in from..to {
+        let outcome = run(&Case::new(seed));
+        coverage.add(&outcome.coverage);
+        if let Some(failure) = outcome.failure {
+            println!("FAIL seed {seed}: {failure}");
+        }
+    }
+    for (kind, what, count) in coverage.iter() {
+        println!("{kind:>12} {what}: {count}");
+    }
+}
+
+#[test]
+fn scratch_one() {
+    if let Some(seed) = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()) {
+        println!("{:?}", run(&Case { is_printed: true, ..Case::new(seed) }).failure);
+    }
+}

@@ -25,7 +25,7 @@ const CONNECT_ATTEMPTS: u32 = 3000;
 pub(crate) const START_UNIX_NS: u64 = 1_784_111_777_000_000_000;
 
 /// After so many flights on a connection packets are not much smaller than in life.
-const FLIGHTS_CUT: u64 = 1000;
+const FLIGHTS_CUT: u64 = 200;
 
 /// More than happens at one time.
 const HAPPENINGS_MAX: u32 = 1_000_000;

@@ -7,7 +7,7 @@ use spindle::routes::UploadPolicy;
 
 use crate::simulation::clients::ask::{Ask, Coding, Content, Expect, Persistence};
 use crate::simulation::clients::expected::{Expected, ReadCondition, Rules, WriteCondition};
-use crate::simulation::clients::honest::{Farewell, Manners};
+use crate::simulation::clients::manners::{Farewell, Manners};
 use crate::simulation::ledger::Ledger;
 use crate::simulation::line::Path;
 use crate::simulation::network::{MILLISECOND, SECOND};

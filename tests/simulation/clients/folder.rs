@@ -34,9 +34,10 @@ pub(crate) fn check_listing(judge: &Judge<'_>, directory: &str, format: &str) ->
     all_acknowledged(judge, directory, |path| listed.contains(path))
 }
 
-/// Whether a file is one that hostile clients write, or that other processes change: bystanders know what those must be.
+/// Whether a file may be one that hostile clients write, under names that they garble, or that other processes change, of which
+/// bystanders know what they must be.
 fn is_of_others(path: &str) -> bool {
-    path == "up/never" || path.starts_with("others/")
+    path.starts_with("up/") || path.starts_with("others/")
 }
 
 /// Each upload to the directory is there that was acknowledged before the question.

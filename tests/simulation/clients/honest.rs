@@ -9,6 +9,7 @@ use spindle::http1::limits::IDLE_TIMEOUT_NS;
 use crate::simulation::clients::ask::{Ask, Asked, Content, Expect, Sent};
 use crate::simulation::clients::exchanges::{Answer, Exchange};
 use crate::simulation::clients::expected::Judge;
+use crate::simulation::clients::manners::{Farewell, Manners};
 use crate::simulation::clients::responses::{Parsed, Response, bytes_at_least, parse};
 use crate::simulation::clients::{Client, Reach};
 use crate::simulation::ledger::Ledger;
@@ -19,13 +20,6 @@ use crate::simulation::setup::HOSTILE_UNTIL_NS;
 /// How much longer than the network and the server's work an answer may take.
 const PATIENCE_NS: u64 = 250 * MILLISECOND;
 
-/// When each honest client has been answered at the latest where connections or descriptors are scarce: when the last
-/// hostile one has left, and those that have taken a descriptor each keep it until they time out, one after the other.
-const SCARCE_UNTIL_NS: u64 = HOSTILE_UNTIL_NS + 600 * SECOND;
-
-/// How long the server gives responses when it has been asked to end.
-const FINISH_NS: u64 = 10 * SECOND;
-
 /// How long a client may wait for a place where all others can give way: each has its quarter of a second to read its last
 /// answer, and others wait as well.
 const PLACE_NS: u64 = 2 * SECOND;
@@ -33,61 +27,22 @@ const PLACE_NS: u64 = 2 * SECOND;
 /// How often a client tries again whose connection was closed before it was answered.
 const ATTEMPTS_MAX: u32 = 50;
 
-/// How a client behaves.
-#[derive(Clone, Debug)]
-pub(crate) struct Manners {
-    /// How many questions it asks before it has the answers.
-    pub pipelined: usize,
-    /// How long it waits between an answer and the next question at most.
-    pub pause_ns_max: u64,
-    /// In how many pieces it sends what it has to say at least, and how long it waits between two at most.
-    pub pieces: usize,
-    pub piece_every_ns_max: u64,
-    /// Whether some of these pieces have an urgent byte before them.
-    pub sends_urgent: bool,
-    /// How much it reads at a time, and how long it waits then. It is slow, but not too slow.
-    pub reads_bytes_max: usize,
-    pub reads_every_ns: u64,
-    /// What it does at the end.
-    pub farewell: Farewell,
-    /// Whether connections and descriptors may be scarce: then a connection that is not being answered may be closed, and an
-    /// answer may be late.
-    pub is_scarce: bool,
-    /// Whether it must be answered in time all the same, since all others can give way.
-    pub others_give_way: bool,
-    /// Whether the disk may fail: then an answer may be that it did, and content may end short.
-    pub disk_may_fail: bool,
-    /// Whether nothing of what it asks can take long, the server's own work left out.
-    pub is_fast: bool,
-}
-
-/// What a client does when it has all its answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Farewell {
-    /// It ends its side along with its last question.
-    EndsEarly,
-    /// It closes.
-    Closes,
-    /// It stays, until the server closes.
-    Stays,
-}
-
 /// An honest client with one connection.
 pub(crate) struct Honest {
-    manners: Manners,
+    pub(super) manners: Manners,
     ledger: Rc<RefCell<Ledger>>,
     path: Path,
     listener: usize,
     to_ask: VecDeque<Ask>,
-    asked: VecDeque<Asked>,
+    pub(super) asked: VecDeque<Asked>,
     /// What it has not sent yet of what it has to say, in pieces of what length, and when it sends the next one.
     to_send: VecDeque<u8>,
     piece_bytes: usize,
     sends_from_ns: u64,
     /// Bytes that it has sent, and urgent ones besides.
     sent_bytes: u64,
-    urgent_bytes: u64,
-    read: Vec<u8>,
+    pub(super) urgent_bytes: u64,
+    pub(super) read: Vec<u8>,
     /// It makes no sense to look at what was read before there is so much of it.
     parses_from: usize,
     attempt: u32,
@@ -97,7 +52,7 @@ pub(crate) struct Honest {
     /// How often it has waited before it read on, since the last answer.
     pauses: u64,
     /// When the server has said that this was the last answer, and how many flights there had been.
-    told_to_go: Option<Sent>,
+    pub(super) told_to_go: Option<Sent>,
     is_done: bool,
     complaint: Option<String>,
 }
@@ -265,7 +220,9 @@ impl Honest {
         let now_ns = reach.now_ns();
         let own_ns = (std::mem::take(&mut self.pauses) + 1) * self.manners.reads_every_ns;
         if self.manners.is_scarce && !self.manners.others_give_way {
-            let is_late = now_ns > SCARCE_UNTIL_NS + reach.inner.busy_ns();
+            // When the last hostile client has left each of the others may keep a descriptor until it times out.
+            let others_ns = IDLE_TIMEOUT_NS * reach.inner.lines.len() as u64;
+            let is_late = now_ns > HOSTILE_UNTIL_NS + others_ns + reach.inner.busy_ns();
             return if is_late { Err("an answer when nobody has been in the way for long".to_owned()) } else { Ok(()) };
         }
         // An answer may come before its request has been sent to its end.
@@ -417,43 +374,6 @@ impl Honest {
         }
     }
 
-    /// Whether the connection may have ended without an answer to what is asked.
-    fn may_end(&self, reach: &Reach<'_>) -> bool {
-        let line = &reach.inner.lines[reach.line];
-        let was_refused = reach.inner.settings.faults.failed_accept > 0 && line.accepted_ns.is_none();
-        // Between two questions, or when it was idle for so long: the next question may have crossed with the end.
-        let was_idle = line.closed_ns.is_some_and(|closed_ns| closed_ns >= line.output_ns + IDLE_TIMEOUT_NS);
-        let is_between = self.asked.is_empty() || was_idle;
-        let may_be_short = reach.inner.may_be_stopped() || self.manners.disk_may_fail;
-        let is_excused = self.manners.is_scarce || was_refused || is_between || may_be_short;
-        self.told_to_go.is_some() || is_excused || self.may_have_been_ended(reach)
-    }
-
-    /// Whether the connection ended because the server was asked to, and rightly so: what had come by then is answered.
-    fn may_have_been_ended(&self, reach: &Reach<'_>) -> bool {
-        let line = &reach.inner.lines[reach.line];
-        let Some(signal_ns) =
-            reach.inner.signal_ns.filter(|at_ns| line.closed_ns.is_none_or(|closed| closed >= *at_ns))
-        else {
-            return false;
-        };
-        let arrived_bytes = line.arrived_by_signal_bytes.unwrap_or(0);
-        let had_come = self.asked.front().is_some_and(|first| first.head_end + self.urgent_bytes <= arrived_bytes);
-        let had_its_time = line.closed_ns.is_some_and(|closed_ns| closed_ns >= signal_ns + FINISH_NS);
-        !had_come || had_its_time && !self.manners.is_fast
-    }
-
-    /// Whether part of an answer may be missing: only its client or the disk can be at fault.
-    fn may_be_cut_short(&self, reach: &mut Reach<'_>) -> bool {
-        let line = &reach.inner.lines[reach.line];
-        let had_its_time = reach.inner.signal_ns.is_some_and(|signal_ns| {
-            line.closed_ns.is_some_and(|closed_ns| closed_ns >= signal_ns + FINISH_NS) && !self.manners.is_fast
-        });
-        // At capacity a connection that has been answered may give way at once: with bytes unread that is a reset.
-        let gave_way = self.manners.is_scarce && reach.is_lost();
-        self.read.is_empty() || had_its_time || gave_way || reach.inner.may_be_stopped() || self.manners.disk_may_fail
-    }
-
     /// The connection has ended: what was not answered is asked again on another one, if it may end so.
     fn go_on_elsewhere(&mut self, reach: &mut Reach<'_>) {
         self.is_done = true;
@@ -480,7 +400,7 @@ impl Honest {
         let mut next = Honest::new(to_ask, self.manners.clone(), &self.ledger, self.path, self.listener);
         next.attempt = self.attempt + 1;
         // Ever later: clients that come again at once would take a scarce place from each other for good.
-        let in_ns = reach.random().u64(..SECOND / 2 * u64::from(self.attempt + 1));
+        let in_ns = reach.random().u64(..SECOND / 2 * u64::from(self.attempt.min(9) + 1));
         reach.count("asks again on another connection");
         reach.add_client(in_ns, self.listener, self.path, Box::new(next));
     }
