@@ -1,5 +1,6 @@
 //! The hidden name of an upload in progress: where the system has no unnamed files, from the start; and where it has
-//! them, for the moment between giving a file a name and renaming it over another.
+//! them, for the moment between giving a file a name and renaming it over another. A file that is replaced may have one until
+//! the disk has the name of its successor.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -107,6 +108,30 @@ impl<F: FileSystem> HiddenFile<F> {
             retry(|| file_system.link_unnamed(file, parent, name))?;
             Ok(HiddenFile::standing(file_system, parent, name))
         })
+    }
+
+    /// Gives the file that is called `name` a hidden name too, so that it is not freed when another takes `name`. It is not locked:
+    /// a sweep by another process only removes it early. `None`: it can have no other name, or is gone.
+    pub(super) fn keep(
+        file_system: &F,
+        parent: &Rc<F::File>,
+        name: &[u8],
+        names: &HiddenNames,
+    ) -> Result<Option<Self>, Errno> {
+        let kept = names.try_names(|hidden| {
+            retry(|| file_system.link(parent, name, hidden))?;
+            Ok(HiddenFile::standing(file_system, parent, hidden))
+        });
+        match kept {
+            Ok(kept) => Ok(Some(kept)),
+            Err(errno) if lacks_links(errno) || matches!(errno, Errno::MLINK | Errno::NOENT) => Ok(None),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// Leaves the file to a later sweep.
+    pub(super) fn leave(mut self) {
+        self.stands = false;
     }
 
     fn standing(file_system: &F, parent: &Rc<F::File>, name: &HiddenName) -> Self {

@@ -28,7 +28,8 @@
 //!    segments, the choice of the way to open, repeating what was interrupted, hidden names, and publication.
 //!
 //! 9. **A durable upload is on the disk when it is acknowledged**, with a journal or without: the file is flushed before it has
-//!    its name, so that the name never leads to half of it; then it is named, and file and directory are flushed. A flush
+//!    its name, so that the name never leads to half of it; then it is named, and file and directory are flushed. A file that it
+//!    replaces has a hidden name until then, so that the disk does not free it before the directory there leads to the new one. A flush
 //!    that has failed is never tried again for the same upload: the second would succeed, and the content be lost. Where
 //!    the file system does not flush directories, the name is left to it.
 //!

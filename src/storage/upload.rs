@@ -45,6 +45,8 @@ pub struct Published {
 pub struct Upload<F: FileSystem = Native> {
     // The fields are dropped in this order: the hidden name goes while its file is still locked.
     hidden: Option<HiddenFile<F>>,
+    /// The file that a durable upload has replaced, until the disk has the new name.
+    replaced: Option<HiddenFile<F>>,
     file: F::File,
     parent: Rc<F::File>,
     root: Rc<Root<F>>,
@@ -80,6 +82,7 @@ impl<F: FileSystem> Upload<F> {
         let (hidden, file) = create_content(&root, &parent).map_err(StorageError::from_publication)?;
         Ok(Upload {
             hidden,
+            replaced: None,
             file,
             parent,
             root,
@@ -149,11 +152,22 @@ impl<F: FileSystem> Upload<F> {
         let created = self.publish(condition)?;
         // The hidden name goes now, since removing it is the last thing that changes the file's times.
         self.hidden = None;
+        let identity = self.settle();
+        match self.replaced.take() {
+            // The disk may have the name with either file.
+            Some(replaced) if identity.is_err() => replaced.leave(),
+            replaced => drop(replaced),
+        }
+        Ok(Published { created, identity: identity?, modified_ns })
+    }
+
+    /// What a reader of the published file is told, once the disk has its name if that was asked for.
+    fn settle(&self) -> Result<Identity, StorageError> {
         let identity = regular_identity(&self.root.stat(&self.file)?)?;
         if self.durable {
             self.flush_name()?;
         }
-        Ok(Published { created, identity, modified_ns })
+        Ok(identity)
     }
 
     /// Brings the name to the disk. The file itself was flushed while it had none, or another one: without a journal, the disk
@@ -184,7 +198,7 @@ impl<F: FileSystem> Upload<F> {
             let published = match (standing, self.publish) {
                 (Standing::Nothing, _) => self.publish_as_new().map(|()| true),
                 (_, Publish::CreateOnly) => Err(Errno::EXIST),
-                (_, Publish::Replace) => self.replace().map(|()| false),
+                (standing, Publish::Replace) => self.replace(matches!(standing, Standing::File(_))).map(|()| false),
             };
             match published {
                 // Another process has just created the name, and the condition has not been asked about that.
@@ -203,12 +217,12 @@ impl<F: FileSystem> Upload<F> {
         match linked {
             // The file system can neither link nor refuse to rename over a name. Replacing what is not there will do
             // for who would replace; who would only create is not served by a guess.
-            Err(no_links) if lacks_links(no_links) && self.publish == Publish::Replace => self.replace(),
+            Err(no_links) if lacks_links(no_links) && self.publish == Publish::Replace => self.replace(false),
             result => result,
         }
     }
 
-    fn replace(&mut self) -> Result<(), Errno> {
+    fn replace(&mut self, is_file: bool) -> Result<(), Errno> {
         let hidden = match self.hidden.take() {
             Some(hidden) => hidden,
             // A link never takes a name that stands: an unnamed file needs one of its own to be renamed from.
@@ -223,6 +237,12 @@ impl<F: FileSystem> Upload<F> {
                 hidden
             }
         };
+        // Without a journal, the old file could be freed on the disk before the directory there leads to the new one: the check
+        // of the disk would remove the name, and an upload be lost that was acknowledged long ago.
+        if self.durable && is_file {
+            let names = self.root.hidden_names();
+            self.replaced = HiddenFile::keep(self.root.file_system(), &self.parent, self.path.name(), names)?;
+        }
         hidden.replace(self.path.name())
     }
 }

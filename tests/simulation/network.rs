@@ -25,7 +25,7 @@ const CONNECT_ATTEMPTS: u32 = 3000;
 pub(crate) const START_UNIX_NS: u64 = 1_784_111_777_000_000_000;
 
 /// After so many flights on a connection packets are not much smaller than in life.
-const FLIGHTS_CUT: u64 = 1000;
+const FLIGHTS_CUT: u64 = 200;
 
 /// More than happens at one time.
 const HAPPENINGS_MAX: u32 = 1_000_000;
@@ -267,7 +267,9 @@ impl Inner {
         let random = fastrand::Rng::with_seed(mix(self.seed, line as u64));
         self.lines.push(Line::new(listener, path, random));
         self.coverage.count("client", client.name());
-        self.trace.describe(at_ns, line, "will connect:", client.describe().as_bytes());
+        if self.trace.is_printed() {
+            self.trace.describe(at_ns, line, "will connect:", client.describe().as_bytes());
+        }
         self.clients.push(Some(client));
         self.schedule(at_ns, Happening::Connect { line, attempt: 0 });
         line

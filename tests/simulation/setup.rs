@@ -30,6 +30,8 @@ pub(crate) struct Setup {
     pub connections_max: usize,
     /// Whether clients may have to wait for places or descriptors.
     pub is_scarce: bool,
+    /// Whether places are scarce for many others, all of whom can give way: honest clients are answered in time then.
+    pub is_crowded: bool,
     pub is_folder: bool,
     /// Whether that is served as a web site.
     pub is_site: bool,
@@ -63,10 +65,15 @@ pub(crate) fn one_of<T: Copy>(random: &mut Rng, values: &[T]) -> T {
 
 impl Setup {
     pub(crate) fn new(random: &mut Rng) -> Setup {
-        let honest = random.usize(1..=8);
-        let hostile = one_of(random, &[0, 3, 12]);
+        // Few clients make short runs, of which there can be many; some faults take a crowd.
+        let honest = one_of(random, &[1, 2, 2, 3, 3, 8]);
+        let hostile = one_of(random, &[0, 0, 1, 2, 4, 12]);
         let scarcity = random.u8(..6);
-        let few = random.usize(1..=6);
+        let is_crowded = scarcity == 1 && random.bool();
+        // Each honest client holds a place while it is answered.
+        let few = if is_crowded { honest + random.usize(1..=3) } else { random.usize(1..=6) };
+        // In a crowd all others can give way.
+        let hostile = if is_crowded { 0 } else { hostile };
         let trouble = Trouble::new(random);
         let is_folder = random.bool();
         let is_site = is_folder && random.u8(..3) == 0;
@@ -93,6 +100,7 @@ impl Setup {
             },
             connections_max: if scarcity == 1 { few } else { 1000 },
             is_scarce: scarcity < 2,
+            is_crowded,
             is_folder,
             is_site,
             policy: if is_site { UploadPolicy::Off } else { one_of(random, &POLICIES) },
@@ -222,6 +230,14 @@ pub(crate) fn add_clients(
             let client = Bystander::new(|name| target_of(setup, name), random);
             Entrance { at_ns, listener: 0, path, client: Box::new(client) }
         });
+    }
+    if setup.network.descriptors < usize::MAX {
+        // They run out for a while, and come back.
+        for _ in 0..random.usize(..3) {
+            let (at_ns, for_ns) = (random.u64(..90 * SECOND), random.u64(..20 * SECOND));
+            inner.schedule(at_ns, Happening::Descriptors(0));
+            inner.schedule(at_ns + for_ns, Happening::Descriptors(setup.network.descriptors));
+        }
     }
     if let Some(signal_ns) = setup.signal_ns {
         inner.schedule(signal_ns, Happening::Signal);

@@ -104,8 +104,7 @@ impl<F: SentFile, const EVENTS: usize> World for SimulatedWorld<F, EVENTS> {
     fn accept(&mut self, listener: usize, key: usize) -> Result<(SimulatedTransport<F>, SocketAddr), AcceptError> {
         let mut inner = self.network.inner.borrow_mut();
         inner.catch_up();
-        let listeners = inner.settings.listeners;
-        inner.turn.accepted(listeners);
+        inner.turn.accepted(listener);
         let faults = inner.settings.faults;
         let is_short = inner.open >= inner.settings.descriptors;
         let backlog = inner.backlogs.as_mut().and_then(|backlogs| backlogs.get_mut(listener));
@@ -175,8 +174,8 @@ impl<F> SimulatedTransport<F> {
     /// How many bytes a call to send may take; `None` where it would block.
     fn room(&mut self) -> io::Result<Option<usize>> {
         let mut inner = self.network.inner.borrow_mut();
-        let (line, open, faults) = (self.line, inner.open, inner.settings.faults);
-        inner.turn.called(open);
+        let (line, faults) = (self.line, inner.settings.faults);
+        inner.turn.called(line);
         if inner.lines[line].reset_has_arrived {
             return Err(ErrorKind::ConnectionReset.into());
         }
@@ -189,7 +188,7 @@ impl<F> SimulatedTransport<F> {
         if room == 0 || is_blocked {
             inner.lines[line].wants_room = true;
             inner.note(line, Step::Blocked);
-            inner.turn.blocked(open);
+            inner.turn.blocked(line);
             return Ok(None);
         }
         let is_short = room > 1 && inner.fault(line, faults.short_send, "send takes a part");
@@ -227,8 +226,8 @@ impl<F: SentFile> Transport for SimulatedTransport<F> {
     fn receive(&mut self, space: &mut [u8]) -> io::Result<Io> {
         assert!(!space.is_empty(), "there is room for what is asked for");
         let mut inner = self.network.inner.borrow_mut();
-        let (index, open, faults) = (self.line, inner.open, inner.settings.faults);
-        inner.turn.called(open);
+        let (index, faults) = (self.line, inner.settings.faults);
+        inner.turn.called(index);
         let line = &mut inner.lines[index];
         if line.reset_has_arrived {
             return Err(ErrorKind::ConnectionReset.into());
@@ -243,7 +242,7 @@ impl<F: SentFile> Transport for SimulatedTransport<F> {
             inner.keep_back(index);
         }
         if bytes == 0 || is_blocked {
-            inner.turn.blocked(open);
+            inner.turn.blocked(index);
             return Ok(Io::WouldBlock);
         }
         let line = &mut inner.lines[index];

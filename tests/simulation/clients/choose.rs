@@ -33,6 +33,7 @@ pub(crate) fn manners(setup: &Setup, path: &Path, random: &mut Rng) -> Manners {
         reads_every_ns,
         farewell: one_of(random, &[Farewell::EndsEarly, Farewell::Closes, Farewell::Stays]),
         is_scarce: setup.is_scarce,
+        others_give_way: setup.is_crowded,
         disk_may_fail: setup.trouble.may_fail(),
         is_fast: path.latency_ns <= MILLISECOND && reads_every_ns == 0 && pieces == 1 && setup.trouble.slow == 0,
     }

@@ -181,12 +181,7 @@ impl AtTheEdge {
             Verdict::Either => "at a limit",
         });
         if let Err(about) = held {
-            self.complaint = Some(format!(
-                "client {} at {} ms, {:?}, {verdict:?}: {about}",
-                reach.line,
-                now.at_ns / MILLISECOND,
-                self.edge
-            ));
+            self.complaint = Some(format!("at {} ms, {:?}, {verdict:?}: {about}", now.at_ns / MILLISECOND, self.edge));
         }
     }
 

@@ -86,7 +86,7 @@ impl Client for Garbled {
         if let Err(about) = self.check(saw_the_end) {
             let now_ms = reach.now_ns() / MILLISECOND;
             let sent = String::from_utf8_lossy(&self.bytes[..self.bytes.len().min(300)]);
-            self.complaint = Some(format!("client {} at {now_ms} ms sent {sent:?}: {about}", reach.line));
+            self.complaint = Some(format!("at {now_ms} ms, it sent {sent:?}: {about}"));
         }
     }
 

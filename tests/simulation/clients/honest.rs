@@ -20,6 +20,10 @@ use crate::simulation::setup::HOSTILE_UNTIL_NS;
 /// How much longer than the network and the server's work an answer may take.
 const PATIENCE_NS: u64 = 250 * MILLISECOND;
 
+/// How long a client may wait for a place where all others can give way: each has its quarter of a second to read its last
+/// answer, and others wait as well.
+const PLACE_NS: u64 = 2 * SECOND;
+
 /// How often a client tries again whose connection was closed before it was answered.
 const ATTEMPTS_MAX: u32 = 50;
 
@@ -215,7 +219,7 @@ impl Honest {
     fn check_time(&mut self, reach: &Reach<'_>, asked: &Asked) -> Result<(), String> {
         let now_ns = reach.now_ns();
         let own_ns = (std::mem::take(&mut self.pauses) + 1) * self.manners.reads_every_ns;
-        if self.manners.is_scarce {
+        if self.manners.is_scarce && !self.manners.others_give_way {
             // When the last hostile client has left each of the others may keep a descriptor until it times out.
             let others_ns = IDLE_TIMEOUT_NS * reach.inner.lines.len() as u64;
             let is_late = now_ns > HOSTILE_UNTIL_NS + others_ns + reach.inner.busy_ns();
@@ -226,7 +230,8 @@ impl Honest {
         let on_the_way_ns = self.on_the_way_ns(reach, &sent);
         let at_work_ns = reach.inner.busy_ns() - sent.busy_ns;
         let took_ns = now_ns - sent.at_ns.max(self.answered_ns);
-        if took_ns <= on_the_way_ns + own_ns + at_work_ns + PATIENCE_NS {
+        let for_place_ns = if self.manners.others_give_way { PLACE_NS } else { 0 };
+        if took_ns <= on_the_way_ns + own_ns + at_work_ns + for_place_ns + PATIENCE_NS {
             return Ok(());
         }
         Err(format!(
@@ -442,7 +447,8 @@ impl Client for Honest {
 
     fn complaint(&self) -> Option<String> {
         // Where places are scarce it may never have had one.
-        let was_shut_out = self.manners.is_scarce && self.asked.is_empty() && self.read.is_empty();
+        let may_be_shut_out = self.manners.is_scarce && !self.manners.others_give_way;
+        let was_shut_out = may_be_shut_out && self.asked.is_empty() && self.read.is_empty();
         let is_waiting = !self.is_done && !was_shut_out && !(self.asked.is_empty() && self.to_ask.is_empty());
         let waits = is_waiting.then(|| format!("never answered, nor told why; waits for {}", self.next_to_answer()));
         self.complaint.clone().or(waits)

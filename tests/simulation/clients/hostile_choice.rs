@@ -5,11 +5,11 @@ use spindle::routes::UploadPolicy;
 
 use spindle::http1::limits::{CONTENT_CREDIT_NS, CONTENT_GRACE_NS, DRAIN_SILENCE_NS, HEAD_TIMEOUT_NS, IDLE_TIMEOUT_NS};
 
-use crate::simulation::clients::Client;
 use crate::simulation::clients::edges::{AtTheEdge, Edge, Piece};
 use crate::simulation::clients::garbled::{Garbled, mutate, refused};
 use crate::simulation::clients::hostile::{Habit, Hostile, Then};
 use crate::simulation::clients::readers::{Insatiable, SlowReader};
+use crate::simulation::clients::{Client, protocol_errors};
 use crate::simulation::line::Path;
 use crate::simulation::network::{Inner, MICROSECOND, MILLISECOND, SECOND};
 use crate::simulation::setup::{Cast, Entrance, HOSTILE_UNTIL_NS, Setup, one_of, path, target_of};
@@ -36,10 +36,28 @@ pub(crate) fn add_clients(cast: &mut Cast<'_>) {
         });
     }
     let mut random = cast.random(setup.clients());
+    if setup.is_crowded && cast.case.includes(setup.clients()) {
+        return add_crowd(cast.inner, setup, &mut random);
+    }
     // With a disk that takes minutes and a backlog of two, nobody would come through behind a flood.
     let can_be_flooded = setup.network.backlog_max > 2 || setup.trouble.slow == 0;
     if random.u8(..8) == 0 && can_be_flooded && cast.case.includes(setup.clients()) {
         add_flood(cast.inner, setup, &mut random);
+    }
+}
+
+/// Clients that hold a place and are not being answered, so that they give way; most of them come to one listener.
+fn add_crowd(inner: &mut Inner, setup: &Setup, random: &mut Rng) {
+    for _ in 0..random.usize(20..80) {
+        let bytes = match random.u8(..4) {
+            0 => "",
+            1 => "GET / HT",
+            2 => OPTIONS,
+            _ => "OPTIONS * HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+        };
+        let listener = if random.u8(..8) == 0 { setup.network.listeners - 1 } else { 0 };
+        let client = Hostile::new(Habit::new("is one of a crowd", bytes.into()), STAYS_UNTIL_NS);
+        inner.add_client(random.u64(..60 * SECOND), listener, path(random), Box::new(client));
     }
 }
 
@@ -58,7 +76,8 @@ fn client(setup: &Setup, leaves_ns: u64, random: &mut Rng) -> (Path, Box<dyn Cli
     let may_be_ended = setup.is_scarce || setup.trouble.may_fail();
     match random.u8(..12) {
         0..=2 => (path(random), Box::new(at_the_edge(setup, random))),
-        3 => {
+        // It takes minutes, in which others would wait for its place.
+        3 if !setup.is_scarce => {
             let beyond_ns = one_of(random, &[-3_000, -1_000, 1_000, 3_000]) * MILLISECOND as i64;
             let path = Path { latency_ns: 0, jitter_ns: 0, flight_bytes_max: 65_536, ..path(random) };
             let wanted = 4 * (path.send_buffer_bytes + path.client_buffer_bytes) / 150_000 + 1;
@@ -73,7 +92,10 @@ fn client(setup: &Setup, leaves_ns: u64, random: &mut Rng) -> (Path, Box<dyn Cli
         5 | 6 => {
             let path = Path { latency_ns: 20 * MICROSECOND, jitter_ns: 0, flight_bytes_max: 1448, ..path(random) };
             let (get, put) = (get(setup, "small.txt"), put(setup, 1000));
-            let (bytes, statuses) = refused(&get, &put, random);
+            let (bytes, statuses) = match random.bool() {
+                true => refused(&get, &put, random),
+                false => protocol_errors::one(&get, random),
+            };
             // An upload may be refused for what it is before it proves to be malformed.
             let statuses =
                 if takes_uploads(setup) || statuses != [400, 408] { statuses } else { &[400, 405, 408, 409, 413] };

@@ -20,6 +20,8 @@ pub(crate) struct Manners {
     /// Whether connections and descriptors may be scarce: then a connection that is not being answered may be closed, and an
     /// answer may be late.
     pub is_scarce: bool,
+    /// Whether it must be answered in time all the same, since all others can give way.
+    pub others_give_way: bool,
     /// Whether the disk may fail: then an answer may be that it did, and content may end short.
     pub disk_may_fail: bool,
     /// Whether nothing of what it asks can take long, the server's own work left out.

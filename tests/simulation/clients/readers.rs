@@ -109,8 +109,7 @@ impl SlowReader {
         if !right {
             let (now_ms, path) = (reach.now_ns() / MILLISECOND, reach.inner.lines[reach.line].path);
             self.complaint = Some(format!(
-                "client {} at {now_ms} ms reads {} ms late, and has {:?} of {} responses, {path:?}",
-                reach.line,
+                "at {now_ms} ms it reads {} ms late, and has {:?} of {} responses, {path:?}",
                 self.beyond_ns / MILLISECOND as i64,
                 self.responses(),
                 self.wanted,

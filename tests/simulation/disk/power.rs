@@ -207,9 +207,10 @@ impl Machine {
                 }
                 Change::Record { node, before, after } => {
                     let states = records.entry(*node).or_insert_with(|| vec![*before]);
-                    // See `Loss::Cruel`: a file is not freed while an entry may still lead to it.
+                    // Where there are no hard links a file is not freed apart from its entry.
                     let is_freed = after.links == 0 && states.iter().any(|state| state.links > 0);
-                    if !is_freed && !states.contains(after) {
+                    let is_possible = self.settings.no_links.is_none() || !is_freed;
+                    if is_possible && !states.contains(after) {
                         states.push(*after);
                     }
                 }

@@ -23,9 +23,9 @@ pub(crate) enum Loss {
     /// inode as it is then, and no name; that of a directory writes its entries, and no inode. A name that leads to an inode
     /// that was never written, or was last written without a name, is removed by the check of the file system at the
     /// start: so a file is lost that was flushed while it was unnamed, then linked, and its directory flushed. Ext2 was seen
-    /// to do so; FAT and the like order nothing either. One thing ext2 may do is left out, since no program can help it:
-    /// that the inode of a file whose name has just been taken by another is freed on the disk, while the directory there
-    /// still has the old entry.
+    /// to do so; FAT and the like order nothing either. In the same way an entry is removed whose file was freed on the disk when
+    /// another took its name, before the directory was written: ext4 without a journal was seen to do that. Without hard links it is left out: no
+    /// program can help it then, and FAT, which has none, keeps the file in its entry.
     Cruel,
 }
 
