@@ -1,6 +1,6 @@
 //! The end of the server: what already waits is accepted and answered, and nothing else is begun.
 
-use log::{Level, info, log};
+use log::{Level, debug, info, log};
 
 use super::Server;
 use super::session::Queued;
@@ -75,6 +75,7 @@ where
         if let Some(close_ns) = self.finishing.close_listeners_ns
             && (!self.acceptor.may_wait() || self.cx.now.monotonic_ns >= close_ns)
         {
+            debug!("the listeners are closed");
             self.finishing.close_listeners_ns = None;
             self.world.close_listeners();
             self.acceptor = super::Acceptor::new(0);

@@ -287,9 +287,11 @@ where
     /// tells all that is there, unless it is full, and then some polls in a row do.
     fn expire_deadlines(&mut self, polled_ns: u64) {
         if self.cx.service.deadline_ns().is_some_and(|deadline_ns| deadline_ns <= polled_ns) {
+            debug!("the service's timer has fired");
             self.cx.service.deadline_passed(&self.cx.now);
         }
         if self.full_polls > 0 && self.full_polls <= self.sessions.len() / W::EVENTS_MAX + 1 {
+            debug!("the poll was full: timers wait for the rest of what it has to tell");
             return;
         }
         self.full_polls = 0;
@@ -298,8 +300,9 @@ where
             let Some(session) = self.sessions.get_mut(key) else { continue };
             session.armed_ns = u64::MAX;
             // What has been received of one that waits for its turn has not been looked at, and nothing was sent to it: the
-            // server is late, and not the client.
-            if session.queued == Queued::Busy {
+            // server is late, and not the client. One whose deadline has moved since is not late at all.
+            if session.queued == Queued::Busy && session.connection.deadline_ns() <= polled_ns {
+                debug!("connection {}: a timer is judged behind its next turn", session.connection.number());
                 session.is_overdue = true;
             } else {
                 self.expire(key, polled_ns);
@@ -310,8 +313,8 @@ where
     /// Does what the session's timers ask for that had passed at `at_ns`.
     fn expire(&mut self, key: usize, at_ns: u64) {
         let Some(session) = self.sessions.get_mut(key) else { return };
-        let (connection, shared, now) = (&mut session.connection, &mut self.cx.shared, &self.cx.now);
-        if catch_unwind(AssertUnwindSafe(|| connection.expire(at_ns, shared, now))).is_err() {
+        let cx = &mut self.cx;
+        if catch_unwind(AssertUnwindSafe(|| session.expire(at_ns, cx))).is_err() {
             error!("a connection has been closed because of the panic above");
             return self.remove(key, Ending::CutOff);
         }
@@ -438,6 +441,7 @@ where
         let took_ns = self.cx.now.monotonic_ns.saturating_sub(polled_ns);
         let late_ns = took_ns.saturating_sub(TURN_COUNTED_NS);
         if late_ns > 0 {
+            debug!("a turn took {} ms: clients that are sending get more time", took_ns / 1_000_000);
             for (_, session) in &mut self.sessions {
                 session.connection.make_up_for(late_ns);
             }

@@ -164,6 +164,18 @@ where
         Drive::Idle
     }
 
+    /// Does what the timers ask for whose time had come at `at_ns`.
+    pub(super) fn expire(&mut self, at_ns: u64, cx: &mut Context<S>) {
+        let before = self.activity_to_log();
+        if before.is_some()
+            && let Some(timer) = self.connection.fired(at_ns)
+        {
+            debug!("connection {}: the {timer} timer has fired", self.connection.number());
+        }
+        self.connection.expire(at_ns, &mut cx.shared, &cx.now);
+        self.log_activity(before);
+    }
+
     fn lose(&mut self, lost: Lost, cx: &mut Context<S>) {
         if let Lost::Client(error) = lost {
             debug!("connection {}: ended: {error}", self.connection.number());

@@ -122,7 +122,8 @@ impl<F: FileSystem> Upload<F> {
     /// another process creates the name meanwhile.
     ///
     /// If it was begun as durable, content and name are on the disk when this returns. If writing the *name* to the disk
-    /// then fails, the error comes although the file is visible: whether it would outlast a power cut is not known.
+    /// then fails, the error comes although the file is visible: whether it would outlast a power cut is not known. So it
+    /// does if the system, which has just published the file, cannot say what it is: a file server may fail to.
     ///
     /// Any other error leaves what was there before. An upload that is shorter or longer than was expected, or one of
     /// whose writes has failed, is never published.

@@ -6,6 +6,7 @@
 mod directories;
 mod files;
 mod lookups;
+mod losses;
 mod names;
 mod stage;
 

@@ -13,7 +13,7 @@ impl Coverage {
         self.count_times(kind, what, 1);
     }
 
-    fn count_times(&mut self, kind: &'static str, what: &str, times: u64) {
+    pub(crate) fn count_times(&mut self, kind: &'static str, what: &str, times: u64) {
         let counts = self.counts.entry(kind).or_default();
         match counts.get_mut(what) {
             Some(count) => *count += times,

@@ -1,7 +1,8 @@
 //! What the files must be: those that were there, and every version that a client has tried to put somewhere. A name is a
 //! register: who reads it must get a version that may be its last one by then, whole.
 
-use std::collections::{BTreeMap, HashMap};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
 /// A version of an uploaded file.
@@ -27,12 +28,40 @@ pub(crate) struct Ledger {
     /// Files that nobody writes to, by their paths beneath the root.
     pub fixed: BTreeMap<&'static str, Rc<[u8]>>,
     uploads: BTreeMap<String, Vec<Version>>,
-    /// The content behind each strong tag of a name.
-    tags: HashMap<(String, String), Rc<[u8]>>,
+    /// The content behind each strong tag of a name, and the tag that was given last.
+    tags: BTreeMap<String, Tags>,
+    /// Names of which somebody was told that their upload made the file. None is ever removed.
+    made: BTreeSet<String>,
+}
+
+#[derive(Default)]
+struct Tags {
+    contents: BTreeMap<String, Rc<[u8]>>,
+    last: String,
+}
+
+/// What may be there besides an upload, from when it was asked for until it was answered.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Possible {
+    /// Nothing.
+    pub absent: bool,
+    /// Some version.
+    pub other: bool,
+    /// The version with the tag that the request names, and one that has another tag.
+    pub tagged: bool,
+    pub untagged: bool,
 }
 
 /// Content that tells which it is: no two numbers have the same, from some bytes on.
 pub(crate) fn content(number: u64, bytes: usize) -> Rc<[u8]> {
+    thread_local! {
+        /// Most runs need the same.
+        static MADE: RefCell<HashMap<(u64, usize), Rc<[u8]>>> = RefCell::default();
+    }
+    MADE.with_borrow_mut(|made| Rc::clone(made.entry((number, bytes)).or_insert_with(|| make_content(number, bytes))))
+}
+
+fn make_content(number: u64, bytes: usize) -> Rc<[u8]> {
     let mut random = fastrand::Rng::with_seed(number);
     let mut content = vec![0; bytes];
     random.fill(&mut content);
@@ -51,9 +80,36 @@ impl Ledger {
         &mut self.uploads.get_mut(&id.name).expect("a version that was sent")[id.number]
     }
 
-    /// The server has said that it is stored.
-    pub(crate) fn acknowledged(&mut self, id: &VersionId, now_ns: u64) {
-        self.version(id).acknowledged_ns = Some(now_ns);
+    /// The server has said that it is stored. Returns the content.
+    pub(crate) fn acknowledged(&mut self, id: &VersionId, now_ns: u64) -> Rc<[u8]> {
+        let version = self.version(id);
+        version.acknowledged_ns = Some(now_ns);
+        Rc::clone(&version.content)
+    }
+
+    /// The server has said that an upload made the file of this name.
+    pub(crate) fn made(&mut self, name: &str) -> Result<(), String> {
+        if self.made.insert(name.to_owned()) { Ok(()) } else { Err(format!("{name} was made twice")) }
+    }
+
+    /// What may be under the name of an upload besides itself.
+    pub(crate) fn possible(&self, id: &VersionId, tag: Option<&str>, asked_ns: u64, got_ns: u64) -> Possible {
+        let versions = self.uploads.get(&id.name).map(Vec::as_slice).unwrap_or_default();
+        let others = versions.iter().enumerate().filter(|(number, _)| *number != id.number).map(|(_, version)| version);
+        let may_be_there = |version: &&Version| {
+            let is_superseded = is_superseded(versions, Some(version), asked_ns);
+            version.sent_ns <= got_ns && !version.is_refused && !is_superseded
+        };
+        let tagged = tag.and_then(|tag| self.tagged_content(&id.name, tag));
+        let has_tag = |version: &&Version| tagged.as_ref().is_some_and(|content| *version.content == **content);
+        let there: Vec<&Version> = others.filter(may_be_there).collect();
+        Possible {
+            absent: !is_superseded(versions, None, asked_ns),
+            other: !there.is_empty(),
+            tagged: there.iter().any(has_tag),
+            // Of two uploads of one content each has a tag of its own.
+            untagged: there.iter().any(|version| !has_tag(version)) || there.len() > 1,
+        }
     }
 
     /// The server has said that it is not.
@@ -67,13 +123,7 @@ impl Ledger {
             return if found == Some(&fixed[..]) { Ok(()) } else { Err(format!("{name} is not as it was")) };
         }
         let versions = self.uploads.get(name).map(Vec::as_slice).unwrap_or_default();
-        // What was acknowledged before the question, and what came after that.
-        let superseded = |of: Option<&Version>| {
-            versions.iter().any(|later| {
-                let is_later = of.is_none_or(|of| of.acknowledged_ns.is_some_and(|at_ns| at_ns < later.sent_ns));
-                is_later && later.acknowledged_ns.is_some_and(|at_ns| at_ns < asked_ns)
-            })
-        };
+        let superseded = |of: Option<&Version>| is_superseded(versions, of, asked_ns);
         let Some(found) = found else {
             return if superseded(None) { Err(format!("{name} was acknowledged, and is not there")) } else { Ok(()) };
         };
@@ -90,21 +140,38 @@ impl Ledger {
         Ok(())
     }
 
-    /// A reader was given this content under a strong tag: whoever was given the same tag had the same content.
-    pub(crate) fn tagged(&mut self, name: &str, tag: &str, content: &[u8]) -> Result<(), String> {
-        let key = (name.to_owned(), tag.to_owned());
-        match self.tags.get(&key) {
-            Some(known) if **known != *content => Err(format!("{name} has two contents under {tag}")),
-            Some(_) => Ok(()),
-            None => {
-                self.tags.insert(key, content.into());
-                Ok(())
-            }
+    /// A client was given this content, or had it acknowledged, under a strong tag: whoever was given the same tag had the
+    /// same content.
+    pub(crate) fn tagged(&mut self, name: &str, tag: &str, content: Rc<[u8]>) -> Result<(), String> {
+        let tags = self.tags.entry(name.to_owned()).or_default();
+        tags.last = tag.to_owned();
+        match tags.contents.insert(tag.to_owned(), Rc::clone(&content)) {
+            Some(known) if known != content => Err(format!("{name} has two contents under {tag}")),
+            _ => Ok(()),
         }
+    }
+
+    /// The strong tag that was given last for a name.
+    pub(crate) fn last_tag(&self, name: &str) -> Option<String> {
+        self.tags.get(name).map(|tags| tags.last.clone())
+    }
+
+    /// The content behind a strong tag.
+    pub(crate) fn tagged_content(&self, name: &str, tag: &str) -> Option<Rc<[u8]>> {
+        self.tags.get(name).and_then(|tags| tags.contents.get(tag)).cloned()
     }
 
     /// All names that anybody has tried to store something under.
     pub(crate) fn uploaded_names(&self) -> impl Iterator<Item = &str> {
         self.uploads.keys().map(String::as_str)
     }
+}
+
+/// Whether a version, or that nothing is there, was over before `asked_ns`: something was acknowledged by then that was sent
+/// after it had been.
+fn is_superseded(versions: &[Version], of: Option<&Version>, asked_ns: u64) -> bool {
+    versions.iter().any(|later| {
+        let is_later = of.is_none_or(|of| of.acknowledged_ns.is_some_and(|at_ns| at_ns < later.sent_ns));
+        is_later && later.acknowledged_ns.is_some_and(|at_ns| at_ns < asked_ns)
+    })
 }

@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 
+use crate::simulation::clients::exchanges::Exchange;
 use crate::simulation::patience::History;
 
 /// How a connection's packets travel.
@@ -40,6 +41,8 @@ pub(crate) enum Stage {
 pub(crate) struct Line {
     pub listener: usize,
     pub path: Path,
+    /// All choices that concern it alone, so that other connections can be left out of a run without changing them.
+    pub random: fastrand::Rng,
     pub stage: Stage,
 
     // To the server.
@@ -90,14 +93,21 @@ pub(crate) struct Line {
     /// When the server accepted and closed the connection.
     pub accepted_ns: Option<u64>,
     pub closed_ns: Option<u64>,
+    /// How many bytes had arrived when the server was asked to end.
+    pub arrived_by_signal_bytes: Option<u64>,
+    /// How many announcements a fault keeps back.
+    pub kept_back: u32,
+    /// What an honest client has asked on it.
+    pub exchanges: Option<Vec<Exchange>>,
     pub history: History,
 }
 
 impl Line {
-    pub(crate) fn new(listener: usize, path: Path) -> Line {
+    pub(crate) fn new(listener: usize, path: Path, random: fastrand::Rng) -> Line {
         Line {
             listener,
             path,
+            random,
             stage: Stage::Before,
             unsent: VecDeque::new(),
             end_is_unsent: false,
@@ -126,6 +136,9 @@ impl Line {
             flights: 0,
             accepted_ns: None,
             closed_ns: None,
+            arrived_by_signal_bytes: None,
+            kept_back: 0,
+            exchanges: None,
             history: History::default(),
         }
     }
@@ -176,7 +189,7 @@ impl Line {
         }
         let room = self.path.receive_buffer_bytes.saturating_sub(self.arrived.len());
         let bytes = bytes_max.min(room).min(self.unsent.len());
-        self.arrived.extend(self.unsent.drain(..bytes));
+        move_bytes(&mut self.unsent, &mut self.arrived, bytes);
         self.arrived_bytes += bytes as u64;
         let ends = self.unsent.is_empty() && self.end_is_unsent;
         if ends {
@@ -202,7 +215,7 @@ impl Line {
         }
         let room = self.path.client_buffer_bytes.saturating_sub(self.received.len());
         let bytes = bytes_max.min(room).min(self.outgoing.len());
-        self.received.extend(self.outgoing.drain(..bytes));
+        move_bytes(&mut self.outgoing, &mut self.received, bytes);
         self.is_filled &= bytes == 0;
         let ends = self.outgoing.is_empty() && self.server_has_ended && !self.end_was_received;
         self.end_was_received |= ends;
@@ -262,4 +275,28 @@ impl Line {
     pub(crate) fn is_at_rest(&self) -> bool {
         !self.flies_to_client && !self.flies_to_server && !self.can_fly_to_client() && !self.can_fly_to_server()
     }
+    /// Whether bytes wait to be received of which the server has been told, although nothing keeps it from receiving them: its
+    /// responses all have room.
+    pub(crate) fn is_forgotten(&self) -> bool {
+        let is_readable = !self.arrived.is_empty() && !self.reset_has_arrived && self.key().is_some();
+        is_readable && !self.is_announced && self.kept_back == 0 && !self.wants_room
+    }
+}
+
+/// Moves the first `bytes` bytes of one queue to the end of another, in pieces and not byte by byte.
+fn move_bytes(from: &mut VecDeque<u8>, to: &mut VecDeque<u8>, bytes: usize) {
+    let (first, second) = from.as_slices();
+    let in_first = bytes.min(first.len());
+    to.extend(&first[..in_first]);
+    to.extend(&second[..bytes - in_first]);
+    from.drain(..bytes);
+}
+
+/// Takes the first `bytes` bytes out of a queue.
+pub(crate) fn take_bytes(from: &mut VecDeque<u8>, bytes: usize) -> Vec<u8> {
+    let (first, second) = from.as_slices();
+    let in_first = bytes.min(first.len());
+    let taken = [&first[..in_first], &second[..bytes - in_first]].concat();
+    from.drain(..bytes);
+    taken
 }

@@ -24,6 +24,9 @@ const CONNECT_ATTEMPTS: u32 = 3000;
 /// What the wall clock shows when a run begins.
 pub(crate) const START_UNIX_NS: u64 = 1_784_111_777_000_000_000;
 
+/// After so many flights on a connection packets are not much smaller than in life.
+const FLIGHTS_CUT: u64 = 1000;
+
 /// More than happens at one time.
 const HAPPENINGS_MAX: u32 = 1_000_000;
 
@@ -40,6 +43,8 @@ pub(crate) struct Faults {
     pub filled_buffer: u64,
     /// An event that says more than is true.
     pub spurious_event: u64,
+    /// A wait that ends before its time, with nothing to tell.
+    pub interrupted_wait: u64,
     /// A connection that is lost before it is accepted.
     pub failed_accept: u64,
     /// An accept that finds no descriptor although there are some: another process has them.
@@ -122,7 +127,8 @@ pub(crate) struct Network {
 
 pub(crate) struct Inner {
     pub settings: Settings,
-    pub random: fastrand::Rng,
+    /// From which the random numbers of the connections are made.
+    seed: u64,
     /// The wall clock, in nanoseconds since 1970, which the disk has in common with the network.
     clock: Rc<Cell<u64>>,
     queue: BinaryHeap<Reverse<Entry>>,
@@ -154,6 +160,8 @@ pub(crate) struct Inner {
     /// How far the wall clock is off.
     pub clock_offset_ns: i64,
     pub turn: Turn,
+    /// Room for what is sent from files.
+    pub space: Vec<u8>,
     /// How long the server was ready to sleep when it last waited.
     pub sleeps_for: Option<Duration>,
     /// Whether it sleeps without an end, and nothing will happen.
@@ -162,12 +170,17 @@ pub(crate) struct Inner {
     pub overstayed: Option<String>,
 }
 
+/// A seed for one of several, made from that of all.
+pub(crate) fn mix(seed: u64, number: u64) -> u64 {
+    (seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15)).wrapping_mul(0xd6e8_feb8_6659_fd93)
+}
+
 impl Network {
-    pub(crate) fn new(settings: Settings, random: fastrand::Rng, clock: Rc<Cell<u64>>, trace: Trace) -> Network {
+    pub(crate) fn new(settings: Settings, seed: u64, clock: Rc<Cell<u64>>, trace: Trace) -> Network {
         let inner = Inner {
             backlogs: Some(vec![VecDeque::new(); settings.listeners]),
             settings,
-            random,
+            seed,
             clock,
             queue: BinaryHeap::new(),
             queued: 0,
@@ -187,6 +200,7 @@ impl Network {
             event_ns: None,
             clock_offset_ns: 0,
             turn: Turn::default(),
+            space: Vec::new(),
             sleeps_for: Some(Duration::ZERO),
             rests: false,
             overstayed: None,
@@ -252,10 +266,19 @@ impl Inner {
     /// A client that connects at a time. Returns its connection.
     pub(crate) fn add_client(&mut self, at_ns: u64, listener: usize, path: Path, client: Box<dyn Client>) -> usize {
         let line = self.lines.len();
-        self.lines.push(Line::new(listener, path));
+        let random = fastrand::Rng::with_seed(mix(self.seed, line as u64));
+        self.lines.push(Line::new(listener, path, random));
+        self.coverage.count("client", client.name());
+        self.trace.describe(at_ns, line, "will connect:", client.describe().as_bytes());
         self.clients.push(Some(client));
         self.schedule(at_ns, Happening::Connect { line, attempt: 0 });
         line
+    }
+
+    /// Keeps the number of a client that has no part in this run.
+    pub(crate) fn leave_out_client(&mut self, listener: usize, path: Path) {
+        self.lines.push(Line::new(listener, path, fastrand::Rng::with_seed(0)));
+        self.clients.push(None);
     }
 
     /// When the next thing happens.
@@ -263,20 +286,20 @@ impl Inner {
         self.queue.peek().map(|Reverse(entry)| entry.at_ns)
     }
 
-    /// Whether a fault happens that does so once in `one_in` times.
-    pub(crate) fn fault(&mut self, one_in: u64, name: &'static str) -> bool {
-        let happens = one_in > 0 && self.random.u64(..one_in) == 0;
+    /// Whether a fault happens to a connection that does so once in `one_in` times.
+    pub(crate) fn fault(&mut self, line: usize, one_in: u64, name: &'static str) -> bool {
+        let happens = one_in > 0 && self.lines[line].random.u64(..one_in) == 0;
         if happens {
             self.coverage.count("fault", name);
         }
         happens
     }
 
-    /// A call of the server has done something, and taken its time.
-    pub(crate) fn worked(&mut self) {
+    /// A call of the server for a connection has done something, and taken its time.
+    pub(crate) fn worked(&mut self, line: usize) {
         let took_ns = match self.settings.call_ns_max {
             0 => 0,
-            max => self.random.u64(..=max),
+            max => self.lines[line].random.u64(..=max),
         };
         self.turn.progressed();
         self.set_now(self.now_ns() + took_ns);
@@ -327,11 +350,19 @@ impl Inner {
                 self.set_off(line);
             }
             Happening::Wake(line) => self.calls.push_back(line),
-            Happening::Announce(line) => self.announce(line),
+            Happening::Announce(line) => {
+                self.lines[line].kept_back -= 1;
+                self.announce(line);
+            }
             Happening::Signal => {
                 let now_ns = self.now_ns();
                 self.trace.note(now_ns, usize::MAX, "signal", 0);
-                self.signal_ns.get_or_insert(now_ns);
+                if self.signal_ns.is_none() {
+                    self.signal_ns = Some(now_ns);
+                    for line in &mut self.lines {
+                        line.arrived_by_signal_bytes = Some(line.arrived_bytes);
+                    }
+                }
                 self.push_told(Told::Signal);
             }
             Happening::ClockSet(by_ns) => {
@@ -383,12 +414,14 @@ impl Inner {
 
     fn flight_ns(&mut self, line: usize) -> u64 {
         let Path { latency_ns, jitter_ns, .. } = self.lines[line].path;
-        latency_ns + self.random.u64(..=jitter_ns)
+        latency_ns + self.lines[line].random.u64(..=jitter_ns)
     }
 
     fn flight_bytes(&mut self, line: usize) -> usize {
-        let max = self.lines[line].path.flight_bytes_max;
-        if self.random.bool() { max } else { self.random.usize(1..=max) }
+        let Line { path, random, flights, .. } = &mut self.lines[line];
+        // What is cut everywhere has been cut where it matters after a while, and would take a run's time.
+        let max = if *flights < FLIGHTS_CUT { path.flight_bytes_max } else { path.flight_bytes_max.max(1448) };
+        if random.bool() { max } else { random.usize(1..=max) }
     }
 
     /// The client's buffer or the network has taken something: the server is told if it waits for that.
@@ -468,6 +501,20 @@ impl Inner {
             self.coverage.count("network", "lost in the backlog");
             self.lines[line].reset_client();
             self.calls.push_back(line);
+        }
+    }
+
+    /// A fault keeps an announcement back for a moment.
+    pub(crate) fn keep_back(&mut self, line: usize) {
+        self.lines[line].kept_back += 1;
+        let at_ns = self.now_ns() + self.lines[line].random.u64(..MILLISECOND);
+        self.schedule(at_ns, Happening::Announce(line));
+    }
+
+    /// The loop is about to sleep: nobody is forgotten who waits for it.
+    pub(crate) fn check_sleep(&self) {
+        for (number, line) in self.lines.iter().enumerate() {
+            assert!(!line.is_forgotten(), "the loop sleeps although {} bytes wait on {number}", line.arrived.len());
         }
     }
 

@@ -4,9 +4,15 @@
 use std::net::SocketAddr;
 
 use spindle::semantics::exchange_record::{Ending, ExchangeRecord};
+use spindle::semantics::request::Version;
 
-use crate::simulation::clients::responses::{Parsed, parse};
+use crate::simulation::clients::exchanges::{Answer, Exchange};
+use crate::simulation::clients::responses::measure;
 use crate::simulation::line::Line;
+use crate::simulation::network::MILLISECOND;
+
+/// How much too early the loop's clock may be when an exchange begins: it is read after some drives, and not before each.
+const CLOCK_LAG_NS: u64 = 100 * MILLISECOND;
 
 /// What a record says.
 #[derive(Clone, Debug)]
@@ -14,8 +20,11 @@ pub(crate) struct Told {
     pub line: usize,
     pub request: String,
     pub status: Option<u16>,
+    pub version: Option<Version>,
+    pub received_bytes: u64,
     pub sent_bytes: u64,
     pub ending: Ending,
+    pub first_byte_ns: Option<u64>,
     pub total_ns: u64,
 }
 
@@ -25,8 +34,11 @@ impl Told {
             line: usize::from(client.port()),
             request: String::from_utf8_lossy(record.method_and_target()).into_owned(),
             status: record.status,
+            version: record.version,
+            received_bytes: record.content_received_bytes,
             sent_bytes: record.content_sent_bytes,
             ending: record.ending,
+            first_byte_ns: record.first_byte_ns,
             total_ns: record.total_ns,
         }
     }
@@ -44,17 +56,17 @@ pub(crate) fn check(line: &Line, records: &[&Told]) -> Result<(), String> {
             continue;
         };
         let is_head = record.request.starts_with("HEAD ");
-        match parse(rest, is_head, true) {
-            Parsed::Malformed(reason) => return Err(format!("the response of {record:?} is malformed: {reason}")),
-            Parsed::Partial if record.ending == Ending::Complete => {
+        match measure(rest, is_head) {
+            Err(reason) => return Err(format!("the response of {record:?} is malformed: {reason}")),
+            Ok(None) if record.ending == Ending::Complete => {
                 return Err(format!("a response is cut short whose record says that it is complete: {record:?}"));
             }
-            Parsed::Partial if place + 1 < records.len() => {
+            Ok(None) if place + 1 < records.len() => {
                 // Nothing behind it was sent, and the records of what was not sent say so.
                 rest = &[];
             }
-            Parsed::Partial => return Ok(()),
-            Parsed::Response(response) => {
+            Ok(None) => return Ok(()),
+            Ok(Some(response)) => {
                 if response.status != status {
                     return Err(format!("a response of {} is recorded as {record:?}", response.status));
                 }
@@ -74,14 +86,54 @@ pub(crate) fn check(line: &Line, records: &[&Told]) -> Result<(), String> {
     }
 }
 
+/// What is wrong with the records of an honest client's exchanges: each has one, in order, that says what the client has seen.
+pub(crate) fn check_exchanges(line: &Line, records: &[&Told]) -> Result<(), String> {
+    let Some(exchanges) = &line.exchanges else { return Ok(()) };
+    if records.len() > exchanges.len() {
+        return Err(format!("{} records of {} exchanges", records.len(), exchanges.len()));
+    }
+    for (place, exchange) in exchanges.iter().enumerate() {
+        match (records.get(place), &exchange.answer) {
+            (Some(record), Some(answer)) => {
+                let checked = check_exchange(record, exchange, answer);
+                checked.map_err(|about| format!("{about}: {record:?} of {exchange:?}"))?;
+            }
+            // Where the machine was stopped nobody was left to tell of it.
+            (None, Some(_)) if line.was_stopped => {}
+            (None, Some(_)) => return Err(format!("no record of {exchange:?}")),
+            // A head that was not read to its end tells of no request.
+            (Some(record), None) if record.request != exchange.request && !record.request.is_empty() => {
+                return Err(format!("a record of another request: {record:?} of {exchange:?}"));
+            }
+            (_, None) => {}
+        }
+    }
+    Ok(())
+}
+
+fn check_exchange(record: &Told, exchange: &Exchange, answer: &Answer) -> Result<(), &'static str> {
+    let took_ns = answer.at_ns - exchange.asked_ns + CLOCK_LAG_NS;
+    let wrong = [
+        (record.status != Some(answer.status), "another status"),
+        // All others have a request that was read to its end.
+        (answer.status != 408 && record.request != exchange.request, "another request"),
+        (answer.status != 408 && record.version != Some(exchange.version), "another version"),
+        (answer.status != 408 && record.ending != Ending::Complete, "an answer that was received, and is not complete"),
+        (!answer.received_bytes.contains(&record.received_bytes), "another length of what was received"),
+        (record.sent_bytes != answer.sent_bytes, "another length of what was sent"),
+        (record.first_byte_ns.is_none_or(|first_ns| first_ns > record.total_ns), "no time of the first byte"),
+        (record.total_ns > took_ns, "a longer time than it took"),
+    ];
+    wrong.iter().find(|(is_wrong, _)| *is_wrong).map_or(Ok(()), |(_, about)| Err(about))
+}
+
 /// What is behind the interim responses that `stream` begins with.
 fn skip_interim(mut stream: &[u8]) -> Result<&[u8], String> {
     // Each round takes a response.
     while stream.starts_with(b"HTTP/1.1 1") {
-        match parse(stream, false, true) {
-            Parsed::Response(response) => stream = &stream[response.bytes..],
-            Parsed::Partial => return Ok(&[]),
-            Parsed::Malformed(reason) => return Err(reason),
+        match measure(stream, false)? {
+            Some(response) => stream = &stream[response.bytes..],
+            None => return Ok(&[]),
         }
     }
     Ok(stream)

@@ -6,12 +6,14 @@ use std::rc::Rc;
 
 use log::Level;
 use spindle::http1;
-use spindle::routes::{FileRoutes, Folder, Hosts, Routes, Sharing, UploadPolicy, Uploads};
+use spindle::routes::{FileRoutes, Folder, Hosts, Routes, Sharing, Uploads};
 use spindle::semantics::exchange_record::Ending;
 use spindle::server::{Observer, Server, Usage};
 use spindle::storage::{Directory, FileRange, Publish, RelativePath};
 
 use crate::simulation::bounds;
+use crate::simulation::case::Case;
+use crate::simulation::clients::bystander;
 use crate::simulation::coverage::Coverage;
 use crate::simulation::disk::{self, Disk};
 use crate::simulation::ledger::Ledger;
@@ -35,6 +37,8 @@ const TURNS_MAX: u64 = 2_000_000;
 /// What came of a run.
 pub(crate) struct Outcome {
     pub coverage: Coverage,
+    /// How many clients the run began with.
+    pub clients: usize,
     /// How much time passed in the simulation.
     pub simulated_ns: u64,
     /// Equal for two runs of a seed.
@@ -49,24 +53,26 @@ impl SentFile for FileRange<Disk> {
     }
 }
 
-/// Runs a seed. With `is_printed`, what happens is printed as it does.
-pub(crate) fn run(seed: u64, is_printed: bool) -> Outcome {
-    server_log::capture();
+/// Makes a run.
+pub(crate) fn run(case: &Case) -> Outcome {
+    let Case { seed, is_printed, .. } = *case;
+    server_log::begin(seed, is_printed);
     let mut random = fastrand::Rng::with_seed(seed);
     let setup = Setup::new(&mut random);
     let clock = Rc::new(Cell::new(START_UNIX_NS));
     let trace = Trace::new(is_printed);
-    let network = Network::new(setup.network.clone(), random.fork(), Rc::clone(&clock), trace);
+    let network = Network::new(setup.network.clone(), random.u64(..), Rc::clone(&clock), trace);
     let ledger = Rc::new(RefCell::new(Ledger::default()));
     setup::fixed_files(&mut ledger.borrow_mut());
-    setup::add_clients(&mut network.inner.borrow_mut(), &setup, &ledger, &mut random);
+    setup::add_clients(&mut network.inner.borrow_mut(), &setup, case, &ledger, &mut random);
     let disk = Disk::new(setup.disk.clone(), clock);
     write_files(&disk, &ledger.borrow());
     if is_printed {
         println!("seed {seed}: {setup:?}");
     }
     server_log::forget();
-    let run = Run { network: network.clone(), disk: RefCell::new(disk), setup, ledger, records: Rc::default() };
+    let clients = setup.clients() + 1;
+    let run = Run { network: network.clone(), disk: RefCell::new(disk.clone()), setup, ledger, records: Rc::default() };
     let checked = catch_unwind(AssertUnwindSafe(|| match run.setup.events {
         Events::Few => run.to_the_end::<3>(seed),
         Events::Many => run.to_the_end::<256>(seed),
@@ -76,17 +82,21 @@ pub(crate) fn run(seed: u64, is_printed: bool) -> Outcome {
         Ok(Err(failure)) => Some(failure),
         Err(_) => Some(server_log::take_panics().join("; ")),
     };
-    let inner = network.inner.borrow();
-    if std::env::var("CALLS").is_ok() {
-        println!("calls {}", inner.turn.calls_max);
+    // The disks of a run, one after the other, count together.
+    let mut coverage = server_log::end();
+    for (fault, count) in disk.coverage().borrow().iter() {
+        coverage.count_times("disk", fault, *count);
     }
-    Outcome { coverage: inner.coverage.clone(), simulated_ns: inner.now_ns(), digest: inner.trace.digest(), failure }
+    let inner = network.inner.borrow();
+    coverage.add(&inner.coverage);
+    Outcome { coverage, clients, simulated_ns: inner.now_ns(), digest: inner.trace.digest(), failure }
 }
 
 fn write_files(disk: &Disk, ledger: &Ledger) {
-    for name in ["dir", "up"] {
+    for name in ["dir", "up", "site"] {
         disk.add_directory(name);
     }
+    bystander::write_files(disk);
     for (name, content) in &ledger.fixed {
         disk.add_file(name, content, i128::from(START_UNIX_NS) - 86_400 * i128::from(SECOND));
     }
@@ -165,13 +175,18 @@ impl Run {
     }
 
     fn routes(&self, directory: Directory<Disk>, seed: u64) -> Routes<Disk> {
-        let uploads = Uploads { policy: UploadPolicy::Replace, octets_max: None, durable: self.setup.durable };
+        let uploads =
+            Uploads { policy: self.setup.policy, octets_max: self.setup.upload_bytes_max, durable: self.setup.durable };
         let files = FileRoutes::new(directory, uploads, 16, seed);
         match self.setup.is_folder {
             false => Routes::new(Some(files)),
             true => {
-                let sharing =
-                    Sharing { name: b"shared".to_vec(), shows_hidden: false, is_site: false, hosts: Hosts::Any };
+                let sharing = Sharing {
+                    name: b"shared".to_vec(),
+                    shows_hidden: false,
+                    is_site: self.setup.is_site,
+                    hosts: Hosts::Any,
+                };
                 Routes::sharing(Folder::new(files, sharing))
             }
         }
@@ -201,6 +216,8 @@ impl Run {
             self.read_log()?;
             if !goes_on {
                 drop(server);
+                // The process ends, and with it the listeners that are still open.
+                self.network.inner.borrow_mut().close_listeners();
                 self.check_end()?;
                 return Ok(LifeEnding::AsAsked);
             }
@@ -261,7 +278,9 @@ impl Run {
     fn read_log(&self) -> Result<(), String> {
         for (level, text) in server_log::take_lines() {
             self.network.inner.borrow().trace.remark(self.network.inner.borrow().now_ns(), &text);
-            let is_disk = text.contains("error") && self.setup.trouble.may_fail();
+            // What the disk, or another process, does to a file that is being sent is to be logged.
+            let is_disk =
+                self.setup.trouble.may_fail() || self.setup.trouble.others > 0 && text.contains("cannot be sent");
             if level == Level::Error && !is_disk {
                 return Err(format!("logged as an error: {text}; {}", server_log::take_panics().join("; ")));
             }
@@ -287,7 +306,10 @@ impl Run {
         let told = self.records.borrow();
         for record in told.iter() {
             let ending = match record.ending {
-                Ending::Refused(reason) => reason,
+                Ending::Refused(reason) => {
+                    inner.coverage.count("reason", reason);
+                    "refused"
+                }
                 Ending::Complete => "complete",
                 Ending::CutOff => "cut off",
                 Ending::TimedOut => "timed out",
@@ -300,7 +322,8 @@ impl Run {
         }
         for (number, line) in inner.lines.iter().enumerate() {
             let records: Vec<&Told> = told.iter().filter(|record| record.line == number).collect();
-            records::check(line, &records).map_err(|failure| format!("connection {number}: {failure}"))?;
+            let checked = records::check(line, &records).and_then(|()| records::check_exchanges(line, &records));
+            checked.map_err(|failure| format!("connection {number}: {failure}"))?;
         }
         Ok(())
     }
@@ -314,12 +337,14 @@ impl Run {
         for name in names {
             ledger.may_read(name, disk.read(name).as_deref(), now_ns, now_ns)?;
         }
+        bystander::check_outside(&disk)?;
         if disk.descriptors() > 0 {
             return Err(format!("{} files are left open", disk.descriptors()));
         }
         let may_be_left = self.setup.trouble.may_fail() || !self.setup.trouble.stops.is_empty();
         if may_be_left {
             let restarted = disk.after_kill();
+            bystander::bring_back(&restarted);
             sweep(&restarted)?;
             return no_hidden_name(&restarted);
         }
@@ -334,7 +359,7 @@ fn no_hidden_name(disk: &Disk) -> Result<(), String> {
 /// After a restart and an upload to each directory nothing hidden is left.
 fn sweep(disk: &Disk) -> Result<(), String> {
     let directory = Directory::open_in(disk.clone(), Disk::root_path(), 1).map_err(|error| error.to_string())?;
-    for name in ["swept", "dir/swept", "up/swept"] {
+    for name in ["swept", "dir/swept", "up/swept", "others/swept", "others/box/swept"] {
         let path = RelativePath::from_segments(name.split('/')).map_err(|_| format!("{name} is no name"))?;
         let upload = directory.begin_upload(&path, Publish::Replace, Some(0), false);
         let published = upload.and_then(|upload| upload.commit(START_UNIX_NS, |_| true));

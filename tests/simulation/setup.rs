@@ -4,18 +4,24 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use fastrand::Rng;
+use spindle::routes::UploadPolicy;
 
-use crate::simulation::clients::ask::Ask;
-use crate::simulation::clients::honest::{Farewell, Honest, Manners};
-use crate::simulation::clients::hostile_choice::add_hostile_clients;
+use crate::simulation::case::Case;
+use crate::simulation::clients::bystander::Bystander;
+use crate::simulation::clients::choose;
+use crate::simulation::clients::honest::Honest;
+use crate::simulation::clients::{Client, hostile_choice};
 use crate::simulation::disk;
 use crate::simulation::ledger::{Ledger, content};
 use crate::simulation::line::Path;
-use crate::simulation::network::{Faults, Happening, Inner, MICROSECOND, MILLISECOND, SECOND, Settings};
+use crate::simulation::network::{Faults, Happening, Inner, MICROSECOND, MILLISECOND, SECOND, Settings, mix};
 use crate::simulation::trouble::{self, Stop, Trouble};
 
 /// When the last hostile client has left.
 pub(crate) const HOSTILE_UNTIL_NS: u64 = 120 * SECOND;
+
+/// How many clients use names that other processes change, where there are any.
+const BYSTANDERS: usize = 10;
 
 /// What a run is made of besides its clients.
 #[derive(Clone, Debug)]
@@ -27,6 +33,10 @@ pub(crate) struct Setup {
     /// Whether places are scarce for many others, all of whom can give way: honest clients are answered in time then.
     pub is_crowded: bool,
     pub is_folder: bool,
+    /// Whether that is served as a web site.
+    pub is_site: bool,
+    pub policy: UploadPolicy,
+    pub upload_bytes_max: Option<u64>,
     pub disk: disk::Settings,
     pub trouble: Trouble,
     /// Whether an upload is acknowledged only when it is on the disk.
@@ -45,6 +55,9 @@ pub(crate) enum Events {
     Many,
 }
 
+const POLICIES: [UploadPolicy; 5] =
+    [UploadPolicy::Replace, UploadPolicy::Replace, UploadPolicy::Replace, UploadPolicy::Create, UploadPolicy::Off];
+
 /// Chooses one of some values.
 pub(crate) fn one_of<T: Copy>(random: &mut Rng, values: &[T]) -> T {
     values[random.usize(..values.len())]
@@ -55,10 +68,13 @@ impl Setup {
         let honest = random.usize(1..=8);
         let hostile = one_of(random, &[0, 3, 12]);
         let scarcity = random.u8(..6);
-        let is_crowded = scarcity == 1 && random.bool();
-        // Each honest client holds a place while it is answered.
-        let few = if is_crowded { honest + random.usize(1..=3) } else { random.usize(1..=6) };
         let trouble = Trouble::new(random);
+        let is_crowded = scarcity == 1 && random.bool();
+        // Each client that is not of the crowd holds a place while it is answered.
+        let others = honest + if trouble.others > 0 { BYSTANDERS } else { 0 };
+        let few = if is_crowded { others + random.usize(1..=3) } else { random.usize(1..=6) };
+        let is_folder = random.bool();
+        let is_site = is_folder && random.u8(..3) == 0;
         let rarely = |random: &mut Rng| one_of(random, &[0, 0, 10, 100]);
         let faults = match random.bool() {
             true => Faults::default(),
@@ -67,6 +83,7 @@ impl Setup {
                 blocked_send: rarely(random),
                 short_send: rarely(random),
                 filled_buffer: rarely(random),
+                interrupted_wait: rarely(random),
                 spurious_event: rarely(random),
                 failed_accept: rarely(random),
                 stolen_descriptor: if scarcity == 0 { rarely(random) } else { 0 },
@@ -83,7 +100,10 @@ impl Setup {
             connections_max: if scarcity == 1 { few } else { 1000 },
             is_scarce: scarcity < 2,
             is_crowded,
-            is_folder: random.bool(),
+            is_folder,
+            is_site,
+            policy: if is_site { UploadPolicy::Off } else { one_of(random, &POLICIES) },
+            upload_bytes_max: one_of(random, &[None, None, Some(1_000)]),
             disk: trouble::system(random),
             // Without it nothing is promised of a loss of power.
             durable: trouble.stops.iter().any(|stop| matches!(stop, Stop::PowerCut { .. })) || random.u8(..4) == 0,
@@ -93,6 +113,21 @@ impl Setup {
             honest,
             hostile,
         }
+    }
+
+    /// The content of a file that is there from the beginning.
+    pub(crate) fn fixed(&self, name: &str) -> Rc<[u8]> {
+        let mut ledger = Ledger::default();
+        fixed_files(&mut ledger);
+        Rc::clone(&ledger.fixed[name])
+    }
+}
+
+impl Setup {
+    /// How many clients there are. First come the honest ones, then the hostile ones, then those of names that other
+    /// processes change. A flood has the number behind all of these.
+    pub(crate) fn clients(&self) -> usize {
+        self.honest + self.hostile + if self.trouble.others > 0 { BYSTANDERS } else { 0 }
     }
 }
 
@@ -119,32 +154,82 @@ pub(crate) fn path(random: &mut Rng) -> Path {
     }
 }
 
+/// Files that are there from the beginning, and their lengths.
+const FIXED_FILES: [(&str, usize); 9] = [
+    ("empty", 0),
+    ("small.txt", 180),
+    ("page.html", 9_000),
+    ("large.bin", 150_000),
+    (".hidden", 10),
+    ("404.html", 100),
+    ("dir/inner", 40),
+    ("dir/.hidden", 10),
+    ("site/index.html", 500),
+];
+
 /// Fills the ledger with the files that are there from the beginning.
 pub(crate) fn fixed_files(ledger: &mut Ledger) {
-    for (number, (name, bytes)) in
-        [("empty", 0), ("small.txt", 180), ("page.html", 9_000), ("large.bin", 150_000), ("dir/inner", 40)]
-            .into_iter()
-            .enumerate()
-    {
+    for (number, (name, bytes)) in FIXED_FILES.into_iter().enumerate() {
         ledger.fixed.insert(name, content(1_000_000 + number as u64, bytes));
     }
 }
 
-/// Adds all clients of a run.
-pub(crate) fn add_clients(inner: &mut Inner, setup: &Setup, ledger: &Rc<RefCell<Ledger>>, random: &mut Rng) {
-    for number in 0..setup.honest {
-        let (mut path, at_ns) = (path(random), random.u64(..60 * SECOND));
-        let listener = random.usize(..setup.network.listeners);
-        let asks =
-            (0..random.usize(1..=6)).map(|place| ask(setup, ledger, random, (number * 10 + place) as u64)).collect();
-        let manners = manners(setup, random);
-        if manners.reads_every_ns > 0 {
-            // With less it would be slower than the server puts up with.
-            path.client_buffer_bytes = 65_536;
-        }
-        inner.add_client(at_ns, listener, path, Box::new(Honest::new(asks, manners, ledger, path, listener)));
+/// A client, and when and how it comes.
+pub(crate) struct Entrance {
+    pub at_ns: u64,
+    pub listener: usize,
+    pub path: Path,
+    pub client: Box<dyn Client>,
+}
+
+/// The clients of a run, while they are made.
+pub(crate) struct Cast<'a> {
+    pub inner: &'a mut Inner,
+    pub setup: &'a Setup,
+    pub case: &'a Case,
+    /// Each client has random numbers of its own, made from this.
+    seed: u64,
+}
+
+impl Cast<'_> {
+    /// The random numbers of the client with that number.
+    pub(crate) fn random(&self, number: usize) -> Rng {
+        Rng::with_seed(mix(self.seed, number as u64))
     }
-    add_hostile_clients(inner, setup, random);
+
+    /// Adds a client, unless it is left out.
+    pub(crate) fn add(&mut self, number: usize, make: impl FnOnce(&mut Rng) -> Entrance) {
+        let Entrance { at_ns, listener, path, client } = make(&mut self.random(number));
+        if self.case.includes(number) {
+            self.inner.add_client(at_ns, listener, path, client);
+        } else {
+            self.inner.leave_out_client(listener, path);
+        }
+    }
+}
+
+/// Adds all clients of a run.
+///
+/// Each makes its choices from its number, so that others can be left out without changing it.
+pub(crate) fn add_clients(
+    inner: &mut Inner,
+    setup: &Setup,
+    case: &Case,
+    ledger: &Rc<RefCell<Ledger>>,
+    random: &mut Rng,
+) {
+    let mut cast = Cast { inner, setup, case, seed: random.u64(..) };
+    for number in 0..setup.honest {
+        cast.add(number, |random| honest(setup, case, ledger, random, number));
+    }
+    hostile_choice::add_clients(&mut cast);
+    for number in setup.honest + setup.hostile..setup.clients() {
+        cast.add(number, |random| {
+            let (path, at_ns) = (path(random), random.u64(..90 * SECOND));
+            let client = Bystander::new(|name| target_of(setup, name), random);
+            Entrance { at_ns, listener: 0, path, client: Box::new(client) }
+        });
+    }
     if setup.network.descriptors < usize::MAX {
         // They run out for a while, and come back.
         for _ in 0..random.usize(..3) {
@@ -162,48 +247,23 @@ pub(crate) fn add_clients(inner: &mut Inner, setup: &Setup, ledger: &Rc<RefCell<
     }
 }
 
-fn manners(setup: &Setup, random: &mut Rng) -> Manners {
-    let (reads_bytes_max, reads_every_ns) =
-        one_of(random, &[(usize::MAX, 0), (usize::MAX, 0), (30_000, SECOND), (4_000, 100 * MILLISECOND)]);
-    Manners {
-        pipelined: one_of(random, &[1, 1, 3, 8]),
-        pause_ns_max: one_of(random, &[0, MILLISECOND, 20 * SECOND]),
-        reads_bytes_max,
-        reads_every_ns,
-        farewell: one_of(random, &[Farewell::EndsEarly, Farewell::Closes, Farewell::Stays]),
-        is_scarce: setup.is_scarce,
-        others_give_way: setup.is_crowded,
-        disk_may_fail: setup.trouble.may_fail(),
+fn honest(setup: &Setup, case: &Case, ledger: &Rc<RefCell<Ledger>>, random: &mut Rng, number: usize) -> Entrance {
+    let (mut path, at_ns) = (path(random), random.u64(..60 * SECOND));
+    let listener = random.usize(..setup.network.listeners);
+    let asks = (0..random.usize(1..=6))
+        .map(|place| choose::ask(setup, &ledger.borrow(), random, (number * 10 + place) as u64));
+    let mut asks: Vec<_> = asks.collect();
+    asks.truncate(case.asks_max);
+    let manners = choose::manners(setup, &path, random);
+    if manners.reads_every_ns > 0 {
+        // With less it would be slower than the server puts up with.
+        path.client_buffer_bytes = 65_536;
     }
+    let client = Honest::new(asks, manners, ledger, path, listener);
+    Entrance { at_ns, listener, path, client: Box::new(client) }
 }
 
 /// The target of a file, by its path beneath the root.
 pub(crate) fn target_of(setup: &Setup, name: &str) -> String {
     if setup.is_folder { format!("/{name}") } else { format!("/files/{name}") }
-}
-
-fn ask(setup: &Setup, ledger: &Rc<RefCell<Ledger>>, random: &mut Rng, number: u64) -> Ask {
-    let ledger = ledger.borrow();
-    match random.u8(..10) {
-        0 if !setup.is_folder => {
-            let expected: Rc<[u8]> = b"abc"[..].into();
-            Ask::Get { target: "/echo/abc".to_owned(), is_head: random.bool(), expected }
-        }
-        0 | 1 => Ask::Nothing { target: target_of(setup, "absent") },
-        2..=5 => {
-            let names: Vec<_> = ledger.fixed.iter().collect();
-            let (name, expected) = one_of(random, &names);
-            Ask::Get { target: target_of(setup, name), is_head: random.u8(..4) == 0, expected: Rc::clone(expected) }
-        }
-        6 | 7 => {
-            let name = format!("up/{}", random.u8(..3));
-            Ask::File { target: target_of(setup, &name), name }
-        }
-        _ => {
-            let name = format!("up/{}", random.u8(..3));
-            let bytes = one_of(random, &[0, 1, 700, 70_000]);
-            let (is_chunked, expects_continue) = (random.bool(), random.u8(..4) == 0);
-            Ask::Upload { target: target_of(setup, &name), name, number, bytes, is_chunked, expects_continue }
-        }
-    }
 }

@@ -1,30 +1,42 @@
 //! What the server did to the outside and the outside to it, in order: as one number, by which two runs of a seed are
 //! compared, and as text, where somebody wants to read it.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-
 use crate::simulation::network::MICROSECOND;
 
 /// The trace of a run.
 pub(crate) struct Trace {
-    hash: DefaultHasher,
+    digest: u64,
     /// Whether it is printed as it comes about.
     is_printed: bool,
 }
 
 impl Trace {
     pub(crate) fn new(is_printed: bool) -> Trace {
-        Trace { hash: DefaultHasher::new(), is_printed }
+        Trace { digest: 0, is_printed }
     }
 
     /// Something happened on a connection (`usize::MAX`: on none).
     pub(crate) fn note(&mut self, at_ns: u64, line: usize, what: &'static str, number: u64) {
-        (at_ns, line, what, number).hash(&mut self.hash);
+        for part in [at_ns, line as u64, number] {
+            self.mix(part);
+        }
+        for byte in what.bytes() {
+            self.mix(u64::from(byte));
+        }
         if self.is_printed {
             match line {
                 usize::MAX => println!("{:>14} us        {what} {number}", at_ns / MICROSECOND),
                 _ => println!("{:>14} us  {line:>4}  {what} {number}", at_ns / MICROSECOND),
             }
+        }
+    }
+
+    /// What a connection's client or the server has sent, or what that client is: no part of what is compared either.
+    pub(crate) fn describe(&self, at_ns: u64, line: usize, what: &str, bytes: &[u8]) {
+        if self.is_printed {
+            let start = &bytes[..bytes.len().min(150)];
+            let text = format!("{}{}", start.escape_ascii(), if start.len() < bytes.len() { "…" } else { "" });
+            println!("{:>14} us  {line:>4}  {what} {text}", at_ns / MICROSECOND);
         }
     }
 
@@ -37,6 +49,10 @@ impl Trace {
 
     /// The number that two runs of a seed have in common.
     pub(crate) fn digest(&self) -> u64 {
-        self.hash.finish()
+        self.digest
+    }
+
+    fn mix(&mut self, part: u64) {
+        self.digest = (self.digest.rotate_left(23) ^ part).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     }
 }

@@ -3,6 +3,7 @@
 
 use fastrand::Rng;
 
+use crate::simulation::clients::bystander;
 use crate::simulation::disk::{self, Disk, Enabled, Event};
 use crate::simulation::setup::one_of;
 
@@ -22,6 +23,8 @@ pub(crate) struct Trouble {
     pub slow: u16,
     /// How many of 65,536 calls go wrong in another way.
     pub failing: u16,
+    /// How many of 65,536 calls find that another process has done something meanwhile.
+    pub others: u16,
     /// How the lives of the server end but the last one.
     pub stops: Vec<Stop>,
 }
@@ -41,6 +44,7 @@ impl Trouble {
             stops: stops.collect(),
             slow: one_of(random, &[0, 0, 0, 300]),
             failing: one_of(random, &[0, 0, 0, 200, 3000]),
+            others: one_of(random, &[0, 0, 3000]),
         }
     }
 
@@ -51,12 +55,13 @@ impl Trouble {
 
     /// Lets it befall the disk of the server's next life. `stop` is how that ends.
     pub(crate) fn befall(&self, disk: &Disk, stop: Option<Stop>) {
-        if self.failing > 0 {
-            // One that is read-only from now on says nothing new for the rest of the run.
-            let enabled = Enabled::all().without("another process acts").without("read-only from now on");
-            disk.fail(self.failing, enabled);
-        } else {
-            disk.fail(self.slow, Enabled::NONE.with("slow"));
+        disk.others_may(bystander::actions());
+        // One that is read-only from now on says nothing new for the rest of the run.
+        let failing = Enabled::all().without("another process acts").without("read-only from now on");
+        match self {
+            Trouble { failing: 1.., .. } => disk.fail(self.failing, failing),
+            Trouble { others: 1.., .. } => disk.fail(self.others, Enabled::NONE.with("another process acts")),
+            _ => disk.fail(self.slow, Enabled::NONE.with("slow")),
         }
         match stop {
             Some(Stop::PowerCut { at_call } | Stop::Kill { at_call }) => disk.at_call(at_call, Event::PowerCut),

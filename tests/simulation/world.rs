@@ -9,7 +9,7 @@ use spindle::semantics::service::FilePiece;
 use spindle::server::{AcceptError, Event, Io, Readiness, SendFileError, Transport, World};
 
 use crate::simulation::line::{Line, Stage};
-use crate::simulation::network::{Happening, MILLISECOND, Network, SECOND, START_UNIX_NS, Told};
+use crate::simulation::network::{MILLISECOND, Network, SECOND, START_UNIX_NS, Told};
 use crate::simulation::patience::Step;
 
 /// The monotonic clock does not begin at 0, as none does.
@@ -61,8 +61,20 @@ impl<F: SentFile, const EVENTS: usize> World for SimulatedWorld<F, EVENTS> {
         inner.sleeps_for = timeout;
         inner.falls_asleep();
         if inner.told.is_empty() && timeout != Some(Duration::ZERO) {
-            let timeout_ns = timeout.map(|timeout| now_ns + timeout.as_nanos() as u64);
-            let wake_ns = timeout_ns.into_iter().chain(inner.next_ns()).min();
+            inner.check_sleep();
+            // Polls sleep for whole milliseconds, and no less than asked for.
+            let timeout_ns = timeout.map(|timeout| now_ns + (timeout.as_nanos() as u64).next_multiple_of(MILLISECOND));
+            let mut wake_ns = timeout_ns.into_iter().chain(inner.next_ns()).min();
+            let one_in = inner.settings.faults.interrupted_wait;
+            // No connection's: made from the time.
+            let mut random = fastrand::Rng::with_seed(now_ns);
+            if one_in > 0
+                && random.u64(..one_in) == 0
+                && let Some(until_ns) = wake_ns.filter(|until_ns| *until_ns > now_ns)
+            {
+                inner.coverage.count("fault", "wait is interrupted");
+                wake_ns = Some(random.u64(now_ns + 1..=until_ns));
+            }
             // Where nothing will ever happen the loop sleeps for good, and the run goes on from here.
             inner.pass_until(wake_ns.unwrap_or(now_ns));
             inner.rests = wake_ns.is_none();
@@ -78,7 +90,7 @@ impl<F: SentFile, const EVENTS: usize> World for SimulatedWorld<F, EVENTS> {
                 Told::Line(line) => {
                     let is_spurious = {
                         let one_in = inner.settings.faults.spurious_event;
-                        inner.fault(one_in, "spurious event")
+                        inner.fault(line, one_in, "spurious event")
                     };
                     let line = &mut inner.lines[line];
                     line.is_announced = false;
@@ -113,20 +125,20 @@ impl<F: SentFile, const EVENTS: usize> World for SimulatedWorld<F, EVENTS> {
             return Err(AcceptError::Listener(io::Error::other("too many open files")));
         }
         let line = backlog.pop_front().ok_or(AcceptError::WouldBlock)?;
-        if inner.fault(faults.stolen_descriptor, "descriptor taken by another process") {
+        if inner.fault(line, faults.stolen_descriptor, "descriptor taken by another process") {
             if let Some(backlogs) = &mut inner.backlogs {
                 backlogs[listener].push_front(line);
             }
             return Err(AcceptError::Listener(io::Error::other("too many open files in the system")));
         }
-        if inner.fault(faults.failed_accept, "connection lost before it is accepted") {
+        if inner.fault(line, faults.failed_accept, "connection lost before it is accepted") {
             inner.lines[line].stage = Stage::Closed;
             inner.lines[line].reset_client();
             inner.call_client_of(line);
             return Err(AcceptError::Connection(ErrorKind::ConnectionAborted.into()));
         }
         inner.open += 1;
-        inner.worked();
+        inner.worked(line);
         let now_ns = inner.now_ns();
         inner.trace.note(now_ns, line, "accepted as", key as u64);
         inner.lines[line].stage = Stage::Accepted(key);
@@ -180,10 +192,9 @@ impl<F> SimulatedTransport<F> {
         }
         assert!(!inner.lines[line].server_has_ended, "nothing is sent behind the end");
         let room = inner.lines[line].room();
-        let is_blocked = room > 0 && inner.fault(faults.blocked_send, "send would block");
+        let is_blocked = room > 0 && inner.fault(line, faults.blocked_send, "send would block");
         if is_blocked {
-            let at_ns = inner.now_ns() + inner.random.u64(..MILLISECOND);
-            inner.schedule(at_ns, Happening::Announce(line));
+            inner.keep_back(line);
         }
         if room == 0 || is_blocked {
             inner.lines[line].wants_room = true;
@@ -191,8 +202,8 @@ impl<F> SimulatedTransport<F> {
             inner.turn.blocked(line);
             return Ok(None);
         }
-        let is_short = room > 1 && inner.fault(faults.short_send, "send takes a part");
-        Ok(Some(if is_short { inner.random.usize(1..room) } else { room }))
+        let is_short = room > 1 && inner.fault(line, faults.short_send, "send takes a part");
+        Ok(Some(if is_short { inner.lines[line].random.usize(1..room) } else { room }))
     }
 
     fn sent(&mut self, bytes: &[u8]) -> Io {
@@ -200,17 +211,22 @@ impl<F> SimulatedTransport<F> {
         if (inner.is_off)() {
             return Io::Done(bytes.len());
         }
+        // What was due before leaves without these bytes.
+        inner.catch_up();
         let now_ns = inner.now_ns();
         inner.trace.note(now_ns, self.line, "sends", bytes.len() as u64);
+        if bytes.starts_with(b"HTTP/1.1 ") {
+            inner.trace.describe(now_ns, self.line, "sends", bytes);
+        }
         let line = &mut inner.lines[self.line];
         line.outgoing.extend(bytes);
         line.output.extend_from_slice(bytes);
         line.output_ns = now_ns;
         inner.note(self.line, Step::Sent(bytes.len() as u64));
         let filled_buffer = inner.settings.faults.filled_buffer;
-        inner.lines[self.line].is_filled |= inner.fault(filled_buffer, "send fills the buffer");
+        inner.lines[self.line].is_filled |= inner.fault(self.line, filled_buffer, "send fills the buffer");
         inner.set_off(self.line);
-        inner.worked();
+        inner.worked(self.line);
         Io::Done(bytes.len())
     }
 }
@@ -232,10 +248,9 @@ impl<F: SentFile> Transport for SimulatedTransport<F> {
         if bytes == 0 && line.arrived.is_empty() && line.end_has_arrived {
             return Ok(Io::Done(0));
         }
-        let is_blocked = bytes > 0 && inner.fault(faults.blocked_receive, "receive would block");
+        let is_blocked = bytes > 0 && inner.fault(index, faults.blocked_receive, "receive would block");
         if is_blocked {
-            let at_ns = inner.now_ns() + inner.random.u64(..MILLISECOND);
-            inner.schedule(at_ns, Happening::Announce(index));
+            inner.keep_back(index);
         }
         if bytes == 0 || is_blocked {
             inner.turn.blocked(index);
@@ -248,7 +263,7 @@ impl<F: SentFile> Transport for SimulatedTransport<F> {
         inner.trace.note(now_ns, index, "receives", bytes as u64);
         inner.note(index, Step::Read(bytes as u64));
         inner.set_off(index);
-        inner.worked();
+        inner.worked(index);
         Ok(Io::Done(bytes))
     }
 
@@ -261,13 +276,25 @@ impl<F: SentFile> Transport for SimulatedTransport<F> {
     fn send_file(&mut self, file: &F, bytes_max: usize) -> Result<Io, SendFileError> {
         let Some(room) = self.room().map_err(SendFileError::Connection)? else { return Ok(Io::WouldBlock) };
         let left = usize::try_from(file.bytes_left()).unwrap_or(usize::MAX);
-        let mut content = vec![0; room.min(bytes_max).min(left)];
-        let bytes = file.read(&mut content).map_err(SendFileError::File)?;
-        Ok(self.sent(&content[..bytes]))
+        let bytes = room.min(bytes_max).min(left);
+        let mut space = std::mem::take(&mut self.network.inner.borrow_mut().space);
+        if space.len() < bytes {
+            space.resize(bytes, 0);
+        }
+        let sent = match file.read(&mut space[..bytes]) {
+            Ok(bytes) => Ok(self.sent(&space[..bytes])),
+            Err(error) => Err(SendFileError::File(error)),
+        };
+        self.network.inner.borrow_mut().space = space;
+        sent
     }
 
     fn shut_down_sending(&mut self) -> io::Result<()> {
         let mut inner = self.network.inner.borrow_mut();
+        if (inner.is_off)() {
+            return Ok(());
+        }
+        inner.catch_up();
         let (now_ns, line) = (inner.now_ns(), &mut inner.lines[self.line]);
         if line.reset_has_arrived {
             return Err(ErrorKind::NotConnected.into());
@@ -281,7 +308,7 @@ impl<F: SentFile> Transport for SimulatedTransport<F> {
         inner.trace.note(now_ns, self.line, "ends", 0);
         inner.note(self.line, Step::Ended);
         inner.set_off(self.line);
-        inner.worked();
+        inner.worked(self.line);
         Ok(())
     }
 

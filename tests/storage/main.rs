@@ -6,6 +6,7 @@
 mod faults;
 mod operations;
 mod others;
+mod permissions;
 mod power;
 mod seeds;
 mod tags;

@@ -89,3 +89,21 @@ fn a_client_that_pipelines_long_requests_and_reads_nothing_costs_little_memory()
     assert_eq!(reads.statuses(), [200; 200]);
     assert!(greedy.closed_ns().is_none());
 }
+
+#[test]
+fn a_response_of_unknown_length_that_has_to_wait_ends_before_the_next_one() {
+    // In one of these buffers there is room for the head of the response alone.
+    for send_buffer_bytes in 60..300 {
+        let network = Network::new(Settings { send_buffer_bytes, ..Settings::default() });
+        let asks = network.client(0).send(0, get("/stream/900") + &get("/a") + &get("/b")).reads_from(SECOND);
+        let refused = network.client(0).send(0, get("/stream/900") + "nonsense\r\n\r\n").reads_from(SECOND);
+        let mut run = Run::new(&network, 10);
+        run.until(2 * SECOND);
+        let (stream, framed_bytes) = ("GET /stream/900".to_owned(), 900 + 7 + 5);
+        let streamed = (stream, Some(200), 0, framed_bytes, Ending::Complete);
+        let of_a = ("GET /a".to_owned(), Some(200), 0, 2, Ending::Complete);
+        let of_b = ("GET /b".to_owned(), Some(200), 0, 2, Ending::Complete);
+        assert_eq!(of(&run, &asks), [streamed.clone(), of_a, of_b], "{send_buffer_bytes}");
+        assert_eq!(of(&run, &refused)[0], streamed, "{send_buffer_bytes}");
+    }
+}

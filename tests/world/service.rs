@@ -18,7 +18,8 @@ use crate::world::TestFile;
 /// - `/disk/N`: a few bytes, after the disk has taken N microseconds. `/work/N`: as much work, of which the loop is not told.
 ///   `/panic`: no answer at all.
 /// - `/file/N`: a file of N bytes. `/broken/N`: one of a terabyte that can be read for N bytes. `/trap/N`: content that
-///   panics when it is asked for. `/fails/N`: content of N bytes that fails then, and of no known length.
+///   panics when it is asked for. `/fails/N`: content of N bytes that fails then, and of no known length. `/stream/N`: such
+///   content that ends then.
 /// - PUT: takes content, for whose every piece, and for whose end, the disk takes N microseconds. `/begin` takes them before
 ///   the first piece instead. `/panic` panics when it is written to, `/panic-end` when it ends, and `/panic-drop` when it is
 ///   given up.
@@ -49,6 +50,7 @@ impl TestService {
             "file" => file(number, u64::MAX),
             "broken" => file(1 << 40, number),
             "fails" => Body::Source(TestSource::Fails(number)),
+            "stream" => Body::Source(TestSource::Stream(number)),
             "trap" => Body::Source(TestSource::Trap(number)),
             _ => Body::Bytes(b"ok"[..].into()),
         }
@@ -86,8 +88,9 @@ impl Service for TestService {
 pub(crate) enum TestSource {
     File(TestFile),
     Trap(u64),
-    /// So many bytes are left before it fails.
+    /// So many bytes are left before it fails, or ends.
     Fails(u64),
+    Stream(u64),
 }
 
 impl Source for TestSource {
@@ -97,7 +100,7 @@ impl Source for TestSource {
         match self {
             TestSource::File(file) => Some(file.bytes_left),
             TestSource::Trap(bytes) => Some(*bytes),
-            TestSource::Fails(_) => None,
+            TestSource::Fails(_) | TestSource::Stream(_) => None,
         }
     }
 
@@ -106,7 +109,10 @@ impl Source for TestSource {
             TestSource::File(file) => Ok((file.bytes_left > 0).then_some(Piece::File(file))),
             TestSource::Trap(_) => panic!("the test's content"),
             TestSource::Fails(0) => Err(SourceFailed),
-            TestSource::Fails(bytes) => Ok(Some(Piece::Bytes(&[b'x'; 1000][..1000.min(*bytes as usize)]))),
+            TestSource::Stream(0) => Ok(None),
+            TestSource::Fails(bytes) | TestSource::Stream(bytes) => {
+                Ok(Some(Piece::Bytes(&[b'x'; 1000][..1000.min(*bytes as usize)])))
+            }
         }
     }
 
@@ -116,7 +122,7 @@ impl Source for TestSource {
                 file.bytes_left -= bytes;
                 file.fails_behind -= bytes;
             }
-            TestSource::Fails(left) => *left -= bytes,
+            TestSource::Fails(left) | TestSource::Stream(left) => *left -= bytes,
             TestSource::Trap(_) => {}
         }
     }

@@ -149,7 +149,7 @@ impl<S: Service> Connection<S> {
         let content_has_arrived = bytes.len() > head.octets;
         let head_bytes = head.octets;
         if let Some(records) = &mut self.records {
-            records.begin(self.number, &head, &mut shared.records, now);
+            records.begin(self.number, &head, self.output.queued_bytes(), &mut shared.records, now);
         }
         let framing = RequestFraming::new(&head, shared.settings.strict)?;
         let request = Request {
@@ -391,7 +391,7 @@ impl<S: Service> Connection<S> {
         self.output.drop_held();
         self.begin_sending(now);
         if let Some(records) = &mut self.records {
-            records.refuse(self.number, error, &mut shared.records, now);
+            records.refuse(self.number, error, self.output.queued_bytes(), &mut shared.records, now);
         }
         let response = Response::with_reason(error.status(), error.reason());
         let framing = RequestFraming::of_protocol_error(method);

@@ -107,16 +107,35 @@ impl PendingRecords {
         self.pending.shrink_to(PENDING_KEPT);
     }
 
-    /// A request has a complete head.
-    pub(super) fn begin(&mut self, connection: u64, head: &CompleteHead<'_>, pool: &mut Records, now: &Now) {
+    /// A request has a complete head, while `queued` bytes of responses wait to be sent.
+    pub(super) fn begin(
+        &mut self,
+        connection: u64,
+        head: &CompleteHead<'_>,
+        queued: usize,
+        pool: &mut Records,
+        now: &Now,
+    ) {
+        self.end_last_response(queued);
         let mut record = pool.begin(connection, now);
         record.note_request(head.version, head.method_and_target, &head.fields);
         self.request_bytes += record.request_bytes();
         self.pending.push_back(Pending::new(record));
     }
 
-    /// What was received of the current request breaks the protocol, perhaps before its head was complete.
-    pub(super) fn refuse(&mut self, connection: u64, offence: Offence, pool: &mut Records, now: &Now) {
+    /// What is read next belongs to another exchange: the response before it ends behind the `queued` bytes. Where its content
+    /// came from a source, it may not be known yet where that ended: its last bytes may have had to wait.
+    fn end_last_response(&mut self, queued: usize) {
+        let end = self.sent.saturating_add(queued as u64);
+        if let Some(last) = self.pending.back_mut().filter(|last| last.response.is_queued) {
+            last.response.end.get_or_insert(end);
+        }
+    }
+
+    /// What was received of the current request breaks the protocol, perhaps before its head was complete. `queued` bytes of
+    /// the responses before it wait to be sent.
+    pub(super) fn refuse(&mut self, connection: u64, offence: Offence, queued: usize, pool: &mut Records, now: &Now) {
+        self.end_last_response(queued);
         let has_current = self.pending.back().is_some_and(|current| current.response.end.is_none());
         if !has_current {
             self.pending.push_back(Pending::new(pool.begin(connection, now)));

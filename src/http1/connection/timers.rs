@@ -20,6 +20,17 @@ pub(super) enum Timer {
 
 impl Timer {
     const ALL: [Timer; 5] = [Timer::Head, Timer::Idle, Timer::ContentRate, Timer::WriteStall, Timer::Drain];
+
+    /// Its name in the debug log.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Timer::Head => "head",
+            Timer::Idle => "idle",
+            Timer::ContentRate => "content rate",
+            Timer::WriteStall => "write stall",
+            Timer::Drain => "drain",
+        }
+    }
 }
 
 /// A timer that is not running.
@@ -77,10 +88,14 @@ impl Timers {
         self.at_ns.iter().copied().fold(STOPPED, u64::min)
     }
 
+    /// A timer whose time has come.
+    pub(super) fn fired(&self, now_ns: u64) -> Option<Timer> {
+        Timer::ALL.into_iter().find(|timer| self.is_running(*timer) && self.at_ns[*timer as usize] <= now_ns)
+    }
+
     /// Stops a timer whose time has come, and names it.
     pub(super) fn take_fired(&mut self, now_ns: u64) -> Option<Timer> {
-        let fired =
-            Timer::ALL.into_iter().find(|timer| self.is_running(*timer) && self.at_ns[*timer as usize] <= now_ns)?;
+        let fired = self.fired(now_ns)?;
         self.stop(fired);
         Some(fired)
     }

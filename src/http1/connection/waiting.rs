@@ -46,6 +46,11 @@ impl<S: Service> Connection<S> {
         self.timers.next_ns()
     }
 
+    /// The timer that [`expire`](Connection::expire) acts on first, in the words of the debug log.
+    pub fn fired(&self, due_ns: u64) -> Option<&'static str> {
+        self.timers.fired(due_ns).map(Timer::name)
+    }
+
     /// The socket takes no more bytes for now, and holds at most `send_buffer_bytes`. A client that reads them slowly shows
     /// no progress until the buffer has room again, and is not to be taken for one that does not read.
     pub fn write_blocked(&mut self, send_buffer_bytes: u64) {

@@ -1,151 +1,279 @@
-//! What an honest client asks, and what it must get.
+//! What an honest client asks: the request, byte by byte. What must come of it is in `expected.rs`, and which are asked in
+//! `choose.rs`.
 
 use std::fmt;
-use std::rc::Rc;
 
+use spindle::http1::limits::DISCARDED_CONTENT_OCTETS_MAX;
+use spindle::semantics::request::Version;
+
+use crate::simulation::clients::expected::{Expected, ReadCondition, WriteCondition};
 use crate::simulation::clients::responses::Response;
 use crate::simulation::ledger::{Ledger, VersionId, content};
 
-/// A question.
+/// A request.
 #[derive(Clone)]
-pub(crate) enum Ask {
-    /// `GET` or `HEAD` of a target whose content is this.
-    Get { target: String, is_head: bool, expected: Rc<[u8]> },
-    /// A file that may be replaced meanwhile, by its path beneath the root.
-    File { target: String, name: String },
-    /// An upload, and how its content is sent.
-    Upload { target: String, name: String, number: u64, bytes: usize, is_chunked: bool, expects_continue: bool },
-    /// A target that is not there.
-    Nothing { target: String },
+pub(crate) struct Ask {
+    pub method: &'static str,
+    pub target: String,
+    /// Whether the target is sent in absolute-form.
+    pub is_absolute: bool,
+    pub persistence: Persistence,
+    /// Whether an empty line precedes it.
+    pub has_empty_line: bool,
+    /// Further field lines.
+    pub fields: Vec<String>,
+    pub content: Option<Content>,
+    pub expected: Expected,
 }
 
-/// A question on its way.
+/// What the client says of the connection behind the response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Persistence {
+    /// HTTP/1.1 keeps it.
+    Kept,
+    /// HTTP/1.1 with `Connection: close`.
+    Closes,
+    /// HTTP/1.0.
+    Old,
+    /// HTTP/1.0 with `Connection: keep-alive`.
+    OldKept,
+}
+
+/// The content of a request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Content {
+    /// Which content it is.
+    pub number: u64,
+    pub bytes: usize,
+    pub coding: Coding,
+    pub expect: Expect,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Coding {
+    Length,
+    Chunked,
+    /// With chunk extensions and a trailer section.
+    ChunkedWithMore,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Expect {
+    Nothing,
+    /// `Expect: 100-continue`, and the content once that has come, or after so many nanoseconds in any case.
+    Continue {
+        for_ns: u64,
+    },
+}
+
+/// A request on its way.
 pub(crate) struct Asked {
     pub ask: Ask,
     pub version: Option<VersionId>,
-    /// What is sent once the server says that it goes on.
+    /// The tag that the request names, if the server has given it before.
+    pub tag: Option<String>,
+    /// What is sent once the server says that it goes on, and when it is sent in any case.
     pub held_back: Vec<u8>,
-    /// When it was asked.
+    pub goes_on_ns: u64,
+    /// How many of all bytes of the connection are before the end of its head, and before its own end.
+    pub head_end: u64,
+    pub end: u64,
+    /// When it was asked, and when its last byte was handed to the network.
+    pub at_ns: u64,
+    pub sent: Option<Sent>,
+    pub was_continued: bool,
+}
+
+/// When a request had been sent.
+#[derive(Clone, Copy)]
+pub(crate) struct Sent {
     pub at_ns: u64,
     /// How long the server had been at work then, and how many flights there had been.
     pub busy_ns: u64,
     pub flights: u64,
 }
 
+/// A request as bytes.
+pub(crate) struct Written {
+    pub head: Vec<u8>,
+    /// The content in its coding.
+    pub content: Vec<u8>,
+    pub version: Option<VersionId>,
+    pub tag: Option<String>,
+}
+
 /// For the trace: without the content.
 impl fmt::Display for Ask {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Ask::Get { target, is_head, .. } => write!(f, "{} {target}", if *is_head { "HEAD" } else { "GET" }),
-            Ask::File { target, .. } => write!(f, "GET {target}, which may change"),
-            Ask::Upload { target, bytes, is_chunked, expects_continue, .. } => {
-                write!(f, "PUT {target} of {bytes} bytes (chunked: {is_chunked}, expects 100: {expects_continue})")
-            }
-            Ask::Nothing { target } => write!(f, "GET {target}, which is not there"),
-        }
+        write!(
+            f,
+            "{} {} {:?} {:?} {:?} {}",
+            self.method, self.target, self.persistence, self.fields, self.content, self.expected
+        )
     }
 }
 
 impl Ask {
+    /// A plain request.
+    pub(crate) fn get(target: String, expected: Expected) -> Ask {
+        Ask {
+            method: "GET",
+            target,
+            is_absolute: false,
+            persistence: Persistence::Kept,
+            has_empty_line: false,
+            fields: Vec::new(),
+            content: None,
+            expected,
+        }
+    }
+
     pub(crate) fn is_head(&self) -> bool {
-        matches!(self, Ask::Get { is_head: true, .. })
+        self.method == "HEAD"
+    }
+
+    pub(crate) fn version(&self) -> Version {
+        match self.persistence {
+            Persistence::Kept | Persistence::Closes => Version::Http11,
+            Persistence::Old | Persistence::OldKept => Version::Http10,
+        }
+    }
+
+    fn expects_continue(&self) -> bool {
+        self.content.is_some_and(|content| content.expect != Expect::Nothing)
     }
 
     /// Whether it may be asked along with others, before those are answered.
     pub(crate) fn may_be_pipelined(&self) -> bool {
-        !matches!(self, Ask::Upload { expects_continue: true, .. })
+        !self.expects_continue()
     }
 
-    /// The request's bytes, those that are to be held back until the server goes on, and what is noted of it.
-    pub(crate) fn request(&self, ledger: &mut Ledger, now_ns: u64) -> (Vec<u8>, Vec<u8>, Option<VersionId>) {
-        match self {
-            Ask::Get { target, is_head, .. } => {
-                let method = if *is_head { "HEAD" } else { "GET" };
-                (format!("{method} {target} HTTP/1.1\r\nHost: a\r\n\r\n").into_bytes(), Vec::new(), None)
+    /// Whether another one may be sent behind it: not where it says itself that it is the last one (RFC 9112 §9.6).
+    pub(crate) fn may_be_followed(&self) -> bool {
+        self.may_be_pipelined() && matches!(self.persistence, Persistence::Kept | Persistence::OldKept)
+    }
+
+    /// The target as it is sent.
+    pub(crate) fn sent_target(&self) -> String {
+        if self.is_absolute { format!("http://a{}", self.target) } else { self.target.clone() }
+    }
+
+    /// The request's bytes, and what is noted of it.
+    pub(crate) fn write(&self, ledger: &mut Ledger, now_ns: u64) -> Written {
+        let version = if self.version() == Version::Http11 { "HTTP/1.1" } else { "HTTP/1.0" };
+        let empty_line = if self.has_empty_line { "\r\n" } else { "" };
+        let mut head = format!("{empty_line}{} {} {version}\r\nHost: a\r\n", self.method, self.sent_target());
+        match self.persistence {
+            Persistence::Kept | Persistence::Old => {}
+            Persistence::Closes => head.push_str("Connection: close\r\n"),
+            Persistence::OldKept => head.push_str("Connection: keep-alive\r\n"),
+        }
+        for field in &self.fields {
+            head.push_str(&format!("{field}\r\n"));
+        }
+        let tag = self.named_tag(ledger);
+        if let Some(line) = self.condition_field(tag.as_deref()) {
+            head.push_str(&line);
+        }
+        let (mut framed, mut noted) = (Vec::new(), None);
+        if let Some(Content { number, bytes, coding, expect }) = self.content {
+            let content = content(number, bytes);
+            match coding {
+                Coding::Length => head.push_str(&format!("Content-Length: {bytes}\r\n")),
+                Coding::Chunked | Coding::ChunkedWithMore => head.push_str("Transfer-Encoding: chunked\r\n"),
             }
-            Ask::File { target, .. } | Ask::Nothing { target } => {
-                (format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n").into_bytes(), Vec::new(), None)
+            if expect != Expect::Nothing {
+                head.push_str("Expect: 100-continue\r\n");
             }
-            Ask::Upload { target, name, number, bytes, is_chunked, expects_continue } => {
-                let content = content(*number, *bytes);
-                let framing = match is_chunked {
-                    true => "Transfer-Encoding: chunked".to_owned(),
-                    false => format!("Content-Length: {bytes}"),
-                };
-                let expect = if *expects_continue { "Expect: 100-continue\r\n" } else { "" };
-                let mut head = format!("PUT {target} HTTP/1.1\r\nHost: a\r\n{framing}\r\n{expect}\r\n").into_bytes();
-                let framed = if *is_chunked { chunked(&content, *number) } else { content.to_vec() };
-                let version = ledger.sends(name, content, now_ns);
-                if *expects_continue {
-                    return (head, framed, Some(version));
-                }
-                head.extend(framed);
-                (head, Vec::new(), Some(version))
+            framed = if coding == Coding::Length { content.to_vec() } else { chunked(&content, coding, number) };
+            if let Expected::Stored { name, .. } = &self.expected {
+                noted = Some(ledger.sends(name, content, now_ns));
             }
+        }
+        head.push_str("\r\n");
+        Written { head: head.into_bytes(), content: framed, version: noted, tag }
+    }
+
+    /// The tag that the condition is about: the last one that the server gave for the name.
+    fn named_tag(&self, ledger: &Ledger) -> Option<String> {
+        match &self.expected {
+            Expected::File { name, condition: ReadCondition::NoneMatch | ReadCondition::IfRange }
+            | Expected::Stored { name, condition: WriteCondition::Match, .. } => ledger.last_tag(name),
+            _ => None,
         }
     }
 
-    /// What is wrong with the response.
-    pub(crate) fn check(
-        &self,
-        asked: &Asked,
-        response: &Response,
-        ledger: &mut Ledger,
-        now_ns: u64,
-    ) -> Result<(), String> {
-        match self {
-            Ask::Get { is_head, expected, .. } => {
-                if response.status != 200 {
-                    return Err(format!("a status of {}", response.status));
+    fn condition_field(&self, tag: Option<&str>) -> Option<String> {
+        let tag = tag.unwrap_or("\"no-such-tag\"");
+        match &self.expected {
+            Expected::File { condition, .. } => match condition {
+                ReadCondition::Nothing => None,
+                ReadCondition::NoneMatch => Some(format!("If-None-Match: \"other\", {tag}\r\n")),
+                ReadCondition::IfRange => Some(format!("Range: bytes=1-20\r\nIf-Range: {tag}\r\n")),
+            },
+            Expected::Stored { condition, .. } => match condition {
+                WriteCondition::Nothing => None,
+                WriteCondition::Absent => Some("If-None-Match: *\r\n".to_owned()),
+                WriteCondition::AbsentByDate => {
+                    Some("If-Unmodified-Since: Sun, 06 Nov 1994 08:49:37 GMT\r\n".to_owned())
                 }
-                if !is_head && *response.content != **expected {
-                    return Err(format!("{} bytes instead of {}", response.content.len(), expected.len()));
-                }
-                Ok(())
-            }
-            Ask::File { name, .. } => {
-                let found = match response.status {
-                    200 => Some(&response.content[..]),
-                    404 => None,
-                    status => return Err(format!("a status of {status}")),
-                };
-                ledger.may_read(name, found, asked.at_ns, now_ns)?;
-                match (found, response.field("etag")) {
-                    (Some(content), Some(tag)) if tag.starts_with('"') => ledger.tagged(name, tag, content),
-                    _ => Ok(()),
-                }
-            }
-            Ask::Upload { .. } => {
-                let Some(version) = &asked.version else { return Ok(()) };
-                match response.status {
-                    200 | 201 | 204 => ledger.acknowledged(version, now_ns),
-                    status => {
-                        // Where the disk fails behind the name, the file is there, and nobody knows for how long.
-                        if status < 500 {
-                            ledger.refused(version);
-                        }
-                        return Err(format!("a status of {status}"));
-                    }
-                }
-                Ok(())
-            }
-            Ask::Nothing { .. } if response.status == 404 => Ok(()),
-            Ask::Nothing { .. } => Err(format!("a status of {}", response.status)),
+                WriteCondition::Match => Some(format!("If-Match: {tag}\r\n")),
+                WriteCondition::Present => Some("If-Match: *\r\n".to_owned()),
+            },
+            _ => None,
         }
+    }
+
+    /// Whether the response says rightly that it is the last one, or rightly does not. Not to be asked once the server was
+    /// asked to end.
+    pub(crate) fn check_persistence(&self, response: &Response, is_held_back: bool) -> Result<(), String> {
+        let closes = response.closes() || response.ends_with_connection;
+        let is_stored = matches!(self.expected, Expected::Stored { .. }) && response.status < 300;
+        let is_unread = self.content.is_some_and(|content| {
+            let is_long = content.bytes as u64 > DISCARDED_CONTENT_OCTETS_MAX;
+            !is_stored && (content.expect != Expect::Nothing || is_long || response.status == 413)
+        });
+        let must = matches!(self.persistence, Persistence::Closes | Persistence::Old) || is_held_back;
+        if must && !closes {
+            return Err("the connection is kept".to_owned());
+        }
+        if closes && !must && !is_unread && !response.ends_with_connection {
+            return Err("the connection is not kept".to_owned());
+        }
+        let says_kept = response.field("connection").is_some_and(|value| value.eq_ignore_ascii_case("keep-alive"));
+        if self.persistence == Persistence::OldKept && !closes && !says_kept {
+            return Err("an HTTP/1.0 client is not told that the connection is kept".to_owned());
+        }
+        Ok(())
+    }
+
+    /// How many bytes of content the server's record may say that it received, behind that response.
+    pub(crate) fn received_bytes(&self, response: &Response) -> std::ops::RangeInclusive<u64> {
+        let bytes = self.content.map_or(0, |content| content.bytes as u64);
+        let is_stored = matches!(self.expected, Expected::Stored { .. }) && response.status < 300;
+        let is_read = is_stored || !response.closes() && !response.ends_with_connection;
+        if is_read { bytes..=bytes } else { 0..=bytes }
     }
 }
 
 /// Content in the chunked coding, in chunks of random lengths.
-pub(crate) fn chunked(content: &[u8], seed: u64) -> Vec<u8> {
+fn chunked(content: &[u8], coding: Coding, seed: u64) -> Vec<u8> {
     let mut random = fastrand::Rng::with_seed(seed);
+    let has_more = coding == Coding::ChunkedWithMore;
     let (mut framed, mut rest) = (Vec::new(), content);
     while !rest.is_empty() {
         let (chunk, behind) = rest.split_at(random.usize(1..=rest.len()));
-        framed.extend(format!("{:x}\r\n", chunk.len()).into_bytes());
+        let extension = match random.u8(..4) {
+            0 if has_more => ";name=token",
+            1 if has_more => " ; a ; b=\"quoted \\\" string\"",
+            _ => "",
+        };
+        let zeros = if has_more && random.bool() { "00" } else { "" };
+        framed.extend(format!("{zeros}{:x}{extension}\r\n", chunk.len()).into_bytes());
         framed.extend_from_slice(chunk);
         framed.extend_from_slice(b"\r\n");
         rest = behind;
     }
-    framed.extend_from_slice(b"0\r\n\r\n");
+    framed.extend_from_slice(if has_more { b"0;last\r\nX-Trailer: one\r\nX-Other: two\r\n\r\n" } else { b"0\r\n\r\n" });
     framed
 }

@@ -6,15 +6,25 @@ use std::rc::Rc;
 
 use spindle::http1::limits::IDLE_TIMEOUT_NS;
 
-use crate::simulation::clients::ask::{Ask, Asked};
-use crate::simulation::clients::responses::{Parsed, Response, parse};
+use crate::simulation::clients::ask::{Ask, Asked, Content, Expect, Sent};
+use crate::simulation::clients::exchanges::{Answer, Exchange};
+use crate::simulation::clients::expected::Judge;
+use crate::simulation::clients::responses::{Parsed, Response, bytes_at_least, parse};
 use crate::simulation::clients::{Client, Reach};
 use crate::simulation::ledger::Ledger;
 use crate::simulation::line::Path;
 use crate::simulation::network::{MILLISECOND, SECOND};
+use crate::simulation::setup::HOSTILE_UNTIL_NS;
 
 /// How much longer than the network and the server's work an answer may take.
-const PATIENCE_NS: u64 = 2 * SECOND;
+const PATIENCE_NS: u64 = 250 * MILLISECOND;
+
+/// When each honest client has been answered at the latest where connections or descriptors are scarce: when the last
+/// hostile one has left, and those that have taken a descriptor each keep it until they time out, one after the other.
+const SCARCE_UNTIL_NS: u64 = HOSTILE_UNTIL_NS + 600 * SECOND;
+
+/// How long the server gives responses when it has been asked to end.
+const FINISH_NS: u64 = 10 * SECOND;
 
 /// How often a client tries again whose connection was closed before it was answered.
 const ATTEMPTS_MAX: u32 = 50;
@@ -26,6 +36,11 @@ pub(crate) struct Manners {
     pub pipelined: usize,
     /// How long it waits between an answer and the next question at most.
     pub pause_ns_max: u64,
+    /// In how many pieces it sends what it has to say at least, and how long it waits between two at most.
+    pub pieces: usize,
+    pub piece_every_ns_max: u64,
+    /// Whether some of these pieces have an urgent byte before them.
+    pub sends_urgent: bool,
     /// How much it reads at a time, and how long it waits then. It is slow, but not too slow.
     pub reads_bytes_max: usize,
     pub reads_every_ns: u64,
@@ -38,6 +53,8 @@ pub(crate) struct Manners {
     pub others_give_way: bool,
     /// Whether the disk may fail: then an answer may be that it did, and content may end short.
     pub disk_may_fail: bool,
+    /// Whether nothing of what it asks can take long, the server's own work left out.
+    pub is_fast: bool,
 }
 
 /// What a client does when it has all its answers.
@@ -59,15 +76,24 @@ pub(crate) struct Honest {
     listener: usize,
     to_ask: VecDeque<Ask>,
     asked: VecDeque<Asked>,
+    /// What it has not sent yet of what it has to say, in pieces of what length, and when it sends the next one.
+    to_send: VecDeque<u8>,
+    piece_bytes: usize,
+    sends_from_ns: u64,
+    /// Bytes that it has sent, and urgent ones besides.
+    sent_bytes: u64,
+    urgent_bytes: u64,
     read: Vec<u8>,
+    /// It makes no sense to look at what was read before there is so much of it.
+    parses_from: usize,
     attempt: u32,
     asks_from_ns: u64,
     reads_from_ns: u64,
     answered_ns: u64,
     /// How often it has waited before it read on, since the last answer.
     pauses: u64,
-    /// Whether the server has said that this was the last answer.
-    was_told_to_go: bool,
+    /// When the server has said that this was the last answer, and how many flights there had been.
+    told_to_go: Option<Sent>,
     is_done: bool,
     complaint: Option<String>,
 }
@@ -87,13 +113,19 @@ impl Honest {
             listener,
             to_ask: to_ask.into(),
             asked: VecDeque::new(),
+            to_send: VecDeque::new(),
+            piece_bytes: usize::MAX,
+            sends_from_ns: 0,
+            sent_bytes: 0,
+            urgent_bytes: 0,
             read: Vec::new(),
+            parses_from: 0,
             attempt: 0,
             asks_from_ns: 0,
             reads_from_ns: 0,
             answered_ns: 0,
             pauses: 0,
-            was_told_to_go: false,
+            told_to_go: None,
             is_done: false,
             complaint: None,
         }
@@ -130,6 +162,10 @@ impl Honest {
     /// Takes one answer, if it is there. Returns whether it was.
     fn take_answer(&mut self, reach: &mut Reach<'_>) -> bool {
         let has_ended = reach.has_ended();
+        if self.read.len() < self.parses_from && !has_ended {
+            return false;
+        }
+        self.parses_from = 0;
         let Some(asked) = self.asked.front_mut() else {
             if !self.read.is_empty() {
                 self.complain(reach, "an answer to nothing".to_owned());
@@ -137,16 +173,18 @@ impl Honest {
             return false;
         };
         match parse(&self.read, asked.ask.is_head(), has_ended) {
-            Parsed::Partial => false,
+            Parsed::Partial => {
+                self.parses_from = bytes_at_least(&self.read, asked.ask.is_head());
+                false
+            }
             Parsed::Malformed(reason) => {
                 self.complain(reach, reason);
                 false
             }
             Parsed::Response(response) if response.status == 100 => {
                 self.read.drain(..response.bytes);
-                let held_back = std::mem::take(&mut asked.held_back);
-                reach.send(&held_back);
-                true
+                self.go_on_sending(reach);
+                !self.is_done
             }
             Parsed::Response(response) => {
                 self.read.drain(..response.bytes);
@@ -156,65 +194,265 @@ impl Honest {
         }
     }
 
+    /// The server has said that it wants the content.
+    fn go_on_sending(&mut self, reach: &mut Reach<'_>) {
+        let Some(asked) = self.asked.front_mut() else { return };
+        let was_asked_for = !asked.ask.may_be_pipelined() && !std::mem::replace(&mut asked.was_continued, true);
+        if !was_asked_for {
+            let about = format!("an interim response that was not asked for, asked {}", asked.ask);
+            return self.complain(reach, about);
+        }
+        let held_back = std::mem::take(&mut asked.held_back);
+        self.send(reach, &held_back);
+    }
+
     fn check_answer(&mut self, reach: &mut Reach<'_>, response: &Response) {
+        if self.told_to_go.is_some() {
+            return self.complain(reach, "an answer behind the last one".to_owned());
+        }
         let Some(asked) = self.asked.pop_front() else { return };
         let now_ns = reach.now_ns();
-        let checked = asked.ask.check(&asked, response, &mut self.ledger.borrow_mut(), now_ns);
+        self.note_answer(reach, &asked, response);
+        if response.status == 408 && self.may_have_come_too_late(reach, &asked) {
+            self.asked.push_front(asked);
+            self.told_to_go = Some(sent_now(reach));
+            return;
+        }
+        let is_ending = reach.inner.signal_ns.is_some();
+        let checked = self.judge(&asked, response, now_ns);
         // Where there are no descriptors, what needs one is refused for now.
         let is_for_now = response.status == 503 && self.manners.is_scarce
             || self.manners.disk_may_fail && [500, 503, 507].contains(&response.status);
-        if let (Err(about), false) = (checked, is_for_now) {
-            return self.complain(reach, format!("{about}, asked {}", asked.ask));
-        }
-        let flights = reach.inner.lines[reach.line].flights - asked.flights;
-        let on_the_way_ns = (flights + 4) * (self.path.latency_ns + self.path.jitter_ns);
-        let own_ns = (std::mem::take(&mut self.pauses) + 1) * self.manners.reads_every_ns;
-        let at_work_ns = reach.inner.busy_ns() - asked.busy_ns;
-        let took_ns = now_ns - asked.at_ns.max(self.answered_ns);
+        let kept = asked.ask.check_persistence(response, !asked.held_back.is_empty());
+        let checked = if is_for_now {
+            Ok(())
+        } else {
+            checked.and(if is_ending || self.manners.disk_may_fail { Ok(()) } else { kept })
+        };
+        let checked = checked.and_then(|()| self.check_time(reach, &asked));
         self.answered_ns = now_ns;
-        let may_be_late = self.manners.is_scarce && !self.manners.others_give_way;
-        if took_ns > on_the_way_ns + own_ns + at_work_ns + PATIENCE_NS && !may_be_late {
-            return self.complain(
-                reach,
-                format!(
-                    "an answer after {} ms, of which {} on the way and {} at work, asked {}",
-                    took_ns / MILLISECOND,
-                    on_the_way_ns / MILLISECOND,
-                    at_work_ns / MILLISECOND,
-                    asked.ask
-                ),
-            );
+        if let Err(about) = checked {
+            return self.complain(reach, format!("{about}, asked {}", asked.ask));
         }
         reach.count(&format!("answered {}", response.status));
         self.attempt = 0;
-        self.was_told_to_go |= response.closes() || response.ends_with_connection;
+        if response.closes() || response.ends_with_connection {
+            self.told_to_go = Some(sent_now(reach));
+            self.to_send.clear();
+            reach.wake_in(10 * SECOND);
+        }
         let pause_ns = reach.random().u64(..=self.manners.pause_ns_max);
         self.asks_from_ns = now_ns + pause_ns;
         reach.wake_in(pause_ns);
     }
 
+    fn judge(&self, asked: &Asked, response: &Response, now_ns: u64) -> Result<(), String> {
+        Judge { asked, response, ledger: &mut self.ledger.borrow_mut(), now_ns }.check()
+    }
+
+    /// Whether the server may say that a request came too slowly: it was asked to end before all of it had come.
+    fn may_have_come_too_late(&self, reach: &Reach<'_>, asked: &Asked) -> bool {
+        let line = &reach.inner.lines[reach.line];
+        reach.inner.signal_ns.is_some() && line.arrived_by_signal_bytes.unwrap_or(0) < asked.end + self.urgent_bytes
+    }
+
+    /// Whether the answer came in time.
+    fn check_time(&mut self, reach: &Reach<'_>, asked: &Asked) -> Result<(), String> {
+        let now_ns = reach.now_ns();
+        let own_ns = (std::mem::take(&mut self.pauses) + 1) * self.manners.reads_every_ns;
+        if self.manners.is_scarce && !self.manners.others_give_way {
+            let is_late = now_ns > SCARCE_UNTIL_NS + reach.inner.busy_ns();
+            return if is_late { Err("an answer when nobody has been in the way for long".to_owned()) } else { Ok(()) };
+        }
+        // An answer may come before its request has been sent to its end.
+        let Some(sent) = asked.sent else { return Ok(()) };
+        let on_the_way_ns = self.on_the_way_ns(reach, &sent);
+        let at_work_ns = reach.inner.busy_ns() - sent.busy_ns;
+        let took_ns = now_ns - sent.at_ns.max(self.answered_ns);
+        if took_ns <= on_the_way_ns + own_ns + at_work_ns + self.patience_ns() {
+            return Ok(());
+        }
+        Err(format!(
+            "an answer after {} ms, of which {} on the way and {} at work",
+            took_ns / MILLISECOND,
+            on_the_way_ns / MILLISECOND,
+            at_work_ns / MILLISECOND,
+        ))
+    }
+
+    /// One that has just been answered for the last time keeps its place for a moment, and another one is looked for every now
+    /// and then.
+    fn patience_ns(&self) -> u64 {
+        if self.manners.others_give_way { PATIENCE_NS + SECOND } else { PATIENCE_NS }
+    }
+
+    /// How long what has been sent since then was on the way at most.
+    fn on_the_way_ns(&self, reach: &Reach<'_>, since: &Sent) -> u64 {
+        let flights = reach.inner.lines[reach.line].flights - since.flights;
+        (flights + 4) * (self.path.latency_ns + self.path.jitter_ns)
+    }
+
+    /// Notes what the record of the exchange must say.
+    fn note_answer(&self, reach: &mut Reach<'_>, asked: &Asked, response: &Response) {
+        let answer = Answer {
+            status: response.status,
+            received_bytes: asked.ask.received_bytes(response),
+            sent_bytes: response.framed_bytes as u64,
+            at_ns: reach.now_ns(),
+        };
+        let exchanges = reach.inner.lines[reach.line].exchanges.iter_mut().flatten();
+        if let Some(exchange) = exchanges.into_iter().find(|exchange| exchange.answer.is_none()) {
+            exchange.answer = Some(answer);
+        }
+    }
+
     fn ask(&mut self, reach: &mut Reach<'_>) {
         let now_ns = reach.now_ns();
-        if now_ns < self.asks_from_ns || self.was_told_to_go {
+        if now_ns < self.asks_from_ns || self.told_to_go.is_some() {
             return;
         }
+        let mut bytes = Vec::new();
         while self.asked.len() < self.manners.pipelined {
-            let may_follow = self.asked.iter().all(|asked| asked.ask.may_be_pipelined());
+            let may_follow = self.asked.iter().all(|asked| asked.ask.may_be_followed());
             let next =
                 self.to_ask.front().filter(|next| self.asked.is_empty() || may_follow && next.may_be_pipelined());
             if next.is_none() {
                 break;
             }
             let Some(ask) = self.to_ask.pop_front() else { break };
-            let (bytes, held_back, version) = ask.request(&mut self.ledger.borrow_mut(), now_ns);
-            reach.send(&bytes);
-            let (busy_ns, flights) = (reach.inner.busy_ns(), reach.inner.lines[reach.line].flights);
-            self.asked.push_back(Asked { ask, version, held_back, at_ns: now_ns, busy_ns, flights });
+            bytes.extend(self.begin(reach, ask, bytes.len()));
         }
-        let is_last = self.to_ask.is_empty() && self.asked.iter().all(|asked| asked.held_back.is_empty());
-        if is_last && self.manners.farewell == Farewell::EndsEarly {
+        self.send(reach, &bytes);
+    }
+
+    /// Notes a request that is sent behind so many bytes of others. Returns what is sent of it now.
+    fn begin(&mut self, reach: &mut Reach<'_>, ask: Ask, bytes_before: usize) -> Vec<u8> {
+        let now_ns = reach.now_ns();
+        let written = ask.write(&mut self.ledger.borrow_mut(), now_ns);
+        let exchange = Exchange {
+            request: format!("{} {}", ask.method, ask.sent_target()),
+            version: ask.version(),
+            asked_ns: now_ns,
+            answer: None,
+        };
+        reach.inner.lines[reach.line].exchanges.get_or_insert_default().push(exchange);
+        let head_end = self.sent_bytes + (self.to_send.len() + bytes_before + written.head.len()) as u64;
+        let (mut bytes, mut held_back, mut goes_on_ns) = (written.head, Vec::new(), 0);
+        let end = head_end + written.content.len() as u64;
+        if let Some(Content { expect: Expect::Continue { for_ns }, .. }) = ask.content {
+            (held_back, goes_on_ns) = (written.content, now_ns + for_ns);
+            reach.wake_in(for_ns);
+        } else {
+            bytes.extend(written.content);
+        }
+        let (version, tag) = (written.version, written.tag);
+        let (at_ns, sent, was_continued) = (now_ns, None, false);
+        self.asked.push_back(Asked {
+            ask,
+            version,
+            tag,
+            held_back,
+            goes_on_ns,
+            head_end,
+            end,
+            at_ns,
+            sent,
+            was_continued,
+        });
+        bytes
+    }
+
+    /// Sends bytes, perhaps in pieces.
+    fn send(&mut self, reach: &mut Reach<'_>, bytes: &[u8]) {
+        self.to_send.extend(bytes);
+        self.piece_bytes = match self.manners.pieces {
+            0 | 1 => usize::MAX,
+            pieces => (2 * self.to_send.len() / pieces).max(1),
+        };
+        self.send_pieces(reach);
+    }
+
+    fn send_pieces(&mut self, reach: &mut Reach<'_>) {
+        // Each round sends a piece.
+        while !self.to_send.is_empty() && reach.now_ns() >= self.sends_from_ns {
+            let most = self.piece_bytes.min(self.to_send.len());
+            let bytes = if self.manners.pieces > 1 { reach.random().usize(1..=most) } else { most };
+            let is_urgent = self.manners.sends_urgent && reach.random().u8(..4) == 0;
+            if is_urgent && reach.inner.lines[reach.line].urgent_at.is_none() {
+                reach.next_is_urgent();
+                reach.send(b"!");
+                self.urgent_bytes += 1;
+            }
+            let piece: Vec<u8> = self.to_send.drain(..bytes).collect();
+            reach.send(&piece);
+            self.sent_bytes += bytes as u64;
+            if self.manners.piece_every_ns_max > 0 {
+                let pause_ns = reach.random().u64(1..=self.manners.piece_every_ns_max);
+                self.sends_from_ns = reach.now_ns() + pause_ns;
+                reach.wake_in(pause_ns);
+            }
+        }
+        let now = sent_now(reach);
+        for asked in &mut self.asked {
+            if asked.end <= self.sent_bytes {
+                asked.sent.get_or_insert(now);
+            }
+        }
+        let is_last = self.to_ask.is_empty() && self.to_send.is_empty();
+        if is_last
+            && self.asked.iter().all(|asked| asked.held_back.is_empty())
+            && self.manners.farewell == Farewell::EndsEarly
+        {
             reach.end();
         }
+    }
+
+    /// Sends content that nobody has asked for in time.
+    fn lose_patience(&mut self, reach: &mut Reach<'_>) {
+        let now_ns = reach.now_ns();
+        let Some(asked) = self.asked.front_mut().filter(|asked| now_ns >= asked.goes_on_ns) else { return };
+        if !asked.held_back.is_empty() && self.told_to_go.is_none() {
+            let held_back = std::mem::take(&mut asked.held_back);
+            reach.count("sends content without being asked to go on");
+            self.send(reach, &held_back);
+        }
+    }
+
+    /// Whether the connection may have ended without an answer to what is asked.
+    fn may_end(&self, reach: &Reach<'_>) -> bool {
+        let line = &reach.inner.lines[reach.line];
+        let was_refused = reach.inner.settings.faults.failed_accept > 0 && line.accepted_ns.is_none();
+        // Between two questions, or when it was idle for so long: the next question may have crossed with the end.
+        let was_idle = line.closed_ns.is_some_and(|closed_ns| closed_ns >= line.output_ns + IDLE_TIMEOUT_NS);
+        let is_between = self.asked.is_empty() || was_idle;
+        let may_be_short = reach.inner.may_be_stopped() || self.manners.disk_may_fail;
+        let is_excused = self.manners.is_scarce || was_refused || is_between || may_be_short;
+        self.told_to_go.is_some() || is_excused || self.may_have_been_ended(reach)
+    }
+
+    /// Whether the connection ended because the server was asked to, and rightly so: what had come by then is answered.
+    fn may_have_been_ended(&self, reach: &Reach<'_>) -> bool {
+        let line = &reach.inner.lines[reach.line];
+        let Some(signal_ns) =
+            reach.inner.signal_ns.filter(|at_ns| line.closed_ns.is_none_or(|closed| closed >= *at_ns))
+        else {
+            return false;
+        };
+        let arrived_bytes = line.arrived_by_signal_bytes.unwrap_or(0);
+        let had_come = self.asked.front().is_some_and(|first| first.head_end + self.urgent_bytes <= arrived_bytes);
+        let had_its_time = line.closed_ns.is_some_and(|closed_ns| closed_ns >= signal_ns + FINISH_NS);
+        !had_come || had_its_time && !self.manners.is_fast
+    }
+
+    /// Whether part of an answer may be missing: only its client or the disk can be at fault.
+    fn may_be_cut_short(&self, reach: &mut Reach<'_>) -> bool {
+        let line = &reach.inner.lines[reach.line];
+        let had_its_time = reach.inner.signal_ns.is_some_and(|signal_ns| {
+            line.closed_ns.is_some_and(|closed_ns| closed_ns >= signal_ns + FINISH_NS) && !self.manners.is_fast
+        });
+        // At capacity a connection that has been answered may give way at once: with bytes unread that is a reset.
+        let gave_way = self.manners.is_scarce && reach.is_lost();
+        self.read.is_empty() || had_its_time || gave_way || reach.inner.may_be_stopped() || self.manners.disk_may_fail
     }
 
     /// The connection has ended: what was not answered is asked again on another one, if it may end so.
@@ -224,26 +462,13 @@ impl Honest {
         if self.asked.is_empty() && self.to_ask.is_empty() {
             return;
         }
-        let is_ending = reach.inner.signal_ns.is_some();
-        let was_refused =
-            reach.inner.settings.faults.failed_accept > 0 && reach.inner.lines[reach.line].accepted_ns.is_none();
-        // Between two questions, or when it was idle for so long: the next question may have crossed with the end.
-        let line = &reach.inner.lines[reach.line];
-        let was_idle = line.closed_ns.is_some_and(|closed_ns| closed_ns >= line.output_ns + IDLE_TIMEOUT_NS);
-        let is_between = self.asked.is_empty() || was_idle;
-        let is_stopped = reach.inner.may_be_stopped();
-        let may_be_short = is_ending || is_stopped || self.manners.disk_may_fail;
-        let may_end = self.was_told_to_go || self.manners.is_scarce || was_refused || is_between || may_be_short;
-        let is_cut_short = !self.read.is_empty();
-        if !may_end || is_cut_short && !may_be_short {
-            let about = format!(
-                "the connection ended, with {} bytes of an answer; asked {}",
-                self.read.len(),
-                self.next_to_answer()
-            );
+        if !self.may_end(reach) || !self.may_be_cut_short(reach) {
+            let bytes = self.read.len();
+            let about =
+                format!("the connection ended, with {bytes} bytes of an answer; asked {}", self.next_to_answer());
             return self.complain(reach, about);
         }
-        if is_ending {
+        if reach.inner.signal_ns.is_some() {
             return;
         }
         if self.attempt == ATTEMPTS_MAX && self.manners.disk_may_fail {
@@ -255,10 +480,25 @@ impl Honest {
         let to_ask = self.asked.drain(..).map(|asked| asked.ask).chain(self.to_ask.drain(..)).collect();
         let mut next = Honest::new(to_ask, self.manners.clone(), &self.ledger, self.path, self.listener);
         next.attempt = self.attempt + 1;
-        let in_ns = reach.random().u64(..SECOND / 2);
+        // Ever later: clients that come again at once would take a scarce place from each other for good.
+        let in_ns = reach.random().u64(..SECOND / 2 * u64::from(self.attempt + 1));
         reach.count("asks again on another connection");
         reach.add_client(in_ns, self.listener, self.path, Box::new(next));
     }
+
+    /// Behind the last answer the end comes at once.
+    fn check_end(&mut self, reach: &mut Reach<'_>) {
+        let Some(told) = self.told_to_go else { return };
+        let waited_ns = reach.now_ns() - told.at_ns;
+        let at_work_ns = reach.inner.busy_ns() - told.busy_ns;
+        if waited_ns > self.on_the_way_ns(reach, &told) + at_work_ns + PATIENCE_NS + self.manners.reads_every_ns {
+            self.complain(reach, "no end behind the last answer".to_owned());
+        }
+    }
+}
+
+fn sent_now(reach: &Reach<'_>) -> Sent {
+    Sent { at_ns: reach.now_ns(), busy_ns: reach.inner.busy_ns(), flights: reach.inner.lines[reach.line].flights }
 }
 
 impl Client for Honest {
@@ -275,8 +515,12 @@ impl Client for Honest {
         if reach.has_ended() || reach.is_lost() {
             return self.go_on_elsewhere(reach);
         }
+        self.check_end(reach);
+        self.lose_patience(reach);
+        self.send_pieces(reach);
         self.ask(reach);
-        if self.asked.is_empty() && self.to_ask.is_empty() && self.manners.farewell == Farewell::Closes {
+        let has_all = self.asked.is_empty() && self.to_ask.is_empty();
+        if has_all && self.to_send.is_empty() && self.manners.farewell == Farewell::Closes {
             self.is_done = true;
             reach.close();
         }
@@ -293,5 +537,10 @@ impl Client for Honest {
 
     fn name(&self) -> &'static str {
         "honest"
+    }
+
+    fn describe(&self) -> String {
+        let asks: Vec<String> = self.to_ask.iter().map(Ask::to_string).collect();
+        format!("honest, {:?}, asks {}", self.manners, asks.join("; "))
     }
 }

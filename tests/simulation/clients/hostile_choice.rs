@@ -11,7 +11,7 @@ use crate::simulation::clients::hostile::{Habit, Hostile, Then};
 use crate::simulation::clients::readers::{Insatiable, SlowReader};
 use crate::simulation::line::Path;
 use crate::simulation::network::{Inner, MICROSECOND, MILLISECOND, SECOND};
-use crate::simulation::setup::{HOSTILE_UNTIL_NS, Setup, one_of, path, target_of};
+use crate::simulation::setup::{Cast, Entrance, HOSTILE_UNTIL_NS, Setup, one_of, path, target_of};
 
 /// A request that needs no disk, and is answered by 204.
 const OPTIONS: &str = "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -23,21 +23,29 @@ const STAYS_UNTIL_NS: u64 = HOSTILE_UNTIL_NS + 480 * SECOND;
 const BESIDE_NS: [i64; 8] = [-2_000, -300, -60, -20, 20, 60, 300, 2_000];
 
 /// Adds the hostile clients of a run.
-pub(crate) fn add_hostile_clients(inner: &mut Inner, setup: &Setup, random: &mut Rng) {
+pub(crate) fn add_clients(cast: &mut Cast<'_>) {
+    let setup = cast.setup;
     if setup.is_crowded {
-        return add_crowd(inner, setup, random);
+        let mut random = cast.random(setup.clients());
+        if cast.case.includes(setup.clients()) {
+            add_crowd(cast.inner, setup, &mut random);
+        }
+        return;
     }
-    for _ in 0..setup.hostile {
-        let at_ns = random.u64(..90 * SECOND);
-        let listener = random.usize(..setup.network.listeners);
-        let leaves_ns = if random.bool() { random.u64(at_ns..HOSTILE_UNTIL_NS) } else { STAYS_UNTIL_NS };
-        let (path, client) = client(setup, leaves_ns, random);
-        inner.add_client(at_ns, listener, path, client);
+    for number in setup.honest..setup.honest + setup.hostile {
+        cast.add(number, |random| {
+            let at_ns = random.u64(..90 * SECOND);
+            let listener = random.usize(..setup.network.listeners);
+            let leaves_ns = if random.bool() { random.u64(at_ns..HOSTILE_UNTIL_NS) } else { STAYS_UNTIL_NS };
+            let (path, client) = client(setup, leaves_ns, random);
+            Entrance { at_ns, listener, path, client }
+        });
     }
+    let mut random = cast.random(setup.clients());
     // With a disk that takes minutes and a backlog of two, nobody would come through behind a flood.
     let can_be_flooded = setup.network.backlog_max > 2 || setup.trouble.slow == 0;
-    if random.u8(..8) == 0 && can_be_flooded {
-        add_flood(inner, setup, random);
+    if random.u8(..8) == 0 && can_be_flooded && cast.case.includes(setup.clients()) {
+        add_flood(cast.inner, setup, &mut random);
     }
 }
 
@@ -121,7 +129,8 @@ fn beside(limit_ns: u64, random: &mut Rng) -> u64 {
 }
 
 fn at_the_edge(setup: &Setup, random: &mut Rng) -> AtTheEdge {
-    let (edge, stream, script) = match random.u8(..6) {
+    let (edge, stream, script) = match random.u8(..7) {
+        6 => framing_edge(setup, random),
         0 | 1 => head_edge(random),
         2 => {
             let piece = |wait_ns, awaits_answer| Piece { wait_ns, awaits_answer, bytes: OPTIONS.len() };
@@ -153,6 +162,18 @@ fn head_edge(random: &mut Rng) -> (Edge, Vec<u8>, Vec<Piece>) {
     let piece = Piece { wait_ns: every_ns, awaits_answer: false, bytes: left / drips };
     script.extend(vec![piece; drips]);
     (Edge::Head { from: from as u64 }, stream.into_bytes(), script)
+}
+
+/// An upload of which all that drips is framing: an extension of its last chunk, and trailers.
+fn framing_edge(setup: &Setup, random: &mut Rng) -> (Edge, Vec<u8>, Vec<Piece>) {
+    let head = chunked_put(setup, 0);
+    let head = &head[..head.len() - b"0\r\n\r\n".len()];
+    let framing = one_of(random, &["0;name=value\r\n\r\n", "0\r\nTrailer: value\r\n\r\n", "0000000000\r\n\r\n"]);
+    let piece = |wait_ns, bytes| Piece { wait_ns, awaits_answer: false, bytes };
+    let every_ns = beside(CONTENT_GRACE_NS, random) / framing.len() as u64;
+    let mut script = vec![piece(0, head.len())];
+    script.extend(vec![piece(every_ns, 1); framing.len()]);
+    (Edge::Framing { head_bytes: head.len() as u64 }, [head, framing].concat().into_bytes(), script)
 }
 
 /// Content that stalls for as long as it may at its beginning, or after it has earned all the time that there is; or that

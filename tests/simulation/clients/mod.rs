@@ -1,7 +1,12 @@
 //! Those who talk to the server: honest ones, who know what they must get, and others.
 
 pub(crate) mod ask;
+pub(crate) mod bystander;
+pub(crate) mod choose;
 pub(crate) mod edges;
+pub(crate) mod exchanges;
+pub(crate) mod expected;
+pub(crate) mod folder;
 pub(crate) mod garbled;
 pub(crate) mod honest;
 pub(crate) mod hostile;
@@ -9,7 +14,7 @@ pub(crate) mod hostile_choice;
 pub(crate) mod readers;
 pub(crate) mod responses;
 
-use crate::simulation::line::{Line, Path};
+use crate::simulation::line::{Line, Path, take_bytes};
 use crate::simulation::network::{Happening, Inner};
 
 /// A client with one connection.
@@ -25,6 +30,11 @@ pub(crate) trait Client {
 
     /// What it is, for the trace and the coverage.
     fn name(&self) -> &'static str;
+
+    /// What it is and what it is going to do, for the trace.
+    fn describe(&self) -> String {
+        self.name().to_owned()
+    }
 }
 
 /// What a client can see and do.
@@ -43,7 +53,7 @@ impl Reach<'_> {
     }
 
     pub(crate) fn random(&mut self) -> &mut fastrand::Rng {
-        &mut self.inner.random
+        &mut self.inner.lines[self.line].random
     }
 
     /// Sends bytes. Those that do not fit yet wait.
@@ -54,6 +64,7 @@ impl Reach<'_> {
         }
         state.unsent.extend(bytes);
         state.sent_bytes += bytes.len() as u64;
+        self.inner.trace.describe(self.inner.now_ns(), self.line, "the client sends", bytes);
         self.inner.set_off(self.line);
     }
 
@@ -72,7 +83,7 @@ impl Reach<'_> {
     pub(crate) fn read(&mut self, bytes_max: usize) -> Vec<u8> {
         let state = self.state();
         let bytes = bytes_max.min(state.received.len());
-        let read = state.received.drain(..bytes).collect();
+        let read = take_bytes(&mut state.received, bytes);
         self.inner.set_off(self.line);
         read
     }
@@ -103,6 +114,7 @@ impl Reach<'_> {
 
     /// Sends the end: nothing more will be sent.
     pub(crate) fn end(&mut self) {
+        self.inner.trace.describe(self.inner.now_ns(), self.line, "the client ends", b"");
         let state = self.state();
         if !state.end_has_arrived {
             state.end_is_unsent = true;
@@ -110,8 +122,13 @@ impl Reach<'_> {
         self.inner.set_off(self.line);
     }
 
-    /// Closes the socket: nothing more is sent nor read.
+    /// Closes the socket: nothing more is sent nor read. As Linux does, it resets the connection if something was not read.
     pub(crate) fn close(&mut self) {
+        let leaves_unread = !self.state().received.is_empty() && !self.is_lost();
+        if leaves_unread {
+            self.inner.coverage.count("network", "reset: the client leaves bytes unread");
+            self.reset();
+        }
         self.end();
         let state = self.state();
         state.client_has_closed = true;
@@ -121,6 +138,7 @@ impl Reach<'_> {
 
     /// Resets the connection.
     pub(crate) fn reset(&mut self) {
+        self.inner.trace.describe(self.inner.now_ns(), self.line, "the client resets", b"");
         self.state().reset_server();
         self.inner.made_room(self.line);
     }

@@ -4,7 +4,8 @@
 #[derive(Clone, Debug)]
 pub(crate) struct Response {
     pub status: u16,
-    pub fields: Vec<(String, String)>,
+    /// Its field lines.
+    lines: String,
     pub content: Vec<u8>,
     /// How many bytes the content took with its framing.
     pub framed_bytes: usize,
@@ -15,15 +16,20 @@ pub(crate) struct Response {
 }
 
 impl Response {
-    /// The value of the first field of that name, which is in lower case.
+    /// The value of the first field of that name.
     pub(crate) fn field(&self, name: &str) -> Option<&str> {
-        self.fields.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
+        field(&self.lines, name)
     }
 
     /// Whether the connection ends behind it.
     pub(crate) fn closes(&self) -> bool {
         self.field("connection").is_some_and(|value| value.split(',').any(|option| option.trim() == "close"))
     }
+}
+
+fn field<'a>(lines: &'a str, name: &str) -> Option<&'a str> {
+    let mut fields = lines.split("\r\n").filter_map(|line| line.split_once(':'));
+    fields.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
 }
 
 /// What a stream of bytes begins with.
@@ -45,54 +51,108 @@ pub(crate) fn parse(stream: &[u8], is_head: bool, has_ended: bool) -> Parsed {
     }
 }
 
+/// What of a response records are held against.
+pub(crate) struct Measured {
+    pub status: u16,
+    /// See [`Response`].
+    pub framed_bytes: usize,
+    pub bytes: usize,
+}
+
+/// Reads over a response, whose stream has ended; `None` where it is not whole.
+pub(crate) fn measure(stream: &[u8], is_head: bool) -> Result<Option<Measured>, String> {
+    let Some(head) = head(stream)? else { return Ok(None) };
+    let framed_bytes = match framing(&head, is_head)? {
+        Framing::Length(bytes) if stream.len() - head.bytes >= bytes => bytes,
+        Framing::Length(_) => return Ok(None),
+        _ => match try_parse(stream, is_head, true)? {
+            Some(response) => response.framed_bytes,
+            None => return Ok(None),
+        },
+    };
+    Ok(Some(Measured { status: head.status, framed_bytes, bytes: head.bytes + framed_bytes }))
+}
+
 fn try_parse(stream: &[u8], is_head: bool, has_ended: bool) -> Result<Option<Response>, String> {
+    let Some(head) = head(stream)? else { return Ok(None) };
+    let rest = &stream[head.bytes..];
+    let framing = framing(&head, is_head)?;
+    let (content, framed_bytes) = match framing {
+        Framing::Chunked => match chunked(rest)? {
+            Some(framed) => framed,
+            None => return Ok(None),
+        },
+        Framing::Length(bytes) => match rest.get(..bytes) {
+            Some(content) => (content.to_vec(), bytes),
+            None => return Ok(None),
+        },
+        Framing::UntilEnd if has_ended => (rest.to_vec(), rest.len()),
+        Framing::UntilEnd => return Ok(None),
+    };
+    Ok(Some(Response {
+        status: head.status,
+        lines: head.lines.to_owned(),
+        content,
+        framed_bytes,
+        bytes: head.bytes + framed_bytes,
+        ends_with_connection: framing == Framing::UntilEnd,
+    }))
+}
+
+/// How long a stream is at least that begins with a whole response, as far as is known of this one.
+pub(crate) fn bytes_at_least(stream: &[u8], is_head: bool) -> usize {
+    let Ok(Some(head)) = head(stream) else { return stream.len() };
+    match framing(&head, is_head) {
+        Ok(Framing::Length(bytes)) => head.bytes + bytes,
+        _ => stream.len(),
+    }
+}
+
+struct Head<'a> {
+    status: u16,
+    lines: &'a str,
+    bytes: usize,
+}
+
+/// How content ends. None at all is a length of 0.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Framing {
+    Length(usize),
+    Chunked,
+    UntilEnd,
+}
+
+fn head(stream: &[u8]) -> Result<Option<Head<'_>>, String> {
     let prefix = b"HTTP/1.1 ";
     if !stream.starts_with(&prefix[..prefix.len().min(stream.len())]) {
         return Err(format!("no response begins with {:?}", String::from_utf8_lossy(&stream[..stream.len().min(40)])));
     }
-    let Some(head_bytes) = memchr::memmem::find(stream, b"\r\n\r\n").map(|at| at + 4) else { return Ok(None) };
-    let head = std::str::from_utf8(&stream[..head_bytes - 4]).map_err(|_| "a head that is no UTF-8".to_owned())?;
-    let mut lines = head.split("\r\n");
-    let status_line = lines.next().unwrap_or_default();
+    let Some(bytes) = memchr::memmem::find(stream, b"\r\n\r\n").map(|at| at + 4) else { return Ok(None) };
+    let head = std::str::from_utf8(&stream[..bytes - 4]).map_err(|_| "a head that is no UTF-8".to_owned())?;
+    let (status_line, lines) = head.split_once("\r\n").unwrap_or((head, ""));
     let status = status_line.get(9..12).and_then(|digits| digits.parse().ok()).unwrap_or(0);
     if !(100..600).contains(&status) || status_line.as_bytes().get(12) != Some(&b' ') {
         return Err(format!("a status-line of {status_line:?}"));
     }
-    let mut fields = Vec::new();
-    for line in lines {
-        let (name, value) = line.split_once(':').ok_or_else(|| format!("a field line of {line:?}"))?;
-        fields.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+    if let Some(line) = lines.split("\r\n").find(|line| !line.contains(':')).filter(|_| !lines.is_empty()) {
+        return Err(format!("a field line of {line:?}"));
     }
-    let mut response = Response {
-        status,
-        fields,
-        content: Vec::new(),
-        framed_bytes: 0,
-        bytes: head_bytes,
-        ends_with_connection: false,
-    };
-    let rest = &stream[head_bytes..];
-    let has_no_content = is_head || status < 200 || status == 204 || status == 304;
+    Ok(Some(Head { status, lines, bytes }))
+}
+
+fn framing(head: &Head<'_>, is_head: bool) -> Result<Framing, String> {
+    let has_no_content = is_head || head.status < 200 || head.status == 204 || head.status == 304;
     if has_no_content {
-        return Ok(Some(response));
+        return Ok(Framing::Length(0));
     }
-    let framed = match (response.field("transfer-encoding"), response.field("content-length")) {
-        (Some("chunked"), None) => chunked(rest)?,
+    match (field(head.lines, "transfer-encoding"), field(head.lines, "content-length")) {
+        (Some("chunked"), None) => Ok(Framing::Chunked),
         (None, Some(length)) => {
-            let bytes = length.parse::<usize>().map_err(|_| format!("a Content-Length of {length:?}"))?;
-            rest.get(..bytes).map(|content| (content.to_vec(), bytes))
+            length.parse().map(Framing::Length).map_err(|_| format!("a Content-Length of {length:?}"))
         }
-        (None, None) => {
-            response.ends_with_connection = true;
-            has_ended.then(|| (rest.to_vec(), rest.len()))
-        }
-        both => return Err(format!("a framing of {both:?}")),
-    };
-    Ok(framed.map(|(content, bytes)| {
-        (response.content, response.framed_bytes) = (content, bytes);
-        response.bytes += bytes;
-        response
-    }))
+        (None, None) => Ok(Framing::UntilEnd),
+        both => Err(format!("a framing of {both:?}")),
+    }
 }
 
 /// Content in the chunked coding, and how many bytes that takes; `None` where it is not all there.

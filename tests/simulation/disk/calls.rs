@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use spindle::storage::{Access, DirectoryEntry, FileKind, FileSystem, Links, Stat};
 
 use super::Disk;
-use super::faults::{Call, Effect, Happening};
+use super::faults::{Call, Effect, Happening, error_name};
 use super::machine::Machine;
 use super::tree::{Cursor, Entries, Lookup, NodeId, TOP};
 
@@ -146,30 +146,9 @@ fn text(name: &[u8]) -> impl fmt::Display {
     name.escape_ascii()
 }
 
-/// What an error number is called; `Errno` itself shows it as a sentence.
-fn error_name(errno: Errno) -> String {
-    let names = [
-        (Errno::ACCESS, "ACCESS"),
-        (Errno::AGAIN, "AGAIN"),
-        (Errno::BADF, "BADF"),
-        (Errno::DQUOT, "DQUOT"),
-        (Errno::EXIST, "EXIST"),
-        (Errno::INTR, "INTR"),
-        (Errno::IO, "IO"),
-        (Errno::ISDIR, "ISDIR"),
-        (Errno::LOOP, "LOOP"),
-        (Errno::MFILE, "MFILE"),
-        (Errno::NOENT, "NOENT"),
-        (Errno::NOSPC, "NOSPC"),
-        (Errno::NOSYS, "NOSYS"),
-        (Errno::NOTDIR, "NOTDIR"),
-        (Errno::OPNOTSUPP, "OPNOTSUPP"),
-        (Errno::PERM, "PERM"),
-        (Errno::ROFS, "ROFS"),
-        (Errno::XDEV, "XDEV"),
-    ];
-    let name = names.iter().find(|(known, _)| *known == errno).map(|(_, name)| (*name).to_owned());
-    name.unwrap_or_else(|| format!("error {}", errno.raw_os_error()))
+/// How much of so many bytes is read or written; less than all where there is a bound.
+fn shortened(bytes: usize, most: Option<usize>) -> usize {
+    most.map_or(bytes, |most| most.min(bytes.saturating_sub(1)).max(1).min(bytes))
 }
 
 impl FileSystem for Disk {
@@ -344,7 +323,7 @@ impl FileSystem for Disk {
                 })?;
                 let rest =
                     usize::try_from(offset).ok().and_then(|offset| content.bytes.get(offset..)).unwrap_or_default();
-                let bytes = rest.len().min(space.len()).min(most.unwrap_or(usize::MAX));
+                let bytes = shortened(rest.len().min(space.len()), most);
                 space[..bytes].copy_from_slice(&rest[..bytes]);
                 Ok(bytes)
             },
@@ -359,7 +338,7 @@ impl FileSystem for Disk {
                 if file.mode != Mode::Write {
                     return Err(Errno::BADF);
                 }
-                let content = &content[..content.len().min(most.unwrap_or(usize::MAX))];
+                let content = &content[..shortened(content.len(), most)];
                 let bytes = machine.write(file.node, file.offset.get(), content)?;
                 file.offset.set(file.offset.get() + bytes as u64);
                 Ok(bytes)

@@ -331,3 +331,29 @@ impl Faults {
         *self.coverage.borrow_mut().entry(name).or_default() += 1;
     }
 }
+
+/// What an error number is called; `Errno` itself shows it as a sentence.
+pub(crate) fn error_name(errno: Errno) -> String {
+    let names = [
+        (Errno::ACCESS, "ACCESS"),
+        (Errno::AGAIN, "AGAIN"),
+        (Errno::BADF, "BADF"),
+        (Errno::DQUOT, "DQUOT"),
+        (Errno::EXIST, "EXIST"),
+        (Errno::INTR, "INTR"),
+        (Errno::IO, "IO"),
+        (Errno::ISDIR, "ISDIR"),
+        (Errno::LOOP, "LOOP"),
+        (Errno::MFILE, "MFILE"),
+        (Errno::NOENT, "NOENT"),
+        (Errno::NOSPC, "NOSPC"),
+        (Errno::NOSYS, "NOSYS"),
+        (Errno::NOTDIR, "NOTDIR"),
+        (Errno::OPNOTSUPP, "OPNOTSUPP"),
+        (Errno::PERM, "PERM"),
+        (Errno::ROFS, "ROFS"),
+        (Errno::XDEV, "XDEV"),
+    ];
+    let name = names.iter().find(|(known, _)| *known == errno).map(|(_, name)| (*name).to_owned());
+    name.unwrap_or_else(|| format!("error {}", errno.raw_os_error()))
+}

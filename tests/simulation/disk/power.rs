@@ -166,7 +166,7 @@ impl Machine {
         }
         for node in reachable(&tree) {
             if let Body::File(content) = &mut tree.nodes[node].body {
-                if self.settings.loss != Loss::Ordered {
+                if matches!(self.settings.loss, Loss::Journalled | Loss::Cruel) {
                     lose_blocks(content, self.settings.block_bytes.max(1), choose);
                 }
                 for lost in std::mem::take(&mut content.lost) {

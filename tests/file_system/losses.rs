@@ -1,0 +1,136 @@
+//! What a loss of power may take, in each of the models.
+
+use std::cell::Cell;
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+use rustix::io::Errno;
+use spindle::storage::{Access, FileSystem};
+
+use crate::disk::{Call, Disk, Event, Loss, Settings};
+use crate::stage::START_S;
+
+type File = <Disk as FileSystem>::File;
+
+fn disk(loss: Loss) -> (Disk, File) {
+    let settings = Settings { loss, block_bytes: 4, ..Settings::linux(1) };
+    let disk = Disk::new(settings, Rc::new(Cell::new(START_S * 1_000_000_000)));
+    disk.add_file("old", b"old", 0);
+    let root = disk.open_root(Disk::root_path(), Access::List).unwrap();
+    (disk, root)
+}
+
+/// Every state after a loss of power behind `act`: what `old` and `new` hold.
+fn states(loss: Loss, act: impl Fn(&Disk, &File) -> Result<(), Errno>) -> BTreeSet<[Option<String>; 2]> {
+    let (disk, root) = disk(loss);
+    act(&disk, &root).unwrap();
+    let mut states = BTreeSet::new();
+    let count = disk.after_each_power_loss(10_000, |after| {
+        let read = |name| after.read(name).map(|content| content.escape_ascii().to_string());
+        states.insert(["old", "new"].map(read));
+    });
+    assert!(count.is_some_and(|count| count >= states.len()));
+    states
+}
+
+fn write(disk: &Disk, root: &File) -> Result<File, Errno> {
+    let file = disk.create(root, b"hidden")?;
+    assert_eq!(disk.write(&file, b"content"), Ok(7));
+    Ok(file)
+}
+
+fn state(old: Option<&str>, new: Option<&str>) -> [Option<String>; 2] {
+    [old, new].map(|content| content.map(str::to_owned))
+}
+
+#[test]
+fn each_model_allows_what_the_ones_before_it_allow_and_more() {
+    let act = |disk: &Disk, root: &File| {
+        let _file = write(disk, root)?;
+        disk.rename(root, b"hidden", b"new")?;
+        disk.unlink(root, b"old")
+    };
+    let [none, ordered, journalled, cruel] =
+        [Loss::None, Loss::Ordered, Loss::Journalled, Loss::Cruel].map(|loss| states(loss, act));
+    assert_eq!(none, BTreeSet::from([state(None, Some("content"))]));
+    assert!(none.is_subset(&ordered) && none.len() < ordered.len());
+    assert!(ordered.is_subset(&journalled) && ordered.len() < journalled.len());
+    assert!(journalled.is_subset(&cruel) && journalled.len() < cruel.len());
+    // What is never torn where all is ordered; what is where only names are; and what only happens where nothing is.
+    assert!(ordered.iter().all(|[_, new]| new.as_deref().is_none_or(|new| new == "content")));
+    for torn in ["", "cont\\x00\\x00\\x00", "\\x00\\x00\\x00\\x00ent", "????ent"] {
+        assert!(journalled.contains(&state(Some("old"), Some(torn))), "{torn} {journalled:?}");
+    }
+    let unordered = state(None, None);
+    assert!(!journalled.contains(&unordered) && cruel.contains(&unordered));
+}
+
+#[test]
+fn what_was_flushed_in_the_right_order_is_there() {
+    for loss in [Loss::Ordered, Loss::Journalled, Loss::Cruel] {
+        let found = states(loss, |disk, root| {
+            let file = write(disk, root)?;
+            disk.sync(&file)?;
+            disk.rename(root, b"hidden", b"new")?;
+            disk.sync(root)
+        });
+        assert_eq!(found, BTreeSet::from([state(Some("old"), Some("content"))]), "{loss:?}");
+    }
+}
+
+/// Seen on ext2: the disk had the file without links, so that its name was removed when the disk was checked.
+#[test]
+fn a_file_that_was_flushed_without_a_name_may_be_lost_where_nothing_is_ordered() {
+    for (loss, is_flushed_again, is_safe) in [
+        (Loss::Ordered, false, true),
+        (Loss::Journalled, false, true),
+        (Loss::Cruel, false, false),
+        (Loss::Cruel, true, true),
+    ] {
+        let found = states(loss, |disk, root| {
+            let file = disk.create_unnamed(root)?;
+            assert_eq!(disk.write(&file, b"content"), Ok(7));
+            disk.sync(&file)?;
+            disk.link_unnamed(&file, root, b"new")?;
+            if is_flushed_again {
+                disk.sync(&file)?;
+            }
+            disk.sync(root)
+        });
+        assert!(found.contains(&state(Some("old"), Some("content"))));
+        assert_eq!(found.len(), if is_safe { 1 } else { 2 }, "{loss:?} {found:?}");
+    }
+}
+
+/// As on Linux: the pages count as clean after the first error, and the next fsync has nothing to write.
+#[test]
+fn what_a_failed_flush_has_lost_no_later_one_brings_back() {
+    for loss in [Loss::Ordered, Loss::Journalled, Loss::Cruel] {
+        let found = states(loss, |disk, root| {
+            let file = write(disk, root)?;
+            disk.at(Call::SyncFile, 1, Event::Fault("i/o error at sync of a file"));
+            assert_eq!(disk.sync(&file), Err(Errno::IO));
+            assert_eq!(disk.read("hidden").unwrap(), b"content");
+            disk.sync(&file)?;
+            disk.rename(root, b"hidden", b"new")?;
+            disk.sync(root)
+        });
+        assert!(!found.contains(&state(Some("old"), Some("content"))), "{loss:?} {found:?}");
+    }
+}
+
+#[test]
+fn a_killed_process_loses_what_has_no_name_and_nothing_else() {
+    let (disk, root) = disk(Loss::Cruel);
+    let file = write(&disk, &root).unwrap();
+    let unnamed = disk.create_unnamed(&root).unwrap();
+    assert_eq!(disk.write(&unnamed, b"nowhere"), Ok(7));
+    assert_eq!(disk.lock(&file), Ok(()));
+    let after = disk.after_kill();
+    assert_eq!(disk.write(&file, b"more"), Err(Errno::IO));
+    assert_eq!(after.names("."), ["hidden", "old"]);
+    assert_eq!((after.read("hidden").unwrap(), after.used_bytes(), after.descriptors()), (b"content".to_vec(), 10, 0));
+    let root = after.open_root(Disk::root_path(), Access::List).unwrap();
+    let found = after.open_entry(&root, b"hidden", Access::Lock).unwrap();
+    assert_eq!(after.lock(&found), Ok(()));
+}

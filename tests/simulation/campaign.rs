@@ -1,0 +1,238 @@
+//! Runs of the simulation, seed after seed on all cores: what scripts/simulate.sh starts. It says what failed, and what has
+//! happened at all.
+#![allow(dead_code, reason = "the digest of a run is for the tests of main.rs")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop where it stands")]
+
+#[path = "mod.rs"]
+mod simulation;
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use simulation::case::Case;
+use simulation::coverage::Coverage;
+use simulation::expected;
+use simulation::network::SECOND;
+use simulation::run::run;
+use simulation::shrink::shrink;
+
+const USAGE: &str = "\
+usage: simulate [SECONDS] [--seed FIRST | --seeds FROM..TO] [--until-failure]
+       simulate --seed N [--only CLIENT,…] [--asks N]
+";
+
+/// From how many runs on everything that is expected must have happened.
+const RUNS_FOR_ALL: u64 = 100_000;
+
+/// How many failures are shown, and made smaller.
+const FAILURES_SHOWN: usize = 5;
+
+/// How often it is said how far the campaign has come.
+const PROGRESS_EVERY: Duration = Duration::from_secs(10);
+
+/// How long one run may take on a machine that has other work. Most take a few milliseconds.
+const RUN_MAX: Duration = Duration::from_secs(60);
+
+/// What a campaign is asked to do.
+struct Orders {
+    seconds: Option<u64>,
+    from: u64,
+    to: u64,
+    until_failure: bool,
+    /// A run to be shown, and no campaign.
+    replay: Option<Case>,
+}
+
+fn parse_orders() -> Result<Orders, Box<dyn std::error::Error>> {
+    let mut arguments = pico_args::Arguments::from_env();
+    let seed: Option<u64> = arguments.opt_value_from_str("--seed")?;
+    let only: Option<String> = arguments.opt_value_from_str("--only")?;
+    let only = only.map(|only| only.split(',').map(str::parse).collect::<Result<Vec<usize>, _>>()).transpose()?;
+    let asks_max = arguments.opt_value_from_str("--asks")?.unwrap_or(usize::MAX);
+    let range: Option<String> = arguments.opt_value_from_str("--seeds")?;
+    let range = match range.as_deref().map(|range| range.split_once("..").ok_or("a range is FROM..TO")).transpose()? {
+        Some((from, to)) => Some((from.parse()?, to.parse()?)),
+        None => None,
+    };
+    let until_failure = arguments.contains("--until-failure");
+    let seconds: Option<u64> = arguments.opt_free_from_str()?;
+    if let [argument, ..] = &arguments.finish()[..] {
+        return Err(format!("not understood: {}", argument.display()).into());
+    }
+    let first = seed.unwrap_or_else(|| fastrand::Rng::with_seed(clock_seed()).u64(..1 << 48));
+    let (from, to) = range.unwrap_or((first, u64::MAX));
+    let replay =
+        (seed.is_some() && seconds.is_none()).then_some(Case { seed: first, only, asks_max, is_printed: true });
+    let seconds = if range.is_some() { seconds } else { Some(seconds.unwrap_or(60)) };
+    Ok(Orders { seconds, from, to, until_failure, replay })
+}
+
+fn clock_seed() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64)
+}
+
+/// What the runs so far have come to.
+#[derive(Default)]
+struct Totals {
+    runs: u64,
+    simulated_ns: u128,
+    coverage: Coverage,
+    failures: BTreeMap<u64, String>,
+}
+
+impl Totals {
+    fn add(&mut self, other: Totals) {
+        self.runs += other.runs;
+        self.simulated_ns += other.simulated_ns;
+        self.coverage.add(&other.coverage);
+        self.failures.extend(other.failures);
+    }
+}
+
+/// What the threads have in common.
+struct Campaign {
+    orders: Orders,
+    begun: Instant,
+    next_seed: AtomicU64,
+    is_over: AtomicBool,
+    totals: Mutex<Totals>,
+    /// Of each thread, which seed it runs, and since when in milliseconds; `u64::MAX`: none.
+    runs: Vec<(AtomicU64, AtomicU64)>,
+}
+
+impl Campaign {
+    fn work(&self, thread: usize) {
+        let mut own = Totals::default();
+        while !self.is_over.load(Ordering::Relaxed) {
+            let seed = self.next_seed.fetch_add(1, Ordering::Relaxed);
+            if seed >= self.orders.to {
+                break;
+            }
+            let (running, since) = &self.runs[thread];
+            running.store(seed, Ordering::Relaxed);
+            since.store(self.begun.elapsed().as_millis() as u64, Ordering::Relaxed);
+            let outcome = run(&Case::new(seed));
+            own.runs += 1;
+            own.simulated_ns += u128::from(outcome.simulated_ns);
+            own.coverage.add(&outcome.coverage);
+            if let Some(failure) = outcome.failure {
+                own.failures.insert(seed, failure.replace('\n', " "));
+                if self.orders.until_failure {
+                    self.is_over.store(true, Ordering::Relaxed);
+                }
+            }
+            if own.runs == 50 || !own.failures.is_empty() {
+                self.totals.lock().unwrap().add(std::mem::take(&mut own));
+            }
+        }
+        self.runs[thread].1.store(u64::MAX, Ordering::Relaxed);
+        self.totals.lock().unwrap().add(own);
+    }
+
+    /// Waits for the threads, and says how far they are.
+    fn watch(&self) {
+        let mut told = Instant::now();
+        while self.runs.iter().any(|(_, since)| since.load(Ordering::Relaxed) != u64::MAX) {
+            std::thread::sleep(Duration::from_millis(20));
+            let elapsed = self.begun.elapsed();
+            if self.orders.seconds.is_some_and(|seconds| elapsed.as_secs() >= seconds) {
+                self.is_over.store(true, Ordering::Relaxed);
+            }
+            for (seed, since) in &self.runs {
+                let since = Duration::from_millis(since.load(Ordering::Relaxed));
+                if elapsed > since.saturating_add(RUN_MAX) {
+                    println!("FAILED seed {}: does not come to an end", seed.load(Ordering::Relaxed));
+                    std::process::exit(1);
+                }
+            }
+            if told.elapsed() >= PROGRESS_EVERY {
+                told = Instant::now();
+                let totals = self.totals.lock().unwrap();
+                println!("{:>5} s: {} runs, {} failures", elapsed.as_secs(), totals.runs, totals.failures.len());
+            }
+        }
+    }
+
+    fn report(self) -> bool {
+        let seconds = self.begun.elapsed().as_secs_f64();
+        let mut totals = self.totals.into_inner().unwrap();
+        let misses = expected::complete(&mut totals.coverage);
+        if !self.orders.until_failure {
+            print_coverage(&totals.coverage);
+        }
+        for (seed, failure) in totals.failures.iter().take(FAILURES_SHOWN) {
+            println!("FAILED seed {seed}: {failure}");
+            if !self.orders.until_failure {
+                let (case, failure) = shrink(*seed, failure);
+                println!("       scripts/simulate.sh {}\n       {failure}", case.arguments());
+            }
+        }
+        println!(
+            "{} runs from seed {} on in {seconds:.1} s: {:.0} a second, {:.0} simulated hours a second; {} failures",
+            totals.runs,
+            self.orders.from,
+            totals.runs as f64 / seconds,
+            totals.simulated_ns as f64 / SECOND as f64 / 3600.0 / seconds,
+            totals.failures.len()
+        );
+        let must_have_all = totals.runs >= RUNS_FOR_ALL && !self.orders.until_failure;
+        if misses && must_have_all {
+            println!("FAILED: not everything has happened that must");
+        }
+        totals.failures.is_empty() && !(misses && must_have_all)
+    }
+}
+
+fn print_coverage(coverage: &Coverage) {
+    let mut last = "";
+    for (kind, what, count) in coverage.iter() {
+        if kind != last {
+            println!("{kind}:");
+            last = kind;
+        }
+        println!("  {count:>12}  {what}{}", if count == 0 { "  NEVER HAPPENED" } else { "" });
+    }
+}
+
+fn show(case: &Case) {
+    let outcome = run(case);
+    match outcome.failure {
+        None => println!("seed {}: nothing is wrong", case.seed),
+        Some(failure) => println!("FAILED seed {}: {failure}", case.seed),
+    }
+}
+
+fn main() -> ExitCode {
+    let orders = match parse_orders() {
+        Ok(orders) => orders,
+        Err(error) => {
+            eprint!("simulate: {error}\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    if let Some(case) = &orders.replay {
+        show(case);
+        return ExitCode::SUCCESS;
+    }
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    println!("from seed {} on, on {threads} threads", orders.from);
+    let campaign = Campaign {
+        next_seed: AtomicU64::new(orders.from),
+        orders,
+        begun: Instant::now(),
+        is_over: AtomicBool::new(false),
+        totals: Mutex::default(),
+        runs: (0..threads).map(|_| (AtomicU64::new(0), AtomicU64::new(0))).collect(),
+    };
+    std::thread::scope(|scope| {
+        for thread in 0..threads {
+            let campaign = &campaign;
+            scope.spawn(move || campaign.work(thread));
+        }
+        campaign.watch();
+    });
+    if campaign.report() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

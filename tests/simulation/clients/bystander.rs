@@ -1,0 +1,153 @@
+//! A client of names that other processes of the machine change meanwhile: it may find them or not, but what it is given is
+//! one version from beginning to end, or ends short, and never comes from outside of the root.
+
+use std::rc::Rc;
+
+use fastrand::Rng;
+
+use crate::simulation::clients::responses::{Parsed, Response, parse};
+use crate::simulation::clients::{Client, Reach};
+use crate::simulation::disk::{Action, Disk};
+use crate::simulation::ledger::content;
+use crate::simulation::network::START_UNIX_NS;
+
+/// What is outside of the root, beside it.
+const SECRET: &str = "/outside/secret";
+
+/// How long the content is that is cut by another process.
+const CUT_BYTES: usize = 10;
+
+/// A version of the file that others replace.
+fn version(number: usize) -> Rc<[u8]> {
+    content(2_000_000 + number as u64, [5_000, 40_000, 12_000][number % 3])
+}
+
+const VERSIONS: usize = 3;
+
+fn secret() -> Rc<[u8]> {
+    content(2_999_999, 300)
+}
+
+/// What is there before anybody acts.
+pub(crate) fn write_files(disk: &Disk) {
+    for directory in ["others", "others/box"] {
+        disk.add_directory(directory);
+    }
+    let long_ago_ns = i128::from(START_UNIX_NS) - 86_400_000_000_000;
+    disk.add_file("others/page", &version(0), long_ago_ns);
+    disk.add_file("others/box/inner", &version(0), long_ago_ns);
+    disk.add_file(SECRET, &secret(), long_ago_ns);
+}
+
+/// What other processes do, between any two calls of the server.
+pub(crate) fn actions() -> Vec<Action> {
+    let page = || "others/page".to_owned();
+    let link = |target: &str| Action::SoftLink { target: target.to_owned(), path: "others/way".to_owned() };
+    let moved = |from: &str, to: &str| Action::Move { from: from.to_owned(), to: to.to_owned() };
+    let renamed = |from: &str, to: &str| Action::Rename {
+        directory: "others".to_owned(),
+        from: from.to_owned(),
+        to: to.to_owned(),
+    };
+    let mut actions = vec![
+        Action::Truncate { path: page(), bytes: CUT_BYTES },
+        Action::Unlink { path: page() },
+        link("/outside"),
+        link("../../outside"),
+        link("box"),
+        Action::Unlink { path: "others/way".to_owned() },
+        moved("others/box", "/outside/box"),
+        moved("/outside/box", "others/box"),
+        renamed("page", "paper"),
+        renamed("paper", "page"),
+    ];
+    actions.extend((0..VERSIONS).map(|number| Action::Replace { path: page(), content: version(number).to_vec() }));
+    actions
+}
+
+/// Brings back what others have moved away.
+pub(crate) fn bring_back(disk: &Disk) {
+    // It may be in its place.
+    disk.act(&Action::Move { from: "/outside/box".to_owned(), to: "others/box".to_owned() });
+}
+
+/// What is wrong outside of the root, when all is over.
+pub(crate) fn check_outside(disk: &Disk) -> Result<(), String> {
+    if disk.read(SECRET).as_deref() != Some(&secret()[..]) {
+        return Err("a file outside of the root has changed".to_owned());
+    }
+    match disk.names("/outside").iter().find(|name| !["secret", "box"].contains(&name.as_str())) {
+        Some(name) => Err(format!("{name:?} was made outside of the root")),
+        None => Ok(()),
+    }
+}
+
+/// A client of what others change.
+pub(crate) struct Bystander {
+    request: Vec<u8>,
+    is_page: bool,
+    read: Vec<u8>,
+    is_done: bool,
+    complaint: Option<String>,
+}
+
+impl Bystander {
+    /// `target_of` makes a target of a path beneath the root.
+    pub(crate) fn new(target_of: impl Fn(&str) -> String, random: &mut Rng) -> Bystander {
+        let names = ["others/page", "others/page", "others/box/inner", "others/way/secret", "others/way/inner"];
+        let written = ["others/box/new", "others/way/new", "others/way"];
+        let is_read = random.u8(..4) > 0;
+        let name = if is_read { names[random.usize(..names.len())] } else { written[random.usize(..written.len())] };
+        let target = target_of(name);
+        let request = match is_read {
+            true => format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n").into_bytes(),
+            false => format!("PUT {target} HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nmine").into_bytes(),
+        };
+        Bystander { request, is_page: name == "others/page", read: Vec::new(), is_done: false, complaint: None }
+    }
+
+    fn check(&self, response: &Response) -> Result<(), String> {
+        if *response.content == *secret() {
+            return Err("what is outside of the root was given away".to_owned());
+        }
+        let is_version = |number: usize| {
+            let whole = version(number);
+            *response.content == *whole || response.content == whole[..CUT_BYTES]
+        };
+        if response.status == 200 && self.is_page && !(0..VERSIONS).any(is_version) {
+            return Err(format!("{} bytes that are no version", response.content.len()));
+        }
+        Ok(())
+    }
+}
+
+impl Client for Bystander {
+    fn act(&mut self, reach: &mut Reach<'_>) {
+        if self.is_done {
+            return;
+        }
+        let request = std::mem::take(&mut self.request);
+        reach.send(&request);
+        self.read.extend(reach.read(usize::MAX));
+        let has_ended = reach.has_ended() || reach.is_lost();
+        match parse(&self.read, false, false) {
+            Parsed::Response(response) => {
+                self.complaint = self.check(&response).err();
+                reach.count(&format!("was answered {} on what others change", response.status));
+            }
+            Parsed::Malformed(reason) => self.complaint = Some(reason),
+            Parsed::Partial if has_ended => reach.count("was cut short on what others change"),
+            Parsed::Partial => return,
+        }
+        self.is_done = true;
+        reach.close();
+    }
+
+    fn complaint(&self) -> Option<String> {
+        self.complaint.clone()
+    }
+
+    fn name(&self) -> &'static str {
+        "bystander"
+    }
+}

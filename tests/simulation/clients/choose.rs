@@ -1,0 +1,291 @@
+//! Which requests an honest client sends, and in what way.
+
+use std::rc::Rc;
+
+use fastrand::Rng;
+use spindle::routes::UploadPolicy;
+
+use crate::simulation::clients::ask::{Ask, Coding, Content, Expect, Persistence};
+use crate::simulation::clients::expected::{Expected, ReadCondition, Rules, WriteCondition};
+use crate::simulation::clients::honest::{Farewell, Manners};
+use crate::simulation::ledger::Ledger;
+use crate::simulation::line::Path;
+use crate::simulation::network::{MILLISECOND, SECOND};
+use crate::simulation::setup::{Setup, one_of, target_of};
+
+/// When the fixed files were modified: a day before each run begins, as a date, and the second before that.
+const FIXED_DATE: &str = "Tue, 14 Jul 2026 10:36:17 GMT";
+const BEFORE_FIXED_DATE: &str = "Tue, 14 Jul 2026 10:36:16 GMT";
+
+/// How a client behaves that has this path.
+pub(crate) fn manners(setup: &Setup, path: &Path, random: &mut Rng) -> Manners {
+    let (reads_bytes_max, reads_every_ns) =
+        one_of(random, &[(usize::MAX, 0), (usize::MAX, 0), (30_000, SECOND), (4_000, 100 * MILLISECOND)]);
+    let (pieces, piece_every_ns_max) =
+        one_of(random, &[(1, 0), (1, 0), (12, 0), (12, 20 * MILLISECOND), (12, 200 * MILLISECOND)]);
+    Manners {
+        pipelined: one_of(random, &[1, 1, 3, 8]),
+        pause_ns_max: one_of(random, &[0, MILLISECOND, 20 * SECOND]),
+        pieces,
+        piece_every_ns_max,
+        sends_urgent: random.u8(..6) == 0,
+        reads_bytes_max,
+        reads_every_ns,
+        farewell: one_of(random, &[Farewell::EndsEarly, Farewell::Closes, Farewell::Stays]),
+        is_scarce: setup.is_scarce,
+        others_give_way: setup.is_crowded,
+        disk_may_fail: setup.trouble.may_fail(),
+        is_fast: path.latency_ns <= MILLISECOND && reads_every_ns == 0 && pieces == 1 && setup.trouble.slow == 0,
+    }
+}
+
+/// A request, in some of its forms.
+pub(crate) fn ask(setup: &Setup, ledger: &Ledger, random: &mut Rng, number: u64) -> Ask {
+    let mut ask = match random.u8(..20) {
+        0 | 1 => text(setup, random),
+        2 | 3 => about_methods(setup, random, number),
+        4 | 5 if setup.is_folder => about_directories(setup, random),
+        4..=6 => missing(setup, ledger, random),
+        7..=9 => fixed(setup, ledger, random),
+        10 | 11 => ranges(setup, ledger, random),
+        12..=14 => read(setup, random),
+        _ => upload(setup, random, number),
+    };
+    ask.is_absolute = random.u8(..10) == 0 && ask.target != "*";
+    ask.has_empty_line = random.u8(..10) == 0;
+    ask.persistence = one_of(random, &PERSISTENCES);
+    let needs_new_version =
+        ask.content.is_some_and(|content| content.coding != Coding::Length || content.expect != Expect::Nothing);
+    if needs_new_version && ask.persistence != Persistence::Closes {
+        ask.persistence = Persistence::Kept;
+    }
+    ask
+}
+
+const PERSISTENCES: [Persistence; 12] = {
+    let mut persistences = [Persistence::Kept; 12];
+    persistences[0] = Persistence::Closes;
+    persistences[1] = Persistence::Old;
+    persistences[2] = Persistence::OldKept;
+    persistences
+};
+
+/// `/echo` and `/user-agent`, or in their place a file.
+fn text(setup: &Setup, random: &mut Rng) -> Ask {
+    if setup.is_folder {
+        return read(setup, random);
+    }
+    let coding = one_of(random, &["", "gzip", "deflate, gzip;q=0.5", "gzip;q=0", "*", "identity"]);
+    let fields = if coding.is_empty() { Vec::new() } else { vec![format!("Accept-Encoding: {coding}")] };
+    let words = "to be compressed ".repeat(random.usize(..40));
+    let content = |text: &str| Expected::Content { status: 200, content: text.as_bytes().into() };
+    let mut ask = match random.u8(..3) {
+        0 => Ask::get("/".to_owned(), content("")),
+        1 => Ask {
+            fields: vec![format!("User-Agent: {words}end")],
+            ..Ask::get("/user-agent".to_owned(), content(&format!("{words}end")))
+        },
+        _ => Ask { fields, ..Ask::get(format!("/echo/{}", words.replace(' ', "%20")), content(&words)) },
+    };
+    if random.u8(..4) == 0 {
+        ask.method = "HEAD";
+    }
+    ask
+}
+
+/// Methods that ask what there is, and those that are not offered, some with content that nobody wants.
+fn about_methods(setup: &Setup, random: &mut Rng, number: u64) -> Ask {
+    let status = |status: u16| Expected::Status { status, field: None };
+    let (method, target, expected) = match random.u8(..6) {
+        0 => ("OPTIONS", "*".to_owned(), status(204)),
+        1 => {
+            let allowed =
+                if setup.policy == UploadPolicy::Off { "GET, HEAD, OPTIONS" } else { "GET, HEAD, POST, PUT, OPTIONS" };
+            let field = Some(("allow", allowed.to_owned()));
+            ("OPTIONS", target_of(setup, "small.txt"), Expected::Status { status: 204, field })
+        }
+        2 => ("BREW", target_of(setup, "small.txt"), status(501)),
+        3 => ("DELETE", target_of(setup, "small.txt"), status(405)),
+        4 => ("GET", target_of(setup, "absent"), nothing_there(setup)),
+        _ => ("POST", "/".to_owned(), status(405)),
+    };
+    let content = (random.bool()).then(|| Content {
+        number,
+        bytes: one_of(random, &[0, 1, 5_000, 300_000]),
+        coding: one_of(random, &[Coding::Length, Coding::Length, Coding::Chunked, Coding::ChunkedWithMore]),
+        expect: expect(random),
+    });
+    Ask { method, content, ..Ask::get(target, expected) }
+}
+
+fn expect(random: &mut Rng) -> Expect {
+    match random.u8(..4) {
+        0 => Expect::Continue { for_ns: one_of(random, &[MILLISECOND, 100 * MILLISECOND, SECOND]) },
+        _ => Expect::Nothing,
+    }
+}
+
+fn about_directories(setup: &Setup, random: &mut Rng) -> Ask {
+    let directory = one_of(random, &["", "dir/", "up/"]);
+    if setup.is_site {
+        let (target, expected) = match random.u8(..4) {
+            0 if !setup.trouble.may_fail() => {
+                ("/site", Expected::Status { status: 301, field: Some(("location", "./site/".to_owned())) })
+            }
+            1 => ("/dir/", nothing_there(setup)),
+            _ => ("/site/", Expected::Content { status: 200, content: setup.fixed("site/index.html") }),
+        };
+        return Ask::get(target.to_owned(), expected);
+    }
+    match random.u8(..5) {
+        // Where the disk may fail, what is no file may not prove to be a directory.
+        0 if !setup.trouble.may_fail() => {
+            let location = Some(("location", "./dir/?a=b".to_owned()));
+            Ask::get("/dir?a=b".to_owned(), Expected::Status { status: 301, field: location })
+        }
+        // A file that others cut short ends the archive that it is in.
+        1 if setup.trouble.others == 0 || !directory.is_empty() => {
+            Ask::get(format!("/{directory}?archive=tar"), Expected::Archive { directory })
+        }
+        place => {
+            let format = one_of(random, &["html", "json", "text"]);
+            let accepted = match format {
+                "html" => "text/html",
+                "json" => "application/json",
+                _ => "text/plain",
+            };
+            let expected = Expected::Listing { directory, format };
+            match place {
+                2 => Ask { fields: vec![format!("Accept: {accepted}")], ..Ask::get(format!("/{directory}"), expected) },
+                _ => Ask::get(format!("/{directory}?format={format}&sort=size"), expected),
+            }
+        }
+    }
+}
+
+/// What a target is answered with where nothing is.
+fn nothing_there(setup: &Setup) -> Expected {
+    // Where the disk may fail its page may be missed.
+    if setup.is_site && !setup.trouble.may_fail() {
+        Expected::Content { status: 404, content: setup.fixed("404.html") }
+    } else {
+        Expected::Status { status: 404, field: None }
+    }
+}
+
+fn missing(setup: &Setup, ledger: &Ledger, random: &mut Rng) -> Ask {
+    match random.u8(..3) {
+        0 if setup.is_folder => Ask::get("/.hidden".to_owned(), nothing_there(setup)),
+        0 => Ask::get(
+            "/files/.hidden".to_owned(),
+            Expected::Content { status: 200, content: Rc::clone(&ledger.fixed[".hidden"]) },
+        ),
+        1 if setup.is_folder => Ask::get("/.spindle/absent".to_owned(), nothing_there(setup)),
+        1 => Ask::get("/nowhere".to_owned(), nothing_there(setup)),
+        _ => Ask::get(target_of(setup, "absent"), nothing_there(setup)),
+    }
+}
+
+/// A file that nobody writes to, and its content.
+fn fixed_file(setup: &Setup, ledger: &Ledger, random: &mut Rng) -> (String, Rc<[u8]>) {
+    let names: Vec<_> =
+        ledger.fixed.iter().filter(|(name, _)| !name.contains("/.") && !name.starts_with('.')).collect();
+    let (name, content) = one_of(random, &names);
+    (target_of(setup, name), Rc::clone(content))
+}
+
+/// A file that nobody writes to, perhaps under a condition.
+fn fixed(setup: &Setup, ledger: &Ledger, random: &mut Rng) -> Ask {
+    let (target, content) = fixed_file(setup, ledger, random);
+    let whole = Expected::Content { status: 200, content };
+    let status = |status: u16| Expected::Status { status, field: None };
+    let (field, expected) = match random.u8(..10) {
+        0 => (format!("If-Modified-Since: {FIXED_DATE}"), status(304)),
+        1 => (format!("If-Modified-Since: {BEFORE_FIXED_DATE}"), whole),
+        2 => ("If-Match: \"other\"".to_owned(), status(412)),
+        3 => ("If-None-Match: *".to_owned(), status(304)),
+        4 => (format!("If-Unmodified-Since: {FIXED_DATE}"), whole),
+        5 => (format!("If-Unmodified-Since: {BEFORE_FIXED_DATE}"), status(412)),
+        _ => ("X-Other: field".to_owned(), whole),
+    };
+    let method = if random.u8(..4) == 0 { "HEAD" } else { "GET" };
+    Ask { method, fields: vec![field], ..Ask::get(target, expected) }
+}
+
+/// Ranges of a file that nobody writes to.
+fn ranges(setup: &Setup, ledger: &Ledger, random: &mut Rng) -> Ask {
+    let (target, of) = fixed_file(setup, ledger, random);
+    let bytes = of.len();
+    let whole = Expected::Content { status: 200, content: Rc::clone(&of) };
+    if bytes < 40 {
+        let field = vec!["Range: bytes=99-".to_owned()];
+        return Ask { fields: field, ..Ask::get(target, Expected::NoRange { of_bytes: bytes }) };
+    }
+    let first = random.usize(..bytes / 2);
+    let last = random.usize(first..bytes - 10);
+    let one = |first, last| Expected::Range { first, last, of: Rc::clone(&of), may_be_whole: false };
+    let mut fields = Vec::new();
+    let (range, expected) = match random.u8(..9) {
+        0 => (format!("{first}-{last}"), one(first, last)),
+        1 => (format!("{first}-"), one(first, bytes - 1)),
+        2 => (format!("-{}", bytes - last), one(last, bytes - 1)),
+        3 => (format!("{first}-{}", bytes + 7), one(first, bytes - 1)),
+        4 => (format!("{bytes}-"), Expected::NoRange { of_bytes: bytes }),
+        5 => (format!("{last}-{first},"), if first == last { one(first, last) } else { whole }),
+        6 => {
+            fields.push(format!("If-Range: {}", one_of(random, &[FIXED_DATE, BEFORE_FIXED_DATE])));
+            let is_named = fields[0].ends_with(FIXED_DATE);
+            let expected = Expected::Range { first, last, of: Rc::clone(&of), may_be_whole: true };
+            (format!("{first}-{last}"), if is_named { expected } else { whole })
+        }
+        _ => {
+            let ranges = vec![(last + 5, bytes - 1), (first, last), (last + 2, last + 2)];
+            (format!("{}-, {first}-{last},,{}-{}", last + 5, last + 2, last + 2), Expected::Parts { ranges, of })
+        }
+    };
+    fields.push(format!("Range: bytes={range}"));
+    Ask { fields, ..Ask::get(target, expected) }
+}
+
+/// A file that others replace meanwhile.
+fn read(setup: &Setup, random: &mut Rng) -> Ask {
+    let name = format!("up/{}", random.u8(..3));
+    let condition = one_of(
+        random,
+        &[ReadCondition::Nothing, ReadCondition::Nothing, ReadCondition::NoneMatch, ReadCondition::IfRange],
+    );
+    let target = target_of(setup, &name);
+    match setup.is_site {
+        true => Ask::get(target, nothing_there(setup)),
+        false => Ask::get(target, Expected::File { name, condition }),
+    }
+}
+
+fn upload(setup: &Setup, random: &mut Rng, number: u64) -> Ask {
+    let name = format!("up/{}", random.u8(..3));
+    let condition = one_of(
+        random,
+        &[
+            WriteCondition::Nothing,
+            WriteCondition::Nothing,
+            WriteCondition::Nothing,
+            WriteCondition::Absent,
+            WriteCondition::AbsentByDate,
+            WriteCondition::Match,
+            WriteCondition::Match,
+            WriteCondition::Present,
+        ],
+    );
+    let content = Some(Content {
+        number,
+        bytes: one_of(random, &[0, 1, 700, 70_000]),
+        coding: one_of(random, &[Coding::Length, Coding::Chunked, Coding::ChunkedWithMore]),
+        expect: expect(random),
+    });
+    let trouble = &setup.trouble;
+    let tags_may_weaken = !trouble.stops.is_empty() || trouble.may_fail() || setup.disk.time_granularity_ns > 1;
+    let rules = Rules { policy: setup.policy, bytes_max: setup.upload_bytes_max, tags_may_weaken };
+    let method = if random.u8(..3) == 0 { "POST" } else { "PUT" };
+    let target = target_of(setup, &name);
+    Ask { method, content, ..Ask::get(target, Expected::Stored { name, condition, rules }) }
+}

@@ -1,0 +1,330 @@
+//! What an honest client must get.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::Read;
+use std::rc::Rc;
+
+use spindle::routes::UploadPolicy;
+
+use crate::simulation::clients::ask::Asked;
+use crate::simulation::clients::folder;
+use crate::simulation::clients::responses::Response;
+use crate::simulation::ledger::{Ledger, Possible, VersionId};
+
+/// What a response must be.
+#[derive(Clone)]
+pub(crate) enum Expected {
+    /// Of this status, with such a field, if one is named.
+    Status { status: u16, field: Option<(&'static str, String)> },
+    /// Of this status and with this content, when it has been decoded.
+    Content { status: u16, content: Rc<[u8]> },
+    /// One range of the content, as first and last byte; or the whole, where the version may be too young to be named by a
+    /// date.
+    Range { first: usize, last: usize, of: Rc<[u8]>, may_be_whole: bool },
+    /// Several, as parts.
+    Parts { ranges: Vec<(usize, usize)>, of: Rc<[u8]> },
+    /// 416.
+    NoRange { of_bytes: usize },
+    /// A file that may be replaced meanwhile, by its path beneath the root.
+    File { name: String, condition: ReadCondition },
+    /// An upload under that name, where uploads are taken like this.
+    Stored { name: String, condition: WriteCondition, rules: Rules },
+    /// What is in a directory, by its path beneath the root, with a slash behind it unless it is the root.
+    Listing { directory: &'static str, format: &'static str },
+    /// All that is beneath a directory.
+    Archive { directory: &'static str },
+}
+
+/// How uploads are taken.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rules {
+    pub policy: UploadPolicy,
+    pub bytes_max: Option<u64>,
+    /// Whether a version whose tag was strong may have a weak one later: the server knows only of its own run's uploads that
+    /// nothing can hide behind their times, or the disk may not tell what is there.
+    pub tags_may_weaken: bool,
+}
+
+/// Under which condition a file is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReadCondition {
+    Nothing,
+    /// If it is not the version that was given last.
+    NoneMatch,
+    /// A range, if it is that version.
+    IfRange,
+}
+
+/// Under which condition a file is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WriteCondition {
+    Nothing,
+    /// If nothing is there.
+    Absent,
+    /// If it has not been changed since long ago: any file there is younger.
+    AbsentByDate,
+    /// If the version is there that was given last.
+    Match,
+    /// If anything is there.
+    Present,
+}
+
+impl fmt::Display for Expected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Expected::Status { status, .. } => write!(f, "for {status}"),
+            Expected::Content { status, content } => write!(f, "for {status} with {} bytes", content.len()),
+            Expected::Range { first, last, .. } => write!(f, "for the range {first}-{last}"),
+            Expected::Parts { ranges, .. } => write!(f, "for the ranges {ranges:?}"),
+            Expected::NoRange { .. } => write!(f, "for no range"),
+            Expected::File { name, condition } => write!(f, "for {name}, which may change, if {condition:?}"),
+            Expected::Stored { name, condition, .. } => write!(f, "to store {name}, if {condition:?}"),
+            Expected::Listing { directory, format } => write!(f, "for a listing of /{directory} as {format}"),
+            Expected::Archive { directory } => write!(f, "for an archive of /{directory}"),
+        }
+    }
+}
+
+/// What a response is judged by.
+pub(crate) struct Judge<'a> {
+    pub asked: &'a Asked,
+    pub response: &'a Response,
+    pub ledger: &'a mut Ledger,
+    pub now_ns: u64,
+}
+
+impl Judge<'_> {
+    /// What is wrong with the response.
+    pub(crate) fn check(&mut self) -> Result<(), String> {
+        let response = self.response;
+        match &self.asked.ask.expected {
+            Expected::Status { status, field } => {
+                self.has_status(*status)?;
+                match field {
+                    Some((name, value)) if response.field(name) != Some(value) => {
+                        Err(format!("{name} is {:?} and not {value:?}", response.field(name)))
+                    }
+                    _ => Ok(()),
+                }
+            }
+            Expected::Content { status, content } => {
+                self.has_status(*status)?;
+                self.has_content(content)
+            }
+            Expected::Range { of, may_be_whole: true, .. } if response.status == 200 => self.has_content(of),
+            Expected::Range { first, last, of, .. } => self.has_range(*first, *last, of),
+            Expected::Parts { ranges, of } => {
+                self.has_status(206)?;
+                check_parts(response, ranges, of)
+            }
+            Expected::NoRange { of_bytes } => {
+                self.has_status(416)?;
+                match response.field("content-range") {
+                    Some(range) if range == format!("bytes */{of_bytes}") => Ok(()),
+                    range => Err(format!("a Content-Range of {range:?}")),
+                }
+            }
+            Expected::File { name, condition } => self.check_file(name, *condition),
+            Expected::Stored { condition, rules, .. } => self.check_stored(*condition, *rules),
+            Expected::Listing { directory, format } => {
+                self.has_status(200)?;
+                folder::check_listing(self, directory, format)
+            }
+            Expected::Archive { directory } => {
+                self.has_status(200)?;
+                folder::check_archive(self, directory)
+            }
+        }
+    }
+
+    fn has_status(&self, status: u16) -> Result<(), String> {
+        match self.response.status {
+            found if found == status => Ok(()),
+            found => Err(format!("a status of {found} and not {status}")),
+        }
+    }
+
+    fn has_content(&self, expected: &[u8]) -> Result<(), String> {
+        if self.asked.ask.is_head() {
+            let length = self.response.field("content-length").and_then(|length| length.parse().ok());
+            let is_encoded = self.response.field("content-encoding").is_some();
+            return if is_encoded || length == Some(expected.len()) {
+                Ok(())
+            } else {
+                Err(format!("a length of {length:?}"))
+            };
+        }
+        let decoded = match self.response.field("content-encoding") {
+            Some("gzip") if self.asked.ask.target.starts_with("/echo/") => {
+                let mut decoded = Vec::new();
+                let mut decoder = flate2::read::GzDecoder::new(&self.response.content[..]);
+                decoder.read_to_end(&mut decoded).map_err(|error| format!("content that is no gzip: {error}"))?;
+                decoded
+            }
+            _ => self.response.content.clone(),
+        };
+        let (found, expected_bytes) = (decoded.len(), expected.len());
+        if decoded == expected { Ok(()) } else { Err(format!("{found} bytes that are not the {expected_bytes}")) }
+    }
+
+    fn has_range(&self, first: usize, last: usize, of: &[u8]) -> Result<(), String> {
+        self.has_status(206)?;
+        let expected = format!("bytes {first}-{last}/{}", of.len());
+        match self.response.field("content-range") {
+            Some(range) if range == expected => self.has_content(&of[first..=last]),
+            range => Err(format!("a Content-Range of {range:?} and not {expected:?}")),
+        }
+    }
+
+    fn check_file(&mut self, name: &str, condition: ReadCondition) -> Result<(), String> {
+        let Judge { asked, response, now_ns, .. } = *self;
+        let known = asked.tag.as_deref().and_then(|tag| Some((tag, self.ledger.tagged_content(name, tag)?)));
+        match (response.status, condition, known) {
+            (200, ..) => {
+                self.ledger.may_read(name, Some(&response.content), asked.at_ns, now_ns)?;
+                let is_named = asked.tag.is_some() && response.field("etag") == asked.tag.as_deref();
+                if is_named && condition != ReadCondition::Nothing {
+                    return Err("the version was sent whole that the request names".to_owned());
+                }
+                self.note_tag(name, Rc::from(&response.content[..]))
+            }
+            (404, ..) => self.ledger.may_read(name, None, asked.at_ns, now_ns),
+            (304, ReadCondition::NoneMatch, Some((tag, content))) => {
+                // The comparison is weak: the tag may be so by now.
+                if response.field("etag").map(|tag| tag.trim_start_matches("W/")) != Some(tag) {
+                    return Err("a 304 of another tag".to_owned());
+                }
+                self.ledger.may_read(name, Some(&content), asked.at_ns, now_ns)
+            }
+            (206, ReadCondition::IfRange, Some((tag, content))) => {
+                if response.field("etag") != Some(tag) {
+                    return Err("a 206 of another tag".to_owned());
+                }
+                self.has_range(1, 20.min(content.len() - 1), &content)?;
+                self.ledger.may_read(name, Some(&content), asked.at_ns, now_ns)
+            }
+            // None of the bytes is there: the version is too short.
+            (416, ReadCondition::IfRange, Some((_, content))) if content.len() < 2 => {
+                self.ledger.may_read(name, Some(&content), asked.at_ns, now_ns)
+            }
+            (status, ..) => Err(format!("a status of {status}")),
+        }
+    }
+
+    fn note_tag(&mut self, name: &str, content: Rc<[u8]>) -> Result<(), String> {
+        match self.response.field("etag") {
+            Some(tag) if tag.starts_with('"') => self.ledger.tagged(name, tag, content),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_stored(&mut self, condition: WriteCondition, rules: Rules) -> Result<(), String> {
+        let Rules { policy, bytes_max, .. } = rules;
+        let Judge { asked, response, now_ns, .. } = *self;
+        let Some(version) = &asked.version else { return Err("nothing was stored".to_owned()) };
+        let possible = self.ledger.possible(version, asked.tag.as_deref(), asked.at_ns, now_ns);
+        let bytes = asked.ask.content.map_or(0, |content| content.bytes as u64);
+        let is_too_long = bytes_max.is_some_and(|bytes_max| bytes > bytes_max);
+        if matches!(response.status, 201 | 204) {
+            let is_post = asked.ask.method == "POST";
+            let made = if is_post { None } else { Some(response.status == 201) };
+            self.stored(version, made)?;
+            let may = may_be_stored(condition, policy, made, &possible)
+                && !is_too_long
+                && !(is_post && response.status == 204);
+            return if may { Ok(()) } else { Err(format!("stored ({}), although {possible:?}", response.status)) };
+        }
+        // Where the disk fails behind the name, the file is there, and nobody knows for how long.
+        if response.status < 500 {
+            self.ledger.refused(version);
+        }
+        let may_be_refused = match response.status {
+            409 => policy == UploadPolicy::Create && possible.other,
+            412 => may_fail(condition, rules, &possible),
+            413 => is_too_long,
+            405 => policy == UploadPolicy::Off,
+            _ => false,
+        };
+        if may_be_refused { Ok(()) } else { Err(format!("a status of {}, although {possible:?}", response.status)) }
+    }
+
+    fn stored(&mut self, version: &VersionId, made: Option<bool>) -> Result<(), String> {
+        let content = self.ledger.acknowledged(version, self.now_ns);
+        if made == Some(true) {
+            self.ledger.made(&version.name)?;
+        }
+        self.note_tag(&version.name, content)
+    }
+}
+
+/// Whether an upload may be stored. `made`: whether it is said that it made the file, or that it replaced one.
+fn may_be_stored(condition: WriteCondition, policy: UploadPolicy, made: Option<bool>, possible: &Possible) -> bool {
+    let only_makes =
+        policy == UploadPolicy::Create || matches!(condition, WriteCondition::Absent | WriteCondition::AbsentByDate);
+    let only_replaces = matches!(condition, WriteCondition::Match | WriteCondition::Present);
+    let may_make = possible.absent && !only_replaces;
+    let may_replace = match condition {
+        WriteCondition::Match => possible.tagged,
+        _ => possible.other,
+    } && !only_makes;
+    match made {
+        Some(true) => may_make,
+        Some(false) => may_replace,
+        None => may_make || may_replace,
+    }
+}
+
+/// Whether the condition of an upload may not hold.
+fn may_fail(condition: WriteCondition, rules: Rules, possible: &Possible) -> bool {
+    let may_replace = rules.policy == UploadPolicy::Replace;
+    match condition {
+        WriteCondition::Nothing => false,
+        WriteCondition::Absent | WriteCondition::AbsentByDate => possible.other && may_replace,
+        WriteCondition::Match => possible.absent || may_replace && (possible.untagged || rules.tags_may_weaken),
+        WriteCondition::Present => possible.absent,
+    }
+}
+
+/// Parts of multipart/byteranges: exactly these, in this order.
+fn check_parts(response: &Response, ranges: &[(usize, usize)], of: &[u8]) -> Result<(), String> {
+    let media_type = response.field("content-type").unwrap_or_default();
+    let Some(boundary) = media_type.strip_prefix("multipart/byteranges; boundary=") else {
+        return Err(format!("parts of the type {media_type:?}"));
+    };
+    let mut rest = &response.content[..];
+    for (place, (first, last)) in ranges.iter().enumerate() {
+        let delimiter = format!("{}--{boundary}\r\n", if place == 0 { "" } else { "\r\n" });
+        rest = rest.strip_prefix(delimiter.as_bytes()).ok_or(format!("no boundary before part {place}"))?;
+        let head_bytes = memchr::memmem::find(rest, b"\r\n\r\n").ok_or("a part without a head")? + 4;
+        let head = String::from_utf8_lossy(&rest[..head_bytes]).into_owned();
+        if !head.contains(&format!("Content-Range: bytes {first}-{last}/{}\r\n", of.len())) {
+            return Err(format!("a part with the head {head:?}"));
+        }
+        rest = rest[head_bytes..].strip_prefix(&of[*first..=*last]).ok_or("a part with other bytes")?;
+    }
+    let end = format!("\r\n--{boundary}--\r\n");
+    if rest == end.as_bytes() {
+        Ok(())
+    } else {
+        Err("something else than the last boundary behind the parts".to_owned())
+    }
+}
+
+/// What is beneath a directory of the fixed files: the names of its entries, each with its content, if it is a file.
+pub(crate) fn fixed_entries(ledger: &Ledger, directory: &str) -> BTreeMap<String, Option<Rc<[u8]>>> {
+    let mut entries = BTreeMap::new();
+    for (name, content) in &ledger.fixed {
+        let Some(rest) = name.strip_prefix(directory) else { continue };
+        match rest.split_once('/') {
+            Some((first, _)) => entries.insert(format!("{first}/"), None),
+            None => entries.insert(rest.to_owned(), Some(Rc::clone(content))),
+        };
+    }
+    if directory.is_empty() {
+        entries.insert("up/".to_owned(), None);
+        entries.insert("others/".to_owned(), None);
+    }
+    entries.retain(|name, _| !name.starts_with('.'));
+    entries
+}

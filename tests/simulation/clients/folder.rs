@@ -1,0 +1,115 @@
+//! Listings and archives of a shared folder, read as their readers read them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
+
+use crate::simulation::clients::expected::{Judge, fixed_entries};
+
+/// Each entry that is there all the time is listed once, and no other but uploads.
+pub(crate) fn check_listing(judge: &Judge<'_>, directory: &str, format: &str) -> Result<(), String> {
+    if judge.asked.ask.is_head() {
+        return Ok(());
+    }
+    let text = std::str::from_utf8(&judge.response.content).map_err(|error| format!("a listing: {error}"))?;
+    let found = match format {
+        "json" => json_names(judge, directory, text)?,
+        "text" => text.lines().map(str::to_owned).collect(),
+        _ => html_names(text)?,
+    };
+    let names: BTreeSet<&str> = found.iter().map(String::as_str).collect();
+    if names.len() < found.len() {
+        return Err(format!("a name is listed twice: {found:?}"));
+    }
+    let fixed = fixed_entries(judge.ledger, directory);
+    if let Some(missing) = fixed.keys().find(|name| !names.contains(name.as_str())) {
+        return Err(format!("{missing} is not listed, but {found:?}"));
+    }
+    for name in names.into_iter().filter(|name| !fixed.contains_key(*name)) {
+        let path = format!("{directory}{name}");
+        if !judge.ledger.uploaded_names().any(|uploaded| uploaded == path) {
+            return Err(format!("{path} is listed, which nobody has stored"));
+        }
+    }
+    let listed: BTreeSet<String> = found.iter().map(|name| format!("{directory}{name}")).collect();
+    all_acknowledged(judge, directory, |path| listed.contains(path))
+}
+
+/// Each upload to the directory is there that was acknowledged before the question.
+fn all_acknowledged(judge: &Judge<'_>, directory: &str, is_there: impl Fn(&str) -> bool) -> Result<(), String> {
+    for name in judge.ledger.uploaded_names() {
+        let is_within = name.strip_prefix(directory).is_some_and(|rest| !rest.contains('/'));
+        if is_within && !is_there(name) {
+            judge.ledger.may_read(name, None, judge.asked.at_ns, judge.now_ns)?;
+        }
+    }
+    Ok(())
+}
+
+fn json_names(judge: &Judge<'_>, directory: &str, text: &str) -> Result<Vec<String>, String> {
+    let json: serde_json::Value = serde_json::from_str(text).map_err(|error| format!("a listing: {error}"))?;
+    if json["path"] != format!("/{directory}") {
+        return Err(format!("a listing of {}", json["path"]));
+    }
+    let fixed = fixed_entries(judge.ledger, directory);
+    let entries = json["entries"].as_array().ok_or("a listing without entries")?;
+    let mut names = Vec::new();
+    for entry in entries {
+        let name = entry["href"].as_str().ok_or("an entry without a reference")?.to_owned();
+        if let Some(Some(content)) = fixed.get(&name)
+            && entry["size"] != content.len()
+        {
+            return Err(format!("{name} is listed with the size {}", entry["size"]));
+        }
+        names.push(name);
+    }
+    Ok(names)
+}
+
+fn html_names(text: &str) -> Result<Vec<String>, String> {
+    if !text.ends_with("</html>\n") {
+        return Err("a page without its end".to_owned());
+    }
+    let rows = text.split("<tr><th scope=\"row\"><a ").skip(1);
+    Ok(rows.filter_map(|row| Some(row.split_once("href=\"")?.1.split_once('"')?.0.to_owned())).collect())
+}
+
+/// Each file is in the archive that is there all the time, and of uploads whole versions.
+pub(crate) fn check_archive(judge: &Judge<'_>, directory: &str) -> Result<(), String> {
+    if judge.asked.ask.is_head() {
+        return Ok(());
+    }
+    let mut found = BTreeMap::new();
+    let read_error = |error: std::io::Error| format!("an archive: {error}");
+    let root = if directory.is_empty() { "shared/" } else { directory };
+    let mut archive = tar::Archive::new(&judge.response.content[..]);
+    for entry in archive.entries().map_err(read_error)? {
+        let mut entry = entry.map_err(read_error)?;
+        let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        let Some(rest) = path.strip_prefix(root) else { return Err(format!("{path} in an archive of {directory:?}")) };
+        if entry.header().entry_type().is_dir() {
+            continue;
+        }
+        let mut content = Vec::new();
+        entry.read_to_end(&mut content).map_err(read_error)?;
+        if found.insert(format!("{directory}{rest}"), content).is_some() {
+            return Err(format!("{path} is twice in an archive"));
+        }
+    }
+    if !judge.response.content.ends_with(&[0; 1024]) {
+        return Err("an archive without its end".to_owned());
+    }
+    let ledger = &judge.ledger;
+    let is_hidden = |name: &str| name.split('/').any(|segment| segment.starts_with('.'));
+    let fixed = ledger.fixed.keys().copied().filter(|name| !is_hidden(name));
+    let names: BTreeSet<&str> =
+        fixed.chain(ledger.uploaded_names()).filter(|name| name.starts_with(directory)).collect();
+    for name in &names {
+        let content = found.get(*name).map(Vec::as_slice);
+        ledger.may_read(name, content, judge.asked.at_ns, judge.now_ns)?;
+    }
+    // The bystanders know what those of others must be.
+    match found.keys().find(|name| !names.contains(name.as_str()) && !name.starts_with("others/")) {
+        Some(name) => Err(format!("{name} is in an archive, which nobody has stored")),
+        None => Ok(()),
+    }
+}

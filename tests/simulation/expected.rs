@@ -1,0 +1,106 @@
+//! What must happen in the runs of a campaign: what never does has not been tried.
+
+use spindle::http1::offence::Offence;
+
+use crate::simulation::coverage::Coverage;
+use crate::simulation::disk::KINDS;
+
+/// Kinds of things, and of each what must happen. What is not listed may happen too.
+const EXPECTED: &[(&str, &[&str])] = &[
+    (
+        "fault",
+        &[
+            "receive would block",
+            "send would block",
+            "send takes a part",
+            "spurious event",
+            "connection lost before it is accepted",
+            "descriptor taken by another process",
+            "wall clock set",
+        ],
+    ),
+    (
+        "network",
+        &[
+            "accept without a descriptor",
+            "backlog full",
+            "connection refused",
+            "reset: unread bytes",
+            "lost in the backlog",
+        ],
+    ),
+    ("run", &["came to rest", "lost power", "was killed"]),
+    (
+        "timer",
+        &[
+            "the head timer has fired",
+            "the idle timer has fired",
+            "the content rate timer has fired",
+            "the write stall timer has fired",
+            "the drain timer has fired",
+        ],
+    ),
+    (
+        "log",
+        &[
+            "the service's timer has fired",
+            "a timer is judged behind its next turn",
+            "the poll was full",
+            "a turn took",
+            "at capacity",
+            "cannot accept connections",
+            "the listeners are closed",
+            "asked to end",
+            "ended",
+        ],
+    ),
+    (
+        "change",
+        &[
+            "accepted → reading the head",
+            "accepted → reading the content",
+            "accepted → writing the response",
+            "accepted → closed",
+            "waiting for a request → reading the head",
+            "waiting for a request → reading the content",
+            "waiting for a request → writing the response",
+            "waiting for a request → closed",
+            "reading the head → writing the response",
+            "reading the head → reading the content",
+            "reading the content → writing the response",
+            "reading the content → draining",
+            "writing the response → waiting for a request",
+            "writing the response → reading the head",
+            "writing the response → reading the content",
+            "writing the response → draining",
+            "draining → closed",
+        ],
+    ),
+    ("ending", &["complete", "cut off", "timed out", "server ended", "refused"]),
+    ("status", &["200", "201", "204", "400", "404", "408", "503", "507"]),
+];
+
+/// Protocol errors that are no reason in a record: two are time-outs, two are connections that were cut short.
+const TOLD_OTHERWISE: [Offence; 4] =
+    [Offence::HeadTooSlow, Offence::ContentTooSlow, Offence::HeadCutShort, Offence::ContentCutShort];
+
+/// Faults of the disk that are no part of a run: loss of power is counted with the runs.
+const NOT_IN_RUNS: [&str; 3] = ["another process acts", "read-only from now on", "power fails"];
+
+/// All that must happen, by kinds.
+fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let listed = EXPECTED.iter().flat_map(|(kind, names)| names.iter().map(|name| (*kind, *name)));
+    let reasons = Offence::ALL.iter().filter(|offence| !TOLD_OTHERWISE.contains(offence));
+    let disk = KINDS.iter().filter(|kind| !NOT_IN_RUNS.contains(&kind.name)).map(|kind| ("disk", kind.name));
+    listed.chain(reasons.map(|offence| ("reason", offence.reason()))).chain(disk)
+}
+
+/// Counts what has not happened as 0, and returns whether there is such a thing.
+pub(crate) fn complete(coverage: &mut Coverage) -> bool {
+    let mut misses = false;
+    for (kind, name) in all() {
+        misses |= coverage.of(kind, name) == 0;
+        coverage.count_times(kind, name, 0);
+    }
+    misses
+}

@@ -1,0 +1,54 @@
+//! Makes a run that fails smaller: clients and questions are left out as long as the same thing fails.
+
+use crate::simulation::case::Case;
+use crate::simulation::run::run;
+
+/// Runs that are tried at most.
+const ATTEMPTS_MAX: u32 = 300;
+
+/// The least run of a seed that was found to fail in the same way, and how that fails.
+pub(crate) fn shrink(seed: u64, failure: &str) -> (Case, String) {
+    let whole = Case::new(seed);
+    let mut search = Search { kind: kind(failure), attempts: 0, least: (whole.clone(), failure.to_owned()) };
+    let clients = run(&whole).clients;
+    let mut only: Vec<usize> = (0..clients).collect();
+    // A failure may need two that could not be left out before a third was: once more for these.
+    for _ in 0..2 {
+        for client in only.clone() {
+            let fewer: Vec<usize> = only.iter().copied().filter(|other| *other != client).collect();
+            if search.attempt(Case { only: Some(fewer.clone()), ..search.least.0.clone() }) {
+                only = fewer;
+            }
+        }
+    }
+    for asks_max in 0..6 {
+        if search.attempt(Case { asks_max, ..search.least.0.clone() }) {
+            break;
+        }
+    }
+    search.least
+}
+
+struct Search {
+    kind: String,
+    attempts: u32,
+    least: (Case, String),
+}
+
+impl Search {
+    /// Whether that run fails in the same way, and is the least one so far.
+    fn attempt(&mut self, case: Case) -> bool {
+        self.attempts += 1;
+        if self.attempts > ATTEMPTS_MAX {
+            return false;
+        }
+        let Some(failure) = run(&case).failure.filter(|failure| kind(failure) == self.kind) else { return false };
+        self.least = (case, failure);
+        true
+    }
+}
+
+/// What failed, without its numbers and what is behind them.
+fn kind(failure: &str) -> String {
+    failure.chars().filter(|character| !character.is_ascii_digit()).take(40).collect()
+}
