@@ -88,6 +88,21 @@ prepare_browser() {
     end_part
 }
 
+# What the tests on other file systems need, where it may be installed; each file system that cannot be made or mounted is
+# skipped and named by the tests.
+prepare_file_systems() {
+    begin_part 'file systems'
+    local packages=()
+    PATH=$PATH:/usr/sbin:/sbin command -v mkfs.ext4 >/dev/null || packages+=(e2fsprogs)
+    PATH=$PATH:/usr/sbin:/sbin command -v mkfs.xfs >/dev/null || packages+=(xfsprogs)
+    PATH=$PATH:/usr/sbin:/sbin command -v mkfs.btrfs >/dev/null || packages+=(btrfs-progs)
+    if [[ $(uname) == Linux ]] && ((${#packages[@]} > 0 && EUID == 0)) && command -v apt-get >/dev/null; then
+        echo "installing ${packages[*]}"
+        install "${packages[@]}" || echo "could not install ${packages[*]}"
+    fi
+    end_part
+}
+
 # install PACKAGE…: quiet where all goes well.
 install() {
     export DEBIAN_FRONTEND=noninteractive
@@ -133,6 +148,7 @@ test_clients() {
 
 check_tools
 prepare_browser
+prepare_file_systems
 run cargo fmt --check -- --color "$format_colour"
 run cargo clippy --all-targets --locked -- -D warnings
 check_fuzz_crate

@@ -2,6 +2,9 @@
 
 #![allow(clippy::expect_used, reason = "a test may stop where it stands")]
 
+use std::fs;
+use std::path::Path;
+
 use spindle::config::USAGE;
 use spindle::http1::limits::*;
 
@@ -97,4 +100,30 @@ fn the_limits_are_those_of_the_code() {
         assert!(row[1].starts_with(name.as_str()), "{row:?} is not about {name}");
         assert_eq!(row[2], limit, "{}", row[1]);
     }
+}
+
+/// What stands in backticks.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+#[test]
+fn the_tests_that_prove_the_promises_exist() {
+    let table = between(README, "| promise | proved by |\n|---|---|\n", "\n\n");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut named = 0;
+    for row in table.lines() {
+        let proofs = row.split('|').nth(2).expect("two columns");
+        let mut source = String::new();
+        for name in quoted(proofs) {
+            if name.contains('/') {
+                source = fs::read_to_string(root.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+            } else {
+                assert!(source.contains(&format!("#[test]\nfn {name}()")), "no test {name} for {row}");
+                named += 1;
+            }
+        }
+        assert!(!source.is_empty(), "nothing proves {row}");
+    }
+    assert!(named > 15, "{named}");
 }

@@ -1,15 +1,23 @@
-//! The routes on each of the file systems that are built here: that of Linux, and that of any Unix.
+//! The routes on each of the file systems that are built here: that of Linux, and that of any Unix; in the temporary directory,
+//! and on each real file system that can be mounted.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop where it stands")]
 
+use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use spindle::http1::{Connection, Settings, Shared, Step, Transmit};
 use spindle::routes::{FileRoutes, Folder, Hosts, Routes, Sharing, UploadPolicy, Uploads};
 use spindle::semantics::Now;
 use spindle::storage::{Directory, FileSystem, Native, Portable};
+
+#[cfg(target_os = "linux")]
+#[path = "mounted/mod.rs"]
+mod mounted;
 
 /// A client without a socket.
 struct Client<F: FileSystem> {
@@ -144,6 +152,64 @@ fn a_folder_is_listed_and_archived<F: FileSystem>(file_system: F, follows_links:
     assert_eq!(status(&client.get("/sub")), 301);
     assert_eq!(status(&client.put("/sub/new", "", "content")), 201);
     assert_eq!(content(&client.get("/sub/new")), "content");
+}
+
+/// All contents have one length: no tag may tell them apart by that.
+fn version(number: usize) -> String {
+    format!("version {number:04}")
+}
+
+/// The tag of the file `name`, if it is strong. The time is that of the clock: a tag depends on how long ago the last change was.
+fn strong_tag<F: FileSystem>(client: &mut Client<F>) -> Option<String> {
+    let head = client.ask("HEAD /files/name HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let tag = head.lines().find_map(|line| line.strip_prefix("ETag: ")).expect("a tag").trim();
+    (!tag.starts_with("W/")).then(|| tag.to_owned())
+}
+
+/// Uploads and another process change a file as quickly as they can, then nobody does for as long as makes every tag strong.
+fn two_versions_never_share_a_strong_tag<F: FileSystem>(file_system: F) {
+    const QUIET: Duration = Duration::from_millis(2_100);
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("name");
+    let mut client = Client::new(Routes::new(Some(files(file_system, root.path()))));
+    let mut seen: HashMap<String, String> = HashMap::new();
+    let start = Instant::now();
+    let mut look = |client: &mut Client<F>| {
+        let unix_ns = u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos()).unwrap();
+        client.now = Now { monotonic_ns: u64::try_from(start.elapsed().as_nanos()).unwrap(), unix_ns };
+        let tag = strong_tag(client)?;
+        let now = fs::read_to_string(&path).unwrap();
+        let before = seen.entry(tag.clone()).or_insert_with(|| now.clone());
+        assert_eq!(*before, now, "{before:?} and {now:?} share {tag}");
+        Some(tag)
+    };
+    for number in 0..120 {
+        match number % 3 {
+            0 if number > 0 => fs::write(&path, version(number)).unwrap(),
+            _ => assert!(client.put("/files/name", "", &version(number)).starts_with("HTTP/1.1 20")),
+        }
+        drop(look(&mut client));
+        if number % 60 == 59 {
+            thread::sleep(QUIET);
+            assert!(look(&mut client).is_some(), "after two seconds without a change a tag is strong");
+        }
+    }
+}
+
+#[test]
+fn two_versions_never_share_a_strong_tag_with_the_calls_of_this_system() {
+    two_versions_never_share_a_strong_tag(Native);
+}
+
+#[test]
+fn two_versions_never_share_a_strong_tag_with_the_calls_of_every_system() {
+    two_versions_never_share_a_strong_tag(Portable);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_routes_work_on_each_file_system_that_can_be_mounted() {
+    mounted::run_on_each_file_system(&["files_are", "a_folder_is", "two_versions"], 6);
 }
 
 #[test]

@@ -49,7 +49,8 @@ pub trait FileSystem: Clone + Debug + 'static {
     /// As `fstatat(2)`.
     fn stat_at(&self, directory: &Self::File, path: &[u8], links: Links) -> Result<Stat, Errno>;
 
-    /// Creates a file without a name that can be linked into `directory`, for writing.
+    /// Creates a file without a name that can be linked into `directory`, for writing. It may succeed in a directory that has
+    /// been removed; then no link will.
     ///
     /// # Errors
     /// Systems and file systems that have none say `OPNOTSUPP`, `ISDIR`, `INVAL`, `NOENT` or `NOSYS`.
@@ -138,7 +139,8 @@ pub trait FileSystem: Clone + Debug + 'static {
     /// The longest file that this process may write, in bytes. To write more would end it.
     fn file_bytes_max(&self) -> Option<u64>;
 
-    /// Begins to read a directory that was opened with `Access::List`.
+    /// Begins to read a directory that was opened with `Access::List`. Entries that were added after it was opened may be
+    /// missing until it is [rewound](FileSystem::rewind): so on Btrfs.
     ///
     /// # Errors
     /// `NOTDIR` where it is none.
@@ -156,7 +158,7 @@ pub trait FileSystem: Clone + Debug + 'static {
     /// As `getdents(2)`: `NOENT` once the directory has been removed.
     fn next_entry<'e>(&self, entries: &'e mut Self::Entries) -> Option<Result<DirectoryEntry<'e>, Errno>>;
 
-    /// Goes back to the first entry.
+    /// Goes back to the first entry, and shows what the directory then holds.
     fn rewind(&self, entries: &mut Self::Entries);
 
     /// What the directory itself is.

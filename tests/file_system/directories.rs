@@ -10,6 +10,7 @@ use crate::stage::{Stage, contract};
 contract! {
     a_directory_says_what_is_in_it
     a_directory_can_be_read_again_and_beside_itself
+    a_directory_that_is_rewound_shows_what_has_been_added
     what_stays_is_read_once_while_others_come_and_go
     a_removed_directory_has_no_entries
     a_file_has_no_entries
@@ -34,7 +35,8 @@ fn a_directory_says_what_is_in_it<S: Stage>(stage: &S) {
     stage.add_link("link", "file");
     stage.add_fifo("fifo");
     let stat = system.stat(&root).unwrap();
-    let mut entries = system.entries(root).unwrap();
+    // Opened anew: Btrfs shows what was there when the directory was opened.
+    let mut entries = system.entries(stage.root()).unwrap();
     let found = read(&system, &mut entries);
     let expected = [
         ("directory", FileKind::Directory),
@@ -66,6 +68,16 @@ fn a_directory_can_be_read_again_and_beside_itself<S: Stage>(stage: &S) {
     assert_eq!(read(&system, &mut second).len(), 200);
     assert!(read(&system, &mut first).len() >= 199);
     assert!(system.create(&root, b"the root is still open").is_ok());
+}
+
+fn a_directory_that_is_rewound_shows_what_has_been_added<S: Stage>(stage: &S) {
+    let (system, root) = (stage.system(), stage.root());
+    let mut entries = system.entries(root).unwrap();
+    for number in 0..3 {
+        stage.add(&format!("file-{number}"), "");
+        system.rewind(&mut entries);
+        assert_eq!(read(&system, &mut entries).len(), number + 1);
+    }
 }
 
 fn what_stays_is_read_once_while_others_come_and_go<S: Stage>(stage: &S) {

@@ -1,5 +1,6 @@
 //! The contract of `FileSystem`, held to the real file systems and to the simulated disk alike: what the simulation makes
-//! storage believe must be true of a kernel.
+//! storage believe must be true of a kernel. The real ones are that of the temporary directory, and those that this machine can
+//! mount.
 
 #![allow(clippy::unwrap_used, reason = "a test may stop where it stands")]
 
@@ -12,3 +13,12 @@ mod stage;
 
 #[path = "../simulation/disk/mod.rs"]
 mod disk;
+
+#[path = "../mounted/mod.rs"]
+mod mounted;
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_contract_holds_on_each_file_system_that_can_be_mounted() {
+    mounted::run_on_each_file_system(&["on_linux", "on_any_system"], 60);
+}

@@ -1,6 +1,7 @@
 //! A file system, a directory that is served, one beside it, and another process that changes both.
 
 use std::cell::Cell;
+use std::env;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -29,6 +30,11 @@ pub(crate) trait Stage {
     fn names(&self, path: &str) -> Vec<String>;
     fn add_fifo(&self, path: &str);
     fn add_socket(&self, path: &str);
+
+    /// To what the file system rounds down the times that are set.
+    fn time_granularity_ns(&self) -> u64 {
+        1
+    }
 
     fn root(&self) -> <Self::System as FileSystem>::File {
         self.system().open_root(&self.root_path(), Access::List).unwrap()
@@ -154,6 +160,10 @@ impl<F: FileSystem + Default + WhichReal> Stage for Real<F> {
     fn add_fifo(&self, path: &str) {
         let made = std::process::Command::new("mkfifo").arg(self.root_path().join(path)).status();
         assert!(made.unwrap().success());
+    }
+
+    fn time_granularity_ns(&self) -> u64 {
+        env::var(crate::mounted::GRANULARITY).map_or(1, |ns| ns.parse().unwrap())
     }
 
     fn add_socket(&self, path: &str) {

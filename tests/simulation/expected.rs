@@ -85,7 +85,7 @@ const TOLD_OTHERWISE: [Offence; 4] =
     [Offence::HeadTooSlow, Offence::ContentTooSlow, Offence::HeadCutShort, Offence::ContentCutShort];
 
 /// Faults of the disk that are no part of a run: loss of power is counted with the runs.
-const NOT_IN_RUNS: [&str; 3] = ["another process acts", "read-only from now on", "power fails"];
+const NOT_IN_RUNS: [&str; 2] = ["read-only from now on", "power fails"];
 
 /// All that must happen, by kinds.
 fn all() -> impl Iterator<Item = (&'static str, &'static str)> {

@@ -269,7 +269,9 @@ impl Inner {
         let random = fastrand::Rng::with_seed(mix(self.seed, line as u64));
         self.lines.push(Line::new(listener, path, random));
         self.coverage.count("client", client.name());
-        self.trace.describe(at_ns, line, "will connect:", client.describe().as_bytes());
+        if self.trace.is_printed() {
+            self.trace.describe(at_ns, line, "will connect:", client.describe().as_bytes());
+        }
         self.clients.push(Some(client));
         self.schedule(at_ns, Happening::Connect { line, attempt: 0 });
         line

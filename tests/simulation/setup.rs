@@ -7,10 +7,10 @@ use fastrand::Rng;
 use spindle::routes::UploadPolicy;
 
 use crate::simulation::case::Case;
+use crate::simulation::clients::ask::Ask;
 use crate::simulation::clients::bystander::Bystander;
-use crate::simulation::clients::choose;
 use crate::simulation::clients::honest::Honest;
-use crate::simulation::clients::{Client, hostile_choice};
+use crate::simulation::clients::{Client, choose, hostile_choice};
 use crate::simulation::disk;
 use crate::simulation::ledger::{Ledger, content};
 use crate::simulation::line::Path;
@@ -65,13 +65,16 @@ pub(crate) fn one_of<T: Copy>(random: &mut Rng, values: &[T]) -> T {
 
 impl Setup {
     pub(crate) fn new(random: &mut Rng) -> Setup {
-        let honest = random.usize(1..=8);
-        let hostile = one_of(random, &[0, 3, 12]);
+        // Few clients make short runs, of which there can be many; some faults take a crowd.
+        let honest = one_of(random, &[1, 2, 2, 3, 3, 8]);
+        let hostile = one_of(random, &[0, 0, 1, 2, 4, 12]);
         let scarcity = random.u8(..6);
         let trouble = Trouble::new(random);
         let is_crowded = scarcity == 1 && random.bool();
         // Each client that is not of the crowd holds a place while it is answered.
         let others = honest + if trouble.others > 0 { BYSTANDERS } else { 0 };
+        // In a crowd all others can give way.
+        let hostile = if is_crowded { 0 } else { hostile };
         let few = if is_crowded { others + random.usize(1..=3) } else { random.usize(1..=6) };
         let is_folder = random.bool();
         let is_site = is_folder && random.u8(..3) == 0;
@@ -250,9 +253,9 @@ pub(crate) fn add_clients(
 fn honest(setup: &Setup, case: &Case, ledger: &Rc<RefCell<Ledger>>, random: &mut Rng, number: usize) -> Entrance {
     let (mut path, at_ns) = (path(random), random.u64(..60 * SECOND));
     let listener = random.usize(..setup.network.listeners);
-    let asks = (0..random.usize(1..=6))
-        .map(|place| choose::ask(setup, &ledger.borrow(), random, (number * 10 + place) as u64));
-    let mut asks: Vec<_> = asks.collect();
+    let count = random.usize(1..=6);
+    let ask = |place| choose::ask(setup, &ledger.borrow(), random, (number * 10 + place) as u64);
+    let mut asks: Vec<Ask> = (0..count).map(ask).collect();
     asks.truncate(case.asks_max);
     let manners = choose::manners(setup, &path, random);
     if manners.reads_every_ns > 0 {

@@ -15,6 +15,10 @@ impl Trace {
         Trace { digest: 0, is_printed }
     }
 
+    pub(crate) fn is_printed(&self) -> bool {
+        self.is_printed
+    }
+
     /// Something happened on a connection (`usize::MAX`: on none).
     pub(crate) fn note(&mut self, at_ns: u64, line: usize, what: &'static str, number: u64) {
         for part in [at_ns, line as u64, number] {

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use fastrand::Rng;
 
-use crate::simulation::clients::responses::{Parsed, Response, parse};
+use crate::simulation::clients::responses::{Parsed, Response, bytes_at_least, parse};
 use crate::simulation::clients::{Client, Reach};
 use crate::simulation::disk::{Action, Disk};
 use crate::simulation::ledger::content;
@@ -87,6 +87,8 @@ pub(crate) struct Bystander {
     request: Vec<u8>,
     is_page: bool,
     read: Vec<u8>,
+    /// It makes no sense to look at what was read before there is so much of it.
+    parses_from: usize,
     is_done: bool,
     complaint: Option<String>,
 }
@@ -103,7 +105,14 @@ impl Bystander {
             true => format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n").into_bytes(),
             false => format!("PUT {target} HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nmine").into_bytes(),
         };
-        Bystander { request, is_page: name == "others/page", read: Vec::new(), is_done: false, complaint: None }
+        Bystander {
+            request,
+            is_page: name == "others/page",
+            read: Vec::new(),
+            parses_from: 0,
+            is_done: false,
+            complaint: None,
+        }
     }
 
     fn check(&self, response: &Response) -> Result<(), String> {
@@ -130,6 +139,9 @@ impl Client for Bystander {
         reach.send(&request);
         self.read.extend(reach.read(usize::MAX));
         let has_ended = reach.has_ended() || reach.is_lost();
+        if self.read.len() < self.parses_from && !has_ended {
+            return;
+        }
         match parse(&self.read, false, false) {
             Parsed::Response(response) => {
                 self.complaint = self.check(&response).err();
@@ -137,7 +149,10 @@ impl Client for Bystander {
             }
             Parsed::Malformed(reason) => self.complaint = Some(reason),
             Parsed::Partial if has_ended => reach.count("was cut short on what others change"),
-            Parsed::Partial => return,
+            Parsed::Partial => {
+                self.parses_from = bytes_at_least(&self.read, false);
+                return;
+            }
         }
         self.is_done = true;
         reach.close();

@@ -283,8 +283,13 @@ fn upload(setup: &Setup, random: &mut Rng, number: u64) -> Ask {
         expect: expect(random),
     });
     let trouble = &setup.trouble;
-    let tags_may_weaken = !trouble.stops.is_empty() || trouble.may_fail() || setup.disk.time_granularity_ns > 1;
-    let rules = Rules { policy: setup.policy, bytes_max: setup.upload_bytes_max, tags_may_weaken };
+    let tags_may_weaken = !trouble.stops.is_empty() || setup.disk.time_granularity_ns > 1;
+    let rules = Rules {
+        policy: setup.policy,
+        bytes_max: setup.upload_bytes_max,
+        tags_may_weaken,
+        disk_may_fail: trouble.may_fail(),
+    };
     let method = if random.u8(..3) == 0 { "POST" } else { "PUT" };
     let target = target_of(setup, &name);
     Ask { method, content, ..Ask::get(target, Expected::Stored { name, condition, rules }) }

@@ -201,10 +201,10 @@ impl AtTheEdge {
                 (None, statuses.len() == 1 && statuses != [408])
             }
             (Edge::Head { from: 0 }, Verdict::Outside { .. }) => (answered_ns, statuses == [408]),
-            // Where the disk fails it may have been told so before.
+            // It may have been refused before, for another reason.
             (Edge::Content { .. } | Edge::Framing { .. }, Verdict::Outside { .. }) => match statuses {
                 [408] => (answered_ns, true),
-                _ => (None, statuses.len() == 1 && statuses[0] >= 500),
+                _ => (None, statuses.len() == 1 && statuses[0] >= 400),
             },
             (Edge::Head { .. }, Verdict::Outside { .. }) => (answered_ns, statuses == [204, 408]),
             (Edge::Idle, Verdict::Outside { .. }) => (Some(ended_ns), statuses == [204]),

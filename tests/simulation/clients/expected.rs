@@ -42,8 +42,9 @@ pub(crate) struct Rules {
     pub policy: UploadPolicy,
     pub bytes_max: Option<u64>,
     /// Whether a version whose tag was strong may have a weak one later: the server knows only of its own run's uploads that
-    /// nothing can hide behind their times, or the disk may not tell what is there.
+    /// nothing can hide behind their times.
     pub tags_may_weaken: bool,
+    pub disk_may_fail: bool,
 }
 
 /// Under which condition a file is read.
@@ -281,8 +282,11 @@ fn may_fail(condition: WriteCondition, rules: Rules, possible: &Possible) -> boo
     match condition {
         WriteCondition::Nothing => false,
         WriteCondition::Absent | WriteCondition::AbsentByDate => possible.other && may_replace,
-        WriteCondition::Match => possible.absent || may_replace && (possible.untagged || rules.tags_may_weaken),
-        WriteCondition::Present => possible.absent,
+        WriteCondition::Match => {
+            possible.absent || may_replace && (possible.untagged || rules.tags_may_weaken || rules.disk_may_fail)
+        }
+        // What the disk does not tell of is not selected.
+        WriteCondition::Present => possible.absent || rules.disk_may_fail,
     }
 }
 

@@ -26,6 +26,10 @@ const SCARCE_UNTIL_NS: u64 = HOSTILE_UNTIL_NS + 600 * SECOND;
 /// How long the server gives responses when it has been asked to end.
 const FINISH_NS: u64 = 10 * SECOND;
 
+/// How long a client may wait for a place where all others can give way: each has its quarter of a second to read its last
+/// answer, and others wait as well.
+const PLACE_NS: u64 = 2 * SECOND;
+
 /// How often a client tries again whose connection was closed before it was answered.
 const ATTEMPTS_MAX: u32 = 50;
 
@@ -269,7 +273,8 @@ impl Honest {
         let on_the_way_ns = self.on_the_way_ns(reach, &sent);
         let at_work_ns = reach.inner.busy_ns() - sent.busy_ns;
         let took_ns = now_ns - sent.at_ns.max(self.answered_ns);
-        if took_ns <= on_the_way_ns + own_ns + at_work_ns + self.patience_ns() {
+        let for_place_ns = if self.manners.others_give_way { PLACE_NS } else { 0 };
+        if took_ns <= on_the_way_ns + own_ns + at_work_ns + for_place_ns + PATIENCE_NS {
             return Ok(());
         }
         Err(format!(
@@ -278,12 +283,6 @@ impl Honest {
             on_the_way_ns / MILLISECOND,
             at_work_ns / MILLISECOND,
         ))
-    }
-
-    /// One that has just been answered for the last time keeps its place for a moment, and another one is looked for every now
-    /// and then.
-    fn patience_ns(&self) -> u64 {
-        if self.manners.others_give_way { PATIENCE_NS + SECOND } else { PATIENCE_NS }
     }
 
     /// How long what has been sent since then was on the way at most.

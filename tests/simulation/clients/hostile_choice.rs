@@ -1,14 +1,15 @@
 //! Which hostile clients there are, and what they send.
 
 use fastrand::Rng;
+use spindle::routes::UploadPolicy;
 
 use spindle::http1::limits::{CONTENT_CREDIT_NS, CONTENT_GRACE_NS, DRAIN_SILENCE_NS, HEAD_TIMEOUT_NS, IDLE_TIMEOUT_NS};
 
-use crate::simulation::clients::Client;
 use crate::simulation::clients::edges::{AtTheEdge, Edge, Piece};
 use crate::simulation::clients::garbled::{Garbled, mutate, refused};
 use crate::simulation::clients::hostile::{Habit, Hostile, Then};
 use crate::simulation::clients::readers::{Insatiable, SlowReader};
+use crate::simulation::clients::{Client, protocol_errors};
 use crate::simulation::line::Path;
 use crate::simulation::network::{Inner, MICROSECOND, MILLISECOND, SECOND};
 use crate::simulation::setup::{Cast, Entrance, HOSTILE_UNTIL_NS, Setup, one_of, path, target_of};
@@ -25,13 +26,6 @@ const BESIDE_NS: [i64; 8] = [-2_000, -300, -60, -20, 20, 60, 300, 2_000];
 /// Adds the hostile clients of a run.
 pub(crate) fn add_clients(cast: &mut Cast<'_>) {
     let setup = cast.setup;
-    if setup.is_crowded {
-        let mut random = cast.random(setup.clients());
-        if cast.case.includes(setup.clients()) {
-            add_crowd(cast.inner, setup, &mut random);
-        }
-        return;
-    }
     for number in setup.honest..setup.honest + setup.hostile {
         cast.add(number, |random| {
             let at_ns = random.u64(..90 * SECOND);
@@ -42,6 +36,9 @@ pub(crate) fn add_clients(cast: &mut Cast<'_>) {
         });
     }
     let mut random = cast.random(setup.clients());
+    if setup.is_crowded && cast.case.includes(setup.clients()) {
+        return add_crowd(cast.inner, setup, &mut random);
+    }
     // With a disk that takes minutes and a backlog of two, nobody would come through behind a flood.
     let can_be_flooded = setup.network.backlog_max > 2 || setup.trouble.slow == 0;
     if random.u8(..8) == 0 && can_be_flooded && cast.case.includes(setup.clients()) {
@@ -95,13 +92,23 @@ fn client(setup: &Setup, leaves_ns: u64, random: &mut Rng) -> (Path, Box<dyn Cli
         5 | 6 => {
             let path = Path { latency_ns: 20 * MICROSECOND, jitter_ns: 0, flight_bytes_max: 1448, ..path(random) };
             let (get, put) = (get(setup, "small.txt"), put(setup, 1000));
-            let (bytes, statuses) = refused(&get, &put, random);
+            let (bytes, statuses) = match random.bool() {
+                true => refused(&get, &put, random),
+                false => protocol_errors::one(&get, random),
+            };
+            // An upload may be refused for what it is before it proves to be malformed.
+            let statuses =
+                if takes_uploads(setup) || statuses != [400, 408] { statuses } else { &[400, 405, 408, 409, 413] };
             (path, Box::new(Garbled::new(bytes, random.bool(), statuses, may_be_ended)))
         }
         7 | 8 => {
             let path = Path { latency_ns: 20 * MICROSECOND, jitter_ns: 0, flight_bytes_max: 1448, ..path(random) };
             let requests = [get(setup, "small.txt"), put(setup, 30) + &"c".repeat(30), chunked_put(setup, 20)];
-            let first = mutate(requests[random.usize(..requests.len())].clone().into_bytes(), random);
+            // An upload keeps its name: nobody else knows of another one.
+            let request = &requests[random.usize(..requests.len())];
+            let kept = if request.starts_with("PUT") { request.find(" HTTP").unwrap_or(0) } else { 0 };
+            let (name, rest) = request.split_at(kept);
+            let first = [name.as_bytes(), &mutate(rest.as_bytes().to_vec(), random)].concat();
             let bytes = [first, requests[random.usize(..requests.len())].clone().into_bytes()].concat();
             (path, Box::new(Garbled::new(bytes, random.bool(), &[], may_be_ended)))
         }
@@ -111,6 +118,11 @@ fn client(setup: &Setup, leaves_ns: u64, random: &mut Rng) -> (Path, Box<dyn Cli
 
 fn get(setup: &Setup, name: &str) -> String {
     format!("GET {} HTTP/1.1\r\nHost: a\r\n\r\n", target_of(setup, name))
+}
+
+/// Whether uploads of any length are taken under any name.
+fn takes_uploads(setup: &Setup) -> bool {
+    setup.policy == UploadPolicy::Replace && setup.upload_bytes_max.is_none()
 }
 
 /// An upload that is not complete without so many bytes.
@@ -137,7 +149,8 @@ fn at_the_edge(setup: &Setup, random: &mut Rng) -> AtTheEdge {
             let script = vec![piece(0, false), piece(beside(IDLE_TIMEOUT_NS, random), true)];
             (Edge::Idle, OPTIONS.repeat(2).into_bytes(), script)
         }
-        3 | 4 => content_edge(setup, random),
+        3 | 4 if takes_uploads(setup) => content_edge(setup, random),
+        3 | 4 => head_edge(random),
         _ => {
             let wait_ns = beside(DRAIN_SILENCE_NS, random);
             let drip = Piece { wait_ns, awaits_answer: true, bytes: 1 };
@@ -147,7 +160,10 @@ fn at_the_edge(setup: &Setup, random: &mut Rng) -> AtTheEdge {
             (Edge::Drain, b"nonsense\r\n\r\nmore of it".to_vec(), script)
         }
     };
-    AtTheEdge::new(edge, stream, script, setup.is_scarce)
+    // A call that would block although bytes wait, right behind a slow one of the disk, hides them from the timer.
+    let may_be_hidden =
+        setup.network.faults.blocked_receive > 0 && (setup.trouble.slow > 0 || setup.trouble.may_fail());
+    AtTheEdge::new(edge, stream, script, setup.is_scarce || may_be_hidden)
 }
 
 /// A head that comes in drips, or stalls at some place; perhaps behind a request that came along with its first byte.

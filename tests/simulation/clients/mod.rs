@@ -11,6 +11,7 @@ pub(crate) mod garbled;
 pub(crate) mod honest;
 pub(crate) mod hostile;
 pub(crate) mod hostile_choice;
+pub(crate) mod protocol_errors;
 pub(crate) mod readers;
 pub(crate) mod responses;
 

@@ -28,8 +28,14 @@ impl Response {
 }
 
 fn field<'a>(lines: &'a str, name: &str) -> Option<&'a str> {
-    let mut fields = lines.split("\r\n").filter_map(|line| line.split_once(':'));
+    let mut fields = split_lines(lines).filter_map(|line| line.split_once(':'));
     fields.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
+}
+
+/// The lines of a head; a line break that is not CR LF leaves a line of the wrong form. Splitting at one character is much
+/// faster than at two.
+fn split_lines(lines: &str) -> impl Iterator<Item = &str> {
+    lines.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line))
 }
 
 /// What a stream of bytes begins with.
@@ -134,7 +140,7 @@ fn head(stream: &[u8]) -> Result<Option<Head<'_>>, String> {
     if !(100..600).contains(&status) || status_line.as_bytes().get(12) != Some(&b' ') {
         return Err(format!("a status-line of {status_line:?}"));
     }
-    if let Some(line) = lines.split("\r\n").find(|line| !line.contains(':')).filter(|_| !lines.is_empty()) {
+    if let Some(line) = split_lines(lines).find(|line| !line.contains(':')).filter(|_| !lines.is_empty()) {
         return Err(format!("a field line of {line:?}"));
     }
     Ok(Some(Head { status, lines, bytes }))
