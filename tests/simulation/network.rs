@@ -43,6 +43,8 @@ pub(crate) struct Faults {
     pub filled_buffer: u64,
     /// An event that says more than is true.
     pub spurious_event: u64,
+    /// A wait that ends before its time, with nothing to tell.
+    pub interrupted_wait: u64,
     /// A connection that is lost before it is accepted.
     pub failed_accept: u64,
     /// An accept that finds no descriptor although there are some: another process has them.

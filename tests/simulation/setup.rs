@@ -69,12 +69,13 @@ impl Setup {
         let honest = one_of(random, &[1, 2, 2, 3, 3, 8]);
         let hostile = one_of(random, &[0, 0, 1, 2, 4, 12]);
         let scarcity = random.u8(..6);
+        let trouble = Trouble::new(random);
         let is_crowded = scarcity == 1 && random.bool();
-        // Each honest client holds a place while it is answered.
-        let few = if is_crowded { honest + random.usize(1..=3) } else { random.usize(1..=6) };
+        // Each client that is not of the crowd holds a place while it is answered.
+        let others = honest + if trouble.others > 0 { BYSTANDERS } else { 0 };
         // In a crowd all others can give way.
         let hostile = if is_crowded { 0 } else { hostile };
-        let trouble = Trouble::new(random);
+        let few = if is_crowded { others + random.usize(1..=3) } else { random.usize(1..=6) };
         let is_folder = random.bool();
         let is_site = is_folder && random.u8(..3) == 0;
         let rarely = |random: &mut Rng| one_of(random, &[0, 0, 10, 100]);
@@ -85,6 +86,7 @@ impl Setup {
                 blocked_send: rarely(random),
                 short_send: rarely(random),
                 filled_buffer: rarely(random),
+                interrupted_wait: rarely(random),
                 spurious_event: rarely(random),
                 failed_accept: rarely(random),
                 stolen_descriptor: if scarcity == 0 { rarely(random) } else { 0 },

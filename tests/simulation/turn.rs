@@ -33,8 +33,6 @@ pub(crate) struct Turn {
     /// Calls for each connection since the last wait, and those of them of which nothing came.
     calls: HashMap<usize, (u64, u64)>,
     accepts: HashMap<usize, u64>,
-    /// The most calls for a connection that a turn has made.
-    pub calls_max: u64,
 }
 
 impl Turn {
@@ -57,7 +55,6 @@ impl Turn {
     pub(crate) fn called(&mut self, line: usize) {
         let (calls, _) = self.calls.entry(line).or_default();
         *calls += 1;
-        self.calls_max = self.calls_max.max(*calls);
         assert!(*calls <= DRIVES_MAX * CALLS_PER_DRIVE, "one turn makes {calls} calls for a connection");
     }
 

@@ -9,7 +9,7 @@ use spindle::semantics::service::FilePiece;
 use spindle::server::{AcceptError, Event, Io, Readiness, SendFileError, Transport, World};
 
 use crate::simulation::line::{Line, Stage};
-use crate::simulation::network::{Network, SECOND, START_UNIX_NS, Told};
+use crate::simulation::network::{MILLISECOND, Network, SECOND, START_UNIX_NS, Told};
 use crate::simulation::patience::Step;
 
 /// The monotonic clock does not begin at 0, as none does.
@@ -62,8 +62,19 @@ impl<F: SentFile, const EVENTS: usize> World for SimulatedWorld<F, EVENTS> {
         inner.falls_asleep();
         if inner.told.is_empty() && timeout != Some(Duration::ZERO) {
             inner.check_sleep();
-            let timeout_ns = timeout.map(|timeout| now_ns + timeout.as_nanos() as u64);
-            let wake_ns = timeout_ns.into_iter().chain(inner.next_ns()).min();
+            // Polls sleep for whole milliseconds, and no less than asked for.
+            let timeout_ns = timeout.map(|timeout| now_ns + (timeout.as_nanos() as u64).next_multiple_of(MILLISECOND));
+            let mut wake_ns = timeout_ns.into_iter().chain(inner.next_ns()).min();
+            let one_in = inner.settings.faults.interrupted_wait;
+            // No connection's: made from the time.
+            let mut random = fastrand::Rng::with_seed(now_ns);
+            if one_in > 0
+                && random.u64(..one_in) == 0
+                && let Some(until_ns) = wake_ns.filter(|until_ns| *until_ns > now_ns)
+            {
+                inner.coverage.count("fault", "wait is interrupted");
+                wake_ns = Some(random.u64(now_ns + 1..=until_ns));
+            }
             // Where nothing will ever happen the loop sleeps for good, and the run goes on from here.
             inner.pass_until(wake_ns.unwrap_or(now_ns));
             inner.rests = wake_ns.is_none();

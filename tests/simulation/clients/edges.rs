@@ -20,6 +20,8 @@ pub(crate) enum Edge {
     Idle,
     /// The rate of content, of which the head has so many bytes.
     Content { head_bytes: u64 },
+    /// The time for content of which no byte comes, but of its framing.
+    Framing { head_bytes: u64 },
     /// The time for which is listened behind the last response.
     Drain,
 }
@@ -117,7 +119,7 @@ impl AtTheEdge {
     /// How many final responses end its talk with the server, if that does not.
     fn answers_wanted(&self) -> usize {
         match self.edge {
-            Edge::Head { from: 0 } | Edge::Content { .. } => 1,
+            Edge::Head { from: 0 } | Edge::Content { .. } | Edge::Framing { .. } => 1,
             Edge::Head { .. } | Edge::Idle => 2,
             // It wants to see the end.
             Edge::Drain => usize::MAX,
@@ -138,6 +140,11 @@ impl AtTheEdge {
                 let answer = history.sends.iter().rev().find(|(sent, _)| sent.at_ns <= until_ns);
                 let Some((answered, _)) = answer else { return Verdict::Either };
                 one_wait(*answered, IDLE_TIMEOUT_NS, asked, now, margin_ns)
+            }
+            Edge::Framing { head_bytes } => {
+                let whole = when_past(&history.arrivals, self.stream.len() as u64 - 1);
+                when_past(&history.reads, head_bytes - 1)
+                    .map_or(Verdict::Either, |begun| one_wait(begun, CONTENT_GRACE_NS, whole, now, margin_ns))
             }
             Edge::Content { head_bytes } => self.content_verdict(history, head_bytes, now, margin_ns),
             Edge::Drain => drain_verdict(history, margin_ns),
@@ -190,12 +197,14 @@ impl AtTheEdge {
         let (within, right): (Option<u64>, bool) = match (self.edge, verdict) {
             (Edge::Head { from: 0 }, Verdict::Inside) => (None, statuses == [204]),
             (Edge::Head { .. } | Edge::Idle, Verdict::Inside) => (None, statuses == [204, 204]),
-            (Edge::Content { .. }, Verdict::Inside) => (None, statuses.len() == 1 && statuses != [408]),
+            (Edge::Content { .. } | Edge::Framing { .. }, Verdict::Inside) => {
+                (None, statuses.len() == 1 && statuses != [408])
+            }
             (Edge::Head { from: 0 }, Verdict::Outside { .. }) => (answered_ns, statuses == [408]),
-            // Where the disk fails it may have been told so before.
-            (Edge::Content { .. }, Verdict::Outside { .. }) => match statuses {
+            // It may have been refused before, for another reason.
+            (Edge::Content { .. } | Edge::Framing { .. }, Verdict::Outside { .. }) => match statuses {
                 [408] => (answered_ns, true),
-                _ => (None, statuses.len() == 1 && statuses[0] >= 500),
+                _ => (None, statuses.len() == 1 && statuses[0] >= 400),
             },
             (Edge::Head { .. }, Verdict::Outside { .. }) => (answered_ns, statuses == [204, 408]),
             (Edge::Idle, Verdict::Outside { .. }) => (Some(ended_ns), statuses == [204]),
@@ -275,6 +284,7 @@ impl Client for AtTheEdge {
         match self.edge {
             Edge::Head { .. } => "at the edge of the head's time",
             Edge::Idle => "at the edge of idleness",
+            Edge::Framing { .. } => "at the edge of framing's time",
             Edge::Content { .. } => "at the edge of content's rate",
             Edge::Drain => "at the edge of draining",
         }

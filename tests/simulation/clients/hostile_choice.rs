@@ -104,7 +104,11 @@ fn client(setup: &Setup, leaves_ns: u64, random: &mut Rng) -> (Path, Box<dyn Cli
         7 | 8 => {
             let path = Path { latency_ns: 20 * MICROSECOND, jitter_ns: 0, flight_bytes_max: 1448, ..path(random) };
             let requests = [get(setup, "small.txt"), put(setup, 30) + &"c".repeat(30), chunked_put(setup, 20)];
-            let first = mutate(requests[random.usize(..requests.len())].clone().into_bytes(), random);
+            // An upload keeps its name: nobody else knows of another one.
+            let request = &requests[random.usize(..requests.len())];
+            let kept = if request.starts_with("PUT") { request.find(" HTTP").unwrap_or(0) } else { 0 };
+            let (name, rest) = request.split_at(kept);
+            let first = [name.as_bytes(), &mutate(rest.as_bytes().to_vec(), random)].concat();
             let bytes = [first, requests[random.usize(..requests.len())].clone().into_bytes()].concat();
             (path, Box::new(Garbled::new(bytes, random.bool(), &[], may_be_ended)))
         }
@@ -137,7 +141,8 @@ fn beside(limit_ns: u64, random: &mut Rng) -> u64 {
 }
 
 fn at_the_edge(setup: &Setup, random: &mut Rng) -> AtTheEdge {
-    let (edge, stream, script) = match random.u8(..6) {
+    let (edge, stream, script) = match random.u8(..7) {
+        6 => framing_edge(setup, random),
         0 | 1 => head_edge(random),
         2 => {
             let piece = |wait_ns, awaits_answer| Piece { wait_ns, awaits_answer, bytes: OPTIONS.len() };
@@ -173,6 +178,18 @@ fn head_edge(random: &mut Rng) -> (Edge, Vec<u8>, Vec<Piece>) {
     let piece = Piece { wait_ns: every_ns, awaits_answer: false, bytes: left / drips };
     script.extend(vec![piece; drips]);
     (Edge::Head { from: from as u64 }, stream.into_bytes(), script)
+}
+
+/// An upload of which all that drips is framing: an extension of its last chunk, and trailers.
+fn framing_edge(setup: &Setup, random: &mut Rng) -> (Edge, Vec<u8>, Vec<Piece>) {
+    let head = chunked_put(setup, 0);
+    let head = &head[..head.len() - b"0\r\n\r\n".len()];
+    let framing = one_of(random, &["0;name=value\r\n\r\n", "0\r\nTrailer: value\r\n\r\n", "0000000000\r\n\r\n"]);
+    let piece = |wait_ns, bytes| Piece { wait_ns, awaits_answer: false, bytes };
+    let every_ns = beside(CONTENT_GRACE_NS, random) / framing.len() as u64;
+    let mut script = vec![piece(0, head.len())];
+    script.extend(vec![piece(every_ns, 1); framing.len()]);
+    (Edge::Framing { head_bytes: head.len() as u64 }, [head, framing].concat().into_bytes(), script)
 }
 
 /// Content that stalls for as long as it may at its beginning, or after it has earned all the time that there is; or that

@@ -125,8 +125,13 @@ impl Reach<'_> {
         self.inner.set_off(self.line);
     }
 
-    /// Closes the socket: nothing more is sent nor read.
+    /// Closes the socket: nothing more is sent nor read. As Linux does, it resets the connection if something was not read.
     pub(crate) fn close(&mut self) {
+        let leaves_unread = !self.state().received.is_empty() && !self.is_lost();
+        if leaves_unread {
+            self.inner.coverage.count("network", "reset: the client leaves bytes unread");
+            self.reset();
+        }
         self.end();
         let state = self.state();
         state.client_has_closed = true;
