@@ -270,6 +270,11 @@ impl Line {
     pub(crate) fn is_urgent(&self) -> bool {
         self.urgent_at.is_some_and(|at| at >= self.read_bytes && self.arrived_bytes > at)
     }
+
+    /// Whether nothing can happen on it any more, unless its client or the server does something.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        !self.flies_to_client && !self.flies_to_server && !self.can_fly_to_client() && !self.can_fly_to_server()
+    }
     /// Whether bytes wait to be received of which the server has been told, although nothing keeps it from receiving them: its
     /// responses all have room.
     pub(crate) fn is_forgotten(&self) -> bool {

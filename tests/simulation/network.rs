@@ -79,6 +79,8 @@ pub(crate) enum Happening {
     Signal,
     /// The wall clock is set, by so many nanoseconds.
     ClockSet(i64),
+    /// The number of connections that the server may have open changes.
+    Descriptors(usize),
 }
 
 /// What the next wait tells, in the order in which it happened.
@@ -369,6 +371,7 @@ impl Inner {
                 self.clock_offset_ns += by_ns;
                 self.set_now(now_ns);
             }
+            Happening::Descriptors(descriptors) => self.settings.descriptors = descriptors,
         }
     }
 
@@ -548,5 +551,10 @@ impl Inner {
     /// Whether the process may have been stopped while a connection of now was begun or used.
     pub(crate) fn may_be_stopped(&self) -> bool {
         self.stopped_ns.is_some_and(|at_ns| self.now_ns() < at_ns + 60 * SECOND)
+    }
+
+    /// Whether nothing will happen any more, but by the server's doing.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.queue.iter().all(|Reverse(entry)| matches!(entry.happening, Happening::Signal))
     }
 }
