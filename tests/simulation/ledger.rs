@@ -52,11 +52,13 @@ pub(crate) struct Possible {
     pub untagged: bool,
 }
 
+type Content = Rc<[u8]>;
+
 /// Content that tells which it is: no two numbers have the same, from some bytes on.
 pub(crate) fn content(number: u64, bytes: usize) -> Rc<[u8]> {
     thread_local! {
         /// Most runs need the same.
-        static MADE: RefCell<HashMap<(u64, usize), Rc<[u8]>>> = RefCell::default();
+        static MADE: RefCell<HashMap<(u64, usize), Content>> = RefCell::default();
     }
     MADE.with_borrow_mut(|made| Rc::clone(made.entry((number, bytes)).or_insert_with(|| make_content(number, bytes))))
 }

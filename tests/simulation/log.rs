@@ -112,7 +112,7 @@ pub(crate) fn begin(seed: u64, keeps_all: bool) {
     });
     SEED.set(Some(seed));
     KEEPS_ALL.set(keeps_all);
-    (take_lines(), take_panics(), SEEN.take());
+    drop((take_lines(), take_panics(), SEEN.take()));
 }
 
 /// Ends the run, and tells what was seen of it.

@@ -1,4 +1,5 @@
 //! Some thousand runs of the whole server, each from its seed; and those that once failed. scripts/simulate.sh makes more.
+#![allow(dead_code, reason = "the campaign uses more of the simulation")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop where it stands")]
 
 #[path = "mod.rs"]

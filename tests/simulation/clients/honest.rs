@@ -449,7 +449,7 @@ impl Client for Honest {
         // Where places are scarce it may never have had one.
         let may_be_shut_out = self.manners.is_scarce && !self.manners.others_give_way;
         let was_shut_out = may_be_shut_out && self.asked.is_empty() && self.read.is_empty();
-        let is_waiting = !self.is_done && !was_shut_out && !(self.asked.is_empty() && self.to_ask.is_empty());
+        let is_waiting = !(self.is_done || was_shut_out || self.asked.is_empty() && self.to_ask.is_empty());
         let waits = is_waiting.then(|| format!("never answered, nor told why; waits for {}", self.next_to_answer()));
         self.complaint.clone().or(waits)
     }
