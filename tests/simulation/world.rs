@@ -9,7 +9,7 @@ use spindle::semantics::service::FilePiece;
 use spindle::server::{AcceptError, Event, Io, Readiness, SendFileError, Transport, World};
 
 use crate::simulation::line::{Line, Stage};
-use crate::simulation::network::{MILLISECOND, Network, SECOND, START_UNIX_NS, Told};
+use crate::simulation::network::{Inner, MILLISECOND, Network, SECOND, START_UNIX_NS, Told};
 use crate::simulation::patience::Step;
 
 /// The monotonic clock does not begin at 0, as none does.
@@ -64,21 +64,7 @@ impl<F: SentFile, const EVENTS: usize> World for SimulatedWorld<F, EVENTS> {
             inner.check_sleep();
             // Polls sleep for whole milliseconds, and no less than asked for.
             let timeout_ns = timeout.map(|timeout| now_ns + (timeout.as_nanos() as u64).next_multiple_of(MILLISECOND));
-            let mut wake_ns = timeout_ns.into_iter().chain(inner.next_ns()).min();
-            let one_in = inner.settings.faults.interrupted_wait;
-            // No connection's: made from the time.
-            let mut random = fastrand::Rng::with_seed(now_ns);
-            if one_in > 0
-                && random.u64(..one_in) == 0
-                && let Some(until_ns) = wake_ns.filter(|until_ns| *until_ns > now_ns)
-            {
-                inner.coverage.count("fault", "wait is interrupted");
-                wake_ns = Some(random.u64(now_ns + 1..=until_ns));
-            }
-            // Where nothing will ever happen the loop sleeps for good, and the run goes on from here.
-            inner.pass_until(wake_ns.unwrap_or(now_ns));
-            inner.rests = wake_ns.is_none();
-            inner.catch_up();
+            sleep(&mut inner, timeout_ns);
         }
         self.events.clear();
         let count = inner.told.len().min(EVENTS);
@@ -152,6 +138,37 @@ impl<F: SentFile, const EVENTS: usize> World for SimulatedWorld<F, EVENTS> {
 
     fn close_listeners(&mut self) {
         self.network.inner.borrow_mut().close_listeners();
+    }
+}
+
+/// Lets time pass until there is something to tell, or until that time.
+fn sleep(inner: &mut Inner, timeout_ns: Option<u64>) {
+    let now_ns = inner.now_ns();
+    let mut until_ns = timeout_ns;
+    let one_in = inner.settings.faults.interrupted_wait;
+    // No connection's: made from the time.
+    let mut random = fastrand::Rng::with_seed(now_ns);
+    let first_ns = timeout_ns.into_iter().chain(inner.next_ns()).min().filter(|first_ns| *first_ns > now_ns);
+    if one_in > 0
+        && random.u64(..one_in) == 0
+        && let Some(first_ns) = first_ns
+    {
+        inner.coverage.count("fault", "wait is interrupted");
+        until_ns = Some(random.u64(now_ns + 1..=first_ns));
+    }
+    // Each round lets something happen, or is the last one.
+    while inner.told.is_empty() {
+        let next_ns = until_ns.into_iter().chain(inner.next_ns()).min();
+        let Some(next_ns) = next_ns else {
+            // Nothing will ever happen: the loop sleeps for good, and the run goes on from here.
+            inner.rests = true;
+            return;
+        };
+        inner.pass_until(next_ns);
+        inner.catch_up();
+        if until_ns.is_some_and(|until_ns| until_ns <= next_ns) {
+            return;
+        }
     }
 }
 
