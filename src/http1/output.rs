@@ -117,9 +117,9 @@ impl<B: Source> SendQueue<B> {
         self.source.is_some()
     }
 
-    /// Whether content is being sent whose end is that of the connection.
+    /// Whether content is being sent whose end is that of the connection, and the end has not been sent.
     pub(super) fn ends_with_connection(&self) -> bool {
-        self.source.is_some() && matches!(self.framing, SourceFraming::Stream { chunked: false, .. })
+        matches!(self.framing, SourceFraming::Stream { chunked: false, .. }) && self.end != End::Sent
     }
 
     /// Whether the end has been sent.
@@ -251,11 +251,12 @@ impl<B: Source> SendQueue<B> {
                 // What is queued is sent first.
                 Some(Piece::NotYet) => break,
                 None => {
+                    self.source = None;
+                    // Otherwise the end is still to come that completes the content.
                     if chunked {
                         self.bytes.extend_from_slice(if is_first { b"0\r\n\r\n" } else { b"\r\n0\r\n\r\n" });
+                        self.framing = SourceFraming::Length;
                     }
-                    self.source = None;
-                    self.framing = SourceFraming::Length;
                     return Ok(Queued::Pieces);
                 }
             };

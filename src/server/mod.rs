@@ -408,6 +408,7 @@ where
 
     fn remove(&mut self, key: usize, ending: Ending) {
         if let Some(session) = self.sessions.get_mut(key) {
+            session.prepare_to_close();
             let (connection, shared, now) = (&mut session.connection, &mut self.cx.shared, &self.cx.now);
             // It drops an upload, which is the routes' code.
             if catch_unwind(AssertUnwindSafe(|| connection.close(ending, shared, now))).is_err() {

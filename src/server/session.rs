@@ -181,10 +181,16 @@ where
     fn lose(&mut self, lost: Lost, cx: &mut Context<S>) {
         if let Lost::Client(error) = lost {
             debug!("connection {}: ended: {error}", self.connection.number());
-        } else if self.connection.content_ends_with_connection() {
-            self.transport.reset_on_close();
         }
         self.connection.close(Ending::CutOff, &mut cx.shared, &cx.now);
+    }
+
+    /// The socket is about to be closed, for whatever reason. Content that the end of the connection would complete is not
+    /// to pass for complete (RFC 9112 §8).
+    pub(super) fn prepare_to_close(&mut self) {
+        if self.connection.content_ends_with_connection() {
+            self.transport.reset_on_close();
+        }
     }
 
     /// Lets the connection interpret what was received. Returns whether it made progress.

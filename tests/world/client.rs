@@ -369,6 +369,11 @@ impl Peer {
         self.with(|line| line.seen.is_reset)
     }
 
+    /// Whether the server has reset the connection, or wanted its end to be a reset.
+    pub(crate) fn is_reset(&self) -> bool {
+        self.with(|line| line.is_reset)
+    }
+
     /// Whether the connection never came to be.
     pub(crate) fn is_refused(&self) -> bool {
         self.with(|line| line.is_reset && line.seen.closed_ns.is_none())

@@ -84,6 +84,25 @@ fn content_that_cannot_be_completed_ends_its_connection_short() {
     }
 }
 
+/// Such content has no end but that of the connection: a plain end would make what there is the whole.
+#[test]
+fn content_that_only_the_end_completes_is_cut_off_by_a_reset() {
+    let network = Network::new(Settings::default());
+    let request = |path: &str| format!("GET {path} HTTP/1.0\r\n\r\n");
+    let whole = network.client(0).send(0, request("/stream/100000"));
+    let fails = network.client(0).send(0, request("/fails/100000"));
+    let never_reads = network.client(0).send(0, request("/stream/100000000")).never_reads();
+    // All of it is in the queue, and the end is not.
+    let stops_reading = network.client(0).send(0, request("/stream/290000")).never_reads();
+    let outlives = network.client(55 * SECOND).send(55 * SECOND, request("/stream/100000000")).never_reads();
+    network.signal(60 * SECOND);
+    let mut run = Run::new(&network, 100);
+    run.until(80 * SECOND);
+    assert!(run.ended_ns.is_some() && outlives.closed_s() == Some(70.0), "{:?}", outlives.closed_s());
+    let reset = [&whole, &fails, &never_reads, &stops_reading, &outlives].map(Peer::is_reset);
+    assert_eq!(reset, [false, true, true, true, true]);
+}
+
 #[test]
 fn a_client_that_resets_is_let_go_at_once() {
     let network = Network::new(Settings::default());
