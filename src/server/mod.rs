@@ -77,8 +77,10 @@ pub struct Server<W: World, S: Service> {
     cx: Context<S>,
     observer: Option<Observer>,
     finishing: Finishing,
-    /// Polls in a row that told as much as one can, and so perhaps not all.
+    /// Polls in a row that told as much as one can, and so perhaps not all; and how many it takes at most to tell of all
+    /// sessions that there were before the first of them.
     full_polls: usize,
+    full_polls_max: usize,
     /// How many sessions have been driven since the clock was read.
     drives_since_clock: u32,
     /// When memory is next given back; `None` if no connection has been open since that was last done.
@@ -119,6 +121,7 @@ where
             observer,
             finishing: Finishing::default(),
             full_polls: 0,
+            full_polls_max: 0,
             drives_since_clock: 0,
             shrink_ns: None,
         }
@@ -196,6 +199,9 @@ where
                     }
                 }
             }
+        }
+        if self.full_polls == 0 {
+            self.full_polls_max = self.sessions.len() / W::EVENTS_MAX + 1;
         }
         self.full_polls = if count < W::EVENTS_MAX { 0 } else { self.full_polls + 1 };
         asked_to_finish
@@ -290,7 +296,7 @@ where
             debug!("the service's timer has fired");
             self.cx.service.deadline_passed(&self.cx.now);
         }
-        if self.full_polls > 0 && self.full_polls <= self.sessions.len() / W::EVENTS_MAX + 1 {
+        if self.full_polls > 0 && self.full_polls <= self.full_polls_max {
             debug!("the poll was full: timers wait for the rest of what it has to tell");
             return;
         }

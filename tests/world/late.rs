@@ -43,6 +43,18 @@ fn so_are_those_whose_bytes_no_single_poll_can_tell() {
     }
 }
 
+/// Each of the first polls tells of some that have closed, and so there are ever fewer connections.
+#[test]
+fn so_are_those_that_are_told_of_behind_many_who_leave() {
+    let network = Network::new(Settings::default());
+    let _leave: Vec<_> = (0..30).map(|_| network.client(0).send(SECOND, get("/")).reset(58 * SECOND)).collect();
+    let in_time = network.client(0).send(0, get("/")).send(59 * SECOND, get("/"));
+    let _busy = network.client(56 * SECOND).send(57 * SECOND, get(SIX_SECONDS));
+    let mut run = Run::<4>::with_events_max(&network, 100);
+    run.until(70 * SECOND);
+    assert_eq!(in_time.statuses(), [200, 200]);
+}
+
 #[test]
 fn deadlines_pass_also_where_every_poll_is_full() {
     let network = Network::new(Settings { call_ns: 50 * MICROSECOND, ..Settings::default() });
