@@ -77,10 +77,11 @@ pub struct Server<W: World, S: Service> {
     cx: Context<S>,
     observer: Option<Observer>,
     finishing: Finishing,
-    /// Polls in a row that told as much as one can, and so perhaps not all; and how many it takes at most to tell of all
-    /// sessions that there were before the first of them.
+    /// Polls in a row that told as much as one can, and so perhaps not all; how many it takes at most to tell of all
+    /// sessions that there were before the first of them; and when that one returned, on the monotonic clock.
     full_polls: usize,
     full_polls_max: usize,
+    full_since_ns: u64,
     /// How many sessions have been driven since the clock was read.
     drives_since_clock: u32,
     /// When memory is next given back; `None` if no connection has been open since that was last done.
@@ -122,6 +123,7 @@ where
             finishing: Finishing::default(),
             full_polls: 0,
             full_polls_max: 0,
+            full_since_ns: 0,
             drives_since_clock: 0,
             shrink_ns: None,
         }
@@ -202,6 +204,7 @@ where
         }
         if self.full_polls == 0 {
             self.full_polls_max = self.sessions.len() / W::EVENTS_MAX + 1;
+            self.full_since_ns = self.cx.now.monotonic_ns;
         }
         self.full_polls = if count < W::EVENTS_MAX { 0 } else { self.full_polls + 1 };
         asked_to_finish
@@ -290,28 +293,30 @@ where
     }
 
     /// Expires the deadlines that had passed when the poll returned. What had been received by then has been driven: a poll
-    /// tells all that is there, unless it is full, and then some polls in a row do.
+    /// tells all that is there, unless it is full, and then some polls in a row tell what was there at the first of them.
     fn expire_deadlines(&mut self, polled_ns: u64) {
         if self.cx.service.deadline_ns().is_some_and(|deadline_ns| deadline_ns <= polled_ns) {
             debug!("the service's timer has fired");
             self.cx.service.deadline_passed(&self.cx.now);
         }
-        if self.full_polls > 0 && self.full_polls <= self.full_polls_max {
-            debug!("the poll was full: timers wait for the rest of what it has to tell");
-            return;
-        }
+        // Behind so many full polls all is told that had come before the first of them returned, and no more.
+        let due_ns = match self.full_polls {
+            0 => polled_ns,
+            polls if polls <= self.full_polls_max => return,
+            _ => self.full_since_ns,
+        };
         self.full_polls = 0;
         for _ in 0..self.deadlines.len() {
-            let Some(key) = self.deadlines.pop_passed(polled_ns) else { return };
+            let Some(key) = self.deadlines.pop_passed(due_ns) else { return };
             let Some(session) = self.sessions.get_mut(key) else { continue };
             session.armed_ns = u64::MAX;
             // What has been received of one that waits for its turn has not been looked at, and nothing was sent to it: the
             // server is late, and not the client. One whose deadline has moved since is not late at all.
-            if session.queued == Queued::Busy && session.connection.deadline_ns() <= polled_ns {
+            if session.queued == Queued::Busy && session.connection.deadline_ns() <= due_ns {
                 debug!("connection {}: a timer is judged behind its next turn", session.connection.number());
                 session.is_overdue = true;
             } else {
-                self.expire(key, polled_ns);
+                self.expire(key, due_ns);
             }
         }
     }

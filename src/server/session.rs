@@ -204,7 +204,11 @@ where
                     break;
                 }
                 Step::Progress => {}
-                Step::SlowProgress => cx.now = world.now(),
+                Step::SlowProgress => {
+                    let began_ns = cx.now.monotonic_ns;
+                    cx.now = world.now();
+                    self.connection.answered_late(began_ns, &cx.now);
+                }
             }
             self.log_activity(before);
             budget.steps -= 1;

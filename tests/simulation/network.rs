@@ -484,7 +484,10 @@ impl Inner {
         state.is_announced = false;
         state.closed_ns = Some(now_ns);
         let leaves_unread = !state.arrived.is_empty();
-        if leaves_unread || state.resets_on_close {
+        if is_off {
+            // Not even an end comes from a machine without power.
+            state.reset_client();
+        } else if leaves_unread || state.resets_on_close {
             self.coverage.count("network", if leaves_unread { "reset: unread bytes" } else { "reset: wanted" });
             self.lines[line].reset_client();
         } else {

@@ -67,8 +67,8 @@ impl<F: SentFile, const EVENTS: usize> World for SimulatedWorld<F, EVENTS> {
             sleep(&mut inner, timeout_ns);
         }
         self.events.clear();
-        let count = inner.told.len().min(EVENTS);
-        for _ in 0..count {
+        // What is not ready any more takes no event's place.
+        while self.events.len() < EVENTS {
             let Some(told) = inner.told.pop_front() else { break };
             self.events.extend(match told {
                 Told::Signal => Some(Event::Finish),

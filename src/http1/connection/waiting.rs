@@ -61,6 +61,16 @@ impl<S: Service> Connection<S> {
         }
     }
 
+    /// The service has been asked at `began_ns`, on the monotonic clock, and has taken its time: the client has its time to
+    /// read from now on, if nothing was queued before.
+    pub fn answered_late(&mut self, began_ns: u64, now: &Now) {
+        let began_then = self.timers.at_ns(Timer::WriteStall) == Some(began_ns.saturating_add(WRITE_STALL_NS));
+        if began_then && self.send_progress_ns == began_ns {
+            self.send_progress_ns = now.monotonic_ns;
+            self.timers.set(Timer::WriteStall, now.monotonic_ns.saturating_add(WRITE_STALL_NS));
+        }
+    }
+
     /// The server has let the connection wait: what has passed meanwhile passes now.
     pub fn postpone_deadlines(&mut self, now: &Now) {
         self.timers.postpone(now.monotonic_ns);

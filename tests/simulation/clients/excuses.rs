@@ -31,19 +31,23 @@ impl Honest {
         else {
             return false;
         };
+        // What waits at a listener is accepted for a second, and a slow disk may take that.
+        let accept_ns = reach.inner.listeners_closed_ns.map_or(0, |closed_ns| closed_ns.saturating_sub(signal_ns));
+        if line.accepted_ns.is_none() && accept_ns >= SECOND {
+            return true;
+        }
         let arrived_bytes = line.arrived_by_signal_bytes.unwrap_or(0);
         let had_come = self.asked.front().is_some_and(|first| first.head_end + self.urgent_bytes <= arrived_bytes);
         let had_its_time = line.closed_ns.is_some_and(|closed_ns| closed_ns >= signal_ns + FINISH_NS);
         !had_come || had_its_time && !self.manners.is_fast
     }
 
-    /// Whether the server had answered and ended, and waited no longer since it was asked to end, when a client that reads slowly
-    /// sent content that was not asked for: then that resets the connection.
+    /// Whether the server had answered and ended, and waited no longer since it was asked to end, when a client that reads
+    /// slowly sent more: then that resets the connection.
     fn has_sent_behind_end(&self, reach: &Reach<'_>) -> bool {
         let line = &reach.inner.lines[reach.line];
-        let has_content = self.asked.front().is_some_and(|asked| asked.ask.content.is_some());
         let has_ended = line.server_has_ended && line.closed_ns.is_some() && reach.inner.signal_ns.is_some();
-        has_content && has_ended && line.reset_was_received && !line.output.is_empty()
+        has_ended && line.reset_was_received && !line.output.is_empty()
     }
 
     /// Whether part of an answer may be missing: only its client or the disk can be at fault.

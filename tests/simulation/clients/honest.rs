@@ -225,6 +225,9 @@ impl Honest {
             let is_late = now_ns > HOSTILE_UNTIL_NS + others_ns + reach.inner.busy_ns();
             return if is_late { Err("an answer when nobody has been in the way for long".to_owned()) } else { Ok(()) };
         }
+        if reach.inner.may_be_stopped() {
+            return Ok(());
+        }
         // An answer may come before its request has been sent to its end.
         let Some(sent) = asked.sent else { return Ok(()) };
         let on_the_way_ns = self.on_the_way_ns(reach, &sent);

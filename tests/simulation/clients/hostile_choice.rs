@@ -82,6 +82,8 @@ fn client(setup: &Setup, leaves_ns: u64, random: &mut Rng) -> (Path, Box<dyn Cli
             let path = Path { latency_ns: 0, jitter_ns: 0, flight_bytes_max: 65_536, ..path(random) };
             let wanted = 4 * (path.send_buffer_bytes + path.client_buffer_bytes) / 150_000 + 1;
             let get = get(setup, "large.bin");
+            // A slow disk takes of the time that it needs to read on.
+            let may_be_ended = may_be_ended || setup.trouble.slow > 0;
             (path, Box::new(SlowReader::new(get.as_bytes(), wanted, 150_000, beyond_ns, may_be_ended)))
         }
         4 => {

@@ -99,7 +99,7 @@ impl Reach<'_> {
     /// Whether the server has sent its end, and all before it has been read.
     pub(crate) fn has_ended(&mut self) -> bool {
         let state = self.state();
-        state.end_was_received && state.received.is_empty()
+        state.end_was_received && state.received.is_empty() && !state.is_dead()
     }
 
     /// Whether a reset has ended the connection.
