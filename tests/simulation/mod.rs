@@ -7,6 +7,7 @@
 //! `patience.rs` how long it may keep a connection that makes no progress. `disk/` is the disk,
 //! and `trouble.rs` what befalls it.
 
+pub(crate) mod agenda;
 pub(crate) mod bounds;
 pub(crate) mod case;
 pub(crate) mod clients;

@@ -2,11 +2,11 @@
 //! the server waits, and where one of its calls takes some.
 
 use std::cell::{Cell, RefCell};
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::simulation::agenda::{Agenda, Happening};
 use crate::simulation::clients::{Client, Reach};
 use crate::simulation::coverage::Coverage;
 use crate::simulation::line::{Line, Path, Stage};
@@ -64,59 +64,12 @@ pub(crate) struct Settings {
     pub faults: Faults,
 }
 
-/// What will happen.
-#[derive(Debug)]
-pub(crate) enum Happening {
-    Connect {
-        line: usize,
-        attempt: u32,
-    },
-    ToServer(usize),
-    ToClient(usize),
-    /// The client wanted to be called.
-    Wake(usize),
-    /// Readiness that a fault has kept back.
-    Announce(usize),
-    /// The server is asked to end.
-    Signal,
-    /// The wall clock is set, by so many nanoseconds.
-    ClockSet(i64),
-    /// The number of connections that the server may have open changes.
-    Descriptors(usize),
-}
-
 /// What the next wait tells, in the order in which it happened.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Told {
     Line(usize),
     Listener(usize),
     Signal,
-}
-
-struct Entry {
-    at_ns: u64,
-    number: u64,
-    happening: Happening,
-}
-
-impl PartialEq for Entry {
-    fn eq(&self, other: &Entry) -> bool {
-        self.number == other.number
-    }
-}
-
-impl Eq for Entry {}
-
-impl PartialOrd for Entry {
-    fn partial_cmp(&self, other: &Entry) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Entry {
-    fn cmp(&self, other: &Entry) -> std::cmp::Ordering {
-        (self.at_ns, self.number).cmp(&(other.at_ns, other.number))
-    }
 }
 
 /// The network, in the hands of the run, of the server's world and of its sockets.
@@ -131,8 +84,7 @@ pub(crate) struct Inner {
     seed: u64,
     /// The wall clock, in nanoseconds since 1970, which the disk has in common with the network.
     clock: Rc<Cell<u64>>,
-    queue: BinaryHeap<Reverse<Entry>>,
-    queued: u64,
+    agenda: Agenda,
     pub lines: Vec<Line>,
     clients: Vec<Option<Box<dyn Client>>>,
     /// Lines whose client is to be called: something has come, or gone.
@@ -182,8 +134,7 @@ impl Network {
             settings,
             seed,
             clock,
-            queue: BinaryHeap::new(),
-            queued: 0,
+            agenda: Agenda::default(),
             lines: Vec::new(),
             clients: Vec::new(),
             calls: VecDeque::new(),
@@ -258,9 +209,8 @@ impl Inner {
 
     /// Lets something happen at a time, or now if that has passed.
     pub(crate) fn schedule(&mut self, at_ns: u64, happening: Happening) {
-        self.queued += 1;
         let at_ns = at_ns.max(self.now_ns());
-        self.queue.push(Reverse(Entry { at_ns, number: self.queued, happening }));
+        self.agenda.push(at_ns, happening);
     }
 
     /// A client that connects at a time. Returns its connection.
@@ -285,7 +235,7 @@ impl Inner {
 
     /// When the next thing happens.
     pub(crate) fn next_ns(&self) -> Option<u64> {
-        self.queue.peek().map(|Reverse(entry)| entry.at_ns)
+        self.agenda.next().map(|(at_ns, _)| at_ns)
     }
 
     /// Whether a fault happens to a connection that does so once in `one_in` times.
@@ -316,13 +266,13 @@ impl Inner {
             assert!(
                 happened < HAPPENINGS_MAX,
                 "the simulated network does not come to an end: {:?}",
-                self.queue.peek().map(|Reverse(entry)| (entry.at_ns, &entry.happening))
+                self.agenda.next()
             );
-            let Some(Reverse(entry)) = self.queue.pop() else { break };
+            let Some((at_ns, happening)) = self.agenda.pop() else { break };
             self.turn.progressed();
             // What the clock set back or forth is no event: it would be set back when that is over.
-            self.event_ns = (!matches!(entry.happening, Happening::ClockSet(_))).then_some(entry.at_ns);
-            self.perform(entry.happening);
+            self.event_ns = (!matches!(happening, Happening::ClockSet(_))).then_some(at_ns);
+            self.perform(happening);
             self.call_clients();
             self.event_ns = None;
         }
@@ -556,10 +506,5 @@ impl Inner {
     /// Whether the process may have been stopped while a connection of now was begun or used.
     pub(crate) fn may_be_stopped(&self) -> bool {
         self.stopped_ns.is_some_and(|at_ns| self.now_ns() < at_ns + 60 * SECOND)
-    }
-
-    /// Whether nothing will happen any more, but by the server's doing.
-    pub(crate) fn is_at_rest(&self) -> bool {
-        self.queue.iter().all(|Reverse(entry)| matches!(entry.happening, Happening::Signal))
     }
 }

@@ -11,6 +11,7 @@ use spindle::semantics::exchange_record::Ending;
 use spindle::server::{Observer, Server, Usage};
 use spindle::storage::{Directory, FileRange, Publish, RelativePath, StorageError};
 
+use crate::simulation::agenda::Happening;
 use crate::simulation::bounds;
 use crate::simulation::case::Case;
 use crate::simulation::clients::bystander;
@@ -18,7 +19,7 @@ use crate::simulation::coverage::Coverage;
 use crate::simulation::disk::{self, Disk};
 use crate::simulation::ledger::Ledger;
 use crate::simulation::log as server_log;
-use crate::simulation::network::{Happening, MILLISECOND, Network, SECOND, START_UNIX_NS};
+use crate::simulation::network::{MILLISECOND, Network, SECOND, START_UNIX_NS};
 use crate::simulation::records::{self, Told};
 use crate::simulation::setup::{self, Events, HOSTILE_UNTIL_NS, Setup};
 use crate::simulation::trace::Trace;

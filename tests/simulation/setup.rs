@@ -6,6 +6,7 @@ use std::rc::Rc;
 use fastrand::Rng;
 use spindle::routes::UploadPolicy;
 
+use crate::simulation::agenda::Happening;
 use crate::simulation::case::Case;
 use crate::simulation::clients::ask::Ask;
 use crate::simulation::clients::bystander::Bystander;
@@ -14,7 +15,7 @@ use crate::simulation::clients::{Client, choose, hostile_choice};
 use crate::simulation::disk;
 use crate::simulation::ledger::{Ledger, content};
 use crate::simulation::line::Path;
-use crate::simulation::network::{Faults, Happening, Inner, MICROSECOND, MILLISECOND, SECOND, Settings, mix};
+use crate::simulation::network::{Faults, Inner, MICROSECOND, MILLISECOND, SECOND, Settings, mix};
 use crate::simulation::trouble::{self, Stop, Trouble};
 
 /// When the last hostile client has left.

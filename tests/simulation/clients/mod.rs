@@ -17,8 +17,9 @@ pub(crate) mod protocol_errors;
 pub(crate) mod readers;
 pub(crate) mod responses;
 
+use crate::simulation::agenda::Happening;
 use crate::simulation::line::{Line, Path, take_bytes};
-use crate::simulation::network::{Happening, Inner};
+use crate::simulation::network::Inner;
 
 /// A client with one connection.
 pub(crate) trait Client {
