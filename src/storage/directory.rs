@@ -142,8 +142,15 @@ impl<F: FileSystem> Directory<F> {
     }
 
     /// Whether a directory is at `path`, which a reader may list or not.
-    pub fn is_directory(&self, path: &RelativePath) -> bool {
-        self.root.open(path.as_bytes(), Access::PassThrough).is_ok()
+    ///
+    /// # Errors
+    /// The disk failed, or no descriptor was left: there may be one.
+    pub fn is_directory(&self, path: &RelativePath) -> Result<bool, StorageError> {
+        match self.root.open(path.as_bytes(), Access::PassThrough).map_err(StorageError::from_lookup) {
+            Ok(_) => Ok(true),
+            Err(StorageError::NotFound | StorageError::NotRegular) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Begins an upload that is to become visible at `path`. Nothing is visible there until it is committed.

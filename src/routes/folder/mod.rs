@@ -176,8 +176,10 @@ fn last_segment(name: &[u8]) -> &[u8] {
 /// otherwise the references in a listing would lead beside it.
 fn redirect_to_directory<'r, F: FileSystem>(folder: &Folder<F>, request: &Request<'_>, name: &[u8]) -> Answer<'r, F> {
     let Ok(path) = files::path_of(name) else { return not_found() };
-    if !folder.files.directory().is_directory(&path) {
-        return not_found();
+    match folder.files.directory().is_directory(&path) {
+        Ok(true) => {}
+        Ok(false) => return not_found(),
+        Err(error) => return files::refusal_to_read(&error),
     }
     // Relative, and encoded anew: it holds neither a colon nor a slash but the last one, and so leads to no other host.
     let mut location = format!("./{}/", text::encoded(path.name()));

@@ -27,7 +27,7 @@ fn all_of_it(watched: &Watched, root: &Path) -> Result<Vec<String>, StorageError
     results.push(format!("{}", opened.is_unchanged()));
     let identity = directory.identify(&path("sub/new"))?;
     results.push(format!("{} {}", identity.octets, directory.confirms(&path("sub/new"), &identity)));
-    results.push(format!("{}", directory.is_directory(&path("sub"))));
+    results.push(format!("{}", directory.is_directory(&path("sub"))?));
     for sub in [None, Some(path("sub"))] {
         let mut listing = directory.list(sub.as_ref(), LinkedDirectories::Listed)?;
         let (count, is_end) = listing.count(100, |_| true)?;

@@ -5,6 +5,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
 
+use rustix::io::Errno;
+
+use super::watched::Fault;
 use super::*;
 use crate::storage::{EntryKind, LinkedDirectories, Listing};
 
@@ -81,7 +84,7 @@ fn what_is_no_directory_beneath_the_root_is_not_listed() {
         for name in ["plain", "absent", "link-to-parent", "link-to-slash", "link-to-parent/root"] {
             let listed = served.list(Some(&path(name)), LinkedDirectories::Listed);
             assert!(matches!(listed, Err(StorageError::NotFound)), "{name}: {listed:?}");
-            assert!(!served.is_directory(&path(name)), "{name}");
+            assert!(matches!(served.is_directory(&path(name)), Ok(false)), "{name}");
         }
     }
 }
@@ -95,5 +98,20 @@ fn a_listing_of_a_directory_that_is_removed_ends() {
         let listing = served.list(Some(&path("sub")), LinkedDirectories::Listed).unwrap();
         fs::remove_dir(root.path().join("sub")).unwrap();
         assert_eq!(entries(listing), []);
+    }
+}
+
+#[test]
+fn a_disk_that_fails_does_not_say_that_there_is_no_directory() {
+    let root = tempfile::tempdir().unwrap();
+    fs::create_dir(root.path().join("sub")).unwrap();
+    for system in SYSTEMS {
+        let watched = Watched::new(system);
+        let directory = Directory::open_in(watched.clone(), root.path(), 1).unwrap();
+        assert!(matches!(directory.is_directory(&path("sub")), Ok(true)));
+        for errno in [Errno::IO, Errno::MFILE] {
+            watched.fail(Fault { call: None, after: 0, times: 1, errno });
+            assert!(directory.is_directory(&path("sub")).is_err(), "{errno:?}");
+        }
     }
 }
