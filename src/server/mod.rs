@@ -13,8 +13,9 @@
 //!    that is bounded in number and time and drive each at once, drive some of those whose budget was spent. Every loop
 //!    within a turn is bounded by what was there when it began.
 //! 5. The clock is read again behind each call that may have waited for the disk. A deadline is judged by the time at which
-//!    the poll returned, behind what the poll told; that of a session which waits for its turn, behind that turn. So a
-//!    slow disk never makes a deadline look missed.
+//!    the poll returned, behind what the poll told; that of a session which waits for its turn, behind that turn. What a
+//!    turn took beyond a second is added to the time of clients that are sending. So a slow disk never makes a deadline
+//!    look missed.
 //! 6. Out of descriptors, accepting pauses, until a connection closes or a second has passed. At capacity, a connection that
 //!    is not being answered gives way to a newcomer. The loop never spins.
 //! 7. Nothing here waits for the network. The disk may block; a drive's budget bounds what is asked of it.
