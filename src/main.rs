@@ -18,7 +18,8 @@ use spindle::storage::{Directory, SMALL_FILE_OCTETS_MAX};
 use spindle::system::{Kernel, listen, machine, signals};
 use spindle::telemetry;
 
-/// Descriptors that are no connections': standard streams, poll, listeners, signals, the directory, one that is swept.
+/// Descriptors not used by connections: standard streams, poll, listeners, signals, the directory, and two for an unfinished
+/// sweep.
 const DESCRIPTORS_RESERVED: u64 = 16;
 
 /// Each connection has its socket, and may open two files: the content of an upload and the directory that it goes to.

@@ -12,12 +12,14 @@
 //! 4. A turn is: poll, note readiness, drive those that became ready, expire the deadlines that were due, accept a batch
 //!    that is bounded in number and time and drive each at once, drive some of those whose budget was spent. Every loop
 //!    within a turn is bounded by what was there when it began.
-//! 5. The clock is read again behind each call that may have waited for the disk. A deadline is judged by the time at which
-//!    the poll returned, behind what the poll told; that of a session which waits for its turn, behind that turn. What a
-//!    turn took beyond a second is added to the time of clients that are sending. So a slow disk never makes a deadline
-//!    look missed.
-//! 6. Out of descriptors, accepting pauses, until a connection closes or a second has passed. At capacity, a connection that
-//!    is not being answered gives way to a newcomer. The loop never spins.
+//! 5. The clock is read again after each call that may have waited for the disk. Deadlines are judged after the events of a
+//!    poll have been handled, by the time at which that poll returned. If polls return as many events as fit, they are
+//!    judged only after so many of these in a row that every session has been reported, by the time at which the first of
+//!    them returned. A session that waits in the busy queue is judged after its next drive. What a turn takes beyond a
+//!    second is added to the time of clients that are sending. So a slow disk never makes a deadline look missed.
+//! 6. Out of descriptors, accepting pauses, until a connection closes or a second has passed. At capacity, a connection
+//!    that is not being answered, and whose last response was sent at least a quarter of a second ago, gives way to a
+//!    newcomer. The loop never spins.
 //! 7. Nothing here waits for the network. The disk may block; a drive's budget bounds what is asked of it.
 //! 8. A panic while a session is driven, or while its timers fire, ends that connection and is logged; the others live on.
 //! 9. Asked to end, the loop accepts what already waits, closes the listeners, and answers the next request of each
@@ -78,8 +80,9 @@ pub struct Server<W: World, S: Service> {
     cx: Context<S>,
     observer: Option<Observer>,
     finishing: Finishing,
-    /// Polls in a row that told as much as one can, and so perhaps not all; how many it takes at most to tell of all
-    /// sessions that there were before the first of them; and when that one returned, on the monotonic clock.
+    /// How many polls in a row have returned as many events as fit, so that more may be pending. After more than
+    /// `full_polls_max` of them, every session that was ready when the first one returned, at `full_since_ns` on the
+    /// monotonic clock, has been reported.
     full_polls: usize,
     full_polls_max: usize,
     full_since_ns: u64,
@@ -293,17 +296,22 @@ where
         }
     }
 
-    /// Expires the deadlines that had passed when the poll returned. What had been received by then has been driven: a poll
-    /// tells all that is there, unless it is full, and then some polls in a row tell what was there at the first of them.
+    /// Expires the deadlines that had passed when the poll returned. What had arrived by then has been handled, because a poll
+    /// reports everything unless it is full. After full polls, see `full_polls`, deadlines are judged by the return of the
+    /// first.
     fn expire_deadlines(&mut self, polled_ns: u64) {
         if self.cx.service.deadline_ns().is_some_and(|deadline_ns| deadline_ns <= polled_ns) {
             debug!("the service's timer has fired");
             self.cx.service.deadline_passed(&self.cx.now);
         }
-        // Behind so many full polls all is told that had come before the first of them returned, and no more.
+        // After this many full polls, everything that had arrived before the first of them returned has been reported; later
+        // arrivals may not have been.
         let due_ns = match self.full_polls {
             0 => polled_ns,
-            polls if polls <= self.full_polls_max => return,
+            polls if polls <= self.full_polls_max => {
+                debug!("the poll was full: deadlines wait for the next one");
+                return;
+            }
             _ => self.full_since_ns,
         };
         self.full_polls = 0;
@@ -447,9 +455,9 @@ where
         }
     }
 
-    /// What a turn took that waited for the disk for long is not held against clients that were sending meanwhile:
-    /// their sockets were full, or they waited for a word to go on. A part of it counts all the same, or a disk that is always
-    /// slow would let a client stay for good that sends nothing.
+    /// Gives clients that are sending the time that a slow turn took, less one second: their sockets were full, or they
+    /// waited for `100 (Continue)`. The second still counts; otherwise a client that sends nothing could stay for ever while
+    /// the disk is slow.
     fn make_up_for_slow_turn(&mut self, polled_ns: u64) {
         let took_ns = self.cx.now.monotonic_ns.saturating_sub(polled_ns);
         let late_ns = took_ns.saturating_sub(TURN_COUNTED_NS);

@@ -17,11 +17,11 @@ pub const CONNECTION_BUFFER_BYTES_MAX: usize =
 pub struct Usage {
     /// Connections that are open.
     pub sessions: usize,
-    /// Of these, the ones that wait for their turn.
+    /// Open connections that wait for their turn.
     pub ready_sessions: usize,
-    /// Of these, the ones that wait for their client: they are driven again when an event or their deadline comes.
+    /// Open connections that wait for their client: they are driven again at an event or at their deadline.
     pub idle_sessions: usize,
-    /// Of the idle ones, those without a deadline. None should have none: its client could hold its place for good.
+    /// Idle connections without a deadline. There should be none: such a client could keep its connection for ever.
     pub idle_without_deadline: usize,
     /// Sessions that have an entry among the deadlines.
     pub armed_sessions: usize,
@@ -35,8 +35,8 @@ pub struct Usage {
     pub connection_buffer_bytes: usize,
     /// Bytes of the buffers that are kept for the next connection.
     pub pooled_bytes: usize,
-    /// Records of exchanges that have ended and were not given to the observer.
-    pub untold_records: usize,
+    /// Records of finished exchanges that the observer has not been given yet.
+    pub undelivered_records: usize,
 }
 
 impl<W, S> Server<W, S>
@@ -52,7 +52,7 @@ where
             deadlines: self.deadlines.len(),
             queued: self.queue.ready_len() + self.queue.busy_len(),
             pooled_bytes: self.cx.shared.pool.kept_bytes(),
-            untold_records: self.cx.shared.records.ended_count(),
+            undelivered_records: self.cx.shared.records.ended_count(),
             ..Usage::default()
         };
         for (_, session) in &self.sessions {

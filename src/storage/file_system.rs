@@ -53,7 +53,8 @@ pub trait FileSystem: Clone + Debug + 'static {
     /// been removed; then no link will.
     ///
     /// # Errors
-    /// Systems and file systems that have none say `OPNOTSUPP`, `ISDIR`, `INVAL`, `NOENT` or `NOSYS`.
+    /// Systems and file systems that have none return `OPNOTSUPP`, `ISDIR`, `INVAL`, `NOENT` or `NOSYS`; ext4 returns `PERM` in
+    /// a directory that has been removed.
     fn create_unnamed(&self, directory: &Self::File) -> Result<Self::File, Errno>;
 
     /// Whether an unnamed file could be given a name in this process: that may take `/proc`, which a jail lacks.

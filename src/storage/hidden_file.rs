@@ -110,8 +110,9 @@ impl<F: FileSystem> HiddenFile<F> {
         })
     }
 
-    /// Gives the file that is called `name` a hidden name too, so that it is not freed when another takes `name`. It is not locked:
-    /// a sweep by another process only removes it early. `None`: it can have no other name, or is gone.
+    /// Gives the file called `name` a second, hidden name, so that it is not freed when another file takes `name`. It is not
+    /// locked: a sweep by another process may remove the hidden name early. `None` if the file system or its permissions
+    /// allow no second name, or if the file is gone.
     pub(super) fn keep(
         file_system: &F,
         parent: &Rc<F::File>,

@@ -76,7 +76,7 @@ impl<F: FileSystem> Listing<F> {
         let name = if path.is_empty() { b"." } else { path };
         let open = || root.open(name, Access::List).and_then(|directory| root.file_system().entries(directory));
         let mut entries = retry(open).map_err(StorageError::from_lookup)?;
-        // The root is open, and can be opened again, also once it has been removed. Reading it tells.
+        // The root can be reopened even after it has been removed. Only reading an entry shows that.
         if path.is_empty() {
             if let Some(Err(Errno::NOENT)) = next_entry(root.file_system(), &mut entries, |_| ()) {
                 return Err(StorageError::NotFound);

@@ -11,9 +11,11 @@
 //! 3. **An upload is whole, or it never happened.** Content goes to an unnamed file beside its target, and becomes
 //!    visible in one step. Where the system has no unnamed files, it goes to a hidden name, `.spindle-` and sixteen hex
 //!    digits, which no [`RelativePath`] can hold. Dropping an [`Upload`] removes every trace of it.
-//! 4. **A hidden file is locked while it is in use.** What a crash leaves behind is not locked, and is removed when
-//!    a run first writes to its directory, unless that may not be read: in slices of a few milliseconds, one for each
-//!    upload, until no entry is left that was not looked at. It is never the upload of another server that shares the directory.
+//! 4. **The hidden file of an upload is locked while it is in use.** A hidden file that is not locked was left by a crash,
+//!    or is the old version that a durable upload is just replacing. A run removes such files when it writes to their
+//!    directory, unless that may not be read: in slices of a few milliseconds, one slice for each upload and one directory
+//!    at a time. It never removes the upload in progress of another server that shares the directory. It may remove the old
+//!    version that another server keeps, which matters only if the power is then cut on a file system without a journal.
 //! 5. **The kernel decides who was first.** Creating never replaces: the link fails where the name is taken.
 //! 6. **No two uploads of a run share a modification time**, however coarse the clock, and however often it is set back:
 //!    each is at least a microsecond later than the one before, and what came before and after the clock was set back
@@ -27,11 +29,13 @@
 //!    and a test may bring a disk of its own. What takes more than one call is decided above the trait: the walk by
 //!    segments, the choice of the way to open, repeating what was interrupted, hidden names, and publication.
 //!
-//! 9. **A durable upload is on the disk when it is acknowledged**, with a journal or without: the file is flushed before it has
-//!    its name, so that the name never leads to half of it; then it is named, and file and directory are flushed. A file that it
-//!    replaces has a hidden name until then, so that the disk does not free it before the directory there leads to the new one. A flush
-//!    that has failed is never tried again for the same upload: the second would succeed, and the content be lost. Where
-//!    the file system does not flush directories, the name is left to it.
+//! 9. **A durable upload is on the disk when it is acknowledged**, with a journal or without: the file is flushed before it
+//!    has its name, so that the name never leads to half of it; then it is named, and file and directory are flushed. A
+//!    regular file that it replaces gets a hidden name until then, so that the disk does not free it before the directory
+//!    on the disk leads to the new one. Where the system refuses that second name (no hard links, or a file of another
+//!    owner on Linux), and where a link is replaced, a power cut on a file system without a journal may lose the name. A
+//!    flush that has failed is never tried again for the same upload: the second would succeed, and the content be lost.
+//!    Where the file system does not flush directories, the name is left to it.
 //!
 //! What storage cannot promise: between looking at a name and renaming over it, *another process* may change what
 //! stands there. Among the uploads of one [`Directory`] there is no such window, since one thread does it all in one

@@ -183,7 +183,8 @@ impl<S: Posix> FileSystem for S {
                 Some(Ok(DirectoryEntry { name: entry.file_name().to_bytes(), kind }))
             }
             Some(Err(errno)) => Some(Err(errno)),
-            // The wrapper takes the error for an end, which no directory has before its first entry, `.`.
+            // `Dir::read` reports `ENOENT` as the end. Every existing directory has at least the entry `.`, so an end before
+            // the first entry may mean that the directory has been removed.
             None if entries.last.is_none() && is_removed(&entries.directory) => Some(Err(Errno::NOENT)),
             None => None,
         }
@@ -191,6 +192,7 @@ impl<S: Posix> FileSystem for S {
 
     fn rewind(&self, entries: &mut Entries) {
         entries.directory.rewind();
+        entries.last = None;
     }
 
     fn stat_directory(&self, entries: &Entries) -> Result<Stat, Errno> {
@@ -286,7 +288,7 @@ mod tests {
         assert_eq!(Native.free_bytes(&File::open("/proc").unwrap().into()), None);
     }
 
-    /// A descriptor that was opened only to pass through is no one to read from.
+    /// `openat(.)` makes a directory readable even if it was opened only to pass through.
     #[test]
     fn a_directory_is_read_however_it_was_opened() {
         let root = tempfile::tempdir().unwrap();

@@ -1,8 +1,9 @@
 //! Removing what a crash left behind. A directory is swept when it is first written to, not at the start of the
 //! server: a tree may be large, and is mostly only read.
 //!
-//! However much there is to do, no upload waits for more than a slice of it. The directory stays open between slices, and
-//! the next upload goes on with it, wherever that goes; so there is one sweep at a time, and each comes to its end.
+//! No upload waits for more than one slice. The directory stays open between slices, and the next upload continues the
+//! sweep, whichever directory that upload writes to. So there is one sweep at a time. One that fails is begun again by a
+//! later upload to its directory.
 
 use std::cell::RefCell;
 use std::collections::HashSet;

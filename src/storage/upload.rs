@@ -31,7 +31,7 @@ pub struct Published {
     /// Whether nothing stood under the name. Exact when it says so; a file that another process removes in the moment
     /// before it is replaced still counts as replaced.
     pub created: bool,
-    /// What a reader who opens the file from now on is told.
+    /// The identity that opening the file reports from now on.
     pub identity: Identity,
     /// The modification time that the file was given, in nanoseconds since 1970: no other upload of this run has had it.
     /// The file system may have kept a coarser one, which others share; the identity says which it kept.
@@ -154,14 +154,14 @@ impl<F: FileSystem> Upload<F> {
         self.hidden = None;
         let identity = self.settle();
         match self.replaced.take() {
-            // The disk may have the name with either file.
+            // The disk may have the name with either file, so the old one stays until a later sweep.
             Some(replaced) if identity.is_err() => replaced.leave(),
             replaced => drop(replaced),
         }
         Ok(Published { created, identity: identity?, modified_ns })
     }
 
-    /// What a reader of the published file is told, once the disk has its name if that was asked for.
+    /// The identity of the published file, once its name is on the disk if that was asked for.
     fn settle(&self) -> Result<Identity, StorageError> {
         let identity = regular_identity(&self.root.stat(&self.file)?)?;
         if self.durable {
@@ -215,8 +215,8 @@ impl<F: FileSystem> Upload<F> {
             None => retry(|| self.root.file_system().link_unnamed(&self.file, &self.parent, self.path.name())),
         };
         match linked {
-            // The file system can neither link nor refuse to rename over a name. Replacing what is not there will do
-            // for who would replace; who would only create is not served by a guess.
+            // Without hard links and RENAME_NOREPLACE a plain rename is safe for `Replace`; for `CreateOnly` it would race
+            // with other processes, so that is an error.
             Err(no_links) if lacks_links(no_links) && self.publish == Publish::Replace => self.replace(false),
             result => result,
         }
@@ -229,16 +229,16 @@ impl<F: FileSystem> Upload<F> {
             None => {
                 let file_system = self.root.file_system();
                 let hidden = HiddenFile::link(file_system, &self.parent, &self.file, self.root.hidden_names())?;
-                // Without a journal, a power cut behind the rename could else leave the name with a file that has no links
-                // on the disk: the check of the disk then removes the name, and the old file is gone too.
+                // Without a journal, a power cut after the rename could leave the name pointing to a file whose link count
+                // on the disk is still 0. A file system check would then remove the name, and the old file would be gone too.
                 if self.durable {
                     retry(|| file_system.sync(&self.file))?;
                 }
                 hidden
             }
         };
-        // Without a journal, the old file could be freed on the disk before the directory there leads to the new one: the check
-        // of the disk would remove the name, and an upload be lost that was acknowledged long ago.
+        // Without a journal, the disk could free the old file before its directory points to the new one. A file system check
+        // would then remove the name, and a version that was acknowledged long ago would be lost.
         if self.durable && is_file {
             let names = self.root.hidden_names();
             self.replaced = HiddenFile::keep(self.root.file_system(), &self.parent, self.path.name(), names)?;

@@ -10,7 +10,7 @@ use crate::simulation::setup::one_of;
 /// How the server ends in the middle of its work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stop {
-    /// The machine loses power at so manieth a call of the disk.
+    /// The machine loses power at the disk call with this number.
     PowerCut { at_call: u64 },
     /// The process is killed there. What it has written stays.
     Kill { at_call: u64 },

@@ -52,7 +52,8 @@ impl<S: Service> Connection<S> {
             input: ReceiveBuffer::default(),
             output: SendQueue::default(),
             timers,
-            send_progress_ns: now.monotonic_ns,
+            // No response yet: nothing that the client still has to read.
+            send_progress_ns: 0,
             number,
             records: shared.records.wanted.then(Box::default),
             peer_has_ended: false,

@@ -61,8 +61,8 @@ impl<S: Service> Connection<S> {
         }
     }
 
-    /// The service has been asked at `began_ns`, on the monotonic clock, and has taken its time: the client has its time to
-    /// read from now on, if nothing was queued before.
+    /// The service was asked at `began_ns` and has taken long to answer. If that is when the write-stall timer was started,
+    /// it starts again now: the client cannot read a response that did not exist yet.
     pub fn answered_late(&mut self, began_ns: u64, now: &Now) {
         let began_then = self.timers.at_ns(Timer::WriteStall) == Some(began_ns.saturating_add(WRITE_STALL_NS));
         if began_then && self.send_progress_ns == began_ns {
@@ -76,9 +76,9 @@ impl<S: Service> Connection<S> {
         self.timers.postpone(now.monotonic_ns);
     }
 
-    /// The server has not listened for so long: a client that is sending gets that time in addition, since its socket was
-    /// full, or it waited for a word to go on. Others do not: what they had sent or read meanwhile shows before their time
-    /// is judged.
+    /// The server did not read for `late_ns`. A client that is sending a head or content gets that time in addition, since
+    /// its socket may have been full, or it waited for `100 (Continue)`. Other timers need no correction: what those
+    /// clients sent or read meanwhile is noticed before their deadlines are judged.
     pub fn make_up_for(&mut self, late_ns: u64) {
         for timer in [Timer::Head, Timer::ContentRate] {
             if let Some(at_ns) = self.timers.at_ns(timer) {
@@ -157,8 +157,8 @@ impl<S: Service> Connection<S> {
         }
     }
 
-    /// Whether the last response may still be on its way: closing now could destroy it, since a request that crosses the
-    /// end is answered by a reset.
+    /// Whether the last response may still be on its way. Closing now could destroy it: a request that arrives after the
+    /// close is answered by a reset, which discards what the client has not read.
     fn may_still_read(&self, now: &Now) -> bool {
         self.has_received && now.monotonic_ns < self.send_progress_ns.saturating_add(DRAIN_SILENCE_SHORT_NS)
     }

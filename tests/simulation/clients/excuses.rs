@@ -56,8 +56,11 @@ impl Honest {
         let had_its_time = reach.inner.signal_ns.is_some_and(|signal_ns| {
             line.closed_ns.is_some_and(|closed_ns| closed_ns >= signal_ns + FINISH_NS) && !self.manners.is_fast
         });
-        // At capacity a connection that has been answered may give way at once: with bytes unread that is a reset.
-        let gave_way = self.manners.is_scarce && reach.is_lost();
+        // At capacity a connection gives way a quarter of a second after its last byte was sent; if the client has not read
+        // everything by then, the reset discards the rest.
+        let line = &reach.inner.lines[reach.line];
+        let had_its_time_to_read = line.closed_ns.is_none_or(|closed_ns| closed_ns >= line.output_ns + SECOND / 4);
+        let gave_way = self.manners.is_scarce && had_its_time_to_read && reach.is_lost();
         self.read.is_empty()
             || had_its_time
             || gave_way
