@@ -31,6 +31,9 @@ pub struct Usage {
     pub queued: usize,
     /// Bytes of the buffers that connections have borrowed.
     pub buffer_bytes: usize,
+    /// Those of connections that wait for a request of which nothing has come. They should have none: ten thousand of them are
+    /// to cost megabytes.
+    pub waiting_buffer_bytes: usize,
     /// The most of them that one connection has.
     pub connection_buffer_bytes: usize,
     /// Bytes of the buffers that are kept for the next connection.
@@ -63,6 +66,9 @@ where
             usage.idle_without_deadline += usize::from(is_idle && session.connection.deadline_ns() == u64::MAX);
             usage.armed_sessions += usize::from(session.armed_ns != u64::MAX);
             usage.buffer_bytes += buffer_bytes;
+            if is_idle && session.connection.waits_for_request() {
+                usage.waiting_buffer_bytes += buffer_bytes;
+            }
             usage.connection_buffer_bytes = usage.connection_buffer_bytes.max(buffer_bytes);
         }
         usage

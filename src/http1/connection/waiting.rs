@@ -46,6 +46,12 @@ impl<S: Service> Connection<S> {
         self.timers.next_ns()
     }
 
+    /// Whether nothing of a request has come, and nothing waits to be sent.
+    pub fn waits_for_request(&self) -> bool {
+        let no_head = matches!(&self.state, State::Head(head) if head.is_empty());
+        no_head && self.input.is_empty() && !self.output.is_pending()
+    }
+
     /// The timer that [`expire`](Connection::expire) acts on first, in the words of the debug log.
     pub fn fired(&self, due_ns: u64) -> Option<&'static str> {
         self.timers.fired(due_ns).map(Timer::name)
