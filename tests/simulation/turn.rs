@@ -4,8 +4,9 @@
 
 use std::collections::HashMap;
 
-/// Turns in a row in which nothing happened and no time passed. A deadline that has passed may cost one or two.
-const IDLE_TURNS_MAX: u32 = 3;
+/// Turns in a row in which nothing was seen to happen and no time passed. A deadline that has passed may cost one or two; and
+/// pipelined requests are answered for some turns without a call, until the queue is full: a turn takes 256 steps of them.
+const IDLE_TURNS_MAX: u32 = 8;
 
 /// How often a turn drives a connection at most: once as it is ready or new, and once more as one that asked for much
 /// (`drive_ready` or `accept`, then `drive_busy`).
