@@ -8,7 +8,7 @@ use spindle::http1::limits::IDLE_TIMEOUT_NS;
 
 use crate::simulation::clients::ask::{Ask, Asked, Content, Expect, Sent};
 use crate::simulation::clients::exchanges::{Answer, Exchange};
-use crate::simulation::clients::expected::Judge;
+use crate::simulation::clients::expected::{Expected, Judge};
 use crate::simulation::clients::manners::{Farewell, Manners};
 use crate::simulation::clients::responses::{Parsed, Response, bytes_at_least, parse};
 use crate::simulation::clients::{Client, Reach};
@@ -179,8 +179,11 @@ impl Honest {
         }
         let is_ending = reach.inner.signal_ns.is_some();
         let checked = self.judge(&asked, response, now_ns);
+        // Sixteen archives are made at a time, and others may hold those places.
+        let is_archive = matches!(asked.ask.expected, Expected::Archive { .. });
+        let archives_may_be_held = is_archive && reach.inner.open > 16;
         // Where there are no descriptors, what needs one is refused for now.
-        let is_for_now = response.status == 503 && self.manners.is_scarce
+        let is_for_now = response.status == 503 && (self.manners.is_scarce || archives_may_be_held)
             || self.manners.disk_may_fail && [500, 503, 507].contains(&response.status);
         let kept = asked.ask.check_persistence(response, !asked.held_back.is_empty());
         let checked = if is_for_now {
@@ -224,9 +227,6 @@ impl Honest {
             let others_ns = IDLE_TIMEOUT_NS * reach.inner.lines.len() as u64;
             let is_late = now_ns > HOSTILE_UNTIL_NS + others_ns + reach.inner.busy_ns();
             return if is_late { Err("an answer when nobody has been in the way for long".to_owned()) } else { Ok(()) };
-        }
-        if reach.inner.may_be_stopped() {
-            return Ok(());
         }
         // An answer may come before its request has been sent to its end.
         let Some(sent) = asked.sent else { return Ok(()) };
