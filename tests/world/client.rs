@@ -346,6 +346,11 @@ impl Peer {
         responses.windows(2).map(|pair| pair[1].at_ns - pair[0].at_ns).max().expect("two answers at least")
     }
 
+    /// How much it has been given, files left out.
+    pub(crate) fn text_bytes(&self) -> usize {
+        self.with(|line| line.seen.text.len())
+    }
+
     pub(crate) fn file_bytes(&self) -> u64 {
         self.with(|line| line.seen.file_bytes)
     }

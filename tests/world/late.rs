@@ -55,6 +55,34 @@ fn so_are_those_that_are_told_of_behind_many_who_leave() {
     assert_eq!(in_time.statuses(), [200, 200]);
 }
 
+/// The disk takes its time between two of many full polls, and the last of them has not told of all that came meanwhile.
+#[test]
+fn so_are_those_that_ask_between_two_of_many_full_polls() {
+    let network = Network::new(Settings { call_ns: MICROSECOND, ..Settings::default() });
+    let in_time = network.client(0).send(0, get("/")).send(59 * SECOND, get("/"));
+    // Who has been answered asks again, and so is told of before the one above.
+    let lively = |_| network.client(56 * SECOND).send(57 * SECOND, get("/")).asks_again(0, get("/"));
+    let _lively: Vec<_> = (0..12).map(lively).collect();
+    let _busy = network.client(56 * SECOND).send(57 * SECOND, get(SIX_SECONDS));
+    let mut run = Run::<2>::with_events_max(&network, 100);
+    run.until(63 * SECOND + 10 * MILLISECOND);
+    assert_eq!(in_time.statuses(), [200, 200]);
+}
+
+/// The response before fills the socket, so that nothing of the next one can be sent at once.
+#[test]
+fn a_client_has_its_time_to_read_from_when_the_disk_has_given_the_response() {
+    let network = Network::new(Settings::default());
+    let client = network.client(0).send(0, get("/"));
+    Run::new(&network, 10).until(SECOND);
+    let send_buffer_bytes = client.text_bytes() as u64;
+
+    let network = Network::new(Settings { send_buffer_bytes, ..Settings::default() });
+    let client = network.client(0).send(0, get("/")).send(SECOND, get("/disk/40000000")).reads_from(50 * SECOND);
+    Run::new(&network, 10).until(60 * SECOND);
+    assert_eq!(client.statuses(), [200, 200]);
+}
+
 #[test]
 fn deadlines_pass_also_where_every_poll_is_full() {
     let network = Network::new(Settings { call_ns: 50 * MICROSECOND, ..Settings::default() });
