@@ -83,7 +83,7 @@ impl Rfc3339 {
 }
 
 impl Rfc3339 {
-    /// The bytes as they are written: digits, and what stands between them.
+    /// The bytes of the text: digits, and the separators between them.
     pub fn text(&self) -> [u8; RFC_3339_BYTES] {
         let Rfc3339 { year, month, day, second_of_day } = self;
         let (hour, minute, second) = (second_of_day / 3600, second_of_day / 60 % 60, second_of_day % 60);

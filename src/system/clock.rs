@@ -20,8 +20,8 @@ impl Clock {
         clock
     }
 
-    /// Asks the system's clock for the date. It costs as much again as the monotonic one, and so is asked once a turn. One
-    /// that stands before 1970 reads as 1970.
+    /// Asks the system's clock for the date. It costs as much again as the monotonic one, and so is asked once a turn. A
+    /// clock set before 1970 reads as 1970.
     pub(super) fn follow_system(&mut self) {
         let unix_ns = nanoseconds(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
         self.start_unix_ns = unix_ns.saturating_sub(self.monotonic_ns());

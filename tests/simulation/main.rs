@@ -9,7 +9,7 @@ use simulation::case::Case;
 use simulation::run::run;
 
 /// How many seeds each of the tests below runs; they run at the same time.
-const SEEDS: u64 = 500;
+const SEEDS: u64 = 1250;
 
 fn all_is_well(seeds: impl Iterator<Item = u64>) {
     for seed in seeds {

@@ -1,6 +1,6 @@
 //! The order of names as people expect it: numbers by their value, and capital letters beside small ones.
 
-/// What stands before the number of a byte that is no UTF-8: larger than what any character begins with.
+/// Precedes a byte that is not UTF-8 in a key: larger than the first byte of any character.
 const NOT_UTF_8: u8 = 0xff;
 
 /// The key by which a name is sorted: names are in order as the bytes of their keys are. Runs of digits count by their value,
@@ -24,8 +24,8 @@ pub(super) fn key(name: &[u8]) -> Box<[u8]> {
     key.into()
 }
 
-/// Writes the number at the beginning of `rest` behind what stands for its place among characters, and returns what
-/// follows. Without leading zeros the longer number is the larger one, so that the length comes first.
+/// Writes the number at the beginning of `rest`, after a byte that orders it among characters, and returns what follows.
+/// Without leading zeros the longer number is the larger one, so that the length comes first.
 fn take_number<'a>(key: &mut Vec<u8>, rest: &'a [u8]) -> &'a [u8] {
     let end = rest.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len());
     let (digits, rest) = rest.split_at(end);

@@ -8,37 +8,24 @@ use rustix::io::Errno;
 
 use super::others::Action;
 
-/// The calls of `FileSystem`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Call {
-    OpenRoot,
-    OpenBeneath,
-    OpenEntry,
-    Stat,
-    StatAt,
-    CreateUnnamed,
-    Create,
-    LinkUnnamed,
-    Link,
-    Rename,
-    RenameIfAbsent,
-    Unlink,
-    Lock,
-    ReadAt,
-    Write,
-    SetModified,
-    SyncFile,
-    SyncDirectory,
-    ErrorsAtClose,
-    Entries,
-    EntriesOf,
-    NextEntry,
-    StatDirectory,
-    StatEntry,
+macro_rules! calls {
+    ($($name:ident)*) => {
+        /// The calls of `FileSystem`.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub(crate) enum Call { $($name),* }
+
+        const ALL: &[Call] = &[$(Call::$name),*];
+    };
+}
+
+calls! {
+    OpenRoot OpenBeneath OpenEntry Stat StatAt CreateUnnamed Create LinkUnnamed
+    Link Rename RenameIfAbsent Unlink Lock ReadAt Write SetModified
+    SyncFile SyncDirectory ErrorsAtClose Entries EntriesOf NextEntry StatDirectory StatEntry
 }
 
 /// How many calls there are.
-const CALLS: usize = Call::StatEntry as usize + 1;
+const CALLS: usize = ALL.len();
 
 /// What a fault does to a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,41 +53,15 @@ pub(crate) struct Kind {
 }
 
 use Call::{
-    Create, CreateUnnamed, Entries, EntriesOf, ErrorsAtClose, Link, LinkUnnamed, Lock, NextEntry, OpenBeneath,
-    OpenEntry, OpenRoot, ReadAt, Rename, RenameIfAbsent, SetModified, Stat, StatAt, StatDirectory, StatEntry,
-    SyncDirectory, SyncFile, Unlink, Write,
+    Create, CreateUnnamed, EntriesOf, ErrorsAtClose, Link, LinkUnnamed, Lock, NextEntry, OpenBeneath, OpenEntry,
+    OpenRoot, ReadAt, Rename, RenameIfAbsent, SetModified, Stat, StatAt, StatDirectory, StatEntry, SyncDirectory,
+    SyncFile, Unlink, Write,
 };
 
 const OPENS: &[Call] = &[OpenRoot, OpenBeneath, OpenEntry, CreateUnnamed, Create, EntriesOf];
 const STATS: &[Call] = &[Stat, StatAt, StatDirectory, StatEntry];
 const CHANGES: &[Call] =
     &[CreateUnnamed, Create, LinkUnnamed, Link, Rename, RenameIfAbsent, Unlink, Write, SetModified];
-const ALL: &[Call] = &[
-    OpenRoot,
-    OpenBeneath,
-    OpenEntry,
-    Stat,
-    StatAt,
-    CreateUnnamed,
-    Create,
-    LinkUnnamed,
-    Link,
-    Rename,
-    RenameIfAbsent,
-    Unlink,
-    Lock,
-    ReadAt,
-    Write,
-    SetModified,
-    SyncFile,
-    SyncDirectory,
-    ErrorsAtClose,
-    Entries,
-    EntriesOf,
-    NextEntry,
-    StatDirectory,
-    StatEntry,
-];
 
 macro_rules! kinds {
     ($($name:literal $calls:expr, $effect:expr;)*) => {
