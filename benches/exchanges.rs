@@ -45,8 +45,8 @@ fn exchanges(bencher: Bencher<'_, '_>, request: &[u8], depth: usize) {
     let requests = request.repeat(depth);
     let mut peer = Peer::new(Routes::new(None));
     bencher.counter(ItemsCount::new(depth)).bench_local(|| {
-        peer.exchange(divan::black_box(&requests), |octets| {
-            divan::black_box(octets);
+        peer.exchange(divan::black_box(&requests), |bytes| {
+            divan::black_box(bytes);
         });
     });
 }

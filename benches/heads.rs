@@ -1,4 +1,4 @@
-//! How many heads a second are read: by this crate, which checks every octet of them, and by `httparse`.
+//! How many heads a second are read: by this crate, which checks every byte of them, and by `httparse`.
 //!
 //! `cargo bench --bench heads`. The column of interest is the number of heads a second.
 
@@ -40,7 +40,7 @@ fn spindle(bencher: Bencher<'_, '_>, name: &str) {
             let mut reader = MessageHead::default();
             assert_eq!(reader.advance(head, &mut spans), Ok(true));
             let complete = reader.complete(head, &spans);
-            assert_eq!(divan::black_box(complete).octets, head.len());
+            assert_eq!(divan::black_box(complete).bytes, head.len());
         }
     });
 }

@@ -16,8 +16,8 @@ input=${INPUT:-${CARGO_HOME:-$HOME/.cargo}/registry/src}
 client_seconds=120 # for one run of a client
 packages=(curl wget python3 python3-pip aria2 rclone git ca-certificates ffmpeg)
 quick_files=2000
-quick_upload_octets=$((200 << 20))
-full_upload_octets=$((600 << 20))
+quick_upload_bytes=$((200 << 20))
+full_upload_bytes=$((600 << 20))
 
 passed=0
 failed=0
@@ -134,7 +134,7 @@ curl_resumes_what_is_complete() {
     same "$work/large" "$work/fetched"
 }
 
-# curl_range RANGE FIRST OCTETS
+# curl_range RANGE FIRST BYTES
 curl_range() {
     tail -c +$(($2 + 1)) "$work/large" | head -c "$3" >"$work/part"
     curl_fetches "$work/part" -r "$1"
@@ -318,7 +318,7 @@ take_input() {
     mkdir -p "$served/input"
     tar -C "$input" -cf - -T "$work/names" | tar -C "$served/input" -xf -
     files=$(wc -l <"$work/names")
-    octets=$(cd "$served/input" && xargs -d '\n' stat -c %s <"$work/names" | awk '{ sum += $1 } END { print sum + 0 }')
+    bytes=$(cd "$served/input" && xargs -d '\n' stat -c %s <"$work/names" | awk '{ sum += $1 } END { print sum + 0 }')
     (cd "$served/input" && xargs -d '\n' sha256sum <"$work/names") >"$work/sums"
 }
 
@@ -349,32 +349,32 @@ fetch_while_storing() {
     same "$work/huge" "$served/huge" && return "$fetched"
 }
 
-# figures WHAT SECONDS MICROSECONDS… of the time before, and octets.
+# figures WHAT SECONDS MICROSECONDS… of the time before, and bytes.
 figures() {
-    awk -v what="$1" -v begun="$2" -v ended="$EPOCHREALTIME" -v octets="$3" -v files="$files" 'BEGIN {
+    awk -v what="$1" -v begun="$2" -v ended="$EPOCHREALTIME" -v bytes="$3" -v files="$files" 'BEGIN {
         seconds = ended - begun
         printf "        %s: %d files, %.1f MB in %.1f s, %.0f files/s, %.0f MB/s, with the comparison\n",
-            what, files, octets / 1e6, seconds, files / seconds, octets / 1e6 / seconds }'
+            what, files, bytes / 1e6, seconds, files / seconds, bytes / 1e6 / seconds }'
 }
 
 check_input() {
-    local files octets begun upload_octets=$quick_upload_octets
+    local files bytes begun upload_bytes=$quick_upload_bytes
     if $full; then
-        upload_octets=$full_upload_octets
+        upload_bytes=$full_upload_bytes
         take_input 1000000000
     else
         take_input "$quick_files"
     fi
     begun=$EPOCHREALTIME
     check "curl fetches $files real files over one connection" fetch_over_one_connection
-    figures 'one connection' "$begun" "$octets"
+    figures 'one connection' "$begun" "$bytes"
     begun=$EPOCHREALTIME
     check 'curl -Z fetches them over fifty connections' fetch_input many -Z --parallel-max 50
-    figures "$(cat "$work/connections") connections" "$begun" "$octets"
-    random_file "$work/huge" "$upload_octets"
+    figures "$(cat "$work/connections") connections" "$begun" "$bytes"
+    random_file "$work/huge" "$upload_bytes"
     begun=$EPOCHREALTIME
-    check "curl -T stores $((upload_octets >> 20)) MiB while curl -Z fetches them" fetch_while_storing
-    figures 'both directions' "$begun" $((octets + upload_octets))
+    check "curl -T stores $((upload_bytes >> 20)) MiB while curl -Z fetches them" fetch_while_storing
+    figures 'both directions' "$begun" $((bytes + upload_bytes))
 }
 
 # shellcheck source=clients/folder.sh

@@ -33,7 +33,7 @@ What to serve
       --uploads WHAT        replace: PUT and POST store files and replace them;
                             create: never replace; off: no uploads
                             [off with DIR, replace with --directory]
-      --max-upload SIZE     the longest upload: octets, or with K, M, G or T
+      --max-upload SIZE     the longest upload: bytes, or with K, M, G or T
                             powers of 1024 of them  [what the disk holds]
       --fsync               acknowledge an upload only when it is on the disk
 
@@ -244,7 +244,7 @@ impl Config {
         let port = option(arguments, ["-p", "--port"], parse_port)?.unwrap_or(PORT);
         let directory = path(arguments, ["-d", "--directory"])?;
         let uploads = option(arguments, ["", "--uploads"], parse_policy)?;
-        let octets_max = option(arguments, ["", "--max-upload"], parse_size)?;
+        let bytes_max = option(arguments, ["", "--max-upload"], parse_size)?;
         let head_timeout_ns = option(arguments, ["", "--head-timeout"], parse_seconds)?.unwrap_or(HEAD_TIMEOUT_NS);
         let idle_timeout_ns = option(arguments, ["", "--idle-timeout"], parse_seconds)?.unwrap_or(IDLE_TIMEOUT_NS);
         let folder = FolderOptions::from_arguments(arguments)?;
@@ -253,7 +253,7 @@ impl Config {
             port,
             directory,
             folder: None,
-            uploads: Uploads { policy: UploadPolicy::Off, octets_max, durable: flag(arguments, "--fsync")? },
+            uploads: Uploads { policy: UploadPolicy::Off, bytes_max, durable: flag(arguments, "--fsync")? },
             settings: Settings {
                 strict: flag(arguments, "--strict")?,
                 send_date: !flag(arguments, "--no-date")?,
@@ -280,10 +280,10 @@ fn is_flag_with_value(argument: &[u8]) -> bool {
 /// `--option=value` as two arguments. Done here because `pico-args` would take quotes off the value, and wants it to be
 /// UTF-8, which the name of a directory need not be.
 fn split_at_equals_sign(argument: OsString) -> Vec<OsString> {
-    let octets = argument.as_bytes();
-    match memchr::memchr(b'=', octets) {
-        Some(equals) if octets.starts_with(b"--") => {
-            let (option, value) = (&octets[..equals], &octets[equals + 1..]);
+    let bytes = argument.as_bytes();
+    match memchr::memchr(b'=', bytes) {
+        Some(equals) if bytes.starts_with(b"--") => {
+            let (option, value) = (&bytes[..equals], &bytes[equals + 1..]);
             vec![OsString::from_vec(option.to_vec()), OsString::from_vec(value.to_vec())]
         }
         _ => vec![argument],
@@ -404,12 +404,12 @@ fn parse_size(value: &str) -> Result<u64, String> {
     };
     digits(number)
         .and_then(|number| number.checked_mul(1 << doublings))
-        .ok_or("a size is a number of octets, or a number and K, M, G or T".to_owned())
+        .ok_or("a size is a number of bytes, or a number and K, M, G or T".to_owned())
 }
 
 /// Digits and nothing else: the standard library's parser takes a plus sign too.
 fn digits(value: &str) -> Option<u64> {
-    value.bytes().all(|octet| octet.is_ascii_digit()).then(|| value.parse().ok())?
+    value.bytes().all(|byte| byte.is_ascii_digit()).then(|| value.parse().ok())?
 }
 
 #[cfg(test)]
@@ -458,7 +458,7 @@ mod tests {
 
     #[test]
     fn sizes_and_times() {
-        let max_upload = |size| config(&["--max-upload", size]).unwrap().uploads.octets_max;
+        let max_upload = |size| config(&["--max-upload", size]).unwrap().uploads.bytes_max;
         assert_eq!(max_upload("0"), Some(0));
         assert_eq!(max_upload("1000"), Some(1000));
         assert_eq!(max_upload("2k"), Some(2048));

@@ -11,10 +11,10 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use simplelog::{ConfigBuilder, WriteLogger};
 use spindle::config::{Command, Config, SharedFolder, USAGE};
 use spindle::greeting::{self, Url};
-use spindle::http1::limits::ANSWER_OCTETS_MAX;
+use spindle::http1::limits::ANSWER_BYTES_MAX;
 use spindle::routes::{FileRoutes, Folder, Hosts, Routes, Sharing, UploadPolicy};
 use spindle::server::{Observer, Server};
-use spindle::storage::{Directory, SMALL_FILE_OCTETS_MAX};
+use spindle::storage::{Directory, SMALL_FILE_BYTES_MAX};
 use spindle::system::{Kernel, listen, machine, signals};
 use spindle::telemetry;
 
@@ -36,7 +36,7 @@ const CONNECTIONS_MAX: u64 = 1 << 20;
 const SESSION_BYTES_MAX: usize = 256;
 const _: () = assert!(Server::<Kernel, Routes>::SESSION_BYTES <= SESSION_BYTES_MAX);
 // A file in memory is an answer in memory.
-const _: () = assert!(SMALL_FILE_OCTETS_MAX <= ANSWER_OCTETS_MAX);
+const _: () = assert!(SMALL_FILE_BYTES_MAX <= ANSWER_BYTES_MAX);
 
 fn main() -> ExitCode {
     let arguments = std::env::args_os().skip(1).collect();
@@ -147,7 +147,7 @@ fn start_logging(level: LevelFilter) {
     // It fails only where a logger is set already, and there is none.
     let _ = WriteLogger::init(level, config, LineWriter::new(io::stderr()));
     std::panic::set_hook(Box::new(|panic| {
-        // Escaped: what a panic says may hold octets from the wire.
+        // Escaped: what a panic says may hold bytes from the wire.
         error!("panic: {}", panic.to_string().escape_debug());
     }));
 }

@@ -120,14 +120,14 @@ fn item_lines(code: &[String]) -> usize {
     end.map_or(code.len(), |place| place + 1)
 }
 
-/// Blanks out comments, and what stands in literals of text, octets and characters.
+/// Blanks out comments, and what stands in literals of text, bytes and characters.
 fn blank_out_words(text: &str) -> String {
     let mut blanked = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(first) = rest.chars().next() {
-        let octets = length_of_words(rest, blanked.chars().next_back());
-        let (words, after) = rest.split_at(octets.max(first.len_utf8()));
-        match octets {
+        let bytes = length_of_words(rest, blanked.chars().next_back());
+        let (words, after) = rest.split_at(bytes.max(first.len_utf8()));
+        match bytes {
             0 => blanked.push_str(words),
             _ => blanked.extend(words.chars().map(|each| if each == '\n' { '\n' } else { ' ' })),
         }
@@ -136,7 +136,7 @@ fn blank_out_words(text: &str) -> String {
     blanked
 }
 
-/// How many octets of a comment or a literal `rest` begins with; 0 where it begins with code.
+/// How many bytes of a comment or a literal `rest` begins with; 0 where it begins with code.
 fn length_of_words(rest: &str, before: Option<char>) -> usize {
     if rest.starts_with("//") {
         return rest.find('\n').unwrap_or(rest.len());
@@ -145,15 +145,15 @@ fn length_of_words(rest: &str, before: Option<char>) -> usize {
         return rest.find("*/").map_or(rest.len(), |end| end + 2);
     }
     let follows_name = before.is_some_and(|each| each.is_alphanumeric() || each == '_');
-    if !follows_name && let Some(octets) = length_of_raw_text(rest) {
-        return octets;
+    if !follows_name && let Some(bytes) = length_of_raw_text(rest) {
+        return bytes;
     }
     if rest.starts_with('"') {
         return quoted(rest, '"').unwrap_or(rest.len());
     }
     // A quotation mark that is not closed after one character begins a lifetime.
     if rest.starts_with('\'') {
-        return quoted(rest, '\'').filter(|octets| is_character(&rest[..*octets])).unwrap_or(0);
+        return quoted(rest, '\'').filter(|bytes| is_character(&rest[..*bytes])).unwrap_or(0);
     }
     0
 }

@@ -117,7 +117,7 @@ fn the_matrix_is_counted() {
     // Not by a macro, whose output the test harness would keep to itself.
     writeln!(
         std::io::stderr(),
-        "conformance: {} requirements, proved by {} tests; {cases} scripts of octets",
+        "conformance: {} requirements, proved by {} tests; {cases} scripts of bytes",
         rows().len(),
         named.len()
     )

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The sum of all inputs, so that a clone stays small.
-const CORPUS_OCTETS_MAX: u64 = 500 * 1024;
+const CORPUS_BYTES_MAX: u64 = 500 * 1024;
 
 fn corpus() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/fuzz/corpus")
@@ -17,7 +17,7 @@ fn corpus() -> PathBuf {
 
 #[test]
 fn every_input_of_the_corpus_keeps_the_invariants() {
-    let mut octets = 0;
+    let mut bytes = 0;
     for target in &targets::ALL {
         let folder = corpus().join(target.name);
         let mut inputs: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -25,7 +25,7 @@ fn every_input_of_the_corpus_keeps_the_invariants() {
         assert!(!inputs.is_empty(), "{} holds no inputs", folder.display());
         for path in &inputs {
             let input = fs::read(path).unwrap();
-            octets += input.len() as u64;
+            bytes += input.len() as u64;
             if let Err(panic) = std::panic::catch_unwind(|| (target.run)(&input)) {
                 eprintln!("this input breaks an invariant of {}: {}", target.name, path.display());
                 std::panic::resume_unwind(panic);
@@ -33,7 +33,7 @@ fn every_input_of_the_corpus_keeps_the_invariants() {
         }
         println!("fuzz corpus, {}: {} inputs replayed", target.name, inputs.len());
     }
-    assert!(octets <= CORPUS_OCTETS_MAX, "the corpus has grown to {octets} octets");
+    assert!(bytes <= CORPUS_BYTES_MAX, "the corpus has grown to {bytes} bytes");
 }
 
 /// Faults that the fuzzer found, by name. Each was seen to break an invariant before it was mended.

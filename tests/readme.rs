@@ -16,12 +16,12 @@ fn between<'a>(text: &'a str, start: &str, end: &str) -> &'a str {
     behind.split_once(end).expect("an end").0
 }
 
-/// A number of octets as README writes it.
-fn octets(octets: u64) -> String {
+/// A number of bytes as README writes it.
+fn bytes(bytes: u64) -> String {
     const KIB: u64 = 1024;
     const MIB: u64 = 1024 * KIB;
-    assert!(octets >= KIB && octets.is_multiple_of(KIB), "{octets} octets are no round number");
-    if octets.is_multiple_of(MIB) { format!("{} MiB", octets / MIB) } else { format!("{} KiB", octets / KIB) }
+    assert!(bytes >= KIB && bytes.is_multiple_of(KIB), "{bytes} bytes are no round number");
+    if bytes.is_multiple_of(MIB) { format!("{} MiB", bytes / MIB) } else { format!("{} KiB", bytes / KIB) }
 }
 
 /// A time as README writes it.
@@ -56,32 +56,32 @@ fn the_time_outs_of_the_usage_are_the_defaults() {
 /// is a share of what the system allows.
 fn limits() -> Vec<(String, String)> {
     vec![
-        ("request-line".into(), octets(REQUEST_LINE_OCTETS_MAX as u64)),
-        ("field section".into(), format!("{}, {FIELD_LINES_MAX} lines", octets(FIELD_SECTION_OCTETS_MAX as u64))),
-        ("chunk extensions".into(), format!("{}, or as much as there is content", octets(CHUNK_OVERHEAD_OCTETS_FREE))),
-        ("unwanted content".into(), octets(DISCARDED_CONTENT_OCTETS_MAX)),
-        ("answers that wait".into(), octets(OUTPUT_OCTETS_FULL as u64)),
-        ("a head, from its first octet (`--head-timeout`)".into(), seconds(HEAD_TIMEOUT_NS)),
+        ("request-line".into(), bytes(REQUEST_LINE_BYTES_MAX as u64)),
+        ("field section".into(), format!("{}, {FIELD_LINES_MAX} lines", bytes(FIELD_SECTION_BYTES_MAX as u64))),
+        ("chunk extensions".into(), format!("{}, or as much as there is content", bytes(CHUNK_OVERHEAD_BYTES_FREE))),
+        ("unwanted content".into(), bytes(DISCARDED_CONTENT_BYTES_MAX)),
+        ("answers that wait".into(), bytes(OUTPUT_BYTES_FULL as u64)),
+        ("a head, from its first byte (`--head-timeout`)".into(), seconds(HEAD_TIMEOUT_NS)),
         (
             format!("content, after {}", seconds(CONTENT_GRACE_NS)),
-            format!("{}/s over the last {}", octets(CONTENT_OCTETS_PER_SECOND_MIN), seconds(CONTENT_CREDIT_NS)),
+            format!("{}/s over the last {}", bytes(CONTENT_BYTES_PER_SECOND_MIN), seconds(CONTENT_CREDIT_NS)),
         ),
         (
             "a peer that does not read".into(),
             format!(
                 "{} without progress, and a second for each {} that the socket may hold",
                 seconds(WRITE_STALL_NS),
-                octets(READER_OCTETS_PER_SECOND_MIN)
+                bytes(READER_BYTES_PER_SECOND_MIN)
             ),
         ),
         ("a kept connection (`--idle-timeout`)".into(), seconds(IDLE_TIMEOUT_NS)),
         (
             "after the end".into(),
             format!(
-                "{} since the last octet, {} and {} in all (where others wait for the place, or the server ends: {}, {})",
+                "{} since the last byte, {} and {} in all (where others wait for the place, or the server ends: {}, {})",
                 seconds(DRAIN_SILENCE_NS),
                 seconds(DRAIN_NS),
-                octets(DRAIN_OCTETS_MAX),
+                bytes(DRAIN_BYTES_MAX),
                 seconds(DRAIN_SILENCE_SHORT_NS),
                 seconds(DRAIN_SHORT_NS)
             ),

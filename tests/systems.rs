@@ -89,7 +89,7 @@ fn content(response: &str) -> &str {
 }
 
 fn files<F: FileSystem>(file_system: F, root: &Path) -> FileRoutes<F> {
-    let uploads = Uploads { policy: UploadPolicy::Replace, octets_max: None, durable: true };
+    let uploads = Uploads { policy: UploadPolicy::Replace, bytes_max: None, durable: true };
     FileRoutes::new(Directory::open_in(file_system, root, 1).unwrap(), uploads, 8, 1)
 }
 

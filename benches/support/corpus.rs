@@ -1,6 +1,6 @@
 //! Requests as clients send them.
 
-/// From a browser that shows a page of pictures: 15 fields, some 700 octets.
+/// From a browser that shows a page of pictures: 15 fields, some 700 bytes.
 pub(crate) const BROWSER_PICTURE: &[u8] = b"GET /user-agent HTTP/1.1\r\n\
     Host: photos.example.org:4221\r\n\
     Connection: keep-alive\r\n\

@@ -31,7 +31,7 @@ impl Peer {
         self
     }
 
-    /// Has `requests` answered, all that were received at once, and shows the octets that go back to `sent`.
+    /// Has `requests` answered, all that were received at once, and shows the bytes that go back to `sent`.
     pub(crate) fn exchange(&mut self, requests: &[u8], mut sent: impl FnMut(&[u8])) {
         self.connection.input_space(&mut self.shared)[..requests.len()].copy_from_slice(requests);
         self.connection.received(requests.len());

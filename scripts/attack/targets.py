@@ -119,7 +119,7 @@ class Target:
         return process.cpu_ns([self.worker])
 
     def resident_bytes(self):
-        return process.resident_octets(self.worker)
+        return process.resident_bytes(self.worker)
 
     def end_gently(self):
         """Sends the signal that lets a server finish what is under way."""

@@ -15,14 +15,14 @@ from servers import BEFORE, SPINDLE
 NAME = "archives"
 SMALL_FILES = 10_000
 LARGE_FILES = 10
-LARGE_OCTETS = 256 << 20
+LARGE_BYTES = 256 << 20
 SECONDS_MAX = 120
 
 WORK = works.Work(NAME, "", "/index.html", shares_root=True)
 
 
 def title():
-    return f"Archives of {SMALL_FILES:,} small files and of {LARGE_FILES} files of {LARGE_OCTETS >> 20} MiB"
+    return f"Archives of {SMALL_FILES:,} small files and of {LARGE_FILES} files of {LARGE_BYTES >> 20} MiB"
 
 
 def run(context):
@@ -64,7 +64,7 @@ def _lay_out(folder):
     large.mkdir()
     for number in range(LARGE_FILES):
         with open(large / f"{number}", "wb") as file:
-            file.truncate(LARGE_OCTETS)
+            file.truncate(LARGE_BYTES)
 
 
 def _tar(root):
@@ -75,25 +75,25 @@ def _tar(root):
     os.close(write)
     counter = process.start(["wc", "-c"], process.LOAD_CORE, stdin=read, stdout=subprocess.PIPE, text=True)
     os.close(read)
-    octets = int(process.finish(counter, SECONDS_MAX) or 0)
+    bytes = int(process.finish(counter, SECONDS_MAX) or 0)
     seconds = time.monotonic() - began
     _, status, usage = os.wait4(tar.pid, 0)
     tar.returncode = os.waitstatus_to_exitcode(status)
-    if tar.returncode or not octets:
+    if tar.returncode or not bytes:
         raise client.Mismatch("tar failed")
-    return {"small": octets / 1e6 / seconds, "cpu_ms": (usage.ru_utime + usage.ru_stime) * 1000}
+    return {"small": bytes / 1e6 / seconds, "cpu_ms": (usage.ru_utime + usage.ru_stime) * 1000}
 
 
 def _download(server):
     cpu_ns = server.cpu_ns()
     small = _fetch(server, ["/folder/small/?archive=tar"], SMALL_FILES * 512)
     cpu_ns = server.cpu_ns() - cpu_ns
-    large = _fetch(server, ["/folder/large/?archive=tar"], LARGE_FILES * LARGE_OCTETS)
-    plain = _fetch(server, [f"/folder/large/{number}" for number in range(LARGE_FILES)], LARGE_FILES * LARGE_OCTETS)
+    large = _fetch(server, ["/folder/large/?archive=tar"], LARGE_FILES * LARGE_BYTES)
+    plain = _fetch(server, [f"/folder/large/{number}" for number in range(LARGE_FILES)], LARGE_FILES * LARGE_BYTES)
     return {"small": small, "cpu_ms": cpu_ns / 1e6, "large": large, "plain": plain}
 
 
-def _fetch(server, paths, octets_min):
+def _fetch(server, paths, bytes_min):
     """MB/s of what curl fetches over one connection."""
     arguments = ["curl", "--silent", "--fail", "--write-out", "%{size_download}\n"]
     for path in paths:
@@ -102,7 +102,7 @@ def _fetch(server, paths, octets_min):
     curl = process.start(arguments, process.LOAD_CORE, stdout=subprocess.PIPE, text=True)
     said = process.finish(curl, SECONDS_MAX)
     seconds = time.monotonic() - began
-    octets = sum(map(int, said.split()))
-    if curl.returncode or octets < octets_min:
-        raise client.Mismatch(f"{server.name}: curl fetched {octets:,} octets of {paths[0]}")
-    return octets / 1e6 / seconds
+    bytes = sum(map(int, said.split()))
+    if curl.returncode or bytes < bytes_min:
+        raise client.Mismatch(f"{server.name}: curl fetched {bytes:,} bytes of {paths[0]}")
+    return bytes / 1e6 / seconds

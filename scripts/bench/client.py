@@ -43,17 +43,17 @@ def ask(port, path, method="GET", fields=(), content=b""):
         connection.sendall(request)
         stream = connection.makefile("rb")
         status_line = stream.readline()
-        head_octets = len(status_line)
-        content_octets = 0
+        head_bytes = len(status_line)
+        content_bytes = 0
         is_chunked = False
         while (line := stream.readline()) not in (b"\r\n", b""):
-            head_octets += len(line)
+            head_bytes += len(line)
             name, _, value = line.partition(b":")
             if name.lower() == b"content-length":
-                content_octets = int(value)
+                content_bytes = int(value)
             is_chunked |= name.lower() == b"transfer-encoding"
-        content = read_chunks(stream) if is_chunked else stream.read(content_octets)
-        return int(status_line.split()[1]), head_octets + 2, content
+        content = read_chunks(stream) if is_chunked else stream.read(content_bytes)
+        return int(status_line.split()[1]), head_bytes + 2, content
 
 
 def read_chunks(stream):

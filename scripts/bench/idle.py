@@ -37,7 +37,7 @@ def run(context):
         for turn in range(context.rounds):
             for name in rotated(names, turn):
                 pairs[name].measure(work, context.seconds)
-    headings = ("", "CPU per request, µs: none idle", "beside idle ones", "× none idle", "memory of an idle one, octets")
+    headings = ("", "CPU per request, µs: none idle", "beside idle ones", "× none idle", "memory of an idle one, bytes")
     return [headings, *(pair.row() for pair in pairs.values())]
 
 
@@ -51,9 +51,9 @@ class _Pair:
         for server in self.servers:
             # Whatever the server keeps for its busiest moment is there before memory is measured.
             rounds.load(work, server.port, rounds.WARM_UP_SECONDS)
-        before_octets = self.servers[1].resident_octets()
+        before_bytes = self.servers[1].resident_bytes()
         _hold(context, self.servers[1], stack)
-        self.idle_octets = (self.servers[1].resident_octets() - before_octets) / connections()
+        self.idle_bytes = (self.servers[1].resident_bytes() - before_bytes) / connections()
 
     def measure(self, work, seconds):
         for server, samples in zip(self.servers, self.samples):
@@ -63,7 +63,7 @@ class _Pair:
         alone, beside = self.samples
         ratios = [one / other for one, other in zip(beside, alone)]
         cells = [table.cell(table.spread(values)) for values in (alone, beside, ratios)]
-        return (self.name, *cells, f"{self.idle_octets:,.0f}")
+        return (self.name, *cells, f"{self.idle_bytes:,.0f}")
 
 
 def _hold(context, server, stack):

@@ -18,9 +18,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     for _ in 0..connections {
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
         stream.write_all(REQUEST)?;
-        let octets = stream.read(&mut answer)?;
-        if !answer[..octets].starts_with(STATUS) {
-            return Err(format!("answered with {}", answer[..octets].escape_ascii()).into());
+        let bytes = stream.read(&mut answer)?;
+        if !answer[..bytes].starts_with(STATUS) {
+            return Err(format!("answered with {}", answer[..bytes].escape_ascii()).into());
         }
         idle.push(stream);
     }

@@ -26,10 +26,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         _ => return Err("there are root, pipelined, user-agent and echo".into()),
     };
     let mut peer = Peer::new(Routes::new(None));
-    let mut octets_sent = 0;
+    let mut bytes_sent = 0;
     for _ in 0..count.parse()? {
-        peer.exchange(&request, |octets| octets_sent += octets.len());
+        peer.exchange(&request, |bytes| bytes_sent += bytes.len());
     }
-    println!("{octets_sent} octets sent");
+    println!("{bytes_sent} bytes sent");
     Ok(())
 }

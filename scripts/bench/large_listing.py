@@ -18,9 +18,9 @@ NAME = "large-listing"
 ENTRIES = 100_000
 RATE = 200
 PACER_NICE = -20
-READ_OCTETS = 1 << 18
+READ_BYTES = 1 << 18
 ANSWER_SECONDS = 60
-FIRST_OCTETS_PER_ROUND = 3
+FIRST_BYTES_PER_ROUND = 3
 
 WORK = works.Work(NAME, "", "/index.html", shares_root=True)
 
@@ -38,33 +38,33 @@ def run(context):
     results = {name: {"first": [], "alone": [], "beside": [], "listings": []} for name in names}
     with contextlib.ExitStack() as stack:
         servers = {name: context.start(name, stack, WORK) for name in names}
-        idle_octets, peak_octets = {}, dict.fromkeys(names, 0)
+        idle_bytes, peak_bytes = {}, dict.fromkeys(names, 0)
         for name, server in servers.items():
             _pace(context, server)
-            idle_octets[name] = server.resident_octets()
+            idle_bytes[name] = server.resident_bytes()
         for turn in range(context.rounds):
             for name in rotated(names, turn):
                 server, result = servers[name], results[name]
-                result["first"] += [_list(server)[0] for _ in range(FIRST_OCTETS_PER_ROUND)]
+                result["first"] += [_list(server)[0] for _ in range(FIRST_BYTES_PER_ROUND)]
                 result["alone"].append(_pace(context, server)["p99_us"])
                 with _reader(server) as reader:
                     result["beside"].append(_pace(context, server)["p99_us"])
-                    peak_octets[name] = max(peak_octets[name], server.resident_octets())
+                    peak_bytes[name] = max(peak_bytes[name], server.resident_bytes())
                 result["listings"].append(reader.listings / reader.seconds)
         for name, server in servers.items():
-            peak_octets[name] = max(peak_octets[name], _peak_octets(server))
+            peak_bytes[name] = max(peak_bytes[name], _peak_bytes(server))
     headings = ("", "first byte, ms", "listings/s", "p99, µs: alone", "beside a listing", "× alone", "memory above idle, MiB")
-    rows = [_row(name, results[name], peak_octets[name] - idle_octets[name]) for name in names]
+    rows = [_row(name, results[name], peak_bytes[name] - idle_bytes[name]) for name in names]
     return [headings, *rows]
 
 
-def _row(name, result, above_idle_octets):
+def _row(name, result, above_idle_bytes):
     ratios = [beside / alone for beside, alone in zip(result["beside"], result["alone"])]
     columns = (result["first"], result["listings"], result["alone"], result["beside"], ratios)
-    return (name, *(table.cell(table.spread(values)) for values in columns), f"{above_idle_octets / 2**20:.2f}")
+    return (name, *(table.cell(table.spread(values)) for values in columns), f"{above_idle_bytes / 2**20:.2f}")
 
 
-def _peak_octets(server):
+def _peak_bytes(server):
     """The most memory that was ever resident."""
     with open(f"/proc/{server.worker}/status") as status:
         return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM:"))
@@ -86,12 +86,12 @@ def _list(server):
     with socket.create_connection(("127.0.0.1", server.port), timeout=ANSWER_SECONDS) as connection:
         started = time.monotonic()
         connection.sendall(request)
-        received = len(connection.recv(READ_OCTETS))
+        received = len(connection.recv(READ_BYTES))
         first_ms = (time.monotonic() - started) * 1000
-        while octets := len(connection.recv(READ_OCTETS)):
-            received += octets
+        while bytes := len(connection.recv(READ_BYTES)):
+            received += bytes
     if received < ENTRIES * len("entry-000000.txt"):
-        raise client.Mismatch(f"{server.name}: the listing of {ENTRIES:,} entries has {received:,} octets")
+        raise client.Mismatch(f"{server.name}: the listing of {ENTRIES:,} entries has {received:,} bytes")
     return first_ms, received
 
 

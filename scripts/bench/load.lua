@@ -1,20 +1,20 @@
 -- What wrk sends, and what it says at the end: one line of JSON, for the script that started it.
--- Usage: wrk … -s load.lua URL -- [DEPTH [UPLOAD_OCTETS]]
--- DEPTH requests are sent at a time. With UPLOAD_OCTETS they are PUTs of that length to URL followed by a number.
+-- Usage: wrk … -s load.lua URL -- [DEPTH [UPLOAD_BYTES]]
+-- DEPTH requests are sent at a time. With UPLOAD_BYTES they are PUTs of that length to URL followed by a number.
 
 local TARGETS = 64 -- how many different files the uploads go to
 
 local requests, turn = {}, 0
 
-local function content(octets)
+local function content(bytes)
     -- It ends in a blank line, so that a server that counts nothing else can tell where it ends.
-    return string.rep("0123456789abcde\n", math.ceil(octets / 16)):sub(1, octets - 4) .. "\r\n\r\n"
+    return string.rep("0123456789abcde\n", math.ceil(bytes / 16)):sub(1, bytes - 4) .. "\r\n\r\n"
 end
 
 function init(args)
-    local depth, upload_octets = tonumber(args[1] or 1), tonumber(args[2] or 0)
-    if upload_octets > 0 then
-        local body = content(upload_octets)
+    local depth, upload_bytes = tonumber(args[1] or 1), tonumber(args[2] or 0)
+    if upload_bytes > 0 then
+        local body = content(upload_bytes)
         for target = 1, TARGETS do
             requests[target] = wrk.format("PUT", wrk.path .. target, nil, body)
         end
@@ -31,7 +31,7 @@ end
 function done(summary, latency)
     local errors = summary.errors
     io.write(string.format(
-        '{"seconds": %.6f, "requests": %d, "octets": %d, "p50_us": %d, "p99_us": %d, ' ..
+        '{"seconds": %.6f, "requests": %d, "bytes": %d, "p50_us": %d, "p99_us": %d, ' ..
             '"connect": %d, "read": %d, "write": %d, "status": %d, "timeout": %d}\n',
         summary.duration / 1e6, summary.requests, summary.bytes, latency:percentile(50), latency:percentile(99),
         errors.connect, errors.read, errors.write, errors.status, errors.timeout))

@@ -1,7 +1,7 @@
 //! The least that a one-thread epoll server can do, and so the floor that the others are measured against: it reads,
 //! counts the blank lines, and writes that many fixed responses. It parses nothing, and is no HTTP server.
 //!
-//! Usage: `null PORT RESPONSE_OCTETS BLANK_LINES keep|close`, on 127.0.0.1. RESPONSE_OCTETS is the length of a response
+//! Usage: `null PORT RESPONSE_BYTES BLANK_LINES keep|close`, on 127.0.0.1. RESPONSE_BYTES is the length of a response
 //! with its head, BLANK_LINES how many of them make a request: 2 for an upload whose content ends in one.
 
 use std::error::Error;
@@ -13,20 +13,20 @@ use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
 const LISTENER: Token = Token(usize::MAX);
-const BUFFER_OCTETS: usize = 64 * 1024;
+const BUFFER_BYTES: usize = 64 * 1024;
 
 struct Peer {
     stream: TcpStream,
-    /// Octets of the line that is being received.
-    line_octets: usize,
+    /// Bytes of the line that is being received.
+    line_bytes: usize,
     blank_lines: usize,
-    octets_owed: usize,
+    bytes_owed: usize,
 }
 
 struct Null {
     buffer: Vec<u8>,
     blank_lines_per_request: usize,
-    response_octets: usize,
+    response_bytes: usize,
     /// Copies of the response that fill a buffer, so that pipelined requests are answered in one write.
     responses: Vec<u8>,
     /// Whether each response is the last of its connection.
@@ -36,36 +36,36 @@ struct Null {
 impl Null {
     fn visit(&mut self, peer: &mut Peer) -> io::Result<()> {
         loop {
-            let octets = match peer.stream.read(&mut self.buffer) {
+            let bytes = match peer.stream.read(&mut self.buffer) {
                 Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
                 read => read?,
             };
             let mut line_start = 0;
-            for at in memchr::memchr_iter(b'\n', &self.buffer[..octets]) {
-                peer.blank_lines += usize::from(peer.line_octets + at - line_start == b"\r".len());
-                peer.line_octets = 0;
+            for at in memchr::memchr_iter(b'\n', &self.buffer[..bytes]) {
+                peer.blank_lines += usize::from(peer.line_bytes + at - line_start == b"\r".len());
+                peer.line_bytes = 0;
                 line_start = at + 1;
             }
-            peer.line_octets += octets - line_start;
-            peer.octets_owed += peer.blank_lines / self.blank_lines_per_request * self.response_octets;
+            peer.line_bytes += bytes - line_start;
+            peer.bytes_owed += peer.blank_lines / self.blank_lines_per_request * self.response_bytes;
             peer.blank_lines %= self.blank_lines_per_request;
             self.answer(peer)?;
-            if octets < self.buffer.len() {
+            if bytes < self.buffer.len() {
                 return Ok(());
             }
         }
     }
 
     fn answer(&self, peer: &mut Peer) -> io::Result<()> {
-        while peer.octets_owed > 0 {
-            let sent = (self.response_octets - peer.octets_owed % self.response_octets) % self.response_octets;
-            let end = self.responses.len().min(sent + peer.octets_owed);
+        while peer.bytes_owed > 0 {
+            let sent = (self.response_bytes - peer.bytes_owed % self.response_bytes) % self.response_bytes;
+            let end = self.responses.len().min(sent + peer.bytes_owed);
             match peer.stream.write(&self.responses[sent..end]) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                written => peer.octets_owed -= written?,
+                written => peer.bytes_owed -= written?,
             }
-            if self.closes && peer.octets_owed == 0 {
+            if self.closes && peer.bytes_owed == 0 {
                 return Err(ErrorKind::ConnectionAborted.into());
             }
         }
@@ -73,26 +73,26 @@ impl Null {
     }
 }
 
-fn response(octets: usize, connection: &str) -> Vec<u8> {
-    let head = |content_octets| format!("HTTP/1.1 200 OK\r\nContent-Length: {content_octets}\r\n{connection}\r\n");
-    let content_octets = octets.saturating_sub(head(octets).len());
-    let mut response = head(content_octets).into_bytes();
-    response.resize(response.len() + content_octets, b'x');
+fn response(bytes: usize, connection: &str) -> Vec<u8> {
+    let head = |content_bytes| format!("HTTP/1.1 200 OK\r\nContent-Length: {content_bytes}\r\n{connection}\r\n");
+    let content_bytes = bytes.saturating_sub(head(bytes).len());
+    let mut response = head(content_bytes).into_bytes();
+    response.resize(response.len() + content_bytes, b'x');
     response
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [port, response_octets, blank_lines, persistence] = &arguments[..] else {
-        return Err("usage: null PORT RESPONSE_OCTETS BLANK_LINES keep|close".into());
+    let [port, response_bytes, blank_lines, persistence] = &arguments[..] else {
+        return Err("usage: null PORT RESPONSE_BYTES BLANK_LINES keep|close".into());
     };
     let closes = persistence == "close";
-    let response = response(response_octets.parse()?, if closes { "Connection: close\r\n" } else { "" });
+    let response = response(response_bytes.parse()?, if closes { "Connection: close\r\n" } else { "" });
     let mut null = Null {
-        buffer: vec![0; BUFFER_OCTETS],
+        buffer: vec![0; BUFFER_BYTES],
         blank_lines_per_request: blank_lines.parse()?,
-        response_octets: response.len(),
-        responses: response.repeat(BUFFER_OCTETS.div_ceil(response.len())),
+        response_bytes: response.len(),
+        responses: response.repeat(BUFFER_BYTES.div_ceil(response.len())),
         closes,
     };
     let mut poll = Poll::new()?;
@@ -111,7 +111,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                     let entry = peers.vacant_entry();
                     let both = Interest::READABLE | Interest::WRITABLE;
                     poll.registry().register(&mut stream, Token(entry.key()), both)?;
-                    entry.insert(Peer { stream, line_octets: 0, blank_lines: 0, octets_owed: 0 });
+                    entry.insert(Peer { stream, line_bytes: 0, blank_lines: 0, bytes_owed: 0 });
                 }
             } else if let Some(peer) = peers.get_mut(event.token().0) {
                 let visit = if event.is_readable() { null.visit(peer) } else { null.answer(peer) };

@@ -14,22 +14,22 @@ const STATUS: &[u8] = b"HTTP/1.1 200 ";
 const SILENCE_MAX: Duration = Duration::from_secs(30);
 
 /// When each answer on a connection was complete. All are as long as the first one.
-fn read_answers(mut stream: &TcpStream, answer_octets: usize) -> io::Result<Vec<Instant>> {
+fn read_answers(mut stream: &TcpStream, answer_bytes: usize) -> io::Result<Vec<Instant>> {
     let mut buffer = vec![0; 64 * 1024];
     let mut arrivals = Vec::new();
-    let mut octets_left = answer_octets;
+    let mut bytes_left = answer_bytes;
     loop {
-        let mut octets = stream.read(&mut buffer)?;
+        let mut bytes = stream.read(&mut buffer)?;
         let now = Instant::now();
-        if octets == 0 {
+        if bytes == 0 {
             return Ok(arrivals);
         }
-        while octets >= octets_left {
-            octets -= octets_left;
-            octets_left = answer_octets;
+        while bytes >= bytes_left {
+            bytes -= bytes_left;
+            bytes_left = answer_bytes;
             arrivals.push(now);
         }
-        octets_left -= octets;
+        bytes_left -= bytes;
     }
 }
 
@@ -39,11 +39,11 @@ fn connect(port: u16, request: &[u8]) -> Result<(TcpStream, usize), Box<dyn Erro
     stream.set_read_timeout(Some(SILENCE_MAX))?;
     stream.write_all(request)?;
     let mut answer = [0; 4096];
-    let octets = stream.read(&mut answer)?;
-    if !answer[..octets].starts_with(STATUS) {
-        return Err(format!("answered with {}", answer[..octets].escape_ascii()).into());
+    let bytes = stream.read(&mut answer)?;
+    if !answer[..bytes].starts_with(STATUS) {
+        return Err(format!("answered with {}", answer[..bytes].escape_ascii()).into());
     }
-    Ok((stream, octets))
+    Ok((stream, bytes))
 }
 
 /// Sends at the rate, on one connection after the other. Returns when each request was sent.
@@ -80,7 +80,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let streams = (0..CONNECTIONS).map(|_| connect(port, &request)).collect::<Result<Vec<_>, _>>()?;
     let (departures, arrivals) = thread::scope(|scope| {
         let readers: Vec<_> =
-            streams.iter().map(|(stream, octets)| scope.spawn(|| read_answers(stream, *octets))).collect();
+            streams.iter().map(|(stream, bytes)| scope.spawn(|| read_answers(stream, *bytes))).collect();
         let departures = send_requests(&streams, &request, rate, seconds);
         let arrivals: Vec<_> = readers.into_iter().map(|reader| reader.join()).collect();
         (departures, arrivals)

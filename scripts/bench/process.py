@@ -101,8 +101,8 @@ def cpu_ns(pids):
     return total
 
 
-def resident_octets(pid):
-    """The resident memory of a process, in octets."""
+def resident_bytes(pid):
+    """The resident memory of a process, in bytes."""
     with open(f"/proc/{pid}/status") as status:
         return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmRSS:"))
 

@@ -22,11 +22,11 @@ class Sample:
     """One contestant in one round."""
 
     requests_per_s: float
-    octets_per_s: float
+    bytes_per_s: float
     cpu_ns_per_request: float
     p50_us: int
     p99_us: int
-    resident_octets: int
+    resident_bytes: int
 
 
 def load(work, port, seconds):
@@ -35,7 +35,7 @@ def load(work, port, seconds):
     for line in work.fields:
         arguments += ["-H", line]
     arguments += ["-s", LOAD_SCRIPT, f"http://127.0.0.1:{port}{work.path}", "--"]
-    arguments += [str(work.depth), str(work.upload_octets)]
+    arguments += [str(work.depth), str(work.upload_bytes)]
     wrk = process.start(arguments, process.LOAD_CORE, stdout=subprocess.PIPE, text=True)
     said = process.finish(wrk, seconds + TIMEOUT_SECONDS)
     if wrk.returncode:
@@ -44,27 +44,27 @@ def load(work, port, seconds):
     errors = {kind: counts[kind] for kind in ("connect", "read", "write", "status", "timeout") if counts[kind]}
     if errors:
         raise client.Mismatch(f"wrk met errors: {errors}")
-    if not (counts["octets"] if work.counts_octets else counts["requests"]):
+    if not (counts["bytes"] if work.counts_bytes else counts["requests"]):
         raise client.Mismatch("no request was answered")
     return counts
 
 
-def measure(work, server, seconds, answer_octets=None):
-    """One sample. Where octets are counted, `answer_octets` says how many of them each server's answer has."""
+def measure(work, server, seconds, answer_bytes=None):
+    """One sample. Where bytes are counted, `answer_bytes` says how many of them each server's answer has."""
     cpu_before_ns = server.cpu_ns()
     try:
         counts = load(work, server.port, seconds)
     except client.Mismatch as mismatch:
         raise client.Mismatch(f"{server.name}: {mismatch}") from None
     cpu_ns = server.cpu_ns() - cpu_before_ns
-    requests = counts["octets"] / answer_octets[server.name] if work.counts_octets else counts["requests"]
+    requests = counts["bytes"] / answer_bytes[server.name] if work.counts_bytes else counts["requests"]
     return Sample(
         requests_per_s=requests / counts["seconds"],
-        octets_per_s=counts["octets"] / counts["seconds"],
+        bytes_per_s=counts["bytes"] / counts["seconds"],
         cpu_ns_per_request=cpu_ns / requests,
         p50_us=counts["p50_us"],
         p99_us=counts["p99_us"],
-        resident_octets=server.resident_octets(),
+        resident_bytes=server.resident_bytes(),
     )
 
 
@@ -72,14 +72,14 @@ def run(work, context):
     """All rounds of one work: for each contestant a list of samples."""
     with contextlib.ExitStack() as stack:
         servers = {name: context.start(name, stack, work) for name in context.available(work.contestants)}
-        answer_octets = {}
+        answer_bytes = {}
         for server in servers.values():
-            if work.counts_octets:
-                _, head_octets, content = work.ask(server.port)
-                answer_octets[server.name] = head_octets + len(content)
+            if work.counts_bytes:
+                _, head_bytes, content = work.ask(server.port)
+                answer_bytes[server.name] = head_bytes + len(content)
             load(work, server.port, WARM_UP_SECONDS)
         samples = {name: [] for name in servers}
         for turn in range(context.rounds):
             for name in rotated(list(servers), turn):
-                samples[name].append(measure(work, servers[name], context.seconds, answer_octets))
+                samples[name].append(measure(work, servers[name], context.seconds, answer_bytes))
         return samples

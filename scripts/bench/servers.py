@@ -155,8 +155,8 @@ class Server:
     def cpu_ns(self):
         return process.cpu_ns(self.pids)
 
-    def resident_octets(self):
-        return process.resident_octets(self.worker)
+    def resident_bytes(self):
+        return process.resident_bytes(self.worker)
 
     def stop(self):
         process.stop(self.process)

@@ -27,7 +27,7 @@ def run(context):
                 started = time.monotonic()
                 server = context.start(name, stack, work)
                 times_ms.append((time.monotonic() - started) * 1000)
-                memory_mib.append(server.resident_octets() / 2**20)
+                memory_mib.append(server.resident_bytes() / 2**20)
     headings = ("", "from start to first answer, ms", "memory, MiB", "binary, MiB")
     rows = [headings]
     for name in names:

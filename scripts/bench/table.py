@@ -15,9 +15,9 @@ def figures(work, samples):
         cpu_us = [sample.cpu_ns_per_request / 1000 for sample in own]
         row = {
             "requests/s": spread([sample.requests_per_s for sample in own]),
-            "MB/s": spread([sample.octets_per_s / 1e6 for sample in own]),
+            "MB/s": spread([sample.bytes_per_s / 1e6 for sample in own]),
             "cpu_us": spread(cpu_us),
-            "memory_mib": spread([sample.resident_octets / 2**20 for sample in own]),
+            "memory_mib": spread([sample.resident_bytes / 2**20 for sample in own]),
         }
         # wrk reckons with one request at a time, and with some that were completed.
         if work.depth == 1 and all(sample.p99_us for sample in own):
@@ -45,7 +45,7 @@ def spread(values):
 
 def rows(work, result):
     """The table's cells, a heading first."""
-    throughput = "MB/s" if work.counts_octets else "requests/s"
+    throughput = "MB/s" if work.counts_bytes else "requests/s"
     headings = (HEADINGS[0], throughput, *HEADINGS[2:])
     keys = (throughput, "cpu_us", "to_null", "to_best_peer", "p50_us", "p99_us", "memory_mib")
     table = [headings]

@@ -51,10 +51,10 @@ class Work:
     connections: int = 64
     depth: int = 1
     fields: tuple = ()
-    upload_octets: int = 0
+    upload_bytes: int = 0
     contestants: tuple = EVERYBODY
-    # Where a request takes so long that those cut off at the end of a round count, octets are counted.
-    counts_octets: bool = False
+    # Where a request takes so long that those cut off at the end of a round count, bytes are counted.
+    counts_bytes: bool = False
     # Whether spindle shares the whole root as a folder, as the peers serve it.
     shares_root: bool = False
     # What must be in the content, where its whole is the server's own business.
@@ -62,20 +62,20 @@ class Work:
 
     def null_arguments(self, spindle_port):
         """What makes null send as much as spindle does."""
-        _, head_octets, content = self.ask(spindle_port)
+        _, head_bytes, content = self.ask(spindle_port)
         persistence = "close" if "Connection: close" in self.fields else "keep"
-        return [head_octets + len(content), 2 if self.upload_octets else 1, persistence]
+        return [head_bytes + len(content), 2 if self.upload_bytes else 1, persistence]
 
     def ask(self, port):
-        """One request of this kind: status, octets of the head, content."""
-        if self.upload_octets:
-            return client.ask(port, f"{self.path}0", "PUT", self.fields, b"x" * (self.upload_octets - 4) + b"\r\n\r\n")
+        """One request of this kind: status, bytes of the head, content."""
+        if self.upload_bytes:
+            return client.ask(port, f"{self.path}0", "PUT", self.fields, b"x" * (self.upload_bytes - 4) + b"\r\n\r\n")
         return client.ask(port, self.path, "GET", self.fields)
 
     def check(self, server):
         """Raises Mismatch if the answer is not what it should be."""
         status, _, content = self.ask(server.port)
-        if status not in ((200, 201, 204) if self.upload_octets else (200,)):
+        if status not in ((200, 201, 204) if self.upload_bytes else (200,)):
             raise client.Mismatch(f"{server.name} answers {self.path} with {status}")
         if server.name in NULLS:
             return
@@ -87,8 +87,8 @@ class Work:
                 raise client.Mismatch(f"{server.name} answers {self.path} without {missing[0]}")
             return
         expected = self.content.read_bytes() if isinstance(self.content, pathlib.Path) else self.content
-        if not self.upload_octets and content != expected:
-            raise client.Mismatch(f"{server.name} answers {self.path} with the wrong {len(content)} octets")
+        if not self.upload_bytes and content != expected:
+            raise client.Mismatch(f"{server.name} answers {self.path} with the wrong {len(content)} bytes")
 
 
 def make_root(root):
@@ -97,10 +97,10 @@ def make_root(root):
     (root / "index.html").touch()
     (root / "user-agent").write_text(USER_AGENT)
     block = bytes(itertools.islice(_noise(), MIB))
-    for name, octets in FILES.items():
+    for name, bytes in FILES.items():
         with open(root / "files" / name, "wb") as file:
-            for start in range(0, octets, MIB):
-                file.write(block[: octets - start])
+            for start in range(0, bytes, MIB):
+                file.write(block[: bytes - start])
 
 
     make_entries(root / "folder" / "1000", LISTED)
@@ -152,10 +152,10 @@ def works(root):
         Work("browser", "A browser's fields", "/user-agent", agent, fields=BROWSER_FIELDS),
         file("4k", "4 KiB file"),
         file("64k", "64 KiB file"),
-        file("1m", "1 MiB file, 16 connections", connections=16, counts_octets=True),
-        file("1g", "1 GiB file, 2 connections", connections=2, counts_octets=True, contestants=(SPINDLE, BEFORE, *PEERS)),
+        file("1m", "1 MiB file, 16 connections", connections=16, counts_bytes=True),
+        file("1g", "1 GiB file, 2 connections", connections=2, counts_bytes=True, contestants=(SPINDLE, BEFORE, *PEERS)),
         Work("upload-256k", "256 KiB upload, 16 connections", "/files/up-", connections=16,
-             upload_octets=256 * KIB, contestants=(*NULLS, SPINDLE, BEFORE, "nginx")),
+             upload_bytes=256 * KIB, contestants=(*NULLS, SPINDLE, BEFORE, "nginx")),
         Work("gzip-short", "gzip of a short echo", "/echo/abc", b"abc", **gzipped),
         Work("gzip-4k", "gzip of a 4 KiB echo", f"/echo/{ECHO_LONG}", ECHO_LONG.encode(), **gzipped),
         Work("connect", "A connection for each request", "/", fields=("Connection: close",)),

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Stage 7: GET /files/{name} gives the octets of the file, 404 for a missing one
+# Stage 7: GET /files/{name} gives the bytes of the file, 404 for a missing one
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
@@ -10,8 +10,8 @@ mkdir "$files"
 printf 'Hello, World!' >"$files/foo"
 printf 'two\r\nlines\n' >"$files/lines.txt"
 : >"$files/empty"
-# All 256 octets.
-for ((octet = 0; octet < 256; octet++)); do printf '%b' "\\0$(printf %o "$octet")"; done >"$files/binary"
+# All 256 bytes.
+for ((byte = 0; byte < 256; byte++)); do printf '%b' "\\0$(printf %o "$byte")"; done >"$files/binary"
 # 10 MiB that do not repeat at any power of two: a piece in the wrong place is seen.
 awk 'BEGIN { for (i = 0; i < 1500000; i++) print i }' | head -c 10485760 >"$files/large" || true
 
@@ -21,7 +21,7 @@ for name in foo lines.txt empty binary large; do
     fetch "$base/files/$name"
     expect_head 'HTTP/1.1 200 OK'
     expect_field Content-Type application/octet-stream
-    expect_field Content-Length "$(octets "$files/$name")"
+    expect_field Content-Length "$(bytes "$files/$name")"
     expect_same "$name" "$files/$name" "$content"
 done
 

@@ -7,7 +7,7 @@ source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 begin "$@"
 files=$work/files
 mkdir "$files"
-for ((octet = 0; octet < 256; octet++)); do printf '%b' "\\0$(printf %o "$octet")"; done >"$work/binary"
+for ((byte = 0; byte < 256; byte++)); do printf '%b' "\\0$(printf %o "$byte")"; done >"$work/binary"
 printf 'two\r\nlines\n' >>"$work/binary"
 awk 'BEGIN { for (i = 0; i < 500000; i++) print i }' >"$work/large"
 
@@ -18,7 +18,7 @@ fetch --data 12345 --header 'Content-Type: application/octet-stream' "$base/file
 expect_head 'HTTP/1.1 201 Created'
 expect_same 'the file, right after the answer' "$work/text" "$files/file_123"
 
-# The octets of every value, and content that does not fit into one read.
+# The bytes of every value, and content that does not fit into one read.
 for name in binary large; do
     fetch --data-binary "@$work/$name" --header 'Content-Type: application/octet-stream' "$base/files/$name"
     expect_head 'HTTP/1.1 201 Created'

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Stage 11: the content is compressed, and Content-Length counts compressed octets
+# Stage 11: the content is compressed, and Content-Length counts compressed bytes
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
@@ -12,7 +12,7 @@ expect_compressed() {
     expect_head 'HTTP/1.1 200 OK'
     expect_field Content-Type text/plain
     expect_field Content-Encoding gzip
-    expect_field Content-Length "$(octets "$content")"
+    expect_field Content-Length "$(bytes "$content")"
     printf '%s' "$1" >"$work/text"
     if gzip -dc <"$content" >"$work/plain" 2>"$words"; then
         expect_same 'the content, decompressed' "$work/text" "$work/plain"
@@ -27,7 +27,7 @@ hexdump_of() {
 
 fetch --header 'Accept-Encoding: gzip' "$base/echo/abc"
 expect_compressed abc
-# Servers differ in these octets (the time, the system, the level), and all of them may be right.
+# Servers differ in these bytes (the time, the system, the level), and all of them may be right.
 printf '        to compare with: %s\n' '1f 8b 08 00 00 00 00 00 00 03 4b 4c 4a 06 00 c2 41 24 35 03 00 00 00'
 printf '        what came:       %s\n' "$(head -c 64 "$content" | hexdump_of)"
 
@@ -35,9 +35,9 @@ printf '        what came:       %s\n' "$(head -c 64 "$content" | hexdump_of)"
 text=$(printf 'raspberry-%.0s' {1..100})
 fetch --header 'Accept-Encoding: encoding-1, gzip' "$base/echo/$text"
 expect_compressed "$text"
-expect 'fewer octets than the text' yes "$( (($(octets "$content") < ${#text})) && echo yes || echo no)"
+expect 'fewer bytes than the text' yes "$( (($(bytes "$content") < ${#text})) && echo yes || echo no)"
 
-# nc shows whether more octets come than Content-Length says: curl would read no further.
+# nc shows whether more bytes come than Content-Length says: curl would read no further.
 ask_nc 'GET /echo/abc HTTP/1.1\r\nHost: localhost:4221\r\nAccept-Encoding: gzip\r\n\r\n'
 expect_compressed abc
 

@@ -11,7 +11,7 @@
 # Exit status 2 means that nothing could be checked: a tool is missing, the port is taken, there is no such program.
 set -euo pipefail
 
-# Octets rather than characters, and a point in fractions of seconds.
+# Bytes rather than characters, and a point in fractions of seconds.
 export LC_ALL=C
 # A proxy from the environment must not stand between curl and this machine.
 export no_proxy='*' NO_PROXY='*'
@@ -323,7 +323,7 @@ expect_content() {
     if printf '%s' "$1" | cmp -s - "$content"; then
         expect 'content' "$1" "$1"
     else
-        miss 'content' "${1:-nothing} (${#1} octets)" "${came:-nothing} ($(octets "$content") octets)"
+        miss 'content' "${1:-nothing} (${#1} bytes)" "${came:-nothing} ($(bytes "$content") bytes)"
     fi
 }
 
@@ -331,11 +331,11 @@ expect_content() {
 expect_same() {
     local difference
     if [[ ! -f $3 ]]; then
-        miss "$1" "$(octets "$2") octets" 'no such file'
+        miss "$1" "$(bytes "$2") bytes" 'no such file'
     elif difference=$(cmp -- "$2" "$3" 2>&1); then
-        verdict ok "$1" "$(octets "$2") octets" 'the same octets'
+        verdict ok "$1" "$(bytes "$2") bytes" 'the same bytes'
     else
-        miss "$1" "$(octets "$2") octets" "$(octets "$3") octets; ${difference//$work\//}"
+        miss "$1" "$(bytes "$2") bytes" "$(bytes "$3") bytes; ${difference//$work\//}"
     fi
 }
 
@@ -347,7 +347,7 @@ expect_text() {
     expect_content "$1"
 }
 
-octets() {
+bytes() {
     echo $(($(wc -c <"$1")))
 }
 
@@ -398,7 +398,7 @@ ask_nc() {
 # From $raw into $head and $content.
 split_answer() {
     awk '{ print } /^\r?$/ { exit }' "$raw" >"$head"
-    tail -c "+$(($(octets "$head") + 1))" "$raw" >"$content"
+    tail -c "+$(($(bytes "$head") + 1))" "$raw" >"$content"
 }
 
 # send DESCRIPTOR TEXT, its line ends written \r\n
@@ -426,7 +426,7 @@ receive() {
     done
     length=$(field Content-Length)
     [[ $length =~ ^[0-9]{1,5}$ ]] || return 0
-    # One octet at a time: what belongs to the next answer stays in the socket.
+    # One byte at a time: what belongs to the next answer stays in the socket.
     "${bounded[@]}" "$answer_seconds" dd bs=1 count="$length" <&"$1" >"$content" 2>/dev/null || true
 }
 

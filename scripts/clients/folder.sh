@@ -52,7 +52,7 @@ loop_fetches() {
     local name
     for name in $(run curl -sS --fail "$base/?format=text"); do
         [[ $name != */ ]] || continue
-        # shellcheck disable=SC2059 # The name is the format: its percent triples are made octets.
+        # shellcheck disable=SC2059 # The name is the format: its percent triples are made bytes.
         run curl -sS --fail -o "$work/loop/$(printf -- "${name//%/\\x}")" "$base/$name" || return 1
     done
     (cd "$work/tree" && find . -maxdepth 1 -type f -exec cp -- {} "$work/flat/" \;)

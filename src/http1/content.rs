@@ -1,15 +1,15 @@
-//! The decoders of content (RFC 9112 §6.2 and §7.1). They are handed octets and hand back counts, and copy nothing.
+//! The decoders of content (RFC 9112 §6.2 and §7.1). They are handed bytes and hand back counts, and copy nothing.
 
 use super::field_section::FieldSection;
 use super::framing::Framing;
 use super::grammar::{self, QDTEXT, TCHAR};
-use super::limits::{CHUNK_OVERHEAD_OCTETS_FREE, CHUNK_SIZE_DIGITS_MAX};
+use super::limits::{CHUNK_OVERHEAD_BYTES_FREE, CHUNK_SIZE_DIGITS_MAX};
 use super::offence::Offence;
 
-/// What the octets handed to [`ContentDecoder::decode`] are.
+/// What the bytes handed to [`ContentDecoder::decode`] are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Decoded {
-    /// So many octets at the start are framing, to be skipped.
+    /// So many bytes at the start are framing, to be skipped.
     pub skip: usize,
     /// So many behind them are content.
     pub content: usize,
@@ -20,7 +20,7 @@ pub struct Decoded {
 /// Decodes the content of one request.
 #[derive(Clone, Debug)]
 pub enum ContentDecoder {
-    /// So many octets are still to come.
+    /// So many bytes are still to come.
     Length(u64),
     /// Chunks.
     Chunked(Chunked),
@@ -30,29 +30,29 @@ impl ContentDecoder {
     /// A decoder for content framed so.
     pub fn new(framing: Framing) -> ContentDecoder {
         match framing {
-            Framing::Length(octets) => ContentDecoder::Length(octets),
+            Framing::Length(bytes) => ContentDecoder::Length(bytes),
             Framing::Chunked => ContentDecoder::Chunked(Chunked::default()),
         }
     }
 
-    /// Reads on in `octets`, which follow `skip + content` octets of the call before. A result that skips nothing, has
-    /// no content and no end asks for more octets.
+    /// Reads on in `bytes`, which follow `skip + content` bytes of the call before. A result that skips nothing, has
+    /// no content and no end asks for more bytes.
     ///
     /// # Errors
-    /// The first offence in the order of the octets; the decoder is of no use afterwards.
-    pub fn decode(&mut self, octets: &[u8]) -> Result<Decoded, Offence> {
+    /// The first offence in the order of the bytes; the decoder is of no use afterwards.
+    pub fn decode(&mut self, bytes: &[u8]) -> Result<Decoded, Offence> {
         match self {
             ContentDecoder::Length(left) => {
-                let content = usize::try_from(*left).unwrap_or(usize::MAX).min(octets.len());
+                let content = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
                 *left -= content as u64;
                 Ok(Decoded { skip: 0, content, end: *left == 0 })
             }
-            ContentDecoder::Chunked(chunked) => chunked.decode(octets),
+            ContentDecoder::Chunked(chunked) => chunked.decode(bytes),
         }
     }
 }
 
-/// Where in the chunked coding the next octet stands.
+/// Where in the chunked coding the next byte stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     /// Among the digits of a chunk's size.
@@ -89,9 +89,9 @@ pub struct Chunked {
     digits: u8,
     /// The size of the chunk; in its data, what is left of it.
     size: u64,
-    /// Octets of content so far.
+    /// Bytes of content so far.
     content: u64,
-    /// Octets of extensions and leading zeros so far.
+    /// Bytes of extensions and leading zeros so far.
     overhead: u64,
     trailers: FieldSection,
 }
@@ -103,12 +103,12 @@ impl Default for Chunked {
 }
 
 impl Chunked {
-    fn decode(&mut self, octets: &[u8]) -> Result<Decoded, Offence> {
+    fn decode(&mut self, bytes: &[u8]) -> Result<Decoded, Offence> {
         let mut skip = 0;
-        while let Some(&octet) = octets.get(skip) {
+        while let Some(&byte) = bytes.get(skip) {
             match self.place {
                 Place::Data => {
-                    let content = usize::try_from(self.size).unwrap_or(usize::MAX).min(octets.len() - skip);
+                    let content = usize::try_from(self.size).unwrap_or(usize::MAX).min(bytes.len() - skip);
                     self.size -= content as u64;
                     self.content = self.content.saturating_add(content as u64);
                     if self.size == 0 {
@@ -117,28 +117,28 @@ impl Chunked {
                     return Ok(Decoded { skip, content, end: false });
                 }
                 Place::Trailers => {
-                    let advance = self.trailers.advance(&octets[skip..], |_discarded| ())?;
-                    skip += advance.octets;
+                    let advance = self.trailers.advance(&bytes[skip..], |_discarded| ())?;
+                    skip += advance.bytes;
                     return Ok(Decoded { skip, content: 0, end: advance.complete });
                 }
-                Place::Size => self.read_size(octet)?,
-                Place::SizeLineFeed => self.read_size_line_feed(octet)?,
+                Place::Size => self.read_size(byte)?,
+                Place::SizeLineFeed => self.read_size_line_feed(byte)?,
                 Place::DataCarriageReturn => {
-                    self.place = expect(octet, b'\r', Place::DataLineFeed, Offence::ChunkEndInvalid)?;
+                    self.place = expect(byte, b'\r', Place::DataLineFeed, Offence::ChunkEndInvalid)?;
                 }
                 Place::DataLineFeed => {
-                    self.place = expect(octet, b'\n', Place::Size, Offence::ChunkEndInvalid)?;
+                    self.place = expect(byte, b'\n', Place::Size, Offence::ChunkEndInvalid)?;
                     self.digits = 0;
                 }
-                _ => self.read_extension(octet)?,
+                _ => self.read_extension(byte)?,
             }
             skip += 1;
         }
         Ok(Decoded { skip, content: 0, end: false })
     }
 
-    fn read_size(&mut self, octet: u8) -> Result<(), Offence> {
-        if let Some(digit) = grammar::hex_digit(octet) {
+    fn read_size(&mut self, byte: u8) -> Result<(), Offence> {
+        if let Some(digit) = grammar::hex_digit(byte) {
             if self.digits == CHUNK_SIZE_DIGITS_MAX {
                 return Err(Offence::ChunkSizeInvalid);
             }
@@ -153,34 +153,34 @@ impl Chunked {
         if self.digits == 0 {
             return Err(Offence::ChunkSizeInvalid);
         }
-        self.place = match octet {
+        self.place = match byte {
             b'\r' => Place::SizeLineFeed,
             b';' => Place::BeforeExtensionName,
             b' ' | b'\t' => Place::BehindSize,
             b'\n' => return Err(Offence::LineEndInvalid),
             _ => return Err(Offence::ChunkSizeInvalid),
         };
-        if octet == b'\r' { Ok(()) } else { self.count_overhead() }
+        if byte == b'\r' { Ok(()) } else { self.count_overhead() }
     }
 
-    fn read_size_line_feed(&mut self, octet: u8) -> Result<(), Offence> {
+    fn read_size_line_feed(&mut self, byte: u8) -> Result<(), Offence> {
         let behind = if self.size == 0 { Place::Trailers } else { Place::Data };
-        self.place = expect(octet, b'\n', behind, Offence::LineEndInvalid)?;
+        self.place = expect(byte, b'\n', behind, Offence::LineEndInvalid)?;
         Ok(())
     }
 
     /// chunk-ext (RFC 9112 §7.1.1): `*( BWS ";" BWS name [ BWS "=" BWS ( token / quoted-string ) ] )`.
-    fn read_extension(&mut self, octet: u8) -> Result<(), Offence> {
+    fn read_extension(&mut self, byte: u8) -> Result<(), Offence> {
         use Place as P;
-        let is_white_space = matches!(octet, b' ' | b'\t');
-        let is_token_octet = grammar::is(octet, TCHAR);
-        self.place = match (self.place, octet) {
+        let is_white_space = matches!(byte, b' ' | b'\t');
+        let is_token_byte = grammar::is(byte, TCHAR);
+        self.place = match (self.place, byte) {
             (P::BehindSize, _) if is_white_space => P::BehindSize,
             (P::BehindSize, b';') => P::BeforeExtensionName,
             (P::BehindSize, _) => return Err(Offence::ChunkSizeInvalid),
 
             (P::BeforeExtensionName, _) if is_white_space => P::BeforeExtensionName,
-            (P::BeforeExtensionName | P::ExtensionName, _) if is_token_octet => P::ExtensionName,
+            (P::BeforeExtensionName | P::ExtensionName, _) if is_token_byte => P::ExtensionName,
 
             (P::ExtensionName | P::BehindExtensionName, _) if is_white_space => P::BehindExtensionName,
             (P::ExtensionName | P::BehindExtensionName, b'=') => P::BeforeExtensionValue,
@@ -189,12 +189,12 @@ impl Chunked {
 
             (P::BeforeExtensionValue, _) if is_white_space => P::BeforeExtensionValue,
             (P::BeforeExtensionValue, b'"') => P::ExtensionQuoted,
-            (P::BeforeExtensionValue | P::ExtensionToken, _) if is_token_octet => P::ExtensionToken,
+            (P::BeforeExtensionValue | P::ExtensionToken, _) if is_token_byte => P::ExtensionToken,
 
             (P::ExtensionQuoted, b'"') => P::ExtensionQuotedEnd,
             (P::ExtensionQuoted, b'\\') => P::ExtensionEscaped,
-            (P::ExtensionQuoted, _) if grammar::is(octet, QDTEXT) => P::ExtensionQuoted,
-            (P::ExtensionEscaped, _) if grammar::is(octet, grammar::FIELD_CONTENT) => P::ExtensionQuoted,
+            (P::ExtensionQuoted, _) if grammar::is(byte, QDTEXT) => P::ExtensionQuoted,
+            (P::ExtensionEscaped, _) if grammar::is(byte, grammar::FIELD_CONTENT) => P::ExtensionQuoted,
 
             (P::ExtensionToken | P::ExtensionQuotedEnd | P::BehindExtensionValue, b';') => P::BeforeExtensionName,
             (P::ExtensionToken | P::ExtensionQuotedEnd | P::BehindExtensionValue, _) if is_white_space => {
@@ -207,16 +207,16 @@ impl Chunked {
         self.count_overhead()
     }
 
-    /// One more octet that is neither content nor needed to frame it.
+    /// One more byte that is neither content nor needed to frame it.
     fn count_overhead(&mut self) -> Result<(), Offence> {
         self.overhead += 1;
-        if self.overhead > CHUNK_OVERHEAD_OCTETS_FREE && self.overhead > self.content {
+        if self.overhead > CHUNK_OVERHEAD_BYTES_FREE && self.overhead > self.content {
             return Err(Offence::ChunkOverheadTooLarge);
         }
         Ok(())
     }
 }
 
-fn expect(octet: u8, expected: u8, then: Place, offence: Offence) -> Result<Place, Offence> {
-    if octet == expected { Ok(then) } else { Err(offence) }
+fn expect(byte: u8, expected: u8, then: Place, offence: Offence) -> Result<Place, Offence> {
+    if byte == expected { Ok(then) } else { Err(offence) }
 }

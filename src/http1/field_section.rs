@@ -1,11 +1,11 @@
 //! A field section (RFC 9112 §5): field lines up to an empty one. Heads have one, and chunked content may end in one.
 //!
-//! The reader can stop and go on at any octet. A fault is reported as soon as the octets
-//! that make it are there, so that of two faults the one that ends first is the one that counts, however the octets
+//! The reader can stop and go on at any byte. A fault is reported as soon as the bytes
+//! that make it are there, so that of two faults the one that ends first is the one that counts, however the bytes
 //! were cut.
 
 use super::grammar::{self, FIELD_CONTENT, TCHAR};
-use super::limits::{FIELD_LINES_MAX, FIELD_SECTION_OCTETS_MAX};
+use super::limits::{FIELD_LINES_MAX, FIELD_SECTION_BYTES_MAX};
 use super::offence::Offence;
 use crate::semantics::fields::{FieldName, FieldSpan};
 
@@ -25,12 +25,12 @@ enum Place {
     LastLineFeed,
 }
 
-/// Reads one section. Offsets are counted from the section's first octet.
+/// Reads one section. Offsets are counted from the section's first byte.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FieldSection {
     place: Place,
     lines: u8,
-    octets: u16,
+    bytes: u16,
     name_start: u16,
     name_end: u16,
     value_start: u16,
@@ -40,53 +40,53 @@ pub struct FieldSection {
 /// How far one call came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Advance {
-    /// How many of the given octets belong to the section and have been read.
-    pub octets: usize,
+    /// How many of the given bytes belong to the section and have been read.
+    pub bytes: usize,
     /// Whether the section ended with them.
     pub complete: bool,
 }
 
 const _: () = assert!(FIELD_LINES_MAX <= u8::MAX as usize);
-const _: () = assert!(FIELD_SECTION_OCTETS_MAX <= u16::MAX as usize);
+const _: () = assert!(FIELD_SECTION_BYTES_MAX <= u16::MAX as usize);
 
 impl FieldSection {
-    /// How many octets have been read.
-    pub fn octets(&self) -> usize {
-        usize::from(self.octets)
+    /// How many bytes have been read.
+    pub fn bytes(&self) -> usize {
+        usize::from(self.bytes)
     }
 
-    /// Reads on in `octets`, which follow the ones read before. Each line that ends is handed to `line`.
+    /// Reads on in `bytes`, which follow the ones read before. Each line that ends is handed to `line`.
     ///
     /// # Errors
-    /// The first offence in the order of the octets; the reader is of no use afterwards.
-    pub fn advance(&mut self, octets: &[u8], mut line: impl FnMut(FieldSpan)) -> Result<Advance, Offence> {
-        let room = FIELD_SECTION_OCTETS_MAX - usize::from(self.octets);
-        let window = &octets[..octets.len().min(room)];
+    /// The first offence in the order of the bytes; the reader is of no use afterwards.
+    pub fn advance(&mut self, bytes: &[u8], mut line: impl FnMut(FieldSpan)) -> Result<Advance, Offence> {
+        let room = FIELD_SECTION_BYTES_MAX - usize::from(self.bytes);
+        let window = &bytes[..bytes.len().min(room)];
         let mut reader = *self;
         let read = reader.read(window, &mut line);
         *self = reader;
         let complete = read?;
-        let advanced = usize::from(self.octets) + room - FIELD_SECTION_OCTETS_MAX;
-        if !complete && octets.len() > room {
+        let advanced = usize::from(self.bytes) + room - FIELD_SECTION_BYTES_MAX;
+        if !complete && bytes.len() > room {
             return Err(Offence::FieldSectionTooLarge);
         }
-        Ok(Advance { octets: advanced, complete })
+        Ok(Advance { bytes: advanced, complete })
     }
 
     /// Returns whether the section is complete; otherwise all of `window` has been read.
     #[inline]
     fn read(&mut self, window: &[u8], line: &mut impl FnMut(FieldSpan)) -> Result<bool, Offence> {
-        let base = self.octets;
+        let base = self.bytes;
         // The window ends within the section's limit, so that its offsets fit.
         let offset = |at: usize| base + at as u16;
         let mut at = 0;
         if self.place == Place::LineStart {
             at = self.read_plain_lines(window, line);
         }
-        while let Some(&octet) = window.get(at) {
+        while let Some(&byte) = window.get(at) {
             match self.place {
                 Place::LineStart => {
-                    self.place = self.begin_line(octet)?;
+                    self.place = self.begin_line(byte)?;
                     self.name_start = offset(at);
                     at += usize::from(self.place == Place::LastLineFeed);
                 }
@@ -98,7 +98,7 @@ impl FieldSection {
                     self.place = Place::BeforeValue;
                     at += 1;
                 }
-                Place::BeforeValue if matches!(octet, b' ' | b'\t') => at += 1,
+                Place::BeforeValue if matches!(byte, b' ' | b'\t') => at += 1,
                 Place::BeforeValue => {
                     self.value_start = offset(at);
                     self.value_end = offset(at);
@@ -106,7 +106,7 @@ impl FieldSection {
                 }
                 Place::Value => {
                     let run = &window[at..at + grammar::run(&window[at..], FIELD_CONTENT)];
-                    if let Some(last) = run.iter().rposition(|octet| !matches!(octet, b' ' | b'\t')) {
+                    if let Some(last) = run.iter().rposition(|byte| !matches!(byte, b' ' | b'\t')) {
                         self.value_end = offset(at + last + 1);
                     }
                     at += run.len();
@@ -115,7 +115,7 @@ impl FieldSection {
                     self.place = Place::LineFeed;
                     at += 1;
                 }
-                Place::LineFeed | Place::LastLineFeed if octet != b'\n' => return Err(Offence::LineEndInvalid),
+                Place::LineFeed | Place::LastLineFeed if byte != b'\n' => return Err(Offence::LineEndInvalid),
                 Place::LineFeed => {
                     self.lines += 1;
                     line(self.span());
@@ -123,18 +123,18 @@ impl FieldSection {
                     at += 1;
                 }
                 Place::LastLineFeed => {
-                    self.octets = offset(at + 1);
+                    self.bytes = offset(at + 1);
                     return Ok(true);
                 }
             }
         }
-        self.octets = offset(window.len());
+        self.bytes = offset(window.len());
         Ok(false)
     }
 
-    /// What the first octet of a line makes of it.
-    fn begin_line(&self, octet: u8) -> Result<Place, Offence> {
-        match octet {
+    /// What the first byte of a line makes of it.
+    fn begin_line(&self, byte: u8) -> Result<Place, Offence> {
+        match byte {
             b'\r' => Ok(Place::LastLineFeed),
             b'\n' => Err(Offence::LineEndInvalid),
             b' ' | b'\t' => Err(Offence::FieldLineIndented),
@@ -143,7 +143,7 @@ impl FieldSection {
         }
     }
 
-    /// Reads lines that are whole and as they usually are, without a stop between their parts. Returns how many octets
+    /// Reads lines that are whole and as they usually are, without a stop between their parts. Returns how many bytes
     /// they have; what follows them is for the places to judge.
     #[inline]
     fn read_plain_lines(&mut self, window: &[u8], line: &mut impl FnMut(FieldSpan)) -> usize {
@@ -151,7 +151,7 @@ impl FieldSection {
         while usize::from(self.lines) < FIELD_LINES_MAX
             && let Some(plain) = PlainLine::read(&window[at..])
         {
-            let offset = |octets: usize| self.octets + (at + octets) as u16;
+            let offset = |bytes: usize| self.bytes + (at + bytes) as u16;
             line(FieldSpan {
                 name: FieldName::Other,
                 name_start: offset(0),
@@ -186,11 +186,11 @@ struct PlainLine {
 
 impl PlainLine {
     #[inline]
-    fn read(octets: &[u8]) -> Option<PlainLine> {
-        let name_end = grammar::run(octets, TCHAR);
-        let [b':', behind_colon @ ..] = &octets[name_end..] else { return None };
+    fn read(bytes: &[u8]) -> Option<PlainLine> {
+        let name_end = grammar::run(bytes, TCHAR);
+        let [b':', behind_colon @ ..] = &bytes[name_end..] else { return None };
         let value_start = name_end + 1 + usize::from(behind_colon.first() == Some(&b' '));
-        let value_and_more = &octets[value_start..];
+        let value_and_more = &bytes[value_start..];
         let (value, behind_value) = value_and_more.split_at(grammar::run_of_value(value_and_more));
         let has_space = matches!(value, [b' ', ..] | [.., b' ']);
         let is_plain = name_end > 0 && !has_space && behind_value.starts_with(b"\r\n");

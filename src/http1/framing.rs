@@ -11,7 +11,7 @@ use crate::semantics::request::Version;
 /// Where the content of a request ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
-    /// After so many octets; 0 where the request has no content.
+    /// After so many bytes; 0 where the request has no content.
     Length(u64),
     /// At the last chunk and its trailers.
     Chunked,
@@ -88,8 +88,8 @@ impl Codings {
 }
 
 /// What follows a transfer-coding (RFC 9112 §7): `token *( OWS ";" OWS transfer-parameter )`.
-fn after_transfer_coding(octets: &[u8]) -> Option<&[u8]> {
-    let mut rest = after_token(octets)?;
+fn after_transfer_coding(bytes: &[u8]) -> Option<&[u8]> {
+    let mut rest = after_token(bytes)?;
     while let [b';', parameter @ ..] = after_white_space(rest) {
         rest = after_parameter(after_white_space(parameter))?;
     }
@@ -97,19 +97,19 @@ fn after_transfer_coding(octets: &[u8]) -> Option<&[u8]> {
 }
 
 /// `token BWS "=" BWS ( token / quoted-string )`.
-fn after_parameter(octets: &[u8]) -> Option<&[u8]> {
-    let value = after_white_space(after_white_space(after_token(octets)?).strip_prefix(b"=")?);
+fn after_parameter(bytes: &[u8]) -> Option<&[u8]> {
+    let value = after_white_space(after_white_space(after_token(bytes)?).strip_prefix(b"=")?);
     if value.starts_with(b"\"") { after_quoted_string(value) } else { after_token(value) }
 }
 
-fn after_token(octets: &[u8]) -> Option<&[u8]> {
-    let token = grammar::run(octets, TCHAR);
-    (token > 0).then(|| &octets[token..])
+fn after_token(bytes: &[u8]) -> Option<&[u8]> {
+    let token = grammar::run(bytes, TCHAR);
+    (token > 0).then(|| &bytes[token..])
 }
 
 /// RFC 9110 §5.6.4. A comma in it parts no codings.
-fn after_quoted_string(octets: &[u8]) -> Option<&[u8]> {
-    let mut rest = octets.strip_prefix(b"\"")?;
+fn after_quoted_string(bytes: &[u8]) -> Option<&[u8]> {
+    let mut rest = bytes.strip_prefix(b"\"")?;
     loop {
         match &rest[grammar::run(rest, QDTEXT)..] {
             [b'"', behind @ ..] => return Some(behind),
@@ -120,9 +120,9 @@ fn after_quoted_string(octets: &[u8]) -> Option<&[u8]> {
 }
 
 /// OWS and BWS (RFC 9110 §5.6.3).
-fn after_white_space(mut octets: &[u8]) -> &[u8] {
-    while let [b' ' | b'\t', rest @ ..] = octets {
-        octets = rest;
+fn after_white_space(mut bytes: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] = bytes {
+        bytes = rest;
     }
-    octets
+    bytes
 }

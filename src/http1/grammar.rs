@@ -1,4 +1,4 @@
-//! The octet grammar of RFC 9110 §5.6 and RFC 3986, as constant tables, and numbers read digit by digit.
+//! The byte grammar of RFC 9110 §5.6 and RFC 3986, as constant tables, and numbers read digit by digit.
 
 use std::net::Ipv6Addr;
 
@@ -26,28 +26,28 @@ static CLASSES: [u8; 256] = classes();
 
 const fn classes() -> [u8; 256] {
     let mut table = [0; 256];
-    let mut octet = 0;
-    while octet < 256 {
-        table[octet] = class_of(octet as u8);
-        octet += 1;
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = class_of(byte as u8);
+        byte += 1;
     }
     table
 }
 
-const fn class_of(octet: u8) -> u8 {
-    let alphanumeric = octet.is_ascii_alphanumeric();
-    let visible = octet.is_ascii_graphic();
-    let obs_text = octet >= 0x80;
-    let white_space = matches!(octet, b' ' | b'\t');
-    let unreserved = alphanumeric || matches!(octet, b'-' | b'.' | b'_' | b'~');
-    let sub_delim = matches!(octet, b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=');
-    let path = unreserved || sub_delim || matches!(octet, b':' | b'@' | b'/');
-    let sent_raw = matches!(octet, b'[' | b']' | b'|' | b'^' | b'{' | b'}' | b'`');
+const fn class_of(byte: u8) -> u8 {
+    let alphanumeric = byte.is_ascii_alphanumeric();
+    let visible = byte.is_ascii_graphic();
+    let obs_text = byte >= 0x80;
+    let white_space = matches!(byte, b' ' | b'\t');
+    let unreserved = alphanumeric || matches!(byte, b'-' | b'.' | b'_' | b'~');
+    let sub_delim = matches!(byte, b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=');
+    let path = unreserved || sub_delim || matches!(byte, b':' | b'@' | b'/');
+    let sent_raw = matches!(byte, b'[' | b']' | b'|' | b'^' | b'{' | b'}' | b'`');
 
     let mut class = 0;
     if alphanumeric
         || matches!(
-            octet,
+            byte,
             b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
         )
     {
@@ -56,54 +56,54 @@ const fn class_of(octet: u8) -> u8 {
     if visible || obs_text || white_space {
         class |= FIELD_CONTENT;
     }
-    if path || octet == b'?' {
+    if path || byte == b'?' {
         class |= PATH_OR_QUERY;
     }
     if path || sent_raw {
         class |= TARGET;
     }
-    if path || sent_raw || matches!(octet, b'?' | b'\\') {
+    if path || sent_raw || matches!(byte, b'?' | b'\\') {
         class |= TARGET_QUERY;
     }
-    if unreserved || (sub_delim && octet != b',') {
+    if unreserved || (sub_delim && byte != b',') {
         class |= REG_NAME;
     }
-    if (visible || obs_text || white_space) && octet != b'"' && octet != b'\\' {
+    if (visible || obs_text || white_space) && byte != b'"' && byte != b'\\' {
         class |= QDTEXT;
     }
     class
 }
 
-/// Whether `octet` is of one of the classes in `class`.
+/// Whether `byte` is of one of the classes in `class`.
 #[inline]
-pub fn is(octet: u8, class: u8) -> bool {
-    CLASSES[usize::from(octet)] & class != 0
+pub fn is(byte: u8, class: u8) -> bool {
+    CLASSES[usize::from(byte)] & class != 0
 }
 
-/// How many octets at the start of `octets` are of `class`.
+/// How many bytes at the start of `bytes` are of `class`.
 #[inline]
-pub fn run(octets: &[u8], class: u8) -> usize {
+pub fn run(bytes: &[u8], class: u8) -> usize {
     // In eights, whose inner loop the compiler unrolls.
-    let (chunks, tail) = octets.as_chunks::<8>();
+    let (chunks, tail) = bytes.as_chunks::<8>();
     for (place, chunk) in chunks.iter().enumerate() {
-        if let Some(stop) = chunk.iter().position(|octet| !is(*octet, class)) {
+        if let Some(stop) = chunk.iter().position(|byte| !is(*byte, class)) {
             return place * 8 + stop;
         }
     }
-    let stop = tail.iter().position(|octet| !is(*octet, class));
-    octets.len() - tail.len() + stop.unwrap_or(tail.len())
+    let stop = tail.iter().position(|byte| !is(*byte, class));
+    bytes.len() - tail.len() + stop.unwrap_or(tail.len())
 }
 
-/// How many octets at the start of `octets` may stand in a field value, up to the first HTAB at the latest: that is
-/// [`run`] of [`FIELD_CONTENT`] without HTAB, eight octets at a time.
+/// How many bytes at the start of `bytes` may stand in a field value, up to the first HTAB at the latest: that is
+/// [`run`] of [`FIELD_CONTENT`] without HTAB, eight bytes at a time.
 #[inline]
-pub fn run_of_value(octets: &[u8]) -> usize {
+pub fn run_of_value(bytes: &[u8]) -> usize {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
     const HIGH_BITS: u64 = ONES << 7;
-    let (chunks, tail) = octets.as_chunks::<8>();
+    let (chunks, tail) = bytes.as_chunks::<8>();
     for (place, chunk) in chunks.iter().enumerate() {
         let word = u64::from_le_bytes(*chunk);
-        // The high bit of each octet that is below 0x20, and of each that is DEL. A borrow may set further ones, but
+        // The high bit of each byte that is below 0x20, and of each that is DEL. A borrow may set further ones, but
         // only above the first that is rightly set, and the first is what counts.
         let controls = word.wrapping_sub(ONES * 0x20) & !word & HIGH_BITS;
         let deletes = (word ^ (ONES * 0x7f)).wrapping_sub(ONES) & !(word ^ (ONES * 0x7f)) & HIGH_BITS;
@@ -112,8 +112,8 @@ pub fn run_of_value(octets: &[u8]) -> usize {
             return place * 8 + stops.trailing_zeros() as usize / 8;
         }
     }
-    let stop = tail.iter().position(|octet| *octet == b'\t' || !is(*octet, FIELD_CONTENT));
-    octets.len() - tail.len() + stop.unwrap_or(tail.len())
+    let stop = tail.iter().position(|byte| *byte == b'\t' || !is(*byte, FIELD_CONTENT));
+    bytes.len() - tail.len() + stop.unwrap_or(tail.len())
 }
 
 /// 1*DIGIT of at most 18 digits. No sign, no white space, no separators; and no zeros in front, with which another
@@ -126,71 +126,71 @@ pub fn decimal(digits: &[u8]) -> Option<u64> {
 }
 
 /// The value of one HEXDIG.
-pub fn hex_digit(octet: u8) -> Option<u8> {
-    match octet {
-        b'0'..=b'9' => Some(octet - b'0'),
-        b'a'..=b'f' => Some(octet - b'a' + 10),
-        b'A'..=b'F' => Some(octet - b'A' + 10),
+pub fn hex_digit(byte: u8) -> Option<u8> {
+    match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        b'A'..=b'F' => Some(byte - b'A' + 10),
         _ => None,
     }
 }
 
-/// Whether `octets` are `uri-host [ ":" port ]` (RFC 9110 §7.2) with a host that is not empty.
+/// Whether `bytes` are `uri-host [ ":" port ]` (RFC 9110 §7.2) with a host that is not empty.
 ///
 /// Stricter than the grammar, whose reg-name may be empty and hold commas: either would let two readers disagree about
 /// who is meant.
-pub fn is_host_and_port(octets: &[u8]) -> bool {
-    let host_octets = match octets {
+pub fn is_host_and_port(bytes: &[u8]) -> bool {
+    let host_bytes = match bytes {
         [b'[', rest @ ..] => match memchr::memchr(b']', rest) {
             Some(end) if is_ip_literal(&rest[..end]) => end + 2,
             _ => return false,
         },
-        _ => run_of_reg_name(octets),
+        _ => run_of_reg_name(bytes),
     };
-    match &octets[host_octets..] {
-        [] => host_octets > 0,
-        [b':', port @ ..] => host_octets > 0 && port.iter().all(u8::is_ascii_digit),
+    match &bytes[host_bytes..] {
+        [] => host_bytes > 0,
+        [b':', port @ ..] => host_bytes > 0 && port.iter().all(u8::is_ascii_digit),
         _ => false,
     }
 }
 
-/// Whether `octets` are an authority-form (RFC 9112 §3.2.3): host, colon and a port that is not empty.
-pub fn is_authority_form(octets: &[u8]) -> bool {
-    is_host_and_port(octets) && octets.last().is_some_and(u8::is_ascii_digit) && {
+/// Whether `bytes` are an authority-form (RFC 9112 §3.2.3): host, colon and a port that is not empty.
+pub fn is_authority_form(bytes: &[u8]) -> bool {
+    is_host_and_port(bytes) && bytes.last().is_some_and(u8::is_ascii_digit) && {
         // The last colon outside of brackets begins the port.
-        let port = octets.iter().rposition(|octet| !octet.is_ascii_digit());
-        port.is_some_and(|colon| octets[colon] == b':' && colon > 0)
+        let port = bytes.iter().rposition(|byte| !byte.is_ascii_digit());
+        port.is_some_and(|colon| bytes[colon] == b':' && colon > 0)
     }
 }
 
-/// Whether `octets` are a path and a query as the URI grammar has them. The percent signs have been checked before.
-pub fn is_path_and_query(octets: &[u8]) -> bool {
-    octets.iter().all(|octet| is(*octet, PATH_OR_QUERY) || *octet == b'%')
+/// Whether `bytes` are a path and a query as the URI grammar has them. The percent signs have been checked before.
+pub fn is_path_and_query(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| is(*byte, PATH_OR_QUERY) || *byte == b'%')
 }
 
-/// How many octets at the start of `octets` make a reg-name.
-fn run_of_reg_name(octets: &[u8]) -> usize {
-    let mut octets_run = run(octets, REG_NAME);
-    while let [b'%', high, low, tail @ ..] = &octets[octets_run..] {
+/// How many bytes at the start of `bytes` make a reg-name.
+fn run_of_reg_name(bytes: &[u8]) -> usize {
+    let mut bytes_run = run(bytes, REG_NAME);
+    while let [b'%', high, low, tail @ ..] = &bytes[bytes_run..] {
         if hex_digit(*high).is_none() || hex_digit(*low).is_none() {
             break;
         }
-        octets_run += 3 + run(tail, REG_NAME);
+        bytes_run += 3 + run(tail, REG_NAME);
     }
-    octets_run
+    bytes_run
 }
 
 /// IPv6address or IPvFuture (RFC 3986 §3.2.2), without the brackets.
-fn is_ip_literal(octets: &[u8]) -> bool {
-    if let [b'v' | b'V', rest @ ..] = octets {
+fn is_ip_literal(bytes: &[u8]) -> bool {
+    if let [b'v' | b'V', rest @ ..] = bytes {
         let Some(dot) = memchr::memchr(b'.', rest) else { return false };
         let (version, address) = (&rest[..dot], &rest[dot + 1..]);
         return !version.is_empty()
             && version.iter().all(u8::is_ascii_hexdigit)
             && !address.is_empty()
-            && address.iter().all(|octet| is(*octet, REG_NAME) || matches!(octet, b':' | b','));
+            && address.iter().all(|byte| is(*byte, REG_NAME) || matches!(byte, b':' | b','));
     }
-    std::str::from_utf8(octets).is_ok_and(|text| text.parse::<Ipv6Addr>().is_ok())
+    std::str::from_utf8(bytes).is_ok_and(|text| text.parse::<Ipv6Addr>().is_ok())
 }
 
 #[cfg(test)]
@@ -198,11 +198,11 @@ mod tests {
     use super::*;
 
     fn class_members(class: u8) -> String {
-        (0x21..0x7f).filter(|octet| is(*octet, class)).map(char::from).collect()
+        (0x21..0x7f).filter(|byte| is(*byte, class)).map(char::from).collect()
     }
 
     #[test]
-    fn tables_hold_the_grammars_octets_and_no_others() {
+    fn tables_hold_the_grammars_bytes_and_no_others() {
         assert_eq!(
             class_members(TCHAR),
             "!#$%&'*+-.0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ^_`abcdefghijklmnopqrstuvwxyz|~"
@@ -219,26 +219,26 @@ mod tests {
             class_members(TARGET_QUERY),
             "!$&'()*+,-./0123456789:;=?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefghijklmnopqrstuvwxyz{|}~"
         );
-        for octet in (0..=0x20).chain(0x7f..=0xff) {
-            assert!(!is(octet, TCHAR | PATH_OR_QUERY | TARGET | TARGET_QUERY), "{octet:#x}");
-            let in_value = matches!(octet, b' ' | b'\t' | 0x80..);
-            assert_eq!(is(octet, FIELD_CONTENT), in_value, "{octet:#x}");
+        for byte in (0..=0x20).chain(0x7f..=0xff) {
+            assert!(!is(byte, TCHAR | PATH_OR_QUERY | TARGET | TARGET_QUERY), "{byte:#x}");
+            let in_value = matches!(byte, b' ' | b'\t' | 0x80..);
+            assert_eq!(is(byte, FIELD_CONTENT), in_value, "{byte:#x}");
         }
     }
 
     #[test]
-    fn runs_stop_at_the_first_octet_outside_the_class_wherever_it_stands() {
-        for octet in 0..=255 {
+    fn runs_stop_at_the_first_byte_outside_the_class_wherever_it_stands() {
+        for byte in 0..=255 {
             for place in 0..20 {
-                let mut octets = [b'a'; 20];
-                octets[place] = octet;
-                let expected = |class| if is(octet, class) { 20 } else { place };
-                assert_eq!(run(&octets, TCHAR), expected(TCHAR), "{octet:#x} at {place}");
-                let value = if octet == b'\t' { place } else { expected(FIELD_CONTENT) };
-                assert_eq!(run_of_value(&octets), value, "{octet:#x} at {place}");
+                let mut bytes = [b'a'; 20];
+                bytes[place] = byte;
+                let expected = |class| if is(byte, class) { 20 } else { place };
+                assert_eq!(run(&bytes, TCHAR), expected(TCHAR), "{byte:#x} at {place}");
+                let value = if byte == b'\t' { place } else { expected(FIELD_CONTENT) };
+                assert_eq!(run_of_value(&bytes), value, "{byte:#x} at {place}");
                 // What stands behind a stop does not matter.
-                octets[19] = 0;
-                assert_eq!(run_of_value(&octets), value.min(19), "{octet:#x} at {place}");
+                bytes[19] = 0;
+                assert_eq!(run_of_value(&bytes), value.min(19), "{byte:#x} at {place}");
             }
         }
     }

@@ -1,9 +1,9 @@
 //! The head of a request (RFC 9112 §3 and §5), read where it was received: nothing is copied, and however the head is cut,
-//! each octet is looked at a bounded number of times.
+//! each byte is looked at a bounded number of times.
 
 use super::field_section::FieldSection;
 use super::grammar::{self, TARGET, TARGET_QUERY, TCHAR};
-use super::limits::{METHOD_OCTETS_MAX, REQUEST_LINE_OCTETS_MAX};
+use super::limits::{METHOD_BYTES_MAX, REQUEST_LINE_BYTES_MAX};
 use super::offence::Offence;
 use crate::semantics::fields::{FieldName, FieldSpan, FieldSpans, Fields};
 use crate::semantics::method::Method;
@@ -19,7 +19,7 @@ enum Place {
     Fields,
 }
 
-/// Reads one head. Offsets are counted from the head's first octet.
+/// Reads one head. Offsets are counted from the head's first byte.
 ///
 /// The empty line that may precede a head (RFC 9112 §2.2) is not part of it; see [`leading_empty_line`].
 #[derive(Clone, Copy, Debug)]
@@ -30,8 +30,8 @@ pub struct MessageHead {
     method: Method,
     form: TargetForm,
     version: Version,
-    /// Octets read of the request-line.
-    octets: u16,
+    /// Bytes read of the request-line.
+    bytes: u16,
     /// Where the space behind the method stands.
     method_end: u16,
     /// Where the space behind the target stands.
@@ -52,8 +52,8 @@ pub struct CompleteHead<'a> {
     pub version: Version,
     /// The field lines.
     pub fields: Fields<'a>,
-    /// How many octets the head has.
-    pub octets: usize,
+    /// How many bytes the head has.
+    pub bytes: usize,
 }
 
 impl Default for MessageHead {
@@ -64,7 +64,7 @@ impl Default for MessageHead {
             method: Method::Unknown,
             form: TargetForm::Origin,
             version: Version::Http11,
-            octets: 0,
+            bytes: 0,
             method_end: 0,
             target_end: 0,
             fields: FieldSection::default(),
@@ -75,17 +75,17 @@ impl Default for MessageHead {
 /// An empty line before the request-line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EmptyLine {
-    /// The octets do not begin with one.
+    /// The bytes do not begin with one.
     None,
     /// A CR has come, and what follows it has not.
     Partial,
-    /// The first two octets are one.
+    /// The first two bytes are one.
     Complete,
 }
 
-/// Whether `octets` begin with an empty line. A lone CR is none: it is left to be refused as a method.
-pub fn leading_empty_line(octets: &[u8]) -> EmptyLine {
-    match octets {
+/// Whether `bytes` begin with an empty line. A lone CR is none: it is left to be refused as a method.
+pub fn leading_empty_line(bytes: &[u8]) -> EmptyLine {
+    match bytes {
         [b'\r'] => EmptyLine::Partial,
         [b'\r', b'\n', ..] => EmptyLine::Complete,
         _ => EmptyLine::None,
@@ -93,9 +93,9 @@ pub fn leading_empty_line(octets: &[u8]) -> EmptyLine {
 }
 
 impl MessageHead {
-    /// Whether no octet has been read.
+    /// Whether no byte has been read.
     pub fn is_empty(&self) -> bool {
-        self.octets == 0 && self.place == Place::Method
+        self.bytes == 0 && self.place == Place::Method
     }
 
     /// The method, as soon as it has been read to its end; unknown before.
@@ -103,11 +103,11 @@ impl MessageHead {
         self.method
     }
 
-    /// Reads on. `head` is everything received from the head's first octet on: what earlier calls were given, and more.
+    /// Reads on. `head` is everything received from the head's first byte on: what earlier calls were given, and more.
     /// `spans` is the same for all calls of one head. Returns whether the head is complete.
     ///
     /// # Errors
-    /// The first offence in the order of the octets; the reader is of no use afterwards.
+    /// The first offence in the order of the bytes; the reader is of no use afterwards.
     pub fn advance(&mut self, head: &[u8], spans: &mut FieldSpans) -> Result<bool, Offence> {
         if self.place != Place::Fields {
             if self.is_empty() {
@@ -117,20 +117,20 @@ impl MessageHead {
                 return Ok(false);
             }
         }
-        let section_start = usize::from(self.octets);
+        let section_start = usize::from(self.bytes);
         let section = head.get(section_start..).unwrap_or_default();
-        let unread = section.get(self.fields.octets()..).unwrap_or_default();
+        let unread = section.get(self.fields.bytes()..).unwrap_or_default();
         let advance = self.fields.advance(unread, |span| {
             let name = &section[usize::from(span.name_start)..usize::from(span.name_end)];
-            spans.push(FieldSpan { name: FieldName::from_octets(name), ..span });
+            spans.push(FieldSpan { name: FieldName::from_bytes(name), ..span });
         })?;
         Ok(advance.complete)
     }
 
     /// Returns whether the request-line is complete.
     fn read_request_line(&mut self, head: &[u8]) -> Result<bool, Offence> {
-        let line_octets_max = REQUEST_LINE_OCTETS_MAX + b"\r\n".len();
-        let window = &head[..head.len().min(line_octets_max)];
+        let line_bytes_max = REQUEST_LINE_BYTES_MAX + b"\r\n".len();
+        let window = &head[..head.len().min(line_bytes_max)];
         let mut complete = false;
         while !complete {
             let moved = match self.place {
@@ -144,26 +144,26 @@ impl MessageHead {
             }
             complete = self.place == Place::Fields;
         }
-        if !complete && head.len() > line_octets_max {
+        if !complete && head.len() > line_bytes_max {
             return Err(Offence::RequestLineTooLong);
         }
         Ok(complete)
     }
 
     fn read_method(&mut self, window: &[u8]) -> Result<bool, Offence> {
-        let start = usize::from(self.octets);
+        let start = usize::from(self.bytes);
         let end = start + grammar::run(&window[start..], TCHAR);
-        if end > METHOD_OCTETS_MAX {
+        if end > METHOD_BYTES_MAX {
             return Err(Offence::MethodTooLong);
         }
         // The window ends within the request-line's limit, so that its offsets fit 16 bits.
-        self.octets = end as u16;
+        self.bytes = end as u16;
         match window.get(end) {
             None => Ok(false),
             Some(b' ') if end > 0 => {
                 self.method = Method::from_token(&window[..end]);
                 self.method_end = end as u16;
-                self.octets = end as u16 + 1;
+                self.bytes = end as u16 + 1;
                 self.place = Place::Target;
                 Ok(true)
             }
@@ -173,11 +173,11 @@ impl MessageHead {
 
     fn read_target(&mut self, window: &[u8]) -> Result<bool, Offence> {
         let start = usize::from(self.method_end) + 1;
-        let mut at = usize::from(self.octets);
+        let mut at = usize::from(self.bytes);
         loop {
             at += grammar::run(&window[at..], self.target_class);
             // A percent sign stays unread until both of its digits have been seen.
-            self.octets = at as u16;
+            self.bytes = at as u16;
             match &window[at..] {
                 [] => return Ok(false),
                 [b'%', digits @ ..] => {
@@ -196,13 +196,13 @@ impl MessageHead {
                 [b' ', ..] if at > start => break,
                 [b'\r' | b'\n', ..] => return Err(Offence::VersionMissing),
                 [b'#', ..] => return Err(Offence::TargetFragment),
-                _ => return Err(Offence::TargetOctetInvalid),
+                _ => return Err(Offence::TargetByteInvalid),
             }
         }
         self.target_end = at as u16;
-        self.octets = at as u16 + 1;
+        self.bytes = at as u16 + 1;
         self.place = Place::Version;
-        self.form = TargetForm::of(self.method, self.target_octets(window))?;
+        self.form = TargetForm::of(self.method, self.target_bytes(window))?;
         Ok(true)
     }
 
@@ -212,12 +212,12 @@ impl MessageHead {
         if line_end.starts_with(b"HTTP/1.1\r\n") {
             self.version = Version::Http11;
         } else {
-            let read = usize::from(self.octets) - version_start;
-            for (place, octet) in line_end.iter().enumerate().take(VERSION_OCTETS).skip(read) {
-                check_version_octet(place, *octet)?;
+            let read = usize::from(self.bytes) - version_start;
+            for (place, byte) in line_end.iter().enumerate().take(VERSION_BYTES).skip(read) {
+                check_version_byte(place, *byte)?;
             }
-            if line_end.len() < VERSION_OCTETS {
-                self.octets = window.len() as u16;
+            if line_end.len() < VERSION_BYTES {
+                self.bytes = window.len() as u16;
                 return Ok(false);
             }
             self.version = match (line_end[5], line_end[7]) {
@@ -226,39 +226,39 @@ impl MessageHead {
                 _ => return Err(Offence::VersionNotSupported),
             };
         }
-        self.octets = (version_start + VERSION_OCTETS) as u16;
+        self.bytes = (version_start + VERSION_BYTES) as u16;
         self.place = Place::Fields;
         Ok(true)
     }
 
-    fn target_octets<'a>(&self, head: &'a [u8]) -> &'a [u8] {
+    fn target_bytes<'a>(&self, head: &'a [u8]) -> &'a [u8] {
         &head[usize::from(self.method_end) + 1..usize::from(self.target_end)]
     }
 
-    /// The head that [`advance`](MessageHead::advance) has called complete, in the octets and spans that it was given.
+    /// The head that [`advance`](MessageHead::advance) has called complete, in the bytes and spans that it was given.
     pub fn complete<'a>(&self, head: &'a [u8], spans: &'a FieldSpans) -> CompleteHead<'a> {
-        let fields_start = usize::from(self.octets);
+        let fields_start = usize::from(self.bytes);
         CompleteHead {
             method: self.method,
-            target: self.form.target(self.target_octets(head)),
+            target: self.form.target(self.target_bytes(head)),
             method_and_target: &head[..usize::from(self.target_end)],
             version: self.version,
             fields: Fields::new(&head[fields_start..], spans),
-            octets: fields_start + self.fields.octets(),
+            bytes: fields_start + self.fields.bytes(),
         }
     }
 }
 
 /// `HTTP/1.1` and CRLF.
-const VERSION_OCTETS: usize = 10;
+const VERSION_BYTES: usize = 10;
 
-fn check_version_octet(place: usize, octet: u8) -> Result<(), Offence> {
+fn check_version_byte(place: usize, byte: u8) -> Result<(), Offence> {
     let valid = match place {
-        0..=4 => octet == b"HTTP/"[place],
-        5 | 7 => octet.is_ascii_digit(),
-        6 => octet == b'.',
-        8 => octet == b'\r',
-        _ => octet == b'\n',
+        0..=4 => byte == b"HTTP/"[place],
+        5 | 7 => byte.is_ascii_digit(),
+        6 => byte == b'.',
+        8 => byte == b'\r',
+        _ => byte == b'\n',
     };
     if valid { Ok(()) } else { Err(Offence::VersionInvalid) }
 }
@@ -267,7 +267,7 @@ fn check_version_octet(place: usize, octet: u8) -> Result<(), Offence> {
 #[derive(Clone, Copy, Debug)]
 enum TargetForm {
     Origin,
-    /// With this many octets of authority behind the scheme.
+    /// With this many bytes of authority behind the scheme.
     Absolute(u16),
     Authority,
     Asterisk,
@@ -294,7 +294,7 @@ impl TargetForm {
         if !scheme.eq_ignore_ascii_case(SCHEME) {
             return Err(Offence::TargetFormInvalid);
         }
-        let authority_end = rest.iter().position(|octet| matches!(octet, b'/' | b'?')).unwrap_or(rest.len());
+        let authority_end = rest.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());
         if !grammar::is_host_and_port(&rest[..authority_end]) {
             return Err(Offence::TargetAuthorityInvalid);
         }
@@ -307,8 +307,8 @@ impl TargetForm {
             TargetForm::Origin => Target::Origin(target),
             TargetForm::Authority => Target::Authority(target),
             TargetForm::Asterisk => Target::Asterisk,
-            TargetForm::Absolute(authority_octets) => {
-                let (authority, path_and_query) = target[SCHEME.len()..].split_at(usize::from(authority_octets));
+            TargetForm::Absolute(authority_bytes) => {
+                let (authority, path_and_query) = target[SCHEME.len()..].split_at(usize::from(authority_bytes));
                 Target::Absolute { authority, path_and_query }
             }
         }

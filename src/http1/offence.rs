@@ -35,7 +35,7 @@ macro_rules! offences {
 offences! {
     MethodInvalid BadRequest "The method is not a token.";
     MethodTooLong BadRequest "The method is longer than any method.";
-    TargetOctetInvalid BadRequest "The request target holds a byte that no URI may hold as it is: percent-encode it.";
+    TargetByteInvalid BadRequest "The request target holds a byte that no URI may hold as it is: percent-encode it.";
     TargetFragment BadRequest "The request target has a fragment.";
     TargetPercentInvalid BadRequest "A percent sign in the request target is not followed by two hexadecimal digits.";
     TargetFormInvalid BadRequest "The request target has no form that this method may have.";
@@ -47,10 +47,10 @@ offences! {
     LineEndInvalid BadRequest "A line does not end in CR LF.";
     FieldLineIndented BadRequest "A field line begins with white space.";
     FieldNameEmpty BadRequest "A field has no name.";
-    FieldNameInvalid BadRequest "A field name holds an octet that no name may hold.";
+    FieldNameInvalid BadRequest "A field name holds a byte that no name may hold.";
     FieldNameBeforeSpace BadRequest "There is white space between a field name and its colon.";
     FieldColonMissing BadRequest "A field line has no colon.";
-    FieldValueInvalid BadRequest "A field value holds a control octet.";
+    FieldValueInvalid BadRequest "A field value holds a control byte.";
     FieldSectionTooLarge RequestHeaderFieldsTooLarge "The fields are too large.";
     FieldLinesTooMany RequestHeaderFieldsTooLarge "There are too many fields.";
     HeadCutShort BadRequest "The connection ended within the head of a request.";

@@ -3,7 +3,7 @@
 use std::mem;
 
 use super::buffer_pool::{BufferPool, OutputBuffer};
-use super::limits::OUTPUT_OCTETS_FULL;
+use super::limits::OUTPUT_BYTES_FULL;
 use super::response_writer::{DateLine, Persistence, ResponseFraming, connection_line, write_chunk_size, write_head};
 use crate::semantics::request::Version;
 use crate::semantics::response::{Body, Response};
@@ -104,7 +104,7 @@ impl<B: Source> SendQueue<B> {
 
     /// Whether so much waits that no further request is to be begun.
     pub(super) fn is_full(&self) -> bool {
-        self.source.is_some() || self.queued_bytes() >= OUTPUT_OCTETS_FULL
+        self.source.is_some() || self.queued_bytes() >= OUTPUT_BYTES_FULL
     }
 
     /// How many bytes wait, those from a source left out.
@@ -243,7 +243,7 @@ impl<B: Source> SendQueue<B> {
         let Some(source) = &mut self.source else { return Ok(Queued::Pieces) };
         // Each round queues a piece, which is not empty: an empty chunk would be the last one (RFC 9112 §7.1), and what follows
         // it would be taken for another response.
-        while self.bytes.len() < OUTPUT_OCTETS_FULL {
+        while self.bytes.len() < OUTPUT_BYTES_FULL {
             let (bytes, left) = match source.piece()? {
                 Some(Piece::Bytes(piece)) => (piece, 0),
                 Some(Piece::File(file)) => (&[][..], file.bytes_left()),
@@ -329,7 +329,7 @@ impl<B: Source> SendQueue<B> {
             self.bytes = pool.take_output();
         }
         // A client that always leaves a little unread would otherwise let the sent part grow without end.
-        if self.sent as usize >= OUTPUT_OCTETS_FULL / 2 {
+        if self.sent as usize >= OUTPUT_BYTES_FULL / 2 {
             self.bytes.drop_front(self.sent as usize);
             self.sent = 0;
         }

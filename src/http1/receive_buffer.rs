@@ -128,7 +128,7 @@ impl ReceiveBuffer {
 
     /// Bytes of memory that are borrowed.
     pub(super) fn memory_bytes(&self) -> usize {
-        self.memory.as_ref().map_or(0, |memory| memory.bytes.len() + memory.spans.memory_octets())
+        self.memory.as_ref().map_or(0, |memory| memory.bytes.len() + memory.spans.memory_bytes())
     }
 
     /// Gives the memory back if nothing is unread, or exchanges it for less if little is. Content must have been consumed.
@@ -214,7 +214,7 @@ mod tests {
         buffer.consume_all();
         buffer.release(&mut pool);
         assert_eq!(buffer.memory_bytes(), 0);
-        assert!(pool.take_receive().spans.memory_octets() >= FIELD_LINES_MAX * line, "ready for the next head");
+        assert!(pool.take_receive().spans.memory_bytes() >= FIELD_LINES_MAX * line, "ready for the next head");
     }
 
     #[test]

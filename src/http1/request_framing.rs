@@ -53,10 +53,10 @@ impl RequestFraming {
         }
     }
 
-    /// Octets of content, where their number has been announced.
-    pub fn content_octets(&self) -> Option<u64> {
+    /// Bytes of content, where their number has been announced.
+    pub fn content_bytes(&self) -> Option<u64> {
         match self.content {
-            Framing::Length(octets) => Some(octets),
+            Framing::Length(bytes) => Some(bytes),
             Framing::Chunked => None,
         }
     }
@@ -77,7 +77,7 @@ fn check_target(target: &Target<'_>, strict: bool) -> Result<(), Offence> {
         // Checked when their form was told.
         Target::Authority(_) | Target::Asterisk => true,
     };
-    if is_of_the_grammar { Ok(()) } else { Err(Offence::TargetOctetInvalid) }
+    if is_of_the_grammar { Ok(()) } else { Err(Offence::TargetByteInvalid) }
 }
 
 /// RFC 9112 §3.2: exactly one valid Host. A missing one is let pass unless `strict`: clients made by hand leave it out,

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::buffer_pool::OutputBuffer;
-use crate::semantics::date::{IMF_FIXDATE_OCTETS, ImfFixdate};
+use crate::semantics::date::{IMF_FIXDATE_BYTES, ImfFixdate};
 use crate::semantics::method::Method;
 use crate::semantics::range::ByteRange;
 use crate::semantics::response::{ContentRange, Response};
@@ -175,7 +175,7 @@ fn write_decimal(out: &mut Vec<u8>, mut value: u64) {
     out.extend_from_slice(&digits[at..]);
 }
 
-const DATE_LINE_BYTES: usize = b"Date: \r\n".len() + IMF_FIXDATE_OCTETS;
+const DATE_LINE_BYTES: usize = b"Date: \r\n".len() + IMF_FIXDATE_BYTES;
 
 /// A Date field line, made once a second for all connections.
 #[derive(Debug)]
@@ -190,7 +190,7 @@ impl DateLine {
         let date = ImfFixdate::new(unix_s)?;
         let mut line = [0; DATE_LINE_BYTES];
         let (name, rest) = line.split_at_mut(b"Date: ".len());
-        let (value, line_end) = rest.split_at_mut(IMF_FIXDATE_OCTETS);
+        let (value, line_end) = rest.split_at_mut(IMF_FIXDATE_BYTES);
         name.copy_from_slice(b"Date: ");
         value.copy_from_slice(date.as_bytes());
         line_end.copy_from_slice(b"\r\n");

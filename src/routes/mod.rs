@@ -53,16 +53,16 @@ impl Pattern {
     }
 }
 
-/// What follows `prefix` in `path`. Its unreserved octets may be percent-encoded and name the same resource (RFC 9110
-/// §4.2.3); an encoded slash is another octet than a slash.
+/// What follows `prefix` in `path`. Its unreserved bytes may be percent-encoded and name the same resource (RFC 9110
+/// §4.2.3); an encoded slash is another byte than a slash.
 fn without_prefix<'a>(mut path: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
     if let Some(rest) = path.strip_prefix(prefix) {
         return Some(rest);
     }
     for expected in prefix {
         let is_encoded = path.first() == Some(&b'%');
-        let octet = percent_decode(path).next()?;
-        if octet != *expected || is_encoded && octet == b'/' {
+        let byte = percent_decode(path).next()?;
+        if byte != *expected || is_encoded && byte == b'/' {
             return None;
         }
         path = path.get(if is_encoded { 3 } else { 1 }..)?;

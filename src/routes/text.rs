@@ -65,16 +65,16 @@ pub(super) fn failed_precondition<F: FileSystem>(
 /// zlib's usual balance of time and size.
 const LEVEL: Compression = Compression::new(6);
 
-/// The largest window, 2^15 octets, as every gzip decoder must have it.
+/// The largest window, 2^15 bytes, as every gzip decoder must have it.
 const WINDOW_BITS: u8 = 15;
 
-/// The octet of a gzip header that names the system, and the value for Unix: the same content has the same octets
+/// The byte of a gzip header that names the system, and the value for Unix: the same content has the same bytes
 /// wherever the server runs.
 const SYSTEM_AT: usize = 9;
 const SYSTEM_UNIX: u8 = 3;
 
 /// Header, trailer, and what the coding adds to content that cannot be compressed: far less than this.
-const GZIP_OVERHEAD_OCTETS: usize = 64;
+const GZIP_OVERHEAD_BYTES: usize = 64;
 
 /// A compressor whose state, some hundred KiB, serves one answer after the other.
 pub(super) struct Compressor {
@@ -107,7 +107,7 @@ impl Compressor {
         // Before each use and not after: a panic may have left either of them in the midst of another text.
         state.reset();
         self.compressed.clear();
-        self.compressed.reserve(text.len() + text.len() / 8 + GZIP_OVERHEAD_OCTETS);
+        self.compressed.reserve(text.len() + text.len() / 8 + GZIP_OVERHEAD_BYTES);
         let status = state.compress_vec(text, &mut self.compressed, FlushCompress::Finish);
         if !matches!(status, Ok(Flate::StreamEnd)) {
             return None;
@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_octets_of_a_short_text() {
+    fn the_bytes_of_a_short_text() {
         assert_eq!(
             Compressor::new().gzip(b"abc").unwrap(),
             b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\x4b\x4c\x4a\x06\x00\xc2\x41\x24\x35\x03\x00\x00\x00"
@@ -135,12 +135,12 @@ mod tests {
     fn a_compressor_that_is_used_again_gives_what_a_new_one_gives() {
         let mut used = Compressor::new();
         let mut noise = 1_u32;
-        for octets in [0, 1, 100, 4096, 65_536, 3] {
+        for bytes in [0, 1, 100, 4096, 65_536, 3] {
             let text: Vec<u8> = std::iter::repeat_with(|| {
                 noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
                 (noise >> 24) as u8
             })
-            .take(octets)
+            .take(bytes)
             .collect();
             let compressed = used.gzip(&text).unwrap().to_vec();
             assert_eq!(compressed, Compressor::new().gzip(&text).unwrap());

@@ -148,7 +148,7 @@ impl<'a> Iterator for EntityTags<'a> {
         while let [b' ' | b'\t' | b',', tail @ ..] = self.0 {
             self.0 = tail;
         }
-        let (tag, tail) = self.0.split_at_checked(entity_tag_octets(self.0)?)?;
+        let (tag, tail) = self.0.split_at_checked(entity_tag_bytes(self.0)?)?;
         // What follows a tag is white space, a comma, or the end: of `"a""b"`, no member is a tag.
         if !matches!(tail, [] | [b' ' | b'\t' | b',', ..]) {
             return None;
@@ -158,15 +158,15 @@ impl<'a> Iterator for EntityTags<'a> {
     }
 }
 
-/// How long the entity tag is that `octets` begin with.
-fn entity_tag_octets(octets: &[u8]) -> Option<usize> {
-    let opaque_start = match octets {
+/// How long the entity tag is that `bytes` begin with.
+fn entity_tag_bytes(bytes: &[u8]) -> Option<usize> {
+    let opaque_start = match bytes {
         [b'W', b'/', b'"', ..] => 3,
         [b'"', ..] => 1,
         _ => return None,
     };
-    let opaque = &octets[opaque_start..];
-    let end = opaque.iter().position(|octet| !matches!(octet, 0x21 | 0x23..=0x7e | 0x80..))?;
+    let opaque = &bytes[opaque_start..];
+    let end = opaque.iter().position(|byte| !matches!(byte, 0x21 | 0x23..=0x7e | 0x80..))?;
     (opaque[end] == b'"').then_some(opaque_start + end + 1)
 }
 

@@ -89,7 +89,7 @@ impl Weights {
     }
 }
 
-/// `coding [ OWS ";" OWS "q=" qvalue ]`, the coding's octets left unchecked: one that is no token matches no name.
+/// `coding [ OWS ";" OWS "q=" qvalue ]`, the coding's bytes left unchecked: one that is no token matches no name.
 fn weighted(member: &[u8]) -> Option<(&[u8], u16)> {
     let Some(semicolon) = memchr::memchr(b';', member) else {
         return Some((member, WEIGHT_MAX));

@@ -8,15 +8,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use httpdate::HttpDate;
 
-/// Octets of an IMF-fixdate: `Sun, 06 Nov 1994 08:49:37 GMT`.
-pub const IMF_FIXDATE_OCTETS: usize = 29;
+/// Bytes of an IMF-fixdate: `Sun, 06 Nov 1994 08:49:37 GMT`.
+pub const IMF_FIXDATE_BYTES: usize = 29;
 
 /// The last second that an IMF-fixdate can name: 9999-12-31T23:59:59Z.
 const LAST_S: u64 = 253_402_300_799;
 
 /// An IMF-fixdate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ImfFixdate([u8; IMF_FIXDATE_OCTETS]);
+pub struct ImfFixdate([u8; IMF_FIXDATE_BYTES]);
 
 impl ImfFixdate {
     /// The date of `unix_s`, seconds since 1970; `None` after the year 9999, which the form cannot name.
@@ -24,19 +24,19 @@ impl ImfFixdate {
         if unix_s > LAST_S {
             return None;
         }
-        let mut text = FixedText([0; IMF_FIXDATE_OCTETS], 0);
+        let mut text = FixedText([0; IMF_FIXDATE_BYTES], 0);
         write!(text, "{}", HttpDate::from(UNIX_EPOCH + Duration::from_secs(unix_s))).ok()?;
-        (text.1 == IMF_FIXDATE_OCTETS).then_some(ImfFixdate(text.0))
+        (text.1 == IMF_FIXDATE_BYTES).then_some(ImfFixdate(text.0))
     }
 
-    /// The octets as they stand in a field.
-    pub fn as_bytes(&self) -> &[u8; IMF_FIXDATE_OCTETS] {
+    /// The bytes as they stand in a field.
+    pub fn as_bytes(&self) -> &[u8; IMF_FIXDATE_BYTES] {
         &self.0
     }
 }
 
 /// A writer into a fixed array, so that a date costs no allocation.
-struct FixedText([u8; IMF_FIXDATE_OCTETS], usize);
+struct FixedText([u8; IMF_FIXDATE_BYTES], usize);
 
 impl std::fmt::Write for FixedText {
     fn write_str(&mut self, text: &str) -> std::fmt::Result {
@@ -134,10 +134,10 @@ fn without_prefix<'a>(text: &'a str, prefixes: &[&str]) -> Option<&'a str> {
 /// that are taken of a text hereafter rest on it, and so does that nothing between them goes unseen.
 fn has_shape(text: &str, shape: &str) -> bool {
     text.len() == shape.len()
-        && text.bytes().zip(shape.bytes()).all(|(octet, expected)| match expected {
-            b'#' => octet.is_ascii_digit(),
-            b'a' => octet.is_ascii_alphabetic(),
-            _ => octet == expected,
+        && text.bytes().zip(shape.bytes()).all(|(byte, expected)| match expected {
+            b'#' => byte.is_ascii_digit(),
+            b'a' => byte.is_ascii_alphabetic(),
+            _ => byte == expected,
         })
 }
 

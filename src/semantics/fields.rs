@@ -1,4 +1,4 @@
-//! Fields of a received message (RFC 9110 §5): where their lines stand in the section's octets, and what they hold.
+//! Fields of a received message (RFC 9110 §5): where their lines stand in the section's bytes, and what they hold.
 
 macro_rules! field_names {
     ($($name:ident $text:literal;)*) => {
@@ -14,12 +14,12 @@ macro_rules! field_names {
         }
 
         impl FieldName {
-            /// The name that `octets` spell, in any case (RFC 9110 §5.1).
-            pub fn from_octets(octets: &[u8]) -> FieldName {
-                match octets.len() {
+            /// The name that `bytes` spell, in any case (RFC 9110 §5.1).
+            pub fn from_bytes(bytes: &[u8]) -> FieldName {
+                match bytes.len() {
                     $(length if length == $text.len()
-                        && may_be_the_same_letter(octets[0], $text.as_bytes()[0])
-                        && octets.eq_ignore_ascii_case($text.as_bytes()) =>
+                        && may_be_the_same_letter(bytes[0], $text.as_bytes()[0])
+                        && bytes.eq_ignore_ascii_case($text.as_bytes()) =>
                         FieldName::$name,)*
                     _ => FieldName::Other,
                 }
@@ -66,16 +66,16 @@ impl FieldName {
     }
 }
 
-/// Where one field line stands, as offsets into the octets of its section.
+/// Where one field line stands, as offsets into the bytes of its section.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FieldSpan {
     /// What the line's name is.
     pub name: FieldName,
-    /// First octet of the name.
+    /// First byte of the name.
     pub name_start: u16,
     /// Just behind the name: the colon.
     pub name_end: u16,
-    /// First octet of the value, white space around it left out.
+    /// First byte of the value, white space around it left out.
     pub value_start: u16,
     /// Just behind the value.
     pub value_end: u16,
@@ -100,8 +100,8 @@ impl FieldSpans {
         self.present = 0;
     }
 
-    /// Octets of memory that the lines and the room take.
-    pub fn memory_octets(&self) -> usize {
+    /// Bytes of memory that the lines and the room take.
+    pub fn memory_bytes(&self) -> usize {
         self.spans.capacity() * size_of::<FieldSpan>()
     }
 
@@ -128,17 +128,17 @@ impl FieldSpans {
     }
 }
 
-/// The field lines of one request. Borrows the octets as they were received.
+/// The field lines of one request. Borrows the bytes as they were received.
 #[derive(Clone, Copy, Debug)]
 pub struct Fields<'a> {
-    octets: &'a [u8],
+    bytes: &'a [u8],
     spans: &'a FieldSpans,
 }
 
 impl<'a> Fields<'a> {
-    /// The lines that `spans` finds in `octets`, the section from its first octet on.
-    pub fn new(octets: &'a [u8], spans: &'a FieldSpans) -> Fields<'a> {
-        Fields { octets, spans }
+    /// The lines that `spans` finds in `bytes`, the section from its first byte on.
+    pub fn new(bytes: &'a [u8], spans: &'a FieldSpans) -> Fields<'a> {
+        Fields { bytes, spans }
     }
 
     /// Whether a line of that name was received.
@@ -154,10 +154,10 @@ impl<'a> Fields<'a> {
 
     /// The values of all lines of that name, in their order.
     pub fn values(&self, name: FieldName) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-        let octets = self.octets;
+        let bytes = self.bytes;
         // An absent name, the usual case, is not searched for.
         let spans = if self.contains(name) { self.spans.spans.as_slice() } else { &[] };
-        spans.iter().filter(move |span| span.name == name).map(move |span| value_of(octets, span))
+        spans.iter().filter(move |span| span.name == name).map(move |span| value_of(bytes, span))
     }
 
     /// The value of the first line of that name.
@@ -190,31 +190,32 @@ impl<'a> Fields<'a> {
 
     /// Name and value of every line, in their order.
     pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
-        let octets = self.octets;
-        self.spans.spans.iter().map(move |span| {
-            (&octets[usize::from(span.name_start)..usize::from(span.name_end)], value_of(octets, span))
-        })
+        let bytes = self.bytes;
+        self.spans
+            .spans
+            .iter()
+            .map(move |span| (&bytes[usize::from(span.name_start)..usize::from(span.name_end)], value_of(bytes, span)))
     }
 }
 
-fn value_of<'a>(octets: &'a [u8], span: &FieldSpan) -> &'a [u8] {
-    &octets[usize::from(span.value_start)..usize::from(span.value_end)]
+fn value_of<'a>(bytes: &'a [u8], span: &FieldSpan) -> &'a [u8] {
+    &bytes[usize::from(span.value_start)..usize::from(span.value_end)]
 }
 
 /// The members of one line's list. White space (SP and HTAB) around them and empty ones are left out.
 pub fn list_members(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    value.split(|octet| *octet == b',').map(trim_white_space).filter(|member| !member.is_empty())
+    value.split(|byte| *byte == b',').map(trim_white_space).filter(|member| !member.is_empty())
 }
 
-/// `octets` without the SP and HTAB around them: the only white space there is (RFC 9110 §5.6.3).
-pub fn trim_white_space(mut octets: &[u8]) -> &[u8] {
-    while let [b' ' | b'\t', rest @ ..] = octets {
-        octets = rest;
+/// `bytes` without the SP and HTAB around them: the only white space there is (RFC 9110 §5.6.3).
+pub fn trim_white_space(mut bytes: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] = bytes {
+        bytes = rest;
     }
-    while let [rest @ .., b' ' | b'\t'] = octets {
-        octets = rest;
+    while let [rest @ .., b' ' | b'\t'] = bytes {
+        bytes = rest;
     }
-    octets
+    bytes
 }
 
 #[cfg(test)]
@@ -223,10 +224,10 @@ mod tests {
 
     #[test]
     fn names_are_known_in_any_case() {
-        assert_eq!(FieldName::from_octets(b"hOsT"), FieldName::Host);
-        assert_eq!(FieldName::from_octets(b"content-length"), FieldName::ContentLength);
-        assert_eq!(FieldName::from_octets(b"content_length"), FieldName::Other);
-        assert_eq!(FieldName::from_octets(b""), FieldName::Other);
+        assert_eq!(FieldName::from_bytes(b"hOsT"), FieldName::Host);
+        assert_eq!(FieldName::from_bytes(b"content-length"), FieldName::ContentLength);
+        assert_eq!(FieldName::from_bytes(b"content_length"), FieldName::Other);
+        assert_eq!(FieldName::from_bytes(b""), FieldName::Other);
     }
 
     #[test]

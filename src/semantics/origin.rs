@@ -42,7 +42,7 @@ fn is_origin_of(origin: &[u8], authority: &[u8]) -> bool {
 pub fn host_and_port(authority: &[u8]) -> (&[u8], &[u8]) {
     const DEFAULT_PORT: &[u8] = b"80";
     // The colons of an IPv6 address stand before its closing bracket.
-    match authority.iter().rposition(|octet| !octet.is_ascii_digit()) {
+    match authority.iter().rposition(|byte| !byte.is_ascii_digit()) {
         Some(colon) if authority[colon] == b':' => match &authority[colon + 1..] {
             b"" => (&authority[..colon], DEFAULT_PORT),
             port => (&authority[..colon], port),

@@ -1,22 +1,22 @@
-//! Range requests (RFC 9110 §14): which octets of a representation are asked for.
+//! Range requests (RFC 9110 §14): which bytes of a representation are asked for.
 
 use super::fields::list_members;
 
 /// More ranges than this are not served apart. Players and download managers ask for a handful.
 const RANGES_MAX: usize = 64;
 
-/// A stretch of a representation, as offsets of octets from its start.
+/// A stretch of a representation, as offsets of bytes from its start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ByteRange {
-    /// The first octet.
+    /// The first byte.
     pub first: u64,
-    /// The last octet, itself included. Never before the first.
+    /// The last byte, itself included. Never before the first.
     pub last: u64,
 }
 
 impl ByteRange {
-    /// How many octets it has: 1 at least.
-    pub fn octets(&self) -> u64 {
+    /// How many bytes it has: 1 at least.
+    pub fn bytes(&self) -> u64 {
         (self.last - self.first).saturating_add(1)
     }
 }
@@ -34,24 +34,24 @@ pub enum Selection {
     Unsatisfiable,
 }
 
-/// What `value`, that of a Range field, selects of a representation of `octets_total` octets.
+/// What `value`, that of a Range field, selects of a representation of `bytes_total` bytes.
 ///
 /// A malformed field and an unknown unit do not count (§14.2), and neither does a set of ranges that is only good for
 /// making the server work: too many of them, or together longer than the representation.
-pub fn select(value: &[u8], octets_total: u64) -> Selection {
+pub fn select(value: &[u8], bytes_total: u64) -> Selection {
     let Some(specs) = parse(value) else { return Selection::Whole };
     if specs.is_empty() || specs.len() > RANGES_MAX {
         return Selection::Whole;
     }
     // Of an empty representation a suffix is satisfiable by the RFC's rule, and yet no Content-Range can name it.
-    if octets_total == 0 && specs.iter().any(|spec| matches!(spec, Spec::Suffix(1..))) {
+    if bytes_total == 0 && specs.iter().any(|spec| matches!(spec, Spec::Suffix(1..))) {
         return Selection::Whole;
     }
-    let ranges: Vec<ByteRange> = specs.iter().filter_map(|spec| spec.resolve(octets_total)).collect();
-    let octets_sum: u128 = ranges.iter().map(|range| u128::from(range.octets())).sum();
+    let ranges: Vec<ByteRange> = specs.iter().filter_map(|spec| spec.resolve(bytes_total)).collect();
+    let bytes_sum: u128 = ranges.iter().map(|range| u128::from(range.bytes())).sum();
     match ranges[..] {
         [] => Selection::Unsatisfiable,
-        _ if octets_sum > u128::from(octets_total) => Selection::Whole,
+        _ if bytes_sum > u128::from(bytes_total) => Selection::Whole,
         [range] => Selection::One(range),
         _ => Selection::Several(ranges),
     }
@@ -60,18 +60,18 @@ pub fn select(value: &[u8], octets_total: u64) -> Selection {
 /// A range as it is asked for, before the length is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Spec {
-    /// From the first octet on, to the end or to the second one.
+    /// From the first byte on, to the end or to the second one.
     From(u64, Option<u64>),
-    /// The last so many octets.
+    /// The last so many bytes.
     Suffix(u64),
 }
 
 impl Spec {
-    fn resolve(self, octets_total: u64) -> Option<ByteRange> {
-        let end = octets_total.checked_sub(1)?;
+    fn resolve(self, bytes_total: u64) -> Option<ByteRange> {
+        let end = bytes_total.checked_sub(1)?;
         match self {
             Spec::From(first, last) if first <= end => Some(ByteRange { first, last: last.unwrap_or(end).min(end) }),
-            Spec::Suffix(octets @ 1..) => Some(ByteRange { first: octets_total.saturating_sub(octets), last: end }),
+            Spec::Suffix(bytes @ 1..) => Some(ByteRange { first: bytes_total.saturating_sub(bytes), last: end }),
             Spec::From(..) | Spec::Suffix(_) => None,
         }
     }

@@ -1,4 +1,4 @@
-//! A request as a route sees it (RFC 9110 §3.4): method, target, fields. It borrows the octets as they were received.
+//! A request as a route sees it (RFC 9110 §3.4): method, target, fields. It borrows the bytes as they were received.
 
 use super::fields::{FieldName, Fields};
 use super::method::Method;
@@ -67,8 +67,8 @@ pub struct Request<'a> {
     pub version: Version,
     /// The field lines.
     pub fields: Fields<'a>,
-    /// Octets of content that Content-Length announces; `None` where the content is chunked. 0 where there is none.
-    pub content_octets: Option<u64>,
+    /// Bytes of content that Content-Length announces; `None` where the content is chunked. 0 where there is none.
+    pub content_bytes: Option<u64>,
 }
 
 impl<'a> Request<'a> {

@@ -10,7 +10,7 @@ use super::status::Status;
 /// What follows the head.
 #[derive(Debug)]
 pub enum Body<'r, B> {
-    /// Content of 0 octets.
+    /// Content of 0 bytes.
     Empty,
     /// Content in memory.
     Bytes(Cow<'r, [u8]>),
@@ -18,12 +18,12 @@ pub enum Body<'r, B> {
     Source(B),
 }
 
-/// What a Content-Range field says (RFC 9110 §14.4), in octets.
+/// What a Content-Range field says (RFC 9110 §14.4), in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ContentRange {
-    /// The content is this range of a representation of so many octets.
+    /// The content is this range of a representation of so many bytes.
     Part(ByteRange, u64),
-    /// The representation has so many octets, and none of the ranges is among them.
+    /// The representation has so many bytes, and none of the ranges is among them.
     Unsatisfied(u64),
 }
 

@@ -82,7 +82,7 @@ fn open_by_segment<F: FileSystem>(
     access: Access,
 ) -> Result<F::File, Errno> {
     let mut directory: Option<F::File> = None;
-    let mut segments = path.split(|&octet| octet == b'/').peekable();
+    let mut segments = path.split(|&byte| byte == b'/').peekable();
     while let Some(segment) = segments.next() {
         let access = if segments.peek().is_some() { Access::PassThrough } else { access };
         let here = directory.as_ref().unwrap_or(root);

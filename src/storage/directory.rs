@@ -91,7 +91,7 @@ impl<F: FileSystem> Directory<F> {
         let root = Root {
             opening: Opening::choose(&file_system, &directory)?,
             unnamed_files: file_system.can_link_unnamed(&directory),
-            octets_max: file_system.file_bytes_max(),
+            bytes_max: file_system.file_bytes_max(),
             directory: Rc::new(directory),
             file_system,
             is_readable,
@@ -155,7 +155,7 @@ impl<F: FileSystem> Directory<F> {
 
     /// Begins an upload that is to become visible at `path`. Nothing is visible there until it is committed.
     ///
-    /// `octets_expected` is the length of the content where it is known. More than the file system has free is
+    /// `bytes_expected` is the length of the content where it is known. More than the file system has free is
     /// [`StorageError::DiskFull`] at once. That promises nothing: others write too, a quota may be smaller than the
     /// disk, and some file systems do not say what is free. The space is not reserved, since then a client that
     /// announces much and sends nothing would take it from the others.
@@ -169,10 +169,10 @@ impl<F: FileSystem> Directory<F> {
         &self,
         path: &RelativePath,
         publish: Publish,
-        octets_expected: Option<u64>,
+        bytes_expected: Option<u64>,
         durable: bool,
     ) -> Result<Upload<F>, StorageError> {
-        Upload::begin(Rc::clone(&self.root), path.clone(), publish, octets_expected, durable)
+        Upload::begin(Rc::clone(&self.root), path.clone(), publish, bytes_expected, durable)
     }
 }
 
@@ -193,8 +193,8 @@ pub(super) struct Root<F: FileSystem> {
     opening: Opening,
     /// Whether a file may be created without a name, and be given one later.
     unnamed_files: bool,
-    /// The most octets that this process may write to a file. To write more is a signal that ends the process.
-    octets_max: Option<u64>,
+    /// The most bytes that this process may write to a file. To write more is a signal that ends the process.
+    bytes_max: Option<u64>,
     sweeper: Sweeper<F>,
     hidden_names: HiddenNames,
     modification_times: Cell<ModificationTimes>,
@@ -291,8 +291,8 @@ impl<F: FileSystem> Root<F> {
         &self.hidden_names
     }
 
-    pub(super) fn octets_max(&self) -> u64 {
-        self.octets_max.unwrap_or(u64::MAX)
+    pub(super) fn bytes_max(&self) -> u64 {
+        self.bytes_max.unwrap_or(u64::MAX)
     }
 
     /// Says so once in a run: it holds for every upload to that file system.

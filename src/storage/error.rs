@@ -18,7 +18,7 @@ pub enum StorageError {
     NotRegular,
     /// The system does not permit it, or the file system is read-only.
     Denied,
-    /// The file system does not take this name: too long for it, or with octets that it refuses.
+    /// The file system does not take this name: too long for it, or with bytes that it refuses.
     NameRefused,
     /// The name is taken, and creating was all that was asked.
     Exists,

@@ -12,15 +12,15 @@ use std::collections::HashMap;
 use super::interrupted::read_exactly;
 use super::{Directory, FileRange, FileSystem, Identity, Native, OpenedFile, RelativePath};
 
-/// The longest file whose content is kept in memory, in octets. For longer ones copying costs more than a second call, and
+/// The longest file whose content is kept in memory, in bytes. For longer ones copying costs more than a second call, and
 /// they are sent from the disk's cache without a copy.
-pub const SMALL_FILE_OCTETS_MAX: usize = 16 * 1024;
+pub const SMALL_FILE_BYTES_MAX: usize = 16 * 1024;
 
-/// How much a generation holds, in octets: some two thousand small pages and images in both.
-const GENERATION_OCTETS_MAX: usize = 4 * 1024 * 1024;
+/// How much a generation holds, in bytes: some two thousand small pages and images in both.
+const GENERATION_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// What an entry costs besides its name, path and content, in octets: generous, so that empty files count too.
-const ENTRY_OCTETS: usize = 512;
+/// What an entry costs besides its name, path and content, in bytes: generous, so that empty files count too.
+const ENTRY_BYTES: usize = 512;
 
 /// How long a generation is young, in nanoseconds. What nobody asks for is forgotten after once to twice that time.
 const GENERATION_NS: u64 = 5 * 1_000_000_000;
@@ -30,7 +30,7 @@ const GENERATION_NS: u64 = 5 * 1_000_000_000;
 pub struct CachedFile<T, F: FileSystem = Native> {
     path: RelativePath,
     identity: Identity,
-    /// All of the file's octets.
+    /// All of the file's bytes.
     pub content: CachedContent<F>,
     /// What the owner of the cache knows of this version of the file.
     pub notes: T,
@@ -48,26 +48,26 @@ pub enum CachedContent<F: FileSystem = Native> {
 #[derive(Debug)]
 struct Generation<T, F: FileSystem> {
     files: HashMap<Box<[u8]>, CachedFile<T, F>>,
-    octets: usize,
+    bytes: usize,
     /// How many of the files are open.
     open_files: usize,
 }
 
 impl<T, F: FileSystem> Default for Generation<T, F> {
     fn default() -> Self {
-        Generation { files: HashMap::new(), octets: 0, open_files: 0 }
+        Generation { files: HashMap::new(), bytes: 0, open_files: 0 }
     }
 }
 
 impl<T, F: FileSystem> Generation<T, F> {
     fn has_room_for(&self, cost: Cost, open_files_max: usize) -> bool {
-        self.octets.saturating_add(cost.octets) <= GENERATION_OCTETS_MAX
+        self.bytes.saturating_add(cost.bytes) <= GENERATION_BYTES_MAX
             && self.open_files + cost.open_files <= open_files_max
     }
 
     fn insert(&mut self, name: Box<[u8]>, file: CachedFile<T, F>) {
         let cost = Cost::of(&name, &file);
-        self.octets += cost.octets;
+        self.bytes += cost.bytes;
         self.open_files += cost.open_files;
         self.files.insert(name, file);
     }
@@ -75,7 +75,7 @@ impl<T, F: FileSystem> Generation<T, F> {
     fn remove(&mut self, name: &[u8]) -> Option<NamedEntry<T, F>> {
         let (name, file) = self.files.remove_entry(name)?;
         let cost = Cost::of(&name, &file);
-        self.octets = self.octets.saturating_sub(cost.octets);
+        self.bytes = self.bytes.saturating_sub(cost.bytes);
         self.open_files = self.open_files.saturating_sub(cost.open_files);
         Some((name, file))
     }
@@ -84,18 +84,18 @@ impl<T, F: FileSystem> Generation<T, F> {
 /// What a file costs the generation that has it.
 #[derive(Clone, Copy)]
 struct Cost {
-    octets: usize,
+    bytes: usize,
     open_files: usize,
 }
 
 impl Cost {
     fn of<T, F: FileSystem>(name: &[u8], file: &CachedFile<T, F>) -> Cost {
-        let (content_octets, open_files) = match &file.content {
+        let (content_bytes, open_files) = match &file.content {
             CachedContent::Memory(content) => (content.len(), 0),
             CachedContent::Open(_) => (0, 1),
         };
         // The path is at most as long as the name that it was decoded from.
-        Cost { octets: 2 * name.len() + content_octets + ENTRY_OCTETS, open_files }
+        Cost { bytes: 2 * name.len() + content_bytes + ENTRY_BYTES, open_files }
     }
 }
 
@@ -206,8 +206,8 @@ impl<T, F: FileSystem> FileCache<T, F> {
 
 /// The content, if it is small and the file did not change while it was read.
 fn read_small<F: FileSystem>(opened: &OpenedFile<F>) -> Option<Box<[u8]>> {
-    let octets = usize::try_from(opened.identity.octets).ok().filter(|octets| *octets <= SMALL_FILE_OCTETS_MAX)?;
-    let mut content = vec![0; octets];
+    let bytes = usize::try_from(opened.identity.bytes).ok().filter(|bytes| *bytes <= SMALL_FILE_BYTES_MAX)?;
+    let mut content = vec![0; bytes];
     read_exactly(|space, offset| opened.file.read_at(space, offset), &mut content, 0).ok()??;
     opened.is_unchanged().then(|| content.into_boxed_slice())
 }
@@ -240,25 +240,25 @@ mod tests {
         cache.insert(name.as_bytes(), path, &opened, || (), 0)
     }
 
-    /// The octets and the open files that the cache holds, counted one by one.
+    /// The bytes and the open files that the cache holds, counted one by one.
     fn held(cache: &FileCache<()>) -> (usize, usize) {
         let costs = [&cache.young, &cache.old]
             .into_iter()
             .flat_map(|half| &half.files)
             .map(|(name, file)| Cost::of(name, file));
-        costs.fold((0, 0), |(octets, open_files), cost| (octets + cost.octets, open_files + cost.open_files))
+        costs.fold((0, 0), |(bytes, open_files), cost| (bytes + cost.bytes, open_files + cost.open_files))
     }
 
     #[test]
     fn a_file_is_kept_until_it_changes() {
         let root = tempfile::tempdir().unwrap();
-        for octets in [3, SMALL_FILE_OCTETS_MAX + 1] {
-            fs::write(root.path().join("a"), vec![7; octets]).unwrap();
+        for bytes in [3, SMALL_FILE_BYTES_MAX + 1] {
+            fs::write(root.path().join("a"), vec![7; bytes]).unwrap();
             let (mut cache, directory) = cached(root.path(), "a");
             assert!(cache.confirm(b"a", &directory));
             assert!(cache.get(b"a").is_some());
 
-            fs::write(root.path().join("a"), vec![7; octets + 1]).unwrap();
+            fs::write(root.path().join("a"), vec![7; bytes + 1]).unwrap();
             assert!(!cache.confirm(b"a", &directory), "another length");
             assert!(cache.get(b"a").is_none(), "what is out of date is forgotten");
             assert_eq!(held(&cache), (0, 0));
@@ -268,10 +268,10 @@ mod tests {
     #[test]
     fn a_file_that_is_replaced_or_removed_is_not_confirmed() {
         let root = tempfile::tempdir().unwrap();
-        for octets in [3, SMALL_FILE_OCTETS_MAX + 1] {
-            fs::write(root.path().join("a"), vec![7; octets]).unwrap();
+        for bytes in [3, SMALL_FILE_BYTES_MAX + 1] {
+            fs::write(root.path().join("a"), vec![7; bytes]).unwrap();
             let (mut cache, directory) = cached(root.path(), "a");
-            fs::write(root.path().join("b"), vec![8; octets]).unwrap();
+            fs::write(root.path().join("b"), vec![8; bytes]).unwrap();
             fs::rename(root.path().join("b"), root.path().join("a")).unwrap();
             assert!(!cache.confirm(b"a", &directory));
 
@@ -284,21 +284,21 @@ mod tests {
     #[test]
     fn small_files_are_kept_in_memory_and_larger_ones_open() {
         let root = tempfile::tempdir().unwrap();
-        for (octets, is_open) in [(0, false), (SMALL_FILE_OCTETS_MAX, false), (SMALL_FILE_OCTETS_MAX + 1, true)] {
-            let written = vec![7; octets];
+        for (bytes, is_open) in [(0, false), (SMALL_FILE_BYTES_MAX, false), (SMALL_FILE_BYTES_MAX + 1, true)] {
+            let written = vec![7; bytes];
             fs::write(root.path().join("a"), &written).unwrap();
             let (cache, _directory) = cached(root.path(), "a");
             let content = match &cache.get(b"a").unwrap().content {
                 CachedContent::Memory(content) if !is_open => content.to_vec(),
                 CachedContent::Open(file) if is_open => {
-                    let mut content = vec![0; octets + 1];
+                    let mut content = vec![0; bytes + 1];
                     let read = file.read_at(&mut content).unwrap();
                     content.truncate(read);
                     content
                 }
-                other => panic!("{octets} octets are kept as {other:?}"),
+                other => panic!("{bytes} bytes are kept as {other:?}"),
             };
-            assert!(content == written, "{octets}");
+            assert!(content == written, "{bytes}");
         }
     }
 
@@ -307,9 +307,9 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let directory = Directory::open(root.path(), 1).unwrap();
         let mut cache = FileCache::new(1);
-        for (octets, is_kept) in [(SMALL_FILE_OCTETS_MAX, true), (SMALL_FILE_OCTETS_MAX + 1, false)] {
-            fs::write(root.path().join("a"), vec![7; octets]).unwrap();
-            assert_eq!(insert(&mut cache, &directory, "a", "a"), is_kept, "{octets}");
+        for (bytes, is_kept) in [(SMALL_FILE_BYTES_MAX, true), (SMALL_FILE_BYTES_MAX + 1, false)] {
+            fs::write(root.path().join("a"), vec![7; bytes]).unwrap();
+            assert_eq!(insert(&mut cache, &directory, "a", "a"), is_kept, "{bytes}");
         }
     }
 
@@ -317,27 +317,27 @@ mod tests {
     fn many_files_do_not_grow_the_cache_past_its_bounds_and_the_ones_in_use_stay() {
         let root = tempfile::tempdir().unwrap();
         fs::write(root.path().join("a"), vec![7; 4096]).unwrap();
-        fs::write(root.path().join("large"), vec![7; SMALL_FILE_OCTETS_MAX + 1]).unwrap();
+        fs::write(root.path().join("large"), vec![7; SMALL_FILE_BYTES_MAX + 1]).unwrap();
         let (mut cache, directory) = cached(root.path(), "a");
         for number in 0..10_000 {
             let file = if number % 50 == 0 { "large" } else { "a" };
             assert!(insert(&mut cache, &directory, &format!("alias-{number}"), file));
-            let (octets, open_files) = held(&cache);
-            assert!(octets <= 2 * GENERATION_OCTETS_MAX && open_files <= OPEN_FILES_MAX);
+            let (bytes, open_files) = held(&cache);
+            assert!(bytes <= 2 * GENERATION_BYTES_MAX && open_files <= OPEN_FILES_MAX);
             if number % 100 == 0 {
                 assert!(cache.confirm(b"a", &directory), "in use, and forgotten at {number}");
             }
         }
         assert!(!cache.confirm(b"alias-1", &directory), "out of use, and kept");
-        let counted = (cache.young.octets + cache.old.octets, cache.young.open_files + cache.old.open_files);
+        let counted = (cache.young.bytes + cache.old.bytes, cache.young.open_files + cache.old.open_files);
         assert_eq!(counted, held(&cache));
     }
 
     #[test]
     fn what_is_not_asked_for_is_closed_in_time_and_what_is_stays() {
         let root = tempfile::tempdir().unwrap();
-        fs::write(root.path().join("used"), vec![7; SMALL_FILE_OCTETS_MAX + 1]).unwrap();
-        fs::write(root.path().join("unused"), vec![7; SMALL_FILE_OCTETS_MAX + 1]).unwrap();
+        fs::write(root.path().join("used"), vec![7; SMALL_FILE_BYTES_MAX + 1]).unwrap();
+        fs::write(root.path().join("unused"), vec![7; SMALL_FILE_BYTES_MAX + 1]).unwrap();
         let (mut cache, directory) = cached(root.path(), "used");
         assert!(insert(&mut cache, &directory, "unused", "unused"));
         assert_eq!(held(&cache).1, 2);

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use super::directory::{NamedFile, OpenedFile};
 use super::{FileSystem, Native};
 
-/// Where to read next in an open file, and how many octets remain. Ranges of one file share its descriptor; the file
+/// Where to read next in an open file, and how many bytes remain. Ranges of one file share its descriptor; the file
 /// is the one that was opened, whatever has taken its name since.
 #[derive(Clone, Debug)]
 pub struct FileRange<F: FileSystem = Native> {
@@ -20,24 +20,24 @@ pub struct FileRange<F: FileSystem = Native> {
 impl<F: FileSystem> FileRange<F> {
     /// The whole of a file, as long as it was when it was opened.
     pub fn whole(opened: OpenedFile<F>) -> Self {
-        FileRange { file: opened.file, offset: 0, remaining: opened.identity.octets }
+        FileRange { file: opened.file, offset: 0, remaining: opened.identity.bytes }
     }
 
-    /// A part of this range: `octets` octets, after the first `skipped`. `None` if it would reach past the end.
-    pub fn part(&self, skipped: u64, octets: u64) -> Option<Self> {
-        if skipped.checked_add(octets)? > self.remaining {
+    /// A part of this range: `bytes` bytes, after the first `skipped`. `None` if it would reach past the end.
+    pub fn part(&self, skipped: u64, bytes: u64) -> Option<Self> {
+        if skipped.checked_add(bytes)? > self.remaining {
             return None;
         }
         let offset = self.offset.checked_add(skipped)?;
-        Some(FileRange { file: Rc::clone(&self.file), offset, remaining: octets })
+        Some(FileRange { file: Rc::clone(&self.file), offset, remaining: bytes })
     }
 
-    /// Where in the file the next octet is.
+    /// Where in the file the next byte is.
     pub fn offset(&self) -> u64 {
         self.offset
     }
 
-    /// How many octets are still to be sent.
+    /// How many bytes are still to be sent.
     pub fn remaining(&self) -> u64 {
         self.remaining
     }
@@ -49,7 +49,7 @@ impl<F: FileSystem> FileRange<F> {
 
     /// Reads what comes next, no more than fits and no more than remains, and leaves the range where it is.
     ///
-    /// Returns how many octets were read; 0 only if `space` or the range is empty. A file that has shrunk since it was
+    /// Returns how many bytes were read; 0 only if `space` or the range is empty. A file that has shrunk since it was
     /// opened is [`io::ErrorKind::UnexpectedEof`]: its length has been promised, and cannot be kept.
     pub fn read_at(&self, space: &mut [u8]) -> io::Result<usize> {
         let wanted = usize::try_from(self.remaining).unwrap_or(usize::MAX).min(space.len());
@@ -58,16 +58,16 @@ impl<F: FileSystem> FileRange<F> {
         };
         match self.file.read_at(space, self.offset)? {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),
-            octets => Ok(octets),
+            bytes => Ok(bytes),
         }
     }
 
-    /// Takes `octets` from the front: they have been sent. Never more than remain.
-    pub fn advance(&mut self, octets: u64) {
-        debug_assert!(octets <= self.remaining);
-        let octets = octets.min(self.remaining);
-        self.offset += octets;
-        self.remaining -= octets;
+    /// Takes `bytes` from the front: they have been sent. Never more than remain.
+    pub fn advance(&mut self, bytes: u64) {
+        debug_assert!(bytes <= self.remaining);
+        let bytes = bytes.min(self.remaining);
+        self.offset += bytes;
+        self.remaining -= bytes;
     }
 }
 

@@ -12,10 +12,10 @@ use super::interrupted::retry;
 
 const PREFIX: &[u8; 9] = b".spindle-";
 const DIGITS: usize = 16;
-const NAME_OCTETS: usize = PREFIX.len() + DIGITS;
+const NAME_BYTES: usize = PREFIX.len() + DIGITS;
 
 /// A hidden name.
-pub(super) type HiddenName = [u8; NAME_OCTETS];
+pub(super) type HiddenName = [u8; NAME_BYTES];
 
 /// Whether a link was refused because the file system has no hard links; `EPERM` may also mean what it says.
 pub(super) fn lacks_links(errno: Errno) -> bool {
@@ -24,7 +24,7 @@ pub(super) fn lacks_links(errno: Errno) -> bool {
 
 /// Whether a file of this name is an upload in progress, or what a crash left of one.
 pub(super) fn is_hidden_name(name: &[u8]) -> bool {
-    let is_digit = |octet: &u8| matches!(octet, b'0'..=b'9' | b'a'..=b'f');
+    let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
     name.strip_prefix(PREFIX).is_some_and(|digits| digits.len() == DIGITS && digits.iter().all(is_digit))
 }
 
@@ -35,7 +35,7 @@ pub(super) fn as_hidden_name(name: &[u8]) -> Option<HiddenName> {
 
 /// As [`is_hidden_name`], for a file system that takes upper case for lower case.
 pub(super) fn is_hidden_name_in_any_case(name: &[u8]) -> bool {
-    HiddenName::try_from(name).is_ok_and(|name| is_hidden_name(&name.map(|octet| octet.to_ascii_lowercase())))
+    HiddenName::try_from(name).is_ok_and(|name| is_hidden_name(&name.map(|byte| byte.to_ascii_lowercase())))
 }
 
 /// How many random names are tried. One is enough, unless a sweep takes the file in the instant before it is locked, or
@@ -227,7 +227,7 @@ fn remove_locked<F: FileSystem>(file_system: &F, parent: &F::File, name: &[u8], 
 }
 
 fn hidden_name(mut number: u64) -> HiddenName {
-    let mut name = [0; NAME_OCTETS];
+    let mut name = [0; NAME_BYTES];
     let (prefix, digits) = name.split_at_mut(PREFIX.len());
     prefix.copy_from_slice(PREFIX);
     for digit in digits {

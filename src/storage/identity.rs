@@ -1,6 +1,6 @@
 //! Which version of which file it is.
 
-/// One version of one file, as the system reported it. Two equal identities mean the same octets, as far as a stat can
+/// One version of one file, as the system reported it. Two equal identities mean the same bytes, as far as a stat can
 /// tell: a file whose times are coarse may be written twice within one tick of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Identity {
@@ -8,8 +8,8 @@ pub struct Identity {
     pub device: u64,
     /// The file's number on its device.
     pub inode: u64,
-    /// The size of the content, in octets.
-    pub octets: u64,
+    /// The size of the content, in bytes.
+    pub bytes: u64,
     /// When the content was last modified: nanoseconds since 1970, negative before.
     pub modified_ns: i128,
     /// When the file or its names were last changed: nanoseconds since 1970, negative before.

@@ -36,12 +36,12 @@ pub(super) fn read_exactly(
     mut offset: u64,
 ) -> Result<Option<()>, Errno> {
     while !space.is_empty() {
-        let octets = match retry(|| read(space, offset))? {
+        let bytes = match retry(|| read(space, offset))? {
             0 => return Ok(None),
-            octets => octets.min(space.len()),
+            bytes => bytes.min(space.len()),
         };
-        space = &mut space[octets..];
-        offset = offset.saturating_add(octets as u64);
+        space = &mut space[bytes..];
+        offset = offset.saturating_add(bytes as u64);
     }
     Ok(Some(()))
 }
@@ -52,7 +52,7 @@ pub(super) fn write_all(write: impl Fn(&[u8]) -> Result<usize, Errno>, mut conte
         content = match retry(|| write(content))? {
             // A file system that is broken.
             0 => return Err(Errno::IO),
-            octets => content.get(octets..).unwrap_or_default(),
+            bytes => content.get(bytes..).unwrap_or_default(),
         };
     }
     Ok(())
@@ -88,9 +88,9 @@ mod tests {
             if calls.get() % ATTEMPTS_MAX != 0 {
                 return Err(Errno::INTR);
             }
-            let octets = content.len().min(3);
-            written.borrow_mut().extend_from_slice(&content[..octets]);
-            Ok(octets)
+            let bytes = content.len().min(3);
+            written.borrow_mut().extend_from_slice(&content[..bytes]);
+            Ok(bytes)
         };
         assert_eq!(write_all(write, b"0123456789"), Ok(()));
         assert_eq!((&written.borrow()[..], calls.get()), (&b"0123456789"[..], 4 * ATTEMPTS_MAX));
@@ -112,9 +112,9 @@ mod tests {
                 return Err(Errno::INTR);
             }
             let rest = file.get(offset as usize..).unwrap_or_default();
-            let octets = rest.len().min(space.len()).min(2);
-            space[..octets].copy_from_slice(&rest[..octets]);
-            Ok(octets)
+            let bytes = rest.len().min(space.len()).min(2);
+            space[..bytes].copy_from_slice(&rest[..bytes]);
+            Ok(bytes)
         };
         let mut space = [0; 3];
         assert_eq!(read_exactly(read, &mut space, 1), Ok(Some(())));

@@ -99,7 +99,7 @@ impl<F: FileSystem> Listing<F> {
         // What an entry takes at least on ext4; elsewhere it takes more.
         const ENTRY_BYTES_MIN: u64 = 12;
         let stat = retry(|| self.root.file_system().stat_directory(&self.entries));
-        stat.is_ok_and(|stat| stat.identity.octets / ENTRY_BYTES_MIN > count)
+        stat.is_ok_and(|stat| stat.identity.bytes / ENTRY_BYTES_MIN > count)
     }
 
     /// Reads past `most` entries without a look at each. Returns how many of them may be listed and have a name that
@@ -205,7 +205,7 @@ fn describe(name: Box<[u8]>, stat: &Stat) -> Option<Entry> {
         FileKind::Directory => EntryKind::Directory,
         FileKind::Link | FileKind::Other => return None,
     };
-    let bytes = if kind == EntryKind::File { stat.identity.octets } else { 0 };
+    let bytes = if kind == EntryKind::File { stat.identity.bytes } else { 0 };
     Some(Entry { name, kind, bytes, modified_ns: stat.identity.modified_ns })
 }
 

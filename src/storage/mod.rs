@@ -78,7 +78,7 @@ pub use portable::Portable as Native;
 
 pub use directory::{Directory, NamedFile, OpenedFile};
 pub use error::StorageError;
-pub use file_cache::{CachedContent, CachedFile, FileCache, SMALL_FILE_OCTETS_MAX};
+pub use file_cache::{CachedContent, CachedFile, FileCache, SMALL_FILE_BYTES_MAX};
 pub use file_range::FileRange;
 pub use file_system::{Access, DirectoryEntry, FileKind, FileSystem, Links, Stat};
 pub use identity::Identity;

@@ -236,7 +236,7 @@ impl Identity {
             device: stat.st_dev as u64,
             inode: stat.st_ino as u64,
             // A size is never negative, except from a file system that is broken: nothing is then served.
-            octets: u64::try_from(stat.st_size).unwrap_or(0),
+            bytes: u64::try_from(stat.st_size).unwrap_or(0),
             modified_ns: nanoseconds(i128::from(stat.st_mtime), i128::from(stat.st_mtime_nsec)),
             changed_ns: nanoseconds(i128::from(stat.st_ctime), i128::from(stat.st_ctime_nsec)),
         }
@@ -274,7 +274,7 @@ mod tests {
             file.set_modified(modified).unwrap();
             let identity = Identity::from_system(&rustix::fs::fstat(&file).unwrap());
             let metadata = fs::metadata(&path).unwrap();
-            assert_eq!(identity.octets, 5);
+            assert_eq!(identity.bytes, 5);
             assert_eq!(identity.modified_ns, expected);
             assert_eq!((identity.device, identity.inode), (metadata.dev(), metadata.ino()));
             let changed_ns = i128::from(metadata.ctime()) * 1_000_000_000 + i128::from(metadata.ctime_nsec());

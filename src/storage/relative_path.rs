@@ -4,27 +4,27 @@ use std::fmt;
 
 use super::hidden_file;
 
-/// The most octets that a segment may have: what nearly every file system allows.
-const SEGMENT_OCTETS_MAX: usize = 255;
+/// The most bytes that a segment may have: what nearly every file system allows.
+const SEGMENT_BYTES_MAX: usize = 255;
 
-/// The most octets that a path may have: Linux takes 4096 with the NUL at the end.
-const PATH_OCTETS_MAX: usize = 4095;
+/// The most bytes that a path may have: Linux takes 4096 with the NUL at the end.
+const PATH_BYTES_MAX: usize = 4095;
 
 /// Room for nearly every path that is asked for, so that making one takes one allocation.
-const PATH_OCTETS_USUAL: usize = 128;
+const PATH_BYTES_USUAL: usize = 128;
 
 /// A path that can only lead down: one or more segments, none of them empty, `.` or `..`, none with a `/` or a NUL in
-/// it or over 255 octets long, none the hidden name of an upload in progress, and no more than 4095 octets in all.
+/// it or over 255 bytes long, none the hidden name of an upload in progress, and no more than 4095 bytes in all.
 ///
-/// The octets need not be UTF-8. Links on the way are not its concern: those are judged when it is opened.
+/// The bytes need not be UTF-8. Links on the way are not its concern: those are judged when it is opened.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct RelativePath {
-    octets: Vec<u8>,
+    bytes: Vec<u8>,
     /// Where the last segment starts.
     name_at: usize,
 }
 
-/// Why octets do not make a [`RelativePath`].
+/// Why bytes do not make a [`RelativePath`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BadName {
     /// No segment, or an empty one.
@@ -32,38 +32,38 @@ pub enum BadName {
     /// `.` or `..`.
     Dots,
     /// A `/` or a NUL inside a segment.
-    Octet,
-    /// A segment over 255 octets, or a path over 4095.
+    Byte,
+    /// A segment over 255 bytes, or a path over 4095.
     TooLong,
     /// The name of an upload in progress, in any spelling of case.
     Hidden,
 }
 
 impl RelativePath {
-    /// Joins segments, each already decoded to the octets that it stands for.
+    /// Joins segments, each already decoded to the bytes that it stands for.
     pub fn from_segments<I>(segments: I) -> Result<Self, BadName>
     where
         I: IntoIterator,
         I::Item: AsRef<[u8]>,
     {
-        let mut octets = Vec::with_capacity(PATH_OCTETS_USUAL);
+        let mut bytes = Vec::with_capacity(PATH_BYTES_USUAL);
         let mut name_at = 0;
         for segment in segments {
             let segment = segment.as_ref();
             check(segment)?;
-            if !octets.is_empty() {
-                octets.push(b'/');
+            if !bytes.is_empty() {
+                bytes.push(b'/');
             }
-            name_at = octets.len();
-            octets.extend_from_slice(segment);
-            if octets.len() > PATH_OCTETS_MAX {
+            name_at = bytes.len();
+            bytes.extend_from_slice(segment);
+            if bytes.len() > PATH_BYTES_MAX {
                 return Err(BadName::TooLong);
             }
         }
-        if octets.is_empty() {
+        if bytes.is_empty() {
             return Err(BadName::Empty);
         }
-        Ok(RelativePath { octets, name_at })
+        Ok(RelativePath { bytes, name_at })
     }
 
     /// Whether this may be a segment of a path.
@@ -73,17 +73,17 @@ impl RelativePath {
 
     /// The whole path, its segments joined by `/`.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.octets
+        &self.bytes
     }
 
     /// The last segment.
     pub fn name(&self) -> &[u8] {
-        self.octets.get(self.name_at..).unwrap_or_default()
+        self.bytes.get(self.name_at..).unwrap_or_default()
     }
 
     /// The path of the directory in which the last segment stands; `None` if that is the root.
     pub fn parent(&self) -> Option<&[u8]> {
-        self.octets.get(..self.name_at.checked_sub(1)?)
+        self.bytes.get(..self.name_at.checked_sub(1)?)
     }
 }
 
@@ -91,8 +91,8 @@ fn check(segment: &[u8]) -> Result<(), BadName> {
     match segment {
         b"" => Err(BadName::Empty),
         b"." | b".." => Err(BadName::Dots),
-        _ if segment.len() > SEGMENT_OCTETS_MAX => Err(BadName::TooLong),
-        _ if memchr::memchr2(b'/', 0, segment).is_some() => Err(BadName::Octet),
+        _ if segment.len() > SEGMENT_BYTES_MAX => Err(BadName::TooLong),
+        _ if memchr::memchr2(b'/', 0, segment).is_some() => Err(BadName::Byte),
         // On a file system that ignores case, another spelling would reach the same file.
         _ if hidden_file::is_hidden_name_in_any_case(segment) => Err(BadName::Hidden),
         _ => Ok(()),
@@ -102,7 +102,7 @@ fn check(segment: &[u8]) -> Result<(), BadName> {
 /// Escaped, so that a name in a log line cannot forge another line.
 impl fmt::Debug for RelativePath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "\"{}\"", self.octets.escape_ascii())
+        write!(f, "\"{}\"", self.bytes.escape_ascii())
     }
 }
 
@@ -111,7 +111,7 @@ impl fmt::Display for BadName {
         f.write_str(match self {
             BadName::Empty => "a segment of the name is empty",
             BadName::Dots => "a segment of the name is \".\" or \"..\"",
-            BadName::Octet => "the name holds a slash or a NUL",
+            BadName::Byte => "the name holds a slash or a NUL",
             BadName::TooLong => "the name is too long",
             BadName::Hidden => "the name is one of those kept for uploads in progress",
         })
@@ -150,10 +150,10 @@ mod tests {
             (&[b"", b"a"], BadName::Empty),
             (&[b"."], BadName::Dots),
             (&[b"a", b"..", b"b"], BadName::Dots),
-            (&[b"a/b"], BadName::Octet),
-            (&[b"/"], BadName::Octet),
-            (&[b"../a"], BadName::Octet),
-            (&[b"a\0"], BadName::Octet),
+            (&[b"a/b"], BadName::Byte),
+            (&[b"/"], BadName::Byte),
+            (&[b"../a"], BadName::Byte),
+            (&[b"a\0"], BadName::Byte),
             (&[b".spindle-0123456789abcdef"], BadName::Hidden),
             (&[b".SPINDLE-0123456789ABCDEF", b"a"], BadName::Hidden),
         ] {
@@ -165,7 +165,7 @@ mod tests {
     fn lengths_are_held_to_their_limits() {
         assert!(of(&[&[b'a'; 255]]).is_ok());
         assert_eq!(of(&[&[b'a'; 256]]).err(), Some(BadName::TooLong));
-        // 4095 octets are 2048 segments of one octet and the 2047 slashes between them.
+        // 4095 bytes are 2048 segments of one byte and the 2047 slashes between them.
         let mut path = [&b"a"[..]; 2048];
         assert!(of(&path).is_ok());
         path[2047] = b"aa";

@@ -52,9 +52,9 @@ pub struct Upload<F: FileSystem = Native> {
     root: Rc<Root<F>>,
     path: RelativePath,
     publish: Publish,
-    octets_expected: Option<u64>,
+    bytes_expected: Option<u64>,
     durable: bool,
-    octets_written: u64,
+    bytes_written: u64,
     /// Cleared when a write fails: part of its content may have arrived, and the rest is lost.
     intact: bool,
 }
@@ -64,7 +64,7 @@ impl<F: FileSystem> Upload<F> {
         root: Rc<Root<F>>,
         path: RelativePath,
         publish: Publish,
-        octets_expected: Option<u64>,
+        bytes_expected: Option<u64>,
         durable: bool,
     ) -> Result<Self, StorageError> {
         let parent = root.open_parent(&path, durable)?;
@@ -75,8 +75,8 @@ impl<F: FileSystem> Upload<F> {
                 return Err(StorageError::Exists);
             }
         }
-        let octets_free = || root.file_system().free_bytes(&parent).unwrap_or(u64::MAX);
-        if octets_expected.is_some_and(|octets| octets > root.octets_max() || octets > octets_free()) {
+        let bytes_free = || root.file_system().free_bytes(&parent).unwrap_or(u64::MAX);
+        if bytes_expected.is_some_and(|bytes| bytes > root.bytes_max() || bytes > bytes_free()) {
             return Err(StorageError::DiskFull);
         }
         let (hidden, file) = create_content(&root, &parent).map_err(StorageError::from_publication)?;
@@ -88,9 +88,9 @@ impl<F: FileSystem> Upload<F> {
             root,
             path,
             publish,
-            octets_expected,
+            bytes_expected,
             durable,
-            octets_written: 0,
+            bytes_written: 0,
             intact: true,
         })
     }
@@ -103,18 +103,18 @@ impl<F: FileSystem> Upload<F> {
     }
 
     fn write_whole(&mut self, content: &[u8]) -> Result<(), StorageError> {
-        let octets = u64::try_from(content.len()).ok().and_then(|octets| self.octets_written.checked_add(octets));
+        let bytes = u64::try_from(content.len()).ok().and_then(|bytes| self.bytes_written.checked_add(bytes));
         // Past the process's own limit a write is not only refused: a signal ends the process.
-        let octets = octets.filter(|&octets| octets <= self.root.octets_max()).ok_or(StorageError::DiskFull)?;
+        let bytes = bytes.filter(|&bytes| bytes <= self.root.bytes_max()).ok_or(StorageError::DiskFull)?;
         let write = |content: &[u8]| self.root.file_system().write(&self.file, content);
         write_all(write, content).map_err(StorageError::from_anything)?;
-        self.octets_written = octets;
+        self.bytes_written = bytes;
         Ok(())
     }
 
-    /// How many octets have been written.
-    pub fn octets_written(&self) -> u64 {
-        self.octets_written
+    /// How many bytes have been written.
+    pub fn bytes_written(&self) -> u64 {
+        self.bytes_written
     }
 
     /// Makes the content visible, and returns what is then there.
@@ -135,7 +135,7 @@ impl<F: FileSystem> Upload<F> {
         unix_ns: u64,
         condition: impl Fn(Option<&Identity>) -> bool,
     ) -> Result<Published, StorageError> {
-        if !self.intact || self.octets_expected.is_some_and(|expected| expected != self.octets_written) {
+        if !self.intact || self.bytes_expected.is_some_and(|expected| expected != self.bytes_written) {
             return Err(StorageError::Io(io::ErrorKind::UnexpectedEof.into()));
         }
         // Before the file has a name: nobody ever sees it with another time.

@@ -38,7 +38,7 @@ fn a_stat_says_what_something_is<S: Stage>(stage: &S) {
     }
     assert_eq!(system.stat(&root).unwrap().kind, FileKind::Directory);
     assert_eq!(system.stat_at(&root, b"link", Links::Follow), system.stat_at(&root, b"file", Links::Keep));
-    assert_eq!(system.stat_at(&root, b"file", Links::Keep).unwrap().identity.octets, 5);
+    assert_eq!(system.stat_at(&root, b"file", Links::Keep).unwrap().identity.bytes, 5);
     assert_eq!(system.stat_at(&root, b"file/deeper", Links::Keep).err(), Some(Errno::NOTDIR));
 }
 
@@ -136,7 +136,7 @@ fn a_file_that_another_shortens_ends_there<S: Stage>(stage: &S) {
     stage.add("file", "0123456789");
     let file = system.open_entry(&root, b"file", Access::Read).unwrap();
     stage.act(&Action::Truncate { path: "file".to_owned(), bytes: 4 });
-    assert_eq!(system.stat(&file).unwrap().identity.octets, 4);
+    assert_eq!(system.stat(&file).unwrap().identity.bytes, 4);
     assert_eq!(system.read_at(&file, &mut [0; 8], 2), Ok(2));
     assert_eq!(system.read_at(&file, &mut [0; 8], 4), Ok(0));
     stage.act(&Action::Overwrite { path: "file".to_owned(), content: b"longer than before".to_vec() });

@@ -155,7 +155,7 @@ fn what_is_removed_lives_on_while_it_is_open<S: Stage>(stage: &S) {
     assert_eq!(system.read_at(&file, &mut space, 7), Ok(0));
     assert_eq!(system.read_at(&file, &mut space, u32::MAX.into()), Ok(0));
     let after = system.stat(&file).unwrap();
-    assert_eq!((before.identity.inode, before.identity.octets), (after.identity.inode, after.identity.octets));
+    assert_eq!((before.identity.inode, before.identity.bytes), (after.identity.inode, after.identity.bytes));
     assert_ne!(system.stat_at(&root, b"file", Links::Keep).unwrap().identity.inode, before.identity.inode);
 }
 

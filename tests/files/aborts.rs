@@ -55,12 +55,12 @@ fn an_upload_that_is_broken_off_never_happened() {
     let mut others = server.connect();
     assert!(others.is_kept());
     server.wait_for_descriptors(descriptors);
-    for (what, framing, octets, abort) in ABORTS {
+    for (what, framing, bytes, abort) in ABORTS {
         for (name, method) in [("standing", "PUT"), ("absent", "POST")] {
             let mut client = server.connect();
             client.send(head(method, &format!("/files/{name}"), &[framing, "Expect: 100-continue"]));
             assert_eq!(client.head().status, 100);
-            client.send(octets);
+            client.send(bytes);
             // The connection and the content, which has a file by now.
             server.wait_for_descriptors(descriptors + 2);
             abort(client);
@@ -79,7 +79,7 @@ fn content_that_comes_too_slowly_is_given_up() {
     let started = Instant::now();
     let mut client = server.connect();
     client.send(head("PUT", "/files/standing", &["Content-Length: 100000"]));
-    client.send("a few octets");
+    client.send("a few bytes");
     let response = client.response();
     assert_eq!(response.status, 408);
     assert!(started.elapsed() >= Duration::from_secs(10), "ten seconds are free");
@@ -119,6 +119,6 @@ fn a_server_that_is_killed_leaves_the_old_version_and_what_is_hidden_is_swept() 
     }
     assert_eq!((server.get("/files/standing").text(), server.get("/files/absent").status), ("before", 404));
     assert_eq!(server.names().into_iter().filter(is_hidden).count(), left.len(), "reading sweeps nothing");
-    server.put("new", b"octets");
+    server.put("new", b"bytes");
     assert_eq!(server.names(), ["new", "standing"]);
 }

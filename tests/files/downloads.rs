@@ -10,7 +10,7 @@ use crate::harness::{Client, Server, Start, noise};
 use crate::support::{Tracer, chunk, head, make_fifo, make_sparse, roomy_directory, set_modified};
 
 /// More than all buffers between the server and a client that does not read.
-const LARGE_OCTETS: u64 = 64 << 20;
+const LARGE_BYTES: u64 = 64 << 20;
 
 /// What a transfer may cost above an idle server, in KiB, however long it is.
 const MEMORY_MAX_KIB: u64 = 16 << 10;
@@ -24,11 +24,11 @@ const HALF_A_GIGABYTE: u64 = 512 << 20;
 #[test]
 fn get_and_head_describe_a_file_alike() {
     let server = Server::with_directory();
-    let tag = server.put("file", b"octets");
+    let tag = server.put("file", b"bytes");
     let mut client = server.connect();
     let get = client.ask("GET", "/files/file", &[]);
     let head = client.ask("HEAD", "/files/file", &[]);
-    assert_eq!((get.status, get.text()), (200, "octets"));
+    assert_eq!((get.status, get.text()), (200, "bytes"));
     for (name, expected) in [
         ("Content-Length", "6"),
         ("Content-Type", "application/octet-stream"),
@@ -75,7 +75,7 @@ fn the_content_of_a_file_is_not_guessed_at() {
 #[test]
 fn a_file_that_is_replaced_or_removed_while_it_is_sent_goes_on_as_the_old_one() {
     let server = Server::with_directory();
-    let old = noise(LARGE_OCTETS as usize, 1);
+    let old = noise(LARGE_BYTES as usize, 1);
     for removed in [false, true] {
         server.put_file("file", &old);
         let mut slow = server.connect();
@@ -88,7 +88,7 @@ fn a_file_that_is_replaced_or_removed_while_it_is_sent_goes_on_as_the_old_one() 
             server.put("file", b"new");
             assert_eq!(server.get("/files/file").text(), "new");
         }
-        assert!(slow.content(LARGE_OCTETS) == old, "every octet of the old one");
+        assert!(slow.content(LARGE_BYTES) == old, "every byte of the old one");
         assert!(slow.is_kept());
     }
 }
@@ -101,15 +101,15 @@ fn a_file_that_is_truncated_while_it_is_sent_ends_its_connection() {
     let descriptors = server.descriptors();
     for range in ["bytes=0-", "bytes=0-33554431,33554432-"] {
         let path = server.directory().join("file");
-        make_sparse(&path, LARGE_OCTETS);
+        make_sparse(&path, LARGE_BYTES);
         let mut slow = server.connect();
         slow.send(head("GET", "/files/file", &[&format!("Range: {range}")]));
         let promised: u64 = slow.head().field("Content-Length").unwrap().parse().unwrap();
         fs::File::options().write(true).open(&path).unwrap().set_len(10_000).unwrap();
-        // What is asked for behind it is not answered: its octets would be taken for those that are missing.
+        // What is asked for behind it is not answered: its bytes would be taken for those that are missing.
         let _ = slow.try_send(head("GET", "/echo/never", &[]));
         let came = slow.everything_until_any_end();
-        assert!((came.len() as u64) < promised, "{range}: {} octets", came.len());
+        assert!((came.len() as u64) < promised, "{range}: {} bytes", came.len());
         assert!(!came.ends_with(b"never"), "{range}");
         assert!(bystander.is_kept(), "{range}");
         server.wait_for_descriptors(descriptors);
@@ -258,7 +258,7 @@ fn replace(file: &Path, make: impl Fn(&Path)) {
 fn a_file_that_is_kept_is_never_older_than_the_one_on_the_disk() {
     let server = Server::with_directory();
     let mut client = server.connect();
-    for content in [b"octets".to_vec(), b"octets".repeat(10_000)] {
+    for content in [b"bytes".to_vec(), b"bytes".repeat(10_000)] {
         let directory = server.directory().join(content.len().to_string());
         for number in 0..CHANGES.len() {
             fs::create_dir_all(directory.join(number.to_string())).unwrap();

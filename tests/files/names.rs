@@ -133,7 +133,7 @@ fn no_trick_leaves_the_directory() {
     let outside = Outside::new();
     let server = outside.server();
     fs::create_dir(server.directory().join("directory")).unwrap();
-    server.put_file("file", b"octets");
+    server.put_file("file", b"bytes");
     for (target, to_read, to_write) in CORPUS {
         for method in ["GET", "HEAD"] {
             let response = server.ask(method, target, &[]);
@@ -154,7 +154,7 @@ fn no_trick_leaves_the_directory() {
             assert_eq!(server.names(), ["directory", "file"], "{method} {target}");
         }
     }
-    assert_eq!(server.stored("file").unwrap(), b"octets");
+    assert_eq!(server.stored("file").unwrap(), b"bytes");
     assert!(tree(&server.directory().join("directory")).is_empty());
 }
 
@@ -166,9 +166,9 @@ fn bytes_that_clients_send_raw_name_the_same_file_as_their_encoded_form() {
         assert_eq!(server.get(target).text(), "film", "{target}");
     }
     assert_eq!(server.get("/files/Film [1080p].mkv").status, 400);
-    assert_eq!(server.store("PUT", "/files/{a}|^`", &[], b"octets").status, 201);
-    assert_eq!(server.stored("{a}|^`").unwrap(), b"octets");
-    assert_eq!(server.get("/files/%7Ba%7D%7C%5E%60").text(), "octets");
+    assert_eq!(server.store("PUT", "/files/{a}|^`", &[], b"bytes").status, 201);
+    assert_eq!(server.stored("{a}|^`").unwrap(), b"bytes");
+    assert_eq!(server.get("/files/%7Ba%7D%7C%5E%60").text(), "bytes");
 }
 
 /// apt asks for `./Packages`.
@@ -176,7 +176,7 @@ fn bytes_that_clients_send_raw_name_the_same_file_as_their_encoded_form() {
 fn a_segment_that_is_one_dot_is_left_out() {
     let server = Server::with_directory();
     fs::create_dir(server.directory().join("directory")).unwrap();
-    server.put_file("directory/file", b"octets");
+    server.put_file("directory/file", b"bytes");
     server.strong_tag("directory/file");
     for target in [
         "/files/./directory/file",
@@ -187,7 +187,7 @@ fn a_segment_that_is_one_dot_is_left_out() {
     ] {
         // The second answer comes from the cache, since the file is old enough to be kept there.
         for _ in 0..2 {
-            assert_eq!(server.get(target).text(), "octets", "{target}");
+            assert_eq!(server.get(target).text(), "bytes", "{target}");
         }
     }
     assert_eq!(server.store("PUT", "/files/./directory/%2e/new", &[], b"new").status, 201);
@@ -261,12 +261,12 @@ fn no_link_leads_out() {
 fn links_inside_the_directory_are_followed_where_the_system_can_vouch_for_them() {
     let server = Server::with_directory();
     fs::create_dir(server.directory().join("directory")).unwrap();
-    server.put_file("directory/file", b"octets");
+    server.put_file("directory/file", b"bytes");
     symlink("directory/file", server.directory().join("link")).unwrap();
     symlink("directory", server.directory().join("shelf")).unwrap();
     for target in ["/files/link", "/files/shelf/file"] {
         let response = server.get(target);
-        let expected = if FOLLOWS_LINKS { (200, &b"octets"[..]) } else { (404, &b""[..]) };
+        let expected = if FOLLOWS_LINKS { (200, &b"bytes"[..]) } else { (404, &b""[..]) };
         assert_eq!((response.status, &response.content[..]), expected, "{target}");
     }
 }
@@ -306,7 +306,7 @@ fn what_is_no_file_is_not_found_and_never_waited_for() {
 }
 
 #[test]
-fn names_may_have_several_segments_and_any_octets() {
+fn names_may_have_several_segments_and_any_bytes() {
     let server = Server::with_directory();
     fs::create_dir_all(server.directory().join("a/b")).unwrap();
     let long = [b'n'; 255];
@@ -349,7 +349,7 @@ fn in_a_directory_that_has_been_removed_nothing_is_found() {
     let directory = scratch.path().join("served");
     fs::create_dir(&directory).unwrap();
     let server = Start::new().directory_at(&directory).start();
-    server.put_file("file", b"octets");
+    server.put_file("file", b"bytes");
     assert_eq!(server.get("/files/file").status, 200);
     fs::remove_dir_all(&directory).unwrap();
     for name in ["file", "other", "sub/file"] {
@@ -365,7 +365,7 @@ fn files_from_before_1970_and_after_9999_are_served_without_a_date() {
     let memory = Path::new("/dev/shm");
     let scratch = if memory.is_dir() { TempDir::new_in(memory) } else { TempDir::new() }.unwrap();
     let server = Start::new().directory_at(scratch.path()).start();
-    server.put_file("file", b"octets");
+    server.put_file("file", b"bytes");
     let path = server.directory().join("file");
     for (unix_s, has_date) in [(-1, false), (-62_135_596_800, false), (0, true), (253_402_300_800, false)] {
         set_modified(&path, unix_s);
@@ -376,7 +376,7 @@ fn files_from_before_1970_and_after_9999_are_served_without_a_date() {
         }
         let mut client = server.connect();
         let response = client.get("/files/file");
-        assert_eq!((response.status, response.text()), (200, "octets"), "{unix_s}");
+        assert_eq!((response.status, response.text()), (200, "bytes"), "{unix_s}");
         assert_eq!(response.field("Last-Modified").is_some(), has_date, "{unix_s}");
         let tag = response.field("ETag").expect("a tag, whatever the date").to_owned();
         assert_eq!(client.ask("GET", "/files/file", &[&format!("If-None-Match: {tag}")]).status, 304, "{unix_s}");
@@ -394,7 +394,7 @@ fn files_from_before_1970_and_after_9999_are_served_without_a_date() {
 #[test]
 fn a_modification_in_the_future_is_never_later_than_the_date() {
     let server = Server::with_directory();
-    server.put_file("file", b"octets");
+    server.put_file("file", b"bytes");
     set_modified(&server.directory().join("file"), 4_000_000_000);
     let response = server.get("/files/file");
     assert_eq!(response.field("Last-Modified"), response.field("Date"));
@@ -404,11 +404,11 @@ fn a_modification_in_the_future_is_never_later_than_the_date() {
 
 #[test]
 fn a_file_of_a_hundred_gigabytes_is_told_and_sent_from_its_end() {
-    const OCTETS: u64 = 100_000_000_000;
+    const BYTES: u64 = 100_000_000_000;
     let server = Server::with_directory();
     let path = server.directory().join("sparse");
-    make_sparse(&path, OCTETS);
-    std::os::unix::fs::FileExt::write_at(&fs::File::options().write(true).open(&path).unwrap(), b"end", OCTETS - 3)
+    make_sparse(&path, BYTES);
+    std::os::unix::fs::FileExt::write_at(&fs::File::options().write(true).open(&path).unwrap(), b"end", BYTES - 3)
         .unwrap();
     let mut client = server.connect();
     let head = client.ask("HEAD", "/files/sparse", &[]);

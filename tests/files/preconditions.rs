@@ -49,7 +49,7 @@ const TAGS_OF_READING: [(Fields, u16); 28] = [
 /// A server with a file of 1994 whose tag is strong.
 fn server_with_an_old_file() -> (Server, String) {
     let server = Server::with_directory();
-    server.put_file("old", b"octets");
+    server.put_file("old", b"bytes");
     set_modified(&server.directory().join("old"), NOV_1994);
     let tag = server.strong_tag("old");
     (server, tag)
@@ -114,14 +114,14 @@ fn a_304_has_the_fields_of_the_200_and_nothing_of_its_content() {
     for name in ["Content-Length", "Content-Type", "Content-Range", "Transfer-Encoding"] {
         assert_eq!(not_modified.field(name), None, "{name}");
     }
-    assert!(client.is_kept(), "no octet of content follows a 304");
+    assert!(client.is_kept(), "no byte of content follows a 304");
 }
 
 #[test]
 fn preconditions_count_only_where_the_answer_would_have_been_a_success() {
     let server = Server::with_directory();
     std::fs::create_dir(server.directory().join("directory")).unwrap();
-    server.put_file("file", b"octets");
+    server.put_file("file", b"bytes");
     for (method, target, field, expected) in [
         ("GET", "/files/absent", "If-Match: *", 404),
         ("GET", "/files/directory", "If-Match: \"a\"", 404),
@@ -144,11 +144,11 @@ fn preconditions_count_only_where_the_answer_would_have_been_a_success() {
 #[test]
 fn create_only_is_a_conflict_whatever_the_preconditions() {
     let server = Start::new().directory().options(["--uploads", "create"]).start();
-    server.put_file("file", b"octets");
+    server.put_file("file", b"bytes");
     for field in ["If-Match: *", "If-Match: \"a\"", "If-None-Match: *", "Accept: */*"] {
         assert_eq!(server.store("PUT", "/files/file", &[field], b"new").status, 409, "{field}");
     }
-    assert_eq!(server.stored("file").unwrap(), b"octets");
+    assert_eq!(server.stored("file").unwrap(), b"bytes");
 }
 
 /// Fields of a PUT, its status where the file stands, and where none does.

@@ -3,11 +3,11 @@
 use crate::harness::{Client, Response, Server, noise};
 use crate::support::{NOV_1994, set_modified};
 
-const OCTETS: usize = 1000;
+const BYTES: usize = 1000;
 
 fn server_with_a_file() -> (Server, Vec<u8>, String) {
     let server = Server::with_directory();
-    let content = noise(OCTETS, 1);
+    let content = noise(BYTES, 1);
     let tag = server.put("file", &content);
     (server, content, tag)
 }
@@ -23,11 +23,11 @@ struct Part {
     content: Vec<u8>,
 }
 
-/// Takes a multipart/byteranges (§14.6, RFC 2046 §5.1.1) apart, to its last octet.
+/// Takes a multipart/byteranges (§14.6, RFC 2046 §5.1.1) apart, to its last byte.
 fn parts_of(response: &Response) -> Vec<Part> {
     let media_type = response.field("Content-Type").expect("a media type");
     let boundary = media_type.strip_prefix("multipart/byteranges; boundary=").expect("a boundary");
-    assert!((1..=70).contains(&boundary.len()) && boundary.bytes().all(|octet| octet.is_ascii_alphanumeric()));
+    assert!((1..=70).contains(&boundary.len()) && boundary.bytes().all(|byte| byte.is_ascii_alphanumeric()));
     assert_eq!(response.field("Content-Range"), None, "the parts have theirs");
     let mut rest = &response.content[..];
     let mut parts = Vec::new();
@@ -43,9 +43,9 @@ fn parts_of(response: &Response) -> Vec<Part> {
         let content_range = content_range.strip_prefix("Content-Range: ").expect("a range").to_owned();
         let span = content_range.strip_prefix("bytes ").and_then(|range| range.split_once('/')).expect("a range").0;
         let (first, last) = span.split_once('-').expect("two positions");
-        let octets = last.parse::<usize>().unwrap() - first.parse::<usize>().unwrap() + 1;
-        parts.push(Part { content_range, content: rest[end + 4..end + 4 + octets].to_vec() });
-        rest = &rest[end + 4 + octets..];
+        let bytes = last.parse::<usize>().unwrap() - first.parse::<usize>().unwrap() + 1;
+        parts.push(Part { content_range, content: rest[end + 4..end + 4 + bytes].to_vec() });
+        rest = &rest[end + 4 + bytes..];
         delimiter = format!("\r\n{opening}");
     }
     parts
@@ -98,8 +98,8 @@ fn several_ranges_are_parts_in_the_order_they_were_asked_for() {
             .filter(|spec| !spec.trim().is_empty())
             .map(|spec| {
                 let (first, last) = match spec.trim().split_once('-').unwrap() {
-                    ("", octets) => (OCTETS - octets.parse::<usize>().unwrap(), OCTETS - 1),
-                    (first, "") => (first.parse().unwrap(), OCTETS - 1),
+                    ("", bytes) => (BYTES - bytes.parse::<usize>().unwrap(), BYTES - 1),
+                    (first, "") => (first.parse().unwrap(), BYTES - 1),
                     (first, last) => (first.parse().unwrap(), last.parse().unwrap()),
                 };
                 Part { content_range: format!("bytes {first}-{last}/1000"), content: content[first..=last].to_vec() }
@@ -142,7 +142,7 @@ fn a_range_that_does_not_exist_is_416_with_the_length() {
     let (server, _, _) = server_with_a_file();
     server.put("empty", b"");
     let mut client = server.connect();
-    for (target, octets, range) in [
+    for (target, bytes, range) in [
         ("/files/file", 1000, "bytes=1000-"),
         ("/files/file", 1000, "bytes=1000-2000"),
         ("/files/file", 1000, "bytes=-0"),
@@ -155,7 +155,7 @@ fn a_range_that_does_not_exist_is_416_with_the_length() {
     ] {
         let response = ask_for(&mut client, target, range);
         assert_eq!(response.status, 416, "{target} {range}");
-        assert_eq!(response.field("Content-Range"), Some(&*format!("bytes */{octets}")), "{target} {range}");
+        assert_eq!(response.field("Content-Range"), Some(&*format!("bytes */{bytes}")), "{target} {range}");
     }
     assert!(client.is_kept());
 }
@@ -198,7 +198,7 @@ fn what_is_no_range_counts_for_nothing() {
 }
 
 #[test]
-fn an_empty_file_is_whole_whatever_its_last_octets() {
+fn an_empty_file_is_whole_whatever_its_last_bytes() {
     let server = Server::with_directory();
     server.put("empty", b"");
     let mut client = server.connect();

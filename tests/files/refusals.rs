@@ -9,7 +9,7 @@ use crate::support::{chunk, chunked, head, make_fifo};
 
 /// Far more than a server reads of content that it does not want. All of it is sent before anything is read, which must
 /// neither fail nor take the answer away.
-const LONG_OCTETS: usize = 10 << 20;
+const LONG_BYTES: usize = 10 << 20;
 
 fn small_uploads_only() -> Server {
     let server = Start::new().directory().options(["--max-upload", "1000"]).start();
@@ -48,7 +48,7 @@ fn what_is_announced_too_long_is_refused_before_it_is_sent() {
     assert!(client.is_kept(), "what is short is read, and the connection kept");
     assert_eq!(client.store("PUT", "/files/standing", &[], &[b'x'; 1000]).status, 204, "the limit itself");
     let mut client = server.connect();
-    let response = client.store("PUT", "/files/standing", &[], &vec![b'x'; LONG_OCTETS]);
+    let response = client.store("PUT", "/files/standing", &[], &vec![b'x'; LONG_BYTES]);
     assert_refused(&response, 413);
     assert_eq!((response.field("Connection"), &*client.rest()), (Some("close"), &b""[..]));
     assert_eq!(server.stored("standing").unwrap(), [b'x'; 1000]);
@@ -67,16 +67,16 @@ fn what_is_not_announced_is_refused_when_the_count_passes_the_limit() {
     assert_eq!((response.field("Connection"), &*client.rest()), (Some("close"), &b""[..]), "its length is not known");
     assert_eq!(server.stored("standing").unwrap(), b"before");
     let mut client = server.connect();
-    for octets in [1000, 999] {
+    for bytes in [1000, 999] {
         client.send(head("PUT", "/files/standing", &["Transfer-Encoding: chunked"]));
-        client.send(chunked(&vec![b'x'; octets], 7));
-        assert_eq!(client.response().status, 204, "{octets}");
+        client.send(chunked(&vec![b'x'; bytes], 7));
+        assert_eq!(client.response().status, 204, "{bytes}");
     }
 
     // The sender of a long one is told while it sends, and not only at the end that it never reaches.
     let mut client = server.connect();
     client.send(head("PUT", "/files/standing", &["Transfer-Encoding: chunked"]));
-    client.send(chunk(&vec![b'x'; LONG_OCTETS]));
+    client.send(chunk(&vec![b'x'; LONG_BYTES]));
     let response = client.response();
     assert_refused(&response, 413);
     assert_eq!((response.field("Connection"), &*client.rest()), (Some("close"), &b""[..]));
@@ -193,7 +193,7 @@ fn a_name_that_cannot_be_a_file_is_refused_before_the_content() {
     fs::create_dir_all(at("directory/full")).unwrap();
     make_fifo(&at("fifo"));
     let _listener = UnixListener::bind(at("socket")).unwrap();
-    server.put_file("file", b"octets");
+    server.put_file("file", b"bytes");
     let before = server.names();
     for (name, status) in [
         ("directory", 409),
@@ -212,10 +212,10 @@ fn a_name_that_cannot_be_a_file_is_refused_before_the_content() {
         assert_refused_at_the_head(server.connect(), &target, &["Transfer-Encoding: chunked"], status);
         let mut client = server.connect();
         for method in ["PUT", "POST"] {
-            assert_refused(&client.store(method, &target, &[], b"octets"), status);
+            assert_refused(&client.store(method, &target, &[], b"bytes"), status);
         }
         client.send(head("PUT", &target, &["Transfer-Encoding: chunked"]));
-        client.send(chunked(b"octets", 2));
+        client.send(chunked(b"bytes", 2));
         assert_refused(&client.response(), status);
         assert!(client.is_kept(), "{name}");
     }
@@ -227,7 +227,7 @@ fn content_that_proves_malformed_behind_a_refusal_is_the_answer() {
     let server = Server::with_directory();
     let mut client = server.connect();
     client.send(head("PUT", "/files/absent/file", &["Transfer-Encoding: chunked"]));
-    client.send("5\r\noctets\r\n0\r\n\r\n");
+    client.send("5\r\nbytes\r\n0\r\n\r\n");
     let response = client.response();
     assert_eq!((response.status, response.field("Connection")), (400, Some("close")));
     assert_eq!(client.rest(), b"", "one answer, and not two");
@@ -242,7 +242,7 @@ fn a_directory_that_disappears_under_an_upload_is_missing() {
     client.send(head("PUT", "/files/shelf/file", &["Content-Length: 6", "Expect: 100-continue"]));
     assert_eq!(client.head().status, 100);
     fs::remove_dir_all(&shelf).unwrap();
-    client.send("octets");
+    client.send("bytes");
     assert_refused(&client.response(), 404);
     assert!(client.is_kept());
     assert!(server.names().is_empty());
@@ -255,7 +255,7 @@ fn a_directory_that_takes_the_name_during_an_upload_stays() {
     client.send(head("PUT", "/files/name", &["Content-Length: 6", "Expect: 100-continue"]));
     assert_eq!(client.head().status, 100);
     fs::create_dir(server.directory().join("name")).unwrap();
-    client.send("octets");
+    client.send("bytes");
     assert_refused(&client.response(), 409);
     assert!(client.is_kept());
     assert!(server.directory().join("name").is_dir());

@@ -9,9 +9,9 @@ use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
 use tempfile::TempDir;
 
 use crate::harness::{Server, Start, wait_until};
-use crate::support::{chunked, head, octets_free, skipped};
+use crate::support::{bytes_free, chunked, head, skipped};
 
-const DISK_OCTETS: usize = 4 << 20;
+const DISK_BYTES: usize = 4 << 20;
 
 /// A file system of a few megabytes, in memory. Unmounted when it is dropped.
 struct SmallDisk {
@@ -21,7 +21,7 @@ struct SmallDisk {
 impl SmallDisk {
     fn mount() -> Option<SmallDisk> {
         let mount_point = TempDir::new().unwrap();
-        let size = format!("size={DISK_OCTETS}");
+        let size = format!("size={DISK_BYTES}");
         let mounted =
             Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(mount_point.path()).output();
         match mounted {
@@ -53,21 +53,21 @@ impl Drop for SmallDisk {
 fn a_full_disk_is_507_announced_or_not_and_the_old_file_stays() {
     let Some(disk) = SmallDisk::mount() else { return };
     let server = Start::new().directory_at(disk.path()).start();
-    let before = vec![b'b'; DISK_OCTETS / 2];
+    let before = vec![b'b'; DISK_BYTES / 2];
     assert_eq!(server.store("PUT", "/files/standing", &[], &before).status, 201);
 
     // Announced: refused before it is sent. The space that the old file will leave is not free yet.
     let mut client = server.connect();
-    let length = format!("Content-Length: {}", DISK_OCTETS / 2 + 1);
+    let length = format!("Content-Length: {}", DISK_BYTES / 2 + 1);
     client.send(head("PUT", "/files/standing", &[&length, "Expect: 100-continue"]));
     assert_eq!(client.response().status, 507);
     assert_eq!(client.rest(), b"");
 
     // Not announced: refused when it is full, and the client is told although it still sends.
-    for octets in [DISK_OCTETS / 2 + 1, DISK_OCTETS * 2] {
+    for bytes in [DISK_BYTES / 2 + 1, DISK_BYTES * 2] {
         let mut client = server.connect();
         client.send(head("PUT", "/files/standing", &["Transfer-Encoding: chunked"]));
-        client.send(chunked(&vec![b'a'; octets], 100_000));
+        client.send(chunked(&vec![b'a'; bytes], 100_000));
         let response = client.response();
         assert_eq!((response.status, response.text()), (507, "There is not enough space for the content.\n"));
         assert_eq!((response.field("Connection"), &*client.rest()), (Some("close"), &b""[..]));
@@ -75,7 +75,7 @@ fn a_full_disk_is_507_announced_or_not_and_the_old_file_stays() {
         assert_eq!(server.names(), ["standing"]);
     }
     // What was refused has given its space back.
-    wait_until("space", || octets_free(disk.path()) as usize >= DISK_OCTETS / 2 - 65_536);
+    wait_until("space", || bytes_free(disk.path()) as usize >= DISK_BYTES / 2 - 65_536);
     assert_eq!(server.store("PUT", "/files/other", &[], &[b'o'; 1_000_000]).status, 201);
 }
 
@@ -83,7 +83,7 @@ fn a_full_disk_is_507_announced_or_not_and_the_old_file_stays() {
 fn of_two_uploads_that_fit_alone_the_one_that_does_not_fit_is_507() {
     let Some(disk) = SmallDisk::mount() else { return };
     let server = Start::new().directory_at(disk.path()).start();
-    let half = vec![b'x'; DISK_OCTETS * 3 / 8];
+    let half = vec![b'x'; DISK_BYTES * 3 / 8];
     let length = format!("Content-Length: {}", half.len() * 2);
     let mut clients = [server.connect(), server.connect()];
     for (number, client) in clients.iter_mut().enumerate() {
@@ -91,7 +91,7 @@ fn of_two_uploads_that_fit_alone_the_one_that_does_not_fit_is_507() {
         assert_eq!(client.head().status, 100, "it would fit");
     }
     clients.iter_mut().for_each(|client| client.send(&half));
-    // Whose octets the server reads first is its own business: what one of them took becomes free for the other.
+    // Whose bytes the server reads first is its own business: what one of them took becomes free for the other.
     let statuses = clients.each_mut().map(|client| {
         let _ = client.try_send(&half);
         client.response().status
@@ -105,7 +105,7 @@ fn of_two_uploads_that_fit_alone_the_one_that_does_not_fit_is_507() {
 fn a_full_disk_keeps_the_connection_of_a_short_upload() {
     let Some(disk) = SmallDisk::mount() else { return };
     let server = Start::new().directory_at(disk.path()).start();
-    let most = octets_free(disk.path()) as usize - 65_536;
+    let most = bytes_free(disk.path()) as usize - 65_536;
     assert_eq!(server.store("PUT", "/files/large", &[], &vec![b'l'; most]).status, 201);
     let mut client = server.connect();
     let content = vec![b's'; 200_000];
@@ -189,7 +189,7 @@ fn limit_descriptors(server: &Server, current: Option<u64>) {
 #[test]
 fn without_descriptors_files_are_503_and_the_connection_is_kept() {
     let server = Server::with_directory();
-    server.put("file", b"octets");
+    server.put("file", b"bytes");
     fs::create_dir(server.directory().join("shelf")).unwrap();
     let mut client = server.connect();
     assert!(client.is_kept());
@@ -201,9 +201,9 @@ fn without_descriptors_files_are_503_and_the_connection_is_kept() {
     }
     assert_eq!(client.ask("HEAD", "/files/file", &[]).status, 503);
     assert!(client.is_kept());
-    assert_eq!(server.stored("file").unwrap(), b"octets");
+    assert_eq!(server.stored("file").unwrap(), b"bytes");
     limit_descriptors(&server, getrlimit(Resource::Nofile).maximum);
-    assert_eq!(client.get("/files/file").text(), "octets");
+    assert_eq!(client.get("/files/file").text(), "bytes");
     assert_eq!(client.store("PUT", "/files/file", &[], b"after").status, 204);
 }
 
@@ -219,7 +219,7 @@ fn an_upload_that_was_let_in_needs_no_further_descriptor() {
         client.send(head("PUT", &target, &["Transfer-Encoding: chunked", "Expect: 100-continue"]));
         assert_eq!(client.head().status, 100);
         limit_descriptors(&server, Some(3));
-        client.send(chunked(b"octets", 3));
+        client.send(chunked(b"bytes", 3));
         assert_eq!(client.response().status, status, "{name}");
         limit_descriptors(&server, getrlimit(Resource::Nofile).maximum);
         drop(client);

@@ -24,7 +24,7 @@ fn a_sweep_spares_the_other_servers_upload() {
     assert_eq!(client.head().status, 100);
     client.send("four");
     // Its first write, and so its sweep.
-    other.put("quick", b"octets");
+    other.put("quick", b"bytes");
     client.send("more");
     assert_eq!(client.response().status, 201);
     assert_eq!(other.get("/files/slow").text(), "fourmore");
@@ -38,19 +38,19 @@ fn a_sweep_removes_what_nobody_holds_and_nothing_else() {
     fs::create_dir(&shelf).unwrap();
     let names = [".spindle-0000000000000001", ".spindle-0000000000000002", ".spindle-other", "spindle-file"];
     for name in names {
-        fs::write(shelf.join(name), b"octets").unwrap();
-        fs::write(scratch.path().join(name), b"octets").unwrap();
+        fs::write(shelf.join(name), b"bytes").unwrap();
+        fs::write(scratch.path().join(name), b"bytes").unwrap();
     }
     let held = File::options().write(true).open(shelf.join(names[0])).unwrap();
     flock(&held, FlockOperation::NonBlockingLockExclusive).unwrap();
     let server = Start::new().directory_at(scratch.path()).start();
-    assert_eq!(server.store("PUT", "/files/shelf/file", &[], b"octets").status, 201);
+    assert_eq!(server.store("PUT", "/files/shelf/file", &[], b"bytes").status, 201);
     let mut left: Vec<String> =
         fs::read_dir(&shelf).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     left.sort();
     assert_eq!(left, [names[0], names[2], "file", names[3]]);
     assert_eq!(server.names().len(), 5, "a directory that is not written to is not swept");
-    server.put("file", b"octets");
+    server.put("file", b"bytes");
     assert_eq!(server.names(), [names[2], "file", "shelf", names[3]]);
 }
 

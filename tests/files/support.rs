@@ -88,17 +88,17 @@ pub(crate) fn chunk(content: &[u8]) -> Vec<u8> {
     [format!("{:x}\r\n", content.len()).as_bytes(), content, b"\r\n"].concat()
 }
 
-/// `content` in the chunked coding, in chunks of so many octets.
-pub(crate) fn chunked(content: &[u8], chunk_octets: usize) -> Vec<u8> {
-    let mut coded: Vec<u8> = content.chunks(chunk_octets).flat_map(chunk).collect();
+/// `content` in the chunked coding, in chunks of so many bytes.
+pub(crate) fn chunked(content: &[u8], chunk_bytes: usize) -> Vec<u8> {
+    let mut coded: Vec<u8> = content.chunks(chunk_bytes).flat_map(chunk).collect();
     coded.extend_from_slice(b"0\r\n\r\n");
     coded
 }
 
-/// Any octets as a segment of a target.
-pub(crate) fn percent_encoded(octets: &[u8]) -> String {
-    octets.iter().fold(String::new(), |mut encoded, octet| {
-        let _ = write!(encoded, "%{octet:02X}");
+/// Any bytes as a segment of a target.
+pub(crate) fn percent_encoded(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut encoded, byte| {
+        let _ = write!(encoded, "%{byte:02X}");
         encoded
     })
 }
@@ -112,25 +112,25 @@ pub(crate) fn set_modified(path: &Path, unix_s: i64) {
 }
 
 /// A file of zeros that occupies no space.
-pub(crate) fn make_sparse(path: &Path, octets: u64) {
-    File::create(path).expect("a file").set_len(octets).expect("a length");
+pub(crate) fn make_sparse(path: &Path, bytes: u64) {
+    File::create(path).expect("a file").set_len(bytes).expect("a length");
 }
 
-/// How many octets are free where `path` is.
-pub(crate) fn octets_free(path: &Path) -> u64 {
+/// How many bytes are free where `path` is.
+pub(crate) fn bytes_free(path: &Path) -> u64 {
     let space = rustix::fs::statvfs(path).expect("a file system");
     space.f_bavail * space.f_frsize
 }
 
-/// A temporary directory with room for so many octets: in memory where that is possible.
-pub(crate) fn roomy_directory(octets: u64) -> Option<TempDir> {
+/// A temporary directory with room for so many bytes: in memory where that is possible.
+pub(crate) fn roomy_directory(bytes: u64) -> Option<TempDir> {
     let memory = Path::new("/dev/shm");
     for place in [memory.to_owned(), std::env::temp_dir()] {
-        if place.is_dir() && octets_free(&place) > octets {
+        if place.is_dir() && bytes_free(&place) > bytes {
             return TempDir::new_in(place).ok();
         }
     }
-    skipped(&format!("no place with room for {octets} octets"));
+    skipped(&format!("no place with room for {bytes} bytes"));
     None
 }
 

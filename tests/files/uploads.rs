@@ -8,30 +8,30 @@ use std::thread;
 use crate::harness::{Client, Response, Server, Start, noise};
 use crate::support::{Tracer, chunked, head};
 
-fn store_chunked(client: &mut Client, method: &str, target: &str, octets: Vec<u8>) -> Response {
+fn store_chunked(client: &mut Client, method: &str, target: &str, bytes: Vec<u8>) -> Response {
     client.send(head(method, target, &["Transfer-Encoding: chunked"]));
-    client.send(octets);
+    client.send(bytes);
     client.response()
 }
 
 #[test]
-fn content_is_stored_octet_by_octet_by_length_and_in_chunks() {
+fn content_is_stored_byte_by_byte_by_length_and_in_chunks() {
     let server = Server::with_directory();
     let mut client = server.connect();
-    for (number, octets) in [0, 1, 2, 65_535, 65_536, 65_537, 3_000_001].into_iter().enumerate() {
-        let content = noise(octets, number as u64);
+    for (number, bytes) in [0, 1, 2, 65_535, 65_536, 65_537, 3_000_001].into_iter().enumerate() {
+        let content = noise(bytes, number as u64);
         let by_length = client.store("PUT", "/files/length", &[], &content);
-        assert_eq!(by_length.status, if number == 0 { 201 } else { 204 }, "{octets}");
-        for chunk_octets in [1, 1000, 70_000] {
-            if octets / chunk_octets > 70_000 {
+        assert_eq!(by_length.status, if number == 0 { 201 } else { 204 }, "{bytes}");
+        for chunk_bytes in [1, 1000, 70_000] {
+            if bytes / chunk_bytes > 70_000 {
                 continue;
             }
-            let coded = chunked(&content, chunk_octets);
+            let coded = chunked(&content, chunk_bytes);
             assert_eq!(store_chunked(&mut client, "POST", "/files/chunks", coded).status, 201);
-            assert!(server.stored("chunks").unwrap() == content, "{octets} in chunks of {chunk_octets}");
+            assert!(server.stored("chunks").unwrap() == content, "{bytes} in chunks of {chunk_bytes}");
         }
-        assert!(server.stored("length").unwrap() == content, "{octets}");
-        assert!(client.get("/files/length").content == content, "{octets}");
+        assert!(server.stored("length").unwrap() == content, "{bytes}");
+        assert!(client.get("/files/length").content == content, "{bytes}");
     }
     assert_eq!(server.names(), ["chunks", "length"]);
 }
@@ -52,14 +52,14 @@ fn post_always_creates_and_put_says_whether_it_did() {
         assert_eq!(client.store(method, "/files/posted", &[], method.as_bytes()).status, expected);
         assert_eq!(server.stored("posted").unwrap(), method.as_bytes());
     }
-    let made = client.store("PUT", "/files/put", &[], b"octets");
+    let made = client.store("PUT", "/files/put", &[], b"bytes");
     assert_eq!((made.status, made.field("Content-Length")), (201, Some("0")));
-    let replaced = client.store("PUT", "/files/put", &[], b"octets");
+    let replaced = client.store("PUT", "/files/put", &[], b"bytes");
     assert_eq!((replaced.status, replaced.field("Content-Length")), (204, None));
     let read = client.get("/files/put");
     for name in ["ETag", "Last-Modified"] {
         assert_eq!(replaced.field(name), read.field(name), "the answer describes what a reader is given");
-        assert_ne!(replaced.field("ETag"), made.field("ETag"), "the same octets, and another version");
+        assert_ne!(replaced.field("ETag"), made.field("ETag"), "the same bytes, and another version");
     }
     assert!(client.is_kept());
 }
@@ -70,7 +70,7 @@ fn no_two_uploads_share_a_tag_however_quick_they_are() {
     let server = Server::with_directory();
     let mut client = server.connect();
     // All at once, so that many fall into one tick of the file system's clock.
-    client.send(format!("{}octets", head("PUT", "/files/file", &["Content-Length: 6"])).repeat(UPLOADS));
+    client.send(format!("{}bytes", head("PUT", "/files/file", &["Content-Length: 6"])).repeat(UPLOADS));
     let tags: HashSet<String> =
         (0..UPLOADS).map(|_| client.response().field("ETag").expect("a tag").to_owned()).collect();
     assert_eq!(tags.len(), UPLOADS);
@@ -86,7 +86,7 @@ fn an_upload_replaces_a_file_and_not_its_other_names() {
 }
 
 #[test]
-fn nothing_is_visible_before_the_last_octet() {
+fn nothing_is_visible_before_the_last_byte() {
     let server = Server::with_directory();
     server.put("standing", b"before");
     for (name, before) in [("standing", Some(&b"before"[..])), ("absent", None)] {
@@ -116,8 +116,8 @@ fn of_two_uploads_of_one_name_at_once_one_wins_whole() {
         }
         for piece in 0..10 {
             for (client, content) in clients.iter_mut().zip(&contents) {
-                let octets = content.len() / 10;
-                client.send(&content[piece * octets..(piece + 1) * octets]);
+                let bytes = content.len() / 10;
+                client.send(&content[piece * bytes..(piece + 1) * bytes]);
             }
         }
         let statuses = clients.each_mut().map(|client| client.response().status);
@@ -210,13 +210,13 @@ fn uploads_that_only_create_replace_nothing() {
 #[test]
 fn uploads_that_are_off_are_not_allowed_and_not_offered() {
     let server = Start::new().directory().options(["--uploads", "off"]).start();
-    server.put_file("file", b"octets");
+    server.put_file("file", b"bytes");
     for (method, target) in [("PUT", "/files/file"), ("POST", "/files/new"), ("PUT", "/files/..")] {
         let response = server.store(method, target, &[], b"written");
         assert_eq!((response.status, response.field("Allow")), (405, Some("GET, HEAD, OPTIONS")), "{method} {target}");
     }
     assert_eq!(server.ask("OPTIONS", "/files/file", &[]).field("Allow"), Some("GET, HEAD, OPTIONS"));
-    assert_eq!(server.get("/files/file").text(), "octets");
+    assert_eq!(server.get("/files/file").text(), "bytes");
     assert_eq!(server.names(), ["file"]);
     let offered = Server::with_directory().ask("OPTIONS", "/files/file", &[]);
     assert_eq!(offered.field("Allow"), Some("GET, HEAD, POST, PUT, OPTIONS"));
@@ -228,7 +228,7 @@ fn with_fsync_file_and_directory_are_on_the_disk_before_the_answer() {
         let Some(tracer) = Tracer::of("fsync,linkat,renameat,renameat2,sendto") else { return };
         let server = Start::new().directory().through(tracer.command()).options(options.iter().copied()).start();
         fs::create_dir(server.directory().join("shelf")).unwrap();
-        assert_eq!(server.store("PUT", "/files/shelf/file", &[], b"octets").status, 201);
+        assert_eq!(server.store("PUT", "/files/shelf/file", &[], b"bytes").status, 201);
         drop(server);
         let trace = tracer.whole_trace();
         let places = |call: &str| {
@@ -248,7 +248,7 @@ fn with_fsync_file_and_directory_are_on_the_disk_before_the_answer() {
 #[test]
 fn with_fsync_files_are_created_and_replaced_all_the_same() {
     let server = Start::new().directory().options(["--fsync"]).start();
-    assert_eq!(server.store("PUT", "/files/file", &[], b"octets").status, 201);
+    assert_eq!(server.store("PUT", "/files/file", &[], b"bytes").status, 201);
     assert_eq!(server.store("PUT", "/files/file", &[], b"others").status, 204);
     assert_eq!(server.stored("file").unwrap(), b"others");
 }
@@ -259,9 +259,9 @@ fn fields_without_a_meaning_for_the_method_change_nothing() {
     let server = Server::with_directory();
     let mut client = server.connect();
     let elsewhere = "Content-Location: /files/elsewhere";
-    assert_eq!(client.store("PUT", "/files/file", &[elsewhere], b"octets").status, 201);
+    assert_eq!(client.store("PUT", "/files/file", &[elsewhere], b"bytes").status, 201);
     let part = "Content-Range: bytes 0-1/6";
-    assert_eq!(client.store("POST", "/files/posted", &[part], b"octets").status, 201);
-    assert_eq!(client.ask("GET", "/files/file", &[part]).text(), "octets");
-    assert_eq!((server.stored("posted").unwrap(), server.names().len()), (b"octets".to_vec(), 2));
+    assert_eq!(client.store("POST", "/files/posted", &[part], b"bytes").status, 201);
+    assert_eq!(client.ask("GET", "/files/file", &[part]).text(), "bytes");
+    assert_eq!((server.stored("posted").unwrap(), server.names().len()), (b"bytes".to_vec(), 2));
 }

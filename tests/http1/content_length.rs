@@ -13,7 +13,7 @@ fn length(value: &str, content: &str) -> String {
 }
 
 #[test]
-fn so_many_octets_are_content_and_the_next_is_the_next_request() {
+fn so_many_bytes_are_content_and_the_next_is_the_next_request() {
     for content in ["", "a", "abcde", "\r\n\r\n", "GET / HTTP/1.1\r\n\r\n"] {
         let told = keeps(length(&content.len().to_string(), content), &[201]);
         assert_eq!(told.content(), content.as_bytes());
@@ -108,8 +108,8 @@ fn content_that_the_peer_does_not_finish_is_refused_at_its_end() {
 
 #[test]
 fn a_sink_that_has_enough_answers_and_the_rest_is_discarded() {
-    let limited = |octets: usize| {
-        format!("POST /limited HTTP/1.1\r\nHost: h\r\nContent-Length: {octets}\r\n\r\n{}", "a".repeat(octets))
+    let limited = |bytes: usize| {
+        format!("POST /limited HTTP/1.1\r\nHost: h\r\nContent-Length: {bytes}\r\n\r\n{}", "a".repeat(bytes))
     };
     keeps(limited(8), &[201]);
     keeps(limited(9), &[413]);
@@ -125,23 +125,23 @@ fn a_second_cr_lf_behind_content_is_ignored() {
 /// Written to a file, such pieces fill whole pages.
 #[test]
 fn pieces_of_content_end_where_whole_buffers_of_it_do() {
-    const CONTENT_OCTETS: usize = 4 * RECEIVE_BUFFER_BYTES + 1;
-    let stream = post(&format!("Content-Length: {CONTENT_OCTETS}\r\n"), &"x".repeat(CONTENT_OCTETS));
-    let head_octets = stream.len() - CONTENT_OCTETS;
+    const CONTENT_BYTES: usize = 4 * RECEIVE_BUFFER_BYTES + 1;
+    let stream = post(&format!("Content-Length: {CONTENT_BYTES}\r\n"), &"x".repeat(CONTENT_BYTES));
+    let head_bytes = stream.len() - CONTENT_BYTES;
     let mut driver = Driver::new(Probe, Settings::default(), Reading::Everything);
     let mut ends = Vec::new();
     let mut received = 0;
     while received < stream.len() {
         let space = driver.connection.input_space(&mut driver.shared);
-        let octets = space.len().min(stream.len() - received);
-        space[..octets].copy_from_slice(&stream.as_bytes()[received..received + octets]);
-        driver.connection.received(octets);
+        let bytes = space.len().min(stream.len() - received);
+        space[..bytes].copy_from_slice(&stream.as_bytes()[received..received + bytes]);
+        driver.connection.received(bytes);
         driver.think();
-        received += octets;
-        ends.push(received - head_octets);
+        received += bytes;
+        ends.push(received - head_bytes);
     }
     let whole = [1, 2, 3, 4].map(|buffers| buffers * RECEIVE_BUFFER_BYTES);
-    let expected = [&[RECEIVE_BUFFER_BYTES - head_octets][..], &whole, &[CONTENT_OCTETS]].concat();
+    let expected = [&[RECEIVE_BUFFER_BYTES - head_bytes][..], &whole, &[CONTENT_BYTES]].concat();
     assert_eq!(ends, expected);
 }
 

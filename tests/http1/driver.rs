@@ -1,4 +1,4 @@
-//! Plays the socket: hands octets to a [`Connection`] in given cuts, and takes its output in given amounts.
+//! Plays the socket: hands bytes to a [`Connection`] in given cuts, and takes its output in given amounts.
 
 use spindle::http1::{Connection, Settings, Shared, Step, Transmit};
 use spindle::semantics::Now;
@@ -16,8 +16,8 @@ pub(crate) const NOW_TEXT: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
 pub(crate) enum Reading {
     /// All at once.
     Everything,
-    /// One octet, and the server may think between any two.
-    OctetByOctet,
+    /// One byte, and the server may think between any two.
+    ByteByByte,
     /// Nothing before all is sent, unless the server would hear no more otherwise.
     Late,
 }
@@ -59,15 +59,15 @@ impl<S: Service> Driver<S> {
         }
     }
 
-    /// The peer sends `octets` in one piece.
-    pub(crate) fn receive(&mut self, mut octets: &[u8]) {
-        while !octets.is_empty() && !self.connection.is_closed() {
+    /// The peer sends `bytes` in one piece.
+    pub(crate) fn receive(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() && !self.connection.is_closed() {
             if self.connection.wants_input() {
                 let space = self.connection.input_space(&mut self.shared);
                 assert!(!space.is_empty(), "input is wanted and there is no room for it");
-                let taken = space.len().min(octets.len());
-                space[..taken].copy_from_slice(&octets[..taken]);
-                octets = &octets[taken..];
+                let taken = space.len().min(bytes.len());
+                space[..taken].copy_from_slice(&bytes[..taken]);
+                bytes = &bytes[taken..];
                 self.connection.received(taken);
                 self.think();
             } else {
@@ -98,7 +98,7 @@ impl<S: Service> Driver<S> {
     /// The server makes what it can of what it has. Returns whether anything moved.
     pub(crate) fn think(&mut self) -> bool {
         let mut moved = false;
-        // Each step uses up an octet, ends a request, or ends the connection.
+        // Each step uses up a byte, ends a request, or ends the connection.
         for _ in 0..1_000_000 {
             if self.connection.process(&mut self.service, &mut self.shared, &self.now) == Step::Idle {
                 return moved;
@@ -118,8 +118,8 @@ impl<S: Service> Driver<S> {
 
     /// The peer reads until there is nothing more to read. The connection does not go idle: there is more to receive.
     fn read_on(&mut self) {
-        let octets_max = if self.reading == Reading::OctetByOctet { 1 } else { usize::MAX };
-        while self.think() | self.read(octets_max) {}
+        let bytes_max = if self.reading == Reading::ByteByByte { 1 } else { usize::MAX };
+        while self.think() | self.read(bytes_max) {}
     }
 
     /// The connection goes idle: content that was gathered is handed over. Returns whether there was any.
@@ -127,8 +127,8 @@ impl<S: Service> Driver<S> {
         self.connection.flush_content(&mut self.shared, &self.now) != Step::Idle
     }
 
-    /// The peer reads at most so many octets. Returns whether there were any, or the end.
-    pub(crate) fn read(&mut self, octets_max: usize) -> bool {
+    /// The peer reads at most so many bytes. Returns whether there were any, or the end.
+    pub(crate) fn read(&mut self, bytes_max: usize) -> bool {
         let taken = match self.connection.transmit() {
             None => return false,
             Some(Transmit::End) => {
@@ -137,7 +137,7 @@ impl<S: Service> Driver<S> {
                 self.connection.end_transmitted(&mut self.shared, &self.now);
                 return true;
             }
-            Some(Transmit::Bytes { bytes, .. }) => take(&mut self.output, bytes, octets_max),
+            Some(Transmit::Bytes { bytes, .. }) => take(&mut self.output, bytes, bytes_max),
             Some(Transmit::File { .. }) => panic!("no files are served here"),
             Some(Transmit::NotYet) => 0,
             Some(Transmit::Abort) => {
@@ -146,7 +146,7 @@ impl<S: Service> Driver<S> {
                 return false;
             }
         };
-        assert!(!self.ended, "octets behind the end");
+        assert!(!self.ended, "bytes behind the end");
         self.connection.transmitted(taken as u64, &mut self.shared, &self.now);
         true
     }
@@ -171,31 +171,31 @@ impl<S: Service> Driver<S> {
     }
 }
 
-fn take(output: &mut Vec<u8>, octets: &[u8], octets_max: usize) -> usize {
-    assert!(!octets.is_empty(), "nothing is offered for sending");
-    let taken = octets.len().min(octets_max);
-    output.extend_from_slice(&octets[..taken]);
+fn take(output: &mut Vec<u8>, bytes: &[u8], bytes_max: usize) -> usize {
+    assert!(!bytes.is_empty(), "nothing is offered for sending");
+    let taken = bytes.len().min(bytes_max);
+    output.extend_from_slice(&bytes[..taken]);
     taken
 }
 
-/// Runs `octets`, cut before each offset in `cuts`. With `half_closed` the peer's end comes with the last piece.
+/// Runs `bytes`, cut before each offset in `cuts`. With `half_closed` the peer's end comes with the last piece.
 pub(crate) fn run<S: Service>(
     service: S,
     settings: Settings,
-    octets: &[u8],
+    bytes: &[u8],
     cuts: &[usize],
     reading: Reading,
     half_closed: bool,
 ) -> (Outcome, Driver<S>) {
     let mut driver = Driver::new(service, settings, reading);
     let mut start = 0;
-    for end in cuts.iter().copied().chain([octets.len()]) {
-        if end == octets.len() && half_closed {
+    for end in cuts.iter().copied().chain([bytes.len()]) {
+        if end == bytes.len() && half_closed {
             let last = end.saturating_sub(1);
-            driver.receive(&octets[start..last]);
-            hand_over(&mut driver, &octets[last..]);
+            driver.receive(&bytes[start..last]);
+            hand_over(&mut driver, &bytes[last..]);
         } else {
-            driver.receive(&octets[start..end]);
+            driver.receive(&bytes[start..end]);
         }
         start = end;
     }
@@ -203,11 +203,11 @@ pub(crate) fn run<S: Service>(
     (driver.outcome(), driver)
 }
 
-/// The last octets and the end in one: the server thinks only when both are there.
-fn hand_over<S: Service>(driver: &mut Driver<S>, octets: &[u8]) {
+/// The last bytes and the end in one: the server thinks only when both are there.
+fn hand_over<S: Service>(driver: &mut Driver<S>, bytes: &[u8]) {
     if driver.connection.wants_input() {
-        driver.connection.input_space(&mut driver.shared)[..octets.len()].copy_from_slice(octets);
-        driver.connection.received(octets.len());
+        driver.connection.input_space(&mut driver.shared)[..bytes.len()].copy_from_slice(bytes);
+        driver.connection.received(bytes.len());
     }
     driver.connection.received_eof();
 }

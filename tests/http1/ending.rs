@@ -1,7 +1,7 @@
 //! RFC 9112 §9.6: the gentle end of a connection, which leaves the peer the time to read the last answer.
 
 use spindle::http1::limits::{
-    DRAIN_NS, DRAIN_OCTETS_MAX, DRAIN_SHORT_NS, DRAIN_SILENCE_NS, DRAIN_SILENCE_SHORT_NS, FINISH_IDLE_NS, SECOND_NS,
+    DRAIN_BYTES_MAX, DRAIN_NS, DRAIN_SHORT_NS, DRAIN_SILENCE_NS, DRAIN_SILENCE_SHORT_NS, FINISH_IDLE_NS, SECOND_NS,
 };
 use spindle::http1::{Settings, Step};
 
@@ -49,11 +49,11 @@ fn a_peer_that_still_sends_ten_megabytes_is_listened_to() {
 }
 
 #[test]
-fn what_is_drained_is_bounded_in_octets() {
+fn what_is_drained_is_bounded_in_bytes() {
     let mut driver = offended();
     // The head that offended is drained as well.
     driver.receive(&PIECE[OFFENCE.len()..]);
-    for _ in 1..DRAIN_OCTETS_MAX / PIECE.len() as u64 {
+    for _ in 1..DRAIN_BYTES_MAX / PIECE.len() as u64 {
         driver.receive(PIECE);
     }
     assert!(!driver.connection.is_closed(), "at the limit");
@@ -62,7 +62,7 @@ fn what_is_drained_is_bounded_in_octets() {
 }
 
 #[test]
-fn draining_ends_some_time_after_the_last_octet() {
+fn draining_ends_some_time_after_the_last_byte() {
     let mut driver = offended();
     assert_eq!(driver.patience_ns(), Some(DRAIN_SILENCE_NS));
     driver.wait_ns(DRAIN_SILENCE_NS - 1);
@@ -89,7 +89,7 @@ fn draining_ends_some_time_after_the_end_whatever_comes() {
 
 #[test]
 fn the_writing_side_is_shut_only_when_all_is_sent() {
-    let mut driver = Driver::new(Probe, Settings::default(), Reading::OctetByOctet);
+    let mut driver = Driver::new(Probe, Settings::default(), Reading::ByteByByte);
     driver.receive(get("/source/2000", "Connection: close\r\n").as_bytes());
     assert!(driver.ended);
     assert_eq!(read_all(&driver.output, &["GET"])[0].content.as_ref().map(Vec::len), Some(2000));

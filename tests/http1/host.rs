@@ -61,8 +61,8 @@ fn a_missing_host_is_served_by_default() {
 
 #[test]
 fn a_missing_host_is_refused_where_that_is_asked_for() {
-    for octets in ["GET / HTTP/1.1\r\n\r\n", "GET http://h/ HTTP/1.1\r\n\r\n", "OPTIONS * HTTP/1.1\r\nA: b\r\n\r\n"] {
-        assert_eq!(script(octets).strict().refused(HostMissing).seen, []);
+    for bytes in ["GET / HTTP/1.1\r\n\r\n", "GET http://h/ HTTP/1.1\r\n\r\n", "OPTIONS * HTTP/1.1\r\nA: b\r\n\r\n"] {
+        assert_eq!(script(bytes).strict().refused(HostMissing).seen, []);
     }
     script("GET / HTTP/1.0\r\n\r\n").strict().ends(&[200]);
 }

@@ -8,54 +8,54 @@ use crate::driver::{Driver, Reading};
 use crate::probe::Probe;
 use crate::script::{ends, get, keeps, post, refused, routed, script, waits};
 
-/// A GET whose request-line has so many octets.
-fn request_line(octets: usize) -> String {
+/// A GET whose request-line has so many bytes.
+fn request_line(bytes: usize) -> String {
     let around = "GET / HTTP/1.1".len();
-    format!("GET /{} HTTP/1.1\r\n", "a".repeat(octets - around))
+    format!("GET /{} HTTP/1.1\r\n", "a".repeat(bytes - around))
 }
 
-/// Field lines of so many octets in all, their CRLFs and the empty line included.
-fn section(octets: usize) -> String {
+/// Field lines of so many bytes in all, their CRLFs and the empty line included.
+fn section(bytes: usize) -> String {
     let around = "A: \r\n\r\n".len();
-    format!("A: {}\r\n\r\n", "a".repeat(octets - around))
+    format!("A: {}\r\n\r\n", "a".repeat(bytes - around))
 }
 
 #[test]
-fn request_line_octets_max() {
-    keeps(request_line(REQUEST_LINE_OCTETS_MAX) + "\r\n", &[200]);
-    refused(request_line(REQUEST_LINE_OCTETS_MAX + 1) + "\r\n", RequestLineTooLong);
-    refused(request_line(2 * REQUEST_LINE_OCTETS_MAX) + "\r\n", RequestLineTooLong);
-    refused(format!("GET /{}", "a".repeat(REQUEST_LINE_OCTETS_MAX)), RequestLineTooLong);
-    let percent = format!("GET /{} HTTP/1.1\r\n\r\n", "%41".repeat(REQUEST_LINE_OCTETS_MAX / 3));
+fn request_line_bytes_max() {
+    keeps(request_line(REQUEST_LINE_BYTES_MAX) + "\r\n", &[200]);
+    refused(request_line(REQUEST_LINE_BYTES_MAX + 1) + "\r\n", RequestLineTooLong);
+    refused(request_line(2 * REQUEST_LINE_BYTES_MAX) + "\r\n", RequestLineTooLong);
+    refused(format!("GET /{}", "a".repeat(REQUEST_LINE_BYTES_MAX)), RequestLineTooLong);
+    let percent = format!("GET /{} HTTP/1.1\r\n\r\n", "%41".repeat(REQUEST_LINE_BYTES_MAX / 3));
     refused(percent, RequestLineTooLong);
     // The limit is one of position: what is wrong within it counts first.
-    refused(request_line(REQUEST_LINE_OCTETS_MAX + 1).replace('/', "#"), TargetFragment);
-    const { assert!(REQUEST_LINE_OCTETS_MAX >= 8000, "RFC 9112 §3 asks for as much") };
+    refused(request_line(REQUEST_LINE_BYTES_MAX + 1).replace('/', "#"), TargetFragment);
+    const { assert!(REQUEST_LINE_BYTES_MAX >= 8000, "RFC 9112 §3 asks for as much") };
 }
 
 #[test]
-fn method_octets_max() {
-    let line = |octets: usize| format!("{} / HTTP/1.1\r\nHost: h\r\n\r\n", "A".repeat(octets));
-    keeps(line(METHOD_OCTETS_MAX), &[501]);
-    refused(line(METHOD_OCTETS_MAX + 1), MethodTooLong);
-    refused("A".repeat(METHOD_OCTETS_MAX + 1), MethodTooLong);
-    waits("A".repeat(METHOD_OCTETS_MAX), HeadCutShort);
+fn method_bytes_max() {
+    let line = |bytes: usize| format!("{} / HTTP/1.1\r\nHost: h\r\n\r\n", "A".repeat(bytes));
+    keeps(line(METHOD_BYTES_MAX), &[501]);
+    refused(line(METHOD_BYTES_MAX + 1), MethodTooLong);
+    refused("A".repeat(METHOD_BYTES_MAX + 1), MethodTooLong);
+    waits("A".repeat(METHOD_BYTES_MAX), HeadCutShort);
 }
 
 #[test]
-fn field_section_octets_max() {
-    let request = |octets: usize| format!("GET / HTTP/1.1\r\n{}", section(octets));
-    keeps(request(FIELD_SECTION_OCTETS_MAX), &[200]);
-    refused(request(FIELD_SECTION_OCTETS_MAX + 1), FieldSectionTooLarge);
-    refused(request(FIELD_SECTION_OCTETS_MAX + 2), FieldSectionTooLarge);
-    refused(request(2 * FIELD_SECTION_OCTETS_MAX), FieldSectionTooLarge);
+fn field_section_bytes_max() {
+    let request = |bytes: usize| format!("GET / HTTP/1.1\r\n{}", section(bytes));
+    keeps(request(FIELD_SECTION_BYTES_MAX), &[200]);
+    refused(request(FIELD_SECTION_BYTES_MAX + 1), FieldSectionTooLarge);
+    refused(request(FIELD_SECTION_BYTES_MAX + 2), FieldSectionTooLarge);
+    refused(request(2 * FIELD_SECTION_BYTES_MAX), FieldSectionTooLarge);
 }
 
 #[test]
-fn field_section_octets_max_of_trailers() {
-    let request = |octets: usize| post("Transfer-Encoding: chunked\r\n", "0\r\n") + &section(octets);
-    keeps(request(FIELD_SECTION_OCTETS_MAX), &[201]);
-    script(request(FIELD_SECTION_OCTETS_MAX + 1)).refused(FieldSectionTooLarge);
+fn field_section_bytes_max_of_trailers() {
+    let request = |bytes: usize| post("Transfer-Encoding: chunked\r\n", "0\r\n") + &section(bytes);
+    keeps(request(FIELD_SECTION_BYTES_MAX), &[201]);
+    script(request(FIELD_SECTION_BYTES_MAX + 1)).refused(FieldSectionTooLarge);
 }
 
 #[test]
@@ -70,8 +70,8 @@ fn field_lines_max() {
 }
 
 #[test]
-fn receive_buffer_octets() {
-    let longest = request_line(REQUEST_LINE_OCTETS_MAX) + &section(FIELD_SECTION_OCTETS_MAX);
+fn receive_buffer_bytes() {
+    let longest = request_line(REQUEST_LINE_BYTES_MAX) + &section(FIELD_SECTION_BYTES_MAX);
     keeps(format!("\r\n{longest}"), &[200]);
     keeps(longest.repeat(3), &[200, 200, 200]);
 
@@ -104,11 +104,11 @@ fn chunk_size_digits_max() {
 }
 
 #[test]
-fn chunk_overhead_octets_free() {
+fn chunk_overhead_bytes_free() {
     // The semicolon and the CR behind it count along.
-    let extended = |octets: u64| format!(";{}\r", "a".repeat(usize::try_from(octets).unwrap() - 2));
+    let extended = |bytes: u64| format!(";{}\r", "a".repeat(usize::try_from(bytes).unwrap() - 2));
     let request = |content: &str| post("Transfer-Encoding: chunked\r\n", content);
-    let free = CHUNK_OVERHEAD_OCTETS_FREE;
+    let free = CHUNK_OVERHEAD_BYTES_FREE;
     keeps(request(&format!("0{}\n\r\n", extended(free))), &[201]);
     script(request(&format!("0{}\n\r\n", extended(free + 1)))).refused(ChunkOverheadTooLarge);
     // Many lines count together.
@@ -122,7 +122,7 @@ fn chunk_overhead_octets_free() {
 
 #[test]
 fn honest_small_chunks_are_never_too_many() {
-    let chunks = usize::try_from(CHUNK_OVERHEAD_OCTETS_FREE).unwrap() / 4;
+    let chunks = usize::try_from(CHUNK_OVERHEAD_BYTES_FREE).unwrap() / 4;
     let mut driver = Driver::new(Probe, Settings::default(), Reading::Everything);
     driver.receive(post("Transfer-Encoding: chunked\r\n", "").as_bytes());
     driver.receive(("1\r\na\r\n".repeat(chunks) + "0\r\n\r\n").as_bytes());
@@ -131,7 +131,7 @@ fn honest_small_chunks_are_never_too_many() {
 
 #[test]
 fn leading_zeros_count_as_overhead() {
-    let chunks = usize::try_from(CHUNK_OVERHEAD_OCTETS_FREE).unwrap() / 15;
+    let chunks = usize::try_from(CHUNK_OVERHEAD_BYTES_FREE).unwrap() / 15;
     let chunk = format!("{}1\r\na\r\n", "0".repeat(15));
     let request = |chunks: usize| post("Transfer-Encoding: chunked\r\n", "") + &chunk.repeat(chunks) + "0\r\n\r\n";
     let status_of = |chunks: usize| {
@@ -144,35 +144,35 @@ fn leading_zeros_count_as_overhead() {
 }
 
 #[test]
-fn discarded_content_octets_max_of_an_announced_length() {
-    let request = |octets: u64| get("/", &format!("Content-Length: {octets}\r\n"));
-    let content = "a".repeat(usize::try_from(DISCARDED_CONTENT_OCTETS_MAX).unwrap());
-    keeps(request(DISCARDED_CONTENT_OCTETS_MAX) + &content, &[200]);
-    // Not one octet of more than that is waited for.
-    ends(request(DISCARDED_CONTENT_OCTETS_MAX + 1), &[200]);
-    let too_long = DISCARDED_CONTENT_OCTETS_MAX + 1;
+fn discarded_content_bytes_max_of_an_announced_length() {
+    let request = |bytes: u64| get("/", &format!("Content-Length: {bytes}\r\n"));
+    let content = "a".repeat(usize::try_from(DISCARDED_CONTENT_BYTES_MAX).unwrap());
+    keeps(request(DISCARDED_CONTENT_BYTES_MAX) + &content, &[200]);
+    // Not one byte of more than that is waited for.
+    ends(request(DISCARDED_CONTENT_BYTES_MAX + 1), &[200]);
+    let too_long = DISCARDED_CONTENT_BYTES_MAX + 1;
     ends(format!("POST /limited HTTP/1.1\r\nHost: h\r\nContent-Length: {too_long}\r\n\r\n123456789"), &[413]);
 }
 
 #[test]
-fn discarded_content_octets_max_of_chunks() {
-    let request = |target: &str, octets: u64| {
-        let content = "a".repeat(usize::try_from(octets).unwrap());
+fn discarded_content_bytes_max_of_chunks() {
+    let request = |target: &str, bytes: u64| {
+        let content = "a".repeat(usize::try_from(bytes).unwrap());
         format!(
-            "POST {target} HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n{octets:x}\r\n{content}\r\n0\r\n\r\n"
+            "POST {target} HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n{bytes:x}\r\n{content}\r\n0\r\n\r\n"
         )
     };
-    keeps(request("/refuse", DISCARDED_CONTENT_OCTETS_MAX), &[403]);
-    ends(request("/refuse", DISCARDED_CONTENT_OCTETS_MAX + 1), &[403]);
-    ends(request("/limited", DISCARDED_CONTENT_OCTETS_MAX), &[413]);
+    keeps(request("/refuse", DISCARDED_CONTENT_BYTES_MAX), &[403]);
+    ends(request("/refuse", DISCARDED_CONTENT_BYTES_MAX + 1), &[403]);
+    ends(request("/limited", DISCARDED_CONTENT_BYTES_MAX), &[413]);
 }
 
 #[test]
 fn the_longest_texts_that_fit_a_request_are_answered_whole() {
-    let target = format!("/echo/{}", "a".repeat(REQUEST_LINE_OCTETS_MAX - "GET /echo/ HTTP/1.1".len()));
+    let target = format!("/echo/{}", "a".repeat(REQUEST_LINE_BYTES_MAX - "GET /echo/ HTTP/1.1".len()));
     let told = routed(format!("GET {target} HTTP/1.1\r\n\r\n")).keeps(&[200]);
     assert_eq!(told.answer().text().len(), target.len() - "/echo/".len());
-    let agent = "a".repeat(FIELD_SECTION_OCTETS_MAX - "User-Agent: \r\n\r\n".len());
+    let agent = "a".repeat(FIELD_SECTION_BYTES_MAX - "User-Agent: \r\n\r\n".len());
     let told = routed(format!("GET /user-agent HTTP/1.1\r\nUser-Agent: {agent}\r\n\r\n")).keeps(&[200]);
     assert_eq!(told.answer().text(), agent);
 }

@@ -1,8 +1,8 @@
-//! Octet scripts for the protocol core, one module for each section of RFC 9110 and RFC 9112 that it obeys.
+//! Byte scripts for the protocol core, one module for each section of RFC 9110 and RFC 9112 that it obeys.
 //!
-//! A case is a call of [`script::keeps`], [`script::ends`], [`script::refused`] or [`script::waits`]: the octets that a
-//! peer sends, and what must come of them. Each case runs whole, octet by octet and cut in two, with a further request
-//! behind it and without, before peers that read everything, one octet at a time, or late. Up to 400 octets are cut at
+//! A case is a call of [`script::keeps`], [`script::ends`], [`script::refused`] or [`script::waits`]: the bytes that a
+//! peer sends, and what must come of them. Each case runs whole, byte by byte and cut in two, with a further request
+//! behind it and without, before peers that read everything, one byte at a time, or late. Up to 400 bytes are cut at
 //! every place; longer cases at some, and the longest not in every combination of these.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 

@@ -59,16 +59,16 @@ fn a_line_ends_in_cr_lf_and_nothing_else() {
 
 #[test]
 fn single_spaces_alone_part_the_request_line() {
-    refused(line("GET  / HTTP/1.1"), TargetOctetInvalid);
+    refused(line("GET  / HTTP/1.1"), TargetByteInvalid);
     refused(line("GET /  HTTP/1.1"), VersionInvalid);
     refused(line("GET\t/ HTTP/1.1"), MethodInvalid);
-    refused(line("GET /\tHTTP/1.1"), TargetOctetInvalid);
+    refused(line("GET /\tHTTP/1.1"), TargetByteInvalid);
     refused(line(" GET / HTTP/1.1"), MethodInvalid);
     refused(line("GET / HTTP/1.1 "), VersionInvalid);
     refused(line("GET / HTTP/1.1\t"), VersionInvalid);
     refused(line("GET / HTTP/1.1 x"), VersionInvalid);
-    refused(line("GET /\x0bHTTP/1.1"), TargetOctetInvalid);
-    refused(line("GET /\x0cHTTP/1.1"), TargetOctetInvalid);
+    refused(line("GET /\x0bHTTP/1.1"), TargetByteInvalid);
+    refused(line("GET /\x0cHTTP/1.1"), TargetByteInvalid);
     refused(line("GET /a b HTTP/1.1"), VersionInvalid);
     refused(line("GET / / HTTP/1.1"), VersionInvalid);
 }
@@ -163,15 +163,15 @@ fn no_line_is_folded_or_indented() {
 }
 
 #[test]
-fn a_field_value_holds_no_control_octet() {
-    for octet in (0..0x20_u8).filter(|octet| !matches!(octet, b'\t' | b'\r' | b'\n')).chain([0x7f]) {
-        refused(field([b"A: b", &[octet][..], b"c"].concat()), FieldValueInvalid);
-        refused(field([b"A:", &[octet][..]].concat()), FieldValueInvalid);
+fn a_field_value_holds_no_control_byte() {
+    for byte in (0..0x20_u8).filter(|byte| !matches!(byte, b'\t' | b'\r' | b'\n')).chain([0x7f]) {
+        refused(field([b"A: b", &[byte][..], b"c"].concat()), FieldValueInvalid);
+        refused(field([b"A:", &[byte][..]].concat()), FieldValueInvalid);
     }
 }
 
 #[test]
-fn a_field_value_may_hold_tabs_and_octets_beyond_ascii() {
+fn a_field_value_may_hold_tabs_and_bytes_beyond_ascii() {
     let told = keeps(field(b"A: \x80\xff b\tc \"d\" (e),;"), &[200]);
     assert_eq!(told.seen[0].fields[1], (b"A".to_vec(), b"\x80\xff b\tc \"d\" (e),;".to_vec()));
 }
@@ -223,7 +223,7 @@ fn a_head_that_the_peer_does_not_finish_is_refused_at_its_end() {
 }
 
 #[test]
-fn the_offence_whose_octets_end_first_counts() {
+fn the_offence_whose_bytes_end_first_counts() {
     refused("G(T /# HTTP/9.9\n : \n", MethodInvalid);
     refused("GET /# HTTP/9.9\n : \n", TargetFragment);
     refused("GET / HTTP/9.9\n : \n", VersionInvalid);
@@ -234,7 +234,7 @@ fn the_offence_whose_octets_end_first_counts() {
 
 #[test]
 fn nothing_behind_an_offence_is_parsed() {
-    refused(format!("GET  / HTTP/1.1\r\n\r\n{}{}", get("/", ""), get("/", "")), TargetOctetInvalid);
+    refused(format!("GET  / HTTP/1.1\r\n\r\n{}{}", get("/", ""), get("/", "")), TargetByteInvalid);
     let told = script(format!("{}G(T\r\n{}", get("/1", ""), get("/2", ""))).ends(&[200, 400]);
     assert_eq!(told.seen.len(), 1);
 }

@@ -45,13 +45,13 @@ fn the_answer_to_head_is_that_to_get_without_its_content() {
     for target in ["/", "/echo/abc", "/echo/", "/user-agent", "/nothing"] {
         for lines in ["", "Accept-Encoding: gzip\r\n", "Accept-Encoding: identity;q=0\r\n"] {
             let asked = |method: &str| {
-                let octets = format!("{method} {target} HTTP/1.1\r\nHost: h\r\n{lines}\r\n");
+                let bytes = format!("{method} {target} HTTP/1.1\r\nHost: h\r\n{lines}\r\n");
                 let told = match (target, lines) {
                     ("/echo/abc" | "/echo/" | "/user-agent", "Accept-Encoding: identity;q=0\r\n") => {
-                        routed(octets).keeps(&[406])
+                        routed(bytes).keeps(&[406])
                     }
-                    ("/nothing", _) => routed(octets).keeps(&[404]),
-                    _ => routed(octets).keeps(&[200]),
+                    ("/nothing", _) => routed(bytes).keeps(&[404]),
+                    _ => routed(bytes).keeps(&[200]),
                 };
                 told.answer().clone()
             };
@@ -120,8 +120,8 @@ fn options_of_an_absolute_form_without_a_path_is_about_the_server() {
 
 #[test]
 fn the_reason_of_an_error_is_a_line_of_text() {
-    for (octets, status) in [(request("POST", "/"), 405), (request("FOO", "/"), 501)] {
-        let told = routed(octets).keeps(&[status]);
+    for (bytes, status) in [(request("POST", "/"), 405), (request("FOO", "/"), 501)] {
+        let told = routed(bytes).keeps(&[status]);
         let answer = told.answer();
         assert_eq!(answer.field("Content-Type"), Some("text/plain"));
         assert_eq!(answer.text().lines().count(), 1);
@@ -130,7 +130,7 @@ fn the_reason_of_an_error_is_a_line_of_text() {
 }
 
 #[test]
-fn an_unreserved_octet_of_a_path_may_be_percent_encoded() {
+fn an_unreserved_byte_of_a_path_may_be_percent_encoded() {
     assert_eq!(routed(request("GET", "/%65ch%6F/a")).keeps(&[200]).answer().text(), "a");
     assert_eq!(routed(request("GET", "/user%2Dagent")).keeps(&[200]).answer().text(), "u/1");
     assert_eq!(routed(request("GET", "/user%2dagent")).keeps(&[200]).answer().text(), "u/1");

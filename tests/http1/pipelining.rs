@@ -1,7 +1,7 @@
 //! RFC 9112 §9.3.2: requests that do not wait for the answers to those before them.
 
 use spindle::http1::Settings;
-use spindle::http1::limits::OUTPUT_OCTETS_FULL;
+use spindle::http1::limits::OUTPUT_BYTES_FULL;
 
 use crate::driver::{Driver, Reading};
 use crate::probe::Probe;
@@ -64,20 +64,20 @@ fn an_offence_follows_the_answers_to_the_requests_before_it() {
 fn requests_are_not_begun_while_too_much_waits_to_be_sent() {
     let mut driver = Driver::new(Probe, Settings::default(), Reading::Late);
     let request = get(&format!("/{}", "a".repeat(1000)), "");
-    let mut octets = request.bytes().cycle();
+    let mut bytes = request.bytes().cycle();
     let mut received = 0;
     while driver.connection.wants_input() {
-        driver.receive(&[octets.next().unwrap()]);
+        driver.receive(&[bytes.next().unwrap()]);
         received += 1;
         assert!(received < 1_000_000, "a peer that does not read is listened to without end");
     }
     let answered = driver.service.seen().len();
-    let answer_octets = {
+    let answer_bytes = {
         let mut one = Driver::new(Probe, Settings::default(), Reading::Everything);
         one.receive(request.as_bytes());
         one.output.len()
     };
-    assert_eq!(answered, OUTPUT_OCTETS_FULL.div_ceil(answer_octets), "one past the limit, and no more");
+    assert_eq!(answered, OUTPUT_BYTES_FULL.div_ceil(answer_bytes), "one past the limit, and no more");
 }
 
 #[test]

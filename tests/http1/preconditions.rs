@@ -87,8 +87,8 @@ fn a_date_that_is_none_is_ignored() {
 }
 
 #[test]
-fn a_date_with_other_octets_in_the_places_of_its_grammar_is_none() {
-    // Each was once taken for a date: the octets between its parts were not looked at.
+fn a_date_with_other_bytes_in_the_places_of_its_grammar_is_none() {
+    // Each was once taken for a date: the bytes between its parts were not looked at.
     for none in [
         "Xxx, 06 Nov 1994 07:59:59 GMT",
         "sun, 06 Nov 1994 07:59:59 GMT",

@@ -14,10 +14,10 @@ use spindle::semantics::response::{Body, Response};
 use spindle::semantics::service::{Piece, Reply, Service, Sink, Source, SourceFailed};
 use spindle::semantics::status::Status;
 
-/// What a sink of [`Probe`] takes at `/limited`, in octets.
-pub(crate) const LIMITED_OCTETS_MAX: usize = 8;
+/// What a sink of [`Probe`] takes at `/limited`, in bytes.
+pub(crate) const LIMITED_BYTES_MAX: usize = 8;
 
-/// Answers by path: `/refuse` takes no content (403), `/limited` little (413), `/source/N` is N octets from a source and
+/// Answers by path: `/refuse` takes no content (403), `/limited` little (413), `/source/N` is N bytes from a source and
 /// `/huge` more of them than a case should read, `/stream/N` N bytes of unknown length, `/broken/N` fails behind them,
 /// `/slow/N` has nothing yet before each piece, `/nothing` is 204, `/version` has validators. Any other path echoes
 /// itself to a read, and takes the content of a write (201).
@@ -37,7 +37,7 @@ impl Service for Probe {
         match path {
             b"/refuse" => Reply::Respond(Response::with_reason(Status::Forbidden, "Not here.")),
             b"/version" => Reply::Respond(judge(request, now)),
-            b"/huge" => respond_with(Repeated::of_length(HUGE_OCTETS)),
+            b"/huge" => respond_with(Repeated::of_length(HUGE_BYTES)),
             _ if number_behind(path, b"/stream/").is_some() => {
                 respond_with(Repeated::of_unknown_length(number_behind(path, b"/stream/"), false))
             }
@@ -48,8 +48,8 @@ impl Service for Probe {
                 respond_with(Repeated::slow(number_behind(path, b"/slow/").unwrap_or_default()))
             }
             b"/nothing" => Reply::Respond(Response::new(Status::NoContent)),
-            b"/limited" if writes => Reply::Receive(Taker { octets_left: LIMITED_OCTETS_MAX }),
-            _ if writes => Reply::Receive(Taker { octets_left: usize::MAX }),
+            b"/limited" if writes => Reply::Receive(Taker { bytes_left: LIMITED_BYTES_MAX }),
+            _ if writes => Reply::Receive(Taker { bytes_left: usize::MAX }),
             _ if number_behind(path, b"/source/").is_some() => {
                 respond_with(Repeated::of_length(number_behind(path, b"/source/").unwrap_or_default()))
             }
@@ -72,8 +72,8 @@ fn respond_with<'r, K>(source: Repeated) -> Reply<'r, Repeated, K> {
     Reply::Respond(Response { body: Body::Source(source), ..Response::new(Status::Ok) })
 }
 
-/// Octets of `/huge`.
-pub(crate) const HUGE_OCTETS: u64 = 100_000_000;
+/// Bytes of `/huge`.
+pub(crate) const HUGE_BYTES: u64 = 100_000_000;
 
 /// `/version` has this entity tag and this date of modification.
 const VERSION: Validators<'static> = Validators { etag: Some("\"a,b\""), last_modified_unix_s: Some(VERSION_UNIX_S) };
@@ -146,7 +146,7 @@ impl Source for Repeated {
 
 /// Takes content up to a length.
 pub(crate) struct Taker {
-    octets_left: usize,
+    bytes_left: usize,
 }
 
 impl Sink for Taker {
@@ -154,8 +154,8 @@ impl Sink for Taker {
 
     fn write(&mut self, content: &[u8]) -> Result<(), Box<Response<'static, Repeated>>> {
         assert!(!content.is_empty(), "a sink is not bothered with nothing");
-        match self.octets_left.checked_sub(content.len()) {
-            Some(left) => self.octets_left = left,
+        match self.bytes_left.checked_sub(content.len()) {
+            Some(left) => self.bytes_left = left,
             None => return Err(Box::new(Response::with_reason(Status::ContentTooLarge, "Too long."))),
         }
         Ok(())
@@ -210,7 +210,7 @@ impl<S: Service> Service for Recorder<S> {
         let index = self.seen.borrow().len();
         self.seen.borrow_mut().push(Seen {
             method: request.method.as_str(),
-            target: target_octets(&request.target),
+            target: target_bytes(&request.target),
             is_version_10: request.version == Version::Http10,
             fields: request.fields.iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect(),
             hosts: request.fields.values(FieldName::Host).map(<[u8]>::to_vec).collect(),
@@ -224,9 +224,9 @@ impl<S: Service> Service for Recorder<S> {
 }
 
 /// The target as it was sent.
-fn target_octets(target: &Target<'_>) -> Vec<u8> {
+fn target_bytes(target: &Target<'_>) -> Vec<u8> {
     match *target {
-        Target::Origin(octets) | Target::Authority(octets) => octets.to_vec(),
+        Target::Origin(bytes) | Target::Authority(bytes) => bytes.to_vec(),
         Target::Absolute { authority, path_and_query } => [b"http://", authority, path_and_query].concat(),
         Target::Asterisk => b"*".to_vec(),
     }

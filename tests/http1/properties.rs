@@ -14,7 +14,7 @@ use crate::responses::{Answer, read_all};
 /// A request that is well-formed, and what a service must see of it.
 #[derive(Clone, Debug)]
 struct Wanted {
-    octets: Vec<u8>,
+    bytes: Vec<u8>,
     seen: Seen,
 }
 
@@ -41,14 +41,14 @@ enum Content {
 }
 
 fn contents() -> impl Strategy<Value = Content> {
-    let octets = || vec(select(b"abc\r\n 0;:5GET/".to_vec()), 0..40);
+    let bytes = || vec(select(b"abc\r\n 0;:5GET/".to_vec()), 0..40);
     // With quotation marks and backslashes within quotation marks, where only an escape tells them from the end.
     let extensions =
         || select(vec!["", "", "", ";a", ";a=b", "\t;a=\"b;c\"", " ; a = \"b\\\"c\"", ";a=\"\\\\\";b=\"\\\"\""]);
-    let chunk = (octets().prop_filter("an empty chunk is the last", |octets| !octets.is_empty()), extensions());
+    let chunk = (bytes().prop_filter("an empty chunk is the last", |bytes| !bytes.is_empty()), extensions());
     prop_oneof![
         2 => Just(Content::None),
-        1 => octets().prop_map(Content::Length),
+        1 => bytes().prop_map(Content::Length),
         1 => (vec(chunk, 0..4), extensions(), select(vec!["", "", "A: b\r\n", "Content-Length: 5\r\nC:\r\n"]))
             .prop_map(|(chunks, last, trailers)| Content::Chunks { chunks, last, trailers }),
     ]
@@ -62,21 +62,21 @@ fn wanted() -> impl Strategy<Value = Wanted> {
         fields.extend(lines);
         match &content {
             Content::None => {}
-            Content::Length(octets) => fields.push(("Content-Length".to_owned(), octets.len().to_string())),
+            Content::Length(bytes) => fields.push(("Content-Length".to_owned(), bytes.len().to_string())),
             Content::Chunks { .. } => fields.push(("transfer-encoding".to_owned(), "Chunked".to_owned())),
         }
         if ends {
             fields.push(("connection".to_owned(), "close".to_owned()));
         }
-        let mut octets = if empty_line { b"\r\n".to_vec() } else { Vec::new() };
-        octets.extend_from_slice(format!("{method} {target} HTTP/1.1\r\n").as_bytes());
+        let mut bytes = if empty_line { b"\r\n".to_vec() } else { Vec::new() };
+        bytes.extend_from_slice(format!("{method} {target} HTTP/1.1\r\n").as_bytes());
         for (name, value) in &fields {
-            octets.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
+            bytes.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
         }
-        octets.extend_from_slice(b"\r\n");
-        let content = write_content(&mut octets, &content);
+        bytes.extend_from_slice(b"\r\n");
+        let content = write_content(&mut bytes, &content);
         let is_taken = matches!(method, "POST" | "PUT") && !matches!(target, "/refuse" | "/nothing");
-        let is_taken = is_taken && (target != "/limited" || content.len() <= crate::probe::LIMITED_OCTETS_MAX);
+        let is_taken = is_taken && (target != "/limited" || content.len() <= crate::probe::LIMITED_BYTES_MAX);
         let seen = Seen {
             method,
             target: target.as_bytes().to_vec(),
@@ -89,7 +89,7 @@ fn wanted() -> impl Strategy<Value = Wanted> {
             is_complete: is_taken,
             ..Seen::default()
         };
-        Wanted { octets, seen }
+        Wanted { bytes, seen }
     })
 }
 
@@ -97,17 +97,17 @@ fn wanted() -> impl Strategy<Value = Wanted> {
 fn write_content(out: &mut Vec<u8>, content: &Content) -> Vec<u8> {
     match content {
         Content::None => Vec::new(),
-        Content::Length(octets) => {
-            out.extend_from_slice(octets);
-            octets.clone()
+        Content::Length(bytes) => {
+            out.extend_from_slice(bytes);
+            bytes.clone()
         }
         Content::Chunks { chunks, last, trailers } => {
             let mut meant = Vec::new();
-            for (octets, extension) in chunks {
-                out.extend_from_slice(format!("{:x}{extension}\r\n", octets.len()).as_bytes());
-                out.extend_from_slice(octets);
+            for (bytes, extension) in chunks {
+                out.extend_from_slice(format!("{:x}{extension}\r\n", bytes.len()).as_bytes());
+                out.extend_from_slice(bytes);
                 out.extend_from_slice(b"\r\n");
-                meant.extend_from_slice(octets);
+                meant.extend_from_slice(bytes);
             }
             out.extend_from_slice(format!("0{last}\r\n{trailers}\r\n").as_bytes());
             meant
@@ -127,7 +127,7 @@ enum Mutation {
 }
 
 fn mutations() -> impl Strategy<Value = Mutation> {
-    let octet =
+    let byte =
         || prop_oneof![3 => select(b"\r\n \t\0\x0b:;,=\"\\%#/+-_0159aAxXf\x7f\x80\xff".to_vec()), 1 => any::<u8>()];
     let pieces = [
         "\r\n",
@@ -148,52 +148,52 @@ fn mutations() -> impl Strategy<Value = Mutation> {
     ];
     prop_oneof![
         any::<Index>().prop_map(Mutation::Remove),
-        (any::<Index>(), octet()).prop_map(|(at, octet)| Mutation::Insert(at, octet)),
-        (any::<Index>(), octet()).prop_map(|(at, octet)| Mutation::Replace(at, octet)),
+        (any::<Index>(), byte()).prop_map(|(at, byte)| Mutation::Insert(at, byte)),
+        (any::<Index>(), byte()).prop_map(|(at, byte)| Mutation::Replace(at, byte)),
         (any::<Index>(), any::<Index>()).prop_map(|(from, to)| Mutation::Repeat(from, to)),
         any::<Index>().prop_map(Mutation::CutOff),
         (any::<Index>(), select(pieces.to_vec())).prop_map(|(at, piece)| Mutation::Splice(at, piece)),
     ]
 }
 
-fn mutate(octets: &mut Vec<u8>, mutation: &Mutation) {
-    if octets.is_empty() {
+fn mutate(bytes: &mut Vec<u8>, mutation: &Mutation) {
+    if bytes.is_empty() {
         return;
     }
-    let length = octets.len();
+    let length = bytes.len();
     match mutation {
-        Mutation::Remove(at) => drop(octets.remove(at.index(length))),
-        Mutation::Insert(at, octet) => octets.insert(at.index(length), *octet),
-        Mutation::Replace(at, octet) => octets[at.index(length)] = *octet,
+        Mutation::Remove(at) => drop(bytes.remove(at.index(length))),
+        Mutation::Insert(at, byte) => bytes.insert(at.index(length), *byte),
+        Mutation::Replace(at, byte) => bytes[at.index(length)] = *byte,
         Mutation::Repeat(from, to) => {
             let (from, to) = (from.index(length), to.index(length));
-            let piece = octets[from.min(to)..from.max(to)].to_vec();
-            octets.splice(to..to, piece);
+            let piece = bytes[from.min(to)..from.max(to)].to_vec();
+            bytes.splice(to..to, piece);
         }
-        Mutation::CutOff(at) => octets.truncate(at.index(length)),
+        Mutation::CutOff(at) => bytes.truncate(at.index(length)),
         Mutation::Splice(at, piece) => {
             // Where a line begins, for most pieces are lines.
             let at = at.index(length);
-            let at = octets[at..].windows(2).position(|pair| pair == b"\r\n").map_or(at, |found| at + found + 2);
-            octets.splice(at..at, piece.bytes());
+            let at = bytes[at..].windows(2).position(|pair| pair == b"\r\n").map_or(at, |found| at + found + 2);
+            bytes.splice(at..at, piece.bytes());
         }
     }
 }
 
 fn streams(harms: impl Into<prop::collection::SizeRange>) -> impl Strategy<Value = Vec<u8>> {
     (vec(wanted(), 1..6), vec(mutations(), harms)).prop_map(|(requests, mutations)| {
-        let mut octets: Vec<u8> = requests.into_iter().flat_map(|request| request.octets).collect();
-        mutations.iter().for_each(|mutation| mutate(&mut octets, mutation));
-        octets
+        let mut bytes: Vec<u8> = requests.into_iter().flat_map(|request| request.bytes).collect();
+        mutations.iter().for_each(|mutation| mutate(&mut bytes, mutation));
+        bytes
     })
 }
 
 fn readings() -> impl Strategy<Value = Reading> {
-    select(vec![Reading::Everything, Reading::OctetByOctet, Reading::Late])
+    select(vec![Reading::Everything, Reading::ByteByByte, Reading::Late])
 }
 
-fn cuts_of(octets: &[u8], places: &[Index]) -> Vec<usize> {
-    let mut cuts: Vec<usize> = places.iter().map(|place| place.index(octets.len() + 1)).collect();
+fn cuts_of(bytes: &[u8], places: &[Index]) -> Vec<usize> {
+    let mut cuts: Vec<usize> = places.iter().map(|place| place.index(bytes.len() + 1)).collect();
     cuts.sort_unstable();
     cuts
 }
@@ -204,16 +204,16 @@ fn finals(outcome: &Outcome) -> Vec<Answer> {
 }
 
 /// What came of it before the peer's end, and after.
-fn play(octets: &[u8], cuts: &[usize], reading: Reading) -> (Outcome, Outcome) {
-    let (before, mut driver) = run(Probe, Settings::default(), octets, cuts, reading, false);
+fn play(bytes: &[u8], cuts: &[usize], reading: Reading) -> (Outcome, Outcome) {
+    let (before, mut driver) = run(Probe, Settings::default(), bytes, cuts, reading, false);
     driver.receive_end();
     assert!(driver.ended && driver.connection.is_closed());
     (before, driver.outcome())
 }
 
-fn check_one_meaning(octets: &[u8], places: &[Index], reading: Reading) {
-    let (whole, whole_ended) = play(octets, &[], Reading::Everything);
-    let (cut, cut_ended) = play(octets, &cuts_of(octets, places), reading);
+fn check_one_meaning(bytes: &[u8], places: &[Index], reading: Reading) {
+    let (whole, whole_ended) = play(bytes, &[], Reading::Everything);
+    let (cut, cut_ended) = play(bytes, &cuts_of(bytes, places), reading);
     for (whole, cut) in [(&whole, &cut), (&whole_ended, &cut_ended)] {
         assert_eq!(finals(whole), finals(cut));
         assert_eq!(whole.seen, cut.seen);
@@ -232,8 +232,8 @@ proptest! {
     fn a_valid_stream_is_read_as_it_was_meant(
         requests in vec(wanted(), 1..8), places in vec(any::<Index>(), 0..12), reading in readings(),
     ) {
-        let octets: Vec<u8> = requests.iter().flat_map(|request| request.octets.iter().copied()).collect();
-        let (outcome, _) = play(&octets, &cuts_of(&octets, &places), reading);
+        let bytes: Vec<u8> = requests.iter().flat_map(|request| request.bytes.iter().copied()).collect();
+        let (outcome, _) = play(&bytes, &cuts_of(&bytes, &places), reading);
         let has_field = |request: &Wanted, wanted: &[u8]| {
             request.seen.fields.iter().any(|(name, _)| name.eq_ignore_ascii_case(wanted))
         };
@@ -253,32 +253,32 @@ proptest! {
 
     #[test]
     fn a_stream_has_one_meaning_in_every_cut(
-        octets in streams(0..4), places in vec(any::<Index>(), 0..12), reading in readings(),
+        bytes in streams(0..4), places in vec(any::<Index>(), 0..12), reading in readings(),
     ) {
-        check_one_meaning(&octets, &places, reading);
+        check_one_meaning(&bytes, &places, reading);
     }
 
     #[test]
     fn noise_has_one_meaning_in_every_cut(
-        octets in vec(select(b"GET POST/:;, \r\n\r\n\t019a\0\xff%HTTP/1.1".to_vec()), 0..200),
+        bytes in vec(select(b"GET POST/:;, \r\n\r\n\t019a\0\xff%HTTP/1.1".to_vec()), 0..200),
         places in vec(any::<Index>(), 0..12),
         reading in readings(),
     ) {
-        check_one_meaning(&octets, &places, reading);
+        check_one_meaning(&bytes, &places, reading);
     }
 
     #[test]
-    fn a_head_is_read_as_httparse_reads_it(octets in streams(0..3)) {
-        compare_with_httparse(&octets);
+    fn a_head_is_read_as_httparse_reads_it(bytes in streams(0..3)) {
+        compare_with_httparse(&bytes);
     }
 }
 
 /// A first request that is accepted here is one for `httparse`, with the same method, target, version and fields. So
 /// what `httparse` refuses is refused here, but for the versions 1.2 to 1.9, which it does not know.
-fn compare_with_httparse(octets: &[u8]) {
-    let (outcome, _) = play(octets, &[], Reading::Everything);
+fn compare_with_httparse(bytes: &[u8]) {
+    let (outcome, _) = play(bytes, &[], Reading::Everything);
     let Some(seen) = outcome.seen.first() else { return };
-    let head = octets.strip_prefix(b"\r\n").unwrap_or(octets);
+    let head = bytes.strip_prefix(b"\r\n").unwrap_or(bytes);
     let head = with_known_version(head);
     let mut lines = [httparse::EMPTY_HEADER; 200];
     let mut request = httparse::Request::new(&mut lines);

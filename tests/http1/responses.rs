@@ -46,16 +46,16 @@ impl fmt::Debug for Answer {
     }
 }
 
-/// Reads all of `octets` as responses to requests with these methods, in their order; a response beyond them is one to
+/// Reads all of `bytes` as responses to requests with these methods, in their order; a response beyond them is one to
 /// a request that no service has seen.
 ///
 /// Panics, with the reason, at anything that RFC 9110 or RFC 9112 does not allow a server to send.
-pub(crate) fn read_all(mut octets: &[u8], methods: &[&str]) -> Vec<Answer> {
+pub(crate) fn read_all(mut bytes: &[u8], methods: &[&str]) -> Vec<Answer> {
     let mut answers: Vec<Answer> = Vec::new();
     let mut finals = 0;
-    while !octets.is_empty() {
+    while !bytes.is_empty() {
         let answer;
-        (answer, octets) = read_one(octets, methods.get(finals).copied());
+        (answer, bytes) = read_one(bytes, methods.get(finals).copied());
         if let Some(last) = answers.last() {
             assert!(!last.says_close(), "a response behind Connection: close: {answer:?}");
         }
@@ -65,8 +65,8 @@ pub(crate) fn read_all(mut octets: &[u8], methods: &[&str]) -> Vec<Answer> {
     answers
 }
 
-fn read_one<'a>(octets: &'a [u8], method: Option<&str>) -> (Answer, &'a [u8]) {
-    let (line, mut rest) = split_line(octets);
+fn read_one<'a>(bytes: &'a [u8], method: Option<&str>) -> (Answer, &'a [u8]) {
+    let (line, mut rest) = split_line(bytes);
     let status = read_status_line(line);
     let mut fields = Vec::new();
     loop {
@@ -91,40 +91,40 @@ fn read_one<'a>(octets: &'a [u8], method: Option<&str>) -> (Answer, &'a [u8]) {
         answer.content = (length == 0).then(Vec::new);
         return (answer, rest);
     }
-    assert!(length <= rest.len(), "{} octets of content out of {length}", rest.len());
+    assert!(length <= rest.len(), "{} bytes of content out of {length}", rest.len());
     answer.content = Some(rest[..length].to_vec());
     (answer, &rest[length..])
 }
 
-fn split_line(octets: &[u8]) -> (&[u8], &[u8]) {
-    let end = octets.windows(2).position(|pair| pair == b"\r\n").expect("a line that ends");
-    let line = &octets[..end];
-    assert!(!line.iter().any(|octet| matches!(octet, b'\r' | b'\n' | 0)), "{}", line.escape_ascii());
-    (line, &octets[end + 2..])
+fn split_line(bytes: &[u8]) -> (&[u8], &[u8]) {
+    let end = bytes.windows(2).position(|pair| pair == b"\r\n").expect("a line that ends");
+    let line = &bytes[..end];
+    assert!(!line.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)), "{}", line.escape_ascii());
+    (line, &bytes[end + 2..])
 }
 
 fn read_status_line(line: &[u8]) -> u16 {
     let text = std::str::from_utf8(line).expect("a status line in ASCII");
     let rest = text.strip_prefix("HTTP/1.1 ").unwrap_or_else(|| panic!("no status line: {text}"));
     let (code, reason) = rest.split_once(' ').unwrap_or_else(|| panic!("no reason phrase: {text}"));
-    assert!(code.len() == 3 && code.bytes().all(|octet| octet.is_ascii_digit()), "{text}");
+    assert!(code.len() == 3 && code.bytes().all(|byte| byte.is_ascii_digit()), "{text}");
     let code: u16 = code.parse().unwrap();
     assert!((100..600).contains(&code), "{text}");
-    assert!(reason.bytes().all(|octet| octet == b' ' || octet.is_ascii_graphic()), "{text}");
+    assert!(reason.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()), "{text}");
     code
 }
 
 fn read_field(line: &[u8]) -> (String, Vec<u8>) {
-    let colon = line.iter().position(|octet| *octet == b':').expect("a field line has a colon");
+    let colon = line.iter().position(|byte| *byte == b':').expect("a field line has a colon");
     let name = &line[..colon];
     assert!(
-        !name.is_empty() && name.iter().all(|octet| octet.is_ascii_alphanumeric() || *octet == b'-'),
+        !name.is_empty() && name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-'),
         "{}",
         line.escape_ascii()
     );
     let value = &line[colon + 1..];
     let value = value.strip_prefix(b" ").unwrap_or(value);
-    assert!(value.iter().all(|octet| *octet == b' ' || octet.is_ascii_graphic()), "{}", line.escape_ascii());
+    assert!(value.iter().all(|byte| *byte == b' ' || byte.is_ascii_graphic()), "{}", line.escape_ascii());
     assert!(!value.starts_with(b" ") && !value.ends_with(b" "), "{}", line.escape_ascii());
     (String::from_utf8(name.to_vec()).unwrap(), value.to_vec())
 }
@@ -151,7 +151,7 @@ fn check_fields(answer: &Answer) {
 }
 
 fn read_decimal(digits: &str) -> usize {
-    assert!(!digits.is_empty() && digits.bytes().all(|octet| octet.is_ascii_digit()), "{digits}");
+    assert!(!digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()), "{digits}");
     assert!(digits == "0" || !digits.starts_with('0'), "{digits}");
     digits.parse().unwrap()
 }

@@ -40,7 +40,7 @@ fn the_date_follows_the_clock() {
 #[test]
 fn the_date_can_be_left_out() {
     assert_eq!(script(get("/", "")).without_date().keeps(&[200]).answer().field("Date"), None);
-    script("GET /\0").without_date().refused(TargetOctetInvalid);
+    script("GET /\0").without_date().refused(TargetByteInvalid);
 }
 
 #[test]
@@ -58,9 +58,9 @@ fn a_304_has_neither_length_nor_content() {
 
 #[test]
 fn content_from_a_source_is_as_long_as_announced() {
-    for octets in [0, 1, 999, 1000, 1001, 12_345] {
-        let told = keeps(get(&format!("/source/{octets}"), ""), &[200]);
-        assert_eq!(told.answer().content.as_ref().map(Vec::len), Some(octets));
+    for bytes in [0, 1, 999, 1000, 1001, 12_345] {
+        let told = keeps(get(&format!("/source/{bytes}"), ""), &[200]);
+        assert_eq!(told.answer().content.as_ref().map(Vec::len), Some(bytes));
     }
     ends(get("/source/1001", "Connection: close\r\n"), &[200]);
 }

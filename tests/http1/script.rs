@@ -11,11 +11,11 @@ use crate::responses::{Answer, read_all};
 /// A request that follows a case, to see where the server believes that the case ends.
 const NEXT: &[u8] = b"GET /next HTTP/1.1\r\nHost: next\r\n\r\n";
 
-/// Streams up to this length are cut at every octet; longer ones at some.
-const EVERY_CUT_OCTETS_MAX: usize = 400;
+/// Streams up to this length are cut at every byte; longer ones at some.
+const EVERY_CUT_BYTES_MAX: usize = 400;
 
-/// Streams up to this length come octet by octet in every combination; longer ones in one.
-const EVERY_WAY_OCTETS_MAX: usize = 10_000;
+/// Streams up to this length come byte by byte in every combination; longer ones in one.
+const EVERY_WAY_BYTES_MAX: usize = 10_000;
 
 /// Which service is asked.
 #[derive(Clone, Copy, Debug)]
@@ -24,10 +24,10 @@ enum Asked {
     Routes,
 }
 
-/// The octets that a peer sends, and to whom.
+/// The bytes that a peer sends, and to whom.
 #[derive(Clone, Debug)]
 pub(crate) struct Script {
-    octets: Vec<u8>,
+    bytes: Vec<u8>,
     asked: Asked,
     settings: Settings,
 }
@@ -64,38 +64,38 @@ impl Told {
 }
 
 /// A case for the service of these tests.
-pub(crate) fn script(octets: impl AsRef<[u8]>) -> Script {
-    Script { octets: octets.as_ref().to_vec(), asked: Asked::Probe, settings: Settings::default() }
+pub(crate) fn script(bytes: impl AsRef<[u8]>) -> Script {
+    Script { bytes: bytes.as_ref().to_vec(), asked: Asked::Probe, settings: Settings::default() }
 }
 
 /// A case for the real routes, without a directory.
-pub(crate) fn routed(octets: impl AsRef<[u8]>) -> Script {
-    Script { asked: Asked::Routes, ..script(octets) }
+pub(crate) fn routed(bytes: impl AsRef<[u8]>) -> Script {
+    Script { asked: Asked::Routes, ..script(bytes) }
 }
 
-/// All of `octets` is answered with these statuses, and the connection stays open.
+/// All of `bytes` is answered with these statuses, and the connection stays open.
 #[track_caller]
-pub(crate) fn keeps(octets: impl AsRef<[u8]>, statuses: &[u16]) -> Told {
-    script(octets).keeps(statuses)
+pub(crate) fn keeps(bytes: impl AsRef<[u8]>, statuses: &[u16]) -> Told {
+    script(bytes).keeps(statuses)
 }
 
-/// `octets` are answered with these statuses, the last of which ends the connection.
+/// `bytes` are answered with these statuses, the last of which ends the connection.
 #[track_caller]
-pub(crate) fn ends(octets: impl AsRef<[u8]>, statuses: &[u16]) -> Told {
-    script(octets).ends(statuses)
+pub(crate) fn ends(bytes: impl AsRef<[u8]>, statuses: &[u16]) -> Told {
+    script(bytes).ends(statuses)
 }
 
-/// `octets` break the protocol in this way, and no service sees the request.
+/// `bytes` break the protocol in this way, and no service sees the request.
 #[track_caller]
-pub(crate) fn refused(octets: impl AsRef<[u8]>, offence: Offence) {
-    let told = script(octets).refused(offence);
+pub(crate) fn refused(bytes: impl AsRef<[u8]>, offence: Offence) {
+    let told = script(bytes).refused(offence);
     assert_eq!(told.seen, [], "a service was asked");
 }
 
-/// `octets` are no offence yet, and no request either. If the peer ends there, the answer is this offence.
+/// `bytes` are no offence yet, and no request either. If the peer ends there, the answer is this offence.
 #[track_caller]
-pub(crate) fn waits(octets: impl AsRef<[u8]>, at_end: Offence) {
-    script(octets).waits(at_end);
+pub(crate) fn waits(bytes: impl AsRef<[u8]>, at_end: Offence) {
+    script(bytes).waits(at_end);
 }
 
 /// A GET of `target` with these field lines, Host left out.
@@ -122,7 +122,7 @@ impl Script {
     #[track_caller]
     pub(crate) fn keeps(&self, statuses: &[u16]) -> Told {
         let told = self.play();
-        assert_eq!(told.statuses(), statuses, "{} → {told:?}", self.octets.escape_ascii());
+        assert_eq!(told.statuses(), statuses, "{} → {told:?}", self.bytes.escape_ascii());
         assert!(!told.ended, "the connection ended: {told:?}");
         told
     }
@@ -130,7 +130,7 @@ impl Script {
     #[track_caller]
     pub(crate) fn ends(&self, statuses: &[u16]) -> Told {
         let told = self.play();
-        assert_eq!(told.statuses(), statuses, "{} → {told:?}", self.octets.escape_ascii());
+        assert_eq!(told.statuses(), statuses, "{} → {told:?}", self.bytes.escape_ascii());
         assert!(told.ended, "the connection stayed open: {told:?}");
         told
     }
@@ -138,12 +138,12 @@ impl Script {
     #[track_caller]
     pub(crate) fn refused(&self, offence: Offence) -> Told {
         let told = self.play();
-        let last = told.answers.last().unwrap_or_else(|| panic!("no answer: {}", self.octets.escape_ascii()));
+        let last = told.answers.last().unwrap_or_else(|| panic!("no answer: {}", self.bytes.escape_ascii()));
         assert_eq!(
             (last.status, last.text().trim_end()),
             (offence.status().code(), offence.reason()),
             "{} → {last:?}",
-            self.octets.escape_ascii()
+            self.bytes.escape_ascii()
         );
         assert_eq!(last.field("Content-Type"), Some("text/plain"));
         assert!(told.ended, "an offence ends the connection: {told:?}");
@@ -152,14 +152,14 @@ impl Script {
 
     /// What is answered if all comes at once.
     pub(crate) fn play_once(&self) -> Told {
-        let (outcome, _) = self.run(&self.octets, &[], Reading::Everything, false);
+        let (outcome, _) = self.run(&self.bytes, &[], Reading::Everything, false);
         self.read(&outcome)
     }
 
     #[track_caller]
     pub(crate) fn waits(&self, at_end: Offence) {
         for cuts in self.cuts() {
-            let (outcome, mut driver) = self.run(&self.octets, &cuts, Reading::Everything, false);
+            let (outcome, mut driver) = self.run(&self.bytes, &cuts, Reading::Everything, false);
             let before = read_all(&outcome.output, &methods(&outcome));
             assert!(before.iter().all(Answer::is_interim), "an answer too early: {before:?}");
             assert!(!outcome.ended);
@@ -174,30 +174,30 @@ impl Script {
     /// Plays the case in all its ways, and demands one outcome of them.
     #[track_caller]
     fn play(&self) -> Told {
-        let (first, mut driver) = self.run(&self.octets, &[], Reading::Everything, false);
+        let (first, mut driver) = self.run(&self.bytes, &[], Reading::Everything, false);
         let told = self.read(&first);
         let end = driver.end();
-        assert_eq!(end.output, first.output, "the peer's end is answered with octets");
+        assert_eq!(end.output, first.output, "the peer's end is answered with bytes");
         assert!(end.ended, "the peer's end is not answered with one");
-        let mut longer = self.octets.clone();
+        let mut longer = self.bytes.clone();
         longer.extend_from_slice(NEXT);
         for cuts in self.cuts() {
-            for reading in [Reading::Everything, Reading::OctetByOctet, Reading::Late] {
+            for reading in [Reading::Everything, Reading::ByteByByte, Reading::Late] {
                 // The way of reading matters little to where a cut falls.
-                let is_short = self.octets.len() <= EVERY_WAY_OCTETS_MAX;
+                let is_short = self.bytes.len() <= EVERY_WAY_BYTES_MAX;
                 if reading != Reading::Everything && (cuts.len() == 1 || !is_short && !cuts.is_empty()) {
                     continue;
                 }
-                let (outcome, _) = self.run(&self.octets, &cuts, reading, false);
+                let (outcome, _) = self.run(&self.bytes, &cuts, reading, false);
                 self.compare(&told, &outcome, format_args!("{reading:?}, cut at {cuts:?}"));
             }
-            if cuts.len() > EVERY_WAY_OCTETS_MAX {
+            if cuts.len() > EVERY_WAY_BYTES_MAX {
                 continue;
             }
             let (outcome, _) = self.run(&longer, &cuts, Reading::Everything, false);
             self.compare_with_next(&told, &outcome, format_args!("with more behind it, cut at {cuts:?}"));
         }
-        let (mut outcome, _) = self.run(&self.octets, &[], Reading::Everything, true);
+        let (mut outcome, _) = self.run(&self.bytes, &[], Reading::Everything, true);
         assert!(outcome.ended, "a half-closed peer is not told the end");
         outcome.ended = told.ended;
         self.compare(&told, &outcome, format_args!("half-closed"));
@@ -205,10 +205,10 @@ impl Script {
     }
 
     fn cuts(&self) -> Vec<Vec<usize>> {
-        let length = self.octets.len();
-        let stride = if length <= EVERY_CUT_OCTETS_MAX { 1 } else { length / 40 };
+        let length = self.bytes.len();
+        let stride = if length <= EVERY_CUT_BYTES_MAX { 1 } else { length / 40 };
         let mut cuts: Vec<Vec<usize>> = (1..length).step_by(stride).map(|at| vec![at]).collect();
-        if length > EVERY_CUT_OCTETS_MAX {
+        if length > EVERY_CUT_BYTES_MAX {
             cuts.extend((length - 5..length).map(|at| vec![at]));
         }
         cuts.push(vec![]);
@@ -216,14 +216,14 @@ impl Script {
         cuts
     }
 
-    fn run(&self, octets: &[u8], cuts: &[usize], reading: Reading, half_closed: bool) -> (Outcome, Box<dyn Playing>) {
+    fn run(&self, bytes: &[u8], cuts: &[usize], reading: Reading, half_closed: bool) -> (Outcome, Box<dyn Playing>) {
         match self.asked {
             Asked::Probe => {
-                let (outcome, driver) = run(Probe, self.settings, octets, cuts, reading, half_closed);
+                let (outcome, driver) = run(Probe, self.settings, bytes, cuts, reading, half_closed);
                 (outcome, Box::new(driver))
             }
             Asked::Routes => {
-                let (outcome, driver) = run(<Routes>::new(None), self.settings, octets, cuts, reading, half_closed);
+                let (outcome, driver) = run(<Routes>::new(None), self.settings, bytes, cuts, reading, half_closed);
                 (outcome, Box::new(driver))
             }
         }
@@ -245,7 +245,7 @@ impl Script {
     fn compare(&self, told: &Told, outcome: &Outcome, how: std::fmt::Arguments<'_>) {
         let answers = read_all(&outcome.output, &methods(outcome));
         let finals: Vec<&Answer> = answers.iter().filter(|answer| !answer.is_interim()).collect();
-        let script = self.octets[..self.octets.len().min(300)].escape_ascii();
+        let script = self.bytes[..self.bytes.len().min(300)].escape_ascii();
         assert_eq!(finals, told.answers.iter().collect::<Vec<_>>(), "{how}: {script}");
         assert_eq!(outcome.seen, told.seen, "{how}: {script}");
         assert_eq!(outcome.ended, told.ended, "{how}: {script}");

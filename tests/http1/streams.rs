@@ -1,7 +1,7 @@
 //! RFC 9112 §6.1 and §7.1: content whose length is not known before its end.
 
 use spindle::http1::Settings;
-use spindle::http1::limits::{OUTPUT_OCTETS_FULL, WRITE_STALL_NS};
+use spindle::http1::limits::{OUTPUT_BYTES_FULL, WRITE_STALL_NS};
 
 use crate::driver::{Driver, Reading};
 use crate::probe::Probe;
@@ -35,8 +35,8 @@ const CHUNKED: &[u8] = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
 
 #[test]
 fn content_of_unknown_length_goes_in_chunks_and_the_connection_is_kept() {
-    for bytes in [0, 1, 1000, 1001, 3 * OUTPUT_OCTETS_FULL] {
-        for reading in [Reading::Everything, Reading::OctetByOctet, Reading::Late] {
+    for bytes in [0, 1, 1000, 1001, 3 * OUTPUT_BYTES_FULL] {
+        for reading in [Reading::Everything, Reading::ByteByByte, Reading::Late] {
             let request = get(&format!("/stream/{bytes}"), "") + &get("/next", "");
             let driver = answer_to(&request, reading);
             let coded = driver.output.strip_prefix(CHUNKED).expect("a head that says chunked");
@@ -81,7 +81,7 @@ fn content_that_fails_ends_the_connection_without_a_last_chunk() {
 
 #[test]
 fn a_source_that_has_nothing_yet_is_asked_again_and_what_is_queued_is_sent_meanwhile() {
-    for reading in [Reading::Everything, Reading::OctetByOctet] {
+    for reading in [Reading::Everything, Reading::ByteByByte] {
         let driver = answer_to(&(get("/slow/2500", "") + &get("/next", "")), reading);
         let (content, rest) = decode(driver.output.strip_prefix(CHUNKED).expect("a head that says chunked"));
         assert!(content == [b'r'; 2500]);

@@ -39,15 +39,15 @@ fn a_byte_that_no_client_sends_raw_is_refused() {
             continue;
         }
         for target in [&b"/a"[..], b"/?", b"http://h/a", b"http://h?"] {
-            refused([b"GET ", target, &[byte][..], b" HTTP/1.1\r\nHost: h\r\n\r\n"].concat(), TargetOctetInvalid);
+            refused([b"GET ", target, &[byte][..], b" HTTP/1.1\r\nHost: h\r\n\r\n"].concat(), TargetByteInvalid);
         }
     }
-    refused(request("GET", "/\u{e9}"), TargetOctetInvalid);
+    refused(request("GET", "/\u{e9}"), TargetByteInvalid);
     // Where a path ends matters to whoever takes a backslash for a slash.
-    refused(request("GET", "/\\"), TargetOctetInvalid);
-    refused(request("GET", "/a\\b?c"), TargetOctetInvalid);
-    refused(request("GET", "http://h/a\\b?c"), TargetOctetInvalid);
-    assert!(TargetOctetInvalid.reason().contains("percent-encode it"));
+    refused(request("GET", "/\\"), TargetByteInvalid);
+    refused(request("GET", "/a\\b?c"), TargetByteInvalid);
+    refused(request("GET", "http://h/a\\b?c"), TargetByteInvalid);
+    assert!(TargetByteInvalid.reason().contains("percent-encode it"));
 }
 
 /// Chromium, wget, `curl -g`, Node's fetch, Go and Python send some of them raw.
@@ -69,7 +69,7 @@ fn bytes_that_clients_send_raw_are_served_and_refused_where_strictness_is_asked_
     ] {
         let told = keeps(request("GET", target), &[200]);
         assert_eq!(told.seen[0].target, target.as_bytes());
-        assert_eq!(script(request("GET", target)).strict().refused(TargetOctetInvalid).seen, []);
+        assert_eq!(script(request("GET", target)).strict().refused(TargetByteInvalid).seen, []);
     }
     assert_eq!(routed(request("GET", "/echo/[|^{}`]?\\")).keeps(&[200]).answer().text(), "[|^{}`]");
     script(request("GET", "http://[::1]/a?%5B")).strict().keeps(&[200]);

@@ -2,13 +2,13 @@
 
 use spindle::http1::Settings;
 use spindle::http1::limits::{
-    CONTENT_CREDIT_NS, CONTENT_GRACE_NS, CONTENT_OCTETS_PER_SECOND_MIN, HEAD_TIMEOUT_NS, IDLE_TIMEOUT_NS,
-    OUTPUT_OCTETS_FULL, READER_OCTETS_PER_SECOND_MIN, SECOND_NS, WRITE_STALL_NS,
+    CONTENT_BYTES_PER_SECOND_MIN, CONTENT_CREDIT_NS, CONTENT_GRACE_NS, HEAD_TIMEOUT_NS, IDLE_TIMEOUT_NS,
+    OUTPUT_BYTES_FULL, READER_BYTES_PER_SECOND_MIN, SECOND_NS, WRITE_STALL_NS,
 };
 use spindle::http1::offence::Offence::{self, *};
 
 use crate::driver::{Driver, Reading};
-use crate::probe::{HUGE_OCTETS, Probe};
+use crate::probe::{HUGE_BYTES, Probe};
 use crate::responses::read_all;
 use crate::script::{get, post};
 
@@ -33,10 +33,10 @@ fn wait_out(driver: &mut Driver<Probe>, expected_ns: u64) {
 }
 
 #[track_caller]
-fn assert_silent_end(driver: &mut Driver<Probe>, octets_before: usize) {
+fn assert_silent_end(driver: &mut Driver<Probe>, bytes_before: usize) {
     driver.read_all();
     assert!(driver.connection.is_closed());
-    assert_eq!(driver.output.len(), octets_before, "an idle connection is closed without a word");
+    assert_eq!(driver.output.len(), bytes_before, "an idle connection is closed without a word");
 }
 
 #[track_caller]
@@ -49,7 +49,7 @@ fn assert_answered(driver: &mut Driver<Probe>, offence: Offence) {
     assert!(last.says_close() && driver.ended);
 }
 
-// The first octet of a request.
+// The first byte of a request.
 
 #[test]
 fn a_connection_that_says_nothing_is_closed() {
@@ -63,9 +63,9 @@ fn a_kept_connection_that_says_nothing_more_is_closed() {
     let mut driver = driver();
     driver.wait_ns(SECOND_NS);
     driver.receive(get("/", "").as_bytes());
-    let octets = driver.output.len();
+    let bytes = driver.output.len();
     wait_out(&mut driver, IDLE_TIMEOUT_NS);
-    assert_silent_end(&mut driver, octets);
+    assert_silent_end(&mut driver, bytes);
 }
 
 #[test]
@@ -77,11 +77,11 @@ fn the_time_out_of_idle_connections_can_be_set() {
 }
 
 #[test]
-fn an_empty_line_is_no_octet_of_a_request() {
-    for octets in [&b"\r"[..], b"\r\n"] {
+fn an_empty_line_is_no_byte_of_a_request() {
+    for bytes in [&b"\r"[..], b"\r\n"] {
         let mut driver = driver();
         driver.wait_ns(SECOND_NS);
-        driver.receive(octets);
+        driver.receive(bytes);
         wait_out(&mut driver, IDLE_TIMEOUT_NS - SECOND_NS);
         assert_silent_end(&mut driver, 0);
     }
@@ -110,8 +110,8 @@ fn a_head_that_drips_is_ended_at_the_deadline() {
     let mut driver = driver();
     driver.wait_ns(5 * SECOND_NS);
     let request = get("/", "A: b\r\n");
-    for octet in request.as_bytes()[..10].iter() {
-        driver.receive(&[*octet]);
+    for byte in request.as_bytes()[..10].iter() {
+        driver.receive(&[*byte]);
         assert!(driver.patience_ns() <= Some(HEAD_TIMEOUT_NS));
         driver.wait_ns(SECOND_NS - 1);
         assert!(!driver.ended);
@@ -122,7 +122,7 @@ fn a_head_that_drips_is_ended_at_the_deadline() {
 }
 
 #[test]
-fn a_head_has_its_time_from_its_first_octet() {
+fn a_head_has_its_time_from_its_first_byte() {
     let mut driver = driver();
     driver.receive(b"\r\n");
     driver.wait_ns(30 * SECOND_NS);
@@ -192,10 +192,10 @@ fn content_of_unknown_length_is_refused_as_soon_as_the_sink_refuses_it() {
 }
 
 #[test]
-fn content_earns_time_by_its_octets() {
+fn content_earns_time_by_its_bytes() {
     let mut driver = driver();
     driver.receive(post("Content-Length: 100000\r\n", "").as_bytes());
-    driver.receive(&vec![b'a'; CONTENT_OCTETS_PER_SECOND_MIN as usize * 3]);
+    driver.receive(&vec![b'a'; CONTENT_BYTES_PER_SECOND_MIN as usize * 3]);
     wait_out(&mut driver, CONTENT_GRACE_NS + 3 * SECOND_NS);
     assert_answered(&mut driver, ContentTooSlow);
 }
@@ -232,14 +232,14 @@ fn content_that_came_fast_earns_no_endless_drip() {
 fn an_honest_slow_upload_is_not_ended() {
     let seconds = 1000;
     let mut driver = driver();
-    let octets = CONTENT_OCTETS_PER_SECOND_MIN * seconds;
-    driver.receive(post(&format!("Content-Length: {octets}\r\n"), "").as_bytes());
+    let bytes = CONTENT_BYTES_PER_SECOND_MIN * seconds;
+    driver.receive(post(&format!("Content-Length: {bytes}\r\n"), "").as_bytes());
     for _ in 0..seconds {
         driver.wait_ns(SECOND_NS);
         assert!(!driver.ended);
-        driver.receive(&[b'a'; CONTENT_OCTETS_PER_SECOND_MIN as usize]);
+        driver.receive(&[b'a'; CONTENT_BYTES_PER_SECOND_MIN as usize]);
     }
-    assert_eq!(driver.service.seen()[0].content.len() as u64, octets);
+    assert_eq!(driver.service.seen()[0].content.len() as u64, bytes);
 }
 
 #[test]
@@ -281,7 +281,7 @@ fn a_peer_that_never_reads_is_ended() {
 }
 
 #[test]
-fn each_octet_that_is_read_is_progress() {
+fn each_byte_that_is_read_is_progress() {
     let mut driver = deaf();
     driver.receive(get("/source/100", "").as_bytes());
     for _ in 0..100 {
@@ -314,13 +314,13 @@ fn a_peer_that_never_reads_gains_no_time_by_asking_for_more() {
 fn a_full_send_buffer_extends_the_time_by_what_it_holds() {
     let mut driver = deaf();
     driver.receive(get("/source/100000", "").as_bytes());
-    let send_buffer_octets = 4 * 1024 * 1024;
-    driver.connection.write_blocked(send_buffer_octets);
-    let allowance_ns = send_buffer_octets / READER_OCTETS_PER_SECOND_MIN * SECOND_NS;
+    let send_buffer_bytes = 4 * 1024 * 1024;
+    driver.connection.write_blocked(send_buffer_bytes);
+    let allowance_ns = send_buffer_bytes / READER_BYTES_PER_SECOND_MIN * SECOND_NS;
     assert_eq!(driver.patience_ns(), Some(WRITE_STALL_NS + allowance_ns));
     driver.read(1);
     assert_eq!(driver.patience_ns(), Some(WRITE_STALL_NS), "once it moves, no more is known of the buffer");
-    driver.connection.write_blocked(send_buffer_octets);
+    driver.connection.write_blocked(send_buffer_bytes);
     wait_out(&mut driver, WRITE_STALL_NS + allowance_ns);
     assert!(driver.connection.is_closed());
 }
@@ -328,31 +328,31 @@ fn a_full_send_buffer_extends_the_time_by_what_it_holds() {
 #[test]
 fn a_slow_reader_behind_a_full_send_buffer_is_served() {
     // 100 MB at 30 kB/s. The buffer becomes writable when a third of it is empty: once in 47 seconds.
-    let (octets, buffer_octets) = (HUGE_OCTETS, 4 * 1024 * 1024_u64);
+    let (bytes, buffer_bytes) = (HUGE_BYTES, 4 * 1024 * 1024_u64);
     let mut driver = deaf();
     driver.receive(get("/huge", "").as_bytes());
     let mut sent = 0;
-    while sent < octets {
-        let burst = if sent == 0 { buffer_octets } else { buffer_octets / 3 };
+    while sent < bytes {
+        let burst = if sent == 0 { buffer_bytes } else { buffer_bytes / 3 };
         let before = sent;
-        while sent < (before + burst).min(octets) {
+        while sent < (before + burst).min(bytes) {
             assert!(driver.read(usize::MAX));
             sent = driver.output.len() as u64;
         }
-        driver.connection.write_blocked(buffer_octets);
-        driver.wait_ns(buffer_octets / 3 * SECOND_NS / 30_000);
-        assert!(!driver.connection.is_closed(), "after {sent} octets");
+        driver.connection.write_blocked(buffer_bytes);
+        driver.wait_ns(buffer_bytes / 3 * SECOND_NS / 30_000);
+        assert!(!driver.connection.is_closed(), "after {sent} bytes");
     }
 }
 
 #[test]
 fn an_answer_that_is_held_does_not_count_as_unread() {
     let mut driver = deaf();
-    let octets = CONTENT_OCTETS_PER_SECOND_MIN * 60;
-    driver.receive(get("/", &format!("Content-Length: {octets}\r\n")).as_bytes());
+    let bytes = CONTENT_BYTES_PER_SECOND_MIN * 60;
+    driver.receive(get("/", &format!("Content-Length: {bytes}\r\n")).as_bytes());
     for _ in 0..60 {
         driver.wait_ns(SECOND_NS);
-        driver.receive(&[b'a'; CONTENT_OCTETS_PER_SECOND_MIN as usize]);
+        driver.receive(&[b'a'; CONTENT_BYTES_PER_SECOND_MIN as usize]);
         assert!(!driver.connection.is_closed());
     }
     assert_eq!(driver.patience_ns(), Some(WRITE_STALL_NS), "its time begins when it is let go");
@@ -371,7 +371,7 @@ fn a_deadline_that_has_moved_does_nothing_when_its_time_comes() {
 fn a_peer_that_neither_reads_nor_stops_is_ended_with_its_output_full() {
     let mut driver = deaf();
     let request = get("/source/1000000", "");
-    driver.receive(request.repeat(OUTPUT_OCTETS_FULL / request.len()).as_bytes());
+    driver.receive(request.repeat(OUTPUT_BYTES_FULL / request.len()).as_bytes());
     wait_out(&mut driver, WRITE_STALL_NS);
     assert!(driver.connection.is_closed());
 }

@@ -67,7 +67,7 @@ fn stage_06_answers_each_of_many_open_connections_at_once_also_without_host_and_
 }
 
 #[test]
-fn stage_07_sends_files_with_exactly_their_octets() {
+fn stage_07_sends_files_with_exactly_their_bytes() {
     let server = server();
     server.put_file("foo", b"Hello, World!");
     let response = server.get("/files/foo");

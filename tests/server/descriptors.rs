@@ -94,7 +94,7 @@ fn both_addresses_of_a_full_server_get_their_turns() {
     let mut served = 0;
     for _ in 0..2 * DESCRIPTORS {
         drop(leaving.next());
-        served = clients.iter().filter(|client| client.octets_come_within(Duration::from_millis(10))).count();
+        served = clients.iter().filter(|client| client.bytes_come_within(Duration::from_millis(10))).count();
         if served == clients.len() {
             break;
         }

@@ -14,24 +14,24 @@ use crate::harness::{Client, Server, noise, wait_until};
 const MANY: usize = 1000;
 
 #[test]
-fn a_request_in_single_octets_is_answered() {
+fn a_request_in_single_bytes_is_answered() {
     let server = Server::with_directory();
     let mut client = server.connect();
     let request = "POST /files/crumbs HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
-    for octet in request.as_bytes() {
-        client.send([*octet]);
+    for byte in request.as_bytes() {
+        client.send([*byte]);
     }
     assert_eq!(client.response().status, 201);
     assert_eq!(server.stored("crumbs").as_deref(), Some(&b"abc"[..]));
-    for octet in b"GET /files/crumbs HTTP/1.1\r\nHost: a\r\n\r\n" {
-        client.send([*octet]);
+    for byte in b"GET /files/crumbs HTTP/1.1\r\nHost: a\r\n\r\n" {
+        client.send([*byte]);
     }
     assert_eq!(client.response().text(), "abc");
 }
 
 /// A read stops short at urgent data, although more is there: no further event tells of it.
 #[test]
-fn octets_behind_urgent_data_are_read() {
+fn bytes_behind_urgent_data_are_read() {
     let server = Server::plain();
     let mut client = server.connect();
     assert_eq!(client.get("/").status, 200);
@@ -54,14 +54,14 @@ fn a_peer_that_reads_in_sips_gets_the_whole_file() {
     let mut received = Vec::new();
     let mut sip = [0; 1500];
     loop {
-        match client.stream.read(&mut sip).expect("octets") {
+        match client.stream.read(&mut sip).expect("bytes") {
             0 => break,
-            octets => received.extend_from_slice(&sip[..octets]),
+            bytes => received.extend_from_slice(&sip[..bytes]),
         }
     }
     let head = received.len() - content.len();
     assert!(received[..head].ends_with(b"\r\n\r\n"));
-    assert!(received[head..] == content, "the octets differ");
+    assert!(received[head..] == content, "the bytes differ");
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn a_half_closed_peer_gets_all_ten_answers_that_it_asked_for() {
     client.half_close();
     for place in 0..5 {
         assert_eq!(client.response().text(), place.to_string());
-        assert!(client.response().content == content, "the octets differ");
+        assert!(client.response().content == content, "the bytes differ");
     }
     assert_eq!(client.rest(), b"");
 }
@@ -174,7 +174,7 @@ const BUFFERS_KIB_MAX: u64 = 400;
 
 /// More than the system takes by itself from a peer whose requests nobody reads, with buffers as small as these; and
 /// more than the server may hold of one. Who has sent so much has been answered until that was too much.
-const FLOOD_OCTETS_MIN: usize = 1024 * 1024;
+const FLOOD_BYTES_MIN: usize = 1024 * 1024;
 
 #[test]
 fn pipelined_requests_without_end_and_without_reading_cost_a_fixed_amount_of_memory() {
@@ -204,7 +204,7 @@ fn pipelined_requests_without_end_and_without_reading_cost_a_fixed_amount_of_mem
 /// Sends requests until nothing more is taken, which must be long after the first ones were answered.
 fn flood_until_stuck(server: &Server, request: &str) -> Client {
     // More than all buffers of the system between two sockets hold.
-    const OCTETS_MAX: usize = 128 * 1024 * 1024;
+    const BYTES_MAX: usize = 128 * 1024 * 1024;
     let mut client = server.connect();
     // What the system keeps for a peer that does not read is not the server's, and here it only takes time to fill.
     sockopt::set_socket_recv_buffer_size(&client.stream, 64 * 1024).expect("a small buffer");
@@ -213,14 +213,14 @@ fn flood_until_stuck(server: &Server, request: &str) -> Client {
     let requests = request.repeat(100);
     let mut sent = 0;
     let mut worked = server.processor_time();
-    while sent < OCTETS_MAX {
+    while sent < BYTES_MAX {
         match client.stream.write(&requests.as_bytes()[sent % requests.len()..]) {
-            Ok(octets) => sent += octets,
+            Ok(bytes) => sent += bytes,
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
                 // A server that is still at work may yet take more.
                 let worked_before = std::mem::replace(&mut worked, server.processor_time());
                 if worked == worked_before {
-                    assert!(sent >= FLOOD_OCTETS_MIN, "stuck after {sent} octets");
+                    assert!(sent >= FLOOD_BYTES_MIN, "stuck after {sent} bytes");
                     return client;
                 }
             }
@@ -266,8 +266,8 @@ fn hog(server: &Server, place: usize, is_over: &AtomicBool) -> u64 {
     while !is_over.load(Ordering::Relaxed) {
         if place.is_multiple_of(2) {
             client.send("GET /files/large HTTP/1.1\r\nHost: a\r\n\r\n");
-            let octets = client.head().field("Content-Length").and_then(|value| value.parse().ok()).expect("a length");
-            client.skip(octets);
+            let bytes = client.head().field("Content-Length").and_then(|value| value.parse().ok()).expect("a length");
+            client.skip(bytes);
             answers += 1;
         } else {
             client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(500));

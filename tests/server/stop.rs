@@ -107,7 +107,7 @@ fn a_download_under_way_is_finished_and_no_further_request_begun() {
     let response = client.head();
     ask_to_end(&server, Signal::TERM);
     assert_eq!(response.field("Content-Length"), Some(content.len().to_string().as_str()));
-    assert!(client.content(content.len() as u64) == content, "the octets differ");
+    assert!(client.content(content.len() as u64) == content, "the bytes differ");
     // What came along with the request is answered up to the answer that says close.
     let last = client.response();
     assert_eq!((last.text(), last.field("Connection")), ("last", Some("close")));

@@ -25,13 +25,13 @@ fn a_dripping_head_is_ended_at_its_deadline_with_408() {
     let server = server();
     let mut client = server.connect();
     let started = Instant::now();
-    // An octet each tenth of a second, until an answer comes instead of silence.
-    for octet in b"GET / HTTP/1.1\r\nX: ".iter().chain(std::iter::repeat(&b'x')) {
-        let _ = client.try_send([*octet]);
-        if client.octets_come_within(Duration::from_millis(100)) {
+    // A byte each tenth of a second, until an answer comes instead of silence.
+    for byte in b"GET / HTTP/1.1\r\nX: ".iter().chain(std::iter::repeat(&b'x')) {
+        let _ = client.try_send([*byte]);
+        if client.bytes_come_within(Duration::from_millis(100)) {
             break;
         }
-        assert!(started.elapsed() < TIMEOUT_ON_A_BUSY_MACHINE, "octets extend the deadline");
+        assert!(started.elapsed() < TIMEOUT_ON_A_BUSY_MACHINE, "bytes extend the deadline");
     }
     assert!(started.elapsed() >= TIMEOUT_AT_LEAST, "ended after {:?}", started.elapsed());
     let response = client.response();
@@ -48,9 +48,9 @@ fn a_slow_upload_is_not_ended_by_the_time_outs_of_others() {
     const PAUSE: Duration = Duration::from_millis(70);
     client.send(format!("PUT /files/slow HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", content.len()));
     let started = Instant::now();
-    for octet in content.as_bytes() {
-        assert!(!client.octets_come_within(PAUSE), "answered too early: {:?}", client.response());
-        client.send([*octet]);
+    for byte in content.as_bytes() {
+        assert!(!client.bytes_come_within(PAUSE), "answered too early: {:?}", client.response());
+        client.send([*byte]);
     }
     assert!(started.elapsed() >= 3 * TIMEOUT);
     assert_eq!(client.response().status, 201);
@@ -92,7 +92,7 @@ fn a_busy_connection_is_not_idle() {
     let started = Instant::now();
     while started.elapsed() < 2 * TIMEOUT {
         assert_eq!(client.get("/").status, 200);
-        assert!(!client.octets_come_within(Duration::from_millis(200)), "ended between requests");
+        assert!(!client.bytes_come_within(Duration::from_millis(200)), "ended between requests");
     }
 }
 
@@ -138,7 +138,7 @@ fn thousands_that_send_half_a_head_are_gone_after_the_deadline_and_hold_up_nobod
         }
     });
     let cost_kib = server.resident_peak_kib() - idle_kib;
-    println!("{} octets for each half head", cost_kib * 1024 / crowd_size as u64);
+    println!("{} bytes for each half head", cost_kib * 1024 / crowd_size as u64);
     assert!(cost_kib <= HALF_HEAD_KIB_MAX * crowd_size as u64, "{cost_kib} KiB for {crowd_size} connections");
 }
 

@@ -2,7 +2,7 @@
 //! noted; and each wait of the server has its bound, whoever the client is.
 
 use spindle::http1::limits::{
-    DRAIN_NS, DRAIN_SILENCE_NS, IDLE_TIMEOUT_NS, READER_OCTETS_PER_SECOND_MIN, WRITE_STALL_NS,
+    DRAIN_NS, DRAIN_SILENCE_NS, IDLE_TIMEOUT_NS, READER_BYTES_PER_SECOND_MIN, WRITE_STALL_NS,
 };
 
 use crate::simulation::network::{MILLISECOND, SECOND};
@@ -58,7 +58,7 @@ pub(crate) struct History {
 
 /// How long a client may take to empty a full send buffer.
 pub(crate) fn write_stall_ns(send_buffer_bytes: usize) -> u64 {
-    WRITE_STALL_NS + send_buffer_bytes as u64 / READER_OCTETS_PER_SECOND_MIN * SECOND
+    WRITE_STALL_NS + send_buffer_bytes as u64 / READER_BYTES_PER_SECOND_MIN * SECOND
 }
 
 impl History {

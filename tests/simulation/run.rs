@@ -180,7 +180,7 @@ impl Run {
 
     fn routes(&self, directory: Directory<Disk>, seed: u64) -> Routes<Disk> {
         let uploads =
-            Uploads { policy: self.setup.policy, octets_max: self.setup.upload_bytes_max, durable: self.setup.durable };
+            Uploads { policy: self.setup.policy, bytes_max: self.setup.upload_bytes_max, durable: self.setup.durable };
         let files = FileRoutes::new(directory, uploads, 16, seed);
         match self.setup.is_folder {
             false => Routes::new(Some(files)),

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 /// Turns in a row in which nothing was seen to happen and no time passed. A deadline that has passed may cost two. And
 /// requests that have been received may be answered without a call while the socket takes nothing: until 64 KiB of responses
-/// wait (`OUTPUT_OCTETS_FULL`), of 64 bytes at least, 256 a turn (`STEPS_PER_DRIVE`).
+/// wait (`OUTPUT_BYTES_FULL`), of 64 bytes at least, 256 a turn (`STEPS_PER_DRIVE`).
 const IDLE_TURNS_MAX: u32 = 2 + 64 * 1024 / (64 * 256);
 
 /// How often a turn drives a connection at most: once as it is ready or new, and once more as one that asked for much

@@ -100,7 +100,7 @@ impl Operation {
     fn condition(self, old: Option<Identity>) -> impl Fn(Option<&Identity>) -> bool {
         move |existing| match self {
             Operation::IfMatch => existing == old.as_ref(),
-            Operation::IfMatchAnother => existing.is_some_and(|existing| existing.octets == 1),
+            Operation::IfMatchAnother => existing.is_some_and(|existing| existing.bytes == 1),
             Operation::IfNothing | Operation::IfNothingExisting => existing.is_none(),
             _ => true,
         }

@@ -29,7 +29,7 @@ struct Server {
 impl Server {
     fn routes(disk: &Disk) -> Routes<Disk> {
         let directory = Directory::open_in(disk.clone(), Disk::root_path(), 7).unwrap();
-        let uploads = Uploads { policy: UploadPolicy::Replace, octets_max: None, durable: false };
+        let uploads = Uploads { policy: UploadPolicy::Replace, bytes_max: None, durable: false };
         Routes::new(Some(FileRoutes::new(directory, uploads, 16, 7)))
     }
 

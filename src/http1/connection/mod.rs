@@ -14,7 +14,7 @@ use self::state::{Draining, State};
 use self::timers::{Timer, Timers};
 pub use self::waiting::Replaceable;
 use super::framing::Framing;
-use super::limits::{DRAIN_OCTETS_MAX, RECEIVE_BUFFER_BYTES};
+use super::limits::{DRAIN_BYTES_MAX, RECEIVE_BUFFER_BYTES};
 use super::message_head::MessageHead;
 use super::output::{SendQueue, Transmit};
 use super::receive_buffer::ReceiveBuffer;
@@ -68,7 +68,7 @@ impl<S: Service> Connection<S> {
     /// Whether received bytes are of use now.
     pub fn wants_input(&self) -> bool {
         let is_done = match &self.state {
-            State::Draining(draining) => draining.bytes > DRAIN_OCTETS_MAX,
+            State::Draining(draining) => draining.bytes > DRAIN_BYTES_MAX,
             State::Closed => true,
             State::Head(_) | State::Content(_) => false,
         };

@@ -9,7 +9,7 @@ use super::timers::Timer;
 use crate::http1::content::{ContentDecoder, Decoded};
 use crate::http1::framing::Framing;
 use crate::http1::limits::{
-    DISCARDED_CONTENT_OCTETS_MAX, DRAIN_OCTETS_MAX, RECEIVE_BUFFER_BYTES, RECEIVE_TAIL_BYTES_MIN,
+    DISCARDED_CONTENT_BYTES_MAX, DRAIN_BYTES_MAX, RECEIVE_BUFFER_BYTES, RECEIVE_TAIL_BYTES_MIN,
 };
 use crate::http1::message_head::{EmptyLine, MessageHead, leading_empty_line};
 use crate::http1::offence::Offence;
@@ -146,8 +146,8 @@ impl<S: Service> Connection<S> {
             return Err(Offence::HeadCutShort);
         };
         let head = head.complete(bytes, spans);
-        let content_has_arrived = bytes.len() > head.octets;
-        let head_bytes = head.octets;
+        let content_has_arrived = bytes.len() > head.bytes;
+        let head_bytes = head.bytes;
         if let Some(records) = &mut self.records {
             records.begin(self.number, &head, self.output.queued_bytes(), &mut shared.records, now);
         }
@@ -157,7 +157,7 @@ impl<S: Service> Connection<S> {
             target: head.target,
             version: head.version,
             fields: head.fields,
-            content_octets: framing.content_octets(),
+            content_bytes: framing.content_bytes(),
         };
         let mut reply = service.answer(&request, now);
         let next = match reply {
@@ -220,7 +220,7 @@ impl<S: Service> Connection<S> {
             }
             step = Step::Progress;
             self.take_content(&mut content, decoded, now);
-            if matches!(content.destination, Destination::Nowhere) && content.bytes > DISCARDED_CONTENT_OCTETS_MAX {
+            if matches!(content.destination, Destination::Nowhere) && content.bytes > DISCARDED_CONTENT_BYTES_MAX {
                 return (self.release_early(content.bytes, now), Step::Progress);
             }
             if decoded.end {
@@ -408,7 +408,7 @@ impl<S: Service> Connection<S> {
                 self.drain_came(draining.give_up_ns, now);
             }
         }
-        let is_enough = draining.bytes > DRAIN_OCTETS_MAX;
+        let is_enough = draining.bytes > DRAIN_BYTES_MAX;
         if self.output.has_ended() && (self.peer_has_ended || is_enough) {
             self.close(Ending::Complete, shared, now);
             return (State::Closed, Step::Progress);

@@ -2,7 +2,7 @@
 //! nothing of it is left behind.
 
 use crate::http1::content::ContentDecoder;
-use crate::http1::limits::DISCARDED_CONTENT_OCTETS_MAX;
+use crate::http1::limits::DISCARDED_CONTENT_BYTES_MAX;
 use crate::http1::message_head::MessageHead;
 use crate::http1::request_framing::RequestFraming;
 
@@ -72,5 +72,5 @@ impl UnreadContent {
 /// Whether it has been announced that the content is not worth reading. It is the whole length that counts and not what
 /// is left of it, which would depend on how the bytes were cut.
 pub(super) fn is_too_long_to_discard(framing: &RequestFraming) -> bool {
-    framing.content_octets().is_some_and(|bytes| bytes > DISCARDED_CONTENT_OCTETS_MAX)
+    framing.content_bytes().is_some_and(|bytes| bytes > DISCARDED_CONTENT_BYTES_MAX)
 }

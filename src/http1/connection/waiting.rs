@@ -4,8 +4,8 @@ use super::Connection;
 use super::state::{Destination, ReceivingContent, State};
 use super::timers::Timer;
 use crate::http1::limits::{
-    CONTENT_CREDIT_NS, CONTENT_GRACE_NS, CONTENT_OCTETS_PER_SECOND_MIN, DRAIN_NS, DRAIN_SHORT_NS, DRAIN_SILENCE_NS,
-    DRAIN_SILENCE_SHORT_NS, FINISH_IDLE_NS, READER_OCTETS_PER_SECOND_MIN, SECOND_NS, WRITE_STALL_NS,
+    CONTENT_BYTES_PER_SECOND_MIN, CONTENT_CREDIT_NS, CONTENT_GRACE_NS, DRAIN_NS, DRAIN_SHORT_NS, DRAIN_SILENCE_NS,
+    DRAIN_SILENCE_SHORT_NS, FINISH_IDLE_NS, READER_BYTES_PER_SECOND_MIN, SECOND_NS, WRITE_STALL_NS,
 };
 use crate::http1::offence::Offence;
 use crate::http1::shared::Shared;
@@ -61,7 +61,7 @@ impl<S: Service> Connection<S> {
     /// no progress until the buffer has room again, and is not to be taken for one that does not read.
     pub fn write_blocked(&mut self, send_buffer_bytes: u64) {
         if self.timers.is_running(Timer::WriteStall) {
-            let allowance_ns = (send_buffer_bytes / READER_OCTETS_PER_SECOND_MIN).saturating_mul(SECOND_NS);
+            let allowance_ns = (send_buffer_bytes / READER_BYTES_PER_SECOND_MIN).saturating_mul(SECOND_NS);
             let stall_ns = WRITE_STALL_NS.saturating_add(allowance_ns);
             self.timers.set(Timer::WriteStall, self.send_progress_ns.saturating_add(stall_ns));
         }
@@ -213,7 +213,7 @@ impl<S: Service> Connection<S> {
 
     /// Content has come, and earns time by its bytes: not more ahead than the rate counts back.
     pub(super) fn content_came(&mut self, bytes: u64, now: &Now) {
-        let earned_ns = u128::from(bytes) * u128::from(SECOND_NS) / u128::from(CONTENT_OCTETS_PER_SECOND_MIN);
+        let earned_ns = u128::from(bytes) * u128::from(SECOND_NS) / u128::from(CONTENT_BYTES_PER_SECOND_MIN);
         let earned_ns = u64::try_from(earned_ns).unwrap_or(u64::MAX);
         if let Some(at_ns) = self.timers.at_ns(Timer::ContentRate) {
             let at_most_ns = now.monotonic_ns.saturating_add(CONTENT_CREDIT_NS);

@@ -85,7 +85,7 @@ enum Representation<'r, F: FileSystem> {
 }
 
 impl<'r, F: FileSystem> Representation<'r, F> {
-    fn octets(&self) -> u64 {
+    fn bytes(&self) -> u64 {
         match self {
             Representation::Memory(content) => content.len() as u64,
             Representation::File(file, _) => file.remaining(),
@@ -108,7 +108,7 @@ impl<'r, F: FileSystem> Representation<'r, F> {
                 Some(Body::Bytes(Cow::Borrowed(part)))
             }
             Representation::File(file, _) => {
-                let part = file.part(range.first, range.octets())?;
+                let part = file.part(range.first, range.bytes())?;
                 Some(Body::Source(FileContent::Range(part)))
             }
         }
@@ -138,11 +138,11 @@ fn respond<'r, F: FileSystem>(
         Verdict::NotModified => return Response::new(Status::NotModified),
         Verdict::Proceed => {}
     }
-    let octets_total = content.octets();
-    let (status, media_type, content_range, body) = match selection(request, octets_total, version, now) {
+    let bytes_total = content.bytes();
+    let (status, media_type, content_range, body) = match selection(request, bytes_total, version, now) {
         Selection::Whole => (Status::Ok, media_type, None, content.whole()),
         Selection::One(range) => match content.part(range) {
-            Some(part) => (Status::PartialContent, media_type, Some(ContentRange::Part(range, octets_total)), part),
+            Some(part) => (Status::PartialContent, media_type, Some(ContentRange::Part(range, bytes_total)), part),
             None => return violated("A range that was selected lies within the file."),
         },
         Selection::Several(ranges) => match content.parts(&ranges, &media_type) {
@@ -154,7 +154,7 @@ fn respond<'r, F: FileSystem>(
         },
         Selection::Unsatisfiable => {
             return Response {
-                content_range: Some(ContentRange::Unsatisfied(octets_total)),
+                content_range: Some(ContentRange::Unsatisfied(bytes_total)),
                 ..Response::with_reason(Status::RangeNotSatisfiable, "The file has none of the ranges.")
             };
         }
@@ -186,7 +186,7 @@ fn described<'r, F: FileSystem>(
 
 /// What of the file is asked for. Range counts for GET alone (§14.2), and only if If-Range, where there is one, names
 /// this very version (§13.1.5).
-fn selection(request: &Request<'_>, octets_total: u64, version: &FileVersion, now: &Now) -> Selection {
+fn selection(request: &Request<'_>, bytes_total: u64, version: &FileVersion, now: &Now) -> Selection {
     let fields = &request.fields;
     let Some(value) = fields.single(FieldName::Range) else { return Selection::Whole };
     let is_this_version = !fields.contains(FieldName::IfRange)
@@ -194,7 +194,7 @@ fn selection(request: &Request<'_>, octets_total: u64, version: &FileVersion, no
     if request.method != Method::Get || !is_this_version {
         return Selection::Whole;
     }
-    range::select(value, octets_total)
+    range::select(value, bytes_total)
 }
 
 /// What is no regular file is not found, whatever it is.

@@ -24,7 +24,7 @@ use crate::semantics::service::Reply;
 use crate::semantics::status::Status;
 use crate::storage::{BadName, Directory, FileCache, FileSystem, Native, RelativePath, StorageError};
 
-const OCTETS: Cow<'static, str> = Cow::Borrowed("application/octet-stream");
+const BYTES: Cow<'static, str> = Cow::Borrowed("application/octet-stream");
 
 /// Why a file was neither read nor stored that others would not leave alone.
 const BUSY: &str = "The directory is being changed by others at the moment.";
@@ -45,8 +45,8 @@ pub enum UploadPolicy {
 pub struct Uploads {
     /// What may be uploaded.
     pub policy: UploadPolicy,
-    /// The longest content, in octets; `None` for as much as the disk holds.
-    pub octets_max: Option<u64>,
+    /// The longest content, in bytes; `None` for as much as the disk holds.
+    pub bytes_max: Option<u64>,
     /// Whether an upload is acknowledged only when it is on the disk.
     pub durable: bool,
 }
@@ -145,7 +145,7 @@ pub(super) fn answer<'r, F: FileSystem>(
     match request.method {
         Method::Post | Method::Put => files.store(request, name, now),
         _ => match files.find(request, name, now) {
-            Ok(found) => Reply::Respond(files.give(found, request, name, OCTETS, now)),
+            Ok(found) => Reply::Respond(files.give(found, request, name, BYTES, now)),
             Err(error) => refusal_to_read(&error),
         },
     }
@@ -160,7 +160,7 @@ pub(super) fn path_of(name: &[u8]) -> Result<RelativePath, BadName> {
         Some(slash) => (Some(&name[..slash]), &name[slash + 1..]),
         None => (None, name),
     };
-    let directories = directories.into_iter().flat_map(|names| names.split(|octet| *octet == b'/')).map(decoded);
+    let directories = directories.into_iter().flat_map(|names| names.split(|byte| *byte == b'/')).map(decoded);
     RelativePath::from_segments(directories.filter(|segment| **segment != *b".").chain([decoded(last)]))
 }
 

@@ -11,40 +11,40 @@ use crate::storage::{FileRange, FileSystem, Native};
 #[derive(Debug)]
 pub struct Parts<F: FileSystem = Native> {
     /// Bytes of the whole file.
-    octets_total: u64,
+    bytes_total: u64,
     boundary: u64,
     /// Of the file, and so of each part.
     media_type: Box<str>,
-    /// Octets that come next: a part's head, or the last boundary.
+    /// Bytes that come next: a part's head, or the last boundary.
     text: Vec<u8>,
     text_sent: usize,
-    /// The file's octets behind the text.
+    /// The file's bytes behind the text.
     range: Option<FileRange<F>>,
     /// The parts that have not been begun.
     waiting: VecDeque<(ByteRange, FileRange<F>)>,
-    octets_left: u64,
+    bytes_left: u64,
 }
 
 impl<F: FileSystem> Parts<F> {
     /// These `ranges` of `file`; `None` if one of them does not lie within it. `boundary` is to differ from answer to answer,
     /// at random.
     pub(super) fn new(file: &FileRange<F>, ranges: &[ByteRange], boundary: u64, media_type: &str) -> Option<Parts<F>> {
-        let of_file = |range: &ByteRange| Some((*range, file.part(range.first, range.octets())?));
+        let of_file = |range: &ByteRange| Some((*range, file.part(range.first, range.bytes())?));
         let mut parts = Parts {
-            octets_total: file.remaining(),
+            bytes_total: file.remaining(),
             boundary,
             media_type: media_type.into(),
             text: Vec::new(),
             text_sent: 0,
             range: None,
             waiting: ranges.iter().map(of_file).collect::<Option<_>>()?,
-            octets_left: 0,
+            bytes_left: 0,
         };
         // The heads are short and few: making them twice is cheaper than keeping them.
         let heads: usize = ranges.iter().enumerate().map(|(place, range)| parts.head(range, place == 0).len()).sum();
-        let contents = ranges.iter().fold(0_u64, |sum, range| sum.saturating_add(range.octets()));
+        let contents = ranges.iter().fold(0_u64, |sum, range| sum.saturating_add(range.bytes()));
         let texts = (heads + parts.last_boundary().len()) as u64;
-        parts.octets_left = contents.saturating_add(texts);
+        parts.bytes_left = contents.saturating_add(texts);
         parts.begin_next(true);
         Some(parts)
     }
@@ -54,7 +54,7 @@ impl<F: FileSystem> Parts<F> {
     }
 
     pub(in crate::routes) fn bytes_left(&self) -> u64 {
-        self.octets_left
+        self.bytes_left
     }
 
     pub(in crate::routes) fn piece(&self) -> Piece<'_, FileRange<F>> {
@@ -64,16 +64,16 @@ impl<F: FileSystem> Parts<F> {
         }
     }
 
-    pub(in crate::routes) fn advance(&mut self, octets: u64) {
-        self.octets_left = self.octets_left.saturating_sub(octets);
+    pub(in crate::routes) fn advance(&mut self, bytes: u64) {
+        self.bytes_left = self.bytes_left.saturating_sub(bytes);
         if self.text_sent < self.text.len() {
             // No more than the piece had, whose length was a `usize`.
-            self.text_sent = self.text.len().min(self.text_sent + octets as usize);
+            self.text_sent = self.text.len().min(self.text_sent + bytes as usize);
             return;
         }
-        debug_assert!(self.range.is_some() || octets == 0, "more is sent than there was");
+        debug_assert!(self.range.is_some() || bytes == 0, "more is sent than there was");
         if let Some(range) = &mut self.range {
-            range.advance(octets);
+            range.advance(bytes);
             if range.is_empty() {
                 self.begin_next(false);
             }
@@ -90,7 +90,7 @@ impl<F: FileSystem> Parts<F> {
 
     /// RFC 2046 §5.1.1: the CRLF before a boundary belongs to the boundary, and the first one needs none.
     fn head(&self, range: &ByteRange, is_first: bool) -> Vec<u8> {
-        let (line_end, boundary, total) = (if is_first { "" } else { "\r\n" }, self.boundary, self.octets_total);
+        let (line_end, boundary, total) = (if is_first { "" } else { "\r\n" }, self.boundary, self.bytes_total);
         let ByteRange { first, last } = range;
         let media_type = &self.media_type;
         format!(

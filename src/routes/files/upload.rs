@@ -28,7 +28,7 @@ struct Receiving<F: FileSystem> {
     preconditions: Option<Preconditions>,
     /// Whether the server never replaces, so that a name that is taken is a conflict whatever the peer demands.
     only_creates: bool,
-    octets_max: Option<u64>,
+    bytes_max: Option<u64>,
     own_uploads: Rc<RefCell<OwnUploads>>,
 }
 
@@ -52,14 +52,14 @@ fn begin<F: FileSystem>(
     path: &RelativePath,
     now: &Now,
 ) -> Result<FileSink<F>, Box<Refusal<F>>> {
-    check_content(request, files.uploads.octets_max)?;
+    check_content(request, files.uploads.bytes_max)?;
     let preconditions = Preconditions::of(request, now);
     let only_creates = files.uploads.policy == UploadPolicy::Create;
     let must_be_absent = must_be_absent(preconditions.as_ref(), only_creates);
     let publish = if only_creates || must_be_absent { Publish::CreateOnly } else { Publish::Replace };
     let upload = files
         .directory
-        .begin_upload(path, publish, request.content_octets, files.uploads.durable)
+        .begin_upload(path, publish, request.content_bytes, files.uploads.durable)
         .map_err(|error| Box::new(refusal(&error, must_be_absent)))?;
     if let Some(preconditions) = &preconditions {
         // What cannot be identified is not selected: the upload would replace it, or has been refused by now.
@@ -73,12 +73,12 @@ fn begin<F: FileSystem>(
         method: request.method,
         preconditions,
         only_creates,
-        octets_max: files.uploads.octets_max,
+        bytes_max: files.uploads.bytes_max,
         own_uploads: Rc::clone(&files.own_uploads),
     })))
 }
 
-fn check_content<F: FileSystem>(request: &Request<'_>, octets_max: Option<u64>) -> Result<(), Box<Refusal<F>>> {
+fn check_content<F: FileSystem>(request: &Request<'_>, bytes_max: Option<u64>) -> Result<(), Box<Refusal<F>>> {
     let mut codings = request.fields.list(FieldName::ContentEncoding);
     if codings.any(|coding| !coding.eq_ignore_ascii_case(b"identity")) {
         return Err(Box::new(Response {
@@ -100,8 +100,8 @@ fn check_content<F: FileSystem>(request: &Request<'_>, octets_max: Option<u64>) 
     if request.method == Method::Put && request.fields.contains(FieldName::ContentRange) {
         return Err(Box::new(Response::with_reason(Status::BadRequest, "A part of a file cannot be uploaded.")));
     }
-    match (request.content_octets, octets_max) {
-        (Some(octets), Some(octets_max)) if octets > octets_max => Err(Box::new(content_too_large())),
+    match (request.content_bytes, bytes_max) {
+        (Some(bytes), Some(bytes_max)) if bytes > bytes_max => Err(Box::new(content_too_large())),
         _ => Ok(()),
     }
 }
@@ -122,9 +122,9 @@ impl<F: FileSystem> Sink for FileSink<F> {
     type Source = FileContent<F>;
 
     fn write(&mut self, content: &[u8]) -> Result<(), Box<Refusal<F>>> {
-        let Receiving { upload, octets_max, .. } = &mut *self.0;
-        let octets = upload.octets_written().saturating_add(content.len() as u64);
-        if octets_max.is_some_and(|octets_max| octets > octets_max) {
+        let Receiving { upload, bytes_max, .. } = &mut *self.0;
+        let bytes = upload.bytes_written().saturating_add(content.len() as u64);
+        if bytes_max.is_some_and(|bytes_max| bytes > bytes_max) {
             return Err(Box::new(content_too_large()));
         }
         upload.write(content).map_err(|error| Box::new(refusal(&error, false)))

@@ -55,14 +55,14 @@ pub(in crate::routes) struct FileVersion {
 
 impl FileVersion {
     pub(super) fn of(identity: &Identity, own_uploads: &OwnUploads, now: &Now) -> FileVersion {
-        let Identity { device, inode, octets, modified_ns, changed_ns } = identity;
+        let Identity { device, inode, bytes, modified_ns, changed_ns } = identity;
         // Either time may be set by a program; neither is believed while it is as recent as that, or in the future.
         let latest_ns = *modified_ns.max(changed_ns);
         let is_recent = i128::from(now.unix_ns) - latest_ns < UNSURE_NS;
         let weakness = if is_recent && !own_uploads.contain(identity) { "W/" } else { "" };
         let last_modified_unix_s = u64::try_from(modified_ns.div_euclid(NS_PER_S)).ok();
         FileVersion {
-            etag: format!("{weakness}\"{device:x}-{inode:x}-{octets:x}-{modified_ns:x}-{changed_ns:x}\""),
+            etag: format!("{weakness}\"{device:x}-{inode:x}-{bytes:x}-{modified_ns:x}-{changed_ns:x}\""),
             last_modified_unix_s,
             date: last_modified_unix_s.and_then(ImfFixdate::new),
             is_recent,
@@ -104,7 +104,7 @@ mod tests {
 
     const NOW: Now = Now { monotonic_ns: 0, unix_ns: 784_111_777_000_000_000 };
     const FILE: Identity =
-        Identity { device: 1, inode: 2, octets: 3, modified_ns: 784_111_700_000_000_000, changed_ns: 4 };
+        Identity { device: 1, inode: 2, bytes: 3, modified_ns: 784_111_700_000_000_000, changed_ns: 4 };
 
     fn version(identity: Identity) -> FileVersion {
         FileVersion::of(&identity, &OwnUploads::default(), &NOW)
@@ -115,7 +115,7 @@ mod tests {
         let others = [
             Identity { device: 9, ..FILE },
             Identity { inode: 9, ..FILE },
-            Identity { octets: 9, ..FILE },
+            Identity { bytes: 9, ..FILE },
             Identity { modified_ns: 9, ..FILE },
             Identity { changed_ns: 9, ..FILE },
         ];

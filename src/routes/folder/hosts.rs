@@ -72,7 +72,7 @@ mod tests {
             target: Target::Origin(b"/"),
             version: Version::Http11,
             fields: Fields::new(host.as_bytes(), &spans),
-            content_octets: Some(0),
+            content_bytes: Some(0),
         })
     }
 

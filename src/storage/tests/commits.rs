@@ -62,7 +62,7 @@ fn the_condition_is_asked_about_what_is_replaced() {
         let asked = asked.into_inner();
         assert_eq!(asked.len(), 2);
         assert_eq!(asked[0], None);
-        assert_eq!(asked[1].unwrap().octets, b"theirs".len() as u64);
+        assert_eq!(asked[1].unwrap().bytes, b"theirs".len() as u64);
         assert_eq!(fs::read(root.path().join("name")).unwrap(), b"mine");
         assert_eq!(names(root.path()), ["name"]);
     }
@@ -245,7 +245,7 @@ fn no_reader_sees_a_torn_file() {
                         for _ in 0..300 {
                             let content = fs::read(&name).unwrap();
                             assert_eq!(content.len(), 4096);
-                            assert!(content.iter().all(|&octet| octet == content[0]));
+                            assert!(content.iter().all(|&byte| byte == content[0]));
                         }
                     })
                 })

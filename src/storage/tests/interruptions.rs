@@ -26,7 +26,7 @@ fn all_of_it(watched: &Watched, root: &Path) -> Result<Vec<String>, StorageError
     results.push(format!("{:?}", content(&opened)));
     results.push(format!("{}", opened.is_unchanged()));
     let identity = directory.identify(&path("sub/new"))?;
-    results.push(format!("{} {}", identity.octets, directory.confirms(&path("sub/new"), &identity)));
+    results.push(format!("{} {}", identity.bytes, directory.confirms(&path("sub/new"), &identity)));
     results.push(format!("{}", directory.is_directory(&path("sub"))?));
     for sub in [None, Some(path("sub"))] {
         let mut listing = directory.list(sub.as_ref(), LinkedDirectories::Listed)?;

@@ -213,7 +213,7 @@ fn any_name_that_the_file_system_takes_is_served() {
         for name in [&[b'x'; 255][..], b"\xff\xfe", b" ", b"...", b"..a", b"%2e%2e", b"a\nb", b"~", b"-rf", b"\\"] {
             fs::write(root.path().join(std::ffi::OsStr::from_bytes(name)), name).unwrap();
             let opened = directory.open_file(&RelativePath::from_segments([name]).unwrap()).unwrap();
-            assert_eq!(opened.identity.octets, name.len() as u64);
+            assert_eq!(opened.identity.bytes, name.len() as u64);
         }
     }
 }

@@ -106,7 +106,7 @@ fn child_command(module: &str, test: &str, argument: &Path, prefix: &[&str]) -> 
 }
 
 fn assert_success(output: &Output) {
-    let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(output.status.success(), "{}\n{}\n{}", output.status, text(&output.stdout), text(&output.stderr));
     // A name that matches no test also succeeds.
     assert!(text(&output.stdout).contains("1 passed"), "{}", text(&output.stdout));

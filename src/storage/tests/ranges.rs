@@ -15,8 +15,8 @@ fn open(content: &[u8]) -> (tempfile::TempDir, FileRange) {
 
 fn read(range: &FileRange, space: usize) -> Vec<u8> {
     let mut buffer = vec![0; space];
-    let octets = range.read_at(&mut buffer).unwrap();
-    buffer.truncate(octets);
+    let bytes = range.read_at(&mut buffer).unwrap();
+    buffer.truncate(bytes);
     buffer
 }
 
@@ -29,7 +29,7 @@ fn a_range_is_read_in_pieces_and_ends_where_it_must() {
     assert_eq!(read(&range, 3), b"234", "reading does not advance");
     range.advance(3);
     assert_eq!((range.offset(), range.remaining(), range.is_empty()), (5, 2, false));
-    assert_eq!(read(&range, 100), b"56", "no octet past the end of the range");
+    assert_eq!(read(&range, 100), b"56", "no byte past the end of the range");
     assert_eq!(read(&range, 0), b"");
     range.advance(2);
     assert!(range.is_empty());
@@ -41,8 +41,8 @@ fn parts_lie_within_their_range_and_share_its_descriptor() {
     let (_root, whole) = open(b"0123456789");
     assert_eq!(read(&whole.part(9, 1).unwrap(), 10), b"9");
     assert!(whole.part(10, 0).unwrap().is_empty());
-    for (skipped, octets) in [(10, 1), (0, 11), (11, 0), (u64::MAX, 1), (1, u64::MAX)] {
-        assert!(whole.part(skipped, octets).is_none(), "{skipped} {octets}");
+    for (skipped, bytes) in [(10, 1), (0, 11), (11, 0), (u64::MAX, 1), (1, u64::MAX)] {
+        assert!(whole.part(skipped, bytes).is_none(), "{skipped} {bytes}");
     }
     let part = whole.part(2, 6).unwrap();
     let inner = part.part(1, 2).unwrap();
@@ -92,12 +92,12 @@ fn an_empty_file_has_nothing_to_read() {
 #[test]
 fn offsets_past_four_gigabytes_are_kept() {
     let (root, _) = open(b"");
-    let octets = 100_000_000_000;
+    let bytes = 100_000_000_000;
     let file = fs::OpenOptions::new().write(true).open(root.path().join("name")).unwrap();
-    file.set_len(octets).unwrap();
-    std::os::unix::fs::FileExt::write_at(&file, b"end", octets - 3).unwrap();
+    file.set_len(bytes).unwrap();
+    std::os::unix::fs::FileExt::write_at(&file, b"end", bytes - 3).unwrap();
     let opened = Directory::open(root.path(), 1).unwrap().open_file(&path("name")).unwrap();
     let whole = FileRange::whole(opened);
-    assert_eq!(whole.remaining(), octets);
-    assert_eq!(read(&whole.part(octets - 3, 3).unwrap(), 10), b"end");
+    assert_eq!(whole.remaining(), bytes);
+    assert_eq!(read(&whole.part(bytes - 3, 3).unwrap(), 10), b"end");
 }

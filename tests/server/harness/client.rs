@@ -1,4 +1,4 @@
-//! A plain blocking client. It knows as much HTTP as is needed to read one answer to its last octet and no further.
+//! A plain blocking client. It knows as much HTTP as is needed to read one answer to its last byte and no further.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -11,7 +11,7 @@ use super::PATIENCE;
 /// One connection.
 pub(crate) struct Client {
     pub(crate) stream: TcpStream,
-    /// Octets that came with an answer and belong to the next one.
+    /// Bytes that came with an answer and belong to the next one.
     ahead: Vec<u8>,
 }
 
@@ -50,14 +50,14 @@ impl Client {
         Client { stream, ahead: Vec::new() }
     }
 
-    /// Sends octets as they are.
-    pub(crate) fn send(&mut self, octets: impl AsRef<[u8]>) {
-        self.try_send(octets).expect("a peer that receives");
+    /// Sends bytes as they are.
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.try_send(bytes).expect("a peer that receives");
     }
 
-    /// Sends octets to a peer that may be gone.
-    pub(crate) fn try_send(&mut self, octets: impl AsRef<[u8]>) -> io::Result<()> {
-        self.stream.write_all(octets.as_ref())
+    /// Sends bytes to a peer that may be gone.
+    pub(crate) fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+        self.stream.write_all(bytes.as_ref())
     }
 
     /// Sends a GET with nothing but Host, and reads its answer.
@@ -90,8 +90,8 @@ impl Client {
             response.content = self.try_chunks()?;
             return Ok(response);
         }
-        let octets = response.field("Content-Length").map_or(0, |value| value.parse().expect("a length"));
-        response.content = self.try_content(octets)?;
+        let bytes = response.field("Content-Length").map_or(0, |value| value.parse().expect("a length"));
+        response.content = self.try_content(bytes)?;
         Ok(response)
     }
 
@@ -107,20 +107,20 @@ impl Client {
             };
             let line: Vec<u8> = self.ahead.drain(..line_end + 2).collect();
             let digits = std::str::from_utf8(&line[..line_end]).expect("a chunk size that is text");
-            let octets = usize::from_str_radix(digits, 16).expect("a chunk size");
-            content.extend_from_slice(&self.try_content(octets)?);
+            let bytes = usize::from_str_radix(digits, 16).expect("a chunk size");
+            content.extend_from_slice(&self.try_content(bytes)?);
             assert_eq!(self.try_content(2)?, b"\r\n", "what follows a chunk");
-            if octets == 0 {
+            if bytes == 0 {
                 return Ok(content);
             }
         }
     }
 
-    fn try_content(&mut self, octets: usize) -> io::Result<Vec<u8>> {
-        while self.ahead.len() < octets {
+    fn try_content(&mut self, bytes: usize) -> io::Result<Vec<u8>> {
+        while self.ahead.len() < bytes {
             self.receive()?;
         }
-        Ok(self.ahead.drain(..octets).collect())
+        Ok(self.ahead.drain(..bytes).collect())
     }
 
     /// Reads the head of one answer: all there is in an answer to HEAD, and in an interim one.
@@ -142,40 +142,40 @@ impl Client {
         Ok(Response { status: status.parse().expect("a status"), head, content: Vec::new() })
     }
 
-    /// Reads at least one octet; the peer's end is an error.
+    /// Reads at least one byte; the peer's end is an error.
     fn receive(&mut self) -> io::Result<()> {
         let mut space = [0; 64 * 1024];
         match self.stream.read(&mut space)? {
             0 => Err(ErrorKind::UnexpectedEof.into()),
-            octets => {
-                self.ahead.extend_from_slice(&space[..octets]);
+            bytes => {
+                self.ahead.extend_from_slice(&space[..bytes]);
                 Ok(())
             }
         }
     }
 
-    /// Reads `octets` octets of content and drops them.
-    pub(crate) fn skip(&mut self, octets: u64) {
-        let ahead = self.ahead.len().min(octets.try_into().unwrap_or(usize::MAX));
+    /// Reads `bytes` bytes of content and drops them.
+    pub(crate) fn skip(&mut self, bytes: u64) {
+        let ahead = self.ahead.len().min(bytes.try_into().unwrap_or(usize::MAX));
         self.ahead.drain(..ahead);
-        let mut left = octets - ahead as u64;
+        let mut left = bytes - ahead as u64;
         // Gigabytes pass in reads as large as these in a fraction of the time.
         let mut space = vec![0; 512 * 1024];
         while left > 0 {
             let wanted = space.len().min(left.try_into().unwrap_or(usize::MAX));
             let skipped = self.stream.read(&mut space[..wanted]).expect("content");
-            assert!(skipped > 0, "the content was cut short by {left} octets");
+            assert!(skipped > 0, "the content was cut short by {left} bytes");
             left -= skipped as u64;
         }
     }
 
-    /// Reads `octets` octets of content.
-    pub(crate) fn content(&mut self, octets: u64) -> Vec<u8> {
-        let ahead = self.ahead.len().min(octets.try_into().unwrap_or(usize::MAX));
+    /// Reads `bytes` bytes of content.
+    pub(crate) fn content(&mut self, bytes: u64) -> Vec<u8> {
+        let ahead = self.ahead.len().min(bytes.try_into().unwrap_or(usize::MAX));
         let mut content: Vec<u8> = self.ahead.drain(..ahead).collect();
-        let mut rest = (&self.stream).take(octets - ahead as u64);
+        let mut rest = (&self.stream).take(bytes - ahead as u64);
         rest.read_to_end(&mut content).expect("content");
-        assert_eq!(content.len() as u64, octets, "the content was cut short");
+        assert_eq!(content.len() as u64, bytes, "the content was cut short");
         content
     }
 
@@ -186,8 +186,8 @@ impl Client {
         rest
     }
 
-    /// Waits for octets, or the end, for so long. Says whether they have come; they stay to be read.
-    pub(crate) fn octets_come_within(&self, for_at_most: Duration) -> bool {
+    /// Waits for bytes, or the end, for so long. Says whether they have come; they stay to be read.
+    pub(crate) fn bytes_come_within(&self, for_at_most: Duration) -> bool {
         self.stream.set_read_timeout(Some(for_at_most)).expect("a time-out");
         let peeked = self.stream.peek(&mut [0]);
         self.stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");

@@ -31,16 +31,16 @@ pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// Octets without a pattern that a compressor, or a mix-up of places, would leave alike; the same ones for every `seed`.
-pub(crate) fn noise(octets: usize, seed: u64) -> Vec<u8> {
+/// Bytes without a pattern that a compressor, or a mix-up of places, would leave alike; the same ones for every `seed`.
+pub(crate) fn noise(bytes: usize, seed: u64) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut noise = Vec::with_capacity(octets + 8);
-    while noise.len() < octets {
+    let mut noise = Vec::with_capacity(bytes + 8);
+    while noise.len() < bytes {
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
         noise.extend_from_slice(&state.to_le_bytes());
     }
-    noise.truncate(octets);
+    noise.truncate(bytes);
     noise
 }

@@ -175,9 +175,9 @@ fn first_words(mut stdout: ChildStdout) -> String {
     // The thread ends with the process at the latest.
     thread::spawn(move || {
         let mut space = [0; 4096];
-        let octets = stdout.read(&mut space).unwrap_or(0);
+        let bytes = stdout.read(&mut space).unwrap_or(0);
         // Kept open until the server ends, as a terminal is.
-        let _ = sender.send(String::from_utf8_lossy(&space[..octets]).into_owned());
+        let _ = sender.send(String::from_utf8_lossy(&space[..bytes]).into_owned());
         let _ = stdout.read_to_end(&mut Vec::new());
     });
     receiver.recv_timeout(PATIENCE).expect("a greeting in time")

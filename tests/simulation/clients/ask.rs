@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use spindle::http1::limits::DISCARDED_CONTENT_OCTETS_MAX;
+use spindle::http1::limits::DISCARDED_CONTENT_BYTES_MAX;
 use spindle::semantics::request::Version;
 
 use crate::simulation::clients::expected::{Expected, ReadCondition, WriteCondition};
@@ -230,7 +230,7 @@ impl Ask {
         let closes = response.closes() || response.ends_with_connection;
         let is_stored = matches!(self.expected, Expected::Stored { .. }) && response.status < 300;
         let is_unread = self.content.is_some_and(|content| {
-            let is_long = content.bytes as u64 > DISCARDED_CONTENT_OCTETS_MAX;
+            let is_long = content.bytes as u64 > DISCARDED_CONTENT_BYTES_MAX;
             !is_stored && (content.expect != Expect::Nothing || is_long || response.status == 413)
         });
         let must = matches!(self.persistence, Persistence::Closes | Persistence::Old) || is_held_back;

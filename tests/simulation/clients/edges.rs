@@ -2,7 +2,7 @@
 //! must be ended. Which of both it was is judged by what happened at the server's socket, and not by what they meant to do.
 
 use spindle::http1::limits::{
-    CONTENT_CREDIT_NS, CONTENT_GRACE_NS, CONTENT_OCTETS_PER_SECOND_MIN, DRAIN_NS, DRAIN_SILENCE_NS, HEAD_TIMEOUT_NS,
+    CONTENT_BYTES_PER_SECOND_MIN, CONTENT_CREDIT_NS, CONTENT_GRACE_NS, DRAIN_NS, DRAIN_SILENCE_NS, HEAD_TIMEOUT_NS,
     IDLE_TIMEOUT_NS,
 };
 
@@ -159,7 +159,7 @@ impl AtTheEdge {
         for (read, bytes) in history.reads.iter().filter(|(_, bytes)| *bytes > head_bytes) {
             let arrived = when_past(&history.arrivals, before).unwrap_or(*read);
             verdict = worse(verdict, one_wait(at, 0, Some(arrived), now, margin_ns));
-            let earned_ns = (bytes - before) * SECOND / CONTENT_OCTETS_PER_SECOND_MIN;
+            let earned_ns = (bytes - before) * SECOND / CONTENT_BYTES_PER_SECOND_MIN;
             let at_ns = (at.at_ns + earned_ns).min(read.at_ns + CONTENT_CREDIT_NS);
             (at, before) = (Moment { at_ns, ..at }, *bytes);
         }

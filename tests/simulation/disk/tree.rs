@@ -157,7 +157,7 @@ impl Node {
         let identity = Identity {
             device: 1,
             inode: self.inode,
-            octets: self.bytes(),
+            bytes: self.bytes(),
             modified_ns: self.modified_ns,
             changed_ns: self.changed_ns,
         };

@@ -5,37 +5,34 @@
 //! 3. Empty members, white space around commas, the case of letters, and where the list is cut into lines change nothing.
 //! 4. Gzip is never chosen for a peer that named neither it nor `*`.
 
-use spindle::http1::limits::{FIELD_LINES_MAX, FIELD_SECTION_OCTETS_MAX};
+use spindle::http1::limits::{FIELD_LINES_MAX, FIELD_SECTION_BYTES_MAX};
 use spindle::http1::message_head::MessageHead;
 use spindle::semantics::content_coding::{ContentCoding, negotiate};
 use spindle::semantics::fields::FieldSpans;
 
 /// Runs the target.
 pub fn run(input: &[u8]) {
-    let values: Vec<Vec<u8>> = input.split(|octet| *octet == b'\n').take(FIELD_LINES_MAX).map(field_value).collect();
+    let values: Vec<Vec<u8>> = input.split(|byte| *byte == b'\n').take(FIELD_LINES_MAX).map(field_value).collect();
     let Some(chosen) = choice(&values) else { return };
 
     assert_eq!(chosen, expected(&values), "the choice is the one that the RFC's text makes");
     let names_gzip = values
         .iter()
-        .any(|value| value.contains(&b'*') || value.windows(4).any(|octets| octets.eq_ignore_ascii_case(b"gzip")));
+        .any(|value| value.contains(&b'*') || value.windows(4).any(|bytes| bytes.eq_ignore_ascii_case(b"gzip")));
     assert!(chosen != Some(ContentCoding::Gzip) || names_gzip, "nobody gets gzip who has not asked for it");
 
     unchanged(&values, chosen, "empty members and white space around commas change nothing", |value| {
-        vec![
-            [b", ,", &value.split(|octet| *octet == b',').collect::<Vec<_>>().join(&b" ,\t, "[..])[..], b"\t,"]
-                .concat(),
-        ]
+        vec![[b", ,", &value.split(|byte| *byte == b',').collect::<Vec<_>>().join(&b" ,\t, "[..])[..], b"\t,"].concat()]
     });
     unchanged(&values, chosen, "the case of letters changes nothing", |value| vec![value.to_ascii_uppercase()]);
     unchanged(&values, chosen, "where the list is cut into lines changes nothing", |value| {
-        value.split(|octet| *octet == b',').map(<[u8]>::to_vec).collect()
+        value.split(|byte| *byte == b',').map(<[u8]>::to_vec).collect()
     });
 }
 
 /// What of `line` a field value may hold.
 fn field_value(line: &[u8]) -> Vec<u8> {
-    line.iter().copied().filter(|octet| matches!(octet, b'\t' | b' '..=b'~' | 0x80..)).collect()
+    line.iter().copied().filter(|byte| matches!(byte, b'\t' | b' '..=b'~' | 0x80..)).collect()
 }
 
 /// What is negotiated for a request with these Accept-Encoding lines; `None` where there is no room for them.
@@ -47,7 +44,7 @@ fn choice(values: &[Vec<u8>]) -> Option<Option<ContentCoding>> {
         head.extend_from_slice(b"\r\n");
     }
     head.extend_from_slice(b"\r\n");
-    if values.len() > FIELD_LINES_MAX || head.len() > FIELD_SECTION_OCTETS_MAX {
+    if values.len() > FIELD_LINES_MAX || head.len() > FIELD_SECTION_BYTES_MAX {
         return None;
     }
     let mut spans = FieldSpans::with_capacity(FIELD_LINES_MAX);
@@ -71,7 +68,7 @@ fn unchanged(
 
 /// The choice by a plainer reading: the list as text, weights as fractions.
 fn expected(values: &[Vec<u8>]) -> Option<ContentCoding> {
-    // One char an octet, so that what is no ASCII is no letter of any name either.
+    // One char a byte, so that what is no ASCII is no letter of any name either.
     let list = values.iter().map(|value| value.iter().copied().map(char::from).collect::<String>());
     let list = list.collect::<Vec<_>>().join(",");
     let members: Vec<(String, f64)> = list.split(',').filter_map(member).collect();

@@ -1,49 +1,49 @@
 //! The decoder of chunked content. The input is what follows a head, see [`expand`].
 //!
 //! 1. No input makes it panic.
-//! 2. The same octets have the same content in every cut, end at the same octet, and are refused for the same reason.
-//! 3. What is accepted here is what a second, plainer decoder accepts, which reads line by line and not octet by octet.
+//! 2. The same bytes have the same content in every cut, end at the same byte, and are refused for the same reason.
+//! 3. What is accepted here is what a second, plainer decoder accepts, which reads line by line and not byte by byte.
 //! 4. `httparse` reads the same size in the first line of all that is accepted.
 
 use spindle::http1::content::{ContentDecoder, Decoded};
 use spindle::http1::framing::Framing;
-use spindle::http1::limits::{CHUNK_OVERHEAD_OCTETS_FREE, FIELD_LINES_MAX, FIELD_SECTION_OCTETS_MAX};
+use spindle::http1::limits::{CHUNK_OVERHEAD_BYTES_FREE, FIELD_LINES_MAX, FIELD_SECTION_BYTES_MAX};
 use spindle::http1::offence::Offence;
 
 use super::expand::expand;
 
 /// Enough to go past every limit of the coding twice.
-const STREAM_OCTETS_MAX: usize = 160 * 1024;
+const STREAM_BYTES_MAX: usize = 160 * 1024;
 
-/// What became of the octets.
+/// What became of the bytes.
 #[derive(Clone, Debug, PartialEq)]
 enum Reading {
     /// More are needed.
     Partial,
-    /// The content has ended, and so many octets were its own.
+    /// The content has ended, and so many bytes were its own.
     Ended(usize),
     Refused(Offence),
 }
 
 /// Runs the target.
 pub fn run(input: &[u8]) {
-    let stream = expand(input, STREAM_OCTETS_MAX);
+    let stream = expand(input, STREAM_BYTES_MAX);
     let (whole, content) = read(&stream, [stream.len()]);
 
-    let by_octet = read(&stream, std::iter::repeat_n(1, stream.len()));
-    assert_eq!(by_octet.0, whole, "content that comes octet by octet ends like content that comes whole");
-    let uneven = input.iter().cycle().map(|octet| 1 + usize::from(octet & 0x1f));
+    let by_byte = read(&stream, std::iter::repeat_n(1, stream.len()));
+    assert_eq!(by_byte.0, whole, "content that comes byte by byte ends like content that comes whole");
+    let uneven = input.iter().cycle().map(|byte| 1 + usize::from(byte & 0x1f));
     let in_pieces = read(&stream, uneven);
     assert_eq!(in_pieces.0, whole, "content that comes in pieces ends like content that comes whole");
-    assert!(by_octet.1 == content && in_pieces.1 == content, "the content is the same in every cut");
+    assert!(by_byte.1 == content && in_pieces.1 == content, "the content is the same in every cut");
 
     a_plainer_decoder_agrees(&stream, &whole, &content);
-    if let Reading::Ended(octets) = whole {
+    if let Reading::Ended(bytes) = whole {
         httparse_reads_the_same_size(&stream);
-        let (at_once, _) = read(&stream[..octets], [octets]);
-        assert_eq!(at_once, whole, "octets behind the end change nothing");
-        let (before, _) = read(&stream[..octets - 1], [octets - 1]);
-        assert_eq!(before, Reading::Partial, "content ends with its last octet and not before");
+        let (at_once, _) = read(&stream[..bytes], [bytes]);
+        assert_eq!(at_once, whole, "bytes behind the end change nothing");
+        let (before, _) = read(&stream[..bytes - 1], [bytes - 1]);
+        assert_eq!(before, Reading::Partial, "content ends with its last byte and not before");
     }
 }
 
@@ -78,7 +78,7 @@ fn read(stream: &[u8], sizes: impl IntoIterator<Item = usize>) -> (Reading, Vec<
 }
 
 fn httparse_reads_the_same_size(stream: &[u8]) {
-    let digits = stream.iter().take_while(|octet| octet.is_ascii_hexdigit()).count();
+    let digits = stream.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
     let text = str::from_utf8(&stream[..digits]).expect("digits");
     let size = u64::from_str_radix(text, 16).expect("an accepted size is a number of at most 64 bits");
     let theirs = httparse::parse_chunk_size(stream);
@@ -88,7 +88,7 @@ fn httparse_reads_the_same_size(stream: &[u8]) {
     );
 }
 
-/// What the second decoder makes of the octets.
+/// What the second decoder makes of the bytes.
 #[derive(Debug, PartialEq)]
 enum Plain {
     Partial,
@@ -99,22 +99,22 @@ enum Plain {
 fn a_plainer_decoder_agrees(stream: &[u8], ours: &Reading, content: &[u8]) {
     let plain = decode_plainly(stream);
     match ours {
-        Reading::Ended(octets) => {
-            assert_eq!(plain, Plain::Ended(*octets, content.to_vec()), "what is accepted is what the grammar says");
+        Reading::Ended(bytes) => {
+            assert_eq!(plain, Plain::Ended(*bytes, content.to_vec()), "what is accepted is what the grammar says");
         }
         Reading::Partial => assert_eq!(plain, Plain::Partial, "what may yet be well-formed is waited for"),
         Reading::Refused(Offence::ChunkOverheadTooLarge) => {
-            let framing_octets = (stream.len() - content.len()) as u64;
-            assert!(framing_octets > CHUNK_OVERHEAD_OCTETS_FREE, "a modest overhead is never too much");
+            let framing_bytes = (stream.len() - content.len()) as u64;
+            assert!(framing_bytes > CHUNK_OVERHEAD_BYTES_FREE, "a modest overhead is never too much");
         }
         Reading::Refused(Offence::FieldSectionTooLarge) => {
-            assert!(stream.len() - content.len() > FIELD_SECTION_OCTETS_MAX, "modest trailers are never too large");
+            assert!(stream.len() - content.len() > FIELD_SECTION_BYTES_MAX, "modest trailers are never too large");
         }
         Reading::Refused(Offence::FieldLinesTooMany) => {
-            let line_feeds = stream.iter().filter(|octet| **octet == b'\n').count();
+            let line_feeds = stream.iter().filter(|byte| **byte == b'\n').count();
             assert!(line_feeds > FIELD_LINES_MAX, "few trailers are never too many");
         }
-        // A fault is found at the octet that makes it; the plainer decoder waits for the end of the line.
+        // A fault is found at the byte that makes it; the plainer decoder waits for the end of the line.
         Reading::Refused(_) => assert!(!matches!(plain, Plain::Ended(..)), "nothing well-formed is refused"),
     }
 }
@@ -152,28 +152,28 @@ fn decode_plainly(stream: &[u8]) -> Plain {
     }
 }
 
-/// The octets before the first CRLF and those behind it.
-fn split_line(octets: &[u8]) -> Option<(&[u8], &[u8])> {
-    let end = octets.windows(2).position(|pair| pair == b"\r\n")?;
-    Some((&octets[..end], &octets[end + 2..]))
+/// The bytes before the first CRLF and those behind it.
+fn split_line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let end = bytes.windows(2).position(|pair| pair == b"\r\n")?;
+    Some((&bytes[..end], &bytes[end + 2..]))
 }
 
-fn is_token_octet(octet: &u8) -> bool {
-    octet.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(octet)
+fn is_token_byte(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte)
 }
 
-fn is_text_octet(octet: &u8) -> bool {
-    matches!(octet, b'\t' | b' '..=b'~' | 0x80..)
+fn is_text_byte(byte: &u8) -> bool {
+    matches!(byte, b'\t' | b' '..=b'~' | 0x80..)
 }
 
 fn is_field_line(line: &[u8]) -> bool {
-    let Some(colon) = line.iter().position(|octet| *octet == b':') else { return false };
-    colon > 0 && line[..colon].iter().all(is_token_octet) && line[colon + 1..].iter().all(is_text_octet)
+    let Some(colon) = line.iter().position(|byte| *byte == b':') else { return false };
+    colon > 0 && line[..colon].iter().all(is_token_byte) && line[colon + 1..].iter().all(is_text_byte)
 }
 
 /// The size in a line `1*HEXDIG chunk-ext`.
 fn chunk_size(line: &[u8]) -> Option<u64> {
-    let digits = line.iter().take_while(|octet| octet.is_ascii_hexdigit()).count();
+    let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
     if digits > 16 {
         return None;
     }
@@ -197,23 +197,23 @@ fn are_extensions(mut rest: &[u8]) -> bool {
     true
 }
 
-fn skip_white_space(octets: &[u8]) -> &[u8] {
-    &octets[octets.iter().take_while(|octet| matches!(octet, b' ' | b'\t')).count()..]
+fn skip_white_space(bytes: &[u8]) -> &[u8] {
+    &bytes[bytes.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count()..]
 }
 
-fn skip_token(octets: &[u8]) -> Option<&[u8]> {
-    let end = octets.iter().take_while(|octet| is_token_octet(octet)).count();
-    (end > 0).then(|| &octets[end..])
+fn skip_token(bytes: &[u8]) -> Option<&[u8]> {
+    let end = bytes.iter().take_while(|byte| is_token_byte(byte)).count();
+    (end > 0).then(|| &bytes[end..])
 }
 
-fn skip_quoted_string(octets: &[u8]) -> Option<&[u8]> {
-    let mut rest = octets.strip_prefix(b"\"")?;
+fn skip_quoted_string(bytes: &[u8]) -> Option<&[u8]> {
+    let mut rest = bytes.strip_prefix(b"\"")?;
     loop {
         rest = match rest {
             [b'"', behind @ ..] => return Some(behind),
-            [b'\\', escaped, behind @ ..] if is_text_octet(escaped) => behind,
+            [b'\\', escaped, behind @ ..] if is_text_byte(escaped) => behind,
             [b'\\', ..] => return None,
-            [octet, behind @ ..] if is_text_octet(octet) => behind,
+            [byte, behind @ ..] if is_text_byte(byte) => behind,
             _ => return None,
         };
     }

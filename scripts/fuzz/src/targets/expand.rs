@@ -1,37 +1,37 @@
-//! Short inputs for long streams. The limits of a connection lie at tens of thousands of octets, where a fuzzer that
-//! changes a few octets at a time does not come by itself.
+//! Short inputs for long streams. The limits of a connection lie at tens of thousands of bytes, where a fuzzer that
+//! changes a few bytes at a time does not come by itself.
 
-/// Announces a run: `RUN n c` stands for n × 256 octets c, and with n = 0 for c alone.
+/// Announces a run: `RUN n c` stands for n × 256 bytes c, and with n = 0 for c alone.
 const RUN: u8 = 0xff;
-/// Announces a repetition: `REPEAT n m` stands for n further copies of the m octets that stand before it.
+/// Announces a repetition: `REPEAT n m` stands for n further copies of the m bytes that stand before it.
 const REPEAT: u8 = 0xfe;
 
-/// The stream that `input` describes, cut off at `octets_max`. An octet that announces nothing stands for itself.
-pub(crate) fn expand(input: &[u8], octets_max: usize) -> Vec<u8> {
-    let mut stream = Vec::with_capacity(input.len().min(octets_max));
+/// The stream that `input` describes, cut off at `bytes_max`. A byte that announces nothing stands for itself.
+pub(crate) fn expand(input: &[u8], bytes_max: usize) -> Vec<u8> {
+    let mut stream = Vec::with_capacity(input.len().min(bytes_max));
     let mut rest = input;
-    while stream.len() < octets_max {
+    while stream.len() < bytes_max {
         rest = match rest {
             [] => break,
-            [RUN, 0, octet, rest @ ..] => {
-                stream.push(*octet);
+            [RUN, 0, byte, rest @ ..] => {
+                stream.push(*byte);
                 rest
             }
-            [RUN, times, octet, rest @ ..] => {
-                stream.resize(stream.len() + usize::from(*times) * 256, *octet);
+            [RUN, times, byte, rest @ ..] => {
+                stream.resize(stream.len() + usize::from(*times) * 256, *byte);
                 rest
             }
-            [REPEAT, times, octets, rest @ ..] => {
-                let unit = stream[stream.len().saturating_sub(usize::from(*octets))..].to_vec();
+            [REPEAT, times, bytes, rest @ ..] => {
+                let unit = stream[stream.len().saturating_sub(usize::from(*bytes))..].to_vec();
                 (0..*times).for_each(|_| stream.extend_from_slice(&unit));
                 rest
             }
-            [octet, rest @ ..] => {
-                stream.push(*octet);
+            [byte, rest @ ..] => {
+                stream.push(*byte);
                 rest
             }
         };
     }
-    stream.truncate(octets_max);
+    stream.truncate(bytes_max);
     stream
 }

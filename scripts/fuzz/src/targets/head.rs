@@ -1,7 +1,7 @@
 //! The head parser. The input is what a peer sends, see [`expand`].
 //!
 //! 1. No input makes it panic.
-//! 2. The same octets have the same reading in every cut, and it is decided at the same octet.
+//! 2. The same bytes have the same reading in every cut, and it is decided at the same byte.
 //! 3. A head that is accepted here is accepted by `httparse`, which reads the same method, target and fields in it.
 //! 4. A head that is accepted has one framing, and it is what its fields say.
 //! 5. `strict` refuses what is refused without it, and besides that only a missing Host and a target outside the URI
@@ -18,7 +18,7 @@ use spindle::semantics::request::{Target, Version};
 
 use super::expand::expand;
 
-/// What became of the octets.
+/// What became of the bytes.
 #[derive(Debug, PartialEq)]
 enum Reading {
     /// More are needed.
@@ -30,7 +30,7 @@ enum Reading {
 /// A head, copied out.
 #[derive(Debug, PartialEq)]
 struct Head {
-    octets: usize,
+    bytes: usize,
     method_and_target: Vec<u8>,
     /// Empty where the target has none.
     path_and_query: Vec<u8>,
@@ -55,7 +55,7 @@ pub fn run(input: &[u8]) {
     }
 }
 
-/// Reads `stream` in pieces that end where `ends` says. Returns the reading, and how many octets had been given when it
+/// Reads `stream` in pieces that end where `ends` says. Returns the reading, and how many bytes had been given when it
 /// was decided.
 fn read(stream: &[u8], ends: impl IntoIterator<Item = usize>) -> (Reading, usize) {
     let mut spans = FieldSpans::with_capacity(FIELD_LINES_MAX);
@@ -76,35 +76,35 @@ fn read(stream: &[u8], ends: impl IntoIterator<Item = usize>) -> (Reading, usize
 }
 
 fn agrees_with_itself(stream: &[u8], whole: &Reading, input: &[u8]) {
-    let (by_octet, decided_at) = read(stream, 1..=stream.len());
-    assert_eq!(by_octet, *whole, "a head that comes octet by octet reads like one that comes whole");
+    let (by_byte, decided_at) = read(stream, 1..=stream.len());
+    assert_eq!(by_byte, *whole, "a head that comes byte by byte reads like one that comes whole");
 
     let mut end = 0;
-    let uneven = input.iter().cycle().take(stream.len()).map(|octet| {
-        end = (end + 1 + usize::from(octet & 0x1f)).min(stream.len());
+    let uneven = input.iter().cycle().take(stream.len()).map(|byte| {
+        end = (end + 1 + usize::from(byte & 0x1f)).min(stream.len());
         end
     });
     let (in_pieces, _) = read(stream, uneven);
     assert_eq!(in_pieces, *whole, "a head that comes in pieces reads like one that comes whole");
 
-    if by_octet != Reading::Partial {
+    if by_byte != Reading::Partial {
         let (at_once, _) = read(&stream[..decided_at], [decided_at]);
-        assert_eq!(at_once, *whole, "octets behind the one that decides change nothing");
+        assert_eq!(at_once, *whole, "bytes behind the one that decides change nothing");
         let (before, _) = read(&stream[..decided_at - 1], [decided_at - 1]);
-        assert_eq!(before, Reading::Partial, "nothing is decided before the octet that decides");
+        assert_eq!(before, Reading::Partial, "nothing is decided before the byte that decides");
     }
-    if let Reading::Complete(head) = &by_octet {
-        assert_eq!(head.octets, decided_at, "a head is complete with its last octet");
+    if let Reading::Complete(head) = &by_byte {
+        assert_eq!(head.bytes, decided_at, "a head is complete with its last byte");
     }
 }
 
 /// What a head lends must lie where the head says.
 fn check_borrows(head: &CompleteHead<'_>, given: &[u8]) {
-    assert!(head.octets <= given.len(), "a head ends within the octets given");
+    assert!(head.bytes <= given.len(), "a head ends within the bytes given");
     assert!(given.starts_with(head.method_and_target), "the request-line is lent as it came");
-    let target = head.method_and_target.splitn(2, |octet| *octet == b' ').nth(1).expect("a space before the target");
+    let target = head.method_and_target.splitn(2, |byte| *byte == b' ').nth(1).expect("a space before the target");
     match head.target {
-        Target::Origin(octets) | Target::Authority(octets) => assert_eq!(octets, target),
+        Target::Origin(bytes) | Target::Authority(bytes) => assert_eq!(bytes, target),
         Target::Absolute { authority, path_and_query } => {
             assert_eq!([&target[..b"http://".len()], authority, path_and_query].concat(), target);
             assert!(!authority.is_empty(), "an absolute-form has an authority");
@@ -123,7 +123,7 @@ fn copy(head: &CompleteHead<'_>) -> Head {
         Target::Authority(_) | Target::Asterisk => b"",
     };
     Head {
-        octets: head.octets,
+        bytes: head.bytes,
         method_and_target: head.method_and_target.to_vec(),
         path_and_query: path_and_query.to_vec(),
         is_http10: head.version == Version::Http10,
@@ -134,16 +134,16 @@ fn copy(head: &CompleteHead<'_>) -> Head {
 }
 
 fn httparse_agrees(stream: &[u8], head: &Head) {
-    let mut octets = stream[..head.octets].to_vec();
+    let mut bytes = stream[..head.bytes].to_vec();
     // `HTTP/1.` and a digit: httparse knows only 0 and 1, and RFC 9110 §2.5 has the others read as 1.
     let digit_at = head.method_and_target.len() + b" HTTP/1.".len();
-    if octets[digit_at] != b'0' {
-        octets[digit_at] = b'1';
+    if bytes[digit_at] != b'0' {
+        bytes[digit_at] = b'1';
     }
     let mut lines = [httparse::EMPTY_HEADER; FIELD_LINES_MAX];
     let mut theirs = httparse::Request::new(&mut lines);
-    let status = theirs.parse(&octets);
-    assert_eq!(status, Ok(httparse::Status::Complete(head.octets)), "what is accepted here, httparse accepts");
+    let status = theirs.parse(&bytes);
+    assert_eq!(status, Ok(httparse::Status::Complete(head.bytes)), "what is accepted here, httparse accepts");
 
     let (Some(method), Some(target)) = (theirs.method, theirs.path) else { panic!("httparse found no request-line") };
     assert_eq!(format!("{method} {target}").as_bytes(), head.method_and_target, "httparse reads the same target");
@@ -169,15 +169,15 @@ fn framing_is_what_the_fields_say(head: &Head) {
                 "chunked content has exactly one Transfer-Encoding, and it says no more than that"
             );
         }
-        Ok((Framing::Length(octets), ..)) => {
+        Ok((Framing::Length(bytes), ..)) => {
             assert!(codings.is_empty(), "content of a length has no Transfer-Encoding");
             match lengths[..] {
-                [] => assert_eq!(octets, 0, "without either field there is no content"),
+                [] => assert_eq!(bytes, 0, "without either field there is no content"),
                 [digits] => {
                     assert!(!digits.is_empty() && digits.iter().all(u8::is_ascii_digit), "a length is digits alone");
                     assert!(digits == b"0" || digits[0] != b'0', "a length has no zeros in front");
                     let text = str::from_utf8(digits).expect("digits");
-                    assert_eq!(text.parse(), Ok(octets), "the length is the number that was sent");
+                    assert_eq!(text.parse(), Ok(bytes), "the length is the number that was sent");
                 }
                 _ => panic!("content has one length"),
             }
@@ -196,24 +196,24 @@ const URI_PUNCTUATION: &[u8] = b"-._~!$&'()*+,;=:@/?%";
 const SENT_RAW: &[u8] = b"[]|^{}`";
 
 fn strict_adds_only_the_target_and_the_missing_host(head: &Head) {
-    let host_lines = head.fields.iter().filter(|(name, _)| FieldName::from_octets(name) == FieldName::Host).count();
-    let is_of_the_grammar = head.path_and_query.iter().enumerate().all(|(at, octet)| {
+    let host_lines = head.fields.iter().filter(|(name, _)| FieldName::from_bytes(name) == FieldName::Host).count();
+    let is_of_the_grammar = head.path_and_query.iter().enumerate().all(|(at, byte)| {
         let is_query = head.path_and_query[..at].contains(&b'?');
-        let is_raw = SENT_RAW.contains(octet) || *octet == b'\\' && is_query;
-        let is_of_the_grammar = octet.is_ascii_alphanumeric() || URI_PUNCTUATION.contains(octet);
-        assert!(is_raw || is_of_the_grammar, "a target holds no other octets than clients send");
+        let is_raw = SENT_RAW.contains(byte) || *byte == b'\\' && is_query;
+        let is_of_the_grammar = byte.is_ascii_alphanumeric() || URI_PUNCTUATION.contains(byte);
+        assert!(is_raw || is_of_the_grammar, "a target holds no other bytes than clients send");
         is_of_the_grammar
     });
     match head.strict {
-        Err(Offence::TargetOctetInvalid) => assert!(!is_of_the_grammar, "a target of the grammar is accepted"),
+        Err(Offence::TargetByteInvalid) => assert!(!is_of_the_grammar, "a target of the grammar is accepted"),
         Err(Offence::HostMissing) => {
             assert!(host_lines == 0 && !head.is_http10, "only HTTP/1.1 without any Host lacks one");
         }
         _ => assert_eq!(head.strict, head.lenient, "strict is about the target and the Host alone"),
     }
-    assert!(is_of_the_grammar || head.strict == Err(Offence::TargetOctetInvalid), "strict holds to the grammar");
+    assert!(is_of_the_grammar || head.strict == Err(Offence::TargetByteInvalid), "strict holds to the grammar");
     assert!(head.lenient.is_err() || host_lines <= 1, "two Hosts are never accepted");
-    for offence in [Offence::HostMissing, Offence::TargetOctetInvalid] {
+    for offence in [Offence::HostMissing, Offence::TargetByteInvalid] {
         assert_ne!(head.lenient, Err(offence), "let pass unless strict");
     }
 }

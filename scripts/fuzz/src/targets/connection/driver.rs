@@ -11,19 +11,19 @@ use spindle::semantics::fields::FieldSpan;
 use super::plan::{Event, Plan};
 use super::service::{Asked, Numbered};
 
-/// What a connection's input may hold: the octets, and where the lines of a head stand in them.
-const INPUT_MEMORY_OCTETS_MAX: usize = RECEIVE_BUFFER_BYTES + FIELD_LINES_MAX * size_of::<FieldSpan>();
+/// What a connection's input may hold: the bytes, and where the lines of a head stand in them.
+const INPUT_MEMORY_BYTES_MAX: usize = RECEIVE_BUFFER_BYTES + FIELD_LINES_MAX * size_of::<FieldSpan>();
 
 /// A plan that goes round for so long is cut short: the rest moves at once.
 const EVENTS_MAX: usize = 20_000;
 
 /// What came of one connection.
 pub(super) struct Outcome {
-    /// All octets that it sent.
+    /// All bytes that it sent.
     pub(super) sent: Vec<u8>,
     /// The requests that it asked about.
     pub(super) asked: Vec<Asked>,
-    /// How many octets of the stream it was given.
+    /// How many bytes of the stream it was given.
     pub(super) received: usize,
     /// Whether it ran into a deadline.
     pub(super) timed_out: bool,
@@ -95,10 +95,10 @@ impl<'a> Driver<'a> {
 
     fn happen(&mut self, event: Event) {
         match event {
-            Event::Receive(octets_max) => self.receive(octets_max),
-            Event::Send(octets_max) => self.send(octets_max),
+            Event::Receive(bytes_max) => self.receive(bytes_max),
+            Event::Send(bytes_max) => self.send(bytes_max),
             Event::Wait(ns) => self.wait(ns),
-            Event::Blocked(send_buffer_octets) => self.connection.write_blocked(send_buffer_octets),
+            Event::Blocked(send_buffer_bytes) => self.connection.write_blocked(send_buffer_bytes),
             Event::Park => self.go_idle(),
             Event::Finish => {
                 self.outcome.asked_when_finished.get_or_insert(self.service.asked.len());
@@ -110,16 +110,16 @@ impl<'a> Driver<'a> {
         self.settle();
     }
 
-    fn receive(&mut self, octets_max: usize) {
+    fn receive(&mut self, bytes_max: usize) {
         if !self.connection.wants_input() {
             return;
         }
         let space = self.connection.input_space(self.shared);
         assert!(!space.is_empty(), "a connection that wants input has room for it");
-        let octets = octets_max.min(space.len()).min(self.stream.len() - self.outcome.received);
-        space[..octets].copy_from_slice(&self.stream[self.outcome.received..][..octets]);
-        self.outcome.received += octets;
-        self.connection.received(octets);
+        let bytes = bytes_max.min(space.len()).min(self.stream.len() - self.outcome.received);
+        space[..bytes].copy_from_slice(&self.stream[self.outcome.received..][..bytes]);
+        self.outcome.received += bytes;
+        self.connection.received(bytes);
     }
 
     fn peer_ends(&mut self) {
@@ -128,7 +128,7 @@ impl<'a> Driver<'a> {
         self.connection.received_eof();
     }
 
-    fn send(&mut self, octets_max: usize) {
+    fn send(&mut self, bytes_max: usize) {
         let sent = match self.connection.transmit() {
             None => return,
             Some(Transmit::Bytes { bytes, .. }) => bytes,
@@ -142,12 +142,12 @@ impl<'a> Driver<'a> {
                 return;
             }
         };
-        assert!(!sent.is_empty(), "what is to be sent has octets");
+        assert!(!sent.is_empty(), "what is to be sent has bytes");
         assert!(!self.outcome.ended, "nothing is sent behind the end");
-        let sent = &sent[..octets_max.min(sent.len())];
+        let sent = &sent[..bytes_max.min(sent.len())];
         self.outcome.sent.extend_from_slice(sent);
-        let octets = sent.len() as u64;
-        self.connection.transmitted(octets, self.shared, &self.now);
+        let bytes = sent.len() as u64;
+        self.connection.transmitted(bytes, self.shared, &self.now);
     }
 
     /// Lets time pass; none of it after what makes a wait that has begun a shorter one.
@@ -184,17 +184,17 @@ impl<'a> Driver<'a> {
             self.steps += 1;
             assert!(
                 self.steps <= 3 * self.outcome.received + 16,
-                "a step that moves has used octets, so that thinking comes to an end"
+                "a step that moves has used bytes, so that thinking comes to an end"
             );
         }
         self.check_at_rest();
     }
 
     fn check_at_rest(&mut self) {
-        let memory_octets = self.connection.memory_bytes();
+        let memory_bytes = self.connection.memory_bytes();
         assert!(
-            memory_octets <= INPUT_MEMORY_OCTETS_MAX + OUTPUT_BUFFER_BYTES,
-            "a connection holds no more than its buffers: {memory_octets} octets"
+            memory_bytes <= INPUT_MEMORY_BYTES_MAX + OUTPUT_BUFFER_BYTES,
+            "a connection holds no more than its buffers: {memory_bytes} bytes"
         );
         if self.connection.is_closed() {
             assert!(self.connection.transmit().is_none(), "a closed connection sends nothing");
@@ -203,7 +203,7 @@ impl<'a> Driver<'a> {
         }
         assert!(
             self.connection.wants_input() || self.connection.transmit().is_some(),
-            "a connection that is open waits for octets or has some to send"
+            "a connection that is open waits for bytes or has some to send"
         );
         let deadline_ns = self.connection.deadline_ns();
         assert_ne!(deadline_ns, u64::MAX, "every wait has a deadline");

@@ -10,7 +10,7 @@
 //! 4. A server that shuts down begins at most one more request, and its answer says that it is the last.
 //! 5. Where an answer says `Connection: close`, the end follows it, and does not wait for the peer's.
 //! 6. HEAD is answered as GET is, but for the content.
-//! 7. The same octets ask the same questions and get the same final responses in another cut. Only a deadline or the
+//! 7. The same bytes ask the same questions and get the same final responses in another cut. Only a deadline or the
 //!    end of the server may cut them short.
 
 mod driver;
@@ -27,10 +27,10 @@ use self::responses::{Answer, Answers};
 use super::expand::expand;
 
 /// Enough to go past the limit of content that is discarded.
-const STREAM_OCTETS_MAX: usize = 320 * 1024;
+const STREAM_BYTES_MAX: usize = 320 * 1024;
 
-/// A stream up to here is also received octet by octet.
-const BY_OCTET_OCTETS_MAX: usize = 1024;
+/// A stream up to here is also received byte by byte.
+const BY_BYTE_BYTES_MAX: usize = 1024;
 
 /// What a peer might hope to have parsed behind an offence.
 const SMUGGLED: &[u8] =
@@ -38,10 +38,10 @@ const SMUGGLED: &[u8] =
 
 /// Runs the target.
 pub fn run(input: &[u8]) {
-    let (plan, octets) = Plan::split(input);
-    let stream = expand(octets, STREAM_OCTETS_MAX);
+    let (plan, bytes) = Plan::split(input);
+    let stream = expand(bytes, STREAM_BYTES_MAX);
     let settings = Settings { strict: plan.strict, send_date: !plan.without_date, ..Settings::default() };
-    // Shared by all connections of the run: the octets that one leaves in a buffer must not matter to the next.
+    // Shared by all connections of the run: the bytes that one leaves in a buffer must not matter to the next.
     let mut shared = Shared::new(settings);
 
     let disturbed = live(&stream, &plan, &mut shared);
@@ -51,10 +51,10 @@ pub fn run(input: &[u8]) {
     let disturbed_answers = check(&disturbed, received, settings);
     same_in_another_cut(&disturbed, &disturbed_answers, &whole, &whole_answers);
 
-    if received.len() <= BY_OCTET_OCTETS_MAX {
-        let octet_by_octet = Plan { events: vec![Event::Receive(1), Event::Send(1)], ..Plan::default() };
-        let by_octet = live(received, &octet_by_octet, &mut shared);
-        same_in_another_cut(&by_octet, &check(&by_octet, received, settings), &whole, &whole_answers);
+    if received.len() <= BY_BYTE_BYTES_MAX {
+        let byte_by_byte = Plan { events: vec![Event::Receive(1), Event::Send(1)], ..Plan::default() };
+        let by_byte = live(received, &byte_by_byte, &mut shared);
+        same_in_another_cut(&by_byte, &check(&by_byte, received, settings), &whole, &whole_answers);
     }
     nothing_is_parsed_behind_an_offence(received, &whole, &whole_answers, &mut shared);
     ends_at_once_where_it_says_so(&whole, &whole_answers);
@@ -65,7 +65,7 @@ pub fn run(input: &[u8]) {
 fn check(outcome: &Outcome, received: &[u8], settings: Settings) -> Answers {
     // A peer that was too slow may have sent its method only afterwards.
     let first_head = (!outcome.timed_out).then(|| received.strip_prefix(b"\r\n").unwrap_or(received));
-    let first_is_head = first_head.map(|octets| octets.starts_with(b"HEAD "));
+    let first_is_head = first_head.map(|bytes| bytes.starts_with(b"HEAD "));
     let answers = responses::read(&outcome.sent, &outcome.asked, settings.send_date, first_is_head);
     assert!(!answers.is_cut_off || outcome.timed_out, "a response is broken off only where the peer does not read");
 
@@ -97,8 +97,8 @@ fn check(outcome: &Outcome, received: &[u8], settings: Settings) -> Answers {
 /// Invariant 7.
 fn same_in_another_cut(one: &Outcome, one_answers: &Answers, whole: &Outcome, whole_answers: &Answers) {
     if !one.timed_out && one.asked_when_finished.is_none() {
-        assert_eq!(one.asked, whole.asked, "the same octets ask the same questions in every cut");
-        assert_eq!(one_answers.finals, whole_answers.finals, "the same octets get the same answers in every cut");
+        assert_eq!(one.asked, whole.asked, "the same bytes ask the same questions in every cut");
+        assert_eq!(one_answers.finals, whole_answers.finals, "the same bytes get the same answers in every cut");
         return;
     }
     assert!(whole.asked.starts_with(&one.asked), "what is cut short has asked the first of the same questions");
@@ -116,7 +116,7 @@ fn same_in_another_cut(one: &Outcome, one_answers: &Answers, whole: &Outcome, wh
     );
 }
 
-/// Invariant 3, second half. A message that the peer's end cut short is another one with more octets behind it.
+/// Invariant 3, second half. A message that the peer's end cut short is another one with more bytes behind it.
 fn nothing_is_parsed_behind_an_offence(received: &[u8], whole: &Outcome, whole_answers: &Answers, shared: &mut Shared) {
     let Some(last) = whole_answers.finals.last().filter(|last| last.number().is_none()) else { return };
     if last.tells_of(Offence::HeadCutShort) || last.tells_of(Offence::ContentCutShort) {

@@ -3,7 +3,7 @@
 use spindle::http1::offence::Offence;
 use spindle::semantics::method::Method;
 
-use super::service::{Asked, source_octet};
+use super::service::{Asked, source_byte};
 
 /// One response, as it was found.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,7 +56,7 @@ pub(super) struct Answers {
     pub(super) finals: Vec<Answer>,
     /// How many `100 Continue` there were.
     pub(super) interims: usize,
-    /// Whether the octets end within a response.
+    /// Whether the bytes end within a response.
     pub(super) is_cut_off: bool,
 }
 
@@ -94,7 +94,7 @@ pub(super) fn read(sent: &[u8], asked: &[Asked], has_date: bool, first_is_head: 
             (None, _) => rest.is_empty(),
         };
         check_fields(&answer, has_date);
-        let Some((content, behind)) = rest.split_at_checked(content_octets(&answer, head_only)) else {
+        let Some((content, behind)) = rest.split_at_checked(content_bytes(&answer, head_only)) else {
             answers.is_cut_off = true;
             break;
         };
@@ -107,9 +107,9 @@ pub(super) fn read(sent: &[u8], asked: &[Asked], has_date: bool, first_is_head: 
 }
 
 /// Status line and fields, and what follows them; `None` where they are cut off.
-fn read_head(octets: &[u8]) -> Option<(Answer, &[u8])> {
-    let end = octets.windows(4).position(|four| four == b"\r\n\r\n")?;
-    let text = str::from_utf8(&octets[..end]).expect("a response's head is ASCII");
+fn read_head(bytes: &[u8]) -> Option<(Answer, &[u8])> {
+    let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
+    let text = str::from_utf8(&bytes[..end]).expect("a response's head is ASCII");
     let mut lines = text.split("\r\n");
     let status_line = lines.next().unwrap_or_default();
     let mut parts = status_line.splitn(3, ' ');
@@ -117,22 +117,22 @@ fn read_head(octets: &[u8]) -> Option<(Answer, &[u8])> {
     let digits = parts.next().unwrap_or_default();
     assert!(digits.len() == 3 && digits.bytes().all(|digit| digit.is_ascii_digit()), "a status has three digits");
     let reason = parts.next().unwrap_or_default();
-    let is_reason = |octet: u8| octet.is_ascii_alphabetic() || octet == b' ' || octet == b'-';
+    let is_reason = |byte: u8| byte.is_ascii_alphabetic() || byte == b' ' || byte == b'-';
     assert!(!reason.is_empty() && reason.bytes().all(is_reason), "a status has a reason phrase: {status_line:?}");
     let mut fields: Vec<(String, String)> = Vec::new();
     for line in lines {
         let (name, value) = line.split_once(':').expect("a field line has a colon");
-        let is_name = |octet: u8| octet.is_ascii_alphabetic() || octet == b'-';
+        let is_name = |byte: u8| byte.is_ascii_alphabetic() || byte == b'-';
         assert!(!name.is_empty() && name.bytes().all(is_name), "a field has a name: {line:?}");
         assert!(value.is_empty() || value.starts_with(' '), "one space stands before a value: {line:?}");
         let value = value.strip_prefix(' ').unwrap_or_default();
         assert!(value == value.trim(), "a value has no white space around it: {line:?}");
-        assert!(value.bytes().all(|octet| matches!(octet, b' '..=b'~')), "a value holds no control octet: {line:?}");
+        assert!(value.bytes().all(|byte| matches!(byte, b' '..=b'~')), "a value holds no control byte: {line:?}");
         assert!(fields.iter().all(|(other, _)| !other.eq_ignore_ascii_case(name)), "no field is sent twice: {line:?}");
         fields.push((name.to_owned(), value.to_owned()));
     }
     let code = digits.parse().expect("three digits");
-    Some((Answer { code, fields, content: Vec::new() }, &octets[end + 4..]))
+    Some((Answer { code, fields, content: Vec::new() }, &bytes[end + 4..]))
 }
 
 fn check_fields(answer: &Answer, has_date: bool) {
@@ -153,7 +153,7 @@ fn check_fields(answer: &Answer, has_date: bool) {
     }
 }
 
-fn content_octets(answer: &Answer, head_only: bool) -> usize {
+fn content_bytes(answer: &Answer, head_only: bool) -> usize {
     match answer.field("Content-Length") {
         Some(length) if !head_only => {
             assert!(length.bytes().all(|digit| digit.is_ascii_digit()), "a length is digits alone: {length:?}");
@@ -171,9 +171,9 @@ fn check_content(answer: &Answer, request: Option<&Asked>, head_only: bool) {
             "an answer that no route gave tells of an offence: {answer:?}"
         ),
         Some(request) => {
-            if let (200, Some(octets)) = (answer.code, request.source_octets) {
-                assert_eq!(answer.content.len() as u64, octets, "a source is sent whole");
-                let is_patterned = |(at, octet): (u64, &u8)| *octet == source_octet(at);
+            if let (200, Some(bytes)) = (answer.code, request.source_bytes) {
+                assert_eq!(answer.content.len() as u64, bytes, "a source is sent whole");
+                let is_patterned = |(at, byte): (u64, &u8)| *byte == source_byte(at);
                 assert!((0..).zip(&answer.content).all(is_patterned), "a source is sent in its order");
             }
         }

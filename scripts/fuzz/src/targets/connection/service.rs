@@ -11,17 +11,17 @@ use spindle::semantics::service::{Piece, Reply, Service, Sink, Source, SourceFai
 use spindle::semantics::status::Status;
 
 /// The longest content that a source here has.
-const SOURCE_OCTETS_MAX: u64 = 200_000;
+const SOURCE_BYTES_MAX: u64 = 200_000;
 
 /// What one piece of a source holds at most.
-const PIECE_OCTETS_MAX: u64 = 1000;
+const PIECE_BYTES_MAX: u64 = 1000;
 
-/// What sources yield: octet n of the content is n modulo this many.
-const PATTERN_OCTETS: u64 = 251;
+/// What sources yield: byte n of the content is n modulo this many.
+const PATTERN_BYTES: u64 = 251;
 
-/// Octet `at` of every source.
-pub(super) fn source_octet(at: u64) -> u8 {
-    (at % PATTERN_OCTETS) as u8
+/// Byte `at` of every source.
+pub(super) fn source_byte(at: u64) -> u8 {
+    (at % PATTERN_BYTES) as u8
 }
 
 /// A request that was asked about.
@@ -30,12 +30,12 @@ pub(super) struct Asked {
     pub(super) method: Method,
     target: String,
     fields: Vec<(Vec<u8>, Vec<u8>)>,
-    content_octets: Option<u64>,
+    content_bytes: Option<u64>,
     /// How long the content of the answer is, if a source yields it.
-    pub(super) source_octets: Option<u64>,
+    pub(super) source_bytes: Option<u64>,
 }
 
-/// `/source/N` answers with N octets from a source. `/sink/N` takes at most N octets of content. Everything else is the
+/// `/source/N` answers with N bytes from a source. `/sink/N` takes at most N bytes of content. Everything else is the
 /// server's own routing table, without files. The entity tag of every answer is the number of its request, from 1.
 pub(super) struct Numbered {
     routes: Routes,
@@ -55,21 +55,21 @@ impl Service for Numbered {
 
     fn answer<'r>(&'r mut self, request: &'r Request<'r>, now: &Now) -> Reply<'r, Patterned, Counting> {
         let path = request.target.path().unwrap_or_default();
-        let source_octets = number_behind(path, b"/source/").map(|octets| octets.min(SOURCE_OCTETS_MAX));
+        let source_bytes = number_behind(path, b"/source/").map(|bytes| bytes.min(SOURCE_BYTES_MAX));
         self.asked.push(Asked {
             method: request.method,
             target: format!("{:?}", request.target),
             fields: request.fields.iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect(),
-            content_octets: request.content_octets,
-            source_octets,
+            content_bytes: request.content_bytes,
+            source_bytes,
         });
         let number = self.asked.len();
-        if let Some(octets_left) = source_octets {
-            let body = Body::Source(Patterned { at: 0, octets_left });
+        if let Some(bytes_left) = source_bytes {
+            let body = Body::Source(Patterned { at: 0, bytes_left });
             return Reply::Respond(tagged(number, Response { body, ..Response::new(Status::Ok) }));
         }
-        if let Some(octets_max) = number_behind(path, b"/sink/") {
-            return Reply::Receive(Counting { number, octets_max, octets: 0, digest: 0 });
+        if let Some(bytes_max) = number_behind(path, b"/sink/") {
+            return Reply::Receive(Counting { number, bytes_max, bytes: 0, digest: 0 });
         }
         match self.routes.answer(request, now) {
             Reply::Respond(response) => Reply::Respond(tagged(number, without_source(response))),
@@ -109,40 +109,40 @@ fn without_source<B>(response: Response<'_, B>) -> Response<'_, Patterned> {
     }
 }
 
-/// A source of [`source_octet`]s.
+/// A source of [`source_byte`]s.
 #[derive(Debug)]
 pub(super) struct Patterned {
     at: u64,
-    octets_left: u64,
+    bytes_left: u64,
 }
 
 /// Long enough for a piece that begins anywhere in the pattern.
-static PATTERN: [u8; (PATTERN_OCTETS + PIECE_OCTETS_MAX) as usize] = {
-    let mut octets = [0; (PATTERN_OCTETS + PIECE_OCTETS_MAX) as usize];
+static PATTERN: [u8; (PATTERN_BYTES + PIECE_BYTES_MAX) as usize] = {
+    let mut bytes = [0; (PATTERN_BYTES + PIECE_BYTES_MAX) as usize];
     let mut at = 0;
-    while at < octets.len() {
-        octets[at] = (at as u64 % PATTERN_OCTETS) as u8;
+    while at < bytes.len() {
+        bytes[at] = (at as u64 % PATTERN_BYTES) as u8;
         at += 1;
     }
-    octets
+    bytes
 };
 
 impl Source for Patterned {
     type File = std::convert::Infallible;
 
     fn bytes_left(&self) -> Option<u64> {
-        Some(self.octets_left)
+        Some(self.bytes_left)
     }
 
     fn piece(&mut self) -> Result<Option<Piece<'_, Self::File>>, SourceFailed> {
-        let start = (self.at % PATTERN_OCTETS) as usize;
-        let octets = self.octets_left.min(PIECE_OCTETS_MAX) as usize;
-        Ok((octets > 0).then(|| Piece::Bytes(&PATTERN[start..start + octets])))
+        let start = (self.at % PATTERN_BYTES) as usize;
+        let bytes = self.bytes_left.min(PIECE_BYTES_MAX) as usize;
+        Ok((bytes > 0).then(|| Piece::Bytes(&PATTERN[start..start + bytes])))
     }
 
-    fn advance(&mut self, octets: u64) {
-        self.at += octets;
-        self.octets_left = self.octets_left.checked_sub(octets).expect("no more is sent than was left");
+    fn advance(&mut self, bytes: u64) {
+        self.at += bytes;
+        self.bytes_left = self.bytes_left.checked_sub(bytes).expect("no more is sent than was left");
     }
 }
 
@@ -150,8 +150,8 @@ impl Source for Patterned {
 #[derive(Debug)]
 pub(super) struct Counting {
     number: usize,
-    octets_max: u64,
-    octets: u64,
+    bytes_max: u64,
+    bytes: u64,
     digest: u64,
 }
 
@@ -160,19 +160,19 @@ impl Sink for Counting {
 
     fn write(&mut self, content: &[u8]) -> Result<(), Box<Response<'static, Patterned>>> {
         assert!(!content.is_empty(), "a sink is not bothered with nothing");
-        self.octets += content.len() as u64;
-        if self.octets > self.octets_max {
+        self.bytes += content.len() as u64;
+        if self.bytes > self.bytes_max {
             let refusal = Response::with_reason(Status::ContentTooLarge, "The content is longer than this sink takes.");
             return Err(Box::new(tagged(self.number, refusal)));
         }
-        for octet in content {
-            self.digest = (self.digest ^ u64::from(*octet)).wrapping_mul(0x0000_0100_0000_01b3);
+        for byte in content {
+            self.digest = (self.digest ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
         }
         Ok(())
     }
 
     fn finish(self, _: &Now) -> Response<'static, Patterned> {
-        let told = format!("{} octets, digest {:x}\n", self.octets, self.digest);
+        let told = format!("{} bytes, digest {:x}\n", self.bytes, self.digest);
         let body = Body::Bytes(Cow::Owned(told.into_bytes()));
         tagged(self.number, Response { body, ..Response::new(Status::Created) })
     }
