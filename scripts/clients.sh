@@ -50,11 +50,11 @@ launch() {
     local name=$1 path=$2 tries
     mkdir -p "$work/$name"
     # Made here, since what runs in the background may be slower to make it than sed is to read it.
-    : >"$work/$name.greeting"
-    "$program" --bind 127.0.0.1 --port 0 "${@:3}" >"$work/$name.greeting" &
+    : >"$work/$name.banner"
+    "$program" --bind 127.0.0.1 --port 0 "${@:3}" >"$work/$name.banner" &
     servers+=($!)
     for ((tries = 0; tries < 100; tries++)); do
-        base=$(sed -n 's/^Listening on \(http:[^ ]*[^ /]\).*$/\1/p' "$work/$name.greeting" | head -n 1)${path}
+        base=$(sed -n 's/^Listening on \(http:[^ ]*[^ /]\).*$/\1/p' "$work/$name.banner" | head -n 1)${path}
         [[ $base != http:* ]] || return 0
         sleep 0.05
     done

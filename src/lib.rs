@@ -3,7 +3,7 @@
 //! # The map
 //!
 //! ```text
-//! main ─► config, greeting, telemetry
+//! main ─► config, banner, telemetry
 //!   │
 //!   ├─► system ─► server ──► http1 ──► semantics ◄── routes ◄── main
 //!   │     │                                            │
@@ -29,8 +29,8 @@
 //! 10. The exchange yields its record. The connection waits for its next request, and gives its buffers back; or it shuts
 //!     its side, and drains.
 
+pub mod banner;
 pub mod config;
-pub mod greeting;
 pub mod http1;
 pub mod routes;
 pub mod semantics;

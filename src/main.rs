@@ -9,8 +9,8 @@ use std::process::ExitCode;
 use log::{LevelFilter, error, warn};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use simplelog::{ConfigBuilder, WriteLogger};
+use spindle::banner::{self, Url};
 use spindle::config::{Command, Config, SharedFolder, USAGE};
-use spindle::greeting::{self, Url};
 use spindle::http1::limits::ANSWER_BYTES_MAX;
 use spindle::routes::{FileRoutes, Folder, Hosts, Routes, Sharing, UploadPolicy};
 use spindle::server::{Observer, Server};
@@ -85,7 +85,7 @@ fn serve(config: Config) -> Result<(), String> {
     let Capacity { connections_max, open_files_max } = capacity()?;
     let stop = signals::first_signal().map_err(|error| format!("cannot handle signals: {error}"))?;
     let listeners = listen::listeners(config.bind, config.port).map_err(|error| error.to_string())?;
-    let greeting = greeting(&listeners, &config).map_err(|error| format!("cannot tell where to listen: {error}"))?;
+    let banner = banner(&listeners, &config).map_err(|error| format!("cannot tell where to listen: {error}"))?;
     let files = directory.map(|directory| FileRoutes::new(directory, config.uploads, open_files_max, seed));
     let routes = match (files, &config.folder) {
         (Some(files), Some(folder)) => Routes::sharing(Folder::new(files, sharing(folder))),
@@ -94,8 +94,8 @@ fn serve(config: Config) -> Result<(), String> {
     let world = Kernel::new(listeners, stop).map_err(|error| format!("cannot start: {error}"))?;
     let observer = telemetry::is_wanted().then(|| Box::new(telemetry::log_exchange) as Observer);
     let server = Server::new(world, connections_max, config.settings, routes, observer);
-    // A server whose greeting nobody reads serves all the same.
-    let _ = io::stdout().write_all(greeting.as_bytes());
+    // A server whose banner nobody reads serves all the same.
+    let _ = io::stdout().write_all(banner.as_bytes());
     server.run().map_err(|error| format!("the loop ended: {error}"))
 }
 
@@ -110,9 +110,9 @@ fn sharing(folder: &SharedFolder) -> Sharing {
     }
 }
 
-fn greeting(listeners: &[TcpListener], config: &Config) -> io::Result<String> {
+fn banner(listeners: &[TcpListener], config: &Config) -> io::Result<String> {
     if let Some(folder) = &config.folder {
-        return greeting_of_folder(listeners, folder, config.uploads.policy);
+        return banner_of_folder(listeners, folder, config.uploads.policy);
     }
     let mut lines = String::new();
     for listener in listeners {
@@ -121,7 +121,7 @@ fn greeting(listeners: &[TcpListener], config: &Config) -> io::Result<String> {
     Ok(lines)
 }
 
-fn greeting_of_folder(listeners: &[TcpListener], folder: &SharedFolder, policy: UploadPolicy) -> io::Result<String> {
+fn banner_of_folder(listeners: &[TcpListener], folder: &SharedFolder, policy: UploadPolicy) -> io::Result<String> {
     let (interfaces, name) = (machine::interface_addresses(), machine::host_name());
     let mut urls = Vec::new();
     for listener in listeners {
@@ -134,7 +134,7 @@ fn greeting_of_folder(listeners: &[TcpListener], folder: &SharedFolder, policy: 
         UploadPolicy::Replace => "others may read, add and replace files",
     };
     let path = folder.path.canonicalize().unwrap_or_else(|_| folder.path.clone());
-    Ok(greeting::of_folder(&path, rights, &urls, folder.options.draws_qr))
+    Ok(banner::of_folder(&path, rights, &urls, folder.options.draws_qr))
 }
 
 /// Standard error is written a line at a time, so that each record is one write.

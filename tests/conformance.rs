@@ -1,4 +1,4 @@
-//! Keeps `conformance.md` true: every test that it names exists, and every offence has a row.
+//! Keeps `conformance.md` true: every test that it names exists, and every protocol error has a row.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::BTreeSet;
@@ -6,7 +6,7 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use spindle::http1::offence::Offence;
+use spindle::http1::protocol_error::ProtocolError;
 
 const MATRIX: &str = include_str!("conformance.md");
 
@@ -79,10 +79,10 @@ fn a_test_that_does_not_exist_is_noticed() {
 }
 
 #[test]
-fn every_offence_has_a_row() {
+fn every_protocol_error_has_a_row() {
     let named: BTreeSet<&str> = rows().into_iter().flat_map(quoted).collect();
-    for offence in Offence::ALL {
-        assert!(named.contains(format!("{offence:?}").as_str()), "{offence:?} has no row");
+    for error in ProtocolError::ALL {
+        assert!(named.contains(format!("{error:?}").as_str()), "{error:?} has no row");
     }
 }
 

@@ -46,9 +46,9 @@ mod findings {
     }
 
     #[test]
-    fn an_offence_in_a_head_request_was_answered_with_content() {
-        keeps_the_invariants("connection", "offence-in-a-head-request");
-        keeps_the_invariants("connection", "offence-in-the-content-of-a-head-request");
+    fn a_protocol_error_in_a_head_request_was_answered_with_content() {
+        keeps_the_invariants("connection", "error-in-a-head-request");
+        keeps_the_invariants("connection", "error-in-the-content-of-a-head-request");
     }
 
     #[test]

@@ -2,14 +2,14 @@
 //! busy loop works in the same few warm buffers, and ten thousand idle connections own none.
 
 use super::limits::{
-    FIELD_LINES_MAX, OUTPUT_BUFFER_BYTES, PARKED_BUFFER_BYTES, POOLED_BUFFERS_MAX, RECEIVE_BUFFER_BYTES,
+    FIELD_LINES_MAX, IDLE_BUFFER_BYTES, OUTPUT_BUFFER_BYTES, POOLED_BUFFERS_MAX, RECEIVE_BUFFER_BYTES,
 };
 use super::memory::Memory;
 use crate::semantics::fields::FieldSpans;
 
 /// What a connection reads into, and where the lines of a head are in it.
 pub(super) struct ReceiveMemory {
-    /// [`RECEIVE_BUFFER_BYTES`] bytes, or [`PARKED_BUFFER_BYTES`] while an idle connection has little in them.
+    /// [`RECEIVE_BUFFER_BYTES`] bytes, or [`IDLE_BUFFER_BYTES`] while an idle connection has little in them.
     pub(super) bytes: Memory,
     /// The field lines of the head that is being read.
     pub(super) spans: FieldSpans,
@@ -122,7 +122,7 @@ impl BufferPool {
     /// Memory for what an idle connection has received of a head, and the lines that were found in it.
     pub(super) fn take_parked(&mut self, spans: FieldSpans) -> Box<ReceiveMemory> {
         // Not pooled: a connection that goes idle within a head is rare, unless it is an attack.
-        ReceiveMemory::new(PARKED_BUFFER_BYTES, spans)
+        ReceiveMemory::new(IDLE_BUFFER_BYTES, spans)
     }
 
     /// Takes memory back.

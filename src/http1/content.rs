@@ -4,7 +4,7 @@ use super::field_section::FieldSection;
 use super::framing::Framing;
 use super::grammar::{self, QDTEXT, TCHAR};
 use super::limits::{CHUNK_OVERHEAD_BYTES_FREE, CHUNK_SIZE_DIGITS_MAX};
-use super::offence::Offence;
+use super::protocol_error::ProtocolError;
 
 /// What the bytes handed to [`ContentDecoder::decode`] are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,8 +39,8 @@ impl ContentDecoder {
     /// no content and no end asks for more bytes.
     ///
     /// # Errors
-    /// The first offence in the order of the bytes; the decoder is of no use afterwards.
-    pub fn decode(&mut self, bytes: &[u8]) -> Result<Decoded, Offence> {
+    /// The first protocol error in the order of the bytes; the decoder is of no use afterwards.
+    pub fn decode(&mut self, bytes: &[u8]) -> Result<Decoded, ProtocolError> {
         match self {
             ContentDecoder::Length(left) => {
                 let content = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
@@ -103,7 +103,7 @@ impl Default for Chunked {
 }
 
 impl Chunked {
-    fn decode(&mut self, bytes: &[u8]) -> Result<Decoded, Offence> {
+    fn decode(&mut self, bytes: &[u8]) -> Result<Decoded, ProtocolError> {
         let mut skip = 0;
         while let Some(&byte) = bytes.get(skip) {
             match self.place {
@@ -124,10 +124,10 @@ impl Chunked {
                 Place::Size => self.read_size(byte)?,
                 Place::SizeLineFeed => self.read_size_line_feed(byte)?,
                 Place::DataCarriageReturn => {
-                    self.place = expect(byte, b'\r', Place::DataLineFeed, Offence::ChunkEndInvalid)?;
+                    self.place = expect(byte, b'\r', Place::DataLineFeed, ProtocolError::ChunkEndInvalid)?;
                 }
                 Place::DataLineFeed => {
-                    self.place = expect(byte, b'\n', Place::Size, Offence::ChunkEndInvalid)?;
+                    self.place = expect(byte, b'\n', Place::Size, ProtocolError::ChunkEndInvalid)?;
                     self.digits = 0;
                 }
                 _ => self.read_extension(byte)?,
@@ -137,10 +137,10 @@ impl Chunked {
         Ok(Decoded { skip, content: 0, end: false })
     }
 
-    fn read_size(&mut self, byte: u8) -> Result<(), Offence> {
+    fn read_size(&mut self, byte: u8) -> Result<(), ProtocolError> {
         if let Some(digit) = grammar::hex_digit(byte) {
             if self.digits == CHUNK_SIZE_DIGITS_MAX {
-                return Err(Offence::ChunkSizeInvalid);
+                return Err(ProtocolError::ChunkSizeInvalid);
             }
             if self.digits > 0 && self.size == 0 {
                 self.count_overhead()?;
@@ -151,33 +151,33 @@ impl Chunked {
             return Ok(());
         }
         if self.digits == 0 {
-            return Err(Offence::ChunkSizeInvalid);
+            return Err(ProtocolError::ChunkSizeInvalid);
         }
         self.place = match byte {
             b'\r' => Place::SizeLineFeed,
             b';' => Place::BeforeExtensionName,
             b' ' | b'\t' => Place::BehindSize,
-            b'\n' => return Err(Offence::LineEndInvalid),
-            _ => return Err(Offence::ChunkSizeInvalid),
+            b'\n' => return Err(ProtocolError::LineEndInvalid),
+            _ => return Err(ProtocolError::ChunkSizeInvalid),
         };
         if byte == b'\r' { Ok(()) } else { self.count_overhead() }
     }
 
-    fn read_size_line_feed(&mut self, byte: u8) -> Result<(), Offence> {
+    fn read_size_line_feed(&mut self, byte: u8) -> Result<(), ProtocolError> {
         let behind = if self.size == 0 { Place::Trailers } else { Place::Data };
-        self.place = expect(byte, b'\n', behind, Offence::LineEndInvalid)?;
+        self.place = expect(byte, b'\n', behind, ProtocolError::LineEndInvalid)?;
         Ok(())
     }
 
     /// chunk-ext (RFC 9112 §7.1.1): `*( BWS ";" BWS name [ BWS "=" BWS ( token / quoted-string ) ] )`.
-    fn read_extension(&mut self, byte: u8) -> Result<(), Offence> {
+    fn read_extension(&mut self, byte: u8) -> Result<(), ProtocolError> {
         use Place as P;
         let is_white_space = matches!(byte, b' ' | b'\t');
         let is_token_byte = grammar::is(byte, TCHAR);
         self.place = match (self.place, byte) {
             (P::BehindSize, _) if is_white_space => P::BehindSize,
             (P::BehindSize, b';') => P::BeforeExtensionName,
-            (P::BehindSize, _) => return Err(Offence::ChunkSizeInvalid),
+            (P::BehindSize, _) => return Err(ProtocolError::ChunkSizeInvalid),
 
             (P::BeforeExtensionName, _) if is_white_space => P::BeforeExtensionName,
             (P::BeforeExtensionName | P::ExtensionName, _) if is_token_byte => P::ExtensionName,
@@ -202,21 +202,21 @@ impl Chunked {
             }
             (P::ExtensionToken | P::ExtensionQuotedEnd, b'\r') => P::SizeLineFeed,
 
-            _ => return Err(Offence::ChunkExtensionInvalid),
+            _ => return Err(ProtocolError::ChunkExtensionInvalid),
         };
         self.count_overhead()
     }
 
     /// One more byte that is neither content nor needed to frame it.
-    fn count_overhead(&mut self) -> Result<(), Offence> {
+    fn count_overhead(&mut self) -> Result<(), ProtocolError> {
         self.overhead += 1;
         if self.overhead > CHUNK_OVERHEAD_BYTES_FREE && self.overhead > self.content {
-            return Err(Offence::ChunkOverheadTooLarge);
+            return Err(ProtocolError::ChunkOverheadTooLarge);
         }
         Ok(())
     }
 }
 
-fn expect(byte: u8, expected: u8, then: Place, offence: Offence) -> Result<Place, Offence> {
-    if byte == expected { Ok(then) } else { Err(offence) }
+fn expect(byte: u8, expected: u8, then: Place, error: ProtocolError) -> Result<Place, ProtocolError> {
+    if byte == expected { Ok(then) } else { Err(error) }
 }

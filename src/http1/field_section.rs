@@ -6,7 +6,7 @@
 
 use super::grammar::{self, FIELD_CONTENT, TCHAR};
 use super::limits::{FIELD_LINES_MAX, FIELD_SECTION_BYTES_MAX};
-use super::offence::Offence;
+use super::protocol_error::ProtocolError;
 use crate::semantics::fields::{FieldName, FieldSpan};
 
 /// Where in a section the reader stands.
@@ -58,8 +58,8 @@ impl FieldSection {
     /// Reads on in `bytes`, which follow the ones read before. Each line that ends is handed to `line`.
     ///
     /// # Errors
-    /// The first offence in the order of the bytes; the reader is of no use afterwards.
-    pub fn advance(&mut self, bytes: &[u8], mut line: impl FnMut(FieldSpan)) -> Result<Advance, Offence> {
+    /// The first protocol error in the order of the bytes; the reader is of no use afterwards.
+    pub fn advance(&mut self, bytes: &[u8], mut line: impl FnMut(FieldSpan)) -> Result<Advance, ProtocolError> {
         let room = FIELD_SECTION_BYTES_MAX - usize::from(self.bytes);
         let window = &bytes[..bytes.len().min(room)];
         let mut reader = *self;
@@ -68,14 +68,14 @@ impl FieldSection {
         let complete = read?;
         let advanced = usize::from(self.bytes) + room - FIELD_SECTION_BYTES_MAX;
         if !complete && bytes.len() > room {
-            return Err(Offence::FieldSectionTooLarge);
+            return Err(ProtocolError::FieldSectionTooLarge);
         }
         Ok(Advance { bytes: advanced, complete })
     }
 
     /// Returns whether the section is complete; otherwise all of `window` has been read.
     #[inline]
-    fn read(&mut self, window: &[u8], line: &mut impl FnMut(FieldSpan)) -> Result<bool, Offence> {
+    fn read(&mut self, window: &[u8], line: &mut impl FnMut(FieldSpan)) -> Result<bool, ProtocolError> {
         let base = self.bytes;
         // The window ends within the section's limit, so that its offsets fit.
         let offset = |at: usize| base + at as u16;
@@ -115,7 +115,7 @@ impl FieldSection {
                     self.place = Place::LineFeed;
                     at += 1;
                 }
-                Place::LineFeed | Place::LastLineFeed if byte != b'\n' => return Err(Offence::LineEndInvalid),
+                Place::LineFeed | Place::LastLineFeed if byte != b'\n' => return Err(ProtocolError::LineEndInvalid),
                 Place::LineFeed => {
                     self.lines += 1;
                     line(self.span());
@@ -133,12 +133,12 @@ impl FieldSection {
     }
 
     /// What the first byte of a line makes of it.
-    fn begin_line(&self, byte: u8) -> Result<Place, Offence> {
+    fn begin_line(&self, byte: u8) -> Result<Place, ProtocolError> {
         match byte {
             b'\r' => Ok(Place::LastLineFeed),
-            b'\n' => Err(Offence::LineEndInvalid),
-            b' ' | b'\t' => Err(Offence::FieldLineIndented),
-            _ if usize::from(self.lines) == FIELD_LINES_MAX => Err(Offence::FieldLinesTooMany),
+            b'\n' => Err(ProtocolError::LineEndInvalid),
+            b' ' | b'\t' => Err(ProtocolError::FieldLineIndented),
+            _ if usize::from(self.lines) == FIELD_LINES_MAX => Err(ProtocolError::FieldLinesTooMany),
             _ => Ok(Place::Name),
         }
     }
@@ -198,20 +198,20 @@ impl PlainLine {
     }
 }
 
-fn check_name_end(stop: u8, name_is_empty: bool) -> Result<(), Offence> {
+fn check_name_end(stop: u8, name_is_empty: bool) -> Result<(), ProtocolError> {
     match stop {
-        b':' if name_is_empty => Err(Offence::FieldNameEmpty),
+        b':' if name_is_empty => Err(ProtocolError::FieldNameEmpty),
         b':' => Ok(()),
-        b' ' | b'\t' => Err(Offence::FieldNameBeforeSpace),
-        b'\r' | b'\n' => Err(Offence::FieldColonMissing),
-        _ => Err(Offence::FieldNameInvalid),
+        b' ' | b'\t' => Err(ProtocolError::FieldNameBeforeSpace),
+        b'\r' | b'\n' => Err(ProtocolError::FieldColonMissing),
+        _ => Err(ProtocolError::FieldNameInvalid),
     }
 }
 
-fn check_value_end(stop: u8) -> Result<(), Offence> {
+fn check_value_end(stop: u8) -> Result<(), ProtocolError> {
     match stop {
         b'\r' => Ok(()),
-        b'\n' => Err(Offence::LineEndInvalid),
-        _ => Err(Offence::FieldValueInvalid),
+        b'\n' => Err(ProtocolError::LineEndInvalid),
+        _ => Err(ProtocolError::FieldValueInvalid),
     }
 }

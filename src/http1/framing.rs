@@ -1,10 +1,10 @@
 //! How long the content of a request is: RFC 9112 §6.3, as the numbered list that it is.
 //!
 //! Two readers of one message who disagree about its end are how requests are smuggled, so that every ambiguity is an
-//! offence and none is repaired.
+//! protocol error and none is repaired.
 
 use super::grammar::{self, FIELD_CONTENT, QDTEXT, TCHAR};
-use super::offence::Offence;
+use super::protocol_error::ProtocolError;
 use crate::semantics::fields::{FieldName, Fields};
 use crate::semantics::request::Version;
 
@@ -21,14 +21,14 @@ pub enum Framing {
 ///
 /// # Errors
 /// Whatever leaves the end of the content open to interpretation.
-pub fn framing(version: Version, fields: &Fields<'_>) -> Result<Framing, Offence> {
+pub fn framing(version: Version, fields: &Fields<'_>) -> Result<Framing, ProtocolError> {
     // Rules 1 and 2 are about responses.
     let has_transfer_encoding = fields.contains(FieldName::TransferEncoding);
     let has_content_length = fields.contains(FieldName::ContentLength);
 
     // Rule 3: both. The RFC lets a server repair this, or refuse.
     if has_transfer_encoding && has_content_length {
-        return Err(Offence::FramingAmbiguous);
+        return Err(ProtocolError::FramingAmbiguous);
     }
     // Rule 4: Transfer-Encoding, which must end in chunked for the content to have an end at all.
     if has_transfer_encoding {
@@ -37,25 +37,25 @@ pub fn framing(version: Version, fields: &Fields<'_>) -> Result<Framing, Offence
     // Rule 5: an invalid Content-Length, or several. The RFC lets equal ones be merged, or refused.
     // Rule 6: a valid one.
     if has_content_length {
-        let value = fields.single(FieldName::ContentLength).ok_or(Offence::ContentLengthRepeated)?;
-        return grammar::decimal(value).map(Framing::Length).ok_or(Offence::ContentLengthInvalid);
+        let value = fields.single(FieldName::ContentLength).ok_or(ProtocolError::ContentLengthRepeated)?;
+        return grammar::decimal(value).map(Framing::Length).ok_or(ProtocolError::ContentLengthInvalid);
     }
     // Rule 7: a request with neither has no content. Rule 8 is about responses.
     Ok(Framing::Length(0))
 }
 
-fn transfer_encoding(version: Version, fields: &Fields<'_>) -> Result<Framing, Offence> {
+fn transfer_encoding(version: Version, fields: &Fields<'_>) -> Result<Framing, ProtocolError> {
     if version == Version::Http10 {
-        return Err(Offence::TransferEncodingInVersion10);
+        return Err(ProtocolError::TransferEncodingInVersion10);
     }
     let mut codings = Codings::default();
     for value in fields.values(FieldName::TransferEncoding) {
-        codings.read(value).ok_or(Offence::TransferEncodingInvalid)?;
+        codings.read(value).ok_or(ProtocolError::TransferEncodingInvalid)?;
     }
     if codings.chunked_count != 1 || !codings.ends_in_chunked {
-        return Err(Offence::TransferEncodingInvalid);
+        return Err(ProtocolError::TransferEncodingInvalid);
     }
-    if codings.count > 1 { Err(Offence::TransferCodingUnknown) } else { Ok(Framing::Chunked) }
+    if codings.count > 1 { Err(ProtocolError::TransferCodingUnknown) } else { Ok(Framing::Chunked) }
 }
 
 /// What the list of transfer codings, over all its lines, comes to.

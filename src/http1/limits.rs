@@ -26,7 +26,7 @@ pub const RECEIVE_TAIL_BYTES_MIN: usize = RECEIVE_BUFFER_BYTES / 4;
 
 /// What is parked of a head that has not come whole moves to a buffer of this size, if it fits. Five thousand peers that
 /// send half a head and stop then cost megabytes and not hundreds of them.
-pub const PARKED_BUFFER_BYTES: usize = 4 * 1024;
+pub const IDLE_BUFFER_BYTES: usize = 4 * 1024;
 
 /// Most digits of a Content-Length. 18 nines fit 63 bits, and no file is as long.
 pub const CONTENT_LENGTH_DIGITS_MAX: usize = 18;
@@ -103,7 +103,7 @@ pub const DRAIN_SHORT_NS: u64 = 2 * SECOND_NS;
 
 /// How long a connection without a whole request is kept once the server has been asked to end: a request may be on its
 /// way.
-pub const FINISH_IDLE_NS: u64 = SECOND_NS;
+pub const SHUTDOWN_IDLE_NS: u64 = SECOND_NS;
 
 /// After the end: how many bytes to listen to. Less than a large upload, more than what is on its way in a fast, long
 /// line.
@@ -113,7 +113,7 @@ pub const DRAIN_BYTES_MAX: u64 = 64 * 1024 * 1024;
 // refuse one; and its offsets fit the 16 bits that they are kept in.
 const _: () = assert!(REQUEST_LINE_BYTES_MAX + 2 + FIELD_SECTION_BYTES_MAX + 2 <= RECEIVE_BUFFER_BYTES);
 const _: () = assert!(REQUEST_LINE_BYTES_MAX + 2 + FIELD_SECTION_BYTES_MAX <= u16::MAX as usize);
-const _: () = assert!(PARKED_BUFFER_BYTES < RECEIVE_BUFFER_BYTES);
+const _: () = assert!(IDLE_BUFFER_BYTES < RECEIVE_BUFFER_BYTES);
 // The bounds of a send queue, with 8 KiB for the heads and interim responses, fit its buffer.
 const _: () = assert!(OUTPUT_BYTES_FULL / 2 + OUTPUT_BYTES_FULL + ANSWER_BYTES_MAX + 8192 <= OUTPUT_BUFFER_BYTES);
 // An echo is no longer than its request-line, a User-Agent no longer than its section.

@@ -4,7 +4,7 @@
 use super::field_section::FieldSection;
 use super::grammar::{self, TARGET, TARGET_QUERY, TCHAR};
 use super::limits::{METHOD_BYTES_MAX, REQUEST_LINE_BYTES_MAX};
-use super::offence::Offence;
+use super::protocol_error::ProtocolError;
 use crate::semantics::fields::{FieldName, FieldSpan, FieldSpans, Fields};
 use crate::semantics::method::Method;
 use crate::semantics::request::{Target, Version};
@@ -107,8 +107,8 @@ impl MessageHead {
     /// `spans` is the same for all calls of one head. Returns whether the head is complete.
     ///
     /// # Errors
-    /// The first offence in the order of the bytes; the reader is of no use afterwards.
-    pub fn advance(&mut self, head: &[u8], spans: &mut FieldSpans) -> Result<bool, Offence> {
+    /// The first protocol error in the order of the bytes; the reader is of no use afterwards.
+    pub fn advance(&mut self, head: &[u8], spans: &mut FieldSpans) -> Result<bool, ProtocolError> {
         if self.place != Place::Fields {
             if self.is_empty() {
                 spans.clear();
@@ -128,7 +128,7 @@ impl MessageHead {
     }
 
     /// Returns whether the request-line is complete.
-    fn read_request_line(&mut self, head: &[u8]) -> Result<bool, Offence> {
+    fn read_request_line(&mut self, head: &[u8]) -> Result<bool, ProtocolError> {
         let line_bytes_max = REQUEST_LINE_BYTES_MAX + b"\r\n".len();
         let window = &head[..head.len().min(line_bytes_max)];
         let mut complete = false;
@@ -145,16 +145,16 @@ impl MessageHead {
             complete = self.place == Place::Fields;
         }
         if !complete && head.len() > line_bytes_max {
-            return Err(Offence::RequestLineTooLong);
+            return Err(ProtocolError::RequestLineTooLong);
         }
         Ok(complete)
     }
 
-    fn read_method(&mut self, window: &[u8]) -> Result<bool, Offence> {
+    fn read_method(&mut self, window: &[u8]) -> Result<bool, ProtocolError> {
         let start = usize::from(self.bytes);
         let end = start + grammar::run(&window[start..], TCHAR);
         if end > METHOD_BYTES_MAX {
-            return Err(Offence::MethodTooLong);
+            return Err(ProtocolError::MethodTooLong);
         }
         // The window ends within the request-line's limit, so that its offsets fit 16 bits.
         self.bytes = end as u16;
@@ -167,11 +167,11 @@ impl MessageHead {
                 self.place = Place::Target;
                 Ok(true)
             }
-            Some(_) => Err(Offence::MethodInvalid),
+            Some(_) => Err(ProtocolError::MethodInvalid),
         }
     }
 
-    fn read_target(&mut self, window: &[u8]) -> Result<bool, Offence> {
+    fn read_target(&mut self, window: &[u8]) -> Result<bool, ProtocolError> {
         let start = usize::from(self.method_end) + 1;
         let mut at = usize::from(self.bytes);
         loop {
@@ -182,7 +182,7 @@ impl MessageHead {
                 [] => return Ok(false),
                 [b'%', digits @ ..] => {
                     if digits.iter().take(2).any(|digit| grammar::hex_digit(*digit).is_none()) {
-                        return Err(Offence::TargetPercentInvalid);
+                        return Err(ProtocolError::TargetPercentInvalid);
                     }
                     if digits.len() < 2 {
                         return Ok(false);
@@ -194,9 +194,9 @@ impl MessageHead {
                     at += 1;
                 }
                 [b' ', ..] if at > start => break,
-                [b'\r' | b'\n', ..] => return Err(Offence::VersionMissing),
-                [b'#', ..] => return Err(Offence::TargetFragment),
-                _ => return Err(Offence::TargetByteInvalid),
+                [b'\r' | b'\n', ..] => return Err(ProtocolError::VersionMissing),
+                [b'#', ..] => return Err(ProtocolError::TargetFragment),
+                _ => return Err(ProtocolError::TargetByteInvalid),
             }
         }
         self.target_end = at as u16;
@@ -206,7 +206,7 @@ impl MessageHead {
         Ok(true)
     }
 
-    fn read_version(&mut self, window: &[u8]) -> Result<bool, Offence> {
+    fn read_version(&mut self, window: &[u8]) -> Result<bool, ProtocolError> {
         let version_start = usize::from(self.target_end) + 1;
         let line_end = &window[version_start..];
         if line_end.starts_with(b"HTTP/1.1\r\n") {
@@ -223,7 +223,7 @@ impl MessageHead {
             self.version = match (line_end[5], line_end[7]) {
                 (b'1', b'0') => Version::Http10,
                 (b'1', _) => Version::Http11,
-                _ => return Err(Offence::VersionNotSupported),
+                _ => return Err(ProtocolError::VersionNotSupported),
             };
         }
         self.bytes = (version_start + VERSION_BYTES) as u16;
@@ -252,7 +252,7 @@ impl MessageHead {
 /// `HTTP/1.1` and CRLF.
 const VERSION_BYTES: usize = 10;
 
-fn check_version_byte(place: usize, byte: u8) -> Result<(), Offence> {
+fn check_version_byte(place: usize, byte: u8) -> Result<(), ProtocolError> {
     let valid = match place {
         0..=4 => byte == b"HTTP/"[place],
         5 | 7 => byte.is_ascii_digit(),
@@ -260,7 +260,7 @@ fn check_version_byte(place: usize, byte: u8) -> Result<(), Offence> {
         8 => byte == b'\r',
         _ => byte == b'\n',
     };
-    if valid { Ok(()) } else { Err(Offence::VersionInvalid) }
+    if valid { Ok(()) } else { Err(ProtocolError::VersionInvalid) }
 }
 
 /// Which of the four forms (RFC 9112 §3.2) a target has.
@@ -276,27 +276,27 @@ enum TargetForm {
 const SCHEME: &[u8] = b"http://";
 
 impl TargetForm {
-    /// The form of a target; one that the method may not have is an offence.
-    fn of(method: Method, target: &[u8]) -> Result<TargetForm, Offence> {
+    /// The form of a target; one that the method may not have is a protocol error.
+    fn of(method: Method, target: &[u8]) -> Result<TargetForm, ProtocolError> {
         match (method, target) {
             (Method::Connect, _) if grammar::is_authority_form(target) => Ok(TargetForm::Authority),
-            (Method::Connect, _) => Err(Offence::TargetFormInvalid),
+            (Method::Connect, _) => Err(ProtocolError::TargetFormInvalid),
             (_, [b'/', ..]) => Ok(TargetForm::Origin),
             (Method::Options, b"*") => Ok(TargetForm::Asterisk),
             _ => TargetForm::of_absolute(target),
         }
     }
 
-    fn of_absolute(target: &[u8]) -> Result<TargetForm, Offence> {
+    fn of_absolute(target: &[u8]) -> Result<TargetForm, ProtocolError> {
         let Some((scheme, rest)) = target.split_at_checked(SCHEME.len()) else {
-            return Err(Offence::TargetFormInvalid);
+            return Err(ProtocolError::TargetFormInvalid);
         };
         if !scheme.eq_ignore_ascii_case(SCHEME) {
-            return Err(Offence::TargetFormInvalid);
+            return Err(ProtocolError::TargetFormInvalid);
         }
         let authority_end = rest.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());
         if !grammar::is_host_and_port(&rest[..authority_end]) {
-            return Err(Offence::TargetAuthorityInvalid);
+            return Err(ProtocolError::TargetAuthorityInvalid);
         }
         // No longer than the request-line, whose offsets fit.
         Ok(TargetForm::Absolute(authority_end as u16))

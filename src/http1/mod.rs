@@ -49,14 +49,14 @@ pub mod grammar;
 pub mod limits;
 mod memory;
 pub mod message_head;
-pub mod offence;
 mod output;
+pub mod protocol_error;
 mod receive_buffer;
 pub mod request_framing;
 mod response_writer;
 mod shared;
 
-pub use connection::{Connection, Records, Replaceable, Step};
+pub use connection::{Connection, Evictable, Records, Step};
 pub use output::Transmit;
 pub use response_writer::Persistence;
 pub use shared::{Settings, Shared};

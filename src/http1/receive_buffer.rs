@@ -9,7 +9,7 @@
 //! the ones before. So a client that sends a byte a chunk costs one write to its file for thousands of chunks.
 
 use super::buffer_pool::{BufferPool, ReceiveMemory};
-use super::limits::{PARKED_BUFFER_BYTES, RECEIVE_BUFFER_BYTES, RECEIVE_TAIL_BYTES_MIN};
+use super::limits::{IDLE_BUFFER_BYTES, RECEIVE_BUFFER_BYTES, RECEIVE_TAIL_BYTES_MIN};
 use crate::semantics::fields::FieldSpans;
 
 /// Memory that is borrowed while there are bytes in it. 32 bits are enough for offsets into it, and keep a session small.
@@ -59,7 +59,7 @@ impl ReceiveBuffer {
     /// Room to receive into, at most `bytes_max` bytes; empty if the buffer is full. What is written there counts once
     /// [`received`](ReceiveBuffer::received) says so.
     pub(super) fn space(&mut self, bytes_max: usize, pool: &mut BufferPool) -> &mut [u8] {
-        if self.is_parked() && self.end as usize == PARKED_BUFFER_BYTES {
+        if self.is_parked() && self.end as usize == IDLE_BUFFER_BYTES {
             self.move_to_full_size(pool);
         }
         if self.start == self.end {
@@ -85,7 +85,7 @@ impl ReceiveBuffer {
     }
 
     fn is_parked(&self) -> bool {
-        self.memory.as_ref().is_some_and(|memory| memory.bytes.len() == PARKED_BUFFER_BYTES)
+        self.memory.as_ref().is_some_and(|memory| memory.bytes.len() == IDLE_BUFFER_BYTES)
     }
 
     /// The first `bytes` of the space have been received.
@@ -150,7 +150,7 @@ impl ReceiveBuffer {
         memory.spans.shrink_to_fit();
         let unread = self.start as usize..self.end as usize;
         let bytes = unread.len();
-        if bytes < PARKED_BUFFER_BYTES {
+        if bytes < IDLE_BUFFER_BYTES {
             let mut parked = pool.take_parked(std::mem::take(&mut memory.spans));
             parked.bytes[..bytes].copy_from_slice(&memory.bytes[unread]);
             pool.give_receive(memory);
@@ -164,7 +164,7 @@ impl ReceiveBuffer {
     fn move_to_full_size(&mut self, pool: &mut BufferPool) {
         let mut memory = pool.take_receive();
         if let Some(parked) = self.memory.take() {
-            memory.bytes[..PARKED_BUFFER_BYTES].copy_from_slice(&parked.bytes);
+            memory.bytes[..IDLE_BUFFER_BYTES].copy_from_slice(&parked.bytes);
             memory.spans.copy_from(&parked.spans);
         }
         self.memory = Some(memory);
@@ -201,7 +201,7 @@ mod tests {
 
         buffer.release(&mut pool);
         let line = size_of::<FieldSpan>();
-        assert!(buffer.memory_bytes() <= PARKED_BUFFER_BYTES + 4 * line, "{}", buffer.memory_bytes());
+        assert!(buffer.memory_bytes() <= IDLE_BUFFER_BYTES + 4 * line, "{}", buffer.memory_bytes());
         assert_eq!(buffer.unread(), start);
 
         receive(&mut buffer, &mut pool, rest);

@@ -3,7 +3,7 @@
 use super::framing::{Framing, framing};
 use super::grammar;
 use super::message_head::CompleteHead;
-use super::offence::Offence;
+use super::protocol_error::ProtocolError;
 use super::response_writer::Persistence;
 use crate::semantics::fields::{FieldName, Fields};
 use crate::semantics::method::Method;
@@ -28,8 +28,8 @@ impl RequestFraming {
     /// Judges a head that is well-formed: its target, its Host, its framing, its Connection and its Expect.
     ///
     /// # Errors
-    /// An offence in one of these fields.
-    pub fn new(head: &CompleteHead<'_>, strict: bool) -> Result<RequestFraming, Offence> {
+    /// A protocol error in one of these fields.
+    pub fn new(head: &CompleteHead<'_>, strict: bool) -> Result<RequestFraming, ProtocolError> {
         check_target(&head.target, strict)?;
         check_host(head, strict)?;
         let content = framing(head.version, &head.fields)?;
@@ -69,7 +69,7 @@ impl RequestFraming {
 
 /// The URI grammar (RFC 3986). Unless `strict`, some bytes outside of it are let pass, which widespread clients do not
 /// encode: they stand for themselves, and no reader takes them for an end of the target.
-fn check_target(target: &Target<'_>, strict: bool) -> Result<(), Offence> {
+fn check_target(target: &Target<'_>, strict: bool) -> Result<(), ProtocolError> {
     let is_of_the_grammar = match target {
         Target::Origin(path_and_query) | Target::Absolute { path_and_query, .. } => {
             !strict || grammar::is_path_and_query(path_and_query)
@@ -77,19 +77,19 @@ fn check_target(target: &Target<'_>, strict: bool) -> Result<(), Offence> {
         // Checked when their form was told.
         Target::Authority(_) | Target::Asterisk => true,
     };
-    if is_of_the_grammar { Ok(()) } else { Err(Offence::TargetByteInvalid) }
+    if is_of_the_grammar { Ok(()) } else { Err(ProtocolError::TargetByteInvalid) }
 }
 
 /// RFC 9112 §3.2: exactly one valid Host. A missing one is let pass unless `strict`: clients made by hand leave it out,
 /// and no target of this server depends on it.
-fn check_host(head: &CompleteHead<'_>, strict: bool) -> Result<(), Offence> {
+fn check_host(head: &CompleteHead<'_>, strict: bool) -> Result<(), ProtocolError> {
     let mut hosts = head.fields.values(FieldName::Host);
     match (hosts.next(), hosts.next()) {
-        (_, Some(_)) => Err(Offence::HostRepeated),
+        (_, Some(_)) => Err(ProtocolError::HostRepeated),
         // An absolute-form's authority replaces the field's value, and yet a client MUST send a valid one.
-        (Some(host), None) if !grammar::is_host_and_port(host) => Err(Offence::HostInvalid),
+        (Some(host), None) if !grammar::is_host_and_port(host) => Err(ProtocolError::HostInvalid),
         (Some(_), None) => Ok(()),
-        (None, None) if strict && head.version == Version::Http11 => Err(Offence::HostMissing),
+        (None, None) if strict && head.version == Version::Http11 => Err(ProtocolError::HostMissing),
         (None, None) => Ok(()),
     }
 }
@@ -109,7 +109,7 @@ fn persistence(version: Version, fields: &Fields<'_>) -> Persistence {
 
 /// RFC 9110 §10.1.1. HTTP/1.0 does not know the field. Where no content follows, `100-continue` means nothing, since
 /// there is nothing to wait for; any other expectation may be about anything, and cannot be met.
-fn expects_continue(version: Version, framing: Framing, fields: &Fields<'_>) -> Result<bool, Offence> {
+fn expects_continue(version: Version, framing: Framing, fields: &Fields<'_>) -> Result<bool, ProtocolError> {
     // An absent field, the usual case, is not searched for.
     if version == Version::Http10 || !fields.contains(FieldName::Expect) {
         return Ok(false);
@@ -117,7 +117,7 @@ fn expects_continue(version: Version, framing: Framing, fields: &Fields<'_>) -> 
     let mut expected = false;
     for expectation in fields.list(FieldName::Expect) {
         if !expectation.eq_ignore_ascii_case(b"100-continue") {
-            return Err(Offence::ExpectationUnknown);
+            return Err(ProtocolError::ExpectationUnknown);
         }
         expected = true;
     }

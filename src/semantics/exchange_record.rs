@@ -8,7 +8,7 @@ use super::request::Version;
 
 /// How an exchange ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
+pub enum Outcome {
     /// The last byte of the response was handed to the system.
     Complete,
     /// The client closed or reset the connection, or sent its end, before all was done; or the content of the response
@@ -42,7 +42,7 @@ pub struct ExchangeRecord {
     /// From there to the end, in nanoseconds.
     pub total_ns: u64,
     /// How it ended.
-    pub ending: Ending,
+    pub outcome: Outcome,
     /// The method, a space and the target, as they were received; then the values of fields.
     text: Vec<u8>,
     request: Range<usize>,
@@ -61,7 +61,7 @@ impl Default for ExchangeRecord {
             started: Now::default(),
             first_byte_ns: None,
             total_ns: 0,
-            ending: Ending::Complete,
+            outcome: Outcome::Complete,
             text: Vec::new(),
             request: 0..0,
             referer: 0..0,

@@ -2,7 +2,7 @@
 //! is closed. First those that have been answered for the last time, then the one that has been between requests for
 //! longest, then silent ones that never sent a byte, then the slowest heads.
 
-use crate::http1::Replaceable;
+use crate::http1::Evictable;
 
 /// How long the search for candidates rests after one that found too few, in nanoseconds: a look at every session each
 /// turn would be a cost that grows with their number.
@@ -11,7 +11,7 @@ pub(super) const SEARCH_PAUSE_NS: u64 = 10_000_000;
 /// The sessions that may give way, as they were at the last search: the first to go is the last.
 #[derive(Debug, Default)]
 pub(super) struct Candidates {
-    keys: Vec<(Replaceable, usize)>,
+    keys: Vec<(Evictable, usize)>,
     /// When to search again.
     search_ns: u64,
 }
@@ -28,7 +28,7 @@ impl Candidates {
     }
 
     /// Replaces the candidates.
-    pub(super) fn fill(&mut self, candidates: impl Iterator<Item = (Replaceable, usize)>, now_ns: u64) {
+    pub(super) fn fill(&mut self, candidates: impl Iterator<Item = (Evictable, usize)>, now_ns: u64) {
         self.search_ns = now_ns.saturating_add(SEARCH_PAUSE_NS);
         self.keys.clear();
         self.keys.extend(candidates);
@@ -36,12 +36,12 @@ impl Candidates {
     }
 
     /// The candidate that is the first to go. It may have moved on since the search: the caller looks again.
-    pub(super) fn first(&self) -> Option<(Replaceable, usize)> {
+    pub(super) fn first(&self) -> Option<(Evictable, usize)> {
         self.keys.last().copied()
     }
 
     /// Takes out the first candidate.
-    pub(super) fn pop(&mut self) -> Option<(Replaceable, usize)> {
+    pub(super) fn pop(&mut self) -> Option<(Evictable, usize)> {
         self.keys.pop()
     }
 
@@ -60,11 +60,11 @@ mod tests {
         let mut candidates = Candidates::default();
         assert!(candidates.is_due(0));
         let found = [
-            (Replaceable::WithinHead { at_ns: 1 }, 0),
-            (Replaceable::Silent { at_ns: 2 }, 1),
-            (Replaceable::BetweenRequests { at_ns: 9 }, 2),
-            (Replaceable::BetweenRequests { at_ns: 8 }, 3),
-            (Replaceable::Drained { at_ns: 99 }, 4),
+            (Evictable::WithinHead { at_ns: 1 }, 0),
+            (Evictable::Silent { at_ns: 2 }, 1),
+            (Evictable::BetweenRequests { at_ns: 9 }, 2),
+            (Evictable::BetweenRequests { at_ns: 8 }, 3),
+            (Evictable::Drained { at_ns: 99 }, 4),
         ];
         candidates.fill(found.into_iter(), 5);
         let order: Vec<usize> = std::iter::from_fn(|| candidates.pop()).map(|(_, key)| key).collect();

@@ -28,7 +28,7 @@
 mod accepting;
 mod capacity;
 mod deadlines;
-mod finishing;
+mod graceful_shutdown;
 mod scheduler;
 mod session;
 mod usage;
@@ -44,13 +44,13 @@ use slab::Slab;
 use self::accepting::{ACCEPTED_PER_TURN, Acceptor};
 use self::capacity::Candidates;
 use self::deadlines::Deadlines;
-use self::finishing::Finishing;
+use self::graceful_shutdown::GracefulShutdown;
 use self::scheduler::{BUSY_SHARE_NS_MAX, DRIVE_NS, RunQueue};
 use self::session::{Context, Drive, Queued, Session};
 pub use self::usage::{CONNECTION_BUFFER_BYTES_MAX, Usage};
 pub use self::world::{AcceptError, Event, Io, Readiness, SendFileError, Transport, World};
 use crate::http1::{Settings, Shared};
-use crate::semantics::exchange_record::{Ending, ExchangeRecord};
+use crate::semantics::exchange_record::{ExchangeRecord, Outcome};
 use crate::semantics::service::{Service, Source};
 
 /// Who reads the records of exchanges, each with the address of its client.
@@ -79,7 +79,7 @@ pub struct Server<W: World, S: Service> {
     candidates: Candidates,
     cx: Context<S>,
     observer: Option<Observer>,
-    finishing: Finishing,
+    shutdown: GracefulShutdown,
     /// How many polls in a row have returned as many events as fit, so that more may be pending. After more than
     /// `full_polls_max` of them, every session that was ready when the first one returned, at `full_since_ns` on the
     /// monotonic clock, has been reported.
@@ -124,7 +124,7 @@ where
             candidates: Candidates::default(),
             cx: Context { service, shared, now },
             observer,
-            finishing: Finishing::default(),
+            shutdown: GracefulShutdown::default(),
             full_polls: 0,
             full_polls_max: 0,
             full_since_ns: 0,
@@ -154,17 +154,17 @@ where
         self.world.wait(self.timeout())?;
         self.cx.now = self.world.now();
         let polled_ns = self.cx.now.monotonic_ns;
-        let asked_to_finish = self.note_events();
+        let shutdown_requested = self.note_events();
         self.drive_ready();
         // Behind that: a connection whose request has come together with the signal is not an idle one.
-        if asked_to_finish {
-            self.begin_finishing();
+        if shutdown_requested {
+            self.begin_shutdown();
         }
         self.expire_deadlines(polled_ns);
         self.accept();
         self.close_listeners_in_time();
         self.drive_busy(polled_ns);
-        self.make_up_for_slow_turn(polled_ns);
+        self.extend_deadlines_after_slow_turn(polled_ns);
         self.shrink();
         Ok(true)
     }
@@ -180,7 +180,7 @@ where
             self.deadlines.next_ns(),
             self.acceptor.resume_ns(now),
             may_accept.then(|| self.candidates.search_ns()),
-            self.finishing.by_ns(),
+            self.shutdown.by_ns(),
             self.cx.service.deadline_ns(),
             self.shrink_ns,
         ];
@@ -191,13 +191,13 @@ where
     /// Notes what the poll has told. Returns whether the server is asked to end.
     fn note_events(&mut self) -> bool {
         let Server { world, acceptor, sessions, queue, .. } = self;
-        let mut asked_to_finish = false;
+        let mut shutdown_requested = false;
         let mut count = 0;
         for event in world.events() {
             count += 1;
             match event {
                 Event::Listener(listener) => acceptor.set_ready(listener),
-                Event::Finish => asked_to_finish = true,
+                Event::Shutdown => shutdown_requested = true,
                 Event::Connection { key, readiness } => {
                     if let Some(session) = sessions.get_mut(key) {
                         session.set_readiness(readiness);
@@ -211,7 +211,7 @@ where
             self.full_since_ns = self.cx.now.monotonic_ns;
         }
         self.full_polls = if count < W::EVENTS_MAX { 0 } else { self.full_polls + 1 };
-        asked_to_finish
+        shutdown_requested
     }
 
     fn enqueue(&mut self, key: usize) {
@@ -277,7 +277,7 @@ where
                 self.arm(key);
                 self.enqueue(key);
             }
-            Drive::Closed => return self.remove(key, Ending::CutOff),
+            Drive::Closed => return self.remove(key, Outcome::CutOff),
         }
         if is_overdue {
             self.expire(key, begun_ns);
@@ -336,7 +336,7 @@ where
         let cx = &mut self.cx;
         if catch_unwind(AssertUnwindSafe(|| session.expire(at_ns, cx))).is_err() {
             error!("a connection has been closed because of the panic above");
-            return self.remove(key, Ending::CutOff);
+            return self.remove(key, Outcome::CutOff);
         }
         self.tell_records(key);
         self.arm(key);
@@ -351,7 +351,7 @@ where
     /// along. Once these have taken as long as a drive may, the others are left for the next turn.
     fn accept(&mut self) {
         // The listeners are about to be closed when the server ends: what waits there then is not left.
-        let share_ns = if self.finishing.has_begun() { u64::MAX } else { DRIVE_NS };
+        let share_ns = if self.shutdown.has_begun() { u64::MAX } else { DRIVE_NS };
         let until_ns = self.cx.now.monotonic_ns.saturating_add(share_ns);
         for listener in self.acceptor.order() {
             for _ in 0..ACCEPTED_PER_TURN {
@@ -390,8 +390,8 @@ where
     ) {
         let mut session = Session::new(transport, client, self.next_number, &self.cx);
         self.next_number += 1;
-        if self.finishing.has_begun() {
-            session.connection.finish(&self.cx.now);
+        if self.shutdown.has_begun() {
+            session.connection.begin_shutdown(&self.cx.now);
         }
         session.queued = Queued::Ready;
         let inserted = self.sessions.insert(session);
@@ -399,7 +399,7 @@ where
         if let Some(gives_way) = gives_way {
             debug!("at capacity: a connection without a request gives way to another");
             self.candidates.pop();
-            self.remove(gives_way, Ending::ServerEnded);
+            self.remove(gives_way, Outcome::ServerEnded);
         }
         self.shrink_ns.get_or_insert(self.cx.now.monotonic_ns.saturating_add(SHRINK_NS));
         self.drive(inserted, Queued::Ready);
@@ -410,13 +410,13 @@ where
         let now = self.cx.now;
         if self.candidates.is_due(now.monotonic_ns) {
             let idle = self.sessions.iter().filter(|(_, session)| session.queued == Queued::No);
-            let found = idle.filter_map(|(key, session)| Some((session.connection.replaceable(&now)?, key)));
+            let found = idle.filter_map(|(key, session)| Some((session.connection.evictable(&now)?, key)));
             self.candidates.fill(found, now.monotonic_ns);
         }
         // Each round returns, or uses up a candidate.
         while let Some((replaceable, key)) = self.candidates.first() {
             let is_unchanged = self.sessions.get(key).is_some_and(|session| {
-                session.queued == Queued::No && session.connection.replaceable(&now) == Some(replaceable)
+                session.queued == Queued::No && session.connection.evictable(&now) == Some(replaceable)
             });
             if is_unchanged {
                 return Some(key);
@@ -426,12 +426,12 @@ where
         None
     }
 
-    fn remove(&mut self, key: usize, ending: Ending) {
+    fn remove(&mut self, key: usize, outcome: Outcome) {
         if let Some(session) = self.sessions.get_mut(key) {
             session.prepare_to_close();
             let (connection, shared, now) = (&mut session.connection, &mut self.cx.shared, &self.cx.now);
             // It drops an upload, which is the routes' code.
-            if catch_unwind(AssertUnwindSafe(|| connection.close(ending, shared, now))).is_err() {
+            if catch_unwind(AssertUnwindSafe(|| connection.close(outcome, shared, now))).is_err() {
                 error!("an upload was given up with the panic above");
             }
         }
@@ -458,13 +458,13 @@ where
     /// Gives clients that are sending the time that a slow turn took, less one second: their sockets were full, or they
     /// waited for `100 (Continue)`. The second still counts; otherwise a client that sends nothing could stay for ever while
     /// the disk is slow.
-    fn make_up_for_slow_turn(&mut self, polled_ns: u64) {
+    fn extend_deadlines_after_slow_turn(&mut self, polled_ns: u64) {
         let took_ns = self.cx.now.monotonic_ns.saturating_sub(polled_ns);
         let late_ns = took_ns.saturating_sub(TURN_COUNTED_NS);
         if late_ns > 0 {
             debug!("a turn took {} ms: clients that are sending get more time", took_ns / 1_000_000);
             for (_, session) in &mut self.sessions {
-                session.connection.make_up_for(late_ns);
+                session.connection.extend_deadlines(late_ns);
             }
         }
     }

@@ -8,7 +8,7 @@ use super::scheduler::DRIVE_NS;
 use super::world::{Io, Readiness, SendFileError, Transport, World};
 use crate::http1::{Connection, Shared, Step, Transmit};
 use crate::semantics::Now;
-use crate::semantics::exchange_record::Ending;
+use crate::semantics::exchange_record::Outcome;
 use crate::semantics::service::{Service, Source};
 
 /// How many steps of the protocol a drive may take before others have their turn: a few rounds of pipelined requests.
@@ -182,7 +182,7 @@ where
         if let Lost::Client(error) = lost {
             debug!("connection {}: ended: {error}", self.connection.number());
         }
-        self.connection.close(Ending::CutOff, &mut cx.shared, &cx.now);
+        self.connection.close(Outcome::CutOff, &mut cx.shared, &cx.now);
     }
 
     /// The socket is about to be closed, for whatever reason. Content that the end of the connection would complete is not
@@ -207,7 +207,7 @@ where
                 Step::SlowProgress => {
                     let began_ns = cx.now.monotonic_ns;
                     cx.now = world.now();
-                    self.connection.answered_late(began_ns, &cx.now);
+                    self.connection.responded_late(began_ns, &cx.now);
                 }
             }
             self.log_activity(before);

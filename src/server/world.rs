@@ -58,7 +58,7 @@ pub enum Event {
     /// A connection waits at this listener.
     Listener(usize),
     /// The server is asked to end.
-    Finish,
+    Shutdown,
 }
 
 /// What may be done with a socket.

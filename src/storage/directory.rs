@@ -203,7 +203,7 @@ pub(super) struct Root<F: FileSystem> {
 }
 
 /// What stands under a name that is to be written.
-pub(super) enum Standing {
+pub(super) enum ExistingEntry {
     Nothing,
     File(Identity),
     /// A link, and the file that a reader would find behind it.
@@ -262,18 +262,20 @@ impl<F: FileSystem> Root<F> {
     }
 
     /// Looks at what stands under the last segment of `path`, in the directory that was opened as its parent.
-    pub(super) fn standing(&self, parent: &F::File, path: &RelativePath) -> Result<Standing, StorageError> {
+    pub(super) fn existing_entry(&self, parent: &F::File, path: &RelativePath) -> Result<ExistingEntry, StorageError> {
         let stat = match self.stat_at(parent, path.name(), Links::Keep) {
             Ok(stat) => stat,
-            Err(Errno::NOENT) => return Ok(Standing::Nothing),
+            Err(Errno::NOENT) => return Ok(ExistingEntry::Nothing),
             Err(errno) => return Err(StorageError::from_publication(errno)),
         };
         if stat.kind != FileKind::Link {
-            return regular_identity(&stat).map(Standing::File);
+            return regular_identity(&stat).map(ExistingEntry::File);
         }
         match self.identify(path) {
-            Ok(identity) => Ok(Standing::Link(Some(identity))),
-            Err(StorageError::NotFound | StorageError::NotRegular | StorageError::Denied) => Ok(Standing::Link(None)),
+            Ok(identity) => Ok(ExistingEntry::Link(Some(identity))),
+            Err(StorageError::NotFound | StorageError::NotRegular | StorageError::Denied) => {
+                Ok(ExistingEntry::Link(None))
+            }
             Err(error) => Err(error),
         }
     }

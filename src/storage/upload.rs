@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use rustix::io::Errno;
 
-use super::directory::{Root, Standing, regular_identity};
+use super::directory::{ExistingEntry, Root, regular_identity};
 use super::hidden_file::{HiddenFile, lacks_links};
 use super::interrupted::{retry, write_all};
 use super::{FileSystem, Identity, Native, RelativePath, StorageError};
@@ -69,9 +69,9 @@ impl<F: FileSystem> Upload<F> {
     ) -> Result<Self, StorageError> {
         let parent = root.open_parent(&path, durable)?;
         root.sweep(&parent, &path);
-        match (root.standing(&parent, &path)?, publish) {
-            (Standing::Nothing, _) | (_, Publish::Replace) => {}
-            (Standing::File(_) | Standing::Link(_), Publish::CreateOnly) => {
+        match (root.existing_entry(&parent, &path)?, publish) {
+            (ExistingEntry::Nothing, _) | (_, Publish::Replace) => {}
+            (ExistingEntry::File(_) | ExistingEntry::Link(_), Publish::CreateOnly) => {
                 return Err(StorageError::Exists);
             }
         }
@@ -186,19 +186,21 @@ impl<F: FileSystem> Upload<F> {
     /// Gives the content its name. Says whether nothing stood there.
     fn publish(&mut self, condition: impl Fn(Option<&Identity>) -> bool) -> Result<bool, StorageError> {
         for _ in 0..ATTEMPTS_MAX {
-            let standing = self.root.standing(&self.parent, &self.path)?;
+            let standing = self.root.existing_entry(&self.parent, &self.path)?;
             let identity = match &standing {
-                Standing::Nothing => None,
-                Standing::File(identity) => Some(identity),
-                Standing::Link(identity) => identity.as_ref(),
+                ExistingEntry::Nothing => None,
+                ExistingEntry::File(identity) => Some(identity),
+                ExistingEntry::Link(identity) => identity.as_ref(),
             };
             if !condition(identity) {
                 return Err(StorageError::ConditionFailed);
             }
             let published = match (standing, self.publish) {
-                (Standing::Nothing, _) => self.publish_as_new().map(|()| true),
+                (ExistingEntry::Nothing, _) => self.publish_as_new().map(|()| true),
                 (_, Publish::CreateOnly) => Err(Errno::EXIST),
-                (standing, Publish::Replace) => self.replace(matches!(standing, Standing::File(_))).map(|()| false),
+                (standing, Publish::Replace) => {
+                    self.replace(matches!(standing, ExistingEntry::File(_))).map(|()| false)
+                }
             };
             match published {
                 // Another process has just created the name, and the condition has not been asked about that.

@@ -19,7 +19,7 @@ use crate::server::{AcceptError, Event, Readiness, World};
 const EVENTS_MAX: usize = 1024;
 
 /// The token of the socket that tells of a signal. Listeners have the ones below it, connections count from 0.
-const FINISH: Token = Token(usize::MAX);
+const SHUTDOWN: Token = Token(usize::MAX);
 
 /// How long a poll for which there was no memory is left alone.
 const NO_MEMORY_PAUSE: Duration = Duration::from_millis(10);
@@ -37,7 +37,7 @@ pub struct Kernel {
     events: Events,
     clock: Clock,
     listeners: Vec<TcpListener>,
-    finish: mio::net::UnixStream,
+    shutdown: mio::net::UnixStream,
 }
 
 impl Kernel {
@@ -45,7 +45,7 @@ impl Kernel {
     ///
     /// # Errors
     /// Those of making a poll and of registering with it.
-    pub fn new(listeners: Vec<std::net::TcpListener>, finish: UnixStream) -> io::Result<Kernel> {
+    pub fn new(listeners: Vec<std::net::TcpListener>, shutdown: UnixStream) -> io::Result<Kernel> {
         let poll = Poll::new()?;
         let mut sockets = Vec::new();
         for (place, listener) in listeners.into_iter().enumerate() {
@@ -54,15 +54,15 @@ impl Kernel {
             poll.registry().register(&mut socket, listener_token(place), Interest::READABLE)?;
             sockets.push(socket);
         }
-        let mut finish = mio::net::UnixStream::from_std(finish);
-        poll.registry().register(&mut finish, FINISH, Interest::READABLE)?;
+        let mut shutdown = mio::net::UnixStream::from_std(shutdown);
+        poll.registry().register(&mut shutdown, SHUTDOWN, Interest::READABLE)?;
         let events = Events::with_capacity(EVENTS_MAX);
-        Ok(Kernel { poll, events, clock: Clock::start(), listeners: sockets, finish })
+        Ok(Kernel { poll, events, clock: Clock::start(), listeners: sockets, shutdown })
     }
 }
 
 fn listener_token(place: usize) -> Token {
-    Token(FINISH.0 - 1 - place)
+    Token(SHUTDOWN.0 - 1 - place)
 }
 
 impl World for Kernel {
@@ -90,10 +90,10 @@ impl World for Kernel {
     }
 
     fn events(&self) -> impl Iterator<Item = Event> {
-        let first_listener = FINISH.0 - self.listeners.len();
+        let first_listener = SHUTDOWN.0 - self.listeners.len();
         self.events.iter().map(move |event| match event.token() {
-            FINISH => Event::Finish,
-            Token(token) if token >= first_listener => Event::Listener(FINISH.0 - 1 - token),
+            SHUTDOWN => Event::Shutdown,
+            Token(token) if token >= first_listener => Event::Listener(SHUTDOWN.0 - 1 - token),
             Token(key) => Event::Connection { key, readiness: readiness(event) },
         })
     }
@@ -121,7 +121,7 @@ impl World for Kernel {
 impl Drop for Kernel {
     fn drop(&mut self) {
         // Nobody is left to hear of an error.
-        let _ = self.poll.registry().deregister(&mut self.finish);
+        let _ = self.poll.registry().deregister(&mut self.shutdown);
     }
 }
 

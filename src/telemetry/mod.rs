@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 
 use log::{info, log_enabled};
 
-use crate::semantics::exchange_record::{Ending, ExchangeRecord};
+use crate::semantics::exchange_record::{ExchangeRecord, Outcome};
 
 const NS_PER_MS: f64 = 1_000_000.0;
 
@@ -30,17 +30,17 @@ pub fn log_exchange(client: &SocketAddr, record: &ExchangeRecord) {
         record.connection,
         record.content_sent_bytes,
         record.total_ns as f64 / NS_PER_MS,
-        outcome(record.ending),
+        outcome(record.outcome),
     );
 }
 
 /// What is said of an exchange that did not simply end well.
-fn outcome(ending: Ending) -> String {
-    match ending {
-        Ending::Complete => String::new(),
-        Ending::CutOff => ", cut off".to_owned(),
-        Ending::TimedOut => ", timed out".to_owned(),
-        Ending::Refused(reason) => format!(", refused: {reason}"),
-        Ending::ServerEnded => ", cut off by the end of the server".to_owned(),
+fn outcome(outcome: Outcome) -> String {
+    match outcome {
+        Outcome::Complete => String::new(),
+        Outcome::CutOff => ", cut off".to_owned(),
+        Outcome::TimedOut => ", timed out".to_owned(),
+        Outcome::Refused(reason) => format!(", refused: {reason}"),
+        Outcome::ServerEnded => ", cut off by the end of the server".to_owned(),
     }
 }

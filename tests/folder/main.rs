@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop where it stands")]
 
 mod archives;
+mod banners;
 mod files;
-mod greetings;
 mod hosts;
 mod large;
 mod listings;

@@ -2,7 +2,7 @@
 
 use spindle::http1::Settings;
 use spindle::http1::limits::RECEIVE_BUFFER_BYTES;
-use spindle::http1::offence::Offence::{self, *};
+use spindle::http1::protocol_error::ProtocolError::{self, *};
 
 use crate::driver::{Driver, Reading};
 use crate::probe::Probe;
@@ -21,10 +21,10 @@ fn taken(content: &str) -> Told {
     keeps(chunks(content), &[201])
 }
 
-/// The offence shows in the content, when a sink has already been found for it.
+/// The protocol error shows in the content, when a sink has already been found for it.
 #[track_caller]
-fn broken(content: &str, offence: Offence) {
-    let told = crate::script::script(chunks(content)).refused(offence);
+fn broken(content: &str, error: ProtocolError) {
+    let told = crate::script::script(chunks(content)).refused(error);
     assert!(told.seen.len() == 1 && !told.seen[0].is_complete, "an upload was completed");
 }
 
@@ -262,13 +262,13 @@ fn a_malformed_trailer_is_refused() {
 fn chunks_that_nobody_wants_are_read_as_strictly() {
     let unwanted = |content: &str| get("/", "Transfer-Encoding: chunked\r\n") + content;
     keeps(unwanted("5\r\nabcde\r\n0\r\nA: b\r\n\r\n"), &[200]);
-    for (content, offence) in [
+    for (content, error) in [
         ("+5\r\nabcde\r\n0\r\n\r\n", ChunkSizeInvalid),
         ("5\r\nabcdef\r\n0\r\n\r\n", ChunkEndInvalid),
         ("0;\r\n\r\n", ChunkExtensionInvalid),
         ("0\r\n\n", LineEndInvalid),
     ] {
-        crate::script::script(unwanted(content)).refused(offence);
+        crate::script::script(unwanted(content)).refused(error);
     }
 }
 

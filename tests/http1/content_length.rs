@@ -2,7 +2,7 @@
 
 use spindle::http1::Settings;
 use spindle::http1::limits::RECEIVE_BUFFER_BYTES;
-use spindle::http1::offence::Offence::*;
+use spindle::http1::protocol_error::ProtocolError::*;
 
 use crate::driver::{Driver, Reading};
 use crate::probe::Probe;

@@ -2,7 +2,7 @@
 
 use spindle::http1::{Connection, Settings, Shared, Step, Transmit};
 use spindle::semantics::Now;
-use spindle::semantics::exchange_record::Ending;
+use spindle::semantics::exchange_record::Outcome;
 use spindle::semantics::service::Service;
 
 use crate::probe::{Recorder, Seen};
@@ -24,7 +24,7 @@ pub(crate) enum Reading {
 
 /// What came of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Outcome {
+pub(crate) struct Observed {
     pub output: Vec<u8>,
     pub seen: Vec<Seen>,
     /// Whether the server has shut its writing side.
@@ -142,7 +142,7 @@ impl<S: Service> Driver<S> {
             Some(Transmit::NotYet) => 0,
             Some(Transmit::Abort) => {
                 self.aborted = true;
-                self.connection.close(Ending::CutOff, &mut self.shared, &self.now);
+                self.connection.close(Outcome::CutOff, &mut self.shared, &self.now);
                 return false;
             }
         };
@@ -166,8 +166,8 @@ impl<S: Service> Driver<S> {
         }
     }
 
-    pub(crate) fn outcome(&self) -> Outcome {
-        Outcome { output: self.output.clone(), seen: self.service.seen(), ended: self.ended }
+    pub(crate) fn outcome(&self) -> Observed {
+        Observed { output: self.output.clone(), seen: self.service.seen(), ended: self.ended }
     }
 }
 
@@ -186,7 +186,7 @@ pub(crate) fn run<S: Service>(
     cuts: &[usize],
     reading: Reading,
     half_closed: bool,
-) -> (Outcome, Driver<S>) {
+) -> (Observed, Driver<S>) {
     let mut driver = Driver::new(service, settings, reading);
     let mut start = 0;
     for end in cuts.iter().copied().chain([bytes.len()]) {

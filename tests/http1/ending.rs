@@ -1,7 +1,7 @@
 //! RFC 9112 §9.6: the gentle end of a connection, which leaves the peer the time to read the last answer.
 
 use spindle::http1::limits::{
-    DRAIN_BYTES_MAX, DRAIN_NS, DRAIN_SHORT_NS, DRAIN_SILENCE_NS, DRAIN_SILENCE_SHORT_NS, FINISH_IDLE_NS, SECOND_NS,
+    DRAIN_BYTES_MAX, DRAIN_NS, DRAIN_SHORT_NS, DRAIN_SILENCE_NS, DRAIN_SILENCE_SHORT_NS, SECOND_NS, SHUTDOWN_IDLE_NS,
 };
 use spindle::http1::{Settings, Step};
 
@@ -16,12 +16,12 @@ fn driver() -> Driver<Probe> {
     Driver::new(Probe, Settings::default(), Reading::Everything)
 }
 
-const OFFENCE: &[u8] = b"GET /\0";
+const PROTOCOL_ERROR: &[u8] = b"GET /\0";
 
-/// A connection that has been ended by an offence; the peer has not ended its side.
+/// A connection that has been ended by a protocol error; the peer has not ended its side.
 fn offended() -> Driver<Probe> {
     let mut driver = driver();
-    driver.receive(OFFENCE);
+    driver.receive(PROTOCOL_ERROR);
     assert!(driver.ended && !driver.connection.is_closed());
     driver
 }
@@ -52,7 +52,7 @@ fn a_peer_that_still_sends_ten_megabytes_is_listened_to() {
 fn what_is_drained_is_bounded_in_bytes() {
     let mut driver = offended();
     // The head that offended is drained as well.
-    driver.receive(&PIECE[OFFENCE.len()..]);
+    driver.receive(&PIECE[PROTOCOL_ERROR.len()..]);
     for _ in 1..DRAIN_BYTES_MAX / PIECE.len() as u64 {
         driver.receive(PIECE);
     }
@@ -96,7 +96,7 @@ fn the_writing_side_is_shut_only_when_all_is_sent() {
 }
 
 #[test]
-fn nothing_is_answered_behind_an_offence() {
+fn nothing_is_answered_behind_a_protocol_error() {
     let mut driver = offended();
     let before = driver.output.len();
     driver.receive(get("/", "").as_bytes());
@@ -105,7 +105,7 @@ fn nothing_is_answered_behind_an_offence() {
 }
 
 #[test]
-fn an_offence_within_content_drops_the_upload() {
+fn a_protocol_error_within_content_drops_the_upload() {
     let told = ends(post("Transfer-Encoding: chunked\r\n", "5\r\nabcde\r\nx"), &[400]);
     assert!(!told.seen[0].is_complete);
 }
@@ -144,8 +144,8 @@ fn a_server_that_ends_gives_connections_without_a_request_a_second() {
     within_head.receive(b"GET / HT");
     for mut driver in [fresh, kept, within_head] {
         driver.wait_ns(SECOND_NS);
-        driver.connection.finish(&driver.now);
-        driver.wait_ns(FINISH_IDLE_NS - 1);
+        driver.connection.begin_shutdown(&driver.now);
+        driver.wait_ns(SHUTDOWN_IDLE_NS - 1);
         assert!(!driver.connection.is_closed());
         driver.wait_ns(1);
         driver.read_all();
@@ -157,8 +157,8 @@ fn a_server_that_ends_gives_connections_without_a_request_a_second() {
 fn a_request_that_comes_within_that_second_is_answered() {
     let mut driver = driver();
     driver.receive(get("/", "").as_bytes());
-    driver.connection.finish(&driver.now);
-    driver.wait_ns(FINISH_IDLE_NS - 1);
+    driver.connection.begin_shutdown(&driver.now);
+    driver.wait_ns(SHUTDOWN_IDLE_NS - 1);
     driver.receive(get("/on-its-way", "").as_bytes());
     let answers = read_all(&driver.output, &["GET", "GET"]);
     assert!(answers.len() == 2 && !answers[0].says_close() && answers[1].says_close(), "{answers:?}");
@@ -170,7 +170,7 @@ fn a_request_that_comes_within_that_second_is_answered() {
 fn draining_is_shorter_when_the_server_ends() {
     let mut driver = offended();
     assert_eq!(driver.patience_ns(), Some(DRAIN_SILENCE_NS));
-    driver.connection.finish(&driver.now);
+    driver.connection.begin_shutdown(&driver.now);
     assert_eq!(driver.patience_ns(), Some(DRAIN_SILENCE_SHORT_NS));
     let started_ns = driver.now.monotonic_ns;
     while !driver.connection.is_closed() {
@@ -190,7 +190,7 @@ fn a_server_that_shuts_down_says_so_in_the_answers_that_remain() {
     ] {
         let mut driver = driver();
         driver.receive(first.as_bytes());
-        driver.connection.finish(&driver.now);
+        driver.connection.begin_shutdown(&driver.now);
         assert!(!driver.connection.is_closed(), "{first}");
         driver.receive(rest.as_bytes());
         driver.receive(get("/late", "").as_bytes());
@@ -203,11 +203,11 @@ fn a_server_that_shuts_down_says_so_in_the_answers_that_remain() {
 fn a_server_that_ends_sends_what_is_queued() {
     let mut driver = Driver::new(Probe, Settings::default(), Reading::Late);
     driver.receive(get("/source/2000", "").as_bytes());
-    driver.connection.finish(&driver.now);
+    driver.connection.begin_shutdown(&driver.now);
     assert!(!driver.connection.is_closed());
     driver.read_all();
     assert_eq!(read_all(&driver.output, &["GET"])[0].content.as_ref().map(Vec::len), Some(2000));
-    driver.wait_ns(FINISH_IDLE_NS);
+    driver.wait_ns(SHUTDOWN_IDLE_NS);
     assert!(driver.connection.is_closed());
 }
 

@@ -1,7 +1,7 @@
 //! RFC 9110 §10.1.1: Expect.
 
 use spindle::http1::Settings;
-use spindle::http1::offence::Offence::*;
+use spindle::http1::protocol_error::ProtocolError::*;
 
 use crate::driver::{Driver, Reading};
 use crate::probe::Probe;

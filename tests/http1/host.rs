@@ -1,6 +1,6 @@
 //! RFC 9112 §3.2 and RFC 9110 §7.2: the Host field.
 
-use spindle::http1::offence::Offence::*;
+use spindle::http1::protocol_error::ProtocolError::*;
 
 use crate::script::{keeps, refused, script};
 

@@ -2,7 +2,7 @@
 
 use spindle::http1::Settings;
 use spindle::http1::limits::*;
-use spindle::http1::offence::Offence::*;
+use spindle::http1::protocol_error::ProtocolError::*;
 
 use crate::driver::{Driver, Reading};
 use crate::probe::Probe;
@@ -184,5 +184,5 @@ fn a_connection_in_which_nothing_waits_owns_no_memory() {
     assert_eq!(driver.connection.memory_bytes(), 0);
     driver.receive(b"GET / HTTP/1.1\r\n");
     let bytes = driver.connection.memory_bytes();
-    assert!((PARKED_BUFFER_BYTES..2 * PARKED_BUFFER_BYTES).contains(&bytes), "{bytes}");
+    assert!((IDLE_BUFFER_BYTES..2 * IDLE_BUFFER_BYTES).contains(&bytes), "{bytes}");
 }

@@ -1,7 +1,7 @@
 //! RFC 9112 §2.2, §3 and §5: the request-line and the field section.
 
 use spindle::http1::Settings;
-use spindle::http1::offence::Offence::*;
+use spindle::http1::protocol_error::ProtocolError::*;
 
 use crate::driver::{Reading, run};
 use crate::probe::Probe;
@@ -223,7 +223,7 @@ fn a_head_that_the_peer_does_not_finish_is_refused_at_its_end() {
 }
 
 #[test]
-fn the_offence_whose_bytes_end_first_counts() {
+fn the_protocol_error_whose_bytes_end_first_counts() {
     refused("G(T /# HTTP/9.9\n : \n", MethodInvalid);
     refused("GET /# HTTP/9.9\n : \n", TargetFragment);
     refused("GET / HTTP/9.9\n : \n", VersionInvalid);
@@ -233,7 +233,7 @@ fn the_offence_whose_bytes_end_first_counts() {
 }
 
 #[test]
-fn nothing_behind_an_offence_is_parsed() {
+fn nothing_behind_a_protocol_error_is_parsed() {
     refused(format!("GET  / HTTP/1.1\r\n\r\n{}{}", get("/", ""), get("/", "")), TargetByteInvalid);
     let told = script(format!("{}G(T\r\n{}", get("/1", ""), get("/2", ""))).ends(&[200, 400]);
     assert_eq!(told.seen.len(), 1);

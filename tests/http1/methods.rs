@@ -136,7 +136,7 @@ fn an_unreserved_byte_of_a_path_may_be_percent_encoded() {
     assert_eq!(routed(request("GET", "/user%2dagent")).keeps(&[200]).answer().text(), "u/1");
     // A slash is reserved: encoded, it does not part segments.
     routed(request("GET", "/echo%2Fa")).keeps(&[404]);
-    routed(request("GET", "%2F")).refused(spindle::http1::offence::Offence::TargetFormInvalid);
+    routed(request("GET", "%2F")).refused(spindle::http1::protocol_error::ProtocolError::TargetFormInvalid);
     routed(request("GET", "/%45cho/a")).keeps(&[404]);
 }
 

@@ -54,7 +54,7 @@ fn requests_of_all_kinds_follow_each_other() {
 }
 
 #[test]
-fn an_offence_follows_the_answers_to_the_requests_before_it() {
+fn a_protocol_error_follows_the_answers_to_the_requests_before_it() {
     let told = ends(numbered(3) + "GET /\0", &[200, 200, 200, 400]);
     assert_eq!(told.seen.len(), 3);
     ends(get("/source/2500", "") + "GET /\0", &[200, 400]);

@@ -7,7 +7,7 @@ use proptest::sample::{Index, select};
 
 use spindle::http1::Settings;
 
-use crate::driver::{Outcome, Reading, run};
+use crate::driver::{Observed, Reading, run};
 use crate::probe::{Probe, Seen};
 use crate::responses::{Answer, read_all};
 
@@ -198,13 +198,13 @@ fn cuts_of(bytes: &[u8], places: &[Index]) -> Vec<usize> {
     cuts
 }
 
-fn finals(outcome: &Outcome) -> Vec<Answer> {
+fn finals(outcome: &Observed) -> Vec<Answer> {
     let methods: Vec<&str> = outcome.seen.iter().map(|seen| seen.method).collect();
     read_all(&outcome.output, &methods).into_iter().filter(|answer| !answer.is_interim()).collect()
 }
 
 /// What came of it before the peer's end, and after.
-fn play(bytes: &[u8], cuts: &[usize], reading: Reading) -> (Outcome, Outcome) {
+fn play(bytes: &[u8], cuts: &[usize], reading: Reading) -> (Observed, Observed) {
     let (before, mut driver) = run(Probe, Settings::default(), bytes, cuts, reading, false);
     driver.receive_end();
     assert!(driver.ended && driver.connection.is_closed());
@@ -219,7 +219,7 @@ fn check_one_meaning(bytes: &[u8], places: &[Index], reading: Reading) {
         assert_eq!(whole.seen, cut.seen);
         assert_eq!(whole.ended, cut.ended);
     }
-    // One answer for each request, and one for an offence outside of them.
+    // One answer for each request, and one for a protocol error outside of them.
     let (answers, requests) = (finals(&whole_ended).len(), whole_ended.seen.len());
     assert!(answers == requests || answers == requests + 1, "{answers} answers to {requests} requests");
     assert!(whole.ended || finals(&whole).iter().all(|answer| !answer.says_close()));

@@ -2,7 +2,7 @@
 //! most of it at each answer of each case.
 
 use spindle::http1::Settings;
-use spindle::http1::offence::Offence::*;
+use spindle::http1::protocol_error::ProtocolError::*;
 
 use crate::driver::{Driver, NOW, NOW_TEXT, Reading};
 use crate::probe::Probe;
@@ -67,17 +67,17 @@ fn content_from_a_source_is_as_long_as_announced() {
 
 #[test]
 fn an_error_answer_to_head_has_no_content() {
-    for (fields, content, offence) in [
+    for (fields, content, error) in [
         ("Host: a\r\nHost: b\r\n", "", HostRepeated),
         ("Host: h\r\nA : b\r\n", "", FieldNameBeforeSpace),
         ("Host: h\r\nContent-Length: x\r\n", "", ContentLengthInvalid),
         ("Host: h\r\nTransfer-Encoding: chunked\r\n", "+1\r\n", ChunkSizeInvalid),
         ("Host: h\r\nTransfer-Encoding: chunked\r\n", "0\r\nA : b\r\n", FieldNameBeforeSpace),
     ] {
-        let told = script(format!("HEAD / HTTP/1.1\r\n{fields}\r\n{content}")).ends(&[offence.status().code()]);
+        let told = script(format!("HEAD / HTTP/1.1\r\n{fields}\r\n{content}")).ends(&[error.status().code()]);
         let answer = told.answer();
         assert_eq!(answer.content, None, "{fields}");
-        assert_eq!(answer.field("Content-Length"), Some((offence.reason().len() + 1).to_string().as_str()));
+        assert_eq!(answer.field("Content-Length"), Some((error.reason().len() + 1).to_string().as_str()));
     }
     for line in ["HEAD /# HTTP/1.1", "HEAD / HTTP/2.0", "HEAD / HTTP/1.1 ", "HEAD  /"] {
         let told = script(format!("{line}\r\n\r\n")).play_once();

@@ -1,10 +1,10 @@
 //! Cases: what a peer sends, and what must come of it.
 
 use spindle::http1::Settings;
-use spindle::http1::offence::Offence;
+use spindle::http1::protocol_error::ProtocolError;
 use spindle::routes::Routes;
 
-use crate::driver::{NOW_TEXT, Outcome, Reading, run};
+use crate::driver::{NOW_TEXT, Observed, Reading, run};
 use crate::probe::{Probe, Seen};
 use crate::responses::{Answer, read_all};
 
@@ -87,14 +87,14 @@ pub(crate) fn ends(bytes: impl AsRef<[u8]>, statuses: &[u16]) -> Told {
 
 /// `bytes` break the protocol in this way, and no service sees the request.
 #[track_caller]
-pub(crate) fn refused(bytes: impl AsRef<[u8]>, offence: Offence) {
-    let told = script(bytes).refused(offence);
+pub(crate) fn refused(bytes: impl AsRef<[u8]>, error: ProtocolError) {
+    let told = script(bytes).refused(error);
     assert_eq!(told.seen, [], "a service was asked");
 }
 
-/// `bytes` are no offence yet, and no request either. If the peer ends there, the answer is this offence.
+/// `bytes` are no protocol error yet, and no request either. If the peer ends there, the answer is this protocol error.
 #[track_caller]
-pub(crate) fn waits(bytes: impl AsRef<[u8]>, at_end: Offence) {
+pub(crate) fn waits(bytes: impl AsRef<[u8]>, at_end: ProtocolError) {
     script(bytes).waits(at_end);
 }
 
@@ -136,17 +136,17 @@ impl Script {
     }
 
     #[track_caller]
-    pub(crate) fn refused(&self, offence: Offence) -> Told {
+    pub(crate) fn refused(&self, error: ProtocolError) -> Told {
         let told = self.play();
         let last = told.answers.last().unwrap_or_else(|| panic!("no answer: {}", self.bytes.escape_ascii()));
         assert_eq!(
             (last.status, last.text().trim_end()),
-            (offence.status().code(), offence.reason()),
+            (error.status().code(), error.reason()),
             "{} → {last:?}",
             self.bytes.escape_ascii()
         );
         assert_eq!(last.field("Content-Type"), Some("text/plain"));
-        assert!(told.ended, "an offence ends the connection: {told:?}");
+        assert!(told.ended, "an error ends the connection: {told:?}");
         told
     }
 
@@ -157,7 +157,7 @@ impl Script {
     }
 
     #[track_caller]
-    pub(crate) fn waits(&self, at_end: Offence) {
+    pub(crate) fn waits(&self, at_end: ProtocolError) {
         for cuts in self.cuts() {
             let (outcome, mut driver) = self.run(&self.bytes, &cuts, Reading::Everything, false);
             let before = read_all(&outcome.output, &methods(&outcome));
@@ -216,7 +216,7 @@ impl Script {
         cuts
     }
 
-    fn run(&self, bytes: &[u8], cuts: &[usize], reading: Reading, half_closed: bool) -> (Outcome, Box<dyn Playing>) {
+    fn run(&self, bytes: &[u8], cuts: &[usize], reading: Reading, half_closed: bool) -> (Observed, Box<dyn Playing>) {
         match self.asked {
             Asked::Probe => {
                 let (outcome, driver) = run(Probe, self.settings, bytes, cuts, reading, half_closed);
@@ -230,7 +230,7 @@ impl Script {
     }
 
     #[track_caller]
-    fn read(&self, outcome: &Outcome) -> Told {
+    fn read(&self, outcome: &Observed) -> Told {
         let answers = read_all(&outcome.output, &methods(outcome));
         let answers: Vec<Answer> = answers.into_iter().filter(|answer| !answer.is_interim()).collect();
         let says_close = answers.last().is_some_and(Answer::says_close);
@@ -242,7 +242,7 @@ impl Script {
     }
 
     #[track_caller]
-    fn compare(&self, told: &Told, outcome: &Outcome, how: std::fmt::Arguments<'_>) {
+    fn compare(&self, told: &Told, outcome: &Observed, how: std::fmt::Arguments<'_>) {
         let answers = read_all(&outcome.output, &methods(outcome));
         let finals: Vec<&Answer> = answers.iter().filter(|answer| !answer.is_interim()).collect();
         let script = self.bytes[..self.bytes.len().min(300)].escape_ascii();
@@ -252,7 +252,7 @@ impl Script {
     }
 
     #[track_caller]
-    fn compare_with_next(&self, told: &Told, outcome: &Outcome, how: std::fmt::Arguments<'_>) {
+    fn compare_with_next(&self, told: &Told, outcome: &Observed, how: std::fmt::Arguments<'_>) {
         if told.ended {
             return self.compare(told, outcome, how);
         }
@@ -270,18 +270,18 @@ impl Script {
     }
 }
 
-fn methods(outcome: &Outcome) -> Vec<&'static str> {
+fn methods(outcome: &Observed) -> Vec<&'static str> {
     outcome.seen.iter().map(|seen| seen.method).collect()
 }
 
 /// A run that can go on.
 trait Playing {
     /// The peer ends; returns what came of it all.
-    fn end(&mut self) -> Outcome;
+    fn end(&mut self) -> Observed;
 }
 
 impl<S: spindle::semantics::service::Service> Playing for crate::driver::Driver<S> {
-    fn end(&mut self) -> Outcome {
+    fn end(&mut self) -> Observed {
         self.receive_end();
         assert!(self.connection.is_closed(), "the connection outlives both ends");
         self.outcome()

@@ -1,6 +1,6 @@
 //! RFC 9112 §3.2 and RFC 9110 §4.2: the request target in its four forms.
 
-use spindle::http1::offence::Offence::*;
+use spindle::http1::protocol_error::ProtocolError::*;
 
 use crate::script::{keeps, refused, routed, script};
 

@@ -5,7 +5,7 @@ use spindle::http1::limits::{
     CONTENT_BYTES_PER_SECOND_MIN, CONTENT_CREDIT_NS, CONTENT_GRACE_NS, HEAD_TIMEOUT_NS, IDLE_TIMEOUT_NS,
     OUTPUT_BYTES_FULL, READER_BYTES_PER_SECOND_MIN, SECOND_NS, WRITE_STALL_NS,
 };
-use spindle::http1::offence::Offence::{self, *};
+use spindle::http1::protocol_error::ProtocolError::{self, *};
 
 use crate::driver::{Driver, Reading};
 use crate::probe::{HUGE_BYTES, Probe};
@@ -40,12 +40,12 @@ fn assert_silent_end(driver: &mut Driver<Probe>, bytes_before: usize) {
 }
 
 #[track_caller]
-fn assert_answered(driver: &mut Driver<Probe>, offence: Offence) {
+fn assert_answered(driver: &mut Driver<Probe>, error: ProtocolError) {
     driver.read_all();
     let methods: Vec<_> = driver.service.seen().iter().map(|seen| seen.method).collect();
     let answers = read_all(&driver.output, &methods);
     let last = answers.last().expect("an answer");
-    assert_eq!((last.status, last.text().trim_end()), (offence.status().code(), offence.reason()));
+    assert_eq!((last.status, last.text().trim_end()), (error.status().code(), error.reason()));
     assert!(last.says_close() && driver.ended);
 }
 

@@ -12,7 +12,7 @@ fn server() -> Server {
 }
 
 #[test]
-fn stage_01_accepts_connections_on_every_address_of_its_greeting() {
+fn stage_01_accepts_connections_on_every_address_of_its_banner() {
     let server = server();
     for address in &server.addresses {
         Client::connect(*address);

@@ -140,7 +140,7 @@ fn a_free_port_is_the_same_on_every_address_and_greeted_on_each() {
         true => format!("Listening on http://127.0.0.1:{port}\nListening on http://[::1]:{port}\n"),
         false => format!("Listening on http://127.0.0.1:{port}\n"),
     };
-    assert_eq!(server.greeting, expected);
+    assert_eq!(server.banner, expected);
     for address in &server.addresses {
         assert_eq!(Client::connect(*address).get("/echo/here").text(), "here", "{address}");
     }
@@ -149,7 +149,7 @@ fn a_free_port_is_the_same_on_every_address_and_greeted_on_each() {
 #[test]
 fn one_address_is_served_alone() {
     let server = Start::new().options(["-b", "127.0.0.1"]).start();
-    assert_eq!(server.greeting, format!("Listening on http://127.0.0.1:{}\n", server.port()));
+    assert_eq!(server.banner, format!("Listening on http://127.0.0.1:{}\n", server.port()));
     assert_eq!(server.get("/").status, 200);
 }
 
@@ -160,13 +160,13 @@ fn every_address_includes_those_of_version_4() {
         return;
     }
     let server = Start::new().options(["--bind", "::"]).start();
-    assert_eq!(server.greeting, format!("Listening on http://[::]:{}\n", server.port()));
+    assert_eq!(server.banner, format!("Listening on http://[::]:{}\n", server.port()));
     assert_eq!(server.get("/").status, 200, "over IPv4");
     let address = SocketAddr::from((Ipv6Addr::LOCALHOST, server.port()));
     assert_eq!(Client::connect(address).get("/").status, 200, "over IPv6");
 }
 
-/// The address fe80:… of an interface means nothing without the interface. Its greeting is what a client takes.
+/// The address fe80:… of an interface means nothing without the interface. Its banner is what a client takes.
 #[test]
 fn an_address_of_one_interface_is_served() {
     let Some((address, interface)) = link_local_address() else {
@@ -177,10 +177,10 @@ fn an_address_of_one_interface_is_served() {
         let server = Start::new().options(["--bind", &bind]).start();
         let (port, index) = (server.port(), interface.index);
         let served_at = SocketAddrV6::new(address, port, 0, index);
-        assert_eq!(server.greeting, format!("Listening on http://[{address}%25{index}]:{port}\n"));
+        assert_eq!(server.banner, format!("Listening on http://[{address}%25{index}]:{port}\n"));
         assert_eq!(server.addresses, [SocketAddr::V6(served_at)]);
         assert_eq!(Client::connect(served_at.into()).get("/echo/here").text(), "here");
-        let url = server.greeting.trim().trim_start_matches("Listening on ");
+        let url = server.banner.trim().trim_start_matches("Listening on ");
         match std::process::Command::new("curl").args(["--silent", "--globoff", &format!("{url}/echo/here")]).output() {
             Ok(output) => assert_eq!(String::from_utf8_lossy(&output.stdout), "here", "{output:?}"),
             Err(reason) => println!("not tried with curl: {reason}"),

@@ -1,6 +1,6 @@
 //! What must happen in the runs of a campaign: what never does has not been tried.
 
-use spindle::http1::offence::Offence;
+use spindle::http1::protocol_error::ProtocolError;
 
 use crate::simulation::coverage::Coverage;
 use crate::simulation::disk::KINDS;
@@ -81,8 +81,12 @@ const EXPECTED: &[(&str, &[&str])] = &[
 ];
 
 /// Protocol errors that are no reason in a record: two are time-outs, two are connections that were cut short.
-const TOLD_OTHERWISE: [Offence; 4] =
-    [Offence::HeadTooSlow, Offence::ContentTooSlow, Offence::HeadCutShort, Offence::ContentCutShort];
+const TOLD_OTHERWISE: [ProtocolError; 4] = [
+    ProtocolError::HeadTooSlow,
+    ProtocolError::ContentTooSlow,
+    ProtocolError::HeadCutShort,
+    ProtocolError::ContentCutShort,
+];
 
 /// Faults of the disk that are no part of a run: loss of power is counted with the runs.
 const NOT_IN_RUNS: [&str; 2] = ["read-only from now on", "power fails"];
@@ -90,9 +94,9 @@ const NOT_IN_RUNS: [&str; 2] = ["read-only from now on", "power fails"];
 /// All that must happen, by kinds.
 fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
     let listed = EXPECTED.iter().flat_map(|(kind, names)| names.iter().map(|name| (*kind, *name)));
-    let reasons = Offence::ALL.iter().filter(|offence| !TOLD_OTHERWISE.contains(offence));
+    let reasons = ProtocolError::ALL.iter().filter(|error| !TOLD_OTHERWISE.contains(error));
     let disk = KINDS.iter().filter(|kind| !NOT_IN_RUNS.contains(&kind.name)).map(|kind| ("disk", kind.name));
-    listed.chain(reasons.map(|offence| ("reason", offence.reason()))).chain(disk)
+    listed.chain(reasons.map(|error| ("reason", error.reason()))).chain(disk)
 }
 
 /// Counts what has not happened as 0, and returns whether there is such a thing.

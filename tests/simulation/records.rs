@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use spindle::semantics::exchange_record::{Ending, ExchangeRecord};
+use spindle::semantics::exchange_record::{ExchangeRecord, Outcome};
 use spindle::semantics::request::Version;
 
 use crate::simulation::clients::exchanges::{Answer, Exchange};
@@ -23,7 +23,7 @@ pub(crate) struct Told {
     pub version: Option<Version>,
     pub received_bytes: u64,
     pub sent_bytes: u64,
-    pub ending: Ending,
+    pub outcome: Outcome,
     pub first_byte_ns: Option<u64>,
     pub total_ns: u64,
 }
@@ -37,7 +37,7 @@ impl Told {
             version: record.version,
             received_bytes: record.content_received_bytes,
             sent_bytes: record.content_sent_bytes,
-            ending: record.ending,
+            outcome: record.outcome,
             first_byte_ns: record.first_byte_ns,
             total_ns: record.total_ns,
         }
@@ -58,7 +58,7 @@ pub(crate) fn check(line: &Line, records: &[&Told]) -> Result<(), String> {
         let is_head = record.request.starts_with("HEAD ");
         match measure(rest, is_head) {
             Err(reason) => return Err(format!("the response of {record:?} is malformed: {reason}")),
-            Ok(None) if record.ending == Ending::Complete => {
+            Ok(None) if record.outcome == Outcome::Complete => {
                 return Err(format!("a response is cut short whose record says that it is complete: {record:?}"));
             }
             Ok(None) if place + 1 < records.len() => {
@@ -70,7 +70,7 @@ pub(crate) fn check(line: &Line, records: &[&Told]) -> Result<(), String> {
                 if response.status != status {
                     return Err(format!("a response of {} is recorded as {record:?}", response.status));
                 }
-                let is_complete = record.ending == Ending::Complete;
+                let is_complete = record.outcome == Outcome::Complete;
                 if is_complete && response.framed_bytes as u64 != record.sent_bytes {
                     return Err(format!("{} bytes of content are recorded as {record:?}", response.framed_bytes));
                 }
@@ -118,7 +118,10 @@ fn check_exchange(record: &Told, exchange: &Exchange, answer: &Answer) -> Result
         // All others have a request that was read to its end.
         (answer.status != 408 && record.request != exchange.request, "another request"),
         (answer.status != 408 && record.version != Some(exchange.version), "another version"),
-        (answer.status != 408 && record.ending != Ending::Complete, "an answer that was received, and is not complete"),
+        (
+            answer.status != 408 && record.outcome != Outcome::Complete,
+            "an answer that was received, and is not complete",
+        ),
         (!answer.received_bytes.contains(&record.received_bytes), "another length of what was received"),
         (record.sent_bytes != answer.sent_bytes, "another length of what was sent"),
         (record.first_byte_ns.is_none_or(|first_ns| first_ns > record.total_ns), "no time of the first byte"),

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use log::Level;
 use spindle::http1;
 use spindle::routes::{FileRoutes, Folder, Hosts, Routes, Sharing, Uploads};
-use spindle::semantics::exchange_record::Ending;
+use spindle::semantics::exchange_record::Outcome;
 use spindle::server::{Observer, Server, Usage};
 use spindle::storage::{Directory, FileRange, Publish, RelativePath, StorageError};
 
@@ -39,7 +39,7 @@ const TURNS_PER_LOOK: u64 = 16;
 const TURNS_MAX: u64 = 2_000_000;
 
 /// What came of a run.
-pub(crate) struct Outcome {
+pub(crate) struct RunOutcome {
     pub coverage: Coverage,
     /// How many clients the run began with.
     pub clients: usize,
@@ -58,7 +58,7 @@ impl SentFile for FileRange<Disk> {
 }
 
 /// Makes a run.
-pub(crate) fn run(case: &Case) -> Outcome {
+pub(crate) fn run(case: &Case) -> RunOutcome {
     let Case { seed, is_printed, .. } = *case;
     server_log::begin(seed, is_printed);
     let mut random = fastrand::Rng::with_seed(seed);
@@ -93,7 +93,7 @@ pub(crate) fn run(case: &Case) -> Outcome {
     }
     let inner = network.inner.borrow();
     coverage.add(&inner.coverage);
-    Outcome { coverage, clients, simulated_ns: inner.now_ns(), digest: inner.trace.digest(), failure }
+    RunOutcome { coverage, clients, simulated_ns: inner.now_ns(), digest: inner.trace.digest(), failure }
 }
 
 fn write_files(disk: &Disk, ledger: &Ledger) {
@@ -315,15 +315,15 @@ impl Run {
         let mut inner = self.network.inner.borrow_mut();
         let told = self.records.borrow();
         for record in told.iter() {
-            let ending = match record.ending {
-                Ending::Refused(reason) => {
+            let ending = match record.outcome {
+                Outcome::Refused(reason) => {
                     inner.coverage.count("reason", reason);
                     "refused"
                 }
-                Ending::Complete => "complete",
-                Ending::CutOff => "cut off",
-                Ending::TimedOut => "timed out",
-                Ending::ServerEnded => "server ended",
+                Outcome::Complete => "complete",
+                Outcome::CutOff => "cut off",
+                Outcome::TimedOut => "timed out",
+                Outcome::ServerEnded => "server ended",
             };
             inner.coverage.count("ending", ending);
             if let Some(status) = record.status {

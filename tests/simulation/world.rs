@@ -71,7 +71,7 @@ impl<F: SentFile, const EVENTS: usize> World for SimulatedWorld<F, EVENTS> {
         while self.events.len() < EVENTS {
             let Some(told) = inner.told.pop_front() else { break };
             self.events.extend(match told {
-                Told::Signal => Some(Event::Finish),
+                Told::Signal => Some(Event::Shutdown),
                 Told::Listener(listener) => Some(Event::Listener(listener)),
                 Told::Line(line) => {
                     let is_spurious = {

@@ -62,7 +62,7 @@ impl Server {
             };
             connection.transmitted(taken as u64, &mut self.shared, &now);
         }
-        connection.close(spindle::semantics::exchange_record::Ending::CutOff, &mut self.shared, &now);
+        connection.close(spindle::semantics::exchange_record::Outcome::CutOff, &mut self.shared, &now);
         String::from_utf8(output).unwrap()
     }
 

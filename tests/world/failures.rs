@@ -1,7 +1,7 @@
 //! What breaks ends one connection, and no other.
 
 use log::Level;
-use spindle::semantics::exchange_record::Ending;
+use spindle::semantics::exchange_record::Outcome;
 
 use crate::client::Peer;
 use crate::network::{MILLISECOND, Network, SECOND, Settings};
@@ -31,7 +31,7 @@ fn a_panic_ends_the_connection_that_it_befalls() {
         assert_eq!((peer.closed_s(), peer.is_cut_off()), (Some(1.0), true));
     }
     assert!(bystander.longest_gap_ns() <= 100 * MILLISECOND && bystander.statuses().len() >= 19);
-    let cut_off = run.records().iter().filter(|record| record.ending == Ending::CutOff).count();
+    let cut_off = run.records().iter().filter(|record| record.outcome == Outcome::CutOff).count();
     assert_eq!(cut_off, 5, "each has its record");
 
     let later =
@@ -63,7 +63,7 @@ fn a_file_that_cannot_be_read_on_ends_its_download_short() {
     assert_eq!((download.file_bytes(), download.is_cut_off()), (700_000, true));
     assert_eq!(download.closed_s(), Some(1.0));
     let record = run.records().into_iter().find(|record| record.request == "GET /broken/700000").expect("a record");
-    assert_eq!((record.status, record.sent, record.ending), (Some(200), 700_000, Ending::CutOff));
+    assert_eq!((record.status, record.sent, record.outcome), (Some(200), 700_000, Outcome::CutOff));
     assert!(logged(Level::Error).iter().any(|text| text.contains("the test's file cannot be sent")));
     assert!(bystander.statuses().len() >= 19);
 }
@@ -79,7 +79,7 @@ fn content_that_cannot_be_completed_ends_its_connection_short() {
         assert_eq!((peer.closed_ns(), peer.is_cut_off()), (Some(0), true));
         let of_peer = run.records().into_iter().filter(|record| usize::from(record.client) == peer.line);
         let records: Vec<_> = of_peer.collect();
-        assert!(records.len() == 1 && records[0].ending == Ending::CutOff, "{records:?}");
+        assert!(records.len() == 1 && records[0].outcome == Outcome::CutOff, "{records:?}");
         assert!(records[0].sent >= sent_min, "{records:?}");
     }
 }

@@ -2,17 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use spindle::semantics::exchange_record::Ending;
+use spindle::semantics::exchange_record::Outcome;
 
 use crate::client::Peer;
 use crate::network::{MILLISECOND, Network, SECOND, Settings};
 use crate::run::{Run, Told, get, put};
 
 /// The records of one client: request, status, bytes of content received and sent, ending.
-fn of(run: &Run, peer: &Peer) -> Vec<(String, Option<u16>, u64, u64, Ending)> {
+fn of(run: &Run, peer: &Peer) -> Vec<(String, Option<u16>, u64, u64, Outcome)> {
     let of_client = |record: &Told| usize::from(record.client) == peer.line;
     let records = run.records().into_iter().filter(of_client);
-    records.map(|told| (told.request, told.status, told.received, told.sent, told.ending)).collect()
+    records.map(|told| (told.request, told.status, told.received, told.sent, told.outcome)).collect()
 }
 
 #[test]
@@ -36,27 +36,27 @@ fn each_exchange_has_one_record_and_it_is_true() {
     assert_eq!(
         of(&run, &pipelines),
         [
-            (get_a.clone(), Some(200), 0, 2, Ending::Complete),
-            ("GET /file/1000000".to_owned(), Some(200), 0, 1_000_000, Ending::Complete),
-            (upload.clone(), Some(201), 3, 0, Ending::Complete),
-            ("GET /b".to_owned(), Some(200), 0, 2, Ending::Complete),
+            (get_a.clone(), Some(200), 0, 2, Outcome::Complete),
+            ("GET /file/1000000".to_owned(), Some(200), 0, 1_000_000, Outcome::Complete),
+            (upload.clone(), Some(201), 3, 0, Outcome::Complete),
+            ("GET /b".to_owned(), Some(200), 0, 2, Outcome::Complete),
         ]
     );
     let cut_off = of(&run, &leaves);
-    assert_eq!((cut_off.len(), &cut_off[0].0, cut_off[0].1, cut_off[0].4), (1, &download, Some(200), Ending::CutOff));
+    assert_eq!((cut_off.len(), &cut_off[0].0, cut_off[0].1, cut_off[0].4), (1, &download, Some(200), Outcome::CutOff));
     assert!((500_000..900_000).contains(&cut_off[0].3), "{cut_off:?}");
-    assert_eq!((of(&run, &stuck)[0].4, of(&run, &stuck).len()), (Ending::TimedOut, 1));
+    assert_eq!((of(&run, &stuck)[0].4, of(&run, &stuck).len()), (Outcome::TimedOut, 1));
     let refusal = &of(&run, &refused)[1];
     assert_eq!((refusal.1, of(&run, &refused).len()), (Some(400), 2));
-    assert!(matches!(refusal.4, Ending::Refused(_)), "{refusal:?}");
+    assert!(matches!(refusal.4, Outcome::Refused(_)), "{refusal:?}");
     let timed_out = of(&run, &too_slow);
-    assert_eq!((timed_out.len(), timed_out[0].1, timed_out[0].4), (1, Some(408), Ending::TimedOut));
+    assert_eq!((timed_out.len(), timed_out[0].1, timed_out[0].4), (1, Some(408), Outcome::TimedOut));
     let timed_out = of(&run, &uploads_slowly);
     assert_eq!((timed_out.len(), timed_out[0].1, timed_out[0].2), (1, Some(408), 3));
-    assert_eq!(timed_out[0].4, Ending::TimedOut);
-    assert_eq!(of(&run, &uploads_in_part), [(upload, None, 4, 0, Ending::CutOff)]);
+    assert_eq!(timed_out[0].4, Outcome::TimedOut);
+    assert_eq!(of(&run, &uploads_in_part), [(upload, None, 4, 0, Outcome::CutOff)]);
     assert_eq!(of(&run, &asks_nothing), []);
-    assert_eq!((of(&run, &last).len(), of(&run, &last)[0].4), (1, Ending::ServerEnded));
+    assert_eq!((of(&run, &last).len(), of(&run, &last)[0].4), (1, Outcome::ServerEnded));
 }
 
 #[test]
@@ -100,9 +100,9 @@ fn a_response_of_unknown_length_that_has_to_wait_ends_before_the_next_one() {
         let mut run = Run::new(&network, 10);
         run.until(2 * SECOND);
         let (stream, framed_bytes) = ("GET /stream/900".to_owned(), 900 + 7 + 5);
-        let streamed = (stream, Some(200), 0, framed_bytes, Ending::Complete);
-        let of_a = ("GET /a".to_owned(), Some(200), 0, 2, Ending::Complete);
-        let of_b = ("GET /b".to_owned(), Some(200), 0, 2, Ending::Complete);
+        let streamed = (stream, Some(200), 0, framed_bytes, Outcome::Complete);
+        let of_a = ("GET /a".to_owned(), Some(200), 0, 2, Outcome::Complete);
+        let of_b = ("GET /b".to_owned(), Some(200), 0, 2, Outcome::Complete);
         assert_eq!(of(&run, &asks), [streamed.clone(), of_a, of_b], "{send_buffer_bytes}");
         assert_eq!(of(&run, &refused)[0], streamed, "{send_buffer_bytes}");
     }

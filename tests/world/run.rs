@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use log::{Level, LevelFilter, Log, Metadata};
 use spindle::http1;
-use spindle::semantics::exchange_record::Ending;
+use spindle::semantics::exchange_record::Outcome;
 use spindle::server::{Observer, Server};
 
 use crate::network::{Action, Network};
@@ -24,7 +24,7 @@ pub(crate) struct Told {
     pub status: Option<u16>,
     pub received: u64,
     pub sent: u64,
-    pub ending: Ending,
+    pub outcome: Outcome,
 }
 
 /// The server, and what became of it.
@@ -61,7 +61,7 @@ impl<const EVENTS: usize> Run<EVENTS> {
                 status: record.status,
                 received: record.content_received_bytes,
                 sent: record.content_sent_bytes,
-                ending: record.ending,
+                outcome: record.outcome,
             });
         });
         let service = TestService::new(network, &writes, &asked);

@@ -56,7 +56,7 @@ impl<const EVENTS: usize> World for TestWorld<EVENTS> {
         let told: Vec<Told> = inner.told.drain(..count).collect();
         for told in told {
             self.events.push(match told {
-                Told::Signal => Event::Finish,
+                Told::Signal => Event::Shutdown,
                 Told::Listener(listener) => Event::Listener(listener),
                 Told::Line(line) => {
                     let send_buffer_bytes = inner.settings.send_buffer_bytes;

@@ -12,7 +12,7 @@ use self::record::PendingRecords;
 pub use self::record::Records;
 use self::state::{Draining, State};
 use self::timers::{Timer, Timers};
-pub use self::waiting::Replaceable;
+pub use self::waiting::Evictable;
 use super::framing::Framing;
 use super::limits::{DRAIN_BYTES_MAX, RECEIVE_BUFFER_BYTES};
 use super::message_head::MessageHead;
@@ -20,7 +20,7 @@ use super::output::{SendQueue, Transmit};
 use super::receive_buffer::ReceiveBuffer;
 use super::shared::Shared;
 use crate::semantics::Now;
-use crate::semantics::exchange_record::Ending;
+use crate::semantics::exchange_record::Outcome;
 use crate::semantics::service::{Service, Source};
 
 /// The state of one connection, without its socket.
@@ -39,7 +39,7 @@ pub struct Connection<S: Service> {
     has_received: bool,
     empty_line_skipped: bool,
     /// Whether the server is ending: every further response is the connection's last.
-    finishing: bool,
+    shutting_down: bool,
 }
 
 impl<S: Service> Connection<S> {
@@ -59,7 +59,7 @@ impl<S: Service> Connection<S> {
             peer_has_ended: false,
             has_received: false,
             empty_line_skipped: false,
-            finishing: false,
+            shutting_down: false,
         }
     }
 
@@ -148,13 +148,13 @@ impl<S: Service> Connection<S> {
     // How it ends.
 
     /// The server is ending: the next response is the last one, and no request is waited for longer than a second.
-    pub fn finish(&mut self, now: &Now) {
-        self.finishing = true;
+    pub fn begin_shutdown(&mut self, now: &Now) {
+        self.shutting_down = true;
         self.shorten_waits(now);
     }
 
     /// Whether a response is being made or sent, or an upload received: what an orderly end waits for.
-    pub fn is_answering(&self) -> bool {
+    pub fn is_responding(&self) -> bool {
         match &self.state {
             State::Head(_) | State::Draining(_) => self.output.is_pending(),
             State::Content(_) => true,
@@ -163,12 +163,12 @@ impl<S: Service> Connection<S> {
     }
 
     /// The socket is lost, or is to be closed as `ending` says. What has not been sent by now never will be.
-    pub fn close(&mut self, ending: Ending, shared: &mut Shared, now: &Now) {
+    pub fn close(&mut self, outcome: Outcome, shared: &mut Shared, now: &Now) {
         if let Some(records) = &mut self.records {
             if let State::Content(content) = &self.state {
                 records.content_received(content.bytes);
             }
-            records.lose(ending, &mut shared.records, now);
+            records.lose(outcome, &mut shared.records, now);
         }
         self.state = State::Closed;
         self.timers.stop_all();

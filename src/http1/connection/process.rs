@@ -12,13 +12,13 @@ use crate::http1::limits::{
     DISCARDED_CONTENT_BYTES_MAX, DRAIN_BYTES_MAX, RECEIVE_BUFFER_BYTES, RECEIVE_TAIL_BYTES_MIN,
 };
 use crate::http1::message_head::{EmptyLine, MessageHead, leading_empty_line};
-use crate::http1::offence::Offence;
 use crate::http1::output::{SendQueue, framing_of};
+use crate::http1::protocol_error::ProtocolError;
 use crate::http1::request_framing::RequestFraming;
 use crate::http1::response_writer::{Persistence, ResponseFraming};
 use crate::http1::shared::Shared;
 use crate::semantics::Now;
-use crate::semantics::exchange_record::Ending;
+use crate::semantics::exchange_record::Outcome;
 use crate::semantics::method::Method;
 use crate::semantics::request::Request;
 use crate::semantics::response::Response;
@@ -100,7 +100,7 @@ impl<S: Service> Connection<S> {
                 Ok(next) => return next,
                 Err(error) => error,
             },
-            Ok(false) if self.peer_has_ended => Offence::HeadCutShort,
+            Ok(false) if self.peer_has_ended => ProtocolError::HeadCutShort,
             Ok(false) => {
                 if was_empty {
                     self.wait_for_head(shared, now);
@@ -137,13 +137,13 @@ impl<S: Service> Connection<S> {
         service: &mut S,
         shared: &mut Shared,
         now: &Now,
-    ) -> Result<(State<S::Sink>, Step), Offence> {
+    ) -> Result<(State<S::Sink>, Step), ProtocolError> {
         self.timers.stop(Timer::Idle);
         self.timers.stop(Timer::Head);
         self.begin_sending(now);
         let Some((bytes, spans)) = self.input.unread_with_spans() else {
             debug_assert!(false, "a head is complete of which nothing has been received");
-            return Err(Offence::HeadCutShort);
+            return Err(ProtocolError::HeadCutShort);
         };
         let head = head.complete(bytes, spans);
         let content_has_arrived = bytes.len() > head.bytes;
@@ -170,7 +170,7 @@ impl<S: Service> Connection<S> {
             }
             // By reference: a response is large to move.
             Reply::Respond(ref mut response) => {
-                let kept = persistence_behind(response, &framing, self.finishing);
+                let kept = persistence_behind(response, &framing, self.shutting_down);
                 let persistence = match UnreadContent::of(&framing) {
                     UnreadContent::None => Some(kept),
                     UnreadContent::Close => Some(Persistence::Close),
@@ -228,7 +228,7 @@ impl<S: Service> Connection<S> {
             }
         }
         if self.peer_has_ended {
-            return (self.content_malformed(content, Offence::ContentCutShort, shared, now), Step::SlowProgress);
+            return (self.content_malformed(content, ProtocolError::ContentCutShort, shared, now), Step::SlowProgress);
         }
         let is_due = match content.framing.content {
             Framing::Length(_) => content.bytes % RECEIVE_BUFFER_BYTES as u64 == 0,
@@ -296,7 +296,7 @@ impl<S: Service> Connection<S> {
     fn content_malformed(
         &mut self,
         mut content: Box<ReceivingContent<S::Sink>>,
-        error: Offence,
+        error: ProtocolError,
         shared: &mut Shared,
         now: &Now,
     ) -> State<S::Sink> {
@@ -327,13 +327,13 @@ impl<S: Service> Connection<S> {
         let ReceivingContent { destination, framing, .. } = *content;
         let persistence = match destination {
             Destination::Nowhere => {
-                let persistence = if self.finishing { Persistence::Close } else { framing.persistence };
+                let persistence = if self.shutting_down { Persistence::Close } else { framing.persistence };
                 self.output.release(persistence);
                 persistence
             }
             Destination::Sink(sink) => {
                 let response = sink.finish(now);
-                let persistence = persistence_behind(&response, &framing, self.finishing);
+                let persistence = persistence_behind(&response, &framing, self.shutting_down);
                 self.push_response(response, &framing, Some(persistence), shared, now);
                 persistence
             }
@@ -383,7 +383,13 @@ impl<S: Service> Connection<S> {
 
     /// The client broke the protocol: says so, drops whatever was going on, and parses nothing more. `method` is that of the
     /// request, as far as it is known: the response to HEAD never has content, not even that of an error (RFC 9110 §9.3.2).
-    pub(super) fn refuse(&mut self, error: Offence, method: Method, shared: &mut Shared, now: &Now) -> State<S::Sink> {
+    pub(super) fn refuse(
+        &mut self,
+        error: ProtocolError,
+        method: Method,
+        shared: &mut Shared,
+        now: &Now,
+    ) -> State<S::Sink> {
         self.timers.stop(Timer::Idle);
         self.timers.stop(Timer::Head);
         self.timers.stop(Timer::ContentRate);
@@ -410,7 +416,7 @@ impl<S: Service> Connection<S> {
         }
         let is_enough = draining.bytes > DRAIN_BYTES_MAX;
         if self.output.has_ended() && (self.peer_has_ended || is_enough) {
-            self.close(Ending::Complete, shared, now);
+            self.close(Outcome::Complete, shared, now);
             return (State::Closed, Step::Progress);
         }
         (State::Draining(draining), if bytes > 0 { Step::Progress } else { Step::Idle })
@@ -423,10 +429,14 @@ fn ends_with_refusal(framing: &RequestFraming) -> bool {
 }
 
 /// What becomes of the connection behind `response`.
-fn persistence_behind<B: Source>(response: &Response<'_, B>, framing: &RequestFraming, finishing: bool) -> Persistence {
+fn persistence_behind<B: Source>(
+    response: &Response<'_, B>,
+    framing: &RequestFraming,
+    shutting_down: bool,
+) -> Persistence {
     match framing_of(response, framing.version) {
         ResponseFraming::UntilEnd => Persistence::Close,
-        _ if finishing => Persistence::Close,
+        _ if shutting_down => Persistence::Close,
         _ => framing.persistence,
     }
 }

@@ -5,9 +5,9 @@ use std::collections::VecDeque;
 
 use crate::http1::limits::{RECORD_BYTES_KEPT, RECORDS_BYTES_FULL};
 use crate::http1::message_head::CompleteHead;
-use crate::http1::offence::Offence;
+use crate::http1::protocol_error::ProtocolError;
 use crate::semantics::Now;
-use crate::semantics::exchange_record::{Ending, ExchangeRecord};
+use crate::semantics::exchange_record::{ExchangeRecord, Outcome};
 
 /// The records of one loop: whether they are wanted, those that have ended, and those to be used again.
 #[derive(Debug, Default)]
@@ -75,8 +75,8 @@ impl Pending {
         Pending { record, response: ResponsePlace::default() }
     }
 
-    fn end(mut self, ending: Ending, sent: u64, now: &Now) -> Box<ExchangeRecord> {
-        self.record.ending = ending;
+    fn end(mut self, outcome: Outcome, sent: u64, now: &Now) -> Box<ExchangeRecord> {
+        self.record.outcome = outcome;
         let content_end = self.response.end.map_or(sent, |end| end.min(sent));
         if self.response.is_queued {
             self.record.content_sent_bytes = content_end.saturating_sub(self.response.content_start);
@@ -134,17 +134,24 @@ impl PendingRecords {
 
     /// What was received of the current request breaks the protocol, perhaps before its head was complete. `queued` bytes of
     /// the responses before it wait to be sent.
-    pub(super) fn refuse(&mut self, connection: u64, offence: Offence, queued: usize, pool: &mut Records, now: &Now) {
+    pub(super) fn refuse(
+        &mut self,
+        connection: u64,
+        error: ProtocolError,
+        queued: usize,
+        pool: &mut Records,
+        now: &Now,
+    ) {
         self.end_last_response(queued);
         let has_current = self.pending.back().is_some_and(|current| current.response.end.is_none());
         if !has_current {
             self.pending.push_back(Pending::new(pool.begin(connection, now)));
         }
         if let Some(current) = self.pending.back_mut() {
-            current.record.ending = match offence {
-                Offence::HeadTooSlow | Offence::ContentTooSlow => Ending::TimedOut,
-                Offence::HeadCutShort | Offence::ContentCutShort => Ending::CutOff,
-                _ => Ending::Refused(offence.reason()),
+            current.record.outcome = match error {
+                ProtocolError::HeadTooSlow | ProtocolError::ContentTooSlow => Outcome::TimedOut,
+                ProtocolError::HeadCutShort | ProtocolError::ContentCutShort => Outcome::CutOff,
+                _ => Outcome::Refused(error.reason()),
             };
         }
     }
@@ -195,19 +202,19 @@ impl PendingRecords {
                 self.pending.push_front(first);
                 break;
             }
-            let ending = record.ending;
+            let outcome = record.outcome;
             self.request_bytes -= record.request_bytes();
-            pool.ended.push_back(first.end(ending, self.sent, now));
+            pool.ended.push_back(first.end(outcome, self.sent, now));
         }
     }
 
     /// The connection is lost, and with it all that has not been sent.
-    pub(super) fn lose(&mut self, ending: Ending, pool: &mut Records, now: &Now) {
+    pub(super) fn lose(&mut self, outcome: Outcome, pool: &mut Records, now: &Now) {
         self.request_bytes = 0;
         for pending in self.pending.drain(..) {
             // What was refused, and could not even be told so, stays refused.
-            let ending = if pending.record.ending == Ending::Complete { ending } else { pending.record.ending };
-            pool.ended.push_back(pending.end(ending, self.sent, now));
+            let outcome = if pending.record.outcome == Outcome::Complete { outcome } else { pending.record.outcome };
+            pool.ended.push_back(pending.end(outcome, self.sent, now));
         }
     }
 }

@@ -5,18 +5,18 @@ use super::state::{Destination, ReceivingContent, State};
 use super::timers::Timer;
 use crate::http1::limits::{
     CONTENT_BYTES_PER_SECOND_MIN, CONTENT_CREDIT_NS, CONTENT_GRACE_NS, DRAIN_NS, DRAIN_SHORT_NS, DRAIN_SILENCE_NS,
-    DRAIN_SILENCE_SHORT_NS, FINISH_IDLE_NS, READER_BYTES_PER_SECOND_MIN, SECOND_NS, WRITE_STALL_NS,
+    DRAIN_SILENCE_SHORT_NS, READER_BYTES_PER_SECOND_MIN, SECOND_NS, SHUTDOWN_IDLE_NS, WRITE_STALL_NS,
 };
-use crate::http1::offence::Offence;
+use crate::http1::protocol_error::ProtocolError;
 use crate::http1::shared::Shared;
 use crate::semantics::Now;
-use crate::semantics::exchange_record::Ending;
+use crate::semantics::exchange_record::Outcome;
 use crate::semantics::service::Service;
 
 /// How readily a connection gives way to a newcomer when the server is at capacity: the least goes first. Of two of one
 /// kind, the one that has waited for longer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Replaceable {
+pub enum Evictable {
     /// It has been answered for the last time, and had its time to read that.
     Drained {
         /// When it gives up by itself, on the monotonic clock.
@@ -69,7 +69,7 @@ impl<S: Service> Connection<S> {
 
     /// The service was asked at `began_ns` and has taken long to answer. If that is when the write-stall timer was started,
     /// it starts again now: the client cannot read a response that did not exist yet.
-    pub fn answered_late(&mut self, began_ns: u64, now: &Now) {
+    pub fn responded_late(&mut self, began_ns: u64, now: &Now) {
         let began_then = self.timers.at_ns(Timer::WriteStall) == Some(began_ns.saturating_add(WRITE_STALL_NS));
         if began_then && self.send_progress_ns == began_ns {
             self.send_progress_ns = now.monotonic_ns;
@@ -85,7 +85,7 @@ impl<S: Service> Connection<S> {
     /// The server did not read for `late_ns`. A client that is sending a head or content gets that time in addition, since
     /// its socket may have been full, or it waited for `100 (Continue)`. Other timers need no correction: what those
     /// clients sent or read meanwhile is noticed before their deadlines are judged.
-    pub fn make_up_for(&mut self, late_ns: u64) {
+    pub fn extend_deadlines(&mut self, late_ns: u64) {
         for timer in [Timer::Head, Timer::ContentRate] {
             if let Some(at_ns) = self.timers.at_ns(timer) {
                 self.timers.set(timer, at_ns.saturating_add(late_ns));
@@ -101,16 +101,16 @@ impl<S: Service> Connection<S> {
             match (timer, std::mem::take(&mut self.state)) {
                 (Timer::WriteStall, state) => {
                     self.state = state;
-                    self.close(Ending::TimedOut, shared, now);
+                    self.close(Outcome::TimedOut, shared, now);
                 }
                 (Timer::Head, State::Head(head)) => {
-                    self.state = self.refuse(Offence::HeadTooSlow, head.method(), shared, now);
+                    self.state = self.refuse(ProtocolError::HeadTooSlow, head.method(), shared, now);
                 }
                 (Timer::ContentRate, State::Content(content)) => {
                     self.state = self.content_timed_out(*content, shared, now);
                 }
                 (Timer::Idle | Timer::Drain, State::Head(_) | State::Draining(_)) => {
-                    self.close(Ending::Complete, shared, now);
+                    self.close(Outcome::Complete, shared, now);
                 }
                 (_, state) => {
                     debug_assert!(false, "{timer:?} runs in a state that does not wait for it");
@@ -131,33 +131,33 @@ impl<S: Service> Connection<S> {
             Destination::Nowhere => self.release_early(content.bytes, now),
             Destination::Sink(_) => {
                 self.note_content_received(content.bytes);
-                self.refuse(Offence::ContentTooSlow, content.framing.method, shared, now)
+                self.refuse(ProtocolError::ContentTooSlow, content.framing.method, shared, now)
             }
         }
     }
 
     /// How readily the connection may be closed in favour of another; `None` while it is being answered, receives content,
     /// or has had too little time to read its last response.
-    pub fn replaceable(&self, now: &Now) -> Option<Replaceable> {
+    pub fn evictable(&self, now: &Now) -> Option<Evictable> {
         match &self.state {
             State::Draining(draining) => {
                 let at_ns = self.timers.at_ns(Timer::Drain)?;
                 let silent_for_ns = DRAIN_SILENCE_NS.saturating_sub(at_ns.saturating_sub(now.monotonic_ns));
                 let ended_for_ns = DRAIN_NS.saturating_sub(draining.give_up_ns.saturating_sub(now.monotonic_ns));
                 let has_had_its_time = silent_for_ns >= DRAIN_SILENCE_SHORT_NS || ended_for_ns >= DRAIN_SHORT_NS;
-                has_had_its_time.then_some(Replaceable::Drained { at_ns })
+                has_had_its_time.then_some(Evictable::Drained { at_ns })
             }
             State::Head(_) if self.output.is_pending() || self.may_still_read(now) => None,
             State::Head(head) if !head.is_empty() => {
-                self.timers.at_ns(Timer::Head).map(|at_ns| Replaceable::WithinHead { at_ns })
+                self.timers.at_ns(Timer::Head).map(|at_ns| Evictable::WithinHead { at_ns })
             }
             // Half of the empty line that may precede a head: it is no request yet, and holds a place no more than one.
             State::Head(_) if !self.input.is_empty() => {
-                self.timers.at_ns(Timer::Idle).map(|at_ns| Replaceable::WithinHead { at_ns })
+                self.timers.at_ns(Timer::Idle).map(|at_ns| Evictable::WithinHead { at_ns })
             }
             State::Head(_) => self.timers.at_ns(Timer::Idle).map(|at_ns| match self.has_received {
-                true => Replaceable::BetweenRequests { at_ns },
-                false => Replaceable::Silent { at_ns },
+                true => Evictable::BetweenRequests { at_ns },
+                false => Evictable::Silent { at_ns },
             }),
             State::Content(_) | State::Closed => None,
         }
@@ -186,7 +186,7 @@ impl<S: Service> Connection<S> {
     /// The time that the client has for its next request begins.
     pub(super) fn wait_for_request(&mut self, shared: &Shared, now: &Now) {
         let idle_ns = shared.settings.idle_timeout_ns;
-        let idle_ns = if self.finishing { idle_ns.min(FINISH_IDLE_NS) } else { idle_ns };
+        let idle_ns = if self.shutting_down { idle_ns.min(SHUTDOWN_IDLE_NS) } else { idle_ns };
         self.timers.set(Timer::Idle, now.monotonic_ns.saturating_add(idle_ns));
     }
 
@@ -202,7 +202,7 @@ impl<S: Service> Connection<S> {
     /// The first bytes of a head have come, and not all of it. Bytes do not extend its time.
     pub(super) fn wait_for_head(&mut self, shared: &Shared, now: &Now) {
         let head_ns = shared.settings.head_timeout_ns;
-        let head_ns = if self.finishing { head_ns.min(FINISH_IDLE_NS) } else { head_ns };
+        let head_ns = if self.shutting_down { head_ns.min(SHUTDOWN_IDLE_NS) } else { head_ns };
         self.timers.stop(Timer::Idle);
         self.timers.set(Timer::Head, now.monotonic_ns.saturating_add(head_ns));
     }
@@ -224,7 +224,7 @@ impl<S: Service> Connection<S> {
     /// The end has been sent: the client's end is waited for, for a while.
     pub(super) fn drain(&mut self, now: &Now) {
         if let State::Draining(draining) = &mut self.state {
-            let drain_ns = if self.finishing { DRAIN_SHORT_NS } else { DRAIN_NS };
+            let drain_ns = if self.shutting_down { DRAIN_SHORT_NS } else { DRAIN_NS };
             draining.give_up_ns = now.monotonic_ns.saturating_add(drain_ns);
             let give_up_ns = draining.give_up_ns;
             self.drain_came(give_up_ns, now);
@@ -233,13 +233,13 @@ impl<S: Service> Connection<S> {
 
     /// The client still sends.
     pub(super) fn drain_came(&mut self, give_up_ns: u64, now: &Now) {
-        let silence_ns = if self.finishing { DRAIN_SILENCE_SHORT_NS } else { DRAIN_SILENCE_NS };
+        let silence_ns = if self.shutting_down { DRAIN_SILENCE_SHORT_NS } else { DRAIN_SILENCE_NS };
         self.timers.set(Timer::Drain, now.monotonic_ns.saturating_add(silence_ns).min(give_up_ns));
     }
 
     /// The server is ending: no wait for a request is longer than a second from now, none for a client's end than a quarter.
     pub(super) fn shorten_waits(&mut self, now: &Now) {
-        let request_ns = now.monotonic_ns.saturating_add(FINISH_IDLE_NS);
+        let request_ns = now.monotonic_ns.saturating_add(SHUTDOWN_IDLE_NS);
         self.timers.shorten(Timer::Idle, request_ns);
         self.timers.shorten(Timer::Head, request_ns);
         self.timers.shorten(Timer::Drain, now.monotonic_ns.saturating_add(DRAIN_SILENCE_SHORT_NS));

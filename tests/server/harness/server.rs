@@ -145,8 +145,8 @@ impl Start {
         super::raise_descriptor_limit();
         let mut running = self.spawn();
         let stdout = running.child.stdout.take().expect("standard output");
-        let greeting = first_words(stdout);
-        let addresses: Vec<SocketAddr> = greeting
+        let banner = first_words(stdout);
+        let addresses: Vec<SocketAddr> = banner
             .lines()
             .filter_map(|line| line.strip_prefix("Listening on http://"))
             // In a URL the percent sign before an interface is encoded (RFC 6874).
@@ -154,8 +154,8 @@ impl Start {
             // A shared folder is also greeted with the machine's name.
             .filter_map(|address| address.trim_end_matches('/').parse().ok())
             .collect();
-        assert!(!addresses.is_empty(), "no greeting but {greeting:?}; {}", running.words());
-        Server { running, greeting, addresses }
+        assert!(!addresses.is_empty(), "no banner but {banner:?}; {}", running.words());
+        Server { running, banner, addresses }
     }
 
     /// Starts the server where it is expected to end by itself.
@@ -169,7 +169,7 @@ impl Start {
     }
 }
 
-/// What comes out first, up to the first pause: the greeting is one write. Empty where the server ends instead.
+/// What comes out first, up to the first pause: the banner is one write. Empty where the server ends instead.
 fn first_words(mut stdout: ChildStdout) -> String {
     let (sender, receiver) = mpsc::channel();
     // The thread ends with the process at the latest.
@@ -180,7 +180,7 @@ fn first_words(mut stdout: ChildStdout) -> String {
         let _ = sender.send(String::from_utf8_lossy(&space[..bytes]).into_owned());
         let _ = stdout.read_to_end(&mut Vec::new());
     });
-    receiver.recv_timeout(PATIENCE).expect("a greeting in time")
+    receiver.recv_timeout(PATIENCE).expect("a banner in time")
 }
 
 /// A server that ended by itself.
@@ -227,7 +227,7 @@ impl Drop for Running {
 /// A server that listens.
 pub(crate) struct Server {
     running: Running,
-    pub(crate) greeting: String,
+    pub(crate) banner: String,
     pub(crate) addresses: Vec<SocketAddr>,
 }
 

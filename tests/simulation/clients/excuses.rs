@@ -7,7 +7,7 @@ use crate::simulation::clients::honest::Honest;
 use crate::simulation::network::SECOND;
 
 /// How long the server gives responses when it has been asked to end.
-const FINISH_NS: u64 = 10 * SECOND;
+const SHUTDOWN_NS: u64 = 10 * SECOND;
 
 impl Honest {
     /// Whether the connection may have ended without an answer to what is asked.
@@ -38,7 +38,7 @@ impl Honest {
         }
         let arrived_bytes = line.arrived_by_signal_bytes.unwrap_or(0);
         let had_come = self.asked.front().is_some_and(|first| first.head_end + self.urgent_bytes <= arrived_bytes);
-        let had_its_time = line.closed_ns.is_some_and(|closed_ns| closed_ns >= signal_ns + FINISH_NS);
+        let had_its_time = line.closed_ns.is_some_and(|closed_ns| closed_ns >= signal_ns + SHUTDOWN_NS);
         !had_come || had_its_time && !self.manners.is_fast
     }
 
@@ -54,7 +54,7 @@ impl Honest {
     pub(super) fn may_be_cut_short(&self, reach: &mut Reach<'_>) -> bool {
         let line = &reach.inner.lines[reach.line];
         let had_its_time = reach.inner.signal_ns.is_some_and(|signal_ns| {
-            line.closed_ns.is_some_and(|closed_ns| closed_ns >= signal_ns + FINISH_NS) && !self.manners.is_fast
+            line.closed_ns.is_some_and(|closed_ns| closed_ns >= signal_ns + SHUTDOWN_NS) && !self.manners.is_fast
         });
         // At capacity a connection gives way a quarter of a second after its last byte was sent; if the client has not read
         // everything by then, the reset discards the rest.

@@ -8,7 +8,7 @@
 use spindle::http1::content::{ContentDecoder, Decoded};
 use spindle::http1::framing::Framing;
 use spindle::http1::limits::{CHUNK_OVERHEAD_BYTES_FREE, FIELD_LINES_MAX, FIELD_SECTION_BYTES_MAX};
-use spindle::http1::offence::Offence;
+use spindle::http1::protocol_error::ProtocolError;
 
 use super::expand::expand;
 
@@ -22,7 +22,7 @@ enum Reading {
     Partial,
     /// The content has ended, and so many bytes were its own.
     Ended(usize),
-    Refused(Offence),
+    Refused(ProtocolError),
 }
 
 /// Runs the target.
@@ -57,7 +57,7 @@ fn read(stream: &[u8], sizes: impl IntoIterator<Item = usize>) -> (Reading, Vec<
         loop {
             let decoded = match decoder.decode(&stream[start..end]) {
                 Ok(decoded) => decoded,
-                Err(offence) => return (Reading::Refused(offence), content),
+                Err(error) => return (Reading::Refused(error), content),
             };
             if decoded == Decoded::default() {
                 break;
@@ -103,14 +103,14 @@ fn a_plainer_decoder_agrees(stream: &[u8], ours: &Reading, content: &[u8]) {
             assert_eq!(plain, Plain::Ended(*bytes, content.to_vec()), "what is accepted is what the grammar says");
         }
         Reading::Partial => assert_eq!(plain, Plain::Partial, "what may yet be well-formed is waited for"),
-        Reading::Refused(Offence::ChunkOverheadTooLarge) => {
+        Reading::Refused(ProtocolError::ChunkOverheadTooLarge) => {
             let framing_bytes = (stream.len() - content.len()) as u64;
             assert!(framing_bytes > CHUNK_OVERHEAD_BYTES_FREE, "a modest overhead is never too much");
         }
-        Reading::Refused(Offence::FieldSectionTooLarge) => {
+        Reading::Refused(ProtocolError::FieldSectionTooLarge) => {
             assert!(stream.len() - content.len() > FIELD_SECTION_BYTES_MAX, "modest trailers are never too large");
         }
-        Reading::Refused(Offence::FieldLinesTooMany) => {
+        Reading::Refused(ProtocolError::FieldLinesTooMany) => {
             let line_feeds = stream.iter().filter(|byte| **byte == b'\n').count();
             assert!(line_feeds > FIELD_LINES_MAX, "few trailers are never too many");
         }

@@ -10,7 +10,7 @@
 use spindle::http1::framing::Framing;
 use spindle::http1::limits::{FIELD_LINES_MAX, RECEIVE_BUFFER_BYTES};
 use spindle::http1::message_head::{CompleteHead, MessageHead};
-use spindle::http1::offence::Offence;
+use spindle::http1::protocol_error::ProtocolError;
 use spindle::http1::request_framing::RequestFraming;
 use spindle::semantics::fields::{FieldName, FieldSpans};
 use spindle::semantics::method::Method;
@@ -24,7 +24,7 @@ enum Reading {
     /// More are needed.
     Partial,
     Complete(Head),
-    Refused(Offence),
+    Refused(ProtocolError),
 }
 
 /// A head, copied out.
@@ -36,8 +36,8 @@ struct Head {
     path_and_query: Vec<u8>,
     is_http10: bool,
     fields: Vec<(Vec<u8>, Vec<u8>)>,
-    lenient: Result<Exchanged, Offence>,
-    strict: Result<Exchanged, Offence>,
+    lenient: Result<Exchanged, ProtocolError>,
+    strict: Result<Exchanged, ProtocolError>,
 }
 
 /// What of an framing can be compared.
@@ -69,7 +69,7 @@ fn read(stream: &[u8], ends: impl IntoIterator<Item = usize>) -> (Reading, usize
                 check_borrows(&head, given);
                 return (Reading::Complete(copy(&head)), end);
             }
-            Err(offence) => return (Reading::Refused(offence), end),
+            Err(error) => return (Reading::Refused(error), end),
         }
     }
     (Reading::Partial, stream.len())
@@ -205,15 +205,15 @@ fn strict_adds_only_the_target_and_the_missing_host(head: &Head) {
         is_of_the_grammar
     });
     match head.strict {
-        Err(Offence::TargetByteInvalid) => assert!(!is_of_the_grammar, "a target of the grammar is accepted"),
-        Err(Offence::HostMissing) => {
+        Err(ProtocolError::TargetByteInvalid) => assert!(!is_of_the_grammar, "a target of the grammar is accepted"),
+        Err(ProtocolError::HostMissing) => {
             assert!(host_lines == 0 && !head.is_http10, "only HTTP/1.1 without any Host lacks one");
         }
         _ => assert_eq!(head.strict, head.lenient, "strict is about the target and the Host alone"),
     }
-    assert!(is_of_the_grammar || head.strict == Err(Offence::TargetByteInvalid), "strict holds to the grammar");
+    assert!(is_of_the_grammar || head.strict == Err(ProtocolError::TargetByteInvalid), "strict holds to the grammar");
     assert!(head.lenient.is_err() || host_lines <= 1, "two Hosts are never accepted");
-    for offence in [Offence::HostMissing, Offence::TargetByteInvalid] {
-        assert_ne!(head.lenient, Err(offence), "let pass unless strict");
+    for error in [ProtocolError::HostMissing, ProtocolError::TargetByteInvalid] {
+        assert_ne!(head.lenient, Err(error), "let pass unless strict");
     }
 }

@@ -100,9 +100,9 @@ impl<'a> Driver<'a> {
             Event::Wait(ns) => self.wait(ns),
             Event::Blocked(send_buffer_bytes) => self.connection.write_blocked(send_buffer_bytes),
             Event::Park => self.go_idle(),
-            Event::Finish => {
+            Event::Shutdown => {
                 self.outcome.asked_when_finished.get_or_insert(self.service.asked.len());
-                self.connection.finish(&self.now);
+                self.connection.begin_shutdown(&self.now);
                 self.wait(0);
             }
             Event::PeerEnds => self.peer_ends(),

@@ -6,7 +6,7 @@
 //!
 //! 1. The output is a sequence of well-formed responses, and ends within one only if the peer was given up.
 //! 2. The answers are those of requests 1, 2, 3 and so on: none is missing, doubled or out of place.
-//! 3. An offence is answered last. Behind it nothing is parsed, whatever the peer sends.
+//! 3. A protocol error is answered last. Behind it nothing is parsed, whatever the peer sends.
 //! 4. A server that shuts down begins at most one more request, and its answer says that it is the last.
 //! 5. Where an answer says `Connection: close`, the end follows it, and does not wait for the peer's.
 //! 6. HEAD is answered as GET is, but for the content.
@@ -18,7 +18,7 @@ mod plan;
 mod responses;
 mod service;
 
-use spindle::http1::offence::Offence;
+use spindle::http1::protocol_error::ProtocolError;
 use spindle::http1::{Settings, Shared};
 
 use self::driver::{Outcome, live};
@@ -32,7 +32,7 @@ const STREAM_BYTES_MAX: usize = 320 * 1024;
 /// A stream up to here is also received byte by byte.
 const BY_BYTE_BYTES_MAX: usize = 1024;
 
-/// What a peer might hope to have parsed behind an offence.
+/// What a peer might hope to have parsed behind a protocol error.
 const SMUGGLED: &[u8] =
     b"\r\n\r\n0\r\n\r\nGET /echo/smuggled HTTP/1.1\r\nHost: a\r\n\r\nGET /echo/smuggled HTTP/1.1\r\n\r\n";
 
@@ -56,7 +56,7 @@ pub fn run(input: &[u8]) {
         let by_byte = live(received, &byte_by_byte, &mut shared);
         same_in_another_cut(&by_byte, &check(&by_byte, received, settings), &whole, &whole_answers);
     }
-    nothing_is_parsed_behind_an_offence(received, &whole, &whole_answers, &mut shared);
+    nothing_is_parsed_behind_a_protocol_error(received, &whole, &whole_answers, &mut shared);
     ends_at_once_where_it_says_so(&whole, &whole_answers);
     head_is_get_without_content(received, &whole_answers, &mut shared, settings);
 }
@@ -71,16 +71,16 @@ fn check(outcome: &Outcome, received: &[u8], settings: Settings) -> Answers {
 
     let numbers: Vec<usize> = answers.finals.iter().filter_map(Answer::number).collect();
     assert!(numbers.iter().copied().eq(1..=numbers.len()), "requests are answered once each, in order: {numbers:?}");
-    let offences = answers.finals.len() - numbers.len();
-    assert!(offences <= 1, "a connection has at most one offence");
-    if let (1, Some(last)) = (offences, answers.finals.last()) {
-        assert_eq!(last.number(), None, "an offence is answered last");
+    let errors = answers.finals.len() - numbers.len();
+    assert!(errors <= 1, "a connection has at most one error");
+    if let (1, Some(last)) = (errors, answers.finals.last()) {
+        assert_eq!(last.number(), None, "an error is answered last");
     }
-    // What was asked and not answered: a request whose content was the offence, or what a deadline cut short.
+    // What was asked and not answered: a request whose content was the protocol error, or what a deadline cut short.
     let unanswered = outcome.asked.len() - numbers.len();
     assert!(
-        unanswered <= offences || outcome.timed_out,
-        "every question has its answer: {unanswered} are missing, offences: {offences}"
+        unanswered <= errors || outcome.timed_out,
+        "every question has its answer: {unanswered} are missing, errors: {errors}"
     );
     if let Some(asked) = outcome.asked_when_finished {
         assert!(outcome.asked.len() <= asked + 1, "a server that shuts down begins at most one more request");
@@ -103,7 +103,7 @@ fn same_in_another_cut(one: &Outcome, one_answers: &Answers, whole: &Outcome, wh
     }
     assert!(whole.asked.starts_with(&one.asked), "what is cut short has asked the first of the same questions");
     let is_too_late =
-        |answer: &Answer| answer.tells_of(Offence::HeadTooSlow) || answer.tells_of(Offence::ContentTooSlow);
+        |answer: &Answer| answer.tells_of(ProtocolError::HeadTooSlow) || answer.tells_of(ProtocolError::ContentTooSlow);
     let finals = || one_answers.finals.iter().filter(|answer| !is_too_late(answer)).cloned();
     assert!(
         finals().map(Answer::without_connection).eq(whole_answers
@@ -117,21 +117,27 @@ fn same_in_another_cut(one: &Outcome, one_answers: &Answers, whole: &Outcome, wh
 }
 
 /// Invariant 3, second half. A message that the peer's end cut short is another one with more bytes behind it.
-fn nothing_is_parsed_behind_an_offence(received: &[u8], whole: &Outcome, whole_answers: &Answers, shared: &mut Shared) {
+fn nothing_is_parsed_behind_a_protocol_error(
+    received: &[u8],
+    whole: &Outcome,
+    whole_answers: &Answers,
+    shared: &mut Shared,
+) {
     let Some(last) = whole_answers.finals.last().filter(|last| last.number().is_none()) else { return };
-    if last.tells_of(Offence::HeadCutShort) || last.tells_of(Offence::ContentCutShort) {
+    if last.tells_of(ProtocolError::HeadCutShort) || last.tells_of(ProtocolError::ContentCutShort) {
         return;
     }
     let longer = [received, SMUGGLED].concat();
     let again = live(&longer, &Plan::default(), shared);
-    assert_eq!(again.asked, whole.asked, "nothing behind an offence is asked about");
-    assert_eq!(again.sent, whole.sent, "nothing behind an offence is answered");
+    assert_eq!(again.asked, whole.asked, "nothing behind an error is asked about");
+    assert_eq!(again.sent, whole.sent, "nothing behind an error is answered");
 }
 
 /// Invariant 5.
 fn ends_at_once_where_it_says_so(whole: &Outcome, whole_answers: &Answers) {
     let Some(last) = whole_answers.finals.last().filter(|last| last.says_close()) else { return };
-    let is_about_the_peers_end = last.tells_of(Offence::HeadCutShort) || last.tells_of(Offence::ContentCutShort);
+    let is_about_the_peers_end =
+        last.tells_of(ProtocolError::HeadCutShort) || last.tells_of(ProtocolError::ContentCutShort);
     assert!(whole.ended_first || is_about_the_peers_end, "the end follows an answer that says `Connection: close`");
 }
 

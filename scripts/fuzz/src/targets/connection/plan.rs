@@ -16,7 +16,7 @@ pub(super) enum Event {
     /// The loop parks the connection.
     Park,
     /// The server begins to shut down.
-    Finish,
+    Shutdown,
     /// The peer ends its side; what it has not sent by now never comes.
     PeerEnds,
 }
@@ -49,7 +49,7 @@ impl Plan {
                 b'0'..=b'9' => Event::Wait(10_u64.pow(u32::from(byte - b'0')) * (SECOND_NS / 1000)),
                 b'^' => Event::Blocked(4 * 1024 * 1024),
                 b'_' => Event::Park,
-                b'%' => Event::Finish,
+                b'%' => Event::Shutdown,
                 b'!' => Event::PeerEnds,
                 b'$' => {
                     plan.strict = true;

@@ -1,6 +1,6 @@
 //! A strict reader of responses, which shares nothing with the code that writes them.
 
-use spindle::http1::offence::Offence;
+use spindle::http1::protocol_error::ProtocolError;
 use spindle::semantics::method::Method;
 
 use super::service::{Asked, source_byte};
@@ -23,7 +23,7 @@ impl Answer {
         self.field("Connection") == Some("close")
     }
 
-    /// Which request it answers. An answer without a number is an offence's.
+    /// Which request it answers. An answer without a number is a protocol error's.
     pub(super) fn number(&self) -> Option<usize> {
         self.field("ETag").map(|tag| tag.trim_matches('"').parse().expect("a tag is the number of its request"))
     }
@@ -40,11 +40,11 @@ impl Answer {
         self
     }
 
-    /// Whether it tells of this offence, as far as can be seen: an answer to HEAD tells only how long the reason is.
-    pub(super) fn tells_of(&self, offence: Offence) -> bool {
-        let reason = format!("{}\n", offence.reason());
+    /// Whether it tells of this protocol error, as far as can be seen: an answer to HEAD tells only how long the reason is.
+    pub(super) fn tells_of(&self, error: ProtocolError) -> bool {
+        let reason = format!("{}\n", error.reason());
         self.number().is_none()
-            && self.code == offence.status().code()
+            && self.code == error.status().code()
             && self.field("Content-Length") == Some(&reason.len().to_string())
             && (self.content.is_empty() || self.content == reason.as_bytes())
     }
@@ -86,7 +86,7 @@ pub(super) fn read(sent: &[u8], asked: &[Asked], has_date: bool, first_is_head: 
         }
         behind_interim = false;
         let request = answer.number().map(|number| &asked[number - 1]);
-        // An offence in the content of a request comes in the place of that request's answer. One in a head may have been
+        // A protocol error in the content of a request comes in the place of that request's answer. One in a head may have been
         // a HEAD's, and where that is not known, content that is missing is not missed.
         let head_only = match (request.or(asked.get(answers.finals.len())), first_is_head) {
             (Some(request), _) => request.method == Method::Head,
@@ -149,7 +149,7 @@ fn check_fields(answer: &Answer, has_date: bool) {
     );
     assert!(answer.code != 405 || answer.field("Allow").is_some(), "a 405 says what is allowed");
     if answer.number().is_none() {
-        assert!(answer.says_close(), "an offence ends the connection, and its answer says so");
+        assert!(answer.says_close(), "an error ends the connection, and its answer says so");
     }
 }
 
@@ -167,8 +167,8 @@ fn check_content(answer: &Answer, request: Option<&Asked>, head_only: bool) {
     match request {
         Some(_) if head_only => {}
         None => assert!(
-            Offence::ALL.iter().any(|offence| answer.tells_of(*offence)),
-            "an answer that no route gave tells of an offence: {answer:?}"
+            ProtocolError::ALL.iter().any(|error| answer.tells_of(*error)),
+            "an answer that no route gave tells of an error: {answer:?}"
         ),
         Some(request) => {
             if let (200, Some(bytes)) = (answer.code, request.source_bytes) {

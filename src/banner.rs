@@ -14,7 +14,7 @@ pub struct Url {
     pub is_local: bool,
 }
 
-/// The greeting of the folder at `path`. `rights` says what others may do. With `draws_qr` the first URL that others reach
+/// The banner of the folder at `path`. `rights` says what others may do. With `draws_qr` the first URL that others reach
 /// is drawn for the camera of a telephone.
 pub fn of_folder(path: &Path, rights: &str, urls: &[Url], draws_qr: bool) -> String {
     let mut text = format!("Sharing {}: {rights}.\n", path.to_string_lossy().escape_debug());

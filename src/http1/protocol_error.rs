@@ -1,38 +1,38 @@
-//! What a peer can do wrong with the protocol. Each offence has a name, a status, and one line of reason; each ends its
+//! What a peer can do wrong with the protocol. Each protocol error has a name, a status, and one line of reason; each ends its
 //! connection, and nothing after it is parsed.
 
 use crate::semantics::status::Status;
 
-macro_rules! offences {
+macro_rules! protocol_errors {
     ($($name:ident $status:ident $reason:literal;)*) => {
         /// A breach of RFC 9110 or RFC 9112, or of a limit.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum Offence {
+        pub enum ProtocolError {
             $(#[doc = $reason] $name,)*
         }
 
-        impl Offence {
-            /// Every offence there is.
-            pub const ALL: &'static [Offence] = &[$(Offence::$name,)*];
+        impl ProtocolError {
+            /// Every protocol error there is.
+            pub const ALL: &'static [ProtocolError] = &[$(ProtocolError::$name,)*];
 
             /// The status of the answer.
             pub fn status(self) -> Status {
                 match self {
-                    $(Offence::$name => Status::$status,)*
+                    $(ProtocolError::$name => Status::$status,)*
                 }
             }
 
             /// What was wrong, in one line without its end.
             pub fn reason(self) -> &'static str {
                 match self {
-                    $(Offence::$name => $reason,)*
+                    $(ProtocolError::$name => $reason,)*
                 }
             }
         }
     };
 }
 
-offences! {
+protocol_errors! {
     MethodInvalid BadRequest "The method is not a token.";
     MethodTooLong BadRequest "The method is longer than any method.";
     TargetByteInvalid BadRequest "The request target holds a byte that no URI may hold as it is: percent-encode it.";

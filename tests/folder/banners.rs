@@ -11,18 +11,18 @@ fn it_says_what_is_shared_and_who_may_write() {
         (&["--uploads", "replace"], "others may read, add and replace files."),
     ] {
         let server = share_with(options, &[]);
-        let first = server.greeting.lines().next().unwrap();
+        let first = server.banner.lines().next().unwrap();
         assert!(first.starts_with("Sharing /") && first.ends_with(&format!("/served: {rights}")), "{first}");
-        assert!(server.greeting.contains(&format!("Listening on http://127.0.0.1:{}\n", server.port())));
+        assert!(server.banner.contains(&format!("Listening on http://127.0.0.1:{}\n", server.port())));
     }
 }
 
 #[test]
 fn a_server_on_every_address_names_none_that_cannot_be_asked() {
     let server = share_with(&["--bind", "0.0.0.0", "--qr"], &[]);
-    assert!(!server.greeting.contains("0.0.0.0:"), "{}", server.greeting);
-    assert!(server.greeting.contains(&format!("Listening on http://127.0.0.1:{}\n", server.port())));
-    assert!(server.greeting.contains('█') || server.greeting.contains("No QR code"), "{}", server.greeting);
+    assert!(!server.banner.contains("0.0.0.0:"), "{}", server.banner);
+    assert!(server.banner.contains(&format!("Listening on http://127.0.0.1:{}\n", server.port())));
+    assert!(server.banner.contains('█') || server.banner.contains("No QR code"), "{}", server.banner);
 }
 
 #[test]
