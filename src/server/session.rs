@@ -64,7 +64,7 @@ pub(super) struct Session<T, S: Service> {
     pub(super) is_overdue: bool,
     may_read: bool,
     may_write: bool,
-    short_reads_say_nothing: bool,
+    short_reads_inconclusive: bool,
 }
 
 /// What a drive may still do.
@@ -111,7 +111,7 @@ where
             // Nothing is known of it yet. A client often sends its request along, and is answered at once then.
             may_read: true,
             may_write: true,
-            short_reads_say_nothing: false,
+            short_reads_inconclusive: false,
         }
     }
 
@@ -119,7 +119,7 @@ where
     pub(super) fn set_readiness(&mut self, readiness: Readiness) {
         self.may_read |= readiness.readable;
         self.may_write |= readiness.writable;
-        self.short_reads_say_nothing |= readiness.short_reads_say_nothing;
+        self.short_reads_inconclusive |= readiness.short_reads_inconclusive;
     }
 
     /// Does what can be done, within a budget.
@@ -284,7 +284,7 @@ where
                 self.connection.received(bytes);
                 budget.bytes = budget.bytes.saturating_sub(bytes);
                 // A short read has emptied the socket, and what comes later is announced. The end may be there already.
-                if bytes < space_bytes && !self.short_reads_say_nothing {
+                if bytes < space_bytes && !self.short_reads_inconclusive {
                     self.may_read = false;
                 }
             }

@@ -70,7 +70,7 @@ pub struct Readiness {
     pub writable: bool,
     /// The client's end, an error, or urgent data was announced: a read that stops short then does not say that nothing more
     /// is there.
-    pub short_reads_say_nothing: bool,
+    pub short_reads_inconclusive: bool,
 }
 
 /// Why no connection was accepted.

@@ -131,7 +131,7 @@ fn readiness(event: &mio::event::Event) -> Readiness {
     Readiness {
         readable: event.is_readable() || has_ended,
         writable: event.is_writable() || has_error,
-        short_reads_say_nothing: has_ended || event.is_priority(),
+        short_reads_inconclusive: has_ended || event.is_priority(),
     }
 }
 

@@ -14,7 +14,7 @@ use std::thread;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::harness::{PATIENCE, wait_until};
+use crate::harness::{WAIT_MAX, wait_until};
 
 /// The browser is asked to be quiet: no request but those of the pages that it is shown.
 const OPTIONS: [&str; 16] = [
@@ -125,7 +125,7 @@ impl Chromium {
     }
 
     fn receive(&mut self, awaited: &str) -> Value {
-        self.messages.recv_timeout(3 * PATIENCE).unwrap_or_else(|_| panic!("waited in vain for {awaited}"))
+        self.messages.recv_timeout(3 * WAIT_MAX).unwrap_or_else(|_| panic!("waited in vain for {awaited}"))
     }
 }
 

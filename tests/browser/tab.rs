@@ -7,7 +7,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use crate::chromium::Chromium;
-use crate::harness::PATIENCE;
+use crate::harness::WAIT_MAX;
 
 /// The one tab of a browser of its own.
 pub(crate) struct Tab {
@@ -85,7 +85,7 @@ impl Tab {
         let started = Instant::now();
         let mut last = self.try_evaluate(expression);
         while last != Ok(json!(true)) {
-            assert!(started.elapsed() < PATIENCE, "waited in vain for {expression}: {last:?}");
+            assert!(started.elapsed() < WAIT_MAX, "waited in vain for {expression}: {last:?}");
             std::thread::sleep(std::time::Duration::from_millis(10));
             last = self.try_evaluate(expression);
         }

@@ -65,8 +65,8 @@ fn an_upload_that_is_broken_off_never_happened() {
             server.wait_for_descriptors(descriptors + 2);
             abort(client);
             server.wait_for_descriptors(descriptors);
-            assert_eq!(server.stored("standing").unwrap(), b"before", "{what}");
-            assert_eq!(server.names(), ["standing"], "{what}");
+            assert_eq!(server.content_of("standing").unwrap(), b"before", "{what}");
+            assert_eq!(server.file_names(), ["standing"], "{what}");
         }
     }
     assert!(others.is_kept());
@@ -83,7 +83,7 @@ fn content_that_comes_too_slowly_is_given_up() {
     let response = client.response();
     assert_eq!(response.status, 408);
     assert!(started.elapsed() >= Duration::from_secs(10), "ten seconds are free");
-    assert_eq!((server.stored("standing").unwrap(), server.names().len()), (b"before".to_vec(), 1));
+    assert_eq!((server.content_of("standing").unwrap(), server.file_names().len()), (b"before".to_vec(), 1));
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn a_server_that_is_killed_leaves_the_old_version_and_what_is_hidden_is_swept() 
     fs::write(directory.join(".spindle-00000000000000aa"), b"left").unwrap();
     let server = Start::new().directory_at(directory).start();
     let is_hidden = |name: &String| name.starts_with(".spindle-");
-    let left: Vec<String> = server.names().into_iter().filter(is_hidden).collect();
+    let left: Vec<String> = server.file_names().into_iter().filter(is_hidden).collect();
     assert!(left.len() == 1 || left.len() == 3, "{left:?}");
     for name in &left {
         let target = format!("/files/{name}");
@@ -118,7 +118,7 @@ fn a_server_that_is_killed_leaves_the_old_version_and_what_is_hidden_is_swept() 
         assert_eq!(server.store("POST", &target, &[], b"x").status, 400);
     }
     assert_eq!((server.get("/files/standing").text(), server.get("/files/absent").status), ("before", 404));
-    assert_eq!(server.names().into_iter().filter(is_hidden).count(), left.len(), "reading sweeps nothing");
+    assert_eq!(server.file_names().into_iter().filter(is_hidden).count(), left.len(), "reading sweeps nothing");
     server.put("new", b"bytes");
-    assert_eq!(server.names(), ["new", "standing"]);
+    assert_eq!(server.file_names(), ["new", "standing"]);
 }

@@ -50,7 +50,7 @@ fn the_content_of_a_file_is_not_guessed_at() {
     const NOSNIFF: (&str, Option<&str>) = ("X-Content-Type-Options", Some("nosniff"));
     let server = Server::with_directory();
     server.put("file", b"<script>alert(1)</script>");
-    server.put_file("long", &[b'x'; 100_000]);
+    server.write_file("long", &[b'x'; 100_000]);
     server.strong_tag("long");
     let mut client = server.connect();
     for (method, target, fields, status) in [
@@ -77,7 +77,7 @@ fn a_file_that_is_replaced_or_removed_while_it_is_sent_goes_on_as_the_old_one() 
     let server = Server::with_directory();
     let old = noise(LARGE_BYTES as usize, 1);
     for removed in [false, true] {
-        server.put_file("file", &old);
+        server.write_file("file", &old);
         let mut slow = server.connect();
         slow.send(head("GET", "/files/file", &[]));
         assert_eq!(slow.head().field("Content-Length"), Some("67108864"));
@@ -108,7 +108,7 @@ fn a_file_that_is_truncated_while_it_is_sent_ends_its_connection() {
         fs::File::options().write(true).open(&path).unwrap().set_len(10_000).unwrap();
         // What is asked for behind it is not answered: its bytes would be taken for those that are missing.
         let _ = slow.try_send(head("GET", "/echo/never", &[]));
-        let came = slow.everything_until_any_end();
+        let came = slow.read_until_closed();
         assert!((came.len() as u64) < promised, "{range}: {} bytes", came.len());
         assert!(!came.ends_with(b"never"), "{range}");
         assert!(bystander.is_kept(), "{range}");
@@ -148,7 +148,7 @@ fn a_hundred_readers_during_two_hundred_replacements_see_whole_versions() {
         done.store(true, Ordering::Relaxed);
     });
     assert!(read.load(Ordering::Relaxed) >= 100);
-    assert_eq!(server.names(), ["file"]);
+    assert_eq!(server.file_names(), ["file"]);
 }
 
 #[test]
@@ -191,7 +191,7 @@ fn a_small_file_leaves_in_one_write_and_a_large_one_by_sendfile() {
     let Some(tracer) = Tracer::of("sendto,sendfile") else { return };
     let server = Start::new().directory().through(tracer.command()).start();
     let small = noise(10_000, 1);
-    server.put_file("small", &small);
+    server.write_file("small", &small);
     make_sparse(&server.directory().join("large"), 8 << 20);
     // Only what has not just been changed is kept in memory.
     server.strong_tag("small");

@@ -133,7 +133,7 @@ fn no_trick_leaves_the_directory() {
     let outside = Outside::new();
     let server = outside.server();
     fs::create_dir(server.directory().join("directory")).unwrap();
-    server.put_file("file", b"bytes");
+    server.write_file("file", b"bytes");
     for (target, to_read, to_write) in CORPUS {
         for method in ["GET", "HEAD"] {
             let response = server.ask(method, target, &[]);
@@ -151,23 +151,23 @@ fn no_trick_leaves_the_directory() {
             assert_eq!(made.len(), usize::from(to_write == 201), "{method} {target}: {made:?}");
             made.iter().for_each(|path| fs::remove_file(path).unwrap());
             outside.assert_untouched(&format!("{method} {target}"));
-            assert_eq!(server.names(), ["directory", "file"], "{method} {target}");
+            assert_eq!(server.file_names(), ["directory", "file"], "{method} {target}");
         }
     }
-    assert_eq!(server.stored("file").unwrap(), b"bytes");
+    assert_eq!(server.content_of("file").unwrap(), b"bytes");
     assert!(tree(&server.directory().join("directory")).is_empty());
 }
 
 #[test]
 fn bytes_that_clients_send_raw_name_the_same_file_as_their_encoded_form() {
     let server = Server::with_directory();
-    server.put_file("Film [1080p].mkv", b"film");
+    server.write_file("Film [1080p].mkv", b"film");
     for target in ["/files/Film%20[1080p].mkv", "/files/Film%20%5B1080p%5D.mkv", "/files/Film%20[1080p%5d.mkv?a=[\\]"] {
         assert_eq!(server.get(target).text(), "film", "{target}");
     }
     assert_eq!(server.get("/files/Film [1080p].mkv").status, 400);
     assert_eq!(server.store("PUT", "/files/{a}|^`", &[], b"bytes").status, 201);
-    assert_eq!(server.stored("{a}|^`").unwrap(), b"bytes");
+    assert_eq!(server.content_of("{a}|^`").unwrap(), b"bytes");
     assert_eq!(server.get("/files/%7Ba%7D%7C%5E%60").text(), "bytes");
 }
 
@@ -176,7 +176,7 @@ fn bytes_that_clients_send_raw_name_the_same_file_as_their_encoded_form() {
 fn a_segment_that_is_one_dot_is_left_out() {
     let server = Server::with_directory();
     fs::create_dir(server.directory().join("directory")).unwrap();
-    server.put_file("directory/file", b"bytes");
+    server.write_file("directory/file", b"bytes");
     server.strong_tag("directory/file");
     for target in [
         "/files/./directory/file",
@@ -261,7 +261,7 @@ fn no_link_leads_out() {
 fn links_inside_the_directory_are_followed_where_the_system_can_vouch_for_them() {
     let server = Server::with_directory();
     fs::create_dir(server.directory().join("directory")).unwrap();
-    server.put_file("directory/file", b"bytes");
+    server.write_file("directory/file", b"bytes");
     symlink("directory/file", server.directory().join("link")).unwrap();
     symlink("directory", server.directory().join("shelf")).unwrap();
     for target in ["/files/link", "/files/shelf/file"] {
@@ -288,7 +288,7 @@ fn what_is_no_file_is_not_found_and_never_waited_for() {
         skipped("only root may make a device");
     }
     let mut client = server.connect();
-    let before = server.names();
+    let before = server.file_names();
     for name in names {
         let target = format!("/files/{name}");
         for method in ["GET", "HEAD"] {
@@ -301,7 +301,7 @@ fn what_is_no_file_is_not_found_and_never_waited_for() {
         }
     }
     assert_eq!(client.get("/files/link").status, 404, "a link to a FIFO");
-    assert_eq!(server.names(), before);
+    assert_eq!(server.file_names(), before);
     assert!(client.is_kept());
 }
 
@@ -326,7 +326,7 @@ fn names_may_have_several_segments_and_any_bytes() {
         assert_eq!(client.store("PUT", &target, &[], b"again").status, 204, "{target}");
         assert_eq!(client.get(&target).content, b"again", "{target}");
     }
-    assert!(server.names().iter().all(|name| !name.starts_with(".spindle-")));
+    assert!(server.file_names().iter().all(|name| !name.starts_with(".spindle-")));
 }
 
 #[test]
@@ -340,7 +340,7 @@ fn names_and_paths_that_are_too_long_are_refused() {
     // As long as a path may be: only its directories are missing.
     let target = format!("/files/{}", ["d"; 2048].join("/"));
     assert_eq!((server.get(&target).status, server.store("PUT", &target, &[], b"written").status), (404, 404));
-    assert!(server.names().is_empty());
+    assert!(server.file_names().is_empty());
 }
 
 #[test]
@@ -349,7 +349,7 @@ fn in_a_directory_that_has_been_removed_nothing_is_found() {
     let directory = scratch.path().join("served");
     fs::create_dir(&directory).unwrap();
     let server = Start::new().directory_at(&directory).start();
-    server.put_file("file", b"bytes");
+    server.write_file("file", b"bytes");
     assert_eq!(server.get("/files/file").status, 200);
     fs::remove_dir_all(&directory).unwrap();
     for name in ["file", "other", "sub/file"] {
@@ -365,7 +365,7 @@ fn files_from_before_1970_and_after_9999_are_served_without_a_date() {
     let memory = Path::new("/dev/shm");
     let scratch = if memory.is_dir() { TempDir::new_in(memory) } else { TempDir::new() }.unwrap();
     let server = Start::new().directory_at(scratch.path()).start();
-    server.put_file("file", b"bytes");
+    server.write_file("file", b"bytes");
     let path = server.directory().join("file");
     for (unix_s, has_date) in [(-1, false), (-62_135_596_800, false), (0, true), (253_402_300_800, false)] {
         set_modified(&path, unix_s);
@@ -394,7 +394,7 @@ fn files_from_before_1970_and_after_9999_are_served_without_a_date() {
 #[test]
 fn a_modification_in_the_future_is_never_later_than_the_date() {
     let server = Server::with_directory();
-    server.put_file("file", b"bytes");
+    server.write_file("file", b"bytes");
     set_modified(&server.directory().join("file"), 4_000_000_000);
     let response = server.get("/files/file");
     assert_eq!(response.field("Last-Modified"), response.field("Date"));

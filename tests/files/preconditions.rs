@@ -49,7 +49,7 @@ const TAGS_OF_READING: [(Fields, u16); 28] = [
 /// A server with a file of 1994 whose tag is strong.
 fn server_with_an_old_file() -> (Server, String) {
     let server = Server::with_directory();
-    server.put_file("old", b"bytes");
+    server.write_file("old", b"bytes");
     set_modified(&server.directory().join("old"), NOV_1994);
     let tag = server.strong_tag("old");
     (server, tag)
@@ -121,7 +121,7 @@ fn a_304_has_the_fields_of_the_200_and_nothing_of_its_content() {
 fn preconditions_count_only_where_the_answer_would_have_been_a_success() {
     let server = Server::with_directory();
     std::fs::create_dir(server.directory().join("directory")).unwrap();
-    server.put_file("file", b"bytes");
+    server.write_file("file", b"bytes");
     for (method, target, field, expected) in [
         ("GET", "/files/absent", "If-Match: *", 404),
         ("GET", "/files/directory", "If-Match: \"a\"", 404),
@@ -144,11 +144,11 @@ fn preconditions_count_only_where_the_answer_would_have_been_a_success() {
 #[test]
 fn create_only_is_a_conflict_whatever_the_preconditions() {
     let server = Start::new().directory().options(["--uploads", "create"]).start();
-    server.put_file("file", b"bytes");
+    server.write_file("file", b"bytes");
     for field in ["If-Match: *", "If-Match: \"a\"", "If-None-Match: *", "Accept: */*"] {
         assert_eq!(server.store("PUT", "/files/file", &[field], b"new").status, 409, "{field}");
     }
-    assert_eq!(server.stored("file").unwrap(), b"bytes");
+    assert_eq!(server.content_of("file").unwrap(), b"bytes");
 }
 
 /// Fields of a PUT, its status where the file stands, and where none does.
@@ -191,7 +191,7 @@ fn writing_heeds_preconditions_where_a_file_stands_and_where_none_does() {
                 let expected = if method == "POST" && expected == 204 { 201 } else { expected };
                 assert_eq!(response.status, expected, "{method} {name} {fields:?}");
                 let content = if expected == 412 { before } else { Some(&b"after"[..]) };
-                assert_eq!(server.stored(name).as_deref(), content, "{method} {name} {fields:?}");
+                assert_eq!(server.content_of(name).as_deref(), content, "{method} {name} {fields:?}");
             }
             let _ = std::fs::remove_file(server.directory().join("absent"));
         }
@@ -213,7 +213,7 @@ fn absence_that_is_demanded_badly_is_still_demanded() {
     ] {
         let response = server.store("PUT", "/files/standing", fields, b"after");
         assert_eq!(response.status, 412, "{fields:?}");
-        assert_eq!(server.stored("standing").unwrap(), b"before");
+        assert_eq!(server.content_of("standing").unwrap(), b"before");
     }
 }
 
@@ -243,8 +243,8 @@ fn preconditions_of_an_upload_are_judged_again_when_it_is_published() {
         assert_eq!(server.store("PUT", &target, &[field], b"fast").status, before);
         slow.send("ow");
         assert_eq!(slow.response().status, 412, "{name}");
-        assert_eq!(server.stored(name).unwrap(), b"fast");
+        assert_eq!(server.content_of(name).unwrap(), b"fast");
         assert!(slow.is_kept(), "the content has been read");
     }
-    assert_eq!(server.names(), ["absent", "standing"]);
+    assert_eq!(server.file_names(), ["absent", "standing"]);
 }

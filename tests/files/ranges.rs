@@ -124,7 +124,7 @@ fn each_answer_of_parts_has_a_boundary_of_its_own() {
 fn parts_of_a_large_file_arrive_whole_also_at_a_slow_reader() {
     let server = Server::with_directory();
     let content = noise(24 << 20, 2);
-    server.put_file("large", &content);
+    server.write_file("large", &content);
     let mut client = server.connect();
     let range = format!("Range: bytes={}-,0-{},{}-{}", 16 << 20, (12 << 20) - 1, 13 << 20, 14 << 20);
     client.send(crate::support::head("GET", "/files/large", &[&range]));

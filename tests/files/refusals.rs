@@ -51,7 +51,7 @@ fn what_is_announced_too_long_is_refused_before_it_is_sent() {
     let response = client.store("PUT", "/files/standing", &[], &vec![b'x'; LONG_BYTES]);
     assert_refused(&response, 413);
     assert_eq!((response.field("Connection"), &*client.rest()), (Some("close"), &b""[..]));
-    assert_eq!(server.stored("standing").unwrap(), [b'x'; 1000]);
+    assert_eq!(server.content_of("standing").unwrap(), [b'x'; 1000]);
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn what_is_not_announced_is_refused_when_the_count_passes_the_limit() {
     let response = client.response();
     assert_refused(&response, 413);
     assert_eq!((response.field("Connection"), &*client.rest()), (Some("close"), &b""[..]), "its length is not known");
-    assert_eq!(server.stored("standing").unwrap(), b"before");
+    assert_eq!(server.content_of("standing").unwrap(), b"before");
     let mut client = server.connect();
     for bytes in [1000, 999] {
         client.send(head("PUT", "/files/standing", &["Transfer-Encoding: chunked"]));
@@ -80,8 +80,8 @@ fn what_is_not_announced_is_refused_when_the_count_passes_the_limit() {
     let response = client.response();
     assert_refused(&response, 413);
     assert_eq!((response.field("Connection"), &*client.rest()), (Some("close"), &b""[..]));
-    assert_eq!(server.stored("standing").unwrap().len(), 999);
-    assert_eq!(server.names(), ["standing"]);
+    assert_eq!(server.content_of("standing").unwrap().len(), 999);
+    assert_eq!(server.file_names(), ["standing"]);
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn content_that_is_coded_is_refused_and_identity_is_not() {
             assert_eq!(response.field("Accept-Encoding"), Some("identity"));
         }
     }
-    assert_eq!(server.stored("standing").unwrap(), b"before");
+    assert_eq!(server.content_of("standing").unwrap(), b"before");
     assert!(client.is_kept());
     assert_eq!(client.store("PUT", "/files/standing", &["Content-Encoding: Identity"], b"after").status, 204);
     let fields = ["Content-Encoding: gzip", "Content-Length: 5"];
@@ -125,7 +125,7 @@ fn a_page_of_another_site_stores_nothing() {
         assert_refused_at_the_head(server.connect(), "/files/standing", &[field, "Content-Length: 5"], 403);
         assert_eq!(client.ask("GET", "/files/standing", &[field]).text(), "before");
     }
-    assert_eq!((server.stored("standing").unwrap(), server.names().len()), (b"before".to_vec(), 1));
+    assert_eq!((server.content_of("standing").unwrap(), server.file_names().len()), (b"before".to_vec(), 1));
     assert!(client.is_kept());
     let own = ["Origin: http://a", "Sec-Fetch-Site: same-origin"];
     assert_eq!(client.store("PUT", "/files/standing", &own, b"after").status, 204);
@@ -155,7 +155,7 @@ fn a_form_is_not_taken_for_the_file_in_it() {
             }
         }
     }
-    assert_eq!((server.stored("standing").unwrap(), server.names().len()), (b"before".to_vec(), 1));
+    assert_eq!((server.content_of("standing").unwrap(), server.file_names().len()), (b"before".to_vec(), 1));
     assert!(client.is_kept());
     assert_refused_at_the_head(server.connect(), "/files/standing", &[boundary, "Content-Length: 5"], 415);
 
@@ -180,7 +180,7 @@ fn a_part_is_not_taken_for_the_whole() {
         assert_refused(&client.store("PUT", "/files/standing", &[&field], b"xxx"), 400);
         assert_refused(&client.store("PUT", "/files/absent", &[&field], b"xxx"), 400);
     }
-    assert_eq!((server.stored("standing").unwrap(), server.names().len()), (b"before".to_vec(), 1));
+    assert_eq!((server.content_of("standing").unwrap(), server.file_names().len()), (b"before".to_vec(), 1));
     assert!(client.is_kept());
     let fields = ["Content-Range: bytes 0-4/9", "Content-Length: 5"];
     assert_refused_at_the_head(server.connect(), "/files/standing", &fields, 400);
@@ -193,8 +193,8 @@ fn a_name_that_cannot_be_a_file_is_refused_before_the_content() {
     fs::create_dir_all(at("directory/full")).unwrap();
     make_fifo(&at("fifo"));
     let _listener = UnixListener::bind(at("socket")).unwrap();
-    server.put_file("file", b"bytes");
-    let before = server.names();
+    server.write_file("file", b"bytes");
+    let before = server.file_names();
     for (name, status) in [
         ("directory", 409),
         ("directory/full", 409),
@@ -219,7 +219,7 @@ fn a_name_that_cannot_be_a_file_is_refused_before_the_content() {
         assert_refused(&client.response(), status);
         assert!(client.is_kept(), "{name}");
     }
-    assert_eq!(server.names(), before);
+    assert_eq!(server.file_names(), before);
 }
 
 #[test]
@@ -245,7 +245,7 @@ fn a_directory_that_disappears_under_an_upload_is_missing() {
     client.send("bytes");
     assert_refused(&client.response(), 404);
     assert!(client.is_kept());
-    assert!(server.names().is_empty());
+    assert!(server.file_names().is_empty());
 }
 
 #[test]
@@ -259,7 +259,7 @@ fn a_directory_that_takes_the_name_during_an_upload_stays() {
     assert_refused(&client.response(), 409);
     assert!(client.is_kept());
     assert!(server.directory().join("name").is_dir());
-    assert_eq!(server.names(), ["name"]);
+    assert_eq!(server.file_names(), ["name"]);
 }
 
 /// The name was free when the upload began, and the demand of absence is no more than what the server demands anyway: the

@@ -71,8 +71,8 @@ fn a_full_disk_is_507_announced_or_not_and_the_old_file_stays() {
         let response = client.response();
         assert_eq!((response.status, response.text()), (507, "There is not enough space for the content.\n"));
         assert_eq!((response.field("Connection"), &*client.rest()), (Some("close"), &b""[..]));
-        assert!(server.stored("standing").unwrap() == before);
-        assert_eq!(server.names(), ["standing"]);
+        assert!(server.content_of("standing").unwrap() == before);
+        assert_eq!(server.file_names(), ["standing"]);
     }
     // What was refused has given its space back.
     wait_until("space", || bytes_free(disk.path()) as usize >= DISK_BYTES / 2 - 65_536);
@@ -98,7 +98,7 @@ fn of_two_uploads_that_fit_alone_the_one_that_does_not_fit_is_507() {
     });
     let stored = statuses.iter().position(|status| *status == 201);
     assert!(stored.is_some() && statuses.contains(&507), "{statuses:?}");
-    assert_eq!(server.names(), [stored.unwrap().to_string()]);
+    assert_eq!(server.file_names(), [stored.unwrap().to_string()]);
 }
 
 #[test]
@@ -116,7 +116,7 @@ fn a_full_disk_keeps_the_connection_of_a_short_upload() {
     let _ = client.try_send(chunked(&content, 50_000));
     let response = client.response();
     assert_eq!((response.status, response.field("Connection")), (507, Some("close")));
-    assert_eq!(server.names(), ["large"]);
+    assert_eq!(server.file_names(), ["large"]);
 }
 
 #[test]
@@ -201,7 +201,7 @@ fn without_descriptors_files_are_503_and_the_connection_is_kept() {
     }
     assert_eq!(client.ask("HEAD", "/files/file", &[]).status, 503);
     assert!(client.is_kept());
-    assert_eq!(server.stored("file").unwrap(), b"bytes");
+    assert_eq!(server.content_of("file").unwrap(), b"bytes");
     limit_descriptors(&server, getrlimit(Resource::Nofile).maximum);
     assert_eq!(client.get("/files/file").text(), "bytes");
     assert_eq!(client.store("PUT", "/files/file", &[], b"after").status, 204);
@@ -211,7 +211,7 @@ fn without_descriptors_files_are_503_and_the_connection_is_kept() {
 fn an_upload_that_was_let_in_needs_no_further_descriptor() {
     let server = Start::new().directory().options(["--fsync"]).start();
     fs::create_dir(server.directory().join("shelf")).unwrap();
-    server.put_file("shelf/standing", b"before");
+    server.write_file("shelf/standing", b"before");
     let descriptors = server.descriptors();
     for (name, status) in [("absent", 201), ("standing", 204)] {
         let mut client = server.connect();

@@ -28,7 +28,7 @@ fn a_sweep_spares_the_other_servers_upload() {
     client.send("more");
     assert_eq!(client.response().status, 201);
     assert_eq!(other.get("/files/slow").text(), "fourmore");
-    assert_eq!(one.names(), ["quick", "slow"]);
+    assert_eq!(one.file_names(), ["quick", "slow"]);
 }
 
 #[test]
@@ -49,9 +49,9 @@ fn a_sweep_removes_what_nobody_holds_and_nothing_else() {
         fs::read_dir(&shelf).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     left.sort();
     assert_eq!(left, [names[0], names[2], "file", names[3]]);
-    assert_eq!(server.names().len(), 5, "a directory that is not written to is not swept");
+    assert_eq!(server.file_names().len(), 5, "a directory that is not written to is not swept");
     server.put("file", b"bytes");
-    assert_eq!(server.names(), [names[2], "file", "shelf", names[3]]);
+    assert_eq!(server.file_names(), [names[2], "file", "shelf", names[3]]);
 }
 
 #[test]

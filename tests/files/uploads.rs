@@ -28,12 +28,12 @@ fn content_is_stored_byte_by_byte_by_length_and_in_chunks() {
             }
             let coded = chunked(&content, chunk_bytes);
             assert_eq!(store_chunked(&mut client, "POST", "/files/chunks", coded).status, 201);
-            assert!(server.stored("chunks").unwrap() == content, "{bytes} in chunks of {chunk_bytes}");
+            assert!(server.content_of("chunks").unwrap() == content, "{bytes} in chunks of {chunk_bytes}");
         }
-        assert!(server.stored("length").unwrap() == content, "{bytes}");
+        assert!(server.content_of("length").unwrap() == content, "{bytes}");
         assert!(client.get("/files/length").content == content, "{bytes}");
     }
-    assert_eq!(server.names(), ["chunks", "length"]);
+    assert_eq!(server.file_names(), ["chunks", "length"]);
 }
 
 #[test]
@@ -41,7 +41,7 @@ fn extensions_and_trailers_are_no_content() {
     let server = Server::with_directory();
     let coded = b"3;a=b;c=\"\\\"\"\r\nabc\r\n0003\r\ndef\r\n0;last\r\nETag: \"x\"\r\nContent-Length: 1\r\n\r\n";
     assert_eq!(store_chunked(&mut server.connect(), "PUT", "/files/file", coded.to_vec()).status, 201);
-    assert_eq!(server.stored("file").unwrap(), b"abcdef");
+    assert_eq!(server.content_of("file").unwrap(), b"abcdef");
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn post_always_creates_and_put_says_whether_it_did() {
     let mut client = server.connect();
     for (method, expected) in [("POST", 201), ("POST", 201), ("PUT", 204)] {
         assert_eq!(client.store(method, "/files/posted", &[], method.as_bytes()).status, expected);
-        assert_eq!(server.stored("posted").unwrap(), method.as_bytes());
+        assert_eq!(server.content_of("posted").unwrap(), method.as_bytes());
     }
     let made = client.store("PUT", "/files/put", &[], b"bytes");
     assert_eq!((made.status, made.field("Content-Length")), (201, Some("0")));
@@ -79,10 +79,13 @@ fn no_two_uploads_share_a_tag_however_quick_they_are() {
 #[test]
 fn an_upload_replaces_a_file_and_not_its_other_names() {
     let server = Server::with_directory();
-    server.put_file("file", b"before");
+    server.write_file("file", b"before");
     fs::hard_link(server.directory().join("file"), server.directory().join("other")).unwrap();
     server.put("file", b"after");
-    assert_eq!((server.stored("file"), server.stored("other")), (Some(b"after".to_vec()), Some(b"before".to_vec())));
+    assert_eq!(
+        (server.content_of("file"), server.content_of("other")),
+        (Some(b"after".to_vec()), Some(b"before".to_vec()))
+    );
 }
 
 #[test]
@@ -123,10 +126,10 @@ fn of_two_uploads_of_one_name_at_once_one_wins_whole() {
         let statuses = clients.each_mut().map(|client| client.response().status);
         assert!(statuses.iter().all(|status| matches!(status, 201 | 204)), "{statuses:?}");
         assert_eq!(statuses.iter().filter(|status| **status == 201).count(), usize::from(round == 0));
-        let stored = server.stored("file").unwrap();
+        let stored = server.content_of("file").unwrap();
         assert!(contents.contains(&stored), "whole, and one of them");
     }
-    assert_eq!(server.names(), ["file"]);
+    assert_eq!(server.file_names(), ["file"]);
 }
 
 #[test]
@@ -157,8 +160,8 @@ fn of_many_clients_that_create_one_file_exactly_one_does() {
         assert_eq!(winners.len(), 1, "{answers:?}");
         // Those that are late meet the file when they are published.
         assert!(answers.iter().all(|(_, status)| [201, late].contains(status)), "{answers:?}");
-        assert_eq!(server.stored("file").unwrap(), vec![winners[0].0 as u8; 50_000]);
-        assert_eq!(server.names(), ["file"]);
+        assert_eq!(server.content_of("file").unwrap(), vec![winners[0].0 as u8; 50_000]);
+        assert_eq!(server.file_names(), ["file"]);
     }
 }
 
@@ -186,7 +189,7 @@ fn a_hundred_clients_that_count_in_one_file_lose_no_increment() {
             });
         }
     });
-    assert_eq!(server.stored("counter").unwrap(), CLIENTS.to_string().as_bytes());
+    assert_eq!(server.content_of("counter").unwrap(), CLIENTS.to_string().as_bytes());
 }
 
 #[test]
@@ -198,7 +201,7 @@ fn uploads_that_only_create_replace_nothing() {
         assert_eq!(client.store(method, &target, &[], b"first").status, 201);
         let taken = client.store(method, &target, &[], b"second");
         assert_eq!((taken.status, taken.text()), (409, "There is a file of this name, and it may not be replaced.\n"));
-        assert_eq!(server.stored(method).unwrap(), b"first");
+        assert_eq!(server.content_of(method).unwrap(), b"first");
     }
     assert!(client.is_kept());
     // Refused before the content is sent, and again where another was quicker.
@@ -210,14 +213,14 @@ fn uploads_that_only_create_replace_nothing() {
 #[test]
 fn uploads_that_are_off_are_not_allowed_and_not_offered() {
     let server = Start::new().directory().options(["--uploads", "off"]).start();
-    server.put_file("file", b"bytes");
+    server.write_file("file", b"bytes");
     for (method, target) in [("PUT", "/files/file"), ("POST", "/files/new"), ("PUT", "/files/..")] {
         let response = server.store(method, target, &[], b"written");
         assert_eq!((response.status, response.field("Allow")), (405, Some("GET, HEAD, OPTIONS")), "{method} {target}");
     }
     assert_eq!(server.ask("OPTIONS", "/files/file", &[]).field("Allow"), Some("GET, HEAD, OPTIONS"));
     assert_eq!(server.get("/files/file").text(), "bytes");
-    assert_eq!(server.names(), ["file"]);
+    assert_eq!(server.file_names(), ["file"]);
     let offered = Server::with_directory().ask("OPTIONS", "/files/file", &[]);
     assert_eq!(offered.field("Allow"), Some("GET, HEAD, POST, PUT, OPTIONS"));
 }
@@ -250,7 +253,7 @@ fn with_fsync_files_are_created_and_replaced_all_the_same() {
     let server = Start::new().directory().options(["--fsync"]).start();
     assert_eq!(server.store("PUT", "/files/file", &[], b"bytes").status, 201);
     assert_eq!(server.store("PUT", "/files/file", &[], b"others").status, 204);
-    assert_eq!(server.stored("file").unwrap(), b"others");
+    assert_eq!(server.content_of("file").unwrap(), b"others");
 }
 
 /// RFC 9110 §8.7 and §14.4: another place for the content means nothing here, and a part is one in a PUT alone.
@@ -263,5 +266,5 @@ fn fields_without_a_meaning_for_the_method_change_nothing() {
     let part = "Content-Range: bytes 0-1/6";
     assert_eq!(client.store("POST", "/files/posted", &[part], b"bytes").status, 201);
     assert_eq!(client.ask("GET", "/files/file", &[part]).text(), "bytes");
-    assert_eq!((server.stored("posted").unwrap(), server.names().len()), (b"bytes".to_vec(), 2));
+    assert_eq!((server.content_of("posted").unwrap(), server.file_names().len()), (b"bytes".to_vec(), 2));
 }

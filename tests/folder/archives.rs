@@ -62,7 +62,7 @@ fn every_byte_name_and_time_comes_back() {
     let long = format!("{}/{}", "d".repeat(120), "f".repeat(200));
     let server = share(&["empty", "sub/deep/er/file", "empty-dir/", "ü/é", &long, &"x".repeat(100), &"y".repeat(101)]);
     for (name, bytes) in [("511", 511), ("512", 512), ("513", 513), ("large", 3_000_000)] {
-        server.put_file(name, &noise(bytes, bytes as u64));
+        server.write_file(name, &noise(bytes, bytes as u64));
     }
     fs::write(server.directory().join(OsStr::from_bytes(b"odd-\xff")), b"odd").unwrap();
     for (name, since_1970) in [("511", Duration::new(1, 234_567_891)), ("512", Duration::new(784_111_777, 0))] {
@@ -86,7 +86,7 @@ fn many_small_files_come_back_among_large_ones() {
             99 => 100_000 + number,
             rest => rest * 173 % 5000 / 512 * 512 + number % 3,
         };
-        server.put_file(&format!("{}/{number}", number % 7), &noise(bytes, number as u64));
+        server.write_file(&format!("{}/{number}", number % 7), &noise(bytes, number as u64));
     }
     let extracted = extract(&archive(&server, "/"));
     assert_eq!(tree(&extracted.path().join("served")), tree(server.directory()));
@@ -144,7 +144,7 @@ fn an_archive_breaks_off_if_a_file_shrinks() {
     client.send("GET /?archive=tar HTTP/1.1\r\nHost: localhost\r\n\r\n");
     assert_eq!(client.head().status, 200);
     File::options().write(true).open(&path).unwrap().set_len(1).unwrap();
-    let content = client.everything_until_any_end();
+    let content = client.read_until_closed();
     assert!(content.len() < 64 << 20 && !content.ends_with(b"0\r\n\r\n"), "{}", content.len());
 }
 
@@ -161,7 +161,7 @@ fn an_http_1_0_client_sees_a_reset_where_its_archive_breaks_off() {
         if shrinks {
             File::options().write(true).open(&path).unwrap().set_len(1).unwrap();
         }
-        assert_eq!(client.ends_in_order(), expected);
+        assert_eq!(client.closes_cleanly(), expected);
     }
 }
 

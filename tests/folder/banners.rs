@@ -27,10 +27,10 @@ fn a_server_on_every_address_names_none_that_cannot_be_asked() {
 
 #[test]
 fn what_cannot_be_shared_is_said() {
-    let ended = Start::new().options(["/absent-folder"]).start_and_end();
+    let ended = Start::new().options(["/absent-folder"]).run_to_exit();
     assert_eq!(ended.code, Some(1));
     assert!(ended.stderr.contains("/absent-folder"), "{}", ended.stderr);
-    let ended = Start::new().options(["--directory", "/a", "/b"]).start_and_end();
+    let ended = Start::new().options(["--directory", "/a", "/b"]).run_to_exit();
     assert_eq!(ended.code, Some(2));
     assert!(ended.stderr.contains("--directory /a") && ended.stderr.contains("DIR /b"), "{}", ended.stderr);
 }

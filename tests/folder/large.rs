@@ -37,7 +37,7 @@ fn more_entries_come_each_once_as_the_disk_has_them() {
 fn others_are_answered_while_a_large_directory_is_read() {
     let server = share(&[]);
     fill(&server, 12_345);
-    server.put_file("small", b"small");
+    server.write_file("small", b"small");
     let mut listing = server.connect();
     // Several, one after the other.
     let request = "GET /?format=json HTTP/1.1\r\nHost: localhost\r\n\r\n";

@@ -90,7 +90,7 @@ fn directories_come_first_and_names_as_people_expect() {
 fn entries_are_sorted_by_size_and_time() {
     let server = share(&["sub/"]);
     for (name, bytes, unix_s) in [("a", 30, 3_000), ("b", 4, 9_000), ("c", 100, 1_000), ("d", 4, 2_000)] {
-        server.put_file(name, &vec![0; bytes]);
+        server.write_file(name, &vec![0; bytes]);
         let file = File::options().write(true).open(server.directory().join(name)).unwrap();
         file.set_modified(UNIX_EPOCH + Duration::from_secs(unix_s)).unwrap();
     }

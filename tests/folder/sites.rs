@@ -100,7 +100,7 @@ fn several_parts_are_those_of_the_file_itself() {
 
 #[test]
 fn it_is_not_written_to() {
-    let ended = crate::harness::Start::new().folder().options(["--site", "--uploads", "create"]).start_and_end();
+    let ended = crate::harness::Start::new().folder().options(["--site", "--uploads", "create"]).run_to_exit();
     assert_eq!(ended.code, Some(2));
     assert!(ended.stderr.contains("--site") && ended.stderr.contains("--uploads"), "{}", ended.stderr);
     let server = site(&["a"]);

@@ -20,7 +20,7 @@ fn nobody_may_write_unless_it_is_allowed() {
             );
         }
     }
-    assert_eq!(server.names(), ["sub"]);
+    assert_eq!(server.file_names(), ["sub"]);
 }
 
 #[test]
@@ -32,7 +32,7 @@ fn files_are_stored_where_it_is_allowed() {
     assert_eq!(put(&server, "/sub/", &[]), 405);
     let replacing = share_with(&["--uploads", "replace"], &["a"]);
     assert_eq!(put(&replacing, "/a", &[]), 204);
-    assert_eq!(replacing.stored("a"), Some(Vec::new()));
+    assert_eq!(replacing.content_of("a"), Some(Vec::new()));
 }
 
 #[test]

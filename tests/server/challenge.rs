@@ -4,7 +4,7 @@ use std::io::Read;
 use std::thread;
 use std::time::Instant;
 
-use crate::harness::{AT_ONCE, Client, Server, Start};
+use crate::harness::{Client, PROMPTLY, Server, Start};
 
 /// As `your_program.sh` starts it.
 fn server() -> Server {
@@ -12,7 +12,7 @@ fn server() -> Server {
 }
 
 #[test]
-fn stage_01_accepts_connections_on_every_address_of_its_banner() {
+fn stage_01_accepts_connections_on_every_address_in_its_banner() {
     let server = server();
     for address in &server.addresses {
         Client::connect(*address);
@@ -44,7 +44,7 @@ fn stage_04_echoes_what_follows_echo() {
 }
 
 #[test]
-fn stage_05_gives_back_the_user_agent_by_a_field_name_in_any_case() {
+fn stage_05_returns_the_user_agent_whatever_the_case_of_the_field_name() {
     let server = server();
     for name in ["User-Agent", "user-agent", "USER-AGENT", "uSer-aGent"] {
         let request = format!("GET /user-agent HTTP/1.1\r\nHost: a\r\n{name}: foobar/1.2.3\r\n\r\n");
@@ -55,7 +55,7 @@ fn stage_05_gives_back_the_user_agent_by_a_field_name_in_any_case() {
 }
 
 #[test]
-fn stage_06_answers_each_of_many_open_connections_at_once_also_without_host_and_half_closed() {
+fn stage_06_serves_many_open_connections_without_host_and_half_closed() {
     let server = server();
     let mut clients = [server.connect(), server.connect(), server.connect()];
     assert_eq!(server.get("/").status, 200, "beside three silent connections");
@@ -69,7 +69,7 @@ fn stage_06_answers_each_of_many_open_connections_at_once_also_without_host_and_
 #[test]
 fn stage_07_sends_files_with_exactly_their_bytes() {
     let server = server();
-    server.put_file("foo", b"Hello, World!");
+    server.write_file("foo", b"Hello, World!");
     let response = server.get("/files/foo");
     assert_eq!(response.status, 200);
     assert_eq!(response.field("Content-Type"), Some("application/octet-stream"));
@@ -79,13 +79,13 @@ fn stage_07_sends_files_with_exactly_their_bytes() {
 }
 
 #[test]
-fn stage_08_stores_a_file_before_it_answers_201() {
+fn stage_08_stores_a_file_before_it_responds_201() {
     let server = server();
     for name in ["one", "two"] {
         let response = server.connect().upload("POST", &format!("/files/{name}"), name.as_bytes());
         assert_eq!(response.status, 201);
         assert!(response.head.starts_with("HTTP/1.1 201 Created\r\n"));
-        assert_eq!(server.stored(name).as_deref(), Some(name.as_bytes()));
+        assert_eq!(server.content_of(name).as_deref(), Some(name.as_bytes()));
     }
 }
 
@@ -95,7 +95,7 @@ fn echo_with(server: &Server, accept_encoding: &str) -> crate::harness::Response
 }
 
 #[test]
-fn stage_09_names_gzip_and_no_coding_that_it_does_not_know() {
+fn stage_09_uses_gzip_and_ignores_unknown_codings() {
     let server = server();
     assert_eq!(echo_with(&server, "gzip").field("Content-Encoding"), Some("gzip"));
     let response = echo_with(&server, "invalid-encoding");
@@ -111,7 +111,7 @@ fn stage_10_finds_gzip_in_a_list_of_codings() {
 }
 
 #[test]
-fn stage_11_compresses_the_content_and_says_the_compressed_length() {
+fn stage_11_compresses_the_content_and_sends_the_compressed_length() {
     let response = echo_with(&server(), "gzip");
     let expected =
         [0x1f, 0x8b, 0x08, 0, 0, 0, 0, 0, 0, 0x03, 0x4b, 0x4c, 0x4a, 0x06, 0, 0xc2, 0x41, 0x24, 0x35, 0x03, 0, 0, 0];
@@ -123,7 +123,7 @@ fn stage_11_compresses_the_content_and_says_the_compressed_length() {
 }
 
 #[test]
-fn stage_12_answers_request_after_request_on_one_connection() {
+fn stage_12_serves_many_requests_on_one_connection() {
     let server = server();
     let mut client = server.connect();
     for fruit in ["banana", "pear", "plum"] {
@@ -135,7 +135,7 @@ fn stage_12_answers_request_after_request_on_one_connection() {
 }
 
 #[test]
-fn stage_13_keeps_the_states_of_interleaved_connections_apart() {
+fn stage_13_keeps_interleaved_connections_apart() {
     let server = server();
     let mut clients: Vec<Client> = (0..5).map(|_| server.connect()).collect();
     for round in 0..4 {
@@ -153,7 +153,7 @@ fn stage_13_keeps_the_states_of_interleaved_connections_apart() {
 }
 
 #[test]
-fn stage_14_mirrors_close_and_ends_the_connection_at_once() {
+fn stage_14_repeats_connection_close_and_closes_at_once() {
     let server = server();
     let mut client = server.connect();
     assert_eq!(client.get("/echo/orange").field("Connection"), None);
@@ -162,11 +162,11 @@ fn stage_14_mirrors_close_and_ends_the_connection_at_once() {
     // The client's side stays open: the end must not wait for it, nor for any of the server's time-outs.
     let answered = Instant::now();
     assert_eq!(client.rest(), b"");
-    assert!(answered.elapsed() < AT_ONCE, "the end took {:?}", answered.elapsed());
+    assert!(answered.elapsed() < PROMPTLY, "the end took {:?}", answered.elapsed());
 }
 
 #[test]
-fn stage_14_the_end_follows_the_answer_of_each_of_many_connections() {
+fn stage_14_closes_each_of_many_connections_after_its_response() {
     let server = server();
     thread::scope(|scope| {
         for _ in 0..8 {

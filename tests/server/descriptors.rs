@@ -30,14 +30,14 @@ fn assert_are_answered(clients: Vec<Client>) {
 }
 
 #[test]
-fn many_more_clients_than_fit_are_all_served() {
+fn clients_beyond_the_connection_limit_are_all_served() {
     let server = server();
     assert_are_answered((0..CLIENTS).map(|place| ask(&server, place)).collect());
     assert_eq!(server.stderr(), "");
 }
 
 #[test]
-fn a_full_server_uses_no_processor_time_and_serves_all_when_there_is_room() {
+fn at_capacity_the_server_uses_no_processor_time_and_later_serves_all() {
     let server = server();
     let idle: Vec<Client> = (0..DESCRIPTORS).map(|_| server.connect()).collect();
     let clients: Vec<Client> = (0..CLIENTS).map(|place| ask(&server, place)).collect();
@@ -52,7 +52,7 @@ fn a_full_server_uses_no_processor_time_and_serves_all_when_there_is_room() {
 
 /// They have been told all, and yet stay. While there is room they may do so for five seconds.
 #[test]
-fn peers_that_stay_after_the_end_give_way_when_the_server_is_full() {
+fn at_capacity_draining_connections_are_closed_early() {
     let server = server();
     let mut staying: Vec<Client> = (0..15).map(|_| server.connect()).collect();
     for client in &mut staying {
@@ -70,14 +70,14 @@ fn peers_that_stay_after_the_end_give_way_when_the_server_is_full() {
 }
 
 #[test]
-fn a_limit_that_leaves_room_for_nobody_is_an_error_at_start() {
-    let ended = Start::new().descriptors_max(18).start_and_end();
+fn a_descriptor_limit_too_low_for_one_connection_is_an_error_at_start() {
+    let ended = Start::new().descriptors_max(18).run_to_exit();
     assert_eq!(ended.code, Some(1));
     assert!(ended.stderr.contains("ulimit -n") && ended.stderr.lines().count() == 1, "{}", ended.stderr);
 }
 
 #[test]
-fn both_addresses_of_a_full_server_get_their_turns() {
+fn at_capacity_both_addresses_accept_in_turn() {
     let server = server();
     let [v4, v6] = server.addresses[..] else {
         println!("not tried: this machine has no [::1]");
@@ -94,7 +94,7 @@ fn both_addresses_of_a_full_server_get_their_turns() {
     let mut served = 0;
     for _ in 0..2 * DESCRIPTORS {
         drop(leaving.next());
-        served = clients.iter().filter(|client| client.bytes_come_within(Duration::from_millis(10))).count();
+        served = clients.iter().filter(|client| client.is_readable_within(Duration::from_millis(10))).count();
         if served == clients.len() {
             break;
         }
@@ -103,7 +103,7 @@ fn both_addresses_of_a_full_server_get_their_turns() {
 }
 
 #[test]
-fn every_connection_that_fits_can_upload() {
+fn every_accepted_connection_can_upload() {
     let server = server();
     let content = b"firstsecond";
     let mut clients: Vec<Client> = (0..40)
@@ -126,7 +126,7 @@ fn every_connection_that_fits_can_upload() {
         assert_eq!(client.rest(), b"");
     }
     for place in 0..40 {
-        assert_eq!(server.stored(&place.to_string()).as_deref(), Some(&content[..]));
+        assert_eq!(server.content_of(&place.to_string()).as_deref(), Some(&content[..]));
     }
     assert_eq!(server.stderr(), "");
 }

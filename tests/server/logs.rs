@@ -37,7 +37,7 @@ fn log_to_the_end(mut server: Server) -> String {
 }
 
 #[test]
-fn by_default_no_request_is_logged_whatever_it_is() {
+fn by_default_no_request_is_logged() {
     let server = Server::with_directory();
     send_requests(&server);
     let mut client = server.connect();
@@ -47,7 +47,7 @@ fn by_default_no_request_is_logged_whatever_it_is() {
 }
 
 #[test]
-fn verbosely_each_answer_is_one_line() {
+fn verbose_logs_one_line_per_response() {
     let server = Start::new().directory().options(["-v"]).start();
     send_requests(&server);
     let log = log_to_the_end(server);
@@ -61,7 +61,7 @@ fn verbosely_each_answer_is_one_line() {
 }
 
 #[test]
-fn an_answer_that_is_never_sent_is_not_logged() {
+fn a_response_that_is_never_sent_is_not_logged() {
     let server = Start::new().options(["-v"]).start();
     let mut client = server.connect();
     // The answer to the request is held until its content has been read, and the content is malformed.
@@ -74,7 +74,7 @@ fn an_answer_that_is_never_sent_is_not_logged() {
 }
 
 #[test]
-fn an_answer_that_waited_for_the_end_of_unwanted_content_is_logged_once() {
+fn a_response_held_back_until_its_content_was_read_is_logged_once() {
     let server = Start::new().options(["-v"]).start();
     let mut client = server.connect();
     assert_eq!(client.upload("POST", "/nowhere", &noise(1000, 31)).status, 404);
@@ -88,7 +88,7 @@ fn an_answer_that_waited_for_the_end_of_unwanted_content_is_logged_once() {
 }
 
 #[test]
-fn more_verbosely_each_state_is_told_in_its_order() {
+fn very_verbose_logs_each_state_in_order() {
     let server = Start::new().directory().options(["-vv"]).start();
     let mut client = server.connect();
     client.send("PUT /files/f HT");
@@ -121,7 +121,7 @@ fn more_verbosely_each_state_is_told_in_its_order() {
 }
 
 #[test]
-fn a_peer_cannot_steer_the_readers_terminal_or_forge_a_line() {
+fn a_client_cannot_put_escape_sequences_or_lines_into_the_log() {
     let server = Start::new().directory().options(["-vv"]).start();
     let escapes = "\u{1b}[31m\u{1b}]0;title\u{7}\r12:00:00 [INFO] forged\u{9b}31m";
     let encoded = "%1b%5b31m%0d%0a12:00:00%20%5bINFO%5d%20forged%c2%9b31m";
@@ -142,7 +142,7 @@ fn a_peer_cannot_steer_the_readers_terminal_or_forge_a_line() {
     for request in &requests {
         let mut client = server.connect();
         client.send(request);
-        client.everything_until_any_end();
+        client.read_until_closed();
     }
     let log = log_to_the_end(server);
     assert_eq!(log.matches('→').count(), requests.len(), "{log}");
@@ -151,7 +151,7 @@ fn a_peer_cannot_steer_the_readers_terminal_or_forge_a_line() {
 }
 
 #[test]
-fn a_log_that_cannot_be_written_disturbs_no_answer() {
+fn a_log_that_cannot_be_written_does_not_affect_responses() {
     let server = Start::new().options(["-vv"]).stderr_to("/dev/full").start();
     let mut client = server.connect();
     for round in 0..100 {

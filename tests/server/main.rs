@@ -4,10 +4,10 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test may stop where it stands")]
 
 mod challenge;
+mod clients;
 mod descriptors;
 mod harness;
 mod logs;
-mod peers;
+mod shutdown;
 mod start;
-mod stop;
-mod waiting;
+mod timeouts;

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, TcpListener};
 
 use spindle::config::USAGE;
 
-use crate::harness::{Client, Ended, Server, Start, raise_descriptor_limit};
+use crate::harness::{Client, Exited, Server, Start, raise_descriptor_limit};
 
 /// An address of documentation (RFC 5737): no machine's.
 const NOBODYS_ADDRESS: &str = "192.0.2.1";
@@ -15,12 +15,12 @@ fn has_ipv6() -> bool {
 }
 
 /// Starts with these options alone.
-fn start(options: &[&str]) -> Ended {
-    Start::new().own_port().options(options.iter().copied()).start_and_end()
+fn start(options: &[&str]) -> Exited {
+    Start::new().without_port().options(options.iter().copied()).run_to_exit()
 }
 
 /// One line, of plain words, that holds `word`.
-fn assert_is_clear(ended: &Ended, lines: usize, code: i32, word: &str) {
+fn assert_is_clear(ended: &Exited, lines: usize, code: i32, word: &str) {
     assert_eq!(ended.code, Some(code), "{ended:?}");
     assert_eq!(ended.stdout, "", "{ended:?}");
     assert_eq!(ended.stderr.lines().count(), lines, "{ended:?}");
@@ -44,7 +44,7 @@ fn assert_usage_is_wrong(options: &[&str], word: &str) {
 }
 
 #[test]
-fn a_directory_that_is_missing_or_none_is_named() {
+fn a_missing_directory_and_a_file_in_its_place_are_named() {
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let file = scratch.path().join("file");
     fs::write(&file, "").expect("a file");
@@ -55,7 +55,7 @@ fn a_directory_that_is_missing_or_none_is_named() {
 }
 
 #[test]
-fn a_port_in_use_is_named_on_whichever_address_it_is() {
+fn a_port_in_use_is_named_with_its_address() {
     let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     let port = taken.local_addr().expect("an address").port();
     assert_start_fails(&["--port", &port.to_string()], &format!("127.0.0.1:{port}"));
@@ -70,7 +70,7 @@ fn a_port_in_use_is_named_on_whichever_address_it_is() {
 }
 
 #[test]
-fn a_port_of_another_server_is_in_use_and_free_again_right_after_its_end() {
+fn a_port_is_free_again_as_soon_as_its_server_has_exited() {
     let mut first = Server::plain();
     let port = first.port().to_string();
     assert_start_fails(&["--port", &port], "in use");
@@ -81,18 +81,18 @@ fn a_port_of_another_server_is_in_use_and_free_again_right_after_its_end() {
     drop(client);
     first.signal(rustix::process::Signal::TERM);
     assert_eq!(first.wait(), Some(0));
-    let second = Start::new().own_port().options(["--port", port.as_str()]).start();
+    let second = Start::new().without_port().options(["--port", port.as_str()]).start();
     assert_eq!(second.get("/").status, 200);
 }
 
 #[test]
-fn an_address_that_is_not_this_machines_is_named() {
+fn an_address_of_another_machine_is_named() {
     assert_start_fails(&["--port", "0", "--bind", NOBODYS_ADDRESS], NOBODYS_ADDRESS);
     assert_start_fails(&["--port", "0", "--bind", "2001:db8::1"], "2001:db8::1");
 }
 
 #[test]
-fn what_is_wrong_with_the_options_is_named() {
+fn errors_in_the_options_are_named() {
     assert_usage_is_wrong(&["--prot", "80"], "--prot");
     assert_usage_is_wrong(&["-x"], "-x");
     assert_usage_is_wrong(&["folder", "stray"], "stray");
@@ -124,15 +124,15 @@ fn what_is_wrong_with_the_options_is_named() {
 }
 
 #[test]
-fn an_error_is_told_by_its_exit_code_also_where_nobody_can_read_it() {
-    let ended = Start::new().options(["--bind", NOBODYS_ADDRESS]).stderr_to("/dev/full").start_and_end();
+fn an_error_sets_the_exit_code_even_if_stderr_cannot_be_written() {
+    let ended = Start::new().options(["--bind", NOBODYS_ADDRESS]).stderr_to("/dev/full").run_to_exit();
     assert_eq!(ended.code, Some(1), "{ended:?}");
-    let ended = Start::new().options(["--prot"]).stderr_to("/dev/full").start_and_end();
+    let ended = Start::new().options(["--prot"]).stderr_to("/dev/full").run_to_exit();
     assert_eq!(ended.code, Some(2), "{ended:?}");
 }
 
 #[test]
-fn a_free_port_is_the_same_on_every_address_and_greeted_on_each() {
+fn a_free_port_is_the_same_on_every_address_and_the_banner_lists_each() {
     let server = Server::plain();
     let port = server.port();
     assert_ne!(port, 0);
@@ -147,14 +147,14 @@ fn a_free_port_is_the_same_on_every_address_and_greeted_on_each() {
 }
 
 #[test]
-fn one_address_is_served_alone() {
+fn a_single_address_is_the_only_one_served() {
     let server = Start::new().options(["-b", "127.0.0.1"]).start();
     assert_eq!(server.banner, format!("Listening on http://127.0.0.1:{}\n", server.port()));
     assert_eq!(server.get("/").status, 200);
 }
 
 #[test]
-fn every_address_includes_those_of_version_4() {
+fn the_unspecified_ipv6_address_includes_ipv4() {
     if !has_ipv6() {
         println!("not tried: this machine has no IPv6");
         return;
@@ -168,7 +168,7 @@ fn every_address_includes_those_of_version_4() {
 
 /// The address fe80:… of an interface means nothing without the interface. Its banner is what a client takes.
 #[test]
-fn an_address_of_one_interface_is_served() {
+fn a_link_local_address_is_served() {
     let Some((address, interface)) = link_local_address() else {
         println!("not tried: no interface of this machine has a link-local address");
         return;
@@ -212,7 +212,7 @@ fn link_local_address() -> Option<(Ipv6Addr, Interface)> {
 }
 
 #[test]
-fn an_interface_that_is_absent_or_missing_is_named() {
+fn an_unknown_or_missing_interface_is_named() {
     assert_usage_is_wrong(&["--bind", "fe80::1%no-such-one"], "no-such-one");
     assert_usage_is_wrong(&["--bind", "[fe80::1%]"], "fe80::1%");
     assert_usage_is_wrong(&["--bind", "fe80::1"], "fe80::1%eth0");
@@ -225,12 +225,12 @@ fn short_options_mean_the_same_as_long_ones() {
     let scratch = tempfile::tempdir().expect("a temporary directory");
     fs::write(scratch.path().join("f"), "content").expect("a file");
     let directory = scratch.path().to_str().expect("text");
-    let server = Start::new().own_port().options(["-p", "0", "-b", "127.0.0.1", "-d", directory, "-q"]).start();
+    let server = Start::new().without_port().options(["-p", "0", "-b", "127.0.0.1", "-d", directory, "-q"]).start();
     assert_eq!(server.get("/files/f").text(), "content");
 }
 
 #[test]
-fn without_date_and_with_it() {
+fn no_date_omits_the_date_field() {
     let with = Server::plain().get("/");
     assert!(with.field("Date").is_some_and(|date| date.ends_with(" GMT")), "{with:?}");
     let without = Start::new().options(["--no-date"]).start().get("/");
@@ -238,7 +238,7 @@ fn without_date_and_with_it() {
 }
 
 #[test]
-fn strictness_refuses_a_request_without_host() {
+fn strict_refuses_a_request_without_host() {
     let request = "GET / HTTP/1.1\r\n\r\n";
     assert_eq!(Server::plain().connect().exchange(request).status, 200);
     assert_eq!(Start::new().options(["--strict"]).start().connect().exchange(request).status, 400);

@@ -180,7 +180,7 @@ fn event(line: &Line, key: usize, is_spurious: bool) -> Option<Event> {
     let readiness = Readiness {
         readable: readable || is_spurious,
         writable: writable || is_spurious,
-        short_reads_say_nothing: has_ended || line.is_urgent(),
+        short_reads_inconclusive: has_ended || line.is_urgent(),
     };
     (readiness.readable || readiness.writable).then_some(Event::Connection { key, readiness })
 }

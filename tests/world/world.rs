@@ -117,7 +117,7 @@ fn readiness(line: &Line, send_buffer_bytes: u64) -> Readiness {
     Readiness {
         readable: !line.arrived.is_empty() || has_ended,
         writable: send_buffer_bytes - line.buffered >= send_buffer_bytes / 3 || line.is_reset,
-        short_reads_say_nothing: has_ended || line.urgent_at.is_some(),
+        short_reads_inconclusive: has_ended || line.urgent_at.is_some(),
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustix::net::sockopt;
 
-use super::PATIENCE;
+use super::WAIT_MAX;
 
 /// One connection.
 pub(crate) struct Client {
@@ -40,12 +40,12 @@ impl Response {
 impl Client {
     /// Connects.
     pub(crate) fn connect(address: SocketAddr) -> Client {
-        Client::new(TcpStream::connect_timeout(&address, PATIENCE).expect("a connection"))
+        Client::new(TcpStream::connect_timeout(&address, WAIT_MAX).expect("a connection"))
     }
 
     fn new(stream: TcpStream) -> Client {
-        stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
-        stream.set_write_timeout(Some(PATIENCE)).expect("a time-out");
+        stream.set_read_timeout(Some(WAIT_MAX)).expect("a time-out");
+        stream.set_write_timeout(Some(WAIT_MAX)).expect("a time-out");
         stream.set_nodelay(true).expect("no delay");
         Client { stream, ahead: Vec::new() }
     }
@@ -187,24 +187,24 @@ impl Client {
     }
 
     /// Waits for bytes, or the end, for so long. Says whether they have come; they stay to be read.
-    pub(crate) fn bytes_come_within(&self, for_at_most: Duration) -> bool {
+    pub(crate) fn is_readable_within(&self, for_at_most: Duration) -> bool {
         self.stream.set_read_timeout(Some(for_at_most)).expect("a time-out");
         let peeked = self.stream.peek(&mut [0]);
-        self.stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+        self.stream.set_read_timeout(Some(WAIT_MAX)).expect("a time-out");
         peeked.is_ok()
     }
 
     /// Waits for the connection to be gone, in whatever way. Returns what came before.
-    pub(crate) fn everything_until_any_end(&mut self) -> Vec<u8> {
+    pub(crate) fn read_until_closed(&mut self) -> Vec<u8> {
         let mut everything = std::mem::take(&mut self.ahead);
         match self.stream.read_to_end(&mut everything) {
-            Err(error) if is_time_out(&error) => panic!("the connection is still open"),
+            Err(error) if is_timeout(&error) => panic!("the connection is still open"),
             Ok(_) | Err(_) => everything,
         }
     }
 
     /// Reads until the connection ends. Returns whether it ended in order, and not by a reset.
-    pub(crate) fn ends_in_order(&mut self) -> bool {
+    pub(crate) fn closes_cleanly(&mut self) -> bool {
         io::copy(&mut self.stream, &mut io::sink()).is_ok()
     }
 
@@ -220,6 +220,6 @@ impl Client {
     }
 }
 
-fn is_time_out(error: &io::Error) -> bool {
+fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }

@@ -10,14 +10,14 @@ use std::time::{Duration, Instant};
 
 pub(crate) use client::{Client, Response};
 pub(crate) use process::raise_descriptor_limit;
-pub(crate) use server::{Ended, Server, Start};
+pub(crate) use server::{Exited, Server, Start};
 
 /// How long anything may take before its test fails. Far longer than anything takes.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const WAIT_MAX: Duration = Duration::from_secs(20);
 
 /// What is to happen at once has happened by then even on a busy machine: far less than the ten seconds that answers
 /// under way may take when the server ends, and than the five that a connection may be silent after its end.
-pub(crate) const AT_ONCE: Duration = Duration::from_secs(4);
+pub(crate) const PROMPTLY: Duration = Duration::from_secs(4);
 
 /// Waits for `condition`.
 ///
@@ -26,7 +26,7 @@ pub(crate) const AT_ONCE: Duration = Duration::from_secs(4);
 pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let started = Instant::now();
     while !condition() {
-        assert!(started.elapsed() < PATIENCE, "waited in vain for {what}");
+        assert!(started.elapsed() < WAIT_MAX, "waited in vain for {what}");
         std::thread::sleep(Duration::from_millis(2));
     }
 }

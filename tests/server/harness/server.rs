@@ -11,7 +11,7 @@ use std::thread;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use super::{Client, PATIENCE, Response, wait_until};
+use super::{Client, Response, WAIT_MAX, wait_until};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_spindle");
 
@@ -53,7 +53,7 @@ impl Start {
     }
 
     /// On the port that the options say, if they do.
-    pub(crate) fn own_port(mut self) -> Start {
+    pub(crate) fn without_port(mut self) -> Start {
         self.port = None;
         self
     }
@@ -159,13 +159,13 @@ impl Start {
     }
 
     /// Starts the server where it is expected to end by itself.
-    pub(crate) fn start_and_end(self) -> Ended {
+    pub(crate) fn run_to_exit(self) -> Exited {
         let mut running = self.spawn();
         let mut stdout = running.child.stdout.take().expect("standard output");
         let status = running.wait();
         let mut said = String::new();
         stdout.read_to_string(&mut said).expect("text on standard output");
-        Ended { code: status.code(), stdout: said, stderr: running.words() }
+        Exited { code: status.code(), stdout: said, stderr: running.words() }
     }
 }
 
@@ -180,12 +180,12 @@ fn first_words(mut stdout: ChildStdout) -> String {
         let _ = sender.send(String::from_utf8_lossy(&space[..bytes]).into_owned());
         let _ = stdout.read_to_end(&mut Vec::new());
     });
-    receiver.recv_timeout(PATIENCE).expect("a banner in time")
+    receiver.recv_timeout(WAIT_MAX).expect("a banner in time")
 }
 
 /// A server that ended by itself.
 #[derive(Debug)]
-pub(crate) struct Ended {
+pub(crate) struct Exited {
     pub(crate) code: Option<i32>,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
@@ -252,17 +252,17 @@ impl Server {
     }
 
     /// Puts a file into the directory.
-    pub(crate) fn put_file(&self, name: &str, content: &[u8]) {
+    pub(crate) fn write_file(&self, name: &str, content: &[u8]) {
         fs::write(self.directory().join(name), content).expect("a file");
     }
 
     /// What the directory holds under the name.
-    pub(crate) fn stored(&self, name: &str) -> Option<Vec<u8>> {
+    pub(crate) fn content_of(&self, name: &str) -> Option<Vec<u8>> {
         fs::read(self.directory().join(name)).ok()
     }
 
     /// The names of all that is in the directory.
-    pub(crate) fn names(&self) -> Vec<String> {
+    pub(crate) fn file_names(&self) -> Vec<String> {
         let entries = fs::read_dir(self.directory()).expect("the directory");
         let mut names: Vec<String> =
             entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect();

@@ -21,14 +21,14 @@ fn server() -> Server {
 }
 
 #[test]
-fn a_dripping_head_is_ended_at_its_deadline_with_408() {
+fn a_slow_head_gets_408_at_its_deadline() {
     let server = server();
     let mut client = server.connect();
     let started = Instant::now();
     // A byte each tenth of a second, until an answer comes instead of silence.
     for byte in b"GET / HTTP/1.1\r\nX: ".iter().chain(std::iter::repeat(&b'x')) {
         let _ = client.try_send([*byte]);
-        if client.bytes_come_within(Duration::from_millis(100)) {
+        if client.is_readable_within(Duration::from_millis(100)) {
             break;
         }
         assert!(started.elapsed() < TIMEOUT_ON_A_BUSY_MACHINE, "bytes extend the deadline");
@@ -40,7 +40,7 @@ fn a_dripping_head_is_ended_at_its_deadline_with_408() {
 }
 
 #[test]
-fn a_slow_upload_is_not_ended_by_the_time_outs_of_others() {
+fn a_slow_upload_is_not_ended_by_the_other_timeouts() {
     let server = server();
     let mut client = server.connect();
     let content = "slow but honest, thrice as long as either time-out";
@@ -49,16 +49,16 @@ fn a_slow_upload_is_not_ended_by_the_time_outs_of_others() {
     client.send(format!("PUT /files/slow HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", content.len()));
     let started = Instant::now();
     for byte in content.as_bytes() {
-        assert!(!client.bytes_come_within(PAUSE), "answered too early: {:?}", client.response());
+        assert!(!client.is_readable_within(PAUSE), "answered too early: {:?}", client.response());
         client.send([*byte]);
     }
     assert!(started.elapsed() >= 3 * TIMEOUT);
     assert_eq!(client.response().status, 201);
-    assert_eq!(server.stored("slow").as_deref(), Some(content.as_bytes()));
+    assert_eq!(server.content_of("slow").as_deref(), Some(content.as_bytes()));
 }
 
 #[test]
-fn an_idle_connection_is_closed_without_a_word() {
+fn an_idle_connection_is_closed_without_a_response() {
     let server = server();
     // Without any request; after one; and with an empty line, which begins none. All at once, since each takes its time.
     thread::scope(|scope| {
@@ -80,7 +80,7 @@ fn assert_closes_silently(server: &Server, before: &str, behind: &str) {
         assert_eq!(client.response().status, 200);
     }
     client.send(behind);
-    assert_eq!(client.everything_until_any_end(), b"", "{before:?} {behind:?}");
+    assert_eq!(client.read_until_closed(), b"", "{before:?} {behind:?}");
     let took = started.elapsed();
     assert!((TIMEOUT_AT_LEAST..TIMEOUT_ON_A_BUSY_MACHINE).contains(&took), "{before:?} {behind:?}: {took:?}");
 }
@@ -92,7 +92,7 @@ fn a_busy_connection_is_not_idle() {
     let started = Instant::now();
     while started.elapsed() < 2 * TIMEOUT {
         assert_eq!(client.get("/").status, 200);
-        assert!(!client.bytes_come_within(Duration::from_millis(200)), "ended between requests");
+        assert!(!client.is_readable_within(Duration::from_millis(200)), "ended between requests");
     }
 }
 
@@ -112,7 +112,7 @@ fn crowd_size() -> usize {
 const HALF_HEAD_KIB_MAX: u64 = 10;
 
 #[test]
-fn thousands_that_send_half_a_head_are_gone_after_the_deadline_and_hold_up_nobody() {
+fn thousands_of_unfinished_heads_time_out_and_delay_nobody() {
     let server = Start::new().options(["--head-timeout", "2"]).start();
     let descriptors = server.descriptors();
     assert_eq!(server.get("/").status, 200);

@@ -14,7 +14,7 @@ use crate::harness::{Client, Server, noise, wait_until};
 const MANY: usize = 1000;
 
 #[test]
-fn a_request_in_single_bytes_is_answered() {
+fn a_request_sent_byte_by_byte_gets_its_response() {
     let server = Server::with_directory();
     let mut client = server.connect();
     let request = "POST /files/crumbs HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
@@ -22,7 +22,7 @@ fn a_request_in_single_bytes_is_answered() {
         client.send([*byte]);
     }
     assert_eq!(client.response().status, 201);
-    assert_eq!(server.stored("crumbs").as_deref(), Some(&b"abc"[..]));
+    assert_eq!(server.content_of("crumbs").as_deref(), Some(&b"abc"[..]));
     for byte in b"GET /files/crumbs HTTP/1.1\r\nHost: a\r\n\r\n" {
         client.send([*byte]);
     }
@@ -31,7 +31,7 @@ fn a_request_in_single_bytes_is_answered() {
 
 /// A read stops short at urgent data, although more is there: no further event tells of it.
 #[test]
-fn bytes_behind_urgent_data_are_read() {
+fn bytes_after_urgent_data_are_read() {
     let server = Server::plain();
     let mut client = server.connect();
     assert_eq!(client.get("/").status, 200);
@@ -44,10 +44,10 @@ fn bytes_behind_urgent_data_are_read() {
 }
 
 #[test]
-fn a_peer_that_reads_in_sips_gets_the_whole_file() {
+fn a_client_that_reads_slowly_gets_the_whole_file() {
     let server = Server::with_directory();
     let content = noise(3 * 1024 * 1024, 1);
-    server.put_file("large", &content);
+    server.write_file("large", &content);
     let mut client = server.connect();
     sockopt::set_socket_recv_buffer_size(&client.stream, 64 * 1024).expect("a small buffer");
     client.send("GET /files/large HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
@@ -65,11 +65,11 @@ fn a_peer_that_reads_in_sips_gets_the_whole_file() {
 }
 
 #[test]
-fn a_half_closed_peer_gets_all_ten_answers_that_it_asked_for() {
+fn a_half_closed_client_gets_all_ten_responses() {
     let server = Server::with_directory();
     // Together far more than the buffers between the two hold, so that the end is long known while answers are owed.
     let content = noise(2 * 1024 * 1024, 2);
-    server.put_file("large", &content);
+    server.write_file("large", &content);
     let mut client = server.connect();
     for place in 0..5 {
         client
@@ -84,7 +84,7 @@ fn a_half_closed_peer_gets_all_ten_answers_that_it_asked_for() {
 }
 
 #[test]
-fn a_peer_that_ends_within_a_request_is_told_so() {
+fn an_end_within_a_request_gets_400() {
     let server = Server::with_directory();
     for cut_short in ["GET / HT", "POST /files/x HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nabc"] {
         let mut client = server.connect();
@@ -94,11 +94,11 @@ fn a_peer_that_ends_within_a_request_is_told_so() {
         assert_eq!((response.status, response.field("Connection")), (400, Some("close")), "{cut_short}");
         assert_eq!(client.rest(), b"");
     }
-    assert_eq!(server.names(), [""; 0]);
+    assert_eq!(server.file_names(), [""; 0]);
 }
 
 #[test]
-fn a_peer_that_connects_and_ends_without_a_word_is_let_go_silently() {
+fn a_connection_closed_without_a_request_gets_no_response() {
     let server = Server::plain();
     let mut client = server.connect();
     client.half_close();
@@ -106,9 +106,9 @@ fn a_peer_that_connects_and_ends_without_a_word_is_let_go_silently() {
 }
 
 #[test]
-fn resets_in_the_midst_of_answers_disturb_nobody_and_leave_nothing_open() {
+fn resets_during_responses_affect_no_other_client_and_leak_nothing() {
     let server = Server::with_directory();
-    server.put_file("large", &noise(8 * 1024 * 1024, 3));
+    server.write_file("large", &noise(8 * 1024 * 1024, 3));
     let mut bystander = server.connect();
     assert_eq!(bystander.get("/").status, 200);
     let descriptors = server.descriptors();
@@ -125,12 +125,12 @@ fn resets_in_the_midst_of_answers_disturb_nobody_and_leave_nothing_open() {
     }
     assert_eq!(bystander.get("/echo/unharmed").text(), "unharmed");
     wait_until("the end of all sockets and files", || server.descriptors() == descriptors);
-    assert_eq!(server.names(), ["large"]);
+    assert_eq!(server.file_names(), ["large"]);
     assert_eq!(server.stderr(), "");
 }
 
 #[test]
-fn an_answer_can_be_read_though_the_server_refuses_while_ten_megabytes_are_on_their_way() {
+fn a_refusal_can_be_read_by_a_client_that_has_sent_ten_megabytes() {
     let server = Server::with_directory();
     let content = noise(10 * 1024 * 1024, 4);
     let length = content.len();
@@ -150,7 +150,7 @@ fn an_answer_can_be_read_though_the_server_refuses_while_ten_megabytes_are_on_th
 }
 
 #[test]
-fn a_thousand_connections_at_once_are_each_answered_in_every_round() {
+fn a_thousand_connections_at_once_are_served_in_every_round() {
     let server = Server::plain();
     let mut clients: Vec<Client> = (0..MANY).map(|_| server.connect()).collect();
     for round in 0..3 {
@@ -177,7 +177,7 @@ const BUFFERS_KIB_MAX: u64 = 400;
 const FLOOD_BYTES_MIN: usize = 1024 * 1024;
 
 #[test]
-fn pipelined_requests_without_end_and_without_reading_cost_a_fixed_amount_of_memory() {
+fn endless_pipelining_without_reading_costs_a_fixed_amount_of_memory() {
     let readme = include_str!("../../README.md").split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(readme.contains(&format!("at most {BUFFERS_KIB_MAX} KiB of buffers")), "README promises something else");
     let server = Server::plain();
@@ -231,9 +231,9 @@ fn flood_until_stuck(server: &Server, request: &str) -> Client {
 }
 
 #[test]
-fn an_honest_client_is_answered_while_others_hog() {
+fn a_light_client_is_served_while_others_keep_the_server_busy() {
     let server = Server::with_directory();
-    server.put_file("large", &noise(16 * 1024 * 1024, 5));
+    server.write_file("large", &noise(16 * 1024 * 1024, 5));
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
         let hogs: Vec<_> = (0..4)
@@ -278,9 +278,9 @@ fn hog(server: &Server, place: usize, is_over: &AtomicBool) -> u64 {
 }
 
 #[test]
-fn peers_that_never_read_hold_up_nobody() {
+fn clients_that_never_read_delay_nobody() {
     let server = Server::with_directory();
-    server.put_file("large", &noise(16 * 1024 * 1024, 6));
+    server.write_file("large", &noise(16 * 1024 * 1024, 6));
     let deaf: Vec<Client> = (0..100)
         .map(|_| {
             let mut client = server.connect();

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::harness::{AT_ONCE, Client, Server, Start, noise, wait_until};
+use crate::harness::{Client, PROMPTLY, Server, Start, noise, wait_until};
 
 const MIB: usize = 1024 * 1024;
 
@@ -22,7 +22,7 @@ fn ask_to_end(server: &Server, signal: Signal) {
 }
 
 #[test]
-fn without_work_the_server_ends_at_once_by_either_signal() {
+fn an_idle_server_exits_at_once_on_either_signal() {
     for signal in [Signal::INT, Signal::TERM] {
         let mut server = Server::plain();
         let mut idle = [server.connect(), server.connect()];
@@ -33,13 +33,13 @@ fn without_work_the_server_ends_at_once_by_either_signal() {
             assert_eq!(client.rest(), b"");
         }
         assert_eq!(server.wait(), Some(0));
-        assert!(signalled.elapsed() < AT_ONCE, "it took {:?}", signalled.elapsed());
+        assert!(signalled.elapsed() < PROMPTLY, "it took {:?}", signalled.elapsed());
         assert_eq!(server.stderr(), "");
     }
 }
 
 #[test]
-fn a_request_that_came_before_the_signal_is_answered() {
+fn a_request_received_before_the_signal_is_served() {
     let mut server = Server::plain();
     let mut clients: Vec<Client> = (0..20).map(|_| server.connect()).collect();
     for client in &mut clients {
@@ -60,7 +60,7 @@ fn a_request_that_came_before_the_signal_is_answered() {
 }
 
 #[test]
-fn an_upload_under_way_is_completed_and_its_answer_says_close() {
+fn an_upload_in_progress_completes_and_its_response_says_close() {
     let mut server = Start::new().directory().options(["-vv"]).start();
     let mut idle = server.connect();
     assert_eq!(idle.get("/").status, 200);
@@ -77,12 +77,12 @@ fn an_upload_under_way_is_completed_and_its_answer_says_close() {
     drop(client);
     let answered = Instant::now();
     assert_eq!(server.wait(), Some(0));
-    assert!(answered.elapsed() < AT_ONCE, "it took {:?}", answered.elapsed());
-    assert_eq!(server.stored("late").as_deref(), Some(&b"fourmore"[..]));
+    assert!(answered.elapsed() < PROMPTLY, "it took {:?}", answered.elapsed());
+    assert_eq!(server.content_of("late").as_deref(), Some(&b"fourmore"[..]));
 }
 
 #[test]
-fn a_head_under_way_is_completed_and_its_answer_says_close() {
+fn a_head_in_progress_is_completed_and_its_response_says_close() {
     let mut server = Start::new().options(["-vv"]).start();
     let mut client = server.connect();
     client.send("GET /echo/late HT");
@@ -97,10 +97,10 @@ fn a_head_under_way_is_completed_and_its_answer_says_close() {
 }
 
 #[test]
-fn a_download_under_way_is_finished_and_no_further_request_begun() {
+fn a_download_in_progress_completes_and_no_later_request_is_begun() {
     let mut server = Server::with_directory();
     let content = noise(32 * MIB, 21);
-    server.put_file("large", &content);
+    server.write_file("large", &content);
     let mut client = server.connect();
     client.send("GET /files/large HTTP/1.1\r\nHost: a\r\n\r\n");
     client.send("GET /echo/last HTTP/1.1\r\nHost: a\r\n\r\nGET /echo/never HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -117,9 +117,9 @@ fn a_download_under_way_is_finished_and_no_further_request_begun() {
 }
 
 #[test]
-fn what_does_not_end_by_itself_is_ended_after_ten_seconds() {
+fn whatever_is_left_is_cut_off_after_ten_seconds() {
     let mut server = Server::with_directory();
-    server.put_file("large", &noise(32 * MIB, 22));
+    server.write_file("large", &noise(32 * MIB, 22));
     let mut deaf = server.connect();
     deaf.send("GET /files/large HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!(deaf.head().status, 200);
@@ -130,11 +130,11 @@ fn what_does_not_end_by_itself_is_ended_after_ten_seconds() {
     assert_eq!(server.wait(), Some(0));
     let took = signalled.elapsed();
     assert!((BOUND..BOUND_ON_A_BUSY_MACHINE).contains(&took), "it took {took:?}");
-    assert_eq!(server.names(), ["large"]);
+    assert_eq!(server.file_names(), ["large"]);
 }
 
 #[test]
-fn a_second_signal_ends_everything_at_once() {
+fn a_second_signal_exits_at_once() {
     for signals in [[Signal::TERM, Signal::TERM], [Signal::INT, Signal::TERM], [Signal::TERM, Signal::INT]] {
         let mut server = Start::new().directory().options(["-vv"]).start();
         let mut client = server.connect();
@@ -145,7 +145,7 @@ fn a_second_signal_ends_everything_at_once() {
         let signalled = Instant::now();
         server.signal(signals[1]);
         assert_eq!(server.wait(), Some(1), "cut short, and says so");
-        assert!(signalled.elapsed() < AT_ONCE, "it took {:?}", signalled.elapsed());
-        assert_eq!(server.names(), [""; 0]);
+        assert!(signalled.elapsed() < PROMPTLY, "it took {:?}", signalled.elapsed());
+        assert_eq!(server.file_names(), [""; 0]);
     }
 }
