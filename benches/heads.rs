@@ -9,7 +9,7 @@ use std::mem::MaybeUninit;
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use spindle::http1::limits::FIELD_LINES_MAX;
-use spindle::http1::message_head::MessageHead;
+use spindle::http1::message_head::HeadParser;
 use spindle::semantics::fields::FieldSpans;
 
 use support::corpus::HEADS;
@@ -37,7 +37,7 @@ fn spindle(bencher: Bencher<'_, '_>, name: &str) {
     bencher.counter(ItemsCount::new(heads.len())).bench_local(|| {
         for head in &heads {
             let head = divan::black_box(*head);
-            let mut reader = MessageHead::default();
+            let mut reader = HeadParser::default();
             assert_eq!(reader.advance(head, &mut spans), Ok(true));
             let complete = reader.complete(head, &spans);
             assert_eq!(divan::black_box(complete).bytes, head.len());

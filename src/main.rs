@@ -11,7 +11,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use simplelog::{ConfigBuilder, WriteLogger};
 use spindle::banner::{self, Url};
 use spindle::config::{Command, Config, SharedFolder, USAGE};
-use spindle::http1::limits::ANSWER_BYTES_MAX;
+use spindle::http1::limits::RESPONSE_CONTENT_BYTES_MAX;
 use spindle::routes::{FileRoutes, Folder, Hosts, Routes, Sharing, UploadPolicy};
 use spindle::server::{Observer, Server};
 use spindle::storage::{Directory, SMALL_FILE_BYTES_MAX};
@@ -36,7 +36,7 @@ const CONNECTIONS_MAX: u64 = 1 << 20;
 const SESSION_BYTES_MAX: usize = 256;
 const _: () = assert!(Server::<Kernel, Routes>::SESSION_BYTES <= SESSION_BYTES_MAX);
 // A file in memory is an answer in memory.
-const _: () = assert!(SMALL_FILE_BYTES_MAX <= ANSWER_BYTES_MAX);
+const _: () = assert!(SMALL_FILE_BYTES_MAX <= RESPONSE_CONTENT_BYTES_MAX);
 
 fn main() -> ExitCode {
     let arguments = std::env::args_os().skip(1).collect();

@@ -60,7 +60,7 @@ impl<F: FileSystem> Client<F> {
                     response.extend_from_slice(&space[..bytes]);
                     bytes
                 }
-                Some(Transmit::NotYet) => 0,
+                Some(Transmit::Pending) => 0,
                 Some(Transmit::End | Transmit::Abort) => panic!("the connection is kept"),
             };
             self.connection.transmitted(taken as u64, &mut self.shared, &self.now);

@@ -1,6 +1,6 @@
 //! The decoders of content (RFC 9112 §6.2 and §7.1). They are handed bytes and hand back counts, and copy nothing.
 
-use super::field_section::FieldSection;
+use super::field_section::FieldSectionParser;
 use super::framing::Framing;
 use super::grammar::{self, QDTEXT, TCHAR};
 use super::limits::{CHUNK_OVERHEAD_BYTES_FREE, CHUNK_SIZE_DIGITS_MAX};
@@ -93,12 +93,19 @@ pub struct Chunked {
     content: u64,
     /// Bytes of extensions and leading zeros so far.
     overhead: u64,
-    trailers: FieldSection,
+    trailers: FieldSectionParser,
 }
 
 impl Default for Chunked {
     fn default() -> Chunked {
-        Chunked { place: Place::Size, digits: 0, size: 0, content: 0, overhead: 0, trailers: FieldSection::default() }
+        Chunked {
+            place: Place::Size,
+            digits: 0,
+            size: 0,
+            content: 0,
+            overhead: 0,
+            trailers: FieldSectionParser::default(),
+        }
     }
 }
 

@@ -27,7 +27,7 @@ enum Place {
 
 /// Reads one section. Offsets are counted from the section's first byte.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct FieldSection {
+pub struct FieldSectionParser {
     place: Place,
     lines: u8,
     bytes: u16,
@@ -49,7 +49,7 @@ pub struct Advance {
 const _: () = assert!(FIELD_LINES_MAX <= u8::MAX as usize);
 const _: () = assert!(FIELD_SECTION_BYTES_MAX <= u16::MAX as usize);
 
-impl FieldSection {
+impl FieldSectionParser {
     /// How many bytes have been read.
     pub fn bytes(&self) -> usize {
         usize::from(self.bytes)
@@ -202,7 +202,7 @@ fn check_name_end(stop: u8, name_is_empty: bool) -> Result<(), ProtocolError> {
     match stop {
         b':' if name_is_empty => Err(ProtocolError::FieldNameEmpty),
         b':' => Ok(()),
-        b' ' | b'\t' => Err(ProtocolError::FieldNameBeforeSpace),
+        b' ' | b'\t' => Err(ProtocolError::SpaceBeforeColon),
         b'\r' | b'\n' => Err(ProtocolError::FieldColonMissing),
         _ => Err(ProtocolError::FieldNameInvalid),
     }

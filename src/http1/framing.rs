@@ -46,7 +46,7 @@ pub fn framing(version: Version, fields: &Fields<'_>) -> Result<Framing, Protoco
 
 fn transfer_encoding(version: Version, fields: &Fields<'_>) -> Result<Framing, ProtocolError> {
     if version == Version::Http10 {
-        return Err(ProtocolError::TransferEncodingInVersion10);
+        return Err(ProtocolError::TransferEncodingInHttp10);
     }
     let mut codings = Codings::default();
     for value in fields.values(FieldName::TransferEncoding) {

@@ -43,7 +43,7 @@ pub const OUTPUT_BYTES_FULL: usize = 64 * 1024;
 
 /// Longest content that an answer may hold in memory: an echo of the longest target and a User-Agent of the longest
 /// section are shorter, and so is every file that is kept in memory.
-pub const ANSWER_BYTES_MAX: usize = 64 * 1024;
+pub const RESPONSE_CONTENT_BYTES_MAX: usize = 64 * 1024;
 
 /// Unwanted content up to here is read to its end, so that the connection can be kept; for more, closing is cheaper.
 pub const DISCARDED_CONTENT_BYTES_MAX: u64 = 256 * 1024;
@@ -115,9 +115,10 @@ const _: () = assert!(REQUEST_LINE_BYTES_MAX + 2 + FIELD_SECTION_BYTES_MAX + 2 <
 const _: () = assert!(REQUEST_LINE_BYTES_MAX + 2 + FIELD_SECTION_BYTES_MAX <= u16::MAX as usize);
 const _: () = assert!(IDLE_BUFFER_BYTES < RECEIVE_BUFFER_BYTES);
 // The bounds of a send queue, with 8 KiB for the heads and interim responses, fit its buffer.
-const _: () = assert!(OUTPUT_BYTES_FULL / 2 + OUTPUT_BYTES_FULL + ANSWER_BYTES_MAX + 8192 <= OUTPUT_BUFFER_BYTES);
+const _: () =
+    assert!(OUTPUT_BYTES_FULL / 2 + OUTPUT_BYTES_FULL + RESPONSE_CONTENT_BYTES_MAX + 8192 <= OUTPUT_BUFFER_BYTES);
 // An echo is no longer than its request-line, a User-Agent no longer than its section.
-const _: () = assert!(ANSWER_BYTES_MAX >= REQUEST_LINE_BYTES_MAX);
-const _: () = assert!(ANSWER_BYTES_MAX >= FIELD_SECTION_BYTES_MAX);
+const _: () = assert!(RESPONSE_CONTENT_BYTES_MAX >= REQUEST_LINE_BYTES_MAX);
+const _: () = assert!(RESPONSE_CONTENT_BYTES_MAX >= FIELD_SECTION_BYTES_MAX);
 // Every number of that many decimal digits fits 64 bits.
 const _: () = assert!(10_u128.pow(CONTENT_LENGTH_DIGITS_MAX as u32) <= u64::MAX as u128);

@@ -1,7 +1,7 @@
 //! The head of a request (RFC 9112 §3 and §5), read where it was received: nothing is copied, and however the head is cut,
 //! each byte is looked at a bounded number of times.
 
-use super::field_section::FieldSection;
+use super::field_section::FieldSectionParser;
 use super::grammar::{self, TARGET, TARGET_QUERY, TCHAR};
 use super::limits::{METHOD_BYTES_MAX, REQUEST_LINE_BYTES_MAX};
 use super::protocol_error::ProtocolError;
@@ -23,7 +23,7 @@ enum Place {
 ///
 /// The empty line that may precede a head (RFC 9112 §2.2) is not part of it; see [`leading_empty_line`].
 #[derive(Clone, Copy, Debug)]
-pub struct MessageHead {
+pub struct HeadParser {
     place: Place,
     /// The class of bytes that the target may hold where it is being read: another one in its query.
     target_class: u8,
@@ -36,12 +36,12 @@ pub struct MessageHead {
     method_end: u16,
     /// Where the space behind the target stands.
     target_end: u16,
-    fields: FieldSection,
+    fields: FieldSectionParser,
 }
 
 /// A head that has been read to its end.
 #[derive(Clone, Copy, Debug)]
-pub struct CompleteHead<'a> {
+pub struct RequestHead<'a> {
     /// The method.
     pub method: Method,
     /// The target, in a form that the method may have.
@@ -56,9 +56,9 @@ pub struct CompleteHead<'a> {
     pub bytes: usize,
 }
 
-impl Default for MessageHead {
-    fn default() -> MessageHead {
-        MessageHead {
+impl Default for HeadParser {
+    fn default() -> HeadParser {
+        HeadParser {
             place: Place::Method,
             target_class: TARGET,
             method: Method::Unknown,
@@ -67,7 +67,7 @@ impl Default for MessageHead {
             bytes: 0,
             method_end: 0,
             target_end: 0,
-            fields: FieldSection::default(),
+            fields: FieldSectionParser::default(),
         }
     }
 }
@@ -92,7 +92,7 @@ pub fn leading_empty_line(bytes: &[u8]) -> EmptyLine {
     }
 }
 
-impl MessageHead {
+impl HeadParser {
     /// Whether no byte has been read.
     pub fn is_empty(&self) -> bool {
         self.bytes == 0 && self.place == Place::Method
@@ -235,10 +235,10 @@ impl MessageHead {
         &head[usize::from(self.method_end) + 1..usize::from(self.target_end)]
     }
 
-    /// The head that [`advance`](MessageHead::advance) has called complete, in the bytes and spans that it was given.
-    pub fn complete<'a>(&self, head: &'a [u8], spans: &'a FieldSpans) -> CompleteHead<'a> {
+    /// The head that [`advance`](HeadParser::advance) has called complete, in the bytes and spans that it was given.
+    pub fn complete<'a>(&self, head: &'a [u8], spans: &'a FieldSpans) -> RequestHead<'a> {
         let fields_start = usize::from(self.bytes);
-        CompleteHead {
+        RequestHead {
             method: self.method,
             target: self.form.target(self.target_bytes(head)),
             method_and_target: &head[..usize::from(self.target_end)],

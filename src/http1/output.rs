@@ -27,7 +27,7 @@ pub enum Transmit<'a, F> {
         bytes_max: u64,
     },
     /// Nothing yet: the source is at work, and is to be asked again when others have had their turn.
-    NotYet,
+    Pending,
     /// Nothing more will ever be sent: the writing side is to be shut.
     End,
     /// The content that was begun cannot be completed: the connection is to be closed at once, so that the client notices.
@@ -67,7 +67,7 @@ enum Queued {
     /// What can be sent, or that nothing follows.
     Pieces,
     /// Nothing: the source is at work.
-    NotYet,
+    Pending,
 }
 
 /// The queue. Its offsets have 32 bits, so that a session stays small: what it holds is bounded by a few hundred KiB.
@@ -218,7 +218,7 @@ impl<B: Source> SendQueue<B> {
         {
             match self.queue_pieces(chunked, is_first) {
                 Ok(Queued::Pieces) => {}
-                Ok(Queued::NotYet) => return Some(Transmit::NotYet),
+                Ok(Queued::Pending) => return Some(Transmit::Pending),
                 Err(SourceFailed) => return Some(Transmit::Abort),
             }
         }
@@ -247,9 +247,9 @@ impl<B: Source> SendQueue<B> {
             let (bytes, left) = match source.piece()? {
                 Some(Piece::Bytes(piece)) => (piece, 0),
                 Some(Piece::File(file)) => (&[][..], file.bytes_left()),
-                Some(Piece::NotYet) if self.bytes.is_empty() => return Ok(Queued::NotYet),
+                Some(Piece::Pending) if self.bytes.is_empty() => return Ok(Queued::Pending),
                 // What is queued is sent first.
-                Some(Piece::NotYet) => break,
+                Some(Piece::Pending) => break,
                 None => {
                     self.source = None;
                     // Otherwise the end is still to come that completes the content.
@@ -354,7 +354,7 @@ fn next_of<B: Source>(source: &mut B, framing: SourceFraming) -> Transmit<'_, B:
             Transmit::Bytes { bytes, more }
         }
         Ok(Some(Piece::File(file))) => Transmit::File { file, bytes_max },
-        Ok(Some(Piece::NotYet)) => Transmit::NotYet,
+        Ok(Some(Piece::Pending)) => Transmit::Pending,
         // Its length was announced, and there is less of it.
         Ok(None) | Err(_) => Transmit::Abort,
     }

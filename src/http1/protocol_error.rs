@@ -48,12 +48,12 @@ protocol_errors! {
     FieldLineIndented BadRequest "A field line begins with white space.";
     FieldNameEmpty BadRequest "A field has no name.";
     FieldNameInvalid BadRequest "A field name holds a byte that no name may hold.";
-    FieldNameBeforeSpace BadRequest "There is white space between a field name and its colon.";
+    SpaceBeforeColon BadRequest "There is white space between a field name and its colon.";
     FieldColonMissing BadRequest "A field line has no colon.";
     FieldValueInvalid BadRequest "A field value holds a control byte.";
     FieldSectionTooLarge RequestHeaderFieldsTooLarge "The fields are too large.";
     FieldLinesTooMany RequestHeaderFieldsTooLarge "There are too many fields.";
-    HeadCutShort BadRequest "The connection ended within the head of a request.";
+    HeadIncomplete BadRequest "The connection ended within the head of a request.";
     HeadTooSlow RequestTimeout "The head of the request took too long.";
     HostMissing BadRequest "The request has no Host field.";
     HostRepeated BadRequest "The request has more than one Host field.";
@@ -61,7 +61,7 @@ protocol_errors! {
     ContentLengthInvalid BadRequest "The Content-Length is not a decimal number of at most 18 digits, without zeros in front.";
     ContentLengthRepeated BadRequest "The request has more than one Content-Length.";
     FramingAmbiguous BadRequest "The request has both a Content-Length and a Transfer-Encoding.";
-    TransferEncodingInVersion10 BadRequest "HTTP/1.0 has no Transfer-Encoding.";
+    TransferEncodingInHttp10 BadRequest "HTTP/1.0 has no Transfer-Encoding.";
     TransferEncodingInvalid BadRequest "The Transfer-Encoding is not exactly one chunked.";
     TransferCodingUnknown NotImplemented "The only transfer coding known here is chunked.";
     ExpectationUnknown ExpectationFailed "The only expectation known here is 100-continue.";
@@ -69,6 +69,6 @@ protocol_errors! {
     ChunkExtensionInvalid BadRequest "A chunk extension is malformed.";
     ChunkOverheadTooLarge BadRequest "The chunk extensions are out of proportion to the content.";
     ChunkEndInvalid BadRequest "The data of a chunk is not followed by CR LF.";
-    ContentCutShort BadRequest "The connection ended within the content of a request.";
+    ContentIncomplete BadRequest "The connection ended within the content of a request.";
     ContentTooSlow RequestTimeout "The content of the request came too slowly.";
 }

@@ -2,7 +2,7 @@
 
 use super::framing::{Framing, framing};
 use super::grammar;
-use super::message_head::CompleteHead;
+use super::message_head::RequestHead;
 use super::protocol_error::ProtocolError;
 use super::response_writer::Persistence;
 use crate::semantics::fields::{FieldName, Fields};
@@ -29,7 +29,7 @@ impl RequestFraming {
     ///
     /// # Errors
     /// A protocol error in one of these fields.
-    pub fn new(head: &CompleteHead<'_>, strict: bool) -> Result<RequestFraming, ProtocolError> {
+    pub fn new(head: &RequestHead<'_>, strict: bool) -> Result<RequestFraming, ProtocolError> {
         check_target(&head.target, strict)?;
         check_host(head, strict)?;
         let content = framing(head.version, &head.fields)?;
@@ -82,7 +82,7 @@ fn check_target(target: &Target<'_>, strict: bool) -> Result<(), ProtocolError> 
 
 /// RFC 9112 §3.2: exactly one valid Host. A missing one is let pass unless `strict`: clients made by hand leave it out,
 /// and no target of this server depends on it.
-fn check_host(head: &CompleteHead<'_>, strict: bool) -> Result<(), ProtocolError> {
+fn check_host(head: &RequestHead<'_>, strict: bool) -> Result<(), ProtocolError> {
     let mut hosts = head.fields.values(FieldName::Host);
     match (hosts.next(), hosts.next()) {
         (_, Some(_)) => Err(ProtocolError::HostRepeated),
@@ -101,8 +101,8 @@ fn persistence(version: Version, fields: &Fields<'_>) -> Persistence {
         return Persistence::Close;
     }
     match version {
-        Version::Http11 => Persistence::Keep,
-        Version::Http10 if has_option(b"keep-alive") => Persistence::KeepAndSay,
+        Version::Http11 => Persistence::KeepAlive,
+        Version::Http10 if has_option(b"keep-alive") => Persistence::KeepAliveExplicit,
         Version::Http10 => Persistence::Close,
     }
 }

@@ -12,9 +12,9 @@ use crate::semantics::response::{ContentRange, Response};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Persistence {
     /// The connection is kept, as HTTP/1.1 has it; the field is left out.
-    Keep,
+    KeepAlive,
     /// The connection is kept because an HTTP/1.0 client asked for it, and the field says so.
-    KeepAndSay,
+    KeepAliveExplicit,
     /// The connection ends after this response, and the field says so.
     Close,
 }
@@ -32,8 +32,8 @@ pub(super) enum ResponseFraming {
 
 pub(super) fn connection_line(persistence: Persistence) -> &'static [u8] {
     match persistence {
-        Persistence::Keep => b"",
-        Persistence::KeepAndSay => b"Connection: keep-alive\r\n",
+        Persistence::KeepAlive => b"",
+        Persistence::KeepAliveExplicit => b"Connection: keep-alive\r\n",
         Persistence::Close => b"Connection: close\r\n",
     }
 }

@@ -130,7 +130,7 @@ impl<F: FileSystem> Routes<F> {
         for route in Self::TABLE {
             let Some(rest) = route.pattern.rest(path) else { continue };
             let Some(methods) = (route.methods)(self, rest) else { break };
-            if origin::is_write_from_elsewhere(request) {
+            if origin::is_cross_origin_write(request) {
                 return refuse(Status::Forbidden, OTHER_SITE);
             }
             if !methods.contains(&request.method) {
@@ -156,7 +156,7 @@ impl<F: FileSystem> Service for Routes<F> {
     type Source = FileContent<F>;
     type Sink = FileSink<F>;
 
-    fn answer<'r>(&'r mut self, request: &'r Request<'r>, now: &Now) -> Answer<'r, F> {
+    fn call<'r>(&'r mut self, request: &'r Request<'r>, now: &Now) -> Answer<'r, F> {
         self.used_disk = false;
         self.compressor.begin();
         if request.method == Method::Unknown {

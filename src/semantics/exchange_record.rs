@@ -19,7 +19,7 @@ pub enum Outcome {
     /// The request broke the protocol or a limit, for this reason.
     Refused(&'static str),
     /// The server ended first.
-    ServerEnded,
+    ServerClosed,
 }
 
 /// One request with its response (an exchange, RFC 9110 §3).

@@ -9,7 +9,7 @@ use super::method::Method;
 use super::request::Request;
 
 /// Whether a browser says that a page of another origin has it send this request, and the method may change something.
-pub fn is_write_from_elsewhere(request: &Request<'_>) -> bool {
+pub fn is_cross_origin_write(request: &Request<'_>) -> bool {
     let only_reads = matches!(request.method, Method::Get | Method::Head | Method::Options);
     !only_reads && (is_sent_from_elsewhere(&request.fields) || has_other_origin(request))
 }

@@ -18,9 +18,9 @@ pub trait Service {
     /// The answer to `request`. Asked once for each request whose head is acceptable, before its content is read.
     ///
     /// A reply may lend the service's own memory (a cached file, a compressor's output) until it is copied out.
-    fn answer<'r>(&'r mut self, request: &'r Request<'r>, now: &Now) -> Reply<'r, Self::Source, Self::Sink>;
+    fn call<'r>(&'r mut self, request: &'r Request<'r>, now: &Now) -> Reply<'r, Self::Source, Self::Sink>;
 
-    /// Whether the last [`answer`](Service::answer) may have taken long, because it waited for the disk or compressed
+    /// Whether the last [`call`](Service::call) may have taken long, because it waited for the disk or compressed
     /// something. The loop reads the clock again behind such a call, so that a connection that asks for nothing else is
     /// held to its share of time.
     fn may_have_blocked(&self) -> bool {
@@ -99,7 +99,7 @@ pub enum Piece<'a, F> {
     File(&'a F),
     /// Nothing yet: what comes next takes more work than other connections should wait for. Part of it has been done, and
     /// the next call goes on with it. Only content of unknown length has such pieces, and they are not advanced over.
-    NotYet,
+    Pending,
 }
 
 /// A range of a file. Displayed, it names the file for the log.

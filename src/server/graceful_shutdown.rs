@@ -97,7 +97,7 @@ where
                 cut_off += usize::from(session.connection.is_responding());
                 session.queued = Queued::No;
             }
-            self.remove(key, Outcome::ServerEnded);
+            self.remove(key, Outcome::ServerClosed);
         }
         match cut_off {
             0 => info!("ended; every response was sent whole"),

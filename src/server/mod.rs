@@ -112,7 +112,7 @@ where
     ) -> Server<W, S> {
         let now = world.now();
         let mut shared = Shared::new(settings);
-        shared.records.wanted = observer.is_some();
+        shared.records.enabled = observer.is_some();
         Server {
             acceptor: Acceptor::new(world.listeners()),
             world,
@@ -399,7 +399,7 @@ where
         if let Some(gives_way) = gives_way {
             debug!("at capacity: a connection without a request gives way to another");
             self.candidates.pop();
-            self.remove(gives_way, Outcome::ServerEnded);
+            self.remove(gives_way, Outcome::ServerClosed);
         }
         self.shrink_ns.get_or_insert(self.cx.now.monotonic_ns.saturating_add(SHRINK_NS));
         self.drive(inserted, Queued::Ready);

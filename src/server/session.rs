@@ -103,7 +103,7 @@ where
         Session {
             transport,
             connection: Connection::new(number, &cx.shared, &cx.now),
-            client: cx.shared.records.wanted.then(|| Box::new(client)),
+            client: cx.shared.records.enabled.then(|| Box::new(client)),
             armed_ns: u64::MAX,
             queued: Queued::No,
             is_busy: false,
@@ -188,7 +188,7 @@ where
     /// The socket is about to be closed, for whatever reason. Content that the end of the connection would complete is not
     /// to pass for complete (RFC 9112 §8).
     pub(super) fn prepare_to_close(&mut self) {
-        if self.connection.content_ends_with_connection() {
+        if self.connection.content_is_close_delimited() {
             self.transport.reset_on_close();
         }
     }
@@ -231,7 +231,7 @@ where
                     let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX).min(BYTES_PER_DRIVE);
                     send_file(&mut self.transport, file, bytes_max)?
                 }
-                Some(Transmit::NotYet) => {
+                Some(Transmit::Pending) => {
                     // As much as one drive may do has been done, for the disk or the processor.
                     cx.now = world.now();
                     budget.bytes = 0;

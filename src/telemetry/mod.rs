@@ -41,6 +41,6 @@ fn outcome(outcome: Outcome) -> String {
         Outcome::CutOff => ", cut off".to_owned(),
         Outcome::TimedOut => ", timed out".to_owned(),
         Outcome::Refused(reason) => format!(", refused: {reason}"),
-        Outcome::ServerEnded => ", cut off by the end of the server".to_owned(),
+        Outcome::ServerClosed => ", cut off by the end of the server".to_owned(),
     }
 }

@@ -139,7 +139,7 @@ impl<S: Service> Driver<S> {
             }
             Some(Transmit::Bytes { bytes, .. }) => take(&mut self.output, bytes, bytes_max),
             Some(Transmit::File { .. }) => panic!("no files are served here"),
-            Some(Transmit::NotYet) => 0,
+            Some(Transmit::Pending) => 0,
             Some(Transmit::Abort) => {
                 self.aborted = true;
                 self.connection.close(Outcome::CutOff, &mut self.shared, &self.now);

@@ -39,7 +39,7 @@ fn method_bytes_max() {
     keeps(line(METHOD_BYTES_MAX), &[501]);
     refused(line(METHOD_BYTES_MAX + 1), MethodTooLong);
     refused("A".repeat(METHOD_BYTES_MAX + 1), MethodTooLong);
-    waits("A".repeat(METHOD_BYTES_MAX), HeadCutShort);
+    waits("A".repeat(METHOD_BYTES_MAX), HeadIncomplete);
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn receive_buffer_bytes() {
 #[test]
 fn content_length_digits_max() {
     let length = |digits: usize| post(&format!("Content-Length: {}\r\n", "9".repeat(digits)), "");
-    waits(length(CONTENT_LENGTH_DIGITS_MAX), ContentCutShort);
+    waits(length(CONTENT_LENGTH_DIGITS_MAX), ContentIncomplete);
     refused(length(CONTENT_LENGTH_DIGITS_MAX + 1), ContentLengthInvalid);
 }
 

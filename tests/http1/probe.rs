@@ -28,7 +28,7 @@ impl Service for Probe {
     type Source = Repeated;
     type Sink = Taker;
 
-    fn answer<'r>(&'r mut self, request: &'r Request<'r>, now: &Now) -> Reply<'r, Repeated, Taker> {
+    fn call<'r>(&'r mut self, request: &'r Request<'r>, now: &Now) -> Reply<'r, Repeated, Taker> {
         if request.method == Method::Unknown {
             return Reply::Respond(Response::new(Status::NotImplemented));
         }
@@ -128,7 +128,7 @@ impl Source for Repeated {
     fn piece(&mut self) -> Result<Option<Piece<'_, Infallible>>, SourceFailed> {
         if self.is_slow && !self.has_waited {
             self.has_waited = true;
-            return Ok(Some(Piece::NotYet));
+            return Ok(Some(Piece::Pending));
         }
         let bytes = usize::try_from(self.left).unwrap_or(usize::MAX).min(REPEATED.len());
         match bytes {
@@ -206,7 +206,7 @@ impl<S: Service> Service for Recorder<S> {
     type Source = S::Source;
     type Sink = RecordingSink<S::Sink>;
 
-    fn answer<'r>(&'r mut self, request: &'r Request<'r>, now: &Now) -> Reply<'r, Self::Source, Self::Sink> {
+    fn call<'r>(&'r mut self, request: &'r Request<'r>, now: &Now) -> Reply<'r, Self::Source, Self::Sink> {
         let index = self.seen.borrow().len();
         self.seen.borrow_mut().push(Seen {
             method: request.method.as_str(),
@@ -216,7 +216,7 @@ impl<S: Service> Service for Recorder<S> {
             hosts: request.fields.values(FieldName::Host).map(<[u8]>::to_vec).collect(),
             ..Seen::default()
         });
-        match self.inner.answer(request, now) {
+        match self.inner.call(request, now) {
             Reply::Respond(response) => Reply::Respond(response),
             Reply::Receive(inner) => Reply::Receive(RecordingSink { inner, index, seen: Rc::clone(&self.seen) }),
         }

@@ -69,10 +69,10 @@ fn content_from_a_source_is_as_long_as_announced() {
 fn an_error_answer_to_head_has_no_content() {
     for (fields, content, error) in [
         ("Host: a\r\nHost: b\r\n", "", HostRepeated),
-        ("Host: h\r\nA : b\r\n", "", FieldNameBeforeSpace),
+        ("Host: h\r\nA : b\r\n", "", SpaceBeforeColon),
         ("Host: h\r\nContent-Length: x\r\n", "", ContentLengthInvalid),
         ("Host: h\r\nTransfer-Encoding: chunked\r\n", "+1\r\n", ChunkSizeInvalid),
-        ("Host: h\r\nTransfer-Encoding: chunked\r\n", "0\r\nA : b\r\n", FieldNameBeforeSpace),
+        ("Host: h\r\nTransfer-Encoding: chunked\r\n", "0\r\nA : b\r\n", SpaceBeforeColon),
     ] {
         let told = script(format!("HEAD / HTTP/1.1\r\n{fields}\r\n{content}")).ends(&[error.status().code()]);
         let answer = told.answer();

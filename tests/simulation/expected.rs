@@ -84,8 +84,8 @@ const EXPECTED: &[(&str, &[&str])] = &[
 const TOLD_OTHERWISE: [ProtocolError; 4] = [
     ProtocolError::HeadTooSlow,
     ProtocolError::ContentTooSlow,
-    ProtocolError::HeadCutShort,
-    ProtocolError::ContentCutShort,
+    ProtocolError::HeadIncomplete,
+    ProtocolError::ContentIncomplete,
 ];
 
 /// Faults of the disk that are no part of a run: loss of power is counted with the runs.

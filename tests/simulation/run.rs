@@ -323,7 +323,7 @@ impl Run {
                 Outcome::Complete => "complete",
                 Outcome::CutOff => "cut off",
                 Outcome::TimedOut => "timed out",
-                Outcome::ServerEnded => "server ended",
+                Outcome::ServerClosed => "server ended",
             };
             inner.coverage.count("ending", ending);
             if let Some(status) = record.status {

@@ -56,7 +56,7 @@ fn each_exchange_has_one_record_and_it_is_true() {
     assert_eq!(timed_out[0].4, Outcome::TimedOut);
     assert_eq!(of(&run, &uploads_in_part), [(upload, None, 4, 0, Outcome::CutOff)]);
     assert_eq!(of(&run, &asks_nothing), []);
-    assert_eq!((of(&run, &last).len(), of(&run, &last)[0].4), (1, Outcome::ServerEnded));
+    assert_eq!((of(&run, &last).len(), of(&run, &last)[0].4), (1, Outcome::ServerClosed));
 }
 
 #[test]

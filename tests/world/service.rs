@@ -62,7 +62,7 @@ impl Service for TestService {
     type Source = TestSource;
     type Sink = TestSink;
 
-    fn answer<'r>(&'r mut self, request: &'r Request<'r>, _: &Now) -> Reply<'r, TestSource, TestSink> {
+    fn call<'r>(&'r mut self, request: &'r Request<'r>, _: &Now) -> Reply<'r, TestSource, TestSink> {
         self.has_blocked = false;
         self.asked.set(self.asked.get() + 1);
         let path = std::str::from_utf8(request.target.path().unwrap_or_default()).unwrap_or_default();

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-const ANSWER_BYTES_MAX: u64 = 64 * 1024;
+const RESPONSE_CONTENT_BYTES_MAX: u64 = 64 * 1024;
 
 /// The status for a connection that ends without an answer.
 const BROKEN: u16 = 0;
@@ -21,7 +21,7 @@ fn ask(port: u16) -> io::Result<u16> {
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.write_all(REQUEST)?;
     let mut answer = Vec::new();
-    stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer)?;
+    stream.take(RESPONSE_CONTENT_BYTES_MAX).read_to_end(&mut answer)?;
     let status = answer.strip_prefix(b"HTTP/1.1 ").and_then(|rest| std::str::from_utf8(rest.get(..3)?).ok());
     status.and_then(|status| status.parse().ok()).ok_or(io::ErrorKind::UnexpectedEof.into())
 }

@@ -15,7 +15,7 @@ use self::timers::{Timer, Timers};
 pub use self::waiting::Evictable;
 use super::framing::Framing;
 use super::limits::{DRAIN_BYTES_MAX, RECEIVE_BUFFER_BYTES};
-use super::message_head::MessageHead;
+use super::message_head::HeadParser;
 use super::output::{SendQueue, Transmit};
 use super::receive_buffer::ReceiveBuffer;
 use super::shared::Shared;
@@ -48,14 +48,14 @@ impl<S: Service> Connection<S> {
         let mut timers = Timers::stopped();
         timers.set(Timer::Idle, now.monotonic_ns.saturating_add(shared.settings.idle_timeout_ns));
         Connection {
-            state: State::Head(MessageHead::default()),
+            state: State::Head(HeadParser::default()),
             input: ReceiveBuffer::default(),
             output: SendQueue::default(),
             timers,
             // No response yet: nothing that the client still has to read.
             send_progress_ns: 0,
             number,
-            records: shared.records.wanted.then(Box::default),
+            records: shared.records.enabled.then(Box::default),
             peer_has_ended: false,
             has_received: false,
             empty_line_skipped: false,
@@ -120,7 +120,7 @@ impl<S: Service> Connection<S> {
 
     /// Whether nothing but the end of the connection tells the client that the content is complete, so that a connection
     /// that is closed before would pass for that end (RFC 9112 §8).
-    pub fn content_ends_with_connection(&self) -> bool {
+    pub fn content_is_close_delimited(&self) -> bool {
         self.output.ends_with_connection()
     }
 

@@ -11,7 +11,7 @@ use crate::http1::framing::Framing;
 use crate::http1::limits::{
     DISCARDED_CONTENT_BYTES_MAX, DRAIN_BYTES_MAX, RECEIVE_BUFFER_BYTES, RECEIVE_TAIL_BYTES_MIN,
 };
-use crate::http1::message_head::{EmptyLine, MessageHead, leading_empty_line};
+use crate::http1::message_head::{EmptyLine, HeadParser, leading_empty_line};
 use crate::http1::output::{SendQueue, framing_of};
 use crate::http1::protocol_error::ProtocolError;
 use crate::http1::request_framing::RequestFraming;
@@ -79,7 +79,7 @@ impl<S: Service> Connection<S> {
 
     fn process_head(
         &mut self,
-        mut head: MessageHead,
+        mut head: HeadParser,
         service: &mut S,
         shared: &mut Shared,
         now: &Now,
@@ -100,7 +100,7 @@ impl<S: Service> Connection<S> {
                 Ok(next) => return next,
                 Err(error) => error,
             },
-            Ok(false) if self.peer_has_ended => ProtocolError::HeadCutShort,
+            Ok(false) if self.peer_has_ended => ProtocolError::HeadIncomplete,
             Ok(false) => {
                 if was_empty {
                     self.wait_for_head(shared, now);
@@ -121,7 +121,7 @@ impl<S: Service> Connection<S> {
     }
 
     /// No byte of a further request has come.
-    fn no_request(&mut self, head: MessageHead, now: &Now) -> (State<S::Sink>, Step) {
+    fn no_request(&mut self, head: HeadParser, now: &Now) -> (State<S::Sink>, Step) {
         if self.peer_has_ended {
             self.timers.stop(Timer::Idle);
             self.begin_sending(now);
@@ -133,7 +133,7 @@ impl<S: Service> Connection<S> {
     /// The head is complete: asks the service, and does as it says.
     fn take_request(
         &mut self,
-        head: &MessageHead,
+        head: &HeadParser,
         service: &mut S,
         shared: &mut Shared,
         now: &Now,
@@ -143,7 +143,7 @@ impl<S: Service> Connection<S> {
         self.begin_sending(now);
         let Some((bytes, spans)) = self.input.unread_with_spans() else {
             debug_assert!(false, "a head is complete of which nothing has been received");
-            return Err(ProtocolError::HeadCutShort);
+            return Err(ProtocolError::HeadIncomplete);
         };
         let head = head.complete(bytes, spans);
         let content_has_arrived = bytes.len() > head.bytes;
@@ -159,7 +159,7 @@ impl<S: Service> Connection<S> {
             fields: head.fields,
             content_bytes: framing.content_bytes(),
         };
-        let mut reply = service.answer(&request, now);
+        let mut reply = service.call(&request, now);
         let next = match reply {
             Reply::Receive(sink) => {
                 if framing.expects_continue && !content_has_arrived {
@@ -228,7 +228,10 @@ impl<S: Service> Connection<S> {
             }
         }
         if self.peer_has_ended {
-            return (self.content_malformed(content, ProtocolError::ContentCutShort, shared, now), Step::SlowProgress);
+            return (
+                self.content_malformed(content, ProtocolError::ContentIncomplete, shared, now),
+                Step::SlowProgress,
+            );
         }
         let is_due = match content.framing.content {
             Framing::Length(_) => content.bytes % RECEIVE_BUFFER_BYTES as u64 == 0,
@@ -376,7 +379,7 @@ impl<S: Service> Connection<S> {
         }
         self.empty_line_skipped = false;
         match persistence {
-            Persistence::Keep | Persistence::KeepAndSay => State::Head(MessageHead::default()),
+            Persistence::KeepAlive | Persistence::KeepAliveExplicit => State::Head(HeadParser::default()),
             Persistence::Close => self.begin_draining(),
         }
     }

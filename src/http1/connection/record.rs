@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use crate::http1::limits::{RECORD_BYTES_KEPT, RECORDS_BYTES_FULL};
-use crate::http1::message_head::CompleteHead;
+use crate::http1::message_head::RequestHead;
 use crate::http1::protocol_error::ProtocolError;
 use crate::semantics::Now;
 use crate::semantics::exchange_record::{ExchangeRecord, Outcome};
@@ -13,7 +13,7 @@ use crate::semantics::exchange_record::{ExchangeRecord, Outcome};
 #[derive(Debug, Default)]
 pub struct Records {
     /// Whether records are kept at all. To be set before the first connection is made.
-    pub wanted: bool,
+    pub enabled: bool,
     // Boxed as the connections keep them, so that one is never copied.
     #[allow(clippy::vec_box)]
     free: Vec<Box<ExchangeRecord>>,
@@ -111,7 +111,7 @@ impl PendingRecords {
     pub(super) fn begin(
         &mut self,
         connection: u64,
-        head: &CompleteHead<'_>,
+        head: &RequestHead<'_>,
         queued: usize,
         pool: &mut Records,
         now: &Now,
@@ -150,7 +150,7 @@ impl PendingRecords {
         if let Some(current) = self.pending.back_mut() {
             current.record.outcome = match error {
                 ProtocolError::HeadTooSlow | ProtocolError::ContentTooSlow => Outcome::TimedOut,
-                ProtocolError::HeadCutShort | ProtocolError::ContentCutShort => Outcome::CutOff,
+                ProtocolError::HeadIncomplete | ProtocolError::ContentIncomplete => Outcome::CutOff,
                 _ => Outcome::Refused(error.reason()),
             };
         }

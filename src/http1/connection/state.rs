@@ -3,14 +3,14 @@
 
 use crate::http1::content::ContentDecoder;
 use crate::http1::limits::DISCARDED_CONTENT_BYTES_MAX;
-use crate::http1::message_head::MessageHead;
+use crate::http1::message_head::HeadParser;
 use crate::http1::request_framing::RequestFraming;
 
 /// What the next received byte means.
 #[derive(Default)]
 pub(super) enum State<K> {
     /// It belongs to a head, or begins one.
-    Head(MessageHead),
+    Head(HeadParser),
     /// It belongs to the content of a request.
     Content(Box<ReceivingContent<K>>),
     /// Nothing: it is discarded, so that no reset destroys the last response.

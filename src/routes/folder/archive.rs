@@ -122,7 +122,7 @@ impl<F: FileSystem> Archive<F> {
             _ if self.sent < end => Some(Piece::Bytes(&self.out[self.sent..end])),
             Some(file) => Some(Piece::File(file)),
             None if self.is_complete => None,
-            None => Some(Piece::NotYet),
+            None => Some(Piece::Pending),
         })
     }
 
@@ -345,7 +345,7 @@ mod tests {
             let length = match archive.piece().unwrap() {
                 Some(Piece::Bytes(bytes)) => bytes.len(),
                 Some(Piece::File(file)) => file.remaining() as usize,
-                Some(Piece::NotYet) => continue,
+                Some(Piece::Pending) => continue,
                 None => return lengths,
             };
             archive.advance(length as u64);

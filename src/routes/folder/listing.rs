@@ -125,7 +125,7 @@ impl<F: FileSystem> Listing<F> {
             self.work()?;
             if self.out.is_empty() {
                 let is_complete = matches!(self.stage, Stage::Complete);
-                return Ok(if is_complete { None } else { Some(Piece::NotYet) });
+                return Ok(if is_complete { None } else { Some(Piece::Pending) });
             }
         }
         let end = self.out.len().min(self.sent + PIECE_BYTES_MAX);

@@ -110,7 +110,7 @@ pub(super) fn answer<'r, F: FileSystem>(
     }
     let is_directory = name.is_empty() || name.ends_with(b"/");
     let methods = if is_directory { READ_ONLY } else { folder.files.methods() };
-    if origin::is_write_from_elsewhere(request) {
+    if origin::is_cross_origin_write(request) {
         return refuse(Status::Forbidden, OTHER_SITE);
     }
     if !methods.contains(&request.method) {

@@ -6,7 +6,7 @@
 //! 4. Gzip is never chosen for a peer that named neither it nor `*`.
 
 use spindle::http1::limits::{FIELD_LINES_MAX, FIELD_SECTION_BYTES_MAX};
-use spindle::http1::message_head::MessageHead;
+use spindle::http1::message_head::HeadParser;
 use spindle::semantics::content_coding::{ContentCoding, negotiate};
 use spindle::semantics::fields::FieldSpans;
 
@@ -48,7 +48,7 @@ fn choice(values: &[Vec<u8>]) -> Option<Option<ContentCoding>> {
         return None;
     }
     let mut spans = FieldSpans::with_capacity(FIELD_LINES_MAX);
-    let mut parser = MessageHead::default();
+    let mut parser = HeadParser::default();
     assert_eq!(parser.advance(&head, &mut spans), Ok(true), "field content is accepted in a field");
     let head = parser.complete(&head, &spans);
     Some(negotiate(&head.fields))

@@ -9,7 +9,7 @@
 
 use spindle::http1::framing::Framing;
 use spindle::http1::limits::{FIELD_LINES_MAX, RECEIVE_BUFFER_BYTES};
-use spindle::http1::message_head::{CompleteHead, MessageHead};
+use spindle::http1::message_head::{HeadParser, RequestHead};
 use spindle::http1::protocol_error::ProtocolError;
 use spindle::http1::request_framing::RequestFraming;
 use spindle::semantics::fields::{FieldName, FieldSpans};
@@ -59,7 +59,7 @@ pub fn run(input: &[u8]) {
 /// was decided.
 fn read(stream: &[u8], ends: impl IntoIterator<Item = usize>) -> (Reading, usize) {
     let mut spans = FieldSpans::with_capacity(FIELD_LINES_MAX);
-    let mut parser = MessageHead::default();
+    let mut parser = HeadParser::default();
     for end in ends {
         let given = &stream[..end];
         match parser.advance(given, &mut spans) {
@@ -99,7 +99,7 @@ fn agrees_with_itself(stream: &[u8], whole: &Reading, input: &[u8]) {
 }
 
 /// What a head lends must lie where the head says.
-fn check_borrows(head: &CompleteHead<'_>, given: &[u8]) {
+fn check_borrows(head: &RequestHead<'_>, given: &[u8]) {
     assert!(head.bytes <= given.len(), "a head ends within the bytes given");
     assert!(given.starts_with(head.method_and_target), "the request-line is lent as it came");
     let target = head.method_and_target.splitn(2, |byte| *byte == b' ').nth(1).expect("a space before the target");
@@ -113,7 +113,7 @@ fn check_borrows(head: &CompleteHead<'_>, given: &[u8]) {
     }
 }
 
-fn copy(head: &CompleteHead<'_>) -> Head {
+fn copy(head: &RequestHead<'_>) -> Head {
     let framing = |strict| {
         RequestFraming::new(head, strict)
             .map(|framing| (framing.content, framing.method == Method::Head, framing.expects_continue))

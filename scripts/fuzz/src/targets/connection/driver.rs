@@ -133,7 +133,7 @@ impl<'a> Driver<'a> {
             None => return,
             Some(Transmit::Bytes { bytes, .. }) => bytes,
             Some(Transmit::File { file, .. }) => match *file {},
-            Some(Transmit::NotYet) => panic!("no source is at work here"),
+            Some(Transmit::Pending) => panic!("no source is at work here"),
             Some(Transmit::Abort) => panic!("no source fails here"),
             Some(Transmit::End) => {
                 assert!(!self.outcome.ended, "the end is sent once");

@@ -124,7 +124,7 @@ fn nothing_is_parsed_behind_a_protocol_error(
     shared: &mut Shared,
 ) {
     let Some(last) = whole_answers.finals.last().filter(|last| last.number().is_none()) else { return };
-    if last.tells_of(ProtocolError::HeadCutShort) || last.tells_of(ProtocolError::ContentCutShort) {
+    if last.tells_of(ProtocolError::HeadIncomplete) || last.tells_of(ProtocolError::ContentIncomplete) {
         return;
     }
     let longer = [received, SMUGGLED].concat();
@@ -137,7 +137,7 @@ fn nothing_is_parsed_behind_a_protocol_error(
 fn ends_at_once_where_it_says_so(whole: &Outcome, whole_answers: &Answers) {
     let Some(last) = whole_answers.finals.last().filter(|last| last.says_close()) else { return };
     let is_about_the_peers_end =
-        last.tells_of(ProtocolError::HeadCutShort) || last.tells_of(ProtocolError::ContentCutShort);
+        last.tells_of(ProtocolError::HeadIncomplete) || last.tells_of(ProtocolError::ContentIncomplete);
     assert!(whole.ended_first || is_about_the_peers_end, "the end follows an answer that says `Connection: close`");
 }
 

@@ -53,7 +53,7 @@ impl Service for Numbered {
     type Source = Patterned;
     type Sink = Counting;
 
-    fn answer<'r>(&'r mut self, request: &'r Request<'r>, now: &Now) -> Reply<'r, Patterned, Counting> {
+    fn call<'r>(&'r mut self, request: &'r Request<'r>, now: &Now) -> Reply<'r, Patterned, Counting> {
         let path = request.target.path().unwrap_or_default();
         let source_bytes = number_behind(path, b"/source/").map(|bytes| bytes.min(SOURCE_BYTES_MAX));
         self.asked.push(Asked {
@@ -71,7 +71,7 @@ impl Service for Numbered {
         if let Some(bytes_max) = number_behind(path, b"/sink/") {
             return Reply::Receive(Counting { number, bytes_max, bytes: 0, digest: 0 });
         }
-        match self.routes.answer(request, now) {
+        match self.routes.call(request, now) {
             Reply::Respond(response) => Reply::Respond(tagged(number, without_source(response))),
             Reply::Receive(_) => panic!("without a directory nothing is received"),
         }
