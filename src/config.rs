@@ -10,7 +10,7 @@ use pico_args::Arguments;
 
 use crate::http1::Settings;
 use crate::http1::limits::{HEAD_TIMEOUT_NS, IDLE_TIMEOUT_NS, SECOND_NS};
-use crate::routes::{UploadPolicy, Uploads};
+use crate::routes::{UploadPolicy, UploadSettings};
 use crate::system::listen::Bind;
 
 /// What `--help` prints.
@@ -94,7 +94,7 @@ pub struct Config {
     /// What to share at `/`, in the place of all else.
     pub folder: Option<SharedFolder>,
     /// How uploads are taken.
-    pub uploads: Uploads,
+    pub uploads: UploadSettings,
     /// How the protocol is spoken.
     pub settings: Settings,
     /// What is logged.
@@ -253,7 +253,7 @@ impl Config {
             port,
             directory,
             folder: None,
-            uploads: Uploads { policy: UploadPolicy::Off, bytes_max, durable: flag(arguments, "--fsync")? },
+            uploads: UploadSettings { policy: UploadPolicy::Off, bytes_max, durable: flag(arguments, "--fsync")? },
             settings: Settings {
                 strict: flag(arguments, "--strict")?,
                 send_date: !flag(arguments, "--no-date")?,

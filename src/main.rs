@@ -12,7 +12,7 @@ use simplelog::{ConfigBuilder, WriteLogger};
 use spindle::banner::{self, Url};
 use spindle::config::{Command, Config, SharedFolder, USAGE};
 use spindle::http1::limits::RESPONSE_CONTENT_BYTES_MAX;
-use spindle::routes::{FileRoutes, Folder, Hosts, Routes, Sharing, UploadPolicy};
+use spindle::routes::{AllowedHosts, FileRoutes, FolderRoutes, FolderSettings, Routes, UploadPolicy};
 use spindle::server::{Observer, Server};
 use spindle::storage::{Directory, SMALL_FILE_BYTES_MAX};
 use spindle::system::{Kernel, listen, machine, signals};
@@ -88,7 +88,7 @@ fn serve(config: Config) -> Result<(), String> {
     let banner = banner(&listeners, &config).map_err(|error| format!("cannot tell where to listen: {error}"))?;
     let files = directory.map(|directory| FileRoutes::new(directory, config.uploads, open_files_max, seed));
     let routes = match (files, &config.folder) {
-        (Some(files), Some(folder)) => Routes::sharing(Folder::new(files, sharing(folder))),
+        (Some(files), Some(folder)) => Routes::shared_folder(FolderRoutes::new(files, sharing(folder))),
         (files, _) => Routes::new(files),
     };
     let world = Kernel::new(listeners, stop).map_err(|error| format!("cannot start: {error}"))?;
@@ -99,14 +99,14 @@ fn serve(config: Config) -> Result<(), String> {
     server.run().map_err(|error| format!("the loop ended: {error}"))
 }
 
-fn sharing(folder: &SharedFolder) -> Sharing {
+fn sharing(folder: &SharedFolder) -> FolderSettings {
     // As it is called when it is archived; the root of the system has no name.
     let path = folder.path.canonicalize().unwrap_or_else(|_| folder.path.clone());
-    Sharing {
+    FolderSettings {
         name: path.file_name().map_or(b"files".to_vec(), |name| name.as_bytes().to_vec()),
         shows_hidden: folder.options.shows_hidden,
         is_site: folder.options.is_site,
-        hosts: Hosts::new(&folder.options.hosts, machine::host_name().as_deref()),
+        hosts: AllowedHosts::new(&folder.options.hosts, machine::host_name().as_deref()),
     }
 }
 

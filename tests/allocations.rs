@@ -3,7 +3,7 @@
 #[path = "../benches/support/mod.rs"]
 mod support;
 
-use spindle::routes::{FileRoutes, Routes, UploadPolicy, Uploads};
+use spindle::routes::{FileRoutes, Routes, UploadPolicy, UploadSettings};
 use spindle::storage::Directory;
 use support::Peer;
 use support::corpus::{BROWSER_PICTURE, ECHO, SHORTEST};
@@ -68,7 +68,7 @@ fn the_user_agent_of_a_browser_allocates_nothing() {
 fn a_small_file_that_is_asked_for_often_allocates_nothing() {
     let root = tempfile::tempdir().unwrap();
     std::fs::write(root.path().join("page.html"), "a page").unwrap();
-    let uploads = Uploads { policy: UploadPolicy::Off, bytes_max: None, durable: false };
+    let uploads = UploadSettings { policy: UploadPolicy::Off, bytes_max: None, durable: false };
     let files = FileRoutes::new(Directory::open(root.path(), 1).unwrap(), uploads, 0, 1);
     // A file that has changed just now is not kept: the year is 2100.
     let peer = Peer::new(Routes::new(Some(files))).at(4_102_444_800_000_000_000);

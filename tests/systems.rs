@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use spindle::http1::{Connection, Settings, Shared, Step, Transmit};
-use spindle::routes::{FileRoutes, Folder, Hosts, Routes, Sharing, UploadPolicy, Uploads};
+use spindle::routes::{AllowedHosts, FileRoutes, FolderRoutes, FolderSettings, Routes, UploadPolicy, UploadSettings};
 use spindle::semantics::Now;
 use spindle::storage::{Directory, FileSystem, Native, Portable};
 
@@ -89,12 +89,17 @@ fn content(response: &str) -> &str {
 }
 
 fn files<F: FileSystem>(file_system: F, root: &Path) -> FileRoutes<F> {
-    let uploads = Uploads { policy: UploadPolicy::Replace, bytes_max: None, durable: true };
+    let uploads = UploadSettings { policy: UploadPolicy::Replace, bytes_max: None, durable: true };
     FileRoutes::new(Directory::open_in(file_system, root, 1).unwrap(), uploads, 8, 1)
 }
 
-fn sharing() -> Sharing {
-    Sharing { name: b"folder".to_vec(), shows_hidden: false, is_site: false, hosts: Hosts::new(&[], None) }
+fn sharing() -> FolderSettings {
+    FolderSettings {
+        name: b"folder".to_vec(),
+        shows_hidden: false,
+        is_site: false,
+        hosts: AllowedHosts::new(&[], None),
+    }
 }
 
 fn make_tree() -> tempfile::TempDir {
@@ -137,7 +142,7 @@ fn files_are_stored_and_read<F: FileSystem>(file_system: F, follows_links: bool)
 /// A folder is listed and archived.
 fn a_folder_is_listed_and_archived<F: FileSystem>(file_system: F, follows_links: bool) {
     let root = make_tree();
-    let mut client = Client::new(Routes::sharing(Folder::new(files(file_system, root.path()), sharing())));
+    let mut client = Client::new(Routes::shared_folder(FolderRoutes::new(files(file_system, root.path()), sharing())));
     let listing = client.get("/?format=text");
     for (name, is_listed) in [("large", true), ("sub/", true), ("link", follows_links), ("link-out", false)] {
         let lines = content(&listing).split("\r\n").flat_map(|chunk| chunk.split('\n'));

@@ -17,8 +17,8 @@ mod text;
 mod user_agent;
 
 pub use content::FileContent;
-pub use files::{FileRoutes, FileSink, UploadPolicy, Uploads};
-pub use folder::{Folder, Hosts, Sharing};
+pub use files::{FileRoutes, FileSink, UploadPolicy, UploadSettings};
+pub use folder::{AllowedHosts, FolderRoutes, FolderSettings};
 
 use percent_encoding::percent_decode;
 
@@ -94,7 +94,7 @@ const READ_ONLY: &[Method] = &[Method::Get, Method::Head, Method::Options];
 pub struct Routes<F: FileSystem = Native> {
     files: Option<FileRoutes<F>>,
     /// In the place of the table, where a folder is shared.
-    folder: Option<Folder<F>>,
+    folder: Option<FolderRoutes<F>>,
     compressor: Compressor,
     /// Whether the last answer looked at the disk.
     used_disk: bool,
@@ -122,7 +122,7 @@ impl<F: FileSystem> Routes<F> {
     }
 
     /// A shared folder, at `/`, and nothing else.
-    pub fn sharing(folder: Folder<F>) -> Routes<F> {
+    pub fn shared_folder(folder: FolderRoutes<F>) -> Routes<F> {
         Routes { folder: Some(folder), ..Routes::new(None) }
     }
 
@@ -188,7 +188,7 @@ impl<F: FileSystem> Service for Routes<F> {
     }
 
     fn deadline_ns(&self) -> Option<u64> {
-        let files = self.folder.as_ref().map(Folder::files).or(self.files.as_ref());
+        let files = self.folder.as_ref().map(FolderRoutes::files).or(self.files.as_ref());
         files.and_then(FileRoutes::deadline_ns)
     }
 

@@ -9,9 +9,9 @@ mod names;
 mod preconditions;
 mod ranges;
 mod refusals;
-mod scarcity;
-mod sharing;
 mod support;
+mod system_errors;
+mod two_servers;
 mod uploads;
 
 #[path = "../server/harness/mod.rs"]

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use log::Level;
 use spindle::http1;
-use spindle::routes::{FileRoutes, Folder, Hosts, Routes, Sharing, Uploads};
+use spindle::routes::{AllowedHosts, FileRoutes, FolderRoutes, FolderSettings, Routes, UploadSettings};
 use spindle::semantics::exchange_record::Outcome;
 use spindle::server::{Observer, Server, Usage};
 use spindle::storage::{Directory, FileRange, Publish, RelativePath, StorageError};
@@ -179,19 +179,22 @@ impl Run {
     }
 
     fn routes(&self, directory: Directory<Disk>, seed: u64) -> Routes<Disk> {
-        let uploads =
-            Uploads { policy: self.setup.policy, bytes_max: self.setup.upload_bytes_max, durable: self.setup.durable };
+        let uploads = UploadSettings {
+            policy: self.setup.policy,
+            bytes_max: self.setup.upload_bytes_max,
+            durable: self.setup.durable,
+        };
         let files = FileRoutes::new(directory, uploads, 16, seed);
         match self.setup.is_folder {
             false => Routes::new(Some(files)),
             true => {
-                let sharing = Sharing {
+                let sharing = FolderSettings {
                     name: b"shared".to_vec(),
                     shows_hidden: false,
                     is_site: self.setup.is_site,
-                    hosts: Hosts::Any,
+                    hosts: AllowedHosts::Any,
                 };
-                Routes::sharing(Folder::new(files, sharing))
+                Routes::shared_folder(FolderRoutes::new(files, sharing))
             }
         }
     }

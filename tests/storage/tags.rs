@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use spindle::http1::{Connection, Settings as Limits, Shared, Step, Transmit};
-use spindle::routes::{FileRoutes, Routes, UploadPolicy, Uploads};
+use spindle::routes::{FileRoutes, Routes, UploadPolicy, UploadSettings};
 use spindle::semantics::Now;
 use spindle::storage::Directory;
 
@@ -29,7 +29,7 @@ struct Server {
 impl Server {
     fn routes(disk: &Disk) -> Routes<Disk> {
         let directory = Directory::open_in(disk.clone(), Disk::root_path(), 7).unwrap();
-        let uploads = Uploads { policy: UploadPolicy::Replace, bytes_max: None, durable: false };
+        let uploads = UploadSettings { policy: UploadPolicy::Replace, bytes_max: None, durable: false };
         Routes::new(Some(FileRoutes::new(directory, uploads, 16, 7)))
     }
 

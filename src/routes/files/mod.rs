@@ -42,7 +42,7 @@ pub enum UploadPolicy {
 
 /// How uploads are taken.
 #[derive(Clone, Copy, Debug)]
-pub struct Uploads {
+pub struct UploadSettings {
     /// What may be uploaded.
     pub policy: UploadPolicy,
     /// The longest content, in bytes; `None` for as much as the disk holds.
@@ -54,7 +54,7 @@ pub struct Uploads {
 /// The routes below `/files/`.
 pub struct FileRoutes<F: FileSystem = Native> {
     directory: Directory<F>,
-    uploads: Uploads,
+    uploads: UploadSettings,
     /// What this run has published lately. Shared with the sinks, which outlive the call that makes them.
     own_uploads: Rc<RefCell<OwnUploads>>,
     /// Files that are asked for often, under the names as they stand in targets, and what is said of them.
@@ -66,7 +66,7 @@ pub struct FileRoutes<F: FileSystem = Native> {
 impl<F: FileSystem> FileRoutes<F> {
     /// Serves `directory`. At most `open_files_max` files stay open between requests. The boundaries between parts are made
     /// from `seed`, which nobody may be able to foresee: a file must not be able to hold them.
-    pub fn new(directory: Directory<F>, uploads: Uploads, open_files_max: usize, seed: u64) -> FileRoutes<F> {
+    pub fn new(directory: Directory<F>, uploads: UploadSettings, open_files_max: usize, seed: u64) -> FileRoutes<F> {
         FileRoutes {
             directory,
             uploads,

@@ -8,9 +8,9 @@
 //! 4. Whoever put a file here gains nothing over the readers: a browser believes the media type, lets no page of another
 //!    site embed the file, and runs nothing that is in it, unless the folder is a site.
 
+mod allowed_hosts;
 mod archive;
 mod disposition;
-mod hosts;
 mod json;
 mod listing;
 mod media_type;
@@ -26,8 +26,8 @@ use std::rc::Rc;
 
 use percent_encoding::percent_decode;
 
+pub use self::allowed_hosts::AllowedHosts;
 pub(super) use self::archive::Archive;
-pub use self::hosts::Hosts;
 use self::listing::Form;
 pub(super) use self::listing::Listing;
 use self::query::{Format, Query};
@@ -45,7 +45,7 @@ use crate::storage::{FileSystem, LinkedDirectories, Native, RelativePath, Storag
 
 /// How a folder is shared.
 #[derive(Clone, Debug)]
-pub struct Sharing {
+pub struct FolderSettings {
     /// What the folder is called.
     pub name: Vec<u8>,
     /// Whether names that begin with a dot are served.
@@ -53,13 +53,13 @@ pub struct Sharing {
     /// Whether it is served as a web site of its owner.
     pub is_site: bool,
     /// Under which names.
-    pub hosts: Hosts,
+    pub hosts: AllowedHosts,
 }
 
 /// The routes of a shared folder.
-pub struct Folder<F: FileSystem = Native> {
+pub struct FolderRoutes<F: FileSystem = Native> {
     files: FileRoutes<F>,
-    sharing: Sharing,
+    sharing: FolderSettings,
     /// How many entries the listings hold that are being sent.
     held_entries: Rc<Cell<usize>>,
     /// How many archives are being sent.
@@ -69,10 +69,10 @@ pub struct Folder<F: FileSystem = Native> {
 /// The first segment of what is the server's own.
 const OWN: &[u8] = b".spindle";
 
-impl<F: FileSystem> Folder<F> {
+impl<F: FileSystem> FolderRoutes<F> {
     /// Shares the directory of `files`.
-    pub fn new(files: FileRoutes<F>, sharing: Sharing) -> Folder<F> {
-        Folder { files, sharing, held_entries: Rc::default(), archives: Rc::default() }
+    pub fn new(files: FileRoutes<F>, sharing: FolderSettings) -> FolderRoutes<F> {
+        FolderRoutes { files, sharing, held_entries: Rc::default(), archives: Rc::default() }
     }
 
     pub(super) fn files(&self) -> &FileRoutes<F> {
@@ -85,7 +85,7 @@ impl<F: FileSystem> Folder<F> {
 
     /// Whether the request was sent to a name of this machine.
     pub(super) fn serves_host_of(&self, request: &Request<'_>) -> bool {
-        self.sharing.hosts.include(request)
+        self.sharing.hosts.allow(request)
     }
 
     /// Whether all segments may be seen. They are judged as they will be looked up: decoded.
@@ -99,7 +99,7 @@ impl<F: FileSystem> Folder<F> {
 
 /// The answer to a request for `path`, which begins with a slash.
 pub(super) fn answer<'r, F: FileSystem>(
-    folder: &'r mut Folder<F>,
+    folder: &'r mut FolderRoutes<F>,
     request: &'r Request<'r>,
     path: &'r [u8],
     now: &Now,
@@ -125,7 +125,7 @@ pub(super) fn answer<'r, F: FileSystem>(
     }
 }
 
-fn not_found_here<'r, F: FileSystem>(folder: &Folder<F>, request: &Request<'_>) -> Answer<'r, F> {
+fn not_found_here<'r, F: FileSystem>(folder: &FolderRoutes<F>, request: &Request<'_>) -> Answer<'r, F> {
     match request.method {
         Method::Get | Method::Head if folder.sharing.is_site => site::not_found(folder),
         _ => not_found(),
@@ -137,7 +137,7 @@ fn not_found<'r, F: FileSystem>() -> Answer<'r, F> {
 }
 
 fn file<'r, F: FileSystem>(
-    folder: &'r mut Folder<F>,
+    folder: &'r mut FolderRoutes<F>,
     request: &'r Request<'r>,
     name: &'r [u8],
     now: &Now,
@@ -174,7 +174,11 @@ fn last_segment(name: &[u8]) -> &[u8] {
 
 /// What is neither a file nor a directory is not found. The name of a directory without its slash leads to the one with it:
 /// otherwise the references in a listing would lead beside it.
-fn redirect_to_directory<'r, F: FileSystem>(folder: &Folder<F>, request: &Request<'_>, name: &[u8]) -> Answer<'r, F> {
+fn redirect_to_directory<'r, F: FileSystem>(
+    folder: &FolderRoutes<F>,
+    request: &Request<'_>,
+    name: &[u8],
+) -> Answer<'r, F> {
     let Ok(path) = files::path_of(name) else { return not_found() };
     match folder.files.directory().is_directory(&path) {
         Ok(true) => {}
@@ -197,7 +201,7 @@ fn redirect_to_directory<'r, F: FileSystem>(folder: &Folder<F>, request: &Reques
 
 /// `name` is empty, or ends with a slash.
 fn directory<'r, F: FileSystem>(
-    folder: &'r mut Folder<F>,
+    folder: &'r mut FolderRoutes<F>,
     request: &'r Request<'r>,
     name: &'r [u8],
     now: &Now,
@@ -215,7 +219,7 @@ fn directory<'r, F: FileSystem>(
 }
 
 fn archive<'r, F: FileSystem>(
-    folder: &Folder<F>,
+    folder: &FolderRoutes<F>,
     request: &Request<'_>,
     path: Option<RelativePath>,
     now: &Now,
@@ -244,7 +248,7 @@ fn archive<'r, F: FileSystem>(
 }
 
 fn list<'r, F: FileSystem>(
-    folder: &Folder<F>,
+    folder: &FolderRoutes<F>,
     request: &Request<'_>,
     path: Option<&RelativePath>,
     query: Query,

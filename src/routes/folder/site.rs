@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode;
 
-use super::{Folder, last_segment, media_type, redirect_to_directory};
+use super::{FolderRoutes, last_segment, media_type, redirect_to_directory};
 use crate::routes::files::{self, Found};
 use crate::routes::{Answer, FileContent};
 use crate::semantics::Now;
@@ -26,7 +26,7 @@ const ENDINGS: [&[u8]; 3] = [b".br", b".zst", b".gz"];
 
 /// The answer to GET and HEAD of `name`, as it stands in the target without the first slash.
 pub(super) fn answer<'r, F: FileSystem>(
-    folder: &'r mut Folder<F>,
+    folder: &'r mut FolderRoutes<F>,
     request: &'r Request<'r>,
     name: &[u8],
     now: &Now,
@@ -65,7 +65,7 @@ pub(super) fn answer<'r, F: FileSystem>(
 
 /// What is beside the file of this name and has the content coding that the client likes best.
 fn find_compressed<F: FileSystem>(
-    folder: &mut Folder<F>,
+    folder: &mut FolderRoutes<F>,
     request: &Request<'_>,
     name: &[u8],
     now: &Now,
@@ -82,7 +82,7 @@ fn find_compressed<F: FileSystem>(
 }
 
 /// The answer where nothing is: the site's own page, if it has one. It is of no version, and is not sent in parts.
-pub(super) fn not_found<'r, F: FileSystem>(folder: &Folder<F>) -> Answer<'r, F> {
+pub(super) fn not_found<'r, F: FileSystem>(folder: &FolderRoutes<F>) -> Answer<'r, F> {
     let page = RelativePath::from_segments([NOT_FOUND]).ok();
     let opened = page.and_then(|page| folder.files.directory().open_file(&page).ok());
     let Some(opened) = opened else { return super::not_found() };

@@ -11,19 +11,19 @@ use crate::semantics::request::Request;
 
 /// The names that are served besides addresses and `localhost`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Hosts {
+pub enum AllowedHosts {
     /// All names.
     Any,
     /// These, in any case.
     Named(Vec<String>),
 }
 
-impl Hosts {
+impl AllowedHosts {
     /// The names that were asked for, of which `*` stands for all, and the machine's own: whole, without its domain, and
     /// as the local network resolves it.
-    pub fn new(asked_for: &[String], machine: Option<&str>) -> Hosts {
+    pub fn new(asked_for: &[String], machine: Option<&str>) -> AllowedHosts {
         if asked_for.iter().any(|name| name == "*") {
-            return Hosts::Any;
+            return AllowedHosts::Any;
         }
         let mut names = asked_for.to_vec();
         if let Some(machine) = machine {
@@ -31,12 +31,12 @@ impl Hosts {
             names.extend([machine.to_owned(), first.to_owned(), format!("{first}.local")]);
         }
         names.retain(|name| !name.is_empty());
-        Hosts::Named(names)
+        AllowedHosts::Named(names)
     }
 
     /// Whether the request was sent to this machine. One without Host was: every browser sends it.
-    pub(super) fn include(&self, request: &Request<'_>) -> bool {
-        let Hosts::Named(names) = self else { return true };
+    pub(super) fn allow(&self, request: &Request<'_>) -> bool {
+        let AllowedHosts::Named(names) = self else { return true };
         let Some(authority) = request.authority() else { return true };
         let (host, _) = host_and_port(authority);
         // A name that ends in a dot is the same name, in full.
@@ -63,11 +63,11 @@ mod tests {
     use crate::semantics::method::Method;
     use crate::semantics::request::{Target, Version};
 
-    fn includes(hosts: &Hosts, host: &str) -> bool {
+    fn includes(hosts: &AllowedHosts, host: &str) -> bool {
         let mut spans = FieldSpans::default();
         let value_end = host.len() as u16;
         spans.push(FieldSpan { name: FieldName::Host, name_start: 0, name_end: 0, value_start: 0, value_end });
-        hosts.include(&Request {
+        hosts.allow(&Request {
             method: Method::Get,
             target: Target::Origin(b"/"),
             version: Version::Http11,
@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn addresses_and_the_own_names_are_served_and_nothing_else() {
-        let hosts = Hosts::new(&["Files.Example".to_owned()], Some("box.lan"));
+        let hosts = AllowedHosts::new(&["Files.Example".to_owned()], Some("box.lan"));
         for host in [
             "127.0.0.1",
             "192.168.1.5:4221",
@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn a_star_serves_all_names() {
-        assert!(includes(&Hosts::new(&["*".to_owned()], None), "evil.example"));
-        assert!(!includes(&Hosts::new(&[], None), "evil.example"));
+        assert!(includes(&AllowedHosts::new(&["*".to_owned()], None), "evil.example"));
+        assert!(!includes(&AllowedHosts::new(&[], None), "evil.example"));
     }
 }
