@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode;
 
-use super::{Answer, READ_ONLY, Routes, text};
+use super::{READ_ONLY, RouteReply, Routes, text};
 use crate::semantics::Now;
 use crate::semantics::method::Method;
 use crate::semantics::request::Request;
@@ -15,11 +15,11 @@ pub(super) fn methods(string: &[u8]) -> Option<&'static [Method]> {
     (!string.contains(&b'/')).then_some(READ_ONLY)
 }
 
-pub(super) fn answer<'r, F: FileSystem>(
+pub(super) fn respond<'r, F: FileSystem>(
     routes: &'r mut Routes<F>,
     request: &'r Request<'r>,
     string: &'r [u8],
     now: &Now,
-) -> Answer<'r, F> {
-    text::answer(&mut routes.compressor, request, Cow::from(percent_decode(string)), now)
+) -> RouteReply<'r, F> {
+    text::respond(&mut routes.compressor, request, Cow::from(percent_decode(string)), now)
 }

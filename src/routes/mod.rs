@@ -33,7 +33,7 @@ use crate::semantics::status::Status;
 use crate::storage::{FileSystem, Native};
 
 /// What a route says.
-pub type Answer<'r, F = Native> = Reply<'r, FileContent<F>, FileSink<F>>;
+pub type RouteReply<'r, F = Native> = Reply<'r, FileContent<F>, FileSink<F>>;
 
 /// What paths a route serves.
 enum Pattern {
@@ -75,7 +75,7 @@ struct Route<F: FileSystem> {
     pattern: Pattern,
     /// What is offered at the resource that the rest of the path names; `None` where there is no such resource.
     methods: fn(&Routes<F>, &[u8]) -> Option<&'static [Method]>,
-    answer: for<'r> fn(&'r mut Routes<F>, &'r Request<'r>, &'r [u8], &Now) -> Answer<'r, F>,
+    respond: for<'r> fn(&'r mut Routes<F>, &'r Request<'r>, &'r [u8], &Now) -> RouteReply<'r, F>,
 }
 
 /// Why a request was not done whose preconditions do not hold.
@@ -102,17 +102,17 @@ pub struct Routes<F: FileSystem = Native> {
 
 impl<F: FileSystem> Routes<F> {
     const TABLE: &'static [Route<F>] = &[
-        Route { pattern: Pattern::Exactly(b"/"), methods: |_, _| Some(READ_ONLY), answer: root::answer },
-        Route { pattern: Pattern::Below(b"/echo/"), methods: |_, rest| echo::methods(rest), answer: echo::answer },
+        Route { pattern: Pattern::Exactly(b"/"), methods: |_, _| Some(READ_ONLY), respond: root::respond },
+        Route { pattern: Pattern::Below(b"/echo/"), methods: |_, rest| echo::methods(rest), respond: echo::respond },
         Route {
             pattern: Pattern::Exactly(b"/user-agent"),
             methods: |_, _| Some(READ_ONLY),
-            answer: user_agent::answer,
+            respond: user_agent::respond,
         },
         Route {
             pattern: Pattern::Below(b"/files/"),
             methods: |routes, _| routes.files.as_ref().map(FileRoutes::methods),
-            answer: files::answer,
+            respond: files::respond,
         },
     ];
 
@@ -126,7 +126,7 @@ impl<F: FileSystem> Routes<F> {
         Routes { folder: Some(folder), ..Routes::new(None) }
     }
 
-    fn answer_from_table<'r>(&'r mut self, request: &'r Request<'r>, path: &'r [u8], now: &Now) -> Answer<'r, F> {
+    fn respond_from_table<'r>(&'r mut self, request: &'r Request<'r>, path: &'r [u8], now: &Now) -> RouteReply<'r, F> {
         for route in Self::TABLE {
             let Some(rest) = route.pattern.rest(path) else { continue };
             let Some(methods) = (route.methods)(self, rest) else { break };
@@ -139,7 +139,7 @@ impl<F: FileSystem> Routes<F> {
             if request.method == Method::Options {
                 return Reply::Respond(Response { allow: Some(methods), ..Response::new(Status::NoContent) });
             }
-            return (route.answer)(self, request, rest, now);
+            return (route.respond)(self, request, rest, now);
         }
         Reply::Respond(Response::new(Status::NotFound))
     }
@@ -156,7 +156,7 @@ impl<F: FileSystem> Service for Routes<F> {
     type Source = FileContent<F>;
     type Sink = FileSink<F>;
 
-    fn call<'r>(&'r mut self, request: &'r Request<'r>, now: &Now) -> Answer<'r, F> {
+    fn call<'r>(&'r mut self, request: &'r Request<'r>, now: &Now) -> RouteReply<'r, F> {
         self.used_disk = false;
         self.compressor.begin();
         if request.method == Method::Unknown {
@@ -174,11 +174,11 @@ impl<F: FileSystem> Service for Routes<F> {
         let Some(path) = request.target.path() else { return method_not_allowed(&[]) };
         // Asked first, since a reply may borrow what it is made from.
         if self.folder.is_none() {
-            return self.answer_from_table(request, path, now);
+            return self.respond_from_table(request, path, now);
         }
         self.used_disk = true;
         match &mut self.folder {
-            Some(folder) => folder::answer(folder, request, path, now),
+            Some(folder) => folder::respond(folder, request, path, now),
             None => Reply::Respond(Response::new(Status::NotFound)),
         }
     }
@@ -199,7 +199,7 @@ impl<F: FileSystem> Service for Routes<F> {
     }
 }
 
-fn method_not_allowed<'r, F: FileSystem>(methods: &'static [Method]) -> Answer<'r, F> {
+fn method_not_allowed<'r, F: FileSystem>(methods: &'static [Method]) -> RouteReply<'r, F> {
     Reply::Respond(Response {
         allow: Some(methods),
         ..Response::with_reason(Status::MethodNotAllowed, "The method is not offered at this target.")
@@ -215,6 +215,6 @@ fn violated<'r, F: FileSystem>(rule: &'static str) -> Response<'r, FileContent<F
 }
 
 /// An answer that says why the request was not done.
-fn refuse<'r, F: FileSystem>(status: Status, reason: &'static str) -> Answer<'r, F> {
+fn refuse<'r, F: FileSystem>(status: Status, reason: &'static str) -> RouteReply<'r, F> {
     Reply::Respond(Response::with_reason(status, reason))
 }

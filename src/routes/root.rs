@@ -1,6 +1,6 @@
 //! `/`: that the server is there.
 
-use super::{Answer, Routes, text};
+use super::{RouteReply, Routes, text};
 use crate::semantics::Now;
 use crate::semantics::request::Request;
 use crate::semantics::response::Response;
@@ -8,11 +8,11 @@ use crate::semantics::service::Reply;
 use crate::semantics::status::Status;
 use crate::storage::FileSystem;
 
-pub(super) fn answer<'r, F: FileSystem>(
+pub(super) fn respond<'r, F: FileSystem>(
     _: &'r mut Routes<F>,
     request: &'r Request<'r>,
     _: &'r [u8],
     now: &Now,
-) -> Answer<'r, F> {
+) -> RouteReply<'r, F> {
     Reply::Respond(text::failed_precondition(request, now).unwrap_or_else(|| Response::new(Status::Ok)))
 }

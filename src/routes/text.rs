@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use flate2::{Compress, Compression, FlushCompress, Status as Flate};
 
-use super::{Answer, FileContent, PRECONDITION_FAILED, refuse};
+use super::{FileContent, PRECONDITION_FAILED, RouteReply, refuse};
 use crate::semantics::Now;
 use crate::semantics::conditional::{Preconditions, Validators, Verdict};
 use crate::semantics::content_coding::{self, ContentCoding};
@@ -15,12 +15,12 @@ use crate::semantics::status::Status;
 use crate::storage::FileSystem;
 
 /// The answer to a GET of `text`.
-pub(super) fn answer<'r, F: FileSystem>(
+pub(super) fn respond<'r, F: FileSystem>(
     compressor: &'r mut Compressor,
     request: &'r Request<'r>,
     text: Cow<'r, [u8]>,
     now: &Now,
-) -> Answer<'r, F> {
+) -> RouteReply<'r, F> {
     let Some(coding) = content_coding::negotiate(&request.fields) else {
         return Reply::Respond(Response {
             varies_by_coding: true,

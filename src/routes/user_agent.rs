@@ -2,18 +2,18 @@
 
 use std::borrow::Cow;
 
-use super::{Answer, Routes, text};
+use super::{RouteReply, Routes, text};
 use crate::semantics::Now;
 use crate::semantics::fields::FieldName;
 use crate::semantics::request::Request;
 use crate::storage::FileSystem;
 
-pub(super) fn answer<'r, F: FileSystem>(
+pub(super) fn respond<'r, F: FileSystem>(
     routes: &'r mut Routes<F>,
     request: &'r Request<'r>,
     _: &'r [u8],
     now: &Now,
-) -> Answer<'r, F> {
+) -> RouteReply<'r, F> {
     let user_agent = request.fields.first(FieldName::UserAgent).unwrap_or_default();
-    text::answer(&mut routes.compressor, request, Cow::Borrowed(user_agent), now)
+    text::respond(&mut routes.compressor, request, Cow::Borrowed(user_agent), now)
 }

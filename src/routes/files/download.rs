@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::multipart::Parts;
 use super::validators::FileVersion;
 use super::{BUSY, FileContent, FileRoutes, not_found, path_of};
-use crate::routes::{Answer, PRECONDITION_FAILED, refuse, violated};
+use crate::routes::{PRECONDITION_FAILED, RouteReply, refuse, violated};
 use crate::semantics::Now;
 use crate::semantics::conditional::{Preconditions, Verdict};
 use crate::semantics::date::ImfFixdate;
@@ -198,7 +198,7 @@ fn selection(request: &Request<'_>, bytes_total: u64, version: &FileVersion, now
 }
 
 /// What is no regular file is not found, whatever it is.
-pub(in crate::routes) fn refusal<'r, F: FileSystem>(error: &StorageError) -> Answer<'r, F> {
+pub(in crate::routes) fn refusal<'r, F: FileSystem>(error: &StorageError) -> RouteReply<'r, F> {
     match error {
         StorageError::Denied => refuse(Status::Forbidden, "The server may not read this file."),
         StorageError::OutOfDescriptors => refuse(Status::ServiceUnavailable, "The server has too many files open."),

@@ -15,7 +15,7 @@ pub(super) use self::download::{Found, asks_for_parts, refusal as refusal_to_rea
 pub(super) use self::multipart::Parts;
 pub use self::upload::FileSink;
 use self::validators::{FileVersion, OwnUploads};
-use super::{Answer, FileContent, READ_ONLY, Routes, refuse, violated};
+use super::{FileContent, READ_ONLY, RouteReply, Routes, refuse, violated};
 use crate::semantics::Now;
 use crate::semantics::method::Method;
 use crate::semantics::request::Request;
@@ -115,9 +115,9 @@ impl<F: FileSystem> FileRoutes<F> {
     }
 
     /// The answer to POST and PUT.
-    pub(super) fn store<'r>(&self, request: &Request<'_>, name: &[u8], now: &Now) -> Answer<'r, F> {
+    pub(super) fn store<'r>(&self, request: &Request<'_>, name: &[u8], now: &Now) -> RouteReply<'r, F> {
         match path_of(name) {
-            Ok(path) => upload::answer(self, request, &path, now),
+            Ok(path) => upload::respond(self, request, &path, now),
             Err(_) => refuse(Status::BadRequest, "No file can have this name here."),
         }
     }
@@ -132,12 +132,12 @@ impl<F: FileSystem> FileRoutes<F> {
     }
 }
 
-pub(super) fn answer<'r, F: FileSystem>(
+pub(super) fn respond<'r, F: FileSystem>(
     routes: &'r mut Routes<F>,
     request: &'r Request<'r>,
     name: &'r [u8],
     now: &Now,
-) -> Answer<'r, F> {
+) -> RouteReply<'r, F> {
     routes.used_disk = true;
     let Some(files) = &mut routes.files else {
         return Reply::Respond(violated("A file is asked for only where a directory is served."));
@@ -168,6 +168,6 @@ fn decoded(segment: &[u8]) -> Cow<'_, [u8]> {
     Cow::from(percent_decode(segment))
 }
 
-fn not_found<'r, F: FileSystem>() -> Answer<'r, F> {
+fn not_found<'r, F: FileSystem>() -> RouteReply<'r, F> {
     Reply::Respond(Response::new(Status::NotFound))
 }

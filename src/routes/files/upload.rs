@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use super::validators::{FileVersion, OwnUploads};
 use super::{BUSY, FileRoutes, UploadPolicy};
-use crate::routes::{Answer, FileContent, PRECONDITION_FAILED};
+use crate::routes::{FileContent, PRECONDITION_FAILED, RouteReply};
 use crate::semantics::Now;
 use crate::semantics::conditional::{Preconditions, Validators, Verdict};
 use crate::semantics::fields::FieldName;
@@ -32,12 +32,12 @@ struct Receiving<F: FileSystem> {
     own_uploads: Rc<RefCell<OwnUploads>>,
 }
 
-pub(super) fn answer<'r, F: FileSystem>(
+pub(super) fn respond<'r, F: FileSystem>(
     files: &FileRoutes<F>,
     request: &Request<'_>,
     path: &RelativePath,
     now: &Now,
-) -> Answer<'r, F> {
+) -> RouteReply<'r, F> {
     match begin(files, request, path, now) {
         Ok(sink) => Reply::Receive(sink),
         Err(refusal) => Reply::Respond(*refusal),

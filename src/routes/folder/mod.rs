@@ -32,7 +32,7 @@ use self::listing::Form;
 pub(super) use self::listing::Listing;
 use self::query::{Format, Query};
 use super::files::{self, FileRoutes, UploadPolicy};
-use super::{Answer, FileContent, OTHER_SITE, READ_ONLY, method_not_allowed, refuse};
+use super::{FileContent, OTHER_SITE, READ_ONLY, RouteReply, method_not_allowed, refuse};
 use crate::semantics::Now;
 use crate::semantics::accept;
 use crate::semantics::method::Method;
@@ -98,12 +98,12 @@ impl<F: FileSystem> FolderRoutes<F> {
 }
 
 /// The answer to a request for `path`, which begins with a slash.
-pub(super) fn answer<'r, F: FileSystem>(
+pub(super) fn respond<'r, F: FileSystem>(
     folder: &'r mut FolderRoutes<F>,
     request: &'r Request<'r>,
     path: &'r [u8],
     now: &Now,
-) -> Answer<'r, F> {
+) -> RouteReply<'r, F> {
     let name = path.strip_prefix(b"/").unwrap_or(path);
     if !folder.shows(name) {
         return not_found_here(folder, request);
@@ -119,20 +119,20 @@ pub(super) fn answer<'r, F: FileSystem>(
     match request.method {
         Method::Options => Reply::Respond(Response { allow: Some(methods), ..Response::new(Status::NoContent) }),
         Method::Post | Method::Put => folder.files.store(request, name, now),
-        _ if folder.sharing.is_site => site::answer(folder, request, name, now),
+        _ if folder.sharing.is_site => site::respond(folder, request, name, now),
         _ if is_directory => directory(folder, request, name, now),
         _ => file(folder, request, name, now),
     }
 }
 
-fn not_found_here<'r, F: FileSystem>(folder: &FolderRoutes<F>, request: &Request<'_>) -> Answer<'r, F> {
+fn not_found_here<'r, F: FileSystem>(folder: &FolderRoutes<F>, request: &Request<'_>) -> RouteReply<'r, F> {
     match request.method {
         Method::Get | Method::Head if folder.sharing.is_site => site::not_found(folder),
         _ => not_found(),
     }
 }
 
-fn not_found<'r, F: FileSystem>() -> Answer<'r, F> {
+fn not_found<'r, F: FileSystem>() -> RouteReply<'r, F> {
     Reply::Respond(Response::new(Status::NotFound))
 }
 
@@ -141,7 +141,7 @@ fn file<'r, F: FileSystem>(
     request: &'r Request<'r>,
     name: &'r [u8],
     now: &Now,
-) -> Answer<'r, F> {
+) -> RouteReply<'r, F> {
     let found = match folder.files.find(request, name, now) {
         Ok(found) => found,
         Err(StorageError::NotRegular) => return redirect_to_directory(folder, request, name),
@@ -178,7 +178,7 @@ fn redirect_to_directory<'r, F: FileSystem>(
     folder: &FolderRoutes<F>,
     request: &Request<'_>,
     name: &[u8],
-) -> Answer<'r, F> {
+) -> RouteReply<'r, F> {
     let Ok(path) = files::path_of(name) else { return not_found() };
     match folder.files.directory().is_directory(&path) {
         Ok(true) => {}
@@ -205,7 +205,7 @@ fn directory<'r, F: FileSystem>(
     request: &'r Request<'r>,
     name: &'r [u8],
     now: &Now,
-) -> Answer<'r, F> {
+) -> RouteReply<'r, F> {
     let path = match name.strip_suffix(b"/").map(files::path_of) {
         None => None,
         Some(Ok(path)) => Some(path),
@@ -223,7 +223,7 @@ fn archive<'r, F: FileSystem>(
     request: &Request<'_>,
     path: Option<RelativePath>,
     now: &Now,
-) -> Answer<'r, F> {
+) -> RouteReply<'r, F> {
     let Some(permit) = archive::Permit::new(&folder.archives) else {
         return refuse(Status::ServiceUnavailable, "The server is sending too many archives.");
     };
@@ -253,7 +253,7 @@ fn list<'r, F: FileSystem>(
     path: Option<&RelativePath>,
     query: Query,
     now: &Now,
-) -> Answer<'r, F> {
+) -> RouteReply<'r, F> {
     let directory = match folder.files.directory().list(path, LinkedDirectories::Listed) {
         Ok(directory) => directory,
         Err(error) => return files::refusal_to_read(&error),

@@ -8,7 +8,7 @@ use percent_encoding::percent_decode;
 
 use super::{FolderRoutes, last_segment, media_type, redirect_to_directory};
 use crate::routes::files::{self, Found};
-use crate::routes::{Answer, FileContent};
+use crate::routes::{FileContent, RouteReply};
 use crate::semantics::Now;
 use crate::semantics::content_coding;
 use crate::semantics::request::Request;
@@ -25,12 +25,12 @@ const CODINGS: [ContentEncoding; 3] = [ContentEncoding::Brotli, ContentEncoding:
 const ENDINGS: [&[u8]; 3] = [b".br", b".zst", b".gz"];
 
 /// The answer to GET and HEAD of `name`, as it stands in the target without the first slash.
-pub(super) fn answer<'r, F: FileSystem>(
+pub(super) fn respond<'r, F: FileSystem>(
     folder: &'r mut FolderRoutes<F>,
     request: &'r Request<'r>,
     name: &[u8],
     now: &Now,
-) -> Answer<'r, F> {
+) -> RouteReply<'r, F> {
     let is_directory = name.is_empty() || name.ends_with(b"/");
     let name = if is_directory { [name, INDEX].concat() } else { name.to_vec() };
     let found = match folder.files.find(request, &name, now) {
@@ -82,7 +82,7 @@ fn find_compressed<F: FileSystem>(
 }
 
 /// The answer where nothing is: the site's own page, if it has one. It is of no version, and is not sent in parts.
-pub(super) fn not_found<'r, F: FileSystem>(folder: &FolderRoutes<F>) -> Answer<'r, F> {
+pub(super) fn not_found<'r, F: FileSystem>(folder: &FolderRoutes<F>) -> RouteReply<'r, F> {
     let page = RelativePath::from_segments([NOT_FOUND]).ok();
     let opened = page.and_then(|page| folder.files.directory().open_file(&page).ok());
     let Some(opened) = opened else { return super::not_found() };
