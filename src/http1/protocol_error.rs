@@ -1,28 +1,28 @@
-//! What a peer can do wrong with the protocol. Each protocol error has a name, a status, and one line of reason; each ends its
-//! connection, and nothing after it is parsed.
+//! How a client can break the protocol. Each [`ProtocolError`] has a status and a reason, which are its response. It ends the
+//! connection: nothing after it is parsed.
 
 use crate::semantics::status::Status;
 
 macro_rules! protocol_errors {
     ($($name:ident $status:ident $reason:literal;)*) => {
-        /// A breach of RFC 9110 or RFC 9112, or of a limit.
+        /// A violation of RFC 9110 or RFC 9112, or of one of the server's [limits](super::limits).
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum ProtocolError {
             $(#[doc = $reason] $name,)*
         }
 
         impl ProtocolError {
-            /// Every protocol error there is.
+            /// Every protocol error.
             pub const ALL: &'static [ProtocolError] = &[$(ProtocolError::$name,)*];
 
-            /// The status of the answer.
+            /// The status of the response.
             pub fn status(self) -> Status {
                 match self {
                     $(ProtocolError::$name => Status::$status,)*
                 }
             }
 
-            /// What was wrong, in one line without its end.
+            /// The content of the response: what was wrong, in one line, without its line end.
             pub fn reason(self) -> &'static str {
                 match self {
                     $(ProtocolError::$name => $reason,)*
@@ -33,42 +33,51 @@ macro_rules! protocol_errors {
 }
 
 protocol_errors! {
+    // The request line (RFC 9112 §3).
     MethodInvalid BadRequest "The method is not a token.";
-    MethodTooLong BadRequest "The method is longer than any method.";
-    TargetByteInvalid BadRequest "The request target holds a byte that no URI may hold as it is: percent-encode it.";
-    TargetFragment BadRequest "The request target has a fragment.";
+    MethodTooLong BadRequest "The method is too long.";
+    TargetByteInvalid BadRequest "The request target contains a byte that must be percent-encoded.";
+    TargetFragment BadRequest "The request target contains a fragment.";
     TargetPercentInvalid BadRequest "A percent sign in the request target is not followed by two hexadecimal digits.";
-    TargetFormInvalid BadRequest "The request target has no form that this method may have.";
+    TargetFormInvalid BadRequest "The form of the request target is not valid for the method.";
     TargetAuthorityInvalid BadRequest "The authority in the request target is not a valid host and port.";
     RequestLineTooLong UriTooLong "The request line is too long.";
     VersionMissing BadRequest "The request line has no protocol version.";
-    VersionInvalid BadRequest "The protocol version is not of the form HTTP/1.1, or is not followed by CRLF.";
-    VersionNotSupported HttpVersionNotSupported "Only HTTP/1.1 and HTTP/1.0 are spoken here.";
-    LineEndInvalid BadRequest "A line does not end in CR LF.";
+    VersionInvalid BadRequest "The protocol version is malformed, or is not followed by CR LF.";
+    VersionNotSupported HttpVersionNotSupported "Only HTTP/1.1 and HTTP/1.0 are supported.";
+
+    // The field section (RFC 9112 §5), of a head or of trailers.
+    LineEndInvalid BadRequest "A line does not end with CR LF.";
     FieldLineIndented BadRequest "A field line begins with white space.";
-    FieldNameEmpty BadRequest "A field has no name.";
-    FieldNameInvalid BadRequest "A field name holds a byte that no name may hold.";
+    FieldNameEmpty BadRequest "A field name is empty.";
+    FieldNameInvalid BadRequest "A field name contains an invalid byte.";
     SpaceBeforeColon BadRequest "There is white space between a field name and its colon.";
     FieldColonMissing BadRequest "A field line has no colon.";
-    FieldValueInvalid BadRequest "A field value holds a control byte.";
+    FieldValueInvalid BadRequest "A field value contains a control character.";
     FieldSectionTooLarge RequestHeaderFieldsTooLarge "The fields are too large.";
     FieldLinesTooMany RequestHeaderFieldsTooLarge "There are too many fields.";
-    HeadIncomplete BadRequest "The connection ended within the head of a request.";
+
+    // The head as a whole.
+    HeadIncomplete BadRequest "The connection ended before the head of a request was complete.";
     HeadTooSlow RequestTimeout "The head of the request took too long.";
+
+    // Single fields (RFC 9112 §3.2 and §6, RFC 9110 §10.1.1).
     HostMissing BadRequest "The request has no Host field.";
     HostRepeated BadRequest "The request has more than one Host field.";
     HostInvalid BadRequest "The Host field is not a valid host and port.";
-    ContentLengthInvalid BadRequest "The Content-Length is not a decimal number of at most 18 digits, without zeros in front.";
+    ContentLengthInvalid BadRequest "The Content-Length is not a decimal number of at most 18 digits without leading zeros.";
     ContentLengthRepeated BadRequest "The request has more than one Content-Length.";
     FramingAmbiguous BadRequest "The request has both a Content-Length and a Transfer-Encoding.";
-    TransferEncodingInHttp10 BadRequest "HTTP/1.0 has no Transfer-Encoding.";
-    TransferEncodingInvalid BadRequest "The Transfer-Encoding is not exactly one chunked.";
-    TransferCodingUnknown NotImplemented "The only transfer coding known here is chunked.";
-    ExpectationUnknown ExpectationFailed "The only expectation known here is 100-continue.";
+    TransferEncodingInHttp10 BadRequest "An HTTP/1.0 request must not have a Transfer-Encoding.";
+    TransferEncodingInvalid BadRequest "The Transfer-Encoding is malformed, or does not end in exactly one chunked coding.";
+    TransferCodingUnknown NotImplemented "The only supported transfer coding is chunked.";
+    ExpectationUnknown ExpectationFailed "The only supported expectation is 100-continue.";
+
+    // The content (RFC 9112 §7.1 and §8).
     ChunkSizeInvalid BadRequest "A chunk size is not a hexadecimal number of at most 16 digits.";
     ChunkExtensionInvalid BadRequest "A chunk extension is malformed.";
-    ChunkOverheadTooLarge BadRequest "The chunk extensions are out of proportion to the content.";
+    ChunkOverheadTooLarge BadRequest "The chunk extensions and leading zeros are longer than the content.";
     ChunkEndInvalid BadRequest "The data of a chunk is not followed by CR LF.";
-    ContentIncomplete BadRequest "The connection ended within the content of a request.";
-    ContentTooSlow RequestTimeout "The content of the request came too slowly.";
+    ContentIncomplete BadRequest "The connection ended before the content of a request was complete.";
+    ContentTooSlow RequestTimeout "The content of the request arrived too slowly.";
 }

@@ -47,7 +47,7 @@ fn a_byte_that_no_client_sends_raw_is_refused() {
     refused(request("GET", "/\\"), TargetByteInvalid);
     refused(request("GET", "/a\\b?c"), TargetByteInvalid);
     refused(request("GET", "http://h/a\\b?c"), TargetByteInvalid);
-    assert!(TargetByteInvalid.reason().contains("percent-encode it"));
+    assert!(TargetByteInvalid.reason().contains("percent-encoded"));
 }
 
 /// Chromium, wget, `curl -g`, Node's fetch, Go and Python send some of them raw.
