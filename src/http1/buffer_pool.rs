@@ -4,27 +4,27 @@
 use super::limits::{
     FIELD_LINES_MAX, IDLE_BUFFER_BYTES, OUTPUT_BUFFER_BYTES, POOLED_BUFFERS_MAX, RECEIVE_BUFFER_BYTES,
 };
-use super::memory::Memory;
+use super::mapped_buffer::MappedBuffer;
 use crate::semantics::fields::FieldSpans;
 
 /// What a connection reads into, and where the lines of a head are in it.
 pub(super) struct ReceiveMemory {
     /// [`RECEIVE_BUFFER_BYTES`] bytes, or [`IDLE_BUFFER_BYTES`] while an idle connection has little in them.
-    pub(super) bytes: Memory,
+    pub(super) bytes: MappedBuffer,
     /// The field lines of the head that is being read.
     pub(super) spans: FieldSpans,
 }
 
 impl ReceiveMemory {
     fn new(bytes: usize, spans: FieldSpans) -> Box<ReceiveMemory> {
-        Box::new(ReceiveMemory { bytes: Memory::new(bytes), spans })
+        Box::new(ReceiveMemory { bytes: MappedBuffer::new(bytes), spans })
     }
 }
 
 /// Bytes that wait to be sent. Unlike a vector, it gives its memory back to the system when it is freed.
 #[derive(Default)]
 pub(super) struct OutputBuffer {
-    memory: Option<Box<Memory>>,
+    memory: Option<Box<MappedBuffer>>,
     /// How many bytes are in it. What the queue may hold fits 32 bits by far.
     len: u32,
 }
@@ -60,7 +60,7 @@ impl OutputBuffer {
     #[cold]
     fn extend_by_more_memory(&mut self, bytes: &[u8]) {
         let (start, end) = (self.len(), self.len() + bytes.len());
-        let mut larger = Memory::new(end.next_power_of_two().max(OUTPUT_BUFFER_BYTES));
+        let mut larger = MappedBuffer::new(end.next_power_of_two().max(OUTPUT_BUFFER_BYTES));
         larger[..start].copy_from_slice(self.as_slice());
         larger[start..end].copy_from_slice(bytes);
         self.memory = Some(Box::new(larger));
@@ -106,7 +106,7 @@ pub struct BufferPool {
     #[allow(clippy::vec_box)]
     receive: Vec<Box<ReceiveMemory>>,
     #[allow(clippy::vec_box)]
-    output: Vec<Box<Memory>>,
+    output: Vec<Box<MappedBuffer>>,
     /// Where a response's head is put together, before it goes to its queue in one piece. Cleared before each use.
     pub(super) head: Vec<u8>,
 }

@@ -1,23 +1,23 @@
 //! One connection, without its socket: what it is handed, and what it hands out. `process.rs` interprets what was received;
-//! `waiting.rs` says how long for, with the named timers of `timers.rs`; `record.rs` tells what happened.
+//! `timeouts.rs` says how long for, with the named timers of `timers.rs`; `record.rs` tells what happened.
 
 mod process;
 mod record;
 mod state;
+mod timeouts;
 mod timers;
-mod waiting;
 
 pub use self::process::Step;
 use self::record::PendingRecords;
 pub use self::record::Records;
 use self::state::{Draining, State};
+pub use self::timeouts::Evictable;
 use self::timers::{Timer, Timers};
-pub use self::waiting::Evictable;
 use super::framing::Framing;
 use super::limits::{DRAIN_BYTES_MAX, RECEIVE_BUFFER_BYTES};
 use super::message_head::HeadParser;
-use super::output::{SendQueue, Transmit};
 use super::receive_buffer::ReceiveBuffer;
+use super::send_queue::{SendQueue, Transmit};
 use super::shared::Shared;
 use crate::semantics::Now;
 use crate::semantics::exchange_record::Outcome;

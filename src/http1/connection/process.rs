@@ -12,10 +12,10 @@ use crate::http1::limits::{
     DISCARDED_CONTENT_BYTES_MAX, DRAIN_BYTES_MAX, RECEIVE_BUFFER_BYTES, RECEIVE_TAIL_BYTES_MIN,
 };
 use crate::http1::message_head::{EmptyLine, HeadParser, leading_empty_line};
-use crate::http1::output::{SendQueue, framing_of};
 use crate::http1::protocol_error::ProtocolError;
 use crate::http1::request_framing::RequestFraming;
 use crate::http1::response_writer::{Persistence, ResponseFraming};
+use crate::http1::send_queue::{SendQueue, framing_of};
 use crate::http1::shared::Shared;
 use crate::semantics::Now;
 use crate::semantics::exchange_record::Outcome;

@@ -8,40 +8,40 @@ use std::ops::{Deref, DerefMut};
 use memmap2::MmapMut;
 
 /// A fixed number of bytes, zero at first. Pages that are never written to cost nothing.
-pub(super) enum Memory {
+pub(super) enum MappedBuffer {
     Mapped(MmapMut),
     /// Where the system gives no further map: their number is limited.
     Heap(Box<[u8]>),
 }
 
-impl Memory {
+impl MappedBuffer {
     /// `bytes` bytes, at least one.
-    pub(super) fn new(bytes: usize) -> Memory {
+    pub(super) fn new(bytes: usize) -> MappedBuffer {
         match MmapMut::map_anon(bytes) {
-            Ok(map) => Memory::Mapped(map),
-            Err(_) => Memory::Heap(vec![0; bytes].into_boxed_slice()),
+            Ok(map) => MappedBuffer::Mapped(map),
+            Err(_) => MappedBuffer::Heap(vec![0; bytes].into_boxed_slice()),
         }
     }
 }
 
-impl Deref for Memory {
+impl Deref for MappedBuffer {
     type Target = [u8];
 
     #[inline]
     fn deref(&self) -> &[u8] {
         match self {
-            Memory::Mapped(map) => map,
-            Memory::Heap(bytes) => bytes,
+            MappedBuffer::Mapped(map) => map,
+            MappedBuffer::Heap(bytes) => bytes,
         }
     }
 }
 
-impl DerefMut for Memory {
+impl DerefMut for MappedBuffer {
     #[inline]
     fn deref_mut(&mut self) -> &mut [u8] {
         match self {
-            Memory::Mapped(map) => map,
-            Memory::Heap(bytes) => bytes,
+            MappedBuffer::Mapped(map) => map,
+            MappedBuffer::Heap(bytes) => bytes,
         }
     }
 }
