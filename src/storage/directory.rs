@@ -14,7 +14,7 @@ use super::interrupted::retry;
 use super::modification_times::ModificationTimes;
 use super::sweep::Sweeper;
 use super::{
-    Access, FileKind, FileSystem, Identity, LinkedDirectories, Links, Listing, Native, Publish, RelativePath, Stat,
+    Access, FileKind, FileSystem, LinkedDirectories, Links, Listing, Metadata, Native, Publish, RelativePath,
     StorageError, Upload,
 };
 
@@ -57,14 +57,14 @@ pub struct OpenedFile<F: FileSystem = Native> {
     /// The file. Reading it does not wait for anybody but the disk.
     pub file: Rc<NamedFile<F>>,
     /// What the system reported of it once it was open.
-    pub identity: Identity,
+    pub metadata: Metadata,
 }
 
 impl<F: FileSystem> OpenedFile<F> {
     /// Whether the system still reports what it did when the file was opened.
     pub fn is_unchanged(&self) -> bool {
         let stat = retry(|| self.file.file_system.stat(&self.file.file));
-        stat.is_ok_and(|stat| regular_identity(&stat).is_ok_and(|identity| identity == self.identity))
+        stat.is_ok_and(|stat| require_regular(&stat).is_ok_and(|metadata| metadata == self.metadata))
     }
 }
 
@@ -109,25 +109,25 @@ impl<F: FileSystem> Directory<F> {
     /// A FIFO, a socket, a device or a directory is [`StorageError::NotRegular`], and is not waited for.
     pub fn open_file(&self, path: &RelativePath) -> Result<OpenedFile<F>, StorageError> {
         let file = self.root.open(path.as_bytes(), Access::Read).map_err(StorageError::from_lookup)?;
-        let identity = regular_identity(&self.root.stat(&file)?)?;
+        let metadata = require_regular(&self.root.stat(&file)?)?;
         let file_system = self.root.file_system.clone();
-        Ok(OpenedFile { file: Rc::new(NamedFile { file_system, file, name: path.clone() }), identity })
+        Ok(OpenedFile { file: Rc::new(NamedFile { file_system, file, name: path.clone() }), metadata })
     }
 
     /// Which file a reader would be given. Errors are those of [`open_file`](Self::open_file), except that no
     /// permission to read is needed where the system can identify a file without it.
-    pub fn identify(&self, path: &RelativePath) -> Result<Identity, StorageError> {
-        self.root.identify(path)
+    pub fn metadata(&self, path: &RelativePath) -> Result<Metadata, StorageError> {
+        self.root.metadata(path)
     }
 
-    /// Whether `path` still leads to the file of this identity, unchanged. It costs one system call.
+    /// Whether `path` still leads to the file of this metadata, unchanged. It costs one system call.
     ///
     /// It can only confirm what an [`open_file`](Self::open_file) of the same path has found before: the lookup is not
     /// held beneath the root, and `false` does not say that nothing is there.
-    pub fn confirms(&self, path: &RelativePath, identity: &Identity) -> bool {
+    pub fn confirms(&self, path: &RelativePath, metadata: &Metadata) -> bool {
         self.root
             .stat_at(&self.root.directory, path.as_bytes(), Links::Follow)
-            .is_ok_and(|stat| regular_identity(&stat).is_ok_and(|found| found == *identity))
+            .is_ok_and(|stat| require_regular(&stat).is_ok_and(|found| found == *metadata))
     }
 
     /// Opens a directory to list what is in it; `None` is the root. Links are followed as those to files are.
@@ -205,9 +205,9 @@ pub(super) struct Root<F: FileSystem> {
 /// What stands under a name that is to be written.
 pub(super) enum ExistingEntry {
     Nothing,
-    File(Identity),
+    File(Metadata),
     /// A link, and the file that a reader would find behind it.
-    Link(Option<Identity>),
+    Link(Option<Metadata>),
 }
 
 impl<F: FileSystem> Root<F> {
@@ -219,17 +219,17 @@ impl<F: FileSystem> Root<F> {
         self.opening.open(&self.file_system, &self.directory, path, access)
     }
 
-    pub(super) fn stat(&self, file: &F::File) -> Result<Stat, StorageError> {
+    pub(super) fn stat(&self, file: &F::File) -> Result<Metadata, StorageError> {
         retry(|| self.file_system.stat(file)).map_err(StorageError::from_anything)
     }
 
-    fn stat_at(&self, directory: &F::File, path: &[u8], links: Links) -> Result<Stat, Errno> {
+    fn stat_at(&self, directory: &F::File, path: &[u8], links: Links) -> Result<Metadata, Errno> {
         retry(|| self.file_system.stat_at(directory, path, links))
     }
 
-    pub(super) fn identify(&self, path: &RelativePath) -> Result<Identity, StorageError> {
+    pub(super) fn metadata(&self, path: &RelativePath) -> Result<Metadata, StorageError> {
         let file = self.open(path.as_bytes(), Access::Identify).map_err(StorageError::from_lookup)?;
-        regular_identity(&self.stat(&file)?)
+        require_regular(&self.stat(&file)?)
     }
 
     /// Opens the directory in which the last segment of `path` stands; with `must_flush`, in a way in which it can be
@@ -258,7 +258,7 @@ impl<F: FileSystem> Root<F> {
             }
             Err(errno) => return Err(StorageError::from_parent(errno)),
         };
-        Ok(found.identity.is_of_same_file(&self.stat(parent)?.identity))
+        Ok(found.is_same_file(&self.stat(parent)?))
     }
 
     /// Looks at what stands under the last segment of `path`, in the directory that was opened as its parent.
@@ -269,10 +269,10 @@ impl<F: FileSystem> Root<F> {
             Err(errno) => return Err(StorageError::from_publication(errno)),
         };
         if stat.kind != FileKind::Link {
-            return regular_identity(&stat).map(ExistingEntry::File);
+            return require_regular(&stat).map(ExistingEntry::File);
         }
-        match self.identify(path) {
-            Ok(identity) => Ok(ExistingEntry::Link(Some(identity))),
+        match self.metadata(path) {
+            Ok(metadata) => Ok(ExistingEntry::Link(Some(metadata))),
             Err(StorageError::NotFound | StorageError::NotRegular | StorageError::Denied) => {
                 Ok(ExistingEntry::Link(None))
             }
@@ -324,10 +324,10 @@ fn open_directory<T>(open: impl Fn(Access) -> Result<T, Errno>, must_flush: bool
     }
 }
 
-/// The identity of a regular file. A link can only be met here where links are not followed: nothing is found then.
-pub(super) fn regular_identity(stat: &Stat) -> Result<Identity, StorageError> {
+/// The metadata of a regular file. A link can only be met here where links are not followed: nothing is found then.
+pub(super) fn require_regular(stat: &Metadata) -> Result<Metadata, StorageError> {
     match stat.kind {
-        FileKind::Regular => Ok(stat.identity),
+        FileKind::Regular => Ok(*stat),
         FileKind::Link => Err(StorageError::NotFound),
         FileKind::Directory | FileKind::Other => Err(StorageError::NotRegular),
     }

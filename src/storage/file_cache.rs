@@ -10,7 +10,7 @@
 use std::collections::HashMap;
 
 use super::interrupted::read_exactly;
-use super::{Directory, FileRange, FileSystem, Identity, Native, OpenedFile, RelativePath};
+use super::{Directory, FileRange, FileSystem, Metadata, Native, OpenedFile, RelativePath};
 
 /// The longest file whose content is kept in memory, in bytes. For longer ones copying costs more than a second call, and
 /// they are sent from the disk's cache without a copy.
@@ -29,7 +29,7 @@ const GENERATION_NS: u64 = 5 * 1_000_000_000;
 #[derive(Debug)]
 pub struct CachedFile<T, F: FileSystem = Native> {
     path: RelativePath,
-    identity: Identity,
+    metadata: Metadata,
     /// All of the file's bytes.
     pub content: CachedContent<F>,
     /// What the owner of the cache knows of this version of the file.
@@ -127,7 +127,7 @@ impl<T, F: FileSystem> FileCache<T, F> {
     /// Whether the file of that name is here and, by one look at the directory, still the one on the disk. Then
     /// [`get`](FileCache::get) has it. `false` says nothing but that it is to be opened.
     pub fn confirm(&mut self, name: &[u8], directory: &Directory<F>) -> bool {
-        let is_current = |file: &CachedFile<T, F>| directory.confirms(&file.path, &file.identity);
+        let is_current = |file: &CachedFile<T, F>| directory.confirms(&file.path, &file.metadata);
         if let Some(file) = self.young.files.get(name) {
             let confirmed = is_current(file);
             if !confirmed {
@@ -151,7 +151,7 @@ impl<T, F: FileSystem> FileCache<T, F> {
     /// Keeps a file that has been opened: its content, if it is small and stays the same while it is read, or else the
     /// open file. Says whether it is there; it is not where no files may be held open. `now_ns` is the monotonic time.
     ///
-    /// The caller sees to it that the identity is sure: that no further change can hide behind the same times.
+    /// The caller sees to it that the metadata is sure: that no further change can hide behind the same times.
     pub fn insert(
         &mut self,
         name: &[u8],
@@ -170,7 +170,7 @@ impl<T, F: FileSystem> FileCache<T, F> {
         if self.is_empty() {
             self.turn_ns = now_ns.saturating_add(GENERATION_NS);
         }
-        self.keep(name.into(), CachedFile { path, identity: opened.identity, content, notes: notes() });
+        self.keep(name.into(), CachedFile { path, metadata: opened.metadata, content, notes: notes() });
         true
     }
 
@@ -206,7 +206,7 @@ impl<T, F: FileSystem> FileCache<T, F> {
 
 /// The content, if it is small and the file did not change while it was read.
 fn read_small<F: FileSystem>(opened: &OpenedFile<F>) -> Option<Box<[u8]>> {
-    let bytes = usize::try_from(opened.identity.bytes).ok().filter(|bytes| *bytes <= SMALL_FILE_BYTES_MAX)?;
+    let bytes = usize::try_from(opened.metadata.size_bytes).ok().filter(|bytes| *bytes <= SMALL_FILE_BYTES_MAX)?;
     let mut content = vec![0; bytes];
     read_exactly(|space, offset| opened.file.read_at(space, offset), &mut content, 0).ok()??;
     opened.is_unchanged().then(|| content.into_boxed_slice())

@@ -20,7 +20,7 @@ pub struct FileRange<F: FileSystem = Native> {
 impl<F: FileSystem> FileRange<F> {
     /// The whole of a file, as long as it was when it was opened.
     pub fn whole(opened: OpenedFile<F>) -> Self {
-        FileRange { file: opened.file, offset: 0, remaining: opened.identity.bytes }
+        FileRange { file: opened.file, offset: 0, remaining: opened.metadata.size_bytes }
     }
 
     /// A part of this range: `bytes` bytes, after the first `skipped`. `None` if it would reach past the end.

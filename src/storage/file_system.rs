@@ -8,7 +8,7 @@ use std::path::Path;
 
 use rustix::io::Errno;
 
-use super::Identity;
+use super::Metadata;
 
 /// A file system, as a process sees it.
 pub trait FileSystem: Clone + Debug + 'static {
@@ -41,13 +41,13 @@ pub trait FileSystem: Clone + Debug + 'static {
     ///
     /// # Errors
     /// As `fstat(2)`.
-    fn stat(&self, file: &Self::File) -> Result<Stat, Errno>;
+    fn stat(&self, file: &Self::File) -> Result<Metadata, Errno>;
 
     /// What `path`, looked up from `directory`, is. With `Links::Follow` nothing holds the lookup beneath anything.
     ///
     /// # Errors
     /// As `fstatat(2)`.
-    fn stat_at(&self, directory: &Self::File, path: &[u8], links: Links) -> Result<Stat, Errno>;
+    fn stat_at(&self, directory: &Self::File, path: &[u8], links: Links) -> Result<Metadata, Errno>;
 
     /// Creates a file without a name that can be linked into `directory`, for writing. It may succeed in a directory that has
     /// been removed; then no link will.
@@ -166,13 +166,13 @@ pub trait FileSystem: Clone + Debug + 'static {
     ///
     /// # Errors
     /// As `fstat(2)`.
-    fn stat_directory(&self, entries: &Self::Entries) -> Result<Stat, Errno>;
+    fn stat_directory(&self, entries: &Self::Entries) -> Result<Metadata, Errno>;
 
     /// What the entry `name` of the directory is. Links are not followed.
     ///
     /// # Errors
     /// As `fstatat(2)`.
-    fn stat_entry(&self, entries: &Self::Entries, name: &[u8]) -> Result<Stat, Errno>;
+    fn stat_entry(&self, entries: &Self::Entries, name: &[u8]) -> Result<Metadata, Errno>;
 }
 
 /// What something is opened for. No open waits, and none makes a terminal the process's own.
@@ -210,15 +210,6 @@ pub enum FileKind {
     Link,
     /// A FIFO, a socket, a device.
     Other,
-}
-
-/// What a file is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stat {
-    /// Its kind.
-    pub kind: FileKind,
-    /// Which file it is, and which version of it.
-    pub identity: Identity,
 }
 
 /// An entry of a directory.

@@ -195,7 +195,7 @@ fn lock<F: FileSystem>(file_system: &F, file: &F::File) -> Result<bool, Errno> {
 /// Whether `name` in `parent` is this very file.
 fn names<F: FileSystem>(file_system: &F, parent: &F::File, name: &[u8], file: &F::File) -> Result<bool, Errno> {
     match retry(|| file_system.stat_at(parent, name, Links::Keep)) {
-        Ok(stat) => Ok(stat.identity.is_of_same_file(&retry(|| file_system.stat(file))?.identity)),
+        Ok(stat) => Ok(stat.is_same_file(&retry(|| file_system.stat(file))?)),
         Err(Errno::NOENT) => Ok(false),
         Err(errno) => Err(errno),
     }

@@ -6,7 +6,7 @@ use rustix::io::Errno;
 
 use super::directory::Root;
 use super::interrupted::{next_entry, retry};
-use super::{Access, DirectoryEntry, FileKind, FileSystem, Native, RelativePath, Stat, StorageError};
+use super::{Access, DirectoryEntry, FileKind, FileSystem, Metadata, Native, RelativePath, StorageError};
 
 /// What kind an entry is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,7 +90,7 @@ impl<F: FileSystem> Listing<F> {
     pub fn modified_ns(&self) -> Result<i128, StorageError> {
         let stat =
             retry(|| self.root.file_system().stat_directory(&self.entries)).map_err(StorageError::from_anything)?;
-        Ok(stat.identity.modified_ns)
+        Ok(stat.modified_ns)
     }
 
     /// Whether there may be more than `count` entries, by the size of the directory. File systems count it in ways of their own:
@@ -99,7 +99,7 @@ impl<F: FileSystem> Listing<F> {
         // What an entry takes at least on ext4; elsewhere it takes more.
         const ENTRY_BYTES_MIN: u64 = 12;
         let stat = retry(|| self.root.file_system().stat_directory(&self.entries));
-        stat.is_ok_and(|stat| stat.identity.bytes / ENTRY_BYTES_MIN > count)
+        stat.is_ok_and(|stat| stat.size_bytes / ENTRY_BYTES_MIN > count)
     }
 
     /// Reads past `most` entries without a look at each. Returns how many of them may be listed and have a name that
@@ -186,7 +186,7 @@ impl<F: FileSystem> Listing<F> {
     }
 
     /// What a reader would be given who asks for a name that is a link.
-    fn behind_link(&self, name: &[u8]) -> Result<Stat, StorageError> {
+    fn behind_link(&self, name: &[u8]) -> Result<Metadata, StorageError> {
         let path = if self.path.is_empty() { name.to_vec() } else { [&self.path, &b"/"[..], name].concat() };
         let behind = self.root.open(&path, Access::Identify).map_err(StorageError::from_lookup)?;
         self.root.stat(&behind)
@@ -199,14 +199,14 @@ fn is_listed(entry: &DirectoryEntry<'_>) -> bool {
     RelativePath::is_segment(entry.name) && entry.kind != Some(FileKind::Other)
 }
 
-fn describe(name: Box<[u8]>, stat: &Stat) -> Option<Entry> {
+fn describe(name: Box<[u8]>, stat: &Metadata) -> Option<Entry> {
     let kind = match stat.kind {
         FileKind::Regular => EntryKind::File,
         FileKind::Directory => EntryKind::Directory,
         FileKind::Link | FileKind::Other => return None,
     };
-    let bytes = if kind == EntryKind::File { stat.identity.bytes } else { 0 };
-    Some(Entry { name, kind, bytes, modified_ns: stat.identity.modified_ns })
+    let bytes = if kind == EntryKind::File { stat.size_bytes } else { 0 };
+    Some(Entry { name, kind, bytes, modified_ns: stat.modified_ns })
 }
 
 /// What cannot be found or looked at is left out; what may be there, and cannot be told at the moment, is an error.

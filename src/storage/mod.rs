@@ -23,7 +23,7 @@
 //!    exactly: [`Published`] tells by that whether the time is the upload's own.
 //! 7. **No memory grows with a file, nor with the length of a directory.** Content passes through in the caller's pieces,
 //!    and [`FileRange`] is three words. Files that are asked for often are kept, the small ones in memory and the others
-//!    open, within bounds and not for long, and are confirmed by their identity at each use.
+//!    open, within bounds and not for long, and are confirmed by their metadata at each use.
 //!
 //! 8. **The outside is one trait deep.** Storage makes the calls of [`FileSystem`] and no others: [`Native`] is the system's,
 //!    and a test may bring a disk of its own. What takes more than one call is decided above the trait: the walk by
@@ -52,11 +52,11 @@ mod file_cache;
 mod file_range;
 mod file_system;
 mod hidden_file;
-mod identity;
 mod interrupted;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod linux;
 mod listing;
+mod metadata;
 mod modification_times;
 mod portable;
 mod posix;
@@ -80,8 +80,8 @@ pub use directory::{Directory, NamedFile, OpenedFile};
 pub use error::StorageError;
 pub use file_cache::{CachedContent, CachedFile, FileCache, SMALL_FILE_BYTES_MAX};
 pub use file_range::FileRange;
-pub use file_system::{Access, DirectoryEntry, FileKind, FileSystem, Links, Stat};
-pub use identity::Identity;
+pub use file_system::{Access, DirectoryEntry, FileKind, FileSystem, Links};
 pub use listing::{Entry, EntryKind, LinkedDirectories, Listing, Walked};
+pub use metadata::Metadata;
 pub use relative_path::{BadName, RelativePath};
 pub use upload::{Publish, Published, Upload};

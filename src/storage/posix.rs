@@ -8,12 +8,12 @@ use rustix::fs::{AtFlags, Dir, DirEntry, FileType, FlockOperation, Mode, OFlags,
 use rustix::io::Errno;
 use rustix::process::Resource;
 
-use super::file_system::{Access, DirectoryEntry, FileKind, FileSystem, Links, Stat};
-use super::identity::Identity;
+use super::file_system::{Access, DirectoryEntry, FileKind, FileSystem, Links};
+use super::metadata::Metadata;
 
 /// A system with the calls of POSIX. What differs between systems is asked of it; [`FileSystem`] is made of both.
 pub(super) trait Posix: Clone + Debug + 'static {
-    /// How a file is opened of which only the identity is wanted. Without waiting: it may be a FIFO.
+    /// How a file is opened of which only the metadata is wanted. Without waiting: it may be a FIFO.
     const IDENTIFY: OFlags;
 
     /// How a directory is opened that is only passed through.
@@ -80,16 +80,16 @@ impl<S: Posix> FileSystem for S {
         rustix::fs::openat(directory, name, flags::<S>(access) | OFlags::NOFOLLOW, Mode::empty())
     }
 
-    fn stat(&self, file: &OwnedFd) -> Result<Stat, Errno> {
-        rustix::fs::fstat(file).map(|stat| Stat::from_system(&stat))
+    fn stat(&self, file: &OwnedFd) -> Result<Metadata, Errno> {
+        rustix::fs::fstat(file).map(|stat| Metadata::from_system(&stat))
     }
 
-    fn stat_at(&self, directory: &OwnedFd, path: &[u8], links: Links) -> Result<Stat, Errno> {
+    fn stat_at(&self, directory: &OwnedFd, path: &[u8], links: Links) -> Result<Metadata, Errno> {
         let flags = match links {
             Links::Follow => AtFlags::empty(),
             Links::Keep => AtFlags::SYMLINK_NOFOLLOW,
         };
-        rustix::fs::statat(directory, path, flags).map(|stat| Stat::from_system(&stat))
+        rustix::fs::statat(directory, path, flags).map(|stat| Metadata::from_system(&stat))
     }
 
     fn create_unnamed(&self, directory: &OwnedFd) -> Result<OwnedFd, Errno> {
@@ -195,14 +195,14 @@ impl<S: Posix> FileSystem for S {
         entries.last = None;
     }
 
-    fn stat_directory(&self, entries: &Entries) -> Result<Stat, Errno> {
+    fn stat_directory(&self, entries: &Entries) -> Result<Metadata, Errno> {
         let stat = rustix::fs::fstat(entries.directory.fd()?)?;
-        Ok(Stat::from_system(&stat))
+        Ok(Metadata::from_system(&stat))
     }
 
-    fn stat_entry(&self, entries: &Entries, name: &[u8]) -> Result<Stat, Errno> {
+    fn stat_entry(&self, entries: &Entries, name: &[u8]) -> Result<Metadata, Errno> {
         let stat = rustix::fs::statat(entries.directory.fd()?, name, AtFlags::SYMLINK_NOFOLLOW)?;
-        Ok(Stat::from_system(&stat))
+        Ok(Metadata::from_system(&stat))
     }
 }
 
@@ -220,23 +220,15 @@ fn kind(file_type: FileType) -> Option<FileKind> {
     }
 }
 
-impl Stat {
-    fn from_system(stat: &rustix::fs::Stat) -> Stat {
-        Stat {
-            kind: kind(FileType::from_raw_mode(stat.st_mode)).unwrap_or(FileKind::Other),
-            identity: Identity::from_system(stat),
-        }
-    }
-}
-
-impl Identity {
+impl Metadata {
     #[allow(clippy::unnecessary_cast, reason = "the width and the sign of a device number differ between systems")]
-    fn from_system(stat: &rustix::fs::Stat) -> Identity {
-        Identity {
+    fn from_system(stat: &rustix::fs::Stat) -> Metadata {
+        Metadata {
+            kind: kind(FileType::from_raw_mode(stat.st_mode)).unwrap_or(FileKind::Other),
             device: stat.st_dev as u64,
             inode: stat.st_ino as u64,
-            // A size is never negative, except from a file system that is broken: nothing is then served.
-            bytes: u64::try_from(stat.st_size).unwrap_or(0),
+            // A size is never negative, except from a broken file system: the file then counts as empty.
+            size_bytes: u64::try_from(stat.st_size).unwrap_or(0),
             modified_ns: nanoseconds(i128::from(stat.st_mtime), i128::from(stat.st_mtime_nsec)),
             changed_ns: nanoseconds(i128::from(stat.st_ctime), i128::from(stat.st_ctime_nsec)),
         }
@@ -259,7 +251,7 @@ mod tests {
     use crate::storage::Native;
 
     #[test]
-    fn an_identity_holds_all_that_the_system_reports() {
+    fn metadata_is_what_the_system_reports() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("name");
         fs::write(&path, b"12345").unwrap();
@@ -272,13 +264,13 @@ mod tests {
             (UNIX_EPOCH + Duration::from_secs(8_000_000_000), 8_000_000_000_000_000_000),
         ] {
             file.set_modified(modified).unwrap();
-            let identity = Identity::from_system(&rustix::fs::fstat(&file).unwrap());
-            let metadata = fs::metadata(&path).unwrap();
-            assert_eq!(identity.bytes, 5);
-            assert_eq!(identity.modified_ns, expected);
-            assert_eq!((identity.device, identity.inode), (metadata.dev(), metadata.ino()));
-            let changed_ns = i128::from(metadata.ctime()) * 1_000_000_000 + i128::from(metadata.ctime_nsec());
-            assert_eq!(identity.changed_ns, changed_ns);
+            let metadata = Metadata::from_system(&rustix::fs::fstat(&file).unwrap());
+            let from_std = fs::metadata(&path).unwrap();
+            assert_eq!(metadata.size_bytes, 5);
+            assert_eq!(metadata.modified_ns, expected);
+            assert_eq!((metadata.device, metadata.inode), (from_std.dev(), from_std.ino()));
+            let changed_ns = i128::from(from_std.ctime()) * 1_000_000_000 + i128::from(from_std.ctime_nsec());
+            assert_eq!(metadata.changed_ns, changed_ns);
         }
     }
 

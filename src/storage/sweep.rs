@@ -24,12 +24,12 @@ const SLICE_HIDDEN: usize = 64;
 const DIRECTORIES_MAX: usize = 1024;
 
 /// The device and the number on it.
-type FileNumber = (u64, u64);
+type FileId = (u64, u64);
 
 /// Which directories have been swept in this run, and the sweep that has not come to its end.
 #[derive(Debug)]
 pub(super) struct Sweeper<F: FileSystem> {
-    swept: RefCell<HashSet<FileNumber>>,
+    swept: RefCell<HashSet<FileId>>,
     unfinished: RefCell<Option<Sweep<F>>>,
 }
 
@@ -63,12 +63,12 @@ impl<F: FileSystem> Sweeper<F> {
     }
 
     fn begin(&self, file_system: &F, directory: &Rc<F::File>, path: &RelativePath) -> Result<Option<Sweep<F>>, Errno> {
-        let number = retry(|| file_system.stat(directory))?.identity.file_number();
-        if self.swept.borrow().contains(&number) {
+        let id = retry(|| file_system.stat(directory))?.file_id();
+        if self.swept.borrow().contains(&id) {
             return Ok(None);
         }
         let entries = retry(|| file_system.entries_of(directory))?;
-        Ok(Some(Sweep { directory: Rc::clone(directory), number, entries, path: path.clone(), removed: 0 }))
+        Ok(Some(Sweep { directory: Rc::clone(directory), id, entries, path: path.clone(), removed: 0 }))
     }
 
     fn go_on(&self, file_system: &F, mut sweep: Sweep<F>) -> Result<(), (RelativePath, Errno)> {
@@ -77,7 +77,7 @@ impl<F: FileSystem> Sweeper<F> {
                 if sweep.removed > 0 {
                     log::info!("removed {} unfinished uploads beside {:?}", sweep.removed, sweep.path);
                 }
-                self.remember(sweep.number);
+                self.remember(sweep.id);
                 Ok(())
             }
             Ok(false) => {
@@ -88,12 +88,12 @@ impl<F: FileSystem> Sweeper<F> {
         }
     }
 
-    fn remember(&self, number: FileNumber) {
+    fn remember(&self, id: FileId) {
         let mut swept = self.swept.borrow_mut();
         if swept.len() >= DIRECTORIES_MAX {
             swept.clear();
         }
-        swept.insert(number);
+        swept.insert(id);
     }
 }
 
@@ -101,7 +101,7 @@ impl<F: FileSystem> Sweeper<F> {
 #[derive(Debug)]
 struct Sweep<F: FileSystem> {
     directory: Rc<F::File>,
-    number: FileNumber,
+    id: FileId,
     entries: F::Entries,
     /// Of a file in it.
     path: RelativePath,

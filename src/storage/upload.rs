@@ -5,10 +5,10 @@ use std::rc::Rc;
 
 use rustix::io::Errno;
 
-use super::directory::{ExistingEntry, Root, regular_identity};
+use super::directory::{ExistingEntry, Root, require_regular};
 use super::hidden_file::{HiddenFile, lacks_links};
 use super::interrupted::{retry, write_all};
-use super::{FileSystem, Identity, Native, RelativePath, StorageError};
+use super::{FileSystem, Metadata, Native, RelativePath, StorageError};
 
 /// How often a commit looks again because another process created the name in the meantime.
 const ATTEMPTS_MAX: u32 = 16;
@@ -31,10 +31,10 @@ pub struct Published {
     /// Whether nothing stood under the name. Exact when it says so; a file that another process removes in the moment
     /// before it is replaced still counts as replaced.
     pub created: bool,
-    /// The identity that opening the file reports from now on.
-    pub identity: Identity,
+    /// The metadata that opening the file reports from now on.
+    pub metadata: Metadata,
     /// The modification time that the file was given, in nanoseconds since 1970: no other upload of this run has had it.
-    /// The file system may have kept a coarser one, which others share; the identity says which it kept.
+    /// The file system may have kept a coarser one, which others share; the metadata says which it kept.
     pub modified_ns: u64,
 }
 
@@ -133,7 +133,7 @@ impl<F: FileSystem> Upload<F> {
     pub fn commit(
         mut self,
         unix_ns: u64,
-        condition: impl Fn(Option<&Identity>) -> bool,
+        condition: impl Fn(Option<&Metadata>) -> bool,
     ) -> Result<Published, StorageError> {
         if !self.intact || self.bytes_expected.is_some_and(|expected| expected != self.bytes_written) {
             return Err(StorageError::Io(io::ErrorKind::UnexpectedEof.into()));
@@ -152,22 +152,22 @@ impl<F: FileSystem> Upload<F> {
         let created = self.publish(condition)?;
         // The hidden name goes now, since removing it is the last thing that changes the file's times.
         self.hidden = None;
-        let identity = self.settle();
+        let metadata = self.settle();
         match self.replaced.take() {
             // The disk may have the name with either file, so the old one stays until a later sweep.
-            Some(replaced) if identity.is_err() => replaced.leave(),
+            Some(replaced) if metadata.is_err() => replaced.leave(),
             replaced => drop(replaced),
         }
-        Ok(Published { created, identity: identity?, modified_ns })
+        Ok(Published { created, metadata: metadata?, modified_ns })
     }
 
-    /// The identity of the published file, once its name is on the disk if that was asked for.
-    fn settle(&self) -> Result<Identity, StorageError> {
-        let identity = regular_identity(&self.root.stat(&self.file)?)?;
+    /// The metadata of the published file, once its name is on the disk if that was asked for.
+    fn settle(&self) -> Result<Metadata, StorageError> {
+        let metadata = require_regular(&self.root.stat(&self.file)?)?;
         if self.durable {
             self.flush_name()?;
         }
-        Ok(identity)
+        Ok(metadata)
     }
 
     /// Brings the name to the disk. The file itself was flushed while it had none, or another one: without a journal, the disk
@@ -184,15 +184,15 @@ impl<F: FileSystem> Upload<F> {
     }
 
     /// Gives the content its name. Says whether nothing stood there.
-    fn publish(&mut self, condition: impl Fn(Option<&Identity>) -> bool) -> Result<bool, StorageError> {
+    fn publish(&mut self, condition: impl Fn(Option<&Metadata>) -> bool) -> Result<bool, StorageError> {
         for _ in 0..ATTEMPTS_MAX {
             let standing = self.root.existing_entry(&self.parent, &self.path)?;
-            let identity = match &standing {
+            let metadata = match &standing {
                 ExistingEntry::Nothing => None,
-                ExistingEntry::File(identity) => Some(identity),
-                ExistingEntry::Link(identity) => identity.as_ref(),
+                ExistingEntry::File(metadata) => Some(metadata),
+                ExistingEntry::Link(metadata) => metadata.as_ref(),
             };
-            if !condition(identity) {
+            if !condition(metadata) {
                 return Err(StorageError::ConditionFailed);
             }
             let published = match (standing, self.publish) {

@@ -49,7 +49,7 @@ fn a_directory_says_what_is_in_it<S: Stage>(stage: &S) {
         assert!(found[name].is_none_or(|found| found == kind), "{name}");
         assert_eq!(system.stat_entry(&entries, name.as_bytes()).unwrap().kind, kind);
     }
-    assert_eq!(system.stat_entry(&entries, b"file").unwrap().identity.bytes, 2);
+    assert_eq!(system.stat_entry(&entries, b"file").unwrap().size_bytes, 2);
     assert_eq!(system.stat_entry(&entries, b"absent").err(), Some(Errno::NOENT));
     assert_eq!(system.stat_directory(&entries), Ok(stat));
 }

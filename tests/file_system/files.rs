@@ -38,7 +38,7 @@ fn a_stat_says_what_something_is<S: Stage>(stage: &S) {
     }
     assert_eq!(system.stat(&root).unwrap().kind, FileKind::Directory);
     assert_eq!(system.stat_at(&root, b"link", Links::Follow), system.stat_at(&root, b"file", Links::Keep));
-    assert_eq!(system.stat_at(&root, b"file", Links::Keep).unwrap().identity.bytes, 5);
+    assert_eq!(system.stat_at(&root, b"file", Links::Keep).unwrap().size_bytes, 5);
     assert_eq!(system.stat_at(&root, b"file/deeper", Links::Keep).err(), Some(Errno::NOTDIR));
 }
 
@@ -50,24 +50,24 @@ fn a_time_that_is_set_is_kept<S: Stage>(stage: &S) {
     assert_eq!(system.set_modified(&file, set_ns), Ok(()));
     let modified_ns = set_ns - set_ns % stage.time_granularity_ns();
     let stat = system.stat(&file).unwrap();
-    assert_eq!(stat.identity.modified_ns, modified_ns.into());
-    assert_ne!(stat.identity.changed_ns, modified_ns.into());
+    assert_eq!(stat.modified_ns, modified_ns.into());
+    assert_ne!(stat.changed_ns, modified_ns.into());
     assert_eq!(system.rename(&root, b"file", b"renamed"), Ok(()));
-    assert_eq!(system.stat(&file).unwrap().identity.modified_ns, modified_ns.into());
+    assert_eq!(system.stat(&file).unwrap().modified_ns, modified_ns.into());
     assert_eq!(system.write(&file, b"2"), Ok(1));
-    assert_ne!(system.stat(&file).unwrap().identity.modified_ns, modified_ns.into());
+    assert_ne!(system.stat(&file).unwrap().modified_ns, modified_ns.into());
 }
 
 fn writing_and_naming_change_the_times<S: Stage>(stage: &S) {
     let (system, root) = (stage.system(), stage.root());
     let file = system.create(&root, b"file").unwrap();
     assert_eq!(system.set_modified(&file, 1_000_000_000), Ok(()));
-    let times = || system.stat(&file).map(|stat| (stat.identity.modified_ns, stat.identity.changed_ns)).unwrap();
+    let times = || system.stat(&file).map(|stat| (stat.modified_ns, stat.changed_ns)).unwrap();
     let before = times();
     assert_eq!(system.link(&root, b"file", b"other"), Ok(()));
     assert_eq!(times().0, before.0);
     assert!(times().1 >= before.1);
-    let directory = system.stat(&root).unwrap().identity;
+    let directory = system.stat(&root).unwrap();
     assert_eq!(directory.modified_ns, directory.changed_ns);
 }
 
@@ -136,7 +136,7 @@ fn a_file_that_another_shortens_ends_there<S: Stage>(stage: &S) {
     stage.add("file", "0123456789");
     let file = system.open_entry(&root, b"file", Access::Read).unwrap();
     stage.act(&Action::Truncate { path: "file".to_owned(), bytes: 4 });
-    assert_eq!(system.stat(&file).unwrap().identity.bytes, 4);
+    assert_eq!(system.stat(&file).unwrap().size_bytes, 4);
     assert_eq!(system.read_at(&file, &mut [0; 8], 2), Ok(2));
     assert_eq!(system.read_at(&file, &mut [0; 8], 4), Ok(0));
     stage.act(&Action::Overwrite { path: "file".to_owned(), content: b"longer than before".to_vec() });

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use spindle::storage::{Directory, Identity, Publish, Published, RelativePath, StorageError};
+use spindle::storage::{Directory, Metadata, Publish, Published, RelativePath, StorageError};
 
 use crate::disk::{Disk, Loss, Settings};
 
@@ -97,10 +97,10 @@ impl Operation {
         !matches!(self, CreateOnlyExisting | IfMatchAnother | IfNothingExisting | Abort)
     }
 
-    fn condition(self, old: Option<Identity>) -> impl Fn(Option<&Identity>) -> bool {
+    fn condition(self, old: Option<Metadata>) -> impl Fn(Option<&Metadata>) -> bool {
         move |existing| match self {
             Operation::IfMatch => existing == old.as_ref(),
-            Operation::IfMatchAnother => existing.is_some_and(|existing| existing.bytes == 1),
+            Operation::IfMatchAnother => existing.is_some_and(|existing| existing.size_bytes == 1),
             Operation::IfNothing | Operation::IfNothingExisting => existing.is_none(),
             _ => true,
         }
@@ -181,7 +181,7 @@ impl Trial {
     ) -> Result<Option<Published>, StorageError> {
         let path = path(&self.name());
         let old = match self.operation {
-            Operation::IfMatch => Some(directory.identify(&path)?),
+            Operation::IfMatch => Some(directory.metadata(&path)?),
             _ => None,
         };
         let publish = self.operation.publish();

@@ -79,8 +79,8 @@ fn upload(directory: &Directory<Disk>, publish: Publish, only_if_nothing: bool) 
 fn read(directory: &Directory<Disk>) {
     let path = path("a/b/name");
     let lengths = [
-        directory.open_file(&path).ok().map(|opened| opened.identity.bytes),
-        directory.identify(&path).ok().map(|identity| identity.bytes),
+        directory.open_file(&path).ok().map(|opened| opened.metadata.size_bytes),
+        directory.metadata(&path).ok().map(|metadata| metadata.size_bytes),
     ];
     for length in lengths.into_iter().flatten() {
         assert_ne!(length, SECRET.len() as u64, "it has opened what is outside");

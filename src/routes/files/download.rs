@@ -37,7 +37,7 @@ pub(super) fn find<F: FileSystem>(
     }
     let path = path_of(name).map_err(|_| StorageError::NotFound)?;
     let opened = files.directory.open_file(&path)?;
-    let version = FileVersion::of(&opened.identity, &files.own_uploads.borrow(), now);
+    let version = FileVersion::of(&opened.metadata, &files.own_uploads.borrow(), now);
     let may_be_kept = !version.is_recent() && !asks_for_parts(request);
     if may_be_kept && files.cache.insert(name, path, &opened, || version.clone(), now.monotonic_ns) {
         return Ok(Found::Kept);

@@ -15,7 +15,7 @@ use crate::semantics::request::Request;
 use crate::semantics::response::Response;
 use crate::semantics::service::{Reply, Sink};
 use crate::semantics::status::Status;
-use crate::storage::{FileSystem, Identity, Native, Publish, RelativePath, StorageError, Upload};
+use crate::storage::{FileSystem, Metadata, Native, Publish, RelativePath, StorageError, Upload};
 
 type Refusal<F> = Response<'static, FileContent<F>>;
 
@@ -63,8 +63,8 @@ fn begin<F: FileSystem>(
         .map_err(|error| Box::new(refusal(&error, must_be_absent)))?;
     if let Some(preconditions) = &preconditions {
         // What cannot be identified is not selected: the upload would replace it, or has been refused by now.
-        let identity = files.directory.identify(path).ok();
-        if !hold(preconditions, identity.as_ref(), &files.own_uploads.borrow(), now) {
+        let metadata = files.directory.metadata(path).ok();
+        if !hold(preconditions, metadata.as_ref(), &files.own_uploads.borrow(), now) {
             return Err(Box::new(precondition_failed()));
         }
     }
@@ -112,8 +112,8 @@ fn must_be_absent(preconditions: Option<&Preconditions>, only_creates: bool) -> 
 }
 
 /// Whether the preconditions hold for what stands under the name.
-fn hold(preconditions: &Preconditions, standing: Option<&Identity>, own_uploads: &OwnUploads, now: &Now) -> bool {
-    let version = standing.map(|identity| FileVersion::of(identity, own_uploads, now));
+fn hold(preconditions: &Preconditions, standing: Option<&Metadata>, own_uploads: &OwnUploads, now: &Now) -> bool {
+    let version = standing.map(|metadata| FileVersion::of(metadata, own_uploads, now));
     let validators: Option<Validators<'_>> = version.as_ref().map(FileVersion::validators);
     preconditions.evaluate(validators) == Verdict::Proceed
 }
@@ -146,7 +146,7 @@ impl<F: FileSystem> Sink for FileSink<F> {
             Err(error) => return refusal(&error, must_be_absent),
         };
         own_uploads.borrow_mut().remember(&published);
-        let version = FileVersion::of(&published.identity, &own_uploads.borrow(), now);
+        let version = FileVersion::of(&published.metadata, &own_uploads.borrow(), now);
         let status = match method {
             Method::Put if !published.created => Status::NoContent,
             _ => Status::Created,

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use crate::semantics::Now;
 use crate::semantics::conditional::{self, Validators};
 use crate::semantics::date::{self, ImfFixdate};
-use crate::storage::{Identity, Published};
+use crate::storage::{Metadata, Published};
 
 /// How long after a modification by others a second one may still hide behind the same time, in nanoseconds. The
 /// coarsest clock of a file system in use ticks every two seconds.
@@ -20,25 +20,25 @@ const NS_PER_S: i128 = 1_000_000_000;
 /// file shares, so that its tag is strong from the start: where the file system has kept that time exactly.
 #[derive(Debug, Default)]
 pub(super) struct OwnUploads {
-    published: VecDeque<Identity>,
+    published: VecDeque<Metadata>,
 }
 
 impl OwnUploads {
     pub(super) fn remember(&mut self, published: &Published) {
         // A file system that keeps a coarser time, whole seconds for instance, gives it to other uploads too.
-        if published.identity.modified_ns != i128::from(published.modified_ns) {
+        if published.metadata.modified_ns != i128::from(published.modified_ns) {
             return;
         }
-        let identity = published.identity;
+        let metadata = published.metadata;
         if self.published.len() == REMEMBERED_MAX {
             self.published.pop_front();
         }
-        self.published.push_back(identity);
+        self.published.push_back(metadata);
     }
 
-    fn contain(&self, identity: &Identity) -> bool {
+    fn contain(&self, metadata: &Metadata) -> bool {
         // What was published last is asked for most.
-        self.published.iter().rev().any(|published| published == identity)
+        self.published.iter().rev().any(|published| published == metadata)
     }
 }
 
@@ -54,15 +54,15 @@ pub(in crate::routes) struct FileVersion {
 }
 
 impl FileVersion {
-    pub(super) fn of(identity: &Identity, own_uploads: &OwnUploads, now: &Now) -> FileVersion {
-        let Identity { device, inode, bytes, modified_ns, changed_ns } = identity;
+    pub(super) fn of(metadata: &Metadata, own_uploads: &OwnUploads, now: &Now) -> FileVersion {
+        let Metadata { device, inode, size_bytes, modified_ns, changed_ns, kind: _ } = metadata;
         // Either time may be set by a program; neither is believed while it is as recent as that, or in the future.
         let latest_ns = *modified_ns.max(changed_ns);
         let is_recent = i128::from(now.unix_ns) - latest_ns < UNSURE_NS;
-        let weakness = if is_recent && !own_uploads.contain(identity) { "W/" } else { "" };
+        let weakness = if is_recent && !own_uploads.contain(metadata) { "W/" } else { "" };
         let last_modified_unix_s = u64::try_from(modified_ns.div_euclid(NS_PER_S)).ok();
         FileVersion {
-            etag: format!("{weakness}\"{device:x}-{inode:x}-{bytes:x}-{modified_ns:x}-{changed_ns:x}\""),
+            etag: format!("{weakness}\"{device:x}-{inode:x}-{size_bytes:x}-{modified_ns:x}-{changed_ns:x}\""),
             last_modified_unix_s,
             date: last_modified_unix_s.and_then(ImfFixdate::new),
             is_recent,
@@ -101,23 +101,30 @@ impl FileVersion {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::storage::FileKind;
 
     const NOW: Now = Now { monotonic_ns: 0, unix_ns: 784_111_777_000_000_000 };
-    const FILE: Identity =
-        Identity { device: 1, inode: 2, bytes: 3, modified_ns: 784_111_700_000_000_000, changed_ns: 4 };
+    const FILE: Metadata = Metadata {
+        kind: FileKind::Regular,
+        device: 1,
+        inode: 2,
+        size_bytes: 3,
+        modified_ns: 784_111_700_000_000_000,
+        changed_ns: 4,
+    };
 
-    fn version(identity: Identity) -> FileVersion {
-        FileVersion::of(&identity, &OwnUploads::default(), &NOW)
+    fn version(metadata: Metadata) -> FileVersion {
+        FileVersion::of(&metadata, &OwnUploads::default(), &NOW)
     }
 
     #[test]
-    fn each_part_of_an_identity_makes_another_tag() {
+    fn each_part_of_the_metadata_makes_another_tag() {
         let others = [
-            Identity { device: 9, ..FILE },
-            Identity { inode: 9, ..FILE },
-            Identity { bytes: 9, ..FILE },
-            Identity { modified_ns: 9, ..FILE },
-            Identity { changed_ns: 9, ..FILE },
+            Metadata { device: 9, ..FILE },
+            Metadata { inode: 9, ..FILE },
+            Metadata { size_bytes: 9, ..FILE },
+            Metadata { modified_ns: 9, ..FILE },
+            Metadata { changed_ns: 9, ..FILE },
         ];
         for other in others {
             assert_ne!(version(other).etag, version(FILE).etag);
@@ -126,7 +133,7 @@ mod tests {
 
     #[test]
     fn a_tag_is_weak_while_a_foreign_modification_is_recent() {
-        let age = |age_ns: i128| Identity { modified_ns: i128::from(NOW.unix_ns) - age_ns, ..FILE };
+        let age = |age_ns: i128| Metadata { modified_ns: i128::from(NOW.unix_ns) - age_ns, ..FILE };
         assert!(version(age(UNSURE_NS - 1)).etag.starts_with("W/"));
         assert!(version(age(-5)).etag.starts_with("W/"));
         assert!(version(age(UNSURE_NS)).etag.starts_with('"'));
@@ -137,15 +144,15 @@ mod tests {
         assert!(FileVersion::of(&age(2), &own_uploads, &NOW).etag.starts_with("W/"));
     }
 
-    fn published(identity: Identity) -> Published {
-        Published { created: true, identity, modified_ns: u64::try_from(identity.modified_ns).unwrap() }
+    fn published(metadata: Metadata) -> Published {
+        Published { created: true, metadata, modified_ns: u64::try_from(metadata.modified_ns).unwrap() }
     }
 
     /// A file system that keeps whole seconds would show two uploads of one second as one version.
     #[test]
     fn the_tag_of_an_upload_whose_time_was_not_kept_exactly_is_weak_at_first() {
         let now_ns = NOW.unix_ns;
-        let kept = Identity { modified_ns: i128::from(now_ns), ..FILE };
+        let kept = Metadata { modified_ns: i128::from(now_ns), ..FILE };
         for (given_ns, is_strong) in [(now_ns, true), (now_ns + 1, false), (now_ns + 999_999_999, false)] {
             let mut own_uploads = OwnUploads::default();
             own_uploads.remember(&Published { modified_ns: given_ns, ..published(kept) });
@@ -165,14 +172,14 @@ mod tests {
         assert!(!named(&old, &format!("W/{}", old.etag)));
         assert!(!named(&old, "\"other\"") && !named(&old, "*") && !named(&old, ""));
 
-        let recent = version(Identity { modified_ns: i128::from(NOW.unix_ns), ..FILE });
+        let recent = version(Metadata { modified_ns: i128::from(NOW.unix_ns), ..FILE });
         assert!(!named(&recent, &recent.etag), "a weak tag names nothing");
         assert!(!named(&recent, "Sun, 06 Nov 1994 08:49:37 GMT"));
     }
 
     #[test]
     fn last_modified_is_never_in_the_future_and_absent_where_no_date_can_name_it() {
-        let at = |unix_s: i128| version(Identity { modified_ns: unix_s * NS_PER_S, ..FILE }).last_modified(&NOW);
+        let at = |unix_s: i128| version(Metadata { modified_ns: unix_s * NS_PER_S, ..FILE }).last_modified(&NOW);
         assert_eq!(at(784_111_777), ImfFixdate::new(784_111_777));
         assert_eq!(at(784_111_778), ImfFixdate::new(784_111_777));
         assert_eq!(at(0), ImfFixdate::new(0));

@@ -225,7 +225,7 @@ impl<F: FileSystem> Archive<F> {
     }
 
     fn add_opened(&mut self, opened: OpenedFile<F>, name: &[u8]) -> Result<(), StorageError> {
-        let (bytes, modified_ns) = (opened.identity.bytes, opened.identity.modified_ns);
+        let (bytes, modified_ns) = (opened.metadata.size_bytes, opened.metadata.modified_ns);
         self.write_header(name, EntryType::Regular, bytes, modified_ns);
         // Less than a block.
         self.padding_bytes = bytes.next_multiple_of(BLOCK_BYTES as u64).wrapping_sub(bytes) as usize;

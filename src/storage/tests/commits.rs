@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use super::super::Identity;
+use super::super::Metadata;
 use super::*;
 
 #[test]
@@ -47,7 +47,7 @@ fn the_condition_is_asked_about_what_is_replaced() {
     for way in WAYS {
         let root = tempfile::tempdir().unwrap();
         let directory = way(root.path());
-        let asked: RefCell<Vec<Option<Identity>>> = RefCell::default();
+        let asked: RefCell<Vec<Option<Metadata>>> = RefCell::default();
         let mut upload = begin(&directory, "name", Publish::Replace).unwrap();
         upload.write(b"mine").unwrap();
         let published = upload.commit(0, |standing| {
@@ -62,7 +62,7 @@ fn the_condition_is_asked_about_what_is_replaced() {
         let asked = asked.into_inner();
         assert_eq!(asked.len(), 2);
         assert_eq!(asked[0], None);
-        assert_eq!(asked[1].unwrap().bytes, b"theirs".len() as u64);
+        assert_eq!(asked[1].unwrap().size_bytes, b"theirs".len() as u64);
         assert_eq!(fs::read(root.path().join("name")).unwrap(), b"mine");
         assert_eq!(names(root.path()), ["name"]);
     }
@@ -88,8 +88,8 @@ fn an_update_is_not_lost() {
     for way in WAYS {
         let root = tempfile::tempdir().unwrap();
         let directory = way(root.path());
-        let seen = put(&directory, "name", Publish::Replace, b"0").unwrap().identity;
-        let unchanged = |standing: Option<&Identity>| standing == Some(&seen);
+        let seen = put(&directory, "name", Publish::Replace, b"0").unwrap().metadata;
+        let unchanged = |standing: Option<&Metadata>| standing == Some(&seen);
         let [mut one, mut other] = [(); 2].map(|()| begin(&directory, "name", Publish::Replace).unwrap());
         one.write(b"1").unwrap();
         other.write(b"2").unwrap();
@@ -128,11 +128,11 @@ fn what_is_published_is_what_a_reader_is_told() {
                 if already_there && publish == Publish::Replace {
                     put(&directory, "name", publish, b"before").unwrap();
                 }
-                let Published { identity: published, modified_ns, .. } =
+                let Published { metadata: published, modified_ns, .. } =
                     put(&directory, "name", publish, b"content").unwrap();
                 assert_eq!(published.modified_ns, i128::from(modified_ns), "this file system keeps nanoseconds");
-                assert_eq!(directory.open_file(&path("name")).unwrap().identity, published);
-                assert_eq!(directory.identify(&path("name")).unwrap(), published);
+                assert_eq!(directory.open_file(&path("name")).unwrap().metadata, published);
+                assert_eq!(directory.metadata(&path("name")).unwrap(), published);
             }
         }
     }
@@ -151,7 +151,7 @@ fn modification_times_strictly_increase() {
         {
             let upload = begin(&directory, "name", Publish::Replace).unwrap();
             let published = upload.commit(clock, |_| true).unwrap();
-            assert_eq!(published.identity.modified_ns, i128::from(expected));
+            assert_eq!(published.metadata.modified_ns, i128::from(expected));
         }
     }
 }
@@ -166,7 +166,7 @@ fn a_clock_that_was_years_ahead_is_followed_back() {
         for clock_s in [NOW_S, NOW_S + TEN_YEARS_S, NOW_S + 1, NOW_S + 2] {
             let upload = begin(&directory, "name", Publish::Replace).unwrap();
             let published = upload.commit(clock_s * 1_000_000_000, |_| true).unwrap();
-            assert_eq!(published.identity.modified_ns / 1_000_000_000, i128::from(clock_s));
+            assert_eq!(published.metadata.modified_ns / 1_000_000_000, i128::from(clock_s));
         }
     }
 }
@@ -181,7 +181,7 @@ fn a_durable_commit_publishes_the_same() {
             let mut upload = directory.begin_upload(&path(name), Publish::Replace, None, true).unwrap();
             upload.write(b"content").unwrap();
             let published = upload.commit(0, |_| true).unwrap();
-            assert_eq!(directory.identify(&path(name)).unwrap(), published.identity);
+            assert_eq!(directory.metadata(&path(name)).unwrap(), published.metadata);
             assert_eq!(fs::read(root.path().join(name)).unwrap(), b"content");
         }
     }
@@ -192,7 +192,7 @@ fn a_link_is_replaced_and_what_it_leads_to_is_not() {
     for way in WAYS {
         let root = tempfile::tempdir().unwrap();
         let directory = way(root.path());
-        let target = put(&directory, "target", Publish::Replace, b"target").unwrap().identity;
+        let target = put(&directory, "target", Publish::Replace, b"target").unwrap().metadata;
         symlink("target", root.path().join("link")).unwrap();
         symlink("absent", root.path().join("dangling")).unwrap();
         // The condition is about what a reader would have been given.

@@ -132,7 +132,7 @@ fn reading_finds_regular_files_beneath_the_root_only() {
     on_both_trees(|directory, _, column| {
         for (name, expected, _) in TRICKS {
             let opened = directory.open_file(&path(name));
-            let identified = directory.identify(&path(name));
+            let identified = directory.metadata(&path(name));
             let found = match &opened {
                 Ok(_) => File,
                 Err(StorageError::NotFound) => Nothing,
@@ -141,8 +141,8 @@ fn reading_finds_regular_files_beneath_the_root_only() {
             };
             assert_eq!(found, expected[column], "{name}");
             match (opened, identified) {
-                (Ok(opened), Ok(identity)) => {
-                    assert_eq!(identity, opened.identity, "{name}");
+                (Ok(opened), Ok(metadata)) => {
+                    assert_eq!(metadata, opened.metadata, "{name}");
                     let content = content(&opened);
                     assert_eq!(content, INSIDE, "{name}");
                 }
@@ -213,7 +213,7 @@ fn any_name_that_the_file_system_takes_is_served() {
         for name in [&[b'x'; 255][..], b"\xff\xfe", b" ", b"...", b"..a", b"%2e%2e", b"a\nb", b"~", b"-rf", b"\\"] {
             fs::write(root.path().join(std::ffi::OsStr::from_bytes(name)), name).unwrap();
             let opened = directory.open_file(&RelativePath::from_segments([name]).unwrap()).unwrap();
-            assert_eq!(opened.identity.bytes, name.len() as u64);
+            assert_eq!(opened.metadata.size_bytes, name.len() as u64);
         }
     }
 }
@@ -297,10 +297,10 @@ fn a_confirmation_holds_for_one_version_of_one_file() {
     for way in WAYS {
         let root = tempfile::tempdir().unwrap();
         let directory = way(root.path());
-        let first = put(&directory, "name", Publish::Replace, b"one").unwrap().identity;
+        let first = put(&directory, "name", Publish::Replace, b"one").unwrap().metadata;
         assert!(directory.confirms(&path("name"), &first));
         assert!(!directory.confirms(&path("other"), &first));
-        let second = put(&directory, "name", Publish::Replace, b"two").unwrap().identity;
+        let second = put(&directory, "name", Publish::Replace, b"two").unwrap().metadata;
         assert!(!directory.confirms(&path("name"), &first));
         assert!(directory.confirms(&path("name"), &second));
     }
@@ -323,7 +323,7 @@ fn in_a_root_that_has_been_removed_nothing_is_found() {
         for name in ["name", "sub/name"] {
             let opened = directory.open_file(&path(name));
             assert!(matches!(opened, Err(StorageError::NotFound)), "{name} {opened:?}");
-            let identified = directory.identify(&path(name));
+            let identified = directory.metadata(&path(name));
             assert!(matches!(identified, Err(StorageError::NotFound)), "{name} {identified:?}");
             for publish in [Publish::Replace, Publish::CreateOnly] {
                 let begun = begin(&directory, name, publish);

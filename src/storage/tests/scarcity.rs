@@ -62,7 +62,7 @@ fn without_descriptors_nothing_is_opened_and_what_was_begun_is_finished() {
             }
             assert!(taken.len() < 64);
             assert!(matches!(directory.open_file(&path("name")), Err(StorageError::OutOfDescriptors)));
-            assert!(matches!(directory.identify(&path("name")), Err(StorageError::OutOfDescriptors)));
+            assert!(matches!(directory.metadata(&path("name")), Err(StorageError::OutOfDescriptors)));
             assert!(matches!(begin(&directory, "name", Publish::Replace), Err(StorageError::OutOfDescriptors)));
             assert!(matches!(begin(&directory, "sub/name", Publish::Replace), Err(StorageError::OutOfDescriptors)));
             upload.write(b"new").unwrap();

@@ -19,7 +19,7 @@ fn nothing_is_visible_before_the_commit_and_everything_after() {
         assert!(matches!(directory.open_file(&path("name")), Err(StorageError::NotFound)));
         let published = upload.commit(0, |_| true).unwrap();
         assert!(published.created);
-        assert_eq!(published.identity.bytes, 8);
+        assert_eq!(published.metadata.size_bytes, 8);
         assert_eq!(fs::read(root.path().join("name")).unwrap(), b"one, two");
         assert_eq!(names(root.path()), ["name"]);
     }
@@ -70,7 +70,7 @@ fn an_empty_upload_makes_an_empty_file() {
     for way in WAYS {
         let root = tempfile::tempdir().unwrap();
         let published = put(&way(root.path()), "name", Publish::Replace, b"").unwrap();
-        assert_eq!((published.created, published.identity.bytes), (true, 0));
+        assert_eq!((published.created, published.metadata.size_bytes), (true, 0));
         assert_eq!(fs::read(root.path().join("name")).unwrap(), b"");
     }
 }

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use super::*;
 #[cfg(target_os = "linux")]
 use crate::storage::Linux;
-use crate::storage::{Access, DirectoryEntry, FileKind, FileSystem, Links, Portable, Stat};
+use crate::storage::{Access, DirectoryEntry, FileKind, FileSystem, Links, Metadata, Portable};
 
 /// The system beneath.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -111,11 +111,11 @@ impl FileSystem for Watched {
         watched!(self.open_entry(directory, name, access))
     }
 
-    fn stat(&self, file: &OwnedFd) -> Result<Stat, Errno> {
+    fn stat(&self, file: &OwnedFd) -> Result<Metadata, Errno> {
         watched!(self.stat(file))
     }
 
-    fn stat_at(&self, directory: &OwnedFd, path: &[u8], links: Links) -> Result<Stat, Errno> {
+    fn stat_at(&self, directory: &OwnedFd, path: &[u8], links: Links) -> Result<Metadata, Errno> {
         watched!(self.stat_at(directory, path, links))
     }
 
@@ -204,11 +204,11 @@ impl FileSystem for Watched {
         beneath!(self.rewind(entries));
     }
 
-    fn stat_directory(&self, entries: &Self::Entries) -> Result<Stat, Errno> {
+    fn stat_directory(&self, entries: &Self::Entries) -> Result<Metadata, Errno> {
         watched!(self.stat_directory(entries))
     }
 
-    fn stat_entry(&self, entries: &Self::Entries, name: &[u8]) -> Result<Stat, Errno> {
+    fn stat_entry(&self, entries: &Self::Entries, name: &[u8]) -> Result<Metadata, Errno> {
         watched!(self.stat_entry(entries, name))
     }
 }

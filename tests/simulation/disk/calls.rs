@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use rustix::io::Errno;
-use spindle::storage::{Access, DirectoryEntry, FileKind, FileSystem, Links, Stat};
+use spindle::storage::{Access, DirectoryEntry, FileKind, FileSystem, Links, Metadata};
 
 use super::Disk;
 use super::faults::{Call, Effect, Happening, error_name};
@@ -185,11 +185,11 @@ impl FileSystem for Disk {
         )
     }
 
-    fn stat(&self, file: &DiskFile) -> Result<Stat, Errno> {
+    fn stat(&self, file: &DiskFile) -> Result<Metadata, Errno> {
         self.call(Call::Stat, || format!("{file:?}"), |machine, _| Ok(machine.node(file.node).stat()))
     }
 
-    fn stat_at(&self, directory: &DiskFile, path: &[u8], links: Links) -> Result<Stat, Errno> {
+    fn stat_at(&self, directory: &DiskFile, path: &[u8], links: Links) -> Result<Metadata, Errno> {
         self.call(
             Call::StatAt,
             || format!("{} {links:?}", text(path)),
@@ -429,11 +429,11 @@ impl FileSystem for Disk {
         entries.buffer.clear();
     }
 
-    fn stat_directory(&self, entries: &DiskEntries) -> Result<Stat, Errno> {
+    fn stat_directory(&self, entries: &DiskEntries) -> Result<Metadata, Errno> {
         self.call(Call::StatDirectory, String::new, |machine, _| Ok(machine.node(entries.directory.node).stat()))
     }
 
-    fn stat_entry(&self, entries: &DiskEntries, name: &[u8]) -> Result<Stat, Errno> {
+    fn stat_entry(&self, entries: &DiskEntries, name: &[u8]) -> Result<Metadata, Errno> {
         self.call(
             Call::StatEntry,
             || text(name).to_string(),

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use rustix::io::Errno;
-use spindle::storage::{FileKind, Identity, Stat};
+use spindle::storage::{FileKind, Metadata};
 
 /// A place in the table of nodes. Unlike an inode number it is not used again while anything refers to it.
 pub(crate) type NodeId = usize;
@@ -153,15 +153,15 @@ impl Node {
         }
     }
 
-    pub(crate) fn stat(&self) -> Stat {
-        let identity = Identity {
+    pub(crate) fn stat(&self) -> Metadata {
+        Metadata {
+            kind: self.kind(),
             device: 1,
             inode: self.inode,
-            bytes: self.bytes(),
+            size_bytes: self.bytes(),
             modified_ns: self.modified_ns,
             changed_ns: self.changed_ns,
-        };
-        Stat { kind: self.kind(), identity }
+        }
     }
 
     pub(crate) fn content(&self) -> Option<&Content> {
