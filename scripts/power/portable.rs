@@ -6,7 +6,7 @@ use std::io::{self, BufRead, Read, Write};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use spindle::storage::{Directory, Portable, Publish, RelativePath};
+use spindle::storage::{Directory, Portable, RelativePath, UploadMode};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let root = std::env::args_os().nth(1).ok_or("usage: portable DIRECTORY")?;
@@ -33,7 +33,7 @@ fn store(
     content: &[u8],
     unix_ns: u64,
 ) -> Result<(), spindle::storage::StorageError> {
-    let mut upload = directory.begin_upload(path, Publish::Replace, Some(content.len() as u64), true)?;
+    let mut upload = directory.begin_upload(path, UploadMode::Replace, Some(content.len() as u64), true)?;
     upload.write(content)?;
     upload.commit(unix_ns, |_| true).map(drop)
 }

@@ -26,7 +26,7 @@ impl Opening {
     /// Tries the kernel's way, to see whether it is there.
     pub(super) fn choose<F: FileSystem>(file_system: &F, root: &F::File) -> Result<Self, Errno> {
         // Without the permission to read, which the root need not give.
-        Self::judge(open_by_kernel(file_system, root, b".", Access::PassThrough))
+        Self::judge(open_by_kernel(file_system, root, b".", Access::Traverse))
     }
 
     fn judge<T>(attempt: Result<T, Errno>) -> Result<Self, Errno> {
@@ -84,7 +84,7 @@ fn open_by_segment<F: FileSystem>(
     let mut directory: Option<F::File> = None;
     let mut segments = path.split(|&byte| byte == b'/').peekable();
     while let Some(segment) = segments.next() {
-        let access = if segments.peek().is_some() { Access::PassThrough } else { access };
+        let access = if segments.peek().is_some() { Access::Traverse } else { access };
         let here = directory.as_ref().unwrap_or(root);
         let opened = retry(|| file_system.open_entry(here, segment, access))?;
         if segments.peek().is_none() {
@@ -133,9 +133,9 @@ mod tests {
         assert_eq!(Opening::judge(Err::<(), _>(Errno::MFILE)), Err(Errno::MFILE));
 
         let path = tempfile::tempdir().unwrap();
-        let root = Portable.open_root(path.path(), Access::PassThrough).unwrap();
+        let root = Portable.open_root(path.path(), Access::Traverse).unwrap();
         assert_eq!(Opening::choose(&Portable, &root), Ok(Opening::BySegment));
-        let expected = match Native.open_beneath(&root, b".", Access::PassThrough) {
+        let expected = match Native.open_beneath(&root, b".", Access::Traverse) {
             Ok(_) => Opening::ByKernel,
             Err(_) => Opening::BySegment,
         };

@@ -14,8 +14,8 @@ use super::interrupted::retry;
 use super::modification_times::ModificationTimes;
 use super::sweep::Sweeper;
 use super::{
-    Access, FileKind, FileSystem, LinkedDirectories, Links, Listing, Metadata, Native, Publish, RelativePath,
-    StorageError, Upload,
+    Access, FileKind, FileSystem, Listing, Metadata, Native, RelativePath, StorageError, SymlinkedDirectories,
+    Symlinks, Upload, UploadMode,
 };
 
 /// A directory whose files are served, held open. All that is asked of it stays beneath it, even where it is moved or
@@ -91,7 +91,7 @@ impl<F: FileSystem> Directory<F> {
         let root = Root {
             opening: Opening::choose(&file_system, &directory)?,
             unnamed_files: file_system.can_link_unnamed(&directory),
-            bytes_max: file_system.file_bytes_max(),
+            bytes_max: file_system.file_size_max(),
             directory: Rc::new(directory),
             file_system,
             is_readable,
@@ -106,7 +106,7 @@ impl<F: FileSystem> Directory<F> {
     /// Opens a regular file to read it. Links are followed as long as they stay beneath the root, where the system can
     /// see to that; elsewhere they are not found.
     ///
-    /// A FIFO, a socket, a device or a directory is [`StorageError::NotRegular`], and is not waited for.
+    /// A FIFO, a socket, a device or a directory is [`StorageError::NotRegularFile`], and is not waited for.
     pub fn open_file(&self, path: &RelativePath) -> Result<OpenedFile<F>, StorageError> {
         let file = self.root.open(path.as_bytes(), Access::Read).map_err(StorageError::from_lookup)?;
         let metadata = require_regular(&self.root.stat(&file)?)?;
@@ -124,9 +124,9 @@ impl<F: FileSystem> Directory<F> {
     ///
     /// It can only confirm what an [`open_file`](Self::open_file) of the same path has found before: the lookup is not
     /// held beneath the root, and `false` does not say that nothing is there.
-    pub fn confirms(&self, path: &RelativePath, metadata: &Metadata) -> bool {
+    pub fn is_current(&self, path: &RelativePath, metadata: &Metadata) -> bool {
         self.root
-            .stat_at(&self.root.directory, path.as_bytes(), Links::Follow)
+            .stat_at(&self.root.directory, path.as_bytes(), Symlinks::Follow)
             .is_ok_and(|stat| require_regular(&stat).is_ok_and(|found| found == *metadata))
     }
 
@@ -136,9 +136,9 @@ impl<F: FileSystem> Directory<F> {
     pub fn list(
         &self,
         path: Option<&RelativePath>,
-        linked_directories: LinkedDirectories,
+        symlinked_directories: SymlinkedDirectories,
     ) -> Result<Listing<F>, StorageError> {
-        Listing::open(Rc::clone(&self.root), path, linked_directories)
+        Listing::open(Rc::clone(&self.root), path, symlinked_directories)
     }
 
     /// Whether a directory is at `path`, which a reader may list or not.
@@ -146,9 +146,9 @@ impl<F: FileSystem> Directory<F> {
     /// # Errors
     /// The disk failed, or no descriptor was left: there may be one.
     pub fn is_directory(&self, path: &RelativePath) -> Result<bool, StorageError> {
-        match self.root.open(path.as_bytes(), Access::PassThrough).map_err(StorageError::from_lookup) {
+        match self.root.open(path.as_bytes(), Access::Traverse).map_err(StorageError::from_lookup) {
             Ok(_) => Ok(true),
-            Err(StorageError::NotFound | StorageError::NotRegular) => Ok(false),
+            Err(StorageError::NotFound | StorageError::NotRegularFile) => Ok(false),
             Err(error) => Err(error),
         }
     }
@@ -161,14 +161,14 @@ impl<F: FileSystem> Directory<F> {
     /// announces much and sends nothing would take it from the others.
     ///
     /// A `durable` upload is on the disk once it is committed. For that its directory must be one that can be read: another
-    /// is [`StorageError::Denied`], since only a descriptor that was opened for reading can be flushed.
+    /// is [`StorageError::PermissionDenied`], since only a descriptor that was opened for reading can be flushed.
     ///
     /// Refused here, and again at the commit: a name that something else than a regular file or a link has
-    /// ([`StorageError::NotRegular`]); a name that is taken, if only creating was asked ([`StorageError::Exists`]).
+    /// ([`StorageError::NotRegularFile`]); a name that is taken, if only creating was asked ([`StorageError::AlreadyExists`]).
     pub fn begin_upload(
         &self,
         path: &RelativePath,
-        publish: Publish,
+        publish: UploadMode,
         bytes_expected: Option<u64>,
         durable: bool,
     ) -> Result<Upload<F>, StorageError> {
@@ -223,12 +223,12 @@ impl<F: FileSystem> Root<F> {
         retry(|| self.file_system.stat(file)).map_err(StorageError::from_anything)
     }
 
-    fn stat_at(&self, directory: &F::File, path: &[u8], links: Links) -> Result<Metadata, Errno> {
+    fn stat_at(&self, directory: &F::File, path: &[u8], links: Symlinks) -> Result<Metadata, Errno> {
         retry(|| self.file_system.stat_at(directory, path, links))
     }
 
     pub(super) fn metadata(&self, path: &RelativePath) -> Result<Metadata, StorageError> {
-        let file = self.open(path.as_bytes(), Access::Identify).map_err(StorageError::from_lookup)?;
+        let file = self.open(path.as_bytes(), Access::Stat).map_err(StorageError::from_lookup)?;
         require_regular(&self.stat(&file)?)
     }
 
@@ -236,7 +236,7 @@ impl<F: FileSystem> Root<F> {
     /// flushed, or not at all.
     pub(super) fn open_parent(&self, path: &RelativePath, must_flush: bool) -> Result<Rc<F::File>, StorageError> {
         match path.parent() {
-            None if must_flush && !self.is_readable => Err(StorageError::Denied),
+            None if must_flush && !self.is_readable => Err(StorageError::PermissionDenied),
             None => Ok(Rc::clone(&self.directory)),
             Some(parent) => match open_directory(|access| self.open(parent, access), must_flush) {
                 Ok((directory, _)) => Ok(Rc::new(directory)),
@@ -249,12 +249,12 @@ impl<F: FileSystem> Root<F> {
     /// is in it. The root is always there.
     pub(super) fn has_parent(&self, path: &RelativePath, parent: &F::File) -> Result<bool, StorageError> {
         let Some(name) = path.parent() else { return Ok(true) };
-        let found = match self.open(name, Access::PassThrough) {
+        let found = match self.open(name, Access::Traverse) {
             Ok(directory) => self.stat(&directory)?,
             // What was begun is finished also without a descriptor to spare. The lookup is not held beneath the root then;
             // it still has to lead to this directory.
             Err(Errno::MFILE | Errno::NFILE) => {
-                self.stat_at(&self.directory, name, Links::Follow).map_err(StorageError::from_parent)?
+                self.stat_at(&self.directory, name, Symlinks::Follow).map_err(StorageError::from_parent)?
             }
             Err(errno) => return Err(StorageError::from_parent(errno)),
         };
@@ -263,17 +263,17 @@ impl<F: FileSystem> Root<F> {
 
     /// Looks at what stands under the last segment of `path`, in the directory that was opened as its parent.
     pub(super) fn existing_entry(&self, parent: &F::File, path: &RelativePath) -> Result<ExistingEntry, StorageError> {
-        let stat = match self.stat_at(parent, path.name(), Links::Keep) {
+        let stat = match self.stat_at(parent, path.name(), Symlinks::NoFollow) {
             Ok(stat) => stat,
             Err(Errno::NOENT) => return Ok(ExistingEntry::Nothing),
             Err(errno) => return Err(StorageError::from_publication(errno)),
         };
-        if stat.kind != FileKind::Link {
+        if stat.kind != FileKind::Symlink {
             return require_regular(&stat).map(ExistingEntry::File);
         }
         match self.metadata(path) {
             Ok(metadata) => Ok(ExistingEntry::Link(Some(metadata))),
-            Err(StorageError::NotFound | StorageError::NotRegular | StorageError::Denied) => {
+            Err(StorageError::NotFound | StorageError::NotRegularFile | StorageError::PermissionDenied) => {
                 Ok(ExistingEntry::Link(None))
             }
             Err(error) => Err(error),
@@ -318,8 +318,8 @@ impl<F: FileSystem> Root<F> {
 /// Opens a directory that is to be written to. Writing needs no permission to read it, flushing does: a descriptor that
 /// was opened without it cannot be flushed. Says whether it was opened for reading.
 fn open_directory<T>(open: impl Fn(Access) -> Result<T, Errno>, must_flush: bool) -> Result<(T, bool), Errno> {
-    match open(Access::List) {
-        Err(Errno::ACCESS) if !must_flush => open(Access::PassThrough).map(|directory| (directory, false)),
+    match open(Access::ReadDirectory) {
+        Err(Errno::ACCESS) if !must_flush => open(Access::Traverse).map(|directory| (directory, false)),
         opened => opened.map(|directory| (directory, true)),
     }
 }
@@ -328,7 +328,7 @@ fn open_directory<T>(open: impl Fn(Access) -> Result<T, Errno>, must_flush: bool
 pub(super) fn require_regular(stat: &Metadata) -> Result<Metadata, StorageError> {
     match stat.kind {
         FileKind::Regular => Ok(*stat),
-        FileKind::Link => Err(StorageError::NotFound),
-        FileKind::Directory | FileKind::Other => Err(StorageError::NotRegular),
+        FileKind::Symlink => Err(StorageError::NotFound),
+        FileKind::Directory | FileKind::Other => Err(StorageError::NotRegularFile),
     }
 }

@@ -15,17 +15,17 @@ pub enum StorageError {
     /// The directory in which the name would stand is absent, or is not a directory.
     ParentMissing,
     /// Something is there that is not a regular file: a directory, a FIFO, a socket, a device.
-    NotRegular,
+    NotRegularFile,
     /// The system does not permit it, or the file system is read-only.
-    Denied,
+    PermissionDenied,
     /// The file system does not take this name: too long for it, or with bytes that it refuses.
-    NameRefused,
+    InvalidName,
     /// The name is taken, and creating was all that was asked.
-    Exists,
+    AlreadyExists,
     /// What stands under the name does not satisfy the caller's condition.
     ConditionFailed,
     /// The process or the system has no descriptor left. It may work later.
-    OutOfDescriptors,
+    TooManyOpenFiles,
     /// No space, no quota, or more than a file may hold.
     DiskFull,
     /// The tree was moved about by others at every attempt. It may work later.
@@ -40,7 +40,7 @@ impl StorageError {
         match errno {
             _ if is_nothing_there(errno) => StorageError::NotFound,
             // A socket; a device without its driver. EOPNOTSUPP is what the BSDs say of a socket.
-            Errno::NXIO | Errno::NODEV | Errno::OPNOTSUPP => StorageError::NotRegular,
+            Errno::NXIO | Errno::NODEV | Errno::OPNOTSUPP => StorageError::NotRegularFile,
             _ => Self::from_anything(errno),
         }
     }
@@ -58,9 +58,9 @@ impl StorageError {
         match errno {
             // The directory is open, and yet has no entries any more: it has been removed.
             Errno::NOENT | Errno::STALE => StorageError::ParentMissing,
-            Errno::EXIST => StorageError::Exists,
-            Errno::ISDIR | Errno::NOTDIR | Errno::NOTEMPTY => StorageError::NotRegular,
-            Errno::NAMETOOLONG | Errno::ILSEQ | Errno::INVAL => StorageError::NameRefused,
+            Errno::EXIST => StorageError::AlreadyExists,
+            Errno::ISDIR | Errno::NOTDIR | Errno::NOTEMPTY => StorageError::NotRegularFile,
+            Errno::NAMETOOLONG | Errno::ILSEQ | Errno::INVAL => StorageError::InvalidName,
             _ => Self::from_anything(errno),
         }
     }
@@ -68,8 +68,8 @@ impl StorageError {
     /// No name was involved: content was written, times were set, data was flushed.
     pub(super) fn from_anything(errno: Errno) -> Self {
         match errno {
-            Errno::ACCESS | Errno::PERM | Errno::ROFS => StorageError::Denied,
-            Errno::MFILE | Errno::NFILE => StorageError::OutOfDescriptors,
+            Errno::ACCESS | Errno::PERM | Errno::ROFS => StorageError::PermissionDenied,
+            Errno::MFILE | Errno::NFILE => StorageError::TooManyOpenFiles,
             Errno::NOSPC | Errno::DQUOT | Errno::FBIG => StorageError::DiskFull,
             Errno::AGAIN => StorageError::Busy,
             _ => StorageError::Io(errno.into()),
@@ -99,12 +99,12 @@ impl fmt::Display for StorageError {
         f.write_str(match self {
             StorageError::NotFound => "there is no such file",
             StorageError::ParentMissing => "the directory of this name does not exist",
-            StorageError::NotRegular => "this name is taken by something that is not a regular file",
-            StorageError::Denied => "the system does not permit it",
-            StorageError::NameRefused => "the file system does not take this name",
-            StorageError::Exists => "the file exists already",
+            StorageError::NotRegularFile => "this name is taken by something that is not a regular file",
+            StorageError::PermissionDenied => "the system does not permit it",
+            StorageError::InvalidName => "the file system does not take this name",
+            StorageError::AlreadyExists => "the file exists already",
             StorageError::ConditionFailed => "the file is not in the state that was asked for",
-            StorageError::OutOfDescriptors => "no file can be opened at the moment",
+            StorageError::TooManyOpenFiles => "no file can be opened at the moment",
             StorageError::DiskFull => "there is not enough space",
             StorageError::Busy => "the directory is being changed by others at the moment",
             StorageError::Io(error) => return error.fmt(f),
@@ -124,21 +124,21 @@ mod tests {
         for (errno, lookup, parent, publication) in [
             (Errno::NOENT, "NotFound", "ParentMissing", "ParentMissing"),
             (Errno::STALE, "NotFound", "ParentMissing", "ParentMissing"),
-            (Errno::NOTDIR, "NotFound", "ParentMissing", "NotRegular"),
-            (Errno::ISDIR, "Io", "Io", "NotRegular"),
+            (Errno::NOTDIR, "NotFound", "ParentMissing", "NotRegularFile"),
+            (Errno::ISDIR, "Io", "Io", "NotRegularFile"),
             (Errno::LOOP, "NotFound", "ParentMissing", "Io"),
             (Errno::MLINK, "NotFound", "ParentMissing", "Io"),
             (Errno::XDEV, "NotFound", "ParentMissing", "Io"),
-            (Errno::NAMETOOLONG, "NotFound", "ParentMissing", "NameRefused"),
-            (Errno::ILSEQ, "NotFound", "ParentMissing", "NameRefused"),
-            (Errno::NXIO, "NotRegular", "Io", "Io"),
-            (Errno::NODEV, "NotRegular", "Io", "Io"),
-            (Errno::EXIST, "Io", "Io", "Exists"),
-            (Errno::ACCESS, "Denied", "Denied", "Denied"),
-            (Errno::PERM, "Denied", "Denied", "Denied"),
-            (Errno::ROFS, "Denied", "Denied", "Denied"),
-            (Errno::MFILE, "OutOfDescriptors", "OutOfDescriptors", "OutOfDescriptors"),
-            (Errno::NFILE, "OutOfDescriptors", "OutOfDescriptors", "OutOfDescriptors"),
+            (Errno::NAMETOOLONG, "NotFound", "ParentMissing", "InvalidName"),
+            (Errno::ILSEQ, "NotFound", "ParentMissing", "InvalidName"),
+            (Errno::NXIO, "NotRegularFile", "Io", "Io"),
+            (Errno::NODEV, "NotRegularFile", "Io", "Io"),
+            (Errno::EXIST, "Io", "Io", "AlreadyExists"),
+            (Errno::ACCESS, "PermissionDenied", "PermissionDenied", "PermissionDenied"),
+            (Errno::PERM, "PermissionDenied", "PermissionDenied", "PermissionDenied"),
+            (Errno::ROFS, "PermissionDenied", "PermissionDenied", "PermissionDenied"),
+            (Errno::MFILE, "TooManyOpenFiles", "TooManyOpenFiles", "TooManyOpenFiles"),
+            (Errno::NFILE, "TooManyOpenFiles", "TooManyOpenFiles", "TooManyOpenFiles"),
             (Errno::NOSPC, "DiskFull", "DiskFull", "DiskFull"),
             (Errno::DQUOT, "DiskFull", "DiskFull", "DiskFull"),
             (Errno::FBIG, "DiskFull", "DiskFull", "DiskFull"),

@@ -33,7 +33,7 @@ pub struct CachedFile<T, F: FileSystem = Native> {
     /// All of the file's bytes.
     pub content: CachedContent<F>,
     /// What the owner of the cache knows of this version of the file.
-    pub notes: T,
+    pub user_data: T,
 }
 
 /// Where the content of a file is kept.
@@ -126,24 +126,24 @@ impl<T, F: FileSystem> FileCache<T, F> {
 
     /// Whether the file of that name is here and, by one look at the directory, still the one on the disk. Then
     /// [`get`](FileCache::get) has it. `false` says nothing but that it is to be opened.
-    pub fn confirm(&mut self, name: &[u8], directory: &Directory<F>) -> bool {
-        let is_current = |file: &CachedFile<T, F>| directory.confirms(&file.path, &file.metadata);
+    pub fn revalidate(&mut self, name: &[u8], directory: &Directory<F>) -> bool {
+        let is_current = |file: &CachedFile<T, F>| directory.is_current(&file.path, &file.metadata);
         if let Some(file) = self.young.files.get(name) {
-            let confirmed = is_current(file);
-            if !confirmed {
+            let is_valid = is_current(file);
+            if !is_valid {
                 self.young.remove(name);
             }
-            return confirmed;
+            return is_valid;
         }
         let Some((name, file)) = self.old.remove(name) else { return false };
-        let confirmed = is_current(&file);
-        if confirmed {
+        let is_valid = is_current(&file);
+        if is_valid {
             self.keep(name, file);
         }
-        confirmed
+        is_valid
     }
 
-    /// The file that [`confirm`](FileCache::confirm) or [`insert`](FileCache::insert) has just said is there.
+    /// The file that [`confirm`](FileCache::revalidate) or [`insert`](FileCache::insert) has just said is there.
     pub fn get(&self, name: &[u8]) -> Option<&CachedFile<T, F>> {
         self.young.files.get(name)
     }
@@ -157,7 +157,7 @@ impl<T, F: FileSystem> FileCache<T, F> {
         name: &[u8],
         path: RelativePath,
         opened: &OpenedFile<F>,
-        notes: impl FnOnce() -> T,
+        user_data: impl FnOnce() -> T,
         now_ns: u64,
     ) -> bool {
         let content = match read_small(opened) {
@@ -170,18 +170,18 @@ impl<T, F: FileSystem> FileCache<T, F> {
         if self.is_empty() {
             self.turn_ns = now_ns.saturating_add(GENERATION_NS);
         }
-        self.keep(name.into(), CachedFile { path, metadata: opened.metadata, content, notes: notes() });
+        self.keep(name.into(), CachedFile { path, metadata: opened.metadata, content, user_data: user_data() });
         true
     }
 
-    /// When [`forget_unused`](FileCache::forget_unused) has something to do, on the monotonic clock; `None` while the
+    /// When [`evict_unused`](FileCache::evict_unused) has something to do, on the monotonic clock; `None` while the
     /// cache is empty.
     pub fn deadline_ns(&self) -> Option<u64> {
         (!self.is_empty()).then_some(self.turn_ns)
     }
 
     /// Forgets what nobody has asked for lately, if it is time to.
-    pub fn forget_unused(&mut self, now_ns: u64) {
+    pub fn evict_unused(&mut self, now_ns: u64) {
         if now_ns >= self.turn_ns {
             self.turn();
             self.turn_ns = now_ns.saturating_add(GENERATION_NS);
@@ -255,11 +255,11 @@ mod tests {
         for bytes in [3, SMALL_FILE_BYTES_MAX + 1] {
             fs::write(root.path().join("a"), vec![7; bytes]).unwrap();
             let (mut cache, directory) = cached(root.path(), "a");
-            assert!(cache.confirm(b"a", &directory));
+            assert!(cache.revalidate(b"a", &directory));
             assert!(cache.get(b"a").is_some());
 
             fs::write(root.path().join("a"), vec![7; bytes + 1]).unwrap();
-            assert!(!cache.confirm(b"a", &directory), "another length");
+            assert!(!cache.revalidate(b"a", &directory), "another length");
             assert!(cache.get(b"a").is_none(), "what is out of date is forgotten");
             assert_eq!(held(&cache), (0, 0));
         }
@@ -273,11 +273,11 @@ mod tests {
             let (mut cache, directory) = cached(root.path(), "a");
             fs::write(root.path().join("b"), vec![8; bytes]).unwrap();
             fs::rename(root.path().join("b"), root.path().join("a")).unwrap();
-            assert!(!cache.confirm(b"a", &directory));
+            assert!(!cache.revalidate(b"a", &directory));
 
             let (mut cache, directory) = cached(root.path(), "a");
             fs::remove_file(root.path().join("a")).unwrap();
-            assert!(!cache.confirm(b"a", &directory));
+            assert!(!cache.revalidate(b"a", &directory));
         }
     }
 
@@ -325,10 +325,10 @@ mod tests {
             let (bytes, open_files) = held(&cache);
             assert!(bytes <= 2 * GENERATION_BYTES_MAX && open_files <= OPEN_FILES_MAX);
             if number % 100 == 0 {
-                assert!(cache.confirm(b"a", &directory), "in use, and forgotten at {number}");
+                assert!(cache.revalidate(b"a", &directory), "in use, and forgotten at {number}");
             }
         }
-        assert!(!cache.confirm(b"alias-1", &directory), "out of use, and kept");
+        assert!(!cache.revalidate(b"alias-1", &directory), "out of use, and kept");
         let counted = (cache.young.bytes + cache.old.bytes, cache.young.open_files + cache.old.open_files);
         assert_eq!(counted, held(&cache));
     }
@@ -343,14 +343,14 @@ mod tests {
         assert_eq!(held(&cache).1, 2);
         for _ in 0..2 {
             let due_ns = cache.deadline_ns().unwrap();
-            cache.forget_unused(due_ns - 1);
+            cache.evict_unused(due_ns - 1);
             assert_eq!(cache.deadline_ns(), Some(due_ns), "too early");
-            cache.forget_unused(due_ns);
-            assert!(cache.confirm(b"used", &directory));
+            cache.evict_unused(due_ns);
+            assert!(cache.revalidate(b"used", &directory));
         }
         assert_eq!(held(&cache).1, 1);
         for _ in 0..2 {
-            cache.forget_unused(cache.deadline_ns().unwrap());
+            cache.evict_unused(cache.deadline_ns().unwrap());
         }
         assert_eq!((held(&cache), cache.deadline_ns()), ((0, 0), None), "an empty cache wakes nobody");
     }

@@ -18,7 +18,7 @@ pub trait FileSystem: Clone + Debug + 'static {
     /// A directory that is being read.
     type Entries: Debug;
 
-    /// Opens the directory that is served. With `Access::PassThrough` no permission to read it is needed, where the system
+    /// Opens the directory that is served. With `Access::Traverse` no permission to read it is needed, where the system
     /// has that.
     ///
     /// # Errors
@@ -43,11 +43,11 @@ pub trait FileSystem: Clone + Debug + 'static {
     /// As `fstat(2)`.
     fn stat(&self, file: &Self::File) -> Result<Metadata, Errno>;
 
-    /// What `path`, looked up from `directory`, is. With `Links::Follow` nothing holds the lookup beneath anything.
+    /// What `path`, looked up from `directory`, is. With `Symlinks::Follow` nothing holds the lookup beneath anything.
     ///
     /// # Errors
     /// As `fstatat(2)`.
-    fn stat_at(&self, directory: &Self::File, path: &[u8], links: Links) -> Result<Metadata, Errno>;
+    fn stat_at(&self, directory: &Self::File, path: &[u8], links: Symlinks) -> Result<Metadata, Errno>;
 
     /// Creates a file without a name that can be linked into `directory`, for writing. It may succeed in a directory that has
     /// been removed; then no link will.
@@ -89,7 +89,7 @@ pub trait FileSystem: Clone + Debug + 'static {
     ///
     /// # Errors
     /// `EXIST` where something has the name; `NOSYS` or `INVAL` where the system or the file system cannot tell.
-    fn rename_if_absent(&self, directory: &Self::File, from: &[u8], to: &[u8]) -> Result<(), Errno>;
+    fn rename_noreplace(&self, directory: &Self::File, from: &[u8], to: &[u8]) -> Result<(), Errno>;
 
     /// Removes the entry `name`, which is no directory. The file lives on while it is open or has another name.
     ///
@@ -132,15 +132,15 @@ pub trait FileSystem: Clone + Debug + 'static {
     ///
     /// # Errors
     /// As `close(2)`; `MFILE` where that takes a descriptor and none is left; `INTR` where the answer is lost.
-    fn errors_at_close(&self, file: &Self::File) -> Result<(), Errno>;
+    fn close_errors(&self, file: &Self::File) -> Result<(), Errno>;
 
     /// How many bytes are free where `directory` is, for this process; `None` where the file system does not say.
     fn free_bytes(&self, directory: &Self::File) -> Option<u64>;
 
     /// The longest file that this process may write, in bytes. To write more would end it.
-    fn file_bytes_max(&self) -> Option<u64>;
+    fn file_size_max(&self) -> Option<u64>;
 
-    /// Begins to read a directory that was opened with `Access::List`. Entries that were added after it was opened may be
+    /// Begins to read a directory that was opened with `Access::ReadDirectory`. Entries that were added after it was opened may be
     /// missing until it is [rewound](FileSystem::rewind): so on Btrfs.
     ///
     /// # Errors
@@ -151,7 +151,7 @@ pub trait FileSystem: Clone + Debug + 'static {
     ///
     /// # Errors
     /// As opening it anew.
-    fn entries_of(&self, directory: &Self::File) -> Result<Self::Entries, Errno>;
+    fn reopen_directory(&self, directory: &Self::File) -> Result<Self::Entries, Errno>;
 
     /// Reads the next entry; `None` behind the last one. `.` and `..` may be among them.
     ///
@@ -183,20 +183,20 @@ pub enum Access {
     /// A file, to lock it and perhaps to remove it: for writing, which some file servers ask of an exclusive lock.
     Lock,
     /// Whatever it is, only to say what it is. It takes no permission to read, where the system has that.
-    Identify,
+    Stat,
     /// A directory, to read or to flush it.
-    List,
+    ReadDirectory,
     /// A directory, to reach what is in it. It takes no permission to read, where the system has that.
-    PassThrough,
+    Traverse,
 }
 
 /// Whether a link at the end of a path is followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Links {
+pub enum Symlinks {
     /// It is.
     Follow,
     /// The link itself is meant.
-    Keep,
+    NoFollow,
 }
 
 /// What kind of file something is.
@@ -207,7 +207,7 @@ pub enum FileKind {
     /// A directory.
     Directory,
     /// A symbolic link.
-    Link,
+    Symlink,
     /// A FIFO, a socket, a device.
     Other,
 }

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use rustix::io::Errno;
 
-use super::file_system::{Access, FileKind, FileSystem, Links};
+use super::file_system::{Access, FileKind, FileSystem, Symlinks};
 use super::interrupted::retry;
 
 const PREFIX: &[u8; 9] = b".spindle-";
@@ -142,7 +142,7 @@ impl<F: FileSystem> HiddenFile<F> {
     /// Makes the content visible under `name`, where nothing stands; `EEXIST` if something does.
     pub(super) fn publish_as_new(&mut self, name: &[u8]) -> Result<(), Errno> {
         match retry(|| self.file_system.link(&self.parent, &self.name, name)) {
-            Err(no_links) if lacks_links(no_links) => match self.rename_if_absent(name) {
+            Err(no_links) if lacks_links(no_links) => match self.rename_noreplace(name) {
                 Err(Errno::NOSYS | Errno::INVAL) => Err(no_links),
                 renamed => renamed,
             },
@@ -152,8 +152,8 @@ impl<F: FileSystem> HiddenFile<F> {
     }
 
     /// For file systems without hard links: some of those can refuse to rename over a name.
-    fn rename_if_absent(&mut self, name: &[u8]) -> Result<(), Errno> {
-        retry(|| self.file_system.rename_if_absent(&self.parent, &self.name, name))?;
+    fn rename_noreplace(&mut self, name: &[u8]) -> Result<(), Errno> {
+        retry(|| self.file_system.rename_noreplace(&self.parent, &self.name, name))?;
         self.stands = false;
         Ok(())
     }
@@ -194,7 +194,7 @@ fn lock<F: FileSystem>(file_system: &F, file: &F::File) -> Result<bool, Errno> {
 
 /// Whether `name` in `parent` is this very file.
 fn names<F: FileSystem>(file_system: &F, parent: &F::File, name: &[u8], file: &F::File) -> Result<bool, Errno> {
-    match retry(|| file_system.stat_at(parent, name, Links::Keep)) {
+    match retry(|| file_system.stat_at(parent, name, Symlinks::NoFollow)) {
         Ok(stat) => Ok(stat.is_same_file(&retry(|| file_system.stat(file))?)),
         Err(Errno::NOENT) => Ok(false),
         Err(errno) => Err(errno),
@@ -298,8 +298,8 @@ mod tests {
         let (directory, parent) = temporary();
         fs::write(directory.path().join("taken"), b"theirs").unwrap();
         let (mut hidden, _file) = HiddenFile::create(&Native, &parent, &HiddenNames::new(1)).unwrap();
-        assert_eq!(hidden.rename_if_absent(b"taken"), Err(Errno::EXIST));
-        assert_eq!(hidden.rename_if_absent(b"free"), Ok(()));
+        assert_eq!(hidden.rename_noreplace(b"taken"), Err(Errno::EXIST));
+        assert_eq!(hidden.rename_noreplace(b"free"), Ok(()));
         assert!(!hidden.stands);
         drop(hidden);
         assert_eq!(fs::read(directory.path().join("taken")).unwrap(), b"theirs");

@@ -41,7 +41,7 @@ impl Posix for Linux {
         }
     }
 
-    fn rename_if_absent(directory: BorrowedFd<'_>, from: &[u8], to: &[u8]) -> Result<(), Errno> {
+    fn rename_noreplace(directory: BorrowedFd<'_>, from: &[u8], to: &[u8]) -> Result<(), Errno> {
         rustix::fs::renameat_with(directory, from, directory, to, RenameFlags::NOREPLACE)
     }
 }

@@ -25,35 +25,35 @@ pub struct Entry {
     /// What it is.
     pub kind: EntryKind,
     /// The length of a file's content.
-    pub bytes: u64,
+    pub size_bytes: u64,
     /// When it was last modified, in nanoseconds since 1970.
     pub modified_ns: i128,
 }
 
 /// One entry of a directory, as far as one needs it who opens each.
 #[derive(Clone, Debug)]
-pub enum Walked {
+pub enum WalkEntry {
     /// A regular file, by this name. It has not been looked at where the disk says what it is by the name.
     File(Box<[u8]>),
     /// A directory, by this name, and when it was last modified, in nanoseconds since 1970.
     Directory(Box<[u8]>, i128),
 }
 
-impl Walked {
+impl WalkEntry {
     /// The name, as its bytes are on the disk.
     pub fn name(&self) -> &[u8] {
-        let (Walked::File(name) | Walked::Directory(name, _)) = self;
+        let (WalkEntry::File(name) | WalkEntry::Directory(name, _)) = self;
         name
     }
 }
 
 /// Whether links that lead to a directory are listed as directories.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LinkedDirectories {
+pub enum SymlinkedDirectories {
     /// They are.
-    Listed,
+    Include,
     /// They are left out: who walks a whole tree would walk in circles.
-    LeftOut,
+    Exclude,
 }
 
 /// A directory that is being read. It holds one descriptor and one buffer, however many entries there are.
@@ -63,18 +63,19 @@ pub struct Listing<F: FileSystem = Native> {
     entries: F::Entries,
     /// Beneath the root; empty for the root itself.
     path: Vec<u8>,
-    linked_directories: LinkedDirectories,
+    symlinked_directories: SymlinkedDirectories,
 }
 
 impl<F: FileSystem> Listing<F> {
     pub(super) fn open(
         root: Rc<Root<F>>,
         path: Option<&RelativePath>,
-        linked_directories: LinkedDirectories,
+        symlinked_directories: SymlinkedDirectories,
     ) -> Result<Listing<F>, StorageError> {
         let path = path.map(RelativePath::as_bytes).unwrap_or_default();
         let name = if path.is_empty() { b"." } else { path };
-        let open = || root.open(name, Access::List).and_then(|directory| root.file_system().entries(directory));
+        let open =
+            || root.open(name, Access::ReadDirectory).and_then(|directory| root.file_system().entries(directory));
         let mut entries = retry(open).map_err(StorageError::from_lookup)?;
         // The root can be reopened even after it has been removed. Only reading an entry shows that.
         if path.is_empty() {
@@ -83,7 +84,7 @@ impl<F: FileSystem> Listing<F> {
             }
             root.file_system().rewind(&mut entries);
         }
-        Ok(Listing { root, entries, path: path.to_vec(), linked_directories })
+        Ok(Listing { root, entries, path: path.to_vec(), symlinked_directories })
     }
 
     /// When the directory was last modified, in nanoseconds since 1970.
@@ -95,7 +96,7 @@ impl<F: FileSystem> Listing<F> {
 
     /// Whether there may be more than `count` entries, by the size of the directory. File systems count it in ways of their own:
     /// that there are not is no promise.
-    pub fn may_hold_more_than(&self, count: u64) -> bool {
+    pub fn may_exceed(&self, count: u64) -> bool {
         // What an entry takes at least on ext4; elsewhere it takes more.
         const ENTRY_BYTES_MIN: u64 = 12;
         let stat = retry(|| self.root.file_system().stat_directory(&self.entries));
@@ -145,13 +146,13 @@ impl<F: FileSystem> Listing<F> {
     ///
     /// # Errors
     /// As [`Listing::next`].
-    pub fn walk(&mut self) -> Option<Result<Option<Walked>, StorageError>> {
+    pub fn next_walk_entry(&mut self) -> Option<Result<Option<WalkEntry>, StorageError>> {
         let walked = |entry: Entry| match entry.kind {
-            EntryKind::File => Walked::File(entry.name),
-            EntryKind::Directory => Walked::Directory(entry.name, entry.modified_ns),
+            EntryKind::File => WalkEntry::File(entry.name),
+            EntryKind::Directory => WalkEntry::Directory(entry.name, entry.modified_ns),
         };
         Some(match self.read()? {
-            Ok(Some((name, Some(FileKind::Regular)))) => Ok(Some(Walked::File(name))),
+            Ok(Some((name, Some(FileKind::Regular)))) => Ok(Some(WalkEntry::File(name))),
             Ok(Some((name, _))) => self.look_at(name).map(|entry| entry.map(walked)),
             Ok(None) => Ok(None),
             Err(error) => Err(error),
@@ -175,12 +176,13 @@ impl<F: FileSystem> Listing<F> {
             Ok(stat) => stat,
             Err(errno) => return nothing_or_error(StorageError::from_lookup(errno)),
         };
-        if stat.kind != FileKind::Link {
+        if stat.kind != FileKind::Symlink {
             return Ok(describe(name, &stat));
         }
         match self.behind_link(&name) {
-            Ok(stat) => Ok(describe(name, &stat)
-                .filter(|entry| entry.kind == EntryKind::File || self.linked_directories == LinkedDirectories::Listed)),
+            Ok(stat) => Ok(describe(name, &stat).filter(|entry| {
+                entry.kind == EntryKind::File || self.symlinked_directories == SymlinkedDirectories::Include
+            })),
             Err(error) => nothing_or_error(error),
         }
     }
@@ -188,7 +190,7 @@ impl<F: FileSystem> Listing<F> {
     /// What a reader would be given who asks for a name that is a link.
     fn behind_link(&self, name: &[u8]) -> Result<Metadata, StorageError> {
         let path = if self.path.is_empty() { name.to_vec() } else { [&self.path, &b"/"[..], name].concat() };
-        let behind = self.root.open(&path, Access::Identify).map_err(StorageError::from_lookup)?;
+        let behind = self.root.open(&path, Access::Stat).map_err(StorageError::from_lookup)?;
         self.root.stat(&behind)
     }
 }
@@ -203,16 +205,16 @@ fn describe(name: Box<[u8]>, stat: &Metadata) -> Option<Entry> {
     let kind = match stat.kind {
         FileKind::Regular => EntryKind::File,
         FileKind::Directory => EntryKind::Directory,
-        FileKind::Link | FileKind::Other => return None,
+        FileKind::Symlink | FileKind::Other => return None,
     };
-    let bytes = if kind == EntryKind::File { stat.size_bytes } else { 0 };
-    Some(Entry { name, kind, bytes, modified_ns: stat.modified_ns })
+    let size_bytes = if kind == EntryKind::File { stat.size_bytes } else { 0 };
+    Some(Entry { name, kind, size_bytes, modified_ns: stat.modified_ns })
 }
 
 /// What cannot be found or looked at is left out; what may be there, and cannot be told at the moment, is an error.
 fn nothing_or_error(error: StorageError) -> Result<Option<Entry>, StorageError> {
     match error {
-        StorageError::OutOfDescriptors | StorageError::Io(_) | StorageError::Busy => Err(error),
+        StorageError::TooManyOpenFiles | StorageError::Io(_) | StorageError::Busy => Err(error),
         _ => Ok(None),
     }
 }

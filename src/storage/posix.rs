@@ -8,7 +8,7 @@ use rustix::fs::{AtFlags, Dir, DirEntry, FileType, FlockOperation, Mode, OFlags,
 use rustix::io::Errno;
 use rustix::process::Resource;
 
-use super::file_system::{Access, DirectoryEntry, FileKind, FileSystem, Links};
+use super::file_system::{Access, DirectoryEntry, FileKind, FileSystem, Symlinks};
 use super::metadata::Metadata;
 
 /// A system with the calls of POSIX. What differs between systems is asked of it; [`FileSystem`] is made of both.
@@ -31,8 +31,8 @@ pub(super) trait Posix: Clone + Debug + 'static {
     /// As [`FileSystem::link_unnamed`].
     fn link_unnamed(file: BorrowedFd<'_>, directory: BorrowedFd<'_>, name: &[u8]) -> Result<(), Errno>;
 
-    /// As [`FileSystem::rename_if_absent`].
-    fn rename_if_absent(directory: BorrowedFd<'_>, from: &[u8], to: &[u8]) -> Result<(), Errno>;
+    /// As [`FileSystem::rename_noreplace`].
+    fn rename_noreplace(directory: BorrowedFd<'_>, from: &[u8], to: &[u8]) -> Result<(), Errno>;
 }
 
 /// How a new file is created; the process's mask takes away from the mode.
@@ -45,9 +45,9 @@ fn flags<S: Posix>(access: Access) -> OFlags {
     match access {
         Access::Read => OFlags::RDONLY | AT_ONCE,
         Access::Lock => OFlags::WRONLY | AT_ONCE,
-        Access::Identify => S::IDENTIFY | OFlags::CLOEXEC,
-        Access::List => OFlags::RDONLY | OFlags::DIRECTORY | AT_ONCE,
-        Access::PassThrough => S::PASS_THROUGH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Access::Stat => S::IDENTIFY | OFlags::CLOEXEC,
+        Access::ReadDirectory => OFlags::RDONLY | OFlags::DIRECTORY | AT_ONCE,
+        Access::Traverse => S::PASS_THROUGH | OFlags::DIRECTORY | OFlags::CLOEXEC,
     }
 }
 
@@ -84,10 +84,10 @@ impl<S: Posix> FileSystem for S {
         rustix::fs::fstat(file).map(|stat| Metadata::from_system(&stat))
     }
 
-    fn stat_at(&self, directory: &OwnedFd, path: &[u8], links: Links) -> Result<Metadata, Errno> {
+    fn stat_at(&self, directory: &OwnedFd, path: &[u8], links: Symlinks) -> Result<Metadata, Errno> {
         let flags = match links {
-            Links::Follow => AtFlags::empty(),
-            Links::Keep => AtFlags::SYMLINK_NOFOLLOW,
+            Symlinks::Follow => AtFlags::empty(),
+            Symlinks::NoFollow => AtFlags::SYMLINK_NOFOLLOW,
         };
         rustix::fs::statat(directory, path, flags).map(|stat| Metadata::from_system(&stat))
     }
@@ -117,8 +117,8 @@ impl<S: Posix> FileSystem for S {
         rustix::fs::renameat(directory, from, directory, to)
     }
 
-    fn rename_if_absent(&self, directory: &OwnedFd, from: &[u8], to: &[u8]) -> Result<(), Errno> {
-        <S as Posix>::rename_if_absent(directory.as_fd(), from, to)
+    fn rename_noreplace(&self, directory: &OwnedFd, from: &[u8], to: &[u8]) -> Result<(), Errno> {
+        <S as Posix>::rename_noreplace(directory.as_fd(), from, to)
     }
 
     fn unlink(&self, directory: &OwnedFd, name: &[u8]) -> Result<(), Errno> {
@@ -150,7 +150,7 @@ impl<S: Posix> FileSystem for S {
     }
 
     /// File systems report these errors whenever one of the descriptors of a file is closed: here, a second one.
-    fn errors_at_close(&self, file: &OwnedFd) -> Result<(), Errno> {
+    fn close_errors(&self, file: &OwnedFd) -> Result<(), Errno> {
         let other = rustix::io::fcntl_dupfd_cloexec(file, 0)?;
         nix::unistd::close(other).map_err(|errno| Errno::from_raw_os_error(errno as i32))
     }
@@ -161,7 +161,7 @@ impl<S: Posix> FileSystem for S {
         (space.f_blocks > 0).then(|| space.f_bavail.saturating_mul(space.f_frsize))
     }
 
-    fn file_bytes_max(&self) -> Option<u64> {
+    fn file_size_max(&self) -> Option<u64> {
         rustix::process::getrlimit(Resource::Fsize).current
     }
 
@@ -169,9 +169,9 @@ impl<S: Posix> FileSystem for S {
         Dir::new(directory).map(Entries::new)
     }
 
-    fn entries_of(&self, directory: &OwnedFd) -> Result<Entries, Errno> {
+    fn reopen_directory(&self, directory: &OwnedFd) -> Result<Entries, Errno> {
         // Not by `Dir::read_from`: it would open a directory that is only passed through in the same way, and not read it.
-        let again = rustix::fs::openat(directory, ".", flags::<S>(Access::List), Mode::empty())?;
+        let again = rustix::fs::openat(directory, ".", flags::<S>(Access::ReadDirectory), Mode::empty())?;
         Dir::new(again).map(Entries::new)
     }
 
@@ -214,7 +214,7 @@ fn kind(file_type: FileType) -> Option<FileKind> {
     match file_type {
         FileType::RegularFile => Some(FileKind::Regular),
         FileType::Directory => Some(FileKind::Directory),
-        FileType::Symlink => Some(FileKind::Link),
+        FileType::Symlink => Some(FileKind::Symlink),
         FileType::Unknown => None,
         _ => Some(FileKind::Other),
     }
@@ -285,9 +285,9 @@ mod tests {
     fn a_directory_is_read_however_it_was_opened() {
         let root = tempfile::tempdir().unwrap();
         fs::write(root.path().join("name"), b"").unwrap();
-        for access in [Access::PassThrough, Access::List] {
+        for access in [Access::Traverse, Access::ReadDirectory] {
             let directory = Native.open_root(root.path(), access).unwrap();
-            let mut entries = Native.entries_of(&directory).unwrap();
+            let mut entries = Native.reopen_directory(&directory).unwrap();
             let mut names = Vec::new();
             while let Some(entry) = Native.next_entry(&mut entries) {
                 names.push(entry.unwrap().name.to_vec());

@@ -26,22 +26,22 @@ pub struct RelativePath {
 
 /// Why bytes do not make a [`RelativePath`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BadName {
+pub enum PathError {
     /// No segment, or an empty one.
     Empty,
     /// `.` or `..`.
-    Dots,
+    DotSegment,
     /// A `/` or a NUL inside a segment.
-    Byte,
+    ForbiddenByte,
     /// A segment over 255 bytes, or a path over 4095.
     TooLong,
     /// The name of an upload in progress, in any spelling of case.
-    Hidden,
+    Reserved,
 }
 
 impl RelativePath {
     /// Joins segments, each already decoded to the bytes that it stands for.
-    pub fn from_segments<I>(segments: I) -> Result<Self, BadName>
+    pub fn from_segments<I>(segments: I) -> Result<Self, PathError>
     where
         I: IntoIterator,
         I::Item: AsRef<[u8]>,
@@ -57,11 +57,11 @@ impl RelativePath {
             name_at = bytes.len();
             bytes.extend_from_slice(segment);
             if bytes.len() > PATH_BYTES_MAX {
-                return Err(BadName::TooLong);
+                return Err(PathError::TooLong);
             }
         }
         if bytes.is_empty() {
-            return Err(BadName::Empty);
+            return Err(PathError::Empty);
         }
         Ok(RelativePath { bytes, name_at })
     }
@@ -87,14 +87,14 @@ impl RelativePath {
     }
 }
 
-fn check(segment: &[u8]) -> Result<(), BadName> {
+fn check(segment: &[u8]) -> Result<(), PathError> {
     match segment {
-        b"" => Err(BadName::Empty),
-        b"." | b".." => Err(BadName::Dots),
-        _ if segment.len() > SEGMENT_BYTES_MAX => Err(BadName::TooLong),
-        _ if memchr::memchr2(b'/', 0, segment).is_some() => Err(BadName::Byte),
+        b"" => Err(PathError::Empty),
+        b"." | b".." => Err(PathError::DotSegment),
+        _ if segment.len() > SEGMENT_BYTES_MAX => Err(PathError::TooLong),
+        _ if memchr::memchr2(b'/', 0, segment).is_some() => Err(PathError::ForbiddenByte),
         // On a file system that ignores case, another spelling would reach the same file.
-        _ if hidden_file::is_hidden_name_in_any_case(segment) => Err(BadName::Hidden),
+        _ if hidden_file::is_hidden_name_in_any_case(segment) => Err(PathError::Reserved),
         _ => Ok(()),
     }
 }
@@ -106,19 +106,19 @@ impl fmt::Debug for RelativePath {
     }
 }
 
-impl fmt::Display for BadName {
+impl fmt::Display for PathError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            BadName::Empty => "a segment of the name is empty",
-            BadName::Dots => "a segment of the name is \".\" or \"..\"",
-            BadName::Byte => "the name holds a slash or a NUL",
-            BadName::TooLong => "the name is too long",
-            BadName::Hidden => "the name is one of those kept for uploads in progress",
+            PathError::Empty => "a segment of the name is empty",
+            PathError::DotSegment => "a segment of the name is \".\" or \"..\"",
+            PathError::ForbiddenByte => "the name holds a slash or a NUL",
+            PathError::TooLong => "the name is too long",
+            PathError::Reserved => "the name is one of those kept for uploads in progress",
         })
     }
 }
 
-impl std::error::Error for BadName {}
+impl std::error::Error for PathError {}
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may stop where it stands")]
@@ -128,7 +128,7 @@ mod tests {
     use std::os::unix::ffi::OsStrExt;
     use std::path::{Component, Path};
 
-    fn of(segments: &[&[u8]]) -> Result<RelativePath, BadName> {
+    fn of(segments: &[&[u8]]) -> Result<RelativePath, PathError> {
         RelativePath::from_segments(segments)
     }
 
@@ -144,18 +144,18 @@ mod tests {
     #[test]
     fn what_could_lead_elsewhere_is_refused() {
         for (segments, reason) in [
-            (&[][..], BadName::Empty),
-            (&[&b""[..]], BadName::Empty),
-            (&[b"a", b""], BadName::Empty),
-            (&[b"", b"a"], BadName::Empty),
-            (&[b"."], BadName::Dots),
-            (&[b"a", b"..", b"b"], BadName::Dots),
-            (&[b"a/b"], BadName::Byte),
-            (&[b"/"], BadName::Byte),
-            (&[b"../a"], BadName::Byte),
-            (&[b"a\0"], BadName::Byte),
-            (&[b".spindle-0123456789abcdef"], BadName::Hidden),
-            (&[b".SPINDLE-0123456789ABCDEF", b"a"], BadName::Hidden),
+            (&[][..], PathError::Empty),
+            (&[&b""[..]], PathError::Empty),
+            (&[b"a", b""], PathError::Empty),
+            (&[b"", b"a"], PathError::Empty),
+            (&[b"."], PathError::DotSegment),
+            (&[b"a", b"..", b"b"], PathError::DotSegment),
+            (&[b"a/b"], PathError::ForbiddenByte),
+            (&[b"/"], PathError::ForbiddenByte),
+            (&[b"../a"], PathError::ForbiddenByte),
+            (&[b"a\0"], PathError::ForbiddenByte),
+            (&[b".spindle-0123456789abcdef"], PathError::Reserved),
+            (&[b".SPINDLE-0123456789ABCDEF", b"a"], PathError::Reserved),
         ] {
             assert_eq!(of(segments).err(), Some(reason), "{segments:?}");
         }
@@ -164,13 +164,13 @@ mod tests {
     #[test]
     fn lengths_are_held_to_their_limits() {
         assert!(of(&[&[b'a'; 255]]).is_ok());
-        assert_eq!(of(&[&[b'a'; 256]]).err(), Some(BadName::TooLong));
+        assert_eq!(of(&[&[b'a'; 256]]).err(), Some(PathError::TooLong));
         // 4095 bytes are 2048 segments of one byte and the 2047 slashes between them.
         let mut path = [&b"a"[..]; 2048];
         assert!(of(&path).is_ok());
         path[2047] = b"aa";
-        assert_eq!(of(&path).err(), Some(BadName::TooLong));
-        assert_eq!(of(&[&b"a"[..]; 2049]).err(), Some(BadName::TooLong));
+        assert_eq!(of(&path).err(), Some(PathError::TooLong));
+        assert_eq!(of(&[&b"a"[..]; 2049]).err(), Some(PathError::TooLong));
     }
 
     #[test]

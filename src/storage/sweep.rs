@@ -67,7 +67,7 @@ impl<F: FileSystem> Sweeper<F> {
         if self.swept.borrow().contains(&id) {
             return Ok(None);
         }
-        let entries = retry(|| file_system.entries_of(directory))?;
+        let entries = retry(|| file_system.reopen_directory(directory))?;
         Ok(Some(Sweep { directory: Rc::clone(directory), id, entries, path: path.clone(), removed: 0 }))
     }
 

@@ -18,7 +18,7 @@ const DOES_NOT_FLUSH: [Errno; 4] = [Errno::INVAL, Errno::NOTSUP, Errno::OPNOTSUP
 
 /// How an upload becomes visible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Publish {
+pub enum UploadMode {
     /// Only under a name where nothing stands: the kernel decides.
     CreateOnly,
     /// In the place of what stands there. A link is replaced itself, not what it leads to.
@@ -51,7 +51,7 @@ pub struct Upload<F: FileSystem = Native> {
     parent: Rc<F::File>,
     root: Rc<Root<F>>,
     path: RelativePath,
-    publish: Publish,
+    publish: UploadMode,
     bytes_expected: Option<u64>,
     durable: bool,
     bytes_written: u64,
@@ -63,16 +63,16 @@ impl<F: FileSystem> Upload<F> {
     pub(super) fn begin(
         root: Rc<Root<F>>,
         path: RelativePath,
-        publish: Publish,
+        publish: UploadMode,
         bytes_expected: Option<u64>,
         durable: bool,
     ) -> Result<Self, StorageError> {
         let parent = root.open_parent(&path, durable)?;
         root.sweep(&parent, &path);
         match (root.existing_entry(&parent, &path)?, publish) {
-            (ExistingEntry::Nothing, _) | (_, Publish::Replace) => {}
-            (ExistingEntry::File(_) | ExistingEntry::Link(_), Publish::CreateOnly) => {
-                return Err(StorageError::Exists);
+            (ExistingEntry::Nothing, _) | (_, UploadMode::Replace) => {}
+            (ExistingEntry::File(_) | ExistingEntry::Link(_), UploadMode::CreateOnly) => {
+                return Err(StorageError::AlreadyExists);
             }
         }
         let bytes_free = || root.file_system().free_bytes(&parent).unwrap_or(u64::MAX);
@@ -197,14 +197,14 @@ impl<F: FileSystem> Upload<F> {
             }
             let published = match (standing, self.publish) {
                 (ExistingEntry::Nothing, _) => self.publish_as_new().map(|()| true),
-                (_, Publish::CreateOnly) => Err(Errno::EXIST),
-                (standing, Publish::Replace) => {
+                (_, UploadMode::CreateOnly) => Err(Errno::EXIST),
+                (standing, UploadMode::Replace) => {
                     self.replace(matches!(standing, ExistingEntry::File(_))).map(|()| false)
                 }
             };
             match published {
                 // Another process has just created the name, and the condition has not been asked about that.
-                Err(Errno::EXIST) if self.publish == Publish::Replace => {}
+                Err(Errno::EXIST) if self.publish == UploadMode::Replace => {}
                 result => return result.map_err(StorageError::from_publication),
             }
         }
@@ -219,7 +219,7 @@ impl<F: FileSystem> Upload<F> {
         match linked {
             // Without hard links and RENAME_NOREPLACE a plain rename is safe for `Replace`; for `CreateOnly` it would race
             // with other processes, so that is an error.
-            Err(no_links) if lacks_links(no_links) && self.publish == Publish::Replace => self.replace(false),
+            Err(no_links) if lacks_links(no_links) && self.publish == UploadMode::Replace => self.replace(false),
             result => result,
         }
     }
@@ -269,7 +269,7 @@ fn create_content<F: FileSystem>(
 /// Asks for the errors that some file systems (NFS, many in user space) report only when a file is closed: that a quota is
 /// exceeded, that the server could not write. The file has to stay open, since without a name it would be gone.
 fn see_errors_at_close<F: FileSystem>(file_system: &F, file: &F::File) -> Result<(), StorageError> {
-    match file_system.errors_at_close(file) {
+    match file_system.close_errors(file) {
         // Without a descriptor to spare the question cannot be put, and interrupted it cannot be put again, since the
         // descriptor is gone and the answer with it. Flushing tells the same and takes longer.
         Err(Errno::MFILE | Errno::NFILE | Errno::INTR) => flush(file_system, file),

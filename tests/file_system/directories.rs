@@ -42,7 +42,7 @@ fn a_directory_says_what_is_in_it<S: Stage>(stage: &S) {
         ("directory", FileKind::Directory),
         ("fifo", FileKind::Other),
         ("file", FileKind::Regular),
-        ("link", FileKind::Link),
+        ("link", FileKind::Symlink),
     ];
     assert_eq!(found.len(), expected.len());
     for (name, kind) in expected {
@@ -59,9 +59,9 @@ fn a_directory_can_be_read_again_and_beside_itself<S: Stage>(stage: &S) {
     for number in 0..200 {
         stage.add(&format!("file-{number}"), "");
     }
-    let mut first = system.entries_of(&root).unwrap();
+    let mut first = system.reopen_directory(&root).unwrap();
     assert!(system.next_entry(&mut first).is_some());
-    let mut second = system.entries_of(&root).unwrap();
+    let mut second = system.reopen_directory(&root).unwrap();
     assert_eq!(read(&system, &mut second).len(), 200);
     assert!(system.next_entry(&mut second).is_none());
     system.rewind(&mut second);
@@ -86,7 +86,7 @@ fn what_stays_is_read_once_while_others_come_and_go<S: Stage>(stage: &S) {
         stage.add(&format!("stays-{number}"), "");
         stage.add(&format!("goes-{number}"), "");
     }
-    let mut entries = system.entries_of(&root).unwrap();
+    let mut entries = system.reopen_directory(&root).unwrap();
     let (mut stayed, mut number) = (0, 0);
     while let Some(entry) = system.next_entry(&mut entries) {
         stayed += usize::from(entry.unwrap().name.starts_with(b"stays"));
@@ -103,7 +103,7 @@ fn what_stays_is_read_once_while_others_come_and_go<S: Stage>(stage: &S) {
 fn a_removed_directory_has_no_entries<S: Stage>(stage: &S) {
     let (system, root) = (stage.system(), stage.root());
     stage.add_directory("directory");
-    let directory = system.open_entry(&root, b"directory", Access::List).unwrap();
+    let directory = system.open_entry(&root, b"directory", Access::ReadDirectory).unwrap();
     stage.remove_directory("directory");
     let mut entries = system.entries(directory).unwrap();
     let first = system.next_entry(&mut entries).map(|entry| entry.map(|_| ()));

@@ -1,7 +1,7 @@
 //! Open files: content, times, locks.
 
 use rustix::io::Errno;
-use spindle::storage::{Access, FileKind, FileSystem, Links};
+use spindle::storage::{Access, FileKind, FileSystem, Symlinks};
 
 use crate::disk::Action;
 use crate::stage::{START_S, Stage, contract};
@@ -28,18 +28,18 @@ fn a_stat_says_what_something_is<S: Stage>(stage: &S) {
     for (name, kept, followed) in [
         ("file", FileKind::Regular, Some(FileKind::Regular)),
         ("directory", FileKind::Directory, Some(FileKind::Directory)),
-        ("link", FileKind::Link, Some(FileKind::Regular)),
-        ("dangling", FileKind::Link, None),
+        ("link", FileKind::Symlink, Some(FileKind::Regular)),
+        ("dangling", FileKind::Symlink, None),
         ("fifo", FileKind::Other, Some(FileKind::Other)),
     ] {
         let kind = |links| system.stat_at(&root, name.as_bytes(), links).map(|stat| stat.kind);
-        assert_eq!(kind(Links::Keep), Ok(kept), "{name}");
-        assert_eq!(kind(Links::Follow), followed.ok_or(Errno::NOENT), "{name}");
+        assert_eq!(kind(Symlinks::NoFollow), Ok(kept), "{name}");
+        assert_eq!(kind(Symlinks::Follow), followed.ok_or(Errno::NOENT), "{name}");
     }
     assert_eq!(system.stat(&root).unwrap().kind, FileKind::Directory);
-    assert_eq!(system.stat_at(&root, b"link", Links::Follow), system.stat_at(&root, b"file", Links::Keep));
-    assert_eq!(system.stat_at(&root, b"file", Links::Keep).unwrap().size_bytes, 5);
-    assert_eq!(system.stat_at(&root, b"file/deeper", Links::Keep).err(), Some(Errno::NOTDIR));
+    assert_eq!(system.stat_at(&root, b"link", Symlinks::Follow), system.stat_at(&root, b"file", Symlinks::NoFollow));
+    assert_eq!(system.stat_at(&root, b"file", Symlinks::NoFollow).unwrap().size_bytes, 5);
+    assert_eq!(system.stat_at(&root, b"file/deeper", Symlinks::NoFollow).err(), Some(Errno::NOTDIR));
 }
 
 fn a_time_that_is_set_is_kept<S: Stage>(stage: &S) {
@@ -101,18 +101,18 @@ fn a_file_can_be_flushed<S: Stage>(stage: &S) {
     let found = system.open_entry(&root, b"file", Access::Read).unwrap();
     assert_eq!(system.sync(&found), Ok(()));
     // Opened only to be passed through it cannot be flushed, where there is such an opening.
-    let passed = system.open_root(&stage.root_path(), Access::PassThrough).unwrap();
+    let passed = system.open_root(&stage.root_path(), Access::Traverse).unwrap();
     assert_eq!(system.sync(&passed).err(), S::IS_LINUX.then_some(Errno::BADF));
 }
 
 fn a_file_can_be_asked_for_errors_at_close<S: Stage>(stage: &S) {
     let (system, root) = (stage.system(), stage.root());
     let file = system.create(&root, b"file").unwrap();
-    assert_eq!(system.errors_at_close(&file), Ok(()));
+    assert_eq!(system.close_errors(&file), Ok(()));
     assert_eq!(system.write(&file, b"still open"), Ok(10));
     assert!(system.free_bytes(&root).is_some_and(|bytes| bytes > 0));
     assert_eq!(system.lock(&file), Ok(()));
-    assert_eq!(system.errors_at_close(&file), Ok(()));
+    assert_eq!(system.close_errors(&file), Ok(()));
     // The lock stays although a descriptor of the same open file has been closed.
     let other = system.open_entry(&root, b"file", Access::Lock).unwrap();
     assert_eq!(system.lock(&other), Err(Errno::WOULDBLOCK));
@@ -124,7 +124,7 @@ fn a_file_is_open_for_one_purpose<S: Stage>(stage: &S) {
     assert_eq!(system.read_at(&created, &mut [0], 0), Err(Errno::BADF));
     let read = system.open_entry(&root, b"file", Access::Read).unwrap();
     assert_eq!(system.write(&read, b"1"), Err(Errno::BADF));
-    let identified = system.open_entry(&root, b"file", Access::Identify).unwrap();
+    let identified = system.open_entry(&root, b"file", Access::Stat).unwrap();
     assert_eq!(system.read_at(&identified, &mut [0], 0).is_err(), S::IS_LINUX);
     assert_eq!(system.lock(&identified).err(), S::IS_LINUX.then_some(Errno::BADF));
     assert!(system.stat(&identified).is_ok());
@@ -152,7 +152,7 @@ fn what_is_no_file_can_be_opened_or_not<S: Stage>(stage: &S) {
     stage.add_fifo("fifo");
     stage.add_socket("socket");
     let open = |name: &str, access| system.open_entry(&root, name.as_bytes(), access).err();
-    for access in [Access::List, Access::PassThrough] {
+    for access in [Access::ReadDirectory, Access::Traverse] {
         for name in ["file", "link", "to-directory", "fifo", "socket"] {
             assert_eq!(open(name, access), Some(Errno::NOTDIR), "{name} {access:?}");
         }
@@ -166,11 +166,11 @@ fn what_is_no_file_can_be_opened_or_not<S: Stage>(stage: &S) {
     assert_eq!((open("directory", Access::Read), open("directory", Access::Lock)), (None, Some(Errno::ISDIR)));
     assert_eq!((open("fifo", Access::Read), open("fifo", Access::Lock)), (None, Some(Errno::NXIO)));
     for name in ["file", "directory", "fifo"] {
-        assert_eq!(open(name, Access::Identify), None);
+        assert_eq!(open(name, Access::Stat), None);
     }
     // Where a link can be opened itself, only to say what it is, it says that it is one.
-    match system.open_entry(&root, b"link", Access::Identify) {
-        Ok(link) => assert_eq!(system.stat(&link).unwrap().kind, FileKind::Link),
+    match system.open_entry(&root, b"link", Access::Stat) {
+        Ok(link) => assert_eq!(system.stat(&link).unwrap().kind, FileKind::Symlink),
         Err(errno) => assert!(!S::IS_LINUX && errno == Errno::LOOP, "{errno:?}"),
     }
 }

@@ -1,7 +1,7 @@
 //! Paths beneath the root, and those that lead out.
 
 use rustix::io::Errno;
-use spindle::storage::{Access, FileSystem, Links};
+use spindle::storage::{Access, FileSystem, Symlinks};
 
 use crate::disk::Action;
 use crate::stage::{Stage, contract};
@@ -54,7 +54,7 @@ fn links_within_the_root_are_followed<S: Stage>(stage: &S) {
         assert_eq!(opened.as_deref(), Ok(&b"content"[..]), "{path}");
     }
     for path in ["a/b", "directory", ".", "a/b/here", "a/.."] {
-        for access in [Access::List, Access::PassThrough, Access::Identify, Access::Read] {
+        for access in [Access::ReadDirectory, Access::Traverse, Access::Stat, Access::Read] {
             assert!(open(stage, path, access).unwrap().is_ok(), "{path}");
         }
     }
@@ -70,7 +70,7 @@ fn links_out_of_the_root_are_not_followed<S: Stage>(stage: &S) {
     stage.add_link("absolute-within", &stage.absolute("served/a"));
     stage.add_link("out-and-in", "../served/a");
     for path in ["out", "out-directory/secret", "a/far", "absolute", "absolute-within", "out-and-in", "..", "a/../.."] {
-        for access in [Access::Read, Access::Identify, Access::List] {
+        for access in [Access::Read, Access::Stat, Access::ReadDirectory] {
             let Some(opened) = open(stage, path, access) else { return };
             assert_eq!(opened, Err(Errno::XDEV), "{path}");
         }
@@ -92,7 +92,7 @@ fn what_is_not_there_is_not_found<S: Stage>(stage: &S) {
         let Some(opened) = open(stage, path, Access::Read) else { return };
         assert_eq!(opened, Err(errno), "{path}");
     }
-    assert_eq!(open(stage, "file", Access::List), Some(Err(Errno::NOTDIR)));
+    assert_eq!(open(stage, "file", Access::ReadDirectory), Some(Err(Errno::NOTDIR)));
 }
 
 fn what_leads_in_circles_is_refused<S: Stage>(stage: &S) {
@@ -109,26 +109,26 @@ fn what_leads_in_circles_is_refused<S: Stage>(stage: &S) {
     }
     assert!(open(stage, "link-39", Access::Read).unwrap().is_ok());
     let (system, root) = (stage.system(), stage.root());
-    assert_eq!(system.stat_at(&root, b"one", Links::Follow).err(), Some(Errno::LOOP));
+    assert_eq!(system.stat_at(&root, b"one", Symlinks::Follow).err(), Some(Errno::LOOP));
 }
 
 fn a_root_goes_where_it_is_moved<S: Stage>(stage: &S) {
     let (system, root) = (stage.system(), stage.root());
     stage.add_directory("directory");
     stage.add("directory/file", "content");
-    let directory = system.open_entry(&root, b"directory", Access::PassThrough).unwrap();
+    let directory = system.open_entry(&root, b"directory", Access::Traverse).unwrap();
     stage.act(&Action::Move { from: "directory".to_owned(), to: "../outside/moved".to_owned() });
     assert!(system.open_entry(&directory, b"file", Access::Read).is_ok());
     assert_eq!(system.create(&directory, b"new").err(), None);
     assert_eq!(stage.names("../outside/moved"), ["file", "new"]);
-    assert_eq!(system.open_entry(&root, b"directory", Access::PassThrough).err(), Some(Errno::NOENT));
+    assert_eq!(system.open_entry(&root, b"directory", Access::Traverse).err(), Some(Errno::NOENT));
 }
 
 fn a_plain_stat_is_not_held_beneath_anything<S: Stage>(stage: &S) {
     let (system, root) = (stage.system(), stage.root());
     stage.add_link("out", "../outside/secret");
     stage.add_link("absolute", &stage.absolute("outside/secret"));
-    let number = |path: &str| system.stat_at(&root, path.as_bytes(), Links::Follow).map(|stat| stat.inode);
+    let number = |path: &str| system.stat_at(&root, path.as_bytes(), Symlinks::Follow).map(|stat| stat.inode);
     assert_eq!(number("out"), number("absolute"));
     assert_eq!(number("out"), number("../outside/secret"));
     assert!(number("out").is_ok());
@@ -139,6 +139,6 @@ fn a_path_has_a_longest<S: Stage>(stage: &S) {
     stage.add("file", "content");
     let path = |bytes: usize| [&b"./".repeat(2048)[..bytes - 4], b"file"].concat();
     assert_eq!(path(4095).len(), 4095);
-    assert!(system.stat_at(&root, &path(4094), Links::Follow).is_ok());
-    assert_eq!(system.stat_at(&root, &path(4096), Links::Follow).err(), Some(Errno::NAMETOOLONG));
+    assert!(system.stat_at(&root, &path(4094), Symlinks::Follow).is_ok());
+    assert_eq!(system.stat_at(&root, &path(4096), Symlinks::Follow).err(), Some(Errno::NAMETOOLONG));
 }

@@ -16,7 +16,7 @@ fn disk(loss: Loss) -> (Disk, File) {
     let settings = Settings { loss, block_bytes: 4, ..Settings::linux(1) };
     let disk = Disk::new(settings, Rc::new(Cell::new(START_S * 1_000_000_000)));
     disk.add_file("old", b"old", 0);
-    let root = disk.open_root(Disk::root_path(), Access::List).unwrap();
+    let root = disk.open_root(Disk::root_path(), Access::ReadDirectory).unwrap();
     (disk, root)
 }
 
@@ -130,7 +130,7 @@ fn a_killed_process_loses_what_has_no_name_and_nothing_else() {
     assert_eq!(disk.write(&file, b"more"), Err(Errno::IO));
     assert_eq!(after.names("."), ["hidden", "old"]);
     assert_eq!((after.read("hidden").unwrap(), after.used_bytes(), after.descriptors()), (b"content".to_vec(), 10, 0));
-    let root = after.open_root(Disk::root_path(), Access::List).unwrap();
+    let root = after.open_root(Disk::root_path(), Access::ReadDirectory).unwrap();
     let found = after.open_entry(&root, b"hidden", Access::Lock).unwrap();
     assert_eq!(after.lock(&found), Ok(()));
 }

@@ -1,7 +1,7 @@
 //! Giving names, changing them and taking them away.
 
 use rustix::io::Errno;
-use spindle::storage::{Access, FileSystem, Links};
+use spindle::storage::{Access, FileSystem, Symlinks};
 
 use crate::disk::Action;
 use crate::stage::{Stage, contract};
@@ -54,7 +54,7 @@ fn an_unnamed_file_gets_names_and_never_replaces<S: Stage>(stage: &S) {
     assert_eq!(system.link_unnamed(&file, &root, b"two"), Ok(()));
     assert_eq!(stage.names("."), ["one", "taken", "two"]);
     assert_eq!((stage.read("one").unwrap(), stage.read("taken").unwrap()), (b"content".to_vec(), b"theirs".to_vec()));
-    let number = |name: &[u8]| system.stat_at(&root, name, Links::Keep).unwrap().inode;
+    let number = |name: &[u8]| system.stat_at(&root, name, Symlinks::NoFollow).unwrap().inode;
     assert_eq!(number(b"one"), number(b"two"));
     assert_eq!(number(b"one"), system.stat(&file).unwrap().inode);
 }
@@ -131,12 +131,12 @@ fn a_rename_can_refuse_to_replace<S: Stage>(stage: &S) {
     stage.add("from", "new");
     stage.add("taken", "old");
     if !S::IS_LINUX {
-        return assert_eq!(system.rename_if_absent(&root, b"from", b"free"), Err(Errno::NOSYS));
+        return assert_eq!(system.rename_noreplace(&root, b"from", b"free"), Err(Errno::NOSYS));
     }
-    assert_eq!(system.rename_if_absent(&root, b"from", b"taken"), Err(Errno::EXIST));
-    assert_eq!(system.rename_if_absent(&root, b"from", b"from"), Err(Errno::EXIST));
-    assert_eq!(system.rename_if_absent(&root, b"absent", b"taken"), Err(Errno::NOENT));
-    assert_eq!(system.rename_if_absent(&root, b"from", b"free"), Ok(()));
+    assert_eq!(system.rename_noreplace(&root, b"from", b"taken"), Err(Errno::EXIST));
+    assert_eq!(system.rename_noreplace(&root, b"from", b"from"), Err(Errno::EXIST));
+    assert_eq!(system.rename_noreplace(&root, b"absent", b"taken"), Err(Errno::NOENT));
+    assert_eq!(system.rename_noreplace(&root, b"from", b"free"), Ok(()));
     assert_eq!(stage.names("."), ["free", "taken"]);
     assert_eq!(stage.read("taken").unwrap(), b"old");
 }
@@ -156,7 +156,7 @@ fn what_is_removed_lives_on_while_it_is_open<S: Stage>(stage: &S) {
     assert_eq!(system.read_at(&file, &mut space, u32::MAX.into()), Ok(0));
     let after = system.stat(&file).unwrap();
     assert_eq!((before.inode, before.size_bytes), (after.inode, after.size_bytes));
-    assert_ne!(system.stat_at(&root, b"file", Links::Keep).unwrap().inode, before.inode);
+    assert_ne!(system.stat_at(&root, b"file", Symlinks::NoFollow).unwrap().inode, before.inode);
 }
 
 fn what_is_not_there_cannot_be_named<S: Stage>(stage: &S) {
@@ -166,14 +166,14 @@ fn what_is_not_there_cannot_be_named<S: Stage>(stage: &S) {
     assert_eq!(system.rename(&root, b"absent", b"taken"), Err(Errno::NOENT));
     assert_eq!(system.link(&root, b"absent", b"new"), Err(Errno::NOENT));
     assert_eq!(system.unlink(&root, b"absent"), Err(Errno::NOENT));
-    assert_eq!(system.stat_at(&root, b"absent", Links::Keep).err(), Some(Errno::NOENT));
+    assert_eq!(system.stat_at(&root, b"absent", Symlinks::NoFollow).err(), Some(Errno::NOENT));
     assert_eq!(stage.names("."), ["taken"]);
 }
 
 fn nothing_can_be_named_in_a_removed_directory<S: Stage>(stage: &S) {
     let (system, root) = (stage.system(), stage.root());
     stage.add_directory("directory");
-    let directory = system.open_entry(&root, b"directory", Access::List).unwrap();
+    let directory = system.open_entry(&root, b"directory", Access::ReadDirectory).unwrap();
     let unnamed = system.create_unnamed(&directory);
     stage.remove_directory("directory");
     assert_eq!(system.create(&directory, b"name").err(), Some(Errno::NOENT));
@@ -186,7 +186,7 @@ fn nothing_can_be_named_in_a_removed_directory<S: Stage>(stage: &S) {
             Err(errno) => assert!(matches!(errno, Errno::NOENT | Errno::PERM), "{errno:?}"),
         }
     }
-    assert_eq!(system.stat_at(&directory, b"name", Links::Keep).err(), Some(Errno::NOENT));
+    assert_eq!(system.stat_at(&directory, b"name", Symlinks::NoFollow).err(), Some(Errno::NOENT));
     assert!(system.stat(&directory).is_ok());
     assert_eq!(system.sync(&directory), Ok(()));
 }
@@ -197,6 +197,6 @@ fn names_have_a_longest<S: Stage>(stage: &S) {
     assert!(system.create(&root, &longest).is_ok());
     assert_eq!(system.create(&root, &longer).err(), Some(Errno::NAMETOOLONG));
     assert_eq!(system.rename(&root, &longest, &longer), Err(Errno::NAMETOOLONG));
-    assert_eq!(system.stat_at(&root, &longer, Links::Keep).err(), Some(Errno::NAMETOOLONG));
+    assert_eq!(system.stat_at(&root, &longer, Symlinks::NoFollow).err(), Some(Errno::NAMETOOLONG));
     assert_eq!(system.open_entry(&root, &longer, Access::Read).err(), Some(Errno::NAMETOOLONG));
 }

@@ -37,7 +37,7 @@ pub(crate) trait Stage {
     }
 
     fn root(&self) -> <Self::System as FileSystem>::File {
-        self.system().open_root(&self.root_path(), Access::List).unwrap()
+        self.system().open_root(&self.root_path(), Access::ReadDirectory).unwrap()
     }
 
     fn add(&self, path: &str, content: &str) {

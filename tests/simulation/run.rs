@@ -9,7 +9,7 @@ use spindle::http1;
 use spindle::routes::{AllowedHosts, FileRoutes, FolderRoutes, FolderSettings, Routes, UploadSettings};
 use spindle::semantics::exchange_record::Outcome;
 use spindle::server::{Observer, Server, Usage};
-use spindle::storage::{Directory, FileRange, Publish, RelativePath, StorageError};
+use spindle::storage::{Directory, FileRange, RelativePath, StorageError, UploadMode};
 
 use crate::simulation::agenda::Happening;
 use crate::simulation::bounds;
@@ -374,7 +374,7 @@ fn sweep(disk: &Disk) -> Result<(), String> {
     let directory = Directory::open_in(disk.clone(), Disk::root_path(), 1).map_err(|error| error.to_string())?;
     for name in ["swept", "dir/swept", "up/swept", "others/swept", "others/box/swept"] {
         let path = RelativePath::from_segments(name.split('/')).map_err(|_| format!("{name} is no name"))?;
-        let upload = directory.begin_upload(&path, Publish::Replace, Some(0), false);
+        let upload = directory.begin_upload(&path, UploadMode::Replace, Some(0), false);
         let published = upload.and_then(|upload| upload.commit(START_UNIX_NS, |_| true));
         match published {
             Ok(_) => {}

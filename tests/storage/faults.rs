@@ -30,10 +30,10 @@ fn is_documented(error: &StorageError, kind: &Kind) -> bool {
     use rustix::io::Errno;
     match kind.effect {
         Effect::Fail(Errno::NOSPC | Errno::DQUOT) => matches!(error, StorageError::DiskFull),
-        Effect::Fail(Errno::MFILE | Errno::NFILE) => matches!(error, StorageError::OutOfDescriptors),
+        Effect::Fail(Errno::MFILE | Errno::NFILE) => matches!(error, StorageError::TooManyOpenFiles),
         Effect::Fail(Errno::AGAIN) => matches!(error, StorageError::Busy),
         Effect::Fail(Errno::IO | Errno::INTR) => matches!(error, StorageError::Io(_)),
-        Effect::ReadOnly => matches!(error, StorageError::Denied),
+        Effect::ReadOnly => matches!(error, StorageError::PermissionDenied),
         _ => false,
     }
 }
@@ -57,7 +57,7 @@ fn may_be_there(kind: &Kind, trial: &Trial) -> bool {
 
 fn check_after_fault(trial: &Trial, disk: &Disk, outcome: &Outcome, kind: &Kind, context: &dyn Fn() -> String) {
     let is_refusal = |error: &StorageError| match trial.operation {
-        Operation::CreateOnlyExisting => matches!(error, StorageError::Exists),
+        Operation::CreateOnlyExisting => matches!(error, StorageError::AlreadyExists),
         Operation::IfMatchAnother | Operation::IfNothingExisting => matches!(error, StorageError::ConditionFailed),
         _ => false,
     };

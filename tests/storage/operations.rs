@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use spindle::storage::{Directory, Metadata, Publish, Published, RelativePath, StorageError};
+use spindle::storage::{Directory, Metadata, Published, RelativePath, StorageError, UploadMode};
 
 use crate::disk::{Disk, Loss, Settings};
 
@@ -76,10 +76,10 @@ impl Operation {
         matches!(self, Replace | CreateOnlyExisting | IfMatch | IfMatchAnother | IfNothingExisting | Abort | Sweep)
     }
 
-    fn publish(self) -> Publish {
+    fn publish(self) -> UploadMode {
         match self {
-            Operation::CreateOnly | Operation::CreateOnlyExisting => Publish::CreateOnly,
-            _ => Publish::Replace,
+            Operation::CreateOnly | Operation::CreateOnlyExisting => UploadMode::CreateOnly,
+            _ => UploadMode::Replace,
         }
     }
 
@@ -225,7 +225,7 @@ impl Trial {
         let before = disk.read(&self.name());
         let directory = Self::open(disk).unwrap();
         let path = path(&format!("{}/after", self.directory));
-        let mut upload = directory.begin_upload(&path, Publish::Replace, None, false).expect("it works again");
+        let mut upload = directory.begin_upload(&path, UploadMode::Replace, None, false).expect("it works again");
         upload.write(b"after").unwrap();
         upload.commit(START_NS, |_| true).expect("it works again");
         assert_eq!(disk.hidden_names(), [""; 0], "{}", context());

@@ -1,6 +1,6 @@
 //! Other processes that swap files, links and directories between any two calls.
 
-use spindle::storage::{Directory, LinkedDirectories, Publish, StorageError};
+use spindle::storage::{Directory, StorageError, SymlinkedDirectories, UploadMode};
 
 use crate::disk::Settings;
 use crate::disk::{Action, Disk, Event, Loss};
@@ -69,7 +69,7 @@ fn rivals() -> Vec<Vec<Action>> {
     vec![vec![create.clone(), witness], vec![replace], vec![unlink("a/b/name")], vec![unlink("a/b/name"), create]]
 }
 
-fn upload(directory: &Directory<Disk>, publish: Publish, only_if_nothing: bool) -> Result<bool, StorageError> {
+fn upload(directory: &Directory<Disk>, publish: UploadMode, only_if_nothing: bool) -> Result<bool, StorageError> {
     let mut upload = directory.begin_upload(&path("a/b/name"), publish, None, true)?;
     upload.write(b"ours")?;
     upload.commit(START_NS, |existing| !only_if_nothing || existing.is_none()).map(|published| published.created)
@@ -85,12 +85,12 @@ fn read(directory: &Directory<Disk>) {
     for length in lengths.into_iter().flatten() {
         assert_ne!(length, SECRET.len() as u64, "it has opened what is outside");
     }
-    for linked in [LinkedDirectories::Listed, LinkedDirectories::LeftOut] {
+    for linked in [SymlinkedDirectories::Include, SymlinkedDirectories::Exclude] {
         let Ok(mut listing) = directory.list(Some(&crate::operations::path("a/b")), linked) else { continue };
         for _ in 0..20 {
             match listing.next() {
                 None => break,
-                Some(Ok(Some(entry))) => assert_ne!(entry.bytes, SECRET.len() as u64, "it lists what is outside"),
+                Some(Ok(Some(entry))) => assert_ne!(entry.size_bytes, SECRET.len() as u64, "it lists what is outside"),
                 Some(_) => {}
             }
         }
@@ -130,7 +130,7 @@ fn nothing_outside_is_touched_while_links_and_directories_are_swapped() {
             assert_eq!(disk.outside(), outside, "{context}");
             assert_eq!(disk.hidden_names(), [""; 0], "{context}");
         };
-        for publish in [Publish::Replace, Publish::CreateOnly] {
+        for publish in [UploadMode::Replace, UploadMode::CreateOnly] {
             runs += between_any_calls(&actions, |directory| drop(upload(directory, publish, false)), check);
         }
         runs += between_any_calls(&actions, read, check);
@@ -147,7 +147,7 @@ fn a_directory_that_is_moved_out_is_all_that_changes_there() {
     for actions in [vec![moved("a", "/outside/a")], vec![moved("a", "/outside/a"), link("a", "../outside")]] {
         between_any_calls(
             &actions,
-            |directory| drop(upload(directory, Publish::Replace, false)),
+            |directory| drop(upload(directory, UploadMode::Replace, false)),
             |disk, context| {
                 let mut found = disk.outside();
                 found.retain(|line| !line.starts_with("/a/"));
@@ -161,7 +161,7 @@ fn a_directory_that_is_moved_out_is_all_that_changes_there() {
 #[test]
 fn what_another_process_created_first_is_never_replaced_by_who_only_creates() {
     let mut runs = 0;
-    for (publish, only_if_nothing) in [(Publish::CreateOnly, false), (Publish::Replace, true)] {
+    for (publish, only_if_nothing) in [(UploadMode::CreateOnly, false), (UploadMode::Replace, true)] {
         for actions in rivals() {
             let act = |directory: &Directory<Disk>| {
                 // The name is free at first.
@@ -203,9 +203,9 @@ fn an_upload_in_progress_is_not_swept_by_another_server() {
         let disk = disk(system);
         let open = || Directory::open_in(disk.clone(), Disk::root_path(), 7).unwrap();
         let (one, other) = (open(), open());
-        let mut in_progress = one.begin_upload(&path("a/b/name"), Publish::Replace, None, false).unwrap();
+        let mut in_progress = one.begin_upload(&path("a/b/name"), UploadMode::Replace, None, false).unwrap();
         in_progress.write(b"half, ").unwrap();
-        let mut another = other.begin_upload(&path("a/b/other"), Publish::Replace, None, false).unwrap();
+        let mut another = other.begin_upload(&path("a/b/other"), UploadMode::Replace, None, false).unwrap();
         another.write(b"whole").unwrap();
         another.commit(START_NS, |_| true).unwrap();
         in_progress.write(b"and the rest").unwrap();

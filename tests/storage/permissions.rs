@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use spindle::storage::{Directory, LinkedDirectories, Publish, StorageError};
+use spindle::storage::{Directory, StorageError, SymlinkedDirectories, UploadMode};
 
 use crate::disk::{Disk, Permissions};
 use crate::operations::{START_NS, SYSTEMS, path};
@@ -20,7 +20,7 @@ fn upload(system: usize, permissions: Permissions, durable: bool) -> (Result<(),
     disk.permit("a", permissions);
     let directory = Directory::open_in(disk.clone(), Disk::root_path(), 7).unwrap();
     let upload = || {
-        let mut upload = directory.begin_upload(&path("a/name"), Publish::Replace, None, durable)?;
+        let mut upload = directory.begin_upload(&path("a/name"), UploadMode::Replace, None, durable)?;
         upload.write(b"content")?;
         upload.commit(START_NS, |_| true).map(|_| ())
     };
@@ -34,7 +34,7 @@ fn a_directory_must_permit_what_is_done_in_it() {
     for system in 0..SYSTEMS.len() {
         for (permissions, durable) in [(UNWRITABLE, false), (UNSEARCHABLE, false), (UNREADABLE, true)] {
             let (refused, disk) = upload(system, permissions, durable);
-            assert!(matches!(refused, Err(StorageError::Denied)), "{permissions:?} {refused:?}");
+            assert!(matches!(refused, Err(StorageError::PermissionDenied)), "{permissions:?} {refused:?}");
             assert_eq!(disk.read("a/name"), None);
         }
     }
@@ -57,11 +57,11 @@ fn a_file_that_cannot_be_read_is_denied_and_can_be_replaced() {
         disk.add_file("name", b"old", 0);
         disk.permit("name", Permissions { writable: false, ..UNREADABLE });
         let directory = Directory::open_in(disk.clone(), Disk::root_path(), 7).unwrap();
-        assert!(matches!(directory.open_file(&path("name")), Err(StorageError::Denied)));
-        let mut listing = directory.list(None, LinkedDirectories::Listed).unwrap();
+        assert!(matches!(directory.open_file(&path("name")), Err(StorageError::PermissionDenied)));
+        let mut listing = directory.list(None, SymlinkedDirectories::Include).unwrap();
         let listed = std::iter::from_fn(|| listing.next()).filter_map(|entry| entry.unwrap()).count();
         assert_eq!(listed, 1);
-        let mut upload = directory.begin_upload(&path("name"), Publish::Replace, None, true).unwrap();
+        let mut upload = directory.begin_upload(&path("name"), UploadMode::Replace, None, true).unwrap();
         upload.write(b"new").unwrap();
         upload.commit(START_NS, |_| true).unwrap();
         assert_eq!(disk.read("name").unwrap(), b"new");

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use rustix::io::Errno;
-use spindle::storage::{Directory, Publish};
+use spindle::storage::{Directory, UploadMode};
 
 use crate::disk::{Coverage, Disk, Enabled, KINDS, Loss, Settings, new_coverage};
 use crate::operations::{START_NS, SYSTEMS, path};
@@ -33,7 +33,7 @@ impl World {
         self.clock.set(self.clock.get() + self.random.u64(..3_000_000_000));
         let name = NAMES[self.random.usize(..NAMES.len())];
         let content = format!("upload {} ", self.uploads).repeat(self.random.usize(1..6)).into_bytes();
-        let publish = if self.random.u8(..) < 64 { Publish::CreateOnly } else { Publish::Replace };
+        let publish = if self.random.u8(..) < 64 { UploadMode::CreateOnly } else { UploadMode::Replace };
         let Ok(mut upload) = directory.begin_upload(&path(name), publish, None, true) else { return };
         for piece in content.chunks(20) {
             if upload.write(piece).is_err() {

@@ -32,7 +32,7 @@ pub(super) fn find<F: FileSystem>(
     name: &[u8],
     now: &Now,
 ) -> Result<Found<F>, StorageError> {
-    if !asks_for_parts(request) && files.cache.confirm(name, &files.directory) {
+    if !asks_for_parts(request) && files.cache.revalidate(name, &files.directory) {
         return Ok(Found::Kept);
     }
     let path = path_of(name).map_err(|_| StorageError::NotFound)?;
@@ -63,7 +63,7 @@ pub(super) fn give<'r, F: FileSystem>(
     let Some(cached) = files.cache.get(name) else {
         return violated("A file that was just found in the cache, or put there, is in it.");
     };
-    let version = &cached.notes;
+    let version = &cached.user_data;
     let content = match &cached.content {
         CachedContent::Memory(content) => Representation::Memory(content),
         CachedContent::Open(file) => Representation::File(file.clone(), boundary),
@@ -200,18 +200,19 @@ fn selection(request: &Request<'_>, bytes_total: u64, version: &FileVersion, now
 /// What is no regular file is not found, whatever it is.
 pub(in crate::routes) fn refusal<'r, F: FileSystem>(error: &StorageError) -> RouteReply<'r, F> {
     match error {
-        StorageError::Denied => refuse(Status::Forbidden, "The server may not read this file."),
-        StorageError::OutOfDescriptors => refuse(Status::ServiceUnavailable, "The server has too many files open."),
+        StorageError::PermissionDenied => refuse(Status::Forbidden, "The server may not read this file."),
+        StorageError::TooManyOpenFiles => refuse(Status::ServiceUnavailable, "The server has too many files open."),
         StorageError::Busy => refuse(Status::ServiceUnavailable, BUSY),
         StorageError::Io(error) => {
             log::warn!("a file cannot be opened: {error}");
             refuse(Status::InternalServerError, "The file cannot be opened.")
         }
-        StorageError::NotFound | StorageError::ParentMissing | StorageError::NotRegular | StorageError::NameRefused => {
-            not_found()
-        }
+        StorageError::NotFound
+        | StorageError::ParentMissing
+        | StorageError::NotRegularFile
+        | StorageError::InvalidName => not_found(),
         // Errors of writing: no system should tell of them where a file is opened to be read.
-        StorageError::Exists | StorageError::ConditionFailed | StorageError::DiskFull => {
+        StorageError::AlreadyExists | StorageError::ConditionFailed | StorageError::DiskFull => {
             log::warn!("a file cannot be opened: {error}");
             refuse(Status::InternalServerError, "The file cannot be opened.")
         }

@@ -22,7 +22,7 @@ use crate::semantics::request::Request;
 use crate::semantics::response::Response;
 use crate::semantics::service::Reply;
 use crate::semantics::status::Status;
-use crate::storage::{BadName, Directory, FileCache, FileSystem, Native, RelativePath, StorageError};
+use crate::storage::{Directory, FileCache, FileSystem, Native, PathError, RelativePath, StorageError};
 
 const BYTES: Cow<'static, str> = Cow::Borrowed("application/octet-stream");
 
@@ -81,7 +81,7 @@ impl<F: FileSystem> FileRoutes<F> {
     }
 
     pub(super) fn deadline_passed(&mut self, now: &Now) {
-        self.cache.forget_unused(now.monotonic_ns);
+        self.cache.evict_unused(now.monotonic_ns);
     }
 
     /// A boundary that no answer before has had.
@@ -155,7 +155,7 @@ pub(super) fn respond<'r, F: FileSystem>(
 ///
 /// A segment `.` is left out, since programs that join a base and a relative name send it. At the end it would name a
 /// directory (RFC 3986 §5.2.4), and is refused like every name that ends in a slash.
-pub(super) fn path_of(name: &[u8]) -> Result<RelativePath, BadName> {
+pub(super) fn path_of(name: &[u8]) -> Result<RelativePath, PathError> {
     let (directories, last) = match memchr::memrchr(b'/', name) {
         Some(slash) => (Some(&name[..slash]), &name[slash + 1..]),
         None => (None, name),

@@ -15,7 +15,7 @@ use crate::semantics::request::Request;
 use crate::semantics::response::Response;
 use crate::semantics::service::{Reply, Sink};
 use crate::semantics::status::Status;
-use crate::storage::{FileSystem, Metadata, Native, Publish, RelativePath, StorageError, Upload};
+use crate::storage::{FileSystem, Metadata, Native, RelativePath, StorageError, Upload, UploadMode};
 
 type Refusal<F> = Response<'static, FileContent<F>>;
 
@@ -56,7 +56,7 @@ fn begin<F: FileSystem>(
     let preconditions = Preconditions::of(request, now);
     let only_creates = files.uploads.policy == UploadPolicy::Create;
     let must_be_absent = must_be_absent(preconditions.as_ref(), only_creates);
-    let publish = if only_creates || must_be_absent { Publish::CreateOnly } else { Publish::Replace };
+    let publish = if only_creates || must_be_absent { UploadMode::CreateOnly } else { UploadMode::Replace };
     let upload = files
         .directory
         .begin_upload(path, publish, request.content_bytes, files.uploads.durable)
@@ -170,16 +170,16 @@ fn content_too_large<F: FileSystem>() -> Refusal<F> {
 /// `must_be_absent`: the peer itself demanded that nothing be replaced, so that a name that is taken fails its demand.
 fn refusal<F: FileSystem>(error: &StorageError, must_be_absent: bool) -> Refusal<F> {
     let (status, reason) = match error {
-        StorageError::Exists if must_be_absent => (Status::PreconditionFailed, PRECONDITION_FAILED),
+        StorageError::AlreadyExists if must_be_absent => (Status::PreconditionFailed, PRECONDITION_FAILED),
         StorageError::ConditionFailed => (Status::PreconditionFailed, PRECONDITION_FAILED),
-        StorageError::Exists => (Status::Conflict, "There is a file of this name, and it may not be replaced."),
-        StorageError::NotRegular => (Status::Conflict, "The name is taken by something that is no file."),
+        StorageError::AlreadyExists => (Status::Conflict, "There is a file of this name, and it may not be replaced."),
+        StorageError::NotRegularFile => (Status::Conflict, "The name is taken by something that is no file."),
         StorageError::NotFound | StorageError::ParentMissing => {
             (Status::NotFound, "There is no directory to put the file in.")
         }
-        StorageError::NameRefused => (Status::BadRequest, "No file can have this name here."),
-        StorageError::Denied => (Status::Forbidden, "The server may not write there."),
-        StorageError::OutOfDescriptors => (Status::ServiceUnavailable, "The server has too many files open."),
+        StorageError::InvalidName => (Status::BadRequest, "No file can have this name here."),
+        StorageError::PermissionDenied => (Status::Forbidden, "The server may not write there."),
+        StorageError::TooManyOpenFiles => (Status::ServiceUnavailable, "The server has too many files open."),
         StorageError::Busy => (Status::ServiceUnavailable, BUSY),
         StorageError::DiskFull => (Status::InsufficientStorage, "There is not enough space for the content."),
         StorageError::Io(error) => {

@@ -11,7 +11,8 @@ use tar::{EntryType, Header};
 
 use crate::semantics::service::{PIECE_BYTES_MAX, Piece, SourceFailed};
 use crate::storage::{
-    self, Directory, FileRange, FileSystem, LinkedDirectories, Native, OpenedFile, RelativePath, StorageError, Walked,
+    self, Directory, FileRange, FileSystem, Native, OpenedFile, RelativePath, StorageError, SymlinkedDirectories,
+    WalkEntry,
 };
 
 /// Directories within directories, at most: each is open while what is in it is sent.
@@ -92,7 +93,7 @@ impl<F: FileSystem> Archive<F> {
         shows_hidden: bool,
         permit: Permit,
     ) -> Result<Archive<F>, StorageError> {
-        let listing = directory.list(path.as_ref(), LinkedDirectories::LeftOut)?;
+        let listing = directory.list(path.as_ref(), SymlinkedDirectories::Exclude)?;
         let prefix = [name, b"/"].concat();
         let mut archive = Archive {
             directory: directory.clone(),
@@ -159,7 +160,7 @@ impl<F: FileSystem> Archive<F> {
                 }
                 return Ok(());
             };
-            match level.listing.walk() {
+            match level.listing.next_walk_entry() {
                 None => {
                     self.levels.pop();
                 }
@@ -176,21 +177,21 @@ impl<F: FileSystem> Archive<F> {
         Ok(())
     }
 
-    fn fail(&self, entry: &Walked, error: &StorageError) -> SourceFailed {
+    fn fail(&self, entry: &WalkEntry, error: &StorageError) -> SourceFailed {
         let prefix = self.levels.last().map(|level| level.prefix.escape_ascii().to_string()).unwrap_or_default();
         log::warn!("an archive ends early: {prefix}{}: {error}", entry.name().escape_ascii());
         SourceFailed
     }
 
-    fn add(&mut self, entry: &Walked) -> Result<(), StorageError> {
+    fn add(&mut self, entry: &WalkEntry) -> Result<(), StorageError> {
         let Some(level) = self.levels.last() else { return Ok(()) };
         let above = level.path.as_ref().map(RelativePath::as_bytes);
         let segments = above.into_iter().flat_map(|path| path.split(|byte| *byte == b'/')).chain([entry.name()]);
-        let path = RelativePath::from_segments(segments).map_err(|_| StorageError::NameRefused)?;
+        let path = RelativePath::from_segments(segments).map_err(|_| StorageError::InvalidName)?;
         let name = [&level.prefix, entry.name()].concat();
         match entry {
-            Walked::Directory(_, modified_ns) => self.add_directory(path, &name, *modified_ns),
-            Walked::File(_) => self.add_file(&path, &name),
+            WalkEntry::Directory(_, modified_ns) => self.add_directory(path, &name, *modified_ns),
+            WalkEntry::File(_) => self.add_file(&path, &name),
         }
     }
 
@@ -199,14 +200,14 @@ impl<F: FileSystem> Archive<F> {
             return Err(StorageError::Io(std::io::Error::other("the directories are nested too deeply")));
         }
         let prefix = [name, b"/"].concat();
-        match self.directory.list(Some(&path), LinkedDirectories::LeftOut) {
+        match self.directory.list(Some(&path), SymlinkedDirectories::Exclude) {
             Ok(listing) => {
                 self.write_header(&prefix, EntryType::Directory, 0, modified_ns);
                 self.levels.push(Level { listing, path: Some(path), prefix });
                 Ok(())
             }
             // A reader may not see what is in it either.
-            Err(StorageError::Denied) => {
+            Err(StorageError::PermissionDenied) => {
                 self.write_header(&prefix, EntryType::Directory, 0, modified_ns);
                 Ok(())
             }
@@ -218,7 +219,9 @@ impl<F: FileSystem> Archive<F> {
         let opened = match self.directory.open_file(path) {
             Ok(opened) => opened,
             // A reader may not have it either, or it has been removed since its name was read.
-            Err(StorageError::Denied | StorageError::NotFound | StorageError::NotRegular) => return Ok(()),
+            Err(StorageError::PermissionDenied | StorageError::NotFound | StorageError::NotRegularFile) => {
+                return Ok(());
+            }
             Err(error) => return Err(error),
         };
         self.add_opened(opened, name)

@@ -29,7 +29,7 @@ pub(super) fn write_row(out: &mut Vec<u8>, entry: &Entry, is_first: bool) {
     match entry.kind {
         EntryKind::File => {
             out.extend_from_slice(b"\",\"type\":\"file\",\"size\":");
-            text::write_decimal(out, entry.bytes);
+            text::write_decimal(out, entry.size_bytes);
         }
         EntryKind::Directory => out.extend_from_slice(b"\",\"type\":\"directory\",\"size\":null"),
     }
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     fn entry(name: &[u8], kind: EntryKind, modified_ns: i128) -> Entry {
-        Entry { name: name.into(), kind, bytes: 7, modified_ns }
+        Entry { name: name.into(), kind, size_bytes: 7, modified_ns }
     }
 
     #[test]

@@ -106,7 +106,7 @@ impl Drop for Held {
 impl<F: FileSystem> Listing<F> {
     /// `held_by_all` counts the entries that all listings hold.
     pub(super) fn new(directory: storage::Listing<F>, form: Form, held_by_all: &Rc<Cell<usize>>) -> Listing<F> {
-        let may_be_too_large = directory.may_hold_more_than(SORTED_MAX as u64);
+        let may_be_too_large = directory.may_exceed(SORTED_MAX as u64);
         Listing {
             directory,
             form,
@@ -319,7 +319,7 @@ fn compare(sort: Sort, order: Order, one: &Keyed, other: &Keyed) -> Ordering {
     let by_name = || one.key.cmp(&other.key).then_with(|| one.entry.name.cmp(&other.entry.name));
     let by_key = match sort {
         Sort::Name => by_name(),
-        Sort::Size => one.entry.bytes.cmp(&other.entry.bytes),
+        Sort::Size => one.entry.size_bytes.cmp(&other.entry.size_bytes),
         Sort::Modified => one.entry.modified_ns.cmp(&other.entry.modified_ns),
     };
     let in_order = match order {
@@ -335,11 +335,11 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::storage::{Directory, LinkedDirectories};
+    use crate::storage::{Directory, SymlinkedDirectories};
 
     /// A listing of `root` as a page.
     fn listing(root: &Path, held_by_all: &Rc<Cell<usize>>) -> Listing {
-        let directory = Directory::open(root, 1).unwrap().list(None, LinkedDirectories::Listed).unwrap();
+        let directory = Directory::open(root, 1).unwrap().list(None, SymlinkedDirectories::Include).unwrap();
         let form = Form {
             format: Format::Html,
             path: b"/".to_vec(),

@@ -41,7 +41,7 @@ use crate::semantics::request::Request;
 use crate::semantics::response::{Body, RareFields, Response};
 use crate::semantics::service::Reply;
 use crate::semantics::status::Status;
-use crate::storage::{FileSystem, LinkedDirectories, Native, RelativePath, StorageError};
+use crate::storage::{FileSystem, Native, RelativePath, StorageError, SymlinkedDirectories};
 
 /// How a folder is shared.
 #[derive(Clone, Debug)]
@@ -144,7 +144,7 @@ fn file<'r, F: FileSystem>(
 ) -> RouteReply<'r, F> {
     let found = match folder.files.find(request, name, now) {
         Ok(found) => found,
-        Err(StorageError::NotRegular) => return redirect_to_directory(folder, request, name),
+        Err(StorageError::NotRegularFile) => return redirect_to_directory(folder, request, name),
         Err(error) => return files::refusal_to_read(&error),
     };
     let last: Cow<'_, [u8]> = percent_decode(last_segment(name)).into();
@@ -254,7 +254,7 @@ fn list<'r, F: FileSystem>(
     query: Query,
     now: &Now,
 ) -> RouteReply<'r, F> {
-    let directory = match folder.files.directory().list(path, LinkedDirectories::Listed) {
+    let directory = match folder.files.directory().list(path, SymlinkedDirectories::Include) {
         Ok(directory) => directory,
         Err(error) => return files::refusal_to_read(&error),
     };

@@ -225,7 +225,7 @@ pub(super) fn write_row(out: &mut Vec<u8>, entry: &Entry, now_unix_s: u64) {
     let name = appended(out, |out| write_name(out, &entry.name));
     put(out, "</bdi></a></th><td class=\"s\">");
     if !is_directory {
-        write_size(out, entry.bytes);
+        write_size(out, entry.size_bytes);
     }
     put(out, "</td><td class=\"t\">");
     write_time(out, entry.modified_ns, now_unix_s);
@@ -421,7 +421,7 @@ mod tests {
     }
 
     fn entry(name: &[u8], kind: EntryKind) -> Entry {
-        Entry { name: name.into(), kind, bytes: 1_400_000, modified_ns: i128::from(NOW_S) * NS_PER_S }
+        Entry { name: name.into(), kind, size_bytes: 1_400_000, modified_ns: i128::from(NOW_S) * NS_PER_S }
     }
 
     fn file_row(name: &[u8]) -> String {

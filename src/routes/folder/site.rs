@@ -35,13 +35,15 @@ pub(super) fn respond<'r, F: FileSystem>(
     let name = if is_directory { [name, INDEX].concat() } else { name.to_vec() };
     let found = match folder.files.find(request, &name, now) {
         Ok(found) => found,
-        Err(StorageError::NotRegular) if !is_directory => {
+        Err(StorageError::NotRegularFile) if !is_directory => {
             return match redirect_to_directory(folder, request, &name) {
                 Reply::Respond(response) if response.status == Status::NotFound => not_found(folder),
                 redirect => redirect,
             };
         }
-        Err(StorageError::NotFound | StorageError::NotRegular | StorageError::NameRefused) => return not_found(folder),
+        Err(StorageError::NotFound | StorageError::NotRegularFile | StorageError::InvalidName) => {
+            return not_found(folder);
+        }
         Err(error) => return files::refusal_to_read(&error),
     };
     let last: Cow<'_, [u8]> = percent_decode(last_segment(&name)).into();

@@ -12,8 +12,8 @@ fn replacing_tells_whether_something_stood_there() {
     for way in WAYS {
         let root = tempfile::tempdir().unwrap();
         let directory = way(root.path());
-        assert!(put(&directory, "name", Publish::Replace, b"one").unwrap().created);
-        assert!(!put(&directory, "name", Publish::Replace, b"two").unwrap().created);
+        assert!(put(&directory, "name", UploadMode::Replace, b"one").unwrap().created);
+        assert!(!put(&directory, "name", UploadMode::Replace, b"two").unwrap().created);
         assert_eq!(fs::read(root.path().join("name")).unwrap(), b"two");
         assert_eq!(names(root.path()), ["name"]);
     }
@@ -24,7 +24,7 @@ fn creating_never_replaces_even_what_came_meanwhile() {
     for way in WAYS {
         let root = tempfile::tempdir().unwrap();
         let directory = way(root.path());
-        let [mut upload, mut third] = [(); 2].map(|()| begin(&directory, "name", Publish::CreateOnly).unwrap());
+        let [mut upload, mut third] = [(); 2].map(|()| begin(&directory, "name", UploadMode::CreateOnly).unwrap());
         upload.write(b"second").unwrap();
         third.write(b"third").unwrap();
         // It comes between the look and the link: only the kernel can tell.
@@ -33,12 +33,12 @@ fn creating_never_replaces_even_what_came_meanwhile() {
             fs::write(root.path().join("name"), b"first").unwrap();
             true
         });
-        assert!(matches!(committed, Err(StorageError::Exists)));
+        assert!(matches!(committed, Err(StorageError::AlreadyExists)));
         // The third finds it at the first look.
-        assert!(matches!(third.commit(0, |_| true), Err(StorageError::Exists)));
+        assert!(matches!(third.commit(0, |_| true), Err(StorageError::AlreadyExists)));
         assert_eq!(fs::read(root.path().join("name")).unwrap(), b"first");
         assert_eq!(names(root.path()), ["name"]);
-        assert!(matches!(begin(&directory, "name", Publish::CreateOnly), Err(StorageError::Exists)));
+        assert!(matches!(begin(&directory, "name", UploadMode::CreateOnly), Err(StorageError::AlreadyExists)));
     }
 }
 
@@ -48,7 +48,7 @@ fn the_condition_is_asked_about_what_is_replaced() {
         let root = tempfile::tempdir().unwrap();
         let directory = way(root.path());
         let asked: RefCell<Vec<Option<Metadata>>> = RefCell::default();
-        let mut upload = begin(&directory, "name", Publish::Replace).unwrap();
+        let mut upload = begin(&directory, "name", UploadMode::Replace).unwrap();
         upload.write(b"mine").unwrap();
         let published = upload.commit(0, |standing| {
             asked.borrow_mut().push(standing.copied());
@@ -71,7 +71,7 @@ fn the_condition_is_asked_about_what_is_replaced() {
 #[test]
 fn a_condition_that_fails_changes_nothing() {
     for way in WAYS {
-        for publish in [Publish::CreateOnly, Publish::Replace] {
+        for publish in [UploadMode::CreateOnly, UploadMode::Replace] {
             let root = tempfile::tempdir().unwrap();
             let directory = way(root.path());
             let upload = begin(&directory, "name", publish).unwrap();
@@ -88,9 +88,9 @@ fn an_update_is_not_lost() {
     for way in WAYS {
         let root = tempfile::tempdir().unwrap();
         let directory = way(root.path());
-        let seen = put(&directory, "name", Publish::Replace, b"0").unwrap().metadata;
+        let seen = put(&directory, "name", UploadMode::Replace, b"0").unwrap().metadata;
         let unchanged = |standing: Option<&Metadata>| standing == Some(&seen);
-        let [mut one, mut other] = [(); 2].map(|()| begin(&directory, "name", Publish::Replace).unwrap());
+        let [mut one, mut other] = [(); 2].map(|()| begin(&directory, "name", UploadMode::Replace).unwrap());
         one.write(b"1").unwrap();
         other.write(b"2").unwrap();
         other.commit(0, unchanged).unwrap();
@@ -104,7 +104,7 @@ fn of_two_uploads_of_one_name_the_last_to_commit_wins_whole() {
     for way in WAYS {
         let root = tempfile::tempdir().unwrap();
         let directory = way(root.path());
-        let [mut one, mut other] = [(); 2].map(|()| begin(&directory, "name", Publish::Replace).unwrap());
+        let [mut one, mut other] = [(); 2].map(|()| begin(&directory, "name", UploadMode::Replace).unwrap());
         one.write(b"one and ").unwrap();
         other.write(b"other").unwrap();
         one.write(b"longer").unwrap();
@@ -121,11 +121,11 @@ fn of_two_uploads_of_one_name_the_last_to_commit_wins_whole() {
 #[test]
 fn what_is_published_is_what_a_reader_is_told() {
     for way in WAYS {
-        for publish in [Publish::CreateOnly, Publish::Replace] {
+        for publish in [UploadMode::CreateOnly, UploadMode::Replace] {
             for already_there in [false, true] {
                 let root = tempfile::tempdir().unwrap();
                 let directory = way(root.path());
-                if already_there && publish == Publish::Replace {
+                if already_there && publish == UploadMode::Replace {
                     put(&directory, "name", publish, b"before").unwrap();
                 }
                 let Published { metadata: published, modified_ns, .. } =
@@ -149,7 +149,7 @@ fn modification_times_strictly_increase() {
         for (clock, expected) in
             [(NOW, NOW_US), (NOW, NOW_US + 1000), (NOW + 9000, NOW_US + 9000), (NOW - 5000, NOW_US + 10_000)]
         {
-            let upload = begin(&directory, "name", Publish::Replace).unwrap();
+            let upload = begin(&directory, "name", UploadMode::Replace).unwrap();
             let published = upload.commit(clock, |_| true).unwrap();
             assert_eq!(published.metadata.modified_ns, i128::from(expected));
         }
@@ -164,7 +164,7 @@ fn a_clock_that_was_years_ahead_is_followed_back() {
         let root = tempfile::tempdir().unwrap();
         let directory = way(root.path());
         for clock_s in [NOW_S, NOW_S + TEN_YEARS_S, NOW_S + 1, NOW_S + 2] {
-            let upload = begin(&directory, "name", Publish::Replace).unwrap();
+            let upload = begin(&directory, "name", UploadMode::Replace).unwrap();
             let published = upload.commit(clock_s * 1_000_000_000, |_| true).unwrap();
             assert_eq!(published.metadata.modified_ns / 1_000_000_000, i128::from(clock_s));
         }
@@ -178,7 +178,7 @@ fn a_durable_commit_publishes_the_same() {
         fs::create_dir(root.path().join("sub")).unwrap();
         let directory = way(root.path());
         for name in ["name", "sub/name"] {
-            let mut upload = directory.begin_upload(&path(name), Publish::Replace, None, true).unwrap();
+            let mut upload = directory.begin_upload(&path(name), UploadMode::Replace, None, true).unwrap();
             upload.write(b"content").unwrap();
             let published = upload.commit(0, |_| true).unwrap();
             assert_eq!(directory.metadata(&path(name)).unwrap(), published.metadata);
@@ -192,13 +192,13 @@ fn a_link_is_replaced_and_what_it_leads_to_is_not() {
     for way in WAYS {
         let root = tempfile::tempdir().unwrap();
         let directory = way(root.path());
-        let target = put(&directory, "target", Publish::Replace, b"target").unwrap().metadata;
+        let target = put(&directory, "target", UploadMode::Replace, b"target").unwrap().metadata;
         symlink("target", root.path().join("link")).unwrap();
         symlink("absent", root.path().join("dangling")).unwrap();
         // The condition is about what a reader would have been given.
         let seen = if directory.follows_links() { Some(target) } else { None };
         for (name, seen) in [("link", seen), ("dangling", None)] {
-            let mut upload = begin(&directory, name, Publish::Replace).unwrap();
+            let mut upload = begin(&directory, name, UploadMode::Replace).unwrap();
             upload.write(b"new").unwrap();
             let committed = upload.commit(0, |standing| {
                 assert_eq!(standing.copied(), seen, "{name}");
@@ -216,15 +216,16 @@ fn a_link_is_replaced_and_what_it_leads_to_is_not() {
 fn what_is_no_regular_file_is_not_replaced_even_if_it_came_meanwhile() {
     for way in WAYS {
         let make: [fn(&Path); 2] = [|path| fs::create_dir(path).unwrap(), make_fifo];
-        for (make, publish) in make.into_iter().flat_map(|make| [(make, Publish::CreateOnly), (make, Publish::Replace)])
+        for (make, publish) in
+            make.into_iter().flat_map(|make| [(make, UploadMode::CreateOnly), (make, UploadMode::Replace)])
         {
             let root = tempfile::tempdir().unwrap();
             let directory = way(root.path());
             let upload = begin(&directory, "name", publish).unwrap();
             make(&root.path().join("name"));
-            assert!(matches!(upload.commit(0, |_| true), Err(StorageError::NotRegular)));
+            assert!(matches!(upload.commit(0, |_| true), Err(StorageError::NotRegularFile)));
             assert!(!fs::symlink_metadata(root.path().join("name")).unwrap().is_file());
-            assert!(matches!(begin(&directory, "name", publish), Err(StorageError::NotRegular)));
+            assert!(matches!(begin(&directory, "name", publish), Err(StorageError::NotRegularFile)));
             assert_eq!(names(root.path()), ["name"]);
         }
     }
@@ -236,7 +237,7 @@ fn no_reader_sees_a_torn_file() {
     for way in WAYS {
         let root = tempfile::tempdir().unwrap();
         let directory = way(root.path());
-        put(&directory, "name", Publish::Replace, &[0; 4096]).unwrap();
+        put(&directory, "name", UploadMode::Replace, &[0; 4096]).unwrap();
         let name = root.path().join("name");
         std::thread::scope(|scope| {
             let readers: Vec<_> = (0..3)
@@ -251,7 +252,7 @@ fn no_reader_sees_a_torn_file() {
                 })
                 .collect();
             for version in 1..=200 {
-                let mut upload = begin(&directory, "name", Publish::Replace).unwrap();
+                let mut upload = begin(&directory, "name", UploadMode::Replace).unwrap();
                 upload.write(&[version; 1000]).unwrap();
                 upload.write(&[version; 3096]).unwrap();
                 upload.commit(0, |_| true).unwrap();

@@ -11,7 +11,7 @@ use super::*;
 fn upload(
     directory: &Directory<Watched>,
     name: &str,
-    publish: Publish,
+    publish: UploadMode,
     durable: bool,
 ) -> Result<Published, StorageError> {
     let mut upload = directory.begin_upload(&path(name), publish, None, durable)?;
@@ -27,8 +27,8 @@ fn an_upload_whose_content_cannot_be_closed_is_not_published() {
             let root = tempfile::tempdir().unwrap();
             let watched = Watched::new(system);
             let directory = Directory::open_in(watched.clone(), root.path(), 1).unwrap();
-            watched.fail(Fault { call: Some("errors_at_close"), after: 0, times: 2, errno });
-            for publish in [Publish::CreateOnly, Publish::Replace] {
+            watched.fail(Fault { call: Some("close_errors"), after: 0, times: 2, errno });
+            for publish in [UploadMode::CreateOnly, UploadMode::Replace] {
                 let failed = upload(&directory, "name", publish, durable);
                 match errno {
                     Errno::DQUOT => assert!(matches!(failed, Err(StorageError::DiskFull)), "{failed:?}"),
@@ -36,7 +36,7 @@ fn an_upload_whose_content_cannot_be_closed_is_not_published() {
                 }
                 assert!(names(root.path()).is_empty());
             }
-            assert!(upload(&directory, "name", Publish::Replace, durable).is_ok());
+            assert!(upload(&directory, "name", UploadMode::Replace, durable).is_ok());
         }
     }
 }
@@ -49,7 +49,7 @@ fn only_a_durable_upload_waits_for_the_disk() {
         let directory = Directory::open_in(watched.clone(), root.path(), 1).unwrap();
         for (durable, waits) in [(false, false), (true, true)] {
             watched.calls();
-            upload(&directory, "name", Publish::Replace, durable).unwrap();
+            upload(&directory, "name", UploadMode::Replace, durable).unwrap();
             assert_eq!(watched.calls().iter().any(|call| call.starts_with("sync")), waits);
             assert_eq!(fs::read(root.path().join("name")).unwrap(), b"new");
         }
@@ -62,7 +62,7 @@ fn only_a_durable_upload_waits_for_the_disk() {
 #[test]
 fn a_durable_upload_is_flushed_before_its_name_is_made_and_behind_it() {
     const COUNTED: [&str; 7] =
-        ["sync_file", "sync_directory", "link", "link_unnamed", "rename", "rename_if_absent", "unlink"];
+        ["sync_file", "sync_directory", "link", "link_unnamed", "rename", "rename_noreplace", "unlink"];
     for system in SYSTEMS {
         let (new, replaced): (&[&str], &[&str]) = match system {
             System::Portable => (
@@ -82,9 +82,11 @@ fn a_durable_upload_is_flushed_before_its_name_is_made_and_behind_it() {
             eprintln!("skipped: no unnamed files here");
             continue;
         }
-        for (name, publish, expected) in
-            [("one", Publish::CreateOnly, new), ("two", Publish::Replace, new), ("one", Publish::Replace, replaced)]
-        {
+        for (name, publish, expected) in [
+            ("one", UploadMode::CreateOnly, new),
+            ("two", UploadMode::Replace, new),
+            ("one", UploadMode::Replace, replaced),
+        ] {
             watched.calls();
             upload(&directory, name, publish, true).unwrap();
             let calls: Vec<_> = watched.calls().into_iter().filter(|call| COUNTED.contains(call)).collect();
@@ -97,7 +99,7 @@ fn a_durable_upload_is_flushed_before_its_name_is_made_and_behind_it() {
 #[test]
 fn a_flush_that_fails_is_not_made_up_for_by_a_second_one() {
     // The flush takes the place of the question at close where that cannot be put.
-    let cannot_ask = Fault { call: Some("errors_at_close"), after: 0, times: 1, errno: Errno::MFILE };
+    let cannot_ask = Fault { call: Some("close_errors"), after: 0, times: 1, errno: Errno::MFILE };
     for (system, durable, unanswered) in SYSTEMS.into_iter().flat_map(|system| {
         [(true, None), (true, Some(cannot_ask)), (false, Some(cannot_ask))]
             .map(|(durable, unanswered)| (system, durable, unanswered))
@@ -109,12 +111,12 @@ fn a_flush_that_fails_is_not_made_up_for_by_a_second_one() {
             fs::write(root.path().join("name"), b"old").unwrap();
             unanswered.into_iter().for_each(|fault| watched.fail(fault));
             watched.fail(Fault { call: Some("sync_file"), after: 0, times: 1, errno });
-            let failed = upload(&directory, "name", Publish::Replace, durable);
+            let failed = upload(&directory, "name", UploadMode::Replace, durable);
             assert!(matches!(failed, Err(StorageError::Io(_) | StorageError::DiskFull)), "{errno:?} {failed:?}");
             assert_eq!(watched.calls().iter().filter(|call| **call == "sync_file").count(), 1);
             assert_eq!(fs::read(root.path().join("name")).unwrap(), b"old");
             assert_eq!(names(root.path()), ["name"]);
-            assert!(upload(&directory, "name", Publish::Replace, durable).is_ok());
+            assert!(upload(&directory, "name", UploadMode::Replace, durable).is_ok());
         }
     }
 }
@@ -127,7 +129,7 @@ fn an_upload_whose_name_does_not_reach_the_disk_is_not_acknowledged() {
             let watched = Watched::new(system);
             let directory = Directory::open_in(watched.clone(), root.path(), 1).unwrap();
             watched.fail(Fault { call: Some(call), after, times: 1, errno: Errno::IO });
-            let failed = upload(&directory, "name", Publish::Replace, true);
+            let failed = upload(&directory, "name", UploadMode::Replace, true);
             assert!(matches!(failed, Err(StorageError::Io(_))), "{failed:?}");
             let flushed = watched.calls().iter().filter(|name| **name == call).count();
             assert_eq!(flushed, after + 1, "{call} is not tried again");
@@ -145,7 +147,7 @@ fn a_directory_that_the_file_system_does_not_flush_is_no_error() {
             let directory = Directory::open_in(watched.clone(), root.path(), 1).unwrap();
             watched.fail(Fault { call: Some("sync_directory"), after: 0, times: usize::MAX, errno });
             for created in [true, false] {
-                let published = upload(&directory, "name", Publish::Replace, true);
+                let published = upload(&directory, "name", UploadMode::Replace, true);
                 assert_eq!(published.unwrap().created, created, "{system:?} {errno:?}");
             }
             assert_eq!(fs::read(root.path().join("name")).unwrap(), b"new");

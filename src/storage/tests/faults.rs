@@ -67,7 +67,7 @@ fn a_publication_that_is_interrupted_is_done_again() {
             let _ = fs::remove_file(root.join("name"));
             let directory = way(&root);
             for created in [true, false] {
-                let upload = directory.begin_upload(&path("name"), Publish::Replace, None, true).unwrap();
+                let upload = directory.begin_upload(&path("name"), UploadMode::Replace, None, true).unwrap();
                 assert_eq!(upload.commit(0, |_| true).unwrap().created, created);
             }
         }
@@ -82,7 +82,7 @@ fn a_publication_that_is_interrupted_is_done_again() {
 fn a_publication_that_is_interrupted_for_ever_is_an_error() {
     if let Some(root) = child_argument() {
         for way in WAYS {
-            for publish in [Publish::Replace, Publish::CreateOnly] {
+            for publish in [UploadMode::Replace, UploadMode::CreateOnly] {
                 let failed = put(&way(&root), "name", publish, b"");
                 assert!(matches!(failed, Err(StorageError::Io(_))), "{failed:?}");
             }
@@ -113,7 +113,7 @@ fn an_error_when_the_content_is_closed_is_seen_before_it_is_published() {
         close_files_until_closing_fails();
         for way in WAYS {
             let directory = way(&root);
-            let failed = put(&directory, "name", Publish::Replace, b"content");
+            let failed = put(&directory, "name", UploadMode::Replace, b"content");
             if root.join("quota").exists() {
                 assert!(matches!(failed, Err(StorageError::DiskFull)), "{failed:?}");
             } else {
@@ -137,7 +137,7 @@ fn a_close_that_is_interrupted_does_no_harm() {
     if let Some(root) = child_argument() {
         close_files_until_closing_fails();
         for way in WAYS {
-            put(&way(&root), "name", Publish::Replace, b"content").unwrap();
+            put(&way(&root), "name", UploadMode::Replace, b"content").unwrap();
         }
         return;
     }

@@ -6,17 +6,17 @@ use rustix::io::Errno;
 
 use super::watched::Fault;
 use super::*;
-use crate::storage::LinkedDirectories;
+use crate::storage::SymlinkedDirectories;
 
 /// Everything that storage does, and what came of it.
 fn all_of_it(watched: &Watched, root: &Path) -> Result<Vec<String>, StorageError> {
     let directory = Directory::open_in(watched.clone(), root, 1).map_err(StorageError::Io)?;
     let mut results = Vec::new();
     for (name, publish, durable) in [
-        ("new", Publish::CreateOnly, false),
-        ("sub/new", Publish::Replace, true),
-        ("sub/new", Publish::Replace, true),
-        ("link", Publish::Replace, false),
+        ("new", UploadMode::CreateOnly, false),
+        ("sub/new", UploadMode::Replace, true),
+        ("sub/new", UploadMode::Replace, true),
+        ("link", UploadMode::Replace, false),
     ] {
         let mut upload = directory.begin_upload(&path(name), publish, None, durable)?;
         upload.write(b"content")?;
@@ -26,20 +26,20 @@ fn all_of_it(watched: &Watched, root: &Path) -> Result<Vec<String>, StorageError
     results.push(format!("{:?}", content(&opened)));
     results.push(format!("{}", opened.is_unchanged()));
     let metadata = directory.metadata(&path("sub/new"))?;
-    results.push(format!("{} {}", metadata.size_bytes, directory.confirms(&path("sub/new"), &metadata)));
+    results.push(format!("{} {}", metadata.size_bytes, directory.is_current(&path("sub/new"), &metadata)));
     results.push(format!("{}", directory.is_directory(&path("sub"))?));
     for sub in [None, Some(path("sub"))] {
-        let mut listing = directory.list(sub.as_ref(), LinkedDirectories::Listed)?;
+        let mut listing = directory.list(sub.as_ref(), SymlinkedDirectories::Include)?;
         let (count, is_end) = listing.count(100, |_| true)?;
         listing.rewind();
         listing.modified_ns()?;
-        results.push(format!("{count} {is_end} {}", listing.may_hold_more_than(1 << 40)));
+        results.push(format!("{count} {is_end} {}", listing.may_exceed(1 << 40)));
         let mut names = Vec::new();
         while let Some(entry) = listing.next() {
             names.extend(entry?.map(|entry| entry.name.escape_ascii().to_string()));
         }
         listing.rewind();
-        while let Some(entry) = listing.walk() {
+        while let Some(entry) = listing.next_walk_entry() {
             names.extend(entry?.map(|entry| entry.name().escape_ascii().to_string()));
         }
         names.sort();

@@ -9,14 +9,14 @@ use rustix::io::Errno;
 
 use super::watched::Fault;
 use super::*;
-use crate::storage::{EntryKind, LinkedDirectories, Listing};
+use crate::storage::{EntryKind, Listing, SymlinkedDirectories};
 
 /// Name, kind and size of all entries, sorted by name.
 fn entries<F: FileSystem>(mut listing: Listing<F>) -> Vec<(String, EntryKind, u64)> {
     let mut entries = Vec::new();
     while let Some(entry) = listing.next() {
         if let Some(entry) = entry.unwrap() {
-            entries.push((entry.name.escape_ascii().to_string(), entry.kind, entry.bytes));
+            entries.push((entry.name.escape_ascii().to_string(), entry.kind, entry.size_bytes));
         }
     }
     entries.sort_by(|one, other| one.0.cmp(&other.0));
@@ -60,14 +60,14 @@ fn what_a_reader_can_have_is_listed_and_nothing_else() {
             expected.insert(1, file("link-in", 5));
             beneath.insert(1, file("link-up", 5));
         }
-        assert_eq!(list(None, LinkedDirectories::LeftOut), expected);
-        assert_eq!(list(Some("sub"), LinkedDirectories::Listed), beneath);
+        assert_eq!(list(None, SymlinkedDirectories::Exclude), expected);
+        assert_eq!(list(Some("sub"), SymlinkedDirectories::Include), beneath);
         if served.follows_links() {
             expected.insert(2, directory("link-to-sub"));
-            assert_eq!(list(Some("link-to-sub"), LinkedDirectories::Listed), beneath);
+            assert_eq!(list(Some("link-to-sub"), SymlinkedDirectories::Include), beneath);
         }
-        assert_eq!(list(None, LinkedDirectories::Listed), expected);
-        assert_eq!(list(Some("sub/deep"), LinkedDirectories::Listed), []);
+        assert_eq!(list(None, SymlinkedDirectories::Include), expected);
+        assert_eq!(list(Some("sub/deep"), SymlinkedDirectories::Include), []);
     }
 }
 
@@ -82,7 +82,7 @@ fn what_is_no_directory_beneath_the_root_is_not_listed() {
     for open in WAYS {
         let served = open(&root);
         for name in ["plain", "absent", "link-to-parent", "link-to-slash", "link-to-parent/root"] {
-            let listed = served.list(Some(&path(name)), LinkedDirectories::Listed);
+            let listed = served.list(Some(&path(name)), SymlinkedDirectories::Include);
             assert!(matches!(listed, Err(StorageError::NotFound)), "{name}: {listed:?}");
             assert!(matches!(served.is_directory(&path(name)), Ok(false)), "{name}");
         }
@@ -95,7 +95,7 @@ fn a_listing_of_a_directory_that_is_removed_ends() {
     for open in WAYS {
         fs::create_dir(root.path().join("sub")).unwrap();
         let served = open(root.path());
-        let listing = served.list(Some(&path("sub")), LinkedDirectories::Listed).unwrap();
+        let listing = served.list(Some(&path("sub")), SymlinkedDirectories::Include).unwrap();
         fs::remove_dir(root.path().join("sub")).unwrap();
         assert_eq!(entries(listing), []);
     }

@@ -11,7 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::*;
-use crate::storage::LinkedDirectories;
+use crate::storage::SymlinkedDirectories;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Found {
@@ -136,7 +136,7 @@ fn reading_finds_regular_files_beneath_the_root_only() {
             let found = match &opened {
                 Ok(_) => File,
                 Err(StorageError::NotFound) => Nothing,
-                Err(StorageError::NotRegular) => SomethingElse,
+                Err(StorageError::NotRegularFile) => SomethingElse,
                 Err(error) => panic!("{name}: {error:?}"),
             };
             assert_eq!(found, expected[column], "{name}");
@@ -156,11 +156,11 @@ fn reading_finds_regular_files_beneath_the_root_only() {
 }
 
 fn store(directory: &Directory<Watched>, name: &str) -> Stored {
-    match put(directory, name, Publish::Replace, b"new") {
+    match put(directory, name, UploadMode::Replace, b"new") {
         Ok(Published { created: true, .. }) => Created,
         Ok(Published { created: false, .. }) => Replaced,
         Err(StorageError::ParentMissing) => NoParent,
-        Err(StorageError::NotRegular) => Refused,
+        Err(StorageError::NotRegularFile) => Refused,
         Err(error) => panic!("{name}: {error:?}"),
     }
 }
@@ -191,14 +191,14 @@ fn writing_changes_nothing_outside_the_root() {
 fn creating_takes_no_name_that_anything_has() {
     on_both_trees(|directory, base, column| {
         for (name, _, expected) in TRICKS {
-            let created = put(directory, name, Publish::CreateOnly, b"new");
+            let created = put(directory, name, UploadMode::CreateOnly, b"new");
             match (expected[column], created) {
                 (Created, Ok(Published { created: true, .. })) => {
                     fs::remove_file(base.join("root").join(name)).unwrap()
                 }
-                (Replaced, Err(StorageError::Exists)) => {}
+                (Replaced, Err(StorageError::AlreadyExists)) => {}
                 (NoParent, Err(StorageError::ParentMissing)) => {}
-                (Refused, Err(StorageError::NotRegular)) => {}
+                (Refused, Err(StorageError::NotRegularFile)) => {}
                 other => panic!("{name}: {other:?}"),
             }
         }
@@ -297,12 +297,12 @@ fn a_confirmation_holds_for_one_version_of_one_file() {
     for way in WAYS {
         let root = tempfile::tempdir().unwrap();
         let directory = way(root.path());
-        let first = put(&directory, "name", Publish::Replace, b"one").unwrap().metadata;
-        assert!(directory.confirms(&path("name"), &first));
-        assert!(!directory.confirms(&path("other"), &first));
-        let second = put(&directory, "name", Publish::Replace, b"two").unwrap().metadata;
-        assert!(!directory.confirms(&path("name"), &first));
-        assert!(directory.confirms(&path("name"), &second));
+        let first = put(&directory, "name", UploadMode::Replace, b"one").unwrap().metadata;
+        assert!(directory.is_current(&path("name"), &first));
+        assert!(!directory.is_current(&path("other"), &first));
+        let second = put(&directory, "name", UploadMode::Replace, b"two").unwrap().metadata;
+        assert!(!directory.is_current(&path("name"), &first));
+        assert!(directory.is_current(&path("name"), &second));
     }
 }
 
@@ -316,7 +316,7 @@ fn in_a_root_that_has_been_removed_nothing_is_found() {
         fs::write(root.join("sub/name"), b"content").unwrap();
         let directory = way(&root);
         fs::remove_dir_all(&root).unwrap();
-        for linked in [LinkedDirectories::Listed, LinkedDirectories::LeftOut] {
+        for linked in [SymlinkedDirectories::Include, SymlinkedDirectories::Exclude] {
             assert!(matches!(directory.list(None, linked), Err(StorageError::NotFound)));
             assert!(matches!(directory.list(Some(&path("sub")), linked), Err(StorageError::NotFound)));
         }
@@ -325,7 +325,7 @@ fn in_a_root_that_has_been_removed_nothing_is_found() {
             assert!(matches!(opened, Err(StorageError::NotFound)), "{name} {opened:?}");
             let identified = directory.metadata(&path(name));
             assert!(matches!(identified, Err(StorageError::NotFound)), "{name} {identified:?}");
-            for publish in [Publish::Replace, Publish::CreateOnly] {
+            for publish in [UploadMode::Replace, UploadMode::CreateOnly] {
                 let begun = begin(&directory, name, publish);
                 assert!(matches!(begun, Err(StorageError::ParentMissing)), "{name} {begun:?}");
             }

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use self::watched::{System, Watched};
-use super::{Directory, FileRange, FileSystem, OpenedFile, Publish, Published, RelativePath, StorageError, Upload};
+use super::{Directory, FileRange, FileSystem, OpenedFile, Published, RelativePath, StorageError, Upload, UploadMode};
 
 /// The systems that are tried: each test runs on all of them.
 #[cfg(target_os = "linux")]
@@ -46,7 +46,7 @@ fn path(text: &str) -> RelativePath {
     RelativePath::from_segments(text.split('/')).unwrap()
 }
 
-fn begin<F: FileSystem>(directory: &Directory<F>, name: &str, publish: Publish) -> Result<Upload<F>, StorageError> {
+fn begin<F: FileSystem>(directory: &Directory<F>, name: &str, publish: UploadMode) -> Result<Upload<F>, StorageError> {
     directory.begin_upload(&path(name), publish, None, false)
 }
 
@@ -54,7 +54,7 @@ fn begin<F: FileSystem>(directory: &Directory<F>, name: &str, publish: Publish) 
 fn put<F: FileSystem>(
     directory: &Directory<F>,
     name: &str,
-    publish: Publish,
+    publish: UploadMode,
     content: &[u8],
 ) -> Result<Published, StorageError> {
     let mut upload = begin(directory, name, publish)?;

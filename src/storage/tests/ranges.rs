@@ -63,7 +63,7 @@ fn a_file_that_has_shrunk_is_an_error_and_not_an_end() {
 #[test]
 fn a_file_that_is_replaced_is_read_on_as_it_was() {
     let (root, whole) = open(b"old");
-    put(&Directory::open(root.path(), 1).unwrap(), "name", Publish::Replace, b"new and longer").unwrap();
+    put(&Directory::open(root.path(), 1).unwrap(), "name", UploadMode::Replace, b"new and longer").unwrap();
     assert_eq!(read(&whole, 100), b"old");
 }
 

@@ -16,10 +16,10 @@ fn more_than_the_disk_has_is_refused_at_once() {
     for way in WAYS {
         let root = tempfile::tempdir().unwrap();
         let directory = way(root.path());
-        let refused = directory.begin_upload(&path("name"), Publish::Replace, Some(u64::MAX), false);
+        let refused = directory.begin_upload(&path("name"), UploadMode::Replace, Some(u64::MAX), false);
         assert!(matches!(refused, Err(StorageError::DiskFull)));
         assert!(names(root.path()).is_empty());
-        assert!(directory.begin_upload(&path("name"), Publish::Replace, Some(1), false).is_ok());
+        assert!(directory.begin_upload(&path("name"), UploadMode::Replace, Some(1), false).is_ok());
     }
 }
 
@@ -30,10 +30,10 @@ fn a_limit_on_the_size_of_files_is_a_full_disk() {
         limit(Resource::Fsize, 4096);
         for way in WAYS {
             let directory = way(&root);
-            let refused = directory.begin_upload(&path("name"), Publish::Replace, Some(4097), false);
+            let refused = directory.begin_upload(&path("name"), UploadMode::Replace, Some(4097), false);
             assert!(matches!(refused, Err(StorageError::DiskFull)));
-            put(&directory, "name", Publish::Replace, &[1; 4096]).unwrap();
-            let mut upload = begin(&directory, "name", Publish::Replace).unwrap();
+            put(&directory, "name", UploadMode::Replace, &[1; 4096]).unwrap();
+            let mut upload = begin(&directory, "name", UploadMode::Replace).unwrap();
             upload.write(&[2; 4096]).unwrap();
             assert!(matches!(upload.write(&[2]), Err(StorageError::DiskFull)));
             // Its content is incomplete now, and stays unpublished whatever the caller does.
@@ -53,24 +53,24 @@ fn without_descriptors_nothing_is_opened_and_what_was_begun_is_finished() {
         limit(Resource::Nofile, 64);
         for way in WAYS {
             let directory = way(&root);
-            put(&directory, "name", Publish::Replace, b"old").unwrap();
-            let mut upload = directory.begin_upload(&path("name"), Publish::Replace, None, true).unwrap();
-            let nested = directory.begin_upload(&path("sub/name"), Publish::Replace, None, true).unwrap();
+            put(&directory, "name", UploadMode::Replace, b"old").unwrap();
+            let mut upload = directory.begin_upload(&path("name"), UploadMode::Replace, None, true).unwrap();
+            let nested = directory.begin_upload(&path("sub/name"), UploadMode::Replace, None, true).unwrap();
             let mut taken = Vec::new();
             while let Ok(file) = fs::File::open("/dev/null") {
                 taken.push(file);
             }
             assert!(taken.len() < 64);
-            assert!(matches!(directory.open_file(&path("name")), Err(StorageError::OutOfDescriptors)));
-            assert!(matches!(directory.metadata(&path("name")), Err(StorageError::OutOfDescriptors)));
-            assert!(matches!(begin(&directory, "name", Publish::Replace), Err(StorageError::OutOfDescriptors)));
-            assert!(matches!(begin(&directory, "sub/name", Publish::Replace), Err(StorageError::OutOfDescriptors)));
+            assert!(matches!(directory.open_file(&path("name")), Err(StorageError::TooManyOpenFiles)));
+            assert!(matches!(directory.metadata(&path("name")), Err(StorageError::TooManyOpenFiles)));
+            assert!(matches!(begin(&directory, "name", UploadMode::Replace), Err(StorageError::TooManyOpenFiles)));
+            assert!(matches!(begin(&directory, "sub/name", UploadMode::Replace), Err(StorageError::TooManyOpenFiles)));
             upload.write(b"new").unwrap();
             assert!(!upload.commit(0, |standing| standing.is_some()).unwrap().created);
             nested.commit(0, |_| true).unwrap();
             drop(taken);
             assert_eq!(fs::read(root.join("name")).unwrap(), b"new");
-            assert!(begin(&directory, "sub/name", Publish::Replace).is_ok());
+            assert!(begin(&directory, "sub/name", UploadMode::Replace).is_ok());
             assert_eq!(names(&root), ["name", "sub"]);
         }
         return;
@@ -87,18 +87,18 @@ fn a_disk_that_fills_up_keeps_the_old_file() {
     if let Some(root) = child_argument() {
         for way in WAYS {
             let directory = way(&root);
-            put(&directory, "name", Publish::Replace, b"old").unwrap();
-            let refused = directory.begin_upload(&path("name"), Publish::Replace, Some(2 << 20), false);
+            put(&directory, "name", UploadMode::Replace, b"old").unwrap();
+            let refused = directory.begin_upload(&path("name"), UploadMode::Replace, Some(2 << 20), false);
             assert!(matches!(refused, Err(StorageError::DiskFull)));
-            let mut upload = begin(&directory, "name", Publish::Replace).unwrap();
+            let mut upload = begin(&directory, "name", UploadMode::Replace).unwrap();
             let full = (0..100).find_map(|_| upload.write(&[0; 60_000]).err());
             assert!(matches!(full, Some(StorageError::DiskFull)), "{full:?}");
             // There is room again for a little, and it must not make the content look whole.
             assert!(upload.commit(0, |_| true).is_err());
             assert_eq!(fs::read(root.join("name")).unwrap(), b"old");
             assert_eq!(names(&root), ["name"]);
-            put(&directory, "name", Publish::Replace, &[1; 500_000]).unwrap();
-            put(&directory, "name", Publish::Replace, b"").unwrap();
+            put(&directory, "name", UploadMode::Replace, &[1; 500_000]).unwrap();
+            put(&directory, "name", UploadMode::Replace, b"").unwrap();
         }
         return;
     }
@@ -123,15 +123,15 @@ fn what_the_system_does_not_permit_is_denied() {
     if let Some(root) = child_argument() {
         for way in WAYS {
             let directory = way(&root);
-            assert!(matches!(directory.open_file(&path("unreadable")), Err(StorageError::Denied)));
-            assert!(matches!(directory.open_file(&path("closed/name")), Err(StorageError::Denied)));
-            let publish = [Publish::CreateOnly, Publish::Replace];
+            assert!(matches!(directory.open_file(&path("unreadable")), Err(StorageError::PermissionDenied)));
+            assert!(matches!(directory.open_file(&path("closed/name")), Err(StorageError::PermissionDenied)));
+            let publish = [UploadMode::CreateOnly, UploadMode::Replace];
             for (name, publish) in ["name", "closed/name", "unwritable/name"]
                 .into_iter()
                 .flat_map(|name| publish.map(|publish| (name, publish)))
             {
                 let refused = begin(&directory, name, publish);
-                assert!(matches!(refused, Err(StorageError::Denied)), "{name} {refused:?}");
+                assert!(matches!(refused, Err(StorageError::PermissionDenied)), "{name} {refused:?}");
             }
         }
         return;
@@ -188,17 +188,17 @@ fn a_directory_that_cannot_be_read_takes_uploads() {
 
 /// Uploads to a directory that cannot be read. `succeeds`: where the system can open one.
 fn upload_unread(directory: &Directory<Watched>, name: &str, succeeds: bool, stored: &Path) {
-    let publish = [Publish::Replace, Publish::Replace, Publish::CreateOnly];
+    let publish = [UploadMode::Replace, UploadMode::Replace, UploadMode::CreateOnly];
     let results = publish.map(|publish| put(directory, name, publish, b"content").map(|_| ()));
     if !succeeds {
-        assert!(matches!(results[0], Err(StorageError::Denied)), "{results:?}");
+        assert!(matches!(results[0], Err(StorageError::PermissionDenied)), "{results:?}");
         return;
     }
-    assert!(matches!(results, [Ok(()), Ok(()), Err(StorageError::Exists)]), "{name} {results:?}");
+    assert!(matches!(results, [Ok(()), Ok(()), Err(StorageError::AlreadyExists)]), "{name} {results:?}");
     assert_eq!(fs::read(stored).unwrap(), b"content");
     // The name cannot be brought to the disk, so nothing is promised.
-    let durable = directory.begin_upload(&path(name), Publish::Replace, None, true);
-    assert!(matches!(durable, Err(StorageError::Denied)), "{durable:?}");
+    let durable = directory.begin_upload(&path(name), UploadMode::Replace, None, true);
+    assert!(matches!(durable, Err(StorageError::PermissionDenied)), "{durable:?}");
 }
 
 /// Runs a test again as somebody who is not the superuser, to whom everything is permitted.

@@ -20,16 +20,16 @@ fn what_a_crash_left_is_removed_when_its_directory_is_first_written_to() {
         let directory = way(root.path());
         assert!(matches!(directory.open_file(&path("absent")), Err(StorageError::NotFound)));
         assert_eq!(names(root.path()), [LEFT, "sub"], "reading removes nothing");
-        put(&directory, "sub/name", Publish::Replace, b"").unwrap();
+        put(&directory, "sub/name", UploadMode::Replace, b"").unwrap();
         assert_eq!(names(&root.path().join("sub")), ["name"]);
         assert_eq!(names(root.path()), [LEFT, "sub"], "only the directory that is written to");
-        drop(begin(&directory, "name", Publish::Replace).unwrap());
+        drop(begin(&directory, "name", UploadMode::Replace).unwrap());
         assert_eq!(names(root.path()), ["sub"]);
         // Once in a run: the upload of a slow client must not cost a listing for each of its neighbours.
         fs::write(root.path().join(LEFT), b"half").unwrap();
-        put(&directory, "name", Publish::Replace, b"").unwrap();
+        put(&directory, "name", UploadMode::Replace, b"").unwrap();
         assert_eq!(names(root.path()), [LEFT, "name", "sub"]);
-        put(&way(root.path()), "name", Publish::Replace, b"").unwrap();
+        put(&way(root.path()), "name", UploadMode::Replace, b"").unwrap();
         assert_eq!(names(root.path()), ["name", "sub"]);
     }
 }
@@ -53,7 +53,7 @@ fn names_that_only_resemble_are_left_alone() {
     symlink(".spindle-notes", root.path().join(link)).unwrap();
     make_fifo(&root.path().join(fifo));
     let before = names(root.path());
-    drop(begin(&Directory::open(root.path(), 1).unwrap(), "name", Publish::Replace).unwrap());
+    drop(begin(&Directory::open(root.path(), 1).unwrap(), "name", UploadMode::Replace).unwrap());
     assert_eq!(names(root.path()), before);
 }
 
@@ -62,12 +62,12 @@ fn names_that_only_resemble_are_left_alone() {
 fn an_upload_in_progress_is_never_swept() {
     let root = tempfile::tempdir().unwrap();
     let first = open_portable(root.path());
-    let mut upload = begin(&first, "first", Publish::Replace).unwrap();
+    let mut upload = begin(&first, "first", UploadMode::Replace).unwrap();
     upload.write(b"one, ").unwrap();
     let hidden = names(root.path());
     assert_eq!(hidden.len(), 1);
     fs::write(root.path().join(LEFT), b"half").unwrap();
-    put(&open_portable(root.path()), "second", Publish::Replace, b"").unwrap();
+    put(&open_portable(root.path()), "second", UploadMode::Replace, b"").unwrap();
     assert_eq!(names(root.path()), [&hidden[0], "second"]);
     upload.write(b"two").unwrap();
     upload.commit(0, |_| true).unwrap();
@@ -86,14 +86,15 @@ fn sweeping_never_meets_an_upload_unlocked() {
                 let mut sweeps = 0;
                 while !stop.load(Ordering::Relaxed) {
                     let directory = Directory::open(root.path(), 1).unwrap();
-                    drop(begin(&directory, "sweeper", Publish::Replace).unwrap());
+                    drop(begin(&directory, "sweeper", UploadMode::Replace).unwrap());
                     sweeps += 1;
                 }
                 sweeps
             });
             let directory = way(root.path());
             let result = (0..500_u32).try_for_each(|version| {
-                put(&directory, "name", Publish::Replace, &version.to_be_bytes()).map_err(|error| (version, error))?;
+                put(&directory, "name", UploadMode::Replace, &version.to_be_bytes())
+                    .map_err(|error| (version, error))?;
                 let content = fs::read(root.path().join("name")).unwrap();
                 assert_eq!(content, version.to_be_bytes());
                 Ok::<(), (u32, StorageError)>(())
@@ -110,17 +111,17 @@ fn sweeping_never_meets_an_upload_unlocked() {
 #[test]
 fn a_process_that_dies_leaves_nothing_for_good() {
     if let Some(root) = child_argument() {
-        let mut upload = begin(&open_portable(&root), "name", Publish::Replace).unwrap();
+        let mut upload = begin(&open_portable(&root), "name", UploadMode::Replace).unwrap();
         upload.write(b"half").unwrap();
         std::process::abort();
     }
     let root = tempfile::tempdir().unwrap();
-    put(&Directory::open(root.path(), 1).unwrap(), "name", Publish::Replace, b"old").unwrap();
+    put(&Directory::open(root.path(), 1).unwrap(), "name", UploadMode::Replace, b"old").unwrap();
     let crashed = run_as_child(module_path!(), "a_process_that_dies_leaves_nothing_for_good", root.path());
     assert!(!crashed.status.success());
     assert_eq!(names(root.path()).len(), 2, "the crash was to leave a hidden file");
     assert_eq!(fs::read(root.path().join("name")).unwrap(), b"old");
-    put(&Directory::open(root.path(), 1).unwrap(), "other", Publish::Replace, b"").unwrap();
+    put(&Directory::open(root.path(), 1).unwrap(), "other", UploadMode::Replace, b"").unwrap();
     assert_eq!(names(root.path()), ["name", "other"]);
 }
 
@@ -134,7 +135,7 @@ fn upload_until_swept(system: System, root: &Path, uploads: &[&str], directories
     let directory = Directory::open_in(watched.clone(), root, 1).unwrap();
     for (count, name) in uploads.iter().cycle().enumerate().take(10_000) {
         watched.calls();
-        put(&directory, name, Publish::Replace, b"new").unwrap();
+        put(&directory, name, UploadMode::Replace, b"new").unwrap();
         let calls = watched.calls();
         let count_of = |name| calls.iter().filter(|call| **call == name).count();
         let (looks, removals) = (count_of("next_entry"), count_of("unlink"));
@@ -190,10 +191,10 @@ fn a_directory_that_is_removed_before_all_of_it_is_swept_keeps_no_other_from_bei
         leave(&root.path().join("one"), 500, 0);
         leave(&root.path().join("two"), 10, 0);
         let directory = open_on(system, root.path());
-        put(&directory, "one/name", Publish::Replace, b"").unwrap();
+        put(&directory, "one/name", UploadMode::Replace, b"").unwrap();
         fs::remove_dir_all(root.path().join("one")).unwrap();
         for _ in 0..3 {
-            put(&directory, "two/name", Publish::Replace, b"").unwrap();
+            put(&directory, "two/name", UploadMode::Replace, b"").unwrap();
         }
         assert_eq!(names(&root.path().join("two")), ["name"]);
     }

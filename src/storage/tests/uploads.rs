@@ -11,7 +11,7 @@ fn nothing_is_visible_before_the_commit_and_everything_after() {
     for way in WAYS {
         let root = tempfile::tempdir().unwrap();
         let directory = way(root.path());
-        let mut upload = begin(&directory, "name", Publish::CreateOnly).unwrap();
+        let mut upload = begin(&directory, "name", UploadMode::CreateOnly).unwrap();
         upload.write(b"one, ").unwrap();
         upload.write(b"").unwrap();
         upload.write(b"two").unwrap();
@@ -28,7 +28,7 @@ fn nothing_is_visible_before_the_commit_and_everything_after() {
 #[test]
 fn an_upload_that_is_dropped_never_happened() {
     for way in WAYS {
-        for publish in [Publish::CreateOnly, Publish::Replace] {
+        for publish in [UploadMode::CreateOnly, UploadMode::Replace] {
             let root = tempfile::tempdir().unwrap();
             let directory = way(root.path());
             let mut upload = begin(&directory, "name", publish).unwrap();
@@ -47,7 +47,7 @@ fn content_in_progress_is_unnamed_or_hidden_and_locked() {
         let watched = Watched::new(system);
         let directory = open_on(system, root.path());
         let handle = fs::File::open(root.path()).unwrap().into();
-        let _upload = begin(&directory, "name", Publish::Replace).unwrap();
+        let _upload = begin(&directory, "name", UploadMode::Replace).unwrap();
         let unnamed = watched.can_link_unnamed(&handle) && watched.create_unnamed(&handle).is_ok();
         assert_eq!(names(root.path()).len(), usize::from(!unnamed));
         assert!(!(unnamed && system == System::Portable));
@@ -55,7 +55,7 @@ fn content_in_progress_is_unnamed_or_hidden_and_locked() {
 
     let root = tempfile::tempdir().unwrap();
     let directory = open_portable(root.path());
-    let upload = begin(&directory, "name", Publish::Replace).unwrap();
+    let upload = begin(&directory, "name", UploadMode::Replace).unwrap();
     let [name] = &names(root.path())[..] else { panic!("one hidden name is expected") };
     assert!(RelativePath::from_segments([name]).is_err(), "{name} could be asked for");
     let other = fs::File::open(root.path().join(name)).unwrap();
@@ -69,7 +69,7 @@ fn content_in_progress_is_unnamed_or_hidden_and_locked() {
 fn an_empty_upload_makes_an_empty_file() {
     for way in WAYS {
         let root = tempfile::tempdir().unwrap();
-        let published = put(&way(root.path()), "name", Publish::Replace, b"").unwrap();
+        let published = put(&way(root.path()), "name", UploadMode::Replace, b"").unwrap();
         assert_eq!((published.created, published.metadata.size_bytes), (true, 0));
         assert_eq!(fs::read(root.path().join("name")).unwrap(), b"");
     }
@@ -82,7 +82,7 @@ fn a_new_file_has_the_mode_that_any_other_would_have() {
         let root = tempfile::tempdir().unwrap();
         let mode = |name: &str| fs::metadata(root.path().join(name)).unwrap().permissions().mode();
         fs::File::create(root.path().join("other")).unwrap();
-        put(&way(root.path()), "name", Publish::Replace, b"").unwrap();
+        put(&way(root.path()), "name", UploadMode::Replace, b"").unwrap();
         assert_eq!(mode("name"), mode("other"));
     }
 }
@@ -93,7 +93,7 @@ fn a_length_that_is_not_kept_is_not_published() {
         for content in [&b"12"[..], b"1234"] {
             let root = tempfile::tempdir().unwrap();
             let directory = way(root.path());
-            let mut upload = directory.begin_upload(&path("name"), Publish::Replace, Some(3), false).unwrap();
+            let mut upload = directory.begin_upload(&path("name"), UploadMode::Replace, Some(3), false).unwrap();
             upload.write(content).unwrap();
             assert!(matches!(upload.commit(0, |_| true), Err(StorageError::Io(_))));
             assert!(names(root.path()).is_empty());
@@ -104,7 +104,7 @@ fn a_length_that_is_not_kept_is_not_published() {
 #[test]
 fn the_directory_may_be_removed_meanwhile() {
     for way in WAYS {
-        for publish in [Publish::CreateOnly, Publish::Replace] {
+        for publish in [UploadMode::CreateOnly, UploadMode::Replace] {
             let root = tempfile::tempdir().unwrap();
             fs::create_dir(root.path().join("sub")).unwrap();
             let mut upload = begin(&way(root.path()), "sub/name", publish).unwrap();
@@ -121,10 +121,10 @@ fn the_directory_may_be_removed_meanwhile() {
 fn a_directory_that_is_moved_away_meanwhile_takes_no_upload_along() {
     for way in WAYS {
         for (publish, durable, is_replaced) in [
-            (Publish::CreateOnly, false, false),
-            (Publish::Replace, false, false),
-            (Publish::Replace, true, false),
-            (Publish::Replace, false, true),
+            (UploadMode::CreateOnly, false, false),
+            (UploadMode::Replace, false, false),
+            (UploadMode::Replace, true, false),
+            (UploadMode::Replace, false, true),
         ] {
             let scratch = tempfile::tempdir().unwrap();
             let root = scratch.path().join("root");
@@ -156,7 +156,7 @@ fn a_directory_that_is_moved_away_and_back_keeps_its_uploads() {
     for way in WAYS {
         let root = tempfile::tempdir().unwrap();
         fs::create_dir(root.path().join("sub")).unwrap();
-        let upload = begin(&way(root.path()), "sub/name", Publish::Replace).unwrap();
+        let upload = begin(&way(root.path()), "sub/name", UploadMode::Replace).unwrap();
         fs::rename(root.path().join("sub"), root.path().join("away")).unwrap();
         fs::rename(root.path().join("away"), root.path().join("sub")).unwrap();
         assert!(upload.commit(0, |_| true).is_ok());
@@ -172,7 +172,7 @@ fn a_root_that_is_moved_takes_its_uploads_along() {
         let root = scratch.path().join("root");
         fs::create_dir_all(root.join("sub")).unwrap();
         let directory = way(&root);
-        let uploads = ["name", "sub/name"].map(|name| begin(&directory, name, Publish::Replace).unwrap());
+        let uploads = ["name", "sub/name"].map(|name| begin(&directory, name, UploadMode::Replace).unwrap());
         fs::rename(&root, scratch.path().join("away")).unwrap();
         for upload in uploads {
             assert!(upload.commit(0, |_| true).is_ok());

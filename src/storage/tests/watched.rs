@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use super::*;
 #[cfg(target_os = "linux")]
 use crate::storage::Linux;
-use crate::storage::{Access, DirectoryEntry, FileKind, FileSystem, Links, Metadata, Portable};
+use crate::storage::{Access, DirectoryEntry, FileKind, FileSystem, Metadata, Portable, Symlinks};
 
 /// The system beneath.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -115,7 +115,7 @@ impl FileSystem for Watched {
         watched!(self.stat(file))
     }
 
-    fn stat_at(&self, directory: &OwnedFd, path: &[u8], links: Links) -> Result<Metadata, Errno> {
+    fn stat_at(&self, directory: &OwnedFd, path: &[u8], links: Symlinks) -> Result<Metadata, Errno> {
         watched!(self.stat_at(directory, path, links))
     }
 
@@ -143,8 +143,8 @@ impl FileSystem for Watched {
         watched!(self.rename(directory, from, to))
     }
 
-    fn rename_if_absent(&self, directory: &OwnedFd, from: &[u8], to: &[u8]) -> Result<(), Errno> {
-        watched!(self.rename_if_absent(directory, from, to))
+    fn rename_noreplace(&self, directory: &OwnedFd, from: &[u8], to: &[u8]) -> Result<(), Errno> {
+        watched!(self.rename_noreplace(directory, from, to))
     }
 
     fn unlink(&self, directory: &OwnedFd, name: &[u8]) -> Result<(), Errno> {
@@ -173,24 +173,24 @@ impl FileSystem for Watched {
         beneath!(self.sync(file))
     }
 
-    fn errors_at_close(&self, file: &OwnedFd) -> Result<(), Errno> {
-        watched!(self.errors_at_close(file))
+    fn close_errors(&self, file: &OwnedFd) -> Result<(), Errno> {
+        watched!(self.close_errors(file))
     }
 
     fn free_bytes(&self, directory: &OwnedFd) -> Option<u64> {
         beneath!(self.free_bytes(directory))
     }
 
-    fn file_bytes_max(&self) -> Option<u64> {
-        beneath!(self.file_bytes_max())
+    fn file_size_max(&self) -> Option<u64> {
+        beneath!(self.file_size_max())
     }
 
     fn entries(&self, directory: OwnedFd) -> Result<Self::Entries, Errno> {
         watched!(self.entries(directory))
     }
 
-    fn entries_of(&self, directory: &OwnedFd) -> Result<Self::Entries, Errno> {
-        watched!(self.entries_of(directory))
+    fn reopen_directory(&self, directory: &OwnedFd) -> Result<Self::Entries, Errno> {
+        watched!(self.reopen_directory(directory))
     }
 
     fn next_entry<'e>(&self, entries: &'e mut Self::Entries) -> Option<Result<DirectoryEntry<'e>, Errno>> {

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use rustix::io::Errno;
-use spindle::storage::{Access, DirectoryEntry, FileKind, FileSystem, Links, Metadata};
+use spindle::storage::{Access, DirectoryEntry, FileKind, FileSystem, Metadata, Symlinks};
 
 use super::Disk;
 use super::faults::{Call, Effect, Happening, error_name};
@@ -120,7 +120,7 @@ impl Disk {
     fn mode(&self, access: Access) -> Mode {
         match access {
             Access::Lock => Mode::Write,
-            Access::Identify | Access::PassThrough if self.machine.borrow().settings.opens_unreadable => Mode::Path,
+            Access::Stat | Access::Traverse if self.machine.borrow().settings.opens_unreadable => Mode::Path,
             _ => Mode::Read,
         }
     }
@@ -189,12 +189,12 @@ impl FileSystem for Disk {
         self.call(Call::Stat, || format!("{file:?}"), |machine, _| Ok(machine.node(file.node).stat()))
     }
 
-    fn stat_at(&self, directory: &DiskFile, path: &[u8], links: Links) -> Result<Metadata, Errno> {
+    fn stat_at(&self, directory: &DiskFile, path: &[u8], links: Symlinks) -> Result<Metadata, Errno> {
         self.call(
             Call::StatAt,
             || format!("{} {links:?}", text(path)),
             |machine, _| {
-                let node = machine.resolve(directory.node, path, links == Links::Follow)?;
+                let node = machine.resolve(directory.node, path, links == Symlinks::Follow)?;
                 Ok(machine.node(node).stat())
             },
         )
@@ -277,12 +277,12 @@ impl FileSystem for Disk {
         self.call(Call::Rename, subject, |machine, _| machine.rename(directory.node, from, to))
     }
 
-    fn rename_if_absent(&self, directory: &DiskFile, from: &[u8], to: &[u8]) -> Result<(), Errno> {
+    fn rename_noreplace(&self, directory: &DiskFile, from: &[u8], to: &[u8]) -> Result<(), Errno> {
         self.call(
-            Call::RenameIfAbsent,
+            Call::RenameNoreplace,
             || format!("{} {}", text(from), text(to)),
             |machine, _| {
-                if !machine.settings.rename_if_absent {
+                if !machine.settings.rename_noreplace {
                     return Err(Errno::NOSYS);
                 }
                 machine.tree.child(directory.node, from)?.ok_or(Errno::NOENT)?;
@@ -380,8 +380,8 @@ impl FileSystem for Disk {
         synced
     }
 
-    fn errors_at_close(&self, file: &DiskFile) -> Result<(), Errno> {
-        self.call(Call::ErrorsAtClose, || format!("{file:?}"), |machine, _| machine.has_descriptor())
+    fn close_errors(&self, file: &DiskFile) -> Result<(), Errno> {
+        self.call(Call::CloseErrors, || format!("{file:?}"), |machine, _| machine.has_descriptor())
     }
 
     fn free_bytes(&self, _directory: &DiskFile) -> Option<u64> {
@@ -390,8 +390,8 @@ impl FileSystem for Disk {
         machine.settings.reports_free_bytes.then_some(free)
     }
 
-    fn file_bytes_max(&self) -> Option<u64> {
-        self.machine.borrow().settings.file_bytes_max
+    fn file_size_max(&self) -> Option<u64> {
+        self.machine.borrow().settings.file_size_max
     }
 
     fn entries(&self, directory: DiskFile) -> Result<DiskEntries, Errno> {
@@ -406,9 +406,13 @@ impl FileSystem for Disk {
         Ok(DiskEntries { directory, buffer: Vec::new(), told: 0, cursor: None, has_begun: false, tells_kinds })
     }
 
-    fn entries_of(&self, directory: &DiskFile) -> Result<DiskEntries, Errno> {
-        let directory =
-            self.opened(Call::EntriesOf, || format!("{directory:?}"), Access::List, |_| Ok(directory.node))?;
+    fn reopen_directory(&self, directory: &DiskFile) -> Result<DiskEntries, Errno> {
+        let directory = self.opened(
+            Call::ReopenDirectory,
+            || format!("{directory:?}"),
+            Access::ReadDirectory,
+            |_| Ok(directory.node),
+        )?;
         let tells_kinds = self.machine.borrow().settings.tells_kinds;
         Ok(DiskEntries { directory, buffer: Vec::new(), told: 0, cursor: None, has_begun: false, tells_kinds })
     }

@@ -20,8 +20,8 @@ macro_rules! calls {
 
 calls! {
     OpenRoot OpenBeneath OpenEntry Stat StatAt CreateUnnamed Create LinkUnnamed
-    Link Rename RenameIfAbsent Unlink Lock ReadAt Write SetModified
-    SyncFile SyncDirectory ErrorsAtClose Entries EntriesOf NextEntry StatDirectory StatEntry
+    Link Rename RenameNoreplace Unlink Lock ReadAt Write SetModified
+    SyncFile SyncDirectory CloseErrors Entries ReopenDirectory NextEntry StatDirectory StatEntry
 }
 
 /// How many calls there are.
@@ -53,15 +53,15 @@ pub(crate) struct Kind {
 }
 
 use Call::{
-    Create, CreateUnnamed, EntriesOf, ErrorsAtClose, Link, LinkUnnamed, Lock, NextEntry, OpenBeneath, OpenEntry,
-    OpenRoot, ReadAt, Rename, RenameIfAbsent, SetModified, Stat, StatAt, StatDirectory, StatEntry, SyncDirectory,
+    CloseErrors, Create, CreateUnnamed, Link, LinkUnnamed, Lock, NextEntry, OpenBeneath, OpenEntry, OpenRoot, ReadAt,
+    Rename, RenameNoreplace, ReopenDirectory, SetModified, Stat, StatAt, StatDirectory, StatEntry, SyncDirectory,
     SyncFile, Unlink, Write,
 };
 
-const OPENS: &[Call] = &[OpenRoot, OpenBeneath, OpenEntry, CreateUnnamed, Create, EntriesOf];
+const OPENS: &[Call] = &[OpenRoot, OpenBeneath, OpenEntry, CreateUnnamed, Create, ReopenDirectory];
 const STATS: &[Call] = &[Stat, StatAt, StatDirectory, StatEntry];
 const CHANGES: &[Call] =
-    &[CreateUnnamed, Create, LinkUnnamed, Link, Rename, RenameIfAbsent, Unlink, Write, SetModified];
+    &[CreateUnnamed, Create, LinkUnnamed, Link, Rename, RenameNoreplace, Unlink, Write, SetModified];
 
 macro_rules! kinds {
     ($($name:literal $calls:expr, $effect:expr;)*) => {
@@ -82,24 +82,24 @@ kinds! {
     "no quota at create" &[Create, CreateUnnamed], Effect::Fail(Errno::DQUOT);
     "no space at link" &[Link, LinkUnnamed], Effect::Fail(Errno::NOSPC);
     "no quota at link" &[Link, LinkUnnamed], Effect::Fail(Errno::DQUOT);
-    "no space at rename" &[Rename, RenameIfAbsent], Effect::Fail(Errno::NOSPC);
-    "no quota at rename" &[Rename, RenameIfAbsent], Effect::Fail(Errno::DQUOT);
-    "no quota at close" &[ErrorsAtClose], Effect::Fail(Errno::DQUOT);
+    "no space at rename" &[Rename, RenameNoreplace], Effect::Fail(Errno::NOSPC);
+    "no quota at rename" &[Rename, RenameNoreplace], Effect::Fail(Errno::DQUOT);
+    "no quota at close" &[CloseErrors], Effect::Fail(Errno::DQUOT);
     "no space at sync" &[SyncFile], Effect::Fail(Errno::NOSPC);
     "i/o error at open" OPENS, Effect::Fail(Errno::IO);
     "i/o error at stat" STATS, Effect::Fail(Errno::IO);
     "i/o error at read" &[ReadAt], Effect::Fail(Errno::IO);
     "i/o error at write" &[Write], Effect::Fail(Errno::IO);
     "i/o error at link" &[Link, LinkUnnamed], Effect::Fail(Errno::IO);
-    "i/o error at rename" &[Rename, RenameIfAbsent], Effect::Fail(Errno::IO);
+    "i/o error at rename" &[Rename, RenameNoreplace], Effect::Fail(Errno::IO);
     "i/o error at unlink" &[Unlink], Effect::Fail(Errno::IO);
     "i/o error at setting the time" &[SetModified], Effect::Fail(Errno::IO);
     "i/o error at sync of a file" &[SyncFile], Effect::Fail(Errno::IO);
     "i/o error at sync of a directory" &[SyncDirectory], Effect::Fail(Errno::IO);
-    "i/o error at close" &[ErrorsAtClose], Effect::Fail(Errno::IO);
+    "i/o error at close" &[CloseErrors], Effect::Fail(Errno::IO);
     "i/o error at reading a directory" &[NextEntry], Effect::Fail(Errno::IO);
     "no lock" &[Lock], Effect::Fail(Errno::NOLCK);
-    "no descriptor" &[OpenRoot, OpenBeneath, OpenEntry, CreateUnnamed, Create, EntriesOf, ErrorsAtClose], Effect::Fail(Errno::MFILE);
+    "no descriptor" &[OpenRoot, OpenBeneath, OpenEntry, CreateUnnamed, Create, ReopenDirectory, CloseErrors], Effect::Fail(Errno::MFILE);
     "no descriptor in the system" OPENS, Effect::Fail(Errno::NFILE);
     "tree moved during a lookup" &[OpenBeneath], Effect::Fail(Errno::AGAIN);
     "read-only from now on" CHANGES, Effect::ReadOnly;

@@ -221,9 +221,9 @@ impl Machine {
         let (node, without_reading) = (self.node(node), self.settings.opens_unreadable);
         let kind = node.kind();
         match access {
-            Access::List | Access::PassThrough if kind != FileKind::Directory => Err(Errno::NOTDIR),
-            Access::Identify | Access::PassThrough if without_reading => Ok(()),
-            _ if kind == FileKind::Link => Err(Errno::LOOP),
+            Access::ReadDirectory | Access::Traverse if kind != FileKind::Directory => Err(Errno::NOTDIR),
+            Access::Stat | Access::Traverse if without_reading => Ok(()),
+            _ if kind == FileKind::Symlink => Err(Errno::LOOP),
             Access::Lock if kind == FileKind::Directory => Err(Errno::ISDIR),
             Access::Lock if !node.permissions.writable => Err(Errno::ACCESS),
             Access::Lock if self.is_read_only && kind == FileKind::Regular => Err(Errno::ROFS),
@@ -309,7 +309,7 @@ impl Machine {
         if bytes == 0 && !content.is_empty() {
             return Err(if quota < capacity { Errno::DQUOT } else { Errno::NOSPC });
         }
-        if let Some(most) = self.settings.file_bytes_max {
+        if let Some(most) = self.settings.file_size_max {
             assert!(offset + bytes as u64 <= most, "a signal ends the process: it has written more than it may");
         }
         let before = self.node(node).bytes();

@@ -38,7 +38,7 @@ pub(crate) struct Settings {
     pub(crate) unnamed_files: bool,
     /// Whether `/proc` or the kernel lets an unnamed file have a name.
     pub(crate) can_link_unnamed: bool,
-    pub(crate) rename_if_absent: bool,
+    pub(crate) rename_noreplace: bool,
     /// A directory or file can be opened without permission to read it, to pass through or to identify it.
     pub(crate) opens_unreadable: bool,
     /// What is said of hard links where there are none.
@@ -56,7 +56,7 @@ pub(crate) struct Settings {
     pub(crate) descriptors_max: usize,
     pub(crate) capacity_bytes: u64,
     pub(crate) quota_bytes: u64,
-    pub(crate) file_bytes_max: Option<u64>,
+    pub(crate) file_size_max: Option<u64>,
     pub(crate) reports_free_bytes: bool,
     /// Whether a directory says of what kind its entries are.
     pub(crate) tells_kinds: bool,
@@ -75,7 +75,7 @@ impl Settings {
             open_beneath: true,
             unnamed_files: true,
             can_link_unnamed: true,
-            rename_if_absent: true,
+            rename_noreplace: true,
             opens_unreadable: true,
             no_links: None,
             no_locks: None,
@@ -86,7 +86,7 @@ impl Settings {
             descriptors_max: 1024,
             capacity_bytes: u64::MAX,
             quota_bytes: u64::MAX,
-            file_bytes_max: None,
+            file_size_max: None,
             reports_free_bytes: true,
             tells_kinds: true,
             entries_at_once: 64,
@@ -101,7 +101,7 @@ impl Settings {
             open_beneath: false,
             unnamed_files: false,
             can_link_unnamed: false,
-            rename_if_absent: false,
+            rename_noreplace: false,
             opens_unreadable: false,
             ..Settings::linux(seed)
         }

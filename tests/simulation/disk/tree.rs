@@ -139,7 +139,7 @@ impl Node {
         match self.body {
             Body::File(_) => FileKind::Regular,
             Body::Directory(_) => FileKind::Directory,
-            Body::Link(_) => FileKind::Link,
+            Body::Link(_) => FileKind::Symlink,
             Body::Fifo | Body::Socket => FileKind::Other,
         }
     }
