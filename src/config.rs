@@ -15,54 +15,60 @@ use crate::system::listen::Bind;
 
 /// What `--help` prints.
 pub const USAGE: &str = "\
-Spindle hands out and takes in files over HTTP/1.1, in one thread.
+Spindle shares a folder over HTTP/1.1 and takes uploads.
 
-Usage: spindle [OPTIONS] [DIR]
+Usage: spindle [OPTIONS] DIR    share the folder DIR at /
+       spindle [OPTIONS]        serve the challenge: /echo/, /user-agent, and,
+                                with --directory, /files/
 
-With DIR, that folder is shared at /, and others may read it. Without DIR the
-server answers as the challenge has it.
+Examples:
+  spindle ~/photos              only this machine can read the folder
+  spindle --bind :: ~/photos    everybody on your network can read it
+  spindle --bind :: --uploads create ~/inbox
+                                they can also add files, but not replace any
 
-Where to listen
-  -b, --bind ADDRESS        localhost (both 127.0.0.1 and ::1), or one address;
-                            :: is every address, IPv4 included; fe80::1%eth0
-                            names its interface  [localhost]
-  -p, --port PORT           0 takes a free one  [4221]
+Address:
+  -b, --bind ADDRESS     listen on localhost (127.0.0.1 and ::1), on one IP
+                         address, or on :: (all addresses, IPv4 included); a
+                         link-local address names its interface, as in
+                         fe80::1%eth0 [default: localhost]
+  -p, --port PORT        listen on this port; 0 picks a free one [default: 4221]
 
-What to serve
-  -d, --directory DIR       serve the files beneath DIR at /files/
-      --uploads WHAT        replace: PUT and POST store files and replace them;
-                            create: never replace; off: no uploads
-                            [off with DIR, replace with --directory]
-      --max-upload SIZE     the longest upload: bytes, or with K, M, G or T
-                            powers of 1024 of them  [what the disk holds]
-      --fsync               acknowledge an upload only when it is on the disk
+Files:
+  -d, --directory DIR    serve the files below this directory at /files/
+      --uploads MODE     off, create (add files, but never replace one), or
+                         replace (add and replace files)
+                         [default: off with DIR, replace with --directory]
+      --max-upload SIZE  refuse longer uploads; SIZE is a number of bytes, or
+                         with K, M, G or T of powers of 1024 [default: no limit]
+      --fsync            confirm an upload only after it is flushed to the disk
 
-How to share DIR
-      --site                as a web site: index.html in the place of a listing,
-                            404.html, compressed files (.br, .zst, .gz) beside
-                            others, scripts allowed; not with uploads
-      --hidden              also what has a name that begins with a dot
-      --qr                  draw the address for the camera of a telephone
-      --host NAME           answer under this host name too, besides addresses,
-                            localhost and the machine's name; '*' for any;
-                            may be given several times
+Shared folder (with DIR):
+      --site             serve DIR as a web site: index.html instead of a
+                         listing, 404.html, precompressed files (.br, .zst,
+                         .gz), scripts allowed; not together with uploads
+      --hidden           also serve names that begin with a dot
+      --qr               print the address as a QR code, for a phone's camera
+      --host NAME        also serve this host name, besides IP addresses,
+                         localhost and this machine's name; '*' serves every
+                         name; may be repeated
 
-How to speak
-      --no-date             send no Date field
-      --strict              refuse an HTTP/1.1 request without Host, and a
-                            target outside the URI grammar
-      --head-timeout S      seconds that the head of a request may take  [10]
-      --idle-timeout S      seconds that a connection may wait for one  [60]
+Protocol:
+      --no-date          send no Date field
+      --strict           refuse HTTP/1.1 requests without Host, and targets
+                         outside the URI grammar
+      --head-timeout S   seconds for the whole head of a request [default: 10]
+      --idle-timeout S   seconds to wait for a request [default: 60]
 
-What to say
-  -v, --verbose             log each exchange to standard error; -vv: also each
-                            state that a connection passes through
-  -q, --quiet               log errors only
-  -h, --help                print this
-  -V, --version             print the version
+Output:
+  -v, --verbose          log each exchange to standard error; with -vv also the
+                         states of each connection
+  -q, --quiet            log errors only [default: warnings and errors]
+  -h, --help             print this help
+  -V, --version          print the version
 
-Spindle ends with SIGINT or SIGTERM: it answers what is under way or waits, for
-10 seconds at most. A second signal ends it at once.
+To stop the server, press Ctrl-C or send SIGTERM. Responses and uploads in
+progress get up to 10 seconds to finish. A second signal stops it at once.
 ";
 
 /// The port of the challenge.
