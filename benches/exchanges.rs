@@ -8,7 +8,7 @@ use divan::Bencher;
 use divan::counter::ItemsCount;
 use spindle::routes::Routes;
 
-use support::Peer;
+use support::InMemoryConnection;
 use support::corpus::{BROWSER_PICTURE, ECHO, SHORTEST};
 
 /// As many as a client that pipelines may send at a time.
@@ -43,9 +43,9 @@ fn echo(bencher: Bencher<'_, '_>) {
 
 fn exchanges(bencher: Bencher<'_, '_>, request: &[u8], depth: usize) {
     let requests = request.repeat(depth);
-    let mut peer = Peer::new(Routes::new(None));
+    let mut connection = InMemoryConnection::new(Routes::new(None));
     bencher.counter(ItemsCount::new(depth)).bench_local(|| {
-        peer.exchange(divan::black_box(&requests), |bytes| {
+        connection.exchange(divan::black_box(&requests), |bytes| {
             divan::black_box(bytes);
         });
     });

@@ -5,21 +5,21 @@ mod support;
 
 use spindle::routes::{FileRoutes, Routes, UploadPolicy, UploadSettings};
 use spindle::storage::Directory;
-use support::Peer;
+use support::InMemoryConnection;
 use support::corpus::{BROWSER_PICTURE, ECHO, SHORTEST};
 
 /// How many allocations the exchanges make that follow the first ones, and the answer to the last of them.
-fn allocations_of(mut peer: Peer, requests: &[u8]) -> (u64, Vec<u8>) {
+fn allocations_of(mut connection: InMemoryConnection, requests: &[u8]) -> (u64, Vec<u8>) {
     const WARM_UP: usize = 3;
     const MEASURED: usize = 100;
     for _ in 0..WARM_UP {
-        peer.exchange(requests, |_| {});
+        connection.exchange(requests, |_| {});
     }
     let mut answer = Vec::with_capacity(64 * 1024);
     let counted = allocation_counter::measure(|| {
         for _ in 0..MEASURED {
             answer.clear();
-            peer.exchange(requests, |bytes| answer.extend_from_slice(bytes));
+            connection.exchange(requests, |bytes| answer.extend_from_slice(bytes));
         }
     });
     (counted.count_total, answer)
@@ -27,12 +27,12 @@ fn allocations_of(mut peer: Peer, requests: &[u8]) -> (u64, Vec<u8>) {
 
 #[track_caller]
 fn assert_no_allocation(requests: &[u8], answers: usize, content: &[u8]) {
-    assert_no_allocation_by(Peer::new(Routes::new(None)), requests, answers, content);
+    assert_no_allocation_by(InMemoryConnection::new(Routes::new(None)), requests, answers, content);
 }
 
 #[track_caller]
-fn assert_no_allocation_by(peer: Peer, requests: &[u8], answers: usize, content: &[u8]) {
-    let (allocations, sent) = allocations_of(peer, requests);
+fn assert_no_allocation_by(connection: InMemoryConnection, requests: &[u8], answers: usize, content: &[u8]) {
+    let (allocations, sent) = allocations_of(connection, requests);
     assert_eq!(memchr::memmem::find_iter(&sent, "HTTP/1.1 200 OK\r\n").count(), answers, "{}", sent.escape_ascii());
     assert!(sent.ends_with(content), "{}", sent.escape_ascii());
     assert_eq!(allocations, 0);
@@ -71,7 +71,7 @@ fn a_small_file_that_is_asked_for_often_allocates_nothing() {
     let uploads = UploadSettings { policy: UploadPolicy::Off, bytes_max: None, durable: false };
     let files = FileRoutes::new(Directory::open(root.path(), 1).unwrap(), uploads, 0, 1);
     // A file that has changed just now is not kept: the year is 2100.
-    let peer = Peer::new(Routes::new(Some(files))).at(4_102_444_800_000_000_000);
+    let connection = InMemoryConnection::new(Routes::new(Some(files))).at(4_102_444_800_000_000_000);
     let request = b"GET /files/page.html HTTP/1.1\r\nHost: localhost:4221\r\n\r\n";
-    assert_no_allocation_by(peer, request, 1, b"\r\n\r\na page");
+    assert_no_allocation_by(connection, request, 1, b"\r\n\r\na page");
 }

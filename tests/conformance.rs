@@ -73,7 +73,7 @@ fn a_test_that_does_not_exist_is_noticed() {
     assert!(exists("spindle::semantics::date::tests::what_is_no_date_is_none"));
     assert!(exists("spindle::storage::tests::commits::an_update_is_not_lost"));
     assert!(!exists("http1::chunked::no_such_test"));
-    assert!(!exists("http1::chunked::broken"), "a function that is no test");
+    assert!(!exists("http1::chunked::assert_content_rejected"), "a function that is no test");
     assert!(!exists("http1::no_such_module::chunks_are_put_together"));
     assert!(!exists("nowhere::chunks_are_put_together"));
 }
@@ -87,20 +87,19 @@ fn every_protocol_error_has_a_row() {
 }
 
 /// Calls of what `tests/http1/script.rs` calls a case, and of the helpers that make one of a line.
-const CASES: [&str; 13] = [
-    "keeps(",
-    "ends(",
-    "refused(",
-    "waits(",
-    "broken(",
-    "taken(",
-    "judged(",
-    "gzip(",
-    "identity(",
-    "neither(",
-    "asked(",
-    "statuses(",
-    "wait_out(",
+const CASES: [&str; 12] = [
+    "assert_stays_open(",
+    "assert_closes(",
+    "assert_rejected(",
+    "assert_incomplete(",
+    "assert_content_rejected(",
+    "assert_accepted(",
+    "assert_read_and_write(",
+    "assert_gzip(",
+    "assert_identity(",
+    "assert_not_acceptable(",
+    "assert_status(",
+    "assert_times_out_after(",
 ];
 
 #[test]
@@ -109,7 +108,9 @@ fn the_matrix_is_counted() {
     let files = fs::read_dir(folder).unwrap().map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap());
     let is_case = |line: &&str| {
         let line = line.trim_start();
-        CASES.iter().any(|case| line.starts_with(case)) || line.contains(".keeps(") || line.contains(".ends(")
+        CASES.iter().any(|case| line.starts_with(case))
+            || line.contains(".assert_stays_open(")
+            || line.contains(".assert_closes(")
     };
     let cases: usize = files.map(|source| source.lines().filter(is_case).count()).sum();
     let named: BTreeSet<&str> = rows().into_iter().flat_map(tests_of).collect();

@@ -10,23 +10,23 @@ use spindle::routes::Routes;
 use spindle::semantics::Now;
 
 /// A kept connection without a socket, and what it works with.
-pub(crate) struct Peer {
+pub(crate) struct InMemoryConnection {
     connection: Connection<Routes>,
     shared: Shared,
     routes: Routes,
     now: Now,
 }
 
-impl Peer {
+impl InMemoryConnection {
     /// A connection that has just been accepted by a server with these routes.
-    pub(crate) fn new(routes: Routes) -> Peer {
+    pub(crate) fn new(routes: Routes) -> InMemoryConnection {
         let now = Now { monotonic_ns: 0, unix_ns: 1_767_225_600_000_000_000 };
         let shared = Shared::new(Settings::default());
-        Peer { connection: Connection::new(0, &shared, &now), shared, routes, now }
+        InMemoryConnection { connection: Connection::new(0, &shared, &now), shared, routes, now }
     }
 
     /// At another time, in nanoseconds since 1970.
-    pub(crate) fn at(mut self, unix_ns: u64) -> Peer {
+    pub(crate) fn at(mut self, unix_ns: u64) -> InMemoryConnection {
         self.now.unix_ns = unix_ns;
         self
     }

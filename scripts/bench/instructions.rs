@@ -10,7 +10,7 @@ mod support;
 use std::error::Error;
 
 use spindle::routes::Routes;
-use support::Peer;
+use support::InMemoryConnection;
 use support::corpus::{BROWSER_PICTURE, ECHO, SHORTEST};
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -25,10 +25,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         "echo" => ECHO.to_vec(),
         _ => return Err("there are root, pipelined, user-agent and echo".into()),
     };
-    let mut peer = Peer::new(Routes::new(None));
+    let mut connection = InMemoryConnection::new(Routes::new(None));
     let mut bytes_sent = 0;
     for _ in 0..count.parse()? {
-        peer.exchange(&request, |bytes| bytes_sent += bytes.len());
+        connection.exchange(&request, |bytes| bytes_sent += bytes.len());
     }
     println!("{bytes_sent} bytes sent");
     Ok(())

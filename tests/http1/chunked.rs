@@ -5,161 +5,161 @@ use spindle::http1::limits::RECEIVE_BUFFER_BYTES;
 use spindle::http1::protocol_error::ProtocolError::{self, *};
 
 use crate::driver::{Driver, Reading};
-use crate::probe::Probe;
-use crate::script::{Told, get, keeps, post, refused, waits};
+use crate::script::{Told, assert_incomplete, assert_rejected, assert_stays_open, get, post};
+use crate::service::Probe;
 
-fn coded(coding: &str) -> String {
+fn request_with_coding(coding: &str) -> String {
     post(&format!("Transfer-Encoding: {coding}\r\n"), "5\r\nabcde\r\n0\r\n\r\n")
 }
 
-fn chunks(content: &str) -> String {
+fn chunked_request(content: &str) -> String {
     post("Transfer-Encoding: chunked\r\n", content)
 }
 
 #[track_caller]
-fn taken(content: &str) -> Told {
-    keeps(chunks(content), &[201])
+fn assert_accepted(content: &str) -> Told {
+    assert_stays_open(chunked_request(content), &[201])
 }
 
 /// The protocol error shows in the content, when a sink has already been found for it.
 #[track_caller]
-fn broken(content: &str, error: ProtocolError) {
-    let told = crate::script::script(chunks(content)).refused(error);
+fn assert_content_rejected(content: &str, error: ProtocolError) {
+    let told = crate::script::script(chunked_request(content)).assert_rejected(error);
     assert!(told.seen.len() == 1 && !told.seen[0].is_complete, "an upload was completed");
 }
 
 #[test]
 fn chunks_are_put_together() {
-    assert_eq!(taken("0\r\n\r\n").content(), b"");
-    assert_eq!(taken("5\r\nabcde\r\n0\r\n\r\n").content(), b"abcde");
-    assert_eq!(taken("1\r\na\r\n1\r\nb\r\n3\r\ncde\r\n0\r\n\r\n").content(), b"abcde");
-    assert_eq!(taken("2\r\n\r\n\r\n5\r\n0\r\n\r\n\r\n0\r\n\r\n").content(), b"\r\n0\r\n\r\n");
-    assert_eq!(taken("000\r\n\r\n").content(), b"");
-    assert_eq!(taken("005\r\nabcde\r\n00\r\n\r\n").content(), b"abcde");
-    assert_eq!(taken("a\r\n0123456789\r\n0\r\n\r\n").content(), b"0123456789");
-    assert_eq!(taken("A\r\n0123456789\r\n0\r\n\r\n").content(), b"0123456789");
-    assert_eq!(taken("1F\r\n0123456789012345678901234567890\r\n0\r\n\r\n").content().len(), 31);
-    assert_eq!(taken("0000000000000005\r\nabcde\r\n0\r\n\r\n").content(), b"abcde");
+    assert_eq!(assert_accepted("0\r\n\r\n").content(), b"");
+    assert_eq!(assert_accepted("5\r\nabcde\r\n0\r\n\r\n").content(), b"abcde");
+    assert_eq!(assert_accepted("1\r\na\r\n1\r\nb\r\n3\r\ncde\r\n0\r\n\r\n").content(), b"abcde");
+    assert_eq!(assert_accepted("2\r\n\r\n\r\n5\r\n0\r\n\r\n\r\n0\r\n\r\n").content(), b"\r\n0\r\n\r\n");
+    assert_eq!(assert_accepted("000\r\n\r\n").content(), b"");
+    assert_eq!(assert_accepted("005\r\nabcde\r\n00\r\n\r\n").content(), b"abcde");
+    assert_eq!(assert_accepted("a\r\n0123456789\r\n0\r\n\r\n").content(), b"0123456789");
+    assert_eq!(assert_accepted("A\r\n0123456789\r\n0\r\n\r\n").content(), b"0123456789");
+    assert_eq!(assert_accepted("1F\r\n0123456789012345678901234567890\r\n0\r\n\r\n").content().len(), 31);
+    assert_eq!(assert_accepted("0000000000000005\r\nabcde\r\n0\r\n\r\n").content(), b"abcde");
 }
 
 #[test]
-fn the_coding_is_exactly_one_chunked() {
-    keeps(coded("chunked"), &[201]);
-    keeps(coded("Chunked"), &[201]);
-    keeps(coded("CHUNKED"), &[201]);
-    keeps(coded(" \tchunked\t "), &[201]);
-    refused(coded(""), TransferEncodingInvalid);
-    refused(coded("identity"), TransferEncodingInvalid);
-    refused(coded("gzip"), TransferEncodingInvalid);
-    refused(coded("xchunked"), TransferEncodingInvalid);
-    refused(coded("chunke"), TransferEncodingInvalid);
-    refused(coded("chunkedd"), TransferEncodingInvalid);
-    refused(coded("chunked, chunked"), TransferEncodingInvalid);
-    refused(coded("chunked, identity"), TransferEncodingInvalid);
-    refused(coded("chunked, gzip"), TransferEncodingInvalid);
-    refused(coded("chunked,"), TransferEncodingInvalid);
-    refused(coded(",chunked"), TransferEncodingInvalid);
-    refused(coded("gzip,,chunked"), TransferEncodingInvalid);
-    refused(coded("chunked;a=b"), TransferEncodingInvalid);
-    refused(coded("chunked;"), TransferEncodingInvalid);
-    refused(coded("\"chunked\""), TransferEncodingInvalid);
-    refused(coded("chunked chunked"), TransferEncodingInvalid);
-    refused(coded("gzip chunked"), TransferEncodingInvalid);
-    refused(coded("(a), chunked"), TransferEncodingInvalid);
-    refused(coded("chunked\u{a0}"), TransferEncodingInvalid);
-    refused(coded("\u{212a}chunked"), TransferEncodingInvalid);
-    refused(coded("\x0bchunked"), FieldValueInvalid);
-    refused(coded("chunked\x0b"), FieldValueInvalid);
-    refused(coded("chunked\x0c"), FieldValueInvalid);
-    refused(coded("chunked\0"), FieldValueInvalid);
-    refused(coded("\r\n chunked"), FieldLineIndented);
+fn only_a_single_chunked_coding_is_accepted() {
+    assert_stays_open(request_with_coding("chunked"), &[201]);
+    assert_stays_open(request_with_coding("Chunked"), &[201]);
+    assert_stays_open(request_with_coding("CHUNKED"), &[201]);
+    assert_stays_open(request_with_coding(" \tchunked\t "), &[201]);
+    assert_rejected(request_with_coding(""), TransferEncodingInvalid);
+    assert_rejected(request_with_coding("identity"), TransferEncodingInvalid);
+    assert_rejected(request_with_coding("gzip"), TransferEncodingInvalid);
+    assert_rejected(request_with_coding("xchunked"), TransferEncodingInvalid);
+    assert_rejected(request_with_coding("chunke"), TransferEncodingInvalid);
+    assert_rejected(request_with_coding("chunkedd"), TransferEncodingInvalid);
+    assert_rejected(request_with_coding("chunked, chunked"), TransferEncodingInvalid);
+    assert_rejected(request_with_coding("chunked, identity"), TransferEncodingInvalid);
+    assert_rejected(request_with_coding("chunked, gzip"), TransferEncodingInvalid);
+    assert_rejected(request_with_coding("chunked,"), TransferEncodingInvalid);
+    assert_rejected(request_with_coding(",chunked"), TransferEncodingInvalid);
+    assert_rejected(request_with_coding("gzip,,chunked"), TransferEncodingInvalid);
+    assert_rejected(request_with_coding("chunked;a=b"), TransferEncodingInvalid);
+    assert_rejected(request_with_coding("chunked;"), TransferEncodingInvalid);
+    assert_rejected(request_with_coding("\"chunked\""), TransferEncodingInvalid);
+    assert_rejected(request_with_coding("chunked chunked"), TransferEncodingInvalid);
+    assert_rejected(request_with_coding("gzip chunked"), TransferEncodingInvalid);
+    assert_rejected(request_with_coding("(a), chunked"), TransferEncodingInvalid);
+    assert_rejected(request_with_coding("chunked\u{a0}"), TransferEncodingInvalid);
+    assert_rejected(request_with_coding("\u{212a}chunked"), TransferEncodingInvalid);
+    assert_rejected(request_with_coding("\x0bchunked"), FieldValueInvalid);
+    assert_rejected(request_with_coding("chunked\x0b"), FieldValueInvalid);
+    assert_rejected(request_with_coding("chunked\x0c"), FieldValueInvalid);
+    assert_rejected(request_with_coding("chunked\0"), FieldValueInvalid);
+    assert_rejected(request_with_coding("\r\n chunked"), FieldLineIndented);
 }
 
 #[test]
-fn two_lines_are_one_list() {
+fn two_transfer_encoding_lines_form_one_list() {
     let two = |one: &str, other: &str| {
         post(&format!("Transfer-Encoding: {one}\r\nTransfer-Encoding: {other}\r\n"), "0\r\n\r\n")
     };
-    refused(two("chunked", "chunked"), TransferEncodingInvalid);
-    refused(two("chunked", "identity"), TransferEncodingInvalid);
-    refused(two("chunked", ""), TransferEncodingInvalid);
-    refused(two("", "chunked"), TransferEncodingInvalid);
-    refused(two("gzip", "chunked"), TransferCodingUnknown);
+    assert_rejected(two("chunked", "chunked"), TransferEncodingInvalid);
+    assert_rejected(two("chunked", "identity"), TransferEncodingInvalid);
+    assert_rejected(two("chunked", ""), TransferEncodingInvalid);
+    assert_rejected(two("", "chunked"), TransferEncodingInvalid);
+    assert_rejected(two("gzip", "chunked"), TransferCodingUnknown);
 }
 
 #[test]
 fn another_coding_before_chunked_is_not_implemented() {
-    refused(coded("gzip, chunked"), TransferCodingUnknown);
-    refused(coded("gzip,chunked"), TransferCodingUnknown);
-    refused(coded("identity, chunked"), TransferCodingUnknown);
-    refused(coded("x-foo;a=b, gzip, chunked"), TransferCodingUnknown);
-    refused(coded("gzip;a, chunked"), TransferEncodingInvalid);
-    refused(coded("gzip ; a = b\t;c=d , chunked"), TransferCodingUnknown);
-    refused(coded("gzip; =b, chunked"), TransferEncodingInvalid);
-    refused(coded("gzip;a=, chunked"), TransferEncodingInvalid);
-    refused(coded("gzip;a=b c, chunked"), TransferEncodingInvalid);
-    refused(coded("gzip;, chunked"), TransferEncodingInvalid);
+    assert_rejected(request_with_coding("gzip, chunked"), TransferCodingUnknown);
+    assert_rejected(request_with_coding("gzip,chunked"), TransferCodingUnknown);
+    assert_rejected(request_with_coding("identity, chunked"), TransferCodingUnknown);
+    assert_rejected(request_with_coding("x-foo;a=b, gzip, chunked"), TransferCodingUnknown);
+    assert_rejected(request_with_coding("gzip;a, chunked"), TransferEncodingInvalid);
+    assert_rejected(request_with_coding("gzip ; a = b\t;c=d , chunked"), TransferCodingUnknown);
+    assert_rejected(request_with_coding("gzip; =b, chunked"), TransferEncodingInvalid);
+    assert_rejected(request_with_coding("gzip;a=, chunked"), TransferEncodingInvalid);
+    assert_rejected(request_with_coding("gzip;a=b c, chunked"), TransferEncodingInvalid);
+    assert_rejected(request_with_coding("gzip;, chunked"), TransferEncodingInvalid);
 }
 
 #[test]
-fn a_parameter_of_a_coding_may_be_quoted() {
-    refused(coded("x;a=\"b\", chunked"), TransferCodingUnknown);
-    refused(coded("x;a=\"b, chunked\", chunked"), TransferCodingUnknown);
-    refused(coded("x;a=\"\", y;b=\"\\\"\\\\\" , chunked"), TransferCodingUnknown);
+fn a_transfer_coding_parameter_may_be_quoted() {
+    assert_rejected(request_with_coding("x;a=\"b\", chunked"), TransferCodingUnknown);
+    assert_rejected(request_with_coding("x;a=\"b, chunked\", chunked"), TransferCodingUnknown);
+    assert_rejected(request_with_coding("x;a=\"\", y;b=\"\\\"\\\\\" , chunked"), TransferCodingUnknown);
     // Where the quotation marks end decides what the last coding is.
-    refused(coded("x;a=\"b, chunked\""), TransferEncodingInvalid);
-    refused(coded("x;a=\"b, chunked"), TransferEncodingInvalid);
-    refused(coded("x;a=\"\\\", chunked"), TransferEncodingInvalid);
-    refused(coded("x;a=\"b\"c, chunked"), TransferEncodingInvalid);
-    refused(coded("x;a=b\"c\", chunked"), TransferEncodingInvalid);
-    refused(coded("x;\"a\"=b, chunked"), TransferEncodingInvalid);
-    refused(coded("chunked;a=\"b\""), TransferEncodingInvalid);
+    assert_rejected(request_with_coding("x;a=\"b, chunked\""), TransferEncodingInvalid);
+    assert_rejected(request_with_coding("x;a=\"b, chunked"), TransferEncodingInvalid);
+    assert_rejected(request_with_coding("x;a=\"\\\", chunked"), TransferEncodingInvalid);
+    assert_rejected(request_with_coding("x;a=\"b\"c, chunked"), TransferEncodingInvalid);
+    assert_rejected(request_with_coding("x;a=b\"c\", chunked"), TransferEncodingInvalid);
+    assert_rejected(request_with_coding("x;\"a\"=b, chunked"), TransferEncodingInvalid);
+    assert_rejected(request_with_coding("chunked;a=\"b\""), TransferEncodingInvalid);
 }
 
 #[test]
-fn version_10_has_no_transfer_encoding() {
-    refused("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", TransferEncodingInHttp10);
-    refused(
+fn transfer_encoding_in_http_10_is_rejected() {
+    assert_rejected("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", TransferEncodingInHttp10);
+    assert_rejected(
         "POST / HTTP/1.0\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         TransferEncodingInHttp10,
     );
 }
 
 #[test]
-fn a_chunk_size_is_hexadecimal_digits_alone() {
-    broken("+5\r\nabcde\r\n0\r\n\r\n", ChunkSizeInvalid);
-    broken("-5\r\nabcde\r\n0\r\n\r\n", ChunkSizeInvalid);
-    broken("0x5\r\nabcde\r\n0\r\n\r\n", ChunkSizeInvalid);
-    broken("0X5\r\nabcde\r\n0\r\n\r\n", ChunkSizeInvalid);
-    broken("1_0\r\nabcde\r\n0\r\n\r\n", ChunkSizeInvalid);
-    broken("5 \r\nabcde\r\n0\r\n\r\n", ChunkSizeInvalid);
-    broken("5\t\r\nabcde\r\n0\r\n\r\n", ChunkSizeInvalid);
-    broken(" 5\r\nabcde\r\n0\r\n\r\n", ChunkSizeInvalid);
-    broken("\r\nabcde\r\n0\r\n\r\n", ChunkSizeInvalid);
-    broken("g\r\nabcde\r\n0\r\n\r\n", ChunkSizeInvalid);
-    broken("5g\r\nabcde\r\n0\r\n\r\n", ChunkSizeInvalid);
-    broken("5.0\r\nabcde\r\n0\r\n\r\n", ChunkSizeInvalid);
-    broken("5,\r\nabcde\r\n0\r\n\r\n", ChunkSizeInvalid);
-    broken("5\x0b\r\nabcde\r\n0\r\n\r\n", ChunkSizeInvalid);
-    broken("5\0\r\nabcde\r\n0\r\n\r\n", ChunkSizeInvalid);
-    broken("\"5\"\r\nabcde\r\n0\r\n\r\n", ChunkSizeInvalid);
-    broken("5 5\r\nabcde\r\n0\r\n\r\n", ChunkSizeInvalid);
-    broken("\u{665}\r\nabcde\r\n0\r\n\r\n", ChunkSizeInvalid);
-    broken(";a=b\r\nabcde\r\n0\r\n\r\n", ChunkSizeInvalid);
-    broken("5\r\nabcde\r\n+0\r\n\r\n", ChunkSizeInvalid);
-    broken("5\r\nabcde\r\n\r\n0\r\n\r\n", ChunkSizeInvalid);
+fn a_chunk_size_contains_only_hexadecimal_digits() {
+    assert_content_rejected("+5\r\nabcde\r\n0\r\n\r\n", ChunkSizeInvalid);
+    assert_content_rejected("-5\r\nabcde\r\n0\r\n\r\n", ChunkSizeInvalid);
+    assert_content_rejected("0x5\r\nabcde\r\n0\r\n\r\n", ChunkSizeInvalid);
+    assert_content_rejected("0X5\r\nabcde\r\n0\r\n\r\n", ChunkSizeInvalid);
+    assert_content_rejected("1_0\r\nabcde\r\n0\r\n\r\n", ChunkSizeInvalid);
+    assert_content_rejected("5 \r\nabcde\r\n0\r\n\r\n", ChunkSizeInvalid);
+    assert_content_rejected("5\t\r\nabcde\r\n0\r\n\r\n", ChunkSizeInvalid);
+    assert_content_rejected(" 5\r\nabcde\r\n0\r\n\r\n", ChunkSizeInvalid);
+    assert_content_rejected("\r\nabcde\r\n0\r\n\r\n", ChunkSizeInvalid);
+    assert_content_rejected("g\r\nabcde\r\n0\r\n\r\n", ChunkSizeInvalid);
+    assert_content_rejected("5g\r\nabcde\r\n0\r\n\r\n", ChunkSizeInvalid);
+    assert_content_rejected("5.0\r\nabcde\r\n0\r\n\r\n", ChunkSizeInvalid);
+    assert_content_rejected("5,\r\nabcde\r\n0\r\n\r\n", ChunkSizeInvalid);
+    assert_content_rejected("5\x0b\r\nabcde\r\n0\r\n\r\n", ChunkSizeInvalid);
+    assert_content_rejected("5\0\r\nabcde\r\n0\r\n\r\n", ChunkSizeInvalid);
+    assert_content_rejected("\"5\"\r\nabcde\r\n0\r\n\r\n", ChunkSizeInvalid);
+    assert_content_rejected("5 5\r\nabcde\r\n0\r\n\r\n", ChunkSizeInvalid);
+    assert_content_rejected("\u{665}\r\nabcde\r\n0\r\n\r\n", ChunkSizeInvalid);
+    assert_content_rejected(";a=b\r\nabcde\r\n0\r\n\r\n", ChunkSizeInvalid);
+    assert_content_rejected("5\r\nabcde\r\n+0\r\n\r\n", ChunkSizeInvalid);
+    assert_content_rejected("5\r\nabcde\r\n\r\n0\r\n\r\n", ChunkSizeInvalid);
 }
 
 #[test]
-fn a_chunk_size_of_more_than_64_bits_is_refused() {
-    broken("FFFFFFFFFFFFFFFFF\r\nabcde\r\n0\r\n\r\n", ChunkSizeInvalid);
-    broken("10000000000000005\r\nabcde\r\n0\r\n\r\n", ChunkSizeInvalid);
-    broken("00000000000000005\r\nabcde\r\n0\r\n\r\n", ChunkSizeInvalid);
-    waits(chunks("FFFFFFFFFFFFFFFF\r\nabcde\r\n0\r\n\r\n"), ContentIncomplete);
+fn a_chunk_size_of_more_than_64_bits_is_rejected() {
+    assert_content_rejected("FFFFFFFFFFFFFFFFF\r\nabcde\r\n0\r\n\r\n", ChunkSizeInvalid);
+    assert_content_rejected("10000000000000005\r\nabcde\r\n0\r\n\r\n", ChunkSizeInvalid);
+    assert_content_rejected("00000000000000005\r\nabcde\r\n0\r\n\r\n", ChunkSizeInvalid);
+    assert_incomplete(chunked_request("FFFFFFFFFFFFFFFF\r\nabcde\r\n0\r\n\r\n"), ContentIncomplete);
 }
 
 #[test]
-fn extensions_are_parsed_and_ignored() {
+fn chunk_extensions_are_parsed_and_ignored() {
     for extension in [
         ";a",
         ";a=b",
@@ -173,13 +173,13 @@ fn extensions_are_parsed_and_ignored() {
         ";a=\"b\";c",
         ";!#$%&'*+-.^_`|~09azAZ",
     ] {
-        let told = taken(&format!("5{extension}\r\nabcde\r\n0{extension}\r\n\r\n"));
+        let told = assert_accepted(&format!("5{extension}\r\nabcde\r\n0{extension}\r\n\r\n"));
         assert_eq!(told.content(), b"abcde", "{extension}");
     }
 }
 
 #[test]
-fn a_malformed_extension_is_refused() {
+fn a_malformed_chunk_extension_is_rejected() {
     for extension in [
         ";",
         ";;a",
@@ -208,88 +208,89 @@ fn a_malformed_extension_is_refused() {
         ";a\n",
         ";a,b",
     ] {
-        broken(&format!("5{extension}\r\nabcde\r\n0\r\n\r\n"), ChunkExtensionInvalid);
-        broken(&format!("0{extension}\r\n\r\n"), ChunkExtensionInvalid);
+        assert_content_rejected(&format!("5{extension}\r\nabcde\r\n0\r\n\r\n"), ChunkExtensionInvalid);
+        assert_content_rejected(&format!("0{extension}\r\n\r\n"), ChunkExtensionInvalid);
     }
 }
 
 #[test]
-fn a_line_of_the_coding_ends_in_cr_lf_and_nothing_else() {
-    broken("5\nabcde\r\n0\r\n\r\n", LineEndInvalid);
-    broken("5\rabcde\r\n0\r\n\r\n", LineEndInvalid);
-    broken("5\r\r\nabcde\r\n0\r\n\r\n", LineEndInvalid);
-    broken("5;a\r\rabcde\r\n0\r\n\r\n", LineEndInvalid);
-    broken("0\n\r\n", LineEndInvalid);
-    broken("0\r\n\n", LineEndInvalid);
-    broken("0\r\n\r\r", LineEndInvalid);
-    broken("0\r\r\n", LineEndInvalid);
+fn chunk_lines_end_only_in_crlf() {
+    assert_content_rejected("5\nabcde\r\n0\r\n\r\n", LineEndInvalid);
+    assert_content_rejected("5\rabcde\r\n0\r\n\r\n", LineEndInvalid);
+    assert_content_rejected("5\r\r\nabcde\r\n0\r\n\r\n", LineEndInvalid);
+    assert_content_rejected("5;a\r\rabcde\r\n0\r\n\r\n", LineEndInvalid);
+    assert_content_rejected("0\n\r\n", LineEndInvalid);
+    assert_content_rejected("0\r\n\n", LineEndInvalid);
+    assert_content_rejected("0\r\n\r\r", LineEndInvalid);
+    assert_content_rejected("0\r\r\n", LineEndInvalid);
 }
 
 #[test]
-fn cr_lf_follows_the_data_of_a_chunk() {
-    broken("5\r\nabcde\n0\r\n\r\n", ChunkEndInvalid);
-    broken("5\r\nabcde\r0\r\n\r\n", ChunkEndInvalid);
-    broken("5\r\nabcde0\r\n\r\n", ChunkEndInvalid);
-    broken("5\r\nabcdef\r\n0\r\n\r\n", ChunkEndInvalid);
-    broken("5\r\nabcd\r\n0\r\n\r\n", ChunkEndInvalid);
-    broken("5\r\nabcde \r\n0\r\n\r\n", ChunkEndInvalid);
+fn chunk_data_must_be_followed_by_crlf() {
+    assert_content_rejected("5\r\nabcde\n0\r\n\r\n", ChunkEndInvalid);
+    assert_content_rejected("5\r\nabcde\r0\r\n\r\n", ChunkEndInvalid);
+    assert_content_rejected("5\r\nabcde0\r\n\r\n", ChunkEndInvalid);
+    assert_content_rejected("5\r\nabcdef\r\n0\r\n\r\n", ChunkEndInvalid);
+    assert_content_rejected("5\r\nabcd\r\n0\r\n\r\n", ChunkEndInvalid);
+    assert_content_rejected("5\r\nabcde \r\n0\r\n\r\n", ChunkEndInvalid);
 }
 
 #[test]
-fn trailers_are_read_as_fields_and_discarded() {
-    let told =
-        taken("5\r\nabcde\r\n0\r\nA: b\r\nHost: x\r\nContent-Length: 7\r\nTransfer-Encoding: gzip\r\nC:\r\n\r\n");
+fn trailers_are_parsed_as_fields_and_discarded() {
+    let told = assert_accepted(
+        "5\r\nabcde\r\n0\r\nA: b\r\nHost: x\r\nContent-Length: 7\r\nTransfer-Encoding: gzip\r\nC:\r\n\r\n",
+    );
     assert_eq!(told.content(), b"abcde");
     assert_eq!(told.seen[0].fields.len(), 2, "no trailer is a field of the head");
-    keeps(chunks("0\r\nConnection: close\r\n\r\n"), &[201]);
+    assert_stays_open(chunked_request("0\r\nConnection: close\r\n\r\n"), &[201]);
 }
 
 #[test]
-fn a_malformed_trailer_is_refused() {
-    broken("0\r\nA : b\r\n\r\n", SpaceBeforeColon);
-    broken("0\r\n A: b\r\n\r\n", FieldLineIndented);
-    broken("0\r\nA: b\r\n c\r\n\r\n", FieldLineIndented);
-    broken("0\r\nA\r\n\r\n", FieldColonMissing);
-    broken("0\r\n: b\r\n\r\n", FieldNameEmpty);
-    broken("0\r\nA(: b\r\n\r\n", FieldNameInvalid);
-    broken("0\r\nA: \0\r\n\r\n", FieldValueInvalid);
-    broken("0\r\nA: b\n\r\n", LineEndInvalid);
-    broken("0\r\nA: b\rC: d\r\n\r\n", LineEndInvalid);
-    broken("0\r\nGET / HTTP/1.1\r\n\r\n", SpaceBeforeColon);
+fn a_malformed_trailer_is_rejected() {
+    assert_content_rejected("0\r\nA : b\r\n\r\n", SpaceBeforeColon);
+    assert_content_rejected("0\r\n A: b\r\n\r\n", FieldLineIndented);
+    assert_content_rejected("0\r\nA: b\r\n c\r\n\r\n", FieldLineIndented);
+    assert_content_rejected("0\r\nA\r\n\r\n", FieldColonMissing);
+    assert_content_rejected("0\r\n: b\r\n\r\n", FieldNameEmpty);
+    assert_content_rejected("0\r\nA(: b\r\n\r\n", FieldNameInvalid);
+    assert_content_rejected("0\r\nA: \0\r\n\r\n", FieldValueInvalid);
+    assert_content_rejected("0\r\nA: b\n\r\n", LineEndInvalid);
+    assert_content_rejected("0\r\nA: b\rC: d\r\n\r\n", LineEndInvalid);
+    assert_content_rejected("0\r\nGET / HTTP/1.1\r\n\r\n", SpaceBeforeColon);
 }
 
 #[test]
-fn chunks_that_nobody_wants_are_read_as_strictly() {
+fn discarded_chunks_are_parsed_as_strictly() {
     let unwanted = |content: &str| get("/", "Transfer-Encoding: chunked\r\n") + content;
-    keeps(unwanted("5\r\nabcde\r\n0\r\nA: b\r\n\r\n"), &[200]);
+    assert_stays_open(unwanted("5\r\nabcde\r\n0\r\nA: b\r\n\r\n"), &[200]);
     for (content, error) in [
         ("+5\r\nabcde\r\n0\r\n\r\n", ChunkSizeInvalid),
         ("5\r\nabcdef\r\n0\r\n\r\n", ChunkEndInvalid),
         ("0;\r\n\r\n", ChunkExtensionInvalid),
         ("0\r\n\n", LineEndInvalid),
     ] {
-        crate::script::script(unwanted(content)).refused(error);
+        crate::script::script(unwanted(content)).assert_rejected(error);
     }
 }
 
 #[test]
-fn chunks_that_the_peer_does_not_finish_are_refused_at_its_end() {
-    waits(chunks(""), ContentIncomplete);
-    waits(chunks("5"), ContentIncomplete);
-    waits(chunks("5\r"), ContentIncomplete);
-    waits(chunks("5\r\nabcde"), ContentIncomplete);
-    waits(chunks("5\r\nabcde\r\n"), ContentIncomplete);
-    waits(chunks("5\r\nabcde\r\n0"), ContentIncomplete);
-    waits(chunks("5\r\nabcde\r\n0\r\n"), ContentIncomplete);
-    waits(chunks("5\r\nabcde\r\n0\r\nA: b\r\n\r"), ContentIncomplete);
+fn unfinished_chunked_content_is_rejected_when_the_client_half_closes() {
+    assert_incomplete(chunked_request(""), ContentIncomplete);
+    assert_incomplete(chunked_request("5"), ContentIncomplete);
+    assert_incomplete(chunked_request("5\r"), ContentIncomplete);
+    assert_incomplete(chunked_request("5\r\nabcde"), ContentIncomplete);
+    assert_incomplete(chunked_request("5\r\nabcde\r\n"), ContentIncomplete);
+    assert_incomplete(chunked_request("5\r\nabcde\r\n0"), ContentIncomplete);
+    assert_incomplete(chunked_request("5\r\nabcde\r\n0\r\n"), ContentIncomplete);
+    assert_incomplete(chunked_request("5\r\nabcde\r\n0\r\nA: b\r\n\r"), ContentIncomplete);
 }
 
 /// Content of announced length is received up to whole buffers. Between chunks there is framing, of which a byte a read would
 /// come where that much content is just missing.
 #[test]
-fn framing_is_received_in_large_pieces_wherever_in_the_content_it_is() {
+fn chunk_framing_is_received_in_large_reads_at_every_content_offset() {
     let mut driver = Driver::new(Probe, Settings::default(), Reading::Everything);
     let content = "x".repeat(RECEIVE_BUFFER_BYTES - 1);
-    driver.receive(chunks(&format!("{:x}\r\n{content}\r\n", content.len())).as_bytes());
+    driver.receive(chunked_request(&format!("{:x}\r\n{content}\r\n", content.len())).as_bytes());
     assert!(driver.connection.input_space(&mut driver.shared).len() > RECEIVE_BUFFER_BYTES / 2);
 }

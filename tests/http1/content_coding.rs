@@ -12,8 +12,8 @@ fn request(lines: &str) -> String {
 }
 
 #[track_caller]
-fn gzip(lines: &str) {
-    let told = routed(request(lines)).keeps(&[200]);
+fn assert_gzip(lines: &str) {
+    let told = routed(request(lines)).assert_stays_open(&[200]);
     let answer = told.answer();
     assert_eq!(answer.field("Content-Encoding"), Some("gzip"), "{lines}");
     assert_eq!(answer.field("Vary"), Some("Accept-Encoding"));
@@ -22,8 +22,8 @@ fn gzip(lines: &str) {
 }
 
 #[track_caller]
-fn identity(lines: &str) {
-    let told = routed(request(lines)).keeps(&[200]);
+fn assert_identity(lines: &str) {
+    let told = routed(request(lines)).assert_stays_open(&[200]);
     let answer = told.answer();
     assert_eq!(answer.field("Content-Encoding"), None, "{lines}");
     assert_eq!(answer.field("Vary"), Some("Accept-Encoding"));
@@ -31,95 +31,95 @@ fn identity(lines: &str) {
 }
 
 #[track_caller]
-fn neither(lines: &str) {
-    let told = routed(request(lines)).keeps(&[406]);
+fn assert_not_acceptable(lines: &str) {
+    let told = routed(request(lines)).assert_stays_open(&[406]);
     assert_eq!(told.answer().field("Vary"), Some("Accept-Encoding"));
 }
 
 #[test]
-fn gzip_for_those_who_accept_it() {
-    gzip("Accept-Encoding: gzip\r\n");
-    gzip("accept-encoding: GZIP\r\n");
-    gzip("Accept-Encoding: x-gzip\r\n");
-    gzip("Accept-Encoding: invalid-1, gzip, invalid-2\r\n");
-    gzip("Accept-Encoding: ,, gzip ,,\r\n");
-    gzip("Accept-Encoding: br;q=1.0, gzip;q=0.001\r\n");
-    gzip("Accept-Encoding: gzip\t;\tq=0.5\r\n");
-    gzip("Accept-Encoding: gzip;Q=1.000\r\n");
-    gzip("Accept-Encoding: *\r\n");
-    gzip("Accept-Encoding: identity;q=0.5, *;q=0.5\r\n");
-    gzip("Accept-Encoding: identity;q=0.5, gzip;q=0.5\r\n");
-    gzip("Accept-Encoding: identity;q=0, gzip;q=0.1\r\n");
-    gzip("Accept-Encoding: br\r\nAccept-Encoding: gzip\r\n");
+fn gzip_is_sent_to_clients_that_accept_it() {
+    assert_gzip("Accept-Encoding: gzip\r\n");
+    assert_gzip("accept-encoding: GZIP\r\n");
+    assert_gzip("Accept-Encoding: x-gzip\r\n");
+    assert_gzip("Accept-Encoding: invalid-1, gzip, invalid-2\r\n");
+    assert_gzip("Accept-Encoding: ,, gzip ,,\r\n");
+    assert_gzip("Accept-Encoding: br;q=1.0, gzip;q=0.001\r\n");
+    assert_gzip("Accept-Encoding: gzip\t;\tq=0.5\r\n");
+    assert_gzip("Accept-Encoding: gzip;Q=1.000\r\n");
+    assert_gzip("Accept-Encoding: *\r\n");
+    assert_gzip("Accept-Encoding: identity;q=0.5, *;q=0.5\r\n");
+    assert_gzip("Accept-Encoding: identity;q=0.5, gzip;q=0.5\r\n");
+    assert_gzip("Accept-Encoding: identity;q=0, gzip;q=0.1\r\n");
+    assert_gzip("Accept-Encoding: br\r\nAccept-Encoding: gzip\r\n");
 }
 
 #[test]
-fn identity_for_all_others() {
-    identity("");
-    identity("Accept-Encoding:\r\n");
-    identity("Accept-Encoding: br, deflate\r\n");
-    identity("Accept-Encoding: invalid-encoding\r\n");
-    identity("Accept-Encoding: gzip;q=0\r\n");
-    identity("Accept-Encoding: gzip;q=0.000\r\n");
-    identity("Accept-Encoding: gzip;q=0, *\r\n");
-    identity("Accept-Encoding: identity;q=0.8, gzip;q=0.7\r\n");
-    identity("Accept-Encoding: identity, *;q=0\r\n");
-    identity("Accept-Encoding: gzipped\r\n");
-    identity("Accept: gzip\r\n");
-    identity("TE: gzip\r\n");
+fn identity_is_sent_to_all_other_clients() {
+    assert_identity("");
+    assert_identity("Accept-Encoding:\r\n");
+    assert_identity("Accept-Encoding: br, deflate\r\n");
+    assert_identity("Accept-Encoding: invalid-encoding\r\n");
+    assert_identity("Accept-Encoding: gzip;q=0\r\n");
+    assert_identity("Accept-Encoding: gzip;q=0.000\r\n");
+    assert_identity("Accept-Encoding: gzip;q=0, *\r\n");
+    assert_identity("Accept-Encoding: identity;q=0.8, gzip;q=0.7\r\n");
+    assert_identity("Accept-Encoding: identity, *;q=0\r\n");
+    assert_identity("Accept-Encoding: gzipped\r\n");
+    assert_identity("Accept: gzip\r\n");
+    assert_identity("TE: gzip\r\n");
 }
 
 #[test]
-fn what_breaks_the_grammar_counts_as_not_sent() {
-    identity("Accept-Encoding: gzip;q=2\r\n");
-    identity("Accept-Encoding: gzip;q=1.001\r\n");
-    identity("Accept-Encoding: gzip;q=0.0001\r\n");
-    identity("Accept-Encoding: gzip;q=+1\r\n");
-    identity("Accept-Encoding: gzip;q=.5\r\n");
-    identity("Accept-Encoding: gzip;q=\r\n");
-    identity("Accept-Encoding: gzip;q\r\n");
-    identity("Accept-Encoding: gzip;\r\n");
-    identity("Accept-Encoding: gzip;q = 1\r\n");
-    identity("Accept-Encoding: gzip;a=b\r\n");
-    identity("Accept-Encoding: gzip gzip\r\n");
-    identity("Accept-Encoding: \"gzip\"\r\n");
-    identity("Accept-Encoding: gzip\u{a0}\r\n");
+fn malformed_members_of_accept_encoding_are_ignored() {
+    assert_identity("Accept-Encoding: gzip;q=2\r\n");
+    assert_identity("Accept-Encoding: gzip;q=1.001\r\n");
+    assert_identity("Accept-Encoding: gzip;q=0.0001\r\n");
+    assert_identity("Accept-Encoding: gzip;q=+1\r\n");
+    assert_identity("Accept-Encoding: gzip;q=.5\r\n");
+    assert_identity("Accept-Encoding: gzip;q=\r\n");
+    assert_identity("Accept-Encoding: gzip;q\r\n");
+    assert_identity("Accept-Encoding: gzip;\r\n");
+    assert_identity("Accept-Encoding: gzip;q = 1\r\n");
+    assert_identity("Accept-Encoding: gzip;a=b\r\n");
+    assert_identity("Accept-Encoding: gzip gzip\r\n");
+    assert_identity("Accept-Encoding: \"gzip\"\r\n");
+    assert_identity("Accept-Encoding: gzip\u{a0}\r\n");
 }
 
 #[test]
-fn a_star_weighs_identity_too() {
-    identity("Accept-Encoding: gzip;q=0.4, *;q=0.8\r\n");
-    gzip("Accept-Encoding: gzip;q=0.8, *;q=0.4\r\n");
-    identity("Accept-Encoding: *;q=0.5, gzip;q=0.499\r\n");
+fn the_weight_of_the_wildcard_applies_to_identity_too() {
+    assert_identity("Accept-Encoding: gzip;q=0.4, *;q=0.8\r\n");
+    assert_gzip("Accept-Encoding: gzip;q=0.8, *;q=0.4\r\n");
+    assert_identity("Accept-Encoding: *;q=0.5, gzip;q=0.499\r\n");
 }
 
 #[test]
-fn where_neither_is_acceptable_neither_is_sent() {
-    neither("Accept-Encoding: identity;q=0\r\n");
-    neither("Accept-Encoding: *;q=0\r\n");
-    neither("Accept-Encoding: identity;q=0, gzip;q=0\r\n");
-    neither("Accept-Encoding: br, *;q=0\r\n");
+fn if_no_coding_is_acceptable_the_response_is_406() {
+    assert_not_acceptable("Accept-Encoding: identity;q=0\r\n");
+    assert_not_acceptable("Accept-Encoding: *;q=0\r\n");
+    assert_not_acceptable("Accept-Encoding: identity;q=0, gzip;q=0\r\n");
+    assert_not_acceptable("Accept-Encoding: br, *;q=0\r\n");
 }
 
 #[test]
-fn what_is_compressed_is_what_would_have_been_sent() {
+fn gzip_content_decompresses_to_the_uncompressed_content() {
     let told = routed("GET /user-agent HTTP/1.1\r\nHost: h\r\nUser-Agent: \u{e9}\tb\r\nAccept-Encoding: gzip\r\n\r\n")
-        .keeps(&[200]);
+        .assert_stays_open(&[200]);
     let mut content = String::new();
     flate2::read::GzDecoder::new(told.answer().content.as_deref().unwrap()).read_to_string(&mut content).unwrap();
     assert_eq!(content, "\u{e9}\tb");
 }
 
 #[test]
-fn one_compressor_serves_one_answer_after_the_other() {
-    let told = routed(request("Accept-Encoding: gzip\r\n").repeat(3)).keeps(&[200, 200, 200]);
+fn the_compressor_is_reused_for_consecutive_responses() {
+    let told = routed(request("Accept-Encoding: gzip\r\n").repeat(3)).assert_stays_open(&[200, 200, 200]);
     assert!(told.answers.iter().all(|answer| answer.content.as_deref() == Some(ABC)));
 }
 
 #[test]
-fn an_answer_without_content_is_not_coded() {
-    let told = routed("GET / HTTP/1.1\r\nHost: h\r\nAccept-Encoding: gzip\r\n\r\n").keeps(&[200]);
+fn a_response_without_content_is_not_compressed() {
+    let told = routed("GET / HTTP/1.1\r\nHost: h\r\nAccept-Encoding: gzip\r\n\r\n").assert_stays_open(&[200]);
     assert_eq!((told.answer().field("Content-Encoding"), told.answer().field("Vary")), (None, None));
-    routed("GET / HTTP/1.1\r\nHost: h\r\nAccept-Encoding: *;q=0\r\n\r\n").keeps(&[200]);
-    routed("GET /nothing HTTP/1.1\r\nHost: h\r\nAccept-Encoding: *;q=0\r\n\r\n").keeps(&[404]);
+    routed("GET / HTTP/1.1\r\nHost: h\r\nAccept-Encoding: *;q=0\r\n\r\n").assert_stays_open(&[200]);
+    routed("GET /nothing HTTP/1.1\r\nHost: h\r\nAccept-Encoding: *;q=0\r\n\r\n").assert_stays_open(&[404]);
 }

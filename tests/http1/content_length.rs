@@ -5,126 +5,126 @@ use spindle::http1::limits::RECEIVE_BUFFER_BYTES;
 use spindle::http1::protocol_error::ProtocolError::*;
 
 use crate::driver::{Driver, Reading};
-use crate::probe::Probe;
-use crate::script::{get, keeps, post, refused, waits};
+use crate::script::{assert_incomplete, assert_rejected, assert_stays_open, get, post};
+use crate::service::Probe;
 
 fn length(value: &str, content: &str) -> String {
     post(&format!("Content-Length: {value}\r\n"), content)
 }
 
 #[test]
-fn so_many_bytes_are_content_and_the_next_is_the_next_request() {
+fn content_has_the_announced_length_and_the_next_request_follows_it() {
     for content in ["", "a", "abcde", "\r\n\r\n", "GET / HTTP/1.1\r\n\r\n"] {
-        let told = keeps(length(&content.len().to_string(), content), &[201]);
+        let told = assert_stays_open(length(&content.len().to_string(), content), &[201]);
         assert_eq!(told.content(), content.as_bytes());
     }
-    assert_eq!(keeps(length("  5\t ", "abcde"), &[201]).content(), b"abcde");
+    assert_eq!(assert_stays_open(length("  5\t ", "abcde"), &[201]).content(), b"abcde");
 }
 
 #[test]
-fn what_is_not_digits_alone_is_refused() {
-    refused(length("+5", "abcde"), ContentLengthInvalid);
-    refused(length("-5", "abcde"), ContentLengthInvalid);
-    refused(length("-0", ""), ContentLengthInvalid);
-    refused(length("", "abcde"), ContentLengthInvalid);
-    refused(length("5 5", "abcde"), ContentLengthInvalid);
-    refused(length("5,5", "abcde"), ContentLengthInvalid);
-    refused(length("5, 5", "abcde"), ContentLengthInvalid);
-    refused(length("5,", "abcde"), ContentLengthInvalid);
-    refused(length(",5", "abcde"), ContentLengthInvalid);
-    refused(length("0x5", "abcde"), ContentLengthInvalid);
-    refused(length("5_0", "abcde"), ContentLengthInvalid);
-    refused(length("5.0", "abcde"), ContentLengthInvalid);
-    refused(length("5e0", "abcde"), ContentLengthInvalid);
-    refused(length("five", "abcde"), ContentLengthInvalid);
-    refused(length("a", "abcde"), ContentLengthInvalid);
-    refused(length("\"5\"", "abcde"), ContentLengthInvalid);
-    refused(length("5;a=b", "abcde"), ContentLengthInvalid);
-    refused(length("\u{665}", "abcde"), ContentLengthInvalid);
+fn a_content_length_with_anything_but_digits_is_rejected() {
+    assert_rejected(length("+5", "abcde"), ContentLengthInvalid);
+    assert_rejected(length("-5", "abcde"), ContentLengthInvalid);
+    assert_rejected(length("-0", ""), ContentLengthInvalid);
+    assert_rejected(length("", "abcde"), ContentLengthInvalid);
+    assert_rejected(length("5 5", "abcde"), ContentLengthInvalid);
+    assert_rejected(length("5,5", "abcde"), ContentLengthInvalid);
+    assert_rejected(length("5, 5", "abcde"), ContentLengthInvalid);
+    assert_rejected(length("5,", "abcde"), ContentLengthInvalid);
+    assert_rejected(length(",5", "abcde"), ContentLengthInvalid);
+    assert_rejected(length("0x5", "abcde"), ContentLengthInvalid);
+    assert_rejected(length("5_0", "abcde"), ContentLengthInvalid);
+    assert_rejected(length("5.0", "abcde"), ContentLengthInvalid);
+    assert_rejected(length("5e0", "abcde"), ContentLengthInvalid);
+    assert_rejected(length("five", "abcde"), ContentLengthInvalid);
+    assert_rejected(length("a", "abcde"), ContentLengthInvalid);
+    assert_rejected(length("\"5\"", "abcde"), ContentLengthInvalid);
+    assert_rejected(length("5;a=b", "abcde"), ContentLengthInvalid);
+    assert_rejected(length("\u{665}", "abcde"), ContentLengthInvalid);
 }
 
 /// A reader that takes a number with a zero in front for an octal one would see another end.
 #[test]
-fn leading_zeros_are_refused() {
-    refused(length("0200", "abcde"), ContentLengthInvalid);
-    refused(length("05", "abcde"), ContentLengthInvalid);
-    refused(length("00", ""), ContentLengthInvalid);
-    refused(length("000000000000000005", "abcde"), ContentLengthInvalid);
-    refused(get("/", "Content-Length: 00\r\n"), ContentLengthInvalid);
-    assert_eq!(keeps(length("0", ""), &[201]).content(), b"");
-    keeps(get("/", "Content-Length: 0\r\n"), &[200]);
+fn leading_zeros_are_rejected() {
+    assert_rejected(length("0200", "abcde"), ContentLengthInvalid);
+    assert_rejected(length("05", "abcde"), ContentLengthInvalid);
+    assert_rejected(length("00", ""), ContentLengthInvalid);
+    assert_rejected(length("000000000000000005", "abcde"), ContentLengthInvalid);
+    assert_rejected(get("/", "Content-Length: 00\r\n"), ContentLengthInvalid);
+    assert_eq!(assert_stays_open(length("0", ""), &[201]).content(), b"");
+    assert_stays_open(get("/", "Content-Length: 0\r\n"), &[200]);
 }
 
 #[test]
-fn more_digits_than_any_length_has_are_refused() {
-    refused(length("0000000000000000005", "abcde"), ContentLengthInvalid);
-    refused(length("99999999999999999999", "abcde"), ContentLengthInvalid);
-    refused(length("18446744073709551621", "abcde"), ContentLengthInvalid);
-    refused(length("4294967301000000000000000000000000000005", "abcde"), ContentLengthInvalid);
+fn a_content_length_with_too_many_digits_is_rejected() {
+    assert_rejected(length("0000000000000000005", "abcde"), ContentLengthInvalid);
+    assert_rejected(length("99999999999999999999", "abcde"), ContentLengthInvalid);
+    assert_rejected(length("18446744073709551621", "abcde"), ContentLengthInvalid);
+    assert_rejected(length("4294967301000000000000000000000000000005", "abcde"), ContentLengthInvalid);
 }
 
 #[test]
-fn two_lengths_are_refused_even_if_they_are_equal() {
-    refused(post("Content-Length: 5\r\nContent-Length: 5\r\n", "abcde"), ContentLengthRepeated);
-    refused(post("Content-Length: 5\r\ncontent-length: 6\r\n", "abcde"), ContentLengthRepeated);
-    refused(post("Content-Length: 0\r\nA: b\r\nContent-Length: 5\r\n", "abcde"), ContentLengthRepeated);
+fn a_repeated_content_length_is_rejected_even_if_the_values_are_equal() {
+    assert_rejected(post("Content-Length: 5\r\nContent-Length: 5\r\n", "abcde"), ContentLengthRepeated);
+    assert_rejected(post("Content-Length: 5\r\ncontent-length: 6\r\n", "abcde"), ContentLengthRepeated);
+    assert_rejected(post("Content-Length: 0\r\nA: b\r\nContent-Length: 5\r\n", "abcde"), ContentLengthRepeated);
 }
 
 #[test]
-fn a_length_beside_a_transfer_encoding_is_refused() {
-    refused(post("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"), FramingAmbiguous);
-    refused(post("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n", "0\r\n\r\n"), FramingAmbiguous);
-    refused(post("Transfer-Encoding: identity\r\nContent-Length: 5\r\n", "abcde"), FramingAmbiguous);
-    refused(post("Transfer-Encoding:\r\nContent-Length: 5\r\n", "abcde"), FramingAmbiguous);
-    refused(post("Transfer-Encoding: chunked\r\nContent-Length: x\r\n", "0\r\n\r\n"), FramingAmbiguous);
+fn content_length_together_with_transfer_encoding_is_rejected() {
+    assert_rejected(post("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"), FramingAmbiguous);
+    assert_rejected(post("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n", "0\r\n\r\n"), FramingAmbiguous);
+    assert_rejected(post("Transfer-Encoding: identity\r\nContent-Length: 5\r\n", "abcde"), FramingAmbiguous);
+    assert_rejected(post("Transfer-Encoding:\r\nContent-Length: 5\r\n", "abcde"), FramingAmbiguous);
+    assert_rejected(post("Transfer-Encoding: chunked\r\nContent-Length: x\r\n", "0\r\n\r\n"), FramingAmbiguous);
 }
 
 #[test]
-fn without_a_length_there_is_no_content() {
-    assert_eq!(keeps(post("", ""), &[201]).content(), b"");
-    keeps("PUT / HTTP/1.1\r\nHost: h\r\n\r\n", &[201]);
+fn a_request_without_content_length_has_no_content() {
+    assert_eq!(assert_stays_open(post("", ""), &[201]).content(), b"");
+    assert_stays_open("PUT / HTTP/1.1\r\nHost: h\r\n\r\n", &[201]);
 }
 
 #[test]
-fn content_of_a_read_is_discarded_and_the_next_request_starts_behind_it() {
-    let told = keeps(get("/a", "Content-Length: 16\r\n") + "GET /b HTTP/1.1\r", &[200]);
+fn ignored_content_is_discarded_and_the_next_request_starts_after_it() {
+    let told = assert_stays_open(get("/a", "Content-Length: 16\r\n") + "GET /b HTTP/1.1\r", &[200]);
     assert_eq!((told.answer().text(), told.seen.len()), ("/a", 1));
-    keeps("HEAD / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nabcde", &[200]);
-    keeps("OPTIONS * HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nabcde", &[200]);
-    keeps("TRACE / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nabcde", &[200]);
-    keeps("DELETE / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nabcde", &[200]);
-    keeps("FOO / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nabcde", &[501]);
-    keeps("POST /refuse HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nabcde", &[403]);
-    keeps("POST /nothing HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nabcde", &[204]);
-    keeps("GET /source/7 HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nabcde", &[200]);
+    assert_stays_open("HEAD / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nabcde", &[200]);
+    assert_stays_open("OPTIONS * HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nabcde", &[200]);
+    assert_stays_open("TRACE / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nabcde", &[200]);
+    assert_stays_open("DELETE / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nabcde", &[200]);
+    assert_stays_open("FOO / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nabcde", &[501]);
+    assert_stays_open("POST /refuse HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nabcde", &[403]);
+    assert_stays_open("POST /nothing HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nabcde", &[204]);
+    assert_stays_open("GET /source/7 HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nabcde", &[200]);
 }
 
 #[test]
-fn content_that_the_peer_does_not_finish_is_refused_at_its_end() {
-    waits(length("5", ""), ContentIncomplete);
-    waits(length("5", "abcd"), ContentIncomplete);
-    waits(get("/", "Content-Length: 1\r\n"), ContentIncomplete);
+fn unfinished_content_is_rejected_when_the_client_half_closes() {
+    assert_incomplete(length("5", ""), ContentIncomplete);
+    assert_incomplete(length("5", "abcd"), ContentIncomplete);
+    assert_incomplete(get("/", "Content-Length: 1\r\n"), ContentIncomplete);
 }
 
 #[test]
-fn a_sink_that_has_enough_answers_and_the_rest_is_discarded() {
+fn content_that_a_sink_rejects_is_discarded_to_its_end() {
     let limited = |bytes: usize| {
         format!("POST /limited HTTP/1.1\r\nHost: h\r\nContent-Length: {bytes}\r\n\r\n{}", "a".repeat(bytes))
     };
-    keeps(limited(8), &[201]);
-    keeps(limited(9), &[413]);
-    keeps(limited(100), &[413]);
+    assert_stays_open(limited(8), &[201]);
+    assert_stays_open(limited(9), &[413]);
+    assert_stays_open(limited(100), &[413]);
 }
 
 #[test]
-fn a_second_cr_lf_behind_content_is_ignored() {
-    keeps(length("5", "abcde\r\n"), &[201]);
-    keeps(length("5", "abcde\r\n") + &length("1", "f\r\n"), &[201, 201]);
+fn one_crlf_after_content_is_ignored() {
+    assert_stays_open(length("5", "abcde\r\n"), &[201]);
+    assert_stays_open(length("5", "abcde\r\n") + &length("1", "f\r\n"), &[201, 201]);
 }
 
 /// Written to a file, such pieces fill whole pages.
 #[test]
-fn pieces_of_content_end_where_whole_buffers_of_it_do() {
+fn content_is_received_in_pieces_that_end_at_buffer_boundaries() {
     const CONTENT_BYTES: usize = 4 * RECEIVE_BUFFER_BYTES + 1;
     let stream = post(&format!("Content-Length: {CONTENT_BYTES}\r\n"), &"x".repeat(CONTENT_BYTES));
     let head_bytes = stream.len() - CONTENT_BYTES;
@@ -147,7 +147,7 @@ fn pieces_of_content_end_where_whole_buffers_of_it_do() {
 
 /// The buffer of a head that was waited for is small: content that fills it moves to a larger one.
 #[test]
-fn content_behind_a_head_that_was_waited_for_arrives_whole() {
+fn content_after_a_head_received_in_pieces_is_complete() {
     for content_bytes in [3000, 4096, 5000, 20_000, RECEIVE_BUFFER_BYTES, 3 * RECEIVE_BUFFER_BYTES + 1] {
         let content: String = (0..content_bytes).map(|at| char::from(b'a' + (at % 23) as u8)).collect();
         let stream = post(&format!("Content-Length: {content_bytes}\r\n"), &content) + &get("/next", "");

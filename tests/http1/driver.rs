@@ -5,7 +5,7 @@ use spindle::semantics::Now;
 use spindle::semantics::exchange_record::Outcome;
 use spindle::semantics::service::Service;
 
-use crate::probe::{Recorder, Seen};
+use crate::service::{Recorder, Seen};
 
 /// Sun, 06 Nov 1994 08:49:37 GMT.
 pub(crate) const NOW: Now = Now { monotonic_ns: 0, unix_ns: 784_111_777_000_000_000 };

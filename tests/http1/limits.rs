@@ -5,8 +5,8 @@ use spindle::http1::limits::*;
 use spindle::http1::protocol_error::ProtocolError::*;
 
 use crate::driver::{Driver, Reading};
-use crate::probe::Probe;
-use crate::script::{ends, get, keeps, post, refused, routed, script, waits};
+use crate::script::{assert_closes, assert_incomplete, assert_rejected, assert_stays_open, get, post, routed, script};
+use crate::service::Probe;
 
 /// A GET whose request-line has so many bytes.
 fn request_line(bytes: usize) -> String {
@@ -22,58 +22,58 @@ fn section(bytes: usize) -> String {
 
 #[test]
 fn request_line_bytes_max() {
-    keeps(request_line(REQUEST_LINE_BYTES_MAX) + "\r\n", &[200]);
-    refused(request_line(REQUEST_LINE_BYTES_MAX + 1) + "\r\n", RequestLineTooLong);
-    refused(request_line(2 * REQUEST_LINE_BYTES_MAX) + "\r\n", RequestLineTooLong);
-    refused(format!("GET /{}", "a".repeat(REQUEST_LINE_BYTES_MAX)), RequestLineTooLong);
+    assert_stays_open(request_line(REQUEST_LINE_BYTES_MAX) + "\r\n", &[200]);
+    assert_rejected(request_line(REQUEST_LINE_BYTES_MAX + 1) + "\r\n", RequestLineTooLong);
+    assert_rejected(request_line(2 * REQUEST_LINE_BYTES_MAX) + "\r\n", RequestLineTooLong);
+    assert_rejected(format!("GET /{}", "a".repeat(REQUEST_LINE_BYTES_MAX)), RequestLineTooLong);
     let percent = format!("GET /{} HTTP/1.1\r\n\r\n", "%41".repeat(REQUEST_LINE_BYTES_MAX / 3));
-    refused(percent, RequestLineTooLong);
+    assert_rejected(percent, RequestLineTooLong);
     // The limit is one of position: what is wrong within it counts first.
-    refused(request_line(REQUEST_LINE_BYTES_MAX + 1).replace('/', "#"), TargetFragment);
+    assert_rejected(request_line(REQUEST_LINE_BYTES_MAX + 1).replace('/', "#"), TargetFragment);
     const { assert!(REQUEST_LINE_BYTES_MAX >= 8000, "RFC 9112 §3 asks for as much") };
 }
 
 #[test]
 fn method_bytes_max() {
     let line = |bytes: usize| format!("{} / HTTP/1.1\r\nHost: h\r\n\r\n", "A".repeat(bytes));
-    keeps(line(METHOD_BYTES_MAX), &[501]);
-    refused(line(METHOD_BYTES_MAX + 1), MethodTooLong);
-    refused("A".repeat(METHOD_BYTES_MAX + 1), MethodTooLong);
-    waits("A".repeat(METHOD_BYTES_MAX), HeadIncomplete);
+    assert_stays_open(line(METHOD_BYTES_MAX), &[501]);
+    assert_rejected(line(METHOD_BYTES_MAX + 1), MethodTooLong);
+    assert_rejected("A".repeat(METHOD_BYTES_MAX + 1), MethodTooLong);
+    assert_incomplete("A".repeat(METHOD_BYTES_MAX), HeadIncomplete);
 }
 
 #[test]
 fn field_section_bytes_max() {
     let request = |bytes: usize| format!("GET / HTTP/1.1\r\n{}", section(bytes));
-    keeps(request(FIELD_SECTION_BYTES_MAX), &[200]);
-    refused(request(FIELD_SECTION_BYTES_MAX + 1), FieldSectionTooLarge);
-    refused(request(FIELD_SECTION_BYTES_MAX + 2), FieldSectionTooLarge);
-    refused(request(2 * FIELD_SECTION_BYTES_MAX), FieldSectionTooLarge);
+    assert_stays_open(request(FIELD_SECTION_BYTES_MAX), &[200]);
+    assert_rejected(request(FIELD_SECTION_BYTES_MAX + 1), FieldSectionTooLarge);
+    assert_rejected(request(FIELD_SECTION_BYTES_MAX + 2), FieldSectionTooLarge);
+    assert_rejected(request(2 * FIELD_SECTION_BYTES_MAX), FieldSectionTooLarge);
 }
 
 #[test]
 fn field_section_bytes_max_of_trailers() {
     let request = |bytes: usize| post("Transfer-Encoding: chunked\r\n", "0\r\n") + &section(bytes);
-    keeps(request(FIELD_SECTION_BYTES_MAX), &[201]);
-    script(request(FIELD_SECTION_BYTES_MAX + 1)).refused(FieldSectionTooLarge);
+    assert_stays_open(request(FIELD_SECTION_BYTES_MAX), &[201]);
+    script(request(FIELD_SECTION_BYTES_MAX + 1)).assert_rejected(FieldSectionTooLarge);
 }
 
 #[test]
 fn field_lines_max() {
     let lines = |count: usize| "A: b\r\n".repeat(count) + "\r\n";
-    keeps(format!("GET / HTTP/1.1\r\n{}", lines(FIELD_LINES_MAX)), &[200]);
-    refused(format!("GET / HTTP/1.1\r\n{}", lines(FIELD_LINES_MAX + 1)), FieldLinesTooMany);
-    refused(format!("GET / HTTP/1.1\r\n{}", lines(10_000)), FieldLinesTooMany);
+    assert_stays_open(format!("GET / HTTP/1.1\r\n{}", lines(FIELD_LINES_MAX)), &[200]);
+    assert_rejected(format!("GET / HTTP/1.1\r\n{}", lines(FIELD_LINES_MAX + 1)), FieldLinesTooMany);
+    assert_rejected(format!("GET / HTTP/1.1\r\n{}", lines(10_000)), FieldLinesTooMany);
     let chunked = post("Transfer-Encoding: chunked\r\n", "0\r\n");
-    keeps(chunked.clone() + &lines(FIELD_LINES_MAX), &[201]);
-    script(chunked + &lines(FIELD_LINES_MAX + 1)).refused(FieldLinesTooMany);
+    assert_stays_open(chunked.clone() + &lines(FIELD_LINES_MAX), &[201]);
+    script(chunked + &lines(FIELD_LINES_MAX + 1)).assert_rejected(FieldLinesTooMany);
 }
 
 #[test]
 fn receive_buffer_bytes() {
     let longest = request_line(REQUEST_LINE_BYTES_MAX) + &section(FIELD_SECTION_BYTES_MAX);
-    keeps(format!("\r\n{longest}"), &[200]);
-    keeps(longest.repeat(3), &[200, 200, 200]);
+    assert_stays_open(format!("\r\n{longest}"), &[200]);
+    assert_stays_open(longest.repeat(3), &[200, 200, 200]);
 
     let mut driver = Driver::new(Probe, Settings::default(), Reading::Late);
     driver.receive(get("/source/1", "").as_bytes());
@@ -89,8 +89,8 @@ fn receive_buffer_bytes() {
 #[test]
 fn content_length_digits_max() {
     let length = |digits: usize| post(&format!("Content-Length: {}\r\n", "9".repeat(digits)), "");
-    waits(length(CONTENT_LENGTH_DIGITS_MAX), ContentIncomplete);
-    refused(length(CONTENT_LENGTH_DIGITS_MAX + 1), ContentLengthInvalid);
+    assert_incomplete(length(CONTENT_LENGTH_DIGITS_MAX), ContentIncomplete);
+    assert_rejected(length(CONTENT_LENGTH_DIGITS_MAX + 1), ContentLengthInvalid);
 }
 
 #[test]
@@ -99,8 +99,8 @@ fn chunk_size_digits_max() {
         let zeros = "0".repeat(usize::from(digits) - 1);
         post("Transfer-Encoding: chunked\r\n", &format!("{zeros}1\r\na\r\n0\r\n\r\n"))
     };
-    keeps(size(CHUNK_SIZE_DIGITS_MAX), &[201]);
-    script(size(CHUNK_SIZE_DIGITS_MAX + 1)).refused(ChunkSizeInvalid);
+    assert_stays_open(size(CHUNK_SIZE_DIGITS_MAX), &[201]);
+    script(size(CHUNK_SIZE_DIGITS_MAX + 1)).assert_rejected(ChunkSizeInvalid);
 }
 
 #[test]
@@ -109,19 +109,19 @@ fn chunk_overhead_bytes_free() {
     let extended = |bytes: u64| format!(";{}\r", "a".repeat(usize::try_from(bytes).unwrap() - 2));
     let request = |content: &str| post("Transfer-Encoding: chunked\r\n", content);
     let free = CHUNK_OVERHEAD_BYTES_FREE;
-    keeps(request(&format!("0{}\n\r\n", extended(free))), &[201]);
-    script(request(&format!("0{}\n\r\n", extended(free + 1)))).refused(ChunkOverheadTooLarge);
+    assert_stays_open(request(&format!("0{}\n\r\n", extended(free))), &[201]);
+    script(request(&format!("0{}\n\r\n", extended(free + 1)))).assert_rejected(ChunkOverheadTooLarge);
     // Many lines count together.
     let line = format!("1{}\na\r\n", extended(free / 16));
-    script(request(&(line.repeat(17) + "0\r\n\r\n"))).refused(ChunkOverheadTooLarge);
+    script(request(&(line.repeat(17) + "0\r\n\r\n"))).assert_rejected(ChunkOverheadTooLarge);
     // Beyond the free ones, as many as there is content.
     let content = format!("{:x}\r\n{}\r\n", free + 1, "c".repeat(usize::try_from(free).unwrap() + 1));
-    keeps(request(&format!("{content}0{}\n\r\n", extended(free + 1))), &[201]);
-    script(request(&format!("{content}0{}\n\r\n", extended(free + 2)))).refused(ChunkOverheadTooLarge);
+    assert_stays_open(request(&format!("{content}0{}\n\r\n", extended(free + 1))), &[201]);
+    script(request(&format!("{content}0{}\n\r\n", extended(free + 2)))).assert_rejected(ChunkOverheadTooLarge);
 }
 
 #[test]
-fn honest_small_chunks_are_never_too_many() {
+fn small_chunks_without_extensions_never_exceed_the_overhead_limit() {
     let chunks = usize::try_from(CHUNK_OVERHEAD_BYTES_FREE).unwrap() / 4;
     let mut driver = Driver::new(Probe, Settings::default(), Reading::Everything);
     driver.receive(post("Transfer-Encoding: chunked\r\n", "").as_bytes());
@@ -147,11 +147,11 @@ fn leading_zeros_count_as_overhead() {
 fn discarded_content_bytes_max_of_an_announced_length() {
     let request = |bytes: u64| get("/", &format!("Content-Length: {bytes}\r\n"));
     let content = "a".repeat(usize::try_from(DISCARDED_CONTENT_BYTES_MAX).unwrap());
-    keeps(request(DISCARDED_CONTENT_BYTES_MAX) + &content, &[200]);
+    assert_stays_open(request(DISCARDED_CONTENT_BYTES_MAX) + &content, &[200]);
     // Not one byte of more than that is waited for.
-    ends(request(DISCARDED_CONTENT_BYTES_MAX + 1), &[200]);
+    assert_closes(request(DISCARDED_CONTENT_BYTES_MAX + 1), &[200]);
     let too_long = DISCARDED_CONTENT_BYTES_MAX + 1;
-    ends(format!("POST /limited HTTP/1.1\r\nHost: h\r\nContent-Length: {too_long}\r\n\r\n123456789"), &[413]);
+    assert_closes(format!("POST /limited HTTP/1.1\r\nHost: h\r\nContent-Length: {too_long}\r\n\r\n123456789"), &[413]);
 }
 
 #[test]
@@ -162,23 +162,23 @@ fn discarded_content_bytes_max_of_chunks() {
             "POST {target} HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n{bytes:x}\r\n{content}\r\n0\r\n\r\n"
         )
     };
-    keeps(request("/refuse", DISCARDED_CONTENT_BYTES_MAX), &[403]);
-    ends(request("/refuse", DISCARDED_CONTENT_BYTES_MAX + 1), &[403]);
-    ends(request("/limited", DISCARDED_CONTENT_BYTES_MAX), &[413]);
+    assert_stays_open(request("/refuse", DISCARDED_CONTENT_BYTES_MAX), &[403]);
+    assert_closes(request("/refuse", DISCARDED_CONTENT_BYTES_MAX + 1), &[403]);
+    assert_closes(request("/limited", DISCARDED_CONTENT_BYTES_MAX), &[413]);
 }
 
 #[test]
-fn the_longest_texts_that_fit_a_request_are_answered_whole() {
+fn the_longest_text_that_fits_in_a_request_is_echoed_completely() {
     let target = format!("/echo/{}", "a".repeat(REQUEST_LINE_BYTES_MAX - "GET /echo/ HTTP/1.1".len()));
-    let told = routed(format!("GET {target} HTTP/1.1\r\n\r\n")).keeps(&[200]);
+    let told = routed(format!("GET {target} HTTP/1.1\r\n\r\n")).assert_stays_open(&[200]);
     assert_eq!(told.answer().text().len(), target.len() - "/echo/".len());
     let agent = "a".repeat(FIELD_SECTION_BYTES_MAX - "User-Agent: \r\n\r\n".len());
-    let told = routed(format!("GET /user-agent HTTP/1.1\r\nUser-Agent: {agent}\r\n\r\n")).keeps(&[200]);
+    let told = routed(format!("GET /user-agent HTTP/1.1\r\nUser-Agent: {agent}\r\n\r\n")).assert_stays_open(&[200]);
     assert_eq!(told.answer().text(), agent);
 }
 
 #[test]
-fn a_connection_in_which_nothing_waits_owns_no_memory() {
+fn a_connection_with_empty_buffers_owns_no_memory() {
     let mut driver = Driver::new(Probe, Settings::default(), Reading::Everything);
     driver.receive(get("/", "").as_bytes());
     assert_eq!(driver.connection.memory_bytes(), 0);

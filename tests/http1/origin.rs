@@ -7,47 +7,47 @@ fn request(method: &str, target: &str, lines: &str) -> String {
 }
 
 #[track_caller]
-fn refused(method: &str, target: &str, lines: &str) {
-    let told = routed(request(method, target, lines)).keeps(&[403]);
+fn assert_forbidden(method: &str, target: &str, lines: &str) {
+    let told = routed(request(method, target, lines)).assert_stays_open(&[403]);
     assert_eq!(told.answer().text(), "A browser says that this request comes from another site.\n");
 }
 
 /// The route is asked: it offers no such method.
 #[track_caller]
-fn let_through(method: &str, target: &str, lines: &str) {
-    routed(request(method, target, lines)).keeps(&[405]);
+fn assert_allowed(method: &str, target: &str, lines: &str) {
+    routed(request(method, target, lines)).assert_stays_open(&[405]);
 }
 
 #[test]
-fn a_write_from_another_site_is_refused() {
+fn a_write_from_another_site_is_forbidden() {
     for site in ["cross-site", "same-site", "Same-Origin", "same-origin, none", "", "x"] {
-        refused("POST", "/", &format!("Host: h\r\nSec-Fetch-Site: {site}\r\n"));
+        assert_forbidden("POST", "/", &format!("Host: h\r\nSec-Fetch-Site: {site}\r\n"));
     }
     for origin in
         ["null", "http://a", "https://h", "http://h:81", "http://h.a", "http://", "h", "", "http://h http://h"]
     {
-        refused("POST", "/", &format!("Host: h\r\nOrigin: {origin}\r\n"));
+        assert_forbidden("POST", "/", &format!("Host: h\r\nOrigin: {origin}\r\n"));
     }
     // One that lies is not healed by the other.
-    refused("POST", "/", "Host: h\r\nSec-Fetch-Site: same-origin\r\nOrigin: http://a\r\n");
-    refused("POST", "/", "Host: h\r\nSec-Fetch-Site: cross-site\r\nOrigin: http://h\r\n");
-    refused("POST", "/", "Host: h\r\nSec-Fetch-Site: none\r\nSec-Fetch-Site: cross-site\r\n");
-    refused("POST", "/", "Host: h\r\nOrigin: http://h\r\nOrigin: http://h\r\n");
+    assert_forbidden("POST", "/", "Host: h\r\nSec-Fetch-Site: same-origin\r\nOrigin: http://a\r\n");
+    assert_forbidden("POST", "/", "Host: h\r\nSec-Fetch-Site: cross-site\r\nOrigin: http://h\r\n");
+    assert_forbidden("POST", "/", "Host: h\r\nSec-Fetch-Site: none\r\nSec-Fetch-Site: cross-site\r\n");
+    assert_forbidden("POST", "/", "Host: h\r\nOrigin: http://h\r\nOrigin: http://h\r\n");
     // Whom the request was sent to is not known.
-    refused("POST", "/", "Origin: http://h\r\n");
+    assert_forbidden("POST", "/", "Origin: http://h\r\n");
     for method in ["POST", "PUT", "DELETE", "PATCH"] {
         for target in ["/", "/echo/a", "/user-agent"] {
-            refused(method, target, "Host: h\r\nOrigin: http://a\r\n");
+            assert_forbidden(method, target, "Host: h\r\nOrigin: http://a\r\n");
         }
     }
 }
 
 #[test]
-fn a_write_from_the_same_site_and_one_from_no_site_are_let_through() {
-    let_through("POST", "/", "Host: h\r\n");
-    let_through("POST", "/", "Host: h\r\nSec-Fetch-Site: same-origin\r\n");
-    let_through("POST", "/", "Host: h\r\nSec-Fetch-Site: none\r\n");
-    let_through("POST", "/", "Host: h\r\nSec-Fetch-Site: same-origin\r\nOrigin: http://h\r\n");
+fn a_write_from_the_same_origin_or_from_no_site_is_allowed() {
+    assert_allowed("POST", "/", "Host: h\r\n");
+    assert_allowed("POST", "/", "Host: h\r\nSec-Fetch-Site: same-origin\r\n");
+    assert_allowed("POST", "/", "Host: h\r\nSec-Fetch-Site: none\r\n");
+    assert_allowed("POST", "/", "Host: h\r\nSec-Fetch-Site: same-origin\r\nOrigin: http://h\r\n");
     for (host, origin) in [
         ("h", "http://h"),
         ("h:80", "http://h"),
@@ -57,19 +57,19 @@ fn a_write_from_the_same_site_and_one_from_no_site_are_let_through() {
         ("[::1]:4221", "http://[::1]:4221"),
         ("[FE80::1]", "HTTP://[fe80::1]:80"),
     ] {
-        let_through("PUT", "/", &format!("Host: {host}\r\nOrigin: {origin}\r\n"));
+        assert_allowed("PUT", "/", &format!("Host: {host}\r\nOrigin: {origin}\r\n"));
     }
 }
 
 #[test]
-fn the_authority_of_an_absolute_form_is_whom_the_request_was_sent_to() {
-    let_through("POST", "http://a:80/", "Host: h\r\nOrigin: http://a\r\n");
-    let_through("POST", "http://a", "Origin: http://a\r\n");
-    refused("POST", "http://a/", "Host: h\r\nOrigin: http://h\r\n");
+fn the_origin_is_compared_with_the_authority_of_an_absolute_form() {
+    assert_allowed("POST", "http://a:80/", "Host: h\r\nOrigin: http://a\r\n");
+    assert_allowed("POST", "http://a", "Origin: http://a\r\n");
+    assert_forbidden("POST", "http://a/", "Host: h\r\nOrigin: http://h\r\n");
 }
 
 #[test]
-fn reading_is_let_through_from_anywhere_and_so_is_what_names_no_resource() {
+fn reads_and_requests_without_a_resource_are_allowed_from_any_site() {
     let lines = "Host: h\r\nOrigin: null\r\nSec-Fetch-Site: cross-site\r\n";
     for (method, target, status) in [
         ("GET", "/", 200),
@@ -79,6 +79,6 @@ fn reading_is_let_through_from_anywhere_and_so_is_what_names_no_resource() {
         ("POST", "/nothing", 404),
         ("FOO", "/", 501),
     ] {
-        routed(request(method, target, lines)).keeps(&[status]);
+        routed(request(method, target, lines)).assert_stays_open(&[status]);
     }
 }

@@ -4,24 +4,24 @@ use spindle::http1::Settings;
 use spindle::http1::limits::OUTPUT_BYTES_FULL;
 
 use crate::driver::{Driver, Reading};
-use crate::probe::Probe;
-use crate::responses::read_all;
-use crate::script::{ends, get, keeps, post};
+use crate::response_reader::read_all;
+use crate::script::{assert_closes, assert_stays_open, get, post};
+use crate::service::Probe;
 
 fn numbered(count: usize) -> String {
     (0..count).map(|number| get(&format!("/{number}"), "")).collect()
 }
 
 #[test]
-fn answers_come_in_the_order_of_the_requests() {
-    let told = keeps(numbered(10), &[200; 10]);
+fn responses_are_sent_in_the_order_of_the_requests() {
+    let told = assert_stays_open(numbered(10), &[200; 10]);
     for (number, answer) in told.answers.iter().enumerate() {
         assert_eq!(answer.text(), format!("/{number}"));
     }
 }
 
 #[test]
-fn a_half_closed_peer_gets_ten_answers() {
+fn a_half_closed_client_gets_all_ten_responses() {
     let mut driver = Driver::new(Probe, Settings::default(), Reading::Late);
     let stream = numbered(10);
     let space = driver.connection.input_space(&mut driver.shared);
@@ -34,7 +34,7 @@ fn a_half_closed_peer_gets_ten_answers() {
 }
 
 #[test]
-fn requests_of_all_kinds_follow_each_other() {
+fn requests_of_all_kinds_can_be_pipelined() {
     let stream = [
         get("/1", ""),
         post("Content-Length: 5\r\n", "abcde"),
@@ -46,7 +46,7 @@ fn requests_of_all_kinds_follow_each_other() {
         "GET /nothing HTTP/1.1\r\nHost: h\r\n\r\n".to_owned(),
         get("/4", ""),
     ];
-    let told = keeps(stream.concat(), &[200, 201, 200, 201, 200, 200, 204, 200]);
+    let told = assert_stays_open(stream.concat(), &[200, 201, 200, 201, 200, 200, 204, 200]);
     assert_eq!(told.answers[2].content, None);
     assert_eq!(told.answers[4].content, Some(vec![b'r'; 2500]));
     assert_eq!(told.seen[3].content, b"fghij");
@@ -54,14 +54,14 @@ fn requests_of_all_kinds_follow_each_other() {
 }
 
 #[test]
-fn a_protocol_error_follows_the_answers_to_the_requests_before_it() {
-    let told = ends(numbered(3) + "GET /\0", &[200, 200, 200, 400]);
+fn a_protocol_error_is_reported_after_the_responses_to_earlier_requests() {
+    let told = assert_closes(numbered(3) + "GET /\0", &[200, 200, 200, 400]);
     assert_eq!(told.seen.len(), 3);
-    ends(get("/source/2500", "") + "GET /\0", &[200, 400]);
+    assert_closes(get("/source/2500", "") + "GET /\0", &[200, 400]);
 }
 
 #[test]
-fn requests_are_not_begun_while_too_much_waits_to_be_sent() {
+fn no_request_is_begun_while_the_output_is_full() {
     let mut driver = Driver::new(Probe, Settings::default(), Reading::Late);
     let request = get(&format!("/{}", "a".repeat(1000)), "");
     let mut bytes = request.bytes().cycle();
@@ -81,7 +81,7 @@ fn requests_are_not_begun_while_too_much_waits_to_be_sent() {
 }
 
 #[test]
-fn a_source_holds_the_next_request_back_until_it_is_sent() {
+fn the_next_request_is_held_back_until_the_source_has_been_sent() {
     let mut driver = Driver::new(Probe, Settings::default(), Reading::Late);
     driver.receive((get("/source/10", "") + &get("/next", "")).as_bytes());
     assert_eq!(driver.service.seen().len(), 1);

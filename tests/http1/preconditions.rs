@@ -1,6 +1,6 @@
 //! RFC 9110 §13: conditional requests.
 
-use crate::script::{keeps, routed};
+use crate::script::{assert_stays_open, routed};
 
 fn version(method: &str, lines: &str) -> String {
     format!("{method} /version HTTP/1.1\r\nHost: h\r\n{lines}\r\n\r\n")
@@ -8,11 +8,11 @@ fn version(method: &str, lines: &str) -> String {
 
 /// What a GET and a PUT of a resource with the strong tag `"a,b"`, modified at 08:00:00, are answered.
 #[track_caller]
-fn judged(lines: &str, read: u16, write: u16) {
-    keeps(version("GET", lines), &[read]);
-    keeps(version("HEAD", lines), &[read]);
-    keeps(version("PUT", lines), &[write]);
-    keeps(version("POST", lines), &[write]);
+fn assert_read_and_write(lines: &str, read: u16, write: u16) {
+    assert_stays_open(version("GET", lines), &[read]);
+    assert_stays_open(version("HEAD", lines), &[read]);
+    assert_stays_open(version("PUT", lines), &[write]);
+    assert_stays_open(version("POST", lines), &[write]);
 }
 
 const BEFORE: &str = "Sun, 06 Nov 1994 07:59:59 GMT";
@@ -20,52 +20,52 @@ const SAME: &str = "Sun, 06 Nov 1994 08:00:00 GMT";
 const AFTER: &str = "Sun, 06 Nov 1994 08:00:01 GMT";
 
 #[test]
-fn if_match_compares_strongly() {
-    judged("If-Match: *", 200, 200);
-    judged("If-Match: \"a,b\"", 200, 200);
-    judged("If-Match: \"x\", \"a,b\"", 200, 200);
-    judged("If-Match: ,\"x\" ,, \"a,b\",", 200, 200);
-    judged("If-Match: \"x\"\r\nIf-Match: \"a,b\"", 200, 200);
-    judged("If-Match: W/\"a,b\"", 412, 412);
-    judged("If-Match: \"A,B\"", 412, 412);
-    judged("If-Match: \"a\", \"b\"", 412, 412);
-    judged("If-Match: a,b", 412, 412);
-    judged("If-Match:", 412, 412);
+fn if_match_uses_the_strong_comparison() {
+    assert_read_and_write("If-Match: *", 200, 200);
+    assert_read_and_write("If-Match: \"a,b\"", 200, 200);
+    assert_read_and_write("If-Match: \"x\", \"a,b\"", 200, 200);
+    assert_read_and_write("If-Match: ,\"x\" ,, \"a,b\",", 200, 200);
+    assert_read_and_write("If-Match: \"x\"\r\nIf-Match: \"a,b\"", 200, 200);
+    assert_read_and_write("If-Match: W/\"a,b\"", 412, 412);
+    assert_read_and_write("If-Match: \"A,B\"", 412, 412);
+    assert_read_and_write("If-Match: \"a\", \"b\"", 412, 412);
+    assert_read_and_write("If-Match: a,b", 412, 412);
+    assert_read_and_write("If-Match:", 412, 412);
 }
 
 #[test]
-fn if_none_match_compares_weakly() {
-    judged("If-None-Match: *", 304, 412);
-    judged("If-None-Match: \"a,b\"", 304, 412);
-    judged("If-None-Match: W/\"a,b\"", 304, 412);
-    judged("If-None-Match: \"x\", W/\"a,b\"", 304, 412);
-    judged("If-None-Match: \"x\"\r\nIf-None-Match: \"a,b\"", 304, 412);
-    judged("If-None-Match: \"x\"", 200, 200);
+fn if_none_match_uses_the_weak_comparison() {
+    assert_read_and_write("If-None-Match: *", 304, 412);
+    assert_read_and_write("If-None-Match: \"a,b\"", 304, 412);
+    assert_read_and_write("If-None-Match: W/\"a,b\"", 304, 412);
+    assert_read_and_write("If-None-Match: \"x\", W/\"a,b\"", 304, 412);
+    assert_read_and_write("If-None-Match: \"x\"\r\nIf-None-Match: \"a,b\"", 304, 412);
+    assert_read_and_write("If-None-Match: \"x\"", 200, 200);
     // A demand that cannot be read is no licence to write.
-    judged("If-None-Match: w/\"a,b\"", 200, 412);
-    judged("If-None-Match:", 200, 200);
+    assert_read_and_write("If-None-Match: w/\"a,b\"", 200, 412);
+    assert_read_and_write("If-None-Match:", 200, 200);
 }
 
 #[test]
-fn if_modified_since_counts_for_reads() {
-    judged(&format!("If-Modified-Since: {BEFORE}"), 200, 200);
-    judged(&format!("If-Modified-Since: {SAME}"), 304, 200);
-    judged(&format!("If-Modified-Since: {AFTER}"), 304, 200);
-    judged("If-Modified-Since: Sunday, 06-Nov-94 08:00:00 GMT", 304, 200);
-    judged("If-Modified-Since: Sun Nov  6 08:00:00 1994", 304, 200);
+fn if_modified_since_applies_to_reads() {
+    assert_read_and_write(&format!("If-Modified-Since: {BEFORE}"), 200, 200);
+    assert_read_and_write(&format!("If-Modified-Since: {SAME}"), 304, 200);
+    assert_read_and_write(&format!("If-Modified-Since: {AFTER}"), 304, 200);
+    assert_read_and_write("If-Modified-Since: Sunday, 06-Nov-94 08:00:00 GMT", 304, 200);
+    assert_read_and_write("If-Modified-Since: Sun Nov  6 08:00:00 1994", 304, 200);
 }
 
 #[test]
-fn if_unmodified_since_counts_for_all() {
-    judged(&format!("If-Unmodified-Since: {BEFORE}"), 412, 412);
-    judged(&format!("If-Unmodified-Since: {SAME}"), 200, 200);
-    judged(&format!("If-Unmodified-Since: {AFTER}"), 200, 200);
-    judged("If-Unmodified-Since: Sunday, 06-Nov-94 07:59:59 GMT", 412, 412);
-    judged("If-Unmodified-Since: Sun Nov  6 07:59:59 1994", 412, 412);
+fn if_unmodified_since_applies_to_reads_and_writes() {
+    assert_read_and_write(&format!("If-Unmodified-Since: {BEFORE}"), 412, 412);
+    assert_read_and_write(&format!("If-Unmodified-Since: {SAME}"), 200, 200);
+    assert_read_and_write(&format!("If-Unmodified-Since: {AFTER}"), 200, 200);
+    assert_read_and_write("If-Unmodified-Since: Sunday, 06-Nov-94 07:59:59 GMT", 412, 412);
+    assert_read_and_write("If-Unmodified-Since: Sun Nov  6 07:59:59 1994", 412, 412);
 }
 
 #[test]
-fn a_date_that_is_none_is_ignored() {
+fn an_invalid_date_is_ignored() {
     for none in [
         "",
         "0",
@@ -79,15 +79,15 @@ fn a_date_that_is_none_is_ignored() {
         "Sun, 06 Nov 1994 24:00:00 GMT",
         "Sun, 06 Nov 1994 08:00:00 GMT, Sun, 06 Nov 1994 08:00:00 GMT",
     ] {
-        judged(&format!("If-Modified-Since: {none}"), 200, 200);
-        judged(&format!("If-Unmodified-Since: {none}"), 200, 200);
+        assert_read_and_write(&format!("If-Modified-Since: {none}"), 200, 200);
+        assert_read_and_write(&format!("If-Unmodified-Since: {none}"), 200, 200);
     }
-    judged(&format!("If-Modified-Since: {AFTER}\r\nIf-Modified-Since: {AFTER}"), 200, 200);
-    judged(&format!("If-Unmodified-Since: {BEFORE}\r\nIf-Unmodified-Since: {BEFORE}"), 200, 200);
+    assert_read_and_write(&format!("If-Modified-Since: {AFTER}\r\nIf-Modified-Since: {AFTER}"), 200, 200);
+    assert_read_and_write(&format!("If-Unmodified-Since: {BEFORE}\r\nIf-Unmodified-Since: {BEFORE}"), 200, 200);
 }
 
 #[test]
-fn a_date_with_other_bytes_in_the_places_of_its_grammar_is_none() {
+fn a_date_with_wrong_separators_or_names_is_ignored() {
     // Each was once taken for a date: the bytes between its parts were not looked at.
     for none in [
         "Xxx, 06 Nov 1994 07:59:59 GMT",
@@ -100,70 +100,70 @@ fn a_date_with_other_bytes_in_the_places_of_its_grammar_is_none() {
         "Xxx Nov  6 07:59:59 1994",
         "Sun Nov 0  07:59:59 1994",
     ] {
-        judged(&format!("If-Unmodified-Since: {none}"), 200, 200);
+        assert_read_and_write(&format!("If-Unmodified-Since: {none}"), 200, 200);
     }
 }
 
 #[test]
-fn the_order_of_evaluation() {
+fn preconditions_are_evaluated_in_the_order_of_the_rfc() {
     // If-Match counts instead of If-Unmodified-Since, and If-None-Match instead of If-Modified-Since.
-    judged(&format!("If-Match: \"a,b\"\r\nIf-Unmodified-Since: {BEFORE}"), 200, 200);
-    judged(&format!("If-Match: \"x\"\r\nIf-Unmodified-Since: {AFTER}"), 412, 412);
-    judged(&format!("If-None-Match: \"x\"\r\nIf-Modified-Since: {AFTER}"), 200, 200);
-    judged(&format!("If-None-Match: \"a,b\"\r\nIf-Modified-Since: {BEFORE}"), 304, 412);
+    assert_read_and_write(&format!("If-Match: \"a,b\"\r\nIf-Unmodified-Since: {BEFORE}"), 200, 200);
+    assert_read_and_write(&format!("If-Match: \"x\"\r\nIf-Unmodified-Since: {AFTER}"), 412, 412);
+    assert_read_and_write(&format!("If-None-Match: \"x\"\r\nIf-Modified-Since: {AFTER}"), 200, 200);
+    assert_read_and_write(&format!("If-None-Match: \"a,b\"\r\nIf-Modified-Since: {BEFORE}"), 304, 412);
     // Whatever fails first is the answer.
-    judged("If-Match: \"x\"\r\nIf-None-Match: \"a,b\"", 412, 412);
-    judged("If-Match: \"a,b\"\r\nIf-None-Match: \"a,b\"", 304, 412);
-    judged(&format!("If-Unmodified-Since: {BEFORE}\r\nIf-None-Match: \"a,b\""), 412, 412);
-    judged(&format!("If-Unmodified-Since: {BEFORE}\r\nIf-Modified-Since: {AFTER}"), 412, 412);
+    assert_read_and_write("If-Match: \"x\"\r\nIf-None-Match: \"a,b\"", 412, 412);
+    assert_read_and_write("If-Match: \"a,b\"\r\nIf-None-Match: \"a,b\"", 304, 412);
+    assert_read_and_write(&format!("If-Unmodified-Since: {BEFORE}\r\nIf-None-Match: \"a,b\""), 412, 412);
+    assert_read_and_write(&format!("If-Unmodified-Since: {BEFORE}\r\nIf-Modified-Since: {AFTER}"), 412, 412);
 }
 
 #[test]
-fn methods_that_select_nothing_have_no_preconditions() {
+fn preconditions_of_options_and_trace_are_ignored() {
     for method in ["OPTIONS", "TRACE"] {
-        keeps(version(method, "If-Match: \"x\""), &[200]);
-        keeps(version(method, "If-None-Match: *"), &[200]);
+        assert_stays_open(version(method, "If-Match: \"x\""), &[200]);
+        assert_stays_open(version(method, "If-None-Match: *"), &[200]);
     }
 }
 
 #[test]
-fn preconditions_count_for_texts_too() {
+fn preconditions_apply_to_texts_too() {
     for target in ["/", "/echo/x", "/user-agent"] {
-        let asked = |method: &str, lines: &str, status: u16| {
-            routed(format!("{method} {target} HTTP/1.1\r\nHost: h\r\n{lines}\r\n\r\n")).keeps(&[status])
+        let assert_status = |method: &str, lines: &str, status: u16| {
+            routed(format!("{method} {target} HTTP/1.1\r\nHost: h\r\n{lines}\r\n\r\n")).assert_stays_open(&[status])
         };
         for method in ["GET", "HEAD"] {
-            asked(method, "If-Match: *", 200);
-            asked(method, "If-Match: \"x\"", 412);
-            asked(method, "If-None-Match: *", 304);
-            asked(method, "If-None-Match: \"x\"", 200);
+            assert_status(method, "If-Match: *", 200);
+            assert_status(method, "If-Match: \"x\"", 412);
+            assert_status(method, "If-None-Match: *", 304);
+            assert_status(method, "If-None-Match: \"x\"", 200);
             // A text has no date: there is nothing to compare with.
-            asked(method, &format!("If-Modified-Since: {AFTER}"), 200);
-            asked(method, &format!("If-Unmodified-Since: {BEFORE}"), 200);
+            assert_status(method, &format!("If-Modified-Since: {AFTER}"), 200);
+            assert_status(method, &format!("If-Unmodified-Since: {BEFORE}"), 200);
         }
     }
 }
 
 #[test]
-fn preconditions_count_only_where_the_answer_would_have_been_a_success() {
+fn preconditions_apply_only_to_otherwise_successful_requests() {
     for (request, status) in [
         ("GET /nothing HTTP/1.1", 404),
         ("POST / HTTP/1.1", 405),
         ("FOO / HTTP/1.1", 501),
         ("GET /echo/x HTTP/1.1\r\nAccept-Encoding: *;q=0", 406),
     ] {
-        routed(format!("{request}\r\nHost: h\r\nIf-Match: \"x\"\r\n\r\n")).keeps(&[status]);
-        routed(format!("{request}\r\nHost: h\r\nIf-None-Match: *\r\n\r\n")).keeps(&[status]);
+        routed(format!("{request}\r\nHost: h\r\nIf-Match: \"x\"\r\n\r\n")).assert_stays_open(&[status]);
+        routed(format!("{request}\r\nHost: h\r\nIf-None-Match: *\r\n\r\n")).assert_stays_open(&[status]);
     }
 }
 
 #[test]
-fn a_304_says_what_the_200_would_have_varied_by() {
-    let asked = |target: &str, lines: &str, status: u16| {
-        let told = routed(format!("GET {target} HTTP/1.1\r\nHost: h\r\n{lines}\r\n")).keeps(&[status]);
+fn a_304_has_the_vary_field_of_the_200() {
+    let vary_of = |target: &str, lines: &str, status: u16| {
+        let told = routed(format!("GET {target} HTTP/1.1\r\nHost: h\r\n{lines}\r\n")).assert_stays_open(&[status]);
         told.answer().field("Vary").map(str::to_owned)
     };
     for target in ["/", "/echo/x", "/user-agent"] {
-        assert_eq!(asked(target, "If-None-Match: *\r\n", 304), asked(target, "", 200), "{target}");
+        assert_eq!(vary_of(target, "If-None-Match: *\r\n", 304), vary_of(target, "", 200), "{target}");
     }
 }

@@ -8,8 +8,8 @@ use proptest::sample::{Index, select};
 use spindle::http1::Settings;
 
 use crate::driver::{Observed, Reading, run};
-use crate::probe::{Probe, Seen};
-use crate::responses::{Answer, read_all};
+use crate::response_reader::{Answer, read_all};
+use crate::service::{Probe, Seen};
 
 /// A request that is well-formed, and what a service must see of it.
 #[derive(Clone, Debug)]
@@ -76,7 +76,7 @@ fn wanted() -> impl Strategy<Value = Wanted> {
         bytes.extend_from_slice(b"\r\n");
         let content = write_content(&mut bytes, &content);
         let is_taken = matches!(method, "POST" | "PUT") && !matches!(target, "/refuse" | "/nothing");
-        let is_taken = is_taken && (target != "/limited" || content.len() <= crate::probe::LIMITED_BYTES_MAX);
+        let is_taken = is_taken && (target != "/limited" || content.len() <= crate::service::LIMITED_BYTES_MAX);
         let seen = Seen {
             method,
             target: target.as_bytes().to_vec(),
@@ -229,7 +229,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_valid_stream_is_read_as_it_was_meant(
+    fn a_valid_stream_is_parsed_as_it_was_generated(
         requests in vec(wanted(), 1..8), places in vec(any::<Index>(), 0..12), reading in readings(),
     ) {
         let bytes: Vec<u8> = requests.iter().flat_map(|request| request.bytes.iter().copied()).collect();
@@ -252,14 +252,14 @@ proptest! {
     }
 
     #[test]
-    fn a_stream_has_one_meaning_in_every_cut(
+    fn a_stream_is_parsed_the_same_however_it_is_split(
         bytes in streams(0..4), places in vec(any::<Index>(), 0..12), reading in readings(),
     ) {
         check_one_meaning(&bytes, &places, reading);
     }
 
     #[test]
-    fn noise_has_one_meaning_in_every_cut(
+    fn noise_is_parsed_the_same_however_it_is_split(
         bytes in vec(select(b"GET POST/:;, \r\n\r\n\t019a\0\xff%HTTP/1.1".to_vec()), 0..200),
         places in vec(any::<Index>(), 0..12),
         reading in readings(),
@@ -268,7 +268,7 @@ proptest! {
     }
 
     #[test]
-    fn a_head_is_read_as_httparse_reads_it(bytes in streams(0..3)) {
+    fn an_accepted_head_is_parsed_as_httparse_parses_it(bytes in streams(0..3)) {
         compare_with_httparse(&bytes);
     }
 }
@@ -316,7 +316,7 @@ fn with_known_version(head: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn heads_that_httparse_refuses_are_refused() {
+fn heads_that_httparse_rejects_are_rejected() {
     for line in [
         "GET / HTTP/1.1\r\nA\r\n\r\n",
         "GET / HTTP/1.1\r\n: b\r\n\r\n",

@@ -1,157 +1,88 @@
-//! A strict reader of responses, which shares no code with the server: what it does not accept, the server must not
-//! send.
+//! RFC 9112 §4 and §6, RFC 9110 §6.6, §8.6 and §9.3.2: what every response is like. The reader of responses checks
+//! most of it at each answer of each case.
 
-use std::fmt;
+use spindle::http1::Settings;
+use spindle::http1::protocol_error::ProtocolError::*;
 
-/// One response as it was sent.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Answer {
-    pub status: u16,
-    pub fields: Vec<(String, Vec<u8>)>,
-    /// `None` where no content was sent.
-    pub content: Option<Vec<u8>>,
-}
+use crate::driver::{Driver, NOW, NOW_TEXT, Reading};
+use crate::script::{assert_closes, assert_stays_open, get, routed, script};
+use crate::service::Probe;
 
-impl Answer {
-    /// The value of the only field of that name.
-    pub(crate) fn field(&self, name: &str) -> Option<&str> {
-        let mut values = self.fields.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name));
-        let (_, value) = values.next()?;
-        assert!(values.next().is_none(), "two fields {name}: {self:?}");
-        Some(std::str::from_utf8(value).expect("a field value in ASCII"))
-    }
-
-    pub(crate) fn says_close(&self) -> bool {
-        self.field("Connection") == Some("close")
-    }
-
-    /// The content as text.
-    pub(crate) fn text(&self) -> &str {
-        std::str::from_utf8(self.content.as_deref().unwrap_or_default()).expect("content in UTF-8")
-    }
-
-    pub(crate) fn is_interim(&self) -> bool {
-        self.status < 200
-    }
-}
-
-impl fmt::Debug for Answer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.status)?;
-        for (name, value) in &self.fields {
-            write!(f, " | {name}: {}", value.escape_ascii())?;
-        }
-        let content = self.content.as_deref().unwrap_or_default();
-        write!(f, " | {:?}", content[..content.len().min(200)].escape_ascii().to_string())
-    }
-}
-
-/// Reads all of `bytes` as responses to requests with these methods, in their order; a response beyond them is one to
-/// a request that no service has seen.
-///
-/// Panics, with the reason, at anything that RFC 9110 or RFC 9112 does not allow a server to send.
-pub(crate) fn read_all(mut bytes: &[u8], methods: &[&str]) -> Vec<Answer> {
-    let mut answers: Vec<Answer> = Vec::new();
-    let mut finals = 0;
-    while !bytes.is_empty() {
-        let answer;
-        (answer, bytes) = read_one(bytes, methods.get(finals).copied());
-        if let Some(last) = answers.last() {
-            assert!(!last.says_close(), "a response behind Connection: close: {answer:?}");
-        }
-        finals += usize::from(!answer.is_interim());
-        answers.push(answer);
-    }
-    answers
-}
-
-fn read_one<'a>(bytes: &'a [u8], method: Option<&str>) -> (Answer, &'a [u8]) {
-    let (line, mut rest) = split_line(bytes);
-    let status = read_status_line(line);
-    let mut fields = Vec::new();
-    loop {
-        let line;
-        (line, rest) = split_line(rest);
-        if line.is_empty() {
-            break;
-        }
-        fields.push(read_field(line));
-    }
-    let mut answer = Answer { status, fields, content: None };
-    check_fields(&answer);
-    let length = answer.field("Content-Length").map(read_decimal);
-    // RFC 9112 §6.3: rule 1 first.
-    let has_content = status >= 200 && !matches!(status, 204 | 304) && method != Some("HEAD");
-    if !has_content {
-        return (answer, rest);
-    }
-    let length = length.expect("a Content-Length, since content may follow");
-    if method.is_none() && rest.is_empty() {
-        // To a request that no service has seen, which may have been a HEAD.
-        answer.content = (length == 0).then(Vec::new);
-        return (answer, rest);
-    }
-    assert!(length <= rest.len(), "{} bytes of content out of {length}", rest.len());
-    answer.content = Some(rest[..length].to_vec());
-    (answer, &rest[length..])
-}
-
-fn split_line(bytes: &[u8]) -> (&[u8], &[u8]) {
-    let end = bytes.windows(2).position(|pair| pair == b"\r\n").expect("a line that ends");
-    let line = &bytes[..end];
-    assert!(!line.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)), "{}", line.escape_ascii());
-    (line, &bytes[end + 2..])
-}
-
-fn read_status_line(line: &[u8]) -> u16 {
-    let text = std::str::from_utf8(line).expect("a status line in ASCII");
-    let rest = text.strip_prefix("HTTP/1.1 ").unwrap_or_else(|| panic!("no status line: {text}"));
-    let (code, reason) = rest.split_once(' ').unwrap_or_else(|| panic!("no reason phrase: {text}"));
-    assert!(code.len() == 3 && code.bytes().all(|byte| byte.is_ascii_digit()), "{text}");
-    let code: u16 = code.parse().unwrap();
-    assert!((100..600).contains(&code), "{text}");
-    assert!(reason.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()), "{text}");
-    code
-}
-
-fn read_field(line: &[u8]) -> (String, Vec<u8>) {
-    let colon = line.iter().position(|byte| *byte == b':').expect("a field line has a colon");
-    let name = &line[..colon];
-    assert!(
-        !name.is_empty() && name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-'),
-        "{}",
-        line.escape_ascii()
+#[test]
+fn fields_are_sent_in_a_fixed_order() {
+    let mut driver = Driver::new(Probe, Settings::default(), Reading::Everything);
+    driver.receive(get("/abc", "Connection: close\r\n").as_bytes());
+    let expected = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 4\r\nDate: {NOW_TEXT}\r\n\
+         Connection: close\r\n\r\n/abc"
     );
-    let value = &line[colon + 1..];
-    let value = value.strip_prefix(b" ").unwrap_or(value);
-    assert!(value.iter().all(|byte| *byte == b' ' || byte.is_ascii_graphic()), "{}", line.escape_ascii());
-    assert!(!value.starts_with(b" ") && !value.ends_with(b" "), "{}", line.escape_ascii());
-    (String::from_utf8(name.to_vec()).unwrap(), value.to_vec())
+    assert_eq!(String::from_utf8_lossy(&driver.output), expected);
+
+    let told = routed("GET /echo/abc HTTP/1.1\r\nHost: h\r\nAccept-Encoding: gzip\r\n\r\n").assert_stays_open(&[200]);
+    let names: Vec<_> = told.answer().fields.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["Content-Encoding", "Content-Type", "Content-Length", "Vary", "Date"]);
 }
 
-fn check_fields(answer: &Answer) {
-    let mut names: Vec<String> = answer.fields.iter().map(|(name, _)| name.to_ascii_lowercase()).collect();
-    names.sort();
-    names.dedup();
-    assert_eq!(names.len(), answer.fields.len(), "a field is sent twice: {answer:?}");
-    for never in ["Transfer-Encoding", "Server", "Trailer", "Upgrade"] {
-        assert_eq!(answer.field(never), None);
-    }
-    let has_length = answer.field("Content-Length").is_some();
-    match answer.status {
-        100..200 => assert!(answer.fields.is_empty(), "{answer:?}"),
-        // RFC 9110 §8.6 forbids it in a 204; in a 304 it would have to be the 200's.
-        204 | 304 => assert!(!has_length, "{answer:?}"),
-        405 => assert!(answer.field("Allow").is_some(), "§15.5.6 demands Allow: {answer:?}"),
-        _ => assert!(has_length, "{answer:?}"),
-    }
-    if let Some(option) = answer.field("Connection") {
-        assert!(matches!(option, "close" | "keep-alive"), "{answer:?}");
-    }
+#[test]
+fn the_date_follows_the_clock() {
+    let mut driver = Driver::new(Probe, Settings::default(), Reading::Everything);
+    driver.receive(get("/", "").as_bytes());
+    driver.now.unix_ns += 999_999_999;
+    driver.receive(get("/", "").as_bytes());
+    driver.now.unix_ns += 1;
+    driver.receive(get("/", "").as_bytes());
+    let output = String::from_utf8_lossy(&driver.output).into_owned();
+    let dates: Vec<_> = output.lines().filter_map(|line| line.strip_prefix("Date: ")).collect();
+    assert_eq!(dates, [NOW_TEXT, NOW_TEXT, "Sun, 06 Nov 1994 08:49:38 GMT"]);
+    assert_eq!(NOW.unix_s() + 1, driver.now.unix_s());
 }
 
-fn read_decimal(digits: &str) -> usize {
-    assert!(!digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()), "{digits}");
-    assert!(digits == "0" || !digits.starts_with('0'), "{digits}");
-    digits.parse().unwrap()
+#[test]
+fn the_date_can_be_disabled() {
+    assert_eq!(script(get("/", "")).without_date().assert_stays_open(&[200]).answer().field("Date"), None);
+    script("GET /\0").without_date().assert_rejected(TargetByteInvalid);
+}
+
+#[test]
+fn a_204_has_neither_content_length_nor_content() {
+    let told = assert_stays_open(get("/nothing", ""), &[204]);
+    assert_eq!((told.answer().field("Content-Length"), &told.answer().content), (None, &None));
+    assert_stays_open(get("/nothing", "Content-Length: 3\r\n") + "abc", &[204]);
+}
+
+#[test]
+fn a_304_has_neither_content_length_nor_content() {
+    let told = routed("GET /echo/x HTTP/1.1\r\nHost: h\r\nIf-None-Match: *\r\n\r\n").assert_stays_open(&[304]);
+    assert_eq!((told.answer().field("Content-Length"), &told.answer().content), (None, &None));
+}
+
+#[test]
+fn content_from_a_source_has_the_announced_length() {
+    for bytes in [0, 1, 999, 1000, 1001, 12_345] {
+        let told = assert_stays_open(get(&format!("/source/{bytes}"), ""), &[200]);
+        assert_eq!(told.answer().content.as_ref().map(Vec::len), Some(bytes));
+    }
+    assert_closes(get("/source/1001", "Connection: close\r\n"), &[200]);
+}
+
+#[test]
+fn an_error_response_to_head_has_no_content() {
+    for (fields, content, error) in [
+        ("Host: a\r\nHost: b\r\n", "", HostRepeated),
+        ("Host: h\r\nA : b\r\n", "", SpaceBeforeColon),
+        ("Host: h\r\nContent-Length: x\r\n", "", ContentLengthInvalid),
+        ("Host: h\r\nTransfer-Encoding: chunked\r\n", "+1\r\n", ChunkSizeInvalid),
+        ("Host: h\r\nTransfer-Encoding: chunked\r\n", "0\r\nA : b\r\n", SpaceBeforeColon),
+    ] {
+        let told = script(format!("HEAD / HTTP/1.1\r\n{fields}\r\n{content}")).assert_closes(&[error.status().code()]);
+        let answer = told.answer();
+        assert_eq!(answer.content, None, "{fields}");
+        assert_eq!(answer.field("Content-Length"), Some((error.reason().len() + 1).to_string().as_str()));
+    }
+    for line in ["HEAD /# HTTP/1.1", "HEAD / HTTP/2.0", "HEAD / HTTP/1.1 ", "HEAD  /"] {
+        let told = script(format!("{line}\r\n\r\n")).play_once();
+        assert_eq!(told.answer().content, None, "{line}");
+    }
+    let told = script("HEAD(/ HTTP/1.1\r\n\r\n").assert_closes(&[400]);
+    assert!(told.answer().content.is_some(), "no method has been read");
 }

@@ -5,8 +5,8 @@ use spindle::http1::protocol_error::ProtocolError;
 use spindle::routes::Routes;
 
 use crate::driver::{NOW_TEXT, Observed, Reading, run};
-use crate::probe::{Probe, Seen};
-use crate::responses::{Answer, read_all};
+use crate::response_reader::{Answer, read_all};
+use crate::service::{Probe, Seen};
 
 /// A request that follows a case, to see where the server believes that the case ends.
 const NEXT: &[u8] = b"GET /next HTTP/1.1\r\nHost: next\r\n\r\n";
@@ -75,27 +75,27 @@ pub(crate) fn routed(bytes: impl AsRef<[u8]>) -> Script {
 
 /// All of `bytes` is answered with these statuses, and the connection stays open.
 #[track_caller]
-pub(crate) fn keeps(bytes: impl AsRef<[u8]>, statuses: &[u16]) -> Told {
-    script(bytes).keeps(statuses)
+pub(crate) fn assert_stays_open(bytes: impl AsRef<[u8]>, statuses: &[u16]) -> Told {
+    script(bytes).assert_stays_open(statuses)
 }
 
 /// `bytes` are answered with these statuses, the last of which ends the connection.
 #[track_caller]
-pub(crate) fn ends(bytes: impl AsRef<[u8]>, statuses: &[u16]) -> Told {
-    script(bytes).ends(statuses)
+pub(crate) fn assert_closes(bytes: impl AsRef<[u8]>, statuses: &[u16]) -> Told {
+    script(bytes).assert_closes(statuses)
 }
 
 /// `bytes` break the protocol in this way, and no service sees the request.
 #[track_caller]
-pub(crate) fn refused(bytes: impl AsRef<[u8]>, error: ProtocolError) {
-    let told = script(bytes).refused(error);
+pub(crate) fn assert_rejected(bytes: impl AsRef<[u8]>, error: ProtocolError) {
+    let told = script(bytes).assert_rejected(error);
     assert_eq!(told.seen, [], "a service was asked");
 }
 
 /// `bytes` are no protocol error yet, and no request either. If the peer ends there, the answer is this protocol error.
 #[track_caller]
-pub(crate) fn waits(bytes: impl AsRef<[u8]>, at_end: ProtocolError) {
-    script(bytes).waits(at_end);
+pub(crate) fn assert_incomplete(bytes: impl AsRef<[u8]>, at_end: ProtocolError) {
+    script(bytes).assert_incomplete(at_end);
 }
 
 /// A GET of `target` with these field lines, Host left out.
@@ -120,7 +120,7 @@ impl Script {
     }
 
     #[track_caller]
-    pub(crate) fn keeps(&self, statuses: &[u16]) -> Told {
+    pub(crate) fn assert_stays_open(&self, statuses: &[u16]) -> Told {
         let told = self.play();
         assert_eq!(told.statuses(), statuses, "{} → {told:?}", self.bytes.escape_ascii());
         assert!(!told.ended, "the connection ended: {told:?}");
@@ -128,7 +128,7 @@ impl Script {
     }
 
     #[track_caller]
-    pub(crate) fn ends(&self, statuses: &[u16]) -> Told {
+    pub(crate) fn assert_closes(&self, statuses: &[u16]) -> Told {
         let told = self.play();
         assert_eq!(told.statuses(), statuses, "{} → {told:?}", self.bytes.escape_ascii());
         assert!(told.ended, "the connection stayed open: {told:?}");
@@ -136,7 +136,7 @@ impl Script {
     }
 
     #[track_caller]
-    pub(crate) fn refused(&self, error: ProtocolError) -> Told {
+    pub(crate) fn assert_rejected(&self, error: ProtocolError) -> Told {
         let told = self.play();
         let last = told.answers.last().unwrap_or_else(|| panic!("no answer: {}", self.bytes.escape_ascii()));
         assert_eq!(
@@ -157,7 +157,7 @@ impl Script {
     }
 
     #[track_caller]
-    pub(crate) fn waits(&self, at_end: ProtocolError) {
+    pub(crate) fn assert_incomplete(&self, at_end: ProtocolError) {
         for cuts in self.cuts() {
             let (outcome, mut driver) = self.run(&self.bytes, &cuts, Reading::Everything, false);
             let before = read_all(&outcome.output, &methods(&outcome));

@@ -2,57 +2,60 @@
 
 use spindle::http1::protocol_error::ProtocolError::*;
 
-use crate::script::{keeps, refused, routed, script};
+use crate::script::{assert_rejected, assert_stays_open, routed, script};
 
 fn request(method: &str, target: &str) -> String {
     format!("{method} {target} HTTP/1.1\r\nHost: h\r\n\r\n")
 }
 
 #[test]
-fn origin_form() {
+fn origin_form_is_accepted() {
     for target in ["/", "/a", "/a/b", "/a?b", "/?", "/a//b", "//a", "/a?b?c", "/%41%7e%E2", "/!$&'()*+,;=:@-._~", "/.."]
     {
-        let told = keeps(request("GET", target), &[200]);
+        let told = assert_stays_open(request("GET", target), &[200]);
         assert_eq!(told.seen[0].target, target.as_bytes());
     }
 }
 
 #[test]
-fn the_query_is_no_part_of_the_name() {
-    assert_eq!(routed(request("GET", "/echo/a?b")).keeps(&[200]).answer().text(), "a");
-    routed(request("GET", "/?a=b")).keeps(&[200]);
-    routed(request("GET", "http://h?a=b")).keeps(&[200]);
+fn the_query_does_not_affect_routing() {
+    assert_eq!(routed(request("GET", "/echo/a?b")).assert_stays_open(&[200]).answer().text(), "a");
+    routed(request("GET", "/?a=b")).assert_stays_open(&[200]);
+    routed(request("GET", "http://h?a=b")).assert_stays_open(&[200]);
 }
 
 #[test]
-fn a_fragment_is_refused() {
-    refused(request("GET", "/#a"), TargetFragment);
-    refused(request("GET", "/a?b#"), TargetFragment);
-    refused(request("GET", "#"), TargetFragment);
-    refused(request("GET", "http://h/#a"), TargetFragment);
+fn a_fragment_is_rejected() {
+    assert_rejected(request("GET", "/#a"), TargetFragment);
+    assert_rejected(request("GET", "/a?b#"), TargetFragment);
+    assert_rejected(request("GET", "#"), TargetFragment);
+    assert_rejected(request("GET", "http://h/#a"), TargetFragment);
 }
 
 #[test]
-fn a_byte_that_no_client_sends_raw_is_refused() {
+fn a_byte_that_no_client_sends_unencoded_is_rejected() {
     for byte in (0..=0x20_u8).chain(*b"\"<>\x7f").chain(0x80..=0xff) {
         if matches!(byte, b' ' | b'\r' | b'\n') {
             continue;
         }
         for target in [&b"/a"[..], b"/?", b"http://h/a", b"http://h?"] {
-            refused([b"GET ", target, &[byte][..], b" HTTP/1.1\r\nHost: h\r\n\r\n"].concat(), TargetByteInvalid);
+            assert_rejected(
+                [b"GET ", target, &[byte][..], b" HTTP/1.1\r\nHost: h\r\n\r\n"].concat(),
+                TargetByteInvalid,
+            );
         }
     }
-    refused(request("GET", "/\u{e9}"), TargetByteInvalid);
+    assert_rejected(request("GET", "/\u{e9}"), TargetByteInvalid);
     // Where a path ends matters to whoever takes a backslash for a slash.
-    refused(request("GET", "/\\"), TargetByteInvalid);
-    refused(request("GET", "/a\\b?c"), TargetByteInvalid);
-    refused(request("GET", "http://h/a\\b?c"), TargetByteInvalid);
+    assert_rejected(request("GET", "/\\"), TargetByteInvalid);
+    assert_rejected(request("GET", "/a\\b?c"), TargetByteInvalid);
+    assert_rejected(request("GET", "http://h/a\\b?c"), TargetByteInvalid);
     assert!(TargetByteInvalid.reason().contains("percent-encoded"));
 }
 
 /// Chromium, wget, `curl -g`, Node's fetch, Go and Python send some of them raw.
 #[test]
-fn bytes_that_clients_send_raw_are_served_and_refused_where_strictness_is_asked_for() {
+fn bytes_that_clients_send_unencoded_are_rejected_only_in_strict_mode() {
     for target in [
         "/a[1]",
         "/|",
@@ -67,107 +70,107 @@ fn bytes_that_clients_send_raw_are_served_and_refused_where_strictness_is_asked_
         "http://h?[a]",
         "http://h?\\",
     ] {
-        let told = keeps(request("GET", target), &[200]);
+        let told = assert_stays_open(request("GET", target), &[200]);
         assert_eq!(told.seen[0].target, target.as_bytes());
-        assert_eq!(script(request("GET", target)).strict().refused(TargetByteInvalid).seen, []);
+        assert_eq!(script(request("GET", target)).strict().assert_rejected(TargetByteInvalid).seen, []);
     }
-    assert_eq!(routed(request("GET", "/echo/[|^{}`]?\\")).keeps(&[200]).answer().text(), "[|^{}`]");
-    script(request("GET", "http://[::1]/a?%5B")).strict().keeps(&[200]);
-    script(request("OPTIONS", "*")).strict().keeps(&[200]);
+    assert_eq!(routed(request("GET", "/echo/[|^{}`]?\\")).assert_stays_open(&[200]).answer().text(), "[|^{}`]");
+    script(request("GET", "http://[::1]/a?%5B")).strict().assert_stays_open(&[200]);
+    script(request("OPTIONS", "*")).strict().assert_stays_open(&[200]);
     // They are no part of any host.
-    refused(request("GET", "http://a|b/"), TargetAuthorityInvalid);
-    refused(request("GET", "http://a{b}"), TargetAuthorityInvalid);
-    refused(request("CONNECT", "a^b:80"), TargetFormInvalid);
+    assert_rejected(request("GET", "http://a|b/"), TargetAuthorityInvalid);
+    assert_rejected(request("GET", "http://a{b}"), TargetAuthorityInvalid);
+    assert_rejected(request("CONNECT", "a^b:80"), TargetFormInvalid);
 }
 
 #[test]
-fn a_percent_sign_is_followed_by_two_hexadecimal_digits() {
-    refused(request("GET", "/%"), TargetPercentInvalid);
-    refused(request("GET", "/%4"), TargetPercentInvalid);
-    refused(request("GET", "/%4g"), TargetPercentInvalid);
-    refused(request("GET", "/%g4"), TargetPercentInvalid);
-    refused(request("GET", "/%%41"), TargetPercentInvalid);
-    refused(request("GET", "/%+4"), TargetPercentInvalid);
-    refused(request("GET", "/?%u0041"), TargetPercentInvalid);
-    refused(request("GET", "http://h/%"), TargetPercentInvalid);
-    refused("GET /%4\r\n", TargetPercentInvalid);
+fn a_percent_sign_must_be_followed_by_two_hexadecimal_digits() {
+    assert_rejected(request("GET", "/%"), TargetPercentInvalid);
+    assert_rejected(request("GET", "/%4"), TargetPercentInvalid);
+    assert_rejected(request("GET", "/%4g"), TargetPercentInvalid);
+    assert_rejected(request("GET", "/%g4"), TargetPercentInvalid);
+    assert_rejected(request("GET", "/%%41"), TargetPercentInvalid);
+    assert_rejected(request("GET", "/%+4"), TargetPercentInvalid);
+    assert_rejected(request("GET", "/?%u0041"), TargetPercentInvalid);
+    assert_rejected(request("GET", "http://h/%"), TargetPercentInvalid);
+    assert_rejected("GET /%4\r\n", TargetPercentInvalid);
 }
 
 #[test]
-fn absolute_form() {
+fn absolute_form_is_accepted() {
     for target in
         ["http://h/a", "http://h", "http://h?b", "http://h:80/", "http://h:/", "http://[::1]:80/a", "http://a.b-c_d~e/"]
     {
-        let told = keeps(request("GET", target), &[200]);
+        let told = assert_stays_open(request("GET", target), &[200]);
         assert_eq!(told.seen[0].target, target.as_bytes());
     }
-    keeps(request("GET", "HTTP://h/a"), &[200]);
+    assert_stays_open(request("GET", "HTTP://h/a"), &[200]);
 }
 
 #[test]
-fn the_path_of_an_absolute_form_is_what_is_asked_for() {
-    assert_eq!(routed(request("GET", "http://other/echo/a")).keeps(&[200]).answer().text(), "a");
-    routed(request("GET", "http://h")).keeps(&[200]);
+fn an_absolute_form_is_routed_by_its_path() {
+    assert_eq!(routed(request("GET", "http://other/echo/a")).assert_stays_open(&[200]).answer().text(), "a");
+    routed(request("GET", "http://h")).assert_stays_open(&[200]);
 }
 
 #[test]
 fn the_authority_of_an_absolute_form_may_differ_from_host() {
-    keeps("GET http://a/ HTTP/1.1\r\nHost: b\r\n\r\n", &[200]);
-    script("GET http://a/ HTTP/1.1\r\nHost: b\r\n\r\n").strict().keeps(&[200]);
+    assert_stays_open("GET http://a/ HTTP/1.1\r\nHost: b\r\n\r\n", &[200]);
+    script("GET http://a/ HTTP/1.1\r\nHost: b\r\n\r\n").strict().assert_stays_open(&[200]);
 }
 
 #[test]
-fn the_authority_of_an_absolute_form_is_a_host_and_a_port() {
-    refused(request("GET", "http://"), TargetAuthorityInvalid);
-    refused(request("GET", "http:///a"), TargetAuthorityInvalid);
-    refused(request("GET", "http://?a"), TargetAuthorityInvalid);
-    refused(request("GET", "http://u@h/"), TargetAuthorityInvalid);
-    refused(request("GET", "http://u:p@h/"), TargetAuthorityInvalid);
-    refused(request("GET", "http://:80/"), TargetAuthorityInvalid);
-    refused(request("GET", "http://h:a/"), TargetAuthorityInvalid);
-    refused(request("GET", "http://h:80:80/"), TargetAuthorityInvalid);
-    refused(request("GET", "http://a,b/"), TargetAuthorityInvalid);
-    refused(request("GET", "http://[::1/"), TargetAuthorityInvalid);
-    refused(request("GET", "http://[x]/"), TargetAuthorityInvalid);
+fn an_absolute_form_with_an_invalid_authority_is_rejected() {
+    assert_rejected(request("GET", "http://"), TargetAuthorityInvalid);
+    assert_rejected(request("GET", "http:///a"), TargetAuthorityInvalid);
+    assert_rejected(request("GET", "http://?a"), TargetAuthorityInvalid);
+    assert_rejected(request("GET", "http://u@h/"), TargetAuthorityInvalid);
+    assert_rejected(request("GET", "http://u:p@h/"), TargetAuthorityInvalid);
+    assert_rejected(request("GET", "http://:80/"), TargetAuthorityInvalid);
+    assert_rejected(request("GET", "http://h:a/"), TargetAuthorityInvalid);
+    assert_rejected(request("GET", "http://h:80:80/"), TargetAuthorityInvalid);
+    assert_rejected(request("GET", "http://a,b/"), TargetAuthorityInvalid);
+    assert_rejected(request("GET", "http://[::1/"), TargetAuthorityInvalid);
+    assert_rejected(request("GET", "http://[x]/"), TargetAuthorityInvalid);
 }
 
 #[test]
-fn other_forms_are_refused() {
-    refused(request("GET", "*"), TargetFormInvalid);
-    refused(request("GET", "a"), TargetFormInvalid);
-    refused(request("GET", "h:80"), TargetFormInvalid);
-    refused(request("GET", "?a"), TargetFormInvalid);
-    refused(request("GET", "https://h/"), TargetFormInvalid);
-    refused(request("GET", "ftp://h/"), TargetFormInvalid);
-    refused(request("GET", "http:/h"), TargetFormInvalid);
-    refused(request("GET", "http:h"), TargetFormInvalid);
-    refused(request("GET", "%2f"), TargetFormInvalid);
-    refused(request("PUT", "*"), TargetFormInvalid);
-    refused(request("FOO", "*"), TargetFormInvalid);
-    refused(request("OPTIONS", "**"), TargetFormInvalid);
-    refused(request("OPTIONS", "*?a"), TargetFormInvalid);
-    refused("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", TargetFormInvalid);
+fn other_target_forms_are_rejected() {
+    assert_rejected(request("GET", "*"), TargetFormInvalid);
+    assert_rejected(request("GET", "a"), TargetFormInvalid);
+    assert_rejected(request("GET", "h:80"), TargetFormInvalid);
+    assert_rejected(request("GET", "?a"), TargetFormInvalid);
+    assert_rejected(request("GET", "https://h/"), TargetFormInvalid);
+    assert_rejected(request("GET", "ftp://h/"), TargetFormInvalid);
+    assert_rejected(request("GET", "http:/h"), TargetFormInvalid);
+    assert_rejected(request("GET", "http:h"), TargetFormInvalid);
+    assert_rejected(request("GET", "%2f"), TargetFormInvalid);
+    assert_rejected(request("PUT", "*"), TargetFormInvalid);
+    assert_rejected(request("FOO", "*"), TargetFormInvalid);
+    assert_rejected(request("OPTIONS", "**"), TargetFormInvalid);
+    assert_rejected(request("OPTIONS", "*?a"), TargetFormInvalid);
+    assert_rejected("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", TargetFormInvalid);
 }
 
 #[test]
-fn authority_form_is_for_connect_alone() {
-    let told = keeps(request("CONNECT", "h:80"), &[200]);
+fn authority_form_is_accepted_only_for_connect() {
+    let told = assert_stays_open(request("CONNECT", "h:80"), &[200]);
     assert_eq!(told.seen[0].target, b"h:80");
-    keeps(request("CONNECT", "[::1]:443"), &[200]);
-    refused(request("CONNECT", "/"), TargetFormInvalid);
-    refused(request("CONNECT", "h"), TargetFormInvalid);
-    refused(request("CONNECT", "h:"), TargetFormInvalid);
-    refused(request("CONNECT", ":80"), TargetFormInvalid);
-    refused(request("CONNECT", "u@h:80"), TargetFormInvalid);
-    refused(request("CONNECT", "h:80/"), TargetFormInvalid);
-    refused(request("CONNECT", "http://h:80"), TargetFormInvalid);
-    refused(request("CONNECT", "*"), TargetFormInvalid);
-    refused(request("GET", "h:80"), TargetFormInvalid);
+    assert_stays_open(request("CONNECT", "[::1]:443"), &[200]);
+    assert_rejected(request("CONNECT", "/"), TargetFormInvalid);
+    assert_rejected(request("CONNECT", "h"), TargetFormInvalid);
+    assert_rejected(request("CONNECT", "h:"), TargetFormInvalid);
+    assert_rejected(request("CONNECT", ":80"), TargetFormInvalid);
+    assert_rejected(request("CONNECT", "u@h:80"), TargetFormInvalid);
+    assert_rejected(request("CONNECT", "h:80/"), TargetFormInvalid);
+    assert_rejected(request("CONNECT", "http://h:80"), TargetFormInvalid);
+    assert_rejected(request("CONNECT", "*"), TargetFormInvalid);
+    assert_rejected(request("GET", "h:80"), TargetFormInvalid);
 }
 
 #[test]
-fn asterisk_form_is_for_options_alone() {
-    let told = keeps(request("OPTIONS", "*"), &[200]);
+fn asterisk_form_is_accepted_only_for_options() {
+    let told = assert_stays_open(request("OPTIONS", "*"), &[200]);
     assert_eq!(told.seen[0].target, b"*");
-    refused(request("DELETE", "*"), TargetFormInvalid);
+    assert_rejected(request("DELETE", "*"), TargetFormInvalid);
 }

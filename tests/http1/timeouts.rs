@@ -8,22 +8,22 @@ use spindle::http1::limits::{
 use spindle::http1::protocol_error::ProtocolError::{self, *};
 
 use crate::driver::{Driver, Reading};
-use crate::probe::{HUGE_BYTES, Probe};
-use crate::responses::read_all;
+use crate::response_reader::read_all;
 use crate::script::{get, post};
+use crate::service::{HUGE_BYTES, Probe};
 
 fn driver() -> Driver<Probe> {
     Driver::new(Probe, Settings::default(), Reading::Everything)
 }
 
 /// A peer that sends and does not read, until the test reads.
-fn deaf() -> Driver<Probe> {
+fn client_that_does_not_read() -> Driver<Probe> {
     Driver::new(Probe, Settings::default(), Reading::Late)
 }
 
 /// Waits up to the deadline, and sees that it is one.
 #[track_caller]
-fn wait_out(driver: &mut Driver<Probe>, expected_ns: u64) {
+fn assert_times_out_after(driver: &mut Driver<Probe>, expected_ns: u64) {
     assert_eq!(driver.patience_ns(), Some(expected_ns));
     driver.wait_ns(expected_ns - 1);
     driver.think();
@@ -40,7 +40,7 @@ fn assert_silent_end(driver: &mut Driver<Probe>, bytes_before: usize) {
 }
 
 #[track_caller]
-fn assert_answered(driver: &mut Driver<Probe>, error: ProtocolError) {
+fn assert_error_response(driver: &mut Driver<Probe>, error: ProtocolError) {
     driver.read_all();
     let methods: Vec<_> = driver.service.seen().iter().map(|seen| seen.method).collect();
     let answers = read_all(&driver.output, &methods);
@@ -52,45 +52,45 @@ fn assert_answered(driver: &mut Driver<Probe>, error: ProtocolError) {
 // The first byte of a request.
 
 #[test]
-fn a_connection_that_says_nothing_is_closed() {
+fn a_silent_connection_is_closed_after_the_idle_timeout() {
     let mut driver = driver();
-    wait_out(&mut driver, IDLE_TIMEOUT_NS);
+    assert_times_out_after(&mut driver, IDLE_TIMEOUT_NS);
     assert_silent_end(&mut driver, 0);
 }
 
 #[test]
-fn a_kept_connection_that_says_nothing_more_is_closed() {
+fn a_kept_connection_is_closed_after_the_idle_timeout() {
     let mut driver = driver();
     driver.wait_ns(SECOND_NS);
     driver.receive(get("/", "").as_bytes());
     let bytes = driver.output.len();
-    wait_out(&mut driver, IDLE_TIMEOUT_NS);
+    assert_times_out_after(&mut driver, IDLE_TIMEOUT_NS);
     assert_silent_end(&mut driver, bytes);
 }
 
 #[test]
-fn the_time_out_of_idle_connections_can_be_set() {
+fn the_idle_timeout_can_be_set() {
     let settings = Settings { idle_timeout_ns: 7, ..Settings::default() };
     let mut driver = Driver::new(Probe, settings, Reading::Everything);
-    wait_out(&mut driver, 7);
+    assert_times_out_after(&mut driver, 7);
     assert_silent_end(&mut driver, 0);
 }
 
 #[test]
-fn an_empty_line_is_no_byte_of_a_request() {
+fn an_empty_line_does_not_start_a_request() {
     for bytes in [&b"\r"[..], b"\r\n"] {
         let mut driver = driver();
         driver.wait_ns(SECOND_NS);
         driver.receive(bytes);
-        wait_out(&mut driver, IDLE_TIMEOUT_NS - SECOND_NS);
+        assert_times_out_after(&mut driver, IDLE_TIMEOUT_NS - SECOND_NS);
         assert_silent_end(&mut driver, 0);
     }
 }
 
 #[test]
-fn idling_begins_when_the_answer_has_been_sent() {
+fn the_idle_timeout_starts_when_the_response_has_been_sent() {
     for behind in ["", "\r", "\r\n"] {
-        let mut driver = deaf();
+        let mut driver = client_that_does_not_read();
         driver.receive((get("/source/10", "") + behind).as_bytes());
         driver.read(usize::MAX);
         for _ in 0..10 {
@@ -106,7 +106,7 @@ fn idling_begins_when_the_answer_has_been_sent() {
 // The rest of a head.
 
 #[test]
-fn a_head_that_drips_is_ended_at_the_deadline() {
+fn a_slow_head_is_rejected_at_the_deadline() {
     let mut driver = driver();
     driver.wait_ns(5 * SECOND_NS);
     let request = get("/", "A: b\r\n");
@@ -117,39 +117,39 @@ fn a_head_that_drips_is_ended_at_the_deadline() {
         assert!(!driver.ended);
     }
     driver.wait_ns(10);
-    assert_answered(&mut driver, HeadTooSlow);
+    assert_error_response(&mut driver, HeadTooSlow);
     assert_eq!(driver.service.seen(), []);
 }
 
 #[test]
-fn a_head_has_its_time_from_its_first_byte() {
+fn the_head_timeout_starts_with_the_first_byte() {
     let mut driver = driver();
     driver.receive(b"\r\n");
     driver.wait_ns(30 * SECOND_NS);
     driver.receive(b"G");
-    wait_out(&mut driver, HEAD_TIMEOUT_NS);
-    assert_answered(&mut driver, HeadTooSlow);
+    assert_times_out_after(&mut driver, HEAD_TIMEOUT_NS);
+    assert_error_response(&mut driver, HeadTooSlow);
 }
 
 #[test]
-fn a_head_behind_an_answered_request_has_its_time_too() {
+fn the_head_timeout_applies_to_a_pipelined_head() {
     let mut driver = driver();
     driver.receive((get("/", "") + "GET").as_bytes());
-    wait_out(&mut driver, HEAD_TIMEOUT_NS);
-    assert_answered(&mut driver, HeadTooSlow);
+    assert_times_out_after(&mut driver, HEAD_TIMEOUT_NS);
+    assert_error_response(&mut driver, HeadTooSlow);
 }
 
 #[test]
-fn the_time_out_of_heads_can_be_set() {
+fn the_head_timeout_can_be_set() {
     let settings = Settings { head_timeout_ns: 7, ..Settings::default() };
     let mut driver = Driver::new(Probe, settings, Reading::Everything);
     driver.receive(b"G");
-    wait_out(&mut driver, 7);
-    assert_answered(&mut driver, HeadTooSlow);
+    assert_times_out_after(&mut driver, 7);
+    assert_error_response(&mut driver, HeadTooSlow);
 }
 
 #[test]
-fn a_head_that_comes_in_time_is_answered() {
+fn a_head_received_in_time_gets_a_response() {
     let mut driver = driver();
     driver.receive(b"GET / HTTP/1.1\r\nHost: h\r\n\r");
     driver.wait_ns(HEAD_TIMEOUT_NS - 1);
@@ -161,26 +161,26 @@ fn a_head_that_comes_in_time_is_answered() {
 // Content.
 
 #[test]
-fn content_that_does_not_come_is_not_waited_for() {
+fn missing_content_times_out() {
     let mut driver = driver();
     driver.receive(post("Content-Length: 5\r\n", "").as_bytes());
-    wait_out(&mut driver, CONTENT_GRACE_NS);
-    assert_answered(&mut driver, ContentTooSlow);
+    assert_times_out_after(&mut driver, CONTENT_GRACE_NS);
+    assert_error_response(&mut driver, ContentTooSlow);
     assert!(!driver.service.seen()[0].is_complete);
 }
 
 #[test]
-fn a_response_that_is_held_back_goes_when_the_content_does_not_come() {
+fn a_held_back_response_is_sent_when_the_content_times_out() {
     let mut driver = driver();
     driver.receive(b"POST /refuse HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n");
-    wait_out(&mut driver, CONTENT_GRACE_NS);
+    assert_times_out_after(&mut driver, CONTENT_GRACE_NS);
     driver.read_all();
     let answers = read_all(&driver.output, &["POST"]);
     assert!(answers[0].status == 403 && answers[0].says_close() && driver.ended, "{answers:?}");
 }
 
 #[test]
-fn content_of_unknown_length_is_refused_as_soon_as_the_sink_refuses_it() {
+fn chunked_content_is_rejected_as_soon_as_the_sink_rejects_it() {
     let mut driver = driver();
     driver.receive(b"POST /limited HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n8\r\n12345678\r\n");
     driver.read_all();
@@ -192,16 +192,16 @@ fn content_of_unknown_length_is_refused_as_soon_as_the_sink_refuses_it() {
 }
 
 #[test]
-fn content_earns_time_by_its_bytes() {
+fn received_content_extends_the_content_timeout() {
     let mut driver = driver();
     driver.receive(post("Content-Length: 100000\r\n", "").as_bytes());
     driver.receive(&vec![b'a'; CONTENT_BYTES_PER_SECOND_MIN as usize * 3]);
-    wait_out(&mut driver, CONTENT_GRACE_NS + 3 * SECOND_NS);
-    assert_answered(&mut driver, ContentTooSlow);
+    assert_times_out_after(&mut driver, CONTENT_GRACE_NS + 3 * SECOND_NS);
+    assert_error_response(&mut driver, ContentTooSlow);
 }
 
 #[test]
-fn content_that_came_fast_earns_no_endless_silence() {
+fn fast_content_extends_the_content_timeout_only_up_to_a_limit() {
     let mut driver = driver();
     driver.receive(post("Content-Length: 10000000\r\n", "").as_bytes());
     for _ in 0..20 {
@@ -209,12 +209,12 @@ fn content_that_came_fast_earns_no_endless_silence() {
         driver.wait_ns(SECOND_NS);
     }
     driver.receive(&[b'a'; 50_000]);
-    wait_out(&mut driver, CONTENT_CREDIT_NS);
-    assert_answered(&mut driver, ContentTooSlow);
+    assert_times_out_after(&mut driver, CONTENT_CREDIT_NS);
+    assert_error_response(&mut driver, ContentTooSlow);
 }
 
 #[test]
-fn content_that_came_fast_earns_no_endless_drip() {
+fn fast_content_followed_by_single_bytes_times_out() {
     let mut driver = driver();
     driver.receive(post("Content-Length: 100000000\r\n", "").as_bytes());
     driver.receive(&[b'a'; 62_000_000]);
@@ -225,11 +225,11 @@ fn content_that_came_fast_earns_no_endless_drip() {
         driver.read_all();
         assert!(driver.now.monotonic_ns - started_ns <= 2 * CONTENT_CREDIT_NS, "a byte in 25 s is no upload");
     }
-    assert_answered(&mut driver, ContentTooSlow);
+    assert_error_response(&mut driver, ContentTooSlow);
 }
 
 #[test]
-fn an_honest_slow_upload_is_not_ended() {
+fn an_upload_at_the_minimum_rate_does_not_time_out() {
     let seconds = 1000;
     let mut driver = driver();
     let bytes = CONTENT_BYTES_PER_SECOND_MIN * seconds;
@@ -243,7 +243,7 @@ fn an_honest_slow_upload_is_not_ended() {
 }
 
 #[test]
-fn an_upload_that_drips_is_ended() {
+fn an_upload_below_the_minimum_rate_times_out() {
     let mut driver = driver();
     driver.receive(post("Transfer-Encoding: chunked\r\n", "").as_bytes());
     let mut seconds = 0;
@@ -254,11 +254,11 @@ fn an_upload_that_drips_is_ended() {
         seconds += 1;
         assert!(seconds < 100);
     }
-    assert_answered(&mut driver, ContentTooSlow);
+    assert_error_response(&mut driver, ContentTooSlow);
 }
 
 #[test]
-fn trailers_that_drip_are_ended() {
+fn slow_trailers_time_out() {
     let mut driver = driver();
     driver.receive(post("Transfer-Encoding: chunked\r\n", "0\r\nA: ").as_bytes());
     for _ in 1..CONTENT_GRACE_NS / SECOND_NS {
@@ -267,35 +267,35 @@ fn trailers_that_drip_are_ended() {
         assert!(!driver.ended);
     }
     driver.wait_ns(SECOND_NS);
-    assert_answered(&mut driver, ContentTooSlow);
+    assert_error_response(&mut driver, ContentTooSlow);
 }
 
 // A peer that does not read.
 
 #[test]
-fn a_peer_that_never_reads_is_ended() {
-    let mut driver = deaf();
+fn a_client_that_never_reads_is_closed() {
+    let mut driver = client_that_does_not_read();
     driver.receive(get("/", "").as_bytes());
-    wait_out(&mut driver, WRITE_STALL_NS);
+    assert_times_out_after(&mut driver, WRITE_STALL_NS);
     assert!(driver.connection.is_closed());
 }
 
 #[test]
-fn each_byte_that_is_read_is_progress() {
-    let mut driver = deaf();
+fn each_byte_read_restarts_the_write_stall_timeout() {
+    let mut driver = client_that_does_not_read();
     driver.receive(get("/source/100", "").as_bytes());
     for _ in 0..100 {
         driver.wait_ns(WRITE_STALL_NS - 1);
         assert!(!driver.connection.is_closed());
         assert!(driver.read(1));
     }
-    wait_out(&mut driver, WRITE_STALL_NS);
+    assert_times_out_after(&mut driver, WRITE_STALL_NS);
     assert!(driver.connection.is_closed());
 }
 
 #[test]
-fn a_peer_that_never_reads_gains_no_time_by_asking_for_more() {
-    let mut driver = deaf();
+fn further_requests_do_not_restart_the_write_stall_timeout() {
+    let mut driver = client_that_does_not_read();
     driver.receive(get("/", "").as_bytes());
     for _ in 0..3 {
         driver.wait_ns(9 * SECOND_NS);
@@ -311,8 +311,8 @@ fn a_peer_that_never_reads_gains_no_time_by_asking_for_more() {
 }
 
 #[test]
-fn a_full_send_buffer_extends_the_time_by_what_it_holds() {
-    let mut driver = deaf();
+fn a_full_send_buffer_extends_the_write_stall_timeout_by_its_size() {
+    let mut driver = client_that_does_not_read();
     driver.receive(get("/source/100000", "").as_bytes());
     let send_buffer_bytes = 4 * 1024 * 1024;
     driver.connection.write_blocked(send_buffer_bytes);
@@ -321,15 +321,15 @@ fn a_full_send_buffer_extends_the_time_by_what_it_holds() {
     driver.read(1);
     assert_eq!(driver.patience_ns(), Some(WRITE_STALL_NS), "once it moves, no more is known of the buffer");
     driver.connection.write_blocked(send_buffer_bytes);
-    wait_out(&mut driver, WRITE_STALL_NS + allowance_ns);
+    assert_times_out_after(&mut driver, WRITE_STALL_NS + allowance_ns);
     assert!(driver.connection.is_closed());
 }
 
 #[test]
-fn a_slow_reader_behind_a_full_send_buffer_is_served() {
+fn a_slow_reader_with_a_full_send_buffer_gets_everything() {
     // 100 MB at 30 kB/s. The buffer becomes writable when a third of it is empty: once in 47 seconds.
     let (bytes, buffer_bytes) = (HUGE_BYTES, 4 * 1024 * 1024_u64);
-    let mut driver = deaf();
+    let mut driver = client_that_does_not_read();
     driver.receive(get("/huge", "").as_bytes());
     let mut sent = 0;
     while sent < bytes {
@@ -346,8 +346,8 @@ fn a_slow_reader_behind_a_full_send_buffer_is_served() {
 }
 
 #[test]
-fn an_answer_that_is_held_does_not_count_as_unread() {
-    let mut driver = deaf();
+fn a_held_back_response_does_not_count_as_unread() {
+    let mut driver = client_that_does_not_read();
     let bytes = CONTENT_BYTES_PER_SECOND_MIN * 60;
     driver.receive(get("/", &format!("Content-Length: {bytes}\r\n")).as_bytes());
     for _ in 0..60 {
@@ -359,7 +359,7 @@ fn an_answer_that_is_held_does_not_count_as_unread() {
 }
 
 #[test]
-fn a_deadline_that_has_moved_does_nothing_when_its_time_comes() {
+fn a_postponed_deadline_does_not_expire_at_its_old_time() {
     let mut driver = driver();
     driver.wait_ns(IDLE_TIMEOUT_NS / 2);
     driver.receive(get("/", "").as_bytes());
@@ -368,10 +368,10 @@ fn a_deadline_that_has_moved_does_nothing_when_its_time_comes() {
 }
 
 #[test]
-fn a_peer_that_neither_reads_nor_stops_is_ended_with_its_output_full() {
-    let mut driver = deaf();
+fn a_client_that_sends_without_reading_is_closed_when_the_output_is_full() {
+    let mut driver = client_that_does_not_read();
     let request = get("/source/1000000", "");
     driver.receive(request.repeat(OUTPUT_BYTES_FULL / request.len()).as_bytes());
-    wait_out(&mut driver, WRITE_STALL_NS);
+    assert_times_out_after(&mut driver, WRITE_STALL_NS);
     assert!(driver.connection.is_closed());
 }

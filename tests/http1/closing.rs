@@ -6,9 +6,9 @@ use spindle::http1::limits::{
 use spindle::http1::{Settings, Step};
 
 use crate::driver::{Driver, Reading};
-use crate::probe::Probe;
-use crate::responses::read_all;
-use crate::script::{ends, get, post};
+use crate::response_reader::read_all;
+use crate::script::{assert_closes, get, post};
+use crate::service::Probe;
 
 const PIECE: &[u8] = &[b'x'; 65_536];
 
@@ -19,7 +19,7 @@ fn driver() -> Driver<Probe> {
 const PROTOCOL_ERROR: &[u8] = b"GET /\0";
 
 /// A connection that has been ended by a protocol error; the peer has not ended its side.
-fn offended() -> Driver<Probe> {
+fn draining_connection() -> Driver<Probe> {
     let mut driver = driver();
     driver.receive(PROTOCOL_ERROR);
     assert!(driver.ended && !driver.connection.is_closed());
@@ -27,7 +27,7 @@ fn offended() -> Driver<Probe> {
 }
 
 #[test]
-fn the_end_follows_the_last_answer_at_once() {
+fn the_server_half_closes_right_after_the_last_response() {
     let mut driver = driver();
     driver.receive(get("/", "Connection: close\r\n").as_bytes());
     assert!(driver.ended, "the peer need not wait for the end");
@@ -37,8 +37,8 @@ fn the_end_follows_the_last_answer_at_once() {
 }
 
 #[test]
-fn a_peer_that_still_sends_ten_megabytes_is_listened_to() {
-    let mut driver = offended();
+fn a_client_that_still_sends_ten_megabytes_is_drained() {
+    let mut driver = draining_connection();
     for _ in 0..160 {
         driver.receive(PIECE);
         assert!(driver.connection.wants_input() && !driver.connection.is_closed());
@@ -49,8 +49,8 @@ fn a_peer_that_still_sends_ten_megabytes_is_listened_to() {
 }
 
 #[test]
-fn what_is_drained_is_bounded_in_bytes() {
-    let mut driver = offended();
+fn draining_is_limited_in_bytes() {
+    let mut driver = draining_connection();
     // The head that offended is drained as well.
     driver.receive(&PIECE[PROTOCOL_ERROR.len()..]);
     for _ in 1..DRAIN_BYTES_MAX / PIECE.len() as u64 {
@@ -62,8 +62,8 @@ fn what_is_drained_is_bounded_in_bytes() {
 }
 
 #[test]
-fn draining_ends_some_time_after_the_last_byte() {
-    let mut driver = offended();
+fn draining_ends_after_a_silence() {
+    let mut driver = draining_connection();
     assert_eq!(driver.patience_ns(), Some(DRAIN_SILENCE_NS));
     driver.wait_ns(DRAIN_SILENCE_NS - 1);
     assert!(!driver.connection.is_closed());
@@ -74,8 +74,8 @@ fn draining_ends_some_time_after_the_last_byte() {
 }
 
 #[test]
-fn draining_ends_some_time_after_the_end_whatever_comes() {
-    let mut driver = offended();
+fn draining_ends_after_a_fixed_time_even_if_bytes_keep_coming() {
+    let mut driver = draining_connection();
     for _ in 1..DRAIN_NS / SECOND_NS {
         driver.wait_ns(SECOND_NS);
         driver.receive(b"x");
@@ -88,7 +88,7 @@ fn draining_ends_some_time_after_the_end_whatever_comes() {
 }
 
 #[test]
-fn the_writing_side_is_shut_only_when_all_is_sent() {
+fn the_server_half_closes_only_after_all_output_has_been_sent() {
     let mut driver = Driver::new(Probe, Settings::default(), Reading::ByteByByte);
     driver.receive(get("/source/2000", "Connection: close\r\n").as_bytes());
     assert!(driver.ended);
@@ -96,8 +96,8 @@ fn the_writing_side_is_shut_only_when_all_is_sent() {
 }
 
 #[test]
-fn nothing_is_answered_behind_a_protocol_error() {
-    let mut driver = offended();
+fn requests_after_a_protocol_error_get_no_response() {
+    let mut driver = draining_connection();
     let before = driver.output.len();
     driver.receive(get("/", "").as_bytes());
     driver.receive(b"\r\n\r\n");
@@ -106,12 +106,12 @@ fn nothing_is_answered_behind_a_protocol_error() {
 
 #[test]
 fn a_protocol_error_within_content_drops_the_upload() {
-    let told = ends(post("Transfer-Encoding: chunked\r\n", "5\r\nabcde\r\nx"), &[400]);
+    let told = assert_closes(post("Transfer-Encoding: chunked\r\n", "5\r\nabcde\r\nx"), &[400]);
     assert!(!told.seen[0].is_complete);
 }
 
 #[test]
-fn the_peers_end_between_requests_is_answered_with_one() {
+fn a_half_close_between_requests_closes_the_connection() {
     let mut driver = driver();
     driver.receive(get("/", "").as_bytes());
     let before = driver.output.len();
@@ -122,7 +122,7 @@ fn the_peers_end_between_requests_is_answered_with_one() {
 }
 
 #[test]
-fn an_end_that_is_owed_has_its_own_time_to_be_sent() {
+fn a_queued_half_close_gets_the_full_write_stall_timeout() {
     // The last thing sent is older than any stall may be; what is owed now is not.
     let mut driver = driver();
     driver.receive(get("/", "").as_bytes());
@@ -136,7 +136,7 @@ fn an_end_that_is_owed_has_its_own_time_to_be_sent() {
 }
 
 #[test]
-fn a_server_that_ends_gives_connections_without_a_request_a_second() {
+fn graceful_shutdown_gives_connections_without_a_request_one_second() {
     let fresh = driver();
     let mut kept = driver();
     kept.receive(get("/", "").as_bytes());
@@ -154,7 +154,7 @@ fn a_server_that_ends_gives_connections_without_a_request_a_second() {
 }
 
 #[test]
-fn a_request_that_comes_within_that_second_is_answered() {
+fn a_request_received_within_that_second_gets_a_response() {
     let mut driver = driver();
     driver.receive(get("/", "").as_bytes());
     driver.connection.begin_shutdown(&driver.now);
@@ -167,8 +167,8 @@ fn a_request_that_comes_within_that_second_is_answered() {
 }
 
 #[test]
-fn draining_is_shorter_when_the_server_ends() {
-    let mut driver = offended();
+fn draining_is_shorter_during_graceful_shutdown() {
+    let mut driver = draining_connection();
     assert_eq!(driver.patience_ns(), Some(DRAIN_SILENCE_NS));
     driver.connection.begin_shutdown(&driver.now);
     assert_eq!(driver.patience_ns(), Some(DRAIN_SILENCE_SHORT_NS));
@@ -181,7 +181,7 @@ fn draining_is_shorter_when_the_server_ends() {
 }
 
 #[test]
-fn a_server_that_shuts_down_says_so_in_the_answers_that_remain() {
+fn responses_during_graceful_shutdown_say_connection_close() {
     for (first, rest) in [
         (get("/", "")[..20].to_owned(), get("/", "")[20..].to_owned()),
         (post("Content-Length: 2\r\n", "a"), "b".to_owned()),
@@ -200,7 +200,7 @@ fn a_server_that_shuts_down_says_so_in_the_answers_that_remain() {
 }
 
 #[test]
-fn a_server_that_ends_sends_what_is_queued() {
+fn graceful_shutdown_sends_queued_responses() {
     let mut driver = Driver::new(Probe, Settings::default(), Reading::Late);
     driver.receive(get("/source/2000", "").as_bytes());
     driver.connection.begin_shutdown(&driver.now);
@@ -213,7 +213,7 @@ fn a_server_that_ends_sends_what_is_queued() {
 
 #[test]
 fn a_closed_connection_does_nothing() {
-    let mut driver = offended();
+    let mut driver = draining_connection();
     driver.receive_end();
     assert!(!driver.connection.wants_input());
     assert!(driver.connection.transmit().is_none());

@@ -4,8 +4,8 @@ use spindle::http1::Settings;
 use spindle::http1::limits::{OUTPUT_BYTES_FULL, WRITE_STALL_NS};
 
 use crate::driver::{Driver, Reading};
-use crate::probe::Probe;
 use crate::script::get;
+use crate::service::Probe;
 
 fn answer_to(request: &str, reading: Reading) -> Driver<Probe> {
     let mut driver = Driver::new(Probe, Settings { send_date: false, ..Settings::default() }, reading);
@@ -34,7 +34,7 @@ fn decode(mut coded: &[u8]) -> (Vec<u8>, &[u8]) {
 const CHUNKED: &[u8] = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
 
 #[test]
-fn content_of_unknown_length_goes_in_chunks_and_the_connection_is_kept() {
+fn content_of_unknown_length_is_sent_in_chunks_and_the_connection_is_kept() {
     for bytes in [0, 1, 1000, 1001, 3 * OUTPUT_BYTES_FULL] {
         for reading in [Reading::Everything, Reading::ByteByByte, Reading::Late] {
             let request = get(&format!("/stream/{bytes}"), "") + &get("/next", "");
@@ -56,7 +56,7 @@ fn the_response_to_head_says_chunked_and_has_no_content() {
 }
 
 #[test]
-fn an_http_1_0_client_gets_it_until_the_end_even_if_it_would_keep_the_connection() {
+fn an_http_10_client_gets_it_until_the_connection_ends_even_with_keep_alive() {
     for lines in ["", "Connection: keep-alive\r\n"] {
         let request = format!("GET /stream/5000 HTTP/1.0\r\n{lines}\r\nGET /next HTTP/1.0\r\n\r\n");
         let driver = answer_to(&request, Reading::Everything);
@@ -67,7 +67,7 @@ fn an_http_1_0_client_gets_it_until_the_end_even_if_it_would_keep_the_connection
 }
 
 #[test]
-fn content_that_fails_ends_the_connection_without_a_last_chunk() {
+fn content_that_fails_closes_the_connection_without_the_last_chunk() {
     for bytes in [0, 2500] {
         for version in ["1.1", "1.0"] {
             let driver =
@@ -80,7 +80,7 @@ fn content_that_fails_ends_the_connection_without_a_last_chunk() {
 }
 
 #[test]
-fn a_source_that_has_nothing_yet_is_asked_again_and_what_is_queued_is_sent_meanwhile() {
+fn a_source_that_is_not_ready_is_asked_again_while_queued_bytes_are_sent() {
     for reading in [Reading::Everything, Reading::ByteByByte] {
         let driver = answer_to(&(get("/slow/2500", "") + &get("/next", "")), reading);
         let (content, rest) = decode(driver.output.strip_prefix(CHUNKED).expect("a head that says chunked"));
@@ -90,7 +90,7 @@ fn a_source_that_has_nothing_yet_is_asked_again_and_what_is_queued_is_sent_meanw
 }
 
 #[test]
-fn a_client_does_not_pay_with_its_time_for_a_source_that_works() {
+fn a_slow_source_does_not_use_up_the_write_stall_timeout() {
     let mut driver = Driver::new(Probe, Settings { send_date: false, ..Settings::default() }, Reading::Late);
     driver.receive(get("/slow/2500", "").as_bytes());
     // Far longer in all than a client may fail to read.
