@@ -76,17 +76,17 @@ fn print(text: &str) -> ExitCode {
 
 fn serve(config: Config) -> Result<(), String> {
     start_logging(config.log_level);
-    let seed = random_seed();
+    let mut random = random_numbers();
     let path = config.folder.as_ref().map(|folder| &folder.path).or(config.directory.as_ref());
     let directory = match path {
-        Some(path) => Some(Directory::open(path, seed).map_err(|error| error.to_string())?),
+        Some(path) => Some(Directory::open(path, random.u64(..)).map_err(|error| error.to_string())?),
         None => None,
     };
     let Capacity { connections_max, open_files_max } = capacity()?;
     let stop = signals::first_signal().map_err(|error| format!("cannot handle signals: {error}"))?;
     let listeners = listen::listeners(config.bind, config.port).map_err(|error| error.to_string())?;
     let banner = banner(&listeners, &config).map_err(|error| format!("cannot tell where to listen: {error}"))?;
-    let files = directory.map(|directory| FileRoutes::new(directory, config.uploads, open_files_max, seed));
+    let files = directory.map(|directory| FileRoutes::new(directory, config.uploads, open_files_max, random.u64(..)));
     let routes = match (files, &config.folder) {
         (Some(files), Some(folder)) => Routes::shared_folder(FolderRoutes::new(files, sharing(folder))),
         (files, _) => Routes::new(files),
@@ -152,10 +152,17 @@ fn start_logging(level: LevelFilter) {
     }));
 }
 
-/// The one number from which all randomness is made. Nobody can foresee it: the standard library's hash maps are keyed
-/// by the system's randomness.
-fn random_seed() -> u64 {
-    RandomState::new().hash_one(())
+/// The program's only source of randomness, apart from the keys of hash maps: seeded once at start-up. Each user gets a
+/// seed of its own, so that a test can repeat what it draws:
+///
+/// - storage draws the names of temporary files. Other processes that write to the same directory must not draw the same
+///   names; if they do, storage tries another.
+/// - the file routes draw the boundaries of `multipart/byteranges`. No client may guess one, since it could upload a
+///   file that contains it.
+///
+/// The standard library keys `RandomState` from the system's source of randomness.
+fn random_numbers() -> fastrand::Rng {
+    fastrand::Rng::with_seed(RandomState::new().hash_one(()))
 }
 
 /// What the limit on descriptors allows.

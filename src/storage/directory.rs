@@ -71,7 +71,7 @@ impl<F: FileSystem> OpenedFile<F> {
 impl Directory {
     /// Opens the root. The error says which directory could not be opened.
     ///
-    /// The names of uploads in progress are made from `seed`. One that others have too does no harm.
+    /// `seed` seeds the generator of the names of temporary files. Another process may use the same seed.
     pub fn open(path: &Path, seed: u64) -> Result<Directory, io::Error> {
         Self::open_in(Native, path, seed)
     }

@@ -43,9 +43,6 @@ pub(super) fn is_hidden_name_in_any_case(name: &[u8]) -> bool {
 /// but sweep, on a busy machine, sixteen attempts in a row have been seen to fail.
 const ATTEMPTS_MAX: u32 = 64;
 
-/// What tells the stream of hidden names from others that are made from the same seed.
-const STREAM: u64 = u64::from_be_bytes(*b".spindle");
-
 /// Where hidden names come from: a generator of their own.
 #[derive(Debug)]
 pub(super) struct HiddenNames {
@@ -54,7 +51,7 @@ pub(super) struct HiddenNames {
 
 impl HiddenNames {
     pub(super) fn new(seed: u64) -> Self {
-        HiddenNames { random: RefCell::new(fastrand::Rng::with_seed(seed ^ STREAM)) }
+        HiddenNames { random: RefCell::new(fastrand::Rng::with_seed(seed)) }
     }
 
     /// Tries names until one is free.

@@ -269,3 +269,14 @@ fn a_resumed_download_never_joins_two_versions_of_one_second() {
         assert_eq!((resumed.status, resumed.text()), (200, "other other"), "attempt {attempt}");
     }
 }
+
+/// The generator is seeded at random when a server starts: a client cannot learn the boundaries of one server from another.
+#[test]
+fn two_servers_draw_different_boundaries() {
+    let boundary = || {
+        let (server, _, _) = server_with_a_file();
+        let head = ask_for(&mut server.connect(), "/files/file", "bytes=0-0,-1").head;
+        head.split("boundary=").nth(1).unwrap()[..16].to_owned()
+    };
+    assert_ne!(boundary(), boundary());
+}
