@@ -168,11 +168,11 @@ impl<F: FileSystem> Directory<F> {
     pub fn begin_upload(
         &self,
         path: &RelativePath,
-        publish: UploadMode,
+        mode: UploadMode,
         bytes_expected: Option<u64>,
         durable: bool,
     ) -> Result<Upload<F>, StorageError> {
-        Upload::begin(Rc::clone(&self.root), path.clone(), publish, bytes_expected, durable)
+        Upload::begin(Rc::clone(&self.root), path.clone(), mode, bytes_expected, durable)
     }
 }
 
@@ -202,12 +202,23 @@ pub(super) struct Root<F: FileSystem> {
     has_warned: Cell<bool>,
 }
 
-/// What stands under a name that is to be written.
+/// What exists under the name of an upload.
 pub(super) enum ExistingEntry {
-    Nothing,
+    Absent,
     File(Metadata),
-    /// A link, and the file that a reader would find behind it.
-    Link(Option<Metadata>),
+    /// A symbolic link, and the file that a reader finds through it.
+    Symlink(Option<Metadata>),
+}
+
+impl ExistingEntry {
+    /// The file that a reader finds under the name.
+    pub(super) fn metadata(&self) -> Option<&Metadata> {
+        match self {
+            ExistingEntry::Absent => None,
+            ExistingEntry::File(metadata) => Some(metadata),
+            ExistingEntry::Symlink(metadata) => metadata.as_ref(),
+        }
+    }
 }
 
 impl<F: FileSystem> Root<F> {
@@ -265,16 +276,16 @@ impl<F: FileSystem> Root<F> {
     pub(super) fn existing_entry(&self, parent: &F::File, path: &RelativePath) -> Result<ExistingEntry, StorageError> {
         let stat = match self.stat_at(parent, path.name(), Symlinks::NoFollow) {
             Ok(stat) => stat,
-            Err(Errno::NOENT) => return Ok(ExistingEntry::Nothing),
+            Err(Errno::NOENT) => return Ok(ExistingEntry::Absent),
             Err(errno) => return Err(StorageError::from_publication(errno)),
         };
         if stat.kind != FileKind::Symlink {
             return require_regular(&stat).map(ExistingEntry::File);
         }
         match self.metadata(path) {
-            Ok(metadata) => Ok(ExistingEntry::Link(Some(metadata))),
+            Ok(metadata) => Ok(ExistingEntry::Symlink(Some(metadata))),
             Err(StorageError::NotFound | StorageError::NotRegularFile | StorageError::PermissionDenied) => {
-                Ok(ExistingEntry::Link(None))
+                Ok(ExistingEntry::Symlink(None))
             }
             Err(error) => Err(error),
         }

@@ -51,7 +51,9 @@ pub struct Upload<F: FileSystem = Native> {
     parent: Rc<F::File>,
     root: Rc<Root<F>>,
     path: RelativePath,
-    publish: UploadMode,
+    mode: UploadMode,
+    /// The file that a reader found under the name when the upload began.
+    existing: Option<Metadata>,
     bytes_expected: Option<u64>,
     durable: bool,
     bytes_written: u64,
@@ -63,17 +65,15 @@ impl<F: FileSystem> Upload<F> {
     pub(super) fn begin(
         root: Rc<Root<F>>,
         path: RelativePath,
-        publish: UploadMode,
+        mode: UploadMode,
         bytes_expected: Option<u64>,
         durable: bool,
     ) -> Result<Self, StorageError> {
         let parent = root.open_parent(&path, durable)?;
         root.sweep(&parent, &path);
-        match (root.existing_entry(&parent, &path)?, publish) {
-            (ExistingEntry::Nothing, _) | (_, UploadMode::Replace) => {}
-            (ExistingEntry::File(_) | ExistingEntry::Link(_), UploadMode::CreateOnly) => {
-                return Err(StorageError::AlreadyExists);
-            }
+        let existing = root.existing_entry(&parent, &path)?;
+        if mode == UploadMode::CreateOnly && !matches!(existing, ExistingEntry::Absent) {
+            return Err(StorageError::AlreadyExists);
         }
         let bytes_free = || root.file_system().free_bytes(&parent).unwrap_or(u64::MAX);
         if bytes_expected.is_some_and(|bytes| bytes > root.bytes_max() || bytes > bytes_free()) {
@@ -87,7 +87,8 @@ impl<F: FileSystem> Upload<F> {
             parent,
             root,
             path,
-            publish,
+            mode,
+            existing: existing.metadata().copied(),
             bytes_expected,
             durable,
             bytes_written: 0,
@@ -110,6 +111,12 @@ impl<F: FileSystem> Upload<F> {
         write_all(write, content).map_err(StorageError::from_anything)?;
         self.bytes_written = bytes;
         Ok(())
+    }
+
+    /// The file that a reader found under the name when the upload began; `None` if there was none. A caller can refuse
+    /// the upload early by it; what decides is the condition of [`commit`](Upload::commit).
+    pub fn existing(&self) -> Option<&Metadata> {
+        self.existing.as_ref()
     }
 
     /// How many bytes have been written.
@@ -186,25 +193,20 @@ impl<F: FileSystem> Upload<F> {
     /// Gives the content its name. Says whether nothing stood there.
     fn publish(&mut self, condition: impl Fn(Option<&Metadata>) -> bool) -> Result<bool, StorageError> {
         for _ in 0..ATTEMPTS_MAX {
-            let standing = self.root.existing_entry(&self.parent, &self.path)?;
-            let metadata = match &standing {
-                ExistingEntry::Nothing => None,
-                ExistingEntry::File(metadata) => Some(metadata),
-                ExistingEntry::Link(metadata) => metadata.as_ref(),
-            };
-            if !condition(metadata) {
+            let existing = self.root.existing_entry(&self.parent, &self.path)?;
+            if !condition(existing.metadata()) {
                 return Err(StorageError::ConditionFailed);
             }
-            let published = match (standing, self.publish) {
-                (ExistingEntry::Nothing, _) => self.publish_as_new().map(|()| true),
+            let published = match (existing, self.mode) {
+                (ExistingEntry::Absent, _) => self.publish_as_new().map(|()| true),
                 (_, UploadMode::CreateOnly) => Err(Errno::EXIST),
-                (standing, UploadMode::Replace) => {
-                    self.replace(matches!(standing, ExistingEntry::File(_))).map(|()| false)
+                (existing, UploadMode::Replace) => {
+                    self.replace(matches!(existing, ExistingEntry::File(_))).map(|()| false)
                 }
             };
             match published {
                 // Another process has just created the name, and the condition has not been asked about that.
-                Err(Errno::EXIST) if self.publish == UploadMode::Replace => {}
+                Err(Errno::EXIST) if self.mode == UploadMode::Replace => {}
                 result => return result.map_err(StorageError::from_publication),
             }
         }
@@ -219,7 +221,7 @@ impl<F: FileSystem> Upload<F> {
         match linked {
             // Without hard links and RENAME_NOREPLACE a plain rename is safe for `Replace`; for `CreateOnly` it would race
             // with other processes, so that is an error.
-            Err(no_links) if lacks_links(no_links) && self.publish == UploadMode::Replace => self.replace(false),
+            Err(no_links) if lacks_links(no_links) && self.mode == UploadMode::Replace => self.replace(false),
             result => result,
         }
     }

@@ -121,6 +121,24 @@ fn live(seed: u64) -> usize {
     seen.len()
 }
 
+/// The name is looked up once when the upload begins and once when it is published, with preconditions or without.
+#[test]
+fn preconditions_of_an_upload_take_no_further_call() {
+    let clock = Rc::new(Cell::new(START_NS));
+    let disk = Disk::new(Settings { loss: Loss::None, ..SYSTEMS[0].1(7) }, Rc::clone(&clock));
+    let mut server = Server::new(disk.clone(), clock);
+    let mut calls = |field: &str| {
+        let before = disk.calls();
+        let request = format!("PUT /files/name HTTP/1.1\r\nHost: h\r\n{field}Content-Length: 2\r\n\r\nab");
+        (server.ask(&request)[..12].to_owned(), disk.calls() - before)
+    };
+    // The first upload to a directory also looks for temporary files there.
+    assert_eq!(calls("").0, "HTTP/1.1 201");
+    let without = calls("");
+    assert_eq!(without.0, "HTTP/1.1 204");
+    assert_eq!(calls("If-Match: *\r\n"), without);
+}
+
 #[test]
 fn two_versions_never_share_a_strong_tag() {
     let tags: usize = (0..SEEDS).map(live).sum();

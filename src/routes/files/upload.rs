@@ -61,12 +61,10 @@ fn begin<F: FileSystem>(
         .directory
         .begin_upload(path, publish, request.content_bytes, files.uploads.durable)
         .map_err(|error| Box::new(refusal(&error, must_be_absent)))?;
-    if let Some(preconditions) = &preconditions {
-        // What cannot be identified is not selected: the upload would replace it, or has been refused by now.
-        let metadata = files.directory.metadata(path).ok();
-        if !hold(preconditions, metadata.as_ref(), &files.own_uploads.borrow(), now) {
-            return Err(Box::new(precondition_failed()));
-        }
+    if let Some(preconditions) = &preconditions
+        && !hold(preconditions, upload.existing(), &files.own_uploads.borrow(), now)
+    {
+        return Err(Box::new(precondition_failed()));
     }
     Ok(FileSink(Box::new(Receiving {
         upload,
