@@ -1,19 +1,21 @@
-//! Keeps `README.md` true: its options are those of `--help`, and its limits those of the code.
+//! Keeps `README.md` true: its options, limits and sessions are those of the code, and the tests and paths it names exist.
 
-#![allow(clippy::expect_used, reason = "a test may stop where it stands")]
+#![allow(clippy::expect_used, reason = "a test may panic")]
 
 use std::fs;
 use std::path::Path;
 
+use spindle::banner::{self, Url};
 use spindle::config::USAGE;
 use spindle::http1::limits::*;
+use spindle::http1::protocol_error::ProtocolError;
 
 const README: &str = include_str!("../README.md");
 
-/// What stands between `start` and the next `end` behind it.
+/// The text between `start` and the next `end` after it.
 fn between<'a>(text: &'a str, start: &str, end: &str) -> &'a str {
-    let (_, behind) = text.split_once(start).unwrap_or_else(|| panic!("README has no {start:?}"));
-    behind.split_once(end).expect("an end").0
+    let (_, rest) = text.split_once(start).unwrap_or_else(|| panic!("README has no {start:?}"));
+    rest.split_once(end).expect("an end").0
 }
 
 /// A number of bytes as README writes it.
@@ -47,33 +49,35 @@ fn the_timeouts_of_the_usage_are_the_defaults() {
     }
 }
 
-/// How each row of the table of limits begins, and what its second column says. Of `connections` no number is ours: it
-/// is a share of what the system allows.
+/// How each row of the table of limits begins, and its second column. The number of connections depends on the system.
 fn limits() -> Vec<(String, String)> {
     vec![
-        ("request-line".into(), bytes(REQUEST_LINE_BYTES_MAX as u64)),
+        ("request line".into(), bytes(REQUEST_LINE_BYTES_MAX as u64)),
         ("field section".into(), format!("{}, {FIELD_LINES_MAX} lines", bytes(FIELD_SECTION_BYTES_MAX as u64))),
-        ("chunk extensions".into(), format!("{}, or as much as there is content", bytes(CHUNK_OVERHEAD_BYTES_FREE))),
-        ("unwanted content".into(), bytes(DISCARDED_CONTENT_BYTES_MAX)),
-        ("answers that wait".into(), bytes(OUTPUT_BYTES_FULL as u64)),
-        ("a head, from its first byte (`--head-timeout`)".into(), seconds(HEAD_TIMEOUT_NS)),
+        (
+            "chunk extensions".into(),
+            format!("{}, or as many bytes as the content so far if that is more", bytes(CHUNK_OVERHEAD_BYTES_FREE)),
+        ),
+        ("ignored content".into(), bytes(DISCARDED_CONTENT_BYTES_MAX)),
+        ("queued responses".into(), bytes(OUTPUT_BYTES_FULL as u64)),
+        ("head of a request, from its first byte (`--head-timeout`)".into(), seconds(HEAD_TIMEOUT_NS)),
         (
             format!("content, after {}", seconds(CONTENT_GRACE_NS)),
             format!("{}/s over the last {}", bytes(CONTENT_BYTES_PER_SECOND_MIN), seconds(CONTENT_CREDIT_NS)),
         ),
         (
-            "a peer that does not read".into(),
+            "client that does not read".into(),
             format!(
-                "{} without progress, and a second for each {} that the socket may hold",
+                "{} without progress, and a second for each {} of the socket's send buffer",
                 seconds(WRITE_STALL_NS),
                 bytes(READER_BYTES_PER_SECOND_MIN)
             ),
         ),
-        ("a kept connection (`--idle-timeout`)".into(), seconds(IDLE_TIMEOUT_NS)),
+        ("idle connection (`--idle-timeout`)".into(), seconds(IDLE_TIMEOUT_NS)),
         (
-            "after the end".into(),
+            "draining".into(),
             format!(
-                "{} since the last byte, {} and {} in all (where others wait for the place, or the server ends: {}, {})",
+                "{} since the last byte, {} and {} in all (at the connection limit, or during shutdown: {}, {})",
                 seconds(DRAIN_SILENCE_NS),
                 seconds(DRAIN_NS),
                 bytes(DRAIN_BYTES_MAX),
@@ -81,13 +85,13 @@ fn limits() -> Vec<(String, String)> {
                 seconds(DRAIN_SHORT_NS)
             ),
         ),
-        ("connections".into(), "a third of the descriptors that the system allows".into()),
+        ("connections".into(), "a third of the file descriptors that the system allows".into()),
     ]
 }
 
 #[test]
 fn the_limits_are_those_of_the_code() {
-    let table = between(README, "| limit | | then |\n|---|---|---|\n", "\n\n");
+    let table = between(README, "| limit | value | what happens there |\n|---|---|---|\n", "\n\n");
     let rows: Vec<Vec<&str>> = table.lines().map(|row| row.split('|').map(str::trim).collect()).collect();
     let limits = limits();
     assert_eq!(rows.len(), limits.len(), "{rows:?}");
@@ -97,28 +101,89 @@ fn the_limits_are_those_of_the_code() {
     }
 }
 
-/// What stands in backticks.
+/// The parts of `text` in backticks.
 fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(repository().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn has_test(source: &str, name: &str) -> bool {
+    source.contains(&format!("#[test]\nfn {name}()"))
 }
 
 #[test]
 fn the_tests_that_prove_the_promises_exist() {
     let table = between(README, "| promise | proved by |\n|---|---|\n", "\n\n");
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut named = 0;
     for row in table.lines() {
         let proofs = row.split('|').nth(2).expect("two columns");
         let mut source = String::new();
         for name in quoted(proofs) {
             if name.contains('/') {
-                source = fs::read_to_string(root.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+                source = read(name);
             } else {
-                assert!(source.contains(&format!("#[test]\nfn {name}()")), "no test {name} for {row}");
+                assert!(has_test(&source, name), "no test {name} for {row}");
                 named += 1;
             }
         }
         assert!(!source.is_empty(), "nothing proves {row}");
     }
     assert!(named > 15, "{named}");
+}
+
+#[test]
+fn each_stage_of_the_challenge_has_a_script_and_a_test() {
+    let stages = between(README, "| | stage | the code | the test, in `tests/server/challenge.rs` |\n", "\n\n");
+    let tests = read("tests/server/challenge.rs");
+    let scripts = fs::read_dir(repository().join("scripts/challenge")).expect("a folder");
+    let scripts: Vec<String> =
+        scripts.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect();
+    for number in 1..=14 {
+        let row = stages.lines().find(|row| row.starts_with(&format!("| {number} |"))).expect("a row");
+        let name = quoted(row).last().expect("a test");
+        assert!(name.starts_with(&format!("stage_{number:02}_")) && has_test(&tests, name), "{row}");
+        assert!(scripts.iter().any(|script| script.starts_with(&format!("{number:02}-"))), "no script for {row}");
+    }
+}
+
+#[test]
+fn each_path_exists() {
+    let is_path = |text: &&str| {
+        let is_in_repository = ["src/", "tests/", "scripts/", "benches/"].iter().any(|folder| text.starts_with(folder));
+        is_in_repository && !text.contains(' ')
+    };
+    // A block of code is left out: its three backticks would shift what is between two of them.
+    let prose: String = README.split("\n```").step_by(2).collect();
+    let paths: Vec<&str> = quoted(&prose).filter(is_path).collect();
+    assert!(paths.len() > 40, "{paths:?}");
+    for path in paths {
+        assert!(repository().join(path).exists(), "README names {path}");
+    }
+}
+
+#[test]
+fn the_sessions_show_what_the_server_prints() {
+    let error = ProtocolError::VersionInvalid;
+    let reason = error.reason();
+    let session = between(README, "HTTP/1.1 400 Bad Request\n", "```");
+    assert!(session.ends_with(&format!("\n\n{reason}\n")), "{session}");
+    assert!(session.contains(&format!("\nContent-Length: {}\n", reason.len() + 1)), "{session}");
+
+    let url = |url: &str, is_local| Url { url: url.to_owned(), is_local };
+    let urls = [
+        url("http://192.168.1.5:4221", false),
+        url("http://box:4221", false),
+        url("http://127.0.0.1:4221", true),
+        url("http://[::1]:4221", true),
+    ];
+    let banner = banner::of_folder(Path::new("/home/me/photos"), "others may read", &urls, true);
+    let shown = between(README, "$ spindle --bind :: --qr ~/photos\n", "…\n```");
+    assert!(banner.starts_with(shown), "{banner}");
 }
