@@ -141,7 +141,7 @@ impl<F: FileSystem> Routes<F> {
             }
             return (route.respond)(self, request, rest, now);
         }
-        Reply::Respond(Response::new(Status::NotFound))
+        not_found()
     }
 
     fn file_routes(&mut self) -> Option<&mut FileRoutes<F>> {
@@ -179,7 +179,7 @@ impl<F: FileSystem> Service for Routes<F> {
         self.used_disk = true;
         match &mut self.folder {
             Some(folder) => folder::respond(folder, request, path, now),
-            None => Reply::Respond(Response::new(Status::NotFound)),
+            None => not_found(),
         }
     }
 
@@ -199,6 +199,10 @@ impl<F: FileSystem> Service for Routes<F> {
     }
 }
 
+fn not_found<'r, F: FileSystem>() -> RouteReply<'r, F> {
+    Reply::Respond(Response::new(Status::NotFound))
+}
+
 fn method_not_allowed<'r, F: FileSystem>(methods: &'static [Method]) -> RouteReply<'r, F> {
     Reply::Respond(Response {
         allow: Some(methods),
@@ -208,7 +212,7 @@ fn method_not_allowed<'r, F: FileSystem>(methods: &'static [Method]) -> RouteRep
 
 /// The response where the server breaks a rule of its own. It stops a debug build; a release one says so and goes on, and
 /// never sends content that was not asked for.
-fn violated<'r, F: FileSystem>(rule: &'static str) -> Response<'r, FileContent<F>> {
+fn internal_error<'r, F: FileSystem>(rule: &'static str) -> Response<'r, FileContent<F>> {
     debug_assert!(false, "{rule}");
     log::error!("the server breaks a rule of its own: {rule}");
     Response::with_reason(Status::InternalServerError, rule)

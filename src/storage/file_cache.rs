@@ -19,7 +19,7 @@ pub const SMALL_FILE_BYTES_MAX: usize = 16 * 1024;
 /// How much a generation holds, in bytes: some two thousand small pages and images in both.
 const GENERATION_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// What an entry costs besides its name, path and content, in bytes: generous, so that empty files count too.
+/// What an entry costs besides its path and content, in bytes: generous, so that empty files count too.
 const ENTRY_BYTES: usize = 512;
 
 /// How long a generation is young, in nanoseconds. What nobody asks for is forgotten after once to twice that time.
@@ -28,7 +28,6 @@ const GENERATION_NS: u64 = 5 * 1_000_000_000;
 /// A file that was asked for.
 #[derive(Debug)]
 pub struct CachedFile<T, F: FileSystem = Native> {
-    path: RelativePath,
     metadata: Metadata,
     /// All of the file's bytes.
     pub content: CachedContent<F>,
@@ -47,7 +46,7 @@ pub enum CachedContent<F: FileSystem = Native> {
 
 #[derive(Debug)]
 struct Generation<T, F: FileSystem> {
-    files: HashMap<Box<[u8]>, CachedFile<T, F>>,
+    files: HashMap<RelativePath, CachedFile<T, F>>,
     bytes: usize,
     /// How many of the files are open.
     open_files: usize,
@@ -65,19 +64,19 @@ impl<T, F: FileSystem> Generation<T, F> {
             && self.open_files + cost.open_files <= open_files_max
     }
 
-    fn insert(&mut self, name: Box<[u8]>, file: CachedFile<T, F>) {
-        let cost = Cost::of(&name, &file);
+    fn insert(&mut self, path: RelativePath, file: CachedFile<T, F>) {
+        let cost = Cost::of(&path, &file);
         self.bytes += cost.bytes;
         self.open_files += cost.open_files;
-        self.files.insert(name, file);
+        self.files.insert(path, file);
     }
 
-    fn remove(&mut self, name: &[u8]) -> Option<NamedEntry<T, F>> {
-        let (name, file) = self.files.remove_entry(name)?;
-        let cost = Cost::of(&name, &file);
+    fn remove(&mut self, path: &[u8]) -> Option<(RelativePath, CachedFile<T, F>)> {
+        let (path, file) = self.files.remove_entry(path)?;
+        let cost = Cost::of(&path, &file);
         self.bytes = self.bytes.saturating_sub(cost.bytes);
         self.open_files = self.open_files.saturating_sub(cost.open_files);
-        Some((name, file))
+        Some((path, file))
     }
 }
 
@@ -89,20 +88,16 @@ struct Cost {
 }
 
 impl Cost {
-    fn of<T, F: FileSystem>(name: &[u8], file: &CachedFile<T, F>) -> Cost {
+    fn of<T, F: FileSystem>(path: &RelativePath, file: &CachedFile<T, F>) -> Cost {
         let (content_bytes, open_files) = match &file.content {
             CachedContent::Memory(content) => (content.len(), 0),
             CachedContent::Open(_) => (0, 1),
         };
-        // The path is at most as long as the name that it was decoded from.
-        Cost { bytes: 2 * name.len() + content_bytes + ENTRY_BYTES, open_files }
+        Cost { bytes: path.as_bytes().len() + content_bytes + ENTRY_BYTES, open_files }
     }
 }
 
-/// A file with the name under which it is kept.
-type NamedEntry<T, F> = (Box<[u8]>, CachedFile<T, F>);
-
-/// Files under the names by which they were asked for.
+/// Files by their paths.
 #[derive(Debug)]
 pub struct FileCache<T, F: FileSystem = Native> {
     young: Generation<T, F>,
@@ -124,28 +119,28 @@ impl<T, F: FileSystem> FileCache<T, F> {
         }
     }
 
-    /// Whether the file of that name is here and, by one look at the directory, still the one on the disk. Then
-    /// [`get`](FileCache::get) has it. `false` says nothing but that it is to be opened.
-    pub fn revalidate(&mut self, name: &[u8], directory: &Directory<F>) -> bool {
-        let is_current = |file: &CachedFile<T, F>| directory.is_current(&file.path, &file.metadata);
-        if let Some(file) = self.young.files.get(name) {
-            let is_valid = is_current(file);
+    /// Whether the file at `path` is here and, by one look at the directory, still the one on the disk. Then
+    /// [`get`](FileCache::get) has it. `false` says nothing but that it is to be opened. Bytes that are no
+    /// [`RelativePath`] are never here.
+    pub fn revalidate(&mut self, path: &[u8], directory: &Directory<F>) -> bool {
+        if let Some((key, file)) = self.young.files.get_key_value(path) {
+            let is_valid = directory.is_current(key, &file.metadata);
             if !is_valid {
-                self.young.remove(name);
+                self.young.remove(path);
             }
             return is_valid;
         }
-        let Some((name, file)) = self.old.remove(name) else { return false };
-        let is_valid = is_current(&file);
+        let Some((path, file)) = self.old.remove(path) else { return false };
+        let is_valid = directory.is_current(&path, &file.metadata);
         if is_valid {
-            self.keep(name, file);
+            self.keep(path, file);
         }
         is_valid
     }
 
     /// The file that [`confirm`](FileCache::revalidate) or [`insert`](FileCache::insert) has just said is there.
-    pub fn get(&self, name: &[u8]) -> Option<&CachedFile<T, F>> {
-        self.young.files.get(name)
+    pub fn get(&self, path: &[u8]) -> Option<&CachedFile<T, F>> {
+        self.young.files.get(path)
     }
 
     /// Keeps a file that has been opened: its content, if it is small and stays the same while it is read, or else the
@@ -154,7 +149,6 @@ impl<T, F: FileSystem> FileCache<T, F> {
     /// The caller sees to it that the metadata is sure: that no further change can hide behind the same times.
     pub fn insert(
         &mut self,
-        name: &[u8],
         path: RelativePath,
         opened: &OpenedFile<F>,
         user_data: impl FnOnce() -> T,
@@ -165,12 +159,12 @@ impl<T, F: FileSystem> FileCache<T, F> {
             None if self.open_files_max > 0 => CachedContent::Open(FileRange::whole(opened.clone())),
             None => return false,
         };
-        self.young.remove(name);
-        self.old.remove(name);
+        self.young.remove(path.as_bytes());
+        self.old.remove(path.as_bytes());
         if self.is_empty() {
             self.turn_ns = now_ns.saturating_add(GENERATION_NS);
         }
-        self.keep(name.into(), CachedFile { path, metadata: opened.metadata, content, user_data: user_data() });
+        self.keep(path, CachedFile { metadata: opened.metadata, content, user_data: user_data() });
         true
     }
 
@@ -188,11 +182,11 @@ impl<T, F: FileSystem> FileCache<T, F> {
         }
     }
 
-    fn keep(&mut self, name: Box<[u8]>, file: CachedFile<T, F>) {
-        if !self.young.has_room_for(Cost::of(&name, &file), self.open_files_max) {
+    fn keep(&mut self, path: RelativePath, file: CachedFile<T, F>) {
+        if !self.young.has_room_for(Cost::of(&path, &file), self.open_files_max) {
             self.turn();
         }
-        self.young.insert(name, file);
+        self.young.insert(path, file);
     }
 
     fn turn(&mut self) {
@@ -231,13 +225,14 @@ mod tests {
         let directory = Directory::open(root, 1).unwrap();
         let (path, opened) = open(&directory, name);
         let mut cache = FileCache::new(OPEN_FILES_MAX);
-        assert!(cache.insert(name.as_bytes(), path, &opened, || (), 0));
+        assert!(cache.insert(path, &opened, || (), 0));
         (cache, directory)
     }
 
-    fn insert(cache: &mut FileCache<()>, directory: &Directory, name: &str, file: &str) -> bool {
-        let (path, opened) = open(directory, file);
-        cache.insert(name.as_bytes(), path, &opened, || (), 0)
+    /// Caches `file`, under the path `alias`.
+    fn insert(cache: &mut FileCache<()>, directory: &Directory, alias: &str, file: &str) -> bool {
+        let (_, opened) = open(directory, file);
+        cache.insert(RelativePath::from_segments([alias]).unwrap(), &opened, || (), 0)
     }
 
     /// The bytes and the open files that the cache holds, counted one by one.
@@ -245,7 +240,7 @@ mod tests {
         let costs = [&cache.young, &cache.old]
             .into_iter()
             .flat_map(|half| &half.files)
-            .map(|(name, file)| Cost::of(name, file));
+            .map(|(path, file)| Cost::of(path, file));
         costs.fold((0, 0), |(bytes, open_files), cost| (bytes + cost.bytes, open_files + cost.open_files))
     }
 
@@ -328,7 +323,10 @@ mod tests {
                 assert!(cache.revalidate(b"a", &directory), "in use, and forgotten at {number}");
             }
         }
-        assert!(!cache.revalidate(b"alias-1", &directory), "out of use, and kept");
+        let first_alias: &[u8] = b"alias-1";
+        for half in [&cache.young, &cache.old] {
+            assert!(!half.files.contains_key(first_alias), "out of use, and kept");
+        }
         let counted = (cache.young.bytes + cache.old.bytes, cache.young.open_files + cache.old.open_files);
         assert_eq!(counted, held(&cache));
     }

@@ -1,6 +1,8 @@
 //! A name below the root, checked once.
 
+use std::borrow::Borrow;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 use super::hidden_file;
 
@@ -17,7 +19,7 @@ const PATH_BYTES_USUAL: usize = 128;
 /// it or over 255 bytes long, none the hidden name of an upload in progress, and no more than 4095 bytes in all.
 ///
 /// The bytes need not be UTF-8. Links on the way are not its concern: those are judged when it is opened.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct RelativePath {
     bytes: Vec<u8>,
     /// Where the last segment starts.
@@ -96,6 +98,19 @@ fn check(segment: &[u8]) -> Result<(), PathError> {
         // On a file system that ignores case, another spelling would reach the same file.
         _ if hidden_file::is_hidden_name_in_any_case(segment) => Err(PathError::Reserved),
         _ => Ok(()),
+    }
+}
+
+/// Together with the same hash, this lets bytes be looked up in a map whose keys are paths.
+impl Borrow<[u8]> for RelativePath {
+    fn borrow(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Hash for RelativePath {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.bytes.hash(state);
     }
 }
 

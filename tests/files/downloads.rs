@@ -30,7 +30,7 @@ fn get_and_head_describe_a_file_alike() {
     let head = client.ask("HEAD", "/files/file", &[]);
     assert_eq!((get.status, get.text()), (200, "bytes"));
     for (name, expected) in [
-        ("Content-Length", "6"),
+        ("Content-Length", "5"),
         ("Content-Type", "application/octet-stream"),
         ("Accept-Ranges", "bytes"),
         ("X-Content-Type-Options", "nosniff"),
@@ -298,6 +298,41 @@ fn a_large_file_is_kept_open_while_it_is_asked_for_and_not_for_long_afterwards()
     // Nobody asks for it any more, and nothing else happens either: the server wakes by itself.
     server.wait_for_descriptors(descriptors);
     assert_eq!(client.get("/files/large").status, 404);
+}
+
+#[test]
+fn a_file_is_cached_once_however_its_name_is_encoded() {
+    let server = Server::with_directory();
+    fs::create_dir(server.directory().join("shelf")).unwrap();
+    fs::write(server.directory().join("shelf/large"), noise(100_000, 1)).unwrap();
+    let mut client = server.connect();
+    assert!(client.is_kept());
+    let descriptors = server.descriptors();
+    server.strong_tag("shelf/large");
+    // The cache keeps the file open.
+    server.wait_for_descriptors(descriptors + 1);
+    for target in ["/files/shelf/large", "/files/shelf/l%61rge", "/files/%73helf/large", "/files/./shelf/./large"] {
+        assert_eq!(client.get(target).content.len(), 100_000, "{target}");
+        assert_eq!(server.descriptors(), descriptors + 1, "{target}");
+    }
+}
+
+/// The encoded form of one name may be the other name.
+#[test]
+fn cached_files_whose_names_have_percent_signs_are_told_apart() {
+    let server = Server::with_directory();
+    let names = ["a", "%61", "%2561"];
+    for name in names {
+        server.write_file(name, name.as_bytes());
+    }
+    server.strong_tag("%252561");
+    for _ in 0..2 {
+        for (target, name) in
+            [("/files/a", "a"), ("/files/%61", "a"), ("/files/%2561", "%61"), ("/files/%252561", "%2561")]
+        {
+            assert_eq!(server.get(target).text(), name, "{target}");
+        }
+    }
 }
 
 #[test]

@@ -1,78 +1,137 @@
-//! GET and HEAD of a file: preconditions, then ranges, in the order of RFC 9110 §13.2.2.
+//! GET and HEAD of a file: preconditions first, then ranges (RFC 9110 §13.2.2).
 
 use std::borrow::Cow;
 
 use super::multipart::Parts;
 use super::validators::FileVersion;
-use super::{BUSY, FileContent, FileRoutes, not_found, path_of};
-use crate::routes::{PRECONDITION_FAILED, RouteReply, refuse, violated};
+use super::{BUSY, FileContent, FileRoutes, path_of};
+use crate::routes::{PRECONDITION_FAILED, RouteReply, internal_error, not_found, refuse};
 use crate::semantics::Now;
 use crate::semantics::conditional::{Preconditions, Verdict};
-use crate::semantics::date::ImfFixdate;
 use crate::semantics::fields::FieldName;
 use crate::semantics::method::Method;
 use crate::semantics::range::{self, ByteRange, Selection};
 use crate::semantics::request::Request;
 use crate::semantics::response::{Body, ContentRange, Response};
 use crate::semantics::status::Status;
-use crate::storage::{CachedContent, FileRange, FileSystem, StorageError};
+use crate::storage::{CachedContent, FileRange, FileSystem, RelativePath, StorageError};
 
-/// A file that was found, and is to be given.
-pub(in crate::routes) enum Found<F: FileSystem> {
-    /// It is in the cache, as it is on the disk.
-    Kept,
-    /// It is open, and is not kept.
+/// A file that [`find`] has found.
+pub(in crate::routes) enum Found<'n, F: FileSystem> {
+    /// The cache has it, under this path.
+    Cached(Cow<'n, [u8]>),
+    /// It is open, and not in the cache.
     Opened(FileRange<F>, FileVersion),
 }
 
-/// Finds the file of this name, as it stands in the target.
-pub(super) fn find<F: FileSystem>(
+/// Finds the file that `name`, a part of the target's path, leads to.
+pub(super) fn find<'n, F: FileSystem>(
     files: &mut FileRoutes<F>,
     request: &Request<'_>,
-    name: &[u8],
+    name: Cow<'n, [u8]>,
     now: &Now,
-) -> Result<Found<F>, StorageError> {
-    if !asks_for_parts(request) && files.cache.revalidate(name, &files.directory) {
-        return Ok(Found::Kept);
+) -> Result<Found<'n, F>, StorageError> {
+    let uses_cache = !asks_for_parts(request);
+    let (key, path) = cache_key(name)?;
+    if uses_cache && files.cache.revalidate(&key, &files.directory) {
+        return Ok(Found::Cached(key));
     }
-    let path = path_of(name).map_err(|_| StorageError::NotFound)?;
+    let path = match path {
+        Some(path) => path,
+        None => checked_path(&key)?,
+    };
     let opened = files.directory.open_file(&path)?;
     let version = FileVersion::of(&opened.metadata, &files.own_uploads.borrow(), now);
-    let may_be_kept = !version.is_recent() && !asks_for_parts(request);
-    if may_be_kept && files.cache.insert(name, path, &opened, || version.clone(), now.monotonic_ns) {
-        return Ok(Found::Kept);
+    let may_be_cached = uses_cache && !version.is_recent();
+    if may_be_cached && files.cache.insert(path, &opened, || version.clone(), now.monotonic_ns) {
+        return Ok(Found::Cached(key));
     }
     Ok(Found::Opened(FileRange::whole(opened), version))
 }
 
-/// The response of what was found under `name`, whose media type is this.
-pub(super) fn give<'r, F: FileSystem>(
+/// The path that `name` leads to, as the cache knows it, and checked if the name had to be decoded.
+///
+/// A name that needs no decoding is looked up as it is, so that a request for a cached file allocates nothing. Nothing is
+/// lost by not checking it: every path in the cache has been checked.
+fn cache_key(name: Cow<'_, [u8]>) -> Result<(Cow<'_, [u8]>, Option<RelativePath>), StorageError> {
+    let is_encoded = name.contains(&b'%') || name.windows(2).any(|pair| pair == b"./");
+    if !is_encoded {
+        return Ok((name, None));
+    }
+    let path = checked_path(&name)?;
+    Ok((Cow::Owned(path.as_bytes().to_vec()), Some(path)))
+}
+
+fn checked_path(name: &[u8]) -> Result<RelativePath, StorageError> {
+    path_of(name).map_err(|_| StorageError::NotFound)
+}
+
+/// The response with the file that [`find`] has found, or the part of it that the request selects.
+pub(super) fn respond<'r, F: FileSystem>(
     files: &'r mut FileRoutes<F>,
-    found: Found<F>,
+    found: Found<'_, F>,
     request: &Request<'_>,
-    name: &[u8],
     media_type: Cow<'r, str>,
     now: &Now,
 ) -> Response<'r, FileContent<F>> {
     let boundary = files.next_boundary();
-    if let Found::Opened(file, version) = found {
-        let last_modified = version.last_modified(now);
-        let response = respond(request, &version, Representation::File(file, boundary), media_type, now);
-        return described(response, last_modified, Cow::Owned(version.etag));
+    let (version, content) = match found {
+        Found::Opened(file, version) => (Cow::Owned(version), Representation::File(file, boundary)),
+        Found::Cached(path) => {
+            let Some(cached) = files.cache.get(&path) else {
+                return internal_error("A file that was just found in the cache, or put there, is in it.");
+            };
+            let content = match &cached.content {
+                CachedContent::Memory(content) => Representation::Memory(content),
+                CachedContent::Open(file) => Representation::File(file.clone(), boundary),
+            };
+            (Cow::Borrowed(&cached.user_data), content)
+        }
+    };
+    let verdict = Preconditions::of(request, now)
+        .map_or(Verdict::Proceed, |preconditions| preconditions.evaluate(Some(version.validators())));
+    match verdict {
+        Verdict::Failed => return Response::with_reason(Status::PreconditionFailed, PRECONDITION_FAILED),
+        Verdict::NotModified => return FileVersion::into_response(version, Status::NotModified, now),
+        Verdict::Proceed => {}
     }
-    let Some(cached) = files.cache.get(name) else {
-        return violated("A file that was just found in the cache, or put there, is in it.");
+    let bytes_total = content.bytes();
+    let selection = selection(request, bytes_total, &version, now);
+    let response = Response {
+        accepts_ranges: true,
+        // Anybody may have uploaded the file: a browser must not guess from its content that it is a page.
+        nosniff: true,
+        ..FileVersion::into_response(version, Status::PartialContent, now)
     };
-    let version = &cached.user_data;
-    let content = match &cached.content {
-        CachedContent::Memory(content) => Representation::Memory(content),
-        CachedContent::Open(file) => Representation::File(file.clone(), boundary),
-    };
-    let response = respond(request, version, content, media_type, now);
-    described(response, version.last_modified(now), Cow::Borrowed(&version.etag))
+    match selection {
+        Selection::Whole => {
+            Response { status: Status::Ok, content_type: Some(media_type), body: content.whole(), ..response }
+        }
+        Selection::One(range) => match content.part(range) {
+            Some(body) => Response {
+                content_type: Some(media_type),
+                content_range: Some(ContentRange::Part(range, bytes_total)),
+                body,
+                ..response
+            },
+            None => internal_error("A range that was selected lies within the file."),
+        },
+        Selection::Several(ranges) => match content.parts(&ranges, &media_type) {
+            Some(parts) => Response {
+                content_type: Some(Cow::Owned(parts.media_type())),
+                body: Body::Source(FileContent::Parts(Box::new(parts))),
+                ..response
+            },
+            None => internal_error("Ranges that were selected lie within the file, and it is open."),
+        },
+        Selection::Unsatisfiable => Response {
+            content_range: Some(ContentRange::Unsatisfied(bytes_total)),
+            ..Response::with_reason(Status::RangeNotSatisfiable, "The file has none of the ranges.")
+        },
+    }
 }
 
-/// Whether several ranges are asked for. They are sent from the file itself.
+/// Whether the request asks for several ranges. They are sent from the open file, so such a request does not use the cache.
 pub(in crate::routes) fn asks_for_parts(request: &Request<'_>) -> bool {
     request.fields.first(FieldName::Range).is_some_and(|value| value.contains(&b','))
 }
@@ -80,7 +139,7 @@ pub(in crate::routes) fn asks_for_parts(request: &Request<'_>) -> bool {
 /// Where the content is.
 enum Representation<'r, F: FileSystem> {
     Memory(&'r [u8]),
-    /// The whole file, and a boundary in case it is to be sent in parts.
+    /// The whole file, and the boundary between parts if several are sent.
     File(FileRange<F>, u64),
 }
 
@@ -102,7 +161,7 @@ impl<'r, F: FileSystem> Representation<'r, F> {
     /// One range; `None` if it does not lie within the content.
     fn part(self, range: ByteRange) -> Option<Body<'r, FileContent<F>>> {
         match self {
-            // What is in memory is shorter than any `usize`.
+            // Both casts are exact: a range of content in memory is shorter than any `usize`.
             Representation::Memory(content) => {
                 let part = content.get(range.first as usize..=range.last as usize)?;
                 Some(Body::Bytes(Cow::Borrowed(part)))
@@ -114,7 +173,7 @@ impl<'r, F: FileSystem> Representation<'r, F> {
         }
     }
 
-    /// Several ranges; `None` if one does not lie within the content, or the content is in memory.
+    /// Several ranges; `None` if one of them does not lie within the content, or the content is in memory.
     fn parts(self, ranges: &[ByteRange], media_type: &str) -> Option<Parts<F>> {
         match self {
             Representation::Memory(_) => None,
@@ -123,69 +182,8 @@ impl<'r, F: FileSystem> Representation<'r, F> {
     }
 }
 
-/// The answer but for what describes the version: preconditions first, then ranges (§13.2.2).
-fn respond<'r, F: FileSystem>(
-    request: &Request<'_>,
-    version: &FileVersion,
-    content: Representation<'r, F>,
-    media_type: Cow<'r, str>,
-    now: &Now,
-) -> Response<'r, FileContent<F>> {
-    let verdict = Preconditions::of(request, now)
-        .map_or(Verdict::Proceed, |preconditions| preconditions.evaluate(Some(version.validators())));
-    match verdict {
-        Verdict::Failed => return Response::with_reason(Status::PreconditionFailed, PRECONDITION_FAILED),
-        Verdict::NotModified => return Response::new(Status::NotModified),
-        Verdict::Proceed => {}
-    }
-    let bytes_total = content.bytes();
-    let (status, media_type, content_range, body) = match selection(request, bytes_total, version, now) {
-        Selection::Whole => (Status::Ok, media_type, None, content.whole()),
-        Selection::One(range) => match content.part(range) {
-            Some(part) => (Status::PartialContent, media_type, Some(ContentRange::Part(range, bytes_total)), part),
-            None => return violated("A range that was selected lies within the file."),
-        },
-        Selection::Several(ranges) => match content.parts(&ranges, &media_type) {
-            Some(parts) => {
-                let media_type = Cow::Owned(parts.media_type());
-                (Status::PartialContent, media_type, None, Body::Source(FileContent::Parts(Box::new(parts))))
-            }
-            None => return violated("Ranges that were selected lie within the file, and it is open."),
-        },
-        Selection::Unsatisfiable => {
-            return Response {
-                content_range: Some(ContentRange::Unsatisfied(bytes_total)),
-                ..Response::with_reason(Status::RangeNotSatisfiable, "The file has none of the ranges.")
-            };
-        }
-    };
-    Response {
-        content_type: Some(media_type),
-        accepts_ranges: true,
-        // Anybody may have put the file there.
-        nosniff: true,
-        content_range,
-        body,
-        ..Response::new(status)
-    }
-}
-
-/// Adds what describes the version, where the response is about it.
-fn described<'r, F: FileSystem>(
-    response: Response<'r, FileContent<F>>,
-    last_modified: Option<ImfFixdate>,
-    etag: Cow<'r, str>,
-) -> Response<'r, FileContent<F>> {
-    match response.status {
-        Status::Ok | Status::PartialContent | Status::NotModified => {
-            Response { last_modified, etag: Some(etag), ..response }
-        }
-        _ => response,
-    }
-}
-
-/// What of the file is asked for. Range counts for GET alone (§14.2), and only if If-Range, where there is one, names
-/// this very version (§13.1.5).
+/// What the request selects of the file. Range counts only for GET (§14.2), and only if the request has no If-Range or
+/// one that names exactly this version (§13.1.5).
 fn selection(request: &Request<'_>, bytes_total: u64, version: &FileVersion, now: &Now) -> Selection {
     let fields = &request.fields;
     let Some(value) = fields.single(FieldName::Range) else { return Selection::Whole };
@@ -197,8 +195,8 @@ fn selection(request: &Request<'_>, bytes_total: u64, version: &FileVersion, now
     range::select(value, bytes_total)
 }
 
-/// What is no regular file is not found, whatever it is.
-pub(in crate::routes) fn refusal<'r, F: FileSystem>(error: &StorageError) -> RouteReply<'r, F> {
+/// The reply to a read that failed. A directory or a device is not found, like an absent file.
+pub(in crate::routes) fn read_error_reply<'r, F: FileSystem>(error: &StorageError) -> RouteReply<'r, F> {
     match error {
         StorageError::PermissionDenied => refuse(Status::Forbidden, "The server may not read this file."),
         StorageError::TooManyOpenFiles => refuse(Status::ServiceUnavailable, "The server has too many files open."),
@@ -211,7 +209,7 @@ pub(in crate::routes) fn refusal<'r, F: FileSystem>(error: &StorageError) -> Rou
         | StorageError::ParentMissing
         | StorageError::NotRegularFile
         | StorageError::InvalidName => not_found(),
-        // Errors of writing: no system should tell of them where a file is opened to be read.
+        // Errors of writing. No system should report them when a file is opened for reading.
         StorageError::AlreadyExists | StorageError::ConditionFailed | StorageError::DiskFull => {
             log::warn!("a file cannot be opened: {error}");
             refuse(Status::InternalServerError, "The file cannot be opened.")

@@ -11,11 +11,11 @@ use std::rc::Rc;
 
 use percent_encoding::percent_decode;
 
-pub(super) use self::download::{Found, asks_for_parts, refusal as refusal_to_read};
+pub(super) use self::download::{Found, asks_for_parts, read_error_reply};
 pub(super) use self::multipart::Parts;
 pub use self::upload::FileSink;
 use self::validators::{FileVersion, OwnUploads};
-use super::{FileContent, READ_ONLY, RouteReply, Routes, refuse, violated};
+use super::{FileContent, READ_ONLY, RouteReply, Routes, internal_error, refuse};
 use crate::semantics::Now;
 use crate::semantics::method::Method;
 use crate::semantics::request::Request;
@@ -57,7 +57,7 @@ pub struct FileRoutes<F: FileSystem = Native> {
     uploads: UploadSettings,
     /// What this run has published lately. Shared with the sinks, which outlive the call that makes them.
     own_uploads: Rc<RefCell<OwnUploads>>,
-    /// Files that are asked for often, under the names as they stand in targets, and what is said of them.
+    /// Files that are requested often, with the fields that describe them.
     cache: FileCache<FileVersion, F>,
     /// Where the boundaries of parts come from.
     random: fastrand::Rng,
@@ -97,25 +97,29 @@ impl<F: FileSystem> FileRoutes<F> {
         self.uploads.policy
     }
 
-    /// The file that is asked for by GET or HEAD.
-    pub(super) fn find(&mut self, request: &Request<'_>, name: &[u8], now: &Now) -> Result<Found<F>, StorageError> {
+    /// Finds the file that a GET or HEAD asks for. `name` is the path below these routes as the target has it.
+    pub(super) fn find<'n>(
+        &mut self,
+        request: &Request<'_>,
+        name: Cow<'n, [u8]>,
+        now: &Now,
+    ) -> Result<Found<'n, F>, StorageError> {
         download::find(self, request, name, now)
     }
 
-    /// The response of the file that was [found](FileRoutes::find) under the same name.
-    pub(super) fn give<'r>(
+    /// The response to a GET or HEAD, with the file that [`find`](FileRoutes::find) has found.
+    pub(super) fn download<'r>(
         &'r mut self,
-        found: Found<F>,
+        found: Found<'_, F>,
         request: &Request<'_>,
-        name: &[u8],
         media_type: Cow<'r, str>,
         now: &Now,
     ) -> Response<'r, FileContent<F>> {
-        download::give(self, found, request, name, media_type, now)
+        download::respond(self, found, request, media_type, now)
     }
 
-    /// The answer to POST and PUT.
-    pub(super) fn store<'r>(&self, request: &Request<'_>, name: &[u8], now: &Now) -> RouteReply<'r, F> {
+    /// The reply to a POST or PUT of the file that `name` leads to.
+    pub(super) fn upload<'r>(&self, request: &Request<'_>, name: &[u8], now: &Now) -> RouteReply<'r, F> {
         match path_of(name) {
             Ok(path) => upload::respond(self, request, &path, now),
             Err(_) => refuse(Status::BadRequest, "No file can have this name here."),
@@ -140,13 +144,13 @@ pub(super) fn respond<'r, F: FileSystem>(
 ) -> RouteReply<'r, F> {
     routes.used_disk = true;
     let Some(files) = &mut routes.files else {
-        return Reply::Respond(violated("A file is asked for only where a directory is served."));
+        return Reply::Respond(internal_error("A file is asked for only where a directory is served."));
     };
     match request.method {
-        Method::Post | Method::Put => files.store(request, name, now),
-        _ => match files.find(request, name, now) {
-            Ok(found) => Reply::Respond(files.give(found, request, name, BYTES, now)),
-            Err(error) => refusal_to_read(&error),
+        Method::Post | Method::Put => files.upload(request, name, now),
+        _ => match files.find(request, Cow::Borrowed(name), now) {
+            Ok(found) => Reply::Respond(files.download(found, request, BYTES, now)),
+            Err(error) => read_error_reply(&error),
         },
     }
 }
@@ -166,8 +170,4 @@ pub(super) fn path_of(name: &[u8]) -> Result<RelativePath, PathError> {
 
 fn decoded(segment: &[u8]) -> Cow<'_, [u8]> {
     Cow::from(percent_decode(segment))
-}
-
-fn not_found<'r, F: FileSystem>() -> RouteReply<'r, F> {
-    Reply::Respond(Response::new(Status::NotFound))
 }

@@ -149,11 +149,7 @@ impl<F: FileSystem> Sink for FileSink<F> {
             Method::Put if !published.created => Status::NoContent,
             _ => Status::Created,
         };
-        Response {
-            last_modified: version.last_modified(now),
-            etag: Some(Cow::Owned(version.etag)),
-            ..Response::new(status)
-        }
+        FileVersion::into_response(Cow::Owned(version), status, now)
     }
 }
 

@@ -1,10 +1,13 @@
 //! What tells one version of a file from another: entity tag and date of modification (RFC 9110 §8.8).
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use crate::semantics::Now;
 use crate::semantics::conditional::{self, Validators};
 use crate::semantics::date::{self, ImfFixdate};
+use crate::semantics::response::Response;
+use crate::semantics::status::Status;
 use crate::storage::{Metadata, Published};
 
 /// How long after a modification by others a second one may still hide behind the same time, in nanoseconds. The
@@ -45,7 +48,7 @@ impl OwnUploads {
 /// The fields that describe one version of a file.
 #[derive(Clone, Debug)]
 pub(in crate::routes) struct FileVersion {
-    pub(super) etag: String,
+    etag: String,
     last_modified_unix_s: Option<u64>,
     /// The date of the modification, made once.
     date: Option<ImfFixdate>,
@@ -69,6 +72,16 @@ impl FileVersion {
         }
     }
 
+    /// A response with the fields that describe this version: ETag and Last-Modified.
+    pub(super) fn into_response<'r, B>(version: Cow<'r, FileVersion>, status: Status, now: &Now) -> Response<'r, B> {
+        let last_modified = version.last_modified(now);
+        let etag = match version {
+            Cow::Borrowed(version) => Cow::Borrowed(&*version.etag),
+            Cow::Owned(version) => Cow::Owned(version.etag),
+        };
+        Response { last_modified, etag: Some(etag), ..Response::new(status) }
+    }
+
     /// Whether another modification may still fall into the same second, or the same tick of a coarse clock.
     pub(super) fn is_recent(&self) -> bool {
         self.is_recent
@@ -90,7 +103,7 @@ impl FileVersion {
     }
 
     /// The Last-Modified field: never later than the Date (§8.8.2.1), and left out where no date can name it.
-    pub(super) fn last_modified(&self, now: &Now) -> Option<ImfFixdate> {
+    fn last_modified(&self, now: &Now) -> Option<ImfFixdate> {
         match self.last_modified_unix_s {
             Some(unix_s) if unix_s > now.unix_s() && self.date.is_some() => ImfFixdate::new(now.unix_s()),
             _ => self.date,

@@ -32,7 +32,7 @@ use self::listing::Form;
 pub(super) use self::listing::Listing;
 use self::query::{Format, Query};
 use super::files::{self, FileRoutes, UploadPolicy};
-use super::{FileContent, OTHER_SITE, READ_ONLY, RouteReply, method_not_allowed, refuse};
+use super::{FileContent, OTHER_SITE, READ_ONLY, RouteReply, method_not_allowed, not_found, refuse};
 use crate::semantics::Now;
 use crate::semantics::accept;
 use crate::semantics::method::Method;
@@ -118,7 +118,7 @@ pub(super) fn respond<'r, F: FileSystem>(
     }
     match request.method {
         Method::Options => Reply::Respond(Response { allow: Some(methods), ..Response::new(Status::NoContent) }),
-        Method::Post | Method::Put => folder.files.store(request, name, now),
+        Method::Post | Method::Put => folder.files.upload(request, name, now),
         _ if folder.sharing.is_site => site::respond(folder, request, name, now),
         _ if is_directory => directory(folder, request, name, now),
         _ => file(folder, request, name, now),
@@ -132,26 +132,22 @@ fn not_found_here<'r, F: FileSystem>(folder: &FolderRoutes<F>, request: &Request
     }
 }
 
-fn not_found<'r, F: FileSystem>() -> RouteReply<'r, F> {
-    Reply::Respond(Response::new(Status::NotFound))
-}
-
 fn file<'r, F: FileSystem>(
     folder: &'r mut FolderRoutes<F>,
     request: &'r Request<'r>,
     name: &'r [u8],
     now: &Now,
 ) -> RouteReply<'r, F> {
-    let found = match folder.files.find(request, name, now) {
+    let found = match folder.files.find(request, Cow::Borrowed(name), now) {
         Ok(found) => found,
         Err(StorageError::NotRegularFile) => return redirect_to_directory(folder, request, name),
-        Err(error) => return files::refusal_to_read(&error),
+        Err(error) => return files::read_error_reply(&error),
     };
     let last: Cow<'_, [u8]> = percent_decode(last_segment(name)).into();
     let media_type = media_type::of(&last);
     let is_run = media_type::is_run_by_browsers(&media_type);
     let is_download = query::asks_for_download(request.target.query());
-    let response = folder.files.give(found, request, name, media_type, now);
+    let response = folder.files.download(found, request, media_type, now);
     if response.status.code() >= 400 {
         return Reply::Respond(response);
     }
@@ -183,7 +179,7 @@ fn redirect_to_directory<'r, F: FileSystem>(
     match folder.files.directory().is_directory(&path) {
         Ok(true) => {}
         Ok(false) => return not_found(),
-        Err(error) => return files::refusal_to_read(&error),
+        Err(error) => return files::read_error_reply(&error),
     }
     // Relative, and encoded anew: it holds neither a colon nor a slash but the last one, and so leads to no other host.
     let mut location = format!("./{}/", text::encoded(path.name()));
@@ -231,7 +227,7 @@ fn archive<'r, F: FileSystem>(
     let shows_hidden = folder.sharing.shows_hidden;
     let archive = match Archive::new(folder.files.directory(), path, &name, shows_hidden, permit) {
         Ok(archive) => archive,
-        Err(error) => return files::refusal_to_read(&error),
+        Err(error) => return files::read_error_reply(&error),
     };
     if let Some(failed) = super::text::failed_precondition(request, now) {
         return Reply::Respond(Response { no_cache: true, ..failed });
@@ -256,7 +252,7 @@ fn list<'r, F: FileSystem>(
 ) -> RouteReply<'r, F> {
     let directory = match folder.files.directory().list(path, SymlinkedDirectories::Include) {
         Ok(directory) => directory,
-        Err(error) => return files::refusal_to_read(&error),
+        Err(error) => return files::read_error_reply(&error),
     };
     let format = query.format.unwrap_or_else(|| negotiated_format(request));
     let described = Response {

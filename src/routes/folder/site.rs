@@ -33,7 +33,7 @@ pub(super) fn respond<'r, F: FileSystem>(
 ) -> RouteReply<'r, F> {
     let is_directory = name.is_empty() || name.ends_with(b"/");
     let name = if is_directory { [name, INDEX].concat() } else { name.to_vec() };
-    let found = match folder.files.find(request, &name, now) {
+    let found = match folder.files.find(request, Cow::Borrowed(&name), now) {
         Ok(found) => found,
         Err(StorageError::NotRegularFile) if !is_directory => {
             return match redirect_to_directory(folder, request, &name) {
@@ -44,15 +44,15 @@ pub(super) fn respond<'r, F: FileSystem>(
         Err(StorageError::NotFound | StorageError::NotRegularFile | StorageError::InvalidName) => {
             return not_found(folder);
         }
-        Err(error) => return files::refusal_to_read(&error),
+        Err(error) => return files::read_error_reply(&error),
     };
     let last: Cow<'_, [u8]> = percent_decode(last_segment(&name)).into();
     let media_type = media_type::of(&last);
-    let (found, name, content_encoding) = match find_compressed(folder, request, &name, now) {
-        Some((compressed, name, coding)) => (compressed, name, Some(coding)),
-        None => (found, name, None),
+    let (found, content_encoding) = match find_compressed(folder, request, &name, now) {
+        Some((compressed, coding)) => (compressed, Some(coding)),
+        None => (found, None),
     };
-    let response = folder.files.give(found, request, &name, media_type, now);
+    let response = folder.files.download(found, request, media_type, now);
     if response.status.code() >= 400 {
         return Reply::Respond(response);
     }
@@ -71,15 +71,15 @@ fn find_compressed<F: FileSystem>(
     request: &Request<'_>,
     name: &[u8],
     now: &Now,
-) -> Option<(Found<F>, Vec<u8>, ContentEncoding)> {
+) -> Option<(Found<'static, F>, ContentEncoding)> {
     // The coding would be said of the content as a whole, and so of the lines between the parts, which have none.
     if files::asks_for_parts(request) {
         return None;
     }
     content_coding::preferred(&request.fields, &CODINGS.map(ContentEncoding::as_str)).into_iter().find_map(|place| {
         let name = [name, ENDINGS[place]].concat();
-        let found = folder.files.find(request, &name, now).ok()?;
-        Some((found, name, CODINGS[place]))
+        let found = folder.files.find(request, Cow::Owned(name), now).ok()?;
+        Some((found, CODINGS[place]))
     })
 }
 
@@ -87,7 +87,7 @@ fn find_compressed<F: FileSystem>(
 pub(super) fn not_found<'r, F: FileSystem>(folder: &FolderRoutes<F>) -> RouteReply<'r, F> {
     let page = RelativePath::from_segments([NOT_FOUND]).ok();
     let opened = page.and_then(|page| folder.files.directory().open_file(&page).ok());
-    let Some(opened) = opened else { return super::not_found() };
+    let Some(opened) = opened else { return crate::routes::not_found() };
     Reply::Respond(Response {
         content_type: Some(media_type::of(NOT_FOUND)),
         nosniff: true,
