@@ -38,6 +38,16 @@ run() {
     end_part
 }
 
+# The challenge's stages, the last part, need port 4221. A server that still runs there would fail them after minutes.
+check_port() {
+    begin_part 'port 4221'
+    local conflict
+    # shellcheck source-path=SCRIPTDIR source=challenge/port.sh
+    conflict=$(source scripts/challenge/port.sh && port_conflict)
+    [[ -z $conflict ]] || fail "$conflict"
+    end_part
+}
+
 # Installs what the tests and the challenge's scripts need, where this user may; says what to install otherwise.
 check_tools() {
     begin_part 'tools'
@@ -146,6 +156,7 @@ test_clients() {
     run scripts/clients.sh ${options[@]+"${options[@]}"}
 }
 
+check_port
 check_tools
 prepare_browser
 prepare_file_systems

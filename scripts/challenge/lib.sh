@@ -16,7 +16,9 @@ export LC_ALL=C
 # A proxy from the environment must not stand between curl and this machine.
 export no_proxy='*' NO_PROXY='*'
 
-port=4221
+# shellcheck source-path=SCRIPTDIR source=port.sh
+source "$(dirname -- "${BASH_SOURCE[0]}")/port.sh"
+# shellcheck disable=SC2034 # for the stages
 base=http://localhost:$port
 answer_seconds=5 # for one answer
 start_seconds=${CHALLENGE_START_SECONDS:-10}
@@ -51,9 +53,6 @@ check_tools() {
     need_tool cmp diffutils
     need_tool gzip gzip
     need_tool awk mawk
-    # Ctrl-C reaches what runs in the foreground, where this timeout knows how to leave it there.
-    bounded=(timeout --foreground)
-    "${bounded[@]}" 5 true 2>/dev/null || bounded=(timeout)
 }
 
 # choose_program [PATH]: sets $program, and $own where it is this repository's.
@@ -66,35 +65,6 @@ choose_program() {
     if [[ $program -ef $repository/your_program.sh ]]; then own=true; fi
 }
 
-accepts() {
-    "${bounded[@]}" 2 bash -c "exec 3<>/dev/tcp/$1/$port" 2>/dev/null
-}
-
-check_port_is_free() {
-    local address taken=()
-    for address in 127.0.0.1 ::1; do
-        if accepts "$address"; then taken+=("$address"); fi
-    done
-    ((${#taken[@]} == 0)) || refuse "port $port is taken: ${taken[*]} accepts connections; $(describe_port_holder)"
-}
-
-# Who holds the port, as far as can be seen: what it answers, and on Linux its process.
-describe_port_holder() {
-    local answer inode link
-    answer=$(curl -q -s -i --max-time 2 "$base/" 2>/dev/null | head -n 1) || true
-    printf 'GET / there gives "%s"' "$(printable "${answer%$'\r'}")"
-    [[ -r /proc/net/tcp ]] || return 0
-    # The listening sockets of the port (state 0A), by inode; then the first process that holds one of them.
-    awk -v port=":$(printf %04X "$port")" '$4 == "0A" && substr($2, length($2) - 4) == port { print $10 }' \
-        /proc/net/tcp /proc/net/tcp6 2>/dev/null |
-        while read -r inode; do
-            link=$(find /proc/[0-9]*/fd -lname "socket:\[$inode\]" -print 2>/dev/null | head -n 1) || true
-            [[ $link =~ ^/proc/([0-9]+)/ ]] || continue
-            printf '; process %s (%s)' "${BASH_REMATCH[1]}" "$(cat "/proc/${BASH_REMATCH[1]}/comm" 2>/dev/null)"
-            break
-        done || true
-}
-
 begin() {
     if [[ ${1:-} == -h || ${1:-} == --help ]]; then
         printf '%s\nusage: %s [PATH/TO/your_program.sh]\n' "$title" "$0"
@@ -103,7 +73,9 @@ begin() {
     (($# <= 1)) || refuse "usage: $0 [PATH/TO/your_program.sh]"
     check_tools
     choose_program "$@"
-    check_port_is_free
+    local conflict
+    conflict=$(port_conflict)
+    [[ -z $conflict ]] || refuse "$conflict"
     work=$(mktemp -d "${TMPDIR:-/tmp}/challenge.XXXXXX")
     trap clean_up EXIT
     trap 'exit 130' INT
