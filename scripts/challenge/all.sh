@@ -5,33 +5,32 @@
 # line the count. Exit status: 0, 1 where a stage failed, 2 where nothing could be checked.
 set -euo pipefail
 
-challenge=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source-path=SCRIPTDIR source=lib.sh
+source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 
 usage() {
     sed -n '2,5s/^# //p' "${BASH_SOURCE[0]}"
 }
 
 verbose=false
-case ${1:-} in
--h | --help)
-    usage
-    exit 0
-    ;;
--v)
-    verbose=true
+while [[ ${1:-} == -* ]]; do
+    case $1 in
+    -h | --help)
+        usage
+        exit 0
+        ;;
+    -v) verbose=true ;;
+    *) refuse "unknown option $1 (--help lists the options)" ;;
+    esac
     shift
-    ;;
-esac
-if (($# > 1)); then
-    usage >&2
-    exit 2
-fi
+done
+(($# <= 1)) || refuse 'expected at most one argument, the path of the program'
 
-# The first build of this repository's own program takes a minute: not in silence.
-if (($# == 0)) && ! "$challenge/../../your_program.sh" --version </dev/null >/dev/null; then
-    echo "all.sh: your_program.sh could not be built" >&2
-    exit 2
-fi
+# The same for every stage, so it is checked before the table is begun.
+check_tools
+choose_program "$@"
+check_port
+build_own_program
 
 said=$(mktemp -d "${TMPDIR:-/tmp}/challenge-all.XXXXXX")
 running=
@@ -74,8 +73,8 @@ for script in "$challenge"/[0-9][0-9]-*.sh; do
     if ((passed + ${#failed[@]} == 0)); then allowed=300; else allowed=10; fi
     started=$SECONDS
     status=0
-    CHALLENGE_START_SECONDS=${CHALLENGE_START_SECONDS:-$allowed} run_stage "$script" "$said/$name" "$@" || status=$?
-    # Before anything was checked: a missing tool, a port in use, no such program. It would be the same for the next stage.
+    CHALLENGE_START_SECONDS=${CHALLENGE_START_SECONDS:-$allowed} run_stage "$script" "$said/$name" "$program" || status=$?
+    # Nothing could be checked: the same would happen in the next stage.
     if ((status == 2 && passed + ${#failed[@]} == 0)); then
         cat "$said/$name" >&2
         exit 2

@@ -59,10 +59,23 @@ check_tools() {
 choose_program() {
     program=${1:-$repository/your_program.sh}
     [[ $program == */* ]] || program=./$program
-    [[ -e $program ]] || refuse "there is no program $program"
-    [[ -f $program && -x $program ]] || refuse "$program is not an executable file"
+    [[ -e $program ]] || refuse "no such program: $program"
+    [[ -f $program ]] || refuse "not a file: $program"
+    [[ -x $program ]] || refuse "not executable: $program (chmod +x makes it so)"
     own=false
     if [[ $program -ef $repository/your_program.sh ]]; then own=true; fi
+}
+
+check_port() {
+    local conflict
+    conflict=$(port_conflict)
+    [[ -z $conflict ]] || refuse "$conflict"
+}
+
+# The first build takes a minute, which must not count as the program's start.
+build_own_program() {
+    if ! $own; then return 0; fi
+    "$program" --version </dev/null >/dev/null || refuse "$program could not be built"
 }
 
 begin() {
@@ -73,9 +86,7 @@ begin() {
     (($# <= 1)) || refuse "usage: $0 [PATH/TO/your_program.sh]"
     check_tools
     choose_program "$@"
-    local conflict
-    conflict=$(port_conflict)
-    [[ -z $conflict ]] || refuse "$conflict"
+    check_port
     work=$(mktemp -d "${TMPDIR:-/tmp}/challenge.XXXXXX")
     trap clean_up EXIT
     trap 'exit 130' INT
@@ -152,10 +163,7 @@ has_started_or_ended() {
 # start_program [--directory DIR]: sets $start_ms, which is how long the port took to open.
 # shellcheck disable=SC2120 # most stages pass no arguments
 start_program() {
-    if $own; then
-        # Brings the build up to date, so that the time below is the server's.
-        "$program" --version </dev/null >/dev/null || refuse "$program could not be built"
-    fi
+    build_own_program
     printf '\n$ %s\n' "$(quoted "$program" "$@")"
     local started
     started=$(now_ms)
