@@ -9,10 +9,6 @@ start_program
 
 closed_at_most_ms=1000 # the shell takes part of it; a server needs about one
 
-options() {
-    field Connection | tr '[:upper:]' '[:lower:]'
-}
-
 printf '\n$ curl --http1.1 -v %s/echo/orange --next %s/ -H "Connection: close"\n' "$base" "$base"
 status=0
 curl -q --http1.1 -v --max-time "$answer_seconds" "$base/echo/orange" \
@@ -23,7 +19,7 @@ expect 'requests on a connection that was open already' 1 "$reused"
 sed -n 's/^< //p' "$words" >"$head"
 expect 'answers with 200 OK' 2 "$(grep -c '^HTTP/1.1 200 OK' "$head" || true)"
 expect_head 'HTTP/1.1 200 OK'
-expect 'Connection' close "$(options)"
+expect_field Connection close
 
 # The same on a connection that is opened here, to see its end.
 exec 3<>"/dev/tcp/localhost/$port"
@@ -31,12 +27,12 @@ for fruit in orange lemon; do
     get 3 "/echo/$fruit"
     receive 3
     expect_text "$fruit"
-    expect 'Connection does not say close' yes "$([[ $(options) != *close* ]] && echo yes || echo no)"
+    expect 'Connection does not say close' yes "$([[ $(lower "$(field Connection)") != *close* ]] && echo yes || echo no)"
 done
 get 3 /echo/lime 'Connection: close'
 receive_to_end 3
 expect_text lime
-expect 'Connection' close "$(options)"
+expect_field Connection close
 if [[ -z $end_ms ]]; then
     miss 'the end of the connection' "within $closed_at_most_ms ms" "none in $answer_seconds s"
 elif ((end_ms > closed_at_most_ms)); then
@@ -51,7 +47,7 @@ exec 4<>"/dev/tcp/localhost/$port"
 get 4 /echo/grape 'connection: Close'
 receive_to_end 4
 expect_text grape
-expect_beyond 'Connection, asked for as "Close"' close "$(options)"
+expect_beyond 'Connection, asked for as "Close"' close "$(lower "$(field Connection)")"
 expect_beyond 'the connection, asked for as "Close"' closed "$([[ -n $end_ms ]] && echo closed || echo open)"
 exec 4>&-
 

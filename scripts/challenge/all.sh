@@ -62,6 +62,20 @@ run_stage() {
     return "$status"
 }
 
+# Date is judged once, and not as a part of a stage: a server that sends it is sound, and the challenge's tester refuses it.
+date_failed=false
+judge_date() {
+    local started=$SECONDS result=pass
+    if ! run_stage "$challenge/no-date.sh" "$said/no-date" "$program"; then
+        result=FAIL
+        date_failed=true
+    fi
+    printf '%-5s  %-74s  %-6s  %s\n' - "$(sed -n '2s/^# No stage: //p' "$challenge/no-date.sh")" "$result" $((SECONDS - started))
+    if $date_failed; then
+        echo "       (the challenge's own tester looks at Date and Server on GET / alone, and refuses a program that sends them)"
+    fi
+}
+
 passed=0
 failed=()
 untried=0
@@ -88,6 +102,7 @@ for script in "$challenge"/[0-9][0-9]-*.sh; do
     fi
     printf '%-5s  %-74s  %-6s  %s\n' "${name%%-*}" "$title" "$result" $((SECONDS - started))
     grep -h 'warning:' "$said/$name" || true
+    if [[ $name == 02-* && $result == pass ]]; then judge_date; fi
     # Nothing can be said to a program that does not listen.
     if [[ $name == 01-* && $result == FAIL ]]; then
         untried=13
@@ -98,12 +113,14 @@ done
 
 for output in "$said"/*; do
     name=${output##*/}
-    if $verbose || [[ " ${failed[*]-} " == *" $name "* ]]; then
+    if $verbose || { [[ $name == no-date ]] && $date_failed; } || [[ " ${failed[*]-} " == *" $name "* ]]; then
         printf '\n----- %s.sh\n' "$name"
         cat "$output"
     fi
 done
 
 printf '\nThe stages took %s s.\n' "$SECONDS"
-printf '%s passed, %s failed\n' "$passed" $((${#failed[@]} + untried))
-((${#failed[@]} == 0))
+summary="$passed passed, $((${#failed[@]} + untried)) failed"
+if $date_failed; then summary+=', and GET / has a Date or Server field'; fi
+echo "$summary"
+((${#failed[@]} == 0)) && ! $date_failed

@@ -261,20 +261,21 @@ expect_beyond() {
 
 # --- Answers -----------------------------------------------------------------------------------------------------------
 
-# field NAME: its value in the last answer, its name in any case.
+# field NAME: the value of the field in the last response. As in the challenge's tester the name is compared without regard
+# to case, the first of several lines counts, and an empty value counts as none.
 field() {
     awk -v name="$1" '
-        BEGIN { name = tolower(name); value = "(absent)" }
-        /^HTTP\// { value = "(absent)" }
+        BEGIN { name = tolower(name) }
+        /^HTTP\// { value = ""; found = 0 }
         {
             sub(/\r$/, "")
             colon = index($0, ":")
-            if (!colon || tolower(substr($0, 1, colon - 1)) != name) next
-            own = substr($0, colon + 1)
-            gsub(/^[ \t]+|[ \t]+$/, "", own)
-            value = value == "(absent)" ? own : value ", " own
+            if (found || !colon || tolower(substr($0, 1, colon - 1)) != name) next
+            found = 1
+            value = substr($0, colon + 1)
+            gsub(/^[ \t]+|[ \t]+$/, "", value)
         }
-        END { print value }' "$head"
+        END { print value == "" ? "(absent)" : value }' "$head"
 }
 
 # The last one: a 100 Continue may stand before it.
@@ -286,14 +287,17 @@ status_line() {
 expect_head() {
     expect 'status line' "$1" "$(status_line)"
     expect 'lines that do not end in CR LF' 0 "$(awk '!/\r$/ { count++ } END { print count + 0 }' "$head")"
-    # The challenge's tester fails a server that sends one of these.
-    expect 'Date' '(absent)' "$(field Date)"
-    expect 'Server' '(absent)' "$(field Server)"
 }
 
-# expect_field NAME VALUE
+lower() {
+    tr '[:upper:]' '[:lower:]' <<<"$1"
+}
+
+# expect_field NAME VALUE: the challenge's tester compares whole values, without regard to case.
 expect_field() {
-    expect "$1" "$2" "$(field "$1")"
+    local came
+    came=$(field "$1")
+    if [[ $(lower "$2") == "$(lower "$came")" ]]; then verdict ok "$1" "$2" "$came"; else miss "$1" "$2" "$came"; fi
 }
 
 # expect_content TEXT
