@@ -8,9 +8,9 @@ begin "$@"
 start_program
 
 fetch "$base/"
-expect_head 'HTTP/1.1 200 OK'
+expect_status 'HTTP/1.1 200 OK'
 
-ask_nc 'GET / HTTP/1.1\r\nHost: localhost:4221\r\n\r\n'
-expect_head 'HTTP/1.1 200 OK'
+fetch_with_nc 'GET / HTTP/1.1\r\nHost: localhost:4221\r\n\r\n'
+expect_status 'HTTP/1.1 200 OK'
 
 finish

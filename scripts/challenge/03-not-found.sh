@@ -8,18 +8,18 @@ begin "$@"
 start_program
 
 fetch "$base/abcdefg"
-expect_head 'HTTP/1.1 404 Not Found'
+expect_status 'HTTP/1.1 404 Not Found'
 expect_content ''
 
 # curl reads no further than the Content-Length; nc shows whether anything follows the head.
-ask_nc 'GET /abcdefg HTTP/1.1\r\nHost: localhost:4221\r\n\r\n'
-expect_head 'HTTP/1.1 404 Not Found'
+fetch_with_nc 'GET /abcdefg HTTP/1.1\r\nHost: localhost:4221\r\n\r\n'
+expect_status 'HTTP/1.1 404 Not Found'
 expect_content ''
 
 fetch "$base/index.html"
-expect_head 'HTTP/1.1 404 Not Found'
+expect_status 'HTTP/1.1 404 Not Found'
 
 fetch "$base/"
-expect_head 'HTTP/1.1 200 OK'
+expect_status 'HTTP/1.1 200 OK'
 
 finish

@@ -14,7 +14,7 @@ fetch "$base/echo/pineapple-strawberry_mango.42"
 expect_text pineapple-strawberry_mango.42
 
 # nc shows whether the content is as long as Content-Length says: curl would read no further.
-ask_nc 'GET /echo/abc HTTP/1.1\r\nHost: localhost:4221\r\n\r\n'
+fetch_with_nc 'GET /echo/abc HTTP/1.1\r\nHost: localhost:4221\r\n\r\n'
 expect_text abc
 
 finish

@@ -12,7 +12,7 @@ for name in User-Agent user-agent USER-AGENT uSeR-aGeNt; do
     expect_text foobar/1.2.3
 done
 
-# A value of several words, and another field before it.
+# A value with spaces, and another field before it.
 fetch --header 'X-Other: grape' --header 'User-Agent: mango/1.0 (apple; pear) kiwi/2' "$base/user-agent"
 expect_text 'mango/1.0 (apple; pear) kiwi/2'
 

@@ -10,28 +10,27 @@ start_program
 request='GET / HTTP/1.1\r\n\r\n'
 nc_groups=()
 started=$(now_ms)
-echo
 for each in 1 2 3; do
-    printf '$ (sleep 3 && printf "%s") | nc localhost %s &\n' "$request" "$port"
+    step "\$ (sleep 3 && printf \"$request\") | nc localhost $port &"
     : >"$work/nc-$each"
-    in_group piped_to_nc 3 "$request" "$work/nc-$each"
+    start_group pipe_to_nc 3 "$request" "$work/nc-$each"
     nc_groups+=("$group")
 done
 
-# The three have time to connect. They send nothing before the third second, and a further connection must not wait.
+# The three have a second to connect. They send nothing before the third second, and a further connection must not wait.
 sleep 1
+timeout_hint='Three other connections are open and have sent nothing. A server that serves one connection at a time cannot respond.'
 fetch --max-time 1.5 "$base/"
-expect_head 'HTTP/1.1 200 OK'
-printf '        %s ms after the three were started, which are silent for 3000 ms\n' $(($(now_ms) - started))
+expect_status 'HTTP/1.1 200 OK'
+detail "answered $(($(now_ms) - started)) ms after the start of the three, which send nothing for 3000 ms"
 
-echo
 for each in 1 2 3; do
-    wait_for $((3 + answer_seconds)) nc_is_done "${nc_groups[each - 1]}" "$work/nc-$each" || true
+    wait_for $((3 + response_seconds)) nc_is_done "${nc_groups[each - 1]}" "$work/nc-$each" || true
     cp "$work/nc-$each" "$raw"
-    split_answer
-    printf 'nc %s:\n' "$each"
-    expect_head 'HTTP/1.1 200 OK'
+    split_response
+    step "The response to the nc that was started as number $each"
+    expect_status 'HTTP/1.1 200 OK'
 done
-printf '        all three answered %s ms after the start\n' $(($(now_ms) - started))
+detail "all three were answered $(($(now_ms) - started)) ms after their start"
 
 finish

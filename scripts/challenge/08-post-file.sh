@@ -15,28 +15,28 @@ start_program --directory "$files/"
 
 printf '12345' >"$work/text"
 fetch --data 12345 --header 'Content-Type: application/octet-stream' "$base/files/file_123"
-expect_head 'HTTP/1.1 201 Created'
-expect_same 'the file, right after the answer' "$work/text" "$files/file_123"
+expect_status 'HTTP/1.1 201 Created'
+expect_same_bytes 'the file, right after the response' "$work/text" "$files/file_123"
 
-# The bytes of every value, and content that does not fit into one read.
+# Every value of a byte, and content that does not fit into one read.
 for name in binary large; do
     fetch --data-binary "@$work/$name" --header 'Content-Type: application/octet-stream' "$base/files/$name"
-    expect_head 'HTTP/1.1 201 Created'
-    expect_same 'the file, right after the answer' "$work/$name" "$files/$name"
+    expect_status 'HTTP/1.1 201 Created'
+    expect_same_bytes 'the file, right after the response' "$work/$name" "$files/$name"
 done
 
 : >"$work/empty"
 fetch --data-binary '' --header 'Content-Type: application/octet-stream' "$base/files/empty"
-expect_head 'HTTP/1.1 201 Created'
-expect_same 'the file, right after the answer' "$work/empty" "$files/empty"
+expect_status 'HTTP/1.1 201 Created'
+expect_same_bytes 'the file, right after the response' "$work/empty" "$files/empty"
 
-# A client that goes away in the middle: half of a file is not the file.
+# A client that closes the connection in the middle of its content: half of a file must not be stored.
 exec 3<>"/dev/tcp/localhost/$port"
 send 3 'POST /files/half HTTP/1.1\r\nHost: localhost:4221\r\nContent-Length: 10\r\n\r\n12345'
 exec 3>&-
-# An answer on another connection shows that the server went on.
+# A response on another connection shows that the server still runs.
 fetch "$base/files/file_123"
-expect_same 'a file that was stored before' "$work/text" "$content"
+expect_same_bytes 'a file that was stored before' "$work/text" "$content"
 stored='binary empty file_123 large'
 stored_files() {
     (cd "$files" && find . -type f | sort | sed 's|^\./||' | tr '\n' ' ' | sed 's/ $//')
@@ -45,9 +45,9 @@ stored_files() {
 only_whole_files() {
     [[ $(stored_files) == "$stored" ]]
 }
-# What was begun has time to show itself, and then to be taken away.
+# A partial file has time to appear, and then to be removed.
 sleep 0.2
 wait_for 2 only_whole_files || true
-expect_beyond 'files after an upload that was broken off' "$stored" "$(stored_files)"
+expect_extra 'files after an upload that was cut off' "$stored" "$(stored_files)"
 
 finish

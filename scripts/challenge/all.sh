@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# All fourteen stages, one after the other, each with its own start of the program.
-# usage: all.sh [-v] [PATH/TO/your_program.sh]
-# Prints a row for each stage, then everything that a failed stage said (with -v, what all of them said), and in the last
-# line the count. Exit status: 0, 1 where a stage failed, 2 where nothing could be checked.
+# Runs the fourteen stages one after the other, each with its own start of the program.
+# usage: all.sh [--all] [-v] [PATH/TO/your_program.sh]
+# Stops at the first stage that fails; --all goes on. Prints a row for each stage, then the checks that failed (with -v, all
+# checks), and in the last line the count. Exit status: 0, 1 if a stage failed, 2 if nothing could be checked.
 set -euo pipefail
 
 # shellcheck source-path=SCRIPTDIR source=lib.sh
@@ -12,30 +12,35 @@ usage() {
     sed -n '2,5s/^# //p' "${BASH_SOURCE[0]}"
 }
 
-verbose=false
+goes_on=false
+stage_options=()
 while [[ ${1:-} == -* ]]; do
     case $1 in
     -h | --help)
         usage
         exit 0
         ;;
-    -v) verbose=true ;;
-    *) refuse "unknown option $1 (--help lists the options)" ;;
+    --all) goes_on=true ;;
+    -v)
+        verbose=true
+        stage_options=(-v)
+        ;;
+    *) die "unknown option $1 (--help lists the options)" ;;
     esac
     shift
 done
-(($# <= 1)) || refuse 'expected at most one argument, the path of the program'
+(($# <= 1)) || die 'expected at most one argument, the path of the program'
 
-# The same for every stage, so it is checked before the table is begun.
+# What would stop every stage is checked before the table is begun.
 check_tools
 choose_program "$@"
 check_port
 build_own_program
 
-said=$(mktemp -d "${TMPDIR:-/tmp}/challenge-all.XXXXXX")
+outputs=$(mktemp -d "${TMPDIR:-/tmp}/challenge-all.XXXXXX")
 running=
 
-# The stage that runs stops its program and removes its files; so it is told, and waited for.
+# The signal makes the running stage stop its program and remove its files, for which this script waits.
 clean_up() {
     local status=$?
     trap '' INT TERM HUP
@@ -43,17 +48,18 @@ clean_up() {
         kill -TERM -- "-$running" 2>/dev/null || true
         wait "$running" 2>/dev/null || true
     fi
-    rm -rf -- "$said"
+    rm -rf -- "$outputs"
     exit "$status"
 }
 trap clean_up EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
-# run_stage SCRIPT OUTPUT [PROGRAM]: in a process group of its own and waited for, so that a signal is not kept waiting.
+# run_stage NAME: runs the script of that name; returns its exit status. It runs in a process group of its own in the
+# background, since bash would only handle a signal after a foreground command has ended.
 run_stage() {
     set -m
-    "$1" "${@:3}" </dev/null >"$2" 2>&1 &
+    "$challenge/$1.sh" ${stage_options[@]+"${stage_options[@]}"} "$program" </dev/null >"$outputs/$1" 2>&1 &
     running=$!
     set +m
     local status=0
@@ -62,35 +68,43 @@ run_stage() {
     return "$status"
 }
 
-# Date is judged once, and not as a part of a stage: a server that sends it is sound, and the challenge's tester refuses it.
+row() {
+    printf '%-5s  %-74s  %-6s  %s\n' "$@"
+}
+
+# Date is judged once, and not in a stage: a server that sends it conforms to RFC 9110, but the challenge's tester refuses it.
 date_failed=false
 judge_date() {
     local started=$SECONDS result=pass
-    if ! run_stage "$challenge/no-date.sh" "$said/no-date" "$program"; then
+    if ! run_stage no-date; then
         result=FAIL
         date_failed=true
     fi
-    printf '%-5s  %-74s  %-6s  %s\n' - "$(sed -n '2s/^# No stage: //p' "$challenge/no-date.sh")" "$result" $((SECONDS - started))
+    row - "$(sed -n '2s/^# Not a stage: //p' "$challenge/no-date.sh")" "$result" $((SECONDS - started))
     if $date_failed; then
-        echo "       (the challenge's own tester looks at Date and Server on GET / alone, and refuses a program that sends them)"
+        echo "       (The challenge's own tester looks at Date and Server on GET / alone, and refuses a program that sends either.)"
     fi
 }
 
 passed=0
 failed=()
-untried=0
-printf '%-5s  %-74s  %-6s  %s\n' stage what result seconds
+left_out=0
+row stage what result seconds
 for script in "$challenge"/[0-9][0-9]-*.sh; do
     name=$(basename "$script" .sh)
-    title=$(sed -n '2s/^# Stage [0-9]*: //p' "$script")
-    # The program may have to be built first; from the second stage on it is.
+    # After a failure in stage 1 there is nothing to connect to.
+    if ((${#failed[@]} > 0)) && { ! $goes_on || [[ ${failed[0]} == 01-* ]]; }; then
+        left_out=$((left_out + 1))
+        continue
+    fi
+    # The program may have to be built at its first start, but not at a later one.
     if ((passed + ${#failed[@]} == 0)); then allowed=300; else allowed=10; fi
     started=$SECONDS
     status=0
-    CHALLENGE_START_SECONDS=${CHALLENGE_START_SECONDS:-$allowed} run_stage "$script" "$said/$name" "$program" || status=$?
-    # Nothing could be checked: the same would happen in the next stage.
+    CHALLENGE_START_SECONDS=${CHALLENGE_START_SECONDS:-$allowed} run_stage "$name" || status=$?
+    # Nothing could be checked, and it would be the same in the next stage.
     if ((status == 2 && passed + ${#failed[@]} == 0)); then
-        cat "$said/$name" >&2
+        cat "$outputs/$name" >&2
         exit 2
     fi
     if ((status == 0)); then
@@ -100,18 +114,12 @@ for script in "$challenge"/[0-9][0-9]-*.sh; do
         result=FAIL
         failed+=("$name")
     fi
-    printf '%-5s  %-74s  %-6s  %s\n' "${name%%-*}" "$title" "$result" $((SECONDS - started))
-    grep -h 'warning:' "$said/$name" || true
+    row "${name%%-*}" "$(sed -n '2s/^# Stage [0-9]*: //p' "$script")" "$result" $((SECONDS - started))
+    grep -h 'warning:' "$outputs/$name" || true
     if [[ $name == 02-* && $result == pass ]]; then judge_date; fi
-    # Nothing can be said to a program that does not listen.
-    if [[ $name == 01-* && $result == FAIL ]]; then
-        untried=13
-        echo '02–14  not tried'
-        break
-    fi
 done
 
-for output in "$said"/*; do
+for output in "$outputs"/*; do
     name=${output##*/}
     if $verbose || { [[ $name == no-date ]] && $date_failed; } || [[ " ${failed[*]-} " == *" $name "* ]]; then
         printf '\n----- %s.sh\n' "$name"
@@ -120,7 +128,9 @@ for output in "$said"/*; do
 done
 
 printf '\nThe stages took %s s.\n' "$SECONDS"
-summary="$passed passed, $((${#failed[@]} + untried)) failed"
-if $date_failed; then summary+=', and GET / has a Date or Server field'; fi
+summary="$passed passed, ${#failed[@]} failed"
+if ((left_out > 0)); then summary+=", $left_out not run"; fi
+if ((left_out > 0)) && [[ ${failed[0]} != 01-* ]]; then summary+=' (--all runs them)'; fi
+if $date_failed; then summary+='; GET / has a Date or Server field'; fi
 echo "$summary"
 ((${#failed[@]} == 0)) && ! $date_failed

@@ -1,49 +1,55 @@
 # shellcheck shell=bash
-# What the scripts of the fourteen stages share. Each of them reads:
+# Shared by the scripts of the fourteen stages. Each of them reads:
 #
 #     begin "$@"            the program under test, the tools, a free port, a temporary directory
-#     start_program [ARGS]  starts it and waits for its port
-#     fetch … / ask_nc … / send + receive
-#                           one exchange; leaves its answer in the files $head and $content
-#     expect …              compares, and prints what was expected and what came
-#     finish                stops the program; the exit status is 0, or 1 where anything was missed
+#     start_program [ARGS]  starts the program and waits until its port is open
+#     fetch … / fetch_with_nc … / send + receive
+#                           one request; leaves the response in the files $head and $content
+#     expect …              compares, and prints a difference
+#     finish                stops the program; exits with 0, or 1 if a check failed
 #
-# Exit status 2 means that nothing could be checked: a tool is missing, the port is taken, there is no such program.
+# Exit status 2 means that nothing could be checked: a tool is missing, the port is in use, there is no such program.
 set -euo pipefail
 
 # Bytes rather than characters, and a point in fractions of seconds.
 export LC_ALL=C
-# A proxy from the environment must not stand between curl and this machine.
+# curl must connect to this machine directly, whatever proxy the environment names.
 export no_proxy='*' NO_PROXY='*'
 
 # shellcheck source-path=SCRIPTDIR source=port.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/port.sh"
 # shellcheck disable=SC2034 # for the stages
 base=http://localhost:$port
-answer_seconds=5 # for one answer
+response_seconds=5 # how long to wait for one response
 start_seconds=${CHALLENGE_START_SECONDS:-10}
 stop_seconds=5
 
 challenge=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 repository=${challenge%/scripts/challenge}
-# The title of a stage is its script's second line. (A script that is sourced here has the name of the stage in $0.)
+# The title of a stage is the second line of its script, which is $0: this file is sourced.
 title=$(sed -n '2s/^# //p' "$0")
 
-misses=0
+verbose=false
+checks=0
+failed_checks=0
 groups=()
 program_group=
 work=
+# What was sent since the last check. It is printed before the first check that fails, so that passing checks print nothing.
+unprinted=
+# Added to the message when no response comes in time: what the stage has done meanwhile.
+timeout_hint=
 
-# --- What is needed before a stage can begin ---------------------------------------------------------------------------
+# --- Before a stage begins ----------------------------------------------------------------------------------------------
 
-refuse() {
+die() {
     printf '%s: %s\n' "${0##*/}" "$1" >&2
     exit 2
 }
 
 # need_tool TOOL PACKAGE
 need_tool() {
-    command -v "$1" >/dev/null || refuse "$1 is missing; on Debian: apt-get install $2"
+    command -v "$1" >/dev/null || die "$1 is missing; on Debian: apt-get install $2"
 }
 
 check_tools() {
@@ -55,13 +61,13 @@ check_tools() {
     need_tool awk mawk
 }
 
-# choose_program [PATH]: sets $program, and $own where it is this repository's.
+# choose_program [PATH]: sets $program, and $own if it is this repository's server.
 choose_program() {
     program=${1:-$repository/your_program.sh}
     [[ $program == */* ]] || program=./$program
-    [[ -e $program ]] || refuse "no such program: $program"
-    [[ -f $program ]] || refuse "not a file: $program"
-    [[ -x $program ]] || refuse "not executable: $program (chmod +x makes it so)"
+    [[ -e $program ]] || die "no such program: $program"
+    [[ -f $program ]] || die "not a file: $program"
+    [[ -x $program ]] || die "not executable: $program (chmod +x makes it so)"
     own=false
     if [[ $program -ef $repository/your_program.sh ]]; then own=true; fi
 }
@@ -69,21 +75,30 @@ choose_program() {
 check_port() {
     local conflict
     conflict=$(port_conflict)
-    [[ -z $conflict ]] || refuse "$conflict"
+    [[ -z $conflict ]] || die "$conflict"
 }
 
 # The first build takes a minute, which must not count as the program's start.
 build_own_program() {
     if ! $own; then return 0; fi
-    "$program" --version </dev/null >/dev/null || refuse "$program could not be built"
+    "$program" --version </dev/null >/dev/null || die "$program could not be built"
 }
 
 begin() {
-    if [[ ${1:-} == -h || ${1:-} == --help ]]; then
-        printf '%s\nusage: %s [PATH/TO/your_program.sh]\n' "$title" "$0"
-        exit 0
-    fi
-    (($# <= 1)) || refuse "usage: $0 [PATH/TO/your_program.sh]"
+    local usage
+    usage=$(printf 'usage: %s [-v] [PATH/TO/your_program.sh]\n-v also prints the checks that passed.' "$0")
+    while [[ ${1:-} == -* ]]; do
+        case $1 in
+        -h | --help)
+            printf '%s\n%s\n' "$title" "$usage"
+            exit 0
+            ;;
+        -v) verbose=true ;;
+        *) die "unknown option $1 (--help lists the options)" ;;
+        esac
+        shift
+    done
+    (($# <= 1)) || die 'expected at most one argument, the path of the program'
     check_tools
     choose_program "$@"
     check_port
@@ -94,12 +109,12 @@ begin() {
     head=$work/head
     content=$work/content
     raw=$work/raw
-    words=$work/words
+    errors=$work/errors
     : >"$work/program"
     printf '%s\n' "$title"
 }
 
-# --- Processes and time ------------------------------------------------------------------------------------------------
+# --- Processes and time -------------------------------------------------------------------------------------------------
 
 now_ms() {
     local micros=${EPOCHREALTIME:-$SECONDS.000000}
@@ -116,9 +131,9 @@ wait_for() {
     done
 }
 
-# in_group COMMAND…: starts it in the background in a process group of its own, named by $group.
-# A program that is started by a script leaves processes behind when only the script is stopped; a group is stopped whole.
-in_group() {
+# start_group COMMAND…: starts it in the background in a process group of its own, named by $group.
+# A program that is started by a script leaves processes behind if only the script is stopped, so the whole group is stopped.
+start_group() {
     set -m
     "$@" &
     group=$!
@@ -126,28 +141,28 @@ in_group() {
     groups+=("$group")
 }
 
-# A zombie that nobody collects is not alive, though a signal can be sent to it.
-group_lives() {
+# A zombie that its parent has not collected counts as ended, although a signal can be sent to it.
+group_is_alive() {
     kill -0 -- "-$1" 2>/dev/null || return 1
     [[ -r /proc/self/stat ]] || return 0
-    # A process may go away between its listing and its reading: cat goes on to the next one.
+    # A process may end after it was listed: cat then goes on to the next one.
     { cat /proc/[0-9]*/stat 2>/dev/null || true; } |
         awk -v group="$1" '{ sub(/.*\) /, "") } $3 == group && $1 != "Z" { found = 1 } END { exit !found }'
 }
 
-group_is_gone() {
-    ! group_lives "$1"
+group_has_ended() {
+    ! group_is_alive "$1"
 }
 
-# stop_group GROUP: SIGTERM, and SIGKILL after a while. Fails where SIGKILL was needed.
+# stop_group GROUP: SIGTERM, and SIGKILL after a while. Fails if SIGKILL was needed.
 stop_group() {
     kill -TERM -- "-$1" 2>/dev/null || true
     local status=0
-    if ! wait_for "$stop_seconds" group_is_gone "$1"; then
+    if ! wait_for "$stop_seconds" group_has_ended "$1"; then
         kill -KILL -- "-$1" 2>/dev/null || true
         status=1
     fi
-    # The shell's own word about the signal is of no use to the reader.
+    # The shell's own message about the signal is of no use to the reader.
     wait "$1" 2>/dev/null || true
     return "$status"
 }
@@ -157,26 +172,28 @@ run_program() {
 }
 
 has_started_or_ended() {
-    accepts localhost || ! group_lives "$program_group"
+    accepts localhost || group_has_ended "$program_group"
 }
 
-# start_program [--directory DIR]: sets $start_ms, which is how long the port took to open.
+# start_program [--directory DIR]: sets $start_ms, the time until the port was open.
 # shellcheck disable=SC2120 # most stages pass no arguments
 start_program() {
     build_own_program
-    printf '\n$ %s\n' "$(quoted "$program" "$@")"
+    step "\$ $(quoted "$program" "$@")"
     local started
     started=$(now_ms)
-    in_group run_program "$@"
+    start_group run_program "$@"
     program_group=$group
     if ! wait_for "$start_seconds" has_started_or_ended; then
-        miss "port $port" "open within $start_seconds s (CHALLENGE_START_SECONDS allows more)" 'still closed'
+        fail "port $port" "open within $start_seconds s (CHALLENGE_START_SECONDS allows more)" 'still closed'
         finish
     fi
     # shellcheck disable=SC2034 # for the stages
     start_ms=$(($(now_ms) - started))
-    if ! group_lives "$program_group"; then
-        miss "port $port" 'open' 'the program ended by itself'
+    if group_has_ended "$program_group"; then
+        local status=0
+        wait "$program_group" 2>/dev/null || status=$?
+        fail_because "the program ended by itself, with exit status $status"
         finish
     fi
 }
@@ -189,7 +206,7 @@ stop_program() {
         printf '  warning: the program did not stop within %s s of SIGTERM and was killed\n' "$stop_seconds"
     fi
     if accepts localhost; then
-        printf '  warning: the program is stopped, and port %s still accepts connections\n' "$port"
+        printf '  warning: the program was stopped, but port %s still accepts connections\n' "$port"
     fi
 }
 
@@ -200,7 +217,7 @@ clean_up() {
     stop_program
     local each
     for each in ${groups[@]+"${groups[@]}"}; do
-        if group_lives "$each"; then stop_group "$each" || true; fi
+        if group_is_alive "$each"; then stop_group "$each" || true; fi
     done
     rm -rf -- "$work"
     exit "$status"
@@ -208,24 +225,29 @@ clean_up() {
 
 finish() {
     stop_program
-    if ((misses == 0)); then
-        printf '\npass\n'
+    if ((failed_checks == 0)); then
+        printf 'pass: %s checks\n' "$checks"
         exit 0
     fi
     if [[ -s $work/program ]]; then
-        printf "\nThe program's last words:\n"
+        printf '\nThe last lines that the program printed:\n'
         tail -n 20 "$work/program" | tr -c '[:print:]\n' '?' | sed 's/^/  | /'
     fi
-    printf '\nFAIL: %s missed\n' "$misses"
+    printf '\nFAIL: %s passed, %s failed\n' $((checks - failed_checks)) "$failed_checks"
     exit 1
 }
 
-# --- What is printed ---------------------------------------------------------------------------------------------------
+# For checks whose failure makes everything after it fail as well.
+finish_if_failed() {
+    if ((failed_checks > 0)); then finish; fi
+}
 
-# What a peer sent must not steer the reader's terminal.
+# --- What is printed ----------------------------------------------------------------------------------------------------
+
+# Without control characters, which would reach the reader's terminal, and at most 160 bytes.
 printable() {
     local text=${1//[^[:print:]]/?}
-    if ((${#text} > 160)); then text=${text:0:160}…; fi
+    if ((${#text} > 160)); then text=${text:0:160}...; fi
     printf '%s' "${text:-(nothing)}"
 }
 
@@ -239,27 +261,65 @@ quoted() {
     done
 }
 
-# verdict WORD WHAT EXPECTED CAME
-verdict() {
-    printf '  %-4s  %s: expected %s, came %s\n' "$1" "$2" "$(printable "$3")" "$(printable "$4")"
+# step TEXT: what happens next.
+step() {
+    if $verbose; then
+        printf '\n%s\n' "$1"
+    else
+        unprinted=$1
+    fi
 }
 
-miss() {
-    verdict MISS "$@"
-    misses=$((misses + 1))
+# detail TEXT: a figure that is not checked.
+detail() {
+    if $verbose; then printf '        %s\n' "$1"; fi
 }
 
-# expect WHAT EXPECTED CAME
+# difference WHAT EXPECTED GOT
+difference() {
+    printf '%s: expected %s, got %s' "$1" "$(printable "$2")" "$(printable "$3")"
+}
+
+# pass WHAT EXPECTED GOT
+pass() {
+    checks=$((checks + 1))
+    if $verbose; then printf '  ok    %s: %s\n' "$1" "$(printable "$3")"; fi
+}
+
+# fail_because TEXT
+fail_because() {
+    checks=$((checks + 1))
+    failed_checks=$((failed_checks + 1))
+    if [[ -n $unprinted ]]; then printf '\n%s\n' "$unprinted"; fi
+    unprinted=
+    printf '  FAIL  %s\n' "$1"
+}
+
+# fail WHAT EXPECTED GOT
+fail() {
+    fail_because "$(difference "$@")"
+}
+
+# explain TEXT: why the check before it probably failed.
+explain() {
+    printf '        %s\n' "$1"
+}
+
+# expect WHAT EXPECTED GOT
 expect() {
-    if [[ $2 == "$3" ]]; then verdict ok "$@"; else miss "$@"; fi
+    if [[ $2 == "$3" ]]; then pass "$@"; else fail "$@"; fi
 }
 
-# The same, for what goes beyond the stage's text: this repository's server must do it, another's need not.
-expect_beyond() {
-    if $own || [[ $2 == "$3" ]]; then expect "$@"; else verdict note "$1 (not asked by the stage)" "$2" "$3"; fi
+# The same for requirements that the stage's text does not name: this repository's server must meet them, others need not.
+expect_extra() {
+    if $own || [[ $2 == "$3" ]]; then
+        expect "$@"
+    elif $verbose; then
+        printf '  note  %s (the stage does not require it)\n' "$(difference "$@")"
+    fi
 }
 
-# --- Answers -----------------------------------------------------------------------------------------------------------
+# --- Responses ----------------------------------------------------------------------------------------------------------
 
 # field NAME: the value of the field in the last response. As in the challenge's tester the name is compared without regard
 # to case, the first of several lines counts, and an empty value counts as none.
@@ -278,54 +338,54 @@ field() {
         END { print value == "" ? "(absent)" : value }' "$head"
 }
 
-# The last one: a 100 Continue may stand before it.
-status_line() {
-    awk '/^HTTP\// { sub(/\r$/, ""); line = $0 } END { print line }' "$head"
-}
-
-# expect_head STATUS_LINE: and what every head must keep to.
-expect_head() {
-    expect 'status line' "$1" "$(status_line)"
-    expect 'lines that do not end in CR LF' 0 "$(awk '!/\r$/ { count++ } END { print count + 0 }' "$head")"
-}
-
 lower() {
     tr '[:upper:]' '[:lower:]' <<<"$1"
 }
 
+# The last one: a 100 (Continue) may precede it.
+status_line() {
+    awk '/^HTTP\// { sub(/\r$/, ""); line = $0 } END { print line }' "$head"
+}
+
+# expect_status STATUS_LINE: also checks the line ends of the head.
+expect_status() {
+    expect 'status line' "$1" "$(status_line)"
+    expect 'lines of the head that do not end in CR LF' 0 "$(awk '!/\r$/ { count++ } END { print count + 0 }' "$head")"
+}
+
 # expect_field NAME VALUE: the challenge's tester compares whole values, without regard to case.
 expect_field() {
-    local came
-    came=$(field "$1")
-    if [[ $(lower "$2") == "$(lower "$came")" ]]; then verdict ok "$1" "$2" "$came"; else miss "$1" "$2" "$came"; fi
+    local got
+    got=$(field "$1")
+    if [[ $(lower "$2") == "$(lower "$got")" ]]; then pass "$1" "$2" "$got"; else fail "$1" "$2" "$got"; fi
 }
 
 # expect_content TEXT
 expect_content() {
-    local came
-    came=$(head -c 200 "$content" | tr '\0' '?')
+    local got
+    got=$(head -c 200 "$content" | tr '\0' '?')
     if printf '%s' "$1" | cmp -s - "$content"; then
-        expect 'content' "$1" "$1"
+        pass 'content' "$1" "$1"
     else
-        miss 'content' "${1:-nothing} (${#1} bytes)" "${came:-nothing} ($(bytes "$content") bytes)"
+        fail 'content' "${1:-nothing} (${#1} bytes)" "${got:-nothing} ($(bytes "$content") bytes)"
     fi
 }
 
-# expect_same WHAT EXPECTED_FILE FILE
-expect_same() {
-    local difference
+# expect_same_bytes WHAT EXPECTED_FILE FILE
+expect_same_bytes() {
+    local first_difference
     if [[ ! -f $3 ]]; then
-        miss "$1" "$(bytes "$2") bytes" 'no such file'
-    elif difference=$(cmp -- "$2" "$3" 2>&1); then
-        verdict ok "$1" "$(bytes "$2") bytes" 'the same bytes'
+        fail "$1" "$(bytes "$2") bytes" 'no such file'
+    elif first_difference=$(cmp -- "$2" "$3" 2>&1); then
+        pass "$1" "$(bytes "$2") bytes" 'the same bytes'
     else
-        miss "$1" "$(bytes "$2") bytes" "$(bytes "$3") bytes; ${difference//$work\//}"
+        fail "$1" "$(bytes "$2") bytes" "$(bytes "$3") bytes; ${first_difference//$work\//}"
     fi
 }
 
-# expect_text TEXT: the whole of a text answer.
+# expect_text TEXT: a whole response with this text as its content.
 expect_text() {
-    expect_head 'HTTP/1.1 200 OK'
+    expect_status 'HTTP/1.1 200 OK'
     expect_field Content-Type text/plain
     expect_field Content-Length "${#1}"
     expect_content "$1"
@@ -335,60 +395,82 @@ bytes() {
     echo $(($(wc -c <"$1")))
 }
 
-# --- Exchanges ---------------------------------------------------------------------------------------------------------
+# no_response REASON [HINT]: ends the stage, since every further request could take as long.
+no_response() {
+    fail_because "no complete response: $1"
+    if [[ -n ${2:-} ]]; then explain "$2"; fi
+    finish
+}
 
-# fetch ARGUMENTS…: one request by curl. What is not printed keeps curl silent and bounded and puts its answer into files.
+# --- Requests -----------------------------------------------------------------------------------------------------------
+
+# fetch ARGUMENTS…: one request by curl. The options that are not printed keep curl silent, end it when it takes too long, and
+# write the response to files.
 fetch() {
-    printf '\n$ curl -v %s\n' "$(quoted "$@")"
+    step "\$ curl -v $(quoted "$@")"
     : >"$head"
     : >"$content"
     local status=0
-    curl -q -sS --http1.1 --max-time "$answer_seconds" -D "$head" -o "$content" "$@" 2>"$words" || status=$?
-    ((status == 0)) || miss 'curl' 'a whole answer' "exit status $status: $(cat "$words")"
+    curl -q -sS --http1.1 --max-time "$response_seconds" -D "$head" -o "$content" "$@" 2>"$errors" || status=$?
+    ((status != 0)) || return 0
+    local hint=
+    if has_head "$head" && [[ $(field Content-Length) == '(absent)' ]]; then
+        hint='The response has no Content-Length, and the connection stays open: curl waits for more content.'
+    elif has_head "$head"; then
+        hint="Content-Length is $(field Content-Length), but only $(bytes "$content") bytes of content arrived."
+    elif ((status == 28)); then
+        hint=$timeout_hint
+    fi
+    no_response "$(cat "$errors")" "$hint"
 }
 
-# The text with its \r\n made real, in one write. (The shell's own printf writes line by line, and many a server that the
-# challenge's tester is content with reads only once.)
-write_whole() {
+# write_at_once TEXT: the text with its \r\n made CR LF, in one write. The shell's own printf writes line by line, and a server
+# that reads only once, which is enough for the challenge's tester, would miss the rest.
+write_at_once() {
     env printf '%b' "$1"
 }
 
-# piped_to_nc SECONDS REQUEST FILE: what the challenge types; an nc that does not end by itself is ended.
-piped_to_nc() {
-    (sleep "$1" && write_whole "$2") | "${bounded[@]}" $((answer_seconds + $1)) nc localhost "$port" >"$3" 2>/dev/null
+# pipe_to_nc SECONDS REQUEST FILE: what the challenge's text types. An nc that does not end by itself is ended.
+pipe_to_nc() {
+    (sleep "$1" && write_at_once "$2") | "${bounded[@]}" $((response_seconds + $1)) nc localhost "$port" >"$3" 2>/dev/null
 }
 
-holds_head() {
+has_head() {
     awk '/^\r?$/ { found = 1; exit } END { exit !found }' "$1"
 }
 
-# A whole head has come, or nothing more will.
+# A whole head was received, or nothing more will be.
 nc_is_done() {
-    holds_head "$2" || ! group_lives "$1"
+    has_head "$2" || group_has_ended "$1"
 }
 
-# ask_nc REQUEST, its line ends written \r\n
-ask_nc() {
-    printf '\n$ printf "%s" | nc localhost %s\n' "$1" "$port"
+# fetch_with_nc REQUEST, its line ends written \r\n
+fetch_with_nc() {
+    step "\$ printf \"$1\" | nc localhost $port"
     : >"$raw"
-    in_group piped_to_nc 0 "$1" "$raw"
-    wait_for "$answer_seconds" nc_is_done "$group" "$raw" || true
-    # What should not follow the head has time to show itself.
+    start_group pipe_to_nc 0 "$1" "$raw"
+    wait_for "$response_seconds" nc_is_done "$group" "$raw" || true
+    # Content that wrongly follows the head has time to arrive.
     sleep 0.2
     stop_group "$group" || true
-    split_answer
+    split_response
+    has_head "$head" || no_response "no head within $response_seconds s" "$timeout_hint"
 }
 
 # From $raw into $head and $content.
-split_answer() {
+split_response() {
     awk '{ print } /^\r?$/ { exit }' "$raw" >"$head"
     tail -c "+$(($(bytes "$head") + 1))" "$raw" >"$content"
 }
 
+# What was sent last on each connection, by its descriptor.
+sent=()
+
 # send DESCRIPTOR TEXT, its line ends written \r\n
 send() {
-    printf '\nconnection %s > %s\n' "$1" "$2"
-    { write_whole "$2" >&"$1"; } 2>/dev/null || true
+    sent[$1]=$2
+    if $verbose; then printf '\nconnection %s > %s\n' "$1" "$2"; fi
+    { write_at_once "$2" >&"$1"; } 2>/dev/null || true
 }
 
 # get DESCRIPTOR PATH [FIELD…]: a request on an open connection.
@@ -398,31 +480,62 @@ get() {
     send "$1" "$request\\r\\n"
 }
 
-# receive DESCRIPTOR: one answer, as long as it says; the connection stays as it is.
+# receive DESCRIPTOR: one response, as long as its Content-Length. The connection stays open.
 receive() {
-    printf 'connection %s <\n' "$1"
+    try_to_receive "$1" || no_response "$reason" "$hint"
+}
+
+# receive_extra DESCRIPTOR: the same where another server than this repository's need not respond. Returns 1 if it does not.
+receive_extra() {
+    try_to_receive "$1" || {
+        if $own; then no_response "$reason" "$hint"; fi
+        return 1
+    }
+}
+
+# try_to_receive DESCRIPTOR: returns 1 and sets $reason and $hint if no complete response comes.
+try_to_receive() {
+    step "connection $1 < (the response to ${sent[$1]})"
     : >"$head"
     : >"$content"
-    local line length lines=0
-    while ((lines++ < 100)) && IFS= read -r -t "$answer_seconds" line <&"$1" 2>/dev/null; do
+    local line length lines=0 status=0
+    while ((lines++ < 100)); do
+        IFS= read -r -t "$response_seconds" line <&"$1" 2>/dev/null || {
+            status=$?
+            break
+        }
         printf '%s\n' "$line" >>"$head"
         if [[ -z ${line%$'\r'} ]]; then break; fi
     done
+    # read returns more than 128 when the time is up, and 1 at the end of the stream.
+    if ((status > 0)); then
+        reason='the server closed the connection'
+        hint=''
+        if ((status > 128)); then
+            reason="no head within $response_seconds s"
+            hint=$timeout_hint
+        fi
+        return 1
+    fi
     length=$(field Content-Length)
     [[ $length =~ ^[0-9]{1,5}$ ]] || return 0
-    # One byte at a time: what belongs to the next answer stays in the socket.
-    "${bounded[@]}" "$answer_seconds" dd bs=1 count="$length" <&"$1" >"$content" 2>/dev/null || true
+    # One byte at a time: the bytes of the next response must stay in the socket.
+    status=0
+    "${bounded[@]}" "$response_seconds" dd bs=1 count="$length" <&"$1" >"$content" 2>/dev/null || status=$?
+    hint=''
+    reason="$(bytes "$content") of $length bytes of content within $response_seconds s"
+    ((status < 124))
 }
 
-# receive_to_end DESCRIPTOR: everything until the server closes the connection. Sets $end_ms, counted from this call, or
-# makes it empty where the connection was not closed.
+# receive_to_end DESCRIPTOR: everything until the server closes the connection. Sets $end_ms, counted from this call, or makes
+# it empty if the connection was not closed.
 receive_to_end() {
-    printf 'connection %s <\n' "$1"
+    step "connection $1 < (the response to ${sent[$1]})"
     local started status=0
     started=$(now_ms)
-    "${bounded[@]}" "$answer_seconds" cat <&"$1" >"$raw" 2>/dev/null || status=$?
+    "${bounded[@]}" "$response_seconds" cat <&"$1" >"$raw" 2>/dev/null || status=$?
     end_ms=$(($(now_ms) - started))
     # shellcheck disable=SC2034 # for the stages
     if ((status >= 124)); then end_ms=; fi
-    split_answer
+    split_response
 }
