@@ -27,6 +27,11 @@ hexdump_of() {
 # With nc, which reads the whole content: curl reads no further than Content-Length. A wrong length comes first, since all that
 # follows would fail for it.
 fetch_with_nc 'GET /echo/abc HTTP/1.1\r\nHost: localhost:4221\r\nAccept-Encoding: gzip\r\n\r\n'
+if [[ $(field Content-Length) != "$(bytes "$content")" ]]; then
+    fail 'Content-Length' "$(bytes "$content"), the number of bytes that follow the head" "$(field Content-Length)"
+    explain 'It must be the length of the compressed content. The text itself has 3 bytes.'
+    finish
+fi
 expect_compressed abc
 # Servers differ in these bytes (the time, the system, the level), and all of them may be right.
 detail 'to compare with: 1f 8b 08 00 00 00 00 00 00 03 4b 4c 4a 06 00 c2 41 24 35 03 00 00 00'
