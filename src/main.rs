@@ -15,7 +15,7 @@ use spindle::http1::limits::RESPONSE_CONTENT_BYTES_MAX;
 use spindle::routes::{AllowedHosts, FileRoutes, FolderRoutes, FolderSettings, Routes, UploadPolicy};
 use spindle::server::{Observer, Server};
 use spindle::storage::{Directory, SMALL_FILE_BYTES_MAX};
-use spindle::system::{Kernel, listen, machine, signals};
+use spindle::system::{MioWorld, listen, machine, signals};
 use spindle::telemetry;
 
 /// Descriptors not used by connections: standard streams, poll, listeners, signals, the directory, and two for an unfinished
@@ -34,7 +34,7 @@ const CONNECTIONS_MAX: u64 = 1 << 20;
 
 /// An idle connection stays cheap: at most 2.5 MiB for ten thousand of them, kernel memory not counted.
 const SESSION_BYTES_MAX: usize = 256;
-const _: () = assert!(Server::<Kernel, Routes>::SESSION_BYTES <= SESSION_BYTES_MAX);
+const _: () = assert!(Server::<MioWorld, Routes>::SESSION_BYTES <= SESSION_BYTES_MAX);
 // A file in memory is an answer in memory.
 const _: () = assert!(SMALL_FILE_BYTES_MAX <= RESPONSE_CONTENT_BYTES_MAX);
 
@@ -83,7 +83,7 @@ fn serve(config: Config) -> Result<(), String> {
         None => None,
     };
     let Capacity { connections_max, open_files_max } = capacity()?;
-    let stop = signals::first_signal().map_err(|error| format!("cannot handle signals: {error}"))?;
+    let stop = signals::shutdown_signal().map_err(|error| format!("cannot handle signals: {error}"))?;
     let listeners = listen::listeners(config.bind, config.port).map_err(|error| error.to_string())?;
     let banner = banner(&listeners, &config).map_err(|error| format!("cannot tell where to listen: {error}"))?;
     let files = directory.map(|directory| FileRoutes::new(directory, config.uploads, open_files_max, random.u64(..)));
@@ -91,8 +91,8 @@ fn serve(config: Config) -> Result<(), String> {
         (Some(files), Some(folder)) => Routes::shared_folder(FolderRoutes::new(files, sharing(folder))),
         (files, _) => Routes::new(files),
     };
-    let world = Kernel::new(listeners, stop).map_err(|error| format!("cannot start: {error}"))?;
-    let observer = telemetry::is_wanted().then(|| Box::new(telemetry::log_exchange) as Observer);
+    let world = MioWorld::new(listeners, stop).map_err(|error| format!("cannot start: {error}"))?;
+    let observer = telemetry::is_enabled().then(|| Box::new(telemetry::log_exchange) as Observer);
     let server = Server::new(world, connections_max, config.settings, routes, observer);
     // A server whose banner nobody reads serves all the same.
     let _ = io::stdout().write_all(banner.as_bytes());

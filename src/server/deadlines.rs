@@ -1,15 +1,15 @@
-//! When which session is to be looked at again.
+//! The deadlines of all sessions, ordered by time.
 
 use std::collections::BTreeSet;
 
-/// Pairs of a monotonic time in nanoseconds and a session's key, in the order of their times.
+/// Pairs of a monotonic time in nanoseconds and a session's key, ordered by time.
 #[derive(Debug, Default)]
 pub(super) struct Deadlines {
     entries: BTreeSet<(u64, usize)>,
 }
 
 impl Deadlines {
-    /// Adds an entry; `u64::MAX` stands for never, and is none.
+    /// Adds an entry; `u64::MAX` means never, and adds none.
     pub(super) fn insert(&mut self, at_ns: u64, key: usize) {
         if at_ns != u64::MAX {
             self.entries.insert((at_ns, key));
@@ -21,7 +21,7 @@ impl Deadlines {
         self.entries.remove(&(at_ns, key));
     }
 
-    /// The earliest time there is.
+    /// The earliest time.
     pub(super) fn next_ns(&self) -> Option<u64> {
         self.entries.first().map(|(at_ns, _)| *at_ns)
     }
@@ -31,7 +31,7 @@ impl Deadlines {
         self.entries.len()
     }
 
-    /// Takes out one entry whose time has come.
+    /// Removes the earliest entry if its time has come, and returns its key.
     pub(super) fn pop_passed(&mut self, now_ns: u64) -> Option<usize> {
         if self.next_ns()? > now_ns {
             return None;

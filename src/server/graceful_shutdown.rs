@@ -1,4 +1,5 @@
-//! The end of the server: what already waits is accepted and answered, and nothing else is begun.
+//! Graceful shutdown: connections in the backlog are still accepted, requests in progress get their responses, and later
+//! requests are not begun.
 
 use log::{Level, debug, info, log};
 
@@ -8,19 +9,19 @@ use super::world::{Transport, World};
 use crate::semantics::exchange_record::Outcome;
 use crate::semantics::service::{Service, Source};
 
-/// How long responses may take once the server has been asked to end, in nanoseconds.
+/// How long responses and uploads in progress may take after shutdown was requested, in nanoseconds.
 const SHUTDOWN_NS: u64 = 10 * 1_000_000_000;
 
-/// How long connections that wait at a listener are still accepted, in nanoseconds: they may have to wait for a place, or
-/// for a descriptor.
+/// How long connections in the backlog are still accepted, in nanoseconds. It is not zero because the connection limit or a
+/// lack of descriptors may delay them.
 const ACCEPT_NS: u64 = 1_000_000_000;
 
-/// How far the end has come.
+/// The progress of a shutdown. Both times are `None` before it is requested.
 #[derive(Debug, Default)]
 pub(super) struct GracefulShutdown {
-    /// When the loop ends at the latest, once it has been asked to.
+    /// When the loop ends even if connections are still open.
     by_ns: Option<u64>,
-    /// When the listeners are closed at the latest, while they are open.
+    /// When the listeners are closed even if their backlog is not empty; `None` once they are closed.
     close_listeners_ns: Option<u64>,
 }
 
@@ -29,8 +30,8 @@ impl GracefulShutdown {
         self.by_ns.is_some()
     }
 
-    /// When there is something to do next.
-    pub(super) fn by_ns(&self) -> Option<u64> {
+    /// When the shutdown next needs the loop to run.
+    pub(super) fn next_ns(&self) -> Option<u64> {
         self.close_listeners_ns.or(self.by_ns)
     }
 }
@@ -41,8 +42,8 @@ where
     S: Service,
     S::Source: Source<File = <W::Transport as Transport>::File>,
 {
-    /// The server is asked to end. Each connection is told, and gets no more than a second for a request that is on its
-    /// way; what waits at the listeners is still accepted.
+    /// Begins the shutdown. Each open connection waits at most one more second for a request, and connections in the backlog
+    /// are still accepted. Further calls do nothing.
     pub(super) fn begin_shutdown(&mut self) {
         if self.shutdown.has_begun() {
             return;
@@ -50,7 +51,7 @@ where
         let now = self.cx.now;
         self.shutdown.by_ns = Some(now.monotonic_ns.saturating_add(SHUTDOWN_NS));
         self.shutdown.close_listeners_ns = Some(now.monotonic_ns.saturating_add(ACCEPT_NS));
-        // Connections wait there that no event has told of yet.
+        // The backlog may contain connections that no event has reported yet.
         for listener in 0..self.world.listeners() {
             self.acceptor.set_ready(listener);
         }
@@ -59,21 +60,21 @@ where
             if let Some(session) = self.sessions.get_mut(key) {
                 session.connection.begin_shutdown(&now);
             }
-            self.arm(key);
+            self.arm_deadline(key);
         }
-        let answering = self.sessions.iter().filter(|(_, session)| session.connection.is_responding()).count();
-        let level = if answering > 0 { Level::Warn } else { Level::Info };
+        let in_progress = self.sessions.iter().filter(|(_, session)| session.connection.is_responding()).count();
+        let level = if in_progress > 0 { Level::Warn } else { Level::Info };
         log!(
             level,
-            "asked to end: waiting for {answering} responses and uploads, 10 s at most; a second signal ends at once"
+            "shutting down: waiting at most 10 s for {in_progress} responses and uploads; a second signal exits at once"
         );
     }
 
-    /// Closes the listeners once nothing waits there any more. To be called at once behind accepting: a connection that
-    /// comes in between is lost.
-    pub(super) fn close_listeners_in_time(&mut self) {
+    /// Closes the listeners once their backlog is empty, or when the time for that is up. Must be called right after
+    /// accepting: a connection that arrives in between is reset.
+    pub(super) fn close_listeners_if_done(&mut self) {
         if let Some(close_ns) = self.shutdown.close_listeners_ns
-            && (!self.acceptor.may_wait() || self.cx.now.monotonic_ns >= close_ns)
+            && (!self.acceptor.has_backlog() || self.cx.now.monotonic_ns >= close_ns)
         {
             debug!("the listeners are closed");
             self.shutdown.close_listeners_ns = None;
@@ -82,14 +83,14 @@ where
         }
     }
 
-    /// Whether the loop is to end.
+    /// Whether the shutdown has completed, or its time is up.
     pub(super) fn is_finished(&self) -> bool {
         let is_idle = self.sessions.is_empty() && self.shutdown.close_listeners_ns.is_none();
         self.shutdown.by_ns.is_some_and(|by_ns| is_idle || self.cx.now.monotonic_ns >= by_ns)
     }
 
-    /// Says what was cut off, and closes it.
-    pub(super) fn report_the_end(&mut self) {
+    /// Closes the remaining connections, and logs how many responses and uploads that cut off.
+    pub(super) fn finish_shutdown(&mut self) {
         let keys: Vec<usize> = self.sessions.iter().map(|(key, _)| key).collect();
         let mut cut_off = 0;
         for key in keys {
@@ -100,8 +101,8 @@ where
             self.remove(key, Outcome::ServerClosed);
         }
         match cut_off {
-            0 => info!("ended; every response was sent whole"),
-            _ => log::warn!("ended; {cut_off} responses or uploads were cut off"),
+            0 => info!("stopped: every response was sent completely"),
+            _ => log::warn!("stopped: {cut_off} responses or uploads were cut off"),
         }
     }
 }

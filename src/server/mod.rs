@@ -1,33 +1,40 @@
-//! The loop: one slab of sessions, driven as the world says that they are ready. It knows neither sockets nor files nor
-//! clocks: those are the [`World`]'s.
+//! The event loop: a slab of sessions, each driven when its socket becomes ready. The loop itself contains no sockets,
+//! files or clocks; it reaches them through the traits [`World`] and [`Transport`], so tests can replace all of them.
 //!
 //! # Laws
 //!
-//! 1. A socket is registered once, for reading and writing, and never again.
-//! 2. "May read" and "may write" are hints: readiness sets them, and a call that would block clears them. "May read" is also
-//!    cleared by the client's end, and by a read that does not fill its space, unless an end or urgent data was announced.
-//! 3. Each turn a session that has become ready is driven once: it processes, sends and receives, up to a budget of steps,
-//!    bytes and time. It goes idle after a pass without progress. One whose budget is spent is driven again behind those
-//!    that ask for less; while there is one, the poll does not sleep.
-//! 4. A turn is: poll, note readiness, drive those that became ready, expire the deadlines that were due, accept a batch
-//!    that is bounded in number and time and drive each at once, drive some of those whose budget was spent. Every loop
-//!    within a turn is bounded by what was there when it began.
-//! 5. The clock is read again after each call that may have waited for the disk. Deadlines are judged after the events of a
-//!    poll have been handled, by the time at which that poll returned. If polls return as many events as fit, they are
-//!    judged only after so many of these in a row that every session has been reported, by the time at which the first of
-//!    them returned. A session that waits in the busy queue is judged after its next drive. What a turn takes beyond a
-//!    second is added to the time of clients that are sending. So a slow disk never makes a deadline look missed.
-//! 6. Out of descriptors, accepting pauses, until a connection closes or a second has passed. At capacity, a connection
-//!    that is not being answered, and whose last response was sent at least a quarter of a second ago, gives way to a
-//!    newcomer. The loop never spins.
-//! 7. Nothing here waits for the network. The disk may block; a drive's budget bounds what is asked of it.
-//! 8. A panic while a session is driven, or while its timers fire, ends that connection and is logged; the others live on.
-//! 9. Asked to end, the loop accepts what already waits, closes the listeners, and answers the next request of each
-//!    connection as its last.
+//! 1. Each socket is registered once, for reading and writing, edge-triggered. Its interest never changes, so no system call
+//!    is spent on it later.
+//! 2. `may_read` and `may_write` are hints. Readiness sets them; a call that would block clears them. The client's
+//!    end-of-file and a short read also clear `may_read`, which saves the read that would only return `WouldBlock`. A short
+//!    read proves nothing once an end, an error or urgent data was announced, so then it does not clear the hint.
+//! 3. Each turn, a session that became ready is driven once. A drive processes, sends and receives, up to a budget of
+//!    steps, bytes and time, and the session goes idle after a pass in which it made no progress. A session that used much
+//!    of its budget joins the busy queue, which is served after the sessions that became ready. Therefore a heavy client
+//!    cannot starve a light one. The poll does not sleep while a session is queued.
+//! 4. A turn does the following, in this order: poll; record readiness; drive the sessions that became ready; expire
+//!    deadlines; accept a batch of connections, driving each at once; drive part of the busy queue. Each loop within a turn
+//!    is bounded by what was queued when it began, or by a constant, so every turn ends.
+//! 5. A slow disk or a full poll never makes a client look late:
+//!    - The clock is read again after each call that may have waited for the disk.
+//!    - Deadlines are judged after the events of a poll have been handled, against the time at which that poll returned. What
+//!      had arrived by then has been read.
+//!    - A poll that returns as many events as fit may have left some out. Deadlines then wait until enough full polls in a row
+//!      have reported every session, and are judged against the time at which the first of them returned.
+//!    - A session in the busy queue may have unread input. Its deadline is judged after its next drive.
+//!    - What a turn takes beyond one second is added to the deadlines of clients that are sending.
+//! 6. When descriptors run out, accepting pauses until a connection closes or one second has passed. At the connection limit,
+//!    a new connection evicts one that has no response in progress and whose last response was sent at least a quarter of a
+//!    second ago. Neither state makes the loop spin.
+//! 7. No call waits for the network. The disk may block; the budget of a drive bounds the disk calls that it makes.
+//! 8. A panic while a session is driven, or while its timers fire, closes that connection and is logged. Other connections
+//!    are not affected.
+//! 9. Graceful shutdown accepts the connections in the backlog, closes the listeners, and makes the next response of each
+//!    connection its last.
 
 mod accepting;
-mod capacity;
 mod deadlines;
+mod eviction;
 mod graceful_shutdown;
 mod scheduler;
 mod session;
@@ -42,8 +49,8 @@ use log::{debug, error};
 use slab::Slab;
 
 use self::accepting::{ACCEPTED_PER_TURN, Acceptor};
-use self::capacity::Candidates;
 use self::deadlines::Deadlines;
+use self::eviction::Candidates;
 use self::graceful_shutdown::GracefulShutdown;
 use self::scheduler::{BUSY_SHARE_NS_MAX, DRIVE_NS, RunQueue};
 use self::session::{Context, Drive, Queued, Session};
@@ -53,26 +60,26 @@ use crate::http1::{Settings, Shared};
 use crate::semantics::exchange_record::{ExchangeRecord, Outcome};
 use crate::semantics::service::{Service, Source};
 
-/// Who reads the records of exchanges, each with the address of its client.
+/// A callback that receives the record of each exchange that has ended, with the client's address.
 pub type Observer = Box<dyn FnMut(&std::net::SocketAddr, &ExchangeRecord)>;
 
-/// After how many drives the clock is read, even if none of them asked for anything slow: what others took is not to count
-/// as the share of the next one.
+/// The clock is read after this many drives even if none of them waited for the disk. Otherwise the time that many short
+/// drives took would be charged to the next one.
 const DRIVES_PER_CLOCK: u32 = 16;
 
-/// How often memory is given back that only a flood has needed, in nanoseconds.
+/// How often memory that was needed only at a peak is given back, in nanoseconds.
 const SHRINK_NS: u64 = 20 * 1_000_000_000;
 
-/// How much of a turn counts for clients that are sending, in nanoseconds.
+/// How much of a turn's duration counts towards the deadlines of clients that are sending, in nanoseconds.
 const TURN_COUNTED_NS: u64 = 1_000_000_000;
 
-/// The server: sessions, and the routes that answer them.
+/// The server: its connections, and the service that responds to their requests.
 pub struct Server<W: World, S: Service> {
     world: W,
     acceptor: Acceptor,
     connections_max: usize,
     sessions: Slab<Session<W::Transport, S>>,
-    /// The number of the next connection.
+    /// The number of the next connection, for records and the log.
     next_number: u64,
     queue: RunQueue,
     deadlines: Deadlines,
@@ -80,15 +87,15 @@ pub struct Server<W: World, S: Service> {
     cx: Context<S>,
     observer: Option<Observer>,
     shutdown: GracefulShutdown,
-    /// How many polls in a row have returned as many events as fit, so that more may be pending. After more than
-    /// `full_polls_max` of them, every session that was ready when the first one returned, at `full_since_ns` on the
-    /// monotonic clock, has been reported.
+    /// How many polls in a row have returned as many events as fit, so that further events may be pending. After more than
+    /// `full_polls_max` of them, every session that was ready when the first one returned has been reported. That first one
+    /// returned at `full_since_ns` on the monotonic clock.
     full_polls: usize,
     full_polls_max: usize,
     full_since_ns: u64,
-    /// How many sessions have been driven since the clock was read.
+    /// How many sessions have been driven since the clock was last read for this count.
     drives_since_clock: u32,
-    /// When memory is next given back; `None` if no connection has been open since that was last done.
+    /// When memory is next given back; `None` if no connection has been open since the last time.
     shrink_ns: Option<u64>,
 }
 
@@ -98,11 +105,11 @@ where
     S: Service,
     S::Source: Source<File = <W::Transport as Transport>::File>,
 {
-    /// What one session occupies besides its buffers, in bytes.
+    /// The size of one session in bytes, without its buffers.
     pub const SESSION_BYTES: usize = size_of::<Session<W::Transport, S>>();
 
-    /// A server of at most `connections_max` connections at a time. With an observer, records of all exchanges are kept
-    /// and given to it.
+    /// Creates a server of at most `connections_max` simultaneous connections. Exchanges are recorded only if there is an
+    /// `observer` to receive the records.
     pub fn new(
         mut world: W,
         connections_max: usize,
@@ -133,44 +140,44 @@ where
         }
     }
 
-    /// Serves until asked to end, and until the last response has been sent.
+    /// Serves until a shutdown is requested and has completed.
     ///
     /// # Errors
-    /// Those of [`World::wait`]. No connection's error is one of them.
+    /// Those of [`World::wait`]. An error of a connection closes that connection only.
     pub fn run(mut self) -> io::Result<()> {
         while self.turn()? {}
         Ok(())
     }
 
-    /// One turn of the loop. Returns whether there is to be another one.
+    /// Runs one turn of the loop. Returns false once the shutdown has completed.
     ///
     /// # Errors
     /// Those of [`World::wait`].
     pub fn turn(&mut self) -> io::Result<bool> {
         if self.is_finished() {
-            self.report_the_end();
+            self.finish_shutdown();
             return Ok(false);
         }
-        self.world.wait(self.timeout())?;
+        self.world.wait(self.poll_timeout())?;
         self.cx.now = self.world.now();
         let polled_ns = self.cx.now.monotonic_ns;
-        let shutdown_requested = self.note_events();
+        let shutdown_requested = self.handle_events();
         self.drive_ready();
-        // Behind that: a connection whose request has come together with the signal is not an idle one.
+        // After the drives: a connection whose request arrived together with the signal must not be treated as idle.
         if shutdown_requested {
             self.begin_shutdown();
         }
         self.expire_deadlines(polled_ns);
         self.accept();
-        self.close_listeners_in_time();
+        self.close_listeners_if_done();
         self.drive_busy(polled_ns);
         self.extend_deadlines_after_slow_turn(polled_ns);
         self.shrink();
         Ok(true)
     }
 
-    /// How long the poll may sleep; `None` for as long as nothing happens.
-    fn timeout(&self) -> Option<Duration> {
+    /// How long the poll may sleep; `None` means until an event arrives.
+    fn poll_timeout(&self) -> Option<Duration> {
         let now = &self.cx.now;
         let may_accept = self.acceptor.may_accept(now);
         if !self.queue.is_empty() || may_accept && self.has_room() {
@@ -180,7 +187,7 @@ where
             self.deadlines.next_ns(),
             self.acceptor.resume_ns(now),
             may_accept.then(|| self.candidates.search_ns()),
-            self.shutdown.by_ns(),
+            self.shutdown.next_ns(),
             self.cx.service.deadline_ns(),
             self.shrink_ns,
         ];
@@ -188,8 +195,8 @@ where
         Some(Duration::from_nanos(wake_ns.saturating_sub(now.monotonic_ns)))
     }
 
-    /// Notes what the poll has told. Returns whether the server is asked to end.
-    fn note_events(&mut self) -> bool {
+    /// Records the readiness that the poll reported. Returns whether a shutdown was requested.
+    fn handle_events(&mut self) -> bool {
         let Server { world, acceptor, sessions, queue, .. } = self;
         let mut shutdown_requested = false;
         let mut count = 0;
@@ -220,7 +227,7 @@ where
         }
     }
 
-    /// Drives each session that is ready once. Those that come to the queue meanwhile wait for the next turn.
+    /// Drives each ready session once. Sessions that are queued meanwhile wait for the next turn.
     fn drive_ready(&mut self) {
         for _ in 0..self.queue.ready_len() {
             if let Some(key) = self.queue.pop_ready() {
@@ -229,7 +236,8 @@ where
         }
     }
 
-    /// Drives some of those that asked for much: for as long as this turn has driven others, within bounds.
+    /// Drives part of the busy queue. Its share of the turn is as long as what the turn has done so far, within bounds, so
+    /// that neither kind of session starves the other.
     fn drive_busy(&mut self, polled_ns: u64) {
         if self.queue.busy_len() == 0 {
             return;
@@ -241,7 +249,7 @@ where
             if let Some(key) = self.queue.pop_busy() {
                 self.drive(key, Queued::Busy);
             }
-            // A drive that asked for nothing slow has not read it.
+            // A drive reads the clock only after slow calls.
             self.cx.now = self.world.now();
             if self.cx.now.monotonic_ns.saturating_sub(begun_ns) >= share_ns {
                 break;
@@ -249,7 +257,7 @@ where
         }
     }
 
-    /// Drives a session, if it still waits in that queue.
+    /// Drives a session, unless it is no longer in that queue: its key stays there when the session is removed.
     fn drive(&mut self, key: usize, queued: Queued) {
         let Some(session) = self.sessions.get_mut(key).filter(|session| session.queued == queued) else { return };
         session.queued = Queued::No;
@@ -265,16 +273,16 @@ where
         }
         let begun_ns = self.cx.now.monotonic_ns;
         let (world, cx) = (&mut self.world, &mut self.cx);
-        // What a panic can leave half done is dropped with the session, or made ready before each use.
+        // Unwind-safe: state that a panic leaves inconsistent is dropped with the session or reset before each use.
         let drive = catch_unwind(AssertUnwindSafe(|| session.drive(world, cx))).unwrap_or_else(|_| {
-            error!("a connection has been closed because of the panic above");
+            error!("a connection was closed because of the panic above");
             Drive::Closed
         });
-        self.tell_records(key);
+        self.deliver_records(key);
         match drive {
-            Drive::Idle => self.arm(key),
+            Drive::Idle => self.arm_deadline(key),
             Drive::Again => {
-                self.arm(key);
+                self.arm_deadline(key);
                 self.enqueue(key);
             }
             Drive::Closed => return self.remove(key, Outcome::CutOff),
@@ -284,9 +292,9 @@ where
         }
     }
 
-    /// Sees to it that the session is looked at when its deadline passes. An entry that is too early is left alone: it is
-    /// moved when it passes, and so costs nothing as long as the deadline keeps moving away.
-    fn arm(&mut self, key: usize) {
+    /// Inserts the session's deadline, unless an earlier entry exists. That entry is replaced only when it passes, so a
+    /// deadline that keeps moving into the future costs no update of the tree.
+    fn arm_deadline(&mut self, key: usize) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         let deadline_ns = session.connection.deadline_ns();
         if deadline_ns < session.armed_ns {
@@ -296,20 +304,19 @@ where
         }
     }
 
-    /// Expires the deadlines that had passed when the poll returned. What had arrived by then has been handled, because a poll
-    /// reports everything unless it is full. After full polls, see `full_polls`, deadlines are judged by the return of the
-    /// first.
+    /// Expires the deadlines that had passed when the poll returned. Whatever had arrived by then has been handled, since a
+    /// poll reports every ready socket unless it is full. For full polls see the field `full_polls`.
     fn expire_deadlines(&mut self, polled_ns: u64) {
         if self.cx.service.deadline_ns().is_some_and(|deadline_ns| deadline_ns <= polled_ns) {
             debug!("the service's timer has fired");
             self.cx.service.deadline_passed(&self.cx.now);
         }
-        // After this many full polls, everything that had arrived before the first of them returned has been reported; later
-        // arrivals may not have been.
+        // After more than `full_polls_max` full polls, everything that had arrived before the first of them returned has
+        // been reported. Later arrivals may not have been.
         let due_ns = match self.full_polls {
             0 => polled_ns,
             polls if polls <= self.full_polls_max => {
-                debug!("the poll was full: deadlines wait for the next one");
+                debug!("the poll was full: deadlines are judged after the next one");
                 return;
             }
             _ => self.full_since_ns,
@@ -319,10 +326,10 @@ where
             let Some(key) = self.deadlines.pop_passed(due_ns) else { return };
             let Some(session) = self.sessions.get_mut(key) else { continue };
             session.armed_ns = u64::MAX;
-            // What has been received of one that waits for its turn has not been looked at, and nothing was sent to it: the
-            // server is late, and not the client. One whose deadline has moved since is not late at all.
+            // A session in the busy queue may have input that was not read yet, and output that was not sent: the server is
+            // late, not the client. The deadline may also have moved since the entry was made.
             if session.queued == Queued::Busy && session.connection.deadline_ns() <= due_ns {
-                debug!("connection {}: a timer is judged behind its next turn", session.connection.number());
+                debug!("connection {}: a timer is judged after its next drive", session.connection.number());
                 session.is_overdue = true;
             } else {
                 self.expire(key, due_ns);
@@ -330,16 +337,16 @@ where
         }
     }
 
-    /// Does what the session's timers ask for that had passed at `at_ns`.
+    /// Acts on the session's timers that had fired by `at_ns`.
     fn expire(&mut self, key: usize, at_ns: u64) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         let cx = &mut self.cx;
         if catch_unwind(AssertUnwindSafe(|| session.expire(at_ns, cx))).is_err() {
-            error!("a connection has been closed because of the panic above");
+            error!("a connection was closed because of the panic above");
             return self.remove(key, Outcome::CutOff);
         }
-        self.tell_records(key);
-        self.arm(key);
+        self.deliver_records(key);
+        self.arm_deadline(key);
         self.enqueue(key);
     }
 
@@ -347,46 +354,46 @@ where
         self.sessions.len() < self.connections_max
     }
 
-    /// Accepts a bounded batch from each listener, and drives each connection at once: a client often sends its request
-    /// along. Once these have taken as long as a drive may, the others are left for the next turn.
+    /// Accepts a bounded batch from each listener and drives each connection at once, since its request has often arrived
+    /// already. Stops after the time that one drive may take; the backlog keeps the others for the next turn.
     fn accept(&mut self) {
-        // The listeners are about to be closed when the server ends: what waits there then is not left.
+        // No time limit during shutdown: connections left in the backlog are reset when the listeners are closed.
         let share_ns = if self.shutdown.has_begun() { u64::MAX } else { DRIVE_NS };
         let until_ns = self.cx.now.monotonic_ns.saturating_add(share_ns);
         for listener in self.acceptor.order() {
             for _ in 0..ACCEPTED_PER_TURN {
                 if !self.acceptor.may_accept(&self.cx.now) {
-                    self.candidates.forget();
+                    self.candidates.clear();
                     return;
                 }
                 if self.cx.now.monotonic_ns >= until_ns {
                     return;
                 }
-                let gives_way = if self.has_room() { None } else { self.candidate() };
-                if !self.has_room() && gives_way.is_none() {
+                let evicted = if self.has_room() { None } else { self.eviction_candidate() };
+                if !self.has_room() && evicted.is_none() {
                     return;
                 }
                 let key = self.sessions.vacant_key();
                 match self.acceptor.accept(listener, key, &mut self.world, &self.cx.now) {
                     None => break,
-                    Some(Ok((transport, client))) => self.begin_session(key, transport, client, gives_way),
-                    Some(Err(error)) => debug!("a connection was not accepted: {error}"),
+                    Some(Ok((transport, client))) => self.start_session(key, transport, client, evicted),
+                    Some(Err(error)) => debug!("cannot accept a connection: {error}"),
                 }
             }
         }
         if !self.acceptor.may_accept(&self.cx.now) {
-            self.candidates.forget();
+            self.candidates.clear();
         }
     }
 
-    /// Takes a connection, in the place of the session `gives_way` where there is no room: that is closed now, and not
-    /// before it is known that somebody waited.
-    fn begin_session(
+    /// Adds an accepted connection and drives it. At the connection limit, closes the session `evicted`: only now, since
+    /// accepting may have found an empty backlog.
+    fn start_session(
         &mut self,
         key: usize,
         transport: W::Transport,
         client: std::net::SocketAddr,
-        gives_way: Option<usize>,
+        evicted: Option<usize>,
     ) {
         let mut session = Session::new(transport, client, self.next_number, &self.cx);
         self.next_number += 1;
@@ -395,28 +402,28 @@ where
         }
         session.queued = Queued::Ready;
         let inserted = self.sessions.insert(session);
-        debug_assert_eq!(inserted, key, "a slab gives out the key that it has announced");
-        if let Some(gives_way) = gives_way {
-            debug!("at capacity: a connection without a request gives way to another");
+        debug_assert_eq!(inserted, key, "`vacant_key` announced this key");
+        if let Some(evicted) = evicted {
+            debug!("at the connection limit: an idle connection is closed to make room for a new one");
             self.candidates.pop();
-            self.remove(gives_way, Outcome::ServerClosed);
+            self.remove(evicted, Outcome::ServerClosed);
         }
         self.shrink_ns.get_or_insert(self.cx.now.monotonic_ns.saturating_add(SHRINK_NS));
         self.drive(inserted, Queued::Ready);
     }
 
-    /// At capacity: the session that is needed least, if one can give way. It stays the first of the candidates.
-    fn candidate(&mut self) -> Option<usize> {
+    /// The session to evict at the connection limit, if any can be. It stays the first of the candidates.
+    fn eviction_candidate(&mut self) -> Option<usize> {
         let now = self.cx.now;
         if self.candidates.is_due(now.monotonic_ns) {
             let idle = self.sessions.iter().filter(|(_, session)| session.queued == Queued::No);
             let found = idle.filter_map(|(key, session)| Some((session.connection.evictable(&now)?, key)));
             self.candidates.fill(found, now.monotonic_ns);
         }
-        // Each round returns, or uses up a candidate.
-        while let Some((replaceable, key)) = self.candidates.first() {
+        // Ends: each iteration returns or removes a candidate.
+        while let Some((evictable, key)) = self.candidates.first() {
             let is_unchanged = self.sessions.get(key).is_some_and(|session| {
-                session.queued == Queued::No && session.connection.evictable(&now) == Some(replaceable)
+                session.queued == Queued::No && session.connection.evictable(&now) == Some(evictable)
             });
             if is_unchanged {
                 return Some(key);
@@ -426,27 +433,28 @@ where
         None
     }
 
+    /// Closes a session, and removes its deadline and its memory. An unfinished exchange is recorded with `outcome`.
     fn remove(&mut self, key: usize, outcome: Outcome) {
         if let Some(session) = self.sessions.get_mut(key) {
             session.prepare_to_close();
             let (connection, shared, now) = (&mut session.connection, &mut self.cx.shared, &self.cx.now);
-            // It drops an upload, which is the routes' code.
+            // Closing drops the sink of an upload, which is the routes' code and may panic.
             if catch_unwind(AssertUnwindSafe(|| connection.close(outcome, shared, now))).is_err() {
-                error!("an upload was given up with the panic above");
+                error!("an upload was discarded because of the panic above");
             }
         }
-        self.tell_records(key);
+        self.deliver_records(key);
         let Some(mut session) = self.sessions.try_remove(key) else { return };
         self.deadlines.remove(session.armed_ns, key);
         session.connection.release_idle_memory(&mut self.cx.shared);
         self.acceptor.connection_closed();
     }
 
-    /// Gives the records of exchanges that have ended to the observer.
-    fn tell_records(&mut self, key: usize) {
+    /// Passes the records of the session's completed exchanges to the observer.
+    fn deliver_records(&mut self, key: usize) {
         let Some(observer) = &mut self.observer else { return };
         let Some(session) = self.sessions.get(key) else { return };
-        // Each round uses up a record.
+        // Ends: each iteration removes a record.
         while let Some(record) = self.cx.shared.records.take_ended() {
             if let Some(client) = &session.client {
                 observer(client, &record);
@@ -455,21 +463,21 @@ where
         }
     }
 
-    /// Gives clients that are sending the time that a slow turn took, less one second: their sockets were full, or they
-    /// waited for `100 (Continue)`. The second still counts; otherwise a client that sends nothing could stay for ever while
-    /// the disk is slow.
+    /// Extends the deadlines of clients that are sending by the duration of a slow turn, less one second: their sockets may
+    /// have been full meanwhile, or they waited for `100 (Continue)`. One second still counts. Otherwise a client that sends
+    /// nothing would never time out while every turn is slow.
     fn extend_deadlines_after_slow_turn(&mut self, polled_ns: u64) {
         let took_ns = self.cx.now.monotonic_ns.saturating_sub(polled_ns);
         let late_ns = took_ns.saturating_sub(TURN_COUNTED_NS);
         if late_ns > 0 {
-            debug!("a turn took {} ms: clients that are sending get more time", took_ns / 1_000_000);
+            debug!("a turn took {} ms: the deadlines of clients that are sending are extended", took_ns / 1_000_000);
             for (_, session) in &mut self.sessions {
                 session.connection.extend_deadlines(late_ns);
             }
         }
     }
 
-    /// Gives back memory that only a flood has needed.
+    /// Gives back memory that was needed only at a peak.
     fn shrink(&mut self) {
         if self.shrink_ns.is_none_or(|shrink_ns| shrink_ns > self.cx.now.monotonic_ns) {
             return;

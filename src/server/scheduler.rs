@@ -1,21 +1,21 @@
-//! Which session is driven next.
+//! The run queue: which session is driven next.
 //!
-//! Sessions that have just become ready come first, each once a turn. Those that used up their share of time or bytes wait
-//! in a queue of their own, of which a turn drives a part: so a client that asks for little is answered between two drives
-//! of those that ask for much, however many those are.
+//! Each turn drives every session of the ready queue once. Sessions whose last drive used much of its time or bytes are in
+//! the busy queue, of which a turn drives only a part. Therefore the wait of a light session is bounded, however many heavy
+//! ones there are.
 
 use std::collections::VecDeque;
 
-/// How long a drive may take, in nanoseconds, and how long a turn drives those that used up theirs. It is looked at behind
-/// each call that may have waited for the disk; one call may go past it.
+/// How long a drive may take, in nanoseconds, and the least share of a turn that the busy queue gets. It is checked after
+/// each call that may have waited for the disk, so one such call may exceed it.
 pub(super) const DRIVE_NS: u64 = 1_000_000;
 
-/// How long a turn drives those that used up their share at most, in nanoseconds, however long it has driven others: new
-/// ones may wait to be heard of.
+/// The largest share of a turn that the busy queue gets, in nanoseconds, however long its other work took: the poll must
+/// soon report new events.
 pub(super) const BUSY_SHARE_NS_MAX: u64 = 10 * DRIVE_NS;
 
-/// Sessions by their keys. A session is in one of the queues at most; that it is in none although its key is, because it
-/// has left or moved, is for the caller to notice.
+/// Two queues of session keys. A key stays in its queue when its session is removed, so the caller must check that the
+/// session is still queued there.
 #[derive(Debug, Default)]
 pub(super) struct RunQueue {
     ready: VecDeque<usize>,
@@ -23,12 +23,12 @@ pub(super) struct RunQueue {
 }
 
 impl RunQueue {
-    /// Whether there is nobody to drive.
+    /// Whether there is no session to drive.
     pub(super) fn is_empty(&self) -> bool {
         self.ready.is_empty() && self.busy.is_empty()
     }
 
-    /// Queues a session: at the end of those that asked for much lately, or of the others.
+    /// Appends a session to the busy or to the ready queue.
     pub(super) fn push(&mut self, key: usize, is_busy: bool) {
         let queue = if is_busy { &mut self.busy } else { &mut self.ready };
         queue.push_back(key);
@@ -50,12 +50,12 @@ impl RunQueue {
         self.busy.pop_front()
     }
 
-    /// Gives back memory that only a flood has needed.
+    /// Gives back memory that was needed only at a peak.
     pub(super) fn shrink(&mut self) {
         self.ready.shrink_to(QUEUE_KEPT);
         self.busy.shrink_to(QUEUE_KEPT);
     }
 }
 
-/// How many entries a queue keeps room for.
+/// The capacity that each queue keeps, in entries.
 const QUEUE_KEPT: usize = 1024;

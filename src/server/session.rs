@@ -1,4 +1,4 @@
-//! One socket and one connection: what a drive does.
+//! A session: one socket with its HTTP connection, and what a drive of it does.
 
 use std::net::SocketAddr;
 
@@ -11,37 +11,38 @@ use crate::semantics::Now;
 use crate::semantics::exchange_record::Outcome;
 use crate::semantics::service::{Service, Source};
 
-/// How many steps of the protocol a drive may take before others have their turn: a few rounds of pipelined requests.
+/// How many protocol steps one drive may take: enough for a few batches of pipelined requests.
 const STEPS_PER_DRIVE: u32 = 256;
 
-/// How many bytes a drive moves before others have their turn: at a gigabyte a second, a millisecond. One call more may go
-/// past it, by as much again at most: a remainder of a few hundred bytes would cost a drive and a packet of its own.
+/// How many bytes one drive may send and receive: about a millisecond's worth at a gigabyte per second. The last call may
+/// exceed the rest of the budget, by this much at most: cut to size, it would leave a few hundred bytes for another drive
+/// and another packet.
 const BYTES_PER_DRIVE: usize = 1024 * 1024;
 
-/// A session that took longer than this, or moved more, asks for much: it waits behind those that ask for little.
+/// A session whose drive took longer or transferred more than this joins the busy queue next time.
 const LIGHT_DRIVE_NS: u64 = DRIVE_NS / 4;
 const LIGHT_DRIVE_BYTES: usize = BYTES_PER_DRIVE / 4;
 
-/// What all drives of a loop use.
+/// State that all drives share.
 pub(super) struct Context<S: Service> {
     pub(super) service: S,
     pub(super) shared: Shared,
-    /// The time, as it was read last: at the beginning of the turn, and behind each call that may have waited for the disk.
+    /// The time as it was last read: after the poll, and after each call that may have waited for the disk.
     pub(super) now: Now,
 }
 
-/// How a drive ended.
+/// The result of a drive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Drive {
-    /// No progress can be made before an event or the deadline.
+    /// No progress is possible before the next event or deadline.
     Idle,
-    /// The budget is spent.
+    /// The budget is spent; the session must be driven again.
     Again,
-    /// The socket is to be closed.
+    /// The socket must be closed.
     Closed,
 }
 
-/// Which queue the session's key is in.
+/// Which queue contains the session's key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Queued {
     No,
@@ -49,25 +50,25 @@ pub(super) enum Queued {
     Busy,
 }
 
-/// One socket and one connection.
+/// A socket and its HTTP connection.
 pub(super) struct Session<T, S: Service> {
     transport: T,
     pub(super) connection: Connection<S>,
-    /// Kept where records are, for their readers.
+    /// The client's address, for the observer; `None` if exchanges are not recorded.
     pub(super) client: Option<Box<SocketAddr>>,
-    /// When the session's entry among the deadlines passes; `u64::MAX` where it has none.
+    /// The time of the session's entry in the deadlines; `u64::MAX` if it has none.
     pub(super) armed_ns: u64,
     pub(super) queued: Queued,
-    /// Whether the last drive took long, or moved much.
+    /// Whether the last drive used much of its budget.
     pub(super) is_busy: bool,
-    /// Whether a deadline has passed while the session waited for its turn. It is judged behind its next drive.
+    /// Whether a deadline passed while the session was in the busy queue. It is judged after the next drive.
     pub(super) is_overdue: bool,
     may_read: bool,
     may_write: bool,
     short_reads_inconclusive: bool,
 }
 
-/// What a drive may still do.
+/// What is left of a drive's budget.
 struct Budget {
     steps: u32,
     bytes: usize,
@@ -80,15 +81,17 @@ impl Budget {
     }
 }
 
-/// Why a drive ends the connection.
-enum Lost {
-    Client(std::io::Error),
-    File,
+/// Why a drive closes the connection.
+enum DriveError {
+    /// The socket failed.
+    Transport(std::io::Error),
+    /// The response's content could not be read to its end.
+    Content,
 }
 
-impl From<std::io::Error> for Lost {
-    fn from(error: std::io::Error) -> Lost {
-        Lost::Client(error)
+impl From<std::io::Error> for DriveError {
+    fn from(error: std::io::Error) -> DriveError {
+        DriveError::Transport(error)
     }
 }
 
@@ -108,29 +111,29 @@ where
             queued: Queued::No,
             is_busy: false,
             is_overdue: false,
-            // Nothing is known of it yet. A client often sends its request along, and is answered at once then.
+            // Readiness is unknown. Trying at once saves a poll: the request has often arrived with the connection.
             may_read: true,
             may_write: true,
             short_reads_inconclusive: false,
         }
     }
 
-    /// Notes what an event says. An error shows when the socket is used.
+    /// Records the readiness that an event reported. An error of the socket is returned by its next call.
     pub(super) fn set_readiness(&mut self, readiness: Readiness) {
         self.may_read |= readiness.readable;
         self.may_write |= readiness.writable;
         self.short_reads_inconclusive |= readiness.short_reads_inconclusive;
     }
 
-    /// Does what can be done, within a budget.
+    /// Makes all progress that is possible within the budget of one drive.
     pub(super) fn drive<W: World<Transport = T>>(&mut self, world: &mut W, cx: &mut Context<S>) -> Drive {
         let start_ns = cx.now.monotonic_ns;
         let until_ns = start_ns.saturating_add(DRIVE_NS);
         let mut budget = Budget { steps: STEPS_PER_DRIVE, bytes: BYTES_PER_DRIVE, until_ns };
         let drive = self.drive_within(world, cx, &mut budget);
         let took_ns = cx.now.monotonic_ns.saturating_sub(start_ns);
-        let moved = BYTES_PER_DRIVE - budget.bytes;
-        self.is_busy = drive == Drive::Again || took_ns > LIGHT_DRIVE_NS || moved > LIGHT_DRIVE_BYTES;
+        let transferred_bytes = BYTES_PER_DRIVE - budget.bytes;
+        self.is_busy = drive == Drive::Again || took_ns > LIGHT_DRIVE_NS || transferred_bytes > LIGHT_DRIVE_BYTES;
         drive
     }
 
@@ -140,21 +143,21 @@ where
         cx: &mut Context<S>,
         budget: &mut Budget,
     ) -> Drive {
-        // Each pass makes progress, and the budget bounds what progress there may be.
+        // Ends: each pass makes progress, and the budget bounds the progress of a drive.
         loop {
             let processed = self.process(world, cx, budget);
-            let moved = self.send(world, cx, budget).and_then(|sent| Ok(sent | self.receive(cx, budget)?));
-            match moved {
+            let transferred = self.send(world, cx, budget).and_then(|sent| Ok(sent | self.receive(cx, budget)?));
+            match transferred {
                 _ if self.connection.is_closed() => return Drive::Closed,
-                Ok(moved) if processed || moved => {}
+                Ok(transferred) if processed || transferred => {}
                 Ok(_) => match self.connection.flush_content(&mut cx.shared, &cx.now) {
                     Step::Idle => break,
                     Step::Progress | Step::SlowProgress => cx.now = world.now(),
                 },
-                Err(lost) => {
-                    // Content that failed may have waited for the disk before it did.
+                Err(error) => {
+                    // Reading content may have waited for the disk before it failed.
                     cx.now = world.now();
-                    self.lose(lost, cx);
+                    self.fail(error, cx);
                     return Drive::Closed;
                 }
             }
@@ -166,7 +169,7 @@ where
         Drive::Idle
     }
 
-    /// Does what the timers ask for whose time had come at `at_ns`.
+    /// Acts on the timers that had fired by `at_ns`, on the monotonic clock.
     pub(super) fn expire(&mut self, at_ns: u64, cx: &mut Context<S>) {
         let before = self.activity_to_log();
         if before.is_some()
@@ -178,22 +181,22 @@ where
         self.log_activity(before);
     }
 
-    fn lose(&mut self, lost: Lost, cx: &mut Context<S>) {
-        if let Lost::Client(error) = lost {
-            debug!("connection {}: ended: {error}", self.connection.number());
+    fn fail(&mut self, error: DriveError, cx: &mut Context<S>) {
+        if let DriveError::Transport(error) = error {
+            debug!("connection {}: failed: {error}", self.connection.number());
         }
         self.connection.close(Outcome::CutOff, &mut cx.shared, &cx.now);
     }
 
-    /// The socket is about to be closed, for whatever reason. Content that the end of the connection would complete is not
-    /// to pass for complete (RFC 9112 §8).
+    /// Must be called before the socket is closed. If the client would take the end of the connection for the end of
+    /// unfinished content, the socket is closed by a reset instead (RFC 9112 §8).
     pub(super) fn prepare_to_close(&mut self) {
         if self.connection.content_is_close_delimited() {
             self.transport.reset_on_close();
         }
     }
 
-    /// Lets the connection interpret what was received. Returns whether it made progress.
+    /// Processes what was received. Returns whether that made progress.
     fn process<W: World>(&mut self, world: &mut W, cx: &mut Context<S>, budget: &mut Budget) -> bool {
         let mut progress = false;
         while !budget.is_spent(&cx.now) {
@@ -218,10 +221,10 @@ where
     }
 
     /// Sends what is queued. Returns whether anything was sent.
-    fn send<W: World>(&mut self, world: &mut W, cx: &mut Context<S>, budget: &mut Budget) -> Result<bool, Lost> {
+    fn send<W: World>(&mut self, world: &mut W, cx: &mut Context<S>, budget: &mut Budget) -> Result<bool, DriveError> {
         let mut progress = false;
         let mut is_slow = false;
-        // Each round sends something, or ends the loop.
+        // Ends: each iteration sends something, or is the last.
         while self.may_write && budget.bytes > 0 && !(is_slow && budget.is_spent(&cx.now)) {
             let from_source = self.connection.sends_from_source();
             let sent = match self.connection.transmit() {
@@ -232,13 +235,13 @@ where
                     send_file(&mut self.transport, file, bytes_max)?
                 }
                 Some(Transmit::Pending) => {
-                    // As much as one drive may do has been done, for the disk or the processor.
+                    // The source did as much as one drive may, in disk or processor time, and has no bytes yet.
                     cx.now = world.now();
                     budget.bytes = 0;
                     self.connection.transmitted(0, &mut cx.shared, &cx.now);
                     return Ok(true);
                 }
-                Some(Transmit::Abort) => return Err(Lost::File),
+                Some(Transmit::Abort) => return Err(DriveError::Content),
                 Some(Transmit::End) => {
                     let before = self.activity_to_log();
                     self.transport.shut_down_sending()?;
@@ -268,8 +271,8 @@ where
         Ok(progress)
     }
 
-    /// Receives what there is, once. Returns whether anything was received.
-    fn receive(&mut self, cx: &mut Context<S>, budget: &mut Budget) -> Result<bool, Lost> {
+    /// Receives once. Returns whether bytes or the client's end were received.
+    fn receive(&mut self, cx: &mut Context<S>, budget: &mut Budget) -> Result<bool, DriveError> {
         if !self.may_read || !self.connection.wants_input() {
             return Ok(false);
         }
@@ -283,7 +286,8 @@ where
             Io::Done(bytes) => {
                 self.connection.received(bytes);
                 budget.bytes = budget.bytes.saturating_sub(bytes);
-                // A short read has emptied the socket, and what comes later is announced. The end may be there already.
+                // A short read emptied the socket, and later bytes will be announced by an event. That does not hold if an
+                // end, an error or urgent data was announced: a read also stops short of those.
                 if bytes < space_bytes && !self.short_reads_inconclusive {
                     self.may_read = false;
                 }
@@ -296,7 +300,7 @@ where
         Ok(true)
     }
 
-    /// What the connection does, where the debug log wants to know.
+    /// What the connection is doing, if the debug log is enabled.
     fn activity_to_log(&self) -> Option<&'static str> {
         log_enabled!(log::Level::Debug).then(|| self.connection.activity())
     }
@@ -310,12 +314,12 @@ where
     }
 }
 
-fn send_file<T: Transport>(transport: &mut T, file: &T::File, bytes_max: usize) -> Result<Io, Lost> {
+fn send_file<T: Transport>(transport: &mut T, file: &T::File, bytes_max: usize) -> Result<Io, DriveError> {
     transport.send_file(file, bytes_max).map_err(|failure| match failure {
-        SendFileError::Connection(error) => Lost::Client(error),
+        SendFileError::Connection(error) => DriveError::Transport(error),
         SendFileError::File(error) => {
             error!("{file} cannot be sent: {error}");
-            Lost::File
+            DriveError::Content
         }
     })
 }

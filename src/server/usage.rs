@@ -1,4 +1,4 @@
-//! What the server holds at a moment: a diagnostic, for metrics and for the tests that hold it against its bounds.
+//! The server's current use of memory and queues, for tests that check its bounds.
 
 use super::Server;
 use super::session::Queued;
@@ -7,38 +7,38 @@ use crate::http1::limits::{FIELD_LINES_MAX, OUTPUT_BUFFER_BYTES, RECEIVE_BUFFER_
 use crate::semantics::fields::FieldSpan;
 use crate::semantics::service::{Service, Source};
 
-/// The most that [`Usage::connection_buffer_bytes`] shows: a receive buffer, with room for the lines of a head, and a send
-/// queue's buffer.
+/// The upper bound of [`Usage::connection_buffer_bytes`]: a receive buffer, the field lines of a head, and the buffer of a
+/// send queue.
 pub const CONNECTION_BUFFER_BYTES_MAX: usize =
     RECEIVE_BUFFER_BYTES + FIELD_LINES_MAX * size_of::<FieldSpan>() + OUTPUT_BUFFER_BYTES;
 
-/// What the server holds at a moment.
+/// The server's use of memory and queues at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Connections that are open.
+    /// Open connections.
     pub sessions: usize,
-    /// Open connections that wait for their turn.
+    /// Open connections in the run queue.
     pub ready_sessions: usize,
-    /// Open connections that wait for their client: they are driven again at an event or at their deadline.
+    /// Open connections that are not in the run queue. They are driven again at an event or at their deadline.
     pub idle_sessions: usize,
-    /// Idle connections without a deadline. There should be none: such a client could keep its connection for ever.
+    /// Idle connections without a deadline. This must be 0: such a client could keep its connection for ever.
     pub idle_without_deadline: usize,
-    /// Sessions that have an entry among the deadlines.
+    /// Sessions that have an entry in the deadlines.
     pub armed_sessions: usize,
-    /// Entries of the deadlines: as many as there are armed sessions.
+    /// Entries in the deadlines. Equal to `armed_sessions`.
     pub deadlines: usize,
-    /// Entries of the run queue: as many as there are ready sessions, and those of sessions that have left it by a panic.
+    /// Entries in the run queue: one per ready session, and one per session that a panic removed while it was queued.
     pub queued: usize,
-    /// Bytes of the buffers that connections have borrowed.
+    /// Bytes of all buffers that connections have borrowed.
     pub buffer_bytes: usize,
-    /// Those of connections that wait for a request of which nothing has come. They should have none: ten thousand of them are
-    /// to cost megabytes.
+    /// Bytes of the buffers of connections that wait for a request and have received nothing of it. This must be 0, so that
+    /// ten thousand such connections cost little memory.
     pub waiting_buffer_bytes: usize,
-    /// The most of them that one connection has.
+    /// Bytes of the buffers of the connection that has the most.
     pub connection_buffer_bytes: usize,
-    /// Bytes of the buffers that are kept for the next connection.
+    /// Bytes of the buffers that the pool keeps for later use.
     pub pooled_bytes: usize,
-    /// Records of finished exchanges that the observer has not been given yet.
+    /// Records of completed exchanges that were not delivered to the observer yet.
     pub undelivered_records: usize,
 }
 
@@ -48,7 +48,7 @@ where
     S: Service,
     S::Source: Source<File = <W::Transport as Transport>::File>,
 {
-    /// What the server holds now, between two turns. It looks at each session: not for every turn of a busy server.
+    /// The current usage. To be called between two turns; its cost grows with the number of sessions.
     pub fn usage(&self) -> Usage {
         let mut usage = Usage {
             sessions: self.sessions.len(),

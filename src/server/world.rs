@@ -1,5 +1,5 @@
-//! What the loop needs of the outside: time, readiness, connections. `system` has the real one; tests make up others, whose
-//! time, network and faults come from a seed.
+//! The loop's interface to the operating system: time, readiness and sockets. `system` implements it with `mio`; tests
+//! implement it with a simulated network whose time and faults come from a seed.
 
 use std::io;
 use std::net::SocketAddr;
@@ -8,124 +8,126 @@ use std::time::Duration;
 use crate::semantics::Now;
 use crate::semantics::service::FilePiece;
 
-/// The outside of one loop.
+/// Everything outside the loop: the clock, the poll and the listeners.
 pub trait World {
     /// A connection's socket.
     type Transport: Transport;
 
-    /// The time. Reading it costs little, and the loop reads it again behind each call that may have taken long.
+    /// The current time. The loop calls this after the poll and after each call that may have taken long.
     fn now(&mut self) -> Now;
 
-    /// Sleeps until something is ready, at most for `timeout` (`None`: for as long as nothing is), and notes what is.
-    /// Readiness is edge-triggered: what was ready before and has not been used up is not told again.
+    /// Polls: sleeps until an event arrives, but no longer than `timeout` (`None`: without limit), and collects the events.
+    /// Readiness is edge-triggered: a socket that stays ready is not reported again.
     ///
     /// # Errors
-    /// Those after which the loop cannot go on. A call that was interrupted, or for which there was no memory, is none: it
-    /// notes nothing.
+    /// Only those after which the loop cannot continue. A poll that was interrupted, or that lacked memory, succeeds
+    /// without events.
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()>;
 
-    /// What the last [`wait`](World::wait) has noted: at most [`EVENTS_MAX`](World::EVENTS_MAX) events, of which a further
-    /// wait brings the rest.
+    /// The events of the last [`wait`](World::wait), at most [`EVENTS_MAX`](World::EVENTS_MAX). If there were more, the next
+    /// wait returns the rest.
     fn events(&self) -> impl Iterator<Item = Event>;
 
-    /// How many events one wait notes at most.
+    /// The most events that one wait returns.
     const EVENTS_MAX: usize;
 
-    /// How many listeners there are. Each has a number below that.
+    /// The number of listeners. They are numbered from 0.
     fn listeners(&self) -> usize;
 
-    /// Takes a connection that waits at a listener, and the address of its client. From now on its readiness is told under
-    /// `key`.
+    /// Accepts a connection from a listener's backlog, and returns its socket and the client's address. Its events have
+    /// this `key`.
     ///
     /// # Errors
     /// See [`AcceptError`].
     fn accept(&mut self, listener: usize, key: usize) -> Result<(Self::Transport, SocketAddr), AcceptError>;
 
-    /// Closes all listeners: connections that still wait there are lost.
+    /// Closes all listeners. Connections in their backlogs are reset.
     fn close_listeners(&mut self);
 }
 
-/// Something that [`World::wait`] has noted.
+/// An event that [`World::wait`] collected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// A connection may be used.
+    /// A connection became ready.
     Connection {
-        /// As it was accepted under.
+        /// The key that it was accepted under.
         key: usize,
-        /// How.
+        /// What it became ready for.
         readiness: Readiness,
     },
-    /// A connection waits at this listener.
+    /// The backlog of this listener contains a connection.
     Listener(usize),
-    /// The server is asked to end.
+    /// A graceful shutdown was requested.
     Shutdown,
 }
 
-/// What may be done with a socket.
+/// What a socket became ready for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Readiness {
-    /// It may have bytes, its client's end, or an error to receive.
+    /// A read may return bytes, the client's end, or an error.
     pub readable: bool,
-    /// It may take bytes, or has an error to tell.
+    /// A write may succeed, or return an error.
     pub writable: bool,
-    /// The client's end, an error, or urgent data was announced: a read that stops short then does not say that nothing more
-    /// is there.
+    /// The client's end, an error, or urgent data was announced. A short read then does not mean that the receive buffer is
+    /// empty.
     pub short_reads_inconclusive: bool,
 }
 
 /// Why no connection was accepted.
 #[derive(Debug)]
 pub enum AcceptError {
-    /// None waits. Readiness tells when one does.
+    /// The backlog is empty. An event announces the next connection.
     WouldBlock,
-    /// This connection has failed; the next one may be well.
+    /// This connection failed before it was accepted. The next one may succeed.
     Connection(io::Error),
-    /// Nothing can be accepted at the moment: there are no descriptors left, say. It would fail again at once.
+    /// No connection can be accepted at present, for example because there are no descriptors left. Trying again at once
+    /// would fail again.
     Listener(io::Error),
 }
 
-/// What a call that would otherwise wait has done.
+/// The result of a non-blocking call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Io {
-    /// So many bytes went through. Of a receive, 0 is the client's end.
+    /// This many bytes were transferred. A receive of 0 bytes is the client's end.
     Done(usize),
-    /// None can at the moment. Readiness tells when.
+    /// No byte can be transferred now. An event announces when one can.
     WouldBlock,
 }
 
-/// A connection's socket. No call waits. Dropped, it is closed, and nothing is told of it any more.
+/// A connection's socket. No call blocks on the network. Dropping it closes the socket, after which it has no events.
 pub trait Transport {
-    /// What pieces of files are sent from.
+    /// A piece of a file that can be sent.
     type File: FilePiece;
 
-    /// Receives what there is, into `space`, which is not empty.
+    /// Receives into `space`, which must not be empty.
     ///
     /// # Errors
     /// The connection is lost.
     fn receive(&mut self, space: &mut [u8]) -> io::Result<Io>;
 
-    /// Sends the start of `bytes`, as many as fit. With `more`, further bytes follow at once and may share a packet.
+    /// Sends as many of `bytes` as fit into the send buffer. With `more`, the caller will send further bytes at once, which
+    /// may share a packet.
     ///
     /// # Errors
     /// The connection is lost.
     fn send(&mut self, bytes: &[u8], more: bool) -> io::Result<Io>;
 
-    /// Sends the start of what is left of `file`, at most `bytes_max` bytes.
+    /// Sends the next bytes of `file`, at most `bytes_max`.
     ///
     /// # Errors
     /// See [`SendFileError`].
     fn send_file(&mut self, file: &Self::File, bytes_max: usize) -> Result<Io, SendFileError>;
 
-    /// Tells the client that nothing more will be sent.
+    /// Shuts down the sending side, which tells the client that nothing more will be sent.
     ///
     /// # Errors
     /// The connection is lost.
     fn shut_down_sending(&mut self) -> io::Result<()>;
 
-    /// From now on, closing the socket resets the connection: the client is not to take what it has for the whole.
+    /// Makes the close of the socket a reset, so that the client does not take incomplete content for complete.
     fn reset_on_close(&mut self);
 
-    /// How many bytes the socket's send buffer holds at most; 0 where that is not known.
+    /// The size of the socket's send buffer in bytes; 0 if unknown.
     fn send_buffer_bytes(&self) -> u64;
 }
 
@@ -134,6 +136,6 @@ pub trait Transport {
 pub enum SendFileError {
     /// The connection is lost.
     Connection(io::Error),
-    /// The file cannot be read, or has become shorter: the server's fault, not the client's.
+    /// The file cannot be read or has become shorter. The client is not at fault.
     File(io::Error),
 }

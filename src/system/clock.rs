@@ -1,33 +1,33 @@
-//! The only place that reads a clock.
+//! The clock. No other module reads the system's clocks.
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::semantics::Now;
 
-/// Makes [`Now`].
+/// A source of [`Now`].
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Clock {
     start: Instant,
-    /// The start in nanoseconds since 1970, as the system's clock has it at the moment: it may be set.
+    /// The start in nanoseconds since 1970, by the system's clock when it was last read. It changes when that clock is set.
     start_unix_ns: u64,
 }
 
 impl Clock {
-    /// A clock whose monotonic time starts here.
+    /// Starts a clock whose monotonic time begins at 0.
     pub(super) fn start() -> Clock {
         let mut clock = Clock { start: Instant::now(), start_unix_ns: 0 };
-        clock.follow_system();
+        clock.update_date();
         clock
     }
 
-    /// Asks the system's clock for the date. It costs as much again as the monotonic one, and so is asked once a turn. A
-    /// clock set before 1970 reads as 1970.
-    pub(super) fn follow_system(&mut self) {
+    /// Reads the date from the system's clock. Costs as much as reading the monotonic clock, so it is done once a turn. A
+    /// date before 1970 becomes 1970.
+    pub(super) fn update_date(&mut self) {
         let unix_ns = nanoseconds(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
         self.start_unix_ns = unix_ns.saturating_sub(self.monotonic_ns());
     }
 
-    /// The time. The date goes on from when it was asked for last.
+    /// The current time. The date advances from the last [`update_date`](Clock::update_date).
     pub(super) fn now(&self) -> Now {
         let monotonic_ns = self.monotonic_ns();
         Now { monotonic_ns, unix_ns: self.start_unix_ns.saturating_add(monotonic_ns) }

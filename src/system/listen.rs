@@ -1,4 +1,4 @@
-//! From what was asked for to sockets that listen.
+//! Listening sockets: parses the value of `--bind`, and binds.
 
 use std::fmt;
 use std::io;
@@ -9,25 +9,25 @@ use log::warn;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, ipproto, listen, socket_with, sockopt};
 
-/// Connections that may wait to be accepted. The system cuts it down to its own limit.
+/// The length of the backlog. The system reduces it to its own limit.
 const BACKLOG: i32 = 4096;
 
-/// How often a free port is looked for that all addresses have.
+/// How often to try to find a port that is free on all addresses.
 const FREE_PORT_ATTEMPTS: u32 = 16;
 
 /// Where to listen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bind {
-    /// 127.0.0.1 and ::1, whichever the machine has.
+    /// 127.0.0.1 and ::1, as far as the machine has them.
     Localhost,
-    /// One address. `::` serves IPv4 too.
+    /// One address. `::` includes IPv4.
     Address(IpAddr),
-    /// One address of one interface, by the interface's number: other interfaces may have the same address.
+    /// A link-local address with the index of its interface: other interfaces may have the same address.
     LinkLocal(Ipv6Addr, u32),
 }
 
-/// What `--bind` takes: an IPv6 address may be in brackets, and a link-local one has its interface behind a percent sign,
-/// by name or number. The error is one line.
+/// Parses the value of `--bind`. An IPv6 address may be in brackets; a link-local address is followed by a percent sign and
+/// its interface, by name or index. The error is one line without the value.
 impl FromStr for Bind {
     type Err = String;
 
@@ -56,18 +56,18 @@ impl FromStr for Bind {
     }
 }
 
-/// The number of the interface: the system's resolver reads it as a part of an address. It asks no name server, since the
-/// address is a number.
+/// The index of the interface. The system's resolver parses it as a part of the address; it asks no name server, since the
+/// address is numeric.
 fn interface_index(address: Ipv6Addr, interface: &str) -> Option<u32> {
     let resolved = (format!("{address}%{interface}"), 0).to_socket_addrs().ok()?.next()?;
     match resolved {
-        // 0 is no interface.
+        // Index 0 means no interface.
         SocketAddr::V6(resolved) if resolved.scope_id() != 0 => Some(resolved.scope_id()),
         _ => None,
     }
 }
 
-/// The URL of what is served at `address`. The percent sign before an interface is encoded there (RFC 6874).
+/// The URL of a listener's address. The percent sign before an interface is percent-encoded (RFC 6874).
 pub fn url_of(address: SocketAddr) -> String {
     match address {
         SocketAddr::V6(v6) if v6.scope_id() != 0 => {
@@ -77,7 +77,7 @@ pub fn url_of(address: SocketAddr) -> String {
     }
 }
 
-/// Why no listener could be made.
+/// Why a listener could not be created.
 #[derive(Debug)]
 pub struct ListenError {
     address: SocketAddr,
@@ -91,11 +91,17 @@ impl fmt::Display for ListenError {
             Some(Errno::ADDRINUSE) => {
                 write!(
                     f,
-                    "cannot listen on {address}: the port is in use; stop what uses it, or choose another with --port"
+                    "cannot listen on {address}: the port is in use; stop the program that uses it, or choose another \
+                     port with --port"
                 )
             }
-            Some(Errno::ADDRNOTAVAIL) => write!(f, "cannot listen on {address}: the address is not this machine's"),
-            Some(Errno::ACCESS) => write!(f, "cannot listen on {address}: no permission for this port"),
+            Some(Errno::ADDRNOTAVAIL) => {
+                write!(f, "cannot listen on {address}: this machine does not have that address")
+            }
+            Some(Errno::ACCESS) => write!(
+                f,
+                "cannot listen on {address}: no permission for this port; ports from 1024 up usually need none"
+            ),
             _ => write!(f, "cannot listen on {address}: {}", self.error),
         }
     }
@@ -103,10 +109,11 @@ impl fmt::Display for ListenError {
 
 impl std::error::Error for ListenError {}
 
-/// Listens on `port` of every address that `at` stands for. Port 0 takes one free port for all of them.
+/// Listens on `port` of every address that `at` means. Port 0 chooses a port that is free on all of them.
 ///
 /// # Errors
-/// Where an address is in use, or not this machine's. Of `localhost`'s two, one may be absent: that is a warning.
+/// If an address is in use or does not belong to this machine. If only one of the two addresses of `localhost` is missing,
+/// that is a warning.
 pub fn listeners(at: Bind, port: u16) -> Result<Vec<TcpListener>, ListenError> {
     let addresses: &[SocketAddr] = match at {
         Bind::Localhost => &[(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()],
@@ -116,20 +123,20 @@ pub fn listeners(at: Bind, port: u16) -> Result<Vec<TcpListener>, ListenError> {
     let mut attempts = 1;
     loop {
         match listen_on_all(addresses) {
-            // The port that was free on the first address is in use on another one.
+            // The port chosen on the first address is in use on another one.
             Err(failure) if port == 0 && attempts < FREE_PORT_ATTEMPTS && failure.is(Errno::ADDRINUSE) => attempts += 1,
             result => return result,
         }
     }
 }
 
-/// Listens on all of them, on the port that the first one gets.
+/// Listens on all addresses, on the port that the first one got.
 fn listen_on_all(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, ListenError> {
     let mut listeners: Vec<TcpListener> = Vec::new();
-    let mut absent = None;
+    let mut missing = None;
     for address in addresses {
         let mut address = *address;
-        // The port that the system chose, if it was to choose.
+        // With port 0, the system has chosen one for the first address.
         if let Some(bound) = listeners.first().and_then(|first| first.local_addr().ok()) {
             address.set_port(bound.port());
         }
@@ -137,18 +144,18 @@ fn listen_on_all(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, ListenErr
             Ok(listener) => listeners.push(listener),
             Err(error) => {
                 let failure = ListenError { address, error };
-                let is_absent = failure.is(Errno::ADDRNOTAVAIL) || failure.is(Errno::AFNOSUPPORT);
-                if addresses.len() == 1 || !is_absent {
+                let is_missing = failure.is(Errno::ADDRNOTAVAIL) || failure.is(Errno::AFNOSUPPORT);
+                if addresses.len() == 1 || !is_missing {
                     return Err(failure);
                 }
-                absent = Some(failure);
+                missing = Some(failure);
             }
         }
     }
-    match absent {
+    match missing {
         Some(failure) if listeners.is_empty() => Err(failure),
         Some(failure) => {
-            warn!("this machine lacks {}: {}", failure.address.ip(), failure.error);
+            warn!("this machine does not have {}: {}", failure.address.ip(), failure.error);
             Ok(listeners)
         }
         None => Ok(listeners),
@@ -158,12 +165,12 @@ fn listen_on_all(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, ListenErr
 fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
     let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let socket = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, Some(ipproto::TCP))?;
-    // Connections of a server that has just ended must not keep the next one from its port.
+    // Otherwise connections in TIME_WAIT would keep a restarted server from its port.
     sockopt::set_socket_reuseaddr(&socket, true)?;
     if let IpAddr::V6(v6) = address.ip() {
         sockopt::set_ipv6_v6only(&socket, !v6.is_unspecified())?;
     }
-    // Accepted sockets inherit it: an answer never waits for the acknowledgement of the one before.
+    // Accepted sockets inherit this option. Without it, a response could wait until the client acknowledges the one before.
     sockopt::set_tcp_nodelay(&socket, true)?;
     bind(&socket, &address)?;
     listen(&socket, BACKLOG)?;
@@ -181,7 +188,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_may_be_in_brackets_and_a_link_local_one_has_its_interface() {
+    fn an_address_may_be_in_brackets_and_a_link_local_one_needs_its_interface() {
         let parsed = |value: &str| value.parse::<Bind>();
         assert_eq!(parsed("LocalHost"), Ok(Bind::Localhost));
         assert_eq!(parsed("[::1]"), Ok(Bind::Address(Ipv6Addr::LOCALHOST.into())));

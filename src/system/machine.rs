@@ -1,29 +1,28 @@
-//! What this machine is called, and under which addresses it can be reached.
+//! This machine's host name, and the URLs at which other machines can reach a listener.
 
 use std::net::{IpAddr, SocketAddr};
 
 use super::listen::url_of;
 
-/// Its host name, where it is text.
+/// The host name. `None` if it is not set or not UTF-8.
 pub fn host_name() -> Option<String> {
     let names = rustix::system::uname();
     names.nodename().to_str().ok().filter(|name| !name.is_empty() && *name != "(none)").map(str::to_owned)
 }
 
-/// The addresses of its interfaces that are in use. Empty where the system does not tell.
+/// The addresses of the network interfaces that are up. Empty if the system cannot list them.
 pub fn interface_addresses() -> Vec<IpAddr> {
     let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
     interfaces.iter().filter(|interface| interface.is_oper_up()).map(if_addrs::Interface::ip).collect()
 }
 
-/// The URLs under which a listener on `bound` is reached, each with whether only this machine reaches it: those of other
-/// machines first. A listener on every address is reached by those of the interfaces, and by the machine's name.
+/// The URLs of a listener on `bound`, each with whether it works on this machine only. URLs that work on other machines
+/// come first. For an unspecified address (`::`, `0.0.0.0`) they are those of the interfaces and of the host name.
 pub fn urls_of(bound: SocketAddr, interfaces: &[IpAddr], host_name: Option<&str>) -> Vec<(String, bool)> {
-    let is_for_all = bound.ip().is_unspecified();
-    if !is_for_all {
+    if !bound.ip().is_unspecified() {
         return vec![(url_of(bound), bound.ip().is_loopback())];
     }
-    // A listener on 0.0.0.0 has no IPv6. Link-local addresses would need an interface behind them, which browsers refuse.
+    // A listener on 0.0.0.0 has no IPv6. The URL of a link-local address needs an interface, which browsers refuse.
     let is_reached = |address: &&IpAddr| match address {
         IpAddr::V4(_) => true,
         IpAddr::V6(address) => bound.is_ipv6() && !address.is_unicast_link_local(),
@@ -34,12 +33,12 @@ pub fn urls_of(bound: SocketAddr, interfaces: &[IpAddr], host_name: Option<&str>
         .map(|address| (url_of(SocketAddr::new(*address, bound.port())), address.is_loopback()));
     let name = host_name.map(|name| (format!("http://{name}:{}", bound.port()), false));
     let (local, mut reached): (Vec<_>, Vec<_>) = urls.partition(|(_, is_local)| *is_local);
-    // Nobody can reach a machine by its name that has no other address.
+    // Without an address that others can reach, the name does not work either.
     if !reached.is_empty() {
         reached.extend(name);
     }
     reached.extend(local);
-    // Where the system does not tell, what was asked for is all that can be said.
+    // If the interfaces are unknown, only the address of the listener remains.
     if reached.is_empty() { vec![(url_of(bound), false)] } else { reached }
 }
 
@@ -48,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_listener_on_every_address_is_reached_by_those_of_the_machine() {
+    fn an_unspecified_address_becomes_the_addresses_of_the_interfaces() {
         let interfaces: Vec<IpAddr> = ["127.0.0.1", "::1", "192.168.1.5", "fe80::1", "2001:db8::5"]
             .iter()
             .filter_map(|address| address.parse().ok())
@@ -73,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn where_no_interface_is_known_the_address_is_all_that_can_be_said() {
+    fn without_known_interfaces_the_url_is_the_listeners_address() {
         let bound = SocketAddr::from(([0, 0, 0, 0], 80));
         assert_eq!(urls_of(bound, &[], Some("box")), [("http://0.0.0.0:80".to_owned(), false)]);
         let loopback = [IpAddr::from([127, 0, 0, 1])];

@@ -1,17 +1,18 @@
-//! The real world: the kernel's readiness, TCP sockets, the clock, signals. The only user of `mio`.
+//! The implementation of [`World`](crate::server::World) on the operating system: `mio`'s poll, TCP sockets, the clock and
+//! signals. No other module uses `mio`.
 //!
 //! # Laws
 //!
-//! 1. No call on a socket waits.
-//! 2. Nothing here decides: what is done when is the server's.
-//! 3. A call that was interrupted is repeated, a bounded number of times.
+//! 1. Every socket is non-blocking, because the loop serves all connections in one thread.
+//! 2. This module makes no scheduling decisions. It translates calls and errors, so that tests of the loop cover them all.
+//! 3. A call on a socket that a signal interrupted is repeated a bounded number of times, so that no loop here is endless.
 
 mod clock;
-mod kernel;
 pub mod listen;
 pub mod machine;
+mod mio_world;
 pub mod signals;
 mod tcp;
 
-pub use kernel::Kernel;
+pub use mio_world::MioWorld;
 pub use tcp::TcpTransport;

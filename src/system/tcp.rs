@@ -1,4 +1,4 @@
-//! A TCP socket: receiving, sending, and sending files, without ever waiting.
+//! A non-blocking TCP socket: receive, send and sendfile.
 
 use std::io::{self, Read};
 use std::net::Shutdown;
@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use crate::server::{Io, SendFileError, Transport};
 use crate::storage::FileRange;
 
-/// How often a call that was interrupted is repeated.
+/// How often an interrupted call is repeated.
 const INTERRUPTIONS_MAX: u32 = 16;
 
 /// A connection's TCP socket.
@@ -40,7 +40,7 @@ impl Transport for TcpTransport {
         let bytes = usize::try_from(file.remaining()).unwrap_or(usize::MAX).min(bytes_max);
         match send_file_directly(&self.stream, file, bytes) {
             Err(error) if cannot_send_directly(&error) => send_file_by_copy(&self.stream, file, bytes),
-            Err(error) if is_about_the_socket(&error) => Err(SendFileError::Connection(error)),
+            Err(error) if is_socket_error(&error) => Err(SendFileError::Connection(error)),
             Err(error) => Err(SendFileError::File(error)),
             Ok(Io::Done(0)) => Err(SendFileError::File(io::ErrorKind::UnexpectedEof.into())),
             Ok(Io::WouldBlock) if is_writable(&self.stream) => retry_send_file(&self.stream, file, bytes),
@@ -53,7 +53,7 @@ impl Transport for TcpTransport {
     }
 
     fn reset_on_close(&mut self) {
-        // Where this fails the connection is gone already.
+        // This fails only if the connection is lost already.
         let _ = rustix::net::sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO));
     }
 
@@ -62,7 +62,7 @@ impl Transport for TcpTransport {
     }
 }
 
-/// What a call did that may be interrupted. One that is interrupted again and again fails as if the system said so.
+/// Repeats an interrupted call. After [`INTERRUPTIONS_MAX`] repetitions the interruption is returned as an error.
 fn uninterrupted(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<Io> {
     let mut result = call();
     for _ in 0..INTERRUPTIONS_MAX {
@@ -103,13 +103,13 @@ fn send_file_directly(_stream: &TcpStream, _range: &FileRange, _bytes: usize) ->
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// Some file systems cannot be sent from.
+/// Whether the file's file system does not support sendfile(2).
 fn cannot_send_directly(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::Unsupported | io::ErrorKind::InvalidInput)
 }
 
-/// Whether an error of sending a file is one that only a socket has.
-fn is_about_the_socket(error: &io::Error) -> bool {
+/// Whether an error of sendfile(2) is one that only sockets have.
+fn is_socket_error(error: &io::Error) -> bool {
     matches!(
         Errno::from_io_error(error),
         Some(
@@ -127,15 +127,15 @@ fn is_about_the_socket(error: &io::Error) -> bool {
     )
 }
 
-/// The socket has room, and yet sending would block. Either room was made in the meantime, or it is the file that cannot be
-/// read at the moment: nothing would ever tell that it can.
+/// Called when sendfile(2) would block although the socket is writable. Either the socket became writable in the meantime,
+/// or the file cannot be read without blocking. The second is an error, since no event would report a change.
 #[cold]
 fn retry_send_file(stream: &TcpStream, range: &FileRange, bytes: usize) -> Result<Io, SendFileError> {
     match send_file_directly(stream, range, bytes) {
         Ok(Io::WouldBlock) if is_writable(stream) => Err(SendFileError::File(io::ErrorKind::WouldBlock.into())),
         Ok(Io::Done(0)) => Err(SendFileError::File(io::ErrorKind::UnexpectedEof.into())),
         Ok(io) => Ok(io),
-        Err(error) if is_about_the_socket(&error) => Err(SendFileError::Connection(error)),
+        Err(error) if is_socket_error(&error) => Err(SendFileError::Connection(error)),
         Err(error) => Err(SendFileError::File(error)),
     }
 }
@@ -146,28 +146,28 @@ fn is_writable(stream: &TcpStream) -> bool {
     poll(&mut sockets, Some(&at_once)).is_ok_and(|ready| ready > 0)
 }
 
-/// Bytes that are copied at a time where files are sent by copy.
+/// How many bytes are copied at a time where sendfile(2) is not available.
 const COPY_BYTES: usize = 16 * 1024;
 
 fn send_file_by_copy(stream: &TcpStream, range: &FileRange, bytes: usize) -> Result<Io, SendFileError> {
     let mut space = [0; COPY_BYTES];
     let space = &mut space[..bytes.min(COPY_BYTES)];
     let read = range.read_at(space).map_err(SendFileError::File)?;
-    // What is not sent now is read again: the range moves by what was sent, and no byte is lost.
+    // No byte is lost: the range advances only by what was sent, and the rest is read again.
     send(stream, &space[..read], false).map_err(SendFileError::Connection)
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may stop where it stands")]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use std::net::TcpListener;
 
     use super::*;
     use crate::storage::{Directory, RelativePath};
 
-    /// What other systems do, and this one where a file system cannot be sent from.
+    /// The path for systems without sendfile(2), and for file systems that do not support it.
     #[test]
-    fn a_file_that_is_sent_by_copy_arrives_whole_and_in_order() {
+    fn a_file_sent_by_copy_arrives_complete_and_in_order() {
         let root = tempfile::tempdir().unwrap();
         let content: Vec<u8> = (0..300_000_u32).map(|number| (number % 251) as u8).collect();
         std::fs::write(root.path().join("name"), &content).unwrap();
@@ -181,7 +181,7 @@ mod tests {
         server.set_nonblocking(true).unwrap();
         let server = TcpStream::from_std(server);
         let mut received = Vec::new();
-        // Each round sends something, or makes room.
+        // Ends: each iteration sends something, or empties the client's side.
         while !range.is_empty() {
             let bytes = usize::try_from(range.remaining()).unwrap();
             match send_file_by_copy(&server, &range, bytes) {
@@ -191,7 +191,7 @@ mod tests {
                     let read = client.read(&mut space).unwrap();
                     received.extend_from_slice(&space[..read]);
                 }
-                Err(_) => panic!("a file that can be read is sent to a client that reads"),
+                Err(_) => panic!("neither the file nor the socket fails"),
             }
         }
         drop(server);

@@ -1,9 +1,9 @@
-//! Readers of exchange records. Today: the log of `-v`.
+//! Observers of exchange records: the access log of `-v`.
 //!
 //! # Laws
 //!
-//! 1. A record is read after the fact: what is logged of an exchange is what came of it.
-//! 2. Nothing from the wire ends a line of the log or commands a terminal: it is escaped.
+//! 1. A record is delivered after its exchange has ended, so its line reports what was actually sent.
+//! 2. Bytes from the client are escaped, so that they can neither forge a line of the log nor control a terminal.
 
 use std::net::SocketAddr;
 
@@ -13,15 +13,15 @@ use crate::semantics::exchange_record::{ExchangeRecord, Outcome};
 
 const NS_PER_MS: f64 = 1_000_000.0;
 
-/// Whether the log wants to know of exchanges.
-pub fn is_wanted() -> bool {
+/// Whether the access log is enabled.
+pub fn is_enabled() -> bool {
     log_enabled!(log::Level::Info)
 }
 
-/// Writes a line about an exchange that has ended.
+/// Logs one line about an exchange that has ended.
 pub fn log_exchange(client: &SocketAddr, record: &ExchangeRecord) {
     let request = match record.method_and_target() {
-        b"" => "no whole request".to_owned(),
+        b"" => "no complete request".to_owned(),
         request => request.escape_ascii().to_string(),
     };
     let status = record.status.map_or_else(|| "no response".to_owned(), |status| status.to_string());
@@ -30,17 +30,17 @@ pub fn log_exchange(client: &SocketAddr, record: &ExchangeRecord) {
         record.connection,
         record.content_sent_bytes,
         record.total_ns as f64 / NS_PER_MS,
-        outcome(record.outcome),
+        outcome_suffix(record.outcome),
     );
 }
 
-/// What is said of an exchange that did not simply end well.
-fn outcome(outcome: Outcome) -> String {
+/// The end of the line; empty for an exchange that completed.
+fn outcome_suffix(outcome: Outcome) -> String {
     match outcome {
         Outcome::Complete => String::new(),
         Outcome::CutOff => ", cut off".to_owned(),
         Outcome::TimedOut => ", timed out".to_owned(),
         Outcome::Refused(reason) => format!(", refused: {reason}"),
-        Outcome::ServerClosed => ", cut off by the end of the server".to_owned(),
+        Outcome::ServerClosed => ", cut off by the server".to_owned(),
     }
 }

@@ -32,8 +32,8 @@ fn log_to_the_end(mut server: Server) -> String {
     server.signal(rustix::process::Signal::TERM);
     assert_eq!(server.wait(), Some(0));
     let log = server.stderr();
-    let is_about_the_end = |line: &&str| line.contains("asked to end") || line.contains("] ended; ");
-    log.lines().filter(|line| !is_about_the_end(line)).map(|line| format!("{line}\n")).collect()
+    let is_about_shutdown = |line: &&str| line.contains("shutting down: ") || line.contains("stopped: ");
+    log.lines().filter(|line| !is_about_shutdown(line)).map(|line| format!("{line}\n")).collect()
 }
 
 #[test]

@@ -44,14 +44,14 @@ const EXPECTED: &[(&str, &[&str])] = &[
         "log",
         &[
             "the service's timer has fired",
-            "a timer is judged behind its next turn",
+            "a timer is judged after its next drive",
             "the poll was full",
             "a turn took",
-            "at capacity",
+            "at the connection limit",
             "cannot accept connections",
             "the listeners are closed",
-            "asked to end",
-            "ended",
+            "shutting down",
+            "failed",
         ],
     ),
     (

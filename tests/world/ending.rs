@@ -53,7 +53,7 @@ fn an_upload_that_is_under_way_is_taken_whole() {
     let responses = uploads.responses();
     assert!(responses.len() == 1 && responses[0].status == 201 && responses[0].says_close, "{responses:?}");
     assert_eq!(run.ended_ns, Some(5500 * MILLISECOND));
-    assert!(logged(Level::Info).iter().any(|text| text.contains("every response was sent whole")));
+    assert!(logged(Level::Info).iter().any(|text| text.contains("every response was sent completely")));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The world as the kernel makes it: one poll, the listeners, the socket that tells of a signal, and the clock.
+//! The operating system's [`World`]: a `mio` poll, the listeners, the socket that a signal makes readable, and the clock.
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,24 +15,25 @@ use super::tcp::TcpTransport;
 use crate::semantics::Now;
 use crate::server::{AcceptError, Event, Readiness, World};
 
-/// How many events one poll may tell; more wait for the next turn.
+/// The most events that one poll returns. The next poll returns the others.
 const EVENTS_MAX: usize = 1024;
 
-/// The token of the socket that tells of a signal. Listeners have the ones below it, connections count from 0.
+/// The token of the socket that a signal makes readable. The listeners' tokens are just below it; a connection's token is
+/// its key, and keys count from 0.
 const SHUTDOWN: Token = Token(usize::MAX);
 
-/// How long a poll for which there was no memory is left alone.
+/// How long to wait after a poll that failed for lack of memory.
 const NO_MEMORY_PAUSE: Duration = Duration::from_millis(10);
 
-/// What a socket is registered for. Urgent data matters in so far as reads stop at it.
+/// The events for which a connection's socket is registered. Urgent data is included because reads stop short of it.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const INTEREST: Interest = Interest::READABLE.add(Interest::WRITABLE).add(Interest::PRIORITY);
-/// What a socket is registered for.
+/// The events for which a connection's socket is registered.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const INTEREST: Interest = Interest::READABLE.add(Interest::WRITABLE);
 
-/// The kernel's world.
-pub struct Kernel {
+/// The operating system's [`World`].
+pub struct MioWorld {
     poll: Poll,
     events: Events,
     clock: Clock,
@@ -40,32 +41,33 @@ pub struct Kernel {
     shutdown: mio::net::UnixStream,
 }
 
-impl Kernel {
-    /// A world with these listeners. The server is asked to end when `finish` becomes readable.
+impl MioWorld {
+    /// Creates a poll and registers the listeners with it. When `shutdown` becomes readable, the loop gets
+    /// [`Event::Shutdown`].
     ///
     /// # Errors
-    /// Those of making a poll and of registering with it.
-    pub fn new(listeners: Vec<std::net::TcpListener>, shutdown: UnixStream) -> io::Result<Kernel> {
+    /// Those of creating the poll and of registering sockets.
+    pub fn new(listeners: Vec<std::net::TcpListener>, shutdown: UnixStream) -> io::Result<MioWorld> {
         let poll = Poll::new()?;
         let mut sockets = Vec::new();
-        for (place, listener) in listeners.into_iter().enumerate() {
+        for (index, listener) in listeners.into_iter().enumerate() {
             listener.set_nonblocking(true)?;
             let mut socket = TcpListener::from_std(listener);
-            poll.registry().register(&mut socket, listener_token(place), Interest::READABLE)?;
+            poll.registry().register(&mut socket, listener_token(index), Interest::READABLE)?;
             sockets.push(socket);
         }
         let mut shutdown = mio::net::UnixStream::from_std(shutdown);
         poll.registry().register(&mut shutdown, SHUTDOWN, Interest::READABLE)?;
         let events = Events::with_capacity(EVENTS_MAX);
-        Ok(Kernel { poll, events, clock: Clock::start(), listeners: sockets, shutdown })
+        Ok(MioWorld { poll, events, clock: Clock::start(), listeners: sockets, shutdown })
     }
 }
 
-fn listener_token(place: usize) -> Token {
-    Token(SHUTDOWN.0 - 1 - place)
+fn listener_token(index: usize) -> Token {
+    Token(SHUTDOWN.0 - 1 - index)
 }
 
-impl World for Kernel {
+impl World for MioWorld {
     type Transport = TcpTransport;
 
     const EVENTS_MAX: usize = EVENTS_MAX;
@@ -76,7 +78,7 @@ impl World for Kernel {
 
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         let polled = self.poll.poll(&mut self.events, timeout);
-        self.clock.follow_system();
+        self.clock.update_date();
         match polled {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => self.events.clear(),
             Err(error) if Errno::from_io_error(&error) == Some(Errno::NOMEM) => {
@@ -112,15 +114,15 @@ impl World for Kernel {
 
     fn close_listeners(&mut self) {
         for mut listener in self.listeners.drain(..) {
-            // The descriptor is closed next, which deregisters it as well.
+            // An error does not matter: closing the descriptor deregisters it as well.
             let _ = self.poll.registry().deregister(&mut listener);
         }
     }
 }
 
-impl Drop for Kernel {
+impl Drop for MioWorld {
     fn drop(&mut self) {
-        // Nobody is left to hear of an error.
+        // An error does not matter: closing the descriptor deregisters it as well.
         let _ = self.poll.registry().deregister(&mut self.shutdown);
     }
 }
@@ -135,8 +137,8 @@ fn readiness(event: &mio::event::Event) -> Readiness {
     }
 }
 
-/// accept(2) names what may have befallen a connection before its turn. Any other error, a shortage of descriptors above
-/// all, would be there again at once.
+/// Tells errors of one connection from errors that the next call would repeat, such as a lack of descriptors. accept(2)
+/// lists the network errors that a connection may have had before it was accepted.
 fn accept_error(error: io::Error) -> AcceptError {
     match Errno::from_io_error(&error) {
         Some(Errno::AGAIN) => AcceptError::WouldBlock,

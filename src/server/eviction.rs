@@ -1,28 +1,28 @@
-//! Who gives way at capacity: when all places are taken and somebody waits for one, a connection that is not being answered
-//! is closed. First those that have been answered for the last time, then the one that has been between requests for
-//! longest, then silent ones that never sent a byte, then the slowest heads.
+//! Eviction: at the connection limit, a new connection replaces an old one that has no response in progress. Draining
+//! connections are evicted first, then idle ones between requests, then connections that never sent a byte, then
+//! unfinished heads; within each group, the one whose deadline comes first.
 
 use crate::http1::Evictable;
 
-/// How long the search for candidates rests after one that found too few, in nanoseconds: a look at every session each
-/// turn would be a cost that grows with their number.
+/// The least time between two searches for candidates, in nanoseconds. A search looks at every session, so one per turn
+/// would cost more the more connections are open.
 pub(super) const SEARCH_PAUSE_NS: u64 = 10_000_000;
 
-/// The sessions that may give way, as they were at the last search: the first to go is the last.
+/// The sessions that could be evicted at the time of the last search. The first to evict is at the end.
 #[derive(Debug, Default)]
 pub(super) struct Candidates {
     keys: Vec<(Evictable, usize)>,
-    /// When to search again.
+    /// The earliest time of the next search.
     search_ns: u64,
 }
 
 impl Candidates {
-    /// Whether a search is due: there are no candidates, and the last search is long enough ago.
+    /// Whether to search: there are no candidates left, and the last search is long enough ago.
     pub(super) fn is_due(&self, now_ns: u64) -> bool {
         self.keys.is_empty() && self.search_ns <= now_ns
     }
 
-    /// When the next search is due, if somebody waits for a place.
+    /// The earliest time of the next search, on the monotonic clock.
     pub(super) fn search_ns(&self) -> u64 {
         self.search_ns
     }
@@ -35,18 +35,19 @@ impl Candidates {
         self.keys.sort_unstable_by(|one, other| other.cmp(one));
     }
 
-    /// The candidate that is the first to go. It may have moved on since the search: the caller looks again.
+    /// The first candidate to evict. The session may have become active or been closed since the search, so the caller must
+    /// check it again.
     pub(super) fn first(&self) -> Option<(Evictable, usize)> {
         self.keys.last().copied()
     }
 
-    /// Takes out the first candidate.
+    /// Removes the first candidate.
     pub(super) fn pop(&mut self) -> Option<(Evictable, usize)> {
         self.keys.pop()
     }
 
-    /// Nobody waits any more.
-    pub(super) fn forget(&mut self) {
+    /// Discards the candidates and their memory, once no connection is waiting to be accepted.
+    pub(super) fn clear(&mut self) {
         self.keys = Vec::new();
     }
 }
@@ -56,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_least_needed_goes_first_and_of_a_kind_the_oldest() {
+    fn draining_sessions_come_first_and_within_a_group_the_earliest_deadline() {
         let mut candidates = Candidates::default();
         assert!(candidates.is_due(0));
         let found = [
