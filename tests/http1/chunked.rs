@@ -4,9 +4,9 @@ use spindle::http1::Settings;
 use spindle::http1::limits::RECEIVE_BUFFER_BYTES;
 use spindle::http1::protocol_error::ProtocolError::{self, *};
 
-use crate::driver::{Driver, Reading};
-use crate::script::{Told, assert_incomplete, assert_rejected, assert_stays_open, get, post};
-use crate::service::Probe;
+use crate::driver::{Driver, ReadMode};
+use crate::script::{CaseResult, assert_incomplete, assert_rejected, assert_stays_open, get, post};
+use crate::service::TestService;
 
 fn request_with_coding(coding: &str) -> String {
     post(&format!("Transfer-Encoding: {coding}\r\n"), "5\r\nabcde\r\n0\r\n\r\n")
@@ -17,15 +17,15 @@ fn chunked_request(content: &str) -> String {
 }
 
 #[track_caller]
-fn assert_accepted(content: &str) -> Told {
+fn assert_accepted(content: &str) -> CaseResult {
     assert_stays_open(chunked_request(content), &[201])
 }
 
-/// The protocol error shows in the content, when a sink has already been found for it.
+/// `content` causes this protocol error after the service has accepted the request: the sink must not be finished.
 #[track_caller]
 fn assert_content_rejected(content: &str, error: ProtocolError) {
-    let told = crate::script::script(chunked_request(content)).assert_rejected(error);
-    assert!(told.seen.len() == 1 && !told.seen[0].is_complete, "an upload was completed");
+    let result = crate::script::script(chunked_request(content)).assert_rejected(error);
+    assert!(result.requests.len() == 1 && !result.requests[0].is_complete, "a sink was finished");
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn a_transfer_coding_parameter_may_be_quoted() {
     assert_rejected(request_with_coding("x;a=\"b\", chunked"), TransferCodingUnknown);
     assert_rejected(request_with_coding("x;a=\"b, chunked\", chunked"), TransferCodingUnknown);
     assert_rejected(request_with_coding("x;a=\"\", y;b=\"\\\"\\\\\" , chunked"), TransferCodingUnknown);
-    // Where the quotation marks end decides what the last coding is.
+    // Which coding is the last depends on where the quoted string ends.
     assert_rejected(request_with_coding("x;a=\"b, chunked\""), TransferEncodingInvalid);
     assert_rejected(request_with_coding("x;a=\"b, chunked"), TransferEncodingInvalid);
     assert_rejected(request_with_coding("x;a=\"\\\", chunked"), TransferEncodingInvalid);
@@ -173,8 +173,8 @@ fn chunk_extensions_are_parsed_and_ignored() {
         ";a=\"b\";c",
         ";!#$%&'*+-.^_`|~09azAZ",
     ] {
-        let told = assert_accepted(&format!("5{extension}\r\nabcde\r\n0{extension}\r\n\r\n"));
-        assert_eq!(told.content(), b"abcde", "{extension}");
+        let result = assert_accepted(&format!("5{extension}\r\nabcde\r\n0{extension}\r\n\r\n"));
+        assert_eq!(result.content(), b"abcde", "{extension}");
     }
 }
 
@@ -237,11 +237,11 @@ fn chunk_data_must_be_followed_by_crlf() {
 
 #[test]
 fn trailers_are_parsed_as_fields_and_discarded() {
-    let told = assert_accepted(
+    let result = assert_accepted(
         "5\r\nabcde\r\n0\r\nA: b\r\nHost: x\r\nContent-Length: 7\r\nTransfer-Encoding: gzip\r\nC:\r\n\r\n",
     );
-    assert_eq!(told.content(), b"abcde");
-    assert_eq!(told.seen[0].fields.len(), 2, "no trailer is a field of the head");
+    assert_eq!(result.content(), b"abcde");
+    assert_eq!(result.requests[0].fields.len(), 2, "no trailer is a field of the head");
     assert_stays_open(chunked_request("0\r\nConnection: close\r\n\r\n"), &[201]);
 }
 
@@ -285,12 +285,12 @@ fn unfinished_chunked_content_is_rejected_when_the_client_half_closes() {
     assert_incomplete(chunked_request("5\r\nabcde\r\n0\r\nA: b\r\n\r"), ContentIncomplete);
 }
 
-/// Content of announced length is received up to whole buffers. Between chunks there is framing, of which a byte a read would
-/// come where that much content is just missing.
+/// Content with a Content-Length is received up to the next buffer boundary. Chunked content must not be: one byte before a
+/// boundary, the framing that follows would be received one byte a read.
 #[test]
 fn chunk_framing_is_received_in_large_reads_at_every_content_offset() {
-    let mut driver = Driver::new(Probe, Settings::default(), Reading::Everything);
+    let mut driver = Driver::new(TestService, Settings::default(), ReadMode::Immediate);
     let content = "x".repeat(RECEIVE_BUFFER_BYTES - 1);
-    driver.receive(chunked_request(&format!("{:x}\r\n{content}\r\n", content.len())).as_bytes());
+    driver.send(chunked_request(&format!("{:x}\r\n{content}\r\n", content.len())).as_bytes());
     assert!(driver.connection.input_space(&mut driver.shared).len() > RECEIVE_BUFFER_BYTES / 2);
 }

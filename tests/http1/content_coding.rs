@@ -1,10 +1,10 @@
-//! RFC 9110 §12.5.3 and §8.4: gzip, for those who accept it.
+//! RFC 9110 §12.5.3 and §8.4: Accept-Encoding, and content in gzip.
 
 use std::io::Read;
 
-use crate::script::routed;
+use crate::script::routes_script;
 
-/// `abc` in the gzip format: no time, and Unix for the system.
+/// `abc` in the gzip format, without a modification time, and with Unix as the operating system.
 const ABC: &[u8] = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\x4b\x4c\x4a\x06\x00\xc2\x41\x24\x35\x03\x00\x00\x00";
 
 fn request(lines: &str) -> String {
@@ -13,27 +13,27 @@ fn request(lines: &str) -> String {
 
 #[track_caller]
 fn assert_gzip(lines: &str) {
-    let told = routed(request(lines)).assert_stays_open(&[200]);
-    let answer = told.answer();
-    assert_eq!(answer.field("Content-Encoding"), Some("gzip"), "{lines}");
-    assert_eq!(answer.field("Vary"), Some("Accept-Encoding"));
-    assert_eq!(answer.content.as_deref(), Some(ABC));
-    assert_eq!(answer.field("Content-Type"), Some("text/plain"));
+    let result = routes_script(request(lines)).assert_stays_open(&[200]);
+    let response = result.response();
+    assert_eq!(response.field("Content-Encoding"), Some("gzip"), "{lines}");
+    assert_eq!(response.field("Vary"), Some("Accept-Encoding"));
+    assert_eq!(response.content.as_deref(), Some(ABC));
+    assert_eq!(response.field("Content-Type"), Some("text/plain"));
 }
 
 #[track_caller]
 fn assert_identity(lines: &str) {
-    let told = routed(request(lines)).assert_stays_open(&[200]);
-    let answer = told.answer();
-    assert_eq!(answer.field("Content-Encoding"), None, "{lines}");
-    assert_eq!(answer.field("Vary"), Some("Accept-Encoding"));
-    assert_eq!(answer.text(), "abc");
+    let result = routes_script(request(lines)).assert_stays_open(&[200]);
+    let response = result.response();
+    assert_eq!(response.field("Content-Encoding"), None, "{lines}");
+    assert_eq!(response.field("Vary"), Some("Accept-Encoding"));
+    assert_eq!(response.text(), "abc");
 }
 
 #[track_caller]
 fn assert_not_acceptable(lines: &str) {
-    let told = routed(request(lines)).assert_stays_open(&[406]);
-    assert_eq!(told.answer().field("Vary"), Some("Accept-Encoding"));
+    let result = routes_script(request(lines)).assert_stays_open(&[406]);
+    assert_eq!(result.response().field("Vary"), Some("Accept-Encoding"));
 }
 
 #[test]
@@ -103,23 +103,24 @@ fn if_no_coding_is_acceptable_the_response_is_406() {
 
 #[test]
 fn gzip_content_decompresses_to_the_uncompressed_content() {
-    let told = routed("GET /user-agent HTTP/1.1\r\nHost: h\r\nUser-Agent: \u{e9}\tb\r\nAccept-Encoding: gzip\r\n\r\n")
-        .assert_stays_open(&[200]);
+    let result =
+        routes_script("GET /user-agent HTTP/1.1\r\nHost: h\r\nUser-Agent: \u{e9}\tb\r\nAccept-Encoding: gzip\r\n\r\n")
+            .assert_stays_open(&[200]);
     let mut content = String::new();
-    flate2::read::GzDecoder::new(told.answer().content.as_deref().unwrap()).read_to_string(&mut content).unwrap();
+    flate2::read::GzDecoder::new(result.response().content.as_deref().unwrap()).read_to_string(&mut content).unwrap();
     assert_eq!(content, "\u{e9}\tb");
 }
 
 #[test]
 fn the_compressor_is_reused_for_consecutive_responses() {
-    let told = routed(request("Accept-Encoding: gzip\r\n").repeat(3)).assert_stays_open(&[200, 200, 200]);
-    assert!(told.answers.iter().all(|answer| answer.content.as_deref() == Some(ABC)));
+    let result = routes_script(request("Accept-Encoding: gzip\r\n").repeat(3)).assert_stays_open(&[200, 200, 200]);
+    assert!(result.responses.iter().all(|response| response.content.as_deref() == Some(ABC)));
 }
 
 #[test]
 fn a_response_without_content_is_not_compressed() {
-    let told = routed("GET / HTTP/1.1\r\nHost: h\r\nAccept-Encoding: gzip\r\n\r\n").assert_stays_open(&[200]);
-    assert_eq!((told.answer().field("Content-Encoding"), told.answer().field("Vary")), (None, None));
-    routed("GET / HTTP/1.1\r\nHost: h\r\nAccept-Encoding: *;q=0\r\n\r\n").assert_stays_open(&[200]);
-    routed("GET /nothing HTTP/1.1\r\nHost: h\r\nAccept-Encoding: *;q=0\r\n\r\n").assert_stays_open(&[404]);
+    let result = routes_script("GET / HTTP/1.1\r\nHost: h\r\nAccept-Encoding: gzip\r\n\r\n").assert_stays_open(&[200]);
+    assert_eq!((result.response().field("Content-Encoding"), result.response().field("Vary")), (None, None));
+    routes_script("GET / HTTP/1.1\r\nHost: h\r\nAccept-Encoding: *;q=0\r\n\r\n").assert_stays_open(&[200]);
+    routes_script("GET /nothing HTTP/1.1\r\nHost: h\r\nAccept-Encoding: *;q=0\r\n\r\n").assert_stays_open(&[404]);
 }

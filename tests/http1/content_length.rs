@@ -1,12 +1,12 @@
-//! RFC 9112 §6.2 and §6.3, RFC 9110 §8.6: content of an announced length.
+//! RFC 9112 §6.2 and §6.3, RFC 9110 §8.6: Content-Length.
 
 use spindle::http1::Settings;
 use spindle::http1::limits::RECEIVE_BUFFER_BYTES;
 use spindle::http1::protocol_error::ProtocolError::*;
 
-use crate::driver::{Driver, Reading};
+use crate::driver::{Driver, ReadMode};
 use crate::script::{assert_incomplete, assert_rejected, assert_stays_open, get, post};
-use crate::service::Probe;
+use crate::service::TestService;
 
 fn length(value: &str, content: &str) -> String {
     post(&format!("Content-Length: {value}\r\n"), content)
@@ -15,8 +15,8 @@ fn length(value: &str, content: &str) -> String {
 #[test]
 fn content_has_the_announced_length_and_the_next_request_follows_it() {
     for content in ["", "a", "abcde", "\r\n\r\n", "GET / HTTP/1.1\r\n\r\n"] {
-        let told = assert_stays_open(length(&content.len().to_string(), content), &[201]);
-        assert_eq!(told.content(), content.as_bytes());
+        let result = assert_stays_open(length(&content.len().to_string(), content), &[201]);
+        assert_eq!(result.content(), content.as_bytes());
     }
     assert_eq!(assert_stays_open(length("  5\t ", "abcde"), &[201]).content(), b"abcde");
 }
@@ -43,7 +43,7 @@ fn a_content_length_with_anything_but_digits_is_rejected() {
     assert_rejected(length("\u{665}", "abcde"), ContentLengthInvalid);
 }
 
-/// A reader that takes a number with a zero in front for an octal one would see another end.
+/// A parser that reads a number with a leading zero as octal would find a different end of the content.
 #[test]
 fn leading_zeros_are_rejected() {
     assert_rejected(length("0200", "abcde"), ContentLengthInvalid);
@@ -87,8 +87,8 @@ fn a_request_without_content_length_has_no_content() {
 
 #[test]
 fn ignored_content_is_discarded_and_the_next_request_starts_after_it() {
-    let told = assert_stays_open(get("/a", "Content-Length: 16\r\n") + "GET /b HTTP/1.1\r", &[200]);
-    assert_eq!((told.answer().text(), told.seen.len()), ("/a", 1));
+    let result = assert_stays_open(get("/a", "Content-Length: 16\r\n") + "GET /b HTTP/1.1\r", &[200]);
+    assert_eq!((result.response().text(), result.requests.len()), ("/a", 1));
     assert_stays_open("HEAD / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nabcde", &[200]);
     assert_stays_open("OPTIONS * HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nabcde", &[200]);
     assert_stays_open("TRACE / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nabcde", &[200]);
@@ -122,13 +122,13 @@ fn one_crlf_after_content_is_ignored() {
     assert_stays_open(length("5", "abcde\r\n") + &length("1", "f\r\n"), &[201, 201]);
 }
 
-/// Written to a file, such pieces fill whole pages.
+/// Such pieces fill whole pages when they are written to a file.
 #[test]
 fn content_is_received_in_pieces_that_end_at_buffer_boundaries() {
     const CONTENT_BYTES: usize = 4 * RECEIVE_BUFFER_BYTES + 1;
     let stream = post(&format!("Content-Length: {CONTENT_BYTES}\r\n"), &"x".repeat(CONTENT_BYTES));
     let head_bytes = stream.len() - CONTENT_BYTES;
-    let mut driver = Driver::new(Probe, Settings::default(), Reading::Everything);
+    let mut driver = Driver::new(TestService, Settings::default(), ReadMode::Immediate);
     let mut ends = Vec::new();
     let mut received = 0;
     while received < stream.len() {
@@ -136,7 +136,7 @@ fn content_is_received_in_pieces_that_end_at_buffer_boundaries() {
         let bytes = space.len().min(stream.len() - received);
         space[..bytes].copy_from_slice(&stream.as_bytes()[received..received + bytes]);
         driver.connection.received(bytes);
-        driver.think();
+        driver.process();
         received += bytes;
         ends.push(received - head_bytes);
     }
@@ -145,22 +145,22 @@ fn content_is_received_in_pieces_that_end_at_buffer_boundaries() {
     assert_eq!(ends, expected);
 }
 
-/// The buffer of a head that was waited for is small: content that fills it moves to a larger one.
+/// A partial head is moved to a small buffer while the connection is idle. Content that fills it moves to a larger one.
 #[test]
 fn content_after_a_head_received_in_pieces_is_complete() {
     for content_bytes in [3000, 4096, 5000, 20_000, RECEIVE_BUFFER_BYTES, 3 * RECEIVE_BUFFER_BYTES + 1] {
         let content: String = (0..content_bytes).map(|at| char::from(b'a' + (at % 23) as u8)).collect();
         let stream = post(&format!("Content-Length: {content_bytes}\r\n"), &content) + &get("/next", "");
         for waits_at in [1, 30] {
-            let mut driver = Driver::new(Probe, Settings::default(), Reading::Everything);
-            // Memory that is lent again is not empty.
-            driver.receive(get(&format!("/{}", "x".repeat(10_000)), "").as_bytes());
-            driver.receive(&stream.as_bytes()[..waits_at]);
-            driver.receive(&stream.as_bytes()[waits_at..]);
+            let mut driver = Driver::new(TestService, Settings::default(), ReadMode::Immediate);
+            // Leaves bytes in the pooled buffer that the next request reuses.
+            driver.send(get(&format!("/{}", "x".repeat(10_000)), "").as_bytes());
+            driver.send(&stream.as_bytes()[..waits_at]);
+            driver.send(&stream.as_bytes()[waits_at..]);
             driver.read_all();
-            let seen = driver.service.seen();
-            assert!(seen[1].content == content.as_bytes(), "{content_bytes} {waits_at}");
-            assert_eq!(seen[2].target, b"/next");
+            let requests = driver.service.requests();
+            assert!(requests[1].content == content.as_bytes(), "{content_bytes} {waits_at}");
+            assert_eq!(requests[2].target, b"/next");
         }
     }
 }

@@ -3,23 +3,23 @@
 use spindle::http1::Settings;
 use spindle::http1::protocol_error::ProtocolError::*;
 
-use crate::driver::{Driver, Reading};
-use crate::response_reader::{Answer, read_all};
+use crate::driver::{Driver, ReadMode};
+use crate::response_reader::{ParsedResponse, parse_responses};
 use crate::script::{assert_closes, assert_rejected, assert_stays_open, get, post};
-use crate::service::Probe;
+use crate::service::TestService;
 
 const EXPECT: &str = "Expect: 100-continue\r\n";
 
-/// What is answered to the pieces of a stream, one after the other, each by an immediate reader.
+/// Sends the pieces of a stream one after the other. Returns the statuses of the responses after each.
 fn statuses_after_each(pieces: &[&str]) -> Vec<Vec<u16>> {
-    let mut driver = Driver::new(Probe, Settings::default(), Reading::Everything);
+    let mut driver = Driver::new(TestService, Settings::default(), ReadMode::Immediate);
     let mut known = 0;
     let statuses_after = |piece: &&str| {
-        driver.receive(piece.as_bytes());
-        let methods: Vec<&str> = driver.service.seen().iter().map(|seen| seen.method).collect();
-        let answers = read_all(&driver.output, &methods);
-        let new: Vec<u16> = answers[known..].iter().map(|answer: &Answer| answer.status).collect();
-        known = answers.len();
+        driver.send(piece.as_bytes());
+        let methods: Vec<&str> = driver.service.requests().iter().map(|request| request.method).collect();
+        let responses = parse_responses(&driver.output, &methods);
+        let new: Vec<u16> = responses[known..].iter().map(|response: &ParsedResponse| response.status).collect();
+        known = responses.len();
         new
     };
     pieces.iter().map(statuses_after).collect()
@@ -93,7 +93,7 @@ fn any_other_expectation_is_rejected() {
     assert_rejected(post("Content-Length: 1\r\nExpect: 100-continue;a=b\r\n", "a"), ExpectationUnknown);
     assert_rejected(post("Content-Length: 1\r\nExpect: 100\r\n", "a"), ExpectationUnknown);
     assert_rejected(post("Transfer-Encoding: chunked\r\nExpect: a=\"b\"\r\n", "0\r\n\r\n"), ExpectationUnknown);
-    // What is expected may be about anything, and not about content alone.
+    // An expectation need not be about content: it is rejected without content too.
     assert_rejected(get("/", "Expect: something\r\n"), ExpectationUnknown);
     assert_rejected(get("/", "Expect: 100-continue, something\r\n"), ExpectationUnknown);
     assert_rejected(post("Content-Length: 0\r\nExpect: something\r\n", ""), ExpectationUnknown);

@@ -12,8 +12,8 @@ fn host(line: impl AsRef<[u8]>) -> Vec<u8> {
 fn a_valid_host_with_or_without_port_is_accepted() {
     for value in ["h", "h:80", "h:", "127.0.0.1:4221", "[::1]", "[::1]:80", "[v1.a]", "a-b.c_d~", "a%2Db", "localhost"]
     {
-        let told = script(host(format!("Host: {value}"))).strict().assert_stays_open(&[200]);
-        assert_eq!(told.seen[0].hosts, [value.as_bytes()]);
+        let result = script(host(format!("Host: {value}"))).strict().assert_stays_open(&[200]);
+        assert_eq!(result.requests[0].hosts, [value.as_bytes()]);
     }
 }
 
@@ -62,7 +62,7 @@ fn a_missing_host_is_accepted_by_default() {
 #[test]
 fn a_missing_host_is_rejected_in_strict_mode() {
     for bytes in ["GET / HTTP/1.1\r\n\r\n", "GET http://h/ HTTP/1.1\r\n\r\n", "OPTIONS * HTTP/1.1\r\nA: b\r\n\r\n"] {
-        assert_eq!(script(bytes).strict().assert_rejected(HostMissing).seen, []);
+        assert_eq!(script(bytes).strict().assert_rejected(HostMissing).requests, []);
     }
     script("GET / HTTP/1.0\r\n\r\n").strict().assert_closes(&[200]);
 }

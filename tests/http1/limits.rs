@@ -1,20 +1,22 @@
-//! Every number of the core: at the limit, and one past it. The times are in `waiting` and `ending`.
+//! Every limit of the protocol core: at the limit, and one past it. The times are in `timeouts` and `closing`.
 
 use spindle::http1::Settings;
 use spindle::http1::limits::*;
 use spindle::http1::protocol_error::ProtocolError::*;
 
-use crate::driver::{Driver, Reading};
-use crate::script::{assert_closes, assert_incomplete, assert_rejected, assert_stays_open, get, post, routed, script};
-use crate::service::Probe;
+use crate::driver::{Driver, ReadMode};
+use crate::script::{
+    assert_closes, assert_incomplete, assert_rejected, assert_stays_open, get, post, routes_script, script,
+};
+use crate::service::TestService;
 
-/// A GET whose request-line has so many bytes.
+/// A GET whose request-line has `bytes` bytes, without its CRLF.
 fn request_line(bytes: usize) -> String {
     let around = "GET / HTTP/1.1".len();
     format!("GET /{} HTTP/1.1\r\n", "a".repeat(bytes - around))
 }
 
-/// Field lines of so many bytes in all, their CRLFs and the empty line included.
+/// A field section of `bytes` bytes, its CRLFs and the empty line included.
 fn section(bytes: usize) -> String {
     let around = "A: \r\n\r\n".len();
     format!("A: {}\r\n\r\n", "a".repeat(bytes - around))
@@ -28,9 +30,9 @@ fn request_line_bytes_max() {
     assert_rejected(format!("GET /{}", "a".repeat(REQUEST_LINE_BYTES_MAX)), RequestLineTooLong);
     let percent = format!("GET /{} HTTP/1.1\r\n\r\n", "%41".repeat(REQUEST_LINE_BYTES_MAX / 3));
     assert_rejected(percent, RequestLineTooLong);
-    // The limit is one of position: what is wrong within it counts first.
+    // The limit is a position: a protocol error before it is reported instead.
     assert_rejected(request_line(REQUEST_LINE_BYTES_MAX + 1).replace('/', "#"), TargetFragment);
-    const { assert!(REQUEST_LINE_BYTES_MAX >= 8000, "RFC 9112 §3 asks for as much") };
+    const { assert!(REQUEST_LINE_BYTES_MAX >= 8000, "RFC 9112 §3 recommends at least 8000") };
 }
 
 #[test]
@@ -75,15 +77,15 @@ fn receive_buffer_bytes() {
     assert_stays_open(format!("\r\n{longest}"), &[200]);
     assert_stays_open(longest.repeat(3), &[200, 200, 200]);
 
-    let mut driver = Driver::new(Probe, Settings::default(), Reading::Late);
-    driver.receive(get("/source/1", "").as_bytes());
+    let mut driver = Driver::new(TestService, Settings::default(), ReadMode::Deferred);
+    driver.send(get("/source/1", "").as_bytes());
     let mut waiting = 0;
     while driver.connection.wants_input() {
-        driver.receive(b"x");
+        driver.send(b"x");
         waiting += 1;
         assert!(waiting <= RECEIVE_BUFFER_BYTES);
     }
-    assert_eq!(waiting, RECEIVE_BUFFER_BYTES, "a peer that does not read is not listened to beyond that");
+    assert_eq!(waiting, RECEIVE_BUFFER_BYTES, "nothing more is received from a client that does not read");
 }
 
 #[test]
@@ -105,16 +107,16 @@ fn chunk_size_digits_max() {
 
 #[test]
 fn chunk_overhead_bytes_free() {
-    // The semicolon and the CR behind it count along.
+    // The semicolon and the CR after the extension count too.
     let extended = |bytes: u64| format!(";{}\r", "a".repeat(usize::try_from(bytes).unwrap() - 2));
     let request = |content: &str| post("Transfer-Encoding: chunked\r\n", content);
     let free = CHUNK_OVERHEAD_BYTES_FREE;
     assert_stays_open(request(&format!("0{}\n\r\n", extended(free))), &[201]);
     script(request(&format!("0{}\n\r\n", extended(free + 1)))).assert_rejected(ChunkOverheadTooLarge);
-    // Many lines count together.
+    // The overhead of all lines is added up.
     let line = format!("1{}\na\r\n", extended(free / 16));
     script(request(&(line.repeat(17) + "0\r\n\r\n"))).assert_rejected(ChunkOverheadTooLarge);
-    // Beyond the free ones, as many as there is content.
+    // Beyond the free bytes, the overhead may be as long as the content.
     let content = format!("{:x}\r\n{}\r\n", free + 1, "c".repeat(usize::try_from(free).unwrap() + 1));
     assert_stays_open(request(&format!("{content}0{}\n\r\n", extended(free + 1))), &[201]);
     script(request(&format!("{content}0{}\n\r\n", extended(free + 2)))).assert_rejected(ChunkOverheadTooLarge);
@@ -123,10 +125,10 @@ fn chunk_overhead_bytes_free() {
 #[test]
 fn small_chunks_without_extensions_never_exceed_the_overhead_limit() {
     let chunks = usize::try_from(CHUNK_OVERHEAD_BYTES_FREE).unwrap() / 4;
-    let mut driver = Driver::new(Probe, Settings::default(), Reading::Everything);
-    driver.receive(post("Transfer-Encoding: chunked\r\n", "").as_bytes());
-    driver.receive(("1\r\na\r\n".repeat(chunks) + "0\r\n\r\n").as_bytes());
-    assert_eq!(driver.service.seen()[0].content.len(), chunks);
+    let mut driver = Driver::new(TestService, Settings::default(), ReadMode::Immediate);
+    driver.send(post("Transfer-Encoding: chunked\r\n", "").as_bytes());
+    driver.send(("1\r\na\r\n".repeat(chunks) + "0\r\n\r\n").as_bytes());
+    assert_eq!(driver.service.requests()[0].content.len(), chunks);
 }
 
 #[test]
@@ -135,8 +137,8 @@ fn leading_zeros_count_as_overhead() {
     let chunk = format!("{}1\r\na\r\n", "0".repeat(15));
     let request = |chunks: usize| post("Transfer-Encoding: chunked\r\n", "") + &chunk.repeat(chunks) + "0\r\n\r\n";
     let status_of = |chunks: usize| {
-        let mut driver = Driver::new(Probe, Settings::default(), Reading::Everything);
-        driver.receive(request(chunks).as_bytes());
+        let mut driver = Driver::new(TestService, Settings::default(), ReadMode::Immediate);
+        driver.send(request(chunks).as_bytes());
         driver.output[9..12].to_vec()
     };
     assert_eq!(status_of(chunks), b"201");
@@ -148,7 +150,7 @@ fn discarded_content_bytes_max_of_an_announced_length() {
     let request = |bytes: u64| get("/", &format!("Content-Length: {bytes}\r\n"));
     let content = "a".repeat(usize::try_from(DISCARDED_CONTENT_BYTES_MAX).unwrap());
     assert_stays_open(request(DISCARDED_CONTENT_BYTES_MAX) + &content, &[200]);
-    // Not one byte of more than that is waited for.
+    // Longer content is not read at all: the connection closes.
     assert_closes(request(DISCARDED_CONTENT_BYTES_MAX + 1), &[200]);
     let too_long = DISCARDED_CONTENT_BYTES_MAX + 1;
     assert_closes(format!("POST /limited HTTP/1.1\r\nHost: h\r\nContent-Length: {too_long}\r\n\r\n123456789"), &[413]);
@@ -170,19 +172,20 @@ fn discarded_content_bytes_max_of_chunks() {
 #[test]
 fn the_longest_text_that_fits_in_a_request_is_echoed_completely() {
     let target = format!("/echo/{}", "a".repeat(REQUEST_LINE_BYTES_MAX - "GET /echo/ HTTP/1.1".len()));
-    let told = routed(format!("GET {target} HTTP/1.1\r\n\r\n")).assert_stays_open(&[200]);
-    assert_eq!(told.answer().text().len(), target.len() - "/echo/".len());
+    let result = routes_script(format!("GET {target} HTTP/1.1\r\n\r\n")).assert_stays_open(&[200]);
+    assert_eq!(result.response().text().len(), target.len() - "/echo/".len());
     let agent = "a".repeat(FIELD_SECTION_BYTES_MAX - "User-Agent: \r\n\r\n".len());
-    let told = routed(format!("GET /user-agent HTTP/1.1\r\nUser-Agent: {agent}\r\n\r\n")).assert_stays_open(&[200]);
-    assert_eq!(told.answer().text(), agent);
+    let result =
+        routes_script(format!("GET /user-agent HTTP/1.1\r\nUser-Agent: {agent}\r\n\r\n")).assert_stays_open(&[200]);
+    assert_eq!(result.response().text(), agent);
 }
 
 #[test]
 fn a_connection_with_empty_buffers_owns_no_memory() {
-    let mut driver = Driver::new(Probe, Settings::default(), Reading::Everything);
-    driver.receive(get("/", "").as_bytes());
+    let mut driver = Driver::new(TestService, Settings::default(), ReadMode::Immediate);
+    driver.send(get("/", "").as_bytes());
     assert_eq!(driver.connection.memory_bytes(), 0);
-    driver.receive(b"GET / HTTP/1.1\r\n");
+    driver.send(b"GET / HTTP/1.1\r\n");
     let bytes = driver.connection.memory_bytes();
     assert!((IDLE_BUFFER_BYTES..2 * IDLE_BUFFER_BYTES).contains(&bytes), "{bytes}");
 }

@@ -3,16 +3,16 @@
 use spindle::http1::Settings;
 use spindle::http1::protocol_error::ProtocolError::*;
 
-use crate::driver::{Reading, run};
+use crate::driver::{ReadMode, run};
 use crate::script::{assert_incomplete, assert_rejected, assert_stays_open, get, script};
-use crate::service::Probe;
+use crate::service::TestService;
 
-/// A request of this request-line.
+/// A request with this request-line and a Host.
 fn line(line: &str) -> String {
     format!("{line}\r\nHost: h\r\n\r\n")
 }
 
-/// A GET with this field line.
+/// A GET with a Host and this field line.
 fn field(line: impl AsRef<[u8]>) -> Vec<u8> {
     [b"GET / HTTP/1.1\r\nHost: h\r\n", line.as_ref(), b"\r\n\r\n"].concat()
 }
@@ -37,10 +37,10 @@ fn more_than_one_empty_line_before_the_request_line_is_rejected() {
 fn an_empty_line_alone_is_not_a_request() {
     assert_stays_open("\r\n", &[]);
     assert_stays_open("", &[]);
-    let (outcome, mut driver) = run(Probe, Settings::default(), b"\r", &[], Reading::Everything, false);
-    assert!(outcome.output.is_empty() && !outcome.ended);
-    driver.receive_end();
-    assert!(driver.output.is_empty() && driver.ended);
+    let (transcript, mut driver) = run(TestService, Settings::default(), b"\r", &[], ReadMode::Immediate, false);
+    assert!(transcript.output.is_empty() && !transcript.eof_sent);
+    driver.half_close();
+    assert!(driver.output.is_empty() && driver.eof_sent);
 }
 
 #[test]
@@ -116,10 +116,10 @@ fn a_malformed_version_is_rejected() {
 #[test]
 fn a_higher_minor_version_is_treated_as_http_11() {
     for minor in 1..=9 {
-        let told = assert_stays_open(line(&format!("GET / HTTP/1.{minor}")), &[200]);
-        assert!(!told.seen[0].is_version_10);
+        let result = assert_stays_open(line(&format!("GET / HTTP/1.{minor}")), &[200]);
+        assert!(!result.requests[0].is_http_10);
     }
-    assert!(script(line("GET / HTTP/1.0")).assert_closes(&[200]).seen[0].is_version_10);
+    assert!(script(line("GET / HTTP/1.0")).assert_closes(&[200]).requests[0].is_http_10);
 }
 
 #[test]
@@ -172,8 +172,8 @@ fn a_control_byte_in_a_field_value_is_rejected() {
 
 #[test]
 fn a_field_value_may_contain_tabs_and_non_ascii_bytes() {
-    let told = assert_stays_open(field(b"A: \x80\xff b\tc \"d\" (e),;"), &[200]);
-    assert_eq!(told.seen[0].fields[1], (b"A".to_vec(), b"\x80\xff b\tc \"d\" (e),;".to_vec()));
+    let result = assert_stays_open(field(b"A: \x80\xff b\tc \"d\" (e),;"), &[200]);
+    assert_eq!(result.requests[0].fields[1], (b"A".to_vec(), b"\x80\xff b\tc \"d\" (e),;".to_vec()));
 }
 
 #[test]
@@ -188,23 +188,23 @@ fn white_space_around_a_field_value_is_removed() {
         ("A: b  c ", b"b  c"),
         ("A: : ", b":"),
     ] {
-        let told = assert_stays_open(field(sent), &[200]);
-        assert_eq!(told.seen[0].fields[1], (b"A".to_vec(), value.to_vec()), "{sent}");
+        let result = assert_stays_open(field(sent), &[200]);
+        assert_eq!(result.requests[0].fields[1], (b"A".to_vec(), value.to_vec()), "{sent}");
     }
 }
 
 #[test]
 fn field_names_are_case_insensitive() {
     for name in ["Host", "host", "HOST", "hOsT"] {
-        let told = script(format!("GET / HTTP/1.1\r\n{name}: h\r\n\r\n")).strict().assert_stays_open(&[200]);
-        assert_eq!(told.seen[0].hosts, [b"h"]);
+        let result = script(format!("GET / HTTP/1.1\r\n{name}: h\r\n\r\n")).strict().assert_stays_open(&[200]);
+        assert_eq!(result.requests[0].hosts, [b"h"]);
     }
 }
 
 #[test]
 fn fields_reach_the_service_in_order() {
-    let told = assert_stays_open("GET / HTTP/1.1\r\nB: 1\r\nHost: h\r\nA: 2\r\nb: 3\r\n\r\n", &[200]);
-    let fields: Vec<_> = told.seen[0].fields.iter().map(|(name, value)| (&name[..], &value[..])).collect();
+    let result = assert_stays_open("GET / HTTP/1.1\r\nB: 1\r\nHost: h\r\nA: 2\r\nb: 3\r\n\r\n", &[200]);
+    let fields: Vec<_> = result.requests[0].fields.iter().map(|(name, value)| (&name[..], &value[..])).collect();
     assert_eq!(fields, [(&b"B"[..], &b"1"[..]), (b"Host", b"h"), (b"A", b"2"), (b"b", b"3")]);
 }
 
@@ -235,6 +235,6 @@ fn the_first_protocol_error_in_the_input_is_reported() {
 #[test]
 fn nothing_after_a_protocol_error_is_parsed() {
     assert_rejected(format!("GET  / HTTP/1.1\r\n\r\n{}{}", get("/", ""), get("/", "")), TargetByteInvalid);
-    let told = script(format!("{}G(T\r\n{}", get("/1", ""), get("/2", ""))).assert_closes(&[200, 400]);
-    assert_eq!(told.seen.len(), 1);
+    let result = script(format!("{}G(T\r\n{}", get("/1", ""), get("/2", ""))).assert_closes(&[200, 400]);
+    assert_eq!(result.requests.len(), 1);
 }

@@ -1,6 +1,6 @@
 //! Fetch §3.2 and §3.3 (Origin), Fetch Metadata §2 (Sec-Fetch-Site): writes that a page of another site makes a browser send.
 
-use crate::script::routed;
+use crate::script::routes_script;
 
 fn request(method: &str, target: &str, lines: &str) -> String {
     format!("{method} {target} HTTP/1.1\r\n{lines}\r\n")
@@ -8,14 +8,14 @@ fn request(method: &str, target: &str, lines: &str) -> String {
 
 #[track_caller]
 fn assert_forbidden(method: &str, target: &str, lines: &str) {
-    let told = routed(request(method, target, lines)).assert_stays_open(&[403]);
-    assert_eq!(told.answer().text(), "A browser says that this request comes from another site.\n");
+    let result = routes_script(request(method, target, lines)).assert_stays_open(&[403]);
+    assert_eq!(result.response().text(), "A browser says that this request comes from another site.\n");
 }
 
-/// The route is asked: it offers no such method.
+/// The request reaches its route, which does not allow the method (405).
 #[track_caller]
 fn assert_allowed(method: &str, target: &str, lines: &str) {
-    routed(request(method, target, lines)).assert_stays_open(&[405]);
+    routes_script(request(method, target, lines)).assert_stays_open(&[405]);
 }
 
 #[test]
@@ -28,12 +28,12 @@ fn a_write_from_another_site_is_forbidden() {
     {
         assert_forbidden("POST", "/", &format!("Host: h\r\nOrigin: {origin}\r\n"));
     }
-    // One that lies is not healed by the other.
+    // One acceptable field does not make up for another that is not.
     assert_forbidden("POST", "/", "Host: h\r\nSec-Fetch-Site: same-origin\r\nOrigin: http://a\r\n");
     assert_forbidden("POST", "/", "Host: h\r\nSec-Fetch-Site: cross-site\r\nOrigin: http://h\r\n");
     assert_forbidden("POST", "/", "Host: h\r\nSec-Fetch-Site: none\r\nSec-Fetch-Site: cross-site\r\n");
     assert_forbidden("POST", "/", "Host: h\r\nOrigin: http://h\r\nOrigin: http://h\r\n");
-    // Whom the request was sent to is not known.
+    // Without Host there is no authority to compare the origin with.
     assert_forbidden("POST", "/", "Origin: http://h\r\n");
     for method in ["POST", "PUT", "DELETE", "PATCH"] {
         for target in ["/", "/echo/a", "/user-agent"] {
@@ -79,6 +79,6 @@ fn reads_and_requests_without_a_resource_are_allowed_from_any_site() {
         ("POST", "/nothing", 404),
         ("FOO", "/", 501),
     ] {
-        routed(request(method, target, lines)).assert_stays_open(&[status]);
+        routes_script(request(method, target, lines)).assert_stays_open(&[status]);
     }
 }

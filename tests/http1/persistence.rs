@@ -1,6 +1,6 @@
-//! RFC 9112 §9: connections that are kept, and connections that end.
+//! RFC 9112 §9.3 and §9.6: whether a connection is kept or closed after a response.
 
-use crate::script::{Told, assert_closes, assert_stays_open, script};
+use crate::script::{CaseResult, assert_closes, assert_stays_open, script};
 
 fn version_11(lines: &str) -> String {
     format!("GET / HTTP/1.1\r\nHost: h\r\n{lines}\r\n")
@@ -10,8 +10,8 @@ fn version_10(lines: &str) -> String {
     format!("GET / HTTP/1.0\r\n{lines}\r\n")
 }
 
-fn connection(told: &Told) -> Option<&str> {
-    told.answer().field("Connection")
+fn connection(result: &CaseResult) -> Option<&str> {
+    result.response().field("Connection")
 }
 
 #[test]
@@ -60,16 +60,16 @@ fn close_applies_to_requests_with_content_too() {
 
 #[test]
 fn requests_after_close_are_not_processed() {
-    let told = assert_closes(version_11("Connection: close\r\n") + &version_11(""), &[200]);
-    assert_eq!(told.seen.len(), 1);
-    let told = assert_closes(version_11("") + &version_11("Connection: close\r\n") + "garbage\0", &[200, 200]);
-    assert_eq!(told.seen.len(), 2);
+    let result = assert_closes(version_11("Connection: close\r\n") + &version_11(""), &[200]);
+    assert_eq!(result.requests.len(), 1);
+    let result = assert_closes(version_11("") + &version_11("Connection: close\r\n") + "garbage\0", &[200, 200]);
+    assert_eq!(result.requests.len(), 2);
     assert_closes(version_10("") + &version_10(""), &[200]);
 }
 
 #[test]
 fn the_response_is_http_11_whatever_the_version_of_the_request() {
-    // The reader of responses takes nothing else.
+    // The response reader accepts no other version.
     assert_closes(version_10(""), &[200]);
     assert_stays_open("GET / HTTP/1.9\r\nHost: h\r\n\r\n", &[200]);
 }

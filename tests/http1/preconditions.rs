@@ -1,12 +1,12 @@
 //! RFC 9110 §13: conditional requests.
 
-use crate::script::{assert_stays_open, routed};
+use crate::script::{assert_stays_open, routes_script};
 
 fn version(method: &str, lines: &str) -> String {
     format!("{method} /version HTTP/1.1\r\nHost: h\r\n{lines}\r\n\r\n")
 }
 
-/// What a GET and a PUT of a resource with the strong tag `"a,b"`, modified at 08:00:00, are answered.
+/// The statuses of reads and writes of a resource with the strong entity tag `"a,b"`, modified at 08:00:00.
 #[track_caller]
 fn assert_read_and_write(lines: &str, read: u16, write: u16) {
     assert_stays_open(version("GET", lines), &[read]);
@@ -41,7 +41,7 @@ fn if_none_match_uses_the_weak_comparison() {
     assert_read_and_write("If-None-Match: \"x\", W/\"a,b\"", 304, 412);
     assert_read_and_write("If-None-Match: \"x\"\r\nIf-None-Match: \"a,b\"", 304, 412);
     assert_read_and_write("If-None-Match: \"x\"", 200, 200);
-    // A demand that cannot be read is no licence to write.
+    // A malformed If-None-Match must not let a write through that it was meant to prevent.
     assert_read_and_write("If-None-Match: w/\"a,b\"", 200, 412);
     assert_read_and_write("If-None-Match:", 200, 200);
 }
@@ -88,7 +88,7 @@ fn an_invalid_date_is_ignored() {
 
 #[test]
 fn a_date_with_wrong_separators_or_names_is_ignored() {
-    // Each was once taken for a date: the bytes between its parts were not looked at.
+    // Regression test: these were accepted as dates, because the bytes between the parts were not checked.
     for none in [
         "Xxx, 06 Nov 1994 07:59:59 GMT",
         "sun, 06 Nov 1994 07:59:59 GMT",
@@ -106,12 +106,12 @@ fn a_date_with_wrong_separators_or_names_is_ignored() {
 
 #[test]
 fn preconditions_are_evaluated_in_the_order_of_the_rfc() {
-    // If-Match counts instead of If-Unmodified-Since, and If-None-Match instead of If-Modified-Since.
+    // If-Match takes precedence over If-Unmodified-Since, and If-None-Match over If-Modified-Since.
     assert_read_and_write(&format!("If-Match: \"a,b\"\r\nIf-Unmodified-Since: {BEFORE}"), 200, 200);
     assert_read_and_write(&format!("If-Match: \"x\"\r\nIf-Unmodified-Since: {AFTER}"), 412, 412);
     assert_read_and_write(&format!("If-None-Match: \"x\"\r\nIf-Modified-Since: {AFTER}"), 200, 200);
     assert_read_and_write(&format!("If-None-Match: \"a,b\"\r\nIf-Modified-Since: {BEFORE}"), 304, 412);
-    // Whatever fails first is the answer.
+    // The first precondition that fails determines the status.
     assert_read_and_write("If-Match: \"x\"\r\nIf-None-Match: \"a,b\"", 412, 412);
     assert_read_and_write("If-Match: \"a,b\"\r\nIf-None-Match: \"a,b\"", 304, 412);
     assert_read_and_write(&format!("If-Unmodified-Since: {BEFORE}\r\nIf-None-Match: \"a,b\""), 412, 412);
@@ -130,14 +130,15 @@ fn preconditions_of_options_and_trace_are_ignored() {
 fn preconditions_apply_to_texts_too() {
     for target in ["/", "/echo/x", "/user-agent"] {
         let assert_status = |method: &str, lines: &str, status: u16| {
-            routed(format!("{method} {target} HTTP/1.1\r\nHost: h\r\n{lines}\r\n\r\n")).assert_stays_open(&[status])
+            routes_script(format!("{method} {target} HTTP/1.1\r\nHost: h\r\n{lines}\r\n\r\n"))
+                .assert_stays_open(&[status])
         };
         for method in ["GET", "HEAD"] {
             assert_status(method, "If-Match: *", 200);
             assert_status(method, "If-Match: \"x\"", 412);
             assert_status(method, "If-None-Match: *", 304);
             assert_status(method, "If-None-Match: \"x\"", 200);
-            // A text has no date: there is nothing to compare with.
+            // A text has no modification date to compare with.
             assert_status(method, &format!("If-Modified-Since: {AFTER}"), 200);
             assert_status(method, &format!("If-Unmodified-Since: {BEFORE}"), 200);
         }
@@ -152,16 +153,17 @@ fn preconditions_apply_only_to_otherwise_successful_requests() {
         ("FOO / HTTP/1.1", 501),
         ("GET /echo/x HTTP/1.1\r\nAccept-Encoding: *;q=0", 406),
     ] {
-        routed(format!("{request}\r\nHost: h\r\nIf-Match: \"x\"\r\n\r\n")).assert_stays_open(&[status]);
-        routed(format!("{request}\r\nHost: h\r\nIf-None-Match: *\r\n\r\n")).assert_stays_open(&[status]);
+        routes_script(format!("{request}\r\nHost: h\r\nIf-Match: \"x\"\r\n\r\n")).assert_stays_open(&[status]);
+        routes_script(format!("{request}\r\nHost: h\r\nIf-None-Match: *\r\n\r\n")).assert_stays_open(&[status]);
     }
 }
 
 #[test]
 fn a_304_has_the_vary_field_of_the_200() {
     let vary_of = |target: &str, lines: &str, status: u16| {
-        let told = routed(format!("GET {target} HTTP/1.1\r\nHost: h\r\n{lines}\r\n")).assert_stays_open(&[status]);
-        told.answer().field("Vary").map(str::to_owned)
+        let result =
+            routes_script(format!("GET {target} HTTP/1.1\r\nHost: h\r\n{lines}\r\n")).assert_stays_open(&[status]);
+        result.response().field("Vary").map(str::to_owned)
     };
     for target in ["/", "/echo/x", "/user-agent"] {
         assert_eq!(vary_of(target, "If-None-Match: *\r\n", 304), vary_of(target, "", 200), "{target}");

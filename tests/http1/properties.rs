@@ -1,5 +1,5 @@
-//! Streams of many requests, valid and mutated, cut at random: one stream has one meaning, and a head that is accepted
-//! is read as `httparse` reads it. `PROPTEST_CASES` says how many are tried.
+//! Streams of many requests, valid and mutated, split at random: a stream is parsed the same however it is split, and an
+//! accepted head is parsed as `httparse` parses it. `PROPTEST_CASES` sets the number of cases.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -7,15 +7,15 @@ use proptest::sample::{Index, select};
 
 use spindle::http1::Settings;
 
-use crate::driver::{Observed, Reading, run};
-use crate::response_reader::{Answer, read_all};
-use crate::service::{Probe, Seen};
+use crate::driver::{ReadMode, Transcript, run};
+use crate::response_reader::{ParsedResponse, parse_responses};
+use crate::service::{ReceivedRequest, TestService};
 
-/// A request that is well-formed, and what a service must see of it.
+/// A well-formed request, and how a service must receive it.
 #[derive(Clone, Debug)]
-struct Wanted {
+struct GeneratedRequest {
     bytes: Vec<u8>,
-    seen: Seen,
+    expected: ReceivedRequest,
 }
 
 fn methods() -> impl Strategy<Value = &'static str> {
@@ -42,7 +42,7 @@ enum Content {
 
 fn contents() -> impl Strategy<Value = Content> {
     let bytes = || vec(select(b"abc\r\n 0;:5GET/".to_vec()), 0..40);
-    // With quotation marks and backslashes within quotation marks, where only an escape tells them from the end.
+    // Some have escaped quotation marks and backslashes within a quoted string.
     let extensions =
         || select(vec!["", "", "", ";a", ";a=b", "\t;a=\"b;c\"", " ; a = \"b\\\"c\"", ";a=\"\\\\\";b=\"\\\"\""]);
     let chunk = (bytes().prop_filter("an empty chunk is the last", |bytes| !bytes.is_empty()), extensions());
@@ -54,7 +54,7 @@ fn contents() -> impl Strategy<Value = Content> {
     ]
 }
 
-fn wanted() -> impl Strategy<Value = Wanted> {
+fn generated_requests() -> impl Strategy<Value = GeneratedRequest> {
     let ends = prop::bool::weighted(0.05);
     let parts = (methods(), targets(), field_lines(), contents(), ends, prop::bool::weighted(0.2));
     parts.prop_map(|(method, target, lines, content, ends, empty_line)| {
@@ -75,9 +75,9 @@ fn wanted() -> impl Strategy<Value = Wanted> {
         }
         bytes.extend_from_slice(b"\r\n");
         let content = write_content(&mut bytes, &content);
-        let is_taken = matches!(method, "POST" | "PUT") && !matches!(target, "/refuse" | "/nothing");
-        let is_taken = is_taken && (target != "/limited" || content.len() <= crate::service::LIMITED_BYTES_MAX);
-        let seen = Seen {
+        let is_accepted = matches!(method, "POST" | "PUT") && !matches!(target, "/refuse" | "/nothing");
+        let is_accepted = is_accepted && (target != "/limited" || content.len() <= crate::service::LIMITED_BYTES_MAX);
+        let expected = ReceivedRequest {
             method,
             target: target.as_bytes().to_vec(),
             fields: fields
@@ -85,15 +85,15 @@ fn wanted() -> impl Strategy<Value = Wanted> {
                 .map(|(name, value)| (name.clone().into_bytes(), value.clone().into_bytes()))
                 .collect(),
             hosts: vec![b"h".to_vec()],
-            content: if is_taken { content } else { Vec::new() },
-            is_complete: is_taken,
-            ..Seen::default()
+            content: if is_accepted { content } else { Vec::new() },
+            is_complete: is_accepted,
+            ..ReceivedRequest::default()
         };
-        Wanted { bytes, seen }
+        GeneratedRequest { bytes, expected }
     })
 }
 
-/// Writes the content as it is framed, and returns it as it is meant.
+/// Writes the content with its framing, and returns it without.
 fn write_content(out: &mut Vec<u8>, content: &Content) -> Vec<u8> {
     match content {
         Content::None => Vec::new(),
@@ -102,20 +102,20 @@ fn write_content(out: &mut Vec<u8>, content: &Content) -> Vec<u8> {
             bytes.clone()
         }
         Content::Chunks { chunks, last, trailers } => {
-            let mut meant = Vec::new();
+            let mut decoded = Vec::new();
             for (bytes, extension) in chunks {
                 out.extend_from_slice(format!("{:x}{extension}\r\n", bytes.len()).as_bytes());
                 out.extend_from_slice(bytes);
                 out.extend_from_slice(b"\r\n");
-                meant.extend_from_slice(bytes);
+                decoded.extend_from_slice(bytes);
             }
             out.extend_from_slice(format!("0{last}\r\n{trailers}\r\n").as_bytes());
-            meant
+            decoded
         }
     }
 }
 
-/// One small harm.
+/// One small change to a stream.
 #[derive(Clone, Debug)]
 enum Mutation {
     Remove(Index),
@@ -172,7 +172,7 @@ fn mutate(bytes: &mut Vec<u8>, mutation: &Mutation) {
         }
         Mutation::CutOff(at) => bytes.truncate(at.index(length)),
         Mutation::Splice(at, piece) => {
-            // Where a line begins, for most pieces are lines.
+            // At the beginning of a line, since most pieces are lines.
             let at = at.index(length);
             let at = bytes[at..].windows(2).position(|pair| pair == b"\r\n").map_or(at, |found| at + found + 2);
             bytes.splice(at..at, piece.bytes());
@@ -180,49 +180,49 @@ fn mutate(bytes: &mut Vec<u8>, mutation: &Mutation) {
     }
 }
 
-fn streams(harms: impl Into<prop::collection::SizeRange>) -> impl Strategy<Value = Vec<u8>> {
-    (vec(wanted(), 1..6), vec(mutations(), harms)).prop_map(|(requests, mutations)| {
+fn streams(mutation_count: impl Into<prop::collection::SizeRange>) -> impl Strategy<Value = Vec<u8>> {
+    (vec(generated_requests(), 1..6), vec(mutations(), mutation_count)).prop_map(|(requests, mutations)| {
         let mut bytes: Vec<u8> = requests.into_iter().flat_map(|request| request.bytes).collect();
         mutations.iter().for_each(|mutation| mutate(&mut bytes, mutation));
         bytes
     })
 }
 
-fn readings() -> impl Strategy<Value = Reading> {
-    select(vec![Reading::Everything, Reading::ByteByByte, Reading::Late])
+fn read_modes() -> impl Strategy<Value = ReadMode> {
+    select(vec![ReadMode::Immediate, ReadMode::ByteByByte, ReadMode::Deferred])
 }
 
-fn cuts_of(bytes: &[u8], places: &[Index]) -> Vec<usize> {
-    let mut cuts: Vec<usize> = places.iter().map(|place| place.index(bytes.len() + 1)).collect();
-    cuts.sort_unstable();
-    cuts
+fn splits_of(bytes: &[u8], split_points: &[Index]) -> Vec<usize> {
+    let mut splits: Vec<usize> = split_points.iter().map(|point| point.index(bytes.len() + 1)).collect();
+    splits.sort_unstable();
+    splits
 }
 
-fn finals(outcome: &Observed) -> Vec<Answer> {
-    let methods: Vec<&str> = outcome.seen.iter().map(|seen| seen.method).collect();
-    read_all(&outcome.output, &methods).into_iter().filter(|answer| !answer.is_interim()).collect()
+fn finals(transcript: &Transcript) -> Vec<ParsedResponse> {
+    let methods: Vec<&str> = transcript.requests.iter().map(|request| request.method).collect();
+    parse_responses(&transcript.output, &methods).into_iter().filter(|response| !response.is_interim()).collect()
 }
 
-/// What came of it before the peer's end, and after.
-fn play(bytes: &[u8], cuts: &[usize], reading: Reading) -> (Observed, Observed) {
-    let (before, mut driver) = run(Probe, Settings::default(), bytes, cuts, reading, false);
-    driver.receive_end();
-    assert!(driver.ended && driver.connection.is_closed());
-    (before, driver.outcome())
+/// The transcripts before and after the client's half-close.
+fn run_and_half_close(bytes: &[u8], splits: &[usize], read_mode: ReadMode) -> (Transcript, Transcript) {
+    let (before, mut driver) = run(TestService, Settings::default(), bytes, splits, read_mode, false);
+    driver.half_close();
+    assert!(driver.eof_sent && driver.connection.is_closed());
+    (before, driver.transcript())
 }
 
-fn check_one_meaning(bytes: &[u8], places: &[Index], reading: Reading) {
-    let (whole, whole_ended) = play(bytes, &[], Reading::Everything);
-    let (cut, cut_ended) = play(bytes, &cuts_of(bytes, places), reading);
-    for (whole, cut) in [(&whole, &cut), (&whole_ended, &cut_ended)] {
-        assert_eq!(finals(whole), finals(cut));
-        assert_eq!(whole.seen, cut.seen);
-        assert_eq!(whole.ended, cut.ended);
+fn assert_parsed_the_same(bytes: &[u8], split_points: &[Index], read_mode: ReadMode) {
+    let (whole, whole_closed) = run_and_half_close(bytes, &[], ReadMode::Immediate);
+    let (split, split_closed) = run_and_half_close(bytes, &splits_of(bytes, split_points), read_mode);
+    for (whole, split) in [(&whole, &split), (&whole_closed, &split_closed)] {
+        assert_eq!(finals(whole), finals(split));
+        assert_eq!(whole.requests, split.requests);
+        assert_eq!(whole.eof_sent, split.eof_sent);
     }
-    // One answer for each request, and one for a protocol error outside of them.
-    let (answers, requests) = (finals(&whole_ended).len(), whole_ended.seen.len());
-    assert!(answers == requests || answers == requests + 1, "{answers} answers to {requests} requests");
-    assert!(whole.ended || finals(&whole).iter().all(|answer| !answer.says_close()));
+    // One response to each request, and possibly one to a protocol error in none of them.
+    let (responses, requests) = (finals(&whole_closed).len(), whole_closed.requests.len());
+    assert!(responses == requests || responses == requests + 1, "{responses} responses to {requests} requests");
+    assert!(whole.eof_sent || finals(&whole).iter().all(|response| !response.says_close()));
 }
 
 proptest! {
@@ -230,76 +230,76 @@ proptest! {
 
     #[test]
     fn a_valid_stream_is_parsed_as_it_was_generated(
-        requests in vec(wanted(), 1..8), places in vec(any::<Index>(), 0..12), reading in readings(),
+        requests in vec(generated_requests(), 1..8), split_points in vec(any::<Index>(), 0..12), read_mode in read_modes(),
     ) {
         let bytes: Vec<u8> = requests.iter().flat_map(|request| request.bytes.iter().copied()).collect();
-        let (outcome, _) = play(&bytes, &cuts_of(&bytes, &places), reading);
-        let has_field = |request: &Wanted, wanted: &[u8]| {
-            request.seen.fields.iter().any(|(name, _)| name.eq_ignore_ascii_case(wanted))
+        let (transcript, _) = run_and_half_close(&bytes, &splits_of(&bytes, &split_points), read_mode);
+        let has_field = |request: &GeneratedRequest, field: &[u8]| {
+            request.expected.fields.iter().any(|(name, _)| name.eq_ignore_ascii_case(field))
         };
-        let is_last = |request: &Wanted| {
-            // Chunked content that a sink refuses is not read on.
-            let is_refused = request.seen.target == b"/limited" && !request.seen.is_complete;
-            let is_upload = matches!(request.seen.method, "POST" | "PUT");
-            has_field(request, b"connection") || is_refused && is_upload && has_field(request, b"transfer-encoding")
+        let is_last = |request: &GeneratedRequest| {
+            // After the sink rejects chunked content, the rest is not read.
+            let is_rejected = request.expected.target == b"/limited" && !request.expected.is_complete;
+            let is_upload = matches!(request.expected.method, "POST" | "PUT");
+            has_field(request, b"connection") || is_rejected && is_upload && has_field(request, b"transfer-encoding")
         };
         let last = requests.iter().position(is_last);
-        let answered = last.map_or(requests.len(), |last| last + 1);
-        let meant: Vec<Seen> = requests[..answered].iter().map(|request| request.seen.clone()).collect();
-        prop_assert_eq!(&outcome.seen, &meant);
-        prop_assert_eq!(finals(&outcome).len(), answered);
-        prop_assert_eq!(outcome.ended, last.is_some());
+        let processed = last.map_or(requests.len(), |last| last + 1);
+        let expected: Vec<ReceivedRequest> = requests[..processed].iter().map(|request| request.expected.clone()).collect();
+        prop_assert_eq!(&transcript.requests, &expected);
+        prop_assert_eq!(finals(&transcript).len(), processed);
+        prop_assert_eq!(transcript.eof_sent, last.is_some());
     }
 
     #[test]
     fn a_stream_is_parsed_the_same_however_it_is_split(
-        bytes in streams(0..4), places in vec(any::<Index>(), 0..12), reading in readings(),
+        bytes in streams(0..4), split_points in vec(any::<Index>(), 0..12), read_mode in read_modes(),
     ) {
-        check_one_meaning(&bytes, &places, reading);
+        assert_parsed_the_same(&bytes, &split_points, read_mode);
     }
 
     #[test]
     fn noise_is_parsed_the_same_however_it_is_split(
         bytes in vec(select(b"GET POST/:;, \r\n\r\n\t019a\0\xff%HTTP/1.1".to_vec()), 0..200),
-        places in vec(any::<Index>(), 0..12),
-        reading in readings(),
+        split_points in vec(any::<Index>(), 0..12),
+        read_mode in read_modes(),
     ) {
-        check_one_meaning(&bytes, &places, reading);
+        assert_parsed_the_same(&bytes, &split_points, read_mode);
     }
 
     #[test]
     fn an_accepted_head_is_parsed_as_httparse_parses_it(bytes in streams(0..3)) {
-        compare_with_httparse(&bytes);
+        assert_parsed_as_by_httparse(&bytes);
     }
 }
 
-/// A first request that is accepted here is one for `httparse`, with the same method, target, version and fields. So
-/// what `httparse` refuses is refused here, but for the versions 1.2 to 1.9, which it does not know.
-fn compare_with_httparse(bytes: &[u8]) {
-    let (outcome, _) = play(bytes, &[], Reading::Everything);
-    let Some(seen) = outcome.seen.first() else { return };
+/// If the server accepts the first request, so does `httparse`, with the same method, target, version and fields. The
+/// versions 1.2 to 1.9 are the exception: `httparse` rejects them.
+fn assert_parsed_as_by_httparse(bytes: &[u8]) {
+    let (transcript, _) = run_and_half_close(bytes, &[], ReadMode::Immediate);
+    let Some(ours) = transcript.requests.first() else { return };
     let head = bytes.strip_prefix(b"\r\n").unwrap_or(bytes);
     let head = with_known_version(head);
     let mut lines = [httparse::EMPTY_HEADER; 200];
-    let mut request = httparse::Request::new(&mut lines);
-    let parsed = request.parse(&head).unwrap_or_else(|error| panic!("{error}: {}", head.escape_ascii()));
+    let mut theirs = httparse::Request::new(&mut lines);
+    let parsed = theirs.parse(&head).unwrap_or_else(|error| panic!("{error}: {}", head.escape_ascii()));
     assert!(parsed.is_complete(), "{}", head.escape_ascii());
-    let (method, target) = (request.method.unwrap(), request.path.unwrap());
-    match seen.method {
+    let (method, target) = (theirs.method.unwrap(), theirs.path.unwrap());
+    match ours.method {
         "(unknown)" => assert!(!["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE"].contains(&method)),
         known => assert_eq!(known, method),
     }
     assert!(
-        seen.target.eq_ignore_ascii_case(target.as_bytes())
-            && seen.target[7.min(target.len())..] == target.as_bytes()[7.min(target.len())..]
+        ours.target.eq_ignore_ascii_case(target.as_bytes())
+            && ours.target[7.min(target.len())..] == target.as_bytes()[7.min(target.len())..]
     );
-    assert_eq!(seen.is_version_10, request.version == Some(0));
+    assert_eq!(ours.is_http_10, theirs.version == Some(0));
     let fields: Vec<(Vec<u8>, Vec<u8>)> =
-        request.headers.iter().map(|field| (field.name.as_bytes().to_vec(), field.value.to_vec())).collect();
-    assert_eq!(seen.fields, fields);
+        theirs.headers.iter().map(|field| (field.name.as_bytes().to_vec(), field.value.to_vec())).collect();
+    assert_eq!(ours.fields, fields);
 }
 
-/// `head` with HTTP/1.1 for any later version, as RFC 9110 §2.5 has it read.
+/// `head` with HTTP/1.1 in place of a higher minor version, which RFC 9110 §2.5 has a server treat as 1.1.
 fn with_known_version(head: &[u8]) -> Vec<u8> {
     let mut head = head.to_vec();
     let line_end = head.windows(2).position(|pair| pair == b"\r\n").unwrap_or(0);
@@ -330,7 +330,7 @@ fn heads_that_httparse_rejects_are_rejected() {
     ] {
         let mut lines = [httparse::EMPTY_HEADER; 8];
         assert!(httparse::Request::new(&mut lines).parse(line.as_bytes()).is_err(), "{line:?}");
-        let (outcome, _) = play(line.as_bytes(), &[], Reading::Everything);
-        assert!(outcome.seen.is_empty() && outcome.ended, "{line:?}");
+        let (transcript, _) = run_and_half_close(line.as_bytes(), &[], ReadMode::Immediate);
+        assert!(transcript.requests.is_empty() && transcript.eof_sent, "{line:?}");
     }
 }

@@ -1,19 +1,18 @@
-//! A strict reader of responses, which shares no code with the server: what it does not accept, the server must not
-//! send.
+//! A strict parser of responses. It shares no code with the server, and panics at anything that the server must not send.
 
 use std::fmt;
 
-/// One response as it was sent.
+/// A response.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Answer {
+pub(crate) struct ParsedResponse {
     pub status: u16,
     pub fields: Vec<(String, Vec<u8>)>,
-    /// `None` where no content was sent.
+    /// `None` if the response has no content.
     pub content: Option<Vec<u8>>,
 }
 
-impl Answer {
-    /// The value of the only field of that name.
+impl ParsedResponse {
+    /// The value of the field with that name. Panics if there are several.
     pub(crate) fn field(&self, name: &str) -> Option<&str> {
         let mut values = self.fields.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name));
         let (_, value) = values.next()?;
@@ -35,7 +34,7 @@ impl Answer {
     }
 }
 
-impl fmt::Debug for Answer {
+impl fmt::Debug for ParsedResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.status)?;
         for (name, value) in &self.fields {
@@ -46,26 +45,26 @@ impl fmt::Debug for Answer {
     }
 }
 
-/// Reads all of `bytes` as responses to requests with these methods, in their order; a response beyond them is one to
-/// a request that no service has seen.
+/// Parses all of `bytes` as responses to requests with these methods, in their order. A further response is one to a request
+/// that no service has received.
 ///
 /// Panics, with the reason, at anything that RFC 9110 or RFC 9112 does not allow a server to send.
-pub(crate) fn read_all(mut bytes: &[u8], methods: &[&str]) -> Vec<Answer> {
-    let mut answers: Vec<Answer> = Vec::new();
+pub(crate) fn parse_responses(mut bytes: &[u8], methods: &[&str]) -> Vec<ParsedResponse> {
+    let mut responses: Vec<ParsedResponse> = Vec::new();
     let mut finals = 0;
     while !bytes.is_empty() {
-        let answer;
-        (answer, bytes) = read_one(bytes, methods.get(finals).copied());
-        if let Some(last) = answers.last() {
-            assert!(!last.says_close(), "a response behind Connection: close: {answer:?}");
+        let response;
+        (response, bytes) = read_one(bytes, methods.get(finals).copied());
+        if let Some(last) = responses.last() {
+            assert!(!last.says_close(), "a response after Connection: close: {response:?}");
         }
-        finals += usize::from(!answer.is_interim());
-        answers.push(answer);
+        finals += usize::from(!response.is_interim());
+        responses.push(response);
     }
-    answers
+    responses
 }
 
-fn read_one<'a>(bytes: &'a [u8], method: Option<&str>) -> (Answer, &'a [u8]) {
+fn read_one<'a>(bytes: &'a [u8], method: Option<&str>) -> (ParsedResponse, &'a [u8]) {
     let (line, mut rest) = split_line(bytes);
     let status = read_status_line(line);
     let mut fields = Vec::new();
@@ -77,23 +76,23 @@ fn read_one<'a>(bytes: &'a [u8], method: Option<&str>) -> (Answer, &'a [u8]) {
         }
         fields.push(read_field(line));
     }
-    let mut answer = Answer { status, fields, content: None };
-    check_fields(&answer);
-    let length = answer.field("Content-Length").map(read_decimal);
-    // RFC 9112 §6.3: rule 1 first.
+    let mut response = ParsedResponse { status, fields, content: None };
+    check_fields(&response);
+    let length = response.field("Content-Length").map(read_decimal);
+    // RFC 9112 §6.3, rule 1.
     let has_content = status >= 200 && !matches!(status, 204 | 304) && method != Some("HEAD");
     if !has_content {
-        return (answer, rest);
+        return (response, rest);
     }
     let length = length.expect("a Content-Length, since content may follow");
     if method.is_none() && rest.is_empty() {
-        // To a request that no service has seen, which may have been a HEAD.
-        answer.content = (length == 0).then(Vec::new);
-        return (answer, rest);
+        // The request reached no service, and may have been a HEAD.
+        response.content = (length == 0).then(Vec::new);
+        return (response, rest);
     }
     assert!(length <= rest.len(), "{} bytes of content out of {length}", rest.len());
-    answer.content = Some(rest[..length].to_vec());
-    (answer, &rest[length..])
+    response.content = Some(rest[..length].to_vec());
+    (response, &rest[length..])
 }
 
 fn split_line(bytes: &[u8]) -> (&[u8], &[u8]) {
@@ -129,24 +128,24 @@ fn read_field(line: &[u8]) -> (String, Vec<u8>) {
     (String::from_utf8(name.to_vec()).unwrap(), value.to_vec())
 }
 
-fn check_fields(answer: &Answer) {
-    let mut names: Vec<String> = answer.fields.iter().map(|(name, _)| name.to_ascii_lowercase()).collect();
+fn check_fields(response: &ParsedResponse) {
+    let mut names: Vec<String> = response.fields.iter().map(|(name, _)| name.to_ascii_lowercase()).collect();
     names.sort();
     names.dedup();
-    assert_eq!(names.len(), answer.fields.len(), "a field is sent twice: {answer:?}");
+    assert_eq!(names.len(), response.fields.len(), "a field is sent twice: {response:?}");
     for never in ["Transfer-Encoding", "Server", "Trailer", "Upgrade"] {
-        assert_eq!(answer.field(never), None);
+        assert_eq!(response.field(never), None);
     }
-    let has_length = answer.field("Content-Length").is_some();
-    match answer.status {
-        100..200 => assert!(answer.fields.is_empty(), "{answer:?}"),
-        // RFC 9110 §8.6 forbids it in a 204; in a 304 it would have to be the 200's.
-        204 | 304 => assert!(!has_length, "{answer:?}"),
-        405 => assert!(answer.field("Allow").is_some(), "§15.5.6 demands Allow: {answer:?}"),
-        _ => assert!(has_length, "{answer:?}"),
+    let has_length = response.field("Content-Length").is_some();
+    match response.status {
+        100..200 => assert!(response.fields.is_empty(), "{response:?}"),
+        // RFC 9110 §8.6 forbids Content-Length in a 204; in a 304 it would have to be that of the 200.
+        204 | 304 => assert!(!has_length, "{response:?}"),
+        405 => assert!(response.field("Allow").is_some(), "RFC 9110 §15.5.6 requires Allow: {response:?}"),
+        _ => assert!(has_length, "{response:?}"),
     }
-    if let Some(option) = answer.field("Connection") {
-        assert!(matches!(option, "close" | "keep-alive"), "{answer:?}");
+    if let Some(option) = response.field("Connection") {
+        assert!(matches!(option, "close" | "keep-alive"), "{response:?}");
     }
 }
 

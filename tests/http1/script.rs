@@ -1,109 +1,111 @@
-//! Cases: what a peer sends, and what must come of it.
+//! Cases: the bytes that a client sends, and assertions about the result.
 
 use spindle::http1::Settings;
 use spindle::http1::protocol_error::ProtocolError;
 use spindle::routes::Routes;
 
-use crate::driver::{NOW_TEXT, Observed, Reading, run};
-use crate::response_reader::{Answer, read_all};
-use crate::service::{Probe, Seen};
+use crate::driver::{NOW_TEXT, ReadMode, Transcript, run};
+use crate::response_reader::{ParsedResponse, parse_responses};
+use crate::service::{ReceivedRequest, TestService};
 
-/// A request that follows a case, to see where the server believes that the case ends.
+/// Sent after a case, to check that the server finds the end of the case's last request.
 const NEXT: &[u8] = b"GET /next HTTP/1.1\r\nHost: next\r\n\r\n";
 
-/// Streams up to this length are cut at every byte; longer ones at some.
-const EVERY_CUT_BYTES_MAX: usize = 400;
+/// Streams of up to this length are split at every byte; longer ones at some.
+const EVERY_SPLIT_BYTES_MAX: usize = 400;
 
-/// Streams up to this length come byte by byte in every combination; longer ones in one.
-const EVERY_WAY_BYTES_MAX: usize = 10_000;
+/// Streams of up to this length are sent byte by byte in every combination; longer ones in one.
+const EVERY_COMBINATION_BYTES_MAX: usize = 10_000;
 
-/// Which service is asked.
+/// Which service responds.
 #[derive(Clone, Copy, Debug)]
-enum Asked {
-    Probe,
+enum ServiceKind {
+    TestService,
     Routes,
 }
 
-/// The bytes that a peer sends, and to whom.
+/// The bytes that a client sends, the service that responds, and the server's settings.
 #[derive(Clone, Debug)]
 pub(crate) struct Script {
     bytes: Vec<u8>,
-    asked: Asked,
+    service: ServiceKind,
     settings: Settings,
 }
 
-/// What came of a case, the same in every cut.
+/// The result of a case, the same however its bytes are split.
 #[derive(Clone, Debug)]
-pub(crate) struct Told {
-    /// The final answers.
-    pub answers: Vec<Answer>,
-    /// The requests, as the service saw them.
-    pub seen: Vec<Seen>,
-    pub ended: bool,
+pub(crate) struct CaseResult {
+    /// The final responses.
+    pub responses: Vec<ParsedResponse>,
+    /// The requests that the service received.
+    pub requests: Vec<ReceivedRequest>,
+    /// Whether the server has half-closed the connection.
+    pub eof_sent: bool,
 }
 
-impl Told {
-    /// The only answer.
+impl CaseResult {
+    /// The only response.
     #[track_caller]
-    pub(crate) fn answer(&self) -> &Answer {
-        assert_eq!(self.answers.len(), 1, "{self:?}");
-        &self.answers[0]
+    pub(crate) fn response(&self) -> &ParsedResponse {
+        assert_eq!(self.responses.len(), 1, "{self:?}");
+        &self.responses[0]
     }
 
     /// The content of the only request.
     #[track_caller]
     pub(crate) fn content(&self) -> &[u8] {
-        assert_eq!(self.seen.len(), 1, "{self:?}");
-        assert!(self.seen[0].is_complete, "{self:?}");
-        &self.seen[0].content
+        assert_eq!(self.requests.len(), 1, "{self:?}");
+        assert!(self.requests[0].is_complete, "{self:?}");
+        &self.requests[0].content
     }
 
     fn statuses(&self) -> Vec<u16> {
-        self.answers.iter().map(|answer| answer.status).collect()
+        self.responses.iter().map(|response| response.status).collect()
     }
 }
 
-/// A case for the service of these tests.
+/// A case for [`TestService`].
 pub(crate) fn script(bytes: impl AsRef<[u8]>) -> Script {
-    Script { bytes: bytes.as_ref().to_vec(), asked: Asked::Probe, settings: Settings::default() }
+    Script { bytes: bytes.as_ref().to_vec(), service: ServiceKind::TestService, settings: Settings::default() }
 }
 
-/// A case for the real routes, without a directory.
-pub(crate) fn routed(bytes: impl AsRef<[u8]>) -> Script {
-    Script { asked: Asked::Routes, ..script(bytes) }
+/// A case for the server's own routes, without a directory.
+pub(crate) fn routes_script(bytes: impl AsRef<[u8]>) -> Script {
+    Script { service: ServiceKind::Routes, ..script(bytes) }
 }
 
-/// All of `bytes` is answered with these statuses, and the connection stays open.
+/// The responses to `bytes` have these statuses, and the connection stays open.
 #[track_caller]
-pub(crate) fn assert_stays_open(bytes: impl AsRef<[u8]>, statuses: &[u16]) -> Told {
+pub(crate) fn assert_stays_open(bytes: impl AsRef<[u8]>, statuses: &[u16]) -> CaseResult {
     script(bytes).assert_stays_open(statuses)
 }
 
-/// `bytes` are answered with these statuses, the last of which ends the connection.
+/// The responses to `bytes` have these statuses, and the last one closes the connection.
 #[track_caller]
-pub(crate) fn assert_closes(bytes: impl AsRef<[u8]>, statuses: &[u16]) -> Told {
+pub(crate) fn assert_closes(bytes: impl AsRef<[u8]>, statuses: &[u16]) -> CaseResult {
     script(bytes).assert_closes(statuses)
 }
 
-/// `bytes` break the protocol in this way, and no service sees the request.
+/// `bytes` cause this protocol error, and the service receives no request.
 #[track_caller]
 pub(crate) fn assert_rejected(bytes: impl AsRef<[u8]>, error: ProtocolError) {
-    let told = script(bytes).assert_rejected(error);
-    assert_eq!(told.seen, [], "a service was asked");
+    let result = script(bytes).assert_rejected(error);
+    assert_eq!(result.requests, [], "the service received a request");
 }
 
-/// `bytes` are no protocol error yet, and no request either. If the peer ends there, the answer is this protocol error.
+/// `bytes` are neither a protocol error nor a complete request. If the client half-closes after them, the response reports
+/// the protocol error `at_end`.
 #[track_caller]
 pub(crate) fn assert_incomplete(bytes: impl AsRef<[u8]>, at_end: ProtocolError) {
     script(bytes).assert_incomplete(at_end);
 }
 
-/// A GET of `target` with these field lines, Host left out.
+/// A GET of `target` with these field lines after Host.
 pub(crate) fn get(target: &str, lines: &str) -> String {
     format!("GET {target} HTTP/1.1\r\nHost: h\r\n{lines}\r\n")
 }
 
-/// A POST to `/` with these field lines, and what follows the head.
+/// A POST to `/` with these field lines after Host, followed by `content`.
 pub(crate) fn post(lines: &str, content: &str) -> String {
     format!("POST / HTTP/1.1\r\nHost: h\r\n{lines}\r\n{content}")
 }
@@ -120,25 +122,25 @@ impl Script {
     }
 
     #[track_caller]
-    pub(crate) fn assert_stays_open(&self, statuses: &[u16]) -> Told {
-        let told = self.play();
-        assert_eq!(told.statuses(), statuses, "{} → {told:?}", self.bytes.escape_ascii());
-        assert!(!told.ended, "the connection ended: {told:?}");
-        told
+    pub(crate) fn assert_stays_open(&self, statuses: &[u16]) -> CaseResult {
+        let result = self.run_all();
+        assert_eq!(result.statuses(), statuses, "{} → {result:?}", self.bytes.escape_ascii());
+        assert!(!result.eof_sent, "the server closed the connection: {result:?}");
+        result
     }
 
     #[track_caller]
-    pub(crate) fn assert_closes(&self, statuses: &[u16]) -> Told {
-        let told = self.play();
-        assert_eq!(told.statuses(), statuses, "{} → {told:?}", self.bytes.escape_ascii());
-        assert!(told.ended, "the connection stayed open: {told:?}");
-        told
+    pub(crate) fn assert_closes(&self, statuses: &[u16]) -> CaseResult {
+        let result = self.run_all();
+        assert_eq!(result.statuses(), statuses, "{} → {result:?}", self.bytes.escape_ascii());
+        assert!(result.eof_sent, "the connection stayed open: {result:?}");
+        result
     }
 
     #[track_caller]
-    pub(crate) fn assert_rejected(&self, error: ProtocolError) -> Told {
-        let told = self.play();
-        let last = told.answers.last().unwrap_or_else(|| panic!("no answer: {}", self.bytes.escape_ascii()));
+    pub(crate) fn assert_rejected(&self, error: ProtocolError) -> CaseResult {
+        let result = self.run_all();
+        let last = result.responses.last().unwrap_or_else(|| panic!("no response: {}", self.bytes.escape_ascii()));
         assert_eq!(
             (last.status, last.text().trim_end()),
             (error.status().code(), error.reason()),
@@ -146,144 +148,158 @@ impl Script {
             self.bytes.escape_ascii()
         );
         assert_eq!(last.field("Content-Type"), Some("text/plain"));
-        assert!(told.ended, "an error ends the connection: {told:?}");
-        told
+        assert!(result.eof_sent, "an error ends the connection: {result:?}");
+        result
     }
 
-    /// What is answered if all comes at once.
-    pub(crate) fn play_once(&self) -> Told {
-        let (outcome, _) = self.run(&self.bytes, &[], Reading::Everything, false);
-        self.read(&outcome)
+    /// The result if all bytes arrive at once.
+    pub(crate) fn run_once(&self) -> CaseResult {
+        let (transcript, _) = self.run(&self.bytes, &[], ReadMode::Immediate, false);
+        self.read(&transcript)
     }
 
     #[track_caller]
     pub(crate) fn assert_incomplete(&self, at_end: ProtocolError) {
-        for cuts in self.cuts() {
-            let (outcome, mut driver) = self.run(&self.bytes, &cuts, Reading::Everything, false);
-            let before = read_all(&outcome.output, &methods(&outcome));
-            assert!(before.iter().all(Answer::is_interim), "an answer too early: {before:?}");
-            assert!(!outcome.ended);
-            let outcome = driver.end();
-            let answers = read_all(&outcome.output, &methods(&outcome));
-            let last = answers.last().expect("an answer");
+        for splits in self.splits() {
+            let (transcript, mut driver) = self.run(&self.bytes, &splits, ReadMode::Immediate, false);
+            let before = parse_responses(&transcript.output, &methods(&transcript));
+            assert!(before.iter().all(ParsedResponse::is_interim), "the response comes too early: {before:?}");
+            assert!(!transcript.eof_sent);
+            let transcript = driver.half_close();
+            let responses = parse_responses(&transcript.output, &methods(&transcript));
+            let last = responses.last().expect("a response");
             assert_eq!((last.status, last.text().trim_end()), (at_end.status().code(), at_end.reason()));
-            assert!(last.says_close() && outcome.ended);
+            assert!(last.says_close() && transcript.eof_sent);
         }
     }
 
-    /// Plays the case in all its ways, and demands one outcome of them.
+    /// Runs the case in all variants, and asserts that they have the same result.
     #[track_caller]
-    fn play(&self) -> Told {
-        let (first, mut driver) = self.run(&self.bytes, &[], Reading::Everything, false);
-        let told = self.read(&first);
-        let end = driver.end();
-        assert_eq!(end.output, first.output, "the peer's end is answered with bytes");
-        assert!(end.ended, "the peer's end is not answered with one");
+    fn run_all(&self) -> CaseResult {
+        let (first, mut driver) = self.run(&self.bytes, &[], ReadMode::Immediate, false);
+        let result = self.read(&first);
+        let end = driver.half_close();
+        assert_eq!(end.output, first.output, "the server sends bytes after the client's half-close");
+        assert!(end.eof_sent, "the server does not close after the client's half-close");
         let mut longer = self.bytes.clone();
         longer.extend_from_slice(NEXT);
-        for cuts in self.cuts() {
-            for reading in [Reading::Everything, Reading::ByteByByte, Reading::Late] {
-                // The way of reading matters little to where a cut falls.
-                let is_short = self.bytes.len() <= EVERY_WAY_BYTES_MAX;
-                if reading != Reading::Everything && (cuts.len() == 1 || !is_short && !cuts.is_empty()) {
+        for splits in self.splits() {
+            for read_mode in [ReadMode::Immediate, ReadMode::ByteByByte, ReadMode::Deferred] {
+                // How the client reads hardly affects where a split matters: not every combination is run.
+                let is_short = self.bytes.len() <= EVERY_COMBINATION_BYTES_MAX;
+                if read_mode != ReadMode::Immediate && (splits.len() == 1 || !is_short && !splits.is_empty()) {
                     continue;
                 }
-                let (outcome, _) = self.run(&self.bytes, &cuts, reading, false);
-                self.compare(&told, &outcome, format_args!("{reading:?}, cut at {cuts:?}"));
+                let (transcript, _) = self.run(&self.bytes, &splits, read_mode, false);
+                self.compare(&result, &transcript, format_args!("{read_mode:?}, split at {splits:?}"));
             }
-            if cuts.len() > EVERY_WAY_BYTES_MAX {
+            if splits.len() > EVERY_COMBINATION_BYTES_MAX {
                 continue;
             }
-            let (outcome, _) = self.run(&longer, &cuts, Reading::Everything, false);
-            self.compare_with_next(&told, &outcome, format_args!("with more behind it, cut at {cuts:?}"));
+            let (transcript, _) = self.run(&longer, &splits, ReadMode::Immediate, false);
+            self.compare_with_next(
+                &result,
+                &transcript,
+                format_args!("followed by another request, split at {splits:?}"),
+            );
         }
-        let (mut outcome, _) = self.run(&self.bytes, &[], Reading::Everything, true);
-        assert!(outcome.ended, "a half-closed peer is not told the end");
-        outcome.ended = told.ended;
-        self.compare(&told, &outcome, format_args!("half-closed"));
-        told
+        let (mut transcript, _) = self.run(&self.bytes, &[], ReadMode::Immediate, true);
+        assert!(transcript.eof_sent, "the server does not close a half-closed connection");
+        transcript.eof_sent = result.eof_sent;
+        self.compare(&result, &transcript, format_args!("half-closed"));
+        result
     }
 
-    fn cuts(&self) -> Vec<Vec<usize>> {
+    fn splits(&self) -> Vec<Vec<usize>> {
         let length = self.bytes.len();
-        let stride = if length <= EVERY_CUT_BYTES_MAX { 1 } else { length / 40 };
-        let mut cuts: Vec<Vec<usize>> = (1..length).step_by(stride).map(|at| vec![at]).collect();
-        if length > EVERY_CUT_BYTES_MAX {
-            cuts.extend((length - 5..length).map(|at| vec![at]));
+        let stride = if length <= EVERY_SPLIT_BYTES_MAX { 1 } else { length / 40 };
+        let mut splits: Vec<Vec<usize>> = (1..length).step_by(stride).map(|at| vec![at]).collect();
+        if length > EVERY_SPLIT_BYTES_MAX {
+            splits.extend((length - 5..length).map(|at| vec![at]));
         }
-        cuts.push(vec![]);
-        cuts.push((1..length).collect());
-        cuts
+        splits.push(vec![]);
+        splits.push((1..length).collect());
+        splits
     }
 
-    fn run(&self, bytes: &[u8], cuts: &[usize], reading: Reading, half_closed: bool) -> (Observed, Box<dyn Playing>) {
-        match self.asked {
-            Asked::Probe => {
-                let (outcome, driver) = run(Probe, self.settings, bytes, cuts, reading, half_closed);
-                (outcome, Box::new(driver))
+    fn run(
+        &self,
+        bytes: &[u8],
+        splits: &[usize],
+        read_mode: ReadMode,
+        half_closed: bool,
+    ) -> (Transcript, Box<dyn ConnectionRun>) {
+        match self.service {
+            ServiceKind::TestService => {
+                let (transcript, driver) = run(TestService, self.settings, bytes, splits, read_mode, half_closed);
+                (transcript, Box::new(driver))
             }
-            Asked::Routes => {
-                let (outcome, driver) = run(<Routes>::new(None), self.settings, bytes, cuts, reading, half_closed);
-                (outcome, Box::new(driver))
+            ServiceKind::Routes => {
+                let (transcript, driver) =
+                    run(<Routes>::new(None), self.settings, bytes, splits, read_mode, half_closed);
+                (transcript, Box::new(driver))
             }
         }
     }
 
     #[track_caller]
-    fn read(&self, outcome: &Observed) -> Told {
-        let answers = read_all(&outcome.output, &methods(outcome));
-        let answers: Vec<Answer> = answers.into_iter().filter(|answer| !answer.is_interim()).collect();
-        let says_close = answers.last().is_some_and(Answer::says_close);
-        assert_eq!(says_close, outcome.ended, "the last answer announces the end, and no other does: {answers:?}");
-        for answer in &answers {
-            assert_eq!(answer.field("Date"), self.settings.send_date.then_some(NOW_TEXT), "{answer:?}");
+    fn read(&self, transcript: &Transcript) -> CaseResult {
+        let responses = parse_responses(&transcript.output, &methods(transcript));
+        let responses: Vec<ParsedResponse> = responses.into_iter().filter(|response| !response.is_interim()).collect();
+        let says_close = responses.last().is_some_and(ParsedResponse::says_close);
+        assert_eq!(
+            says_close, transcript.eof_sent,
+            "`Connection: close` is in the last response and no other: {responses:?}"
+        );
+        for response in &responses {
+            assert_eq!(response.field("Date"), self.settings.send_date.then_some(NOW_TEXT), "{response:?}");
         }
-        Told { answers, seen: outcome.seen.clone(), ended: outcome.ended }
+        CaseResult { responses, requests: transcript.requests.clone(), eof_sent: transcript.eof_sent }
     }
 
     #[track_caller]
-    fn compare(&self, told: &Told, outcome: &Observed, how: std::fmt::Arguments<'_>) {
-        let answers = read_all(&outcome.output, &methods(outcome));
-        let finals: Vec<&Answer> = answers.iter().filter(|answer| !answer.is_interim()).collect();
+    fn compare(&self, result: &CaseResult, transcript: &Transcript, how: std::fmt::Arguments<'_>) {
+        let responses = parse_responses(&transcript.output, &methods(transcript));
+        let finals: Vec<&ParsedResponse> = responses.iter().filter(|response| !response.is_interim()).collect();
         let script = self.bytes[..self.bytes.len().min(300)].escape_ascii();
-        assert_eq!(finals, told.answers.iter().collect::<Vec<_>>(), "{how}: {script}");
-        assert_eq!(outcome.seen, told.seen, "{how}: {script}");
-        assert_eq!(outcome.ended, told.ended, "{how}: {script}");
+        assert_eq!(finals, result.responses.iter().collect::<Vec<_>>(), "{how}: {script}");
+        assert_eq!(transcript.requests, result.requests, "{how}: {script}");
+        assert_eq!(transcript.eof_sent, result.eof_sent, "{how}: {script}");
     }
 
     #[track_caller]
-    fn compare_with_next(&self, told: &Told, outcome: &Observed, how: std::fmt::Arguments<'_>) {
-        if told.ended {
-            return self.compare(told, outcome, how);
+    fn compare_with_next(&self, result: &CaseResult, transcript: &Transcript, how: std::fmt::Arguments<'_>) {
+        if result.eof_sent {
+            return self.compare(result, transcript, how);
         }
-        let mut outcome = outcome.clone();
-        let next = outcome.seen.pop().unwrap_or_default();
+        let mut transcript = transcript.clone();
+        let next = transcript.requests.pop().unwrap_or_default();
         assert_eq!((next.method, &next.target[..]), ("GET", &b"/next"[..]), "{how}: the next request is misread");
-        let last = outcome.output.windows(9).rposition(|window| window == b"HTTP/1.1 ").expect("an answer");
-        let expected: &[u8] = match self.asked {
-            Asked::Probe => b"HTTP/1.1 200",
-            Asked::Routes => b"HTTP/1.1 404",
+        let last = transcript.output.windows(9).rposition(|window| window == b"HTTP/1.1 ").expect("a response");
+        let expected: &[u8] = match self.service {
+            ServiceKind::TestService => b"HTTP/1.1 200",
+            ServiceKind::Routes => b"HTTP/1.1 404",
         };
-        assert!(outcome.output[last..].starts_with(expected), "{how}: the next request is not answered");
-        outcome.output.truncate(last);
-        self.compare(told, &outcome, how);
+        assert!(transcript.output[last..].starts_with(expected), "{how}: the next request gets no response");
+        transcript.output.truncate(last);
+        self.compare(result, &transcript, how);
     }
 }
 
-fn methods(outcome: &Observed) -> Vec<&'static str> {
-    outcome.seen.iter().map(|seen| seen.method).collect()
+fn methods(transcript: &Transcript) -> Vec<&'static str> {
+    transcript.requests.iter().map(|request| request.method).collect()
 }
 
-/// A run that can go on.
-trait Playing {
-    /// The peer ends; returns what came of it all.
-    fn end(&mut self) -> Observed;
+/// A connection after a run.
+trait ConnectionRun {
+    /// The client half-closes. Returns the transcript from the start.
+    fn half_close(&mut self) -> Transcript;
 }
 
-impl<S: spindle::semantics::service::Service> Playing for crate::driver::Driver<S> {
-    fn end(&mut self) -> Observed {
-        self.receive_end();
-        assert!(self.connection.is_closed(), "the connection outlives both ends");
-        self.outcome()
+impl<S: spindle::semantics::service::Service> ConnectionRun for crate::driver::Driver<S> {
+    fn half_close(&mut self) -> Transcript {
+        crate::driver::Driver::half_close(self);
+        assert!(self.connection.is_closed(), "the connection stays open after both sides have half-closed");
+        self.transcript()
     }
 }

@@ -1,4 +1,4 @@
-//! Services for the core to ask: one made for these tests, and one that notes what any other is asked.
+//! Services for the protocol core to call: a test service, and one that records the requests to any other service.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -14,21 +14,26 @@ use spindle::semantics::response::{Body, Response};
 use spindle::semantics::service::{Piece, Reply, Service, Sink, Source, SourceFailed};
 use spindle::semantics::status::Status;
 
-/// What a sink of [`Probe`] takes at `/limited`, in bytes.
+/// The content that the sink at `/limited` accepts, in bytes.
 pub(crate) const LIMITED_BYTES_MAX: usize = 8;
 
-/// Answers by path: `/refuse` takes no content (403), `/limited` little (413), `/source/N` is N bytes from a source and
-/// `/huge` more of them than a case should read, `/stream/N` N bytes of unknown length, `/broken/N` fails behind them,
-/// `/slow/N` has nothing yet before each piece, `/nothing` is 204, `/version` has validators. Any other path echoes
-/// itself to a read, and takes the content of a write (201).
+/// Responds by path:
+///
+/// - `/refuse`: 403, without reading the content. `/nothing`: 204.
+/// - `/limited`: a write is accepted up to [`LIMITED_BYTES_MAX`] (413 beyond).
+/// - `/source/N`: N bytes from a source. `/huge`: [`HUGE_BYTES`], too much for a case.
+/// - `/stream/N`: N bytes of unknown length. `/broken/N`: the same, but the source fails after them. `/slow/N`: the same, but
+///   the source is pending before each piece.
+/// - `/version`: a resource with validators, for preconditions.
+/// - Any other path: the path itself for a read; for a write the content is accepted (201).
 #[derive(Default)]
-pub(crate) struct Probe;
+pub(crate) struct TestService;
 
-impl Service for Probe {
-    type Source = Repeated;
-    type Sink = Taker;
+impl Service for TestService {
+    type Source = TestSource;
+    type Sink = TestSink;
 
-    fn call<'r>(&'r mut self, request: &'r Request<'r>, now: &Now) -> Reply<'r, Repeated, Taker> {
+    fn call<'r>(&'r mut self, request: &'r Request<'r>, now: &Now) -> Reply<'r, TestSource, TestSink> {
         if request.method == Method::Unknown {
             return Reply::Respond(Response::new(Status::NotImplemented));
         }
@@ -36,22 +41,22 @@ impl Service for Probe {
         let writes = matches!(request.method, Method::Post | Method::Put);
         match path {
             b"/refuse" => Reply::Respond(Response::with_reason(Status::Forbidden, "Not here.")),
-            b"/version" => Reply::Respond(judge(request, now)),
-            b"/huge" => respond_with(Repeated::of_length(HUGE_BYTES)),
-            _ if number_behind(path, b"/stream/").is_some() => {
-                respond_with(Repeated::of_unknown_length(number_behind(path, b"/stream/"), false))
+            b"/version" => Reply::Respond(evaluate_preconditions(request, now)),
+            b"/huge" => respond_with(TestSource::of_length(HUGE_BYTES)),
+            _ if number_after(path, b"/stream/").is_some() => {
+                respond_with(TestSource::of_unknown_length(number_after(path, b"/stream/"), false))
             }
-            _ if number_behind(path, b"/broken/").is_some() => {
-                respond_with(Repeated::of_unknown_length(number_behind(path, b"/broken/"), true))
+            _ if number_after(path, b"/broken/").is_some() => {
+                respond_with(TestSource::of_unknown_length(number_after(path, b"/broken/"), true))
             }
-            _ if number_behind(path, b"/slow/").is_some() => {
-                respond_with(Repeated::slow(number_behind(path, b"/slow/").unwrap_or_default()))
+            _ if number_after(path, b"/slow/").is_some() => {
+                respond_with(TestSource::slow(number_after(path, b"/slow/").unwrap_or_default()))
             }
             b"/nothing" => Reply::Respond(Response::new(Status::NoContent)),
-            b"/limited" if writes => Reply::Receive(Taker { bytes_left: LIMITED_BYTES_MAX }),
-            _ if writes => Reply::Receive(Taker { bytes_left: usize::MAX }),
-            _ if number_behind(path, b"/source/").is_some() => {
-                respond_with(Repeated::of_length(number_behind(path, b"/source/").unwrap_or_default()))
+            b"/limited" if writes => Reply::Receive(TestSink { bytes_left: LIMITED_BYTES_MAX }),
+            _ if writes => Reply::Receive(TestSink { bytes_left: usize::MAX }),
+            _ if number_after(path, b"/source/").is_some() => {
+                respond_with(TestSource::of_length(number_after(path, b"/source/").unwrap_or_default()))
             }
             _ => Reply::Respond(Response {
                 content_type: Some("text/plain".into()),
@@ -62,26 +67,26 @@ impl Service for Probe {
     }
 }
 
-/// N behind `prefix`, if it is no more than a test can bear that reads byte by byte.
-fn number_behind(path: &[u8], prefix: &[u8]) -> Option<u64> {
+/// The number after `prefix`, if a test that reads byte by byte can read so many bytes in a reasonable time.
+fn number_after(path: &[u8], prefix: &[u8]) -> Option<u64> {
     let number = std::str::from_utf8(path.strip_prefix(prefix)?).ok()?.parse().ok()?;
     (number <= 1_000_000).then_some(number)
 }
 
-fn respond_with<'r, K>(source: Repeated) -> Reply<'r, Repeated, K> {
+fn respond_with<'r, K>(source: TestSource) -> Reply<'r, TestSource, K> {
     Reply::Respond(Response { body: Body::Source(source), ..Response::new(Status::Ok) })
 }
 
-/// Bytes of `/huge`.
+/// The length of `/huge`.
 pub(crate) const HUGE_BYTES: u64 = 100_000_000;
 
-/// `/version` has this entity tag and this date of modification.
+/// The entity tag and modification date of `/version`.
 const VERSION: Validators<'static> = Validators { etag: Some("\"a,b\""), last_modified_unix_s: Some(VERSION_UNIX_S) };
 
 /// Sun, 06 Nov 1994 08:00:00 GMT.
 const VERSION_UNIX_S: u64 = 784_108_800;
 
-fn judge<B>(request: &Request<'_>, now: &Now) -> Response<'static, B> {
+fn evaluate_preconditions<B>(request: &Request<'_>, now: &Now) -> Response<'static, B> {
     let preconditions = Preconditions::of(request, now);
     match preconditions.map_or(Verdict::Proceed, |preconditions| preconditions.evaluate(Some(VERSION))) {
         Verdict::Proceed => Response::new(Status::Ok),
@@ -92,33 +97,34 @@ fn judge<B>(request: &Request<'_>, now: &Now) -> Response<'static, B> {
 
 /// Content of equal bytes.
 #[derive(Debug)]
-pub(crate) struct Repeated {
+pub(crate) struct TestSource {
     left: u64,
     is_length_known: bool,
-    /// Whether it fails when all is sent.
+    /// Whether it fails once everything has been sent.
     is_broken: bool,
-    /// Whether it has nothing yet each time that it is first asked for a piece, and whether it has said so.
+    /// Whether each piece is pending the first time that it is requested.
     is_slow: bool,
+    /// Whether the current piece has been pending.
     has_waited: bool,
 }
 
-impl Repeated {
-    fn of_length(left: u64) -> Repeated {
-        Repeated { left, is_length_known: true, is_broken: false, is_slow: false, has_waited: false }
+impl TestSource {
+    fn of_length(left: u64) -> TestSource {
+        TestSource { left, is_length_known: true, is_broken: false, is_slow: false, has_waited: false }
     }
 
-    fn of_unknown_length(left: Option<u64>, is_broken: bool) -> Repeated {
-        Repeated { left: left.unwrap_or_default(), is_length_known: false, is_broken, ..Repeated::of_length(0) }
+    fn of_unknown_length(left: Option<u64>, is_broken: bool) -> TestSource {
+        TestSource { left: left.unwrap_or_default(), is_length_known: false, is_broken, ..TestSource::of_length(0) }
     }
 
-    fn slow(left: u64) -> Repeated {
-        Repeated { is_slow: true, ..Repeated::of_unknown_length(Some(left), false) }
+    fn slow(left: u64) -> TestSource {
+        TestSource { is_slow: true, ..TestSource::of_unknown_length(Some(left), false) }
     }
 }
 
 const REPEATED: &[u8] = &[b'r'; 1000];
 
-impl Source for Repeated {
+impl Source for TestSource {
     type File = Infallible;
 
     fn bytes_left(&self) -> Option<u64> {
@@ -144,16 +150,16 @@ impl Source for Repeated {
     }
 }
 
-/// Takes content up to a length.
-pub(crate) struct Taker {
+/// Accepts content up to a length.
+pub(crate) struct TestSink {
     bytes_left: usize,
 }
 
-impl Sink for Taker {
-    type Source = Repeated;
+impl Sink for TestSink {
+    type Source = TestSource;
 
-    fn write(&mut self, content: &[u8]) -> Result<(), Box<Response<'static, Repeated>>> {
-        assert!(!content.is_empty(), "a sink is not bothered with nothing");
+    fn write(&mut self, content: &[u8]) -> Result<(), Box<Response<'static, TestSource>>> {
+        assert!(!content.is_empty(), "a sink gets no empty piece");
         match self.bytes_left.checked_sub(content.len()) {
             Some(left) => self.bytes_left = left,
             None => return Err(Box::new(Response::with_reason(Status::ContentTooLarge, "Too long."))),
@@ -161,64 +167,67 @@ impl Sink for Taker {
         Ok(())
     }
 
-    fn finish(self, _: &Now) -> Response<'static, Repeated> {
+    fn finish(self, _: &Now) -> Response<'static, TestSource> {
         Response::new(Status::Created)
     }
 }
 
-/// One request as a service saw it.
+/// A request that a service received.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Seen {
+pub(crate) struct ReceivedRequest {
     pub method: &'static str,
     pub target: Vec<u8>,
-    pub is_version_10: bool,
+    pub is_http_10: bool,
     pub fields: Vec<(Vec<u8>, Vec<u8>)>,
-    /// The values of the Host lines, as the core finds them by their name.
+    /// The values of the Host lines, looked up by field name.
     pub hosts: Vec<Vec<u8>>,
-    /// What reached the sink.
+    /// The content that reached the sink.
     pub content: Vec<u8>,
-    /// Whether the sink was told that the content is complete.
+    /// Whether the sink was finished.
     pub is_complete: bool,
 }
 
-type Log = Rc<RefCell<Vec<Seen>>>;
+type Log = Rc<RefCell<Vec<ReceivedRequest>>>;
 
-/// Asks `inner`, and notes what it is asked.
-pub(crate) struct Recorder<S> {
+/// Records the requests to `inner`.
+pub(crate) struct RecordingService<S> {
     inner: S,
-    seen: Log,
+    requests: Log,
 }
 
-impl<S> Recorder<S> {
-    pub(crate) fn new(inner: S) -> Recorder<S> {
-        Recorder { inner, seen: Log::default() }
+impl<S> RecordingService<S> {
+    pub(crate) fn new(inner: S) -> RecordingService<S> {
+        RecordingService { inner, requests: Log::default() }
     }
 
-    /// The requests. How much of an unfinished content reached the sink depends on the cuts, and is left out.
-    pub(crate) fn seen(&self) -> Vec<Seen> {
-        let mut seen = self.seen.borrow().clone();
-        seen.iter_mut().filter(|seen| !seen.is_complete).for_each(|seen| seen.content.clear());
-        seen
+    /// The requests so far. Unfinished content is left out: how much of it reaches the sink depends on how the bytes were
+    /// split.
+    pub(crate) fn requests(&self) -> Vec<ReceivedRequest> {
+        let mut requests = self.requests.borrow().clone();
+        requests.iter_mut().filter(|request| !request.is_complete).for_each(|request| request.content.clear());
+        requests
     }
 }
 
-impl<S: Service> Service for Recorder<S> {
+impl<S: Service> Service for RecordingService<S> {
     type Source = S::Source;
     type Sink = RecordingSink<S::Sink>;
 
     fn call<'r>(&'r mut self, request: &'r Request<'r>, now: &Now) -> Reply<'r, Self::Source, Self::Sink> {
-        let index = self.seen.borrow().len();
-        self.seen.borrow_mut().push(Seen {
+        let index = self.requests.borrow().len();
+        self.requests.borrow_mut().push(ReceivedRequest {
             method: request.method.as_str(),
             target: target_bytes(&request.target),
-            is_version_10: request.version == Version::Http10,
+            is_http_10: request.version == Version::Http10,
             fields: request.fields.iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect(),
             hosts: request.fields.values(FieldName::Host).map(<[u8]>::to_vec).collect(),
-            ..Seen::default()
+            ..ReceivedRequest::default()
         });
         match self.inner.call(request, now) {
             Reply::Respond(response) => Reply::Respond(response),
-            Reply::Receive(inner) => Reply::Receive(RecordingSink { inner, index, seen: Rc::clone(&self.seen) }),
+            Reply::Receive(inner) => {
+                Reply::Receive(RecordingSink { inner, index, requests: Rc::clone(&self.requests) })
+            }
         }
     }
 }
@@ -235,7 +244,7 @@ fn target_bytes(target: &Target<'_>) -> Vec<u8> {
 pub(crate) struct RecordingSink<K> {
     inner: K,
     index: usize,
-    seen: Log,
+    requests: Log,
 }
 
 impl<K: Sink> Sink for RecordingSink<K> {
@@ -243,12 +252,12 @@ impl<K: Sink> Sink for RecordingSink<K> {
 
     fn write(&mut self, content: &[u8]) -> Result<(), Box<Response<'static, K::Source>>> {
         self.inner.write(content)?;
-        self.seen.borrow_mut()[self.index].content.extend_from_slice(content);
+        self.requests.borrow_mut()[self.index].content.extend_from_slice(content);
         Ok(())
     }
 
     fn finish(self, now: &Now) -> Response<'static, K::Source> {
-        self.seen.borrow_mut()[self.index].is_complete = true;
+        self.requests.borrow_mut()[self.index].is_complete = true;
         self.inner.finish(now)
     }
 }
