@@ -1,6 +1,6 @@
-//! How many exchanges a second a kept connection comes to without a socket: everything but the system calls.
+//! Exchanges per second on a kept connection without a socket: everything but the system calls.
 //!
-//! `cargo bench --bench exchanges`. The column of interest is the number of exchanges a second.
+//! Run with `cargo bench --bench exchanges`. The relevant column is the number of exchanges per second.
 
 mod support;
 
@@ -11,10 +11,10 @@ use spindle::routes::Routes;
 use support::InMemoryConnection;
 use support::corpus::{BROWSER_PICTURE, ECHO, SHORTEST};
 
-/// As many as a client that pipelines may send at a time.
+/// Requests that a pipelining client sends at a time.
 const PIPELINED: usize = 16;
 
-/// Repetitions that are timed as one: a single one is short beside what asking for the time costs.
+/// Repetitions that are timed together, because reading the clock takes long compared with a single one.
 const SAMPLE: u32 = 1_000;
 
 fn main() {

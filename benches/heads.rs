@@ -1,6 +1,6 @@
-//! How many heads a second are read: by this crate, which checks every byte of them, and by `httparse`.
+//! Heads parsed per second, by this crate, which validates every byte, and by `httparse`.
 //!
-//! `cargo bench --bench heads`. The column of interest is the number of heads a second.
+//! Run with `cargo bench --bench heads`. The relevant column is the number of heads per second.
 
 mod support;
 
@@ -14,14 +14,14 @@ use spindle::semantics::fields::FieldSpans;
 
 use support::corpus::HEADS;
 
-/// Repetitions that are timed as one: a single one is short beside what asking for the time costs.
+/// Repetitions that are timed together, because reading the clock takes long compared with a single one.
 const SAMPLE: u32 = 1_000;
 
 fn main() {
     divan::main();
 }
 
-/// The names of the heads, and one for all of them in turn.
+/// The names of the heads, and `all` for all of them in turn.
 fn names() -> impl Iterator<Item = &'static str> {
     HEADS.iter().map(|(name, _)| *name).chain(["all"])
 }

@@ -1,41 +1,41 @@
 #!/usr/bin/env bash
 # Runs the fuzz targets of scripts/fuzz/, one after the other. Usage: scripts/fuzz.sh [SECONDS [TARGET…]], from any
-# working directory. SECONDS (60 unless given) are shared among the targets; building takes none of them.
+# working directory. SECONDS (default: 60) are shared among the targets; the build is not counted.
 #
-# Exits with 0 where nothing was found, 1 where an input breaks an invariant, 2 where something is missing. What the
-# fuzzer learns is kept in $CARGO_TARGET_DIR (scripts/fuzz/target unless set), under inputs/, and serves the next run.
+# Exits with 0 if nothing was found, 1 if an input breaks an invariant, 2 if something is missing. The inputs that the fuzzer
+# generates are kept in $CARGO_TARGET_DIR (scripts/fuzz/target unless set), under inputs/, and the next run starts with them.
 #
-# scripts/fuzz/README.md says what the targets are and what to do with a finding.
+# scripts/fuzz/README.md describes the targets, and what to do with a finding.
 #
-# No nightly toolchain is needed: the coverage that guides the fuzzer is made by flags that the stable compiler has, and
-# the server's own code has nothing unsafe that a sanitizer could find.
+# No nightly toolchain is needed: the coverage that guides the fuzzer comes from flags of the stable compiler, and the server
+# has no unsafe code in which a sanitizer could find errors.
 set -euo pipefail
 
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/fuzz"
 
-missing() {
+fail() {
     printf 'fuzz.sh: %s\n' "$*" >&2
     exit 2
 }
 
 seconds=${1:-60}
-[[ $seconds =~ ^[1-9][0-9]{0,6}$ ]] || missing "usage: scripts/fuzz.sh [SECONDS [TARGET…]]; not a number of seconds: $seconds"
+[[ $seconds =~ ^[1-9][0-9]{0,6}$ ]] || fail "usage: scripts/fuzz.sh [SECONDS [TARGET…]]; not a number of seconds: $seconds"
 targets=("${@:2}")
 ((${#targets[@]} > 0)) || targets=(head chunked accept_encoding connection)
 for target in "${targets[@]}"; do
-    [[ -f fuzz_targets/$target.rs ]] || missing "there is no target $target; there are: $(ls fuzz_targets | sed 's/\.rs$//' | paste -sd' ')"
+    [[ -f fuzz_targets/$target.rs ]] || fail "there is no target $target; there are: $(ls fuzz_targets | sed 's/\.rs$//' | paste -sd' ')"
 done
 
-command -v cargo >/dev/null || missing 'cargo is missing: https://rustup.rs'
-command -v "${CXX:-c++}" >/dev/null || missing 'a C++ compiler is missing, of which libFuzzer is built: apt-get install g++'
+command -v cargo >/dev/null || fail 'cargo is missing: https://rustup.rs'
+command -v "${CXX:-c++}" >/dev/null || fail 'a C++ compiler is missing, which libFuzzer needs: apt-get install g++'
 host=$(rustc -vV | sed -n 's/^host: //p')
 case $host in
     *-linux-gnu | *-apple-darwin) ;;
-    *) missing "libFuzzer is not known to run on $host" ;;
+    *) fail "libFuzzer is not known to run on $host" ;;
 esac
 
-# What cargo-fuzz passes, without the sanitizer: an 8-bit counter an edge, and a call at each comparison, which lets the
-# fuzzer see what it was compared with. With --target, the flags stay away from build scripts and procedural macros.
+# The flags of cargo-fuzz, without the sanitizer: an 8-bit counter for each edge, and a call at each comparison, which shows
+# the fuzzer both operands. With --target, the flags do not apply to build scripts and procedural macros.
 coverage=(
     -Cpasses=sancov-module
     -Cllvm-args=-sanitizer-coverage-level=4
@@ -45,11 +45,11 @@ coverage=(
     -Ccodegen-units=1
 )
 target_dir=${CARGO_TARGET_DIR:-$PWD/target}
-[[ $target_dir == /* ]] || missing "CARGO_TARGET_DIR must be an absolute path: $target_dir"
+[[ $target_dir == /* ]] || fail "CARGO_TARGET_DIR must be an absolute path: $target_dir"
 RUSTFLAGS="${coverage[*]}" cargo build --release --locked --quiet --target "$host" --target-dir "$target_dir" ||
-    missing 'the targets do not build'
+    fail 'the targets do not build'
 
-# run_target NAME SECONDS: prints one line; returns 1 on a finding, and says where its input is.
+# run_target NAME SECONDS: prints one line. On a finding, prints the path of its input and returns 1.
 run_target() {
     local target=$1 seconds=$2 inputs=$target_dir/inputs/$1 findings=$target_dir/findings/$1 log status=0
     mkdir -p "$inputs" "$findings"

@@ -1,4 +1,4 @@
-//! Replays the corpus of the fuzz targets: what a fuzzer once found stays found, without a fuzzer.
+//! Replays the corpus of the fuzz targets, so that `cargo test` notices a regression without a fuzzer.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[allow(unreachable_pub)]
@@ -8,7 +8,7 @@ mod targets;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The sum of all inputs, so that a clone stays small.
+/// The limit for the sum of all inputs, so that a clone stays small.
 const CORPUS_BYTES_MAX: u64 = 500 * 1024;
 
 fn corpus() -> PathBuf {
@@ -22,7 +22,7 @@ fn every_input_of_the_corpus_keeps_the_invariants() {
         let folder = corpus().join(target.name);
         let mut inputs: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
         inputs.sort();
-        assert!(!inputs.is_empty(), "{} holds no inputs", folder.display());
+        assert!(!inputs.is_empty(), "{} contains no inputs", folder.display());
         for path in &inputs {
             let input = fs::read(path).unwrap();
             bytes += input.len() as u64;
@@ -36,24 +36,24 @@ fn every_input_of_the_corpus_keeps_the_invariants() {
     assert!(bytes <= CORPUS_BYTES_MAX, "the corpus has grown to {bytes} bytes");
 }
 
-/// Faults that the fuzzer found, by name. Each was seen to break an invariant before it was mended.
+/// Bugs that the fuzzer found. Each input broke an invariant before the bug was fixed.
 mod findings {
     use super::*;
 
-    fn keeps_the_invariants(target: &str, input: &str) {
+    fn assert_invariants(target: &str, input: &str) {
         let target = targets::ALL.iter().find(|known| known.name == target).unwrap();
         (target.run)(&fs::read(corpus().join(target.name).join(input)).unwrap());
     }
 
     #[test]
-    fn a_protocol_error_in_a_head_request_was_answered_with_content() {
-        keeps_the_invariants("connection", "error-in-a-head-request");
-        keeps_the_invariants("connection", "error-in-the-content-of-a-head-request");
+    fn a_protocol_error_in_a_head_request_is_reported_without_content() {
+        assert_invariants("connection", "protocol-error-in-a-head-request");
+        assert_invariants("connection", "protocol-error-in-the-content-of-a-head-request");
     }
 
     #[test]
-    fn an_answer_released_before_the_end_of_slow_content_had_no_time_to_be_read() {
-        keeps_the_invariants("connection", "upload-too-long-slow-and-not-worth-discarding");
+    fn a_response_released_before_the_end_of_slow_content_gets_the_write_stall_timeout() {
+        assert_invariants("connection", "slow-upload-too-long-to-discard");
     }
 }
 
@@ -61,6 +61,9 @@ mod findings {
 fn every_folder_of_the_corpus_belongs_to_a_target() {
     for entry in fs::read_dir(corpus()).unwrap() {
         let name = entry.unwrap().file_name();
-        assert!(targets::ALL.iter().any(|target| target.name == name), "{name:?} is no target, and is never replayed");
+        assert!(
+            targets::ALL.iter().any(|target| target.name == name),
+            "{name:?} is not a target, and would never be replayed"
+        );
     }
 }

@@ -1,6 +1,6 @@
 //! Requests as clients send them.
 
-/// From a browser that shows a page of pictures: 15 fields, some 700 bytes.
+/// A browser that loads an image of a page: 15 fields, some 700 bytes.
 pub(crate) const BROWSER_PICTURE: &[u8] = b"GET /user-agent HTTP/1.1\r\n\
     Host: photos.example.org:4221\r\n\
     Connection: keep-alive\r\n\
@@ -19,7 +19,7 @@ pub(crate) const BROWSER_PICTURE: &[u8] = b"GET /user-agent HTTP/1.1\r\n\
     Priority: u=2, i\r\n\
     \r\n";
 
-/// From a browser that opens a page, with a long query and the cookies of an old acquaintance.
+/// A browser that opens a page, with a long query and many cookies.
 const BROWSER_PAGE: &[u8] =
     b"GET /search?q=sans+i%2Fo+state+machine&hl=en&source=header&page=3&sort=newest HTTP/1.1\r\n\
     Host: www.example.com\r\n\
@@ -36,15 +36,15 @@ const BROWSER_PAGE: &[u8] =
     Cache-Control: max-age=0\r\n\
     \r\n";
 
-/// From a command line.
+/// curl.
 const CURL: &[u8] = b"GET /echo/abc HTTP/1.1\r\n\
     Host: localhost:4221\r\n\
     User-Agent: curl/7.88.1\r\n\
     Accept: */*\r\n\
     \r\n";
 
-/// A call of an interface between programs.
-const INTERFACE: &[u8] = b"POST /v1/orders/18446744/lines HTTP/1.1\r\n\
+/// A program that calls an API.
+const API_CALL: &[u8] = b"POST /v1/orders/18446744/lines HTTP/1.1\r\n\
     Host: api.internal.example.net\r\n\
     Accept: application/json\r\n\
     Accept-Encoding: gzip\r\n\
@@ -57,7 +57,7 @@ const INTERFACE: &[u8] = b"POST /v1/orders/18446744/lines HTTP/1.1\r\n\
     X-Request-Id: 9d3a1f50-77e4-4a43-8a55-2f6fb1f0a6b2\r\n\
     \r\n";
 
-/// A file, and only if it has changed.
+/// A conditional request for a file.
 const REVALIDATION: &[u8] = b"GET /files/albums/summer/IMG_2041.jpg HTTP/1.1\r\n\
     Host: photos.example.org\r\n\
     User-Agent: Wget/1.21.3\r\n\
@@ -68,22 +68,23 @@ const REVALIDATION: &[u8] = b"GET /files/albums/summer/IMG_2041.jpg HTTP/1.1\r\n
     Connection: Keep-Alive\r\n\
     \r\n";
 
-/// From something that only wants to know whether anybody is there.
-const PROBE: &[u8] = b"GET / HTTP/1.1\r\nHost: 10.42.0.17:4221\r\nUser-Agent: kube-probe/1.29\r\nAccept: */*\r\n\r\n";
+/// A health check.
+const HEALTH_CHECK: &[u8] =
+    b"GET / HTTP/1.1\r\nHost: 10.42.0.17:4221\r\nUser-Agent: kube-probe/1.29\r\nAccept: */*\r\n\r\n";
 
-/// The least that is a request.
+/// The shortest request.
 pub(crate) const SHORTEST: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
-/// A word to be sent back.
+/// A request to the echo route.
 pub(crate) const ECHO: &[u8] = CURL;
 
-/// All of them, each with a name.
+/// All of them, with their names.
 pub(crate) const HEADS: [(&str, &[u8]); 7] = [
     ("browser's page", BROWSER_PAGE),
     ("browser's picture", BROWSER_PICTURE),
-    ("command line", CURL),
-    ("interface", INTERFACE),
-    ("probe", PROBE),
+    ("curl", CURL),
+    ("API call", API_CALL),
+    ("health check", HEALTH_CHECK),
     ("revalidation", REVALIDATION),
     ("shortest", SHORTEST),
 ];

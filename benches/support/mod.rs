@@ -1,6 +1,6 @@
-//! What the measurements without sockets share: requests as clients send them, and a peer that has them answered.
+//! Shared by the measurements without sockets: requests as clients send them, and a connection that responds to them.
 
-// Each measurement uses a part of it.
+// Each measurement uses only a part of this module.
 #![allow(dead_code)]
 
 pub(crate) mod corpus;
@@ -9,7 +9,7 @@ use spindle::http1::{Connection, Settings, Shared, Step, Transmit};
 use spindle::routes::Routes;
 use spindle::semantics::Now;
 
-/// A kept connection without a socket, and what it works with.
+/// A kept connection without a socket.
 pub(crate) struct InMemoryConnection {
     connection: Connection<Routes>,
     shared: Shared,
@@ -25,28 +25,28 @@ impl InMemoryConnection {
         InMemoryConnection { connection: Connection::new(0, &shared, &now), shared, routes, now }
     }
 
-    /// At another time, in nanoseconds since 1970.
+    /// Sets the time, in nanoseconds since 1970.
     pub(crate) fn at(mut self, unix_ns: u64) -> InMemoryConnection {
         self.now.unix_ns = unix_ns;
         self
     }
 
-    /// Has `requests` answered, all that were received at once, and shows the bytes that go back to `sent`.
+    /// Receives `requests` at once, responds to all of them, and passes the bytes that are sent to `sent`.
     pub(crate) fn exchange(&mut self, requests: &[u8], mut sent: impl FnMut(&[u8])) {
         self.connection.input_space(&mut self.shared)[..requests.len()].copy_from_slice(requests);
         self.connection.received(requests.len());
         loop {
-            let mut moved = false;
+            let mut has_progressed = false;
             while self.connection.process(&mut self.routes, &mut self.shared, &self.now) != Step::Idle {
-                moved = true;
+                has_progressed = true;
             }
             while let Some(Transmit::Bytes { bytes, .. }) = self.connection.transmit() {
                 let count = bytes.len() as u64;
                 sent(bytes);
                 self.connection.transmitted(count, &mut self.shared, &self.now);
-                moved = true;
+                has_progressed = true;
             }
-            if !moved {
+            if !has_progressed {
                 break;
             }
         }

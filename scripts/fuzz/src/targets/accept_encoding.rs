@@ -1,9 +1,10 @@
-//! The negotiation of a content coding. The input is one field value a line; of what no value may hold, nothing is left.
+//! Content coding negotiation. Each line of the input is one value of Accept-Encoding; bytes that no field value may contain
+//! are removed.
 //!
 //! 1. No input makes it panic.
-//! 2. The outcome is that of a second, plainer reading of RFC 9110 §12.5.3.
-//! 3. Empty members, white space around commas, the case of letters, and where the list is cut into lines change nothing.
-//! 4. Gzip is never chosen for a peer that named neither it nor `*`.
+//! 2. The result is that of a second, simpler implementation of RFC 9110 §12.5.3.
+//! 3. Empty members, white space around commas, the case of letters, and how the list is split into lines have no effect.
+//! 4. Gzip is never chosen unless the client named it or `*`.
 
 use spindle::http1::limits::{FIELD_LINES_MAX, FIELD_SECTION_BYTES_MAX};
 use spindle::http1::message_head::HeadParser;
@@ -13,30 +14,30 @@ use spindle::semantics::fields::FieldSpans;
 /// Runs the target.
 pub fn run(input: &[u8]) {
     let values: Vec<Vec<u8>> = input.split(|byte| *byte == b'\n').take(FIELD_LINES_MAX).map(field_value).collect();
-    let Some(chosen) = choice(&values) else { return };
+    let Some(chosen) = negotiated(&values) else { return };
 
-    assert_eq!(chosen, expected(&values), "the choice is the one that the RFC's text makes");
+    assert_eq!(chosen, expected(&values), "the result is that of the reference implementation");
     let names_gzip = values
         .iter()
         .any(|value| value.contains(&b'*') || value.windows(4).any(|bytes| bytes.eq_ignore_ascii_case(b"gzip")));
-    assert!(chosen != Some(ContentCoding::Gzip) || names_gzip, "nobody gets gzip who has not asked for it");
+    assert!(chosen != Some(ContentCoding::Gzip) || names_gzip, "gzip is not chosen unless the client named it or `*`");
 
-    unchanged(&values, chosen, "empty members and white space around commas change nothing", |value| {
+    assert_unchanged(&values, chosen, "empty members and white space around commas have no effect", |value| {
         vec![[b", ,", &value.split(|byte| *byte == b',').collect::<Vec<_>>().join(&b" ,\t, "[..])[..], b"\t,"].concat()]
     });
-    unchanged(&values, chosen, "the case of letters changes nothing", |value| vec![value.to_ascii_uppercase()]);
-    unchanged(&values, chosen, "where the list is cut into lines changes nothing", |value| {
+    assert_unchanged(&values, chosen, "the case of letters has no effect", |value| vec![value.to_ascii_uppercase()]);
+    assert_unchanged(&values, chosen, "how the list is split into lines has no effect", |value| {
         value.split(|byte| *byte == b',').map(<[u8]>::to_vec).collect()
     });
 }
 
-/// What of `line` a field value may hold.
+/// `line` without the bytes that no field value may contain.
 fn field_value(line: &[u8]) -> Vec<u8> {
     line.iter().copied().filter(|byte| matches!(byte, b'\t' | b' '..=b'~' | 0x80..)).collect()
 }
 
-/// What is negotiated for a request with these Accept-Encoding lines; `None` where there is no room for them.
-fn choice(values: &[Vec<u8>]) -> Option<Option<ContentCoding>> {
+/// The result for a request with these Accept-Encoding lines; `None` if they exceed the limits of a head.
+fn negotiated(values: &[Vec<u8>]) -> Option<Option<ContentCoding>> {
     let mut head = b"GET / HTTP/1.1\r\n".to_vec();
     for value in values {
         head.extend_from_slice(b"Accept-Encoding:");
@@ -49,26 +50,26 @@ fn choice(values: &[Vec<u8>]) -> Option<Option<ContentCoding>> {
     }
     let mut spans = FieldSpans::with_capacity(FIELD_LINES_MAX);
     let mut parser = HeadParser::default();
-    assert_eq!(parser.advance(&head, &mut spans), Ok(true), "field content is accepted in a field");
+    assert_eq!(parser.advance(&head, &mut spans), Ok(true), "the head is accepted");
     let head = parser.complete(&head, &spans);
     Some(negotiate(&head.fields))
 }
 
-fn unchanged(
+fn assert_unchanged(
     values: &[Vec<u8>],
     chosen: Option<ContentCoding>,
-    sentence: &str,
+    invariant: &str,
     rewrite: impl Fn(&[u8]) -> Vec<Vec<u8>>,
 ) {
     let rewritten: Vec<_> = values.iter().flat_map(|value| rewrite(value)).collect();
-    if let Some(again) = choice(&rewritten) {
-        assert_eq!(again, chosen, "{sentence}");
+    if let Some(again) = negotiated(&rewritten) {
+        assert_eq!(again, chosen, "{invariant}");
     }
 }
 
-/// The choice by a plainer reading: the list as text, weights as fractions.
+/// The reference implementation: the list as text, and weights as floating-point numbers.
 fn expected(values: &[Vec<u8>]) -> Option<ContentCoding> {
-    // One char a byte, so that what is no ASCII is no letter of any name either.
+    // One char for each byte: a byte outside ASCII must not become a letter of a name.
     let list = values.iter().map(|value| value.iter().copied().map(char::from).collect::<String>());
     let list = list.collect::<Vec<_>>().join(",");
     let members: Vec<(String, f64)> = list.split(',').filter_map(member).collect();
@@ -86,7 +87,7 @@ fn expected(values: &[Vec<u8>]) -> Option<ContentCoding> {
     }
 }
 
-/// Name in small letters and weight; `None` for what is outside the grammar.
+/// The name in lower case, and the weight; `None` if the member is malformed.
 fn member(text: &str) -> Option<(String, f64)> {
     let white_space = [' ', '\t'];
     let (name, weight) = match text.split_once(';') {

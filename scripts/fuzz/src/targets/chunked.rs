@@ -1,9 +1,9 @@
 //! The decoder of chunked content. The input is what follows a head, see [`expand`].
 //!
 //! 1. No input makes it panic.
-//! 2. The same bytes have the same content in every cut, end at the same byte, and are refused for the same reason.
-//! 3. What is accepted here is what a second, plainer decoder accepts, which reads line by line and not byte by byte.
-//! 4. `httparse` reads the same size in the first line of all that is accepted.
+//! 2. However the bytes are split, the content is the same, ends at the same byte, or is rejected for the same reason.
+//! 3. A second, simpler decoder, which reads line by line instead of byte by byte, accepts the same content.
+//! 4. `httparse` finds the same size in the first line of accepted content.
 
 use spindle::http1::content::{ContentDecoder, Decoded};
 use spindle::http1::framing::Framing;
@@ -12,43 +12,43 @@ use spindle::http1::protocol_error::ProtocolError;
 
 use super::expand::expand;
 
-/// Enough to go past every limit of the coding twice.
+/// More than twice every limit of the coding.
 const STREAM_BYTES_MAX: usize = 160 * 1024;
 
-/// What became of the bytes.
+/// The result of decoding.
 #[derive(Clone, Debug, PartialEq)]
-enum Reading {
-    /// More are needed.
+enum DecodeResult {
+    /// More bytes are needed.
     Partial,
-    /// The content has ended, and so many bytes were its own.
+    /// The content, with its framing, has ended after so many bytes.
     Ended(usize),
-    Refused(ProtocolError),
+    Rejected(ProtocolError),
 }
 
 /// Runs the target.
 pub fn run(input: &[u8]) {
     let stream = expand(input, STREAM_BYTES_MAX);
-    let (whole, content) = read(&stream, [stream.len()]);
+    let (whole, content) = decode(&stream, [stream.len()]);
 
-    let by_byte = read(&stream, std::iter::repeat_n(1, stream.len()));
-    assert_eq!(by_byte.0, whole, "content that comes byte by byte ends like content that comes whole");
+    let by_byte = decode(&stream, std::iter::repeat_n(1, stream.len()));
+    assert_eq!(by_byte.0, whole, "content received byte by byte has the same result as content received at once");
     let uneven = input.iter().cycle().map(|byte| 1 + usize::from(byte & 0x1f));
-    let in_pieces = read(&stream, uneven);
-    assert_eq!(in_pieces.0, whole, "content that comes in pieces ends like content that comes whole");
-    assert!(by_byte.1 == content && in_pieces.1 == content, "the content is the same in every cut");
+    let in_pieces = decode(&stream, uneven);
+    assert_eq!(in_pieces.0, whole, "content received in pieces has the same result as content received at once");
+    assert!(by_byte.1 == content && in_pieces.1 == content, "the content is the same however it is split");
 
-    a_plainer_decoder_agrees(&stream, &whole, &content);
-    if let Reading::Ended(bytes) = whole {
-        httparse_reads_the_same_size(&stream);
-        let (at_once, _) = read(&stream[..bytes], [bytes]);
-        assert_eq!(at_once, whole, "bytes behind the end change nothing");
-        let (before, _) = read(&stream[..bytes - 1], [bytes - 1]);
-        assert_eq!(before, Reading::Partial, "content ends with its last byte and not before");
+    assert_reference_decoder_agrees(&stream, &whole, &content);
+    if let DecodeResult::Ended(bytes) = whole {
+        assert_httparse_reads_the_same_size(&stream);
+        let (at_once, _) = decode(&stream[..bytes], [bytes]);
+        assert_eq!(at_once, whole, "bytes after the end have no effect");
+        let (before, _) = decode(&stream[..bytes - 1], [bytes - 1]);
+        assert_eq!(before, DecodeResult::Partial, "content ends with its last byte");
     }
 }
 
-/// Decodes `stream` as it comes in pieces of such sizes. Returns what became of it, and the content up to there.
-fn read(stream: &[u8], sizes: impl IntoIterator<Item = usize>) -> (Reading, Vec<u8>) {
+/// Decodes `stream` in pieces of these sizes. Returns the result, and the content so far.
+fn decode(stream: &[u8], sizes: impl IntoIterator<Item = usize>) -> (DecodeResult, Vec<u8>) {
     let mut decoder = ContentDecoder::new(Framing::Chunked);
     let (mut start, mut end) = (0, 0);
     let mut content = Vec::new();
@@ -57,7 +57,7 @@ fn read(stream: &[u8], sizes: impl IntoIterator<Item = usize>) -> (Reading, Vec<
         loop {
             let decoded = match decoder.decode(&stream[start..end]) {
                 Ok(decoded) => decoded,
-                Err(error) => return (Reading::Refused(error), content),
+                Err(error) => return (DecodeResult::Rejected(error), content),
             };
             if decoded == Decoded::default() {
                 break;
@@ -66,93 +66,104 @@ fn read(stream: &[u8], sizes: impl IntoIterator<Item = usize>) -> (Reading, Vec<
             start = content_start + decoded.content;
             content.extend_from_slice(&stream[content_start..start]);
             if decoded.end {
-                return (Reading::Ended(start), content);
+                return (DecodeResult::Ended(start), content);
             }
         }
         if end == stream.len() {
             break;
         }
     }
-    assert_eq!(start, stream.len(), "a decoder that asks for more has used all it was given");
-    (Reading::Partial, content)
+    assert_eq!(start, stream.len(), "a decoder that needs more bytes has consumed its input");
+    (DecodeResult::Partial, content)
 }
 
-fn httparse_reads_the_same_size(stream: &[u8]) {
+fn assert_httparse_reads_the_same_size(stream: &[u8]) {
     let digits = stream.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
     let text = str::from_utf8(&stream[..digits]).expect("digits");
     let size = u64::from_str_radix(text, 16).expect("an accepted size is a number of at most 64 bits");
     let theirs = httparse::parse_chunk_size(stream);
     assert!(
         matches!(theirs, Ok(httparse::Status::Complete((_, their_size))) if their_size == size),
-        "httparse reads the same size: {theirs:?}"
+        "httparse finds the same size: {theirs:?}"
     );
 }
 
-/// What the second decoder makes of the bytes.
+/// The result of the reference decoder.
 #[derive(Debug, PartialEq)]
-enum Plain {
+enum ReferenceResult {
     Partial,
     Ended(usize, Vec<u8>),
     Malformed,
 }
 
-fn a_plainer_decoder_agrees(stream: &[u8], ours: &Reading, content: &[u8]) {
-    let plain = decode_plainly(stream);
+fn assert_reference_decoder_agrees(stream: &[u8], ours: &DecodeResult, content: &[u8]) {
+    let reference = decode_reference(stream);
     match ours {
-        Reading::Ended(bytes) => {
-            assert_eq!(plain, Plain::Ended(*bytes, content.to_vec()), "what is accepted is what the grammar says");
+        DecodeResult::Ended(bytes) => {
+            assert_eq!(
+                reference,
+                ReferenceResult::Ended(*bytes, content.to_vec()),
+                "the reference decoder finds the same content"
+            );
         }
-        Reading::Partial => assert_eq!(plain, Plain::Partial, "what may yet be well-formed is waited for"),
-        Reading::Refused(ProtocolError::ChunkOverheadTooLarge) => {
+        DecodeResult::Partial => {
+            assert_eq!(reference, ReferenceResult::Partial, "the reference decoder needs more bytes too")
+        }
+        DecodeResult::Rejected(ProtocolError::ChunkOverheadTooLarge) => {
             let framing_bytes = (stream.len() - content.len()) as u64;
-            assert!(framing_bytes > CHUNK_OVERHEAD_BYTES_FREE, "a modest overhead is never too much");
+            assert!(framing_bytes > CHUNK_OVERHEAD_BYTES_FREE, "the overhead is rejected only above its limit");
         }
-        Reading::Refused(ProtocolError::FieldSectionTooLarge) => {
-            assert!(stream.len() - content.len() > FIELD_SECTION_BYTES_MAX, "modest trailers are never too large");
+        DecodeResult::Rejected(ProtocolError::FieldSectionTooLarge) => {
+            assert!(
+                stream.len() - content.len() > FIELD_SECTION_BYTES_MAX,
+                "trailers are rejected only above the limit of a field section"
+            );
         }
-        Reading::Refused(ProtocolError::FieldLinesTooMany) => {
+        DecodeResult::Rejected(ProtocolError::FieldLinesTooMany) => {
             let line_feeds = stream.iter().filter(|byte| **byte == b'\n').count();
-            assert!(line_feeds > FIELD_LINES_MAX, "few trailers are never too many");
+            assert!(line_feeds > FIELD_LINES_MAX, "trailers are rejected only above the limit of field lines");
         }
-        // A fault is found at the byte that makes it; the plainer decoder waits for the end of the line.
-        Reading::Refused(_) => assert!(!matches!(plain, Plain::Ended(..)), "nothing well-formed is refused"),
+        // The decoder finds an error at its byte, the reference decoder only at the end of the line.
+        DecodeResult::Rejected(_) => {
+            assert!(!matches!(reference, ReferenceResult::Ended(..)), "no well-formed content is rejected")
+        }
     }
 }
 
-/// RFC 9112 §7.1, line by line, without any limit.
-fn decode_plainly(stream: &[u8]) -> Plain {
+/// The reference decoder: RFC 9112 §7.1, line by line, without limits.
+fn decode_reference(stream: &[u8]) -> ReferenceResult {
     let mut content = Vec::new();
     let mut rest = stream;
     loop {
-        let Some((line, behind)) = split_line(rest) else { return Plain::Partial };
-        let Some(size) = chunk_size(line) else { return Plain::Malformed };
-        rest = behind;
+        let Some((line, after)) = split_line(rest) else { return ReferenceResult::Partial };
+        let Some(size) = chunk_size(line) else { return ReferenceResult::Malformed };
+        rest = after;
         if size == 0 {
             break;
         }
-        let Some((data, behind)) = usize::try_from(size).ok().and_then(|size| rest.split_at_checked(size)) else {
-            return Plain::Partial;
+        let Some((data, after)) = usize::try_from(size).ok().and_then(|size| rest.split_at_checked(size)) else {
+            return ReferenceResult::Partial;
         };
         content.extend_from_slice(data);
-        match behind {
-            [] | [b'\r'] => return Plain::Partial,
-            [b'\r', b'\n', behind @ ..] => rest = behind,
-            _ => return Plain::Malformed,
+        match after {
+            [] | [b'\r'] => return ReferenceResult::Partial,
+            [b'\r', b'\n', after @ ..] => rest = after,
+            _ => return ReferenceResult::Malformed,
         }
     }
     loop {
-        let Some((line, behind)) = split_line(rest) else { return Plain::Partial };
-        rest = behind;
+        let Some((line, after)) = split_line(rest) else { return ReferenceResult::Partial };
+        rest = after;
         if line.is_empty() {
-            return Plain::Ended(stream.len() - rest.len(), content);
+            return ReferenceResult::Ended(stream.len() - rest.len(), content);
         }
         if !is_field_line(line) {
-            return Plain::Malformed;
+            return ReferenceResult::Malformed;
         }
     }
 }
 
-/// The bytes before the first CRLF and those behind it.
+/// The bytes before the first CRLF, and the bytes after it.
 fn split_line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let end = bytes.windows(2).position(|pair| pair == b"\r\n")?;
     Some((&bytes[..end], &bytes[end + 2..]))
@@ -184,14 +195,14 @@ fn chunk_size(line: &[u8]) -> Option<u64> {
 /// `*( BWS ";" BWS name [ BWS "=" BWS ( token / quoted-string ) ] )`, from left to right.
 fn are_extensions(mut rest: &[u8]) -> bool {
     while !rest.is_empty() {
-        let [b';', behind @ ..] = skip_white_space(rest) else { return false };
-        let Some(behind) = skip_token(skip_white_space(behind)) else { return false };
-        rest = behind;
+        let [b';', after @ ..] = skip_white_space(rest) else { return false };
+        let Some(after) = skip_token(skip_white_space(after)) else { return false };
+        rest = after;
         if let [b'=', value @ ..] = skip_white_space(rest) {
             let value = skip_white_space(value);
-            let behind = if value.starts_with(b"\"") { skip_quoted_string(value) } else { skip_token(value) };
-            let Some(behind) = behind else { return false };
-            rest = behind;
+            let after = if value.starts_with(b"\"") { skip_quoted_string(value) } else { skip_token(value) };
+            let Some(after) = after else { return false };
+            rest = after;
         }
     }
     true
@@ -210,10 +221,10 @@ fn skip_quoted_string(bytes: &[u8]) -> Option<&[u8]> {
     let mut rest = bytes.strip_prefix(b"\"")?;
     loop {
         rest = match rest {
-            [b'"', behind @ ..] => return Some(behind),
-            [b'\\', escaped, behind @ ..] if is_text_byte(escaped) => behind,
+            [b'"', after @ ..] => return Some(after),
+            [b'\\', escaped, after @ ..] if is_text_byte(escaped) => after,
             [b'\\', ..] => return None,
-            [byte, behind @ ..] if is_text_byte(byte) => behind,
+            [byte, after @ ..] if is_text_byte(byte) => after,
             _ => return None,
         };
     }

@@ -1,12 +1,12 @@
-//! Short inputs for long streams. The limits of a connection lie at tens of thousands of bytes, where a fuzzer that
-//! changes a few bytes at a time does not come by itself.
+//! Short inputs for long streams. The limits of a connection are tens of thousands of bytes, which a fuzzer that changes a
+//! few bytes at a time does not reach by itself.
 
-/// Announces a run: `RUN n c` stands for n × 256 bytes c, and with n = 0 for c alone.
+/// Starts a run: `RUN n c` means n × 256 bytes c, or the single byte c if n is 0.
 const RUN: u8 = 0xff;
-/// Announces a repetition: `REPEAT n m` stands for n further copies of the m bytes that stand before it.
+/// Starts a repetition: `REPEAT n m` means n further copies of the m bytes before it.
 const REPEAT: u8 = 0xfe;
 
-/// The stream that `input` describes, cut off at `bytes_max`. A byte that announces nothing stands for itself.
+/// The stream that `input` describes, truncated to `bytes_max` bytes. Any other byte means itself.
 pub(crate) fn expand(input: &[u8], bytes_max: usize) -> Vec<u8> {
     let mut stream = Vec::with_capacity(input.len().min(bytes_max));
     let mut rest = input;

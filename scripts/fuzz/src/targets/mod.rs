@@ -1,5 +1,5 @@
-//! One module a target: how it reads its input, and what must hold whatever the input is. Each invariant is a function
-//! or an assertion whose message is the sentence that must be true.
+//! The fuzz targets, one module each: how a target interprets its input, and the invariants for any input. An invariant is a
+//! function, or an assertion whose message is the sentence that must be true.
 
 pub mod accept_encoding;
 pub mod chunked;
@@ -10,9 +10,9 @@ mod expand;
 
 /// A fuzz target.
 pub struct Target {
-    /// Its name, and that of its folder in the corpus.
+    /// Its name, and the name of its folder in the corpus.
     pub name: &'static str,
-    /// Panics where an invariant does not hold.
+    /// Panics if the input breaks an invariant.
     pub run: fn(&[u8]),
 }
 

@@ -1,5 +1,5 @@
-//! A connection and a socket that does what a plan says. It keeps the connection's contract as the server's loop does, and
-//! checks after each event what must hold at rest.
+//! Drives a connection as the server's loop does, with a simulated socket and clock that follow a plan. Checks the
+//! connection's invariants after each event.
 
 use std::mem::size_of;
 
@@ -9,60 +9,59 @@ use spindle::semantics::Now;
 use spindle::semantics::fields::FieldSpan;
 
 use super::plan::{Event, Plan};
-use super::service::{Asked, Numbered};
+use super::service::{NumberingService, ReceivedRequest};
 
-/// What a connection's input may hold: the bytes, and where the lines of a head stand in them.
+/// The most memory for a connection's input: the bytes, and the positions of the head's field lines in them.
 const INPUT_MEMORY_BYTES_MAX: usize = RECEIVE_BUFFER_BYTES + FIELD_LINES_MAX * size_of::<FieldSpan>();
 
-/// A plan that goes round for so long is cut short: the rest moves at once.
+/// A plan stops after so many events, and the rest is transferred at once.
 const EVENTS_MAX: usize = 20_000;
 
-/// What came of one connection.
-pub(super) struct Outcome {
-    /// All bytes that it sent.
+/// What happened on one connection.
+pub(super) struct Transcript {
+    /// All bytes that the connection sent.
     pub(super) sent: Vec<u8>,
-    /// The requests that it asked about.
-    pub(super) asked: Vec<Asked>,
-    /// How many bytes of the stream it was given.
+    /// The requests that reached the service.
+    pub(super) requests: Vec<ReceivedRequest>,
+    /// How many bytes of the stream the connection received.
     pub(super) received: usize,
-    /// Whether it ran into a deadline.
+    /// Whether a deadline expired.
     pub(super) timed_out: bool,
-    /// Whether the server's end was announced to it, and if so how many questions it had asked by then.
-    pub(super) asked_when_finished: Option<usize>,
-    /// Whether it told the socket to end the writing side.
-    pub(super) ended: bool,
-    /// Whether it did so before the peer ended its side.
-    pub(super) ended_first: bool,
+    /// How many requests had reached the service when graceful shutdown began; `None` if it did not begin.
+    pub(super) requests_at_shutdown: Option<usize>,
+    /// Whether the connection half-closed.
+    pub(super) eof_sent: bool,
+    /// Whether it did so before the client half-closed.
+    pub(super) eof_sent_before_clients: bool,
 }
 
-/// Lets a connection live from its start to its end: `plan` happens, over and over, until `stream` has been received,
-/// and then whatever is left moves at once.
-pub(super) fn live(stream: &[u8], plan: &Plan, shared: &mut Shared) -> Outcome {
+/// Runs a connection until it is closed: repeats `plan` until `stream` has been received, then transfers the rest at once.
+pub(super) fn run_connection(stream: &[u8], plan: &Plan, shared: &mut Shared) -> Transcript {
     let mut driver = Driver::new(stream, shared);
     let mut events = plan.events.iter().cycle().take(EVENTS_MAX);
-    // A plan in which nothing arrives would only go round in vain.
-    let arrives = |event: &Event| matches!(event, Event::Receive(_) | Event::PeerEnds);
+    // A plan without input makes no progress however often it is repeated.
+    let arrives = |event: &Event| matches!(event, Event::Receive(_) | Event::HalfClose);
     let mut events_left = if plan.events.iter().any(arrives) { usize::MAX } else { plan.events.len() };
     while events_left > 0
         && !driver.is_done()
         && let Some(event) = events.next()
     {
-        driver.happen(*event);
+        driver.apply(*event);
         events_left -= 1;
     }
-    driver.move_the_rest();
-    driver.outcome
+    driver.finish();
+    driver.transcript
 }
 
 struct Driver<'a> {
-    connection: Connection<Numbered>,
-    service: Numbered,
+    connection: Connection<NumberingService>,
+    service: NumberingService,
     shared: &'a mut Shared,
     now: Now,
     stream: &'a [u8],
-    peer_has_ended: bool,
+    client_has_half_closed: bool,
     steps: usize,
-    outcome: Outcome,
+    transcript: Transcript,
 }
 
 impl<'a> Driver<'a> {
@@ -70,44 +69,44 @@ impl<'a> Driver<'a> {
         let now = Now { monotonic_ns: 1, unix_ns: 784_111_777_000_000_000 };
         Driver {
             connection: Connection::new(0, shared, &now),
-            service: Numbered::new(),
+            service: NumberingService::new(),
             shared,
             now,
             stream,
-            peer_has_ended: false,
+            client_has_half_closed: false,
             steps: 0,
-            outcome: Outcome {
+            transcript: Transcript {
                 sent: Vec::new(),
-                asked: Vec::new(),
+                requests: Vec::new(),
                 received: 0,
                 timed_out: false,
-                asked_when_finished: None,
-                ended: false,
-                ended_first: false,
+                requests_at_shutdown: None,
+                eof_sent: false,
+                eof_sent_before_clients: false,
             },
         }
     }
 
-    /// Whether the plan has nothing left to disturb.
+    /// Whether the rest of the plan can have no effect on the input.
     fn is_done(&self) -> bool {
-        self.connection.is_closed() || self.peer_has_ended || self.outcome.received == self.stream.len()
+        self.connection.is_closed() || self.client_has_half_closed || self.transcript.received == self.stream.len()
     }
 
-    fn happen(&mut self, event: Event) {
+    fn apply(&mut self, event: Event) {
         match event {
             Event::Receive(bytes_max) => self.receive(bytes_max),
             Event::Send(bytes_max) => self.send(bytes_max),
-            Event::Wait(ns) => self.wait(ns),
+            Event::Wait(ns) => self.advance_clock(ns),
             Event::Blocked(send_buffer_bytes) => self.connection.write_blocked(send_buffer_bytes),
-            Event::Park => self.go_idle(),
+            Event::Idle => self.go_idle(),
             Event::Shutdown => {
-                self.outcome.asked_when_finished.get_or_insert(self.service.asked.len());
+                self.transcript.requests_at_shutdown.get_or_insert(self.service.requests.len());
                 self.connection.begin_shutdown(&self.now);
-                self.wait(0);
+                self.advance_clock(0);
             }
-            Event::PeerEnds => self.peer_ends(),
+            Event::HalfClose => self.half_close(),
         }
-        self.settle();
+        self.process_until_idle();
     }
 
     fn receive(&mut self, bytes_max: usize) {
@@ -116,15 +115,15 @@ impl<'a> Driver<'a> {
         }
         let space = self.connection.input_space(self.shared);
         assert!(!space.is_empty(), "a connection that wants input has room for it");
-        let bytes = bytes_max.min(space.len()).min(self.stream.len() - self.outcome.received);
-        space[..bytes].copy_from_slice(&self.stream[self.outcome.received..][..bytes]);
-        self.outcome.received += bytes;
+        let bytes = bytes_max.min(space.len()).min(self.stream.len() - self.transcript.received);
+        space[..bytes].copy_from_slice(&self.stream[self.transcript.received..][..bytes]);
+        self.transcript.received += bytes;
         self.connection.received(bytes);
     }
 
-    fn peer_ends(&mut self) {
-        self.peer_has_ended = true;
-        self.outcome.ended_first = self.outcome.ended;
+    fn half_close(&mut self) {
+        self.client_has_half_closed = true;
+        self.transcript.eof_sent_before_clients = self.transcript.eof_sent;
         self.connection.received_eof();
     }
 
@@ -133,68 +132,65 @@ impl<'a> Driver<'a> {
             None => return,
             Some(Transmit::Bytes { bytes, .. }) => bytes,
             Some(Transmit::File { file, .. }) => match *file {},
-            Some(Transmit::Pending) => panic!("no source is at work here"),
-            Some(Transmit::Abort) => panic!("no source fails here"),
+            Some(Transmit::Pending) => panic!("the sources of the fuzz service are never pending"),
+            Some(Transmit::Abort) => panic!("the sources of the fuzz service never fail"),
             Some(Transmit::End) => {
-                assert!(!self.outcome.ended, "the end is sent once");
-                self.outcome.ended = true;
+                assert!(!self.transcript.eof_sent, "the connection half-closes once");
+                self.transcript.eof_sent = true;
                 self.connection.end_transmitted(self.shared, &self.now);
                 return;
             }
         };
-        assert!(!sent.is_empty(), "what is to be sent has bytes");
-        assert!(!self.outcome.ended, "nothing is sent behind the end");
+        assert!(!sent.is_empty(), "the connection offers bytes to send");
+        assert!(!self.transcript.eof_sent, "nothing is sent after the half-close");
         let sent = &sent[..bytes_max.min(sent.len())];
-        self.outcome.sent.extend_from_slice(sent);
+        self.transcript.sent.extend_from_slice(sent);
         let bytes = sent.len() as u64;
         self.connection.transmitted(bytes, self.shared, &self.now);
     }
 
-    /// Lets time pass; none of it after what makes a wait that has begun a shorter one.
-    fn wait(&mut self, ns: u64) {
+    /// Advances the clock, and expires a deadline that has passed. With 0, expires one that graceful shutdown has shortened.
+    fn advance_clock(&mut self, ns: u64) {
         self.now.monotonic_ns = self.now.monotonic_ns.saturating_add(ns);
         if self.connection.deadline_ns() > self.now.monotonic_ns {
             return;
         }
-        self.outcome.timed_out = true;
+        self.transcript.timed_out = true;
         self.connection.expire(self.now.monotonic_ns, self.shared, &self.now);
-        assert!(
-            self.connection.deadline_ns() > self.now.monotonic_ns,
-            "a deadline that has passed is dealt with, and does not pass again at once"
-        );
+        assert!(self.connection.deadline_ns() > self.now.monotonic_ns, "expiring a deadline removes or postpones it");
     }
 
-    /// What the loop does when the connection can make no progress.
+    /// Does what the loop does when a connection makes no progress.
     fn go_idle(&mut self) {
         while self.connection.flush_content(self.shared, &self.now) != Step::Idle {
-            self.settle();
+            self.process_until_idle();
         }
         self.connection.release_idle_memory(self.shared);
     }
 
-    /// Lets the connection think until nothing moves.
-    fn settle(&mut self) {
+    /// Processes until the connection makes no progress.
+    fn process_until_idle(&mut self) {
         loop {
-            let asked = self.service.asked.len();
+            let requests = self.service.requests.len();
             let step = self.connection.process(&mut self.service, self.shared, &self.now);
-            assert!(self.service.asked.len() <= asked + 1, "a step asks at most one question");
+            assert!(self.service.requests.len() <= requests + 1, "a step calls the service at most once");
             if step == Step::Idle {
                 break;
             }
             self.steps += 1;
             assert!(
-                self.steps <= 3 * self.outcome.received + 16,
-                "a step that moves has used bytes, so that thinking comes to an end"
+                self.steps <= 3 * self.transcript.received + 16,
+                "steps with progress consume input, so that their number is limited"
             );
         }
-        self.check_at_rest();
+        self.check_invariants();
     }
 
-    fn check_at_rest(&mut self) {
+    fn check_invariants(&mut self) {
         let memory_bytes = self.connection.memory_bytes();
         assert!(
             memory_bytes <= INPUT_MEMORY_BYTES_MAX + OUTPUT_BUFFER_BYTES,
-            "a connection holds no more than its buffers: {memory_bytes} bytes"
+            "a connection uses no more memory than its buffers: {memory_bytes} bytes"
         );
         if self.connection.is_closed() {
             assert!(self.connection.transmit().is_none(), "a closed connection sends nothing");
@@ -203,38 +199,43 @@ impl<'a> Driver<'a> {
         }
         assert!(
             self.connection.wants_input() || self.connection.transmit().is_some(),
-            "a connection that is open waits for bytes or has some to send"
+            "an open connection waits for input or has output"
         );
         let deadline_ns = self.connection.deadline_ns();
-        assert_ne!(deadline_ns, u64::MAX, "every wait has a deadline");
-        assert!(deadline_ns > self.now.monotonic_ns, "no wait is over before it begins");
+        assert_ne!(deadline_ns, u64::MAX, "an open connection has a deadline");
+        assert!(deadline_ns > self.now.monotonic_ns, "a deadline is in the future");
     }
 
-    /// Moves what is left in either direction, and ends the peer's side.
-    fn move_the_rest(&mut self) {
-        self.settle();
+    /// Transfers the rest in both directions, and half-closes the client's side.
+    fn finish(&mut self) {
+        self.process_until_idle();
         while !self.connection.is_closed() {
-            let (received, had_ended) = (self.outcome.received, self.peer_has_ended);
+            let (received, had_half_closed) = (self.transcript.received, self.client_has_half_closed);
             self.send_everything();
-            if received < self.stream.len() && !had_ended {
-                self.happen(Event::Receive(usize::MAX));
-            } else if !had_ended {
-                self.happen(Event::PeerEnds);
+            if received < self.stream.len() && !had_half_closed {
+                self.apply(Event::Receive(usize::MAX));
+            } else if !had_half_closed {
+                self.apply(Event::HalfClose);
             }
             assert!(
-                self.connection.is_closed() || self.outcome.received > received || self.peer_has_ended != had_ended,
-                "a connection whose peer reads, writes and ends comes to its end"
+                self.connection.is_closed()
+                    || self.transcript.received > received
+                    || self.client_has_half_closed != had_half_closed,
+                "a connection closes once its client has read everything and half-closed"
             );
         }
         self.go_idle();
-        self.outcome.asked = std::mem::take(&mut self.service.asked);
+        self.transcript.requests = std::mem::take(&mut self.service.requests);
     }
 
     fn send_everything(&mut self) {
         while self.connection.transmit().is_some() {
-            let (sent, ended) = (self.outcome.sent.len(), self.outcome.ended);
-            self.happen(Event::Send(usize::MAX));
-            assert!(self.outcome.sent.len() > sent || self.outcome.ended != ended, "what is to be sent can be sent");
+            let (sent, eof_sent) = (self.transcript.sent.len(), self.transcript.eof_sent);
+            self.apply(Event::Send(usize::MAX));
+            assert!(
+                self.transcript.sent.len() > sent || self.transcript.eof_sent != eof_sent,
+                "sending makes progress"
+            );
         }
     }
 }

@@ -1,44 +1,44 @@
-//! What the network, the clock and the operator do to a connection: the part of the input that is no byte of the peer.
+//! The plan of a connection: what the network, the clock and the operator do, besides the bytes that the client sends.
 
 use spindle::http1::limits::SECOND_NS;
 
-/// One thing that happens.
+/// A step of a plan.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Event {
-    /// At most so many bytes arrive.
+    /// The connection receives at most so many bytes.
     Receive(usize),
-    /// The socket takes at most so many bytes.
+    /// The connection sends at most so many bytes.
     Send(usize),
-    /// Time passes, in nanoseconds.
+    /// So many nanoseconds pass.
     Wait(u64),
-    /// The socket takes nothing, and its buffer holds so many bytes.
+    /// A write would block; the size of the socket's send buffer, in bytes.
     Blocked(u64),
-    /// The loop parks the connection.
-    Park,
-    /// The server begins to shut down.
+    /// The connection goes idle.
+    Idle,
+    /// Graceful shutdown begins.
     Shutdown,
-    /// The peer ends its side; what it has not sent by now never comes.
-    PeerEnds,
+    /// The client half-closes. The bytes that it has not sent yet never arrive.
+    HalfClose,
 }
 
-/// What happens, and how the server is configured.
+/// The events, and the server's settings.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Plan {
-    /// What happens, over and over until the peer has sent everything.
+    /// The events, repeated until the client has sent everything.
     pub(super) events: Vec<Event>,
-    /// Whether a missing Host is refused.
+    /// Whether the server is in strict mode.
     pub(super) strict: bool,
-    /// Whether responses carry no Date.
+    /// Whether responses have no Date.
     pub(super) without_date: bool,
 }
 
 impl Plan {
-    /// Splits an input into its plan, the first line, and the peer's bytes behind it.
+    /// Splits an input into its plan, which is the first line, and the client's bytes.
     ///
-    /// In the plan, letters are bytes that move, twice as many with each letter of the alphabet: `a` is one that
-    /// arrives, `b` two; `A` is one that is sent. A digit lets time pass, from a millisecond (`0`) in powers of ten. `^`
-    /// is a socket that would block, `_` a visit's end, `!` the peer's end, `%` the server's. `$` makes the server strict and `-` takes its clock away. An empty plan moves everything at once. Any other
-    /// byte is ignored.
+    /// In the plan a letter transfers bytes, twice as many with each letter of the alphabet: `a` receives one, `b` two; `A`
+    /// sends one. A digit n lets 10ⁿ milliseconds pass. `^` is a write that would block, `_` goes idle, `!` is the client's
+    /// half-close, and `%` begins graceful shutdown. `$` turns on strict mode, and `-` turns off Date. Any other byte is
+    /// ignored. An empty plan transfers everything at once.
     pub(super) fn split(input: &[u8]) -> (Plan, &[u8]) {
         let mut plan = Plan::default();
         let Some(line_end) = input.iter().position(|byte| *byte == b'\n') else { return (plan, input) };
@@ -48,9 +48,9 @@ impl Plan {
                 b'A'..=b'Z' => Event::Send(1 << (byte - b'A').min(20)),
                 b'0'..=b'9' => Event::Wait(10_u64.pow(u32::from(byte - b'0')) * (SECOND_NS / 1000)),
                 b'^' => Event::Blocked(4 * 1024 * 1024),
-                b'_' => Event::Park,
+                b'_' => Event::Idle,
                 b'%' => Event::Shutdown,
-                b'!' => Event::PeerEnds,
+                b'!' => Event::HalfClose,
                 b'$' => {
                     plan.strict = true;
                     continue;

@@ -1,4 +1,4 @@
-//! What the connection asks. Every answer is numbered, so that one that is lost, doubled or misplaced shows.
+//! The service. It numbers its responses, so that a missing, repeated or misplaced one is noticed.
 
 use std::borrow::Cow;
 
@@ -10,66 +10,66 @@ use spindle::semantics::response::{Body, Response};
 use spindle::semantics::service::{Piece, Reply, Service, Sink, Source, SourceFailed};
 use spindle::semantics::status::Status;
 
-/// The longest content that a source here has.
+/// The longest content of a source.
 const SOURCE_BYTES_MAX: u64 = 200_000;
 
-/// What one piece of a source holds at most.
+/// The longest piece of a source.
 const PIECE_BYTES_MAX: u64 = 1000;
 
-/// What sources yield: byte n of the content is n modulo this many.
+/// Byte n of a source is n modulo this number.
 const PATTERN_BYTES: u64 = 251;
 
-/// Byte `at` of every source.
+/// Byte `at` of a source.
 pub(super) fn source_byte(at: u64) -> u8 {
     (at % PATTERN_BYTES) as u8
 }
 
-/// A request that was asked about.
+/// A request that reached the service.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Asked {
+pub(super) struct ReceivedRequest {
     pub(super) method: Method,
     target: String,
     fields: Vec<(Vec<u8>, Vec<u8>)>,
     content_bytes: Option<u64>,
-    /// How long the content of the answer is, if a source yields it.
+    /// The length of the source in the response, if it has one.
     pub(super) source_bytes: Option<u64>,
 }
 
-/// `/source/N` answers with N bytes from a source. `/sink/N` takes at most N bytes of content. Everything else is the
-/// server's own routing table, without files. The entity tag of every answer is the number of its request, from 1.
-pub(super) struct Numbered {
+/// `/source/N` responds with N bytes from a source. `/sink/N` accepts at most N bytes of content. For any other path the
+/// server's own routes respond, without a directory. The entity tag of each response is the number of its request, from 1.
+pub(super) struct NumberingService {
     routes: Routes,
-    /// The requests, in their order.
-    pub(super) asked: Vec<Asked>,
+    /// The requests, in order.
+    pub(super) requests: Vec<ReceivedRequest>,
 }
 
-impl Numbered {
-    pub(super) fn new() -> Numbered {
-        Numbered { routes: Routes::new(None), asked: Vec::new() }
+impl NumberingService {
+    pub(super) fn new() -> NumberingService {
+        NumberingService { routes: Routes::new(None), requests: Vec::new() }
     }
 }
 
-impl Service for Numbered {
-    type Source = Patterned;
-    type Sink = Counting;
+impl Service for NumberingService {
+    type Source = PatternSource;
+    type Sink = DigestSink;
 
-    fn call<'r>(&'r mut self, request: &'r Request<'r>, now: &Now) -> Reply<'r, Patterned, Counting> {
+    fn call<'r>(&'r mut self, request: &'r Request<'r>, now: &Now) -> Reply<'r, PatternSource, DigestSink> {
         let path = request.target.path().unwrap_or_default();
-        let source_bytes = number_behind(path, b"/source/").map(|bytes| bytes.min(SOURCE_BYTES_MAX));
-        self.asked.push(Asked {
+        let source_bytes = number_after(path, b"/source/").map(|bytes| bytes.min(SOURCE_BYTES_MAX));
+        self.requests.push(ReceivedRequest {
             method: request.method,
             target: format!("{:?}", request.target),
             fields: request.fields.iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect(),
             content_bytes: request.content_bytes,
             source_bytes,
         });
-        let number = self.asked.len();
+        let number = self.requests.len();
         if let Some(bytes_left) = source_bytes {
-            let body = Body::Source(Patterned { at: 0, bytes_left });
+            let body = Body::Source(PatternSource { at: 0, bytes_left });
             return Reply::Respond(tagged(number, Response { body, ..Response::new(Status::Ok) }));
         }
-        if let Some(bytes_max) = number_behind(path, b"/sink/") {
-            return Reply::Receive(Counting { number, bytes_max, bytes: 0, digest: 0 });
+        if let Some(bytes_max) = number_after(path, b"/sink/") {
+            return Reply::Receive(DigestSink { number, bytes_max, bytes: 0, digest: 0 });
         }
         match self.routes.call(request, now) {
             Reply::Respond(response) => Reply::Respond(tagged(number, without_source(response))),
@@ -78,7 +78,7 @@ impl Service for Numbered {
     }
 }
 
-fn number_behind(path: &[u8], prefix: &[u8]) -> Option<u64> {
+fn number_after(path: &[u8], prefix: &[u8]) -> Option<u64> {
     str::from_utf8(path.strip_prefix(prefix)?).ok()?.parse().ok()
 }
 
@@ -87,7 +87,7 @@ fn tagged<B>(number: usize, response: Response<'_, B>) -> Response<'_, B> {
 }
 
 /// The response of a route that has no files to send.
-fn without_source<B>(response: Response<'_, B>) -> Response<'_, Patterned> {
+fn without_source<B>(response: Response<'_, B>) -> Response<'_, PatternSource> {
     Response {
         content_encoding: response.content_encoding,
         content_type: response.content_type,
@@ -111,12 +111,12 @@ fn without_source<B>(response: Response<'_, B>) -> Response<'_, Patterned> {
 
 /// A source of [`source_byte`]s.
 #[derive(Debug)]
-pub(super) struct Patterned {
+pub(super) struct PatternSource {
     at: u64,
     bytes_left: u64,
 }
 
-/// Long enough for a piece that begins anywhere in the pattern.
+/// Long enough for a piece that begins at any byte of the pattern.
 static PATTERN: [u8; (PATTERN_BYTES + PIECE_BYTES_MAX) as usize] = {
     let mut bytes = [0; (PATTERN_BYTES + PIECE_BYTES_MAX) as usize];
     let mut at = 0;
@@ -127,7 +127,7 @@ static PATTERN: [u8; (PATTERN_BYTES + PIECE_BYTES_MAX) as usize] = {
     bytes
 };
 
-impl Source for Patterned {
+impl Source for PatternSource {
     type File = std::convert::Infallible;
 
     fn bytes_left(&self) -> Option<u64> {
@@ -142,28 +142,29 @@ impl Source for Patterned {
 
     fn advance(&mut self, bytes: u64) {
         self.at += bytes;
-        self.bytes_left = self.bytes_left.checked_sub(bytes).expect("no more is sent than was left");
+        self.bytes_left = self.bytes_left.checked_sub(bytes).expect("the source advances within its length");
     }
 }
 
-/// A sink whose answer tells what it was given.
+/// A sink that responds with the length and a digest of the content.
 #[derive(Debug)]
-pub(super) struct Counting {
+pub(super) struct DigestSink {
     number: usize,
     bytes_max: u64,
     bytes: u64,
     digest: u64,
 }
 
-impl Sink for Counting {
-    type Source = Patterned;
+impl Sink for DigestSink {
+    type Source = PatternSource;
 
-    fn write(&mut self, content: &[u8]) -> Result<(), Box<Response<'static, Patterned>>> {
-        assert!(!content.is_empty(), "a sink is not bothered with nothing");
+    fn write(&mut self, content: &[u8]) -> Result<(), Box<Response<'static, PatternSource>>> {
+        assert!(!content.is_empty(), "a sink gets no empty piece");
         self.bytes += content.len() as u64;
         if self.bytes > self.bytes_max {
-            let refusal = Response::with_reason(Status::ContentTooLarge, "The content is longer than this sink takes.");
-            return Err(Box::new(tagged(self.number, refusal)));
+            let response =
+                Response::with_reason(Status::ContentTooLarge, "The content is longer than this sink takes.");
+            return Err(Box::new(tagged(self.number, response)));
         }
         for byte in content {
             self.digest = (self.digest ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
@@ -171,9 +172,9 @@ impl Sink for Counting {
         Ok(())
     }
 
-    fn finish(self, _: &Now) -> Response<'static, Patterned> {
-        let told = format!("{} bytes, digest {:x}\n", self.bytes, self.digest);
-        let body = Body::Bytes(Cow::Owned(told.into_bytes()));
+    fn finish(self, _: &Now) -> Response<'static, PatternSource> {
+        let summary = format!("{} bytes, digest {:x}\n", self.bytes, self.digest);
+        let body = Body::Bytes(Cow::Owned(summary.into_bytes()));
         tagged(self.number, Response { body, ..Response::new(Status::Created) })
     }
 }
