@@ -1,7 +1,7 @@
 //! The routes on each of the file systems that are built here: that of Linux, and that of any Unix; in the temporary directory,
 //! and on each real file system that can be mounted.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop where it stands")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
 use std::collections::HashMap;
 use std::fs;

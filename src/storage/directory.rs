@@ -8,11 +8,11 @@ use std::rc::Rc;
 
 use rustix::io::Errno;
 
-use super::beneath::Opening;
-use super::hidden_file::HiddenNames;
-use super::interrupted::retry;
+use super::cleanup::Cleanup;
 use super::modification_times::ModificationTimes;
-use super::sweep::Sweeper;
+use super::path_resolution::PathResolution;
+use super::retry::retry_on_intr;
+use super::temporary_file::TemporaryNames;
 use super::{
     Access, FileKind, FileSystem, Listing, Metadata, Native, RelativePath, StorageError, SymlinkedDirectories,
     Symlinks, Upload, UploadMode,
@@ -41,7 +41,7 @@ impl<F: FileSystem> NamedFile<F> {
 
     /// Reads at `offset`, at most once: less than what fits may be read, and 0 bytes at the end of the file.
     pub(super) fn read_at(&self, space: &mut [u8], offset: u64) -> Result<usize, Errno> {
-        retry(|| self.file_system.read_at(&self.file, &mut *space, offset))
+        retry_on_intr(|| self.file_system.read_at(&self.file, &mut *space, offset))
     }
 }
 
@@ -63,7 +63,7 @@ pub struct OpenedFile<F: FileSystem = Native> {
 impl<F: FileSystem> OpenedFile<F> {
     /// Whether the system still reports what it did when the file was opened.
     pub fn is_unchanged(&self) -> bool {
-        let stat = retry(|| self.file.file_system.stat(&self.file.file));
+        let stat = retry_on_intr(|| self.file.file_system.stat(&self.file.file));
         stat.is_ok_and(|stat| require_regular(&stat).is_ok_and(|metadata| metadata == self.metadata))
     }
 }
@@ -87,16 +87,17 @@ impl<F: FileSystem> Directory<F> {
     }
 
     fn open_root(file_system: F, path: &Path, seed: u64) -> Result<Directory<F>, Errno> {
-        let (directory, is_readable) = open_directory(|access| retry(|| file_system.open_root(path, access)), false)?;
+        let (directory, is_readable) =
+            open_directory(|access| retry_on_intr(|| file_system.open_root(path, access)), false)?;
         let root = Root {
-            opening: Opening::choose(&file_system, &directory)?,
+            path_resolution: PathResolution::detect(&file_system, &directory)?,
             unnamed_files: file_system.can_link_unnamed(&directory),
             bytes_max: file_system.file_size_max(),
             directory: Rc::new(directory),
             file_system,
             is_readable,
-            sweeper: Sweeper::default(),
-            hidden_names: HiddenNames::new(seed),
+            cleanup: Cleanup::default(),
+            temporary_names: TemporaryNames::new(seed),
             modification_times: Cell::default(),
             has_warned: Cell::new(false),
         };
@@ -160,11 +161,13 @@ impl<F: FileSystem> Directory<F> {
     /// disk, and some file systems do not say what is free. The space is not reserved, since then a client that
     /// announces much and sends nothing would take it from the others.
     ///
-    /// A `durable` upload is on the disk once it is committed. For that its directory must be one that can be read: another
-    /// is [`StorageError::PermissionDenied`], since only a descriptor that was opened for reading can be flushed.
+    /// A `durable` upload is on the disk once it is committed. For that its directory must be one that can be read:
+    /// another is [`StorageError::PermissionDenied`], since only a descriptor that was opened for reading can be
+    /// flushed.
     ///
     /// Refused here, and again at the commit: a name that something else than a regular file or a link has
-    /// ([`StorageError::NotRegularFile`]); a name that is taken, if only creating was asked ([`StorageError::AlreadyExists`]).
+    /// ([`StorageError::NotRegularFile`]); a name that is taken, if only creating was asked
+    /// ([`StorageError::AlreadyExists`]).
     pub fn begin_upload(
         &self,
         path: &RelativePath,
@@ -179,7 +182,7 @@ impl<F: FileSystem> Directory<F> {
 #[cfg(test)]
 impl<F: FileSystem> Directory<F> {
     pub(super) fn follows_links(&self) -> bool {
-        self.root.opening == Opening::ByKernel
+        self.root.path_resolution == PathResolution::Openat2
     }
 }
 
@@ -190,13 +193,13 @@ pub(super) struct Root<F: FileSystem> {
     directory: Rc<F::File>,
     /// Whether the root was opened for reading, so that it can be flushed.
     is_readable: bool,
-    opening: Opening,
+    path_resolution: PathResolution,
     /// Whether a file may be created without a name, and be given one later.
     unnamed_files: bool,
     /// The most bytes that this process may write to a file. To write more is a signal that ends the process.
     bytes_max: Option<u64>,
-    sweeper: Sweeper<F>,
-    hidden_names: HiddenNames,
+    cleanup: Cleanup<F>,
+    temporary_names: TemporaryNames,
     modification_times: Cell<ModificationTimes>,
     /// Whether it was said in this run that directories are not flushed.
     has_warned: Cell<bool>,
@@ -227,15 +230,15 @@ impl<F: FileSystem> Root<F> {
     }
 
     pub(super) fn open(&self, path: &[u8], access: Access) -> Result<F::File, Errno> {
-        self.opening.open(&self.file_system, &self.directory, path, access)
+        self.path_resolution.open(&self.file_system, &self.directory, path, access)
     }
 
     pub(super) fn stat(&self, file: &F::File) -> Result<Metadata, StorageError> {
-        retry(|| self.file_system.stat(file)).map_err(StorageError::from_anything)
+        retry_on_intr(|| self.file_system.stat(file)).map_err(StorageError::from_anything)
     }
 
     fn stat_at(&self, directory: &F::File, path: &[u8], links: Symlinks) -> Result<Metadata, Errno> {
-        retry(|| self.file_system.stat_at(directory, path, links))
+        retry_on_intr(|| self.file_system.stat_at(directory, path, links))
     }
 
     pub(super) fn metadata(&self, path: &RelativePath) -> Result<Metadata, StorageError> {
@@ -256,14 +259,14 @@ impl<F: FileSystem> Root<F> {
         }
     }
 
-    /// Whether `parent`, which was opened as the directory of `path`, is still there, and not moved elsewhere with all that
-    /// is in it. The root is always there.
+    /// Whether `parent`, which was opened as the directory of `path`, is still there, and not moved elsewhere with all
+    /// that is in it. The root is always there.
     pub(super) fn has_parent(&self, path: &RelativePath, parent: &F::File) -> Result<bool, StorageError> {
         let Some(name) = path.parent() else { return Ok(true) };
         let found = match self.open(name, Access::Traverse) {
             Ok(directory) => self.stat(&directory)?,
-            // What was begun is finished also without a descriptor to spare. The lookup is not held beneath the root then;
-            // it still has to lead to this directory.
+            // What was begun is finished also without a descriptor to spare. The lookup is not held beneath the root
+            // then; it still has to lead to this directory.
             Err(Errno::MFILE | Errno::NFILE) => {
                 self.stat_at(&self.directory, name, Symlinks::Follow).map_err(StorageError::from_parent)?
             }
@@ -292,16 +295,16 @@ impl<F: FileSystem> Root<F> {
     }
 
     /// Does a slice of what there is to sweep. `parent` is about to be written to.
-    pub(super) fn sweep(&self, parent: &Rc<F::File>, path: &RelativePath) {
-        self.sweeper.sweep(&self.file_system, parent, path);
+    pub(super) fn clean_up(&self, parent: &Rc<F::File>, path: &RelativePath) {
+        self.cleanup.run_slice(&self.file_system, parent, path);
     }
 
     pub(super) fn unnamed_files(&self) -> bool {
         self.unnamed_files
     }
 
-    pub(super) fn hidden_names(&self) -> &HiddenNames {
-        &self.hidden_names
+    pub(super) fn temporary_names(&self) -> &TemporaryNames {
+        &self.temporary_names
     }
 
     pub(super) fn bytes_max(&self) -> u64 {
@@ -318,7 +321,7 @@ impl<F: FileSystem> Root<F> {
     }
 
     /// The modification time of an upload that is committed at `unix_ns`: one that no upload of this run has had.
-    pub(super) fn next_modified_ns(&self, unix_ns: u64) -> u64 {
+    pub(super) fn unique_modified_ns(&self, unix_ns: u64) -> u64 {
         let mut times = self.modification_times.get();
         let next = times.next(unix_ns);
         self.modification_times.set(times);

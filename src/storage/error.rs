@@ -1,7 +1,7 @@
 //! What can go wrong, one variant for each thing that a caller answers differently.
 //!
-//! One error number means different things at different steps: `ENOENT` is an absent file when a name is looked up,
-//! and an absent parent when a file is created. So there is one translation for each kind of step.
+//! One error number means different things at different steps: `ENOENT` is an absent file when a name is looked up, and
+//! an absent parent when a file is created. So there is one translation for each kind of step.
 
 use std::{fmt, io};
 
@@ -78,8 +78,8 @@ impl StorageError {
 }
 
 /// What the system says when a path leads to nothing, or to a link that is not followed. `EXDEV` is a link out of the
-/// root; `ESTALE` is how a file server says that a directory which is held open has been removed; `EMLINK` is how FreeBSD
-/// says `ELOOP` of a link that was not to be followed.
+/// root; `ESTALE` is how a file server says that a directory which is held open has been removed; `EMLINK` is how
+/// FreeBSD says `ELOOP` of a link that was not to be followed.
 fn is_nothing_there(errno: Errno) -> bool {
     matches!(
         errno,

@@ -1,19 +1,19 @@
-//! Files that are asked for often. Opening, checking and closing a file costs more than all else that is done to send a
-//! small one; one stat is enough to confirm that what was found before is what stands on the disk. The content of small
-//! files is kept in memory, and larger ones are kept open.
+//! Files that are asked for often. PathResolution, checking and closing a file costs more than all else that is done to
+//! send a small one; one stat is enough to confirm that what was found before is what stands on the disk. The content
+//! of small files is kept in memory, and larger ones are kept open.
 //!
 //! There are two generations. What is used is, or moves, in the young one; when that is full, or has had its time, it
-//! becomes the old one, and what was old is forgotten. So the cache never holds more than its bounds, what is used often
-//! stays, and what is not gives back its memory and its descriptor: a removed file's space becomes free, and a file system
-//! can be unmounted.
+//! becomes the old one, and what was old is forgotten. So the cache never holds more than its bounds, what is used
+//! often stays, and what is not gives back its memory and its descriptor: a removed file's space becomes free, and a
+//! file system can be unmounted.
 
 use std::collections::HashMap;
 
-use super::interrupted::read_exactly;
+use super::retry::read_exactly;
 use super::{Directory, FileRange, FileSystem, Metadata, Native, OpenedFile, RelativePath};
 
-/// The longest file whose content is kept in memory, in bytes. For longer ones copying costs more than a second call, and
-/// they are sent from the disk's cache without a copy.
+/// The longest file whose content is kept in memory, in bytes. For longer ones copying costs more than a second call,
+/// and they are sent from the disk's cache without a copy.
 pub const SMALL_FILE_BYTES_MAX: usize = 16 * 1024;
 
 /// How much a generation holds, in bytes: some two thousand small pages and images in both.

@@ -8,8 +8,8 @@ use std::rc::Rc;
 use super::directory::{NamedFile, OpenedFile};
 use super::{FileSystem, Native};
 
-/// Where to read next in an open file, and how many bytes remain. Ranges of one file share its descriptor; the file
-/// is the one that was opened, whatever has taken its name since.
+/// Where to read next in an open file, and how many bytes remain. Ranges of one file share its descriptor; the file is
+/// the one that was opened, whatever has taken its name since.
 #[derive(Clone, Debug)]
 pub struct FileRange<F: FileSystem = Native> {
     file: Rc<NamedFile<F>>,

@@ -28,7 +28,8 @@ pub trait FileSystem: Clone + Debug + 'static {
     /// Opens `path`, and lets no step of its resolution leave `root`. Links are followed.
     ///
     /// # Errors
-    /// `NOSYS` where the system has no such call; `AGAIN` where the tree was moved meanwhile; `XDEV` where the path leads out.
+    /// `NOSYS` where the system has no such call; `AGAIN` where the tree was moved meanwhile; `XDEV` where the path
+    /// leads out.
     fn open_beneath(&self, root: &Self::File, path: &[u8], access: Access) -> Result<Self::File, Errno>;
 
     /// Opens the entry `name` of `directory`, and follows no link.
@@ -49,12 +50,12 @@ pub trait FileSystem: Clone + Debug + 'static {
     /// As `fstatat(2)`.
     fn stat_at(&self, directory: &Self::File, path: &[u8], links: Symlinks) -> Result<Metadata, Errno>;
 
-    /// Creates a file without a name that can be linked into `directory`, for writing. It may succeed in a directory that has
-    /// been removed; then no link will.
+    /// Creates a file without a name that can be linked into `directory`, for writing. It may succeed in a directory
+    /// that has been removed; then no link will.
     ///
     /// # Errors
-    /// Systems and file systems that have none return `OPNOTSUPP`, `ISDIR`, `INVAL`, `NOENT` or `NOSYS`; ext4 returns `PERM` in
-    /// a directory that has been removed.
+    /// Systems and file systems that have none return `OPNOTSUPP`, `ISDIR`, `INVAL`, `NOENT` or `NOSYS`; ext4 returns
+    /// `PERM` in a directory that has been removed.
     fn create_unnamed(&self, directory: &Self::File) -> Result<Self::File, Errno>;
 
     /// Whether an unnamed file could be given a name in this process: that may take `/proc`, which a jail lacks.
@@ -78,8 +79,8 @@ pub trait FileSystem: Clone + Debug + 'static {
     /// `EXIST` where something has the name; `PERM`, `OPNOTSUPP` or `NOSYS` where there are no hard links.
     fn link(&self, directory: &Self::File, from: &[u8], to: &[u8]) -> Result<(), Errno>;
 
-    /// Renames within `directory`, in one step for whoever looks, and replaces what is called `to`. Where both are names of
-    /// one file, nothing happens.
+    /// Renames within `directory`, in one step for whoever looks, and replaces what is called `to`. Where both are
+    /// names of one file, nothing happens.
     ///
     /// # Errors
     /// As `renameat(2)`.
@@ -121,8 +122,8 @@ pub trait FileSystem: Clone + Debug + 'static {
     /// As `futimens(2)`.
     fn set_modified(&self, file: &Self::File, modified_ns: u64) -> Result<(), Errno>;
 
-    /// Writes a file's content and attributes, or a directory's entries, to the disk. Once this has failed, what was written
-    /// before may be lost, although a second call succeeds.
+    /// Writes a file's content and attributes, or a directory's entries, to the disk. Once this has failed, what was
+    /// written before may be lost, although a second call succeeds.
     ///
     /// # Errors
     /// As `fsync(2)`; `INVAL` where the file system does not flush such a file.
@@ -140,8 +141,8 @@ pub trait FileSystem: Clone + Debug + 'static {
     /// The longest file that this process may write, in bytes. To write more would end it.
     fn file_size_max(&self) -> Option<u64>;
 
-    /// Begins to read a directory that was opened with `Access::ReadDirectory`. Entries that were added after it was opened may be
-    /// missing until it is [rewound](FileSystem::rewind): so on Btrfs.
+    /// Begins to read a directory that was opened with `Access::ReadDirectory`. Entries that were added after it was
+    /// opened may be missing until it is [rewound](FileSystem::rewind): so on Btrfs.
     ///
     /// # Errors
     /// `NOTDIR` where it is none.

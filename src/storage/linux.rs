@@ -55,7 +55,7 @@ fn descriptor_path(file: BorrowedFd<'_>) -> String {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may stop where it stands")]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use std::fs::{File, read_dir};
 

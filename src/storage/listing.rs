@@ -5,7 +5,7 @@ use std::rc::Rc;
 use rustix::io::Errno;
 
 use super::directory::Root;
-use super::interrupted::{next_entry, retry};
+use super::retry::{next_entry, retry_on_intr};
 use super::{Access, DirectoryEntry, FileKind, FileSystem, Metadata, Native, RelativePath, StorageError};
 
 /// What kind an entry is of.
@@ -76,7 +76,7 @@ impl<F: FileSystem> Listing<F> {
         let name = if path.is_empty() { b"." } else { path };
         let open =
             || root.open(name, Access::ReadDirectory).and_then(|directory| root.file_system().entries(directory));
-        let mut entries = retry(open).map_err(StorageError::from_lookup)?;
+        let mut entries = retry_on_intr(open).map_err(StorageError::from_lookup)?;
         // The root can be reopened even after it has been removed. Only reading an entry shows that.
         if path.is_empty() {
             if let Some(Err(Errno::NOENT)) = next_entry(root.file_system(), &mut entries, |_| ()) {
@@ -89,17 +89,17 @@ impl<F: FileSystem> Listing<F> {
 
     /// When the directory was last modified, in nanoseconds since 1970.
     pub fn modified_ns(&self) -> Result<i128, StorageError> {
-        let stat =
-            retry(|| self.root.file_system().stat_directory(&self.entries)).map_err(StorageError::from_anything)?;
+        let stat = retry_on_intr(|| self.root.file_system().stat_directory(&self.entries))
+            .map_err(StorageError::from_anything)?;
         Ok(stat.modified_ns)
     }
 
-    /// Whether there may be more than `count` entries, by the size of the directory. File systems count it in ways of their own:
-    /// that there are not is no promise.
+    /// Whether there may be more than `count` entries, by the size of the directory. File systems count it in ways of
+    /// their own: that there are not is no promise.
     pub fn may_exceed(&self, count: u64) -> bool {
         // What an entry takes at least on ext4; elsewhere it takes more.
         const ENTRY_BYTES_MIN: u64 = 12;
-        let stat = retry(|| self.root.file_system().stat_directory(&self.entries));
+        let stat = retry_on_intr(|| self.root.file_system().stat_directory(&self.entries));
         stat.is_ok_and(|stat| stat.size_bytes / ENTRY_BYTES_MIN > count)
     }
 
@@ -126,9 +126,10 @@ impl<F: FileSystem> Listing<F> {
         self.root.file_system().rewind(&mut self.entries);
     }
 
-    /// Looks at the next entry. `None` behind the last one; `Some(Ok(None))` for an entry that a reader cannot have, which
-    /// is given all the same so that each call costs the same: `.` and `..`, an upload in progress, what is neither a file
-    /// nor a directory, a link that leads out of the root or nowhere, and what has been removed meanwhile.
+    /// Looks at the next entry. `None` behind the last one; `Some(Ok(None))` for an entry that a reader cannot have,
+    /// which is given all the same so that each call costs the same: `.` and `..`, an upload in progress, what is
+    /// neither a file nor a directory, a link that leads out of the root or nowhere, and what has been removed
+    /// meanwhile.
     ///
     /// # Errors
     /// The disk failed, or no descriptor was left. Another call may go on for ever with the same error.
@@ -141,8 +142,8 @@ impl<F: FileSystem> Listing<F> {
         })
     }
 
-    /// As [`Listing::next`], without a look at what the disk says is a regular file: who opens it looks at it anyway, and may
-    /// find that it is gone.
+    /// As [`Listing::next`], without a look at what the disk says is a regular file: who opens it looks at it anyway,
+    /// and may find that it is gone.
     ///
     /// # Errors
     /// As [`Listing::next`].
@@ -172,7 +173,7 @@ impl<F: FileSystem> Listing<F> {
     }
 
     fn look_at(&self, name: Box<[u8]>) -> Result<Option<Entry>, StorageError> {
-        let stat = match retry(|| self.root.file_system().stat_entry(&self.entries, &name)) {
+        let stat = match retry_on_intr(|| self.root.file_system().stat_entry(&self.entries, &name)) {
             Ok(stat) => stat,
             Err(errno) => return nothing_or_error(StorageError::from_lookup(errno)),
         };
@@ -195,8 +196,8 @@ impl<F: FileSystem> Listing<F> {
     }
 }
 
-/// Whether the entry may be listed, by its name, and where the disk says what it is by that: it saves looking at devices and
-/// the like.
+/// Whether the entry may be listed, by its name, and where the disk says what it is by that: it saves looking at
+/// devices and the like.
 fn is_listed(entry: &DirectoryEntry<'_>) -> bool {
     RelativePath::is_segment(entry.name) && entry.kind != Some(FileKind::Other)
 }

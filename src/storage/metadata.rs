@@ -2,8 +2,8 @@
 
 use super::FileKind;
 
-/// One version of a file, as `stat(2)` reported it. Two equal values mean the same content, as far as a stat can tell: a file
-/// system with coarse timestamps may show two writes within one tick with the same ones.
+/// What `stat(2)` reported about a file. Equal values mean the same version of the same file, as far as a stat can
+/// tell: on a file system with coarse timestamps, two writes within one tick may leave the same values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Metadata {
     /// What kind of file it is.
@@ -16,7 +16,8 @@ pub struct Metadata {
     pub size_bytes: u64,
     /// When the content was last modified (`st_mtim`): nanoseconds since 1970, negative before.
     pub modified_ns: i128,
-    /// When the content, the attributes or the names were last changed (`st_ctim`): nanoseconds since 1970, negative before.
+    /// When the content, the attributes or the names were last changed (`st_ctim`): nanoseconds since 1970, negative
+    /// before.
     pub changed_ns: i128,
 }
 

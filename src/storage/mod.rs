@@ -1,67 +1,72 @@
-//! The directory on disk: names, files that leave, uploads that come in. It knows nothing of HTTP.
+//! The served directory on disk: paths, files to read, uploads to write. Nothing here knows HTTP.
 //!
 //! # Laws
 //!
-//! 1. **A name becomes a path in one place.** [`RelativePath`] is the only type that storage takes as a name. Nothing
-//!    in it can climb, start at the root of the system, or name an upload in progress.
-//! 2. **Every open is beneath the root.** The kernel's own rule decides where it has one (`openat2`); elsewhere the
-//!    path is walked segment by segment, and no link is followed. Opens do not wait, and what was opened is used only
-//!    if it proves to be a regular file, or a directory that is to be listed: links that lead out, FIFOs, sockets and
-//!    devices are answered at once.
-//! 3. **An upload is whole, or it never happened.** Content goes to an unnamed file beside its target, and becomes
-//!    visible in one step. Where the system has no unnamed files, it goes to a hidden name, `.spindle-` and sixteen hex
-//!    digits, which no [`RelativePath`] can hold. Dropping an [`Upload`] removes every trace of it.
-//! 4. **The hidden file of an upload is locked while it is in use.** A hidden file that is not locked was left by a crash,
-//!    or is the old version that a durable upload is just replacing. A run removes such files when it writes to their
-//!    directory, unless that may not be read: in slices of a few milliseconds, one slice for each upload and one directory
-//!    at a time. It never removes the upload in progress of another server that shares the directory. It may remove the old
-//!    version that another server keeps, which matters only if the power is then cut on a file system without a journal.
-//! 5. **The kernel decides who was first.** Creating never replaces: the link fails where the name is taken.
-//! 6. **No two uploads of a run share a modification time**, however coarse the clock, and however often it is set back:
-//!    each is at least a microsecond later than the one before, and what came before and after the clock was set back
-//!    differs in the nanoseconds. None is a whole number of milliseconds, so that a file system with coarser times keeps none
-//!    exactly: [`Published`] tells by that whether the time is the upload's own.
-//! 7. **No memory grows with a file, nor with the length of a directory.** Content passes through in the caller's pieces,
-//!    and [`FileRange`] is three words. Files that are asked for often are kept, the small ones in memory and the others
-//!    open, within bounds and not for long, and are confirmed by their metadata at each use.
+//! 1. **Paths are checked in one place.** Storage takes every path as a [`RelativePath`]. It has no `..`, is not
+//!    absolute, and cannot name a temporary file.
+//! 2. **Every open stays beneath the root.** Where the kernel has `openat2`, it enforces this. Elsewhere the path is
+//!    opened segment by segment, and no symbolic link is followed. An open never waits, and the result is used only if
+//!    it is a regular file, or a directory that is to be listed. So a FIFO, a socket, a device or a link that leads out
+//!    of the root is refused at once.
+//! 3. **An upload is stored completely or not at all.** Its content goes to an unnamed file (`O_TMPFILE`) in the
+//!    directory of its target, and becomes visible in one step. Where there are no unnamed files, it goes to a
+//!    temporary file, whose name is `.spindle-` and sixteen hex digits. Dropping an [`Upload`] removes that file.
+//! 4. **A temporary file is locked while it is in use.** One without a lock was left by a crash, or is the old version
+//!    of a file that a durable upload is just replacing. The server removes such files from each directory to which it
+//!    writes, unless it may not read that directory. The removal takes a few milliseconds per upload, and works on one
+//!    directory at a time. It never removes an upload in progress of another server on the same directory. It may
+//!    remove the old version that another server keeps, which matters only if the power then fails on a file system
+//!    without a journal.
+//! 5. **The kernel decides who creates a file first.** [`UploadMode::CreateOnly`] never replaces a file, because the
+//!    link fails if the name exists.
+//! 6. **No two uploads of a run get the same modification time**, however coarse the clock is and however often it is
+//!    set back. Each time is at least a microsecond later than the one before. After the clock was set back they are
+//!    earlier again, and differ from the previous ones in the nanoseconds. No time is a whole number of milliseconds,
+//!    so a file system with coarser timestamps keeps none of them exactly. [`Published`] shows by that whether an
+//!    upload has its time for itself.
+//! 7. **Memory does not grow with the size of a file or a directory.** Content passes through in the caller's buffers,
+//!    and a [`FileRange`] is three words. The cache keeps small files in memory and larger ones open, up to a limit and
+//!    for a few seconds after their last use. Each use revalidates the entry by its metadata.
+//! 8. **All system calls are behind one trait.** Storage makes the calls of [`FileSystem`] and no others. [`Native`]
+//!    implements it for the operating system, and a test can implement a simulated disk. Everything that takes several
+//!    calls is above the trait: opening segment by segment, retrying after a signal, temporary names, and publication.
+//! 9. **A durable upload is on the disk when its commit returns**, with or without a journal. The file is flushed
+//!    before it gets its name, so that the name never leads to incomplete content. After it has its name, the file and
+//!    the directory are flushed. A regular file that is replaced keeps a temporary name until then. Otherwise the disk
+//!    could free it while the directory on the disk still leads to it. A power failure on a file system without a
+//!    journal may still lose the name in two cases: the system refuses the temporary name (no hard links, or on Linux a
+//!    file of another owner), or the upload replaces a link. A failed flush is not repeated for the same upload,
+//!    because the second one would succeed although the content is lost. Where the file system cannot flush
+//!    directories, it decides when the name is on the disk.
 //!
-//! 8. **The outside is one trait deep.** Storage makes the calls of [`FileSystem`] and no others: [`Native`] is the system's,
-//!    and a test may bring a disk of its own. What takes more than one call is decided above the trait: the walk by
-//!    segments, the choice of the way to open, repeating what was interrupted, hidden names, and publication.
+//! # What storage cannot guarantee
 //!
-//! 9. **A durable upload is on the disk when it is acknowledged**, with a journal or without: the file is flushed before it
-//!    has its name, so that the name never leads to half of it; then it is named, and file and directory are flushed. A
-//!    regular file that it replaces gets a hidden name until then, so that the disk does not free it before the directory
-//!    on the disk leads to the new one. Where the system refuses that second name (no hard links, or a file of another
-//!    owner on Linux), and where a link is replaced, a power cut on a file system without a journal may lose the name. A
-//!    flush that has failed is never tried again for the same upload: the second would succeed, and the content be lost.
-//!    Where the file system does not flush directories, the name is left to it.
+//! Between the check of a name and the rename over it, *another process* may change what exists there. Uploads through
+//! one [`Directory`] do not have this race, since one thread makes both in one call. Between processes only
+//! [`UploadMode::CreateOnly`] is exact.
 //!
-//! What storage cannot promise: between looking at a name and renaming over it, *another process* may change what
-//! stands there. Among the uploads of one [`Directory`] there is no such window, since one thread does it all in one
-//! call. Between processes only creation is exact. In the same way, a directory that is moved out of the root while an
-//! upload to it is in progress is noticed just before the upload is published, and nothing is; one that is moved in the
-//! moment between that look and the link takes the file along.
+//! If another process moves a directory out of the root during an upload to it, the commit notices and publishes
+//! nothing. If the move happens between that check and the link, the uploaded file moves along.
 //!
-//! Everything here belongs to one thread.
+//! Nothing here is shared between threads.
 
-mod beneath;
+mod cleanup;
 mod directory;
 mod error;
 mod file_cache;
 mod file_range;
 mod file_system;
-mod hidden_file;
-mod interrupted;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod linux;
 mod listing;
 mod metadata;
 mod modification_times;
+mod path_resolution;
 mod portable;
 mod posix;
 mod relative_path;
-mod sweep;
+mod retry;
+mod temporary_file;
 #[cfg(test)]
 mod tests;
 mod upload;
@@ -70,7 +75,7 @@ mod upload;
 pub use linux::Linux;
 pub use portable::Portable;
 
-// The file system of the system that this is built for.
+// The implementation for the operating system that this is built for.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub use linux::Linux as Native;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]

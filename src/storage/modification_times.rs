@@ -1,38 +1,38 @@
-//! The modification times of this run's uploads: those of the clock, and no two alike.
+//! Gives each upload of a run a modification time of its own, close to the clock.
 
-/// How far behind the last upload's time the clock must be before it is followed back, in nanoseconds. A smaller step is
-/// not worth one of the times that the clock may be followed: until the clock has caught up, uploads are dated a few
-/// seconds late, in the order in which they came.
+/// How far the clock must be behind the last upload's time before times follow it back, in nanoseconds. Following is
+/// possible only [`SET_BACK_MAX`] times, and a smaller step is not worth one of them: until the clock has caught up,
+/// uploads are dated at most a few seconds late, in their order.
 const SET_BACK_NS: u64 = 5_000_000_000;
 
-/// The distance between the times of two uploads, in nanoseconds. What lies between is used to tell apart what was
-/// uploaded before and after the clock was set back.
+/// The smallest difference between the times of two uploads, in nanoseconds. The digits below it count how often the
+/// clock was set back.
 const STEP_NS: u64 = 1000;
 
-/// No time is a multiple of so many steps: a millisecond. A file system that keeps coarser times would keep such a one exactly
-/// by chance, and show other uploads with the same; the caller would take it for one that nobody shares.
+/// No time is a multiple of this many steps (a millisecond). A file system with coarser timestamps could keep such a
+/// time exactly, and give the same one to other uploads; the caller would then take it for unique.
 const COARSE_STEPS: u64 = 1000;
 
-/// How often the clock is followed back. After that, times only increase, as they do between two such events.
+/// How often times follow the clock back. After that they only increase.
 const SET_BACK_MAX: u64 = STEP_NS - 1;
 
-/// Gives each upload its modification time.
+/// Generates the modification times.
 ///
-/// The tag of an upload is strong at once, and holds this time; so a time must never be given twice in a run, also when
-/// the clock passes through the same hours a second time. Remembering every time would take memory without bound.
-/// Instead, the last three digits of a time say how often the clock had been set back before: times of one count
-/// strictly increase by whole microseconds, and times of different counts differ in these digits.
+/// The entity tag of an upload contains this time and is strong from the start. So a run must never give one time
+/// twice, even if the clock is set back and passes through the same hours again. Remembering every time would take
+/// unbounded memory. Instead, the last three digits of a time count how often the clock had been set back before. Times
+/// with the same count strictly increase by whole microseconds, and times with different counts differ in these digits.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct ModificationTimes {
     /// The last time, in steps.
     last: u64,
-    /// How often the clock has been followed back.
+    /// How often times have followed the clock back.
     set_back: u64,
 }
 
 impl ModificationTimes {
-    /// The time of an upload that is committed at `unix_ns`. It differs from the clock by a microsecond at most, unless
-    /// another upload has had that time, or the clock has been set back by a few seconds.
+    /// Returns a time for an upload that is committed at `unix_ns`, both in nanoseconds since 1970. They differ by more
+    /// than a microsecond only if another upload already has that time, or if the clock was set back.
     pub(super) fn next(&mut self, unix_ns: u64) -> u64 {
         let now = unix_ns / STEP_NS;
         let is_set_back = now.saturating_add(SET_BACK_NS / STEP_NS) < self.last;
@@ -67,9 +67,9 @@ mod tests {
         assert_eq!(times.next(NOW + 1000 - SET_BACK_NS), NOW + 2001 - SET_BACK_NS);
     }
 
-    /// One that keeps whole seconds, say, would keep such a time exactly, and then give it to the next upload too.
+    /// A file system that keeps whole seconds, for example, would give a time on the second to several uploads.
     #[test]
-    fn no_time_is_one_that_a_coarse_file_system_keeps_exactly() {
+    fn no_time_is_one_that_a_file_system_with_coarse_timestamps_keeps_exactly() {
         let mut given = HashSet::new();
         let mut times = ModificationTimes::default();
         for clock in [NOW, NOW, NOW + 998_000, NOW + 998_000, NOW + 999_999, NOW + 2_000_000, NOW - TEN_YEARS, NOW] {
@@ -96,13 +96,13 @@ mod tests {
         let mut times = ModificationTimes::default();
         let mut given = HashSet::new();
         for jump in 0..2 * SET_BACK_MAX + 10 {
-            // Each jump leads back to the very same moment, or to one nearby.
+            // Each jump leads to the same moment as before, or close to it.
             let start = if jump % 2 == 0 { NOW + TEN_YEARS } else { NOW - jump % 7 };
             for upload in 0..10 {
                 let clock = start + upload * 300;
                 let time = times.next(clock);
                 assert!(given.insert(time), "{time} after {jump} jumps");
-                // As long as there is a count left the clock is followed.
+                // Times follow the clock as long as the counter allows.
                 assert!(jump >= 2 * SET_BACK_MAX || time.abs_diff(clock) < 20 * STEP_NS, "{time} after {jump} jumps");
             }
         }

@@ -170,7 +170,8 @@ impl<S: Posix> FileSystem for S {
     }
 
     fn reopen_directory(&self, directory: &OwnedFd) -> Result<Entries, Errno> {
-        // Not by `Dir::read_from`: it would open a directory that is only passed through in the same way, and not read it.
+        // Not by `Dir::read_from`: it would open a directory that is only passed through in the same way, and not read
+        // it.
         let again = rustix::fs::openat(directory, ".", flags::<S>(Access::ReadDirectory), Mode::empty())?;
         Dir::new(again).map(Entries::new)
     }
@@ -183,8 +184,8 @@ impl<S: Posix> FileSystem for S {
                 Some(Ok(DirectoryEntry { name: entry.file_name().to_bytes(), kind }))
             }
             Some(Err(errno)) => Some(Err(errno)),
-            // `Dir::read` reports `ENOENT` as the end. Every existing directory has at least the entry `.`, so an end before
-            // the first entry may mean that the directory has been removed.
+            // `Dir::read` reports `ENOENT` as the end. Every existing directory has at least the entry `.`, so an end
+            // before the first entry may mean that the directory has been removed.
             None if entries.last.is_none() && is_removed(&entries.directory) => Some(Err(Errno::NOENT)),
             None => None,
         }
@@ -241,7 +242,7 @@ fn nanoseconds(seconds: i128, rest: i128) -> i128 {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may stop where it stands")]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use std::fs::{self, File};
     use std::os::unix::fs::MetadataExt;

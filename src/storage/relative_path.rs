@@ -4,7 +4,7 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
-use super::hidden_file;
+use super::temporary_file;
 
 /// The most bytes that a segment may have: what nearly every file system allows.
 const SEGMENT_BYTES_MAX: usize = 255;
@@ -96,7 +96,7 @@ fn check(segment: &[u8]) -> Result<(), PathError> {
         _ if segment.len() > SEGMENT_BYTES_MAX => Err(PathError::TooLong),
         _ if memchr::memchr2(b'/', 0, segment).is_some() => Err(PathError::ForbiddenByte),
         // On a file system that ignores case, another spelling would reach the same file.
-        _ if hidden_file::is_hidden_name_in_any_case(segment) => Err(PathError::Reserved),
+        _ if temporary_file::is_temporary_name_in_any_case(segment) => Err(PathError::Reserved),
         _ => Ok(()),
     }
 }
@@ -136,7 +136,7 @@ impl fmt::Display for PathError {
 impl std::error::Error for PathError {}
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may stop where it stands")]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
     use proptest::prelude::*;

@@ -6,8 +6,8 @@ use std::rc::Rc;
 use rustix::io::Errno;
 
 use super::directory::{ExistingEntry, Root, require_regular};
-use super::hidden_file::{HiddenFile, lacks_links};
-use super::interrupted::{retry, write_all};
+use super::retry::{retry_on_intr, write_all};
+use super::temporary_file::{TemporaryFile, lacks_hard_links};
 use super::{FileSystem, Metadata, Native, RelativePath, StorageError};
 
 /// How often a commit looks again because another process created the name in the meantime.
@@ -33,8 +33,8 @@ pub struct Published {
     pub created: bool,
     /// The metadata that opening the file reports from now on.
     pub metadata: Metadata,
-    /// The modification time that the file was given, in nanoseconds since 1970: no other upload of this run has had it.
-    /// The file system may have kept a coarser one, which others share; the metadata says which it kept.
+    /// The modification time that the file was given, in nanoseconds since 1970: no other upload of this run has had
+    /// it. The file system may have kept a coarser one, which others share; the metadata says which it kept.
     pub modified_ns: u64,
 }
 
@@ -44,9 +44,9 @@ pub struct Published {
 #[derive(Debug)]
 pub struct Upload<F: FileSystem = Native> {
     // The fields are dropped in this order: the hidden name goes while its file is still locked.
-    hidden: Option<HiddenFile<F>>,
+    hidden: Option<TemporaryFile<F>>,
     /// The file that a durable upload has replaced, until the disk has the new name.
-    replaced: Option<HiddenFile<F>>,
+    replaced: Option<TemporaryFile<F>>,
     file: F::File,
     parent: Rc<F::File>,
     root: Rc<Root<F>>,
@@ -70,7 +70,7 @@ impl<F: FileSystem> Upload<F> {
         durable: bool,
     ) -> Result<Self, StorageError> {
         let parent = root.open_parent(&path, durable)?;
-        root.sweep(&parent, &path);
+        root.clean_up(&parent, &path);
         let existing = root.existing_entry(&parent, &path)?;
         if mode == UploadMode::CreateOnly && !matches!(existing, ExistingEntry::Absent) {
             return Err(StorageError::AlreadyExists);
@@ -126,14 +126,15 @@ impl<F: FileSystem> Upload<F> {
 
     /// Makes the content visible, and returns what is then there.
     ///
-    /// `unix_ns` is the time, in nanoseconds since 1970, that becomes the modification time, to the microsecond: a little
-    /// later if another upload of this run has had it. `condition` is asked in the call that publishes, with what a reader
-    /// would be given under the name (`None`: nothing); `false` is [`StorageError::ConditionFailed`]. It is asked again if
-    /// another process creates the name meanwhile.
+    /// `unix_ns` is the time, in nanoseconds since 1970, that becomes the modification time, to the microsecond: a
+    /// little later if another upload of this run has had it. `condition` is asked in the call that publishes, with
+    /// what a reader would be given under the name (`None`: nothing); `false` is [`StorageError::ConditionFailed`]. It
+    /// is asked again if another process creates the name meanwhile.
     ///
-    /// If it was begun as durable, content and name are on the disk when this returns. If writing the *name* to the disk
-    /// then fails, the error comes although the file is visible: whether it would outlast a power cut is not known. So it
-    /// does if the system, which has just published the file, cannot say what it is: a file server may fail to.
+    /// If it was begun as durable, content and name are on the disk when this returns. If writing the *name* to the
+    /// disk then fails, the error comes although the file is visible: whether it would outlast a power cut is not
+    /// known. So it does if the system, which has just published the file, cannot say what it is: a file server may
+    /// fail to.
     ///
     /// Any other error leaves what was there before. An upload that is shorter or longer than was expected, or one of
     /// whose writes has failed, is never published.
@@ -146,9 +147,9 @@ impl<F: FileSystem> Upload<F> {
             return Err(StorageError::Io(io::ErrorKind::UnexpectedEof.into()));
         }
         // Before the file has a name: nobody ever sees it with another time.
-        let modified_ns = self.root.next_modified_ns(unix_ns);
+        let modified_ns = self.root.unique_modified_ns(unix_ns);
         let file_system = self.root.file_system();
-        retry(|| file_system.set_modified(&self.file, modified_ns)).map_err(StorageError::from_anything)?;
+        retry_on_intr(|| file_system.set_modified(&self.file, modified_ns)).map_err(StorageError::from_anything)?;
         see_errors_at_close(file_system, &self.file)?;
         if self.durable {
             flush(file_system, &self.file)?;
@@ -177,11 +178,11 @@ impl<F: FileSystem> Upload<F> {
         Ok(metadata)
     }
 
-    /// Brings the name to the disk. The file itself was flushed while it had none, or another one: without a journal, the disk
-    /// may still have it as a file with no links, and its name would be removed when the disk is checked.
+    /// Brings the name to the disk. The file itself was flushed while it had none, or another one: without a journal,
+    /// the disk may still have it as a file with no links, and its name would be removed when the disk is checked.
     fn flush_name(&self) -> Result<(), StorageError> {
         flush(self.root.file_system(), &self.file)?;
-        match retry(|| self.root.file_system().sync(&self.parent)) {
+        match retry_on_intr(|| self.root.file_system().sync(&self.parent)) {
             Err(errno) if DOES_NOT_FLUSH.contains(&errno) => {
                 self.root.warn_that_directories_are_not_flushed(errno);
                 Ok(())
@@ -216,12 +217,12 @@ impl<F: FileSystem> Upload<F> {
     fn publish_as_new(&mut self) -> Result<(), Errno> {
         let linked = match &mut self.hidden {
             Some(hidden) => hidden.publish_as_new(self.path.name()),
-            None => retry(|| self.root.file_system().link_unnamed(&self.file, &self.parent, self.path.name())),
+            None => retry_on_intr(|| self.root.file_system().link_unnamed(&self.file, &self.parent, self.path.name())),
         };
         match linked {
-            // Without hard links and RENAME_NOREPLACE a plain rename is safe for `Replace`; for `CreateOnly` it would race
-            // with other processes, so that is an error.
-            Err(no_links) if lacks_links(no_links) && self.mode == UploadMode::Replace => self.replace(false),
+            // Without hard links and RENAME_NOREPLACE a plain rename is safe for `Replace`; for `CreateOnly` it would
+            // race with other processes, so that is an error.
+            Err(no_links) if lacks_hard_links(no_links) && self.mode == UploadMode::Replace => self.replace(false),
             result => result,
         }
     }
@@ -232,20 +233,21 @@ impl<F: FileSystem> Upload<F> {
             // A link never takes a name that stands: an unnamed file needs one of its own to be renamed from.
             None => {
                 let file_system = self.root.file_system();
-                let hidden = HiddenFile::link(file_system, &self.parent, &self.file, self.root.hidden_names())?;
-                // Without a journal, a power cut after the rename could leave the name pointing to a file whose link count
-                // on the disk is still 0. A file system check would then remove the name, and the old file would be gone too.
+                let hidden = TemporaryFile::link(file_system, &self.parent, &self.file, self.root.temporary_names())?;
+                // Without a journal, a power cut after the rename could leave the name pointing to a file whose link
+                // count on the disk is still 0. A file system check would then remove the name, and the old file would
+                // be gone too.
                 if self.durable {
-                    retry(|| file_system.sync(&self.file))?;
+                    retry_on_intr(|| file_system.sync(&self.file))?;
                 }
                 hidden
             }
         };
-        // Without a journal, the disk could free the old file before its directory points to the new one. A file system check
-        // would then remove the name, and a version that was acknowledged long ago would be lost.
+        // Without a journal, the disk could free the old file before its directory points to the new one. A file system
+        // check would then remove the name, and a version that was acknowledged long ago would be lost.
         if self.durable && is_file {
-            let names = self.root.hidden_names();
-            self.replaced = HiddenFile::keep(self.root.file_system(), &self.parent, self.path.name(), names)?;
+            let names = self.root.temporary_names();
+            self.replaced = TemporaryFile::keep(self.root.file_system(), &self.parent, self.path.name(), names)?;
         }
         hidden.replace(self.path.name())
     }
@@ -255,9 +257,9 @@ impl<F: FileSystem> Upload<F> {
 fn create_content<F: FileSystem>(
     root: &Root<F>,
     parent: &Rc<F::File>,
-) -> Result<(Option<HiddenFile<F>>, F::File), Errno> {
+) -> Result<(Option<TemporaryFile<F>>, F::File), Errno> {
     if root.unnamed_files() {
-        match retry(|| root.file_system().create_unnamed(parent)) {
+        match retry_on_intr(|| root.file_system().create_unnamed(parent)) {
             Ok(file) => return Ok((None, file)),
             // Kernels and file systems that do not know unnamed files have several ways to say so. ext4 says EPERM in a
             // directory that has been removed: creating a name then tells whether it is that, or a lack of permission.
@@ -265,11 +267,11 @@ fn create_content<F: FileSystem>(
             Err(errno) => return Err(errno),
         }
     }
-    HiddenFile::create(root.file_system(), parent, root.hidden_names()).map(|(hidden, file)| (Some(hidden), file))
+    TemporaryFile::create(root.file_system(), parent, root.temporary_names()).map(|(hidden, file)| (Some(hidden), file))
 }
 
-/// Asks for the errors that some file systems (NFS, many in user space) report only when a file is closed: that a quota is
-/// exceeded, that the server could not write. The file has to stay open, since without a name it would be gone.
+/// Asks for the errors that some file systems (NFS, many in user space) report only when a file is closed: that a quota
+/// is exceeded, that the server could not write. The file has to stay open, since without a name it would be gone.
 fn see_errors_at_close<F: FileSystem>(file_system: &F, file: &F::File) -> Result<(), StorageError> {
     match file_system.close_errors(file) {
         // Without a descriptor to spare the question cannot be put, and interrupted it cannot be put again, since the
@@ -280,5 +282,5 @@ fn see_errors_at_close<F: FileSystem>(file_system: &F, file: &F::File) -> Result
 }
 
 fn flush<F: FileSystem>(file_system: &F, file: &F::File) -> Result<(), StorageError> {
-    retry(|| file_system.sync(file)).map_err(StorageError::from_anything)
+    retry_on_intr(|| file_system.sync(file)).map_err(StorageError::from_anything)
 }

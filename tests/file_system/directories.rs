@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rustix::io::Errno;
 use spindle::storage::{Access, FileKind, FileSystem};
 
-use crate::stage::{Stage, contract};
+use crate::fixture::{Fixture, contract};
 
 contract! {
     a_directory_says_what_is_in_it
@@ -28,15 +28,15 @@ fn read<F: FileSystem>(system: &F, entries: &mut F::Entries) -> BTreeMap<String,
     found
 }
 
-fn a_directory_says_what_is_in_it<S: Stage>(stage: &S) {
-    let (system, root) = (stage.system(), stage.root());
-    stage.add("file", "12");
-    stage.add_directory("directory");
-    stage.add_link("link", "file");
-    stage.add_fifo("fifo");
+fn a_directory_says_what_is_in_it<S: Fixture>(fixture: &S) {
+    let (system, root) = (fixture.system(), fixture.root());
+    fixture.add("file", "12");
+    fixture.add_directory("directory");
+    fixture.add_link("link", "file");
+    fixture.add_fifo("fifo");
     let stat = system.stat(&root).unwrap();
     // Opened anew: Btrfs shows what was there when the directory was opened.
-    let mut entries = system.entries(stage.root()).unwrap();
+    let mut entries = system.entries(fixture.root()).unwrap();
     let found = read(&system, &mut entries);
     let expected = [
         ("directory", FileKind::Directory),
@@ -54,10 +54,10 @@ fn a_directory_says_what_is_in_it<S: Stage>(stage: &S) {
     assert_eq!(system.stat_directory(&entries), Ok(stat));
 }
 
-fn a_directory_can_be_read_again_and_beside_itself<S: Stage>(stage: &S) {
-    let (system, root) = (stage.system(), stage.root());
+fn a_directory_can_be_read_again_and_beside_itself<S: Fixture>(fixture: &S) {
+    let (system, root) = (fixture.system(), fixture.root());
     for number in 0..200 {
-        stage.add(&format!("file-{number}"), "");
+        fixture.add(&format!("file-{number}"), "");
     }
     let mut first = system.reopen_directory(&root).unwrap();
     assert!(system.next_entry(&mut first).is_some());
@@ -70,21 +70,21 @@ fn a_directory_can_be_read_again_and_beside_itself<S: Stage>(stage: &S) {
     assert!(system.create(&root, b"the root is still open").is_ok());
 }
 
-fn a_directory_that_is_rewound_shows_what_has_been_added<S: Stage>(stage: &S) {
-    let (system, root) = (stage.system(), stage.root());
+fn a_directory_that_is_rewound_shows_what_has_been_added<S: Fixture>(fixture: &S) {
+    let (system, root) = (fixture.system(), fixture.root());
     let mut entries = system.entries(root).unwrap();
     for number in 0..3 {
-        stage.add(&format!("file-{number}"), "");
+        fixture.add(&format!("file-{number}"), "");
         system.rewind(&mut entries);
         assert_eq!(read(&system, &mut entries).len(), number + 1);
     }
 }
 
-fn what_stays_is_read_once_while_others_come_and_go<S: Stage>(stage: &S) {
-    let (system, root) = (stage.system(), stage.root());
+fn what_stays_is_read_once_while_others_come_and_go<S: Fixture>(fixture: &S) {
+    let (system, root) = (fixture.system(), fixture.root());
     for number in 0..300 {
-        stage.add(&format!("stays-{number}"), "");
-        stage.add(&format!("goes-{number}"), "");
+        fixture.add(&format!("stays-{number}"), "");
+        fixture.add(&format!("goes-{number}"), "");
     }
     let mut entries = system.reopen_directory(&root).unwrap();
     let (mut stayed, mut number) = (0, 0);
@@ -100,19 +100,19 @@ fn what_stays_is_read_once_while_others_come_and_go<S: Stage>(stage: &S) {
     assert_eq!(stayed, 300);
 }
 
-fn a_removed_directory_has_no_entries<S: Stage>(stage: &S) {
-    let (system, root) = (stage.system(), stage.root());
-    stage.add_directory("directory");
+fn a_removed_directory_has_no_entries<S: Fixture>(fixture: &S) {
+    let (system, root) = (fixture.system(), fixture.root());
+    fixture.add_directory("directory");
     let directory = system.open_entry(&root, b"directory", Access::ReadDirectory).unwrap();
-    stage.remove_directory("directory");
+    fixture.remove_directory("directory");
     let mut entries = system.entries(directory).unwrap();
     let first = system.next_entry(&mut entries).map(|entry| entry.map(|_| ()));
     assert!(matches!(first, None | Some(Err(Errno::NOENT))), "{first:?}");
 }
 
-fn a_file_has_no_entries<S: Stage>(stage: &S) {
-    let (system, root) = (stage.system(), stage.root());
-    stage.add("file", "");
+fn a_file_has_no_entries<S: Fixture>(fixture: &S) {
+    let (system, root) = (fixture.system(), fixture.root());
+    fixture.add("file", "");
     let file = system.open_entry(&root, b"file", Access::Read).unwrap();
     let entries = system.entries(file);
     let first = entries.map(|mut entries| system.next_entry(&mut entries).map(|entry| entry.map(|_| ())));

@@ -4,7 +4,7 @@ use rustix::io::Errno;
 use spindle::storage::{Access, FileKind, FileSystem, Symlinks};
 
 use crate::disk::Action;
-use crate::stage::{START_S, Stage, contract};
+use crate::fixture::{Fixture, START_S, contract};
 
 contract! {
     a_stat_says_what_something_is
@@ -18,13 +18,13 @@ contract! {
     what_is_no_file_can_be_opened_or_not
 }
 
-fn a_stat_says_what_something_is<S: Stage>(stage: &S) {
-    let (system, root) = (stage.system(), stage.root());
-    stage.add("file", "12345");
-    stage.add_directory("directory");
-    stage.add_link("link", "file");
-    stage.add_link("dangling", "absent");
-    stage.add_fifo("fifo");
+fn a_stat_says_what_something_is<S: Fixture>(fixture: &S) {
+    let (system, root) = (fixture.system(), fixture.root());
+    fixture.add("file", "12345");
+    fixture.add_directory("directory");
+    fixture.add_link("link", "file");
+    fixture.add_link("dangling", "absent");
+    fixture.add_fifo("fifo");
     for (name, kept, followed) in [
         ("file", FileKind::Regular, Some(FileKind::Regular)),
         ("directory", FileKind::Directory, Some(FileKind::Directory)),
@@ -42,13 +42,13 @@ fn a_stat_says_what_something_is<S: Stage>(stage: &S) {
     assert_eq!(system.stat_at(&root, b"file/deeper", Symlinks::NoFollow).err(), Some(Errno::NOTDIR));
 }
 
-fn a_time_that_is_set_is_kept<S: Stage>(stage: &S) {
-    let (system, root) = (stage.system(), stage.root());
+fn a_time_that_is_set_is_kept<S: Fixture>(fixture: &S) {
+    let (system, root) = (fixture.system(), fixture.root());
     let file = system.create(&root, b"file").unwrap();
     assert_eq!(system.write(&file, b"1"), Ok(1));
     let set_ns = START_S * 1_000_000_000 + 123_456_789;
     assert_eq!(system.set_modified(&file, set_ns), Ok(()));
-    let modified_ns = set_ns - set_ns % stage.time_granularity_ns();
+    let modified_ns = set_ns - set_ns % fixture.time_granularity_ns();
     let stat = system.stat(&file).unwrap();
     assert_eq!(stat.modified_ns, modified_ns.into());
     assert_ne!(stat.changed_ns, modified_ns.into());
@@ -58,8 +58,8 @@ fn a_time_that_is_set_is_kept<S: Stage>(stage: &S) {
     assert_ne!(system.stat(&file).unwrap().modified_ns, modified_ns.into());
 }
 
-fn writing_and_naming_change_the_times<S: Stage>(stage: &S) {
-    let (system, root) = (stage.system(), stage.root());
+fn writing_and_naming_change_the_times<S: Fixture>(fixture: &S) {
+    let (system, root) = (fixture.system(), fixture.root());
     let file = system.create(&root, b"file").unwrap();
     assert_eq!(system.set_modified(&file, 1_000_000_000), Ok(()));
     let times = || system.stat(&file).map(|stat| (stat.modified_ns, stat.changed_ns)).unwrap();
@@ -71,16 +71,16 @@ fn writing_and_naming_change_the_times<S: Stage>(stage: &S) {
     assert_eq!(directory.modified_ns, directory.changed_ns);
 }
 
-fn a_lock_has_one_holder<S: Stage>(stage: &S) {
-    let (system, root) = (stage.system(), stage.root());
-    stage.add("file", "");
+fn a_lock_has_one_holder<S: Fixture>(fixture: &S) {
+    let (system, root) = (fixture.system(), fixture.root());
+    fixture.add("file", "");
     let open = || system.open_entry(&root, b"file", Access::Lock).unwrap();
     let (one, other) = (open(), open());
     assert_eq!(system.lock(&one), Ok(()));
     assert_eq!(system.lock(&one), Ok(()));
     assert_eq!(system.lock(&other), Err(Errno::WOULDBLOCK));
     // The lock is on the file, whatever its name.
-    stage.rename("file", "renamed");
+    fixture.rename("file", "renamed");
     assert_eq!(system.lock(&other), Err(Errno::WOULDBLOCK));
     drop(one);
     assert_eq!(system.lock(&other), Ok(()));
@@ -93,20 +93,20 @@ fn a_lock_has_one_holder<S: Stage>(stage: &S) {
     assert_eq!(system.lock(&found), Err(Errno::WOULDBLOCK));
 }
 
-fn a_file_can_be_flushed<S: Stage>(stage: &S) {
-    let (system, root) = (stage.system(), stage.root());
+fn a_file_can_be_flushed<S: Fixture>(fixture: &S) {
+    let (system, root) = (fixture.system(), fixture.root());
     let file = system.create(&root, b"file").unwrap();
     assert_eq!(system.write(&file, b"content"), Ok(7));
     assert_eq!((system.sync(&file), system.sync(&root)), (Ok(()), Ok(())));
     let found = system.open_entry(&root, b"file", Access::Read).unwrap();
     assert_eq!(system.sync(&found), Ok(()));
     // Opened only to be passed through it cannot be flushed, where there is such an opening.
-    let passed = system.open_root(&stage.root_path(), Access::Traverse).unwrap();
+    let passed = system.open_root(&fixture.root_path(), Access::Traverse).unwrap();
     assert_eq!(system.sync(&passed).err(), S::IS_LINUX.then_some(Errno::BADF));
 }
 
-fn a_file_can_be_asked_for_errors_at_close<S: Stage>(stage: &S) {
-    let (system, root) = (stage.system(), stage.root());
+fn a_file_can_be_asked_for_errors_at_close<S: Fixture>(fixture: &S) {
+    let (system, root) = (fixture.system(), fixture.root());
     let file = system.create(&root, b"file").unwrap();
     assert_eq!(system.close_errors(&file), Ok(()));
     assert_eq!(system.write(&file, b"still open"), Ok(10));
@@ -118,8 +118,8 @@ fn a_file_can_be_asked_for_errors_at_close<S: Stage>(stage: &S) {
     assert_eq!(system.lock(&other), Err(Errno::WOULDBLOCK));
 }
 
-fn a_file_is_open_for_one_purpose<S: Stage>(stage: &S) {
-    let (system, root) = (stage.system(), stage.root());
+fn a_file_is_open_for_one_purpose<S: Fixture>(fixture: &S) {
+    let (system, root) = (fixture.system(), fixture.root());
     let created = system.create(&root, b"file").unwrap();
     assert_eq!(system.read_at(&created, &mut [0], 0), Err(Errno::BADF));
     let read = system.open_entry(&root, b"file", Access::Read).unwrap();
@@ -131,26 +131,26 @@ fn a_file_is_open_for_one_purpose<S: Stage>(stage: &S) {
     assert_eq!(system.read_at(&root, &mut [0], 0), Err(Errno::ISDIR));
 }
 
-fn a_file_that_another_shortens_ends_there<S: Stage>(stage: &S) {
-    let (system, root) = (stage.system(), stage.root());
-    stage.add("file", "0123456789");
+fn a_file_that_another_shortens_ends_there<S: Fixture>(fixture: &S) {
+    let (system, root) = (fixture.system(), fixture.root());
+    fixture.add("file", "0123456789");
     let file = system.open_entry(&root, b"file", Access::Read).unwrap();
-    stage.act(&Action::Truncate { path: "file".to_owned(), bytes: 4 });
+    fixture.act(&Action::Truncate { path: "file".to_owned(), bytes: 4 });
     assert_eq!(system.stat(&file).unwrap().size_bytes, 4);
     assert_eq!(system.read_at(&file, &mut [0; 8], 2), Ok(2));
     assert_eq!(system.read_at(&file, &mut [0; 8], 4), Ok(0));
-    stage.act(&Action::Overwrite { path: "file".to_owned(), content: b"longer than before".to_vec() });
+    fixture.act(&Action::Overwrite { path: "file".to_owned(), content: b"longer than before".to_vec() });
     assert_eq!(system.read_at(&file, &mut [0; 32], 2), Ok(16));
 }
 
-fn what_is_no_file_can_be_opened_or_not<S: Stage>(stage: &S) {
-    let (system, root) = (stage.system(), stage.root());
-    stage.add("file", "");
-    stage.add_directory("directory");
-    stage.add_link("link", "file");
-    stage.add_link("to-directory", "directory");
-    stage.add_fifo("fifo");
-    stage.add_socket("socket");
+fn what_is_no_file_can_be_opened_or_not<S: Fixture>(fixture: &S) {
+    let (system, root) = (fixture.system(), fixture.root());
+    fixture.add("file", "");
+    fixture.add_directory("directory");
+    fixture.add_link("link", "file");
+    fixture.add_link("to-directory", "directory");
+    fixture.add_fifo("fifo");
+    fixture.add_socket("socket");
     let open = |name: &str, access| system.open_entry(&root, name.as_bytes(), access).err();
     for access in [Access::ReadDirectory, Access::Traverse] {
         for name in ["file", "link", "to-directory", "fifo", "socket"] {

@@ -4,7 +4,7 @@ use rustix::io::Errno;
 use spindle::storage::{Access, FileSystem, Symlinks};
 
 use crate::disk::Action;
-use crate::stage::{Stage, contract};
+use crate::fixture::{Fixture, contract};
 
 contract! {
     links_within_the_root_are_followed
@@ -20,8 +20,8 @@ contract! {
 const ATTEMPTS_MAX: u32 = 1000;
 
 /// What opening a path gives; `None` where the system has no such call.
-fn open<S: Stage>(stage: &S, path: &str, access: Access) -> Option<Result<Vec<u8>, Errno>> {
-    let (system, root) = (stage.system(), stage.root());
+fn open<S: Fixture>(fixture: &S, path: &str, access: Access) -> Option<Result<Vec<u8>, Errno>> {
+    let (system, root) = (fixture.system(), fixture.root());
     // Whatever is renamed or mounted on the machine meanwhile may be a reason to say `AGAIN`, and other tests do both.
     let mut opened = system.open_beneath(&root, path.as_bytes(), access);
     for _ in 0..ATTEMPTS_MAX {
@@ -41,45 +41,45 @@ fn open<S: Stage>(stage: &S, path: &str, access: Access) -> Option<Result<Vec<u8
     }))
 }
 
-fn links_within_the_root_are_followed<S: Stage>(stage: &S) {
-    stage.add_directory("a");
-    stage.add_directory("a/b");
-    stage.add("a/b/file", "content");
-    stage.add_link("link", "a/b/file");
-    stage.add_link("a/up", "../link");
-    stage.add_link("a/b/here", ".");
-    stage.add_link("directory", "a//b/");
+fn links_within_the_root_are_followed<S: Fixture>(fixture: &S) {
+    fixture.add_directory("a");
+    fixture.add_directory("a/b");
+    fixture.add("a/b/file", "content");
+    fixture.add_link("link", "a/b/file");
+    fixture.add_link("a/up", "../link");
+    fixture.add_link("a/b/here", ".");
+    fixture.add_link("directory", "a//b/");
     for path in ["a/b/file", "link", "a/up", "a/b/here/file", "directory/file", "a/../link", "a/./b/here/here/file"] {
-        let Some(opened) = open(stage, path, Access::Read) else { return };
+        let Some(opened) = open(fixture, path, Access::Read) else { return };
         assert_eq!(opened.as_deref(), Ok(&b"content"[..]), "{path}");
     }
     for path in ["a/b", "directory", ".", "a/b/here", "a/.."] {
         for access in [Access::ReadDirectory, Access::Traverse, Access::Stat, Access::Read] {
-            assert!(open(stage, path, access).unwrap().is_ok(), "{path}");
+            assert!(open(fixture, path, access).unwrap().is_ok(), "{path}");
         }
     }
 }
 
-fn links_out_of_the_root_are_not_followed<S: Stage>(stage: &S) {
-    stage.add_directory("a");
-    stage.add_link("out", "../outside/secret");
-    stage.add_link("out-directory", "../outside");
-    stage.add_link("a/far", "../../outside/secret");
-    stage.add_link("absolute", &stage.absolute("outside/secret"));
+fn links_out_of_the_root_are_not_followed<S: Fixture>(fixture: &S) {
+    fixture.add_directory("a");
+    fixture.add_link("out", "../outside/secret");
+    fixture.add_link("out-directory", "../outside");
+    fixture.add_link("a/far", "../../outside/secret");
+    fixture.add_link("absolute", &fixture.absolute("outside/secret"));
     // Even to what is within.
-    stage.add_link("absolute-within", &stage.absolute("served/a"));
-    stage.add_link("out-and-in", "../served/a");
+    fixture.add_link("absolute-within", &fixture.absolute("served/a"));
+    fixture.add_link("out-and-in", "../served/a");
     for path in ["out", "out-directory/secret", "a/far", "absolute", "absolute-within", "out-and-in", "..", "a/../.."] {
         for access in [Access::Read, Access::Stat, Access::ReadDirectory] {
-            let Some(opened) = open(stage, path, access) else { return };
+            let Some(opened) = open(fixture, path, access) else { return };
             assert_eq!(opened, Err(Errno::XDEV), "{path}");
         }
     }
 }
 
-fn what_is_not_there_is_not_found<S: Stage>(stage: &S) {
-    stage.add("file", "");
-    stage.add_link("dangling", "absent");
+fn what_is_not_there_is_not_found<S: Fixture>(fixture: &S) {
+    fixture.add("file", "");
+    fixture.add_link("dangling", "absent");
     for (path, errno) in [
         ("absent", Errno::NOENT),
         ("absent/deeper", Errno::NOENT),
@@ -89,54 +89,54 @@ fn what_is_not_there_is_not_found<S: Stage>(stage: &S) {
         ("file/", Errno::NOTDIR),
         ("file/..", Errno::NOTDIR),
     ] {
-        let Some(opened) = open(stage, path, Access::Read) else { return };
+        let Some(opened) = open(fixture, path, Access::Read) else { return };
         assert_eq!(opened, Err(errno), "{path}");
     }
-    assert_eq!(open(stage, "file", Access::ReadDirectory), Some(Err(Errno::NOTDIR)));
+    assert_eq!(open(fixture, "file", Access::ReadDirectory), Some(Err(Errno::NOTDIR)));
 }
 
-fn what_leads_in_circles_is_refused<S: Stage>(stage: &S) {
-    stage.add_link("one", "two");
-    stage.add_link("two", "one");
-    stage.add("file", "content");
-    stage.add_link("link-0", "file");
+fn what_leads_in_circles_is_refused<S: Fixture>(fixture: &S) {
+    fixture.add_link("one", "two");
+    fixture.add_link("two", "one");
+    fixture.add("file", "content");
+    fixture.add_link("link-0", "file");
     for number in 1..=40 {
-        stage.add_link(&format!("link-{number}"), &format!("link-{}", number - 1));
+        fixture.add_link(&format!("link-{number}"), &format!("link-{}", number - 1));
     }
     for path in ["one", "one/deeper", "link-40"] {
-        let Some(opened) = open(stage, path, Access::Read) else { return };
+        let Some(opened) = open(fixture, path, Access::Read) else { return };
         assert_eq!(opened, Err(Errno::LOOP), "{path}");
     }
-    assert!(open(stage, "link-39", Access::Read).unwrap().is_ok());
-    let (system, root) = (stage.system(), stage.root());
+    assert!(open(fixture, "link-39", Access::Read).unwrap().is_ok());
+    let (system, root) = (fixture.system(), fixture.root());
     assert_eq!(system.stat_at(&root, b"one", Symlinks::Follow).err(), Some(Errno::LOOP));
 }
 
-fn a_root_goes_where_it_is_moved<S: Stage>(stage: &S) {
-    let (system, root) = (stage.system(), stage.root());
-    stage.add_directory("directory");
-    stage.add("directory/file", "content");
+fn a_root_goes_where_it_is_moved<S: Fixture>(fixture: &S) {
+    let (system, root) = (fixture.system(), fixture.root());
+    fixture.add_directory("directory");
+    fixture.add("directory/file", "content");
     let directory = system.open_entry(&root, b"directory", Access::Traverse).unwrap();
-    stage.act(&Action::Move { from: "directory".to_owned(), to: "../outside/moved".to_owned() });
+    fixture.act(&Action::Move { from: "directory".to_owned(), to: "../outside/moved".to_owned() });
     assert!(system.open_entry(&directory, b"file", Access::Read).is_ok());
     assert_eq!(system.create(&directory, b"new").err(), None);
-    assert_eq!(stage.names("../outside/moved"), ["file", "new"]);
+    assert_eq!(fixture.names("../outside/moved"), ["file", "new"]);
     assert_eq!(system.open_entry(&root, b"directory", Access::Traverse).err(), Some(Errno::NOENT));
 }
 
-fn a_plain_stat_is_not_held_beneath_anything<S: Stage>(stage: &S) {
-    let (system, root) = (stage.system(), stage.root());
-    stage.add_link("out", "../outside/secret");
-    stage.add_link("absolute", &stage.absolute("outside/secret"));
+fn a_plain_stat_is_not_held_beneath_anything<S: Fixture>(fixture: &S) {
+    let (system, root) = (fixture.system(), fixture.root());
+    fixture.add_link("out", "../outside/secret");
+    fixture.add_link("absolute", &fixture.absolute("outside/secret"));
     let number = |path: &str| system.stat_at(&root, path.as_bytes(), Symlinks::Follow).map(|stat| stat.inode);
     assert_eq!(number("out"), number("absolute"));
     assert_eq!(number("out"), number("../outside/secret"));
     assert!(number("out").is_ok());
 }
 
-fn a_path_has_a_longest<S: Stage>(stage: &S) {
-    let (system, root) = (stage.system(), stage.root());
-    stage.add("file", "content");
+fn a_path_has_a_longest<S: Fixture>(fixture: &S) {
+    let (system, root) = (fixture.system(), fixture.root());
+    fixture.add("file", "content");
     let path = |bytes: usize| [&b"./".repeat(2048)[..bytes - 4], b"file"].concat();
     assert_eq!(path(4095).len(), 4095);
     assert!(system.stat_at(&root, &path(4094), Symlinks::Follow).is_ok());

@@ -2,14 +2,14 @@
 //! storage believe must be true of a kernel. The real ones are that of the temporary directory, and those that this machine can
 //! mount.
 
-#![allow(clippy::unwrap_used, reason = "a test may stop where it stands")]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod directories;
 mod files;
+mod fixture;
 mod lookups;
-mod losses;
 mod names;
-mod stage;
+mod power_loss;
 
 #[path = "../simulation/disk/mod.rs"]
 mod disk;

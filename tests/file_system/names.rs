@@ -4,7 +4,7 @@ use rustix::io::Errno;
 use spindle::storage::{Access, FileSystem, Symlinks};
 
 use crate::disk::Action;
-use crate::stage::{Stage, contract};
+use crate::fixture::{Fixture, contract};
 
 contract! {
     creating_never_replaces
@@ -21,58 +21,61 @@ contract! {
     names_have_a_longest
 }
 
-fn creating_never_replaces<S: Stage>(stage: &S) {
-    let (system, root) = (stage.system(), stage.root());
-    stage.add("file", "theirs");
-    stage.add_directory("directory");
-    stage.add_link("dangling", "nothing");
+fn creating_never_replaces<S: Fixture>(fixture: &S) {
+    let (system, root) = (fixture.system(), fixture.root());
+    fixture.add("file", "theirs");
+    fixture.add_directory("directory");
+    fixture.add_link("dangling", "nothing");
     for name in ["file", "directory", "dangling"] {
         assert_eq!(system.create(&root, name.as_bytes()).err(), Some(Errno::EXIST), "{name}");
     }
     let created = system.create(&root, b"new").unwrap();
-    assert_eq!(stage.read("new").unwrap(), b"");
+    assert_eq!(fixture.read("new").unwrap(), b"");
     assert_eq!(system.write(&created, b"one "), Ok(4));
     assert_eq!(system.write(&created, b"two"), Ok(3));
-    assert_eq!(stage.read("new").unwrap(), b"one two");
-    assert_eq!(stage.read("nothing"), None);
-    assert_eq!(stage.read("file").unwrap(), b"theirs");
+    assert_eq!(fixture.read("new").unwrap(), b"one two");
+    assert_eq!(fixture.read("nothing"), None);
+    assert_eq!(fixture.read("file").unwrap(), b"theirs");
 }
 
-fn an_unnamed_file_gets_names_and_never_replaces<S: Stage>(stage: &S) {
-    let (system, root) = (stage.system(), stage.root());
-    stage.add("taken", "theirs");
+fn an_unnamed_file_gets_names_and_never_replaces<S: Fixture>(fixture: &S) {
+    let (system, root) = (fixture.system(), fixture.root());
+    fixture.add("taken", "theirs");
     let file = match system.create_unnamed(&root) {
         Ok(file) => file,
         Err(errno) => return assert!(!S::IS_LINUX && errno == Errno::OPNOTSUPP, "{errno:?}"),
     };
     assert!(system.can_link_unnamed(&root));
     assert_eq!(system.write(&file, b"content"), Ok(7));
-    assert_eq!(stage.names("."), ["taken"]);
+    assert_eq!(fixture.names("."), ["taken"]);
     assert_eq!(system.link_unnamed(&file, &root, b"taken"), Err(Errno::EXIST));
     assert_eq!(system.link_unnamed(&file, &root, b"one"), Ok(()));
     assert_eq!(system.link_unnamed(&file, &root, b"one"), Err(Errno::EXIST));
     assert_eq!(system.link_unnamed(&file, &root, b"two"), Ok(()));
-    assert_eq!(stage.names("."), ["one", "taken", "two"]);
-    assert_eq!((stage.read("one").unwrap(), stage.read("taken").unwrap()), (b"content".to_vec(), b"theirs".to_vec()));
+    assert_eq!(fixture.names("."), ["one", "taken", "two"]);
+    assert_eq!(
+        (fixture.read("one").unwrap(), fixture.read("taken").unwrap()),
+        (b"content".to_vec(), b"theirs".to_vec())
+    );
     let number = |name: &[u8]| system.stat_at(&root, name, Symlinks::NoFollow).unwrap().inode;
     assert_eq!(number(b"one"), number(b"two"));
     assert_eq!(number(b"one"), system.stat(&file).unwrap().inode);
 }
 
-fn an_unnamed_file_that_lost_its_last_name_gets_no_other<S: Stage>(stage: &S) {
-    let (system, root) = (stage.system(), stage.root());
+fn an_unnamed_file_that_lost_its_last_name_gets_no_other<S: Fixture>(fixture: &S) {
+    let (system, root) = (fixture.system(), fixture.root());
     let Ok(file) = system.create_unnamed(&root) else { return assert!(!S::IS_LINUX) };
     assert_eq!(system.link_unnamed(&file, &root, b"one"), Ok(()));
     assert_eq!(system.unlink(&root, b"one"), Ok(()));
     assert_eq!(system.link_unnamed(&file, &root, b"two"), Err(Errno::NOENT));
-    assert!(stage.names(".").is_empty());
+    assert!(fixture.names(".").is_empty());
 }
 
-fn a_second_name_never_replaces<S: Stage>(stage: &S) {
-    let (system, root) = (stage.system(), stage.root());
-    stage.add("file", "content");
-    stage.add("taken", "theirs");
-    stage.add_directory("directory");
+fn a_second_name_never_replaces<S: Fixture>(fixture: &S) {
+    let (system, root) = (fixture.system(), fixture.root());
+    fixture.add("file", "content");
+    fixture.add("taken", "theirs");
+    fixture.add_directory("directory");
     assert_eq!(system.link(&root, b"file", b"taken"), Err(Errno::EXIST));
     assert_eq!(system.link(&root, b"file", b"directory"), Err(Errno::EXIST));
     assert_eq!(system.link(&root, b"file", b"file"), Err(Errno::EXIST));
@@ -81,55 +84,58 @@ fn a_second_name_never_replaces<S: Stage>(stage: &S) {
     assert_eq!(system.link(&root, b"directory", b"new"), Err(Errno::PERM));
     assert_eq!(system.link(&root, b"file", b"new"), Ok(()));
     assert_eq!(system.unlink(&root, b"file"), Ok(()));
-    assert_eq!((stage.read("new").unwrap(), stage.read("taken").unwrap()), (b"content".to_vec(), b"theirs".to_vec()));
+    assert_eq!(
+        (fixture.read("new").unwrap(), fixture.read("taken").unwrap()),
+        (b"content".to_vec(), b"theirs".to_vec())
+    );
 }
 
-fn a_rename_replaces_in_one_step<S: Stage>(stage: &S) {
-    let (system, root) = (stage.system(), stage.root());
-    stage.add("from", "new");
-    stage.add("to", "old");
-    stage.add_link("link", "to");
+fn a_rename_replaces_in_one_step<S: Fixture>(fixture: &S) {
+    let (system, root) = (fixture.system(), fixture.root());
+    fixture.add("from", "new");
+    fixture.add("to", "old");
+    fixture.add_link("link", "to");
     let old = system.open_entry(&root, b"to", Access::Read).unwrap();
     assert_eq!(system.rename(&root, b"from", b"to"), Ok(()));
-    assert_eq!(stage.names("."), ["link", "to"]);
-    assert_eq!(stage.read("to").unwrap(), b"new");
+    assert_eq!(fixture.names("."), ["link", "to"]);
+    assert_eq!(fixture.read("to").unwrap(), b"new");
     let mut space = [0; 8];
     assert_eq!(system.read_at(&old, &mut space, 0), Ok(3));
     assert_eq!(&space[..3], b"old");
     // A link is replaced itself.
     assert_eq!(system.rename(&root, b"to", b"link"), Ok(()));
-    assert_eq!(stage.names("."), ["link"]);
-    assert_eq!(stage.read("link").unwrap(), b"new");
+    assert_eq!(fixture.names("."), ["link"]);
+    assert_eq!(fixture.read("link").unwrap(), b"new");
 }
 
-fn a_rename_of_two_names_of_one_file_does_nothing<S: Stage>(stage: &S) {
-    let (system, root) = (stage.system(), stage.root());
-    stage.add("one", "content");
-    stage.act(&Action::HardLink { from: "one".to_owned(), to: "two".to_owned() });
+fn a_rename_of_two_names_of_one_file_does_nothing<S: Fixture>(fixture: &S) {
+    let (system, root) = (fixture.system(), fixture.root());
+    fixture.add("one", "content");
+    fixture.act(&Action::HardLink { from: "one".to_owned(), to: "two".to_owned() });
     assert_eq!(system.rename(&root, b"one", b"two"), Ok(()));
     assert_eq!(system.rename(&root, b"one", b"one"), Ok(()));
-    assert_eq!(stage.names("."), ["one", "two"]);
+    assert_eq!(fixture.names("."), ["one", "two"]);
 }
 
-fn a_rename_does_not_mix_files_and_directories<S: Stage>(stage: &S) {
-    let (system, root) = (stage.system(), stage.root());
-    stage.add("file", "content");
-    stage.add_directory("empty");
-    stage.add_directory("full");
-    stage.add("full/file", "");
+fn a_rename_does_not_mix_files_and_directories<S: Fixture>(fixture: &S) {
+    let (system, root) = (fixture.system(), fixture.root());
+    fixture.add("file", "content");
+    fixture.add_directory("empty");
+    fixture.add_directory("full");
+    fixture.add("full/file", "");
     assert_eq!(system.rename(&root, b"file", b"empty"), Err(Errno::ISDIR));
     assert_eq!(system.rename(&root, b"empty", b"file"), Err(Errno::NOTDIR));
     // XFS says the one, others the other. POSIX allows both.
     assert!(matches!(system.rename(&root, b"empty", b"full"), Err(Errno::NOTEMPTY | Errno::EXIST)));
     assert_eq!(system.rename(&root, b"full", b"empty"), Ok(()));
-    assert_eq!(stage.names("empty"), ["file"]);
+    assert_eq!(fixture.names("empty"), ["file"]);
     assert_eq!(system.unlink(&root, b"empty"), Err(Errno::ISDIR));
 }
 
-fn a_rename_can_refuse_to_replace<S: Stage>(stage: &S) {
-    let (system, root) = (stage.system(), stage.root());
-    stage.add("from", "new");
-    stage.add("taken", "old");
+fn a_rename_can_refuse_to_replace<S: Fixture>(fixture: &S) {
+    let (system, root) = (fixture.system(), fixture.root());
+    fixture.add("from", "new");
+    fixture.add("taken", "old");
     if !S::IS_LINUX {
         return assert_eq!(system.rename_noreplace(&root, b"from", b"free"), Err(Errno::NOSYS));
     }
@@ -137,18 +143,18 @@ fn a_rename_can_refuse_to_replace<S: Stage>(stage: &S) {
     assert_eq!(system.rename_noreplace(&root, b"from", b"from"), Err(Errno::EXIST));
     assert_eq!(system.rename_noreplace(&root, b"absent", b"taken"), Err(Errno::NOENT));
     assert_eq!(system.rename_noreplace(&root, b"from", b"free"), Ok(()));
-    assert_eq!(stage.names("."), ["free", "taken"]);
-    assert_eq!(stage.read("taken").unwrap(), b"old");
+    assert_eq!(fixture.names("."), ["free", "taken"]);
+    assert_eq!(fixture.read("taken").unwrap(), b"old");
 }
 
-fn what_is_removed_lives_on_while_it_is_open<S: Stage>(stage: &S) {
-    let (system, root) = (stage.system(), stage.root());
-    stage.add("file", "content");
+fn what_is_removed_lives_on_while_it_is_open<S: Fixture>(fixture: &S) {
+    let (system, root) = (fixture.system(), fixture.root());
+    fixture.add("file", "content");
     let file = system.open_entry(&root, b"file", Access::Read).unwrap();
     let before = system.stat(&file).unwrap();
     assert_eq!(system.unlink(&root, b"file"), Ok(()));
     assert_eq!(system.unlink(&root, b"file"), Err(Errno::NOENT));
-    stage.add("file", "another");
+    fixture.add("file", "another");
     let mut space = [0; 3];
     assert_eq!(system.read_at(&file, &mut space, 4), Ok(3));
     assert_eq!(&space, b"ent");
@@ -159,23 +165,23 @@ fn what_is_removed_lives_on_while_it_is_open<S: Stage>(stage: &S) {
     assert_ne!(system.stat_at(&root, b"file", Symlinks::NoFollow).unwrap().inode, before.inode);
 }
 
-fn what_is_not_there_cannot_be_named<S: Stage>(stage: &S) {
-    let (system, root) = (stage.system(), stage.root());
-    stage.add("taken", "");
+fn what_is_not_there_cannot_be_named<S: Fixture>(fixture: &S) {
+    let (system, root) = (fixture.system(), fixture.root());
+    fixture.add("taken", "");
     assert_eq!(system.rename(&root, b"absent", b"new"), Err(Errno::NOENT));
     assert_eq!(system.rename(&root, b"absent", b"taken"), Err(Errno::NOENT));
     assert_eq!(system.link(&root, b"absent", b"new"), Err(Errno::NOENT));
     assert_eq!(system.unlink(&root, b"absent"), Err(Errno::NOENT));
     assert_eq!(system.stat_at(&root, b"absent", Symlinks::NoFollow).err(), Some(Errno::NOENT));
-    assert_eq!(stage.names("."), ["taken"]);
+    assert_eq!(fixture.names("."), ["taken"]);
 }
 
-fn nothing_can_be_named_in_a_removed_directory<S: Stage>(stage: &S) {
-    let (system, root) = (stage.system(), stage.root());
-    stage.add_directory("directory");
+fn nothing_can_be_named_in_a_removed_directory<S: Fixture>(fixture: &S) {
+    let (system, root) = (fixture.system(), fixture.root());
+    fixture.add_directory("directory");
     let directory = system.open_entry(&root, b"directory", Access::ReadDirectory).unwrap();
     let unnamed = system.create_unnamed(&directory);
-    stage.remove_directory("directory");
+    fixture.remove_directory("directory");
     assert_eq!(system.create(&directory, b"name").err(), Some(Errno::NOENT));
     assert_eq!(system.rename(&directory, b"one", b"two"), Err(Errno::NOENT));
     if let Ok(unnamed) = unnamed {
@@ -191,8 +197,8 @@ fn nothing_can_be_named_in_a_removed_directory<S: Stage>(stage: &S) {
     assert_eq!(system.sync(&directory), Ok(()));
 }
 
-fn names_have_a_longest<S: Stage>(stage: &S) {
-    let (system, root) = (stage.system(), stage.root());
+fn names_have_a_longest<S: Fixture>(fixture: &S) {
+    let (system, root) = (fixture.system(), fixture.root());
     let (longest, longer) = ([b'n'; 255], [b'n'; 256]);
     assert!(system.create(&root, &longest).is_ok());
     assert_eq!(system.create(&root, &longer).err(), Some(Errno::NAMETOOLONG));

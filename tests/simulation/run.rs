@@ -366,7 +366,7 @@ impl Run {
 }
 
 fn no_hidden_name(disk: &Disk) -> Result<(), String> {
-    disk.hidden_names().first().map_or(Ok(()), |name| Err(format!("{name:?} is left")))
+    disk.temporary_names().first().map_or(Ok(()), |name| Err(format!("{name:?} is left")))
 }
 
 /// After a restart and an upload to each directory nothing hidden is left.

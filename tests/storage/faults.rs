@@ -95,11 +95,11 @@ fn try_fault(trial: &Trial, kind: &Kind, lasting: Lasting, call: u64) -> Option<
         assert!(outcome.error.is_none(), "{outcome:?}{}", context());
     }
     if !matches!(kind.name, "i/o error at unlink" | "interrupted" | "read-only from now on") {
-        let abandoned = usize::from(disk.hidden_names().contains(&crate::operations::ABANDONED.to_owned()));
+        let abandoned = usize::from(disk.temporary_names().contains(&crate::operations::ABANDONED.to_owned()));
         // Where the flush of the new name fails the old file stays too.
         let is_replaced_unsafely = trial.durable && outcome.error.is_some() && may_be_there(kind, trial);
         let expected = abandoned..=abandoned + usize::from(is_replaced_unsafely);
-        assert!(expected.contains(&disk.hidden_names().len()), "{:?}{}", disk.hidden_names(), context());
+        assert!(expected.contains(&disk.temporary_names().len()), "{:?}{}", disk.temporary_names(), context());
     }
     drop(directory);
     assert_eq!(disk.descriptors(), 0, "{}", context());

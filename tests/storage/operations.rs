@@ -50,7 +50,7 @@ pub(crate) enum Operation {
     /// One that is given up.
     Abort,
     /// One beside what a crash has left.
-    Sweep,
+    Scan,
     /// Two versions, one after the other.
     Twice,
 }
@@ -65,15 +65,15 @@ pub(crate) const OPERATIONS: [Operation; 11] = [
     Operation::IfNothing,
     Operation::IfNothingExisting,
     Operation::Abort,
-    Operation::Sweep,
+    Operation::Scan,
     Operation::Twice,
 ];
 
 impl Operation {
     /// Whether something has the name before.
     pub(crate) fn begins_with_old(self) -> bool {
-        use Operation::{Abort, CreateOnlyExisting, IfMatch, IfMatchAnother, IfNothingExisting, Replace, Sweep};
-        matches!(self, Replace | CreateOnlyExisting | IfMatch | IfMatchAnother | IfNothingExisting | Abort | Sweep)
+        use Operation::{Abort, CreateOnlyExisting, IfMatch, IfMatchAnother, IfNothingExisting, Replace, Scan};
+        matches!(self, Replace | CreateOnlyExisting | IfMatch | IfMatchAnother | IfNothingExisting | Abort | Scan)
     }
 
     fn publish(self) -> UploadMode {
@@ -150,7 +150,7 @@ impl Trial {
         if self.operation.begins_with_old() {
             disk.add_file(&self.name(), OLD, i128::from(START_NS) - 10_000_000_000);
         }
-        if self.operation == Operation::Sweep {
+        if self.operation == Operation::Scan {
             disk.add_file(&format!("{}/{ABANDONED}", self.directory), b"half of", 0);
         }
         disk
@@ -228,7 +228,7 @@ impl Trial {
         let mut upload = directory.begin_upload(&path, UploadMode::Replace, None, false).expect("it works again");
         upload.write(b"after").unwrap();
         upload.commit(START_NS, |_| true).expect("it works again");
-        assert_eq!(disk.hidden_names(), [""; 0], "{}", context());
+        assert_eq!(disk.temporary_names(), [""; 0], "{}", context());
         assert_eq!(disk.read(&self.name()), before, "{}", context());
         assert_eq!(disk.descriptors(), 1, "{}", context());
     }

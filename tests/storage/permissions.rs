@@ -47,7 +47,7 @@ fn a_directory_that_cannot_be_read_takes_uploads_where_it_can_be_passed_through(
     assert!(uploaded.is_ok(), "{uploaded:?}");
     disk.permit("a", Permissions::ALL);
     assert_eq!(disk.read("a/name").unwrap(), b"content");
-    assert_eq!(disk.hidden_names().len(), 1);
+    assert_eq!(disk.temporary_names().len(), 1);
 }
 
 #[test]

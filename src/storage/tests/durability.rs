@@ -4,12 +4,12 @@ use std::fs;
 
 use rustix::io::Errno;
 
-use super::watched::Fault;
+use super::instrumented::Fault;
 use super::*;
 
-/// Uploads whole content, on a watched system.
+/// Uploads whole content, on a instrumented system.
 fn upload(
-    directory: &Directory<Watched>,
+    directory: &Directory<Instrumented>,
     name: &str,
     publish: UploadMode,
     durable: bool,
@@ -25,9 +25,9 @@ fn an_upload_whose_content_cannot_be_closed_is_not_published() {
     for system in SYSTEMS {
         for (errno, durable) in [(Errno::IO, false), (Errno::DQUOT, false), (Errno::IO, true), (Errno::DQUOT, true)] {
             let root = tempfile::tempdir().unwrap();
-            let watched = Watched::new(system);
-            let directory = Directory::open_in(watched.clone(), root.path(), 1).unwrap();
-            watched.fail(Fault { call: Some("close_errors"), after: 0, times: 2, errno });
+            let instrumented = Instrumented::new(system);
+            let directory = Directory::open_in(instrumented.clone(), root.path(), 1).unwrap();
+            instrumented.fail(Fault { call: Some("close_errors"), after: 0, times: 2, errno });
             for publish in [UploadMode::CreateOnly, UploadMode::Replace] {
                 let failed = upload(&directory, "name", publish, durable);
                 match errno {
@@ -45,12 +45,12 @@ fn an_upload_whose_content_cannot_be_closed_is_not_published() {
 fn only_a_durable_upload_waits_for_the_disk() {
     for system in SYSTEMS {
         let root = tempfile::tempdir().unwrap();
-        let watched = Watched::new(system);
-        let directory = Directory::open_in(watched.clone(), root.path(), 1).unwrap();
+        let instrumented = Instrumented::new(system);
+        let directory = Directory::open_in(instrumented.clone(), root.path(), 1).unwrap();
         for (durable, waits) in [(false, false), (true, true)] {
-            watched.calls();
+            instrumented.calls();
             upload(&directory, "name", UploadMode::Replace, durable).unwrap();
-            assert_eq!(watched.calls().iter().any(|call| call.starts_with("sync")), waits);
+            assert_eq!(instrumented.calls().iter().any(|call| call.starts_with("sync")), waits);
             assert_eq!(fs::read(root.path().join("name")).unwrap(), b"new");
         }
     }
@@ -76,9 +76,11 @@ fn a_durable_upload_is_flushed_before_its_name_is_made_and_behind_it() {
             ),
         };
         let root = tempfile::tempdir().unwrap();
-        let watched = Watched::new(system);
-        let directory = Directory::open_in(watched.clone(), root.path(), 1).unwrap();
-        if system != System::Portable && watched.create_unnamed(&fs::File::open(root.path()).unwrap().into()).is_err() {
+        let instrumented = Instrumented::new(system);
+        let directory = Directory::open_in(instrumented.clone(), root.path(), 1).unwrap();
+        if system != System::Portable
+            && instrumented.create_unnamed(&fs::File::open(root.path()).unwrap().into()).is_err()
+        {
             eprintln!("skipped: no unnamed files here");
             continue;
         }
@@ -87,9 +89,9 @@ fn a_durable_upload_is_flushed_before_its_name_is_made_and_behind_it() {
             ("two", UploadMode::Replace, new),
             ("one", UploadMode::Replace, replaced),
         ] {
-            watched.calls();
+            instrumented.calls();
             upload(&directory, name, publish, true).unwrap();
-            let calls: Vec<_> = watched.calls().into_iter().filter(|call| COUNTED.contains(call)).collect();
+            let calls: Vec<_> = instrumented.calls().into_iter().filter(|call| COUNTED.contains(call)).collect();
             assert_eq!(calls, expected, "{system:?} {name} {publish:?}");
         }
     }
@@ -106,14 +108,14 @@ fn a_flush_that_fails_is_not_made_up_for_by_a_second_one() {
     }) {
         for errno in [Errno::IO, Errno::NOSPC, Errno::INVAL] {
             let root = tempfile::tempdir().unwrap();
-            let watched = Watched::new(system);
-            let directory = Directory::open_in(watched.clone(), root.path(), 1).unwrap();
+            let instrumented = Instrumented::new(system);
+            let directory = Directory::open_in(instrumented.clone(), root.path(), 1).unwrap();
             fs::write(root.path().join("name"), b"old").unwrap();
-            unanswered.into_iter().for_each(|fault| watched.fail(fault));
-            watched.fail(Fault { call: Some("sync_file"), after: 0, times: 1, errno });
+            unanswered.into_iter().for_each(|fault| instrumented.fail(fault));
+            instrumented.fail(Fault { call: Some("sync_file"), after: 0, times: 1, errno });
             let failed = upload(&directory, "name", UploadMode::Replace, durable);
             assert!(matches!(failed, Err(StorageError::Io(_) | StorageError::DiskFull)), "{errno:?} {failed:?}");
-            assert_eq!(watched.calls().iter().filter(|call| **call == "sync_file").count(), 1);
+            assert_eq!(instrumented.calls().iter().filter(|call| **call == "sync_file").count(), 1);
             assert_eq!(fs::read(root.path().join("name")).unwrap(), b"old");
             assert_eq!(names(root.path()), ["name"]);
             assert!(upload(&directory, "name", UploadMode::Replace, durable).is_ok());
@@ -126,12 +128,12 @@ fn an_upload_whose_name_does_not_reach_the_disk_is_not_acknowledged() {
     for system in SYSTEMS {
         for (call, after) in [("sync_file", 1), ("sync_directory", 0)] {
             let root = tempfile::tempdir().unwrap();
-            let watched = Watched::new(system);
-            let directory = Directory::open_in(watched.clone(), root.path(), 1).unwrap();
-            watched.fail(Fault { call: Some(call), after, times: 1, errno: Errno::IO });
+            let instrumented = Instrumented::new(system);
+            let directory = Directory::open_in(instrumented.clone(), root.path(), 1).unwrap();
+            instrumented.fail(Fault { call: Some(call), after, times: 1, errno: Errno::IO });
             let failed = upload(&directory, "name", UploadMode::Replace, true);
             assert!(matches!(failed, Err(StorageError::Io(_))), "{failed:?}");
-            let flushed = watched.calls().iter().filter(|name| **name == call).count();
+            let flushed = instrumented.calls().iter().filter(|name| **name == call).count();
             assert_eq!(flushed, after + 1, "{call} is not tried again");
         }
     }
@@ -143,9 +145,9 @@ fn a_directory_that_the_file_system_does_not_flush_is_no_error() {
     for system in SYSTEMS {
         for errno in [Errno::INVAL, Errno::OPNOTSUPP, Errno::NOSYS] {
             let root = tempfile::tempdir().unwrap();
-            let watched = Watched::new(system);
-            let directory = Directory::open_in(watched.clone(), root.path(), 1).unwrap();
-            watched.fail(Fault { call: Some("sync_directory"), after: 0, times: usize::MAX, errno });
+            let instrumented = Instrumented::new(system);
+            let directory = Directory::open_in(instrumented.clone(), root.path(), 1).unwrap();
+            instrumented.fail(Fault { call: Some("sync_directory"), after: 0, times: usize::MAX, errno });
             for created in [true, false] {
                 let published = upload(&directory, "name", UploadMode::Replace, true);
                 assert_eq!(published.unwrap().created, created, "{system:?} {errno:?}");

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixListener;
 
 use rustix::io::Errno;
 
-use super::watched::Fault;
+use super::instrumented::Fault;
 use super::*;
 use crate::storage::{EntryKind, Listing, SymlinkedDirectories};
 
@@ -106,11 +106,11 @@ fn a_disk_that_fails_does_not_say_that_there_is_no_directory() {
     let root = tempfile::tempdir().unwrap();
     fs::create_dir(root.path().join("sub")).unwrap();
     for system in SYSTEMS {
-        let watched = Watched::new(system);
-        let directory = Directory::open_in(watched.clone(), root.path(), 1).unwrap();
+        let instrumented = Instrumented::new(system);
+        let directory = Directory::open_in(instrumented.clone(), root.path(), 1).unwrap();
         assert!(matches!(directory.is_directory(&path("sub")), Ok(true)));
         for errno in [Errno::IO, Errno::MFILE] {
-            watched.fail(Fault { call: None, after: 0, times: 1, errno });
+            instrumented.fail(Fault { call: None, after: 0, times: 1, errno });
             assert!(directory.is_directory(&path("sub")).is_err(), "{errno:?}");
         }
     }

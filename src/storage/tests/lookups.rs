@@ -109,7 +109,7 @@ fn make_tree(base: &Path) {
 }
 
 /// Calls `test` for both ways of opening, each with a tree of its own, and fails instead of waiting for ever.
-fn on_both_trees(test: fn(&Directory<Watched>, &Path, usize)) {
+fn on_both_trees(test: fn(&Directory<Instrumented>, &Path, usize)) {
     for way in WAYS {
         let base = tempfile::tempdir().unwrap();
         make_tree(base.path());
@@ -155,7 +155,7 @@ fn reading_finds_regular_files_beneath_the_root_only() {
     });
 }
 
-fn store(directory: &Directory<Watched>, name: &str) -> Stored {
+fn store(directory: &Directory<Instrumented>, name: &str) -> Stored {
     match put(directory, name, UploadMode::Replace, b"new") {
         Ok(Published { created: true, .. }) => Created,
         Ok(Published { created: false, .. }) => Replaced,

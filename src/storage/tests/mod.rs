@@ -1,25 +1,25 @@
 //! What the laws promise, tried on a real directory: with the calls of Linux, and with those that every system has.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop where it stands")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
+mod cleanup;
 mod commits;
 mod durability;
+mod eintr;
 mod faults;
-mod interruptions;
+mod instrumented;
 mod listings;
 mod lookups;
 mod ranges;
-mod scarcity;
-mod sweeps;
+mod resource_limits;
 mod uploads;
-mod watched;
 
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use self::watched::{System, Watched};
+use self::instrumented::{Instrumented, System};
 use super::{Directory, FileRange, FileSystem, OpenedFile, Published, RelativePath, StorageError, Upload, UploadMode};
 
 /// The systems that are tried: each test runs on all of them.
@@ -30,15 +30,15 @@ const SYSTEMS: [System; 1] = [System::Portable];
 
 /// How a directory is opened for a test, on each of the systems.
 #[cfg(target_os = "linux")]
-const WAYS: [fn(&Path) -> Directory<Watched>; 2] = [|path| open_on(System::Linux, path), open_portable];
+const WAYS: [fn(&Path) -> Directory<Instrumented>; 2] = [|path| open_on(System::Linux, path), open_portable];
 #[cfg(not(target_os = "linux"))]
-const WAYS: [fn(&Path) -> Directory<Watched>; 1] = [open_portable];
+const WAYS: [fn(&Path) -> Directory<Instrumented>; 1] = [open_portable];
 
-fn open_on(system: System, path: &Path) -> Directory<Watched> {
-    Directory::open_in(Watched::new(system), path, 1).unwrap()
+fn open_on(system: System, path: &Path) -> Directory<Instrumented> {
+    Directory::open_in(Instrumented::new(system), path, 1).unwrap()
 }
 
-fn open_portable(path: &Path) -> Directory<Watched> {
+fn open_portable(path: &Path) -> Directory<Instrumented> {
     open_on(System::Portable, path)
 }
 

@@ -44,11 +44,11 @@ fn an_upload_that_is_dropped_never_happened() {
 fn content_in_progress_is_unnamed_or_hidden_and_locked() {
     for system in SYSTEMS {
         let root = tempfile::tempdir().unwrap();
-        let watched = Watched::new(system);
+        let instrumented = Instrumented::new(system);
         let directory = open_on(system, root.path());
         let handle = fs::File::open(root.path()).unwrap().into();
         let _upload = begin(&directory, "name", UploadMode::Replace).unwrap();
-        let unnamed = watched.can_link_unnamed(&handle) && watched.create_unnamed(&handle).is_ok();
+        let unnamed = instrumented.can_link_unnamed(&handle) && instrumented.create_unnamed(&handle).is_ok();
         assert_eq!(names(root.path()).len(), usize::from(!unnamed));
         assert!(!(unnamed && system == System::Portable));
     }

@@ -260,8 +260,8 @@ impl Disk {
         found
     }
 
-    /// The hidden names of uploads in progress, wherever they are.
-    pub(crate) fn hidden_names(&self) -> Vec<String> {
+    /// The names of temporary files, in all directories.
+    pub(crate) fn temporary_names(&self) -> Vec<String> {
         let machine = self.machine.borrow();
         let mut hidden = Vec::new();
         for node in reachable(&machine.tree) {

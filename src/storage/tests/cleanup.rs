@@ -131,12 +131,12 @@ const REMOVALS_MAX: usize = 64;
 
 /// Uploads to each of these names in turn until nothing hidden is left in `directories`. Returns how many uploads it took.
 fn upload_until_swept(system: System, root: &Path, uploads: &[&str], directories: &[&str]) -> usize {
-    let watched = Watched::new(system);
-    let directory = Directory::open_in(watched.clone(), root, 1).unwrap();
+    let instrumented = Instrumented::new(system);
+    let directory = Directory::open_in(instrumented.clone(), root, 1).unwrap();
     for (count, name) in uploads.iter().cycle().enumerate().take(10_000) {
-        watched.calls();
+        instrumented.calls();
         put(&directory, name, UploadMode::Replace, b"new").unwrap();
-        let calls = watched.calls();
+        let calls = instrumented.calls();
         let count_of = |name| calls.iter().filter(|call| **call == name).count();
         let (looks, removals) = (count_of("next_entry"), count_of("unlink"));
         assert!(looks <= LOOKS_MAX, "{looks}");

@@ -4,13 +4,13 @@ use std::fs;
 
 use rustix::io::Errno;
 
-use super::watched::Fault;
+use super::instrumented::Fault;
 use super::*;
 use crate::storage::SymlinkedDirectories;
 
 /// Everything that storage does, and what came of it.
-fn all_of_it(watched: &Watched, root: &Path) -> Result<Vec<String>, StorageError> {
-    let directory = Directory::open_in(watched.clone(), root, 1).map_err(StorageError::Io)?;
+fn all_of_it(instrumented: &Instrumented, root: &Path) -> Result<Vec<String>, StorageError> {
+    let directory = Directory::open_in(instrumented.clone(), root, 1).map_err(StorageError::Io)?;
     let mut results = Vec::new();
     for (name, publish, durable) in [
         ("new", UploadMode::CreateOnly, false),
@@ -61,14 +61,14 @@ fn make_tree() -> tempfile::TempDir {
 #[test]
 fn a_call_that_is_interrupted_once_changes_nothing_whichever_it_is() {
     for system in SYSTEMS {
-        let (watched, root) = (Watched::new(system), make_tree());
-        let expected = all_of_it(&watched, root.path()).unwrap();
-        let calls = watched.calls();
+        let (instrumented, root) = (Instrumented::new(system), make_tree());
+        let expected = all_of_it(&instrumented, root.path()).unwrap();
+        let calls = instrumented.calls();
         assert!(calls.len() > 60, "{calls:?}");
         for (after, call) in calls.iter().enumerate() {
-            let (watched, root) = (Watched::new(system), make_tree());
-            watched.fail(Fault { call: None, after, times: 1, errno: Errno::INTR });
-            let results = all_of_it(&watched, root.path());
+            let (instrumented, root) = (Instrumented::new(system), make_tree());
+            instrumented.fail(Fault { call: None, after, times: 1, errno: Errno::INTR });
+            let results = all_of_it(&instrumented, root.path());
             assert_eq!(results.ok().as_ref(), Some(&expected), "{system:?}: {call}, after {after} calls");
             assert_eq!(names(root.path()), ["link", "new", "other", "sub"]);
             assert_eq!(names(&root.path().join("sub")), ["new"], "{system:?}: {call}, after {after} calls");
@@ -80,9 +80,9 @@ fn a_call_that_is_interrupted_once_changes_nothing_whichever_it_is() {
 #[test]
 fn a_call_that_is_interrupted_for_ever_is_an_error() {
     for system in SYSTEMS {
-        let (watched, root) = (Watched::new(system), make_tree());
-        watched.fail(Fault { call: None, after: 0, times: usize::MAX, errno: Errno::INTR });
-        assert!(all_of_it(&watched, root.path()).is_err());
-        assert!(watched.calls().len() < 100);
+        let (instrumented, root) = (Instrumented::new(system), make_tree());
+        instrumented.fail(Fault { call: None, after: 0, times: usize::MAX, errno: Errno::INTR });
+        assert!(all_of_it(&instrumented, root.path()).is_err());
+        assert!(instrumented.calls().len() < 100);
     }
 }

@@ -14,7 +14,7 @@ use crate::disk::{Action, Disk, Settings};
 /// Seconds since 1970 at which the tests take place on the simulated disk.
 pub(crate) const START_S: u64 = 1_700_000_000;
 
-pub(crate) trait Stage {
+pub(crate) trait Fixture {
     type System: FileSystem;
 
     /// Whether it is Linux, and not what stands in for it elsewhere.
@@ -66,7 +66,7 @@ pub(crate) struct Simulated<const LINUX: bool> {
     disk: Disk,
 }
 
-impl<const LINUX: bool> Stage for Simulated<LINUX> {
+impl<const LINUX: bool> Fixture for Simulated<LINUX> {
     type System = Disk;
 
     const IS_LINUX: bool = LINUX;
@@ -117,7 +117,7 @@ pub(crate) struct Real<F> {
     directory: tempfile::TempDir,
 }
 
-impl<F: FileSystem + Default + WhichReal> Stage for Real<F> {
+impl<F: FileSystem + Default + WhichReal> Fixture for Real<F> {
     type System = F;
 
     const IS_LINUX: bool = F::IS_LINUX;
@@ -200,11 +200,11 @@ fn act_for_real(root: &Path, action: &Action) -> std::io::Result<()> {
 /// Makes a test of each function for each file system.
 macro_rules! contract {
     ($($name:ident)*) => {
-        mod on_the_simulated_linux { $(#[test] fn $name() { super::$name(&crate::stage::Stage::new() as &crate::stage::Simulated<true>); })* }
-        mod on_the_simulated_other { $(#[test] fn $name() { super::$name(&crate::stage::Stage::new() as &crate::stage::Simulated<false>); })* }
+        mod on_the_simulated_linux { $(#[test] fn $name() { super::$name(&crate::fixture::Fixture::new() as &crate::fixture::Simulated<true>); })* }
+        mod on_the_simulated_other { $(#[test] fn $name() { super::$name(&crate::fixture::Fixture::new() as &crate::fixture::Simulated<false>); })* }
         #[cfg(target_os = "linux")]
-        mod on_linux { $(#[test] fn $name() { super::$name(&crate::stage::Stage::new() as &crate::stage::Real<spindle::storage::Linux>); })* }
-        mod on_any_system { $(#[test] fn $name() { super::$name(&crate::stage::Stage::new() as &crate::stage::Real<spindle::storage::Portable>); })* }
+        mod on_linux { $(#[test] fn $name() { super::$name(&crate::fixture::Fixture::new() as &crate::fixture::Real<spindle::storage::Linux>); })* }
+        mod on_any_system { $(#[test] fn $name() { super::$name(&crate::fixture::Fixture::new() as &crate::fixture::Real<spindle::storage::Portable>); })* }
     };
 }
 pub(crate) use contract;

@@ -162,7 +162,7 @@ fn a_directory_that_cannot_be_read_takes_uploads() {
         for system in SYSTEMS {
             let opens_unreadable = system != System::Portable;
             upload_unread(&open_on(system, &root), "box/name", opens_unreadable, &root.join("box/name"));
-            let served = Directory::open_in(Watched::new(system), &root.join("box"), 1);
+            let served = Directory::open_in(Instrumented::new(system), &root.join("box"), 1);
             assert_eq!(served.is_ok(), opens_unreadable, "{system:?} {served:?}");
             if let Ok(directory) = served {
                 upload_unread(&directory, "other", true, &root.join("box/other"));
@@ -187,7 +187,7 @@ fn a_directory_that_cannot_be_read_takes_uploads() {
 }
 
 /// Uploads to a directory that cannot be read. `succeeds`: where the system can open one.
-fn upload_unread(directory: &Directory<Watched>, name: &str, succeeds: bool, stored: &Path) {
+fn upload_unread(directory: &Directory<Instrumented>, name: &str, succeeds: bool, stored: &Path) {
     let publish = [UploadMode::Replace, UploadMode::Replace, UploadMode::CreateOnly];
     let results = publish.map(|publish| put(directory, name, publish, b"content").map(|_| ()));
     if !succeeds {

@@ -20,7 +20,7 @@ pub(super) enum System {
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Watched {
+pub(super) struct Instrumented {
     pub(super) system: System,
     seen: Rc<RefCell<Seen>>,
 }
@@ -43,9 +43,9 @@ pub(super) struct Fault {
     pub(super) errno: Errno,
 }
 
-impl Watched {
-    pub(super) fn new(system: System) -> Watched {
-        Watched { system, seen: Rc::default() }
+impl Instrumented {
+    pub(super) fn new(system: System) -> Instrumented {
+        Instrumented { system, seen: Rc::default() }
     }
 
     /// From now on, calls fail as `fault` says.
@@ -88,39 +88,39 @@ macro_rules! beneath {
 }
 
 /// The call on the system beneath, unless it is to fail.
-macro_rules! watched {
+macro_rules! instrumented {
     ($self:ident.$call:ident($($argument:expr),*)) => {{
         $self.see(stringify!($call))?;
         beneath!($self.$call($($argument),*))
     }};
 }
 
-impl FileSystem for Watched {
+impl FileSystem for Instrumented {
     type File = OwnedFd;
     type Entries = <Portable as FileSystem>::Entries;
 
     fn open_root(&self, path: &Path, access: Access) -> Result<OwnedFd, Errno> {
-        watched!(self.open_root(path, access))
+        instrumented!(self.open_root(path, access))
     }
 
     fn open_beneath(&self, root: &OwnedFd, path: &[u8], access: Access) -> Result<OwnedFd, Errno> {
-        watched!(self.open_beneath(root, path, access))
+        instrumented!(self.open_beneath(root, path, access))
     }
 
     fn open_entry(&self, directory: &OwnedFd, name: &[u8], access: Access) -> Result<OwnedFd, Errno> {
-        watched!(self.open_entry(directory, name, access))
+        instrumented!(self.open_entry(directory, name, access))
     }
 
     fn stat(&self, file: &OwnedFd) -> Result<Metadata, Errno> {
-        watched!(self.stat(file))
+        instrumented!(self.stat(file))
     }
 
     fn stat_at(&self, directory: &OwnedFd, path: &[u8], links: Symlinks) -> Result<Metadata, Errno> {
-        watched!(self.stat_at(directory, path, links))
+        instrumented!(self.stat_at(directory, path, links))
     }
 
     fn create_unnamed(&self, directory: &OwnedFd) -> Result<OwnedFd, Errno> {
-        watched!(self.create_unnamed(directory))
+        instrumented!(self.create_unnamed(directory))
     }
 
     fn can_link_unnamed(&self, some_file: &OwnedFd) -> bool {
@@ -128,43 +128,43 @@ impl FileSystem for Watched {
     }
 
     fn create(&self, directory: &OwnedFd, name: &[u8]) -> Result<OwnedFd, Errno> {
-        watched!(self.create(directory, name))
+        instrumented!(self.create(directory, name))
     }
 
     fn link_unnamed(&self, file: &OwnedFd, directory: &OwnedFd, name: &[u8]) -> Result<(), Errno> {
-        watched!(self.link_unnamed(file, directory, name))
+        instrumented!(self.link_unnamed(file, directory, name))
     }
 
     fn link(&self, directory: &OwnedFd, from: &[u8], to: &[u8]) -> Result<(), Errno> {
-        watched!(self.link(directory, from, to))
+        instrumented!(self.link(directory, from, to))
     }
 
     fn rename(&self, directory: &OwnedFd, from: &[u8], to: &[u8]) -> Result<(), Errno> {
-        watched!(self.rename(directory, from, to))
+        instrumented!(self.rename(directory, from, to))
     }
 
     fn rename_noreplace(&self, directory: &OwnedFd, from: &[u8], to: &[u8]) -> Result<(), Errno> {
-        watched!(self.rename_noreplace(directory, from, to))
+        instrumented!(self.rename_noreplace(directory, from, to))
     }
 
     fn unlink(&self, directory: &OwnedFd, name: &[u8]) -> Result<(), Errno> {
-        watched!(self.unlink(directory, name))
+        instrumented!(self.unlink(directory, name))
     }
 
     fn lock(&self, file: &OwnedFd) -> Result<(), Errno> {
-        watched!(self.lock(file))
+        instrumented!(self.lock(file))
     }
 
     fn read_at(&self, file: &OwnedFd, space: &mut [u8], offset: u64) -> Result<usize, Errno> {
-        watched!(self.read_at(file, space, offset))
+        instrumented!(self.read_at(file, space, offset))
     }
 
     fn write(&self, file: &OwnedFd, content: &[u8]) -> Result<usize, Errno> {
-        watched!(self.write(file, content))
+        instrumented!(self.write(file, content))
     }
 
     fn set_modified(&self, file: &OwnedFd, modified_ns: u64) -> Result<(), Errno> {
-        watched!(self.set_modified(file, modified_ns))
+        instrumented!(self.set_modified(file, modified_ns))
     }
 
     fn sync(&self, file: &OwnedFd) -> Result<(), Errno> {
@@ -174,7 +174,7 @@ impl FileSystem for Watched {
     }
 
     fn close_errors(&self, file: &OwnedFd) -> Result<(), Errno> {
-        watched!(self.close_errors(file))
+        instrumented!(self.close_errors(file))
     }
 
     fn free_bytes(&self, directory: &OwnedFd) -> Option<u64> {
@@ -186,11 +186,11 @@ impl FileSystem for Watched {
     }
 
     fn entries(&self, directory: OwnedFd) -> Result<Self::Entries, Errno> {
-        watched!(self.entries(directory))
+        instrumented!(self.entries(directory))
     }
 
     fn reopen_directory(&self, directory: &OwnedFd) -> Result<Self::Entries, Errno> {
-        watched!(self.reopen_directory(directory))
+        instrumented!(self.reopen_directory(directory))
     }
 
     fn next_entry<'e>(&self, entries: &'e mut Self::Entries) -> Option<Result<DirectoryEntry<'e>, Errno>> {
@@ -205,10 +205,10 @@ impl FileSystem for Watched {
     }
 
     fn stat_directory(&self, entries: &Self::Entries) -> Result<Metadata, Errno> {
-        watched!(self.stat_directory(entries))
+        instrumented!(self.stat_directory(entries))
     }
 
     fn stat_entry(&self, entries: &Self::Entries, name: &[u8]) -> Result<Metadata, Errno> {
-        watched!(self.stat_entry(entries, name))
+        instrumented!(self.stat_entry(entries, name))
     }
 }

@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use spindle::storage::{Access, FileSystem};
 
 use crate::disk::{Call, Disk, Event, Loss, Settings};
-use crate::stage::START_S;
+use crate::fixture::START_S;
 
 type File = <Disk as FileSystem>::File;
 

@@ -1,16 +1,16 @@
-//! Calls that a signal interrupts are made again, a bounded number of times.
+//! Retries calls that a signal interrupted, and repeats short reads and writes.
 
 use rustix::io::Errno;
 
 use super::file_system::{DirectoryEntry, FileSystem};
 
-/// How often a call is made that says `EINTR`. A signal interrupts a call once; a file system in user space may say so
-/// for ever, and must not hold the thread, which has other connections to serve.
+/// The number of attempts while a call returns `EINTR`. A signal interrupts a call once, but a file system in user
+/// space may return `EINTR` for ever. It must not block the thread, which serves all other connections.
 const ATTEMPTS_MAX: u32 = 16;
 
-/// Makes a call again while it says that it was interrupted and did nothing. If it never says anything else, that is an
-/// I/O error: the caller must not take it for an interruption, and try again.
-pub(super) fn retry<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
+/// Repeats a call while it returns `EINTR`, up to [`ATTEMPTS_MAX`] times. After the last attempt the result is `EIO`,
+/// because the caller must not take it for an interruption and try again.
+pub(super) fn retry_on_intr<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
     for _ in 0..ATTEMPTS_MAX {
         match call() {
             Err(Errno::INTR) => {}
@@ -20,23 +20,25 @@ pub(super) fn retry<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, 
     Err(Errno::IO)
 }
 
-/// Reads the next entry of a directory, and takes of it what is needed: the entry itself is lent.
+/// Reads the next entry of a directory, and returns what `take` makes of it. The entry itself is only borrowed.
 pub(super) fn next_entry<F: FileSystem, T>(
     file_system: &F,
     entries: &mut F::Entries,
     take: impl Fn(&DirectoryEntry<'_>) -> T,
 ) -> Option<Result<T, Errno>> {
-    retry(|| file_system.next_entry(entries).map(|entry| entry.map(|entry| take(&entry))).transpose()).transpose()
+    retry_on_intr(|| file_system.next_entry(entries).map(|entry| entry.map(|entry| take(&entry))).transpose())
+        .transpose()
 }
 
-/// Fills `space` from `offset` on, with as many calls of `read` as that takes; `None` where the file ends before that.
+/// Fills `space` with the bytes from `offset` on, in as many calls of `read` as that takes. `None` if the file ends
+/// first.
 pub(super) fn read_exactly(
     read: impl Fn(&mut [u8], u64) -> Result<usize, Errno>,
     mut space: &mut [u8],
     mut offset: u64,
 ) -> Result<Option<()>, Errno> {
     while !space.is_empty() {
-        let bytes = match retry(|| read(space, offset))? {
+        let bytes = match retry_on_intr(|| read(space, offset))? {
             0 => return Ok(None),
             bytes => bytes.min(space.len()),
         };
@@ -46,11 +48,11 @@ pub(super) fn read_exactly(
     Ok(Some(()))
 }
 
-/// Writes all of `content`, with as many calls of `write` as that takes. Each but the interrupted ones makes progress.
+/// Writes all of `content`, in as many calls of `write` as that takes.
 pub(super) fn write_all(write: impl Fn(&[u8]) -> Result<usize, Errno>, mut content: &[u8]) -> Result<(), Errno> {
     while !content.is_empty() {
-        content = match retry(|| write(content))? {
-            // A file system that is broken.
+        content = match retry_on_intr(|| write(content))? {
+            // Only a broken file system writes nothing without an error; the loop would never end.
             0 => return Err(Errno::IO),
             bytes => content.get(bytes..).unwrap_or_default(),
         };
@@ -59,29 +61,29 @@ pub(super) fn write_all(write: impl Fn(&[u8]) -> Result<usize, Errno>, mut conte
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may stop where it stands")]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use std::cell::{Cell, RefCell};
 
     use super::*;
 
     #[test]
-    fn what_is_interrupted_is_tried_again_but_not_for_ever() {
+    fn an_interrupted_call_is_retried_a_bounded_number_of_times() {
         let calls = Cell::new(0);
         let succeeds_at = |last: u32| {
             calls.set(0);
-            retry(|| {
+            retry_on_intr(|| {
                 calls.set(calls.get() + 1);
                 if calls.get() < last { Err(Errno::INTR) } else { Ok(()) }
             })
         };
         assert_eq!((succeeds_at(ATTEMPTS_MAX), calls.get()), (Ok(()), ATTEMPTS_MAX));
         assert_eq!((succeeds_at(u32::MAX), calls.get()), (Err(Errno::IO), ATTEMPTS_MAX));
-        assert_eq!(retry(|| Err::<(), _>(Errno::NOENT)), Err(Errno::NOENT));
+        assert_eq!(retry_on_intr(|| Err::<(), _>(Errno::NOENT)), Err(Errno::NOENT));
     }
 
     #[test]
-    fn all_is_written_in_pieces_with_interruptions_between_them() {
+    fn short_and_interrupted_writes_are_continued() {
         let (written, calls) = (RefCell::new(Vec::new()), Cell::new(0));
         let write = |content: &[u8]| {
             calls.set(calls.get() + 1);
@@ -102,9 +104,9 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_too_short_does_not_fill_the_space() {
+    fn a_file_that_ends_early_is_not_read_exactly() {
         let file = b"0123";
-        // Two bytes a call, and only a second call gets them.
+        // Every other call is interrupted; the rest return at most two bytes.
         let calls = Cell::new(0);
         let read = |space: &mut [u8], offset: u64| {
             calls.set(calls.get() + 1);

@@ -128,7 +128,7 @@ fn nothing_outside_is_touched_while_links_and_directories_are_swapped() {
         let outside = disk(SYSTEMS[0]).outside();
         let check = |disk: &Disk, context: &str| {
             assert_eq!(disk.outside(), outside, "{context}");
-            assert_eq!(disk.hidden_names(), [""; 0], "{context}");
+            assert_eq!(disk.temporary_names(), [""; 0], "{context}");
         };
         for publish in [UploadMode::Replace, UploadMode::CreateOnly] {
             runs += between_any_calls(&actions, |directory| drop(upload(directory, publish, false)), check);
@@ -152,7 +152,7 @@ fn a_directory_that_is_moved_out_is_all_that_changes_there() {
                 let mut found = disk.outside();
                 found.retain(|line| !line.starts_with("/a/"));
                 assert_eq!(found, outside, "{context}");
-                assert_eq!(disk.hidden_names(), [""; 0], "{context}");
+                assert_eq!(disk.temporary_names(), [""; 0], "{context}");
             },
         );
     }
@@ -212,6 +212,6 @@ fn an_upload_in_progress_is_not_swept_by_another_server() {
         in_progress.commit(START_NS, |_| true).unwrap();
         assert_eq!(disk.read("a/b/name").unwrap(), b"half, and the rest", "{}", system.0);
         assert_eq!(disk.read("a/b/other").unwrap(), b"whole", "{}", system.0);
-        assert_eq!(disk.hidden_names(), [""; 0], "{}", system.0);
+        assert_eq!(disk.temporary_names(), [""; 0], "{}", system.0);
     }
 }

@@ -1,0 +1,167 @@
+//! Removes the temporary files that a crash left behind.
+//!
+//! A directory is cleaned up when an upload first goes to it, not when the server starts: a tree may be large, and most
+//! of it is only read. The work is done in slices, so that an upload waits for one slice at most. The directory stays
+//! open between slices, and the next upload continues, whichever directory it goes to. So only one directory is scanned
+//! at a time. A scan that fails is started again by a later upload to its directory.
+
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::rc::Rc;
+
+use rustix::io::Errno;
+
+use super::RelativePath;
+use super::file_system::FileSystem;
+use super::retry::{next_entry, retry_on_intr};
+use super::temporary_file::{as_temporary_name, remove_if_abandoned};
+
+/// The most entries that a slice reads, and the most temporary files that it tries to remove. Either takes about a
+/// millisecond.
+const ENTRIES_PER_SLICE: usize = 1_024;
+const REMOVALS_PER_SLICE: usize = 64;
+
+/// The number of directories that are remembered as clean. When it is reached all are forgotten, which costs no more
+/// than another scan of each.
+const DIRECTORIES_MAX: usize = 1024;
+
+/// Device and inode number.
+type FileId = (u64, u64);
+
+/// The directories that are clean, and the one that is being scanned.
+#[derive(Debug)]
+pub(super) struct Cleanup<F: FileSystem> {
+    clean: RefCell<HashSet<FileId>>,
+    scan: RefCell<Option<Scan<F>>>,
+}
+
+impl<F: FileSystem> Default for Cleanup<F> {
+    fn default() -> Self {
+        Cleanup { clean: RefCell::default(), scan: RefCell::default() }
+    }
+}
+
+impl<F: FileSystem> Cleanup<F> {
+    /// Does one slice of the work. It continues the current scan; without one, it starts to scan `directory`, unless
+    /// that is clean. `path` names a file in `directory`, for the log.
+    ///
+    /// An error is only logged: it is no reason to refuse the upload.
+    pub(super) fn run_slice(&self, file_system: &F, directory: &Rc<F::File>, path: &RelativePath) {
+        let current = self.scan.borrow_mut().take();
+        let scan = match current {
+            Some(scan) => Ok(Some(scan)),
+            None => self.start_scan(file_system, directory, path),
+        };
+        let result = match scan {
+            Ok(Some(scan)) => self.continue_scan(file_system, scan),
+            Ok(None) => Ok(()),
+            Err(errno) => Err((path.clone(), errno)),
+        };
+        match result {
+            // EACCES: a directory that may be written to but not read. Its owner wants nobody to see its entries.
+            Ok(()) | Err((_, Errno::ACCESS)) => {}
+            Err((path, errno)) => log::warn!("cannot look for unfinished uploads beside {path:?}: {errno}"),
+        }
+    }
+
+    fn start_scan(
+        &self,
+        file_system: &F,
+        directory: &Rc<F::File>,
+        path: &RelativePath,
+    ) -> Result<Option<Scan<F>>, Errno> {
+        let id = retry_on_intr(|| file_system.stat(directory))?.file_id();
+        if self.clean.borrow().contains(&id) {
+            return Ok(None);
+        }
+        let entries = retry_on_intr(|| file_system.reopen_directory(directory))?;
+        Ok(Some(Scan { directory: Rc::clone(directory), id, entries, path: path.clone(), removed: 0 }))
+    }
+
+    fn continue_scan(&self, file_system: &F, mut scan: Scan<F>) -> Result<(), (RelativePath, Errno)> {
+        match scan.run_slice(file_system) {
+            Ok(true) => {
+                if scan.removed > 0 {
+                    log::info!("removed {} unfinished uploads beside {:?}", scan.removed, scan.path);
+                }
+                self.remember(scan.id);
+                Ok(())
+            }
+            Ok(false) => {
+                self.scan.replace(Some(scan));
+                Ok(())
+            }
+            Err(errno) => Err((scan.path, errno)),
+        }
+    }
+
+    fn remember(&self, id: FileId) {
+        let mut clean = self.clean.borrow_mut();
+        if clean.len() >= DIRECTORIES_MAX {
+            clean.clear();
+        }
+        clean.insert(id);
+    }
+}
+
+/// The scan of a directory.
+#[derive(Debug)]
+struct Scan<F: FileSystem> {
+    directory: Rc<F::File>,
+    id: FileId,
+    entries: F::Entries,
+    /// A file in the directory, for the log.
+    path: RelativePath,
+    removed: usize,
+}
+
+impl<F: FileSystem> Scan<F> {
+    /// Reads on from the last entry. Returns whether the scan is complete.
+    fn run_slice(&mut self, file_system: &F) -> Result<bool, Errno> {
+        let mut tried = 0;
+        for _ in 0..ENTRIES_PER_SLICE {
+            let name = match next_entry(file_system, &mut self.entries, |entry| as_temporary_name(entry.name)) {
+                // ENOENT: the directory has been removed.
+                None | Some(Err(Errno::NOENT)) => return Ok(true),
+                Some(name) => name?,
+            };
+            let Some(name) = name else { continue };
+            // A file that cannot be opened or locked is skipped: another server is using it, or it is not an upload.
+            if remove_if_abandoned(file_system, &self.directory, &name) == Ok(true) {
+                self.removed += 1;
+            }
+            tried += 1;
+            if tried == REMOVALS_PER_SLICE {
+                return Ok(false);
+            }
+        }
+        Ok(false)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::storage::Native;
+
+    #[test]
+    fn the_number_of_remembered_directories_is_bounded() {
+        let root = tempfile::tempdir().unwrap();
+        let cleanup = Cleanup::default();
+        let name = RelativePath::from_segments(["name"]).unwrap();
+        for number in 0..=DIRECTORIES_MAX {
+            let path = root.path().join(number.to_string());
+            fs::create_dir(&path).unwrap();
+            let directory = Rc::new(fs::File::open(&path).unwrap().into());
+            cleanup.run_slice(&Native, &directory, &name);
+            // The directory that was scanned last is always remembered.
+            fs::write(path.join(".spindle-0123456789abcdef"), b"").unwrap();
+            cleanup.run_slice(&Native, &directory, &name);
+            assert_eq!(fs::read_dir(&path).unwrap().count(), 1);
+        }
+        assert!(cleanup.clean.borrow().len() <= DIRECTORIES_MAX);
+    }
+}
