@@ -18,8 +18,8 @@ pub const USAGE: &str = "\
 Spindle shares a folder over HTTP/1.1 and takes uploads.
 
 Usage: spindle [OPTIONS] DIR    share the folder DIR at /
-       spindle [OPTIONS]        serve the challenge: /echo/, /user-agent, and,
-                                with --directory, /files/
+       spindle [OPTIONS]        the build-your-own-HTTP-server challenge:
+                                /echo/, /user-agent, and with -d also /files/
 
 Examples:
   spindle ~/photos              only this machine can read the folder
@@ -39,8 +39,9 @@ Files:
       --uploads MODE     off, create (add files, but never replace one), or
                          replace (add and replace files)
                          [default: off with DIR, replace with --directory]
-      --max-upload SIZE  refuse longer uploads; SIZE is a number of bytes, or
-                         with K, M, G or T of powers of 1024 [default: no limit]
+      --max-upload SIZE  refuse longer uploads; SIZE is a number of bytes, and
+                         may end in K, M, G or T (powers of 1024)
+                         [default: no limit]
       --fsync            confirm an upload only after it is flushed to the disk
 
 Shared folder (with DIR):
