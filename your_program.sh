@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
-# Builds the server where its sources are newer than its binary, then becomes it.
+# Builds the server if its sources are newer than its binary, then runs it without the Date field.
 # Usage: your_program.sh [OPTIONS OF THE SERVER], from any working directory.
-# The build goes where cargo puts it: ./target, or CARGO_TARGET_DIR. Its words go to standard error.
+# The binary is in cargo's usual place, ./target or CARGO_TARGET_DIR. The build prints to standard error.
 set -euo pipefail
 
 script=$(readlink -f -- "${BASH_SOURCE[0]}")
 root=${script%/*}
 
-# Cargo takes a relative CARGO_TARGET_DIR from its working directory, and cargo runs in the root: so make it absolute.
+# Cargo resolves a relative CARGO_TARGET_DIR against its working directory, which is not this script's: so make it absolute.
 target=${CARGO_TARGET_DIR:-$root/target}
 [[ $target == /* ]] || target=$PWD/$target
 binary=$target/release/spindle
 
-# Asking cargo whether there is something to do takes longer than starting the server, so the clock is asked instead.
-# Directories count too: a file that was removed or renamed shows only there.
+# Compares modification times, since cargo takes longer to find out that nothing has changed than the server takes to start.
+# The times of directories count too: only they change when a file is removed or renamed.
 is_current() {
     [[ -x $binary ]] || return 1
     local newer
@@ -31,8 +31,8 @@ build() {
     started=$(mktemp "$target/release/.build-started.XXXXXX")
     local status=0
     (cd "$root" && CARGO_TARGET_DIR=$target cargo build --release --locked --bin spindle) >&2 || status=$?
-    # Cargo leaves the binary as it is where a newer source has the same meaning. Without the new time, every later start
-    # would ask cargo again. It is the time of the build's start: what was edited during the build is still newer.
+    # Cargo does not write the binary if it would be the same, although a source is newer: then every later start would run
+    # cargo again. So the binary gets the time at which the build began, and what is edited during the build is still newer.
     if ((status == 0)) && [[ $binary -ot $started ]]; then
         touch -r "$started" "$binary"
     fi
@@ -42,5 +42,5 @@ build() {
 
 is_current || build
 
-# No Date field: the challenge's tester refuses it. The process becomes the server, so that a signal reaches it.
+# --no-date: the challenge's tester refuses a program that sends Date. exec: a signal to this process must reach the server.
 exec "$binary" --no-date "$@"

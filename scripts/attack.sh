@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Attacks the server the ways that servers are brought down by, does the same to nginx, and prints what became of both.
+# Carries out denial-of-service attacks on the server, and on nginx for comparison, and prints what clients saw meanwhile.
 # Usage: scripts/attack.sh [--install] [--quick] [--only NAME,…] [--server PATH] [--help], from any working directory.
-# --install installs nginx and HAProxy, as Debian packages. A whole run takes some six minutes, in which the machine should
-# have nothing else to do. All traffic stays on the loopback interface, where possible in a network namespace of its own.
-# Fails where a mark is missed.
+# --install installs nginx and HAProxy as Debian packages. A full run takes about six minutes, during which the machine should
+# be otherwise idle. All traffic stays on the loopback interface, in a network namespace of its own if one can be made.
+# Exits with 1 if a result misses its target.
 set -euo pipefail
 
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 
-# Cargo takes a relative CARGO_TARGET_DIR from its working directory, and cargo runs in the root.
+# Cargo resolves a relative CARGO_TARGET_DIR against its working directory, which is not this script's.
 target=${CARGO_TARGET_DIR:-$root/target}
 [[ $target == /* ]] || target=$PWD/$target
 
@@ -25,10 +25,10 @@ for tool in cargo python3 prlimit; do
     }
 done
 
-# Where root is not allowed to make a namespace, a user may be, in a user namespace.
+# If a network namespace cannot be made directly, it may still be possible inside a user namespace.
 namespace=()
 for options in '--net' '--user --map-current-user --keep-caps --net'; do
-    # shellcheck disable=SC2086 # they are words
+    # shellcheck disable=SC2086 # several options
     if unshare $options true 2>/dev/null; then
         # shellcheck disable=SC2206
         namespace=(env SPINDLE_ATTACK_NAMESPACE=1 unshare $options)
@@ -41,7 +41,7 @@ attack() {
         --spare "$target" "${arguments[@]}"
 }
 
-# A later --server counts, so the one that is built here comes first.
+# The last --server counts, so the default precedes the user's arguments.
 server=$target/release/spindle
 arguments=("$@")
 

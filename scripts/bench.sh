@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Measures spindle side by side with null, the least that any server can do, and with nginx, lighttpd and h2o.
+# Benchmarks spindle beside nginx, lighttpd, h2o and `null`, a server that only reads and writes fixed bytes.
 # Usage: scripts/bench.sh [--install] [--quick] [--only NAME,…] [--help], from any working directory.
-# --install installs wrk and the peers, as Debian packages. A whole run takes three quarters of an hour, in which the
-# machine should have nothing else to do. What needs no sockets is measured by `cargo bench`.
+# --install installs wrk and the other servers as Debian packages. A full run takes about 45 minutes, during which the machine
+# should be otherwise idle. `cargo bench` measures what needs no sockets.
 set -euo pipefail
 
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 
-# Cargo takes a relative CARGO_TARGET_DIR from its working directory, and cargo runs in the root.
+# Cargo resolves a relative CARGO_TARGET_DIR against its working directory, which is not this script's.
 target=${CARGO_TARGET_DIR:-$root/target}
 [[ $target == /* ]] || target=$PWD/$target
 
@@ -21,7 +21,7 @@ fi
 
 for tool in cargo wrk python3; do
     command -v "$tool" >/dev/null || {
-        echo "bench.sh: $tool is missing (--install installs wrk and the peers)" >&2
+        echo "bench.sh: $tool is missing (--install installs wrk and the other servers)" >&2
         exit 1
     }
 done

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Everything that must hold before a change goes in: format, lints, documentation, tests (of the
-# page in a browser too), real clients, and the challenge's stages.
+# Runs every check that a change must pass: format, lints, documentation, tests (also of the page in a browser), real
+# clients, and the challenge's stages.
 # Usage: scripts/check.sh, from any working directory. Stops at the first part that fails, and names it.
+# As root, with apt-get, it installs the programs that the checks need.
 set -euo pipefail
 
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 
-# Where nobody looks at a terminal, colours are noise. rustfmt does not listen to cargo's setting.
+# No colours unless the output is a terminal. rustfmt ignores cargo's setting.
 format_colour=auto
 if [[ ! -t 1 ]]; then
     export CARGO_TERM_COLOR=never
@@ -31,7 +32,7 @@ fail() {
     exit 1
 }
 
-# run COMMAND…: a whole part, titled by its command.
+# run COMMAND…: a part that consists of one command, which is its title.
 run() {
     begin_part "$*"
     "$@" || fail
@@ -48,7 +49,11 @@ check_port() {
     end_part
 }
 
-# Installs what the tests and the challenge's scripts need, where this user may; says what to install otherwise.
+can_install() {
+    ((EUID == 0)) && command -v apt-get >/dev/null
+}
+
+# Installs what the tests and the challenge's scripts need, or fails and names the missing packages.
 check_tools() {
     begin_part 'tools'
     command -v cargo >/dev/null || fail 'cargo is missing: https://rustup.rs'
@@ -57,10 +62,10 @@ check_tools() {
     local packages=()
     command -v nc >/dev/null || packages+=(netcat-openbsd)
     command -v curl >/dev/null || packages+=(curl)
-    # It shows what is on the disk before an answer is sent. Linux alone has it.
+    # With strace, which only Linux has, a test sees that an upload is flushed before its response is sent.
     [[ $(uname) != Linux ]] || command -v strace >/dev/null || packages+=(strace)
     if ((${#packages[@]} > 0)); then
-        if ((EUID != 0)) || ! command -v apt-get >/dev/null; then
+        if ! can_install; then
             fail "please install: ${packages[*]} (Debian's names)"
         fi
         echo "installing ${packages[*]}"
@@ -69,7 +74,7 @@ check_tools() {
     end_part
 }
 
-# The version whose rules the page is held to. Another one may have other rules.
+# The page is tested with the rules of this version. Another version may have other rules.
 axe_version=4.14.1
 axe_folder=
 
@@ -79,11 +84,11 @@ remove_axe() {
     fi
 }
 
-# What the tests of the page need, where it may be installed; without it they say that they are skipped. In continuous
-# integration they fail without a browser.
+# Installs what the tests of the page need, if it can. Without a browser they report that they are skipped, or fail in
+# continuous integration.
 prepare_browser() {
     begin_part 'a browser'
-    if ! command -v chromium >/dev/null && ((EUID == 0)) && command -v apt-get >/dev/null; then
+    if ! command -v chromium >/dev/null && can_install; then
         echo 'installing chromium'
         install chromium fonts-dejavu-core || echo 'could not install chromium'
     fi
@@ -94,36 +99,36 @@ prepare_browser() {
             export SPINDLE_AXE=$axe_folder/node_modules/axe-core/axe.min.js
         fi
     fi
-    [[ -n ${SPINDLE_AXE:-} ]] || echo 'without npm and its registry the rules of axe-core are skipped'
+    [[ -n ${SPINDLE_AXE:-} ]] || echo 'npm or its registry is missing: the rules of axe-core are skipped'
     end_part
 }
 
-# What the tests on other file systems need, where it may be installed; each file system that cannot be made or mounted is
-# skipped and named by the tests.
+# Installs what the tests on other file systems need, if it can. The tests skip, and name, each file system that cannot be made
+# or mounted.
 prepare_file_systems() {
     begin_part 'file systems'
     local packages=()
     PATH=$PATH:/usr/sbin:/sbin command -v mkfs.ext4 >/dev/null || packages+=(e2fsprogs)
     PATH=$PATH:/usr/sbin:/sbin command -v mkfs.xfs >/dev/null || packages+=(xfsprogs)
     PATH=$PATH:/usr/sbin:/sbin command -v mkfs.btrfs >/dev/null || packages+=(btrfs-progs)
-    if [[ $(uname) == Linux ]] && ((${#packages[@]} > 0 && EUID == 0)) && command -v apt-get >/dev/null; then
+    if [[ $(uname) == Linux ]] && ((${#packages[@]} > 0)) && can_install; then
         echo "installing ${packages[*]}"
         install "${packages[@]}" || echo "could not install ${packages[*]}"
     fi
     end_part
 }
 
-# install PACKAGE…: quiet where all goes well.
+# install PACKAGE…: prints apt-get's output only if it fails.
 install() {
     export DEBIAN_FRONTEND=noninteractive
-    local words
-    words=$({ apt-get update && apt-get install -y --no-install-recommends "$@"; } 2>&1 </dev/null) || {
-        printf '%s\n' "$words" >&2
+    local output
+    output=$({ apt-get update && apt-get install -y --no-install-recommends "$@"; } 2>&1 </dev/null) || {
+        printf '%s\n' "$output" >&2
         return 1
     }
 }
 
-# The parts of the code that other systems compile are at least read by the compiler, where its library for them is here.
+# At least type-checks the code for other systems, if their standard libraries are installed.
 check_other_systems() {
     local target installed
     installed=$(rustup target list --installed 2>/dev/null || true)
@@ -136,8 +141,8 @@ check_other_systems() {
     done
 }
 
-# The fuzz targets are a crate of their own, which is not built here: that takes libFuzzer. Their code is, with the tests.
-# A lock file that has fallen behind would stop fuzz.sh, and only then be noticed.
+# The fuzz targets are a crate of their own, which is not built here, since that takes libFuzzer. Their code is built with the
+# tests. An outdated lock file would only be noticed when fuzz.sh fails.
 check_fuzz_crate() {
     begin_part 'the fuzz crate'
     (
@@ -147,12 +152,10 @@ check_fuzz_crate() {
     end_part
 }
 
-# Those clients that are missing are installed where this user may, and else left out and named.
+# A client that is missing is installed, or left out and named.
 test_clients() {
     local options=()
-    if ((EUID == 0)) && command -v apt-get >/dev/null; then
-        options+=(--install)
-    fi
+    if can_install; then options+=(--install); fi
     run scripts/clients.sh ${options[@]+"${options[@]}"}
 }
 
@@ -168,6 +171,6 @@ run env 'RUSTDOCFLAGS=-D warnings' cargo doc --no-deps --locked --document-priva
 run cargo test --locked
 test_clients
 
-# Last, and without a word after it: its last line is the count.
+# Last, and nothing is printed after it, so that its count is the last line.
 begin_part "the challenge's stages"
 scripts/challenge/all.sh || fail
