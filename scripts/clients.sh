@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
-# Files in and out by the clients that people use, and a shared folder read by them, each result compared byte by byte.
+# Uploads and downloads files, and reads a shared folder, with common clients, and compares each result byte by byte.
 # usage: clients.sh [--install] [--full] [PATH/TO/spindle]
-# --install gets clients that are missing from Debian's packages; without it they are named and left out. --full serves
-# every file of the input and not only a few seconds' worth. INPUT names the input, a directory of real files; it is
-# Cargo's unpacked crates otherwise. Prints a line for each check, and in the last line the count.
-# Exit status: 0, 1 where a check failed, 2 where nothing could be checked.
+# --install installs missing clients as Debian packages; without it they are left out and named. --full serves every file of
+# the input directory instead of the first 2000. The environment variable INPUT names that directory, otherwise it is Cargo's
+# unpacked crates. Prints a line for each check, and in the last line the count.
+# Exit status: 0, 1 if a check failed, 2 if nothing could be checked.
 set -euo pipefail
 
 export LC_ALL=C TZ=UTC0
-# A proxy from the environment must not stand between a client and this machine.
+# Clients must connect to this machine directly, whatever proxy the environment names.
 export no_proxy='*' NO_PROXY='*'
 
 scripts=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 input=${INPUT:-${CARGO_HOME:-$HOME/.cargo}/registry/src}
-client_seconds=120 # for one run of a client
+client_seconds=120 # the longest run of a client
 packages=(curl wget python3 python3-pip aria2 rclone git ca-certificates ffmpeg)
 quick_files=2000
 quick_upload_bytes=$((200 << 20))
@@ -24,7 +24,7 @@ failed=0
 servers=()
 work=
 
-refuse() {
+die() {
     printf 'clients.sh: %s\n' "$1" >&2
     exit 2
 }
@@ -40,16 +40,16 @@ clean_up() {
     exit "$status"
 }
 
-# start_server NAME OPTIONS…: sets $base, and serves $work/NAME at /files/.
-start_server() {
-    launch "$1" /files --directory "$work/$1" "${@:2}"
+# serve_files NAME OPTIONS…: starts a server with $work/NAME at /files/, and sets $base.
+serve_files() {
+    start_server "$1" /files --directory "$work/$1" "${@:2}"
 }
 
-# launch NAME PATH ARGUMENTS…: sets $base to the address with PATH behind it.
-launch() {
+# start_server NAME PATH ARGUMENTS…: creates $work/NAME, starts a server on a free port, and sets $base to its URL and PATH.
+start_server() {
     local name=$1 path=$2 tries
     mkdir -p "$work/$name"
-    # Made here, since what runs in the background may be slower to make it than sed is to read it.
+    # Created here, since the server in the background may not have created it when sed reads it.
     : >"$work/$name.banner"
     "$program" --bind 127.0.0.1 --port 0 "${@:3}" >"$work/$name.banner" &
     servers+=($!)
@@ -58,20 +58,20 @@ launch() {
         [[ $base != http:* ]] || return 0
         sleep 0.05
     done
-    refuse "$program does not listen"
+    die "$program does not print the address it listens on"
 }
 
-# check WHAT COMMAND…: a line, and the words of a command that failed.
+# check WHAT COMMAND…: runs the command and prints a line, followed by the end of the command's output if it failed.
 check() {
     local what=$1
     shift
-    if "$@" >"$work/words" 2>&1; then
+    if "$@" >"$work/output" 2>&1; then
         passed=$((passed + 1))
         printf '  ok    %s\n' "$what"
     else
         failed=$((failed + 1))
         printf '  FAIL  %s\n' "$what"
-        tail -n 5 "$work/words" | tr -c '[:print:]\n' '?' | sed 's/^/        | /'
+        tail -n 5 "$work/output" | tr -c '[:print:]\n' '?' | sed 's/^/        | /'
     fi
 }
 
@@ -79,14 +79,14 @@ has() {
     command -v "$1" >/dev/null
 }
 
-# Every client has its time, and no input of ours.
+# run COMMAND…: ends it after $client_seconds, and keeps it from reading this script's input.
 run() {
     timeout "$client_seconds" "$@" </dev/null
 }
 
 equal() {
     [[ $1 == "$2" ]] || {
-        printf 'expected %s, came %s\n' "$1" "$2"
+        printf 'expected %s, got %s\n' "$1" "$2"
         return 1
     }
 }
@@ -101,21 +101,21 @@ random_file() {
 
 # --- curl ---------------------------------------------------------------------------------------------------------------
 
-# curl_gives EXPECTED FORMAT ARGUMENTS…: what --write-out says, where curl itself has nothing against the answer.
-curl_gives() {
-    local came
-    came=$(run curl -sS -o "$work/answer" -w "$2" "${@:3}") && equal "$1" "$came"
+# curl_prints EXPECTED FORMAT ARGUMENTS…: whether curl succeeds, and prints EXPECTED for --write-out FORMAT.
+curl_prints() {
+    local got
+    got=$(run curl -sS -o "$work/response" -w "$2" "${@:3}") && equal "$1" "$got"
 }
 
 curl_stores() {
-    curl_gives "$1" '%{http_code}' "${@:2}" && same "$work/large" "$served/large"
+    curl_prints "$1" '%{http_code}' "${@:2}" && same "$work/large" "$served/large"
 }
 
 # Not by way of run, which takes the input away.
 curl_streams() {
-    local came
-    came=$(timeout "$client_seconds" curl -sS -o "$work/answer" -w '%{http_code}' -T - "$base/stream" <"$work/large")
-    equal 201 "$came" && same "$work/large" "$served/stream"
+    local got
+    got=$(timeout "$client_seconds" curl -sS -o "$work/response" -w '%{http_code}' -T - "$base/stream" <"$work/large")
+    equal 201 "$got" && same "$work/large" "$served/stream"
 }
 
 curl_fetches() {
@@ -127,9 +127,9 @@ curl_resumes() {
     curl_fetches "$work/large" -C -
 }
 
-curl_resumes_what_is_complete() {
+curl_leaves_a_complete_file() {
     cp "$work/large" "$work/fetched"
-    # curl 7.88 calls a 416 an error, later ones do not: either way the file stays as it is.
+    # curl 7.88 fails with a 416, later versions do not. Either way the file must stay the same.
     run curl -sS -C - -o "$work/fetched" "$base/large" || true
     same "$work/large" "$work/fetched"
 }
@@ -156,38 +156,38 @@ curl_two_ranges() {
     [[ -n $boundary ]] && same "$work/parts" "$work/fetched"
 }
 
-curl_fetches_what_is_newer() {
+curl_fetches_only_newer() {
     run curl -sS -R -o "$work/fetched" "$base/large" || return 1
-    # Where a 200 has nothing newer curl says 304 all the same, so the head is looked at.
-    run curl -sS -z "$work/fetched" -D "$work/head" -o "$work/answer" "$base/large" || return 1
+    # curl reports 304 also for a 200 whose Last-Modified is no newer, so the head is compared.
+    run curl -sS -z "$work/fetched" -D "$work/head" -o "$work/response" "$base/large" || return 1
     equal 'HTTP/1.1 304 Not Modified' "$(head -n 1 "$work/head" | tr -d '\r')" || return 1
     touch -d '2001-01-01' "$work/fetched"
-    curl_gives 200 '%{http_code}' -z "$work/fetched" "$base/large"
+    curl_prints 200 '%{http_code}' -z "$work/fetched" "$base/large"
 }
 
 curl_compares_tags() {
     rm -f "$work/tag"
-    curl_gives 200 '%{http_code}' --etag-save "$work/tag" --etag-compare "$work/tag" "$base/large" || return 1
-    curl_gives '304 0' '%{http_code} %{size_download}' --etag-compare "$work/tag" "$base/large" || return 1
-    curl_gives 204 '%{http_code}' -T "$work/large" "$base/large" || return 1
-    curl_gives 200 '%{http_code}' --etag-compare "$work/tag" "$base/large"
+    curl_prints 200 '%{http_code}' --etag-save "$work/tag" --etag-compare "$work/tag" "$base/large" || return 1
+    curl_prints '304 0' '%{http_code} %{size_download}' --etag-compare "$work/tag" "$base/large" || return 1
+    curl_prints 204 '%{http_code}' -T "$work/large" "$base/large" || return 1
+    curl_prints 200 '%{http_code}' --etag-compare "$work/tag" "$base/large"
 }
 
-curl_guards_a_change() {
+curl_makes_conditional_changes() {
     printf 'one' >"$work/list"
-    curl_gives 201 '%{http_code}' -T "$work/list" -H 'If-None-Match: *' "$base/list" || return 1
-    curl_gives 412 '%{http_code}' -T "$work/list" -H 'If-None-Match: *' "$base/list" || return 1
+    curl_prints 201 '%{http_code}' -T "$work/list" -H 'If-None-Match: *' "$base/list" || return 1
+    curl_prints 412 '%{http_code}' -T "$work/list" -H 'If-None-Match: *' "$base/list" || return 1
     local tag
     tag=$(run curl -sSI "$base/list" | tr -d '\r' | sed -n 's/^ETag: //p')
     printf 'two' >"$work/list"
-    curl_gives 204 '%{http_code}' -T "$work/list" -H "If-Match: $tag" "$base/list" || return 1
+    curl_prints 204 '%{http_code}' -T "$work/list" -H "If-Match: $tag" "$base/list" || return 1
     printf 'three' >"$work/other"
-    curl_gives 412 '%{http_code}' -T "$work/other" -H "If-Match: $tag" "$base/list" && same "$work/list" "$served/list"
+    curl_prints 412 '%{http_code}' -T "$work/other" -H "If-Match: $tag" "$base/list" && same "$work/list" "$served/list"
 }
 
-# curl_is_refused STATUS URL: before it has sent anything.
-curl_is_refused() {
-    curl_gives "$1 0" '%{http_code} %{size_upload}' -T "$work/large" "$2"
+# curl_is_refused_early STATUS URL: whether an upload is refused before any content was sent.
+curl_is_refused_early() {
+    curl_prints "$1 0" '%{http_code} %{size_upload}' -T "$work/large" "$2"
 }
 
 check_curl() {
@@ -198,21 +198,21 @@ check_curl() {
     check 'curl fetches it' curl_fetches "$work/large"
     check 'curl --http1.0 fetches it' curl_fetches "$work/large" --http1.0
     check 'curl -C - resumes' curl_resumes
-    check 'curl -C - leaves a complete file alone' curl_resumes_what_is_complete
+    check 'curl -C - leaves a complete file alone' curl_leaves_a_complete_file
     check 'curl -r 1000-1999' curl_range 1000-1999 1000 1000
     check 'curl -r -500' curl_range -500 $(($(stat -c %s "$work/large") - 500)) 500
     check 'curl -r 0-0,-1 gets two parts' curl_two_ranges
-    check 'curl -z fetches only what is newer' curl_fetches_what_is_newer
+    check 'curl -z fetches only what is newer' curl_fetches_only_newer
     check 'curl --etag-compare fetches only what has changed' curl_compares_tags
-    check 'curl with If-None-Match and If-Match loses no change' curl_guards_a_change
-    check 'curl -T is told of a directory that is missing before it sends' curl_is_refused 404 "$base/no/such/file"
-    local replacing=$base
-    start_server drop-box --uploads create --max-upload 1M --fsync
-    check 'curl -T is told of a limit before it sends' curl_is_refused 413 "$base/large"
-    check 'curl -T puts into a drop box' curl_gives 201 '%{http_code}' -T "$work/list" "$base/list"
-    check 'curl -T replaces nothing there' curl_gives 409 '%{http_code}' -T "$work/other" "$base/list"
-    check 'and what was there is there' same "$work/list" "$work/drop-box/list"
-    base=$replacing
+    check 'curl with If-None-Match and If-Match overwrites no change' curl_makes_conditional_changes
+    check 'curl -T to a missing directory is refused before it sends content' curl_is_refused_early 404 "$base/no/such/file"
+    local with_replace=$base
+    serve_files drop-box --uploads create --max-upload 1M --fsync
+    check 'curl -T beyond --max-upload is refused before it sends content' curl_is_refused_early 413 "$base/large"
+    check 'curl -T stores a file with --uploads create' curl_prints 201 '%{http_code}' -T "$work/list" "$base/list"
+    check 'curl -T does not replace it' curl_prints 409 '%{http_code}' -T "$work/other" "$base/list"
+    check 'the file is unchanged' same "$work/list" "$work/drop-box/list"
+    base=$with_replace
 }
 
 # --- Other clients ------------------------------------------------------------------------------------------------------
@@ -227,17 +227,17 @@ wget_resumes() {
     (cd "$work/wget" && run wget -q -c "$base/large") && same "$work/large" "$work/wget/large"
 }
 
-wget_leaves_alone() {
+wget_leaves_a_complete_file() {
     (cd "$work/wget" && run wget -q -c "$base/large" && run wget -q -N "$base/large") && same "$work/large" "$work/wget/large"
 }
 
 check_wget() {
     check 'wget fetches a file' wget_fetches "$work/large"
     check 'wget -c resumes' wget_resumes
-    check 'wget -c and -N leave a complete file alone' wget_leaves_alone
+    check 'wget -c and -N leave a complete file alone' wget_leaves_a_complete_file
 }
 
-# Python's own client: arguments are the URL of the files, a file to send and to compare with, and what to do.
+# With Python's http.client. Its arguments: the URL of /files, the file to send and to compare with, and what to do.
 http_client=$(
     cat <<'PYTHON'
 import http.client, sys, urllib.parse
@@ -249,15 +249,15 @@ content = open(path, "rb").read()
 target = parts.path + "/python"
 
 
-def ask(method, target=target, body=None, headers={}, chunked=False):
+def exchange(method, target=target, body=None, headers={}, chunked=False):
     connection.request(method, target, body=body, headers=headers, encode_chunked=chunked)
-    answer = connection.getresponse()
-    return answer, answer.read()
+    response = connection.getresponse()
+    return response, response.read()
 
 
-def expect(expected, came):
-    if expected != came:
-        sys.exit(f"expected {str(expected)[:80]}, came {str(came)[:80]}")
+def expect(expected, got):
+    if expected != got:
+        sys.exit(f"expected {str(expected)[:80]}, got {str(got)[:80]}")
 
 
 def pieces():
@@ -265,34 +265,35 @@ def pieces():
         yield content[start : start + 99_991]
 
 
-ask("PUT", body=content)
+exchange("PUT", body=content)
 socket = connection.sock
 if what == "stores by length":
-    expect(204, ask("PUT", body=content)[0].status)
-    expect(201, ask("POST", body=b"")[0].status)
-    expect(b"", ask("GET")[1])
+    expect(204, exchange("PUT", body=content)[0].status)
+    expect(201, exchange("POST", body=b"")[0].status)
+    expect(b"", exchange("GET")[1])
 elif what == "stores in chunks":
-    expect(204, ask("PUT", body=pieces(), headers={"Transfer-Encoding": "chunked"}, chunked=True)[0].status)
-    expect(content, ask("GET")[1])
+    expect(204, exchange("PUT", body=pieces(), headers={"Transfer-Encoding": "chunked"}, chunked=True)[0].status)
+    expect(content, exchange("GET")[1])
 elif what == "fetches ranges":
     for value, part in (("bytes=5-9", content[5:10]), ("bytes=-7", content[-7:]), ("bytes=40000000-", content[40000000:])):
-        answer, came = ask("GET", headers={"Range": value})
-        expect((206, part), (answer.status, came))
-    expect(416, ask("GET", headers={"Range": "bytes=99999999999-"})[0].status)
-    expect((str(len(content)), b""), (lambda answer, came: (answer.headers["Content-Length"], came))(*ask("HEAD")))
-elif what == "is refused and goes on":
-    expect(415, ask("PUT", body=b"x", headers={"Content-Encoding": "gzip"})[0].status)
-    expect(404, ask("PUT", target=target + "/below", body=b"x")[0].status)
-    expect(412, ask("PUT", body=b"x", headers={"If-None-Match": "*"})[0].status)
-    expect(404, ask("GET", target=parts.path + "/../absent")[0].status)
-    expect(content, ask("GET")[1])
+        response, got = exchange("GET", headers={"Range": value})
+        expect((206, part), (response.status, got))
+    expect(416, exchange("GET", headers={"Range": "bytes=99999999999-"})[0].status)
+    response, got = exchange("HEAD")
+    expect((str(len(content)), b""), (response.headers["Content-Length"], got))
+elif what == "is refused and continues":
+    expect(415, exchange("PUT", body=b"x", headers={"Content-Encoding": "gzip"})[0].status)
+    expect(404, exchange("PUT", target=target + "/below", body=b"x")[0].status)
+    expect(412, exchange("PUT", body=b"x", headers={"If-None-Match": "*"})[0].status)
+    expect(404, exchange("GET", target=parts.path + "/../absent")[0].status)
+    expect(content, exchange("GET")[1])
 expect(True, connection.sock is socket and socket is not None)
 PYTHON
 )
 
 check_python() {
     local what
-    for what in 'stores by length' 'stores in chunks' 'fetches ranges' 'is refused and goes on'; do
+    for what in 'stores by length' 'stores in chunks' 'fetches ranges' 'is refused and continues'; do
         check "http.client $what, on one connection" run python3 -c "$http_client" "$base" "$work/large" "$what"
     done
 }
@@ -304,14 +305,14 @@ aria2_fetches() {
 }
 
 check_aria2c() {
-    check 'aria2c -x8 fetches a file by eight connections' aria2_fetches
+    check 'aria2c -x8 fetches a file over eight connections' aria2_fetches
 }
 
 # --- A directory of real files ------------------------------------------------------------------------------------------
 
-# Copies the input, or as much of it as is wanted, to where it is served. Names that would have to be written in another
-# way in a URL are left out.
-take_input() {
+# copy_input FILES_MAX: copies that many files of the input into the served directory. Names that need encoding in a URL are
+# left out.
+copy_input() {
     local files_max=$1
     (cd "$input" && find . -type f -printf '%P\n') | grep -E '^[A-Za-z0-9._/+~-]+$' | sort >"$work/names.all" || true
     head -n "$files_max" "$work/names.all" >"$work/names"
@@ -322,7 +323,7 @@ take_input() {
     (cd "$served/input" && xargs -d '\n' sha256sum <"$work/names") >"$work/sums"
 }
 
-# fetch_input DIRECTORY ARGUMENTS…: all of it by one curl. Leaves the number of connections in $work/connections.
+# fetch_input DIRECTORY ARGUMENTS…: fetches all of it with one curl. Writes the number of connections to $work/connections.
 fetch_input() {
     rm -rf "${work:?}/$1" && mkdir "$work/$1"
     awk -v base="$base/input/" -v to="$work/$1/" \
@@ -337,9 +338,8 @@ fetch_over_one_connection() {
     fetch_input one && equal 1 "$(cat "$work/connections")"
 }
 
-# Both at once: what is fetched, and what is stored meanwhile.
 fetch_while_storing() {
-    curl_gives 201 '%{http_code}' -T "$work/huge" "$base/huge" >"$work/storing" 2>&1 &
+    curl_prints 201 '%{http_code}' -T "$work/huge" "$base/huge" >"$work/storing" 2>&1 &
     local storing=$! fetched=0
     fetch_input meanwhile -Z --parallel-max 20 || fetched=$?
     wait "$storing" || {
@@ -349,11 +349,11 @@ fetch_while_storing() {
     same "$work/huge" "$served/huge" && return "$fetched"
 }
 
-# figures WHAT SECONDS MICROSECONDS… of the time before, and bytes.
-figures() {
+# print_speed WHAT START BYTES: START is the $EPOCHREALTIME at which it began.
+print_speed() {
     awk -v what="$1" -v begun="$2" -v ended="$EPOCHREALTIME" -v bytes="$3" -v files="$files" 'BEGIN {
         seconds = ended - begun
-        printf "        %s: %d files, %.1f MB in %.1f s, %.0f files/s, %.0f MB/s, with the comparison\n",
+        printf "        %s: %d files, %.1f MB in %.1f s, %.0f files/s, %.0f MB/s, including the comparison\n",
             what, files, bytes / 1e6, seconds, files / seconds, bytes / 1e6 / seconds }'
 }
 
@@ -361,38 +361,38 @@ check_input() {
     local files bytes begun upload_bytes=$quick_upload_bytes
     if $full; then
         upload_bytes=$full_upload_bytes
-        take_input 1000000000
+        copy_input 1000000000
     else
-        take_input "$quick_files"
+        copy_input "$quick_files"
     fi
     begun=$EPOCHREALTIME
     check "curl fetches $files real files over one connection" fetch_over_one_connection
-    figures 'one connection' "$begun" "$bytes"
+    print_speed 'one connection' "$begun" "$bytes"
     begun=$EPOCHREALTIME
     check 'curl -Z fetches them over fifty connections' fetch_input many -Z --parallel-max 50
-    figures "$(cat "$work/connections") connections" "$begun" "$bytes"
+    print_speed "$(cat "$work/connections") connections" "$begun" "$bytes"
     random_file "$work/huge" "$upload_bytes"
     begun=$EPOCHREALTIME
     check "curl -T stores $((upload_bytes >> 20)) MiB while curl -Z fetches them" fetch_while_storing
-    figures 'both directions' "$begun" $((bytes + upload_bytes))
+    print_speed 'both directions' "$begun" $((bytes + upload_bytes))
 }
 
-# shellcheck source=clients/folder.sh
+# shellcheck source-path=SCRIPTDIR source=clients/folder.sh
 source "$scripts/clients/folder.sh"
 
 # --- All of it ----------------------------------------------------------------------------------------------------------
 
-# What cannot be had is left out, and named at the end.
+# Clients that cannot be installed are left out, and named at the end.
 install_clients() {
     export DEBIAN_FRONTEND=noninteractive
-    local words client missing=()
+    local output client missing=()
     for client in aria2c "${folder_clients[@]}"; do
         has_client "$client" || missing+=("$client")
     done
     ((${#missing[@]} > 0)) || return 0
     printf 'clients.sh: installing %s\n' "${missing[*]}"
-    words=$({ apt-get update && apt-get install -y --no-install-recommends "${packages[@]}"; } 2>&1 </dev/null) || {
-        printf '%s\nclients.sh: the clients could not be installed\n' "$words" >&2
+    output=$({ apt-get update && apt-get install -y --no-install-recommends "${packages[@]}"; } 2>&1 </dev/null) || {
+        printf '%s\nclients.sh: the clients could not be installed\n' "$output" >&2
     }
 }
 
@@ -406,26 +406,26 @@ while (($# > 0)); do
         ;;
     --install) install_clients ;;
     --full) full=true ;;
-    -*) refuse "$1 is no option" ;;
+    -*) die "unknown option $1 (--help lists the options)" ;;
     *) program=$1 ;;
     esac
     shift
 done
 
 if [[ -z $program ]]; then
-    # It builds what is missing, and leaves the binary where cargo does.
-    "$scripts/../your_program.sh" --version </dev/null >/dev/null || refuse 'spindle could not be built'
+    # Builds the server if necessary.
+    "$scripts/../your_program.sh" --version </dev/null >/dev/null || die 'spindle could not be built'
     program=${CARGO_TARGET_DIR:-$scripts/../target}/release/spindle
 fi
-[[ -x $program ]] || refuse "$program is no program"
+[[ -f $program && -x $program ]] || die "no such program: $program"
 
 trap clean_up EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 work=$(mktemp -d "${TMPDIR:-/tmp}/clients.XXXXXX")
 served=$work/served
-start_server served
-# No whole number of anything.
+serve_files served
+# Not a multiple of any buffer's size.
 random_file "$work/large" 40000003
 
 left_out=()
@@ -441,9 +441,9 @@ if ! has curl; then
 elif [[ -d $input ]]; then
     check_input
 else
-    printf '  left out: real files, since %s is no directory\n' "$input"
+    printf '  left out: real files, since there is no directory %s\n' "$input"
 fi
 check_folder
-((${#left_out[@]} == 0)) || printf '  left out: %s (clients.sh --install gets them)\n' "${left_out[*]}"
+((${#left_out[@]} == 0)) || printf '  left out: %s (clients.sh --install installs them)\n' "${left_out[*]}"
 printf '%s passed, %s failed\n' "$passed" "$failed"
 ((failed == 0))

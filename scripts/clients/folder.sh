@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# A shared folder, read by the clients that people point at one. Sourced by clients.sh, whose functions it uses.
+# Reads a shared folder with common clients. Sourced by clients.sh, whose functions it uses.
 
 folder_clients=(curl python3 wget rclone git ffmpeg pip apt cargo)
 
@@ -7,8 +7,8 @@ folder_clients=(curl python3 wget rclone git ffmpeg pip apt cargo)
 hostile_names=('plain' 'a space' '100% sure' 'a%20b' 'number #1' 'why?' 'why?download' 'a&amp;b' '[brackets] {braces}' "it's" '"quoted"'
     '<b>bold' 'a;b=c' 'a+b' 'a\b' 'colon: http:' '~tilde' 'ümläut ≠ 漢字 🙂' $'not UTF-8 \xff\xfe' $'e\u0301' '-rf' 'index.htm')
 
-# tree DIRECTORY: a small tree, with hostile names of files and of directories.
-tree() {
+# make_tree DIRECTORY: a small tree whose files and directories have hostile names.
+make_tree() {
     local name
     mkdir -p "$1/deep/er/est" "$1/empty file"
     for name in "${hostile_names[@]}"; do
@@ -18,13 +18,13 @@ tree() {
     done
     random_file "$1/deep/er/est/large" 3000001
     : >"$1/empty file/empty"
-    # So that what a client says of a time can be wrong.
+    # A time that is not now, so that a client that loses the times is noticed.
     find "$1" -exec touch -d '2020-02-29 12:34:56' {} +
 }
 
-# share NAME OPTIONS…: sets $base, and shares $work/NAME.
+# share NAME OPTIONS…: starts a server that shares $work/NAME, and sets $base.
 share() {
-    launch "$1" '' "${@:2}" "$work/$1"
+    start_server "$1" '' "${@:2}" "$work/$1"
 }
 
 same_tree() {
@@ -46,20 +46,20 @@ tar_unpacks_one_directory() {
     same_tree "$work/tree/deep/er" "$work/unpacked/er"
 }
 
-# As README has it: a name a line, which can be put behind the URL as it is.
+# The text listing has one percent-encoded name a line, which can be appended to the URL unchanged.
 loop_fetches() {
     fresh loop
     local name
     for name in $(run curl -sS --fail "$base/?format=text"); do
         [[ $name != */ ]] || continue
-        # shellcheck disable=SC2059 # The name is the format: its percent triples are made bytes.
+        # shellcheck disable=SC2059 # The name is the format, so that printf decodes its percent-encoded bytes.
         run curl -sS --fail -o "$work/loop/$(printf -- "${name//%/\\x}")" "$base/$name" || return 1
     done
     (cd "$work/tree" && find . -maxdepth 1 -type f -exec cp -- {} "$work/flat/" \;)
     same_tree "$work/flat" "$work/loop"
 }
 
-# python3 reads the JSON, and every reference in it.
+# Follows every href of the JSON listings.
 json_reader=$(
     cat <<'PYTHON'
 import json, os, sys, urllib.request
@@ -105,12 +105,12 @@ check_folder_python3() {
 
 # --- Mirrors ------------------------------------------------------------------------------------------------------------
 
-# The references with a query sort, and ask for archives and downloads: they lead to nothing that is not there otherwise.
+# Links with a query are left out: they sort, archive or download what is also linked without one.
 wget_mirrors() {
     fresh mirror
     run wget -q -r -np -nH -l inf --no-iri --restrict-file-names=nocontrol --reject-regex '[?]' -R 'index.html,index.html.tmp' \
         -P "$work/mirror" "$base/" || return 1
-    # wget asks for the right name, and (1.21 does) decodes it twice for its own file.
+    # wget 1.21 requests the right name, but decodes it twice for the name of its local file.
     local directory
     for directory in "$work/mirror" "$work/mirror/in a%20b"; do
         [[ ! -e $directory/'a b' ]] || mv "$directory/a b" "$directory/a%20b"
@@ -123,7 +123,7 @@ check_folder_wget() {
     check 'wget -r -np mirrors a folder' wget_mirrors
 }
 
-# Neither a file nor a directory of the user's is read.
+# rclone_here ARGUMENTS…: with a configuration of its own instead of the user's.
 rclone_here() {
     run rclone --config "$work/rclone.conf" --http-url "$base/" "$@"
 }
@@ -147,7 +147,7 @@ rclone_finds_nothing_to_do() {
 check_folder_rclone() {
     local shared=$base
     cp -a "$work/tree" "$work/named"
-    # rclone's names are UTF-8, and where a directory's has a colon it does not recognize the URLs that it made itself.
+    # rclone's names are UTF-8, and it fails to recognize its own URLs if the name of a directory has a colon.
     find "$work/named" -depth '(' -name $'*\xff*' -o -type d -name '*:*' ')' -exec rm -r {} +
     : >"$work/rclone.conf"
     share named
@@ -159,7 +159,7 @@ check_folder_rclone() {
 
 # --- git over plain HTTP ------------------------------------------------------------------------------------------------
 
-# git_here ARGUMENTS…: git that knows nothing of who runs this.
+# git_here ARGUMENTS…: without the configuration of the user and the system.
 git_here() {
     GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1 run git -c user.name=clients -c user.email=clients@localhost \
         -c init.defaultBranch=main -c commit.gpgSign=false "$@"
@@ -190,36 +190,36 @@ check_folder_git() {
     cp -a "$work/tree" "$work/repository"
     git_here init -q "$work/repository" && git_here init -q --bare "$work/git/tree.git"
     commit_tree first && publish
-    # Packed objects take another way than loose ones.
+    # Packed objects are fetched in another way than loose ones.
     git_here -C "$work/git/tree.git" repack -q -a -d && git_here -C "$work/git/tree.git" update-server-info
     share git
     check 'git clone over plain HTTP' git_clones
     date >"$work/repository/news"
     commit_tree second && publish
-    check 'git pull gets what is new' git_fetches_more
+    check 'git pull fetches a new commit' git_fetches_more
     base=$shared
 }
 
 # --- Video --------------------------------------------------------------------------------------------------------------
 
-# pictures SECONDS FROM: checksums of the pictures there.
-pictures() {
+# frames SECONDS INPUT: the checksums of three frames from there on.
+frames() {
     run ffmpeg -nostdin -v error -ss "$1" -i "$2" -frames:v 3 -f framemd5 -
 }
 
-# The index of the film is at its end: a reader that cannot seek gets nothing.
+# The index of the film is at its end: a client that cannot seek plays nothing.
 ffmpeg_seeks() {
-    local second expected came
+    local second expected got
     for second in 0 7 55; do
-        expected=$(pictures "$second" "$work/film/film.mp4") && came=$(pictures "$second" "$base/film.mp4") || return 1
-        [[ $expected == *,* ]] && equal "$expected" "$came" || return 1
+        expected=$(frames "$second" "$work/film/film.mp4") && got=$(frames "$second" "$base/film.mp4") || return 1
+        [[ $expected == *,* ]] && equal "$expected" "$got" || return 1
     done
 }
 
 ffprobe_describes() {
-    local what=(-v error -show_entries format=duration,size,nb_streams -of default=nw=1) expected came
-    expected=$(run ffprobe "${what[@]}" "$work/film/film.mp4") && came=$(run ffprobe "${what[@]}" "$base/film.mp4") &&
-        equal "$expected" "$came"
+    local what=(-v error -show_entries format=duration,size,nb_streams -of default=nw=1) expected got
+    expected=$(run ffprobe "${what[@]}" "$work/film/film.mp4") && got=$(run ffprobe "${what[@]}" "$base/film.mp4") &&
+        equal "$expected" "$got"
 }
 
 check_folder_ffmpeg() {
@@ -237,7 +237,7 @@ check_folder_ffmpeg() {
 
 # --- Repositories of packages -------------------------------------------------------------------------------------------
 
-# A wheel is a ZIP archive with a few files that describe it.
+# A wheel is a ZIP archive that contains its own metadata.
 wheel_maker=$(
     cat <<'PYTHON'
 import sys, zipfile
@@ -251,7 +251,7 @@ with zipfile.ZipFile(sys.argv[1], "w") as wheel:
 PYTHON
 )
 
-# pip_installs URL: what is imported is what came.
+# pip_installs URL: installs the wheel and imports its module.
 pip_installs() {
     fresh installed
     run python3 -m pip --isolated --no-cache-dir --disable-pip-version-check install -q --no-deps --target "$work/installed" \
@@ -268,21 +268,21 @@ check_folder_pip() {
         "$(sha256sum <"$work/index/wheels/$wheel" | cut -d ' ' -f 1)" "$wheel" >"$work/index/simple/spindle-tiny/index.html"
     share index --site
     check 'pip install from a simple index that is a site' pip_installs "$base/simple/"
-    # The listing of a folder of wheels is a page of references as well.
+    # pip also accepts the listing of a folder as an index, since it is a page of links.
     fresh wheels && mkdir -p "$work/wheels/spindle-tiny" && cp "$work/index/wheels/$wheel" "$work/wheels/spindle-tiny/"
     share wheels
     check 'pip install from a shared folder of wheels' pip_installs "$base/"
     base=$shared
 }
 
-# apt_here COMMAND…: apt that knows of nothing but the repository of this test.
+# apt_here COMMAND…: apt-get with a configuration in which the repository of this test is the only one.
 apt_here() {
     (cd "$work/apt" && APT_CONFIG=$work/apt/apt.conf run apt-get -q "$@")
 }
 
 apt_updates() {
     apt_here update || return 1
-    # It says what it lacks, and then ends well all the same.
+    # apt-get reports what it could not fetch, but still exits with 0.
     APT_CONFIG=$work/apt/apt.conf run apt-cache policy spindle-tiny | grep -F 'Candidate: 1.0'
 }
 
@@ -291,7 +291,7 @@ apt_downloads() {
     apt_here download spindle-tiny && same "$work/debian/spindle-tiny_1.0_all.deb" "$work/apt/spindle-tiny_1.0_all.deb"
 }
 
-apt_notices_news() {
+apt_notices_a_change() {
     apt_here update >"$work/again" && grep -E '^(Hit|Ign|Get)' "$work/again" || return 1
     sed -i 's/^Description: .*/Description: changed/' "$work/debian/Packages"
     touch -d '2030-01-01' "$work/debian/Packages"
@@ -325,13 +325,13 @@ Acquire::http::Proxy "DIRECT";
 CONFIGURATION
     check 'apt-get update from a flat repository' apt_updates
     check 'apt-get download' apt_downloads
-    check 'apt-get update again notices only what has changed' apt_notices_news
+    check 'apt-get update again notices only what has changed' apt_notices_a_change
     base=$shared
 }
 
 # --- A site -------------------------------------------------------------------------------------------------------------
 
-# Every file that cargo doc wrote, by its own name, and with the type without which a browser would not use it.
+# Every file that cargo doc wrote, with the media type that a browser needs to use it.
 site_serves_all() {
     local doc=$work/doc name wanted
     (cd "$doc" && find . -type f -not -name '.*' -printf '%P\n' | sort) >"$work/pages"
@@ -350,7 +350,7 @@ site_serves_all() {
         *) wanted= ;;
         esac
         [[ $type == "$wanted"* ]] && same "$doc/$name" "$work/pages.got/$name" || {
-            printf '%s came as %s\n' "$name" "$type"
+            printf '%s has the type %s\n' "$name" "$type"
             return 1
         }
     done < <(paste "$work/pages" "$work/types")
@@ -360,8 +360,8 @@ site_has_its_index() {
     run curl -sS --fail -L -o "$work/fetched" "$base/tiny" && same "$work/doc/tiny/index.html" "$work/fetched"
 }
 
-# What finds things in it: one file in older documentation, a directory in newer.
-site_can_be_searched() {
+# One file in documentation of older versions of cargo, a directory in newer ones.
+site_has_its_search_index() {
     grep -E '^search[.-]index' "$work/pages"
 }
 
@@ -376,18 +376,18 @@ check_folder_cargo() {
     share doc --site
     check 'all of it is served, each file with its type' site_serves_all
     check 'the directory of the crate leads to its page' site_has_its_index
-    check 'its search index is among them' site_can_be_searched
+    check 'its search index is among them' site_has_its_search_index
     base=$shared
 }
 
 # --- All of it ----------------------------------------------------------------------------------------------------------
 
-# fresh NAME: an empty directory.
+# fresh NAME: makes $work/NAME an empty directory.
 fresh() {
     rm -rf -- "${work:?}/$1" && mkdir -p -- "$work/$1"
 }
 
-# What a client is besides a command of its name.
+# has_client NAME: some clients are more than a command of their name.
 has_client() {
     case $1 in
     pip) has python3 && python3 -m pip --version >/dev/null 2>&1 ;;
@@ -401,7 +401,7 @@ has_client() {
 
 check_folder() {
     local client
-    tree "$work/tree"
+    make_tree "$work/tree"
     share tree
     for client in "${folder_clients[@]}"; do
         if has_client "$client"; then
