@@ -1,23 +1,24 @@
 #!/usr/bin/env bash
-# Runs the whole server in a simulated world (tests/simulation), one seed after the other on all cores, and says what has
-# failed and what has happened at all. From any working directory:
+# Runs the whole server in a simulated world (tests/simulation), one seed after another on all cores, and reports failures
+# and how often each kind of event occurred. From any working directory:
 #
 #   scripts/simulate.sh [SECONDS] [--seed FIRST | --seeds FROM..TO]
-#       A campaign: for so many seconds (60 unless given; none where a range of seeds is given), from a random seed or from
-#       FIRST on. It prints how far it is, at the end what has happened how often, and of the first failures the command
-#       that shows each, with as few clients and questions as it still fails with. What must happen and never did is named,
-#       and fails a campaign of 100,000 runs or more: tests/simulation/expected.rs lists it.
-#   scripts/simulate.sh --seed N [--only CLIENT,…] [--asks N]
-#       One run, of these clients alone with so many questions each, as a trace: the time in microseconds, the number of the
-#       connection, what its client and the server did, and the server's debug log.
+#       Runs for SECONDS (default 60; to the end of the range if one is given) from the seed FIRST, or a random one. Prints
+#       its progress, and at the end how often each kind of event occurred. For each of the first failures it prints a command
+#       that reproduces it with as few clients and requests as possible. Events that must occur but did not are named, and fail
+#       a campaign of 100,000 runs or more. tests/simulation/expected.rs lists them.
+#   scripts/simulate.sh --seed N [--only CLIENT,…] [--requests N]
+#       Runs one seed and prints its trace: the time in microseconds, the number of the connection, what the client and the
+#       server did, and the server's debug log. --only leaves out all other clients, --requests
+#       limits the requests of each honest client.
 #   scripts/simulate.sh --faults [--seeds FROM..TO] [NAME…]
-#       Proves that the simulation finds faults: applies each scripts/simulation/faults/NAME.patch, one at a time, to a copy of
-#       the tree, and runs seeds until one fails or 100,000 have passed. Prints a table: the fault, how many seeds ran, and
-#       what failed. The first line of each patch says what it breaks. Those of storage, whose names begin with disk-, are for
-#       scripts/simulation/disk-faults.sh unless they are named.
+#       Tests the simulation itself: applies each scripts/simulation/faults/NAME.patch, one at a time, to a copy of the
+#       repository, and runs seeds until one fails or 100,000 have passed. Prints a table of the fault, the number of seeds and
+#       the failure. The first line of each patch says what it breaks. Patches of storage, whose names begin with disk-, are
+#       only applied if they are named: scripts/simulation/disk-faults.sh tests them.
 #
-# Exits with 0 where nothing was found, or each fault was; 1 otherwise; 2 where something is missing.
-# Builds beneath $CARGO_TARGET_DIR (target unless set), with assertions on.
+# Exits with 0 if nothing failed, or if every fault was found; with 1 otherwise; with 2 if something is missing.
+# Builds in $CARGO_TARGET_DIR (default target), with assertions on.
 set -euo pipefail
 
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
@@ -47,23 +48,24 @@ if [[ ${1:-} == --seeds ]]; then
     seeds=${2:?a range is missing}
     shift 2
 fi
-command -v git >/dev/null || missing 'git is missing, which applies patches'
+command -v git >/dev/null || missing 'git is missing: it applies the patches'
 patches=$PWD/scripts/simulation/faults
 names=("$@")
 ((${#names[@]} > 0)) || mapfile -t names < <(cd "$patches" && printf '%s\n' *.patch | grep -v '^disk-' | sed 's/\.patch$//')
 for name in "${names[@]}"; do
-    [[ -f $patches/$name.patch ]] || missing "there is no fault $name; there are: $(cd "$patches" && echo *.patch | sed 's/\.patch//g')"
+    [[ -f $patches/$name.patch ]] || missing "no such fault: $name; known faults: $(cd "$patches" && echo *.patch | sed 's/\.patch//g')"
 done
 
-# A copy whose files are all new, so that nothing that was built of an older one is taken for its own. With a repository of
-# its own, or git would apply patches to the one around it.
+# A fresh copy has new modification times, so that cargo reuses nothing that was built from an older copy. It is a git
+# repository of its own, or git would apply the patches to the repository around it.
 tree=$CARGO_TARGET_DIR/simulation-faults
 rm -rf -- "$tree"
 mkdir -p -- "$tree"
 for entry in *; do
     [[ $entry == target || $PWD/$entry == "$CARGO_TARGET_DIR" ]] || cp -r -- "$entry" "$tree/"
 done
-# Its own folder for what is built, so that no binary with a fault is taken for one without; the libraries are the same.
+# A target directory of its own, so that a binary with a fault is never mistaken for one without. The libraries are copied,
+# since they are the same.
 build || missing 'the simulation does not build'
 libraries=$CARGO_TARGET_DIR/simulation
 export CARGO_TARGET_DIR=$CARGO_TARGET_DIR/simulation-faults-target
@@ -78,7 +80,7 @@ cd -- "$tree"
 git init --quiet
 log=$tree/fault.log
 
-# try NAME: prints one line of the table; returns 1 where the fault is not caught.
+# try NAME: prints one line of the table; returns 1 if the fault is not found.
 try() {
     local name=$1 status=0
     if ! git apply -- "$patches/$name.patch" 2>"$log"; then
@@ -90,14 +92,14 @@ try() {
         git apply -R -- "$patches/$name.patch"
         return 1
     fi
-    run_until_caught "$name" || status=$?
+    run_until_found "$name" || status=$?
     git apply -R -- "$patches/$name.patch"
     return "$status"
 }
 
-# run_until_caught NAME: runs the seeds with the binary of this fault, and prints the line. A seed that fails without the
-# fault too proves nothing; it is passed over.
-run_until_caught() {
+# run_until_found NAME: runs the seeds with the binary of this fault, and prints the line. A seed that also fails without the
+# fault proves nothing, and is skipped.
+run_until_found() {
     local from=${seeds%..*} to=${seeds#*..} runs=0 seed what status count
     while ((from < to)); do
         status=0
@@ -113,14 +115,14 @@ run_until_caught() {
         fi
         from=$((seed + 1))
     done
-    printf '%-34s %8s  %s\n' "$name" "$runs" 'NOT CAUGHT'
+    printf '%-34s %8s  %s\n' "$name" "$runs" 'NOT FOUND'
     return 1
 }
 
 printf '%-34s %8s  %s\n' fault seeds 'what failed'
-uncaught=0
+not_found=0
 for name in "${names[@]}"; do
-    try "$name" || uncaught=$((uncaught + 1))
+    try "$name" || not_found=$((not_found + 1))
 done
-printf '%s faults, %s not caught\n' "${#names[@]}" "$uncaught"
-((uncaught == 0))
+printf '%s faults, %s not found\n' "${#names[@]}" "$not_found"
+((not_found == 0))

@@ -21,7 +21,7 @@ use simulation::shrink::shrink;
 
 const USAGE: &str = "\
 usage: simulate [SECONDS] [--seed FIRST | --seeds FROM..TO] [--until-failure]
-       simulate --seed N [--only CLIENT,…] [--asks N]
+       simulate --seed N [--only CLIENT,…] [--requests N]
 ";
 
 /// From how many runs on everything that is expected must have happened.
@@ -51,7 +51,7 @@ fn parse_orders() -> Result<Orders, Box<dyn std::error::Error>> {
     let seed: Option<u64> = arguments.opt_value_from_str("--seed")?;
     let only: Option<String> = arguments.opt_value_from_str("--only")?;
     let only = only.map(|only| only.split(',').map(str::parse).collect::<Result<Vec<usize>, _>>()).transpose()?;
-    let asks_max = arguments.opt_value_from_str("--asks")?.unwrap_or(usize::MAX);
+    let requests_max = arguments.opt_value_from_str("--requests")?.unwrap_or(usize::MAX);
     let range: Option<String> = arguments.opt_value_from_str("--seeds")?;
     let range = match range.as_deref().map(|range| range.split_once("..").ok_or("a range is FROM..TO")).transpose()? {
         Some((from, to)) => Some((from.parse()?, to.parse()?)),
@@ -65,7 +65,7 @@ fn parse_orders() -> Result<Orders, Box<dyn std::error::Error>> {
     let first = seed.unwrap_or_else(|| fastrand::Rng::with_seed(clock_seed()).u64(..1 << 48));
     let (from, to) = range.unwrap_or((first, u64::MAX));
     let replay =
-        (seed.is_some() && seconds.is_none()).then_some(Case { seed: first, only, asks_max, is_printed: true });
+        (seed.is_some() && seconds.is_none()).then_some(Case { seed: first, only, requests_max, is_printed: true });
     let seconds = if range.is_some() { seconds } else { Some(seconds.unwrap_or(60)) };
     Ok(Orders { seconds, from, to, until_failure, replay })
 }

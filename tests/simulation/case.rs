@@ -7,8 +7,8 @@ pub(crate) struct Case {
     /// The numbers of the clients that take part; `None`: all. Leaving out some changes nothing of what the others do of
     /// themselves.
     pub only: Option<Vec<usize>>,
-    /// How many questions each honest client asks at most.
-    pub asks_max: usize,
+    /// How many requests each honest client sends at most.
+    pub requests_max: usize,
     /// Whether what happens is printed as it does.
     pub is_printed: bool,
 }
@@ -16,7 +16,7 @@ pub(crate) struct Case {
 impl Case {
     /// All of a seed's run.
     pub(crate) fn new(seed: u64) -> Case {
-        Case { seed, only: None, asks_max: usize::MAX, is_printed: false }
+        Case { seed, only: None, requests_max: usize::MAX, is_printed: false }
     }
 
     /// Whether the client with that number takes part.
@@ -31,8 +31,8 @@ impl Case {
             let only: Vec<String> = only.iter().map(usize::to_string).collect();
             arguments += &format!(" --only {}", only.join(","));
         }
-        if self.asks_max < usize::MAX {
-            arguments += &format!(" --asks {}", self.asks_max);
+        if self.requests_max < usize::MAX {
+            arguments += &format!(" --requests {}", self.requests_max);
         }
         arguments
     }

@@ -257,7 +257,7 @@ fn honest(setup: &Setup, case: &Case, ledger: &Rc<RefCell<Ledger>>, random: &mut
     let count = random.usize(1..=6);
     let ask = |place| choose::ask(setup, &ledger.borrow(), random, (number * 10 + place) as u64);
     let mut asks: Vec<Ask> = (0..count).map(ask).collect();
-    asks.truncate(case.asks_max);
+    asks.truncate(case.requests_max);
     let manners = choose::manners(setup, &path, random);
     if manners.reads_every_ns > 0 {
         // With less it would be slower than the server puts up with.

@@ -21,8 +21,8 @@ pub(crate) fn shrink(seed: u64, failure: &str) -> (Case, String) {
             }
         }
     }
-    for asks_max in 0..6 {
-        if search.attempt(Case { asks_max, ..search.least.0.clone() }) {
+    for requests_max in 0..6 {
+        if search.attempt(Case { requests_max, ..search.least.0.clone() }) {
             break;
         }
     }
