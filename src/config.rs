@@ -1,15 +1,17 @@
-//! From arguments to a configuration. Every value is checked here, with an error that names its option.
+//! The command line: from the arguments to a [`Config`]. Every error is one line that names its option.
 
-use std::ffi::OsString;
+mod arguments;
+mod values;
+
+use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
 use log::LevelFilter;
-use pico_args::Arguments;
 
+use self::arguments::{Arguments, Parsed};
 use crate::http1::Settings;
-use crate::http1::limits::{HEAD_TIMEOUT_NS, IDLE_TIMEOUT_NS, SECOND_NS};
+use crate::http1::limits::{HEAD_TIMEOUT_NS, IDLE_TIMEOUT_NS};
 use crate::routes::{UploadPolicy, UploadSettings};
 use crate::system::listen::Bind;
 
@@ -72,13 +74,10 @@ To stop the server, press Ctrl-C or send SIGTERM. Responses and uploads in
 progress get up to 10 seconds to finish. A second signal stops it at once.
 ";
 
-/// The port of the challenge.
+/// The default port: that of the challenge.
 const PORT: u16 = 4221;
 
-/// The longest time-out that can be asked for, in seconds: a day.
-const TIMEOUT_S_MAX: u64 = 86_400;
-
-/// What was asked for.
+/// What the command line asks for.
 #[derive(Debug)]
 pub enum Command {
     /// Print [`USAGE`].
@@ -89,48 +88,48 @@ pub enum Command {
     Serve(Box<Config>),
 }
 
-/// How to serve.
+/// The configuration of the server.
 #[derive(Debug)]
 pub struct Config {
-    /// Where to listen.
+    /// The addresses to listen on.
     pub bind: Bind,
-    /// The port; 0 for a free one.
+    /// The port to listen on; 0 picks a free one.
     pub port: u16,
-    /// What to serve at `/files/`.
+    /// The directory to serve at `/files/`.
     pub directory: Option<PathBuf>,
-    /// What to share at `/`, in the place of all else.
+    /// The folder to share at `/`, instead of all other routes.
     pub folder: Option<SharedFolder>,
-    /// How uploads are taken.
+    /// Which uploads are allowed, and how they are stored.
     pub uploads: UploadSettings,
-    /// How the protocol is spoken.
+    /// The settings of the protocol.
     pub settings: Settings,
-    /// What is logged.
+    /// The least severe level that is logged.
     pub log_level: LevelFilter,
 }
 
-/// A folder that is to be shared.
+/// A folder to share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SharedFolder {
-    /// Where it is.
+    /// The path of the folder.
     pub path: PathBuf,
     /// How it is shared.
     pub options: FolderOptions,
 }
 
-/// What says how a folder is shared.
+/// The options of a shared folder.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FolderOptions {
     /// Whether names that begin with a dot are served.
     pub shows_hidden: bool,
-    /// Whether it is served as a web site.
+    /// Whether the folder is served as a web site.
     pub is_site: bool,
-    /// Whether the address is drawn as a QR code.
+    /// Whether the banner contains the address as a QR code.
     pub draws_qr: bool,
-    /// Host names that are served besides the machine's own; `*` stands for all.
+    /// Host names that are served in addition to the machine's own; `*` matches every name.
     pub hosts: Vec<String>,
 }
 
-/// What was wrong with the arguments, in one line.
+/// An error in the arguments, described in one line.
 #[derive(Debug, PartialEq, Eq)]
 pub struct UsageError(String);
 
@@ -143,285 +142,76 @@ impl fmt::Display for UsageError {
 impl std::error::Error for UsageError {}
 
 impl Command {
-    /// Reads the arguments, without the program's name.
+    /// Parses the arguments, which must not include the program's name.
     ///
     /// # Errors
-    /// An option that is unknown, is given twice, or has a bad value.
+    /// If an option is unknown, given twice, or has an invalid value, or if options contradict each other. `--help` and
+    /// `--version` take effect where they are found, so a later error is not reported.
     pub fn from_arguments(arguments: Vec<OsString>) -> Result<Command, UsageError> {
-        if let Some(argument) = arguments.iter().find(|argument| is_flag_with_value(argument.as_bytes())) {
-            return Err(UsageError(format!("{}: it takes no value", argument.to_string_lossy().escape_debug())));
+        match Arguments::parse(arguments)? {
+            Parsed::Help => Ok(Command::Help),
+            Parsed::Version => Ok(Command::Version),
+            Parsed::Arguments(arguments) => Ok(Command::Serve(Box::new(Config::from_arguments(*arguments)?))),
         }
-        let mut arguments = Arguments::from_vec(arguments.into_iter().flat_map(split_at_equals_sign).collect());
-        // Values are taken first, so that one that looks like a flag is still a value.
-        let config = Config::from_arguments(&mut arguments);
-        if arguments.contains(["-h", "--help"]) {
-            return Ok(Command::Help);
-        }
-        if arguments.contains(["-V", "--version"]) {
-            return Ok(Command::Version);
-        }
-        let config = config?.with_operands(arguments.finish())?;
-        Ok(Command::Serve(Box::new(config)))
-    }
-}
-
-/// What the options say, before it is known whether a folder is shared.
-struct Options {
-    config: Config,
-    uploads: Option<UploadPolicy>,
-    folder: FolderOptions,
-}
-
-impl Options {
-    /// Adds what is no option: the folder to share, if there is one.
-    fn with_operands(self, operands: Vec<OsString>) -> Result<Config, UsageError> {
-        let Options { mut config, uploads, folder: options } = self;
-        if let Some(option) = operands.iter().find(|operand| operand.as_bytes().starts_with(b"-")) {
-            return Err(UsageError(format!("{} is no option", option.to_string_lossy().escape_debug())));
-        }
-        let mut operands = operands.into_iter();
-        let Some(path) = operands.next() else {
-            if let Some(option) = options.first_given() {
-                return Err(UsageError(format!("{option} needs a folder to share: spindle {option} … DIR")));
-            }
-            config.uploads.policy = uploads.unwrap_or(UploadPolicy::Replace);
-            return Ok(config);
-        };
-        let shown = path.to_string_lossy().escape_debug().to_string();
-        if let Some(second) = operands.next() {
-            let second = second.to_string_lossy();
-            return Err(UsageError(format!(
-                "one folder is shared: both {shown} and {} are given",
-                second.escape_debug()
-            )));
-        }
-        if path.is_empty() {
-            return Err(UsageError("DIR: the name is empty".to_owned()));
-        }
-        if let Some(directory) = &config.directory {
-            let directory = directory.to_string_lossy();
-            return Err(UsageError(format!(
-                "DIR {shown} is shared at /, --directory {} is served at /files/: give one of them",
-                directory.escape_debug()
-            )));
-        }
-        // To share is to let others read. That they may write is said.
-        config.uploads.policy = uploads.unwrap_or(UploadPolicy::Off);
-        if options.is_site && config.uploads.policy != UploadPolicy::Off {
-            return Err(UsageError(
-                "--site and --uploads exclude each other: what anybody stores would run as a part of the site"
-                    .to_owned(),
-            ));
-        }
-        config.folder = Some(SharedFolder { path: PathBuf::from(path), options });
-        Ok(config)
-    }
-}
-
-impl FolderOptions {
-    fn from_arguments(arguments: &mut Arguments) -> Result<FolderOptions, UsageError> {
-        let mut hosts = Vec::new();
-        // Each round takes two arguments.
-        while let Some(host) = take_option(arguments, ["", "--host"], parse_host)? {
-            hosts.push(host);
-        }
-        Ok(FolderOptions {
-            shows_hidden: flag(arguments, "--hidden")?,
-            is_site: flag(arguments, "--site")?,
-            draws_qr: flag(arguments, "--qr")?,
-            hosts,
-        })
-    }
-
-    /// The first of the options that were given.
-    fn first_given(&self) -> Option<&'static str> {
-        let given = [
-            (self.shows_hidden, "--hidden"),
-            (self.is_site, "--site"),
-            (self.draws_qr, "--qr"),
-            (!self.hosts.is_empty(), "--host"),
-        ];
-        given.into_iter().find_map(|(is_given, option)| is_given.then_some(option))
     }
 }
 
 impl Config {
-    fn from_arguments(arguments: &mut Arguments) -> Result<Options, UsageError> {
-        let bind = option(arguments, ["-b", "--bind"], str::parse)?.unwrap_or(Bind::Localhost);
-        let port = option(arguments, ["-p", "--port"], parse_port)?.unwrap_or(PORT);
-        let directory = path(arguments, ["-d", "--directory"])?;
-        let uploads = option(arguments, ["", "--uploads"], parse_policy)?;
-        let bytes_max = option(arguments, ["", "--max-upload"], parse_size)?;
-        let head_timeout_ns = option(arguments, ["", "--head-timeout"], parse_seconds)?.unwrap_or(HEAD_TIMEOUT_NS);
-        let idle_timeout_ns = option(arguments, ["", "--idle-timeout"], parse_seconds)?.unwrap_or(IDLE_TIMEOUT_NS);
-        let folder = FolderOptions::from_arguments(arguments)?;
-        let config = Config {
-            bind,
-            port,
-            directory,
-            folder: None,
-            uploads: UploadSettings { policy: UploadPolicy::Off, bytes_max, durable: flag(arguments, "--fsync")? },
-            settings: Settings {
-                strict: flag(arguments, "--strict")?,
-                send_date: !flag(arguments, "--no-date")?,
-                head_timeout_ns,
-                idle_timeout_ns,
-            },
-            log_level: log_level(arguments)?,
+    /// Applies the defaults, and checks the options against each other.
+    fn from_arguments(arguments: Arguments) -> Result<Config, UsageError> {
+        let log_level = arguments.log_level()?;
+        let default_policy = match (&arguments.folder, &arguments.directory) {
+            (Some(folder), Some(directory)) => {
+                return Err(UsageError(format!(
+                    "DIR {} is shared at /, and --directory {} is served at /files/: give only one of them",
+                    shown(folder.as_os_str()),
+                    shown(directory.as_os_str())
+                )));
+            }
+            // Sharing a folder lets others read it. Letting them write needs an explicit option.
+            (Some(_), None) => UploadPolicy::Off,
+            (None, _) => UploadPolicy::Replace,
         };
-        Ok(Options { config, uploads, folder })
-    }
-}
-
-/// The options that take no value.
-const FLAGS: [&str; 10] =
-    ["--fsync", "--no-date", "--strict", "--hidden", "--site", "--qr", "--verbose", "--quiet", "--help", "--version"];
-
-/// Whether it is an option that takes no value, and has one behind an equals sign: taken apart, the value would be the
-/// folder to share.
-fn is_flag_with_value(argument: &[u8]) -> bool {
-    let option = memchr::memchr(b'=', argument).map(|equals| &argument[..equals]);
-    option.is_some_and(|option| FLAGS.iter().any(|flag| flag.as_bytes() == option))
-}
-
-/// `--option=value` as two arguments. Done here because `pico-args` would take quotes off the value, and wants it to be
-/// UTF-8, which the name of a directory need not be.
-fn split_at_equals_sign(argument: OsString) -> Vec<OsString> {
-    let bytes = argument.as_bytes();
-    match memchr::memchr(b'=', bytes) {
-        Some(equals) if bytes.starts_with(b"--") => {
-            let (option, value) = (&bytes[..equals], &bytes[equals + 1..]);
-            vec![OsString::from_vec(option.to_vec()), OsString::from_vec(value.to_vec())]
+        if arguments.folder.is_none()
+            && let Some(option) = arguments.folder_option()
+        {
+            return Err(UsageError(format!("{option} needs a folder to share: spindle {option} … DIR")));
         }
-        _ => vec![argument],
+        let policy = arguments.uploads.unwrap_or(default_policy);
+        if arguments.options.is_site && policy != UploadPolicy::Off {
+            return Err(UsageError(
+                "--site and --uploads cannot be combined: uploaded scripts would run as a part of the site".to_owned(),
+            ));
+        }
+        let options = arguments.options;
+        Ok(Config {
+            bind: arguments.bind.unwrap_or(Bind::Localhost),
+            port: arguments.port.unwrap_or(PORT),
+            directory: arguments.directory,
+            folder: arguments.folder.map(|path| SharedFolder { path, options }),
+            uploads: UploadSettings { policy, bytes_max: arguments.upload_bytes_max, durable: arguments.fsync },
+            settings: Settings {
+                strict: arguments.strict,
+                send_date: !arguments.no_date,
+                head_timeout_ns: arguments.head_timeout_ns.unwrap_or(HEAD_TIMEOUT_NS),
+                idle_timeout_ns: arguments.idle_timeout_ns.unwrap_or(IDLE_TIMEOUT_NS),
+            },
+            log_level,
+        })
     }
 }
 
-/// The value of an option that is named by a short form, which may be empty, and a long one.
-fn option<T>(
-    arguments: &mut Arguments,
-    keys: [&'static str; 2],
-    parse: fn(&str) -> Result<T, String>,
-) -> Result<Option<T>, UsageError> {
-    let value = take_option(arguments, keys, parse)?;
-    match value.is_some() && take_os_value(arguments, keys)?.is_some() {
-        true => Err(UsageError(format!("{} is given twice", keys[1]))),
-        false => Ok(value),
-    }
-}
-
-/// As [`option`], of one that may be given again.
-fn take_option<T>(
-    arguments: &mut Arguments,
-    keys: [&'static str; 2],
-    parse: fn(&str) -> Result<T, String>,
-) -> Result<Option<T>, UsageError> {
-    let name = keys[1];
-    let Some(value) = take_os_value(arguments, keys)? else { return Ok(None) };
-    let shown = value.to_string_lossy();
-    match value.to_str().ok_or("it is no text".to_owned()).and_then(parse) {
-        Ok(value) => Ok(Some(value)),
-        Err(problem) => Err(UsageError(format!("{name} {}: {problem}", shown.escape_debug()))),
-    }
-}
-
-fn path(arguments: &mut Arguments, keys: [&'static str; 2]) -> Result<Option<PathBuf>, UsageError> {
-    let value = take_os_value(arguments, keys)?;
-    if value.is_some() && take_os_value(arguments, keys)?.is_some() {
-        return Err(UsageError(format!("{} is given twice", keys[1])));
-    }
-    match value {
-        Some(value) if value.is_empty() => Err(UsageError(format!("{}: the name is empty", keys[1]))),
-        value => Ok(value.map(PathBuf::from)),
-    }
-}
-
-fn take_os_value(arguments: &mut Arguments, keys: [&'static str; 2]) -> Result<Option<OsString>, UsageError> {
-    let parse = |value: &std::ffi::OsStr| Ok::<_, String>(value.to_owned());
-    let [short, long] = keys;
-    let value = match short {
-        "" => arguments.opt_value_from_os_str(long, parse),
-        _ => arguments.opt_value_from_os_str([short, long], parse),
-    };
-    value.map_err(|_| UsageError(format!("{long} needs a value")))
-}
-
-fn flag(arguments: &mut Arguments, key: &'static str) -> Result<bool, UsageError> {
-    let is_given = arguments.contains(key);
-    if is_given && arguments.contains(key) {
-        return Err(UsageError(format!("{key} is given twice")));
-    }
-    Ok(is_given)
-}
-
-fn log_level(arguments: &mut Arguments) -> Result<LevelFilter, UsageError> {
-    let mut verbose = 0;
-    while arguments.contains(["-v", "--verbose"]) {
-        verbose += 1;
-    }
-    let quiet = arguments.contains(["-q", "--quiet"]);
-    if quiet && arguments.contains(["-q", "--quiet"]) {
-        return Err(UsageError("--quiet is given twice".to_owned()));
-    }
-    match (quiet, verbose) {
-        (true, 0) => Ok(LevelFilter::Error),
-        (true, _) => Err(UsageError("--quiet and --verbose exclude each other".to_owned())),
-        (false, 0) => Ok(LevelFilter::Warn),
-        (false, 1) => Ok(LevelFilter::Info),
-        (false, _) => Ok(LevelFilter::Debug),
-    }
-}
-
-/// The grammar is left to whoever configures the names; what no Host field can hold would be a mistake.
-fn parse_host(value: &str) -> Result<String, String> {
-    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    match value == "*" || !value.is_empty() && value.bytes().all(is_name) {
-        true => Ok(value.to_owned()),
-        false => Err("it is a host name without a port, or * for all".to_owned()),
-    }
-}
-
-fn parse_port(value: &str) -> Result<u16, String> {
-    digits(value).and_then(|port| u16::try_from(port).ok()).ok_or("a port is a number from 0 to 65535".to_owned())
-}
-
-fn parse_policy(value: &str) -> Result<UploadPolicy, String> {
-    match value {
-        "replace" => Ok(UploadPolicy::Replace),
-        "create" => Ok(UploadPolicy::Create),
-        "off" => Ok(UploadPolicy::Off),
-        _ => Err("it is one of replace, create and off".to_owned()),
-    }
-}
-
-fn parse_seconds(value: &str) -> Result<u64, String> {
-    match digits(value) {
-        Some(seconds @ 1..=TIMEOUT_S_MAX) => Ok(seconds * SECOND_NS),
-        _ => Err(format!("a time-out is a number of seconds from 1 to {TIMEOUT_S_MAX}")),
-    }
-}
-
-fn parse_size(value: &str) -> Result<u64, String> {
-    let (number, doublings) = match value.as_bytes() {
-        [.., b'K' | b'k'] => (&value[..value.len() - 1], 10),
-        [.., b'M' | b'm'] => (&value[..value.len() - 1], 20),
-        [.., b'G' | b'g'] => (&value[..value.len() - 1], 30),
-        [.., b'T' | b't'] => (&value[..value.len() - 1], 40),
-        _ => (value, 0),
-    };
-    digits(number)
-        .and_then(|number| number.checked_mul(1 << doublings))
-        .ok_or("a size is a number of bytes, or a number and K, M, G or T".to_owned())
-}
-
-/// Digits and nothing else: the standard library's parser takes a plus sign too.
-fn digits(value: &str) -> Option<u64> {
-    value.bytes().all(|byte| byte.is_ascii_digit()).then(|| value.parse().ok())?
+/// An argument as error messages show it: control characters are escaped, so that it cannot forge a line.
+fn shown(argument: &OsStr) -> String {
+    argument.to_string_lossy().escape_debug().to_string()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
     use super::*;
+    use crate::http1::limits::SECOND_NS;
 
     fn config(arguments: &[&str]) -> Result<Config, String> {
         match Command::from_arguments(arguments.iter().map(OsString::from).collect()) {
@@ -432,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_given_is_the_challenge() {
+    fn without_arguments_the_challenge_is_served() {
         let config = config(&[]).unwrap();
         assert_eq!((config.bind, config.port), (Bind::Localhost, 4221));
         assert_eq!(config.directory, None);
@@ -442,11 +232,13 @@ mod tests {
     }
 
     #[test]
-    fn short_and_long_forms_with_and_without_equals_sign() {
+    fn values_follow_short_and_long_options_in_every_usual_form() {
         for arguments in [
             &["-p", "80", "-d", "/srv", "-b", "::1", "-vv"][..],
             &["--port=80", "--directory=/srv", "--bind=[::1]", "-v", "--verbose"],
             &["--verbose", "-v", "--bind", "::1", "--port", "80", "--directory", "/srv"],
+            &["-p80", "-d/srv", "-b=::1", "-vv"],
+            &["-vvp80", "-d/srv", "-b::1"],
         ] {
             let config = config(arguments).unwrap();
             assert_eq!(config.port, 80);
@@ -458,9 +250,19 @@ mod tests {
 
     #[test]
     fn a_directory_need_not_be_utf_8() {
-        let argument = OsString::from_vec(b"--directory=\"\xff=\"".to_vec());
-        let Ok(Command::Serve(config)) = Command::from_arguments(vec![argument]) else { panic!() };
-        assert_eq!(config.directory.unwrap().as_os_str().as_bytes(), b"\"\xff=\"");
+        for argument in [&b"--directory=\"\xff=\""[..], b"-d\"\xff=\""] {
+            let argument = OsString::from_vec(argument.to_vec());
+            let Ok(Command::Serve(config)) = Command::from_arguments(vec![argument]) else { panic!() };
+            assert_eq!(config.directory.unwrap().as_os_str().as_bytes(), b"\"\xff=\"");
+        }
+    }
+
+    #[test]
+    fn a_value_that_looks_like_an_option_is_a_value() {
+        assert_eq!(config(&["-dshare", "-p0"]).unwrap().directory, Some(PathBuf::from("share")), "not -h");
+        assert_eq!(config(&["--host", "-d", "dir"]).unwrap().folder.unwrap().options.hosts, ["-d"]);
+        assert_eq!(config(&["-d", "-h"]).unwrap().directory, Some(PathBuf::from("-h")));
+        assert_eq!(config(&["--", "-dir"]).unwrap().folder.unwrap().path, PathBuf::from("-dir"));
     }
 
     #[test]
@@ -474,12 +276,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn an_error_names_the_option_and_the_value() {
         for (arguments, named) in [
             (&["--prot", "80"][..], "--prot"),
             (&["-x"], "-x"),
-            (&["--strict=yes"], "--strict=yes: it takes no value"),
-            (&["--qr=", "dir"], "--qr=: it takes no value"),
+            (&["--strict=yes"], "--strict=yes: the option takes no value"),
+            (&["--qr=", "dir"], "--qr=: the option takes no value"),
             (&["dir", "other"], "other"),
             (&["dir", "--directory", "other"], "--directory other"),
             (&[""], "DIR"),
@@ -540,7 +342,7 @@ mod tests {
         assert!(matches!(command("--help"), Command::Help));
         assert!(matches!(command("-h"), Command::Help));
         assert!(matches!(command("-V"), Command::Version));
-        assert_eq!(config(&["-d", "-h"]).unwrap().directory, Some(PathBuf::from("-h")), "a value");
+        assert!(matches!(command("-vh"), Command::Help));
     }
 
     #[test]

@@ -47,20 +47,20 @@ struct Orders {
 }
 
 fn parse_orders() -> Result<Orders, Box<dyn std::error::Error>> {
-    let mut arguments = pico_args::Arguments::from_env();
-    let seed: Option<u64> = arguments.opt_value_from_str("--seed")?;
-    let only: Option<String> = arguments.opt_value_from_str("--only")?;
-    let only = only.map(|only| only.split(',').map(str::parse).collect::<Result<Vec<usize>, _>>()).transpose()?;
-    let requests_max = arguments.opt_value_from_str("--requests")?.unwrap_or(usize::MAX);
-    let range: Option<String> = arguments.opt_value_from_str("--seeds")?;
-    let range = match range.as_deref().map(|range| range.split_once("..").ok_or("a range is FROM..TO")).transpose()? {
-        Some((from, to)) => Some((from.parse()?, to.parse()?)),
-        None => None,
-    };
-    let until_failure = arguments.contains("--until-failure");
-    let seconds: Option<u64> = arguments.opt_free_from_str()?;
-    if let [argument, ..] = &arguments.finish()[..] {
-        return Err(format!("not understood: {}", argument.display()).into());
+    use lexopt::prelude::*;
+    let (mut seed, mut only, mut range, mut seconds) = (None, None, None, None);
+    let (mut requests_max, mut until_failure) = (usize::MAX, false);
+    let mut parser = lexopt::Parser::from_env();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("seed") => seed = Some(parser.value()?.parse()?),
+            Long("only") => only = Some(parser.value()?.parse_with(|only| only.split(',').map(str::parse).collect())?),
+            Long("requests") => requests_max = parser.value()?.parse()?,
+            Long("seeds") => range = Some(parser.value()?.parse_with(parse_range)?),
+            Long("until-failure") => until_failure = true,
+            Value(value) if seconds.is_none() => seconds = Some(value.parse()?),
+            _ => return Err(argument.unexpected().into()),
+        }
     }
     let first = seed.unwrap_or_else(|| fastrand::Rng::with_seed(clock_seed()).u64(..1 << 48));
     let (from, to) = range.unwrap_or((first, u64::MAX));
@@ -68,6 +68,11 @@ fn parse_orders() -> Result<Orders, Box<dyn std::error::Error>> {
         (seed.is_some() && seconds.is_none()).then_some(Case { seed: first, only, requests_max, is_printed: true });
     let seconds = if range.is_some() { seconds } else { Some(seconds.unwrap_or(60)) };
     Ok(Orders { seconds, from, to, until_failure, replay })
+}
+
+fn parse_range(range: &str) -> Result<(u64, u64), Box<dyn std::error::Error + Send + Sync>> {
+    let (from, to) = range.split_once("..").ok_or("a range is FROM..TO")?;
+    Ok((from.parse()?, to.parse()?))
 }
 
 fn clock_seed() -> u64 {

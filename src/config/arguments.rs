@@ -1,0 +1,187 @@
+//! The arguments, each parsed, before defaults apply and before options are checked against each other.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use lexopt::{Arg, Parser};
+use log::LevelFilter;
+
+use super::values::{parse_bind, parse_host, parse_policy, parse_port, parse_seconds, parse_size};
+use super::{FolderOptions, UsageError, shown};
+use crate::routes::UploadPolicy;
+use crate::system::listen::Bind;
+
+/// The result of parsing the arguments.
+pub(super) enum Parsed {
+    /// `--help` was given.
+    Help,
+    /// `--version` was given.
+    Version,
+    Arguments(Box<Arguments>),
+}
+
+/// The arguments as given.
+#[derive(Default)]
+pub(super) struct Arguments {
+    pub(super) bind: Option<Bind>,
+    pub(super) port: Option<u16>,
+    pub(super) directory: Option<PathBuf>,
+    /// The operand DIR.
+    pub(super) folder: Option<PathBuf>,
+    pub(super) options: FolderOptions,
+    pub(super) uploads: Option<UploadPolicy>,
+    pub(super) upload_bytes_max: Option<u64>,
+    pub(super) fsync: bool,
+    pub(super) no_date: bool,
+    pub(super) strict: bool,
+    pub(super) head_timeout_ns: Option<u64>,
+    pub(super) idle_timeout_ns: Option<u64>,
+    verbose: u32,
+    quiet: bool,
+}
+
+impl Arguments {
+    pub(super) fn parse(arguments: Vec<OsString>) -> Result<Parsed, UsageError> {
+        let mut parsed = Arguments::default();
+        let mut parser = Parser::from_args(arguments);
+        while let Some(argument) = parser.next()? {
+            let option = match argument {
+                Arg::Short('h') | Arg::Long("help") => return Ok(Parsed::Help),
+                Arg::Short('V') | Arg::Long("version") => return Ok(Parsed::Version),
+                Arg::Value(operand) => {
+                    parsed.set_folder(operand)?;
+                    continue;
+                }
+                Arg::Short(short) => long_name(short)?.to_owned(),
+                Arg::Long(long) => long.to_owned(),
+            };
+            parsed.set_option(&option, &mut parser)?;
+        }
+        Ok(Parsed::Arguments(Box::new(parsed)))
+    }
+
+    /// Sets the option with this long name, whose value the parser has yet to return.
+    fn set_option(&mut self, option: &str, parser: &mut Parser) -> Result<(), UsageError> {
+        let once = Once { option, parser };
+        match option {
+            "bind" => once.value(&mut self.bind, parse_bind),
+            "port" => once.value(&mut self.port, parse_port),
+            "directory" => once.path(&mut self.directory),
+            "uploads" => once.value(&mut self.uploads, parse_policy),
+            "max-upload" => once.value(&mut self.upload_bytes_max, parse_size),
+            "fsync" => once.flag(&mut self.fsync),
+            "site" => once.flag(&mut self.options.is_site),
+            "hidden" => once.flag(&mut self.options.shows_hidden),
+            "qr" => once.flag(&mut self.options.draws_qr),
+            "host" => {
+                let mut host = None;
+                once.value(&mut host, parse_host)?;
+                self.options.hosts.extend(host);
+                Ok(())
+            }
+            "no-date" => once.flag(&mut self.no_date),
+            "strict" => once.flag(&mut self.strict),
+            "head-timeout" => once.value(&mut self.head_timeout_ns, parse_seconds),
+            "idle-timeout" => once.value(&mut self.idle_timeout_ns, parse_seconds),
+            "verbose" => {
+                self.verbose += 1;
+                Ok(())
+            }
+            "quiet" => once.flag(&mut self.quiet),
+            unknown => Err(UsageError(format!("unknown option --{}", unknown.escape_debug()))),
+        }
+    }
+
+    fn set_folder(&mut self, operand: OsString) -> Result<(), UsageError> {
+        if let Some(first) = &self.folder {
+            let (first, second) = (shown(first.as_os_str()), shown(&operand));
+            return Err(UsageError(format!("only one folder can be shared, and both {first} and {second} are given")));
+        }
+        if operand.is_empty() {
+            return Err(UsageError("DIR: the name is empty".to_owned()));
+        }
+        self.folder = Some(PathBuf::from(operand));
+        Ok(())
+    }
+
+    /// An option that was given and that only a shared folder has.
+    pub(super) fn folder_option(&self) -> Option<&'static str> {
+        let given = [
+            (self.options.shows_hidden, "--hidden"),
+            (self.options.is_site, "--site"),
+            (self.options.draws_qr, "--qr"),
+            (!self.options.hosts.is_empty(), "--host"),
+        ];
+        given.into_iter().find_map(|(is_given, option)| is_given.then_some(option))
+    }
+
+    pub(super) fn log_level(&self) -> Result<LevelFilter, UsageError> {
+        match (self.quiet, self.verbose) {
+            (true, 0) => Ok(LevelFilter::Error),
+            (true, _) => Err(UsageError("--quiet and --verbose cannot be combined".to_owned())),
+            (false, 0) => Ok(LevelFilter::Warn),
+            (false, 1) => Ok(LevelFilter::Info),
+            (false, _) => Ok(LevelFilter::Debug),
+        }
+    }
+}
+
+/// The long name of a short option.
+fn long_name(short: char) -> Result<&'static str, UsageError> {
+    match short {
+        'b' => Ok("bind"),
+        'p' => Ok("port"),
+        'd' => Ok("directory"),
+        'v' => Ok("verbose"),
+        'q' => Ok("quiet"),
+        _ => Err(UsageError(format!("unknown option -{}", short.escape_debug()))),
+    }
+}
+
+/// An option that was found, and may be given once.
+struct Once<'a> {
+    option: &'a str,
+    parser: &'a mut Parser,
+}
+
+impl Once<'_> {
+    fn value<T>(self, to: &mut Option<T>, parse: fn(&str) -> Result<T, String>) -> Result<(), UsageError> {
+        let value = self.parser.value()?;
+        let parsed = value.to_str().ok_or("it is not valid UTF-8".to_owned()).and_then(parse);
+        let parsed = parsed.map_err(|problem| UsageError(format!("--{} {}: {problem}", self.option, shown(&value))))?;
+        self.set(to, parsed)
+    }
+
+    fn path(self, to: &mut Option<PathBuf>) -> Result<(), UsageError> {
+        let value = self.parser.value()?;
+        if value.is_empty() {
+            return Err(UsageError(format!("--{}: the name is empty", self.option)));
+        }
+        self.set(to, PathBuf::from(value))
+    }
+
+    fn flag(self, to: &mut bool) -> Result<(), UsageError> {
+        let mut given = to.then_some(());
+        *to = true;
+        self.set(&mut given, ())
+    }
+
+    fn set<T>(self, to: &mut Option<T>, value: T) -> Result<(), UsageError> {
+        match to.replace(value) {
+            None => Ok(()),
+            Some(_) => Err(UsageError(format!("--{} is given twice", self.option))),
+        }
+    }
+}
+
+impl From<lexopt::Error> for UsageError {
+    fn from(error: lexopt::Error) -> UsageError {
+        UsageError(match error {
+            lexopt::Error::MissingValue { option: Some(option) } => format!("{option} needs a value"),
+            lexopt::Error::UnexpectedValue { option, value } => {
+                format!("{}={}: the option takes no value", option.escape_debug(), shown(&value))
+            }
+            other => other.to_string().escape_debug().to_string(),
+        })
+    }
+}
