@@ -1,34 +1,34 @@
-//! The network of the made-up world: clients that follow scripts, the buffers between them and the server, and what the
-//! server is told of them. One clock rules it; nothing happens but by a scheduled action or by a call of the server.
+//! The simulated network: clients that follow scripts, the socket buffers between them and the server, and the readiness
+//! events for the server. There is one clock. Only scheduled actions and the server's calls change anything.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
-use crate::client::{Line, Peer, Reading, Segment};
+use crate::client::{Client, Connection, ReadMode, Segment};
 
 pub(crate) const MICROSECOND: u64 = 1_000;
 pub(crate) const MILLISECOND: u64 = 1_000_000;
 pub(crate) const SECOND: u64 = 1_000_000_000;
 
-/// Turns in a row in which nothing happened and no time passed. A deadline that has passed may cost one or two.
-const IDLE_TURNS_MAX: u32 = 8;
+/// The most turns in a row without any event, effective call, or time passed. An expired deadline may take one or two.
+const TURNS_WITHOUT_PROGRESS_MAX: u32 = 8;
 
-/// Calls in one turn that would block: one for each connection and direction are to be expected.
+/// The most calls in one turn that would block. One for each connection and direction is normal.
 const BLOCKED_CALLS_MAX: u32 = 10_000;
 
-/// What the world is made of.
+/// The settings of the simulation.
 #[derive(Clone, Copy)]
 pub(crate) struct Settings {
     pub listeners: usize,
-    /// What the server's end of a connection holds of what it has not read, and of what the client has not read.
+    /// The sizes of the socket buffers at the server's end of a connection.
     pub receive_buffer_bytes: usize,
     pub send_buffer_bytes: u64,
-    /// Connections that the server may have open.
+    /// How many connections the server can have open before it runs out of descriptors.
     pub descriptors: usize,
-    /// How long each call for a connection takes that moves something.
+    /// How long each call on a connection takes that has an effect.
     pub call_ns: u64,
-    /// How long the disk takes for a mebibyte of a file.
+    /// How long the disk takes to read a mebibyte of a file.
     pub file_mebibyte_ns: u64,
 }
 
@@ -45,28 +45,28 @@ impl Default for Settings {
     }
 }
 
-/// What happens at a time.
+/// A scheduled action.
 pub(crate) enum Action {
     Connect,
     Send(Vec<u8>),
     /// The byte sent last is urgent: a read stops before it.
     Urgent,
-    Reading(Reading),
-    /// What a client takes that reads at intervals.
+    ReadMode(ReadMode),
+    /// A client that reads at intervals reads its next bytes.
     ReadStep,
     HalfClose,
     Close,
     Reset,
-    /// The server is asked to end; no client does it.
+    /// The server gets the signal to shut down. Belongs to no connection.
     Signal,
-    /// The world stops for the test to look at it.
-    Look,
+    /// A wait of the server ends, so that the test gets control. Belongs to no connection.
+    Wake,
 }
 
-/// What is to be told by the next wait, in the order in which it happened.
+/// An event that a later wait returns.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Told {
-    Line(usize),
+pub(crate) enum PendingEvent {
+    Connection(usize),
     Listener(usize),
     Signal,
 }
@@ -81,24 +81,25 @@ pub(crate) struct Inner {
     pub settings: Settings,
     clock: Rc<Cell<u64>>,
     actions: BTreeMap<(u64, u64), (usize, Action)>,
-    actions_begun: u64,
-    pub lines: Vec<Line>,
-    /// Lines that the server has used since they were looked at.
+    actions_scheduled: u64,
+    pub connections: Vec<Connection>,
+    /// Connections whose buffers have changed since the last [`update_touched`](Inner::update_touched).
     pub touched: Vec<usize>,
-    /// `None` once they are closed.
+    /// `None` once the listeners are closed.
     pub backlogs: Option<Vec<VecDeque<usize>>>,
-    pub told: VecDeque<Told>,
+    /// In the order in which they happened.
+    pub pending: VecDeque<PendingEvent>,
     pub open: usize,
     pub waits: u64,
-    /// Calls to receive and to send, whether or not anything came of them.
+    /// Calls to receive and to send, whether or not they had an effect.
     pub calls: u64,
-    /// Calls since the last wait of which nothing came.
+    /// Calls since the last wait that would have blocked.
     blocked_calls: u32,
     pub accept_failures: u32,
-    /// Whether anything has happened since the last wait.
+    /// Whether there was an event, an action, or an effective call since the last wait.
     pub is_active: bool,
     pub waited_ns: u64,
-    idle_turns: u32,
+    turns_without_progress: u32,
 }
 
 impl Network {
@@ -108,11 +109,11 @@ impl Network {
             settings,
             clock: Rc::clone(&clock),
             actions: BTreeMap::new(),
-            actions_begun: 0,
-            lines: Vec::new(),
+            actions_scheduled: 0,
+            connections: Vec::new(),
             touched: Vec::new(),
             backlogs: Some(vec![VecDeque::new(); settings.listeners]),
-            told: VecDeque::new(),
+            pending: VecDeque::new(),
             open: 0,
             waits: 0,
             calls: 0,
@@ -120,25 +121,27 @@ impl Network {
             accept_failures: 0,
             is_active: false,
             waited_ns: 0,
-            idle_turns: 0,
+            turns_without_progress: 0,
         };
         Network { clock, inner: Rc::new(RefCell::new(inner)) }
     }
 
     /// A client that connects to the first listener at `at_ns`.
-    pub(crate) fn client(&self, at_ns: u64) -> Peer {
+    pub(crate) fn client(&self, at_ns: u64) -> Client {
         self.client_of(0, at_ns)
     }
 
-    pub(crate) fn client_of(&self, listener: usize, at_ns: u64) -> Peer {
+    /// A client that connects to `listener` at `at_ns`.
+    pub(crate) fn client_of(&self, listener: usize, at_ns: u64) -> Client {
         let mut inner = self.inner.borrow_mut();
-        let line = inner.lines.len();
-        inner.lines.push(Line::new(listener));
-        inner.schedule(at_ns, line, Action::Connect);
+        let connection = inner.connections.len();
+        inner.connections.push(Connection::new(listener));
+        inner.schedule(at_ns, connection, Action::Connect);
         drop(inner);
-        Peer { network: self.clone(), line }
+        Client { network: self.clone(), connection }
     }
 
+    /// Sends the server the signal to shut down at `at_ns`.
     pub(crate) fn signal(&self, at_ns: u64) {
         self.inner.borrow_mut().schedule(at_ns, usize::MAX, Action::Signal);
     }
@@ -147,12 +150,12 @@ impl Network {
         self.clock.get()
     }
 
-    /// How often the server has waited so far.
+    /// The number of the server's waits so far, which is the number of its turns.
     pub(crate) fn waits(&self) -> u64 {
         self.inner.borrow().waits
     }
 
-    /// How often the server has tried to receive or to send.
+    /// The number of the server's calls to receive and to send so far.
     pub(crate) fn calls(&self) -> u64 {
         self.inner.borrow().calls
     }
@@ -161,169 +164,175 @@ impl Network {
         self.inner.borrow().accept_failures
     }
 
-    /// How many connections the server has open.
+    /// The number of connections that the server has open.
     pub(crate) fn open(&self) -> usize {
         self.inner.borrow().open
     }
 
-    /// From now on the server may have so many connections open.
+    /// Changes the number of connections that the server can have open.
     pub(crate) fn set_descriptors(&self, descriptors: usize) {
         self.inner.borrow_mut().settings.descriptors = descriptors;
     }
 
+    /// Whether the server's listeners are open.
     pub(crate) fn listens(&self) -> bool {
         self.inner.borrow().backlogs.is_some()
     }
 }
 
 impl Inner {
-    pub(crate) fn schedule(&mut self, at_ns: u64, line: usize, action: Action) {
-        self.actions_begun += 1;
-        self.actions.insert((at_ns.max(self.clock.get()), self.actions_begun), (line, action));
+    pub(crate) fn schedule(&mut self, at_ns: u64, connection: usize, action: Action) {
+        self.actions_scheduled += 1;
+        self.actions.insert((at_ns.max(self.clock.get()), self.actions_scheduled), (connection, action));
     }
 
-    /// A call of the server has done something, and taken its time.
-    pub(crate) fn acted(&mut self, took_ns: u64) {
+    /// A call of the server had an effect, and took `took_ns`.
+    pub(crate) fn record_call(&mut self, took_ns: u64) {
         self.is_active = true;
         self.clock.set(self.clock.get() + took_ns);
     }
 
-    /// When the next action is due.
+    /// The time of the next action.
     pub(crate) fn next_ns(&self) -> Option<u64> {
         self.actions.first_key_value().map(|((at_ns, _), _)| *at_ns)
     }
 
-    /// Does all that was due by now, in the order of the times.
-    pub(crate) fn catch_up(&mut self) {
-        self.look_at_touched();
+    /// Performs all actions that are due, in order of their times.
+    pub(crate) fn run_due_actions(&mut self) {
+        self.update_touched();
         while let Some(entry) = self.actions.first_entry().filter(|entry| entry.key().0 <= self.clock.get()) {
-            let ((at_ns, _), (line, action)) = entry.remove_entry();
+            let ((at_ns, _), (connection, action)) = entry.remove_entry();
             self.is_active = true;
-            self.perform(at_ns, line, action);
-            self.look_at_touched();
+            self.perform(at_ns, connection, action);
+            self.update_touched();
         }
     }
 
-    fn perform(&mut self, at_ns: u64, line: usize, action: Action) {
+    fn perform(&mut self, at_ns: u64, connection: usize, action: Action) {
         match action {
-            Action::Look => return,
-            Action::Signal => return self.told.push_back(Told::Signal),
-            Action::Connect => return self.connect(line),
+            Action::Wake => return,
+            Action::Signal => return self.pending.push_back(PendingEvent::Signal),
+            Action::Connect => return self.connect(connection),
             _ => {}
         }
-        let client = &mut self.lines[line];
+        let client = &mut self.connections[connection];
         match action {
             Action::Send(bytes) => client.unsent.extend(bytes),
             Action::Urgent => client.mark_urgent(),
-            Action::HalfClose => client.end_is_unsent = true,
+            Action::HalfClose => client.eof_unsent = true,
             Action::Close => client.close(),
             Action::Reset => client.reset(),
-            Action::Reading(reading) => {
-                client.reading = reading;
-                self.read_again(line, at_ns);
+            Action::ReadMode(read_mode) => {
+                client.read_mode = read_mode;
+                self.schedule_read_step(connection, at_ns);
             }
             Action::ReadStep => {
                 client.read_step(at_ns);
-                self.read_again(line, at_ns);
+                self.schedule_read_step(connection, at_ns);
             }
-            Action::Look | Action::Signal | Action::Connect => {}
+            Action::Wake | Action::Signal | Action::Connect => {}
         }
-        if self.lines[line].is_reset {
-            self.tell(line);
+        if self.connections[connection].is_reset {
+            self.notify(connection);
         }
-        self.touched.push(line);
+        self.touched.push(connection);
     }
 
-    fn read_again(&mut self, line: usize, at_ns: u64) {
-        let client = &self.lines[line];
-        if let Reading::Steps { every_ns, .. } = client.reading
-            && !client.has_left()
+    fn schedule_read_step(&mut self, connection: usize, at_ns: u64) {
+        let client = &self.connections[connection];
+        if let ReadMode::Steps { every_ns, .. } = client.read_mode
+            && !client.is_gone()
         {
-            self.schedule(at_ns + every_ns, line, Action::ReadStep);
+            self.schedule(at_ns + every_ns, connection, Action::ReadStep);
         }
     }
 
-    fn connect(&mut self, line: usize) {
-        let listener = self.lines[line].listener;
+    fn connect(&mut self, connection: usize) {
+        let listener = self.connections[connection].listener;
         match &mut self.backlogs {
             Some(backlogs) => {
-                backlogs[listener].push_back(line);
-                self.push_told(Told::Listener(listener));
+                backlogs[listener].push_back(connection);
+                self.push_pending(PendingEvent::Listener(listener));
             }
-            None => self.lines[line].reset(),
+            None => self.connections[connection].reset(),
         }
     }
 
-    fn push_told(&mut self, told: Told) {
-        if !self.told.contains(&told) {
-            self.told.push_back(told);
+    fn push_pending(&mut self, event: PendingEvent) {
+        if !self.pending.contains(&event) {
+            self.pending.push_back(event);
         }
     }
 
-    /// Something has happened to a connection that the server is to be told, if it has it by now.
-    pub(crate) fn tell(&mut self, line: usize) {
-        let client = &mut self.lines[line];
-        if client.key.is_some() && !client.is_told {
-            client.is_told = true;
-            self.told.push_back(Told::Line(line));
+    /// Queues a readiness event for a connection, if the server has accepted it.
+    pub(crate) fn notify(&mut self, connection: usize) {
+        let client = &mut self.connections[connection];
+        if client.key.is_some() && !client.is_pending {
+            client.is_pending = true;
+            self.pending.push_back(PendingEvent::Connection(connection));
         }
     }
 
-    /// Moves what can move between the buffers.
-    fn look_at_touched(&mut self) {
-        // What is looked at may ask for more, which is an action, and comes later.
-        for line in std::mem::take(&mut self.touched) {
+    /// Transfers bytes between the buffers of connections that have changed.
+    fn update_touched(&mut self) {
+        // A client may send its next request: that is an action, so that no connection is touched meanwhile.
+        for connection in std::mem::take(&mut self.touched) {
             let now_ns = self.clock.get();
-            let client = &mut self.lines[line];
-            let is_news = client.deliver(self.settings.receive_buffer_bytes);
+            let client = &mut self.connections[connection];
+            let has_input = client.deliver(self.settings.receive_buffer_bytes);
             let has_room = client.read(now_ns, self.settings.send_buffer_bytes);
-            if let Some((at_ns, request)) = client.next_question(now_ns) {
-                self.schedule(at_ns, line, Action::Send(request));
+            if let Some((at_ns, request)) = client.next_request(now_ns) {
+                self.schedule(at_ns, connection, Action::Send(request));
             }
-            if is_news || has_room {
-                self.tell(line);
+            if has_input || has_room {
+                self.notify(connection);
             }
         }
     }
 
-    /// The server waits: counts what it does to no purpose.
-    pub(crate) fn note_wait(&mut self) {
+    /// The server waits. Fails the test if the loop spins.
+    pub(crate) fn record_wait(&mut self) {
         self.waits += 1;
         let now_ns = self.clock.get();
-        let is_idle = !self.is_active && self.told.is_empty() && self.waited_ns == now_ns;
-        self.idle_turns = if is_idle { self.idle_turns + 1 } else { 0 };
-        assert!(self.idle_turns <= IDLE_TURNS_MAX, "the loop spins at {} ms", now_ns / MILLISECOND);
+        let is_idle = !self.is_active && self.pending.is_empty() && self.waited_ns == now_ns;
+        self.turns_without_progress = if is_idle { self.turns_without_progress + 1 } else { 0 };
+        assert!(
+            self.turns_without_progress <= TURNS_WITHOUT_PROGRESS_MAX,
+            "the loop spins at {} ms",
+            now_ns / MILLISECOND
+        );
         (self.is_active, self.waited_ns) = (false, now_ns);
         self.blocked_calls = 0;
     }
 
-    /// A call would block. Readiness tells when it would not; to call again and again until then has no end.
-    pub(crate) fn note_blocked(&mut self) {
+    /// A call would block. Fails the test if the server repeats such calls instead of waiting for readiness.
+    pub(crate) fn record_blocked_call(&mut self) {
         self.blocked_calls += 1;
-        assert!(self.blocked_calls < BLOCKED_CALLS_MAX, "calls that would block are made again and again");
+        assert!(self.blocked_calls < BLOCKED_CALLS_MAX, "the server repeats calls that would block");
     }
 
-    /// The server has closed its end.
-    pub(crate) fn transport_dropped(&mut self, line: usize) {
+    /// The server has closed the connection.
+    pub(crate) fn transport_dropped(&mut self, connection: usize) {
         self.open -= 1;
         self.is_active = true;
         let now_ns = self.clock.get();
-        self.lines[line].server_closed(now_ns);
-        self.told.retain(|told| *told != Told::Line(line));
-        self.touched.push(line);
+        self.connections[connection].server_closed(now_ns);
+        self.pending.retain(|event| *event != PendingEvent::Connection(connection));
+        self.touched.push(connection);
     }
 
-    pub(crate) fn send(&mut self, line: usize, segment: Segment) -> Option<u64> {
-        let client = &mut self.lines[line];
+    /// The server sends the start of `segment`. Returns the number of bytes that fit; `None` if the send buffer is full.
+    pub(crate) fn send(&mut self, connection: usize, segment: Segment) -> Option<u64> {
+        let client = &mut self.connections[connection];
         let room = self.settings.send_buffer_bytes.saturating_sub(client.buffered);
         if room == 0 {
             client.wants_room = true;
-            self.note_blocked();
+            self.record_blocked_call();
             return None;
         }
         let bytes = segment.bytes().min(room);
         client.push(segment.start(bytes), self.clock.get());
-        self.touched.push(line);
+        self.touched.push(connection);
         Some(bytes)
     }
 }

@@ -1,4 +1,4 @@
-//! What answers in the made-up world, and takes its time for it.
+//! The service of the simulated world, with a disk that takes time.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -13,40 +13,46 @@ use spindle::semantics::status::Status;
 use crate::network::{MICROSECOND, Network};
 use crate::world::TestFile;
 
-/// Answers by path, whose second segment is a number N:
+/// Responds by path, whose second segment is a number N:
 ///
-/// - `/disk/N`: a few bytes, after the disk has taken N microseconds. `/work/N`: as much work, of which the loop is not told.
-///   `/panic`: no answer at all.
-/// - `/file/N`: a file of N bytes. `/broken/N`: one of a terabyte that can be read for N bytes. `/trap/N`: content that
-///   panics when it is asked for. `/fails/N`: content of N bytes that fails then, and of no known length. `/stream/N`: such
-///   content that ends then. `/stalls/N`: such content that fails at once, after the disk has taken N microseconds.
-/// - PUT: takes content, for whose every piece, and for whose end, the disk takes N microseconds. `/begin` takes them before
-///   the first piece instead. `/panic` panics when it is written to, `/panic-end` when it ends, and `/panic-drop` when it is
-///   given up.
+/// - `/disk/N`: a few bytes, after the disk has taken N microseconds. `/work/N`: the same, but without reporting that the call
+///   may have blocked. `/panic`: panics.
+/// - `/file/N`: a file of N bytes. `/broken/N`: a file of a tebibyte with a read error after N bytes. `/trap/N`: content of N
+///   bytes that panics when the first piece is requested.
+/// - `/stream/N`: N bytes of unknown length. `/fails/N`: the same, but the source fails after them. `/stalls/N`: content of
+///   unknown length whose source fails at once, after the disk has taken N microseconds.
+/// - PUT: accepts content. The disk takes N microseconds for each piece and for the end. `/begin/N`: the disk takes them before
+///   the first piece instead. `/panic`: panics on a write. `/panic-end`: panics at the end. `/panic-drop`: panics when the sink
+///   is dropped.
 /// - Any other path: a few bytes at once.
 pub(crate) struct TestService {
     clock: Rc<Cell<u64>>,
     writes: Rc<RefCell<Vec<usize>>>,
-    asked: Rc<Cell<usize>>,
+    request_count: Rc<Cell<usize>>,
     has_blocked: bool,
 }
 
 impl TestService {
-    /// Notes the lengths of what is written to sinks, and how often it is asked.
-    pub(crate) fn new(network: &Network, writes: &Rc<RefCell<Vec<usize>>>, asked: &Rc<Cell<usize>>) -> TestService {
-        let (clock, writes, asked) = (Rc::clone(&network.clock), Rc::clone(writes), Rc::clone(asked));
-        TestService { clock, writes, asked, has_blocked: false }
+    /// `writes` receives the lengths of the pieces written to sinks, `request_count` the number of requests.
+    pub(crate) fn new(
+        network: &Network,
+        writes: &Rc<RefCell<Vec<usize>>>,
+        request_count: &Rc<Cell<usize>>,
+    ) -> TestService {
+        let (clock, writes, request_count) = (Rc::clone(&network.clock), Rc::clone(writes), Rc::clone(request_count));
+        TestService { clock, writes, request_count, has_blocked: false }
     }
 
     fn content(&mut self, what: &str, number: u64) -> Body<'static, TestSource> {
-        let file = |bytes_left, fails_behind| Body::Source(TestSource::File(TestFile { bytes_left, fails_behind }));
+        let file =
+            |bytes_left, bytes_until_error| Body::Source(TestSource::File(TestFile { bytes_left, bytes_until_error }));
         match what {
             "disk" | "work" => {
                 self.clock.set(self.clock.get() + number * MICROSECOND);
                 self.has_blocked = what == "disk";
                 Body::Bytes(b"slow"[..].into())
             }
-            "panic" => panic!("the test's answer"),
+            "panic" => panic!("the test's response"),
             "file" => file(number, u64::MAX),
             "broken" => file(1 << 40, number),
             "fails" => Body::Source(TestSource::Fails(number)),
@@ -64,7 +70,7 @@ impl Service for TestService {
 
     fn call<'r>(&'r mut self, request: &'r Request<'r>, _: &Now) -> Reply<'r, TestSource, TestSink> {
         self.has_blocked = false;
-        self.asked.set(self.asked.get() + 1);
+        self.request_count.set(self.request_count.get() + 1);
         let path = std::str::from_utf8(request.target.path().unwrap_or_default()).unwrap_or_default();
         let mut segments = path.split('/').skip(1);
         let what = segments.next().unwrap_or_default();
@@ -89,10 +95,10 @@ impl Service for TestService {
 pub(crate) enum TestSource {
     File(TestFile),
     Trap(u64),
-    /// So many bytes are left before it fails, or ends.
+    /// The number of bytes before the source fails, or ends.
     Fails(u64),
     Stream(u64),
-    /// It takes so many nanoseconds of that clock to fail.
+    /// The source fails after this time on this clock, in nanoseconds.
     Stalls(Rc<Cell<u64>>, u64),
 }
 
@@ -127,7 +133,7 @@ impl Source for TestSource {
         match self {
             TestSource::File(file) => {
                 file.bytes_left -= bytes;
-                file.fails_behind -= bytes;
+                file.bytes_until_error -= bytes;
             }
             TestSource::Fails(left) | TestSource::Stream(left) => *left -= bytes,
             TestSource::Trap(_) | TestSource::Stalls(..) => {}

@@ -1,4 +1,4 @@
-//! The made-up world, as the loop sees it.
+//! The simulated world, as the loop sees it.
 
 use std::fmt;
 use std::io::{self, ErrorKind, Read};
@@ -9,15 +9,15 @@ use spindle::semantics::Now;
 use spindle::semantics::service::FilePiece;
 use spindle::server::{AcceptError, Event, Io, Readiness, SendFileError, Transport, World};
 
-use crate::client::{Line, Segment};
-use crate::network::{Network, Told};
+use crate::client::{Connection, Segment};
+use crate::network::{Network, PendingEvent};
 
-/// The loop's clock does not begin at 0, as no clock does.
+/// The clock's time at the start of the simulation. It is not 0, as no real clock starts at 0.
 pub(crate) const START: Now = Now { monotonic_ns: 3_600_000_000_000, unix_ns: 784_111_777_000_000_000 };
 
 const MEBIBYTE: u64 = 1024 * 1024;
 
-/// A world whose waits tell at most so many events.
+/// A world whose waits return at most `EVENTS` events.
 pub(crate) struct TestWorld<const EVENTS: usize> {
     network: Network,
     events: Vec<Event>,
@@ -35,35 +35,35 @@ impl<const EVENTS: usize> World for TestWorld<EVENTS> {
     const EVENTS_MAX: usize = EVENTS;
 
     fn now(&mut self) -> Now {
-        self.network.inner.borrow_mut().catch_up();
+        self.network.inner.borrow_mut().run_due_actions();
         let now_ns = self.network.now_ns();
         Now { monotonic_ns: START.monotonic_ns + now_ns, unix_ns: START.unix_ns + now_ns }
     }
 
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         let mut inner = self.network.inner.borrow_mut();
-        inner.catch_up();
-        inner.note_wait();
-        if inner.told.is_empty() && timeout != Some(Duration::ZERO) {
+        inner.run_due_actions();
+        inner.record_wait();
+        if inner.pending.is_empty() && timeout != Some(Duration::ZERO) {
             let timeout_ns = timeout.map(|timeout| self.network.now_ns() + timeout.as_nanos() as u64);
             let wake_ns = timeout_ns.into_iter().chain(inner.next_ns()).min();
-            let wake_ns = wake_ns.expect("the loop sleeps for ever, and the test wants something of it");
+            let wake_ns = wake_ns.expect("the loop waits for ever although the test expects it to go on");
             self.network.clock.set(wake_ns);
-            inner.catch_up();
+            inner.run_due_actions();
         }
         self.events.clear();
-        let count = inner.told.len().min(EVENTS);
-        let told: Vec<Told> = inner.told.drain(..count).collect();
-        for told in told {
-            self.events.push(match told {
-                Told::Signal => Event::Shutdown,
-                Told::Listener(listener) => Event::Listener(listener),
-                Told::Line(line) => {
+        let count = inner.pending.len().min(EVENTS);
+        let events: Vec<PendingEvent> = inner.pending.drain(..count).collect();
+        for event in events {
+            self.events.push(match event {
+                PendingEvent::Signal => Event::Shutdown,
+                PendingEvent::Listener(listener) => Event::Listener(listener),
+                PendingEvent::Connection(connection) => {
                     let send_buffer_bytes = inner.settings.send_buffer_bytes;
-                    let line = &mut inner.lines[line];
-                    line.is_told = false;
-                    let Some(key) = line.key else { continue };
-                    Event::Connection { key, readiness: readiness(line, send_buffer_bytes) }
+                    let connection = &mut inner.connections[connection];
+                    connection.is_pending = false;
+                    let Some(key) = connection.key else { continue };
+                    Event::Connection { key, readiness: readiness(connection, send_buffer_bytes) }
                 }
             });
         }
@@ -81,7 +81,7 @@ impl<const EVENTS: usize> World for TestWorld<EVENTS> {
 
     fn accept(&mut self, listener: usize, key: usize) -> Result<(TestTransport, SocketAddr), AcceptError> {
         let mut inner = self.network.inner.borrow_mut();
-        inner.catch_up();
+        inner.run_due_actions();
         let (open, descriptors) = (inner.open, inner.settings.descriptors);
         let backlog = inner.backlogs.as_mut().and_then(|backlogs| backlogs.get_mut(listener));
         let backlog = backlog.ok_or(AcceptError::WouldBlock)?;
@@ -92,44 +92,44 @@ impl<const EVENTS: usize> World for TestWorld<EVENTS> {
             inner.accept_failures += 1;
             return Err(AcceptError::Listener(io::Error::other("too many open files")));
         }
-        let line = backlog.pop_front().ok_or(AcceptError::WouldBlock)?;
+        let connection = backlog.pop_front().ok_or(AcceptError::WouldBlock)?;
         inner.open += 1;
         let call_ns = inner.settings.call_ns;
-        inner.acted(call_ns);
-        inner.lines[line].key = Some(key);
-        // What is registered is told once of what it is ready for.
-        inner.tell(line);
-        let client = SocketAddr::from(([127, 0, 0, 1], line as u16));
-        Ok((TestTransport { network: self.network.clone(), line }, client))
+        inner.record_call(call_ns);
+        inner.connections[connection].key = Some(key);
+        // As with epoll, a new registration reports its readiness once.
+        inner.notify(connection);
+        let client = SocketAddr::from(([127, 0, 0, 1], connection as u16));
+        Ok((TestTransport { network: self.network.clone(), connection }, client))
     }
 
     fn close_listeners(&mut self) {
         let mut inner = self.network.inner.borrow_mut();
-        for line in inner.backlogs.take().into_iter().flatten().flatten() {
-            inner.lines[line].reset();
+        for connection in inner.backlogs.take().into_iter().flatten().flatten() {
+            inner.connections[connection].reset();
         }
     }
 }
 
-/// As epoll tells it: all that is true when it is asked, whatever the event was.
-fn readiness(line: &Line, send_buffer_bytes: u64) -> Readiness {
-    let has_ended = line.has_ended || line.is_reset;
+/// As with epoll, the readiness is that at the time of the wait, whichever event caused it.
+fn readiness(connection: &Connection, send_buffer_bytes: u64) -> Readiness {
+    let eof_arrived = connection.eof_arrived || connection.is_reset;
     Readiness {
-        readable: !line.arrived.is_empty() || has_ended,
-        writable: send_buffer_bytes - line.buffered >= send_buffer_bytes / 3 || line.is_reset,
-        short_reads_inconclusive: has_ended || line.urgent_at.is_some(),
+        readable: !connection.arrived.is_empty() || eof_arrived,
+        writable: send_buffer_bytes - connection.buffered >= send_buffer_bytes / 3 || connection.is_reset,
+        short_reads_inconclusive: eof_arrived || connection.urgent_at.is_some(),
     }
 }
 
 /// The server's end of a connection.
 pub(crate) struct TestTransport {
     network: Network,
-    line: usize,
+    connection: usize,
 }
 
 impl Drop for TestTransport {
     fn drop(&mut self) {
-        self.network.inner.borrow_mut().transport_dropped(self.line);
+        self.network.inner.borrow_mut().transport_dropped(self.connection);
     }
 }
 
@@ -137,12 +137,12 @@ impl TestTransport {
     fn send_segment(&self, segment: Segment, took_ns: impl Fn(u64) -> u64) -> io::Result<Io> {
         let mut inner = self.network.inner.borrow_mut();
         inner.calls += 1;
-        if inner.lines[self.line].is_reset {
+        if inner.connections[self.connection].is_reset {
             return Err(ErrorKind::ConnectionReset.into());
         }
-        let Some(bytes) = inner.send(self.line, segment) else { return Ok(Io::WouldBlock) };
+        let Some(bytes) = inner.send(self.connection, segment) else { return Ok(Io::WouldBlock) };
         let took_ns = took_ns(bytes) + inner.settings.call_ns;
-        inner.acted(took_ns);
+        inner.record_call(took_ns);
         Ok(Io::Done(bytes as usize))
     }
 }
@@ -151,47 +151,47 @@ impl Transport for TestTransport {
     type File = TestFile;
 
     fn receive(&mut self, space: &mut [u8]) -> io::Result<Io> {
-        assert!(!space.is_empty(), "there is room for what is asked for");
+        assert!(!space.is_empty(), "the loop receives into no empty slice");
         let mut inner = self.network.inner.borrow_mut();
         inner.calls += 1;
         let call_ns = inner.settings.call_ns;
-        let line = &mut inner.lines[self.line];
-        if line.is_reset {
+        let connection = &mut inner.connections[self.connection];
+        if connection.is_reset {
             return Err(ErrorKind::ConnectionReset.into());
         }
-        let mut bytes = space.len().min(line.arrived.len());
-        match line.urgent_at {
-            Some(0) => line.urgent_at = None,
+        let mut bytes = space.len().min(connection.arrived.len());
+        match connection.urgent_at {
+            Some(0) => connection.urgent_at = None,
             Some(before) if before <= bytes => {
                 bytes = before;
-                line.urgent_at = Some(0);
+                connection.urgent_at = Some(0);
             }
-            Some(before) => line.urgent_at = Some(before - bytes),
+            Some(before) => connection.urgent_at = Some(before - bytes),
             None => {}
         }
         if bytes == 0 {
-            if line.has_ended {
+            if connection.eof_arrived {
                 return Ok(Io::Done(0));
             }
-            inner.note_blocked();
+            inner.record_blocked_call();
             return Ok(Io::WouldBlock);
         }
-        line.arrived.read_exact(&mut space[..bytes])?;
-        inner.touched.push(self.line);
-        inner.acted(call_ns);
+        connection.arrived.read_exact(&mut space[..bytes])?;
+        inner.touched.push(self.connection);
+        inner.record_call(call_ns);
         Ok(Io::Done(bytes))
     }
 
     fn send(&mut self, bytes: &[u8], _more: bool) -> io::Result<Io> {
-        assert!(!bytes.is_empty(), "nothing is not sent");
-        self.send_segment(Segment::Text(bytes.to_vec()), |_| 0)
+        assert!(!bytes.is_empty(), "the loop sends no empty slice");
+        self.send_segment(Segment::Bytes(bytes.to_vec()), |_| 0)
     }
 
     fn send_file(&mut self, file: &TestFile, bytes_max: usize) -> Result<Io, SendFileError> {
-        if file.fails_behind == 0 {
+        if file.bytes_until_error == 0 {
             return Err(SendFileError::File(io::Error::other("the disk is broken")));
         }
-        let bytes = file.bytes_left.min(file.fails_behind).min(bytes_max as u64);
+        let bytes = file.bytes_left.min(file.bytes_until_error).min(bytes_max as u64);
         let mebibyte_ns = self.network.inner.borrow().settings.file_mebibyte_ns;
         let took_ns = |bytes| u128::from(mebibyte_ns) * u128::from(bytes) / u128::from(MEBIBYTE);
         self.send_segment(Segment::File(bytes), |bytes| took_ns(bytes) as u64).map_err(SendFileError::Connection)
@@ -199,18 +199,18 @@ impl Transport for TestTransport {
 
     fn shut_down_sending(&mut self) -> io::Result<()> {
         let mut inner = self.network.inner.borrow_mut();
-        let line = &mut inner.lines[self.line];
-        if line.is_reset {
+        let connection = &mut inner.connections[self.connection];
+        if connection.is_reset {
             return Err(ErrorKind::NotConnected.into());
         }
-        line.server_has_ended = true;
-        inner.touched.push(self.line);
-        inner.acted(0);
+        connection.server_half_closed = true;
+        inner.touched.push(self.connection);
+        inner.record_call(0);
         Ok(())
     }
 
     fn reset_on_close(&mut self) {
-        self.network.inner.borrow_mut().lines[self.line].reset();
+        self.network.inner.borrow_mut().connections[self.connection].reset();
     }
 
     fn send_buffer_bytes(&self) -> u64 {
@@ -218,12 +218,12 @@ impl Transport for TestTransport {
     }
 }
 
-/// What is left of a file. Only its length exists.
+/// The rest of a file, which has only a length.
 #[derive(Debug)]
 pub(crate) struct TestFile {
     pub bytes_left: u64,
-    /// How many bytes can be read before the disk fails.
-    pub fails_behind: u64,
+    /// The number of bytes before a read error.
+    pub bytes_until_error: u64,
 }
 
 impl FilePiece for TestFile {

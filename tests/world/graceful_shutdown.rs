@@ -1,0 +1,119 @@
+//! Graceful shutdown.
+
+use log::Level;
+
+use crate::network::{MILLISECOND, Network, SECOND, Settings};
+use crate::server::{TestServer, get, log_messages, put};
+
+#[test]
+fn connections_in_the_backlog_at_the_signal_get_their_last_response() {
+    let network = Network::new(Settings { listeners: 2, ..Settings::default() });
+    let download = network.client(0).send(0, get("/file/500000")).reads_slowly(100_000, SECOND);
+    network.signal(SECOND);
+    // Each wait returns one event: the first one only the signal.
+    let waiting: Vec<_> = (0..150).map(|n| network.client_of(n % 2, SECOND).send(SECOND, get("/"))).collect();
+    let late = network.client(SECOND + MILLISECOND).send(SECOND + MILLISECOND, get("/"));
+    let mut server = TestServer::<1>::with_events_max(&network, 1000);
+    server.run_until(SECOND + MILLISECOND / 2);
+    assert!(waiting.iter().all(|client| client.responses().iter().all(|response| response.says_close)));
+    assert!(waiting.iter().all(|client| client.statuses() == [200]));
+    assert!(!network.listens());
+    server.run_until(20 * SECOND);
+    assert!(late.is_refused());
+    assert!(
+        server.stopped_ns.is_some() && server.stopped_ns == download.closed_ns(),
+        "the server stops when the download is complete"
+    );
+}
+
+#[test]
+fn idle_connections_may_send_one_more_request_within_a_second() {
+    let network = Network::new(Settings::default());
+    let sends = network.client(0).send(0, get("/")).send(10_500 * MILLISECOND, get("/"));
+    let silent_until_then = network.client(0).send(10_900 * MILLISECOND, get("/"));
+    let sends_too_late = network.client(0).send(0, get("/")).send(11_500 * MILLISECOND, get("/"));
+    let completes = network.client(0).send(9 * SECOND, "GET / HTTP/1.1\r\n").send(10_500 * MILLISECOND, "\r\n");
+    let stays_incomplete = network.client(0).send(9 * SECOND, "GET / HTTP/1.1\r\n");
+    network.signal(10 * SECOND);
+    let mut server = TestServer::new(&network, 100);
+    server.run_until(30 * SECOND);
+    for client in [&sends, &silent_until_then, &completes] {
+        let last = *client.responses().last().expect("a response");
+        assert!(last.status == 200 && last.says_close && last.at_ns > 10 * SECOND, "{last:?}");
+    }
+    assert_eq!((sends_too_late.statuses(), sends_too_late.closed_s()), (vec![200], Some(11.0)));
+    assert_eq!((stays_incomplete.statuses(), stays_incomplete.closed_s()), (vec![408], Some(11.0)));
+    assert_eq!(server.stopped_ns, Some(11 * SECOND));
+}
+
+#[test]
+fn an_upload_in_progress_is_completed() {
+    let network = Network::new(Settings::default());
+    let uploads = network.client(0).send(SECOND, put("/up", 10_000)).send_each(SECOND, SECOND / 2, 10, [b'x'; 1000]);
+    network.signal(2 * SECOND);
+    let mut server = TestServer::new(&network, 100);
+    server.run_until(30 * SECOND);
+    let responses = uploads.responses();
+    assert!(responses.len() == 1 && responses[0].status == 201 && responses[0].says_close, "{responses:?}");
+    assert_eq!(server.stopped_ns, Some(5500 * MILLISECOND));
+    assert!(log_messages(Level::Info).iter().any(|text| text.contains("every response was sent completely")));
+}
+
+#[test]
+fn the_loop_stops_after_ten_seconds_and_logs_what_it_aborted() {
+    let network = Network::new(Settings::default());
+    let stuck: Vec<_> = (0..3).map(|_| network.client(0).send(SECOND, get("/file/9999999")).never_reads()).collect();
+    network.signal(2 * SECOND);
+    // A second signal changes nothing.
+    network.signal(3 * SECOND);
+    let mut server = TestServer::new(&network, 100);
+    server.run_until(30 * SECOND);
+    assert_eq!(server.stopped_ns, Some(12 * SECOND));
+    assert!(stuck.iter().all(|client| client.closed_s() == Some(12.0)));
+    assert!(log_messages(Level::Warn).iter().any(|text| text.contains("3 responses or uploads were cut off")));
+    assert!(network.waits() < 40, "{} turns", network.waits());
+}
+
+#[test]
+fn a_server_without_work_stops_within_a_second() {
+    let network = Network::new(Settings::default());
+    let _kept = network.client(0).send(0, get("/"));
+    let _silent = network.client(0);
+    let last = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    let _drained = network.client(0).never_closes().send(2 * SECOND, last);
+    network.signal(2 * SECOND);
+    let mut server = TestServer::new(&network, 100);
+    server.run_until(30 * SECOND);
+    assert!(server.stopped_ns <= Some(3 * SECOND), "{:?}", server.stopped_ns);
+
+    let network = Network::new(Settings::default());
+    network.signal(2 * SECOND);
+    let mut server = TestServer::new(&network, 100);
+    server.run_until(30 * SECOND);
+    assert_eq!(server.stopped_ns, Some(2 * SECOND), "no client is connected");
+}
+
+#[test]
+fn at_capacity_the_backlog_at_the_signal_is_served_as_connections_close() {
+    let network = Network::new(Settings::default());
+    let kept: Vec<_> = (0..4).map(|_| network.client(0).send(0, get("/"))).collect();
+    let waiting: Vec<_> = (0..20).map(|_| network.client(SECOND).send(SECOND, get("/"))).collect();
+    network.signal(SECOND);
+    let mut server = TestServer::new(&network, 4);
+    server.run_until(30 * SECOND);
+    assert!(waiting.iter().all(|client| client.statuses() == [200]), "all of them");
+    assert!(kept.iter().all(|client| client.closed_ns().is_some()));
+    assert!(server.stopped_ns <= Some(2100 * MILLISECOND), "{:?}", server.stopped_ns);
+}
+
+#[test]
+fn out_of_descriptors_the_backlog_at_the_signal_is_served_as_connections_close() {
+    let network = Network::new(Settings { descriptors: 1, ..Settings::default() });
+    let _closes = network.client(0).send(0, get("/")).close(1300 * MILLISECOND);
+    let waiting = network.client(SECOND / 2).send(SECOND / 2, get("/"));
+    network.signal(SECOND);
+    let mut server = TestServer::new(&network, 100);
+    server.run_until(30 * SECOND);
+    assert_eq!(waiting.statuses(), [200]);
+    assert_eq!(server.stopped_ns, Some(1300 * MILLISECOND));
+}

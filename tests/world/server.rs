@@ -1,0 +1,159 @@
+//! Runs the server's loop in the simulated world, one turn after the other.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use log::{Level, LevelFilter, Log, Metadata};
+use spindle::http1;
+use spindle::semantics::exchange_record::Outcome;
+use spindle::server::{Observer, Server};
+
+use crate::network::{Action, Network};
+use crate::service::TestService;
+use crate::world::TestWorld;
+
+/// More turns than any test needs.
+const TURNS_MAX: u64 = 1_000_000;
+
+/// A copy of an exchange record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Record {
+    pub client: u16,
+    pub connection: u64,
+    pub request: String,
+    pub status: Option<u16>,
+    pub received: u64,
+    pub sent: u64,
+    pub outcome: Outcome,
+}
+
+/// A server in the simulated world, with its records.
+pub(crate) struct TestServer<const EVENTS: usize = 64> {
+    network: Network,
+    server: Server<TestWorld<EVENTS>, TestService>,
+    records: Rc<RefCell<Vec<Record>>>,
+    writes: Rc<RefCell<Vec<usize>>>,
+    request_count: Rc<Cell<usize>>,
+    /// When the loop stopped.
+    pub stopped_ns: Option<u64>,
+    /// Whether a test expects panics. The loop catches a panic, and would hide a failed assertion of the simulation.
+    pub expects_panics: bool,
+}
+
+impl TestServer {
+    pub(crate) fn new(network: &Network, connections_max: usize) -> TestServer {
+        TestServer::with_events_max(network, connections_max)
+    }
+}
+
+impl<const EVENTS: usize> TestServer<EVENTS> {
+    /// A server whose waits return at most `EVENTS` events.
+    pub(crate) fn with_events_max(network: &Network, connections_max: usize) -> TestServer<EVENTS> {
+        capture_log();
+        let records: Rc<RefCell<Vec<Record>>> = Rc::default();
+        let (writes, request_count) = (Rc::default(), Rc::default());
+        let observed = Rc::clone(&records);
+        let observer: Observer = Box::new(move |client, record| {
+            observed.borrow_mut().push(Record {
+                client: client.port(),
+                connection: record.connection,
+                request: String::from_utf8_lossy(record.method_and_target()).into_owned(),
+                status: record.status,
+                received: record.content_received_bytes,
+                sent: record.content_sent_bytes,
+                outcome: record.outcome,
+            });
+        });
+        let service = TestService::new(network, &writes, &request_count);
+        let world = TestWorld::new(network);
+        let server = Server::new(world, connections_max, http1::Settings::default(), service, Some(observer));
+        TestServer {
+            network: network.clone(),
+            server,
+            records,
+            writes,
+            request_count,
+            stopped_ns: None,
+            expects_panics: false,
+        }
+    }
+
+    /// Runs turns until the time `until_ns`, or until the loop stops.
+    pub(crate) fn run_until(&mut self, until_ns: u64) {
+        self.network.inner.borrow_mut().schedule(until_ns, usize::MAX, Action::Wake);
+        for _ in 0..TURNS_MAX {
+            if self.stopped_ns.is_some() || self.network.now_ns() >= until_ns {
+                let has_panicked = log_messages(Level::Error).iter().any(|text| text.contains("panic"));
+                assert_eq!(has_panicked, self.expects_panics, "{:?}", log_messages(Level::Error));
+                return;
+            }
+            self.turn();
+        }
+        panic!("the loop runs too many turns, at {} ns", self.network.now_ns());
+    }
+
+    /// Runs one turn.
+    pub(crate) fn turn(&mut self) {
+        if !self.server.turn().expect("the world's waits succeed") {
+            self.stopped_ns = Some(self.network.now_ns());
+        }
+        self.network.inner.borrow_mut().run_due_actions();
+    }
+
+    /// The records so far.
+    pub(crate) fn records(&self) -> Vec<Record> {
+        self.records.borrow().clone()
+    }
+
+    /// The number of requests that have reached the service.
+    pub(crate) fn request_count(&self) -> usize {
+        self.request_count.get()
+    }
+
+    /// The lengths of the pieces that were written to sinks.
+    pub(crate) fn writes(&self) -> Vec<usize> {
+        self.writes.borrow().clone()
+    }
+}
+
+/// A GET request.
+pub(crate) fn get(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n")
+}
+
+/// The head of an upload of `bytes` bytes.
+pub(crate) fn put(path: &str, bytes: usize) -> String {
+    format!("PUT {path} HTTP/1.1\r\nHost: a\r\nContent-Length: {bytes}\r\n\r\n")
+}
+
+thread_local! {
+    static LOGGED: RefCell<Vec<(Level, String)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A logger that keeps the messages of each thread, which are those of one test.
+struct Capture;
+
+impl Log for Capture {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.level() <= Level::Info
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        if self.enabled(record.metadata()) {
+            LOGGED.with_borrow_mut(|logged| logged.push((record.level(), record.args().to_string())));
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+fn capture_log() {
+    // Another test may have set it already.
+    let _ = log::set_logger(&Capture);
+    log::set_max_level(LevelFilter::Info);
+}
+
+/// The messages logged at that level so far.
+pub(crate) fn log_messages(level: Level) -> Vec<String> {
+    LOGGED.with_borrow(|logged| logged.iter().filter(|(of, _)| *of == level).map(|(_, text)| text.clone()).collect())
+}
