@@ -1,46 +1,45 @@
-//! A field section (RFC 9112 §5): field lines up to an empty one. Heads have one, and chunked content may end in one.
+//! Parser of a field section (RFC 9112 §5): field lines up to an empty line. A head has one, and so does the end of chunked
+//! content (the trailer section).
 //!
-//! The reader can stop and go on at any byte. A fault is reported as soon as the bytes
-//! that make it are there, so that of two faults the one that ends first is the one that counts, however the bytes
-//! were cut.
+//! The parser can stop and resume at any byte. It reports an error at the byte that causes it, so that the first error in
+//! the stream is the one reported, however the bytes were cut into reads.
 
-use super::grammar::{self, FIELD_CONTENT, TCHAR};
+use super::grammar::{self, TCHAR};
 use super::limits::{FIELD_LINES_MAX, FIELD_SECTION_BYTES_MAX};
 use super::protocol_error::ProtocolError;
-use crate::semantics::fields::{FieldName, FieldSpan};
+use crate::semantics::fields::FieldSpan;
 
-/// Where in a section the reader stands.
+/// What the next byte belongs to, in the order of the grammar.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Place {
-    /// Before a field line, or the empty line that ends the section.
+enum State {
+    /// The first byte of a field line, or of the empty line that ends the section.
     #[default]
     LineStart,
     Name,
-    /// Behind the colon.
+    /// White space between the colon and the value.
     BeforeValue,
+    /// The value, and white space after it.
     Value,
-    /// Behind the CR of a field line.
+    /// The LF of a field line.
     LineFeed,
-    /// Behind the CR of the empty line.
+    /// The LF of the empty line.
     LastLineFeed,
 }
 
-/// Reads one section. Offsets are counted from the section's first byte.
+/// Parses one section. Offsets are counted from the section's first byte.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FieldSectionParser {
-    place: Place,
+    state: State,
     lines: u8,
     bytes: u16,
-    name_start: u16,
-    name_end: u16,
-    value_start: u16,
-    value_end: u16,
+    /// The current line, as far as it has been parsed. Its name is not looked up here.
+    line: FieldSpan,
 }
 
-/// How far one call came.
+/// How far one call of [`FieldSectionParser::advance`] came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Advance {
-    /// How many of the given bytes belong to the section and have been read.
+    /// How many of the given bytes belong to the section and have been parsed.
     pub bytes: usize,
     /// Whether the section ended with them.
     pub complete: bool,
@@ -50,152 +49,104 @@ const _: () = assert!(FIELD_LINES_MAX <= u8::MAX as usize);
 const _: () = assert!(FIELD_SECTION_BYTES_MAX <= u16::MAX as usize);
 
 impl FieldSectionParser {
-    /// How many bytes have been read.
+    /// How many bytes have been parsed.
     pub fn bytes(&self) -> usize {
         usize::from(self.bytes)
     }
 
-    /// Reads on in `bytes`, which follow the ones read before. Each line that ends is handed to `line`.
+    /// Parses `bytes`, which continue where the previous call's ended. Passes each complete field line to `line`; the name
+    /// of the span is [`FieldName::Other`](crate::semantics::fields::FieldName::Other) and has yet to be looked up.
     ///
     /// # Errors
-    /// The first protocol error in the order of the bytes; the reader is of no use afterwards.
+    /// The first protocol error in `bytes`. The parser must not be used after an error.
     pub fn advance(&mut self, bytes: &[u8], mut line: impl FnMut(FieldSpan)) -> Result<Advance, ProtocolError> {
-        let room = FIELD_SECTION_BYTES_MAX - usize::from(self.bytes);
-        let window = &bytes[..bytes.len().min(room)];
-        let mut reader = *self;
-        let read = reader.read(window, &mut line);
-        *self = reader;
-        let complete = read?;
-        let advanced = usize::from(self.bytes) + room - FIELD_SECTION_BYTES_MAX;
-        if !complete && bytes.len() > room {
+        let bytes_before = self.bytes();
+        let bytes_left = FIELD_SECTION_BYTES_MAX - bytes_before;
+        let complete = self.parse(&bytes[..bytes.len().min(bytes_left)], &mut line)?;
+        if !complete && bytes.len() > bytes_left {
             return Err(ProtocolError::FieldSectionTooLarge);
         }
-        Ok(Advance { bytes: advanced, complete })
+        Ok(Advance { bytes: self.bytes() - bytes_before, complete })
     }
 
-    /// Returns whether the section is complete; otherwise all of `window` has been read.
+    /// Returns whether the section is complete. If not, all of `window` has been parsed.
     #[inline]
-    fn read(&mut self, window: &[u8], line: &mut impl FnMut(FieldSpan)) -> Result<bool, ProtocolError> {
-        let base = self.bytes;
-        // The window ends within the section's limit, so that its offsets fit.
-        let offset = |at: usize| base + at as u16;
+    fn parse(&mut self, window: &[u8], line_complete: &mut impl FnMut(FieldSpan)) -> Result<bool, ProtocolError> {
+        // The window ends within the section's limit, so that its offsets fit 16 bits.
+        let bytes_before = self.bytes;
+        let offset = |at: usize| bytes_before + at as u16;
+        // Local copies, which the compiler keeps in registers.
+        let FieldSectionParser { mut state, mut line, .. } = *self;
         let mut at = 0;
-        if self.place == Place::LineStart {
-            at = self.read_plain_lines(window, line);
-        }
-        while let Some(&byte) = window.get(at) {
-            match self.place {
-                Place::LineStart => {
-                    self.place = self.begin_line(byte)?;
-                    self.name_start = offset(at);
-                    at += usize::from(self.place == Place::LastLineFeed);
-                }
-                Place::Name => {
-                    at += grammar::run(&window[at..], TCHAR);
-                    let Some(&stop) = window.get(at) else { break };
-                    self.name_end = offset(at);
-                    check_name_end(stop, self.name_end == self.name_start)?;
-                    self.place = Place::BeforeValue;
-                    at += 1;
-                }
-                Place::BeforeValue if matches!(byte, b' ' | b'\t') => at += 1,
-                Place::BeforeValue => {
-                    self.value_start = offset(at);
-                    self.value_end = offset(at);
-                    self.place = Place::Value;
-                }
-                Place::Value => {
-                    let run = &window[at..at + grammar::run(&window[at..], FIELD_CONTENT)];
-                    if let Some(last) = run.iter().rposition(|byte| !matches!(byte, b' ' | b'\t')) {
-                        self.value_end = offset(at + last + 1);
-                    }
-                    at += run.len();
-                    let Some(&stop) = window.get(at) else { break };
-                    check_value_end(stop)?;
-                    self.place = Place::LineFeed;
-                    at += 1;
-                }
-                Place::LineFeed | Place::LastLineFeed if byte != b'\n' => return Err(ProtocolError::LineEndInvalid),
-                Place::LineFeed => {
-                    self.lines += 1;
-                    line(self.span());
-                    self.place = Place::LineStart;
-                    at += 1;
-                }
-                Place::LastLineFeed => {
-                    self.bytes = offset(at + 1);
-                    return Ok(true);
-                }
+        // Each round parses a line, or what the window has of it.
+        loop {
+            if state == State::LineStart {
+                let Some(&first) = window.get(at) else { break };
+                state = self.begin_line(first)?;
+                line.name_start = offset(at);
+                at += usize::from(state == State::LastLineFeed);
             }
+            if state == State::Name {
+                at += grammar::run(&window[at..], TCHAR);
+                let Some(&stop) = window.get(at) else { break };
+                line.name_end = offset(at);
+                check_name_end(stop, line.name_end == line.name_start)?;
+                at += 1;
+                state = State::BeforeValue;
+            }
+            if state == State::BeforeValue {
+                while window.get(at).is_some_and(is_white_space) {
+                    at += 1;
+                }
+                if at == window.len() {
+                    break;
+                }
+                (line.value_start, line.value_end) = (offset(at), offset(at));
+                state = State::Value;
+            }
+            if state == State::Value {
+                let value = &window[at..at + grammar::run_of_field_content(&window[at..])];
+                let trailing = value.iter().rev().take_while(|byte| is_white_space(byte)).count();
+                // White space at the end of one window may be followed by more of the value in the next.
+                if trailing < value.len() {
+                    line.value_end = offset(at + value.len() - trailing);
+                }
+                at += value.len();
+                let Some(&stop) = window.get(at) else { break };
+                check_value_end(stop)?;
+                at += 1;
+                state = State::LineFeed;
+            }
+            let Some(&byte) = window.get(at) else { break };
+            check_line_feed(byte)?;
+            at += 1;
+            if state == State::LastLineFeed {
+                self.bytes = offset(at);
+                return Ok(true);
+            }
+            self.lines += 1;
+            line_complete(line);
+            state = State::LineStart;
         }
-        self.bytes = offset(window.len());
+        (self.state, self.line, self.bytes) = (state, line, offset(window.len()));
         Ok(false)
     }
 
-    /// What the first byte of a line makes of it.
-    fn begin_line(&self, byte: u8) -> Result<Place, ProtocolError> {
+    /// The state after the first byte of a line.
+    fn begin_line(&self, byte: u8) -> Result<State, ProtocolError> {
         match byte {
-            b'\r' => Ok(Place::LastLineFeed),
+            b'\r' => Ok(State::LastLineFeed),
             b'\n' => Err(ProtocolError::LineEndInvalid),
+            // obs-fold (RFC 9112 §5.2), or white space before the first line (§2.2).
             b' ' | b'\t' => Err(ProtocolError::FieldLineIndented),
             _ if usize::from(self.lines) == FIELD_LINES_MAX => Err(ProtocolError::FieldLinesTooMany),
-            _ => Ok(Place::Name),
-        }
-    }
-
-    /// Reads lines that are whole and as they usually are, without a stop between their parts. Returns how many bytes
-    /// they have; what follows them is for the places to judge.
-    #[inline]
-    fn read_plain_lines(&mut self, window: &[u8], line: &mut impl FnMut(FieldSpan)) -> usize {
-        let mut at = 0;
-        while usize::from(self.lines) < FIELD_LINES_MAX
-            && let Some(plain) = PlainLine::read(&window[at..])
-        {
-            let offset = |bytes: usize| self.bytes + (at + bytes) as u16;
-            line(FieldSpan {
-                name: FieldName::Other,
-                name_start: offset(0),
-                name_end: offset(plain.name_end),
-                value_start: offset(plain.value_start),
-                value_end: offset(plain.value_end),
-            });
-            self.lines += 1;
-            at += plain.value_end + b"\r\n".len();
-        }
-        at
-    }
-
-    /// The line that has just ended, its name not yet looked at.
-    fn span(&self) -> FieldSpan {
-        FieldSpan {
-            name: FieldName::Other,
-            name_start: self.name_start,
-            name_end: self.name_end,
-            value_start: self.value_start,
-            value_end: self.value_end,
+            _ => Ok(State::Name),
         }
     }
 }
 
-/// A field line with at most one space around its value, in front: nearly every one is like that.
-struct PlainLine {
-    name_end: usize,
-    value_start: usize,
-    value_end: usize,
-}
-
-impl PlainLine {
-    #[inline]
-    fn read(bytes: &[u8]) -> Option<PlainLine> {
-        let name_end = grammar::run(bytes, TCHAR);
-        let [b':', behind_colon @ ..] = &bytes[name_end..] else { return None };
-        let value_start = name_end + 1 + usize::from(behind_colon.first() == Some(&b' '));
-        let value_and_more = &bytes[value_start..];
-        let (value, behind_value) = value_and_more.split_at(grammar::run_of_value(value_and_more));
-        let has_space = matches!(value, [b' ', ..] | [.., b' ']);
-        let is_plain = name_end > 0 && !has_space && behind_value.starts_with(b"\r\n");
-        is_plain.then(|| PlainLine { name_end, value_start, value_end: value_start + value.len() })
-    }
+fn is_white_space(byte: &u8) -> bool {
+    matches!(byte, b' ' | b'\t')
 }
 
 fn check_name_end(stop: u8, name_is_empty: bool) -> Result<(), ProtocolError> {
@@ -214,4 +165,8 @@ fn check_value_end(stop: u8) -> Result<(), ProtocolError> {
         b'\n' => Err(ProtocolError::LineEndInvalid),
         _ => Err(ProtocolError::FieldValueInvalid),
     }
+}
+
+fn check_line_feed(byte: u8) -> Result<(), ProtocolError> {
+    if byte == b'\n' { Ok(()) } else { Err(ProtocolError::LineEndInvalid) }
 }

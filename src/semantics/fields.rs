@@ -5,11 +5,12 @@ macro_rules! field_names {
         /// A field name that this server acts on; every other is [`FieldName::Other`].
         ///
         /// Names are told apart once, when the head is read. Asking for an absent field then costs one bit.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         #[repr(u8)]
         pub enum FieldName {
             $(#[doc = $text] $name,)*
             /// A field that this server ignores.
+            #[default]
             Other,
         }
 
@@ -67,7 +68,7 @@ impl FieldName {
 }
 
 /// Where one field line stands, as offsets into the bytes of its section.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FieldSpan {
     /// What the line's name is.
     pub name: FieldName,
