@@ -1,45 +1,45 @@
-//! The decoders of content (RFC 9112 §6.2 and §7.1). They are handed bytes and hand back counts, and copy nothing.
+//! Decoders of content (RFC 9112 §6.2 and §7.1). They return counts of bytes, and copy nothing.
 
 use super::field_section::FieldSectionParser;
 use super::framing::Framing;
-use super::grammar::{self, QDTEXT, TCHAR};
+use super::grammar::{self, FIELD_CONTENT};
 use super::limits::{CHUNK_OVERHEAD_BYTES_FREE, CHUNK_SIZE_DIGITS_MAX};
 use super::protocol_error::ProtocolError;
 
-/// What the bytes handed to [`ContentDecoder::decode`] are.
+/// What the first bytes passed to [`ContentDecoder::decode`] are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Decoded {
-    /// So many bytes at the start are framing, to be skipped.
+    /// How many bytes at the start are framing, to be skipped.
     pub skip: usize,
-    /// So many behind them are content.
+    /// How many bytes after those are content.
     pub content: usize,
-    /// Whether the content has ended behind those.
+    /// Whether the content ends after those.
     pub end: bool,
 }
 
 /// Decodes the content of one request.
 #[derive(Clone, Debug)]
 pub enum ContentDecoder {
-    /// So many bytes are still to come.
+    /// Content of known length: how many bytes of it are still to come.
     Length(u64),
-    /// Chunks.
-    Chunked(Chunked),
+    /// Content in the chunked transfer coding.
+    Chunked(ChunkedDecoder),
 }
 
 impl ContentDecoder {
-    /// A decoder for content framed so.
+    /// A decoder at the start of content.
     pub fn new(framing: Framing) -> ContentDecoder {
         match framing {
             Framing::Length(bytes) => ContentDecoder::Length(bytes),
-            Framing::Chunked => ContentDecoder::Chunked(Chunked::default()),
+            Framing::Chunked => ContentDecoder::Chunked(ChunkedDecoder::default()),
         }
     }
 
-    /// Reads on in `bytes`, which follow `skip + content` bytes of the call before. A result that skips nothing, has
-    /// no content and no end asks for more bytes.
+    /// Decodes `bytes`, which follow the `skip + content` bytes that the previous call returned. Returns
+    /// `Decoded::default()` if it needs more bytes.
     ///
     /// # Errors
-    /// The first protocol error in the order of the bytes; the decoder is of no use afterwards.
+    /// The first protocol error in `bytes`. The decoder must not be used after an error.
     pub fn decode(&mut self, bytes: &[u8]) -> Result<Decoded, ProtocolError> {
         match self {
             ContentDecoder::Length(left) => {
@@ -52,42 +52,36 @@ impl ContentDecoder {
     }
 }
 
-/// Where in the chunked coding the next byte stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
-    /// Among the digits of a chunk's size.
+/// What the next byte of the chunked coding is, in the order of the grammar.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum State {
+    /// A digit of a chunk's size, or what ends the size.
+    #[default]
     Size,
-    /// In white space behind the size: an extension must follow.
-    BehindSize,
-    /// Behind an extension's semicolon.
-    BeforeExtensionName,
-    ExtensionName,
-    BehindExtensionName,
-    /// Behind an extension's equals sign.
-    BeforeExtensionValue,
-    ExtensionToken,
-    ExtensionQuoted,
-    /// Behind a backslash in a quoted string.
-    ExtensionEscaped,
-    /// In white space behind a value: another extension must follow. Behind a quoted string, also the end of the line.
-    BehindExtensionValue,
-    ExtensionQuotedEnd,
-    /// Behind the CR that ends a chunk's size and extensions.
+    /// White space after the size, or the semicolon that must follow it.
+    AfterSize,
+    /// A chunk extension, outside of a quoted string.
+    Extension,
+    /// A quoted string in a chunk extension.
+    Quoted,
+    /// The byte after a backslash in a quoted string.
+    Escaped,
+    /// The LF after the size and the extensions.
     SizeLineFeed,
     Data,
-    /// Behind a chunk's data.
+    /// The CR after a chunk's data.
     DataCarriageReturn,
     DataLineFeed,
     Trailers,
 }
 
-/// The decoder of the chunked transfer coding.
-#[derive(Clone, Debug)]
-pub struct Chunked {
-    place: Place,
-    /// Digits read of the size.
+/// Decodes the chunked transfer coding.
+#[derive(Clone, Debug, Default)]
+pub struct ChunkedDecoder {
+    state: State,
+    /// How many digits of the size have been read.
     digits: u8,
-    /// The size of the chunk; in its data, what is left of it.
+    /// The size of the chunk; within its data, how many bytes of it are still to come.
     size: u64,
     /// Bytes of content so far.
     content: u64,
@@ -96,55 +90,42 @@ pub struct Chunked {
     trailers: FieldSectionParser,
 }
 
-impl Default for Chunked {
-    fn default() -> Chunked {
-        Chunked {
-            place: Place::Size,
-            digits: 0,
-            size: 0,
-            content: 0,
-            overhead: 0,
-            trailers: FieldSectionParser::default(),
-        }
-    }
-}
-
-impl Chunked {
+impl ChunkedDecoder {
     fn decode(&mut self, bytes: &[u8]) -> Result<Decoded, ProtocolError> {
         let mut skip = 0;
         while let Some(&byte) = bytes.get(skip) {
-            match self.place {
-                Place::Data => {
+            self.state = match self.state {
+                State::Size => self.read_size(byte)?,
+                State::AfterSize | State::Extension | State::Quoted | State::Escaped => self.read_extension(byte)?,
+                State::SizeLineFeed => {
+                    let next = if self.size == 0 { State::Trailers } else { State::Data };
+                    expect(byte, b'\n', next, ProtocolError::LineEndInvalid)?
+                }
+                State::Data => {
                     let content = usize::try_from(self.size).unwrap_or(usize::MAX).min(bytes.len() - skip);
                     self.size -= content as u64;
                     self.content = self.content.saturating_add(content as u64);
                     if self.size == 0 {
-                        self.place = Place::DataCarriageReturn;
+                        self.state = State::DataCarriageReturn;
                     }
                     return Ok(Decoded { skip, content, end: false });
                 }
-                Place::Trailers => {
-                    let advance = self.trailers.advance(&bytes[skip..], |_discarded| ())?;
-                    skip += advance.bytes;
-                    return Ok(Decoded { skip, content: 0, end: advance.complete });
-                }
-                Place::Size => self.read_size(byte)?,
-                Place::SizeLineFeed => self.read_size_line_feed(byte)?,
-                Place::DataCarriageReturn => {
-                    self.place = expect(byte, b'\r', Place::DataLineFeed, ProtocolError::ChunkEndInvalid)?;
-                }
-                Place::DataLineFeed => {
-                    self.place = expect(byte, b'\n', Place::Size, ProtocolError::ChunkEndInvalid)?;
+                State::DataCarriageReturn => expect(byte, b'\r', State::DataLineFeed, ProtocolError::ChunkEndInvalid)?,
+                State::DataLineFeed => {
                     self.digits = 0;
+                    expect(byte, b'\n', State::Size, ProtocolError::ChunkEndInvalid)?
                 }
-                _ => self.read_extension(byte)?,
-            }
+                State::Trailers => {
+                    let advance = self.trailers.advance(&bytes[skip..], |_discarded| ())?;
+                    return Ok(Decoded { skip: skip + advance.bytes, content: 0, end: advance.complete });
+                }
+            };
             skip += 1;
         }
         Ok(Decoded { skip, content: 0, end: false })
     }
 
-    fn read_size(&mut self, byte: u8) -> Result<(), ProtocolError> {
+    fn read_size(&mut self, byte: u8) -> Result<State, ProtocolError> {
         if let Some(digit) = grammar::hex_digit(byte) {
             if self.digits == CHUNK_SIZE_DIGITS_MAX {
                 return Err(ProtocolError::ChunkSizeInvalid);
@@ -155,66 +136,50 @@ impl Chunked {
             // 16 digits of 4 bits fit the 64.
             self.size = self.size << 4 | u64::from(digit);
             self.digits += 1;
-            return Ok(());
+            return Ok(State::Size);
         }
         if self.digits == 0 {
             return Err(ProtocolError::ChunkSizeInvalid);
         }
-        self.place = match byte {
-            b'\r' => Place::SizeLineFeed,
-            b';' => Place::BeforeExtensionName,
-            b' ' | b'\t' => Place::BehindSize,
-            b'\n' => return Err(ProtocolError::LineEndInvalid),
+        match byte {
+            b'\r' => Ok(State::SizeLineFeed),
+            b'\n' => Err(ProtocolError::LineEndInvalid),
+            _ => self.read_after_size(byte),
+        }
+    }
+
+    fn read_after_size(&mut self, byte: u8) -> Result<State, ProtocolError> {
+        let state = match byte {
+            b' ' | b'\t' => State::AfterSize,
+            b';' => State::Extension,
             _ => return Err(ProtocolError::ChunkSizeInvalid),
         };
-        if byte == b'\r' { Ok(()) } else { self.count_overhead() }
+        self.count_overhead()?;
+        Ok(state)
     }
 
-    fn read_size_line_feed(&mut self, byte: u8) -> Result<(), ProtocolError> {
-        let behind = if self.size == 0 { Place::Trailers } else { Place::Data };
-        self.place = expect(byte, b'\n', behind, ProtocolError::LineEndInvalid)?;
-        Ok(())
-    }
-
-    /// chunk-ext (RFC 9112 §7.1.1): `*( BWS ";" BWS name [ BWS "=" BWS ( token / quoted-string ) ] )`.
-    fn read_extension(&mut self, byte: u8) -> Result<(), ProtocolError> {
-        use Place as P;
-        let is_white_space = matches!(byte, b' ' | b'\t');
-        let is_token_byte = grammar::is(byte, TCHAR);
-        self.place = match (self.place, byte) {
-            (P::BehindSize, _) if is_white_space => P::BehindSize,
-            (P::BehindSize, b';') => P::BeforeExtensionName,
-            (P::BehindSize, _) => return Err(ProtocolError::ChunkSizeInvalid),
-
-            (P::BeforeExtensionName, _) if is_white_space => P::BeforeExtensionName,
-            (P::BeforeExtensionName | P::ExtensionName, _) if is_token_byte => P::ExtensionName,
-
-            (P::ExtensionName | P::BehindExtensionName, _) if is_white_space => P::BehindExtensionName,
-            (P::ExtensionName | P::BehindExtensionName, b'=') => P::BeforeExtensionValue,
-            (P::ExtensionName | P::BehindExtensionName, b';') => P::BeforeExtensionName,
-            (P::ExtensionName, b'\r') => P::SizeLineFeed,
-
-            (P::BeforeExtensionValue, _) if is_white_space => P::BeforeExtensionValue,
-            (P::BeforeExtensionValue, b'"') => P::ExtensionQuoted,
-            (P::BeforeExtensionValue | P::ExtensionToken, _) if is_token_byte => P::ExtensionToken,
-
-            (P::ExtensionQuoted, b'"') => P::ExtensionQuotedEnd,
-            (P::ExtensionQuoted, b'\\') => P::ExtensionEscaped,
-            (P::ExtensionQuoted, _) if grammar::is(byte, QDTEXT) => P::ExtensionQuoted,
-            (P::ExtensionEscaped, _) if grammar::is(byte, grammar::FIELD_CONTENT) => P::ExtensionQuoted,
-
-            (P::ExtensionToken | P::ExtensionQuotedEnd | P::BehindExtensionValue, b';') => P::BeforeExtensionName,
-            (P::ExtensionToken | P::ExtensionQuotedEnd | P::BehindExtensionValue, _) if is_white_space => {
-                P::BehindExtensionValue
-            }
-            (P::ExtensionToken | P::ExtensionQuotedEnd, b'\r') => P::SizeLineFeed,
-
-            _ => return Err(ProtocolError::ChunkExtensionInvalid),
+    /// Skips the chunk extensions (RFC 9112 §7.1.1):
+    /// `*( BWS ";" BWS name [ BWS "=" BWS ( token / quoted-string ) ] )`.
+    ///
+    /// Since they are ignored, their grammar is checked only as far as it decides where the line ends: they contain no
+    /// control character, and a quoted string ends before the line does. Readers that disagree about where a chunk begins
+    /// could be used to smuggle a request.
+    fn read_extension(&mut self, byte: u8) -> Result<State, ProtocolError> {
+        let state = match (self.state, byte) {
+            (State::AfterSize, _) => return self.read_after_size(byte),
+            (State::Extension, b'\r') => State::SizeLineFeed,
+            _ if !grammar::is(byte, FIELD_CONTENT) => return Err(ProtocolError::ChunkExtensionInvalid),
+            (State::Extension, b'"') => State::Quoted,
+            (State::Quoted, b'"') => State::Extension,
+            (State::Quoted, b'\\') => State::Escaped,
+            (State::Escaped, _) => State::Quoted,
+            (state, _) => state,
         };
-        self.count_overhead()
+        self.count_overhead()?;
+        Ok(state)
     }
 
-    /// One more byte that is neither content nor needed to frame it.
+    /// Counts a byte that is neither content nor necessary to frame it, and refuses too many of them (RFC 9112 §7.1.1).
     fn count_overhead(&mut self) -> Result<(), ProtocolError> {
         self.overhead += 1;
         if self.overhead > CHUNK_OVERHEAD_BYTES_FREE && self.overhead > self.content {
@@ -224,6 +189,6 @@ impl Chunked {
     }
 }
 
-fn expect(byte: u8, expected: u8, then: Place, error: ProtocolError) -> Result<Place, ProtocolError> {
-    if byte == expected { Ok(then) } else { Err(error) }
+fn expect(byte: u8, expected: u8, next: State, error: ProtocolError) -> Result<State, ProtocolError> {
+    if byte == expected { Ok(next) } else { Err(error) }
 }

@@ -75,7 +75,7 @@ protocol_errors! {
 
     // The content (RFC 9112 §7.1 and §8).
     ChunkSizeInvalid BadRequest "A chunk size is not a hexadecimal number of at most 16 digits.";
-    ChunkExtensionInvalid BadRequest "A chunk extension is malformed.";
+    ChunkExtensionInvalid BadRequest "A chunk extension contains a control character.";
     ChunkOverheadTooLarge BadRequest "The chunk extensions and leading zeros are longer than the content.";
     ChunkEndInvalid BadRequest "The data of a chunk is not followed by CR LF.";
     ContentIncomplete BadRequest "The connection ended before the content of a request was complete.";

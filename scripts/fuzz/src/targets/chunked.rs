@@ -192,17 +192,22 @@ fn chunk_size(line: &[u8]) -> Option<u64> {
     are_extensions(&line[digits..]).then_some(size)
 }
 
-/// `*( BWS ";" BWS name [ BWS "=" BWS ( token / quoted-string ) ] )`, from left to right.
-fn are_extensions(mut rest: &[u8]) -> bool {
-    while !rest.is_empty() {
-        let [b';', after @ ..] = skip_white_space(rest) else { return false };
-        let Some(after) = skip_token(skip_white_space(after)) else { return false };
-        rest = after;
-        if let [b'=', value @ ..] = skip_white_space(rest) {
-            let value = skip_white_space(value);
-            let after = if value.starts_with(b"\"") { skip_quoted_string(value) } else { skip_token(value) };
-            let Some(after) = after else { return false };
-            rest = after;
+/// Nothing, or white space, a semicolon, and text whose quoted strings are complete. The decoder ignores extensions, and does
+/// not check the rest of their grammar.
+fn are_extensions(rest: &[u8]) -> bool {
+    if rest.is_empty() {
+        return true;
+    }
+    let [b';', text @ ..] = skip_white_space(rest) else { return false };
+    let mut rest = text;
+    while let Some((byte, after)) = rest.split_first() {
+        match byte {
+            b'"' => match skip_quoted_string(rest) {
+                Some(after) => rest = after,
+                None => return false,
+            },
+            _ if is_text_byte(byte) => rest = after,
+            _ => return false,
         }
     }
     true
@@ -210,11 +215,6 @@ fn are_extensions(mut rest: &[u8]) -> bool {
 
 fn skip_white_space(bytes: &[u8]) -> &[u8] {
     &bytes[bytes.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count()..]
-}
-
-fn skip_token(bytes: &[u8]) -> Option<&[u8]> {
-    let end = bytes.iter().take_while(|byte| is_token_byte(byte)).count();
-    (end > 0).then(|| &bytes[end..])
 }
 
 fn skip_quoted_string(bytes: &[u8]) -> Option<&[u8]> {
