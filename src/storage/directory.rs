@@ -1,4 +1,4 @@
-//! The root: what is below it can be opened, identified and written; nothing else can.
+//! The root directory: everything else in storage opens, stats and writes files through it.
 
 use std::cell::Cell;
 use std::io;
@@ -18,14 +18,14 @@ use super::{
     Symlinks, Upload, UploadMode,
 };
 
-/// A directory whose files are served, held open. All that is asked of it stays beneath it, even where it is moved or
-/// its name is taken by another.
+/// The open directory whose files are served. All operations stay beneath it, even if it is moved or replaced by
+/// another one of the same name.
 #[derive(Clone, Debug)]
 pub struct Directory<F: FileSystem = Native> {
     root: Rc<Root<F>>,
 }
 
-/// An open file, and the name under which it was found, for the log. Another file may have the name by now.
+/// An open file, and the name under which it was opened, for the log. Another file may have the name since.
 #[derive(Debug)]
 pub struct NamedFile<F: FileSystem = Native> {
     file_system: F,
@@ -34,12 +34,13 @@ pub struct NamedFile<F: FileSystem = Native> {
 }
 
 impl<F: FileSystem> NamedFile<F> {
-    /// The name under which it was found.
+    /// The name under which it was opened.
     pub fn name(&self) -> &RelativePath {
         &self.name
     }
 
-    /// Reads at `offset`, at most once: less than what fits may be read, and 0 bytes at the end of the file.
+    /// Reads at `offset`, in one call. Returns the number of bytes: perhaps fewer than fit, and 0 at the end of the
+    /// file.
     pub(super) fn read_at(&self, space: &mut [u8], offset: u64) -> Result<usize, Errno> {
         retry_on_intr(|| self.file_system.read_at(&self.file, &mut *space, offset))
     }
@@ -51,17 +52,17 @@ impl<F: FileSystem<File: AsFd>> AsFd for NamedFile<F> {
     }
 }
 
-/// A regular file, open for reading, and which one it is.
+/// A regular file that is open for reading, and its metadata.
 #[derive(Clone, Debug)]
 pub struct OpenedFile<F: FileSystem = Native> {
-    /// The file. Reading it does not wait for anybody but the disk.
+    /// The file. Reading it only waits for the disk.
     pub file: Rc<NamedFile<F>>,
-    /// What the system reported of it once it was open.
+    /// The metadata of the open file.
     pub metadata: Metadata,
 }
 
 impl<F: FileSystem> OpenedFile<F> {
-    /// Whether the system still reports what it did when the file was opened.
+    /// Whether the file still has the metadata that it had when it was opened.
     pub fn is_unchanged(&self) -> bool {
         let stat = retry_on_intr(|| self.file.file_system.stat(&self.file.file));
         stat.is_ok_and(|stat| require_regular(&stat).is_ok_and(|metadata| metadata == self.metadata))
@@ -78,7 +79,7 @@ impl Directory {
 }
 
 impl<F: FileSystem> Directory<F> {
-    /// As [`open`](Directory::open), in any file system.
+    /// As [`open`](Directory::open), on any [`FileSystem`].
     pub fn open_in(file_system: F, path: &Path, seed: u64) -> Result<Directory<F>, io::Error> {
         Self::open_root(file_system, path, seed).map_err(|errno| {
             let error = io::Error::from(errno);
@@ -104,10 +105,10 @@ impl<F: FileSystem> Directory<F> {
         Ok(Directory { root: Rc::new(root) })
     }
 
-    /// Opens a regular file to read it. Links are followed as long as they stay beneath the root, where the system can
-    /// see to that; elsewhere they are not found.
+    /// Opens a regular file for reading. Links that stay beneath the root are followed, if the system has `openat2`;
+    /// otherwise a path through a link is [`StorageError::NotFound`].
     ///
-    /// A FIFO, a socket, a device or a directory is [`StorageError::NotRegularFile`], and is not waited for.
+    /// A FIFO, a socket, a device or a directory is [`StorageError::NotRegularFile`]. The open never waits.
     pub fn open_file(&self, path: &RelativePath) -> Result<OpenedFile<F>, StorageError> {
         let file = self.root.open(path.as_bytes(), Access::Read).map_err(StorageError::from_lookup)?;
         let metadata = require_regular(&self.root.stat(&file)?)?;
@@ -115,25 +116,27 @@ impl<F: FileSystem> Directory<F> {
         Ok(OpenedFile { file: Rc::new(NamedFile { file_system, file, name: path.clone() }), metadata })
     }
 
-    /// Which file a reader would be given. Errors are those of [`open_file`](Self::open_file), except that no
-    /// permission to read is needed where the system can identify a file without it.
+    /// The metadata of the regular file that [`open_file`](Self::open_file) would open. Errors are the same, except
+    /// that on systems with `O_PATH` no permission to read the file is needed.
     pub fn metadata(&self, path: &RelativePath) -> Result<Metadata, StorageError> {
         self.root.metadata(path)
     }
 
-    /// Whether `path` still leads to the file of this metadata, unchanged. It costs one system call.
+    /// Whether `path` still leads to the file with this metadata. It takes one system call.
     ///
-    /// It can only confirm what an [`open_file`](Self::open_file) of the same path has found before: the lookup is not
-    /// held beneath the root, and `false` does not say that nothing is there.
+    /// Only revalidates a cache entry, whose file was opened with [`open_file`](Self::open_file) under the same path.
+    /// It does not confine the path to the root, so it must never decide a 404.
     pub fn is_current(&self, path: &RelativePath, metadata: &Metadata) -> bool {
         self.root
             .stat_at(&self.root.directory, path.as_bytes(), Symlinks::Follow)
             .is_ok_and(|stat| require_regular(&stat).is_ok_and(|found| found == *metadata))
     }
 
-    /// Opens a directory to list what is in it; `None` is the root. Links are followed as those to files are.
+    /// Opens a directory to list its entries; `None` is the root. Links are followed as in
+    /// [`open_file`](Self::open_file).
     ///
-    /// What is no directory is [`StorageError::NotFound`].
+    /// # Errors
+    /// [`StorageError::NotFound`] also if the path does not lead to a directory.
     pub fn list(
         &self,
         path: Option<&RelativePath>,
@@ -142,10 +145,10 @@ impl<F: FileSystem> Directory<F> {
         Listing::open(Rc::clone(&self.root), path, symlinked_directories)
     }
 
-    /// Whether a directory is at `path`, which a reader may list or not.
+    /// Whether `path` is a directory. No permission to read it is needed on systems with `O_PATH`.
     ///
     /// # Errors
-    /// The disk failed, or no descriptor was left: there may be one.
+    /// A permission is missing, the disk failed, or no descriptor was left: the directory may exist.
     pub fn is_directory(&self, path: &RelativePath) -> Result<bool, StorageError> {
         match self.root.open(path.as_bytes(), Access::Traverse).map_err(StorageError::from_lookup) {
             Ok(_) => Ok(true),
@@ -154,20 +157,23 @@ impl<F: FileSystem> Directory<F> {
         }
     }
 
-    /// Begins an upload that is to become visible at `path`. Nothing is visible there until it is committed.
+    /// Begins an upload to `path`. It becomes visible there when it is committed.
     ///
-    /// `bytes_expected` is the length of the content where it is known. More than the file system has free is
-    /// [`StorageError::DiskFull`] at once. That promises nothing: others write too, a quota may be smaller than the
-    /// disk, and some file systems do not say what is free. The space is not reserved, since then a client that
-    /// announces much and sends nothing would take it from the others.
+    /// `bytes_expected` is the length of the content, if it is known. A `durable` upload is on the disk when its commit
+    /// returns. The server needs permission to read its directory, since it can only flush a directory that is open for
+    /// reading.
     ///
-    /// A `durable` upload is on the disk once it is committed. For that its directory must be one that can be read:
-    /// another is [`StorageError::PermissionDenied`], since only a descriptor that was opened for reading can be
-    /// flushed.
+    /// # Errors
+    /// [`StorageError::DiskFull`] if more bytes are expected than are free on the disk. Without this error, the space
+    /// may still run out: others write too, a quota may be smaller than the disk, and some file systems do not report
+    /// the free space. It is not reserved either, because then a client that announces much and sends nothing would
+    /// take it from the others.
     ///
-    /// Refused here, and again at the commit: a name that something else than a regular file or a link has
-    /// ([`StorageError::NotRegularFile`]); a name that is taken, if only creating was asked
-    /// ([`StorageError::AlreadyExists`]).
+    /// [`StorageError::PermissionDenied`] if the upload is durable and its directory cannot be read.
+    ///
+    /// [`StorageError::NotRegularFile`] if the name exists and is neither a regular file nor a link, and
+    /// [`StorageError::AlreadyExists`] if it exists and the mode is [`UploadMode::CreateOnly`]. The commit checks both
+    /// again.
     pub fn begin_upload(
         &self,
         path: &RelativePath,
@@ -186,22 +192,22 @@ impl<F: FileSystem> Directory<F> {
     }
 }
 
-/// What an upload needs of the directory, for as long as it lasts.
+/// The state of a [`Directory`], which its uploads and listings share.
 #[derive(Debug)]
 pub(super) struct Root<F: FileSystem> {
     file_system: F,
     directory: Rc<F::File>,
-    /// Whether the root was opened for reading, so that it can be flushed.
+    /// Whether the root is open for reading, so that it can be flushed.
     is_readable: bool,
     path_resolution: PathResolution,
-    /// Whether a file may be created without a name, and be given one later.
+    /// Whether a file can be created without a name and get one later.
     unnamed_files: bool,
-    /// The most bytes that this process may write to a file. To write more is a signal that ends the process.
+    /// The size limit of files that this process writes (`RLIMIT_FSIZE`), in bytes. To write more ends the process.
     bytes_max: Option<u64>,
     cleanup: Cleanup<F>,
     temporary_names: TemporaryNames,
     modification_times: Cell<ModificationTimes>,
-    /// Whether it was said in this run that directories are not flushed.
+    /// Whether this run has logged that directories cannot be flushed.
     has_warned: Cell<bool>,
 }
 
@@ -234,7 +240,7 @@ impl<F: FileSystem> Root<F> {
     }
 
     pub(super) fn stat(&self, file: &F::File) -> Result<Metadata, StorageError> {
-        retry_on_intr(|| self.file_system.stat(file)).map_err(StorageError::from_anything)
+        retry_on_intr(|| self.file_system.stat(file)).map_err(StorageError::from_errno)
     }
 
     fn stat_at(&self, directory: &F::File, path: &[u8], links: Symlinks) -> Result<Metadata, Errno> {
@@ -246,8 +252,8 @@ impl<F: FileSystem> Root<F> {
         require_regular(&self.stat(&file)?)
     }
 
-    /// Opens the directory in which the last segment of `path` stands; with `must_flush`, in a way in which it can be
-    /// flushed, or not at all.
+    /// Opens the directory of `path`. With `must_flush` it is an error if the directory cannot be opened in a way that
+    /// allows to flush it.
     pub(super) fn open_parent(&self, path: &RelativePath, must_flush: bool) -> Result<Rc<F::File>, StorageError> {
         match path.parent() {
             None if must_flush && !self.is_readable => Err(StorageError::PermissionDenied),
@@ -259,14 +265,14 @@ impl<F: FileSystem> Root<F> {
         }
     }
 
-    /// Whether `parent`, which was opened as the directory of `path`, is still there, and not moved elsewhere with all
-    /// that is in it. The root is always there.
-    pub(super) fn has_parent(&self, path: &RelativePath, parent: &F::File) -> Result<bool, StorageError> {
+    /// Whether `parent` is still the directory of `path`, and was not removed or moved since it was opened. Always true
+    /// of the root.
+    pub(super) fn is_parent_of(&self, parent: &F::File, path: &RelativePath) -> Result<bool, StorageError> {
         let Some(name) = path.parent() else { return Ok(true) };
         let found = match self.open(name, Access::Traverse) {
             Ok(directory) => self.stat(&directory)?,
-            // What was begun is finished also without a descriptor to spare. The lookup is not held beneath the root
-            // then; it still has to lead to this directory.
+            // Without a free descriptor an upload in progress can still be committed. The lookup may leave the root
+            // then, but it must lead to this directory all the same.
             Err(Errno::MFILE | Errno::NFILE) => {
                 self.stat_at(&self.directory, name, Symlinks::Follow).map_err(StorageError::from_parent)?
             }
@@ -275,7 +281,7 @@ impl<F: FileSystem> Root<F> {
         Ok(found.is_same_file(&self.stat(parent)?))
     }
 
-    /// Looks at what stands under the last segment of `path`, in the directory that was opened as its parent.
+    /// What exists under the name of `path` in `parent`, its directory.
     pub(super) fn existing_entry(&self, parent: &F::File, path: &RelativePath) -> Result<ExistingEntry, StorageError> {
         let stat = match self.stat_at(parent, path.name(), Symlinks::NoFollow) {
             Ok(stat) => stat,
@@ -294,7 +300,7 @@ impl<F: FileSystem> Root<F> {
         }
     }
 
-    /// Does a slice of what there is to sweep. `parent` is about to be written to.
+    /// Does a slice of the cleanup, before an upload of `path` to its directory `parent`.
     pub(super) fn clean_up(&self, parent: &Rc<F::File>, path: &RelativePath) {
         self.cleanup.run_slice(&self.file_system, parent, path);
     }
@@ -311,7 +317,7 @@ impl<F: FileSystem> Root<F> {
         self.bytes_max.unwrap_or(u64::MAX)
     }
 
-    /// Says so once in a run: it holds for every upload to that file system.
+    /// Warns once per run, since the same is true of every upload.
     pub(super) fn warn_that_directories_are_not_flushed(&self, errno: Errno) {
         if !self.has_warned.replace(true) {
             log::warn!(
@@ -320,7 +326,7 @@ impl<F: FileSystem> Root<F> {
         }
     }
 
-    /// The modification time of an upload that is committed at `unix_ns`: one that no upload of this run has had.
+    /// The modification time for an upload that is committed at `unix_ns`. No other upload of this run has it.
     pub(super) fn unique_modified_ns(&self, unix_ns: u64) -> u64 {
         let mut times = self.modification_times.get();
         let next = times.next(unix_ns);
@@ -329,8 +335,8 @@ impl<F: FileSystem> Root<F> {
     }
 }
 
-/// Opens a directory that is to be written to. Writing needs no permission to read it, flushing does: a descriptor that
-/// was opened without it cannot be flushed. Says whether it was opened for reading.
+/// Opens a directory for uploads. Without `must_flush` no permission to read it is needed, since only a descriptor that
+/// is open for reading can be flushed. Returns also whether it is open for reading.
 fn open_directory<T>(open: impl Fn(Access) -> Result<T, Errno>, must_flush: bool) -> Result<(T, bool), Errno> {
     match open(Access::ReadDirectory) {
         Err(Errno::ACCESS) if !must_flush => open(Access::Traverse).map(|directory| (directory, false)),
@@ -338,10 +344,11 @@ fn open_directory<T>(open: impl Fn(Access) -> Result<T, Errno>, must_flush: bool
     }
 }
 
-/// The metadata of a regular file. A link can only be met here where links are not followed: nothing is found then.
-pub(super) fn require_regular(stat: &Metadata) -> Result<Metadata, StorageError> {
-    match stat.kind {
-        FileKind::Regular => Ok(*stat),
+/// Returns the metadata if it is that of a regular file. A link occurs only where links are not followed, and counts as
+/// not found.
+pub(super) fn require_regular(metadata: &Metadata) -> Result<Metadata, StorageError> {
+    match metadata.kind {
+        FileKind::Regular => Ok(*metadata),
         FileKind::Symlink => Err(StorageError::NotFound),
         FileKind::Directory | FileKind::Other => Err(StorageError::NotRegularFile),
     }

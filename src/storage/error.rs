@@ -1,72 +1,72 @@
-//! What can go wrong, one variant for each thing that a caller answers differently.
+//! The errors of storage: one variant for each case that callers treat differently.
 //!
-//! One error number means different things at different steps: `ENOENT` is an absent file when a name is looked up, and
-//! an absent parent when a file is created. So there is one translation for each kind of step.
+//! The meaning of an error number depends on the call: `ENOENT` is a missing file when a name is looked up, and a
+//! missing directory when a file is created. So there is one conversion for each kind of call.
 
 use std::{fmt, io};
 
 use rustix::io::Errno;
 
-/// Why storage did not do what it was asked.
+/// Why an operation failed.
 #[derive(Debug)]
 pub enum StorageError {
-    /// Nothing is there, or nothing that may be seen: a link that leads out counts as nothing.
+    /// The file does not exist, or its path contains a link that leads out of the root.
     NotFound,
-    /// The directory in which the name would stand is absent, or is not a directory.
+    /// The directory of the file does not exist, or is not a directory.
     ParentMissing,
-    /// Something is there that is not a regular file: a directory, a FIFO, a socket, a device.
+    /// The path leads to something that is not a regular file: a directory, a FIFO, a socket or a device.
     NotRegularFile,
-    /// The system does not permit it, or the file system is read-only.
+    /// The server lacks a permission, or the file system is read-only.
     PermissionDenied,
-    /// The file system does not take this name: too long for it, or with bytes that it refuses.
+    /// The file system refuses the name: it is too long, or contains bytes that are not allowed.
     InvalidName,
-    /// The name is taken, and creating was all that was asked.
+    /// The file exists, and the upload is [`CreateOnly`](super::UploadMode::CreateOnly).
     AlreadyExists,
-    /// What stands under the name does not satisfy the caller's condition.
+    /// The existing file does not satisfy the caller's condition.
     ConditionFailed,
-    /// The process or the system has no descriptor left. It may work later.
+    /// The process or the system has no descriptor left. A later attempt may succeed.
     TooManyOpenFiles,
-    /// No space, no quota, or more than a file may hold.
+    /// The disk is full, a quota is exceeded, or the file would be too large.
     DiskFull,
-    /// The tree was moved about by others at every attempt. It may work later.
+    /// Other processes changed the tree during every attempt. A later attempt may succeed.
     Busy,
-    /// Anything else.
+    /// Any other error.
     Io(io::Error),
 }
 
 impl StorageError {
-    /// A name was looked up in order to read it.
+    /// Converts an error of a lookup of a file or directory that is to be read.
     pub(super) fn from_lookup(errno: Errno) -> Self {
         match errno {
-            _ if is_nothing_there(errno) => StorageError::NotFound,
-            // A socket; a device without its driver. EOPNOTSUPP is what the BSDs say of a socket.
+            _ if is_not_found(errno) => StorageError::NotFound,
+            // A socket (EOPNOTSUPP on the BSDs), or a device without a driver.
             Errno::NXIO | Errno::NODEV | Errno::OPNOTSUPP => StorageError::NotRegularFile,
-            _ => Self::from_anything(errno),
+            _ => Self::from_errno(errno),
         }
     }
 
-    /// The directory was looked up in which a name is to stand.
+    /// Converts an error of a lookup of the directory to which a file is to be uploaded.
     pub(super) fn from_parent(errno: Errno) -> Self {
         match errno {
-            _ if is_nothing_there(errno) => StorageError::ParentMissing,
-            _ => Self::from_anything(errno),
+            _ if is_not_found(errno) => StorageError::ParentMissing,
+            _ => Self::from_errno(errno),
         }
     }
 
-    /// A file was created, linked or renamed in a directory that is held open.
+    /// Converts an error of creating, linking or renaming a file in an open directory.
     pub(super) fn from_publication(errno: Errno) -> Self {
         match errno {
-            // The directory is open, and yet has no entries any more: it has been removed.
+            // The open directory has been removed, so that it cannot have entries any more.
             Errno::NOENT | Errno::STALE => StorageError::ParentMissing,
             Errno::EXIST => StorageError::AlreadyExists,
             Errno::ISDIR | Errno::NOTDIR | Errno::NOTEMPTY => StorageError::NotRegularFile,
             Errno::NAMETOOLONG | Errno::ILSEQ | Errno::INVAL => StorageError::InvalidName,
-            _ => Self::from_anything(errno),
+            _ => Self::from_errno(errno),
         }
     }
 
-    /// No name was involved: content was written, times were set, data was flushed.
-    pub(super) fn from_anything(errno: Errno) -> Self {
+    /// Converts an error of a call without a name, such as writing content, setting times or flushing.
+    pub(super) fn from_errno(errno: Errno) -> Self {
         match errno {
             Errno::ACCESS | Errno::PERM | Errno::ROFS => StorageError::PermissionDenied,
             Errno::MFILE | Errno::NFILE => StorageError::TooManyOpenFiles,
@@ -77,10 +77,10 @@ impl StorageError {
     }
 }
 
-/// What the system says when a path leads to nothing, or to a link that is not followed. `EXDEV` is a link out of the
-/// root; `ESTALE` is how a file server says that a directory which is held open has been removed; `EMLINK` is how
-/// FreeBSD says `ELOOP` of a link that was not to be followed.
-fn is_nothing_there(errno: Errno) -> bool {
+/// The errors for a path that does not exist, or that contains a link which is not followed. `EXDEV`: a link leads out
+/// of the root. `ESTALE`: an open directory on a file server has been removed. `EMLINK`: what FreeBSD returns instead
+/// of `ELOOP` for a link that is not followed.
+fn is_not_found(errno: Errno) -> bool {
     matches!(
         errno,
         Errno::NOENT
@@ -97,16 +97,16 @@ fn is_nothing_there(errno: Errno) -> bool {
 impl fmt::Display for StorageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            StorageError::NotFound => "there is no such file",
-            StorageError::ParentMissing => "the directory of this name does not exist",
-            StorageError::NotRegularFile => "this name is taken by something that is not a regular file",
-            StorageError::PermissionDenied => "the system does not permit it",
-            StorageError::InvalidName => "the file system does not take this name",
-            StorageError::AlreadyExists => "the file exists already",
-            StorageError::ConditionFailed => "the file is not in the state that was asked for",
-            StorageError::TooManyOpenFiles => "no file can be opened at the moment",
-            StorageError::DiskFull => "there is not enough space",
-            StorageError::Busy => "the directory is being changed by others at the moment",
+            StorageError::NotFound => "the file does not exist",
+            StorageError::ParentMissing => "the directory of the file does not exist",
+            StorageError::NotRegularFile => "there is something of this name that is not a regular file",
+            StorageError::PermissionDenied => "permission denied",
+            StorageError::InvalidName => "the file system refuses this name",
+            StorageError::AlreadyExists => "the file already exists",
+            StorageError::ConditionFailed => "the existing file does not satisfy the condition",
+            StorageError::TooManyOpenFiles => "too many open files",
+            StorageError::DiskFull => "no space left",
+            StorageError::Busy => "other processes are changing the directory at the moment",
             StorageError::Io(error) => return error.fmt(f),
         })
     }
@@ -119,8 +119,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_step_reads_an_error_number_in_its_own_way() {
-        // Number; what it means when a name is looked up, when its parent is, and when it is written.
+    fn the_meaning_of_an_error_number_depends_on_the_call() {
+        // The error number, and its meaning in a lookup, in a lookup of the directory, and in a publication.
         for (errno, lookup, parent, publication) in [
             (Errno::NOENT, "NotFound", "ParentMissing", "ParentMissing"),
             (Errno::STALE, "NotFound", "ParentMissing", "ParentMissing"),

@@ -1,46 +1,48 @@
-//! Files that are asked for often. PathResolution, checking and closing a file costs more than all else that is done to
-//! send a small one; one stat is enough to confirm that what was found before is what stands on the disk. The content
-//! of small files is kept in memory, and larger ones are kept open.
+//! A cache of files that are often requested.
 //!
-//! There are two generations. What is used is, or moves, in the young one; when that is full, or has had its time, it
-//! becomes the old one, and what was old is forgotten. So the cache never holds more than its bounds, what is used
-//! often stays, and what is not gives back its memory and its descriptor: a removed file's space becomes free, and a
-//! file system can be unmounted.
+//! Opening, checking and closing a small file takes longer than everything else that is done to send it. A cache entry
+//! is revalidated with a single stat instead. The content of small files is in memory, larger files stay open.
+//!
+//! The cache has two generations. An entry that is used is in the young generation, or moves to it. When that is full
+//! or a few seconds old, it becomes the old generation, and the previous old generation is evicted. So the cache never
+//! exceeds its limits, and often used entries stay. An unused entry soon releases its memory and its descriptor, so
+//! that the space of a removed file becomes free and a file system can be unmounted.
 
 use std::collections::HashMap;
 
 use super::retry::read_exactly;
 use super::{Directory, FileRange, FileSystem, Metadata, Native, OpenedFile, RelativePath};
 
-/// The longest file whose content is kept in memory, in bytes. For longer ones copying costs more than a second call,
-/// and they are sent from the disk's cache without a copy.
+/// The largest file whose content is cached in memory, in bytes. Copying a larger one takes longer than a second system
+/// call, with which it is sent from the page cache without a copy.
 pub const SMALL_FILE_BYTES_MAX: usize = 16 * 1024;
 
-/// How much a generation holds, in bytes: some two thousand small pages and images in both.
+/// The largest size of a generation, in bytes. Both together have room for some two thousand small pages and images.
 const GENERATION_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// What an entry costs besides its path and content, in bytes: generous, so that empty files count too.
+/// What an entry takes besides its path and content, in bytes. It is a generous estimate, so that empty files count
+/// too.
 const ENTRY_BYTES: usize = 512;
 
-/// How long a generation is young, in nanoseconds. What nobody asks for is forgotten after once to twice that time.
-const GENERATION_NS: u64 = 5 * 1_000_000_000;
+/// How long a generation is young, in nanoseconds. An unused entry is evicted after once to twice this time.
+const ROTATION_NS: u64 = 5 * 1_000_000_000;
 
-/// A file that was asked for.
+/// A cache entry.
 #[derive(Debug)]
 pub struct CachedFile<T, F: FileSystem = Native> {
     metadata: Metadata,
-    /// All of the file's bytes.
+    /// The whole content of the file.
     pub content: CachedContent<F>,
-    /// What the owner of the cache knows of this version of the file.
+    /// What the owner of the cache stores for this version of the file.
     pub user_data: T,
 }
 
-/// Where the content of a file is kept.
+/// Where the content of a cached file is.
 #[derive(Debug)]
 pub enum CachedContent<F: FileSystem = Native> {
-    /// In memory: the file is small.
+    /// In memory, since the file is small.
     Memory(Box<[u8]>),
-    /// In the file, which is open. This is the whole of it.
+    /// In the open file. The range is the whole file.
     Open(FileRange<F>),
 }
 
@@ -48,7 +50,7 @@ pub enum CachedContent<F: FileSystem = Native> {
 struct Generation<T, F: FileSystem> {
     files: HashMap<RelativePath, CachedFile<T, F>>,
     bytes: usize,
-    /// How many of the files are open.
+    /// The number of files that are open.
     open_files: usize,
 }
 
@@ -80,7 +82,7 @@ impl<T, F: FileSystem> Generation<T, F> {
     }
 }
 
-/// What a file costs the generation that has it.
+/// What a file takes of the limits of its generation.
 #[derive(Clone, Copy)]
 struct Cost {
     bytes: usize,
@@ -97,31 +99,34 @@ impl Cost {
     }
 }
 
-/// Files by their paths.
+/// Cached files by their paths.
 #[derive(Debug)]
 pub struct FileCache<T, F: FileSystem = Native> {
     young: Generation<T, F>,
     old: Generation<T, F>,
-    /// How many files a generation may hold open.
+    /// The number of files that a generation may have open.
     open_files_max: usize,
-    /// When the young generation becomes the old one, on the monotonic clock. Of no meaning while the cache is empty.
-    turn_ns: u64,
+    /// When the young generation becomes the old one, in nanoseconds on the monotonic clock. Unused while the cache is
+    /// empty.
+    rotate_at_ns: u64,
 }
 
 impl<T, F: FileSystem> FileCache<T, F> {
-    /// A cache that holds at most `open_files_max` files open.
+    /// A cache that has at most `open_files_max` files open.
     pub fn new(open_files_max: usize) -> FileCache<T, F> {
         FileCache {
             young: Generation::default(),
             old: Generation::default(),
             open_files_max: open_files_max / 2,
-            turn_ns: 0,
+            rotate_at_ns: 0,
         }
     }
 
-    /// Whether the file at `path` is here and, by one look at the directory, still the one on the disk. Then
-    /// [`get`](FileCache::get) has it. `false` says nothing but that it is to be opened. Bytes that are no
-    /// [`RelativePath`] are never here.
+    /// Whether the cache has the file `path`, and a stat shows that the file on the disk is unchanged. Then
+    /// [`get`](FileCache::get) returns it. An entry that is out of date is removed. Bytes that are not a
+    /// [`RelativePath`] are never in the cache.
+    ///
+    /// Only revalidates: `false` means that the caller must open the file, and never decides a 404.
     pub fn revalidate(&mut self, path: &[u8], directory: &Directory<F>) -> bool {
         if let Some((key, file)) = self.young.files.get_key_value(path) {
             let is_valid = directory.is_current(key, &file.metadata);
@@ -133,20 +138,22 @@ impl<T, F: FileSystem> FileCache<T, F> {
         let Some((path, file)) = self.old.remove(path) else { return false };
         let is_valid = directory.is_current(&path, &file.metadata);
         if is_valid {
-            self.keep(path, file);
+            self.insert_young(path, file);
         }
         is_valid
     }
 
-    /// The file that [`confirm`](FileCache::revalidate) or [`insert`](FileCache::insert) has just said is there.
+    /// The file for which [`revalidate`](FileCache::revalidate) or [`insert`](FileCache::insert) has just returned
+    /// `true`.
     pub fn get(&self, path: &[u8]) -> Option<&CachedFile<T, F>> {
         self.young.files.get(path)
     }
 
-    /// Keeps a file that has been opened: its content, if it is small and stays the same while it is read, or else the
-    /// open file. Says whether it is there; it is not where no files may be held open. `now_ns` is the monotonic time.
+    /// Adds an open file to the cache: its content, if it is small and does not change while it is read, else the file
+    /// itself. Returns whether it was added; it is not if the file would have to stay open and none may. `now_ns` is
+    /// the monotonic time.
     ///
-    /// The caller sees to it that the metadata is sure: that no further change can hide behind the same times.
+    /// The caller must not add a file whose timestamps are so recent that another change may leave them the same.
     pub fn insert(
         &mut self,
         path: RelativePath,
@@ -162,34 +169,34 @@ impl<T, F: FileSystem> FileCache<T, F> {
         self.young.remove(path.as_bytes());
         self.old.remove(path.as_bytes());
         if self.is_empty() {
-            self.turn_ns = now_ns.saturating_add(GENERATION_NS);
+            self.rotate_at_ns = now_ns.saturating_add(ROTATION_NS);
         }
-        self.keep(path, CachedFile { metadata: opened.metadata, content, user_data: user_data() });
+        self.insert_young(path, CachedFile { metadata: opened.metadata, content, user_data: user_data() });
         true
     }
 
-    /// When [`evict_unused`](FileCache::evict_unused) has something to do, on the monotonic clock; `None` while the
-    /// cache is empty.
+    /// When [`evict_unused`](FileCache::evict_unused) must be called, in nanoseconds on the monotonic clock; `None`
+    /// while the cache is empty.
     pub fn deadline_ns(&self) -> Option<u64> {
-        (!self.is_empty()).then_some(self.turn_ns)
+        (!self.is_empty()).then_some(self.rotate_at_ns)
     }
 
-    /// Forgets what nobody has asked for lately, if it is time to.
+    /// Evicts the entries that were not used lately, if it is time.
     pub fn evict_unused(&mut self, now_ns: u64) {
-        if now_ns >= self.turn_ns {
-            self.turn();
-            self.turn_ns = now_ns.saturating_add(GENERATION_NS);
+        if now_ns >= self.rotate_at_ns {
+            self.rotate();
+            self.rotate_at_ns = now_ns.saturating_add(ROTATION_NS);
         }
     }
 
-    fn keep(&mut self, path: RelativePath, file: CachedFile<T, F>) {
+    fn insert_young(&mut self, path: RelativePath, file: CachedFile<T, F>) {
         if !self.young.has_room_for(Cost::of(&path, &file), self.open_files_max) {
-            self.turn();
+            self.rotate();
         }
         self.young.insert(path, file);
     }
 
-    fn turn(&mut self) {
+    fn rotate(&mut self) {
         self.old = std::mem::take(&mut self.young);
     }
 
@@ -198,7 +205,7 @@ impl<T, F: FileSystem> FileCache<T, F> {
     }
 }
 
-/// The content, if it is small and the file did not change while it was read.
+/// The content of a small file. `None` if the file is larger, or was changed while it was read.
 fn read_small<F: FileSystem>(opened: &OpenedFile<F>) -> Option<Box<[u8]>> {
     let bytes = usize::try_from(opened.metadata.size_bytes).ok().filter(|bytes| *bytes <= SMALL_FILE_BYTES_MAX)?;
     let mut content = vec![0; bytes];
@@ -235,8 +242,8 @@ mod tests {
         cache.insert(RelativePath::from_segments([alias]).unwrap(), &opened, || (), 0)
     }
 
-    /// The bytes and the open files that the cache holds, counted one by one.
-    fn held(cache: &FileCache<()>) -> (usize, usize) {
+    /// The bytes and the open files of the cache, counted entry by entry.
+    fn usage(cache: &FileCache<()>) -> (usize, usize) {
         let costs = [&cache.young, &cache.old]
             .into_iter()
             .flat_map(|half| &half.files)
@@ -245,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_kept_until_it_changes() {
+    fn a_file_is_cached_until_it_changes() {
         let root = tempfile::tempdir().unwrap();
         for bytes in [3, SMALL_FILE_BYTES_MAX + 1] {
             fs::write(root.path().join("a"), vec![7; bytes]).unwrap();
@@ -255,13 +262,13 @@ mod tests {
 
             fs::write(root.path().join("a"), vec![7; bytes + 1]).unwrap();
             assert!(!cache.revalidate(b"a", &directory), "another length");
-            assert!(cache.get(b"a").is_none(), "what is out of date is forgotten");
-            assert_eq!(held(&cache), (0, 0));
+            assert!(cache.get(b"a").is_none(), "an entry that is out of date is removed");
+            assert_eq!(usage(&cache), (0, 0));
         }
     }
 
     #[test]
-    fn a_file_that_is_replaced_or_removed_is_not_confirmed() {
+    fn a_file_that_was_replaced_or_removed_is_not_valid() {
         let root = tempfile::tempdir().unwrap();
         for bytes in [3, SMALL_FILE_BYTES_MAX + 1] {
             fs::write(root.path().join("a"), vec![7; bytes]).unwrap();
@@ -277,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn small_files_are_kept_in_memory_and_larger_ones_open() {
+    fn small_files_are_cached_in_memory_and_larger_ones_stay_open() {
         let root = tempfile::tempdir().unwrap();
         for (bytes, is_open) in [(0, false), (SMALL_FILE_BYTES_MAX, false), (SMALL_FILE_BYTES_MAX + 1, true)] {
             let written = vec![7; bytes];
@@ -291,25 +298,25 @@ mod tests {
                     content.truncate(read);
                     content
                 }
-                other => panic!("{bytes} bytes are kept as {other:?}"),
+                other => panic!("{bytes} bytes are cached as {other:?}"),
             };
             assert!(content == written, "{bytes}");
         }
     }
 
     #[test]
-    fn without_open_files_only_small_ones_are_kept() {
+    fn without_open_files_only_small_ones_are_cached() {
         let root = tempfile::tempdir().unwrap();
         let directory = Directory::open(root.path(), 1).unwrap();
         let mut cache = FileCache::new(1);
-        for (bytes, is_kept) in [(SMALL_FILE_BYTES_MAX, true), (SMALL_FILE_BYTES_MAX + 1, false)] {
+        for (bytes, is_cached) in [(SMALL_FILE_BYTES_MAX, true), (SMALL_FILE_BYTES_MAX + 1, false)] {
             fs::write(root.path().join("a"), vec![7; bytes]).unwrap();
-            assert_eq!(insert(&mut cache, &directory, "a", "a"), is_kept, "{bytes}");
+            assert_eq!(insert(&mut cache, &directory, "a", "a"), is_cached, "{bytes}");
         }
     }
 
     #[test]
-    fn many_files_do_not_grow_the_cache_past_its_bounds_and_the_ones_in_use_stay() {
+    fn many_files_do_not_exceed_the_limits_of_the_cache_and_used_ones_stay() {
         let root = tempfile::tempdir().unwrap();
         fs::write(root.path().join("a"), vec![7; 4096]).unwrap();
         fs::write(root.path().join("large"), vec![7; SMALL_FILE_BYTES_MAX + 1]).unwrap();
@@ -317,28 +324,28 @@ mod tests {
         for number in 0..10_000 {
             let file = if number % 50 == 0 { "large" } else { "a" };
             assert!(insert(&mut cache, &directory, &format!("alias-{number}"), file));
-            let (bytes, open_files) = held(&cache);
+            let (bytes, open_files) = usage(&cache);
             assert!(bytes <= 2 * GENERATION_BYTES_MAX && open_files <= OPEN_FILES_MAX);
             if number % 100 == 0 {
-                assert!(cache.revalidate(b"a", &directory), "in use, and forgotten at {number}");
+                assert!(cache.revalidate(b"a", &directory), "evicted at {number} although it is used");
             }
         }
         let first_alias: &[u8] = b"alias-1";
         for half in [&cache.young, &cache.old] {
-            assert!(!half.files.contains_key(first_alias), "out of use, and kept");
+            assert!(!half.files.contains_key(first_alias), "not evicted although it is unused");
         }
         let counted = (cache.young.bytes + cache.old.bytes, cache.young.open_files + cache.old.open_files);
-        assert_eq!(counted, held(&cache));
+        assert_eq!(counted, usage(&cache));
     }
 
     #[test]
-    fn what_is_not_asked_for_is_closed_in_time_and_what_is_stays() {
+    fn unused_files_are_closed_in_time_and_used_ones_stay() {
         let root = tempfile::tempdir().unwrap();
         fs::write(root.path().join("used"), vec![7; SMALL_FILE_BYTES_MAX + 1]).unwrap();
         fs::write(root.path().join("unused"), vec![7; SMALL_FILE_BYTES_MAX + 1]).unwrap();
         let (mut cache, directory) = cached(root.path(), "used");
         assert!(insert(&mut cache, &directory, "unused", "unused"));
-        assert_eq!(held(&cache).1, 2);
+        assert_eq!(usage(&cache).1, 2);
         for _ in 0..2 {
             let due_ns = cache.deadline_ns().unwrap();
             cache.evict_unused(due_ns - 1);
@@ -346,10 +353,10 @@ mod tests {
             cache.evict_unused(due_ns);
             assert!(cache.revalidate(b"used", &directory));
         }
-        assert_eq!(held(&cache).1, 1);
+        assert_eq!(usage(&cache).1, 1);
         for _ in 0..2 {
             cache.evict_unused(cache.deadline_ns().unwrap());
         }
-        assert_eq!((held(&cache), cache.deadline_ns()), ((0, 0), None), "an empty cache wakes nobody");
+        assert_eq!((usage(&cache), cache.deadline_ns()), ((0, 0), None), "an empty cache has no deadline");
     }
 }

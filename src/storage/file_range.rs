@@ -1,4 +1,4 @@
-//! A part of an open file that is still to be sent.
+//! A range of an open file that is being sent.
 
 use std::fmt;
 use std::io;
@@ -8,8 +8,8 @@ use std::rc::Rc;
 use super::directory::{NamedFile, OpenedFile};
 use super::{FileSystem, Native};
 
-/// Where to read next in an open file, and how many bytes remain. Ranges of one file share its descriptor; the file is
-/// the one that was opened, whatever has taken its name since.
+/// The offset of the next byte in an open file, and the number of bytes that remain. Ranges of one file share its
+/// descriptor. They read the file that was opened, even if another one has its name since.
 #[derive(Clone, Debug)]
 pub struct FileRange<F: FileSystem = Native> {
     file: Rc<NamedFile<F>>,
@@ -18,12 +18,12 @@ pub struct FileRange<F: FileSystem = Native> {
 }
 
 impl<F: FileSystem> FileRange<F> {
-    /// The whole of a file, as long as it was when it was opened.
+    /// The whole file, with the length that it had when it was opened.
     pub fn whole(opened: OpenedFile<F>) -> Self {
         FileRange { file: opened.file, offset: 0, remaining: opened.metadata.size_bytes }
     }
 
-    /// A part of this range: `bytes` bytes, after the first `skipped`. `None` if it would reach past the end.
+    /// A part of this range: `bytes` bytes after the first `skipped` ones. `None` if it would end after this range.
     pub fn part(&self, skipped: u64, bytes: u64) -> Option<Self> {
         if skipped.checked_add(bytes)? > self.remaining {
             return None;
@@ -32,25 +32,26 @@ impl<F: FileSystem> FileRange<F> {
         Some(FileRange { file: Rc::clone(&self.file), offset, remaining: bytes })
     }
 
-    /// Where in the file the next byte is.
+    /// The offset of the next byte in the file.
     pub fn offset(&self) -> u64 {
         self.offset
     }
 
-    /// How many bytes are still to be sent.
+    /// The number of bytes that remain.
     pub fn remaining(&self) -> u64 {
         self.remaining
     }
 
-    /// Whether nothing is left.
+    /// Whether no bytes remain.
     pub fn is_empty(&self) -> bool {
         self.remaining == 0
     }
 
-    /// Reads what comes next, no more than fits and no more than remains, and leaves the range where it is.
+    /// Reads the next bytes into `space`, without advancing the range. Returns the number of bytes; 0 only if `space`
+    /// or the range is empty.
     ///
-    /// Returns how many bytes were read; 0 only if `space` or the range is empty. A file that has shrunk since it was
-    /// opened is [`io::ErrorKind::UnexpectedEof`]: its length has been promised, and cannot be kept.
+    /// # Errors
+    /// [`io::ErrorKind::UnexpectedEof`] if the file has become shorter since it was opened.
     pub fn read_at(&self, space: &mut [u8]) -> io::Result<usize> {
         let wanted = usize::try_from(self.remaining).unwrap_or(usize::MAX).min(space.len());
         let Some(space) = space.get_mut(..wanted).filter(|space| !space.is_empty()) else {
@@ -62,7 +63,7 @@ impl<F: FileSystem> FileRange<F> {
         }
     }
 
-    /// Takes `bytes` from the front: they have been sent. Never more than remain.
+    /// Removes the first `bytes` bytes from the range, after they were sent. Must not be more than remain.
     pub fn advance(&mut self, bytes: u64) {
         debug_assert!(bytes <= self.remaining);
         let bytes = bytes.min(self.remaining);
@@ -71,14 +72,14 @@ impl<F: FileSystem> FileRange<F> {
     }
 }
 
-/// The name of the file, for a log line: escaped, so that it cannot forge another line.
+/// The name of the file, for the log: escaped, so that it cannot forge a line.
 impl<F: FileSystem> fmt::Display for FileRange<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(self.file.name(), f)
     }
 }
 
-/// The descriptor, for a system call that sends from the file itself. Its file position is not to be relied on.
+/// The descriptor, for `sendfile` and the like. Its file position is undefined.
 impl<F: FileSystem<File: AsFd>> AsFd for FileRange<F> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()

@@ -1,7 +1,7 @@
-//! The calls that storage makes of the outside, and what each promises. `linux.rs` and `portable.rs` are the real ones,
-//! and `posix.rs` is what they share; a test may bring a disk that fills up, fails and loses power.
+//! The system calls of storage, and what it expects of each. `linux.rs` and `portable.rs` implement them, and share
+//! `posix.rs`. A test may implement a disk that fills up, fails and loses power.
 //!
-//! A call may be interrupted: it then says [`Errno::INTR`] and has done nothing. Storage makes it again.
+//! A call that returns [`Errno::INTR`] has had no effect, and storage repeats it.
 
 use std::fmt::Debug;
 use std::path::Path;
@@ -12,195 +12,199 @@ use super::Metadata;
 
 /// A file system, as a process sees it.
 pub trait FileSystem: Clone + Debug + 'static {
-    /// An open file or directory. Dropped, it is closed, and its lock is released.
+    /// An open file or directory. Dropping it closes it and releases its lock.
     type File: Debug;
 
     /// A directory that is being read.
     type Entries: Debug;
 
-    /// Opens the directory that is served. With `Access::Traverse` no permission to read it is needed, where the system
-    /// has that.
+    /// Opens the directory that is served. [`Access::Traverse`] needs no permission to read it, on systems that support
+    /// this.
     ///
     /// # Errors
     /// As `open(2)`.
     fn open_root(&self, path: &Path, access: Access) -> Result<Self::File, Errno>;
 
-    /// Opens `path`, and lets no step of its resolution leave `root`. Links are followed.
+    /// Opens `path` relative to `root`. Links are followed, and no step of the resolution may leave `root`.
     ///
     /// # Errors
-    /// `NOSYS` where the system has no such call; `AGAIN` where the tree was moved meanwhile; `XDEV` where the path
-    /// leads out.
+    /// `NOSYS` if the system has no such call; `AGAIN` if the tree was changed meanwhile; `XDEV` if the path leads out.
     fn open_beneath(&self, root: &Self::File, path: &[u8], access: Access) -> Result<Self::File, Errno>;
 
-    /// Opens the entry `name` of `directory`, and follows no link.
+    /// Opens the entry `name` of `directory`. A link is not followed.
     ///
     /// # Errors
-    /// As `openat(2)`; `LOOP` (elsewhere `MLINK`) where the entry is a link.
+    /// As `openat(2)`; `LOOP` (or `MLINK`, depending on the system) if the entry is a link.
     fn open_entry(&self, directory: &Self::File, name: &[u8], access: Access) -> Result<Self::File, Errno>;
 
-    /// What an open file is.
+    /// The metadata of an open file.
     ///
     /// # Errors
     /// As `fstat(2)`.
     fn stat(&self, file: &Self::File) -> Result<Metadata, Errno>;
 
-    /// What `path`, looked up from `directory`, is. With `Symlinks::Follow` nothing holds the lookup beneath anything.
+    /// The metadata of `path`, relative to `directory`. With [`Symlinks::Follow`] the lookup may leave `directory`.
     ///
     /// # Errors
     /// As `fstatat(2)`.
     fn stat_at(&self, directory: &Self::File, path: &[u8], links: Symlinks) -> Result<Metadata, Errno>;
 
-    /// Creates a file without a name that can be linked into `directory`, for writing. It may succeed in a directory
-    /// that has been removed; then no link will.
+    /// Creates a file without a name, for writing, that can be linked into `directory` later. It may succeed in a
+    /// directory that has been removed; linking it then fails.
     ///
     /// # Errors
-    /// Systems and file systems that have none return `OPNOTSUPP`, `ISDIR`, `INVAL`, `NOENT` or `NOSYS`; ext4 returns
-    /// `PERM` in a directory that has been removed.
+    /// Where there are no unnamed files: `OPNOTSUPP`, `ISDIR`, `INVAL`, `NOENT` or `NOSYS`. ext4 returns `PERM` in a
+    /// directory that has been removed.
     fn create_unnamed(&self, directory: &Self::File) -> Result<Self::File, Errno>;
 
-    /// Whether an unnamed file could be given a name in this process: that may take `/proc`, which a jail lacks.
+    /// Whether this process can give a name to an unnamed file. This may need `/proc`, which is missing in some
+    /// containers.
     fn can_link_unnamed(&self, some_file: &Self::File) -> bool;
 
-    /// Creates the entry `name`, for writing: an empty file.
+    /// Creates the empty file `name`, for writing.
     ///
     /// # Errors
-    /// `EXIST` where something has the name; else as `openat(2)`.
+    /// `EXIST` if the name exists; else as `openat(2)`.
     fn create(&self, directory: &Self::File, name: &[u8]) -> Result<Self::File, Errno>;
 
     /// Gives an unnamed file the name `name` in `directory`.
     ///
     /// # Errors
-    /// `EXIST` where something has the name; else as `linkat(2)`.
+    /// `EXIST` if the name exists; else as `linkat(2)`.
     fn link_unnamed(&self, file: &Self::File, directory: &Self::File, name: &[u8]) -> Result<(), Errno>;
 
-    /// Gives the file that is called `from` a second name in the same directory.
+    /// Gives the file `from` a second name, `to`, in the same directory.
     ///
     /// # Errors
-    /// `EXIST` where something has the name; `PERM`, `OPNOTSUPP` or `NOSYS` where there are no hard links.
+    /// `EXIST` if `to` exists; `PERM`, `OPNOTSUPP` or `NOSYS` where there are no hard links.
     fn link(&self, directory: &Self::File, from: &[u8], to: &[u8]) -> Result<(), Errno>;
 
-    /// Renames within `directory`, in one step for whoever looks, and replaces what is called `to`. Where both are
-    /// names of one file, nothing happens.
+    /// Atomically renames `from` to `to` within `directory`, and replaces a file `to`. If both are names of one file,
+    /// nothing happens.
     ///
     /// # Errors
     /// As `renameat(2)`.
     fn rename(&self, directory: &Self::File, from: &[u8], to: &[u8]) -> Result<(), Errno>;
 
-    /// As [`rename`](FileSystem::rename), and replaces nothing.
+    /// As [`rename`](FileSystem::rename), but never replaces a file.
     ///
     /// # Errors
-    /// `EXIST` where something has the name; `NOSYS` or `INVAL` where the system or the file system cannot tell.
+    /// `EXIST` if `to` exists; `NOSYS` or `INVAL` if the system or the file system does not support this.
     fn rename_noreplace(&self, directory: &Self::File, from: &[u8], to: &[u8]) -> Result<(), Errno>;
 
-    /// Removes the entry `name`, which is no directory. The file lives on while it is open or has another name.
+    /// Removes the entry `name`, which must not be a directory. The file itself remains while it is open or has another
+    /// name.
     ///
     /// # Errors
     /// As `unlinkat(2)`.
     fn unlink(&self, directory: &Self::File, name: &[u8]) -> Result<(), Errno>;
 
-    /// Takes the exclusive lock of a file without waiting. It belongs to the open file, and goes when that is closed.
+    /// Takes the exclusive lock of a file without waiting (`flock`). Closing the file releases it.
     ///
     /// # Errors
-    /// `WOULDBLOCK` where another has it; `NOLCK`, `OPNOTSUPP` or `NOSYS` where there are no locks.
+    /// `WOULDBLOCK` if another open file has the lock; `NOLCK`, `OPNOTSUPP` or `NOSYS` where there are no locks.
     fn lock(&self, file: &Self::File) -> Result<(), Errno>;
 
-    /// Reads from `offset` on. Returns how many bytes were read: fewer than fit, perhaps, and 0 at the end of the file.
+    /// Reads from `offset` on. Returns the number of bytes: perhaps fewer than fit, and 0 at the end of the file.
     ///
     /// # Errors
     /// As `pread(2)`.
     fn read_at(&self, file: &Self::File, space: &mut [u8], offset: u64) -> Result<usize, Errno>;
 
-    /// Writes the start of `content` behind what was written before. Returns how many bytes were taken.
+    /// Appends the start of `content` to what was written before. Returns the number of bytes that were written.
     ///
     /// # Errors
-    /// As `write(2)`: `NOSPC` and `DQUOT` above all.
+    /// As `write(2)`, in particular `NOSPC` and `DQUOT`.
     fn write(&self, file: &Self::File, content: &[u8]) -> Result<usize, Errno>;
 
-    /// Sets the modification time, in nanoseconds since 1970. The file system may keep a coarser one.
+    /// Sets the modification time, in nanoseconds since 1970. The file system may round it.
     ///
     /// # Errors
     /// As `futimens(2)`.
     fn set_modified(&self, file: &Self::File, modified_ns: u64) -> Result<(), Errno>;
 
-    /// Writes a file's content and attributes, or a directory's entries, to the disk. Once this has failed, what was
-    /// written before may be lost, although a second call succeeds.
+    /// Flushes a file's content and attributes, or a directory's entries, to the disk. After an error the data may be
+    /// lost, even if a second call succeeds.
     ///
     /// # Errors
-    /// As `fsync(2)`; `INVAL` where the file system does not flush such a file.
+    /// As `fsync(2)`; `INVAL` if the file system cannot flush such a file.
     fn sync(&self, file: &Self::File) -> Result<(), Errno>;
 
-    /// Asks for the errors that the file system reports when a file is closed, and leaves it open.
+    /// Returns the errors that the file system reports when a file is closed, and leaves the file open.
     ///
     /// # Errors
-    /// As `close(2)`; `MFILE` where that takes a descriptor and none is left; `INTR` where the answer is lost.
+    /// As `close(2)`; `MFILE` if no descriptor is left for this; `INTR` if the result is lost. It must not be repeated
+    /// then.
     fn close_errors(&self, file: &Self::File) -> Result<(), Errno>;
 
-    /// How many bytes are free where `directory` is, for this process; `None` where the file system does not say.
+    /// The free space for this process in the file system of `directory`, in bytes. `None` if the file system does not
+    /// report it.
     fn free_bytes(&self, directory: &Self::File) -> Option<u64>;
 
-    /// The longest file that this process may write, in bytes. To write more would end it.
+    /// The size limit of files that this process writes (`RLIMIT_FSIZE`), in bytes. To write more ends the process.
     fn file_size_max(&self) -> Option<u64>;
 
-    /// Begins to read a directory that was opened with `Access::ReadDirectory`. Entries that were added after it was
-    /// opened may be missing until it is [rewound](FileSystem::rewind): so on Btrfs.
+    /// Starts to read a directory that was opened with [`Access::ReadDirectory`]. On Btrfs, entries that are added
+    /// after it was opened may be missing until it is [rewound](FileSystem::rewind).
     ///
     /// # Errors
-    /// `NOTDIR` where it is none.
+    /// `NOTDIR` if it is not a directory.
     fn entries(&self, directory: Self::File) -> Result<Self::Entries, Errno>;
 
-    /// Begins to read a directory that stays open beside it.
+    /// Starts to read an open directory, through a descriptor of its own.
     ///
     /// # Errors
-    /// As opening it anew.
+    /// As [`open_entry`](FileSystem::open_entry).
     fn reopen_directory(&self, directory: &Self::File) -> Result<Self::Entries, Errno>;
 
-    /// Reads the next entry; `None` behind the last one. `.` and `..` may be among them.
+    /// Reads the next entry; `None` after the last one. `.` and `..` may be among them.
     ///
     /// # Errors
-    /// As `getdents(2)`: `NOENT` once the directory has been removed.
+    /// As `getdents(2)`; `NOENT` if the directory has been removed.
     fn next_entry<'e>(&self, entries: &'e mut Self::Entries) -> Option<Result<DirectoryEntry<'e>, Errno>>;
 
-    /// Goes back to the first entry, and shows what the directory then holds.
+    /// Goes back to the first entry, and reads the directory as it is now.
     fn rewind(&self, entries: &mut Self::Entries);
 
-    /// What the directory itself is.
+    /// The metadata of the directory itself.
     ///
     /// # Errors
     /// As `fstat(2)`.
     fn stat_directory(&self, entries: &Self::Entries) -> Result<Metadata, Errno>;
 
-    /// What the entry `name` of the directory is. Links are not followed.
+    /// The metadata of the entry `name` of the directory. A link is not followed.
     ///
     /// # Errors
     /// As `fstatat(2)`.
     fn stat_entry(&self, entries: &Self::Entries, name: &[u8]) -> Result<Metadata, Errno>;
 }
 
-/// What something is opened for. No open waits, and none makes a terminal the process's own.
+/// What a file is opened for. No open waits, and none makes a terminal the controlling one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// A file, to read it.
+    /// To read a file.
     Read,
-    /// A file, to lock it and perhaps to remove it: for writing, which some file servers ask of an exclusive lock.
+    /// To lock a file and perhaps to remove it. It is opened for writing, which some file servers require for an
+    /// exclusive lock.
     Lock,
-    /// Whatever it is, only to say what it is. It takes no permission to read, where the system has that.
+    /// To stat any kind of file. This needs no permission to read it, on systems that support this (`O_PATH`).
     Stat,
-    /// A directory, to read or to flush it.
+    /// To read or flush a directory.
     ReadDirectory,
-    /// A directory, to reach what is in it. It takes no permission to read, where the system has that.
+    /// To open files in a directory. This needs no permission to read it, on systems that support this (`O_PATH`).
     Traverse,
 }
 
 /// Whether a link at the end of a path is followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Symlinks {
-    /// It is.
+    /// The link is followed.
     Follow,
-    /// The link itself is meant.
+    /// The link itself is used.
     NoFollow,
 }
 
-/// What kind of file something is.
+/// The kind of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileKind {
     /// A regular file.
@@ -209,15 +213,15 @@ pub enum FileKind {
     Directory,
     /// A symbolic link.
     Symlink,
-    /// A FIFO, a socket, a device.
+    /// A FIFO, a socket or a device.
     Other,
 }
 
 /// An entry of a directory.
 #[derive(Clone, Copy, Debug)]
 pub struct DirectoryEntry<'e> {
-    /// Its name.
+    /// The name.
     pub name: &'e [u8],
-    /// What it is, where the directory says so.
+    /// The kind of the file, on file systems that store it in the directory.
     pub kind: Option<FileKind>,
 }

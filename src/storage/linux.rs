@@ -1,32 +1,31 @@
-//! The file system of Linux, with the calls that other systems lack.
+//! The system calls of Linux, including those that other systems lack.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, ResolveFlags};
 use rustix::io::Errno;
 
-use super::posix::{CREATED, Posix};
+use super::posix::{NEW_FILE_MODE, Posix};
 
-/// The file system of Linux.
+/// The system calls of Linux.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Linux;
 
 impl Posix for Linux {
-    /// Nothing is read, and no permission to read is needed.
-    const IDENTIFY: OFlags = OFlags::PATH;
+    const STAT: OFlags = OFlags::PATH;
 
-    const PASS_THROUGH: OFlags = OFlags::PATH;
+    const TRAVERSE: OFlags = OFlags::PATH;
 
     fn open_beneath(root: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
-        let rule = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-        rustix::fs::openat2(root, path, flags, Mode::empty(), rule)
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+        rustix::fs::openat2(root, path, flags, Mode::empty(), resolve)
     }
 
     fn create_unnamed(directory: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
-        rustix::fs::openat(directory, ".", OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC, CREATED)
+        rustix::fs::openat(directory, ".", OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC, NEW_FILE_MODE)
     }
 
-    /// The way to a name is through `/proc`, at least for unprivileged processes on kernels before 6.10.
+    /// Unprivileged processes on kernels before 6.10 can only link through `/proc`.
     fn can_link_unnamed(some_file: BorrowedFd<'_>) -> bool {
         let through_proc = rustix::fs::statat(CWD, descriptor_path(some_file), AtFlags::empty());
         let directly = rustix::fs::fstat(some_file);
@@ -35,7 +34,7 @@ impl Posix for Linux {
 
     fn link_unnamed(file: BorrowedFd<'_>, directory: BorrowedFd<'_>, name: &[u8]) -> Result<(), Errno> {
         match rustix::fs::linkat(file, "", directory, name, AtFlags::EMPTY_PATH) {
-            // Kernels before 6.10 say so to unprivileged processes. The way through /proc costs twice as much.
+            // What unprivileged processes get on kernels before 6.10. Linking through /proc takes twice as long.
             Err(Errno::NOENT) => link_through_proc(file, directory, name),
             linked => linked,
         }
@@ -61,18 +60,18 @@ mod tests {
 
     use super::*;
 
-    /// A new kernel never needs the second way, which would otherwise go untried.
+    /// A new kernel never links through /proc, so that nothing else tests it there.
     #[test]
-    fn both_ways_name_an_unnamed_file_and_take_no_name_that_stands() {
+    fn an_unnamed_file_is_linked_directly_and_through_proc_and_never_replaces() {
         let directory = tempfile::tempdir().unwrap();
         let parent = File::open(directory.path()).unwrap();
         let Ok(file) = Linux::create_unnamed(parent.as_fd()) else {
             return eprintln!("skipped: no unnamed files here");
         };
-        type Way = fn(BorrowedFd<'_>, BorrowedFd<'_>, &[u8]) -> Result<(), Errno>;
-        for (way, name) in [(Linux::link_unnamed as Way, b"one"), (link_through_proc, b"two")] {
-            assert_eq!(way(file.as_fd(), parent.as_fd(), name), Ok(()));
-            assert_eq!(way(file.as_fd(), parent.as_fd(), name), Err(Errno::EXIST));
+        type Link = fn(BorrowedFd<'_>, BorrowedFd<'_>, &[u8]) -> Result<(), Errno>;
+        for (link, name) in [(Linux::link_unnamed as Link, b"one"), (link_through_proc, b"two")] {
+            assert_eq!(link(file.as_fd(), parent.as_fd(), name), Ok(()));
+            assert_eq!(link(file.as_fd(), parent.as_fd(), name), Err(Errno::EXIST));
         }
         assert_eq!(read_dir(directory.path()).unwrap().count(), 2);
     }

@@ -1,4 +1,4 @@
-//! What a directory holds, one entry after the other, as the disk has them.
+//! Lists a directory, one entry after the other, in the order of the disk.
 
 use std::rc::Rc;
 
@@ -8,7 +8,7 @@ use super::directory::Root;
 use super::retry::{next_entry, retry_on_intr};
 use super::{Access, DirectoryEntry, FileKind, FileSystem, Metadata, Native, RelativePath, StorageError};
 
-/// What kind an entry is of.
+/// The kind of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EntryKind {
     /// A regular file.
@@ -17,30 +17,30 @@ pub enum EntryKind {
     Directory,
 }
 
-/// One entry of a directory.
+/// An entry of a directory. A link counts as the file or directory to which it leads.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    /// The name, as its bytes are on the disk.
+    /// The name, which need not be UTF-8.
     pub name: Box<[u8]>,
-    /// What it is.
+    /// The kind.
     pub kind: EntryKind,
-    /// The length of a file's content.
+    /// The length of a file, in bytes; 0 for a directory.
     pub size_bytes: u64,
     /// When it was last modified, in nanoseconds since 1970.
     pub modified_ns: i128,
 }
 
-/// One entry of a directory, as far as one needs it who opens each.
+/// An entry of a directory, for a caller that opens every file and so needs no stat of it.
 #[derive(Clone, Debug)]
 pub enum WalkEntry {
-    /// A regular file, by this name. It has not been looked at where the disk says what it is by the name.
+    /// The name of a regular file.
     File(Box<[u8]>),
-    /// A directory, by this name, and when it was last modified, in nanoseconds since 1970.
+    /// The name of a directory, and when it was last modified, in nanoseconds since 1970.
     Directory(Box<[u8]>, i128),
 }
 
 impl WalkEntry {
-    /// The name, as its bytes are on the disk.
+    /// The name, which need not be UTF-8.
     pub fn name(&self) -> &[u8] {
         let (WalkEntry::File(name) | WalkEntry::Directory(name, _)) = self;
         name
@@ -50,18 +50,18 @@ impl WalkEntry {
 /// Whether links that lead to a directory are listed as directories.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SymlinkedDirectories {
-    /// They are.
+    /// They are listed.
     Include,
-    /// They are left out: who walks a whole tree would walk in circles.
+    /// They are left out, so that a walk of the whole tree does not run in circles.
     Exclude,
 }
 
-/// A directory that is being read. It holds one descriptor and one buffer, however many entries there are.
+/// A directory that is being read. It has one descriptor and one buffer, regardless of the number of entries.
 #[derive(Debug)]
 pub struct Listing<F: FileSystem = Native> {
     root: Rc<Root<F>>,
     entries: F::Entries,
-    /// Beneath the root; empty for the root itself.
+    /// The path of the directory; empty for the root.
     path: Vec<u8>,
     symlinked_directories: SymlinkedDirectories,
 }
@@ -77,7 +77,7 @@ impl<F: FileSystem> Listing<F> {
         let open =
             || root.open(name, Access::ReadDirectory).and_then(|directory| root.file_system().entries(directory));
         let mut entries = retry_on_intr(open).map_err(StorageError::from_lookup)?;
-        // The root can be reopened even after it has been removed. Only reading an entry shows that.
+        // The root can be reopened even after it was removed. Only reading an entry fails then.
         if path.is_empty() {
             if let Some(Err(Errno::NOENT)) = next_entry(root.file_system(), &mut entries, |_| ()) {
                 return Err(StorageError::NotFound);
@@ -90,21 +90,21 @@ impl<F: FileSystem> Listing<F> {
     /// When the directory was last modified, in nanoseconds since 1970.
     pub fn modified_ns(&self) -> Result<i128, StorageError> {
         let stat = retry_on_intr(|| self.root.file_system().stat_directory(&self.entries))
-            .map_err(StorageError::from_anything)?;
+            .map_err(StorageError::from_errno)?;
         Ok(stat.modified_ns)
     }
 
-    /// Whether there may be more than `count` entries, by the size of the directory. File systems count it in ways of
-    /// their own: that there are not is no promise.
+    /// Whether the directory may have more than `count` entries. This is an estimate by its size, which each file
+    /// system counts differently: even after `false` there may be more.
     pub fn may_exceed(&self, count: u64) -> bool {
-        // What an entry takes at least on ext4; elsewhere it takes more.
+        // The smallest entry of ext4. Other file systems need more.
         const ENTRY_BYTES_MIN: u64 = 12;
         let stat = retry_on_intr(|| self.root.file_system().stat_directory(&self.entries));
         stat.is_ok_and(|stat| stat.size_bytes / ENTRY_BYTES_MIN > count)
     }
 
-    /// Reads past `most` entries without a look at each. Returns how many of them may be listed and have a name that
-    /// `is_counted`, and whether they were the last ones.
+    /// Skips up to `most` entries without a stat. Returns how many of them may be listed and have a name for which
+    /// `is_counted` returns `true`, and whether the end was reached.
     ///
     /// # Errors
     /// As [`Listing::next`].
@@ -126,83 +126,83 @@ impl<F: FileSystem> Listing<F> {
         self.root.file_system().rewind(&mut self.entries);
     }
 
-    /// Looks at the next entry. `None` behind the last one; `Some(Ok(None))` for an entry that a reader cannot have,
-    /// which is given all the same so that each call costs the same: `.` and `..`, an upload in progress, what is
-    /// neither a file nor a directory, a link that leads out of the root or nowhere, and what has been removed
-    /// meanwhile.
+    /// Reads the next entry, and its metadata. `None` after the last one.
+    ///
+    /// `Some(Ok(None))` is an entry that is not listed: `.` and `..`, a temporary file, something that is neither a
+    /// file nor a directory, a link that leads nowhere or out of the root, or an entry that was removed meanwhile. It
+    /// is returned so that each call reads one entry at most.
     ///
     /// # Errors
-    /// The disk failed, or no descriptor was left. Another call may go on for ever with the same error.
-    #[allow(clippy::should_implement_trait, reason = "an iterator would go on behind an error")]
+    /// The disk failed, or no descriptor was left. Further calls may return the same error for ever.
+    #[allow(clippy::should_implement_trait, reason = "an iterator would continue after an error")]
     pub fn next(&mut self) -> Option<Result<Option<Entry>, StorageError>> {
         Some(match self.read()? {
-            Ok(Some((name, _))) => self.look_at(name),
+            Ok(Some((name, _))) => self.stat(name),
             Ok(None) => Ok(None),
             Err(error) => Err(error),
         })
     }
 
-    /// As [`Listing::next`], without a look at what the disk says is a regular file: who opens it looks at it anyway,
-    /// and may find that it is gone.
+    /// As [`Listing::next`], but without a stat of an entry that is a regular file according to the directory. The
+    /// caller opens the file anyway, and may find that it was removed.
     ///
     /// # Errors
     /// As [`Listing::next`].
     pub fn next_walk_entry(&mut self) -> Option<Result<Option<WalkEntry>, StorageError>> {
-        let walked = |entry: Entry| match entry.kind {
+        let to_walk_entry = |entry: Entry| match entry.kind {
             EntryKind::File => WalkEntry::File(entry.name),
             EntryKind::Directory => WalkEntry::Directory(entry.name, entry.modified_ns),
         };
         Some(match self.read()? {
             Ok(Some((name, Some(FileKind::Regular)))) => Ok(Some(WalkEntry::File(name))),
-            Ok(Some((name, _))) => self.look_at(name).map(|entry| entry.map(walked)),
+            Ok(Some((name, _))) => self.stat(name).map(|entry| entry.map(to_walk_entry)),
             Ok(None) => Ok(None),
             Err(error) => Err(error),
         })
     }
 
-    /// The next entry's name, and what it is where the disk says so; `Some(Ok(None))` for one that may not be listed.
+    /// The name of the next entry, and its kind if the directory contains it; `Some(Ok(None))` if it is not listed.
     #[allow(clippy::type_complexity, reason = "it is taken apart at once")]
     fn read(&mut self) -> Option<Result<Option<(Box<[u8]>, Option<FileKind>)>, StorageError>> {
         let take = |entry: &DirectoryEntry<'_>| is_listed(entry).then(|| (entry.name.into(), entry.kind));
         match next_entry(self.root.file_system(), &mut self.entries, take)? {
             Ok(entry) => Some(Ok(entry)),
-            // The directory has been removed: there is nothing more in it.
+            // The directory has been removed, so it has no more entries.
             Err(Errno::NOENT) => None,
             Err(errno) => Some(Err(StorageError::from_lookup(errno))),
         }
     }
 
-    fn look_at(&self, name: Box<[u8]>) -> Result<Option<Entry>, StorageError> {
+    fn stat(&self, name: Box<[u8]>) -> Result<Option<Entry>, StorageError> {
         let stat = match retry_on_intr(|| self.root.file_system().stat_entry(&self.entries, &name)) {
             Ok(stat) => stat,
-            Err(errno) => return nothing_or_error(StorageError::from_lookup(errno)),
+            Err(errno) => return ignore_unreadable(StorageError::from_lookup(errno)),
         };
         if stat.kind != FileKind::Symlink {
-            return Ok(describe(name, &stat));
+            return Ok(to_entry(name, &stat));
         }
-        match self.behind_link(&name) {
-            Ok(stat) => Ok(describe(name, &stat).filter(|entry| {
+        match self.stat_target(&name) {
+            Ok(stat) => Ok(to_entry(name, &stat).filter(|entry| {
                 entry.kind == EntryKind::File || self.symlinked_directories == SymlinkedDirectories::Include
             })),
-            Err(error) => nothing_or_error(error),
+            Err(error) => ignore_unreadable(error),
         }
     }
 
-    /// What a reader would be given who asks for a name that is a link.
-    fn behind_link(&self, name: &[u8]) -> Result<Metadata, StorageError> {
+    /// The metadata of the file to which a link leads.
+    fn stat_target(&self, name: &[u8]) -> Result<Metadata, StorageError> {
         let path = if self.path.is_empty() { name.to_vec() } else { [&self.path, &b"/"[..], name].concat() };
-        let behind = self.root.open(&path, Access::Stat).map_err(StorageError::from_lookup)?;
-        self.root.stat(&behind)
+        let target = self.root.open(&path, Access::Stat).map_err(StorageError::from_lookup)?;
+        self.root.stat(&target)
     }
 }
 
-/// Whether the entry may be listed, by its name, and where the disk says what it is by that: it saves looking at
-/// devices and the like.
+/// Whether the entry may be listed, by its name, and by its kind if the directory contains that.
 fn is_listed(entry: &DirectoryEntry<'_>) -> bool {
     RelativePath::is_segment(entry.name) && entry.kind != Some(FileKind::Other)
 }
 
-fn describe(name: Box<[u8]>, stat: &Metadata) -> Option<Entry> {
+fn to_entry(name: Box<[u8]>, stat: &Metadata) -> Option<Entry> {
     let kind = match stat.kind {
         FileKind::Regular => EntryKind::File,
         FileKind::Directory => EntryKind::Directory,
@@ -212,8 +212,9 @@ fn describe(name: Box<[u8]>, stat: &Metadata) -> Option<Entry> {
     Some(Entry { name, kind, size_bytes, modified_ns: stat.modified_ns })
 }
 
-/// What cannot be found or looked at is left out; what may be there, and cannot be told at the moment, is an error.
-fn nothing_or_error(error: StorageError) -> Result<Option<Entry>, StorageError> {
+/// Leaves out what does not exist or cannot be read. Other errors are returned: the entry may exist, but the server
+/// cannot know at the moment.
+fn ignore_unreadable(error: StorageError) -> Result<Option<Entry>, StorageError> {
     match error {
         StorageError::TooManyOpenFiles | StorageError::Io(_) | StorageError::Busy => Err(error),
         _ => Ok(None),

@@ -1,5 +1,5 @@
-//! The file system of any Unix. Of each call that only Linux has it says that it is not there, and storage takes the
-//! portable way, as it would on an old kernel.
+//! The system calls of any Unix. Calls that only Linux has return that they are not supported, so that storage uses its
+//! portable fallback, as it does on an old kernel.
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 
@@ -8,14 +8,14 @@ use rustix::io::Errno;
 
 use super::posix::Posix;
 
-/// The file system of any Unix.
+/// The system calls of any Unix.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Portable;
 
 impl Posix for Portable {
-    const IDENTIFY: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
+    const STAT: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
 
-    const PASS_THROUGH: OFlags = OFlags::RDONLY;
+    const TRAVERSE: OFlags = OFlags::RDONLY;
 
     fn open_beneath(_root: BorrowedFd<'_>, _path: &[u8], _flags: OFlags) -> Result<OwnedFd, Errno> {
         Err(Errno::NOSYS)

@@ -1,4 +1,4 @@
-//! The calls that all Unix systems have, and how the ones of a single system are plugged in.
+//! The system calls that all Unix systems have. The calls of a single system are plugged in through [`Posix`].
 
 use std::fmt::Debug;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -11,13 +11,13 @@ use rustix::process::Resource;
 use super::file_system::{Access, DirectoryEntry, FileKind, FileSystem, Symlinks};
 use super::metadata::Metadata;
 
-/// A system with the calls of POSIX. What differs between systems is asked of it; [`FileSystem`] is made of both.
+/// What differs between the systems. [`FileSystem`] is implemented for every type that has it.
 pub(super) trait Posix: Clone + Debug + 'static {
-    /// How a file is opened of which only the metadata is wanted. Without waiting: it may be a FIFO.
-    const IDENTIFY: OFlags;
+    /// The flags of [`Access::Stat`]. The open must not wait, since the file may be a FIFO.
+    const STAT: OFlags;
 
-    /// How a directory is opened that is only passed through.
-    const PASS_THROUGH: OFlags;
+    /// The flags of [`Access::Traverse`].
+    const TRAVERSE: OFlags;
 
     /// As [`FileSystem::open_beneath`].
     fn open_beneath(root: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno>;
@@ -35,23 +35,23 @@ pub(super) trait Posix: Clone + Debug + 'static {
     fn rename_noreplace(directory: BorrowedFd<'_>, from: &[u8], to: &[u8]) -> Result<(), Errno>;
 }
 
-/// How a new file is created; the process's mask takes away from the mode.
-pub(super) const CREATED: Mode = Mode::from_raw_mode(0o666);
+/// The mode of a new file, before the umask is applied.
+pub(super) const NEW_FILE_MODE: Mode = Mode::from_raw_mode(0o666);
 
-/// Nothing is waited for, and no terminal becomes the process's own.
-const AT_ONCE: OFlags = OFlags::NONBLOCK.union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
+/// The open does not wait, and does not make a terminal the controlling one.
+const NO_WAIT: OFlags = OFlags::NONBLOCK.union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
 
 fn flags<S: Posix>(access: Access) -> OFlags {
     match access {
-        Access::Read => OFlags::RDONLY | AT_ONCE,
-        Access::Lock => OFlags::WRONLY | AT_ONCE,
-        Access::Stat => S::IDENTIFY | OFlags::CLOEXEC,
-        Access::ReadDirectory => OFlags::RDONLY | OFlags::DIRECTORY | AT_ONCE,
-        Access::Traverse => S::PASS_THROUGH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Access::Read => OFlags::RDONLY | NO_WAIT,
+        Access::Lock => OFlags::WRONLY | NO_WAIT,
+        Access::Stat => S::STAT | OFlags::CLOEXEC,
+        Access::ReadDirectory => OFlags::RDONLY | OFlags::DIRECTORY | NO_WAIT,
+        Access::Traverse => S::TRAVERSE | OFlags::DIRECTORY | OFlags::CLOEXEC,
     }
 }
 
-/// A directory that is being read, and the entry that was read last.
+/// A directory that is being read, and the last entry.
 #[derive(Debug)]
 pub struct Entries {
     directory: Dir,
@@ -102,7 +102,7 @@ impl<S: Posix> FileSystem for S {
 
     fn create(&self, directory: &OwnedFd, name: &[u8]) -> Result<OwnedFd, Errno> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        rustix::fs::openat(directory, name, flags, CREATED)
+        rustix::fs::openat(directory, name, flags, NEW_FILE_MODE)
     }
 
     fn link_unnamed(&self, file: &OwnedFd, directory: &OwnedFd, name: &[u8]) -> Result<(), Errno> {
@@ -149,7 +149,7 @@ impl<S: Posix> FileSystem for S {
         rustix::fs::fsync(file)
     }
 
-    /// File systems report these errors whenever one of the descriptors of a file is closed: here, a second one.
+    /// File systems report these errors whenever any descriptor of the file is closed. So this closes a duplicate.
     fn close_errors(&self, file: &OwnedFd) -> Result<(), Errno> {
         let other = rustix::io::fcntl_dupfd_cloexec(file, 0)?;
         nix::unistd::close(other).map_err(|errno| Errno::from_raw_os_error(errno as i32))
@@ -157,7 +157,7 @@ impl<S: Posix> FileSystem for S {
 
     fn free_bytes(&self, directory: &OwnedFd) -> Option<u64> {
         let space = rustix::fs::fstatvfs(directory).ok()?;
-        // No blocks at all: a file system without a size of its own.
+        // A file system without any blocks (such as procfs) does not limit the space.
         (space.f_blocks > 0).then(|| space.f_bavail.saturating_mul(space.f_frsize))
     }
 
@@ -170,8 +170,8 @@ impl<S: Posix> FileSystem for S {
     }
 
     fn reopen_directory(&self, directory: &OwnedFd) -> Result<Entries, Errno> {
-        // Not by `Dir::read_from`: it would open a directory that is only passed through in the same way, and not read
-        // it.
+        // Not with `Dir::read_from`, which reopens the directory with the flags of the descriptor: a directory that was
+        // opened to be traversed could not be read.
         let again = rustix::fs::openat(directory, ".", flags::<S>(Access::ReadDirectory), Mode::empty())?;
         Dir::new(again).map(Entries::new)
     }
@@ -184,8 +184,8 @@ impl<S: Posix> FileSystem for S {
                 Some(Ok(DirectoryEntry { name: entry.file_name().to_bytes(), kind }))
             }
             Some(Err(errno)) => Some(Err(errno)),
-            // `Dir::read` reports `ENOENT` as the end. Every existing directory has at least the entry `.`, so an end
-            // before the first entry may mean that the directory has been removed.
+            // `Dir::read` reports `ENOENT` as the end. Every existing directory has the entry `.`, so an end before the
+            // first entry may mean that the directory has been removed.
             None if entries.last.is_none() && is_removed(&entries.directory) => Some(Err(Errno::NOENT)),
             None => None,
         }
@@ -228,7 +228,7 @@ impl Metadata {
             kind: kind(FileType::from_raw_mode(stat.st_mode)).unwrap_or(FileKind::Other),
             device: stat.st_dev as u64,
             inode: stat.st_ino as u64,
-            // A size is never negative, except from a broken file system: the file then counts as empty.
+            // Only a broken file system reports a negative size: the file then counts as empty.
             size_bytes: u64::try_from(stat.st_size).unwrap_or(0),
             modified_ns: nanoseconds(i128::from(stat.st_mtime), i128::from(stat.st_mtime_nsec)),
             changed_ns: nanoseconds(i128::from(stat.st_ctime), i128::from(stat.st_ctime_nsec)),
@@ -237,7 +237,7 @@ impl Metadata {
 }
 
 fn nanoseconds(seconds: i128, rest: i128) -> i128 {
-    // Sixty-four bits of seconds times 10^9 fit in 128 bits with room to spare.
+    // 64 bits of seconds times 10^9 fit in 128 bits.
     seconds * 1_000_000_000 + rest
 }
 
@@ -258,7 +258,7 @@ mod tests {
         fs::write(&path, b"12345").unwrap();
         let file = File::options().write(true).open(&path).unwrap();
         let quarter = Duration::from_millis(250);
-        // A quarter of a second to either side of 1970, and the far future.
+        // A quarter of a second before and after 1970, and the far future.
         for (modified, expected) in [
             (UNIX_EPOCH - quarter, -250_000_000),
             (UNIX_EPOCH + quarter, 250_000_000),
@@ -277,13 +277,13 @@ mod tests {
 
     #[test]
     #[cfg(target_os = "linux")]
-    fn a_file_system_without_a_size_is_not_full() {
+    fn a_file_system_without_blocks_reports_no_free_space() {
         assert_eq!(Native.free_bytes(&File::open("/proc").unwrap().into()), None);
     }
 
-    /// `openat(.)` makes a directory readable even if it was opened only to pass through.
+    /// Opening `.` relative to a directory makes it readable even if it was opened to be traversed.
     #[test]
-    fn a_directory_is_read_however_it_was_opened() {
+    fn a_directory_can_be_read_however_it_was_opened() {
         let root = tempfile::tempdir().unwrap();
         fs::write(root.path().join("name"), b"").unwrap();
         for access in [Access::Traverse, Access::ReadDirectory] {

@@ -1,4 +1,4 @@
-//! A name below the root, checked once.
+//! A path beneath the root that was checked once.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -6,43 +6,43 @@ use std::hash::{Hash, Hasher};
 
 use super::temporary_file;
 
-/// The most bytes that a segment may have: what nearly every file system allows.
+/// The longest segment, in bytes: the limit of nearly every file system.
 const SEGMENT_BYTES_MAX: usize = 255;
 
-/// The most bytes that a path may have: Linux takes 4096 with the NUL at the end.
+/// The longest path, in bytes. The limit of Linux is 4096 with the terminating NUL.
 const PATH_BYTES_MAX: usize = 4095;
 
-/// Room for nearly every path that is asked for, so that making one takes one allocation.
+/// The initial capacity of a path, in bytes: enough for nearly every path, so that it takes one allocation.
 const PATH_BYTES_USUAL: usize = 128;
 
-/// A path that can only lead down: one or more segments, none of them empty, `.` or `..`, none with a `/` or a NUL in
-/// it or over 255 bytes long, none the hidden name of an upload in progress, and no more than 4095 bytes in all.
+/// A path of one or more segments that leads down from the root. No segment is empty, `.` or `..`, contains a `/` or a
+/// NUL, is longer than 255 bytes, or is the name of a temporary file. The path is no longer than 4095 bytes.
 ///
-/// The bytes need not be UTF-8. Links on the way are not its concern: those are judged when it is opened.
+/// The bytes need not be UTF-8. Links are not checked here, but when the path is opened.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RelativePath {
     bytes: Vec<u8>,
-    /// Where the last segment starts.
+    /// The offset of the last segment.
     name_at: usize,
 }
 
-/// Why bytes do not make a [`RelativePath`].
+/// Why segments do not make a [`RelativePath`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PathError {
-    /// No segment, or an empty one.
+    /// There is no segment, or an empty one.
     Empty,
-    /// `.` or `..`.
+    /// A segment is `.` or `..`.
     DotSegment,
-    /// A `/` or a NUL inside a segment.
+    /// A segment contains a `/` or a NUL.
     ForbiddenByte,
-    /// A segment over 255 bytes, or a path over 4095.
+    /// A segment is longer than 255 bytes, or the path longer than 4095.
     TooLong,
-    /// The name of an upload in progress, in any spelling of case.
+    /// A segment is the name of a temporary file, in lower or upper case.
     Reserved,
 }
 
 impl RelativePath {
-    /// Joins segments, each already decoded to the bytes that it stands for.
+    /// Joins segments, which must already be percent-decoded.
     pub fn from_segments<I>(segments: I) -> Result<Self, PathError>
     where
         I: IntoIterator,
@@ -68,7 +68,7 @@ impl RelativePath {
         Ok(RelativePath { bytes, name_at })
     }
 
-    /// Whether this may be a segment of a path.
+    /// Whether `name` is valid as a segment.
     pub(super) fn is_segment(name: &[u8]) -> bool {
         check(name).is_ok()
     }
@@ -83,7 +83,7 @@ impl RelativePath {
         self.bytes.get(self.name_at..).unwrap_or_default()
     }
 
-    /// The path of the directory in which the last segment stands; `None` if that is the root.
+    /// The path without the last segment; `None` if that is the root.
     pub fn parent(&self) -> Option<&[u8]> {
         self.bytes.get(..self.name_at.checked_sub(1)?)
     }
@@ -95,7 +95,7 @@ fn check(segment: &[u8]) -> Result<(), PathError> {
         b"." | b".." => Err(PathError::DotSegment),
         _ if segment.len() > SEGMENT_BYTES_MAX => Err(PathError::TooLong),
         _ if memchr::memchr2(b'/', 0, segment).is_some() => Err(PathError::ForbiddenByte),
-        // On a file system that ignores case, another spelling would reach the same file.
+        // In any case: on a file system that ignores case, another spelling would open the same file.
         _ if temporary_file::is_temporary_name_in_any_case(segment) => Err(PathError::Reserved),
         _ => Ok(()),
     }
@@ -114,7 +114,7 @@ impl Hash for RelativePath {
     }
 }
 
-/// Escaped, so that a name in a log line cannot forge another line.
+/// Escaped, so that a name cannot forge a line of the log.
 impl fmt::Debug for RelativePath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "\"{}\"", self.bytes.escape_ascii())
@@ -126,9 +126,9 @@ impl fmt::Display for PathError {
         f.write_str(match self {
             PathError::Empty => "a segment of the name is empty",
             PathError::DotSegment => "a segment of the name is \".\" or \"..\"",
-            PathError::ForbiddenByte => "the name holds a slash or a NUL",
+            PathError::ForbiddenByte => "the name contains a slash or a NUL",
             PathError::TooLong => "the name is too long",
-            PathError::Reserved => "the name is one of those kept for uploads in progress",
+            PathError::Reserved => "the name is reserved for temporary files",
         })
     }
 }
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn segments_are_joined_and_told_apart_again() {
+    fn segments_are_joined_and_split_again() {
         let one = of(&[b"name"]).unwrap();
         assert_eq!((one.as_bytes(), one.parent(), one.name()), (&b"name"[..], None, &b"name"[..]));
         let three = of(&[b"a", b"..b", b"\xff"]).unwrap();
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_lead_elsewhere_is_refused() {
+    fn segments_that_could_lead_elsewhere_are_refused() {
         for (segments, reason) in [
             (&[][..], PathError::Empty),
             (&[&b""[..]], PathError::Empty),
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn lengths_are_held_to_their_limits() {
+    fn a_segment_and_a_path_have_a_greatest_length() {
         assert!(of(&[&[b'a'; 255]]).is_ok());
         assert_eq!(of(&[&[b'a'; 256]]).err(), Some(PathError::TooLong));
         // 4095 bytes are 2048 segments of one byte and the 2047 slashes between them.
@@ -189,13 +189,13 @@ mod tests {
     }
 
     #[test]
-    fn a_name_cannot_break_a_line_of_the_log() {
+    fn a_name_cannot_forge_a_line_of_the_log() {
         assert_eq!(format!("{:?}", of(&[b"a\n\"\xff"]).unwrap()), r#""a\n\"\xff""#);
     }
 
     proptest! {
         #[test]
-        fn what_is_accepted_only_leads_down(
+        fn an_accepted_path_only_leads_down(
             segments in prop::collection::vec(prop::collection::vec(prop::sample::select(&b"./a\0"[..]), 0..4), 0..4)
         ) {
             if let Ok(path) = RelativePath::from_segments(&segments) {

@@ -1,6 +1,8 @@
-//! The hidden name of an upload in progress: where the system has no unnamed files, from the start; and where it has
-//! them, for the moment between giving a file a name and renaming it over another. A file that is replaced may have one
-//! until the disk has the name of its successor.
+//! Temporary files: their names, their locks and their removal.
+//!
+//! Where the system has no unnamed files, an upload is written to a temporary file from the start. Where it has them,
+//! an upload gets a temporary name only to be renamed over an existing file. The file that a durable upload replaces
+//! also has one, until the disk has the name of the new file.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -14,36 +16,36 @@ const PREFIX: &[u8; 9] = b".spindle-";
 const DIGITS: usize = 16;
 const NAME_BYTES: usize = PREFIX.len() + DIGITS;
 
-/// A hidden name.
+/// `.spindle-` and sixteen lower-case hex digits.
 pub(super) type TemporaryName = [u8; NAME_BYTES];
 
-/// Whether a link was refused because the file system has no hard links; `EPERM` may also mean what it says.
+/// Whether a link failed because the file system has no hard links. `EPERM` may also be a lack of permission.
 pub(super) fn lacks_hard_links(errno: Errno) -> bool {
     matches!(errno, Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS)
 }
 
-/// Whether a file of this name is an upload in progress, or what a crash left of one.
+/// Whether this is the name of a temporary file.
 pub(super) fn is_temporary_name(name: &[u8]) -> bool {
     let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
     name.strip_prefix(PREFIX).is_some_and(|digits| digits.len() == DIGITS && digits.iter().all(is_digit))
 }
 
-/// The name, if it [is a hidden one](is_temporary_name).
+/// The name, if it [is a temporary one](is_temporary_name).
 pub(super) fn as_temporary_name(name: &[u8]) -> Option<TemporaryName> {
     TemporaryName::try_from(name).ok().filter(|name| is_temporary_name(name))
 }
 
-/// As [`is_temporary_name`], for a file system that takes upper case for lower case.
+/// As [`is_temporary_name`], for file systems that ignore case.
 pub(super) fn is_temporary_name_in_any_case(name: &[u8]) -> bool {
     TemporaryName::try_from(name).is_ok_and(|name| is_temporary_name(&name.map(|byte| byte.to_ascii_lowercase())))
 }
 
-/// How many random names are tried. One is enough, unless a sweep takes the file in the instant before it is locked, or
-/// another process draws its names from the same seed: see [`TemporaryNames::try_names`]. Where another process does
-/// nothing but sweep, on a busy machine, sixteen attempts in a row have been seen to fail.
+/// The number of names that are tried. The first one succeeds, unless the cleanup of another server takes the file
+/// before it is locked, or another process draws its names from the same seed: see [`TemporaryNames::try_names`].
+/// Sixteen attempts have been seen to fail on a busy machine, where another process did nothing but clean up.
 const ATTEMPTS_MAX: u32 = 64;
 
-/// Where hidden names come from: a generator of their own.
+/// Generates temporary names.
 #[derive(Debug)]
 pub(super) struct TemporaryNames {
     random: RefCell<fastrand::Rng>,
@@ -54,12 +56,12 @@ impl TemporaryNames {
         TemporaryNames { random: RefCell::new(fastrand::Rng::with_seed(seed)) }
     }
 
-    /// Tries names until one is free.
+    /// Calls `attempt` with one name after the other, as long as it returns `EEXIST`.
     ///
-    /// A process that shares the directory may have been started with the same seed, and hold any number of the names
-    /// that this one would draw. So after a collision the names come from another stream, which is made from the number
-    /// that would have been next. The other process is not on that stream, since only who came second has left the
-    /// first one. Each collision thus leads past one process: the attempts suffice for as many of them with one seed.
+    /// Another process may use the same seed and directory, and any number of the names that would come next. So after
+    /// a collision the names come from a new generator, which is seeded with the next number of the old one. The other
+    /// process stays with the old generator, since it did not meet the collision. Each collision thus gets past one
+    /// such process, and the attempts suffice for [`ATTEMPTS_MAX`] of them.
     fn try_names<T>(&self, attempt: impl Fn(&TemporaryName) -> Result<T, Errno>) -> Result<T, Errno> {
         for _ in 0..ATTEMPTS_MAX {
             let number = self.random.borrow_mut().u64(..);
@@ -74,17 +76,19 @@ impl TemporaryNames {
     }
 }
 
-/// A hidden name that stands in a directory. Dropped, it is removed; so it is dropped before the locked descriptor is.
+/// The name of a temporary file. Dropping it removes the name. It must be dropped before the locked descriptor, so that
+/// no other server ever finds it without a lock.
 #[derive(Debug)]
 pub(super) struct TemporaryFile<F: FileSystem> {
     file_system: F,
     parent: Rc<F::File>,
     name: TemporaryName,
+    /// Whether the directory still has the name.
     exists: bool,
 }
 
 impl<F: FileSystem> TemporaryFile<F> {
-    /// Creates an empty file under a hidden name, and locks it.
+    /// Creates an empty temporary file, and locks it.
     pub(super) fn create(
         file_system: &F,
         parent: &Rc<F::File>,
@@ -92,12 +96,12 @@ impl<F: FileSystem> TemporaryFile<F> {
     ) -> Result<(Self, F::File), Errno> {
         names.try_names(|name| {
             let file = retry_on_intr(|| file_system.create(parent, name))?;
-            let hidden = TemporaryFile::new(file_system, parent, name);
-            if claim(file_system, parent, name, &file)? { Ok((hidden, file)) } else { Err(Errno::EXIST) }
+            let temporary = TemporaryFile::new(file_system, parent, name);
+            if lock_created(file_system, parent, name, &file)? { Ok((temporary, file)) } else { Err(Errno::EXIST) }
         })
     }
 
-    /// Locks an unnamed file, and gives it a hidden name.
+    /// Locks an unnamed file, and gives it a temporary name.
     pub(super) fn link(
         file_system: &F,
         parent: &Rc<F::File>,
@@ -111,28 +115,28 @@ impl<F: FileSystem> TemporaryFile<F> {
         })
     }
 
-    /// Gives the file called `name` a second, hidden name, so that it is not freed when another file takes `name`. It
-    /// is not locked: a sweep by another process may remove the hidden name early. `None` if the file system or its
-    /// permissions allow no second name, or if the file is gone.
-    pub(super) fn keep(
+    /// Gives the file `name` a second, temporary name, so that the disk does not free it when another file takes
+    /// `name`. It is not locked, so the cleanup of another server may remove the temporary name early. `None` if the
+    /// file system or its permissions allow no second name, or if the file does not exist any more.
+    pub(super) fn link_existing(
         file_system: &F,
         parent: &Rc<F::File>,
         name: &[u8],
         names: &TemporaryNames,
     ) -> Result<Option<Self>, Errno> {
-        let kept = names.try_names(|hidden| {
-            retry_on_intr(|| file_system.link(parent, name, hidden))?;
-            Ok(TemporaryFile::new(file_system, parent, hidden))
+        let linked = names.try_names(|temporary| {
+            retry_on_intr(|| file_system.link(parent, name, temporary))?;
+            Ok(TemporaryFile::new(file_system, parent, temporary))
         });
-        match kept {
-            Ok(kept) => Ok(Some(kept)),
+        match linked {
+            Ok(linked) => Ok(Some(linked)),
             Err(errno) if lacks_hard_links(errno) || matches!(errno, Errno::MLINK | Errno::NOENT) => Ok(None),
             Err(errno) => Err(errno),
         }
     }
 
-    /// Leaves the file to a later sweep.
-    pub(super) fn leave(mut self) {
+    /// Does not remove the name. A later cleanup does.
+    pub(super) fn leak(mut self) {
         self.exists = false;
     }
 
@@ -140,26 +144,26 @@ impl<F: FileSystem> TemporaryFile<F> {
         TemporaryFile { file_system: file_system.clone(), parent: Rc::clone(parent), name: *name, exists: true }
     }
 
-    /// Makes the content visible under `name`, where nothing stands; `EEXIST` if something does.
+    /// Makes the content visible under `name`; `EEXIST` if that exists.
     pub(super) fn publish_as_new(&mut self, name: &[u8]) -> Result<(), Errno> {
         match retry_on_intr(|| self.file_system.link(&self.parent, &self.name, name)) {
             Err(no_links) if lacks_hard_links(no_links) => match self.rename_noreplace(name) {
                 Err(Errno::NOSYS | Errno::INVAL) => Err(no_links),
                 renamed => renamed,
             },
-            // The hidden name still stands beside the new one, and goes when this is dropped.
+            // The file has both names now. Dropping `self` removes the temporary one.
             linked => linked,
         }
     }
 
-    /// For file systems without hard links: some of those can refuse to rename over a name.
+    /// For file systems without hard links. Some of them support `RENAME_NOREPLACE`.
     fn rename_noreplace(&mut self, name: &[u8]) -> Result<(), Errno> {
         retry_on_intr(|| self.file_system.rename_noreplace(&self.parent, &self.name, name))?;
         self.exists = false;
         Ok(())
     }
 
-    /// Makes the content visible under `name`, in the place of what stands there.
+    /// Makes the content visible under `name`, and replaces a file or link of that name.
     pub(super) fn replace(mut self, name: &[u8]) -> Result<(), Errno> {
         retry_on_intr(|| self.file_system.rename(&self.parent, &self.name, name))?;
         self.exists = false;
@@ -170,31 +174,31 @@ impl<F: FileSystem> TemporaryFile<F> {
 impl<F: FileSystem> Drop for TemporaryFile<F> {
     fn drop(&mut self) {
         if self.exists {
-            // Where this fails the file is left for a later sweep.
+            // If this fails, a later cleanup removes the file.
             let _ = retry_on_intr(|| self.file_system.unlink(&self.parent, &self.name));
         }
     }
 }
 
-/// Locks a file that has just been created under `name`. `false`: in the instant between, a sweep has locked it, or has
-/// locked and removed it already.
-fn claim<F: FileSystem>(file_system: &F, parent: &F::File, name: &[u8], file: &F::File) -> Result<bool, Errno> {
-    Ok(lock(file_system, file)? && names(file_system, parent, name, file)?)
+/// Locks a file that was just created under `name`. `false`: the cleanup of another server was faster, and has locked
+/// or even removed it.
+fn lock_created<F: FileSystem>(file_system: &F, parent: &F::File, name: &[u8], file: &F::File) -> Result<bool, Errno> {
+    Ok(lock(file_system, file)? && is_named(file_system, parent, name, file)?)
 }
 
-/// Locks a file for its owner. `false`: somebody else holds the lock.
+/// Locks a file for the upload that writes it. `false`: another process has the lock.
 fn lock<F: FileSystem>(file_system: &F, file: &F::File) -> Result<bool, Errno> {
     match retry_on_intr(|| file_system.lock(file)) {
         Ok(()) => Ok(true),
         Err(Errno::WOULDBLOCK) => Ok(false),
-        // A file system without locks. Nobody can take one to sweep there either.
+        // The file system has no locks. Then a cleanup cannot lock, and so not remove, the file either.
         Err(Errno::NOLCK | Errno::OPNOTSUPP | Errno::NOSYS) => Ok(true),
         Err(errno) => Err(errno),
     }
 }
 
-/// Whether `name` in `parent` is this very file.
-fn names<F: FileSystem>(file_system: &F, parent: &F::File, name: &[u8], file: &F::File) -> Result<bool, Errno> {
+/// Whether `name` in `parent` is a name of `file`.
+fn is_named<F: FileSystem>(file_system: &F, parent: &F::File, name: &[u8], file: &F::File) -> Result<bool, Errno> {
     match retry_on_intr(|| file_system.stat_at(parent, name, Symlinks::NoFollow)) {
         Ok(stat) => Ok(stat.is_same_file(&retry_on_intr(|| file_system.stat(file))?)),
         Err(Errno::NOENT) => Ok(false),
@@ -202,7 +206,10 @@ fn names<F: FileSystem>(file_system: &F, parent: &F::File, name: &[u8], file: &F
     }
 }
 
-/// Removes `name`, a hidden one, if nobody holds its lock: its owner is gone. Says whether it did.
+/// Removes the temporary file `name` if no process has its lock. Returns whether it was removed.
+///
+/// # Errors
+/// `WOULDBLOCK` if another process has the lock; else as the calls that it takes.
 pub(super) fn remove_if_abandoned<F: FileSystem>(
     file_system: &F,
     parent: &F::File,
@@ -212,19 +219,19 @@ pub(super) fn remove_if_abandoned<F: FileSystem>(
     if retry_on_intr(|| file_system.stat(&file))?.kind != FileKind::Regular {
         return Ok(false);
     }
-    // Unlike an owner, a sweep that cannot lock does not go on.
+    // Unlike an upload, a cleanup stops where files cannot be locked: the file may be in use.
     retry_on_intr(|| file_system.lock(&file))?;
     remove_locked(file_system, parent, name, &file)
 }
 
-/// Removes `name` if it still is `file`. While the lock was being taken, its owner may have renamed it, and what has
-/// been published is not removed.
+/// Removes `name` if it still is a name of `file`. Before the lock was taken, the upload may have been published and
+/// another file created under `name`.
 fn remove_locked<F: FileSystem>(file_system: &F, parent: &F::File, name: &[u8], file: &F::File) -> Result<bool, Errno> {
-    let same = names(file_system, parent, name, file)?;
-    if same {
+    let is_same = is_named(file_system, parent, name, file)?;
+    if is_same {
         retry_on_intr(|| file_system.unlink(parent, name))?;
     }
-    Ok(same)
+    Ok(is_same)
 }
 
 fn temporary_name(mut number: u64) -> TemporaryName {
@@ -256,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_has_one_holder() {
+    fn a_file_is_locked_by_one_descriptor_at_a_time() {
         let (directory, _) = temporary();
         fs::write(directory.path().join(NAME), b"").unwrap();
         let [one, other]: [OwnedFd; 2] = [(); 2].map(|()| File::open(directory.path().join(NAME)).unwrap().into());
@@ -267,49 +274,49 @@ mod tests {
     }
 
     #[test]
-    fn an_unnamed_file_is_locked_before_it_has_a_temporary_name() {
+    fn an_unnamed_file_is_locked_before_it_gets_a_temporary_name() {
         let (directory, parent) = temporary();
         let Ok(file) = Native.create_unnamed(&parent) else {
             return eprintln!("skipped: no unnamed files here");
         };
-        let hidden = TemporaryFile::link(&Native, &parent, &file, &TemporaryNames::new(1)).unwrap();
-        assert_eq!(remove_if_abandoned(&Native, &parent, &hidden.name), Err(Errno::WOULDBLOCK));
-        drop(hidden);
+        let temporary = TemporaryFile::link(&Native, &parent, &file, &TemporaryNames::new(1)).unwrap();
+        assert_eq!(remove_if_abandoned(&Native, &parent, &temporary.name), Err(Errno::WOULDBLOCK));
+        drop(temporary);
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
     }
 
     #[test]
-    fn a_file_that_a_sweep_was_faster_to_take_is_not_claimed() {
+    fn a_file_that_a_cleanup_has_locked_or_removed_is_not_used() {
         let (directory, parent) = temporary();
         let create = || OwnedFd::from(File::create(directory.path().join(NAME)).unwrap());
-        let claim = |file: &OwnedFd| claim(&Native, &parent, NAME.as_bytes(), file);
-        assert_eq!(claim(&create()), Ok(true));
+        let lock_created = |file: &OwnedFd| lock_created(&Native, &parent, NAME.as_bytes(), file);
+        assert_eq!(lock_created(&create()), Ok(true));
         let removed = create();
         assert_eq!(remove_if_abandoned(&Native, &parent, NAME.as_bytes()), Ok(true));
-        assert_eq!(claim(&removed), Ok(false));
-        let (locked, sweeper) = (create(), create());
-        assert_eq!(lock(&Native, &sweeper), Ok(true));
-        assert_eq!(claim(&locked), Ok(false));
+        assert_eq!(lock_created(&removed), Ok(false));
+        let (locked, other) = (create(), create());
+        assert_eq!(lock(&Native, &other), Ok(true));
+        assert_eq!(lock_created(&locked), Ok(false));
     }
 
-    /// What publishes where there are no hard links, tried where there are.
+    /// A publication without hard links, on a file system that has them.
     #[test]
     #[cfg(target_os = "linux")]
-    fn a_rename_can_refuse_to_replace() {
+    fn a_rename_without_replacing_fails_if_the_name_exists() {
         let (directory, parent) = temporary();
         fs::write(directory.path().join("taken"), b"theirs").unwrap();
-        let (mut hidden, _file) = TemporaryFile::create(&Native, &parent, &TemporaryNames::new(1)).unwrap();
-        assert_eq!(hidden.rename_noreplace(b"taken"), Err(Errno::EXIST));
-        assert_eq!(hidden.rename_noreplace(b"free"), Ok(()));
-        assert!(!hidden.exists);
-        drop(hidden);
+        let (mut temporary, _file) = TemporaryFile::create(&Native, &parent, &TemporaryNames::new(1)).unwrap();
+        assert_eq!(temporary.rename_noreplace(b"taken"), Err(Errno::EXIST));
+        assert_eq!(temporary.rename_noreplace(b"free"), Ok(()));
+        assert!(!temporary.exists);
+        drop(temporary);
         assert_eq!(fs::read(directory.path().join("taken")).unwrap(), b"theirs");
         assert_eq!(fs::read(directory.path().join("free")).unwrap(), b"");
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2);
     }
 
     #[test]
-    fn only_an_unlocked_regular_file_is_abandoned() {
+    fn only_an_unlocked_regular_file_is_removed() {
         let (directory, parent) = temporary();
         let path = directory.path().join(NAME);
         let remove = || remove_if_abandoned(&Native, &parent, NAME.as_bytes());
@@ -317,7 +324,7 @@ mod tests {
         assert_eq!(remove(), Ok(true));
         assert_eq!(remove(), Err(Errno::NOENT));
 
-        // A FIFO that nobody reads would make a writer wait; one that somebody reads can be opened.
+        // A FIFO without a reader cannot be opened for writing without waiting; with a reader it can.
         assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
         assert_eq!(remove(), Err(Errno::NXIO));
         let reader = Native.open_entry(&parent, NAME.as_bytes(), Access::Read).unwrap();
@@ -339,14 +346,14 @@ mod tests {
         let file = File::open(&path).unwrap().into();
         fs::rename(&path, directory.path().join("published")).unwrap();
         assert_eq!(remove_locked(&Native, &parent, NAME.as_bytes(), &file), Ok(false));
-        // Even if another file has the name by now.
+        // Nor is another file that has the name since.
         fs::write(&path, b"").unwrap();
         assert_eq!(remove_locked(&Native, &parent, NAME.as_bytes(), &file), Ok(false));
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2);
     }
 
     #[test]
-    fn names_are_hidden_and_differ_and_one_seed_repeats_them() {
+    fn temporary_names_differ_and_a_seed_repeats_them() {
         let drawn = |seed| {
             let names = TemporaryNames::new(seed);
             [(); 3].map(|()| names.try_names(|name| Ok(*name)).unwrap())
@@ -358,9 +365,9 @@ mod tests {
         assert_ne!(drawn(2), [one, two, three]);
     }
 
-    /// Sixteen processes with one seed, each of which holds a hundred names of one directory.
+    /// As many processes as there are attempts, each with a hundred temporary files in one directory.
     #[test]
-    fn others_with_the_same_seed_take_no_name_away() {
+    fn processes_with_the_same_seed_do_not_run_out_of_names() {
         let (directory, parent) = temporary();
         let mut held = Vec::new();
         for process in 0..ATTEMPTS_MAX {

@@ -1,4 +1,4 @@
-//! Content on its way in. It is visible whole, or not at all.
+//! An upload: its content is written to a file without a name, or with a temporary one, and then published in one step.
 
 use std::io;
 use std::rc::Rc;
@@ -10,42 +10,42 @@ use super::retry::{retry_on_intr, write_all};
 use super::temporary_file::{TemporaryFile, lacks_hard_links};
 use super::{FileSystem, Metadata, Native, RelativePath, StorageError};
 
-/// How often a commit looks again because another process created the name in the meantime.
+/// The number of attempts of a commit, if another process creates the name between the check and the link.
 const ATTEMPTS_MAX: u32 = 16;
 
-/// How a file system says that it does not flush directories. Of a file it would be an error.
-const DOES_NOT_FLUSH: [Errno; 4] = [Errno::INVAL, Errno::NOTSUP, Errno::OPNOTSUPP, Errno::NOSYS];
+/// The errors with which a file system says that it cannot flush directories. For a file they are errors.
+const CANNOT_FLUSH: [Errno; 4] = [Errno::INVAL, Errno::NOTSUP, Errno::OPNOTSUPP, Errno::NOSYS];
 
-/// How an upload becomes visible.
+/// What an upload does to an existing file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UploadMode {
-    /// Only under a name where nothing stands: the kernel decides.
+    /// It fails if the name exists. The kernel decides, so that of several processes exactly one creates the file.
     CreateOnly,
-    /// In the place of what stands there. A link is replaced itself, not what it leads to.
+    /// It replaces the file. A link itself is replaced, not its target.
     Replace,
 }
 
-/// What a commit has made visible.
+/// The result of a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Published {
-    /// Whether nothing stood under the name. Exact when it says so; a file that another process removes in the moment
-    /// before it is replaced still counts as replaced.
+    /// Whether the name did not exist before. `false` also counts a file that another process removed just before it
+    /// was replaced. `true` is exact, except on a file system with neither hard links nor `RENAME_NOREPLACE`.
     pub created: bool,
-    /// The metadata that opening the file reports from now on.
+    /// The metadata that a reader of the file sees.
     pub metadata: Metadata,
-    /// The modification time that the file was given, in nanoseconds since 1970: no other upload of this run has had
-    /// it. The file system may have kept a coarser one, which others share; the metadata says which it kept.
+    /// The modification time that was set, in nanoseconds since 1970. No other upload of this run has it. The file
+    /// system may have rounded it to one that other files share; `metadata` contains the rounded time.
     pub modified_ns: u64,
 }
 
-/// An upload in progress. Dropped without a commit, it never happened.
+/// An upload in progress. Dropping it without a commit removes its content.
 ///
-/// It holds one descriptor for the content, and one for the directory if that is not the root itself.
+/// It has one descriptor for the content, and one for the directory if that is not the root.
 #[derive(Debug)]
 pub struct Upload<F: FileSystem = Native> {
-    // The fields are dropped in this order: the hidden name goes while its file is still locked.
-    hidden: Option<TemporaryFile<F>>,
-    /// The file that a durable upload has replaced, until the disk has the new name.
+    // Fields are dropped in this order: the temporary name must be removed while the file is still locked.
+    temporary: Option<TemporaryFile<F>>,
+    /// The file that a durable upload has replaced, until the new name is on the disk.
     replaced: Option<TemporaryFile<F>>,
     file: F::File,
     parent: Rc<F::File>,
@@ -57,8 +57,8 @@ pub struct Upload<F: FileSystem = Native> {
     bytes_expected: Option<u64>,
     durable: bool,
     bytes_written: u64,
-    /// Cleared when a write fails: part of its content may have arrived, and the rest is lost.
-    intact: bool,
+    /// Set when a write fails, since a part of its content may be missing.
+    has_failed: bool,
 }
 
 impl<F: FileSystem> Upload<F> {
@@ -79,9 +79,9 @@ impl<F: FileSystem> Upload<F> {
         if bytes_expected.is_some_and(|bytes| bytes > root.bytes_max() || bytes > bytes_free()) {
             return Err(StorageError::DiskFull);
         }
-        let (hidden, file) = create_content(&root, &parent).map_err(StorageError::from_publication)?;
+        let (temporary, file) = create_content(&root, &parent).map_err(StorageError::from_publication)?;
         Ok(Upload {
-            hidden,
+            temporary,
             replaced: None,
             file,
             parent,
@@ -92,29 +92,33 @@ impl<F: FileSystem> Upload<F> {
             bytes_expected,
             durable,
             bytes_written: 0,
-            intact: true,
+            has_failed: false,
         })
     }
 
-    /// Adds content. After an error the upload cannot be committed any more: drop it.
+    /// Appends content.
+    ///
+    /// # Errors
+    /// After an error the upload cannot be committed any more.
     pub fn write(&mut self, content: &[u8]) -> Result<(), StorageError> {
-        let written = self.write_whole(content);
-        self.intact &= written.is_ok();
+        let written = self.append(content);
+        self.has_failed |= written.is_err();
         written
     }
 
-    fn write_whole(&mut self, content: &[u8]) -> Result<(), StorageError> {
+    fn append(&mut self, content: &[u8]) -> Result<(), StorageError> {
         let bytes = u64::try_from(content.len()).ok().and_then(|bytes| self.bytes_written.checked_add(bytes));
-        // Past the process's own limit a write is not only refused: a signal ends the process.
+        // A write beyond the process's limit (RLIMIT_FSIZE) would raise SIGXFSZ, which ends the process.
         let bytes = bytes.filter(|&bytes| bytes <= self.root.bytes_max()).ok_or(StorageError::DiskFull)?;
         let write = |content: &[u8]| self.root.file_system().write(&self.file, content);
-        write_all(write, content).map_err(StorageError::from_anything)?;
+        write_all(write, content).map_err(StorageError::from_errno)?;
         self.bytes_written = bytes;
         Ok(())
     }
 
-    /// The file that a reader found under the name when the upload began; `None` if there was none. A caller can refuse
-    /// the upload early by it; what decides is the condition of [`commit`](Upload::commit).
+    /// The file that a reader found under the name when the upload began; `None` if there was none. The caller may
+    /// refuse the upload because of it. Whether it is published depends on the condition of [`commit`](Upload::commit)
+    /// alone.
     pub fn existing(&self) -> Option<&Metadata> {
         self.existing.as_ref()
     }
@@ -124,53 +128,55 @@ impl<F: FileSystem> Upload<F> {
         self.bytes_written
     }
 
-    /// Makes the content visible, and returns what is then there.
+    /// Publishes the content under its name.
     ///
-    /// `unix_ns` is the time, in nanoseconds since 1970, that becomes the modification time, to the microsecond: a
-    /// little later if another upload of this run has had it. `condition` is asked in the call that publishes, with
-    /// what a reader would be given under the name (`None`: nothing); `false` is [`StorageError::ConditionFailed`]. It
-    /// is asked again if another process creates the name meanwhile.
+    /// The modification time becomes `unix_ns`, in nanoseconds since 1970: to the microsecond, and a little later if
+    /// another upload of this run already has that time. `condition` is called just before the publication, with the
+    /// file that a reader finds under the name (`None` if there is none), and once more if another process creates the
+    /// name meanwhile.
     ///
-    /// If it was begun as durable, content and name are on the disk when this returns. If writing the *name* to the
-    /// disk then fails, the error comes although the file is visible: whether it would outlast a power cut is not
-    /// known. So it does if the system, which has just published the file, cannot say what it is: a file server may
-    /// fail to.
+    /// If the upload is durable, its content and its name are on the disk when this returns.
     ///
-    /// Any other error leaves what was there before. An upload that is shorter or longer than was expected, or one of
-    /// whose writes has failed, is never published.
+    /// # Errors
+    /// [`StorageError::ConditionFailed`] if `condition` returns `false`. An unexpected end if the upload is shorter or
+    /// longer than expected, or if one of its writes has failed.
+    ///
+    /// After an error the name is as it was before, with two exceptions: the new name of a durable upload could not be
+    /// flushed, so that it may not survive a power failure, or the system could not stat the published file, as may
+    /// happen on a network file system. In both cases the new file is visible.
     pub fn commit(
         mut self,
         unix_ns: u64,
         condition: impl Fn(Option<&Metadata>) -> bool,
     ) -> Result<Published, StorageError> {
-        if !self.intact || self.bytes_expected.is_some_and(|expected| expected != self.bytes_written) {
+        if self.has_failed || self.bytes_expected.is_some_and(|expected| expected != self.bytes_written) {
             return Err(StorageError::Io(io::ErrorKind::UnexpectedEof.into()));
         }
-        // Before the file has a name: nobody ever sees it with another time.
+        // Before the file gets its name, so that no reader sees it with another time.
         let modified_ns = self.root.unique_modified_ns(unix_ns);
         let file_system = self.root.file_system();
-        retry_on_intr(|| file_system.set_modified(&self.file, modified_ns)).map_err(StorageError::from_anything)?;
-        see_errors_at_close(file_system, &self.file)?;
+        retry_on_intr(|| file_system.set_modified(&self.file, modified_ns)).map_err(StorageError::from_errno)?;
+        check_close_errors(file_system, &self.file)?;
         if self.durable {
             flush(file_system, &self.file)?;
         }
-        if !self.root.has_parent(&self.path, &self.parent)? {
+        if !self.root.is_parent_of(&self.parent, &self.path)? {
             return Err(StorageError::ParentMissing);
         }
         let created = self.publish(condition)?;
-        // The hidden name goes now, since removing it is the last thing that changes the file's times.
-        self.hidden = None;
-        let metadata = self.settle();
+        // Removes the temporary name now, since that changes the file's times once more.
+        self.temporary = None;
+        let metadata = self.published_metadata();
         match self.replaced.take() {
-            // The disk may have the name with either file, so the old one stays until a later sweep.
-            Some(replaced) if metadata.is_err() => replaced.leave(),
+            // On the disk the name may lead to either file, so the old one stays until a later cleanup.
+            Some(replaced) if metadata.is_err() => replaced.leak(),
             replaced => drop(replaced),
         }
         Ok(Published { created, metadata: metadata?, modified_ns })
     }
 
-    /// The metadata of the published file, once its name is on the disk if that was asked for.
-    fn settle(&self) -> Result<Metadata, StorageError> {
+    /// The metadata of the published file, after a durable upload has flushed the name.
+    fn published_metadata(&self) -> Result<Metadata, StorageError> {
         let metadata = require_regular(&self.root.stat(&self.file)?)?;
         if self.durable {
             self.flush_name()?;
@@ -178,20 +184,20 @@ impl<F: FileSystem> Upload<F> {
         Ok(metadata)
     }
 
-    /// Brings the name to the disk. The file itself was flushed while it had none, or another one: without a journal,
-    /// the disk may still have it as a file with no links, and its name would be removed when the disk is checked.
+    /// Flushes the file and its directory. The file was flushed before, but without its name. On a file system without
+    /// a journal the disk may therefore have it with a link count of 0, and a file system check would remove the name.
     fn flush_name(&self) -> Result<(), StorageError> {
         flush(self.root.file_system(), &self.file)?;
         match retry_on_intr(|| self.root.file_system().sync(&self.parent)) {
-            Err(errno) if DOES_NOT_FLUSH.contains(&errno) => {
+            Err(errno) if CANNOT_FLUSH.contains(&errno) => {
                 self.root.warn_that_directories_are_not_flushed(errno);
                 Ok(())
             }
-            flushed => flushed.map_err(StorageError::from_anything),
+            flushed => flushed.map_err(StorageError::from_errno),
         }
     }
 
-    /// Gives the content its name. Says whether nothing stood there.
+    /// Gives the content its name. Returns whether the name did not exist before.
     fn publish(&mut self, condition: impl Fn(Option<&Metadata>) -> bool) -> Result<bool, StorageError> {
         for _ in 0..ATTEMPTS_MAX {
             let existing = self.root.existing_entry(&self.parent, &self.path)?;
@@ -206,7 +212,7 @@ impl<F: FileSystem> Upload<F> {
                 }
             };
             match published {
-                // Another process has just created the name, and the condition has not been asked about that.
+                // Another process has just created the name: the condition must be checked against its file.
                 Err(Errno::EXIST) if self.mode == UploadMode::Replace => {}
                 result => return result.map_err(StorageError::from_publication),
             }
@@ -215,8 +221,8 @@ impl<F: FileSystem> Upload<F> {
     }
 
     fn publish_as_new(&mut self) -> Result<(), Errno> {
-        let linked = match &mut self.hidden {
-            Some(hidden) => hidden.publish_as_new(self.path.name()),
+        let linked = match &mut self.temporary {
+            Some(temporary) => temporary.publish_as_new(self.path.name()),
             None => retry_on_intr(|| self.root.file_system().link_unnamed(&self.file, &self.parent, self.path.name())),
         };
         match linked {
@@ -227,33 +233,35 @@ impl<F: FileSystem> Upload<F> {
         }
     }
 
-    fn replace(&mut self, is_file: bool) -> Result<(), Errno> {
-        let hidden = match self.hidden.take() {
-            Some(hidden) => hidden,
-            // A link never takes a name that stands: an unnamed file needs one of its own to be renamed from.
+    fn replace(&mut self, existing_is_file: bool) -> Result<(), Errno> {
+        let temporary = match self.temporary.take() {
+            Some(temporary) => temporary,
+            // Only a rename replaces a file, and an unnamed file needs a name to be renamed.
             None => {
                 let file_system = self.root.file_system();
-                let hidden = TemporaryFile::link(file_system, &self.parent, &self.file, self.root.temporary_names())?;
-                // Without a journal, a power cut after the rename could leave the name pointing to a file whose link
-                // count on the disk is still 0. A file system check would then remove the name, and the old file would
-                // be gone too.
+                let temporary =
+                    TemporaryFile::link(file_system, &self.parent, &self.file, self.root.temporary_names())?;
+                // Without a journal, a power failure after the rename could leave the name pointing to a file whose
+                // link count on the disk is still 0. A file system check would then remove the name, and the old file
+                // would be lost too.
                 if self.durable {
                     retry_on_intr(|| file_system.sync(&self.file))?;
                 }
-                hidden
+                temporary
             }
         };
         // Without a journal, the disk could free the old file before its directory points to the new one. A file system
         // check would then remove the name, and a version that was acknowledged long ago would be lost.
-        if self.durable && is_file {
+        if self.durable && existing_is_file {
             let names = self.root.temporary_names();
-            self.replaced = TemporaryFile::keep(self.root.file_system(), &self.parent, self.path.name(), names)?;
+            self.replaced =
+                TemporaryFile::link_existing(self.root.file_system(), &self.parent, self.path.name(), names)?;
         }
-        hidden.replace(self.path.name())
+        temporary.replace(self.path.name())
     }
 }
 
-/// Creates the file that takes the content: unnamed where that is possible.
+/// Creates the file for the content, without a name where the system can do that.
 fn create_content<F: FileSystem>(
     root: &Root<F>,
     parent: &Rc<F::File>,
@@ -261,26 +269,27 @@ fn create_content<F: FileSystem>(
     if root.unnamed_files() {
         match retry_on_intr(|| root.file_system().create_unnamed(parent)) {
             Ok(file) => return Ok((None, file)),
-            // Kernels and file systems that do not know unnamed files have several ways to say so. ext4 says EPERM in a
-            // directory that has been removed: creating a name then tells whether it is that, or a lack of permission.
+            // Kernels and file systems without unnamed files return one of several errors. EPERM also comes from ext4
+            // in a removed directory. Creating a temporary file then returns the error that tells the cases apart.
             Err(Errno::PERM | Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOENT | Errno::NOSYS) => {}
             Err(errno) => return Err(errno),
         }
     }
-    TemporaryFile::create(root.file_system(), parent, root.temporary_names()).map(|(hidden, file)| (Some(hidden), file))
+    TemporaryFile::create(root.file_system(), parent, root.temporary_names())
+        .map(|(temporary, file)| (Some(temporary), file))
 }
 
-/// Asks for the errors that some file systems (NFS, many in user space) report only when a file is closed: that a quota
-/// is exceeded, that the server could not write. The file has to stay open, since without a name it would be gone.
-fn see_errors_at_close<F: FileSystem>(file_system: &F, file: &F::File) -> Result<(), StorageError> {
+/// Returns the errors that some file systems (NFS, many in user space) report only when a file is closed, such as an
+/// exceeded quota. The file itself must stay open: without a name it would be lost.
+fn check_close_errors<F: FileSystem>(file_system: &F, file: &F::File) -> Result<(), StorageError> {
     match file_system.close_errors(file) {
-        // Without a descriptor to spare the question cannot be put, and interrupted it cannot be put again, since the
-        // descriptor is gone and the answer with it. Flushing tells the same and takes longer.
+        // Without a free descriptor the check is not possible. After EINTR it cannot be repeated, since the descriptor
+        // is closed and its error is lost. Flushing reports the same errors, but takes longer.
         Err(Errno::MFILE | Errno::NFILE | Errno::INTR) => flush(file_system, file),
-        asked => asked.map_err(StorageError::from_anything),
+        checked => checked.map_err(StorageError::from_errno),
     }
 }
 
 fn flush<F: FileSystem>(file_system: &F, file: &F::File) -> Result<(), StorageError> {
-    retry_on_intr(|| file_system.sync(file)).map_err(StorageError::from_anything)
+    retry_on_intr(|| file_system.sync(file)).map_err(StorageError::from_errno)
 }
