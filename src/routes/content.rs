@@ -1,20 +1,21 @@
-//! Content that the driver sends piece by piece: of a file one range, or several as parts; or a folder's listing or archive.
+//! Content that the driver sends piece by piece: one range of a file, several ranges, a listing, or an archive.
 
 use super::files::Parts;
 use super::folder::{Archive, Listing};
 use crate::semantics::service::{FilePiece, Piece, Source, SourceFailed};
 use crate::storage::{FileRange, FileSystem, Native};
 
-/// Content that is never in memory as a whole, however long it is. What is larger than a range is boxed, since it is rarer,
-/// and each connection has room for one content.
+/// Content that is never in memory as a whole, however long it is.
+///
+/// Each connection has room for one such value, so the variants that are larger than a range are boxed. They are rarer too.
 pub enum FileContent<F: FileSystem = Native> {
     /// One range of a file.
     Range(FileRange<F>),
-    /// Several.
+    /// Several ranges of a file, as multipart/byteranges.
     Parts(Box<Parts<F>>),
-    /// What a directory holds.
+    /// The entries of a directory.
     Listing(Box<Listing<F>>),
-    /// A directory with all that is in it.
+    /// A directory with everything below it, as a tar archive.
     Archive(Box<Archive<F>>),
 }
 

@@ -1,18 +1,17 @@
-//! `/echo/{str}`: the string, percent-decoded.
+//! `/echo/{string}`: the string, percent-decoded.
 
 use std::borrow::Cow;
 
 use percent_encoding::percent_decode;
 
-use super::{READ_ONLY, RouteReply, Routes, text};
+use super::{Offer, RouteReply, Routes, text};
 use crate::semantics::Now;
-use crate::semantics::method::Method;
 use crate::semantics::request::Request;
 use crate::storage::FileSystem;
 
-/// The string is one segment: a slash that it is to hold must be encoded.
-pub(super) fn methods(string: &[u8]) -> Option<&'static [Method]> {
-    (!string.contains(&b'/')).then_some(READ_ONLY)
+/// The string is one segment of the path, so a slash in it must be encoded.
+pub(super) fn offer(string: &[u8]) -> Option<Offer> {
+    (!string.contains(&b'/')).then_some(Offer::READ_ONLY)
 }
 
 pub(super) fn respond<'r, F: FileSystem>(

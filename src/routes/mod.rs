@@ -1,12 +1,16 @@
-//! The routing table, and one file or folder a resource.
+//! The routing table and the routes in it, or one shared folder in place of the table.
 //!
 //! # Laws
 //!
-//! 1. What holds for all resources is decided here: 404, 405 with Allow, 501, OPTIONS, and that a page of another site
-//!    changes nothing.
-//! 2. A route is a plain function from a request to a reply. It answers at once, and knows nothing of the connection.
-//! 3. HEAD is a GET whose content the connection leaves out: no route tells them apart but to ignore a Range.
-//! 4. A refusal is a status and one line of reason. A read that finds nothing says nothing.
+//! 1. Rules that hold for every resource are in this file: a method that the server does not know is a 501; a path without a
+//!    resource is a 404; a write that a page of another site made a browser send is a 403; a method that the resource does
+//!    not offer is a 405 with Allow; OPTIONS is a 204 with Allow.
+//! 2. A route is a plain function from a request to a reply. It replies at once, so nothing has to be remembered between a
+//!    request and its reply. It knows nothing of the connection.
+//! 3. A route handles HEAD as it handles GET, and the connection leaves the content out, so both have the same fields. The
+//!    exception is Range, which counts only for GET (RFC 9110 §14.2).
+//! 4. An error is a status and one line of text that says why. A 404 has that line only for clients that name a text type in
+//!    Accept, as browsers do. For all others it has no content.
 
 mod content;
 mod echo;
@@ -24,6 +28,7 @@ use percent_encoding::percent_decode;
 
 use self::text::Compressor;
 use crate::semantics::Now;
+use crate::semantics::accept;
 use crate::semantics::method::Method;
 use crate::semantics::origin;
 use crate::semantics::request::Request;
@@ -32,19 +37,19 @@ use crate::semantics::service::{Reply, Service};
 use crate::semantics::status::Status;
 use crate::storage::{FileSystem, Native};
 
-/// What a route says.
+/// What a route returns.
 pub type RouteReply<'r, F = Native> = Reply<'r, FileContent<F>, FileSink<F>>;
 
-/// What paths a route serves.
+/// Which paths a route serves.
 enum Pattern {
-    /// This one.
+    /// Exactly this path.
     Exactly(&'static [u8]),
-    /// Those that begin so. The rest is handed to the route.
+    /// Every path with this prefix. The route interprets the rest.
     Below(&'static [u8]),
 }
 
 impl Pattern {
-    /// What of `path` is the route's to interpret; `None` where it is not the route's path.
+    /// The part of `path` that the route interprets; `None` if the route does not serve the path.
     fn rest<'a>(&self, path: &'a [u8]) -> Option<&'a [u8]> {
         match self {
             Pattern::Exactly(whole) => without_prefix(path, whole).filter(|rest| rest.is_empty()),
@@ -53,8 +58,8 @@ impl Pattern {
     }
 }
 
-/// What follows `prefix` in `path`. Its unreserved bytes may be percent-encoded and name the same resource (RFC 9110
-/// §4.2.3); an encoded slash is another byte than a slash.
+/// What follows `prefix` in `path`. Unreserved bytes of the prefix may be percent-encoded, since both forms name the same
+/// resource (RFC 9110 §4.2.3). An encoded slash does not match a slash.
 fn without_prefix<'a>(mut path: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
     if let Some(rest) = path.strip_prefix(prefix) {
         return Some(rest);
@@ -70,58 +75,80 @@ fn without_prefix<'a>(mut path: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
     Some(path)
 }
 
-/// One line of the table.
+/// One entry of the routing table.
 struct Route<F: FileSystem> {
     pattern: Pattern,
-    /// What is offered at the resource that the rest of the path names; `None` where there is no such resource.
-    methods: fn(&Routes<F>, &[u8]) -> Option<&'static [Method]>,
+    /// The methods of the resource that the rest of the path names; `None` if there is no such resource.
+    offer: fn(&Routes<F>, &[u8]) -> Option<Offer>,
     respond: for<'r> fn(&'r mut Routes<F>, &'r Request<'r>, &'r [u8], &Now) -> RouteReply<'r, F>,
 }
 
-/// Why a request was not done whose preconditions do not hold.
+/// The methods that a resource offers.
+#[derive(Clone, Copy)]
+struct Offer {
+    methods: &'static [Method],
+    /// Whether POST and PUT are missing because uploads are off.
+    uploads_are_off: bool,
+}
+
+impl Offer {
+    const READ_ONLY: Offer = Offer { methods: &[Method::Get, Method::Head, Method::Options], uploads_are_off: false };
+
+    /// The reply to a request that is decided by its method alone; `None` if the resource's route has to respond.
+    fn reply<'r, F: FileSystem>(self, request: &Request<'_>) -> Option<RouteReply<'r, F>> {
+        let Offer { methods, uploads_are_off } = self;
+        if origin::is_cross_origin_write(request) {
+            return Some(error_reply(Status::Forbidden, CROSS_ORIGIN));
+        }
+        if !methods.contains(&request.method) {
+            let is_upload = matches!(request.method, Method::Post | Method::Put);
+            let reason = if is_upload && uploads_are_off { UPLOADS_ARE_OFF } else { METHOD_NOT_OFFERED };
+            return Some(method_not_allowed(methods, reason));
+        }
+        (request.method == Method::Options)
+            .then(|| Reply::Respond(Response { allow: Some(methods), ..Response::new(Status::NoContent) }))
+    }
+}
+
+const CROSS_ORIGIN: &str = "A browser says that this request comes from another site.";
+const METHOD_NOT_OFFERED: &str = "The method is not offered at this target.";
+const MISDIRECTED: &str = "The folder is not shared under this host name. The server's option --host NAME adds one.";
+const NOT_FOUND: &str = "There is nothing at this address.";
 const PRECONDITION_FAILED: &str = "A precondition of the request does not hold.";
+const UPLOADS_ARE_OFF: &str = "Uploads are turned off on this server.";
 
-/// Why a write was not done that a browser was made to send.
-const OTHER_SITE: &str = "A browser says that this request comes from another site.";
-
-/// Why a request was not done whose Host is none of this machine's names.
-const OTHER_HOST: &str = "The folder is not shared under this host name. The server's option --host NAME adds one.";
-
-/// What a resource offers that can only be read.
-const READ_ONLY: &[Method] = &[Method::Get, Method::Head, Method::Options];
-
-/// The routes, and what they work with.
+/// The routes, and the state that they share.
 pub struct Routes<F: FileSystem = Native> {
     files: Option<FileRoutes<F>>,
-    /// In the place of the table, where a folder is shared.
+    /// If a folder is shared, it is served in place of the table.
     folder: Option<FolderRoutes<F>>,
     compressor: Compressor,
-    /// Whether the last answer looked at the disk.
+    /// Whether the last call may have waited for the disk.
     used_disk: bool,
 }
 
 impl<F: FileSystem> Routes<F> {
     const TABLE: &'static [Route<F>] = &[
-        Route { pattern: Pattern::Exactly(b"/"), methods: |_, _| Some(READ_ONLY), respond: root::respond },
-        Route { pattern: Pattern::Below(b"/echo/"), methods: |_, rest| echo::methods(rest), respond: echo::respond },
+        Route { pattern: Pattern::Exactly(b"/"), offer: |_, _| Some(Offer::READ_ONLY), respond: root::respond },
+        Route { pattern: Pattern::Below(b"/echo/"), offer: |_, rest| echo::offer(rest), respond: echo::respond },
         Route {
             pattern: Pattern::Exactly(b"/user-agent"),
-            methods: |_, _| Some(READ_ONLY),
+            offer: |_, _| Some(Offer::READ_ONLY),
             respond: user_agent::respond,
         },
         Route {
             pattern: Pattern::Below(b"/files/"),
-            methods: |routes, _| routes.files.as_ref().map(FileRoutes::methods),
+            offer: |routes, _| routes.files.as_ref().map(FileRoutes::offer),
             respond: files::respond,
         },
     ];
 
-    /// The routes; `/files/` is among them if there is a directory to serve.
+    /// The routes of the table. `/files/` has resources only if there are `files`.
     pub fn new(files: Option<FileRoutes<F>>) -> Routes<F> {
         Routes { files, folder: None, compressor: Compressor::new(), used_disk: false }
     }
 
-    /// A shared folder, at `/`, and nothing else.
+    /// A shared folder at `/`, and no other resource.
     pub fn shared_folder(folder: FolderRoutes<F>) -> Routes<F> {
         Routes { folder: Some(folder), ..Routes::new(None) }
     }
@@ -129,19 +156,13 @@ impl<F: FileSystem> Routes<F> {
     fn respond_from_table<'r>(&'r mut self, request: &'r Request<'r>, path: &'r [u8], now: &Now) -> RouteReply<'r, F> {
         for route in Self::TABLE {
             let Some(rest) = route.pattern.rest(path) else { continue };
-            let Some(methods) = (route.methods)(self, rest) else { break };
-            if origin::is_cross_origin_write(request) {
-                return refuse(Status::Forbidden, OTHER_SITE);
-            }
-            if !methods.contains(&request.method) {
-                return method_not_allowed(methods);
-            }
-            if request.method == Method::Options {
-                return Reply::Respond(Response { allow: Some(methods), ..Response::new(Status::NoContent) });
-            }
-            return (route.respond)(self, request, rest, now);
+            let Some(offer) = (route.offer)(self, rest) else { break };
+            return match offer.reply(request) {
+                Some(reply) => reply,
+                None => (route.respond)(self, request, rest, now),
+            };
         }
-        not_found()
+        not_found(request)
     }
 
     fn file_routes(&mut self) -> Option<&mut FileRoutes<F>> {
@@ -158,28 +179,28 @@ impl<F: FileSystem> Service for Routes<F> {
 
     fn call<'r>(&'r mut self, request: &'r Request<'r>, now: &Now) -> RouteReply<'r, F> {
         self.used_disk = false;
-        self.compressor.begin();
+        self.compressor.begin_request();
         if request.method == Method::Unknown {
-            return refuse(Status::NotImplemented, "The method is not known here.");
+            return error_reply(Status::NotImplemented, "The server does not know this method.");
         }
         if let Some(folder) = &self.folder
-            && !folder.serves_host_of(request)
+            && !folder.allows_host_of(request)
         {
-            return refuse(Status::MisdirectedRequest, OTHER_HOST);
+            return error_reply(Status::MisdirectedRequest, MISDIRECTED);
         }
         if request.is_about_server() {
             return Reply::Respond(Response::new(Status::NoContent));
         }
-        // An authority-form, that of CONNECT: there is no path, and nothing is offered.
-        let Some(path) = request.target.path() else { return method_not_allowed(&[]) };
-        // Asked first, since a reply may borrow what it is made from.
+        // CONNECT has an authority in place of a path.
+        let Some(path) = request.target.path() else { return method_not_allowed(&[], METHOD_NOT_OFFERED) };
+        // A `match` alone would borrow `self` for the reply's lifetime in both of its arms.
         if self.folder.is_none() {
             return self.respond_from_table(request, path, now);
         }
         self.used_disk = true;
         match &mut self.folder {
             Some(folder) => folder::respond(folder, request, path, now),
-            None => not_found(),
+            None => not_found(request),
         }
     }
 
@@ -199,26 +220,28 @@ impl<F: FileSystem> Service for Routes<F> {
     }
 }
 
-fn not_found<'r, F: FileSystem>() -> RouteReply<'r, F> {
-    Reply::Respond(Response::new(Status::NotFound))
+/// A 404. It has content only for clients that name a text type in Accept, as browsers do: without content a browser shows
+/// an error page of its own. The challenge expects no content.
+fn not_found<'r, F: FileSystem>(request: &Request<'_>) -> RouteReply<'r, F> {
+    let reads_text = ["text/html", "text/plain"].iter().any(|media_type| accept::names(&request.fields, media_type));
+    if !reads_text {
+        return Reply::Respond(Response::new(Status::NotFound));
+    }
+    Reply::Respond(Response { varies_by_media_type: true, ..Response::with_reason(Status::NotFound, NOT_FOUND) })
 }
 
-fn method_not_allowed<'r, F: FileSystem>(methods: &'static [Method]) -> RouteReply<'r, F> {
-    Reply::Respond(Response {
-        allow: Some(methods),
-        ..Response::with_reason(Status::MethodNotAllowed, "The method is not offered at this target.")
-    })
+fn method_not_allowed<'r, F: FileSystem>(methods: &'static [Method], reason: &'static str) -> RouteReply<'r, F> {
+    Reply::Respond(Response { allow: Some(methods), ..Response::with_reason(Status::MethodNotAllowed, reason) })
 }
 
-/// The response where the server breaks a rule of its own. It stops a debug build; a release one says so and goes on, and
-/// never sends content that was not asked for.
-fn internal_error<'r, F: FileSystem>(rule: &'static str) -> Response<'r, FileContent<F>> {
-    debug_assert!(false, "{rule}");
-    log::error!("the server breaks a rule of its own: {rule}");
-    Response::with_reason(Status::InternalServerError, rule)
+/// A response for a case that a bug alone can bring about. `invariant` says what should have been true. A debug build
+/// panics. A release build logs the bug and responds with 500, so that it never sends content that was not requested.
+fn internal_error<'r, F: FileSystem>(invariant: &'static str) -> Response<'r, FileContent<F>> {
+    debug_assert!(false, "{invariant}");
+    log::error!("the server breaks a rule of its own: {invariant}");
+    Response::with_reason(Status::InternalServerError, invariant)
 }
 
-/// An answer that says why the request was not done.
-fn refuse<'r, F: FileSystem>(status: Status, reason: &'static str) -> RouteReply<'r, F> {
+fn error_reply<'r, F: FileSystem>(status: Status, reason: &'static str) -> RouteReply<'r, F> {
     Reply::Respond(Response::with_reason(status, reason))
 }

@@ -1,4 +1,4 @@
-//! `/`: that the server is there.
+//! `/`: a 200 without content, which shows that the server is up.
 
 use super::{RouteReply, Routes, text};
 use crate::semantics::Now;

@@ -1,10 +1,10 @@
-//! Short texts made in memory, compressed for those who accept it.
+//! Responses with a short text, compressed for clients that accept gzip.
 
 use std::borrow::Cow;
 
 use flate2::{Compress, Compression, FlushCompress, Status as Flate};
 
-use super::{FileContent, PRECONDITION_FAILED, RouteReply, refuse};
+use super::{FileContent, PRECONDITION_FAILED, RouteReply, error_reply};
 use crate::semantics::Now;
 use crate::semantics::conditional::{Preconditions, Validators, Verdict};
 use crate::semantics::content_coding::{self, ContentCoding};
@@ -14,7 +14,7 @@ use crate::semantics::service::Reply;
 use crate::semantics::status::Status;
 use crate::storage::FileSystem;
 
-/// The answer to a GET of `text`.
+/// The reply to a GET or HEAD of `text`.
 pub(super) fn respond<'r, F: FileSystem>(
     compressor: &'r mut Compressor,
     request: &'r Request<'r>,
@@ -38,7 +38,7 @@ pub(super) fn respond<'r, F: FileSystem>(
         ContentCoding::Identity => (None, Body::Bytes(text)),
         ContentCoding::Gzip => match compressor.gzip(&text) {
             Some(compressed) => (Some(ContentEncoding::Gzip), Body::Bytes(Cow::Borrowed(compressed))),
-            None => return refuse(Status::InternalServerError, "The content could not be compressed."),
+            None => return error_reply(Status::InternalServerError, "The content could not be compressed."),
         },
     };
     Reply::Respond(Response {
@@ -50,7 +50,8 @@ pub(super) fn respond<'r, F: FileSystem>(
     })
 }
 
-/// The answer to a read whose preconditions do not hold. A text has neither an entity tag nor a date, but it exists.
+/// The response to a read whose preconditions fail; `None` if they hold. The resource exists, but has neither an entity tag
+/// nor a date.
 pub(super) fn failed_precondition<F: FileSystem>(
     request: &Request<'_>,
     now: &Now,
@@ -62,25 +63,25 @@ pub(super) fn failed_precondition<F: FileSystem>(
     }
 }
 
-/// zlib's usual balance of time and size.
+/// zlib's default level.
 const LEVEL: Compression = Compression::new(6);
 
-/// The largest window, 2^15 bytes, as every gzip decoder must have it.
+/// The largest window, 2^15 bytes. Every gzip decoder supports it.
 const WINDOW_BITS: u8 = 15;
 
-/// The byte of a gzip header that names the system, and the value for Unix: the same content has the same bytes
-/// wherever the server runs.
-const SYSTEM_AT: usize = 9;
-const SYSTEM_UNIX: u8 = 3;
+/// Where the gzip header names the operating system, and the value for Unix (RFC 1952 §2.3.1). It is always set to Unix, so
+/// that the same text has the same bytes wherever the server runs.
+const OS_OFFSET: usize = 9;
+const OS_UNIX: u8 = 3;
 
-/// Header, trailer, and what the coding adds to content that cannot be compressed: far less than this.
+/// More than the gzip header, the trailer, and what deflate adds to content that cannot be compressed.
 const GZIP_OVERHEAD_BYTES: usize = 64;
 
-/// A compressor whose state, some hundred KiB, serves one answer after the other.
+/// A compressor that is reused for every response, since its state takes some hundred KiB.
 pub(super) struct Compressor {
-    /// Whether it was used since it was last [`begun`](Compressor::begin).
+    /// Whether it has been used since [`begin_request`](Compressor::begin_request).
     is_used: bool,
-    /// Made when it is first needed.
+    /// Allocated at the first use.
     state: Option<Compress>,
     compressed: Vec<u8>,
 }
@@ -90,21 +91,22 @@ impl Compressor {
         Compressor { is_used: false, state: None, compressed: Vec::new() }
     }
 
-    /// A request begins that may need it.
-    pub(super) fn begin(&mut self) {
+    /// Resets [`is_used`](Compressor::is_used).
+    pub(super) fn begin_request(&mut self) {
         self.is_used = false;
     }
 
-    /// Whether the request has needed it.
+    /// Whether the current request has used the compressor.
     pub(super) fn is_used(&self) -> bool {
         self.is_used
     }
 
-    /// `text` in the gzip format (RFC 1952), without a file name and with no time; `None` if the compressor fails.
+    /// `text` in the gzip format (RFC 1952), without a file name and with a modification time of 0; `None` if the compressor
+    /// fails.
     fn gzip(&mut self, text: &[u8]) -> Option<&[u8]> {
         self.is_used = true;
         let state = self.state.get_or_insert_with(|| Compress::new_gzip(LEVEL, WINDOW_BITS));
-        // Before each use and not after: a panic may have left either of them in the midst of another text.
+        // Before each use and not after it: a panic may have left either in the middle of another text.
         state.reset();
         self.compressed.clear();
         self.compressed.reserve(text.len() + text.len() / 8 + GZIP_OVERHEAD_BYTES);
@@ -112,7 +114,7 @@ impl Compressor {
         if !matches!(status, Ok(Flate::StreamEnd)) {
             return None;
         }
-        *self.compressed.get_mut(SYSTEM_AT)? = SYSTEM_UNIX;
+        *self.compressed.get_mut(OS_OFFSET)? = OS_UNIX;
         Some(&self.compressed)
     }
 }
@@ -124,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_bytes_of_a_short_text() {
+    fn a_short_text_has_exactly_these_bytes() {
         assert_eq!(
             Compressor::new().gzip(b"abc").unwrap(),
             b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\x4b\x4c\x4a\x06\x00\xc2\x41\x24\x35\x03\x00\x00\x00"
@@ -132,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_compressor_that_is_used_again_gives_what_a_new_one_gives() {
+    fn a_reused_compressor_gives_the_same_bytes_as_a_new_one() {
         let mut used = Compressor::new();
         let mut noise = 1_u32;
         for bytes in [0, 1, 100, 4096, 65_536, 3] {

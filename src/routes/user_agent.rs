@@ -1,4 +1,4 @@
-//! `/user-agent`: what the peer says that it is.
+//! `/user-agent`: the value of the request's User-Agent field, empty if there is none.
 
 use std::borrow::Cow;
 

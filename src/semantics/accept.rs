@@ -20,8 +20,18 @@ pub fn negotiate(fields: &Fields<'_>, offers: &[&str]) -> Option<usize> {
     best.map(|(place, _)| place)
 }
 
-/// The weight of the most specific range that covers `offer`; 0 where none does. Of two that are as specific, the first.
+/// Whether the client names `offer`, a media type without parameters, or all types of its kind (`text/*`). `*/*` does not
+/// count: programs that do nothing with the content send it as well.
+pub fn names(fields: &Fields<'_>, offer: &str) -> bool {
+    most_specific(fields, offer.as_bytes()).is_some_and(|(specificity, weight)| specificity > 0 && weight > 0)
+}
+
 fn weight_of(fields: &Fields<'_>, offer: &[u8]) -> u16 {
+    most_specific(fields, offer).map_or(0, |(_, weight)| weight)
+}
+
+/// Specificity and weight of the most specific range that covers `offer`; of two that are as specific, of the first.
+fn most_specific(fields: &Fields<'_>, offer: &[u8]) -> Option<(u8, u16)> {
     let mut found: Option<(u8, u16)> = None;
     for member in fields.values(FieldName::Accept).flat_map(list_members) {
         let Some((range, weight)) = weighted(member) else { continue };
@@ -30,7 +40,7 @@ fn weight_of(fields: &Fields<'_>, offer: &[u8]) -> u16 {
             found = Some((specificity, weight));
         }
     }
-    found.map_or(0, |(_, weight)| weight)
+    found
 }
 
 /// How specifically `range` covers `offer`; `None` where it does not.
@@ -64,11 +74,15 @@ mod tests {
 
     const OFFERS: [&str; 3] = ["text/html", "application/json", "text/plain"];
 
-    fn choose(value: &str) -> Option<&'static str> {
+    fn with_accept<T>(value: &str, then: impl FnOnce(&Fields<'_>) -> T) -> T {
         let mut spans = FieldSpans::default();
         let value_end = value.len() as u16;
         spans.push(FieldSpan { name: FieldName::Accept, name_start: 0, name_end: 0, value_start: 0, value_end });
-        negotiate(&Fields::new(value.as_bytes(), &spans), &OFFERS).map(|place| OFFERS[place])
+        then(&Fields::new(value.as_bytes(), &spans))
+    }
+
+    fn choose(value: &str) -> Option<&'static str> {
+        with_accept(value, |fields| negotiate(fields, &OFFERS)).map(|place| OFFERS[place])
     }
 
     #[test]
@@ -98,6 +112,16 @@ mod tests {
     fn nothing_is_chosen_where_nothing_that_is_offered_is_acceptable() {
         for value in ["", "image/png", "text/html;q=0", "*/*;q=0", "*", "text", "text/", "text/html;q=2", "html/*"] {
             assert_eq!(choose(value), None, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_type_is_named_by_itself_or_by_its_kind_but_not_by_the_range_of_all_types() {
+        for value in ["text/html", "TEXT/HTML;q=0.1", "text/*", "image/png, text/html;level=1", "*/*;q=0, text/html"] {
+            assert!(with_accept(value, |fields| names(fields, "text/html")), "{value}");
+        }
+        for value in ["", "*/*", "text/plain", "text/html;q=0", "text/*, text/html;q=0", "image/*, */*;q=0.8"] {
+            assert!(!with_accept(value, |fields| names(fields, "text/html")), "{value}");
         }
     }
 }

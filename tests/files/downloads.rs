@@ -73,6 +73,21 @@ fn the_content_of_a_file_is_not_guessed_at() {
 }
 
 #[test]
+fn a_missing_file_is_a_line_of_text_for_a_browser_and_nothing_for_other_clients() {
+    let server = Server::with_directory();
+    fs::create_dir(server.directory().join("shelf")).unwrap();
+    for target in ["/files/absent", "/files/shelf", "/files/", "/files/../x", "/absent", "/echo/a/b"] {
+        let response = server.ask("GET", target, &["Accept: text/html, */*;q=0.8"]);
+        assert_eq!((response.status, response.text()), (404, "There is nothing at this address.\n"), "{target}");
+        for fields in [&[][..], &["Accept: */*"]] {
+            let response = server.ask("GET", target, fields);
+            assert_eq!((response.status, response.text()), (404, ""), "{target}");
+            assert_eq!((response.field("Content-Type"), response.field("Content-Length")), (None, Some("0")));
+        }
+    }
+}
+
+#[test]
 fn a_file_that_is_replaced_or_removed_while_it_is_sent_goes_on_as_the_old_one() {
     let server = Server::with_directory();
     let old = noise(LARGE_BYTES as usize, 1);

@@ -217,7 +217,10 @@ fn uploads_that_are_off_are_not_allowed_and_not_offered() {
     for (method, target) in [("PUT", "/files/file"), ("POST", "/files/new"), ("PUT", "/files/..")] {
         let response = server.store(method, target, &[], b"written");
         assert_eq!((response.status, response.field("Allow")), (405, Some("GET, HEAD, OPTIONS")), "{method} {target}");
+        assert_eq!(response.text(), "Uploads are turned off on this server.\n", "{method} {target}");
     }
+    let other = server.ask("DELETE", "/files/file", &[]);
+    assert_eq!((other.status, other.text()), (405, "The method is not offered at this target.\n"));
     assert_eq!(server.ask("OPTIONS", "/files/file", &[]).field("Allow"), Some("GET, HEAD, OPTIONS"));
     assert_eq!(server.get("/files/file").text(), "bytes");
     assert_eq!(server.file_names(), ["file"]);

@@ -22,6 +22,27 @@ fn names_that_begin_with_a_dot_are_not_there_for_any_method() {
     assert_eq!(get(&server, "/./sub/shown").status, 200);
 }
 
+/// A browser shows an error page of its own for a 404 without content.
+#[test]
+fn a_404_has_a_line_of_text_for_clients_that_name_a_text_type() {
+    const FIREFOX: &str = "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+    let server = share(&[".env"]);
+    for target in ["/absent", "/absent/", "/.env", "/.spindle/", "/../x", "/a/%00", "/absent/?archive=tar"] {
+        for accept in [FIREFOX, "Accept: text/plain"] {
+            let response = ask(&server, "GET", target, &[accept]);
+            assert_eq!((response.status, response.text()), (404, "There is nothing at this address.\n"), "{target}");
+            assert_eq!((response.field("Content-Type"), response.field("Vary")), (Some("text/plain"), Some("Accept")));
+            let head = ask(&server, "HEAD", target, &[accept]);
+            assert_eq!((head.status, head.field("Content-Length")), (404, Some("34")), "{target}");
+            assert_eq!((head.field("Content-Type"), head.field("Vary")), (Some("text/plain"), Some("Accept")));
+        }
+        for fields in [&[][..], &["Accept: */*"], &["Accept: image/png, */*;q=0.5"], &["Accept: text/html;q=0"]] {
+            let response = ask(&server, "GET", target, fields);
+            assert_eq!((response.status, response.text(), response.field("Vary")), (404, "", None), "{target}");
+        }
+    }
+}
+
 #[test]
 fn with_hidden_they_are_there_but_for_the_server_s_own() {
     let server = share_with(&["--hidden", "--uploads", "replace"], NAMES);

@@ -24,6 +24,8 @@ fn a_directory_is_its_index_and_is_never_listed() {
     for target in ["/bare/", "/bare/?format=text", "/odd/", "/absent/", "/absent"] {
         let response = get(&server, target);
         assert_eq!((response.status, response.text()), (404, ""), "{target}");
+        let in_a_browser = ask(&server, "GET", target, &["Accept: text/html"]);
+        assert_eq!(in_a_browser.text(), "There is nothing at this address.\n", "{target}");
     }
     assert_eq!(get(&server, "/bare").status, 301);
     assert_eq!(ask(&server, "PUT", "/new", &["Content-Length: 0"]).status, 405);

@@ -18,6 +18,7 @@ fn nobody_may_write_unless_it_is_allowed() {
                 (405, Some("GET, HEAD, OPTIONS")),
                 "{method} {target}"
             );
+            assert_eq!(response.text(), "Uploads are turned off on this server.\n", "{method} {target}");
         }
     }
     assert_eq!(server.file_names(), ["sub"]);
@@ -29,7 +30,8 @@ fn files_are_stored_where_it_is_allowed() {
     assert_eq!(put(&server, "/sub/b", &[]), 201);
     assert_eq!(put(&server, "/sub/a", &[]), 409);
     assert_eq!(put(&server, "/sub", &[]), 409);
-    assert_eq!(put(&server, "/sub/", &[]), 405);
+    let to_a_directory = ask(&server, "PUT", "/sub/", &["Content-Length: 0"]);
+    assert_eq!((to_a_directory.status, to_a_directory.text()), (405, "The method is not offered at this target.\n"));
     let replacing = share_with(&["--uploads", "replace"], &["a"]);
     assert_eq!(put(&replacing, "/a", &[]), 204);
     assert_eq!(replacing.content_of("a"), Some(Vec::new()));

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::multipart::Parts;
 use super::validators::FileVersion;
 use super::{BUSY, FileContent, FileRoutes, path_of};
-use crate::routes::{PRECONDITION_FAILED, RouteReply, internal_error, not_found, refuse};
+use crate::routes::{PRECONDITION_FAILED, RouteReply, error_reply, internal_error, not_found};
 use crate::semantics::Now;
 use crate::semantics::conditional::{Preconditions, Verdict};
 use crate::semantics::fields::FieldName;
@@ -49,10 +49,10 @@ pub(super) fn find<'n, F: FileSystem>(
     Ok(Found::Opened(FileRange::whole(opened), version))
 }
 
-/// The path that `name` leads to, as the cache knows it, and checked if the name had to be decoded.
+/// The key of the file in the cache, which is its path. The checked path is returned as well if `name` had to be decoded.
 ///
-/// A name that needs no decoding is looked up as it is, so that a request for a cached file allocates nothing. Nothing is
-/// lost by not checking it: every path in the cache has been checked.
+/// A name without a percent triple and without a segment `.` is its own path. It is used as it is, so that a request for a
+/// cached file allocates nothing. It need not be checked first, because the cache contains only checked paths.
 fn cache_key(name: Cow<'_, [u8]>) -> Result<(Cow<'_, [u8]>, Option<RelativePath>), StorageError> {
     let is_encoded = name.contains(&b'%') || name.windows(2).any(|pair| pair == b"./");
     if !is_encoded {
@@ -74,19 +74,8 @@ pub(super) fn respond<'r, F: FileSystem>(
     media_type: Cow<'r, str>,
     now: &Now,
 ) -> Response<'r, FileContent<F>> {
-    let boundary = files.next_boundary();
-    let (version, content) = match found {
-        Found::Opened(file, version) => (Cow::Owned(version), Representation::File(file, boundary)),
-        Found::Cached(path) => {
-            let Some(cached) = files.cache.get(&path) else {
-                return internal_error("A file that was just found in the cache, or put there, is in it.");
-            };
-            let content = match &cached.content {
-                CachedContent::Memory(content) => Representation::Memory(content),
-                CachedContent::Open(file) => Representation::File(file.clone(), boundary),
-            };
-            (Cow::Borrowed(&cached.user_data), content)
-        }
+    let Some((version, content)) = representation_of(files, found) else {
+        return internal_error("A file that was just found in the cache, or put there, is in it.");
     };
     let verdict = Preconditions::of(request, now)
         .map_or(Verdict::Proceed, |preconditions| preconditions.evaluate(Some(version.validators())));
@@ -129,6 +118,24 @@ pub(super) fn respond<'r, F: FileSystem>(
             ..Response::with_reason(Status::RangeNotSatisfiable, "The file has none of the ranges.")
         },
     }
+}
+
+/// The version and the content of a file that was found; `None` if the cache does not have it.
+fn representation_of<'r, F: FileSystem>(
+    files: &'r mut FileRoutes<F>,
+    found: Found<'_, F>,
+) -> Option<(Cow<'r, FileVersion>, Representation<'r, F>)> {
+    let boundary = files.next_boundary();
+    let path = match found {
+        Found::Opened(file, version) => return Some((Cow::Owned(version), Representation::File(file, boundary))),
+        Found::Cached(path) => path,
+    };
+    let cached = files.cache.get(&path)?;
+    let content = match &cached.content {
+        CachedContent::Memory(content) => Representation::Memory(content),
+        CachedContent::Open(file) => Representation::File(file.clone(), boundary),
+    };
+    Some((Cow::Borrowed(&cached.user_data), content))
 }
 
 /// Whether the request asks for several ranges. They are sent from the open file, so such a request does not use the cache.
@@ -196,23 +203,28 @@ fn selection(request: &Request<'_>, bytes_total: u64, version: &FileVersion, now
 }
 
 /// The reply to a read that failed. A directory or a device is not found, like an absent file.
-pub(in crate::routes) fn read_error_reply<'r, F: FileSystem>(error: &StorageError) -> RouteReply<'r, F> {
+pub(in crate::routes) fn read_error_reply<'r, F: FileSystem>(
+    request: &Request<'_>,
+    error: &StorageError,
+) -> RouteReply<'r, F> {
     match error {
-        StorageError::PermissionDenied => refuse(Status::Forbidden, "The server may not read this file."),
-        StorageError::TooManyOpenFiles => refuse(Status::ServiceUnavailable, "The server has too many files open."),
-        StorageError::Busy => refuse(Status::ServiceUnavailable, BUSY),
+        StorageError::PermissionDenied => error_reply(Status::Forbidden, "The server may not read this file."),
+        StorageError::TooManyOpenFiles => {
+            error_reply(Status::ServiceUnavailable, "The server has too many files open.")
+        }
+        StorageError::Busy => error_reply(Status::ServiceUnavailable, BUSY),
         StorageError::Io(error) => {
             log::warn!("a file cannot be opened: {error}");
-            refuse(Status::InternalServerError, "The file cannot be opened.")
+            error_reply(Status::InternalServerError, "The file cannot be opened.")
         }
         StorageError::NotFound
         | StorageError::ParentMissing
         | StorageError::NotRegularFile
-        | StorageError::InvalidName => not_found(),
+        | StorageError::InvalidName => not_found(request),
         // Errors of writing. No system should report them when a file is opened for reading.
         StorageError::AlreadyExists | StorageError::ConditionFailed | StorageError::DiskFull => {
             log::warn!("a file cannot be opened: {error}");
-            refuse(Status::InternalServerError, "The file cannot be opened.")
+            error_reply(Status::InternalServerError, "The file cannot be opened.")
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `/files/{path}`: the files beneath the served directory.
+//! `/files/{path}`: reads and writes the files below the served directory. A shared folder uses the same code.
 
 mod download;
 mod multipart;
@@ -15,7 +15,7 @@ pub(super) use self::download::{Found, asks_for_parts, read_error_reply};
 pub(super) use self::multipart::Parts;
 pub use self::upload::FileSink;
 use self::validators::{FileVersion, OwnUploads};
-use super::{FileContent, READ_ONLY, RouteReply, Routes, internal_error, refuse};
+use super::{FileContent, Offer, RouteReply, Routes, error_reply, internal_error};
 use crate::semantics::Now;
 use crate::semantics::method::Method;
 use crate::semantics::request::Request;
@@ -24,30 +24,33 @@ use crate::semantics::service::Reply;
 use crate::semantics::status::Status;
 use crate::storage::{Directory, FileCache, FileSystem, Native, PathError, RelativePath, StorageError};
 
-const BYTES: Cow<'static, str> = Cow::Borrowed("application/octet-stream");
+const OCTET_STREAM: Cow<'static, str> = Cow::Borrowed("application/octet-stream");
 
-/// Why a file was neither read nor stored that others would not leave alone.
+/// The reason of a 503 to a read or an upload: other processes moved directories about at every attempt.
 const BUSY: &str = "The directory is being changed by others at the moment.";
 
-/// What may be uploaded.
+/// The reason of a 400 to an upload.
+const INVALID_NAME: &str = "No file can have this name here.";
+
+/// Which uploads are allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UploadPolicy {
-    /// Any name; an existing file is replaced.
+    /// Any name. An existing file is replaced.
     Replace,
-    /// Only names under which nothing stands.
+    /// Only names that no file has yet.
     Create,
-    /// Nothing.
+    /// None.
     Off,
 }
 
-/// How uploads are taken.
+/// How uploads are handled.
 #[derive(Clone, Copy, Debug)]
 pub struct UploadSettings {
-    /// What may be uploaded.
+    /// Which uploads are allowed.
     pub policy: UploadPolicy,
-    /// The longest content, in bytes; `None` for as much as the disk holds.
+    /// The longest content, in bytes; `None` if only the disk sets a limit.
     pub bytes_max: Option<u64>,
-    /// Whether an upload is acknowledged only when it is on the disk.
+    /// Whether an upload is flushed to the disk before its response is sent.
     pub durable: bool,
 }
 
@@ -55,17 +58,19 @@ pub struct UploadSettings {
 pub struct FileRoutes<F: FileSystem = Native> {
     directory: Directory<F>,
     uploads: UploadSettings,
-    /// What this run has published lately. Shared with the sinks, which outlive the call that makes them.
+    /// The latest uploads of this run. Shared with the sinks, which outlive the call that creates them.
     own_uploads: Rc<RefCell<OwnUploads>>,
     /// Files that are requested often, with the fields that describe them.
     cache: FileCache<FileVersion, F>,
-    /// Where the boundaries of parts come from.
+    /// The source of the boundaries between parts.
     random: fastrand::Rng,
 }
 
 impl<F: FileSystem> FileRoutes<F> {
-    /// Serves `directory`. At most `open_files_max` files stay open between requests. The boundaries between parts are made
-    /// from `seed`, which nobody may be able to foresee: a file must not be able to hold them.
+    /// Serves `directory`. At most `open_files_max` files stay open between requests.
+    ///
+    /// The boundaries between parts are made from `seed`. It must be unpredictable: whoever could foresee a boundary could
+    /// upload a file that contains it, and a client would then split that file in the wrong place.
     pub fn new(directory: Directory<F>, uploads: UploadSettings, open_files_max: usize, seed: u64) -> FileRoutes<F> {
         FileRoutes {
             directory,
@@ -84,7 +89,7 @@ impl<F: FileSystem> FileRoutes<F> {
         self.cache.evict_unused(now.monotonic_ns);
     }
 
-    /// A boundary that no answer before has had.
+    /// A new boundary for each response.
     fn next_boundary(&mut self) -> u64 {
         self.random.u64(..)
     }
@@ -97,7 +102,7 @@ impl<F: FileSystem> FileRoutes<F> {
         self.uploads.policy
     }
 
-    /// Finds the file that a GET or HEAD asks for. `name` is the path below these routes as the target has it.
+    /// Finds the file that a GET or HEAD asks for. `name` is the path below these routes, as it is in the target.
     pub(super) fn find<'n>(
         &mut self,
         request: &Request<'_>,
@@ -122,16 +127,17 @@ impl<F: FileSystem> FileRoutes<F> {
     pub(super) fn upload<'r>(&self, request: &Request<'_>, name: &[u8], now: &Now) -> RouteReply<'r, F> {
         match path_of(name) {
             Ok(path) => upload::respond(self, request, &path, now),
-            Err(_) => refuse(Status::BadRequest, "No file can have this name here."),
+            Err(_) => error_reply(Status::BadRequest, INVALID_NAME),
         }
     }
 
-    pub(super) fn methods(&self) -> &'static [Method] {
+    pub(super) fn offer(&self) -> Offer {
         match self.uploads.policy {
-            UploadPolicy::Off => READ_ONLY,
-            UploadPolicy::Replace | UploadPolicy::Create => {
-                &[Method::Get, Method::Head, Method::Post, Method::Put, Method::Options]
-            }
+            UploadPolicy::Off => Offer { uploads_are_off: true, ..Offer::READ_ONLY },
+            UploadPolicy::Replace | UploadPolicy::Create => Offer {
+                methods: &[Method::Get, Method::Head, Method::Post, Method::Put, Method::Options],
+                uploads_are_off: false,
+            },
         }
     }
 }
@@ -144,21 +150,24 @@ pub(super) fn respond<'r, F: FileSystem>(
 ) -> RouteReply<'r, F> {
     routes.used_disk = true;
     let Some(files) = &mut routes.files else {
-        return Reply::Respond(internal_error("A file is asked for only where a directory is served."));
+        return Reply::Respond(internal_error("A file is requested only if a directory is served."));
     };
     match request.method {
         Method::Post | Method::Put => files.upload(request, name, now),
         _ => match files.find(request, Cow::Borrowed(name), now) {
-            Ok(found) => Reply::Respond(files.download(found, request, BYTES, now)),
-            Err(error) => read_error_reply(&error),
+            Ok(found) => Reply::Respond(files.download(found, request, OCTET_STREAM, now)),
+            Err(error) => read_error_reply(request, &error),
         },
     }
 }
 
-/// The segments are split before they are decoded, and decoded once: an encoded slash or dot is judged as what it is.
+/// The path that `name`, a part of the target's path, leads to.
 ///
-/// A segment `.` is left out, since programs that join a base and a relative name send it. At the end it would name a
-/// directory (RFC 3986 §5.2.4), and is refused like every name that ends in a slash.
+/// The name is split at its slashes first, and then each segment is decoded once. So an encoded slash is a byte of a segment,
+/// which no path may contain, and `%2e%2e` is judged like `..`.
+///
+/// A segment `.` is left out, because programs that join a base and a relative name send it. The last segment is not left
+/// out: `.` at the end names a directory (RFC 3986 §5.2.4), so it is an error like a slash at the end.
 pub(super) fn path_of(name: &[u8]) -> Result<RelativePath, PathError> {
     let (directories, last) = match memchr::memrchr(b'/', name) {
         Some(slash) => (Some(&name[..slash]), &name[slash + 1..]),

@@ -31,7 +31,7 @@ const COUNTED_ENTRIES: usize = 1024;
 const ROWS_BYTES: usize = PIECE_BYTES_MAX / 2;
 
 /// What is said of the listing as a whole.
-pub(super) struct Form {
+pub(super) struct ListingOptions {
     pub(super) format: Format,
     /// Decoded, `/` or `/a/b/`.
     pub(super) path: Vec<u8>,
@@ -47,7 +47,7 @@ pub(super) struct Form {
 /// A listing that is being sent.
 pub struct Listing<F: FileSystem = Native> {
     directory: storage::Listing<F>,
-    form: Form,
+    options: ListingOptions,
     held: Held,
     stage: Stage,
     /// Rows that are made, and how much of them has been sent.
@@ -105,11 +105,15 @@ impl Drop for Held {
 
 impl<F: FileSystem> Listing<F> {
     /// `held_by_all` counts the entries that all listings hold.
-    pub(super) fn new(directory: storage::Listing<F>, form: Form, held_by_all: &Rc<Cell<usize>>) -> Listing<F> {
+    pub(super) fn new(
+        directory: storage::Listing<F>,
+        options: ListingOptions,
+        held_by_all: &Rc<Cell<usize>>,
+    ) -> Listing<F> {
         let may_be_too_large = directory.may_exceed(SORTED_MAX as u64);
         Listing {
             directory,
-            form,
+            options,
             held: Held { total: Rc::clone(held_by_all), count: 0 },
             stage: if may_be_too_large { Stage::Counting(0) } else { Stage::Gathering(Vec::new()) },
             out: Vec::new(),
@@ -151,7 +155,7 @@ impl<F: FileSystem> Listing<F> {
     }
 
     fn count(&mut self, count: usize) -> Result<Stage, SourceFailed> {
-        let shows_hidden = self.form.shows_hidden;
+        let shows_hidden = self.options.shows_hidden;
         let is_counted = |name: &[u8]| shows_hidden || !name.starts_with(b".");
         let (more, is_end) = self.directory.count(COUNTED_ENTRIES, is_counted).map_err(|error| fail(&error))?;
         let count = count + more;
@@ -196,7 +200,7 @@ impl<F: FileSystem> Listing<F> {
         for _ in 0..SLICE_ENTRIES {
             match self.directory.next() {
                 None => return Ok((run, true)),
-                Some(Ok(Some(entry))) if self.form.shows_hidden || !entry.name.starts_with(b".") => run.push(entry),
+                Some(Ok(Some(entry))) if self.options.shows_hidden || !entry.name.starts_with(b".") => run.push(entry),
                 Some(Ok(_)) => {}
                 Some(Err(error)) => return Err(fail(&error)),
             }
@@ -206,7 +210,7 @@ impl<F: FileSystem> Listing<F> {
 
     /// Sorts one run, so that its first entry is at its end.
     fn sort(&mut self, mut runs: Vec<Vec<Entry>>, mut sorted: Vec<Vec<Keyed>>) -> Stage {
-        let (sort, order) = (self.form.sort, self.form.order);
+        let (sort, order) = (self.options.sort, self.options.order);
         if let Some(run) = runs.pop().filter(|run| !run.is_empty()) {
             let mut run: Vec<_> = run.into_iter().map(|entry| Keyed { key: names::key(&entry.name), entry }).collect();
             run.sort_unstable_by(|one, other| compare(sort, order, other, one));
@@ -225,7 +229,7 @@ impl<F: FileSystem> Listing<F> {
 
     fn write_sorted(&mut self, mut runs: Vec<Vec<Keyed>>) -> Stage {
         while self.out.len() < ROWS_BYTES {
-            match take_first(&mut runs, self.form.sort, self.form.order) {
+            match take_first(&mut runs, self.options.sort, self.options.order) {
                 Some(entry) => {
                     self.held.remove(1);
                     self.write_row(&entry);
@@ -256,7 +260,7 @@ impl<F: FileSystem> Listing<F> {
     }
 
     fn write_head(&mut self, is_sorted: bool) {
-        let Form { format, path, sort, order, may_upload, may_replace, .. } = &self.form;
+        let ListingOptions { format, path, sort, order, may_upload, may_replace, .. } = &self.options;
         match format {
             Format::Html => page::write_head(
                 &mut self.out,
@@ -275,8 +279,8 @@ impl<F: FileSystem> Listing<F> {
     }
 
     fn write_row(&mut self, entry: &Entry) {
-        match self.form.format {
-            Format::Html => page::write_row(&mut self.out, entry, self.form.now_unix_s),
+        match self.options.format {
+            Format::Html => page::write_row(&mut self.out, entry, self.options.now_unix_s),
             Format::Json => json::write_row(&mut self.out, entry, self.rows == 0),
             Format::Text => text::write_row(&mut self.out, entry),
         }
@@ -284,7 +288,7 @@ impl<F: FileSystem> Listing<F> {
     }
 
     fn write_foot(&mut self, is_sorted: bool) {
-        match self.form.format {
+        match self.options.format {
             Format::Html => page::write_foot(&mut self.out, self.rows, is_sorted),
             Format::Json => json::write_foot(&mut self.out),
             Format::Text => {}
@@ -340,7 +344,7 @@ mod tests {
     /// A listing of `root` as a page.
     fn listing(root: &Path, held_by_all: &Rc<Cell<usize>>) -> Listing {
         let directory = Directory::open(root, 1).unwrap().list(None, SymlinkedDirectories::Include).unwrap();
-        let form = Form {
+        let options = ListingOptions {
             format: Format::Html,
             path: b"/".to_vec(),
             sort: Sort::Name,
@@ -350,7 +354,7 @@ mod tests {
             shows_hidden: false,
             now_unix_s: 0,
         };
-        Listing::new(directory, form, held_by_all)
+        Listing::new(directory, options, held_by_all)
     }
 
     /// All of it. `look` sees the listing behind each step.

@@ -19,7 +19,7 @@ pub(super) fn of(name: &[u8]) -> Cow<'static, str> {
 }
 
 /// Whether a browser that is led to content of this type may run what is in it: scripts in pages, images and documents.
-pub(super) fn is_run_by_browsers(media_type: &str) -> bool {
+pub(super) fn is_active(media_type: &str) -> bool {
     let essence = media_type.split(';').next().unwrap_or_default().trim_end();
     let is_xml = ["+xml", "/xml", "/xsl", "xslt"].iter().any(|ending| essence.ends_with(ending));
     let is_named = matches!(
@@ -66,11 +66,11 @@ mod tests {
             "a.mathml", "a.rss", "a.atom", "a.rdf", "a.shtml", "a.kml",
         ] {
             let media_type = of(name.as_bytes());
-            assert!(is_run_by_browsers(&media_type) || media_type == UNKNOWN, "{name}: {media_type}");
+            assert!(is_active(&media_type) || media_type == UNKNOWN, "{name}: {media_type}");
         }
         for name in ["a.txt", "a.png", "a.jpg", "a.mp4", "a.json", "a.css", "a.csv", "a.zip", "a"] {
-            assert!(!is_run_by_browsers(&of(name.as_bytes())), "{name}");
+            assert!(!is_active(&of(name.as_bytes())), "{name}");
         }
-        assert!(is_run_by_browsers("text/html") && is_run_by_browsers("image/svg+xml"));
+        assert!(is_active("text/html") && is_active("image/svg+xml"));
     }
 }

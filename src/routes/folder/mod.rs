@@ -1,12 +1,16 @@
-//! A shared folder: what a directory and all beneath it are to readers, and to writers where there may be some.
+//! A shared folder: the files and directories below a directory, and uploads to it if they are allowed.
 //!
 //! # Laws
 //!
-//! 1. A name that begins with a dot is not there, for all methods, unless it is asked to be. `/.spindle/` is the server's own.
-//! 2. A directory is listed under a name that ends in a slash; without it, the answer is a redirect within the same host.
-//! 3. A listing is made as it is sent, in slices. Its memory is bounded, whatever the directory holds.
-//! 4. Whoever put a file here gains nothing over the readers: a browser believes the media type, lets no page of another
-//!    site embed the file, and runs nothing that is in it, unless the folder is a site.
+//! 1. A name that begins with a dot does not exist, for any method, unless `--hidden` is given. `/.spindle/` never exists: it
+//!    is reserved for the server.
+//! 2. A directory is listed at the path that ends in a slash. Without the slash the response is a redirect, because relative
+//!    links in the listing would otherwise lead to the parent directory. The redirect is relative, so it never leads to
+//!    another host.
+//! 3. A listing is made in slices while it is sent, so that other connections are served in between. Its memory is bounded,
+//!    however many entries the directory has.
+//! 4. A file gives whoever put it here no power over its readers: a browser must not guess another media type, pages of other
+//!    sites cannot embed the file, and scripts in it do not run. In a site, which only its owner writes to, scripts do run.
 
 mod allowed_hosts;
 mod archive;
@@ -28,15 +32,14 @@ use percent_encoding::percent_decode;
 
 pub use self::allowed_hosts::AllowedHosts;
 pub(super) use self::archive::Archive;
-use self::listing::Form;
 pub(super) use self::listing::Listing;
+use self::listing::ListingOptions;
 use self::query::{Format, Query};
 use super::files::{self, FileRoutes, UploadPolicy};
-use super::{FileContent, OTHER_SITE, READ_ONLY, RouteReply, method_not_allowed, not_found, refuse};
+use super::{FileContent, Offer, RouteReply, error_reply, not_found};
 use crate::semantics::Now;
 use crate::semantics::accept;
 use crate::semantics::method::Method;
-use crate::semantics::origin;
 use crate::semantics::request::Request;
 use crate::semantics::response::{Body, RareFields, Response};
 use crate::semantics::service::Reply;
@@ -46,33 +49,33 @@ use crate::storage::{FileSystem, Native, RelativePath, StorageError, SymlinkedDi
 /// How a folder is shared.
 #[derive(Clone, Debug)]
 pub struct FolderSettings {
-    /// What the folder is called.
+    /// The name of the folder. Its archive is saved under this name.
     pub name: Vec<u8>,
     /// Whether names that begin with a dot are served.
     pub shows_hidden: bool,
-    /// Whether it is served as a web site of its owner.
+    /// Whether the folder is served as a web site (`--site`).
     pub is_site: bool,
-    /// Under which names.
+    /// The host names that requests may be sent to.
     pub hosts: AllowedHosts,
 }
 
 /// The routes of a shared folder.
 pub struct FolderRoutes<F: FileSystem = Native> {
     files: FileRoutes<F>,
-    sharing: FolderSettings,
-    /// How many entries the listings hold that are being sent.
-    held_entries: Rc<Cell<usize>>,
+    settings: FolderSettings,
+    /// How many entries the listings in progress hold in memory.
+    buffered_entries: Rc<Cell<usize>>,
     /// How many archives are being sent.
     archives: Rc<Cell<usize>>,
 }
 
-/// The first segment of what is the server's own.
-const OWN: &[u8] = b".spindle";
+/// A first segment that is reserved for the server.
+const RESERVED: &[u8] = b".spindle";
 
 impl<F: FileSystem> FolderRoutes<F> {
     /// Shares the directory of `files`.
-    pub fn new(files: FileRoutes<F>, sharing: FolderSettings) -> FolderRoutes<F> {
-        FolderRoutes { files, sharing, held_entries: Rc::default(), archives: Rc::default() }
+    pub fn new(files: FileRoutes<F>, settings: FolderSettings) -> FolderRoutes<F> {
+        FolderRoutes { files, settings, buffered_entries: Rc::default(), archives: Rc::default() }
     }
 
     pub(super) fn files(&self) -> &FileRoutes<F> {
@@ -83,21 +86,22 @@ impl<F: FileSystem> FolderRoutes<F> {
         &mut self.files
     }
 
-    /// Whether the request was sent to a name of this machine.
-    pub(super) fn serves_host_of(&self, request: &Request<'_>) -> bool {
-        self.sharing.hosts.allow(request)
+    /// Whether the folder is shared under the host name that the request was sent to.
+    pub(super) fn allows_host_of(&self, request: &Request<'_>) -> bool {
+        self.settings.hosts.allow(request)
     }
 
-    /// Whether all segments may be seen. They are judged as they will be looked up: decoded.
+    /// Whether no segment of `name` is hidden or reserved. Segments are decoded first, as they are when the file is opened.
     fn shows(&self, name: &[u8]) -> bool {
         let mut segments = name.split(|byte| *byte == b'/').map(|segment| Cow::<[u8]>::from(percent_decode(segment)));
-        let is_own = segments.clone().find(|segment| **segment != *b".").is_some_and(|first| *first == *OWN);
+        let first = segments.clone().find(|segment| **segment != *b".");
+        let is_reserved = first.is_some_and(|first| *first == *RESERVED);
         let is_hidden = |segment: Cow<'_, [u8]>| segment.starts_with(b".") && *segment != *b".";
-        !is_own && (self.sharing.shows_hidden || !segments.any(is_hidden))
+        !is_reserved && (self.settings.shows_hidden || !segments.any(is_hidden))
     }
 }
 
-/// The answer to a request for `path`, which begins with a slash.
+/// The reply to a request for `path`, which begins with a slash.
 pub(super) fn respond<'r, F: FileSystem>(
     folder: &'r mut FolderRoutes<F>,
     request: &'r Request<'r>,
@@ -106,33 +110,29 @@ pub(super) fn respond<'r, F: FileSystem>(
 ) -> RouteReply<'r, F> {
     let name = path.strip_prefix(b"/").unwrap_or(path);
     if !folder.shows(name) {
-        return not_found_here(folder, request);
+        return match request.method {
+            Method::Get | Method::Head if folder.settings.is_site => site::not_found(folder, request),
+            _ => not_found(request),
+        };
     }
     let is_directory = name.is_empty() || name.ends_with(b"/");
-    let methods = if is_directory { READ_ONLY } else { folder.files.methods() };
-    if origin::is_cross_origin_write(request) {
-        return refuse(Status::Forbidden, OTHER_SITE);
-    }
-    if !methods.contains(&request.method) {
-        return method_not_allowed(methods);
+    let offer = match folder.files.offer() {
+        // Files are uploaded by their names, never to a directory.
+        offer if is_directory => Offer { methods: Offer::READ_ONLY.methods, ..offer },
+        offer => offer,
+    };
+    if let Some(reply) = offer.reply(request) {
+        return reply;
     }
     match request.method {
-        Method::Options => Reply::Respond(Response { allow: Some(methods), ..Response::new(Status::NoContent) }),
         Method::Post | Method::Put => folder.files.upload(request, name, now),
-        _ if folder.sharing.is_site => site::respond(folder, request, name, now),
-        _ if is_directory => directory(folder, request, name, now),
-        _ => file(folder, request, name, now),
+        _ if folder.settings.is_site => site::respond(folder, request, name, now),
+        _ if is_directory => respond_with_directory(folder, request, name, now),
+        _ => respond_with_file(folder, request, name, now),
     }
 }
 
-fn not_found_here<'r, F: FileSystem>(folder: &FolderRoutes<F>, request: &Request<'_>) -> RouteReply<'r, F> {
-    match request.method {
-        Method::Get | Method::Head if folder.sharing.is_site => site::not_found(folder),
-        _ => not_found(),
-    }
-}
-
-fn file<'r, F: FileSystem>(
+fn respond_with_file<'r, F: FileSystem>(
     folder: &'r mut FolderRoutes<F>,
     request: &'r Request<'r>,
     name: &'r [u8],
@@ -141,11 +141,11 @@ fn file<'r, F: FileSystem>(
     let found = match folder.files.find(request, Cow::Borrowed(name), now) {
         Ok(found) => found,
         Err(StorageError::NotRegularFile) => return redirect_to_directory(folder, request, name),
-        Err(error) => return files::read_error_reply(&error),
+        Err(error) => return files::read_error_reply(request, &error),
     };
-    let last: Cow<'_, [u8]> = percent_decode(last_segment(name)).into();
-    let media_type = media_type::of(&last);
-    let is_run = media_type::is_run_by_browsers(&media_type);
+    let file_name: Cow<'_, [u8]> = percent_decode(last_segment(name)).into();
+    let media_type = media_type::of(&file_name);
+    let is_active = media_type::is_active(&media_type);
     let is_download = query::asks_for_download(request.target.query());
     let response = folder.files.download(found, request, media_type, now);
     if response.status.code() >= 400 {
@@ -153,13 +153,13 @@ fn file<'r, F: FileSystem>(
     }
     Reply::Respond(Response {
         same_origin_only: true,
-        content_security_policy: is_run.then_some("sandbox"),
-        rare: is_download.then(|| saved_as(&last)),
+        content_security_policy: is_active.then_some("sandbox"),
+        rare: is_download.then(|| saved_as(&file_name)),
         ..response
     })
 }
 
-/// What has a browser save the content under this name.
+/// The field that makes a browser save the content under this name.
 fn saved_as(name: &[u8]) -> Box<RareFields> {
     Box::new(RareFields { content_disposition: Some(disposition::attachment(name)), ..RareFields::default() })
 }
@@ -168,20 +168,20 @@ fn last_segment(name: &[u8]) -> &[u8] {
     name.rsplit(|byte| *byte == b'/').next().unwrap_or(name)
 }
 
-/// What is neither a file nor a directory is not found. The name of a directory without its slash leads to the one with it:
-/// otherwise the references in a listing would lead beside it.
+/// The reply to a request for a name that is no regular file: a redirect if it is a directory whose slash is missing, and
+/// otherwise a 404.
 fn redirect_to_directory<'r, F: FileSystem>(
     folder: &FolderRoutes<F>,
     request: &Request<'_>,
     name: &[u8],
 ) -> RouteReply<'r, F> {
-    let Ok(path) = files::path_of(name) else { return not_found() };
+    let Ok(path) = files::path_of(name) else { return not_found(request) };
     match folder.files.directory().is_directory(&path) {
         Ok(true) => {}
-        Ok(false) => return not_found(),
-        Err(error) => return files::read_error_reply(&error),
+        Ok(false) => return not_found(request),
+        Err(error) => return files::read_error_reply(request, &error),
     }
-    // Relative, and encoded anew: it holds neither a colon nor a slash but the last one, and so leads to no other host.
+    // The encoded name has no colon and no slash, so a client can read it neither as a scheme nor as another host.
     let mut location = format!("./{}/", text::encoded(path.name()));
     if let Some(query) = request.target.query() {
         location.push('?');
@@ -189,14 +189,14 @@ fn redirect_to_directory<'r, F: FileSystem>(
     }
     Reply::Respond(Response {
         rare: Some(Box::new(RareFields { location: Some(location), ..RareFields::default() })),
-        // It is a directory for now.
+        // A file may replace the directory, so a cache has to revalidate the redirect.
         no_cache: true,
         ..Response::new(Status::MovedPermanently)
     })
 }
 
-/// `name` is empty, or ends with a slash.
-fn directory<'r, F: FileSystem>(
+/// The reply to a request for a directory. `name` is empty or ends in a slash.
+fn respond_with_directory<'r, F: FileSystem>(
     folder: &'r mut FolderRoutes<F>,
     request: &'r Request<'r>,
     name: &'r [u8],
@@ -205,29 +205,29 @@ fn directory<'r, F: FileSystem>(
     let path = match name.strip_suffix(b"/").map(files::path_of) {
         None => None,
         Some(Ok(path)) => Some(path),
-        Some(Err(_)) => return not_found(),
+        Some(Err(_)) => return not_found(request),
     };
     match Query::parse(request.target.query()) {
-        Ok(query) if query.is_archive => archive(folder, request, path, now),
-        Ok(query) => list(folder, request, path.as_ref(), query, now),
-        Err(reason) => refuse(Status::BadRequest, reason),
+        Ok(query) if query.is_archive => respond_with_archive(folder, request, path, now),
+        Ok(query) => respond_with_listing(folder, request, path.as_ref(), query, now),
+        Err(reason) => error_reply(Status::BadRequest, reason),
     }
 }
 
-fn archive<'r, F: FileSystem>(
+fn respond_with_archive<'r, F: FileSystem>(
     folder: &FolderRoutes<F>,
     request: &Request<'_>,
     path: Option<RelativePath>,
     now: &Now,
 ) -> RouteReply<'r, F> {
     let Some(permit) = archive::Permit::new(&folder.archives) else {
-        return refuse(Status::ServiceUnavailable, "The server is sending too many archives.");
+        return error_reply(Status::ServiceUnavailable, "The server is sending too many archives.");
     };
-    let name = path.as_ref().map_or(&*folder.sharing.name, RelativePath::name).to_vec();
-    let shows_hidden = folder.sharing.shows_hidden;
+    let name = path.as_ref().map_or(&*folder.settings.name, RelativePath::name).to_vec();
+    let shows_hidden = folder.settings.shows_hidden;
     let archive = match Archive::new(folder.files.directory(), path, &name, shows_hidden, permit) {
         Ok(archive) => archive,
-        Err(error) => return files::read_error_reply(&error),
+        Err(error) => return files::read_error_reply(request, &error),
     };
     if let Some(failed) = super::text::failed_precondition(request, now) {
         return Reply::Respond(Response { no_cache: true, ..failed });
@@ -243,7 +243,7 @@ fn archive<'r, F: FileSystem>(
     })
 }
 
-fn list<'r, F: FileSystem>(
+fn respond_with_listing<'r, F: FileSystem>(
     folder: &FolderRoutes<F>,
     request: &Request<'_>,
     path: Option<&RelativePath>,
@@ -252,42 +252,44 @@ fn list<'r, F: FileSystem>(
 ) -> RouteReply<'r, F> {
     let directory = match folder.files.directory().list(path, SymlinkedDirectories::Include) {
         Ok(directory) => directory,
-        Err(error) => return files::read_error_reply(&error),
-    };
-    let format = query.format.unwrap_or_else(|| negotiated_format(request));
-    let described = Response {
-        content_type: Some(Cow::Borrowed(content_type_of(format))),
-        varies_by_media_type: true,
-        no_cache: true,
-        nosniff: true,
-        same_origin_only: true,
-        content_security_policy: (format == Format::Html).then_some(page::CONTENT_SECURITY_POLICY),
-        ..Response::new(Status::Ok)
+        Err(error) => return files::read_error_reply(request, &error),
     };
     if let Some(failed) = super::text::failed_precondition(request, now) {
         return Reply::Respond(Response { varies_by_media_type: true, no_cache: true, ..failed });
     }
+    let format = query.format.unwrap_or_else(|| negotiated_format(request));
     let policy = folder.files.upload_policy();
-    let form = Form {
+    let options = ListingOptions {
         format,
         path: path.map_or(b"/".to_vec(), |path| [b"/", path.as_bytes(), b"/"].concat()),
         sort: query.sort,
         order: query.order,
         may_upload: policy != UploadPolicy::Off,
         may_replace: policy == UploadPolicy::Replace,
-        shows_hidden: folder.sharing.shows_hidden,
+        shows_hidden: folder.settings.shows_hidden,
         now_unix_s: now.unix_s(),
     };
-    let listing = Listing::new(directory, form, &folder.held_entries);
-    Reply::Respond(Response { body: Body::Source(FileContent::Listing(Box::new(listing))), ..described })
+    let listing = Listing::new(directory, options, &folder.buffered_entries);
+    Reply::Respond(Response {
+        content_type: Some(Cow::Borrowed(content_type_of(format))),
+        varies_by_media_type: true,
+        no_cache: true,
+        nosniff: true,
+        same_origin_only: true,
+        content_security_policy: (format == Format::Html).then_some(page::CONTENT_SECURITY_POLICY),
+        body: Body::Source(FileContent::Listing(Box::new(listing))),
+        ..Response::new(Status::Ok)
+    })
 }
 
+/// In order of preference if the client likes several equally.
 const FORMATS: [(Format, &str); 3] =
     [(Format::Html, "text/html"), (Format::Json, "application/json"), (Format::Text, "text/plain")];
 
+/// The format that Accept asks for; HTML if it accepts none of the formats.
 fn negotiated_format(request: &Request<'_>) -> Format {
-    let place = accept::negotiate(&request.fields, &FORMATS.map(|(_, media_type)| media_type));
-    place.and_then(|place| FORMATS.get(place)).map_or(Format::Html, |(format, _)| *format)
+    let index = accept::negotiate(&request.fields, &FORMATS.map(|(_, media_type)| media_type));
+    index.and_then(|index| FORMATS.get(index)).map_or(Format::Html, |(format, _)| *format)
 }
 
 fn content_type_of(format: Format) -> &'static str {

@@ -1,6 +1,8 @@
-//! A folder as a web site (`--site`): `index.html` is what a directory is, `404.html` what is not there, and a file that is
-//! stored compressed beside another one is sent in its place. Nothing is listed, nothing is archived, and what is in the
-//! files may run: nobody but the owner of the folder writes them.
+//! A folder as a web site (`--site`).
+//!
+//! A directory is served as its `index.html`, and a path that does not exist as the folder's `404.html`. A file that is
+//! stored compressed next to the original is sent in its place if the client accepts its coding. Nothing is listed or
+//! archived. Scripts run, because only the owner of the folder writes to it.
 
 use std::borrow::Cow;
 
@@ -8,7 +10,7 @@ use percent_encoding::percent_decode;
 
 use super::{FolderRoutes, last_segment, media_type, redirect_to_directory};
 use crate::routes::files::{self, Found};
-use crate::routes::{FileContent, RouteReply};
+use crate::routes::{self, FileContent, RouteReply};
 use crate::semantics::Now;
 use crate::semantics::content_coding;
 use crate::semantics::request::Request;
@@ -20,11 +22,12 @@ use crate::storage::{FileRange, FileSystem, RelativePath, StorageError};
 const INDEX: &[u8] = b"index.html";
 const NOT_FOUND: &[u8] = b"404.html";
 
-/// Content codings, each with what the names of files end in that have it, the densest first.
+/// The content codings of stored files, and the extensions of their names. If the client likes several equally, the first
+/// of them is sent: the densest.
 const CODINGS: [ContentEncoding; 3] = [ContentEncoding::Brotli, ContentEncoding::Zstd, ContentEncoding::Gzip];
-const ENDINGS: [&[u8]; 3] = [b".br", b".zst", b".gz"];
+const EXTENSIONS: [&[u8]; 3] = [b".br", b".zst", b".gz"];
 
-/// The answer to GET and HEAD of `name`, as it stands in the target without the first slash.
+/// The reply to GET and HEAD of `name`, the path without its first slash, as it is in the target.
 pub(super) fn respond<'r, F: FileSystem>(
     folder: &'r mut FolderRoutes<F>,
     request: &'r Request<'r>,
@@ -37,17 +40,17 @@ pub(super) fn respond<'r, F: FileSystem>(
         Ok(found) => found,
         Err(StorageError::NotRegularFile) if !is_directory => {
             return match redirect_to_directory(folder, request, &name) {
-                Reply::Respond(response) if response.status == Status::NotFound => not_found(folder),
+                Reply::Respond(response) if response.status == Status::NotFound => not_found(folder, request),
                 redirect => redirect,
             };
         }
         Err(StorageError::NotFound | StorageError::NotRegularFile | StorageError::InvalidName) => {
-            return not_found(folder);
+            return not_found(folder, request);
         }
-        Err(error) => return files::read_error_reply(&error),
+        Err(error) => return files::read_error_reply(request, &error),
     };
-    let last: Cow<'_, [u8]> = percent_decode(last_segment(&name)).into();
-    let media_type = media_type::of(&last);
+    let file_name: Cow<'_, [u8]> = percent_decode(last_segment(&name)).into();
+    let media_type = media_type::of(&file_name);
     let (found, content_encoding) = match find_compressed(folder, request, &name, now) {
         Some((compressed, coding)) => (compressed, Some(coding)),
         None => (found, None),
@@ -57,7 +60,7 @@ pub(super) fn respond<'r, F: FileSystem>(
         return Reply::Respond(response);
     }
     Reply::Respond(Response {
-        // RFC 9110 §15.4.5: not of a 304, which has no content.
+        // RFC 9110 §15.4.5: a 304 has no content that the field could describe.
         content_encoding: content_encoding.filter(|_| !response.status.forbids_content()),
         varies_by_coding: true,
         same_origin_only: true,
@@ -65,29 +68,31 @@ pub(super) fn respond<'r, F: FileSystem>(
     })
 }
 
-/// What is beside the file of this name and has the content coding that the client likes best.
+/// The compressed file next to the file `name` whose coding the client likes best; `None` if it accepts no coding of a file
+/// that exists.
 fn find_compressed<F: FileSystem>(
     folder: &mut FolderRoutes<F>,
     request: &Request<'_>,
     name: &[u8],
     now: &Now,
 ) -> Option<(Found<'static, F>, ContentEncoding)> {
-    // The coding would be said of the content as a whole, and so of the lines between the parts, which have none.
+    // Content-Encoding would apply to the multipart content as a whole, and the lines between its parts are not compressed.
     if files::asks_for_parts(request) {
         return None;
     }
-    content_coding::preferred(&request.fields, &CODINGS.map(ContentEncoding::as_str)).into_iter().find_map(|place| {
-        let name = [name, ENDINGS[place]].concat();
+    content_coding::preferred(&request.fields, &CODINGS.map(ContentEncoding::as_str)).into_iter().find_map(|index| {
+        let name = [name, EXTENSIONS[index]].concat();
         let found = folder.files.find(request, Cow::Owned(name), now).ok()?;
-        Some((found, CODINGS[place]))
+        Some((found, CODINGS[index]))
     })
 }
 
-/// The answer where nothing is: the site's own page, if it has one. It is of no version, and is not sent in parts.
-pub(super) fn not_found<'r, F: FileSystem>(folder: &FolderRoutes<F>) -> RouteReply<'r, F> {
+/// A 404, with the site's own page if it has one. The page is always sent whole and without validators, since they would
+/// describe the resource that does not exist.
+pub(super) fn not_found<'r, F: FileSystem>(folder: &FolderRoutes<F>, request: &Request<'_>) -> RouteReply<'r, F> {
     let page = RelativePath::from_segments([NOT_FOUND]).ok();
     let opened = page.and_then(|page| folder.files.directory().open_file(&page).ok());
-    let Some(opened) = opened else { return crate::routes::not_found() };
+    let Some(opened) = opened else { return routes::not_found(request) };
     Reply::Respond(Response {
         content_type: Some(media_type::of(NOT_FOUND)),
         nosniff: true,
