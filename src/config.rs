@@ -177,6 +177,12 @@ impl Config {
         {
             return Err(UsageError(format!("{option} needs a folder to share: spindle {option} … DIR")));
         }
+        if arguments.folder.is_none()
+            && arguments.directory.is_none()
+            && let Some(option) = arguments.upload_option()
+        {
+            return Err(UsageError(format!("{option} needs a directory: give DIR, or --directory DIR")));
+        }
         let policy = arguments.uploads.unwrap_or(default_policy);
         if arguments.options.is_site && policy != UploadPolicy::Off {
             return Err(UsageError(
@@ -267,7 +273,7 @@ mod tests {
 
     #[test]
     fn sizes_and_times() {
-        let max_upload = |size| config(&["--max-upload", size]).unwrap().uploads.bytes_max;
+        let max_upload = |size| config(&["-ddir", "--max-upload", size]).unwrap().uploads.bytes_max;
         assert_eq!(max_upload("0"), Some(0));
         assert_eq!(max_upload("1000"), Some(1000));
         assert_eq!(max_upload("2k"), Some(2048));
@@ -307,6 +313,11 @@ mod tests {
             (&["--idle-timeout", "0"], "--idle-timeout"),
             (&["--idle-timeout", "1.5"], "--idle-timeout"),
             (&["--directory", ""], "--directory"),
+            (&["--uploads", "create"], "--uploads needs a directory"),
+            (&["--max-upload", "1G"], "--max-upload needs a directory"),
+            (&["--fsync"], "--fsync needs a directory"),
+            (&["-vvv"], "--verbose can be given at most twice"),
+            (&["-v", "--verbose", "-v"], "--verbose can be given at most twice"),
             (&["-q", "-v"], "--quiet"),
             (&["-q", "--quiet"], "--quiet is given twice"),
         ] {

@@ -115,13 +115,24 @@ impl Arguments {
         given.into_iter().find_map(|(is_given, option)| is_given.then_some(option))
     }
 
+    /// An option that was given and that only matters if there is a directory to upload to.
+    pub(super) fn upload_option(&self) -> Option<&'static str> {
+        let given = [
+            (self.uploads.is_some(), "--uploads"),
+            (self.upload_bytes_max.is_some(), "--max-upload"),
+            (self.fsync, "--fsync"),
+        ];
+        given.into_iter().find_map(|(is_given, option)| is_given.then_some(option))
+    }
+
     pub(super) fn log_level(&self) -> Result<LevelFilter, UsageError> {
         match (self.quiet, self.verbose) {
             (true, 0) => Ok(LevelFilter::Error),
             (true, _) => Err(UsageError("--quiet and --verbose cannot be combined".to_owned())),
             (false, 0) => Ok(LevelFilter::Warn),
             (false, 1) => Ok(LevelFilter::Info),
-            (false, _) => Ok(LevelFilter::Debug),
+            (false, 2) => Ok(LevelFilter::Debug),
+            (false, _) => Err(UsageError("--verbose can be given at most twice".to_owned())),
         }
     }
 }
