@@ -8,7 +8,21 @@ use crate::system::listen::Bind;
 const TIMEOUT_S_MAX: u64 = 86_400;
 
 pub(super) fn parse_bind(value: &str) -> Result<Bind, String> {
-    value.parse()
+    value.parse().map_err(|problem: String| match suggested_bind(value) {
+        Some(suggestion) => format!("{problem}; write {suggestion}"),
+        None => problem,
+    })
+}
+
+/// What to write instead of `ADDRESS:PORT`, and instead of `*`.
+fn suggested_bind(value: &str) -> Option<String> {
+    if value == "*" {
+        return Some(":: for all addresses, or 0.0.0.0 for all IPv4 addresses".to_owned());
+    }
+    let (address, port) = value.rsplit_once(':')?;
+    let address = if matches!(address, "" | "*") { "::" } else { address };
+    let (_, port) = (address.parse::<Bind>().ok()?, parse_port(port).ok()?);
+    Some(format!("--bind {address} --port {port}"))
 }
 
 /// Accepts any characters that a Host field may contain (RFC 3986 §3.2.2), without percent-encoding.
@@ -42,20 +56,89 @@ pub(super) fn parse_seconds(value: &str) -> Result<u64, String> {
     }
 }
 
+/// The units of a size, each 1024 times the one before.
+const UNITS: [&str; 5] = ["", "K", "M", "G", "T"];
+
 pub(super) fn parse_size(value: &str) -> Result<u64, String> {
-    let (number, exponent) = match value.as_bytes() {
-        [.., b'K' | b'k'] => (&value[..value.len() - 1], 10),
-        [.., b'M' | b'm'] => (&value[..value.len() - 1], 20),
-        [.., b'G' | b'g'] => (&value[..value.len() - 1], 30),
-        [.., b'T' | b't'] => (&value[..value.len() - 1], 40),
-        _ => (value, 0),
-    };
-    digits(number)
-        .and_then(|number| number.checked_mul(1 << exponent))
-        .ok_or("expected a number of bytes, or a number with K, M, G or T".to_owned())
+    let (number, unit_bytes) = split_unit(value);
+    digits(number).and_then(|number| number.checked_mul(unit_bytes)).ok_or_else(|| {
+        let expected = "expected a number of bytes, or a number with K, M, G or T";
+        match suggested_size(value) {
+            Some(suggestion) => format!("{expected}; write {suggestion}"),
+            None => expected.to_owned(),
+        }
+    })
+}
+
+/// What to write instead of forms such as `1GB`, `1 GiB` and `1.5G`.
+fn suggested_size(value: &str) -> Option<String> {
+    let value = value.strip_suffix(['B', 'b']).unwrap_or(value);
+    let value = value.strip_suffix(['i', 'I']).unwrap_or(value);
+    let (number, unit_bytes) = split_unit(value);
+    let (whole, fraction) = number.trim_end().split_once(['.', ',']).unwrap_or((number.trim_end(), "0"));
+    let denominator = 10_u64.checked_pow(u32::try_from(fraction.len()).ok()?)?;
+    let numerator = digits(whole)?.checked_mul(denominator)?.checked_add(digits(fraction)?)?;
+    let bytes = u64::try_from(u128::from(numerator) * u128::from(unit_bytes) / u128::from(denominator)).ok()?;
+    // The largest unit that needs no fraction.
+    let unit = (bytes.max(1).trailing_zeros() as usize / 10).min(UNITS.len() - 1);
+    Some(format!("{}{}", bytes >> (10 * unit), UNITS[unit]))
+}
+
+/// The number and the bytes of the unit that follows it.
+fn split_unit(value: &str) -> (&str, u64) {
+    let unit = UNITS.iter().rposition(|unit| value.to_ascii_uppercase().ends_with(unit)).unwrap_or(0);
+    (&value[..value.len() - UNITS[unit].len()], 1 << (10 * unit))
 }
 
 /// Parses decimal digits. Unlike the standard library's parser, does not accept a plus sign.
 fn digits(value: &str) -> Option<u64> {
     value.bytes().all(|byte| byte.is_ascii_digit()).then(|| value.parse().ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_with_a_port_and_a_star_are_refused_with_what_to_write_instead() {
+        for (value, suggestion) in [
+            ("0.0.0.0:80", "--bind 0.0.0.0 --port 80"),
+            ("[::1]:80", "--bind [::1] --port 80"),
+            ("localhost:8080", "--bind localhost --port 8080"),
+            (":80", "--bind :: --port 80"),
+            ("*:80", "--bind :: --port 80"),
+            ("*", ":: for all addresses, or 0.0.0.0 for all IPv4 addresses"),
+        ] {
+            let error = parse_bind(value).unwrap_err();
+            assert!(error.ends_with(&format!("; write {suggestion}")), "{value}: {error}");
+        }
+        for value in ["example.org", "example.org:80", "0.0.0.0:65536", "0.0.0.0:"] {
+            let error = parse_bind(value).unwrap_err();
+            assert!(!error.contains("write"), "{value}: {error}");
+        }
+    }
+
+    #[test]
+    fn sizes_in_other_forms_are_refused_with_what_to_write_instead() {
+        for (value, suggestion) in [
+            ("1GB", "1G"),
+            ("1gib", "1G"),
+            ("1 M", "1M"),
+            ("100B", "100"),
+            ("1.5G", "1536M"),
+            ("0,5K", "512"),
+            ("0.1G", "107374182"),
+            ("1024.0TB", "1024T"),
+            ("0.0K", "0"),
+        ] {
+            let error = parse_size(value).unwrap_err();
+            assert!(error.ends_with(&format!("; write {suggestion}")), "{value}: {error}");
+            assert!(parse_size(suggestion).is_ok(), "{suggestion}");
+        }
+        for value in ["", "K", "GB", "-1", "1X", "1.G", ".5G", "1.5.5G", "99999999999T", "ü", "0.00000000000000000001G"]
+        {
+            let error = parse_size(value).unwrap_err();
+            assert!(!error.contains("write"), "{value}: {error}");
+        }
+    }
 }
