@@ -216,6 +216,7 @@ fn shown(argument: &OsStr) -> String {
 mod tests {
     use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
+    use super::arguments::LONG_NAMES;
     use super::*;
     use crate::http1::limits::SECOND_NS;
 
@@ -358,28 +359,30 @@ mod tests {
 
     #[test]
     fn the_usage_names_every_option_and_fits_a_terminal() {
-        for option in [
-            "--bind",
-            "--port",
-            "--directory",
-            "--uploads",
-            "--max-upload",
-            "--fsync",
-            "--hidden",
-            "--site",
-            "--qr",
-            "--host",
-            "--no-date",
-            "--strict",
-            "--head-timeout",
-            "--idle-timeout",
-            "--verbose",
-            "--quiet",
-            "--help",
-            "--version",
-        ] {
-            assert!(USAGE.contains(option), "{option}");
+        for name in LONG_NAMES {
+            assert!(USAGE.contains(&format!(" --{name} ")), "{name}");
+            let parsed = config(&[&format!("--{name}"), "1"]);
+            assert!(!parsed.is_err_and(|error| error.contains("unknown")), "{name}");
         }
         assert!(USAGE.lines().all(|line| line.len() <= 80));
+    }
+
+    #[test]
+    fn an_unknown_option_is_corrected_if_one_is_similar() {
+        for (given, meant) in [
+            ("--upload", "--uploads"),
+            ("--prot=80", "--port"),
+            ("--dir", "--directory"),
+            ("--idle-time", "--idle-timeout"),
+            ("--max-uploads", "--max-upload"),
+            ("--hosts", "--host"),
+        ] {
+            let error = config(&[given]).unwrap_err();
+            assert!(error.ends_with(&format!("; did you mean {meant}?")), "{given}: {error}");
+        }
+        for given in ["--x", "--listen", "--http", "--cgi"] {
+            let error = config(&[given]).unwrap_err();
+            assert_eq!(error, format!("unknown option {given}"));
+        }
     }
 }

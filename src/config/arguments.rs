@@ -11,6 +11,28 @@ use super::{FolderOptions, UsageError, shown};
 use crate::routes::UploadPolicy;
 use crate::system::listen::Bind;
 
+/// The long names of all options, from which an unknown one is corrected.
+pub(super) const LONG_NAMES: [&str; 18] = [
+    "bind",
+    "port",
+    "directory",
+    "uploads",
+    "max-upload",
+    "fsync",
+    "site",
+    "hidden",
+    "qr",
+    "host",
+    "no-date",
+    "strict",
+    "head-timeout",
+    "idle-timeout",
+    "verbose",
+    "quiet",
+    "help",
+    "version",
+];
+
 /// The result of parsing the arguments.
 pub(super) enum Parsed {
     /// `--help` was given.
@@ -88,7 +110,7 @@ impl Arguments {
                 Ok(())
             }
             "quiet" => once.flag(&mut self.quiet),
-            unknown => Err(UsageError(format!("unknown option --{}", unknown.escape_debug()))),
+            unknown => Err(unknown_option(unknown)),
         }
     }
 
@@ -147,6 +169,18 @@ fn long_name(short: char) -> Result<&'static str, UsageError> {
         'q' => Ok("quiet"),
         _ => Err(UsageError(format!("unknown option -{}", short.escape_debug()))),
     }
+}
+
+/// Names the option that may be meant: one that begins so, or differs in few letters.
+fn unknown_option(option: &str) -> UsageError {
+    let distance = |name: &&str| strsim::osa_distance(option, name);
+    let is_similar = |name: &&str| name.starts_with(option) || distance(name) <= name.len() / 3;
+    let suggestion = LONG_NAMES.into_iter().filter(is_similar).min_by_key(distance);
+    let option = option.escape_debug();
+    UsageError(match suggestion {
+        Some(name) => format!("unknown option --{option}; did you mean --{name}?"),
+        None => format!("unknown option --{option}"),
+    })
 }
 
 /// An option that was found, and may be given once.
