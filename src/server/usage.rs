@@ -34,6 +34,9 @@ pub struct Usage {
     /// Bytes of the buffers of connections that wait for a request and have received nothing of it. This must be 0, so that
     /// ten thousand such connections cost little memory.
     pub waiting_buffer_bytes: usize,
+    /// Bytes of the receive buffers of idle connections that receive content. This must be 0: the server hands what it has
+    /// received to the route before the connection goes idle.
+    pub idle_content_buffer_bytes: usize,
     /// Bytes of the buffers of the connection that has the most.
     pub connection_buffer_bytes: usize,
     /// Bytes of the buffers that the pool keeps for later use.
@@ -68,6 +71,9 @@ where
             usage.buffer_bytes += buffer_bytes;
             if is_idle && session.connection.waits_for_request() {
                 usage.waiting_buffer_bytes += buffer_bytes;
+            }
+            if is_idle {
+                usage.idle_content_buffer_bytes += session.connection.content_buffer_bytes();
             }
             usage.connection_buffer_bytes = usage.connection_buffer_bytes.max(buffer_bytes);
         }

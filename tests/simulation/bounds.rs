@@ -17,6 +17,7 @@ pub(crate) fn check(usage: &Usage, connections_max: usize, open: usize) -> Resul
         ("who is ready is queued, once, and nobody else", usage.queued == usage.ready_sessions),
         ("a connection's buffers are bounded", usage.connection_buffer_bytes <= CONNECTION_BUFFER_BYTES_MAX),
         ("who waits for a request has no buffers", usage.waiting_buffer_bytes == 0),
+        ("who waits for content has no receive buffer", usage.idle_content_buffer_bytes == 0),
         ("the pool keeps some buffers", usage.pooled_bytes <= POOLED_BYTES_MAX),
         ("records are told at once", usage.undelivered_records == 0),
     ];

@@ -53,6 +53,8 @@ pub(crate) struct Line {
     /// What waits at the server's socket.
     pub arrived: VecDeque<u8>,
     pub end_has_arrived: bool,
+    /// Whether the server has read the end.
+    pub end_was_read: bool,
     pub reset_has_arrived: bool,
     /// How many bytes were sent before the one that is urgent, and how many of the stream have arrived.
     pub urgent_at: Option<u64>,
@@ -114,6 +116,7 @@ impl Line {
             flies_to_server: false,
             arrived: VecDeque::new(),
             end_has_arrived: false,
+            end_was_read: false,
             reset_has_arrived: false,
             urgent_at: None,
             sent_bytes: 0,
@@ -275,10 +278,12 @@ impl Line {
     pub(crate) fn is_at_rest(&self) -> bool {
         !self.flies_to_client && !self.flies_to_server && !self.can_fly_to_client() && !self.can_fly_to_server()
     }
-    /// Whether bytes wait to be received of which the server has been told, although nothing keeps it from receiving them: its
-    /// responses all have room.
+
+    /// Whether bytes or an end wait to be received of which the server has been told, although nothing keeps it from
+    /// receiving them: its responses all have room.
     pub(crate) fn is_forgotten(&self) -> bool {
-        let is_readable = !self.arrived.is_empty() && !self.reset_has_arrived && self.key().is_some();
+        let has_unread = !self.arrived.is_empty() || self.end_has_arrived && !self.end_was_read;
+        let is_readable = has_unread && !self.reset_has_arrived && self.key().is_some();
         is_readable && !self.is_announced && self.kept_back == 0 && !self.wants_room
     }
 }

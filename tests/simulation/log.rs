@@ -27,6 +27,15 @@ thread_local! {
     static SEEN: RefCell<Seen> = RefCell::default();
 }
 
+/// What each timer may find a connection doing when it fires.
+const TIMERS: [(&str, &[&str]); 5] = [
+    ("the head timer has fired", &["reading the head"]),
+    ("the idle timer has fired", &["accepted", "waiting for a request"]),
+    ("the content rate timer has fired", &["reading the content"]),
+    ("the write stall timer has fired", &["reading the head", "reading the content", "writing the response"]),
+    ("the drain timer has fired", &["draining"]),
+];
+
 /// What the log has told in a run.
 #[derive(Default)]
 struct Seen {
@@ -34,6 +43,8 @@ struct Seen {
     line: String,
     /// What each connection does, as a place in the list of activities.
     activities: Vec<usize>,
+    /// A timer that has fired although the connection did not wait for it.
+    wrong_timer: Option<String>,
     /// How often one activity has followed another.
     changes: [[u64; ACTIVITIES.len()]; ACTIVITIES.len()],
     coverage: Coverage,
@@ -53,8 +64,21 @@ impl Seen {
                 let before = std::mem::replace(&mut self.activities[number], next);
                 self.changes[before][next] += 1;
             }
-            None if text.ends_with("timer has fired") => self.coverage.count("timer", text),
-            None => self.coverage.count("log", without_numbers(text)),
+            None if text.ends_with("timer has fired") => {
+                let activity = ACTIVITIES[self.activities[number]];
+                let is_right = TIMERS.iter().any(|(timer, during)| *timer == text && during.contains(&activity));
+                if !is_right {
+                    self.wrong_timer = Some(format!("{}, while {activity}", self.line));
+                }
+                self.coverage.count("timer", text);
+            }
+            None => {
+                // After a restart the numbers begin again.
+                if text.starts_with("accepted from ") {
+                    self.activities[number] = 0;
+                }
+                self.coverage.count("log", without_numbers(text));
+            }
         }
     }
 }
@@ -125,6 +149,11 @@ pub(crate) fn end() -> Coverage {
         }
     }
     coverage
+}
+
+/// A timer that has fired although the connection did not wait for it, since the last call.
+pub(crate) fn take_wrong_timer() -> Option<String> {
+    SEEN.with_borrow_mut(|seen| seen.wrong_timer.take())
 }
 
 /// What was logged on this thread since the last call.

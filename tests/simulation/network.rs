@@ -101,6 +101,9 @@ pub(crate) struct Inner {
     awake_ns: Option<u64>,
     /// When the server was asked to end.
     pub signal_ns: Option<u64>,
+    /// Whether the server has been told of that, and since when it must be shutting down: it waits again after that.
+    pub signal_was_told: bool,
+    pub shutdown: Option<Moment>,
     /// Whether the machine has lost power, and has not been noticed to: nothing that it does then comes through.
     pub is_off: Box<dyn Fn() -> bool>,
     /// When the process was last stopped in the middle of its work.
@@ -145,6 +148,8 @@ impl Network {
             worked_ns: 0,
             awake_ns: Some(0),
             signal_ns: None,
+            signal_was_told: false,
+            shutdown: None,
             is_off: Box::new(|| false),
             stopped_ns: None,
             listeners_closed_ns: None,
@@ -191,7 +196,7 @@ impl Inner {
     pub(crate) fn note(&mut self, line: usize, step: Step) {
         let now = self.moment();
         let state = &mut self.lines[line];
-        if let Some(overstayed) = state.history.note(step, now, state.path.send_buffer_bytes) {
+        if let Some(overstayed) = state.history.note(step, now, state.path.send_buffer_bytes, self.shutdown) {
             self.overstayed.get_or_insert(format!("connection {line} at {} ms: {overstayed}", now.at_ns / MILLISECOND));
         }
     }
@@ -490,6 +495,7 @@ impl Inner {
         }
         self.told.clear();
         self.backlogs = None;
+        (self.signal_was_told, self.shutdown) = (false, None);
     }
 
     /// It listens again.

@@ -2,7 +2,8 @@
 //! noted; and each wait of the server has its bound, whoever the client is.
 
 use spindle::http1::limits::{
-    DRAIN_NS, DRAIN_SILENCE_NS, IDLE_TIMEOUT_NS, READER_BYTES_PER_SECOND_MIN, WRITE_STALL_NS,
+    DRAIN_NS, DRAIN_SHORT_NS, DRAIN_SILENCE_NS, IDLE_TIMEOUT_NS, READER_BYTES_PER_SECOND_MIN, SHUTDOWN_IDLE_NS,
+    WRITE_STALL_NS,
 };
 
 use crate::simulation::network::{MILLISECOND, SECOND};
@@ -62,9 +63,15 @@ pub(crate) fn write_stall_ns(send_buffer_bytes: usize) -> u64 {
 }
 
 impl History {
-    /// Something happens. Returns which wait was too long before it.
-    pub(crate) fn note(&mut self, step: Step, now: Moment, send_buffer_bytes: usize) -> Option<String> {
-        let overstayed = self.overstayed(now, send_buffer_bytes);
+    /// Something happens. Returns which wait was too long before it. `shutdown` is when the server began to shut down.
+    pub(crate) fn note(
+        &mut self,
+        step: Step,
+        now: Moment,
+        send_buffer_bytes: usize,
+        shutdown: Option<Moment>,
+    ) -> Option<String> {
+        let overstayed = self.overstayed(now, send_buffer_bytes, shutdown);
         if step == Step::Blocked {
             self.blocked.get_or_insert(now);
             return overstayed;
@@ -84,11 +91,16 @@ impl History {
         overstayed
     }
 
-    fn overstayed(&self, now: Moment, send_buffer_bytes: usize) -> Option<String> {
+    fn overstayed(&self, now: Moment, send_buffer_bytes: usize, shutdown: Option<Moment>) -> Option<String> {
         let last_read = self.reads.last().map(|(at, _)| *at);
         let silent = self.ended.map(|ended| last_read.filter(|read| read.at_ns > ended.at_ns).unwrap_or(ended));
+        let unheard = self.accepted.filter(|_| last_read.is_none());
+        // The waits that a shutdown shortens begin again with it.
+        let in_shutdown = |since: Option<Moment>| Some(later(since?, shutdown?));
         let waits = [
-            ("a first byte", self.accepted.filter(|_| last_read.is_none()), IDLE_TIMEOUT_NS),
+            ("a first byte", unheard, IDLE_TIMEOUT_NS),
+            ("a first byte in shutdown", in_shutdown(unheard), SHUTDOWN_IDLE_NS),
+            ("the client's end in shutdown", in_shutdown(self.ended), DRAIN_SHORT_NS),
             ("a client that does not read", self.blocked, write_stall_ns(send_buffer_bytes)),
             ("the client's end", self.ended, DRAIN_NS),
             ("a byte behind the end", silent, DRAIN_SILENCE_NS),
@@ -108,6 +120,10 @@ impl History {
     pub(crate) fn arrived(&mut self, now: Moment, bytes_in_all: u64) {
         self.arrivals.push((now, bytes_in_all));
     }
+}
+
+fn later(one: Moment, other: Moment) -> Moment {
+    if one.at_ns < other.at_ns { other } else { one }
 }
 
 fn add(counts: &mut Vec<(Moment, u64)>, now: Moment, bytes: u64) {

@@ -26,10 +26,12 @@ pub(crate) struct Told {
     pub outcome: Outcome,
     pub first_byte_ns: Option<u64>,
     pub total_ns: u64,
+    /// When it was told.
+    pub at_ns: u64,
 }
 
 impl Told {
-    pub(crate) fn new(client: &SocketAddr, record: &ExchangeRecord) -> Told {
+    pub(crate) fn new(client: &SocketAddr, record: &ExchangeRecord, at_ns: u64) -> Told {
         Told {
             line: usize::from(client.port()),
             request: String::from_utf8_lossy(record.method_and_target()).into_owned(),
@@ -40,6 +42,7 @@ impl Told {
             outcome: record.outcome,
             first_byte_ns: record.first_byte_ns,
             total_ns: record.total_ns,
+            at_ns,
         }
     }
 }

@@ -200,11 +200,11 @@ impl Run {
     }
 
     fn observer(&self) -> Observer {
-        let (told, machine) = (Rc::clone(&self.records), self.disk.borrow().clone());
+        let (told, machine, network) = (Rc::clone(&self.records), self.disk.borrow().clone(), self.network.clone());
         Box::new(move |client, record| {
             // A machine without power tells nothing.
             if !machine.is_stopped() {
-                told.borrow_mut().push(Told::new(client, record));
+                told.borrow_mut().push(Told::new(client, record, network.inner.borrow().now_ns()));
             }
         })
     }
@@ -289,6 +289,9 @@ impl Run {
     }
 
     fn read_log(&self) -> Result<(), String> {
+        if let Some(wrong_timer) = server_log::take_wrong_timer() {
+            return Err(wrong_timer);
+        }
         for (level, text) in server_log::take_lines() {
             self.network.inner.borrow().trace.remark(self.network.inner.borrow().now_ns(), &text);
             // What the disk, or another process, does to a file that is being sent is to be logged.
@@ -318,6 +321,11 @@ impl Run {
         let mut inner = self.network.inner.borrow_mut();
         let told = self.records.borrow();
         for record in told.iter() {
+            // At capacity only connections give way that are not being answered.
+            let is_ending = inner.signal_ns.is_some_and(|signal_ns| signal_ns <= record.at_ns);
+            if record.outcome == Outcome::ServerClosed && !is_ending {
+                return Err(format!("the server ended an exchange, and was not asked to: {record:?}"));
+            }
             let ending = match record.outcome {
                 Outcome::Refused(reason) => {
                     inner.coverage.count("reason", reason);

@@ -76,7 +76,11 @@ impl Setup {
         let others = honest + if trouble.others > 0 { BYSTANDERS } else { 0 };
         // In a crowd all others can give way.
         let hostile = if is_crowded { 0 } else { hostile };
-        let few = if is_crowded { others + random.usize(1..=3) } else { random.usize(1..=6) };
+        let few = match random.u8(..4) {
+            _ if is_crowded => others + random.usize(1..=3),
+            0 => random.usize(20..=40),
+            _ => random.usize(1..=6),
+        };
         let is_folder = random.bool();
         let is_site = is_folder && random.u8(..3) == 0;
         let rarely = |random: &mut Rng| one_of(random, &[0, 0, 10, 100]);

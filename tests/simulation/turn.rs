@@ -21,8 +21,22 @@ const BLOCKED_PER_DRIVE: u64 = 2;
 /// (`BYTES_PER_DRIVE`), and the least that a socket takes at a time, unless a fault makes that less.
 const CALLS_PER_DRIVE: u64 = 2 * 256;
 
+/// Bytes that a drive moves (`BYTES_PER_DRIVE`), unless a single call moves more.
+const BYTES_PER_DRIVE: u64 = 1024 * 1024;
+
 /// Calls to accept at a listener in a turn (`ACCEPTED_PER_TURN`).
 const ACCEPTS_MAX: u64 = 64;
+
+/// Calls for one connection in one turn.
+#[derive(Default)]
+struct Calls {
+    calls: u64,
+    /// Those that would block.
+    blocked: u64,
+    /// Bytes received and sent, and the most that one call received or sent.
+    bytes: u64,
+    bytes_per_call_max: u64,
+}
 
 /// What the loop has done since it last waited.
 #[derive(Default)]
@@ -32,8 +46,7 @@ pub(crate) struct Turn {
     has_progressed: bool,
     waited_ns: u64,
     idle_turns: u32,
-    /// Calls for each connection since the last wait, and those of them of which nothing came.
-    calls: HashMap<usize, (u64, u64)>,
+    calls: HashMap<usize, Calls>,
     accepts: HashMap<usize, u64>,
 }
 
@@ -55,17 +68,26 @@ impl Turn {
 
     /// A call for a connection, to receive or to send.
     pub(crate) fn called(&mut self, line: usize) {
-        let (calls, _) = self.calls.entry(line).or_default();
+        let Calls { calls, .. } = self.calls.entry(line).or_default();
         *calls += 1;
         assert!(*calls <= DRIVES_MAX * CALLS_PER_DRIVE, "one turn makes {calls} calls for a connection");
     }
 
     /// A call for a connection that would block.
     pub(crate) fn blocked(&mut self, line: usize) {
-        let (_, blocked) = self.calls.entry(line).or_default();
+        let Calls { blocked, .. } = self.calls.entry(line).or_default();
         *blocked += 1;
         let most = DRIVES_MAX * BLOCKED_PER_DRIVE;
         assert!(*blocked <= most, "one turn makes {blocked} calls for a connection that would block");
+    }
+
+    /// A call for a connection has received or sent bytes.
+    pub(crate) fn moved(&mut self, line: usize, call_bytes: u64) {
+        let Calls { bytes, bytes_per_call_max, .. } = self.calls.entry(line).or_default();
+        *bytes += call_bytes;
+        *bytes_per_call_max = call_bytes.max(*bytes_per_call_max);
+        let most = DRIVES_MAX * (BYTES_PER_DRIVE + *bytes_per_call_max);
+        assert!(*bytes <= most, "one turn moves {bytes} bytes of a connection");
     }
 
     pub(crate) fn accepted(&mut self, listener: usize) {

@@ -58,6 +58,9 @@ impl<F: SentFile, const EVENTS: usize> World for SimulatedWorld<F, EVENTS> {
         inner.catch_up();
         let (now_ns, told) = (inner.now_ns(), inner.told.len());
         inner.turn.begin(now_ns, told);
+        if inner.signal_was_told && inner.shutdown.is_none() {
+            inner.shutdown = Some(inner.moment());
+        }
         inner.sleeps_for = timeout;
         inner.falls_asleep();
         if inner.told.is_empty() && timeout != Some(Duration::ZERO) {
@@ -71,7 +74,10 @@ impl<F: SentFile, const EVENTS: usize> World for SimulatedWorld<F, EVENTS> {
         while self.events.len() < EVENTS {
             let Some(told) = inner.told.pop_front() else { break };
             self.events.extend(match told {
-                Told::Signal => Some(Event::Shutdown),
+                Told::Signal => {
+                    inner.signal_was_told = true;
+                    Some(Event::Shutdown)
+                }
                 Told::Listener(listener) => Some(Event::Listener(listener)),
                 Told::Line(line) => {
                     let is_spurious = {
@@ -240,6 +246,7 @@ impl<F> SimulatedTransport<F> {
         line.output.extend_from_slice(bytes);
         line.output_ns = now_ns;
         inner.note(self.line, Step::Sent(bytes.len() as u64));
+        inner.turn.moved(self.line, bytes.len() as u64);
         let filled_buffer = inner.settings.faults.filled_buffer;
         inner.lines[self.line].is_filled |= inner.fault(self.line, filled_buffer, "send fills the buffer");
         inner.set_off(self.line);
@@ -263,6 +270,7 @@ impl<F: SentFile> Transport for SimulatedTransport<F> {
         line.pass_urgent();
         let bytes = space.len().min(line.readable_bytes());
         if bytes == 0 && line.arrived.is_empty() && line.end_has_arrived {
+            line.end_was_read = true;
             return Ok(Io::Done(0));
         }
         let is_blocked = bytes > 0 && inner.fault(index, faults.blocked_receive, "receive would block");
@@ -279,6 +287,7 @@ impl<F: SentFile> Transport for SimulatedTransport<F> {
         let now_ns = inner.now_ns();
         inner.trace.note(now_ns, index, "receives", bytes as u64);
         inner.note(index, Step::Read(bytes as u64));
+        inner.turn.moved(index, bytes as u64);
         inner.set_off(index);
         inner.worked(index);
         Ok(Io::Done(bytes))

@@ -192,6 +192,14 @@ impl<S: Service> Connection<S> {
         self.input.memory_bytes() + self.output.memory_bytes()
     }
 
+    /// Bytes of memory that the receive buffer holds while content is received.
+    pub fn content_buffer_bytes(&self) -> usize {
+        match &self.state {
+            State::Content(_) => self.input.memory_bytes(),
+            State::Head(_) | State::Draining(_) | State::Closed => 0,
+        }
+    }
+
     /// Whether the socket may be closed.
     pub fn is_closed(&self) -> bool {
         matches!(self.state, State::Closed)

@@ -60,9 +60,10 @@ pub(crate) enum Coding {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Expect {
     Nothing,
-    /// `Expect: 100-continue`, and the content once that has come, or after so many nanoseconds in any case.
+    /// `Expect: 100-continue`, and the content once that has come, or after so many nanoseconds in any case. `None`: never
+    /// without it.
     Continue {
-        for_ns: u64,
+        for_ns: Option<u64>,
     },
 }
 

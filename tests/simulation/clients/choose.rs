@@ -120,7 +120,9 @@ fn about_methods(setup: &Setup, random: &mut Rng, number: u64) -> Ask {
 
 fn expect(random: &mut Rng) -> Expect {
     match random.u8(..4) {
-        0 => Expect::Continue { for_ns: one_of(random, &[MILLISECOND, 100 * MILLISECOND, SECOND]) },
+        0 => Expect::Continue {
+            for_ns: one_of(random, &[None, Some(MILLISECOND), Some(100 * MILLISECOND), Some(SECOND)]),
+        },
         _ => Expect::Nothing,
     }
 }

@@ -15,6 +15,7 @@ use crate::simulation::clients::{Client, Reach};
 use crate::simulation::ledger::Ledger;
 use crate::simulation::line::Path;
 use crate::simulation::network::{MILLISECOND, SECOND};
+use crate::simulation::patience::when_past;
 use crate::simulation::setup::HOSTILE_UNTIL_NS;
 
 /// How much longer than the network and the server's work an answer may take.
@@ -192,6 +193,7 @@ impl Honest {
             checked.and(if is_ending || self.manners.disk_may_fail { Ok(()) } else { kept })
         };
         let checked = checked.and_then(|()| self.check_time(reach, &asked));
+        let checked = checked.and_then(|()| check_last(reach, &asked, response));
         self.answered_ns = now_ns;
         if let Err(about) = checked {
             return self.complain(reach, format!("{about}, asked {}", asked.ask));
@@ -299,8 +301,10 @@ impl Honest {
         let (mut bytes, mut held_back, mut goes_on_ns) = (written.head, Vec::new(), 0);
         let end = head_end + written.content.len() as u64;
         if let Some(Content { expect: Expect::Continue { for_ns }, .. }) = ask.content {
-            (held_back, goes_on_ns) = (written.content, now_ns + for_ns);
-            reach.wake_in(for_ns);
+            (held_back, goes_on_ns) = (written.content, for_ns.map_or(u64::MAX, |for_ns| now_ns + for_ns));
+            if let Some(for_ns) = for_ns {
+                reach.wake_in(for_ns);
+            }
         } else {
             bytes.extend(written.content);
         }
@@ -421,6 +425,18 @@ impl Honest {
 
 fn sent_now(reach: &Reach<'_>) -> Sent {
     Sent { at_ns: reach.now_ns(), busy_ns: reach.inner.busy_ns(), flights: reach.inner.lines[reach.line].flights }
+}
+
+/// Whether the response says that it is the last one, if the server was shutting down before it read the request.
+fn check_last(reach: &Reach<'_>, asked: &Asked, response: &Response) -> Result<(), String> {
+    let history = &reach.inner.lines[reach.line].history;
+    let Some(shutdown) = reach.inner.shutdown else { return Ok(()) };
+    let was_read_later = when_past(&history.reads, asked.head_end - 1).is_some_and(|read| read.at_ns > shutdown.at_ns);
+    let is_last = response.closes() || response.ends_with_connection;
+    if was_read_later && !is_last {
+        return Err("a response in shutdown does not say that it is the last one".to_owned());
+    }
+    Ok(())
 }
 
 impl Client for Honest {

@@ -23,6 +23,9 @@ const STAYS_UNTIL_NS: u64 = HOSTILE_UNTIL_NS + 480 * SECOND;
 /// How far from a limit a client keeps.
 const BESIDE_NS: [i64; 8] = [-2_000, -300, -60, -20, 20, 60, 300, 2_000];
 
+/// From how many places on there may be a surge.
+const MANY_PLACES: usize = 20;
+
 /// Adds the hostile clients of a run.
 pub(crate) fn add_clients(cast: &mut Cast<'_>) {
     let setup = cast.setup;
@@ -41,6 +44,10 @@ pub(crate) fn add_clients(cast: &mut Cast<'_>) {
     }
     // With a disk that takes minutes and a backlog of two, nobody would come through behind a flood.
     let can_be_flooded = setup.network.backlog_max > 2 || setup.trouble.slow == 0;
+    let has_many_places = setup.is_scarce && (MANY_PLACES..1000).contains(&setup.connections_max);
+    if has_many_places && can_be_flooded && random.bool() && cast.case.includes(setup.clients()) {
+        return add_surge(cast.inner, setup, &mut random);
+    }
     if random.u8(..8) == 0 && can_be_flooded && cast.case.includes(setup.clients()) {
         add_flood(cast.inner, setup, &mut random);
     }
@@ -61,6 +68,27 @@ fn add_crowd(inner: &mut Inner, setup: &Setup, random: &mut Rng) {
     }
 }
 
+/// Connections that are idle, on all places that there are; and newcomers that come just when those ask for more, so many
+/// that the server takes several turns to accept them.
+fn add_surge(inner: &mut Inner, setup: &Setup, random: &mut Rng) {
+    let (at_ns, idle_ns) = (random.u64(..60 * SECOND), SECOND);
+    let path = Path { latency_ns: 20 * MICROSECOND, jitter_ns: 0, flight_bytes_max: 65_536, ..path(random) };
+    let idle = OPTIONS.repeat(3);
+    let habit = Habit {
+        piece_bytes: idle.len(),
+        every_ns: idle_ns,
+        ..Habit::new("asks again in a surge", [idle, put(setup, 1000), "c".repeat(1000)].concat().into_bytes())
+    };
+    for _ in 0..setup.connections_max {
+        let client = Box::new(Hostile::new(habit.clone(), HOSTILE_UNTIL_NS));
+        inner.add_client(at_ns + random.u64(..20 * MILLISECOND), 0, path, client);
+    }
+    for _ in 0..random.usize(64..160) {
+        let client = Box::new(Hostile::new(Habit::new("comes in a surge", OPTIONS.into()), HOSTILE_UNTIL_NS));
+        inner.add_client(at_ns + idle_ns + random.u64(..10 * MILLISECOND), 0, path, client);
+    }
+}
+
 /// Many connections to one listener, all of one kind, within a second.
 fn add_flood(inner: &mut Inner, setup: &Setup, random: &mut Rng) {
     let at_ns = random.u64(..60 * SECOND);
@@ -74,7 +102,7 @@ fn add_flood(inner: &mut Inner, setup: &Setup, random: &mut Rng) {
 
 fn client(setup: &Setup, leaves_ns: u64, random: &mut Rng) -> (Path, Box<dyn Client>) {
     let may_be_ended = setup.is_scarce || setup.trouble.may_fail();
-    match random.u8(..12) {
+    match random.u8(..13) {
         0..=2 => (path(random), Box::new(at_the_edge(setup, random))),
         // It takes minutes, in which others would wait for its place.
         3 if !setup.is_scarce => {
@@ -113,6 +141,13 @@ fn client(setup: &Setup, leaves_ns: u64, random: &mut Rng) -> (Path, Box<dyn Cli
             let first = [name.as_bytes(), &mutate(rest.as_bytes().to_vec(), random)].concat();
             let bytes = [first, requests[random.usize(..requests.len())].clone().into_bytes()].concat();
             (path, Box::new(Garbled::new(bytes, random.bool(), &[], may_be_ended)))
+        }
+        9 => {
+            // It reads as fast as the server sends, and asks for more than a turn may send.
+            let path = Path { latency_ns: 0, jitter_ns: 0, flight_bytes_max: 65_536, ..path(random) };
+            let path = Path { send_buffer_bytes: 262_144, client_buffer_bytes: 65_536, ..path };
+            let bytes = get(setup, "large.bin").repeat(30).into_bytes();
+            (path, Box::new(Hostile::new(Habit::new("reads all at once", bytes), leaves_ns)))
         }
         _ => (path(random), Box::new(Hostile::new(habit(setup, random), leaves_ns))),
     }
