@@ -235,3 +235,16 @@ fn timeouts_that_start_after_a_slow_read_error_start_at_the_current_time() {
         started.half_closed_ns()
     );
 }
+
+/// Each of them has its turn every hundred seconds, and by its bytes has earned thirty of these.
+#[test]
+fn uploads_that_wait_longer_than_their_credit_because_the_disk_is_slow_are_all_taken() {
+    let network = Network::new(Settings::default());
+    let bytes = 5 * 64 * 1024;
+    let request = [put("/up/1000000", bytes).into_bytes(), vec![b'x'; bytes]].concat();
+    // They have been accepted before, so that they are all queued at once.
+    let uploads: Vec<_> = (0..100).map(|_| network.client(0).send(SECOND, &request)).collect();
+    let mut run = Run::new(&network, 1000);
+    run.until(1000 * SECOND);
+    assert!(uploads.iter().all(|upload| upload.statuses() == [201]));
+}
