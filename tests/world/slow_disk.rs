@@ -236,15 +236,15 @@ fn timeouts_that_start_after_a_slow_read_error_start_at_the_current_time() {
     );
 }
 
-/// Each of them has its turn every hundred seconds, and by its bytes has earned thirty of these.
+/// Each upload is driven once in 100 seconds, and the bytes that it receives then earn it only 30 of these.
 #[test]
-fn uploads_that_wait_longer_than_their_credit_because_the_disk_is_slow_are_all_taken() {
+fn uploads_that_wait_longer_than_their_credit_because_the_disk_is_slow_succeed() {
     let network = Network::new(Settings::default());
     let bytes = 5 * 64 * 1024;
     let request = [put("/up/1000000", bytes).into_bytes(), vec![b'x'; bytes]].concat();
-    // They have been accepted before, so that they are all queued at once.
+    // All have been accepted when they send, so that all are queued at once.
     let uploads: Vec<_> = (0..100).map(|_| network.client(0).send(SECOND, &request)).collect();
-    let mut run = Run::new(&network, 1000);
-    run.until(1000 * SECOND);
+    let mut server = TestServer::new(&network, 1000);
+    server.run_until(1000 * SECOND);
     assert!(uploads.iter().all(|upload| upload.statuses() == [201]));
 }
