@@ -7,7 +7,8 @@ use crate::storage::{FileRange, FileSystem, Native};
 
 /// Content that is never in memory as a whole, however long it is.
 ///
-/// Each connection has room for one such value, so the variants that are larger than a range are boxed. They are rarer too.
+/// Each connection has room for one such value, so the variants that are larger than a range are boxed. They are
+/// rarer too.
 pub enum FileContent<F: FileSystem = Native> {
     /// One range of a file.
     Range(FileRange<F>),

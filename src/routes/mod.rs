@@ -2,15 +2,15 @@
 //!
 //! # Laws
 //!
-//! 1. Rules that hold for every resource are in this file: a method that the server does not know is a 501; a path without a
-//!    resource is a 404; a write that a page of another site made a browser send is a 403; a method that the resource does
-//!    not offer is a 405 with Allow; OPTIONS is a 204 with Allow.
-//! 2. A route is a plain function from a request to a reply. It replies at once, so nothing has to be remembered between a
-//!    request and its reply. It knows nothing of the connection.
-//! 3. A route handles HEAD as it handles GET, and the connection leaves the content out, so both have the same fields. The
-//!    exception is Range, which counts only for GET (RFC 9110 §14.2).
-//! 4. An error is a status and one line of text that says why. A 404 has that line only for clients that name a text type in
-//!    Accept, as browsers do. For all others it has no content.
+//! 1. Rules that hold for every resource are in this file: a method that the server does not know is a 501; a path
+//!    without a resource is a 404; a write that a page of another site made a browser send is a 403; a method that
+//!    the resource does not offer is a 405 with Allow; OPTIONS is a 204 with Allow.
+//! 2. A route is a plain function from a request to a reply. It replies at once, so nothing has to be remembered
+//!    between a request and its reply. It knows nothing of the connection.
+//! 3. A route handles HEAD as it handles GET, and the connection leaves the content out, so both have the same
+//!    fields. The exception is Range, which counts only for GET (RFC 9110 §14.2).
+//! 4. An error is a status and one line of text that says why. A 404 has that line only for clients that name a text
+//!    type in Accept, as browsers do. For all others it has no content.
 
 mod content;
 mod echo;
@@ -58,8 +58,8 @@ impl Pattern {
     }
 }
 
-/// What follows `prefix` in `path`. Unreserved bytes of the prefix may be percent-encoded, since both forms name the same
-/// resource (RFC 9110 §4.2.3). An encoded slash does not match a slash.
+/// What follows `prefix` in `path`. Unreserved bytes of the prefix may be percent-encoded, since both forms name the
+/// same resource (RFC 9110 §4.2.3). An encoded slash does not match a slash.
 fn without_prefix<'a>(mut path: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
     if let Some(rest) = path.strip_prefix(prefix) {
         return Some(rest);
@@ -220,8 +220,8 @@ impl<F: FileSystem> Service for Routes<F> {
     }
 }
 
-/// A 404. It has content only for clients that name a text type in Accept, as browsers do: without content a browser shows
-/// an error page of its own. The challenge expects no content.
+/// A 404. It has content only for clients that name a text type in Accept, as browsers do: without content a browser
+/// shows an error page of its own. The challenge expects no content.
 fn not_found<'r, F: FileSystem>(request: &Request<'_>) -> RouteReply<'r, F> {
     let reads_text = ["text/html", "text/plain"].iter().any(|media_type| accept::names(&request.fields, media_type));
     if !reads_text {

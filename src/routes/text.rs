@@ -50,8 +50,8 @@ pub(super) fn respond<'r, F: FileSystem>(
     })
 }
 
-/// The response to a read whose preconditions fail; `None` if they hold. The resource exists, but has neither an entity tag
-/// nor a date.
+/// The response to a read whose preconditions fail; `None` if they hold. The resource exists, but has neither an
+/// entity tag nor a date.
 pub(super) fn failed_precondition<F: FileSystem>(
     request: &Request<'_>,
     now: &Now,
@@ -69,8 +69,8 @@ const LEVEL: Compression = Compression::new(6);
 /// The largest window, 2^15 bytes. Every gzip decoder supports it.
 const WINDOW_BITS: u8 = 15;
 
-/// Where the gzip header names the operating system, and the value for Unix (RFC 1952 §2.3.1). It is always set to Unix, so
-/// that the same text has the same bytes wherever the server runs.
+/// Where the gzip header names the operating system, and the value for Unix (RFC 1952 §2.3.1). It is always set to
+/// Unix, so that the same text has the same bytes wherever the server runs.
 const OS_OFFSET: usize = 9;
 const OS_UNIX: u8 = 3;
 
@@ -101,8 +101,8 @@ impl Compressor {
         self.is_used
     }
 
-    /// `text` in the gzip format (RFC 1952), without a file name and with a modification time of 0; `None` if the compressor
-    /// fails.
+    /// `text` in the gzip format (RFC 1952), without a file name and with a modification time of 0; `None` if the
+    /// compressor fails.
     fn gzip(&mut self, text: &[u8]) -> Option<&[u8]> {
         self.is_used = true;
         let state = self.state.get_or_insert_with(|| Compress::new_gzip(LEVEL, WINDOW_BITS));

@@ -49,10 +49,11 @@ pub(super) fn find<'n, F: FileSystem>(
     Ok(Found::Opened(FileRange::whole(opened), version))
 }
 
-/// The key of the file in the cache, which is its path. The checked path is returned as well if `name` had to be decoded.
+/// The key of the file in the cache, which is its path. The checked path is returned as well if `name` had to be
+/// decoded.
 ///
-/// A name without a percent triple and without a segment `.` is its own path. It is used as it is, so that a request for a
-/// cached file allocates nothing. It need not be checked first, because the cache contains only checked paths.
+/// A name without a percent triple and without a segment `.` is its own path. It is used as it is, so that a request
+/// for a cached file allocates nothing. It need not be checked first, because the cache contains only checked paths.
 fn cache_key(name: Cow<'_, [u8]>) -> Result<(Cow<'_, [u8]>, Option<RelativePath>), StorageError> {
     let is_encoded = name.contains(&b'%') || name.windows(2).any(|pair| pair == b"./");
     if !is_encoded {
@@ -138,7 +139,8 @@ fn representation_of<'r, F: FileSystem>(
     Some((Cow::Borrowed(&cached.user_data), content))
 }
 
-/// Whether the request asks for several ranges. They are sent from the open file, so such a request does not use the cache.
+/// Whether the request asks for several ranges. They are sent from the open file, so such a request does not use the
+/// cache.
 pub(in crate::routes) fn asks_for_parts(request: &Request<'_>) -> bool {
     request.fields.first(FieldName::Range).is_some_and(|value| value.contains(&b','))
 }

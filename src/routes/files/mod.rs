@@ -69,8 +69,8 @@ pub struct FileRoutes<F: FileSystem = Native> {
 impl<F: FileSystem> FileRoutes<F> {
     /// Serves `directory`. At most `open_files_max` files stay open between requests.
     ///
-    /// The boundaries between parts are made from `seed`. It must be unpredictable: whoever could foresee a boundary could
-    /// upload a file that contains it, and a client would then split that file in the wrong place.
+    /// The boundaries between parts are made from `seed`. It must be unpredictable: whoever could foresee a boundary
+    /// could upload a file that contains it, and a client would then split that file in the wrong place.
     pub fn new(directory: Directory<F>, uploads: UploadSettings, open_files_max: usize, seed: u64) -> FileRoutes<F> {
         FileRoutes {
             directory,
@@ -163,11 +163,11 @@ pub(super) fn respond<'r, F: FileSystem>(
 
 /// The path that `name`, a part of the target's path, leads to.
 ///
-/// The name is split at its slashes first, and then each segment is decoded once. So an encoded slash is a byte of a segment,
-/// which no path may contain, and `%2e%2e` is judged like `..`.
+/// The name is split at its slashes first, and then each segment is decoded once. So an encoded slash is a byte of a
+/// segment, which no path may contain, and `%2e%2e` is judged like `..`.
 ///
-/// A segment `.` is left out, because programs that join a base and a relative name send it. The last segment is not left
-/// out: `.` at the end names a directory (RFC 3986 §5.2.4), so it is an error like a slash at the end.
+/// A segment `.` is left out, because programs that join a base and a relative name send it. The last segment is not
+/// left out: `.` at the end names a directory (RFC 3986 §5.2.4), so it is an error like a slash at the end.
 pub(super) fn path_of(name: &[u8]) -> Result<RelativePath, PathError> {
     let (directories, last) = match memchr::memrchr(b'/', name) {
         Some(slash) => (Some(&name[..slash]), &name[slash + 1..]),

@@ -1,11 +1,11 @@
-//! POST and PUT of a file: stored whole, or not at all.
+//! POST and PUT of a file, which is stored completely or not at all.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::validators::{FileVersion, OwnUploads};
-use super::{BUSY, FileRoutes, UploadPolicy};
+use super::{BUSY, FileRoutes, INVALID_NAME, UploadPolicy};
 use crate::routes::{FileContent, PRECONDITION_FAILED, RouteReply};
 use crate::semantics::Now;
 use crate::semantics::conditional::{Preconditions, Validators, Verdict};
@@ -17,7 +17,7 @@ use crate::semantics::service::{Reply, Sink};
 use crate::semantics::status::Status;
 use crate::storage::{FileSystem, Metadata, Native, RelativePath, StorageError, Upload, UploadMode};
 
-type Refusal<F> = Response<'static, FileContent<F>>;
+type UploadResponse<F> = Response<'static, FileContent<F>>;
 
 /// An upload in progress. Boxed, so that a reply without one stays small.
 pub struct FileSink<F: FileSystem = Native>(Box<Receiving<F>>);
@@ -26,7 +26,7 @@ struct Receiving<F: FileSystem> {
     upload: Upload<F>,
     method: Method,
     preconditions: Option<Preconditions>,
-    /// Whether the server never replaces, so that a name that is taken is a conflict whatever the peer demands.
+    /// Whether the server never replaces a file. An existing file is then a conflict, whatever the preconditions are.
     only_creates: bool,
     bytes_max: Option<u64>,
     own_uploads: Rc<RefCell<OwnUploads>>,
@@ -40,27 +40,30 @@ pub(super) fn respond<'r, F: FileSystem>(
 ) -> RouteReply<'r, F> {
     match begin(files, request, path, now) {
         Ok(sink) => Reply::Receive(sink),
-        Err(refusal) => Reply::Respond(*refusal),
+        Err(response) => Reply::Respond(*response),
     }
 }
 
-/// Refuses what can be refused before any content has come. Preconditions come last: they count only where the answer
-/// would have been a success without them (RFC 9110 §13.2.1).
+/// Begins an upload.
+///
+/// # Errors
+/// The response, if it is clear before the content arrives that nothing will be stored. Preconditions come last,
+/// because they count only if the response without them would have been a success (RFC 9110 §13.2.1).
 fn begin<F: FileSystem>(
     files: &FileRoutes<F>,
     request: &Request<'_>,
     path: &RelativePath,
     now: &Now,
-) -> Result<FileSink<F>, Box<Refusal<F>>> {
+) -> Result<FileSink<F>, Box<UploadResponse<F>>> {
     check_content(request, files.uploads.bytes_max)?;
     let preconditions = Preconditions::of(request, now);
     let only_creates = files.uploads.policy == UploadPolicy::Create;
     let must_be_absent = must_be_absent(preconditions.as_ref(), only_creates);
-    let publish = if only_creates || must_be_absent { UploadMode::CreateOnly } else { UploadMode::Replace };
+    let mode = if only_creates || must_be_absent { UploadMode::CreateOnly } else { UploadMode::Replace };
     let upload = files
         .directory
-        .begin_upload(path, publish, request.content_bytes, files.uploads.durable)
-        .map_err(|error| Box::new(refusal(&error, must_be_absent)))?;
+        .begin_upload(path, mode, request.content_bytes, files.uploads.durable)
+        .map_err(|error| Box::new(error_response(&error, must_be_absent)))?;
     if let Some(preconditions) = &preconditions
         && !hold(preconditions, upload.existing(), &files.own_uploads.borrow(), now)
     {
@@ -76,25 +79,25 @@ fn begin<F: FileSystem>(
     })))
 }
 
-fn check_content<F: FileSystem>(request: &Request<'_>, bytes_max: Option<u64>) -> Result<(), Box<Refusal<F>>> {
+fn check_content<F: FileSystem>(request: &Request<'_>, bytes_max: Option<u64>) -> Result<(), Box<UploadResponse<F>>> {
     let mut codings = request.fields.list(FieldName::ContentEncoding);
     if codings.any(|coding| !coding.eq_ignore_ascii_case(b"identity")) {
         return Err(Box::new(Response {
             accept_encoding: Some("identity"),
             ..Response::with_reason(
                 Status::UnsupportedMediaType,
-                "Content is stored as it comes, and so must have no content coding.",
+                "The server stores content as it is sent, so it must have no content coding.",
             )
         }));
     }
-    // The file would be stored with the envelope around it, and look whole to whoever sent it.
+    // The server would store the form with its boundaries and fields, and the client would believe that it is the file.
     if request.fields.has_media_type(b"multipart/form-data") {
         return Err(Box::new(Response::with_reason(
             Status::UnsupportedMediaType,
             "A form is not a file: send the file itself, as curl -T does.",
         )));
     }
-    // RFC 9110 §14.5: a server that does not support partial PUT must not take a part for the whole.
+    // RFC 9110 §14.5: without support for partial PUT, the part would replace the whole file.
     if request.method == Method::Put && request.fields.contains(FieldName::ContentRange) {
         return Err(Box::new(Response::with_reason(Status::BadRequest, "A part of a file cannot be uploaded.")));
     }
@@ -104,14 +107,14 @@ fn check_content<F: FileSystem>(request: &Request<'_>, bytes_max: Option<u64>) -
     }
 }
 
-/// Whether it is the peer that demands that nothing be replaced, and not the server in any case.
+/// Whether the client demands that nothing is replaced, and the server does not do so anyway.
 fn must_be_absent(preconditions: Option<&Preconditions>, only_creates: bool) -> bool {
     !only_creates && preconditions.is_some_and(Preconditions::demand_absence)
 }
 
-/// Whether the preconditions hold for what stands under the name.
-fn hold(preconditions: &Preconditions, standing: Option<&Metadata>, own_uploads: &OwnUploads, now: &Now) -> bool {
-    let version = standing.map(|metadata| FileVersion::of(metadata, own_uploads, now));
+/// Whether the preconditions hold for the existing file.
+fn hold(preconditions: &Preconditions, existing: Option<&Metadata>, own_uploads: &OwnUploads, now: &Now) -> bool {
+    let version = existing.map(|metadata| FileVersion::of(metadata, own_uploads, now));
     let validators: Option<Validators<'_>> = version.as_ref().map(FileVersion::validators);
     preconditions.evaluate(validators) == Verdict::Proceed
 }
@@ -119,29 +122,30 @@ fn hold(preconditions: &Preconditions, standing: Option<&Metadata>, own_uploads:
 impl<F: FileSystem> Sink for FileSink<F> {
     type Source = FileContent<F>;
 
-    fn write(&mut self, content: &[u8]) -> Result<(), Box<Refusal<F>>> {
+    fn write(&mut self, content: &[u8]) -> Result<(), Box<UploadResponse<F>>> {
         let Receiving { upload, bytes_max, .. } = &mut *self.0;
         let bytes = upload.bytes_written().saturating_add(content.len() as u64);
         if bytes_max.is_some_and(|bytes_max| bytes > bytes_max) {
             return Err(Box::new(content_too_large()));
         }
-        upload.write(content).map_err(|error| Box::new(refusal(&error, false)))
+        upload.write(content).map_err(|error| Box::new(error_response(&error, false)))
     }
 
-    fn finish(self, now: &Now) -> Refusal<F> {
+    fn finish(self, now: &Now) -> UploadResponse<F> {
         let Receiving { upload, method, preconditions, only_creates, own_uploads, .. } = *self.0;
         let must_be_absent = must_be_absent(preconditions.as_ref(), only_creates);
-        let published = upload.commit(now.unix_ns, |standing| {
-            // As at the head: what would be a conflict without preconditions is one with them (RFC 9110 §13.2.1).
-            let is_conflict = only_creates && standing.is_some();
+        let published = upload.commit(now.unix_ns, |existing| {
+            // A conflict comes before the preconditions, as it does in `begin`. The commit reports it if this returns
+            // `true`.
+            let is_conflict = only_creates && existing.is_some();
             is_conflict
                 || preconditions
                     .as_ref()
-                    .is_none_or(|preconditions| hold(preconditions, standing, &own_uploads.borrow(), now))
+                    .is_none_or(|preconditions| hold(preconditions, existing, &own_uploads.borrow(), now))
         });
         let published = match published {
             Ok(published) => published,
-            Err(error) => return refusal(&error, must_be_absent),
+            Err(error) => return error_response(&error, must_be_absent),
         };
         own_uploads.borrow_mut().remember(&published);
         let version = FileVersion::of(&published.metadata, &own_uploads.borrow(), now);
@@ -153,25 +157,26 @@ impl<F: FileSystem> Sink for FileSink<F> {
     }
 }
 
-fn precondition_failed<F: FileSystem>() -> Refusal<F> {
+fn precondition_failed<F: FileSystem>() -> UploadResponse<F> {
     Response::with_reason(Status::PreconditionFailed, PRECONDITION_FAILED)
 }
 
-fn content_too_large<F: FileSystem>() -> Refusal<F> {
-    Response::with_reason(Status::ContentTooLarge, "The content is longer than this server takes.")
+fn content_too_large<F: FileSystem>() -> UploadResponse<F> {
+    Response::with_reason(Status::ContentTooLarge, "The content is longer than the server accepts.")
 }
 
-/// `must_be_absent`: the peer itself demanded that nothing be replaced, so that a name that is taken fails its demand.
-fn refusal<F: FileSystem>(error: &StorageError, must_be_absent: bool) -> Refusal<F> {
+/// The response to an upload that failed. `must_be_absent`: the client demanded that nothing is replaced, so an
+/// existing file fails its precondition.
+fn error_response<F: FileSystem>(error: &StorageError, must_be_absent: bool) -> UploadResponse<F> {
     let (status, reason) = match error {
         StorageError::AlreadyExists if must_be_absent => (Status::PreconditionFailed, PRECONDITION_FAILED),
         StorageError::ConditionFailed => (Status::PreconditionFailed, PRECONDITION_FAILED),
         StorageError::AlreadyExists => (Status::Conflict, "There is a file of this name, and it may not be replaced."),
-        StorageError::NotRegularFile => (Status::Conflict, "The name is taken by something that is no file."),
+        StorageError::NotRegularFile => (Status::Conflict, "Something that is not a file has this name."),
         StorageError::NotFound | StorageError::ParentMissing => {
             (Status::NotFound, "There is no directory to put the file in.")
         }
-        StorageError::InvalidName => (Status::BadRequest, "No file can have this name here."),
+        StorageError::InvalidName => (Status::BadRequest, INVALID_NAME),
         StorageError::PermissionDenied => (Status::Forbidden, "The server may not write there."),
         StorageError::TooManyOpenFiles => (Status::ServiceUnavailable, "The server has too many files open."),
         StorageError::Busy => (Status::ServiceUnavailable, BUSY),

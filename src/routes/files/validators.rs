@@ -1,4 +1,4 @@
-//! What tells one version of a file from another: entity tag and date of modification (RFC 9110 §8.8).
+//! The validators of a file: entity tag and modification date (RFC 9110 §8.8).
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -10,17 +10,19 @@ use crate::semantics::response::Response;
 use crate::semantics::status::Status;
 use crate::storage::{Metadata, Published};
 
-/// How long after a modification by others a second one may still hide behind the same time, in nanoseconds. The
-/// coarsest clock of a file system in use ticks every two seconds.
-const UNSURE_NS: i128 = 2_000_000_000;
+/// For how long after a modification, in nanoseconds, a second one by another program may get the same modification
+/// time. The coarsest clock of a file system in use ticks every two seconds.
+const RECENT_NS: i128 = 2_000_000_000;
 
-/// How many of this run's uploads are remembered. One that is forgotten too early has a weak tag for two seconds.
+/// How many of this run's uploads are remembered. An upload that is forgotten too early has a weak tag for two seconds.
 const REMEMBERED_MAX: usize = 1024;
 
 const NS_PER_S: i128 = 1_000_000_000;
 
-/// What this run has published in the last moments. An upload has a time of its own, which no other version of the
-/// file shares, so that its tag is strong from the start: where the file system has kept that time exactly.
+/// The latest uploads of this run.
+///
+/// Storage gives every upload a modification time that no other version of the file has. So its tag is strong from
+/// the start, provided that the file system has kept that time exactly.
 #[derive(Debug, Default)]
 pub(super) struct OwnUploads {
     published: VecDeque<Metadata>,
@@ -28,7 +30,7 @@ pub(super) struct OwnUploads {
 
 impl OwnUploads {
     pub(super) fn remember(&mut self, published: &Published) {
-        // A file system that keeps a coarser time, whole seconds for instance, gives it to other uploads too.
+        // A file system with coarser times, such as whole seconds, gives several uploads the same time.
         if published.metadata.modified_ns != i128::from(published.modified_ns) {
             return;
         }
@@ -40,7 +42,7 @@ impl OwnUploads {
     }
 
     fn contain(&self, metadata: &Metadata) -> bool {
-        // What was published last is asked for most.
+        // The latest upload is requested most often.
         self.published.iter().rev().any(|published| published == metadata)
     }
 }
@@ -50,18 +52,18 @@ impl OwnUploads {
 pub(in crate::routes) struct FileVersion {
     etag: String,
     last_modified_unix_s: Option<u64>,
-    /// The date of the modification, made once.
+    /// The same as a date, formatted once.
     date: Option<ImfFixdate>,
-    /// Whether another modification may still fall into the same second, or the same tick of a coarse clock.
+    /// Whether another modification may still get the same date, or the same time from a coarse clock.
     is_recent: bool,
 }
 
 impl FileVersion {
     pub(super) fn of(metadata: &Metadata, own_uploads: &OwnUploads, now: &Now) -> FileVersion {
         let Metadata { device, inode, size_bytes, modified_ns, changed_ns, kind: _ } = metadata;
-        // Either time may be set by a program; neither is believed while it is as recent as that, or in the future.
+        // A time in the future counts as recent too: a program or a wrong clock has set it.
         let latest_ns = *modified_ns.max(changed_ns);
-        let is_recent = i128::from(now.unix_ns) - latest_ns < UNSURE_NS;
+        let is_recent = i128::from(now.unix_ns) - latest_ns < RECENT_NS;
         let weakness = if is_recent && !own_uploads.contain(metadata) { "W/" } else { "" };
         let last_modified_unix_s = u64::try_from(modified_ns.div_euclid(NS_PER_S)).ok();
         FileVersion {
@@ -82,7 +84,7 @@ impl FileVersion {
         Response { last_modified, etag: Some(etag), ..Response::new(status) }
     }
 
-    /// Whether another modification may still fall into the same second, or the same tick of a coarse clock.
+    /// Whether another modification may still get the same date, or the same time from a coarse clock.
     pub(super) fn is_recent(&self) -> bool {
         self.is_recent
     }
@@ -91,8 +93,9 @@ impl FileVersion {
         Validators { etag: Some(&self.etag), last_modified_unix_s: self.last_modified_unix_s }
     }
 
-    /// Whether If-Range names this version (RFC 9110 §13.1.5): by a strong tag, or by exactly the date of a modification
-    /// that is old enough for no other one to share it. Not even this run's uploads have a second of their own.
+    /// Whether `validator`, the value of If-Range, names this version (RFC 9110 §13.1.5): as a strong tag, or as
+    /// exactly the modification date if the modification is too old for another one to share that date. That includes
+    /// uploads: two of them may fall into the same second.
     pub(super) fn is_named_by(&self, validator: &[u8], now: &Now) -> bool {
         if validator.starts_with(b"\"") || validator.starts_with(b"W/") {
             return conditional::strongly_equal(validator, self.etag.as_bytes());
@@ -102,7 +105,7 @@ impl FileVersion {
             && date::parse(validator, now.unix_s()) == self.last_modified_unix_s
     }
 
-    /// The Last-Modified field: never later than the Date (§8.8.2.1), and left out where no date can name it.
+    /// The Last-Modified field: never later than Date (§8.8.2.1), and `None` if the format cannot express the time.
     fn last_modified(&self, now: &Now) -> Option<ImfFixdate> {
         match self.last_modified_unix_s {
             Some(unix_s) if unix_s > now.unix_s() && self.date.is_some() => ImfFixdate::new(now.unix_s()),
@@ -131,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn each_part_of_the_metadata_makes_another_tag() {
+    fn each_part_of_the_metadata_changes_the_tag() {
         let others = [
             Metadata { device: 9, ..FILE },
             Metadata { inode: 9, ..FILE },
@@ -145,11 +148,11 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_is_weak_while_a_foreign_modification_is_recent() {
+    fn a_tag_is_weak_while_a_modification_by_others_is_recent() {
         let age = |age_ns: i128| Metadata { modified_ns: i128::from(NOW.unix_ns) - age_ns, ..FILE };
-        assert!(version(age(UNSURE_NS - 1)).etag.starts_with("W/"));
+        assert!(version(age(RECENT_NS - 1)).etag.starts_with("W/"));
         assert!(version(age(-5)).etag.starts_with("W/"));
-        assert!(version(age(UNSURE_NS)).etag.starts_with('"'));
+        assert!(version(age(RECENT_NS)).etag.starts_with('"'));
 
         let mut own_uploads = OwnUploads::default();
         own_uploads.remember(&published(age(1)));

@@ -1,8 +1,8 @@
 //! Under which names a shared folder is served.
 //!
-//! A page of any site can make its name lead to this machine, and its scripts may then read what they get from it: to the
-//! browser it is all one site (DNS rebinding). Only the Host field tells such a request from an honest one. Addresses are
-//! always honest, since nobody else can give them another meaning.
+//! A page of any site can make its name lead to this machine, and its scripts may then read what they get from it: to
+//! the browser it is all one site (DNS rebinding). Only the Host field tells such a request from an honest one.
+//! Addresses are always honest, since nobody else can give them another meaning.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -19,8 +19,8 @@ pub enum AllowedHosts {
 }
 
 impl AllowedHosts {
-    /// The names that were asked for, of which `*` stands for all, and the machine's own: whole, without its domain, and
-    /// as the local network resolves it.
+    /// The names that were asked for, of which `*` stands for all, and the machine's own: whole, without its domain,
+    /// and as the local network resolves it.
     pub fn new(asked_for: &[String], machine: Option<&str>) -> AllowedHosts {
         if asked_for.iter().any(|name| name == "*") {
             return AllowedHosts::Any;

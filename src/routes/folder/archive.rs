@@ -1,8 +1,10 @@
-//! A whole folder as one tar archive, made as it is sent: pax headers (POSIX.1-2001) where the old ones are too narrow.
+//! A whole folder as one tar archive, made as it is sent: pax headers (POSIX.1-2001) where the old ones are too
+//! narrow.
 //!
-//! Memory and descriptors are bounded: the directories on the way to the entry that is being sent are open, and its file.
-//! Large files leave from the disk's cache, as they do by themselves; small ones are read, and leave several together. The archive has what a reader of the folder could have by
-//! asking for each name, but that links to directories are not followed: a tree with a link to itself would have no end.
+//! Memory and descriptors are bounded: the directories on the way to the entry that is being sent are open, and its
+//! file. Large files leave from the disk's cache, as they do by themselves; small ones are read, and leave several
+//! together. The archive has what a reader of the folder could have by asking for each name, but that links to
+//! directories are not followed: a tree with a link to itself would have no end.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -24,7 +26,8 @@ const ARCHIVES_MAX: usize = 16;
 /// Entries that are looked at in one go where none of them is sent.
 const SLICE_ENTRIES: usize = 256;
 
-/// The largest file that is read into memory, in bytes: header and content then leave in one call, with those of others.
+/// The largest file that is read into memory, in bytes: header and content then leave in one call, with those of
+/// others.
 const SMALL_FILE_BYTES_MAX: u64 = 8 * 1024;
 
 /// Small files are read until there are so many bytes. Each takes a block at least, so that few are opened in one go.

@@ -1,8 +1,8 @@
 //! What a directory holds, in one of three forms, made as it is sent.
 //!
-//! Up to [`SORTED_MAX`] entries are read and sorted before the first is sent. With more, or where other listings hold many
-//! entries already, the directory is read anew: they come as the disk has them, and nothing is kept. Either way the work is done in slices, between
-//! which other connections have their turn.
+//! Up to [`SORTED_MAX`] entries are read and sorted before the first is sent. With more, or where other listings hold
+//! many entries already, the directory is read anew: they come as the disk has them, and nothing is kept. Either way
+//! the work is done in slices, between which other connections have their turn.
 
 use std::cell::Cell;
 use std::cmp::Ordering;
@@ -21,7 +21,8 @@ const SORTED_MAX: usize = 10_000;
 /// How many entries all listings that are being sent hold at most, at some hundred bytes each.
 const HELD_MAX: usize = 40 * SORTED_MAX;
 
-/// How many entries are looked at, or sorted, in one go: half a millisecond of work where the disk need not be waited for.
+/// How many entries are looked at, or sorted, in one go: half a millisecond of work where the disk need not be waited
+/// for.
 const SLICE_ENTRIES: usize = 128;
 
 /// How many entries are counted in one go.
@@ -64,7 +65,8 @@ enum Stage {
     Gathering(Vec<Vec<Entry>>),
     /// Runs are sorted, one at a time: those that are left, and those that are sorted.
     Sorting(Vec<Vec<Entry>>, Vec<Vec<Keyed>>),
-    /// Rows are made of sorted runs, each with its first entry at its end; the run with the first of all is the last one.
+    /// Rows are made of sorted runs, each with its first entry at its end; the run with the first of all is the last
+    /// one.
     Sorted(Vec<Vec<Keyed>>),
     /// Rows are made of what is left of a run, and then of what the directory still has.
     Unsorted(vec::IntoIter<Entry>),
@@ -301,7 +303,8 @@ fn fail(error: &StorageError) -> SourceFailed {
     SourceFailed
 }
 
-/// Takes the entry that comes first from the end of the last run, and puts what is left of the run where it belongs now.
+/// Takes the entry that comes first from the end of the last run, and puts what is left of the run where it belongs
+/// now.
 fn take_first(runs: &mut Vec<Vec<Keyed>>, sort: Sort, order: Order) -> Option<Entry> {
     let mut run = runs.pop()?;
     let first = run.pop();

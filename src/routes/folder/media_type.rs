@@ -5,7 +5,8 @@ use std::borrow::Cow;
 /// The type of what nothing is known of.
 const UNKNOWN: &str = "application/octet-stream";
 
-/// The media type of a file of this name. Text is UTF-8, as nearly all text is: left to guess, browsers show something else.
+/// The media type of a file of this name. Text is UTF-8, as nearly all text is: left to guess, browsers show
+/// something else.
 pub(super) fn of(name: &[u8]) -> Cow<'static, str> {
     let extension = memchr::memrchr(b'.', name).and_then(|dot| std::str::from_utf8(&name[dot + 1..]).ok());
     let known = extension.and_then(|extension| new_mime_guess::from_ext(extension).first_raw());

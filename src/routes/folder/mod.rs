@@ -2,15 +2,16 @@
 //!
 //! # Laws
 //!
-//! 1. A name that begins with a dot does not exist, for any method, unless `--hidden` is given. `/.spindle/` never exists: it
-//!    is reserved for the server.
-//! 2. A directory is listed at the path that ends in a slash. Without the slash the response is a redirect, because relative
-//!    links in the listing would otherwise lead to the parent directory. The redirect is relative, so it never leads to
-//!    another host.
-//! 3. A listing is made in slices while it is sent, so that other connections are served in between. Its memory is bounded,
-//!    however many entries the directory has.
-//! 4. A file gives whoever put it here no power over its readers: a browser must not guess another media type, pages of other
-//!    sites cannot embed the file, and scripts in it do not run. In a site, which only its owner writes to, scripts do run.
+//! 1. A name that begins with a dot does not exist, for any method, unless `--hidden` is given. `/.spindle/` never
+//!    exists: it is reserved for the server.
+//! 2. A directory is listed at the path that ends in a slash. Without the slash the response is a redirect, because
+//!    relative links in the listing would otherwise be resolved in the parent directory. The redirect is relative, so
+//!    it never leads to another host.
+//! 3. A listing is made in slices while it is sent, so that other connections are served in between. Its memory is
+//!    bounded, however many entries the directory has.
+//! 4. A file gives whoever put it here no power over its readers: a browser must not guess another media type, pages
+//!    of other sites cannot embed the file, and scripts in it do not run. In a site, which only its owner writes to,
+//!    scripts do run.
 
 mod allowed_hosts;
 mod archive;
@@ -91,7 +92,8 @@ impl<F: FileSystem> FolderRoutes<F> {
         self.settings.hosts.allow(request)
     }
 
-    /// Whether no segment of `name` is hidden or reserved. Segments are decoded first, as they are when the file is opened.
+    /// Whether no segment of `name` is hidden or reserved. Segments are decoded first, as they are when the file is
+    /// opened.
     fn shows(&self, name: &[u8]) -> bool {
         let mut segments = name.split(|byte| *byte == b'/').map(|segment| Cow::<[u8]>::from(percent_decode(segment)));
         let first = segments.clone().find(|segment| **segment != *b".");
@@ -168,8 +170,8 @@ fn last_segment(name: &[u8]) -> &[u8] {
     name.rsplit(|byte| *byte == b'/').next().unwrap_or(name)
 }
 
-/// The reply to a request for a name that is no regular file: a redirect if it is a directory whose slash is missing, and
-/// otherwise a 404.
+/// The reply to a request for a name that is no regular file: a redirect if it is a directory whose slash is missing,
+/// and otherwise a 404.
 fn redirect_to_directory<'r, F: FileSystem>(
     folder: &FolderRoutes<F>,
     request: &Request<'_>,

@@ -3,9 +3,9 @@
 /// Precedes a byte that is not UTF-8 in a key: larger than the first byte of any character.
 const NOT_UTF_8: u8 = 0xff;
 
-/// The key by which a name is sorted: names are in order as the bytes of their keys are. Runs of digits count by their value,
-/// everything else letter by letter without regard to case. Names that are the same in that way have the same key, and are
-/// ordered by their own bytes.
+/// The key by which a name is sorted: names are in order as the bytes of their keys are. Runs of digits count by
+/// their value, everything else letter by letter without regard to case. Names that are the same in that way have the
+/// same key, and are ordered by their own bytes.
 ///
 /// A name is compared with a dozen others, so that its key is made once.
 pub(super) fn key(name: &[u8]) -> Box<[u8]> {
@@ -24,8 +24,8 @@ pub(super) fn key(name: &[u8]) -> Box<[u8]> {
     key.into()
 }
 
-/// Writes the number at the beginning of `rest`, after a byte that orders it among characters, and returns what follows.
-/// Without leading zeros the longer number is the larger one, so that the length comes first.
+/// Writes the number at the beginning of `rest`, after a byte that orders it among characters, and returns what
+/// follows. Without leading zeros the longer number is the larger one, so that the length comes first.
 fn take_number<'a>(key: &mut Vec<u8>, rest: &'a [u8]) -> &'a [u8] {
     let end = rest.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len());
     let (digits, rest) = rest.split_at(end);
@@ -43,8 +43,8 @@ fn take_number<'a>(key: &mut Vec<u8>, rest: &'a [u8]) -> &'a [u8] {
     rest
 }
 
-/// Writes the character at the beginning of `rest` in lower case, and returns what follows. UTF-8 is in the order of the
-/// characters.
+/// Writes the character at the beginning of `rest` in lower case, and returns what follows. UTF-8 is in the order of
+/// the characters.
 fn take_character<'a>(key: &mut Vec<u8>, rest: &'a [u8]) -> &'a [u8] {
     // No character is longer than four bytes.
     let head = &rest[..rest.len().min(4)];

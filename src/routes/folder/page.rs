@@ -1,11 +1,11 @@
 //! The page that shows a directory to a person: a head, a row for each entry, a foot, each appended to a buffer.
 //!
-//! The page works without its script, which only adds a filter, local times and keys. Style and script are part of the page,
-//! and [`CONTENT_SECURITY_POLICY`] names them by their hashes. So a browser runs this script and no other, whatever files
-//! the folder has; `'self'` would allow every uploaded script.
+//! The page works without its script, which only adds a filter, local times and keys. Style and script are part of
+//! the page, and [`CONTENT_SECURITY_POLICY`] names them by their hashes. So a browser runs this script and no other,
+//! whatever files the folder has; `'self'` would allow every uploaded script.
 //!
-//! A name is bytes that anybody may have chosen. As text it is escaped, and shows what it cannot print; as a link it is
-//! percent-encoded byte by byte, so that every name leads to its own file.
+//! A name is bytes that anybody may have chosen. As text it is escaped, and shows what it cannot print; as a link it
+//! is percent-encoded byte by byte, so that every name leads to its own file.
 
 use std::io::Write as _;
 use std::ops::Range;
@@ -22,16 +22,16 @@ const SCRIPT: &str = include_str!("../../assets/page.js");
 
 /// What a browser may do with the page. A test computes the hashes of style and script anew.
 ///
-/// The icons and the favicon are `data:` images within the page. Trusted types are a second barrier behind the escaping: the
-/// page's own script never turns text into markup.
+/// The icons and the favicon are `data:` images within the page. Trusted types are a second barrier behind the
+/// escaping: the page's own script never turns text into markup.
 pub(super) const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; \
      script-src 'sha256-YFcJwetxLf+128O5M2H12OybyFQS5pFhRC1Fz41M36M='; \
      style-src 'sha256-sTJ8B2Lp57davhcPdRPzFMv2Qdnvr3cTa4e+l35vRdI='; \
      img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
      require-trusted-types-for 'script'; trusted-types 'none'";
 
-/// What a URL's path segment keeps as it is: the unreserved characters (RFC 3986 §2.3). A colon is encoded, so no name can
-/// be read as a scheme.
+/// What a URL's path segment keeps as it is: the unreserved characters (RFC 3986 §2.3). A colon is encoded, so no
+/// name can be read as a scheme.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// What the root of the shared folder is called: its own name is not the reader's business.
@@ -119,7 +119,8 @@ fn write_document_head(out: &mut Vec<u8>, name: Option<&[u8]>) {
     put(out, "</style>\n</head>\n<body>\n");
 }
 
-/// The folders above this one, and the name of this one. Links are relative, so that a proxy may put the folder anywhere.
+/// The folders above this one, and the name of this one. Links are relative, so that a proxy may put the folder
+/// anywhere.
 fn write_breadcrumbs(out: &mut Vec<u8>, name: Option<&[u8]>, above: &[&[u8]]) {
     put(out, "<header>\n");
     let Some(name) = name else {

@@ -22,8 +22,8 @@ use crate::storage::{FileRange, FileSystem, RelativePath, StorageError};
 const INDEX: &[u8] = b"index.html";
 const NOT_FOUND: &[u8] = b"404.html";
 
-/// The content codings of stored files, and the extensions of their names. If the client likes several equally, the first
-/// of them is sent: the densest.
+/// The content codings of stored files, and the extensions of their names. If the client likes several equally, the
+/// first of them is sent: the densest.
 const CODINGS: [ContentEncoding; 3] = [ContentEncoding::Brotli, ContentEncoding::Zstd, ContentEncoding::Gzip];
 const EXTENSIONS: [&[u8]; 3] = [b".br", b".zst", b".gz"];
 
@@ -68,15 +68,16 @@ pub(super) fn respond<'r, F: FileSystem>(
     })
 }
 
-/// The compressed file next to the file `name` whose coding the client likes best; `None` if it accepts no coding of a file
-/// that exists.
+/// The compressed file next to the file `name` whose coding the client likes best; `None` if it accepts no coding of
+/// a file that exists.
 fn find_compressed<F: FileSystem>(
     folder: &mut FolderRoutes<F>,
     request: &Request<'_>,
     name: &[u8],
     now: &Now,
 ) -> Option<(Found<'static, F>, ContentEncoding)> {
-    // Content-Encoding would apply to the multipart content as a whole, and the lines between its parts are not compressed.
+    // Content-Encoding would apply to the multipart content as a whole, and the lines between its parts are not
+    // compressed.
     if files::asks_for_parts(request) {
         return None;
     }
@@ -87,8 +88,8 @@ fn find_compressed<F: FileSystem>(
     })
 }
 
-/// A 404, with the site's own page if it has one. The page is always sent whole and without validators, since they would
-/// describe the resource that does not exist.
+/// A 404, with the site's own page if it has one. The page is always sent whole and without validators, since they
+/// would describe the resource that does not exist.
 pub(super) fn not_found<'r, F: FileSystem>(folder: &FolderRoutes<F>, request: &Request<'_>) -> RouteReply<'r, F> {
     let page = RelativePath::from_segments([NOT_FOUND]).ok();
     let opened = page.and_then(|page| folder.files.directory().open_file(&page).ok());

@@ -1,14 +1,16 @@
-//! A listing as a name a line, for the shell: `for f in $(curl -s 'host/dir/?format=text'); do curl -O host/dir/$f; done`.
+//! A listing as a name a line, for the shell: `for f in $(curl -s 'host/dir/?format=text'); do curl -O host/dir/$f;
+//! done`.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
 use crate::storage::{Entry, EntryKind};
 
-/// All but the unreserved characters of RFC 3986 §2.3. None of what is left means anything to a shell, to a URI or to HTML.
+/// All but the unreserved characters of RFC 3986 §2.3. None of what is left means anything to a shell, to a URI or to
+/// HTML.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// A name as a segment of a path: the reference that leads to it from its directory. There is neither a colon nor a slash
-/// in it, so that it can name no scheme and no host, whatever the name is.
+/// A name as a segment of a path: the reference that leads to it from its directory. There is neither a colon nor a
+/// slash in it, so that it can name no scheme and no host, whatever the name is.
 pub(super) fn encoded(name: &[u8]) -> percent_encoding::PercentEncode<'_> {
     percent_encode(name, ENCODED)
 }
