@@ -117,8 +117,8 @@ fn test_lines(code: &[String]) -> Vec<bool> {
     is_test
 }
 
-/// The number of lines of the item at the start of `code`. The formatter closes an item in the column in which it begins, or
-/// on its only line.
+/// The number of lines of the item at the start of `code`. The formatter closes an item in the column in which it
+/// begins, or on its only line.
 fn item_lines(code: &[String]) -> usize {
     let column = |line: &str| line.len() - line.trim_start().len();
     let Some(first) = code.first() else { return 0 };
@@ -480,7 +480,8 @@ fn texts_use_standard_terms_and_no_private_words() {
     assert!(violations.is_empty(), "Private words, instead of standard terms:\n{violations}");
 }
 
-/// The [`PRIVATE_WORDS`] in `line`, also as parts of names. `octet-stream` is a media type, and `OCTET` a rule of grammars.
+/// The [`PRIVATE_WORDS`] in `line`, also as parts of names. `octet-stream` is a media type, and `OCTET` a rule of
+/// grammars.
 fn private_words(line: &str) -> Vec<&str> {
     let is_boundary = |before: char, after: char| {
         !before.is_alphabetic() || !after.is_alphabetic() || before.is_lowercase() && after.is_uppercase()

@@ -178,7 +178,8 @@ fn chunk_extensions_are_ignored() {
     }
 }
 
-/// RFC 9110 §2.4 leaves it to the recipient what to do with invalid elements, and these do not change where the line ends.
+/// RFC 9110 §2.4 leaves it to the recipient what to do with invalid elements, and these do not change where the line
+/// ends.
 #[test]
 fn malformed_chunk_extensions_are_ignored() {
     for extension in [
@@ -301,8 +302,8 @@ fn unfinished_chunked_content_is_rejected_when_the_client_half_closes() {
     assert_incomplete(chunked_request("5\r\nabcde\r\n0\r\nA: b\r\n\r"), ContentIncomplete);
 }
 
-/// Content with a Content-Length is received up to the next buffer boundary. Chunked content must not be: one byte before a
-/// boundary, the framing that follows would be received one byte a read.
+/// Content with a Content-Length is received up to the next buffer boundary. Chunked content must not be: one byte
+/// before a boundary, the framing that follows would be received one byte a read.
 #[test]
 fn chunk_framing_is_received_in_large_reads_at_every_content_offset() {
     let mut driver = Driver::new(TestService, Settings::default(), ReadMode::Immediate);

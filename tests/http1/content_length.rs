@@ -140,8 +140,8 @@ fn content_is_received_in_pieces_that_end_at_buffer_boundaries() {
         received += bytes;
         ends.push(received - head_bytes);
     }
-    let whole = [1, 2, 3, 4].map(|buffers| buffers * RECEIVE_BUFFER_BYTES);
-    let expected = [&[RECEIVE_BUFFER_BYTES - head_bytes][..], &whole, &[CONTENT_BYTES]].concat();
+    let whole_buffers = [1, 2, 3, 4].map(|buffers| buffers * RECEIVE_BUFFER_BYTES);
+    let expected = [&[RECEIVE_BUFFER_BYTES - head_bytes][..], &whole_buffers, &[CONTENT_BYTES]].concat();
     assert_eq!(ends, expected);
 }
 
@@ -151,15 +151,15 @@ fn content_after_a_head_received_in_pieces_is_complete() {
     for content_bytes in [3000, 4096, 5000, 20_000, RECEIVE_BUFFER_BYTES, 3 * RECEIVE_BUFFER_BYTES + 1] {
         let content: String = (0..content_bytes).map(|at| char::from(b'a' + (at % 23) as u8)).collect();
         let stream = post(&format!("Content-Length: {content_bytes}\r\n"), &content) + &get("/next", "");
-        for waits_at in [1, 30] {
+        for split_at in [1, 30] {
             let mut driver = Driver::new(TestService, Settings::default(), ReadMode::Immediate);
             // Leaves bytes in the pooled buffer that the next request reuses.
             driver.send(get(&format!("/{}", "x".repeat(10_000)), "").as_bytes());
-            driver.send(&stream.as_bytes()[..waits_at]);
-            driver.send(&stream.as_bytes()[waits_at..]);
+            driver.send(&stream.as_bytes()[..split_at]);
+            driver.send(&stream.as_bytes()[split_at..]);
             driver.read_all();
             let requests = driver.service.requests();
-            assert!(requests[1].content == content.as_bytes(), "{content_bytes} {waits_at}");
+            assert!(requests[1].content == content.as_bytes(), "{content_bytes} {split_at}");
             assert_eq!(requests[2].target, b"/next");
         }
     }

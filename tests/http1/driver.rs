@@ -179,8 +179,8 @@ fn take(output: &mut Vec<u8>, bytes: &[u8], bytes_max: usize) -> usize {
     taken
 }
 
-/// Sends `bytes`, split before each offset in `splits`. With `half_closed` the client's half-close arrives together with the
-/// last byte.
+/// Sends `bytes`, split before each offset in `splits`. With `half_closed` the client's half-close arrives together
+/// with the last byte.
 pub(crate) fn run<S: Service>(
     service: S,
     settings: Settings,

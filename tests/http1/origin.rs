@@ -1,4 +1,5 @@
-//! Fetch §3.2 and §3.3 (Origin), Fetch Metadata §2 (Sec-Fetch-Site): writes that a page of another site makes a browser send.
+//! Fetch §3.2 and §3.3 (Origin), Fetch Metadata §2 (Sec-Fetch-Site): writes that a page of another site makes a browser
+//! send.
 
 use crate::script::routes_script;
 

@@ -45,8 +45,8 @@ impl fmt::Debug for ParsedResponse {
     }
 }
 
-/// Parses all of `bytes` as responses to requests with these methods, in their order. A further response is one to a request
-/// that no service has received.
+/// Parses all of `bytes` as responses to requests with these methods, in their order. A further response is one to a
+/// request that no service has received.
 ///
 /// Panics, with the reason, at anything that RFC 9110 or RFC 9112 does not allow a server to send.
 pub(crate) fn parse_responses(mut bytes: &[u8], methods: &[&str]) -> Vec<ParsedResponse> {
@@ -96,7 +96,7 @@ fn read_one<'a>(bytes: &'a [u8], method: Option<&str>) -> (ParsedResponse, &'a [
 }
 
 fn split_line(bytes: &[u8]) -> (&[u8], &[u8]) {
-    let end = bytes.windows(2).position(|pair| pair == b"\r\n").expect("a line that ends");
+    let end = bytes.windows(2).position(|pair| pair == b"\r\n").expect("a complete line");
     let line = &bytes[..end];
     assert!(!line.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)), "{}", line.escape_ascii());
     (line, &bytes[end + 2..])

@@ -1,5 +1,5 @@
-//! RFC 9112 §4 and §6, RFC 9110 §6.6, §8.6 and §9.3.2: requirements for every response. The response parser checks most of
-//! them in each response of each case.
+//! RFC 9112 §4 and §6, RFC 9110 §6.6, §8.6 and §9.3.2: requirements for every response. The response parser checks most
+//! of them in each response of each case.
 
 use spindle::http1::Settings;
 use spindle::http1::protocol_error::ProtocolError::*;

@@ -93,8 +93,8 @@ pub(crate) fn assert_rejected(bytes: impl AsRef<[u8]>, error: ProtocolError) {
     assert_eq!(result.requests, [], "the service received a request");
 }
 
-/// `bytes` are neither a protocol error nor a complete request. If the client half-closes after them, the response reports
-/// the protocol error `at_end`.
+/// `bytes` are neither a protocol error nor a complete request. If the client half-closes after them, the response
+/// reports the protocol error `at_end`.
 #[track_caller]
 pub(crate) fn assert_incomplete(bytes: impl AsRef<[u8]>, at_end: ProtocolError) {
     script(bytes).assert_incomplete(at_end);
@@ -148,7 +148,7 @@ impl Script {
             self.bytes.escape_ascii()
         );
         assert_eq!(last.field("Content-Type"), Some("text/plain"));
-        assert!(result.eof_sent, "an error ends the connection: {result:?}");
+        assert!(result.eof_sent, "a protocol error closes the connection: {result:?}");
         result
     }
 

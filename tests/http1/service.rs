@@ -22,8 +22,8 @@ pub(crate) const LIMITED_BYTES_MAX: usize = 8;
 /// - `/refuse`: 403, without reading the content. `/nothing`: 204.
 /// - `/limited`: a write is accepted up to [`LIMITED_BYTES_MAX`] (413 beyond).
 /// - `/source/N`: N bytes from a source. `/huge`: [`HUGE_BYTES`], too much for a case.
-/// - `/stream/N`: N bytes of unknown length. `/broken/N`: the same, but the source fails after them. `/slow/N`: the same, but
-///   the source is pending before each piece.
+/// - `/stream/N`: N bytes of unknown length. `/broken/N`: the same, but the source fails after them. `/slow/N`: the
+///   same, but the source is pending before each piece.
 /// - `/version`: a resource with validators, for preconditions.
 /// - Any other path: the path itself for a read; for a write the content is accepted (201).
 #[derive(Default)]

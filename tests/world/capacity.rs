@@ -62,7 +62,8 @@ fn a_draining_connection_is_evicted_only_after_the_short_drain_timeout() {
     assert_eq!(new_client.response_time_ns(closed_ns), 0);
 }
 
-/// The client's next request may already be on its way. Closing then resets the connection, and the response could be lost.
+/// The client's next request may already be on its way. Closing then resets the connection, and the response could be
+/// lost.
 #[test]
 fn a_kept_connection_is_evicted_only_some_time_after_its_last_response() {
     let network = Network::new(Settings::default());

@@ -146,8 +146,8 @@ impl Connection {
         self.buffered = 0;
     }
 
-    /// Delivers the client's bytes as far as the receive buffer has room, and then its half-close. Returns whether the server
-    /// gets a readiness event.
+    /// Delivers the client's bytes as far as the receive buffer has room, and then its half-close. Returns whether the
+    /// server gets a readiness event.
     pub(crate) fn deliver(&mut self, room_max: usize) -> bool {
         let bytes = room_max.saturating_sub(self.arrived.len()).min(self.unsent.len());
         // Copies a slice, which is fast even without optimization.
@@ -167,7 +167,8 @@ impl Connection {
         self.segments.push_back((now_ns, segment));
     }
 
-    /// The client reads. Returns whether the server gets a readiness event: room in the send buffer, or the client's close.
+    /// The client reads. Returns whether the server gets a readiness event: room in the send buffer, or the client's
+    /// close.
     pub(crate) fn read(&mut self, now_ns: u64, buffer_bytes: u64) -> bool {
         if self.read_mode == ReadMode::Immediate {
             while let Some((at_ns, segment)) = self.segments.pop_front() {

@@ -84,8 +84,8 @@ fn a_source_that_fails_aborts_the_response() {
     }
 }
 
-/// The end of close-delimited content is the end of the connection. Without a reset, the client would take truncated content
-/// for complete.
+/// The end of close-delimited content is the end of the connection. Without a reset, the client would take truncated
+/// content for complete.
 #[test]
 fn close_delimited_content_that_is_incomplete_ends_with_a_reset() {
     let network = Network::new(Settings::default());

@@ -1,8 +1,8 @@
-//! The server's loop in a simulated world: clients follow scripts, the disk takes as long as a test says, and the clock is
-//! simulated. A wait of minutes takes no time, and every run is the same.
+//! The server's loop in a simulated world: clients follow scripts, the disk takes as long as a test says, and the clock
+//! is simulated. A wait of minutes takes no time, and every run is the same.
 //!
-//! `network.rs` and `client.rs` are the network, `world.rs` implements the loop's traits with it, `service.rs` responds, and
-//! `server.rs` runs the loop. The simulation fails a test whose loop spins.
+//! `network.rs` and `client.rs` are the network, `world.rs` implements the loop's traits with it, `service.rs`
+//! responds, and `server.rs` runs the loop. The simulation fails a test whose loop spins.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
 mod client;

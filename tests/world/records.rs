@@ -74,8 +74,8 @@ fn a_connections_number_is_unique_although_its_slab_key_is_reused() {
     assert_eq!((numbers.len(), pairs.len()), (50, 50));
 }
 
-/// A record contains the request until the response has been sent. Therefore the server stops reading requests from a client
-/// that does not read responses.
+/// A record contains the request until the response has been sent. Therefore the server stops reading requests from a
+/// client that does not read responses.
 #[test]
 fn a_client_that_pipelines_long_requests_without_reading_uses_little_memory() {
     let network = Network::new(Settings { send_buffer_bytes: 600, ..Settings::default() });

@@ -15,15 +15,15 @@ use crate::world::TestFile;
 
 /// Responds by path, whose second segment is a number N:
 ///
-/// - `/disk/N`: a few bytes, after the disk has taken N microseconds. `/work/N`: the same, but without reporting that the call
-///   may have blocked. `/panic`: panics.
-/// - `/file/N`: a file of N bytes. `/broken/N`: a file of a tebibyte with a read error after N bytes. `/trap/N`: content of N
-///   bytes that panics when the first piece is requested.
-/// - `/stream/N`: N bytes of unknown length. `/fails/N`: the same, but the source fails after them. `/stalls/N`: content of
-///   unknown length whose source fails at once, after the disk has taken N microseconds.
-/// - PUT: accepts content. The disk takes N microseconds for each piece and for the end. `/begin/N`: the disk takes them before
-///   the first piece instead. `/panic`: panics on a write. `/panic-end`: panics at the end. `/panic-drop`: panics when the sink
-///   is dropped.
+/// - `/disk/N`: a few bytes, after the disk has taken N microseconds. `/work/N`: the same, but without reporting that
+///   the call may have blocked. `/panic`: panics.
+/// - `/file/N`: a file of N bytes. `/broken/N`: a file of a tebibyte with a read error after N bytes. `/trap/N`:
+///   content of N bytes that panics when the first piece is requested.
+/// - `/stream/N`: N bytes of unknown length. `/fails/N`: the same, but the source fails after them. `/stalls/N`:
+///   content of unknown length whose source fails at once, after the disk has taken N microseconds.
+/// - PUT: accepts content. The disk takes N microseconds for each piece and for the end. `/begin/N`: the disk takes
+///   them before the first piece instead. `/panic`: panics on a write. `/panic-end`: panics at the end. `/panic-drop`:
+///   panics when the sink is dropped.
 /// - Any other path: a few bytes at once.
 pub(crate) struct TestService {
     clock: Rc<Cell<u64>>,
@@ -159,7 +159,7 @@ impl Sink for TestSink {
     }
 
     fn finish(self, _: &Now) -> Response<'static, TestSource> {
-        assert!(self.panics != "panic-end", "the test's end of a sink");
+        assert!(self.panics != "panic-end", "the test's sink at its end");
         self.clock.set(self.clock.get() + self.took_ns);
         Response::new(Status::Created)
     }
@@ -168,6 +168,6 @@ impl Sink for TestSink {
 impl Drop for TestSink {
     fn drop(&mut self) {
         let is_first_panic = !std::thread::panicking();
-        assert!(!is_first_panic || self.panics != "panic-drop", "the test's sink is given up");
+        assert!(!is_first_panic || self.panics != "panic-drop", "the dropped sink of the test");
     }
 }

@@ -6,8 +6,8 @@ use crate::server::{TestServer, get, put};
 /// A request that takes the disk six seconds.
 const SIX_SECONDS: &str = "/disk/6000000";
 
-/// Two times at which a client may connect that sends its request at `requested_ns`: an existing connection is driven before
-/// deadlines are judged, and a new one after that.
+/// Two times at which a client may connect that sends its request at `requested_ns`: an existing connection is driven
+/// before deadlines are judged, and a new one after that.
 fn connect_times_ns(requested_ns: u64) -> [u64; 2] {
     [requested_ns - SECOND, requested_ns]
 }
@@ -18,7 +18,8 @@ fn a_head_completed_in_time_while_the_disk_is_busy_gets_a_response() {
         let network = Network::new(Settings::default());
         let (start, rest) = ("GET / HTTP/1.1\r\n", "Host: a\r\n\r\n");
         let in_time = network.client(0).send(0, start).send(9 * SECOND, rest);
-        // The time that the disk takes, except one second, is added to the deadlines of clients that may have been sending.
+        // The time that the disk takes, except one second, is added to the deadlines of clients that may have been
+        // sending.
         let too_late = network.client(0).send(0, start).send(16 * SECOND, rest);
         let _busy = network.client(connects_ns).send(5 * SECOND, get(SIX_SECONDS));
         let mut server = TestServer::new(&network, 10);

@@ -1,9 +1,10 @@
-//! Content coding negotiation. Each line of the input is one value of Accept-Encoding; bytes that no field value may contain
-//! are removed.
+//! Content coding negotiation. Each line of the input is one value of Accept-Encoding; bytes that no field value may
+//! contain are removed.
 //!
 //! 1. No input makes it panic.
 //! 2. The result is that of a second, simpler implementation of RFC 9110 §12.5.3.
-//! 3. Empty members, white space around commas, the case of letters, and how the list is split into lines have no effect.
+//! 3. Empty members, white space around commas, the case of letters, and how the list is split into lines have no
+//!    effect.
 //! 4. Gzip is never chosen unless the client named it or `*`.
 
 use spindle::http1::limits::{FIELD_LINES_MAX, FIELD_SECTION_BYTES_MAX};

@@ -192,8 +192,8 @@ fn chunk_size(line: &[u8]) -> Option<u64> {
     are_extensions(&line[digits..]).then_some(size)
 }
 
-/// Nothing, or white space, a semicolon, and text whose quoted strings are complete. The decoder ignores extensions, and does
-/// not check the rest of their grammar.
+/// Nothing, or white space, a semicolon, and text whose quoted strings are complete. The decoder ignores extensions,
+/// and does not check the rest of their grammar.
 fn are_extensions(rest: &[u8]) -> bool {
     if rest.is_empty() {
         return true;

@@ -1,5 +1,5 @@
-//! Short inputs for long streams. The limits of a connection are tens of thousands of bytes, which a fuzzer that changes a
-//! few bytes at a time does not reach by itself.
+//! Short inputs for long streams. The limits of a connection are tens of thousands of bytes, which a fuzzer that
+//! changes a few bytes at a time does not reach by itself.
 
 /// Starts a run: `RUN n c` means n × 256 bytes c, or the single byte c if n is 0.
 const RUN: u8 = 0xff;

@@ -4,8 +4,9 @@
 //! 2. The same bytes have the same result however they are split, and the same byte decides it.
 //! 3. `httparse` accepts each head that this parser accepts, and finds the same method, target and fields.
 //! 4. The framing of an accepted head is the one that its fields define.
-//! 5. Strict mode rejects all that is rejected without it. Besides, it rejects only a missing Host, and a target outside the
-//!    URI grammar. Without strict mode, such a target contains only bytes that clients are known to send unencoded.
+//! 5. Strict mode rejects all that is rejected without it. Besides, it rejects only a missing Host, and a target
+//!    outside the URI grammar. Without strict mode, such a target contains only bytes that clients are known to send
+//!    unencoded.
 
 use spindle::http1::framing::Framing;
 use spindle::http1::limits::{FIELD_LINES_MAX, RECEIVE_BUFFER_BYTES};

@@ -35,7 +35,8 @@ pub(super) struct Transcript {
     pub(super) eof_sent_before_clients: bool,
 }
 
-/// Runs a connection until it is closed: repeats `plan` until `stream` has been received, then transfers the rest at once.
+/// Runs a connection until it is closed: repeats `plan` until `stream` has been received, then transfers the rest at
+/// once.
 pub(super) fn run_connection(stream: &[u8], plan: &Plan, shared: &mut Shared) -> Transcript {
     let mut driver = Driver::new(stream, shared);
     let mut events = plan.events.iter().cycle().take(EVENTS_MAX);
@@ -149,7 +150,8 @@ impl<'a> Driver<'a> {
         self.connection.transmitted(bytes, self.shared, &self.now);
     }
 
-    /// Advances the clock, and expires a deadline that has passed. With 0, expires one that graceful shutdown has shortened.
+    /// Advances the clock, and expires a deadline that has passed. With 0, expires one that graceful shutdown has
+    /// shortened.
     fn advance_clock(&mut self, ns: u64) {
         self.now.monotonic_ns = self.now.monotonic_ns.saturating_add(ns);
         if self.connection.deadline_ns() > self.now.monotonic_ns {

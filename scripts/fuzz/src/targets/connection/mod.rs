@@ -1,14 +1,16 @@
-//! A connection from accept to close. The input is a plan, a line feed, and the bytes that the client sends: see [`plan`] and
-//! [`expand`](super::expand).
+//! A connection from accept to close. The input is a plan, a line feed, and the bytes that the client sends: see
+//! [`plan`] and [`expand`](super::expand).
 //!
-//! While the connection is open, the driver checks that its memory and the number of steps are limited, that it always has a
-//! deadline, and that it always waits for input or has output. Once it is closed, its output must satisfy these invariants:
+//! While the connection is open, the driver checks that its memory and the number of steps are limited, that it always
+//! has a deadline, and that it always waits for input or has output. Once it is closed, its output must satisfy these
+//! invariants:
 //!
 //! 1. The output is a sequence of well-formed responses. The last one is truncated only if a deadline expired.
 //! 2. The responses are those to requests 1, 2, 3 and so on: none is missing, repeated or out of order.
 //! 3. The response to a protocol error is the last. Nothing after the error is parsed, whatever the client sends.
 //! 4. During graceful shutdown at most one more request is begun, and its response says `Connection: close`.
-//! 5. The connection half-closes after a response with `Connection: close`, without waiting for the client to half-close.
+//! 5. The connection half-closes after a response with `Connection: close`, without waiting for the client to
+//!    half-close.
 //! 6. The response to HEAD is that to GET without the content.
 //! 7. The same bytes yield the same requests and final responses however they are split. Only a deadline or graceful
 //!    shutdown may leave some out at the end.

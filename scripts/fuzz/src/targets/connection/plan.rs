@@ -35,10 +35,10 @@ pub(super) struct Plan {
 impl Plan {
     /// Splits an input into its plan, which is the first line, and the client's bytes.
     ///
-    /// In the plan a letter transfers bytes, twice as many with each letter of the alphabet: `a` receives one, `b` two; `A`
-    /// sends one. A digit n lets 10ⁿ milliseconds pass. `^` is a write that would block, `_` goes idle, `!` is the client's
-    /// half-close, and `%` begins graceful shutdown. `$` turns on strict mode, and `-` turns off Date. Any other byte is
-    /// ignored. An empty plan transfers everything at once.
+    /// In the plan a letter transfers bytes, twice as many with each letter of the alphabet: `a` receives one, `b` two;
+    /// `A` sends one. A digit n lets 10ⁿ milliseconds pass. `^` is a write that would block, `_` goes idle, `!` is the
+    /// client's half-close, and `%` begins graceful shutdown. `$` turns on strict mode, and `-` turns off Date. Any
+    /// other byte is ignored. An empty plan transfers everything at once.
     pub(super) fn split(input: &[u8]) -> (Plan, &[u8]) {
         let mut plan = Plan::default();
         let Some(line_end) = input.iter().position(|byte| *byte == b'\n') else { return (plan, input) };

@@ -61,7 +61,8 @@ pub(super) struct ParsedResponses {
     pub(super) is_truncated: bool,
 }
 
-/// Parses `sent`, the whole output of a connection. Panics if it is not a sequence of well-formed responses to `requests`.
+/// Parses `sent`, the whole output of a connection. Panics if it is not a sequence of well-formed responses to
+/// `requests`.
 ///
 /// `first_is_head`: whether the first head of the connection, well-formed or not, begins with HEAD; `None` if unknown.
 pub(super) fn parse_responses(
@@ -95,8 +96,8 @@ pub(super) fn parse_responses(
         }
         after_interim = false;
         let request = response.request_number().map(|number| &requests[number - 1]);
-        // The response to a protocol error in the content of a request takes the place of that request's response. A protocol
-        // error in a head may be one of a HEAD request: if that is unknown, the content may be missing.
+        // The response to a protocol error in the content of a request takes the place of that request's response. A
+        // protocol error in a head may be one of a HEAD request: if that is unknown, the content may be missing.
         let is_head = match (request.or(requests.get(responses.finals.len())), first_is_head) {
             (Some(request), _) => request.method == Method::Head,
             (None, Some(is_head)) if responses.finals.is_empty() => is_head,

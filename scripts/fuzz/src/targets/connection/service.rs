@@ -35,8 +35,9 @@ pub(super) struct ReceivedRequest {
     pub(super) source_bytes: Option<u64>,
 }
 
-/// `/source/N` responds with N bytes from a source. `/sink/N` accepts at most N bytes of content. For any other path the
-/// server's own routes respond, without a directory. The entity tag of each response is the number of its request, from 1.
+/// `/source/N` responds with N bytes from a source. `/sink/N` accepts at most N bytes of content. For any other path
+/// the server's own routes respond, without a directory. The entity tag of each response is the number of its request,
+/// from 1.
 pub(super) struct NumberingService {
     routes: Routes,
     /// The requests, in order.
