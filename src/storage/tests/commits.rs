@@ -1,4 +1,4 @@
-//! The call that publishes: who was first, what stood there, and what is reported of it.
+//! Commits: what they replace, what they check, and what they return.
 
 use std::cell::RefCell;
 use std::fs;
@@ -8,10 +8,10 @@ use super::super::Metadata;
 use super::*;
 
 #[test]
-fn replacing_tells_whether_something_stood_there() {
-    for way in WAYS {
+fn replacing_reports_whether_a_file_existed() {
+    for open in OPENERS {
         let root = tempfile::tempdir().unwrap();
-        let directory = way(root.path());
+        let directory = open(root.path());
         assert!(put(&directory, "name", UploadMode::Replace, b"one").unwrap().created);
         assert!(!put(&directory, "name", UploadMode::Replace, b"two").unwrap().created);
         assert_eq!(fs::read(root.path().join("name")).unwrap(), b"two");
@@ -20,21 +20,21 @@ fn replacing_tells_whether_something_stood_there() {
 }
 
 #[test]
-fn creating_never_replaces_even_what_came_meanwhile() {
-    for way in WAYS {
+fn creating_never_replaces_a_file_that_was_created_meanwhile() {
+    for open in OPENERS {
         let root = tempfile::tempdir().unwrap();
-        let directory = way(root.path());
+        let directory = open(root.path());
         let [mut upload, mut third] = [(); 2].map(|()| begin(&directory, "name", UploadMode::CreateOnly).unwrap());
         upload.write(b"second").unwrap();
         third.write(b"third").unwrap();
-        // It comes between the look and the link: only the kernel can tell.
-        let committed = upload.commit(0, |standing| {
-            assert_eq!(standing, None);
+        // The file is created between the check and the link, so that only the kernel notices it.
+        let committed = upload.commit(0, |existing| {
+            assert_eq!(existing, None);
             fs::write(root.path().join("name"), b"first").unwrap();
             true
         });
         assert!(matches!(committed, Err(StorageError::AlreadyExists)));
-        // The third finds it at the first look.
+        // The third upload finds it when it checks.
         assert!(matches!(third.commit(0, |_| true), Err(StorageError::AlreadyExists)));
         assert_eq!(fs::read(root.path().join("name")).unwrap(), b"first");
         assert_eq!(names(root.path()), ["name"]);
@@ -43,16 +43,16 @@ fn creating_never_replaces_even_what_came_meanwhile() {
 }
 
 #[test]
-fn the_condition_is_asked_about_what_is_replaced() {
-    for way in WAYS {
+fn the_condition_is_checked_against_the_file_that_is_replaced() {
+    for open in OPENERS {
         let root = tempfile::tempdir().unwrap();
-        let directory = way(root.path());
+        let directory = open(root.path());
         let asked: RefCell<Vec<Option<Metadata>>> = RefCell::default();
         let mut upload = begin(&directory, "name", UploadMode::Replace).unwrap();
         upload.write(b"mine").unwrap();
-        let published = upload.commit(0, |standing| {
-            asked.borrow_mut().push(standing.copied());
-            // Another process creates the name after the first look.
+        let published = upload.commit(0, |existing| {
+            asked.borrow_mut().push(existing.copied());
+            // Another process creates the name after the first check.
             if asked.borrow().len() == 1 {
                 fs::write(root.path().join("name"), b"theirs").unwrap();
             }
@@ -70,26 +70,26 @@ fn the_condition_is_asked_about_what_is_replaced() {
 
 #[test]
 fn a_condition_that_fails_changes_nothing() {
-    for way in WAYS {
-        for publish in [UploadMode::CreateOnly, UploadMode::Replace] {
+    for open in OPENERS {
+        for mode in [UploadMode::CreateOnly, UploadMode::Replace] {
             let root = tempfile::tempdir().unwrap();
-            let directory = way(root.path());
-            let upload = begin(&directory, "name", publish).unwrap();
-            let committed = upload.commit(0, |standing| standing.is_some());
+            let directory = open(root.path());
+            let upload = begin(&directory, "name", mode).unwrap();
+            let committed = upload.commit(0, |existing| existing.is_some());
             assert!(matches!(committed, Err(StorageError::ConditionFailed)));
             assert!(names(root.path()).is_empty());
         }
     }
 }
 
-/// Two uploads that were begun with the same version in mind: the second to commit must not undo the first.
+/// Two uploads with a condition on the same version: the second commit must not undo the first.
 #[test]
 fn an_update_is_not_lost() {
-    for way in WAYS {
+    for open in OPENERS {
         let root = tempfile::tempdir().unwrap();
-        let directory = way(root.path());
+        let directory = open(root.path());
         let seen = put(&directory, "name", UploadMode::Replace, b"0").unwrap().metadata;
-        let unchanged = |standing: Option<&Metadata>| standing == Some(&seen);
+        let unchanged = |existing: Option<&Metadata>| existing == Some(&seen);
         let [mut one, mut other] = [(); 2].map(|()| begin(&directory, "name", UploadMode::Replace).unwrap());
         one.write(b"1").unwrap();
         other.write(b"2").unwrap();
@@ -100,10 +100,10 @@ fn an_update_is_not_lost() {
 }
 
 #[test]
-fn of_two_uploads_of_one_name_the_last_to_commit_wins_whole() {
-    for way in WAYS {
+fn of_two_uploads_to_one_name_the_last_commit_wins() {
+    for open in OPENERS {
         let root = tempfile::tempdir().unwrap();
-        let directory = way(root.path());
+        let directory = open(root.path());
         let [mut one, mut other] = [(); 2].map(|()| begin(&directory, "name", UploadMode::Replace).unwrap());
         one.write(b"one and ").unwrap();
         other.write(b"other").unwrap();
@@ -113,23 +113,23 @@ fn of_two_uploads_of_one_name_the_last_to_commit_wins_whole() {
         assert!(!one.commit(0, |_| true).unwrap().created);
         assert_eq!(fs::read(root.path().join("name")).unwrap(), b"one and longer");
         let content = content(&reader);
-        assert_eq!(content, b"other", "who opened the file before reads it to its end");
+        assert_eq!(content, b"other", "a reader that has the old file open reads it to its end");
         assert_eq!(names(root.path()), ["name"]);
     }
 }
 
 #[test]
-fn what_is_published_is_what_a_reader_is_told() {
-    for way in WAYS {
-        for publish in [UploadMode::CreateOnly, UploadMode::Replace] {
+fn a_commit_returns_the_metadata_that_a_reader_sees() {
+    for open in OPENERS {
+        for mode in [UploadMode::CreateOnly, UploadMode::Replace] {
             for already_there in [false, true] {
                 let root = tempfile::tempdir().unwrap();
-                let directory = way(root.path());
-                if already_there && publish == UploadMode::Replace {
-                    put(&directory, "name", publish, b"before").unwrap();
+                let directory = open(root.path());
+                if already_there && mode == UploadMode::Replace {
+                    put(&directory, "name", mode, b"before").unwrap();
                 }
                 let Published { metadata: published, modified_ns, .. } =
-                    put(&directory, "name", publish, b"content").unwrap();
+                    put(&directory, "name", mode, b"content").unwrap();
                 assert_eq!(published.modified_ns, i128::from(modified_ns), "this file system keeps nanoseconds");
                 assert_eq!(directory.open_file(&path("name")).unwrap().metadata, published);
                 assert_eq!(directory.metadata(&path("name")).unwrap(), published);
@@ -142,10 +142,10 @@ fn what_is_published_is_what_a_reader_is_told() {
 fn modification_times_strictly_increase() {
     const NOW: u64 = 1_700_000_000_123_456_789;
     const NOW_US: u64 = 1_700_000_000_123_456_000;
-    for way in WAYS {
+    for open in OPENERS {
         let root = tempfile::tempdir().unwrap();
-        let directory = way(root.path());
-        // The clock stands still, goes on, and is set back a little.
+        let directory = open(root.path());
+        // The clock stands still, advances, and is set back a little.
         for (clock, expected) in
             [(NOW, NOW_US), (NOW, NOW_US + 1000), (NOW + 9000, NOW_US + 9000), (NOW - 5000, NOW_US + 10_000)]
         {
@@ -157,12 +157,12 @@ fn modification_times_strictly_increase() {
 }
 
 #[test]
-fn a_clock_that_was_years_ahead_is_followed_back() {
+fn modification_times_follow_back_a_clock_that_was_years_ahead() {
     const NOW_S: u64 = 1_700_000_000;
     const TEN_YEARS_S: u64 = 10 * 365 * 86_400;
-    for way in WAYS {
+    for open in OPENERS {
         let root = tempfile::tempdir().unwrap();
-        let directory = way(root.path());
+        let directory = open(root.path());
         for clock_s in [NOW_S, NOW_S + TEN_YEARS_S, NOW_S + 1, NOW_S + 2] {
             let upload = begin(&directory, "name", UploadMode::Replace).unwrap();
             let published = upload.commit(clock_s * 1_000_000_000, |_| true).unwrap();
@@ -173,10 +173,10 @@ fn a_clock_that_was_years_ahead_is_followed_back() {
 
 #[test]
 fn a_durable_commit_publishes_the_same() {
-    for way in WAYS {
+    for open in OPENERS {
         let root = tempfile::tempdir().unwrap();
         fs::create_dir(root.path().join("sub")).unwrap();
-        let directory = way(root.path());
+        let directory = open(root.path());
         for name in ["name", "sub/name"] {
             let mut upload = directory.begin_upload(&path(name), UploadMode::Replace, None, true).unwrap();
             upload.write(b"content").unwrap();
@@ -188,20 +188,20 @@ fn a_durable_commit_publishes_the_same() {
 }
 
 #[test]
-fn a_link_is_replaced_and_what_it_leads_to_is_not() {
-    for way in WAYS {
+fn a_link_is_replaced_and_its_target_is_not() {
+    for open in OPENERS {
         let root = tempfile::tempdir().unwrap();
-        let directory = way(root.path());
+        let directory = open(root.path());
         let target = put(&directory, "target", UploadMode::Replace, b"target").unwrap().metadata;
         symlink("target", root.path().join("link")).unwrap();
         symlink("absent", root.path().join("dangling")).unwrap();
-        // The condition is about what a reader would have been given.
+        // The condition is checked against the file that a reader finds.
         let seen = if directory.follows_links() { Some(target) } else { None };
         for (name, seen) in [("link", seen), ("dangling", None)] {
             let mut upload = begin(&directory, name, UploadMode::Replace).unwrap();
             upload.write(b"new").unwrap();
-            let committed = upload.commit(0, |standing| {
-                assert_eq!(standing.copied(), seen, "{name}");
+            let committed = upload.commit(0, |existing| {
+                assert_eq!(existing.copied(), seen, "{name}");
                 true
             });
             assert!(!committed.unwrap().created);
@@ -213,30 +213,30 @@ fn a_link_is_replaced_and_what_it_leads_to_is_not() {
 }
 
 #[test]
-fn what_is_no_regular_file_is_not_replaced_even_if_it_came_meanwhile() {
-    for way in WAYS {
+fn something_else_than_a_regular_file_is_never_replaced() {
+    for open in OPENERS {
         let make: [fn(&Path); 2] = [|path| fs::create_dir(path).unwrap(), make_fifo];
-        for (make, publish) in
+        for (make, mode) in
             make.into_iter().flat_map(|make| [(make, UploadMode::CreateOnly), (make, UploadMode::Replace)])
         {
             let root = tempfile::tempdir().unwrap();
-            let directory = way(root.path());
-            let upload = begin(&directory, "name", publish).unwrap();
+            let directory = open(root.path());
+            let upload = begin(&directory, "name", mode).unwrap();
             make(&root.path().join("name"));
             assert!(matches!(upload.commit(0, |_| true), Err(StorageError::NotRegularFile)));
             assert!(!fs::symlink_metadata(root.path().join("name")).unwrap().is_file());
-            assert!(matches!(begin(&directory, "name", publish), Err(StorageError::NotRegularFile)));
+            assert!(matches!(begin(&directory, "name", mode), Err(StorageError::NotRegularFile)));
             assert_eq!(names(root.path()), ["name"]);
         }
     }
 }
 
-/// Many readers while the file is replaced again and again: each finds one version, whole.
+/// While a file is replaced again and again, each reader finds one complete version.
 #[test]
 fn no_reader_sees_a_torn_file() {
-    for way in WAYS {
+    for open in OPENERS {
         let root = tempfile::tempdir().unwrap();
-        let directory = way(root.path());
+        let directory = open(root.path());
         put(&directory, "name", UploadMode::Replace, &[0; 4096]).unwrap();
         let name = root.path().join("name");
         std::thread::scope(|scope| {

@@ -1,4 +1,4 @@
-//! What is asked of the disk before an upload is acknowledged, in which order, and what is acknowledged where it fails.
+//! The flushes of a durable upload, their order, and what happens if they fail.
 
 use std::fs;
 
@@ -7,29 +7,29 @@ use rustix::io::Errno;
 use super::instrumented::Fault;
 use super::*;
 
-/// Uploads whole content, on a instrumented system.
+/// Uploads content, on an instrumented system.
 fn upload(
     directory: &Directory<Instrumented>,
     name: &str,
-    publish: UploadMode,
+    mode: UploadMode,
     durable: bool,
 ) -> Result<Published, StorageError> {
-    let mut upload = directory.begin_upload(&path(name), publish, None, durable)?;
+    let mut upload = directory.begin_upload(&path(name), mode, None, durable)?;
     upload.write(b"new")?;
     upload.commit(0, |_| true)
 }
 
-/// Network file systems write what was kept back when a file is closed, and only then say what went wrong.
+/// Network file systems write buffered content when a file is closed, and report errors only then.
 #[test]
-fn an_upload_whose_content_cannot_be_closed_is_not_published() {
+fn an_upload_with_an_error_at_close_is_not_published() {
     for system in SYSTEMS {
         for (errno, durable) in [(Errno::IO, false), (Errno::DQUOT, false), (Errno::IO, true), (Errno::DQUOT, true)] {
             let root = tempfile::tempdir().unwrap();
             let instrumented = Instrumented::new(system);
             let directory = Directory::open_in(instrumented.clone(), root.path(), 1).unwrap();
             instrumented.fail(Fault { call: Some("close_errors"), after: 0, times: 2, errno });
-            for publish in [UploadMode::CreateOnly, UploadMode::Replace] {
-                let failed = upload(&directory, "name", publish, durable);
+            for mode in [UploadMode::CreateOnly, UploadMode::Replace] {
+                let failed = upload(&directory, "name", mode, durable);
                 match errno {
                     Errno::DQUOT => assert!(matches!(failed, Err(StorageError::DiskFull)), "{failed:?}"),
                     _ => assert!(matches!(failed, Err(StorageError::Io(_))), "{failed:?}"),
@@ -42,7 +42,7 @@ fn an_upload_whose_content_cannot_be_closed_is_not_published() {
 }
 
 #[test]
-fn only_a_durable_upload_waits_for_the_disk() {
+fn only_a_durable_upload_is_flushed() {
     for system in SYSTEMS {
         let root = tempfile::tempdir().unwrap();
         let instrumented = Instrumented::new(system);
@@ -56,11 +56,12 @@ fn only_a_durable_upload_waits_for_the_disk() {
     }
 }
 
-/// A power cut may come between any two of these. File systems without a journal keep a file's number of links in the file
-/// itself: a name whose file has none on the disk is removed when the disk is checked. So the file is flushed again behind
-/// all that changes it, and before its name; and the file that is replaced keeps a name until the directory is flushed.
+/// The power may fail between any two of these calls. A file system without a journal stores the link count in the
+/// inode, and a file system check removes a name whose inode has a link count of 0. So the file is flushed again after
+/// each change and before its directory. The file that is replaced keeps a temporary name until the directory is
+/// flushed.
 #[test]
-fn a_durable_upload_is_flushed_before_its_name_is_made_and_behind_it() {
+fn a_durable_upload_is_flushed_before_and_after_it_gets_its_name() {
     const COUNTED: [&str; 7] =
         ["sync_file", "sync_directory", "link", "link_unnamed", "rename", "rename_noreplace", "unlink"];
     for system in SYSTEMS {
@@ -84,34 +85,34 @@ fn a_durable_upload_is_flushed_before_its_name_is_made_and_behind_it() {
             eprintln!("skipped: no unnamed files here");
             continue;
         }
-        for (name, publish, expected) in [
+        for (name, mode, expected) in [
             ("one", UploadMode::CreateOnly, new),
             ("two", UploadMode::Replace, new),
             ("one", UploadMode::Replace, replaced),
         ] {
             instrumented.calls();
-            upload(&directory, name, publish, true).unwrap();
+            upload(&directory, name, mode, true).unwrap();
             let calls: Vec<_> = instrumented.calls().into_iter().filter(|call| COUNTED.contains(call)).collect();
-            assert_eq!(calls, expected, "{system:?} {name} {publish:?}");
+            assert_eq!(calls, expected, "{system:?} {name} {mode:?}");
         }
     }
 }
 
-/// A flush that has failed may have thrown away what was to be written, and the next one succeeds.
+/// A failed flush may have discarded the data, and the next one would succeed.
 #[test]
-fn a_flush_that_fails_is_not_made_up_for_by_a_second_one() {
-    // The flush takes the place of the question at close where that cannot be put.
-    let cannot_ask = Fault { call: Some("close_errors"), after: 0, times: 1, errno: Errno::MFILE };
-    for (system, durable, unanswered) in SYSTEMS.into_iter().flat_map(|system| {
-        [(true, None), (true, Some(cannot_ask)), (false, Some(cannot_ask))]
-            .map(|(durable, unanswered)| (system, durable, unanswered))
+fn a_failed_flush_is_not_repeated() {
+    // Without a free descriptor, storage flushes the file instead of closing a duplicate.
+    let no_descriptor = Fault { call: Some("close_errors"), after: 0, times: 1, errno: Errno::MFILE };
+    for (system, durable, close_fault) in SYSTEMS.into_iter().flat_map(|system| {
+        [(true, None), (true, Some(no_descriptor)), (false, Some(no_descriptor))]
+            .map(|(durable, close_fault)| (system, durable, close_fault))
     }) {
         for errno in [Errno::IO, Errno::NOSPC, Errno::INVAL] {
             let root = tempfile::tempdir().unwrap();
             let instrumented = Instrumented::new(system);
             let directory = Directory::open_in(instrumented.clone(), root.path(), 1).unwrap();
             fs::write(root.path().join("name"), b"old").unwrap();
-            unanswered.into_iter().for_each(|fault| instrumented.fail(fault));
+            close_fault.into_iter().for_each(|fault| instrumented.fail(fault));
             instrumented.fail(Fault { call: Some("sync_file"), after: 0, times: 1, errno });
             let failed = upload(&directory, "name", UploadMode::Replace, durable);
             assert!(matches!(failed, Err(StorageError::Io(_) | StorageError::DiskFull)), "{errno:?} {failed:?}");
@@ -124,7 +125,7 @@ fn a_flush_that_fails_is_not_made_up_for_by_a_second_one() {
 }
 
 #[test]
-fn an_upload_whose_name_does_not_reach_the_disk_is_not_acknowledged() {
+fn a_durable_upload_whose_name_cannot_be_flushed_is_an_error() {
     for system in SYSTEMS {
         for (call, after) in [("sync_file", 1), ("sync_directory", 0)] {
             let root = tempfile::tempdir().unwrap();
@@ -134,14 +135,15 @@ fn an_upload_whose_name_does_not_reach_the_disk_is_not_acknowledged() {
             let failed = upload(&directory, "name", UploadMode::Replace, true);
             assert!(matches!(failed, Err(StorageError::Io(_))), "{failed:?}");
             let flushed = instrumented.calls().iter().filter(|name| **name == call).count();
-            assert_eq!(flushed, after + 1, "{call} is not tried again");
+            assert_eq!(flushed, after + 1, "{call} is not repeated");
         }
     }
 }
 
-/// Some file systems flush no directories, because each change of one is on the disk at once, or in the hands of a server.
+/// Some file systems cannot flush directories, because each change is on the disk at once, or because a server writes
+/// them.
 #[test]
-fn a_directory_that_the_file_system_does_not_flush_is_no_error() {
+fn a_file_system_that_cannot_flush_directories_is_no_error() {
     for system in SYSTEMS {
         for errno in [Errno::INVAL, Errno::OPNOTSUPP, Errno::NOSYS] {
             let root = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Every call may be interrupted by a signal: it has then done nothing, and is made again.
+//! A signal may interrupt every call (EINTR). The call has then had no effect, and is repeated.
 
 use std::fs;
 
@@ -8,17 +8,17 @@ use super::instrumented::Fault;
 use super::*;
 use crate::storage::SymlinkedDirectories;
 
-/// Everything that storage does, and what came of it.
-fn all_of_it(instrumented: &Instrumented, root: &Path) -> Result<Vec<String>, StorageError> {
+/// Makes use of every operation of storage. Returns their results.
+fn use_everything(instrumented: &Instrumented, root: &Path) -> Result<Vec<String>, StorageError> {
     let directory = Directory::open_in(instrumented.clone(), root, 1).map_err(StorageError::Io)?;
     let mut results = Vec::new();
-    for (name, publish, durable) in [
+    for (name, mode, durable) in [
         ("new", UploadMode::CreateOnly, false),
         ("sub/new", UploadMode::Replace, true),
         ("sub/new", UploadMode::Replace, true),
         ("link", UploadMode::Replace, false),
     ] {
-        let mut upload = directory.begin_upload(&path(name), publish, None, durable)?;
+        let mut upload = directory.begin_upload(&path(name), mode, None, durable)?;
         upload.write(b"content")?;
         results.push(format!("{}", upload.commit(0, |_| true)?.created));
     }
@@ -48,7 +48,7 @@ fn all_of_it(instrumented: &Instrumented, root: &Path) -> Result<Vec<String>, St
     Ok(results)
 }
 
-/// A tree with a file that a crash has left, in a directory that is written to.
+/// A tree with a temporary file that a crash left, in a directory to which a file is uploaded.
 fn make_tree() -> tempfile::TempDir {
     let root = tempfile::tempdir().unwrap();
     fs::create_dir(root.path().join("sub")).unwrap();
@@ -59,16 +59,16 @@ fn make_tree() -> tempfile::TempDir {
 }
 
 #[test]
-fn a_call_that_is_interrupted_once_changes_nothing_whichever_it_is() {
+fn any_call_may_be_interrupted_once() {
     for system in SYSTEMS {
         let (instrumented, root) = (Instrumented::new(system), make_tree());
-        let expected = all_of_it(&instrumented, root.path()).unwrap();
+        let expected = use_everything(&instrumented, root.path()).unwrap();
         let calls = instrumented.calls();
         assert!(calls.len() > 60, "{calls:?}");
         for (after, call) in calls.iter().enumerate() {
             let (instrumented, root) = (Instrumented::new(system), make_tree());
             instrumented.fail(Fault { call: None, after, times: 1, errno: Errno::INTR });
-            let results = all_of_it(&instrumented, root.path());
+            let results = use_everything(&instrumented, root.path());
             assert_eq!(results.ok().as_ref(), Some(&expected), "{system:?}: {call}, after {after} calls");
             assert_eq!(names(root.path()), ["link", "new", "other", "sub"]);
             assert_eq!(names(&root.path().join("sub")), ["new"], "{system:?}: {call}, after {after} calls");
@@ -76,13 +76,13 @@ fn a_call_that_is_interrupted_once_changes_nothing_whichever_it_is() {
     }
 }
 
-/// A file system in user space may interrupt for ever: no call is made again without end.
+/// A file system in user space may return EINTR for ever. The number of attempts is limited.
 #[test]
 fn a_call_that_is_interrupted_for_ever_is_an_error() {
     for system in SYSTEMS {
         let (instrumented, root) = (Instrumented::new(system), make_tree());
         instrumented.fail(Fault { call: None, after: 0, times: usize::MAX, errno: Errno::INTR });
-        assert!(all_of_it(&instrumented, root.path()).is_err());
+        assert!(use_everything(&instrumented, root.path()).is_err());
         assert!(instrumented.calls().len() < 100);
     }
 }

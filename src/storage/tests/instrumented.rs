@@ -1,4 +1,4 @@
-//! A real file system whose calls are recorded, and fail where a test wants them to.
+//! A real file system that records its calls, and makes them fail as a test wants.
 
 use std::cell::RefCell;
 use std::os::fd::OwnedFd;
@@ -11,7 +11,7 @@ use super::*;
 use crate::storage::Linux;
 use crate::storage::{Access, DirectoryEntry, FileKind, FileSystem, Metadata, Portable, Symlinks};
 
-/// The system beneath.
+/// The implementation that makes the calls.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum System {
     #[cfg(target_os = "linux")]
@@ -22,46 +22,46 @@ pub(super) enum System {
 #[derive(Clone, Debug)]
 pub(super) struct Instrumented {
     pub(super) system: System,
-    seen: Rc<RefCell<Seen>>,
+    record: Rc<RefCell<Record>>,
 }
 
 #[derive(Debug, Default)]
-struct Seen {
+struct Record {
     calls: Vec<&'static str>,
     faults: Vec<Fault>,
 }
 
-/// Which calls fail, and with what.
+/// Which calls fail, and with which error.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Fault {
-    /// Calls of this name; all where there is none.
+    /// The name of the calls; `None` for all.
     pub(super) call: Option<&'static str>,
-    /// So many of them succeed before.
+    /// How many of them succeed first.
     pub(super) after: usize,
-    /// So many fail.
+    /// How many fail then.
     pub(super) times: usize,
     pub(super) errno: Errno,
 }
 
 impl Instrumented {
     pub(super) fn new(system: System) -> Instrumented {
-        Instrumented { system, seen: Rc::default() }
+        Instrumented { system, record: Rc::default() }
     }
 
-    /// From now on, calls fail as `fault` says.
+    /// Adds a fault for the following calls.
     pub(super) fn fail(&self, fault: Fault) {
-        self.seen.borrow_mut().faults.push(fault);
+        self.record.borrow_mut().faults.push(fault);
     }
 
-    /// The names of the calls since this was last asked.
+    /// The names of the calls since this was last called.
     pub(super) fn calls(&self) -> Vec<&'static str> {
-        std::mem::take(&mut self.seen.borrow_mut().calls)
+        std::mem::take(&mut self.record.borrow_mut().calls)
     }
 
-    fn see(&self, call: &'static str) -> Result<(), Errno> {
-        let mut seen = self.seen.borrow_mut();
-        seen.calls.push(call);
-        for fault in &mut seen.faults {
+    fn record(&self, call: &'static str) -> Result<(), Errno> {
+        let mut record = self.record.borrow_mut();
+        record.calls.push(call);
+        for fault in &mut record.faults {
             if fault.call.is_some_and(|name| name != call) || fault.times == 0 {
                 continue;
             }
@@ -76,8 +76,8 @@ impl Instrumented {
     }
 }
 
-/// The call on the system beneath.
-macro_rules! beneath {
+/// Makes the call.
+macro_rules! call_system {
     ($self:ident.$call:ident($($argument:expr),*)) => {
         match $self.system {
             #[cfg(target_os = "linux")]
@@ -87,11 +87,11 @@ macro_rules! beneath {
     };
 }
 
-/// The call on the system beneath, unless it is to fail.
-macro_rules! instrumented {
+/// Records the call and makes it, unless it must fail.
+macro_rules! recorded {
     ($self:ident.$call:ident($($argument:expr),*)) => {{
-        $self.see(stringify!($call))?;
-        beneath!($self.$call($($argument),*))
+        $self.record(stringify!($call))?;
+        call_system!($self.$call($($argument),*))
     }};
 }
 
@@ -100,115 +100,115 @@ impl FileSystem for Instrumented {
     type Entries = <Portable as FileSystem>::Entries;
 
     fn open_root(&self, path: &Path, access: Access) -> Result<OwnedFd, Errno> {
-        instrumented!(self.open_root(path, access))
+        recorded!(self.open_root(path, access))
     }
 
     fn open_beneath(&self, root: &OwnedFd, path: &[u8], access: Access) -> Result<OwnedFd, Errno> {
-        instrumented!(self.open_beneath(root, path, access))
+        recorded!(self.open_beneath(root, path, access))
     }
 
     fn open_entry(&self, directory: &OwnedFd, name: &[u8], access: Access) -> Result<OwnedFd, Errno> {
-        instrumented!(self.open_entry(directory, name, access))
+        recorded!(self.open_entry(directory, name, access))
     }
 
     fn stat(&self, file: &OwnedFd) -> Result<Metadata, Errno> {
-        instrumented!(self.stat(file))
+        recorded!(self.stat(file))
     }
 
-    fn stat_at(&self, directory: &OwnedFd, path: &[u8], links: Symlinks) -> Result<Metadata, Errno> {
-        instrumented!(self.stat_at(directory, path, links))
+    fn stat_at(&self, directory: &OwnedFd, path: &[u8], symlinks: Symlinks) -> Result<Metadata, Errno> {
+        recorded!(self.stat_at(directory, path, symlinks))
     }
 
     fn create_unnamed(&self, directory: &OwnedFd) -> Result<OwnedFd, Errno> {
-        instrumented!(self.create_unnamed(directory))
+        recorded!(self.create_unnamed(directory))
     }
 
     fn can_link_unnamed(&self, some_file: &OwnedFd) -> bool {
-        beneath!(self.can_link_unnamed(some_file))
+        call_system!(self.can_link_unnamed(some_file))
     }
 
     fn create(&self, directory: &OwnedFd, name: &[u8]) -> Result<OwnedFd, Errno> {
-        instrumented!(self.create(directory, name))
+        recorded!(self.create(directory, name))
     }
 
     fn link_unnamed(&self, file: &OwnedFd, directory: &OwnedFd, name: &[u8]) -> Result<(), Errno> {
-        instrumented!(self.link_unnamed(file, directory, name))
+        recorded!(self.link_unnamed(file, directory, name))
     }
 
     fn link(&self, directory: &OwnedFd, from: &[u8], to: &[u8]) -> Result<(), Errno> {
-        instrumented!(self.link(directory, from, to))
+        recorded!(self.link(directory, from, to))
     }
 
     fn rename(&self, directory: &OwnedFd, from: &[u8], to: &[u8]) -> Result<(), Errno> {
-        instrumented!(self.rename(directory, from, to))
+        recorded!(self.rename(directory, from, to))
     }
 
     fn rename_noreplace(&self, directory: &OwnedFd, from: &[u8], to: &[u8]) -> Result<(), Errno> {
-        instrumented!(self.rename_noreplace(directory, from, to))
+        recorded!(self.rename_noreplace(directory, from, to))
     }
 
     fn unlink(&self, directory: &OwnedFd, name: &[u8]) -> Result<(), Errno> {
-        instrumented!(self.unlink(directory, name))
+        recorded!(self.unlink(directory, name))
     }
 
     fn lock(&self, file: &OwnedFd) -> Result<(), Errno> {
-        instrumented!(self.lock(file))
+        recorded!(self.lock(file))
     }
 
     fn read_at(&self, file: &OwnedFd, space: &mut [u8], offset: u64) -> Result<usize, Errno> {
-        instrumented!(self.read_at(file, space, offset))
+        recorded!(self.read_at(file, space, offset))
     }
 
     fn write(&self, file: &OwnedFd, content: &[u8]) -> Result<usize, Errno> {
-        instrumented!(self.write(file, content))
+        recorded!(self.write(file, content))
     }
 
     fn set_modified(&self, file: &OwnedFd, modified_ns: u64) -> Result<(), Errno> {
-        instrumented!(self.set_modified(file, modified_ns))
+        recorded!(self.set_modified(file, modified_ns))
     }
 
     fn sync(&self, file: &OwnedFd) -> Result<(), Errno> {
-        let kind = beneath!(self.stat(file))?.kind;
-        self.see(if kind == FileKind::Directory { "sync_directory" } else { "sync_file" })?;
-        beneath!(self.sync(file))
+        let kind = call_system!(self.stat(file))?.kind;
+        self.record(if kind == FileKind::Directory { "sync_directory" } else { "sync_file" })?;
+        call_system!(self.sync(file))
     }
 
     fn close_errors(&self, file: &OwnedFd) -> Result<(), Errno> {
-        instrumented!(self.close_errors(file))
+        recorded!(self.close_errors(file))
     }
 
     fn free_bytes(&self, directory: &OwnedFd) -> Option<u64> {
-        beneath!(self.free_bytes(directory))
+        call_system!(self.free_bytes(directory))
     }
 
     fn file_size_max(&self) -> Option<u64> {
-        beneath!(self.file_size_max())
+        call_system!(self.file_size_max())
     }
 
     fn entries(&self, directory: OwnedFd) -> Result<Self::Entries, Errno> {
-        instrumented!(self.entries(directory))
+        recorded!(self.entries(directory))
     }
 
     fn reopen_directory(&self, directory: &OwnedFd) -> Result<Self::Entries, Errno> {
-        instrumented!(self.reopen_directory(directory))
+        recorded!(self.reopen_directory(directory))
     }
 
     fn next_entry<'e>(&self, entries: &'e mut Self::Entries) -> Option<Result<DirectoryEntry<'e>, Errno>> {
-        match self.see("next_entry") {
-            Ok(()) => beneath!(self.next_entry(entries)),
+        match self.record("next_entry") {
+            Ok(()) => call_system!(self.next_entry(entries)),
             Err(errno) => Some(Err(errno)),
         }
     }
 
     fn rewind(&self, entries: &mut Self::Entries) {
-        beneath!(self.rewind(entries));
+        call_system!(self.rewind(entries));
     }
 
     fn stat_directory(&self, entries: &Self::Entries) -> Result<Metadata, Errno> {
-        instrumented!(self.stat_directory(entries))
+        recorded!(self.stat_directory(entries))
     }
 
     fn stat_entry(&self, entries: &Self::Entries, name: &[u8]) -> Result<Metadata, Errno> {
-        instrumented!(self.stat_entry(entries, name))
+        recorded!(self.stat_entry(entries, name))
     }
 }

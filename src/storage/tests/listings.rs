@@ -1,4 +1,4 @@
-//! What a listing shows, in both ways of opening: what a reader can have, and nothing else.
+//! Listings, with both implementations of opening: they contain what a client can read, and nothing else.
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -32,7 +32,7 @@ fn directory(name: &str) -> (String, EntryKind, u64) {
 }
 
 #[test]
-fn what_a_reader_can_have_is_listed_and_nothing_else() {
+fn only_what_can_be_read_is_listed() {
     let outer = tempfile::tempdir().unwrap();
     let root = outer.path().join("root");
     fs::create_dir_all(root.join("sub/deep")).unwrap();
@@ -51,7 +51,7 @@ fn what_a_reader_can_have_is_listed_and_nothing_else() {
     symlink("fifo", root.join("link-to-fifo")).unwrap();
     symlink("../plain", root.join("sub/link-up")).unwrap();
 
-    for open in WAYS {
+    for open in OPENERS {
         let served = open(&root);
         let list = |path: Option<&str>, linked| entries(served.list(path.map(super::path).as_ref(), linked).unwrap());
         let mut expected = vec![file(".dot", 0), file("not-utf-8-\\xff", 1), file("plain", 5), directory("sub")];
@@ -72,14 +72,14 @@ fn what_a_reader_can_have_is_listed_and_nothing_else() {
 }
 
 #[test]
-fn what_is_no_directory_beneath_the_root_is_not_listed() {
+fn only_directories_beneath_the_root_can_be_listed() {
     let outer = tempfile::tempdir().unwrap();
     let root = outer.path().join("root");
     fs::create_dir(&root).unwrap();
     fs::write(root.join("plain"), b"").unwrap();
     symlink("..", root.join("link-to-parent")).unwrap();
     symlink("/", root.join("link-to-slash")).unwrap();
-    for open in WAYS {
+    for open in OPENERS {
         let served = open(&root);
         for name in ["plain", "absent", "link-to-parent", "link-to-slash", "link-to-parent/root"] {
             let listed = served.list(Some(&path(name)), SymlinkedDirectories::Include);
@@ -92,7 +92,7 @@ fn what_is_no_directory_beneath_the_root_is_not_listed() {
 #[test]
 fn a_listing_of_a_directory_that_is_removed_ends() {
     let root = tempfile::tempdir().unwrap();
-    for open in WAYS {
+    for open in OPENERS {
         fs::create_dir(root.path().join("sub")).unwrap();
         let served = open(root.path());
         let listing = served.list(Some(&path("sub")), SymlinkedDirectories::Include).unwrap();
@@ -102,7 +102,7 @@ fn a_listing_of_a_directory_that_is_removed_ends() {
 }
 
 #[test]
-fn a_disk_that_fails_does_not_say_that_there_is_no_directory() {
+fn a_disk_error_does_not_mean_that_a_directory_is_missing() {
     let root = tempfile::tempdir().unwrap();
     fs::create_dir(root.path().join("sub")).unwrap();
     for system in SYSTEMS {

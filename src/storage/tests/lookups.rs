@@ -1,4 +1,4 @@
-//! Every kind of name, to read and to write, in both ways of opening: nothing leads out, and nothing is waited for.
+//! Reads and writes every kind of path, with both implementations of opening: none leaves the root, and none waits.
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -30,15 +30,16 @@ enum Stored {
 }
 use Stored::{Created, NoParent, Refused, Replaced};
 
-/// Name; what a reader finds where links are followed, and where they are not; what becomes of an upload, likewise.
-const TRICKS: &[(&str, [Found; 2], [Stored; 2])] = &[
+/// The path; what a reader finds, if links are followed and if they are not; and the result of an upload, in both
+/// cases.
+const PATHS: &[(&str, [Found; 2], [Stored; 2])] = &[
     ("plain", [File; 2], [Replaced; 2]),
     ("sub/nested", [File; 2], [Replaced; 2]),
     ("absent", [Nothing; 2], [Created; 2]),
     ("absent/absent", [Nothing; 2], [NoParent; 2]),
     ("plain/absent", [Nothing; 2], [NoParent; 2]),
     ("plain/sub/absent", [Nothing; 2], [NoParent; 2]),
-    // Links that lead out. Written to, the link itself is replaced.
+    // Links that lead out of the root. An upload replaces the link itself.
     ("link-out", [Nothing; 2], [Replaced; 2]),
     ("link-out-absolute", [Nothing; 2], [Replaced; 2]),
     ("link-out-dangling", [Nothing; 2], [Replaced; 2]),
@@ -48,7 +49,7 @@ const TRICKS: &[(&str, [Found; 2], [Stored; 2])] = &[
     ("link-to-parent/root/plain", [Nothing; 2], [NoParent; 2]),
     ("link-to-slash/etc/passwd", [Nothing; 2], [NoParent; 2]),
     ("sub/link-to-link-out", [Nothing; 2], [Replaced; 2]),
-    // An absolute link is one that leads out, wherever it ends.
+    // An absolute link counts as leading out, even if its target is inside.
     ("link-in-absolute", [Nothing; 2], [Replaced; 2]),
     // Links that stay inside.
     ("link-in", [File, Nothing], [Replaced; 2]),
@@ -60,7 +61,7 @@ const TRICKS: &[(&str, [Found; 2], [Stored; 2])] = &[
     ("link-to-itself/absent", [Nothing; 2], [NoParent; 2]),
     ("link-to-fifo", [SomethingElse, Nothing], [Replaced; 2]),
     ("link-to-sub", [SomethingElse, Nothing], [Replaced; 2]),
-    // What is not a regular file.
+    // Other kinds of files.
     ("sub", [SomethingElse; 2], [Refused; 2]),
     ("fifo", [SomethingElse; 2], [Refused; 2]),
     ("fifo/absent", [Nothing; 2], [NoParent; 2]),
@@ -101,36 +102,36 @@ fn make_tree(base: &Path) {
     }
     make_fifo(&root.join("fifo"));
     drop(UnixListener::bind(root.join("socket")).unwrap());
-    // Only the superuser makes a device. For others a second FIFO takes its place.
+    // Only the superuser can make a device. Without that permission a second FIFO replaces it.
     let device = root.join("device");
     if !Command::new("mknod").arg(&device).args(["c", "1", "5"]).output().unwrap().status.success() {
         make_fifo(&device);
     }
 }
 
-/// Calls `test` for both ways of opening, each with a tree of its own, and fails instead of waiting for ever.
+/// Calls `test` for both implementations of opening, each with a tree of its own. Panics if it takes too long.
 fn on_both_trees(test: fn(&Directory<Instrumented>, &Path, usize)) {
-    for way in WAYS {
+    for open in OPENERS {
         let base = tempfile::tempdir().unwrap();
         make_tree(base.path());
         let base_path = base.path().to_owned();
         let (done, finished) = mpsc::channel();
         let worker = thread::spawn(move || {
-            let directory = way(&base_path.join("root"));
+            let directory = open(&base_path.join("root"));
             test(&directory, &base_path, usize::from(!directory.follows_links()));
             let _ = done.send(());
         });
         if finished.recv_timeout(Duration::from_secs(60)) == Err(mpsc::RecvTimeoutError::Timeout) {
-            panic!("storage waits for something in the tree");
+            panic!("an operation waits for something in the tree");
         }
         worker.join().unwrap();
     }
 }
 
 #[test]
-fn reading_finds_regular_files_beneath_the_root_only() {
+fn only_regular_files_beneath_the_root_can_be_read() {
     on_both_trees(|directory, _, column| {
-        for (name, expected, _) in TRICKS {
+        for (name, expected, _) in PATHS {
             let opened = directory.open_file(&path(name));
             let identified = directory.metadata(&path(name));
             let found = match &opened {
@@ -168,8 +169,8 @@ fn store(directory: &Directory<Instrumented>, name: &str) -> Stored {
 #[test]
 fn writing_changes_nothing_outside_the_root() {
     on_both_trees(|directory, base, column| {
-        // What others in the table lead through comes last.
-        let (through, last): (Vec<_>, Vec<_>) = TRICKS.iter().partition(|(name, ..)| name.contains('/'));
+        // Directories and links that are part of other paths come last, because they are replaced.
+        let (through, last): (Vec<_>, Vec<_>) = PATHS.iter().partition(|(name, ..)| name.contains('/'));
         for (name, _, expected) in through.iter().chain(&last) {
             let before = fs::symlink_metadata(base.join("root").join(name)).ok();
             assert_eq!(store(directory, name), expected[column], "{name}");
@@ -188,9 +189,9 @@ fn writing_changes_nothing_outside_the_root() {
 }
 
 #[test]
-fn creating_takes_no_name_that_anything_has() {
+fn creating_never_replaces_anything() {
     on_both_trees(|directory, base, column| {
-        for (name, _, expected) in TRICKS {
+        for (name, _, expected) in PATHS {
             let created = put(directory, name, UploadMode::CreateOnly, b"new");
             match (expected[column], created) {
                 (Created, Ok(Published { created: true, .. })) => {
@@ -206,10 +207,10 @@ fn creating_takes_no_name_that_anything_has() {
 }
 
 #[test]
-fn any_name_that_the_file_system_takes_is_served() {
-    for way in WAYS {
+fn any_name_that_the_file_system_allows_is_served() {
+    for open in OPENERS {
         let root = tempfile::tempdir().unwrap();
-        let directory = way(root.path());
+        let directory = open(root.path());
         for name in [&[b'x'; 255][..], b"\xff\xfe", b" ", b"...", b"..a", b"%2e%2e", b"a\nb", b"~", b"-rf", b"\\"] {
             fs::write(root.path().join(std::ffi::OsStr::from_bytes(name)), name).unwrap();
             let opened = directory.open_file(&RelativePath::from_segments([name]).unwrap()).unwrap();
@@ -220,18 +221,18 @@ fn any_name_that_the_file_system_takes_is_served() {
 
 #[test]
 fn a_path_of_the_greatest_length_is_looked_up() {
-    for way in WAYS {
+    for open in OPENERS {
         let root = tempfile::tempdir().unwrap();
         let deep = RelativePath::from_segments(std::iter::repeat_n("a", 2048)).unwrap();
-        assert!(matches!(way(root.path()).open_file(&deep), Err(StorageError::NotFound)));
+        assert!(matches!(open(root.path()).open_file(&deep), Err(StorageError::NotFound)));
     }
 }
 
 #[test]
 #[cfg(target_os = "linux")]
-fn links_of_the_proc_file_system_are_not_followed() {
-    for way in WAYS {
-        let directory = way(Path::new("/proc/self"));
+fn magic_links_in_proc_are_not_followed() {
+    for open in OPENERS {
+        let directory = open(Path::new("/proc/self"));
         assert!(directory.open_file(&path("status")).is_ok());
         for name in ["exe", "cwd/Cargo.toml", "root/etc/passwd"] {
             assert!(matches!(directory.open_file(&path(name)), Err(StorageError::NotFound)), "{name}");
@@ -239,12 +240,12 @@ fn links_of_the_proc_file_system_are_not_followed() {
     }
 }
 
-/// A directory and a link out of the root change places all the time: whatever is opened is inside.
+/// Another thread keeps exchanging a directory and a link that leads out of the root. Whatever is opened is inside.
 #[test]
 #[cfg(target_os = "linux")]
-fn a_tree_that_changes_during_the_lookup_gives_no_way_out() {
+fn no_lookup_leaves_a_tree_that_changes_meanwhile() {
     use rustix::fs::{CWD, RenameFlags, renameat_with};
-    for way in WAYS {
+    for open in OPENERS {
         let base = tempfile::tempdir().unwrap();
         make_tree(base.path());
         let root = base.path().join("root");
@@ -257,7 +258,7 @@ fn a_tree_that_changes_during_the_lookup_gives_no_way_out() {
                     renameat_with(CWD, &one, CWD, &other, RenameFlags::EXCHANGE).unwrap();
                 }
             });
-            let directory = way(&root);
+            let directory = open(&root);
             for _ in 0..5_000 {
                 for name in ["sub/secret", "sub/climbing"] {
                     match directory.open_file(&path(name)) {
@@ -293,10 +294,10 @@ fn a_root_that_cannot_be_served_is_named_in_the_error() {
 }
 
 #[test]
-fn a_confirmation_holds_for_one_version_of_one_file() {
-    for way in WAYS {
+fn only_an_unchanged_file_is_current() {
+    for open in OPENERS {
         let root = tempfile::tempdir().unwrap();
-        let directory = way(root.path());
+        let directory = open(root.path());
         let first = put(&directory, "name", UploadMode::Replace, b"one").unwrap().metadata;
         assert!(directory.is_current(&path("name"), &first));
         assert!(!directory.is_current(&path("other"), &first));
@@ -306,15 +307,15 @@ fn a_confirmation_holds_for_one_version_of_one_file() {
     }
 }
 
-/// The root is open, and has no entries any more.
+/// The root is open, but was removed.
 #[test]
-fn in_a_root_that_has_been_removed_nothing_is_found() {
-    for way in WAYS {
+fn nothing_is_found_in_a_removed_root() {
+    for open in OPENERS {
         let scratch = tempfile::tempdir().unwrap();
         let root = scratch.path().join("root");
         fs::create_dir_all(root.join("sub")).unwrap();
         fs::write(root.join("sub/name"), b"content").unwrap();
-        let directory = way(&root);
+        let directory = open(&root);
         fs::remove_dir_all(&root).unwrap();
         for linked in [SymlinkedDirectories::Include, SymlinkedDirectories::Exclude] {
             assert!(matches!(directory.list(None, linked), Err(StorageError::NotFound)));
@@ -325,8 +326,8 @@ fn in_a_root_that_has_been_removed_nothing_is_found() {
             assert!(matches!(opened, Err(StorageError::NotFound)), "{name} {opened:?}");
             let identified = directory.metadata(&path(name));
             assert!(matches!(identified, Err(StorageError::NotFound)), "{name} {identified:?}");
-            for publish in [UploadMode::Replace, UploadMode::CreateOnly] {
-                let begun = begin(&directory, name, publish);
+            for mode in [UploadMode::Replace, UploadMode::CreateOnly] {
+                let begun = begin(&directory, name, mode);
                 assert!(matches!(begun, Err(StorageError::ParentMissing)), "{name} {begun:?}");
             }
         }

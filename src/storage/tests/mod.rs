@@ -1,4 +1,4 @@
-//! What the laws promise, tried on a real directory: with the calls of Linux, and with those that every system has.
+//! Tests of the laws of storage on a real directory: with the system calls of Linux, and with those of any Unix.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
@@ -6,12 +6,12 @@ mod cleanup;
 mod commits;
 mod durability;
 mod eintr;
-mod faults;
 mod instrumented;
 mod listings;
 mod lookups;
 mod ranges;
 mod resource_limits;
+mod strace;
 mod uploads;
 
 use std::ffi::OsStr;
@@ -22,17 +22,17 @@ use std::process::{Command, Output};
 use self::instrumented::{Instrumented, System};
 use super::{Directory, FileRange, FileSystem, OpenedFile, Published, RelativePath, StorageError, Upload, UploadMode};
 
-/// The systems that are tried: each test runs on all of them.
+/// Each test runs on all of these.
 #[cfg(target_os = "linux")]
 const SYSTEMS: [System; 2] = [System::Linux, System::Portable];
 #[cfg(not(target_os = "linux"))]
 const SYSTEMS: [System; 1] = [System::Portable];
 
-/// How a directory is opened for a test, on each of the systems.
+/// How a test opens a directory, on each of the systems.
 #[cfg(target_os = "linux")]
-const WAYS: [fn(&Path) -> Directory<Instrumented>; 2] = [|path| open_on(System::Linux, path), open_portable];
+const OPENERS: [fn(&Path) -> Directory<Instrumented>; 2] = [|path| open_on(System::Linux, path), open_portable];
 #[cfg(not(target_os = "linux"))]
-const WAYS: [fn(&Path) -> Directory<Instrumented>; 1] = [open_portable];
+const OPENERS: [fn(&Path) -> Directory<Instrumented>; 1] = [open_portable];
 
 fn open_on(system: System, path: &Path) -> Directory<Instrumented> {
     Directory::open_in(Instrumented::new(system), path, 1).unwrap()
@@ -46,23 +46,23 @@ fn path(text: &str) -> RelativePath {
     RelativePath::from_segments(text.split('/')).unwrap()
 }
 
-fn begin<F: FileSystem>(directory: &Directory<F>, name: &str, publish: UploadMode) -> Result<Upload<F>, StorageError> {
-    directory.begin_upload(&path(name), publish, None, false)
+fn begin<F: FileSystem>(directory: &Directory<F>, name: &str, mode: UploadMode) -> Result<Upload<F>, StorageError> {
+    directory.begin_upload(&path(name), mode, None, false)
 }
 
-/// Uploads whole content in one go, with no condition.
+/// Uploads content without a condition.
 fn put<F: FileSystem>(
     directory: &Directory<F>,
     name: &str,
-    publish: UploadMode,
+    mode: UploadMode,
     content: &[u8],
 ) -> Result<Published, StorageError> {
-    let mut upload = begin(directory, name, publish)?;
+    let mut upload = begin(directory, name, mode)?;
     upload.write(content)?;
     upload.commit(0, |_| true)
 }
 
-/// All of an open file.
+/// The whole content of an open file.
 fn content<F: FileSystem>(opened: &OpenedFile<F>) -> Vec<u8> {
     let range = FileRange::whole(opened.clone());
     let mut content = vec![0; usize::try_from(range.remaining()).unwrap()];
@@ -70,7 +70,7 @@ fn content<F: FileSystem>(opened: &OpenedFile<F>) -> Vec<u8> {
     content
 }
 
-/// Every name in a directory, sorted, hidden ones too.
+/// All names in a directory, sorted.
 fn names(directory: &Path) -> Vec<String> {
     let entries = fs::read_dir(directory).unwrap();
     let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -84,17 +84,17 @@ fn make_fifo(path: &Path) {
 
 const CHILD: &str = "SPINDLE_STORAGE_TEST_CHILD";
 
-/// Whether this is the process that [`run_as_child`] started, and the argument that it was given.
+/// The argument of [`run_as_child`], if this process was started by it.
 fn child_argument() -> Option<PathBuf> {
     std::env::var_os(CHILD).map(PathBuf::from)
 }
 
-/// Runs one test again in a process of its own, whose limits and whose death harm no other test.
+/// Runs one test again in a process of its own, which may set limits or be killed without an effect on other tests.
 fn run_as_child(module: &str, test: &str, argument: &Path) -> Output {
     child_command(module, test, argument, &[]).output().unwrap()
 }
 
-/// The command for [`run_as_child`], behind a prefix that has the rest of the line as its arguments.
+/// The command of [`run_as_child`]. `prefix` is a program that runs the rest of the command line.
 fn child_command(module: &str, test: &str, argument: &Path, prefix: &[&str]) -> Command {
     let (_, module) = module.split_once("::").unwrap();
     let program = std::env::current_exe().unwrap();
@@ -108,6 +108,6 @@ fn child_command(module: &str, test: &str, argument: &Path, prefix: &[&str]) -> 
 fn assert_success(output: &Output) {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(output.status.success(), "{}\n{}\n{}", output.status, text(&output.stdout), text(&output.stderr));
-    // A name that matches no test also succeeds.
+    // If no test has the name, the process succeeds too.
     assert!(text(&output.stdout).contains("1 passed"), "{}", text(&output.stdout));
 }

@@ -21,7 +21,7 @@ fn read(range: &FileRange, space: usize) -> Vec<u8> {
 }
 
 #[test]
-fn a_range_is_read_in_pieces_and_ends_where_it_must() {
+fn a_range_is_read_in_pieces_up_to_its_end() {
     let (_root, whole) = open(b"0123456789");
     let mut range = whole.part(2, 5).unwrap();
     assert_eq!((range.offset(), range.remaining()), (2, 5));
@@ -52,7 +52,7 @@ fn parts_lie_within_their_range_and_share_its_descriptor() {
 }
 
 #[test]
-fn a_file_that_has_shrunk_is_an_error_and_not_an_end() {
+fn a_file_that_became_shorter_is_an_error() {
     let (root, mut whole) = open(b"0123456789");
     fs::OpenOptions::new().write(true).open(root.path().join("name")).unwrap().set_len(4).unwrap();
     assert_eq!(read(&whole, 10), b"0123");
@@ -61,21 +61,21 @@ fn a_file_that_has_shrunk_is_an_error_and_not_an_end() {
 }
 
 #[test]
-fn a_file_that_is_replaced_is_read_on_as_it_was() {
+fn a_replaced_file_is_read_to_its_end() {
     let (root, whole) = open(b"old");
     put(&Directory::open(root.path(), 1).unwrap(), "name", UploadMode::Replace, b"new and longer").unwrap();
     assert_eq!(read(&whole, 100), b"old");
 }
 
-/// What a log line says of a download: the name of the file, which cannot end the line.
+/// The log shows a range as the name of its file, escaped so that it cannot end the line.
 #[test]
-fn a_range_is_shown_as_the_name_of_its_file() {
+fn a_range_is_displayed_as_the_name_of_its_file() {
     let root = tempfile::tempdir().unwrap();
     let name = "sub/a\n2026 ERROR forged \"\u{202e}";
     fs::create_dir(root.path().join("sub")).unwrap();
     fs::write(root.path().join(name), b"0123456789").unwrap();
-    for way in WAYS {
-        let whole = FileRange::whole(way(root.path()).open_file(&path(name)).unwrap());
+    for open in OPENERS {
+        let whole = FileRange::whole(open(root.path()).open_file(&path(name)).unwrap());
         let shown = r#""sub/a\n2026 ERROR forged \"\xe2\x80\xae""#;
         assert_eq!(whole.to_string(), shown);
         assert_eq!(whole.part(2, 5).unwrap().to_string(), shown);
@@ -90,7 +90,7 @@ fn an_empty_file_has_nothing_to_read() {
 }
 
 #[test]
-fn offsets_past_four_gigabytes_are_kept() {
+fn offsets_beyond_four_gigabytes_work() {
     let (root, _) = open(b"");
     let bytes = 100_000_000_000;
     let file = fs::OpenOptions::new().write(true).open(root.path().join("name")).unwrap();

@@ -1,4 +1,4 @@
-//! An upload before its commit: it is not visible, and dropped it never happened.
+//! Uploads before their commit: the content is not visible, and dropping the upload removes it.
 
 use std::fs;
 
@@ -8,9 +8,9 @@ use super::*;
 
 #[test]
 fn nothing_is_visible_before_the_commit_and_everything_after() {
-    for way in WAYS {
+    for open in OPENERS {
         let root = tempfile::tempdir().unwrap();
-        let directory = way(root.path());
+        let directory = open(root.path());
         let mut upload = begin(&directory, "name", UploadMode::CreateOnly).unwrap();
         upload.write(b"one, ").unwrap();
         upload.write(b"").unwrap();
@@ -26,12 +26,12 @@ fn nothing_is_visible_before_the_commit_and_everything_after() {
 }
 
 #[test]
-fn an_upload_that_is_dropped_never_happened() {
-    for way in WAYS {
-        for publish in [UploadMode::CreateOnly, UploadMode::Replace] {
+fn a_dropped_upload_leaves_nothing() {
+    for open in OPENERS {
+        for mode in [UploadMode::CreateOnly, UploadMode::Replace] {
             let root = tempfile::tempdir().unwrap();
-            let directory = way(root.path());
-            let mut upload = begin(&directory, "name", publish).unwrap();
+            let directory = open(root.path());
+            let mut upload = begin(&directory, "name", mode).unwrap();
             upload.write(b"half of it").unwrap();
             drop(upload);
             assert!(names(root.path()).is_empty());
@@ -39,9 +39,9 @@ fn an_upload_that_is_dropped_never_happened() {
     }
 }
 
-/// Where the system can, the content has no name at all; elsewhere a hidden one, which is locked.
+/// The content has no name if the system supports that, else a temporary one.
 #[test]
-fn content_in_progress_is_unnamed_or_hidden_and_locked() {
+fn an_upload_in_progress_has_no_name_or_a_locked_temporary_one() {
     for system in SYSTEMS {
         let root = tempfile::tempdir().unwrap();
         let instrumented = Instrumented::new(system);
@@ -56,8 +56,8 @@ fn content_in_progress_is_unnamed_or_hidden_and_locked() {
     let root = tempfile::tempdir().unwrap();
     let directory = open_portable(root.path());
     let upload = begin(&directory, "name", UploadMode::Replace).unwrap();
-    let [name] = &names(root.path())[..] else { panic!("one hidden name is expected") };
-    assert!(RelativePath::from_segments([name]).is_err(), "{name} could be asked for");
+    let [name] = &names(root.path())[..] else { panic!("one temporary file is expected") };
+    assert!(RelativePath::from_segments([name]).is_err(), "a client could request {name}");
     let other = fs::File::open(root.path().join(name)).unwrap();
     let lock = || rustix::fs::flock(&other, FlockOperation::NonBlockingLockExclusive);
     assert_eq!(lock(), Err(rustix::io::Errno::WOULDBLOCK));
@@ -67,32 +67,32 @@ fn content_in_progress_is_unnamed_or_hidden_and_locked() {
 
 #[test]
 fn an_empty_upload_makes_an_empty_file() {
-    for way in WAYS {
+    for open in OPENERS {
         let root = tempfile::tempdir().unwrap();
-        let published = put(&way(root.path()), "name", UploadMode::Replace, b"").unwrap();
+        let published = put(&open(root.path()), "name", UploadMode::Replace, b"").unwrap();
         assert_eq!((published.created, published.metadata.size_bytes), (true, 0));
         assert_eq!(fs::read(root.path().join("name")).unwrap(), b"");
     }
 }
 
 #[test]
-fn a_new_file_has_the_mode_that_any_other_would_have() {
+fn a_new_file_has_the_usual_mode() {
     use std::os::unix::fs::PermissionsExt;
-    for way in WAYS {
+    for open in OPENERS {
         let root = tempfile::tempdir().unwrap();
         let mode = |name: &str| fs::metadata(root.path().join(name)).unwrap().permissions().mode();
         fs::File::create(root.path().join("other")).unwrap();
-        put(&way(root.path()), "name", UploadMode::Replace, b"").unwrap();
+        put(&open(root.path()), "name", UploadMode::Replace, b"").unwrap();
         assert_eq!(mode("name"), mode("other"));
     }
 }
 
 #[test]
-fn a_length_that_is_not_kept_is_not_published() {
-    for way in WAYS {
+fn content_of_another_length_than_expected_is_not_published() {
+    for open in OPENERS {
         for content in [&b"12"[..], b"1234"] {
             let root = tempfile::tempdir().unwrap();
-            let directory = way(root.path());
+            let directory = open(root.path());
             let mut upload = directory.begin_upload(&path("name"), UploadMode::Replace, Some(3), false).unwrap();
             upload.write(content).unwrap();
             assert!(matches!(upload.commit(0, |_| true), Err(StorageError::Io(_))));
@@ -102,12 +102,12 @@ fn a_length_that_is_not_kept_is_not_published() {
 }
 
 #[test]
-fn the_directory_may_be_removed_meanwhile() {
-    for way in WAYS {
-        for publish in [UploadMode::CreateOnly, UploadMode::Replace] {
+fn an_upload_to_a_directory_that_was_removed_meanwhile_fails() {
+    for open in OPENERS {
+        for mode in [UploadMode::CreateOnly, UploadMode::Replace] {
             let root = tempfile::tempdir().unwrap();
             fs::create_dir(root.path().join("sub")).unwrap();
-            let mut upload = begin(&way(root.path()), "sub/name", publish).unwrap();
+            let mut upload = begin(&open(root.path()), "sub/name", mode).unwrap();
             upload.write(b"content").unwrap();
             fs::remove_dir_all(root.path().join("sub")).unwrap();
             assert!(matches!(upload.commit(0, |_| true), Err(StorageError::ParentMissing)));
@@ -116,11 +116,11 @@ fn the_directory_may_be_removed_meanwhile() {
     }
 }
 
-/// The directory is open, and takes the file along to wherever it is moved. There, no reader would find it.
+/// The file would be published in the open directory, wherever that is, and no reader would find it.
 #[test]
-fn a_directory_that_is_moved_away_meanwhile_takes_no_upload_along() {
-    for way in WAYS {
-        for (publish, durable, is_replaced) in [
+fn an_upload_to_a_directory_that_was_moved_meanwhile_fails() {
+    for open in OPENERS {
+        for (mode, durable, is_replaced) in [
             (UploadMode::CreateOnly, false, false),
             (UploadMode::Replace, false, false),
             (UploadMode::Replace, true, false),
@@ -129,9 +129,9 @@ fn a_directory_that_is_moved_away_meanwhile_takes_no_upload_along() {
             let scratch = tempfile::tempdir().unwrap();
             let root = scratch.path().join("root");
             fs::create_dir_all(root.join("sub/deep")).unwrap();
-            let directory = way(&root);
+            let directory = open(&root);
             let mut uploads: Vec<_> = ["sub/name", "sub/deep/name"]
-                .map(|name| directory.begin_upload(&path(name), publish, None, durable).unwrap())
+                .map(|name| directory.begin_upload(&path(name), mode, None, durable).unwrap())
                 .into();
             fs::rename(root.join("sub"), scratch.path().join("away")).unwrap();
             if is_replaced {
@@ -152,11 +152,11 @@ fn a_directory_that_is_moved_away_meanwhile_takes_no_upload_along() {
 }
 
 #[test]
-fn a_directory_that_is_moved_away_and_back_keeps_its_uploads() {
-    for way in WAYS {
+fn uploads_continue_in_a_directory_that_is_moved_away_and_back() {
+    for open in OPENERS {
         let root = tempfile::tempdir().unwrap();
         fs::create_dir(root.path().join("sub")).unwrap();
-        let upload = begin(&way(root.path()), "sub/name", UploadMode::Replace).unwrap();
+        let upload = begin(&open(root.path()), "sub/name", UploadMode::Replace).unwrap();
         fs::rename(root.path().join("sub"), root.path().join("away")).unwrap();
         fs::rename(root.path().join("away"), root.path().join("sub")).unwrap();
         assert!(upload.commit(0, |_| true).is_ok());
@@ -164,14 +164,14 @@ fn a_directory_that_is_moved_away_and_back_keeps_its_uploads() {
     }
 }
 
-/// The root itself is the directory that is served, wherever it is.
+/// The open root is served wherever it is.
 #[test]
-fn a_root_that_is_moved_takes_its_uploads_along() {
-    for way in WAYS {
+fn uploads_continue_in_a_root_that_is_moved() {
+    for open in OPENERS {
         let scratch = tempfile::tempdir().unwrap();
         let root = scratch.path().join("root");
         fs::create_dir_all(root.join("sub")).unwrap();
-        let directory = way(&root);
+        let directory = open(&root);
         let uploads = ["name", "sub/name"].map(|name| begin(&directory, name, UploadMode::Replace).unwrap());
         fs::rename(&root, scratch.path().join("away")).unwrap();
         for upload in uploads {

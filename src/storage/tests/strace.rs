@@ -1,16 +1,16 @@
-//! System calls that fail as they do on few file systems: interrupted, once or for ever, or when a file is closed. strace
-//! makes them fail; in continuous integration it must be there.
+//! System calls that fail as they do on few file systems: with EINTR, once or for ever, or when a file is closed.
+//! strace injects the errors; in continuous integration it must be installed.
 
 use std::fs;
 
 use super::*;
 
-/// Runs a test again where `calls`, on `file` if one is named, fail with EINTR: as often as `when` says.
+/// Runs a test again while `calls` (only those on `file`, if there is one) fail with EINTR, as often as `when` says.
 fn run_interrupted(test: &str, root: &Path, calls: &str, when: &str, file: Option<&Path>) {
     run_failing(test, root, &format!("{calls}:error=EINTR{when}"), file);
 }
 
-/// Runs a test again where calls fail as `failure` says.
+/// Runs a test again while calls fail as `failure` says, in the syntax of strace.
 fn run_failing(test: &str, root: &Path, failure: &str, file: Option<&Path>) {
     let inject = format!("inject={failure}");
     let mut prefix =
@@ -45,7 +45,7 @@ fn a_read_that_is_interrupted_for_ever_is_an_error() {
 }
 
 #[test]
-fn a_read_that_is_interrupted_is_done_again() {
+fn an_interrupted_read_is_retried() {
     if let Some(root) = child_argument() {
         let opened = Directory::open(&root, 1).unwrap().open_file(&path("name")).unwrap();
         assert_eq!(FileRange::whole(opened).read_at(&mut [0; 10]).unwrap(), 7);
@@ -54,18 +54,18 @@ fn a_read_that_is_interrupted_is_done_again() {
     let root = tempfile::tempdir().unwrap();
     let file = root.path().join("name");
     fs::write(&file, b"content").unwrap();
-    run_interrupted("a_read_that_is_interrupted_is_done_again", root.path(), "pread64", ":when=1..3", Some(&file));
+    run_interrupted("an_interrupted_read_is_retried", root.path(), "pread64", ":when=1..3", Some(&file));
 }
 
-/// The calls that publish. In their names a question mark allows for systems that lack the call.
+/// The calls of a publication. The question mark allows for systems that lack the call.
 const PUBLISHING: &str = "linkat,?renameat,?renameat2,fsync,flock,utimensat";
 
 #[test]
-fn a_publication_that_is_interrupted_is_done_again() {
+fn an_interrupted_publication_is_retried() {
     if let Some(root) = child_argument() {
-        for way in WAYS {
+        for open in OPENERS {
             let _ = fs::remove_file(root.join("name"));
-            let directory = way(&root);
+            let directory = open(&root);
             for created in [true, false] {
                 let upload = directory.begin_upload(&path("name"), UploadMode::Replace, None, true).unwrap();
                 assert_eq!(upload.commit(0, |_| true).unwrap().created, created);
@@ -74,16 +74,16 @@ fn a_publication_that_is_interrupted_is_done_again() {
         return;
     }
     let root = tempfile::tempdir().unwrap();
-    // Every second call, so that each is interrupted on its own account.
-    run_interrupted("a_publication_that_is_interrupted_is_done_again", root.path(), PUBLISHING, ":when=1+2", None);
+    // Every second call fails, so that each kind is interrupted and then repeated.
+    run_interrupted("an_interrupted_publication_is_retried", root.path(), PUBLISHING, ":when=1+2", None);
 }
 
 #[test]
 fn a_publication_that_is_interrupted_for_ever_is_an_error() {
     if let Some(root) = child_argument() {
-        for way in WAYS {
-            for publish in [UploadMode::Replace, UploadMode::CreateOnly] {
-                let failed = put(&way(&root), "name", publish, b"");
+        for open in OPENERS {
+            for mode in [UploadMode::Replace, UploadMode::CreateOnly] {
+                let failed = put(&open(&root), "name", mode, b"");
                 assert!(matches!(failed, Err(StorageError::Io(_))), "{failed:?}");
             }
         }
@@ -97,7 +97,7 @@ fn a_publication_that_is_interrupted_for_ever_is_an_error() {
     }
 }
 
-/// How many files are closed in a thread before closing fails: what starts the program does not take an error there.
+/// How many files a thread closes before closing fails. The start of the program does not expect errors there.
 const CLOSES_BEFORE: u32 = 100;
 
 fn close_files_until_closing_fails() {
@@ -106,13 +106,13 @@ fn close_files_until_closing_fails() {
     }
 }
 
-/// Network file systems write what was kept back when a file is closed, and only then say what went wrong.
+/// Network file systems write buffered content when a file is closed, and report errors only then.
 #[test]
-fn an_error_when_the_content_is_closed_is_seen_before_it_is_published() {
+fn an_error_at_close_prevents_the_publication() {
     if let Some(root) = child_argument() {
         close_files_until_closing_fails();
-        for way in WAYS {
-            let directory = way(&root);
+        for open in OPENERS {
+            let directory = open(&root);
             let failed = put(&directory, "name", UploadMode::Replace, b"content");
             if root.join("quota").exists() {
                 assert!(matches!(failed, Err(StorageError::DiskFull)), "{failed:?}");
@@ -122,7 +122,7 @@ fn an_error_when_the_content_is_closed_is_seen_before_it_is_published() {
         }
         return;
     }
-    let test = "an_error_when_the_content_is_closed_is_seen_before_it_is_published";
+    let test = "an_error_at_close_prevents_the_publication";
     let root = tempfile::tempdir().unwrap();
     run_failing(test, root.path(), &format!("close:error=EIO:when={CLOSES_BEFORE}+"), None);
     assert!(names(root.path()).is_empty());
@@ -131,19 +131,19 @@ fn an_error_when_the_content_is_closed_is_seen_before_it_is_published() {
     assert_eq!(names(root.path()), ["quota"]);
 }
 
-/// A descriptor whose closing was interrupted is gone. What became of the content is asked in another way.
+/// After an interrupted close the descriptor is closed. Storage then flushes the content to see its errors.
 #[test]
-fn a_close_that_is_interrupted_does_no_harm() {
+fn an_interrupted_close_is_not_an_error() {
     if let Some(root) = child_argument() {
         close_files_until_closing_fails();
-        for way in WAYS {
-            put(&way(&root), "name", UploadMode::Replace, b"content").unwrap();
+        for open in OPENERS {
+            put(&open(&root), "name", UploadMode::Replace, b"content").unwrap();
         }
         return;
     }
     let root = tempfile::tempdir().unwrap();
     run_interrupted(
-        "a_close_that_is_interrupted_does_no_harm",
+        "an_interrupted_close_is_not_an_error",
         root.path(),
         "close",
         &format!(":when={CLOSES_BEFORE}+"),
