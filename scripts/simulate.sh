@@ -9,8 +9,8 @@
 #       a campaign of 100,000 runs or more. tests/simulation/expected.rs lists them.
 #   scripts/simulate.sh --seed N [--only CLIENT,…] [--requests N]
 #       Runs one seed and prints its trace: the time in microseconds, the number of the connection, what the client and the
-#       server did, and the server's debug log. --only leaves out all other clients, --requests
-#       limits the requests of each honest client.
+#       server did, and the server's debug log. --only leaves out all other clients, --requests limits the
+#       requests of each honest client.
 #   scripts/simulate.sh --faults [--seeds FROM..TO] [NAME…]
 #       Tests the simulation itself: applies each scripts/simulation/faults/NAME.patch, one at a time, to a copy of the
 #       repository, and runs seeds until one fails or 100,000 have passed. Prints a table of the fault, the number of seeds and
