@@ -48,7 +48,7 @@ def select(only):
     names = NAMES if only is None else only.split(",")
     unknown = set(names) - set(NAMES)
     if unknown:
-        sys.exit(f"attack.sh: --only knows {', '.join(NAMES)}")
+        sys.exit(f"attack.sh: unknown name in --only; expected: {', '.join(NAMES)}")
     return names
 
 
@@ -69,7 +69,7 @@ def attempt(attack, machine):
     start = time.monotonic()
     try:
         rows = attack.run(machine)
-    except (client.Mismatch, clients.ClientFailure, OSError) as problem:
+    except (client.MeasurementFailed, clients.ClientFailure, OSError) as problem:
         rows = [row.Row(attack.NAME, f"FAILED: {problem}", {}, "", False)]
     print(f"\n{attack.NAME}: {time.monotonic() - start:.0f} s\n{row.as_text(rows)}", flush=True)
     return rows
@@ -94,10 +94,10 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     start = time.monotonic()
     process.raise_descriptor_limit()
-    process.come_first(NICE)
+    process.raise_priority(NICE)
     network.prepare()
     machine = context.Context(arguments.server, arguments.attacker, arguments.quick, arguments.spare)
-    process.stay_on(machine.client_core)
+    process.pin_to_core(machine.client_core)
     describe(machine)
     rows = run(names, machine)
     missed = sum(one.is_met is False for one in rows)

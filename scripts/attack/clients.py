@@ -43,12 +43,12 @@ class Client:
     def result(self, seconds):
         """What it counted. One that waits for its input's end has it now."""
         try:
-            said, complaint = self._process.communicate(timeout=seconds + GRACE_SECONDS)
+            output, complaint = self._process.communicate(timeout=seconds + GRACE_SECONDS)
         except subprocess.TimeoutExpired:
             raise ClientFailure(f"{self.name} did not end") from None
         if self._process.returncode:
             raise ClientFailure(f"{self.name} failed: {complaint.strip()}")
-        return json.loads(said)
+        return json.loads(output)
 
 
 def hostile(context, *arguments):
@@ -77,11 +77,11 @@ class Honest:
 class Answers:
     """What an honest client saw."""
 
-    def __init__(self, said):
-        self.asked = said["asked"]
-        self.answered = said["asked"] - said["failed"]
-        self.failure = said["failure"]
-        self.p50_s, self.p99_s, self.max_s = (said[key] / 1e6 for key in ("p50_us", "p99_us", "max_us"))
+    def __init__(self, output):
+        self.asked = output["asked"]
+        self.answered = output["asked"] - output["failed"]
+        self.failure = output["failure"]
+        self.p50_s, self.p99_s, self.max_s = (output[key] / 1e6 for key in ("p50_us", "p99_us", "max_us"))
 
     @property
     def are_complete(self):

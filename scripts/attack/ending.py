@@ -73,7 +73,7 @@ def _end_with_silent_clients(context, name):
         connect = lambda: stack.enter_context(socket.create_connection(("127.0.0.1", target.port), ANSWER_SECONDS))
         accepted = [connect() for _ in range(ACCEPTED)]
         time.sleep(SETTLE_SECONDS)
-        pids = process.family(target.process.pid)
+        pids = process.process_tree(target.process.pid)
         _signal(pids, signal.SIGSTOP)
         waiting = [connect() for _ in range(WAITING)]
         target.end_gently()
@@ -118,7 +118,7 @@ def _restart_behind_haproxy(context, name):
                 target = targets[restart % 2]
                 target.end_gently()
                 if target.seconds_to_end(process.STOP_SECONDS) is None:
-                    raise client.Mismatch(f"{name} does not end behind HAProxy")
+                    raise client.MeasurementFailed(f"{name} does not end behind HAProxy")
                 target.start()
                 time.sleep(BETWEEN_RESTARTS_SECONDS)
             return load.result(seconds)

@@ -84,14 +84,14 @@ class Target:
     def start(self):
         """Starts the server, and waits until it listens."""
         limit = ["prlimit", f"--nofile={self._descriptors}:{self._descriptors}"]
-        with open(self.root / "said", "wb") as log:
+        with open(self.root / "output", "wb") as log:
             output = {"stdout": subprocess.DEVNULL, "stderr": log}
             self.process = process.start([*limit, *self._arguments()], self._core, **output)
         try:
             client.wait_for(self.port, self.process)
-        except client.Mismatch as mismatch:
-            said = (self.root / "said").read_text(errors="replace")
-            raise client.Mismatch(f"{self.name}: {mismatch}; it said: {said}") from None
+        except client.MeasurementFailed as failure:
+            output = (self.root / "output").read_text(errors="replace")
+            raise client.MeasurementFailed(f"{self.name}: {failure}; it output: {output}") from None
 
     def _arguments(self):
         if self.name == SPINDLE:
@@ -113,7 +113,7 @@ class Target:
     @property
     def worker(self):
         """The process that serves: nginx has a master before it."""
-        return process.family(self.process.pid)[-1]
+        return process.process_tree(self.process.pid)[-1]
 
     def cpu_ns(self):
         return process.cpu_ns([self.worker])

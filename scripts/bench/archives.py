@@ -1,4 +1,4 @@
-"""A folder as one archive: many small files beside tar and a pipe, few large ones beside their plain download."""
+"""Archives of folders: many small files compared with `tar` into a pipe, a few large ones with plain downloads of them."""
 
 import contextlib
 import os
@@ -8,9 +8,9 @@ import time
 import client
 import process
 import table
-import works
+import workloads
 from context import rotated
-from servers import BEFORE, SPINDLE
+from servers import BASELINE, SPINDLE
 
 NAME = "archives"
 SMALL_FILES = 10_000
@@ -18,7 +18,7 @@ LARGE_FILES = 10
 LARGE_BYTES = 256 << 20
 SECONDS_MAX = 120
 
-WORK = works.Work(NAME, "", "/index.html", shares_root=True)
+WORKLOAD = workloads.Workload(NAME, "", "/index.html", shares_root=True)
 
 
 def title():
@@ -26,17 +26,17 @@ def title():
 
 
 def run(context):
-    """The table."""
+    """Returns the table."""
     _lay_out(context.root / "folder")
-    names = context.available((SPINDLE, BEFORE))
+    names = context.available((SPINDLE, BASELINE))
     results = {name: {} for name in ("tar", *names)}
     with contextlib.ExitStack() as stack:
-        servers = {name: context.start(name, stack, WORK) for name in names}
+        servers = {name: context.start(name, stack, WORKLOAD) for name in names}
         for turn in range(-1, context.rounds):
             for name in rotated(list(results), max(turn, 0)):
                 sample = _tar(context.root) if name == "tar" else _download(servers[name])
                 for key, value in sample.items():
-                    # The first turn brings everything into the cache.
+                    # The first turn only brings the files into the page cache.
                     results[name].setdefault(key, []).extend([value] if turn >= 0 else [])
     headings = ("", "small files, MB/s", "× tar", "CPU, ms", "× tar", "large files, MB/s", "plain, MB/s", "× plain")
     return [headings, *(_row(name, result, results["tar"]) for name, result in results.items())]
@@ -57,8 +57,8 @@ def _lay_out(folder):
     small, large = folder / "small", folder / "large"
     if small.exists():
         return
-    for place in range(100):
-        (small / f"{place:02}").mkdir(parents=True)
+    for directory in range(100):
+        (small / f"{directory:02}").mkdir(parents=True)
     for number in range(SMALL_FILES):
         (small / f"{number % 100:02}" / f"file-{number:05}.txt").write_bytes(b"0123456789abcde\n" * (number % 512))
     large.mkdir()
@@ -68,19 +68,19 @@ def _lay_out(folder):
 
 
 def _tar(root):
-    """What tar itself does to a pipe."""
+    """The same archive of small files, made by tar and written to a pipe."""
     read, write = os.pipe()
     began = time.monotonic()
     tar = process.start(["tar", "-C", root / "folder", "-cf", "-", "small"], process.SERVER_CORE, stdout=write)
     os.close(write)
     counter = process.start(["wc", "-c"], process.LOAD_CORE, stdin=read, stdout=subprocess.PIPE, text=True)
     os.close(read)
-    bytes = int(process.finish(counter, SECONDS_MAX) or 0)
+    bytes = int(process.wait_for_output(counter, SECONDS_MAX) or 0)
     seconds = time.monotonic() - began
     _, status, usage = os.wait4(tar.pid, 0)
     tar.returncode = os.waitstatus_to_exitcode(status)
     if tar.returncode or not bytes:
-        raise client.Mismatch("tar failed")
+        raise client.MeasurementFailed("tar failed")
     return {"small": bytes / 1e6 / seconds, "cpu_ms": (usage.ru_utime + usage.ru_stime) * 1000}
 
 
@@ -94,15 +94,15 @@ def _download(server):
 
 
 def _fetch(server, paths, bytes_min):
-    """MB/s of what curl fetches over one connection."""
+    """Fetches the paths over one connection with curl. Returns MB/s."""
     arguments = ["curl", "--silent", "--fail", "--write-out", "%{size_download}\n"]
     for path in paths:
         arguments += ["--output", "/dev/null", f"http://127.0.0.1:{server.port}{path}"]
     began = time.monotonic()
     curl = process.start(arguments, process.LOAD_CORE, stdout=subprocess.PIPE, text=True)
-    said = process.finish(curl, SECONDS_MAX)
+    output = process.wait_for_output(curl, SECONDS_MAX)
     seconds = time.monotonic() - began
-    bytes = sum(map(int, said.split()))
+    bytes = sum(map(int, output.split()))
     if curl.returncode or bytes < bytes_min:
-        raise client.Mismatch(f"{server.name}: curl fetched {bytes:,} bytes of {paths[0]}")
+        raise client.MeasurementFailed(f"{server.name}: curl fetched {bytes:,} bytes of {paths[0]}")
     return bytes / 1e6 / seconds

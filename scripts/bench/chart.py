@@ -1,8 +1,8 @@
-"""A bar chart as SVG: for each work the processor time of a request, server by server. Shorter is better."""
+"""A bar chart as SVG: the processor time of a request, for each workload and server. Shorter is better."""
 
 from xml.sax.saxutils import escape
 
-from servers import BEFORE, CONTROL, NULL, SPINDLE
+from servers import BASELINE, CONTROL, NULL, SPINDLE
 
 COLUMNS = 2
 WIDTH, MARGIN = 860, 20
@@ -12,7 +12,7 @@ HEADING, PANEL_TITLE, PANEL_GAP = 62, 26, 18
 LABEL_WIDTH, VALUE_WIDTH = 70, 80
 BAR_WIDTH = PANEL_WIDTH - LABEL_WIDTH - VALUE_WIDTH
 
-# A page may be light or dark, and shows the chart as an image: the colours follow by themselves.
+# An image does not inherit the colours of the page, so the chart has colours for light and for dark ones.
 STYLE = """
 text { font: 12px system-ui, sans-serif; fill: #24292f; }
 .heading { font-size: 15px; font-weight: 600; }
@@ -20,20 +20,20 @@ text { font: 12px system-ui, sans-serif; fill: #24292f; }
 .note { font-size: 11px; fill: #57606a; }
 .spindle { fill: #c2410c; }
 .null { fill: #8c959f; }
-.peer { fill: #54738f; }
+.other { fill: #54738f; }
 .spread { stroke: #24292f; stroke-width: 1; opacity: 0.6; }
 @media (prefers-color-scheme: dark) {
   text { fill: #e6edf3; }
   .note { fill: #9198a1; }
   .spindle { fill: #f97316; }
-  .peer { fill: #7d9ab5; }
+  .other { fill: #7d9ab5; }
   .spread { stroke: #e6edf3; }
 }
 """
 
 
 def draw(heading, note, panels):
-    """An SVG document. `panels` holds a title and the figures of the table for each work."""
+    """An SVG document. `panels` holds a title and the figures of the table for each workload."""
     shapes, bottoms = [], [HEADING] * COLUMNS
     for title, figures in panels:
         bars = [(name, *row["cpu_us"]) for name, row in figures.items() if name != CONTROL]
@@ -55,10 +55,10 @@ def draw(heading, note, panels):
 def _panel(title, bars, left, top):
     longest = max(greatest for _, _, _, greatest in bars)
     shapes = [_text(left, top + 14, title, "title")]
-    for place, (name, median, least, greatest) in enumerate(bars):
-        middle = top + PANEL_TITLE + place * ROW + ROW // 2
+    for index, (name, median, least, greatest) in enumerate(bars):
+        middle = top + PANEL_TITLE + index * ROW + ROW // 2
         start = left + LABEL_WIDTH
-        kind = {NULL: "null", SPINDLE: "spindle", BEFORE: "spindle"}.get(name, "peer")
+        kind = {NULL: "null", SPINDLE: "spindle", BASELINE: "spindle"}.get(name, "other")
         width, low, high = (value / longest * BAR_WIDTH for value in (median, least, greatest))
         label = name.removeprefix("spindle ")
         shapes += [

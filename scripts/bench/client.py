@@ -1,46 +1,46 @@
-"""A client that asks once, to see whether an answer is what it should be before anything is measured."""
+"""A client for single requests, which check that a server responds correctly before it is measured."""
 
 import socket
 import time
 
 START_SECONDS = 10
-ANSWER_SECONDS = 30
+RESPONSE_SECONDS = 30
 
 
-class Mismatch(Exception):
-    """A server answered, and not as it should."""
+class MeasurementFailed(Exception):
+    """A result would be wrong or is impossible, for example because a server does not respond as it should."""
 
 
 def wait_for(port, process):
-    """Waits until the port accepts connections. Raises Mismatch where the process ends instead, or time passes."""
+    """Waits until the port accepts connections. Raises MeasurementFailed if the process exits or the time is up."""
     end = time.monotonic() + START_SECONDS
     while time.monotonic() < end:
         if process.poll() is not None:
-            raise Mismatch(f"it ended with {process.returncode} instead of serving")
+            raise MeasurementFailed(f"it exited with {process.returncode}")
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
             return
         except OSError:
-            # Often, since the time to the first answer is measured too; a local refusal costs microseconds.
+            # Short, since the time to the first response is measured too. A refused local connection costs microseconds.
             time.sleep(0.0001)
-    raise Mismatch(f"it did not listen within {START_SECONDS} s")
+    raise MeasurementFailed(f"it did not listen within {START_SECONDS} s")
 
 
 def free_port():
-    """A port that nobody listens on."""
+    """A port on which nothing listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
 
 
-def ask(port, path, method="GET", fields=(), content=b""):
-    """One request on a connection of its own. Returns the status, the length of the head, and the content."""
+def request(port, path, method="GET", fields=(), content=b""):
+    """Sends one request on a new connection. Returns the status, the length of the head in bytes, and the content."""
     lines = [f"{method} {path} HTTP/1.1", f"Host: 127.0.0.1:{port}", *fields]
     if method == "PUT":
         lines.append(f"Content-Length: {len(content)}")
-    request = "\r\n".join(lines).encode() + b"\r\n\r\n" + content
-    with socket.create_connection(("127.0.0.1", port), timeout=ANSWER_SECONDS) as connection:
-        connection.sendall(request)
+    message = "\r\n".join(lines).encode() + b"\r\n\r\n" + content
+    with socket.create_connection(("127.0.0.1", port), timeout=RESPONSE_SECONDS) as connection:
+        connection.sendall(message)
         stream = connection.makefile("rb")
         status_line = stream.readline()
         head_bytes = len(status_line)
@@ -57,7 +57,7 @@ def ask(port, path, method="GET", fields=(), content=b""):
 
 
 def read_chunks(stream):
-    """The content of a response whose length was not known."""
+    """The content of a response with Transfer-Encoding: chunked."""
     chunks = []
     while length := int(stream.readline(), 16):
         chunks.append(stream.read(length))

@@ -1,9 +1,9 @@
-"""What every measurement needs: where things are, and how long to measure."""
+"""Passed to every measurement: the programs, the files, and the duration."""
 
 import contextlib
 
 import servers
-import works
+import workloads
 
 
 class Context:
@@ -12,34 +12,34 @@ class Context:
         self.root = root
         self.rounds = rounds
         self.seconds = seconds
-        self.works = {work.name: work for work in works.works(root)}
+        self.workloads = {workload.name: workload for workload in workloads.workloads(root)}
         self._null_arguments = {}
 
-    def work(self, name):
-        return self.works[name]
+    def workload(self, name):
+        return self.workloads[name]
 
     def available(self, names):
-        """Those of the contestants that are here."""
+        """Those of the servers that are installed."""
         return [name for name in names if name in self.binaries.available()]
 
-    def start(self, name, stack, work):
-        """A contestant that runs until the stack is closed, and answers the work as it should."""
-        arguments = self.null_arguments(work) if name in works.NULLS else ()
-        server = servers.Server(name, self.binaries, self.root, arguments, work.shares_root)
+    def start(self, name, stack, workload):
+        """Starts a server, which runs until the stack is closed, and checks that it responds correctly to the workload."""
+        arguments = self.null_arguments(workload) if name in workloads.NULLS else ()
+        server = servers.Server(name, self.binaries, self.root, arguments, workload.shares_root)
         stack.callback(server.stop)
-        work.check(server)
+        workload.check(server)
         return server
 
-    def null_arguments(self, work):
-        """What makes null send as much as spindle does."""
-        if work.name not in self._null_arguments:
+    def null_arguments(self, workload):
+        """Arguments that make null send as many bytes as spindle."""
+        if workload.name not in self._null_arguments:
             with contextlib.ExitStack() as stack:
-                spindle = self.start(servers.SPINDLE, stack, work)
-                self._null_arguments[work.name] = work.null_arguments(spindle.port)
-        return self._null_arguments[work.name]
+                spindle = self.start(servers.SPINDLE, stack, workload)
+                self._null_arguments[workload.name] = workload.null_arguments(spindle.port)
+        return self._null_arguments[workload.name]
 
 
 def rotated(names, turn):
-    """Each turn begins with another one, so that none always follows the same neighbour's load."""
+    """Each turn begins with another name. Otherwise a server would always follow the load of the same other one."""
     start = turn % len(names)
     return names[start:] + names[:start]

@@ -1,4 +1,4 @@
-"""Connections that nobody uses: what they cost those that are busy, and what memory each of them holds."""
+"""Idle connections: what they cost the busy ones, and how much memory each of them takes."""
 
 import contextlib
 import subprocess
@@ -8,12 +8,12 @@ import process
 import rounds
 import table
 from context import rotated
-from servers import BEFORE, CONTROL, NULL, PEERS, SPINDLE
+from servers import BASELINE, CONTROL, NULL, OTHERS, SPINDLE
 
 NAME = "idle"
 CONNECTIONS_MAX = 10_000
 
-# Spindle keeps three descriptors for each connection, and needs some for the busy ones.
+# Spindle reserves three descriptors for each connection, and needs some for the busy ones.
 DESCRIPTORS_PER_CONNECTION = 3
 CONNECTIONS_RESERVED = 200
 
@@ -29,35 +29,35 @@ def title():
 
 
 def run(context):
-    """The table."""
-    work = context.work("small")
+    """Returns the table."""
+    workload = context.workload("small")
     with contextlib.ExitStack() as stack:
-        names = context.available((NULL, CONTROL, SPINDLE, BEFORE, *PEERS))
-        pairs = {name: _Pair(context, work, name, stack) for name in names}
+        names = context.available((NULL, CONTROL, SPINDLE, BASELINE, *OTHERS))
+        pairs = {name: _Pair(context, workload, name, stack) for name in names}
         for turn in range(context.rounds):
             for name in rotated(names, turn):
-                pairs[name].measure(work, context.seconds)
+                pairs[name].measure(workload, context.seconds)
     headings = ("", "CPU per request, µs: none idle", "beside idle ones", "× none idle", "memory of an idle one, bytes")
     return [headings, *(pair.row() for pair in pairs.values())]
 
 
 class _Pair:
-    """Two of one kind: beside one of them there are idle connections."""
+    """Two instances of a server, of which the second also has idle connections."""
 
-    def __init__(self, context, work, name, stack):
+    def __init__(self, context, workload, name, stack):
         self.name = name
         self.samples = ([], [])
-        self.servers = [context.start(name, stack, work) for _ in range(2)]
+        self.servers = [context.start(name, stack, workload) for _ in range(2)]
         for server in self.servers:
-            # Whatever the server keeps for its busiest moment is there before memory is measured.
-            rounds.load(work, server.port, rounds.WARM_UP_SECONDS)
+            # So that memory which a server keeps after a load is allocated before memory is measured.
+            rounds.load(workload, server.port, rounds.WARM_UP_SECONDS)
         before_bytes = self.servers[1].resident_bytes()
         _hold(context, self.servers[1], stack)
         self.idle_bytes = (self.servers[1].resident_bytes() - before_bytes) / connections()
 
-    def measure(self, work, seconds):
+    def measure(self, workload, seconds):
         for server, samples in zip(self.servers, self.samples):
-            samples.append(rounds.measure(work, server, seconds).cpu_ns_per_request / 1000)
+            samples.append(rounds.measure(workload, server, seconds).cpu_ns_per_request / 1000)
 
     def row(self):
         alone, beside = self.samples
@@ -67,9 +67,9 @@ class _Pair:
 
 
 def _hold(context, server, stack):
-    """Opens the idle connections. They are closed with the stack."""
+    """Opens the idle connections, which are closed with the stack."""
     arguments = [context.binaries.example("idle"), server.port, connections()]
     holder = process.start(arguments, process.LOAD_CORE, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     stack.callback(process.stop, holder)
     if holder.stdout.readline() != "ready\n":
-        raise client.Mismatch(f"{server.name} does not take {connections():,} connections")
+        raise client.MeasurementFailed(f"{server.name} does not accept {connections():,} connections")

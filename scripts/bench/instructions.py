@@ -1,4 +1,4 @@
-"""Instructions that a request costs in user space, as callgrind counts them: the same in each run."""
+"""Instructions in user space for a request, as callgrind counts them: every run gives the same number."""
 
 import os
 import re
@@ -10,7 +10,7 @@ import client
 NAME = "instructions"
 REQUESTS = (("root", "GET /"), ("user-agent", "GET /user-agent, a browser's fields"), ("echo", "GET /echo/abc"))
 
-# Two counts: their difference leaves out what starting and ending costs.
+# Numbers of exchanges. The difference of two runs leaves out the cost of starting and exiting.
 FEW, MANY = 1_000, 3_000
 
 
@@ -19,9 +19,9 @@ def title():
 
 
 def run(context):
-    """The table."""
+    """Returns the table."""
     if not shutil.which("valgrind"):
-        raise client.Mismatch("valgrind is not installed")
+        raise client.MeasurementFailed("valgrind is not installed")
     rows = [("", "instructions")]
     for name, label in REQUESTS:
         per_exchange = (_count(context, name, MANY) - _count(context, name, FEW)) / (MANY - FEW)
@@ -32,5 +32,5 @@ def run(context):
 def _count(context, name, exchanges):
     program = context.binaries.example("instructions")
     arguments = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={os.devnull}", program, name, str(exchanges)]
-    said = subprocess.run(arguments, capture_output=True, text=True, timeout=300, check=True)
-    return int(re.search(r"Collected : (\d+)", said.stderr)[1])
+    output = subprocess.run(arguments, capture_output=True, text=True, timeout=300, check=True)
+    return int(re.search(r"Collected : (\d+)", output.stderr)[1])

@@ -1,8 +1,8 @@
-//! Has one request answered many times on a kept connection without a socket. Under `valgrind --tool=callgrind` it gives
-//! the instructions that a request costs, to the last one the same in each run: the difference of two runs, divided by
-//! the difference of their counts.
+//! Repeats one request on a persistent connection without a socket. Under `valgrind --tool=callgrind` it shows how many
+//! instructions a request takes: the difference of two runs, divided by the difference of their EXCHANGES. Every run gives
+//! exactly the same number.
 //!
-//! Usage: `instructions root|pipelined|user-agent|echo EXCHANGES`. Of `pipelined`, an exchange is sixteen requests.
+//! Usage: `instructions root|pipelined|user-agent|echo EXCHANGES`. An exchange of `pipelined` is sixteen requests.
 
 #[path = "../../benches/support/mod.rs"]
 mod support;
@@ -23,7 +23,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "pipelined" => SHORTEST.repeat(16),
         "user-agent" => BROWSER_PICTURE.to_vec(),
         "echo" => ECHO.to_vec(),
-        _ => return Err("there are root, pipelined, user-agent and echo".into()),
+        _ => return Err("unknown request: expected root, pipelined, user-agent or echo".into()),
     };
     let mut connection = InMemoryConnection::new(Routes::new(None));
     let mut bytes_sent = 0;

@@ -1,4 +1,4 @@
-"""A listing of very many entries: how soon it begins, what memory it takes, and what it costs those who ask for little."""
+"""A listing of very many entries: how soon it begins, how much memory it takes, and how it delays small requests."""
 
 import contextlib
 import json
@@ -10,19 +10,19 @@ import time
 import client
 import process
 import table
-import works
+import workloads
 from context import rotated
-from servers import BEFORE, PEERS, SPINDLE
+from servers import BASELINE, OTHERS, SPINDLE
 
 NAME = "large-listing"
 ENTRIES = 100_000
 RATE = 200
 PACER_NICE = -20
 READ_BYTES = 1 << 18
-ANSWER_SECONDS = 60
+RESPONSE_SECONDS = 60
 FIRST_BYTES_PER_ROUND = 3
 
-WORK = works.Work(NAME, "", "/index.html", shares_root=True)
+WORKLOAD = workloads.Workload(NAME, "", "/index.html", shares_root=True)
 
 
 def title():
@@ -30,14 +30,14 @@ def title():
 
 
 def run(context):
-    """The table."""
+    """Returns the table."""
     directory = context.root / "folder" / "100000"
     if not directory.exists():
-        works.make_entries(directory, ENTRIES)
-    names = context.available((SPINDLE, BEFORE, *PEERS))
+        workloads.make_entries(directory, ENTRIES)
+    names = context.available((SPINDLE, BASELINE, *OTHERS))
     results = {name: {"first": [], "alone": [], "beside": [], "listings": []} for name in names}
     with contextlib.ExitStack() as stack:
-        servers = {name: context.start(name, stack, WORK) for name in names}
+        servers = {name: context.start(name, stack, WORKLOAD) for name in names}
         idle_bytes, peak_bytes = {}, dict.fromkeys(names, 0)
         for name, server in servers.items():
             _pace(context, server)
@@ -65,25 +65,25 @@ def _row(name, result, above_idle_bytes):
 
 
 def _peak_bytes(server):
-    """The most memory that was ever resident."""
+    """The peak of the server's resident memory."""
     with open(f"/proc/{server.worker}/status") as status:
         return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM:"))
 
 
 def _pace(context, server):
-    arguments = [context.binaries.example("pace"), server.port, RATE, context.seconds, WORK.path]
+    arguments = [context.binaries.example("pace"), server.port, RATE, context.seconds, WORKLOAD.path]
     pacer = process.start(arguments, process.LOAD_CORE, stdout=subprocess.PIPE, text=True)
     process.renice(pacer.pid, PACER_NICE)
-    said = process.finish(pacer, context.seconds + ANSWER_SECONDS)
+    output = process.wait_for_output(pacer, context.seconds + RESPONSE_SECONDS)
     if pacer.returncode:
-        raise client.Mismatch(f"{server.name}: the paced client was not answered")
-    return json.loads(said)
+        raise client.MeasurementFailed(f"{server.name}: the client at a constant rate failed")
+    return json.loads(output)
 
 
 def _list(server):
-    """One listing: milliseconds to its first byte, and all its bytes."""
+    """Fetches one listing. Returns the milliseconds to its first byte, and the number of its bytes."""
     request = f"GET /folder/100000/ HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nConnection: close\r\n\r\n".encode()
-    with socket.create_connection(("127.0.0.1", server.port), timeout=ANSWER_SECONDS) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=RESPONSE_SECONDS) as connection:
         started = time.monotonic()
         connection.sendall(request)
         received = len(connection.recv(READ_BYTES))
@@ -91,26 +91,26 @@ def _list(server):
         while bytes := len(connection.recv(READ_BYTES)):
             received += bytes
     if received < ENTRIES * len("entry-000000.txt"):
-        raise client.Mismatch(f"{server.name}: the listing of {ENTRIES:,} entries has {received:,} bytes")
+        raise client.MeasurementFailed(f"{server.name}: the listing of {ENTRIES:,} entries has {received:,} bytes")
     return first_ms, received
 
 
 class _Reader(threading.Thread):
-    """Lists, again and again."""
+    """Fetches one listing after another, until `is_stopped`."""
 
     def __init__(self, server):
         super().__init__()
         self.server = server
         self.listings, self.seconds, self.failure = 0, 0, None
-        self.goes_on = True
+        self.is_stopped = False
 
     def run(self):
         started = time.monotonic()
         try:
-            while self.goes_on:
+            while not self.is_stopped:
                 _list(self.server)
                 self.listings += 1
-        except (OSError, client.Mismatch) as failure:
+        except (OSError, client.MeasurementFailed) as failure:
             self.failure = failure
         self.seconds = time.monotonic() - started
 
@@ -122,7 +122,7 @@ def _reader(server):
     try:
         yield reader
     finally:
-        reader.goes_on = False
+        reader.is_stopped = True
         reader.join()
     if reader.failure:
-        raise client.Mismatch(f"{server.name}: {reader.failure}")
+        raise client.MeasurementFailed(f"{server.name}: {reader.failure}")

@@ -1,13 +1,13 @@
--- What wrk sends, and what it says at the end: one line of JSON, for the script that started it.
+-- Tells wrk what to send, and makes it print one line of JSON at the end.
 -- Usage: wrk … -s load.lua URL -- [DEPTH [UPLOAD_BYTES]]
--- DEPTH requests are sent at a time. With UPLOAD_BYTES they are PUTs of that length to URL followed by a number.
+-- DEPTH requests are pipelined. With UPLOAD_BYTES they are PUTs of that length to URL followed by a number.
 
-local TARGETS = 64 -- how many different files the uploads go to
+local TARGETS = 64 -- the number of files that are uploaded
 
 local requests, turn = {}, 0
 
 local function content(bytes)
-    -- It ends in a blank line, so that a server that counts nothing else can tell where it ends.
+    -- It ends in a blank line: null.rs finds the end of a request by counting blank lines.
     return string.rep("0123456789abcde\n", math.ceil(bytes / 16)):sub(1, bytes - 4) .. "\r\n\r\n"
 end
 

@@ -1,8 +1,8 @@
-//! The least that a one-thread epoll server can do, and so the floor that the others are measured against: it reads,
-//! counts the blank lines, and writes that many fixed responses. It parses nothing, and is no HTTP server.
+//! The least work that a single-threaded epoll server can do, which the other servers are compared with: it reads, counts
+//! blank lines, and writes a fixed response for each request. It parses nothing, and is no HTTP server.
 //!
-//! Usage: `null PORT RESPONSE_BYTES BLANK_LINES keep|close`, on 127.0.0.1. RESPONSE_BYTES is the length of a response
-//! with its head, BLANK_LINES how many of them make a request: 2 for an upload whose content ends in one.
+//! Usage: `null PORT RESPONSE_BYTES BLANK_LINES keep|close`. Listens on 127.0.0.1. RESPONSE_BYTES is the length of a response
+//! including its head. BLANK_LINES is the number of blank lines in a request: 2 for an upload whose content ends in one.
 
 use std::error::Error;
 use std::io::{self, ErrorKind, Read, Write};
@@ -15,57 +15,57 @@ use slab::Slab;
 const LISTENER: Token = Token(usize::MAX);
 const BUFFER_BYTES: usize = 64 * 1024;
 
-struct Peer {
+struct Connection {
     stream: TcpStream,
-    /// Bytes of the line that is being received.
+    /// The length of the current line so far.
     line_bytes: usize,
     blank_lines: usize,
-    bytes_owed: usize,
+    bytes_queued: usize,
 }
 
 struct Null {
     buffer: Vec<u8>,
     blank_lines_per_request: usize,
     response_bytes: usize,
-    /// Copies of the response that fill a buffer, so that pipelined requests are answered in one write.
+    /// Enough copies of the response to fill a buffer, so that the responses to pipelined requests are sent in one write.
     responses: Vec<u8>,
-    /// Whether each response is the last of its connection.
+    /// Whether the connection is closed after each response.
     closes: bool,
 }
 
 impl Null {
-    fn visit(&mut self, peer: &mut Peer) -> io::Result<()> {
+    fn drive(&mut self, connection: &mut Connection) -> io::Result<()> {
         loop {
-            let bytes = match peer.stream.read(&mut self.buffer) {
+            let bytes = match connection.stream.read(&mut self.buffer) {
                 Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
                 read => read?,
             };
             let mut line_start = 0;
             for at in memchr::memchr_iter(b'\n', &self.buffer[..bytes]) {
-                peer.blank_lines += usize::from(peer.line_bytes + at - line_start == b"\r".len());
-                peer.line_bytes = 0;
+                connection.blank_lines += usize::from(connection.line_bytes + at - line_start == b"\r".len());
+                connection.line_bytes = 0;
                 line_start = at + 1;
             }
-            peer.line_bytes += bytes - line_start;
-            peer.bytes_owed += peer.blank_lines / self.blank_lines_per_request * self.response_bytes;
-            peer.blank_lines %= self.blank_lines_per_request;
-            self.answer(peer)?;
+            connection.line_bytes += bytes - line_start;
+            connection.bytes_queued += connection.blank_lines / self.blank_lines_per_request * self.response_bytes;
+            connection.blank_lines %= self.blank_lines_per_request;
+            self.send(connection)?;
             if bytes < self.buffer.len() {
                 return Ok(());
             }
         }
     }
 
-    fn answer(&self, peer: &mut Peer) -> io::Result<()> {
-        while peer.bytes_owed > 0 {
-            let sent = (self.response_bytes - peer.bytes_owed % self.response_bytes) % self.response_bytes;
-            let end = self.responses.len().min(sent + peer.bytes_owed);
-            match peer.stream.write(&self.responses[sent..end]) {
+    fn send(&self, connection: &mut Connection) -> io::Result<()> {
+        while connection.bytes_queued > 0 {
+            let sent = (self.response_bytes - connection.bytes_queued % self.response_bytes) % self.response_bytes;
+            let end = self.responses.len().min(sent + connection.bytes_queued);
+            match connection.stream.write(&self.responses[sent..end]) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                written => peer.bytes_owed -= written?,
+                written => connection.bytes_queued -= written?,
             }
-            if self.closes && peer.bytes_owed == 0 {
+            if self.closes && connection.bytes_queued == 0 {
                 return Err(ErrorKind::ConnectionAborted.into());
             }
         }
@@ -98,7 +98,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut poll = Poll::new()?;
     let mut listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port.parse()?)))?;
     poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
-    let mut peers: Slab<Peer> = Slab::new();
+    let mut connections: Slab<Connection> = Slab::new();
     let mut events = Events::with_capacity(1024);
     loop {
         match poll.poll(&mut events, None) {
@@ -108,15 +108,15 @@ fn main() -> Result<(), Box<dyn Error>> {
         for event in &events {
             if event.token() == LISTENER {
                 while let Ok((mut stream, _)) = listener.accept() {
-                    let entry = peers.vacant_entry();
+                    let entry = connections.vacant_entry();
                     let both = Interest::READABLE | Interest::WRITABLE;
                     poll.registry().register(&mut stream, Token(entry.key()), both)?;
-                    entry.insert(Peer { stream, line_bytes: 0, blank_lines: 0, bytes_owed: 0 });
+                    entry.insert(Connection { stream, line_bytes: 0, blank_lines: 0, bytes_queued: 0 });
                 }
-            } else if let Some(peer) = peers.get_mut(event.token().0) {
-                let visit = if event.is_readable() { null.visit(peer) } else { null.answer(peer) };
-                if visit.is_err() || event.is_read_closed() {
-                    peers.remove(event.token().0);
+            } else if let Some(connection) = connections.get_mut(event.token().0) {
+                let driven = if event.is_readable() { null.drive(connection) } else { null.send(connection) };
+                if driven.is_err() || event.is_read_closed() {
+                    connections.remove(event.token().0);
                 }
             }
         }

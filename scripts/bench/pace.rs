@@ -1,7 +1,8 @@
-//! Sends small requests at a fixed rate, whether or not the earlier ones have been answered, and tells how long the
-//! answers took. A client that waits for an answer before it asks again would leave out just the requests that suffer.
+//! Sends small requests at a constant rate, without waiting for the responses, and prints the latencies. A client that waits
+//! for each response would send no requests while the server is slow, and so miss the longest latencies (coordinated
+//! omission).
 //!
-//! Usage: `pace PORT REQUESTS_PER_SECOND SECONDS [TARGET]`. It writes one line of JSON.
+//! Usage: `pace PORT REQUESTS_PER_SECOND SECONDS [TARGET]`. Prints one line of JSON.
 
 use std::error::Error;
 use std::io::{self, Read, Write};
@@ -13,11 +14,11 @@ const CONNECTIONS: usize = 16;
 const STATUS: &[u8] = b"HTTP/1.1 200 ";
 const SILENCE_MAX: Duration = Duration::from_secs(30);
 
-/// When each answer on a connection was complete. All are as long as the first one.
-fn read_answers(mut stream: &TcpStream, answer_bytes: usize) -> io::Result<Vec<Instant>> {
+/// When each response on a connection was complete. All have the length of the first one.
+fn read_responses(mut stream: &TcpStream, response_bytes: usize) -> io::Result<Vec<Instant>> {
     let mut buffer = vec![0; 64 * 1024];
     let mut arrivals = Vec::new();
-    let mut bytes_left = answer_bytes;
+    let mut bytes_left = response_bytes;
     loop {
         let mut bytes = stream.read(&mut buffer)?;
         let now = Instant::now();
@@ -26,7 +27,7 @@ fn read_answers(mut stream: &TcpStream, answer_bytes: usize) -> io::Result<Vec<I
         }
         while bytes >= bytes_left {
             bytes -= bytes_left;
-            bytes_left = answer_bytes;
+            bytes_left = response_bytes;
             arrivals.push(now);
         }
         bytes_left -= bytes;
@@ -38,15 +39,15 @@ fn connect(port: u16, request: &[u8]) -> Result<(TcpStream, usize), Box<dyn Erro
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(SILENCE_MAX))?;
     stream.write_all(request)?;
-    let mut answer = [0; 4096];
-    let bytes = stream.read(&mut answer)?;
-    if !answer[..bytes].starts_with(STATUS) {
-        return Err(format!("answered with {}", answer[..bytes].escape_ascii()).into());
+    let mut response = [0; 4096];
+    let bytes = stream.read(&mut response)?;
+    if !response[..bytes].starts_with(STATUS) {
+        return Err(format!("unexpected response: {}", response[..bytes].escape_ascii()).into());
     }
     Ok((stream, bytes))
 }
 
-/// Sends at the rate, on one connection after the other. Returns when each request was sent.
+/// Sends the requests at the rate, on the connections in turn. Returns when each request was sent.
 fn send_requests(
     streams: &[(TcpStream, usize)],
     request: &[u8],
@@ -58,12 +59,12 @@ fn send_requests(
     for turn in 0..rate * seconds {
         let due = start + Duration::from_secs(1) * turn / rate;
         thread::sleep(due.saturating_duration_since(Instant::now()));
-        let place = turn as usize % streams.len();
-        let mut stream = &streams[place].0;
-        departures[place].push(Instant::now());
+        let index = turn as usize % streams.len();
+        let mut stream = &streams[index].0;
+        departures[index].push(Instant::now());
         stream.write_all(request)?;
     }
-    // The server answers what it has, sees the end, and ends as well: then the readers are done.
+    // After the last response the server sees the half-close and closes the connection, which ends the readers.
     streams.iter().try_for_each(|(stream, _)| stream.shutdown(Shutdown::Write))?;
     Ok(departures)
 }
@@ -80,7 +81,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let streams = (0..CONNECTIONS).map(|_| connect(port, &request)).collect::<Result<Vec<_>, _>>()?;
     let (departures, arrivals) = thread::scope(|scope| {
         let readers: Vec<_> =
-            streams.iter().map(|(stream, bytes)| scope.spawn(|| read_answers(stream, *bytes))).collect();
+            streams.iter().map(|(stream, bytes)| scope.spawn(|| read_responses(stream, *bytes))).collect();
         let departures = send_requests(&streams, &request, rate, seconds);
         let arrivals: Vec<_> = readers.into_iter().map(|reader| reader.join()).collect();
         (departures, arrivals)
@@ -89,14 +90,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     for (departures, arrivals) in departures?.into_iter().zip(arrivals) {
         let arrivals = arrivals.map_err(|_| "a reader panicked")??;
         if arrivals.len() != departures.len() {
-            return Err(format!("{} requests, {} answers", departures.len(), arrivals.len()).into());
+            return Err(format!("{} requests, {} responses", departures.len(), arrivals.len()).into());
         }
-        latencies.extend(departures.into_iter().zip(arrivals).map(|(sent, answered)| answered - sent));
+        latencies.extend(departures.into_iter().zip(arrivals).map(|(sent, received)| received - sent));
     }
     latencies.sort();
     let percentile = |percent: usize| latencies[(latencies.len() * percent / 100).min(latencies.len() - 1)].as_micros();
     println!(
-        r#"{{"answers": {}, "p50_us": {}, "p99_us": {}, "max_us": {}}}"#,
+        r#"{{"responses": {}, "p50_us": {}, "p99_us": {}, "max_us": {}}}"#,
         latencies.len(),
         percentile(50),
         percentile(99),

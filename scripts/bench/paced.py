@@ -1,4 +1,4 @@
-"""How long small answers take at a fixed rate, alone and while others pull large files slowly."""
+"""Latency of small requests at a constant rate, alone and while other clients download large files slowly."""
 
 import contextlib
 import json
@@ -9,39 +9,39 @@ import client
 import process
 import table
 from context import rotated
-from servers import BEFORE, PEERS, SPINDLE
+from servers import BASELINE, OTHERS, SPINDLE
 
 NAME = "paced"
 RATE = 2_000
-PULLERS = 16
-PULLER_RATE = "8M"
+DOWNLOADS = 16
+DOWNLOAD_RATE = "8M"
 
-# The pullers and the pacer share a core; a pacer that had to wait for it would measure its own delay.
-PACER_NICE, PULLER_NICE = -20, 10
+# All clients share a core. If the pacer had to wait for it, it would measure its own delay.
+PACER_NICE, DOWNLOAD_NICE = -20, 10
 
-# Until the pullers have filled their buffers and draw at their rate.
+# After that the buffers of the downloads are full, and they read at their rate.
 SETTLE_SECONDS = 1
 
-# How long after the last request all must have been answered.
-ANSWER_SECONDS = 60
+# How long after the last request the last response may come.
+RESPONSE_SECONDS = 60
 
 
 def title():
-    return f"{RATE:,} small requests a second, beside {PULLERS} clients that pull 1 GiB files"
+    return f"{RATE:,} small requests a second, beside {DOWNLOADS} slow downloads of 1 GiB files"
 
 
 def run(context):
-    """The table."""
-    names = context.available((SPINDLE, BEFORE, *PEERS))
+    """Returns the table."""
+    names = context.available((SPINDLE, BASELINE, *OTHERS))
     results = {name: ([], []) for name in names}
     with contextlib.ExitStack() as stack:
-        servers = {name: context.start(name, stack, context.work("small")) for name in names}
+        servers = {name: context.start(name, stack, context.workload("small")) for name in names}
         for turn in range(context.rounds):
             for name in rotated(names, turn):
                 results[name][0].append(_pace(context, servers[name]))
-                with _pullers(servers[name]):
+                with _downloads(servers[name]):
                     results[name][1].append(_pace(context, servers[name]))
-    headings = ("", "p50, µs: alone", "beside pullers", "p99, µs: alone", "beside pullers", "p99 × alone")
+    headings = ("", "p50, µs: alone", "beside downloads", "p99, µs: alone", "beside downloads", "p99 × alone")
     return [headings, *(_row(name, *results[name]) for name in names)]
 
 
@@ -55,25 +55,25 @@ def _pace(context, server):
     arguments = [context.binaries.example("pace"), server.port, RATE, context.seconds]
     pacer = process.start(arguments, process.LOAD_CORE, stdout=subprocess.PIPE, text=True)
     process.renice(pacer.pid, PACER_NICE)
-    said = process.finish(pacer, context.seconds + ANSWER_SECONDS)
+    output = process.wait_for_output(pacer, context.seconds + RESPONSE_SECONDS)
     if pacer.returncode:
-        raise client.Mismatch(f"{server.name}: the paced client was not answered")
-    return json.loads(said)
+        raise client.MeasurementFailed(f"{server.name}: the client at a constant rate failed")
+    return json.loads(output)
 
 
 @contextlib.contextmanager
-def _pullers(server):
-    pullers = []
+def _downloads(server):
+    downloads = []
     try:
-        for _ in range(PULLERS):
+        for _ in range(DOWNLOADS):
             url = f"http://127.0.0.1:{server.port}/files/1g"
-            arguments = ["curl", "--silent", "--fail", "--output", "/dev/null", "--limit-rate", PULLER_RATE, url]
-            pullers.append(process.start(arguments, process.LOAD_CORE))
-            process.renice(pullers[-1].pid, PULLER_NICE)
+            arguments = ["curl", "--silent", "--fail", "--output", "/dev/null", "--limit-rate", DOWNLOAD_RATE, url]
+            downloads.append(process.start(arguments, process.LOAD_CORE))
+            process.renice(downloads[-1].pid, DOWNLOAD_NICE)
         time.sleep(SETTLE_SECONDS)
         yield
-        if any(puller.poll() is not None for puller in pullers):
-            raise client.Mismatch(f"{server.name}: a client that pulled a large file ended early")
+        if any(download.poll() is not None for download in downloads):
+            raise client.MeasurementFailed(f"{server.name}: a slow download ended early")
     finally:
-        for puller in pullers:
-            process.stop(puller)
+        for download in downloads:
+            process.stop(download)

@@ -1,4 +1,4 @@
-"""Processes: where they run, what they use, and how they end. Linux only, by way of /proc."""
+"""Starts and stops processes, pins them to cores, and measures them. Linux only, since it reads /proc."""
 
 import atexit
 import contextlib
@@ -10,14 +10,14 @@ import subprocess
 SERVER_CORE = 0
 LOAD_CORE = 1
 
-# Ten thousand connections on both sides, and three descriptors for each where a server reserves them.
+# Enough for 10,000 connections, for each of which a server may reserve three.
 DESCRIPTORS = 65536
 
 STOP_SECONDS = 5
 
 
 def raise_descriptor_limit():
-    """Raises the limit for this process and all that it starts, as far as this user may."""
+    """Raises the limit of this process and its children, as far as permitted."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     for limit in ((max(DESCRIPTORS, soft), max(DESCRIPTORS, hard)), (hard, hard)):
         with contextlib.suppress(ValueError, OSError):
@@ -30,9 +30,9 @@ def descriptor_limit():
 
 
 def start(arguments, core, **options):
-    """Starts a process on one core; it inherits the place, so that not even its start runs elsewhere."""
+    """Starts a process on one core. It inherits this process's affinity, so that its start already runs there."""
     allowed = os.sched_getaffinity(0)
-    stay_on(core)
+    pin_to_core(core)
     try:
         return subprocess.Popen([str(argument) for argument in arguments], **options)
     finally:
@@ -40,7 +40,7 @@ def start(arguments, core, **options):
 
 
 def stop(process):
-    """Ends a process that was started here, and waits for it."""
+    """Terminates a child process, and waits for it."""
     process.terminate()
     try:
         process.wait(STOP_SECONDS)
@@ -49,22 +49,22 @@ def stop(process):
         process.wait()
 
 
-def stay_on(core):
-    """Keeps this process to one core."""
+def pin_to_core(core):
+    """Restricts this process to one core."""
     os.sched_setaffinity(0, {core})
 
 
 def renice(pid, nice):
-    """Gives a process, and what it starts from then on, another place in the queue, where this user may."""
+    """Sets the nice value of a process, which its later children inherit, if permitted."""
     with contextlib.suppress(PermissionError):
         os.setpriority(os.PRIO_PROCESS, pid, nice)
 
 
-def come_first(nice):
-    """Lets this process and all that it starts go before the rest of the machine, where this user may."""
+def raise_priority(nice):
+    """Raises the priority of this process, and of its children, above that of other processes, if permitted."""
     renice(os.getpid(), nice)
-    # Where the kernel groups processes by session, nice counts within the group, and the group has one of its own. It
-    # is the whole terminal's, and given back.
+    # If the kernel schedules by session (autogroup), a nice value only counts within the session, which has one of its own.
+    # It applies to the whole terminal, and is restored at exit.
     group = pathlib.Path("/proc/self/autogroup")
     with contextlib.suppress(OSError):
         before = group.read_text().split()[-1]
@@ -72,8 +72,8 @@ def come_first(nice):
         atexit.register(group.write_text, before)
 
 
-def finish(process, seconds):
-    """What a process says until it ends. One that takes longer is ended, and has failed then."""
+def wait_for_output(process, seconds):
+    """Waits for a process to exit, and returns its output. One that takes longer is stopped, and returns nothing."""
     try:
         return process.communicate(timeout=seconds)[0]
     except subprocess.TimeoutExpired:
@@ -81,18 +81,18 @@ def finish(process, seconds):
         return ""
 
 
-def family(pid):
+def process_tree(pid):
     """The process and its descendants."""
     pids = [pid]
     for task in _tasks(pid):
         with open(f"/proc/{pid}/task/{task}/children") as children:
             for child in children.read().split():
-                pids += family(int(child))
+                pids += process_tree(int(child))
     return pids
 
 
 def cpu_ns(pids):
-    """The time that all threads of the processes have spent on a processor, in nanoseconds."""
+    """The processor time of all threads of the processes, in nanoseconds."""
     total = 0
     for pid in pids:
         for task in _tasks(pid):

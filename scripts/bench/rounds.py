@@ -1,4 +1,4 @@
-"""Rounds of load against contestants, one after another, so that whatever disturbs the machine disturbs all alike."""
+"""Loads the servers one after another, in rounds, so that a disturbance of the machine affects all of them."""
 
 import contextlib
 import json
@@ -19,7 +19,7 @@ TIMEOUT_SECONDS = 60
 
 @dataclass(frozen=True)
 class Sample:
-    """One contestant in one round."""
+    """The figures of one server in one round."""
 
     requests_per_s: float
     bytes_per_s: float
@@ -29,35 +29,35 @@ class Sample:
     resident_bytes: int
 
 
-def load(work, port, seconds):
-    """Loads a server, and returns what wrk counted. Raises Mismatch if wrk met an error."""
-    arguments = ["wrk", "-t1", f"-c{work.connections}", f"-d{seconds}s", "--timeout", f"{TIMEOUT_SECONDS}s"]
-    for line in work.fields:
+def load(workload, port, seconds):
+    """Loads a server with wrk, and returns wrk's counts. Raises MeasurementFailed if wrk reports an error."""
+    arguments = ["wrk", "-t1", f"-c{workload.connections}", f"-d{seconds}s", "--timeout", f"{TIMEOUT_SECONDS}s"]
+    for line in workload.fields:
         arguments += ["-H", line]
-    arguments += ["-s", LOAD_SCRIPT, f"http://127.0.0.1:{port}{work.path}", "--"]
-    arguments += [str(work.depth), str(work.upload_bytes)]
+    arguments += ["-s", LOAD_SCRIPT, f"http://127.0.0.1:{port}{workload.path}", "--"]
+    arguments += [str(workload.depth), str(workload.upload_bytes)]
     wrk = process.start(arguments, process.LOAD_CORE, stdout=subprocess.PIPE, text=True)
-    said = process.finish(wrk, seconds + TIMEOUT_SECONDS)
+    output = process.wait_for_output(wrk, seconds + TIMEOUT_SECONDS)
     if wrk.returncode:
-        raise client.Mismatch("wrk failed")
-    counts = json.loads(said.splitlines()[-1])
+        raise client.MeasurementFailed("wrk failed")
+    counts = json.loads(output.splitlines()[-1])
     errors = {kind: counts[kind] for kind in ("connect", "read", "write", "status", "timeout") if counts[kind]}
     if errors:
-        raise client.Mismatch(f"wrk met errors: {errors}")
-    if not (counts["bytes"] if work.counts_bytes else counts["requests"]):
-        raise client.Mismatch("no request was answered")
+        raise client.MeasurementFailed(f"wrk reports errors: {errors}")
+    if not (counts["bytes"] if workload.counts_bytes else counts["requests"]):
+        raise client.MeasurementFailed("no request was completed")
     return counts
 
 
-def measure(work, server, seconds, answer_bytes=None):
-    """One sample. Where bytes are counted, `answer_bytes` says how many of them each server's answer has."""
+def measure(workload, server, seconds, response_bytes=None):
+    """One sample. If the workload counts bytes, `response_bytes` has the length of each server's response."""
     cpu_before_ns = server.cpu_ns()
     try:
-        counts = load(work, server.port, seconds)
-    except client.Mismatch as mismatch:
-        raise client.Mismatch(f"{server.name}: {mismatch}") from None
+        counts = load(workload, server.port, seconds)
+    except client.MeasurementFailed as failure:
+        raise client.MeasurementFailed(f"{server.name}: {failure}") from None
     cpu_ns = server.cpu_ns() - cpu_before_ns
-    requests = counts["bytes"] / answer_bytes[server.name] if work.counts_bytes else counts["requests"]
+    requests = counts["bytes"] / response_bytes[server.name] if workload.counts_bytes else counts["requests"]
     return Sample(
         requests_per_s=requests / counts["seconds"],
         bytes_per_s=counts["bytes"] / counts["seconds"],
@@ -68,18 +68,18 @@ def measure(work, server, seconds, answer_bytes=None):
     )
 
 
-def run(work, context):
-    """All rounds of one work: for each contestant a list of samples."""
+def run(workload, context):
+    """Runs all rounds of one workload. Returns a list of samples for each server."""
     with contextlib.ExitStack() as stack:
-        servers = {name: context.start(name, stack, work) for name in context.available(work.contestants)}
-        answer_bytes = {}
+        servers = {name: context.start(name, stack, workload) for name in context.available(workload.servers)}
+        response_bytes = {}
         for server in servers.values():
-            if work.counts_bytes:
-                _, head_bytes, content = work.ask(server.port)
-                answer_bytes[server.name] = head_bytes + len(content)
-            load(work, server.port, WARM_UP_SECONDS)
+            if workload.counts_bytes:
+                _, head_bytes, content = workload.request(server.port)
+                response_bytes[server.name] = head_bytes + len(content)
+            load(workload, server.port, WARM_UP_SECONDS)
         samples = {name: [] for name in servers}
         for turn in range(context.rounds):
             for name in rotated(list(servers), turn):
-                samples[name].append(measure(work, servers[name], context.seconds, answer_bytes))
+                samples[name].append(measure(workload, servers[name], context.seconds, response_bytes))
         return samples

@@ -1,4 +1,4 @@
-"""The contestants: how each is configured and started. One worker each, no access log, caches as its users have them."""
+"""Configures and starts the servers: one worker each, no access log, and with the caches that users of it would have."""
 
 import functools
 import getpass
@@ -13,11 +13,11 @@ import process
 NULL = "null"
 CONTROL = "null again"
 SPINDLE = "spindle"
-BEFORE = "spindle before"
-PEERS = ("nginx", "lighttpd", "h2o")
+BASELINE = "spindle baseline"
+OTHERS = ("nginx", "lighttpd", "h2o")
 
-# nginx in its best light: with tcp_nopush each file costs two calls more, and a 1 MiB file more than twice the time; up to
-# some KiB, reading is cheaper than sendfile.
+# The fastest settings of nginx: with tcp_nopush each file takes two more calls, and a 1 MiB file more than twice the time. Up
+# to a few KiB, reading is cheaper than sendfile.
 NGINX = """
 daemon off;
 user {user};
@@ -89,43 +89,43 @@ hosts:
 
 
 class Binaries:
-    """Where our own programs are, and which peers are installed."""
+    """Paths of the programs that were built here, and of the other servers."""
 
-    def __init__(self, directory, before):
+    def __init__(self, directory, baseline):
         self.directory = pathlib.Path(directory)
-        self.before = before
+        self.baseline = baseline
 
     def path(self, name):
-        """The program of a contestant."""
+        """The program of a server."""
         if name in (NULL, CONTROL):
             return self.example("null")
         if name == SPINDLE:
             return self.directory / "spindle"
-        return pathlib.Path(self.before if name == BEFORE else _executable(name))
+        return pathlib.Path(self.baseline if name == BASELINE else _executable(name))
 
     def example(self, name):
         return self.directory / "examples" / name
 
     def available(self):
         names = [NULL, CONTROL, SPINDLE]
-        names += [BEFORE] if self.before else []
-        return names + [peer for peer in PEERS if _executable(peer)]
+        names += [BASELINE] if self.baseline else []
+        return names + [other for other in OTHERS if _executable(other)]
 
 
-def _executable(peer):
-    return shutil.which(peer, path="/usr/local/sbin:/usr/sbin:/usr/local/bin:/usr/bin")
+def _executable(name):
+    return shutil.which(name, path="/usr/local/sbin:/usr/sbin:/usr/local/bin:/usr/bin")
 
 
-def version(peer):
-    """What a peer calls itself."""
-    option = {"nginx": "-v", "lighttpd": "-v", "h2o": "--version"}[peer]
-    said = subprocess.run([_executable(peer), option], capture_output=True, text=True, check=False)
-    words = (said.stdout + said.stderr).replace("/", " ").split()
-    return next(f"{peer} {word}" for word in words if word[0].isdigit())
+def version(name):
+    """The name of a server with its version."""
+    option = {"nginx": "-v", "lighttpd": "-v", "h2o": "--version"}[name]
+    output = subprocess.run([_executable(name), option], capture_output=True, text=True, check=False)
+    words = (output.stdout + output.stderr).replace("/", " ").split()
+    return next(f"{name} {word}" for word in words if word[0].isdigit())
 
 
 class Server:
-    """A running contestant."""
+    """A running server."""
 
     def __init__(self, name, binaries, root, null_arguments=(), shares_root=False):
         self.name = name
@@ -133,23 +133,23 @@ class Server:
         self._run = tempfile.TemporaryDirectory(prefix="bench-")
         served = [root] if shares_root else ["--directory", root / "files"]
         arguments = _arguments(name, binaries, root, self.port, self._run.name, null_arguments, served)
-        with open(pathlib.Path(self._run.name, "said"), "wb") as log:
+        with open(pathlib.Path(self._run.name, "output"), "wb") as log:
             self.process = process.start(arguments, process.SERVER_CORE, stdout=subprocess.DEVNULL, stderr=log)
         try:
             client.wait_for(self.port, self.process)
-        except client.Mismatch as mismatch:
-            said = pathlib.Path(self._run.name, "said").read_text(errors="replace")
+        except client.MeasurementFailed as failure:
+            output = pathlib.Path(self._run.name, "output").read_text(errors="replace")
             self.stop()
-            raise client.Mismatch(f"{name}: {mismatch}; it said: {said}") from None
+            raise client.MeasurementFailed(f"{name}: {failure}; its output: {output}") from None
 
     @functools.cached_property
     def pids(self):
-        """Its processes. Only once it has answered is it sure that all are there."""
-        return process.family(self.process.pid)
+        """Its processes. They are only complete once the server has responded to a request."""
+        return process.process_tree(self.process.pid)
 
     @property
     def worker(self):
-        """The process that serves: nginx has a master before it, h2o a helper behind it."""
+        """The process that serves: nginx starts it from a master process, and h2o starts a helper from it."""
         return self.pids[1] if self.name == "nginx" else self.pids[0]
 
     def cpu_ns(self):
@@ -166,7 +166,7 @@ class Server:
 def _arguments(name, binaries, root, port, run, null_arguments, served):
     if name in (NULL, CONTROL):
         return [binaries.path(name), port, *null_arguments]
-    if name in (SPINDLE, BEFORE):
+    if name in (SPINDLE, BASELINE):
         address = ["--bind", "127.0.0.1", "--port", port]
         return [binaries.path(name), *address, "--idle-timeout", "3600", "--quiet", *served]
     configuration = pathlib.Path(run, "configuration")

@@ -1,4 +1,4 @@
-"""Which system calls a request costs, as strace counts them."""
+"""The system calls of a request, as strace counts them."""
 
 import contextlib
 import pathlib
@@ -10,13 +10,13 @@ import time
 import client
 import process
 import rounds
-from servers import BEFORE, NULL, PEERS, SPINDLE
+from servers import BASELINE, NULL, OTHERS, SPINDLE
 
 NAME = "syscalls"
 SECONDS = 2
 ATTACH_SECONDS = 5
 
-# A call that fewer requests than this make is part of no request.
+# Rarer calls do not belong to a request.
 PER_REQUEST_MIN = 0.01
 
 
@@ -25,31 +25,31 @@ def title():
 
 
 def run(context):
-    """The table."""
+    """Returns the table."""
     if not shutil.which("strace"):
-        raise client.Mismatch("strace is not installed")
-    measured = [context.work(name) for name in ("small", "file-4k")]
-    rows = [("", *(work.title for work in measured))]
-    for name in context.available((NULL, SPINDLE, BEFORE, *PEERS)):
-        rows.append((name, *(_calls(context, work, name) for work in measured)))
+        raise client.MeasurementFailed("strace is not installed")
+    measured = [context.workload(name) for name in ("small", "file-4k")]
+    rows = [("", *(workload.title for workload in measured))]
+    for name in context.available((NULL, SPINDLE, BASELINE, *OTHERS)):
+        rows.append((name, *(_calls(context, workload, name) for workload in measured)))
     return rows
 
 
-def _calls(context, work, name):
+def _calls(context, workload, name):
     with contextlib.ExitStack() as stack:
-        server = context.start(name, stack, work)
-        rounds.load(work, server.port, rounds.WARM_UP_SECONDS)
+        server = context.start(name, stack, workload)
+        rounds.load(workload, server.port, rounds.WARM_UP_SECONDS)
         directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-"))
         summary = pathlib.Path(directory, "strace")
         arguments = ["strace", "-f", "-c", "-q", "-o", summary, "-p", server.worker]
         strace = process.start(arguments, process.LOAD_CORE)
         try:
             _wait_until_traced(server)
-            requests = rounds.measure(work, server, SECONDS).requests_per_s * SECONDS
+            requests = rounds.measure(workload, server, SECONDS).requests_per_s * SECONDS
         finally:
-            # It lets the server go, and writes its summary.
+            # strace detaches from the server and writes its summary.
             strace.send_signal(signal.SIGINT)
-            process.finish(strace, process.STOP_SECONDS)
+            process.wait_for_output(strace, process.STOP_SECONDS)
         counts = _read_summary(summary.read_text())
     per_request = {call: count / requests for call, count in counts.items()}
     often = sorted(((count, call) for call, count in per_request.items() if count >= PER_REQUEST_MIN), reverse=True)
@@ -61,12 +61,12 @@ def _wait_until_traced(server):
     status = pathlib.Path(f"/proc/{server.worker}/status")
     while "TracerPid:\t0\n" in status.read_text():
         if time.monotonic() > end:
-            raise client.Mismatch("strace could not attach")
+            raise client.MeasurementFailed("strace could not attach")
         time.sleep(0.01)
 
 
 def _read_summary(text):
-    """From strace's table: share, seconds, µs a call, calls, errors where there are some, name."""
+    """The number of calls by name. strace's columns are share, seconds, µs per call, calls, errors (or nothing) and name."""
     counts = {}
     for line in text.splitlines():
         words = line.split()

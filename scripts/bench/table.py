@@ -1,15 +1,15 @@
-"""From samples to tables: medians with their extremes."""
+"""Makes tables of samples: each cell is a median with the least and greatest value."""
 
 import statistics
 
-from servers import CONTROL, NULL, PEERS
+from servers import CONTROL, NULL, OTHERS
 
-HEADINGS = ("", "requests/s", "CPU per request, µs", "× null", "× best peer", "p50, µs", "p99, µs", "memory, MiB")
+HEADINGS = ("", "requests/s", "CPU per request, µs", "× null", "× best other", "p50, µs", "p99, µs", "memory, MiB")
 
 
-def figures(work, samples):
-    """For each contestant: name → (median, least, greatest) of each figure; ratios are taken round by round."""
-    best = best_peer(samples)
+def figures(workload, samples):
+    """For each server: name → (median, least, greatest) of each figure. Ratios are computed for each round."""
+    best = best_other(samples)
     result = {}
     for name, own in samples.items():
         cpu_us = [sample.cpu_ns_per_request / 1000 for sample in own]
@@ -19,11 +19,11 @@ def figures(work, samples):
             "cpu_us": spread(cpu_us),
             "memory_mib": spread([sample.resident_bytes / 2**20 for sample in own]),
         }
-        # wrk reckons with one request at a time, and with some that were completed.
-        if work.depth == 1 and all(sample.p99_us for sample in own):
+        # wrk can only compute latencies of one request at a time, and only if some were completed.
+        if workload.depth == 1 and all(sample.p99_us for sample in own):
             row["p50_us"] = spread([sample.p50_us for sample in own])
             row["p99_us"] = spread([sample.p99_us for sample in own])
-        for key, reference in (("to_null", NULL), ("to_best_peer", best)):
+        for key, reference in (("to_null", NULL), ("to_best_other", best)):
             if reference in samples and name != reference:
                 pairs = zip(own, samples[reference])
                 row[key] = spread([one.cpu_ns_per_request / other.cpu_ns_per_request for one, other in pairs])
@@ -31,11 +31,11 @@ def figures(work, samples):
     return result
 
 
-def best_peer(samples):
-    """The peer that needs the least of the processor."""
-    peers = [name for name in PEERS if name in samples]
+def best_other(samples):
+    """The one of the other servers that needs the least processor time."""
+    others = [name for name in OTHERS if name in samples]
     key = lambda name: statistics.median(sample.cpu_ns_per_request for sample in samples[name])
-    return min(peers, key=key, default=None)
+    return min(others, key=key, default=None)
 
 
 def spread(values):
@@ -43,11 +43,11 @@ def spread(values):
     return statistics.median(values), min(values), max(values)
 
 
-def rows(work, result):
-    """The table's cells, a heading first."""
-    throughput = "MB/s" if work.counts_bytes else "requests/s"
+def rows(workload, result):
+    """The cells of the table, starting with the headings."""
+    throughput = "MB/s" if workload.counts_bytes else "requests/s"
     headings = (HEADINGS[0], throughput, *HEADINGS[2:])
-    keys = (throughput, "cpu_us", "to_null", "to_best_peer", "p50_us", "p99_us", "memory_mib")
+    keys = (throughput, "cpu_us", "to_null", "to_best_other", "p50_us", "p99_us", "memory_mib")
     table = [headings]
     for name, row in result.items():
         label = "null again (control)" if name == CONTROL else name
@@ -70,7 +70,7 @@ def _number(value):
 
 
 def as_text(table):
-    """For a terminal: columns aligned."""
+    """For a terminal, with aligned columns."""
     widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
     lines = []
     for row in table:
@@ -81,7 +81,6 @@ def as_text(table):
 
 
 def as_markdown(table):
-    """For a page."""
     line = lambda cells: "| " + " | ".join(cells) + " |"
     rule = line(["---"] + ["---:"] * (len(table[0]) - 1))
     return "\n".join([line(table[0]), rule, *map(line, table[1:])])

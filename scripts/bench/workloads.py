@@ -1,12 +1,12 @@
-"""What is measured: requests, and what a right answer to each is."""
+"""The workloads: their requests, and the expected responses."""
 
 import gzip
 import itertools
 import pathlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import client
-from servers import BEFORE, CONTROL, NULL, PEERS, SPINDLE
+from servers import BASELINE, CONTROL, NULL, OTHERS, SPINDLE
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -14,7 +14,7 @@ GIB = 1024 * MIB
 
 USER_AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36"
 
-# What a browser sends for a page's second picture: 14 lines and Host.
+# The fields of a browser's request for the second picture of a page: 14 lines and Host.
 BROWSER_FIELDS = (
     "Connection: keep-alive",
     'sec-ch-ua: "Not/A)Brand";v="8", "Chromium";v="126", "Google Chrome";v="126"',
@@ -37,11 +37,11 @@ ECHO_LONG = ("It-was-the-best-of-times,-it-was-the-worst-of-times;-" * 78)[: 4 *
 FILES = {"4k": 4 * KIB, "64k": 64 * KIB, "1m": MIB, "1g": GIB}
 
 NULLS = (NULL, CONTROL)
-EVERYBODY = (*NULLS, SPINDLE, BEFORE, *PEERS)
+ALL_SERVERS = (*NULLS, SPINDLE, BASELINE, *OTHERS)
 
 
 @dataclass(frozen=True)
-class Work:
+class Workload:
     """Requests of one kind, sent by wrk."""
 
     name: str
@@ -52,31 +52,31 @@ class Work:
     depth: int = 1
     fields: tuple = ()
     upload_bytes: int = 0
-    contestants: tuple = EVERYBODY
-    # Where a request takes so long that those cut off at the end of a round count, bytes are counted.
+    servers: tuple = ALL_SERVERS
+    # Whether to count bytes instead of requests, because requests take so long that one cut off at the end of a round matters.
     counts_bytes: bool = False
-    # Whether spindle shares the whole root as a folder, as the peers serve it.
+    # Whether spindle shares the whole root directory, as the other servers do, instead of serving /files/.
     shares_root: bool = False
-    # What must be in the content, where its whole is the server's own business.
+    # Names that the content must contain, if the rest of it depends on the server.
     names: tuple = ()
 
     def null_arguments(self, spindle_port):
-        """What makes null send as much as spindle does."""
-        _, head_bytes, content = self.ask(spindle_port)
+        """Arguments that make null send as many bytes as spindle."""
+        _, head_bytes, content = self.request(spindle_port)
         persistence = "close" if "Connection: close" in self.fields else "keep"
         return [head_bytes + len(content), 2 if self.upload_bytes else 1, persistence]
 
-    def ask(self, port):
-        """One request of this kind: status, bytes of the head, content."""
+    def request(self, port):
+        """Sends one request. Returns the status, the length of the head in bytes, and the content."""
         if self.upload_bytes:
-            return client.ask(port, f"{self.path}0", "PUT", self.fields, b"x" * (self.upload_bytes - 4) + b"\r\n\r\n")
-        return client.ask(port, self.path, "GET", self.fields)
+            return client.request(port, f"{self.path}0", "PUT", self.fields, b"x" * (self.upload_bytes - 4) + b"\r\n\r\n")
+        return client.request(port, self.path, "GET", self.fields)
 
     def check(self, server):
-        """Raises Mismatch if the answer is not what it should be."""
-        status, _, content = self.ask(server.port)
+        """Raises MeasurementFailed if the server's response is wrong."""
+        status, _, content = self.request(server.port)
         if status not in ((200, 201, 204) if self.upload_bytes else (200,)):
-            raise client.Mismatch(f"{server.name} answers {self.path} with {status}")
+            raise client.MeasurementFailed(f"{server.name} responds to {self.path} with {status}")
         if server.name in NULLS:
             return
         if "Accept-Encoding: gzip" in self.fields:
@@ -84,27 +84,25 @@ class Work:
         if self.names:
             missing = [name for name in self.names if name.encode() not in content]
             if missing:
-                raise client.Mismatch(f"{server.name} answers {self.path} without {missing[0]}")
+                raise client.MeasurementFailed(f"{server.name} responds to {self.path} without {missing[0]}")
             return
         expected = self.content.read_bytes() if isinstance(self.content, pathlib.Path) else self.content
         if not self.upload_bytes and content != expected:
-            raise client.Mismatch(f"{server.name} answers {self.path} with the wrong {len(content)} bytes")
+            raise client.MeasurementFailed(f"{server.name} responds to {self.path} with {len(content)} bytes of wrong content")
 
 
 def make_root(root):
-    """Lays out what is served."""
+    """Creates the files that the servers serve."""
     (root / "files").mkdir()
     (root / "index.html").touch()
     (root / "user-agent").write_text(USER_AGENT)
     block = bytes(itertools.islice(_noise(), MIB))
-    for name, bytes in FILES.items():
+    for name, size in FILES.items():
         with open(root / "files" / name, "wb") as file:
-            for start in range(0, bytes, MIB):
-                file.write(block[: bytes - start])
-
-
+            for start in range(0, size, MIB):
+                file.write(block[: size - start])
     make_entries(root / "folder" / "1000", LISTED)
-    # nginx decides by the place whether a listing is JSON.
+    # nginx lists as HTML or as JSON by the path.
     (root / "json").symlink_to("folder")
 
 
@@ -112,12 +110,12 @@ LISTED = 1000
 
 
 def entry_names(count):
-    """What is listed: names of different lengths."""
+    """Names of different lengths."""
     return [f"{'a name ' * (number % 3)}entry-{number:06}.txt" for number in range(count)]
 
 
 def make_entries(directory, count):
-    """Files of different sizes, which hold no blocks of the disk."""
+    """Sparse files of different sizes."""
     directory.mkdir(parents=True)
     for number, name in enumerate(entry_names(count)):
         with open(directory / name, "wb") as file:
@@ -137,30 +135,30 @@ NAMES = (
 )
 
 
-def works(root):
-    """All of them, in the order of the report."""
+def workloads(root):
+    """All workloads, in the order of the report."""
 
     def file(size, title, name=None, **more):
-        return Work(name or f"file-{size}", title, f"/files/{size}", root / "files" / size, **more)
+        return Workload(name or f"file-{size}", title, f"/files/{size}", root / "files" / size, **more)
 
-    gzipped = {"fields": ("Accept-Encoding: gzip",), "contestants": (*NULLS, SPINDLE, BEFORE)}
+    gzipped = {"fields": ("Accept-Encoding: gzip",), "servers": (*NULLS, SPINDLE, BASELINE)}
     agent = USER_AGENT.encode()
     listed = {"names": tuple(name.split()[-1] for name in entry_names(LISTED)), "connections": 8, "shares_root": True}
     return [
-        Work("small", "Small answer, 64 connections", "/"),
-        Work("pipelined", "Small answer, pipelined 16 deep", "/", depth=16),
-        Work("browser", "A browser's fields", "/user-agent", agent, fields=BROWSER_FIELDS),
+        Workload("small", "Small response, 64 connections", "/"),
+        Workload("pipelined", "Small response, pipelined 16 deep", "/", depth=16),
+        Workload("browser", "A browser's fields", "/user-agent", agent, fields=BROWSER_FIELDS),
         file("4k", "4 KiB file"),
         file("64k", "64 KiB file"),
         file("1m", "1 MiB file, 16 connections", connections=16, counts_bytes=True),
-        file("1g", "1 GiB file, 2 connections", connections=2, counts_bytes=True, contestants=(SPINDLE, BEFORE, *PEERS)),
-        Work("upload-256k", "256 KiB upload, 16 connections", "/files/up-", connections=16,
-             upload_bytes=256 * KIB, contestants=(*NULLS, SPINDLE, BEFORE, "nginx")),
-        Work("gzip-short", "gzip of a short echo", "/echo/abc", b"abc", **gzipped),
-        Work("gzip-4k", "gzip of a 4 KiB echo", f"/echo/{ECHO_LONG}", ECHO_LONG.encode(), **gzipped),
-        Work("connect", "A connection for each request", "/", fields=("Connection: close",)),
-        Work("list-html", "Listing of 1,000 entries as a page", "/folder/1000/", contestants=(SPINDLE, BEFORE, *PEERS), **listed),
-        Work("list-json", "Listing of 1,000 entries as JSON", "/json/1000/?format=json",
-             contestants=(SPINDLE, BEFORE, "nginx"), **listed),
+        file("1g", "1 GiB file, 2 connections", connections=2, counts_bytes=True, servers=(SPINDLE, BASELINE, *OTHERS)),
+        Workload("upload-256k", "256 KiB upload, 16 connections", "/files/up-", connections=16,
+             upload_bytes=256 * KIB, servers=(*NULLS, SPINDLE, BASELINE, "nginx")),
+        Workload("gzip-short", "gzip of a short echo", "/echo/abc", b"abc", **gzipped),
+        Workload("gzip-4k", "gzip of a 4 KiB echo", f"/echo/{ECHO_LONG}", ECHO_LONG.encode(), **gzipped),
+        Workload("connect", "A connection for each request", "/", fields=("Connection: close",)),
+        Workload("list-html", "Listing of 1,000 entries as a page", "/folder/1000/", servers=(SPINDLE, BASELINE, *OTHERS), **listed),
+        Workload("list-json", "Listing of 1,000 entries as JSON", "/json/1000/?format=json",
+             servers=(SPINDLE, BASELINE, "nginx"), **listed),
         file("4k", "4 KiB file in a shared folder", name="shared-4k", shares_root=True),
     ]
