@@ -1,4 +1,5 @@
-"""Attacks spindle, and nginx beside it, and tells what became of them. scripts/attack.sh builds, then runs this."""
+"""Attacks spindle, and nginx for comparison, and prints what other clients saw meanwhile. scripts/attack.sh builds the
+programs and runs this."""
 
 import argparse
 import concurrent.futures
@@ -8,27 +9,27 @@ import signal
 import sys
 import time
 
-# The processes and the waiting are those of the benchmark.
+# client.py, process.py and servers.py are the benchmark's.
 sys.path.append(str(pathlib.Path(__file__).resolve().parent.parent / "bench"))
 
 import chunks
 import client
 import clients
+import connection_limit
 import context
-import earned
-import ending
-import full
-import hang
 import memory
 import network
 import process
 import row
 import servers
+import shutdown
+import slow_upload
+import unread_response
 import uploads
 
-# They mostly wait, and do so at the same time.
-WAITING = (hang, earned)
-LOADING = (uploads, chunks, full, ending, memory)
+# Attacks that mostly wait run at the same time.
+WAITING = (unread_response, slow_upload)
+LOADING = (uploads, chunks, connection_limit, shutdown, memory)
 NAMES = [attack.NAME for attack in (*WAITING, *LOADING)]
 
 NICE = -10
@@ -36,9 +37,9 @@ NICE = -10
 
 def parse_arguments():
     parser = argparse.ArgumentParser(prog="scripts/attack.sh", description=__doc__)
-    parser.add_argument("--only", metavar="NAME,…", help=f"these attacks only, of {', '.join(NAMES)}")
-    parser.add_argument("--quick", action="store_true", help="shorter where an attack can be")
-    parser.add_argument("--server", metavar="PATH", help="another spindle [target/release/spindle]")
+    parser.add_argument("--only", metavar="NAME,…", help=f"run only these, of {', '.join(NAMES)}")
+    parser.add_argument("--quick", action="store_true", help="shorten the attacks that can be shortened")
+    parser.add_argument("--server", metavar="PATH", help="the binary of spindle [target/release/spindle]")
     parser.add_argument("--attacker", metavar="PATH", required=True, help=argparse.SUPPRESS)
     parser.add_argument("--spare", metavar="DIR", required=True, help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -53,19 +54,19 @@ def select(only):
 
 
 def describe(machine):
-    """What the figures are taken on, and what is missing."""
-    peer = servers.version(context.NGINX) if machine.nginx else "nginx is missing (--install installs it)"
-    print(f"Linux {platform.release()}; server on core {machine.server_core}, clients on core {machine.client_core}; {peer}; "
+    """Prints the machine and the programs, and what is missing."""
+    nginx = servers.version(context.NGINX) if machine.nginx else "nginx is missing (--install installs it)"
+    print(f"Linux {platform.release()}; server on core {machine.server_core}, clients on core {machine.client_core}; {nginx}; "
           f"files in {machine.files_directory}")
     if machine.server_core == machine.client_core:
-        print("note: there is one core only, which the clients take from the server: the marks are not made for that")
+        print("note: server and clients share the only core, for which the required figures are not meant")
     if not network.is_own():
-        print("note: no network namespace could be made; the attacks run on the plain loopback")
+        print("note: no network namespace could be made; the attacks run on the ordinary loopback interface")
     sys.stdout.flush()
 
 
 def attempt(attack, machine):
-    """The rows of an attack. One that cannot be made counts as missed."""
+    """Carries out an attack and returns its rows. One that cannot be carried out counts as failed."""
     start = time.monotonic()
     try:
         rows = attack.run(machine)
@@ -90,7 +91,7 @@ def run(names, machine):
 def main():
     arguments = parse_arguments()
     names = select(arguments.only)
-    # So that what was started here is ended here.
+    # Exits by an exception, which stops the processes that were started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     start = time.monotonic()
     process.raise_descriptor_limit()
@@ -100,10 +101,10 @@ def main():
     process.pin_to_core(machine.client_core)
     describe(machine)
     rows = run(names, machine)
-    missed = sum(one.is_met is False for one in rows)
-    met = sum(one.is_met is True for one in rows)
-    print(f"\n{row.as_text(rows)}\n\n{met} met, {missed} missed; {time.monotonic() - start:.0f} s in all")
-    return 1 if missed else 0
+    failed = sum(one.is_met is False for one in rows)
+    passed = sum(one.is_met is True for one in rows)
+    print(f"\n{row.as_text(rows)}\n\n{passed} passed, {failed} failed; {time.monotonic() - start:.0f} s in all")
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

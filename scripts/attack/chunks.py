@@ -1,4 +1,4 @@
-"""tiny-chunks: many clients upload content a byte a chunk, in bursts of many chunks."""
+"""tiny-chunks: many clients upload content in chunks of one byte, sent in bursts of many chunks."""
 
 import time
 
@@ -12,7 +12,7 @@ NAME = "tiny-chunks"
 BURSTS_PER_SECOND = 1_100
 CHUNKS_PER_BURST = 500
 
-# Until the server has made a file for each of them.
+# After that the server has created a file for each of them.
 SETTLE_SECONDS = 1
 
 HONEST_RATE = 50
@@ -29,31 +29,31 @@ def run(context):
 
 
 def _attack(context, name, connections):
-    # A second more than is measured, so that all of it is beside the load.
+    # A second longer than the measurement, so that the load lasts until its end.
     seconds = SETTLE_SECONDS + context.seconds(5, 3) + 1
     arguments = ("chunks", connections, seconds, BURSTS_PER_SECOND, CHUNKS_PER_BURST)
     with Target(name, context) as target:
         with clients.hostile(context, arguments[0], target.port, *arguments[1:]) as uploaders:
             time.sleep(SETTLE_SECONDS)
             start, cpu_ns = time.monotonic(), target.cpu_ns()
-            answers = clients.honest(context, target, HONEST_RATE, seconds - SETTLE_SECONDS - 1)
+            result = clients.honest(context, target, HONEST_RATE, seconds - SETTLE_SECONDS - 1)
             cpu = (target.cpu_ns() - cpu_ns) / 1e9 / (time.monotonic() - start)
             counts = uploaders.result(seconds)
-    return answers, cpu, counts
+    return result, cpu, counts
 
 
 def _rows(connections, results):
     values = lambda text: {name: text(*result) for name, result in results.items()}
-    answers, cpu, _ = results[SPINDLE]
+    result, cpu, _ = results[SPINDLE]
     is_cpu_met = cpu <= results[NGINX][1] * CPU_TO_NGINX_MAX if NGINX in results else None
-    p99_mark = (f"≤ {row.duration(P99_MAX)}", answers.p99_s <= P99_MAX) if connections > 1_000 else ()
-    words = f"{connections:,} connections"
-    rate = lambda _answers, _cpu, counts: (
+    p99_requirement = (f"≤ {row.duration(P99_MAX)}", result.p99_s <= P99_MAX) if connections > 1_000 else ()
+    label = f"{connections:,} connections"
+    rate = lambda _result, _cpu, counts: (
         f"{counts['bursts'] / counts['seconds']:,.0f}/s" + (f", {counts['closed']} closed" if counts["closed"] else "")
     )
     return [
-        row.Row(NAME, f"{words}: bursts", values(rate)),
-        row.Row(NAME, f"{words}: CPU", values(lambda _answers, cpu, _counts: f"{cpu:.1%}"),
+        row.Row(NAME, f"{label}: bursts", values(rate)),
+        row.Row(NAME, f"{label}: CPU", values(lambda _result, cpu, _counts: f"{cpu:.1%}"),
                 f"≤ {CPU_TO_NGINX_MAX} × nginx's", is_cpu_met),
-        row.Row(NAME, f"{words}: honest p99", values(lambda answers, *_: row.duration(answers.p99_s)), *p99_mark),
+        row.Row(NAME, f"{label}: well-behaved p99", values(lambda result, *_: row.duration(result.p99_s)), *p99_requirement),
     ]

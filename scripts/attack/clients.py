@@ -1,4 +1,4 @@
-"""Runs of the attacker program, hostile and honest."""
+"""Runs the clients of the attacker program, hostile and honest (well-behaved) ones."""
 
 import json
 import select
@@ -6,21 +6,21 @@ import subprocess
 
 import process
 
-# They share a core. An honest client that had to wait for it would measure its own delay.
+# All clients share a core. If an honest client had to wait for it, it would measure its own delay.
 HONEST_NICE, HOSTILE_NICE = -20, 10
 
 READY_SECONDS = 30
 
-# How much longer than asked for a client may take.
+# How much longer than its set time a client may take.
 GRACE_SECONDS = 30
 
 
 class ClientFailure(Exception):
-    """A client could not do its part; nothing has been measured."""
+    """A client failed, so that nothing was measured."""
 
 
 class Client:
-    """A client that runs until the block ends, or until its result is asked for."""
+    """A client that runs until `result` is called or the `with` block ends."""
 
     def __init__(self, context, nice, *arguments):
         self.name = arguments[0]
@@ -30,7 +30,7 @@ class Client:
         readable = select.select([self._process.stdout], [], [], READY_SECONDS)[0]
         if not readable or self._process.stdout.readline() != "ready\n":
             self._process.kill()
-            raise ClientFailure(f"{self.name} did not begin: {self._process.communicate()[1].strip()}")
+            raise ClientFailure(f"{self.name} did not start: {self._process.communicate()[1].strip()}")
 
     def __enter__(self):
         return self
@@ -41,13 +41,13 @@ class Client:
             self._process.communicate()
 
     def result(self, seconds):
-        """What it counted. One that waits for its input's end has it now."""
+        """Closes the client's standard input, at whose end some clients stop, and returns its counts."""
         try:
-            output, complaint = self._process.communicate(timeout=seconds + GRACE_SECONDS)
+            output, errors = self._process.communicate(timeout=seconds + GRACE_SECONDS)
         except subprocess.TimeoutExpired:
-            raise ClientFailure(f"{self.name} did not end") from None
+            raise ClientFailure(f"{self.name} did not exit") from None
         if self._process.returncode:
-            raise ClientFailure(f"{self.name} failed: {complaint.strip()}")
+            raise ClientFailure(f"{self.name} failed: {errors.strip()}")
         return json.loads(output)
 
 
@@ -56,7 +56,7 @@ def hostile(context, *arguments):
 
 
 class Honest:
-    """An honest client on fresh connections at a fixed rate."""
+    """An honest client that sends requests at a constant rate, each on a new connection."""
 
     TIMEOUT_SECONDS = 10
 
@@ -71,28 +71,28 @@ class Honest:
         self._client.__exit__(*details)
 
     def result(self):
-        return Answers(self._client.result(self._seconds + self.TIMEOUT_SECONDS))
+        return HonestResult(self._client.result(self._seconds + self.TIMEOUT_SECONDS))
 
 
-class Answers:
-    """What an honest client saw."""
+class HonestResult:
+    """The counts and latencies of an honest client."""
 
     def __init__(self, output):
-        self.asked = output["asked"]
-        self.answered = output["asked"] - output["failed"]
+        self.requests = output["requests"]
+        self.succeeded = output["requests"] - output["failed"]
         self.failure = output["failure"]
         self.p50_s, self.p99_s, self.max_s = (output[key] / 1e6 for key in ("p50_us", "p99_us", "max_us"))
 
     @property
-    def are_complete(self):
-        return self.answered == self.asked
+    def is_complete(self):
+        return self.succeeded == self.requests
 
     def count(self):
-        """How many were answered, and where some were not, what became of one of them."""
-        return f"{self.answered}/{self.asked}" + (f" ({self.failure})" if self.failure else "")
+        """How many requests succeeded, and the reason of one failure, if any."""
+        return f"{self.succeeded}/{self.requests}" + (f" ({self.failure})" if self.failure else "")
 
 
 def honest(context, target, rate, seconds):
-    """The answers to an honest client, from now on."""
+    """Runs an honest client for some seconds and returns its result."""
     with Honest(context, target, rate, seconds) as client:
         return client.result()

@@ -1,4 +1,4 @@
-"""What every attack needs: the programs, the cores, the extent, and what this machine allows."""
+"""Passed to every attack: the programs, the cores, the duration, and directories."""
 
 import functools
 import os
@@ -12,11 +12,11 @@ NGINX = "nginx"
 
 
 def executable(name):
-    """Where a program is, whatever the user's PATH leaves out."""
+    """The path of a program, which may be in a directory that is missing in the user's PATH."""
     return shutil.which(name, path="/usr/local/sbin:/usr/sbin:/usr/local/bin:/usr/bin")
 
 
-# A few hundred thousand uploads of a byte each take a page and an inode apiece.
+# A few hundred thousand uploads of one byte take a page and an inode each.
 MEMORY_BYTES_MIN = 3 << 30
 
 
@@ -32,7 +32,7 @@ class Context:
         self.haproxy = executable("haproxy")
 
     def names(self):
-        """The servers that are attacked."""
+        """The names of the servers under attack."""
         return (SPINDLE, NGINX) if self.nginx else (SPINDLE,)
 
     def seconds(self, full, quick):
@@ -40,7 +40,7 @@ class Context:
 
     @functools.cached_property
     def files_directory(self):
-        """Where the servers' files are: in memory where there is room, so that the disk's pauses are not measured."""
+        """The directory of the servers' files: in memory if there is room, so that pauses of the disk are not measured."""
         memory = pathlib.Path("/dev/shm")
         if os.access(memory, os.W_OK) and _file_system(memory) == "tmpfs":
             if shutil.disk_usage(memory).free >= MEMORY_BYTES_MIN:
@@ -48,7 +48,7 @@ class Context:
         return tempfile.gettempdir()
 
     def disk_directory(self):
-        """A directory where a sync takes as long as the disk does, or None."""
+        """A directory on a disk, on which a sync takes its time, or None."""
         for directory in (tempfile.gettempdir(), "/var/tmp", self._spare_directory):
             if pathlib.Path(directory).is_dir() and _file_system(directory) not in ("tmpfs", "ramfs"):
                 return directory

@@ -1,4 +1,4 @@
-"""memory: thousands of clients make the server keep something for each of them. What is left when they have gone?"""
+"""memory: thousands of clients make the server buffer something for each of them. How much memory remains afterwards?"""
 
 import time
 
@@ -13,11 +13,11 @@ NAME = "memory"
 
 CONNECTIONS_MAX = 6_000
 
-# Spindle reserves three for each connection.
+# Spindle reserves three descriptors for each connection.
 DESCRIPTORS_PER_CONNECTION = 3
 DESCRIPTORS_RESERVED = 500
 
-# What does not fit stays in the server's own memory, and the kernel's is spared.
+# What does not fit into small socket buffers stays in the server's own memory.
 SMALL_BUFFERS = "4096 16384 16384"
 
 WARM_UP_REQUESTS_PER_SECOND = 50
@@ -41,10 +41,10 @@ def run(context):
             attacks += [_Attack(context, name) for name in context.names()]
             for attack in attacks:
                 attack.run(context)
-            # The last one's minute is the longest; the others have had more.
+            # From the end of the last attack; the servers that were attacked before it have waited longer.
             time.sleep(wait_seconds)
             for attack in attacks:
-                attack.end()
+                attack.measure_after()
         finally:
             for attack in attacks:
                 attack.target.close()
@@ -68,7 +68,7 @@ class _Attack:
                 self.held[kind] = counts["begun"] if kind == "pipelines" else counts["complete"]
             time.sleep(GAP_SECONDS)
 
-    def end(self):
+    def measure_after(self):
         self.after = self.target.resident_bytes()
 
 
@@ -80,7 +80,7 @@ def _rows(attacks, wait_seconds):
     return [
         row.Row(NAME, "RSS at the start", values(lambda attack: mib(attack.before))),
         row.Row(NAME, f"RSS with {connections():,} unread pipelines", peak("pipelines")),
-        row.Row(NAME, f"RSS with {connections():,} half heads of 30 KB", peak("heads")),
-        row.Row(NAME, f"RSS {wait_seconds} s after they have gone", values(lambda attack: mib(attack.after)),
+        row.Row(NAME, f"RSS with {connections():,} partial heads of 30 KB", peak("heads")),
+        row.Row(NAME, f"RSS {wait_seconds} s after they have disconnected", values(lambda attack: mib(attack.after)),
                 f"≤ start + {LEFT_BYTES_MAX // MIB} MiB", spindle.after - spindle.before <= LEFT_BYTES_MAX),
     ]

@@ -1,4 +1,4 @@
-"""The network that the attacks run in: where possible a namespace of its own, in which kernel settings can be changed."""
+"""The network of the attacks: if possible a namespace of its own, in which kernel settings can be changed."""
 
 import contextlib
 import fcntl
@@ -9,7 +9,7 @@ import struct
 
 SETTINGS = pathlib.Path("/proc/sys/net")
 
-# attack.sh sets it where it has entered a namespace.
+# Set by attack.sh after it has entered a namespace.
 NAMESPACE = "SPINDLE_ATTACK_NAMESPACE"
 
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 0x1
@@ -20,7 +20,7 @@ def is_own():
 
 
 def prepare():
-    """Starts the namespace's loopback, and gives it ports for clients that reconnect all the time."""
+    """Brings up the namespace's loopback interface, with enough ports for clients that reconnect all the time."""
     if not is_own():
         return
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
@@ -41,7 +41,7 @@ def write(name, value):
 
 @contextlib.contextmanager
 def setting(name, value):
-    """Changes a kernel setting of the namespace for a while. Yields whether it could be changed."""
+    """Changes a kernel setting of the namespace until the `with` block ends. Yields whether that was possible."""
     if not is_own():
         yield False
         return
@@ -58,12 +58,12 @@ def setting(name, value):
 
 
 def is_open(port, peer_port):
-    """Whether the process that listens on a port still has the connection from a peer's port."""
+    """Whether the server that listens on `port` still has the connection from `peer_port` open."""
     local, remote = (f"0100007F:{number:04X}" for number in (port, peer_port))
     with open("/proc/thread-self/net/tcp") as table:
         for line in table:
             columns = line.split()
-            # A socket that no process has any more has no inode, while the kernel still sends what is left.
+            # A socket that no process has open has no inode, even while the kernel still sends what is buffered.
             if columns[1:3] == [local, remote]:
                 return columns[9] != "0"
     return False

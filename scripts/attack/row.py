@@ -1,10 +1,8 @@
-"""A line of the table."""
+"""A row of the table."""
 
 import dataclasses
 
 from context import NGINX, SPINDLE
-
-MET, MISSED, UNMARKED = "met", "MISSED", ""
 
 
 @dataclasses.dataclass
@@ -12,21 +10,21 @@ class Row:
     attack: str
     figure: str
     values: dict
-    mark: str = ""
-    # None where there is no mark.
+    requirement: str = ""
+    # None if there is no requirement.
     is_met: bool | None = None
 
     def cells(self):
-        verdict = UNMARKED if self.is_met is None else MET if self.is_met else MISSED
+        verdict = {None: "", True: "pass", False: "FAIL"}[self.is_met]
         columns = [self.values.get(name, "–") for name in (SPINDLE, NGINX)]
-        return (self.attack, self.figure, *columns, self.mark or "–", verdict)
+        return (self.attack, self.figure, *columns, self.requirement or "–", verdict)
 
 
-HEADINGS = ("attack", "figure", SPINDLE, NGINX, "mark", "")
+HEADINGS = ("attack", "figure", SPINDLE, NGINX, "required", "")
 
 
 def duration(seconds):
-    """A time as text."""
+    """A time as text. None stands for what did not happen."""
     if seconds is None:
         return "never"
     return f"{seconds:.1f} s" if seconds >= 1 else f"{seconds * 1000:.1f} ms"

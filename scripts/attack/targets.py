@@ -1,4 +1,4 @@
-"""The servers under attack: spindle, and Debian's nginx with one worker, no access log and otherwise its defaults."""
+"""The servers under attack: spindle, and Debian's nginx with one worker, no access log and otherwise default settings."""
 
 import getpass
 import pathlib
@@ -47,12 +47,12 @@ http {{
 }}
 """
 
-# What nginx needs besides its connections, from a given number of descriptors.
+# The descriptors that nginx needs besides its connections.
 NGINX_DESCRIPTORS_RESERVED = 10
 
 
 class Target:
-    """A running server with files and uploads of its own."""
+    """A running server with a directory of its own for files and uploads."""
 
     def __init__(self, name, context, *, options=(), descriptors=None, core=None, port=None, directory=None):
         self.name = name
@@ -82,7 +82,7 @@ class Target:
         self.close()
 
     def start(self):
-        """Starts the server, and waits until it listens."""
+        """Starts the server and waits until it listens."""
         limit = ["prlimit", f"--nofile={self._descriptors}:{self._descriptors}"]
         with open(self.root / "output", "wb") as log:
             output = {"stdout": subprocess.DEVNULL, "stderr": log}
@@ -91,7 +91,7 @@ class Target:
             client.wait_for(self.port, self.process)
         except client.MeasurementFailed as failure:
             output = (self.root / "output").read_text(errors="replace")
-            raise client.MeasurementFailed(f"{self.name}: {failure}; it output: {output}") from None
+            raise client.MeasurementFailed(f"{self.name}: {failure}; its output: {output}") from None
 
     def _arguments(self):
         if self.name == SPINDLE:
@@ -112,7 +112,7 @@ class Target:
 
     @property
     def worker(self):
-        """The process that serves: nginx has a master before it."""
+        """The process that serves: nginx starts it from a master process."""
         return process.process_tree(self.process.pid)[-1]
 
     def cpu_ns(self):
@@ -121,12 +121,12 @@ class Target:
     def resident_bytes(self):
         return process.resident_bytes(self.worker)
 
-    def end_gently(self):
-        """Sends the signal that lets a server finish what is under way."""
+    def shut_down_gracefully(self):
+        """Sends the signal for a graceful shutdown."""
         self.process.send_signal(signal.SIGTERM if self.name == SPINDLE else signal.SIGQUIT)
 
-    def seconds_to_end(self, seconds_max):
-        """How long the server takes to end from now on, or None."""
+    def seconds_to_exit(self, seconds_max):
+        """Waits until the server exits. Returns the seconds that took, or None if it takes longer than `seconds_max`."""
         start = time.monotonic()
         try:
             self.process.wait(seconds_max)
@@ -135,10 +135,10 @@ class Target:
         return time.monotonic() - start
 
     def close(self):
-        """Ends the server, without waiting for its clients, and removes its files."""
+        """Stops the server without waiting for its clients, and removes its files."""
         if self.process and self.process.poll() is None:
             self.process.send_signal(signal.SIGCONT)
-            # Spindle ends at once with the second signal, nginx with the first.
+            # Spindle exits at once on the second signal, nginx on the first.
             self.process.terminate()
             if self.name == SPINDLE:
                 time.sleep(0.1)

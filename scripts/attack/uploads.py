@@ -1,4 +1,4 @@
-"""pipelined-uploads: clients that send as many requests as the server takes, without waiting for answers."""
+"""pipelined-uploads: clients that pipeline as many requests as the server accepts, without waiting for responses."""
 
 import time
 
@@ -11,34 +11,34 @@ NAME = "pipelined-uploads"
 
 HONEST_RATE = 50
 
-# Until the clients have filled what buffers there are.
+# After that the clients have filled all buffers.
 SETTLE_SECONDS = 0.5
 
 P99_MAX = 0.05
 P99_TO_NGINX_MAX = 0.1
 SYNCS_MAX = 2
 
-# What an answer takes besides the syncs.
+# The time of a response besides the syncs.
 SYNC_SLACK_SECONDS = 0.01
 
 
 def run(context):
     rows = []
-    for connections, kind, words in (
+    for connections, kind, label in (
         (1, "uploads", "1 uploader"),
         (100, "uploads", "100 uploaders"),
-        (100, "ranges", "100 that ask for 60 ranges"),
+        (100, "ranges", "100 that request 60 ranges"),
         (100, "gzip", "100 with gzip"),
     ):
         results = {name: _attack(context, name, connections, kind) for name in context.names()}
-        rows += _rows(connections, kind, words, results)
+        rows += _rows(connections, kind, label, results)
     return rows + _with_syncs(context)
 
 
 class _Result:
-    def __init__(self, answers, counts):
-        self.answers = answers
-        # Those that were refused show that an attack is not what it is meant to be.
+    def __init__(self, honest, counts):
+        self.honest = honest
+        # Refused requests mean that the attack does not do what it should.
         load = f"{counts['succeeded'] / counts['seconds']:,.0f}/s"
         load += f", {counts['closed']:,} closed" if counts["closed"] else ""
         self.load = load + (" REFUSED" if counts["refused"] else "")
@@ -54,42 +54,43 @@ def _load(context, target, connections, kind):
     swarm_seconds = seconds + clients.Honest.TIMEOUT_SECONDS + 1
     with clients.hostile(context, "swarm", target.port, connections, swarm_seconds, kind) as swarm:
         time.sleep(SETTLE_SECONDS)
-        answers = clients.honest(context, target, HONEST_RATE, seconds)
-        return _Result(answers, swarm.result(0))
+        honest = clients.honest(context, target, HONEST_RATE, seconds)
+        return _Result(honest, swarm.result(0))
 
 
-def _rows(connections, kind, words, results):
+def _rows(connections, kind, label, results):
     values = lambda text: {name: text(result) for name, result in results.items()}
-    p99 = results[SPINDLE].answers.p99_s
-    mark, is_met = f"≤ {row.duration(P99_MAX)}", p99 <= P99_MAX
+    p99 = results[SPINDLE].honest.p99_s
+    requirement, is_met = f"≤ {row.duration(P99_MAX)}", p99 <= P99_MAX
     if kind == "uploads" and connections == 1:
-        mark, is_met = "", None
+        requirement, is_met = "", None
     elif kind == "uploads":
-        mark, is_met = "≤ a tenth of nginx's", None
+        requirement, is_met = "≤ a tenth of nginx's", None
         if NGINX in results:
-            is_met = p99 <= results[NGINX].answers.p99_s * P99_TO_NGINX_MAX
+            is_met = p99 <= results[NGINX].honest.p99_s * P99_TO_NGINX_MAX
     return [
-        row.Row(NAME, f"{words}: requests", values(lambda result: result.load)),
-        row.Row(NAME, f"{words}: honest p99", values(lambda result: row.duration(result.answers.p99_s)), mark, is_met),
+        row.Row(NAME, f"{label}: requests", values(lambda result: result.load)),
+        row.Row(NAME, f"{label}: well-behaved p99", values(lambda result: row.duration(result.honest.p99_s)),
+                requirement, is_met),
     ]
 
 
 def _with_syncs(context):
-    """Uploads that are acknowledged only when the disk has them, and a probe that takes the disk's time beside them."""
+    """Uploads with --fsync, and a probe that measures how long the disk takes for a sync at the same time."""
     directory = context.disk_directory()
-    words = "100 uploaders with --fsync"
+    label = "100 uploaders with --fsync"
     if directory is None:
-        return [row.Row(NAME, f"{words}: skipped, no directory is on a disk", {})]
+        return [row.Row(NAME, f"{label}: skipped, no directory on a disk was found", {})]
     with Target(SPINDLE, context, options=("--fsync",), directory=directory) as target:
         probe_seconds = context.seconds(5, 3) + 2
         with clients.Client(context, 0, "sync", target.root, probe_seconds) as probe:
             result = _load(context, target, 100, "uploads")
             sync_s = probe.result(probe_seconds)["max_us"] / 1e6
     limit = SYNCS_MAX * sync_s + SYNC_SLACK_SECONDS
-    longest = result.answers.max_s
+    longest = result.honest.max_s
     return [
-        row.Row(NAME, f"{words}: requests", {SPINDLE: result.load}),
-        row.Row(NAME, f"{words}: honest p99", {SPINDLE: row.duration(result.answers.p99_s)}),
-        row.Row(NAME, f"{words}: honest longest", {SPINDLE: row.duration(longest)},
+        row.Row(NAME, f"{label}: requests", {SPINDLE: result.load}),
+        row.Row(NAME, f"{label}: well-behaved p99", {SPINDLE: row.duration(result.honest.p99_s)}),
+        row.Row(NAME, f"{label}: well-behaved longest", {SPINDLE: row.duration(longest)},
                 f"≤ {SYNCS_MAX} × {row.duration(sync_s)}, the longest sync, + 10 ms", longest <= limit),
     ]

@@ -1,4 +1,4 @@
-//! Connections that upload chunked content, a byte a chunk, in bursts at a fixed rate over all of them.
+//! Uploads chunked content in chunks of one byte. Bursts of chunks are sent at a constant rate, on the connections in turn.
 
 use std::error::Error;
 use std::io::{self, Write};
@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Also how long a burst may wait for the server to take what came before it.
+/// Also limits how long a burst may wait for the server to read the earlier ones.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
 fn start_upload(port: u16, name: usize) -> io::Result<TcpStream> {

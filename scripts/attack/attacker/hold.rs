@@ -1,4 +1,5 @@
-//! Connections that send what makes the server keep something for them, read nothing, and stay until standard input ends.
+//! Opens connections that make the server buffer something for each of them, read nothing, and stay open until standard input
+//! is closed.
 
 use std::error::Error;
 use std::io::{self, Read, Write};
@@ -10,14 +11,14 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with, 
 
 use crate::payload::text;
 
-/// As little as the kernel gives: what it does not take stays with the server.
+/// About the least that the kernel allows: what does not fit stays in the server.
 const RECEIVE_BUFFER_BYTES: usize = 2048;
 
-/// Connections opened at a time, and the pause that lets the server accept them.
+/// The number of connections opened at a time, and the pause in which the server accepts them.
 const BATCH: usize = 100;
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Rounds over all connections, in which each sends what the server takes by then.
+/// The number of rounds over all connections. In each round a connection sends what fits into its socket.
 const ROUNDS: usize = 30;
 const ROUND_PAUSE: Duration = Duration::from_millis(50);
 
@@ -54,25 +55,25 @@ pub(crate) fn run(port: u16, connections: usize, kind: &str) -> Result<String, B
     let bytes = match kind {
         "pipelines" => pipeline(),
         "heads" => half_head(),
-        _ => return Err(format!("nothing to hold is called {kind}").into()),
+        _ => return Err(format!("unknown kind: {kind}").into()),
     };
-    let mut peers = Vec::new();
+    let mut clients = Vec::new();
     for number in 0..connections {
-        peers.push((open(port)?, 0));
+        clients.push((open(port)?, 0));
         if number % BATCH == BATCH - 1 {
             thread::sleep(PAUSE);
         }
     }
     for _ in 0..ROUNDS {
-        for (stream, sent) in &mut peers {
-            // One that the server does not take, or has closed, sends nothing more.
+        for (stream, sent) in &mut clients {
+            // A connection that the server does not read from, or has closed, sends nothing more.
             *sent += stream.write(&bytes[*sent..]).unwrap_or(0);
         }
         thread::sleep(ROUND_PAUSE);
     }
     crate::ready()?;
     io::stdin().read_to_end(&mut Vec::new())?;
-    let complete = peers.iter().filter(|(_, sent)| *sent == bytes.len()).count();
-    let begun = peers.iter().filter(|(_, sent)| *sent > 0).count();
+    let complete = clients.iter().filter(|(_, sent)| *sent == bytes.len()).count();
+    let begun = clients.iter().filter(|(_, sent)| *sent > 0).count();
     Ok(format!(r#"{{"begun": {begun}, "complete": {complete}}}"#))
 }

@@ -1,5 +1,5 @@
-//! Ordinary clients, each asking again as soon as it was answered, on a new connection: on a kept one HAProxy would hide a
-//! failure by closing it. Counts the answers by their status.
+//! Ordinary clients, each of which sends the next request as soon as it has a response. Each request has a new connection: on a
+//! persistent one HAProxy would hide a failure by closing it. Counts the responses by status.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -13,23 +13,23 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 
 const RESPONSE_CONTENT_BYTES_MAX: u64 = 64 * 1024;
 
-/// The status for a connection that ends without an answer.
-const BROKEN: u16 = 0;
+/// Stands for a connection that is closed without a response.
+const NO_RESPONSE: u16 = 0;
 
-fn ask(port: u16) -> io::Result<u16> {
+fn exchange(port: u16) -> io::Result<u16> {
     let mut stream = TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)), TIMEOUT)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.write_all(REQUEST)?;
-    let mut answer = Vec::new();
-    stream.take(RESPONSE_CONTENT_BYTES_MAX).read_to_end(&mut answer)?;
-    let status = answer.strip_prefix(b"HTTP/1.1 ").and_then(|rest| std::str::from_utf8(rest.get(..3)?).ok());
+    let mut response = Vec::new();
+    stream.take(RESPONSE_CONTENT_BYTES_MAX).read_to_end(&mut response)?;
+    let status = response.strip_prefix(b"HTTP/1.1 ").and_then(|rest| std::str::from_utf8(rest.get(..3)?).ok());
     status.and_then(|status| status.parse().ok()).ok_or(io::ErrorKind::UnexpectedEof.into())
 }
 
-fn ask_until(end: Instant, port: u16) -> BTreeMap<u16, u64> {
+fn exchange_until(end: Instant, port: u16) -> BTreeMap<u16, u64> {
     let mut counts = BTreeMap::new();
     while Instant::now() < end {
-        *counts.entry(ask(port).unwrap_or(BROKEN)).or_default() += 1;
+        *counts.entry(exchange(port).unwrap_or(NO_RESPONSE)).or_default() += 1;
     }
     counts
 }
@@ -39,7 +39,7 @@ pub(crate) fn run(port: u16, connections: usize, duration: Duration) -> Result<S
     let end = Instant::now() + duration;
     let mut total = BTreeMap::new();
     thread::scope(|scope| {
-        let threads: Vec<_> = (0..connections).map(|_| scope.spawn(|| ask_until(end, port))).collect();
+        let threads: Vec<_> = (0..connections).map(|_| scope.spawn(|| exchange_until(end, port))).collect();
         for thread in threads {
             for (status, count) in thread.join().map_err(|_| "a thread panicked")? {
                 *total.entry(status).or_insert(0) += count;

@@ -1,8 +1,8 @@
-//! The clients of scripts/attack.sh: honest ones, which measure, and hostile ones. Every one of them is bounded in time
-//! and in the number of its connections, and connects to 127.0.0.1 only.
+//! The clients of scripts/attack.sh: honest (well-behaved) ones, which measure, and hostile ones. All of them limit their time
+//! and the number of their connections, and only connect to 127.0.0.1.
 //!
-//! Usage: `attacker CLIENT ARGUMENTS…`, see `USAGE`. Each writes `ready` once it has begun, and in the end one line of
-//! JSON with what it counted.
+//! Usage: `attacker CLIENT ARGUMENTS…`, see `USAGE`. Each client prints `ready` when it starts, and at the end one line of JSON
+//! with its counts.
 
 mod chunks;
 mod hold;
@@ -24,7 +24,7 @@ attacker hold PORT CONNECTIONS pipelines|heads
 attacker load PORT CONNECTIONS SECONDS
 attacker sync DIRECTORY SECONDS";
 
-/// Says that the client has begun.
+/// Reports that the client has started.
 fn ready() -> std::io::Result<()> {
     let mut out = std::io::stdout();
     writeln!(out, "ready")?;

@@ -1,26 +1,26 @@
-//! What the connections of a swarm send.
+//! The requests that the connections of a swarm send.
 
 use std::fmt::Write as _;
 
-/// About as much is made at a time.
+/// The approximate size of a batch of requests.
 const BATCH_BYTES: usize = 16 * 1024;
 
 const RANGES: usize = 60;
 
-/// As long as a request-line of 16 KiB leaves room for.
+/// About the longest that fits into a request line of 16 KiB.
 const ECHO_BYTES: usize = 15_000;
 
 pub(crate) enum Payload {
-    /// Uploads of one byte, each to a name of its own, without end.
+    /// An unlimited number of uploads of one byte, each with a new name.
     Uploads { count: u64 },
-    /// The same bytes again and again, without end.
+    /// The same bytes, repeated without limit.
     Repeated(Vec<u8>),
     /// These bytes, once on each connection.
     Once(&'static [u8]),
 }
 
 impl Payload {
-    /// Puts what a connection sends next into an empty buffer. It stays empty where there is nothing more to send.
+    /// Fills an empty buffer with the next bytes of a connection. It stays empty if there is nothing more to send.
     pub(crate) fn fill(&mut self, is_first: bool, outgoing: &mut Vec<u8>) {
         match self {
             Payload::Uploads { count } => {
@@ -47,7 +47,7 @@ pub(crate) fn named(name: &str) -> Result<Payload, String> {
         "idle" => Payload::Once(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"),
         "silent" => Payload::Once(b""),
         "half" => Payload::Once(b"GET / HTTP/1.1\r\nHost: a\r\nX-Half-A-He"),
-        _ => return Err(format!("there is no payload {name}")),
+        _ => return Err(format!("unknown payload: {name}")),
     })
 }
 
@@ -65,7 +65,7 @@ fn compressed_echo() -> String {
     format!("GET /echo/{} HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\n\r\n", text(ECHO_BYTES))
 }
 
-/// Letters without much of a pattern, so that compressing them is work.
+/// Pseudo-random letters, which take some work to compress.
 pub(crate) fn text(bytes: usize) -> String {
     let mut state: u32 = 1;
     let letters = std::iter::repeat_with(|| {

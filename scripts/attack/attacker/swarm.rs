@@ -1,5 +1,5 @@
-//! Connections that send as much as the server takes, read and discard all that it answers, and connect again when it
-//! closes them, until their time is over or standard input ends.
+//! Connections that send as much as the server accepts, read and discard the responses, and reconnect when the server closes
+//! them, until the time is over or standard input is closed.
 
 use std::collections::VecDeque;
 use std::error::Error;
@@ -18,15 +18,15 @@ use crate::payload::Payload;
 
 const BUFFER_BYTES: usize = 64 * 1024;
 
-/// Reads, and writes, of a connection before it is another one's turn.
+/// The number of reads, and of writes, on a connection in one turn.
 const CALLS_PER_TURN: usize = 4;
 
-/// How often those that have been closed connect again.
+/// The interval at which closed connections reconnect.
 const RECONNECT: Duration = Duration::from_millis(20);
 
 #[derive(Default)]
-struct Peer {
-    /// None between two connections.
+struct Client {
+    /// `None` while it is not connected.
     stream: Option<TcpStream>,
     outgoing: Vec<u8>,
     sent: usize,
@@ -35,9 +35,9 @@ struct Peer {
 }
 
 enum Outcome {
-    /// Nothing can be done until the socket becomes ready.
+    /// The socket must become ready first.
     Idle,
-    /// It has used up its turn.
+    /// The turn is over, but the socket may still be ready.
     Unfinished,
     Closed,
 }
@@ -57,14 +57,14 @@ struct Swarm {
 }
 
 impl Swarm {
-    fn drive(&mut self, peer: &mut Peer) -> Outcome {
-        let Peer { stream: Some(stream), outgoing, sent, is_first, .. } = peer else { return Outcome::Idle };
+    fn drive(&mut self, client: &mut Client) -> Outcome {
+        let Client { stream: Some(stream), outgoing, sent, is_first, .. } = client else { return Outcome::Idle };
         let mut is_unfinished = false;
         for call in 0..CALLS_PER_TURN {
             match stream.read(&mut self.buffer) {
                 Ok(0) => return Outcome::Closed,
                 Ok(bytes) => {
-                    // One that two reads share is not counted.
+                    // A status line that is split between two reads is not counted.
                     let count = |status| memmem::find_iter(&self.buffer[..bytes], status).count() as u64;
                     self.counts.succeeded += count(b"HTTP/1.1 2");
                     self.counts.refused += count(b"HTTP/1.1 4") + count(b"HTTP/1.1 5");
@@ -94,17 +94,17 @@ impl Swarm {
         if is_unfinished { Outcome::Unfinished } else { Outcome::Idle }
     }
 
-    fn connect(&mut self, port: u16, poll: &Poll, token: usize, peer: &mut Peer) -> std::io::Result<()> {
+    fn connect(&mut self, port: u16, poll: &Poll, token: usize, client: &mut Client) -> std::io::Result<()> {
         let mut stream = TcpStream::connect(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
         poll.registry().register(&mut stream, Token(token), Interest::READABLE | Interest::WRITABLE)?;
-        let is_queued = peer.is_queued;
-        *peer = Peer { stream: Some(stream), is_first: true, is_queued, ..Peer::default() };
+        let is_queued = client.is_queued;
+        *client = Client { stream: Some(stream), is_first: true, is_queued, ..Client::default() };
         self.counts.connects += 1;
         Ok(())
     }
 }
 
-/// Becomes true when standard input ends.
+/// Returns a flag that becomes true when standard input is closed.
 fn watch_input() -> Arc<AtomicBool> {
     let is_over = Arc::new(AtomicBool::new(false));
     let shared = Arc::clone(&is_over);
@@ -124,7 +124,7 @@ pub(crate) fn run(
     let mut swarm = Swarm { payload, buffer: vec![0; BUFFER_BYTES], counts: Counts::default() };
     let mut poll = Poll::new()?;
     let mut events = Events::with_capacity(1024);
-    let mut peers: Vec<Peer> = (0..connections).map(|_| Peer::default()).collect();
+    let mut clients: Vec<Client> = (0..connections).map(|_| Client::default()).collect();
     let mut closed: Vec<usize> = (0..connections).collect();
     let mut queue = VecDeque::new();
     let is_input_over = watch_input();
@@ -138,27 +138,27 @@ pub(crate) fn run(
         }
         if now >= reconnect_at {
             reconnect_at = now + RECONNECT;
-            // One that fails, for want of a port or a descriptor, is tried again the next time.
-            closed.retain(|&token| swarm.connect(port, &poll, token, &mut peers[token]).is_err());
+            // A connection that fails, because no port or descriptor is free, is tried again next time.
+            closed.retain(|&token| swarm.connect(port, &poll, token, &mut clients[token]).is_err());
         }
         poll.poll(&mut events, Some(if queue.is_empty() { RECONNECT } else { Duration::ZERO }))?;
         for Token(token) in events.iter().map(|event| event.token()) {
-            if !std::mem::replace(&mut peers[token].is_queued, true) {
+            if !std::mem::replace(&mut clients[token].is_queued, true) {
                 queue.push_back(token);
             }
         }
         for _ in 0..queue.len() {
             let Some(token) = queue.pop_front() else { break };
-            let peer = &mut peers[token];
-            peer.is_queued = false;
-            match swarm.drive(peer) {
+            let client = &mut clients[token];
+            client.is_queued = false;
+            match swarm.drive(client) {
                 Outcome::Idle => {}
                 Outcome::Unfinished => {
-                    peer.is_queued = true;
+                    client.is_queued = true;
                     queue.push_back(token);
                 }
                 Outcome::Closed => {
-                    peer.stream = None;
+                    client.stream = None;
                     swarm.counts.closed += 1;
                     closed.push(token);
                 }

@@ -1,4 +1,4 @@
-//! How long the disk takes to make things durable: a small file and the directory with its name, again and again.
+//! Measures repeatedly how long the disk takes to sync a small file and its directory.
 
 use std::error::Error;
 use std::fs::{self, File};

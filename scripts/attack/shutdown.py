@@ -1,4 +1,4 @@
-"""ending: the server is told to end while clients have connected and not yet asked, alone and behind HAProxy."""
+"""shutdown: the server is told to shut down while connected clients have not yet sent a request; alone and behind HAProxy."""
 
 import contextlib
 import signal
@@ -11,17 +11,17 @@ import client
 import clients
 import process
 import row
-from context import NGINX, SPINDLE
+from context import SPINDLE
 from targets import Target
 
-NAME = "ending"
+NAME = "shutdown"
 
-ACCEPTED, WAITING = 100, 100
+ACCEPTED, IN_BACKLOG = 100, 100
 SETTLE_SECONDS = 0.3
 
-# Between the signal and the requests: as long as a request is under way at most.
+# Between the signal and the requests: the longest time that a request is on its way.
 DELAY_SECONDS = 0.05
-ANSWER_SECONDS = 5
+RESPONSE_SECONDS = 5
 
 RESTARTS = 10
 LOAD_CONNECTIONS = 64
@@ -51,38 +51,38 @@ backend both
 
 
 def run(context):
-    accepted_all = {name: _end_with_silent_clients(context, name) for name in context.names()}
+    served = {name: _shut_down_with_silent_clients(context, name) for name in context.names()}
     rows = [
-        row.Row(NAME, f"{words}: answered", {name: f"{answered[part]}/{count}" for name, answered in accepted_all.items()},
-                "all", accepted_all[SPINDLE][part] == count)
-        for part, (words, count) in enumerate((("accepted, silent", ACCEPTED), ("in the backlog", WAITING)))
+        row.Row(NAME, f"{label}: served", {name: f"{own[part]}/{count}" for name, own in served.items()},
+                "all", served[SPINDLE][part] == count)
+        for part, (label, count) in enumerate((("accepted, silent", ACCEPTED), ("in the backlog", IN_BACKLOG)))
     ]
     if not context.haproxy:
         return [*rows, row.Row(NAME, "behind HAProxy: skipped, it is missing (--install installs it)", {})]
     counts = {name: _restart_behind_haproxy(context, name) for name in context.names()}
     return [
         *rows,
-        row.Row(NAME, f"behind HAProxy, {RESTARTS} restarts: answers", {name: _words(own) for name, own in counts.items()},
+        row.Row(NAME, f"behind HAProxy, {RESTARTS} restarts: responses", {name: _text(own) for name, own in counts.items()},
                 "no 502, none cut off", not {"0", "502"} & set(counts[SPINDLE])),
     ]
 
 
-def _end_with_silent_clients(context, name):
-    """How many clients are answered: of those that had been accepted, and of those that still waited for that."""
+def _shut_down_with_silent_clients(context, name):
+    """How many clients get a response: of those whose connection was accepted, and of those still in the backlog."""
     with Target(name, context) as target, contextlib.ExitStack() as stack:
-        connect = lambda: stack.enter_context(socket.create_connection(("127.0.0.1", target.port), ANSWER_SECONDS))
+        connect = lambda: stack.enter_context(socket.create_connection(("127.0.0.1", target.port), RESPONSE_SECONDS))
         accepted = [connect() for _ in range(ACCEPTED)]
         time.sleep(SETTLE_SECONDS)
         pids = process.process_tree(target.process.pid)
         _signal(pids, signal.SIGSTOP)
-        waiting = [connect() for _ in range(WAITING)]
-        target.end_gently()
+        in_backlog = [connect() for _ in range(IN_BACKLOG)]
+        target.shut_down_gracefully()
         _signal(pids, signal.SIGCONT)
         time.sleep(DELAY_SECONDS)
-        asked = [[_is_sent(connection) for connection in part] for part in (accepted, waiting)]
+        sent = [[_send(connection) for connection in part] for part in (accepted, in_backlog)]
         return [
-            sum(is_sent and _is_answered(connection) for connection, is_sent in zip(part, sent))
-            for part, sent in zip((accepted, waiting), asked)
+            sum(is_sent and _receives_200(connection) for connection, is_sent in zip(part, part_sent))
+            for part, part_sent in zip((accepted, in_backlog), sent)
         ]
 
 
@@ -91,21 +91,21 @@ def _signal(pids, number):
         subprocess.run(["kill", f"-{number.value}", str(pid)], check=True)
 
 
-def _is_sent(connection):
+def _send(connection):
     with contextlib.suppress(OSError):
         connection.sendall(REQUEST)
         return True
     return False
 
 
-def _is_answered(connection):
+def _receives_200(connection):
     with contextlib.suppress(OSError):
         return connection.recv(1024).startswith(b"HTTP/1.1 200 ")
     return False
 
 
 def _restart_behind_haproxy(context, name):
-    """The answers by status, while two servers behind HAProxy are restarted in turn under load."""
+    """The number of responses by status, while two servers behind HAProxy are restarted in turn under load."""
     with contextlib.ExitStack() as stack:
         targets = [stack.enter_context(Target(name, context)) for _ in range(2)]
         port = client.free_port()
@@ -116,9 +116,9 @@ def _restart_behind_haproxy(context, name):
             time.sleep(BETWEEN_RESTARTS_SECONDS)
             for restart in range(restarts):
                 target = targets[restart % 2]
-                target.end_gently()
-                if target.seconds_to_end(process.STOP_SECONDS) is None:
-                    raise client.MeasurementFailed(f"{name} does not end behind HAProxy")
+                target.shut_down_gracefully()
+                if target.seconds_to_exit(process.STOP_SECONDS) is None:
+                    raise client.MeasurementFailed(f"{name} does not exit behind HAProxy")
                 target.start()
                 time.sleep(BETWEEN_RESTARTS_SECONDS)
             return load.result(seconds)
@@ -135,7 +135,7 @@ def _start_haproxy(context, stack, port, targets):
     time.sleep(SETTLE_SECONDS)
 
 
-def _words(counts):
-    """All statuses; 0 stands for a connection that ended without an answer."""
+def _text(counts):
+    """All statuses as text. 0 stands for a connection that was closed without a response."""
     named = {"0": "cut off"}
     return ", ".join(f"{named.get(status, status)}: {count:,}" for status, count in counts.items())

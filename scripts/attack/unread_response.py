@@ -1,4 +1,5 @@
-"""hang: a client asks for a large file and never reads. The server has to give it up, and to stay idle meanwhile."""
+"""unread-response: a client requests a large file and never reads it. The server must close the connection, and use no
+processor time meanwhile."""
 
 import concurrent.futures
 import math
@@ -12,11 +13,12 @@ import row
 from context import NGINX
 from targets import Target
 
-NAME = "hang"
+NAME = "unread-response"
 
-# So little fits into the server's send buffer that its deadline is near the least.
+# With a small send buffer the server's write timeout is near its minimum.
 SMALL_BUFFERS = "4096 4096 4096"
 
+# The server's write timeout, and a second for each so many bytes of the send buffer.
 STALL_SECONDS = 30
 BYTES_PER_SECOND = 16 * 1024
 DEADLINE_SECONDS_MAX = 90
@@ -26,7 +28,7 @@ BEFORE_SECONDS, AFTER_SECONDS = 1, 3
 HONEST_RATE = 20
 HONEST_SECONDS_MAX = 0.05
 CPU_MAX = 0.05
-END_SECONDS_MAX = 1.5
+EXIT_SECONDS_MAX = 1.5
 
 REQUEST = b"GET /files/large HTTP/1.1\r\nHost: a\r\n\r\n"
 
@@ -36,8 +38,8 @@ def run(context):
         buffer_bytes = int(network.read("ipv4/tcp_wmem").split()[2])
         deadline = STALL_SECONDS + math.ceil(buffer_bytes / BYTES_PER_SECOND)
         if deadline > DEADLINE_SECONDS_MAX:
-            return [row.Row(NAME, "skipped: needs a network namespace, or it would take too long", {})]
-        # Side by side, each on a core of its own: mostly this is waiting.
+            return [row.Row(NAME, "skipped: without a network namespace it would take too long", {})]
+        # At the same time, each on a core of its own, since it mostly waits.
         with concurrent.futures.ThreadPoolExecutor() as pool:
             running = {name: pool.submit(_attack, context, name, deadline) for name in context.names()}
             attacks = {name: future.result() for name, future in running.items()}
@@ -46,10 +48,10 @@ def run(context):
 
 class _Attack:
     closed_after = None
-    # In the busiest second.
+    # The share of a core in the busiest second.
     cpu = 0.0
-    answers = None
-    end_seconds = None
+    result = None
+    exit_seconds = None
 
 
 def _attack(context, name, deadline):
@@ -65,20 +67,20 @@ def _attack(context, name, deadline):
             client.sendall(REQUEST)
             peer_port = client.getsockname()[1]
             _watch(attack, target, peer_port, limit)
-            attack.answers = honest.result()
-        target.end_gently()
-        attack.end_seconds = target.seconds_to_end(process.STOP_SECONDS)
+            attack.result = honest.result()
+        target.shut_down_gracefully()
+        attack.exit_seconds = target.seconds_to_exit(process.STOP_SECONDS)
     return attack
 
 
 def _watch(attack, target, peer_port, limit):
-    """Watches the connection and the processor, until a little after the server must have closed the connection."""
+    """Watches the connection and the processor time until the server must have closed the connection."""
     start = second = time.monotonic()
     cpu_ns = target.cpu_ns()
     was_open = False
     while (now := time.monotonic()) < start + limit:
         is_open = network.is_open(target.port, peer_port)
-        # Before the server has accepted it, it looks like one that is closed.
+        # Until the server accepts it, a connection looks like a closed one.
         if was_open and not is_open and attack.closed_after is None:
             attack.closed_after = now - start
         was_open |= is_open
@@ -92,15 +94,15 @@ def _watch(attack, target, peer_port, limit):
 def _rows(attacks, deadline):
     spindle = attacks["spindle"]
     values = lambda text: {name: text(attack) for name, attack in attacks.items()}
-    answers, end = spindle.answers, spindle.end_seconds
+    result, exit_seconds = spindle.result, spindle.exit_seconds
     return [
         row.Row(NAME, "closed after", values(lambda attack: row.duration(attack.closed_after)),
                 f"≤ {deadline + LATE_SECONDS} s", spindle.closed_after is not None),
         row.Row(NAME, "CPU in the busiest second", values(lambda attack: f"{attack.cpu:.1%}"),
                 f"≤ {CPU_MAX:.0%}", spindle.cpu <= CPU_MAX),
-        row.Row(NAME, "honest: answered", values(lambda attack: attack.answers.count()), "all", answers.are_complete),
-        row.Row(NAME, "honest: p99", values(lambda attack: row.duration(attack.answers.p99_s)),
-                f"≤ {row.duration(HONEST_SECONDS_MAX)}", answers.p99_s <= HONEST_SECONDS_MAX),
-        row.Row(NAME, "gentle end after", values(lambda attack: row.duration(attack.end_seconds)),
-                f"≤ {END_SECONDS_MAX} s", end is not None and end <= END_SECONDS_MAX),
+        row.Row(NAME, "well-behaved: served", values(lambda attack: attack.result.count()), "all", result.is_complete),
+        row.Row(NAME, "well-behaved: p99", values(lambda attack: row.duration(attack.result.p99_s)),
+                f"≤ {row.duration(HONEST_SECONDS_MAX)}", result.p99_s <= HONEST_SECONDS_MAX),
+        row.Row(NAME, "exits after SIGTERM", values(lambda attack: row.duration(attack.exit_seconds)),
+                f"≤ {EXIT_SECONDS_MAX} s", exit_seconds is not None and exit_seconds <= EXIT_SECONDS_MAX),
     ]
