@@ -1,41 +1,64 @@
-//! What is said of a shared folder once it is served: what it is, what others may do, and under which addresses.
+//! The banner: what the server prints when it starts to listen. It says which files are served, what others may do with
+//! them, and the URLs, each on a line `Listening on URL` that scripts can read.
 
 use std::fmt::Write as _;
 use std::path::Path;
 
 use qrcodegen::{QrCode, QrCodeEcc};
 
-/// Where the server can be reached.
+/// A URL of the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Url {
     /// The URL.
     pub url: String,
-    /// Whether only this machine reaches it.
+    /// Whether it works on this machine only.
     pub is_local: bool,
 }
 
-/// The banner of the folder at `path`. `rights` says what others may do. With `draws_qr` the first URL that others reach
-/// is drawn for the camera of a telephone.
-pub fn of_folder(path: &Path, rights: &str, urls: &[Url], draws_qr: bool) -> String {
-    let mut text = format!("Sharing {}: {rights}.\n", path.to_string_lossy().escape_debug());
-    for Url { url, .. } in urls {
-        // Writing to a string never fails.
-        let _ = writeln!(text, "Listening on {url}");
-    }
+/// The banner of a server without files.
+pub fn of_no_files(urls: &[Url]) -> String {
+    format!("Serving no files: no directory is given.\n{}", listening_on(urls))
+}
+
+/// The banner of a server that serves the files below `path` at `/files/`. `permissions` says what others may do.
+pub fn of_directory(path: &Path, permissions: &str, urls: &[Url]) -> String {
+    format!("Serving {} at /files/: {permissions}.\n{}", shown(path), listening_on(urls))
+}
+
+/// The banner of the shared folder at `path`. `permissions` says what others may do. With `draws_qr` the first URL that
+/// works on other machines is added as a QR code.
+pub fn of_folder(path: &Path, permissions: &str, urls: &[Url], draws_qr: bool) -> String {
+    let mut text = format!("Sharing {}: {permissions}.\n{}", shown(path), listening_on(urls));
     if draws_qr {
         match urls.iter().find(|url| !url.is_local) {
             Some(Url { url, .. }) => text.push_str(&qr_code(url).unwrap_or_default()),
-            None => text.push_str("No QR code: only this machine reaches the server. With --bind :: others do.\n"),
+            None => {
+                text.push_str("No QR code: only this machine can reach the server. With --bind :: others can, too.\n");
+            }
         }
     }
     text
 }
 
-/// The light modules around a code, on each side (ISO/IEC 18004).
+/// The path with control characters escaped, so that it cannot forge a line.
+fn shown(path: &Path) -> String {
+    path.to_string_lossy().escape_debug().to_string()
+}
+
+fn listening_on(urls: &[Url]) -> String {
+    let mut lines = String::new();
+    for Url { url, .. } in urls {
+        // Writing to a string never fails.
+        let _ = writeln!(lines, "Listening on {url}");
+    }
+    lines
+}
+
+/// The width of the light margin on each side of a code, in modules (ISO/IEC 18004).
 const QUIET_ZONE: i32 = 4;
 
-/// A QR code in half blocks: two rows of modules a line. Light modules are drawn, since most terminals are dark; cameras
-/// read both.
+/// A QR code in half blocks, with two rows of modules per line. The light modules are drawn, because most terminals are
+/// dark; cameras read inverted codes as well.
 fn qr_code(text: &str) -> Option<String> {
     let code = QrCode::encode_text(text, QrCodeEcc::Low).ok()?;
     let end = code.size() + QUIET_ZONE;
@@ -56,7 +79,7 @@ fn qr_code(text: &str) -> Option<String> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may stop where it stands")]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
 
@@ -65,16 +88,24 @@ mod tests {
     }
 
     #[test]
-    fn it_names_the_folder_the_rights_and_each_url() {
+    fn it_names_the_files_the_permissions_and_each_url() {
         let urls = [url("http://192.168.1.5:80", false), url("http://127.0.0.1:80", true)];
         assert_eq!(
             of_folder(Path::new("/a\nb"), "others may read", &urls, false),
             "Sharing /a\\nb: others may read.\nListening on http://192.168.1.5:80\nListening on http://127.0.0.1:80\n"
         );
+        assert_eq!(
+            of_directory(Path::new("/a\nb"), "others may read", &urls[1..]),
+            "Serving /a\\nb at /files/: others may read.\nListening on http://127.0.0.1:80\n"
+        );
+        assert_eq!(
+            of_no_files(&urls[1..]),
+            "Serving no files: no directory is given.\nListening on http://127.0.0.1:80\n"
+        );
     }
 
     #[test]
-    fn the_drawing_has_each_module_of_the_first_url_that_others_reach() {
+    fn the_qr_code_shows_the_first_url_that_works_on_other_machines() {
         let urls = [url("http://127.0.0.1:80", true), url("http://192.168.1.5:80", false), url("http://b:80", false)];
         let text = of_folder(Path::new("/a"), "", &urls, true);
         let lines: Vec<Vec<char>> = text.lines().skip(4).map(|line| line.chars().collect()).collect();
@@ -91,8 +122,8 @@ mod tests {
     }
 
     #[test]
-    fn without_a_url_for_others_the_reason_is_said() {
+    fn without_a_url_for_other_machines_the_reason_is_printed() {
         let text = of_folder(Path::new("/a"), "", &[url("http://127.0.0.1:80", true)], true);
-        assert!(text.ends_with("With --bind :: others do.\n"), "{text}");
+        assert!(text.ends_with("With --bind :: others can, too.\n"), "{text}");
     }
 }

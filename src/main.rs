@@ -2,8 +2,9 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, LineWriter, Write};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use log::{LevelFilter, error, warn};
@@ -100,10 +101,9 @@ fn serve(config: Config) -> Result<(), String> {
 }
 
 fn sharing(folder: &SharedFolder) -> FolderSettings {
-    // As it is called when it is archived; the root of the system has no name.
-    let path = folder.path.canonicalize().unwrap_or_else(|_| folder.path.clone());
     FolderSettings {
-        name: path.file_name().map_or(b"files".to_vec(), |name| name.as_bytes().to_vec()),
+        // The root directory has no name.
+        name: canonical(&folder.path).file_name().map_or(b"files".to_vec(), |name| name.as_bytes().to_vec()),
         shows_hidden: folder.options.shows_hidden,
         is_site: folder.options.is_site,
         hosts: AllowedHosts::new(&folder.options.hosts, machine::host_name().as_deref()),
@@ -111,30 +111,40 @@ fn sharing(folder: &SharedFolder) -> FolderSettings {
 }
 
 fn banner(listeners: &[TcpListener], config: &Config) -> io::Result<String> {
-    if let Some(folder) = &config.folder {
-        return banner_of_folder(listeners, folder, config.uploads.policy);
-    }
-    let mut lines = String::new();
-    for listener in listeners {
-        lines.push_str(&format!("Listening on {}\n", listen::url_of(listener.local_addr()?)));
-    }
-    Ok(lines)
+    let permissions = match config.uploads.policy {
+        UploadPolicy::Off => "others may read",
+        UploadPolicy::Create => "others may read, and add files",
+        UploadPolicy::Replace => "others may read, add and replace files",
+    };
+    Ok(match (&config.folder, &config.directory) {
+        (Some(SharedFolder { path, options }), _) => {
+            banner::of_folder(&canonical(path), permissions, &urls_for_others(listeners)?, options.draws_qr)
+        }
+        (None, Some(path)) => banner::of_directory(&canonical(path), permissions, &urls(listeners)?),
+        (None, None) => banner::of_no_files(&urls(listeners)?),
+    })
 }
 
-fn banner_of_folder(listeners: &[TcpListener], folder: &SharedFolder, policy: UploadPolicy) -> io::Result<String> {
+/// The absolute path without links, as far as the system can tell.
+fn canonical(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
+}
+
+/// The URL of each listener's own address.
+fn urls(listeners: &[TcpListener]) -> io::Result<Vec<Url>> {
+    let url = |address: SocketAddr| Url { url: listen::url_of(address), is_local: address.ip().is_loopback() };
+    listeners.iter().map(|listener| listener.local_addr().map(url)).collect()
+}
+
+/// The URLs at which other machines and this one reach the listeners.
+fn urls_for_others(listeners: &[TcpListener]) -> io::Result<Vec<Url>> {
     let (interfaces, name) = (machine::interface_addresses(), machine::host_name());
     let mut urls = Vec::new();
     for listener in listeners {
         let reached = machine::urls_of(listener.local_addr()?, &interfaces, name.as_deref());
         urls.extend(reached.into_iter().map(|(url, is_local)| Url { url, is_local }));
     }
-    let rights = match policy {
-        UploadPolicy::Off => "others may read",
-        UploadPolicy::Create => "others may read, and add files",
-        UploadPolicy::Replace => "others may read, add and replace files",
-    };
-    let path = folder.path.canonicalize().unwrap_or_else(|_| folder.path.clone());
-    Ok(banner::of_folder(&path, rights, &urls, folder.options.draws_qr))
+    Ok(urls)
 }
 
 /// Standard error is written a line at a time, so that each record is one write.

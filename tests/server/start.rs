@@ -10,6 +10,9 @@ use crate::harness::{Client, Exited, Server, Start, raise_descriptor_limit};
 /// An address of documentation (RFC 5737): no machine's.
 const NOBODYS_ADDRESS: &str = "192.0.2.1";
 
+/// The first line of the banner of a server without a directory.
+const NO_FILES: &str = "Serving no files: no directory is given.\n";
+
 fn has_ipv6() -> bool {
     TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok()
 }
@@ -140,16 +143,30 @@ fn a_free_port_is_the_same_on_every_address_and_the_banner_lists_each() {
         true => format!("Listening on http://127.0.0.1:{port}\nListening on http://[::1]:{port}\n"),
         false => format!("Listening on http://127.0.0.1:{port}\n"),
     };
-    assert_eq!(server.banner, expected);
+    assert_eq!(server.banner, format!("{NO_FILES}{expected}"));
     for address in &server.addresses {
         assert_eq!(Client::connect(*address).get("/echo/here").text(), "here", "{address}");
     }
 }
 
 #[test]
+fn the_banner_names_the_directory_and_whether_uploads_are_on() {
+    for (options, permissions) in [
+        (&[][..], "others may read, add and replace files"),
+        (&["--uploads", "create"], "others may read, and add files"),
+        (&["--uploads", "off"], "others may read"),
+    ] {
+        let server = Start::new().directory().options(options.iter().copied()).start();
+        let directory = server.directory().canonicalize().expect("a directory");
+        let expected = format!("Serving {} at /files/: {permissions}.\n", directory.display());
+        assert!(server.banner.starts_with(&expected), "{}", server.banner);
+    }
+}
+
+#[test]
 fn a_single_address_is_the_only_one_served() {
     let server = Start::new().options(["-b", "127.0.0.1"]).start();
-    assert_eq!(server.banner, format!("Listening on http://127.0.0.1:{}\n", server.port()));
+    assert_eq!(server.banner, format!("{NO_FILES}Listening on http://127.0.0.1:{}\n", server.port()));
     assert_eq!(server.get("/").status, 200);
 }
 
@@ -160,7 +177,7 @@ fn the_unspecified_ipv6_address_includes_ipv4() {
         return;
     }
     let server = Start::new().options(["--bind", "::"]).start();
-    assert_eq!(server.banner, format!("Listening on http://[::]:{}\n", server.port()));
+    assert_eq!(server.banner, format!("{NO_FILES}Listening on http://[::]:{}\n", server.port()));
     assert_eq!(server.get("/").status, 200, "over IPv4");
     let address = SocketAddr::from((Ipv6Addr::LOCALHOST, server.port()));
     assert_eq!(Client::connect(address).get("/").status, 200, "over IPv6");
@@ -177,10 +194,10 @@ fn a_link_local_address_is_served() {
         let server = Start::new().options(["--bind", &bind]).start();
         let (port, index) = (server.port(), interface.index);
         let served_at = SocketAddrV6::new(address, port, 0, index);
-        assert_eq!(server.banner, format!("Listening on http://[{address}%25{index}]:{port}\n"));
+        assert_eq!(server.banner, format!("{NO_FILES}Listening on http://[{address}%25{index}]:{port}\n"));
         assert_eq!(server.addresses, [SocketAddr::V6(served_at)]);
         assert_eq!(Client::connect(served_at.into()).get("/echo/here").text(), "here");
-        let url = server.banner.trim().trim_start_matches("Listening on ");
+        let url = server.banner.trim().rsplit_once("Listening on ").expect("a URL").1;
         match std::process::Command::new("curl").args(["--silent", "--globoff", &format!("{url}/echo/here")]).output() {
             Ok(output) => assert_eq!(String::from_utf8_lossy(&output.stdout), "here", "{output:?}"),
             Err(reason) => println!("not tried with curl: {reason}"),
