@@ -1,5 +1,5 @@
-//! What storage promises, tried on a simulated disk: with the power cut at each call, each fault at each call, and other
-//! processes at work between any two.
+//! Tests of storage on a simulated disk: with a power failure at each call, with each fault at each call, and with
+//! other processes that change the tree between any two calls.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 

@@ -1,4 +1,4 @@
-//! What is done to storage, and what must be true of the disk after it, however it went.
+//! The operations that the tests perform, and what the disk must contain afterwards.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -10,17 +10,17 @@ use crate::disk::{Disk, Loss, Settings};
 /// The time on the simulated disk, in nanoseconds since 1970.
 pub(crate) const START_NS: u64 = 1_700_000_000_000_000_000;
 
-/// Contents are a few blocks long, so that each can be lost without the others.
+/// Contents are a few blocks long, so that a power failure can lose one block and keep the others.
 pub(crate) const BLOCK_BYTES: usize = 4;
 
 pub(crate) const OLD: &[u8] = b"the old one";
-const BYSTANDER: &[u8] = b"nobody asks for this";
+const BYSTANDER: &[u8] = b"not part of any test";
 pub(crate) const ABANDONED: &str = ".spindle-00000000000000aa";
 
-/// One way to make a disk.
+/// The name of a system and its settings.
 pub(crate) type System = (&'static str, fn(u64) -> Settings);
 
-/// Every kind of system that storage runs on.
+/// All kinds of systems.
 pub(crate) const SYSTEMS: [System; 4] = [
     ("Linux", Settings::linux),
     ("another system", Settings::portable),
@@ -34,24 +34,27 @@ pub(crate) const SYSTEMS: [System; 4] = [
 /// An operation on one name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Operation {
-    /// An upload to a name that is free.
+    /// An upload of a new file.
     New,
-    /// An upload in the place of a file.
+    /// An upload that replaces a file.
     Replace,
-    /// One that only creates, where the name is free, and where it is not.
+    /// A [`UploadMode::CreateOnly`] upload of a new file.
     CreateOnly,
+    /// A [`UploadMode::CreateOnly`] upload to an existing name.
     CreateOnlyExisting,
-    /// One that asks for the version that is there, and one that asks for another.
+    /// An upload on condition that the file has its current version.
     IfMatch,
+    /// An upload on condition that the file has another version.
     IfMatchAnother,
-    /// One that replaces, on condition that there is nothing: where the name is free, and where it is not.
-    IfNothing,
-    IfNothingExisting,
-    /// One that is given up.
+    /// An upload of a new file, on condition that it does not exist.
+    IfAbsent,
+    /// An upload to an existing name, on condition that it does not exist.
+    IfAbsentExisting,
+    /// An upload that is dropped before its commit.
     Abort,
-    /// One beside what a crash has left.
-    Scan,
-    /// Two versions, one after the other.
+    /// An upload that replaces a file, in a directory with a temporary file that a crash left.
+    CleanUp,
+    /// Uploads of two versions, one after the other.
     Twice,
 }
 
@@ -62,28 +65,28 @@ pub(crate) const OPERATIONS: [Operation; 11] = [
     Operation::CreateOnlyExisting,
     Operation::IfMatch,
     Operation::IfMatchAnother,
-    Operation::IfNothing,
-    Operation::IfNothingExisting,
+    Operation::IfAbsent,
+    Operation::IfAbsentExisting,
     Operation::Abort,
-    Operation::Scan,
+    Operation::CleanUp,
     Operation::Twice,
 ];
 
 impl Operation {
-    /// Whether something has the name before.
+    /// Whether the file exists before the operation.
     pub(crate) fn begins_with_old(self) -> bool {
-        use Operation::{Abort, CreateOnlyExisting, IfMatch, IfMatchAnother, IfNothingExisting, Replace, Scan};
-        matches!(self, Replace | CreateOnlyExisting | IfMatch | IfMatchAnother | IfNothingExisting | Abort | Scan)
+        use Operation::{Abort, CleanUp, CreateOnlyExisting, IfAbsentExisting, IfMatch, IfMatchAnother, Replace};
+        matches!(self, Replace | CreateOnlyExisting | IfMatch | IfMatchAnother | IfAbsentExisting | Abort | CleanUp)
     }
 
-    fn publish(self) -> UploadMode {
+    fn mode(self) -> UploadMode {
         match self {
             Operation::CreateOnly | Operation::CreateOnlyExisting => UploadMode::CreateOnly,
             _ => UploadMode::Replace,
         }
     }
 
-    /// What it uploads, version by version.
+    /// The contents that it uploads.
     pub(crate) fn versions(self) -> &'static [&'static [u8]] {
         match self {
             Operation::Twice => &[b"version one", b"the second version"],
@@ -91,42 +94,42 @@ impl Operation {
         }
     }
 
-    /// Whether it publishes anything where nothing goes wrong.
+    /// Whether it publishes something, if there is no fault.
     pub(crate) fn publishes(self) -> bool {
-        use Operation::{Abort, CreateOnlyExisting, IfMatchAnother, IfNothingExisting};
-        !matches!(self, CreateOnlyExisting | IfMatchAnother | IfNothingExisting | Abort)
+        use Operation::{Abort, CreateOnlyExisting, IfAbsentExisting, IfMatchAnother};
+        !matches!(self, CreateOnlyExisting | IfMatchAnother | IfAbsentExisting | Abort)
     }
 
     fn condition(self, old: Option<Metadata>) -> impl Fn(Option<&Metadata>) -> bool {
         move |existing| match self {
             Operation::IfMatch => existing == old.as_ref(),
             Operation::IfMatchAnother => existing.is_some_and(|existing| existing.size_bytes == 1),
-            Operation::IfNothing | Operation::IfNothingExisting => existing.is_none(),
+            Operation::IfAbsent | Operation::IfAbsentExisting => existing.is_none(),
             _ => true,
         }
     }
 }
 
 thread_local! {
-    /// How many states of the disk a test has looked at.
+    /// The number of states of the disk that a test has checked.
     static STATES: Cell<u64> = const { Cell::new(0) };
 }
 
-/// A world in which an operation is tried.
+/// An operation, and the disk on which it is performed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Trial {
     pub(crate) system: System,
     pub(crate) loss: Loss,
     pub(crate) operation: Operation,
     pub(crate) durable: bool,
-    /// The directory in which it is done.
+    /// The directory of the file.
     pub(crate) directory: &'static str,
 }
 
-/// What came of it.
+/// The result of an operation.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
-    /// How many of the versions were acknowledged.
+    /// The number of versions that were acknowledged.
     pub(crate) acknowledged: usize,
     pub(crate) error: Option<StorageError>,
 }
@@ -150,7 +153,7 @@ impl Trial {
         if self.operation.begins_with_old() {
             disk.add_file(&self.name(), OLD, i128::from(START_NS) - 10_000_000_000);
         }
-        if self.operation == Operation::Scan {
+        if self.operation == Operation::CleanUp {
             disk.add_file(&format!("{}/{ABANDONED}", self.directory), b"half of", 0);
         }
         disk
@@ -160,12 +163,12 @@ impl Trial {
         Directory::open_in(disk.clone(), Disk::root_path(), 7)
     }
 
-    /// Does it. Everything that it has opened is closed after it.
+    /// Performs the operation, and closes everything that it has opened.
     pub(crate) fn run(&self, directory: &Directory<Disk>) -> Outcome {
         let mut outcome = Outcome::default();
-        for (place, version) in self.operation.versions().iter().enumerate() {
-            match self.upload(directory, version, START_NS + place as u64) {
-                Ok(Some(_)) => outcome.acknowledged = place + 1,
+        for (number, version) in self.operation.versions().iter().enumerate() {
+            match self.upload(directory, version, START_NS + number as u64) {
+                Ok(Some(_)) => outcome.acknowledged = number + 1,
                 Ok(None) => {}
                 Err(error) => outcome.error = Some(error),
             }
@@ -184,8 +187,8 @@ impl Trial {
             Operation::IfMatch => Some(directory.metadata(&path)?),
             _ => None,
         };
-        let publish = self.operation.publish();
-        let mut upload = directory.begin_upload(&path, publish, Some(content.len() as u64), self.durable)?;
+        let mode = self.operation.mode();
+        let mut upload = directory.begin_upload(&path, mode, Some(content.len() as u64), self.durable)?;
         let (start, end) = content.split_at(content.len() / 2);
         upload.write(start)?;
         upload.write(end)?;
@@ -195,7 +198,7 @@ impl Trial {
         }
     }
 
-    /// What may be found under the name after the operation, or a part of it.
+    /// Checks the content of the disk after the operation, or after a part of it.
     pub(crate) fn check_content(&self, disk: &Disk, acknowledged: usize, context: &dyn Fn() -> String) {
         STATES.set(STATES.get() + 1);
         let found = disk.read(&self.name());
@@ -217,8 +220,8 @@ impl Trial {
         assert!(names.iter().all(is_known), "{names:?}{}", context());
     }
 
-    /// Starts the server again and uploads to the directory: nothing hidden is left of what was before, and the name has what
-    /// it had.
+    /// Restarts the server and uploads another file to the directory. This must remove all temporary files, and must
+    /// not change the first file.
     pub(crate) fn check_restart(&self, disk: &Disk, context: &dyn Fn() -> String) {
         disk.fail(0, crate::disk::Enabled::NONE);
         disk.stop_tracing();

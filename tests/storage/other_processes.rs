@@ -1,4 +1,4 @@
-//! Other processes that swap files, links and directories between any two calls.
+//! Other processes change files, links and directories between any two calls.
 
 use spindle::storage::{Directory, StorageError, SymlinkedDirectories, UploadMode};
 
@@ -8,7 +8,7 @@ use crate::operations::{START_NS, SYSTEMS, System, path};
 
 const CALLS_MAX: u64 = 200;
 const FOREIGN: &[u8] = b"what another process wrote";
-/// Of a length that nothing within the root has.
+/// No file inside the root has this length.
 const SECRET: &[u8] = &[b's'; 1234];
 
 fn disk(system: System) -> Disk {
@@ -43,7 +43,7 @@ fn removed(path: &str) -> Action {
     Action::RemoveTree { path: path.to_owned() }
 }
 
-/// What happens at one moment: another process is fast.
+/// The actions of another process, all of which happen between two calls.
 fn swaps() -> Vec<Vec<Action>> {
     vec![
         vec![moved("a", "kept"), link("a", "../outside")],
@@ -60,22 +60,22 @@ fn swaps() -> Vec<Vec<Action>> {
     ]
 }
 
-/// What another process does where nothing leads out.
-fn rivals() -> Vec<Vec<Action>> {
+/// Actions of another process on the same file.
+fn concurrent_writes() -> Vec<Vec<Action>> {
     let replace = Action::Replace { path: "a/b/name".to_owned(), content: FOREIGN.to_vec() };
     let create = Action::Create { path: "a/b/name".to_owned(), content: FOREIGN.to_vec() };
-    // Remembers what had the name at that moment.
+    // Another name for the file that exists at that moment.
     let witness = Action::HardLink { from: "a/b/name".to_owned(), to: "witness".to_owned() };
     vec![vec![create.clone(), witness], vec![replace], vec![unlink("a/b/name")], vec![unlink("a/b/name"), create]]
 }
 
-fn upload(directory: &Directory<Disk>, publish: UploadMode, only_if_nothing: bool) -> Result<bool, StorageError> {
-    let mut upload = directory.begin_upload(&path("a/b/name"), publish, None, true)?;
+fn upload(directory: &Directory<Disk>, mode: UploadMode, only_if_absent: bool) -> Result<bool, StorageError> {
+    let mut upload = directory.begin_upload(&path("a/b/name"), mode, None, true)?;
     upload.write(b"ours")?;
-    upload.commit(START_NS, |existing| !only_if_nothing || existing.is_none()).map(|published| published.created)
+    upload.commit(START_NS, |existing| !only_if_absent || existing.is_none()).map(|published| published.created)
 }
 
-/// Everything that reads. Panics where it is shown what is outside.
+/// Calls everything that reads. Panics if it finds a file outside the root.
 fn read(directory: &Directory<Disk>) {
     let path = path("a/b/name");
     let lengths = [
@@ -83,21 +83,23 @@ fn read(directory: &Directory<Disk>) {
         directory.metadata(&path).ok().map(|metadata| metadata.size_bytes),
     ];
     for length in lengths.into_iter().flatten() {
-        assert_ne!(length, SECRET.len() as u64, "it has opened what is outside");
+        assert_ne!(length, SECRET.len() as u64, "a file outside the root was opened");
     }
     for linked in [SymlinkedDirectories::Include, SymlinkedDirectories::Exclude] {
         let Ok(mut listing) = directory.list(Some(&crate::operations::path("a/b")), linked) else { continue };
         for _ in 0..20 {
             match listing.next() {
                 None => break,
-                Some(Ok(Some(entry))) => assert_ne!(entry.size_bytes, SECRET.len() as u64, "it lists what is outside"),
+                Some(Ok(Some(entry))) => {
+                    assert_ne!(entry.size_bytes, SECRET.len() as u64, "a file outside the root is listed")
+                }
                 Some(_) => {}
             }
         }
     }
 }
 
-/// Runs `act` once for each call that it makes, with other processes at work before that call. Returns how many runs.
+/// Runs `act` once for each call that it makes, and performs `actions` before that call. Returns the number of runs.
 fn between_any_calls(actions: &[Action], act: impl Fn(&Directory<Disk>), check: impl Fn(&Disk, &str)) -> u64 {
     let mut runs = 0;
     for system in SYSTEMS {
@@ -122,7 +124,7 @@ fn between_any_calls(actions: &[Action], act: impl Fn(&Directory<Disk>), check: 
 }
 
 #[test]
-fn nothing_outside_is_touched_while_links_and_directories_are_swapped() {
+fn nothing_outside_the_root_is_accessed_while_links_and_directories_are_swapped() {
     let mut runs = 0;
     for actions in swaps() {
         let outside = disk(SYSTEMS[0]).outside();
@@ -130,8 +132,8 @@ fn nothing_outside_is_touched_while_links_and_directories_are_swapped() {
             assert_eq!(disk.outside(), outside, "{context}");
             assert_eq!(disk.temporary_names(), [""; 0], "{context}");
         };
-        for publish in [UploadMode::Replace, UploadMode::CreateOnly] {
-            runs += between_any_calls(&actions, |directory| drop(upload(directory, publish, false)), check);
+        for mode in [UploadMode::Replace, UploadMode::CreateOnly] {
+            runs += between_any_calls(&actions, |directory| drop(upload(directory, mode, false)), check);
         }
         runs += between_any_calls(&actions, read, check);
     }
@@ -139,10 +141,10 @@ fn nothing_outside_is_touched_while_links_and_directories_are_swapped() {
     assert!(runs > 1000, "{runs}");
 }
 
-/// A directory that is moved out takes along what is being written in it at that moment, which nothing can prevent; but
-/// nothing else there is touched.
+/// A directory that is moved out takes along what is just being written to it, which nothing can prevent. Nothing else
+/// outside the root changes.
 #[test]
-fn a_directory_that_is_moved_out_is_all_that_changes_there() {
+fn only_a_directory_that_is_moved_out_changes_outside_the_root() {
     let outside = disk(SYSTEMS[0]).outside();
     for actions in [vec![moved("a", "/outside/a")], vec![moved("a", "/outside/a"), link("a", "../outside")]] {
         between_any_calls(
@@ -159,16 +161,16 @@ fn a_directory_that_is_moved_out_is_all_that_changes_there() {
 }
 
 #[test]
-fn what_another_process_created_first_is_never_replaced_by_who_only_creates() {
+fn creating_never_replaces_a_file_of_another_process() {
     let mut runs = 0;
-    for (publish, only_if_nothing) in [(UploadMode::CreateOnly, false), (UploadMode::Replace, true)] {
-        for actions in rivals() {
+    for (mode, only_if_absent) in [(UploadMode::CreateOnly, false), (UploadMode::Replace, true)] {
+        for actions in concurrent_writes() {
             let act = |directory: &Directory<Disk>| {
-                // The name is free at first.
-                drop(upload(directory, publish, only_if_nothing));
+                // The file does not exist at first.
+                drop(upload(directory, mode, only_if_absent));
             };
             for system in SYSTEMS {
-                // Without links and a rename that refuses there is no such rename: nothing is created.
+                // Without hard links and RENAME_NOREPLACE, `CreateOnly` creates nothing.
                 for call in 1..CALLS_MAX {
                     let disk = disk(system);
                     assert!(disk.act(&unlink("a/b/name")));
@@ -184,21 +186,21 @@ fn what_another_process_created_first_is_never_replaced_by_who_only_creates() {
                     runs += 1;
                     if disk.read("witness").as_deref() == Some(FOREIGN) {
                         let context = format!("{} before call {call}:\n{}", system.0, trace.borrow().join("\n"));
-                        let is_last_resort = system.0 == "another system without hard links" && only_if_nothing;
+                        let uses_plain_rename = system.0 == "another system without hard links" && only_if_absent;
                         let is_kept = disk.read("a/b/name").as_deref() == Some(FOREIGN);
-                        assert!(is_kept || is_last_resort, "replaced on {context}");
+                        assert!(is_kept || uses_plain_rename, "replaced on {context}");
                     }
                 }
             }
         }
     }
-    println!("{runs} rivals");
+    println!("{runs} concurrent writes");
     assert!(runs > 200, "{runs}");
 }
 
-/// Two servers share a directory: the first look of one at it falls between the calls of the other.
+/// Two servers share a directory. The second scans it for temporary files during an upload to the first.
 #[test]
-fn an_upload_in_progress_is_not_swept_by_another_server() {
+fn an_upload_in_progress_is_not_removed_by_another_server() {
     for system in SYSTEMS {
         let disk = disk(system);
         let open = || Directory::open_in(disk.clone(), Disk::root_path(), 7).unwrap();

@@ -1,4 +1,4 @@
-//! What the system does not permit.
+//! Files and directories without some permissions.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -12,7 +12,7 @@ const UNREADABLE: Permissions = Permissions { readable: false, ..Permissions::AL
 const UNWRITABLE: Permissions = Permissions { writable: false, ..Permissions::ALL };
 const UNSEARCHABLE: Permissions = Permissions { searchable: false, ..Permissions::ALL };
 
-/// What an upload to `a/name` beside an abandoned one gives, where `a` has these permissions.
+/// Uploads to `a/name`, beside a temporary file of a crash, while `a` has these permissions.
 fn upload(system: usize, permissions: Permissions, durable: bool) -> (Result<(), StorageError>, Disk) {
     let disk = Disk::new(SYSTEMS[system].1(1), Rc::new(Cell::new(START_NS)));
     disk.add_directory("a");
@@ -30,7 +30,7 @@ fn upload(system: usize, permissions: Permissions, durable: bool) -> (Result<(),
 }
 
 #[test]
-fn a_directory_must_permit_what_is_done_in_it() {
+fn an_upload_needs_permissions_for_its_directory() {
     for system in 0..SYSTEMS.len() {
         for (permissions, durable) in [(UNWRITABLE, false), (UNSEARCHABLE, false), (UNREADABLE, true)] {
             let (refused, disk) = upload(system, permissions, durable);
@@ -40,9 +40,9 @@ fn a_directory_must_permit_what_is_done_in_it() {
     }
 }
 
-/// It is written to, and not swept: whoever set that up wants nobody to see what is in it.
+/// The server does not remove temporary files there, since it cannot list the directory.
 #[test]
-fn a_directory_that_cannot_be_read_takes_uploads_where_it_can_be_passed_through() {
+fn a_directory_without_read_permission_accepts_uploads_if_it_can_be_traversed() {
     let (uploaded, disk) = upload(0, UNREADABLE, false);
     assert!(uploaded.is_ok(), "{uploaded:?}");
     disk.permit("a", Permissions::ALL);
@@ -51,7 +51,7 @@ fn a_directory_that_cannot_be_read_takes_uploads_where_it_can_be_passed_through(
 }
 
 #[test]
-fn a_file_that_cannot_be_read_is_denied_and_can_be_replaced() {
+fn a_file_without_read_permission_can_be_replaced() {
     for (_, system) in SYSTEMS {
         let disk = Disk::new(system(1), Rc::new(Cell::new(START_NS)));
         disk.add_file("name", b"old", 0);

@@ -1,16 +1,16 @@
-//! Power cuts, at each call and behind the last one, in every state that the disk may then be in.
+//! Power failures at each call and after the last one, with every state that the disk may have afterwards.
 
 use crate::disk::{Event, Loss};
 use crate::operations::{OPERATIONS, SYSTEMS, Trial};
 
-/// More states than this of one cut are too many to look at: the operations are short enough to have fewer.
+/// The most states after one power failure. The operations are short enough to have fewer.
 const STATES_MAX: usize = 20_000;
 
 /// More calls than any operation makes.
 const CALLS_MAX: u64 = 200;
 
-/// Cuts the power (or kills the process) at each call of a trial. Returns how many states were looked at.
-fn cut_everywhere(
+/// Stops the machine (or the process) at each call of a trial. Returns the number of states that `check` has checked.
+fn fail_at_each_call(
     trial: &Trial,
     check: impl Fn(&Trial, &crate::disk::Disk, usize, &dyn Fn() -> String) -> usize,
 ) -> usize {
@@ -24,7 +24,7 @@ fn cut_everywhere(
         let was_cut = disk.is_stopped();
         disk.stop();
         drop(directory);
-        let context = || format!("\n{trial:?}, cut at call {call}:\n{}", trace.borrow().join("\n"));
+        let context = || format!("\n{trial:?}, stopped at call {call}:\n{}", trace.borrow().join("\n"));
         assert_eq!(disk.descriptors(), 0, "{}", context());
         states += check(trial, &disk, outcome.acknowledged, &context);
         if !was_cut {
@@ -39,7 +39,7 @@ fn each_trial(loss: Loss, durable: bool, mut visit: impl FnMut(&Trial)) {
     for system in SYSTEMS {
         for operation in OPERATIONS {
             for directory in [".", "a"] {
-                // Without links and a rename that refuses, a name cannot be created safely, and nothing is promised but that.
+                // Without hard links and RENAME_NOREPLACE, `CreateOnly` always fails.
                 let cannot_create = system.0 == "another system without hard links"
                     && matches!(operation, crate::operations::Operation::CreateOnly);
                 if !cannot_create {
@@ -56,50 +56,50 @@ fn check_each_state(
     acknowledged: usize,
     context: &dyn Fn() -> String,
 ) -> usize {
-    // What was acknowledged without being flushed may be lost.
+    // An upload that was acknowledged without being flushed may be lost.
     let acknowledged = if trial.durable { acknowledged } else { 0 };
     let states = disk.after_each_power_loss(STATES_MAX, |after| {
-        let context = || format!("{}\nThe disk then holds\n{}", context(), after.everything(".").join("\n"));
+        let context = || format!("{}\nThe disk then contains\n{}", context(), after.everything(".").join("\n"));
         trial.check_content(after, acknowledged, &context);
         trial.check_restart(after, &context);
     });
     states.unwrap_or_else(|| panic!("more than {STATES_MAX} states{}", context()))
 }
 
-fn cut_the_power(loss: Loss, durable: bool) {
+fn test_power_failures(loss: Loss, durable: bool) {
     let mut states = 0;
-    each_trial(loss, durable, |trial| states += cut_everywhere(trial, check_each_state));
+    each_trial(loss, durable, |trial| states += fail_at_each_call(trial, check_each_state));
     println!("{loss:?}, durable: {durable}: {states} states");
     assert!(states > 500, "{states}");
 }
 
 #[test]
-fn what_was_flushed_and_acknowledged_outlasts_a_power_cut_where_changes_are_ordered() {
-    cut_the_power(Loss::Ordered, true);
+fn durable_uploads_survive_a_power_failure_if_changes_are_ordered() {
+    test_power_failures(Loss::Ordered, true);
 }
 
 #[test]
-fn what_was_flushed_and_acknowledged_outlasts_a_power_cut_where_names_are_journalled() {
-    cut_the_power(Loss::Journalled, true);
+fn durable_uploads_survive_a_power_failure_if_names_are_journalled() {
+    test_power_failures(Loss::Journalled, true);
 }
 
 #[test]
-fn what_was_flushed_and_acknowledged_outlasts_a_power_cut_where_nothing_is_ordered() {
-    cut_the_power(Loss::Cruel, true);
+fn durable_uploads_survive_a_power_failure_if_nothing_is_ordered() {
+    test_power_failures(Loss::Cruel, true);
 }
 
-/// The README promises nothing without `--fsync`; but where changes are ordered, nothing is torn.
+/// The README promises nothing without `--fsync`, but on a disk that orders its changes no upload is torn.
 #[test]
-fn without_a_flush_nothing_is_torn_where_changes_are_ordered() {
-    cut_the_power(Loss::Ordered, false);
+fn without_flushes_no_upload_is_torn_if_changes_are_ordered() {
+    test_power_failures(Loss::Ordered, false);
 }
 
 #[test]
-fn a_process_that_is_killed_leaves_whole_versions() {
+fn a_killed_process_leaves_complete_versions() {
     let mut states = 0;
     for durable in [false, true] {
         each_trial(Loss::None, durable, |trial| {
-            states += cut_everywhere(trial, |trial, disk, acknowledged, context| {
+            states += fail_at_each_call(trial, |trial, disk, acknowledged, context| {
                 let after = disk.after_kill();
                 trial.check_content(&after, acknowledged, context);
                 trial.check_restart(&after, context);

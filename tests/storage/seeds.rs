@@ -1,4 +1,4 @@
-//! Long lives of a directory, each from a seed: uploads, faults, crashes, power cuts, restarts.
+//! Random sequences of uploads, faults, crashes, power failures and restarts, each made from a seed.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -15,7 +15,7 @@ const LIVES: usize = 4;
 const UPLOADS: usize = 8;
 const NAMES: [&str; 3] = ["one", "a/two", "a/three"];
 
-/// What may be under a name.
+/// The contents that a file may have; `None` if it may be absent.
 type Possible = HashMap<&'static str, Vec<Option<Vec<u8>>>>;
 
 struct World {
@@ -27,14 +27,14 @@ struct World {
 }
 
 impl World {
-    /// One upload, given up in the middle now and then.
+    /// Uploads a file, and sometimes drops the upload before its commit.
     fn upload(&mut self, directory: &Directory<Disk>) {
         self.uploads += 1;
         self.clock.set(self.clock.get() + self.random.u64(..3_000_000_000));
         let name = NAMES[self.random.usize(..NAMES.len())];
         let content = format!("upload {} ", self.uploads).repeat(self.random.usize(1..6)).into_bytes();
-        let publish = if self.random.u8(..) < 64 { UploadMode::CreateOnly } else { UploadMode::Replace };
-        let Ok(mut upload) = directory.begin_upload(&path(name), publish, None, true) else { return };
+        let mode = if self.random.u8(..) < 64 { UploadMode::CreateOnly } else { UploadMode::Replace };
+        let Ok(mut upload) = directory.begin_upload(&path(name), mode, None, true) else { return };
         for piece in content.chunks(20) {
             if upload.write(piece).is_err() {
                 return;
@@ -49,7 +49,7 @@ impl World {
                 self.acknowledged += 1;
                 *possible = vec![Some(content)];
             }
-            // It may be there although its name could not be flushed.
+            // The file may be published although its name could not be flushed.
             Err(_) => possible.push(Some(content)),
         }
     }
@@ -62,7 +62,7 @@ impl World {
         }
     }
 
-    /// Forgets what can no longer be.
+    /// After a restart, only the contents on the disk remain possible.
     fn observe(&mut self, disk: &Disk) {
         for name in NAMES {
             self.possible.insert(name, vec![disk.read(name)]);
@@ -81,7 +81,7 @@ fn settings(seed: u64, random: &mut fastrand::Rng) -> Settings {
         no_locks: (random.u8(..) < 32).then_some(Errno::NOLCK),
         no_directory_sync: (loss == Loss::Ordered && random.bool()).then_some(Errno::INVAL),
         reuses_inodes: random.bool(),
-        // The root takes one, an upload two, and a sweep two more.
+        // The root takes one, an upload two, and a cleanup two more.
         descriptors_max: [1024, 6, 4, 3][random.usize(..4)],
         capacity_bytes: bounds[random.usize(..3)],
         quota_bytes: bounds[random.usize(..3)],
@@ -92,8 +92,8 @@ fn settings(seed: u64, random: &mut fastrand::Rng) -> Settings {
     }
 }
 
-/// Returns how many uploads were acknowledged.
-fn live(seed: u64, coverage: &Coverage) -> u64 {
+/// Runs one sequence. Returns the number of acknowledged uploads.
+fn run(seed: u64, coverage: &Coverage) -> u64 {
     let mut random = fastrand::Rng::with_seed(seed);
     let clock = Rc::new(Cell::new(START_NS));
     let mut disk = Disk::with_coverage(settings(seed, &mut random), Rc::clone(&clock), Rc::clone(coverage));
@@ -105,7 +105,7 @@ fn live(seed: u64, coverage: &Coverage) -> u64 {
         let context = format!("seed {seed}, life {life}");
         disk.fail(0, Enabled::NONE);
         let directory = Directory::open_in(disk.clone(), Disk::root_path(), seed).unwrap();
-        // A disk that has become read-only stays so until the machine is started again.
+        // A disk that becomes read-only stays so until the machine is restarted.
         let enabled = Enabled::all().without("read-only from now on").with("power fails");
         disk.fail(rate, enabled);
         for _ in 0..UPLOADS {
@@ -129,9 +129,9 @@ fn live(seed: u64, coverage: &Coverage) -> u64 {
 }
 
 #[test]
-fn what_was_acknowledged_is_there_in_every_life() {
+fn acknowledged_uploads_survive_faults_crashes_and_power_failures() {
     let coverage = new_coverage();
-    let acknowledged: u64 = (0..SEEDS).map(|seed| live(seed, &coverage)).sum();
+    let acknowledged: u64 = (0..SEEDS).map(|seed| run(seed, &coverage)).sum();
     println!("{acknowledged} uploads were acknowledged in {SEEDS} lives");
     assert!(acknowledged > 5 * SEEDS);
     let coverage = coverage.borrow();

@@ -1,5 +1,5 @@
-//! Two versions of a file never share a strong tag, whatever times the file system keeps, and however often the server is
-//! started anew.
+//! Two versions of a file never share a strong entity tag, whatever timestamps the file system stores, and however
+//! often the server is restarted.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -16,7 +16,7 @@ use crate::operations::{START_NS, SYSTEMS};
 const SEEDS: u64 = 150;
 const STEPS: usize = 60;
 
-/// More than a tick of the file system's clock: no process starts faster.
+/// The time that a restart takes: more than a tick of the file system's clock.
 const RESTART_NS: u64 = 10_000_000;
 
 struct Server {
@@ -38,8 +38,8 @@ impl Server {
         Server { disk, clock, routes, shared: Shared::new(Limits::default()) }
     }
 
-    /// Answers one request on a connection of its own. Returns the head of the response.
-    fn ask(&mut self, request: &str) -> String {
+    /// Handles one request on a connection of its own. Returns the head of the response.
+    fn request(&mut self, request: &str) -> String {
         let now = Now { monotonic_ns: self.clock.get(), unix_ns: self.clock.get() };
         let mut connection = Connection::new(0, &self.shared, &now);
         let space = connection.input_space(&mut self.shared);
@@ -68,32 +68,32 @@ impl Server {
 
     fn upload(&mut self, content: &str) {
         let bytes = content.len();
-        let answer =
-            self.ask(&format!("PUT /files/name HTTP/1.1\r\nHost: h\r\nContent-Length: {bytes}\r\n\r\n{content}"));
-        assert!(answer.starts_with("HTTP/1.1 20"), "{answer}");
+        let response =
+            self.request(&format!("PUT /files/name HTTP/1.1\r\nHost: h\r\nContent-Length: {bytes}\r\n\r\n{content}"));
+        assert!(response.starts_with("HTTP/1.1 20"), "{response}");
         assert_eq!(self.disk.read("name").as_deref(), Some(content.as_bytes()));
     }
 
     /// The strong tag of the file, if it has one.
     fn strong_tag(&mut self) -> Option<String> {
-        let answer = self.ask("HEAD /files/name HTTP/1.1\r\nHost: h\r\n\r\n");
-        let tag = answer.lines().find_map(|line| line.strip_prefix("ETag: "))?;
+        let response = self.request("HEAD /files/name HTTP/1.1\r\nHost: h\r\n\r\n");
+        let tag = response.lines().find_map(|line| line.strip_prefix("ETag: "))?;
         (!tag.starts_with("W/")).then(|| tag.to_owned())
     }
 }
 
-/// All contents have one length: the tag must not tell them apart by that.
+/// All contents have the same length, so that the tags do not differ by it.
 fn content(number: usize) -> String {
     format!("version {number:04}")
 }
 
-/// Returns how many strong tags were seen.
-fn live(seed: u64) -> usize {
+/// Runs one random sequence. Returns the number of strong tags.
+fn run(seed: u64) -> usize {
     let mut random = fastrand::Rng::with_seed(seed);
     let (_, system) = SYSTEMS[random.usize(..SYSTEMS.len())];
     let time_granularity_ns = [1, 100, 1000, 1_000_000, 1_000_000_000, 2_000_000_000][random.usize(..6)];
     let settings = Settings { loss: Loss::None, time_granularity_ns, ..system(seed) };
-    // On the second now and then, when a coarse time is kept exactly.
+    // The clock is sometimes on a whole second, which even a file system with coarse timestamps stores exactly.
     let clock = Rc::new(Cell::new(START_NS));
     let disk = Disk::new(settings, Rc::clone(&clock));
     let mut server = Server::new(disk.clone(), Rc::clone(&clock));
@@ -130,7 +130,7 @@ fn preconditions_of_an_upload_take_no_further_call() {
     let mut calls = |field: &str| {
         let before = disk.calls();
         let request = format!("PUT /files/name HTTP/1.1\r\nHost: h\r\n{field}Content-Length: 2\r\n\r\nab");
-        (server.ask(&request)[..12].to_owned(), disk.calls() - before)
+        (server.request(&request)[..12].to_owned(), disk.calls() - before)
     };
     // The first upload to a directory also looks for temporary files there.
     assert_eq!(calls("").0, "HTTP/1.1 201");
@@ -141,7 +141,7 @@ fn preconditions_of_an_upload_take_no_further_call() {
 
 #[test]
 fn two_versions_never_share_a_strong_tag() {
-    let tags: usize = (0..SEEDS).map(live).sum();
+    let tags: usize = (0..SEEDS).map(run).sum();
     println!("{tags} strong tags");
     assert!(tags > 500, "{tags}");
 }
