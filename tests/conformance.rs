@@ -1,4 +1,4 @@
-//! Keeps `conformance.md` true: every test that it names exists, and every protocol error has a row.
+//! Checks `conformance.md`: every test that it names exists, and every protocol error has a row.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::BTreeSet;
@@ -10,13 +10,13 @@ use spindle::http1::protocol_error::ProtocolError;
 
 const MATRIX: &str = include_str!("conformance.md");
 
-/// The rows of requirements: those of tables with five columns, their headings left out.
+/// The rows of requirements, which are those of tables with five columns, without their headings.
 fn rows() -> Vec<&'static str> {
     let is_row = |line: &&str| line.starts_with("| ") && line.matches(" | ").count() == 4 && !line.starts_with("| § |");
     MATRIX.lines().filter(is_row).collect()
 }
 
-/// What stands between backquotes.
+/// The texts between backquotes.
 fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
@@ -26,7 +26,7 @@ fn tests_of(row: &'static str) -> Vec<&'static str> {
     quoted(column).collect()
 }
 
-/// Where the test of that path stands, and its name: `http1::chunked::a` in `tests/http1/chunked.rs`, and
+/// The file and name of the test at `path`: `http1::chunked::a` is in `tests/http1/chunked.rs`, and
 /// `spindle::semantics::date::tests::a` in `src/semantics/date.rs` or below it.
 fn file_and_name(path: &str) -> Option<(PathBuf, &str)> {
     let mut parts: Vec<&str> = path.split("::").collect();
@@ -47,7 +47,7 @@ fn exists(path: &str) -> bool {
     let source = fs::read_to_string(file).unwrap();
     let mut lines = source.lines().map(str::trim);
     let head = format!("fn {name}(");
-    // The attribute stands right before the function, whose other attributes may come between.
+    // Other attributes may be between `#[test]` and the function.
     while lines.by_ref().any(|line| line == "#[test]") {
         if lines.by_ref().find(|line| !line.starts_with("#[")).is_some_and(|line| line.starts_with(&head)) {
             return true;
@@ -73,7 +73,7 @@ fn a_test_that_does_not_exist_is_noticed() {
     assert!(exists("spindle::semantics::date::tests::what_is_no_date_is_none"));
     assert!(exists("spindle::storage::tests::commits::an_update_is_not_lost"));
     assert!(!exists("http1::chunked::no_such_test"));
-    assert!(!exists("http1::chunked::assert_content_rejected"), "a function that is no test");
+    assert!(!exists("http1::chunked::assert_content_rejected"), "a function that is not a test");
     assert!(!exists("http1::no_such_module::chunks_are_put_together"));
     assert!(!exists("nowhere::chunks_are_put_together"));
 }
@@ -86,7 +86,7 @@ fn every_protocol_error_has_a_row() {
     }
 }
 
-/// Calls of what `tests/http1/script.rs` calls a case, and of the helpers that make one of a line.
+/// Calls that run a case of `tests/http1/script.rs`, directly or through a helper.
 const CASES: [&str; 12] = [
     "assert_stays_open(",
     "assert_closes(",
@@ -115,7 +115,7 @@ fn the_matrix_is_counted() {
     let cases: usize = files.map(|source| source.lines().filter(is_case).count()).sum();
     let named: BTreeSet<&str> = rows().into_iter().flat_map(tests_of).collect();
     assert!(rows().len() > 100 && cases > 300, "{} rows, {cases} cases", rows().len());
-    // Not by a macro, whose output the test harness would keep to itself.
+    // `eprintln!` would be captured by the test harness.
     writeln!(
         std::io::stderr(),
         "conformance: {} requirements, proved by {} tests; {cases} scripts of bytes",
