@@ -26,16 +26,16 @@ pub(crate) enum Segment {
 impl Segment {
     pub(crate) fn bytes(&self) -> u64 {
         match self {
-            Segment::Bytes(text) => text.len() as u64,
+            Segment::Bytes(data) => data.len() as u64,
             Segment::File(bytes) => *bytes,
         }
     }
 
     pub(crate) fn start(self, bytes: u64) -> Segment {
         match self {
-            Segment::Bytes(mut text) => {
-                text.truncate(bytes as usize);
-                Segment::Bytes(text)
+            Segment::Bytes(mut data) => {
+                data.truncate(bytes as usize);
+                Segment::Bytes(data)
             }
             Segment::File(_) => Segment::File(bytes),
         }
@@ -78,8 +78,8 @@ pub(crate) struct Connection {
 #[derive(Default)]
 pub(crate) struct Received {
     /// All bytes except those of files.
-    text: Vec<u8>,
-    /// The start of each response in `text`, and when it arrived.
+    data: Vec<u8>,
+    /// The start of each response in `data`, and when it arrived.
     responses: Vec<(usize, u64)>,
     searched: usize,
     file_bytes: u64,
@@ -199,7 +199,7 @@ impl Connection {
             left -= bytes;
             self.buffered -= bytes;
             let rest = match &segment {
-                Segment::Bytes(text) => Segment::Bytes(text[bytes as usize..].to_vec()),
+                Segment::Bytes(data) => Segment::Bytes(data[bytes as usize..].to_vec()),
                 Segment::File(all) => Segment::File(all - bytes),
             };
             self.received.take(segment.start(bytes), now_ns);
@@ -234,15 +234,15 @@ impl Received {
     fn take(&mut self, segment: Segment, at_ns: u64) {
         match segment {
             Segment::File(bytes) => self.file_bytes += bytes,
-            Segment::Bytes(text) => {
-                self.text.extend_from_slice(&text);
+            Segment::Bytes(data) => {
+                self.data.extend_from_slice(&data);
                 while let Some(place) =
-                    self.text[self.searched..].windows(HEAD_START.len()).position(|window| window == HEAD_START)
+                    self.data[self.searched..].windows(HEAD_START.len()).position(|window| window == HEAD_START)
                 {
                     self.responses.push((self.searched + place, at_ns));
                     self.searched += place + HEAD_START.len();
                 }
-                self.searched = self.searched.max(self.text.len().saturating_sub(HEAD_START.len() - 1));
+                self.searched = self.searched.max(self.data.len().saturating_sub(HEAD_START.len() - 1));
             }
         }
     }
@@ -320,13 +320,13 @@ impl Client {
 
     pub(crate) fn responses(&self) -> Vec<ReceivedResponse> {
         self.with(|connection| {
-            let Received { text, responses, .. } = &connection.received;
+            let Received { data, responses, .. } = &connection.received;
             let response = |index: usize| {
                 let (start, at_ns) = responses[index];
-                let end = responses.get(index + 1).map_or(text.len(), |(end, _)| *end);
-                let text = String::from_utf8_lossy(&text[start..end]);
-                let status = text[HEAD_START.len()..].get(..3).and_then(|digits| digits.parse().ok()).unwrap_or(0);
-                ReceivedResponse { at_ns, status, says_close: text.contains("\r\nConnection: close\r\n") }
+                let end = responses.get(index + 1).map_or(data.len(), |(end, _)| *end);
+                let data = String::from_utf8_lossy(&data[start..end]);
+                let status = data[HEAD_START.len()..].get(..3).and_then(|digits| digits.parse().ok()).unwrap_or(0);
+                ReceivedResponse { at_ns, status, says_close: data.contains("\r\nConnection: close\r\n") }
             };
             (0..responses.len()).map(response).collect()
         })
@@ -352,7 +352,7 @@ impl Client {
 
     /// The number of bytes received, without those of files.
     pub(crate) fn received_bytes(&self) -> usize {
-        self.with(|connection| connection.received.text.len())
+        self.with(|connection| connection.received.data.len())
     }
 
     /// The number of bytes received of files.
