@@ -4,14 +4,14 @@
   const filter = document.getElementById("filter");
   const count = document.getElementById("count");
   const body = list.tBodies[0];
-  // The link of the name is a row's first. A selector of two steps, such as "th a", would take time by the square.
+  // The first link of a row is that of the name. A selector such as "th a" would take quadratic time.
   const named = Array.from(body.rows)
     .map((row) => ({ row, link: row.querySelector("a") }))
     .filter((each) => each.link !== null);
   const up = named.find((each) => each.row.id === "up")?.link;
   const entries = named.filter((each) => each.link !== up);
 
-  // Times of the reader's own zone, and in words while they are close.
+  // Times are shown in the user's time zone, and relative to today if they are recent.
   const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
   const day = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
   const date = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric" });
@@ -19,7 +19,7 @@
   const now = new Date();
   const midnight = (days) => new Date(now.getFullYear(), now.getMonth(), now.getDate() + days);
   const [yesterday, today, tomorrow] = [midnight(-1), midnight(0), midnight(1)];
-  const inWords = (time) => {
+  const relative = (time) => {
     if (time >= today && time < tomorrow) return `today ${clock.format(time)}`;
     if (time >= yesterday && time < today) return `yesterday ${clock.format(time)}`;
     if (time.getFullYear() === now.getFullYear()) return `${day.format(time)}, ${clock.format(time)}`;
@@ -27,13 +27,13 @@
   };
   for (const element of body.querySelectorAll("time")) {
     const time = new Date(element.dateTime);
-    element.textContent = inWords(time);
+    element.textContent = relative(time);
     element.title = exact.format(time);
   }
   const zone = document.getElementById("zone");
   if (zone) zone.hidden = true;
 
-  // The filter: each word has to be somewhere in the name.
+  // The filter shows the entries whose names contain every word, without regard to case and accents.
   const fold = (text) => text.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase();
   const apply = () => {
     const words = fold(filter.value).split(/\s+/).filter((word) => word !== "");
@@ -48,31 +48,31 @@
   };
   if (entries.length > 1) {
     filter.hidden = false;
-    // At most once for each picture that is shown, however fast somebody types.
+    // At most once per frame, however fast the user types.
     let isWaiting = false;
     filter.addEventListener("input", () => {
       if (isWaiting) return;
       isWaiting = true;
       requestAnimationFrame(() => { isWaiting = false; apply(); });
     });
-    // A browser that goes back may bring the words back.
+    // Going back in the browser may restore the words.
     addEventListener("pageshow", () => { if (filter.value !== "") apply(); });
   }
 
-  // The command for an upload, with the address of this page.
+  // The upload command gets the address of this page.
   const address = document.getElementById("address");
   if (address) address.textContent = `'${(location.origin + location.pathname).replaceAll("'", "%27")}'`;
 
-  // Arrow keys move along the names, "/" goes to the filter, and Backspace to the parent folder.
+  // Arrow keys move between the names, "/" focuses the filter, and Backspace opens the parent folder.
   const move = (key, from) => {
     const all = named.filter((each) => !each.row.hidden).map((each) => each.link);
     const at = all.indexOf(from?.querySelector("a"));
-    const places = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: all.length - 1 };
+    const targets = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: all.length - 1 };
     if (key === "ArrowUp" && at <= 0) {
       if (at === 0 && !filter.hidden) filter.focus();
       return at === 0;
     }
-    const link = all[Math.min(places[key], all.length - 1)];
+    const link = all[Math.min(targets[key], all.length - 1)];
     link?.focus();
     return link !== undefined;
   };

@@ -1,31 +1,32 @@
-//! Under which names a shared folder is served.
+//! The host names under which a shared folder is served.
 //!
-//! A page of any site can make its name lead to this machine, and its scripts may then read what they get from it: to
-//! the browser it is all one site (DNS rebinding). Only the Host field tells such a request from an honest one.
-//! Addresses are always honest, since nobody else can give them another meaning.
+//! This protects against DNS rebinding: an attacker's web site makes its name resolve to this machine. To the browser,
+//! pages of that site and this server are then the same origin, so the attacker's scripts can read the folder. Only the
+//! Host field shows the attacker's name. Requests to an IP address are always served, because nobody can make an
+//! address resolve to another machine.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::semantics::origin::host_and_port;
 use crate::semantics::request::Request;
 
-/// The names that are served besides addresses and `localhost`.
+/// The host names that are served besides IP addresses and `localhost`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AllowedHosts {
-    /// All names.
+    /// Every name.
     Any,
-    /// These, in any case.
+    /// These names, compared without regard to case.
     Named(Vec<String>),
 }
 
 impl AllowedHosts {
-    /// The names that were asked for, of which `*` stands for all, and the machine's own: whole, without its domain,
-    /// and as the local network resolves it.
-    pub fn new(asked_for: &[String], machine: Option<&str>) -> AllowedHosts {
-        if asked_for.iter().any(|name| name == "*") {
+    /// The `configured` names, and three forms of the machine's own name: the full name, the name without its domain,
+    /// and that with `.local`, which mDNS resolves. If `*` is configured, every name is allowed.
+    pub fn new(configured: &[String], machine: Option<&str>) -> AllowedHosts {
+        if configured.iter().any(|name| name == "*") {
             return AllowedHosts::Any;
         }
-        let mut names = asked_for.to_vec();
+        let mut names = configured.to_vec();
         if let Some(machine) = machine {
             let first = machine.split('.').next().unwrap_or(machine);
             names.extend([machine.to_owned(), first.to_owned(), format!("{first}.local")]);
@@ -34,12 +35,13 @@ impl AllowedHosts {
         AllowedHosts::Named(names)
     }
 
-    /// Whether the request was sent to this machine. One without Host was: every browser sends it.
+    /// Whether the request was sent to an allowed name. A request without Host is allowed, because every browser sends
+    /// Host.
     pub(super) fn allow(&self, request: &Request<'_>) -> bool {
         let AllowedHosts::Named(names) = self else { return true };
         let Some(authority) = request.authority() else { return true };
         let (host, _) = host_and_port(authority);
-        // A name that ends in a dot is the same name, in full.
+        // A dot at the end marks a name as fully qualified.
         let host = host.strip_suffix(b".").unwrap_or(host);
         is_address(host)
             || host.eq_ignore_ascii_case(b"localhost")
@@ -50,7 +52,7 @@ impl AllowedHosts {
 fn is_address(host: &[u8]) -> bool {
     let Ok(host) = std::str::from_utf8(host) else { return false };
     match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-        // The interface of a link-local address is behind a percent sign, which is encoded or not.
+        // A link-local address may have a zone after a percent sign, which may itself be encoded.
         Some(v6) => v6.split('%').next().is_some_and(|address| address.parse::<Ipv6Addr>().is_ok()),
         None => host.parse::<Ipv4Addr>().is_ok(),
     }
@@ -63,7 +65,7 @@ mod tests {
     use crate::semantics::method::Method;
     use crate::semantics::request::{Target, Version};
 
-    fn includes(hosts: &AllowedHosts, host: &str) -> bool {
+    fn allows(hosts: &AllowedHosts, host: &str) -> bool {
         let mut spans = FieldSpans::default();
         let value_end = host.len() as u16;
         spans.push(FieldSpan { name: FieldName::Host, name_start: 0, name_end: 0, value_start: 0, value_end });
@@ -77,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_and_the_own_names_are_served_and_nothing_else() {
+    fn addresses_and_the_machines_names_are_allowed_and_no_other_names() {
         let hosts = AllowedHosts::new(&["Files.Example".to_owned()], Some("box.lan"));
         for host in [
             "127.0.0.1",
@@ -94,7 +96,7 @@ mod tests {
             "files.example",
             "files.example.:8080",
         ] {
-            assert!(includes(&hosts, host), "{host}");
+            assert!(allows(&hosts, host), "{host}");
         }
         for host in [
             "evil.example",
@@ -108,13 +110,13 @@ mod tests {
             "[evil]",
             "a",
         ] {
-            assert!(!includes(&hosts, host), "{host}");
+            assert!(!allows(&hosts, host), "{host}");
         }
     }
 
     #[test]
-    fn a_star_serves_all_names() {
-        assert!(includes(&AllowedHosts::new(&["*".to_owned()], None), "evil.example"));
-        assert!(!includes(&AllowedHosts::new(&[], None), "evil.example"));
+    fn a_star_allows_every_name() {
+        assert!(allows(&AllowedHosts::new(&["*".to_owned()], None), "evil.example"));
+        assert!(!allows(&AllowedHosts::new(&[], None), "evil.example"));
     }
 }

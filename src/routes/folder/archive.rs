@@ -1,10 +1,12 @@
-//! A whole folder as one tar archive, made as it is sent: pax headers (POSIX.1-2001) where the old ones are too
-//! narrow.
+//! A folder as a tar archive, made while it is sent. Values that are too long for a ustar header are in pax headers
+//! (POSIX.1-2001).
 //!
-//! Memory and descriptors are bounded: the directories on the way to the entry that is being sent are open, and its
-//! file. Large files leave from the disk's cache, as they do by themselves; small ones are read, and leave several
-//! together. The archive has what a reader of the folder could have by asking for each name, but that links to
-//! directories are not followed: a tree with a link to itself would have no end.
+//! Memory and descriptors are bounded: open are the directories on the way to the current entry, and its file. Large
+//! files are sent from the disk's cache, each by itself. Small files are read into memory, and several are sent
+//! together.
+//!
+//! The archive contains what a client could get by requesting each name, with one difference: links to directories are
+//! left out, because a link to a parent directory would make the archive endless.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -17,36 +19,36 @@ use crate::storage::{
     WalkEntry,
 };
 
-/// Directories within directories, at most: each is open while what is in it is sent.
+/// The deepest nesting of directories. Each is open while its entries are sent.
 const DEPTH_MAX: usize = 64;
 
-/// Archives that are sent at the same time, at most: each may hold as many descriptors as directories are deep.
+/// How many archives may be sent at the same time. Each has up to [`DEPTH_MAX`] directories open.
 const ARCHIVES_MAX: usize = 16;
 
-/// Entries that are looked at in one go where none of them is sent.
+/// After this many entries without anything to send, other connections are served.
 const SLICE_ENTRIES: usize = 256;
 
-/// The largest file that is read into memory, in bytes: header and content then leave in one call, with those of
-/// others.
+/// The largest file that is read into memory, in bytes. Header and content of such files are sent together.
 const SMALL_FILE_BYTES_MAX: u64 = 8 * 1024;
 
-/// Small files are read until there are so many bytes. Each takes a block at least, so that few are opened in one go.
-const GATHERED_BYTES: usize = PIECE_BYTES_MAX / 2;
+/// Small files are read until there are this many bytes. Each takes at least one block, so only a few are opened per
+/// slice.
+const SLICE_BYTES: usize = PIECE_BYTES_MAX / 2;
 
-/// Archives are made of blocks of this size.
+/// The size of a block. Headers and contents fill whole blocks.
 const BLOCK_BYTES: usize = 512;
 
-/// The longest name, in bytes, and the largest size and time that the old header holds.
+/// The longest name of a ustar header, in bytes, and the largest size and time.
 const NAME_BYTES_MAX: usize = 100;
 const NUMBER_MAX: u64 = 0o777_7777_7777;
 
 const NS_PER_S: i128 = 1_000_000_000;
 
-/// One of the archives that are being sent.
+/// Allows one archive to be sent, until it is dropped.
 pub(super) struct Permit(Rc<Cell<usize>>);
 
 impl Permit {
-    /// `None` where too many are being sent.
+    /// `None` if [`ARCHIVES_MAX`] archives are being sent. `count` is how many are.
     pub(super) fn new(count: &Rc<Cell<usize>>) -> Option<Permit> {
         (count.get() < ARCHIVES_MAX).then(|| {
             count.set(count.get() + 1);
@@ -64,9 +66,9 @@ impl Drop for Permit {
 /// A directory whose entries are being sent.
 struct Level<F: FileSystem> {
     listing: storage::Listing<F>,
-    /// Beneath the root; `None` for the root.
+    /// `None` for the root.
     path: Option<RelativePath>,
-    /// What stands before the names of its entries in the archive; it ends in a slash.
+    /// The prefix of its entries' names in the archive, which ends in a slash.
     prefix: Vec<u8>,
 }
 
@@ -74,12 +76,12 @@ struct Level<F: FileSystem> {
 pub struct Archive<F: FileSystem = Native> {
     directory: Directory<F>,
     shows_hidden: bool,
-    /// The directories on the way to the entry that is being sent.
+    /// The directories on the way to the current entry, the root first.
     levels: Vec<Level<F>>,
-    /// Headers, small files and padding, and how much of them has been sent.
+    /// Headers, small files and padding that were written last, and how much of them has been sent.
     out: Vec<u8>,
     sent: usize,
-    /// The large file that is sent behind them, and the padding behind that.
+    /// The large file that is sent after that, and the padding after the file.
     file: Option<FileRange<F>>,
     padding_bytes: usize,
     is_complete: bool,
@@ -88,7 +90,7 @@ pub struct Archive<F: FileSystem = Native> {
 }
 
 impl<F: FileSystem> Archive<F> {
-    /// Of the directory at `path`, which in the archive is called `name`.
+    /// An archive of the directory at `path`, which is called `name` in the archive.
     pub(super) fn new(
         directory: &Directory<F>,
         path: Option<RelativePath>,
@@ -119,7 +121,7 @@ impl<F: FileSystem> Archive<F> {
             self.out.clear();
             self.sent = 0;
             self.pad();
-            self.work()?;
+            self.run_slice()?;
         }
         let end = self.out.len().min(self.sent + PIECE_BYTES_MAX);
         Ok(match &self.file {
@@ -132,7 +134,7 @@ impl<F: FileSystem> Archive<F> {
 
     pub(in crate::routes) fn advance(&mut self, bytes: u64) {
         if self.sent < self.out.len() {
-            // No more than the piece had, whose length was a `usize`.
+            // The cast is exact: `bytes` is at most the length of the piece in memory.
             self.sent = self.out.len().min(self.sent + bytes as usize);
             return;
         }
@@ -143,22 +145,22 @@ impl<F: FileSystem> Archive<F> {
         }
     }
 
-    /// Fills the last block of the file that has been sent.
+    /// Fills the last block of the previous file.
     fn pad(&mut self) {
         self.out.resize(self.out.len() + self.padding_bytes, 0);
         self.padding_bytes = 0;
     }
 
-    /// Goes on to the next entries that are sent, or to the end.
-    fn work(&mut self) -> Result<(), SourceFailed> {
+    /// Writes the next entries to `out`, or the end of the archive.
+    fn run_slice(&mut self) -> Result<(), SourceFailed> {
         for _ in 0..SLICE_ENTRIES {
-            if self.file.is_some() || self.out.len() >= GATHERED_BYTES {
+            if self.file.is_some() || self.out.len() >= SLICE_BYTES {
                 return Ok(());
             }
             let Some(level) = self.levels.last_mut() else {
                 if !self.is_complete {
                     self.is_complete = true;
-                    // Two blocks of zeros.
+                    // The end of an archive: two blocks of zeros.
                     self.out.resize(self.out.len() + 2 * BLOCK_BYTES, 0);
                 }
                 return Ok(());
@@ -209,7 +211,7 @@ impl<F: FileSystem> Archive<F> {
                 self.levels.push(Level { listing, path: Some(path), prefix });
                 Ok(())
             }
-            // A reader may not see what is in it either.
+            // A client cannot list this directory either.
             Err(StorageError::PermissionDenied) => {
                 self.write_header(&prefix, EntryType::Directory, 0, modified_ns);
                 Ok(())
@@ -221,7 +223,7 @@ impl<F: FileSystem> Archive<F> {
     fn add_file(&mut self, path: &RelativePath, name: &[u8]) -> Result<(), StorageError> {
         let opened = match self.directory.open_file(path) {
             Ok(opened) => opened,
-            // A reader may not have it either, or it has been removed since its name was read.
+            // A client could not get this file either, or it was removed after its name was read.
             Err(StorageError::PermissionDenied | StorageError::NotFound | StorageError::NotRegularFile) => {
                 return Ok(());
             }
@@ -233,7 +235,7 @@ impl<F: FileSystem> Archive<F> {
     fn add_opened(&mut self, opened: OpenedFile<F>, name: &[u8]) -> Result<(), StorageError> {
         let (bytes, modified_ns) = (opened.metadata.size_bytes, opened.metadata.modified_ns);
         self.write_header(name, EntryType::Regular, bytes, modified_ns);
-        // Less than a block.
+        // The cast is exact: the padding is shorter than a block.
         self.padding_bytes = bytes.next_multiple_of(BLOCK_BYTES as u64).wrapping_sub(bytes) as usize;
         let file = FileRange::whole(opened);
         if bytes > SMALL_FILE_BYTES_MAX {
@@ -245,12 +247,15 @@ impl<F: FileSystem> Archive<F> {
         Ok(())
     }
 
-    /// Reads what the header has announced: no more of a file that has grown, and one that has shrunk is an error.
+    /// Reads as many bytes as the header announces. If the file has grown, the rest is left out.
+    ///
+    /// # Errors
+    /// The file has shrunk, or cannot be read.
     fn read_small(&mut self, mut file: FileRange<F>) -> Result<(), StorageError> {
         let mut end = self.out.len();
-        // It fits into memory by far.
+        // The cast is exact: a small file has at most [`SMALL_FILE_BYTES_MAX`] bytes.
         self.out.resize(end + file.remaining() as usize, 0);
-        // Each round reads a byte at least, or fails.
+        // Each call reads at least one byte, or fails.
         while !file.is_empty() {
             let bytes = file.read_at(&mut self.out[end..]).map_err(StorageError::Io)?;
             file.advance(bytes as u64);
@@ -262,9 +267,10 @@ impl<F: FileSystem> Archive<F> {
     fn write_header(&mut self, name: &[u8], kind: EntryType, bytes: u64, modified_ns: i128) {
         let mut records = Vec::new();
         let unix_s = modified_ns.div_euclid(NS_PER_S);
-        let old_unix_s = u64::try_from(unix_s).unwrap_or(0).min(NUMBER_MAX);
+        let ustar_unix_s = u64::try_from(unix_s).unwrap_or(0).min(NUMBER_MAX);
         let is_utf8 = std::str::from_utf8(name).is_ok();
-        // What is no UTF-8 is left to the old header where it fits: the new one has a way to say so that few know.
+        // A name that is not UTF-8 stays in the ustar header if it fits, because few programs know the pax record
+        // `hdrcharset`, which it would need.
         if name.len() > NAME_BYTES_MAX || !name.is_ascii() && is_utf8 {
             if !is_utf8 {
                 write_record(&mut records, "hdrcharset", b"BINARY");
@@ -274,20 +280,20 @@ impl<F: FileSystem> Archive<F> {
         if bytes > NUMBER_MAX {
             write_record(&mut records, "size", bytes.to_string().as_bytes());
         }
-        if i128::from(old_unix_s) * NS_PER_S != modified_ns {
+        if i128::from(ustar_unix_s) * NS_PER_S != modified_ns {
             write_record(&mut records, "mtime", decimal_seconds(modified_ns).as_bytes());
         }
         if !records.is_empty() {
             let length = records.len() as u64;
             records.resize(records.len().next_multiple_of(BLOCK_BYTES), 0);
-            write_block(&mut self.out, b"PaxHeader", EntryType::XHeader, length, old_unix_s);
+            write_block(&mut self.out, b"PaxHeader", EntryType::XHeader, length, ustar_unix_s);
             self.out.extend_from_slice(&records);
         }
-        write_block(&mut self.out, name, kind, bytes, old_unix_s);
+        write_block(&mut self.out, name, kind, bytes, ustar_unix_s);
     }
 }
 
-/// One header of the old form. A name that is too long is cut: the one in the records counts.
+/// Writes a ustar header. A name that is too long is cut, because the name in the pax records takes precedence.
 fn write_block(out: &mut Vec<u8>, name: &[u8], kind: EntryType, bytes: u64, unix_s: u64) {
     let mut header = Header::new_ustar();
     let name = &name[..name.len().min(NAME_BYTES_MAX)];
@@ -302,12 +308,12 @@ fn write_block(out: &mut Vec<u8>, name: &[u8], kind: EntryType, bytes: u64, unix
     out.extend_from_slice(header.as_bytes());
 }
 
-/// `length key=value\n`, where the length counts its own digits.
+/// Writes a pax record, `length key=value\n`. The length counts its own digits too.
 fn write_record(out: &mut Vec<u8>, key: &str, value: &[u8]) {
-    // A space, an equals sign and a line end.
+    // Three more: the space, the equals sign and the line end.
     let rest = key.len() + value.len() + 3;
     let mut length = rest + digits(rest);
-    // One digit more may make the number one digit longer.
+    // Adding the digits may have made the number one digit longer.
     length = rest + digits(length);
     out.extend_from_slice(format!("{length} {key}=").as_bytes());
     out.extend_from_slice(value);
@@ -318,7 +324,7 @@ fn digits(number: usize) -> usize {
     number.checked_ilog10().map_or(1, |log| log as usize + 1)
 }
 
-/// Seconds since 1970 with the nanoseconds behind the point, which count away from 1970 in a negative number.
+/// Seconds since 1970 with nanoseconds as the fraction. The fraction of a negative time counts away from zero.
 fn decimal_seconds(ns: i128) -> String {
     let sign = if ns < 0 { "-" } else { "" };
     let ns = ns.unsigned_abs();
@@ -332,7 +338,7 @@ mod tests {
 
     use super::*;
 
-    /// An archive of a new folder with these files.
+    /// An archive of a new folder with files of these names and lengths.
     fn archive(files: &[(&str, usize)]) -> (tempfile::TempDir, Archive) {
         let root = tempfile::tempdir().unwrap();
         for (name, bytes) in files {
@@ -344,7 +350,7 @@ mod tests {
         (root, archive)
     }
 
-    /// The lengths of all pieces.
+    /// Reads the archive to its end. Returns the lengths of all pieces.
     fn lengths(archive: &mut Archive) -> Vec<usize> {
         let mut lengths = Vec::new();
         loop {
@@ -360,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn small_files_leave_several_together_and_large_ones_by_themselves() {
+    fn several_small_files_are_sent_together_and_large_files_by_themselves() {
         let names: Vec<String> = (0..1000).map(|number| number.to_string()).collect();
         let mut files: Vec<(&str, usize)> = names.iter().map(|name| (&**name, 100)).collect();
         files.push(("large", 100_000));
@@ -368,18 +374,18 @@ mod tests {
         let lengths = lengths(&mut archive);
         assert!(lengths.contains(&100_000));
         assert!(lengths.iter().all(|length| *length == 100_000 || *length <= PIECE_BYTES_MAX));
-        // A file takes two blocks, and its time another two: no more than eight of them leave together.
+        // A file takes two blocks, and the pax header with its time another two. So four files fill a slice.
         assert!(lengths.len() < 1000 / 3, "{}", lengths.len());
         assert_eq!(lengths.iter().sum::<usize>() % BLOCK_BYTES, 0);
     }
 
     #[test]
-    fn a_small_file_has_the_length_that_its_header_announces_or_the_archive_fails() {
+    fn a_small_file_has_the_length_in_its_header_or_the_archive_fails() {
         for (bytes, succeeds) in [(99, false), (0, false), (100, true), (101, true), (9000, true)] {
             let (root, mut archive) = archive(&[("small", 100)]);
             let path = RelativePath::from_segments([&b"small"[..]]).unwrap();
             let opened = archive.directory.open_file(&path).unwrap();
-            // Between the look at its length and the reading of it.
+            // The length changes after the stat and before the read.
             File::options().write(true).open(root.path().join("small")).unwrap().set_len(bytes).unwrap();
             let added = archive.add_opened(opened, b"folder/small");
             assert_eq!(added.is_ok(), succeeds, "{bytes}");
@@ -392,12 +398,12 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_removed_behind_the_reading_of_its_name_is_left_out() {
+    fn a_file_that_is_removed_after_its_name_was_read_is_left_out() {
         for a_directory_takes_its_place in [false, true] {
             let (root, mut archive) = archive(&[("a", 20_000), ("b", 20_000)]);
             archive.out.clear();
-            // The header of one file; the name of the other has been read as well.
-            archive.work().unwrap();
+            // Writes the header of one file. The name of the other has been read as well.
+            archive.run_slice().unwrap();
             let is_a = archive.out.windows(8).any(|name| name == b"folder/a");
             let other = root.path().join(if is_a { "b" } else { "a" });
             fs::remove_file(&other).unwrap();
@@ -409,7 +415,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_counts_its_own_length() {
+    fn the_length_of_a_pax_record_includes_its_own_digits() {
         for value_bytes in [1, 2, 3, 4, 80, 88, 89, 90, 91, 985, 986, 987, 988, 989, 990] {
             let mut record = Vec::new();
             write_record(&mut record, "path", &vec![b'a'; value_bytes]);

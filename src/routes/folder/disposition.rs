@@ -1,21 +1,21 @@
-//! Content-Disposition of what is to be saved (RFC 6266).
+//! Content-Disposition of a response that a browser saves (RFC 6266).
 
 use std::fmt::Write as _;
 
-/// `attachment` with the name for every client: in `filename`, for old ones, ASCII with a `_` in the place of what they
-/// might read in another way; in `filename*` (RFC 8187) the name itself, where that says more. A name that is not UTF-8
-/// has U+FFFD for the bytes that are none.
+/// `attachment`, with the name in two forms. `filename` is for old clients: ASCII, with a `_` for every character that
+/// clients read differently. `filename*` (RFC 8187) has the name itself, and is left out if it is the same. In a name
+/// that is not UTF-8, each invalid sequence becomes U+FFFD.
 pub(super) fn attachment(name: &[u8]) -> String {
     let plain: String = String::from_utf8_lossy(name).chars().map(plain_character).collect();
     let mut value = format!("attachment; filename=\"{plain}\"");
     if plain.as_bytes() != name {
         value.push_str("; filename*=UTF-8''");
         for byte in String::from_utf8_lossy(name).bytes() {
-            // attr-char, but for those that some clients stumble over.
+            // The attr-char of RFC 8187 without those that some clients misread.
             if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
                 value.push(char::from(byte));
             } else {
-                // Writing to a string never fails.
+                // Writing to a `String` never fails.
                 let _ = write!(value, "%{byte:02X}");
             }
         }
@@ -23,7 +23,8 @@ pub(super) fn attachment(name: &[u8]) -> String {
     value
 }
 
-/// Quotes and backslashes would end or escape something, a percent sign is decoded by some, and a slash is no name.
+/// A quote would end the value, a backslash would escape the next character, some clients decode percent signs, and a
+/// slash cannot be in a file name.
 fn plain_character(character: char) -> char {
     match character {
         '"' | '\\' | '/' | '%' => '_',
@@ -37,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn any_name_is_a_safe_value() {
+    fn every_name_becomes_a_valid_value() {
         for (name, expected) in [
             (&b"a b.txt"[..], "attachment; filename=\"a b.txt\""),
             ("é.txt".as_bytes(), "attachment; filename=\"_.txt\"; filename*=UTF-8''%C3%A9.txt"),

@@ -1,17 +1,17 @@
 //! A listing as JSON (RFC 8259).
 //!
 //! `{"path":"/dir/","sorted":true,"entries":[{"name":"a b","href":"a%20b","type":"file","size":5,"modified":"…Z"},…]}`.
-//! In a name that is not UTF-8 the bytes that are none stand as U+FFFD; `href` leads to every entry, whatever its name.
+//! In a name that is not UTF-8, each invalid sequence becomes U+FFFD. `href` leads to the entry whatever its name is.
 
 use std::io::Write as _;
 
-use super::text;
+use super::encode;
 use crate::semantics::date::Rfc3339;
 use crate::storage::{Entry, EntryKind};
 
 const NS_PER_S: i128 = 1_000_000_000;
 
-/// Up to the first entry.
+/// Writes everything before the first entry.
 pub(super) fn write_head(out: &mut Vec<u8>, path: &[u8], is_sorted: bool) {
     out.extend_from_slice(b"{\"path\":");
     write_string(out, path);
@@ -19,17 +19,17 @@ pub(super) fn write_head(out: &mut Vec<u8>, path: &[u8], is_sorted: bool) {
     out.extend_from_slice(b",\"entries\":[");
 }
 
-/// One entry, and the comma before it.
+/// Writes one entry, after a comma unless it is the first.
 pub(super) fn write_row(out: &mut Vec<u8>, entry: &Entry, is_first: bool) {
     out.extend_from_slice(if is_first { b"\n{\"name\":" } else { b",\n{\"name\":" });
     write_string(out, &entry.name);
-    // Nothing in it needs to be escaped.
+    // An encoded name needs no escapes.
     out.extend_from_slice(b",\"href\":\"");
-    text::write_reference(out, entry);
+    encode::write_link(out, entry);
     match entry.kind {
         EntryKind::File => {
             out.extend_from_slice(b"\",\"type\":\"file\",\"size\":");
-            text::write_decimal(out, entry.size_bytes);
+            encode::write_decimal(out, entry.size_bytes);
         }
         EntryKind::Directory => out.extend_from_slice(b"\",\"type\":\"directory\",\"size\":null"),
     }
@@ -43,12 +43,12 @@ pub(super) fn write_row(out: &mut Vec<u8>, entry: &Entry, is_first: bool) {
     }
 }
 
-/// Behind the last entry.
+/// Writes everything after the last entry.
 pub(super) fn write_foot(out: &mut Vec<u8>) {
     out.extend_from_slice(b"\n]}\n");
 }
 
-/// A string (§7). Bytes that are not UTF-8 become U+FFFD.
+/// Writes a string (§7). Each sequence that is not UTF-8 becomes U+FFFD.
 fn write_string(out: &mut Vec<u8>, bytes: &[u8]) {
     out.push(b'"');
     // Most names need no escapes.
@@ -61,8 +61,8 @@ fn write_string(out: &mut Vec<u8>, bytes: &[u8]) {
             match character {
                 '"' => out.extend_from_slice(b"\\\""),
                 '\\' => out.extend_from_slice(b"\\\\"),
-                // Controls must be escaped. U+2028 and U+2029 end a line in old JavaScript, and U+007F and what follows
-                // are best not sent to a terminal.
+                // Control characters must be escaped. U+2028 and U+2029 end a line in old JavaScript. U+007F to U+009F
+                // could control a terminal.
                 '\0'..='\x1f' | '\x7f'..='\u{9f}' | '\u{2028}' | '\u{2029}' => {
                     // Writing to a vector never fails.
                     let _ = write!(out, "\\u{:04x}", u32::from(character));
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_listing_and_one_of_two() {
+    fn a_listing_is_valid_json_with_no_entry_and_with_two() {
         let mut out = Vec::new();
         write_head(&mut out, b"/a \"b\"/", true);
         write_foot(&mut out);
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_end_a_string_or_is_no_text_is_escaped() {
+    fn quotes_control_characters_and_bytes_that_are_not_utf_8_are_escaped() {
         for (name, expected) in [
             (&b"\"\\/"[..], r#""\"\\/""#),
             (b"\n\t\x00\x1f\x7f", r#""\u000a\u0009\u0000\u001f\u007f""#),

@@ -1,8 +1,9 @@
-//! What a directory holds, in one of three forms, made as it is sent.
+//! The listing of a directory as HTML, JSON or text, made while it is sent.
 //!
-//! Up to [`SORTED_MAX`] entries are read and sorted before the first is sent. With more, or where other listings hold
-//! many entries already, the directory is read anew: they come as the disk has them, and nothing is kept. Either way
-//! the work is done in slices, between which other connections have their turn.
+//! Up to [`SORTED_ENTRIES_MAX`] entries are read and sorted before the first is sent. If there are more, or the
+//! listings in progress hold too many entries, the directory is read from its start again: its entries are then sent
+//! in the order of the disk, and none is kept. All work is done in slices, and other connections are served between
+//! them.
 
 use std::cell::Cell;
 use std::cmp::Ordering;
@@ -15,26 +16,25 @@ use super::{json, names, text};
 use crate::semantics::service::{PIECE_BYTES_MAX, Piece, SourceFailed};
 use crate::storage::{self, Entry, EntryKind, FileRange, FileSystem, Native, StorageError};
 
-/// How many entries are sorted.
-const SORTED_MAX: usize = 10_000;
+/// The most entries that are sorted.
+const SORTED_ENTRIES_MAX: usize = 10_000;
 
-/// How many entries all listings that are being sent hold at most, at some hundred bytes each.
-const HELD_MAX: usize = 40 * SORTED_MAX;
+/// The most entries that all listings in progress hold, at some hundred bytes each.
+const BUFFERED_ENTRIES_MAX: usize = 40 * SORTED_ENTRIES_MAX;
 
-/// How many entries are looked at, or sorted, in one go: half a millisecond of work where the disk need not be waited
-/// for.
+/// How many entries one slice reads or sorts: half a millisecond of work if the disk need not be waited for.
 const SLICE_ENTRIES: usize = 128;
 
-/// How many entries are counted in one go.
-const COUNTED_ENTRIES: usize = 1024;
+/// How many entries one slice counts.
+const COUNT_SLICE_ENTRIES: usize = 1024;
 
-/// Rows are made up to this many bytes in one go, and one row more.
-const ROWS_BYTES: usize = PIECE_BYTES_MAX / 2;
+/// A slice writes rows until it has written this many bytes.
+const SLICE_BYTES: usize = PIECE_BYTES_MAX / 2;
 
-/// What is said of the listing as a whole.
+/// How a directory is listed.
 pub(super) struct ListingOptions {
     pub(super) format: Format,
-    /// Decoded, `/` or `/a/b/`.
+    /// The decoded path: `/` or `/a/b/`.
     pub(super) path: Vec<u8>,
     pub(super) sort: Sort,
     pub(super) order: Order,
@@ -49,44 +49,45 @@ pub(super) struct ListingOptions {
 pub struct Listing<F: FileSystem = Native> {
     directory: storage::Listing<F>,
     options: ListingOptions,
-    held: Held,
+    buffered: BufferedEntries,
     stage: Stage,
-    /// Rows that are made, and how much of them has been sent.
+    /// The text that was written last, and how much of it has been sent.
     out: Vec<u8>,
     sent: usize,
     rows: u64,
 }
 
-/// How far it has come.
+/// What the next slice does.
 enum Stage {
-    /// Entries are counted, so many until now: looking at as many as can be sorted, in vain, would delay the first row.
+    /// Counts entries; so many have been counted. A count takes far less time than reading the entries, which would
+    /// delay the first row for nothing if there are too many to sort.
     Counting(usize),
-    /// Entries are read, a run of them at a time.
-    Gathering(Vec<Vec<Entry>>),
-    /// Runs are sorted, one at a time: those that are left, and those that are sorted.
-    Sorting(Vec<Vec<Entry>>, Vec<Vec<Keyed>>),
-    /// Rows are made of sorted runs, each with its first entry at its end; the run with the first of all is the last
-    /// one.
-    Sorted(Vec<Vec<Keyed>>),
-    /// Rows are made of what is left of a run, and then of what the directory still has.
+    /// Reads entries, one run per slice.
+    Reading(Vec<Vec<Entry>>),
+    /// Sorts one run: those that are not sorted yet, and those that are.
+    Sorting(Vec<Vec<Entry>>, Vec<Vec<KeyedEntry>>),
+    /// Merges the sorted runs, and writes a row for each entry. Each run has its first entry at its end, and so have
+    /// the runs: the last entry of the last run comes first.
+    Merging(Vec<Vec<KeyedEntry>>),
+    /// Writes rows in the order of the disk: first for the entries that have been read, then for the following ones.
     Unsorted(vec::IntoIter<Entry>),
-    /// All rows are made.
-    Complete,
+    /// All rows have been written.
+    Done,
 }
 
-/// An entry that is sorted, with the key of its name.
-struct Keyed {
+/// An entry with the key of its name.
+struct KeyedEntry {
     key: Box<[u8]>,
     entry: Entry,
 }
 
-/// How many entries a listing holds, counted among all.
-struct Held {
+/// How many entries a listing holds. They also count in the total of all listings.
+struct BufferedEntries {
     total: Rc<Cell<usize>>,
     count: usize,
 }
 
-impl Held {
+impl BufferedEntries {
     fn add(&mut self, count: usize) {
         self.count += count;
         self.total.set(self.total.get() + count);
@@ -99,25 +100,25 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for BufferedEntries {
     fn drop(&mut self) {
         self.remove(self.count);
     }
 }
 
 impl<F: FileSystem> Listing<F> {
-    /// `held_by_all` counts the entries that all listings hold.
+    /// `buffered_by_all` is the number of entries that all listings hold.
     pub(super) fn new(
         directory: storage::Listing<F>,
         options: ListingOptions,
-        held_by_all: &Rc<Cell<usize>>,
+        buffered_by_all: &Rc<Cell<usize>>,
     ) -> Listing<F> {
-        let may_be_too_large = directory.may_exceed(SORTED_MAX as u64);
+        let may_be_too_large = directory.may_exceed(SORTED_ENTRIES_MAX as u64);
         Listing {
             directory,
             options,
-            held: Held { total: Rc::clone(held_by_all), count: 0 },
-            stage: if may_be_too_large { Stage::Counting(0) } else { Stage::Gathering(Vec::new()) },
+            buffered: BufferedEntries { total: Rc::clone(buffered_by_all), count: 0 },
+            stage: if may_be_too_large { Stage::Counting(0) } else { Stage::Reading(Vec::new()) },
             out: Vec::new(),
             sent: 0,
             rows: 0,
@@ -128,10 +129,10 @@ impl<F: FileSystem> Listing<F> {
         if self.sent == self.out.len() {
             self.out.clear();
             self.sent = 0;
-            self.work()?;
+            self.run_slice()?;
             if self.out.is_empty() {
-                let is_complete = matches!(self.stage, Stage::Complete);
-                return Ok(if is_complete { None } else { Some(Piece::Pending) });
+                let is_done = matches!(self.stage, Stage::Done);
+                return Ok(if is_done { None } else { Some(Piece::Pending) });
             }
         }
         let end = self.out.len().min(self.sent + PIECE_BYTES_MAX);
@@ -139,19 +140,18 @@ impl<F: FileSystem> Listing<F> {
     }
 
     pub(in crate::routes) fn advance(&mut self, bytes: u64) {
-        // No more than the piece had, whose length was a `usize`.
+        // The cast is exact: `bytes` is at most the length of the piece in memory.
         self.sent = self.out.len().min(self.sent + bytes as usize);
     }
 
-    /// Does one slice of work.
-    fn work(&mut self) -> Result<(), SourceFailed> {
-        self.stage = match std::mem::replace(&mut self.stage, Stage::Complete) {
+    fn run_slice(&mut self) -> Result<(), SourceFailed> {
+        self.stage = match std::mem::replace(&mut self.stage, Stage::Done) {
             Stage::Counting(count) => self.count(count)?,
-            Stage::Gathering(runs) => self.gather(runs)?,
+            Stage::Reading(runs) => self.read(runs)?,
             Stage::Sorting(runs, sorted) => self.sort(runs, sorted),
-            Stage::Sorted(runs) => self.write_sorted(runs),
-            Stage::Unsorted(runs) => self.write_unsorted(runs)?,
-            Stage::Complete => Stage::Complete,
+            Stage::Merging(runs) => self.write_sorted(runs),
+            Stage::Unsorted(entries) => self.write_unsorted(entries)?,
+            Stage::Done => Stage::Done,
         };
         Ok(())
     }
@@ -159,45 +159,47 @@ impl<F: FileSystem> Listing<F> {
     fn count(&mut self, count: usize) -> Result<Stage, SourceFailed> {
         let shows_hidden = self.options.shows_hidden;
         let is_counted = |name: &[u8]| shows_hidden || !name.starts_with(b".");
-        let (more, is_end) = self.directory.count(COUNTED_ENTRIES, is_counted).map_err(|error| fail(&error))?;
+        let (more, is_end) = self.directory.count(COUNT_SLICE_ENTRIES, is_counted).map_err(|error| fail(&error))?;
         let count = count + more;
-        if count > SORTED_MAX {
-            self.directory.rewind();
-            self.write_head(false);
-            return Ok(Stage::Unsorted(Vec::new().into_iter()));
+        if count > SORTED_ENTRIES_MAX {
+            return Ok(self.begin_unsorted());
         }
         if is_end {
             self.directory.rewind();
-            return Ok(Stage::Gathering(Vec::new()));
+            return Ok(Stage::Reading(Vec::new()));
         }
         Ok(Stage::Counting(count))
     }
 
-    fn gather(&mut self, mut runs: Vec<Vec<Entry>>) -> Result<Stage, SourceFailed> {
-        let (run, is_end) = self.read_slice()?;
-        self.held.add(run.len());
-        // Each run is looked at for every row: those in which nothing is listed are not kept.
+    fn read(&mut self, mut runs: Vec<Vec<Entry>>) -> Result<Stage, SourceFailed> {
+        let (run, is_end) = self.read_run()?;
+        self.buffered.add(run.len());
+        // The cost of a merged row grows with the number of runs, so an empty one is not kept.
         if !run.is_empty() {
             runs.push(run);
         }
-        let is_too_large = self.held.count > SORTED_MAX;
+        let is_too_large = self.buffered.count > SORTED_ENTRIES_MAX;
         if is_end && !is_too_large {
-            // One run is no more work than has been done.
+            // A single run is sorted in the slice that has read it.
             return Ok(if runs.len() > 1 { Stage::Sorting(runs, Vec::new()) } else { self.sort(runs, Vec::new()) });
         }
-        if is_too_large || self.held.total.get() > HELD_MAX {
-            // Nothing has been sent yet. What was gathered would have to be kept until the client has read it.
+        if is_too_large || self.buffered.total.get() > BUFFERED_ENTRIES_MAX {
+            // The entries are read again later: keeping them until the client has read them would take memory.
             drop(runs);
-            self.held.remove(self.held.count);
-            self.directory.rewind();
-            self.write_head(false);
-            return Ok(Stage::Unsorted(Vec::new().into_iter()));
+            self.buffered.remove(self.buffered.count);
+            return Ok(self.begin_unsorted());
         }
-        Ok(Stage::Gathering(runs))
+        Ok(Stage::Reading(runs))
     }
 
-    /// The entries among the next few that are listed, and whether they are the last ones.
-    fn read_slice(&mut self) -> Result<(Vec<Entry>, bool), SourceFailed> {
+    fn begin_unsorted(&mut self) -> Stage {
+        self.directory.rewind();
+        self.write_head(false);
+        Stage::Unsorted(Vec::new().into_iter())
+    }
+
+    /// Reads the next [`SLICE_ENTRIES`] entries. Returns those that are listed, and whether the end was reached.
+    fn read_run(&mut self) -> Result<(Vec<Entry>, bool), SourceFailed> {
         let mut run = Vec::with_capacity(SLICE_ENTRIES);
         for _ in 0..SLICE_ENTRIES {
             match self.directory.next() {
@@ -210,11 +212,13 @@ impl<F: FileSystem> Listing<F> {
         Ok((run, false))
     }
 
-    /// Sorts one run, so that its first entry is at its end.
-    fn sort(&mut self, mut runs: Vec<Vec<Entry>>, mut sorted: Vec<Vec<Keyed>>) -> Stage {
+    /// Sorts one run so that its first entry is at its end. After the last run, the runs are sorted in the same way
+    /// by their first entries.
+    fn sort(&mut self, mut runs: Vec<Vec<Entry>>, mut sorted: Vec<Vec<KeyedEntry>>) -> Stage {
         let (sort, order) = (self.options.sort, self.options.order);
         if let Some(run) = runs.pop().filter(|run| !run.is_empty()) {
-            let mut run: Vec<_> = run.into_iter().map(|entry| Keyed { key: names::key(&entry.name), entry }).collect();
+            let mut run: Vec<_> =
+                run.into_iter().map(|entry| KeyedEntry { key: names::key(&entry.name), entry }).collect();
             run.sort_unstable_by(|one, other| compare(sort, order, other, one));
             sorted.push(run);
         }
@@ -226,39 +230,39 @@ impl<F: FileSystem> Listing<F> {
             (Some(one), Some(other)) => compare(sort, order, other, one),
             _ => Ordering::Equal,
         });
-        Stage::Sorted(sorted)
+        Stage::Merging(sorted)
     }
 
-    fn write_sorted(&mut self, mut runs: Vec<Vec<Keyed>>) -> Stage {
-        while self.out.len() < ROWS_BYTES {
-            match take_first(&mut runs, self.options.sort, self.options.order) {
+    fn write_sorted(&mut self, mut runs: Vec<Vec<KeyedEntry>>) -> Stage {
+        while self.out.len() < SLICE_BYTES {
+            match pop_first(&mut runs, self.options.sort, self.options.order) {
                 Some(entry) => {
-                    self.held.remove(1);
+                    self.buffered.remove(1);
                     self.write_row(&entry);
                 }
                 None => {
                     self.write_foot(true);
-                    return Stage::Complete;
+                    return Stage::Done;
                 }
             }
         }
-        Stage::Sorted(runs)
+        Stage::Merging(runs)
     }
 
-    fn write_unsorted(&mut self, mut rest: vec::IntoIter<Entry>) -> Result<Stage, SourceFailed> {
-        if rest.len() == 0 {
-            let (run, is_end) = self.read_slice()?;
+    fn write_unsorted(&mut self, mut entries: vec::IntoIter<Entry>) -> Result<Stage, SourceFailed> {
+        if entries.len() == 0 {
+            let (run, is_end) = self.read_run()?;
             if run.is_empty() && is_end {
                 self.write_foot(false);
-                return Ok(Stage::Complete);
+                return Ok(Stage::Done);
             }
-            rest = run.into_iter();
+            entries = run.into_iter();
         }
-        while self.out.len() < ROWS_BYTES {
-            let Some(entry) = rest.next() else { break };
+        while self.out.len() < SLICE_BYTES {
+            let Some(entry) = entries.next() else { break };
             self.write_row(&entry);
         }
-        Ok(Stage::Unsorted(rest))
+        Ok(Stage::Unsorted(entries))
     }
 
     fn write_head(&mut self, is_sorted: bool) {
@@ -303,22 +307,23 @@ fn fail(error: &StorageError) -> SourceFailed {
     SourceFailed
 }
 
-/// Takes the entry that comes first from the end of the last run, and puts what is left of the run where it belongs
-/// now.
-fn take_first(runs: &mut Vec<Vec<Keyed>>, sort: Sort, order: Order) -> Option<Entry> {
+/// Removes the first of all entries, which is at the end of the last run, and moves that run to the place of its next
+/// entry.
+fn pop_first(runs: &mut Vec<Vec<KeyedEntry>>, sort: Sort, order: Order) -> Option<Entry> {
     let mut run = runs.pop()?;
     let first = run.pop();
     if let Some(next) = run.last() {
-        let comes_later = |run: &Vec<Keyed>| run.last().is_some_and(|entry| compare(sort, order, entry, next).is_gt());
-        let place = runs.partition_point(comes_later);
-        runs.insert(place, run);
+        let comes_later =
+            |run: &Vec<KeyedEntry>| run.last().is_some_and(|entry| compare(sort, order, entry, next).is_gt());
+        let index = runs.partition_point(comes_later);
+        runs.insert(index, run);
     }
     first.map(|first| first.entry)
 }
 
-/// Directories come first. What is the same in what is sorted by comes by name.
-fn compare(sort: Sort, order: Order, one: &Keyed, other: &Keyed) -> Ordering {
-    let is_file = |keyed: &Keyed| keyed.entry.kind == EntryKind::File;
+/// The order of two entries. Directories always come first. Entries with the same size or time are ordered by name.
+fn compare(sort: Sort, order: Order, one: &KeyedEntry, other: &KeyedEntry) -> Ordering {
+    let is_file = |keyed: &KeyedEntry| keyed.entry.kind == EntryKind::File;
     let by_kind = is_file(one).cmp(&is_file(other));
     if by_kind.is_ne() {
         return by_kind;
@@ -344,8 +349,8 @@ mod tests {
     use super::*;
     use crate::storage::{Directory, SymlinkedDirectories};
 
-    /// A listing of `root` as a page.
-    fn listing(root: &Path, held_by_all: &Rc<Cell<usize>>) -> Listing {
+    /// A listing of `root` as HTML.
+    fn listing(root: &Path, buffered_by_all: &Rc<Cell<usize>>) -> Listing {
         let directory = Directory::open(root, 1).unwrap().list(None, SymlinkedDirectories::Include).unwrap();
         let options = ListingOptions {
             format: Format::Html,
@@ -357,11 +362,11 @@ mod tests {
             shows_hidden: false,
             now_unix_s: 0,
         };
-        Listing::new(directory, options, held_by_all)
+        Listing::new(directory, options, buffered_by_all)
     }
 
-    /// All of it. `look` sees the listing behind each step.
-    fn read(listing: &mut Listing, mut look: impl FnMut(&Listing)) -> String {
+    /// The whole content. `inspect` is called after each piece.
+    fn read(listing: &mut Listing, mut inspect: impl FnMut(&Listing)) -> String {
         let mut content = Vec::new();
         for _ in 0..100_000 {
             let count = match listing.piece().expect("the directory can be read") {
@@ -373,9 +378,9 @@ mod tests {
                 Some(_) => 0,
             };
             listing.advance(count as u64);
-            look(listing);
+            inspect(listing);
         }
-        panic!("it has no end");
+        panic!("the listing does not end");
     }
 
     fn fill(root: &Path, count: usize, prefix: &str) {
@@ -383,41 +388,40 @@ mod tests {
     }
 
     #[test]
-    fn what_is_sent_as_the_disk_has_it_is_not_kept() {
+    fn an_unsorted_listing_holds_no_entries() {
         let root = tempfile::tempdir().unwrap();
-        // Each of these quotes is five bytes of a page, and three of a reference.
-        fill(root.path(), SORTED_MAX + 1, &"'".repeat(100));
-        let held = Rc::default();
+        // Each quote takes five bytes as text and three in a link.
+        fill(root.path(), SORTED_ENTRIES_MAX + 1, &"'".repeat(100));
+        let buffered = Rc::default();
         let mut largest = 0;
-        let page = read(&mut listing(root.path(), &held), |listing| {
+        let page = read(&mut listing(root.path(), &buffered), |listing| {
             largest = largest.max(listing.out.capacity());
             if !listing.out.is_empty() {
-                assert_eq!(held.get(), 0);
+                assert_eq!(buffered.get(), 0);
             }
         });
-        assert_eq!(page.matches("<tr><th scope=\"row\">").count(), SORTED_MAX + 1);
-        // The head of the page is longer than all rows that are made in one go.
+        assert_eq!(page.matches("<tr><th scope=\"row\">").count(), SORTED_ENTRIES_MAX + 1);
+        // The head of the page is longer than the rows of one slice.
         assert!(largest < 8 * PIECE_BYTES_MAX, "{largest}");
     }
 
     #[test]
-    fn an_entry_is_held_until_its_row_is_made() {
+    fn an_entry_is_held_until_its_row_is_written() {
         let root = tempfile::tempdir().unwrap();
         fill(root.path(), 1_000, "");
-        let held = Rc::default();
-        let mut seen = Vec::new();
-        read(&mut listing(root.path(), &held), |_| seen.push(held.get()));
-        assert_eq!((seen.iter().max(), seen.last()), (Some(&1_000), Some(&0)));
-        assert!(seen.iter().any(|held| (1..900).contains(held)) && seen.windows(2).any(|pair| pair[0] > pair[1]));
+        let buffered = Rc::default();
+        let mut counts = Vec::new();
+        read(&mut listing(root.path(), &buffered), |_| counts.push(buffered.get()));
+        assert_eq!((counts.iter().max(), counts.last()), (Some(&1_000), Some(&0)));
+        assert!(counts.iter().any(|count| (1..900).contains(count)) && counts.windows(2).any(|pair| pair[0] > pair[1]));
     }
 
     #[test]
-    fn where_others_hold_many_entries_the_page_does_not_say_that_it_is_long() {
+    fn a_listing_that_is_unsorted_because_of_others_does_not_claim_to_be_long() {
         let root = tempfile::tempdir().unwrap();
         fill(root.path(), 300, "");
-        let page = read(&mut listing(root.path(), &Rc::new(Cell::new(HELD_MAX))), |_| {});
+        let page = read(&mut listing(root.path(), &Rc::new(Cell::new(BUFFERED_ENTRIES_MAX))), |_| {});
         assert!(page.contains("300 entries, not sorted"));
         assert!(page.contains("or other large listings are being sent"));
-        assert!(!page.contains("has more than 10,000"));
     }
 }

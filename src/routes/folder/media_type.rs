@@ -1,12 +1,12 @@
-//! What a file is, told by its name, and what browsers make of it.
+//! The media type of a file, by the extension of its name, and whether browsers run its content.
 
 use std::borrow::Cow;
 
-/// The type of what nothing is known of.
+/// The type of a file with an unknown extension.
 const UNKNOWN: &str = "application/octet-stream";
 
-/// The media type of a file of this name. Text is UTF-8, as nearly all text is: left to guess, browsers show
-/// something else.
+/// The media type of a file with this name. Text is declared as UTF-8, which nearly all text is. Without a charset
+/// browsers would assume another one.
 pub(super) fn of(name: &[u8]) -> Cow<'static, str> {
     let extension = memchr::memrchr(b'.', name).and_then(|dot| std::str::from_utf8(&name[dot + 1..]).ok());
     let known = extension.and_then(|extension| new_mime_guess::from_ext(extension).first_raw());
@@ -19,7 +19,8 @@ pub(super) fn of(name: &[u8]) -> Cow<'static, str> {
     }
 }
 
-/// Whether a browser that is led to content of this type may run what is in it: scripts in pages, images and documents.
+/// Whether a browser that opens content of this type may run scripts in it. Pages, some images and documents have
+/// scripts.
 pub(super) fn is_active(media_type: &str) -> bool {
     let essence = media_type.split(';').next().unwrap_or_default().trim_end();
     let is_xml = ["+xml", "/xml", "/xsl", "xslt"].iter().any(|ending| essence.ends_with(ending));
@@ -35,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_type_is_told_by_the_extension_in_any_case() {
+    fn the_extension_decides_in_any_case() {
         for (name, expected) in [
             ("a.html", "text/html; charset=utf-8"),
             ("A.HTM", "text/html; charset=utf-8"),
@@ -61,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn what_holds_scripts_is_told_from_what_does_not() {
+    fn types_that_may_contain_scripts_are_active_and_others_are_not() {
         for name in [
             "a.html", "a.htm", "a.xhtml", "a.xht", "a.svg", "a.svgz", "a.xml", "a.xsl", "a.xslt", "a.pdf", "a.mml",
             "a.mathml", "a.rss", "a.atom", "a.rdf", "a.shtml", "a.kml",

@@ -16,6 +16,7 @@
 mod allowed_hosts;
 mod archive;
 mod disposition;
+mod encode;
 mod json;
 mod listing;
 mod media_type;
@@ -184,7 +185,7 @@ fn redirect_to_directory<'r, F: FileSystem>(
         Err(error) => return files::read_error_reply(request, &error),
     }
     // The encoded name has no colon and no slash, so a client can read it neither as a scheme nor as another host.
-    let mut location = format!("./{}/", text::encoded(path.name()));
+    let mut location = format!("./{}/", encode::segment(path.name()));
     if let Some(query) = request.target.query() {
         location.push('?');
         location.push_str(&String::from_utf8_lossy(query));

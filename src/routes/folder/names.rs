@@ -1,13 +1,14 @@
-//! The order of names as people expect it: numbers by their value, and capital letters beside small ones.
+//! The order of names that people expect: numbers are ordered by their value, and letters without regard to case.
 
-/// Precedes a byte that is not UTF-8 in a key: larger than the first byte of any character.
+/// Written before a byte that is not UTF-8. It is larger than the first byte of any character, so that byte is ordered
+/// after all characters.
 const NOT_UTF_8: u8 = 0xff;
 
-/// The key by which a name is sorted: names are in order as the bytes of their keys are. Runs of digits count by
-/// their value, everything else letter by letter without regard to case. Names that are the same in that way have the
-/// same key, and are ordered by their own bytes.
+/// The sort key of a name: the names are ordered by the bytes of their keys. A run of digits counts by its value, and
+/// everything else character by character without regard to case. Names that differ in no other way have the same key,
+/// and the caller has to order them by their own bytes.
 ///
-/// A name is compared with a dozen others, so that its key is made once.
+/// Sorting compares each name a dozen times, so it is faster to make the key once than to compare the names directly.
 pub(super) fn key(name: &[u8]) -> Box<[u8]> {
     let mut key = Vec::with_capacity(name.len() + 8);
     let mut rest = name;
@@ -24,8 +25,8 @@ pub(super) fn key(name: &[u8]) -> Box<[u8]> {
     key.into()
 }
 
-/// Writes the number at the beginning of `rest`, after a byte that orders it among characters, and returns what
-/// follows. Without leading zeros the longer number is the larger one, so that the length comes first.
+/// Writes the number at the beginning of `rest`, after a byte that orders it among characters. Returns what follows the
+/// number. Without leading zeros the longer number is the larger one, so the length is written before the digits.
 fn take_number<'a>(key: &mut Vec<u8>, rest: &'a [u8]) -> &'a [u8] {
     let end = rest.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len());
     let (digits, rest) = rest.split_at(end);
@@ -43,16 +44,16 @@ fn take_number<'a>(key: &mut Vec<u8>, rest: &'a [u8]) -> &'a [u8] {
     rest
 }
 
-/// Writes the character at the beginning of `rest` in lower case, and returns what follows. UTF-8 is in the order of
-/// the characters.
+/// Writes the character at the beginning of `rest` in lower case, and returns what follows it. Comparing UTF-8 byte by
+/// byte gives the order of the characters.
 fn take_character<'a>(key: &mut Vec<u8>, rest: &'a [u8]) -> &'a [u8] {
-    // No character is longer than four bytes.
+    // A character has at most four bytes.
     let head = &rest[..rest.len().min(4)];
     let Some(character) = head.utf8_chunks().next().and_then(|chunk| chunk.valid().chars().next()) else {
         key.extend_from_slice(&[NOT_UTF_8, rest[0]]);
         return &rest[1..];
     };
-    // Of the few characters whose lower case is several, the first decides.
+    // For a few characters the lower case is several characters. The first is enough.
     let lower = character.to_lowercase().next().unwrap_or(character);
     key.extend_from_slice(lower.encode_utf8(&mut [0; 4]).as_bytes());
     &rest[character.len_utf8()..]
@@ -69,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn names_come_in_the_order_in_which_people_look_for_them() {
+    fn names_are_in_the_order_that_people_expect() {
         for ordered in [
             &["file1", "file2", "file10", "file20", "file100"][..],
             &["1.2", "1.10", "2.1"],
@@ -78,12 +79,12 @@ mod tests {
             &["a", "a b", "a-b", "a.b", "a1", "ab"],
             &["a1b2", "a1b10", "a2b1"],
             &["img7.png", "IMG8.png", "img009.png", "IMG10.PNG"],
-            // Of the same number, fewer leading zeros do not count, and the bytes decide.
+            // Leading zeros do not count, so the bytes of the names decide.
             &["a007", "a07", "a7", "a8"],
             &["Readme", "readme"],
             &["Äpfel", "äpfel", "zebra"][..2],
             &["école1", "École2", "école10"],
-            // Beyond any machine number.
+            // Larger than any integer type.
             &["v99999999999999999999999999", "v100000000000000000000000000"],
         ] {
             for pair in ordered.windows(2) {
@@ -96,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_counts_as_a_whole_wherever_two_names_begin_to_differ() {
+    fn numbers_are_compared_as_a_whole_wherever_two_names_begin_to_differ() {
         for (less, greater) in [
             ("a12", "a123"),
             ("a129", "a1210"),

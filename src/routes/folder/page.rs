@@ -1,65 +1,59 @@
-//! The page that shows a directory to a person: a head, a row for each entry, a foot, each appended to a buffer.
+//! The listing of a directory as an HTML page: a head, a row for each entry, and a foot.
 //!
-//! The page works without its script, which only adds a filter, local times and keys. Style and script are part of
-//! the page, and [`CONTENT_SECURITY_POLICY`] names them by their hashes. So a browser runs this script and no other,
-//! whatever files the folder has; `'self'` would allow every uploaded script.
+//! The page works without its script, which only adds a filter, local times and keyboard shortcuts. Style and script
+//! are inline, and [`CONTENT_SECURITY_POLICY`] names them by their hashes. So a browser runs this script and no other
+//! one. `'self'` would allow every script that somebody has uploaded.
 //!
-//! A name is bytes that anybody may have chosen. As text it is escaped, and shows what it cannot print; as a link it
-//! is percent-encoded byte by byte, so that every name leads to its own file.
+//! The names of files may have been chosen by an attacker. As text they are escaped, and characters that cannot be
+//! printed are replaced by visible ones. As links they are percent-encoded byte by byte.
 
 use std::io::Write as _;
 use std::ops::Range;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
-
+use super::encode::{write_decimal, write_link};
 use super::query::{Order, Sort};
-use super::text::write_decimal;
 use crate::semantics::date::Rfc3339;
 use crate::storage::{Entry, EntryKind};
 
 const STYLE: &str = include_str!("../../assets/style.css");
 const SCRIPT: &str = include_str!("../../assets/page.js");
 
-/// What a browser may do with the page. A test computes the hashes of style and script anew.
+/// The Content-Security-Policy of the page. A test compares the hashes with the style and the script.
 ///
-/// The icons and the favicon are `data:` images within the page. Trusted types are a second barrier behind the
-/// escaping: the page's own script never turns text into markup.
+/// The icons and the favicon are `data:` images in the page. Trusted types are a second barrier after the escaping:
+/// they keep the page's own script from turning text into markup.
 pub(super) const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; \
-     script-src 'sha256-YFcJwetxLf+128O5M2H12OybyFQS5pFhRC1Fz41M36M='; \
-     style-src 'sha256-sTJ8B2Lp57davhcPdRPzFMv2Qdnvr3cTa4e+l35vRdI='; \
+     script-src 'sha256-ahjAsuxULChQ3xZtRNa77e4S1ltMM3M8CVbZSlc7aTk='; \
+     style-src 'sha256-K2MnuT5AO1QeUNfCMW0KIauI9VffsdMiuGC/jFj5GRA='; \
      img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
      require-trusted-types-for 'script'; trusted-types 'none'";
 
-/// What a URL's path segment keeps as it is: the unreserved characters (RFC 3986 §2.3). A colon is encoded, so no
-/// name can be read as a scheme.
-const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-
-/// What the root of the shared folder is called: its own name is not the reader's business.
+/// The title of the shared folder's root. The name of its directory is not shown, because it is private.
 const ROOT: &str = "Shared folder";
 
-/// A file older than this shows the day of its modification, but not the time.
+/// For a file that was modified longer ago than this, only the date is shown, without the time.
 const RECENT_S: i128 = 180 * 86_400;
 
 const NS_PER_S: i128 = 1_000_000_000;
 
-/// What the beginning of a page depends on.
+/// The values that the beginning of a page depends on.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PageHead<'a> {
-    /// The directory's path with its percent triples decoded: `/`, or with a slash at both ends.
+    /// The directory's decoded path: `/` or `/a/b/`.
     pub path: &'a [u8],
-    /// Whether files may be put here.
+    /// Whether files may be uploaded here.
     pub may_upload: bool,
     /// Whether an upload may replace an existing file.
     pub may_replace: bool,
-    /// What the rows are sorted by.
+    /// The column by which the rows are sorted.
     pub sort: Sort,
-    /// In which direction.
+    /// The direction of sorting.
     pub order: Order,
-    /// Whether the rows are sorted at all: a directory of very many entries is not, and none is while others hold many.
+    /// Whether the rows are sorted at all: see [`listing`](super::listing).
     pub is_sorted: bool,
 }
 
-/// Appends everything up to the first entry.
+/// Writes everything before the first entry.
 pub(super) fn write_head(out: &mut Vec<u8>, head: &PageHead<'_>) {
     let mut segments: Vec<&[u8]> =
         head.path.split(|byte| *byte == b'/').filter(|segment| !segment.is_empty()).collect();
@@ -80,11 +74,11 @@ pub(super) fn write_head(out: &mut Vec<u8>, head: &PageHead<'_>) {
     if !head.is_sorted {
         put(
             out,
-            "<p class=\"note\">The entries are listed in the order in which the disk keeps them: there are more than 10,000, \
-             or other large listings are being sent.</p>\n",
+            "<p class=\"note\">This list is not sorted: the folder has more than 10,000 entries, or other large listings \
+             are being sent.</p>\n",
         );
     }
-    put(out, "<table id=\"list\">\n<caption class=\"v\">What is in this folder</caption>\n");
+    put(out, "<table id=\"list\">\n<caption class=\"v\">Files and folders</caption>\n");
     write_columns(out, head);
     put(out, "<tbody>\n");
     if name.is_some() {
@@ -96,7 +90,7 @@ pub(super) fn write_head(out: &mut Vec<u8>, head: &PageHead<'_>) {
     }
 }
 
-/// The head of the document, and the beginning of its body.
+/// Writes the head of the document and the beginning of its body.
 fn write_document_head(out: &mut Vec<u8>, name: Option<&[u8]>) {
     put(
         out,
@@ -119,8 +113,8 @@ fn write_document_head(out: &mut Vec<u8>, name: Option<&[u8]>) {
     put(out, "</style>\n</head>\n<body>\n");
 }
 
-/// The folders above this one, and the name of this one. Links are relative, so that a proxy may put the folder
-/// anywhere.
+/// Writes links to the folders above this one, and the name of this one. Links are relative, so a proxy can serve the
+/// folder at any path.
 fn write_breadcrumbs(out: &mut Vec<u8>, name: Option<&[u8]>, above: &[&[u8]]) {
     put(out, "<header>\n");
     let Some(name) = name else {
@@ -150,7 +144,7 @@ fn write_breadcrumbs(out: &mut Vec<u8>, name: Option<&[u8]>, above: &[&[u8]]) {
 fn write_upload_hint(out: &mut Vec<u8>, may_replace: bool) {
     put(
         out,
-        "<p class=\"note\">You can put files here: <code>curl -T FILE <span id=\"address\">ADDRESS-OF-THIS-PAGE</span>\
+        "<p class=\"note\">You can upload files here: <code>curl -T FILE <span id=\"address\">ADDRESS-OF-THIS-PAGE</span>\
          </code>. ",
     );
     put(
@@ -163,7 +157,7 @@ fn write_upload_hint(out: &mut Vec<u8>, may_replace: bool) {
     );
 }
 
-/// The heads of the columns: links that sort, where the rows can be sorted.
+/// Writes the heads of the columns. They are links that sort the rows, if the rows are sorted at all.
 fn write_columns(out: &mut Vec<u8>, head: &PageHead<'_>) {
     put(out, "<thead><tr>");
     for (sort, class, title) in
@@ -181,7 +175,7 @@ fn write_columns(out: &mut Vec<u8>, head: &PageHead<'_>) {
             },
         );
         if head.is_sorted {
-            let (key, order) = link_of_column(sort, is_active.then_some(head.order));
+            let (key, order) = column_query(sort, is_active.then_some(head.order));
             let _ = write!(out, "<a href=\"?sort={key}&amp;order={order}\">{title}</a>");
         } else {
             put(out, title);
@@ -194,9 +188,9 @@ fn write_columns(out: &mut Vec<u8>, head: &PageHead<'_>) {
     put(out, "<th scope=\"col\" class=\"g\"><span class=\"v\">Download</span></th></tr></thead>\n");
 }
 
-/// What the link of a column asks for: the other direction if the rows are sorted by it, else what is looked for most
-/// often, which is the largest or the latest.
-fn link_of_column(sort: Sort, active: Option<Order>) -> (&'static str, &'static str) {
+/// The values of `sort` and `order` in a column's link. They reverse the order if the rows are sorted by this column.
+/// Otherwise the largest or latest entries come first, since people look for these most often.
+fn column_query(sort: Sort, active: Option<Order>) -> (&'static str, &'static str) {
     let (key, first) = match sort {
         Sort::Name => ("name", Order::Ascending),
         Sort::Size => ("size", Order::Descending),
@@ -213,15 +207,15 @@ fn link_of_column(sort: Sort, active: Option<Order>) -> (&'static str, &'static 
     }
 }
 
-/// Appends the row of one entry.
+/// Writes the row of one entry.
 pub(super) fn write_row(out: &mut Vec<u8>, entry: &Entry, now_unix_s: u64) {
     let is_directory = entry.kind == EntryKind::Directory;
     put(
         out,
         if is_directory { "<tr><th scope=\"row\"><a class=\"d\" href=\"" } else { "<tr><th scope=\"row\"><a href=\"" },
     );
-    // Both are needed twice, and encoded once.
-    let href = appended(out, |out| write_href(out, entry));
+    // Link and name occur twice. They are encoded once and then copied.
+    let href = appended(out, |out| write_link(out, entry));
     put(out, "\"><bdi>");
     let name = appended(out, |out| write_name(out, &entry.name));
     put(out, "</bdi></a></th><td class=\"s\">");
@@ -244,22 +238,14 @@ pub(super) fn write_row(out: &mut Vec<u8>, entry: &Entry, now_unix_s: u64) {
     put(out, if is_directory { " as archive\"></a></td></tr>\n" } else { "\"></a></td></tr>\n" });
 }
 
-/// Where in `out` that is which `write` appends.
+/// Where in `out` is what `write` appends.
 fn appended(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) -> Range<usize> {
     let start = out.len();
     write(out);
     start..out.len()
 }
 
-/// The reference from the directory's page to an entry.
-fn write_href(out: &mut Vec<u8>, entry: &Entry) {
-    write_segment(out, &entry.name);
-    if entry.kind == EntryKind::Directory {
-        out.push(b'/');
-    }
-}
-
-/// `1.4 MB`, with the exact number at hand.
+/// Writes a size such as `1.4 MB`, with the exact number of bytes as its tooltip.
 fn write_size(out: &mut Vec<u8>, bytes: u64) {
     put(out, "<data value=\"");
     write_decimal(out, bytes);
@@ -270,7 +256,8 @@ fn write_size(out: &mut Vec<u8>, bytes: u64) {
     put(out, "</data>");
 }
 
-/// Two significant digits below ten of a unit, and up to three above; units are powers of 1000, as their names say.
+/// Writes a size with two significant digits below ten of its unit, and up to three above. Units are powers of 1000, as
+/// the SI defines them.
 fn write_readable_size(out: &mut Vec<u8>, bytes: u64) {
     if bytes < 1000 {
         write_decimal(out, bytes);
@@ -280,7 +267,7 @@ fn write_readable_size(out: &mut Vec<u8>, bytes: u64) {
     let mut unit_bytes = 1;
     for unit in [" kB", " MB", " GB", " TB", " PB", " EB"] {
         unit_bytes *= 1000;
-        // The remainder by itself, so that no number is too large.
+        // The remainder is rounded by itself, so that no product overflows.
         let (whole, rest) = (bytes / unit_bytes, bytes % unit_bytes);
         let tenths = whole * 10 + (rest * 10 + unit_bytes / 2) / unit_bytes;
         let rounded = whole + (rest + unit_bytes / 2) / unit_bytes;
@@ -296,9 +283,9 @@ fn write_readable_size(out: &mut Vec<u8>, bytes: u64) {
     }
 }
 
-/// The time in UTC; the script puts the reader's time in its place.
+/// Writes a time in UTC. The script replaces it with local time.
 fn write_time(out: &mut Vec<u8>, modified_ns: i128, now_unix_s: u64) {
-    // A division of 64 bits takes far less time than one of 128, and is enough for the next three hundred years.
+    // Dividing 64 bits takes far less time than dividing 128. In nanoseconds they last until the year 2262.
     let unix_s = match i64::try_from(modified_ns) {
         Ok(ns) => i128::from(ns.div_euclid(NS_PER_S as i64)),
         Err(_) => modified_ns.div_euclid(NS_PER_S),
@@ -313,14 +300,14 @@ fn write_time(out: &mut Vec<u8>, modified_ns: i128, now_unix_s: u64) {
     put(out, "\">");
     out.extend_from_slice(&text[..10]);
     if i128::from(now_unix_s) - unix_s < RECENT_S {
-        // Hours and minutes.
         put(out, " ");
+        // Hours and minutes.
         out.extend_from_slice(&text[11..16]);
     }
     put(out, "</time>");
 }
 
-/// Appends everything after the last entry.
+/// Writes everything after the last entry.
 pub(super) fn write_foot(out: &mut Vec<u8>, entries: u64, is_sorted: bool) {
     if entries == 0 {
         put(out, "<tr id=\"empty\"><td colspan=\"4\">This folder is empty.</td></tr>\n");
@@ -334,7 +321,7 @@ pub(super) fn write_foot(out: &mut Vec<u8>, entries: u64, is_sorted: bool) {
     put(out, "</script>\n</body>\n</html>\n");
 }
 
-/// `1,234,567`.
+/// Writes a number such as `1,234,567`.
 fn write_count(out: &mut Vec<u8>, count: u64) {
     let digits = appended(out, |out| write_decimal(out, count));
     let mut end = digits.end;
@@ -344,14 +331,15 @@ fn write_count(out: &mut Vec<u8>, count: u64) {
     }
 }
 
-/// A name as text that leaves the direction of the text around it alone.
+/// Writes a name so that right-to-left letters in it do not affect the text around it.
 fn write_isolated_name(out: &mut Vec<u8>, name: &[u8]) {
     put(out, "<bdi>");
     write_name(out, name);
     put(out, "</bdi>");
 }
 
-/// A name as text or in an attribute's quotation marks. Each sequence that is not UTF-8 is shown as U+FFFD.
+/// Writes a name as text, or as the value of an attribute in double quotes. Each sequence that is not UTF-8 is shown as
+/// U+FFFD.
 fn write_name(out: &mut Vec<u8>, name: &[u8]) {
     // Most names need no escapes.
     let plain = |byte: &u8| matches!(byte, b' '..=b'~') && !b"&<>\"'".contains(byte);
@@ -366,8 +354,9 @@ fn write_name(out: &mut Vec<u8>, name: &[u8]) {
     }
 }
 
-/// Control characters are shown by their pictures, so that names which differ look different. Those that would turn the
-/// direction of the letters after them are shown as U+FFFD: `photo[U+202E]gpj.exe` is not to look like a picture.
+/// Writes one character of a name. Control characters are shown as their Unicode pictures, so that different names look
+/// different. Characters that change the direction of text are shown as U+FFFD: otherwise `photo[U+202E]gpj.exe` would
+/// look like the name of a picture.
 fn write_character(out: &mut Vec<u8>, each: char) {
     let shown = match each {
         '&' => return put(out, "&amp;"),
@@ -381,11 +370,6 @@ fn write_character(out: &mut Vec<u8>, each: char) {
         _ => each,
     };
     put(out, shown.encode_utf8(&mut [0; 4]));
-}
-
-/// A name as a segment of a path.
-fn write_segment(out: &mut Vec<u8>, name: &[u8]) {
-    percent_encode(name, SEGMENT).for_each(|piece| put(out, piece));
 }
 
 fn put(out: &mut Vec<u8>, text: &str) {
@@ -453,23 +437,23 @@ mod tests {
     }
 
     #[test]
-    fn style_and_script_end_where_the_page_ends_them() {
+    fn style_and_script_do_not_end_early() {
         assert!(!STYLE.contains("</") && !SCRIPT.contains("</") && !SCRIPT.contains("<!--"));
     }
 
     #[test]
-    fn the_page_is_small_and_names_no_other_place() {
+    fn the_page_is_small_and_loads_nothing_from_elsewhere() {
         let page = head(&HEAD) + &text(|out| write_foot(out, 0, true));
         assert!(page.len() <= 40 * 1024, "{} bytes", page.len());
-        // The name of a format, and not a place.
+        // The name of a format, which is not requested.
         let page = page.replace("http://www.w3.org/2000/svg", "");
-        for place in ["http:", "https:", "src=\"", "url(//", "@import"] {
-            assert!(!page.contains(place), "the page names {place}");
+        for reference in ["http:", "https:", "src=\"", "url(//", "@import"] {
+            assert!(!page.contains(reference), "the page contains {reference}");
         }
     }
 
     #[test]
-    fn a_row_links_shows_and_offers_the_file() {
+    fn a_row_shows_a_file_and_links_to_it_and_to_its_download() {
         let row = file_row(b"notes.txt");
         assert!(row.contains("<a href=\"notes.txt\"><bdi>notes.txt</bdi></a>"), "{row}");
         assert!(
@@ -502,7 +486,7 @@ mod tests {
     }
 
     #[test]
-    fn every_byte_of_a_name_survives_in_its_link() {
+    fn a_link_decodes_to_the_bytes_of_the_name() {
         let name: Vec<u8> = (1..=255).filter(|byte| *byte != b'/').collect();
         let row = file_row(&name);
         let (_, rest) = row.split_once("href=\"").expect("a link");
@@ -527,7 +511,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_shows_what_cannot_be_printed() {
+    fn characters_that_cannot_be_printed_are_replaced_by_visible_ones() {
         for (name, shown) in [
             (&b"two\nlines\tand\x7f"[..], "two\u{240a}lines\u{2409}and\u{2421}"),
             (b"caf\xe9 \xff\xfe", "caf\u{fffd} \u{fffd}\u{fffd}"),
@@ -539,7 +523,7 @@ mod tests {
     }
 
     #[test]
-    fn a_size_is_rounded_to_what_a_person_reads() {
+    fn sizes_are_rounded_to_two_or_three_digits() {
         for (bytes, shown) in [
             (0, "0 B"),
             (999, "999 B"),
@@ -566,23 +550,23 @@ mod tests {
     }
 
     #[test]
-    fn an_old_file_shows_its_day_and_keeps_its_time() {
+    fn an_old_file_shows_its_date_and_keeps_its_time_in_the_attribute() {
         assert_eq!(time(951_782_400 * NS_PER_S), "<time datetime=\"2000-02-29T00:00:00Z\">2000-02-29</time>");
         assert_eq!(time(-1), "<time datetime=\"1969-12-31T23:59:59Z\">1969-12-31</time>");
-        // A clock that is behind the disk's does not make a file old.
+        // A modification in the future is not old.
         let later = i128::from(NOW_S + 86_400) * NS_PER_S + 1;
         assert_eq!(time(later), "<time datetime=\"2026-11-25T17:19:35Z\">2026-11-25 17:19</time>");
     }
 
     #[test]
-    fn a_time_that_no_date_can_name_is_unknown() {
+    fn a_time_outside_of_the_years_0_to_9999_is_unknown() {
         for modified_ns in [i128::MIN, i128::MAX, 253_402_300_800 * NS_PER_S] {
             assert_eq!(time(modified_ns), "unknown");
         }
     }
 
     #[test]
-    fn the_columns_link_to_what_they_would_sort() {
+    fn the_columns_link_to_their_sort_order() {
         let page = head(&PageHead { sort: Sort::Size, order: Order::Descending, ..HEAD });
         assert!(page.contains("<th scope=\"col\" class=\"n\"><a href=\"?sort=name&amp;order=asc\">Name</a>"), "{page}");
         assert!(
@@ -594,9 +578,9 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_of_very_many_entries_says_that_it_is_not_sorted() {
+    fn an_unsorted_page_says_so() {
         let page = head(&PageHead { is_sorted: false, ..HEAD });
-        assert!(page.contains("more than 10,000,") && page.contains("order in which the disk"), "{page}");
+        assert!(page.contains("This list is not sorted: the folder has more than 10,000 entries, or"), "{page}");
         assert!(!page.contains("?sort=") && !page.contains("\" aria-sort"), "{page}");
         assert!(text(|out| write_foot(out, 12_345, false)).contains("<p>12,345 entries, not sorted</p>"));
     }
@@ -616,7 +600,7 @@ mod tests {
     }
 
     #[test]
-    fn the_page_says_how_to_put_files_where_one_may() {
+    fn the_page_says_how_to_upload_if_uploads_are_allowed() {
         assert!(!head(&HEAD).contains("curl"));
         let create = head(&PageHead { may_upload: true, ..HEAD });
         assert!(create.contains("curl -T") && create.contains("Existing files are never replaced."));
