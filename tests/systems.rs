@@ -1,5 +1,5 @@
-//! The routes on each of the file systems that are built here: that of Linux, and that of any Unix; in the temporary directory,
-//! and on each real file system that can be mounted.
+//! Tests of the routes with the system calls of Linux and with those of any Unix, in the temporary directory and on
+//! each real file system that can be mounted.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
@@ -29,14 +29,14 @@ struct Client<F: FileSystem> {
 
 impl<F: FileSystem> Client<F> {
     fn new(routes: Routes<F>) -> Client<F> {
-        // The year 2100: no file has been changed just now.
+        // The year 2100, so that no file was changed recently.
         let now = Now { monotonic_ns: 0, unix_ns: 4_102_444_800_000_000_000 };
         let shared = Shared::new(Settings::default());
         Client { connection: Connection::new(0, &shared, &now), shared, routes, now }
     }
 
-    /// The response to a request that is short enough to be received at once.
-    fn ask(&mut self, request: &str) -> String {
+    /// Returns the response to a request that fits into the input buffer.
+    fn request(&mut self, request: &str) -> String {
         self.connection.input_space(&mut self.shared)[..request.len()].copy_from_slice(request.as_bytes());
         self.connection.received(request.len());
         let mut response = Vec::new();
@@ -56,25 +56,25 @@ impl<F: FileSystem> Client<F> {
                 }
                 Some(Transmit::File { file, .. }) => {
                     let mut space = [0; 1000];
-                    let bytes = file.read_at(&mut space).expect("a file that can be read");
+                    let bytes = file.read_at(&mut space).expect("the file can be read");
                     response.extend_from_slice(&space[..bytes]);
                     bytes
                 }
                 Some(Transmit::Pending) => 0,
-                Some(Transmit::End | Transmit::Abort) => panic!("the connection is kept"),
+                Some(Transmit::End | Transmit::Abort) => panic!("the connection is closed"),
             };
             self.connection.transmitted(taken as u64, &mut self.shared, &self.now);
         }
-        panic!("a response without end");
+        panic!("the response does not end");
     }
 
     fn get(&mut self, target: &str) -> String {
-        self.ask(&format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n"))
+        self.request(&format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n"))
     }
 
     fn put(&mut self, target: &str, fields: &str, content: &str) -> String {
         let length = content.len();
-        self.ask(&format!(
+        self.request(&format!(
             "PUT {target} HTTP/1.1\r\nHost: localhost\r\n{fields}Content-Length: {length}\r\n\r\n{content}"
         ))
     }
@@ -112,7 +112,6 @@ fn make_tree() -> tempfile::TempDir {
     root
 }
 
-/// Files are stored, replaced, read and found as they are over HTTP everywhere.
 fn files_are_stored_and_read<F: FileSystem>(file_system: F, follows_links: bool) {
     let root = make_tree();
     let mut client = Client::new(Routes::new(Some(files(file_system, root.path()))));
@@ -122,13 +121,13 @@ fn files_are_stored_and_read<F: FileSystem>(file_system: F, follows_links: bool)
     assert_eq!(status(&client.put("/files/absent/new", "", "second")), 404);
     assert_eq!(status(&client.put("/files/sub", "", "second")), 409);
     assert_eq!(fs::read(root.path().join("new")).unwrap(), b"second");
-    // Twice: from the file, and from the cache.
+    // The first response is sent from the file, the second from the cache.
     for _ in 0..2 {
         assert_eq!(content(&client.get("/files/new")), "second");
         assert_eq!(content(&client.get("/files/sub/nested")), "nested");
         assert_eq!(content(&client.get("/files/large")), "0123456789".repeat(5_000));
     }
-    let part = client.ask("GET /files/large HTTP/1.1\r\nHost: localhost\r\nRange: bytes=10-14\r\n\r\n");
+    let part = client.request("GET /files/large HTTP/1.1\r\nHost: localhost\r\nRange: bytes=10-14\r\n\r\n");
     assert_eq!((status(&part), content(&part)), (206, "01234"));
     for name in ["absent", "sub", "link-out", "..%2Fsecret"] {
         assert_eq!(status(&client.get(&format!("/files/{name}"))), 404, "{name}");
@@ -136,10 +135,9 @@ fn files_are_stored_and_read<F: FileSystem>(file_system: F, follows_links: bool)
     assert_eq!(status(&client.get("/files/link")), if follows_links { 200 } else { 404 });
     let mut names: Vec<_> = fs::read_dir(root.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
-    assert_eq!(names, ["large", "link", "link-out", "new", "sub"], "nothing hidden is left");
+    assert_eq!(names, ["large", "link", "link-out", "new", "sub"], "no temporary file is left");
 }
 
-/// A folder is listed and archived.
 fn a_folder_is_listed_and_archived<F: FileSystem>(file_system: F, follows_links: bool) {
     let root = make_tree();
     let mut client = Client::new(Routes::shared_folder(FolderRoutes::new(files(file_system, root.path()), sharing())));
@@ -159,19 +157,19 @@ fn a_folder_is_listed_and_archived<F: FileSystem>(file_system: F, follows_links:
     assert_eq!(content(&client.get("/sub/new")), "content");
 }
 
-/// All contents have one length: no tag may tell them apart by that.
+/// All contents have the same length, so that the tags do not differ by it.
 fn version(number: usize) -> String {
     format!("version {number:04}")
 }
 
-/// The tag of the file `name`, if it is strong. The time is that of the clock: a tag depends on how long ago the last change was.
+/// The entity tag of the file `name`, if it is strong.
 fn strong_tag<F: FileSystem>(client: &mut Client<F>) -> Option<String> {
-    let head = client.ask("HEAD /files/name HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let head = client.request("HEAD /files/name HTTP/1.1\r\nHost: localhost\r\n\r\n");
     let tag = head.lines().find_map(|line| line.strip_prefix("ETag: ")).expect("a tag").trim();
     (!tag.starts_with("W/")).then(|| tag.to_owned())
 }
 
-/// Uploads and another process change a file as quickly as they can, then nobody does for as long as makes every tag strong.
+/// Uploads and another process change a file as quickly as they can. Then it stays unchanged until every tag is strong.
 fn two_versions_never_share_a_strong_tag<F: FileSystem>(file_system: F) {
     const QUIET: Duration = Duration::from_millis(2_100);
     let root = tempfile::tempdir().unwrap();
@@ -179,7 +177,7 @@ fn two_versions_never_share_a_strong_tag<F: FileSystem>(file_system: F) {
     let mut client = Client::new(Routes::new(Some(files(file_system, root.path()))));
     let mut seen: HashMap<String, String> = HashMap::new();
     let start = Instant::now();
-    let mut look = |client: &mut Client<F>| {
+    let mut check = |client: &mut Client<F>| {
         let unix_ns = u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos()).unwrap();
         client.now = Now { monotonic_ns: u64::try_from(start.elapsed().as_nanos()).unwrap(), unix_ns };
         let tag = strong_tag(client)?;
@@ -193,21 +191,21 @@ fn two_versions_never_share_a_strong_tag<F: FileSystem>(file_system: F) {
             0 if number > 0 => fs::write(&path, version(number)).unwrap(),
             _ => assert!(client.put("/files/name", "", &version(number)).starts_with("HTTP/1.1 20")),
         }
-        drop(look(&mut client));
+        drop(check(&mut client));
         if number % 60 == 59 {
             thread::sleep(QUIET);
-            assert!(look(&mut client).is_some(), "after two seconds without a change a tag is strong");
+            assert!(check(&mut client).is_some(), "after two seconds without a change a tag is strong");
         }
     }
 }
 
 #[test]
-fn two_versions_never_share_a_strong_tag_with_the_calls_of_this_system() {
+fn two_versions_never_share_a_strong_tag_with_native_calls() {
     two_versions_never_share_a_strong_tag(Native);
 }
 
 #[test]
-fn two_versions_never_share_a_strong_tag_with_the_calls_of_every_system() {
+fn two_versions_never_share_a_strong_tag_with_portable_calls() {
     two_versions_never_share_a_strong_tag(Portable);
 }
 
@@ -218,21 +216,21 @@ fn the_routes_work_on_each_file_system_that_can_be_mounted() {
 }
 
 #[test]
-fn files_are_stored_and_read_with_the_calls_of_this_system() {
+fn files_are_stored_and_read_with_native_calls() {
     files_are_stored_and_read(Native, cfg!(target_os = "linux"));
 }
 
 #[test]
-fn files_are_stored_and_read_with_the_calls_of_every_system() {
+fn files_are_stored_and_read_with_portable_calls() {
     files_are_stored_and_read(Portable, false);
 }
 
 #[test]
-fn a_folder_is_listed_and_archived_with_the_calls_of_this_system() {
+fn a_folder_is_listed_and_archived_with_native_calls() {
     a_folder_is_listed_and_archived(Native, cfg!(target_os = "linux"));
 }
 
 #[test]
-fn a_folder_is_listed_and_archived_with_the_calls_of_every_system() {
+fn a_folder_is_listed_and_archived_with_portable_calls() {
     a_folder_is_listed_and_archived(Portable, false);
 }

@@ -8,10 +8,10 @@ use spindle::storage::{Access, FileKind, FileSystem};
 use crate::fixture::{Fixture, contract};
 
 contract! {
-    a_directory_says_what_is_in_it
-    a_directory_can_be_read_again_and_beside_itself
-    a_directory_that_is_rewound_shows_what_has_been_added
-    what_stays_is_read_once_while_others_come_and_go
+    a_directory_lists_its_entries
+    a_directory_can_be_read_twice_at_the_same_time
+    a_rewound_directory_lists_new_entries
+    an_entry_that_stays_is_listed_once_while_others_come_and_go
     a_removed_directory_has_no_entries
     a_file_has_no_entries
 }
@@ -22,20 +22,20 @@ fn read<F: FileSystem>(system: &F, entries: &mut F::Entries) -> BTreeMap<String,
         let entry = entry.unwrap();
         let name = String::from_utf8(entry.name.to_vec()).unwrap();
         if name != "." && name != ".." {
-            assert!(found.insert(name, entry.kind).is_none(), "each once");
+            assert!(found.insert(name, entry.kind).is_none(), "an entry is listed twice");
         }
     }
     found
 }
 
-fn a_directory_says_what_is_in_it<S: Fixture>(fixture: &S) {
+fn a_directory_lists_its_entries<S: Fixture>(fixture: &S) {
     let (system, root) = (fixture.system(), fixture.root());
     fixture.add("file", "12");
     fixture.add_directory("directory");
     fixture.add_link("link", "file");
     fixture.add_fifo("fifo");
     let stat = system.stat(&root).unwrap();
-    // Opened anew: Btrfs shows what was there when the directory was opened.
+    // The root is opened again, since Btrfs lists the entries that existed when the directory was opened.
     let mut entries = system.entries(fixture.root()).unwrap();
     let found = read(&system, &mut entries);
     let expected = [
@@ -54,7 +54,7 @@ fn a_directory_says_what_is_in_it<S: Fixture>(fixture: &S) {
     assert_eq!(system.stat_directory(&entries), Ok(stat));
 }
 
-fn a_directory_can_be_read_again_and_beside_itself<S: Fixture>(fixture: &S) {
+fn a_directory_can_be_read_twice_at_the_same_time<S: Fixture>(fixture: &S) {
     let (system, root) = (fixture.system(), fixture.root());
     for number in 0..200 {
         fixture.add(&format!("file-{number}"), "");
@@ -70,7 +70,7 @@ fn a_directory_can_be_read_again_and_beside_itself<S: Fixture>(fixture: &S) {
     assert!(system.create(&root, b"the root is still open").is_ok());
 }
 
-fn a_directory_that_is_rewound_shows_what_has_been_added<S: Fixture>(fixture: &S) {
+fn a_rewound_directory_lists_new_entries<S: Fixture>(fixture: &S) {
     let (system, root) = (fixture.system(), fixture.root());
     let mut entries = system.entries(root).unwrap();
     for number in 0..3 {
@@ -80,7 +80,7 @@ fn a_directory_that_is_rewound_shows_what_has_been_added<S: Fixture>(fixture: &S
     }
 }
 
-fn what_stays_is_read_once_while_others_come_and_go<S: Fixture>(fixture: &S) {
+fn an_entry_that_stays_is_listed_once_while_others_come_and_go<S: Fixture>(fixture: &S) {
     let (system, root) = (fixture.system(), fixture.root());
     for number in 0..300 {
         fixture.add(&format!("stays-{number}"), "");
@@ -95,7 +95,7 @@ fn what_stays_is_read_once_while_others_come_and_go<S: Fixture>(fixture: &S) {
             assert!(system.create(&root, format!("comes-{number}").as_bytes()).is_ok());
         }
         number += 1;
-        assert!(number < 2000, "it ends");
+        assert!(number < 2000, "the listing does not end");
     }
     assert_eq!(stayed, 300);
 }

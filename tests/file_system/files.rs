@@ -1,4 +1,4 @@
-//! Open files: content, times, locks.
+//! Open files: content, timestamps, locks.
 
 use rustix::io::Errno;
 use spindle::storage::{Access, FileKind, FileSystem, Symlinks};
@@ -7,18 +7,18 @@ use crate::disk::Action;
 use crate::fixture::{Fixture, START_S, contract};
 
 contract! {
-    a_stat_says_what_something_is
-    a_time_that_is_set_is_kept
-    writing_and_naming_change_the_times
-    a_lock_has_one_holder
+    a_stat_reports_the_kind_and_the_size
+    a_modification_time_that_was_set_is_kept
+    linking_changes_the_times_of_file_and_directory
+    a_file_is_locked_by_one_descriptor_at_a_time
     a_file_can_be_flushed
-    a_file_can_be_asked_for_errors_at_close
-    a_file_is_open_for_one_purpose
-    a_file_that_another_shortens_ends_there
-    what_is_no_file_can_be_opened_or_not
+    close_errors_leaves_the_file_open
+    a_file_only_allows_the_access_for_which_it_was_opened
+    a_file_can_become_shorter_and_longer_while_it_is_open
+    each_kind_of_file_can_be_opened_for_some_kinds_of_access
 }
 
-fn a_stat_says_what_something_is<S: Fixture>(fixture: &S) {
+fn a_stat_reports_the_kind_and_the_size<S: Fixture>(fixture: &S) {
     let (system, root) = (fixture.system(), fixture.root());
     fixture.add("file", "12345");
     fixture.add_directory("directory");
@@ -42,7 +42,7 @@ fn a_stat_says_what_something_is<S: Fixture>(fixture: &S) {
     assert_eq!(system.stat_at(&root, b"file/deeper", Symlinks::NoFollow).err(), Some(Errno::NOTDIR));
 }
 
-fn a_time_that_is_set_is_kept<S: Fixture>(fixture: &S) {
+fn a_modification_time_that_was_set_is_kept<S: Fixture>(fixture: &S) {
     let (system, root) = (fixture.system(), fixture.root());
     let file = system.create(&root, b"file").unwrap();
     assert_eq!(system.write(&file, b"1"), Ok(1));
@@ -58,7 +58,7 @@ fn a_time_that_is_set_is_kept<S: Fixture>(fixture: &S) {
     assert_ne!(system.stat(&file).unwrap().modified_ns, modified_ns.into());
 }
 
-fn writing_and_naming_change_the_times<S: Fixture>(fixture: &S) {
+fn linking_changes_the_times_of_file_and_directory<S: Fixture>(fixture: &S) {
     let (system, root) = (fixture.system(), fixture.root());
     let file = system.create(&root, b"file").unwrap();
     assert_eq!(system.set_modified(&file, 1_000_000_000), Ok(()));
@@ -71,7 +71,7 @@ fn writing_and_naming_change_the_times<S: Fixture>(fixture: &S) {
     assert_eq!(directory.modified_ns, directory.changed_ns);
 }
 
-fn a_lock_has_one_holder<S: Fixture>(fixture: &S) {
+fn a_file_is_locked_by_one_descriptor_at_a_time<S: Fixture>(fixture: &S) {
     let (system, root) = (fixture.system(), fixture.root());
     fixture.add("file", "");
     let open = || system.open_entry(&root, b"file", Access::Lock).unwrap();
@@ -79,7 +79,7 @@ fn a_lock_has_one_holder<S: Fixture>(fixture: &S) {
     assert_eq!(system.lock(&one), Ok(()));
     assert_eq!(system.lock(&one), Ok(()));
     assert_eq!(system.lock(&other), Err(Errno::WOULDBLOCK));
-    // The lock is on the file, whatever its name.
+    // A rename does not release the lock.
     fixture.rename("file", "renamed");
     assert_eq!(system.lock(&other), Err(Errno::WOULDBLOCK));
     drop(one);
@@ -100,12 +100,12 @@ fn a_file_can_be_flushed<S: Fixture>(fixture: &S) {
     assert_eq!((system.sync(&file), system.sync(&root)), (Ok(()), Ok(())));
     let found = system.open_entry(&root, b"file", Access::Read).unwrap();
     assert_eq!(system.sync(&found), Ok(()));
-    // Opened only to be passed through it cannot be flushed, where there is such an opening.
-    let passed = system.open_root(&fixture.root_path(), Access::Traverse).unwrap();
-    assert_eq!(system.sync(&passed).err(), S::IS_LINUX.then_some(Errno::BADF));
+    // On systems with `O_PATH`, a directory that was opened to be traversed cannot be flushed.
+    let traversed = system.open_root(&fixture.root_path(), Access::Traverse).unwrap();
+    assert_eq!(system.sync(&traversed).err(), S::IS_LINUX.then_some(Errno::BADF));
 }
 
-fn a_file_can_be_asked_for_errors_at_close<S: Fixture>(fixture: &S) {
+fn close_errors_leaves_the_file_open<S: Fixture>(fixture: &S) {
     let (system, root) = (fixture.system(), fixture.root());
     let file = system.create(&root, b"file").unwrap();
     assert_eq!(system.close_errors(&file), Ok(()));
@@ -113,25 +113,25 @@ fn a_file_can_be_asked_for_errors_at_close<S: Fixture>(fixture: &S) {
     assert!(system.free_bytes(&root).is_some_and(|bytes| bytes > 0));
     assert_eq!(system.lock(&file), Ok(()));
     assert_eq!(system.close_errors(&file), Ok(()));
-    // The lock stays although a descriptor of the same open file has been closed.
+    // The lock remains although a duplicate of the descriptor was closed.
     let other = system.open_entry(&root, b"file", Access::Lock).unwrap();
     assert_eq!(system.lock(&other), Err(Errno::WOULDBLOCK));
 }
 
-fn a_file_is_open_for_one_purpose<S: Fixture>(fixture: &S) {
+fn a_file_only_allows_the_access_for_which_it_was_opened<S: Fixture>(fixture: &S) {
     let (system, root) = (fixture.system(), fixture.root());
     let created = system.create(&root, b"file").unwrap();
     assert_eq!(system.read_at(&created, &mut [0], 0), Err(Errno::BADF));
     let read = system.open_entry(&root, b"file", Access::Read).unwrap();
     assert_eq!(system.write(&read, b"1"), Err(Errno::BADF));
-    let identified = system.open_entry(&root, b"file", Access::Stat).unwrap();
-    assert_eq!(system.read_at(&identified, &mut [0], 0).is_err(), S::IS_LINUX);
-    assert_eq!(system.lock(&identified).err(), S::IS_LINUX.then_some(Errno::BADF));
-    assert!(system.stat(&identified).is_ok());
+    let stat_only = system.open_entry(&root, b"file", Access::Stat).unwrap();
+    assert_eq!(system.read_at(&stat_only, &mut [0], 0).is_err(), S::IS_LINUX);
+    assert_eq!(system.lock(&stat_only).err(), S::IS_LINUX.then_some(Errno::BADF));
+    assert!(system.stat(&stat_only).is_ok());
     assert_eq!(system.read_at(&root, &mut [0], 0), Err(Errno::ISDIR));
 }
 
-fn a_file_that_another_shortens_ends_there<S: Fixture>(fixture: &S) {
+fn a_file_can_become_shorter_and_longer_while_it_is_open<S: Fixture>(fixture: &S) {
     let (system, root) = (fixture.system(), fixture.root());
     fixture.add("file", "0123456789");
     let file = system.open_entry(&root, b"file", Access::Read).unwrap();
@@ -143,7 +143,7 @@ fn a_file_that_another_shortens_ends_there<S: Fixture>(fixture: &S) {
     assert_eq!(system.read_at(&file, &mut [0; 32], 2), Ok(16));
 }
 
-fn what_is_no_file_can_be_opened_or_not<S: Fixture>(fixture: &S) {
+fn each_kind_of_file_can_be_opened_for_some_kinds_of_access<S: Fixture>(fixture: &S) {
     let (system, root) = (fixture.system(), fixture.root());
     fixture.add("file", "");
     fixture.add_directory("directory");
@@ -168,7 +168,7 @@ fn what_is_no_file_can_be_opened_or_not<S: Fixture>(fixture: &S) {
     for name in ["file", "directory", "fifo"] {
         assert_eq!(open(name, Access::Stat), None);
     }
-    // Where a link can be opened itself, only to say what it is, it says that it is one.
+    // On systems with `O_PATH`, the link itself is opened.
     match system.open_entry(&root, b"link", Access::Stat) {
         Ok(link) => assert_eq!(system.stat(&link).unwrap().kind, FileKind::Symlink),
         Err(errno) => assert!(!S::IS_LINUX && errno == Errno::LOOP, "{errno:?}"),

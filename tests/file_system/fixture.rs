@@ -1,4 +1,5 @@
-//! A file system, a directory that is served, one beside it, and another process that changes both.
+//! The test fixture: a file system with a served directory, another directory beside it, and actions of another
+//! process.
 
 use std::cell::Cell;
 use std::env;
@@ -11,19 +12,19 @@ use spindle::storage::{Access, FileSystem};
 
 use crate::disk::{Action, Disk, Settings};
 
-/// Seconds since 1970 at which the tests take place on the simulated disk.
+/// The time on the simulated disk, in seconds since 1970.
 pub(crate) const START_S: u64 = 1_700_000_000;
 
 pub(crate) trait Fixture {
     type System: FileSystem;
 
-    /// Whether it is Linux, and not what stands in for it elsewhere.
+    /// Whether this makes the calls of Linux, and not those of any Unix.
     const IS_LINUX: bool;
 
     fn new() -> Self;
     fn system(&self) -> Self::System;
     fn root_path(&self) -> PathBuf;
-    /// An absolute path of what is beside the served directory.
+    /// The absolute path of `path`, which is relative to the parent of the served directory.
     fn absolute(&self, path: &str) -> String;
     fn act(&self, action: &Action);
     fn read(&self, path: &str) -> Option<Vec<u8>>;
@@ -31,7 +32,7 @@ pub(crate) trait Fixture {
     fn add_fifo(&self, path: &str);
     fn add_socket(&self, path: &str);
 
-    /// To what the file system rounds down the times that are set.
+    /// The granularity to which the file system rounds down modification times.
     fn time_granularity_ns(&self) -> u64 {
         1
     }
@@ -61,7 +62,7 @@ pub(crate) trait Fixture {
     }
 }
 
-/// A simulated disk; `LINUX` decides of which kind.
+/// The simulated disk, with the calls of Linux or with those of any Unix.
 pub(crate) struct Simulated<const LINUX: bool> {
     disk: Disk,
 }
@@ -111,13 +112,13 @@ impl<const LINUX: bool> Fixture for Simulated<LINUX> {
     }
 }
 
-/// A directory of this machine, through one of storage's own file systems.
+/// A directory of this machine, with one of storage's own implementations.
 pub(crate) struct Real<F> {
     system: F,
     directory: tempfile::TempDir,
 }
 
-impl<F: FileSystem + Default + WhichReal> Fixture for Real<F> {
+impl<F: FileSystem + Default + RealSystem> Fixture for Real<F> {
     type System = F;
 
     const IS_LINUX: bool = F::IS_LINUX;
@@ -143,7 +144,7 @@ impl<F: FileSystem + Default + WhichReal> Fixture for Real<F> {
     }
 
     fn act(&self, action: &Action) {
-        act_for_real(&self.root_path(), action).unwrap();
+        perform(&self.root_path(), action).unwrap();
     }
 
     fn read(&self, path: &str) -> Option<Vec<u8>> {
@@ -171,12 +172,12 @@ impl<F: FileSystem + Default + WhichReal> Fixture for Real<F> {
     }
 }
 
-/// Tells the real file systems apart.
-pub(crate) trait WhichReal {
+/// An implementation for real file systems.
+pub(crate) trait RealSystem {
     const IS_LINUX: bool;
 }
 
-fn act_for_real(root: &Path, action: &Action) -> std::io::Result<()> {
+fn perform(root: &Path, action: &Action) -> std::io::Result<()> {
     let at = |path: &str| root.join(path);
     match action {
         Action::Rename { directory, from, to } => fs::rename(at(directory).join(from), at(directory).join(to)),
@@ -192,16 +193,16 @@ fn act_for_real(root: &Path, action: &Action) -> std::io::Result<()> {
         Action::MakeDirectory { path } => fs::create_dir(at(path)),
         Action::RemoveTree { path } => fs::remove_dir_all(at(path)),
         Action::Move { from, to } => fs::rename(at(from), at(to)),
-        // The tests may run as root, who needs no permission.
+        // The tests may run as root, who has every permission.
         Action::Permit { .. } => Ok(()),
     }
 }
 
-/// Makes a test of each function for each file system.
+/// Makes each function a test on each file system.
 macro_rules! contract {
     ($($name:ident)*) => {
-        mod on_the_simulated_linux { $(#[test] fn $name() { super::$name(&crate::fixture::Fixture::new() as &crate::fixture::Simulated<true>); })* }
-        mod on_the_simulated_other { $(#[test] fn $name() { super::$name(&crate::fixture::Fixture::new() as &crate::fixture::Simulated<false>); })* }
+        mod on_simulated_linux { $(#[test] fn $name() { super::$name(&crate::fixture::Fixture::new() as &crate::fixture::Simulated<true>); })* }
+        mod on_simulated_unix { $(#[test] fn $name() { super::$name(&crate::fixture::Fixture::new() as &crate::fixture::Simulated<false>); })* }
         #[cfg(target_os = "linux")]
         mod on_linux { $(#[test] fn $name() { super::$name(&crate::fixture::Fixture::new() as &crate::fixture::Real<spindle::storage::Linux>); })* }
         mod on_any_system { $(#[test] fn $name() { super::$name(&crate::fixture::Fixture::new() as &crate::fixture::Real<spindle::storage::Portable>); })* }
@@ -210,10 +211,10 @@ macro_rules! contract {
 pub(crate) use contract;
 
 #[cfg(target_os = "linux")]
-impl WhichReal for spindle::storage::Linux {
+impl RealSystem for spindle::storage::Linux {
     const IS_LINUX: bool = true;
 }
 
-impl WhichReal for spindle::storage::Portable {
+impl RealSystem for spindle::storage::Portable {
     const IS_LINUX: bool = false;
 }

@@ -1,4 +1,4 @@
-//! Paths beneath the root, and those that lead out.
+//! Lookups of paths that stay beneath the root, and of paths that leave it.
 
 use rustix::io::Errno;
 use spindle::storage::{Access, FileSystem, Symlinks};
@@ -9,20 +9,21 @@ use crate::fixture::{Fixture, contract};
 contract! {
     links_within_the_root_are_followed
     links_out_of_the_root_are_not_followed
-    what_is_not_there_is_not_found
-    what_leads_in_circles_is_refused
-    a_root_goes_where_it_is_moved
-    a_plain_stat_is_not_held_beneath_anything
-    a_path_has_a_longest
+    an_absent_path_is_not_found
+    a_loop_of_links_is_refused
+    an_open_directory_can_be_used_after_it_was_moved
+    a_plain_stat_may_leave_the_root
+    a_path_has_a_greatest_length
 }
 
-/// How often a lookup is tried again that the kernel could not vouch for.
+/// The number of attempts of a lookup while the kernel returns `EAGAIN`.
 const ATTEMPTS_MAX: u32 = 1000;
 
-/// What opening a path gives; `None` where the system has no such call.
+/// The content of the file at `path`, or the error of opening it; `None` if the system has no such call.
 fn open<S: Fixture>(fixture: &S, path: &str, access: Access) -> Option<Result<Vec<u8>, Errno>> {
     let (system, root) = (fixture.system(), fixture.root());
-    // Whatever is renamed or mounted on the machine meanwhile may be a reason to say `AGAIN`, and other tests do both.
+    // The kernel may return `EAGAIN` if anything on the machine is renamed or mounted meanwhile, and other tests do
+    // both.
     let mut opened = system.open_beneath(&root, path.as_bytes(), access);
     for _ in 0..ATTEMPTS_MAX {
         if !matches!(opened, Err(Errno::AGAIN)) {
@@ -66,7 +67,7 @@ fn links_out_of_the_root_are_not_followed<S: Fixture>(fixture: &S) {
     fixture.add_link("out-directory", "../outside");
     fixture.add_link("a/far", "../../outside/secret");
     fixture.add_link("absolute", &fixture.absolute("outside/secret"));
-    // Even to what is within.
+    // An absolute link is refused even if its target is inside.
     fixture.add_link("absolute-within", &fixture.absolute("served/a"));
     fixture.add_link("out-and-in", "../served/a");
     for path in ["out", "out-directory/secret", "a/far", "absolute", "absolute-within", "out-and-in", "..", "a/../.."] {
@@ -77,7 +78,7 @@ fn links_out_of_the_root_are_not_followed<S: Fixture>(fixture: &S) {
     }
 }
 
-fn what_is_not_there_is_not_found<S: Fixture>(fixture: &S) {
+fn an_absent_path_is_not_found<S: Fixture>(fixture: &S) {
     fixture.add("file", "");
     fixture.add_link("dangling", "absent");
     for (path, errno) in [
@@ -95,7 +96,7 @@ fn what_is_not_there_is_not_found<S: Fixture>(fixture: &S) {
     assert_eq!(open(fixture, "file", Access::ReadDirectory), Some(Err(Errno::NOTDIR)));
 }
 
-fn what_leads_in_circles_is_refused<S: Fixture>(fixture: &S) {
+fn a_loop_of_links_is_refused<S: Fixture>(fixture: &S) {
     fixture.add_link("one", "two");
     fixture.add_link("two", "one");
     fixture.add("file", "content");
@@ -112,7 +113,7 @@ fn what_leads_in_circles_is_refused<S: Fixture>(fixture: &S) {
     assert_eq!(system.stat_at(&root, b"one", Symlinks::Follow).err(), Some(Errno::LOOP));
 }
 
-fn a_root_goes_where_it_is_moved<S: Fixture>(fixture: &S) {
+fn an_open_directory_can_be_used_after_it_was_moved<S: Fixture>(fixture: &S) {
     let (system, root) = (fixture.system(), fixture.root());
     fixture.add_directory("directory");
     fixture.add("directory/file", "content");
@@ -124,7 +125,7 @@ fn a_root_goes_where_it_is_moved<S: Fixture>(fixture: &S) {
     assert_eq!(system.open_entry(&root, b"directory", Access::Traverse).err(), Some(Errno::NOENT));
 }
 
-fn a_plain_stat_is_not_held_beneath_anything<S: Fixture>(fixture: &S) {
+fn a_plain_stat_may_leave_the_root<S: Fixture>(fixture: &S) {
     let (system, root) = (fixture.system(), fixture.root());
     fixture.add_link("out", "../outside/secret");
     fixture.add_link("absolute", &fixture.absolute("outside/secret"));
@@ -134,7 +135,7 @@ fn a_plain_stat_is_not_held_beneath_anything<S: Fixture>(fixture: &S) {
     assert!(number("out").is_ok());
 }
 
-fn a_path_has_a_longest<S: Fixture>(fixture: &S) {
+fn a_path_has_a_greatest_length<S: Fixture>(fixture: &S) {
     let (system, root) = (fixture.system(), fixture.root());
     fixture.add("file", "content");
     let path = |bytes: usize| [&b"./".repeat(2048)[..bytes - 4], b"file"].concat();

@@ -1,6 +1,6 @@
-//! The contract of `FileSystem`, held to the real file systems and to the simulated disk alike: what the simulation makes
-//! storage believe must be true of a kernel. The real ones are that of the temporary directory, and those that this machine can
-//! mount.
+//! Tests of the contract of `FileSystem`. They run on the simulated disk and on real file systems, because the
+//! simulation must behave as a kernel does. The real ones are that of the temporary directory, and those that this
+//! machine can mount.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 

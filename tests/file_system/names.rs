@@ -1,4 +1,4 @@
-//! Giving names, changing them and taking them away.
+//! Creating, linking, renaming and removing files.
 
 use rustix::io::Errno;
 use spindle::storage::{Access, FileSystem, Symlinks};
@@ -9,16 +9,16 @@ use crate::fixture::{Fixture, contract};
 contract! {
     creating_never_replaces
     an_unnamed_file_gets_names_and_never_replaces
-    an_unnamed_file_that_lost_its_last_name_gets_no_other
-    a_second_name_never_replaces
-    a_rename_replaces_in_one_step
+    an_unnamed_file_whose_last_name_was_removed_gets_no_other
+    a_hard_link_never_replaces
+    a_rename_replaces_a_file
     a_rename_of_two_names_of_one_file_does_nothing
     a_rename_does_not_mix_files_and_directories
-    a_rename_can_refuse_to_replace
-    what_is_removed_lives_on_while_it_is_open
-    what_is_not_there_cannot_be_named
-    nothing_can_be_named_in_a_removed_directory
-    names_have_a_longest
+    a_rename_with_noreplace_never_replaces
+    a_removed_file_can_be_read_while_it_is_open
+    an_absent_file_cannot_be_renamed_linked_or_removed
+    nothing_can_be_created_in_a_removed_directory
+    a_name_has_a_greatest_length
 }
 
 fn creating_never_replaces<S: Fixture>(fixture: &S) {
@@ -62,7 +62,7 @@ fn an_unnamed_file_gets_names_and_never_replaces<S: Fixture>(fixture: &S) {
     assert_eq!(number(b"one"), system.stat(&file).unwrap().inode);
 }
 
-fn an_unnamed_file_that_lost_its_last_name_gets_no_other<S: Fixture>(fixture: &S) {
+fn an_unnamed_file_whose_last_name_was_removed_gets_no_other<S: Fixture>(fixture: &S) {
     let (system, root) = (fixture.system(), fixture.root());
     let Ok(file) = system.create_unnamed(&root) else { return assert!(!S::IS_LINUX) };
     assert_eq!(system.link_unnamed(&file, &root, b"one"), Ok(()));
@@ -71,7 +71,7 @@ fn an_unnamed_file_that_lost_its_last_name_gets_no_other<S: Fixture>(fixture: &S
     assert!(fixture.names(".").is_empty());
 }
 
-fn a_second_name_never_replaces<S: Fixture>(fixture: &S) {
+fn a_hard_link_never_replaces<S: Fixture>(fixture: &S) {
     let (system, root) = (fixture.system(), fixture.root());
     fixture.add("file", "content");
     fixture.add("taken", "theirs");
@@ -90,7 +90,7 @@ fn a_second_name_never_replaces<S: Fixture>(fixture: &S) {
     );
 }
 
-fn a_rename_replaces_in_one_step<S: Fixture>(fixture: &S) {
+fn a_rename_replaces_a_file<S: Fixture>(fixture: &S) {
     let (system, root) = (fixture.system(), fixture.root());
     fixture.add("from", "new");
     fixture.add("to", "old");
@@ -102,7 +102,7 @@ fn a_rename_replaces_in_one_step<S: Fixture>(fixture: &S) {
     let mut space = [0; 8];
     assert_eq!(system.read_at(&old, &mut space, 0), Ok(3));
     assert_eq!(&space[..3], b"old");
-    // A link is replaced itself.
+    // A link itself is replaced, not its target.
     assert_eq!(system.rename(&root, b"to", b"link"), Ok(()));
     assert_eq!(fixture.names("."), ["link"]);
     assert_eq!(fixture.read("link").unwrap(), b"new");
@@ -125,14 +125,14 @@ fn a_rename_does_not_mix_files_and_directories<S: Fixture>(fixture: &S) {
     fixture.add("full/file", "");
     assert_eq!(system.rename(&root, b"file", b"empty"), Err(Errno::ISDIR));
     assert_eq!(system.rename(&root, b"empty", b"file"), Err(Errno::NOTDIR));
-    // XFS says the one, others the other. POSIX allows both.
+    // XFS returns one of these, other file systems the other. POSIX allows both.
     assert!(matches!(system.rename(&root, b"empty", b"full"), Err(Errno::NOTEMPTY | Errno::EXIST)));
     assert_eq!(system.rename(&root, b"full", b"empty"), Ok(()));
     assert_eq!(fixture.names("empty"), ["file"]);
     assert_eq!(system.unlink(&root, b"empty"), Err(Errno::ISDIR));
 }
 
-fn a_rename_can_refuse_to_replace<S: Fixture>(fixture: &S) {
+fn a_rename_with_noreplace_never_replaces<S: Fixture>(fixture: &S) {
     let (system, root) = (fixture.system(), fixture.root());
     fixture.add("from", "new");
     fixture.add("taken", "old");
@@ -147,7 +147,7 @@ fn a_rename_can_refuse_to_replace<S: Fixture>(fixture: &S) {
     assert_eq!(fixture.read("taken").unwrap(), b"old");
 }
 
-fn what_is_removed_lives_on_while_it_is_open<S: Fixture>(fixture: &S) {
+fn a_removed_file_can_be_read_while_it_is_open<S: Fixture>(fixture: &S) {
     let (system, root) = (fixture.system(), fixture.root());
     fixture.add("file", "content");
     let file = system.open_entry(&root, b"file", Access::Read).unwrap();
@@ -165,7 +165,7 @@ fn what_is_removed_lives_on_while_it_is_open<S: Fixture>(fixture: &S) {
     assert_ne!(system.stat_at(&root, b"file", Symlinks::NoFollow).unwrap().inode, before.inode);
 }
 
-fn what_is_not_there_cannot_be_named<S: Fixture>(fixture: &S) {
+fn an_absent_file_cannot_be_renamed_linked_or_removed<S: Fixture>(fixture: &S) {
     let (system, root) = (fixture.system(), fixture.root());
     fixture.add("taken", "");
     assert_eq!(system.rename(&root, b"absent", b"new"), Err(Errno::NOENT));
@@ -176,7 +176,7 @@ fn what_is_not_there_cannot_be_named<S: Fixture>(fixture: &S) {
     assert_eq!(fixture.names("."), ["taken"]);
 }
 
-fn nothing_can_be_named_in_a_removed_directory<S: Fixture>(fixture: &S) {
+fn nothing_can_be_created_in_a_removed_directory<S: Fixture>(fixture: &S) {
     let (system, root) = (fixture.system(), fixture.root());
     fixture.add_directory("directory");
     let directory = system.open_entry(&root, b"directory", Access::ReadDirectory).unwrap();
@@ -187,7 +187,7 @@ fn nothing_can_be_named_in_a_removed_directory<S: Fixture>(fixture: &S) {
     if let Ok(unnamed) = unnamed {
         assert_eq!(system.link_unnamed(&unnamed, &directory, b"name"), Err(Errno::NOENT));
         match system.create_unnamed(&directory) {
-            // XFS, Btrfs and tmpfs create one all the same, which can have no name.
+            // XFS, Btrfs and tmpfs still create an unnamed file, but it cannot get a name.
             Ok(another) => assert_eq!(system.link_unnamed(&another, &directory, b"name"), Err(Errno::NOENT)),
             Err(errno) => assert!(matches!(errno, Errno::NOENT | Errno::PERM), "{errno:?}"),
         }
@@ -197,7 +197,7 @@ fn nothing_can_be_named_in_a_removed_directory<S: Fixture>(fixture: &S) {
     assert_eq!(system.sync(&directory), Ok(()));
 }
 
-fn names_have_a_longest<S: Fixture>(fixture: &S) {
+fn a_name_has_a_greatest_length<S: Fixture>(fixture: &S) {
     let (system, root) = (fixture.system(), fixture.root());
     let (longest, longer) = ([b'n'; 255], [b'n'; 256]);
     assert!(system.create(&root, &longest).is_ok());

@@ -1,4 +1,4 @@
-//! What a loss of power may take, in each of the models.
+//! The states of the simulated disk after a power failure, in each of the loss models.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -20,7 +20,7 @@ fn disk(loss: Loss) -> (Disk, File) {
     (disk, root)
 }
 
-/// Every state after a loss of power behind `act`: what `old` and `new` hold.
+/// All states after a power failure that follows `act`: the contents of the files `old` and `new`.
 fn states(loss: Loss, act: impl Fn(&Disk, &File) -> Result<(), Errno>) -> BTreeSet<[Option<String>; 2]> {
     let (disk, root) = disk(loss);
     act(&disk, &root).unwrap();
@@ -34,7 +34,7 @@ fn states(loss: Loss, act: impl Fn(&Disk, &File) -> Result<(), Errno>) -> BTreeS
 }
 
 fn write(disk: &Disk, root: &File) -> Result<File, Errno> {
-    let file = disk.create(root, b"hidden")?;
+    let file = disk.create(root, b"temporary")?;
     assert_eq!(disk.write(&file, b"content"), Ok(7));
     Ok(file)
 }
@@ -44,10 +44,10 @@ fn state(old: Option<&str>, new: Option<&str>) -> [Option<String>; 2] {
 }
 
 #[test]
-fn each_model_allows_what_the_ones_before_it_allow_and_more() {
+fn each_loss_model_allows_all_states_of_the_previous_one_and_more() {
     let act = |disk: &Disk, root: &File| {
         let _file = write(disk, root)?;
-        disk.rename(root, b"hidden", b"new")?;
+        disk.rename(root, b"temporary", b"new")?;
         disk.unlink(root, b"old")
     };
     let [none, ordered, journalled, cruel] =
@@ -56,7 +56,8 @@ fn each_model_allows_what_the_ones_before_it_allow_and_more() {
     assert!(none.is_subset(&ordered) && none.len() < ordered.len());
     assert!(ordered.is_subset(&journalled) && ordered.len() < journalled.len());
     assert!(journalled.is_subset(&cruel) && journalled.len() < cruel.len());
-    // What is never torn where all is ordered; what is where only names are; and what only happens where nothing is.
+    // If all changes are ordered, no file is torn. If only names are journalled, files may be torn. Only if nothing is
+    // ordered both files may be missing.
     assert!(ordered.iter().all(|[_, new]| new.as_deref().is_none_or(|new| new == "content")));
     for torn in ["", "cont\\x00\\x00\\x00", "\\x00\\x00\\x00\\x00ent", "????ent"] {
         assert!(journalled.contains(&state(Some("old"), Some(torn))), "{torn} {journalled:?}");
@@ -66,21 +67,21 @@ fn each_model_allows_what_the_ones_before_it_allow_and_more() {
 }
 
 #[test]
-fn what_was_flushed_in_the_right_order_is_there() {
+fn a_file_that_is_flushed_in_the_right_order_survives() {
     for loss in [Loss::Ordered, Loss::Journalled, Loss::Cruel] {
         let found = states(loss, |disk, root| {
             let file = write(disk, root)?;
             disk.sync(&file)?;
-            disk.rename(root, b"hidden", b"new")?;
+            disk.rename(root, b"temporary", b"new")?;
             disk.sync(root)
         });
         assert_eq!(found, BTreeSet::from([state(Some("old"), Some("content"))]), "{loss:?}");
     }
 }
 
-/// Seen on ext2: the disk had the file without links, so that its name was removed when the disk was checked.
+/// As seen on ext2: the link count of the file on the disk was 0, so that the file system check removed its name.
 #[test]
-fn a_file_that_was_flushed_without_a_name_may_be_lost_where_nothing_is_ordered() {
+fn a_file_that_was_flushed_without_a_name_may_be_lost_if_nothing_is_ordered() {
     for (loss, is_flushed_again, is_safe) in [
         (Loss::Ordered, false, true),
         (Loss::Journalled, false, true),
@@ -102,17 +103,17 @@ fn a_file_that_was_flushed_without_a_name_may_be_lost_where_nothing_is_ordered()
     }
 }
 
-/// As on Linux: the pages count as clean after the first error, and the next fsync has nothing to write.
+/// As on Linux: after the first error the pages count as clean, so that the next fsync writes nothing.
 #[test]
-fn what_a_failed_flush_has_lost_no_later_one_brings_back() {
+fn a_later_flush_does_not_write_what_a_failed_one_lost() {
     for loss in [Loss::Ordered, Loss::Journalled, Loss::Cruel] {
         let found = states(loss, |disk, root| {
             let file = write(disk, root)?;
             disk.at(Call::SyncFile, 1, Event::Fault("i/o error at sync of a file"));
             assert_eq!(disk.sync(&file), Err(Errno::IO));
-            assert_eq!(disk.read("hidden").unwrap(), b"content");
+            assert_eq!(disk.read("temporary").unwrap(), b"content");
             disk.sync(&file)?;
-            disk.rename(root, b"hidden", b"new")?;
+            disk.rename(root, b"temporary", b"new")?;
             disk.sync(root)
         });
         assert!(!found.contains(&state(Some("old"), Some("content"))), "{loss:?} {found:?}");
@@ -120,7 +121,7 @@ fn what_a_failed_flush_has_lost_no_later_one_brings_back() {
 }
 
 #[test]
-fn a_killed_process_loses_what_has_no_name_and_nothing_else() {
+fn a_killed_process_only_loses_files_without_a_name() {
     let (disk, root) = disk(Loss::Cruel);
     let file = write(&disk, &root).unwrap();
     let unnamed = disk.create_unnamed(&root).unwrap();
@@ -128,9 +129,12 @@ fn a_killed_process_loses_what_has_no_name_and_nothing_else() {
     assert_eq!(disk.lock(&file), Ok(()));
     let after = disk.after_kill();
     assert_eq!(disk.write(&file, b"more"), Err(Errno::IO));
-    assert_eq!(after.names("."), ["hidden", "old"]);
-    assert_eq!((after.read("hidden").unwrap(), after.used_bytes(), after.descriptors()), (b"content".to_vec(), 10, 0));
+    assert_eq!(after.names("."), ["old", "temporary"]);
+    assert_eq!(
+        (after.read("temporary").unwrap(), after.used_bytes(), after.descriptors()),
+        (b"content".to_vec(), 10, 0)
+    );
     let root = after.open_root(Disk::root_path(), Access::ReadDirectory).unwrap();
-    let found = after.open_entry(&root, b"hidden", Access::Lock).unwrap();
+    let found = after.open_entry(&root, b"temporary", Access::Lock).unwrap();
     assert_eq!(after.lock(&found), Ok(()));
 }

@@ -1,6 +1,6 @@
-//! Runs tests of this binary again, each time with the temporary directory on another real file system: made in an image file,
-//! mounted through a loop device in a mount namespace of its own, so that both vanish with the process. What this machine
-//! cannot mount is skipped, and the reason is printed.
+//! Runs tests of this binary again with the temporary directory on other real file systems. Each is made in an image
+//! file, and mounted through a loop device in a mount namespace of its own, so that both vanish with the process. A
+//! file system that this machine cannot mount is skipped, and the reason is printed.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -8,14 +8,14 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::{env, io, thread};
 
-/// The environment variable that tells the tests in the child process to what the file system rounds down the times that are set,
-/// in nanoseconds.
+/// The environment variable with the granularity of the file system's timestamps in nanoseconds, for the tests in the
+/// child process.
 pub(crate) const GRANULARITY: &str = "SPINDLE_TEST_TIME_GRANULARITY_NS";
 
-/// A file system, and how it is made.
+/// A kind of file system, and the command that makes one.
 struct Kind {
     name: &'static str,
-    /// The command that makes it in an image file, whose path follows; none for a file system in memory.
+    /// The command, without the path of the image file; empty for a file system in memory.
     make: &'static [&'static str],
     image_bytes: u64,
     time_granularity_ns: u64,
@@ -28,7 +28,7 @@ const SECOND_NS: u64 = 1_000_000_000;
 const KINDS: [Kind; 8] = [
     Kind::new("ext4", &["mkfs.ext4", "-q"], EXT_BYTES, 1),
     Kind::new("ext4 without a journal", &["mkfs.ext4", "-q", "-O", "^has_journal"], EXT_BYTES, 1),
-    // Inodes of 128 bytes have no room for fractions of a second.
+    // Inodes of 128 bytes do not store fractions of a second.
     Kind::new("ext4 with times in seconds", &["mkfs.ext4", "-q", "-I", "128"], EXT_BYTES, SECOND_NS),
     Kind::new("ext2", &["mkfs.ext2", "-q"], EXT_BYTES, 1),
     Kind::new("ext2 with times in seconds", &["mkfs.ext2", "-q", "-I", "128"], EXT_BYTES, SECOND_NS),
@@ -47,7 +47,7 @@ impl Kind {
         Kind { name, make, image_bytes, time_granularity_ns }
     }
 
-    /// Makes the file system in `place`. Returns the arguments of `mount`, or why there are none.
+    /// Makes the file system in the directory `place`. Returns the arguments of `mount`, or why it could not be made.
     fn make(&self, place: &Path) -> Result<Vec<String>, String> {
         let mount_point = place.join("mounted");
         fs::create_dir(&mount_point).unwrap();
@@ -61,11 +61,12 @@ impl Kind {
         Ok(vec!["-o".to_owned(), "loop".to_owned(), image.to_str().unwrap().to_owned(), mount_point])
     }
 
-    /// Runs the tests whose names begin with one of `modules`. Returns how many passed, or why this kind is skipped.
+    /// Runs the tests whose names contain one of `modules`. Returns how many passed, or why this file system is
+    /// skipped.
     fn run_tests(&self, modules: &[&str]) -> Result<usize, String> {
         let place = tempfile::tempdir().unwrap();
         let mount = self.make(place.path())?;
-        // First only whether it can be mounted: what fails behind that is a failure of the tests.
+        // Tries to mount it first, so that any error after that is a failure of the tests.
         run(in_namespace("mount \"$@\"").args(&mount))?;
         let mut child =
             in_namespace(r#"test_binary=$1 modules=$2; shift 2; mount "$@" && exec "$test_binary" $modules"#);
@@ -73,8 +74,7 @@ impl Kind {
         child.env("TMPDIR", place.path().join("mounted")).env(GRANULARITY, self.time_granularity_ns.to_string());
         let output = child.output().unwrap();
         let [words, errors] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
-        let passed =
-            words.split_once("test result: ok. ").and_then(|(_, behind)| behind.split(' ').next()?.parse().ok());
+        let passed = words.split_once("test result: ok. ").and_then(|(_, rest)| rest.split(' ').next()?.parse().ok());
         match passed {
             Some(passed) if output.status.success() => Ok(passed),
             _ => panic!("on {}: {words}{errors}", self.name),
@@ -82,7 +82,7 @@ impl Kind {
     }
 }
 
-/// A shell in a mount namespace of its own, from which no mount reaches the outside.
+/// A shell in a mount namespace of its own, whose mounts are not visible outside.
 fn in_namespace(script: &str) -> Command {
     let mut command = Command::new("unshare");
     command.args(["--mount", "--propagation", "private", "sh", "-c", script, "sh"]);
@@ -103,11 +103,12 @@ fn path() -> String {
     format!("{}:/usr/sbin:/sbin", env::var("PATH").unwrap_or_default())
 }
 
-/// Runs the tests in `modules` on each file system that can be mounted here; at least `tests_min` of them must be found.
+/// Runs the tests whose names contain one of `modules` on each file system that can be mounted; each time at least
+/// `tests_min` tests must pass.
 pub(crate) fn run_on_each_file_system(modules: &[&str], tests_min: usize) {
     let results: Vec<_> = thread::scope(|scope| {
         let runs: Vec<_> = KINDS.iter().map(|kind| scope.spawn(|| kind.run_tests(modules))).collect();
-        runs.into_iter().map(|run| run.join().unwrap_or_else(|_| panic!("a file system breaks the contract"))).collect()
+        runs.into_iter().map(|run| run.join().unwrap_or_else(|_| panic!("a test failed on a file system"))).collect()
     });
     let mut report = String::new();
     for (kind, result) in KINDS.iter().zip(&results) {
@@ -119,6 +120,6 @@ pub(crate) fn run_on_each_file_system(modules: &[&str], tests_min: usize) {
             Err(reason) => report.push_str(&format!("on {}: skipped, {reason}\n", kind.name)),
         }
     }
-    // Not with `print!`, which shows nothing when the test passes.
+    // Not with `print!`, whose output is hidden when the test passes.
     io::stdout().write_all(format!("\n{report}").as_bytes()).unwrap();
 }
