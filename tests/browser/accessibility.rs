@@ -1,13 +1,14 @@
-//! What axe-core finds: <https://github.com/dequelabs/axe-core>. Its script is not part of this repository; the variable
-//! `SPINDLE_AXE` names it (`npm install axe-core`, then `node_modules/axe-core/axe.min.js`). `scripts/check.sh` sets it.
+//! Accessibility: the rules of axe-core (<https://github.com/dequelabs/axe-core>), and the accessibility tree. The script of
+//! axe-core is not part of this repository. The environment variable `SPINDLE_AXE` is its path: after `npm install axe-core`,
+//! `node_modules/axe-core/axe.min.js`. `scripts/check.sh` sets it.
 
 use crate::folder::Shared;
 use crate::tab::Tab;
 
 #[test]
-fn axe_finds_no_violation() {
+fn axe_core_finds_no_violation() {
     let Some(script) = std::env::var_os("SPINDLE_AXE") else {
-        println!("skipped: SPINDLE_AXE does not name axe.min.js");
+        println!("skipped: SPINDLE_AXE is not set to the path of axe.min.js");
         return;
     };
     let Some(mut tab) = Tab::start() else { return };
@@ -26,13 +27,13 @@ fn axe_finds_no_violation() {
                  rule.id + ': ' + rule.nodes.map((node) => node.html + ' ' + node.failureSummary).join('; ')) }))",
             );
             assert_eq!(rules["failed"], serde_json::json!([]), "{page} at {width} px, {colours}");
-            assert!(rules["passed"].as_u64().is_some_and(|passed| passed > 10), "axe looked at nothing: {rules}");
+            assert!(rules["passed"].as_u64().is_some_and(|passed| passed > 10), "axe-core checked nothing: {rules}");
         }
     }
 }
 
 #[test]
-fn a_screen_reader_finds_a_table_whatever_the_rows_look_like() {
+fn a_screen_reader_finds_a_table_in_wide_and_narrow_windows() {
     let Some(mut tab) = Tab::start() else { return };
     let shared = Shared::start();
     shared.put("notes.txt", "hello notes");

@@ -1,4 +1,4 @@
-//! What pages of others try with a folder that takes uploads: all of it fails.
+//! Attacks by pages of other origins, and by uploaded pages, on a shared folder that accepts uploads. All of them must fail.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -9,8 +9,9 @@ use serde_json::json;
 use crate::folder::Shared;
 use crate::tab::Tab;
 
-/// Tries to read the listing at `target` and to write beside it, in each way that a script has, and says what came of each.
-/// A write whose answer the script may not see counts as refused here: the folder shows whether it was.
+/// JavaScript that tries to read the listing at `target`, and to write to its folder, in every way a script has. It returns the
+/// outcome of each attempt. A write whose response the script cannot see is reported as refused; only the folder shows whether
+/// it was.
 fn attempts(target: &str) -> String {
     format!(
         "(async () => {{
@@ -39,17 +40,17 @@ fn attempts(target: &str) -> String {
     )
 }
 
-/// Asserts that nothing came of them.
+/// Asserts that all of them were refused.
 fn assert_refused(tab: &mut Tab, target: &str) {
     let outcome = tab.evaluate(&attempts(target));
-    let outcome = outcome.as_object().expect("what came of it");
+    let outcome = outcome.as_object().expect("the outcomes");
     assert_eq!(outcome.len(), 8);
     for (attempt, what) in outcome {
         assert!(what.as_str().is_some_and(|what| what.starts_with("refused")), "{attempt}: {what}");
     }
 }
 
-/// Whether an element of the page that takes its content from `address` gets it.
+/// Whether an element of the page with `address` as its `src` loads it.
 fn loads(tab: &mut Tab, tag: &str, address: &str) -> bool {
     let (tag, address) = (json!(tag), json!(address));
     let loaded = tab.evaluate(&format!(
@@ -59,8 +60,8 @@ fn loads(tab: &mut Tab, tag: &str, address: &str) -> bool {
     loaded == json!(true)
 }
 
-/// A folder that takes everything from those who may, and what is in it.
-fn tempting_folder() -> Shared {
+/// A folder with some files that anybody may replace.
+fn writable_folder() -> Shared {
     let shared = Shared::start_with(&["--uploads", "replace"]);
     shared.put("secret.txt", "secret");
     shared.put("secret.js", "window.stolen = 'secret';");
@@ -75,29 +76,29 @@ fn assert_untouched(shared: &Shared, also: &[&str]) {
     assert_eq!(std::fs::read(shared.path().join("secret.txt")).expect("the file"), b"secret");
 }
 
-/// A server of somebody else's that answers each request with one page.
-struct Stranger(u16);
+/// A server of another origin, which responds to each request with the same page.
+struct OtherSite(u16);
 
-impl Stranger {
-    fn start(page: &'static str) -> Stranger {
+impl OtherSite {
+    fn start(page: &'static str) -> OtherSite {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = listener.local_addr().expect("an address").port();
-        // It ends with the tests.
+        // The thread ends with the test process.
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                // A browser opens connections that it does not use at once.
-                thread::spawn(move || answer(&stream, page));
+                // A browser opens connections before it uses them, so each has a thread of its own.
+                thread::spawn(move || respond(&stream, page));
             }
         });
-        Stranger(port)
+        OtherSite(port)
     }
 }
 
-fn answer(mut stream: &TcpStream, page: &str) {
+fn respond(mut stream: &TcpStream, page: &str) {
     let ends_head = |line: &std::io::Result<String>| line.as_ref().map_or(true, |line| line.is_empty());
     if BufReader::new(stream).lines().take(100).any(|line| ends_head(&line)) {
         let length = page.len();
-        // The browser may have gone.
+        // The browser may have closed the connection.
         let _ = write!(
             stream,
             "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{page}"
@@ -105,17 +106,17 @@ fn answer(mut stream: &TcpStream, page: &str) {
     }
 }
 
-const PAGE: &str = "<!doctype html><title>A stranger's page</title><link rel=icon href=data:,><p>Hello";
+const PAGE: &str = "<!doctype html><title>A page of another site</title><link rel=icon href=data:,><p>Hello";
 
 #[test]
 fn a_page_of_another_origin_reads_nothing_and_writes_nothing() {
     let Some(mut tab) = Tab::start() else { return };
-    let shared = tempting_folder();
-    let stranger = Stranger::start(PAGE);
-    // Of the same site, of another site, and of no origin at all.
+    let shared = writable_folder();
+    let other_site = OtherSite::start(PAGE);
+    // Same-site, cross-site, and with an opaque origin.
     for page in [
-        format!("http://127.0.0.1:{}/", stranger.0),
-        format!("http://localhost:{}/", stranger.0),
+        format!("http://127.0.0.1:{}/", other_site.0),
+        format!("http://localhost:{}/", other_site.0),
         format!("data:text/html,{}", PAGE.replace(' ', "%20")),
     ] {
         tab.open(&page);
@@ -129,10 +130,10 @@ fn a_page_of_another_origin_reads_nothing_and_writes_nothing() {
 }
 
 #[test]
-fn the_folders_own_origin_may_do_what_others_may_not() {
-    // The control of the tests here: what they try would work.
+fn the_same_attempts_succeed_from_the_servers_own_origin() {
+    // The control of these tests: the attempts are able to succeed.
     let Some(mut tab) = Tab::start() else { return };
-    let shared = tempting_folder();
+    let shared = writable_folder();
     tab.call("Page.setBypassCSP", json!({ "enabled": true }));
     tab.open(&format!("{}/", shared.origin()));
     let outcome = tab.evaluate(&attempts(&format!("{}/", shared.origin())));
@@ -145,10 +146,10 @@ fn the_folders_own_origin_may_do_what_others_may_not() {
 #[test]
 fn a_form_of_another_origin_stores_nothing() {
     let Some(mut tab) = Tab::start() else { return };
-    let shared = tempting_folder();
-    let stranger = Stranger::start(PAGE);
+    let shared = writable_folder();
+    let other_site = OtherSite::start(PAGE);
     for host in ["127.0.0.1", "localhost"] {
-        tab.open(&format!("http://{host}:{}/", stranger.0));
+        tab.open(&format!("http://{host}:{}/", other_site.0));
         let target = json!(format!("{}/", shared.origin()));
         tab.evaluate(&format!(
             "(() => {{ const form = Object.assign(document.createElement('form'), \
@@ -166,24 +167,24 @@ fn a_form_of_another_origin_stores_nothing() {
 }
 
 #[test]
-fn no_page_shows_the_listing_in_a_frame() {
+fn no_other_page_can_frame_the_listing() {
     let Some(mut tab) = Tab::start() else { return };
-    let shared = tempting_folder();
-    let stranger = Stranger::start(PAGE);
-    tab.open(&format!("http://127.0.0.1:{}/", stranger.0));
+    let shared = writable_folder();
+    let other_site = OtherSite::start(PAGE);
+    tab.open(&format!("http://127.0.0.1:{}/", other_site.0));
     tab.evaluate(&format!(
         "new Promise((done) => {{ const frame = document.createElement('iframe'); frame.src = {}; frame.onload = done; \
          document.body.append(frame); }}).then(() => 0)",
         json!(format!("{}/", shared.origin()))
     ));
-    let complaints = tab.complaints();
-    assert!(complaints.iter().any(|words| words.contains("frame-ancestors")), "{complaints:?}");
+    let problems = tab.problems();
+    assert!(problems.iter().any(|text| text.contains("frame-ancestors")), "{problems:?}");
 }
 
 #[test]
 fn an_uploaded_page_runs_no_script() {
     let Some(mut tab) = Tab::start() else { return };
-    let shared = tempting_folder();
+    let shared = writable_folder();
     let script = "document.title = 'ran'; fetch('/put.txt', { method: 'PUT', body: 'owned' });";
     shared.put("page.html", format!("<!doctype html><title>quiet</title><script>{script}</script><p>Hello"));
     shared.put(
@@ -193,23 +194,23 @@ fn an_uploaded_page_runs_no_script() {
     for name in ["page.html", "image.svg"] {
         tab.open(&format!("{}/{name}", shared.origin()));
         assert_eq!(tab.text("document.title"), "quiet", "{name}");
-        // The browser runs what is evaluated here all the same: no script of the file could have done more.
+        // The browser still runs what the test evaluates in the page: a script of the page could do no more than that.
         assert_refused(&mut tab, &format!("{}/", shared.origin()));
     }
     assert_untouched(&shared, &["image.svg", "page.html"]);
 }
 
 #[test]
-fn a_made_up_host_name_that_leads_here_is_refused() {
+fn a_host_name_rebound_to_this_machine_is_rejected() {
     let rules = "--host-resolver-rules=MAP rebind.example 127.0.0.1";
     let Some(mut tab) = Tab::start_with(&[rules]) else { return };
-    let shared = tempting_folder();
+    let shared = writable_folder();
     tab.open(&format!("{}/", shared.origin()));
     assert_eq!(tab.names().len(), 3);
     let origin = shared.origin_as("rebind.example");
     tab.open(&format!("{origin}/"));
     assert!(!tab.text("document.documentElement.textContent").contains("secret.txt"));
-    // A page of that host has the host's own origin: to the browser these are no attempts of a stranger.
+    // The page has the origin of that host name, so for the browser these are same-origin requests.
     let read = tab.evaluate("fetch('/secret.txt').then((response) => response.status)");
     let written =
         tab.evaluate("fetch('/put.txt', { method: 'PUT', body: 'owned' }).then((response) => response.status)");

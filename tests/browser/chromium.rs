@@ -1,9 +1,9 @@
-//! The browser's process, and the pipe that it is driven through.
+//! The process of the browser, and the pipe over which it is controlled.
 //!
-//! The DevTools protocol is JSON, one message after the other, each ended by a NUL byte. With `--remote-debugging-pipe`
-//! they pass through two descriptors instead of a WebSocket, and the browser ends when they are closed, however this
-//! process ends. A library for it would be far heavier than what it saves here: `headless_chrome` compiles the whole
-//! protocol and takes 2.5 GiB of memory to build, the WebDriver clients bring an asynchronous runtime and an HTTP stack.
+//! The messages of the DevTools protocol are JSON, each terminated by a NUL byte. With `--remote-debugging-pipe` they are sent
+//! over two file descriptors instead of a WebSocket, and the browser exits when these are closed, even if this process crashes.
+//! No library is used: `headless_chrome` compiles the whole protocol and needs 2.5 GiB of memory to build, and the WebDriver
+//! clients depend on an asynchronous runtime and an HTTP stack.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
@@ -16,10 +16,10 @@ use tempfile::TempDir;
 
 use crate::harness::{WAIT_MAX, wait_until};
 
-/// The browser is asked to be quiet: no request but those of the pages that it is shown.
+/// Most of them keep the browser from sending requests that do not come from the pages under test.
 const OPTIONS: [&str; 16] = [
     "--headless",
-    // It starts as root in a container too, where it cannot make its sandbox. The pages come from this very test.
+    // As root in a container, Chromium cannot create its sandbox. All pages come from the test.
     "--no-sandbox",
     "--disable-gpu",
     "--disable-dev-shm-usage",
@@ -37,27 +37,27 @@ const OPTIONS: [&str; 16] = [
     "--remote-debugging-pipe",
 ];
 
-/// A running browser. It ends when it is dropped.
+/// A running browser, which exits when this is dropped.
 pub(crate) struct Chromium {
     child: Child,
     commands: Option<ChildStdin>,
     messages: Receiver<Value>,
     last_id: u64,
-    /// What the browser reported, in order.
+    /// All events so far, in order.
     pub(crate) events: Vec<Value>,
-    /// Its profile, and what it downloads.
+    /// For its profile and its downloads.
     directory: TempDir,
 }
 
 impl Chromium {
-    /// Starts the browser; `None`, with the reason printed, where there is none.
+    /// Starts the browser. Returns `None`, after printing the reason, if it is not installed.
     ///
     /// # Panics
-    /// In continuous integration, where there has to be one.
+    /// If it is not installed and `CI=true`.
     pub(crate) fn start(options: &[&str]) -> Option<Chromium> {
         let Some(program) = ["chromium", "chromium-browser"].into_iter().find(|name| is_installed(name)) else {
             assert!(std::env::var_os("CI").is_none_or(|value| value != "true"), "chromium is missing");
-            println!("skipped: chromium is missing (Debian's package is called so)");
+            println!("skipped: chromium is missing (on Debian: apt-get install chromium)");
             return None;
         };
         let directory = TempDir::new().expect("a temporary directory");
@@ -77,7 +77,7 @@ impl Chromium {
         Some(Chromium { child, commands, messages, last_id: 0, events: Vec::new(), directory })
     }
 
-    /// Where downloads go.
+    /// The directory of its downloads.
     pub(crate) fn downloads(&self) -> &Path {
         self.directory.path()
     }
@@ -85,30 +85,30 @@ impl Chromium {
     /// Sends a command and waits for its result.
     ///
     /// # Errors
-    /// The browser refused it: its words.
+    /// The browser's error message.
     pub(crate) fn try_call(&mut self, session: Option<&str>, method: &str, params: Value) -> Result<Value, String> {
         self.last_id += 1;
         let mut command = json!({ "id": self.last_id, "method": method, "params": params });
         if let Some(session) = session {
             command["sessionId"] = json!(session);
         }
-        let mut message = command.to_string().into_bytes();
-        message.push(0);
-        self.commands.as_mut().expect("a pipe").write_all(&message).expect("a browser that reads");
+        let mut bytes = command.to_string().into_bytes();
+        bytes.push(0);
+        self.commands.as_mut().expect("a pipe").write_all(&bytes).expect("a browser that reads");
         loop {
-            let mut answer = self.receive(method);
-            if answer["id"] != self.last_id {
-                self.events.push(answer);
+            let mut message = self.receive(method);
+            if message["id"] != self.last_id {
+                self.events.push(message);
                 continue;
             }
-            return match answer["error"]["message"].as_str() {
-                Some(words) => Err(words.to_owned()),
-                None => Ok(answer["result"].take()),
+            return match message["error"]["message"].as_str() {
+                Some(error) => Err(error.to_owned()),
+                None => Ok(message["result"].take()),
             };
         }
     }
 
-    /// Waits for an event behind the first `seen` ones, and returns what it says.
+    /// Waits for an event after the first `seen` ones, and returns its parameters.
     pub(crate) fn wait_for_event(&mut self, seen: usize, method: &str, is_wanted: impl Fn(&Value) -> bool) -> Value {
         let mut at = seen;
         loop {
@@ -125,16 +125,16 @@ impl Chromium {
     }
 
     fn receive(&mut self, awaited: &str) -> Value {
-        self.messages.recv_timeout(3 * WAIT_MAX).unwrap_or_else(|_| panic!("waited in vain for {awaited}"))
+        self.messages.recv_timeout(3 * WAIT_MAX).unwrap_or_else(|_| panic!("timed out waiting for {awaited}"))
     }
 }
 
 impl Drop for Chromium {
     fn drop(&mut self) {
-        // The end of the pipe is the end of the browser. Its profile can be removed only then.
+        // Closing the pipe makes the browser exit. Its profile can only be removed after that.
         self.commands = None;
         if !thread::panicking() {
-            wait_until("the end of the browser", || self.child.try_wait().is_ok_and(|status| status.is_some()));
+            wait_until("the exit of the browser", || self.child.try_wait().is_ok_and(|status| status.is_some()));
         }
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -146,7 +146,7 @@ fn is_installed(program: &str) -> bool {
     std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
 
-/// A thread that reads the messages, so that waiting for one has an end. It ends with the browser.
+/// Reads the messages in a thread, so that waiting for one can time out. The thread ends with the browser.
 fn read_messages(stdout: ChildStdout) -> Receiver<Value> {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {

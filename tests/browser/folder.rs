@@ -1,4 +1,4 @@
-//! A folder that is shared with the browser.
+//! A folder, and the server that shares it with the browser.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -10,19 +10,19 @@ use tempfile::TempDir;
 
 use crate::harness::{Response, Server, Start};
 
-/// A folder, and the server that shares it.
+/// A temporary folder, and the server that shares it.
 pub(crate) struct Shared {
     server: Server,
     directory: TempDir,
 }
 
 impl Shared {
-    /// A new folder that can be read.
+    /// Shares a new folder, read-only.
     pub(crate) fn start() -> Shared {
         Shared::start_with(&[])
     }
 
-    /// The same with options.
+    /// Shares a new folder with options.
     pub(crate) fn start_with(options: &[&str]) -> Shared {
         let directory = TempDir::new().expect("a temporary directory");
         let path = directory.path().to_str().expect("a path in UTF-8");
@@ -35,7 +35,7 @@ impl Shared {
         self.origin_as("127.0.0.1")
     }
 
-    /// The same under another name of the host.
+    /// The same with another host name.
     pub(crate) fn origin_as(&self, host: &str) -> String {
         format!("http://{host}:{}", self.server.port())
     }
@@ -44,22 +44,22 @@ impl Shared {
         self.directory.path()
     }
 
-    /// The answer to a GET.
+    /// The response to a GET.
     pub(crate) fn get(&self, target: &str) -> Response {
         let port = self.server.port();
         self.server.connect().exchange(&format!("GET {target} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n"))
     }
 
-    /// Puts a file into the folder, and the folders above it.
+    /// Writes a file, and creates the folders above it.
     pub(crate) fn put(&self, name: impl AsRef<[u8]>, content: impl AsRef<[u8]>) {
         let path = self.path().join(OsStr::from_bytes(name.as_ref()));
         fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
         fs::write(path, content).expect("a file");
     }
 
-    /// Makes a file appear to have been modified so long ago.
+    /// Sets the modification time of a file to `age` ago.
     pub(crate) fn age(&self, name: &str, age: Duration) {
-        // A directory's times are set through a descriptor for reading.
+        // Opened for reading, since a directory cannot be opened for writing.
         let file = File::open(self.path().join(name)).expect("a file");
         file.set_modified(SystemTime::now() - age).expect("its time");
     }
@@ -73,7 +73,7 @@ impl Shared {
         names
     }
 
-    /// Fills the folder with what people share.
+    /// Fills the folder with typical files.
     pub(crate) fn fill(&self) {
         const DAY: Duration = Duration::from_secs(86_400);
         let files: [(&str, u64, Duration); 8] = [
@@ -88,7 +88,7 @@ impl Shared {
         ];
         for (name, bytes, age) in files {
             self.put(name, "");
-            // Without taking room on the disk.
+            // Sparse, so that it takes no room on the disk.
             File::options().write(true).open(self.path().join(name)).expect("a file").set_len(bytes).expect("its size");
             self.age(name, age);
         }

@@ -1,4 +1,4 @@
-//! All that can be done can be done by the keyboard alone.
+//! Everything on the page can be done with the keyboard.
 
 use crate::folder::Shared;
 use crate::tab::Tab;
@@ -6,7 +6,7 @@ use crate::tab::Tab;
 const FOCUSED: &str = "document.activeElement.querySelector('bdi')?.textContent ?? document.activeElement.id";
 
 #[test]
-fn tab_reaches_everything_and_the_focus_is_seen() {
+fn tab_reaches_everything_and_the_focus_is_visible() {
     let Some(mut tab) = Tab::start() else { return };
     let shared = Shared::start();
     shared.put("inner/a.txt", "");
@@ -17,7 +17,7 @@ fn tab_reaches_everything_and_the_focus_is_seen() {
         tab.press("Tab");
         assert!(
             tab.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none",
-            "the focus is not seen on {}",
+            "the focus is not visible on {}",
             tab.text("document.activeElement.outerHTML")
         );
         reached.push(tab.text("document.activeElement.getAttribute('href') ?? document.activeElement.id"));
@@ -66,7 +66,7 @@ fn arrow_keys_move_along_the_rows() {
 }
 
 #[test]
-fn the_keys_find_open_and_go_up() {
+fn keys_focus_the_filter_open_a_folder_and_go_up() {
     let Some(mut tab) = Tab::start() else { return };
     let shared = Shared::start();
     shared.put("inner/deep/a.txt", "");
@@ -76,7 +76,7 @@ fn the_keys_find_open_and_go_up() {
     tab.press("/");
     assert_eq!(tab.text(FOCUSED), "filter");
     tab.type_text("nn");
-    // In the field, Backspace is for the text.
+    // In the filter, Backspace deletes a character.
     tab.press("Backspace");
     tab.wait_until("document.getElementById('filter').value === 'n'");
     tab.type_text("n");

@@ -1,17 +1,17 @@
-//! A shared folder as a browser sees it: Debian's chromium, driven over its debugging pipe. One module per promise.
+//! Tests of the page of a shared folder in a real browser: Chromium, controlled over its debugging pipe.
 //!
-//! Where chromium is missing a test says so and passes, except in continuous integration (`CI=true`), where it fails.
-//! `scripts/check.sh` installs what is needed.
+//! If Chromium is not installed, a test prints that and passes, except in continuous integration (`CI=true`), where it fails.
+//! `scripts/check.sh` installs it if possible.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop where it stands")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
 mod accessibility;
 mod attacks;
 mod chromium;
 mod folder;
 mod keyboard;
+mod listing;
 mod names;
-mod reading;
 mod tab;
 
 #[path = "../server/harness/mod.rs"]

@@ -1,9 +1,9 @@
-//! Whatever a name is, it is text, and leads to its own file.
+//! Hostile names of files are shown as text, and link to their own files.
 
 use crate::folder::Shared;
 use crate::tab::Tab;
 
-/// Names that somebody may have chosen in order to do harm, and what is shown of them.
+/// Names that could break or fool the page, and the text that is shown for each.
 const NAMES: [(&[u8], &str); 14] = [
     (b"\"><script>alert(1)<", "\"><script>alert(1)<"),
     (b"<img src=x onerror=alert(1)>", "<img src=x onerror=alert(1)>"),
@@ -26,7 +26,7 @@ fn a_hostile_name_is_shown_as_text_and_opens_its_own_file() {
     let Some(mut tab) = Tab::start() else { return };
     let shared = Shared::start();
     for (name, shown) in NAMES {
-        // Below a folder of the same name, so that the breadcrumbs show it too.
+        // In a folder of the same name, so that the breadcrumbs contain it as well.
         shared.put([name, b"/", name].concat(), shown);
     }
     tab.open(&format!("{}/", shared.origin()));
@@ -39,7 +39,7 @@ fn a_hostile_name_is_shown_as_text_and_opens_its_own_file() {
         tab.evaluate(&format!("{find}.click()"));
         tab.wait_until("location.pathname !== '/' && document.readyState === 'complete'");
         tab.wait_until(&format!("document.querySelector('h1').textContent === {quoted}"));
-        // As the browser resolves the link. The page itself may not ask for anything.
+        // The URL as the browser resolves it. The test requests it, since the page's policy forbids fetches.
         let target = tab.text(&format!("{find}.href.slice(location.origin.length)"));
         assert_eq!(shared.get(&target).text(), shown, "{}", name.escape_ascii());
         tab.press("Backspace");

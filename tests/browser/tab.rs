@@ -1,4 +1,4 @@
-//! One tab: where it is, what it shows, and what a person does with it.
+//! A tab of the browser: navigation, evaluation of JavaScript, input, and downloads.
 
 use std::fs;
 use std::path::Path;
@@ -9,19 +9,19 @@ use serde_json::{Value, json};
 use crate::chromium::Chromium;
 use crate::harness::WAIT_MAX;
 
-/// The one tab of a browser of its own.
+/// The only tab of a browser, which is started and stopped with it.
 pub(crate) struct Tab {
     browser: Chromium,
     session: String,
 }
 
 impl Tab {
-    /// A new browser; `None` where there is none.
+    /// Starts a browser. Returns `None` if it is not installed.
     pub(crate) fn start() -> Option<Tab> {
         Tab::start_with(&[])
     }
 
-    /// The same with further options.
+    /// Starts a browser with further options.
     pub(crate) fn start_with(options: &[&str]) -> Option<Tab> {
         let mut browser = Chromium::start(options)?;
         let mut call = |method: &str, params: Value| browser.try_call(None, method, params).expect("a result");
@@ -38,10 +38,10 @@ impl Tab {
 
     pub(crate) fn call(&mut self, method: &str, params: Value) -> Value {
         let result = self.browser.try_call(Some(&self.session), method, params);
-        result.unwrap_or_else(|words| panic!("{method}: {words}"))
+        result.unwrap_or_else(|error| panic!("{method}: {error}"))
     }
 
-    /// Sets the size of the window and the colours that the reader prefers.
+    /// Sets the size of the window and `prefers-color-scheme`.
     pub(crate) fn show_as(&mut self, width: u32, height: u32, colours: &str) {
         let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500 });
         self.call("Emulation.setDeviceMetricsOverride", metrics);
@@ -49,18 +49,18 @@ impl Tab {
         self.call("Emulation.setEmulatedMedia", json!({ "features": feature }));
     }
 
-    /// Goes to an address and waits until the page is there.
+    /// Opens a URL and waits until the page is loaded.
     pub(crate) fn open(&mut self, address: &str) {
         let seen = self.browser.events.len();
-        let answer = self.call("Page.navigate", json!({ "url": address }));
-        assert!(answer["errorText"].is_null(), "{address}: {}", answer["errorText"]);
+        let result = self.call("Page.navigate", json!({ "url": address }));
+        assert!(result["errorText"].is_null(), "{address}: {}", result["errorText"]);
         self.browser.wait_for_event(seen, "Page.loadEventFired", |_| true);
     }
 
-    /// The value of an expression, awaited if it is a promise.
+    /// Evaluates a JavaScript expression, and awaits it if it is a promise.
     ///
     /// # Errors
-    /// It threw, or the page was left meanwhile.
+    /// The expression threw, or the tab left the page meanwhile.
     fn try_evaluate(&mut self, expression: &str) -> Result<Value, String> {
         let params = json!({ "expression": expression, "awaitPromise": true, "returnByValue": true });
         let mut result = self.browser.try_call(Some(&self.session), "Runtime.evaluate", params)?;
@@ -71,27 +71,27 @@ impl Tab {
     }
 
     pub(crate) fn evaluate(&mut self, expression: &str) -> Value {
-        self.try_evaluate(expression).unwrap_or_else(|words| panic!("{expression}: {words}"))
+        self.try_evaluate(expression).unwrap_or_else(|error| panic!("{expression}: {error}"))
     }
 
-    /// The value of an expression that gives text.
+    /// The value of an expression that is a string.
     pub(crate) fn text(&mut self, expression: &str) -> String {
         let value = self.evaluate(expression);
         value.as_str().unwrap_or_else(|| panic!("{expression} is {value}")).to_owned()
     }
 
-    /// Waits until an expression is true, also across pages.
+    /// Waits until an expression is true, also while the tab loads another page.
     pub(crate) fn wait_until(&mut self, expression: &str) {
         let started = Instant::now();
         let mut last = self.try_evaluate(expression);
         while last != Ok(json!(true)) {
-            assert!(started.elapsed() < WAIT_MAX, "waited in vain for {expression}: {last:?}");
+            assert!(started.elapsed() < WAIT_MAX, "timed out waiting for {expression}: {last:?}");
             std::thread::sleep(std::time::Duration::from_millis(10));
             last = self.try_evaluate(expression);
         }
     }
 
-    /// Waits until the page of that path, with its query, is there whole.
+    /// Waits until the page with that path and query is loaded.
     pub(crate) fn wait_for_path(&mut self, path: &str) {
         let path = json!(path);
         self.wait_until(&format!(
@@ -99,20 +99,20 @@ impl Tab {
         ));
     }
 
-    /// Clicks the first element that the selector finds, with the mouse.
+    /// Clicks the first element that matches the selector, with the mouse.
     pub(crate) fn click(&mut self, selector: &str) {
         let selector = json!(selector);
-        let place = self.evaluate(&format!(
+        let point = self.evaluate(&format!(
             "(() => {{ const element = document.querySelector({selector}); element.scrollIntoView({{ block: 'center' }}); \
              const box = element.getClientRects()[0]; return [box.x + box.width / 2, box.y + box.height / 2]; }})()"
         ));
         for kind in ["mousePressed", "mouseReleased"] {
-            let params = json!({ "type": kind, "x": place[0], "y": place[1], "button": "left", "clickCount": 1 });
+            let params = json!({ "type": kind, "x": point[0], "y": point[1], "button": "left", "clickCount": 1 });
             self.call("Input.dispatchMouseEvent", params);
         }
     }
 
-    /// Presses a key: a named one, or a character.
+    /// Presses a key: a named one such as `Enter`, or a character.
     pub(crate) fn press(&mut self, key: &str) {
         let (code, text) = match key {
             "Tab" => (9, ""),
@@ -137,7 +137,7 @@ impl Tab {
         text.chars().for_each(|each| self.press(each.encode_utf8(&mut [0; 4])));
     }
 
-    /// The names in the rows that are shown, without the parent folder.
+    /// The names in the visible rows, without the parent folder.
     pub(crate) fn names(&mut self) -> Vec<String> {
         let names = self.evaluate(
             "Array.from(document.querySelectorAll('#list tbody tr:not([id])')).filter((row) => row.checkVisibility())\
@@ -146,7 +146,7 @@ impl Tab {
         serde_json::from_value(names).expect("a list of names")
     }
 
-    /// Does what starts a download, and returns the content and the name that the browser gives the file.
+    /// Calls `start`, which must start a download. Returns its content, and the name that the browser gives the file.
     pub(crate) fn download(&mut self, start: impl FnOnce(&mut Tab)) -> (Vec<u8>, String) {
         let folder = self.browser.downloads().to_owned();
         let params = json!({ "behavior": "allowAndName", "downloadPath": folder, "eventsEnabled": true });
@@ -158,45 +158,45 @@ impl Tab {
         let end = self.browser.wait_for_event(seen, "Browser.downloadProgress", ended);
         assert_eq!(end["state"], "completed");
         let guid = begun["guid"].as_str().expect("an identifier");
-        let content = fs::read(folder.join(guid)).expect("what was downloaded");
+        let content = fs::read(folder.join(guid)).expect("the downloaded file");
         (content, begun["suggestedFilename"].as_str().expect("a name").to_owned())
     }
 
-    /// All that the browser complained about: errors and warnings of the console, violations of policies, exceptions.
-    pub(crate) fn complaints(&mut self) -> Vec<String> {
-        // What was reported before this call's answer has been received with it.
+    /// The errors and warnings of the console, among them violations of policies, and uncaught exceptions.
+    pub(crate) fn problems(&mut self) -> Vec<String> {
+        // Events that the browser reported before the result of this call are received before it.
         self.evaluate("0");
-        let is_complaint = |event: &&Value| match event["method"].as_str() {
+        let is_problem = |event: &&Value| match event["method"].as_str() {
             Some("Runtime.exceptionThrown") => true,
             Some("Runtime.consoleAPICalled") => matches!(event["params"]["type"].as_str(), Some("error" | "warning")),
             Some("Log.entryAdded") => matches!(event["params"]["entry"]["level"].as_str(), Some("error" | "warning")),
             _ => false,
         };
-        self.browser.events.iter().filter(is_complaint).map(|event| event["params"].to_string()).collect()
+        self.browser.events.iter().filter(is_problem).map(|event| event["params"].to_string()).collect()
     }
 
-    /// The addresses that were asked for.
+    /// The URLs of all requests.
     pub(crate) fn requests(&mut self) -> Vec<String> {
         self.evaluate("0");
         let requests = self.browser.events.iter().filter(|event| event["method"] == "Network.requestWillBeSent");
         requests.filter_map(|event| event["params"]["request"]["url"].as_str().map(str::to_owned)).collect()
     }
 
-    /// Asserts that nothing was complained about, and that nothing was asked of anybody but the server.
+    /// Asserts that the console has no errors or warnings, and that all requests went to the server.
     pub(crate) fn assert_quiet(&mut self, origin: &str) {
-        assert_eq!(self.complaints(), Vec::<String>::new());
+        assert_eq!(self.problems(), Vec::<String>::new());
         let requests = self.requests();
         let is_own = |url: &&String| url.strip_prefix(origin).is_some_and(|rest| rest.starts_with('/'));
         let elsewhere: Vec<&String> = requests.iter().filter(|url| !is_own(url) && !url.starts_with("data:")).collect();
         assert!(!requests.is_empty() && elsewhere.is_empty(), "requests to elsewhere: {elsewhere:?}");
     }
 
-    /// Writes a picture of the window, as PNG.
-    pub(crate) fn take_picture(&mut self, file: &Path) {
+    /// Writes a screenshot of the window, as PNG.
+    pub(crate) fn take_screenshot(&mut self, file: &Path) {
         use base64::prelude::{BASE64_STANDARD, Engine as _};
-        let picture = self.call("Page.captureScreenshot", json!({ "format": "png" }));
-        let picture = BASE64_STANDARD.decode(picture["data"].as_str().expect("a picture")).expect("base64");
-        fs::create_dir_all(file.parent().expect("a folder")).expect("a folder for pictures");
-        fs::write(file, picture).expect("a place for the picture");
+        let screenshot = self.call("Page.captureScreenshot", json!({ "format": "png" }));
+        let screenshot = BASE64_STANDARD.decode(screenshot["data"].as_str().expect("a screenshot")).expect("base64");
+        fs::create_dir_all(file.parent().expect("a folder")).expect("a folder for screenshots");
+        fs::write(file, screenshot).expect("a file for the screenshot");
     }
 }

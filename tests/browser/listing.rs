@@ -1,4 +1,4 @@
-//! What a person finds in a folder, and how one moves through it.
+//! The page of a folder: what it shows, its links, sorting, filtering and downloads.
 
 use std::path::Path;
 
@@ -7,10 +7,10 @@ use serde_json::json;
 use crate::folder::Shared;
 use crate::tab::Tab;
 
-/// Where the pictures go: for eyes, and not for comparison. README shows `page.png` and `page-dark.png`, which are copied from
-/// there to this folder when the page has changed.
-fn picture(name: &str) -> std::path::PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR")).join("pictures").join(name)
+/// The path of a screenshot, which is not compared with anything. README shows copies of `page.png` and `page-dark.png` in this
+/// folder, which are updated by hand when the page changes.
+fn screenshot(name: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("screenshots").join(name)
 }
 
 #[test]
@@ -32,13 +32,13 @@ fn a_folder_is_shown_in_light_and_dark_and_on_a_phone() {
         let is_dark = tab.evaluate("matchMedia('(prefers-color-scheme: dark)').matches");
         let background = tab.text("getComputedStyle(document.documentElement).backgroundColor");
         assert_eq!(background == "rgb(255, 255, 255)", is_dark == json!(false), "{name}: {background}");
-        tab.take_picture(&picture(name));
+        tab.take_screenshot(&screenshot(name));
     }
     tab.assert_quiet(&shared.origin());
 }
 
 #[test]
-fn one_walks_down_and_up() {
+fn links_lead_into_folders_and_back_up() {
     let Some(mut tab) = Tab::start() else { return };
     let shared = Shared::start();
     shared.fill();
@@ -68,7 +68,7 @@ fn an_empty_folder_says_so() {
 }
 
 #[test]
-fn a_folder_of_very_many_entries_is_whole_and_can_be_filtered() {
+fn a_folder_of_very_many_entries_is_complete_and_can_be_filtered() {
     let Some(mut tab) = Tab::start() else { return };
     let shared = Shared::start();
     for number in 0..10_500 {
@@ -112,7 +112,7 @@ fn the_columns_sort_in_both_directions() {
 }
 
 #[test]
-fn the_filter_finds_every_word_and_says_how_many_it_shows() {
+fn the_filter_matches_all_words_and_counts_the_shown_entries() {
     let Some(mut tab) = Tab::start() else { return };
     let shared = Shared::start();
     for name in ["Café menu.pdf", "cafe.txt", "menu.txt", "MENU for the cafeteria.odt"] {
@@ -134,7 +134,7 @@ fn the_filter_finds_every_word_and_says_how_many_it_shows() {
 }
 
 #[test]
-fn sizes_and_times_are_for_people_and_exact_for_programs() {
+fn sizes_and_times_are_readable_and_exact_in_the_markup() {
     let Some(mut tab) = Tab::start() else { return };
     let shared = Shared::start();
     shared.put("a.bin", vec![0; 1_400_000]);
@@ -155,7 +155,7 @@ fn sizes_and_times_are_for_people_and_exact_for_programs() {
 }
 
 #[test]
-fn all_but_the_filter_is_there_without_the_script() {
+fn without_javascript_everything_works_but_the_filter() {
     let Some(mut tab) = Tab::start() else { return };
     let shared = Shared::start();
     shared.fill();
@@ -174,7 +174,7 @@ fn all_but_the_filter_is_there_without_the_script() {
 }
 
 #[test]
-fn a_file_opens_by_its_name_and_downloads_by_its_button() {
+fn a_name_opens_the_file_and_its_button_downloads_it() {
     let Some(mut tab) = Tab::start() else { return };
     let shared = Shared::start();
     shared.put("notes.txt", "hello notes");
@@ -196,6 +196,6 @@ fn the_whole_folder_downloads_as_an_archive() {
         let (content, name) = tab.download(|tab| tab.click(link));
         assert!(name.ends_with(".tar"), "{name}");
         assert_eq!(content.get(257..262), Some(&b"ustar"[..]), "{name} is a tar archive");
-        assert!(content.windows(11).any(|window| window == b"hello notes"), "{name} holds the file");
+        assert!(content.windows(11).any(|window| window == b"hello notes"), "{name} contains the file");
     }
 }
