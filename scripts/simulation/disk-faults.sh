@@ -1,6 +1,7 @@
 #!/bin/sh
-# Puts back, one at a time, each fault of scripts/simulation/faults/disk-*.patch, and sees to it that the tests on the
-# simulated disk find it. Needs a work tree without changes in src/.
+# Tests the storage tests: applies each scripts/simulation/faults/disk-*.patch, one at a time, and checks that a test on the
+# simulated disk fails. Exits with the number of faults that were not found or do not build. Needs a work tree without
+# changes in src/.
 set -eu
 cd "$(dirname "$0")/../.."
 git diff --quiet -- src || { echo "src/ has changes" >&2; exit 1; }

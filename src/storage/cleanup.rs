@@ -60,7 +60,9 @@ impl<F: FileSystem> Cleanup<F> {
         match result {
             // EACCES: a directory that may be written to but not read. Its owner wants nobody to see its entries.
             Ok(()) | Err((_, Errno::ACCESS)) => {}
-            Err((path, errno)) => log::warn!("cannot look for unfinished uploads beside {path:?}: {errno}"),
+            Err((path, errno)) => {
+                log::warn!("cannot look for unfinished uploads in the directory of {path:?}: {errno}")
+            }
         }
     }
 
@@ -82,7 +84,7 @@ impl<F: FileSystem> Cleanup<F> {
         match scan.run_slice(file_system) {
             Ok(true) => {
                 if scan.removed > 0 {
-                    log::info!("removed {} unfinished uploads beside {:?}", scan.removed, scan.path);
+                    log::info!("removed {} unfinished uploads in the directory of {:?}", scan.removed, scan.path);
                 }
                 self.remember(scan.id);
                 Ok(())

@@ -64,8 +64,7 @@ pub struct OpenedFile<F: FileSystem = Native> {
 impl<F: FileSystem> OpenedFile<F> {
     /// Whether the file still has the metadata that it had when it was opened.
     pub fn is_unchanged(&self) -> bool {
-        let stat = retry_on_intr(|| self.file.file_system.stat(&self.file.file));
-        stat.is_ok_and(|stat| require_regular(&stat).is_ok_and(|metadata| metadata == self.metadata))
+        retry_on_intr(|| self.file.file_system.stat(&self.file.file)).is_ok_and(|found| found == self.metadata)
     }
 }
 
@@ -127,9 +126,7 @@ impl<F: FileSystem> Directory<F> {
     /// Only revalidates a cache entry, whose file was opened with [`open_file`](Self::open_file) under the same path.
     /// It does not confine the path to the root, so it must never decide a 404.
     pub fn is_current(&self, path: &RelativePath, metadata: &Metadata) -> bool {
-        self.root
-            .stat_at(&self.root.directory, path.as_bytes(), Symlinks::Follow)
-            .is_ok_and(|stat| require_regular(&stat).is_ok_and(|found| found == *metadata))
+        self.root.stat_at(&self.root.directory, path.as_bytes(), Symlinks::Follow).is_ok_and(|found| found == *metadata)
     }
 
     /// Opens a directory to list its entries; `None` is the root. Links are followed as in
@@ -243,8 +240,8 @@ impl<F: FileSystem> Root<F> {
         retry_on_intr(|| self.file_system.stat(file)).map_err(StorageError::from_errno)
     }
 
-    fn stat_at(&self, directory: &F::File, path: &[u8], links: Symlinks) -> Result<Metadata, Errno> {
-        retry_on_intr(|| self.file_system.stat_at(directory, path, links))
+    fn stat_at(&self, directory: &F::File, path: &[u8], symlinks: Symlinks) -> Result<Metadata, Errno> {
+        retry_on_intr(|| self.file_system.stat_at(directory, path, symlinks))
     }
 
     pub(super) fn metadata(&self, path: &RelativePath) -> Result<Metadata, StorageError> {
@@ -318,10 +315,10 @@ impl<F: FileSystem> Root<F> {
     }
 
     /// Warns once per run, since the same is true of every upload.
-    pub(super) fn warn_that_directories_are_not_flushed(&self, errno: Errno) {
+    pub(super) fn warn_that_directories_cannot_be_flushed(&self, errno: Errno) {
         if !self.has_warned.replace(true) {
             log::warn!(
-                "the file system does not flush directories: an uploaded file is on the disk, its name may not be: {errno}"
+                "the file system cannot flush directories: an upload is on the disk, but its name may not be: {errno}"
             );
         }
     }

@@ -47,7 +47,7 @@ pub trait FileSystem: Clone + Debug + 'static {
     ///
     /// # Errors
     /// As `fstatat(2)`.
-    fn stat_at(&self, directory: &Self::File, path: &[u8], links: Symlinks) -> Result<Metadata, Errno>;
+    fn stat_at(&self, directory: &Self::File, path: &[u8], symlinks: Symlinks) -> Result<Metadata, Errno>;
 
     /// Creates a file without a name, for writing, that can be linked into `directory` later. It may succeed in a
     /// directory that has been removed; linking it then fails.

@@ -84,8 +84,8 @@ impl<S: Posix> FileSystem for S {
         rustix::fs::fstat(file).map(|stat| Metadata::from_system(&stat))
     }
 
-    fn stat_at(&self, directory: &OwnedFd, path: &[u8], links: Symlinks) -> Result<Metadata, Errno> {
-        let flags = match links {
+    fn stat_at(&self, directory: &OwnedFd, path: &[u8], symlinks: Symlinks) -> Result<Metadata, Errno> {
+        let flags = match symlinks {
             Symlinks::Follow => AtFlags::empty(),
             Symlinks::NoFollow => AtFlags::SYMLINK_NOFOLLOW,
         };

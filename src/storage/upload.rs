@@ -190,7 +190,7 @@ impl<F: FileSystem> Upload<F> {
         flush(self.root.file_system(), &self.file)?;
         match retry_on_intr(|| self.root.file_system().sync(&self.parent)) {
             Err(errno) if CANNOT_FLUSH.contains(&errno) => {
-                self.root.warn_that_directories_are_not_flushed(errno);
+                self.root.warn_that_directories_cannot_be_flushed(errno);
                 Ok(())
             }
             flushed => flushed.map_err(StorageError::from_errno),
