@@ -94,7 +94,7 @@ struct Offer {
 impl Offer {
     const READ_ONLY: Offer = Offer { methods: &[Method::Get, Method::Head, Method::Options], uploads_are_off: false };
 
-    /// The reply to a request that is decided by its method alone; `None` if the resource's route has to respond.
+    /// The reply to a request that is decided by its method; `None` if the resource's route has to respond.
     fn reply<'r, F: FileSystem>(self, request: &Request<'_>) -> Option<RouteReply<'r, F>> {
         let Offer { methods, uploads_are_off } = self;
         if origin::is_cross_origin_write(request) {
@@ -234,7 +234,7 @@ fn method_not_allowed<'r, F: FileSystem>(methods: &'static [Method], reason: &'s
     Reply::Respond(Response { allow: Some(methods), ..Response::with_reason(Status::MethodNotAllowed, reason) })
 }
 
-/// A response for a case that a bug alone can bring about. `invariant` says what should have been true. A debug build
+/// A response for a case that only a bug can cause. `invariant` says what should have been true. A debug build
 /// panics. A release build logs the bug and responds with 500, so that it never sends content that was not requested.
 fn internal_error<'r, F: FileSystem>(invariant: &'static str) -> Response<'r, FileContent<F>> {
     debug_assert!(false, "{invariant}");

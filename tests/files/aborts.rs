@@ -47,7 +47,7 @@ fn expect_400(mut client: Client, end: impl FnOnce(&mut Client)) {
 }
 
 #[test]
-fn an_upload_that_is_broken_off_never_happened() {
+fn an_aborted_upload_leaves_no_trace() {
     let server = Server::with_directory();
     // And one connection that is kept.
     let descriptors = server.descriptors() + 1;
@@ -73,7 +73,7 @@ fn an_upload_that_is_broken_off_never_happened() {
 }
 
 #[test]
-fn content_that_comes_too_slowly_is_given_up() {
+fn an_upload_that_is_too_slow_is_aborted_with_408() {
     let server = Server::with_directory();
     server.put("standing", b"before");
     let started = Instant::now();
@@ -87,7 +87,7 @@ fn content_that_comes_too_slowly_is_given_up() {
 }
 
 #[test]
-fn a_server_that_is_killed_leaves_the_old_version_and_what_is_hidden_is_swept() {
+fn a_killed_server_leaves_the_old_version_and_its_temporary_files_are_removed_later() {
     let scratch = tempfile::TempDir::new().unwrap();
     let directory = scratch.path();
     let mut server = Start::new().directory_at(directory).start();

@@ -46,7 +46,7 @@ fn get_and_head_describe_a_file_alike() {
 
 /// A file may have been put there by anybody: a browser must not take it for a page because of what it holds.
 #[test]
-fn the_content_of_a_file_is_not_guessed_at() {
+fn browsers_are_told_not_to_guess_the_media_type() {
     const NOSNIFF: (&str, Option<&str>) = ("X-Content-Type-Options", Some("nosniff"));
     let server = Server::with_directory();
     server.put("file", b"<script>alert(1)</script>");
@@ -73,7 +73,7 @@ fn the_content_of_a_file_is_not_guessed_at() {
 }
 
 #[test]
-fn a_missing_file_is_a_line_of_text_for_a_browser_and_nothing_for_other_clients() {
+fn a_404_has_content_only_for_clients_that_name_a_text_type() {
     let server = Server::with_directory();
     fs::create_dir(server.directory().join("shelf")).unwrap();
     for target in ["/files/absent", "/files/shelf", "/files/", "/files/../x", "/absent", "/echo/a/b"] {
@@ -88,7 +88,7 @@ fn a_missing_file_is_a_line_of_text_for_a_browser_and_nothing_for_other_clients(
 }
 
 #[test]
-fn a_file_that_is_replaced_or_removed_while_it_is_sent_goes_on_as_the_old_one() {
+fn a_download_continues_with_the_old_file_if_it_is_replaced_or_removed() {
     let server = Server::with_directory();
     let old = noise(LARGE_BYTES as usize, 1);
     for removed in [false, true] {
@@ -109,7 +109,7 @@ fn a_file_that_is_replaced_or_removed_while_it_is_sent_goes_on_as_the_old_one() 
 }
 
 #[test]
-fn a_file_that_is_truncated_while_it_is_sent_ends_its_connection() {
+fn a_file_that_is_truncated_during_a_download_ends_the_connection() {
     let server = Server::with_directory();
     let mut bystander = server.connect();
     assert!(bystander.is_kept());
@@ -167,7 +167,7 @@ fn a_hundred_readers_during_two_hundred_replacements_see_whole_versions() {
 }
 
 #[test]
-fn a_download_of_two_gigabytes_costs_no_memory() {
+fn a_download_of_two_gigabytes_takes_no_memory() {
     let Some(scratch) = roomy_directory(TWO_GIGABYTES) else { return };
     let server = Start::new().directory_at(scratch.path()).start();
     make_sparse(&server.directory().join("sparse"), TWO_GIGABYTES);
@@ -183,7 +183,7 @@ fn a_download_of_two_gigabytes_costs_no_memory() {
 }
 
 #[test]
-fn an_upload_of_half_a_gigabyte_in_chunks_costs_no_memory() {
+fn an_upload_of_half_a_gigabyte_in_chunks_takes_no_memory() {
     let Some(scratch) = roomy_directory(HALF_A_GIGABYTE * 5 / 4) else { return };
     let server = Start::new().directory_at(scratch.path()).start();
     server.get("/files/absent");
@@ -202,7 +202,7 @@ fn an_upload_of_half_a_gigabyte_in_chunks_costs_no_memory() {
 }
 
 #[test]
-fn a_small_file_leaves_in_one_write_and_a_large_one_by_sendfile() {
+fn a_small_file_is_sent_in_one_write_and_a_large_one_by_sendfile() {
     let Some(tracer) = Tracer::of("sendto,sendfile") else { return };
     let server = Start::new().directory().through(tracer.command()).start();
     let small = noise(10_000, 1);
@@ -270,7 +270,7 @@ fn replace(file: &Path, make: impl Fn(&Path)) {
 
 /// Some files are kept in memory, and larger ones are kept open.
 #[test]
-fn a_file_that_is_kept_is_never_older_than_the_one_on_the_disk() {
+fn a_cached_file_is_never_older_than_the_one_on_the_disk() {
     let server = Server::with_directory();
     let mut client = server.connect();
     for content in [b"bytes".to_vec(), b"bytes".repeat(10_000)] {
@@ -300,7 +300,7 @@ fn a_file_that_is_kept_is_never_older_than_the_one_on_the_disk() {
 }
 
 #[test]
-fn a_large_file_is_kept_open_while_it_is_asked_for_and_not_for_long_afterwards() {
+fn a_large_file_stays_open_while_it_is_requested_and_not_for_long_afterwards() {
     let server = Server::with_directory();
     fs::write(server.directory().join("large"), noise(100_000, 1)).unwrap();
     let mut client = server.connect();
@@ -351,7 +351,7 @@ fn cached_files_whose_names_have_percent_signs_are_told_apart() {
 }
 
 #[test]
-fn a_client_that_does_not_read_costs_the_others_nothing() {
+fn clients_that_do_not_read_do_not_hold_up_others() {
     let server = Server::with_directory();
     make_sparse(&server.directory().join("sparse"), 1 << 40);
     let mut silent: Vec<Client> = (0..20).map(|_| server.connect()).collect();

@@ -129,7 +129,7 @@ const CORPUS: [(&str, u16, u16); 63] = [
 ];
 
 #[test]
-fn no_trick_leaves_the_directory() {
+fn no_target_leads_out_of_the_directory() {
     let outside = Outside::new();
     let server = outside.server();
     fs::create_dir(server.directory().join("directory")).unwrap();
@@ -231,7 +231,7 @@ const LINKS: [(&str, &str, &str, u16, u16); 13] = [
 ];
 
 #[test]
-fn no_link_leads_out() {
+fn no_link_leads_out_of_the_directory() {
     let outside = Outside::new();
     let server = outside.server();
     for (name, leads_to, asked, to_read, to_write) in LINKS {
@@ -258,7 +258,7 @@ fn no_link_leads_out() {
 }
 
 #[test]
-fn links_inside_the_directory_are_followed_where_the_system_can_vouch_for_them() {
+fn links_inside_the_directory_are_followed_if_the_system_can_confine_them() {
     let server = Server::with_directory();
     fs::create_dir(server.directory().join("directory")).unwrap();
     server.write_file("directory/file", b"bytes");
@@ -272,7 +272,7 @@ fn links_inside_the_directory_are_followed_where_the_system_can_vouch_for_them()
 }
 
 #[test]
-fn what_is_no_file_is_not_found_and_never_waited_for() {
+fn anything_but_a_regular_file_is_not_found_and_never_blocks() {
     let server = Server::with_directory();
     let at = |name: &str| server.directory().join(name);
     fs::create_dir(at("directory")).unwrap();
@@ -403,7 +403,7 @@ fn a_modification_in_the_future_is_never_later_than_the_date() {
 }
 
 #[test]
-fn a_file_of_a_hundred_gigabytes_is_told_and_sent_from_its_end() {
+fn ranges_at_the_end_of_a_file_of_a_hundred_gigabytes_are_served() {
     const BYTES: u64 = 100_000_000_000;
     let server = Server::with_directory();
     let path = server.directory().join("sparse");

@@ -69,7 +69,7 @@ fn check_reading(client: &mut Client, fields: &[&str], expected: u16) {
 }
 
 #[test]
-fn reading_heeds_tags_and_the_order_of_preconditions() {
+fn reads_evaluate_tags_in_the_order_of_the_rfc() {
     let (server, tag) = server_with_an_old_file();
     let mut client = server.connect();
     for (fields, expected) in TAGS_OF_READING {
@@ -79,7 +79,7 @@ fn reading_heeds_tags_and_the_order_of_preconditions() {
 }
 
 #[test]
-fn reading_heeds_dates_in_all_three_forms() {
+fn reads_evaluate_dates_in_all_three_formats() {
     let (server, _) = server_with_an_old_file();
     let mut client = server.connect();
     for form in 0..3 {
@@ -118,7 +118,7 @@ fn a_304_has_the_fields_of_the_200_and_nothing_of_its_content() {
 }
 
 #[test]
-fn preconditions_count_only_where_the_answer_would_have_been_a_success() {
+fn preconditions_count_only_if_the_response_would_have_been_a_success() {
     let server = Server::with_directory();
     std::fs::create_dir(server.directory().join("directory")).unwrap();
     server.write_file("file", b"bytes");
@@ -178,7 +178,7 @@ const WRITING: [(Fields, u16, u16); 21] = [
 ];
 
 #[test]
-fn writing_heeds_preconditions_where_a_file_stands_and_where_none_does() {
+fn writes_evaluate_preconditions_with_and_without_an_existing_file() {
     let server = Server::with_directory();
     let mut client = server.connect();
     for (fields, replaced, created) in WRITING {
@@ -200,7 +200,7 @@ fn writing_heeds_preconditions_where_a_file_stands_and_where_none_does() {
 }
 
 #[test]
-fn absence_that_is_demanded_badly_is_still_demanded() {
+fn a_malformed_if_none_match_never_replaces_a_file() {
     let server = Server::with_directory();
     server.put("standing", b"before");
     for fields in [
@@ -218,7 +218,7 @@ fn absence_that_is_demanded_badly_is_still_demanded() {
 }
 
 #[test]
-fn preconditions_of_an_upload_are_judged_before_its_content_is_sent() {
+fn preconditions_of_an_upload_are_evaluated_before_its_content_is_sent() {
     let server = Server::with_directory();
     server.put("standing", b"before");
     for field in ["If-Match: \"other\"", "If-None-Match: *", "If-Unmodified-Since: Sun, 06 Nov 1994 08:49:37 GMT"] {
@@ -230,7 +230,7 @@ fn preconditions_of_an_upload_are_judged_before_its_content_is_sent() {
 }
 
 #[test]
-fn preconditions_of_an_upload_are_judged_again_when_it_is_published() {
+fn preconditions_of_an_upload_are_evaluated_again_when_it_is_published() {
     let server = Server::with_directory();
     let tag = server.put("standing", b"before");
     let unmodified = format!("If-Match: {tag}");

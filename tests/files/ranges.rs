@@ -85,7 +85,7 @@ fn one_range_is_the_content() {
 }
 
 #[test]
-fn several_ranges_are_parts_in_the_order_they_were_asked_for() {
+fn several_ranges_are_parts_in_the_requested_order() {
     let (server, content, tag) = server_with_a_file();
     let mut client = server.connect();
     let many: Vec<String> = (0..64).map(|at| format!("{}-{}", at * 10, at * 10 + at % 10)).collect();
@@ -111,7 +111,7 @@ fn several_ranges_are_parts_in_the_order_they_were_asked_for() {
 }
 
 #[test]
-fn each_answer_of_parts_has_a_boundary_of_its_own() {
+fn each_response_with_parts_has_its_own_boundary() {
     let (server, _, _) = server_with_a_file();
     let mut client = server.connect();
     let types: Vec<_> = (0..3).map(|_| ask_for(&mut client, "/files/file", "bytes=0-0,-1").head).collect();
@@ -121,7 +121,7 @@ fn each_answer_of_parts_has_a_boundary_of_its_own() {
 }
 
 #[test]
-fn parts_of_a_large_file_arrive_whole_also_at_a_slow_reader() {
+fn parts_of_a_large_file_arrive_whole_at_a_slow_reader() {
     let server = Server::with_directory();
     let content = noise(24 << 20, 2);
     server.write_file("large", &content);
@@ -138,7 +138,7 @@ fn parts_of_a_large_file_arrive_whole_also_at_a_slow_reader() {
 }
 
 #[test]
-fn a_range_that_does_not_exist_is_416_with_the_length() {
+fn an_unsatisfiable_range_is_416_with_the_length() {
     let (server, _, _) = server_with_a_file();
     server.put("empty", b"");
     let mut client = server.connect();
@@ -161,7 +161,7 @@ fn a_range_that_does_not_exist_is_416_with_the_length() {
 }
 
 #[test]
-fn what_is_no_range_counts_for_nothing() {
+fn a_malformed_range_is_ignored() {
     let (server, content, _) = server_with_a_file();
     let mut client = server.connect();
     let too_many: Vec<String> = (0..65).map(|at| format!("{at}-{at}")).collect();
@@ -198,7 +198,7 @@ fn what_is_no_range_counts_for_nothing() {
 }
 
 #[test]
-fn an_empty_file_is_whole_whatever_its_last_bytes() {
+fn a_suffix_range_of_an_empty_file_is_ignored() {
     let server = Server::with_directory();
     server.put("empty", b"");
     let mut client = server.connect();
@@ -209,7 +209,7 @@ fn an_empty_file_is_whole_whatever_its_last_bytes() {
 }
 
 #[test]
-fn head_has_no_ranges() {
+fn head_ignores_ranges() {
     let (server, _, _) = server_with_a_file();
     let mut client = server.connect();
     for range in ["bytes=0-0", "bytes=0-0,-1", "bytes=5000-"] {
@@ -256,7 +256,7 @@ fn if_range_takes_a_strong_tag_or_an_old_date_exactly() {
 }
 
 #[test]
-fn a_resumed_download_never_joins_two_versions_of_one_second() {
+fn a_resumed_download_never_joins_two_versions() {
     let server = Server::with_directory();
     let mut client = server.connect();
     // A few attempts meet two uploads in one second; nearly every one does.
@@ -272,7 +272,7 @@ fn a_resumed_download_never_joins_two_versions_of_one_second() {
 
 /// The generator is seeded at random when a server starts: a client cannot learn the boundaries of one server from another.
 #[test]
-fn two_servers_draw_different_boundaries() {
+fn two_servers_use_different_boundaries() {
     let boundary = || {
         let (server, _, _) = server_with_a_file();
         let head = ask_for(&mut server.connect(), "/files/file", "bytes=0-0,-1").head;

@@ -37,7 +37,7 @@ fn assert_refused_at_the_head(mut client: Client, target: &str, fields: &[&str],
 }
 
 #[test]
-fn what_is_announced_too_long_is_refused_before_it_is_sent() {
+fn content_announced_as_too_long_is_refused_before_it_is_sent() {
     let server = small_uploads_only();
     for length in [1001, 5_000_000_000, 999_999_999_999_999_999_u64] {
         let length = format!("Content-Length: {length}");
@@ -55,7 +55,7 @@ fn what_is_announced_too_long_is_refused_before_it_is_sent() {
 }
 
 #[test]
-fn what_is_not_announced_is_refused_when_the_count_passes_the_limit() {
+fn chunked_content_is_refused_when_it_passes_the_limit() {
     let server = small_uploads_only();
     let mut client = server.connect();
     client.send(head("PUT", "/files/standing", &["Transfer-Encoding: chunked", "Expect: 100-continue"]));
@@ -85,14 +85,14 @@ fn what_is_not_announced_is_refused_when_the_count_passes_the_limit() {
 }
 
 #[test]
-fn nothing_at_all_fits_a_limit_of_nothing() {
+fn a_limit_of_0_allows_only_empty_files() {
     let server = Start::new().directory().options(["--max-upload", "0"]).start();
     assert_eq!(server.store("PUT", "/files/empty", &[], b"").status, 201);
     assert_refused(&server.store("PUT", "/files/empty", &[], b"x"), 413);
 }
 
 #[test]
-fn content_that_is_coded_is_refused_and_identity_is_not() {
+fn content_with_a_content_coding_other_than_identity_is_refused() {
     let server = Server::with_directory();
     server.put("standing", b"before");
     let mut client = server.connect();
@@ -112,7 +112,7 @@ fn content_that_is_coded_is_refused_and_identity_is_not() {
 }
 
 #[test]
-fn a_page_of_another_site_stores_nothing() {
+fn an_upload_from_another_site_is_refused() {
     let server = Server::with_directory();
     server.put("standing", b"before");
     let mut client = server.connect();
@@ -133,7 +133,7 @@ fn a_page_of_another_site_stores_nothing() {
 
 /// What `curl -F` and a form of a browser send is an envelope around the file.
 #[test]
-fn a_form_is_not_taken_for_the_file_in_it() {
+fn a_form_is_refused_and_not_stored_as_the_file() {
     let server = Server::with_directory();
     server.put("standing", b"before");
     let mut client = server.connect();
@@ -171,7 +171,7 @@ fn a_form_is_not_taken_for_the_file_in_it() {
 }
 
 #[test]
-fn a_part_is_not_taken_for_the_whole() {
+fn a_partial_put_is_refused() {
     let server = Server::with_directory();
     server.put("standing", b"before");
     let mut client = server.connect();
@@ -223,7 +223,7 @@ fn a_name_that_cannot_be_a_file_is_refused_before_the_content() {
 }
 
 #[test]
-fn content_that_proves_malformed_behind_a_refusal_is_the_answer() {
+fn malformed_content_after_a_refusal_turns_it_into_a_400() {
     let server = Server::with_directory();
     let mut client = server.connect();
     client.send(head("PUT", "/files/absent/file", &["Transfer-Encoding: chunked"]));
@@ -234,7 +234,7 @@ fn content_that_proves_malformed_behind_a_refusal_is_the_answer() {
 }
 
 #[test]
-fn a_directory_that_disappears_under_an_upload_is_missing() {
+fn an_upload_fails_if_its_directory_is_removed_meanwhile() {
     let server = Server::with_directory();
     let shelf = server.directory().join("shelf");
     fs::create_dir(&shelf).unwrap();
@@ -249,7 +249,7 @@ fn a_directory_that_disappears_under_an_upload_is_missing() {
 }
 
 #[test]
-fn a_directory_that_takes_the_name_during_an_upload_stays() {
+fn a_directory_created_during_an_upload_is_not_replaced() {
     let server = Server::with_directory();
     let mut client = server.connect();
     client.send(head("PUT", "/files/name", &["Content-Length: 5", "Expect: 100-continue"]));
@@ -265,7 +265,7 @@ fn a_directory_that_takes_the_name_during_an_upload_stays() {
 /// The name was free when the upload began, and the demand of absence is no more than what the server demands anyway: the
 /// answer is the one that it would have got at its head.
 #[test]
-fn a_name_that_is_taken_meanwhile_is_the_same_conflict_under_create_as_one_taken_before() {
+fn with_create_a_file_that_appears_during_the_upload_is_a_conflict_too() {
     let server = Start::new().directory().options(["--uploads", "create"]).start();
     let mut late = server.connect();
     late.send(head("PUT", "/files/x", &["Content-Length: 4", "If-None-Match: *", "Expect: 100-continue"]));

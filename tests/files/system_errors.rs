@@ -50,7 +50,7 @@ impl Drop for SmallDisk {
 }
 
 #[test]
-fn a_full_disk_is_507_announced_or_not_and_the_old_file_stays() {
+fn a_full_disk_is_507_and_the_old_file_stays() {
     let Some(disk) = SmallDisk::mount() else { return };
     let server = Start::new().directory_at(disk.path()).start();
     let before = vec![b'b'; DISK_BYTES / 2];
@@ -80,7 +80,7 @@ fn a_full_disk_is_507_announced_or_not_and_the_old_file_stays() {
 }
 
 #[test]
-fn of_two_uploads_that_fit_alone_the_one_that_does_not_fit_is_507() {
+fn of_two_uploads_that_do_not_both_fit_one_is_507() {
     let Some(disk) = SmallDisk::mount() else { return };
     let server = Start::new().directory_at(disk.path()).start();
     let half = vec![b'x'; DISK_BYTES * 3 / 8];
@@ -102,7 +102,7 @@ fn of_two_uploads_that_fit_alone_the_one_that_does_not_fit_is_507() {
 }
 
 #[test]
-fn a_full_disk_keeps_the_connection_of_a_short_upload() {
+fn after_a_507_the_connection_of_a_short_upload_is_kept() {
     let Some(disk) = SmallDisk::mount() else { return };
     let server = Start::new().directory_at(disk.path()).start();
     let most = bytes_free(disk.path()) as usize - 65_536;
@@ -144,7 +144,7 @@ fn start_without_privileges(directory: &Path) -> Option<Server> {
 }
 
 #[test]
-fn no_permission_is_403_to_read_and_to_write() {
+fn without_permission_reads_and_writes_are_403() {
     let scratch = TempDir::new().unwrap();
     let at = |name: &str| scratch.path().join(name);
     let allow = |name: &str, mode: u32| fs::set_permissions(at(name), Permissions::from_mode(mode)).unwrap();
@@ -208,7 +208,7 @@ fn without_descriptors_files_are_503_and_the_connection_is_kept() {
 }
 
 #[test]
-fn an_upload_that_was_let_in_needs_no_further_descriptor() {
+fn an_accepted_upload_needs_no_further_descriptor() {
     let server = Start::new().directory().options(["--fsync"]).start();
     fs::create_dir(server.directory().join("shelf")).unwrap();
     server.write_file("shelf/standing", b"before");

@@ -17,7 +17,7 @@ fn two_servers() -> (TempDir, [Server; 2]) {
 }
 
 #[test]
-fn a_sweep_spares_the_other_servers_upload() {
+fn the_cleanup_does_not_remove_the_upload_of_another_server() {
     let (_scratch, [one, other]) = two_servers();
     let mut client = one.connect();
     client.send(head("PUT", "/files/slow", &["Content-Length: 8", "Expect: 100-continue"]));
@@ -32,7 +32,7 @@ fn a_sweep_spares_the_other_servers_upload() {
 }
 
 #[test]
-fn a_sweep_removes_what_nobody_holds_and_nothing_else() {
+fn the_cleanup_removes_only_unlocked_temporary_files() {
     let scratch = TempDir::new().unwrap();
     let shelf = scratch.path().join("shelf");
     fs::create_dir(&shelf).unwrap();
@@ -55,7 +55,7 @@ fn a_sweep_removes_what_nobody_holds_and_nothing_else() {
 }
 
 #[test]
-fn of_clients_of_both_servers_exactly_one_creates_a_file() {
+fn exactly_one_client_of_two_servers_creates_a_file() {
     const CLIENTS: usize = 10;
     let (_scratch, servers) = two_servers();
     for round in 0..20 {

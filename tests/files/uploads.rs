@@ -15,7 +15,7 @@ fn store_chunked(client: &mut Client, method: &str, target: &str, bytes: Vec<u8>
 }
 
 #[test]
-fn content_is_stored_byte_by_byte_by_length_and_in_chunks() {
+fn content_is_stored_exactly_with_content_length_and_in_chunks() {
     let server = Server::with_directory();
     let mut client = server.connect();
     for (number, bytes) in [0, 1, 2, 65_535, 65_536, 65_537, 3_000_001].into_iter().enumerate() {
@@ -37,7 +37,7 @@ fn content_is_stored_byte_by_byte_by_length_and_in_chunks() {
 }
 
 #[test]
-fn extensions_and_trailers_are_no_content() {
+fn chunk_extensions_and_trailers_are_not_stored() {
     let server = Server::with_directory();
     let coded = b"3;a=b;c=\"\\\"\"\r\nabc\r\n0003\r\ndef\r\n0;last\r\nETag: \"x\"\r\nContent-Length: 1\r\n\r\n";
     assert_eq!(store_chunked(&mut server.connect(), "PUT", "/files/file", coded.to_vec()).status, 201);
@@ -45,7 +45,7 @@ fn extensions_and_trailers_are_no_content() {
 }
 
 #[test]
-fn post_always_creates_and_put_says_whether_it_did() {
+fn post_is_always_201_and_put_is_204_if_it_replaced_a_file() {
     let server = Server::with_directory();
     let mut client = server.connect();
     for (method, expected) in [("POST", 201), ("POST", 201), ("PUT", 204)] {
@@ -65,7 +65,7 @@ fn post_always_creates_and_put_says_whether_it_did() {
 }
 
 #[test]
-fn no_two_uploads_share_a_tag_however_quick_they_are() {
+fn no_two_uploads_have_the_same_tag_however_fast_they_are() {
     const UPLOADS: usize = 200;
     let server = Server::with_directory();
     let mut client = server.connect();
@@ -77,7 +77,7 @@ fn no_two_uploads_share_a_tag_however_quick_they_are() {
 }
 
 #[test]
-fn an_upload_replaces_a_file_and_not_its_other_names() {
+fn an_upload_does_not_change_other_hard_links_of_the_file() {
     let server = Server::with_directory();
     server.write_file("file", b"before");
     fs::hard_link(server.directory().join("file"), server.directory().join("other")).unwrap();
@@ -89,7 +89,7 @@ fn an_upload_replaces_a_file_and_not_its_other_names() {
 }
 
 #[test]
-fn nothing_is_visible_before_the_last_byte() {
+fn an_upload_is_visible_only_after_its_last_byte() {
     let server = Server::with_directory();
     server.put("standing", b"before");
     for (name, before) in [("standing", Some(&b"before"[..])), ("absent", None)] {
@@ -109,7 +109,7 @@ fn nothing_is_visible_before_the_last_byte() {
 }
 
 #[test]
-fn of_two_uploads_of_one_name_at_once_one_wins_whole() {
+fn of_two_concurrent_uploads_of_a_name_one_is_stored_whole() {
     let server = Server::with_directory();
     let contents = [noise(200_000, 1), noise(300_000, 2)];
     for round in 0..5 {
@@ -133,7 +133,7 @@ fn of_two_uploads_of_one_name_at_once_one_wins_whole() {
 }
 
 #[test]
-fn of_many_clients_that_create_one_file_exactly_one_does() {
+fn exactly_one_of_many_clients_creates_a_file() {
     const CLIENTS: usize = 40;
     for (fields, options, late) in [(&["If-None-Match: *"][..], &[][..], 412), (&[], &["--uploads", "create"], 409)] {
         let server = Start::new().directory().options(options.iter().copied()).start();
@@ -166,7 +166,7 @@ fn of_many_clients_that_create_one_file_exactly_one_does() {
 }
 
 #[test]
-fn a_hundred_clients_that_count_in_one_file_lose_no_increment() {
+fn a_hundred_clients_increment_a_counter_and_no_update_is_lost() {
     const CLIENTS: usize = 100;
     let server = Server::with_directory();
     server.put("counter", b"0");
@@ -193,7 +193,7 @@ fn a_hundred_clients_that_count_in_one_file_lose_no_increment() {
 }
 
 #[test]
-fn uploads_that_only_create_replace_nothing() {
+fn with_create_no_upload_replaces_a_file() {
     let server = Start::new().directory().options(["--uploads", "create"]).start();
     let mut client = server.connect();
     for method in ["PUT", "POST"] {
@@ -211,7 +211,7 @@ fn uploads_that_only_create_replace_nothing() {
 }
 
 #[test]
-fn uploads_that_are_off_are_not_allowed_and_not_offered() {
+fn with_uploads_off_an_upload_is_405() {
     let server = Start::new().directory().options(["--uploads", "off"]).start();
     server.write_file("file", b"bytes");
     for (method, target) in [("PUT", "/files/file"), ("POST", "/files/new"), ("PUT", "/files/..")] {
@@ -229,7 +229,7 @@ fn uploads_that_are_off_are_not_allowed_and_not_offered() {
 }
 
 #[test]
-fn with_fsync_file_and_directory_are_on_the_disk_before_the_answer() {
+fn with_fsync_file_and_directory_are_flushed_before_the_response() {
     for (options, synced) in [(&["--fsync"][..], 3), (&[], 0)] {
         let Some(tracer) = Tracer::of("fsync,linkat,renameat,renameat2,sendto") else { return };
         let server = Start::new().directory().through(tracer.command()).options(options.iter().copied()).start();
@@ -252,7 +252,7 @@ fn with_fsync_file_and_directory_are_on_the_disk_before_the_answer() {
 }
 
 #[test]
-fn with_fsync_files_are_created_and_replaced_all_the_same() {
+fn with_fsync_files_are_created_and_replaced_as_without_it() {
     let server = Start::new().directory().options(["--fsync"]).start();
     assert_eq!(server.store("PUT", "/files/file", &[], b"bytes").status, 201);
     assert_eq!(server.store("PUT", "/files/file", &[], b"others").status, 204);
@@ -261,7 +261,7 @@ fn with_fsync_files_are_created_and_replaced_all_the_same() {
 
 /// RFC 9110 §8.7 and §14.4: another place for the content means nothing here, and a part is one in a PUT alone.
 #[test]
-fn fields_without_a_meaning_for_the_method_change_nothing() {
+fn content_location_and_content_range_without_a_meaning_are_ignored() {
     let server = Server::with_directory();
     let mut client = server.connect();
     let elsewhere = "Content-Location: /files/elsewhere";

@@ -58,7 +58,7 @@ fn archive(server: &Server, target: &str) -> Vec<u8> {
 }
 
 #[test]
-fn every_byte_name_and_time_comes_back() {
+fn tar_extracts_every_byte_name_and_time() {
     let long = format!("{}/{}", "d".repeat(120), "f".repeat(200));
     let server = share(&["empty", "sub/deep/er/file", "empty-dir/", "ü/é", &long, &"x".repeat(100), &"y".repeat(101)]);
     for (name, bytes) in [("511", 511), ("512", 512), ("513", 513), ("large", 3_000_000)] {
@@ -77,7 +77,7 @@ fn every_byte_name_and_time_comes_back() {
 }
 
 #[test]
-fn many_small_files_come_back_among_large_ones() {
+fn tar_extracts_many_small_files_among_large_ones() {
     let server = share(&["0/", "1/", "2/", "3/", "4/", "5/", "6/"]);
     for number in 0..1000 {
         // Around the ends of blocks, and around the length up to which a file is small.
@@ -93,7 +93,7 @@ fn many_small_files_come_back_among_large_ones() {
 }
 
 #[test]
-fn it_has_what_a_reader_can_have_and_nothing_else() {
+fn an_archive_contains_only_what_clients_may_read() {
     let names = [".hidden", "sub/.hidden/x", "shown", ".spindle-0123456789abcdef"];
     let server = share(&names);
     symlink("/etc/passwd", server.directory().join("out")).unwrap();
@@ -110,7 +110,7 @@ fn it_has_what_a_reader_can_have_and_nothing_else() {
 }
 
 #[test]
-fn it_is_saved_under_the_name_of_the_folder() {
+fn an_archive_is_saved_under_the_name_of_the_folder() {
     let server = share(&["a b/x"]);
     let disposition = |target: &str| {
         let response = ask(&server, "HEAD", target, &[]);
@@ -124,7 +124,7 @@ fn it_is_saved_under_the_name_of_the_folder() {
 }
 
 #[test]
-fn the_connection_is_kept_behind_an_archive() {
+fn the_connection_is_kept_after_an_archive() {
     let server = share(&["a", "b/c"]);
     let mut client = server.connect();
     for _ in 0..3 {
@@ -135,7 +135,7 @@ fn the_connection_is_kept_behind_an_archive() {
 }
 
 #[test]
-fn an_archive_breaks_off_if_a_file_shrinks() {
+fn an_archive_ends_early_if_a_file_shrinks() {
     let server = share(&[]);
     let path = server.directory().join("large");
     // Without content on the disk, and far more than is under way at once.
@@ -150,7 +150,7 @@ fn an_archive_breaks_off_if_a_file_shrinks() {
 
 /// Nothing but the end of the connection tells such a client that its content is complete.
 #[test]
-fn an_http_1_0_client_sees_a_reset_where_its_archive_breaks_off() {
+fn an_http_1_0_client_sees_a_reset_if_its_archive_ends_early() {
     let server = share(&[]);
     let path = server.directory().join("large");
     for (shrinks, expected) in [(true, false), (false, true)] {
@@ -166,7 +166,7 @@ fn an_http_1_0_client_sees_a_reset_where_its_archive_breaks_off() {
 }
 
 #[test]
-fn too_many_archives_at_once_are_refused_and_room_comes_back() {
+fn too_many_concurrent_archives_are_503_until_one_ends() {
     let server = share(&[]);
     File::create(server.directory().join("large")).unwrap().set_len(64 << 20).unwrap();
     let request = "GET /?archive=tar HTTP/1.1\r\nHost: localhost\r\n\r\n";

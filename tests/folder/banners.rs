@@ -4,7 +4,7 @@ use crate::harness::Start;
 use crate::support::share_with;
 
 #[test]
-fn it_says_what_is_shared_and_who_may_write() {
+fn the_banner_says_what_is_shared_and_who_may_write() {
     for (options, rights) in [
         (&[][..], "others may read."),
         (&["--uploads", "create"], "others may read, and add files."),
@@ -18,7 +18,7 @@ fn it_says_what_is_shared_and_who_may_write() {
 }
 
 #[test]
-fn a_server_on_every_address_names_none_that_cannot_be_asked() {
+fn the_banner_of_a_wildcard_address_lists_only_usable_urls() {
     let server = share_with(&["--bind", "0.0.0.0", "--qr"], &[]);
     assert!(!server.banner.contains("0.0.0.0:"), "{}", server.banner);
     assert!(server.banner.contains(&format!("Listening on http://127.0.0.1:{}\n", server.port())));
@@ -26,7 +26,7 @@ fn a_server_on_every_address_names_none_that_cannot_be_asked() {
 }
 
 #[test]
-fn what_cannot_be_shared_is_said() {
+fn a_folder_that_cannot_be_shared_is_an_error() {
     let ended = Start::new().options(["/absent-folder"]).run_to_exit();
     assert_eq!(ended.code, Some(1));
     assert!(ended.stderr.contains("/absent-folder"), "{}", ended.stderr);

@@ -27,7 +27,7 @@ fn a_file_has_the_media_type_of_its_extension() {
 }
 
 #[test]
-fn what_a_browser_would_run_is_put_into_a_sandbox() {
+fn types_that_browsers_run_are_sandboxed() {
     let server = share(&["a.html", "a.svg", "a.xml", "a.pdf", "a.xhtml", "a.txt", "a.png"]);
     for (target, policy) in [
         ("/a.html", Some("sandbox")),
@@ -60,7 +60,7 @@ fn a_download_is_saved_under_its_name() {
 }
 
 #[test]
-fn ranges_have_parts_of_the_file_s_type() {
+fn parts_have_the_media_type_of_the_file() {
     let server = share(&["a.txt"]);
     let response = ask(&server, "GET", "/a.txt", &["Range: bytes=0-1,3-3"]);
     assert_eq!(response.status, 206);
@@ -73,7 +73,7 @@ fn ranges_have_parts_of_the_file_s_type() {
 }
 
 #[test]
-fn conditions_hold_as_for_other_files() {
+fn preconditions_are_evaluated_for_files() {
     let server = share(&["a.txt"]);
     let etag = get(&server, "/a.txt").field("ETag").unwrap().to_owned();
     assert_eq!(ask(&server, "GET", "/a.txt", &[&format!("If-None-Match: {etag}")]).status, 304);

@@ -12,7 +12,7 @@ fn status(server: &Server, host: &str) -> u16 {
 }
 
 #[test]
-fn the_machine_s_own_names_are_served_and_no_others() {
+fn only_addresses_and_the_machines_names_are_allowed() {
     let server = share(&[]);
     for host in ["localhost", "localhost:4221", "127.0.0.1", "[::1]:80", "10.0.0.1"] {
         assert_eq!(status(&server, host), 200, "{host}");
@@ -34,7 +34,7 @@ fn the_machine_s_own_names_are_served_and_no_others() {
 }
 
 #[test]
-fn a_request_without_host_comes_from_no_browser() {
+fn a_request_without_host_is_allowed() {
     let server = share(&[]);
     let mut client = server.connect();
     client.send("GET /?format=text HTTP/1.0\r\n\r\n");
@@ -42,7 +42,7 @@ fn a_request_without_host_comes_from_no_browser() {
 }
 
 #[test]
-fn further_names_are_served_where_they_are_asked_for() {
+fn names_given_by_the_option_host_are_allowed() {
     let server = share_with(&["--host", "files.example", "--host", "b"], &[]);
     assert_eq!((status(&server, "Files.Example:80"), status(&server, "b"), status(&server, "c")), (200, 200, 421));
     let any = share_with(&["--host", "*"], &[]);
@@ -50,6 +50,6 @@ fn further_names_are_served_where_they_are_asked_for() {
 }
 
 #[test]
-fn without_a_folder_every_name_is_served() {
+fn without_a_folder_every_host_name_is_allowed() {
     assert_eq!(status(&Server::plain(), "evil.example"), 200);
 }

@@ -23,7 +23,7 @@ fn ten_thousand_entries_are_sorted() {
 }
 
 #[test]
-fn more_entries_come_each_once_as_the_disk_has_them() {
+fn more_entries_are_listed_once_each_and_unsorted() {
     let server = share(&[]);
     fill(&server, 10_001);
     let mut names = lines(&server, "/");
@@ -34,7 +34,7 @@ fn more_entries_come_each_once_as_the_disk_has_them() {
 }
 
 #[test]
-fn others_are_answered_while_a_large_directory_is_read() {
+fn other_clients_are_served_while_a_large_directory_is_read() {
     let server = share(&[]);
     fill(&server, 12_345);
     server.write_file("small", b"small");
@@ -57,7 +57,7 @@ fn others_are_answered_while_a_large_directory_is_read() {
 }
 
 #[test]
-fn a_client_that_goes_away_within_a_listing_leaves_nothing_behind() {
+fn a_listing_is_complete_after_clients_have_disconnected_during_theirs() {
     let server = share(&[]);
     fill(&server, 3_000);
     for _ in 0..50 {

@@ -9,7 +9,7 @@ use crate::harness::Server;
 use crate::support::{ask, get, lines, share};
 
 #[test]
-fn the_form_is_what_accept_or_the_query_asks_for() {
+fn accept_and_the_query_choose_the_format() {
     let server = share(&["a.txt"]);
     let form = |target: &str, fields: &[&str]| {
         let response = ask(&server, "GET", target, fields);
@@ -35,7 +35,7 @@ fn the_form_is_what_accept_or_the_query_asks_for() {
 }
 
 #[test]
-fn an_unknown_form_or_order_is_refused_by_name() {
+fn an_unknown_format_or_order_is_400_and_names_the_parameter() {
     let server = share(&[]);
     for (target, named) in [("/?format=xml", "format"), ("/?sort=x", "sort"), ("/?order=up", "order")] {
         let response = get(&server, target);
@@ -67,7 +67,7 @@ fn json_describes_each_entry_and_its_href_leads_to_it() {
 }
 
 #[test]
-fn text_is_a_name_a_line_that_can_be_asked_for_as_it_is() {
+fn each_line_of_a_text_listing_is_a_valid_link() {
     let server = share(&["sub/", "a b*$(c)'\"<&>", "ü", "-rf", "c:d"]);
     let names = lines(&server, "/");
     assert_eq!(names.len(), 5, "{names:?}");
@@ -79,7 +79,7 @@ fn text_is_a_name_a_line_that_can_be_asked_for_as_it_is() {
 }
 
 #[test]
-fn directories_come_first_and_names_as_people_expect() {
+fn directories_are_listed_first_and_names_in_natural_order() {
     let server = share(&["file10", "File2", "file1", "sub2/", "Sub10/", "sub1/"]);
     let ascending = ["sub1/", "sub2/", "Sub10/", "file1", "File2", "file10"];
     assert_eq!(lines(&server, "/"), ascending);
@@ -101,7 +101,7 @@ fn entries_are_sorted_by_size_and_time() {
 }
 
 #[test]
-fn head_has_the_fields_of_get_and_the_connection_goes_on() {
+fn head_has_the_fields_of_get_and_keeps_the_connection() {
     let server = share(&["a"]);
     let mut client = server.connect();
     for method in ["HEAD", "GET", "HEAD"] {
@@ -123,7 +123,7 @@ fn an_http_1_0_client_is_sent_the_listing_until_the_end() {
 }
 
 #[test]
-fn what_is_not_there_or_no_directory_is_not_listed() {
+fn only_existing_directories_are_listed() {
     let server = share(&["a", "sub/"]);
     let status = |server: &Server, target: &str| get(server, target).status;
     for target in ["/absent/", "/a/", "//", "/sub//", "/../", "/sub/../", "/%2e%2e/", "/sub%2f/", "/sub/./"] {
@@ -133,7 +133,7 @@ fn what_is_not_there_or_no_directory_is_not_listed() {
 }
 
 #[test]
-fn preconditions_are_judged_for_a_listing() {
+fn preconditions_are_evaluated_for_a_listing() {
     let server = share(&[]);
     assert_eq!(ask(&server, "GET", "/", &["If-Match: \"other\""]).status, 412);
     assert_eq!(ask(&server, "GET", "/", &["If-None-Match: *"]).status, 304);

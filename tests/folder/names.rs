@@ -7,7 +7,7 @@ use crate::support::{ask, get, lines, share, share_with};
 const NAMES: &[&str] = &[".env", ".git/config", "sub/.hidden", "sub/shown", ".spindle/x", ".spindle-0123456789abcdef"];
 
 #[test]
-fn names_that_begin_with_a_dot_are_not_there_for_any_method() {
+fn names_that_begin_with_a_dot_do_not_exist_for_any_method() {
     let server = share_with(&["--uploads", "replace"], NAMES);
     assert_eq!(lines(&server, "/"), ["sub/"]);
     assert_eq!(lines(&server, "/sub/"), ["shown"]);
@@ -44,7 +44,7 @@ fn a_404_has_a_line_of_text_for_clients_that_name_a_text_type() {
 }
 
 #[test]
-fn with_hidden_they_are_there_but_for_the_server_s_own() {
+fn with_hidden_they_exist_except_those_reserved_for_the_server() {
     let server = share_with(&["--hidden", "--uploads", "replace"], NAMES);
     assert_eq!(lines(&server, "/")[0], ".git/");
     assert!(!lines(&server, "/").contains(&".spindle-0123456789abcdef".to_owned()));
@@ -60,7 +60,7 @@ fn with_hidden_they_are_there_but_for_the_server_s_own() {
 }
 
 #[test]
-fn nothing_outside_of_the_folder_is_there() {
+fn nothing_outside_of_the_folder_is_served() {
     let server = share(&["sub/a"]);
     symlink("/etc", server.directory().join("etc")).unwrap();
     symlink("..", server.directory().join("up")).unwrap();

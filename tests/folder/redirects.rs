@@ -3,7 +3,7 @@
 use crate::support::{ask, get, share};
 
 #[test]
-fn a_directory_without_its_slash_leads_to_the_one_with_it_and_keeps_the_query() {
+fn a_missing_slash_is_redirected_and_the_query_is_kept() {
     let server = share(&["sub/deep/", "a b/", "c:d/", "ü/", "http:/"]);
     for (target, location) in [
         ("/sub", "./sub/"),

@@ -10,7 +10,7 @@ fn site(names: &[&str]) -> Server {
 }
 
 #[test]
-fn a_directory_is_its_index_and_is_never_listed() {
+fn a_directory_is_served_as_its_index_and_never_listed() {
     let server = site(&["index.html", "sub/index.html", "bare/file", "odd/index.html/"]);
     for target in ["/", "/?format=json", "/?archive=tar", "/?sort=bad"] {
         let response = get(&server, target);
@@ -32,7 +32,7 @@ fn a_directory_is_its_index_and_is_never_listed() {
 }
 
 #[test]
-fn what_is_not_there_has_the_site_s_own_page() {
+fn a_404_has_the_sites_own_page() {
     let server = site(&["404.html", "bare/x", ".hidden"]);
     for target in ["/absent", "/bare/", "/a//b", "/.hidden", "/.spindle/x", "/../x"] {
         let response = ask(&server, "GET", target, &["Range: bytes=0-1", "If-None-Match: *"]);
@@ -46,7 +46,7 @@ fn what_is_not_there_has_the_site_s_own_page() {
 }
 
 #[test]
-fn a_compressed_file_is_sent_in_the_place_of_another_to_those_who_accept_it() {
+fn a_compressed_file_is_sent_to_clients_that_accept_its_coding() {
     let server =
         site(&["index.html", "index.html.br", "index.html.gz", "a.txt", "a.txt.zst", "only.css.gz", "plain.txt"]);
     for (target, accepted, content, coding) in [
@@ -76,7 +76,7 @@ fn a_compressed_file_is_sent_in_the_place_of_another_to_those_who_accept_it() {
 }
 
 #[test]
-fn the_tag_of_the_compressed_file_is_the_one_that_counts() {
+fn preconditions_use_the_tag_of_the_compressed_file() {
     let server = site(&["a.txt", "a.txt.br"]);
     let br = "Accept-Encoding: br";
     let tag = ask(&server, "GET", "/a.txt", &[br]).field("ETag").unwrap().to_owned();
@@ -90,7 +90,7 @@ fn the_tag_of_the_compressed_file_is_the_one_that_counts() {
 }
 
 #[test]
-fn several_parts_are_those_of_the_file_itself() {
+fn several_ranges_are_sent_from_the_uncompressed_file() {
     // A client that decodes the content as a whole would meet the lines between the parts.
     let server = site(&["a.txt", "a.txt.br"]);
     let parts = ask(&server, "GET", "/a.txt", &["Accept-Encoding: br", "Range: bytes=0-0,4-4"]);
@@ -101,7 +101,7 @@ fn several_parts_are_those_of_the_file_itself() {
 }
 
 #[test]
-fn it_is_not_written_to() {
+fn a_site_allows_no_uploads() {
     let ended = crate::harness::Start::new().folder().options(["--site", "--uploads", "create"]).run_to_exit();
     assert_eq!(ended.code, Some(2));
     assert!(ended.stderr.contains("--site") && ended.stderr.contains("--uploads"), "{}", ended.stderr);

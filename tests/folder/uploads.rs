@@ -8,7 +8,7 @@ fn put(server: &Server, target: &str, fields: &[&str]) -> u16 {
 }
 
 #[test]
-fn nobody_may_write_unless_it_is_allowed() {
+fn uploads_are_405_unless_they_are_turned_on() {
     let server = share(&["sub/a"]);
     for target in ["/new", "/sub/a", "/sub/", "/"] {
         for method in ["PUT", "POST"] {
@@ -25,7 +25,7 @@ fn nobody_may_write_unless_it_is_allowed() {
 }
 
 #[test]
-fn files_are_stored_where_it_is_allowed() {
+fn files_are_stored_if_uploads_are_turned_on() {
     let server = share_with(&["--uploads", "create"], &["sub/a"]);
     assert_eq!(put(&server, "/sub/b", &[]), 201);
     assert_eq!(put(&server, "/sub/a", &[]), 409);
@@ -38,7 +38,7 @@ fn files_are_stored_where_it_is_allowed() {
 }
 
 #[test]
-fn the_page_of_another_site_writes_nothing() {
+fn an_upload_from_another_site_is_refused() {
     let server = share_with(&["--uploads", "replace"], &["a"]);
     assert_eq!(put(&server, "/b", &["Origin: http://evil.example"]), 403);
     assert_eq!(put(&server, "/b", &["Sec-Fetch-Site: cross-site"]), 403);
