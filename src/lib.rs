@@ -10,24 +10,30 @@
 //!   └─────┴──────────► storage ◄───────────────────────┘
 //! ```
 //!
-//! An arrow is an import. [`http1`] and [`routes`] meet only in [`semantics::service`]. [`storage`] knows no HTTP. The
-//! [`server`] is the loop; it reaches the outside through two traits, [`server::World`] and [`server::Transport`], and knows
-//! neither sockets nor files nor clocks. The [`system`] is the real outside; tests make up another. [`storage`] and the
-//! [`routes`] reach the disk through one, [`storage::FileSystem`].
+//! An arrow is an import. Besides these, [`config`] imports the types of the settings that it fills in.
+//!
+//! - [`http1`] and [`routes`] meet only in [`semantics::service`].
+//! - [`storage`] contains no HTTP.
+//! - The [`server`] is the event loop. It reaches the operating system only through the traits [`server::World`] and
+//!   [`server::Transport`]. The [`system`] implements both; tests implement them with a simulated network.
+//! - [`storage`] and the [`routes`] reach the disk only through the trait [`storage::FileSystem`].
 //!
 //! # The life of a request
 //!
-//! 1. The world reports a socket; the server notes that it may be read, and queues its session.
+//! 1. The poll reports that a socket is readable. The server sets the session's hint `may_read` and queues the session.
 //! 2. A drive receives bytes into a buffer that the connection borrows from a pool.
-//! 3. `Connection::process` reads the head in place, against constant tables, and takes up where it left off.
-//! 4. The head is judged: Host, framing, persistence, expectation. A protocol error is answered, and is the end.
-//! 5. The service is asked. The table finds a route, and the route answers: a response, or a sink for the content.
-//! 6. Content, if there is any, is decoded in place and handed to the sink in large pieces; the sink's end is the response.
-//! 7. The response's head, and its content if that is in memory, go to the send queue; a file follows as a source.
-//! 8. Requests that came along with this one are answered in the same drive, until the queue is full.
-//! 9. One call sends it all; a file goes from the disk's cache to the socket without passing through the program.
-//! 10. The exchange yields its record. The connection waits for its next request, and gives its buffers back; or it shuts
-//!     its side, and drains.
+//! 3. `Connection::process` parses the head in place. If the head is incomplete, parsing continues there later.
+//! 4. The head is checked: Host, framing, persistence, expectation. A protocol error gets a response and ends the
+//!    connection.
+//! 5. The service finds a route in its table. The route returns a response, or a sink for the request's content.
+//! 6. Content is decoded in place and passed to the sink. At the end of the content, the sink returns the response.
+//! 7. The response's head, and its content if that is in memory, are written to the send queue. Other content, such as a
+//!    file, follows as a source.
+//! 8. Pipelined requests are processed in the same drive, until the send queue is full.
+//! 9. One call sends what is queued. A file goes from the page cache to the socket by sendfile(2), without passing through
+//!    the program.
+//! 10. The exchange yields its record. The connection then gives back its buffers and waits for its next request, or it
+//!     shuts down its sending side and drains.
 
 pub mod banner;
 pub mod config;

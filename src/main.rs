@@ -1,4 +1,4 @@
-//! The program: arguments, logger, world, server, exit code.
+//! The program: parses the arguments, sets up the logger and the sockets, runs the server, and sets the exit code.
 
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, LineWriter, Write};
@@ -19,24 +19,25 @@ use spindle::storage::{Directory, SMALL_FILE_BYTES_MAX};
 use spindle::system::{MioWorld, listen, machine, signals};
 use spindle::telemetry;
 
-/// Descriptors not used by connections: standard streams, poll, listeners, signals, the directory, and two for an unfinished
-/// sweep.
+/// Descriptors that connections do not use: standard streams, poll, listeners, signals, the directory, and two for an
+/// unfinished sweep.
 const DESCRIPTORS_RESERVED: u64 = 16;
 
-/// Each connection has its socket, and may open two files: the content of an upload and the directory that it goes to.
+/// Each connection has its socket and may open two files: the content of an upload, and the directory that it goes to.
 const DESCRIPTORS_PER_CONNECTION: u64 = 3;
 
-/// Files that are asked for often are kept open between requests: so many, or so small a part of all descriptors.
+/// The most files that are kept open between requests.
 const OPEN_FILES_MAX: u64 = 64;
-const OPEN_FILES_PART: u64 = 128;
+/// Of this many descriptors, one may be such a file.
+const DESCRIPTORS_PER_OPEN_FILE: u64 = 128;
 
-/// Connections are capped here even where descriptors are without limit.
+/// The connection limit where descriptors are unlimited.
 const CONNECTIONS_MAX: u64 = 1 << 20;
 
-/// An idle connection stays cheap: at most 2.5 MiB for ten thousand of them, kernel memory not counted.
+/// The most memory of an idle connection: at most 2.5 MiB for ten thousand of them, kernel memory not counted.
 const SESSION_BYTES_MAX: usize = 256;
 const _: () = assert!(Server::<MioWorld, Routes>::SESSION_BYTES <= SESSION_BYTES_MAX);
-// A file in memory is an answer in memory.
+// The routes respond with a small file's bytes from memory, so those must fit into a response.
 const _: () = assert!(SMALL_FILE_BYTES_MAX <= RESPONSE_CONTENT_BYTES_MAX);
 
 fn main() -> ExitCode {
@@ -47,23 +48,24 @@ fn main() -> ExitCode {
         Ok(Command::Serve(config)) => match serve(*config) {
             Ok(()) => ExitCode::SUCCESS,
             Err(problem) => {
-                complain(&format!("spindle: {}\n", without_error_number(&problem)));
+                print_error(&format!("spindle: {}\n", without_error_number(&problem)));
                 ExitCode::from(1)
             }
         },
         Err(problem) => {
-            complain(&format!("spindle: {problem}\nspindle: --help lists the options\n"));
+            print_error(&format!("spindle: {problem}\nspindle: --help lists the options\n"));
             ExitCode::from(2)
         }
     }
 }
 
-/// Unlike `eprintln!`, which panics where standard error takes nothing: the exit code then still tells what happened.
-fn complain(text: &str) {
+/// Writes to standard error. Unlike `eprintln!`, does not panic if that fails, so that the exit code still reports the
+/// error.
+fn print_error(text: &str) {
     let _ = io::stderr().write_all(text.as_bytes());
 }
 
-/// The standard library puts the system's number of an error behind its words: `(os error 2)`.
+/// Removes the suffix `(os error 2)` that the standard library appends to errors of the system.
 fn without_error_number(problem: &str) -> &str {
     problem.split(" (os error ").next().unwrap_or(problem)
 }
@@ -86,7 +88,7 @@ fn serve(config: Config) -> Result<(), String> {
     let Capacity { connections_max, open_files_max } = capacity()?;
     let stop = signals::shutdown_signal().map_err(|error| format!("cannot handle signals: {error}"))?;
     let listeners = listen::listeners(config.bind, config.port).map_err(|error| error.to_string())?;
-    let banner = banner(&listeners, &config).map_err(|error| format!("cannot tell where to listen: {error}"))?;
+    let banner = banner(&listeners, &config).map_err(|error| format!("cannot read a listener's address: {error}"))?;
     let files = directory.map(|directory| FileRoutes::new(directory, config.uploads, open_files_max, random.u64(..)));
     let routes = match (files, &config.folder) {
         (Some(files), Some(folder)) => Routes::shared_folder(FolderRoutes::new(files, sharing(folder))),
@@ -95,9 +97,9 @@ fn serve(config: Config) -> Result<(), String> {
     let world = MioWorld::new(listeners, stop).map_err(|error| format!("cannot start: {error}"))?;
     let observer = telemetry::is_enabled().then(|| Box::new(telemetry::log_exchange) as Observer);
     let server = Server::new(world, connections_max, config.settings, routes, observer);
-    // A server whose banner nobody reads serves all the same.
+    // The server also runs if its banner cannot be written.
     let _ = io::stdout().write_all(banner.as_bytes());
-    server.run().map_err(|error| format!("the loop ended: {error}"))
+    server.run().map_err(|error| format!("the event loop failed: {error}"))
 }
 
 fn sharing(folder: &SharedFolder) -> FolderSettings {
@@ -147,17 +149,17 @@ fn urls_for_others(listeners: &[TcpListener]) -> io::Result<Vec<Url>> {
     Ok(urls)
 }
 
-/// Standard error is written a line at a time, so that each record is one write.
+/// Logs to standard error, which is line-buffered so that each record is one write.
 fn start_logging(level: LevelFilter) {
     let config = ConfigBuilder::new()
         .set_target_level(LevelFilter::Off)
         .set_thread_level(LevelFilter::Off)
         .set_location_level(LevelFilter::Off)
         .build();
-    // It fails only where a logger is set already, and there is none.
+    // This fails only if a logger is set already.
     let _ = WriteLogger::init(level, config, LineWriter::new(io::stderr()));
     std::panic::set_hook(Box::new(|panic| {
-        // Escaped: what a panic says may hold bytes from the wire.
+        // Escaped, because the message of a panic may contain bytes from a client.
         error!("panic: {}", panic.to_string().escape_debug());
     }));
 }
@@ -175,26 +177,26 @@ fn random_numbers() -> fastrand::Rng {
     fastrand::Rng::with_seed(RandomState::new().hash_one(()))
 }
 
-/// What the limit on descriptors allows.
+/// The limits that follow from the limit on descriptors.
 struct Capacity {
     connections_max: usize,
     open_files_max: usize,
 }
 
-/// Raises the limit on descriptors as far as it goes, and leaves each connection its share.
+/// Raises the soft limit on descriptors to the hard limit, and computes how many connections and open files that allows.
 ///
 /// # Errors
-/// Where they do not suffice for a single connection.
+/// If it does not allow a single connection.
 fn capacity() -> Result<Capacity, String> {
     let limit = getrlimit(Resource::Nofile);
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }) {
-        warn!("the limit on descriptors stays as it is: {error}");
+        warn!("cannot raise the limit on descriptors: {error}");
     }
     let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    let open_files = (descriptors / OPEN_FILES_PART).min(OPEN_FILES_MAX);
+    let open_files = (descriptors / DESCRIPTORS_PER_OPEN_FILE).min(OPEN_FILES_MAX);
     let connections = descriptors.saturating_sub(DESCRIPTORS_RESERVED + open_files) / DESCRIPTORS_PER_CONNECTION;
     if connections == 0 {
-        return Err(format!("the limit on descriptors (ulimit -n) is {descriptors}, which is too low to serve"));
+        return Err(format!("the limit on descriptors (ulimit -n) is {descriptors}: too low for a single connection"));
     }
     Ok(Capacity {
         connections_max: usize::try_from(connections.min(CONNECTIONS_MAX)).unwrap_or(usize::MAX),
