@@ -1,4 +1,4 @@
-//! A plain request on a kept connection takes no memory from the heap: all that it needs is there from the one before.
+//! A simple request on a persistent connection allocates nothing: it reuses the buffers of the request before.
 
 #[path = "../benches/support/mod.rs"]
 mod support;
@@ -8,32 +8,32 @@ use spindle::storage::Directory;
 use support::InMemoryConnection;
 use support::corpus::{BROWSER_PICTURE, ECHO, SHORTEST};
 
-/// How many allocations the exchanges make that follow the first ones, and the answer to the last of them.
+/// How many allocations exchanges make after some exchanges to warm up, and the responses to the last `requests`.
 fn allocations_of(mut connection: InMemoryConnection, requests: &[u8]) -> (u64, Vec<u8>) {
     const WARM_UP: usize = 3;
     const MEASURED: usize = 100;
     for _ in 0..WARM_UP {
         connection.exchange(requests, |_| {});
     }
-    let mut answer = Vec::with_capacity(64 * 1024);
+    let mut responses = Vec::with_capacity(64 * 1024);
     let counted = allocation_counter::measure(|| {
         for _ in 0..MEASURED {
-            answer.clear();
-            connection.exchange(requests, |bytes| answer.extend_from_slice(bytes));
+            responses.clear();
+            connection.exchange(requests, |bytes| responses.extend_from_slice(bytes));
         }
     });
-    (counted.count_total, answer)
+    (counted.count_total, responses)
 }
 
 #[track_caller]
-fn assert_no_allocation(requests: &[u8], answers: usize, content: &[u8]) {
-    assert_no_allocation_by(InMemoryConnection::new(Routes::new(None)), requests, answers, content);
+fn assert_no_allocation(requests: &[u8], responses: usize, content: &[u8]) {
+    assert_no_allocation_by(InMemoryConnection::new(Routes::new(None)), requests, responses, content);
 }
 
 #[track_caller]
-fn assert_no_allocation_by(connection: InMemoryConnection, requests: &[u8], answers: usize, content: &[u8]) {
+fn assert_no_allocation_by(connection: InMemoryConnection, requests: &[u8], responses: usize, content: &[u8]) {
     let (allocations, sent) = allocations_of(connection, requests);
-    assert_eq!(memchr::memmem::find_iter(&sent, "HTTP/1.1 200 OK\r\n").count(), answers, "{}", sent.escape_ascii());
+    assert_eq!(memchr::memmem::find_iter(&sent, "HTTP/1.1 200 OK\r\n").count(), responses, "{}", sent.escape_ascii());
     assert!(sent.ends_with(content), "{}", sent.escape_ascii());
     assert_eq!(allocations, 0);
 }
@@ -65,12 +65,12 @@ fn the_user_agent_of_a_browser_allocates_nothing() {
 }
 
 #[test]
-fn a_small_file_that_is_asked_for_often_allocates_nothing() {
+fn a_cached_small_file_allocates_nothing() {
     let root = tempfile::tempdir().unwrap();
     std::fs::write(root.path().join("page.html"), "a page").unwrap();
     let uploads = UploadSettings { policy: UploadPolicy::Off, bytes_max: None, durable: false };
     let files = FileRoutes::new(Directory::open(root.path(), 1).unwrap(), uploads, 0, 1);
-    // A file that has changed just now is not kept: the year is 2100.
+    // A file that has just been modified is not cached, so the clock says the year 2100.
     let connection = InMemoryConnection::new(Routes::new(Some(files))).at(4_102_444_800_000_000_000);
     let request = b"GET /files/page.html HTTP/1.1\r\nHost: localhost:4221\r\n\r\n";
     assert_no_allocation_by(connection, request, 1, b"\r\n\r\na page");

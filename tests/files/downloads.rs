@@ -204,7 +204,7 @@ fn an_upload_of_half_a_gigabyte_in_chunks_takes_no_memory() {
 #[test]
 fn a_small_file_is_sent_in_one_write_and_a_large_one_by_sendfile() {
     let Some(tracer) = Tracer::of("sendto,sendfile") else { return };
-    let server = Start::new().directory().through(tracer.command()).start();
+    let server = Start::new().directory().wrapped_by(tracer.command()).start();
     let small = noise(10_000, 1);
     server.write_file("small", &small);
     make_sparse(&server.directory().join("large"), 8 << 20);

@@ -137,7 +137,7 @@ fn start_without_privileges(directory: &Path) -> Option<Server> {
         ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-dac_override,-dac_read_search"];
     let works = Command::new(rights[0]).args(&rights[1..]).arg("true").output();
     if works.is_ok_and(|output| output.status.success()) {
-        return Some(Start::new().directory_at(directory).through(rights).start());
+        return Some(Start::new().directory_at(directory).wrapped_by(rights).start());
     }
     skipped("root cannot give its privileges up here: setpriv is missing or not allowed");
     None

@@ -232,7 +232,7 @@ fn with_uploads_off_an_upload_is_405() {
 fn with_fsync_file_and_directory_are_flushed_before_the_response() {
     for (options, synced) in [(&["--fsync"][..], 3), (&[], 0)] {
         let Some(tracer) = Tracer::of("fsync,linkat,renameat,renameat2,sendto") else { return };
-        let server = Start::new().directory().through(tracer.command()).options(options.iter().copied()).start();
+        let server = Start::new().directory().wrapped_by(tracer.command()).options(options.iter().copied()).start();
         fs::create_dir(server.directory().join("shelf")).unwrap();
         assert_eq!(server.store("PUT", "/files/shelf/file", &[], b"bytes").status, 201);
         drop(server);

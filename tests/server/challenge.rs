@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use crate::harness::{Client, PROMPTLY, Server, Start};
 
-/// As `your_program.sh` starts it.
+/// A server started with the options of `your_program.sh`.
 fn server() -> Server {
     Start::new().directory().options(["--no-date"]).start()
 }
@@ -20,12 +20,12 @@ fn stage_01_accepts_connections_on_every_address_in_its_banner() {
 }
 
 #[test]
-fn stage_02_answers_200_with_nothing_else() {
+fn stage_02_responds_200_with_nothing_else() {
     assert_eq!(server().get("/").head, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n");
 }
 
 #[test]
-fn stage_03_answers_404_for_any_other_path() {
+fn stage_03_responds_404_for_any_other_path() {
     let server = server();
     for target in ["/abcdefg", "/echo", "/index.html", "/files", "/user-agent/"] {
         let response = server.get(target);
@@ -105,8 +105,8 @@ fn stage_09_uses_gzip_and_ignores_unknown_codings() {
 #[test]
 fn stage_10_finds_gzip_in_a_list_of_codings() {
     let server = server();
-    let among = "invalid-encoding-1, gzip, invalid-encoding-2";
-    assert_eq!(echo_with(&server, among).field("Content-Encoding"), Some("gzip"));
+    let list = "invalid-encoding-1, gzip, invalid-encoding-2";
+    assert_eq!(echo_with(&server, list).field("Content-Encoding"), Some("gzip"));
     assert_eq!(echo_with(&server, "invalid-encoding-1, invalid-encoding-2").field("Content-Encoding"), None);
 }
 
@@ -139,15 +139,15 @@ fn stage_13_keeps_interleaved_connections_apart() {
     let server = server();
     let mut clients: Vec<Client> = (0..5).map(|_| server.connect()).collect();
     for round in 0..4 {
-        // Each has sent half of its request before any of them is complete.
-        for (place, client) in clients.iter_mut().enumerate() {
-            client.send(format!("GET /echo/{round}-{place} HTT"));
+        // Each client sends half of its request before any request is complete.
+        for (index, client) in clients.iter_mut().enumerate() {
+            client.send(format!("GET /echo/{round}-{index} HTT"));
         }
         for client in clients.iter_mut().rev() {
             client.send("P/1.1\r\nHost: a\r\n\r\n");
         }
-        for (place, client) in clients.iter_mut().enumerate() {
-            assert_eq!(client.response().text(), format!("{round}-{place}"));
+        for (index, client) in clients.iter_mut().enumerate() {
+            assert_eq!(client.response().text(), format!("{round}-{index}"));
         }
     }
 }
@@ -159,10 +159,10 @@ fn stage_14_repeats_connection_close_and_closes_at_once() {
     assert_eq!(client.get("/echo/orange").field("Connection"), None);
     let response = client.exchange("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     assert_eq!(response.head, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n");
-    // The client's side stays open: the end must not wait for it, nor for any of the server's time-outs.
-    let answered = Instant::now();
+    // The client does not close its side. The server must not wait for that, nor for a timeout, before it closes its own.
+    let responded = Instant::now();
     assert_eq!(client.rest(), b"");
-    assert!(answered.elapsed() < PROMPTLY, "the end took {:?}", answered.elapsed());
+    assert!(responded.elapsed() < PROMPTLY, "closing took {:?}", responded.elapsed());
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Peers as they come: in crumbs, slow, half gone, gone, greedy, deaf.
+//! Difficult clients: they send byte by byte, read slowly or not at all, half-close, reset, or keep the server busy.
 
 use std::io::{ErrorKind, Read, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +10,7 @@ use rustix::process::Signal;
 
 use crate::harness::{Client, Server, noise, wait_until};
 
-/// So many connections are open at once where it is their number that counts.
+/// How many connections the test of their number opens.
 const MANY: usize = 1000;
 
 #[test]
@@ -29,13 +29,13 @@ fn a_request_sent_byte_by_byte_gets_its_response() {
     assert_eq!(client.response().text(), "abc");
 }
 
-/// A read stops short at urgent data, although more is there: no further event tells of it.
+/// A read stops at urgent data although more bytes are available, and no event announces those.
 #[test]
 fn bytes_after_urgent_data_are_read() {
     let server = Server::plain();
     let mut client = server.connect();
     assert_eq!(client.get("/").status, 200);
-    // Stopped, so that it finds both parts at once.
+    // Stopped, so that the server finds both parts at once.
     server.signal(Signal::STOP);
     rustix::net::send(&client.stream, b"GET / HTTP/1.1\r\nHost: a\r\nX: a!", SendFlags::OOB).expect("urgent data");
     client.send("b\r\n\r\n");
@@ -52,11 +52,11 @@ fn a_client_that_reads_slowly_gets_the_whole_file() {
     sockopt::set_socket_recv_buffer_size(&client.stream, 64 * 1024).expect("a small buffer");
     client.send("GET /files/large HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     let mut received = Vec::new();
-    let mut sip = [0; 1500];
+    let mut space = [0; 1500];
     loop {
-        match client.stream.read(&mut sip).expect("bytes") {
+        match client.stream.read(&mut space).expect("bytes") {
             0 => break,
-            bytes => received.extend_from_slice(&sip[..bytes]),
+            bytes => received.extend_from_slice(&space[..bytes]),
         }
     }
     let head = received.len() - content.len();
@@ -67,17 +67,18 @@ fn a_client_that_reads_slowly_gets_the_whole_file() {
 #[test]
 fn a_half_closed_client_gets_all_ten_responses() {
     let server = Server::with_directory();
-    // Together far more than the buffers between the two hold, so that the end is long known while answers are owed.
+    // Far more than all buffers on the way, so that the server knows of the half-close long before its last response.
     let content = noise(2 * 1024 * 1024, 2);
     server.write_file("large", &content);
     let mut client = server.connect();
-    for place in 0..5 {
-        client
-            .send(format!("GET /echo/{place} HTTP/1.1\r\nHost: a\r\n\r\nGET /files/large HTTP/1.1\r\nHost: a\r\n\r\n"));
+    for number in 0..5 {
+        client.send(format!(
+            "GET /echo/{number} HTTP/1.1\r\nHost: a\r\n\r\nGET /files/large HTTP/1.1\r\nHost: a\r\n\r\n"
+        ));
     }
     client.half_close();
-    for place in 0..5 {
-        assert_eq!(client.response().text(), place.to_string());
+    for number in 0..5 {
+        assert_eq!(client.response().text(), number.to_string());
         assert!(client.response().content == content, "the bytes differ");
     }
     assert_eq!(client.rest(), b"");
@@ -124,7 +125,7 @@ fn resets_during_responses_affect_no_other_client_and_leak_nothing() {
         client.reset();
     }
     assert_eq!(bystander.get("/echo/unharmed").text(), "unharmed");
-    wait_until("the end of all sockets and files", || server.descriptors() == descriptors);
+    wait_until("the close of all sockets and files", || server.descriptors() == descriptors);
     assert_eq!(server.file_names(), ["large"]);
     assert_eq!(server.stderr(), "");
 }
@@ -141,7 +142,7 @@ fn a_refusal_can_be_read_by_a_client_that_has_sent_ten_megabytes() {
     ] {
         let mut client = server.connect();
         client.send(&head);
-        // All of it is sent before anything is read: a reset would make the sending fail, or take the answer away.
+        // Everything is sent before anything is read. A reset would make sending fail, or discard the response.
         client.send(&content);
         let response = client.response();
         assert_eq!((response.status, response.field("Connection")), (status, Some("close")), "{head}");
@@ -154,32 +155,32 @@ fn a_thousand_connections_at_once_are_served_in_every_round() {
     let server = Server::plain();
     let mut clients: Vec<Client> = (0..MANY).map(|_| server.connect()).collect();
     for round in 0..3 {
-        for (place, client) in clients.iter_mut().enumerate() {
-            client.send(format!("GET /echo/{round}-{place} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        for (index, client) in clients.iter_mut().enumerate() {
+            client.send(format!("GET /echo/{round}-{index} HTTP/1.1\r\nHost: a\r\n\r\n"));
         }
-        for (place, client) in clients.iter_mut().enumerate() {
-            assert_eq!(client.response().text(), format!("{round}-{place}"));
+        for (index, client) in clients.iter_mut().enumerate() {
+            assert_eq!(client.response().text(), format!("{round}-{index}"));
         }
     }
     let descriptors = server.descriptors();
     assert!(descriptors > MANY, "{descriptors}");
     drop(clients);
-    wait_until("the end of all connections", || server.descriptors() < descriptors - MANY + 1);
+    wait_until("the close of all connections", || server.descriptors() < descriptors - MANY + 1);
 }
 
-/// What README promises of the buffers of a connection, in KiB. This test proves it for floods: there are 64 to receive
-/// into, 64 of answers, at which no further request is begun, as much again that has been sent, one more answer, and what
-/// it takes to copy a buffer that grows.
+/// README's bound on the buffers of one connection, in KiB, which this test checks with floods. It is the sum of 64 KiB to
+/// receive into, 64 KiB of queued responses, at which no further request is processed, as much again that was sent already,
+/// one more response, and a second copy of a buffer while it grows.
 const BUFFERS_KIB_MAX: u64 = 400;
 
-/// More than the system takes by itself from a peer whose requests nobody reads, with buffers as small as these; and
-/// more than the server may hold of one. Who has sent so much has been answered until that was too much.
+/// More than the system buffers for a client whose requests are not read, with socket buffers as small as these, and more
+/// than the server may buffer. A client that has sent this much must have got responses.
 const FLOOD_BYTES_MIN: usize = 1024 * 1024;
 
 #[test]
 fn endless_pipelining_without_reading_costs_a_fixed_amount_of_memory() {
     let readme = include_str!("../../README.md").split_whitespace().collect::<Vec<_>>().join(" ");
-    assert!(readme.contains(&format!("at most {BUFFERS_KIB_MAX} KiB of buffers")), "README promises something else");
+    assert!(readme.contains(&format!("at most {BUFFERS_KIB_MAX} KiB of buffers")), "README states another bound");
     let server = Server::plain();
     assert_eq!(server.get("/echo/warm").status, 200);
     let idle_kib = server.resident_kib();
@@ -195,21 +196,21 @@ fn endless_pipelining_without_reading_costs_a_fixed_amount_of_memory() {
     assert_eq!(server.get("/echo/served-beside-them").status, 200);
     let cost_kib = server.resident_peak_kib().saturating_sub(idle_kib);
     assert!(cost_kib <= BUFFERS_KIB_MAX * floods.len() as u64, "{cost_kib} KiB for {} floods", floods.len());
-    // Stuck, and not broken: what was asked is answered to whoever reads after all.
+    // The connections still work: a client that reads after all gets its responses.
     for flood in &mut floods {
         (0..100).for_each(|_| assert_eq!(flood.response().status, 200));
     }
 }
 
-/// Sends requests until nothing more is taken, which must be long after the first ones were answered.
+/// Sends requests until the server reads no more, which must be long after its first responses.
 fn flood_until_stuck(server: &Server, request: &str) -> Client {
-    // More than all buffers of the system between two sockets hold.
+    // More than fits into all buffers between two sockets.
     const BYTES_MAX: usize = 128 * 1024 * 1024;
     let mut client = server.connect();
-    // What the system keeps for a peer that does not read is not the server's, and here it only takes time to fill.
+    // The socket buffers are not the server's memory. Small ones fill sooner.
     sockopt::set_socket_recv_buffer_size(&client.stream, 64 * 1024).expect("a small buffer");
     sockopt::set_socket_send_buffer_size(&client.stream, 64 * 1024).expect("a small buffer");
-    client.stream.set_write_timeout(Some(Duration::from_millis(500))).expect("a time-out");
+    client.stream.set_write_timeout(Some(Duration::from_millis(500))).expect("a timeout");
     let requests = request.repeat(100);
     let mut sent = 0;
     let mut worked = server.processor_time();
@@ -217,17 +218,17 @@ fn flood_until_stuck(server: &Server, request: &str) -> Client {
         match client.stream.write(&requests.as_bytes()[sent % requests.len()..]) {
             Ok(bytes) => sent += bytes,
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                // A server that is still at work may yet take more.
+                // A server that is still busy may yet read more.
                 let worked_before = std::mem::replace(&mut worked, server.processor_time());
                 if worked == worked_before {
                     assert!(sent >= FLOOD_BYTES_MIN, "stuck after {sent} bytes");
                     return client;
                 }
             }
-            Err(error) => panic!("the server ended the connection: {error}"),
+            Err(error) => panic!("the server closed the connection: {error}"),
         }
     }
-    panic!("the server takes requests without end");
+    panic!("the server never stops reading");
 }
 
 #[test]
@@ -236,63 +237,65 @@ fn a_light_client_is_served_while_others_keep_the_server_busy() {
     server.write_file("large", &noise(16 * 1024 * 1024, 5));
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
-        let hogs: Vec<_> = (0..4)
-            .map(|place| {
+        let heavy: Vec<_> = (0..4)
+            .map(|number| {
                 scope.spawn({
                     let (server, is_over) = (&server, &is_over);
-                    move || hog(server, place, is_over)
+                    move || keep_busy(server, number, is_over)
                 })
             })
             .collect();
-        wait_until("hogs at work", || server.processor_time() > Duration::from_millis(100));
-        let mut honest = server.connect();
+        wait_until("a busy server", || server.processor_time() > Duration::from_millis(100));
+        let mut light = server.connect();
         let started = Instant::now();
         for round in 0..50 {
-            assert_eq!(honest.get(&format!("/echo/{round}")).text(), round.to_string());
+            assert_eq!(light.get(&format!("/echo/{round}")).text(), round.to_string());
         }
-        // A server that serves one to its end before the next would take minutes, and one that starves never ends.
+        // A server that completed one connection before the next would take minutes. One that starved the light client would
+        // never get here.
         let took = started.elapsed();
         is_over.store(true, Ordering::Relaxed);
-        let rounds: Vec<u64> = hogs.into_iter().map(|hog| hog.join().expect("a hog")).collect();
-        assert!(rounds.iter().all(|rounds| *rounds > 0), "a hog was starved: {rounds:?}");
-        assert!(took < Duration::from_secs(10), "50 answers took {took:?}");
+        let counts: Vec<u64> = heavy.into_iter().map(|client| client.join().expect("a heavy client")).collect();
+        assert!(counts.iter().all(|responses| *responses > 0), "a heavy client was starved: {counts:?}");
+        assert!(took < Duration::from_secs(10), "50 responses took {took:?}");
     });
 }
 
-/// Downloads over and over, or pipelines without a pause; each by its place. Returns how many answers it had.
-fn hog(server: &Server, place: usize, is_over: &AtomicBool) -> u64 {
+/// A heavy client: one with an even number downloads again and again, one with an odd number pipelines without a pause.
+/// Returns how many responses it got.
+fn keep_busy(server: &Server, number: usize, is_over: &AtomicBool) -> u64 {
     let mut client = server.connect();
-    let mut answers = 0;
+    let mut responses = 0;
     while !is_over.load(Ordering::Relaxed) {
-        if place.is_multiple_of(2) {
+        if number.is_multiple_of(2) {
             client.send("GET /files/large HTTP/1.1\r\nHost: a\r\n\r\n");
             let bytes = client.head().field("Content-Length").and_then(|value| value.parse().ok()).expect("a length");
             client.skip(bytes);
-            answers += 1;
+            responses += 1;
         } else {
             client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(500));
-            answers += (0..500).map(|_| client.response()).filter(|response| response.status == 200).count() as u64;
+            responses += (0..500).map(|_| client.response()).filter(|response| response.status == 200).count() as u64;
         }
     }
-    answers
+    responses
 }
 
 #[test]
 fn clients_that_never_read_delay_nobody() {
     let server = Server::with_directory();
     server.write_file("large", &noise(16 * 1024 * 1024, 6));
-    let deaf: Vec<Client> = (0..100)
+    let stuck: Vec<Client> = (0..100)
         .map(|_| {
             let mut client = server.connect();
             client.send("GET /files/large HTTP/1.1\r\nHost: a\r\n\r\n");
             client
         })
         .collect();
-    let mut honest = server.connect();
+    let mut light = server.connect();
     for _ in 0..20 {
-        assert_eq!(honest.get("/").status, 200);
+        assert_eq!(light.get("/").status, 200);
     }
-    // Once all buffers are full the server has nothing to do.
+    // Once all buffers are full, the server has nothing to do.
     server.wait_until_idle();
-    drop(deaf);
+    drop(stuck);
 }

@@ -1,30 +1,30 @@
-//! Few descriptors: whoever does not fit waits in the backlog, and the server waits with them instead of spinning.
+//! A low limit on descriptors: clients beyond the connection limit wait in the backlog, and the server does not spin.
 
 use std::time::{Duration, Instant};
 
 use crate::harness::{Client, Server, Start};
 
-/// With so few the server takes sixteen connections.
+/// With this limit the server's connection limit is 16.
 const DESCRIPTORS: u32 = 64;
 
-/// Many more than fit.
+/// Many more clients than the connection limit.
 const CLIENTS: usize = 500;
 
 fn server() -> Server {
     Start::new().directory().descriptors_max(DESCRIPTORS).start()
 }
 
-/// Connects, and sends the one request of a connection.
-fn ask(server: &Server, place: usize) -> Client {
+/// Connects and sends one request, which asks the server to close the connection.
+fn request(server: &Server, number: usize) -> Client {
     let mut client = server.connect();
-    client.send(format!("GET /echo/{place} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"));
+    client.send(format!("GET /echo/{number} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"));
     client
 }
 
-/// Reads the answers, one client after the other. Each closes its connection as soon as it has its answer.
-fn assert_are_answered(clients: Vec<Client>) {
-    for (place, mut client) in clients.into_iter().enumerate() {
-        assert_eq!(client.response().text(), place.to_string());
+/// Reads the responses, one client after the other, and closes each connection after its response.
+fn assert_all_are_served(clients: Vec<Client>) {
+    for (number, mut client) in clients.into_iter().enumerate() {
+        assert_eq!(client.response().text(), number.to_string());
         assert_eq!(client.rest(), b"");
     }
 }
@@ -32,7 +32,7 @@ fn assert_are_answered(clients: Vec<Client>) {
 #[test]
 fn clients_beyond_the_connection_limit_are_all_served() {
     let server = server();
-    assert_are_answered((0..CLIENTS).map(|place| ask(&server, place)).collect());
+    assert_all_are_served((0..CLIENTS).map(|number| request(&server, number)).collect());
     assert_eq!(server.stderr(), "");
 }
 
@@ -40,33 +40,33 @@ fn clients_beyond_the_connection_limit_are_all_served() {
 fn at_capacity_the_server_uses_no_processor_time_and_later_serves_all() {
     let server = server();
     let idle: Vec<Client> = (0..DESCRIPTORS).map(|_| server.connect()).collect();
-    let clients: Vec<Client> = (0..CLIENTS).map(|place| ask(&server, place)).collect();
+    let clients: Vec<Client> = (0..CLIENTS).map(|number| request(&server, number)).collect();
     server.wait_until_idle();
     assert!(server.descriptors() <= DESCRIPTORS as usize);
     drop(idle);
-    assert_are_answered(clients);
-    // And afterwards as well: no listener is left that claims to have somebody waiting.
+    assert_all_are_served(clients);
+    // Afterwards, too: no listener may still be marked as ready although its backlog is empty.
     server.wait_until_idle();
     assert_eq!(server.stderr(), "");
 }
 
-/// They have been told all, and yet stay. While there is room they may do so for five seconds.
+/// Below the connection limit, a client may take five seconds to close after its last response.
 #[test]
 fn at_capacity_draining_connections_are_closed_early() {
     let server = server();
-    let mut staying: Vec<Client> = (0..15).map(|_| server.connect()).collect();
-    for client in &mut staying {
+    let mut draining: Vec<Client> = (0..15).map(|_| server.connect()).collect();
+    for client in &mut draining {
         client.send("BAD\r\n\r\n");
         assert_eq!((client.response().status, client.rest().len()), (400, 0));
     }
-    let told = Instant::now();
-    // They have parked, each with five seconds to go.
+    let responded = Instant::now();
+    // All are draining now, each with up to five seconds left.
     server.wait_until_idle();
     let _idle = server.connect();
     server.wait_until_idle();
-    let mut newcomer = ask(&server, 17);
+    let mut newcomer = request(&server, 17);
     assert_eq!(newcomer.response().text(), "17");
-    assert!(told.elapsed() < Duration::from_secs(4), "waited {:?} for a place", told.elapsed());
+    assert!(responded.elapsed() < Duration::from_secs(4), "not accepted for {:?}", responded.elapsed());
 }
 
 #[test]
@@ -83,14 +83,14 @@ fn at_capacity_both_addresses_accept_in_turn() {
         println!("not tried: this machine has no [::1]");
         return;
     };
-    // One address always has somebody waiting, who stays until the other one's client is served.
-    let crowd: Vec<Client> = (0..10 * DESCRIPTORS).map(|_| Client::connect(v4)).collect();
+    // The backlog of one address is never empty until the clients of the other one are served.
+    let waiting: Vec<Client> = (0..10 * DESCRIPTORS).map(|_| Client::connect(v4)).collect();
     let mut clients: Vec<Client> = (0..4).map(|_| Client::connect(v6)).collect();
     for client in &mut clients {
         client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     }
-    // One of the crowd after the other makes room. All of them together would make it for anybody.
-    let mut leaving = crowd.into_iter();
+    // The connections close one at a time. If all closed at once, there would be room for every client.
+    let mut leaving = waiting.into_iter();
     let mut served = 0;
     for _ in 0..2 * DESCRIPTORS {
         drop(leaving.next());
@@ -99,7 +99,7 @@ fn at_capacity_both_addresses_accept_in_turn() {
             break;
         }
     }
-    assert_eq!(served, clients.len(), "whoever came by {v6} was passed over");
+    assert_eq!(served, clients.len(), "clients of {v6} were not accepted");
 }
 
 #[test]
@@ -107,16 +107,16 @@ fn every_accepted_connection_can_upload() {
     let server = server();
     let content = b"firstsecond";
     let mut clients: Vec<Client> = (0..40)
-        .map(|place| {
+        .map(|number| {
             let mut client = server.connect();
             let length = content.len();
             client.send(format!(
-                "PUT /files/{place} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {length}\r\n\r\nfirst"
+                "PUT /files/{number} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {length}\r\n\r\nfirst"
             ));
             client
         })
         .collect();
-    // All that fit have their files open by now.
+    // Every accepted connection has its file open now.
     server.wait_until_idle();
     for client in &mut clients {
         client.send("second");
@@ -125,8 +125,8 @@ fn every_accepted_connection_can_upload() {
         assert_eq!(client.response().status, 201);
         assert_eq!(client.rest(), b"");
     }
-    for place in 0..40 {
-        assert_eq!(server.content_of(&place.to_string()).as_deref(), Some(&content[..]));
+    for number in 0..40 {
+        assert_eq!(server.content_of(&number.to_string()).as_deref(), Some(&content[..]));
     }
     assert_eq!(server.stderr(), "");
 }

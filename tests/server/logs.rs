@@ -1,8 +1,8 @@
-//! The log: silent unless asked, one line per answer when asked, and never a tool in a peer's hands.
+//! The log: silent by default, one line per response with `-v`, and never under the control of a client.
 
 use crate::harness::{Server, Start, noise, wait_until};
 
-/// Requests of every kind of outcome; each one has exactly one answer, and ends its connection.
+/// Requests with every kind of outcome. Each gets one response, and is the last on its connection.
 const REQUESTS: [(&str, u16); 12] = [
     ("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", 200),
     ("GET /echo/abc HTTP/1.0\r\n\r\n", 200),
@@ -18,7 +18,7 @@ const REQUESTS: [(&str, u16); 12] = [
     ("POST /files/x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n+1\r\nx\r\n0\r\n\r\n", 400),
 ];
 
-/// Sends each of the requests on a connection of its own.
+/// Sends each request on a new connection.
 fn send_requests(server: &Server) {
     for (request, status) in REQUESTS {
         let mut client = server.connect();
@@ -27,8 +27,8 @@ fn send_requests(server: &Server) {
     }
 }
 
-/// Ends the server, so that all is written that will be. What it says of its end is left out.
-fn log_to_the_end(mut server: Server) -> String {
+/// Shuts the server down and returns its complete log, without the lines about the shutdown.
+fn complete_log(mut server: Server) -> String {
     server.signal(rustix::process::Signal::TERM);
     assert_eq!(server.wait(), Some(0));
     let log = server.stderr();
@@ -43,14 +43,14 @@ fn by_default_no_request_is_logged() {
     let mut client = server.connect();
     client.send("GET / HT");
     client.reset();
-    assert_eq!(log_to_the_end(server), "");
+    assert_eq!(complete_log(server), "");
 }
 
 #[test]
 fn verbose_logs_one_line_per_response() {
     let server = Start::new().directory().options(["-v"]).start();
     send_requests(&server);
-    let log = log_to_the_end(server);
+    let log = complete_log(server);
     let statuses: Vec<&str> = log.lines().filter_map(|line| line.split_once("→ ")?.1.get(..3)).collect();
     let expected: Vec<String> = REQUESTS.iter().map(|(_, status)| status.to_string()).collect();
     assert_eq!(statuses, expected, "{log}");
@@ -64,11 +64,11 @@ fn verbose_logs_one_line_per_response() {
 fn a_response_that_is_never_sent_is_not_logged() {
     let server = Start::new().options(["-v"]).start();
     let mut client = server.connect();
-    // The answer to the request is held until its content has been read, and the content is malformed.
+    // The response is held back until the content has been read, and the content is malformed.
     let request = "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\nno size\r\n";
     assert_eq!(client.exchange(request).status, 400);
     drop(client);
-    let log = log_to_the_end(server);
+    let log = complete_log(server);
     assert_eq!(log.lines().count(), 1, "{log}");
     assert!(log.contains("→ 400"), "{log}");
 }
@@ -80,7 +80,7 @@ fn a_response_held_back_until_its_content_was_read_is_logged_once() {
     assert_eq!(client.upload("POST", "/nowhere", &noise(1000, 31)).status, 404);
     assert_eq!(client.upload("GET", "/echo/abc", &noise(1000, 31)).status, 200);
     drop(client);
-    let log = log_to_the_end(server);
+    let log = complete_log(server);
     let lines: Vec<&str> = log.lines().collect();
     assert_eq!(lines.len(), 2, "{log}");
     assert!(lines[0].contains("POST /nowhere → 404, 0 bytes"), "{log}");
@@ -100,8 +100,8 @@ fn very_verbose_logs_each_state_in_order() {
     assert_eq!(client.exchange("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").status, 200);
     assert_eq!(client.rest(), b"");
     drop(client);
-    wait_until("the connection's end", || server.stderr().contains("closed"));
-    let log = log_to_the_end(server);
+    wait_until("the end of the connection", || server.stderr().contains("closed"));
+    let log = complete_log(server);
     let states: Vec<&str> = log
         .lines()
         .filter_map(|line| line.split_once("connection 0: ").map(|(_, state)| state))
@@ -144,9 +144,9 @@ fn a_client_cannot_put_escape_sequences_or_lines_into_the_log() {
         client.send(request);
         client.read_until_closed();
     }
-    let log = log_to_the_end(server);
+    let log = complete_log(server);
     assert_eq!(log.matches('→').count(), requests.len(), "{log}");
-    assert!(!log.chars().any(|each| each.is_control() && each != '\n'), "{log:?}");
+    assert!(!log.chars().any(|character| character.is_control() && character != '\n'), "{log:?}");
     assert!(!log.lines().any(|line| line.starts_with("12:00:00 [INFO] forged")), "{log}");
 }
 

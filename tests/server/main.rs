@@ -1,7 +1,6 @@
-//! The real binary over real sockets: one module per capability. Nothing here waits for ever: every read, write and wait
-//! of the harness has a time-out.
+//! Tests of the built program over real sockets. Every read, write and wait of the harness has a timeout, so no test hangs.
 
-#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test may stop where it stands")]
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test may panic")]
 
 mod challenge;
 mod clients;

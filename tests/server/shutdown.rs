@@ -1,4 +1,5 @@
-//! The end: what is idle closes at once, what is under way is finished, and nothing takes longer than ten seconds.
+//! Graceful shutdown: idle connections are closed at once, requests in progress complete, and nothing takes longer than ten
+//! seconds.
 
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
@@ -9,12 +10,13 @@ use crate::harness::{Client, PROMPTLY, Server, Start, noise, wait_until};
 
 const MIB: usize = 1024 * 1024;
 
-/// How long answers under way may take, and what a busy machine adds.
-const BOUND: Duration = Duration::from_secs(10);
-const BOUND_ON_A_BUSY_MACHINE: Duration = Duration::from_secs(18);
+/// How long responses and uploads in progress may take, and by when the server must have exited even on a busy
+/// machine.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
+const SHUTDOWN_TIMEOUT_ON_A_BUSY_MACHINE: Duration = Duration::from_secs(18);
 
-/// Asks the server to end, and waits until it has heard: it listens no more.
-fn ask_to_end(server: &Server, signal: Signal) {
+/// Sends a signal, and waits until the server has closed its listeners.
+fn request_shutdown(server: &Server, signal: Signal) {
     server.signal(signal);
     for address in &server.addresses {
         wait_until("closed listeners", || TcpStream::connect(address).is_err());
@@ -28,7 +30,7 @@ fn an_idle_server_exits_at_once_on_either_signal() {
         let mut idle = [server.connect(), server.connect()];
         assert_eq!(idle[0].get("/").status, 200);
         let signalled = Instant::now();
-        ask_to_end(&server, signal);
+        request_shutdown(&server, signal);
         for client in &mut idle {
             assert_eq!(client.rest(), b"");
         }
@@ -45,7 +47,7 @@ fn a_request_received_before_the_signal_is_served() {
     for client in &mut clients {
         assert_eq!(client.get("/").status, 200);
     }
-    // The server finds the requests and the signal at the same time when it comes to itself.
+    // Stopped, so that the server finds the requests and the signal at the same time.
     server.signal(Signal::STOP);
     for client in &mut clients {
         client.send("GET /echo/in-time HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -67,17 +69,17 @@ fn an_upload_in_progress_completes_and_its_response_says_close() {
     let mut client = server.connect();
     client.send("PUT /files/late HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\nfour");
     wait_until("an upload in progress", || server.stderr().contains("reading the content"));
-    ask_to_end(&server, Signal::TERM);
-    assert_eq!(idle.rest(), b"", "an idle connection is not kept for the sake of another");
+    request_shutdown(&server, Signal::TERM);
+    assert_eq!(idle.rest(), b"", "an idle connection must not stay open because of another");
     assert!(server.is_running());
     client.send("more");
     let response = client.response();
     assert_eq!((response.status, response.field("Connection")), (201, Some("close")));
     assert_eq!(client.rest(), b"");
     drop(client);
-    let answered = Instant::now();
+    let responded = Instant::now();
     assert_eq!(server.wait(), Some(0));
-    assert!(answered.elapsed() < PROMPTLY, "it took {:?}", answered.elapsed());
+    assert!(responded.elapsed() < PROMPTLY, "it took {:?}", responded.elapsed());
     assert_eq!(server.content_of("late").as_deref(), Some(&b"fourmore"[..]));
 }
 
@@ -87,7 +89,7 @@ fn a_head_in_progress_is_completed_and_its_response_says_close() {
     let mut client = server.connect();
     client.send("GET /echo/late HT");
     wait_until("a head in progress", || server.stderr().contains("reading the head"));
-    ask_to_end(&server, Signal::INT);
+    request_shutdown(&server, Signal::INT);
     client.send("TP/1.1\r\nHost: a\r\n\r\n");
     let response = client.response();
     assert_eq!((response.text(), response.field("Connection")), ("late", Some("close")));
@@ -105,10 +107,10 @@ fn a_download_in_progress_completes_and_no_later_request_is_begun() {
     client.send("GET /files/large HTTP/1.1\r\nHost: a\r\n\r\n");
     client.send("GET /echo/last HTTP/1.1\r\nHost: a\r\n\r\nGET /echo/never HTTP/1.1\r\nHost: a\r\n\r\n");
     let response = client.head();
-    ask_to_end(&server, Signal::TERM);
+    request_shutdown(&server, Signal::TERM);
     assert_eq!(response.field("Content-Length"), Some(content.len().to_string().as_str()));
     assert!(client.content(content.len() as u64) == content, "the bytes differ");
-    // What came along with the request is answered up to the answer that says close.
+    // Of the pipelined requests, the next one gets the response that says close, and the one after it gets none.
     let last = client.response();
     assert_eq!((last.text(), last.field("Connection")), ("last", Some("close")));
     assert_eq!(client.rest(), b"");
@@ -120,16 +122,16 @@ fn a_download_in_progress_completes_and_no_later_request_is_begun() {
 fn whatever_is_left_is_cut_off_after_ten_seconds() {
     let mut server = Server::with_directory();
     server.write_file("large", &noise(32 * MIB, 22));
-    let mut deaf = server.connect();
-    deaf.send("GET /files/large HTTP/1.1\r\nHost: a\r\n\r\n");
-    assert_eq!(deaf.head().status, 200);
-    let mut mute = server.connect();
-    mute.send("PUT /files/never HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\nfour");
+    let mut never_reads = server.connect();
+    never_reads.send("GET /files/large HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(never_reads.head().status, 200);
+    let mut never_completes = server.connect();
+    never_completes.send("PUT /files/never HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\nfour");
     let signalled = Instant::now();
-    ask_to_end(&server, Signal::TERM);
+    request_shutdown(&server, Signal::TERM);
     assert_eq!(server.wait(), Some(0));
     let took = signalled.elapsed();
-    assert!((BOUND..BOUND_ON_A_BUSY_MACHINE).contains(&took), "it took {took:?}");
+    assert!((SHUTDOWN_TIMEOUT..SHUTDOWN_TIMEOUT_ON_A_BUSY_MACHINE).contains(&took), "it took {took:?}");
     assert_eq!(server.file_names(), ["large"]);
 }
 
@@ -140,11 +142,11 @@ fn a_second_signal_exits_at_once() {
         let mut client = server.connect();
         client.send("PUT /files/never HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\nfour");
         wait_until("an upload in progress", || server.stderr().contains("reading the content"));
-        ask_to_end(&server, signals[0]);
+        request_shutdown(&server, signals[0]);
         assert!(server.is_running());
         let signalled = Instant::now();
         server.signal(signals[1]);
-        assert_eq!(server.wait(), Some(1), "cut short, and says so");
+        assert_eq!(server.wait(), Some(1), "the exit code after a second signal");
         assert!(signalled.elapsed() < PROMPTLY, "it took {:?}", signalled.elapsed());
         assert_eq!(server.file_names(), [""; 0]);
     }

@@ -1,4 +1,4 @@
-//! The start: what the server says when it can begin, and when it cannot.
+//! The start: the banner, and the errors that prevent it.
 
 use std::fs;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, TcpListener};
@@ -7,8 +7,8 @@ use spindle::config::USAGE;
 
 use crate::harness::{Client, Exited, Server, Start, raise_descriptor_limit};
 
-/// An address of documentation (RFC 5737): no machine's.
-const NOBODYS_ADDRESS: &str = "192.0.2.1";
+/// An address that no machine has: it is reserved for documentation (RFC 5737).
+const UNASSIGNED_ADDRESS: &str = "192.0.2.1";
 
 /// The first line of the banner of a server without a directory.
 const NO_FILES: &str = "Serving no files: no directory is given.\n";
@@ -17,12 +17,12 @@ fn has_ipv6() -> bool {
     TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok()
 }
 
-/// Starts with these options alone.
+/// Starts the server with these options only, and waits until it exits.
 fn start(options: &[&str]) -> Exited {
     Start::new().without_port().options(options.iter().copied()).run_to_exit()
 }
 
-/// One line, of plain words, that holds `word`.
+/// Asserts that the server printed only readable lines to standard error, and that they contain `word`.
 fn assert_is_clear(ended: &Exited, lines: usize, code: i32, word: &str) {
     assert_eq!(ended.code, Some(code), "{ended:?}");
     assert_eq!(ended.stdout, "", "{ended:?}");
@@ -33,7 +33,7 @@ fn assert_is_clear(ended: &Exited, lines: usize, code: i32, word: &str) {
     for word in ["panic", "RUST_BACKTRACE", "src/", "Os {"] {
         assert!(!ended.stderr.contains(word), "{word}: {ended:?}");
     }
-    assert!(!ended.stderr.chars().any(|each| each.is_control() && each != '\n'), "{ended:?}");
+    assert!(!ended.stderr.chars().any(|character| character.is_control() && character != '\n'), "{ended:?}");
 }
 
 fn assert_start_fails(options: &[&str], word: &str) {
@@ -90,7 +90,7 @@ fn a_port_is_free_again_as_soon_as_its_server_has_exited() {
 
 #[test]
 fn an_address_of_another_machine_is_named() {
-    assert_start_fails(&["--port", "0", "--bind", NOBODYS_ADDRESS], NOBODYS_ADDRESS);
+    assert_start_fails(&["--port", "0", "--bind", UNASSIGNED_ADDRESS], UNASSIGNED_ADDRESS);
     assert_start_fails(&["--port", "0", "--bind", "2001:db8::1"], "2001:db8::1");
 }
 
@@ -128,7 +128,7 @@ fn errors_in_the_options_are_named() {
 
 #[test]
 fn an_error_sets_the_exit_code_even_if_stderr_cannot_be_written() {
-    let ended = Start::new().options(["--bind", NOBODYS_ADDRESS]).stderr_to("/dev/full").run_to_exit();
+    let ended = Start::new().options(["--bind", UNASSIGNED_ADDRESS]).stderr_to("/dev/full").run_to_exit();
     assert_eq!(ended.code, Some(1), "{ended:?}");
     let ended = Start::new().options(["--prot"]).stderr_to("/dev/full").run_to_exit();
     assert_eq!(ended.code, Some(2), "{ended:?}");
@@ -278,7 +278,7 @@ fn help_and_version_go_to_standard_output() {
 fn the_soft_limit_on_descriptors_is_raised_to_the_hard_one() {
     raise_descriptor_limit();
     let server = Start::new().descriptors_soft_max(64).start();
-    // More than the soft limit: each is answered while all are open.
+    // More than the soft limit. Each is served while all are open.
     let mut clients: Vec<Client> = (0..100).map(|_| server.connect()).collect();
     for client in &mut clients {
         assert_eq!(client.get("/").status, 200);

@@ -1,4 +1,4 @@
-//! A plain blocking client. It knows as much HTTP as is needed to read one answer to its last byte and no further.
+//! A blocking client. It parses responses just enough to find where each one ends.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -11,11 +11,11 @@ use super::WAIT_MAX;
 /// One connection.
 pub(crate) struct Client {
     pub(crate) stream: TcpStream,
-    /// Bytes that came with an answer and belong to the next one.
+    /// Bytes that were received with a response and belong to the next one.
     ahead: Vec<u8>,
 }
 
-/// One answer.
+/// A response.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Response {
     pub(crate) status: u16,
@@ -25,7 +25,7 @@ pub(crate) struct Response {
 }
 
 impl Response {
-    /// The value of a field, by its name in any case.
+    /// The value of a field. The case of the name does not matter.
     pub(crate) fn field(&self, name: &str) -> Option<&str> {
         let mut fields = self.head.split("\r\n").skip(1).filter_map(|line| line.split_once(':'));
         fields.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
@@ -44,46 +44,46 @@ impl Client {
     }
 
     fn new(stream: TcpStream) -> Client {
-        stream.set_read_timeout(Some(WAIT_MAX)).expect("a time-out");
-        stream.set_write_timeout(Some(WAIT_MAX)).expect("a time-out");
+        stream.set_read_timeout(Some(WAIT_MAX)).expect("a timeout");
+        stream.set_write_timeout(Some(WAIT_MAX)).expect("a timeout");
         stream.set_nodelay(true).expect("no delay");
         Client { stream, ahead: Vec::new() }
     }
 
-    /// Sends bytes as they are.
+    /// Sends bytes.
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        self.try_send(bytes).expect("a peer that receives");
+        self.try_send(bytes).expect("a server that receives");
     }
 
-    /// Sends bytes to a peer that may be gone.
+    /// Sends bytes to a server that may have closed the connection.
     pub(crate) fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
         self.stream.write_all(bytes.as_ref())
     }
 
-    /// Sends a GET with nothing but Host, and reads its answer.
+    /// Sends a GET request with no field but Host, and reads the response.
     pub(crate) fn get(&mut self, target: &str) -> Response {
         self.exchange(&format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"))
     }
 
-    /// Sends a request without content of its own, or with content that is text, and reads the answer.
+    /// Sends a request and reads the response.
     pub(crate) fn exchange(&mut self, request: &str) -> Response {
         self.send(request);
         self.response()
     }
 
-    /// Sends a request with content of a known length, and reads the answer.
+    /// Sends a request with content and its length, and reads the response.
     pub(crate) fn upload(&mut self, method: &str, target: &str, content: &[u8]) -> Response {
         self.send(format!("{method} {target} HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", content.len()));
         self.send(content);
         self.response()
     }
 
-    /// Reads one answer.
+    /// Reads one response.
     pub(crate) fn response(&mut self) -> Response {
-        self.try_response().expect("a whole answer")
+        self.try_response().expect("a complete response")
     }
 
-    /// Reads one answer, if it comes whole.
+    /// Reads one response. Returns an error if the connection ends before the response is complete.
     pub(crate) fn try_response(&mut self) -> io::Result<Response> {
         let mut response = self.try_head()?;
         if response.field("Transfer-Encoding").is_some_and(|coding| coding == "chunked") {
@@ -95,7 +95,7 @@ impl Client {
         Ok(response)
     }
 
-    /// Reads content in the chunked coding, without extensions and trailers, to its end.
+    /// Reads content in the chunked coding to its end. Expects no extensions and no trailer section.
     fn try_chunks(&mut self) -> io::Result<Vec<u8>> {
         let mut content = Vec::new();
         loop {
@@ -109,7 +109,7 @@ impl Client {
             let digits = std::str::from_utf8(&line[..line_end]).expect("a chunk size that is text");
             let bytes = usize::from_str_radix(digits, 16).expect("a chunk size");
             content.extend_from_slice(&self.try_content(bytes)?);
-            assert_eq!(self.try_content(2)?, b"\r\n", "what follows a chunk");
+            assert_eq!(self.try_content(2)?, b"\r\n", "the end of a chunk");
             if bytes == 0 {
                 return Ok(content);
             }
@@ -123,9 +123,9 @@ impl Client {
         Ok(self.ahead.drain(..bytes).collect())
     }
 
-    /// Reads the head of one answer: all there is in an answer to HEAD, and in an interim one.
+    /// Reads the head of one response. A response to HEAD and an interim response consist of nothing else.
     pub(crate) fn head(&mut self) -> Response {
-        self.try_head().expect("a whole head")
+        self.try_head().expect("a complete head")
     }
 
     fn try_head(&mut self) -> io::Result<Response> {
@@ -142,7 +142,7 @@ impl Client {
         Ok(Response { status: status.parse().expect("a status"), head, content: Vec::new() })
     }
 
-    /// Reads at least one byte; the peer's end is an error.
+    /// Reads at least one byte. The end of the connection is an error.
     fn receive(&mut self) -> io::Result<()> {
         let mut space = [0; 64 * 1024];
         match self.stream.read(&mut space)? {
@@ -154,12 +154,12 @@ impl Client {
         }
     }
 
-    /// Reads `bytes` bytes of content and drops them.
+    /// Reads `bytes` bytes of content and discards them.
     pub(crate) fn skip(&mut self, bytes: u64) {
         let ahead = self.ahead.len().min(bytes.try_into().unwrap_or(usize::MAX));
         self.ahead.drain(..ahead);
         let mut left = bytes - ahead as u64;
-        // Gigabytes pass in reads as large as these in a fraction of the time.
+        // Large, because gigabytes are skipped.
         let mut space = vec![0; 512 * 1024];
         while left > 0 {
             let wanted = space.len().min(left.try_into().unwrap_or(usize::MAX));
@@ -179,22 +179,22 @@ impl Client {
         content
     }
 
-    /// Reads what is left, to the peer's clean end.
+    /// Reads everything until the server closes the connection without a reset.
     pub(crate) fn rest(&mut self) -> Vec<u8> {
         let mut rest = std::mem::take(&mut self.ahead);
-        self.stream.read_to_end(&mut rest).expect("a clean end");
+        self.stream.read_to_end(&mut rest).expect("a close without a reset");
         rest
     }
 
-    /// Waits for bytes, or the end, for so long. Says whether they have come; they stay to be read.
-    pub(crate) fn is_readable_within(&self, for_at_most: Duration) -> bool {
-        self.stream.set_read_timeout(Some(for_at_most)).expect("a time-out");
+    /// Waits for bytes or the end of the connection, and returns whether either came in time. Reads nothing.
+    pub(crate) fn is_readable_within(&self, timeout: Duration) -> bool {
+        self.stream.set_read_timeout(Some(timeout)).expect("a timeout");
         let peeked = self.stream.peek(&mut [0]);
-        self.stream.set_read_timeout(Some(WAIT_MAX)).expect("a time-out");
+        self.stream.set_read_timeout(Some(WAIT_MAX)).expect("a timeout");
         peeked.is_ok()
     }
 
-    /// Waits for the connection to be gone, in whatever way. Returns what came before.
+    /// Reads everything until the connection ends, by a close or by a reset.
     pub(crate) fn read_until_closed(&mut self) -> Vec<u8> {
         let mut everything = std::mem::take(&mut self.ahead);
         match self.stream.read_to_end(&mut everything) {
@@ -203,20 +203,19 @@ impl Client {
         }
     }
 
-    /// Reads until the connection ends. Returns whether it ended in order, and not by a reset.
+    /// Reads until the connection ends. Returns whether that was a close and not a reset.
     pub(crate) fn closes_cleanly(&mut self) -> bool {
         io::copy(&mut self.stream, &mut io::sink()).is_ok()
     }
 
-    /// Says that nothing more will be sent.
+    /// Shuts down the sending side.
     pub(crate) fn half_close(&self) {
         self.stream.shutdown(Shutdown::Write).expect("a connection to half-close");
     }
 
-    /// Ends the connection with a reset.
+    /// Closes the connection with a reset.
     pub(crate) fn reset(self) {
-        let at_once = Some(Duration::ZERO);
-        sockopt::set_socket_linger(&self.stream, at_once).expect("an open socket");
+        sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO)).expect("an open socket");
     }
 }
 

@@ -1,6 +1,6 @@
-//! What the tests share: a server of one's own, a plain blocking client, and a look at the server's process.
+//! Shared by the tests: a server process, a blocking client, and measurements of the process.
 
-#![allow(dead_code, unused_imports, reason = "each crate of tests uses its own part of it")]
+#![allow(dead_code, unused_imports, reason = "each test crate uses a part of it")]
 
 mod client;
 mod process;
@@ -12,17 +12,17 @@ pub(crate) use client::{Client, Response};
 pub(crate) use process::raise_descriptor_limit;
 pub(crate) use server::{Exited, Server, Start};
 
-/// How long anything may take before its test fails. Far longer than anything takes.
+/// How long any wait may take before its test fails: far longer than it takes on any machine.
 pub(crate) const WAIT_MAX: Duration = Duration::from_secs(20);
 
-/// What is to happen at once has happened by then even on a busy machine: far less than the ten seconds that answers
-/// under way may take when the server ends, and than the five that a connection may be silent after its end.
+/// By when something that must happen at once has happened even on a busy machine. Less than the ten seconds that a graceful
+/// shutdown may take, and than the five seconds that a connection may be silent while it drains.
 pub(crate) const PROMPTLY: Duration = Duration::from_secs(4);
 
-/// Waits for `condition`.
+/// Waits until `condition` is true.
 ///
 /// # Panics
-/// Where it does not come about: `what` says what was waited for.
+/// If it does not become true in time. `what` names it in the message.
 pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let started = Instant::now();
     while !condition() {
@@ -31,7 +31,7 @@ pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// Bytes without a pattern that a compressor, or a mix-up of places, would leave alike; the same ones for every `seed`.
+/// Pseudorandom bytes, determined by `seed`. They cannot be compressed, and a part in the wrong place is noticed.
 pub(crate) fn noise(bytes: usize, seed: u64) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut noise = Vec::with_capacity(bytes + 8);

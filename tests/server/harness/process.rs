@@ -1,4 +1,4 @@
-//! What the system says of a server's process, and of this one.
+//! Measurements of the server's process, and the limit on descriptors of this one.
 
 use std::fs;
 use std::sync::Once;
@@ -9,16 +9,16 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::{Server, wait_until};
 
-/// What Linux counts processor time in, for programs that ask: a hundredth of a second.
+/// The unit in which Linux reports processor time: a hundredth of a second.
 const TICK: Duration = Duration::from_millis(10);
 
 impl Server {
-    /// The memory that the server occupies, in KiB.
+    /// The resident memory of the server, in KiB.
     pub(crate) fn resident_kib(&self) -> u64 {
         self.status_kib("VmRSS:")
     }
 
-    /// The most memory that the server has ever occupied, in KiB.
+    /// The peak of the server's resident memory, in KiB.
     pub(crate) fn resident_peak_kib(&self) -> u64 {
         self.status_kib("VmHWM:")
     }
@@ -32,15 +32,15 @@ impl Server {
     /// The processor time that the server has used.
     pub(crate) fn processor_time(&self) -> Duration {
         let stat = self.proc_file("stat");
-        // The name of the program, in parentheses, may hold anything.
+        // The name of the program, in parentheses, may contain any character.
         let (_, fields) = stat.rsplit_once(") ").expect("a name in parentheses");
-        let field = |place: usize| fields.split(' ').nth(place).and_then(|field| field.parse::<u64>().ok());
-        // Fields 14 and 15 of proc_pid_stat(5), counted from 1; the third is the first after the name.
+        let field = |index: usize| fields.split(' ').nth(index).and_then(|field| field.parse::<u64>().ok());
+        // Fields 14 and 15 of proc_pid_stat(5), which counts from 1. The first one after the name is field 3.
         let ticks = field(11).expect("user time") + field(12).expect("system time");
         TICK * u32::try_from(ticks).expect("less than a year")
     }
 
-    /// Waits for a second in which the server does nothing: a loop that spins uses all of it.
+    /// Waits for a second in which the server uses almost no processor time. A loop that spins would use all of it.
     pub(crate) fn wait_until_idle(&self) {
         let mut before = self.processor_time();
         wait_until("a second without work", || {
@@ -61,12 +61,13 @@ impl Server {
     }
 }
 
-/// Thousands of connections have their other end in this process.
+/// Raises this process's soft limit on descriptors to the hard limit: it contains the clients' ends of thousands of
+/// connections.
 pub(crate) fn raise_descriptor_limit() {
     static RAISED: Once = Once::new();
     RAISED.call_once(|| {
         let limit = getrlimit(Resource::Nofile);
-        // Where it cannot be raised the tests that need it fail, and say why.
+        // If this fails, the tests that need it fail with a clear error.
         let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
     });
 }

@@ -1,4 +1,4 @@
-//! One server process: started with options, stopped by a signal, its words kept.
+//! A server process: started with options, stopped by a signal, its output captured.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -15,24 +15,24 @@ use super::{Client, Response, WAIT_MAX, wait_until};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_spindle");
 
-/// How a server is to be started.
+/// A builder: how to start a server.
 pub(crate) struct Start {
     options: Vec<String>,
     port: Option<String>,
     serves_directory: bool,
     /// Whether the directory is shared at `/`.
     is_folder: bool,
-    /// The directory to serve, where it is not a new one.
+    /// The directory to serve; `None` creates one.
     existing_directory: Option<PathBuf>,
-    /// A program and its arguments, which runs what follows them.
+    /// A program with its arguments, which runs the command that follows.
     wrapper: Vec<String>,
-    /// What the shell is to limit before it becomes the server.
+    /// The arguments of `ulimit` in a shell that then executes the server.
     limit: Option<String>,
     stderr: Option<&'static str>,
 }
 
 impl Start {
-    /// On a free port, and without a directory.
+    /// A server on a free port, without a directory.
     pub(crate) fn new() -> Start {
         Start {
             options: Vec::new(),
@@ -46,57 +46,57 @@ impl Start {
         }
     }
 
-    /// With further options.
+    /// Adds options.
     pub(crate) fn options<'a>(mut self, options: impl IntoIterator<Item = &'a str>) -> Start {
         self.options.extend(options.into_iter().map(str::to_owned));
         self
     }
 
-    /// On the port that the options say, if they do.
+    /// Adds no `--port`, so that the options decide.
     pub(crate) fn without_port(mut self) -> Start {
         self.port = None;
         self
     }
 
-    /// Serving a new directory.
+    /// Serves a new directory at `/files/`.
     pub(crate) fn directory(mut self) -> Start {
         self.serves_directory = true;
         self
     }
 
-    /// Sharing a new directory at `/`.
+    /// Shares a new directory at `/`.
     pub(crate) fn folder(mut self) -> Start {
         self.serves_directory = true;
         self.is_folder = true;
         self
     }
 
-    /// Serving a directory that exists, and that outlives the server.
+    /// Serves an existing directory, which the harness does not remove.
     pub(crate) fn directory_at(mut self, path: &Path) -> Start {
         self.serves_directory = true;
         self.existing_directory = Some(path.to_owned());
         self
     }
 
-    /// By way of a program that puts itself in the server's place.
-    pub(crate) fn through<'a>(mut self, wrapper: impl IntoIterator<Item = &'a str>) -> Start {
+    /// Starts the server by a program that executes it in its own process.
+    pub(crate) fn wrapped_by<'a>(mut self, wrapper: impl IntoIterator<Item = &'a str>) -> Start {
         self.wrapper.extend(wrapper.into_iter().map(str::to_owned));
         self
     }
 
-    /// With so many descriptors at most, which the server cannot raise.
+    /// Sets the hard limit on descriptors, which the server cannot raise.
     pub(crate) fn descriptors_max(mut self, descriptors: u32) -> Start {
         self.limit = Some(format!("-n {descriptors}"));
         self
     }
 
-    /// With so many descriptors at most, until the server raises the limit.
+    /// Sets the soft limit on descriptors, which the server can raise.
     pub(crate) fn descriptors_soft_max(mut self, descriptors: u32) -> Start {
         self.limit = Some(format!("-S -n {descriptors}"));
         self
     }
 
-    /// With its words going to this file instead.
+    /// Redirects standard error to this file.
     pub(crate) fn stderr_to(mut self, path: &'static str) -> Start {
         self.stderr = Some(path);
         self
@@ -109,7 +109,7 @@ impl Start {
             fs::create_dir(&served).expect("a directory to serve");
             served
         });
-        let words = scratch.path().join("stderr");
+        let stderr_path = scratch.path().join("stderr");
         let mut command = self.command();
         if let Some(port) = &self.port {
             command.args(["--port", port]);
@@ -121,22 +121,22 @@ impl Start {
             command.arg(&served);
         }
         command.args(&self.options).stdin(Stdio::null()).stdout(Stdio::piped());
-        let file = File::create(&words).expect("a file for the words");
+        let file = File::create(&stderr_path).expect("a file for standard error");
         let other = self.stderr.map(|path| File::options().write(true).open(path).expect("a file that exists"));
         command.stderr(other.unwrap_or(file));
         let child = command.spawn().expect("the server as a process");
-        Running { child, words, served, scratch }
+        Running { child, stderr_path, served, scratch }
     }
 
-    /// The program that is run: the server itself, or what runs it with other rights or limits.
+    /// The command that runs the server, with its wrapper and its limits.
     fn command(&self) -> Command {
-        let mut words = self.wrapper.clone();
+        let mut arguments = self.wrapper.clone();
         if let Some(limit) = &self.limit {
-            words.extend(["sh", "-c", r#"ulimit $0 && exec "$@""#, limit].map(str::to_owned));
+            arguments.extend(["sh", "-c", r#"ulimit $0 && exec "$@""#, limit].map(str::to_owned));
         }
-        words.push(BINARY.to_owned());
-        let mut command = Command::new(&words[0]);
-        command.args(&words[1..]);
+        arguments.push(BINARY.to_owned());
+        let mut command = Command::new(&arguments[0]);
+        command.args(&arguments[1..]);
         command
     }
 
@@ -145,45 +145,46 @@ impl Start {
         super::raise_descriptor_limit();
         let mut running = self.spawn();
         let stdout = running.child.stdout.take().expect("standard output");
-        let banner = first_words(stdout);
+        let banner = first_output(stdout);
         let addresses: Vec<SocketAddr> = banner
             .lines()
             .filter_map(|line| line.strip_prefix("Listening on http://"))
             // In a URL the percent sign before an interface is encoded (RFC 6874).
             .map(|address| address.replacen("%25", "%", 1))
-            // A shared folder is also greeted with the machine's name.
+            // The banner of a shared folder also contains the host name, which is left out here.
             .filter_map(|address| address.trim_end_matches('/').parse().ok())
             .collect();
-        assert!(!addresses.is_empty(), "no banner but {banner:?}; {}", running.words());
+        assert!(!addresses.is_empty(), "no banner but {banner:?}; {}", running.stderr());
         Server { running, banner, addresses }
     }
 
-    /// Starts the server where it is expected to end by itself.
+    /// Starts a server that is expected to exit by itself.
     pub(crate) fn run_to_exit(self) -> Exited {
         let mut running = self.spawn();
         let mut stdout = running.child.stdout.take().expect("standard output");
         let status = running.wait();
-        let mut said = String::new();
-        stdout.read_to_string(&mut said).expect("text on standard output");
-        Exited { code: status.code(), stdout: said, stderr: running.words() }
+        let mut output = String::new();
+        stdout.read_to_string(&mut output).expect("text on standard output");
+        Exited { code: status.code(), stdout: output, stderr: running.stderr() }
     }
 }
 
-/// What comes out first, up to the first pause: the banner is one write. Empty where the server ends instead.
-fn first_words(mut stdout: ChildStdout) -> String {
+/// The output of the first read, which is the whole banner because the server writes it at once. Empty if the server exits
+/// instead.
+fn first_output(mut stdout: ChildStdout) -> String {
     let (sender, receiver) = mpsc::channel();
-    // The thread ends with the process at the latest.
+    // The thread ends when the process does.
     thread::spawn(move || {
         let mut space = [0; 4096];
         let bytes = stdout.read(&mut space).unwrap_or(0);
-        // Kept open until the server ends, as a terminal is.
+        // Standard output stays open until the server exits, as a terminal would.
         let _ = sender.send(String::from_utf8_lossy(&space[..bytes]).into_owned());
         let _ = stdout.read_to_end(&mut Vec::new());
     });
     receiver.recv_timeout(WAIT_MAX).expect("a banner in time")
 }
 
-/// A server that ended by itself.
+/// A server that has exited.
 #[derive(Debug)]
 pub(crate) struct Exited {
     pub(crate) code: Option<i32>,
@@ -191,34 +192,34 @@ pub(crate) struct Exited {
     pub(crate) stderr: String,
 }
 
-/// A process, and the files that belong to it. Killed when it is dropped.
+/// A process and its files. Dropping it kills the process.
 struct Running {
     child: Child,
-    words: PathBuf,
+    stderr_path: PathBuf,
     served: PathBuf,
-    /// Removed with all that is in it when the server is dropped.
-    #[expect(dead_code, reason = "kept for what its removal does")]
+    /// Dropping it removes the files.
+    #[expect(dead_code, reason = "kept for its drop")]
     scratch: TempDir,
 }
 
 impl Running {
-    fn words(&self) -> String {
-        String::from_utf8_lossy(&fs::read(&self.words).expect("the words")).into_owned()
+    fn stderr(&self) -> String {
+        String::from_utf8_lossy(&fs::read(&self.stderr_path).expect("standard error")).into_owned()
     }
 
     fn wait(&mut self) -> ExitStatus {
         let mut status = None;
-        wait_until("the end of the server", || {
+        wait_until("the exit of the server", || {
             status = self.child.try_wait().expect("a child to wait for");
             status.is_some()
         });
-        status.expect("a status, since it has ended")
+        status.expect("a status, since it has exited")
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It may have ended already.
+        // The process may have exited already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -232,12 +233,12 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// With nothing but a free port.
+    /// A server without a directory.
     pub(crate) fn plain() -> Server {
         Start::new().start()
     }
 
-    /// With a new directory.
+    /// A server of a new directory.
     pub(crate) fn with_directory() -> Server {
         Start::new().directory().start()
     }
@@ -246,22 +247,22 @@ impl Server {
         self.addresses[0].port()
     }
 
-    /// The directory that is served, where one is.
+    /// The directory that is served, if any.
     pub(crate) fn directory(&self) -> &Path {
         &self.running.served
     }
 
-    /// Puts a file into the directory.
+    /// Writes a file into the directory.
     pub(crate) fn write_file(&self, name: &str, content: &[u8]) {
         fs::write(self.directory().join(name), content).expect("a file");
     }
 
-    /// What the directory holds under the name.
+    /// The content of a file in the directory; `None` if it cannot be read.
     pub(crate) fn content_of(&self, name: &str) -> Option<Vec<u8>> {
         fs::read(self.directory().join(name)).ok()
     }
 
-    /// The names of all that is in the directory.
+    /// The sorted names of all entries of the directory.
     pub(crate) fn file_names(&self) -> Vec<String> {
         let entries = fs::read_dir(self.directory()).expect("the directory");
         let mut names: Vec<String> =
@@ -270,12 +271,12 @@ impl Server {
         names
     }
 
-    /// A new connection.
+    /// Connects over IPv4.
     pub(crate) fn connect(&self) -> Client {
         Client::connect(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), self.port()))
     }
 
-    /// The answer to a GET on a connection of its own.
+    /// Sends a GET request on a new connection, and reads the response.
     pub(crate) fn get(&self, target: &str) -> Response {
         self.connect().get(target)
     }
@@ -288,18 +289,18 @@ impl Server {
         kill_process(self.pid(), signal).expect("a process to signal");
     }
 
-    /// Waits until the server has ended. Its exit code, if it was not killed.
+    /// Waits until the server has exited. Returns its exit code, or `None` if a signal killed it.
     pub(crate) fn wait(&mut self) -> Option<i32> {
         self.running.wait().code()
     }
 
-    /// Whether the server still runs.
+    /// Whether the server is still running.
     pub(crate) fn is_running(&mut self) -> bool {
-        self.running.child.try_wait().expect("a child to ask").is_none()
+        self.running.child.try_wait().expect("a child process").is_none()
     }
 
-    /// All that was written to standard error so far.
+    /// Everything that the server has written to standard error.
     pub(crate) fn stderr(&self) -> String {
-        self.running.words()
+        self.running.stderr()
     }
 }
