@@ -24,8 +24,8 @@
 //!    - A session in the busy queue may have unread input. Its deadline is judged after its next drive.
 //!    - What a turn takes beyond one second is added to the deadlines of clients that are sending.
 //! 6. When descriptors run out, accepting pauses until a connection closes or one second has passed. At the connection limit,
-//!    a new connection evicts one that has no response in progress and whose last response was sent at least a quarter of a
-//!    second ago. Neither state makes the loop spin.
+//!    a new connection evicts one that has no response in progress and that was accepted, and sent its last response, at
+//!    least a quarter of a second ago. Neither state makes the loop spin.
 //! 7. No call waits for the network. The disk may block; the budget of a drive bounds the disk calls that it makes.
 //! 8. A panic while a session is driven, or while its timers fire, closes that connection and is logged. Other connections
 //!    are not affected.

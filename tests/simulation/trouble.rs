@@ -29,8 +29,20 @@ pub(crate) struct Trouble {
     pub stops: Vec<Stop>,
 }
 
+/// Of 65,536 calls, so that nearly each takes seconds.
+const SLOW_ALWAYS: u16 = 60_000;
+
 impl Trouble {
+    /// Whether nearly every call takes seconds, and nothing else goes wrong.
+    pub(crate) fn is_slow_always(&self) -> bool {
+        self.slow == SLOW_ALWAYS
+    }
+
     pub(crate) fn new(random: &mut Rng) -> Trouble {
+        let is_slow_always = random.u8(..64) == 0;
+        if is_slow_always {
+            return Trouble { stops: Vec::new(), slow: SLOW_ALWAYS, failing: 0, others: 0 };
+        }
         let at_call = |random: &mut Rng| {
             let most = one_of(random, &[30, 300, 1500]);
             random.u64(1..most)

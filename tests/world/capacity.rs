@@ -76,6 +76,24 @@ fn a_kept_connection_is_evicted_only_some_time_after_its_last_response() {
     assert!(kept.closed_ns().is_some() && new_client.statuses() == [200]);
 }
 
+/// Otherwise clients whose first request takes some time to arrive would evict each other, and none would be served.
+#[test]
+fn a_new_connection_is_evicted_only_after_the_time_for_its_first_request_to_arrive() {
+    let network = Network::new(Settings::default());
+    let head = get("/");
+    let first = network.client(0).send(100 * MILLISECOND, &head[..10]).send(200 * MILLISECOND, &head[10..]);
+    let second = network.client(50 * MILLISECOND).send(50 * MILLISECOND, get("/"));
+    let silent = network.client(SECOND);
+    let last = network.client(SECOND).send(SECOND, get("/"));
+    let mut server = TestServer::new(&network, 1);
+    server.run_until(3 * SECOND);
+    assert_eq!((first.statuses(), second.statuses(), last.statuses()), (vec![200], vec![200], vec![200]));
+    assert!(
+        (250..=270).contains(&((silent.closed_ns().unwrap_or(0) - SECOND) / MILLISECOND)),
+        "it was not idle for longer"
+    );
+}
+
 /// An empty line may precede a head. Its CR alone does not start a request.
 #[test]
 fn a_connection_with_half_an_empty_line_is_evicted() {

@@ -29,7 +29,7 @@ pub struct Connection<S: Service> {
     input: ReceiveBuffer,
     output: SendQueue<S::Source>,
     timers: Timers,
-    /// When something was last sent, or was queued while nothing else was.
+    /// When something was last sent, or was queued while nothing else was; before that, when the connection was accepted.
     send_progress_ns: u64,
     /// Each connection of a run has its own.
     number: u64,
@@ -52,8 +52,7 @@ impl<S: Service> Connection<S> {
             input: ReceiveBuffer::default(),
             output: SendQueue::default(),
             timers,
-            // No response yet: nothing that the client still has to read.
-            send_progress_ns: 0,
+            send_progress_ns: now.monotonic_ns,
             number,
             records: shared.records.enabled.then(Box::default),
             peer_has_ended: false,

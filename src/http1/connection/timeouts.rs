@@ -163,7 +163,7 @@ impl<S: Service> Connection<S> {
         }
     }
 
-    /// Whether the last response may still be on its way. Closing now could destroy it: a request that arrives after the
+    /// Whether the last response, or the first request, may still be on its way. Closing now could destroy it: a request that arrives after the
     /// close is answered by a reset, which discards what the client has not read.
     fn may_still_read(&self, now: &Now) -> bool {
         now.monotonic_ns < self.send_progress_ns.saturating_add(DRAIN_SILENCE_SHORT_NS)

@@ -44,6 +44,9 @@ pub(crate) fn add_clients(cast: &mut Cast<'_>) {
     }
     // With a disk that takes minutes and a backlog of two, nobody would come through behind a flood.
     let can_be_flooded = setup.network.backlog_max > 2 || setup.trouble.slow == 0;
+    if setup.trouble.is_slow_always() && takes_uploads(setup) && cast.case.includes(setup.clients()) {
+        return add_slow_uploads(cast.inner, setup, &mut random);
+    }
     let has_many_places = setup.is_scarce && (MANY_PLACES..1000).contains(&setup.connections_max);
     if has_many_places && can_be_flooded && random.bool() && cast.case.includes(setup.clients()) {
         return add_surge(cast.inner, setup, &mut random);
@@ -86,6 +89,20 @@ fn add_surge(inner: &mut Inner, setup: &Setup, random: &mut Rng) {
     for _ in 0..random.usize(64..160) {
         let client = Box::new(Hostile::new(Habit::new("comes in a surge", OPTIONS.into()), HOSTILE_UNTIL_NS));
         inner.add_client(at_ns + idle_ns + random.u64(..10 * MILLISECOND), 0, path, client);
+    }
+}
+
+/// Uploads to a disk that takes seconds for nearly every call: each waits for minutes for its turn, and more of its content
+/// has arrived each time.
+fn add_slow_uploads(inner: &mut Inner, setup: &Setup, random: &mut Rng) {
+    let at_ns = random.u64(..60 * SECOND);
+    let content_bytes = 8 * 65_536;
+    let bytes = [put(setup, content_bytes).into_bytes(), vec![b'c'; content_bytes]].concat();
+    for _ in 0..random.usize(50..80) {
+        let path = Path { latency_ns: 0, jitter_ns: 0, flight_bytes_max: 65_536, ..path(random) };
+        let path = Path { receive_buffer_bytes: 131_072, ..path };
+        let client = Garbled::new(bytes.clone(), false, &[200, 201, 204], setup.trouble.may_fail());
+        inner.add_client(at_ns + random.u64(..SECOND), 0, path, Box::new(client));
     }
 }
 

@@ -25,7 +25,7 @@ const IN_THE_HEAD: [(&str, &str, &[u16]); 17] = [
 ];
 
 /// Content that is not in the chunked coding.
-const CHUNKS: [&str; 4] = ["g\r\n", "5;=x\r\nabcde\r\n", "3\r\nabcd\r\n", "3\nabc\r\n"];
+const CHUNKS: [&str; 4] = ["g\r\n", "5;\x01\r\nabcde\r\n", "3\r\nabcd\r\n", "3\nabc\r\n"];
 
 /// One of the requests, made of a plain GET and the target that it is for.
 pub(crate) fn one(get: &str, random: &mut Rng) -> (Vec<u8>, &'static [u16]) {
