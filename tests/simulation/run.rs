@@ -366,21 +366,23 @@ impl Run {
         if may_be_left {
             let restarted = disk.after_kill();
             bystander::bring_back(&restarted);
-            sweep(&restarted)?;
-            return no_hidden_name(&restarted);
+            clean_up(&restarted)?;
+            return no_temporary_name(&restarted);
         }
-        no_hidden_name(&disk)
+        no_temporary_name(&disk)
     }
 }
 
-fn no_hidden_name(disk: &Disk) -> Result<(), String> {
+fn no_temporary_name(disk: &Disk) -> Result<(), String> {
     disk.temporary_names().first().map_or(Ok(()), |name| Err(format!("{name:?} is left")))
 }
 
-/// After a restart and an upload to each directory nothing hidden is left.
-fn sweep(disk: &Disk) -> Result<(), String> {
+/// After a restart and an upload to each directory no temporary file is left.
+fn clean_up(disk: &Disk) -> Result<(), String> {
     let directory = Directory::open_in(disk.clone(), Disk::root_path(), 1).map_err(|error| error.to_string())?;
-    for name in ["swept", "dir/swept", "up/swept", "others/swept", "others/box/swept"] {
+    for name in
+        ["after-restart", "dir/after-restart", "up/after-restart", "others/after-restart", "others/box/after-restart"]
+    {
         let path = RelativePath::from_segments(name.split('/')).map_err(|_| format!("{name} is no name"))?;
         let upload = directory.begin_upload(&path, UploadMode::Replace, Some(0), false);
         let published = upload.and_then(|upload| upload.commit(START_UNIX_NS, |_| true));
