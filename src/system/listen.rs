@@ -36,7 +36,7 @@ impl FromStr for Bind {
             return Ok(Bind::Localhost);
         }
         let bare = value.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(value);
-        let no_address = "it is neither localhost nor an IP address";
+        let no_address = "expected localhost or an IP address";
         let Some((address, interface)) = bare.split_once('%') else {
             return match bare.parse().map_err(|_| no_address)? {
                 IpAddr::V6(address) if address.is_unicast_link_local() => {
