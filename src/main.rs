@@ -20,7 +20,7 @@ use spindle::system::{MioWorld, listen, machine, signals};
 use spindle::telemetry;
 
 /// Descriptors that connections do not use: standard streams, poll, listeners, signals, the directory, and two for an
-/// unfinished sweep.
+/// unfinished cleanup.
 const DESCRIPTORS_RESERVED: u64 = 16;
 
 /// Each connection has its socket and may open two files: the content of an upload, and the directory that it goes to.

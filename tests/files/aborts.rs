@@ -108,8 +108,8 @@ fn a_killed_server_leaves_the_old_version_and_its_temporary_files_are_removed_la
     // What a kill may leave on any system, and nearly never does where files need no name.
     fs::write(directory.join(".spindle-00000000000000aa"), b"left").unwrap();
     let server = Start::new().directory_at(directory).start();
-    let is_hidden = |name: &String| name.starts_with(".spindle-");
-    let left: Vec<String> = server.file_names().into_iter().filter(is_hidden).collect();
+    let is_temporary = |name: &String| name.starts_with(".spindle-");
+    let left: Vec<String> = server.file_names().into_iter().filter(is_temporary).collect();
     assert!(left.len() == 1 || left.len() == 3, "{left:?}");
     for name in &left {
         let target = format!("/files/{name}");
@@ -118,7 +118,7 @@ fn a_killed_server_leaves_the_old_version_and_its_temporary_files_are_removed_la
         assert_eq!(server.store("POST", &target, &[], b"x").status, 400);
     }
     assert_eq!((server.get("/files/standing").text(), server.get("/files/absent").status), ("before", 404));
-    assert_eq!(server.file_names().into_iter().filter(is_hidden).count(), left.len(), "reading sweeps nothing");
+    assert_eq!(server.file_names().into_iter().filter(is_temporary).count(), left.len(), "reading removes nothing");
     server.put("new", b"bytes");
     assert_eq!(server.file_names(), ["new", "standing"]);
 }
