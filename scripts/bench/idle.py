@@ -25,7 +25,7 @@ def connections():
 
 
 def title():
-    return f"64 busy connections beside {connections():,} idle ones"
+    return f"64 busy connections, with {connections():,} idle ones"
 
 
 def run(context):
@@ -37,7 +37,7 @@ def run(context):
         for turn in range(context.rounds):
             for name in rotated(names, turn):
                 pairs[name].measure(workload, context.seconds)
-    headings = ("", "CPU per request, µs: none idle", "beside idle ones", "× none idle", "memory of an idle one, bytes")
+    headings = ("", "CPU per request, µs: none idle", "with idle ones", "× none idle", "memory of an idle one, bytes")
     return [headings, *(pair.row() for pair in pairs.values())]
 
 
@@ -60,9 +60,9 @@ class _Pair:
             samples.append(rounds.measure(workload, server, seconds).cpu_ns_per_request / 1000)
 
     def row(self):
-        alone, beside = self.samples
-        ratios = [one / other for one, other in zip(beside, alone)]
-        cells = [table.cell(table.spread(values)) for values in (alone, beside, ratios)]
+        alone, with_idle = self.samples
+        ratios = [one / other for one, other in zip(with_idle, alone)]
+        cells = [table.cell(table.spread(values)) for values in (alone, with_idle, ratios)]
         return (self.name, *cells, f"{self.idle_bytes:,.0f}")
 
 

@@ -26,7 +26,7 @@ WORKLOAD = workloads.Workload(NAME, "", "/index.html", shares_root=True)
 
 
 def title():
-    return f"Listing of {ENTRIES:,} entries, beside {RATE} small requests a second"
+    return f"Listing of {ENTRIES:,} entries, during {RATE} small requests a second"
 
 
 def run(context):
@@ -35,7 +35,7 @@ def run(context):
     if not directory.exists():
         workloads.make_entries(directory, ENTRIES)
     names = context.available((SPINDLE, BASELINE, *OTHERS))
-    results = {name: {"first": [], "alone": [], "beside": [], "listings": []} for name in names}
+    results = {name: {"first": [], "alone": [], "during": [], "listings": []} for name in names}
     with contextlib.ExitStack() as stack:
         servers = {name: context.start(name, stack, WORKLOAD) for name in names}
         idle_bytes, peak_bytes = {}, dict.fromkeys(names, 0)
@@ -48,19 +48,19 @@ def run(context):
                 result["first"] += [_list(server)[0] for _ in range(FIRST_BYTES_PER_ROUND)]
                 result["alone"].append(_pace(context, server)["p99_us"])
                 with _reader(server) as reader:
-                    result["beside"].append(_pace(context, server)["p99_us"])
+                    result["during"].append(_pace(context, server)["p99_us"])
                     peak_bytes[name] = max(peak_bytes[name], server.resident_bytes())
                 result["listings"].append(reader.listings / reader.seconds)
         for name, server in servers.items():
             peak_bytes[name] = max(peak_bytes[name], _peak_bytes(server))
-    headings = ("", "first byte, ms", "listings/s", "p99, µs: alone", "beside a listing", "× alone", "memory above idle, MiB")
+    headings = ("", "first byte, ms", "listings/s", "p99, µs: alone", "during a listing", "× alone", "memory above idle, MiB")
     rows = [_row(name, results[name], peak_bytes[name] - idle_bytes[name]) for name in names]
     return [headings, *rows]
 
 
 def _row(name, result, above_idle_bytes):
-    ratios = [beside / alone for beside, alone in zip(result["beside"], result["alone"])]
-    columns = (result["first"], result["listings"], result["alone"], result["beside"], ratios)
+    ratios = [during / alone for during, alone in zip(result["during"], result["alone"])]
+    columns = (result["first"], result["listings"], result["alone"], result["during"], ratios)
     return (name, *(table.cell(table.spread(values)) for values in columns), f"{above_idle_bytes / 2**20:.2f}")
 
 

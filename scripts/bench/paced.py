@@ -27,7 +27,7 @@ RESPONSE_SECONDS = 60
 
 
 def title():
-    return f"{RATE:,} small requests a second, beside {DOWNLOADS} slow downloads of 1 GiB files"
+    return f"{RATE:,} small requests a second, during {DOWNLOADS} slow downloads of 1 GiB files"
 
 
 def run(context):
@@ -41,13 +41,13 @@ def run(context):
                 results[name][0].append(_pace(context, servers[name]))
                 with _downloads(servers[name]):
                     results[name][1].append(_pace(context, servers[name]))
-    headings = ("", "p50, µs: alone", "beside downloads", "p99, µs: alone", "beside downloads", "p99 × alone")
+    headings = ("", "p50, µs: alone", "during downloads", "p99, µs: alone", "during downloads", "p99 × alone")
     return [headings, *(_row(name, *results[name]) for name in names)]
 
 
-def _row(name, alone, beside):
-    ratios = [one["p99_us"] / other["p99_us"] for one, other in zip(beside, alone)]
-    columns = [[run[key] for run in runs] for key in ("p50_us", "p99_us") for runs in (alone, beside)]
+def _row(name, alone, during):
+    ratios = [one["p99_us"] / other["p99_us"] for one, other in zip(during, alone)]
+    columns = [[run[key] for run in runs] for key in ("p50_us", "p99_us") for runs in (alone, during)]
     return (name, *(table.cell(table.spread(values)) for values in (*columns, ratios)))
 
 

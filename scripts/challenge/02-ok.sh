@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Stage 2: GET / gives 200 OK
+# Stage 2: GET / returns 200 OK
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"

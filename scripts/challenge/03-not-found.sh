@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Stage 3: any other path gives 404 Not Found, without content
+# Stage 3: any other path returns 404 Not Found, without content
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"

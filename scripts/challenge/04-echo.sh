@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Stage 4: GET /echo/{str} gives {str}
+# Stage 4: GET /echo/{str} returns {str}
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"

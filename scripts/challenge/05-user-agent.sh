@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Stage 5: GET /user-agent gives the User-Agent, the field name in any case
+# Stage 5: GET /user-agent returns the User-Agent, in any case of the field name
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"

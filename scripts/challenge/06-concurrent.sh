@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Stage 6: answers each of many connections while the others are open
+# Stage 6: responds on each of several connections while the others are open
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
@@ -22,7 +22,7 @@ sleep 1
 timeout_hint='Three other connections are open and have sent nothing. A server that serves one connection at a time cannot respond.'
 fetch --max-time 1.5 "$base/"
 expect_status 'HTTP/1.1 200 OK'
-detail "answered $(($(now_ms) - started)) ms after the start of the three, which send nothing for 3000 ms"
+detail "response $(($(now_ms) - started)) ms after the start of the three, which send nothing for 3000 ms"
 
 for each in 1 2 3; do
     wait_for $((3 + response_seconds)) nc_is_done "${nc_groups[each - 1]}" "$work/nc-$each" || true
@@ -31,6 +31,6 @@ for each in 1 2 3; do
     step "The response to the nc that was started as number $each"
     expect_status 'HTTP/1.1 200 OK'
 done
-detail "all three were answered $(($(now_ms) - started)) ms after their start"
+detail "all three had their response $(($(now_ms) - started)) ms after their start"
 
 finish

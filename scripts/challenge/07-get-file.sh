@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Stage 7: GET /files/{name} gives the bytes of the file, 404 for a missing one
+# Stage 7: GET /files/{name} returns the bytes of the file, 404 for a missing one
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Stage 8: POST /files/{name} stores the content and gives 201 Created
+# Stage 8: POST /files/{name} stores the content and returns 201 Created
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"

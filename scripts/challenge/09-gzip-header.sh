@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Stage 9: Accept-Encoding: gzip gives Content-Encoding: gzip
+# Stage 9: Accept-Encoding: gzip gets Content-Encoding: gzip
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"

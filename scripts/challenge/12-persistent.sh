@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Stage 12: one connection serves several requests
+# Stage 12: several requests on one connection
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"

@@ -251,7 +251,7 @@ printable() {
     printf '%s' "${text:-(nothing)}"
 }
 
-# The words as one could type them.
+# The arguments, quoted for the shell.
 quoted() {
     local word separator=
     for word in "$@"; do

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Not a stage: GET / gives no Date and no Server field
+# Not a stage: GET / returns neither Date nor Server
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
