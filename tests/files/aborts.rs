@@ -1,4 +1,4 @@
-//! Uploads that are broken off, in every way there is: the old version stays, or nothing, and no trace is left.
+//! Uploads that the client or the server aborts. The old version stays, if there is one, and nothing else is left.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -8,15 +8,15 @@ use rustix::process::Signal;
 use crate::harness::{Client, Server, Start};
 use crate::support::{chunk, head};
 
-/// How a client ends an upload that it has begun.
+/// How a client aborts its upload.
 type Abort = fn(Client);
 
-/// What of an upload has been sent before, and how it then ends.
+/// A description, the framing field, the content that is sent, and how the client then aborts.
 const ABORTS: [(&str, &str, &[u8], Abort); 13] = [
     ("FIN in the content", "Content-Length: 10", b"half", |client| expect_400(client, |client| client.half_close())),
     ("FIN before the content", "Content-Length: 10", b"", |client| expect_400(client, |client| client.half_close())),
     ("FIN in a chunk", CHUNKED, b"a\r\nhalf", |client| expect_400(client, |client| client.half_close())),
-    ("FIN behind a chunk", CHUNKED, b"4\r\nhalf\r\n", |client| expect_400(client, |client| client.half_close())),
+    ("FIN after a chunk", CHUNKED, b"4\r\nhalf\r\n", |client| expect_400(client, |client| client.half_close())),
     ("FIN in the last chunk", CHUNKED, b"4\r\nhalf\r\n0\r\n", |client| {
         expect_400(client, |client| client.half_close())
     }),
@@ -49,24 +49,24 @@ fn expect_400(mut client: Client, end: impl FnOnce(&mut Client)) {
 #[test]
 fn an_aborted_upload_leaves_no_trace() {
     let server = Server::with_directory();
-    // And one connection that is kept.
+    // One more, for the connection that stays open.
     let descriptors = server.descriptors() + 1;
-    server.put("standing", b"before");
+    server.put("existing", b"before");
     let mut others = server.connect();
     assert!(others.is_kept());
     server.wait_for_descriptors(descriptors);
     for (what, framing, bytes, abort) in ABORTS {
-        for (name, method) in [("standing", "PUT"), ("absent", "POST")] {
+        for (name, method) in [("existing", "PUT"), ("absent", "POST")] {
             let mut client = server.connect();
             client.send(head(method, &format!("/files/{name}"), &[framing, "Expect: 100-continue"]));
             assert_eq!(client.head().status, 100);
             client.send(bytes);
-            // The connection and the content, which has a file by now.
+            // The connection, and the file for the content.
             server.wait_for_descriptors(descriptors + 2);
             abort(client);
             server.wait_for_descriptors(descriptors);
-            assert_eq!(server.content_of("standing").unwrap(), b"before", "{what}");
-            assert_eq!(server.file_names(), ["standing"], "{what}");
+            assert_eq!(server.content_of("existing").unwrap(), b"before", "{what}");
+            assert_eq!(server.file_names(), ["existing"], "{what}");
         }
     }
     assert!(others.is_kept());
@@ -75,15 +75,15 @@ fn an_aborted_upload_leaves_no_trace() {
 #[test]
 fn an_upload_that_is_too_slow_is_aborted_with_408() {
     let server = Server::with_directory();
-    server.put("standing", b"before");
+    server.put("existing", b"before");
     let started = Instant::now();
     let mut client = server.connect();
-    client.send(head("PUT", "/files/standing", &["Content-Length: 100000"]));
+    client.send(head("PUT", "/files/existing", &["Content-Length: 100000"]));
     client.send("a few bytes");
     let response = client.response();
     assert_eq!(response.status, 408);
-    assert!(started.elapsed() >= Duration::from_secs(10), "ten seconds are free");
-    assert_eq!((server.content_of("standing").unwrap(), server.file_names().len()), (b"before".to_vec(), 1));
+    assert!(started.elapsed() >= Duration::from_secs(10), "no rate is demanded in the first ten seconds");
+    assert_eq!((server.content_of("existing").unwrap(), server.file_names().len()), (b"before".to_vec(), 1));
 }
 
 #[test]
@@ -92,9 +92,9 @@ fn a_killed_server_leaves_the_old_version_and_its_temporary_files_are_removed_la
     let directory = scratch.path();
     let mut server = Start::new().directory_at(directory).start();
     let descriptors = server.descriptors();
-    server.put("standing", b"before");
+    server.put("existing", b"before");
     let mut clients = Vec::new();
-    for (name, framing) in [("standing", "Content-Length: 100000"), ("absent", CHUNKED)] {
+    for (name, framing) in [("existing", "Content-Length: 100000"), ("absent", CHUNKED)] {
         let mut client = server.connect();
         client.send(head("PUT", &format!("/files/{name}"), &[framing, "Expect: 100-continue"]));
         assert_eq!(client.head().status, 100);
@@ -105,7 +105,7 @@ fn a_killed_server_leaves_the_old_version_and_its_temporary_files_are_removed_la
     server.signal(Signal::KILL);
     assert_eq!(server.wait(), None, "killed");
 
-    // What a kill may leave on any system, and nearly never does where files need no name.
+    // Without unnamed files a kill may leave such a file behind. With them it does so only in rare cases.
     fs::write(directory.join(".spindle-00000000000000aa"), b"left").unwrap();
     let server = Start::new().directory_at(directory).start();
     let is_temporary = |name: &String| name.starts_with(".spindle-");
@@ -117,8 +117,12 @@ fn a_killed_server_leaves_the_old_version_and_its_temporary_files_are_removed_la
         assert_eq!(server.store("PUT", &target, &[], b"x").status, 400);
         assert_eq!(server.store("POST", &target, &[], b"x").status, 400);
     }
-    assert_eq!((server.get("/files/standing").text(), server.get("/files/absent").status), ("before", 404));
-    assert_eq!(server.file_names().into_iter().filter(is_temporary).count(), left.len(), "reading removes nothing");
+    assert_eq!((server.get("/files/existing").text(), server.get("/files/absent").status), ("before", 404));
+    assert_eq!(
+        server.file_names().into_iter().filter(is_temporary).count(),
+        left.len(),
+        "a read removes no temporary file"
+    );
     server.put("new", b"bytes");
-    assert_eq!(server.file_names(), ["new", "standing"]);
+    assert_eq!(server.file_names(), ["existing", "new"]);
 }

@@ -1,4 +1,4 @@
-//! Files that change while they are sent, many readers at once, and what a download costs.
+//! Downloads: their fields, files that change meanwhile, the cache, many clients at once, and the memory they take.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -12,13 +12,13 @@ use crate::support::{Tracer, chunk, head, make_fifo, make_sparse, roomy_director
 /// More than all buffers between the server and a client that does not read.
 const LARGE_BYTES: u64 = 64 << 20;
 
-/// What a transfer may cost above an idle server, in KiB, however long it is.
+/// The memory that a transfer may take in addition to that of an idle server, in KiB, however long it is.
 const MEMORY_MAX_KIB: u64 = 16 << 10;
 
-/// More than one call of sendfile takes, and than 31 bits hold.
+/// More than one call of sendfile sends, and more than 31 bits can count.
 const TWO_GIGABYTES: u64 = 2 << 30;
 
-/// What is uploaded takes its room on the disk, or in memory: no more than it takes to tell growth from none.
+/// Long enough to show that memory grows with an upload, and no longer, because the content needs space on the disk.
 const HALF_A_GIGABYTE: u64 = 512 << 20;
 
 #[test]
@@ -44,7 +44,7 @@ fn get_and_head_describe_a_file_alike() {
     assert!(client.is_kept());
 }
 
-/// A file may have been put there by anybody: a browser must not take it for a page because of what it holds.
+/// Anybody may have uploaded the file, so a browser must not take it for a page because of its content.
 #[test]
 fn browsers_are_told_not_to_guess_the_media_type() {
     const NOSNIFF: (&str, Option<&str>) = ("X-Content-Type-Options", Some("nosniff"));
@@ -60,7 +60,7 @@ fn browsers_are_told_not_to_guess_the_media_type() {
         ("GET", "/files/file", &["Range: bytes=0-7"], 206),
         ("GET", "/files/file", &["Range: bytes=0-1,3-4"], 206),
     ] {
-        // The second answer comes from the cache, since both files are old enough to be kept there.
+        // The second response comes from the cache, because both files are old enough to be cached.
         for _ in 0..2 {
             let response = client.ask(method, target, fields);
             assert_eq!((response.status, response.field(NOSNIFF.0)), (status, NOSNIFF.1), "{method} {target}");
@@ -103,7 +103,7 @@ fn a_download_continues_with_the_old_file_if_it_is_replaced_or_removed() {
             server.put("file", b"new");
             assert_eq!(server.get("/files/file").text(), "new");
         }
-        assert!(slow.content(LARGE_BYTES) == old, "every byte of the old one");
+        assert!(slow.content(LARGE_BYTES) == old, "every byte of the old file");
         assert!(slow.is_kept());
     }
 }
@@ -121,14 +121,14 @@ fn a_file_that_is_truncated_during_a_download_ends_the_connection() {
         slow.send(head("GET", "/files/file", &[&format!("Range: {range}")]));
         let promised: u64 = slow.head().field("Content-Length").unwrap().parse().unwrap();
         fs::File::options().write(true).open(&path).unwrap().set_len(10_000).unwrap();
-        // What is asked for behind it is not answered: its bytes would be taken for those that are missing.
+        // The next request must get no response: the client would take its bytes for the missing ones.
         let _ = slow.try_send(head("GET", "/echo/never", &[]));
-        let came = slow.read_until_closed();
-        assert!((came.len() as u64) < promised, "{range}: {} bytes", came.len());
-        assert!(!came.ends_with(b"never"), "{range}");
+        let received = slow.read_until_closed();
+        assert!((received.len() as u64) < promised, "{range}: {} bytes", received.len());
+        assert!(!received.ends_with(b"never"), "{range}");
         assert!(bystander.is_kept(), "{range}");
         server.wait_for_descriptors(descriptors);
-        assert_eq!(server.get("/files/file").field("Content-Length"), Some("10000"), "the others are served");
+        assert_eq!(server.get("/files/file").field("Content-Length"), Some("10000"), "other clients are served");
     }
 }
 
@@ -147,7 +147,7 @@ fn a_hundred_readers_during_two_hundred_replacements_see_whole_versions() {
                 while !done.load(Ordering::Relaxed) {
                     let response = client.get("/files/file");
                     assert_eq!(response.status, 200);
-                    assert!(versions.contains(&response.content), "a version that nobody wrote");
+                    assert!(versions.contains(&response.content), "a mixture of versions");
                     read.fetch_add(1, Ordering::Relaxed);
                 }
             });
@@ -208,15 +208,15 @@ fn a_small_file_is_sent_in_one_write_and_a_large_one_by_sendfile() {
     let small = noise(10_000, 1);
     server.write_file("small", &small);
     make_sparse(&server.directory().join("large"), 8 << 20);
-    // Only what has not just been changed is kept in memory.
+    // A file is cached only if it has not been changed in the last two seconds.
     server.strong_tag("small");
     let mut client = server.connect();
     assert!(client.get("/files/small").content == small);
     assert_eq!(client.get("/files/large").content.len(), 8 << 20);
     drop(server);
     let trace = tracer.whole_trace();
-    // From the answer to the last HEAD on: the small file, and then the large one's head, to which its content belongs.
-    let head_of_small = trace.iter().rposition(|call| call.contains("Content-Length: 10000")).expect("an answer");
+    // The calls after the response to the last HEAD: one for the small file, and one for the head of the large file.
+    let head_of_small = trace.iter().rposition(|call| call.contains("Content-Length: 10000")).expect("a response");
     let calls = &trace[head_of_small..];
     let (sent, others): (Vec<_>, Vec<_>) = calls.iter().partition(|call| call.starts_with("sendto"));
     if cfg!(target_os = "linux") {
@@ -228,10 +228,10 @@ fn a_small_file_is_sent_in_one_write_and_a_large_one_by_sendfile() {
     }
 }
 
-/// What others do to a file that the server keeps.
+/// A change that another process makes to a cached file.
 type Change = fn(&Path);
 
-/// What is found afterwards.
+/// What a GET finds afterwards.
 #[derive(Clone, Copy)]
 enum Left {
     TheSame,
@@ -268,7 +268,7 @@ fn replace(file: &Path, make: impl Fn(&Path)) {
     fs::rename(new, file).unwrap();
 }
 
-/// Some files are kept in memory, and larger ones are kept open.
+/// Small files are cached in memory, and larger ones as open files.
 #[test]
 fn a_cached_file_is_never_older_than_the_one_on_the_disk() {
     let server = Server::with_directory();
@@ -282,7 +282,7 @@ fn a_cached_file_is_never_older_than_the_one_on_the_disk() {
         for (number, (what, change, left)) in CHANGES.into_iter().enumerate() {
             let name = format!("{}/{number}/passwd", content.len());
             let target = format!("/files/{name}");
-            // It is kept once it has not just been changed, and then asked for twice.
+            // The file is cached as soon as its tag is strong. Then it is requested twice.
             let tag = server.strong_tag(&name);
             for _ in 0..2 {
                 assert!(client.get(&target).content == content, "{what}");
@@ -310,7 +310,7 @@ fn a_large_file_stays_open_while_it_is_requested_and_not_for_long_afterwards() {
     assert_eq!(client.get("/files/large").content.len(), 100_000);
     server.wait_for_descriptors(descriptors + 1);
     fs::remove_file(server.directory().join("large")).unwrap();
-    // Nobody asks for it any more, and nothing else happens either: the server wakes by itself.
+    // No request wakes the server: it has to evict the file by its own deadline.
     server.wait_for_descriptors(descriptors);
     assert_eq!(client.get("/files/large").status, 404);
 }

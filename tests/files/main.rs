@@ -1,7 +1,7 @@
-//! Files in and out, by the real binary over real sockets: one module per promise. The harness is that of the tests in
+//! Downloads and uploads below `/files/`, tested with the real binary over real sockets. The harness is that of
 //! `tests/server/`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop where it stands")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
 mod aborts;
 mod downloads;

@@ -1,4 +1,4 @@
-//! Names: what leads to a file, and what leads nowhere. No trick leaves the directory, and nothing is waited for.
+//! Names: which targets lead to a file. None leads out of the directory, and no open blocks.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -13,12 +13,12 @@ use tempfile::TempDir;
 use crate::harness::{Server, Start};
 use crate::support::{make_fifo, make_sparse, percent_encoded, set_modified, skipped, tree};
 
-/// Elsewhere links are not followed at all.
+/// Other systems do not follow links.
 const FOLLOWS_LINKS: bool = cfg!(target_os = "linux");
 
 const SECRET: &[u8] = b"nobody's business";
 
-/// What stands beside the served directory, and must neither be read nor changed.
+/// Files next to the served directory, which must neither be read nor changed.
 struct Outside {
     scratch: TempDir,
     before: Vec<(String, Option<Vec<u8>>)>,
@@ -53,9 +53,9 @@ impl Outside {
     }
 }
 
-/// A target, and the answers to GET and to PUT. POST's is PUT's.
+/// A target, and the status of GET and of PUT. POST has the status of PUT.
 const CORPUS: [(&str, u16, u16); 63] = [
-    // Segments that climb, plain, encoded, mixed and at every place.
+    // `..`, plain, encoded, in part encoded, and at every position.
     ("/files/..", 404, 400),
     ("/files/../secret", 404, 400),
     ("/files/../served-too/secret", 404, 400),
@@ -81,7 +81,7 @@ const CORPUS: [(&str, u16, u16); 63] = [
     ("/files/directory%2f..%2f..%2fsecret", 404, 400),
     ("/files/directory%2ffile", 404, 400),
     ("/files/../../../../../../../../etc/passwd", 404, 400),
-    // Not below /files/ at all: paths are not normalised.
+    // Not below /files/, because paths are not normalised.
     ("/../secret", 404, 404),
     ("/files", 404, 404),
     ("/x/../files/file", 404, 404),
@@ -97,18 +97,18 @@ const CORPUS: [(&str, u16, u16); 63] = [
     ("/files/directory/", 404, 400),
     ("http://a/files/../secret", 404, 400),
     ("http://a/files//etc/passwd", 404, 400),
-    // NUL, encoded; a bare one is no target.
+    // An encoded NUL. A raw one is not allowed in a target.
     ("/files/%00", 404, 400),
     ("/files/file%00", 404, 400),
     ("/files/file%00.txt", 404, 400),
     ("/files/%00/../secret", 404, 400),
     ("/files/file\0", 400, 400),
-    // Decoded once: what is encoded twice is a name with a percent sign in it, or a directory of that name.
+    // A name is decoded once, so a name that was encoded twice contains percent signs.
     ("/files/%252e%252e", 404, 201),
     ("/files/%252e%252e%252fsecret", 404, 201),
     ("/files/%252e%252e/secret", 404, 404),
     ("/files/%2500", 404, 201),
-    // Other systems' separators, and what is no UTF-8 for a dot.
+    // Separators of other systems, and overlong UTF-8 for a dot.
     ("/files/..%5csecret", 404, 201),
     ("/files/..%5c..%5csecret", 404, 201),
     ("/files/..\\secret", 400, 400),
@@ -138,7 +138,7 @@ fn no_target_leads_out_of_the_directory() {
         for method in ["GET", "HEAD"] {
             let response = server.ask(method, target, &[]);
             assert_eq!(response.status, to_read, "{method} {target}");
-            assert!(to_read != 404 || response.content.is_empty(), "{method} {target}: a 404 says nothing");
+            assert!(to_read != 404 || response.content.is_empty(), "{method} {target}: a 404 has no content");
         }
         for method in ["PUT", "POST"] {
             let response = server.store(method, target, &[], b"written");
@@ -185,7 +185,7 @@ fn a_segment_that_is_one_dot_is_left_out() {
         "/files/%2E/././directory/./file",
         "http://a/files/./directory/file",
     ] {
-        // The second answer comes from the cache, since the file is old enough to be kept there.
+        // The second response comes from the cache, because the file is old enough to be cached.
         for _ in 0..2 {
             assert_eq!(server.get(target).text(), "bytes", "{target}");
         }
@@ -211,9 +211,9 @@ fn without_a_directory_there_are_no_files() {
     }
 }
 
-/// Links of every kind: where they stand, where they lead, what is asked for, the answers to GET and to PUT.
+/// Links: name, destination, what is requested, and the status of GET and of PUT.
 const LINKS: [(&str, &str, &str, u16, u16); 13] = [
-    // The last segment: never read, and replaced by what is written, so that nothing is written through it.
+    // As the last segment a link is not followed: a GET finds nothing, and a PUT replaces the link itself.
     ("last", "../secret", "last", 404, 204),
     ("neighbour", "../served-too/secret", "neighbour", 404, 204),
     ("absolute", "/etc/passwd", "absolute", 404, 204),
@@ -222,7 +222,7 @@ const LINKS: [(&str, &str, &str, u16, u16); 13] = [
     ("loop", "loop", "loop", 404, 204),
     ("magic", "/proc/self/root/etc/passwd", "magic", 404, 204),
     ("up", "..", "up", 404, 204),
-    // One in the middle.
+    // As another segment.
     ("middle", "..", "middle/secret", 404, 404),
     ("middle", "../served-too", "middle/secret", 404, 404),
     ("middle", "/", "middle/etc/passwd", 404, 404),
@@ -248,7 +248,7 @@ fn no_link_leads_out_of_the_directory() {
             assert_eq!(replaced, to_write == 204, "{method} {name} → {leads_to}");
             fs::remove_file(&link).unwrap();
         }
-        // Nor does creating only take a link for an absent name.
+        // With `If-None-Match: *` a link counts as an existing file.
         symlink(leads_to, &link).unwrap();
         let created = server.store("PUT", &target, &["If-None-Match: *"], b"written");
         assert_eq!(created.status, if to_write == 204 { 412 } else { to_write }, "{name} → {leads_to}");
@@ -280,7 +280,7 @@ fn anything_but_a_regular_file_is_not_found_and_never_blocks() {
     symlink("fifo", at("link")).unwrap();
     let _listener = UnixListener::bind(at("socket")).unwrap();
     let mut names = vec!["directory", "fifo", "socket"];
-    // The null device, which would read as an empty file and swallow what is written.
+    // The null device, which would look like an empty file and discard uploads.
     let made = Command::new("mknod").arg(at("device")).args(["c", "1", "3"]).output().unwrap();
     if made.status.success() {
         names.push("device");
@@ -337,7 +337,7 @@ fn names_and_paths_that_are_too_long_are_refused() {
         assert_eq!(server.get(&target).status, 404);
         assert_eq!(server.store("PUT", &target, &[], b"written").status, 400);
     }
-    // As long as a path may be: only its directories are missing.
+    // The longest allowed path. Only its directories are missing.
     let target = format!("/files/{}", ["d"; 2048].join("/"));
     assert_eq!((server.get(&target).status, server.store("PUT", &target, &[], b"written").status), (404, 404));
     assert!(server.file_names().is_empty());
@@ -361,7 +361,7 @@ fn in_a_directory_that_has_been_removed_nothing_is_found() {
 
 #[test]
 fn files_from_before_1970_and_after_9999_are_served_without_a_date() {
-    // A file system that keeps 64 bits of seconds; many keep fewer, and bend what they are given.
+    // A file system with 64 bits of seconds. Many have fewer, and clamp the time.
     let memory = Path::new("/dev/shm");
     let scratch = if memory.is_dir() { TempDir::new_in(memory) } else { TempDir::new() }.unwrap();
     let server = Start::new().directory_at(scratch.path()).start();
@@ -384,7 +384,7 @@ fn files_from_before_1970_and_after_9999_are_served_without_a_date() {
         assert_eq!(range.status, 200, "{unix_s}: it has been changed a moment ago");
         let since = "If-Modified-Since: Sat, 01 Jan 2000 00:00:00 GMT";
         assert_eq!(client.ask("GET", "/files/file", &[since]).status, if has_date { 304 } else { 200 }, "{unix_s}");
-        // Whatever the date says: a file of the year 10000 has been modified since.
+        // A file of the year 10000 has been modified since, although it has no Last-Modified.
         let unmodified_since = "If-Unmodified-Since: Sat, 01 Jan 2000 00:00:00 GMT";
         let expected = if unix_s > 0 { 412 } else { 200 };
         assert_eq!(client.ask("GET", "/files/file", &[unmodified_since]).status, expected, "{unix_s}");

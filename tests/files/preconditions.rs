@@ -1,16 +1,16 @@
-//! Preconditions (RFC 9110 §13): on reading, on writing, and in their order.
+//! Preconditions (RFC 9110 §13) of reads and writes, and the order of their evaluation.
 
 use crate::harness::{Client, Server, Start};
 use crate::support::{NOV_1994, head, set_modified};
 
-/// The three forms of one second, one before it, and one behind it.
+/// A second in the three formats of a date, the second before, and the second after.
 const SAME: [&str; 3] = ["Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"];
 const EARLIER: [&str; 3] =
     ["Sun, 06 Nov 1994 08:49:36 GMT", "Sunday, 06-Nov-94 08:49:36 GMT", "Sun Nov  6 08:49:36 1994"];
 const LATER: [&str; 3] =
     ["Sun, 06 Nov 1994 08:49:38 GMT", "Sunday, 06-Nov-94 08:49:38 GMT", "Sun Nov  6 08:49:38 1994"];
 
-/// Fields of a request, in which `TAG` stands for the file's own tag.
+/// Fields of a request. `TAG` is replaced by the file's tag.
 type Fields = &'static [&'static str];
 
 const TAGS_OF_READING: [(Fields, u16); 28] = [
@@ -30,7 +30,7 @@ const TAGS_OF_READING: [(Fields, u16); 28] = [
     (&["If-None-Match: \"a,b\", W/\"c\",, W/TAG"], 304),
     (&["If-None-Match: \"other\"", "If-None-Match: TAG"], 304),
     (&["If-None-Match: no tag"], 200),
-    // The order of §13.2.2: what stands first decides, and a tag makes the date beside it count for nothing.
+    // The order of §13.2.2. If there is a tag, the date of the same step is ignored.
     (&["If-Match: TAG", "If-Unmodified-Since: Sun, 06 Nov 1994 08:49:36 GMT"], 200),
     (&["If-Match: \"other\"", "If-Unmodified-Since: Sun, 06 Nov 1994 08:49:38 GMT"], 412),
     (&["If-None-Match: TAG", "If-Match: \"other\""], 412),
@@ -39,14 +39,14 @@ const TAGS_OF_READING: [(Fields, u16); 28] = [
     (&["If-None-Match: \"other\"", "If-Modified-Since: Sun, 06 Nov 1994 08:49:37 GMT"], 200),
     (&["If-None-Match: TAG", "If-Modified-Since: Sun, 06 Nov 1994 08:49:36 GMT"], 304),
     (&["If-Unmodified-Since: Sun, 06 Nov 1994 08:49:37 GMT", "If-Modified-Since: Sun, 06 Nov 1994 08:49:37 GMT"], 304),
-    // Ranges come last.
+    // Ranges are evaluated last.
     (&["Range: bytes=0-0", "If-None-Match: TAG"], 304),
     (&["Range: bytes=0-0", "If-Match: \"other\""], 412),
     (&["Range: bytes=99-", "If-None-Match: TAG"], 304),
     (&["Range: bytes=0-0", "If-None-Match: \"other\"", "If-Range: \"other\""], 200),
 ];
 
-/// A server with a file of 1994 whose tag is strong.
+/// A server with a file that was modified in 1994, whose tag is strong.
 fn server_with_an_old_file() -> (Server, String) {
     let server = Server::with_directory();
     server.write_file("old", b"bytes");
@@ -62,7 +62,7 @@ fn with_tag(fields: &[&str], tag: &str) -> Vec<String> {
 fn check_reading(client: &mut Client, fields: &[&str], expected: u16) {
     for method in ["GET", "HEAD"] {
         let response = client.ask(method, "/files/old", fields);
-        // Range counts for GET alone.
+        // Range counts only for GET.
         assert_eq!(response.status, expected, "{method} {fields:?}: {}", response.head);
         assert_eq!(response.content.is_empty(), method == "HEAD" || expected == 304, "{method} {fields:?}");
     }
@@ -94,7 +94,7 @@ fn reads_evaluate_dates_in_all_three_formats() {
         check_reading(&mut client, &[&format!("If-Modified-Since: {no_date}")], 200);
         check_reading(&mut client, &[&format!("If-Unmodified-Since: {no_date}")], 200);
     }
-    // Of two dates that contradict each other, neither is believed.
+    // Two date fields are ignored.
     check_reading(&mut client, &[&format!("If-Modified-Since: {}", LATER[0]); 2].map(|field| &**field), 200);
 }
 
@@ -151,7 +151,7 @@ fn create_only_is_a_conflict_whatever_the_preconditions() {
     assert_eq!(server.content_of("file").unwrap(), b"bytes");
 }
 
-/// Fields of a PUT, its status where the file stands, and where none does.
+/// Fields of a PUT, and its status with and without an existing file.
 const WRITING: [(Fields, u16, u16); 21] = [
     (&[], 204, 201),
     (&["If-None-Match: *"], 412, 201),
@@ -172,7 +172,7 @@ const WRITING: [(Fields, u16, u16); 21] = [
     (&["If-Unmodified-Since: no date"], 204, 201),
     (&["If-Match: TAG", "If-Unmodified-Since: Sun, 06 Nov 1994 08:49:37 GMT"], 204, 412),
     (&["If-Match: TAG", "If-None-Match: *"], 412, 412),
-    // About reading alone.
+    // These count only for reads.
     (&["If-Modified-Since: Fri, 31 Dec 9999 23:59:59 GMT"], 204, 201),
     (&["If-Range: \"other\"", "Range: bytes=0-0"], 204, 201),
 ];
@@ -183,10 +183,10 @@ fn writes_evaluate_preconditions_with_and_without_an_existing_file() {
     let mut client = server.connect();
     for (fields, replaced, created) in WRITING {
         for method in ["PUT", "POST"] {
-            let tag = server.put("standing", b"before");
+            let tag = server.put("existing", b"before");
             let fields = with_tag(fields, &tag);
             let fields: Vec<&str> = fields.iter().map(String::as_str).collect();
-            for (name, expected, before) in [("standing", replaced, Some(&b"before"[..])), ("absent", created, None)] {
+            for (name, expected, before) in [("existing", replaced, Some(&b"before"[..])), ("absent", created, None)] {
                 let response = client.store(method, &format!("/files/{name}"), &fields, b"after");
                 let expected = if method == "POST" && expected == 204 { 201 } else { expected };
                 assert_eq!(response.status, expected, "{method} {name} {fields:?}");
@@ -202,7 +202,7 @@ fn writes_evaluate_preconditions_with_and_without_an_existing_file() {
 #[test]
 fn a_malformed_if_none_match_never_replaces_a_file() {
     let server = Server::with_directory();
-    server.put("standing", b"before");
+    server.put("existing", b"before");
     for fields in [
         &["If-None-Match: *", "If-None-Match: *"][..],
         &["If-None-Match: *, \"a\""],
@@ -211,19 +211,19 @@ fn a_malformed_if_none_match_never_replaces_a_file() {
         &["If-None-Match: \"a\", unquoted"],
         &["If-None-Match: \"unterminated"],
     ] {
-        let response = server.store("PUT", "/files/standing", fields, b"after");
+        let response = server.store("PUT", "/files/existing", fields, b"after");
         assert_eq!(response.status, 412, "{fields:?}");
-        assert_eq!(server.content_of("standing").unwrap(), b"before");
+        assert_eq!(server.content_of("existing").unwrap(), b"before");
     }
 }
 
 #[test]
 fn preconditions_of_an_upload_are_evaluated_before_its_content_is_sent() {
     let server = Server::with_directory();
-    server.put("standing", b"before");
+    server.put("existing", b"before");
     for field in ["If-Match: \"other\"", "If-None-Match: *", "If-Unmodified-Since: Sun, 06 Nov 1994 08:49:37 GMT"] {
         let mut client = server.connect();
-        client.send(head("PUT", "/files/standing", &[field, "Content-Length: 5", "Expect: 100-continue"]));
+        client.send(head("PUT", "/files/existing", &[field, "Content-Length: 5", "Expect: 100-continue"]));
         assert_eq!(client.response().status, 412, "{field}: and no 100 before it");
         assert_eq!(client.rest(), b"");
     }
@@ -232,9 +232,9 @@ fn preconditions_of_an_upload_are_evaluated_before_its_content_is_sent() {
 #[test]
 fn preconditions_of_an_upload_are_evaluated_again_when_it_is_published() {
     let server = Server::with_directory();
-    let tag = server.put("standing", b"before");
+    let tag = server.put("existing", b"before");
     let unmodified = format!("If-Match: {tag}");
-    for (name, field, before) in [("standing", &*unmodified, 204), ("absent", "If-None-Match: *", 201)] {
+    for (name, field, before) in [("existing", &*unmodified, 204), ("absent", "If-None-Match: *", 201)] {
         let target = format!("/files/{name}");
         let mut slow = server.connect();
         slow.send(head("PUT", &target, &[field, "Content-Length: 4", "Expect: 100-continue"]));
@@ -246,5 +246,5 @@ fn preconditions_of_an_upload_are_evaluated_again_when_it_is_published() {
         assert_eq!(server.content_of(name).unwrap(), b"fast");
         assert!(slow.is_kept(), "the content has been read");
     }
-    assert_eq!(server.file_names(), ["absent", "standing"]);
+    assert_eq!(server.file_names(), ["absent", "existing"]);
 }

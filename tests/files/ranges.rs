@@ -1,4 +1,4 @@
-//! Ranges (RFC 9110 §14): one, several, none, and what is no range at all.
+//! Ranges (RFC 9110 §14): one, several, unsatisfiable and malformed ones, and If-Range.
 
 use crate::harness::{Client, Response, Server, noise};
 use crate::support::{NOV_1994, set_modified};
@@ -23,7 +23,7 @@ struct Part {
     content: Vec<u8>,
 }
 
-/// Takes a multipart/byteranges (§14.6, RFC 2046 §5.1.1) apart, to its last byte.
+/// Parses multipart/byteranges (§14.6, RFC 2046 §5.1.1), to the last byte.
 fn parts_of(response: &Response) -> Vec<Part> {
     let media_type = response.field("Content-Type").expect("a media type");
     let boundary = media_type.strip_prefix("multipart/byteranges; boundary=").expect("a boundary");
@@ -67,7 +67,7 @@ fn one_range_is_the_content() {
         ("bytes=999-18446744073709551616", 999, 999),
         ("bytes=-18446744073709551616", 0, 999),
         ("BYTES= 7-8 ,", 7, 8),
-        // Of two, one exists.
+        // Only one of the two is satisfiable.
         ("bytes=5-6,1000-", 5, 6),
         ("bytes=-0,5-6", 5, 6),
     ] {
@@ -107,7 +107,7 @@ fn several_ranges_are_parts_in_the_requested_order() {
             .collect();
         assert_eq!(parts_of(&response), expected, "{set}");
     }
-    assert!(client.is_kept(), "the length of the parts was told exactly");
+    assert!(client.is_kept(), "Content-Length was exact");
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn parts_of_a_large_file_arrive_whole_at_a_slow_reader() {
     let mut client = server.connect();
     let range = format!("Range: bytes={}-,0-{},{}-{}", 16 << 20, (12 << 20) - 1, 13 << 20, 14 << 20);
     client.send(crate::support::head("GET", "/files/large", &[&range]));
-    // Another one is served while the socket of the first is full.
+    // Another client is served while the socket of the first is full.
     assert_eq!(ask_for(&mut server.connect(), "/files/large", "bytes=-1").content, content[content.len() - 1..]);
     let contents: Vec<Vec<u8>> = parts_of(&client.response()).into_iter().map(|part| part.content).collect();
     assert!(contents[0] == content[16 << 20..]);
@@ -182,7 +182,7 @@ fn a_malformed_range_is_ignored() {
         "bytes 0-1",
         "items=0-1",
         "none",
-        // Abusive: more than the file holds, or too many.
+        // Abusive: longer than the file in all, or too many.
         "bytes=0-,0-",
         "bytes=0-,0-,0-,0-,0-,0-,0-,0-",
         "bytes=0-999,-1",
@@ -194,7 +194,7 @@ fn a_malformed_range_is_ignored() {
         assert_eq!(response.content, content, "{range}");
     }
     let twice = client.ask("GET", "/files/file", &["Range: bytes=0-0", "Range: bytes=1-1"]);
-    assert_eq!(twice.status, 200, "of two that contradict each other, neither is believed");
+    assert_eq!(twice.status, 200, "two Range fields are ignored");
 }
 
 #[test]
@@ -259,7 +259,7 @@ fn if_range_takes_a_strong_tag_or_an_old_date_exactly() {
 fn a_resumed_download_never_joins_two_versions() {
     let server = Server::with_directory();
     let mut client = server.connect();
-    // A few attempts meet two uploads in one second; nearly every one does.
+    // In nearly every attempt, both uploads fall into the same second.
     for attempt in 0..20 {
         server.put("file", b"first first");
         let first = client.ask("GET", "/files/file", &[]);
@@ -270,7 +270,8 @@ fn a_resumed_download_never_joins_two_versions() {
     }
 }
 
-/// The generator is seeded at random when a server starts: a client cannot learn the boundaries of one server from another.
+/// The generator is seeded at random when a server starts: a client cannot learn the boundaries of one server from
+/// another.
 #[test]
 fn two_servers_use_different_boundaries() {
     let boundary = || {

@@ -1,5 +1,5 @@
-//! Uploads that are refused: with the right status and a reason, as early as can be, the old file intact, and the
-//! connection kept where that is cheap.
+//! Uploads that are refused: with the right status and a reason, as early as possible. The old file is unchanged, and
+//! the connection is kept if little content remains.
 
 use std::fs;
 use std::os::unix::net::UnixListener;
@@ -7,17 +7,17 @@ use std::os::unix::net::UnixListener;
 use crate::harness::{Client, Response, Server, Start};
 use crate::support::{chunk, chunked, head, make_fifo};
 
-/// Far more than a server reads of content that it does not want. All of it is sent before anything is read, which must
-/// neither fail nor take the answer away.
+/// More content than the server discards. The client sends all of it before it reads. That must neither fail nor lose
+/// the response.
 const LONG_BYTES: usize = 10 << 20;
 
 fn small_uploads_only() -> Server {
     let server = Start::new().directory().options(["--max-upload", "1000"]).start();
-    server.put("standing", b"before");
+    server.put("existing", b"before");
     server
 }
 
-/// A refusal says why, in one line.
+/// The response has this status, and a reason in one line.
 #[track_caller]
 fn assert_refused(response: &Response, status: u16) {
     assert_eq!(response.status, status, "{}", response.head);
@@ -26,13 +26,17 @@ fn assert_refused(response: &Response, status: u16) {
     assert!(reason.len() > 10 && reason.ends_with(".\n") && reason.lines().count() == 1, "{reason:?}");
 }
 
-/// Asks before it sends, and must be refused without `100 Continue`; then the connection ends.
+/// A request with `Expect: 100-continue` is refused without `100 Continue`, and then the connection is closed.
 #[track_caller]
 fn assert_refused_at_the_head(mut client: Client, target: &str, fields: &[&str], status: u16) {
     client.send(head("PUT", target, &[fields, &["Expect: 100-continue"]].concat()));
     let response = client.response();
     assert_refused(&response, status);
-    assert_eq!(response.field("Connection"), Some("close"), "whether the content still comes is not known");
+    assert_eq!(
+        response.field("Connection"),
+        Some("close"),
+        "the server cannot know whether the client still sends the content"
+    );
     assert_eq!(client.rest(), b"");
 }
 
@@ -41,47 +45,51 @@ fn content_announced_as_too_long_is_refused_before_it_is_sent() {
     let server = small_uploads_only();
     for length in [1001, 5_000_000_000, 999_999_999_999_999_999_u64] {
         let length = format!("Content-Length: {length}");
-        assert_refused_at_the_head(server.connect(), "/files/standing", &[&length], 413);
+        assert_refused_at_the_head(server.connect(), "/files/existing", &[&length], 413);
     }
     let mut client = server.connect();
-    assert_refused(&client.store("PUT", "/files/standing", &[], &[b'x'; 1001]), 413);
-    assert!(client.is_kept(), "what is short is read, and the connection kept");
-    assert_eq!(client.store("PUT", "/files/standing", &[], &[b'x'; 1000]).status, 204, "the limit itself");
+    assert_refused(&client.store("PUT", "/files/existing", &[], &[b'x'; 1001]), 413);
+    assert!(client.is_kept(), "short content is discarded, and the connection is kept");
+    assert_eq!(client.store("PUT", "/files/existing", &[], &[b'x'; 1000]).status, 204, "the limit itself");
     let mut client = server.connect();
-    let response = client.store("PUT", "/files/standing", &[], &vec![b'x'; LONG_BYTES]);
+    let response = client.store("PUT", "/files/existing", &[], &vec![b'x'; LONG_BYTES]);
     assert_refused(&response, 413);
     assert_eq!((response.field("Connection"), &*client.rest()), (Some("close"), &b""[..]));
-    assert_eq!(server.content_of("standing").unwrap(), [b'x'; 1000]);
+    assert_eq!(server.content_of("existing").unwrap(), [b'x'; 1000]);
 }
 
 #[test]
 fn chunked_content_is_refused_when_it_passes_the_limit() {
     let server = small_uploads_only();
     let mut client = server.connect();
-    client.send(head("PUT", "/files/standing", &["Transfer-Encoding: chunked", "Expect: 100-continue"]));
+    client.send(head("PUT", "/files/existing", &["Transfer-Encoding: chunked", "Expect: 100-continue"]));
     assert_eq!(client.head().status, 100);
     client.send(chunk(&[b'x'; 600]));
     client.send(chunked(&[b'x'; 401], 100));
     let response = client.response();
     assert_refused(&response, 413);
-    assert_eq!((response.field("Connection"), &*client.rest()), (Some("close"), &b""[..]), "its length is not known");
-    assert_eq!(server.content_of("standing").unwrap(), b"before");
+    assert_eq!(
+        (response.field("Connection"), &*client.rest()),
+        (Some("close"), &b""[..]),
+        "the length of the rest is not known"
+    );
+    assert_eq!(server.content_of("existing").unwrap(), b"before");
     let mut client = server.connect();
     for bytes in [1000, 999] {
-        client.send(head("PUT", "/files/standing", &["Transfer-Encoding: chunked"]));
+        client.send(head("PUT", "/files/existing", &["Transfer-Encoding: chunked"]));
         client.send(chunked(&vec![b'x'; bytes], 7));
         assert_eq!(client.response().status, 204, "{bytes}");
     }
 
-    // The sender of a long one is told while it sends, and not only at the end that it never reaches.
+    // The response to a long upload is sent at once, and not only after its content.
     let mut client = server.connect();
-    client.send(head("PUT", "/files/standing", &["Transfer-Encoding: chunked"]));
+    client.send(head("PUT", "/files/existing", &["Transfer-Encoding: chunked"]));
     client.send(chunk(&vec![b'x'; LONG_BYTES]));
     let response = client.response();
     assert_refused(&response, 413);
     assert_eq!((response.field("Connection"), &*client.rest()), (Some("close"), &b""[..]));
-    assert_eq!(server.content_of("standing").unwrap().len(), 999);
-    assert_eq!(server.file_names(), ["standing"]);
+    assert_eq!(server.content_of("existing").unwrap().len(), 999);
+    assert_eq!(server.file_names(), ["existing"]);
 }
 
 #[test]
@@ -94,48 +102,48 @@ fn a_limit_of_0_allows_only_empty_files() {
 #[test]
 fn content_with_a_content_coding_other_than_identity_is_refused() {
     let server = Server::with_directory();
-    server.put("standing", b"before");
+    server.put("existing", b"before");
     let mut client = server.connect();
     for coding in ["gzip", "br", "identity, gzip", "GZIP", "x", "gzip, identity"] {
         for method in ["PUT", "POST"] {
             let field = format!("Content-Encoding: {coding}");
-            let response = client.store(method, "/files/standing", &[&field], b"after");
+            let response = client.store(method, "/files/existing", &[&field], b"after");
             assert_refused(&response, 415);
             assert_eq!(response.field("Accept-Encoding"), Some("identity"));
         }
     }
-    assert_eq!(server.content_of("standing").unwrap(), b"before");
+    assert_eq!(server.content_of("existing").unwrap(), b"before");
     assert!(client.is_kept());
-    assert_eq!(client.store("PUT", "/files/standing", &["Content-Encoding: Identity"], b"after").status, 204);
+    assert_eq!(client.store("PUT", "/files/existing", &["Content-Encoding: Identity"], b"after").status, 204);
     let fields = ["Content-Encoding: gzip", "Content-Length: 5"];
-    assert_refused_at_the_head(server.connect(), "/files/standing", &fields, 415);
+    assert_refused_at_the_head(server.connect(), "/files/existing", &fields, 415);
 }
 
 #[test]
 fn an_upload_from_another_site_is_refused() {
     let server = Server::with_directory();
-    server.put("standing", b"before");
+    server.put("existing", b"before");
     let mut client = server.connect();
     for field in ["Origin: http://b", "Origin: null", "Sec-Fetch-Site: cross-site", "Sec-Fetch-Site: same-site"] {
         for method in ["PUT", "POST"] {
-            for target in ["/files/standing", "/files/absent"] {
+            for target in ["/files/existing", "/files/absent"] {
                 assert_refused(&client.store(method, target, &[field], b"after"), 403);
             }
         }
-        assert_refused_at_the_head(server.connect(), "/files/standing", &[field, "Content-Length: 5"], 403);
-        assert_eq!(client.ask("GET", "/files/standing", &[field]).text(), "before");
+        assert_refused_at_the_head(server.connect(), "/files/existing", &[field, "Content-Length: 5"], 403);
+        assert_eq!(client.ask("GET", "/files/existing", &[field]).text(), "before");
     }
-    assert_eq!((server.content_of("standing").unwrap(), server.file_names().len()), (b"before".to_vec(), 1));
+    assert_eq!((server.content_of("existing").unwrap(), server.file_names().len()), (b"before".to_vec(), 1));
     assert!(client.is_kept());
     let own = ["Origin: http://a", "Sec-Fetch-Site: same-origin"];
-    assert_eq!(client.store("PUT", "/files/standing", &own, b"after").status, 204);
+    assert_eq!(client.store("PUT", "/files/existing", &own, b"after").status, 204);
 }
 
-/// What `curl -F` and a form of a browser send is an envelope around the file.
+/// `curl -F` and the form of a browser wrap the file in multipart/form-data.
 #[test]
 fn a_form_is_refused_and_not_stored_as_the_file() {
     let server = Server::with_directory();
-    server.put("standing", b"before");
+    server.put("existing", b"before");
     let mut client = server.connect();
     let boundary = "Content-Type: multipart/form-data; boundary=b";
     for field in [
@@ -146,18 +154,18 @@ fn a_form_is_refused_and_not_stored_as_the_file() {
     ] {
         for method in ["PUT", "POST"] {
             let form = b"--b\r\nContent-Disposition: form-data; name=a; filename=b\r\n\r\nafter\r\n--b--\r\n";
-            for target in ["/files/standing", "/files/absent"] {
+            for target in ["/files/existing", "/files/absent"] {
                 let response = client.store(method, target, &[field], form);
                 assert_refused(&response, 415);
                 assert!(response.text().contains("curl -T"), "{}", response.text());
-                // RFC 9110 §15.5.16: it would say that a content coding was the reason.
+                // The field would mean that the content coding was the reason (RFC 9110 §15.5.16).
                 assert_eq!(response.field("Accept-Encoding"), None);
             }
         }
     }
-    assert_eq!((server.content_of("standing").unwrap(), server.file_names().len()), (b"before".to_vec(), 1));
+    assert_eq!((server.content_of("existing").unwrap(), server.file_names().len()), (b"before".to_vec(), 1));
     assert!(client.is_kept());
-    assert_refused_at_the_head(server.connect(), "/files/standing", &[boundary, "Content-Length: 5"], 415);
+    assert_refused_at_the_head(server.connect(), "/files/existing", &[boundary, "Content-Length: 5"], 415);
 
     for field in [
         "Content-Type: application/x-www-form-urlencoded",
@@ -166,24 +174,24 @@ fn a_form_is_refused_and_not_stored_as_the_file() {
         "Content-Type: text/plain; a=multipart/form-data",
         "Content-Type:",
     ] {
-        assert_eq!(client.store("PUT", "/files/standing", &[field], b"after").status, 204, "{field}");
+        assert_eq!(client.store("PUT", "/files/existing", &[field], b"after").status, 204, "{field}");
     }
 }
 
 #[test]
 fn a_partial_put_is_refused() {
     let server = Server::with_directory();
-    server.put("standing", b"before");
+    server.put("existing", b"before");
     let mut client = server.connect();
     for range in ["bytes 0-2/5", "bytes */5", "items 0-1/2", ""] {
         let field = format!("Content-Range: {range}");
-        assert_refused(&client.store("PUT", "/files/standing", &[&field], b"xxx"), 400);
+        assert_refused(&client.store("PUT", "/files/existing", &[&field], b"xxx"), 400);
         assert_refused(&client.store("PUT", "/files/absent", &[&field], b"xxx"), 400);
     }
-    assert_eq!((server.content_of("standing").unwrap(), server.file_names().len()), (b"before".to_vec(), 1));
+    assert_eq!((server.content_of("existing").unwrap(), server.file_names().len()), (b"before".to_vec(), 1));
     assert!(client.is_kept());
     let fields = ["Content-Range: bytes 0-4/9", "Content-Length: 5"];
-    assert_refused_at_the_head(server.connect(), "/files/standing", &fields, 400);
+    assert_refused_at_the_head(server.connect(), "/files/existing", &fields, 400);
 }
 
 #[test]
@@ -230,7 +238,7 @@ fn malformed_content_after_a_refusal_turns_it_into_a_400() {
     client.send("4\r\nbytes\r\n0\r\n\r\n");
     let response = client.response();
     assert_eq!((response.status, response.field("Connection")), (400, Some("close")));
-    assert_eq!(client.rest(), b"", "one answer, and not two");
+    assert_eq!(client.rest(), b"", "one response, and not two");
 }
 
 #[test]
@@ -262,8 +270,8 @@ fn a_directory_created_during_an_upload_is_not_replaced() {
     assert_eq!(server.file_names(), ["name"]);
 }
 
-/// The name was free when the upload began, and the demand of absence is no more than what the server demands anyway: the
-/// answer is the one that it would have got at its head.
+/// With `--uploads create` an existing file is a conflict also for `If-None-Match: *`. It makes no difference whether
+/// the file exists when the upload begins or appears during it.
 #[test]
 fn with_create_a_file_that_appears_during_the_upload_is_a_conflict_too() {
     let server = Start::new().directory().options(["--uploads", "create"]).start();

@@ -1,4 +1,4 @@
-//! Requests as the tests of files make them, and what the tests ask of the file system.
+//! Requests of these tests, and helpers for the file system.
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -12,10 +12,10 @@ use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_OMIT};
 
 use crate::harness::{Client, Response, Server, wait_until};
 
-/// Sunday, 06 Nov 1994 08:49:37 GMT: the second that RFC 9110 §5.6.7 shows in its three forms.
+/// Sunday, 06 Nov 1994 08:49:37 GMT: the example of RFC 9110 §5.6.7.
 pub(crate) const NOV_1994: i64 = 784_111_777;
 
-/// A head, with Host and these further field lines, each without its CRLF.
+/// The head of a request with Host and these field lines, which are given without CRLF.
 pub(crate) fn head(method: &str, target: &str, fields: &[&str]) -> String {
     let mut head = format!("{method} {target} HTTP/1.1\r\nHost: a\r\n");
     for field in fields {
@@ -25,13 +25,13 @@ pub(crate) fn head(method: &str, target: &str, fields: &[&str]) -> String {
 }
 
 impl Client {
-    /// Sends a request without content and reads its answer: of one to HEAD, the head.
+    /// Sends a request without content and reads the response: only its head if the method is HEAD.
     pub(crate) fn ask(&mut self, method: &str, target: &str, fields: &[&str]) -> Response {
         self.send(head(method, target, fields));
         if method == "HEAD" { self.head() } else { self.response() }
     }
 
-    /// Sends a request with content, and reads its answer.
+    /// Sends a request with content and reads the response.
     pub(crate) fn store(&mut self, method: &str, target: &str, fields: &[&str], content: &[u8]) -> Response {
         let length = format!("Content-Length: {}", content.len());
         self.send(head(method, target, &[fields, &[&length]].concat()));
@@ -39,7 +39,7 @@ impl Client {
         self.response()
     }
 
-    /// Whether the connection is kept: a further request has its answer.
+    /// Whether the connection is still open: another request gets its response.
     pub(crate) fn is_kept(&mut self) -> bool {
         self.try_send(head("GET", "/echo/kept", &[])).is_ok()
             && self.try_response().is_ok_and(|response| response.text() == "kept")
@@ -47,17 +47,17 @@ impl Client {
 }
 
 impl Server {
-    /// One request without content, on a connection of its own.
+    /// Sends a request without content on a new connection.
     pub(crate) fn ask(&self, method: &str, target: &str, fields: &[&str]) -> Response {
         self.connect().ask(method, target, fields)
     }
 
-    /// One request with content, on a connection of its own.
+    /// Sends a request with content on a new connection.
     pub(crate) fn store(&self, method: &str, target: &str, fields: &[&str], content: &[u8]) -> Response {
         self.connect().store(method, target, fields, content)
     }
 
-    /// Stores a file by PUT, and returns its entity tag: a strong one.
+    /// Stores a file by PUT. Returns its entity tag, which is strong.
     pub(crate) fn put(&self, name: &str, content: &[u8]) -> String {
         let response = self.store("PUT", &format!("/files/{name}"), &[], content);
         assert!(matches!(response.status, 201 | 204), "{}", response.head);
@@ -66,7 +66,8 @@ impl Server {
         tag
     }
 
-    /// The entity tag of a file that others have changed, once it is old enough to be strong.
+    /// Waits until the tag of a file is strong, about two seconds after another process has changed it. Returns the
+    /// tag.
     pub(crate) fn strong_tag(&self, name: &str) -> String {
         let mut tag = String::new();
         wait_until("a strong tag", || {
@@ -77,7 +78,7 @@ impl Server {
         tag
     }
 
-    /// Waits until the server has as many descriptors open as that.
+    /// Waits until the server has exactly this many descriptors.
     pub(crate) fn wait_for_descriptors(&self, descriptors: usize) {
         wait_until(&format!("{descriptors} descriptors"), || self.descriptors() == descriptors);
     }
@@ -88,14 +89,14 @@ pub(crate) fn chunk(content: &[u8]) -> Vec<u8> {
     [format!("{:x}\r\n", content.len()).as_bytes(), content, b"\r\n"].concat()
 }
 
-/// `content` in the chunked coding, in chunks of so many bytes.
+/// `content` in the chunked coding, with chunks of `chunk_bytes` bytes.
 pub(crate) fn chunked(content: &[u8], chunk_bytes: usize) -> Vec<u8> {
     let mut coded: Vec<u8> = content.chunks(chunk_bytes).flat_map(chunk).collect();
     coded.extend_from_slice(b"0\r\n\r\n");
     coded
 }
 
-/// Any bytes as a segment of a target.
+/// Percent-encodes every byte.
 pub(crate) fn percent_encoded(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut encoded, byte| {
         let _ = write!(encoded, "%{byte:02X}");
@@ -111,18 +112,18 @@ pub(crate) fn set_modified(path: &Path, unix_s: i64) {
     rustix::fs::utimensat(CWD, path, &times, AtFlags::empty()).expect("a time to set");
 }
 
-/// A file of zeros that occupies no space.
+/// Makes a file of zeros that takes no space on the disk.
 pub(crate) fn make_sparse(path: &Path, bytes: u64) {
     File::create(path).expect("a file").set_len(bytes).expect("a length");
 }
 
-/// How many bytes are free where `path` is.
+/// How many bytes are free on the file system of `path`.
 pub(crate) fn bytes_free(path: &Path) -> u64 {
     let space = rustix::fs::statvfs(path).expect("a file system");
     space.f_bavail * space.f_frsize
 }
 
-/// A temporary directory with room for so many bytes: in memory where that is possible.
+/// A temporary directory with room for this many bytes, in memory if possible.
 pub(crate) fn roomy_directory(bytes: u64) -> Option<TempDir> {
     let memory = Path::new("/dev/shm");
     for place in [memory.to_owned(), std::env::temp_dir()] {
@@ -134,15 +135,15 @@ pub(crate) fn roomy_directory(bytes: u64) -> Option<TempDir> {
     None
 }
 
-/// Writes down the system calls of a server.
+/// Records the system calls of a server with strace.
 pub(crate) struct Tracer {
     calls: String,
     log: NamedTempFile,
 }
 
 impl Tracer {
-    /// Of these calls; `None` where there is no strace, or where it is not allowed. In continuous integration that is a failure:
-    /// nothing else tells what is on the disk before an answer is sent.
+    /// Records these calls. `None` if strace is missing or not allowed. In continuous integration on Linux that is a
+    /// failure, because no other test shows what is on the disk before a response is sent.
     pub(crate) fn of(calls: &str) -> Option<Tracer> {
         let works = Command::new("strace").args(["-o", "/dev/null", "true"]).status();
         if !works.is_ok_and(|status| status.success()) {
@@ -154,13 +155,14 @@ impl Tracer {
         Some(Tracer { calls: format!("trace={calls}"), log: NamedTempFile::new().expect("a file for the trace") })
     }
 
-    /// What the server is to be started through. The tracer stands beside it: the process that is started is the server.
+    /// The command that starts the server. With `-D` the tracer is a child, so the process that is started is the
+    /// server.
     pub(crate) fn command(&self) -> [&str; 8] {
         let log = self.log.path().to_str().expect("a name that is text");
         ["strace", "-D", "-s", "300", "-e", &self.calls, "-o", log]
     }
 
-    /// All calls, a line each, once the server has been killed.
+    /// Waits until the server has been killed. Returns its calls, one per line.
     pub(crate) fn whole_trace(&self) -> Vec<String> {
         let mut trace = String::new();
         wait_until("the end of the trace", || {
@@ -171,18 +173,18 @@ impl Tracer {
     }
 }
 
-/// Says why something is not tested. Not by `eprintln`, which the test runner keeps to itself.
+/// Prints why something is not tested. The test runner would capture the output of `eprintln`.
 pub(crate) fn skipped(reason: &str) {
     let _ = writeln!(io::stderr(), "skipped: {reason}");
 }
 
-/// A FIFO, without the libc call that the portable systems lack.
+/// Makes a FIFO. Not every system has the system call.
 pub(crate) fn make_fifo(path: &Path) {
     let status = Command::new("mkfifo").arg(path).status().expect("mkfifo");
     assert!(status.success());
 }
 
-/// All that is in a directory, links not followed: names, and the content of files.
+/// The sorted names in a directory, with the content of its files. Links are not followed.
 pub(crate) fn tree(directory: &Path) -> Vec<(String, Option<Vec<u8>>)> {
     let mut tree = Vec::new();
     for entry in fs::read_dir(directory).expect("a directory") {

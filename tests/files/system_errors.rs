@@ -1,4 +1,4 @@
-//! What is not the client's fault: no space, no permission, no descriptors. Each is said, and passes.
+//! Errors of the system: no space, no permission, no descriptors. Each has its own status, and the server recovers.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -13,7 +13,7 @@ use crate::support::{bytes_free, chunked, head, skipped};
 
 const DISK_BYTES: usize = 4 << 20;
 
-/// A file system of a few megabytes, in memory. Unmounted when it is dropped.
+/// A file system of a few megabytes in memory. It is unmounted when it is dropped.
 struct SmallDisk {
     mount_point: TempDir,
 }
@@ -44,7 +44,7 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        // At once from the tree; for good when the last file on it is closed.
+        // A lazy unmount, because the server may still have files open.
         let _ = Command::new("umount").arg("-l").arg(self.path()).status();
     }
 }
@@ -54,27 +54,27 @@ fn a_full_disk_is_507_and_the_old_file_stays() {
     let Some(disk) = SmallDisk::mount() else { return };
     let server = Start::new().directory_at(disk.path()).start();
     let before = vec![b'b'; DISK_BYTES / 2];
-    assert_eq!(server.store("PUT", "/files/standing", &[], &before).status, 201);
+    assert_eq!(server.store("PUT", "/files/existing", &[], &before).status, 201);
 
-    // Announced: refused before it is sent. The space that the old file will leave is not free yet.
+    // With Content-Length it is refused before the content. The space of the old file does not count as free.
     let mut client = server.connect();
     let length = format!("Content-Length: {}", DISK_BYTES / 2 + 1);
-    client.send(head("PUT", "/files/standing", &[&length, "Expect: 100-continue"]));
+    client.send(head("PUT", "/files/existing", &[&length, "Expect: 100-continue"]));
     assert_eq!(client.response().status, 507);
     assert_eq!(client.rest(), b"");
 
-    // Not announced: refused when it is full, and the client is told although it still sends.
+    // In chunks it is refused when the disk is full, while the client still sends.
     for bytes in [DISK_BYTES / 2 + 1, DISK_BYTES * 2] {
         let mut client = server.connect();
-        client.send(head("PUT", "/files/standing", &["Transfer-Encoding: chunked"]));
+        client.send(head("PUT", "/files/existing", &["Transfer-Encoding: chunked"]));
         client.send(chunked(&vec![b'a'; bytes], 100_000));
         let response = client.response();
         assert_eq!((response.status, response.text()), (507, "There is not enough space for the content.\n"));
         assert_eq!((response.field("Connection"), &*client.rest()), (Some("close"), &b""[..]));
-        assert!(server.content_of("standing").unwrap() == before);
-        assert_eq!(server.file_names(), ["standing"]);
+        assert!(server.content_of("existing").unwrap() == before);
+        assert_eq!(server.file_names(), ["existing"]);
     }
-    // What was refused has given its space back.
+    // The space of the refused uploads is free again.
     wait_until("space", || bytes_free(disk.path()) as usize >= DISK_BYTES / 2 - 65_536);
     assert_eq!(server.store("PUT", "/files/other", &[], &[b'o'; 1_000_000]).status, 201);
 }
@@ -91,7 +91,7 @@ fn of_two_uploads_that_do_not_both_fit_one_is_507() {
         assert_eq!(client.head().status, 100, "it would fit");
     }
     clients.iter_mut().for_each(|client| client.send(&half));
-    // Whose bytes the server reads first is its own business: what one of them took becomes free for the other.
+    // Either of them may fail. Its space is then free for the other.
     let statuses = clients.each_mut().map(|client| {
         let _ = client.try_send(&half);
         client.response().status
@@ -111,7 +111,7 @@ fn after_a_507_the_connection_of_a_short_upload_is_kept() {
     let content = vec![b's'; 200_000];
     assert_eq!(client.store("PUT", "/files/small", &[], &content).status, 507);
     assert!(client.is_kept());
-    // Of content of unknown length nobody can say that it is short.
+    // The server cannot know whether chunked content is short.
     client.send(head("PUT", "/files/small", &["Transfer-Encoding: chunked"]));
     let _ = client.try_send(chunked(&content, 50_000));
     let response = client.response();
@@ -128,7 +128,7 @@ fn more_than_the_disk_has_free_is_refused_at_the_head() {
     assert_eq!(client.rest(), b"");
 }
 
-/// As somebody whom permissions hold back: root, as whom tests may run, reads and writes everything.
+/// Starts a server that permissions apply to. Root, which may run the tests, can read and write every file.
 fn start_without_privileges(directory: &Path) -> Option<Server> {
     if !rustix::process::geteuid().is_root() {
         return Some(Start::new().directory_at(directory).start());
@@ -171,7 +171,7 @@ fn without_permission_reads_and_writes_are_403() {
             assert_eq!(early.response().status, 403, "{target}");
         }
         assert!(client.is_kept());
-        // Replacing needs no permission to read what is replaced: only the directory is written to.
+        // Replacing a file needs only permission to write to its directory.
         assert_eq!(client.store("PUT", "/files/secret", &[], b"after").status, 204);
     }
     allow("unsearchable", 0o700);
@@ -180,7 +180,7 @@ fn without_permission_reads_and_writes_are_403() {
     }
 }
 
-/// Lets the server open nothing more, or as much as before.
+/// Sets the server's limit of descriptors. `None` is no limit.
 fn limit_descriptors(server: &Server, current: Option<u64>) {
     let maximum = getrlimit(Resource::Nofile).maximum;
     prlimit(Some(server.pid()), Resource::Nofile, Rlimit { current, maximum }).expect("a limit to set");
@@ -211,9 +211,9 @@ fn without_descriptors_files_are_503_and_the_connection_is_kept() {
 fn an_accepted_upload_needs_no_further_descriptor() {
     let server = Start::new().directory().options(["--fsync"]).start();
     fs::create_dir(server.directory().join("shelf")).unwrap();
-    server.write_file("shelf/standing", b"before");
+    server.write_file("shelf/existing", b"before");
     let descriptors = server.descriptors();
-    for (name, status) in [("absent", 201), ("standing", 204)] {
+    for (name, status) in [("absent", 201), ("existing", 204)] {
         let mut client = server.connect();
         let target = format!("/files/shelf/{name}");
         client.send(head("PUT", &target, &["Transfer-Encoding: chunked", "Expect: 100-continue"]));

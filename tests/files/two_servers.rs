@@ -23,7 +23,7 @@ fn the_cleanup_does_not_remove_the_upload_of_another_server() {
     client.send(head("PUT", "/files/slow", &["Content-Length: 8", "Expect: 100-continue"]));
     assert_eq!(client.head().status, 100);
     client.send("four");
-    // Its first upload to the directory, which starts a cleanup.
+    // The first upload of a server to the directory starts a cleanup.
     other.put("quick", b"bytes");
     client.send("more");
     assert_eq!(client.response().status, 201);

@@ -1,4 +1,4 @@
-//! Uploads that succeed: whole, in one step, and one of several at once.
+//! Uploads that succeed: completely, in one step, and exactly one of several concurrent ones.
 
 use std::collections::HashSet;
 use std::fs;
@@ -58,8 +58,8 @@ fn post_is_always_201_and_put_is_204_if_it_replaced_a_file() {
     assert_eq!((replaced.status, replaced.field("Content-Length")), (204, None));
     let read = client.get("/files/put");
     for name in ["ETag", "Last-Modified"] {
-        assert_eq!(replaced.field(name), read.field(name), "the answer describes what a reader is given");
-        assert_ne!(replaced.field("ETag"), made.field("ETag"), "the same bytes, and another version");
+        assert_eq!(replaced.field(name), read.field(name), "the response describes what a GET returns");
+        assert_ne!(replaced.field("ETag"), made.field("ETag"), "the same bytes are another version");
     }
     assert!(client.is_kept());
 }
@@ -69,7 +69,7 @@ fn no_two_uploads_have_the_same_tag_however_fast_they_are() {
     const UPLOADS: usize = 200;
     let server = Server::with_directory();
     let mut client = server.connect();
-    // All at once, so that many fall into one tick of the file system's clock.
+    // All requests are sent at once, so that many uploads fall into one tick of the file system's clock.
     client.send(format!("{}bytes", head("PUT", "/files/file", &["Content-Length: 5"])).repeat(UPLOADS));
     let tags: HashSet<String> =
         (0..UPLOADS).map(|_| client.response().field("ETag").expect("a tag").to_owned()).collect();
@@ -91,8 +91,8 @@ fn an_upload_does_not_change_other_hard_links_of_the_file() {
 #[test]
 fn an_upload_is_visible_only_after_its_last_byte() {
     let server = Server::with_directory();
-    server.put("standing", b"before");
-    for (name, before) in [("standing", Some(&b"before"[..])), ("absent", None)] {
+    server.put("existing", b"before");
+    for (name, before) in [("existing", Some(&b"before"[..])), ("absent", None)] {
         let target = format!("/files/{name}");
         let mut client = server.connect();
         client.send(head("PUT", &target, &["Content-Length: 100000", "Expect: 100-continue"]));
@@ -127,7 +127,7 @@ fn of_two_concurrent_uploads_of_a_name_one_is_stored_whole() {
         assert!(statuses.iter().all(|status| matches!(status, 201 | 204)), "{statuses:?}");
         assert_eq!(statuses.iter().filter(|status| **status == 201).count(), usize::from(round == 0));
         let stored = server.content_of("file").unwrap();
-        assert!(contents.contains(&stored), "whole, and one of them");
+        assert!(contents.contains(&stored), "one of them, complete");
     }
     assert_eq!(server.file_names(), ["file"]);
 }
@@ -138,7 +138,7 @@ fn exactly_one_of_many_clients_creates_a_file() {
     for (fields, options, late) in [(&["If-None-Match: *"][..], &[][..], 412), (&[], &["--uploads", "create"], 409)] {
         let server = Start::new().directory().options(options.iter().copied()).start();
         let barrier = Barrier::new(CLIENTS);
-        let answers: Vec<(usize, u16)> = thread::scope(|scope| {
+        let responses: Vec<(usize, u16)> = thread::scope(|scope| {
             let clients: Vec<_> = (0..CLIENTS)
                 .map(|number| {
                     let (server, barrier) = (&server, &barrier);
@@ -146,7 +146,7 @@ fn exactly_one_of_many_clients_creates_a_file() {
                         let mut client = server.connect();
                         let length = "Content-Length: 50000";
                         client.send(head("PUT", "/files/file", &[fields, &[length, "Expect: 100-continue"]].concat()));
-                        // All have been let in before any has sent its content.
+                        // Every upload has been accepted before any content is sent.
                         assert_eq!(client.head().status, 100);
                         barrier.wait();
                         client.send(vec![number as u8; 50_000]);
@@ -156,10 +156,10 @@ fn exactly_one_of_many_clients_creates_a_file() {
                 .collect();
             clients.into_iter().map(|client| client.join().unwrap()).collect()
         });
-        let winners: Vec<_> = answers.iter().filter(|(_, status)| *status == 201).collect();
-        assert_eq!(winners.len(), 1, "{answers:?}");
-        // Those that are late meet the file when they are published.
-        assert!(answers.iter().all(|(_, status)| [201, late].contains(status)), "{answers:?}");
+        let winners: Vec<_> = responses.iter().filter(|(_, status)| *status == 201).collect();
+        assert_eq!(winners.len(), 1, "{responses:?}");
+        // All others find the file when they are published.
+        assert!(responses.iter().all(|(_, status)| [201, late].contains(status)), "{responses:?}");
         assert_eq!(server.content_of("file").unwrap(), vec![winners[0].0 as u8; 50_000]);
         assert_eq!(server.file_names(), ["file"]);
     }
@@ -174,7 +174,7 @@ fn a_hundred_clients_increment_a_counter_and_no_update_is_lost() {
         for _ in 0..CLIENTS {
             scope.spawn(|| {
                 let mut client = server.connect();
-                // Each time that it fails another one has succeeded, and each succeeds once.
+                // An attempt fails only if another client has succeeded, and each client succeeds once.
                 for _ in 0..CLIENTS {
                     let read = client.get("/files/counter");
                     let next = read.text().parse::<usize>().unwrap() + 1;
@@ -185,7 +185,7 @@ fn a_hundred_clients_increment_a_counter_and_no_update_is_lost() {
                         other => panic!("{other}"),
                     }
                 }
-                panic!("refused although nobody else has counted");
+                panic!("refused more often than other clients have succeeded");
             });
         }
     });
@@ -204,7 +204,7 @@ fn with_create_no_upload_replaces_a_file() {
         assert_eq!(server.content_of(method).unwrap(), b"first");
     }
     assert!(client.is_kept());
-    // Refused before the content is sent, and again where another was quicker.
+    // An existing file is refused before the content.
     let mut early = server.connect();
     early.send(head("PUT", "/files/PUT", &["Content-Length: 5", "Expect: 100-continue"]));
     assert_eq!(early.response().status, 409);
@@ -242,11 +242,11 @@ fn with_fsync_file_and_directory_are_flushed_before_the_response() {
             places.collect::<Vec<_>>()
         };
         let (syncs, links) = (places("fsync"), places("linkat"));
-        let answer = trace.iter().position(|line| line.contains("HTTP/1.1 201")).expect("an answer");
+        let response = trace.iter().position(|line| line.contains("HTTP/1.1 201")).expect("a response");
         assert_eq!((syncs.len(), links.len()), (synced, 1), "{trace:#?}");
-        assert!(links[0] < answer, "{trace:#?}");
+        assert!(links[0] < response, "{trace:#?}");
         if let [content, file, name] = syncs[..] {
-            assert!(content < links[0] && links[0] < file && file < name && name < answer, "{trace:#?}");
+            assert!(content < links[0] && links[0] < file && file < name && name < response, "{trace:#?}");
         }
     }
 }
@@ -259,7 +259,7 @@ fn with_fsync_files_are_created_and_replaced_as_without_it() {
     assert_eq!(server.content_of("file").unwrap(), b"others");
 }
 
-/// RFC 9110 §8.7 and §14.4: another place for the content means nothing here, and a part is one in a PUT alone.
+/// RFC 9110 §8.7 and §14.4: Content-Location has no effect, and Content-Range counts only for PUT.
 #[test]
 fn content_location_and_content_range_without_a_meaning_are_ignored() {
     let server = Server::with_directory();

@@ -1,4 +1,4 @@
-//! A whole folder as one archive: what comes out of the real tar is what was in the folder.
+//! Archives of a folder. The real tar extracts exactly the files of the folder.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use crate::harness::{Server, noise};
 use crate::support::{ask, get, share, share_with};
 
-/// Has the real tar take the archive apart.
+/// Extracts the archive with the real tar.
 fn extract(archive: &[u8]) -> TempDir {
     let into = TempDir::new().unwrap();
     let mut tar =
@@ -24,10 +24,10 @@ fn extract(archive: &[u8]) -> TempDir {
     into
 }
 
-/// Path, seconds and nanoseconds of its time, and content.
+/// A path, the seconds and nanoseconds of its modification time, and the content if it is a file.
 type Node = (Vec<u8>, i64, i64, Option<Vec<u8>>);
 
-/// Each path beneath `root`, with time and content, sorted. What is a link is read as what is behind it.
+/// All paths below `root`, sorted. Links are followed.
 fn tree(root: &Path) -> Vec<Node> {
     let mut tree = Vec::new();
     let mut directories = vec![root.to_owned()];
@@ -80,7 +80,7 @@ fn tar_extracts_every_byte_name_and_time() {
 fn tar_extracts_many_small_files_among_large_ones() {
     let server = share(&["0/", "1/", "2/", "3/", "4/", "5/", "6/"]);
     for number in 0..1000 {
-        // Around the ends of blocks, and around the length up to which a file is small.
+        // Lengths around multiples of the block, and around the largest small file.
         let bytes = match number % 100 {
             50 => 8188 + number / 100,
             99 => 100_000 + number,
@@ -129,7 +129,7 @@ fn the_connection_is_kept_after_an_archive() {
     let mut client = server.connect();
     for _ in 0..3 {
         let response = client.exchange("GET /?archive=tar HTTP/1.1\r\nHost: localhost\r\n\r\n");
-        // The end of an archive, in whole blocks.
+        // An archive consists of whole blocks, and ends with two blocks of zeros.
         assert!(response.content.len().is_multiple_of(512) && response.content.ends_with(&[0; 1024]));
     }
 }
@@ -138,7 +138,7 @@ fn the_connection_is_kept_after_an_archive() {
 fn an_archive_ends_early_if_a_file_shrinks() {
     let server = share(&[]);
     let path = server.directory().join("large");
-    // Without content on the disk, and far more than is under way at once.
+    // A sparse file, much longer than all buffers between the server and the client.
     File::create(&path).unwrap().set_len(64 << 20).unwrap();
     let mut client = server.connect();
     client.send("GET /?archive=tar HTTP/1.1\r\nHost: localhost\r\n\r\n");
@@ -148,7 +148,7 @@ fn an_archive_ends_early_if_a_file_shrinks() {
     assert!(content.len() < 64 << 20 && !content.ends_with(b"0\r\n\r\n"), "{}", content.len());
 }
 
-/// Nothing but the end of the connection tells such a client that its content is complete.
+/// An HTTP/1.0 client recognises the end of its content only by the end of the connection.
 #[test]
 fn an_http_1_0_client_sees_a_reset_if_its_archive_ends_early() {
     let server = share(&[]);

@@ -1,4 +1,4 @@
-//! What the server says when it starts.
+//! The banner that the server prints when it starts.
 
 use crate::harness::Start;
 use crate::support::share_with;

@@ -1,4 +1,4 @@
-//! What is said of a file, and what a browser may do with it.
+//! The fields of a response with a file, and what a browser may do with the file.
 
 use crate::support::{ask, get, share};
 
@@ -16,7 +16,7 @@ fn a_file_has_the_media_type_of_its_extension() {
         ("/a.unheard", "application/octet-stream"),
         ("/sub/a.css", "text/css; charset=utf-8"),
     ] {
-        // Asked twice: from the disk, and from the cache where the file is old enough.
+        // The second response comes from the cache if the file is old enough.
         for _ in 0..2 {
             let response = get(&server, target);
             assert_eq!(response.field("Content-Type"), Some(expected), "{target}");

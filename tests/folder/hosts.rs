@@ -1,4 +1,4 @@
-//! Under which names the folder is served.
+//! The host names under which the folder is served.
 
 use crate::harness::Server;
 use crate::support::{share, share_with};
@@ -20,12 +20,12 @@ fn only_addresses_and_the_machines_names_are_allowed() {
     for host in ["evil.example", "localhost.evil.example", "127.0.0.1.nip.example:4221"] {
         assert_eq!(status(&server, host), 421, "{host}");
     }
-    // The authority of an absolute-form counts, and not Host.
-    let answer = |target: &str, host: &str| {
+    // The authority of an absolute-form replaces Host.
+    let status_of = |target: &str, host: &str| {
         server.connect().exchange(&format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n")).status
     };
-    assert_eq!(answer("http://evil.example/", "localhost"), 421);
-    assert_eq!(answer("http://localhost/", "evil.example"), 200);
+    assert_eq!(status_of("http://evil.example/", "localhost"), 421);
+    assert_eq!(status_of("http://localhost/", "evil.example"), 200);
     for method in ["HEAD", "OPTIONS", "DELETE"] {
         let mut client = server.connect();
         client.send(format!("{method} / HTTP/1.1\r\nHost: evil.example\r\n\r\n"));

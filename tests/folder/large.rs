@@ -39,7 +39,7 @@ fn other_clients_are_served_while_a_large_directory_is_read() {
     fill(&server, 12_345);
     server.write_file("small", b"small");
     let mut listing = server.connect();
-    // Several, one after the other.
+    // Several listings, one after the other.
     let request = "GET /?format=json HTTP/1.1\r\nHost: localhost\r\n\r\n";
     listing.send(request.repeat(4));
     let mut other = server.connect();

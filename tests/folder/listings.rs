@@ -1,4 +1,4 @@
-//! What a listing says, in each of its forms.
+//! Listings in each of their formats.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -11,7 +11,7 @@ use crate::support::{ask, get, lines, share};
 #[test]
 fn accept_and_the_query_choose_the_format() {
     let server = share(&["a.txt"]);
-    let form = |target: &str, fields: &[&str]| {
+    let format = |target: &str, fields: &[&str]| {
         let response = ask(&server, "GET", target, fields);
         assert_eq!(response.status, 200, "{}", response.head);
         assert_eq!(response.field("Vary"), Some("Accept"));
@@ -21,14 +21,14 @@ fn accept_and_the_query_choose_the_format() {
         response.field("Content-Type").unwrap().to_owned()
     };
     let (html, json, text) = ("text/html; charset=utf-8", "application/json", "text/plain; charset=utf-8");
-    assert_eq!(form("/", &[]), html);
-    assert_eq!(form("/", &["Accept: */*"]), html);
-    assert_eq!(form("/", &["Accept: application/json"]), json);
-    assert_eq!(form("/", &["Accept: text/html;q=0.2, text/plain;q=0.9"]), text);
-    assert_eq!(form("/", &["Accept: image/png"]), html);
-    assert_eq!(form("/?format=json", &["Accept: text/html"]), json);
-    assert_eq!(form("/?format=text", &[]), text);
-    assert_eq!(form("/?format=html", &["Accept: application/json"]), html);
+    assert_eq!(format("/", &[]), html);
+    assert_eq!(format("/", &["Accept: */*"]), html);
+    assert_eq!(format("/", &["Accept: application/json"]), json);
+    assert_eq!(format("/", &["Accept: text/html;q=0.2, text/plain;q=0.9"]), text);
+    assert_eq!(format("/", &["Accept: image/png"]), html);
+    assert_eq!(format("/?format=json", &["Accept: text/html"]), json);
+    assert_eq!(format("/?format=text", &[]), text);
+    assert_eq!(format("/?format=html", &["Accept: application/json"]), html);
     let page = get(&server, "/");
     assert!(page.field("Content-Security-Policy").unwrap().contains("default-src 'none'"), "{}", page.head);
     assert!(page.text().contains("a.txt"), "{}", page.text());

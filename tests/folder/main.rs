@@ -1,6 +1,6 @@
-//! A shared folder, by the real binary over real sockets. The harness is that of the tests in `tests/server/`.
+//! A shared folder, tested with the real binary over real sockets. The harness is that of `tests/server/`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop where it stands")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
 mod archives;
 mod banners;

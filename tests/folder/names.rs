@@ -1,4 +1,4 @@
-//! Which names are there, and for whom.
+//! Which names exist: hidden, reserved and outside ones.
 
 use std::os::unix::fs::symlink;
 
@@ -22,7 +22,7 @@ fn names_that_begin_with_a_dot_do_not_exist_for_any_method() {
     assert_eq!(get(&server, "/./sub/shown").status, 200);
 }
 
-/// A browser shows an error page of its own for a 404 without content.
+/// Without content, a browser shows an error page of its own.
 #[test]
 fn a_404_has_a_line_of_text_for_clients_that_name_a_text_type() {
     const FIREFOX: &str = "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
@@ -70,7 +70,7 @@ fn nothing_outside_of_the_folder_is_served() {
     for target in ["/etc", "/etc/", "/etc/passwd", "/up/", "/up", "/../../etc/passwd", "/%2e%2e/", "/..%2f"] {
         assert_eq!(get(&server, target).status, 404, "{target}");
     }
-    // Where the system follows links, those within the folder are followed.
+    // On some systems links are not followed.
     if listed.contains(&"in/".to_owned()) {
         assert_eq!(lines(&server, "/in/"), ["a"]);
     }

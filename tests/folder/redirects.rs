@@ -1,4 +1,4 @@
-//! The name of a directory without its slash.
+//! Redirects from the name of a directory without its slash.
 
 use crate::support::{ask, get, share};
 

@@ -1,4 +1,4 @@
-//! A folder as a web site.
+//! A folder as a web site (`--site`).
 
 use std::fs;
 
@@ -70,7 +70,7 @@ fn a_compressed_file_is_sent_to_clients_that_accept_its_coding() {
         assert_eq!(original.field("ETag") == response.field("ETag"), coding.is_none(), "{target} {accepted}");
     }
     assert_eq!(ask(&server, "GET", "/only.css", &["Accept-Encoding: gzip"]).status, 404);
-    // By its own name it is a file like all others.
+    // Under its own name a compressed file is an ordinary file.
     let response = ask(&server, "GET", "/only.css.gz", &["Accept-Encoding: gzip"]);
     assert_eq!((response.field("Content-Encoding"), response.field("Content-Type")), (None, Some("application/gzip")));
 }
@@ -91,7 +91,7 @@ fn preconditions_use_the_tag_of_the_compressed_file() {
 
 #[test]
 fn several_ranges_are_sent_from_the_uncompressed_file() {
-    // A client that decodes the content as a whole would meet the lines between the parts.
+    // A client decodes the content as a whole, and could not decode the lines between the parts.
     let server = site(&["a.txt", "a.txt.br"]);
     let parts = ask(&server, "GET", "/a.txt", &["Accept-Encoding: br", "Range: bytes=0-0,4-4"]);
     assert_eq!((parts.status, parts.field("Content-Encoding")), (206, None));

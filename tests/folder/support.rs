@@ -1,15 +1,16 @@
-//! Requests as the tests of a shared folder make them.
+//! Servers and requests of these tests.
 
 use std::fs;
 
 use crate::harness::{Response, Server, Start};
 
-/// A server that shares a new folder with these files and directories: the names of directories end in a slash.
+/// A server that shares a new folder with these files and directories. The names of directories end in a slash, and
+/// each file contains its name.
 pub(crate) fn share(names: &[&str]) -> Server {
     share_with(&[], names)
 }
 
-/// As [`share`], with further options.
+/// Like [`share`], with options for the server.
 pub(crate) fn share_with(options: &[&str], names: &[&str]) -> Server {
     let server = Start::new().folder().options(options.iter().copied()).start();
     for name in names {
@@ -24,7 +25,7 @@ pub(crate) fn share_with(options: &[&str], names: &[&str]) -> Server {
     server
 }
 
-/// Asks on a connection of its own, with Host as a browser on the same machine has it, and these further field lines.
+/// Sends a request on a new connection, with the Host of a browser on the same machine and these field lines.
 pub(crate) fn ask(server: &Server, method: &str, target: &str, fields: &[&str]) -> Response {
     let mut request = format!("{method} {target} HTTP/1.1\r\nHost: localhost:{}\r\n", server.port());
     for field in fields {
@@ -41,7 +42,7 @@ pub(crate) fn get(server: &Server, target: &str) -> Response {
     ask(server, "GET", target, &[])
 }
 
-/// The lines of a listing as text.
+/// The lines of a listing in the text format.
 pub(crate) fn lines(server: &Server, target: &str) -> Vec<String> {
     let separator = if target.contains('?') { '&' } else { '?' };
     let response = get(server, &format!("{target}{separator}format=text"));

@@ -1,4 +1,4 @@
-//! Writing to a shared folder.
+//! Uploads to a shared folder.
 
 use crate::harness::Server;
 use crate::support::{ask, share, share_with};
