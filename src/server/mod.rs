@@ -24,7 +24,7 @@
 //!    - A session in the busy queue may have unread input. Its deadline is judged after its next drive.
 //!    - What a turn takes beyond one second is added to the deadlines of clients that are sending.
 //! 6. When descriptors run out, accepting pauses until a connection closes or one second has passed. At the connection limit,
-//!    a new connection evicts one that has no response in progress and that was accepted, and sent its last response, at
+//!    a new connection evicts one that has no response in progress, if that one was accepted and got its last response at
 //!    least a quarter of a second ago. Neither state makes the loop spin.
 //! 7. No call waits for the network. The disk may block; the budget of a drive bounds the disk calls that it makes.
 //! 8. A panic while a session is driven, or while its timers fire, closes that connection and is logged. Other connections
@@ -35,6 +35,7 @@
 mod accepting;
 mod deadlines;
 mod eviction;
+mod full_polls;
 mod graceful_shutdown;
 mod scheduler;
 mod session;
@@ -51,6 +52,7 @@ use slab::Slab;
 use self::accepting::{ACCEPTED_PER_TURN, Acceptor};
 use self::deadlines::Deadlines;
 use self::eviction::Candidates;
+use self::full_polls::FullPolls;
 use self::graceful_shutdown::GracefulShutdown;
 use self::scheduler::{BUSY_SHARE_NS_MAX, DRIVE_NS, RunQueue};
 use self::session::{Context, Drive, Queued, Session};
@@ -87,12 +89,7 @@ pub struct Server<W: World, S: Service> {
     cx: Context<S>,
     observer: Option<Observer>,
     shutdown: GracefulShutdown,
-    /// How many polls in a row have returned as many events as fit, so that further events may be pending. After more than
-    /// `full_polls_max` of them, every session that was ready when the first one returned has been reported. That first one
-    /// returned at `full_since_ns` on the monotonic clock.
-    full_polls: usize,
-    full_polls_max: usize,
-    full_since_ns: u64,
+    full_polls: FullPolls,
     /// How many sessions have been driven since the clock was last read for this count.
     drives_since_clock: u32,
     /// When memory is next given back; `None` if no connection has been open since the last time.
@@ -132,9 +129,7 @@ where
             cx: Context { service, shared, now },
             observer,
             shutdown: GracefulShutdown::default(),
-            full_polls: 0,
-            full_polls_max: 0,
-            full_since_ns: 0,
+            full_polls: FullPolls::default(),
             drives_since_clock: 0,
             shrink_ns: None,
         }
@@ -213,11 +208,7 @@ where
                 }
             }
         }
-        if self.full_polls == 0 {
-            self.full_polls_max = self.sessions.len() / W::EVENTS_MAX + 1;
-            self.full_since_ns = self.cx.now.monotonic_ns;
-        }
-        self.full_polls = if count < W::EVENTS_MAX { 0 } else { self.full_polls + 1 };
+        self.full_polls.record(count, W::EVENTS_MAX, self.sessions.len(), self.cx.now.monotonic_ns);
         shutdown_requested
     }
 
@@ -305,23 +296,16 @@ where
     }
 
     /// Expires the deadlines that had passed when the poll returned. Whatever had arrived by then has been handled, since a
-    /// poll reports every ready socket unless it is full. For full polls see the field `full_polls`.
+    /// poll reports every ready socket unless it is full.
     fn expire_deadlines(&mut self, polled_ns: u64) {
         if self.cx.service.deadline_ns().is_some_and(|deadline_ns| deadline_ns <= polled_ns) {
             debug!("the service's timer has fired");
             self.cx.service.deadline_passed(&self.cx.now);
         }
-        // After more than `full_polls_max` full polls, everything that had arrived before the first of them returned has
-        // been reported. Later arrivals may not have been.
-        let due_ns = match self.full_polls {
-            0 => polled_ns,
-            polls if polls <= self.full_polls_max => {
-                debug!("the poll was full: deadlines are judged after the next one");
-                return;
-            }
-            _ => self.full_since_ns,
+        let Some(due_ns) = self.full_polls.judge_by_ns(polled_ns) else {
+            debug!("the poll was full: deadlines are judged after the next one");
+            return;
         };
-        self.full_polls = 0;
         for _ in 0..self.deadlines.len() {
             let Some(key) = self.deadlines.pop_passed(due_ns) else { return };
             let Some(session) = self.sessions.get_mut(key) else { continue };
