@@ -25,7 +25,7 @@ pub(crate) fn check(usage: &Usage, connections_max: usize, open: usize) -> Resul
 }
 
 /// When nothing will happen any more.
-pub(crate) fn check_rest(usage: &Usage) -> Result<(), String> {
+pub(crate) fn check_quiescent(usage: &Usage) -> Result<(), String> {
     let only_the_pool = Usage { pooled_bytes: usage.pooled_bytes, ..Usage::default() };
     say(&[("nothing is left but the pool", *usage == only_the_pool)], usage)
 }

@@ -12,11 +12,11 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use simulation::case::Case;
 use simulation::coverage::Coverage;
 use simulation::expected;
 use simulation::network::SECOND;
 use simulation::run::run;
+use simulation::run_config::RunConfig;
 use simulation::shrink::shrink;
 
 const USAGE: &str = "\
@@ -37,16 +37,16 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(10);
 const RUN_MAX: Duration = Duration::from_secs(60);
 
 /// What a campaign is asked to do.
-struct Orders {
+struct Options {
     seconds: Option<u64>,
     from: u64,
     to: u64,
     until_failure: bool,
     /// A run to be shown, and no campaign.
-    replay: Option<Case>,
+    replay: Option<RunConfig>,
 }
 
-fn parse_orders() -> Result<Orders, Box<dyn std::error::Error>> {
+fn parse_options() -> Result<Options, Box<dyn std::error::Error>> {
     use lexopt::prelude::*;
     let (mut seed, mut only, mut range, mut seconds) = (None, None, None, None);
     let (mut requests_max, mut until_failure) = (usize::MAX, false);
@@ -64,10 +64,14 @@ fn parse_orders() -> Result<Orders, Box<dyn std::error::Error>> {
     }
     let first = seed.unwrap_or_else(|| fastrand::Rng::with_seed(clock_seed()).u64(..1 << 48));
     let (from, to) = range.unwrap_or((first, u64::MAX));
-    let replay =
-        (seed.is_some() && seconds.is_none()).then_some(Case { seed: first, only, requests_max, is_printed: true });
+    let replay = (seed.is_some() && seconds.is_none()).then_some(RunConfig {
+        seed: first,
+        only,
+        requests_max,
+        is_printed: true,
+    });
     let seconds = if range.is_some() { seconds } else { Some(seconds.unwrap_or(60)) };
-    Ok(Orders { seconds, from, to, until_failure, replay })
+    Ok(Options { seconds, from, to, until_failure, replay })
 }
 
 fn parse_range(range: &str) -> Result<(u64, u64), Box<dyn std::error::Error + Send + Sync>> {
@@ -99,7 +103,7 @@ impl Totals {
 
 /// What the threads have in common.
 struct Campaign {
-    orders: Orders,
+    options: Options,
     begun: Instant,
     next_seed: AtomicU64,
     is_over: AtomicBool,
@@ -113,19 +117,19 @@ impl Campaign {
         let mut own = Totals::default();
         while !self.is_over.load(Ordering::Relaxed) {
             let seed = self.next_seed.fetch_add(1, Ordering::Relaxed);
-            if seed >= self.orders.to {
+            if seed >= self.options.to {
                 break;
             }
             let (running, since) = &self.runs[thread];
             running.store(seed, Ordering::Relaxed);
             since.store(self.begun.elapsed().as_millis() as u64, Ordering::Relaxed);
-            let outcome = run(&Case::new(seed));
+            let outcome = run(&RunConfig::new(seed));
             own.runs += 1;
             own.simulated_ns += u128::from(outcome.simulated_ns);
             own.coverage.add(&outcome.coverage);
             if let Some(failure) = outcome.failure {
                 own.failures.insert(seed, failure.replace('\n', " "));
-                if self.orders.until_failure {
+                if self.options.until_failure {
                     self.is_over.store(true, Ordering::Relaxed);
                 }
             }
@@ -139,11 +143,11 @@ impl Campaign {
 
     /// Waits for the threads, and says how far they are.
     fn watch(&self) {
-        let mut told = Instant::now();
+        let mut reported = Instant::now();
         while self.runs.iter().any(|(_, since)| since.load(Ordering::Relaxed) != u64::MAX) {
             std::thread::sleep(Duration::from_millis(20));
             let elapsed = self.begun.elapsed();
-            if self.orders.seconds.is_some_and(|seconds| elapsed.as_secs() >= seconds) {
+            if self.options.seconds.is_some_and(|seconds| elapsed.as_secs() >= seconds) {
                 self.is_over.store(true, Ordering::Relaxed);
             }
             for (seed, since) in &self.runs {
@@ -153,8 +157,8 @@ impl Campaign {
                     std::process::exit(1);
                 }
             }
-            if told.elapsed() >= PROGRESS_EVERY {
-                told = Instant::now();
+            if reported.elapsed() >= PROGRESS_EVERY {
+                reported = Instant::now();
                 let totals = self.totals.lock().unwrap();
                 println!("{:>5} s: {} runs, {} failures", elapsed.as_secs(), totals.runs, totals.failures.len());
             }
@@ -165,25 +169,25 @@ impl Campaign {
         let seconds = self.begun.elapsed().as_secs_f64();
         let mut totals = self.totals.into_inner().unwrap();
         let misses = expected::complete(&mut totals.coverage);
-        if !self.orders.until_failure {
+        if !self.options.until_failure {
             print_coverage(&totals.coverage);
         }
         for (seed, failure) in totals.failures.iter().take(FAILURES_SHOWN) {
             println!("FAILED seed {seed}: {failure}");
-            if !self.orders.until_failure {
-                let (case, failure) = shrink(*seed, failure);
-                println!("       scripts/simulate.sh {}\n       {failure}", case.arguments());
+            if !self.options.until_failure {
+                let (config, failure) = shrink(*seed, failure);
+                println!("       scripts/simulate.sh {}\n       {failure}", config.arguments());
             }
         }
         println!(
             "{} runs from seed {} on in {seconds:.1} s: {:.0} a second, {:.0} simulated hours a second; {} failures",
             totals.runs,
-            self.orders.from,
+            self.options.from,
             totals.runs as f64 / seconds,
             totals.simulated_ns as f64 / SECOND as f64 / 3600.0 / seconds,
             totals.failures.len()
         );
-        let must_have_all = totals.runs >= RUNS_FOR_ALL && !self.orders.until_failure;
+        let must_have_all = totals.runs >= RUNS_FOR_ALL && !self.options.until_failure;
         if misses && must_have_all {
             println!("FAILED: not everything has happened that must");
         }
@@ -202,31 +206,31 @@ fn print_coverage(coverage: &Coverage) {
     }
 }
 
-fn show(case: &Case) {
-    let outcome = run(case);
+fn show(config: &RunConfig) {
+    let outcome = run(config);
     match outcome.failure {
-        None => println!("seed {}: nothing is wrong", case.seed),
-        Some(failure) => println!("FAILED seed {}: {failure}", case.seed),
+        None => println!("seed {}: nothing is wrong", config.seed),
+        Some(failure) => println!("FAILED seed {}: {failure}", config.seed),
     }
 }
 
 fn main() -> ExitCode {
-    let orders = match parse_orders() {
-        Ok(orders) => orders,
+    let options = match parse_options() {
+        Ok(options) => options,
         Err(error) => {
             eprint!("simulate: {error}\n{USAGE}");
             return ExitCode::from(2);
         }
     };
-    if let Some(case) = &orders.replay {
-        show(case);
+    if let Some(config) = &options.replay {
+        show(config);
         return ExitCode::SUCCESS;
     }
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    println!("from seed {} on, on {threads} threads", orders.from);
+    println!("from seed {} on, on {threads} threads", options.from);
     let campaign = Campaign {
-        next_seed: AtomicU64::new(orders.from),
-        orders,
+        next_seed: AtomicU64::new(options.from),
+        options,
         begun: Instant::now(),
         is_over: AtomicBool::new(false),
         totals: Mutex::default(),

@@ -29,7 +29,7 @@ const EXPECTED: &[(&str, &[&str])] = &[
             "lost in the backlog",
         ],
     ),
-    ("run", &["came to rest", "lost power", "was killed"]),
+    ("run", &["became quiescent", "lost power", "was killed"]),
     (
         "timer",
         &[
@@ -81,7 +81,7 @@ const EXPECTED: &[(&str, &[&str])] = &[
 ];
 
 /// Protocol errors that are no reason in a record: two are time-outs, two are connections that were cut short.
-const TOLD_OTHERWISE: [ProtocolError; 4] = [
+const REPORTED_OTHERWISE: [ProtocolError; 4] = [
     ProtocolError::HeadTooSlow,
     ProtocolError::ContentTooSlow,
     ProtocolError::HeadIncomplete,
@@ -94,7 +94,7 @@ const NOT_IN_RUNS: [&str; 2] = ["read-only from now on", "power fails"];
 /// All that must happen, by kinds.
 fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
     let listed = EXPECTED.iter().flat_map(|(kind, names)| names.iter().map(|name| (*kind, *name)));
-    let reasons = ProtocolError::ALL.iter().filter(|error| !TOLD_OTHERWISE.contains(error));
+    let reasons = ProtocolError::ALL.iter().filter(|error| !REPORTED_OTHERWISE.contains(error));
     let disk = KINDS.iter().filter(|kind| !NOT_IN_RUNS.contains(&kind.name)).map(|kind| ("disk", kind.name));
     listed.chain(reasons.map(|error| ("reason", error.reason()))).chain(disk)
 }

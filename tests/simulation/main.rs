@@ -5,15 +5,15 @@
 #[path = "mod.rs"]
 mod simulation;
 
-use simulation::case::Case;
 use simulation::run::run;
+use simulation::run_config::RunConfig;
 
 /// How many seeds each of the tests below runs; they run at the same time.
 const SEEDS: u64 = 1250;
 
-fn all_is_well(seeds: impl Iterator<Item = u64>) {
+fn run_seeds(seeds: impl Iterator<Item = u64>) {
     for seed in seeds {
-        if let Some(failure) = run(&Case::new(seed)).failure {
+        if let Some(failure) = run(&RunConfig::new(seed)).failure {
             panic!("{failure}\nscripts/simulate.sh --seed {seed} shows it");
         }
     }
@@ -24,7 +24,7 @@ macro_rules! ranges_of_seeds {
         $(
             #[test]
             fn $name() {
-                all_is_well($number * SEEDS..($number + 1) * SEEDS);
+                run_seeds($number * SEEDS..($number + 1) * SEEDS);
             }
         )*
     };
@@ -51,21 +51,21 @@ const REGRESSIONS: &[(u64, &str)] = &[
 
 #[test]
 fn what_once_failed_does_not_fail_again() {
-    all_is_well(REGRESSIONS.iter().map(|(seed, _)| *seed));
+    run_seeds(REGRESSIONS.iter().map(|(seed, _)| *seed));
 }
 
 #[test]
 fn a_seed_repeats_its_run_exactly() {
     for seed in [3, 1_000_003] {
-        assert_eq!(run(&Case::new(seed)).digest, run(&Case::new(seed)).digest, "seed {seed}");
+        assert_eq!(run(&RunConfig::new(seed)).digest, run(&RunConfig::new(seed)).digest, "seed {seed}");
     }
 }
 
 #[test]
 fn a_client_that_is_left_out_changes_nothing_of_what_another_is() {
     let seed = 5;
-    let whole = run(&Case::new(seed));
-    let alone = run(&Case { only: Some(vec![0]), ..Case::new(seed) });
+    let whole = run(&RunConfig::new(seed));
+    let alone = run(&RunConfig { only: Some(vec![0]), ..RunConfig::new(seed) });
     assert!(whole.clients > 1 && alone.clients == whole.clients && alone.failure.is_none(), "{:?}", alone.failure);
     assert_eq!(alone.coverage.of("client", "honest"), 1);
 }

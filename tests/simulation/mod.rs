@@ -7,23 +7,23 @@
 //! `patience.rs` how long it may keep a connection that makes no progress. `disk/` is the disk,
 //! and `trouble.rs` what befalls it.
 
-pub(crate) mod agenda;
 pub(crate) mod bounds;
-pub(crate) mod case;
 pub(crate) mod clients;
 pub(crate) mod coverage;
 pub(crate) mod disk;
+pub(crate) mod event_queue;
 pub(crate) mod expected;
-pub(crate) mod ledger;
-pub(crate) mod line;
+pub(crate) mod fault_plan;
+pub(crate) mod file_model;
+pub(crate) mod link;
 pub(crate) mod log;
 pub(crate) mod network;
-pub(crate) mod patience;
 pub(crate) mod records;
 pub(crate) mod run;
-pub(crate) mod setup;
+pub(crate) mod run_config;
+pub(crate) mod scenario;
 pub(crate) mod shrink;
+pub(crate) mod timeouts;
 pub(crate) mod trace;
-pub(crate) mod trouble;
-pub(crate) mod turn;
+pub(crate) mod turn_budget;
 pub(crate) mod world;

@@ -6,13 +6,13 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::simulation::agenda::{Agenda, Happening};
-use crate::simulation::clients::{Client, Reach};
+use crate::simulation::clients::{Client, ClientSocket};
 use crate::simulation::coverage::Coverage;
-use crate::simulation::line::{Line, Path, Stage};
-use crate::simulation::patience::{Moment, Step};
+use crate::simulation::event_queue::{Event, EventQueue};
+use crate::simulation::link::{Link, Path, Stage};
+use crate::simulation::timeouts::{Moment, Step};
 use crate::simulation::trace::Trace;
-use crate::simulation::turn::Turn;
+use crate::simulation::turn_budget::TurnBudget;
 
 pub(crate) const MICROSECOND: u64 = 1_000;
 pub(crate) const MILLISECOND: u64 = 1_000_000;
@@ -28,7 +28,7 @@ pub(crate) const START_UNIX_NS: u64 = 1_784_111_777_000_000_000;
 const FLIGHTS_CUT: u64 = 200;
 
 /// More than happens at one time.
-const HAPPENINGS_MAX: u32 = 1_000_000;
+const EVENTS_AT_ONCE_MAX: u32 = 1_000_000;
 
 /// Faults of the network and of the kernel's calls: each as "once in so many calls"; 0 for never.
 #[derive(Clone, Copy, Debug, Default)]
@@ -66,8 +66,8 @@ pub(crate) struct Settings {
 
 /// What the next wait tells, in the order in which it happened.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Told {
-    Line(usize),
+pub(crate) enum Ready {
+    Link(usize),
     Listener(usize),
     Signal,
 }
@@ -75,23 +75,23 @@ pub(crate) enum Told {
 /// The network, in the hands of the run, of the server's world and of its sockets.
 #[derive(Clone)]
 pub(crate) struct Network {
-    pub inner: Rc<RefCell<Inner>>,
+    pub inner: Rc<RefCell<NetworkState>>,
 }
 
-pub(crate) struct Inner {
+pub(crate) struct NetworkState {
     pub settings: Settings,
     /// From which the random numbers of the connections are made.
     seed: u64,
     /// The wall clock, in nanoseconds since 1970, which the disk has in common with the network.
     clock: Rc<Cell<u64>>,
-    agenda: Agenda,
-    pub lines: Vec<Line>,
+    events: EventQueue,
+    pub links: Vec<Link>,
     clients: Vec<Option<Box<dyn Client>>>,
     /// Lines whose client is to be called: something has come, or gone.
     calls: VecDeque<usize>,
     /// `None` once they are closed.
     pub backlogs: Option<Vec<VecDeque<usize>>>,
-    pub told: VecDeque<Told>,
+    pub ready: VecDeque<Ready>,
     /// Connections that the server has open.
     pub open: usize,
     pub coverage: Coverage,
@@ -102,7 +102,7 @@ pub(crate) struct Inner {
     /// When the server was asked to end.
     pub signal_ns: Option<u64>,
     /// Whether the server has been told of that, and since when it must be shutting down: it waits again after that.
-    pub signal_was_told: bool,
+    pub signal_was_delivered: bool,
     pub shutdown: Option<Moment>,
     /// Whether the machine has lost power, and has not been noticed to: nothing that it does then comes through.
     pub is_off: Box<dyn Fn() -> bool>,
@@ -114,15 +114,15 @@ pub(crate) struct Inner {
     event_ns: Option<u64>,
     /// How far the wall clock is off.
     pub clock_offset_ns: i64,
-    pub turn: Turn,
+    pub turn: TurnBudget,
     /// Room for what is sent from files.
     pub space: Vec<u8>,
     /// How long the server was ready to sleep when it last waited.
     pub sleeps_for: Option<Duration>,
     /// Whether it sleeps without an end, and nothing will happen.
-    pub rests: bool,
+    pub is_quiescent: bool,
     /// A connection that the server has kept for too long.
-    pub overstayed: Option<String>,
+    pub exceeded: Option<String>,
 }
 
 /// A seed for one of several, made from that of all.
@@ -132,40 +132,40 @@ pub(crate) fn mix(seed: u64, number: u64) -> u64 {
 
 impl Network {
     pub(crate) fn new(settings: Settings, seed: u64, clock: Rc<Cell<u64>>, trace: Trace) -> Network {
-        let inner = Inner {
+        let inner = NetworkState {
             backlogs: Some(vec![VecDeque::new(); settings.listeners]),
             settings,
             seed,
             clock,
-            agenda: Agenda::default(),
-            lines: Vec::new(),
+            events: EventQueue::default(),
+            links: Vec::new(),
             clients: Vec::new(),
             calls: VecDeque::new(),
-            told: VecDeque::new(),
+            ready: VecDeque::new(),
             open: 0,
             coverage: Coverage::default(),
             trace,
             worked_ns: 0,
             awake_ns: Some(0),
             signal_ns: None,
-            signal_was_told: false,
+            signal_was_delivered: false,
             shutdown: None,
             is_off: Box::new(|| false),
             stopped_ns: None,
             listeners_closed_ns: None,
             event_ns: None,
             clock_offset_ns: 0,
-            turn: Turn::default(),
+            turn: TurnBudget::default(),
             space: Vec::new(),
             sleeps_for: Some(Duration::ZERO),
-            rests: false,
-            overstayed: None,
+            is_quiescent: false,
+            exceeded: None,
         };
         Network { inner: Rc::new(RefCell::new(inner)) }
     }
 }
 
-impl Inner {
+impl NetworkState {
     /// The time since the run began, in nanoseconds. It only goes forward; while something happens that was due when the
     /// server was at work, it is the time at which that was due.
     pub(crate) fn now_ns(&self) -> u64 {
@@ -193,59 +193,59 @@ impl Inner {
     }
 
     /// Something happens at the server's socket.
-    pub(crate) fn note(&mut self, line: usize, step: Step) {
+    pub(crate) fn note(&mut self, link: usize, step: Step) {
         let now = self.moment();
-        let state = &mut self.lines[line];
-        if let Some(overstayed) = state.history.note(step, now, state.path.send_buffer_bytes, self.shutdown) {
-            self.overstayed.get_or_insert(format!("connection {line} at {} ms: {overstayed}", now.at_ns / MILLISECOND));
+        let state = &mut self.links[link];
+        if let Some(exceeded) = state.history.note(step, now, state.path.send_buffer_bytes, self.shutdown) {
+            self.exceeded.get_or_insert(format!("connection {link} at {} ms: {exceeded}", now.at_ns / MILLISECOND));
         }
     }
 
     /// The server sleeps.
-    pub(crate) fn falls_asleep(&mut self) {
+    pub(crate) fn begin_sleep(&mut self) {
         self.worked_ns = self.busy_ns();
         self.awake_ns = None;
     }
 
     /// The server goes on.
-    pub(crate) fn wakes_up(&mut self) {
+    pub(crate) fn end_sleep(&mut self) {
         self.awake_ns = Some(self.now_ns());
     }
 
     /// Lets something happen at a time, or now if that has passed.
-    pub(crate) fn schedule(&mut self, at_ns: u64, happening: Happening) {
+    pub(crate) fn schedule(&mut self, at_ns: u64, event: Event) {
         let at_ns = at_ns.max(self.now_ns());
-        self.agenda.push(at_ns, happening);
+        self.events.push(at_ns, event);
     }
 
     /// A client that connects at a time. Returns its connection.
     pub(crate) fn add_client(&mut self, at_ns: u64, listener: usize, path: Path, client: Box<dyn Client>) -> usize {
-        let line = self.lines.len();
-        let random = fastrand::Rng::with_seed(mix(self.seed, line as u64));
-        self.lines.push(Line::new(listener, path, random));
+        let link = self.links.len();
+        let random = fastrand::Rng::with_seed(mix(self.seed, link as u64));
+        self.links.push(Link::new(listener, path, random));
         self.coverage.count("client", client.name());
         if self.trace.is_printed() {
-            self.trace.describe(at_ns, line, "will connect:", client.describe().as_bytes());
+            self.trace.describe(at_ns, link, "will connect:", client.describe().as_bytes());
         }
         self.clients.push(Some(client));
-        self.schedule(at_ns, Happening::Connect { line, attempt: 0 });
-        line
+        self.schedule(at_ns, Event::Connect { link, attempt: 0 });
+        link
     }
 
     /// Keeps the number of a client that has no part in this run.
     pub(crate) fn leave_out_client(&mut self, listener: usize, path: Path) {
-        self.lines.push(Line::new(listener, path, fastrand::Rng::with_seed(0)));
+        self.links.push(Link::new(listener, path, fastrand::Rng::with_seed(0)));
         self.clients.push(None);
     }
 
     /// When the next thing happens.
     pub(crate) fn next_ns(&self) -> Option<u64> {
-        self.agenda.next().map(|(at_ns, _)| at_ns)
+        self.events.next().map(|(at_ns, _)| at_ns)
     }
 
     /// Whether a fault happens to a connection that does so once in `one_in` times.
-    pub(crate) fn fault(&mut self, line: usize, one_in: u64, name: &'static str) -> bool {
-        let happens = one_in > 0 && self.lines[line].random.u64(..one_in) == 0;
+    pub(crate) fn fault(&mut self, link: usize, one_in: u64, name: &'static str) -> bool {
+        let happens = one_in > 0 && self.links[link].random.u64(..one_in) == 0;
         if happens {
             self.coverage.count("fault", name);
         }
@@ -253,10 +253,10 @@ impl Inner {
     }
 
     /// A call of the server for a connection has done something, and taken its time.
-    pub(crate) fn worked(&mut self, line: usize) {
+    pub(crate) fn worked(&mut self, link: usize) {
         let took_ns = match self.settings.call_ns_max {
             0 => 0,
-            max => self.lines[line].random.u64(..=max),
+            max => self.links[link].random.u64(..=max),
         };
         self.turn.progressed();
         self.set_now(self.now_ns() + took_ns);
@@ -269,174 +269,174 @@ impl Inner {
         while self.next_ns().is_some_and(|at_ns| at_ns <= self.now_ns()) {
             happened += 1;
             assert!(
-                happened < HAPPENINGS_MAX,
+                happened < EVENTS_AT_ONCE_MAX,
                 "the simulated network does not come to an end: {:?}",
-                self.agenda.next()
+                self.events.next()
             );
-            let Some((at_ns, happening)) = self.agenda.pop() else { break };
+            let Some((at_ns, event)) = self.events.pop() else { break };
             self.turn.progressed();
             // What the clock set back or forth is no event: it would be set back when that is over.
-            self.event_ns = (!matches!(happening, Happening::ClockSet(_))).then_some(at_ns);
-            self.perform(happening);
+            self.event_ns = (!matches!(event, Event::ClockSet(_))).then_some(at_ns);
+            self.perform(event);
             self.call_clients();
             self.event_ns = None;
         }
     }
 
-    fn perform(&mut self, happening: Happening) {
-        match happening {
-            Happening::Connect { line, attempt } => self.connect(line, attempt),
-            Happening::ToServer(line) => {
-                let bytes_max = self.flight_bytes(line);
-                if self.lines[line].arrive(bytes_max) {
-                    let (now_ns, bytes) = (self.now_ns(), self.lines[line].arrived.len() as u64);
-                    let (now, in_all) = (self.moment(), self.lines[line].arrived_bytes);
-                    self.lines[line].history.arrived(now, in_all);
-                    self.trace.note(now_ns, line, "arrives", bytes);
-                    self.announce(line);
+    fn perform(&mut self, event: Event) {
+        match event {
+            Event::Connect { link, attempt } => self.connect(link, attempt),
+            Event::ToServer(link) => {
+                let bytes_max = self.flight_bytes(link);
+                if self.links[link].arrive_at_server(bytes_max) {
+                    let (now_ns, bytes) = (self.now_ns(), self.links[link].arrived.len() as u64);
+                    let (now, in_all) = (self.moment(), self.links[link].arrived_bytes);
+                    self.links[link].history.arrived(now, in_all);
+                    self.trace.note(now_ns, link, "arrives", bytes);
+                    self.notify(link);
                 }
-                self.calls.push_back(line);
-                self.set_off(line);
+                self.calls.push_back(link);
+                self.start_flights(link);
             }
-            Happening::ToClient(line) => {
-                let bytes_max = self.flight_bytes(line);
-                if self.lines[line].come_back(bytes_max) {
-                    self.calls.push_back(line);
+            Event::ToClient(link) => {
+                let bytes_max = self.flight_bytes(link);
+                if self.links[link].arrive_at_client(bytes_max) {
+                    self.calls.push_back(link);
                 }
-                self.made_room(line);
-                self.set_off(line);
+                self.made_room(link);
+                self.start_flights(link);
             }
-            Happening::Wake(line) => self.calls.push_back(line),
-            Happening::Announce(line) => {
-                self.lines[line].kept_back -= 1;
-                self.announce(line);
+            Event::Wake(link) => self.calls.push_back(link),
+            Event::Notify(link) => {
+                self.links[link].delayed_notifications -= 1;
+                self.notify(link);
             }
-            Happening::Signal => {
+            Event::Signal => {
                 let now_ns = self.now_ns();
                 self.trace.note(now_ns, usize::MAX, "signal", 0);
                 if self.signal_ns.is_none() {
                     self.signal_ns = Some(now_ns);
-                    for line in &mut self.lines {
-                        line.arrived_by_signal_bytes = Some(line.arrived_bytes);
+                    for link in &mut self.links {
+                        link.arrived_by_signal_bytes = Some(link.arrived_bytes);
                     }
                 }
-                self.push_told(Told::Signal);
+                self.push_ready(Ready::Signal);
             }
-            Happening::ClockSet(by_ns) => {
+            Event::ClockSet(by_ns) => {
                 self.coverage.count("fault", "wall clock set");
                 let now_ns = self.now_ns();
                 self.clock_offset_ns += by_ns;
                 self.set_now(now_ns);
             }
-            Happening::Descriptors(descriptors) => self.settings.descriptors = descriptors,
+            Event::Descriptors(descriptors) => self.settings.descriptors = descriptors,
         }
     }
 
     /// The kernel takes the connection into the backlog, and the server hears of it, if it still listens.
-    fn connect(&mut self, line: usize, attempt: u32) {
-        let listener = self.lines[line].listener;
+    fn connect(&mut self, link: usize, attempt: u32) {
+        let listener = self.links[link].listener;
         let Some(backlogs) = &mut self.backlogs else {
             self.coverage.count("network", "connection refused");
-            self.lines[line].reset_client();
-            self.calls.push_back(line);
+            self.links[link].reset_client();
+            self.calls.push_back(link);
             return;
         };
         if backlogs[listener].len() >= self.settings.backlog_max {
             self.coverage.count("network", "backlog full");
             if attempt < CONNECT_ATTEMPTS {
-                self.schedule(self.now_ns() + SECOND, Happening::Connect { line, attempt: attempt + 1 });
+                self.schedule(self.now_ns() + SECOND, Event::Connect { link, attempt: attempt + 1 });
             }
             return;
         }
-        backlogs[listener].push_back(line);
-        self.lines[line].stage = Stage::Backlog;
-        self.push_told(Told::Listener(listener));
-        self.calls.push_back(line);
-        self.set_off(line);
+        backlogs[listener].push_back(link);
+        self.links[link].stage = Stage::Backlog;
+        self.push_ready(Ready::Listener(listener));
+        self.calls.push_back(link);
+        self.start_flights(link);
     }
 
     /// Lets flights begin that can.
-    pub(crate) fn set_off(&mut self, line: usize) {
-        if self.lines[line].can_fly_to_server() {
-            self.lines[line].flies_to_server = true;
-            let at_ns = self.now_ns() + self.flight_ns(line);
-            self.schedule(at_ns, Happening::ToServer(line));
+    pub(crate) fn start_flights(&mut self, link: usize) {
+        if self.links[link].can_start_flight_to_server() {
+            self.links[link].in_flight_to_server = true;
+            let at_ns = self.now_ns() + self.flight_ns(link);
+            self.schedule(at_ns, Event::ToServer(link));
         }
-        if self.lines[line].can_fly_to_client() {
-            self.lines[line].flies_to_client = true;
-            let at_ns = self.now_ns() + self.flight_ns(line);
-            self.schedule(at_ns, Happening::ToClient(line));
+        if self.links[link].can_start_flight_to_client() {
+            self.links[link].in_flight_to_client = true;
+            let at_ns = self.now_ns() + self.flight_ns(link);
+            self.schedule(at_ns, Event::ToClient(link));
         }
     }
 
-    fn flight_ns(&mut self, line: usize) -> u64 {
-        let Path { latency_ns, jitter_ns, .. } = self.lines[line].path;
-        latency_ns + self.lines[line].random.u64(..=jitter_ns)
+    fn flight_ns(&mut self, link: usize) -> u64 {
+        let Path { latency_ns, jitter_ns, .. } = self.links[link].path;
+        latency_ns + self.links[link].random.u64(..=jitter_ns)
     }
 
-    fn flight_bytes(&mut self, line: usize) -> usize {
-        let Line { path, random, flights, .. } = &mut self.lines[line];
+    fn flight_bytes(&mut self, link: usize) -> usize {
+        let Link { path, random, flights, .. } = &mut self.links[link];
         // What is cut everywhere has been cut where it matters after a while, and would take a run's time.
         let max = if *flights < FLIGHTS_CUT { path.flight_bytes_max } else { path.flight_bytes_max.max(1448) };
         if random.bool() { max } else { random.usize(1..=max) }
     }
 
     /// The client's buffer or the network has taken something: the server is told if it waits for that.
-    pub(crate) fn made_room(&mut self, line: usize) {
-        let state = &mut self.lines[line];
+    pub(crate) fn made_room(&mut self, link: usize) {
+        let state = &mut self.links[link];
         if state.wants_room && state.is_writable() || state.reset_has_arrived {
             state.wants_room = false;
-            self.announce(line);
+            self.notify(link);
         }
     }
 
-    fn push_told(&mut self, told: Told) {
-        if !self.told.contains(&told) {
-            self.told.push_back(told);
+    fn push_ready(&mut self, ready: Ready) {
+        if !self.ready.contains(&ready) {
+            self.ready.push_back(ready);
         }
     }
 
     /// Something has happened to a connection that the server is to be told of, if it has it by now.
-    pub(crate) fn announce(&mut self, line: usize) {
-        let state = &mut self.lines[line];
-        if state.key().is_some() && !state.is_announced {
-            state.is_announced = true;
-            self.told.push_back(Told::Line(line));
+    pub(crate) fn notify(&mut self, link: usize) {
+        let state = &mut self.links[link];
+        if state.key().is_some() && !state.is_notified {
+            state.is_notified = true;
+            self.ready.push_back(Ready::Link(link));
         }
     }
 
     fn call_clients(&mut self) {
         // A client that is called may lead to further calls, of itself too: each time it has done something, or it does not
         // call for another.
-        while let Some(line) = self.calls.pop_front() {
-            let Some(mut client) = self.clients[line].take() else { continue };
-            client.act(&mut Reach { inner: self, line });
-            self.clients[line] = Some(client);
+        while let Some(link) = self.calls.pop_front() {
+            let Some(mut client) = self.clients[link].take() else { continue };
+            client.act(&mut ClientSocket { inner: self, link });
+            self.clients[link] = Some(client);
         }
     }
 
-    pub(crate) fn call_client_of(&mut self, line: usize) {
-        self.calls.push_back(line);
+    pub(crate) fn call_client_of(&mut self, link: usize) {
+        self.calls.push_back(link);
     }
 
     /// The server has closed its socket. What it has handed over is still sent, unless it left something unread, or wants a
     /// reset.
-    pub(crate) fn server_closed(&mut self, line: usize) {
+    pub(crate) fn server_closed(&mut self, link: usize) {
         self.open -= 1;
         self.turn.progressed();
-        self.told.retain(|told| *told != Told::Line(line));
+        self.ready.retain(|ready| *ready != Ready::Link(link));
         let (now_ns, is_off) = (self.now_ns(), (self.is_off)());
         if !is_off {
-            self.note(line, Step::Closed);
+            self.note(link, Step::Closed);
         }
-        let state = &mut self.lines[line];
+        let state = &mut self.links[link];
         state.was_stopped |= is_off;
         if is_off {
             self.stopped_ns = Some(now_ns);
         }
-        let state = &mut self.lines[line];
+        let state = &mut self.links[link];
         state.stage = Stage::Closed;
-        state.is_announced = false;
+        state.is_notified = false;
         state.closed_ns = Some(now_ns);
         let leaves_unread = !state.arrived.is_empty();
         if is_off {
@@ -444,69 +444,69 @@ impl Inner {
             state.reset_client();
         } else if leaves_unread || state.resets_on_close {
             self.coverage.count("network", if leaves_unread { "reset: unread bytes" } else { "reset: wanted" });
-            self.lines[line].reset_client();
+            self.links[link].reset_client();
         } else {
             state.server_has_ended = true;
         }
-        self.trace.note(now_ns, line, "closed", u64::from(leaves_unread));
-        self.calls.push_back(line);
-        self.set_off(line);
+        self.trace.note(now_ns, link, "closed", u64::from(leaves_unread));
+        self.calls.push_back(link);
+        self.start_flights(link);
     }
 
     /// The server no longer listens: what waits there is reset.
     pub(crate) fn close_listeners(&mut self) {
         let now_ns = self.now_ns();
         self.listeners_closed_ns.get_or_insert(now_ns);
-        for line in self.backlogs.take().into_iter().flatten().flatten() {
+        for link in self.backlogs.take().into_iter().flatten().flatten() {
             self.coverage.count("network", "lost in the backlog");
-            self.lines[line].reset_client();
-            self.calls.push_back(line);
+            self.links[link].reset_client();
+            self.calls.push_back(link);
         }
     }
 
     /// A fault keeps an announcement back for a moment.
-    pub(crate) fn keep_back(&mut self, line: usize) {
-        self.lines[line].kept_back += 1;
-        let at_ns = self.now_ns() + self.lines[line].random.u64(..MILLISECOND);
-        self.schedule(at_ns, Happening::Announce(line));
+    pub(crate) fn delay_notification(&mut self, link: usize) {
+        self.links[link].delayed_notifications += 1;
+        let at_ns = self.now_ns() + self.links[link].random.u64(..MILLISECOND);
+        self.schedule(at_ns, Event::Notify(link));
     }
 
     /// The loop is about to sleep: nobody is forgotten who waits for it.
     pub(crate) fn check_sleep(&self) {
-        for (number, line) in self.lines.iter().enumerate() {
-            assert!(!line.is_forgotten(), "the loop sleeps although {} bytes wait on {number}", line.arrived.len());
+        for (number, link) in self.links.iter().enumerate() {
+            assert!(!link.is_forgotten(), "the loop sleeps although {} bytes wait on {number}", link.arrived.len());
         }
     }
 
     /// Looks at each client, when all is over.
     pub(crate) fn clients(&self) -> impl Iterator<Item = (usize, &dyn Client)> {
-        self.clients.iter().enumerate().filter_map(|(line, client)| Some((line, &**client.as_ref()?)))
+        self.clients.iter().enumerate().filter_map(|(link, client)| Some((link, &**client.as_ref()?)))
     }
 
     /// The process is gone at once, and with it all connections. It does not listen before it is started again.
     pub(crate) fn stop_server(&mut self) {
         self.stopped_ns = Some(self.now_ns());
-        for line in 0..self.lines.len() {
-            if self.lines[line].stage != Stage::Before && self.lines[line].stage != Stage::Closed {
-                self.lines[line].reset_client();
-                self.lines[line].was_stopped = true;
-                self.calls.push_back(line);
+        for link in 0..self.links.len() {
+            if self.links[link].stage != Stage::Before && self.links[link].stage != Stage::Closed {
+                self.links[link].reset_client();
+                self.links[link].was_stopped = true;
+                self.calls.push_back(link);
             }
         }
-        self.told.clear();
+        self.ready.clear();
         self.backlogs = None;
-        (self.signal_was_told, self.shutdown) = (false, None);
+        (self.signal_was_delivered, self.shutdown) = (false, None);
     }
 
     /// It listens again.
     pub(crate) fn start_server(&mut self) {
         self.backlogs = Some(vec![VecDeque::new(); self.settings.listeners]);
-        self.told.clear();
+        self.ready.clear();
         // A signal that came while nobody was there has ended nothing.
         if self.signal_ns.is_some() {
-            self.push_told(Told::Signal);
+            self.push_ready(Ready::Signal);
         }
-        self.wakes_up();
+        self.end_sleep();
     }
 
     /// Whether the process may have been stopped while a connection of now was begun or used.

@@ -6,9 +6,9 @@ use std::net::SocketAddr;
 use spindle::semantics::exchange_record::{ExchangeRecord, Outcome};
 use spindle::semantics::request::Version;
 
-use crate::simulation::clients::exchanges::{Answer, Exchange};
+use crate::simulation::clients::exchanges::{Exchange, ReceivedResponse};
 use crate::simulation::clients::responses::measure;
-use crate::simulation::line::Line;
+use crate::simulation::link::Link;
 use crate::simulation::network::MILLISECOND;
 
 /// How much too early the loop's clock may be when an exchange begins: it is read after some drives, and not before each.
@@ -16,8 +16,8 @@ const CLOCK_LAG_NS: u64 = 100 * MILLISECOND;
 
 /// What a record says.
 #[derive(Clone, Debug)]
-pub(crate) struct Told {
-    pub line: usize,
+pub(crate) struct ObservedRecord {
+    pub link: usize,
     pub request: String,
     pub status: Option<u16>,
     pub version: Option<Version>,
@@ -30,10 +30,10 @@ pub(crate) struct Told {
     pub at_ns: u64,
 }
 
-impl Told {
-    pub(crate) fn new(client: &SocketAddr, record: &ExchangeRecord, at_ns: u64) -> Told {
-        Told {
-            line: usize::from(client.port()),
+impl ObservedRecord {
+    pub(crate) fn new(client: &SocketAddr, record: &ExchangeRecord, at_ns: u64) -> ObservedRecord {
+        ObservedRecord {
+            link: usize::from(client.port()),
             request: String::from_utf8_lossy(record.method_and_target()).into_owned(),
             status: record.status,
             version: record.version,
@@ -48,8 +48,8 @@ impl Told {
 }
 
 /// What is wrong with the records of a connection, or with what was sent on it.
-pub(crate) fn check(line: &Line, records: &[&Told]) -> Result<(), String> {
-    let mut rest = &line.output[..];
+pub(crate) fn check(link: &Link, records: &[&ObservedRecord]) -> Result<(), String> {
+    let mut rest = &link.output[..];
     for (place, record) in records.iter().enumerate() {
         rest = skip_interim(rest)?;
         let Some(status) = record.status else {
@@ -83,26 +83,26 @@ pub(crate) fn check(line: &Line, records: &[&Told]) -> Result<(), String> {
     }
     match skip_interim(rest)? {
         // Nobody was left to tell of what was under way.
-        _ if line.was_stopped => Ok(()),
+        _ if link.was_stopped => Ok(()),
         [] => Ok(()),
         more => Err(format!("{} bytes were sent that no record tells of", more.len())),
     }
 }
 
 /// What is wrong with the records of an honest client's exchanges: each has one, in order, that says what the client has seen.
-pub(crate) fn check_exchanges(line: &Line, records: &[&Told]) -> Result<(), String> {
-    let Some(exchanges) = &line.exchanges else { return Ok(()) };
+pub(crate) fn check_exchanges(link: &Link, records: &[&ObservedRecord]) -> Result<(), String> {
+    let Some(exchanges) = &link.exchanges else { return Ok(()) };
     if records.len() > exchanges.len() {
         return Err(format!("{} records of {} exchanges", records.len(), exchanges.len()));
     }
     for (place, exchange) in exchanges.iter().enumerate() {
-        match (records.get(place), &exchange.answer) {
-            (Some(record), Some(answer)) => {
-                let checked = check_exchange(record, exchange, answer);
+        match (records.get(place), &exchange.response) {
+            (Some(record), Some(response)) => {
+                let checked = check_exchange(record, exchange, response);
                 checked.map_err(|about| format!("{about}: {record:?} of {exchange:?}"))?;
             }
             // Where the machine was stopped nobody was left to tell of it.
-            (None, Some(_)) if line.was_stopped => {}
+            (None, Some(_)) if link.was_stopped => {}
             (None, Some(_)) => return Err(format!("no record of {exchange:?}")),
             // A head that was not read to its end tells of no request.
             (Some(record), None) if record.request != exchange.request && !record.request.is_empty() => {
@@ -114,19 +114,23 @@ pub(crate) fn check_exchanges(line: &Line, records: &[&Told]) -> Result<(), Stri
     Ok(())
 }
 
-fn check_exchange(record: &Told, exchange: &Exchange, answer: &Answer) -> Result<(), &'static str> {
-    let took_ns = answer.at_ns - exchange.asked_ns + CLOCK_LAG_NS;
+fn check_exchange(
+    record: &ObservedRecord,
+    exchange: &Exchange,
+    response: &ReceivedResponse,
+) -> Result<(), &'static str> {
+    let took_ns = response.at_ns - exchange.requested_ns + CLOCK_LAG_NS;
     let wrong = [
-        (record.status != Some(answer.status), "another status"),
+        (record.status != Some(response.status), "another status"),
         // All others have a request that was read to its end.
-        (answer.status != 408 && record.request != exchange.request, "another request"),
-        (answer.status != 408 && record.version != Some(exchange.version), "another version"),
+        (response.status != 408 && record.request != exchange.request, "another request"),
+        (response.status != 408 && record.version != Some(exchange.version), "another version"),
         (
-            answer.status != 408 && record.outcome != Outcome::Complete,
-            "an answer that was received, and is not complete",
+            response.status != 408 && record.outcome != Outcome::Complete,
+            "a complete response that is recorded as incomplete",
         ),
-        (!answer.received_bytes.contains(&record.received_bytes), "another length of what was received"),
-        (record.sent_bytes != answer.sent_bytes, "another length of what was sent"),
+        (!response.received_bytes.contains(&record.received_bytes), "another length of what was received"),
+        (record.sent_bytes != response.sent_bytes, "another length of what was sent"),
         (record.first_byte_ns.is_none_or(|first_ns| first_ns > record.total_ns), "no time of the first byte"),
         (record.total_ns > took_ns, "a longer time than it took"),
     ];

@@ -11,23 +11,23 @@ use spindle::semantics::exchange_record::Outcome;
 use spindle::server::{Observer, Server, Usage};
 use spindle::storage::{Directory, FileRange, RelativePath, StorageError, UploadMode};
 
-use crate::simulation::agenda::Happening;
 use crate::simulation::bounds;
-use crate::simulation::case::Case;
-use crate::simulation::clients::bystander;
+use crate::simulation::clients::external;
 use crate::simulation::coverage::Coverage;
 use crate::simulation::disk::{self, Disk};
-use crate::simulation::ledger::Ledger;
+use crate::simulation::event_queue::Event;
+use crate::simulation::fault_plan::Crash;
+use crate::simulation::file_model::FileModel;
 use crate::simulation::log as server_log;
 use crate::simulation::network::{MILLISECOND, Network, SECOND, START_UNIX_NS};
-use crate::simulation::records::{self, Told};
-use crate::simulation::setup::{self, Events, HOSTILE_UNTIL_NS, Setup};
+use crate::simulation::records::{self, ObservedRecord};
+use crate::simulation::run_config::RunConfig;
+use crate::simulation::scenario::{self, Events, HOSTILE_UNTIL_NS, Scenario};
 use crate::simulation::trace::Trace;
-use crate::simulation::trouble::Stop;
 use crate::simulation::world::{SentFile, SimulatedWorld};
 
 /// When everything must have come to rest at the latest.
-const REST_NS: u64 = HOSTILE_UNTIL_NS + 1800 * SECOND;
+const QUIESCENT_NS: u64 = HOSTILE_UNTIL_NS + 1800 * SECOND;
 
 /// How long the end may take besides the server's work: it gives answers ten seconds.
 const END_NS: u64 = 10 * SECOND + 100 * MILLISECOND;
@@ -58,28 +58,29 @@ impl SentFile for FileRange<Disk> {
 }
 
 /// Makes a run.
-pub(crate) fn run(case: &Case) -> RunOutcome {
-    let Case { seed, is_printed, .. } = *case;
+pub(crate) fn run(config: &RunConfig) -> RunOutcome {
+    let RunConfig { seed, is_printed, .. } = *config;
     server_log::begin(seed, is_printed);
     let mut random = fastrand::Rng::with_seed(seed);
-    let setup = Setup::new(&mut random);
+    let scenario = Scenario::new(&mut random);
     let clock = Rc::new(Cell::new(START_UNIX_NS));
     let trace = Trace::new(is_printed);
-    let network = Network::new(setup.network.clone(), random.u64(..), Rc::clone(&clock), trace);
-    let ledger = Rc::new(RefCell::new(Ledger::default()));
-    setup::fixed_files(&mut ledger.borrow_mut());
-    setup::add_clients(&mut network.inner.borrow_mut(), &setup, case, &ledger, &mut random);
-    let disk = Disk::new(setup.disk.clone(), clock);
-    write_files(&disk, &ledger.borrow());
+    let network = Network::new(scenario.network.clone(), random.u64(..), Rc::clone(&clock), trace);
+    let model = Rc::new(RefCell::new(FileModel::default()));
+    scenario::fixed_files(&mut model.borrow_mut());
+    scenario::add_clients(&mut network.inner.borrow_mut(), &scenario, config, &model, &mut random);
+    let disk = Disk::new(scenario.disk.clone(), clock);
+    write_files(&disk, &model.borrow());
     if is_printed {
-        println!("seed {seed}: {setup:?}");
+        println!("seed {seed}: {scenario:?}");
     }
     server_log::forget();
-    let clients = setup.clients() + 1;
-    let run = Run { network: network.clone(), disk: RefCell::new(disk.clone()), setup, ledger, records: Rc::default() };
-    let checked = catch_unwind(AssertUnwindSafe(|| match run.setup.events {
-        Events::Few => run.to_the_end::<3>(seed),
-        Events::Many => run.to_the_end::<256>(seed),
+    let clients = scenario.clients() + 1;
+    let run =
+        Run { network: network.clone(), disk: RefCell::new(disk.clone()), scenario, model, records: Rc::default() };
+    let checked = catch_unwind(AssertUnwindSafe(|| match run.scenario.events {
+        Events::Few => run.run_to_end::<3>(seed),
+        Events::Many => run.run_to_end::<256>(seed),
     }));
     let failure = match checked {
         Ok(Ok(())) => None,
@@ -96,12 +97,12 @@ pub(crate) fn run(case: &Case) -> RunOutcome {
     RunOutcome { coverage, clients, simulated_ns: inner.now_ns(), digest: inner.trace.digest(), failure }
 }
 
-fn write_files(disk: &Disk, ledger: &Ledger) {
+fn write_files(disk: &Disk, model: &FileModel) {
     for name in ["dir", "up", "site"] {
         disk.add_directory(name);
     }
-    bystander::write_files(disk);
-    for (name, content) in &ledger.fixed {
+    external::write_files(disk);
+    for (name, content) in &model.fixed {
         disk.add_file(name, content, i128::from(START_UNIX_NS) - 86_400 * i128::from(SECOND));
     }
 }
@@ -110,49 +111,49 @@ type SimulatedServer<const EVENTS: usize> = Server<SimulatedWorld<FileRange<Disk
 
 /// How a life of the server ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum LifeEnding {
+enum ServerExit {
     /// It was asked to end, and did.
-    AsAsked,
+    ShutDown,
     /// In the middle of its work.
-    Stopped,
+    Crashed,
 }
 
 struct Run {
     network: Network,
     /// Another one after each loss of power.
     disk: RefCell<Disk>,
-    setup: Setup,
-    ledger: Rc<RefCell<Ledger>>,
-    records: Rc<RefCell<Vec<Told>>>,
+    scenario: Scenario,
+    model: Rc<RefCell<FileModel>>,
+    records: Rc<RefCell<Vec<ObservedRecord>>>,
 }
 
 impl Run {
     /// Lets the server live its lives: all but the last end in the middle of its work.
-    fn to_the_end<const EVENTS: usize>(&self, seed: u64) -> Result<(), String> {
-        for (life, stop) in self.setup.trouble.stops.iter().enumerate() {
-            let ending = self.live::<EVENTS>(seed + life as u64, Some(*stop))?;
-            if ending == LifeEnding::AsAsked {
+    fn run_to_end<const EVENTS: usize>(&self, seed: u64) -> Result<(), String> {
+        for (life, stop) in self.scenario.fault_plan.crashes.iter().enumerate() {
+            let ending = self.run_server::<EVENTS>(seed + life as u64, Some(*stop))?;
+            if ending == ServerExit::ShutDown {
                 return self.check_all();
             }
             self.start_again(*stop);
         }
-        match self.live::<EVENTS>(seed + self.setup.trouble.stops.len() as u64, None)? {
-            LifeEnding::AsAsked => self.check_all(),
-            LifeEnding::Stopped => Err("the disk is gone, and nobody took it".to_owned()),
+        match self.run_server::<EVENTS>(seed + self.scenario.fault_plan.crashes.len() as u64, None)? {
+            ServerExit::ShutDown => self.check_all(),
+            ServerExit::Crashed => Err("the disk is gone, and nobody took it".to_owned()),
         }
     }
 
-    fn live<const EVENTS: usize>(&self, seed: u64, stop: Option<Stop>) -> Result<LifeEnding, String> {
+    fn run_server<const EVENTS: usize>(&self, seed: u64, stop: Option<Crash>) -> Result<ServerExit, String> {
         let disk = self.disk.borrow().clone();
         let machine = disk.clone();
         self.network.inner.borrow_mut().is_off = Box::new(move || machine.is_stopped());
         disk.fail(0, disk::Enabled::NONE);
         let directory = Directory::open_in(disk.clone(), Disk::root_path(), seed);
         let routes = self.routes(directory.map_err(|error| error.to_string())?, seed);
-        self.setup.trouble.befall(&disk, stop);
+        self.scenario.fault_plan.apply(&disk, stop);
         let server: SimulatedServer<EVENTS> = Server::new(
             SimulatedWorld::new(&self.network),
-            self.setup.connections_max,
+            self.scenario.connections_max,
             http1::Settings { strict: seed.is_multiple_of(4), ..http1::Settings::default() },
             routes,
             Some(self.observer()),
@@ -161,15 +162,15 @@ impl Run {
     }
 
     /// The process or the machine is started again on what the disk holds.
-    fn start_again(&self, stop: Stop) {
-        let left = stop.what_is_left(&self.disk.borrow());
+    fn start_again(&self, stop: Crash) {
+        let left = stop.restart_disk(&self.disk.borrow());
         self.disk.replace(left);
         let mut inner = self.network.inner.borrow_mut();
         inner.coverage.count(
             "run",
             match stop {
-                Stop::PowerCut { .. } => "lost power",
-                Stop::Kill { .. } => "was killed",
+                Crash::PowerCut { .. } => "lost power",
+                Crash::Kill { .. } => "was killed",
             },
         );
         let until_ns = inner.now_ns() + SECOND;
@@ -180,18 +181,18 @@ impl Run {
 
     fn routes(&self, directory: Directory<Disk>, seed: u64) -> Routes<Disk> {
         let uploads = UploadSettings {
-            policy: self.setup.policy,
-            bytes_max: self.setup.upload_bytes_max,
-            durable: self.setup.durable,
+            policy: self.scenario.policy,
+            bytes_max: self.scenario.upload_bytes_max,
+            durable: self.scenario.durable,
         };
         let files = FileRoutes::new(directory, uploads, 16, seed);
-        match self.setup.is_folder {
+        match self.scenario.is_folder {
             false => Routes::new(Some(files)),
             true => {
                 let sharing = FolderSettings {
                     name: b"shared".to_vec(),
                     shows_hidden: false,
-                    is_site: self.setup.is_site,
+                    is_site: self.scenario.is_site,
                     hosts: AllowedHosts::Any,
                 };
                 Routes::shared_folder(FolderRoutes::new(files, sharing))
@@ -200,25 +201,25 @@ impl Run {
     }
 
     fn observer(&self) -> Observer {
-        let (told, machine, network) = (Rc::clone(&self.records), self.disk.borrow().clone(), self.network.clone());
+        let (observed, machine, network) = (Rc::clone(&self.records), self.disk.borrow().clone(), self.network.clone());
         Box::new(move |client, record| {
             // A machine without power tells nothing.
             if !machine.is_stopped() {
-                told.borrow_mut().push(Told::new(client, record, network.inner.borrow().now_ns()));
+                observed.borrow_mut().push(ObservedRecord::new(client, record, network.inner.borrow().now_ns()));
             }
         })
     }
 
     /// Takes turns until the loop ends, or the disk does. Where no signal comes before, it does once everything has come to
     /// rest.
-    fn serve<const EVENTS: usize>(&self, mut server: SimulatedServer<EVENTS>) -> Result<LifeEnding, String> {
+    fn serve<const EVENTS: usize>(&self, mut server: SimulatedServer<EVENTS>) -> Result<ServerExit, String> {
         for turn in 0..TURNS_MAX {
             let goes_on = server.turn().map_err(|error| format!("a wait failed: {error}"))?;
             if self.disk.borrow().is_stopped() {
                 self.network.inner.borrow_mut().stop_server();
                 drop(server);
                 server_log::forget();
-                return Ok(LifeEnding::Stopped);
+                return Ok(ServerExit::Crashed);
             }
             self.read_log()?;
             if !goes_on {
@@ -226,21 +227,24 @@ impl Run {
                 // The process ends, and with it the listeners that are still open.
                 self.network.inner.borrow_mut().close_listeners();
                 self.check_end()?;
-                return Ok(LifeEnding::AsAsked);
+                return Ok(ServerExit::ShutDown);
             }
-            let rests = self.network.inner.borrow().rests;
-            let usage = (rests || turn % TURNS_PER_LOOK == 0).then(|| server.usage());
-            self.look_for_rest(usage.as_ref())?;
+            let is_quiescent = self.network.inner.borrow().is_quiescent;
+            let usage = (is_quiescent || turn % TURNS_PER_LOOK == 0).then(|| server.usage());
+            self.check_turn(usage.as_ref())?;
         }
-        Err(format!("turns without end, at {} ms", self.network.inner.borrow().now_ns() / MILLISECOND))
+        Err(format!(
+            "the loop still runs after {TURNS_MAX} turns, at {} ms",
+            self.network.inner.borrow().now_ns() / MILLISECOND
+        ))
     }
 
-    fn look_for_rest(&self, usage: Option<&Usage>) -> Result<(), String> {
+    fn check_turn(&self, usage: Option<&Usage>) -> Result<(), String> {
         let mut inner = self.network.inner.borrow_mut();
         if let Some(usage) = usage {
-            bounds::check(usage, self.setup.connections_max, inner.open)?;
+            bounds::check(usage, self.scenario.connections_max, inner.open)?;
         }
-        if let Some(impatience) = inner.overstayed.take() {
+        if let Some(impatience) = inner.exceeded.take() {
             return Err(impatience);
         }
         inner.catch_up();
@@ -248,20 +252,20 @@ impl Run {
         if inner.signal_ns.is_some() {
             return Ok(());
         }
-        if now_ns >= REST_NS + inner.busy_ns() {
+        if now_ns >= QUIESCENT_NS + inner.busy_ns() {
             let open = inner.open;
             return Err(format!("at {} s nothing has come to rest; {open} connections are open", now_ns / SECOND));
         }
-        if inner.rests {
+        if inner.is_quiescent {
             if inner.open > 0 {
                 return Err(format!("{} connections are forgotten", inner.open));
             }
             if let Some(usage) = usage {
-                bounds::check_rest(usage)?;
+                bounds::check_quiescent(usage)?;
             }
-            inner.coverage.count("run", "came to rest");
-            inner.rests = false;
-            inner.schedule(now_ns, Happening::Signal);
+            inner.coverage.count("run", "became quiescent");
+            inner.is_quiescent = false;
+            inner.schedule(now_ns, Event::Signal);
         }
         Ok(())
     }
@@ -270,10 +274,10 @@ impl Run {
     fn check_end(&self) -> Result<(), String> {
         let mut inner = self.network.inner.borrow_mut();
         let now_ns = inner.now_ns();
-        let Some(signal_ns) = inner.signal_ns else { return Err("the loop ended unasked".to_owned()) };
+        let Some(signal_ns) = inner.signal_ns else { return Err("the loop ended without a signal".to_owned()) };
         let took_ns = now_ns - signal_ns;
         if took_ns > END_NS + inner.busy_ns() && !inner.may_be_stopped() {
-            return Err(format!("the end took {} ms", took_ns / MILLISECOND));
+            return Err(format!("the shutdown took {} ms", took_ns / MILLISECOND));
         }
         if inner.open > 0 {
             return Err(format!("{} sockets are left open", inner.open));
@@ -295,8 +299,8 @@ impl Run {
         for (level, text) in server_log::take_lines() {
             self.network.inner.borrow().trace.remark(self.network.inner.borrow().now_ns(), &text);
             // What the disk, or another process, does to a file that is being sent is to be logged.
-            let is_disk =
-                self.setup.trouble.may_fail() || self.setup.trouble.others > 0 && text.contains("cannot be sent");
+            let is_disk = self.scenario.fault_plan.may_fail()
+                || self.scenario.fault_plan.others > 0 && text.contains("cannot be sent");
             if level == Level::Error && !is_disk {
                 return Err(format!("logged as an error: {text}; {}", server_log::take_panics().join("; ")));
             }
@@ -313,14 +317,14 @@ impl Run {
     fn check_clients(&self) -> Result<(), String> {
         let inner = self.network.inner.borrow();
         let complaint =
-            inner.clients().find_map(|(line, client)| Some(format!("client {line}: {}", client.complaint()?)));
+            inner.clients().find_map(|(link, client)| Some(format!("client {link}: {}", client.complaint()?)));
         complaint.map_or(Ok(()), Err)
     }
 
     fn check_records(&self) -> Result<(), String> {
         let mut inner = self.network.inner.borrow_mut();
-        let told = self.records.borrow();
-        for record in told.iter() {
+        let observed = self.records.borrow();
+        for record in observed.iter() {
             // At capacity only connections give way that are not being answered.
             let is_ending = inner.signal_ns.is_some_and(|signal_ns| signal_ns <= record.at_ns);
             if record.outcome == Outcome::ServerClosed && !is_ending {
@@ -341,9 +345,9 @@ impl Run {
                 inner.coverage.count("status", &status.to_string());
             }
         }
-        for (number, line) in inner.lines.iter().enumerate() {
-            let records: Vec<&Told> = told.iter().filter(|record| record.line == number).collect();
-            let checked = records::check(line, &records).and_then(|()| records::check_exchanges(line, &records));
+        for (number, link) in inner.links.iter().enumerate() {
+            let records: Vec<&ObservedRecord> = observed.iter().filter(|record| record.link == number).collect();
+            let checked = records::check(link, &records).and_then(|()| records::check_exchanges(link, &records));
             checked.map_err(|failure| format!("connection {number}: {failure}"))?;
         }
         Ok(())
@@ -351,21 +355,21 @@ impl Run {
 
     /// What is on the disk in the end: whole versions, all that were acknowledged, and nothing hidden.
     fn check_files(&self) -> Result<(), String> {
-        let (ledger, disk) = (self.ledger.borrow(), self.disk.borrow());
+        let (model, disk) = (self.model.borrow(), self.disk.borrow());
         disk.fail(0, disk::Enabled::NONE);
         let now_ns = self.network.inner.borrow().now_ns() + 1;
-        let names = ledger.fixed.keys().copied().chain(ledger.uploaded_names());
+        let names = model.fixed.keys().copied().chain(model.uploaded_names());
         for name in names {
-            ledger.may_read(name, disk.read(name).as_deref(), now_ns, now_ns)?;
+            model.may_read(name, disk.read(name).as_deref(), now_ns, now_ns)?;
         }
-        bystander::check_outside(&disk)?;
+        external::check_outside(&disk)?;
         if disk.descriptors() > 0 {
             return Err(format!("{} files are left open", disk.descriptors()));
         }
-        let may_be_left = self.setup.trouble.may_fail() || !self.setup.trouble.stops.is_empty();
+        let may_be_left = self.scenario.fault_plan.may_fail() || !self.scenario.fault_plan.crashes.is_empty();
         if may_be_left {
             let restarted = disk.after_kill();
-            bystander::bring_back(&restarted);
+            external::bring_back(&restarted);
             clean_up(&restarted)?;
             return no_temporary_name(&restarted);
         }

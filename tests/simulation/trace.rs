@@ -20,27 +20,27 @@ impl Trace {
     }
 
     /// Something happened on a connection (`usize::MAX`: on none).
-    pub(crate) fn note(&mut self, at_ns: u64, line: usize, what: &'static str, number: u64) {
-        for part in [at_ns, line as u64, number] {
+    pub(crate) fn note(&mut self, at_ns: u64, link: usize, what: &'static str, number: u64) {
+        for part in [at_ns, link as u64, number] {
             self.mix(part);
         }
         for byte in what.bytes() {
             self.mix(u64::from(byte));
         }
         if self.is_printed {
-            match line {
+            match link {
                 usize::MAX => println!("{:>14} us        {what} {number}", at_ns / MICROSECOND),
-                _ => println!("{:>14} us  {line:>4}  {what} {number}", at_ns / MICROSECOND),
+                _ => println!("{:>14} us  {link:>4}  {what} {number}", at_ns / MICROSECOND),
             }
         }
     }
 
     /// What a connection's client or the server has sent, or what that client is: no part of what is compared either.
-    pub(crate) fn describe(&self, at_ns: u64, line: usize, what: &str, bytes: &[u8]) {
+    pub(crate) fn describe(&self, at_ns: u64, link: usize, what: &str, bytes: &[u8]) {
         if self.is_printed {
             let start = &bytes[..bytes.len().min(150)];
             let text = format!("{}{}", start.escape_ascii(), if start.len() < bytes.len() { "…" } else { "" });
-            println!("{:>14} us  {line:>4}  {what} {text}", at_ns / MICROSECOND);
+            println!("{:>14} us  {link:>4}  {what} {text}", at_ns / MICROSECOND);
         }
     }
 

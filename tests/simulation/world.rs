@@ -8,9 +8,9 @@ use spindle::semantics::Now;
 use spindle::semantics::service::FilePiece;
 use spindle::server::{AcceptError, Event, Io, Readiness, SendFileError, Transport, World};
 
-use crate::simulation::line::{Line, Stage};
-use crate::simulation::network::{Inner, MILLISECOND, Network, SECOND, START_UNIX_NS, Told};
-use crate::simulation::patience::Step;
+use crate::simulation::link::{Link, Stage};
+use crate::simulation::network::{MILLISECOND, Network, NetworkState, Ready, SECOND, START_UNIX_NS};
+use crate::simulation::timeouts::Step;
 
 /// The monotonic clock does not begin at 0, as none does.
 const START_MONOTONIC_NS: u64 = 3_600 * SECOND;
@@ -56,14 +56,14 @@ impl<F: SentFile, const EVENTS: usize> World for SimulatedWorld<F, EVENTS> {
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         let mut inner = self.network.inner.borrow_mut();
         inner.catch_up();
-        let (now_ns, told) = (inner.now_ns(), inner.told.len());
-        inner.turn.begin(now_ns, told);
-        if inner.signal_was_told && inner.shutdown.is_none() {
+        let (now_ns, ready) = (inner.now_ns(), inner.ready.len());
+        inner.turn.begin(now_ns, ready);
+        if inner.signal_was_delivered && inner.shutdown.is_none() {
             inner.shutdown = Some(inner.moment());
         }
         inner.sleeps_for = timeout;
-        inner.falls_asleep();
-        if inner.told.is_empty() && timeout != Some(Duration::ZERO) {
+        inner.begin_sleep();
+        if inner.ready.is_empty() && timeout != Some(Duration::ZERO) {
             inner.check_sleep();
             // Polls sleep for whole milliseconds, and no less than asked for.
             let timeout_ns = timeout.map(|timeout| now_ns + (timeout.as_nanos() as u64).next_multiple_of(MILLISECOND));
@@ -72,25 +72,25 @@ impl<F: SentFile, const EVENTS: usize> World for SimulatedWorld<F, EVENTS> {
         self.events.clear();
         // What is not ready any more takes no event's place.
         while self.events.len() < EVENTS {
-            let Some(told) = inner.told.pop_front() else { break };
-            self.events.extend(match told {
-                Told::Signal => {
-                    inner.signal_was_told = true;
+            let Some(ready) = inner.ready.pop_front() else { break };
+            self.events.extend(match ready {
+                Ready::Signal => {
+                    inner.signal_was_delivered = true;
                     Some(Event::Shutdown)
                 }
-                Told::Listener(listener) => Some(Event::Listener(listener)),
-                Told::Line(line) => {
+                Ready::Listener(listener) => Some(Event::Listener(listener)),
+                Ready::Link(link) => {
                     let is_spurious = {
                         let one_in = inner.settings.faults.spurious_event;
-                        inner.fault(line, one_in, "spurious event")
+                        inner.fault(link, one_in, "spurious event")
                     };
-                    let line = &mut inner.lines[line];
-                    line.is_announced = false;
-                    line.key().and_then(|key| event(line, key, is_spurious))
+                    let link = &mut inner.links[link];
+                    link.is_notified = false;
+                    link.key().and_then(|key| event(link, key, is_spurious))
                 }
             });
         }
-        inner.wakes_up();
+        inner.end_sleep();
         let now_ns = inner.now_ns();
         inner.trace.note(now_ns, usize::MAX, "turn", self.events.len() as u64);
         Ok(())
@@ -116,30 +116,30 @@ impl<F: SentFile, const EVENTS: usize> World for SimulatedWorld<F, EVENTS> {
             inner.coverage.count("network", "accept without a descriptor");
             return Err(AcceptError::Listener(io::Error::other("too many open files")));
         }
-        let line = backlog.pop_front().ok_or(AcceptError::WouldBlock)?;
-        if inner.fault(line, faults.stolen_descriptor, "descriptor taken by another process") {
+        let link = backlog.pop_front().ok_or(AcceptError::WouldBlock)?;
+        if inner.fault(link, faults.stolen_descriptor, "descriptor taken by another process") {
             if let Some(backlogs) = &mut inner.backlogs {
-                backlogs[listener].push_front(line);
+                backlogs[listener].push_front(link);
             }
             return Err(AcceptError::Listener(io::Error::other("too many open files in the system")));
         }
-        if inner.fault(line, faults.failed_accept, "connection lost before it is accepted") {
-            inner.lines[line].stage = Stage::Closed;
-            inner.lines[line].reset_client();
-            inner.call_client_of(line);
+        if inner.fault(link, faults.failed_accept, "connection lost before it is accepted") {
+            inner.links[link].stage = Stage::Closed;
+            inner.links[link].reset_client();
+            inner.call_client_of(link);
             return Err(AcceptError::Connection(ErrorKind::ConnectionAborted.into()));
         }
         inner.open += 1;
-        inner.worked(line);
+        inner.worked(link);
         let now_ns = inner.now_ns();
-        inner.trace.note(now_ns, line, "accepted as", key as u64);
-        inner.lines[line].stage = Stage::Accepted(key);
-        inner.lines[line].accepted_ns = Some(now_ns);
-        inner.note(line, Step::Accepted);
+        inner.trace.note(now_ns, link, "accepted as", key as u64);
+        inner.links[link].stage = Stage::Accepted(key);
+        inner.links[link].accepted_ns = Some(now_ns);
+        inner.note(link, Step::Accepted);
         // What is registered is told once of what it is ready for.
-        inner.announce(line);
-        let client = SocketAddr::from(([127, 0, 0, 1], line as u16));
-        Ok((SimulatedTransport { network: self.network.clone(), line, file: std::marker::PhantomData }, client))
+        inner.notify(link);
+        let client = SocketAddr::from(([127, 0, 0, 1], link as u16));
+        Ok((SimulatedTransport { network: self.network.clone(), link, file: std::marker::PhantomData }, client))
     }
 
     fn close_listeners(&mut self) {
@@ -148,7 +148,7 @@ impl<F: SentFile, const EVENTS: usize> World for SimulatedWorld<F, EVENTS> {
 }
 
 /// Lets time pass until there is something to tell, or until that time.
-fn sleep(inner: &mut Inner, timeout_ns: Option<u64>) {
+fn sleep(inner: &mut NetworkState, timeout_ns: Option<u64>) {
     let now_ns = inner.now_ns();
     let mut until_ns = timeout_ns;
     let one_in = inner.settings.faults.interrupted_wait;
@@ -163,11 +163,11 @@ fn sleep(inner: &mut Inner, timeout_ns: Option<u64>) {
         until_ns = Some(random.u64(now_ns + 1..=first_ns));
     }
     // Each round lets something happen, or is the last one.
-    while inner.told.is_empty() {
+    while inner.ready.is_empty() {
         let next_ns = until_ns.into_iter().chain(inner.next_ns()).min();
         let Some(next_ns) = next_ns else {
             // Nothing will ever happen: the loop sleeps for good, and the run goes on from here.
-            inner.rests = true;
+            inner.is_quiescent = true;
             return;
         };
         inner.pass_until(next_ns);
@@ -179,14 +179,14 @@ fn sleep(inner: &mut Inner, timeout_ns: Option<u64>) {
 }
 
 /// As epoll tells it: all that is true when it is asked, whatever the event was; none if nothing is.
-fn event(line: &Line, key: usize, is_spurious: bool) -> Option<Event> {
-    let has_ended = line.end_has_arrived || line.reset_has_arrived;
-    let readable = !line.arrived.is_empty() || has_ended;
-    let writable = line.is_writable();
+fn event(link: &Link, key: usize, is_spurious: bool) -> Option<Event> {
+    let has_ended = link.end_has_arrived || link.reset_has_arrived;
+    let readable = !link.arrived.is_empty() || has_ended;
+    let writable = link.is_writable();
     let readiness = Readiness {
         readable: readable || is_spurious,
         writable: writable || is_spurious,
-        short_reads_inconclusive: has_ended || line.is_urgent(),
+        short_reads_inconclusive: has_ended || link.is_urgent(),
     };
     (readiness.readable || readiness.writable).then_some(Event::Connection { key, readiness })
 }
@@ -194,13 +194,13 @@ fn event(line: &Line, key: usize, is_spurious: bool) -> Option<Event> {
 /// The server's end of a connection.
 pub(crate) struct SimulatedTransport<F> {
     network: Network,
-    line: usize,
+    link: usize,
     file: std::marker::PhantomData<F>,
 }
 
 impl<F> Drop for SimulatedTransport<F> {
     fn drop(&mut self) {
-        self.network.inner.borrow_mut().server_closed(self.line);
+        self.network.inner.borrow_mut().server_closed(self.link);
     }
 }
 
@@ -208,25 +208,25 @@ impl<F> SimulatedTransport<F> {
     /// How many bytes a call to send may take; `None` where it would block.
     fn room(&mut self) -> io::Result<Option<usize>> {
         let mut inner = self.network.inner.borrow_mut();
-        let (line, faults) = (self.line, inner.settings.faults);
-        inner.turn.called(line);
-        if inner.lines[line].reset_has_arrived {
+        let (link, faults) = (self.link, inner.settings.faults);
+        inner.turn.called(link);
+        if inner.links[link].reset_has_arrived {
             return Err(ErrorKind::ConnectionReset.into());
         }
-        assert!(!inner.lines[line].server_has_ended, "nothing is sent behind the end");
-        let room = inner.lines[line].room();
-        let is_blocked = room > 0 && inner.fault(line, faults.blocked_send, "send would block");
+        assert!(!inner.links[link].server_has_ended, "nothing is sent behind the end");
+        let room = inner.links[link].room();
+        let is_blocked = room > 0 && inner.fault(link, faults.blocked_send, "send would block");
         if is_blocked {
-            inner.keep_back(line);
+            inner.delay_notification(link);
         }
         if room == 0 || is_blocked {
-            inner.lines[line].wants_room = true;
-            inner.note(line, Step::Blocked);
-            inner.turn.blocked(line);
+            inner.links[link].wants_room = true;
+            inner.note(link, Step::Blocked);
+            inner.turn.blocked(link);
             return Ok(None);
         }
-        let is_short = room > 1 && inner.fault(line, faults.short_send, "send takes a part");
-        Ok(Some(if is_short { inner.lines[line].random.usize(1..room) } else { room }))
+        let is_short = room > 1 && inner.fault(link, faults.short_send, "send takes a part");
+        Ok(Some(if is_short { inner.links[link].random.usize(1..room) } else { room }))
     }
 
     fn sent(&mut self, bytes: &[u8]) -> Io {
@@ -237,20 +237,20 @@ impl<F> SimulatedTransport<F> {
         // What was due before leaves without these bytes.
         inner.catch_up();
         let now_ns = inner.now_ns();
-        inner.trace.note(now_ns, self.line, "sends", bytes.len() as u64);
+        inner.trace.note(now_ns, self.link, "sends", bytes.len() as u64);
         if bytes.starts_with(b"HTTP/1.1 ") {
-            inner.trace.describe(now_ns, self.line, "sends", bytes);
+            inner.trace.describe(now_ns, self.link, "sends", bytes);
         }
-        let line = &mut inner.lines[self.line];
-        line.outgoing.extend(bytes);
-        line.output.extend_from_slice(bytes);
-        line.output_ns = now_ns;
-        inner.note(self.line, Step::Sent(bytes.len() as u64));
-        inner.turn.moved(self.line, bytes.len() as u64);
+        let link = &mut inner.links[self.link];
+        link.outgoing.extend(bytes);
+        link.output.extend_from_slice(bytes);
+        link.output_ns = now_ns;
+        inner.note(self.link, Step::Sent(bytes.len() as u64));
+        inner.turn.moved(self.link, bytes.len() as u64);
         let filled_buffer = inner.settings.faults.filled_buffer;
-        inner.lines[self.line].is_filled |= inner.fault(self.line, filled_buffer, "send fills the buffer");
-        inner.set_off(self.line);
-        inner.worked(self.line);
+        inner.links[self.link].is_filled |= inner.fault(self.link, filled_buffer, "send fills the buffer");
+        inner.start_flights(self.link);
+        inner.worked(self.link);
         Io::Done(bytes.len())
     }
 }
@@ -261,34 +261,34 @@ impl<F: SentFile> Transport for SimulatedTransport<F> {
     fn receive(&mut self, space: &mut [u8]) -> io::Result<Io> {
         assert!(!space.is_empty(), "there is room for what is asked for");
         let mut inner = self.network.inner.borrow_mut();
-        let (index, faults) = (self.line, inner.settings.faults);
+        let (index, faults) = (self.link, inner.settings.faults);
         inner.turn.called(index);
-        let line = &mut inner.lines[index];
-        if line.reset_has_arrived {
+        let link = &mut inner.links[index];
+        if link.reset_has_arrived {
             return Err(ErrorKind::ConnectionReset.into());
         }
-        line.pass_urgent();
-        let bytes = space.len().min(line.readable_bytes());
-        if bytes == 0 && line.arrived.is_empty() && line.end_has_arrived {
-            line.end_was_read = true;
+        link.pass_urgent();
+        let bytes = space.len().min(link.readable_bytes());
+        if bytes == 0 && link.arrived.is_empty() && link.end_has_arrived {
+            link.end_was_read = true;
             return Ok(Io::Done(0));
         }
         let is_blocked = bytes > 0 && inner.fault(index, faults.blocked_receive, "receive would block");
         if is_blocked {
-            inner.keep_back(index);
+            inner.delay_notification(index);
         }
         if bytes == 0 || is_blocked {
             inner.turn.blocked(index);
             return Ok(Io::WouldBlock);
         }
-        let line = &mut inner.lines[index];
-        line.arrived.read_exact(&mut space[..bytes])?;
-        line.read_bytes += bytes as u64;
+        let link = &mut inner.links[index];
+        link.arrived.read_exact(&mut space[..bytes])?;
+        link.read_bytes += bytes as u64;
         let now_ns = inner.now_ns();
         inner.trace.note(now_ns, index, "receives", bytes as u64);
         inner.note(index, Step::Read(bytes as u64));
         inner.turn.moved(index, bytes as u64);
-        inner.set_off(index);
+        inner.start_flights(index);
         inner.worked(index);
         Ok(Io::Done(bytes))
     }
@@ -321,28 +321,28 @@ impl<F: SentFile> Transport for SimulatedTransport<F> {
             return Ok(());
         }
         inner.catch_up();
-        let (now_ns, line) = (inner.now_ns(), &mut inner.lines[self.line]);
-        if line.reset_has_arrived {
+        let (now_ns, link) = (inner.now_ns(), &mut inner.links[self.link]);
+        if link.reset_has_arrived {
             return Err(ErrorKind::NotConnected.into());
         }
-        assert!(!line.server_has_ended, "the end is sent once");
+        assert!(!link.server_has_ended, "the end is sent once");
         if (inner.is_off)() {
             return Ok(());
         }
-        let line = &mut inner.lines[self.line];
-        line.server_has_ended = true;
-        inner.trace.note(now_ns, self.line, "ends", 0);
-        inner.note(self.line, Step::Ended);
-        inner.set_off(self.line);
-        inner.worked(self.line);
+        let link = &mut inner.links[self.link];
+        link.server_has_ended = true;
+        inner.trace.note(now_ns, self.link, "ends", 0);
+        inner.note(self.link, Step::Ended);
+        inner.start_flights(self.link);
+        inner.worked(self.link);
         Ok(())
     }
 
     fn reset_on_close(&mut self) {
-        self.network.inner.borrow_mut().lines[self.line].resets_on_close = true;
+        self.network.inner.borrow_mut().links[self.link].resets_on_close = true;
     }
 
     fn send_buffer_bytes(&self) -> u64 {
-        self.network.inner.borrow().lines[self.line].path.send_buffer_bytes as u64
+        self.network.inner.borrow().links[self.link].path.send_buffer_bytes as u64
     }
 }

@@ -11,14 +11,14 @@ pub(crate) struct Exchange {
     pub request: String,
     pub version: Version,
     /// When it was asked.
-    pub asked_ns: u64,
+    pub requested_ns: u64,
     /// `None` while there is none.
-    pub answer: Option<Answer>,
+    pub response: Option<ReceivedResponse>,
 }
 
 /// A response, as the client has read it.
 #[derive(Clone, Debug)]
-pub(crate) struct Answer {
+pub(crate) struct ReceivedResponse {
     pub status: u16,
     /// How many bytes of content the server may say that it received.
     pub received_bytes: RangeInclusive<u64>,

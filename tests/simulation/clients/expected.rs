@@ -7,10 +7,10 @@ use std::rc::Rc;
 
 use spindle::routes::UploadPolicy;
 
-use crate::simulation::clients::ask::Asked;
-use crate::simulation::clients::folder;
+use crate::simulation::clients::listings;
+use crate::simulation::clients::request::OutstandingRequest;
 use crate::simulation::clients::responses::Response;
-use crate::simulation::ledger::{Ledger, Possible, VersionId};
+use crate::simulation::file_model::{FileModel, Possible, VersionId};
 
 /// What a response must be.
 #[derive(Clone)]
@@ -88,18 +88,18 @@ impl fmt::Display for Expected {
 }
 
 /// What a response is judged by.
-pub(crate) struct Judge<'a> {
-    pub asked: &'a Asked,
+pub(crate) struct ResponseCheck<'a> {
+    pub outstanding: &'a OutstandingRequest,
     pub response: &'a Response,
-    pub ledger: &'a mut Ledger,
+    pub model: &'a mut FileModel,
     pub now_ns: u64,
 }
 
-impl Judge<'_> {
+impl ResponseCheck<'_> {
     /// What is wrong with the response.
     pub(crate) fn check(&mut self) -> Result<(), String> {
         let response = self.response;
-        match &self.asked.ask.expected {
+        match &self.outstanding.request.expected {
             Expected::Status { status, field } => {
                 self.has_status(*status)?;
                 match field {
@@ -130,11 +130,11 @@ impl Judge<'_> {
             Expected::Stored { condition, rules, .. } => self.check_stored(*condition, *rules),
             Expected::Listing { directory, format } => {
                 self.has_status(200)?;
-                folder::check_listing(self, directory, format)
+                listings::check_listing(self, directory, format)
             }
             Expected::Archive { directory } => {
                 self.has_status(200)?;
-                folder::check_archive(self, directory)
+                listings::check_archive(self, directory)
             }
         }
     }
@@ -147,7 +147,7 @@ impl Judge<'_> {
     }
 
     fn has_content(&self, expected: &[u8]) -> Result<(), String> {
-        if self.asked.ask.is_head() {
+        if self.outstanding.request.is_head() {
             let length = self.response.field("content-length").and_then(|length| length.parse().ok());
             let is_encoded = self.response.field("content-encoding").is_some();
             return if is_encoded || length == Some(expected.len()) {
@@ -157,7 +157,7 @@ impl Judge<'_> {
             };
         }
         let decoded = match self.response.field("content-encoding") {
-            Some("gzip") if self.asked.ask.target.starts_with("/echo/") => {
+            Some("gzip") if self.outstanding.request.target.starts_with("/echo/") => {
                 let mut decoded = Vec::new();
                 let mut decoder = flate2::read::GzDecoder::new(&self.response.content[..]);
                 decoder.read_to_end(&mut decoded).map_err(|error| format!("content that is no gzip: {error}"))?;
@@ -179,35 +179,35 @@ impl Judge<'_> {
     }
 
     fn check_file(&mut self, name: &str, condition: ReadCondition) -> Result<(), String> {
-        let Judge { asked, response, now_ns, .. } = *self;
-        let known = asked.tag.as_deref().and_then(|tag| Some((tag, self.ledger.tagged_content(name, tag)?)));
+        let ResponseCheck { outstanding, response, now_ns, .. } = *self;
+        let known = outstanding.tag.as_deref().and_then(|tag| Some((tag, self.model.tagged_content(name, tag)?)));
         match (response.status, condition, known) {
             (200, ..) => {
-                self.ledger.may_read(name, Some(&response.content), asked.at_ns, now_ns)?;
-                let is_named = asked.tag.is_some() && response.field("etag") == asked.tag.as_deref();
+                self.model.may_read(name, Some(&response.content), outstanding.at_ns, now_ns)?;
+                let is_named = outstanding.tag.is_some() && response.field("etag") == outstanding.tag.as_deref();
                 if is_named && condition != ReadCondition::Nothing {
                     return Err("the version was sent whole that the request names".to_owned());
                 }
                 self.note_tag(name, Rc::from(&response.content[..]))
             }
-            (404, ..) => self.ledger.may_read(name, None, asked.at_ns, now_ns),
+            (404, ..) => self.model.may_read(name, None, outstanding.at_ns, now_ns),
             (304, ReadCondition::NoneMatch, Some((tag, content))) => {
                 // The comparison is weak: the tag may be so by now.
                 if response.field("etag").map(|tag| tag.trim_start_matches("W/")) != Some(tag) {
                     return Err("a 304 of another tag".to_owned());
                 }
-                self.ledger.may_read(name, Some(&content), asked.at_ns, now_ns)
+                self.model.may_read(name, Some(&content), outstanding.at_ns, now_ns)
             }
             (206, ReadCondition::IfRange, Some((tag, content))) => {
                 if response.field("etag") != Some(tag) {
                     return Err("a 206 of another tag".to_owned());
                 }
                 self.has_range(1, 20.min(content.len() - 1), &content)?;
-                self.ledger.may_read(name, Some(&content), asked.at_ns, now_ns)
+                self.model.may_read(name, Some(&content), outstanding.at_ns, now_ns)
             }
             // None of the bytes is there: the version is too short.
             (416, ReadCondition::IfRange, Some((_, content))) if content.len() < 2 => {
-                self.ledger.may_read(name, Some(&content), asked.at_ns, now_ns)
+                self.model.may_read(name, Some(&content), outstanding.at_ns, now_ns)
             }
             (status, ..) => Err(format!("a status of {status}")),
         }
@@ -215,20 +215,20 @@ impl Judge<'_> {
 
     fn note_tag(&mut self, name: &str, content: Rc<[u8]>) -> Result<(), String> {
         match self.response.field("etag") {
-            Some(tag) if tag.starts_with('"') => self.ledger.tagged(name, tag, content),
+            Some(tag) if tag.starts_with('"') => self.model.tagged(name, tag, content),
             _ => Ok(()),
         }
     }
 
     fn check_stored(&mut self, condition: WriteCondition, rules: Rules) -> Result<(), String> {
         let Rules { policy, bytes_max, .. } = rules;
-        let Judge { asked, response, now_ns, .. } = *self;
-        let Some(version) = &asked.version else { return Err("nothing was stored".to_owned()) };
-        let possible = self.ledger.possible(version, asked.tag.as_deref(), asked.at_ns, now_ns);
-        let bytes = asked.ask.content.map_or(0, |content| content.bytes as u64);
+        let ResponseCheck { outstanding, response, now_ns, .. } = *self;
+        let Some(version) = &outstanding.version else { return Err("nothing was stored".to_owned()) };
+        let possible = self.model.possible(version, outstanding.tag.as_deref(), outstanding.at_ns, now_ns);
+        let bytes = outstanding.request.content.map_or(0, |content| content.bytes as u64);
         let is_too_long = bytes_max.is_some_and(|bytes_max| bytes > bytes_max);
         if matches!(response.status, 201 | 204) {
-            let is_post = asked.ask.method == "POST";
+            let is_post = outstanding.request.method == "POST";
             let made = if is_post { None } else { Some(response.status == 201) };
             self.stored(version, made)?;
             let may = may_be_stored(condition, policy, made, &possible)
@@ -238,7 +238,7 @@ impl Judge<'_> {
         }
         // Where the disk fails behind the name, the file is there, and nobody knows for how long.
         if response.status < 500 {
-            self.ledger.refused(version);
+            self.model.refused(version);
         }
         let may_be_refused = match response.status {
             409 => policy == UploadPolicy::Create && possible.other,
@@ -251,9 +251,9 @@ impl Judge<'_> {
     }
 
     fn stored(&mut self, version: &VersionId, made: Option<bool>) -> Result<(), String> {
-        let content = self.ledger.acknowledged(version, self.now_ns);
+        let content = self.model.acknowledged(version, self.now_ns);
         if made == Some(true) {
-            self.ledger.made(&version.name)?;
+            self.model.made(&version.name)?;
         }
         self.note_tag(&version.name, content)
     }
@@ -316,9 +316,9 @@ fn check_parts(response: &Response, ranges: &[(usize, usize)], of: &[u8]) -> Res
 }
 
 /// What is beneath a directory of the fixed files: the names of its entries, each with its content, if it is a file.
-pub(crate) fn fixed_entries(ledger: &Ledger, directory: &str) -> BTreeMap<String, Option<Rc<[u8]>>> {
+pub(crate) fn fixed_entries(model: &FileModel, directory: &str) -> BTreeMap<String, Option<Rc<[u8]>>> {
     let mut entries = BTreeMap::new();
-    for (name, content) in &ledger.fixed {
+    for (name, content) in &model.fixed {
         let Some(rest) = name.strip_prefix(directory) else { continue };
         match rest.split_once('/') {
             Some((first, _)) => entries.insert(format!("{first}/"), None),

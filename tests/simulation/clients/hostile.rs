@@ -1,10 +1,10 @@
 //! Clients that do something else: each does it for a while, and is gone.
 
-use crate::simulation::clients::{Client, Reach};
+use crate::simulation::clients::{Client, ClientSocket};
 
 /// What a client does to the server: it sends bytes, piece after piece.
 #[derive(Clone, Debug)]
-pub(crate) struct Habit {
+pub(crate) struct Script {
     pub name: &'static str,
     pub bytes: Vec<u8>,
     pub piece_bytes: usize,
@@ -28,17 +28,17 @@ pub(crate) enum Then {
     Resets(u64),
 }
 
-impl Habit {
+impl Script {
     /// Sends all at once, reads and stays.
-    pub(crate) fn new(name: &'static str, bytes: Vec<u8>) -> Habit {
+    pub(crate) fn new(name: &'static str, bytes: Vec<u8>) -> Script {
         let piece_bytes = usize::MAX;
-        Habit { name, bytes, piece_bytes, every_ns: 0, reads: true, is_urgent: false, then: Then::Stays }
+        Script { name, bytes, piece_bytes, every_ns: 0, reads: true, is_urgent: false, then: Then::Stays }
     }
 }
 
 /// A client with a habit.
 pub(crate) struct Hostile {
-    habit: Habit,
+    script: Script,
     /// When it gives up, if the server has not ended it before.
     leaves_ns: u64,
     sent: usize,
@@ -50,24 +50,24 @@ pub(crate) struct Hostile {
 }
 
 impl Hostile {
-    pub(crate) fn new(habit: Habit, leaves_ns: u64) -> Hostile {
-        Hostile { habit, leaves_ns, sent: 0, next_ns: 0, sent_ns: None, has_begun: false, has_left: false }
+    pub(crate) fn new(script: Script, leaves_ns: u64) -> Hostile {
+        Hostile { script, leaves_ns, sent: 0, next_ns: 0, sent_ns: None, has_begun: false, has_left: false }
     }
 
-    fn misbehave(&mut self, reach: &mut Reach<'_>) {
-        let now_ns = reach.now_ns();
-        let Habit { bytes, piece_bytes, every_ns, reads, is_urgent, then, .. } = &self.habit;
+    fn run_script(&mut self, socket: &mut ClientSocket<'_>) {
+        let now_ns = socket.now_ns();
+        let Script { bytes, piece_bytes, every_ns, reads, is_urgent, then, .. } = &self.script;
         if *reads {
-            reach.read(usize::MAX);
+            socket.read(usize::MAX);
         }
         if self.sent < bytes.len() && now_ns >= self.next_ns {
             let end = self.sent.saturating_add(*piece_bytes).min(bytes.len());
             if *is_urgent {
-                reach.next_is_urgent();
+                socket.next_is_urgent();
             }
-            reach.send(&bytes[self.sent..end]);
+            socket.send(&bytes[self.sent..end]);
             (self.sent, self.next_ns) = (end, now_ns + every_ns);
-            reach.wake_in(*every_ns);
+            socket.wake_in(*every_ns);
         }
         if self.sent < bytes.len() {
             return;
@@ -75,19 +75,19 @@ impl Hostile {
         let sent_ns = *self.sent_ns.get_or_insert_with(|| {
             match then {
                 Then::Stays => {}
-                Then::Ends => reach.end(),
-                Then::Vanishes(in_ns) | Then::Resets(in_ns) => reach.wake_in(*in_ns),
+                Then::Ends => socket.end(),
+                Then::Vanishes(in_ns) | Then::Resets(in_ns) => socket.wake_in(*in_ns),
             }
             now_ns
         });
         match then {
             Then::Vanishes(in_ns) if now_ns >= sent_ns + in_ns => {
                 self.has_left = true;
-                reach.close();
+                socket.close();
             }
             Then::Resets(in_ns) if now_ns >= sent_ns + in_ns => {
                 self.has_left = true;
-                reach.reset();
+                socket.reset();
             }
             _ => {}
         }
@@ -95,24 +95,24 @@ impl Hostile {
 }
 
 impl Client for Hostile {
-    fn act(&mut self, reach: &mut Reach<'_>) {
+    fn act(&mut self, socket: &mut ClientSocket<'_>) {
         if self.has_left {
             return;
         }
         if !self.has_begun {
             self.has_begun = true;
-            reach.count(self.habit.name);
-            let now_ns = reach.now_ns();
-            reach.wake_in(self.leaves_ns.saturating_sub(now_ns));
+            socket.count(self.script.name);
+            let now_ns = socket.now_ns();
+            socket.wake_in(self.leaves_ns.saturating_sub(now_ns));
         }
-        if reach.now_ns() >= self.leaves_ns || reach.is_lost() {
+        if socket.now_ns() >= self.leaves_ns || socket.is_lost() {
             self.has_left = true;
-            return reach.close();
+            return socket.close();
         }
-        self.misbehave(reach);
+        self.run_script(socket);
     }
 
     fn name(&self) -> &'static str {
-        self.habit.name
+        self.script.name
     }
 }

@@ -1,31 +1,31 @@
 //! Those who talk to the server: honest ones, who know what they must get, and others.
 
-pub(crate) mod ask;
-pub(crate) mod bystander;
-pub(crate) mod choose;
-pub(crate) mod edges;
+mod allowed_closes;
+pub(crate) mod behaviour;
+pub(crate) mod boundary;
 pub(crate) mod exchanges;
-mod excuses;
 pub(crate) mod expected;
-pub(crate) mod folder;
-pub(crate) mod garbled;
+pub(crate) mod external;
+pub(crate) mod generate;
 pub(crate) mod honest;
 pub(crate) mod hostile;
-pub(crate) mod hostile_choice;
-pub(crate) mod manners;
+pub(crate) mod hostile_workload;
+pub(crate) mod listings;
+pub(crate) mod malformed;
 pub(crate) mod protocol_errors;
 pub(crate) mod readers;
+pub(crate) mod request;
 pub(crate) mod responses;
 
-use crate::simulation::agenda::Happening;
-use crate::simulation::line::{Line, Path, take_bytes};
-use crate::simulation::network::Inner;
+use crate::simulation::event_queue::Event;
+use crate::simulation::link::{Link, Path, take_bytes};
+use crate::simulation::network::NetworkState;
 
 /// A client with one connection.
 pub(crate) trait Client {
     /// Called when it has connected, when something has come, and when it wanted to be woken: looks at what is there, and
     /// does what it likes. To be called without a reason does no harm.
-    fn act(&mut self, reach: &mut Reach<'_>);
+    fn act(&mut self, socket: &mut ClientSocket<'_>);
 
     /// What is wrong with what it was given, when all is over.
     fn complaint(&self) -> Option<String> {
@@ -42,14 +42,14 @@ pub(crate) trait Client {
 }
 
 /// What a client can see and do.
-pub(crate) struct Reach<'a> {
-    pub(crate) inner: &'a mut Inner,
-    pub(crate) line: usize,
+pub(crate) struct ClientSocket<'a> {
+    pub(crate) inner: &'a mut NetworkState,
+    pub(crate) link: usize,
 }
 
-impl Reach<'_> {
-    fn state(&mut self) -> &mut Line {
-        &mut self.inner.lines[self.line]
+impl ClientSocket<'_> {
+    fn state(&mut self) -> &mut Link {
+        &mut self.inner.links[self.link]
     }
 
     pub(crate) fn now_ns(&self) -> u64 {
@@ -57,7 +57,7 @@ impl Reach<'_> {
     }
 
     pub(crate) fn random(&mut self) -> &mut fastrand::Rng {
-        &mut self.inner.lines[self.line].random
+        &mut self.inner.links[self.link].random
     }
 
     /// Sends bytes. Those that do not fit yet wait.
@@ -68,8 +68,8 @@ impl Reach<'_> {
         }
         state.unsent.extend(bytes);
         state.sent_bytes += bytes.len() as u64;
-        self.inner.trace.describe(self.inner.now_ns(), self.line, "the client sends", bytes);
-        self.inner.set_off(self.line);
+        self.inner.trace.describe(self.inner.now_ns(), self.link, "the client sends", bytes);
+        self.inner.start_flights(self.link);
     }
 
     /// Marks the byte that is sent next as urgent: a read stops before it.
@@ -88,7 +88,7 @@ impl Reach<'_> {
         let state = self.state();
         let bytes = bytes_max.min(state.received.len());
         let read = take_bytes(&mut state.received, bytes);
-        self.inner.set_off(self.line);
+        self.inner.start_flights(self.link);
         read
     }
 
@@ -110,7 +110,7 @@ impl Reach<'_> {
 
     /// Whether something else may have ended the connection than what its client did: the server was asked to end, or was
     /// stopped, or never had it.
-    pub(crate) fn is_out_of_its_hands(&mut self) -> bool {
+    pub(crate) fn may_have_other_causes(&mut self) -> bool {
         let is_ending = self.inner.signal_ns.is_some();
         let state = self.state();
         is_ending || state.was_stopped || state.accepted_ns.is_none()
@@ -118,12 +118,12 @@ impl Reach<'_> {
 
     /// Sends the end: nothing more will be sent.
     pub(crate) fn end(&mut self) {
-        self.inner.trace.describe(self.inner.now_ns(), self.line, "the client ends", b"");
+        self.inner.trace.describe(self.inner.now_ns(), self.link, "the client ends", b"");
         let state = self.state();
         if !state.end_has_arrived {
             state.end_is_unsent = true;
         }
-        self.inner.set_off(self.line);
+        self.inner.start_flights(self.link);
     }
 
     /// Closes the socket: nothing more is sent nor read. As Linux does, it resets the connection if something was not read.
@@ -137,20 +137,20 @@ impl Reach<'_> {
         let state = self.state();
         state.client_has_closed = true;
         state.received.clear();
-        self.inner.set_off(self.line);
+        self.inner.start_flights(self.link);
     }
 
     /// Resets the connection.
     pub(crate) fn reset(&mut self) {
-        self.inner.trace.describe(self.inner.now_ns(), self.line, "the client resets", b"");
+        self.inner.trace.describe(self.inner.now_ns(), self.link, "the client resets", b"");
         self.state().reset_server();
-        self.inner.made_room(self.line);
+        self.inner.made_room(self.link);
     }
 
     /// Wants to be called after that time.
     pub(crate) fn wake_in(&mut self, ns: u64) {
         let at_ns = self.now_ns() + ns;
-        self.inner.schedule(at_ns, Happening::Wake(self.line));
+        self.inner.schedule(at_ns, Event::Wake(self.link));
     }
 
     /// A further client, which connects after that time.

@@ -1,9 +1,9 @@
 //! Clients that read too little: at the edge of what the server puts up with, and not at all.
 
 use crate::simulation::clients::responses::{Parsed, parse};
-use crate::simulation::clients::{Client, Reach};
+use crate::simulation::clients::{Client, ClientSocket};
 use crate::simulation::network::{MILLISECOND, SECOND};
-use crate::simulation::patience::write_stall_ns;
+use crate::simulation::timeouts::write_stall_ns;
 
 /// A client that waits before it reads on for nearly as long as the server lets it, or for a little longer.
 pub(crate) struct SlowReader {
@@ -49,33 +49,33 @@ impl SlowReader {
     }
 
     /// Reads if it is time to, and sees to it that it is called when it is.
-    fn read_in_time(&mut self, reach: &mut Reach<'_>) {
-        let now_ns = reach.now_ns();
-        let line = &reach.inner.lines[reach.line];
-        let path = line.path;
-        let Some((sent, _)) = line.history.sends.last() else { return };
+    fn read_in_time(&mut self, socket: &mut ClientSocket<'_>) {
+        let now_ns = socket.now_ns();
+        let link = &socket.inner.links[socket.link];
+        let path = link.path;
+        let Some((sent, _)) = link.history.sends.last() else { return };
         let due_ns = (sent.at_ns + write_stall_ns(path.send_buffer_bytes)).saturating_add_signed(self.beyond_ns);
-        let is_over = line.closed_ns.is_some() || line.server_has_ended;
+        let is_over = link.closed_ns.is_some() || link.server_has_ended;
         if self.appetite == 0 && now_ns >= due_ns {
             self.appetite = path.client_buffer_bytes + path.send_buffer_bytes / 2;
         } else if self.appetite == 0 && !is_over {
-            return self.wake_in(reach, due_ns - now_ns);
+            return self.wake_in(socket, due_ns - now_ns);
         }
         let most = if is_over { usize::MAX } else { self.appetite };
-        let read = reach.read(most);
+        let read = socket.read(most);
         self.appetite = self.appetite.saturating_sub(read.len());
         self.read.extend(read);
         if !is_over && self.appetite > 0 {
             // What is under way comes within that, or nothing does.
-            self.wake_in(reach, 10 * MILLISECOND);
+            self.wake_in(socket, 10 * MILLISECOND);
         }
     }
 
-    fn wake_in(&mut self, reach: &mut Reach<'_>, ns: u64) {
-        let now_ns = reach.now_ns();
+    fn wake_in(&mut self, socket: &mut ClientSocket<'_>, ns: u64) {
+        let now_ns = socket.now_ns();
         if self.wakes_ns <= now_ns {
             self.wakes_ns = now_ns + ns;
-            reach.wake_in(ns);
+            socket.wake_in(ns);
         }
     }
 
@@ -91,15 +91,15 @@ impl SlowReader {
         Ok(responses)
     }
 
-    fn judge(&mut self, reach: &mut Reach<'_>) {
+    fn finish(&mut self, socket: &mut ClientSocket<'_>) {
         self.is_done = true;
-        let has_ended_it = reach.inner.lines[reach.line].closed_ns.is_some();
-        reach.close();
-        if self.may_be_ended || reach.is_out_of_its_hands() {
+        let has_ended_it = socket.inner.links[socket.link].closed_ns.is_some();
+        socket.close();
+        if self.may_be_ended || socket.may_have_other_causes() {
             return;
         }
         let is_inside = self.beyond_ns < 0;
-        reach.count(if is_inside { "reads just in time" } else { "reads just too late" });
+        socket.count(if is_inside { "reads just in time" } else { "reads just too late" });
         let right = match self.responses() {
             Ok(responses) if is_inside => responses == self.wanted,
             // What is left fits the buffers, and needs no further read of it.
@@ -107,7 +107,7 @@ impl SlowReader {
             Err(_) => false,
         };
         if !right {
-            let (now_ms, path) = (reach.now_ns() / MILLISECOND, reach.inner.lines[reach.line].path);
+            let (now_ms, path) = (socket.now_ns() / MILLISECOND, socket.inner.links[socket.link].path);
             self.complaint = Some(format!(
                 "at {now_ms} ms it reads {} ms late, and has {:?} of {} responses, {path:?}",
                 self.beyond_ns / MILLISECOND as i64,
@@ -119,18 +119,18 @@ impl SlowReader {
 }
 
 impl Client for SlowReader {
-    fn act(&mut self, reach: &mut Reach<'_>) {
+    fn act(&mut self, socket: &mut ClientSocket<'_>) {
         if self.is_done {
             return;
         }
         if !self.has_begun {
             self.has_begun = true;
-            reach.send(&std::mem::take(&mut self.requests));
+            socket.send(&std::mem::take(&mut self.requests));
         }
-        self.read_in_time(reach);
+        self.read_in_time(socket);
         let is_served = self.read.len() >= self.wanted * self.content_bytes && self.responses() == Ok(self.wanted);
-        if reach.has_ended() || reach.is_lost() || is_served {
-            self.judge(reach);
+        if socket.has_ended() || socket.is_lost() || is_served {
+            self.finish(socket);
         }
     }
 
@@ -144,7 +144,7 @@ impl Client for SlowReader {
 }
 
 /// A client that asks again and again, and never reads.
-pub(crate) struct Insatiable {
+pub(crate) struct NonReader {
     request: Vec<u8>,
     every_ns: u64,
     leaves_ns: u64,
@@ -154,35 +154,35 @@ pub(crate) struct Insatiable {
 }
 
 /// How often it asks at most.
-const INSATIABLE_ASKS_NS: u64 = 60 * SECOND;
+const NON_READER_REQUESTS_NS: u64 = 60 * SECOND;
 
-impl Insatiable {
-    pub(crate) fn new(request: Vec<u8>, every_ns: u64, leaves_ns: u64) -> Insatiable {
-        Insatiable { request, every_ns, leaves_ns, next_ns: 0, has_begun: false, is_done: false }
+impl NonReader {
+    pub(crate) fn new(request: Vec<u8>, every_ns: u64, leaves_ns: u64) -> NonReader {
+        NonReader { request, every_ns, leaves_ns, next_ns: 0, has_begun: false, is_done: false }
     }
 }
 
-impl Client for Insatiable {
-    fn act(&mut self, reach: &mut Reach<'_>) {
-        let now_ns = reach.now_ns();
+impl Client for NonReader {
+    fn act(&mut self, socket: &mut ClientSocket<'_>) {
+        let now_ns = socket.now_ns();
         if !self.has_begun {
             self.has_begun = true;
-            reach.wake_in(self.leaves_ns.saturating_sub(now_ns));
+            socket.wake_in(self.leaves_ns.saturating_sub(now_ns));
         }
-        if !self.is_done && (now_ns >= self.leaves_ns || reach.is_lost()) {
+        if !self.is_done && (now_ns >= self.leaves_ns || socket.is_lost()) {
             self.is_done = true;
-            reach.close();
+            socket.close();
         }
-        let accepted_ns = reach.inner.lines[reach.line].accepted_ns;
-        let asks = accepted_ns.is_none_or(|accepted_ns| now_ns < accepted_ns + INSATIABLE_ASKS_NS);
-        if !self.is_done && asks && now_ns >= self.next_ns && reach.unsent_bytes() == 0 {
+        let accepted_ns = socket.inner.links[socket.link].accepted_ns;
+        let requests = accepted_ns.is_none_or(|accepted_ns| now_ns < accepted_ns + NON_READER_REQUESTS_NS);
+        if !self.is_done && requests && now_ns >= self.next_ns && socket.unsent_bytes() == 0 {
             self.next_ns = now_ns + self.every_ns;
-            reach.send(&self.request);
-            reach.wake_in(self.every_ns);
+            socket.send(&self.request);
+            socket.wake_in(self.every_ns);
         }
     }
 
     fn name(&self) -> &'static str {
-        "asks on and on"
+        "pipelines without reading"
     }
 }

@@ -40,7 +40,7 @@ struct Calls {
 
 /// What the loop has done since it last waited.
 #[derive(Default)]
-pub(crate) struct Turn {
+pub(crate) struct TurnBudget {
     /// Waits so far.
     pub turns: u64,
     has_progressed: bool,
@@ -50,7 +50,7 @@ pub(crate) struct Turn {
     accepts: HashMap<usize, u64>,
 }
 
-impl Turn {
+impl TurnBudget {
     pub(crate) fn progressed(&mut self) {
         self.has_progressed = true;
     }
@@ -67,23 +67,23 @@ impl Turn {
     }
 
     /// A call for a connection, to receive or to send.
-    pub(crate) fn called(&mut self, line: usize) {
-        let Calls { calls, .. } = self.calls.entry(line).or_default();
+    pub(crate) fn called(&mut self, link: usize) {
+        let Calls { calls, .. } = self.calls.entry(link).or_default();
         *calls += 1;
         assert!(*calls <= DRIVES_MAX * CALLS_PER_DRIVE, "one turn makes {calls} calls for a connection");
     }
 
     /// A call for a connection that would block.
-    pub(crate) fn blocked(&mut self, line: usize) {
-        let Calls { blocked, .. } = self.calls.entry(line).or_default();
+    pub(crate) fn blocked(&mut self, link: usize) {
+        let Calls { blocked, .. } = self.calls.entry(link).or_default();
         *blocked += 1;
         let most = DRIVES_MAX * BLOCKED_PER_DRIVE;
         assert!(*blocked <= most, "one turn makes {blocked} calls for a connection that would block");
     }
 
     /// A call for a connection has received or sent bytes.
-    pub(crate) fn moved(&mut self, line: usize, call_bytes: u64) {
-        let Calls { bytes, bytes_per_call_max, .. } = self.calls.entry(line).or_default();
+    pub(crate) fn moved(&mut self, link: usize, call_bytes: u64) {
+        let Calls { bytes, bytes_per_call_max, .. } = self.calls.entry(link).or_default();
         *bytes += call_bytes;
         *bytes_per_call_max = call_bytes.max(*bytes_per_call_max);
         let most = DRIVES_MAX * (BYTES_PER_DRIVE + *bytes_per_call_max);

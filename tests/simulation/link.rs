@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 
 use crate::simulation::clients::exchanges::Exchange;
-use crate::simulation::patience::History;
+use crate::simulation::timeouts::History;
 
 /// How a connection's packets travel.
 #[derive(Clone, Copy, Debug)]
@@ -38,7 +38,7 @@ pub(crate) enum Stage {
 }
 
 /// A connection.
-pub(crate) struct Line {
+pub(crate) struct Link {
     pub listener: usize,
     pub path: Path,
     /// All choices that concern it alone, so that other connections can be left out of a run without changing them.
@@ -49,7 +49,7 @@ pub(crate) struct Line {
     /// What the client has sent and the network has not taken.
     pub unsent: VecDeque<u8>,
     pub end_is_unsent: bool,
-    pub flies_to_server: bool,
+    pub in_flight_to_server: bool,
     /// What waits at the server's socket.
     pub arrived: VecDeque<u8>,
     pub end_has_arrived: bool,
@@ -66,7 +66,7 @@ pub(crate) struct Line {
     /// What waits at the server's socket to be sent.
     pub outgoing: VecDeque<u8>,
     pub server_has_ended: bool,
-    pub flies_to_client: bool,
+    pub in_flight_to_client: bool,
     /// What waits at the client's socket.
     pub received: VecDeque<u8>,
     pub end_was_received: bool,
@@ -77,7 +77,7 @@ pub(crate) struct Line {
     // What epoll knows.
     /// Whether a send found no room, so that room is announced.
     pub wants_room: bool,
-    pub is_announced: bool,
+    pub is_notified: bool,
     /// Whether the send buffer counts as full although bytes would fit: as on Linux, where each packet that waits takes more
     /// than its bytes. It ends once some have gone.
     pub is_filled: bool,
@@ -98,22 +98,22 @@ pub(crate) struct Line {
     /// How many bytes had arrived when the server was asked to end.
     pub arrived_by_signal_bytes: Option<u64>,
     /// How many announcements a fault keeps back.
-    pub kept_back: u32,
+    pub delayed_notifications: u32,
     /// What an honest client has asked on it.
     pub exchanges: Option<Vec<Exchange>>,
     pub history: History,
 }
 
-impl Line {
-    pub(crate) fn new(listener: usize, path: Path, random: fastrand::Rng) -> Line {
-        Line {
+impl Link {
+    pub(crate) fn new(listener: usize, path: Path, random: fastrand::Rng) -> Link {
+        Link {
             listener,
             path,
             random,
             stage: Stage::Before,
             unsent: VecDeque::new(),
             end_is_unsent: false,
-            flies_to_server: false,
+            in_flight_to_server: false,
             arrived: VecDeque::new(),
             end_has_arrived: false,
             end_was_read: false,
@@ -124,13 +124,13 @@ impl Line {
             read_bytes: 0,
             outgoing: VecDeque::new(),
             server_has_ended: false,
-            flies_to_client: false,
+            in_flight_to_client: false,
             received: VecDeque::new(),
             end_was_received: false,
             reset_was_received: false,
             client_has_closed: false,
             wants_room: false,
-            is_announced: false,
+            is_notified: false,
             is_filled: false,
             output: Vec::new(),
             output_ns: 0,
@@ -140,7 +140,7 @@ impl Line {
             accepted_ns: None,
             closed_ns: None,
             arrived_by_signal_bytes: None,
-            kept_back: 0,
+            delayed_notifications: 0,
             exchanges: None,
             history: History::default(),
         }
@@ -155,18 +155,18 @@ impl Line {
     }
 
     /// Whether the next flight to the server can begin.
-    pub(crate) fn can_fly_to_server(&self) -> bool {
+    pub(crate) fn can_start_flight_to_server(&self) -> bool {
         let has_room = self.arrived.len() < self.path.receive_buffer_bytes || self.stage == Stage::Closed;
         let has_more = !self.unsent.is_empty() && has_room || self.unsent.is_empty() && self.end_is_unsent;
-        !self.flies_to_server && has_more && !self.is_dead() && self.stage != Stage::Before
+        !self.in_flight_to_server && has_more && !self.is_dead() && self.stage != Stage::Before
     }
 
     /// Whether the next flight to the client can begin.
-    pub(crate) fn can_fly_to_client(&self) -> bool {
+    pub(crate) fn can_start_flight_to_client(&self) -> bool {
         let has_room = self.received.len() < self.path.client_buffer_bytes || self.client_has_closed;
         let has_end = self.server_has_ended && !self.end_was_received;
         let has_more = !self.outgoing.is_empty() && has_room || self.outgoing.is_empty() && has_end;
-        !self.flies_to_client && has_more && !self.is_dead()
+        !self.in_flight_to_client && has_more && !self.is_dead()
     }
 
     /// Whether a reset has ended it.
@@ -175,8 +175,8 @@ impl Line {
     }
 
     /// A flight of at most `bytes_max` bytes arrives at the server. Returns whether the server's socket has news.
-    pub(crate) fn arrive(&mut self, bytes_max: usize) -> bool {
-        self.flies_to_server = false;
+    pub(crate) fn arrive_at_server(&mut self, bytes_max: usize) -> bool {
+        self.in_flight_to_server = false;
         self.flights += 1;
         if self.is_dead() {
             return false;
@@ -203,8 +203,8 @@ impl Line {
     }
 
     /// A flight of at most `bytes_max` bytes arrives at the client. Returns whether the client has news.
-    pub(crate) fn come_back(&mut self, bytes_max: usize) -> bool {
-        self.flies_to_client = false;
+    pub(crate) fn arrive_at_client(&mut self, bytes_max: usize) -> bool {
+        self.in_flight_to_client = false;
         self.flights += 1;
         if self.is_dead() {
             return false;
@@ -276,7 +276,10 @@ impl Line {
 
     /// Whether nothing can happen on it any more, unless its client or the server does something.
     pub(crate) fn is_at_rest(&self) -> bool {
-        !self.flies_to_client && !self.flies_to_server && !self.can_fly_to_client() && !self.can_fly_to_server()
+        !self.in_flight_to_client
+            && !self.in_flight_to_server
+            && !self.can_start_flight_to_client()
+            && !self.can_start_flight_to_server()
     }
 
     /// Whether bytes or an end wait to be received of which the server has been told, although nothing keeps it from
@@ -284,7 +287,7 @@ impl Line {
     pub(crate) fn is_forgotten(&self) -> bool {
         let has_unread = !self.arrived.is_empty() || self.end_has_arrived && !self.end_was_read;
         let is_readable = has_unread && !self.reset_has_arrived && self.key().is_some();
-        is_readable && !self.is_announced && self.kept_back == 0 && !self.wants_room
+        is_readable && !self.is_notified && self.delayed_notifications == 0 && !self.wants_room
     }
 }
 

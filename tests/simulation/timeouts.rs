@@ -71,10 +71,10 @@ impl History {
         send_buffer_bytes: usize,
         shutdown: Option<Moment>,
     ) -> Option<String> {
-        let overstayed = self.overstayed(now, send_buffer_bytes, shutdown);
+        let exceeded = self.exceeded(now, send_buffer_bytes, shutdown);
         if step == Step::Blocked {
             self.blocked.get_or_insert(now);
-            return overstayed;
+            return exceeded;
         }
         self.moved = Some(now);
         match step {
@@ -88,10 +88,10 @@ impl History {
             Step::Closed => self.closed = Some(now),
             Step::Blocked => {}
         }
-        overstayed
+        exceeded
     }
 
-    fn overstayed(&self, now: Moment, send_buffer_bytes: usize, shutdown: Option<Moment>) -> Option<String> {
+    fn exceeded(&self, now: Moment, send_buffer_bytes: usize, shutdown: Option<Moment>) -> Option<String> {
         let last_read = self.reads.last().map(|(at, _)| *at);
         let silent = self.ended.map(|ended| last_read.filter(|read| read.at_ns > ended.at_ns).unwrap_or(ended));
         let unheard = self.accepted.filter(|_| last_read.is_none());

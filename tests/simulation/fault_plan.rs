@@ -3,13 +3,13 @@
 
 use fastrand::Rng;
 
-use crate::simulation::clients::bystander;
+use crate::simulation::clients::external;
 use crate::simulation::disk::{self, Disk, Enabled, Event};
-use crate::simulation::setup::one_of;
+use crate::simulation::scenario::one_of;
 
 /// How the server ends in the middle of its work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stop {
+pub(crate) enum Crash {
     /// The machine loses power at the disk call with this number.
     PowerCut { at_call: u64 },
     /// The process is killed there. What it has written stays.
@@ -18,7 +18,7 @@ pub(crate) enum Stop {
 
 /// What befalls a run's disk.
 #[derive(Clone, Debug)]
-pub(crate) struct Trouble {
+pub(crate) struct FaultPlan {
     /// How many of 65,536 calls take seconds.
     pub slow: u16,
     /// How many of 65,536 calls go wrong in another way.
@@ -26,34 +26,34 @@ pub(crate) struct Trouble {
     /// How many of 65,536 calls find that another process has done something meanwhile.
     pub others: u16,
     /// How the lives of the server end but the last one.
-    pub stops: Vec<Stop>,
+    pub crashes: Vec<Crash>,
 }
 
 /// Of 65,536 calls, so that nearly each takes seconds.
 const SLOW_ALWAYS: u16 = 60_000;
 
-impl Trouble {
+impl FaultPlan {
     /// Whether nearly every call takes seconds, and nothing else goes wrong.
     pub(crate) fn is_slow_always(&self) -> bool {
         self.slow == SLOW_ALWAYS
     }
 
-    pub(crate) fn new(random: &mut Rng) -> Trouble {
+    pub(crate) fn new(random: &mut Rng) -> FaultPlan {
         let is_slow_always = random.u8(..64) == 0;
         if is_slow_always {
-            return Trouble { stops: Vec::new(), slow: SLOW_ALWAYS, failing: 0, others: 0 };
+            return FaultPlan { crashes: Vec::new(), slow: SLOW_ALWAYS, failing: 0, others: 0 };
         }
         let at_call = |random: &mut Rng| {
             let most = one_of(random, &[30, 300, 1500]);
             random.u64(1..most)
         };
         let count = one_of(random, &[0, 0, 0, 1, 2]);
-        let stops = (0..count).map(|_| match random.bool() {
-            true => Stop::PowerCut { at_call: at_call(random) },
-            false => Stop::Kill { at_call: at_call(random) },
+        let crashes = (0..count).map(|_| match random.bool() {
+            true => Crash::PowerCut { at_call: at_call(random) },
+            false => Crash::Kill { at_call: at_call(random) },
         });
-        Trouble {
-            stops: stops.collect(),
+        FaultPlan {
+            crashes: crashes.collect(),
             slow: one_of(random, &[0, 0, 0, 300]),
             failing: one_of(random, &[0, 0, 0, 200, 3000]),
             others: one_of(random, &[0, 0, 3000]),
@@ -66,28 +66,28 @@ impl Trouble {
     }
 
     /// Lets it befall the disk of the server's next life. `stop` is how that ends.
-    pub(crate) fn befall(&self, disk: &Disk, stop: Option<Stop>) {
-        disk.others_may(bystander::actions());
+    pub(crate) fn apply(&self, disk: &Disk, stop: Option<Crash>) {
+        disk.others_may(external::actions());
         // One that is read-only from now on says nothing new for the rest of the run.
         let failing = Enabled::all().without("another process acts").without("read-only from now on");
         match self {
-            Trouble { failing: 1.., .. } => disk.fail(self.failing, failing),
-            Trouble { others: 1.., .. } => disk.fail(self.others, Enabled::NONE.with("another process acts")),
+            FaultPlan { failing: 1.., .. } => disk.fail(self.failing, failing),
+            FaultPlan { others: 1.., .. } => disk.fail(self.others, Enabled::NONE.with("another process acts")),
             _ => disk.fail(self.slow, Enabled::NONE.with("slow")),
         }
         match stop {
-            Some(Stop::PowerCut { at_call } | Stop::Kill { at_call }) => disk.at_call(at_call, Event::PowerCut),
+            Some(Crash::PowerCut { at_call } | Crash::Kill { at_call }) => disk.at_call(at_call, Event::PowerCut),
             None => {}
         }
     }
 }
 
-impl Stop {
+impl Crash {
     /// The disk that the server finds when it starts again.
-    pub(crate) fn what_is_left(self, disk: &Disk) -> Disk {
+    pub(crate) fn restart_disk(self, disk: &Disk) -> Disk {
         match self {
-            Stop::PowerCut { .. } => disk.after_power_loss(),
-            Stop::Kill { .. } => disk.after_kill(),
+            Crash::PowerCut { .. } => disk.after_power_loss(),
+            Crash::Kill { .. } => disk.after_kill(),
         }
     }
 }

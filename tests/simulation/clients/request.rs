@@ -8,11 +8,11 @@ use spindle::semantics::request::Version;
 
 use crate::simulation::clients::expected::{Expected, ReadCondition, WriteCondition};
 use crate::simulation::clients::responses::Response;
-use crate::simulation::ledger::{Ledger, VersionId, content};
+use crate::simulation::file_model::{FileModel, VersionId, content};
 
 /// A request.
 #[derive(Clone)]
-pub(crate) struct Ask {
+pub(crate) struct Request {
     pub method: &'static str,
     pub target: String,
     /// Whether the target is sent in absolute-form.
@@ -68,26 +68,26 @@ pub(crate) enum Expect {
 }
 
 /// A request on its way.
-pub(crate) struct Asked {
-    pub ask: Ask,
+pub(crate) struct OutstandingRequest {
+    pub request: Request,
     pub version: Option<VersionId>,
     /// The tag that the request names, if the server has given it before.
     pub tag: Option<String>,
     /// What is sent once the server says that it goes on, and when it is sent in any case.
     pub held_back: Vec<u8>,
-    pub goes_on_ns: u64,
+    pub content_from_ns: u64,
     /// How many of all bytes of the connection are before the end of its head, and before its own end.
     pub head_end: u64,
     pub end: u64,
     /// When it was asked, and when its last byte was handed to the network.
     pub at_ns: u64,
-    pub sent: Option<Sent>,
+    pub sent: Option<SentAt>,
     pub was_continued: bool,
 }
 
 /// When a request had been sent.
 #[derive(Clone, Copy)]
-pub(crate) struct Sent {
+pub(crate) struct SentAt {
     pub at_ns: u64,
     /// How long the server had been at work then, and how many flights there had been.
     pub busy_ns: u64,
@@ -104,7 +104,7 @@ pub(crate) struct Written {
 }
 
 /// For the trace: without the content.
-impl fmt::Display for Ask {
+impl fmt::Display for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
@@ -114,10 +114,10 @@ impl fmt::Display for Ask {
     }
 }
 
-impl Ask {
+impl Request {
     /// A plain request.
-    pub(crate) fn get(target: String, expected: Expected) -> Ask {
-        Ask {
+    pub(crate) fn get(target: String, expected: Expected) -> Request {
+        Request {
             method: "GET",
             target,
             is_absolute: false,
@@ -160,7 +160,7 @@ impl Ask {
     }
 
     /// The request's bytes, and what is noted of it.
-    pub(crate) fn write(&self, ledger: &mut Ledger, now_ns: u64) -> Written {
+    pub(crate) fn write(&self, model: &mut FileModel, now_ns: u64) -> Written {
         let version = if self.version() == Version::Http11 { "HTTP/1.1" } else { "HTTP/1.0" };
         let empty_line = if self.has_empty_line { "\r\n" } else { "" };
         let mut head = format!("{empty_line}{} {} {version}\r\nHost: a\r\n", self.method, self.sent_target());
@@ -172,7 +172,7 @@ impl Ask {
         for field in &self.fields {
             head.push_str(&format!("{field}\r\n"));
         }
-        let tag = self.named_tag(ledger);
+        let tag = self.named_tag(model);
         if let Some(line) = self.condition_field(tag.as_deref()) {
             head.push_str(&line);
         }
@@ -188,7 +188,7 @@ impl Ask {
             }
             framed = if coding == Coding::Length { content.to_vec() } else { chunked(&content, coding, number) };
             if let Expected::Stored { name, .. } = &self.expected {
-                noted = Some(ledger.sends(name, content, now_ns));
+                noted = Some(model.sends(name, content, now_ns));
             }
         }
         head.push_str("\r\n");
@@ -196,10 +196,10 @@ impl Ask {
     }
 
     /// The tag that the condition is about: the last one that the server gave for the name.
-    fn named_tag(&self, ledger: &Ledger) -> Option<String> {
+    fn named_tag(&self, model: &FileModel) -> Option<String> {
         match &self.expected {
             Expected::File { name, condition: ReadCondition::NoneMatch | ReadCondition::IfRange }
-            | Expected::Stored { name, condition: WriteCondition::Match, .. } => ledger.last_tag(name),
+            | Expected::Stored { name, condition: WriteCondition::Match, .. } => model.last_tag(name),
             _ => None,
         }
     }

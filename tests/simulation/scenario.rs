@@ -6,40 +6,40 @@ use std::rc::Rc;
 use fastrand::Rng;
 use spindle::routes::UploadPolicy;
 
-use crate::simulation::agenda::Happening;
-use crate::simulation::case::Case;
-use crate::simulation::clients::ask::Ask;
-use crate::simulation::clients::bystander::Bystander;
+use crate::simulation::clients::external::ExternalChangeClient;
 use crate::simulation::clients::honest::Honest;
-use crate::simulation::clients::{Client, choose, hostile_choice};
+use crate::simulation::clients::request::Request;
+use crate::simulation::clients::{Client, generate, hostile_workload};
 use crate::simulation::disk;
-use crate::simulation::ledger::{Ledger, content};
-use crate::simulation::line::Path;
-use crate::simulation::network::{Faults, Inner, MICROSECOND, MILLISECOND, SECOND, Settings, mix};
-use crate::simulation::trouble::{self, Stop, Trouble};
+use crate::simulation::event_queue::Event;
+use crate::simulation::fault_plan::{self, Crash, FaultPlan};
+use crate::simulation::file_model::{FileModel, content};
+use crate::simulation::link::Path;
+use crate::simulation::network::{Faults, MICROSECOND, MILLISECOND, NetworkState, SECOND, Settings, mix};
+use crate::simulation::run_config::RunConfig;
 
 /// When the last hostile client has left.
 pub(crate) const HOSTILE_UNTIL_NS: u64 = 120 * SECOND;
 
 /// How many clients use names that other processes change, where there are any.
-const BYSTANDERS: usize = 10;
+const EXTERNAL_CLIENTS: usize = 10;
 
 /// What a run is made of besides its clients.
 #[derive(Clone, Debug)]
-pub(crate) struct Setup {
+pub(crate) struct Scenario {
     pub network: Settings,
     pub connections_max: usize,
     /// Whether clients may have to wait for places or descriptors.
-    pub is_scarce: bool,
+    pub is_limited: bool,
     /// Whether places are scarce for many others, all of whom can give way: honest clients are answered in time then.
-    pub is_crowded: bool,
+    pub has_evictable_load: bool,
     pub is_folder: bool,
     /// Whether that is served as a web site.
     pub is_site: bool,
     pub policy: UploadPolicy,
     pub upload_bytes_max: Option<u64>,
     pub disk: disk::Settings,
-    pub trouble: Trouble,
+    pub fault_plan: FaultPlan,
     /// Whether an upload is acknowledged only when it is on the disk.
     pub durable: bool,
     /// How many events a wait tells at most: few, some, or many.
@@ -64,22 +64,22 @@ pub(crate) fn one_of<T: Copy>(random: &mut Rng, values: &[T]) -> T {
     values[random.usize(..values.len())]
 }
 
-impl Setup {
-    pub(crate) fn new(random: &mut Rng) -> Setup {
+impl Scenario {
+    pub(crate) fn new(random: &mut Rng) -> Scenario {
         // Few clients make short runs, of which there can be many; some faults take a crowd.
         let honest = one_of(random, &[1, 2, 2, 3, 3, 8]);
         let hostile = one_of(random, &[0, 0, 1, 2, 4, 12]);
         let scarcity = random.u8(..6);
-        let trouble = Trouble::new(random);
+        let fault_plan = FaultPlan::new(random);
         // Where each call takes seconds, waiting for places too would take longer than any client waits.
-        let scarcity = if trouble.is_slow_always() { u8::MAX } else { scarcity };
-        let is_crowded = scarcity == 1 && random.bool();
+        let scarcity = if fault_plan.is_slow_always() { u8::MAX } else { scarcity };
+        let has_evictable_load = scarcity == 1 && random.bool();
         // Each client that is not of the crowd holds a place while it is answered.
-        let others = honest + if trouble.others > 0 { BYSTANDERS } else { 0 };
+        let others = honest + if fault_plan.others > 0 { EXTERNAL_CLIENTS } else { 0 };
         // In a crowd all others can give way.
-        let hostile = if is_crowded { 0 } else { hostile };
+        let hostile = if has_evictable_load { 0 } else { hostile };
         let few = match random.u8(..4) {
-            _ if is_crowded => others + random.usize(1..=3),
+            _ if has_evictable_load => others + random.usize(1..=3),
             0 => random.usize(20..=40),
             _ => random.usize(1..=6),
         };
@@ -89,7 +89,7 @@ impl Setup {
         let faults = match random.bool() {
             true => Faults::default(),
             // Right behind a slow call, a call that would block for no reason lets a deadline pass that need not.
-            false if trouble.is_slow_always() => Faults::default(),
+            false if fault_plan.is_slow_always() => Faults::default(),
             false => Faults {
                 blocked_receive: rarely(random),
                 blocked_send: rarely(random),
@@ -101,25 +101,26 @@ impl Setup {
                 stolen_descriptor: if scarcity == 0 { rarely(random) } else { 0 },
             },
         };
-        Setup {
+        Scenario {
             network: Settings {
                 listeners: random.usize(1..=2),
-                backlog_max: if trouble.is_slow_always() { 128 } else { one_of(random, &[2, 128]) },
+                backlog_max: if fault_plan.is_slow_always() { 128 } else { one_of(random, &[2, 128]) },
                 descriptors: if scarcity == 0 { few } else { usize::MAX },
                 call_ns_max: one_of(random, &[0, 5 * MICROSECOND, 200 * MICROSECOND]),
                 faults,
             },
             connections_max: if scarcity == 1 { few } else { 1000 },
-            is_scarce: scarcity < 2,
-            is_crowded,
+            is_limited: scarcity < 2,
+            has_evictable_load,
             is_folder,
             is_site,
             policy: if is_site { UploadPolicy::Off } else { one_of(random, &POLICIES) },
             upload_bytes_max: one_of(random, &[None, None, Some(1_000)]),
-            disk: trouble::system(random),
+            disk: fault_plan::system(random),
             // Without it nothing is promised of a loss of power.
-            durable: trouble.stops.iter().any(|stop| matches!(stop, Stop::PowerCut { .. })) || random.u8(..4) == 0,
-            trouble,
+            durable: fault_plan.crashes.iter().any(|stop| matches!(stop, Crash::PowerCut { .. }))
+                || random.u8(..4) == 0,
+            fault_plan,
             events: one_of(random, &[Events::Few, Events::Many]),
             signal_ns: random.bool().then(|| random.u64(..HOSTILE_UNTIL_NS)),
             honest,
@@ -129,17 +130,17 @@ impl Setup {
 
     /// The content of a file that is there from the beginning.
     pub(crate) fn fixed(&self, name: &str) -> Rc<[u8]> {
-        let mut ledger = Ledger::default();
-        fixed_files(&mut ledger);
-        Rc::clone(&ledger.fixed[name])
+        let mut model = FileModel::default();
+        fixed_files(&mut model);
+        Rc::clone(&model.fixed[name])
     }
 }
 
-impl Setup {
+impl Scenario {
     /// How many clients there are. First come the honest ones, then the hostile ones, then those of names that other
     /// processes change. A flood has the number behind all of these.
     pub(crate) fn clients(&self) -> usize {
-        self.honest + self.hostile + if self.trouble.others > 0 { BYSTANDERS } else { 0 }
+        self.honest + self.hostile + if self.fault_plan.others > 0 { EXTERNAL_CLIENTS } else { 0 }
     }
 }
 
@@ -180,14 +181,14 @@ const FIXED_FILES: [(&str, usize); 9] = [
 ];
 
 /// Fills the ledger with the files that are there from the beginning.
-pub(crate) fn fixed_files(ledger: &mut Ledger) {
+pub(crate) fn fixed_files(model: &mut FileModel) {
     for (number, (name, bytes)) in FIXED_FILES.into_iter().enumerate() {
-        ledger.fixed.insert(name, content(1_000_000 + number as u64, bytes));
+        model.fixed.insert(name, content(1_000_000 + number as u64, bytes));
     }
 }
 
 /// A client, and when and how it comes.
-pub(crate) struct Entrance {
+pub(crate) struct NewClient {
     pub at_ns: u64,
     pub listener: usize,
     pub path: Path,
@@ -195,24 +196,24 @@ pub(crate) struct Entrance {
 }
 
 /// The clients of a run, while they are made.
-pub(crate) struct Cast<'a> {
-    pub inner: &'a mut Inner,
-    pub setup: &'a Setup,
-    pub case: &'a Case,
+pub(crate) struct ClientBuilder<'a> {
+    pub inner: &'a mut NetworkState,
+    pub scenario: &'a Scenario,
+    pub config: &'a RunConfig,
     /// Each client has random numbers of its own, made from this.
     seed: u64,
 }
 
-impl Cast<'_> {
+impl ClientBuilder<'_> {
     /// The random numbers of the client with that number.
     pub(crate) fn random(&self, number: usize) -> Rng {
         Rng::with_seed(mix(self.seed, number as u64))
     }
 
     /// Adds a client, unless it is left out.
-    pub(crate) fn add(&mut self, number: usize, make: impl FnOnce(&mut Rng) -> Entrance) {
-        let Entrance { at_ns, listener, path, client } = make(&mut self.random(number));
-        if self.case.includes(number) {
+    pub(crate) fn add(&mut self, number: usize, make: impl FnOnce(&mut Rng) -> NewClient) {
+        let NewClient { at_ns, listener, path, client } = make(&mut self.random(number));
+        if self.config.includes(number) {
             self.inner.add_client(at_ns, listener, path, client);
         } else {
             self.inner.leave_out_client(listener, path);
@@ -224,58 +225,64 @@ impl Cast<'_> {
 ///
 /// Each makes its choices from its number, so that others can be left out without changing it.
 pub(crate) fn add_clients(
-    inner: &mut Inner,
-    setup: &Setup,
-    case: &Case,
-    ledger: &Rc<RefCell<Ledger>>,
+    inner: &mut NetworkState,
+    scenario: &Scenario,
+    config: &RunConfig,
+    model: &Rc<RefCell<FileModel>>,
     random: &mut Rng,
 ) {
-    let mut cast = Cast { inner, setup, case, seed: random.u64(..) };
-    for number in 0..setup.honest {
-        cast.add(number, |random| honest(setup, case, ledger, random, number));
+    let mut builder = ClientBuilder { inner, scenario, config, seed: random.u64(..) };
+    for number in 0..scenario.honest {
+        builder.add(number, |random| honest(scenario, config, model, random, number));
     }
-    hostile_choice::add_clients(&mut cast);
-    for number in setup.honest + setup.hostile..setup.clients() {
-        cast.add(number, |random| {
+    hostile_workload::add_clients(&mut builder);
+    for number in scenario.honest + scenario.hostile..scenario.clients() {
+        builder.add(number, |random| {
             let (path, at_ns) = (path(random), random.u64(..90 * SECOND));
-            let client = Bystander::new(|name| target_of(setup, name), random);
-            Entrance { at_ns, listener: 0, path, client: Box::new(client) }
+            let client = ExternalChangeClient::new(|name| target_of(scenario, name), random);
+            NewClient { at_ns, listener: 0, path, client: Box::new(client) }
         });
     }
-    if setup.network.descriptors < usize::MAX {
+    if scenario.network.descriptors < usize::MAX {
         // They run out for a while, and come back.
         for _ in 0..random.usize(..3) {
             let (at_ns, for_ns) = (random.u64(..90 * SECOND), random.u64(..20 * SECOND));
-            inner.schedule(at_ns, Happening::Descriptors(0));
-            inner.schedule(at_ns + for_ns, Happening::Descriptors(setup.network.descriptors));
+            inner.schedule(at_ns, Event::Descriptors(0));
+            inner.schedule(at_ns + for_ns, Event::Descriptors(scenario.network.descriptors));
         }
     }
-    if let Some(signal_ns) = setup.signal_ns {
-        inner.schedule(signal_ns, Happening::Signal);
+    if let Some(signal_ns) = scenario.signal_ns {
+        inner.schedule(signal_ns, Event::Signal);
     }
     if random.u8(..4) == 0 {
         let by_ns = one_of(random, &[-3600, -7, 5, 86_400]) * SECOND as i64;
-        inner.schedule(random.u64(..HOSTILE_UNTIL_NS), Happening::ClockSet(by_ns));
+        inner.schedule(random.u64(..HOSTILE_UNTIL_NS), Event::ClockSet(by_ns));
     }
 }
 
-fn honest(setup: &Setup, case: &Case, ledger: &Rc<RefCell<Ledger>>, random: &mut Rng, number: usize) -> Entrance {
+fn honest(
+    scenario: &Scenario,
+    config: &RunConfig,
+    model: &Rc<RefCell<FileModel>>,
+    random: &mut Rng,
+    number: usize,
+) -> NewClient {
     let (mut path, at_ns) = (path(random), random.u64(..60 * SECOND));
-    let listener = random.usize(..setup.network.listeners);
+    let listener = random.usize(..scenario.network.listeners);
     let count = random.usize(1..=6);
-    let ask = |place| choose::ask(setup, &ledger.borrow(), random, (number * 10 + place) as u64);
-    let mut asks: Vec<Ask> = (0..count).map(ask).collect();
-    asks.truncate(case.requests_max);
-    let manners = choose::manners(setup, &path, random);
-    if manners.reads_every_ns > 0 {
+    let request = |place| generate::request(scenario, &model.borrow(), random, (number * 10 + place) as u64);
+    let mut requests: Vec<Request> = (0..count).map(request).collect();
+    requests.truncate(config.requests_max);
+    let behaviour = generate::behaviour(scenario, &path, random);
+    if behaviour.reads_every_ns > 0 {
         // With less it would be slower than the server puts up with.
         path.client_buffer_bytes = 65_536;
     }
-    let client = Honest::new(asks, manners, ledger, path, listener);
-    Entrance { at_ns, listener, path, client: Box::new(client) }
+    let client = Honest::new(requests, behaviour, model, path, listener);
+    NewClient { at_ns, listener, path, client: Box::new(client) }
 }
 
 /// The target of a file, by its path beneath the root.
-pub(crate) fn target_of(setup: &Setup, name: &str) -> String {
-    if setup.is_folder { format!("/{name}") } else { format!("/files/{name}") }
+pub(crate) fn target_of(scenario: &Scenario, name: &str) -> String {
+    if scenario.is_folder { format!("/{name}") } else { format!("/files/{name}") }
 }

@@ -3,16 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
-use crate::simulation::clients::expected::{Judge, fixed_entries};
+use crate::simulation::clients::expected::{ResponseCheck, fixed_entries};
 
 /// Each entry that is there all the time is listed once, and no other but uploads.
-pub(crate) fn check_listing(judge: &Judge<'_>, directory: &str, format: &str) -> Result<(), String> {
-    if judge.asked.ask.is_head() {
+pub(crate) fn check_listing(check: &ResponseCheck<'_>, directory: &str, format: &str) -> Result<(), String> {
+    if check.outstanding.request.is_head() {
         return Ok(());
     }
-    let text = std::str::from_utf8(&judge.response.content).map_err(|error| format!("a listing: {error}"))?;
+    let text = std::str::from_utf8(&check.response.content).map_err(|error| format!("a listing: {error}"))?;
     let found = match format {
-        "json" => json_names(judge, directory, text)?,
+        "json" => json_names(check, directory, text)?,
         "text" => text.lines().map(str::to_owned).collect(),
         _ => html_names(text)?,
     };
@@ -20,18 +20,18 @@ pub(crate) fn check_listing(judge: &Judge<'_>, directory: &str, format: &str) ->
     if names.len() < found.len() {
         return Err(format!("a name is listed twice: {found:?}"));
     }
-    let fixed = fixed_entries(judge.ledger, directory);
+    let fixed = fixed_entries(check.model, directory);
     if let Some(missing) = fixed.keys().find(|name| !names.contains(name.as_str())) {
         return Err(format!("{missing} is not listed, but {found:?}"));
     }
     for name in names.into_iter().filter(|name| !fixed.contains_key(*name)) {
         let path = format!("{directory}{name}");
-        if !is_of_others(&path) && !judge.ledger.uploaded_names().any(|uploaded| uploaded == path) {
+        if !is_of_others(&path) && !check.model.uploaded_names().any(|uploaded| uploaded == path) {
             return Err(format!("{path} is listed, which nobody has stored"));
         }
     }
     let listed: BTreeSet<String> = found.iter().map(|name| format!("{directory}{name}")).collect();
-    all_acknowledged(judge, directory, |path| listed.contains(path))
+    all_acknowledged(check, directory, |path| listed.contains(path))
 }
 
 /// Whether a file may be one that hostile clients write, under names that they garble, or that other processes change, of which
@@ -40,23 +40,23 @@ fn is_of_others(path: &str) -> bool {
     path.starts_with("up/") || path.starts_with("others/")
 }
 
-/// Each upload to the directory is there that was acknowledged before the question.
-fn all_acknowledged(judge: &Judge<'_>, directory: &str, is_there: impl Fn(&str) -> bool) -> Result<(), String> {
-    for name in judge.ledger.uploaded_names() {
+/// Each upload to the directory is there that was acknowledged before the requests.
+fn all_acknowledged(check: &ResponseCheck<'_>, directory: &str, is_there: impl Fn(&str) -> bool) -> Result<(), String> {
+    for name in check.model.uploaded_names() {
         let is_within = name.strip_prefix(directory).is_some_and(|rest| !rest.contains('/'));
         if is_within && !is_there(name) {
-            judge.ledger.may_read(name, None, judge.asked.at_ns, judge.now_ns)?;
+            check.model.may_read(name, None, check.outstanding.at_ns, check.now_ns)?;
         }
     }
     Ok(())
 }
 
-fn json_names(judge: &Judge<'_>, directory: &str, text: &str) -> Result<Vec<String>, String> {
+fn json_names(check: &ResponseCheck<'_>, directory: &str, text: &str) -> Result<Vec<String>, String> {
     let json: serde_json::Value = serde_json::from_str(text).map_err(|error| format!("a listing: {error}"))?;
     if json["path"] != format!("/{directory}") {
         return Err(format!("a listing of {}", json["path"]));
     }
-    let fixed = fixed_entries(judge.ledger, directory);
+    let fixed = fixed_entries(check.model, directory);
     let entries = json["entries"].as_array().ok_or("a listing without entries")?;
     let mut names = Vec::new();
     for entry in entries {
@@ -80,14 +80,14 @@ fn html_names(text: &str) -> Result<Vec<String>, String> {
 }
 
 /// Each file is in the archive that is there all the time, and of uploads whole versions.
-pub(crate) fn check_archive(judge: &Judge<'_>, directory: &str) -> Result<(), String> {
-    if judge.asked.ask.is_head() {
+pub(crate) fn check_archive(check: &ResponseCheck<'_>, directory: &str) -> Result<(), String> {
+    if check.outstanding.request.is_head() {
         return Ok(());
     }
     let mut found = BTreeMap::new();
     let read_error = |error: std::io::Error| format!("an archive: {error}");
     let root = if directory.is_empty() { "shared/" } else { directory };
-    let mut archive = tar::Archive::new(&judge.response.content[..]);
+    let mut archive = tar::Archive::new(&check.response.content[..]);
     for entry in archive.entries().map_err(read_error)? {
         let mut entry = entry.map_err(read_error)?;
         let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
@@ -101,17 +101,17 @@ pub(crate) fn check_archive(judge: &Judge<'_>, directory: &str) -> Result<(), St
             return Err(format!("{path} is twice in an archive"));
         }
     }
-    if !judge.response.content.ends_with(&[0; 1024]) {
+    if !check.response.content.ends_with(&[0; 1024]) {
         return Err("an archive without its end".to_owned());
     }
-    let ledger = &judge.ledger;
+    let model = &check.model;
     let is_hidden = |name: &str| name.split('/').any(|segment| segment.starts_with('.'));
-    let fixed = ledger.fixed.keys().copied().filter(|name| !is_hidden(name));
+    let fixed = model.fixed.keys().copied().filter(|name| !is_hidden(name));
     let names: BTreeSet<&str> =
-        fixed.chain(ledger.uploaded_names()).filter(|name| name.starts_with(directory)).collect();
+        fixed.chain(model.uploaded_names()).filter(|name| name.starts_with(directory)).collect();
     for name in &names {
         let content = found.get(*name).map(Vec::as_slice);
-        ledger.may_read(name, content, judge.asked.at_ns, judge.now_ns)?;
+        model.may_read(name, content, check.outstanding.at_ns, check.now_ns)?;
     }
     match found.keys().find(|name| !names.contains(name.as_str()) && !is_of_others(name)) {
         Some(name) => Err(format!("{name} is in an archive, which nobody has stored")),

@@ -6,9 +6,9 @@ use std::rc::Rc;
 use fastrand::Rng;
 
 use crate::simulation::clients::responses::{Parsed, Response, bytes_at_least, parse};
-use crate::simulation::clients::{Client, Reach};
+use crate::simulation::clients::{Client, ClientSocket};
 use crate::simulation::disk::{Action, Disk};
-use crate::simulation::ledger::content;
+use crate::simulation::file_model::content;
 use crate::simulation::network::START_UNIX_NS;
 
 /// What is outside of the root, beside it.
@@ -83,7 +83,7 @@ pub(crate) fn check_outside(disk: &Disk) -> Result<(), String> {
 }
 
 /// A client of what others change.
-pub(crate) struct Bystander {
+pub(crate) struct ExternalChangeClient {
     request: Vec<u8>,
     is_page: bool,
     read: Vec<u8>,
@@ -93,9 +93,9 @@ pub(crate) struct Bystander {
     complaint: Option<String>,
 }
 
-impl Bystander {
+impl ExternalChangeClient {
     /// `target_of` makes a target of a path beneath the root.
-    pub(crate) fn new(target_of: impl Fn(&str) -> String, random: &mut Rng) -> Bystander {
+    pub(crate) fn new(target_of: impl Fn(&str) -> String, random: &mut Rng) -> ExternalChangeClient {
         let names = ["others/page", "others/page", "others/box/inner", "others/way/secret", "others/way/inner"];
         let written = ["others/box/new", "others/way/new", "others/way"];
         let is_read = random.u8(..4) > 0;
@@ -105,7 +105,7 @@ impl Bystander {
             true => format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n").into_bytes(),
             false => format!("PUT {target} HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nmine").into_bytes(),
         };
-        Bystander {
+        ExternalChangeClient {
             request,
             is_page: name == "others/page",
             read: Vec::new(),
@@ -130,32 +130,32 @@ impl Bystander {
     }
 }
 
-impl Client for Bystander {
-    fn act(&mut self, reach: &mut Reach<'_>) {
+impl Client for ExternalChangeClient {
+    fn act(&mut self, socket: &mut ClientSocket<'_>) {
         if self.is_done {
             return;
         }
         let request = std::mem::take(&mut self.request);
-        reach.send(&request);
-        self.read.extend(reach.read(usize::MAX));
-        let has_ended = reach.has_ended() || reach.is_lost();
+        socket.send(&request);
+        self.read.extend(socket.read(usize::MAX));
+        let has_ended = socket.has_ended() || socket.is_lost();
         if self.read.len() < self.parses_from && !has_ended {
             return;
         }
         match parse(&self.read, false, false) {
             Parsed::Response(response) => {
                 self.complaint = self.check(&response).err();
-                reach.count(&format!("was answered {} on what others change", response.status));
+                socket.count(&format!("external changes: response {}", response.status));
             }
             Parsed::Malformed(reason) => self.complaint = Some(reason),
-            Parsed::Partial if has_ended => reach.count("was cut short on what others change"),
+            Parsed::Partial if has_ended => socket.count("external changes: response cut short"),
             Parsed::Partial => {
                 self.parses_from = bytes_at_least(&self.read, false);
                 return;
             }
         }
         self.is_done = true;
-        reach.close();
+        socket.close();
     }
 
     fn complaint(&self) -> Option<String> {
@@ -163,6 +163,6 @@ impl Client for Bystander {
     }
 
     fn name(&self) -> &'static str {
-        "bystander"
+        "external changes"
     }
 }

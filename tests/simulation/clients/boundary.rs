@@ -7,13 +7,13 @@ use spindle::http1::limits::{
 };
 
 use crate::simulation::clients::responses::{Parsed, parse};
-use crate::simulation::clients::{Client, Reach};
+use crate::simulation::clients::{Client, ClientSocket};
 use crate::simulation::network::{MILLISECOND, SECOND};
-use crate::simulation::patience::{History, Moment, when_past};
+use crate::simulation::timeouts::{History, Moment, when_past};
 
 /// The limit that a client goes to the edge of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Edge {
+pub(crate) enum Boundary {
     /// The time for a head, of which the first byte is the one behind so many bytes.
     Head { from: u64 },
     /// The time until the next request.
@@ -31,17 +31,17 @@ pub(crate) enum Edge {
 pub(crate) struct Piece {
     /// How long after the piece before, or after the answer to it.
     pub wait_ns: u64,
-    pub awaits_answer: bool,
+    pub awaits_response: bool,
     pub bytes: usize,
 }
 
 /// A client that sends a stream of bytes in pieces at their times, and reads all that comes at once.
-pub(crate) struct AtTheEdge {
-    edge: Edge,
+pub(crate) struct BoundaryClient {
+    boundary: Boundary,
     stream: Vec<u8>,
     script: Vec<Piece>,
     /// Whether anything but its limits may end it: scarce places.
-    is_scarce: bool,
+    is_limited: bool,
     next: usize,
     sent: usize,
     next_ns: Option<u64>,
@@ -62,13 +62,13 @@ enum Verdict {
     Either,
 }
 
-impl AtTheEdge {
-    pub(crate) fn new(edge: Edge, stream: Vec<u8>, script: Vec<Piece>, is_scarce: bool) -> AtTheEdge {
-        AtTheEdge {
-            edge,
+impl BoundaryClient {
+    pub(crate) fn new(boundary: Boundary, stream: Vec<u8>, script: Vec<Piece>, is_limited: bool) -> BoundaryClient {
+        BoundaryClient {
+            boundary,
             stream,
             script,
-            is_scarce,
+            is_limited,
             next: 0,
             sent: 0,
             next_ns: None,
@@ -98,56 +98,56 @@ impl AtTheEdge {
         }
     }
 
-    fn send_what_is_due(&mut self, reach: &mut Reach<'_>) {
-        let now_ns = reach.now_ns();
+    fn send_what_is_due(&mut self, socket: &mut ClientSocket<'_>) {
+        let now_ns = socket.now_ns();
         // Each round sends a piece.
         while let Some(piece) = self.script.get(self.next).copied() {
-            let is_answered = !self.read.is_empty();
-            if piece.awaits_answer && !is_answered {
+            let has_response = !self.read.is_empty();
+            if piece.awaits_response && !has_response {
                 return;
             }
             let due_ns = *self.next_ns.get_or_insert(now_ns + piece.wait_ns);
             if now_ns < due_ns {
-                return reach.wake_in(due_ns - now_ns);
+                return socket.wake_in(due_ns - now_ns);
             }
             let end = (self.sent + piece.bytes).min(self.stream.len());
-            reach.send(&self.stream[self.sent..end]);
+            socket.send(&self.stream[self.sent..end]);
             (self.sent, self.next, self.next_ns) = (end, self.next + 1, None);
         }
     }
 
     /// How many final responses end its talk with the server, if that does not.
-    fn answers_wanted(&self) -> usize {
-        match self.edge {
-            Edge::Head { from: 0 } | Edge::Content { .. } | Edge::Framing { .. } => 1,
-            Edge::Head { .. } | Edge::Idle => 2,
+    fn responses_wanted(&self) -> usize {
+        match self.boundary {
+            Boundary::Head { from: 0 } | Boundary::Content { .. } | Boundary::Framing { .. } => 1,
+            Boundary::Head { .. } | Boundary::Idle => 2,
             // It wants to see the end.
-            Edge::Drain => usize::MAX,
+            Boundary::Drain => usize::MAX,
         }
     }
 
     fn verdict(&self, history: &History, now: Moment, margin_ns: u64) -> Verdict {
-        match self.edge {
-            Edge::Head { from } => {
+        match self.boundary {
+            Boundary::Head { from } => {
                 let whole = when_past(&history.arrivals, self.stream.len() as u64 - 1);
                 when_past(&history.reads, from)
                     .map_or(Verdict::Either, |begun| one_wait(begun, HEAD_TIMEOUT_NS, whole, now, margin_ns))
             }
-            Edge::Idle => {
+            Boundary::Idle => {
                 let asked_bytes = self.script.first().map_or(0, |piece| piece.bytes as u64);
-                let asked = when_past(&history.arrivals, asked_bytes);
-                let until_ns = asked.map_or(u64::MAX, |asked| asked.at_ns);
-                let answer = history.sends.iter().rev().find(|(sent, _)| sent.at_ns <= until_ns);
-                let Some((answered, _)) = answer else { return Verdict::Either };
-                one_wait(*answered, IDLE_TIMEOUT_NS, asked, now, margin_ns)
+                let outstanding = when_past(&history.arrivals, asked_bytes);
+                let until_ns = outstanding.map_or(u64::MAX, |outstanding| outstanding.at_ns);
+                let response = history.sends.iter().rev().find(|(sent, _)| sent.at_ns <= until_ns);
+                let Some((answered, _)) = response else { return Verdict::Either };
+                one_wait(*answered, IDLE_TIMEOUT_NS, outstanding, now, margin_ns)
             }
-            Edge::Framing { head_bytes } => {
+            Boundary::Framing { head_bytes } => {
                 let whole = when_past(&history.arrivals, self.stream.len() as u64 - 1);
                 when_past(&history.reads, head_bytes - 1)
                     .map_or(Verdict::Either, |begun| one_wait(begun, CONTENT_GRACE_NS, whole, now, margin_ns))
             }
-            Edge::Content { head_bytes } => self.content_verdict(history, head_bytes, now, margin_ns),
-            Edge::Drain => drain_verdict(history, margin_ns),
+            Boundary::Content { head_bytes } => self.content_verdict(history, head_bytes, now, margin_ns),
+            Boundary::Drain => drain_verdict(history, margin_ns),
         }
     }
 
@@ -169,46 +169,47 @@ impl AtTheEdge {
     }
 
     /// The connection is over, or all is answered.
-    fn judge(&mut self, reach: &mut Reach<'_>) {
+    fn finish(&mut self, socket: &mut ClientSocket<'_>) {
         self.is_done = true;
-        reach.close();
-        if self.is_scarce || reach.is_out_of_its_hands() {
+        socket.close();
+        if self.is_limited || socket.may_have_other_causes() {
             return;
         }
-        let margin_ns = 5 * MILLISECOND + 200 * reach.inner.settings.call_ns_max;
-        let now = reach.inner.moment();
-        let history = &reach.inner.lines[reach.line].history;
+        let margin_ns = 5 * MILLISECOND + 200 * socket.inner.settings.call_ns_max;
+        let now = socket.inner.moment();
+        let history = &socket.inner.links[socket.link].history;
         let verdict = self.verdict(history, now, margin_ns);
         let ended_ns = history.closed.map_or(now.at_ns, |closed| closed.at_ns);
-        let answered_ns = history.sends.last().map(|(at, _)| at.at_ns);
-        let held = self.statuses().and_then(|statuses| self.hold(verdict, &statuses, ended_ns, answered_ns));
-        reach.count(match verdict {
-            Verdict::Inside => "just inside a limit",
-            Verdict::Outside { .. } => "just outside a limit",
+        let responded_ns = history.sends.last().map(|(at, _)| at.at_ns);
+        let held = self.statuses().and_then(|statuses| self.hold(verdict, &statuses, ended_ns, responded_ns));
+        socket.count(match verdict {
+            Verdict::Inside => "just within a limit",
+            Verdict::Outside { .. } => "just beyond a limit",
             Verdict::Either => "at a limit",
         });
         if let Err(about) = held {
-            self.complaint = Some(format!("at {} ms, {:?}, {verdict:?}: {about}", now.at_ns / MILLISECOND, self.edge));
+            self.complaint =
+                Some(format!("at {} ms, {:?}, {verdict:?}: {about}", now.at_ns / MILLISECOND, self.boundary));
         }
     }
 
     /// Holds what it was given against what it must be given.
-    fn hold(&self, verdict: Verdict, statuses: &[u16], ended_ns: u64, answered_ns: Option<u64>) -> Result<(), String> {
-        let (within, right): (Option<u64>, bool) = match (self.edge, verdict) {
-            (Edge::Head { from: 0 }, Verdict::Inside) => (None, statuses == [204]),
-            (Edge::Head { .. } | Edge::Idle, Verdict::Inside) => (None, statuses == [204, 204]),
-            (Edge::Content { .. } | Edge::Framing { .. }, Verdict::Inside) => {
+    fn hold(&self, verdict: Verdict, statuses: &[u16], ended_ns: u64, responded_ns: Option<u64>) -> Result<(), String> {
+        let (within, right): (Option<u64>, bool) = match (self.boundary, verdict) {
+            (Boundary::Head { from: 0 }, Verdict::Inside) => (None, statuses == [204]),
+            (Boundary::Head { .. } | Boundary::Idle, Verdict::Inside) => (None, statuses == [204, 204]),
+            (Boundary::Content { .. } | Boundary::Framing { .. }, Verdict::Inside) => {
                 (None, statuses.len() == 1 && statuses != [408])
             }
-            (Edge::Head { from: 0 }, Verdict::Outside { .. }) => (answered_ns, statuses == [408]),
+            (Boundary::Head { from: 0 }, Verdict::Outside { .. }) => (responded_ns, statuses == [408]),
             // It may have been refused before, for another reason.
-            (Edge::Content { .. } | Edge::Framing { .. }, Verdict::Outside { .. }) => match statuses {
-                [408] => (answered_ns, true),
+            (Boundary::Content { .. } | Boundary::Framing { .. }, Verdict::Outside { .. }) => match statuses {
+                [408] => (responded_ns, true),
                 _ => (None, statuses.len() == 1 && statuses[0] >= 400),
             },
-            (Edge::Head { .. }, Verdict::Outside { .. }) => (answered_ns, statuses == [204, 408]),
-            (Edge::Idle, Verdict::Outside { .. }) => (Some(ended_ns), statuses == [204]),
-            (Edge::Drain, _) => (Some(ended_ns), statuses == [400] && self.has_seen_end),
+            (Boundary::Head { .. }, Verdict::Outside { .. }) => (responded_ns, statuses == [204, 408]),
+            (Boundary::Idle, Verdict::Outside { .. }) => (Some(ended_ns), statuses == [204]),
+            (Boundary::Drain, _) => (Some(ended_ns), statuses == [400] && self.has_seen_end),
             (_, Verdict::Either) => (None, true),
         };
         if !right {
@@ -254,25 +255,25 @@ fn drain_verdict(history: &History, margin_ns: u64) -> Verdict {
     Verdict::Outside { from_ns, until_ns: u64::MAX }
 }
 
-impl Client for AtTheEdge {
-    fn act(&mut self, reach: &mut Reach<'_>) {
+impl Client for BoundaryClient {
+    fn act(&mut self, socket: &mut ClientSocket<'_>) {
         if self.is_done {
             return;
         }
-        let read = reach.read(usize::MAX);
+        let read = socket.read(usize::MAX);
         self.read.extend(read);
-        self.has_seen_end |= reach.has_ended();
-        let is_answered = self.statuses().is_ok_and(|statuses| statuses.len() >= self.answers_wanted());
-        let is_over = reach.is_lost() || self.has_seen_end && self.edge != Edge::Drain;
-        if is_over || is_answered {
-            return self.judge(reach);
+        self.has_seen_end |= socket.has_ended();
+        let has_response = self.statuses().is_ok_and(|statuses| statuses.len() >= self.responses_wanted());
+        let is_over = socket.is_lost() || self.has_seen_end && self.boundary != Boundary::Drain;
+        if is_over || has_response {
+            return self.finish(socket);
         }
-        self.send_what_is_due(reach);
-        if self.edge == Edge::Drain
+        self.send_what_is_due(socket);
+        if self.boundary == Boundary::Drain
             && self.next == self.script.len()
-            && reach.inner.lines[reach.line].closed_ns.is_some()
+            && socket.inner.links[socket.link].closed_ns.is_some()
         {
-            self.judge(reach);
+            self.finish(socket);
         }
     }
 
@@ -281,12 +282,12 @@ impl Client for AtTheEdge {
     }
 
     fn name(&self) -> &'static str {
-        match self.edge {
-            Edge::Head { .. } => "at the edge of the head's time",
-            Edge::Idle => "at the edge of idleness",
-            Edge::Framing { .. } => "at the edge of framing's time",
-            Edge::Content { .. } => "at the edge of content's rate",
-            Edge::Drain => "at the edge of draining",
+        match self.boundary {
+            Boundary::Head { .. } => "at the edge of the head's time",
+            Boundary::Idle => "at the edge of idleness",
+            Boundary::Framing { .. } => "at the edge of framing's time",
+            Boundary::Content { .. } => "at the edge of content's rate",
+            Boundary::Drain => "at the edge of draining",
         }
     }
 }

@@ -24,7 +24,7 @@ pub(crate) struct VersionId {
 
 /// The files of a run.
 #[derive(Default)]
-pub(crate) struct Ledger {
+pub(crate) struct FileModel {
     /// Files that nobody writes to, by their paths beneath the root.
     pub fixed: BTreeMap<&'static str, Rc<[u8]>>,
     uploads: BTreeMap<String, Vec<Version>>,
@@ -70,7 +70,7 @@ fn make_content(number: u64, bytes: usize) -> Rc<[u8]> {
     content.into()
 }
 
-impl Ledger {
+impl FileModel {
     /// A client sends this content, to be stored under that name.
     pub(crate) fn sends(&mut self, name: &str, content: Rc<[u8]>, now_ns: u64) -> VersionId {
         let versions = self.uploads.entry(name.to_owned()).or_default();
@@ -95,18 +95,18 @@ impl Ledger {
     }
 
     /// What may be under the name of an upload besides itself.
-    pub(crate) fn possible(&self, id: &VersionId, tag: Option<&str>, asked_ns: u64, got_ns: u64) -> Possible {
+    pub(crate) fn possible(&self, id: &VersionId, tag: Option<&str>, requested_ns: u64, got_ns: u64) -> Possible {
         let versions = self.uploads.get(&id.name).map(Vec::as_slice).unwrap_or_default();
         let others = versions.iter().enumerate().filter(|(number, _)| *number != id.number).map(|(_, version)| version);
         let may_be_there = |version: &&Version| {
-            let is_superseded = is_superseded(versions, Some(version), asked_ns);
+            let is_superseded = is_superseded(versions, Some(version), requested_ns);
             version.sent_ns <= got_ns && !version.is_refused && !is_superseded
         };
         let tagged = tag.and_then(|tag| self.tagged_content(&id.name, tag));
         let has_tag = |version: &&Version| tagged.as_ref().is_some_and(|content| *version.content == **content);
         let there: Vec<&Version> = others.filter(may_be_there).collect();
         Possible {
-            absent: !is_superseded(versions, None, asked_ns),
+            absent: !is_superseded(versions, None, requested_ns),
             other: !there.is_empty(),
             tagged: there.iter().any(has_tag),
             // Of two uploads of one content each has a tag of its own.
@@ -120,12 +120,18 @@ impl Ledger {
     }
 
     /// Whether a reader may be given `found` who asked at `asked_ns` and had all of it by `got_ns`. `None`: nothing is there.
-    pub(crate) fn may_read(&self, name: &str, found: Option<&[u8]>, asked_ns: u64, got_ns: u64) -> Result<(), String> {
+    pub(crate) fn may_read(
+        &self,
+        name: &str,
+        found: Option<&[u8]>,
+        requested_ns: u64,
+        got_ns: u64,
+    ) -> Result<(), String> {
         if let Some(fixed) = self.fixed.get(name) {
             return if found == Some(&fixed[..]) { Ok(()) } else { Err(format!("{name} is not as it was")) };
         }
         let versions = self.uploads.get(name).map(Vec::as_slice).unwrap_or_default();
-        let superseded = |of: Option<&Version>| is_superseded(versions, of, asked_ns);
+        let superseded = |of: Option<&Version>| is_superseded(versions, of, requested_ns);
         let Some(found) = found else {
             return if superseded(None) { Err(format!("{name} was acknowledged, and is not there")) } else { Ok(()) };
         };
@@ -171,9 +177,9 @@ impl Ledger {
 
 /// Whether a version, or that nothing is there, was over before `asked_ns`: something was acknowledged by then that was sent
 /// after it had been.
-fn is_superseded(versions: &[Version], of: Option<&Version>, asked_ns: u64) -> bool {
+fn is_superseded(versions: &[Version], of: Option<&Version>, requested_ns: u64) -> bool {
     versions.iter().any(|later| {
         let is_later = of.is_none_or(|of| of.acknowledged_ns.is_some_and(|at_ns| at_ns < later.sent_ns));
-        is_later && later.acknowledged_ns.is_some_and(|at_ns| at_ns < asked_ns)
+        is_later && later.acknowledged_ns.is_some_and(|at_ns| at_ns < requested_ns)
     })
 }

@@ -4,11 +4,11 @@
 use fastrand::Rng;
 
 use crate::simulation::clients::responses::{Parsed, parse};
-use crate::simulation::clients::{Client, Reach};
+use crate::simulation::clients::{Client, ClientSocket};
 use crate::simulation::network::MILLISECOND;
 
 /// Sends bytes at once, perhaps its end, and reads until the server ends.
-pub(crate) struct Garbled {
+pub(crate) struct MalformedClient {
     bytes: Vec<u8>,
     ends: bool,
     /// Of these one must be the status of the last answer, unless there are none.
@@ -20,9 +20,9 @@ pub(crate) struct Garbled {
     complaint: Option<String>,
 }
 
-impl Garbled {
-    pub(crate) fn new(bytes: Vec<u8>, ends: bool, statuses: &'static [u16], may_be_ended: bool) -> Garbled {
-        Garbled {
+impl MalformedClient {
+    pub(crate) fn new(bytes: Vec<u8>, ends: bool, statuses: &'static [u16], may_be_ended: bool) -> MalformedClient {
+        MalformedClient {
             bytes,
             ends,
             statuses,
@@ -59,32 +59,32 @@ impl Garbled {
     }
 }
 
-impl Client for Garbled {
-    fn act(&mut self, reach: &mut Reach<'_>) {
+impl Client for MalformedClient {
+    fn act(&mut self, socket: &mut ClientSocket<'_>) {
         if self.is_done {
             return;
         }
         if !self.has_begun {
             self.has_begun = true;
-            reach.send(&self.bytes);
+            socket.send(&self.bytes);
             if self.ends {
-                reach.end();
+                socket.end();
             }
         }
-        let read = reach.read(usize::MAX);
+        let read = socket.read(usize::MAX);
         self.read.extend(read);
-        let saw_the_end = reach.has_ended();
-        if !saw_the_end && !reach.is_lost() {
+        let saw_the_end = socket.has_ended();
+        if !saw_the_end && !socket.is_lost() {
             return;
         }
         self.is_done = true;
-        reach.close();
-        if self.may_be_ended || reach.is_out_of_its_hands() {
+        socket.close();
+        if self.may_be_ended || socket.may_have_other_causes() {
             return;
         }
-        reach.count("garbled request");
+        socket.count("malformed request");
         if let Err(about) = self.check(saw_the_end) {
-            let now_ms = reach.now_ns() / MILLISECOND;
+            let now_ms = socket.now_ns() / MILLISECOND;
             let sent = String::from_utf8_lossy(&self.bytes[..self.bytes.len().min(300)]);
             self.complaint = Some(format!("at {now_ms} ms, it sent {sent:?}: {about}"));
         }
@@ -95,7 +95,7 @@ impl Client for Garbled {
     }
 
     fn name(&self) -> &'static str {
-        "garbled"
+        "malformed"
     }
 }
 

@@ -5,9 +5,9 @@ use std::collections::BinaryHeap;
 
 /// What will happen.
 #[derive(Debug)]
-pub(crate) enum Happening {
+pub(crate) enum Event {
     Connect {
-        line: usize,
+        link: usize,
         attempt: u32,
     },
     ToServer(usize),
@@ -15,7 +15,7 @@ pub(crate) enum Happening {
     /// The client wanted to be called.
     Wake(usize),
     /// Readiness that a fault has kept back.
-    Announce(usize),
+    Notify(usize),
     /// The server is asked to end.
     Signal,
     /// The wall clock is set, by so many nanoseconds.
@@ -28,7 +28,7 @@ pub(crate) enum Happening {
 struct Entry {
     at_ns: u64,
     number: u64,
-    happening: Happening,
+    event: Event,
 }
 
 impl PartialEq for Entry {
@@ -53,23 +53,23 @@ impl Ord for Entry {
 
 /// All that will happen.
 #[derive(Debug, Default)]
-pub(crate) struct Agenda {
+pub(crate) struct EventQueue {
     entries: BinaryHeap<Reverse<Entry>>,
     planned: u64,
 }
 
-impl Agenda {
-    pub(crate) fn push(&mut self, at_ns: u64, happening: Happening) {
+impl EventQueue {
+    pub(crate) fn push(&mut self, at_ns: u64, event: Event) {
         self.planned += 1;
-        self.entries.push(Reverse(Entry { at_ns, number: self.planned, happening }));
+        self.entries.push(Reverse(Entry { at_ns, number: self.planned, event }));
     }
 
     /// What happens next, and when.
-    pub(crate) fn next(&self) -> Option<(u64, &Happening)> {
-        self.entries.peek().map(|Reverse(entry)| (entry.at_ns, &entry.happening))
+    pub(crate) fn next(&self) -> Option<(u64, &Event)> {
+        self.entries.peek().map(|Reverse(entry)| (entry.at_ns, &entry.event))
     }
 
-    pub(crate) fn pop(&mut self) -> Option<(u64, Happening)> {
-        self.entries.pop().map(|Reverse(entry)| (entry.at_ns, entry.happening))
+    pub(crate) fn pop(&mut self) -> Option<(u64, Event)> {
+        self.entries.pop().map(|Reverse(entry)| (entry.at_ns, entry.event))
     }
 }

@@ -5,25 +5,25 @@ use std::rc::Rc;
 use fastrand::Rng;
 use spindle::routes::UploadPolicy;
 
-use crate::simulation::clients::ask::{Ask, Coding, Content, Expect, Persistence};
+use crate::simulation::clients::behaviour::{Behaviour, Closing};
 use crate::simulation::clients::expected::{Expected, ReadCondition, Rules, WriteCondition};
-use crate::simulation::clients::manners::{Farewell, Manners};
-use crate::simulation::ledger::Ledger;
-use crate::simulation::line::Path;
+use crate::simulation::clients::request::{Coding, Content, Expect, Persistence, Request};
+use crate::simulation::file_model::FileModel;
+use crate::simulation::link::Path;
 use crate::simulation::network::{MILLISECOND, SECOND};
-use crate::simulation::setup::{Setup, one_of, target_of};
+use crate::simulation::scenario::{Scenario, one_of, target_of};
 
 /// When the fixed files were modified: a day before each run begins, as a date, and the second before that.
 const FIXED_DATE: &str = "Tue, 14 Jul 2026 10:36:17 GMT";
 const BEFORE_FIXED_DATE: &str = "Tue, 14 Jul 2026 10:36:16 GMT";
 
 /// How a client behaves that has this path.
-pub(crate) fn manners(setup: &Setup, path: &Path, random: &mut Rng) -> Manners {
+pub(crate) fn behaviour(scenario: &Scenario, path: &Path, random: &mut Rng) -> Behaviour {
     let (reads_bytes_max, reads_every_ns) =
         one_of(random, &[(usize::MAX, 0), (usize::MAX, 0), (30_000, SECOND), (4_000, 100 * MILLISECOND)]);
     let (pieces, piece_every_ns_max) =
         one_of(random, &[(1, 0), (1, 0), (12, 0), (12, 20 * MILLISECOND), (12, 200 * MILLISECOND)]);
-    Manners {
+    Behaviour {
         pipelined: one_of(random, &[1, 1, 3, 8]),
         pause_ns_max: one_of(random, &[0, MILLISECOND, 20 * SECOND]),
         pieces,
@@ -31,35 +31,35 @@ pub(crate) fn manners(setup: &Setup, path: &Path, random: &mut Rng) -> Manners {
         sends_urgent: random.u8(..6) == 0,
         reads_bytes_max,
         reads_every_ns,
-        farewell: one_of(random, &[Farewell::EndsEarly, Farewell::Closes, Farewell::Stays]),
-        is_scarce: setup.is_scarce,
-        others_give_way: setup.is_crowded,
-        disk_may_fail: setup.trouble.may_fail(),
-        is_fast: path.latency_ns <= MILLISECOND && reads_every_ns == 0 && pieces == 1 && setup.trouble.slow == 0,
+        closing: one_of(random, &[Closing::HalfClosesEarly, Closing::Closes, Closing::Stays]),
+        is_limited: scenario.is_limited,
+        others_evictable: scenario.has_evictable_load,
+        disk_may_fail: scenario.fault_plan.may_fail(),
+        is_fast: path.latency_ns <= MILLISECOND && reads_every_ns == 0 && pieces == 1 && scenario.fault_plan.slow == 0,
     }
 }
 
 /// A request, in some of its forms.
-pub(crate) fn ask(setup: &Setup, ledger: &Ledger, random: &mut Rng, number: u64) -> Ask {
-    let mut ask = match random.u8(..20) {
-        0 | 1 => text(setup, random),
-        2 | 3 => about_methods(setup, random, number),
-        4 | 5 if setup.is_folder => about_directories(setup, random),
-        4..=6 => missing(setup, ledger, random),
-        7..=9 => fixed(setup, ledger, random),
-        10 | 11 => ranges(setup, ledger, random),
-        12..=14 => read(setup, random),
-        _ => upload(setup, random, number),
+pub(crate) fn request(scenario: &Scenario, model: &FileModel, random: &mut Rng, number: u64) -> Request {
+    let mut request = match random.u8(..20) {
+        0 | 1 => text(scenario, random),
+        2 | 3 => about_methods(scenario, random, number),
+        4 | 5 if scenario.is_folder => about_directories(scenario, random),
+        4..=6 => missing(scenario, model, random),
+        7..=9 => fixed(scenario, model, random),
+        10 | 11 => ranges(scenario, model, random),
+        12..=14 => read(scenario, random),
+        _ => upload(scenario, random, number),
     };
-    ask.is_absolute = random.u8(..10) == 0 && ask.target != "*";
-    ask.has_empty_line = random.u8(..10) == 0;
-    ask.persistence = one_of(random, &PERSISTENCES);
+    request.is_absolute = random.u8(..10) == 0 && request.target != "*";
+    request.has_empty_line = random.u8(..10) == 0;
+    request.persistence = one_of(random, &PERSISTENCES);
     let needs_new_version =
-        ask.content.is_some_and(|content| content.coding != Coding::Length || content.expect != Expect::Nothing);
-    if needs_new_version && ask.persistence != Persistence::Closes {
-        ask.persistence = Persistence::Kept;
+        request.content.is_some_and(|content| content.coding != Coding::Length || content.expect != Expect::Nothing);
+    if needs_new_version && request.persistence != Persistence::Closes {
+        request.persistence = Persistence::Kept;
     }
-    ask
+    request
 }
 
 const PERSISTENCES: [Persistence; 12] = {
@@ -71,42 +71,45 @@ const PERSISTENCES: [Persistence; 12] = {
 };
 
 /// `/echo` and `/user-agent`, or in their place a file.
-fn text(setup: &Setup, random: &mut Rng) -> Ask {
-    if setup.is_folder {
-        return read(setup, random);
+fn text(scenario: &Scenario, random: &mut Rng) -> Request {
+    if scenario.is_folder {
+        return read(scenario, random);
     }
     let coding = one_of(random, &["", "gzip", "deflate, gzip;q=0.5", "gzip;q=0", "*", "identity"]);
     let fields = if coding.is_empty() { Vec::new() } else { vec![format!("Accept-Encoding: {coding}")] };
     let words = "to be compressed ".repeat(random.usize(..40));
     let content = |text: &str| Expected::Content { status: 200, content: text.as_bytes().into() };
-    let mut ask = match random.u8(..3) {
-        0 => Ask::get("/".to_owned(), content("")),
-        1 => Ask {
+    let mut request = match random.u8(..3) {
+        0 => Request::get("/".to_owned(), content("")),
+        1 => Request {
             fields: vec![format!("User-Agent: {words}end")],
-            ..Ask::get("/user-agent".to_owned(), content(&format!("{words}end")))
+            ..Request::get("/user-agent".to_owned(), content(&format!("{words}end")))
         },
-        _ => Ask { fields, ..Ask::get(format!("/echo/{}", words.replace(' ', "%20")), content(&words)) },
+        _ => Request { fields, ..Request::get(format!("/echo/{}", words.replace(' ', "%20")), content(&words)) },
     };
     if random.u8(..4) == 0 {
-        ask.method = "HEAD";
+        request.method = "HEAD";
     }
-    ask
+    request
 }
 
 /// Methods that ask what there is, and those that are not offered, some with content that nobody wants.
-fn about_methods(setup: &Setup, random: &mut Rng, number: u64) -> Ask {
+fn about_methods(scenario: &Scenario, random: &mut Rng, number: u64) -> Request {
     let status = |status: u16| Expected::Status { status, field: None };
     let (method, target, expected) = match random.u8(..6) {
         0 => ("OPTIONS", "*".to_owned(), status(204)),
         1 => {
-            let allowed =
-                if setup.policy == UploadPolicy::Off { "GET, HEAD, OPTIONS" } else { "GET, HEAD, POST, PUT, OPTIONS" };
+            let allowed = if scenario.policy == UploadPolicy::Off {
+                "GET, HEAD, OPTIONS"
+            } else {
+                "GET, HEAD, POST, PUT, OPTIONS"
+            };
             let field = Some(("allow", allowed.to_owned()));
-            ("OPTIONS", target_of(setup, "small.txt"), Expected::Status { status: 204, field })
+            ("OPTIONS", target_of(scenario, "small.txt"), Expected::Status { status: 204, field })
         }
-        2 => ("BREW", target_of(setup, "small.txt"), status(501)),
-        3 => ("DELETE", target_of(setup, "small.txt"), status(405)),
-        4 => ("GET", target_of(setup, "absent"), nothing_there(setup)),
+        2 => ("BREW", target_of(scenario, "small.txt"), status(501)),
+        3 => ("DELETE", target_of(scenario, "small.txt"), status(405)),
+        4 => ("GET", target_of(scenario, "absent"), nothing_there(scenario)),
         _ => ("POST", "/".to_owned(), status(405)),
     };
     let content = (random.bool()).then(|| Content {
@@ -115,7 +118,7 @@ fn about_methods(setup: &Setup, random: &mut Rng, number: u64) -> Ask {
         coding: one_of(random, &[Coding::Length, Coding::Length, Coding::Chunked, Coding::ChunkedWithMore]),
         expect: expect(random),
     });
-    Ask { method, content, ..Ask::get(target, expected) }
+    Request { method, content, ..Request::get(target, expected) }
 }
 
 fn expect(random: &mut Rng) -> Expect {
@@ -127,27 +130,27 @@ fn expect(random: &mut Rng) -> Expect {
     }
 }
 
-fn about_directories(setup: &Setup, random: &mut Rng) -> Ask {
+fn about_directories(scenario: &Scenario, random: &mut Rng) -> Request {
     let directory = one_of(random, &["", "dir/", "up/"]);
-    if setup.is_site {
+    if scenario.is_site {
         let (target, expected) = match random.u8(..4) {
-            0 if !setup.trouble.may_fail() => {
+            0 if !scenario.fault_plan.may_fail() => {
                 ("/site", Expected::Status { status: 301, field: Some(("location", "./site/".to_owned())) })
             }
-            1 => ("/dir/", nothing_there(setup)),
-            _ => ("/site/", Expected::Content { status: 200, content: setup.fixed("site/index.html") }),
+            1 => ("/dir/", nothing_there(scenario)),
+            _ => ("/site/", Expected::Content { status: 200, content: scenario.fixed("site/index.html") }),
         };
-        return Ask::get(target.to_owned(), expected);
+        return Request::get(target.to_owned(), expected);
     }
     match random.u8(..5) {
         // Where the disk may fail, what is no file may not prove to be a directory.
-        0 if !setup.trouble.may_fail() => {
+        0 if !scenario.fault_plan.may_fail() => {
             let location = Some(("location", "./dir/?a=b".to_owned()));
-            Ask::get("/dir?a=b".to_owned(), Expected::Status { status: 301, field: location })
+            Request::get("/dir?a=b".to_owned(), Expected::Status { status: 301, field: location })
         }
         // A file that others cut short ends the archive that it is in.
-        1 if setup.trouble.others == 0 || !directory.is_empty() => {
-            Ask::get(format!("/{directory}?archive=tar"), Expected::Archive { directory })
+        1 if scenario.fault_plan.others == 0 || !directory.is_empty() => {
+            Request::get(format!("/{directory}?archive=tar"), Expected::Archive { directory })
         }
         place => {
             let format = one_of(random, &["html", "json", "text"]);
@@ -158,47 +161,49 @@ fn about_directories(setup: &Setup, random: &mut Rng) -> Ask {
             };
             let expected = Expected::Listing { directory, format };
             match place {
-                2 => Ask { fields: vec![format!("Accept: {accepted}")], ..Ask::get(format!("/{directory}"), expected) },
-                _ => Ask::get(format!("/{directory}?format={format}&sort=size"), expected),
+                2 => Request {
+                    fields: vec![format!("Accept: {accepted}")],
+                    ..Request::get(format!("/{directory}"), expected)
+                },
+                _ => Request::get(format!("/{directory}?format={format}&sort=size"), expected),
             }
         }
     }
 }
 
 /// What a target is answered with where nothing is.
-fn nothing_there(setup: &Setup) -> Expected {
+fn nothing_there(scenario: &Scenario) -> Expected {
     // Where the disk may fail its page may be missed.
-    if setup.is_site && !setup.trouble.may_fail() {
-        Expected::Content { status: 404, content: setup.fixed("404.html") }
+    if scenario.is_site && !scenario.fault_plan.may_fail() {
+        Expected::Content { status: 404, content: scenario.fixed("404.html") }
     } else {
         Expected::Status { status: 404, field: None }
     }
 }
 
-fn missing(setup: &Setup, ledger: &Ledger, random: &mut Rng) -> Ask {
+fn missing(scenario: &Scenario, model: &FileModel, random: &mut Rng) -> Request {
     match random.u8(..3) {
-        0 if setup.is_folder => Ask::get("/.hidden".to_owned(), nothing_there(setup)),
-        0 => Ask::get(
+        0 if scenario.is_folder => Request::get("/.hidden".to_owned(), nothing_there(scenario)),
+        0 => Request::get(
             "/files/.hidden".to_owned(),
-            Expected::Content { status: 200, content: Rc::clone(&ledger.fixed[".hidden"]) },
+            Expected::Content { status: 200, content: Rc::clone(&model.fixed[".hidden"]) },
         ),
-        1 if setup.is_folder => Ask::get("/.spindle/absent".to_owned(), nothing_there(setup)),
-        1 => Ask::get("/nowhere".to_owned(), nothing_there(setup)),
-        _ => Ask::get(target_of(setup, "absent"), nothing_there(setup)),
+        1 if scenario.is_folder => Request::get("/.spindle/absent".to_owned(), nothing_there(scenario)),
+        1 => Request::get("/nowhere".to_owned(), nothing_there(scenario)),
+        _ => Request::get(target_of(scenario, "absent"), nothing_there(scenario)),
     }
 }
 
 /// A file that nobody writes to, and its content.
-fn fixed_file(setup: &Setup, ledger: &Ledger, random: &mut Rng) -> (String, Rc<[u8]>) {
-    let names: Vec<_> =
-        ledger.fixed.iter().filter(|(name, _)| !name.contains("/.") && !name.starts_with('.')).collect();
+fn fixed_file(scenario: &Scenario, model: &FileModel, random: &mut Rng) -> (String, Rc<[u8]>) {
+    let names: Vec<_> = model.fixed.iter().filter(|(name, _)| !name.contains("/.") && !name.starts_with('.')).collect();
     let (name, content) = one_of(random, &names);
-    (target_of(setup, name), Rc::clone(content))
+    (target_of(scenario, name), Rc::clone(content))
 }
 
 /// A file that nobody writes to, perhaps under a condition.
-fn fixed(setup: &Setup, ledger: &Ledger, random: &mut Rng) -> Ask {
-    let (target, content) = fixed_file(setup, ledger, random);
+fn fixed(scenario: &Scenario, model: &FileModel, random: &mut Rng) -> Request {
+    let (target, content) = fixed_file(scenario, model, random);
     let whole = Expected::Content { status: 200, content };
     let status = |status: u16| Expected::Status { status, field: None };
     let (field, expected) = match random.u8(..10) {
@@ -211,17 +216,17 @@ fn fixed(setup: &Setup, ledger: &Ledger, random: &mut Rng) -> Ask {
         _ => ("X-Other: field".to_owned(), whole),
     };
     let method = if random.u8(..4) == 0 { "HEAD" } else { "GET" };
-    Ask { method, fields: vec![field], ..Ask::get(target, expected) }
+    Request { method, fields: vec![field], ..Request::get(target, expected) }
 }
 
 /// Ranges of a file that nobody writes to.
-fn ranges(setup: &Setup, ledger: &Ledger, random: &mut Rng) -> Ask {
-    let (target, of) = fixed_file(setup, ledger, random);
+fn ranges(scenario: &Scenario, model: &FileModel, random: &mut Rng) -> Request {
+    let (target, of) = fixed_file(scenario, model, random);
     let bytes = of.len();
     let whole = Expected::Content { status: 200, content: Rc::clone(&of) };
     if bytes < 40 {
         let field = vec!["Range: bytes=99-".to_owned()];
-        return Ask { fields: field, ..Ask::get(target, Expected::NoRange { of_bytes: bytes }) };
+        return Request { fields: field, ..Request::get(target, Expected::NoRange { of_bytes: bytes }) };
     }
     let first = random.usize(..bytes / 2);
     let last = random.usize(first..bytes - 10);
@@ -246,24 +251,24 @@ fn ranges(setup: &Setup, ledger: &Ledger, random: &mut Rng) -> Ask {
         }
     };
     fields.push(format!("Range: bytes={range}"));
-    Ask { fields, ..Ask::get(target, expected) }
+    Request { fields, ..Request::get(target, expected) }
 }
 
 /// A file that others replace meanwhile.
-fn read(setup: &Setup, random: &mut Rng) -> Ask {
+fn read(scenario: &Scenario, random: &mut Rng) -> Request {
     let name = format!("up/{}", random.u8(..3));
     let condition = one_of(
         random,
         &[ReadCondition::Nothing, ReadCondition::Nothing, ReadCondition::NoneMatch, ReadCondition::IfRange],
     );
-    let target = target_of(setup, &name);
-    match setup.is_site {
-        true => Ask::get(target, nothing_there(setup)),
-        false => Ask::get(target, Expected::File { name, condition }),
+    let target = target_of(scenario, &name);
+    match scenario.is_site {
+        true => Request::get(target, nothing_there(scenario)),
+        false => Request::get(target, Expected::File { name, condition }),
     }
 }
 
-fn upload(setup: &Setup, random: &mut Rng, number: u64) -> Ask {
+fn upload(scenario: &Scenario, random: &mut Rng, number: u64) -> Request {
     let name = format!("up/{}", random.u8(..3));
     let condition = one_of(
         random,
@@ -284,15 +289,15 @@ fn upload(setup: &Setup, random: &mut Rng, number: u64) -> Ask {
         coding: one_of(random, &[Coding::Length, Coding::Chunked, Coding::ChunkedWithMore]),
         expect: expect(random),
     });
-    let trouble = &setup.trouble;
-    let tags_may_weaken = !trouble.stops.is_empty() || setup.disk.time_granularity_ns > 1;
+    let fault_plan = &scenario.fault_plan;
+    let tags_may_weaken = !fault_plan.crashes.is_empty() || scenario.disk.time_granularity_ns > 1;
     let rules = Rules {
-        policy: setup.policy,
-        bytes_max: setup.upload_bytes_max,
+        policy: scenario.policy,
+        bytes_max: scenario.upload_bytes_max,
         tags_may_weaken,
-        disk_may_fail: trouble.may_fail(),
+        disk_may_fail: fault_plan.may_fail(),
     };
     let method = if random.u8(..3) == 0 { "POST" } else { "PUT" };
-    let target = target_of(setup, &name);
-    Ask { method, content, ..Ask::get(target, Expected::Stored { name, condition, rules }) }
+    let target = target_of(scenario, &name);
+    Request { method, content, ..Request::get(target, Expected::Stored { name, condition, rules }) }
 }

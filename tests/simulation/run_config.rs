@@ -2,7 +2,7 @@
 
 /// A run to be made.
 #[derive(Clone, Debug)]
-pub(crate) struct Case {
+pub(crate) struct RunConfig {
     pub seed: u64,
     /// The numbers of the clients that take part; `None`: all. Leaving out some changes nothing of what the others do of
     /// themselves.
@@ -13,10 +13,10 @@ pub(crate) struct Case {
     pub is_printed: bool,
 }
 
-impl Case {
+impl RunConfig {
     /// All of a seed's run.
-    pub(crate) fn new(seed: u64) -> Case {
-        Case { seed, only: None, requests_max: usize::MAX, is_printed: false }
+    pub(crate) fn new(seed: u64) -> RunConfig {
+        RunConfig { seed, only: None, requests_max: usize::MAX, is_printed: false }
     }
 
     /// Whether the client with that number takes part.

@@ -2,10 +2,10 @@
 
 /// How a client behaves.
 #[derive(Clone, Debug)]
-pub(crate) struct Manners {
-    /// How many questions it asks before it has the answers.
+pub(crate) struct Behaviour {
+    /// How many requests it asks before it has the answers.
     pub pipelined: usize,
-    /// How long it waits between an answer and the next question at most.
+    /// How long it waits between an answer and the next requests at most.
     pub pause_ns_max: u64,
     /// In how many pieces it sends what it has to say at least, and how long it waits between two at most.
     pub pieces: usize,
@@ -16,12 +16,12 @@ pub(crate) struct Manners {
     pub reads_bytes_max: usize,
     pub reads_every_ns: u64,
     /// What it does at the end.
-    pub farewell: Farewell,
+    pub closing: Closing,
     /// Whether connections and descriptors may be scarce: then a connection that is not being answered may be closed, and an
     /// answer may be late.
-    pub is_scarce: bool,
+    pub is_limited: bool,
     /// Whether it must be answered in time all the same, since all others can give way.
-    pub others_give_way: bool,
+    pub others_evictable: bool,
     /// Whether the disk may fail: then an answer may be that it did, and content may end short.
     pub disk_may_fail: bool,
     /// Whether nothing of what it asks can take long, the server's own work left out.
@@ -30,9 +30,9 @@ pub(crate) struct Manners {
 
 /// What a client does when it has all its answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Farewell {
-    /// It ends its side along with its last question.
-    EndsEarly,
+pub(crate) enum Closing {
+    /// It ends its side along with its last requests.
+    HalfClosesEarly,
     /// It closes.
     Closes,
     /// It stays, until the server closes.

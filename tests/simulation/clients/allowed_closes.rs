@@ -1,0 +1,72 @@
+//! When a connection may end although its honest client has not been answered.
+
+use spindle::http1::limits::IDLE_TIMEOUT_NS;
+
+use crate::simulation::clients::ClientSocket;
+use crate::simulation::clients::honest::Honest;
+use crate::simulation::network::SECOND;
+
+/// How long the server gives responses when it has been asked to end.
+const SHUTDOWN_NS: u64 = 10 * SECOND;
+
+impl Honest {
+    /// Whether the connection may have ended without an answer to what is asked.
+    pub(super) fn may_end(&self, socket: &ClientSocket<'_>) -> bool {
+        let link = &socket.inner.links[socket.link];
+        let was_refused = socket.inner.settings.faults.failed_accept > 0 && link.accepted_ns.is_none();
+        // Between two requests, or when it was idle for so long: the next requests may have crossed with the end.
+        let was_idle = link.closed_ns.is_some_and(|closed_ns| closed_ns >= link.output_ns + IDLE_TIMEOUT_NS);
+        let is_between = self.outstanding.is_empty() || was_idle;
+        let may_be_short =
+            socket.inner.may_be_stopped() || self.behaviour.disk_may_fail || self.has_sent_behind_end(socket);
+        let is_excused = self.behaviour.is_limited || was_refused || is_between || may_be_short;
+        self.last_response.is_some() || is_excused || self.may_have_been_ended(socket)
+    }
+
+    /// Whether the connection ended because the server was asked to, and rightly so: what had come by then is answered.
+    fn may_have_been_ended(&self, socket: &ClientSocket<'_>) -> bool {
+        let link = &socket.inner.links[socket.link];
+        let Some(signal_ns) =
+            socket.inner.signal_ns.filter(|at_ns| link.closed_ns.is_none_or(|closed| closed >= *at_ns))
+        else {
+            return false;
+        };
+        // What waits at a listener is accepted for a second, and a slow disk may take that.
+        let accept_ns = socket.inner.listeners_closed_ns.map_or(0, |closed_ns| closed_ns.saturating_sub(signal_ns));
+        if link.accepted_ns.is_none() && accept_ns >= SECOND {
+            return true;
+        }
+        let arrived_bytes = link.arrived_by_signal_bytes.unwrap_or(0);
+        let had_come =
+            self.outstanding.front().is_some_and(|first| first.head_end + self.urgent_bytes <= arrived_bytes);
+        let had_its_time = link.closed_ns.is_some_and(|closed_ns| closed_ns >= signal_ns + SHUTDOWN_NS);
+        !had_come || had_its_time && !self.behaviour.is_fast
+    }
+
+    /// Whether the server had answered and ended, and waited no longer since it was asked to end, when a client that reads
+    /// slowly sent more: then that resets the connection.
+    fn has_sent_behind_end(&self, socket: &ClientSocket<'_>) -> bool {
+        let link = &socket.inner.links[socket.link];
+        let has_ended = link.server_has_ended && link.closed_ns.is_some() && socket.inner.signal_ns.is_some();
+        has_ended && link.reset_was_received && !link.output.is_empty()
+    }
+
+    /// Whether part of an answer may be missing: only its client or the disk can be at fault.
+    pub(super) fn may_be_cut_short(&self, socket: &mut ClientSocket<'_>) -> bool {
+        let link = &socket.inner.links[socket.link];
+        let had_its_time = socket.inner.signal_ns.is_some_and(|signal_ns| {
+            link.closed_ns.is_some_and(|closed_ns| closed_ns >= signal_ns + SHUTDOWN_NS) && !self.behaviour.is_fast
+        });
+        // At capacity a connection gives way a quarter of a second after its last byte was sent; if the client has not read
+        // everything by then, the reset discards the rest.
+        let link = &socket.inner.links[socket.link];
+        let had_its_time_to_read = link.closed_ns.is_none_or(|closed_ns| closed_ns >= link.output_ns + SECOND / 4);
+        let gave_way = self.behaviour.is_limited && had_its_time_to_read && socket.is_lost();
+        self.read.is_empty()
+            || had_its_time
+            || gave_way
+            || self.has_sent_behind_end(socket)
+            || socket.inner.may_be_stopped()
+            || self.behaviour.disk_may_fail
+    }
+}
