@@ -1,5 +1,5 @@
-//! Buffers that connections borrow while they have bytes to keep. The last one given back is the next one lent, so that a
-//! busy loop works in the same few warm buffers, and ten thousand idle connections own none.
+//! A pool of buffers. A connection borrows one only while it has bytes to store, so ten thousand idle connections own none.
+//! The pool is a stack: the buffer returned last is lent first, while it is still in the processor's cache.
 
 use super::limits::{
     FIELD_LINES_MAX, IDLE_BUFFER_BYTES, OUTPUT_BUFFER_BYTES, POOLED_BUFFERS_MAX, RECEIVE_BUFFER_BYTES,
@@ -7,25 +7,27 @@ use super::limits::{
 use super::mapped_buffer::MappedBuffer;
 use crate::semantics::fields::FieldSpans;
 
-/// What a connection reads into, and where the lines of a head are in it.
+/// The memory behind a [`ReceiveBuffer`](super::receive_buffer::ReceiveBuffer).
 pub(super) struct ReceiveMemory {
-    /// [`RECEIVE_BUFFER_BYTES`] bytes, or [`IDLE_BUFFER_BYTES`] while an idle connection has little in them.
+    /// Received bytes. The buffer has [`RECEIVE_BUFFER_BYTES`], or [`IDLE_BUFFER_BYTES`] while the connection is idle within a
+    /// short head.
     pub(super) bytes: MappedBuffer,
-    /// The field lines of the head that is being read.
+    /// The field lines of the head that is being parsed.
     pub(super) spans: FieldSpans,
 }
 
 impl ReceiveMemory {
-    fn new(bytes: usize, spans: FieldSpans) -> Box<ReceiveMemory> {
-        Box::new(ReceiveMemory { bytes: MappedBuffer::new(bytes), spans })
+    fn new(buffer_bytes: usize, spans: FieldSpans) -> Box<ReceiveMemory> {
+        Box::new(ReceiveMemory { bytes: MappedBuffer::new(buffer_bytes), spans })
     }
 }
 
-/// Bytes that wait to be sent. Unlike a vector, it gives its memory back to the system when it is freed.
+/// Bytes queued to be sent. Like a `Vec<u8>`, but backed by a [`MappedBuffer`], whose memory goes back to the system when it
+/// is freed.
 #[derive(Default)]
 pub(super) struct OutputBuffer {
     memory: Option<Box<MappedBuffer>>,
-    /// How many bytes are in it. What the queue may hold fits 32 bits by far.
+    /// 32 bits are enough: the queue is bounded by a few hundred KiB.
     len: u32,
 }
 
@@ -55,8 +57,8 @@ impl OutputBuffer {
         self.len = end as u32;
     }
 
-    /// The bounds of the queue keep it within [`OUTPUT_BUFFER_BYTES`]. Should one response be longer all the same, it is
-    /// sent from a larger buffer, which is not kept.
+    /// The queue's limits keep it within [`OUTPUT_BUFFER_BYTES`]. If a response is longer nevertheless, it gets a larger
+    /// buffer, which does not go back to the pool.
     #[cold]
     fn extend_by_more_memory(&mut self, bytes: &[u8]) {
         let (start, end) = (self.len(), self.len() + bytes.len());
@@ -66,7 +68,7 @@ impl OutputBuffer {
         self.memory = Some(Box::new(larger));
     }
 
-    /// Inserts `bytes` before the one at `at`.
+    /// Inserts `bytes` at index `at`.
     pub(super) fn insert(&mut self, at: usize, bytes: &[u8]) {
         let end = self.len();
         self.extend_from_slice(bytes);
@@ -93,54 +95,54 @@ impl OutputBuffer {
         self.len = 0;
     }
 
-    /// Bytes of memory that the buffer holds, used or not.
+    /// How many bytes of memory the buffer owns, used or not.
     pub(super) fn memory_bytes(&self) -> usize {
         self.memory.as_ref().map_or(0, |memory| memory.len())
     }
 }
 
-/// The pool of one loop.
+/// The buffers of one event loop that no connection uses.
 #[derive(Default)]
 pub struct BufferPool {
-    // Boxed as the connections keep them: one pointer in each of ten thousand idle ones.
+    // Boxed as in the connections, where a box costs an idle one a single pointer.
     #[allow(clippy::vec_box)]
     receive: Vec<Box<ReceiveMemory>>,
     #[allow(clippy::vec_box)]
     output: Vec<Box<MappedBuffer>>,
-    /// Where a response's head is put together, before it goes to its queue in one piece. Cleared before each use.
+    /// Scratch space in which a response's head is written before it is queued in one piece. Cleared before each use.
     pub(super) head: Vec<u8>,
 }
 
 impl BufferPool {
-    /// Memory to read into. Its bytes are whatever they were.
+    /// Lends memory to receive into. It still contains old bytes.
     pub(super) fn take_receive(&mut self) -> Box<ReceiveMemory> {
         self.receive
             .pop()
             .unwrap_or_else(|| ReceiveMemory::new(RECEIVE_BUFFER_BYTES, FieldSpans::with_capacity(FIELD_LINES_MAX)))
     }
 
-    /// Memory for what an idle connection has received of a head, and the lines that were found in it.
-    pub(super) fn take_parked(&mut self, spans: FieldSpans) -> Box<ReceiveMemory> {
-        // Not pooled: a connection that goes idle within a head is rare, unless it is an attack.
+    /// Memory of [`IDLE_BUFFER_BYTES`] for a connection that is idle within a head, with the field lines parsed so far.
+    pub(super) fn take_idle(&mut self, spans: FieldSpans) -> Box<ReceiveMemory> {
+        // Not pooled: connections rarely go idle within a head, unless they are an attack.
         ReceiveMemory::new(IDLE_BUFFER_BYTES, spans)
     }
 
-    /// Takes memory back.
-    pub(super) fn give_receive(&mut self, mut memory: Box<ReceiveMemory>) {
+    /// Takes memory back. Idle buffers, and more than [`POOLED_BUFFERS_MAX`], are freed.
+    pub(super) fn return_receive(&mut self, mut memory: Box<ReceiveMemory>) {
         if self.receive.len() < POOLED_BUFFERS_MAX && memory.bytes.len() == RECEIVE_BUFFER_BYTES {
-            // An idle connection may have given up the room for lines that it did not have.
+            // An idle connection has shrunk its list of lines.
             memory.spans.reserve(FIELD_LINES_MAX);
             self.receive.push(memory);
         }
     }
 
-    /// An empty buffer for responses.
+    /// Lends an empty buffer for responses.
     pub(super) fn take_output(&mut self) -> OutputBuffer {
         OutputBuffer { memory: self.output.pop(), len: 0 }
     }
 
-    /// Takes a buffer back. One that has grown is freed.
-    pub(super) fn give_output(&mut self, buffer: OutputBuffer) {
+    /// Takes a buffer back. One that has grown is freed, and so are more than [`POOLED_BUFFERS_MAX`].
+    pub(super) fn return_output(&mut self, buffer: OutputBuffer) {
         if let Some(memory) = buffer.memory
             && self.output.len() < POOLED_BUFFERS_MAX
             && memory.len() == OUTPUT_BUFFER_BYTES
@@ -149,8 +151,8 @@ impl BufferPool {
         }
     }
 
-    /// Bytes of the buffers that are kept to be lent again: at most [`POOLED_BUFFERS_MAX`] of each kind.
-    pub fn kept_bytes(&self) -> usize {
+    /// How many bytes of memory the pool owns: at most [`POOLED_BUFFERS_MAX`] buffers of each kind.
+    pub fn memory_bytes(&self) -> usize {
         self.receive.len() * RECEIVE_BUFFER_BYTES + self.output.len() * OUTPUT_BUFFER_BYTES
     }
 }
@@ -160,19 +162,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pool_keeps_some_buffers_and_lends_them_again() {
+    fn returned_buffers_are_reused_up_to_the_limit() {
         let mut pool = BufferPool::default();
         let taken: Vec<_> = (0..=POOLED_BUFFERS_MAX).map(|_| pool.take_receive()).collect();
         let addresses: Vec<_> = taken.iter().map(|memory| memory.bytes.as_ptr()).collect();
         assert!(taken.iter().all(|memory| memory.bytes.len() == RECEIVE_BUFFER_BYTES));
-        taken.into_iter().for_each(|memory| pool.give_receive(memory));
+        taken.into_iter().for_each(|memory| pool.return_receive(memory));
         let again: Vec<_> = (0..POOLED_BUFFERS_MAX).map(|_| pool.take_receive()).collect();
         assert!(again.iter().all(|memory| addresses.contains(&memory.bytes.as_ptr())));
-        assert!(pool.receive.is_empty(), "one was not kept");
+        assert!(pool.receive.is_empty(), "one was freed");
     }
 
     #[test]
-    fn an_output_buffer_holds_what_it_is_given_and_more_than_it_was_made_for() {
+    fn an_output_buffer_grows_beyond_its_usual_size_and_is_then_freed() {
         let mut pool = BufferPool::default();
         let mut buffer = pool.take_output();
         buffer.extend_from_slice(b"begin end");
@@ -182,11 +184,11 @@ mod tests {
         buffer.truncate(6);
         buffer.extend_from_slice(&vec![b'x'; OUTPUT_BUFFER_BYTES]);
         assert!(buffer.len() == OUTPUT_BUFFER_BYTES + 6 && buffer.as_slice().starts_with(b"middlexxx"));
-        pool.give_output(buffer);
-        assert!(pool.output.is_empty(), "one that has grown is not kept");
+        pool.return_output(buffer);
+        assert!(pool.output.is_empty(), "a grown buffer was returned to the pool");
         let mut usual = pool.take_output();
         usual.extend_from_slice(b"a");
-        pool.give_output(usual);
-        assert!(pool.take_output().is_empty() && pool.output.is_empty(), "an empty one is lent again");
+        pool.return_output(usual);
+        assert!(pool.take_output().is_empty() && pool.output.is_empty(), "the returned buffer is lent empty");
     }
 }

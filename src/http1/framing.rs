@@ -1,7 +1,7 @@
-//! How long the content of a request is: RFC 9112 §6.3, as the numbered list that it is.
+//! Where the content of a request ends: RFC 9112 §6.3, in the order of its numbered rules.
 //!
-//! Two readers of one message who disagree about its end are how requests are smuggled, so that every ambiguity is an
-//! protocol error and none is repaired.
+//! If two recipients of a message disagree about its end, a request can be smuggled past one of them. Every ambiguity is
+//! therefore a protocol error, and none is repaired.
 
 use super::grammar::{self, FIELD_CONTENT, QDTEXT, TCHAR};
 use super::protocol_error::ProtocolError;
@@ -11,31 +11,31 @@ use crate::semantics::request::Version;
 /// Where the content of a request ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
-    /// After so many bytes; 0 where the request has no content.
+    /// After this many bytes; 0 if the request has no content.
     Length(u64),
-    /// At the last chunk and its trailers.
+    /// After the last chunk and the trailer section.
     Chunked,
 }
 
-/// The framing that the fields declare.
+/// The framing of a request's content, according to its fields.
 ///
 /// # Errors
-/// Whatever leaves the end of the content open to interpretation.
+/// If the fields are malformed, or leave the end of the content ambiguous.
 pub fn framing(version: Version, fields: &Fields<'_>) -> Result<Framing, ProtocolError> {
     // Rules 1 and 2 are about responses.
     let has_transfer_encoding = fields.contains(FieldName::TransferEncoding);
     let has_content_length = fields.contains(FieldName::ContentLength);
 
-    // Rule 3: both. The RFC lets a server repair this, or refuse.
+    // Rule 3: both. The RFC lets a server ignore Content-Length, or refuse the request.
     if has_transfer_encoding && has_content_length {
         return Err(ProtocolError::FramingAmbiguous);
     }
-    // Rule 4: Transfer-Encoding, which must end in chunked for the content to have an end at all.
+    // Rule 4: Transfer-Encoding. It must end in chunked, or the content would have no end.
     if has_transfer_encoding {
         return transfer_encoding(version, fields);
     }
-    // Rule 5: an invalid Content-Length, or several. The RFC lets equal ones be merged, or refused.
-    // Rule 6: a valid one.
+    // Rule 5: an invalid Content-Length, or several. The RFC lets a server merge equal ones, or refuse the request.
+    // Rule 6: a valid Content-Length.
     if has_content_length {
         let value = fields.single(FieldName::ContentLength).ok_or(ProtocolError::ContentLengthRepeated)?;
         return grammar::decimal(value).map(Framing::Length).ok_or(ProtocolError::ContentLengthInvalid);
@@ -58,7 +58,7 @@ fn transfer_encoding(version: Version, fields: &Fields<'_>) -> Result<Framing, P
     if codings.count > 1 { Err(ProtocolError::TransferCodingUnknown) } else { Ok(Framing::Chunked) }
 }
 
-/// What the list of transfer codings, over all its lines, comes to.
+/// What is known of the transfer codings, over all Transfer-Encoding lines.
 #[derive(Default)]
 struct Codings {
     count: usize,
@@ -67,18 +67,18 @@ struct Codings {
 }
 
 impl Codings {
-    /// Reads one line's `#transfer-coding` (RFC 9112 §6.1); `None` where it is malformed. Unlike in other lists, empty
-    /// elements are: readers that skip them and readers that do not could see another last coding.
+    /// Reads the `#transfer-coding` of one line (RFC 9112 §6.1), or returns `None` if it is malformed. Unlike in other lists,
+    /// an empty element is malformed: recipients that skip it and recipients that do not could see different last codings.
     fn read(&mut self, value: &[u8]) -> Option<()> {
         let mut rest = value;
         loop {
             let coding_and_more = after_white_space(rest);
-            let behind = after_transfer_coding(coding_and_more)?;
-            let coding = &coding_and_more[..coding_and_more.len() - behind.len()];
+            let after = after_transfer_coding(coding_and_more)?;
+            let coding = &coding_and_more[..coding_and_more.len() - after.len()];
             self.ends_in_chunked = coding.eq_ignore_ascii_case(b"chunked");
             self.chunked_count += usize::from(self.ends_in_chunked);
             self.count += 1;
-            match after_white_space(behind) {
+            match after_white_space(after) {
                 [] => return Some(()),
                 [b',', next @ ..] => rest = next,
                 _ => return None,
@@ -87,7 +87,7 @@ impl Codings {
     }
 }
 
-/// What follows a transfer-coding (RFC 9112 §7): `token *( OWS ";" OWS transfer-parameter )`.
+/// What follows a transfer coding (RFC 9112 §7): `token *( OWS ";" OWS transfer-parameter )`.
 fn after_transfer_coding(bytes: &[u8]) -> Option<&[u8]> {
     let mut rest = after_token(bytes)?;
     while let [b';', parameter @ ..] = after_white_space(rest) {
@@ -96,7 +96,7 @@ fn after_transfer_coding(bytes: &[u8]) -> Option<&[u8]> {
     Some(rest)
 }
 
-/// `token BWS "=" BWS ( token / quoted-string )`.
+/// What follows a transfer parameter: `token BWS "=" BWS ( token / quoted-string )`.
 fn after_parameter(bytes: &[u8]) -> Option<&[u8]> {
     let value = after_white_space(after_white_space(after_token(bytes)?).strip_prefix(b"=")?);
     if value.starts_with(b"\"") { after_quoted_string(value) } else { after_token(value) }
@@ -107,19 +107,19 @@ fn after_token(bytes: &[u8]) -> Option<&[u8]> {
     (token > 0).then(|| &bytes[token..])
 }
 
-/// RFC 9110 §5.6.4. A comma in it parts no codings.
+/// What follows a quoted string (RFC 9110 §5.6.4). A comma in it does not separate codings.
 fn after_quoted_string(bytes: &[u8]) -> Option<&[u8]> {
     let mut rest = bytes.strip_prefix(b"\"")?;
     loop {
         match &rest[grammar::run(rest, QDTEXT)..] {
-            [b'"', behind @ ..] => return Some(behind),
+            [b'"', after @ ..] => return Some(after),
             [b'\\', escaped, more @ ..] if grammar::is(*escaped, FIELD_CONTENT) => rest = more,
             _ => return None,
         }
     }
 }
 
-/// OWS and BWS (RFC 9110 §5.6.3).
+/// What follows OWS or BWS (RFC 9110 §5.6.3).
 fn after_white_space(mut bytes: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] = bytes {
         bytes = rest;

@@ -1,25 +1,26 @@
-//! The byte grammar of RFC 9110 §5.6 and RFC 3986, as constant tables, and numbers read digit by digit.
+//! The grammar of single elements: byte classes of RFC 9110 §5.6 and RFC 3986 as a constant table, numbers, and hosts.
 
 use std::net::Ipv6Addr;
 
 use super::limits::CONTENT_LENGTH_DIGITS_MAX;
 
-/// tchar (RFC 9110 §5.6.2): what tokens are made of.
+/// tchar (RFC 9110 §5.6.2), the bytes of a token.
 pub const TCHAR: u8 = 1 << 0;
-/// What a field value may hold (RFC 9110 §5.5): SP, HTAB, VCHAR and obs-text.
+/// The bytes of a field value (RFC 9110 §5.5): SP, HTAB, VCHAR and obs-text.
 pub const FIELD_CONTENT: u8 = 1 << 1;
-/// What the URI grammar allows in a path and in a query (RFC 3986 §3.3 and §3.4), the percent sign left out.
+/// The bytes of a path and of a query (RFC 3986 §3.3 and §3.4), except the percent sign.
 const PATH_OR_QUERY: u8 = 1 << 2;
-/// What a target may hold before its query: that grammar, and bytes that widespread clients send without encoding them.
-/// The percent sign and the question mark are left out: they stop a scan, so that the digits are checked, and the query
-/// is read as one.
+/// The bytes of a request target before its query: those of a path, and those that widespread clients send without encoding
+/// them. The percent sign and the question mark are excluded, so that a scan stops at them: the digits after a percent sign
+/// are checked, and after a question mark the class is [`TARGET_QUERY`].
 pub const TARGET: u8 = 1 << 3;
-/// The same of a query, which may hold question marks, and backslashes: only in a path would a reader take one of those
-/// for a slash.
+/// The bytes of a request target's query: [`TARGET`], question marks, and backslashes, which some recipients treat as
+/// slashes in a path but not in a query.
 pub const TARGET_QUERY: u8 = 1 << 6;
-/// reg-name (RFC 3986 §3.2.2) without the comma, which is no part of any host and hides a list. Percent left out.
+/// The bytes of a reg-name (RFC 3986 §3.2.2), except the percent sign, and except the comma: no host name contains one, and
+/// it could hide a list of hosts.
 const REG_NAME: u8 = 1 << 4;
-/// qdtext (RFC 9110 §5.6.4).
+/// qdtext (RFC 9110 §5.6.4), the bytes of a quoted string that need no backslash.
 pub const QDTEXT: u8 = 1 << 5;
 
 static CLASSES: [u8; 256] = classes();
@@ -74,20 +75,20 @@ const fn class_of(byte: u8) -> u8 {
     class
 }
 
-/// Whether `byte` is of one of the classes in `class`.
+/// Whether `byte` belongs to `class`, or to one of several classes combined by `|`.
 #[inline]
 pub fn is(byte: u8, class: u8) -> bool {
     CLASSES[usize::from(byte)] & class != 0
 }
 
-/// How many bytes at the start of `bytes` are of `class`.
+/// How many bytes at the start of `bytes` belong to `class`.
 #[inline]
 pub fn run(bytes: &[u8], class: u8) -> usize {
-    // In eights, whose inner loop the compiler unrolls.
+    // Chunks of eight, so that the compiler unrolls the inner loop.
     let (chunks, tail) = bytes.as_chunks::<8>();
-    for (place, chunk) in chunks.iter().enumerate() {
+    for (index, chunk) in chunks.iter().enumerate() {
         if let Some(stop) = chunk.iter().position(|byte| !is(*byte, class)) {
-            return place * 8 + stop;
+            return index * 8 + stop;
         }
     }
     let stop = tail.iter().position(|byte| !is(*byte, class));
@@ -123,8 +124,8 @@ fn run_without_controls(bytes: &[u8]) -> usize {
     bytes.len() - tail.len() + stop.unwrap_or(tail.len())
 }
 
-/// 1*DIGIT of at most 18 digits. No sign, no white space, no separators; and no zeros in front, with which another
-/// reader may take it for an octal number.
+/// Parses 1*DIGIT of at most [`CONTENT_LENGTH_DIGITS_MAX`] digits: no sign, no white space, no separators. Leading zeros are
+/// refused, since another recipient may parse such a number as octal.
 pub fn decimal(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() || digits.len() > CONTENT_LENGTH_DIGITS_MAX || matches!(digits, [b'0', _, ..]) {
         return None;
@@ -132,7 +133,7 @@ pub fn decimal(digits: &[u8]) -> Option<u64> {
     digits.iter().try_fold(0_u64, |value, digit| digit.is_ascii_digit().then(|| value * 10 + u64::from(digit - b'0')))
 }
 
-/// The value of one HEXDIG.
+/// The value of a HEXDIG.
 pub fn hex_digit(byte: u8) -> Option<u8> {
     match byte {
         b'0'..=b'9' => Some(byte - b'0'),
@@ -142,10 +143,10 @@ pub fn hex_digit(byte: u8) -> Option<u8> {
     }
 }
 
-/// Whether `bytes` are `uri-host [ ":" port ]` (RFC 9110 §7.2) with a host that is not empty.
+/// Whether `bytes` are `uri-host [ ":" port ]` (RFC 9110 §7.2).
 ///
-/// Stricter than the grammar, whose reg-name may be empty and hold commas: either would let two readers disagree about
-/// who is meant.
+/// Stricter than the grammar, in which a reg-name may be empty and contain commas: either could make two recipients disagree
+/// about the host.
 pub fn is_host_and_port(bytes: &[u8]) -> bool {
     let host_bytes = match bytes {
         [b'[', rest @ ..] => match memchr::memchr(b']', rest) {
@@ -161,30 +162,30 @@ pub fn is_host_and_port(bytes: &[u8]) -> bool {
     }
 }
 
-/// Whether `bytes` are an authority-form (RFC 9112 §3.2.3): host, colon and a port that is not empty.
+/// Whether `bytes` are in authority-form (RFC 9112 §3.2.3): host, colon, and a port that is not empty.
 pub fn is_authority_form(bytes: &[u8]) -> bool {
     is_host_and_port(bytes) && bytes.last().is_some_and(u8::is_ascii_digit) && {
-        // The last colon outside of brackets begins the port.
+        // The last byte that is not a digit must be the colon before the port.
         let port = bytes.iter().rposition(|byte| !byte.is_ascii_digit());
         port.is_some_and(|colon| bytes[colon] == b':' && colon > 0)
     }
 }
 
-/// Whether `bytes` are a path and a query as the URI grammar has them. The percent signs have been checked before.
+/// Whether `bytes` are a path and a query of the URI grammar. The caller has checked the digits after percent signs.
 pub fn is_path_and_query(bytes: &[u8]) -> bool {
     bytes.iter().all(|byte| is(*byte, PATH_OR_QUERY) || *byte == b'%')
 }
 
-/// How many bytes at the start of `bytes` make a reg-name.
+/// How many bytes at the start of `bytes` form a reg-name, percent-encoded bytes included.
 fn run_of_reg_name(bytes: &[u8]) -> usize {
-    let mut bytes_run = run(bytes, REG_NAME);
-    while let [b'%', high, low, tail @ ..] = &bytes[bytes_run..] {
+    let mut length = run(bytes, REG_NAME);
+    while let [b'%', high, low, tail @ ..] = &bytes[length..] {
         if hex_digit(*high).is_none() || hex_digit(*low).is_none() {
             break;
         }
-        bytes_run += 3 + run(tail, REG_NAME);
+        length += 3 + run(tail, REG_NAME);
     }
-    bytes_run
+    length
 }
 
 /// IPv6address or IPvFuture (RFC 3986 §3.2.2), without the brackets.
@@ -209,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn tables_hold_the_grammars_bytes_and_no_others() {
+    fn the_table_matches_the_grammar() {
         assert_eq!(
             class_members(TCHAR),
             "!#$%&'*+-.0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ^_`abcdefghijklmnopqrstuvwxyz|~"
@@ -250,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn decimals_are_digits_alone() {
+    fn a_decimal_consists_of_digits_only() {
         assert_eq!(decimal(b"0"), Some(0));
         assert_eq!(decimal(b"7"), Some(7));
         assert_eq!(decimal(b"999999999999999999"), Some(999_999_999_999_999_999));
@@ -273,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts() {
+    fn hosts_with_and_without_ports() {
         for good in ["a", "localhost:4221", "a:", "127.0.0.1:1", "[::1]", "[::1]:80", "[v1.a:b]", "a%2Db", "a_b!"] {
             assert!(is_host_and_port(good.as_bytes()), "{good}");
         }
@@ -305,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn authority_forms_need_a_port() {
+    fn an_authority_form_needs_a_port() {
         for good in ["a:1", "[::1]:443", "1:1"] {
             assert!(is_authority_form(good.as_bytes()), "{good}");
         }

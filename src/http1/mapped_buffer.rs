@@ -1,21 +1,21 @@
-//! Memory for buffers, straight from the system.
+//! Memory for buffers, mapped directly from the system.
 //!
-//! A general allocator keeps what a flood of connections has made it take: one small allocation that lives on at the end of
-//! the heap holds all of the memory before it. A buffer of its own pages goes back whole when it is freed.
+//! After a flood of connections a general allocator may keep their memory: one small allocation that survives at the end of
+//! the heap retains all free memory before it. A mapped buffer goes back to the system when it is freed.
 
 use std::ops::{Deref, DerefMut};
 
 use memmap2::MmapMut;
 
-/// A fixed number of bytes, zero at first. Pages that are never written to cost nothing.
+/// A byte array of fixed length, initially zero. Pages that have never been written to occupy no memory.
 pub(super) enum MappedBuffer {
     Mapped(MmapMut),
-    /// Where the system gives no further map: their number is limited.
+    /// The fallback if mapping fails: the system limits the number of mappings.
     Heap(Box<[u8]>),
 }
 
 impl MappedBuffer {
-    /// `bytes` bytes, at least one.
+    /// A buffer of `bytes` bytes, which must be at least one.
     pub(super) fn new(bytes: usize) -> MappedBuffer {
         match MmapMut::map_anon(bytes) {
             Ok(map) => MappedBuffer::Mapped(map),

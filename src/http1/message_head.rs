@@ -1,5 +1,5 @@
-//! The head of a request (RFC 9112 §3 and §5), read where it was received: nothing is copied, and however the head is cut,
-//! each byte is looked at a bounded number of times.
+//! Parser of a request's head (RFC 9112 §3 and §5). It parses in place and copies nothing. However the head was cut into
+//! reads, each byte is examined a bounded number of times.
 
 use super::field_section::FieldSectionParser;
 use super::grammar::{self, TARGET, TARGET_QUERY, TCHAR};
@@ -9,57 +9,56 @@ use crate::semantics::fields::{FieldName, FieldSpan, FieldSpans, Fields};
 use crate::semantics::method::Method;
 use crate::semantics::request::{Target, Version};
 
-/// Where in the head the reader stands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Place {
-    #[default]
+/// The part of the head that the next byte belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
     Method,
     Target,
     Version,
     Fields,
 }
 
-/// Reads one head. Offsets are counted from the head's first byte.
+/// Parses one head. Offsets are counted from the head's first byte.
 ///
 /// The empty line that may precede a head (RFC 9112 §2.2) is not part of it; see [`leading_empty_line`].
 #[derive(Clone, Copy, Debug)]
 pub struct HeadParser {
-    place: Place,
-    /// The class of bytes that the target may hold where it is being read: another one in its query.
+    state: State,
+    /// The class of the target's next byte: [`TARGET`], or [`TARGET_QUERY`] in its query.
     target_class: u8,
     method: Method,
     form: TargetForm,
     version: Version,
-    /// Bytes read of the request-line.
+    /// How many bytes of the request line have been parsed.
     bytes: u16,
-    /// Where the space behind the method stands.
+    /// Offset of the space after the method.
     method_end: u16,
-    /// Where the space behind the target stands.
+    /// Offset of the space after the target.
     target_end: u16,
     fields: FieldSectionParser,
 }
 
-/// A head that has been read to its end.
+/// A complete head.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestHead<'a> {
     /// The method.
     pub method: Method,
-    /// The target, in a form that the method may have.
+    /// The target. Its form is valid for the method.
     pub target: Target<'a>,
-    /// The request-line up to the target's end, as received.
+    /// The method, a space and the target, as received.
     pub method_and_target: &'a [u8],
     /// The version.
     pub version: Version,
     /// The field lines.
     pub fields: Fields<'a>,
-    /// How many bytes the head has.
+    /// The length of the head in bytes.
     pub bytes: usize,
 }
 
 impl Default for HeadParser {
     fn default() -> HeadParser {
         HeadParser {
-            place: Place::Method,
+            state: State::Method,
             target_class: TARGET,
             method: Method::Unknown,
             form: TargetForm::Origin,
@@ -72,18 +71,18 @@ impl Default for HeadParser {
     }
 }
 
-/// An empty line before the request-line.
+/// Whether there is an empty line before the request line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EmptyLine {
-    /// The bytes do not begin with one.
+    /// There is none.
     None,
-    /// A CR has come, and what follows it has not.
+    /// The only byte so far is a CR.
     Partial,
-    /// The first two bytes are one.
+    /// The first two bytes are CRLF.
     Complete,
 }
 
-/// Whether `bytes` begin with an empty line. A lone CR is none: it is left to be refused as a method.
+/// Whether `bytes` begin with an empty line. A CR without LF is not one: the parser refuses it as a method.
 pub fn leading_empty_line(bytes: &[u8]) -> EmptyLine {
     match bytes {
         [b'\r'] => EmptyLine::Partial,
@@ -93,23 +92,24 @@ pub fn leading_empty_line(bytes: &[u8]) -> EmptyLine {
 }
 
 impl HeadParser {
-    /// Whether no byte has been read.
+    /// Whether no byte has been parsed.
     pub fn is_empty(&self) -> bool {
-        self.bytes == 0 && self.place == Place::Method
+        self.bytes == 0 && self.state == State::Method
     }
 
-    /// The method, as soon as it has been read to its end; unknown before.
+    /// The method; [`Method::Unknown`] before it is complete.
     pub fn method(&self) -> Method {
         self.method
     }
 
-    /// Reads on. `head` is everything received from the head's first byte on: what earlier calls were given, and more.
-    /// `spans` is the same for all calls of one head. Returns whether the head is complete.
+    /// Parses the bytes that no earlier call has parsed. `head` starts at the head's first byte in every call, and contains at
+    /// least what the previous call was given. `spans` must be the same in all calls for one head, and receives its field
+    /// lines. Returns whether the head is complete; anything after it is ignored.
     ///
     /// # Errors
-    /// The first protocol error in the order of the bytes; the reader is of no use afterwards.
+    /// The first protocol error in the head. The parser must not be used after an error.
     pub fn advance(&mut self, head: &[u8], spans: &mut FieldSpans) -> Result<bool, ProtocolError> {
-        if self.place != Place::Fields {
+        if self.state != State::Fields {
             if self.is_empty() {
                 spans.clear();
             }
@@ -127,22 +127,22 @@ impl HeadParser {
         Ok(advance.complete)
     }
 
-    /// Returns whether the request-line is complete.
+    /// Returns whether the request line is complete.
     fn read_request_line(&mut self, head: &[u8]) -> Result<bool, ProtocolError> {
         let line_bytes_max = REQUEST_LINE_BYTES_MAX + b"\r\n".len();
         let window = &head[..head.len().min(line_bytes_max)];
         let mut complete = false;
         while !complete {
-            let moved = match self.place {
-                Place::Method => self.read_method(window)?,
-                Place::Target => self.read_target(window)?,
-                Place::Version => self.read_version(window)?,
-                Place::Fields => true,
+            let progress = match self.state {
+                State::Method => self.read_method(window)?,
+                State::Target => self.read_target(window)?,
+                State::Version => self.read_version(window)?,
+                State::Fields => true,
             };
-            if !moved {
+            if !progress {
                 break;
             }
-            complete = self.place == Place::Fields;
+            complete = self.state == State::Fields;
         }
         if !complete && head.len() > line_bytes_max {
             return Err(ProtocolError::RequestLineTooLong);
@@ -150,13 +150,14 @@ impl HeadParser {
         Ok(complete)
     }
 
+    /// Returns whether the method is complete.
     fn read_method(&mut self, window: &[u8]) -> Result<bool, ProtocolError> {
         let start = usize::from(self.bytes);
         let end = start + grammar::run(&window[start..], TCHAR);
         if end > METHOD_BYTES_MAX {
             return Err(ProtocolError::MethodTooLong);
         }
-        // The window ends within the request-line's limit, so that its offsets fit 16 bits.
+        // The window ends within the request line's limit, so its offsets fit 16 bits.
         self.bytes = end as u16;
         match window.get(end) {
             None => Ok(false),
@@ -164,19 +165,20 @@ impl HeadParser {
                 self.method = Method::from_token(&window[..end]);
                 self.method_end = end as u16;
                 self.bytes = end as u16 + 1;
-                self.place = Place::Target;
+                self.state = State::Target;
                 Ok(true)
             }
             Some(_) => Err(ProtocolError::MethodInvalid),
         }
     }
 
+    /// Returns whether the target is complete.
     fn read_target(&mut self, window: &[u8]) -> Result<bool, ProtocolError> {
         let start = usize::from(self.method_end) + 1;
         let mut at = usize::from(self.bytes);
         loop {
             at += grammar::run(&window[at..], self.target_class);
-            // A percent sign stays unread until both of its digits have been seen.
+            // A percent sign counts as parsed only together with its two digits.
             self.bytes = at as u16;
             match &window[at..] {
                 [] => return Ok(false),
@@ -201,11 +203,12 @@ impl HeadParser {
         }
         self.target_end = at as u16;
         self.bytes = at as u16 + 1;
-        self.place = Place::Version;
+        self.state = State::Version;
         self.form = TargetForm::of(self.method, self.target_bytes(window))?;
         Ok(true)
     }
 
+    /// Returns whether the version and the line end are complete.
     fn read_version(&mut self, window: &[u8]) -> Result<bool, ProtocolError> {
         let version_start = usize::from(self.target_end) + 1;
         let line_end = &window[version_start..];
@@ -213,8 +216,8 @@ impl HeadParser {
             self.version = Version::Http11;
         } else {
             let read = usize::from(self.bytes) - version_start;
-            for (place, byte) in line_end.iter().enumerate().take(VERSION_BYTES).skip(read) {
-                check_version_byte(place, *byte)?;
+            for (index, byte) in line_end.iter().enumerate().take(VERSION_BYTES).skip(read) {
+                check_version_byte(index, *byte)?;
             }
             if line_end.len() < VERSION_BYTES {
                 self.bytes = window.len() as u16;
@@ -227,7 +230,7 @@ impl HeadParser {
             };
         }
         self.bytes = (version_start + VERSION_BYTES) as u16;
-        self.place = Place::Fields;
+        self.state = State::Fields;
         Ok(true)
     }
 
@@ -235,7 +238,8 @@ impl HeadParser {
         &head[usize::from(self.method_end) + 1..usize::from(self.target_end)]
     }
 
-    /// The head that [`advance`](HeadParser::advance) has called complete, in the bytes and spans that it was given.
+    /// The head, once [`advance`](HeadParser::advance) has returned that it is complete. `head` and `spans` are those of that
+    /// call.
     pub fn complete<'a>(&self, head: &'a [u8], spans: &'a FieldSpans) -> RequestHead<'a> {
         let fields_start = usize::from(self.bytes);
         RequestHead {
@@ -249,12 +253,12 @@ impl HeadParser {
     }
 }
 
-/// `HTTP/1.1` and CRLF.
+/// The length of `HTTP/1.1` and CRLF.
 const VERSION_BYTES: usize = 10;
 
-fn check_version_byte(place: usize, byte: u8) -> Result<(), ProtocolError> {
-    let valid = match place {
-        0..=4 => byte == b"HTTP/"[place],
+fn check_version_byte(index: usize, byte: u8) -> Result<(), ProtocolError> {
+    let valid = match index {
+        0..=4 => byte == b"HTTP/"[index],
         5 | 7 => byte.is_ascii_digit(),
         6 => byte == b'.',
         8 => byte == b'\r',
@@ -263,11 +267,11 @@ fn check_version_byte(place: usize, byte: u8) -> Result<(), ProtocolError> {
     if valid { Ok(()) } else { Err(ProtocolError::VersionInvalid) }
 }
 
-/// Which of the four forms (RFC 9112 §3.2) a target has.
+/// The form of a target (RFC 9112 §3.2).
 #[derive(Clone, Copy, Debug)]
 enum TargetForm {
     Origin,
-    /// With this many bytes of authority behind the scheme.
+    /// With the length of the authority in bytes.
     Absolute(u16),
     Authority,
     Asterisk,
@@ -276,7 +280,10 @@ enum TargetForm {
 const SCHEME: &[u8] = b"http://";
 
 impl TargetForm {
-    /// The form of a target; one that the method may not have is a protocol error.
+    /// The form of a target.
+    ///
+    /// # Errors
+    /// If the target has no form that is valid for the method.
     fn of(method: Method, target: &[u8]) -> Result<TargetForm, ProtocolError> {
         match (method, target) {
             (Method::Connect, _) if grammar::is_authority_form(target) => Ok(TargetForm::Authority),
@@ -298,7 +305,7 @@ impl TargetForm {
         if !grammar::is_host_and_port(&rest[..authority_end]) {
             return Err(ProtocolError::TargetAuthorityInvalid);
         }
-        // No longer than the request-line, whose offsets fit.
+        // Shorter than the request line, so it fits 16 bits.
         Ok(TargetForm::Absolute(authority_end as u16))
     }
 

@@ -1,18 +1,18 @@
-//! Bytes that have been received and not yet been used up.
+//! The buffer of received bytes that have not been consumed.
 //!
 //! ```text
 //!   0 … content_start … content_end … start … end … 64 KiB
-//!       └─ content that was decoded ┘ └ unread ┘
+//!       └─── decoded content ─────┘   └ unread ┘
 //! ```
 //!
-//! Content is gathered in the memory that it was received into: each stretch of it that the decoder finds moves down to
-//! the ones before. So a client that sends a byte a chunk costs one write to its file for thousands of chunks.
+//! Decoded content is gathered in place: each piece that the decoder finds is moved next to the previous one. A client that
+//! sends chunks of one byte therefore costs one write to the file for thousands of chunks.
 
 use super::buffer_pool::{BufferPool, ReceiveMemory};
 use super::limits::{IDLE_BUFFER_BYTES, RECEIVE_BUFFER_BYTES, RECEIVE_TAIL_BYTES_MIN};
 use crate::semantics::fields::FieldSpans;
 
-/// Memory that is borrowed while there are bytes in it. 32 bits are enough for offsets into it, and keep a session small.
+/// Borrows memory from the pool only while it contains bytes. Its offsets have 32 bits to keep a connection small.
 #[derive(Default)]
 pub(super) struct ReceiveBuffer {
     memory: Option<Box<ReceiveMemory>>,
@@ -23,7 +23,7 @@ pub(super) struct ReceiveBuffer {
 }
 
 impl ReceiveBuffer {
-    /// The bytes that have not been read.
+    /// The bytes that have not been parsed.
     pub(super) fn unread(&self) -> &[u8] {
         match &self.memory {
             Some(memory) => &memory.bytes[self.start as usize..self.end as usize],
@@ -31,13 +31,13 @@ impl ReceiveBuffer {
         }
     }
 
-    /// The unread bytes, and where the lines of their head are noted. `None` where nothing is unread.
+    /// The unread bytes, and the field lines of the head that they begin with. `None` if nothing is unread.
     pub(super) fn unread_with_spans(&mut self) -> Option<(&[u8], &mut FieldSpans)> {
         let memory = self.memory.as_mut().filter(|_| self.start < self.end)?;
         Some((&memory.bytes[self.start as usize..self.end as usize], &mut memory.spans))
     }
 
-    /// The content that has been gathered.
+    /// The decoded content that has been gathered.
     pub(super) fn content(&self) -> &[u8] {
         match &self.memory {
             Some(memory) => &memory.bytes[self.content_start as usize..self.content_end as usize],
@@ -50,27 +50,27 @@ impl ReceiveBuffer {
         self.start == self.end
     }
 
-    /// How many bytes could be received, if what is here were moved to the front.
-    pub(super) fn room(&self) -> usize {
+    /// How many more bytes fit, once the present ones have been moved to the front.
+    pub(super) fn spare_capacity(&self) -> usize {
         let content = (self.content_end - self.content_start) as usize;
         RECEIVE_BUFFER_BYTES - content - (self.end - self.start) as usize
     }
 
-    /// Room to receive into, at most `bytes_max` bytes; empty if the buffer is full. What is written there counts once
-    /// [`received`](ReceiveBuffer::received) says so.
-    pub(super) fn space(&mut self, bytes_max: usize, pool: &mut BufferPool) -> &mut [u8] {
-        if self.is_parked() && self.end as usize == IDLE_BUFFER_BYTES {
+    /// Space to receive at most `bytes_max` bytes into, empty if the buffer is full. The bytes become part of the buffer with
+    /// [`received`](ReceiveBuffer::received).
+    pub(super) fn spare_capacity_mut(&mut self, bytes_max: usize, pool: &mut BufferPool) -> &mut [u8] {
+        if self.has_idle_buffer() && self.end as usize == IDLE_BUFFER_BYTES {
             self.move_to_full_size(pool);
         }
         if self.start == self.end {
-            // What comes now then lies right behind the content, and need not be moved to it.
+            // Bytes received now directly follow the content, and need not be moved.
             (self.start, self.end) = (self.content_end, self.content_end);
         }
         let memory = self.memory.get_or_insert_with(|| pool.take_receive());
         let tail_wanted = RECEIVE_TAIL_BYTES_MIN.min(bytes_max);
         let tail = memory.bytes.len() - self.end as usize;
         let used_start = if self.content_start < self.content_end { self.content_start } else { self.start };
-        // A little content, which came along with its head, moves at once: all that follows is then in whole pages.
+        // A little content, received together with its head, is moved at once, so that whole pages follow it.
         let is_little = self.content_start < self.content_end && tail < bytes_max && self.end - used_start <= 4096;
         if used_start > 0 && (tail < tail_wanted || is_little) {
             memory.bytes.copy_within(used_start as usize..self.end as usize, 0);
@@ -84,28 +84,28 @@ impl ReceiveBuffer {
         &mut space[..bytes]
     }
 
-    fn is_parked(&self) -> bool {
+    fn has_idle_buffer(&self) -> bool {
         self.memory.as_ref().is_some_and(|memory| memory.bytes.len() == IDLE_BUFFER_BYTES)
     }
 
-    /// The first `bytes` of the space have been received.
+    /// Adds the first `bytes` bytes of the spare capacity, which have been received.
     pub(super) fn received(&mut self, bytes: usize) {
         debug_assert!(self.end as usize + bytes <= RECEIVE_BUFFER_BYTES);
         self.end += bytes as u32;
     }
 
-    /// The first `bytes` unread ones are used up.
+    /// Removes the first `bytes` unread bytes.
     pub(super) fn consume(&mut self, bytes: usize) {
         debug_assert!(bytes <= (self.end - self.start) as usize);
         self.start += bytes as u32;
     }
 
-    /// All unread bytes are used up.
+    /// Removes all unread bytes.
     pub(super) fn consume_all(&mut self) {
         self.start = self.end;
     }
 
-    /// Of the unread bytes, the first `skip` are used up and the next `bytes` are content: it joins what was gathered.
+    /// Removes the first `skip` unread bytes, and moves the next `bytes`, which are content, to the gathered content.
     pub(super) fn gather(&mut self, skip: usize, bytes: usize) {
         debug_assert!(skip + bytes <= (self.end - self.start) as usize);
         let from = self.start as usize + skip;
@@ -121,51 +121,52 @@ impl ReceiveBuffer {
         self.start += (skip + bytes) as u32;
     }
 
-    /// The gathered content is used up.
+    /// Removes the gathered content.
     pub(super) fn consume_content(&mut self) {
         (self.content_start, self.content_end) = (0, 0);
     }
 
-    /// Bytes of memory that are borrowed.
+    /// How many bytes of memory are borrowed.
     pub(super) fn memory_bytes(&self) -> usize {
         self.memory.as_ref().map_or(0, |memory| memory.bytes.len() + memory.spans.memory_bytes())
     }
 
-    /// Gives the memory back if nothing is unread, or exchanges it for less if little is. Content must have been consumed.
+    /// Gives the memory back if nothing is unread, or exchanges it for a smaller buffer if little is. The gathered content
+    /// must have been consumed.
     pub(super) fn release(&mut self, pool: &mut BufferPool) {
         debug_assert!(self.content().is_empty());
         if self.is_empty() {
             if let Some(memory) = self.memory.take() {
-                pool.give_receive(memory);
+                pool.return_receive(memory);
             }
             (self.start, self.end) = (0, 0);
-        } else if !self.is_parked() {
-            self.park(pool);
+        } else if !self.has_idle_buffer() {
+            self.move_to_idle_buffer(pool);
         }
     }
 
-    /// Little that is unread moves to little memory; and in any case the room for lines that have not come goes.
-    fn park(&mut self, pool: &mut BufferPool) {
+    /// Moves the unread bytes to an idle buffer if they fit in one, and shrinks the list of field lines in any case.
+    fn move_to_idle_buffer(&mut self, pool: &mut BufferPool) {
         let Some(mut memory) = self.memory.take() else { return };
         memory.spans.shrink_to_fit();
         let unread = self.start as usize..self.end as usize;
         let bytes = unread.len();
         if bytes < IDLE_BUFFER_BYTES {
-            let mut parked = pool.take_parked(std::mem::take(&mut memory.spans));
-            parked.bytes[..bytes].copy_from_slice(&memory.bytes[unread]);
-            pool.give_receive(memory);
-            memory = parked;
+            let mut idle = pool.take_idle(std::mem::take(&mut memory.spans));
+            idle.bytes[..bytes].copy_from_slice(&memory.bytes[unread]);
+            pool.return_receive(memory);
+            memory = idle;
             (self.start, self.end) = (0, bytes as u32);
         }
         self.memory = Some(memory);
     }
 
-    /// Everything stays at its offset: the unread bytes, and content that was gathered before them.
+    /// Moves the contents of an idle buffer to one of full size, at the same offsets.
     fn move_to_full_size(&mut self, pool: &mut BufferPool) {
         let mut memory = pool.take_receive();
-        if let Some(parked) = self.memory.take() {
-            memory.bytes[..IDLE_BUFFER_BYTES].copy_from_slice(&parked.bytes);
-            memory.spans.copy_from(&parked.spans);
+        if let Some(idle) = self.memory.take() {
+            memory.bytes[..IDLE_BUFFER_BYTES].copy_from_slice(&idle.bytes);
+            memory.spans.copy_from(&idle.spans);
         }
         self.memory = Some(memory);
     }
@@ -180,7 +181,7 @@ mod tests {
     fn receive(buffer: &mut ReceiveBuffer, pool: &mut BufferPool, bytes: &[u8]) {
         let mut rest = bytes;
         while !rest.is_empty() {
-            let space = buffer.space(usize::MAX, pool);
+            let space = buffer.spare_capacity_mut(usize::MAX, pool);
             let count = space.len().min(rest.len());
             space[..count].copy_from_slice(&rest[..count]);
             buffer.received(count);
@@ -189,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_idle_connection_has_of_a_head_costs_little_and_nothing_of_it_is_lost() {
+    fn an_idle_connection_keeps_a_partial_head_in_little_memory() {
         let bytes: Vec<u8> = (0..RECEIVE_BUFFER_BYTES).map(|at| (at % 251) as u8).collect();
         let (mut buffer, mut pool) = (ReceiveBuffer::default(), BufferPool::default());
         let (start, rest) = bytes.split_at(100);
@@ -205,12 +206,12 @@ mod tests {
         assert_eq!(buffer.unread(), start);
 
         receive(&mut buffer, &mut pool, rest);
-        assert!(buffer.room() == 0 && buffer.unread() == bytes);
+        assert!(buffer.spare_capacity() == 0 && buffer.unread() == bytes);
         let (bytes, spans) = buffer.unread_with_spans().unwrap();
         assert_eq!(Fields::new(bytes, spans).first(FieldName::Host), Some(&bytes[2..9]));
 
         buffer.release(&mut pool);
-        assert_eq!(buffer.room(), 0, "what is long stays where it is");
+        assert_eq!(buffer.spare_capacity(), 0, "long input stays in its buffer");
         buffer.consume_all();
         buffer.release(&mut pool);
         assert_eq!(buffer.memory_bytes(), 0);
@@ -218,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn content_is_gathered_from_between_its_framing() {
+    fn content_is_gathered_without_its_framing() {
         let (mut buffer, mut pool) = (ReceiveBuffer::default(), BufferPool::default());
         receive(&mut buffer, &mut pool, b"head1:a1:bc3:def0:next");
         buffer.consume(4);
@@ -232,17 +233,17 @@ mod tests {
     }
 
     #[test]
-    fn content_that_fills_the_buffer_leaves_no_room_and_moves_to_the_front_for_more() {
+    fn content_that_fills_the_buffer_moves_to_the_front_to_make_space() {
         let (mut buffer, mut pool) = (ReceiveBuffer::default(), BufferPool::default());
         let bytes: Vec<u8> = (0..RECEIVE_BUFFER_BYTES).map(|at| (at % 241) as u8).collect();
         receive(&mut buffer, &mut pool, &bytes);
         buffer.consume(1000);
         buffer.gather(0, RECEIVE_BUFFER_BYTES - 1000);
-        assert_eq!(buffer.room(), 1000);
-        assert_eq!(buffer.space(usize::MAX, &mut pool).len(), 1000);
+        assert_eq!(buffer.spare_capacity(), 1000);
+        assert_eq!(buffer.spare_capacity_mut(usize::MAX, &mut pool).len(), 1000);
         receive(&mut buffer, &mut pool, &bytes[..1000]);
         buffer.gather(0, 1000);
-        assert_eq!(buffer.room(), 0);
+        assert_eq!(buffer.spare_capacity(), 0);
         assert!(buffer.content()[..RECEIVE_BUFFER_BYTES - 1000] == bytes[1000..]);
         assert!(buffer.content()[RECEIVE_BUFFER_BYTES - 1000..] == bytes[..1000]);
     }

@@ -1,4 +1,4 @@
-//! What of a request is needed behind its head: how its content is framed, and how its response is to be.
+//! What the connection needs to know of a request after its head: how its content is framed, and how its response must be.
 
 use super::framing::{Framing, framing};
 use super::grammar;
@@ -9,26 +9,27 @@ use crate::semantics::fields::{FieldName, Fields};
 use crate::semantics::method::Method;
 use crate::semantics::request::{Target, Version};
 
-/// How a request and its response are framed, and what becomes of the connection.
+/// How a request and its response are framed, and whether the connection persists.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestFraming {
     /// How the content of the request is framed.
     pub content: Framing,
-    /// The method: the response to HEAD has no content.
+    /// The method. The response to HEAD has no content.
     pub method: Method,
-    /// The version: an HTTP/1.0 client does not know the chunked coding.
+    /// The version. An HTTP/1.0 client does not know the chunked coding.
     pub version: Version,
-    /// What becomes of the connection afterwards, as far as the client's wish goes.
+    /// Whether the connection persists after the response, as far as the client decides it.
     pub persistence: Persistence,
     /// Whether the client waits for `100 Continue` before it sends its content.
     pub expects_continue: bool,
 }
 
 impl RequestFraming {
-    /// Judges a head that is well-formed: its target, its Host, its framing, its Connection and its Expect.
+    /// Checks a well-formed head: its target, and the fields Host, Content-Length, Transfer-Encoding, Connection and Expect.
+    /// `strict` is [`Settings::strict`](super::Settings::strict).
     ///
     /// # Errors
-    /// A protocol error in one of these fields.
+    /// The first protocol error in this order.
     pub fn new(head: &RequestHead<'_>, strict: bool) -> Result<RequestFraming, ProtocolError> {
         check_target(&head.target, strict)?;
         check_host(head, strict)?;
@@ -42,7 +43,7 @@ impl RequestFraming {
         })
     }
 
-    /// What a protocol error is answered by: nothing more is read, and nothing follows.
+    /// The framing of the response to a protocol error: no content of the request is read, and the connection closes.
     pub(super) fn of_protocol_error(method: Method) -> RequestFraming {
         RequestFraming {
             content: Framing::Length(0),
@@ -53,7 +54,7 @@ impl RequestFraming {
         }
     }
 
-    /// Bytes of content, where their number has been announced.
+    /// The length of the content in bytes; `None` if it is chunked.
     pub fn content_bytes(&self) -> Option<u64> {
         match self.content {
             Framing::Length(bytes) => Some(bytes),
@@ -61,32 +62,32 @@ impl RequestFraming {
         }
     }
 
-    /// Whether no content follows the head.
+    /// Whether the request has no content.
     pub fn has_no_content(&self) -> bool {
         self.content == Framing::Length(0)
     }
 }
 
-/// The URI grammar (RFC 3986). Unless `strict`, some bytes outside of it are let pass, which widespread clients do not
-/// encode: they stand for themselves, and no reader takes them for an end of the target.
+/// Checks the URI grammar (RFC 3986) if `strict`. Otherwise the parser of the head has already accepted a few bytes outside of
+/// the grammar that widespread clients do not encode. They are unambiguous: no recipient takes them for the target's end.
 fn check_target(target: &Target<'_>, strict: bool) -> Result<(), ProtocolError> {
-    let is_of_the_grammar = match target {
+    let is_valid = match target {
         Target::Origin(path_and_query) | Target::Absolute { path_and_query, .. } => {
             !strict || grammar::is_path_and_query(path_and_query)
         }
-        // Checked when their form was told.
+        // Checked by the parser of the head.
         Target::Authority(_) | Target::Asterisk => true,
     };
-    if is_of_the_grammar { Ok(()) } else { Err(ProtocolError::TargetByteInvalid) }
+    if is_valid { Ok(()) } else { Err(ProtocolError::TargetByteInvalid) }
 }
 
-/// RFC 9112 §3.2: exactly one valid Host. A missing one is let pass unless `strict`: clients made by hand leave it out,
-/// and no target of this server depends on it.
+/// RFC 9112 §3.2: there must be exactly one valid Host field. It may be missing unless `strict`: simple clients omit it, and
+/// no resource of this server depends on it.
 fn check_host(head: &RequestHead<'_>, strict: bool) -> Result<(), ProtocolError> {
     let mut hosts = head.fields.values(FieldName::Host);
     match (hosts.next(), hosts.next()) {
         (_, Some(_)) => Err(ProtocolError::HostRepeated),
-        // An absolute-form's authority replaces the field's value, and yet a client MUST send a valid one.
+        // The field must be valid even if the target is in absolute-form, whose authority replaces it.
         (Some(host), None) if !grammar::is_host_and_port(host) => Err(ProtocolError::HostInvalid),
         (Some(_), None) => Ok(()),
         (None, None) if strict && head.version == Version::Http11 => Err(ProtocolError::HostMissing),
@@ -94,7 +95,7 @@ fn check_host(head: &RequestHead<'_>, strict: bool) -> Result<(), ProtocolError>
     }
 }
 
-/// RFC 9112 §9.3.
+/// Whether the client wants the connection to persist (RFC 9112 §9.3).
 fn persistence(version: Version, fields: &Fields<'_>) -> Persistence {
     let has_option = |name: &[u8]| fields.list(FieldName::Connection).any(|option| option.eq_ignore_ascii_case(name));
     if has_option(b"close") {
@@ -107,10 +108,10 @@ fn persistence(version: Version, fields: &Fields<'_>) -> Persistence {
     }
 }
 
-/// RFC 9110 §10.1.1. HTTP/1.0 does not know the field. Where no content follows, `100-continue` means nothing, since
-/// there is nothing to wait for; any other expectation may be about anything, and cannot be met.
+/// Whether the client waits for `100 Continue` (RFC 9110 §10.1.1). The field is ignored in HTTP/1.0, and `100-continue` also if
+/// the request has no content. Any other expectation is a protocol error, since the server cannot meet it.
 fn expects_continue(version: Version, framing: Framing, fields: &Fields<'_>) -> Result<bool, ProtocolError> {
-    // An absent field, the usual case, is not searched for.
+    // A shortcut for the usual case.
     if version == Version::Http10 || !fields.contains(FieldName::Expect) {
         return Ok(false);
     }

@@ -1,4 +1,5 @@
-//! Response heads (RFC 9112 §4): the only writer of Content-Length, Transfer-Encoding, Connection and Date.
+//! Writes response heads (RFC 9112 §4), and the sizes of chunks. Nothing else writes the fields Content-Length,
+//! Transfer-Encoding, Connection and Date.
 
 use std::borrow::Cow;
 
@@ -8,26 +9,26 @@ use crate::semantics::method::Method;
 use crate::semantics::range::ByteRange;
 use crate::semantics::response::{ContentRange, Response};
 
-/// What the Connection field of a response says.
+/// Whether the connection persists after a response (RFC 9112 §9.3), and how the Connection field says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Persistence {
-    /// The connection is kept, as HTTP/1.1 has it; the field is left out.
+    /// The connection persists, which is the default of HTTP/1.1, so the field is omitted.
     KeepAlive,
-    /// The connection is kept because an HTTP/1.0 client asked for it, and the field says so.
+    /// The connection persists because an HTTP/1.0 client requested it: `Connection: keep-alive`.
     KeepAliveExplicit,
-    /// The connection ends after this response, and the field says so.
+    /// The connection closes after this response: `Connection: close`.
     Close,
 }
 
-/// How the end of a response's content is told to the client (RFC 9112 §6).
+/// How the client finds the end of a response's content (RFC 9112 §6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ResponseFraming {
-    /// By Content-Length: so many bytes.
+    /// Content-Length, in bytes.
     Length(u64),
-    /// By the chunked coding.
+    /// The chunked coding.
     Chunked,
-    /// By the end of the connection: an HTTP/1.0 client does not know the chunked coding.
-    UntilEnd,
+    /// The end of the connection, for HTTP/1.0 clients, which do not know the chunked coding.
+    CloseDelimited,
 }
 
 pub(super) fn connection_line(persistence: Persistence) -> &'static [u8] {
@@ -38,7 +39,7 @@ pub(super) fn connection_line(persistence: Persistence) -> &'static [u8] {
     }
 }
 
-/// Writes the status line and the fields, up to where the Connection field belongs.
+/// Writes the status line and the fields, except the Connection field and the empty line, which follow.
 pub(super) fn write_head<B>(
     out: &mut Vec<u8>,
     response: &Response<'_, B>,
@@ -52,7 +53,7 @@ pub(super) fn write_head<B>(
     if let Some(content_type) = &response.content_type {
         write_field(out, b"Content-Type: ", Cow::as_ref(content_type).as_bytes());
     }
-    // RFC 9110 §8.6: a 204 MUST NOT have it; a 304 would have to give the length that the 200 has.
+    // RFC 9110 §8.6: a 204 must not have a Content-Length, and that of a 304 would have to be the length of the 200.
     if !response.status.forbids_content() {
         write_framing(out, framing);
     }
@@ -89,7 +90,7 @@ pub(super) fn write_head<B>(
     }
 }
 
-/// The fields that only a shared folder's responses have.
+/// Writes the fields that only responses of a shared folder have.
 fn write_folder_fields<B>(out: &mut Vec<u8>, response: &Response<'_, B>) {
     let rare = response.rare.as_deref();
     if let Some(location) = rare.and_then(|rare| rare.location.as_ref()) {
@@ -117,7 +118,7 @@ fn write_framing(out: &mut Vec<u8>, framing: ResponseFraming) {
             out.extend_from_slice(b"\r\n");
         }
         ResponseFraming::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
-        ResponseFraming::UntilEnd => {}
+        ResponseFraming::CloseDelimited => {}
     }
 }
 
@@ -129,8 +130,8 @@ fn write_field(out: &mut Vec<u8>, name_and_colon: &[u8], value: &[u8]) {
 
 fn write_allow(out: &mut Vec<u8>, methods: &[Method]) {
     out.extend_from_slice(b"Allow:");
-    for (place, method) in methods.iter().enumerate() {
-        out.extend_from_slice(if place == 0 { b" " } else { b", " });
+    for (index, method) in methods.iter().enumerate() {
+        out.extend_from_slice(if index == 0 { b" " } else { b", " });
         out.extend_from_slice(method.as_str().as_bytes());
     }
     out.extend_from_slice(b"\r\n");
@@ -155,7 +156,7 @@ fn write_content_range(out: &mut Vec<u8>, content_range: &ContentRange) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Digits of the longest 64-bit number.
+/// Most decimal digits of a 64-bit number.
 const DIGITS_MAX: usize = 20;
 
 fn write_decimal(out: &mut Vec<u8>, mut value: u64) {
@@ -177,7 +178,7 @@ fn write_decimal(out: &mut Vec<u8>, mut value: u64) {
 
 const DATE_LINE_BYTES: usize = b"Date: \r\n".len() + IMF_FIXDATE_BYTES;
 
-/// A Date field line, made once a second for all connections.
+/// A Date field line. One is formatted per second, for all connections.
 #[derive(Debug)]
 pub(super) struct DateLine {
     unix_s: u64,
@@ -185,7 +186,7 @@ pub(super) struct DateLine {
 }
 
 impl DateLine {
-    /// The line for a second; `None` after the year 9999.
+    /// The line for `unix_s`; `None` after the year 9999.
     pub(super) fn new(unix_s: u64) -> Option<DateLine> {
         let date = ImfFixdate::new(unix_s)?;
         let mut line = [0; DATE_LINE_BYTES];
@@ -197,18 +198,18 @@ impl DateLine {
         Some(DateLine { unix_s, line })
     }
 
-    /// The second that the line names.
+    /// The line's time, in seconds since 1970.
     pub(super) fn unix_s(&self) -> u64 {
         self.unix_s
     }
 }
 
-/// Writes the line that begins a chunk of `bytes` bytes (RFC 9112 §7.1), behind the line end of the chunk before.
+/// Writes the first line of a chunk of `bytes` bytes (RFC 9112 §7.1), after the line end of the previous chunk, if any.
 pub(super) fn write_chunk_size(out: &mut OutputBuffer, bytes: u64, is_first: bool) {
     if !is_first {
         out.extend_from_slice(b"\r\n");
     }
-    // Sixteen digits hold any length.
+    // The most hexadecimal digits of a 64-bit number.
     let mut digits = [0; 16];
     let mut at = digits.len();
     let mut rest = bytes;

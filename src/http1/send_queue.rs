@@ -9,32 +9,32 @@ use crate::semantics::request::Version;
 use crate::semantics::response::{Body, Response};
 use crate::semantics::service::{FilePiece, Piece, Source, SourceFailed};
 
-/// What is to be sent next.
+/// What the caller must do next to send.
 #[derive(Debug)]
 pub enum Transmit<'a, F> {
-    /// Bytes. `more` says that content follows them at once, so that both may share a packet.
+    /// Send bytes from memory.
     Bytes {
-        /// To be sent as they are.
+        /// The bytes.
         bytes: &'a [u8],
-        /// Whether content follows from a source.
+        /// Whether content from a source follows immediately, so that both may share a packet.
         more: bool,
     },
-    /// The start of this range of a file, at most `bytes_max` bytes.
+    /// Send from a file.
     File {
-        /// Where to read.
+        /// The range of the file that is still to be sent.
         file: &'a F,
-        /// What of it is to be sent.
+        /// How many bytes of it may be sent now, at most.
         bytes_max: u64,
     },
-    /// Nothing yet: the source is at work, and is to be asked again when others have had their turn.
+    /// Call again after other connections have had their turn: the source has more work to do before it can continue.
     Pending,
-    /// Nothing more will ever be sent: the writing side is to be shut.
+    /// Shut down the sending side: nothing more will be sent.
     End,
-    /// The content that was begun cannot be completed: the connection is to be closed at once, so that the client notices.
+    /// Close the connection at once: content that has been begun cannot be completed, and this is how the client notices.
     Abort,
 }
 
-/// How far the end of all output has come.
+/// Whether the output has an end, after which nothing more is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     Open,
@@ -42,46 +42,52 @@ enum End {
     Sent,
 }
 
-/// A response that waits until the content of its request has been read: if that turns out to be malformed, the protocol
-/// error is the response, and this one is dropped.
+/// A response that is held back until the content of its request has been read. If the content is malformed, the response is
+/// dropped, and the protocol error is the response instead.
 #[derive(Clone, Copy, Debug)]
-struct Held {
-    /// Where in the bytes it begins.
+struct HeldResponse {
+    /// The offset at which it begins.
     start: u32,
-    /// Where its Connection field belongs.
+    /// The offset at which its Connection field is to be inserted.
     connection_field: u32,
 }
 
-/// How the content of the source is framed, and how far the framing has come.
+/// How the content of the source is framed, and how much of it has been framed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum SourceFraming {
-    /// Its length was announced.
+    /// Content of known length.
     Length,
-    /// Its length is not known: pieces are queued as they come, chunked, or as they are to an HTTP/1.0 client. Of a piece
-    /// that is sent from a file so many bytes are left.
-    Stream { chunked: bool, left: u64, is_first: bool },
+    /// Content of unknown length, in the chunked coding or, for an HTTP/1.0 client, close-delimited.
+    Stream {
+        chunked: bool,
+        /// How many bytes are still to be sent of a piece that comes from a file.
+        left: u64,
+        /// Whether no piece has been queued yet.
+        is_first: bool,
+    },
 }
 
-/// What came of asking a source.
+/// The result of [`SendQueue::queue_pieces`].
 enum Queued {
-    /// What can be sent, or that nothing follows.
+    /// The queue contains something to send, or the content has ended.
     Pieces,
-    /// Nothing: the source is at work.
+    /// The source has more work to do before it can continue.
     Pending,
 }
 
-/// The queue. Its offsets have 32 bits, so that a session stays small: what it holds is bounded by a few hundred KiB.
+/// What is to be sent to the client. Its offsets have 32 bits to keep a connection small; its contents are bounded by a few
+/// hundred KiB.
 pub(super) struct SendQueue<B> {
     bytes: OutputBuffer,
     sent: u32,
-    held: Option<Held>,
+    held: Option<HeldResponse>,
     source: Option<B>,
     framing: SourceFraming,
     end: End,
 }
 
 impl<B> Default for SendQueue<B> {
-    /// A queue in which nothing waits.
+    /// An empty queue.
     fn default() -> SendQueue<B> {
         SendQueue {
             bytes: OutputBuffer::default(),
@@ -95,30 +101,30 @@ impl<B> Default for SendQueue<B> {
 }
 
 impl<B: Source> SendQueue<B> {
-    /// Whether anything may be sent now.
+    /// Whether anything can be sent now. A response that is held back cannot.
     #[inline]
     pub(super) fn is_pending(&self) -> bool {
         self.sendable_end() > self.sent as usize
             || self.held.is_none() && (self.source.is_some() || self.end == End::Queued)
     }
 
-    /// Whether so much waits that no further request is to be begun.
+    /// Whether so much is queued that no further request may be parsed.
     pub(super) fn is_full(&self) -> bool {
         self.source.is_some() || self.queued_bytes() >= OUTPUT_BYTES_FULL
     }
 
-    /// How many bytes wait, those from a source left out.
+    /// How many bytes in memory are still to be sent. Those of a source are not counted.
     pub(super) fn queued_bytes(&self) -> usize {
         self.bytes.len() - self.sent as usize
     }
 
-    /// Whether content is to come from a source.
+    /// Whether the content of the last response comes from a source that has not ended.
     pub(super) fn has_source(&self) -> bool {
         self.source.is_some()
     }
 
-    /// Whether content is being sent whose end is that of the connection, and the end has not been sent.
-    pub(super) fn ends_with_connection(&self) -> bool {
+    /// Whether close-delimited content is being sent, and its end has not been.
+    pub(super) fn is_close_delimited(&self) -> bool {
         matches!(self.framing, SourceFraming::Stream { chunked: false, .. }) && self.end != End::Sent
     }
 
@@ -127,16 +133,16 @@ impl<B: Source> SendQueue<B> {
         self.end == End::Sent
     }
 
-    /// Adds bytes that are no final response: `100 Continue`.
+    /// Queues an interim response: `100 Continue`.
     pub(super) fn push_interim(&mut self, bytes: &[u8], pool: &mut BufferPool) {
-        self.make_room(pool);
+        self.reserve(pool);
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// Adds a response, of which the content is taken. Returns how many of the queued bytes are its content.
+    /// Queues a response, and takes its content if that is a source. Returns how many of the queued bytes are content.
     ///
-    /// With `head_only`, the response to HEAD, the fields are those of the response to GET and the content is left out.
-    /// Without `persistence` the response is held until [`release`](SendQueue::release) says it.
+    /// If `head_only`, for the response to HEAD, the fields are those of the response to GET, and the content is omitted. If
+    /// `persistence` is `None`, the response is held back until [`release`](SendQueue::release) is called.
     pub(super) fn push(
         &mut self,
         response: &mut Response<'_, B>,
@@ -147,14 +153,14 @@ impl<B: Source> SendQueue<B> {
         pool: &mut BufferPool,
     ) -> usize {
         debug_assert!(self.end == End::Open && self.source.is_none() && self.held.is_none());
-        self.make_room(pool);
+        self.reserve(pool);
         let start = self.bytes.len() as u32;
         let head = &mut pool.head;
         head.clear();
         write_head(head, response, framing, date);
         match persistence {
             Some(persistence) => head.extend_from_slice(connection_line(persistence)),
-            None => self.held = Some(Held { start, connection_field: start + head.len() as u32 }),
+            None => self.held = Some(HeldResponse { start, connection_field: start + head.len() as u32 }),
         }
         head.extend_from_slice(b"\r\n");
         self.bytes.extend_from_slice(head);
@@ -174,27 +180,27 @@ impl<B: Source> SendQueue<B> {
         }
     }
 
-    /// The content is to come from a source, unless there is none.
+    /// Takes the content's source, unless the content is empty.
     fn take_source(&mut self, response: &mut Response<'_, B>, framing: ResponseFraming) {
         let Body::Source(source) = mem::replace(&mut response.body, Body::Empty) else { return };
         self.framing = match framing {
             ResponseFraming::Length(0) => return,
             ResponseFraming::Length(_) => SourceFraming::Length,
-            ResponseFraming::Chunked | ResponseFraming::UntilEnd => {
+            ResponseFraming::Chunked | ResponseFraming::CloseDelimited => {
                 SourceFraming::Stream { chunked: framing == ResponseFraming::Chunked, left: 0, is_first: true }
             }
         };
         self.source = Some(source);
     }
 
-    /// Lets the held response go, with this persistence.
+    /// Makes the response that is held back sendable, with this persistence.
     pub(super) fn release(&mut self, persistence: Persistence) {
         if let Some(held) = self.held.take() {
             self.bytes.insert(held.connection_field as usize, connection_line(persistence));
         }
     }
 
-    /// Drops the held response.
+    /// Drops the response that is held back, if there is one.
     pub(super) fn drop_held(&mut self) {
         if let Some(held) = self.held.take() {
             self.bytes.truncate(held.start as usize);
@@ -203,14 +209,14 @@ impl<B: Source> SendQueue<B> {
         }
     }
 
-    /// Nothing will be added any more.
+    /// Queues the end: no response may follow.
     pub(super) fn end(&mut self) {
         if self.end == End::Open {
             self.end = End::Queued;
         }
     }
 
-    /// What is to be sent next, if anything.
+    /// What is to be sent next; `None` if there is nothing to send now.
     pub(super) fn transmit(&mut self) -> Option<Transmit<'_, B::File>> {
         if self.sent as usize == self.sendable_end()
             && self.held.is_none()
@@ -237,22 +243,22 @@ impl<B: Source> SendQueue<B> {
         }
     }
 
-    /// Queues what comes next of content of unknown length: pieces in memory, up to a full queue; the size of a chunk whose
-    /// bytes are in a file; or the last chunk.
+    /// Queues the next part of content of unknown length: pieces in memory until the queue is full, the chunk size of a piece
+    /// in a file, or the last chunk.
     fn queue_pieces(&mut self, chunked: bool, mut is_first: bool) -> Result<Queued, SourceFailed> {
         let Some(source) = &mut self.source else { return Ok(Queued::Pieces) };
-        // Each round queues a piece, which is not empty: an empty chunk would be the last one (RFC 9112 §7.1), and what follows
-        // it would be taken for another response.
+        // Each round queues one piece. It must not be empty: an empty chunk is the last one (RFC 9112 §7.1), and the client would
+        // take what follows it for another response.
         while self.bytes.len() < OUTPUT_BYTES_FULL {
             let (bytes, left) = match source.piece()? {
                 Some(Piece::Bytes(piece)) => (piece, 0),
                 Some(Piece::File(file)) => (&[][..], file.bytes_left()),
                 Some(Piece::Pending) if self.bytes.is_empty() => return Ok(Queued::Pending),
-                // What is queued is sent first.
+                // Send what has been queued first.
                 Some(Piece::Pending) => break,
                 None => {
                     self.source = None;
-                    // Otherwise the end is still to come that completes the content.
+                    // If not chunked, the framing stays, because the end of the connection is still to complete the content.
                     if chunked {
                         self.bytes.extend_from_slice(if is_first { b"0\r\n\r\n" } else { b"\r\n0\r\n\r\n" });
                         self.framing = SourceFraming::Length;
@@ -261,7 +267,7 @@ impl<B: Source> SendQueue<B> {
                 }
             };
             if bytes.is_empty() && left == 0 {
-                debug_assert!(false, "a source gives no empty piece");
+                debug_assert!(false, "a source returned an empty piece");
                 return Err(SourceFailed);
             }
             if chunked {
@@ -279,7 +285,7 @@ impl<B: Source> SendQueue<B> {
         Ok(Queued::Pieces)
     }
 
-    /// The first `bytes` of what [`transmit`](SendQueue::transmit) gave have been sent.
+    /// Removes the first `bytes` bytes of what [`transmit`](SendQueue::transmit) returned, which have been sent.
     pub(super) fn transmitted(&mut self, bytes: u64) {
         if (self.sent as usize) < self.sendable_end() {
             self.sent += bytes as u32;
@@ -290,7 +296,7 @@ impl<B: Source> SendQueue<B> {
             return;
         }
         let Some(source) = &mut self.source else {
-            debug_assert!(false, "nothing was given to be sent");
+            debug_assert!(false, "there was nothing to send");
             return;
         };
         source.advance(bytes);
@@ -301,34 +307,36 @@ impl<B: Source> SendQueue<B> {
         }
     }
 
-    /// The writing side has been shut.
+    /// The sending side has been shut down.
     pub(super) fn end_transmitted(&mut self) {
         self.end = End::Sent;
     }
 
-    /// Bytes of memory that the queue holds, used or not.
+    /// How many bytes of memory the queue owns, used or not.
     pub(super) fn memory_bytes(&self) -> usize {
         self.bytes.memory_bytes()
     }
 
-    /// Gives the memory back if nothing waits in it.
+    /// Gives the memory back to the pool if the queue contains no bytes.
     pub(super) fn release_if_empty(&mut self, pool: &mut BufferPool) {
         if self.bytes.is_empty() && self.bytes.memory_bytes() > 0 {
-            pool.give_output(mem::take(&mut self.bytes));
+            pool.return_output(mem::take(&mut self.bytes));
         }
     }
 
+    /// The offset up to which bytes may be sent: all, but for a response that is held back.
     #[inline]
     fn sendable_end(&self) -> usize {
         self.held.map_or(self.bytes.len(), |held| held.start as usize)
     }
 
+    /// Makes sure that the queue has memory, with space for another response.
     #[inline]
-    fn make_room(&mut self, pool: &mut BufferPool) {
+    fn reserve(&mut self, pool: &mut BufferPool) {
         if self.bytes.memory_bytes() == 0 {
             self.bytes = pool.take_output();
         }
-        // A client that always leaves a little unread would otherwise let the sent part grow without end.
+        // Without this, the part that has been sent could grow without limit while a client never reads everything.
         if self.sent as usize >= OUTPUT_BYTES_FULL / 2 {
             self.bytes.drop_front(self.sent as usize);
             self.sent = 0;
@@ -336,17 +344,17 @@ impl<B: Source> SendQueue<B> {
     }
 }
 
-/// What a source gives next, within its chunk where it is sent in chunks.
+/// What is to be sent next of a source; within the current chunk, if the content is chunked.
 fn next_of<B: Source>(source: &mut B, framing: SourceFraming) -> Transmit<'_, B::File> {
     let bytes_max = match framing {
         SourceFraming::Stream { left, .. } => left,
         SourceFraming::Length => u64::MAX,
     };
-    // Asked before the piece is lent.
+    // Before the piece borrows the source.
     let bytes_left = source.bytes_left();
     match source.piece() {
         Ok(Some(Piece::Bytes([]))) => {
-            debug_assert!(false, "a source gives no empty piece");
+            debug_assert!(false, "a source returned an empty piece");
             Transmit::Abort
         }
         Ok(Some(Piece::Bytes(bytes))) => {
@@ -355,12 +363,12 @@ fn next_of<B: Source>(source: &mut B, framing: SourceFraming) -> Transmit<'_, B:
         }
         Ok(Some(Piece::File(file))) => Transmit::File { file, bytes_max },
         Ok(Some(Piece::Pending)) => Transmit::Pending,
-        // Its length was announced, and there is less of it.
+        // The content is shorter than its Content-Length, or cannot be read.
         Ok(None) | Err(_) => Transmit::Abort,
     }
 }
 
-/// How a response of this version is framed.
+/// How a response to a client of this version is framed.
 pub(super) fn framing_of<B: Source>(response: &Response<'_, B>, version: Version) -> ResponseFraming {
     match &response.body {
         Body::Empty => ResponseFraming::Length(0),
@@ -368,7 +376,7 @@ pub(super) fn framing_of<B: Source>(response: &Response<'_, B>, version: Version
         Body::Source(source) => match (source.bytes_left(), version) {
             (Some(bytes), _) => ResponseFraming::Length(bytes),
             (None, Version::Http11) => ResponseFraming::Chunked,
-            (None, Version::Http10) => ResponseFraming::UntilEnd,
+            (None, Version::Http10) => ResponseFraming::CloseDelimited,
         },
     }
 }

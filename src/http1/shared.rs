@@ -1,4 +1,4 @@
-//! What the connections of one loop share: settings, memory, records, and the date.
+//! What all connections of one event loop share: settings, buffers, records, and the date.
 
 use super::buffer_pool::BufferPool;
 use super::connection::Records;
@@ -6,14 +6,14 @@ use super::limits;
 use super::response_writer::DateLine;
 use crate::semantics::Now;
 
-/// What can be configured of the protocol.
+/// The settings of the protocol core. [`limits`](super::limits) has what cannot be configured.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
-    /// Whether an HTTP/1.1 request without Host is refused, and a target outside the URI grammar.
+    /// Whether to refuse HTTP/1.1 requests without Host, and targets that violate the URI grammar.
     pub strict: bool,
-    /// Whether responses carry Date.
+    /// Whether responses have a Date field.
     pub send_date: bool,
-    /// How long a head may take from its first byte, in nanoseconds.
+    /// How long a head may take from its first byte to its last, in nanoseconds.
     pub head_timeout_ns: u64,
     /// How long a connection may wait for its next request, in nanoseconds.
     pub idle_timeout_ns: u64,
@@ -30,26 +30,26 @@ impl Default for Settings {
     }
 }
 
-/// Shared by all connections of one loop. Each part is made ready before each use, never after: a panic in the middle of a
-/// use leaves nothing that the next one trips over.
+/// Shared by all connections of one event loop. Each part is reset before each use and never after it, so that a panic during
+/// one use cannot affect the next one.
 #[derive(Default)]
 pub struct Shared {
-    /// What was configured.
+    /// The settings.
     pub settings: Settings,
-    /// Buffers.
+    /// Buffers that no connection uses.
     pub pool: BufferPool,
-    /// What became of the exchanges.
+    /// Records of the exchanges.
     pub records: Records,
     date: Option<DateLine>,
 }
 
 impl Shared {
-    /// With these settings, and an empty pool.
+    /// Creates the state of a loop in which no connection exists.
     pub fn new(settings: Settings) -> Shared {
         Shared { settings, ..Shared::default() }
     }
 
-    /// The Date field line for `now`, unless none is to be sent; and the pool, which is needed along with it.
+    /// The Date field line for `now`, or `None` if none is to be sent; and the pool, because callers need both borrows at once.
     pub(super) fn date_and_pool(&mut self, now: &Now) -> (Option<&DateLine>, &mut BufferPool) {
         if !self.settings.send_date {
             return (None, &mut self.pool);

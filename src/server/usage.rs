@@ -57,7 +57,7 @@ where
             sessions: self.sessions.len(),
             deadlines: self.deadlines.len(),
             queued: self.queue.ready_len() + self.queue.busy_len(),
-            pooled_bytes: self.cx.shared.pool.kept_bytes(),
+            pooled_bytes: self.cx.shared.pool.memory_bytes(),
             undelivered_records: self.cx.shared.records.ended_count(),
             ..Usage::default()
         };

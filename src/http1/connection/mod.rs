@@ -71,13 +71,13 @@ impl<S: Service> Connection<S> {
             State::Closed => true,
             State::Head(_) | State::Content(_) => false,
         };
-        !is_done && !self.peer_has_ended && self.input.room() > 0
+        !is_done && !self.peer_has_ended && self.input.spare_capacity() > 0
     }
 
     /// Room to receive into. Empty only if [`wants_input`](Connection::wants_input) is false.
     pub fn input_space(&mut self, shared: &mut Shared) -> &mut [u8] {
         let bytes_max = self.bytes_to_boundary();
-        self.input.space(bytes_max, &mut shared.pool)
+        self.input.spare_capacity_mut(bytes_max, &mut shared.pool)
     }
 
     /// Content of announced length is received so that its pieces end where whole buffers of it would: written to a file,
@@ -120,7 +120,7 @@ impl<S: Service> Connection<S> {
     /// Whether nothing but the end of the connection tells the client that the content is complete, so that a connection
     /// that is closed before would pass for that end (RFC 9112 §8).
     pub fn content_is_close_delimited(&self) -> bool {
-        self.output.ends_with_connection()
+        self.output.is_close_delimited()
     }
 
     /// The first `bytes` of what [`transmit`](Connection::transmit) gave have been sent.

@@ -235,7 +235,7 @@ impl<S: Service> Connection<S> {
         }
         let is_due = match content.framing.content {
             Framing::Length(_) => content.bytes % RECEIVE_BUFFER_BYTES as u64 == 0,
-            Framing::Chunked => self.input.room() < RECEIVE_TAIL_BYTES_MIN,
+            Framing::Chunked => self.input.spare_capacity() < RECEIVE_TAIL_BYTES_MIN,
         };
         if is_due && !self.input.content().is_empty() {
             return (self.write_content(content, shared, now), Step::SlowProgress);
@@ -438,7 +438,7 @@ fn persistence_behind<B: Source>(
     shutting_down: bool,
 ) -> Persistence {
     match framing_of(response, framing.version) {
-        ResponseFraming::UntilEnd => Persistence::Close,
+        ResponseFraming::CloseDelimited => Persistence::Close,
         _ if shutting_down => Persistence::Close,
         _ => framing.persistence,
     }
