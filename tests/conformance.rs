@@ -70,7 +70,7 @@ fn every_row_names_tests_and_every_test_exists() {
 #[test]
 fn a_test_that_does_not_exist_is_noticed() {
     assert!(exists("http1::chunked::chunks_are_put_together"));
-    assert!(exists("spindle::semantics::date::tests::what_is_no_date_is_none"));
+    assert!(exists("spindle::semantics::date::tests::a_malformed_date_is_none"));
     assert!(exists("spindle::storage::tests::commits::an_update_is_not_lost"));
     assert!(!exists("http1::chunked::no_such_test"));
     assert!(!exists("http1::chunked::assert_content_rejected"), "a function that is not a test");

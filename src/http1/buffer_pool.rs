@@ -1,5 +1,5 @@
-//! A pool of buffers. A connection borrows one only while it has bytes to store, so ten thousand idle connections own none.
-//! The pool is a stack: the buffer returned last is lent first, while it is still in the processor's cache.
+//! A pool of buffers. A connection borrows one only while it has bytes to store, so ten thousand idle connections own
+//! none. The pool is a stack: the buffer returned last is lent first, while it is still in the processor's cache.
 
 use super::limits::{
     FIELD_LINES_MAX, IDLE_BUFFER_BYTES, OUTPUT_BUFFER_BYTES, POOLED_BUFFERS_MAX, RECEIVE_BUFFER_BYTES,
@@ -9,8 +9,8 @@ use crate::semantics::fields::FieldSpans;
 
 /// The memory behind a [`ReceiveBuffer`](super::receive_buffer::ReceiveBuffer).
 pub(super) struct ReceiveMemory {
-    /// Received bytes. The buffer has [`RECEIVE_BUFFER_BYTES`], or [`IDLE_BUFFER_BYTES`] while the connection is idle within a
-    /// short head.
+    /// Received bytes. The buffer has [`RECEIVE_BUFFER_BYTES`], or [`IDLE_BUFFER_BYTES`] while the connection is idle
+    /// within a short head.
     pub(super) bytes: MappedBuffer,
     /// The field lines of the head that is being parsed.
     pub(super) spans: FieldSpans,
@@ -22,8 +22,8 @@ impl ReceiveMemory {
     }
 }
 
-/// Bytes queued to be sent. Like a `Vec<u8>`, but backed by a [`MappedBuffer`], whose memory goes back to the system when it
-/// is freed.
+/// Bytes queued to be sent. Like a `Vec<u8>`, but backed by a [`MappedBuffer`], whose memory goes back to the system
+/// when it is freed.
 #[derive(Default)]
 pub(super) struct OutputBuffer {
     memory: Option<Box<MappedBuffer>>,
@@ -57,8 +57,8 @@ impl OutputBuffer {
         self.len = end as u32;
     }
 
-    /// The queue's limits keep it within [`OUTPUT_BUFFER_BYTES`]. If a response is longer nevertheless, it gets a larger
-    /// buffer, which does not go back to the pool.
+    /// The queue's limits keep it within [`OUTPUT_BUFFER_BYTES`]. If a response is longer nevertheless, it gets a
+    /// larger buffer, which does not go back to the pool.
     #[cold]
     fn extend_by_more_memory(&mut self, bytes: &[u8]) {
         let (start, end) = (self.len(), self.len() + bytes.len());

@@ -162,8 +162,8 @@ impl ChunkedDecoder {
     /// `*( BWS ";" BWS name [ BWS "=" BWS ( token / quoted-string ) ] )`.
     ///
     /// Since they are ignored, their grammar is checked only as far as it decides where the line ends: they contain no
-    /// control character, and a quoted string ends before the line does. Readers that disagree about where a chunk begins
-    /// could be used to smuggle a request.
+    /// control character, and a quoted string ends before the line does. Readers that disagree about where a chunk
+    /// begins could be used to smuggle a request.
     fn read_extension(&mut self, byte: u8) -> Result<State, ProtocolError> {
         let state = match (self.state, byte) {
             (State::AfterSize, _) => return self.read_after_size(byte),

@@ -1,8 +1,8 @@
-//! Parser of a field section (RFC 9112 §5): field lines up to an empty line. A head has one, and so does the end of chunked
-//! content (the trailer section).
+//! Parser of a field section (RFC 9112 §5): field lines up to an empty line. A head has one, and so does the end of
+//! chunked content (the trailer section).
 //!
-//! The parser can stop and resume at any byte. It reports an error at the byte that causes it, so that the first error in
-//! the stream is the one reported, however the bytes were cut into reads.
+//! The parser can stop and resume at any byte. It reports an error at the byte that causes it, so that the first error
+//! in the stream is the one reported, however the bytes were cut into reads.
 
 use super::grammar::{self, TCHAR};
 use super::limits::{FIELD_LINES_MAX, FIELD_SECTION_BYTES_MAX};
@@ -54,8 +54,9 @@ impl FieldSectionParser {
         usize::from(self.bytes)
     }
 
-    /// Parses `bytes`, which continue where the previous call's ended. Passes each complete field line to `line`; the name
-    /// of the span is [`FieldName::Other`](crate::semantics::fields::FieldName::Other) and has yet to be looked up.
+    /// Parses `bytes`, which continue where the previous call's ended. Passes each complete field line to `line`; the
+    /// name of the span is [`FieldName::Other`](crate::semantics::fields::FieldName::Other) and has yet to be looked
+    /// up.
     ///
     /// # Errors
     /// The first protocol error in `bytes`. The parser must not be used after an error.

@@ -1,7 +1,7 @@
 //! Where the content of a request ends: RFC 9112 §6.3, in the order of its numbered rules.
 //!
-//! If two recipients of a message disagree about its end, a request can be smuggled past one of them. Every ambiguity is
-//! therefore a protocol error, and none is repaired.
+//! If two recipients of a message disagree about its end, a request can be smuggled past one of them. Every ambiguity
+//! is therefore a protocol error, and none is repaired.
 
 use super::grammar::{self, FIELD_CONTENT, QDTEXT, TCHAR};
 use super::protocol_error::ProtocolError;
@@ -67,8 +67,9 @@ struct Codings {
 }
 
 impl Codings {
-    /// Reads the `#transfer-coding` of one line (RFC 9112 §6.1), or returns `None` if it is malformed. Unlike in other lists,
-    /// an empty element is malformed: recipients that skip it and recipients that do not could see different last codings.
+    /// Reads the `#transfer-coding` of one line (RFC 9112 §6.1), or returns `None` if it is malformed. Unlike in other
+    /// lists, an empty element is malformed: recipients that skip it and recipients that do not could see different
+    /// last codings.
     fn read(&mut self, value: &[u8]) -> Option<()> {
         let mut rest = value;
         loop {

@@ -10,15 +10,15 @@ pub const TCHAR: u8 = 1 << 0;
 pub const FIELD_CONTENT: u8 = 1 << 1;
 /// The bytes of a path and of a query (RFC 3986 §3.3 and §3.4), except the percent sign.
 const PATH_OR_QUERY: u8 = 1 << 2;
-/// The bytes of a request target before its query: those of a path, and those that widespread clients send without encoding
-/// them. The percent sign and the question mark are excluded, so that a scan stops at them: the digits after a percent sign
-/// are checked, and after a question mark the class is [`TARGET_QUERY`].
+/// The bytes of a request target before its query: those of a path, and those that widespread clients send without
+/// encoding them. The percent sign and the question mark are excluded, so that a scan stops at them: the digits after a
+/// percent sign are checked, and after a question mark the class is [`TARGET_QUERY`].
 pub const TARGET: u8 = 1 << 3;
 /// The bytes of a request target's query: [`TARGET`], question marks, and backslashes, which some recipients treat as
 /// slashes in a path but not in a query.
 pub const TARGET_QUERY: u8 = 1 << 6;
-/// The bytes of a reg-name (RFC 3986 §3.2.2), except the percent sign, and except the comma: no host name contains one, and
-/// it could hide a list of hosts.
+/// The bytes of a reg-name (RFC 3986 §3.2.2), except the percent sign, and except the comma: no host name contains one,
+/// and it could hide a list of hosts.
 const REG_NAME: u8 = 1 << 4;
 /// qdtext (RFC 9110 §5.6.4), the bytes of a quoted string that need no backslash.
 pub const QDTEXT: u8 = 1 << 5;
@@ -111,8 +111,8 @@ fn run_without_controls(bytes: &[u8]) -> usize {
     let (chunks, tail) = bytes.as_chunks::<8>();
     for (index, chunk) in chunks.iter().enumerate() {
         let word = u64::from_le_bytes(*chunk);
-        // The high bit of each byte below 0x20, and of each DEL. A borrow may set the high bit of further bytes, but only
-        // above a byte that is a control character, and only the lowest one counts.
+        // The high bit of each byte below 0x20, and of each DEL. A borrow may set the high bit of further bytes, but
+        // only above a byte that is a control character, and only the lowest one counts.
         let controls = word.wrapping_sub(ONES * 0x20) & !word & HIGH_BITS;
         let deletes = (word ^ (ONES * 0x7f)).wrapping_sub(ONES) & !(word ^ (ONES * 0x7f)) & HIGH_BITS;
         let stops = controls | deletes;
@@ -124,8 +124,8 @@ fn run_without_controls(bytes: &[u8]) -> usize {
     bytes.len() - tail.len() + stop.unwrap_or(tail.len())
 }
 
-/// Parses 1*DIGIT of at most [`CONTENT_LENGTH_DIGITS_MAX`] digits: no sign, no white space, no separators. Leading zeros are
-/// refused, since another recipient may parse such a number as octal.
+/// Parses 1*DIGIT of at most [`CONTENT_LENGTH_DIGITS_MAX`] digits: no sign, no white space, no separators. Leading
+/// zeros are refused, since another recipient may parse such a number as octal.
 pub fn decimal(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() || digits.len() > CONTENT_LENGTH_DIGITS_MAX || matches!(digits, [b'0', _, ..]) {
         return None;
@@ -145,8 +145,8 @@ pub fn hex_digit(byte: u8) -> Option<u8> {
 
 /// Whether `bytes` are `uri-host [ ":" port ]` (RFC 9110 §7.2).
 ///
-/// Stricter than the grammar, in which a reg-name may be empty and contain commas: either could make two recipients disagree
-/// about the host.
+/// Stricter than the grammar, in which a reg-name may be empty and contain commas: either could make two recipients
+/// disagree about the host.
 pub fn is_host_and_port(bytes: &[u8]) -> bool {
     let host_bytes = match bytes {
         [b'[', rest @ ..] => match memchr::memchr(b']', rest) {

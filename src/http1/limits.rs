@@ -3,8 +3,8 @@
 /// A second, in nanoseconds.
 pub const SECOND_NS: u64 = 1_000_000_000;
 
-/// Longest request line, without its CRLF. RFC 9112 §3 recommends at least 8000 bytes; browsers send queries of up to about
-/// 8 KiB, and twice that leaves a margin.
+/// Longest request line, without its CRLF. RFC 9112 §3 recommends at least 8000 bytes; browsers send queries of up to
+/// about 8 KiB, and twice that leaves a margin.
 pub const REQUEST_LINE_BYTES_MAX: usize = 16 * 1024;
 
 /// Longest method token. The longest registered method has 17 bytes.
@@ -16,16 +16,16 @@ pub const FIELD_SECTION_BYTES_MAX: usize = 32 * 1024;
 /// Most field lines in a section. A browser sends about 20.
 pub const FIELD_LINES_MAX: usize = 100;
 
-/// Size of the buffer that a connection receives into. It holds the longest head, and is as much as one pass should receive
-/// before other connections have their turn.
+/// Size of the buffer that a connection receives into. It holds the longest head, and is as much as one pass should
+/// receive before other connections have their turn.
 pub const RECEIVE_BUFFER_BYTES: usize = 64 * 1024;
 
-/// If less space than this is left at the end of the receive buffer, its contents are moved to the front before the next
-/// read, because small reads cost a system call each.
+/// If less space than this is left at the end of the receive buffer, its contents are moved to the front before the
+/// next read, because small reads cost a system call each.
 pub const RECEIVE_TAIL_BYTES_MIN: usize = RECEIVE_BUFFER_BYTES / 4;
 
-/// Size of the buffer in which an idle connection keeps a partial head, if it fits. Five thousand clients that send half a
-/// head and stop then cost megabytes instead of hundreds of megabytes.
+/// Size of the buffer in which an idle connection keeps a partial head, if it fits. Five thousand clients that send
+/// half a head and stop then cost megabytes instead of hundreds of megabytes.
 pub const IDLE_BUFFER_BYTES: usize = 4 * 1024;
 
 /// Most digits of a Content-Length. 18 nines fit 63 bits, and no file is that long.
@@ -34,31 +34,31 @@ pub const CONTENT_LENGTH_DIGITS_MAX: usize = 18;
 /// Most digits of a chunk size: those of a 64-bit number.
 pub const CHUNK_SIZE_DIGITS_MAX: u8 = 16;
 
-/// Chunk extensions and leading zeros of chunk sizes are always accepted up to this many bytes in all. Beyond that they must
-/// not exceed the content. Even a sender of one-byte chunks normally sends none.
+/// Chunk extensions and leading zeros of chunk sizes are always accepted up to this many bytes in all. Beyond that they
+/// must not exceed the content. Even a sender of one-byte chunks normally sends none.
 pub const CHUNK_OVERHEAD_BYTES_FREE: u64 = 64 * 1024;
 
 /// While this many bytes of responses are queued, no further request is parsed. There is no other flow control.
 pub const OUTPUT_BYTES_FULL: usize = 64 * 1024;
 
-/// Longest content of a response in memory. The longest `/echo` and `/user-agent` responses are shorter, because the request
-/// line and the field section are, and so is every file that is cached in memory.
+/// Longest content of a response in memory. The longest `/echo` and `/user-agent` responses are shorter, because the
+/// request line and the field section are, and so is every file that is cached in memory.
 pub const RESPONSE_CONTENT_BYTES_MAX: usize = 64 * 1024;
 
-/// Ignored content up to this length is read to its end, so that the connection can be kept. If it is longer, closing the
-/// connection is cheaper.
+/// Ignored content up to this length is read to its end, so that the connection can be kept. If it is longer, closing
+/// the connection is cheaper.
 pub const DISCARDED_CONTENT_BYTES_MAX: u64 = 256 * 1024;
 
 /// Size of a send queue's buffer. It holds a part that has been sent and not yet been moved away, responses up to
 /// [`OUTPUT_BYTES_FULL`], and one more response, with a margin. Only the pages that are written to occupy memory.
 pub const OUTPUT_BUFFER_BYTES: usize = 256 * 1024;
 
-/// How many buffers of each kind the pool keeps. Connections borrow them only while they are driven, one after the other, so
-/// few are in use at a time. This also bounds the memory that the pool keeps after a flood: at most 5 MiB.
+/// How many buffers of each kind the pool keeps. Connections borrow them only while they are driven, one after the
+/// other, so few are in use at a time. This also bounds the memory that the pool keeps after a flood: at most 5 MiB.
 pub const POOLED_BUFFERS_MAX: usize = 16;
 
-/// While the records of a connection's exchanges contain this many bytes of its requests, no further request is parsed. A
-/// record exists until its response has been sent, and a request can be hundreds of times as long as its response.
+/// While the records of a connection's exchanges contain this many bytes of its requests, no further request is parsed.
+/// A record exists until its response has been sent, and a request can be hundreds of times as long as its response.
 pub const RECORDS_BYTES_FULL: usize = 64 * 1024;
 
 /// Capacity that a record keeps for its next use: more than a browser's request line, Referer and User-Agent need.
@@ -67,8 +67,8 @@ pub const RECORD_BYTES_KEPT: usize = 4 * 1024;
 /// Default time that a connection may wait for its next request.
 pub const IDLE_TIMEOUT_NS: u64 = 60 * SECOND_NS;
 
-/// Default time that a head may take from its first byte. Further bytes do not extend it, because a head that arrives byte
-/// by byte would otherwise occupy its memory forever.
+/// Default time that a head may take from its first byte. Further bytes do not extend it, because a head that arrives
+/// byte by byte would otherwise occupy its memory forever.
 pub const HEAD_TIMEOUT_NS: u64 = 10 * SECOND_NS;
 
 /// How long content may take before its rate is checked.
@@ -77,15 +77,15 @@ pub const CONTENT_GRACE_NS: u64 = 10 * SECOND_NS;
 /// Lowest accepted rate of content, in bytes per second: a thousandth of a slow line's.
 pub const CONTENT_BYTES_PER_SECOND_MIN: u64 = 1024;
 
-/// Most time that fast content can earn in advance, so that the rate is that of the last half minute. A gigabyte received at
-/// once would otherwise earn the client twelve days of silence.
+/// Most time that fast content can earn in advance, so that the rate is that of the last half minute. A gigabyte
+/// received at once would otherwise earn the client twelve days of silence.
 pub const CONTENT_CREDIT_NS: u64 = 30 * SECOND_NS;
 
 /// How long sending may make no progress because the client does not read.
 pub const WRITE_STALL_NS: u64 = 30 * SECOND_NS;
 
-/// Lowest reading rate that is not treated as a write stall, in bytes per second. While a client empties a full send buffer
-/// the server sees no progress, so the time that this takes at this rate is added to [`WRITE_STALL_NS`].
+/// Lowest reading rate that is not treated as a write stall, in bytes per second. While a client empties a full send
+/// buffer the server sees no progress, so the time that this takes at this rate is added to [`WRITE_STALL_NS`].
 pub const READER_BYTES_PER_SECOND_MIN: u64 = 16 * 1024;
 
 /// While draining: how long to wait for the client's next byte, or its end of input.
@@ -98,7 +98,8 @@ pub const DRAIN_SILENCE_SHORT_NS: u64 = SECOND_NS / 4;
 /// While draining: how long to wait in all, so that a client that keeps sending does not occupy its connection forever.
 pub const DRAIN_NS: u64 = 30 * SECOND_NS;
 
-/// [`DRAIN_NS`] at the connection limit and during a graceful shutdown: a client that sends slowly must not keep others out.
+/// [`DRAIN_NS`] at the connection limit and during a graceful shutdown: a client that sends slowly must not keep others
+/// out.
 pub const DRAIN_SHORT_NS: u64 = 2 * SECOND_NS;
 
 /// During a graceful shutdown: how long to wait for a request, or for the rest of its head, which may be in flight.
@@ -107,8 +108,8 @@ pub const SHUTDOWN_IDLE_NS: u64 = SECOND_NS;
 /// While draining: how many bytes to receive. Less than a large upload, and more than a fast, long line has in flight.
 pub const DRAIN_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
-// The longest head and the empty line before it fit the receive buffer, so a full buffer is never a reason to refuse a head.
-// Its offsets fit 16 bits.
+// The longest head and the empty line before it fit the receive buffer, so a full buffer is never a reason to refuse a
+// head. Its offsets fit 16 bits.
 const _: () = assert!(REQUEST_LINE_BYTES_MAX + 2 + FIELD_SECTION_BYTES_MAX + 2 <= RECEIVE_BUFFER_BYTES);
 const _: () = assert!(REQUEST_LINE_BYTES_MAX + 2 + FIELD_SECTION_BYTES_MAX <= u16::MAX as usize);
 const _: () = assert!(IDLE_BUFFER_BYTES < RECEIVE_BUFFER_BYTES);

@@ -1,7 +1,7 @@
 //! Memory for buffers, mapped directly from the system.
 //!
-//! After a flood of connections a general allocator may keep their memory: one small allocation that survives at the end of
-//! the heap retains all free memory before it. A mapped buffer goes back to the system when it is freed.
+//! After a flood of connections a general allocator may keep their memory: one small allocation that survives at the
+//! end of the heap retains all free memory before it. A mapped buffer goes back to the system when it is freed.
 
 use std::ops::{Deref, DerefMut};
 

@@ -1,5 +1,5 @@
-//! Parser of a request's head (RFC 9112 §3 and §5). It parses in place and copies nothing. However the head was cut into
-//! reads, each byte is examined a bounded number of times.
+//! Parser of a request's head (RFC 9112 §3 and §5). It parses in place and copies nothing. However the head was cut
+//! into reads, each byte is examined a bounded number of times.
 
 use super::field_section::FieldSectionParser;
 use super::grammar::{self, TARGET, TARGET_QUERY, TCHAR};
@@ -102,9 +102,9 @@ impl HeadParser {
         self.method
     }
 
-    /// Parses the bytes that no earlier call has parsed. `head` starts at the head's first byte in every call, and contains at
-    /// least what the previous call was given. `spans` must be the same in all calls for one head, and receives its field
-    /// lines. Returns whether the head is complete; anything after it is ignored.
+    /// Parses the bytes that no earlier call has parsed. `head` starts at the head's first byte in every call, and
+    /// contains at least what the previous call was given. `spans` must be the same in all calls for one head, and
+    /// receives its field lines. Returns whether the head is complete; anything after it is ignored.
     ///
     /// # Errors
     /// The first protocol error in the head. The parser must not be used after an error.
@@ -238,8 +238,8 @@ impl HeadParser {
         &head[usize::from(self.method_end) + 1..usize::from(self.target_end)]
     }
 
-    /// The head, once [`advance`](HeadParser::advance) has returned that it is complete. `head` and `spans` are those of that
-    /// call.
+    /// The head, once [`advance`](HeadParser::advance) has returned that it is complete. `head` and `spans` are those
+    /// of that call.
     pub fn complete<'a>(&self, head: &'a [u8], spans: &'a FieldSpans) -> RequestHead<'a> {
         let fields_start = usize::from(self.bytes);
         RequestHead {

@@ -1,11 +1,11 @@
-//! The protocol core: RFC 9112 without I/O. A [`Connection`] is given received bytes and the time, and gives back bytes to
-//! send, a deadline, and records of what happened. It has no socket, opens no file and reads no clock.
+//! The protocol core: RFC 9112 without I/O. A [`Connection`] is given received bytes and the time, and gives back bytes
+//! to send, a deadline, and records of what happened. It has no socket, opens no file and reads no clock.
 //!
 //! # State and output
 //!
-//! A [`Connection`] has a *state*, which decides what the next received byte means, and an *output*, which is what is queued
-//! for the client: bytes, then at most one source (a file, say), then the end of the connection. The two are independent:
-//! the next request is parsed while responses to earlier ones are still being sent.
+//! A [`Connection`] has a *state*, which decides what the next received byte means, and an *output*, which is what is
+//! queued for the client: bytes, then at most one source (a file, say), then the end of the connection. The two are
+//! independent: the next request is parsed while responses to earlier ones are still being sent.
 //!
 //! ```text
 //!              head complete, content follows           content complete
@@ -21,25 +21,25 @@
 //!                                                  end of input, timeout, or byte limit
 //! ```
 //!
-//! An idle timeout leads from Head straight to Closed. A write stall (a client that does not read) leads from every state to
-//! Closed.
+//! An idle timeout leads from Head straight to Closed. A write stall (a client that does not read) leads from every
+//! state to Closed.
 //!
 //! # Laws
 //!
-//! 1. No further head is parsed while the output is full, or while the records of its exchanges are. There is no other flow
-//!    control.
+//! 1. No further head is parsed while the output is full, or while the records of its exchanges are. There is no other
+//!    flow control.
 //! 2. The sending side is shut down only when the output is empty, so that no response is cut off.
-//! 3. The same bytes produce the same final responses, however they were cut into reads. Limits and protocol errors depend
-//!    on the position in the stream only; of two errors, the one that ends first is reported.
+//! 3. The same bytes produce the same final responses, however they were cut into reads. Limits and protocol errors
+//!    depend on the position in the stream only; of two errors, the one that ends first is reported.
 //! 4. After a protocol error nothing is parsed. What the client still sends is read and discarded (drained), because
 //!    closing a socket with unread bytes sends a reset, which can destroy the response.
-//! 5. Each request gets one final response. If a request's content is ignored, its response is held back until the content
-//!    has been read, because malformed content turns it into a 400.
+//! 5. Each request gets one final response. If a request's content is ignored, its response is held back until the
+//!    content has been read, because malformed content turns it into a 400.
 //! 6. Each state owns its resources, and a transition consumes the old state. Leaving a state early therefore drops the
 //!    upload in progress, and a dropped upload leaves no trace.
 //! 7. One step calls the service at most once, so that the loop can check its budget between calls.
-//! 8. Each wait has a named timer. A timer that fires is stopped before it is acted on, and closing stops them all, so a
-//!    deadline that has passed never comes back.
+//! 8. Each wait has a named timer. A timer that fires is stopped before it is acted on, and closing stops them all, so
+//!    a deadline that has passed never comes back.
 //! 9. Each exchange yields one record, when its last byte has been sent or its connection is lost.
 //! 10. Every number is in [`limits`].
 

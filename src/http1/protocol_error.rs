@@ -1,5 +1,5 @@
-//! How a client can break the protocol. Each [`ProtocolError`] has a status and a reason, which are its response. It ends the
-//! connection: nothing after it is parsed.
+//! How a client can break the protocol. Each [`ProtocolError`] has a status and a reason, which are its response. It
+//! ends the connection: nothing after it is parsed.
 
 use crate::semantics::status::Status;
 

@@ -5,8 +5,8 @@
 //!       └─── decoded content ─────┘   └ unread ┘
 //! ```
 //!
-//! Decoded content is gathered in place: each piece that the decoder finds is moved next to the previous one. A client that
-//! sends chunks of one byte therefore costs one write to the file for thousands of chunks.
+//! Decoded content is gathered in place: each piece that the decoder finds is moved next to the previous one. A client
+//! that sends chunks of one byte therefore costs one write to the file for thousands of chunks.
 
 use super::buffer_pool::{BufferPool, ReceiveMemory};
 use super::limits::{IDLE_BUFFER_BYTES, RECEIVE_BUFFER_BYTES, RECEIVE_TAIL_BYTES_MIN};
@@ -56,8 +56,8 @@ impl ReceiveBuffer {
         RECEIVE_BUFFER_BYTES - content - (self.end - self.start) as usize
     }
 
-    /// Space to receive at most `bytes_max` bytes into, empty if the buffer is full. The bytes become part of the buffer with
-    /// [`received`](ReceiveBuffer::received).
+    /// Space to receive at most `bytes_max` bytes into, empty if the buffer is full. The bytes become part of the
+    /// buffer with [`received`](ReceiveBuffer::received).
     pub(super) fn spare_capacity_mut(&mut self, bytes_max: usize, pool: &mut BufferPool) -> &mut [u8] {
         if self.has_idle_buffer() && self.end as usize == IDLE_BUFFER_BYTES {
             self.move_to_full_size(pool);
@@ -131,8 +131,8 @@ impl ReceiveBuffer {
         self.memory.as_ref().map_or(0, |memory| memory.bytes.len() + memory.spans.memory_bytes())
     }
 
-    /// Gives the memory back if nothing is unread, or exchanges it for a smaller buffer if little is. The gathered content
-    /// must have been consumed.
+    /// Gives the memory back if nothing is unread, or exchanges it for a smaller buffer if little is. The gathered
+    /// content must have been consumed.
     pub(super) fn release(&mut self, pool: &mut BufferPool) {
         debug_assert!(self.content().is_empty());
         if self.is_empty() {

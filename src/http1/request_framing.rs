@@ -1,4 +1,5 @@
-//! What the connection needs to know of a request after its head: how its content is framed, and how its response must be.
+//! What the connection needs to know of a request after its head: how its content is framed, and how its response must
+//! be.
 
 use super::framing::{Framing, framing};
 use super::grammar;
@@ -25,8 +26,8 @@ pub struct RequestFraming {
 }
 
 impl RequestFraming {
-    /// Checks a well-formed head: its target, and the fields Host, Content-Length, Transfer-Encoding, Connection and Expect.
-    /// `strict` is [`Settings::strict`](super::Settings::strict).
+    /// Checks a well-formed head: its target, and the fields Host, Content-Length, Transfer-Encoding, Connection and
+    /// Expect. `strict` is [`Settings::strict`](super::Settings::strict).
     ///
     /// # Errors
     /// The first protocol error in this order.
@@ -68,8 +69,9 @@ impl RequestFraming {
     }
 }
 
-/// Checks the URI grammar (RFC 3986) if `strict`. Otherwise the parser of the head has already accepted a few bytes outside of
-/// the grammar that widespread clients do not encode. They are unambiguous: no recipient takes them for the target's end.
+/// Checks the URI grammar (RFC 3986) if `strict`. Otherwise the parser of the head has already accepted a few bytes
+/// outside of the grammar that widespread clients do not encode. They are unambiguous: no recipient takes them for the
+/// target's end.
 fn check_target(target: &Target<'_>, strict: bool) -> Result<(), ProtocolError> {
     let is_valid = match target {
         Target::Origin(path_and_query) | Target::Absolute { path_and_query, .. } => {
@@ -81,8 +83,8 @@ fn check_target(target: &Target<'_>, strict: bool) -> Result<(), ProtocolError> 
     if is_valid { Ok(()) } else { Err(ProtocolError::TargetByteInvalid) }
 }
 
-/// RFC 9112 §3.2: there must be exactly one valid Host field. It may be missing unless `strict`: simple clients omit it, and
-/// no resource of this server depends on it.
+/// RFC 9112 §3.2: there must be exactly one valid Host field. It may be missing unless `strict`: simple clients omit
+/// it, and no resource of this server depends on it.
 fn check_host(head: &RequestHead<'_>, strict: bool) -> Result<(), ProtocolError> {
     let mut hosts = head.fields.values(FieldName::Host);
     match (hosts.next(), hosts.next()) {
@@ -108,8 +110,8 @@ fn persistence(version: Version, fields: &Fields<'_>) -> Persistence {
     }
 }
 
-/// Whether the client waits for `100 Continue` (RFC 9110 §10.1.1). The field is ignored in HTTP/1.0, and `100-continue` also if
-/// the request has no content. Any other expectation is a protocol error, since the server cannot meet it.
+/// Whether the client waits for `100 Continue` (RFC 9110 §10.1.1). The field is ignored in HTTP/1.0, and `100-continue`
+/// also if the request has no content. Any other expectation is a protocol error, since the server cannot meet it.
 fn expects_continue(version: Version, framing: Framing, fields: &Fields<'_>) -> Result<bool, ProtocolError> {
     // A shortcut for the usual case.
     if version == Version::Http10 || !fields.contains(FieldName::Expect) {

@@ -30,7 +30,8 @@ pub enum Transmit<'a, F> {
     Pending,
     /// Shut down the sending side: nothing more will be sent.
     End,
-    /// Close the connection at once: content that has been begun cannot be completed, and this is how the client notices.
+    /// Close the connection at once: content that has been begun cannot be completed, and this is how the client
+    /// notices.
     Abort,
 }
 
@@ -42,8 +43,8 @@ enum End {
     Sent,
 }
 
-/// A response that is held back until the content of its request has been read. If the content is malformed, the response is
-/// dropped, and the protocol error is the response instead.
+/// A response that is held back until the content of its request has been read. If the content is malformed, the
+/// response is dropped, and the protocol error is the response instead.
 #[derive(Clone, Copy, Debug)]
 struct HeldResponse {
     /// The offset at which it begins.
@@ -75,8 +76,8 @@ enum Queued {
     Pending,
 }
 
-/// What is to be sent to the client. Its offsets have 32 bits to keep a connection small; its contents are bounded by a few
-/// hundred KiB.
+/// What is to be sent to the client. Its offsets have 32 bits to keep a connection small; its contents are bounded by a
+/// few hundred KiB.
 pub(super) struct SendQueue<B> {
     bytes: OutputBuffer,
     sent: u32,
@@ -141,8 +142,8 @@ impl<B: Source> SendQueue<B> {
 
     /// Queues a response, and takes its content if that is a source. Returns how many of the queued bytes are content.
     ///
-    /// If `head_only`, for the response to HEAD, the fields are those of the response to GET, and the content is omitted. If
-    /// `persistence` is `None`, the response is held back until [`release`](SendQueue::release) is called.
+    /// If `head_only`, for the response to HEAD, the fields are those of the response to GET, and the content is
+    /// omitted. If `persistence` is `None`, the response is held back until [`release`](SendQueue::release) is called.
     pub(super) fn push(
         &mut self,
         response: &mut Response<'_, B>,
@@ -243,12 +244,12 @@ impl<B: Source> SendQueue<B> {
         }
     }
 
-    /// Queues the next part of content of unknown length: pieces in memory until the queue is full, the chunk size of a piece
-    /// in a file, or the last chunk.
+    /// Queues the next part of content of unknown length: pieces in memory until the queue is full, the chunk size of a
+    /// piece in a file, or the last chunk.
     fn queue_pieces(&mut self, chunked: bool, mut is_first: bool) -> Result<Queued, SourceFailed> {
         let Some(source) = &mut self.source else { return Ok(Queued::Pieces) };
-        // Each round queues one piece. It must not be empty: an empty chunk is the last one (RFC 9112 §7.1), and the client would
-        // take what follows it for another response.
+        // Each round queues one piece. It must not be empty: an empty chunk is the last one (RFC 9112 §7.1), and the
+        // client would take what follows it for another response.
         while self.bytes.len() < OUTPUT_BYTES_FULL {
             let (bytes, left) = match source.piece()? {
                 Some(Piece::Bytes(piece)) => (piece, 0),
@@ -258,7 +259,8 @@ impl<B: Source> SendQueue<B> {
                 Some(Piece::Pending) => break,
                 None => {
                     self.source = None;
-                    // If not chunked, the framing stays, because the end of the connection is still to complete the content.
+                    // If not chunked, the framing stays, because the end of the connection is still to complete the
+                    // content.
                     if chunked {
                         self.bytes.extend_from_slice(if is_first { b"0\r\n\r\n" } else { b"\r\n0\r\n\r\n" });
                         self.framing = SourceFraming::Length;

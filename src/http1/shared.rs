@@ -30,8 +30,8 @@ impl Default for Settings {
     }
 }
 
-/// Shared by all connections of one event loop. Each part is reset before each use and never after it, so that a panic during
-/// one use cannot affect the next one.
+/// Shared by all connections of one event loop. Each part is reset before each use and never after it, so that a panic
+/// during one use cannot affect the next one.
 #[derive(Default)]
 pub struct Shared {
     /// The settings.
@@ -49,7 +49,8 @@ impl Shared {
         Shared { settings, ..Shared::default() }
     }
 
-    /// The Date field line for `now`, or `None` if none is to be sent; and the pool, because callers need both borrows at once.
+    /// The Date field line for `now`, or `None` if none is to be sent; and the pool, because callers need both borrows
+    /// at once.
     pub(super) fn date_and_pool(&mut self, now: &Now) -> (Option<&DateLine>, &mut BufferPool) {
         if !self.settings.send_date {
             return (None, &mut self.pool);

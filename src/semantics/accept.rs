@@ -1,36 +1,38 @@
-//! Negotiation of the media type (RFC 9110 §12.5.1).
+//! Negotiation of the media type by the Accept field (RFC 9110 §12.5.1).
 
 use super::content_coding::{WEIGHT_MAX, parse_qvalue};
 use super::fields::{FieldName, Fields, list_members, trim_white_space};
 
-/// Which of `offers`, media types without parameters, the client likes best: its place among them. Of equal weights the
-/// earlier one is chosen.
+/// The index of the media type in `offers` that the client prefers; of equal weights, the first. Offers have no
+/// parameters.
 ///
-/// `None` where nothing is said, or none of the offers is acceptable: the resource then answers as if nothing had been
-/// said, which §12.5.1 allows, since a client that asks for an image of a folder is better served by a page than by an
+/// `None` if there is no Accept field, or if it accepts none of the offers. In both cases the resource uses its
+/// default, which §12.5.1 allows: a client that asks for an image of a folder is better served by a page than by an
 /// error.
 pub fn negotiate(fields: &Fields<'_>, offers: &[&str]) -> Option<usize> {
     let mut best: Option<(usize, u16)> = None;
-    for (place, offer) in offers.iter().enumerate() {
+    for (index, offer) in offers.iter().enumerate() {
         let weight = weight_of(fields, offer.as_bytes());
         if weight > best.map_or(0, |(_, weight)| weight) {
-            best = Some((place, weight));
+            best = Some((index, weight));
         }
     }
-    best.map(|(place, _)| place)
+    best.map(|(index, _)| index)
 }
 
-/// Whether the client names `offer`, a media type without parameters, or all types of its kind (`text/*`). `*/*` does not
-/// count: programs that do nothing with the content send it as well.
+/// Whether Accept lists `offer`, a media type without parameters, or all types of its group (`text/*`). `*/*` does not
+/// count, because programs that do not display the content send it as well.
 pub fn names(fields: &Fields<'_>, offer: &str) -> bool {
     most_specific(fields, offer.as_bytes()).is_some_and(|(specificity, weight)| specificity > 0 && weight > 0)
 }
 
+/// The weight of `offer`; 0 if no range matches it.
 fn weight_of(fields: &Fields<'_>, offer: &[u8]) -> u16 {
     most_specific(fields, offer).map_or(0, |(_, weight)| weight)
 }
 
-/// Specificity and weight of the most specific range that covers `offer`; of two that are as specific, of the first.
+/// The specificity and weight of the most specific range that matches `offer`. Of equally specific ranges, the first
+/// counts.
 fn most_specific(fields: &Fields<'_>, offer: &[u8]) -> Option<(u8, u16)> {
     let mut found: Option<(u8, u16)> = None;
     for member in fields.values(FieldName::Accept).flat_map(list_members) {
@@ -43,7 +45,7 @@ fn most_specific(fields: &Fields<'_>, offer: &[u8]) -> Option<(u8, u16)> {
     found
 }
 
-/// How specifically `range` covers `offer`; `None` where it does not.
+/// How specifically `range` matches `offer`; `None` if it does not match.
 fn specificity(range: &[u8], offer: &[u8]) -> Option<u8> {
     if range == b"*/*" {
         return Some(0);
@@ -55,8 +57,9 @@ fn specificity(range: &[u8], offer: &[u8]) -> Option<u8> {
     range.eq_ignore_ascii_case(offer).then_some(2)
 }
 
-/// `range *( OWS ";" OWS parameter )`. The weight is the parameter q; others are ignored: a type with `charset=utf-8` is
-/// asked for by clients that mean the type. A member whose weight breaks the grammar counts as not sent.
+/// The range and the weight of `range *( OWS ";" OWS parameter )`. The weight is the parameter `q`. Other parameters
+/// are ignored, because a client that requests a type with `charset=utf-8` means the type. A member with a malformed
+/// weight is ignored.
 fn weighted(member: &[u8]) -> Option<(&[u8], u16)> {
     let mut parts = member.split(|byte| *byte == b';').map(trim_white_space);
     let range = parts.next()?;
@@ -82,11 +85,11 @@ mod tests {
     }
 
     fn choose(value: &str) -> Option<&'static str> {
-        with_accept(value, |fields| negotiate(fields, &OFFERS)).map(|place| OFFERS[place])
+        with_accept(value, |fields| negotiate(fields, &OFFERS)).map(|index| OFFERS[index])
     }
 
     #[test]
-    fn the_heaviest_is_chosen_and_of_equals_the_first_offer() {
+    fn the_highest_weight_wins_and_then_the_first_offer() {
         for (value, expected) in [
             ("*/*", "text/html"),
             ("application/json", "application/json"),
@@ -109,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_chosen_where_nothing_that_is_offered_is_acceptable() {
+    fn nothing_is_chosen_if_no_offer_is_acceptable() {
         for value in ["", "image/png", "text/html;q=0", "*/*;q=0", "*", "text", "text/", "text/html;q=2", "html/*"] {
             assert_eq!(choose(value), None, "{value}");
         }

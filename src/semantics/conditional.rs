@@ -1,4 +1,4 @@
-//! Preconditions (RFC 9110 §13): entity tags, dates, and the order in which they count.
+//! Preconditions (RFC 9110 §13): entity tags, dates, and the order in which they are evaluated.
 
 use super::Now;
 use super::date;
@@ -6,36 +6,36 @@ use super::fields::{FieldName, Fields};
 use super::method::Method;
 use super::request::Request;
 
-/// What is known of the representation that a request selects. The default knows nothing but that there is one.
+/// The validators of the representation that a request selects. The default is a representation without validators.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Validators<'a> {
-    /// Its entity tag, as it stands in an ETag field.
+    /// The entity tag, as in an ETag field.
     pub etag: Option<&'a str>,
-    /// When it was last modified, in seconds since 1970.
+    /// The time of the last modification, in seconds since 1970.
     pub last_modified_unix_s: Option<u64>,
 }
 
-/// What the preconditions of a request come to.
+/// The result of evaluating a request's preconditions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Perform the method.
     Proceed,
-    /// The peer has the representation already: 304.
+    /// Respond with 304: the client already has the representation.
     NotModified,
-    /// Do nothing: 412.
+    /// Respond with 412, and do not perform the method.
     Failed,
 }
 
-/// The tags of an If-Match or If-None-Match.
+/// The value of an If-Match or If-None-Match field.
 #[derive(Clone, Debug)]
 enum Tags {
-    /// `*`: whatever there is.
+    /// `*`: any representation.
     Any,
-    /// Lists of tags, a line each, as they were received: no tag costs memory of its own.
+    /// Lists of tags, one per field line. They are stored unparsed, so that a tag needs no memory of its own.
     Listed(Vec<Box<[u8]>>),
 }
 
-/// What a request demands of the selected representation. Owned, so that an upload can be judged again at its end.
+/// The preconditions of a request. It owns its values, so that those of an upload can be evaluated again at its end.
 #[derive(Clone, Debug)]
 pub struct Preconditions {
     is_read: bool,
@@ -46,12 +46,12 @@ pub struct Preconditions {
 }
 
 impl Preconditions {
-    /// The preconditions of a request; `None` where it has none that count. A date that is none is ignored.
+    /// The preconditions of `request`; `None` if it has none, or its method ignores them. A malformed date is ignored.
     pub fn of(request: &Request<'_>, now: &Now) -> Option<Preconditions> {
         let fields = &request.fields;
         const NAMES: [FieldName; 4] =
             [FieldName::IfMatch, FieldName::IfUnmodifiedSince, FieldName::IfNoneMatch, FieldName::IfModifiedSince];
-        // Methods that neither select nor modify a representation have none (§13.2.1).
+        // §13.2.1: methods that neither select nor modify a representation ignore preconditions.
         if !fields.contains_any(NAMES) || matches!(request.method, Method::Connect | Method::Options | Method::Trace) {
             return None;
         }
@@ -65,15 +65,15 @@ impl Preconditions {
         })
     }
 
-    /// Whether the request is to be done only where nothing exists yet: `If-None-Match: *`.
+    /// Whether the method is to be performed only if no representation exists: `If-None-Match: *`.
     pub fn demand_absence(&self) -> bool {
         matches!(self.if_none_match, Some(Tags::Any))
     }
 
-    /// Evaluates them in the order of §13.2.2. `selected` is `None` where no representation exists.
+    /// Evaluates the preconditions in the order of §13.2.2. `selected` is `None` if no representation exists.
     ///
-    /// To be asked only where the answer would have been a 2xx (§13.2.1). A date is ignored where there is none to compare
-    /// it with.
+    /// To be called only if the response without preconditions would be a 2xx (§13.2.1). A date is ignored if the
+    /// representation has none.
     pub fn evaluate(&self, selected: Option<Validators<'_>>) -> Verdict {
         let last_modified = selected.and_then(|validators| validators.last_modified_unix_s);
         // Steps 1 and 2.
@@ -91,7 +91,8 @@ impl Preconditions {
             if tags.any_matches(selected, weakly_equal) {
                 return if self.is_read { Verdict::NotModified } else { Verdict::Failed };
             }
-            // Who wrote that meant to protect something. Reading on is harmless; replacing it would not be.
+            // A malformed field of a write was probably meant to protect a representation, so that is not replaced. For
+            // a read, ignoring the field is harmless.
             if tags.is_malformed() && !self.is_read {
                 return Verdict::Failed;
             }
@@ -116,7 +117,7 @@ impl Tags {
         Some(Tags::Listed(fields.values(name).map(Box::from).collect()))
     }
 
-    /// Whether there is more than tags.
+    /// Whether a line contains anything but tags.
     fn is_malformed(&self) -> bool {
         let Tags::Listed(lines) = self else { return false };
         lines.iter().any(|line| {
@@ -137,8 +138,8 @@ impl Tags {
     }
 }
 
-/// The entity tags of a list (§8.8.3), up to the first member that is none; what is left then is not empty. A tag may
-/// hold commas.
+/// Iterates over the entity tags of a list (§8.8.3), up to the first member that is not a tag; the rest of the list
+/// then remains. A tag may contain commas.
 struct EntityTags<'a>(&'a [u8]);
 
 impl<'a> Iterator for EntityTags<'a> {
@@ -149,7 +150,7 @@ impl<'a> Iterator for EntityTags<'a> {
             self.0 = tail;
         }
         let (tag, tail) = self.0.split_at_checked(entity_tag_bytes(self.0)?)?;
-        // What follows a tag is white space, a comma, or the end: of `"a""b"`, no member is a tag.
+        // White space, a comma or the end must follow a tag: no member of `"a""b"` is a tag.
         if !matches!(tail, [] | [b' ' | b'\t' | b',', ..]) {
             return None;
         }
@@ -158,7 +159,7 @@ impl<'a> Iterator for EntityTags<'a> {
     }
 }
 
-/// How long the entity tag is that `bytes` begin with.
+/// The length of the entity tag that `bytes` begin with.
 fn entity_tag_bytes(bytes: &[u8]) -> Option<usize> {
     let opaque_start = match bytes {
         [b'W', b'/', b'"', ..] => 3,
@@ -170,12 +171,12 @@ fn entity_tag_bytes(bytes: &[u8]) -> Option<usize> {
     (opaque[end] == b'"').then_some(opaque_start + end + 1)
 }
 
-/// Strong comparison (§8.8.3.2): both strong, and the same.
+/// Strong comparison (§8.8.3.2): both tags are strong and equal.
 pub fn strongly_equal(one: &[u8], other: &[u8]) -> bool {
     one == other && !one.starts_with(b"W/")
 }
 
-/// Weak comparison (§8.8.3.2): the same but for their strength.
+/// Weak comparison (§8.8.3.2): the tags are equal, apart from being strong or weak.
 pub fn weakly_equal(one: &[u8], other: &[u8]) -> bool {
     one.strip_prefix(b"W/").unwrap_or(one) == other.strip_prefix(b"W/").unwrap_or(other)
 }
@@ -189,10 +190,10 @@ mod tests {
     }
 
     #[test]
-    fn lists_of_tags() {
+    fn a_list_yields_its_tags_up_to_a_malformed_member() {
         assert_eq!(tags(r#""a""#), [r#""a""#]);
         assert_eq!(tags(r#", "a",W/"b" ,, "c,d", "" "#), [r#""a""#, r#"W/"b""#, r#""c,d""#, r#""""#]);
-        assert_eq!(tags(r#""a", b, "c""#), [r#""a""#], "nothing is believed behind a member that is no tag");
+        assert_eq!(tags(r#""a", b, "c""#), [r#""a""#], "tags after a malformed member are ignored");
         assert_eq!(tags(r#""a""b""#), [""; 0]);
         for none in ["", "a", "\"a", "w/\"a\"", "\"a b\"", "*"] {
             assert_eq!(tags(none), [""; 0], "{none}");
@@ -200,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn comparison() {
+    fn tags_are_compared_strongly_or_weakly() {
         assert!(strongly_equal(b"\"a\"", b"\"a\""));
         assert!(!strongly_equal(b"W/\"a\"", b"W/\"a\""));
         assert!(!strongly_equal(b"W/\"a\"", b"\"a\""));

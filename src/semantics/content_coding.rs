@@ -1,20 +1,20 @@
-//! Negotiation of the content coding (RFC 9110 §12.5.3).
+//! Negotiation of the content coding by the Accept-Encoding field (RFC 9110 §12.5.3).
 
 use super::fields::{FieldName, Fields, list_members, trim_white_space};
 
-/// How a text answer is to be coded.
+/// The coding of a response that the server can compress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ContentCoding {
-    /// As it is.
+    /// Not compressed.
     Identity,
-    /// Compressed (RFC 1952).
+    /// gzip (RFC 1952).
     Gzip,
 }
 
-/// Weights are thousandths: `q=0.5` is 500.
+/// The highest weight. Weights are thousandths: `q=0.5` is 500.
 pub(super) const WEIGHT_MAX: u16 = 1000;
 
-/// What an Accept-Encoding field says of the codings that matter here. `None`: not mentioned.
+/// The weights in an Accept-Encoding field; `None` if the coding is not listed.
 #[derive(Default)]
 struct Weights {
     gzip: Option<u16>,
@@ -22,10 +22,10 @@ struct Weights {
     any: Option<u16>,
 }
 
-/// The coding for an answer that can be sent as it is or as gzip; `None` where the peer refuses both.
+/// The coding of a response that can be sent as identity or gzip; `None` if the client accepts neither.
 ///
-/// Of equal weights gzip is chosen. A member that breaks the grammar counts as not sent: the field is a preference, and
-/// a preference that cannot be read is no reason to fail.
+/// Of equal weights, gzip is chosen. A malformed member is ignored: the field is a preference, and a malformed
+/// preference is no reason to fail.
 pub fn negotiate(fields: &Fields<'_>) -> Option<ContentCoding> {
     if !fields.contains(FieldName::AcceptEncoding) {
         return Some(ContentCoding::Identity);
@@ -37,22 +37,22 @@ pub fn negotiate(fields: &Fields<'_>) -> Option<ContentCoding> {
     weights.choose()
 }
 
-/// The places among `codings`, content codings that stored representations have, of those that are acceptable and are wanted
-/// at least as gladly as the content as it is: the best first. Of equal weights the earlier one comes first.
+/// The indices of those `codings` that the client accepts and weighs at least as high as identity, the preferred ones
+/// first; of equal weights, in their order. `codings` are the content codings in which stored representations exist.
 ///
-/// Without Accept-Encoding there are none: a client that does not say that it decodes anything may not.
+/// Without an Accept-Encoding field the result is empty, because the client may be unable to decode anything.
 pub fn preferred(fields: &Fields<'_>, codings: &[&str]) -> Vec<usize> {
     let identity = weight_of(fields, b"identity").unwrap_or(1);
     let mut preferred: Vec<(usize, u16)> = (0..codings.len())
-        .map(|place| (place, weight_of(fields, codings[place].as_bytes()).unwrap_or(0)))
+        .map(|index| (index, weight_of(fields, codings[index].as_bytes()).unwrap_or(0)))
         .filter(|(_, weight)| *weight > 0 && *weight >= identity)
         .collect();
-    // Stable: of equal weights the places decide.
+    // A stable sort: equal weights keep their order.
     preferred.sort_by_key(|(_, weight)| std::cmp::Reverse(*weight));
-    preferred.into_iter().map(|(place, _)| place).collect()
+    preferred.into_iter().map(|(index, _)| index).collect()
 }
 
-/// What Accept-Encoding says of a coding, by its name or else by `*`.
+/// The weight of a coding in Accept-Encoding, by its name or else by `*`; `None` if neither is listed.
 fn weight_of(fields: &Fields<'_>, coding: &[u8]) -> Option<u16> {
     let members = || fields.values(FieldName::AcceptEncoding).flat_map(list_members).filter_map(weighted);
     let is_named =
@@ -70,14 +70,14 @@ impl Weights {
             coding if coding.eq_ignore_ascii_case(b"identity") => &mut self.identity,
             _ => return,
         };
-        // Of two members that name one coding, the first counts.
+        // Of two members for one coding, the first counts.
         slot.get_or_insert(weight);
     }
 
     fn choose(&self) -> Option<ContentCoding> {
         let gzip = self.gzip.or(self.any).unwrap_or(0);
-        // Identity is one of the codings that `*` stands for: `*;q=0` refuses it, `*;q=0.5` weighs it (§12.5.3, rule 2).
-        // Where nothing is said of it, it is acceptable, and yet any coding that was asked for is preferred.
+        // `*` includes identity: `*;q=0` excludes it, and `*;q=0.5` weighs it (§12.5.3, rule 2). If neither is listed,
+        // identity is acceptable, but every listed coding is preferred.
         let identity = self.identity.or(self.any).unwrap_or(1);
         if gzip > 0 && gzip >= identity {
             Some(ContentCoding::Gzip)
@@ -89,7 +89,8 @@ impl Weights {
     }
 }
 
-/// `coding [ OWS ";" OWS "q=" qvalue ]`, the coding's bytes left unchecked: one that is no token matches no name.
+/// The coding and the weight of `coding [ OWS ";" OWS "q=" qvalue ]`. The bytes of the coding are not checked, because
+/// one that is not a token matches no name.
 fn weighted(member: &[u8]) -> Option<(&[u8], u16)> {
     let Some(semicolon) = memchr::memchr(b';', member) else {
         return Some((member, WEIGHT_MAX));
@@ -101,7 +102,7 @@ fn weighted(member: &[u8]) -> Option<(&[u8], u16)> {
     }
 }
 
-/// `( "0" [ "." 0*3DIGIT ] ) / ( "1" [ "." 0*3("0") ] )` in thousandths (RFC 9110 §12.4.2).
+/// Parses `( "0" [ "." 0*3DIGIT ] ) / ( "1" [ "." 0*3("0") ] )` (RFC 9110 §12.4.2) into thousandths.
 pub(super) fn parse_qvalue(qvalue: &[u8]) -> Option<u16> {
     let (whole, decimals) = match qvalue {
         [whole] => (whole, &[][..]),
@@ -136,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn gzip_is_chosen_where_it_is_accepted_at_least_as_gladly() {
+    fn gzip_is_chosen_if_it_weighs_at_least_as_much() {
         for value in [
             "gzip",
             "GZip",
@@ -159,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn identity_is_chosen_where_gzip_is_not_accepted_or_less_gladly() {
+    fn identity_is_chosen_if_gzip_is_not_accepted_or_weighs_less() {
         for value in [
             "",
             "invalid-encoding",
@@ -179,14 +180,14 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_chosen_where_both_are_refused() {
+    fn nothing_is_chosen_if_both_are_excluded() {
         for value in ["identity;q=0", "*;q=0", "gzip;q=0, identity;q=0", "identity;q=0, br", "gzip;q=0, *;q=0"] {
             assert_eq!(choose(value), None, "{value}");
         }
     }
 
     #[test]
-    fn a_member_outside_the_grammar_counts_as_not_sent() {
+    fn a_malformed_member_is_ignored() {
         for value in [
             "gzip;q=2",
             "gzip;q=1.001",
@@ -209,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn stored_codings_are_preferred_by_weight_and_then_by_place() {
+    fn stored_codings_are_ordered_by_weight_and_then_by_position() {
         use crate::semantics::fields::{FieldSpan, FieldSpans};
         let choose = |value: &str| {
             let mut spans = FieldSpans::default();

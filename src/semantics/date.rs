@@ -1,25 +1,25 @@
-//! HTTP dates (RFC 9110 §5.6.7).
+//! HTTP dates (RFC 9110 §5.6.7), and dates of RFC 3339.
 //!
-//! A thin wrapper around `httpdate`, which panics on times before 1970 and after 9999, fixes the century of a two-digit
-//! year, and refuses the leap second 60.
+//! HTTP dates are parsed and formatted by `httpdate`, which on its own panics on times before 1970 and after 9999,
+//! assigns a fixed century to two-digit years, and refuses leap seconds.
 
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use httpdate::HttpDate;
 
-/// Bytes of an IMF-fixdate: `Sun, 06 Nov 1994 08:49:37 GMT`.
+/// The length of an IMF-fixdate: `Sun, 06 Nov 1994 08:49:37 GMT`.
 pub const IMF_FIXDATE_BYTES: usize = 29;
 
-/// The last second that an IMF-fixdate can name: 9999-12-31T23:59:59Z.
+/// The last second that an IMF-fixdate can express: 9999-12-31T23:59:59Z.
 const LAST_S: u64 = 253_402_300_799;
 
-/// An IMF-fixdate.
+/// A formatted IMF-fixdate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ImfFixdate([u8; IMF_FIXDATE_BYTES]);
 
 impl ImfFixdate {
-    /// The date of `unix_s`, seconds since 1970; `None` after the year 9999, which the form cannot name.
+    /// The date of `unix_s`, in seconds since 1970; `None` after the year 9999.
     pub fn new(unix_s: u64) -> Option<ImfFixdate> {
         if unix_s > LAST_S {
             return None;
@@ -29,13 +29,13 @@ impl ImfFixdate {
         (text.1 == IMF_FIXDATE_BYTES).then_some(ImfFixdate(text.0))
     }
 
-    /// The bytes as they stand in a field.
+    /// The date as a field value.
     pub fn as_bytes(&self) -> &[u8; IMF_FIXDATE_BYTES] {
         &self.0
     }
 }
 
-/// A writer into a fixed array, so that a date costs no allocation.
+/// Formats into an array, so that a date needs no allocation.
 struct FixedText([u8; IMF_FIXDATE_BYTES], usize);
 
 impl std::fmt::Write for FixedText {
@@ -47,7 +47,7 @@ impl std::fmt::Write for FixedText {
     }
 }
 
-/// A moment as RFC 3339 writes it, in UTC and to the second: `1994-11-06T08:49:37Z`.
+/// A date and time of RFC 3339, in UTC and to the second: `1994-11-06T08:49:37Z`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rfc3339 {
     year: i64,
@@ -59,14 +59,14 @@ pub struct Rfc3339 {
 const DAY_S: i64 = 86_400;
 
 impl Rfc3339 {
-    /// The moment `unix_s` seconds after 1970, or before; `None` outside of the years 0 to 9999, which four digits name.
+    /// The date and time of `unix_s`, in seconds since 1970; `None` outside of the years 0 to 9999.
     pub fn new(unix_s: i128) -> Option<Rfc3339> {
         const FIRST_S: i128 = -62_167_219_200;
         if !(FIRST_S..=i128::from(LAST_S)).contains(&unix_s) {
             return None;
         }
         let unix_s = i64::try_from(unix_s).ok()?;
-        // Years begin in March here, so that the leap day is the last one, and are counted in cycles of 400, which all
+        // Years begin in March here, so that the leap day is the last day, and are counted in cycles of 400, which all
         // have the same number of days (Howard Hinnant, chrono-compatible low-level date algorithms).
         const CYCLE_DAYS: i64 = 146_097;
         const DAYS_FROM_MARCH_0_TO_1970: i64 = 719_468;
@@ -83,7 +83,7 @@ impl Rfc3339 {
 }
 
 impl Rfc3339 {
-    /// The bytes of the text: digits, and the separators between them.
+    /// The text, in ASCII.
     pub fn text(&self) -> [u8; RFC_3339_BYTES] {
         let Rfc3339 { year, month, day, second_of_day } = self;
         let (hour, minute, second) = (second_of_day / 3600, second_of_day / 60 % 60, second_of_day % 60);
@@ -91,7 +91,7 @@ impl Rfc3339 {
         for (at, number) in
             [(0, year / 100), (2, year % 100), (5, *month), (8, *day), (11, hour), (14, minute), (17, second)]
         {
-            // Below 100 each, as `new` has it.
+            // `new` makes each number less than 100.
             text[at] += (number / 10) as u8;
             text[at + 1] += (number % 10) as u8;
         }
@@ -99,7 +99,7 @@ impl Rfc3339 {
     }
 }
 
-/// Bytes of a moment as [`Rfc3339`] writes it.
+/// The length of the text of [`Rfc3339`].
 const RFC_3339_BYTES: usize = 20;
 
 impl std::fmt::Display for Rfc3339 {
@@ -108,11 +108,11 @@ impl std::fmt::Display for Rfc3339 {
     }
 }
 
-/// Seconds since 1970 that a field value names in any of the three forms (0 for an earlier date); `None` where it is no
+/// Parses a date in any of the three forms, into seconds since 1970 (0 for an earlier date); `None` if `value` is not a
 /// date.
 ///
-/// `now_unix_s` decides the century of the obsolete two-digit year: a date that appears to be more than 50 years ahead
-/// is the most recent past year with the same digits.
+/// `now_unix_s` decides the century of a two-digit year in the obsolete form: a date that appears to be more than 50
+/// years in the future is in the most recent past year with the same digits.
 pub fn parse(value: &[u8], now_unix_s: u64) -> Option<u64> {
     let text = std::str::from_utf8(value).ok()?;
     if let Some(rest) = without_prefix(text, &["Mon, ", "Tue, ", "Wed, ", "Thu, ", "Fri, ", "Sat, ", "Sun, "]) {
@@ -130,8 +130,8 @@ fn without_prefix<'a>(text: &'a str, prefixes: &[&str]) -> Option<&'a str> {
     prefixes.iter().find_map(|prefix| text.strip_prefix(prefix))
 }
 
-/// Whether `text` has a digit where `shape` has `#`, a letter where it has `a`, and else what `shape` has. The slices
-/// that are taken of a text hereafter rest on it, and so does that nothing between them goes unseen.
+/// Whether `text` has a digit wherever `shape` has `#`, a letter wherever it has `a`, and otherwise the bytes of
+/// `shape`. After this check `text` can be sliced at fixed positions, and no byte between the slices is unchecked.
 fn has_shape(text: &str, shape: &str) -> bool {
     text.len() == shape.len()
         && text.bytes().zip(shape.bytes()).all(|(byte, expected)| match expected {
@@ -141,7 +141,7 @@ fn has_shape(text: &str, shape: &str) -> bool {
         })
 }
 
-/// `06-Nov-94 08:49:37 GMT` of `Sunday, 06-Nov-94 08:49:37 GMT`.
+/// Parses the rfc850-date `Sunday, 06-Nov-94 08:49:37 GMT` from the day on: `06-Nov-94 08:49:37 GMT`.
 fn parse_rfc850(rest: &str, now_unix_s: u64) -> Option<u64> {
     if !has_shape(rest, "##-aaa-## ##:##:## GMT") {
         return None;
@@ -155,21 +155,21 @@ fn parse_rfc850(rest: &str, now_unix_s: u64) -> Option<u64> {
     if year + 50 <= now_year {
         year += 100;
     }
-    // Fifty years ahead to the second, and what is later is past.
-    let is_later_in_year = place_in_year(day, month, time)? > place_in_year(&now[5..7], &now[8..11], &now[17..25])?;
+    // Up to exactly fifty years in the future; later dates are in the past.
+    let is_later_in_year = order_in_year(day, month, time)? > order_in_year(&now[5..7], &now[8..11], &now[17..25])?;
     if year > now_year + 50 || year == now_year + 50 && is_later_in_year {
         year -= 100;
     }
     parse_civil(&format!("{day} {month} {year:04} {time} GMT"))
 }
 
-/// What orders the moments of a year, whichever it is.
-fn place_in_year<'a>(day: &'a str, month: &str, time: &'a str) -> Option<(usize, &'a str, &'a str)> {
+/// A value that orders times within any one year.
+fn order_in_year<'a>(day: &'a str, month: &str, time: &'a str) -> Option<(usize, &'a str, &'a str)> {
     const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     Some((MONTHS.iter().position(|name| *name == month)?, day, time))
 }
 
-/// `Nov  6 08:49:37 1994` of `Sun Nov  6 08:49:37 1994`.
+/// Parses the asctime-date `Sun Nov  6 08:49:37 1994` from the month on: `Nov  6 08:49:37 1994`.
 fn parse_asctime(rest: &str) -> Option<u64> {
     if !has_shape(rest, "aaa  # ##:##:## ####") && !has_shape(rest, "aaa ## ##:##:## ####") {
         return None;
@@ -178,7 +178,8 @@ fn parse_asctime(rest: &str) -> Option<u64> {
     parse_civil(&format!("{day} {} {} {} GMT", &rest[..3], &rest[16..20], &rest[7..15]))
 }
 
-/// `06 Nov 1994 08:49:37 GMT`. A leap second counts as the second before it, a date before 1970 as 1970's first second.
+/// Parses `06 Nov 1994 08:49:37 GMT`. A leap second is treated as the second before it, a date before 1970 as the first
+/// second of 1970.
 fn parse_civil(text: &str) -> Option<u64> {
     let no_leap = match text.strip_suffix(":60 GMT") {
         Some(minute) => format!("{minute}:59 GMT"),
@@ -186,14 +187,14 @@ fn parse_civil(text: &str) -> Option<u64> {
     };
     let year: u64 = no_leap.get(7..11)?.parse().ok()?;
     if year < 1970 {
-        // Only its being a date counts: 2000 was a leap year, so no valid day is refused.
+        // Only checks that it is a date. 2000 was a leap year, so no valid day is refused.
         return parse_any_weekday(&format!("{}2000{}", &no_leap[..7], &no_leap[11..])).map(|_| 0);
     }
     parse_any_weekday(&no_leap)
 }
 
-/// `httpdate` refuses a wrong weekday; nothing rests on it here, and a two-digit year may well carry that of the other
-/// century.
+/// Parses a date with any weekday. `httpdate` refuses a wrong one, but nothing depends on the weekday here, and that of
+/// a date with a two-digit year may be that of the other century.
 fn parse_any_weekday(text: &str) -> Option<u64> {
     ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"].iter().find_map(|weekday| {
         let time: SystemTime = httpdate::parse_http_date(&format!("{weekday}, {text}")).ok()?;
@@ -206,7 +207,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rfc_3339_names_each_second_of_four_digit_years() {
+    fn rfc_3339_expresses_the_years_0_to_9999() {
         let text = |unix_s: i128| Rfc3339::new(unix_s).map(|date| date.to_string());
         for (unix_s, expected) in [
             (0, "1970-01-01T00:00:00Z"),
@@ -226,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn rfc_3339_agrees_with_the_other_form() {
+    fn rfc_3339_agrees_with_imf_fixdate() {
         for day in 0..20_000_u64 {
             let unix_s = day * 86_400 * 7 + 12_345 * (day % 7);
             let (Some(fixdate), Some(date)) = (ImfFixdate::new(unix_s), Rfc3339::new(i128::from(unix_s))) else {
@@ -247,14 +248,14 @@ mod tests {
     const NOV_1994: u64 = 784_111_777;
 
     #[test]
-    fn the_three_forms_name_one_second() {
+    fn the_three_forms_are_equivalent() {
         for text in ["Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"] {
             assert_eq!(parse(text.as_bytes(), NOV_1994 + 1000), Some(NOV_1994), "{text}");
         }
     }
 
     #[test]
-    fn formats_and_reads_back() {
+    fn a_formatted_date_parses_to_the_same_second() {
         for unix_s in [0, NOV_1994, 951_782_400, LAST_S] {
             let date = ImfFixdate::new(unix_s).unwrap();
             assert_eq!(parse(date.as_bytes(), unix_s), Some(unix_s));
@@ -279,18 +280,18 @@ mod tests {
     }
 
     #[test]
-    fn a_leap_second_is_the_second_before_it() {
+    fn a_leap_second_is_treated_as_the_second_before_it() {
         assert_eq!(parse(b"Sat, 31 Dec 2016 23:59:60 GMT", 0), parse(b"Sat, 31 Dec 2016 23:59:59 GMT", 0));
     }
 
     #[test]
-    fn a_date_before_1970_is_the_first_second_of_1970() {
+    fn a_date_before_1970_is_treated_as_the_first_second_of_1970() {
         assert_eq!(parse(b"Sun, 06 Nov 1960 08:49:37 GMT", 0), Some(0));
         assert_eq!(parse(b"Sun, 31 Feb 1960 08:49:37 GMT", 0), None);
     }
 
     #[test]
-    fn what_is_no_date_is_none() {
+    fn a_malformed_date_is_none() {
         for text in [
             &b""[..],
             b"0",

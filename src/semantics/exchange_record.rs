@@ -1,4 +1,5 @@
-//! Exchange records: what happened to each request, told once its response has been sent or its connection is lost.
+//! The record of an exchange: what became of a request. It is complete once the response has been sent or the
+//! connection is lost.
 
 use std::ops::Range;
 
@@ -9,41 +10,41 @@ use super::request::Version;
 /// How an exchange ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The last byte of the response was handed to the system.
+    /// The last byte of the response was passed to the system.
     Complete,
-    /// The client closed or reset the connection, or sent its end, before all was done; or the content of the response
-    /// could not be completed.
+    /// The client closed, reset or half-closed the connection too early, or the content of the response could not be
+    /// completed.
     CutOff,
     /// The client sent or read too slowly.
     TimedOut,
-    /// The request broke the protocol or a limit, for this reason.
+    /// The request violated the protocol or a limit, for this reason.
     Refused(&'static str),
-    /// The server ended first.
+    /// The server closed the connection first.
     ServerClosed,
 }
 
-/// One request with its response (an exchange, RFC 9110 §3).
+/// A request with its response: an exchange (RFC 9110 §3).
 #[derive(Debug)]
 pub struct ExchangeRecord {
-    /// The number of the connection; each connection of a run has its own.
+    /// The number of the connection, unique within a run of the server.
     pub connection: u64,
-    /// By which version's rules; `None` where the head was not read to its end.
+    /// The version of the request; `None` if its head was not complete.
     pub version: Option<Version>,
-    /// The status of the response; `None` where there was none.
+    /// The status of the response; `None` if there was none.
     pub status: Option<u16>,
-    /// Bytes of content that the client sent, its framing left out.
+    /// Bytes of content that the client sent, without framing.
     pub content_received_bytes: u64,
-    /// Bytes of content that were handed to the system, with their framing where they are chunked.
+    /// Bytes of content that were passed to the system; with framing, if they are chunked.
     pub content_sent_bytes: u64,
-    /// When the head was complete, or what was received of it proved to be none.
+    /// When the head was complete, or proved to be malformed.
     pub started: Now,
-    /// From there to the first byte of the response, in nanoseconds.
+    /// The time from `started` to the first byte of the response, in nanoseconds.
     pub first_byte_ns: Option<u64>,
-    /// From there to the end, in nanoseconds.
+    /// The time from `started` to the end, in nanoseconds.
     pub total_ns: u64,
-    /// How it ended.
+    /// How the exchange ended.
     pub outcome: Outcome,
-    /// The method, a space and the target, as they were received; then the values of fields.
+    /// The method, a space and the target, and then the values of fields, as received.
     text: Vec<u8>,
     request: Range<usize>,
     referer: Range<usize>,
@@ -71,41 +72,41 @@ impl Default for ExchangeRecord {
 }
 
 impl ExchangeRecord {
-    /// The method, a space, and the target, as they were received. Empty where the head was not read to its end.
+    /// The method, a space and the target, as received; empty if the head was not complete.
     pub fn method_and_target(&self) -> &[u8] {
         &self.text[self.request.clone()]
     }
 
-    /// The value of the Referer field, as it was received; empty where there is none.
+    /// The value of the Referer field, as received; empty if there is none.
     pub fn referer(&self) -> &[u8] {
         &self.text[self.referer.clone()]
     }
 
-    /// The value of the User-Agent field, as it was received; empty where there is none.
+    /// The value of the User-Agent field, as received; empty if there is none.
     pub fn user_agent(&self) -> &[u8] {
         &self.text[self.user_agent.clone()]
     }
 
-    /// Becomes the record of another exchange, and keeps its memory.
+    /// Resets the record for another exchange, and keeps its allocation.
     pub fn begin(&mut self, connection: u64, now: &Now) {
         let mut text = std::mem::take(&mut self.text);
         text.clear();
         *self = ExchangeRecord { connection, started: *now, text, ..ExchangeRecord::default() };
     }
 
-    /// How many bytes of the request are kept.
+    /// How many bytes of the request the record contains.
     pub fn request_bytes(&self) -> usize {
         self.text.len()
     }
 
-    /// Forgets the request, and keeps room for at most `bytes_kept` bytes of another one.
+    /// Removes the request, and keeps capacity for at most `bytes_kept` bytes of another one.
     pub fn forget_request(&mut self, bytes_kept: usize) {
         (self.request, self.referer, self.user_agent) = (0..0, 0..0, 0..0);
         self.text.clear();
         self.text.shrink_to(bytes_kept);
     }
 
-    /// Notes what was asked for.
+    /// Stores the request.
     pub fn note_request(&mut self, version: Version, method_and_target: &[u8], fields: &Fields<'_>) {
         self.version = Some(version);
         self.request = self.note(method_and_target);

@@ -1,10 +1,11 @@
-//! Fields of a received message (RFC 9110 §5): where their lines stand in the section's bytes, and what they hold.
+//! The fields of a received message (RFC 9110 §5): the positions of the field lines in the received bytes, and their
+//! values.
 
 macro_rules! field_names {
     ($($name:ident $text:literal;)*) => {
-        /// A field name that this server acts on; every other is [`FieldName::Other`].
+        /// A field name that this server uses; every other is [`FieldName::Other`].
         ///
-        /// Names are told apart once, when the head is read. Asking for an absent field then costs one bit.
+        /// Names are compared once, when the head is parsed. Whether a field is present is then a single bit.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         #[repr(u8)]
         pub enum FieldName {
@@ -15,7 +16,7 @@ macro_rules! field_names {
         }
 
         impl FieldName {
-            /// The name that `bytes` spell, in any case (RFC 9110 §5.1).
+            /// The field name in `bytes`, which is case-insensitive (RFC 9110 §5.1).
             pub fn from_bytes(bytes: &[u8]) -> FieldName {
                 match bytes.len() {
                     $(length if length == $text.len()
@@ -52,13 +53,13 @@ field_names! {
     UserAgent "User-Agent";
 }
 
-/// Whether two letters are the same, case aside: several names have as many letters, and few begin alike. Other bytes may
-/// pass for the same.
+/// Whether two letters are the same, ignoring case; other bytes may be mistaken for the same. A quick check before the
+/// full comparison: of the names of one length, few begin with the same letter.
 fn may_be_the_same_letter(one: u8, other: u8) -> bool {
     (one ^ other) & !0x20 == 0
 }
 
-// A set of names is a number of 32 bits.
+// A set of names is stored in 32 bits.
 const _: () = assert!((FieldName::Other as u8) < 32);
 
 impl FieldName {
@@ -67,22 +68,22 @@ impl FieldName {
     }
 }
 
-/// Where one field line stands, as offsets into the bytes of its section.
+/// The position of a field line, as offsets from the first byte of its section.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FieldSpan {
-    /// What the line's name is.
+    /// The name.
     pub name: FieldName,
     /// First byte of the name.
     pub name_start: u16,
-    /// Just behind the name: the colon.
+    /// One past the last byte of the name: the colon.
     pub name_end: u16,
-    /// First byte of the value, white space around it left out.
+    /// First byte of the value, without the white space around it.
     pub value_start: u16,
-    /// Just behind the value.
+    /// One past the last byte of the value.
     pub value_end: u16,
 }
 
-/// The positions of a section's lines, in their order.
+/// The positions of a section's field lines, in order.
 #[derive(Debug, Default)]
 pub struct FieldSpans {
     spans: Vec<FieldSpan>,
@@ -90,46 +91,46 @@ pub struct FieldSpans {
 }
 
 impl FieldSpans {
-    /// Room for `lines_max` lines, so that reading a head never allocates.
+    /// An empty list with capacity for `lines_max` lines, so that parsing a head never allocates.
     pub fn with_capacity(lines_max: usize) -> FieldSpans {
         FieldSpans { spans: Vec::with_capacity(lines_max), present: 0 }
     }
 
-    /// Forgets every line and keeps the room.
+    /// Removes all lines, and keeps the capacity.
     pub fn clear(&mut self) {
         self.spans.clear();
         self.present = 0;
     }
 
-    /// Bytes of memory that the lines and the room take.
+    /// How many bytes of memory the list owns, used or not.
     pub fn memory_bytes(&self) -> usize {
         self.spans.capacity() * size_of::<FieldSpan>()
     }
 
-    /// Makes room for `lines` lines in all.
+    /// Makes the capacity at least `lines` lines in all.
     pub fn reserve(&mut self, lines: usize) {
         self.spans.reserve(lines.saturating_sub(self.spans.len()));
     }
 
-    /// Gives up the room for lines that have not come.
+    /// Frees the unused capacity.
     pub fn shrink_to_fit(&mut self) {
         self.spans.shrink_to_fit();
     }
 
-    /// Becomes a copy of `other`, and keeps the room.
+    /// Becomes a copy of `other`, and keeps the capacity.
     pub fn copy_from(&mut self, other: &FieldSpans) {
         self.spans.clone_from(&other.spans);
         self.present = other.present;
     }
 
-    /// Adds the line that follows the ones known.
+    /// Appends a line.
     pub fn push(&mut self, span: FieldSpan) {
         self.present |= span.name.bit();
         self.spans.push(span);
     }
 }
 
-/// The field lines of one request. Borrows the bytes as they were received.
+/// The fields of one request. Borrows the received bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Fields<'a> {
     bytes: &'a [u8],
@@ -137,51 +138,53 @@ pub struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// The lines that `spans` finds in `bytes`, the section from its first byte on.
+    /// The field lines at `spans` in `bytes`, which begin with the section's first byte.
     pub fn new(bytes: &'a [u8], spans: &'a FieldSpans) -> Fields<'a> {
         Fields { bytes, spans }
     }
 
-    /// Whether a line of that name was received.
+    /// Whether there is a line with this name.
     pub fn contains(&self, name: FieldName) -> bool {
         self.spans.present & name.bit() != 0
     }
 
-    /// Whether a line of any of those names was received.
+    /// Whether there is a line with any of these names.
     pub fn contains_any<const N: usize>(&self, names: [FieldName; N]) -> bool {
         let bits = names.iter().fold(0, |bits, name| bits | name.bit());
         self.spans.present & bits != 0
     }
 
-    /// The values of all lines of that name, in their order.
+    /// The values of all lines with this name, in order.
     pub fn values(&self, name: FieldName) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let bytes = self.bytes;
-        // An absent name, the usual case, is not searched for.
+        // Usually the name is absent, and no search is needed.
         let spans = if self.contains(name) { self.spans.spans.as_slice() } else { &[] };
         spans.iter().filter(move |span| span.name == name).map(move |span| value_of(bytes, span))
     }
 
-    /// The value of the first line of that name.
+    /// The value of the first line with this name.
     pub fn first(&self, name: FieldName) -> Option<&'a [u8]> {
         self.values(name).next()
     }
 
-    /// The value of the only line of that name; `None` where there is none, or more than one.
+    /// The value of the only line with this name; `None` if there is none, or more than one.
     ///
-    /// For fields that hold one value and no list: of two lines that contradict each other, neither is believed.
+    /// For fields that are not lists: of two lines that contradict each other, neither is used.
     pub fn single(&self, name: FieldName) -> Option<&'a [u8]> {
         let mut values = self.values(name);
         let value = values.next()?;
         values.next().is_none().then_some(value)
     }
 
-    /// The members of a comma-separated list, over all lines of that name (RFC 9110 §5.6.1.2). White space around a
-    /// member is left out, and so are empty members. No member may hold a comma of its own (quoted strings do).
+    /// The members of a comma-separated list, over all lines with this name (RFC 9110 §5.6.1.2), without the white
+    /// space around them, and without empty members. Not for lists whose members may contain commas, as quoted strings
+    /// do.
     pub fn list(&self, name: FieldName) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         self.values(name).flat_map(list_members)
     }
 
-    /// Whether a Content-Type line names this media type, in any case and with any parameters (RFC 9110 §8.3.1).
+    /// Whether a Content-Type line has this media type, with any parameters. Media types are case-insensitive (RFC 9110
+    /// §8.3.1).
     pub fn has_media_type(&self, media_type: &[u8]) -> bool {
         self.values(FieldName::ContentType).any(|value| {
             let end = memchr::memchr(b';', value).unwrap_or(value.len());
@@ -189,7 +192,7 @@ impl<'a> Fields<'a> {
         })
     }
 
-    /// Name and value of every line, in their order.
+    /// The name and value of each line, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
         let bytes = self.bytes;
         self.spans
@@ -203,12 +206,12 @@ fn value_of<'a>(bytes: &'a [u8], span: &FieldSpan) -> &'a [u8] {
     &bytes[usize::from(span.value_start)..usize::from(span.value_end)]
 }
 
-/// The members of one line's list. White space (SP and HTAB) around them and empty ones are left out.
+/// The members of the list in one line, without the white space around them, and without empty members.
 pub fn list_members(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|byte| *byte == b',').map(trim_white_space).filter(|member| !member.is_empty())
 }
 
-/// `bytes` without the SP and HTAB around them: the only white space there is (RFC 9110 §5.6.3).
+/// `bytes` without the white space around them: SP and HTAB, and nothing else (RFC 9110 §5.6.3).
 pub fn trim_white_space(mut bytes: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] = bytes {
         bytes = rest;
@@ -224,7 +227,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_known_in_any_case() {
+    fn field_names_are_case_insensitive() {
         assert_eq!(FieldName::from_bytes(b"hOsT"), FieldName::Host);
         assert_eq!(FieldName::from_bytes(b"content-length"), FieldName::ContentLength);
         assert_eq!(FieldName::from_bytes(b"content_length"), FieldName::Other);
@@ -239,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn empty_list_members_are_left_out() {
+    fn empty_list_members_are_skipped() {
         let members: Vec<_> = list_members(b", a,, b ,\t,").collect();
         assert_eq!(members, [b"a", b"b"]);
     }

@@ -1,32 +1,32 @@
 //! Request methods (RFC 9110 §9).
 
-/// A request method, as far as the server tells them apart.
+/// A request method. Those that the server does not distinguish are [`Method::Unknown`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
-    /// Transfer a representation (§9.3.1).
+    /// Transfers a representation (§9.3.1).
     Get,
-    /// The same without its content (§9.3.2).
+    /// Like GET, but without the content (§9.3.2).
     Head,
-    /// Process the content; here: store it (§9.3.3).
+    /// Processes the content (§9.3.3). This server stores it.
     Post,
-    /// Replace the resource by the content (§9.3.4).
+    /// Replaces the resource by the content (§9.3.4).
     Put,
-    /// Remove the resource (§9.3.5); offered nowhere.
+    /// Removes the resource (§9.3.5). No resource allows it.
     Delete,
-    /// Open a tunnel (§9.3.6); offered nowhere.
+    /// Opens a tunnel (§9.3.6). No resource allows it.
     Connect,
-    /// Ask what is offered (§9.3.7).
+    /// Requests the allowed methods (§9.3.7).
     Options,
-    /// Loop the message back (§9.3.8); offered nowhere.
+    /// Loops the message back (§9.3.8). No resource allows it.
     Trace,
-    /// Modify the resource (RFC 5789); offered nowhere.
+    /// Modifies the resource (RFC 5789). No resource allows it.
     Patch,
-    /// A token that this server does not know.
+    /// Any other token.
     Unknown,
 }
 
 impl Method {
-    /// The method that a token names. Methods are case-sensitive (§9.1), so `get` is unknown.
+    /// The method with this name. Methods are case-sensitive (§9.1), so `get` is unknown.
     pub fn from_token(token: &[u8]) -> Method {
         match token {
             b"GET" => Method::Get,
@@ -42,7 +42,7 @@ impl Method {
         }
     }
 
-    /// The token that names the method in an Allow field.
+    /// The name of the method.
     pub fn as_str(self) -> &'static str {
         match self {
             Method::Get => "GET",

@@ -1,12 +1,12 @@
-//! RFC 9110: values and decisions.
+//! The semantics of HTTP (RFC 9110): requests, responses, fields, and decisions that depend on nothing else.
 //!
 //! # Laws
 //!
-//! 1. Nothing here parses or frames a message. [`status::Status::line`] is laid out as it is sent, so that each reason
-//!    phrase is written once.
-//! 2. Nothing here performs I/O or reads a clock: the time is an argument ([`Now`]).
-//! 3. A decision is a function of values, so that its tests are tables.
-//! 4. The protocol and the resources meet in [`service`], and nowhere else.
+//! 1. Nothing here parses or frames messages; that is the protocol's part. The only wire format is
+//!    [`status::Status::line`], so that each reason phrase is written in one place.
+//! 2. Nothing here performs I/O or reads a clock. The time is an argument ([`Now`]), so that tests can choose it.
+//! 3. Each decision is a function of its arguments, so that its tests are tables.
+//! 4. The protocol and the routes know each other only through [`service`].
 
 pub mod accept;
 pub mod conditional;
@@ -22,14 +22,14 @@ pub mod response;
 pub mod service;
 pub mod status;
 
-/// The time, read once per turn of the loop and passed down.
+/// The current time. The event loop reads the clock, and passes the time down as an argument.
 ///
-/// Tests write it as a literal, and so make a wait of ten minutes last no time at all.
+/// Tests choose it freely, so that testing a timeout of ten minutes takes no time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Now {
-    /// Nanoseconds since an arbitrary start; never goes back. All waiting is measured by it.
+    /// Nanoseconds since an arbitrary start. It never goes back, and all timeouts are measured by it.
     pub monotonic_ns: u64,
-    /// Nanoseconds since 1970-01-01T00:00:00Z, leap seconds left out. Dates are made from it.
+    /// Nanoseconds since 1970-01-01T00:00:00Z, without leap seconds. Dates are made from it.
     pub unix_ns: u64,
 }
 

@@ -1,21 +1,22 @@
-//! Where a browser says that a request comes from: Origin (Fetch §3.2) and Sec-Fetch-Site (Fetch Metadata §2.4).
+//! Protection against cross-origin writes, by the fields Origin (Fetch §3.2) and Sec-Fetch-Site (Fetch Metadata §2.4).
 //!
-//! A page of any site can make a browser send a POST to this server, also to one that only the browser's machine can
-//! reach. The browser does not let the page read the answer, but what the request stores is stored. Programs other than
-//! browsers send neither field.
+//! A page of any site can make a browser send a POST to this server, even if only the browser's machine can reach it.
+//! The browser does not let the page read the response, but the upload would be stored. Programs other than browsers
+//! send neither field.
 
 use super::fields::{FieldName, Fields};
 use super::method::Method;
 use super::request::Request;
 
-/// Whether a browser says that a page of another origin has it send this request, and the method may change something.
+/// Whether the request may modify something, and a page of another origin made a browser send it.
 pub fn is_cross_origin_write(request: &Request<'_>) -> bool {
-    let only_reads = matches!(request.method, Method::Get | Method::Head | Method::Options);
-    !only_reads && (is_sent_from_elsewhere(&request.fields) || has_other_origin(request))
+    let is_safe = matches!(request.method, Method::Get | Method::Head | Method::Options);
+    !is_safe && (is_cross_site(&request.fields) || has_other_origin(request))
 }
 
-/// `none` is the user's own doing: an address typed in, a bookmark.
-fn is_sent_from_elsewhere(fields: &Fields<'_>) -> bool {
+/// Whether Sec-Fetch-Site has a value other than `same-origin` or `none`, which stands for a request by the user: a
+/// typed address, or a bookmark.
+fn is_cross_site(fields: &Fields<'_>) -> bool {
     fields.values(FieldName::SecFetchSite).any(|site| !matches!(site, b"same-origin" | b"none"))
 }
 
@@ -30,7 +31,8 @@ fn has_other_origin(request: &Request<'_>) -> bool {
 
 const SCHEME: &[u8] = b"http://";
 
-/// Whether `origin`, an Origin field's value, is that of resources at `authority`, which is a valid host and port.
+/// Whether `origin`, the value of an Origin field, is the origin of `http` resources at `authority`, a valid host and
+/// port.
 fn is_origin_of(origin: &[u8], authority: &[u8]) -> bool {
     let Some((scheme, origin_authority)) = origin.split_at_checked(SCHEME.len()) else { return false };
     let (host, port) = host_and_port(authority);
@@ -38,10 +40,10 @@ fn is_origin_of(origin: &[u8], authority: &[u8]) -> bool {
     scheme.eq_ignore_ascii_case(SCHEME) && origin_host.eq_ignore_ascii_case(host) && origin_port == port
 }
 
-/// Host and port of an authority. A port that is left out, or empty, is 80 (RFC 9110 §4.2.1).
+/// The host and the port of an authority. A missing or empty port is 80 (RFC 9110 §4.2.1).
 pub fn host_and_port(authority: &[u8]) -> (&[u8], &[u8]) {
     const DEFAULT_PORT: &[u8] = b"80";
-    // The colons of an IPv6 address stand before its closing bracket.
+    // A colon of an IPv6 address is not found, because the closing bracket follows it.
     match authority.iter().rposition(|byte| !byte.is_ascii_digit()) {
         Some(colon) if authority[colon] == b':' => match &authority[colon + 1..] {
             b"" => (&authority[..colon], DEFAULT_PORT),
@@ -56,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_origin_is_scheme_host_and_port() {
+    fn origins_are_equal_if_scheme_host_and_port_are() {
         for (origin, authority) in [
             ("http://h", "h"),
             ("http://h", "h:80"),

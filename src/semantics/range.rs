@@ -1,49 +1,49 @@
-//! Range requests (RFC 9110 §14): which bytes of a representation are asked for.
+//! Range requests (RFC 9110 §14): which bytes of a representation are requested.
 
 use super::fields::list_members;
 
-/// More ranges than this are not served apart. Players and download managers ask for a handful.
+/// Most ranges of a request; if there are more, the field is ignored. Players and download managers request a handful.
 const RANGES_MAX: usize = 64;
 
-/// A stretch of a representation, as offsets of bytes from its start.
+/// A range of a representation, as byte offsets from its start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ByteRange {
     /// The first byte.
     pub first: u64,
-    /// The last byte, itself included. Never before the first.
+    /// The last byte, inclusive. It is never before the first.
     pub last: u64,
 }
 
 impl ByteRange {
-    /// How many bytes it has: 1 at least.
+    /// The length in bytes, at least 1.
     pub fn bytes(&self) -> u64 {
         (self.last - self.first).saturating_add(1)
     }
 }
 
-/// What a Range field comes to.
+/// What a Range field selects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Selection {
-    /// The field does not count: the whole representation is sent.
+    /// The whole representation, because the field is ignored.
     Whole,
-    /// This range alone, though more may have been asked for that do not exist.
+    /// A single range. Other requested ranges may have been unsatisfiable.
     One(ByteRange),
-    /// These ranges, two at least, in the order in which they were asked for.
+    /// Two or more ranges, in the requested order.
     Several(Vec<ByteRange>),
-    /// None of the ranges exists: 416.
+    /// Nothing: none of the ranges is satisfiable. The response is a 416.
     Unsatisfiable,
 }
 
-/// What `value`, that of a Range field, selects of a representation of `bytes_total` bytes.
+/// What `value`, the value of a Range field, selects of a representation of `bytes_total` bytes.
 ///
-/// A malformed field and an unknown unit do not count (§14.2), and neither does a set of ranges that is only good for
-/// making the server work: too many of them, or together longer than the representation.
+/// The field is ignored if it is malformed or has an unknown unit (§14.2). It is also ignored if it could serve only to
+/// burden the server: if it has too many ranges, or if these are longer in total than the representation.
 pub fn select(value: &[u8], bytes_total: u64) -> Selection {
     let Some(specs) = parse(value) else { return Selection::Whole };
     if specs.is_empty() || specs.len() > RANGES_MAX {
         return Selection::Whole;
     }
-    // Of an empty representation a suffix is satisfiable by the RFC's rule, and yet no Content-Range can name it.
+    // By the RFC's rule a suffix of an empty representation is satisfiable, but no Content-Range can express it.
     if bytes_total == 0 && specs.iter().any(|spec| matches!(spec, Spec::Suffix(1..))) {
         return Selection::Whole;
     }
@@ -57,12 +57,12 @@ pub fn select(value: &[u8], bytes_total: u64) -> Selection {
     }
 }
 
-/// A range as it is asked for, before the length is known.
+/// A range as requested, before it is applied to a representation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Spec {
-    /// From the first byte on, to the end or to the second one.
+    /// From the first position to the second, inclusive, or to the end.
     From(u64, Option<u64>),
-    /// The last so many bytes.
+    /// This many bytes at the end.
     Suffix(u64),
 }
 
@@ -77,14 +77,14 @@ impl Spec {
     }
 }
 
-/// `bytes=` and a list of ranges (§14.1.2); `None` where it is malformed or of another unit.
+/// Parses `bytes=` and a list of ranges (§14.1.2); `None` if it is malformed or of another unit.
 fn parse(value: &[u8]) -> Option<Vec<Spec>> {
     const UNIT: &[u8] = b"bytes=";
     let (unit, set) = value.split_at_checked(UNIT.len())?;
     if !unit.eq_ignore_ascii_case(UNIT) {
         return None;
     }
-    // Taking one more than are served is enough to know that there are too many.
+    // One more than the limit is enough to find that there are too many.
     list_members(set).take(RANGES_MAX + 1).map(parse_spec).collect()
 }
 
@@ -100,7 +100,7 @@ fn parse_spec(member: &[u8]) -> Option<Spec> {
     }
 }
 
-/// 1*DIGIT. A number that 64 bits cannot hold is as good as the largest one: no representation reaches that far.
+/// Parses 1*DIGIT. A number of more than 64 bits is treated as the largest one, since no representation is that long.
 fn parse_position(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return None;
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn ranges_that_exist() {
+    fn satisfiable_ranges_are_selected() {
         for (value, expected) in [
             ("bytes=0-0", &[(0, 0)][..]),
             ("bytes=2-5", &[(2, 5)]),
@@ -145,14 +145,14 @@ mod tests {
     }
 
     #[test]
-    fn ranges_that_do_not_exist() {
+    fn unsatisfiable_ranges_are_reported() {
         for value in ["bytes=10-", "bytes=10-20", "bytes=-0", "bytes=18446744073709551615-", "bytes=99-,-0"] {
             assert_eq!(select(value.as_bytes(), 10), Selection::Unsatisfiable, "{value}");
         }
     }
 
     #[test]
-    fn fields_that_do_not_count() {
+    fn malformed_fields_are_ignored() {
         for value in [
             "",
             "bytes",
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn abusive_sets_do_not_count() {
+    fn too_many_or_too_long_ranges_are_ignored() {
         assert_eq!(select(b"bytes=0-,0-", 10), Selection::Whole);
         assert_eq!(select(b"bytes=0-9,-1", 10), Selection::Whole);
         let many = |count: u64| {
@@ -191,14 +191,14 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_representation() {
+    fn ranges_of_an_empty_representation() {
         assert_eq!(select(b"bytes=0-", 0), Selection::Unsatisfiable);
         assert_eq!(select(b"bytes=-0", 0), Selection::Unsatisfiable);
         assert_eq!(select(b"bytes=-5", 0), Selection::Whole);
     }
 
     #[test]
-    fn the_longest_representation() {
+    fn ranges_of_the_longest_representation() {
         assert_eq!(select(b"bytes=-1", u64::MAX), ranges(&[(u64::MAX - 1, u64::MAX - 1)]));
         assert_eq!(select(b"bytes=0-,-18446744073709551615", u64::MAX), Selection::Whole);
     }

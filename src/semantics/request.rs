@@ -1,38 +1,38 @@
-//! A request as a route sees it (RFC 9110 §3.4): method, target, fields. It borrows the bytes as they were received.
+//! A request as routes see it (RFC 9110 §3.4): method, target, fields. It borrows the received bytes.
 
 use super::fields::{FieldName, Fields};
 use super::method::Method;
 
-/// The version that both sides act by (RFC 9110 §2.5).
+/// The protocol version of a request (RFC 9110 §2.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {
     /// HTTP/1.0.
     Http10,
-    /// HTTP/1.1, and every later minor version, which is read as if it were 1.1.
+    /// HTTP/1.1, and every higher minor version, which is treated as 1.1.
     Http11,
 }
 
-/// What the request is for (RFC 9112 §3.2), not decoded. Percent signs are followed by two digits, and other bytes are of
-/// the URI grammar or among those that clients send without encoding them.
+/// A request target (RFC 9112 §3.2), not percent-decoded. Each percent sign is followed by two hexadecimal digits. The
+/// other bytes are those of the URI grammar, and a few that clients send without encoding them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target<'a> {
     /// `/path?query`.
     Origin(&'a [u8]),
     /// `http://authority/path?query`. The authority replaces the Host field.
     Absolute {
-        /// Between the two slashes and the path.
+        /// A host and an optional port.
         authority: &'a [u8],
-        /// What follows; may be empty.
+        /// Everything after the authority. May be empty.
         path_and_query: &'a [u8],
     },
-    /// `host:port`, of CONNECT alone.
+    /// `host:port`, only with CONNECT.
     Authority(&'a [u8]),
-    /// `*`, of OPTIONS alone: the server as a whole.
+    /// `*`, only with OPTIONS: the server as a whole.
     Asterisk,
 }
 
 impl<'a> Target<'a> {
-    /// What follows the first `?`, not decoded; `None` where there is none.
+    /// The query, without the `?` and not decoded; `None` if there is none.
     pub fn query(&self) -> Option<&'a [u8]> {
         let path_and_query = match *self {
             Target::Origin(path_and_query) | Target::Absolute { path_and_query, .. } => path_and_query,
@@ -41,8 +41,7 @@ impl<'a> Target<'a> {
         memchr::memchr(b'?', path_and_query).map(|query| &path_and_query[query + 1..])
     }
 
-    /// The path, not decoded, without the query. An empty path is `/` (RFC 9110 §4.2.3); an asterisk and an authority
-    /// have none.
+    /// The path, not decoded. An empty path is `/` (RFC 9110 §4.2.3). `None` for asterisk-form and authority-form.
     pub fn path(&self) -> Option<&'a [u8]> {
         let path_and_query = match *self {
             Target::Origin(path_and_query) | Target::Absolute { path_and_query, .. } => path_and_query,
@@ -56,23 +55,24 @@ impl<'a> Target<'a> {
     }
 }
 
-/// One request's head.
+/// The head of a request.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
-    /// What to do.
+    /// The method.
     pub method: Method,
-    /// With what.
+    /// The target.
     pub target: Target<'a>,
-    /// By which version's rules.
+    /// The version.
     pub version: Version,
-    /// The field lines.
+    /// The fields.
     pub fields: Fields<'a>,
-    /// Bytes of content that Content-Length announces; `None` where the content is chunked. 0 where there is none.
+    /// The length of the content in bytes, 0 if there is none; `None` if it is chunked.
     pub content_bytes: Option<u64>,
 }
 
 impl<'a> Request<'a> {
-    /// Whom the request was sent to: host and port. The authority of an absolute-form replaces Host (RFC 9112 §3.2.2).
+    /// The host and port that the request was sent to: the authority of an absolute-form, or else Host (RFC 9112
+    /// §3.2.2).
     pub fn authority(&self) -> Option<&'a [u8]> {
         match self.target {
             Target::Absolute { authority, .. } => Some(authority),
@@ -80,8 +80,8 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// Whether the request is about the server as a whole: `OPTIONS *`, or what a proxy is sent for it, the absolute-form
-    /// without a path and a query (RFC 9112 §3.2.4).
+    /// Whether the request is about the server as a whole: `OPTIONS *`, or its form for proxies, an absolute-form
+    /// without path and query (RFC 9112 §3.2.4).
     pub fn is_about_server(&self) -> bool {
         match self.target {
             Target::Asterisk => true,

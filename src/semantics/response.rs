@@ -1,4 +1,4 @@
-//! A response as a route makes it (RFC 9110 §3.4): status, fields, content. How it is framed is not its business.
+//! A response as routes create it (RFC 9110 §3.4): status, fields, content. The protocol adds the framing.
 
 use std::borrow::Cow;
 
@@ -7,34 +7,34 @@ use super::method::Method;
 use super::range::ByteRange;
 use super::status::Status;
 
-/// What follows the head.
+/// The content of a response.
 #[derive(Debug)]
 pub enum Body<'r, B> {
     /// Content of 0 bytes.
     Empty,
     /// Content in memory.
     Bytes(Cow<'r, [u8]>),
-    /// Content that the driver transmits: an open file.
+    /// Content that is read while it is sent: a file, say.
     Source(B),
 }
 
-/// What a Content-Range field says (RFC 9110 §14.4), in bytes.
+/// The value of a Content-Range field (RFC 9110 §14.4), in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ContentRange {
-    /// The content is this range of a representation of so many bytes.
+    /// The content is this range, of a representation of this length.
     Part(ByteRange, u64),
-    /// The representation has so many bytes, and none of the ranges is among them.
+    /// None of the ranges is satisfiable, for a representation of this length.
     Unsatisfied(u64),
 }
 
-/// How content is compressed.
+/// The content coding of a response, as in a Content-Encoding field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ContentEncoding {
-    /// RFC 1952.
+    /// gzip (RFC 1952).
     Gzip,
-    /// RFC 7932.
+    /// Brotli (RFC 7932).
     Brotli,
-    /// RFC 8878.
+    /// Zstandard (RFC 8878).
     Zstd,
 }
 
@@ -58,37 +58,37 @@ pub struct RareFields {
     pub content_disposition: Option<String>,
 }
 
-/// A response. Fields are members, so that none can be sent twice or under a wrong name. Content-Length,
-/// Transfer-Encoding, Connection and Date are no members: the connection alone writes them.
+/// A response. Its fields are members, so that none can be sent twice or under a wrong name. Content-Length,
+/// Transfer-Encoding, Connection and Date are not among them, because only the connection writes those.
 #[derive(Debug)]
 pub struct Response<'r, B> {
     /// The status.
     pub status: Status,
-    /// Content-Encoding: how the content is compressed.
+    /// Content-Encoding, if the content is compressed.
     pub content_encoding: Option<ContentEncoding>,
     /// Content-Type.
     pub content_type: Option<Cow<'r, str>>,
-    /// Whether the answer depends on what codings were accepted: `Vary: Accept-Encoding`.
+    /// Whether the response depends on the accepted content codings: `Vary: Accept-Encoding`.
     pub varies_by_coding: bool,
-    /// Whether the answer depends on what media types were accepted: `Vary: Accept`.
+    /// Whether the response depends on the accepted media types: `Vary: Accept`.
     pub varies_by_media_type: bool,
-    /// Whether a cache must ask before each use: `Cache-Control: no-cache` (RFC 9111 §5.2.2.4).
+    /// Whether a cache must revalidate the response before each use: `Cache-Control: no-cache` (RFC 9111 §5.2.2.4).
     pub no_cache: bool,
-    /// What few responses have. Boxed, since every response is moved a few times.
+    /// Fields that few responses have. Boxed, because every response is moved a few times.
     pub rare: Option<Box<RareFields>>,
     /// Content-Security-Policy: what a browser may do with the content.
     pub content_security_policy: Option<&'static str>,
     /// Whether only pages of the same origin may embed the content: `Cross-Origin-Resource-Policy: same-origin`.
     pub same_origin_only: bool,
-    /// Allow (RFC 9110 §10.2.1); empty where nothing is allowed.
+    /// Allow (RFC 9110 §10.2.1). An empty list means that no method is allowed.
     pub allow: Option<&'static [Method]>,
-    /// Accept-Encoding (RFC 9110 §12.5.3): the content codings that a request's content may have.
+    /// Accept-Encoding (RFC 9110 §12.5.3): the content codings that are accepted in a request's content.
     pub accept_encoding: Option<&'static str>,
     /// Whether ranges of the representation are served: `Accept-Ranges: bytes`.
     pub accepts_ranges: bool,
-    /// Whether a browser must believe the Content-Type, and not guess from the content: `X-Content-Type-Options: nosniff`.
+    /// Whether browsers must use the Content-Type, and not guess from the content: `X-Content-Type-Options: nosniff`.
     pub nosniff: bool,
-    /// ETag, in its quotes.
+    /// ETag, including its quotation marks.
     pub etag: Option<Cow<'r, str>>,
     /// Last-Modified.
     pub last_modified: Option<ImfFixdate>,
@@ -122,7 +122,7 @@ impl<'r, B> Response<'r, B> {
         }
     }
 
-    /// A response whose content is `reason` in a line of its own: why the request was not done.
+    /// An error response. Its content is one line of text, `reason`.
     pub fn with_reason(status: Status, reason: &'static str) -> Response<'r, B> {
         let mut line = Vec::with_capacity(reason.len() + 1);
         line.extend_from_slice(reason.as_bytes());

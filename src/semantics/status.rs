@@ -1,4 +1,4 @@
-//! Status codes (RFC 9110 §15), with the registered reason phrases.
+//! Status codes (RFC 9110 §15) with their registered reason phrases.
 
 macro_rules! statuses {
     ($($name:ident $code:literal $reason:literal;)*) => {
@@ -10,7 +10,7 @@ macro_rules! statuses {
         }
 
         impl Status {
-            /// The status line with its CRLF (RFC 9112 §4), ready to be copied.
+            /// The status line with its CRLF (RFC 9112 §4).
             pub fn line(self) -> &'static [u8] {
                 match self {
                     $(Status::$name => concat!("HTTP/1.1 ", $code, " ", $reason, "\r\n").as_bytes(),)*
@@ -50,7 +50,7 @@ statuses! {
 }
 
 impl Status {
-    /// The three digits as a number.
+    /// The status code as a number.
     pub fn code(self) -> u16 {
         self as u16
     }

@@ -1,5 +1,6 @@
-//! One connection, without its socket: what it is handed, and what it hands out. `process.rs` interprets what was received;
-//! `timeouts.rs` says how long for, with the named timers of `timers.rs`; `record.rs` tells what happened.
+//! One connection, without its socket. This file has what the caller exchanges with it. `process.rs` interprets
+//! received bytes in the states of `state.rs`, `timeouts.rs` decides how long to wait, with the timers of `timers.rs`,
+//! and `record.rs` records the exchanges.
 
 mod process;
 mod record;
@@ -24,26 +25,41 @@ use crate::semantics::exchange_record::Outcome;
 use crate::semantics::service::{Service, Source};
 
 /// The state of one connection, without its socket.
+///
+/// The owner of the socket drives it. In each pass it calls
+///
+/// 1. [`process`](Connection::process) until that returns [`Step::Idle`],
+/// 2. [`transmit`](Connection::transmit), sends what that returns, and reports it by
+///    [`transmitted`](Connection::transmitted) or [`end_transmitted`](Connection::end_transmitted),
+/// 3. if [`wants_input`](Connection::wants_input), [`input_space`](Connection::input_space), receives into that, and
+///    reports it by [`received`](Connection::received) or [`received_eof`](Connection::received_eof).
+///
+/// After a pass without progress it calls [`flush_content`](Connection::flush_content) and, if that made no progress
+/// either, [`release_idle_memory`](Connection::release_idle_memory). When the time of
+/// [`deadline_ns`](Connection::deadline_ns) has come, it calls [`expire`](Connection::expire). Once
+/// [`is_closed`](Connection::is_closed), it closes the socket.
 pub struct Connection<S: Service> {
     state: State<S::Sink>,
     input: ReceiveBuffer,
     output: SendQueue<S::Source>,
     timers: Timers,
-    /// When something was last sent, or was queued while nothing else was; before that, when the connection was accepted.
+    /// When bytes were last sent, or were queued while nothing else was; before that, when the connection was accepted.
+    /// On the monotonic clock.
     send_progress_ns: u64,
-    /// Each connection of a run has its own.
+    /// Unique among the connections of a run.
     number: u64,
-    /// Exchanges that have not ended; `None` where nobody reads records.
+    /// The records of exchanges that have not ended; `None` if records are disabled.
     records: Option<Box<PendingRecords>>,
-    peer_has_ended: bool,
+    input_ended: bool,
     has_received: bool,
+    /// Whether an empty line before the current head has been skipped.
     empty_line_skipped: bool,
-    /// Whether the server is ending: every further response is the connection's last.
+    /// Whether the server is shutting down: the next response is the connection's last.
     shutting_down: bool,
 }
 
 impl<S: Service> Connection<S> {
-    /// A connection that has just been accepted. `number` names it in records and in the log.
+    /// A connection that has just been accepted. `number` identifies it in records and in the log.
     pub fn new(number: u64, shared: &Shared, now: &Now) -> Connection<S> {
         let mut timers = Timers::stopped();
         timers.set(Timer::Idle, now.monotonic_ns.saturating_add(shared.settings.idle_timeout_ns));
@@ -55,33 +71,34 @@ impl<S: Service> Connection<S> {
             send_progress_ns: now.monotonic_ns,
             number,
             records: shared.records.enabled.then(Box::default),
-            peer_has_ended: false,
+            input_ended: false,
             has_received: false,
             empty_line_skipped: false,
             shutting_down: false,
         }
     }
 
-    // What is received.
+    // Receiving.
 
-    /// Whether received bytes are of use now.
+    /// Whether the connection can take received bytes now.
     pub fn wants_input(&self) -> bool {
         let is_done = match &self.state {
             State::Draining(draining) => draining.bytes > DRAIN_BYTES_MAX,
             State::Closed => true,
             State::Head(_) | State::Content(_) => false,
         };
-        !is_done && !self.peer_has_ended && self.input.spare_capacity() > 0
+        !is_done && !self.input_ended && self.input.spare_capacity() > 0
     }
 
-    /// Room to receive into. Empty only if [`wants_input`](Connection::wants_input) is false.
+    /// The space to receive into. It is not empty if [`wants_input`](Connection::wants_input).
     pub fn input_space(&mut self, shared: &mut Shared) -> &mut [u8] {
         let bytes_max = self.bytes_to_boundary();
         self.input.spare_capacity_mut(bytes_max, &mut shared.pool)
     }
 
-    /// Content of announced length is received so that its pieces end where whole buffers of it would: written to a file,
-    /// each then fills whole pages. A piece that begins in the middle of one costs a file system half as much again.
+    /// How many bytes to receive at most. Content of known length is received up to multiples of the buffer's size, so
+    /// that each write to its file fills whole pages. A write that begins within a page costs a file system half as
+    /// much again.
     fn bytes_to_boundary(&self) -> usize {
         match &self.state {
             State::Content(content) if self.input.is_empty() && content.framing.content != Framing::Chunked => {
@@ -91,20 +108,20 @@ impl<S: Service> Connection<S> {
         }
     }
 
-    /// The first `bytes` of the space have been received.
+    /// Reports that the first `bytes` bytes of the [`input_space`](Connection::input_space) have been received.
     pub fn received(&mut self, bytes: usize) {
         self.has_received |= bytes > 0;
         self.input.received(bytes);
     }
 
-    /// The client will send nothing more.
+    /// Reports the end of input: the client has shut down its sending side.
     pub fn received_eof(&mut self) {
-        self.peer_has_ended = true;
+        self.input_ended = true;
     }
 
-    // What is sent.
+    // Sending.
 
-    /// What is to be sent next: bytes, then one source, then the end.
+    /// What is to be sent next; `None` if there is nothing to send now.
     pub fn transmit(&mut self) -> Option<Transmit<'_, <S::Source as Source>::File>> {
         match self.state {
             State::Closed => None,
@@ -112,18 +129,18 @@ impl<S: Service> Connection<S> {
         }
     }
 
-    /// Whether what is sent next comes from a source, which may have to wait for the disk.
+    /// Whether the content of the last response comes from a source. Reading that may block on the disk.
     pub fn sends_from_source(&self) -> bool {
         self.output.has_source()
     }
 
-    /// Whether nothing but the end of the connection tells the client that the content is complete, so that a connection
-    /// that is closed before would pass for that end (RFC 9112 §8).
+    /// Whether close-delimited content is being sent (RFC 9112 §6.3). If the connection were closed in the usual way
+    /// now, the client could not tell that the content is incomplete (§8).
     pub fn content_is_close_delimited(&self) -> bool {
         self.output.is_close_delimited()
     }
 
-    /// The first `bytes` of what [`transmit`](Connection::transmit) gave have been sent.
+    /// Reports that the first `bytes` bytes of what [`transmit`](Connection::transmit) returned have been sent.
     pub fn transmitted(&mut self, bytes: u64, shared: &mut Shared, now: &Now) {
         self.output.transmitted(bytes);
         if let Some(records) = &mut self.records {
@@ -133,26 +150,26 @@ impl<S: Service> Connection<S> {
         self.send_progressed(shared, now);
     }
 
-    /// The writing side has been shut, as [`Transmit::End`] asked.
+    /// Reports that the sending side of the socket has been shut down, as [`Transmit::End`] requires.
     pub fn end_transmitted(&mut self, shared: &mut Shared, now: &Now) {
         self.output.end_transmitted();
-        // Content of unknown length that an HTTP/1.0 client was sent is complete with the end.
+        // The end completes a close-delimited response.
         if let Some(records) = &mut self.records {
             records.sent(0, 0, false, &mut shared.records, now);
         }
         self.timers.stop(Timer::WriteStall);
-        self.drain(now);
+        self.start_drain_timer(now);
     }
 
-    // How it ends.
+    // Ending.
 
-    /// The server is ending: the next response is the last one, and no request is waited for longer than a second.
+    /// Begins a graceful shutdown: the next response is the last one, and timeouts are shortened.
     pub fn begin_shutdown(&mut self, now: &Now) {
         self.shutting_down = true;
-        self.shorten_waits(now);
+        self.shorten_timers(now);
     }
 
-    /// Whether a response is being made or sent, or an upload received: what an orderly end waits for.
+    /// Whether a response is being sent, or content is being received. A graceful shutdown waits for these.
     pub fn is_responding(&self) -> bool {
         match &self.state {
             State::Head(_) | State::Draining(_) => self.output.is_pending(),
@@ -161,13 +178,14 @@ impl<S: Service> Connection<S> {
         }
     }
 
-    /// The socket is lost, or is to be closed as `ending` says. What has not been sent by now never will be.
+    /// Ends the connection, because its socket failed or the caller wants to close it. What is queued is not sent any
+    /// more. Exchanges that have not ended are recorded with `outcome`.
     pub fn close(&mut self, outcome: Outcome, shared: &mut Shared, now: &Now) {
         if let Some(records) = &mut self.records {
             if let State::Content(content) = &self.state {
                 records.content_received(content.bytes);
             }
-            records.lose(outcome, &mut shared.records, now);
+            records.end_all(outcome, &mut shared.records, now);
         }
         self.state = State::Closed;
         self.timers.stop_all();
@@ -175,7 +193,7 @@ impl<S: Service> Connection<S> {
         self.input.consume_all();
     }
 
-    /// Gives back memory in which nothing waits. To be called when the connection goes idle, behind
+    /// Gives unused memory back to the pool. To be called when the connection goes idle, after
     /// [`flush_content`](Connection::flush_content).
     pub fn release_idle_memory(&mut self, shared: &mut Shared) {
         self.input.release(&mut shared.pool);
@@ -185,13 +203,13 @@ impl<S: Service> Connection<S> {
         }
     }
 
-    /// Bytes of memory that the connection's buffers hold, used or not. [`limits`](super::limits) bounds them, whatever the
-    /// client does.
+    /// How many bytes of memory the connection's buffers own, used or not. [`limits`](super::limits) bounds them,
+    /// whatever the client does.
     pub fn memory_bytes(&self) -> usize {
         self.input.memory_bytes() + self.output.memory_bytes()
     }
 
-    /// Bytes of memory that the receive buffer holds while content is received.
+    /// How many bytes of memory the receive buffer owns, if content is being received; otherwise 0.
     pub fn content_buffer_bytes(&self) -> usize {
         match &self.state {
             State::Content(_) => self.input.memory_bytes(),
@@ -199,17 +217,17 @@ impl<S: Service> Connection<S> {
         }
     }
 
-    /// Whether the socket may be closed.
+    /// Whether the connection has ended, so that the socket is to be closed.
     pub fn is_closed(&self) -> bool {
         matches!(self.state, State::Closed)
     }
 
-    /// The number that the connection was made with.
+    /// The number given to [`new`](Connection::new).
     pub fn number(&self) -> u64 {
         self.number
     }
 
-    /// What the connection is doing, in the words of the debug log.
+    /// What the connection is doing, for the debug log.
     pub fn activity(&self) -> &'static str {
         match &self.state {
             State::Content(_) => "reading the content",

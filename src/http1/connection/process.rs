@@ -1,4 +1,5 @@
-//! What is made of what was received: one step after the other, each of which asks the service at most one question.
+//! Interprets received bytes: the transitions between the states of a connection, but for those that a timer causes.
+//! Each step calls the service at most once.
 
 use std::mem;
 
@@ -24,14 +25,14 @@ use crate::semantics::request::Request;
 use crate::semantics::response::Response;
 use crate::semantics::service::{Reply, Service, Sink, Source};
 
-/// What a call of [`process`](Connection::process) did.
+/// The result of [`Connection::process`] and [`Connection::flush_content`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Nothing can be done before bytes are received or sent, or time passes.
+    /// There is nothing to do until bytes are received or sent, or a timer fires.
     Idle,
-    /// Something was done; there may be more to do.
+    /// The connection made progress, and may make more.
     Progress,
-    /// As `Progress`; and since that may have waited for the disk, the time that the caller knows is out of date.
+    /// Like `Progress`, but the step may have waited for the disk, so the caller's time may be out of date.
     SlowProgress,
 }
 
@@ -42,10 +43,11 @@ impl Step {
 }
 
 impl<S: Service> Connection<S> {
-    /// Interprets what was received, up to one question to the service.
+    /// Interprets received bytes, up to one call of the service.
     pub fn process(&mut self, service: &mut S, shared: &mut Shared, now: &Now) -> Step {
-        // How nearly every pass ends: without a move of the state. Content may end without a further byte.
-        if matches!(self.state, State::Head(_)) && self.input.is_empty() && !self.peer_has_ended {
+        // A shortcut for the end of nearly every pass, without moving the state. Only in Head: content can end without
+        // a further byte.
+        if matches!(self.state, State::Head(_)) && self.input.is_empty() && !self.input_ended {
             return Step::Idle;
         }
         let (state, step) = match mem::take(&mut self.state) {
@@ -58,8 +60,8 @@ impl<S: Service> Connection<S> {
         step
     }
 
-    /// Hands content that has been gathered to the route. To be called when the connection goes idle: until then content
-    /// waits for more, so that it is written in large pieces.
+    /// Passes gathered content to the route. To be called when the connection goes idle: until then, content is
+    /// gathered so that it is written in large pieces.
     pub fn flush_content(&mut self, shared: &mut Shared, now: &Now) -> Step {
         if self.input.content().is_empty() {
             return Step::Idle;
@@ -70,7 +72,7 @@ impl<S: Service> Connection<S> {
                 Step::SlowProgress
             }
             state => {
-                debug_assert!(false, "content is gathered where none is received");
+                debug_assert!(false, "there is content outside of State::Content");
                 self.state = state;
                 Step::Idle
             }
@@ -100,19 +102,19 @@ impl<S: Service> Connection<S> {
                 Ok(next) => return next,
                 Err(error) => error,
             },
-            Ok(false) if self.peer_has_ended => ProtocolError::HeadIncomplete,
+            Ok(false) if self.input_ended => ProtocolError::HeadIncomplete,
             Ok(false) => {
                 if was_empty {
-                    self.wait_for_head(shared, now);
+                    self.start_head_timer(shared, now);
                 }
                 return (State::Head(head), Step::Idle);
             }
             Err(error) => error,
         };
-        (self.refuse(error, head.method(), shared, now), Step::Progress)
+        (self.respond_with_error(error, head.method(), shared, now), Step::Progress)
     }
 
-    /// RFC 9112 §2.2: an empty line before the request-line is ignored; a second one is a protocol error.
+    /// Skips an empty line before the request line (RFC 9112 §2.2). A second one is a protocol error.
     fn skip_empty_line(&mut self) {
         if !self.empty_line_skipped && leading_empty_line(self.input.unread()) == EmptyLine::Complete {
             self.input.consume(b"\r\n".len());
@@ -120,17 +122,17 @@ impl<S: Service> Connection<S> {
         }
     }
 
-    /// No byte of a further request has come.
+    /// Handles the absence of a further request: the connection ends if the input has.
     fn no_request(&mut self, head: HeadParser, now: &Now) -> (State<S::Sink>, Step) {
-        if self.peer_has_ended {
+        if self.input_ended {
             self.timers.stop(Timer::Idle);
-            self.begin_sending(now);
+            self.start_write_stall_timer(now);
             return (self.begin_draining(), Step::Progress);
         }
         (State::Head(head), Step::Idle)
     }
 
-    /// The head is complete: asks the service, and does as it says.
+    /// Passes a request with a complete head to the service, and acts on its reply.
     fn take_request(
         &mut self,
         head: &HeadParser,
@@ -140,9 +142,9 @@ impl<S: Service> Connection<S> {
     ) -> Result<(State<S::Sink>, Step), ProtocolError> {
         self.timers.stop(Timer::Idle);
         self.timers.stop(Timer::Head);
-        self.begin_sending(now);
+        self.start_write_stall_timer(now);
         let Some((bytes, spans)) = self.input.unread_with_spans() else {
-            debug_assert!(false, "a head is complete of which nothing has been received");
+            debug_assert!(false, "a head without bytes is complete");
             return Err(ProtocolError::HeadIncomplete);
         };
         let head = head.complete(bytes, spans);
@@ -168,11 +170,10 @@ impl<S: Service> Connection<S> {
                 self.input.consume(head_bytes);
                 self.receive_content(Destination::Sink(sink), framing, now)
             }
-            // By reference: a response is large to move.
+            // By reference, because a response is large.
             Reply::Respond(ref mut response) => {
-                let kept = persistence_behind(response, &framing, self.shutting_down);
                 let persistence = match UnreadContent::of(&framing) {
-                    UnreadContent::None => Some(kept),
+                    UnreadContent::None => Some(persistence_after(response, &framing, self.shutting_down)),
                     UnreadContent::Close => Some(Persistence::Close),
                     UnreadContent::Discard => None,
                 };
@@ -180,8 +181,8 @@ impl<S: Service> Connection<S> {
                 push_response(output, records, response, &framing, persistence, shared, now);
                 self.input.consume(head_bytes);
                 match persistence {
-                    Some(persistence) => self.answered(persistence),
-                    None => self.receive_content(Destination::Nowhere, framing, now),
+                    Some(persistence) => self.finish_exchange(persistence),
+                    None => self.receive_content(Destination::Discard, framing, now),
                 }
             }
         };
@@ -197,7 +198,7 @@ impl<S: Service> Connection<S> {
         if !self.output.is_pending() {
             self.timers.stop(Timer::WriteStall);
         }
-        self.wait_for_content(now);
+        self.start_content_timer(now);
         let decoder = ContentDecoder::new(framing.content);
         State::Content(Box::new(ReceivingContent { decoder, destination, framing, bytes: 0 }))
     }
@@ -209,7 +210,7 @@ impl<S: Service> Connection<S> {
         now: &Now,
     ) -> (State<S::Sink>, Step) {
         let mut step = Step::Idle;
-        // Each round uses up a byte at least, so that the loop ends with what is unread.
+        // Each round consumes at least one unread byte, or ends the loop.
         loop {
             let decoded = match content.decoder.decode(self.input.unread()) {
                 Ok(decoded) => decoded,
@@ -220,14 +221,14 @@ impl<S: Service> Connection<S> {
             }
             step = Step::Progress;
             self.take_content(&mut content, decoded, now);
-            if matches!(content.destination, Destination::Nowhere) && content.bytes > DISCARDED_CONTENT_BYTES_MAX {
-                return (self.release_early(content.bytes, now), Step::Progress);
+            if matches!(content.destination, Destination::Discard) && content.bytes > DISCARDED_CONTENT_BYTES_MAX {
+                return (self.release_and_close(content.bytes, now), Step::Progress);
             }
             if decoded.end {
                 return (self.content_ended(content, shared, now), Step::SlowProgress);
             }
         }
-        if self.peer_has_ended {
+        if self.input_ended {
             return (
                 self.content_malformed(content, ProtocolError::ContentIncomplete, shared, now),
                 Step::SlowProgress,
@@ -243,18 +244,18 @@ impl<S: Service> Connection<S> {
         (State::Content(content), step)
     }
 
-    /// Content that a route wants is gathered where it is; other content is dropped.
+    /// Consumes decoded bytes, and gathers the content if a sink takes it.
     fn take_content(&mut self, content: &mut ReceivingContent<S::Sink>, decoded: Decoded, now: &Now) {
         match content.destination {
             Destination::Sink(_) => self.input.gather(decoded.skip, decoded.content),
-            Destination::Nowhere => self.input.consume(decoded.skip + decoded.content),
+            Destination::Discard => self.input.consume(decoded.skip + decoded.content),
         }
         content.bytes = content.bytes.saturating_add(decoded.content as u64);
-        self.content_came(decoded.content as u64, now);
+        self.extend_content_timer(decoded.content as u64, now);
     }
 
-    /// Hands what was gathered to the sink. If that refuses it, the response is held back while the rest is read, where the
-    /// rest is known to be short; otherwise it goes at once.
+    /// Passes gathered content to the sink. If the sink refuses it, the response is held back while the rest of the
+    /// content is read, provided that it is known to be short; otherwise the response is sent at once.
     fn write_content(
         &mut self,
         mut content: Box<ReceivingContent<S::Sink>>,
@@ -273,7 +274,7 @@ impl<S: Service> Connection<S> {
     ) -> Result<(), Box<Response<'static, S::Source>>> {
         let written = match &mut content.destination {
             Destination::Sink(sink) if !self.input.content().is_empty() => sink.write(self.input.content()),
-            Destination::Sink(_) | Destination::Nowhere => Ok(()),
+            Destination::Sink(_) | Destination::Discard => Ok(()),
         };
         self.input.consume_content();
         written
@@ -287,15 +288,16 @@ impl<S: Service> Connection<S> {
         now: &Now,
     ) -> State<S::Sink> {
         self.push_response(refusal, &content.framing, None, shared, now);
-        // The upload is given up now, and not when the rest has come.
-        content.destination = Destination::Nowhere;
-        if ends_with_refusal(&content.framing) {
-            return self.release_early(content.bytes, now);
+        // Drops the sink, and with it the upload, before the rest of the content is read.
+        content.destination = Destination::Discard;
+        if closes_after_refusal(&content.framing) {
+            return self.release_and_close(content.bytes, now);
         }
         State::Content(content)
     }
 
-    /// What was gathered before the error still counts: had it come alone, the sink might have refused it first.
+    /// Passes the content that precedes the error to the sink first. If it had arrived in an earlier read, the sink
+    /// might have refused it, and the response must not depend on how the bytes were cut.
     fn content_malformed(
         &mut self,
         mut content: Box<ReceivingContent<S::Sink>>,
@@ -304,12 +306,12 @@ impl<S: Service> Connection<S> {
         now: &Now,
     ) -> State<S::Sink> {
         if let Err(refusal) = self.write_to_sink(&mut content)
-            && ends_with_refusal(&content.framing)
+            && closes_after_refusal(&content.framing)
         {
             return self.refuse_content(content, *refusal, shared, now);
         }
-        self.note_content_received(content.bytes);
-        self.refuse(error, content.framing.method, shared, now)
+        self.record_content_received(content.bytes);
+        self.respond_with_error(error, content.framing.method, shared, now)
     }
 
     fn content_ended(
@@ -325,33 +327,33 @@ impl<S: Service> Connection<S> {
             }
         }
         self.timers.stop(Timer::ContentRate);
-        self.note_content_received(content.bytes);
-        self.begin_sending(now);
+        self.record_content_received(content.bytes);
+        self.start_write_stall_timer(now);
         let ReceivingContent { destination, framing, .. } = *content;
         let persistence = match destination {
-            Destination::Nowhere => {
+            Destination::Discard => {
                 let persistence = if self.shutting_down { Persistence::Close } else { framing.persistence };
                 self.output.release(persistence);
                 persistence
             }
             Destination::Sink(sink) => {
                 let response = sink.finish(now);
-                let persistence = persistence_behind(&response, &framing, self.shutting_down);
+                let persistence = persistence_after(&response, &framing, self.shutting_down);
                 self.push_response(response, &framing, Some(persistence), shared, now);
                 persistence
             }
         };
-        self.answered(persistence)
+        self.finish_exchange(persistence)
     }
 
-    /// The response that was held back goes although its request has not ended, and is the last one.
-    pub(super) fn release_early(&mut self, content_bytes: u64, now: &Now) -> State<S::Sink> {
+    /// Sends the response that was held back before its request's content has ended. It is the connection's last.
+    pub(super) fn release_and_close(&mut self, content_bytes: u64, now: &Now) -> State<S::Sink> {
         self.timers.stop(Timer::ContentRate);
-        self.note_content_received(content_bytes);
-        // After content that came for minutes, the time to read would otherwise be over before it began.
-        self.begin_sending(now);
+        self.record_content_received(content_bytes);
+        // Otherwise the write-stall timer, started before the content arrived, could fire before the client can read.
+        self.start_write_stall_timer(now);
         self.output.release(Persistence::Close);
-        self.answered(Persistence::Close)
+        self.finish_exchange(Persistence::Close)
     }
 
     fn push_response(
@@ -366,14 +368,14 @@ impl<S: Service> Connection<S> {
         push_response(output, records, &mut response, framing, persistence, shared, now);
     }
 
-    pub(super) fn note_content_received(&mut self, bytes: u64) {
+    pub(super) fn record_content_received(&mut self, bytes: u64) {
         if let Some(records) = &mut self.records {
             records.content_received(bytes);
         }
     }
 
-    /// A request has its response: on to the next request, or to the end.
-    fn answered(&mut self, persistence: Persistence) -> State<S::Sink> {
+    /// The state after a final response has been queued and released: the next request, or the end.
+    fn finish_exchange(&mut self, persistence: Persistence) -> State<S::Sink> {
         if let Some(records) = &mut self.records {
             records.release(self.output.queued_bytes(), self.output.has_source());
         }
@@ -384,9 +386,9 @@ impl<S: Service> Connection<S> {
         }
     }
 
-    /// The client broke the protocol: says so, drops whatever was going on, and parses nothing more. `method` is that of the
-    /// request, as far as it is known: the response to HEAD never has content, not even that of an error (RFC 9110 §9.3.2).
-    pub(super) fn refuse(
+    /// Responds to a protocol error, drops the current request, and parses nothing more. `method` is the request's, if
+    /// it is known, because a response to HEAD never has content, not even an error's (RFC 9110 §9.3.2).
+    pub(super) fn respond_with_error(
         &mut self,
         error: ProtocolError,
         method: Method,
@@ -398,14 +400,14 @@ impl<S: Service> Connection<S> {
         self.timers.stop(Timer::ContentRate);
         self.input.consume_content();
         self.output.drop_held();
-        self.begin_sending(now);
+        self.start_write_stall_timer(now);
         if let Some(records) = &mut self.records {
             records.refuse(self.number, error, self.output.queued_bytes(), &mut shared.records, now);
         }
         let response = Response::with_reason(error.status(), error.reason());
         let framing = RequestFraming::of_protocol_error(method);
         self.push_response(response, &framing, Some(Persistence::Close), shared, now);
-        self.answered(Persistence::Close)
+        self.finish_exchange(Persistence::Close)
     }
 
     fn process_draining(&mut self, mut draining: Draining, shared: &mut Shared, now: &Now) -> (State<S::Sink>, Step) {
@@ -414,11 +416,11 @@ impl<S: Service> Connection<S> {
             draining.bytes = draining.bytes.saturating_add(bytes);
             self.input.consume_all();
             if self.output.has_ended() {
-                self.drain_came(draining.give_up_ns, now);
+                self.restart_drain_timer(draining.deadline_ns, now);
             }
         }
         let is_enough = draining.bytes > DRAIN_BYTES_MAX;
-        if self.output.has_ended() && (self.peer_has_ended || is_enough) {
+        if self.output.has_ended() && (self.input_ended || is_enough) {
             self.close(Outcome::Complete, shared, now);
             return (State::Closed, Step::Progress);
         }
@@ -426,13 +428,14 @@ impl<S: Service> Connection<S> {
     }
 }
 
-/// Whether a sink's refusal goes at once, and is the last response: the content is long, or its length is not known.
-fn ends_with_refusal(framing: &RequestFraming) -> bool {
+/// Whether a sink's refusal is sent at once and closes the connection, because the content is long or its length
+/// unknown.
+fn closes_after_refusal(framing: &RequestFraming) -> bool {
     framing.content == Framing::Chunked || is_too_long_to_discard(framing)
 }
 
-/// What becomes of the connection behind `response`.
-fn persistence_behind<B: Source>(
+/// Whether the connection persists after `response`.
+fn persistence_after<B: Source>(
     response: &Response<'_, B>,
     framing: &RequestFraming,
     shutting_down: bool,
@@ -444,8 +447,8 @@ fn persistence_behind<B: Source>(
     }
 }
 
-/// Queues a response, to be held back where no `persistence` is given. Not a method of the connection, since the response
-/// may borrow from what was received.
+/// Queues a response, which is held back if `persistence` is `None`. Not a method of the connection, because the
+/// response may borrow the received bytes.
 fn push_response<B: Source>(
     output: &mut SendQueue<B>,
     records: Option<&mut PendingRecords>,

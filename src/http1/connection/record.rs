@@ -1,5 +1,5 @@
-//! Keeps the records of a connection's exchanges until they have ended. Only where somebody reads them; and records are used
-//! again, so that with the log on too a plain request takes nothing from the heap.
+//! Keeps the records of a connection's exchanges, if records are enabled, until the exchanges have ended. They are
+//! reused, so that a plain request needs no heap allocation.
 
 use std::collections::VecDeque;
 
@@ -9,35 +9,35 @@ use crate::http1::protocol_error::ProtocolError;
 use crate::semantics::Now;
 use crate::semantics::exchange_record::{ExchangeRecord, Outcome};
 
-/// The records of one loop: whether they are wanted, those that have ended, and those to be used again.
+/// The records of one event loop: those of exchanges that have ended, and those to be reused.
 #[derive(Debug, Default)]
 pub struct Records {
-    /// Whether records are kept at all. To be set before the first connection is made.
+    /// Whether exchanges are recorded. To be set before the first connection is created.
     pub enabled: bool,
-    // Boxed as the connections keep them, so that one is never copied.
+    // Boxed as in the connections, so that a record is never copied.
     #[allow(clippy::vec_box)]
     free: Vec<Box<ExchangeRecord>>,
     ended: VecDeque<Box<ExchangeRecord>>,
 }
 
-/// How many pending records an idle connection keeps room for.
+/// For how many pending records an idle connection keeps capacity.
 const PENDING_KEPT: usize = 4;
 
-/// How many records are kept to be used again.
+/// How many records are kept for reuse.
 const FREE_RECORDS_MAX: usize = 256;
 
 impl Records {
-    /// Takes out the record that ended first.
+    /// Removes the record that ended first.
     pub fn take_ended(&mut self) -> Option<Box<ExchangeRecord>> {
         self.ended.pop_front()
     }
 
-    /// How many records have ended that nobody took.
+    /// How many records have ended and have not been taken.
     pub fn ended_count(&self) -> usize {
         self.ended.len()
     }
 
-    /// Takes back a record that has been read.
+    /// Takes back a record, for reuse.
     pub fn recycle(&mut self, mut record: Box<ExchangeRecord>) {
         if self.free.len() < FREE_RECORDS_MAX {
             record.forget_request(RECORD_BYTES_KEPT);
@@ -56,23 +56,25 @@ impl Records {
 #[derive(Debug)]
 struct Pending {
     record: Box<ExchangeRecord>,
-    response: ResponsePlace,
+    response: ResponsePosition,
 }
 
-/// Where a response is in the stream of all that the connection sends.
+/// Where a response is in the stream of all bytes that the connection sends.
 #[derive(Clone, Copy, Debug, Default)]
-struct ResponsePlace {
+struct ResponsePosition {
     start: u64,
+    /// How many of the queued bytes are content.
     content_queued: u64,
     content_start: u64,
-    /// `None` while more is to come.
+    /// `None` while a source may add bytes.
     end: Option<u64>,
+    /// Whether the response has been queued, and is not held back.
     is_queued: bool,
 }
 
 impl Pending {
     fn new(record: Box<ExchangeRecord>) -> Pending {
-        Pending { record, response: ResponsePlace::default() }
+        Pending { record, response: ResponsePosition::default() }
     }
 
     fn end(mut self, outcome: Outcome, sent: u64, now: &Now) -> Box<ExchangeRecord> {
@@ -86,28 +88,28 @@ impl Pending {
     }
 }
 
-/// The exchanges of one connection that have not ended, in their order. Of the last one the response may be missing.
+/// The exchanges of one connection that have not ended, in order. The last one may have no response yet.
 #[derive(Debug, Default)]
 pub(super) struct PendingRecords {
     pending: VecDeque<Pending>,
-    /// Bytes that the pending records hold of their requests.
+    /// How many bytes of their requests the pending records contain.
     request_bytes: usize,
-    /// Bytes that the connection has sent.
+    /// How many bytes the connection has sent.
     sent: u64,
 }
 
 impl PendingRecords {
-    /// Whether the records hold so much that no further request is to be begun.
+    /// Whether the records contain so much that no further request may be parsed.
     pub(super) fn is_full(&self) -> bool {
         self.request_bytes >= RECORDS_BYTES_FULL
     }
 
-    /// Gives back memory that only a long pipeline has needed.
+    /// Frees memory that was needed only for many pipelined requests.
     pub(super) fn release_idle_memory(&mut self) {
         self.pending.shrink_to(PENDING_KEPT);
     }
 
-    /// A request has a complete head, while `queued` bytes of responses wait to be sent.
+    /// Begins the record of a request whose head is complete, while `queued` bytes of responses are still to be sent.
     pub(super) fn begin(
         &mut self,
         connection: u64,
@@ -123,8 +125,8 @@ impl PendingRecords {
         self.pending.push_back(Pending::new(record));
     }
 
-    /// What is read next belongs to another exchange: the response before it ends behind the `queued` bytes. Where its content
-    /// came from a source, it may not be known yet where that ended: its last bytes may have had to wait.
+    /// Notes that the last response ends after the `queued` bytes, because another exchange begins. If its content came
+    /// from a source, the end may not have been known yet: the source's last bytes may still be queued.
     fn end_last_response(&mut self, queued: usize) {
         let end = self.sent.saturating_add(queued as u64);
         if let Some(last) = self.pending.back_mut().filter(|last| last.response.is_queued) {
@@ -132,8 +134,8 @@ impl PendingRecords {
         }
     }
 
-    /// What was received of the current request breaks the protocol, perhaps before its head was complete. `queued` bytes of
-    /// the responses before it wait to be sent.
+    /// Notes a protocol error in the current request, whose head may not be complete. `queued` bytes of earlier
+    /// responses are still to be sent.
     pub(super) fn refuse(
         &mut self,
         connection: u64,
@@ -156,19 +158,19 @@ impl PendingRecords {
         }
     }
 
-    /// A response to the current request is in the queue, behind `queued_before` bytes; `content_queued` of its own bytes
-    /// are content. It may be held back.
+    /// Notes that a response to the current request has been queued after `queued_before` bytes. `content_queued` of
+    /// its own bytes are content. It may be held back.
     pub(super) fn respond(&mut self, status: u16, queued_before: usize, content_queued: usize) {
         let start = self.sent.saturating_add(queued_before as u64);
         if let Some(current) = self.pending.back_mut() {
             current.record.status = Some(status);
             current.response =
-                ResponsePlace { start, content_queued: content_queued as u64, ..ResponsePlace::default() };
+                ResponsePosition { start, content_queued: content_queued as u64, ..ResponsePosition::default() };
         }
     }
 
-    /// The response to the current request may be sent: it ends behind the `queued` bytes of the queue, unless a source
-    /// follows.
+    /// Notes that the response to the current request is not held back, or not any longer. It ends after the `queued`
+    /// bytes of the queue, unless a source follows.
     pub(super) fn release(&mut self, queued: usize, has_source: bool) {
         let end = self.sent.saturating_add(queued as u64);
         if let Some(current) = self.pending.back_mut() {
@@ -178,21 +180,22 @@ impl PendingRecords {
         }
     }
 
-    /// So much content of the current request has been received.
+    /// Notes how many bytes of the current request's content have been received.
     pub(super) fn content_received(&mut self, bytes: u64) {
         if let Some(current) = self.pending.back_mut() {
             current.record.content_received_bytes = bytes;
         }
     }
 
-    /// Bytes were sent. `queued` more are in the queue, and `has_source` says whether a source follows them.
+    /// Notes that `bytes` bytes have been sent, and ends the exchanges whose responses end with them. `queued` more
+    /// bytes are queued, and `has_source` is whether a source follows these.
     pub(super) fn sent(&mut self, bytes: u64, queued: usize, has_source: bool, pool: &mut Records, now: &Now) {
         self.sent = self.sent.saturating_add(bytes);
         let end = self.sent.saturating_add(queued as u64);
         if let Some(current) = self.pending.back_mut().filter(|current| current.response.is_queued && !has_source) {
             current.response.end.get_or_insert(end);
         }
-        // Each round ends a record.
+        // Each round ends a record, or the loop.
         while let Some(mut first) = self.pending.pop_front() {
             let Pending { record, response } = &mut first;
             if response.is_queued && record.first_byte_ns.is_none() && self.sent > response.start {
@@ -208,11 +211,11 @@ impl PendingRecords {
         }
     }
 
-    /// The connection is lost, and with it all that has not been sent.
-    pub(super) fn lose(&mut self, outcome: Outcome, pool: &mut Records, now: &Now) {
+    /// Ends all exchanges, because the connection has ended.
+    pub(super) fn end_all(&mut self, outcome: Outcome, pool: &mut Records, now: &Now) {
         self.request_bytes = 0;
         for pending in self.pending.drain(..) {
-            // What was refused, and could not even be told so, stays refused.
+            // A protocol error or timeout remains the outcome, even if its response could not be sent.
             let outcome = if pending.record.outcome == Outcome::Complete { outcome } else { pending.record.outcome };
             pool.ended.push_back(pending.end(outcome, self.sent, now));
         }

@@ -1,58 +1,62 @@
-//! What the next received byte means, and what that meaning owns. A transition takes the old state by value, so that
-//! nothing of it is left behind.
+//! The states of a connection, and the resources that each of them owns. A transition takes the old state by value, so
+//! it leaves none of its resources behind. The transitions are in `process.rs` and `timeouts.rs`; the module
+//! documentation of [`http1`](crate::http1) shows them.
 
 use crate::http1::content::ContentDecoder;
 use crate::http1::limits::DISCARDED_CONTENT_BYTES_MAX;
 use crate::http1::message_head::HeadParser;
 use crate::http1::request_framing::RequestFraming;
 
-/// What the next received byte means.
+/// What the next received byte belongs to.
 #[derive(Default)]
 pub(super) enum State<K> {
-    /// It belongs to a head, or begins one.
+    /// The head of a request, which may not have begun.
     Head(HeadParser),
-    /// It belongs to the content of a request.
+    /// The content of a request.
     Content(Box<ReceivingContent<K>>),
-    /// Nothing: it is discarded, so that no reset destroys the last response.
+    /// Nothing. The last response has been queued. Received bytes are discarded, because closing a socket with unread
+    /// bytes sends a reset, which can destroy the response.
     Draining(Draining),
-    /// There is none.
+    /// The connection has ended. Also the placeholder while a transition owns the state.
     #[default]
     Closed,
 }
 
-/// Content on its way in.
+/// Content that is being received.
 pub(super) struct ReceivingContent<K> {
     pub(super) decoder: ContentDecoder,
     pub(super) destination: Destination<K>,
     pub(super) framing: RequestFraming,
-    /// Bytes of content so far.
+    /// How many bytes of content have been received.
     pub(super) bytes: u64,
 }
 
-/// Where content goes.
+/// What is done with content.
 pub(super) enum Destination<K> {
-    /// Into a route's sink.
+    /// A route's sink takes it.
     Sink(K),
-    /// Nowhere: the response has been made, and is held back until the content has proved to be well-formed.
-    Nowhere,
+    /// It is discarded. The response has been queued, and is held back until the content has proved to be well-formed.
+    Discard,
 }
 
-/// What was received after the last response.
+/// What has been received since the last response was queued.
 #[derive(Default)]
 pub(super) struct Draining {
     pub(super) bytes: u64,
-    /// When draining ends, however much still comes; 0 before the end was sent.
-    pub(super) give_up_ns: u64,
+    /// When draining ends, even if the client still sends, on the monotonic clock. 0 until the sending side has been
+    /// shut down.
+    pub(super) deadline_ns: u64,
 }
 
-/// What is done with content that no route wants.
+/// What is done with content that no route reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum UnreadContent {
     /// There is none.
     None,
-    /// It is read and discarded, and the connection kept.
+    /// It is read and discarded, and the connection persists.
     Discard,
-    /// It is not worth reading, or may never come: the response goes at once, and the connection ends.
+    /// It is too long to be worth reading, or may never arrive: the response is sent at once, and the connection
+    /// closes.
     Close,
 }
 
@@ -61,7 +65,8 @@ impl UnreadContent {
         if framing.has_no_content() {
             UnreadContent::None
         } else if framing.expects_continue || is_too_long_to_discard(framing) {
-            // A client that waits for `100 Continue` may send its content, or not, once it has seen another response.
+            // When a client that waits for `100 Continue` receives a final response, it may or may not send the
+            // content.
             UnreadContent::Close
         } else {
             UnreadContent::Discard
@@ -69,8 +74,8 @@ impl UnreadContent {
     }
 }
 
-/// Whether it has been announced that the content is not worth reading. It is the whole length that counts and not what
-/// is left of it, which would depend on how the bytes were cut.
+/// Whether the content is known to be too long to be worth reading. The whole length counts, not what is left of it,
+/// which would depend on how the bytes were cut into reads.
 pub(super) fn is_too_long_to_discard(framing: &RequestFraming) -> bool {
     framing.content_bytes().is_some_and(|bytes| bytes > DISCARDED_CONTENT_BYTES_MAX)
 }

@@ -1,27 +1,27 @@
-//! The named timers of a connection. Each wait has one; the next deadline is their minimum, and nothing else.
+//! The named timers of a connection. Each wait has one, and the next deadline is the earliest of them.
 //!
-//! A timer that fires is stopped before it is acted on, and a connection that closes stops them all. So a deadline that
-//! has passed cannot come back without something having been done, and a closed connection has none.
+//! A timer that fires is stopped before it is acted on, so a deadline that has passed never comes back. A connection
+//! that closes stops them all, so it has no deadline.
 
-/// What a connection may wait for.
+/// What a connection waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Timer {
-    /// The rest of a head whose first bytes have come.
+    /// The rest of a head that has begun.
     Head,
     /// The first byte of a request.
     Idle,
-    /// Content, at no less than the least rate.
+    /// Content, at the lowest accepted rate or faster.
     ContentRate,
-    /// A client that does not read.
+    /// The client to read queued responses.
     WriteStall,
-    /// The client's end, after the server's.
+    /// The end of input, after the server has shut down its sending side.
     Drain,
 }
 
 impl Timer {
     const ALL: [Timer; 5] = [Timer::Head, Timer::Idle, Timer::ContentRate, Timer::WriteStall, Timer::Drain];
 
-    /// Its name in the debug log.
+    /// The name for the debug log.
     pub(super) fn name(self) -> &'static str {
         match self {
             Timer::Head => "head",
@@ -33,7 +33,7 @@ impl Timer {
     }
 }
 
-/// A timer that is not running.
+/// The deadline of a timer that is not running.
 const STOPPED: u64 = u64::MAX;
 
 /// When each timer fires, on the monotonic clock, in nanoseconds.
@@ -43,7 +43,7 @@ pub(super) struct Timers {
 }
 
 impl Timers {
-    /// No timer is running.
+    /// Timers that are not running.
     pub(super) fn stopped() -> Timers {
         Timers { at_ns: [STOPPED; Timer::ALL.len()] }
     }
@@ -69,31 +69,31 @@ impl Timers {
         self.at_ns[timer as usize] != STOPPED
     }
 
-    /// Lets a timer that is running fire at `at_ns` at the latest.
+    /// Makes `timer` fire no later than `at_ns`, if it is running.
     pub(super) fn shorten(&mut self, timer: Timer, at_ns: u64) {
         if self.is_running(timer) {
             self.set(timer, at_ns.min(self.at_ns[timer as usize]));
         }
     }
 
-    /// Lets no timer fire before `at_ns`.
+    /// Makes no timer fire before `at_ns`.
     pub(super) fn postpone(&mut self, at_ns: u64) {
         for timer_ns in &mut self.at_ns {
             *timer_ns = at_ns.max(*timer_ns);
         }
     }
 
-    /// When the first timer fires; `u64::MAX` for never.
+    /// When the next timer fires; `u64::MAX` if none is running.
     pub(super) fn next_ns(&self) -> u64 {
         self.at_ns.iter().copied().fold(STOPPED, u64::min)
     }
 
-    /// A timer whose time has come.
+    /// A timer that has fired by `now_ns`.
     pub(super) fn fired(&self, now_ns: u64) -> Option<Timer> {
         Timer::ALL.into_iter().find(|timer| self.is_running(*timer) && self.at_ns[*timer as usize] <= now_ns)
     }
 
-    /// Stops a timer whose time has come, and names it.
+    /// Stops a timer that has fired by `now_ns`, and returns it.
     pub(super) fn take_fired(&mut self, now_ns: u64) -> Option<Timer> {
         let fired = self.fired(now_ns)?;
         self.stop(fired);
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_timer_fires_once_and_at_its_time() {
+    fn a_timer_fires_once_at_its_deadline() {
         let mut timers = Timers::stopped();
         timers.set(Timer::Idle, 10);
         timers.set(Timer::Drain, 20);
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_that_is_shortened_is_never_extended_nor_begun() {
+    fn shortening_neither_extends_nor_starts_a_timer() {
         let mut timers = Timers::stopped();
         timers.shorten(Timer::Head, 5);
         assert_eq!(timers.at_ns(Timer::Head), None);
