@@ -52,7 +52,7 @@ where
         self.shutdown.by_ns = Some(now.monotonic_ns.saturating_add(SHUTDOWN_NS));
         self.shutdown.close_listeners_ns = Some(now.monotonic_ns.saturating_add(ACCEPT_NS));
         // The backlog may contain connections that no event has reported yet.
-        for listener in 0..self.world.listeners() {
+        for listener in 0..self.world.listener_count() {
             self.acceptor.set_ready(listener);
         }
         let keys: Vec<usize> = self.sessions.iter().map(|(key, _)| key).collect();

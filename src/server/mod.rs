@@ -118,7 +118,7 @@ where
         let mut shared = Shared::new(settings);
         shared.records.enabled = observer.is_some();
         Server {
-            acceptor: Acceptor::new(world.listeners()),
+            acceptor: Acceptor::new(world.listener_count()),
             world,
             connections_max,
             sessions: Slab::new(),

@@ -32,7 +32,7 @@ pub trait World {
     const EVENTS_MAX: usize;
 
     /// The number of listeners. They are numbered from 0.
-    fn listeners(&self) -> usize;
+    fn listener_count(&self) -> usize;
 
     /// Accepts a connection from a listener's backlog, and returns its socket and the client's address. Its events have
     /// this `key`.

@@ -100,7 +100,7 @@ impl World for MioWorld {
         })
     }
 
-    fn listeners(&self) -> usize {
+    fn listener_count(&self) -> usize {
         self.listeners.len()
     }
 

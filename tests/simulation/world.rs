@@ -100,7 +100,7 @@ impl<F: SentFile, const EVENTS: usize> World for SimulatedWorld<F, EVENTS> {
         self.events.iter().copied()
     }
 
-    fn listeners(&self) -> usize {
+    fn listener_count(&self) -> usize {
         self.network.inner.borrow().backlogs.as_ref().map_or(0, Vec::len)
     }
 

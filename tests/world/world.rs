@@ -75,7 +75,7 @@ impl<const EVENTS: usize> World for TestWorld<EVENTS> {
         self.events.iter().copied()
     }
 
-    fn listeners(&self) -> usize {
+    fn listener_count(&self) -> usize {
         self.network.inner.borrow().backlogs.as_ref().map_or(0, Vec::len)
     }
 
