@@ -35,7 +35,7 @@ fn fail_at_each_call(
     panic!("{trial:?} does not end");
 }
 
-fn each_trial(loss: Loss, durable: bool, mut visit: impl FnMut(&Trial)) {
+fn each_trial(loss: Loss, durable: bool, mut check: impl FnMut(&Trial)) {
     for system in SYSTEMS {
         for operation in OPERATIONS {
             for directory in [".", "a"] {
@@ -43,7 +43,7 @@ fn each_trial(loss: Loss, durable: bool, mut visit: impl FnMut(&Trial)) {
                 let cannot_create = system.0 == "another system without hard links"
                     && matches!(operation, crate::operations::Operation::CreateOnly);
                 if !cannot_create {
-                    visit(&Trial { system, loss, operation, durable, directory });
+                    check(&Trial { system, loss, operation, durable, directory });
                 }
             }
         }
