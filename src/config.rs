@@ -44,6 +44,11 @@ Files:
       --max-upload SIZE  refuse longer uploads; SIZE is a number of bytes, and
                          may end in K, M, G or T (powers of 1024)
                          [default: no limit]
+      --upload-max-age S keep an unfinished resumable upload for so many seconds
+                         after its last byte [default: 86400, a day]
+      --uploads-pending N
+                         keep at most N unfinished resumable uploads
+                         [default: 1000]
       --fsync            confirm an upload only after it is flushed to the disk
 
 Shared folder (with DIR):
@@ -76,6 +81,12 @@ progress get up to 10 seconds to finish. A second signal stops it at once.
 
 /// The default port: that of the challenge.
 const PORT: u16 = 4221;
+
+/// How long an unfinished resumable upload is kept, in seconds: a day.
+const UPLOAD_AGE_S_MAX: u64 = 86_400;
+
+/// How many unfinished resumable uploads are kept.
+const UPLOADS_PENDING_MAX: usize = 1000;
 
 /// What the command line asks for.
 #[derive(Debug)]
@@ -195,7 +206,13 @@ impl Config {
             port: arguments.port.unwrap_or(PORT),
             directory: arguments.directory,
             folder: arguments.folder.map(|path| SharedFolder { path, options }),
-            uploads: UploadSettings { policy, bytes_max: arguments.upload_bytes_max, durable: arguments.fsync },
+            uploads: UploadSettings {
+                policy,
+                bytes_max: arguments.upload_bytes_max,
+                durable: arguments.fsync,
+                age_s_max: arguments.upload_age_s_max.unwrap_or(UPLOAD_AGE_S_MAX),
+                pending_max: arguments.uploads_pending_max.unwrap_or(UPLOADS_PENDING_MAX),
+            },
             settings: Settings {
                 strict: arguments.strict,
                 send_date: !arguments.no_date,

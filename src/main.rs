@@ -89,7 +89,9 @@ fn serve(config: Config) -> Result<(), String> {
     let stop = signals::shutdown_signal().map_err(|error| format!("cannot handle signals: {error}"))?;
     let listeners = listen::listeners(config.bind, config.port).map_err(|error| error.to_string())?;
     let banner = banner(&listeners, &config).map_err(|error| format!("cannot read a listener's address: {error}"))?;
-    let files = directory.map(|directory| FileRoutes::new(directory, config.uploads, open_files_max, random.u64(..)));
+    let files = directory.map(|directory| {
+        FileRoutes::new(directory, config.uploads, open_files_max, random.u64(..), Box::new(upload_id))
+    });
     let routes = match (files, &config.folder) {
         (Some(files), Some(folder)) => Routes::shared_folder(FolderRoutes::new(files, sharing(folder))),
         (files, _) => Routes::new(files),
@@ -175,6 +177,14 @@ fn start_logging(level: LevelFilter) {
 /// The standard library keys `RandomState` from the system's source of randomness.
 fn random_numbers() -> fastrand::Rng {
     fastrand::Rng::with_seed(RandomState::new().hash_one(()))
+}
+
+/// 128 unpredictable bits; `None` if the system has none. Not from [`random_numbers`], since whoever sees some of its numbers
+/// could compute the next ones, and whoever knows the identifier of an upload can write to it.
+fn upload_id() -> Option<u128> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).ok()?;
+    Some(u128::from_be_bytes(bytes))
 }
 
 /// The limits that follow from the limit on descriptors.

@@ -68,8 +68,14 @@ fn the_user_agent_of_a_browser_allocates_nothing() {
 fn a_cached_small_file_allocates_nothing() {
     let root = tempfile::tempdir().unwrap();
     std::fs::write(root.path().join("page.html"), "a page").unwrap();
-    let uploads = UploadSettings { policy: UploadPolicy::Off, bytes_max: None, durable: false };
-    let files = FileRoutes::new(Directory::open(root.path(), 1).unwrap(), uploads, 0, 1);
+    let uploads = UploadSettings {
+        policy: UploadPolicy::Off,
+        bytes_max: None,
+        durable: false,
+        age_s_max: 86_400,
+        pending_max: 1000,
+    };
+    let files = FileRoutes::new(Directory::open(root.path(), 1).unwrap(), uploads, 0, 1, Box::new(|| None));
     // A file that has just been modified is not cached, so the clock says the year 2100.
     let connection = InMemoryConnection::new(Routes::new(Some(files))).at(4_102_444_800_000_000_000);
     let request = b"GET /files/page.html HTTP/1.1\r\nHost: localhost:4221\r\n\r\n";

@@ -89,8 +89,14 @@ fn content(response: &str) -> &str {
 }
 
 fn files<F: FileSystem>(file_system: F, root: &Path) -> FileRoutes<F> {
-    let uploads = UploadSettings { policy: UploadPolicy::Replace, bytes_max: None, durable: true };
-    FileRoutes::new(Directory::open_in(file_system, root, 1).unwrap(), uploads, 8, 1)
+    let uploads = UploadSettings {
+        policy: UploadPolicy::Replace,
+        bytes_max: None,
+        durable: true,
+        age_s_max: 86_400,
+        pending_max: 1000,
+    };
+    FileRoutes::new(Directory::open_in(file_system, root, 1).unwrap(), uploads, 8, 1, Box::new(|| None))
 }
 
 fn sharing() -> FolderSettings {

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use lexopt::{Arg, Parser};
 use log::LevelFilter;
 
-use super::values::{parse_bind, parse_host, parse_policy, parse_port, parse_seconds, parse_size};
+use super::values::{
+    parse_age, parse_bind, parse_count, parse_host, parse_policy, parse_port, parse_seconds, parse_size,
+};
 use super::{FolderOptions, UsageError, shown};
 use crate::routes::UploadPolicy;
 use crate::system::listen::Bind;
@@ -53,6 +55,8 @@ pub(super) struct Arguments {
     pub(super) options: FolderOptions,
     pub(super) uploads: Option<UploadPolicy>,
     pub(super) upload_bytes_max: Option<u64>,
+    pub(super) upload_age_s_max: Option<u64>,
+    pub(super) uploads_pending_max: Option<usize>,
     pub(super) fsync: bool,
     pub(super) no_date: bool,
     pub(super) strict: bool,
@@ -91,6 +95,8 @@ impl Arguments {
             "directory" => once.path(&mut self.directory),
             "uploads" => once.value(&mut self.uploads, parse_policy),
             "max-upload" => once.value(&mut self.upload_bytes_max, parse_size),
+            "upload-max-age" => once.value(&mut self.upload_age_s_max, parse_age),
+            "uploads-pending" => once.value(&mut self.uploads_pending_max, parse_count),
             "fsync" => once.flag(&mut self.fsync),
             "site" => once.flag(&mut self.options.is_site),
             "hidden" => once.flag(&mut self.options.shows_hidden),

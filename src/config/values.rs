@@ -7,6 +7,12 @@ use crate::system::listen::Bind;
 /// The longest timeout, in seconds: a day.
 const TIMEOUT_S_MAX: u64 = 86_400;
 
+/// The longest time that an upload is kept, in seconds: a year.
+const AGE_S_MAX: u64 = 366 * 86_400;
+
+/// The most unfinished uploads.
+const COUNT_MAX: usize = 1_000_000;
+
 pub(super) fn parse_bind(value: &str) -> Result<Bind, String> {
     value.parse().map_err(|problem: String| match suggested_bind(value) {
         Some(suggestion) => format!("{problem}; write {suggestion}"),
@@ -58,6 +64,21 @@ pub(super) fn parse_seconds(value: &str) -> Result<u64, String> {
 
 /// The units of a size, each 1024 times the one before.
 const UNITS: [&str; 5] = ["", "K", "M", "G", "T"];
+
+/// How long an upload is kept, in seconds.
+pub(super) fn parse_age(value: &str) -> Result<u64, String> {
+    match digits(value) {
+        Some(seconds @ 1..=AGE_S_MAX) => Ok(seconds),
+        _ => Err(format!("expected a whole number of seconds from 1 to {AGE_S_MAX}, which is a year")),
+    }
+}
+
+pub(super) fn parse_count(value: &str) -> Result<usize, String> {
+    digits(value)
+        .and_then(|count| usize::try_from(count).ok())
+        .filter(|count| *count <= COUNT_MAX)
+        .ok_or(format!("expected a whole number from 0 to {COUNT_MAX}"))
+}
 
 pub(super) fn parse_size(value: &str) -> Result<u64, String> {
     let (number, unit_bytes) = split_unit(value);

@@ -5,6 +5,7 @@ use super::framing::Framing;
 use super::grammar::{self, FIELD_CONTENT};
 use super::limits::{CHUNK_OVERHEAD_BYTES_FREE, CHUNK_SIZE_DIGITS_MAX};
 use super::protocol_error::ProtocolError;
+use crate::semantics::fields::{FieldName, FieldSpan, FieldSpans, Fields};
 
 /// What the first bytes passed to [`ContentDecoder::decode`] are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,6 +51,40 @@ impl ContentDecoder {
             ContentDecoder::Chunked(chunked) => chunked.decode(bytes),
         }
     }
+
+    /// Keeps the trailer section for [`trailers`](ContentDecoder::trailers). Otherwise it is only validated. Call it before
+    /// the first [`decode`](ContentDecoder::decode).
+    pub fn keep_trailers(&mut self) {
+        if let ContentDecoder::Chunked(chunked) = self {
+            chunked.kept = Some(Box::default());
+        }
+    }
+
+    /// The trailer section, once the content has ended; `None` if it was not kept.
+    pub fn trailers(&mut self) -> Option<Fields<'_>> {
+        match self {
+            ContentDecoder::Chunked(ChunkedDecoder { kept: Some(kept), .. }) => Some(kept.fields()),
+            ContentDecoder::Chunked(_) | ContentDecoder::Length(_) => None,
+        }
+    }
+}
+
+/// The trailer section as it was received.
+#[derive(Clone, Debug, Default)]
+struct KeptTrailers {
+    bytes: Vec<u8>,
+    lines: Vec<FieldSpan>,
+    spans: FieldSpans,
+}
+
+impl KeptTrailers {
+    fn fields(&mut self) -> Fields<'_> {
+        for mut line in self.lines.drain(..) {
+            line.name = FieldName::from_bytes(&self.bytes[usize::from(line.name_start)..usize::from(line.name_end)]);
+            self.spans.push(line);
+        }
+        Fields::new(&self.bytes, &self.spans)
+    }
 }
 
 /// What the next byte of the chunked coding is, in the order of the grammar.
@@ -88,6 +123,8 @@ pub struct ChunkedDecoder {
     /// Bytes of extensions and leading zeros so far.
     overhead: u64,
     trailers: FieldSectionParser,
+    /// The bytes of the trailer section, if they are wanted. Boxed, since they seldom are.
+    kept: Option<Box<KeptTrailers>>,
 }
 
 impl ChunkedDecoder {
@@ -116,7 +153,12 @@ impl ChunkedDecoder {
                     expect(byte, b'\n', State::Size, ProtocolError::ChunkEndInvalid)?
                 }
                 State::Trailers => {
-                    let advance = self.trailers.advance(&bytes[skip..], |_discarded| ())?;
+                    let kept = &mut self.kept;
+                    let line = |line| kept.as_mut().map_or((), |kept| kept.lines.push(line));
+                    let advance = self.trailers.advance(&bytes[skip..], line)?;
+                    if let Some(kept) = &mut self.kept {
+                        kept.bytes.extend_from_slice(&bytes[skip..skip + advance.bytes]);
+                    }
                     return Ok(Decoded { skip: skip + advance.bytes, content: 0, end: advance.complete });
                 }
             };

@@ -7,7 +7,8 @@ use super::buffer_pool::OutputBuffer;
 use crate::semantics::date::{IMF_FIXDATE_BYTES, ImfFixdate};
 use crate::semantics::method::Method;
 use crate::semantics::range::ByteRange;
-use crate::semantics::response::{ContentRange, Response};
+use crate::semantics::response::{ContentRange, Response, UploadStatus};
+use crate::semantics::service::Interim;
 
 /// Whether the connection persists after a response (RFC 9112 §9.3), and how the Connection field says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +100,12 @@ fn write_folder_fields<B>(out: &mut Vec<u8>, response: &Response<'_, B>) {
     if response.no_cache {
         out.extend_from_slice(b"Cache-Control: no-cache\r\n");
     }
+    if let Some(repr_digest) = rare.and_then(|rare| rare.repr_digest.as_ref()) {
+        write_field(out, b"Repr-Digest: ", repr_digest.as_bytes());
+    }
+    if let Some(upload) = rare.and_then(|rare| rare.upload.as_ref()) {
+        write_upload_status(out, upload);
+    }
     if let Some(content_disposition) = rare.and_then(|rare| rare.content_disposition.as_ref()) {
         write_field(out, b"Content-Disposition: ", content_disposition.as_bytes());
     }
@@ -107,6 +114,39 @@ fn write_folder_fields<B>(out: &mut Vec<u8>, response: &Response<'_, B>) {
     }
     if response.same_origin_only {
         out.extend_from_slice(b"Cross-Origin-Resource-Policy: same-origin\r\n");
+    }
+}
+
+/// Writes an interim response with status 104.
+pub(super) fn write_interim(out: &mut Vec<u8>, interim: &Interim) {
+    out.extend_from_slice(b"HTTP/1.1 104 Upload Resumption Supported\r\n");
+    if let Some(location) = &interim.location {
+        write_field(out, b"Location: ", location.as_bytes());
+    }
+    write_upload_status(out, &interim.upload);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// The fields of resumable uploads, of a response or an interim response.
+fn write_upload_status(out: &mut Vec<u8>, upload: &UploadStatus) {
+    if let Some(complete) = upload.complete {
+        write_field(out, b"Upload-Complete: ", if complete { b"?1" } else { b"?0" });
+    }
+    for (name_and_colon, bytes) in [(&b"Upload-Offset: "[..], upload.offset), (b"Upload-Length: ", upload.length)] {
+        if let Some(bytes) = bytes {
+            out.extend_from_slice(name_and_colon);
+            write_decimal(out, bytes);
+            out.extend_from_slice(b"\r\n");
+        }
+    }
+    if let Some(limit) = &upload.limit {
+        write_field(out, b"Upload-Limit: ", limit.as_bytes());
+    }
+    if upload.accepts_patch {
+        out.extend_from_slice(b"Accept-Patch: application/partial-upload\r\n");
+    }
+    if upload.no_store {
+        out.extend_from_slice(b"Cache-Control: no-store\r\n");
     }
 }
 

@@ -32,7 +32,8 @@ use crate::semantics::accept;
 use crate::semantics::method::Method;
 use crate::semantics::origin;
 use crate::semantics::request::Request;
-use crate::semantics::response::Response;
+use crate::semantics::response::{RareFields, Response, UploadStatus};
+use crate::semantics::resumable_upload::UploadLimits;
 use crate::semantics::service::{Reply, Service};
 use crate::semantics::status::Status;
 use crate::storage::{FileSystem, Native};
@@ -89,14 +90,17 @@ struct Offer {
     methods: &'static [Method],
     /// Whether POST and PUT are missing because uploads are off.
     uploads_are_off: bool,
+    /// If uploads can be continued: the limits that OPTIONS tells.
+    upload_limits: Option<UploadLimits>,
 }
 
 impl Offer {
-    const READ_ONLY: Offer = Offer { methods: &[Method::Get, Method::Head, Method::Options], uploads_are_off: false };
+    const READ_ONLY: Offer =
+        Offer { methods: &[Method::Get, Method::Head, Method::Options], uploads_are_off: false, upload_limits: None };
 
     /// The reply to a request that is decided by its method; `None` if the resource's route has to respond.
     fn reply<'r, F: FileSystem>(self, request: &Request<'_>) -> Option<RouteReply<'r, F>> {
-        let Offer { methods, uploads_are_off } = self;
+        let Offer { methods, uploads_are_off, upload_limits } = self;
         if origin::is_cross_origin_write(request) {
             return Some(error_reply(Status::Forbidden, CROSS_ORIGIN));
         }
@@ -105,8 +109,13 @@ impl Offer {
             let reason = if is_upload && uploads_are_off { UPLOADS_ARE_OFF } else { METHOD_NOT_OFFERED };
             return Some(method_not_allowed(methods, reason));
         }
-        (request.method == Method::Options)
-            .then(|| Reply::Respond(Response { allow: Some(methods), ..Response::new(Status::NoContent) }))
+        (request.method == Method::Options).then(|| {
+            let rare = upload_limits.map(|limits| {
+                let upload = UploadStatus { limit: Some(limits.field_value()), ..UploadStatus::default() };
+                Box::new(RareFields { upload: Some(upload), ..RareFields::default() })
+            });
+            Reply::Respond(Response { allow: Some(methods), rare, ..Response::new(Status::NoContent) })
+        })
     }
 }
 
@@ -116,6 +125,9 @@ const MISDIRECTED: &str = "The folder is not shared under this host name. The se
 const NOT_FOUND: &str = "There is nothing at this address.";
 const PRECONDITION_FAILED: &str = "A precondition of the request does not hold.";
 const UPLOADS_ARE_OFF: &str = "Uploads are turned off on this server.";
+
+/// Where the resources of unfinished uploads are.
+const UPLOADS: &[u8] = files::resumable::PREFIX.as_bytes();
 
 /// The routes, and the state that they share.
 pub struct Routes<F: FileSystem = Native> {
@@ -140,6 +152,11 @@ impl<F: FileSystem> Routes<F> {
             pattern: Pattern::Below(b"/files/"),
             offer: |routes, _| routes.files.as_ref().map(FileRoutes::offer),
             respond: files::respond,
+        },
+        Route {
+            pattern: Pattern::Below(UPLOADS),
+            offer: |routes, _| routes.files.as_ref().map(|_| files::resumable::OFFER),
+            respond: |routes, request, rest, now| respond_with_upload(routes.files.as_mut(), request, rest, now),
         },
     ];
 
@@ -217,6 +234,19 @@ impl<F: FileSystem> Service for Routes<F> {
         if let Some(files) = self.file_routes() {
             files.deadline_passed(now);
         }
+    }
+}
+
+/// The reply to a request for the resource of an unfinished upload. `rest` follows [`UPLOADS`] in the path.
+fn respond_with_upload<'r, F: FileSystem>(
+    files: Option<&mut FileRoutes<F>>,
+    request: &Request<'_>,
+    rest: &[u8],
+    now: &Now,
+) -> RouteReply<'r, F> {
+    match files {
+        Some(files) => files::resumable::respond(files, request, rest, now),
+        None => not_found(request),
     }
 }
 

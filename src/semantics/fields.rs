@@ -34,10 +34,12 @@ field_names! {
     Accept "Accept";
     AcceptEncoding "Accept-Encoding";
     Connection "Connection";
+    ContentDigest "Content-Digest";
     ContentEncoding "Content-Encoding";
     ContentLength "Content-Length";
     ContentRange "Content-Range";
     ContentType "Content-Type";
+    Destination "Destination";
     Expect "Expect";
     Host "Host";
     IfMatch "If-Match";
@@ -46,11 +48,19 @@ field_names! {
     IfRange "If-Range";
     IfUnmodifiedSince "If-Unmodified-Since";
     Origin "Origin";
+    Overwrite "Overwrite";
     Range "Range";
     Referer "Referer";
+    ReprDigest "Repr-Digest";
     SecFetchSite "Sec-Fetch-Site";
+    Trailer "Trailer";
     TransferEncoding "Transfer-Encoding";
+    UploadComplete "Upload-Complete";
+    UploadDraftInteropVersion "Upload-Draft-Interop-Version";
+    UploadLength "Upload-Length";
+    UploadOffset "Upload-Offset";
     UserAgent "User-Agent";
+    WantReprDigest "Want-Repr-Digest";
 }
 
 /// Whether two letters are the same, ignoring case; other bytes may be mistaken for the same. A quick check before the
@@ -84,7 +94,7 @@ pub struct FieldSpan {
 }
 
 /// The positions of a section's field lines, in order.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct FieldSpans {
     spans: Vec<FieldSpan>,
     present: u32,

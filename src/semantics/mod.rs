@@ -12,6 +12,7 @@ pub mod accept;
 pub mod conditional;
 pub mod content_coding;
 pub mod date;
+pub mod digest;
 pub mod exchange_record;
 pub mod fields;
 pub mod method;
@@ -19,8 +20,10 @@ pub mod origin;
 pub mod range;
 pub mod request;
 pub mod response;
+pub mod resumable_upload;
 pub mod service;
 pub mod status;
+pub mod stored_fields;
 
 /// The current time. The event loop reads the clock, and passes the time down as an argument.
 ///

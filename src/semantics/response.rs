@@ -56,6 +56,34 @@ pub struct RareFields {
     pub location: Option<String>,
     /// Content-Disposition (RFC 6266).
     pub content_disposition: Option<String>,
+    /// Repr-Digest (RFC 9530 §3).
+    pub repr_digest: Option<String>,
+    /// What is said of a resumable upload.
+    pub upload: Option<UploadStatus>,
+}
+
+/// The fields of resumable uploads (draft-ietf-httpbis-resumable-upload). Each is left out where it is `None`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UploadStatus {
+    /// Upload-Complete: whether the response comes from the resource that was to be uploaded to.
+    pub complete: Option<bool>,
+    /// Upload-Offset, in bytes.
+    pub offset: Option<u64>,
+    /// Upload-Length, in bytes.
+    pub length: Option<u64>,
+    /// Upload-Limit.
+    pub limit: Option<String>,
+    /// Whether no cache may keep the response: `Cache-Control: no-store`.
+    pub no_store: bool,
+    /// Whether the resource takes PATCH: `Accept-Patch: application/partial-upload` (RFC 5789 §3.1).
+    pub accepts_patch: bool,
+}
+
+impl RareFields {
+    /// Repr-Digest alone.
+    pub fn repr_digest(value: String) -> Box<RareFields> {
+        Box::new(RareFields { repr_digest: Some(value), ..RareFields::default() })
+    }
 }
 
 /// A response. Its fields are members, so that none can be sent twice or under a wrong name. Content-Length,

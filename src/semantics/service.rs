@@ -5,8 +5,9 @@
 //! state waits for one.
 
 use super::Now;
+use super::fields::Fields;
 use super::request::Request;
-use super::response::Response;
+use super::response::{Response, UploadStatus};
 
 /// Responds to requests: a table of routes.
 pub trait Service {
@@ -60,8 +61,36 @@ pub trait Sink: Sized {
     /// The response to the request, if the sink refuses the content. The sink is then dropped.
     fn write(&mut self, content: &[u8]) -> Result<(), Box<Response<'static, Self::Source>>>;
 
+    /// The interim response that the client is to get now, if there is one. Called when the sink was created, and after each
+    /// write.
+    fn interim(&mut self, _now: &Now) -> Option<Interim> {
+        None
+    }
+
+    /// Whether the sink uses the trailer section of chunked content. Otherwise that is only validated.
+    fn wants_trailers(&self) -> bool {
+        false
+    }
+
+    /// Takes the trailer section, after the last content and before [`finish`](Sink::finish).
+    fn take_trailers(&mut self, _trailers: &Fields<'_>) {}
+
+    /// Whether a later request can continue the upload, so that it should get all content that has arrived.
+    fn is_resumable(&self) -> bool {
+        false
+    }
+
     /// Completes the content, and returns the response to the request.
     fn finish(self, now: &Now) -> Response<'static, Self::Source>;
+}
+
+/// An interim response with status 104 (Upload Resumption Supported, draft-ietf-httpbis-resumable-upload).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interim {
+    /// Location: where the upload can be continued.
+    pub location: Option<String>,
+    /// The fields about the upload.
+    pub upload: UploadStatus,
 }
 
 /// Content that is sent piece by piece. A piece is created when it is needed, so that long content needs little memory.

@@ -10,6 +10,14 @@ macro_rules! statuses {
         }
 
         impl Status {
+            /// The status with this code; `None` if the server does not send it.
+            pub fn from_code(code: u16) -> Option<Status> {
+                match code {
+                    $($code => Some(Status::$name),)*
+                    _ => None,
+                }
+            }
+
             /// The status line with its CRLF (RFC 9112 §4).
             pub fn line(self) -> &'static [u8] {
                 match self {

@@ -6,15 +6,15 @@
 //! at a time. A scan that fails is started again by a later upload to its directory.
 
 use std::cell::RefCell;
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::rc::Rc;
 
 use rustix::io::Errno;
 
-use super::RelativePath;
-use super::file_system::FileSystem;
+use super::file_system::{FileSystem, Symlinks};
 use super::retry::{next_entry, retry_on_intr};
-use super::temporary_file::{as_temporary_name, remove_if_abandoned};
+use super::temporary_file::{as_temporary_name, is_partial_name, remove_if_abandoned};
+use super::{Metadata, RelativePath};
 
 /// The most entries that a slice reads, and the most temporary files that it tries to remove. Either takes about a
 /// millisecond.
@@ -25,13 +25,33 @@ const REMOVALS_PER_SLICE: usize = 64;
 /// than another scan of each.
 const DIRECTORIES_MAX: usize = 1024;
 
+/// After how long a directory is scanned again in which resumable uploads were left, in nanoseconds.
+const SCAN_AGAIN_NS: u64 = 3600 * 1_000_000_000;
+
+/// When resumable uploads expire.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Expiry {
+    /// The current time, in nanoseconds since 1970.
+    pub(super) unix_ns: u64,
+    /// How long an upload is kept after its last byte, in nanoseconds.
+    pub(super) age_ns_max: u64,
+}
+
+impl Expiry {
+    /// Whether an upload has expired one of whose files has this metadata.
+    pub(super) fn has_passed(self, metadata: &Metadata) -> bool {
+        i128::from(self.unix_ns) - metadata.modified_ns > i128::from(self.age_ns_max)
+    }
+}
+
 /// Device and inode number.
 type FileId = (u64, u64);
 
 /// The directories that are clean, and the one that is being scanned.
 #[derive(Debug)]
 pub(super) struct Cleanup<F: FileSystem> {
-    clean: RefCell<HashSet<FileId>>,
+    /// If resumable uploads were left in a directory, with the time of its scan, in nanoseconds since 1970.
+    clean: RefCell<HashMap<FileId, Option<u64>>>,
     scan: RefCell<Option<Scan<F>>>,
 }
 
@@ -46,14 +66,14 @@ impl<F: FileSystem> Cleanup<F> {
     /// that is clean. `path` names a file in `directory`, for the log.
     ///
     /// An error is only logged: it is no reason to refuse the upload.
-    pub(super) fn run_slice(&self, file_system: &F, directory: &Rc<F::File>, path: &RelativePath) {
+    pub(super) fn run_slice(&self, file_system: &F, directory: &Rc<F::File>, path: &RelativePath, expiry: Expiry) {
         let current = self.scan.borrow_mut().take();
         let scan = match current {
             Some(scan) => Ok(Some(scan)),
-            None => self.start_scan(file_system, directory, path),
+            None => self.start_scan(file_system, directory, path, expiry),
         };
         let result = match scan {
-            Ok(Some(scan)) => self.continue_scan(file_system, scan),
+            Ok(Some(scan)) => self.continue_scan(file_system, scan, expiry),
             Ok(None) => Ok(()),
             Err(errno) => Err((path.clone(), errno)),
         };
@@ -71,22 +91,32 @@ impl<F: FileSystem> Cleanup<F> {
         file_system: &F,
         directory: &Rc<F::File>,
         path: &RelativePath,
+        expiry: Expiry,
     ) -> Result<Option<Scan<F>>, Errno> {
         let id = retry_on_intr(|| file_system.stat(directory))?.file_id();
-        if self.clean.borrow().contains(&id) {
-            return Ok(None);
+        match self.clean.borrow().get(&id) {
+            Some(None) => return Ok(None),
+            Some(Some(scanned_ns)) if expiry.unix_ns.saturating_sub(*scanned_ns) < SCAN_AGAIN_NS => return Ok(None),
+            Some(Some(_)) | None => {}
         }
         let entries = retry_on_intr(|| file_system.reopen_directory(directory))?;
-        Ok(Some(Scan { directory: Rc::clone(directory), id, entries, path: path.clone(), removed: 0 }))
+        Ok(Some(Scan {
+            directory: Rc::clone(directory),
+            id,
+            entries,
+            path: path.clone(),
+            removed: 0,
+            has_partial: false,
+        }))
     }
 
-    fn continue_scan(&self, file_system: &F, mut scan: Scan<F>) -> Result<(), (RelativePath, Errno)> {
-        match scan.run_slice(file_system) {
+    fn continue_scan(&self, file_system: &F, mut scan: Scan<F>, expiry: Expiry) -> Result<(), (RelativePath, Errno)> {
+        match scan.run_slice(file_system, expiry) {
             Ok(true) => {
                 if scan.removed > 0 {
                     log::info!("removed {} unfinished uploads in the directory of {:?}", scan.removed, scan.path);
                 }
-                self.remember(scan.id);
+                self.remember(scan.id, scan.has_partial.then_some(expiry.unix_ns));
                 Ok(())
             }
             Ok(false) => {
@@ -97,12 +127,12 @@ impl<F: FileSystem> Cleanup<F> {
         }
     }
 
-    fn remember(&self, id: FileId) {
+    fn remember(&self, id: FileId, scanned_ns: Option<u64>) {
         let mut clean = self.clean.borrow_mut();
         if clean.len() >= DIRECTORIES_MAX {
             clean.clear();
         }
-        clean.insert(id);
+        clean.insert(id, scanned_ns);
     }
 }
 
@@ -115,11 +145,13 @@ struct Scan<F: FileSystem> {
     /// A file in the directory, for the log.
     path: RelativePath,
     removed: usize,
+    /// Whether there are resumable uploads that have not expired.
+    has_partial: bool,
 }
 
 impl<F: FileSystem> Scan<F> {
     /// Reads on from the last entry. Returns whether the scan is complete.
-    fn run_slice(&mut self, file_system: &F) -> Result<bool, Errno> {
+    fn run_slice(&mut self, file_system: &F, expiry: Expiry) -> Result<bool, Errno> {
         let mut tried = 0;
         for _ in 0..ENTRIES_PER_SLICE {
             let name = match next_entry(file_system, &mut self.entries, |entry| as_temporary_name(entry.name)) {
@@ -128,6 +160,13 @@ impl<F: FileSystem> Scan<F> {
                 Some(name) => name?,
             };
             let Some(name) = name else { continue };
+            if is_partial_name(&name) {
+                let metadata = retry_on_intr(|| file_system.stat_at(&self.directory, &name, Symlinks::NoFollow));
+                if metadata.is_ok_and(|metadata| !expiry.has_passed(&metadata)) {
+                    self.has_partial = true;
+                    continue;
+                }
+            }
             // A file that cannot be opened or locked is skipped: another server is using it, or it is not an upload.
             if remove_if_abandoned(file_system, &self.directory, &name) == Ok(true) {
                 self.removed += 1;
@@ -153,15 +192,16 @@ mod tests {
     fn the_number_of_remembered_directories_is_bounded() {
         let root = tempfile::tempdir().unwrap();
         let cleanup = Cleanup::default();
+        let never = Expiry { unix_ns: 0, age_ns_max: u64::MAX };
         let name = RelativePath::from_segments(["name"]).unwrap();
         for number in 0..=DIRECTORIES_MAX {
             let path = root.path().join(number.to_string());
             fs::create_dir(&path).unwrap();
             let directory = Rc::new(fs::File::open(&path).unwrap().into());
-            cleanup.run_slice(&Native, &directory, &name);
+            cleanup.run_slice(&Native, &directory, &name, never);
             // The directory that was scanned last is always remembered.
             fs::write(path.join(".spindle-0123456789abcdef"), b"").unwrap();
-            cleanup.run_slice(&Native, &directory, &name);
+            cleanup.run_slice(&Native, &directory, &name, never);
             assert_eq!(fs::read_dir(&path).unwrap().count(), 1);
         }
         assert!(cleanup.clean.borrow().len() <= DIRECTORIES_MAX);

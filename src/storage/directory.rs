@@ -8,14 +8,15 @@ use std::rc::Rc;
 
 use rustix::io::Errno;
 
-use super::cleanup::Cleanup;
+use super::annotation;
+use super::cleanup::{Cleanup, Expiry};
 use super::modification_times::ModificationTimes;
 use super::path_resolution::PathResolution;
 use super::retry::retry_on_intr;
 use super::temporary_file::TemporaryNames;
 use super::{
-    Access, FileKind, FileSystem, Listing, Metadata, Native, RelativePath, StorageError, SymlinkedDirectories,
-    Symlinks, Upload, UploadMode,
+    Access, EndedUpload, FileKind, FileSystem, FoundUpload, Listing, Metadata, Native, PartialUpload, RelativePath,
+    StorageError, SymlinkedDirectories, Symlinks, Upload, UploadId, UploadMode,
 };
 
 /// The open directory whose files are served. All operations stay beneath it, even if it is moved or replaced by
@@ -62,6 +63,12 @@ pub struct OpenedFile<F: FileSystem = Native> {
 }
 
 impl<F: FileSystem> OpenedFile<F> {
+    /// The annotation of the [upload](Upload::annotate) that became this version of the file. `None` if it had none, if
+    /// the file was changed since, or if the file system keeps no annotations. It takes one system call.
+    pub fn annotation(&self) -> Option<Vec<u8>> {
+        annotation::read(&self.file.file_system, &self.file.file, &self.metadata)
+    }
+
     /// Whether the file still has the metadata that it had when it was opened.
     pub fn is_unchanged(&self) -> bool {
         retry_on_intr(|| self.file.file_system.stat(&self.file.file)).is_ok_and(|found| found == self.metadata)
@@ -99,6 +106,9 @@ impl<F: FileSystem> Directory<F> {
             cleanup: Cleanup::default(),
             temporary_names: TemporaryNames::new(seed),
             modification_times: Cell::default(),
+            partial_uploads: Cell::default(),
+            unix_ns: Cell::default(),
+            partial_age_ns_max: Cell::new(u64::MAX),
             has_warned: Cell::new(false),
         };
         Ok(Directory { root: Rc::new(root) })
@@ -182,6 +192,54 @@ impl<F: FileSystem> Directory<F> {
     }
 }
 
+/// Resumable uploads.
+impl<F: FileSystem> Directory<F> {
+    /// How long a resumable upload is kept after its last byte, in nanoseconds. For ever, unless this is called.
+    pub fn set_partial_upload_age_max(&self, age_ns: u64) {
+        self.root.partial_age_ns_max.set(age_ns);
+    }
+
+    /// Sets the time by which resumable uploads expire, in nanoseconds since 1970.
+    pub fn set_time(&self, unix_ns: u64) {
+        self.root.unix_ns.set(unix_ns);
+    }
+
+    /// The number of resumable uploads that this run has begun and that have not ended.
+    pub fn partial_uploads(&self) -> usize {
+        self.root.partial_uploads.get()
+    }
+
+    /// Begins an upload to `path` that can be continued by its `id`. `creation` is kept with it for the caller. All else
+    /// is as in [`begin_upload`](Self::begin_upload).
+    pub fn begin_partial_upload(
+        &self,
+        id: UploadId,
+        path: &RelativePath,
+        mode: UploadMode,
+        bytes_expected: Option<u64>,
+        durable: bool,
+        creation: Vec<u8>,
+    ) -> Result<PartialUpload<F>, StorageError> {
+        PartialUpload::begin(Rc::clone(&self.root), id, path.clone(), mode, bytes_expected, durable, creation)
+    }
+
+    /// Finds the upload `id` to `path`, to continue it. If another process has it open, that is [`StorageError::Busy`]; if
+    /// it has expired, or the disk has lost a part of it, [`StorageError::NotFound`].
+    pub fn find_partial_upload(
+        &self,
+        id: UploadId,
+        path: &RelativePath,
+        durable: bool,
+    ) -> Result<FoundUpload<F>, StorageError> {
+        PartialUpload::find(Rc::clone(&self.root), id, path.clone(), durable)
+    }
+
+    /// Removes the record of an upload that has ended.
+    pub fn forget_partial_upload(&self, id: UploadId, path: &RelativePath) {
+        EndedUpload::forget(&self.root, id, path);
+    }
+}
+
 #[cfg(test)]
 impl<F: FileSystem> Directory<F> {
     pub(super) fn follows_links(&self) -> bool {
@@ -204,6 +262,12 @@ pub(super) struct Root<F: FileSystem> {
     cleanup: Cleanup<F>,
     temporary_names: TemporaryNames,
     modification_times: Cell<ModificationTimes>,
+    /// The number of resumable uploads that this run has begun and that have not ended.
+    partial_uploads: Cell<usize>,
+    /// The wall clock, in nanoseconds since 1970, as the caller has set it last.
+    unix_ns: Cell<u64>,
+    /// How long a resumable upload is kept after its last byte, in nanoseconds.
+    partial_age_ns_max: Cell<u64>,
     /// Whether this run has logged that directories cannot be flushed.
     has_warned: Cell<bool>,
 }
@@ -299,7 +363,7 @@ impl<F: FileSystem> Root<F> {
 
     /// Does a slice of the cleanup, before an upload of `path` to its directory `parent`.
     pub(super) fn clean_up(&self, parent: &Rc<F::File>, path: &RelativePath) {
-        self.cleanup.run_slice(&self.file_system, parent, path);
+        self.cleanup.run_slice(&self.file_system, parent, path, self.expiry());
     }
 
     pub(super) fn unnamed_files(&self) -> bool {
@@ -321,6 +385,15 @@ impl<F: FileSystem> Root<F> {
                 "the file system cannot flush directories: an upload is on the disk, but its name may not be: {errno}"
             );
         }
+    }
+
+    pub(super) fn count_partial_uploads(&self, change: isize) {
+        self.partial_uploads.set(self.partial_uploads.get().saturating_add_signed(change));
+    }
+
+    /// When resumable uploads expire.
+    pub(super) fn expiry(&self) -> Expiry {
+        Expiry { unix_ns: self.unix_ns.get(), age_ns_max: self.partial_age_ns_max.get() }
     }
 
     /// The modification time for an upload that is committed at `unix_ns`. No other upload of this run has it.

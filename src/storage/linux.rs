@@ -2,10 +2,13 @@
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, ResolveFlags};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, ResolveFlags, XattrFlags};
 use rustix::io::Errno;
 
 use super::posix::{NEW_FILE_MODE, Posix};
+
+/// The name of the attribute. Whoever may read or write the file may read or write its attributes of the class `user`.
+const ATTRIBUTE: &str = "user.spindle.digest";
 
 /// The system calls of Linux.
 #[derive(Clone, Copy, Debug, Default)]
@@ -42,6 +45,14 @@ impl Posix for Linux {
 
     fn rename_noreplace(directory: BorrowedFd<'_>, from: &[u8], to: &[u8]) -> Result<(), Errno> {
         rustix::fs::renameat_with(directory, from, directory, to, RenameFlags::NOREPLACE)
+    }
+
+    fn set_attribute(file: BorrowedFd<'_>, attribute: &[u8]) -> Result<(), Errno> {
+        rustix::fs::fsetxattr(file, ATTRIBUTE, attribute, XattrFlags::empty())
+    }
+
+    fn attribute(file: BorrowedFd<'_>, space: &mut [u8]) -> Result<usize, Errno> {
+        rustix::fs::fgetxattr(file, ATTRIBUTE, space)
     }
 }
 

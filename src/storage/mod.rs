@@ -50,6 +50,7 @@
 //!
 //! Nothing here is shared between threads.
 
+mod annotation;
 mod cleanup;
 mod directory;
 mod error;
@@ -61,6 +62,7 @@ mod linux;
 mod listing;
 mod metadata;
 mod modification_times;
+mod partial_upload;
 mod path_resolution;
 mod portable;
 mod posix;
@@ -70,6 +72,7 @@ mod temporary_file;
 #[cfg(test)]
 mod tests;
 mod upload;
+mod upload_state;
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub use linux::Linux;
@@ -88,5 +91,6 @@ pub use file_range::FileRange;
 pub use file_system::{Access, DirectoryEntry, FileKind, FileSystem, Symlinks};
 pub use listing::{Entry, EntryKind, Listing, SymlinkedDirectories, WalkEntry};
 pub use metadata::Metadata;
+pub use partial_upload::{EndedUpload, FoundUpload, PartialUpload, UploadId};
 pub use relative_path::{PathError, RelativePath};
 pub use upload::{Published, Upload, UploadMode};

@@ -36,4 +36,12 @@ impl Posix for Portable {
     fn rename_noreplace(_directory: BorrowedFd<'_>, _from: &[u8], _to: &[u8]) -> Result<(), Errno> {
         Err(Errno::NOSYS)
     }
+
+    fn set_attribute(_file: BorrowedFd<'_>, _attribute: &[u8]) -> Result<(), Errno> {
+        Err(Errno::NOTSUP)
+    }
+
+    fn attribute(_file: BorrowedFd<'_>, _space: &mut [u8]) -> Result<usize, Errno> {
+        Err(Errno::NOTSUP)
+    }
 }

@@ -4,7 +4,9 @@ use std::fmt::Debug;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, Dir, DirEntry, FileType, FlockOperation, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT};
+use rustix::fs::{
+    AtFlags, Dir, DirEntry, FileType, FlockOperation, Mode, OFlags, SeekFrom, Timespec, Timestamps, UTIME_OMIT,
+};
 use rustix::io::Errno;
 use rustix::process::Resource;
 
@@ -33,6 +35,12 @@ pub(super) trait Posix: Clone + Debug + 'static {
 
     /// As [`FileSystem::rename_noreplace`].
     fn rename_noreplace(directory: BorrowedFd<'_>, from: &[u8], to: &[u8]) -> Result<(), Errno>;
+
+    /// As [`FileSystem::set_attribute`].
+    fn set_attribute(file: BorrowedFd<'_>, attribute: &[u8]) -> Result<(), Errno>;
+
+    /// As [`FileSystem::attribute`].
+    fn attribute(file: BorrowedFd<'_>, space: &mut [u8]) -> Result<usize, Errno>;
 }
 
 /// The mode of a new file, before the umask is applied.
@@ -143,6 +151,19 @@ impl<S: Posix> FileSystem for S {
             Timespec { tv_sec: (modified_ns / 1_000_000_000) as i64, tv_nsec: (modified_ns % 1_000_000_000) as _ };
         let last_access = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
         rustix::fs::futimens(file, &Timestamps { last_access, last_modification })
+    }
+
+    fn truncate(&self, file: &OwnedFd, bytes: u64) -> Result<(), Errno> {
+        rustix::fs::ftruncate(file, bytes)?;
+        rustix::fs::seek(file, SeekFrom::Start(bytes)).map(|_| ())
+    }
+
+    fn set_attribute(&self, file: &OwnedFd, attribute: &[u8]) -> Result<(), Errno> {
+        <S as Posix>::set_attribute(file.as_fd(), attribute)
+    }
+
+    fn attribute(&self, file: &OwnedFd, space: &mut [u8]) -> Result<usize, Errno> {
+        <S as Posix>::attribute(file.as_fd(), space)
     }
 
     fn sync(&self, file: &OwnedFd) -> Result<(), Errno> {

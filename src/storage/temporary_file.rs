@@ -13,6 +13,8 @@ use super::file_system::{Access, FileKind, FileSystem, Symlinks};
 use super::retry::retry_on_intr;
 
 const PREFIX: &[u8; 9] = b".spindle-";
+/// The prefix of the two files of a resumable upload. A cleanup spares them until the upload expires.
+const PARTIAL_PREFIX: &[u8; 9] = b".spindle=";
 const DIGITS: usize = 16;
 const NAME_BYTES: usize = PREFIX.len() + DIGITS;
 
@@ -27,7 +29,13 @@ pub(super) fn lacks_hard_links(errno: Errno) -> bool {
 /// Whether this is the name of a temporary file.
 pub(super) fn is_temporary_name(name: &[u8]) -> bool {
     let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-    name.strip_prefix(PREFIX).is_some_and(|digits| digits.len() == DIGITS && digits.iter().all(is_digit))
+    let digits = name.strip_prefix(PREFIX).or_else(|| name.strip_prefix(PARTIAL_PREFIX));
+    digits.is_some_and(|digits| digits.len() == DIGITS && digits.iter().all(is_digit))
+}
+
+/// Whether a temporary name is that of a file of a resumable upload.
+pub(super) fn is_partial_name(name: &TemporaryName) -> bool {
+    name.starts_with(PARTIAL_PREFIX)
 }
 
 /// The name, if it [is a temporary one](is_temporary_name).
@@ -85,6 +93,7 @@ pub(super) struct TemporaryFile<F: FileSystem> {
     name: TemporaryName,
     /// Whether the directory still has the name.
     exists: bool,
+    keeps_on_drop: bool,
 }
 
 impl<F: FileSystem> TemporaryFile<F> {
@@ -94,11 +103,23 @@ impl<F: FileSystem> TemporaryFile<F> {
         parent: &Rc<F::File>,
         names: &TemporaryNames,
     ) -> Result<(Self, F::File), Errno> {
-        names.try_names(|name| {
-            let file = retry_on_intr(|| file_system.create(parent, name))?;
-            let temporary = TemporaryFile::new(file_system, parent, name);
-            if lock_created(file_system, parent, name, &file)? { Ok((temporary, file)) } else { Err(Errno::EXIST) }
-        })
+        names.try_names(|name| TemporaryFile::create_named(file_system, parent, name))
+    }
+
+    /// Creates an empty temporary file under this name, and locks it; `EEXIST` if the name exists.
+    pub(super) fn create_named(
+        file_system: &F,
+        parent: &Rc<F::File>,
+        name: &TemporaryName,
+    ) -> Result<(Self, F::File), Errno> {
+        let file = retry_on_intr(|| file_system.create(parent, name))?;
+        let temporary = TemporaryFile::new(file_system, parent, name);
+        if lock_created(file_system, parent, name, &file)? { Ok((temporary, file)) } else { Err(Errno::EXIST) }
+    }
+
+    /// Whether the file stays when `self` is dropped.
+    pub(super) fn keep_on_drop(&mut self, keeps: bool) {
+        self.keeps_on_drop = keeps;
     }
 
     /// Locks an unnamed file, and gives it a temporary name.
@@ -140,8 +161,14 @@ impl<F: FileSystem> TemporaryFile<F> {
         self.exists = false;
     }
 
-    fn new(file_system: &F, parent: &Rc<F::File>, name: &TemporaryName) -> Self {
-        TemporaryFile { file_system: file_system.clone(), parent: Rc::clone(parent), name: *name, exists: true }
+    pub(super) fn new(file_system: &F, parent: &Rc<F::File>, name: &TemporaryName) -> Self {
+        TemporaryFile {
+            file_system: file_system.clone(),
+            parent: Rc::clone(parent),
+            name: *name,
+            exists: true,
+            keeps_on_drop: false,
+        }
     }
 
     /// Makes the content visible under `name`; `EEXIST` if that exists.
@@ -173,7 +200,7 @@ impl<F: FileSystem> TemporaryFile<F> {
 
 impl<F: FileSystem> Drop for TemporaryFile<F> {
     fn drop(&mut self) {
-        if self.exists {
+        if self.exists && !self.keeps_on_drop {
             // If this fails, a later cleanup removes the file.
             let _ = retry_on_intr(|| self.file_system.unlink(&self.parent, &self.name));
         }
@@ -187,7 +214,7 @@ fn lock_created<F: FileSystem>(file_system: &F, parent: &F::File, name: &[u8], f
 }
 
 /// Locks a file for the upload that writes it. `false`: another process has the lock.
-fn lock<F: FileSystem>(file_system: &F, file: &F::File) -> Result<bool, Errno> {
+pub(super) fn lock<F: FileSystem>(file_system: &F, file: &F::File) -> Result<bool, Errno> {
     match retry_on_intr(|| file_system.lock(file)) {
         Ok(()) => Ok(true),
         Err(Errno::WOULDBLOCK) => Ok(false),
@@ -234,10 +261,19 @@ fn remove_locked<F: FileSystem>(file_system: &F, parent: &F::File, name: &[u8], 
     Ok(is_same)
 }
 
-fn temporary_name(mut number: u64) -> TemporaryName {
+fn temporary_name(number: u64) -> TemporaryName {
+    name_with(PREFIX, number)
+}
+
+/// The name of one of the two files of a resumable upload.
+pub(super) fn partial_name(number: u64) -> TemporaryName {
+    name_with(PARTIAL_PREFIX, number)
+}
+
+fn name_with(prefix_bytes: &[u8; 9], mut number: u64) -> TemporaryName {
     let mut name = [0; NAME_BYTES];
     let (prefix, digits) = name.split_at_mut(PREFIX.len());
-    prefix.copy_from_slice(PREFIX);
+    prefix.copy_from_slice(prefix_bytes);
     for digit in digits {
         *digit = b"0123456789abcdef"[(number % 16) as usize];
         number /= 16;

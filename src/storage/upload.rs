@@ -5,9 +5,10 @@ use std::rc::Rc;
 
 use rustix::io::Errno;
 
+use super::annotation;
 use super::directory::{ExistingEntry, Root, require_regular};
 use super::retry::{retry_on_intr, write_all};
-use super::temporary_file::{TemporaryFile, lacks_hard_links};
+use super::temporary_file::{TemporaryFile, TemporaryName, lacks_hard_links};
 use super::{FileSystem, Metadata, Native, RelativePath, StorageError};
 
 /// The number of attempts of a commit, if another process creates the name between the check and the link.
@@ -57,6 +58,8 @@ pub struct Upload<F: FileSystem = Native> {
     bytes_expected: Option<u64>,
     durable: bool,
     bytes_written: u64,
+    /// What is kept with the published file.
+    annotation: Option<Vec<u8>>,
     /// Set when a write fails, since a part of its content may be missing.
     has_failed: bool,
 }
@@ -69,6 +72,34 @@ impl<F: FileSystem> Upload<F> {
         bytes_expected: Option<u64>,
         durable: bool,
     ) -> Result<Self, StorageError> {
+        Self::begin_with(root, path, mode, bytes_expected, durable, create_content)
+    }
+
+    /// As [`begin`](Upload::begin), but the content has the temporary name `name` from the start, and stays when the
+    /// upload is dropped.
+    pub(super) fn begin_named(
+        root: Rc<Root<F>>,
+        path: RelativePath,
+        mode: UploadMode,
+        bytes_expected: Option<u64>,
+        durable: bool,
+        name: &TemporaryName,
+    ) -> Result<Self, StorageError> {
+        Self::begin_with(root, path, mode, bytes_expected, durable, |root, parent| {
+            let (mut temporary, file) = TemporaryFile::create_named(root.file_system(), parent, name)?;
+            temporary.keep_on_drop(true);
+            Ok((Some(temporary), file))
+        })
+    }
+
+    fn begin_with(
+        root: Rc<Root<F>>,
+        path: RelativePath,
+        mode: UploadMode,
+        bytes_expected: Option<u64>,
+        durable: bool,
+        create: impl FnOnce(&Root<F>, &Rc<F::File>) -> Result<(Option<TemporaryFile<F>>, F::File), Errno>,
+    ) -> Result<Self, StorageError> {
         let parent = root.open_parent(&path, durable)?;
         root.clean_up(&parent, &path);
         let existing = root.existing_entry(&parent, &path)?;
@@ -79,7 +110,7 @@ impl<F: FileSystem> Upload<F> {
         if bytes_expected.is_some_and(|bytes| bytes > root.bytes_max() || bytes > bytes_free()) {
             return Err(StorageError::DiskFull);
         }
-        let (temporary, file) = create_content(&root, &parent).map_err(StorageError::from_publication)?;
+        let (temporary, file) = create(&root, &parent).map_err(StorageError::from_publication)?;
         Ok(Upload {
             temporary,
             replaced: None,
@@ -92,8 +123,76 @@ impl<F: FileSystem> Upload<F> {
             bytes_expected,
             durable,
             bytes_written: 0,
+            annotation: None,
             has_failed: false,
         })
+    }
+
+    /// Continues an upload whose content has the name `temporary` and so many bytes. The next write to `file` follows
+    /// them.
+    pub(super) fn resume(
+        root: Rc<Root<F>>,
+        path: RelativePath,
+        durable: bool,
+        parent: Rc<F::File>,
+        mut temporary: TemporaryFile<F>,
+        file: F::File,
+        bytes_written: u64,
+    ) -> Result<Self, StorageError> {
+        temporary.keep_on_drop(true);
+        let existing = root.existing_entry(&parent, &path)?.metadata().copied();
+        Ok(Upload {
+            temporary: Some(temporary),
+            replaced: None,
+            file,
+            parent,
+            root,
+            path,
+            mode: UploadMode::Replace,
+            existing,
+            bytes_expected: None,
+            durable,
+            bytes_written,
+            annotation: None,
+            has_failed: false,
+        })
+    }
+
+    pub(super) fn parent(&self) -> &Rc<F::File> {
+        &self.parent
+    }
+
+    /// The name of the file that the upload becomes.
+    pub(super) fn name(&self) -> &[u8] {
+        self.path.name()
+    }
+
+    pub(super) fn set_mode(&mut self, mode: UploadMode) {
+        self.mode = mode;
+    }
+
+    /// Makes the content go when the upload is dropped.
+    pub(super) fn remove_on_drop(&mut self) {
+        if let Some(temporary) = &mut self.temporary {
+            temporary.keep_on_drop(false);
+        }
+    }
+
+    pub(super) fn content_metadata(&self) -> Result<Metadata, StorageError> {
+        self.root.stat(&self.file)
+    }
+
+    /// Flushes the content, if the upload is durable.
+    pub(super) fn flush_content(&self) -> Result<(), StorageError> {
+        if self.durable { flush(self.root.file_system(), &self.file) } else { Ok(()) }
+    }
+
+    /// Removes content from the end, down to so many bytes.
+    pub(super) fn truncate(&mut self, bytes: u64) -> Result<(), StorageError> {
+        retry_on_intr(|| self.root.file_system().truncate(&self.file, bytes)).map_err(StorageError::from_errno)?;
+        self.bytes_written = bytes;
+        self.has_failed = false;
+        Ok(())
     }
 
     /// Appends content.
@@ -128,6 +227,12 @@ impl<F: FileSystem> Upload<F> {
         self.bytes_written
     }
 
+    /// Keeps `annotation` with the published file, if the file system can: see
+    /// [`OpenedFile::annotation`](super::OpenedFile::annotation).
+    pub fn annotate(&mut self, annotation: Vec<u8>) {
+        self.annotation = Some(annotation);
+    }
+
     /// Publishes the content under its name.
     ///
     /// The modification time becomes `unix_ns`, in nanoseconds since 1970: to the microsecond, and a little later if
@@ -156,6 +261,10 @@ impl<F: FileSystem> Upload<F> {
         let modified_ns = self.root.unique_modified_ns(unix_ns);
         let file_system = self.root.file_system();
         retry_on_intr(|| file_system.set_modified(&self.file, modified_ns)).map_err(StorageError::from_errno)?;
+        if let Some(annotation) = &self.annotation {
+            // After the time was set: the file system may have rounded it.
+            annotation::write(file_system, &self.file, &self.root.stat(&self.file)?, annotation);
+        }
         check_close_errors(file_system, &self.file)?;
         if self.durable {
             flush(file_system, &self.file)?;
@@ -188,13 +297,7 @@ impl<F: FileSystem> Upload<F> {
     /// a journal the disk may therefore have it with a link count of 0, and a file system check would remove the name.
     fn flush_name(&self) -> Result<(), StorageError> {
         flush(self.root.file_system(), &self.file)?;
-        match retry_on_intr(|| self.root.file_system().sync(&self.parent)) {
-            Err(errno) if CANNOT_FLUSH.contains(&errno) => {
-                self.root.warn_that_directories_cannot_be_flushed(errno);
-                Ok(())
-            }
-            flushed => flushed.map_err(StorageError::from_errno),
-        }
+        flush_directory(&self.root, &self.parent)
     }
 
     /// Gives the content its name. Returns whether the name did not exist before.
@@ -290,6 +393,17 @@ fn check_close_errors<F: FileSystem>(file_system: &F, file: &F::File) -> Result<
     }
 }
 
-fn flush<F: FileSystem>(file_system: &F, file: &F::File) -> Result<(), StorageError> {
+/// Flushes the entries of a directory, if the file system can.
+pub(super) fn flush_directory<F: FileSystem>(root: &Root<F>, directory: &F::File) -> Result<(), StorageError> {
+    match retry_on_intr(|| root.file_system().sync(directory)) {
+        Err(errno) if CANNOT_FLUSH.contains(&errno) => {
+            root.warn_that_directories_cannot_be_flushed(errno);
+            Ok(())
+        }
+        flushed => flushed.map_err(StorageError::from_errno),
+    }
+}
+
+pub(super) fn flush<F: FileSystem>(file_system: &F, file: &F::File) -> Result<(), StorageError> {
     retry_on_intr(|| file_system.sync(file)).map_err(StorageError::from_errno)
 }

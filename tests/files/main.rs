@@ -4,11 +4,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
 mod aborts;
+mod digests;
 mod downloads;
 mod names;
 mod preconditions;
 mod ranges;
 mod refusals;
+mod resumable;
 mod support;
 mod system_errors;
 mod two_servers;

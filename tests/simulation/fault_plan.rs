@@ -106,6 +106,7 @@ pub(crate) fn system(random: &mut Rng) -> disk::Settings {
         reuses_inodes: random.bool(),
         tells_kinds: random.u8(..4) > 0,
         reports_free_bytes: random.bool(),
+        keeps_attributes: random.bool(),
         ..settings
     }
 }

@@ -184,8 +184,10 @@ impl Run {
             policy: self.scenario.policy,
             bytes_max: self.scenario.upload_bytes_max,
             durable: self.scenario.durable,
+            age_s_max: 86_400,
+            pending_max: 1000,
         };
-        let files = FileRoutes::new(directory, uploads, 16, seed);
+        let files = FileRoutes::new(directory, uploads, 16, seed, Box::new(|| None));
         match self.scenario.is_folder {
             false => Routes::new(Some(files)),
             true => {

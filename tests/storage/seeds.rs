@@ -86,6 +86,7 @@ fn settings(seed: u64, random: &mut fastrand::Rng) -> Settings {
         capacity_bytes: bounds[random.usize(..3)],
         quota_bytes: bounds[random.usize(..3)],
         reports_free_bytes: random.bool(),
+        keeps_attributes: random.bool(),
         tells_kinds: random.bool(),
         entries_at_once: random.usize(1..5),
         ..usual

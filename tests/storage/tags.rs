@@ -29,8 +29,14 @@ struct Server {
 impl Server {
     fn routes(disk: &Disk) -> Routes<Disk> {
         let directory = Directory::open_in(disk.clone(), Disk::root_path(), 7).unwrap();
-        let uploads = UploadSettings { policy: UploadPolicy::Replace, bytes_max: None, durable: false };
-        Routes::new(Some(FileRoutes::new(directory, uploads, 16, 7)))
+        let uploads = UploadSettings {
+            policy: UploadPolicy::Replace,
+            bytes_max: None,
+            durable: false,
+            age_s_max: 86_400,
+            pending_max: 1000,
+        };
+        Routes::new(Some(FileRoutes::new(directory, uploads, 16, 7, Box::new(|| None))))
     }
 
     fn new(disk: Disk, clock: Rc<Cell<u64>>) -> Server {

@@ -187,6 +187,7 @@ impl<S: Service> Connection<S> {
             }
             records.end_all(outcome, &mut shared.records, now);
         }
+        self.save_content();
         self.state = State::Closed;
         self.timers.stop_all();
         self.input.consume_content();

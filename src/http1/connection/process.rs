@@ -15,13 +15,13 @@ use crate::http1::limits::{
 use crate::http1::message_head::{EmptyLine, HeadParser, leading_empty_line};
 use crate::http1::protocol_error::ProtocolError;
 use crate::http1::request_framing::RequestFraming;
-use crate::http1::response_writer::{Persistence, ResponseFraming};
+use crate::http1::response_writer::{Persistence, ResponseFraming, write_interim};
 use crate::http1::send_queue::{SendQueue, framing_of};
 use crate::http1::shared::Shared;
 use crate::semantics::Now;
 use crate::semantics::exchange_record::Outcome;
 use crate::semantics::method::Method;
-use crate::semantics::request::Request;
+use crate::semantics::request::{Request, Version};
 use crate::semantics::response::Response;
 use crate::semantics::service::{Reply, Service, Sink, Source};
 
@@ -163,10 +163,11 @@ impl<S: Service> Connection<S> {
         };
         let mut reply = service.call(&request, now);
         let next = match reply {
-            Reply::Receive(sink) => {
+            Reply::Receive(mut sink) => {
                 if framing.expects_continue && !content_has_arrived {
                     self.output.push_interim(b"HTTP/1.1 100 Continue\r\n\r\n", &mut shared.pool);
                 }
+                self.send_interim(&mut sink, framing.version, shared, now);
                 self.input.consume(head_bytes);
                 self.receive_content(Destination::Sink(sink), framing, now)
             }
@@ -199,7 +200,10 @@ impl<S: Service> Connection<S> {
             self.timers.stop(Timer::WriteStall);
         }
         self.start_content_timer(now);
-        let decoder = ContentDecoder::new(framing.content);
+        let mut decoder = ContentDecoder::new(framing.content);
+        if matches!(&destination, Destination::Sink(sink) if sink.wants_trailers()) {
+            decoder.keep_trailers();
+        }
         State::Content(Box::new(ReceivingContent { decoder, destination, framing, bytes: 0 }))
     }
 
@@ -263,8 +267,37 @@ impl<S: Service> Connection<S> {
         now: &Now,
     ) -> State<S::Sink> {
         match self.write_to_sink(&mut content) {
-            Ok(()) => State::Content(content),
+            Ok(()) => {
+                if let Destination::Sink(sink) = &mut content.destination {
+                    self.send_interim(sink, content.framing.version, shared, now);
+                }
+                State::Content(content)
+            }
             Err(refusal) => self.refuse_content(content, *refusal, shared, now),
+        }
+    }
+
+    /// Queues the interim response that the sink has for the client, if there is one. To a client that does not read, or
+    /// that speaks HTTP/1.0 (RFC 9110 §15.2), none is sent.
+    fn send_interim(&mut self, sink: &mut S::Sink, version: Version, shared: &mut Shared, now: &Now) {
+        if version == Version::Http10 || self.output.is_full() {
+            return;
+        }
+        if let Some(interim) = sink.interim(now) {
+            self.start_write_stall_timer(now);
+            let mut bytes = Vec::new();
+            write_interim(&mut bytes, &interim);
+            self.output.push_interim(&bytes, &mut shared.pool);
+        }
+    }
+
+    /// The connection ends within content. If an upload can be continued, it takes what has arrived.
+    pub(super) fn save_content(&mut self) {
+        if let State::Content(mut content) = mem::take(&mut self.state)
+            && matches!(&content.destination, Destination::Sink(sink) if sink.is_resumable())
+        {
+            // The response would not reach the client any more.
+            let _ = self.write_to_sink(&mut content);
         }
     }
 
@@ -329,14 +362,17 @@ impl<S: Service> Connection<S> {
         self.timers.stop(Timer::ContentRate);
         self.record_content_received(content.bytes);
         self.start_write_stall_timer(now);
-        let ReceivingContent { destination, framing, .. } = *content;
+        let ReceivingContent { destination, framing, mut decoder, .. } = *content;
         let persistence = match destination {
             Destination::Discard => {
                 let persistence = if self.shutting_down { Persistence::Close } else { framing.persistence };
                 self.output.release(persistence);
                 persistence
             }
-            Destination::Sink(sink) => {
+            Destination::Sink(mut sink) => {
+                if let Some(trailers) = decoder.trailers() {
+                    sink.take_trailers(&trailers);
+                }
                 let response = sink.finish(now);
                 let persistence = persistence_after(&response, &framing, self.shutting_down);
                 self.push_response(response, &framing, Some(persistence), shared, now);

@@ -8,11 +8,12 @@ use super::{BUSY, FileContent, FileRoutes, path_of};
 use crate::routes::{PRECONDITION_FAILED, RouteReply, error_reply, internal_error, not_found};
 use crate::semantics::Now;
 use crate::semantics::conditional::{Preconditions, Verdict};
+use crate::semantics::digest::{self, Digests};
 use crate::semantics::fields::FieldName;
 use crate::semantics::method::Method;
 use crate::semantics::range::{self, ByteRange, Selection};
 use crate::semantics::request::Request;
-use crate::semantics::response::{Body, ContentRange, Response};
+use crate::semantics::response::{Body, ContentRange, RareFields, Response};
 use crate::semantics::status::Status;
 use crate::storage::{CachedContent, FileRange, FileSystem, RelativePath, StorageError};
 
@@ -20,8 +21,9 @@ use crate::storage::{CachedContent, FileRange, FileSystem, RelativePath, Storage
 pub(in crate::routes) enum Found<'n, F: FileSystem> {
     /// The cache has it, under this path.
     Cached(Cow<'n, [u8]>),
-    /// It is open, and not in the cache.
-    Opened(FileRange<F>, FileVersion),
+    /// It is open, and not in the cache. The last member is the value of Repr-Digest, if the client wants it and the file
+    /// has been uploaded with a digest.
+    Opened(FileRange<F>, FileVersion, Option<String>),
 }
 
 /// Finds the file that `name`, a part of the target's path, leads to.
@@ -31,7 +33,8 @@ pub(super) fn find<'n, F: FileSystem>(
     name: Cow<'n, [u8]>,
     now: &Now,
 ) -> Result<Found<'n, F>, StorageError> {
-    let uses_cache = !asks_for_parts(request);
+    let digest = digest::wanted(&request.fields);
+    let uses_cache = !asks_for_parts(request) && digest.is_none();
     let (key, path) = cache_key(name)?;
     if uses_cache && files.cache.revalidate(&key, &files.directory) {
         return Ok(Found::Cached(key));
@@ -46,7 +49,8 @@ pub(super) fn find<'n, F: FileSystem>(
     if may_be_cached && files.cache.insert(path, &opened, || version.clone(), now.monotonic_ns) {
         return Ok(Found::Cached(key));
     }
-    Ok(Found::Opened(FileRange::whole(opened), version))
+    let repr_digest = digest.and_then(|algorithm| Digests::from_text(&opened.annotation()?).field_value(algorithm));
+    Ok(Found::Opened(FileRange::whole(opened), version, repr_digest))
 }
 
 /// The key of the file in the cache, which is its path. The checked path is returned as well if `name` had to be
@@ -75,7 +79,7 @@ pub(super) fn respond<'r, F: FileSystem>(
     media_type: Cow<'r, str>,
     now: &Now,
 ) -> Response<'r, FileContent<F>> {
-    let Some((version, content)) = representation_of(files, found) else {
+    let Some(Representation { version, content, repr_digest }) = representation_of(files, found) else {
         return internal_error("A file that was just found in the cache, or put there, is in it.");
     };
     let verdict = Preconditions::of(request, now)
@@ -91,6 +95,7 @@ pub(super) fn respond<'r, F: FileSystem>(
         accepts_ranges: true,
         // Anybody may have uploaded the file: a browser must not guess from its content that it is a page.
         nosniff: true,
+        rare: repr_digest.map(RareFields::repr_digest),
         ..FileVersion::into_response(version, Status::PartialContent, now)
     };
     match selection {
@@ -125,18 +130,21 @@ pub(super) fn respond<'r, F: FileSystem>(
 fn representation_of<'r, F: FileSystem>(
     files: &'r mut FileRoutes<F>,
     found: Found<'_, F>,
-) -> Option<(Cow<'r, FileVersion>, Representation<'r, F>)> {
+) -> Option<Representation<'r, F>> {
     let boundary = files.next_boundary();
     let path = match found {
-        Found::Opened(file, version) => return Some((Cow::Owned(version), Representation::File(file, boundary))),
+        Found::Opened(file, version, repr_digest) => {
+            let content = Content::File(file, boundary);
+            return Some(Representation { version: Cow::Owned(version), content, repr_digest });
+        }
         Found::Cached(path) => path,
     };
     let cached = files.cache.get(&path)?;
     let content = match &cached.content {
-        CachedContent::Memory(content) => Representation::Memory(content),
-        CachedContent::Open(file) => Representation::File(file.clone(), boundary),
+        CachedContent::Memory(content) => Content::Memory(content),
+        CachedContent::Open(file) => Content::File(file.clone(), boundary),
     };
-    Some((Cow::Borrowed(&cached.user_data), content))
+    Some(Representation { version: Cow::Borrowed(&cached.user_data), content, repr_digest: None })
 }
 
 /// Whether the request asks for several ranges. They are sent from the open file, so such a request does not use the
@@ -145,25 +153,32 @@ pub(in crate::routes) fn asks_for_parts(request: &Request<'_>) -> bool {
     request.fields.first(FieldName::Range).is_some_and(|value| value.contains(&b','))
 }
 
+/// A file that is to be sent: its version, its content, and the value of Repr-Digest if the response has that field.
+struct Representation<'r, F: FileSystem> {
+    version: Cow<'r, FileVersion>,
+    content: Content<'r, F>,
+    repr_digest: Option<String>,
+}
+
 /// Where the content is.
-enum Representation<'r, F: FileSystem> {
+enum Content<'r, F: FileSystem> {
     Memory(&'r [u8]),
     /// The whole file, and the boundary between parts if several are sent.
     File(FileRange<F>, u64),
 }
 
-impl<'r, F: FileSystem> Representation<'r, F> {
+impl<'r, F: FileSystem> Content<'r, F> {
     fn bytes(&self) -> u64 {
         match self {
-            Representation::Memory(content) => content.len() as u64,
-            Representation::File(file, _) => file.remaining(),
+            Content::Memory(content) => content.len() as u64,
+            Content::File(file, _) => file.remaining(),
         }
     }
 
     fn whole(self) -> Body<'r, FileContent<F>> {
         match self {
-            Representation::Memory(content) => Body::Bytes(Cow::Borrowed(content)),
-            Representation::File(file, _) => Body::Source(FileContent::Range(file)),
+            Content::Memory(content) => Body::Bytes(Cow::Borrowed(content)),
+            Content::File(file, _) => Body::Source(FileContent::Range(file)),
         }
     }
 
@@ -171,11 +186,11 @@ impl<'r, F: FileSystem> Representation<'r, F> {
     fn part(self, range: ByteRange) -> Option<Body<'r, FileContent<F>>> {
         match self {
             // Both casts are exact: a range of content in memory is shorter than any `usize`.
-            Representation::Memory(content) => {
+            Content::Memory(content) => {
                 let part = content.get(range.first as usize..=range.last as usize)?;
                 Some(Body::Bytes(Cow::Borrowed(part)))
             }
-            Representation::File(file, _) => {
+            Content::File(file, _) => {
                 let part = file.part(range.first, range.bytes())?;
                 Some(Body::Source(FileContent::Range(part)))
             }
@@ -185,8 +200,8 @@ impl<'r, F: FileSystem> Representation<'r, F> {
     /// Several ranges; `None` if one of them does not lie within the content, or the content is in memory.
     fn parts(self, ranges: &[ByteRange], media_type: &str) -> Option<Parts<F>> {
         match self {
-            Representation::Memory(_) => None,
-            Representation::File(file, boundary) => Parts::new(&file, ranges, boundary, media_type),
+            Content::Memory(_) => None,
+            Content::File(file, boundary) => Parts::new(&file, ranges, boundary, media_type),
         }
     }
 }

@@ -2,8 +2,10 @@
 
 mod download;
 mod multipart;
+pub(super) mod resumable;
 mod upload;
 mod validators;
+mod verification;
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -13,6 +15,7 @@ use percent_encoding::percent_decode;
 
 pub(super) use self::download::{Found, asks_for_parts, read_error_reply};
 pub(super) use self::multipart::Parts;
+use self::resumable::Resumable;
 pub use self::upload::FileSink;
 use self::validators::{FileVersion, OwnUploads};
 use super::{FileContent, Offer, RouteReply, Routes, error_reply, internal_error};
@@ -52,6 +55,10 @@ pub struct UploadSettings {
     pub bytes_max: Option<u64>,
     /// Whether an upload is flushed to the disk before its response is sent.
     pub durable: bool,
+    /// How long an unfinished resumable upload is kept after its last byte, in seconds.
+    pub age_s_max: u64,
+    /// The most unfinished resumable uploads.
+    pub pending_max: usize,
 }
 
 /// The routes below `/files/`.
@@ -60,6 +67,7 @@ pub struct FileRoutes<F: FileSystem = Native> {
     uploads: UploadSettings,
     /// The latest uploads of this run. Shared with the sinks, which outlive the call that creates them.
     own_uploads: Rc<RefCell<OwnUploads>>,
+    resumable: RefCell<Resumable<F>>,
     /// Files that are requested often, with the fields that describe them.
     cache: FileCache<FileVersion, F>,
     /// The source of the boundaries between parts.
@@ -71,11 +79,21 @@ impl<F: FileSystem> FileRoutes<F> {
     ///
     /// The boundaries between parts are made from `seed`. It must be unpredictable: whoever could foresee a boundary
     /// could upload a file that contains it, and a client would then split that file in the wrong place.
-    pub fn new(directory: Directory<F>, uploads: UploadSettings, open_files_max: usize, seed: u64) -> FileRoutes<F> {
+    ///
+    /// `upload_ids` returns 128 random bits for each resumable upload, or `None` if the system has none. They
+    /// must be unpredictable too: whoever could foresee them could write to the uploads of others.
+    pub fn new(
+        directory: Directory<F>,
+        uploads: UploadSettings,
+        open_files_max: usize,
+        seed: u64,
+        upload_ids: Box<dyn FnMut() -> Option<u128>>,
+    ) -> FileRoutes<F> {
         FileRoutes {
             directory,
             uploads,
             own_uploads: Rc::default(),
+            resumable: RefCell::new(Resumable::new(upload_ids)),
             cache: FileCache::new(open_files_max),
             random: fastrand::Rng::with_seed(seed),
         }
@@ -137,6 +155,7 @@ impl<F: FileSystem> FileRoutes<F> {
             UploadPolicy::Replace | UploadPolicy::Create => Offer {
                 methods: &[Method::Get, Method::Head, Method::Post, Method::Put, Method::Options],
                 uploads_are_off: false,
+                upload_limits: Some(resumable::limits_of(&self.uploads)),
             },
         }
     }

@@ -4,23 +4,37 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use super::resumable::{self, ResumableSink};
 use super::validators::{FileVersion, OwnUploads};
+use super::verification::Verification;
 use super::{BUSY, FileRoutes, INVALID_NAME, UploadPolicy};
 use crate::routes::{FileContent, PRECONDITION_FAILED, RouteReply};
 use crate::semantics::Now;
 use crate::semantics::conditional::{Preconditions, Validators, Verdict};
-use crate::semantics::fields::FieldName;
+use crate::semantics::fields::{FieldName, Fields};
 use crate::semantics::method::Method;
 use crate::semantics::request::Request;
-use crate::semantics::response::Response;
-use crate::semantics::service::{Reply, Sink};
+use crate::semantics::response::{RareFields, Response};
+use crate::semantics::resumable_upload::UploadFields;
+use crate::semantics::service::{Interim, Reply, Sink};
 use crate::semantics::status::Status;
 use crate::storage::{FileSystem, Metadata, Native, RelativePath, StorageError, Upload, UploadMode};
 
 type UploadResponse<F> = Response<'static, FileContent<F>>;
 
 /// An upload in progress. Boxed, so that a reply without one stays small.
-pub struct FileSink<F: FileSystem = Native>(Box<Receiving<F>>);
+pub struct FileSink<F: FileSystem = Native>(Kind<F>);
+
+enum Kind<F: FileSystem> {
+    Whole(Box<Receiving<F>>),
+    Resumable(Box<ResumableSink<F>>),
+}
+
+impl<F: FileSystem> FileSink<F> {
+    pub(super) fn resumable(sink: ResumableSink<F>) -> FileSink<F> {
+        FileSink(Kind::Resumable(Box::new(sink)))
+    }
+}
 
 struct Receiving<F: FileSystem> {
     upload: Upload<F>,
@@ -29,6 +43,8 @@ struct Receiving<F: FileSystem> {
     /// Whether the server never replaces a file. An existing file is then a conflict, whatever the preconditions are.
     only_creates: bool,
     bytes_max: Option<u64>,
+    /// `None` if the client neither states nor wants a digest. Boxed, since few do.
+    verification: Option<Box<Verification>>,
     own_uploads: Rc<RefCell<OwnUploads>>,
 }
 
@@ -38,6 +54,14 @@ pub(super) fn respond<'r, F: FileSystem>(
     path: &RelativePath,
     now: &Now,
 ) -> RouteReply<'r, F> {
+    files.directory.set_time(now.unix_ns);
+    if let Some(complete) = UploadFields::of(&request.fields).complete {
+        match resumable::begin(files, request, path, complete, now) {
+            Ok(Some(sink)) => return Reply::Receive(FileSink::resumable(sink)),
+            Ok(None) => {}
+            Err(response) => return Reply::Respond(*response),
+        }
+    }
     match begin(files, request, path, now) {
         Ok(sink) => Reply::Receive(sink),
         Err(response) => Reply::Respond(*response),
@@ -56,6 +80,7 @@ fn begin<F: FileSystem>(
     now: &Now,
 ) -> Result<FileSink<F>, Box<UploadResponse<F>>> {
     check_content(request, files.uploads.bytes_max)?;
+    let verification = Verification::of(request).map_err(bad_request)?;
     let preconditions = Preconditions::of(request, now);
     let only_creates = files.uploads.policy == UploadPolicy::Create;
     let must_be_absent = must_be_absent(preconditions.as_ref(), only_creates);
@@ -69,17 +94,21 @@ fn begin<F: FileSystem>(
     {
         return Err(Box::new(precondition_failed()));
     }
-    Ok(FileSink(Box::new(Receiving {
+    Ok(FileSink(Kind::Whole(Box::new(Receiving {
         upload,
         method: request.method,
         preconditions,
         only_creates,
         bytes_max: files.uploads.bytes_max,
+        verification,
         own_uploads: Rc::clone(&files.own_uploads),
-    })))
+    }))))
 }
 
-fn check_content<F: FileSystem>(request: &Request<'_>, bytes_max: Option<u64>) -> Result<(), Box<UploadResponse<F>>> {
+pub(super) fn check_content<F: FileSystem>(
+    request: &Request<'_>,
+    bytes_max: Option<u64>,
+) -> Result<(), Box<UploadResponse<F>>> {
     let mut codings = request.fields.list(FieldName::ContentEncoding);
     if codings.any(|coding| !coding.eq_ignore_ascii_case(b"identity")) {
         return Err(Box::new(Response {
@@ -108,12 +137,17 @@ fn check_content<F: FileSystem>(request: &Request<'_>, bytes_max: Option<u64>) -
 }
 
 /// Whether the client demands that nothing is replaced, and the server does not do so anyway.
-fn must_be_absent(preconditions: Option<&Preconditions>, only_creates: bool) -> bool {
+pub(super) fn must_be_absent(preconditions: Option<&Preconditions>, only_creates: bool) -> bool {
     !only_creates && preconditions.is_some_and(Preconditions::demand_absence)
 }
 
 /// Whether the preconditions hold for the existing file.
-fn hold(preconditions: &Preconditions, existing: Option<&Metadata>, own_uploads: &OwnUploads, now: &Now) -> bool {
+pub(super) fn hold(
+    preconditions: &Preconditions,
+    existing: Option<&Metadata>,
+    own_uploads: &OwnUploads,
+    now: &Now,
+) -> bool {
     let version = existing.map(|metadata| FileVersion::of(metadata, own_uploads, now));
     let validators: Option<Validators<'_>> = version.as_ref().map(FileVersion::validators);
     preconditions.evaluate(validators) == Verdict::Proceed
@@ -123,16 +157,57 @@ impl<F: FileSystem> Sink for FileSink<F> {
     type Source = FileContent<F>;
 
     fn write(&mut self, content: &[u8]) -> Result<(), Box<UploadResponse<F>>> {
-        let Receiving { upload, bytes_max, .. } = &mut *self.0;
+        let receiving = match &mut self.0 {
+            Kind::Whole(receiving) => receiving,
+            Kind::Resumable(sink) => return sink.write(content),
+        };
+        let Receiving { upload, bytes_max, verification, .. } = &mut **receiving;
         let bytes = upload.bytes_written().saturating_add(content.len() as u64);
         if bytes_max.is_some_and(|bytes_max| bytes > bytes_max) {
             return Err(Box::new(content_too_large()));
         }
+        if let Some(verification) = verification {
+            verification.update(content);
+        }
         upload.write(content).map_err(|error| Box::new(error_response(&error, false)))
     }
 
+    fn interim(&mut self, now: &Now) -> Option<Interim> {
+        match &mut self.0 {
+            Kind::Whole(_) => None,
+            Kind::Resumable(sink) => sink.interim(now),
+        }
+    }
+
+    fn wants_trailers(&self) -> bool {
+        matches!(&self.0, Kind::Whole(receiving) if receiving.verification.as_ref().is_some_and(|verification| verification.wants_trailers()))
+    }
+
+    fn take_trailers(&mut self, trailers: &Fields<'_>) {
+        if let Kind::Whole(receiving) = &mut self.0
+            && let Some(verification) = &mut receiving.verification
+        {
+            verification.take_trailers(trailers);
+        }
+    }
+
+    fn is_resumable(&self) -> bool {
+        matches!(self.0, Kind::Resumable(_))
+    }
+
     fn finish(self, now: &Now) -> UploadResponse<F> {
-        let Receiving { upload, method, preconditions, only_creates, own_uploads, .. } = *self.0;
+        let receiving = match self.0 {
+            Kind::Whole(receiving) => receiving,
+            Kind::Resumable(sink) => return sink.finish(now),
+        };
+        let Receiving { mut upload, method, preconditions, only_creates, own_uploads, verification, .. } = *receiving;
+        let verified = match verification.map(|verification| verification.verify()).transpose() {
+            Ok(verified) => verified,
+            Err(reason) => return Response::with_reason(Status::BadRequest, reason),
+        };
+        if let Some(verified) = &verified {
+            upload.annotate(verified.digests.to_text().into_bytes());
+        }
         let must_be_absent = must_be_absent(preconditions.as_ref(), only_creates);
         let published = upload.commit(now.unix_ns, |existing| {
             // A conflict comes before the preconditions, as it does in `begin`. The commit reports it if this returns
@@ -149,25 +224,37 @@ impl<F: FileSystem> Sink for FileSink<F> {
         };
         own_uploads.borrow_mut().remember(&published);
         let version = FileVersion::of(&published.metadata, &own_uploads.borrow(), now);
-        let status = match method {
-            Method::Put if !published.created => Status::NoContent,
-            _ => Status::Created,
-        };
-        FileVersion::into_response(Cow::Owned(version), status, now)
+        let status = status_of(method, published.created);
+        Response {
+            rare: verified.and_then(|verified| verified.repr_digest).map(RareFields::repr_digest),
+            ..FileVersion::into_response(Cow::Owned(version), status, now)
+        }
     }
 }
 
-fn precondition_failed<F: FileSystem>() -> UploadResponse<F> {
+/// The status of the response to an upload that was stored.
+pub(super) fn status_of(method: Method, created: bool) -> Status {
+    match method {
+        Method::Put if !created => Status::NoContent,
+        _ => Status::Created,
+    }
+}
+
+pub(super) fn bad_request<F: FileSystem>(reason: &'static str) -> Box<UploadResponse<F>> {
+    Box::new(Response::with_reason(Status::BadRequest, reason))
+}
+
+pub(super) fn precondition_failed<F: FileSystem>() -> UploadResponse<F> {
     Response::with_reason(Status::PreconditionFailed, PRECONDITION_FAILED)
 }
 
-fn content_too_large<F: FileSystem>() -> UploadResponse<F> {
+pub(super) fn content_too_large<F: FileSystem>() -> UploadResponse<F> {
     Response::with_reason(Status::ContentTooLarge, "The content is longer than the server accepts.")
 }
 
 /// The response to an upload that failed. `must_be_absent`: the client demanded that nothing is replaced, so an
 /// existing file fails its precondition.
-fn error_response<F: FileSystem>(error: &StorageError, must_be_absent: bool) -> UploadResponse<F> {
+pub(super) fn error_response<F: FileSystem>(error: &StorageError, must_be_absent: bool) -> UploadResponse<F> {
     let (status, reason) = match error {
         StorageError::AlreadyExists if must_be_absent => (Status::PreconditionFailed, PRECONDITION_FAILED),
         StorageError::ConditionFailed => (Status::PreconditionFailed, PRECONDITION_FAILED),

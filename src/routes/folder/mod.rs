@@ -38,7 +38,7 @@ pub(super) use self::listing::Listing;
 use self::listing::ListingOptions;
 use self::query::{Format, Query};
 use super::files::{self, FileRoutes, UploadPolicy};
-use super::{FileContent, Offer, RouteReply, error_reply, not_found};
+use super::{FileContent, Offer, RouteReply, UPLOADS, error_reply, not_found};
 use crate::semantics::Now;
 use crate::semantics::accept;
 use crate::semantics::method::Method;
@@ -111,6 +111,13 @@ pub(super) fn respond<'r, F: FileSystem>(
     path: &'r [u8],
     now: &Now,
 ) -> RouteReply<'r, F> {
+    if let Some(rest) = path.strip_prefix(UPLOADS) {
+        let offer = files::resumable::OFFER;
+        return match offer.reply(request) {
+            Some(reply) => reply,
+            None => files::resumable::respond(&mut folder.files, request, rest, now),
+        };
+    }
     let name = path.strip_prefix(b"/").unwrap_or(path);
     if !folder.shows(name) {
         return match request.method {
@@ -157,14 +164,16 @@ fn respond_with_file<'r, F: FileSystem>(
     Reply::Respond(Response {
         same_origin_only: true,
         content_security_policy: is_active.then_some("sandbox"),
-        rare: is_download.then(|| saved_as(&file_name)),
+        rare: if is_download { Some(saved_as(response.rare, &file_name)) } else { response.rare },
         ..response
     })
 }
 
-/// The field that makes a browser save the content under this name.
-fn saved_as(name: &[u8]) -> Box<RareFields> {
-    Box::new(RareFields { content_disposition: Some(disposition::attachment(name)), ..RareFields::default() })
+/// Adds the field that makes a browser save the content under this name.
+fn saved_as(others: Option<Box<RareFields>>, name: &[u8]) -> Box<RareFields> {
+    let mut rare = others.unwrap_or_default();
+    rare.content_disposition = Some(disposition::attachment(name));
+    rare
 }
 
 fn last_segment(name: &[u8]) -> &[u8] {
@@ -238,7 +247,7 @@ fn respond_with_archive<'r, F: FileSystem>(
     Reply::Respond(Response {
         content_type: Some(Cow::Borrowed("application/x-tar")),
         no_cache: true,
-        rare: Some(saved_as(&[&name, &b".tar"[..]].concat())),
+        rare: Some(saved_as(None, &[&name, &b".tar"[..]].concat())),
         nosniff: true,
         same_origin_only: true,
         body: Body::Source(FileContent::Archive(Box::new(archive))),

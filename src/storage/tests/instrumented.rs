@@ -167,6 +167,18 @@ impl FileSystem for Instrumented {
         recorded!(self.set_modified(file, modified_ns))
     }
 
+    fn truncate(&self, file: &OwnedFd, bytes: u64) -> Result<(), Errno> {
+        recorded!(self.truncate(file, bytes))
+    }
+
+    fn set_attribute(&self, file: &OwnedFd, attribute: &[u8]) -> Result<(), Errno> {
+        recorded!(self.set_attribute(file, attribute))
+    }
+
+    fn attribute(&self, file: &OwnedFd, space: &mut [u8]) -> Result<usize, Errno> {
+        recorded!(self.attribute(file, space))
+    }
+
     fn sync(&self, file: &OwnedFd) -> Result<(), Errno> {
         let kind = call_system!(self.stat(file))?.kind;
         self.record(if kind == FileKind::Directory { "sync_directory" } else { "sync_file" })?;

@@ -9,6 +9,7 @@ mod eintr;
 mod instrumented;
 mod listings;
 mod lookups;
+mod partial_uploads;
 mod ranges;
 mod resource_limits;
 mod strace;

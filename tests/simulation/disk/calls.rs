@@ -357,6 +357,47 @@ impl FileSystem for Disk {
         )
     }
 
+    fn truncate(&self, file: &DiskFile, bytes: u64) -> Result<(), Errno> {
+        self.call(
+            Call::Truncate,
+            || format!("{file:?} to {bytes}"),
+            |machine, _| {
+                if file.mode != Mode::Write {
+                    return Err(Errno::BADF);
+                }
+                machine.truncate(file.node, bytes)?;
+                file.offset.set(bytes);
+                Ok(())
+            },
+        )
+    }
+
+    fn set_attribute(&self, file: &DiskFile, attribute: &[u8]) -> Result<(), Errno> {
+        self.call(
+            Call::SetAttribute,
+            || format!("{file:?} {} bytes", attribute.len()),
+            |machine, _| match file.mode {
+                Mode::Path => Err(Errno::BADF),
+                _ => machine.set_attribute(file.node, attribute),
+            },
+        )
+    }
+
+    fn attribute(&self, file: &DiskFile, space: &mut [u8]) -> Result<usize, Errno> {
+        self.call(
+            Call::Attribute,
+            || format!("{file:?}"),
+            |machine, _| {
+                if file.mode == Mode::Path {
+                    return Err(Errno::BADF);
+                }
+                let attribute = machine.node(file.node).attribute.as_deref().ok_or(Errno::NODATA)?;
+                space.get_mut(..attribute.len()).ok_or(Errno::RANGE)?.copy_from_slice(attribute);
+                Ok(attribute.len())
+            },
+        )
+    }
+
     fn sync(&self, file: &DiskFile) -> Result<(), Errno> {
         let is_directory = self.machine.borrow().node(file.node).kind() == FileKind::Directory;
         let call = if is_directory { Call::SyncDirectory } else { Call::SyncFile };

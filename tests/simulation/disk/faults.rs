@@ -21,6 +21,7 @@ macro_rules! calls {
 calls! {
     OpenRoot OpenBeneath OpenEntry Stat StatAt CreateUnnamed Create LinkUnnamed
     Link Rename RenameNoreplace Unlink Lock ReadAt Write SetModified
+    Truncate SetAttribute Attribute
     SyncFile SyncDirectory CloseErrors Entries ReopenDirectory NextEntry StatDirectory StatEntry
 }
 
@@ -53,15 +54,26 @@ pub(crate) struct Kind {
 }
 
 use Call::{
-    CloseErrors, Create, CreateUnnamed, Link, LinkUnnamed, Lock, NextEntry, OpenBeneath, OpenEntry, OpenRoot, ReadAt,
-    Rename, RenameNoreplace, ReopenDirectory, SetModified, Stat, StatAt, StatDirectory, StatEntry, SyncDirectory,
-    SyncFile, Unlink, Write,
+    Attribute, CloseErrors, Create, CreateUnnamed, Link, LinkUnnamed, Lock, NextEntry, OpenBeneath, OpenEntry,
+    OpenRoot, ReadAt, Rename, RenameNoreplace, ReopenDirectory, SetAttribute, SetModified, Stat, StatAt, StatDirectory,
+    StatEntry, SyncDirectory, SyncFile, Truncate, Unlink, Write,
 };
 
 const OPENS: &[Call] = &[OpenRoot, OpenBeneath, OpenEntry, CreateUnnamed, Create, ReopenDirectory];
 const STATS: &[Call] = &[Stat, StatAt, StatDirectory, StatEntry];
-const CHANGES: &[Call] =
-    &[CreateUnnamed, Create, LinkUnnamed, Link, Rename, RenameNoreplace, Unlink, Write, SetModified];
+const CHANGES: &[Call] = &[
+    CreateUnnamed,
+    Create,
+    LinkUnnamed,
+    Link,
+    Rename,
+    RenameNoreplace,
+    Unlink,
+    Write,
+    SetModified,
+    Truncate,
+    SetAttribute,
+];
 
 macro_rules! kinds {
     ($($name:literal $calls:expr, $effect:expr;)*) => {
@@ -94,6 +106,9 @@ kinds! {
     "i/o error at rename" &[Rename, RenameNoreplace], Effect::Fail(Errno::IO);
     "i/o error at unlink" &[Unlink], Effect::Fail(Errno::IO);
     "i/o error at setting the time" &[SetModified], Effect::Fail(Errno::IO);
+    "i/o error at truncating" &[Truncate], Effect::Fail(Errno::IO);
+    "no space for an attribute" &[SetAttribute], Effect::Fail(Errno::NOSPC);
+    "i/o error at an attribute" &[Attribute], Effect::Fail(Errno::IO);
     "i/o error at sync of a file" &[SyncFile], Effect::Fail(Errno::IO);
     "i/o error at sync of a directory" &[SyncDirectory], Effect::Fail(Errno::IO);
     "i/o error at close" &[CloseErrors], Effect::Fail(Errno::IO);

@@ -101,6 +101,7 @@ impl Machine {
             modified_ns: now_ns,
             changed_ns: now_ns,
             permissions: Permissions::ALL,
+            attribute: None,
             locked_by: None,
         };
         match self.spare.pop() {
@@ -325,6 +326,37 @@ impl Machine {
         self.used_bytes += self.node(node).bytes() - before;
         self.log.note_unsafe(node);
         Ok(bytes)
+    }
+
+    /// Cuts a file, or fills it up with zeros.
+    pub(crate) fn truncate(&mut self, node: NodeId, bytes: u64) -> Result<(), Errno> {
+        if self.is_read_only {
+            return Err(Errno::ROFS);
+        }
+        let now_ns = self.now_ns();
+        let before = self.node(node).bytes();
+        self.recorded(node, |node| {
+            (node.modified_ns, node.changed_ns) = (now_ns, now_ns);
+            if let Some(file) = node.content_mut() {
+                file.bytes.resize(bytes as usize, 0);
+                file.safe = file.safe.min(bytes as usize);
+            }
+        });
+        self.used_bytes = self.used_bytes + self.node(node).bytes() - before;
+        Ok(())
+    }
+
+    pub(crate) fn set_attribute(&mut self, node: NodeId, attribute: &[u8]) -> Result<(), Errno> {
+        if self.is_read_only {
+            return Err(Errno::ROFS);
+        }
+        if !self.settings.keeps_attributes {
+            return Err(Errno::NOTSUP);
+        }
+        let now_ns = self.now_ns();
+        self.recorded(node, |node| node.changed_ns = now_ns);
+        self.node_mut(node).attribute = Some(attribute.into());
+        Ok(())
     }
 
     pub(crate) fn set_modified(&mut self, node: NodeId, modified_ns: u64) -> Result<(), Errno> {

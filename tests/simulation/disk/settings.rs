@@ -58,6 +58,8 @@ pub(crate) struct Settings {
     pub(crate) quota_bytes: u64,
     pub(crate) file_size_max: Option<u64>,
     pub(crate) reports_free_bytes: bool,
+    /// Whether files have extended attributes.
+    pub(crate) keeps_attributes: bool,
     /// Whether a directory says of what kind its entries are.
     pub(crate) tells_kinds: bool,
     /// How many entries one system call reads.
@@ -88,6 +90,7 @@ impl Settings {
             quota_bytes: u64::MAX,
             file_size_max: None,
             reports_free_bytes: true,
+            keeps_attributes: true,
             tells_kinds: true,
             entries_at_once: 64,
             loss: Loss::Ordered,

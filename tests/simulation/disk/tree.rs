@@ -130,6 +130,8 @@ pub(crate) struct Node {
     pub(crate) modified_ns: i128,
     pub(crate) changed_ns: i128,
     pub(crate) permissions: Permissions,
+    /// The extended attribute. A loss of power never takes it: it is only believed for the version that it names.
+    pub(crate) attribute: Option<Box<[u8]>>,
     /// Which open file has the lock.
     pub(crate) locked_by: Option<u64>,
 }

@@ -1,0 +1,212 @@
+//! Uploads that can be continued after their connection broke ("Resumable Uploads for HTTP",
+//! draft-ietf-httpbis-resumable-upload).
+//!
+//! # Laws
+//!
+//! 1. An upload resource is `/.spindle/uploads/` and 128 random bits, then the path of the file. So it is found without a
+//!    search or a table, and only by whoever was told it.
+//! 2. The offset that a client is told is on the disk: it is saved first. So it never decreases, and a restart of the server
+//!    does not change it.
+//! 3. One request at a time continues an upload. A later one takes it over, since the earlier one has probably lost its
+//!    connection and the server does not know it yet (§4.6 of the draft).
+//! 4. The rules for the upload, of the server and of the request that created it, are applied when it begins and again when
+//!    it is published.
+
+mod creation;
+mod end;
+mod resource;
+mod sink;
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::{Rc, Weak};
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
+
+pub(super) use self::creation::begin;
+pub(in crate::routes) use self::resource::{OFFER, respond};
+pub(super) use self::sink::ResumableSink;
+use super::path_of;
+use crate::semantics::digest::Hasher;
+use crate::semantics::response::{Body, Response, UploadStatus};
+use crate::semantics::resumable_upload::UploadLimits;
+use crate::semantics::status::Status;
+use crate::storage::{FileSystem, PartialUpload, RelativePath, StorageError, UploadId};
+
+/// Where upload resources are.
+pub(in crate::routes) const PREFIX: &str = "/.spindle/uploads/";
+
+/// What is percent-encoded in a path: all but the slash and what RFC 3986 §2.3 leaves unreserved.
+const PATH_ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
+
+/// The uploads that are being received, and where the identifiers of new ones come from.
+pub(super) struct Resumable<F: FileSystem> {
+    receiving: HashMap<UploadId, Weak<RefCell<Option<Receiving<F>>>>>,
+    /// 128 random bits that nobody can foresee.
+    random: Box<dyn FnMut() -> Option<u128>>,
+}
+
+/// An upload that a request continues.
+pub(super) struct Receiving<F: FileSystem> {
+    upload: PartialUpload<F>,
+    progress: Progress,
+}
+
+/// Shared between the sink of a request and the table, so that a later request can take the upload over.
+type Shared<F> = Rc<RefCell<Option<Receiving<F>>>>;
+
+impl<F: FileSystem> Resumable<F> {
+    pub(super) fn new(random: Box<dyn FnMut() -> Option<u128>>) -> Resumable<F> {
+        Resumable { receiving: HashMap::new(), random }
+    }
+
+    fn new_id(&mut self) -> Option<UploadId> {
+        (self.random)().map(UploadId::new)
+    }
+
+    /// Notes that a request receives the upload. Entries of requests that have ended are removed now and then.
+    fn share(&mut self, id: UploadId, receiving: Receiving<F>) -> Shared<F> {
+        let shared = Rc::new(RefCell::new(Some(receiving)));
+        if self.receiving.len() == self.receiving.capacity() {
+            self.receiving.retain(|_, receiving| receiving.strong_count() > 0);
+        }
+        self.receiving.insert(id, Rc::downgrade(&shared));
+        shared
+    }
+
+    /// Takes the upload from the request that is receiving it, if there is one, and saves it.
+    fn take_over(&mut self, id: UploadId) -> Result<(), StorageError> {
+        let Some(shared) = self.receiving.remove(&id).and_then(|receiving| receiving.upgrade()) else { return Ok(()) };
+        let receiving = shared.borrow_mut().take();
+        receiving.map_or(Ok(()), |mut receiving| receiving.save())
+    }
+}
+
+impl<F: FileSystem> Receiving<F> {
+    fn save(&mut self) -> Result<(), StorageError> {
+        self.upload.save(&self.progress.to_bytes())
+    }
+}
+
+/// What is known of an upload besides its content.
+#[derive(Clone, Default)]
+struct Progress {
+    /// The length of the whole, if the client has said it.
+    length: Option<u64>,
+    /// The digests of the content so far. Those that are computed are chosen when the upload is created.
+    hasher: Hasher,
+}
+
+impl Progress {
+    /// The note that is saved with the upload.
+    fn to_bytes(&self) -> Vec<u8> {
+        let (sha256, sha512) = self.hasher.save();
+        let mut bytes = self.length.map_or(u64::MAX, |length| length.min(u64::MAX - 1)).to_be_bytes().to_vec();
+        for state in [sha256, sha512] {
+            let state = state.unwrap_or_default();
+            bytes.extend_from_slice(&(state.len() as u16).to_be_bytes());
+            bytes.extend_from_slice(&state);
+        }
+        bytes
+    }
+
+    /// Reads a note; `None` if it is damaged.
+    fn from_bytes(bytes: &[u8]) -> Option<Progress> {
+        let (length, rest) = bytes.split_first_chunk::<8>()?;
+        let length = Some(u64::from_be_bytes(*length)).filter(|length| *length != u64::MAX);
+        let (sha256, rest) = hash_state(rest)?;
+        let (sha512, rest) = hash_state(rest)?;
+        rest.is_empty().then_some(())?;
+        Some(Progress { length, hasher: Hasher::restore(sha256, sha512)? })
+    }
+}
+
+/// The state of a hash, if there is one, and what follows it.
+fn hash_state(bytes: &[u8]) -> Option<(Option<&[u8]>, &[u8])> {
+    let (state_bytes, rest) = bytes.split_first_chunk::<2>()?;
+    let (state, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*state_bytes)))?;
+    Some(((!state.is_empty()).then_some(state), rest))
+}
+
+/// The path of the upload resource `id` for the file at `path`.
+fn location_of(id: UploadId, path: &RelativePath) -> String {
+    let path = percent_encode(path.as_bytes(), PATH_ENCODED);
+    format!("{PREFIX}{id}/{path}")
+}
+
+/// The upload and the file that `rest`, what follows [`PREFIX`] in a path, names.
+fn named_by(rest: &[u8]) -> Option<(UploadId, RelativePath)> {
+    let slash = memchr::memchr(b'/', rest)?;
+    let (id, path) = (rest.get(..slash)?, rest.get(slash + 1..)?);
+    Some((UploadId::parse(id)?, path_of(path).ok()?))
+}
+
+/// The limits that a client is told.
+pub(in crate::routes) fn limits_of(uploads: &super::UploadSettings) -> UploadLimits {
+    UploadLimits { bytes_max: uploads.bytes_max, age_s_max: Some(uploads.age_s_max) }
+}
+
+/// The limits in the form of the Upload-Limit field.
+fn limits(uploads: &super::UploadSettings) -> String {
+    limits_of(uploads).field_value()
+}
+
+/// Adds what is said of the upload.
+fn with_status<'r, B>(response: Response<'r, B>, upload: UploadStatus) -> Response<'r, B> {
+    let mut rare = response.rare.unwrap_or_default();
+    rare.upload = Some(upload);
+    Response { rare: Some(rare), ..response }
+}
+
+/// A problem (RFC 9457) of a type that the draft defines.
+fn problem<'r, B>(status: Status, problem_type: &str, title: &str, members: &str) -> Response<'r, B> {
+    let content = format!(
+        "{{\"type\":\"https://iana.org/assignments/http-problem-types#{problem_type}\",\"title\":\"{title}\"{members}}}\n"
+    );
+    Response {
+        content_type: Some(Cow::Borrowed("application/problem+json")),
+        body: Body::Bytes(Cow::Owned(content.into_bytes())),
+        ..Response::new(status)
+    }
+}
+
+/// The response to a request that contradicts what was said of the length before.
+fn inconsistent_length<'r, B>() -> Response<'r, B> {
+    let title = "inconsistent length values for upload";
+    let response = problem(Status::BadRequest, "inconsistent-upload-length", title, "");
+    with_status(response, UploadStatus { complete: Some(false), ..UploadStatus::default() })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::semantics::digest::Algorithm;
+
+    #[test]
+    fn the_progress_of_an_upload_is_read_as_it_was_saved() {
+        for (length, algorithms) in [(None, &[][..]), (Some(0), &[Algorithm::Sha512]), (Some(7), &Algorithm::ALL)] {
+            let mut progress = Progress { length, hasher: Hasher::new() };
+            algorithms.iter().for_each(|algorithm| progress.hasher.add(*algorithm));
+            progress.hasher.update(b"content");
+            let saved = progress.to_bytes();
+            let read = Progress::from_bytes(&saved).unwrap();
+            assert_eq!((read.length, read.hasher.digests()), (length, progress.hasher.digests()));
+            for cut in 0..saved.len() {
+                assert!(Progress::from_bytes(&saved[..cut]).is_none(), "{cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_location_names_the_upload_and_its_file() {
+        let path = RelativePath::from_segments(["a b", "\u{e4}%?"]).unwrap();
+        let location = location_of(UploadId::new(1), &path);
+        assert_eq!(location, "/.spindle/uploads/00000000000000000000000000000001/a%20b/%C3%A4%25%3F");
+        assert_eq!(named_by(location.strip_prefix(PREFIX).unwrap().as_bytes()), Some((UploadId::new(1), path)));
+        for rest in ["", "1/name", "0000000000000000000000000000000A/name", "00000000000000000000000000000001/"] {
+            assert_eq!(named_by(rest.as_bytes()), None, "{rest}");
+        }
+    }
+}

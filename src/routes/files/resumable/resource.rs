@@ -1,0 +1,190 @@
+//! The upload resource: how far the upload has come, more of it, and its end.
+
+use super::end::End;
+use super::sink::{Creation, Origin, Part, ResumableSink};
+use super::{Progress, Receiving, inconsistent_length, limits, named_by, problem, with_status};
+use crate::routes::files::download::read_error_reply;
+use crate::routes::files::upload::{bad_request, status_of};
+use crate::routes::files::{FileRoutes, UploadPolicy};
+use crate::routes::{FileContent, FileSink, Offer, RouteReply};
+use crate::semantics::Now;
+use crate::semantics::digest::Digests;
+use crate::semantics::fields::FieldName;
+use crate::semantics::method::Method;
+use crate::semantics::request::Request;
+use crate::semantics::response::{Response, UploadStatus};
+use crate::semantics::resumable_upload::{PARTIAL_UPLOAD, UploadFields};
+use crate::semantics::service::Reply;
+use crate::semantics::status::Status;
+use crate::storage::{FileSystem, FoundUpload, RelativePath, StorageError, UploadId};
+
+/// What an upload resource offers.
+pub(in crate::routes) const OFFER: Offer = Offer {
+    methods: &[Method::Get, Method::Head, Method::Patch, Method::Delete, Method::Options],
+    uploads_are_off: false,
+    upload_limits: None,
+};
+
+type Refusal<F> = Box<Response<'static, FileContent<F>>>;
+
+/// Responds to a request for the upload resource that `rest` names, what follows the prefix in the path.
+pub(in crate::routes) fn respond<'r, F: FileSystem>(
+    files: &mut FileRoutes<F>,
+    request: &Request<'_>,
+    rest: &[u8],
+    now: &Now,
+) -> RouteReply<'r, F> {
+    files.directory.set_time(now.unix_ns);
+    let named = named_by(rest).filter(|_| files.uploads.policy != UploadPolicy::Off);
+    let Some((id, path)) = named else { return Reply::Respond(Response::new(Status::NotFound)) };
+    let reply = match request.method {
+        Method::Patch => append(files, request, id, &path, now),
+        Method::Delete => cancel(files, request, id, &path).map(Reply::Respond),
+        _ => describe(files, request, id, &path, now).map(Reply::Respond),
+    };
+    reply.unwrap_or_else(|refusal| Reply::Respond(*refusal))
+}
+
+/// The upload, taken from the request that is receiving it if there is one.
+fn find<F: FileSystem>(
+    files: &FileRoutes<F>,
+    request: &Request<'_>,
+    id: UploadId,
+    path: &RelativePath,
+    now: &Now,
+) -> Result<Found<F>, Refusal<F>> {
+    let taken = files.resumable.borrow_mut().take_over(id);
+    let found = taken.and_then(|()| files.directory.find_partial_upload(id, path, files.uploads.durable));
+    match found.map_err(|error| refuse(request, &error))? {
+        FoundUpload::Partial(upload) => {
+            let creation = Creation::from_bytes(upload.creation(), now);
+            let progress = match upload.note() {
+                b"" => creation.as_ref().map(Creation::first_progress),
+                note => Progress::from_bytes(note),
+            };
+            match creation.zip(progress) {
+                Some((creation, progress)) => {
+                    Ok(Found::Partial(Box::new((creation, Receiving { upload: *upload, progress }))))
+                }
+                None => {
+                    // It was written by another version of this server, or by somebody else.
+                    upload.discard();
+                    Err(refuse(request, &StorageError::NotFound))
+                }
+            }
+        }
+        FoundUpload::Ended { creation, bytes, note, metadata } => {
+            let end = match (note, metadata) {
+                (Some(note), _) => End::from_bytes(&note, now),
+                (None, Some(metadata)) => Creation::from_bytes(&creation, now).map(|creation| {
+                    let status = status_of(creation.method(), true);
+                    End::stored(status, &metadata, None, &files.own_uploads, now)
+                }),
+                (None, None) => None,
+            };
+            end.map(|end| Found::Ended(end, bytes)).ok_or_else(|| refuse(request, &StorageError::NotFound))
+        }
+    }
+}
+
+enum Found<F: FileSystem> {
+    Partial(Box<(Creation, Receiving<F>)>),
+    Ended(End, u64),
+}
+
+/// The response to HEAD and GET (§4.3 of the draft).
+fn describe<F: FileSystem>(
+    files: &FileRoutes<F>,
+    request: &Request<'_>,
+    id: UploadId,
+    path: &RelativePath,
+    now: &Now,
+) -> Result<Response<'static, FileContent<F>>, Refusal<F>> {
+    let (complete, offset, length) = match find(files, request, id, path, now)? {
+        Found::Partial(found) => (false, found.1.upload.bytes_written(), found.1.progress.length),
+        Found::Ended(_, bytes) => (true, bytes, Some(bytes)),
+    };
+    let status = UploadStatus {
+        complete: Some(complete),
+        offset: Some(offset),
+        length,
+        limit: Some(limits(&files.uploads)),
+        no_store: true,
+        ..UploadStatus::default()
+    };
+    Ok(with_status(Response::new(Status::NoContent), status))
+}
+
+/// The reply to PATCH (§4.4 of the draft).
+fn append<'r, F: FileSystem>(
+    files: &FileRoutes<F>,
+    request: &Request<'_>,
+    id: UploadId,
+    path: &RelativePath,
+    now: &Now,
+) -> Result<RouteReply<'r, F>, Refusal<F>> {
+    if !request.fields.has_media_type(PARTIAL_UPLOAD) {
+        let reason = "Content is appended to an upload with the type application/partial-upload.";
+        let response = Response::with_reason(Status::UnsupportedMediaType, reason);
+        return Err(Box::new(with_status(response, UploadStatus { accepts_patch: true, ..UploadStatus::default() })));
+    }
+    let UploadFields { complete, offset, length } = UploadFields::of(&request.fields);
+    let (Some(complete), Some(offset)) = (complete, offset) else {
+        return Err(bad_request("Upload-Complete and Upload-Offset must be in a request that appends to an upload."));
+    };
+    let content_digest = Digests::of(&request.fields, FieldName::ContentDigest);
+    let content_digest = content_digest.map_err(|_| bad_request("The Content-Digest field is malformed."))?;
+    let (creation, mut receiving) = match find(files, request, id, path, now)? {
+        Found::Partial(found) => *found,
+        // The client has lost the response, and asks for it again.
+        Found::Ended(end, bytes) if offset == bytes && complete && request.content_bytes == Some(0) => {
+            return Ok(Reply::Respond(end.into_response()));
+        }
+        Found::Ended(_, bytes) => return Err(Box::new(mismatching_offset(bytes, offset))),
+    };
+    let written = receiving.upload.bytes_written();
+    if offset != written {
+        return Err(Box::new(mismatching_offset(written, offset)));
+    }
+    let end = request.content_bytes.map(|bytes| offset.saturating_add(bytes));
+    for stated in [length, end.filter(|_| complete)].into_iter().flatten() {
+        if *receiving.progress.length.get_or_insert(stated) != stated {
+            return Err(Box::new(inconsistent_length()));
+        }
+    }
+    let shared = files.resumable.borrow_mut().share(id, receiving);
+    let part = Part { origin: Origin::Continued, complete, content_digest };
+    let sink = ResumableSink::new(files, request, creation, shared, part, now);
+    Ok(Reply::Receive(FileSink::resumable(sink)))
+}
+
+/// The response to DELETE (§4.5 of the draft).
+fn cancel<F: FileSystem>(
+    files: &FileRoutes<F>,
+    request: &Request<'_>,
+    id: UploadId,
+    path: &RelativePath,
+) -> Result<Response<'static, FileContent<F>>, Refusal<F>> {
+    let taken = files.resumable.borrow_mut().take_over(id);
+    let found = taken.and_then(|()| files.directory.find_partial_upload(id, path, files.uploads.durable));
+    match found.map_err(|error| refuse(request, &error))? {
+        FoundUpload::Partial(upload) => upload.discard(),
+        FoundUpload::Ended { .. } => files.directory.forget_partial_upload(id, path),
+    }
+    Ok(Response::new(Status::NoContent))
+}
+
+fn mismatching_offset<'r, B>(expected: u64, provided: u64) -> Response<'r, B> {
+    let members = format!(",\"expected-offset\":{expected},\"provided-offset\":{provided}");
+    let title = "offset from request does not match offset of resource";
+    let response = problem(Status::Conflict, "mismatching-upload-offset", title, &members);
+    let status = UploadStatus { complete: Some(false), offset: Some(expected), ..UploadStatus::default() };
+    with_status(response, status)
+}
+
+fn refuse<F: FileSystem>(request: &Request<'_>, error: &StorageError) -> Refusal<F> {
+    match read_error_reply(request, error) {
+        Reply::Respond(response) => Box::new(response),
+        Reply::Receive(_) => Box::new(Response::new(Status::NotFound)),
+    }
+}

@@ -1,0 +1,363 @@
+//! Uploads that can be continued ("Resumable Uploads for HTTP"): what the draft demands, by the real server.
+
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use sha2::{Digest, Sha256};
+
+use crate::harness::{Client, Response, Server, Start, noise};
+
+const INTEROP: &str = "Upload-Draft-Interop-Version: 8";
+
+/// Sends a request with these fields and content, and reads the head of what comes first.
+fn send(client: &mut Client, method: &str, target: &str, fields: &[&str], content: &[u8]) {
+    let mut head = format!("{method} {target} HTTP/1.1\r\nHost: a\r\n");
+    for field in fields {
+        head.push_str(field);
+        head.push_str("\r\n");
+    }
+    client.send(format!("{head}Content-Length: {}\r\n\r\n", content.len()));
+    client.send(content);
+}
+
+fn request(client: &mut Client, method: &str, target: &str, fields: &[&str], content: &[u8]) -> Response {
+    send(client, method, target, fields, content);
+    if method == "HEAD" { client.head() } else { client.response() }
+}
+
+/// Creates an upload of which this is the first part, and returns its location.
+fn create(client: &mut Client, target: &str, fields: &[&str], content: &[u8]) -> String {
+    let fields = [fields, &["Upload-Complete: ?0"]].concat();
+    let response = request(client, "POST", target, &fields, content);
+    assert_eq!(response.status, 201, "{}", response.head);
+    assert_eq!(response.field("Upload-Complete"), Some("?0"));
+    response.field("Location").expect("a location").to_owned()
+}
+
+fn append(client: &mut Client, location: &str, offset: usize, complete: bool, content: &[u8]) -> Response {
+    let fields = [
+        "Content-Type: application/partial-upload",
+        if complete { "Upload-Complete: ?1" } else { "Upload-Complete: ?0" },
+        &format!("Upload-Offset: {offset}"),
+    ];
+    request(client, "PATCH", location, &fields, content)
+}
+
+fn offset(client: &mut Client, location: &str) -> (u16, Option<String>, Option<String>) {
+    let response = request(client, "HEAD", location, &[], b"");
+    let field = |name| response.field(name).map(str::to_owned);
+    (response.status, field("Upload-Offset"), field("Upload-Complete"))
+}
+
+fn incomplete(bytes: usize) -> (u16, Option<String>, Option<String>) {
+    (204, Some(bytes.to_string()), Some("?0".to_owned()))
+}
+
+fn digest(content: &[u8]) -> String {
+    format!("sha-256=:{}:", BASE64_STANDARD.encode(Sha256::digest(content)))
+}
+
+fn only_names(server: &Server, expected: &[&str]) {
+    let names = server.file_names().into_iter().filter(|name| !name.starts_with(".spindle="));
+    assert_eq!(names.collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn an_upload_in_parts_becomes_the_whole_file() {
+    let server = Server::with_directory();
+    let mut client = server.connect();
+    let content = noise(200_000, 1);
+    let location = create(&mut client, "/files/file", &[], &content[..70_000]);
+    only_names(&server, &[]);
+    assert_eq!(offset(&mut client, &location), incomplete(70_000));
+    let response = append(&mut client, &location, 70_000, false, &content[70_000..70_001]);
+    assert_eq!((response.status, response.field("Upload-Complete")), (204, Some("?0")));
+    assert_eq!(response.field("Upload-Offset"), Some("70001"));
+    let response = append(&mut client, &location, 70_001, true, &content[70_001..]);
+    assert_eq!((response.status, response.field("Upload-Complete")), (201, Some("?1")));
+    let read = client.get("/files/file");
+    assert!(read.content == content);
+    assert_eq!(response.field("ETag"), read.field("ETag"));
+    assert!(client.is_kept());
+}
+
+#[test]
+fn the_creation_may_have_no_content_and_the_end_too() {
+    let server = Server::with_directory();
+    let mut client = server.connect();
+    let location = create(&mut client, "/files/file", &[], b"");
+    append(&mut client, &location, 0, false, b"content");
+    assert_eq!(append(&mut client, &location, 7, true, b"").status, 201);
+    assert_eq!(server.content_of("file").unwrap(), b"content");
+    let empty = request(&mut client, "PUT", "/files/empty", &["Upload-Complete: ?1"], b"");
+    assert_eq!((empty.status, empty.field("Upload-Complete")), (201, Some("?1")));
+    assert_eq!(server.content_of("empty").unwrap(), b"");
+}
+
+#[test]
+fn a_whole_upload_is_answered_as_a_plain_one_and_offers_to_be_continued() {
+    let server = Server::with_directory();
+    let mut client = server.connect();
+    send(&mut client, "PUT", "/files/file", &["Upload-Complete: ?1", INTEROP], b"content");
+    let interim = client.head();
+    assert_eq!(interim.status, 104);
+    assert!(interim.head.starts_with("HTTP/1.1 104 Upload Resumption Supported\r\n"));
+    let location = interim.field("Location").expect("a location").to_owned();
+    assert!(location.starts_with("/.spindle/uploads/"), "{location}");
+    assert_eq!(interim.field("Upload-Limit"), Some("max-age=86400"));
+    let response = client.response();
+    assert_eq!((response.status, response.field("Upload-Complete")), (201, Some("?1")));
+    assert_eq!(server.content_of("file").unwrap(), b"content");
+    // Without the version of the draft the client would not know what 104 is.
+    let plain = request(&mut client, "PUT", "/files/file", &["Upload-Complete: ?1"], b"other");
+    assert_eq!(plain.status, 204);
+}
+
+#[test]
+fn an_upload_whose_connection_breaks_is_continued_where_it_was() {
+    let server = Server::with_directory();
+    let content = noise(300_000, 2);
+    let mut broken = server.connect();
+    let head = format!(
+        "PUT /files/file HTTP/1.1\r\nHost: a\r\nUpload-Complete: ?1\r\n{INTEROP}\r\nContent-Length: {}\r\n\r\n",
+        content.len()
+    );
+    broken.send(head);
+    let location = broken.head().field("Location").expect("a location").to_owned();
+    broken.send(&content[..100_000]);
+    // The server has the first part once it says so: the client asks on another connection, and the first one is given up.
+    let mut client = server.connect();
+    let (status, saved, complete) = offset(&mut client, &location);
+    assert_eq!((status, complete.as_deref()), (204, Some("?0")));
+    let saved: usize = saved.unwrap().parse().unwrap();
+    assert!(saved <= 100_000);
+    let response = append(&mut client, &location, saved, true, &content[saved..]);
+    assert_eq!(response.status, 201, "{}", response.text());
+    assert!(server.content_of("file").unwrap() == content);
+    drop(broken);
+}
+
+#[test]
+fn an_upload_outlives_the_server() {
+    let root = tempfile::tempdir().unwrap();
+    // Dropped, a server is killed.
+    let start = || Start::new().directory_at(root.path()).start();
+    let content = noise(150_000, 3);
+    let location = create(&mut start().connect(), "/files/file", &[], &content[..100_000]);
+    let server = start();
+    let mut client = server.connect();
+    assert_eq!(offset(&mut client, &location), incomplete(100_000));
+    assert_eq!(append(&mut client, &location, 100_000, true, &content[100_000..]).status, 201);
+    assert!(std::fs::read(root.path().join("file")).unwrap() == content);
+    drop(server);
+    // The client has lost the response, and asks for it again: of another server.
+    let server = start();
+    let replayed = append(&mut server.connect(), &location, 150_000, true, b"");
+    assert_eq!((replayed.status, replayed.field("Upload-Complete")), (201, Some("?1")));
+    assert_eq!(replayed.field("Content-Length"), Some("0"));
+    // The first tag was given when the file was new: only then is it known to be that of no other version.
+    let tag = |response: &Response| response.field("ETag").unwrap().trim_start_matches("W/").to_owned();
+    assert_eq!(tag(&replayed), tag(&server.connect().get("/files/file")));
+}
+
+#[test]
+fn a_wrong_offset_is_a_conflict_that_names_the_right_one() {
+    let server = Server::with_directory();
+    let mut client = server.connect();
+    let location = create(&mut client, "/files/file", &[], b"content");
+    for wrong in [0, 6, 8] {
+        let response = append(&mut client, &location, wrong, true, b"x");
+        assert_eq!((response.status, response.field("Upload-Offset")), (409, Some("7")));
+        assert_eq!(response.field("Upload-Complete"), Some("?0"));
+        assert_eq!(response.field("Content-Type"), Some("application/problem+json"));
+        let problem: serde_json::Value = serde_json::from_slice(&response.content).unwrap();
+        assert_eq!(problem["type"], "https://iana.org/assignments/http-problem-types#mismatching-upload-offset");
+        assert_eq!((&problem["expected-offset"], &problem["provided-offset"]), (&7.into(), &wrong.into()));
+    }
+    assert_eq!(append(&mut client, &location, 7, true, b"").status, 201);
+    let late = append(&mut client, &location, 3, false, b"more");
+    assert_eq!((late.status, late.field("Upload-Offset")), (409, Some("7")));
+}
+
+#[test]
+fn lengths_that_contradict_each_other_are_refused() {
+    let server = Server::with_directory();
+    let mut client = server.connect();
+    let problem = |response: &Response| {
+        let problem: serde_json::Value = serde_json::from_slice(&response.content).expect("a problem");
+        assert_eq!(problem["type"], "https://iana.org/assignments/http-problem-types#inconsistent-upload-length");
+        response.status
+    };
+    let at_once = request(&mut client, "PUT", "/files/file", &["Upload-Complete: ?1", "Upload-Length: 8"], b"content");
+    assert_eq!(problem(&at_once), 400);
+    let location = create(&mut client, "/files/file", &["Upload-Length: 10"], b"content");
+    let head = request(&mut client, "HEAD", &location, &[], b"");
+    assert_eq!(head.field("Upload-Length"), Some("10"));
+    assert_eq!(problem(&append(&mut client, &location, 7, true, b"12")), 400);
+    assert_eq!(offset(&mut client, &location), incomplete(7));
+    // More content than the whole: the upload is invalid from now on.
+    assert_eq!(problem(&append(&mut client, &location, 7, false, b"1234")), 400);
+    assert_eq!(offset(&mut client, &location).0, 404);
+    only_names(&server, &[]);
+}
+
+#[test]
+fn a_cancelled_upload_is_gone() {
+    let server = Server::with_directory();
+    let mut client = server.connect();
+    let location = create(&mut client, "/files/file", &[], b"content");
+    assert_eq!(request(&mut client, "DELETE", &location, &[], b"").status, 204);
+    assert_eq!(offset(&mut client, &location).0, 404);
+    assert_eq!(request(&mut client, "DELETE", &location, &[], b"").status, 404);
+    assert_eq!(append(&mut client, &location, 7, true, b"").status, 404);
+    assert!(server.file_names().is_empty());
+}
+
+#[test]
+fn what_appends_must_say_so() {
+    let server = Server::with_directory();
+    let mut client = server.connect();
+    let location = create(&mut client, "/files/file", &[], b"content");
+    let fields = ["Upload-Complete: ?1", "Upload-Offset: 7"];
+    let response = request(&mut client, "PATCH", &location, &fields, b"");
+    assert_eq!((response.status, response.field("Accept-Patch")), (415, Some("application/partial-upload")));
+    for missing in [0, 1] {
+        let fields = ["Content-Type: application/partial-upload", fields[missing]];
+        assert_eq!(request(&mut client, "PATCH", &location, &fields, b"").status, 400);
+    }
+    assert_eq!(request(&mut client, "PUT", &location, &[], b"").status, 405);
+    assert_eq!(offset(&mut client, &location), incomplete(7));
+}
+
+#[test]
+fn an_upload_that_nobody_named_is_not_found() {
+    let server = Server::with_directory();
+    let mut client = server.connect();
+    let location = create(&mut client, "/files/file", &[], b"content");
+    let id = location.strip_prefix("/.spindle/uploads/").unwrap().strip_suffix("/file").unwrap();
+    assert_eq!(id.len(), 32);
+    for other in [
+        location.replace("/file", "/other"),
+        location.replace(id, &id[..31]),
+        location.replace(id, &"0".repeat(32)),
+        format!("/.spindle/uploads/{id}"),
+        format!("/.spindle/uploads/{id}/../file"),
+        "/.spindle/uploads/".to_owned(),
+    ] {
+        assert_eq!(offset(&mut client, &other).0, 404, "{other}");
+    }
+    // The names on the disk are no names for clients.
+    for name in server.file_names() {
+        assert_eq!(client.get(&format!("/files/{name}")).status, 404);
+    }
+}
+
+#[test]
+fn options_tell_that_uploads_can_be_continued_and_their_limits() {
+    let server = Start::new().directory().options(["--max-upload", "1000", "--upload-max-age", "60"]).start();
+    let mut client = server.connect();
+    let response = request(&mut client, "OPTIONS", "/files/file", &[], b"");
+    assert_eq!((response.status, response.field("Upload-Limit")), (204, Some("max-size=1000, max-age=60")));
+    let too_long = request(&mut client, "POST", "/files/file", &["Upload-Complete: ?0", "Upload-Length: 1001"], b"");
+    assert_eq!((too_long.status, too_long.field("Upload-Limit")), (413, Some("max-size=1000, max-age=60")));
+    let location = create(&mut client, "/files/file", &[], &[0; 1000]);
+    let response = append(&mut client, &location, 1000, false, b"x");
+    assert_eq!((response.status, response.field("Upload-Limit")), (413, Some("max-size=1000, max-age=60")));
+    assert!(server.file_names().is_empty());
+}
+
+#[test]
+fn the_rules_of_the_creation_hold_when_the_file_is_published() {
+    let server = Server::with_directory();
+    let mut client = server.connect();
+    let location = create(&mut client, "/files/file", &["If-None-Match: *"], b"content");
+    assert_eq!(client.store("PUT", "/files/file", &[], b"theirs").status, 201);
+    let response = append(&mut client, &location, 7, true, b"");
+    assert_eq!((response.status, response.field("Upload-Complete")), (412, Some("?1")));
+    assert_eq!(server.content_of("file").unwrap(), b"theirs");
+    // The answer is final, and can be asked for again.
+    assert_eq!(append(&mut client, &location, 7, true, b"").status, 412);
+    let at_once = request(&mut client, "PUT", "/files/file", &["If-None-Match: *", "Upload-Complete: ?1"], b"x");
+    assert_eq!(at_once.status, 412);
+    only_names(&server, &["file"]);
+}
+
+#[test]
+fn a_whole_that_is_not_what_its_digest_states_is_dropped() {
+    let server = Server::with_directory();
+    let mut client = server.connect();
+    let stated = format!("Repr-Digest: {}", digest(b"content"));
+    let location = create(&mut client, "/files/good", &[&stated, "Want-Repr-Digest: sha-256=1"], b"cont");
+    let good = append(&mut client, &location, 4, true, b"ent");
+    assert_eq!((good.status, good.field("Repr-Digest")), (201, Some(digest(b"content").as_str())));
+    let location = create(&mut client, "/files/bad", &[&stated], b"cont");
+    let bad = append(&mut client, &location, 4, true, b"ext");
+    assert_eq!((bad.status, bad.field("Upload-Complete")), (400, Some("?1")));
+    assert_eq!(offset(&mut client, &location).0, 404);
+    only_names(&server, &["good"]);
+}
+
+#[test]
+fn a_part_that_is_not_what_its_digest_states_is_not_appended() {
+    let server = Server::with_directory();
+    let mut client = server.connect();
+    let whole = format!("Repr-Digest: {}", digest(b"content"));
+    let location = create(&mut client, "/files/file", &[&whole], b"cont");
+    let mut part = |content: &[u8], stated: &[u8]| {
+        let fields = [
+            "Content-Type: application/partial-upload",
+            "Upload-Complete: ?1",
+            "Upload-Offset: 4",
+            &format!("Content-Digest: {}", digest(stated)),
+        ];
+        request(&mut client, "PATCH", &location, &fields, content)
+    };
+    let bad = part(b"ext", b"ent");
+    assert_eq!((bad.status, bad.field("Upload-Offset"), bad.field("Upload-Complete")), (400, Some("4"), Some("?0")));
+    // The digest of the whole goes on from where the upload was before.
+    assert_eq!(part(b"ent", b"ent").status, 201);
+    assert_eq!(server.content_of("file").unwrap(), b"content");
+}
+
+#[test]
+fn no_more_uploads_are_pending_than_may_be() {
+    let server = Start::new().directory().options(["--uploads-pending", "1"]).start();
+    let mut client = server.connect();
+    let location = create(&mut client, "/files/one", &[], b"");
+    assert_eq!(request(&mut client, "POST", "/files/two", &["Upload-Complete: ?0"], b"").status, 503);
+    // One that is whole needs no upload resource.
+    assert_eq!(request(&mut client, "POST", "/files/whole", &["Upload-Complete: ?1"], b"x").status, 201);
+    assert_eq!(append(&mut client, &location, 0, true, b"").status, 201);
+    create(&mut client, "/files/two", &[], b"");
+}
+
+#[test]
+fn a_malformed_field_counts_as_not_sent() {
+    let server = Server::with_directory();
+    let mut client = server.connect();
+    for value in ["1", "?2", "true", "?1, ?1"] {
+        let response = request(&mut client, "PUT", "/files/file", &[&format!("Upload-Complete: {value}")], b"content");
+        assert!(matches!(response.status, 201 | 204));
+        assert_eq!(response.field("Upload-Complete"), None, "a plain upload");
+    }
+}
+
+#[test]
+fn progress_is_told_while_content_arrives() {
+    let server = Server::with_directory();
+    let mut client = server.connect();
+    let head = format!(
+        "PUT /files/file HTTP/1.1\r\nHost: a\r\nUpload-Complete: ?1\r\n{INTEROP}\r\nContent-Length: 1000\r\n\r\n"
+    );
+    client.send(head);
+    assert!(client.head().field("Location").is_some());
+    for sent in 1..1000_usize {
+        client.send([b'x']);
+        if client.is_readable_within(std::time::Duration::from_millis(5)) {
+            let interim = client.head();
+            assert_eq!((interim.status, interim.field("Location")), (104, None), "only the first one has it");
+            let offset: usize = interim.field("Upload-Offset").expect("an offset").parse().unwrap();
+            assert!((1..=sent).contains(&offset));
+            return;
+        }
+    }
+    panic!("nothing was told in five seconds");
+}
