@@ -1,12 +1,12 @@
-//! What the server may hold: behind each turn, and when everything has come to rest.
+//! Bounds on the server's memory, queues and deadlines: after a turn, and when all connections are closed.
 
 use spindle::http1::limits::{OUTPUT_BUFFER_BYTES, POOLED_BUFFERS_MAX, RECEIVE_BUFFER_BYTES};
 use spindle::server::{CONNECTION_BUFFER_BYTES_MAX, Usage};
 
-/// What is kept of buffers at most.
+/// The most that the buffer pool keeps.
 const POOLED_BYTES_MAX: usize = POOLED_BUFFERS_MAX * (RECEIVE_BUFFER_BYTES + OUTPUT_BUFFER_BYTES);
 
-/// Behind a turn, with so many sockets open.
+/// Checks the usage after a turn, with `open` sockets open.
 pub(crate) fn check(usage: &Usage, connections_max: usize, open: usize) -> Result<(), String> {
     let holds = [
         ("each socket has a session", usage.sessions == open),
@@ -24,7 +24,7 @@ pub(crate) fn check(usage: &Usage, connections_max: usize, open: usize) -> Resul
     say(&holds, usage)
 }
 
-/// When nothing will happen any more.
+/// Checks the usage when no event is left.
 pub(crate) fn check_quiescent(usage: &Usage) -> Result<(), String> {
     let only_the_pool = Usage { pooled_bytes: usage.pooled_bytes, ..Usage::default() };
     say(&[("nothing is left but the pool", *usage == only_the_pool)], usage)

@@ -1,5 +1,5 @@
-//! Runs of the simulation, seed after seed on all cores: what scripts/simulate.sh starts. It says what failed, and what has
-//! happened at all.
+//! A campaign: runs of one seed after another on all cores, started by scripts/simulate.sh. It reports failures, and
+//! how often each event and fault occurred.
 #![allow(dead_code, reason = "the digest of a run is for the tests of main.rs")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop where it stands")]
 
@@ -24,25 +24,25 @@ usage: simulate [SECONDS] [--seed FIRST | --seeds FROM..TO] [--until-failure]
        simulate --seed N [--only CLIENT,…] [--requests N]
 ";
 
-/// From how many runs on everything that is expected must have happened.
+/// A campaign of at least so many runs must have seen everything that is expected.
 const RUNS_FOR_ALL: u64 = 100_000;
 
-/// How many failures are shown, and made smaller.
+/// The most failures that are shrunk and printed.
 const FAILURES_SHOWN: usize = 5;
 
-/// How often it is said how far the campaign has come.
+/// How often the progress is printed.
 const PROGRESS_EVERY: Duration = Duration::from_secs(10);
 
-/// How long one run may take on a machine that has other work. Most take a few milliseconds.
+/// The longest that one run may take, on a machine with other work. Most runs take a few milliseconds.
 const RUN_MAX: Duration = Duration::from_secs(60);
 
-/// What a campaign is asked to do.
+/// The command-line options.
 struct Options {
     seconds: Option<u64>,
     from: u64,
     to: u64,
     until_failure: bool,
-    /// A run to be shown, and no campaign.
+    /// A single run to replay, in place of a campaign.
     replay: Option<RunConfig>,
 }
 
@@ -83,7 +83,7 @@ fn clock_seed() -> u64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64)
 }
 
-/// What the runs so far have come to.
+/// The results of the runs so far.
 #[derive(Default)]
 struct Totals {
     runs: u64,
@@ -101,14 +101,14 @@ impl Totals {
     }
 }
 
-/// What the threads have in common.
+/// What the threads share.
 struct Campaign {
     options: Options,
     begun: Instant,
     next_seed: AtomicU64,
     is_over: AtomicBool,
     totals: Mutex<Totals>,
-    /// Of each thread, which seed it runs, and since when in milliseconds; `u64::MAX`: none.
+    /// For each thread, its current seed, and when it began in milliseconds; `u64::MAX` if the thread has ended.
     runs: Vec<(AtomicU64, AtomicU64)>,
 }
 
@@ -141,7 +141,7 @@ impl Campaign {
         self.totals.lock().unwrap().add(own);
     }
 
-    /// Waits for the threads, and says how far they are.
+    /// Waits for the threads, prints progress, and ends the campaign when its time is over.
     fn watch(&self) {
         let mut reported = Instant::now();
         while self.runs.iter().any(|(_, since)| since.load(Ordering::Relaxed) != u64::MAX) {

@@ -1,8 +1,8 @@
-//! What really happened in the runs so far: a fault that was never injected, or a wait that never ended, proves nothing.
+//! Counts of what happened in the runs. A fault that was never injected, or a timeout that never fired, was not tested.
 
 use std::collections::BTreeMap;
 
-/// How often each thing happened, by kinds of things.
+/// How often each event occurred, by kind.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Coverage {
     counts: BTreeMap<&'static str, BTreeMap<String, u64>>,
@@ -21,7 +21,7 @@ impl Coverage {
         }
     }
 
-    /// Adds what happened in another run.
+    /// Adds the counts of another run.
     pub(crate) fn add(&mut self, other: &Coverage) {
         for (kind, what, count) in other.iter() {
             self.count_times(kind, what, count);

@@ -1,9 +1,10 @@
-//! What will happen, in the order of the times; of what happens at one time, what was planned first comes first.
+//! The queue of future events, ordered by time. Events at the same time happen in the order in which they were
+//! scheduled.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-/// What will happen.
+/// A future event.
 #[derive(Debug)]
 pub(crate) enum Event {
     Connect {
@@ -12,15 +13,15 @@ pub(crate) enum Event {
     },
     ToServer(usize),
     ToClient(usize),
-    /// The client wanted to be called.
+    /// Calls the client, which asked for it.
     Wake(usize),
-    /// Readiness that a fault has kept back.
+    /// Delivers a readiness notification that a fault has delayed.
     Notify(usize),
-    /// The server is asked to end.
+    /// Asks the server to shut down.
     Signal,
-    /// The wall clock is set, by so many nanoseconds.
+    /// Moves the wall clock by so many nanoseconds.
     ClockSet(i64),
-    /// The number of connections that the server may have open changes.
+    /// Sets the number of descriptors that the server may have open.
     Descriptors(usize),
 }
 
@@ -51,7 +52,7 @@ impl Ord for Entry {
     }
 }
 
-/// All that will happen.
+/// All future events.
 #[derive(Debug, Default)]
 pub(crate) struct EventQueue {
     entries: BinaryHeap<Reverse<Entry>>,
@@ -64,7 +65,7 @@ impl EventQueue {
         self.entries.push(Reverse(Entry { at_ns, number: self.planned, event }));
     }
 
-    /// What happens next, and when.
+    /// The next event, and its time.
     pub(crate) fn next(&self) -> Option<(u64, &Event)> {
         self.entries.peek().map(|Reverse(entry)| (entry.at_ns, &entry.event))
     }

@@ -1,11 +1,11 @@
-//! What must happen in the runs of a campaign: what never does has not been tried.
+//! What a campaign must see at least once. What never happens is not tested.
 
 use spindle::http1::protocol_error::ProtocolError;
 
 use crate::simulation::coverage::Coverage;
 use crate::simulation::disk::KINDS;
 
-/// Kinds of things, and of each what must happen. What is not listed may happen too.
+/// The expected events of each kind. Others may happen too.
 const EXPECTED: &[(&str, &[&str])] = &[
     (
         "fault",
@@ -80,7 +80,8 @@ const EXPECTED: &[(&str, &[&str])] = &[
     ("status", &["200", "201", "204", "400", "404", "408", "503", "507"]),
 ];
 
-/// Protocol errors that are no reason in a record: two are time-outs, two are connections that were cut short.
+/// Protocol errors that a record does not report as a reason: two are timeouts, and two are connections that the client
+/// cut off.
 const REPORTED_OTHERWISE: [ProtocolError; 4] = [
     ProtocolError::HeadTooSlow,
     ProtocolError::ContentTooSlow,
@@ -88,10 +89,10 @@ const REPORTED_OTHERWISE: [ProtocolError; 4] = [
     ProtocolError::ContentIncomplete,
 ];
 
-/// Faults of the disk that are no part of a run: loss of power is counted with the runs.
+/// Disk faults that are not injected in runs. Power cuts are counted under "run".
 const NOT_IN_RUNS: [&str; 2] = ["read-only from now on", "power fails"];
 
-/// All that must happen, by kinds.
+/// All expected events, with their kinds.
 fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
     let listed = EXPECTED.iter().flat_map(|(kind, names)| names.iter().map(|name| (*kind, *name)));
     let reasons = ProtocolError::ALL.iter().filter(|error| !REPORTED_OTHERWISE.contains(error));
@@ -99,7 +100,7 @@ fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
     listed.chain(reasons.map(|error| ("reason", error.reason()))).chain(disk)
 }
 
-/// Counts what has not happened as 0, and returns whether there is such a thing.
+/// Adds a count of 0 for each expected event that did not happen. Returns whether there is one.
 pub(crate) fn complete(coverage: &mut Coverage) -> bool {
     let mut misses = false;
     for (kind, name) in all() {

@@ -1,5 +1,5 @@
-//! What the files must be: those that were there, and every version that a client has tried to put somewhere. A name is a
-//! register: who reads it must get a version that may be its last one by then, whole.
+//! A model of the files, the oracle of what a client may read: the files that exist from the start, and each version
+//! that a client has uploaded. A name is a register: a reader must get a complete version that can be the latest one.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -8,14 +8,14 @@ use std::rc::Rc;
 /// A version of an uploaded file.
 struct Version {
     content: Rc<[u8]>,
-    /// When the first byte of its request was sent, and when its acknowledgement was read.
+    /// When the first byte of its request was sent, and when the client read the response that acknowledges it.
     sent_ns: u64,
     acknowledged_ns: Option<u64>,
-    /// Whether the client was told that it is not stored.
+    /// Whether a response said that it was not stored.
     is_refused: bool,
 }
 
-/// A version, by the number that it has among those of its name.
+/// A version, by its index among those of its name.
 #[derive(Clone, Debug)]
 pub(crate) struct VersionId {
     pub name: String,
@@ -25,12 +25,12 @@ pub(crate) struct VersionId {
 /// The files of a run.
 #[derive(Default)]
 pub(crate) struct FileModel {
-    /// Files that nobody writes to, by their paths beneath the root.
+    /// Files that no client writes to, by their paths below the root.
     pub fixed: BTreeMap<&'static str, Rc<[u8]>>,
     uploads: BTreeMap<String, Vec<Version>>,
-    /// The content behind each strong tag of a name, and the tag that was given last.
+    /// For each name the content of each strong entity tag, and the latest tag.
     tags: BTreeMap<String, Tags>,
-    /// Names of which somebody was told that their upload made the file. None is ever removed.
+    /// Names for which a response said that an upload created the file. No file is ever removed.
     made: BTreeSet<String>,
 }
 
@@ -40,24 +40,24 @@ struct Tags {
     last: String,
 }
 
-/// What may be there besides an upload, from when it was asked for until it was answered.
+/// What may exist under the name of an upload while its request is processed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Possible {
-    /// Nothing.
+    /// No file.
     pub absent: bool,
-    /// Some version.
+    /// Another version.
     pub other: bool,
-    /// The version with the tag that the request names, and one that has another tag.
+    /// The version with the entity tag that the request names, and a version with another tag.
     pub tagged: bool,
     pub untagged: bool,
 }
 
 type Content = Rc<[u8]>;
 
-/// Content that tells which it is: no two numbers have the same, from some bytes on.
+/// Content that identifies itself: above a few bytes no two numbers give the same.
 pub(crate) fn content(number: u64, bytes: usize) -> Rc<[u8]> {
     thread_local! {
-        /// Most runs need the same.
+        /// A cache, since most runs use the same contents.
         static MADE: RefCell<HashMap<(u64, usize), Content>> = RefCell::default();
     }
     MADE.with_borrow_mut(|made| Rc::clone(made.entry((number, bytes)).or_insert_with(|| make_content(number, bytes))))
@@ -71,7 +71,7 @@ fn make_content(number: u64, bytes: usize) -> Rc<[u8]> {
 }
 
 impl FileModel {
-    /// A client sends this content, to be stored under that name.
+    /// Notes that a client sends this content, to be stored under that name.
     pub(crate) fn sends(&mut self, name: &str, content: Rc<[u8]>, now_ns: u64) -> VersionId {
         let versions = self.uploads.entry(name.to_owned()).or_default();
         versions.push(Version { content, sent_ns: now_ns, acknowledged_ns: None, is_refused: false });
@@ -82,19 +82,19 @@ impl FileModel {
         &mut self.uploads.get_mut(&id.name).expect("a version that was sent")[id.number]
     }
 
-    /// The server has said that it is stored. Returns the content.
+    /// Notes that a response has acknowledged the version. Returns its content.
     pub(crate) fn acknowledged(&mut self, id: &VersionId, now_ns: u64) -> Rc<[u8]> {
         let version = self.version(id);
         version.acknowledged_ns = Some(now_ns);
         Rc::clone(&version.content)
     }
 
-    /// The server has said that an upload made the file of this name.
+    /// Notes that a response said that an upload created this file. A second one is an error.
     pub(crate) fn made(&mut self, name: &str) -> Result<(), String> {
         if self.made.insert(name.to_owned()) { Ok(()) } else { Err(format!("{name} was made twice")) }
     }
 
-    /// What may be under the name of an upload besides itself.
+    /// What may exist under the name of an upload besides the upload itself.
     pub(crate) fn possible(&self, id: &VersionId, tag: Option<&str>, requested_ns: u64, got_ns: u64) -> Possible {
         let versions = self.uploads.get(&id.name).map(Vec::as_slice).unwrap_or_default();
         let others = versions.iter().enumerate().filter(|(number, _)| *number != id.number).map(|(_, version)| version);
@@ -109,17 +109,18 @@ impl FileModel {
             absent: !is_superseded(versions, None, requested_ns),
             other: !there.is_empty(),
             tagged: there.iter().any(has_tag),
-            // Of two uploads of one content each has a tag of its own.
+            // Two uploads of the same content have different tags.
             untagged: there.iter().any(|version| !has_tag(version)) || there.len() > 1,
         }
     }
 
-    /// The server has said that it is not.
+    /// Notes that a response said that the version was not stored.
     pub(crate) fn refused(&mut self, id: &VersionId) {
         self.version(id).is_refused = true;
     }
 
-    /// Whether a reader may be given `found` who asked at `asked_ns` and had all of it by `got_ns`. `None`: nothing is there.
+    /// Checks what a client has read: it sent the request at `asked_ns` and had the whole response at `got_ns`. `found`
+    /// is `None` if no file was found.
     pub(crate) fn may_read(
         &self,
         name: &str,
@@ -148,8 +149,7 @@ impl FileModel {
         Ok(())
     }
 
-    /// A client was given this content, or had it acknowledged, under a strong tag: whoever was given the same tag had the
-    /// same content.
+    /// Notes that a response gave this content a strong entity tag. A tag that was given to other content is an error.
     pub(crate) fn tagged(&mut self, name: &str, tag: &str, content: Rc<[u8]>) -> Result<(), String> {
         let tags = self.tags.entry(name.to_owned()).or_default();
         tags.last = tag.to_owned();
@@ -159,24 +159,24 @@ impl FileModel {
         }
     }
 
-    /// The strong tag that was given last for a name.
+    /// The latest strong tag of a name.
     pub(crate) fn last_tag(&self, name: &str) -> Option<String> {
         self.tags.get(name).map(|tags| tags.last.clone())
     }
 
-    /// The content behind a strong tag.
+    /// The content of a strong tag.
     pub(crate) fn tagged_content(&self, name: &str, tag: &str) -> Option<Rc<[u8]>> {
         self.tags.get(name).and_then(|tags| tags.contents.get(tag)).cloned()
     }
 
-    /// All names that anybody has tried to store something under.
+    /// The names of all uploads, stored or not.
     pub(crate) fn uploaded_names(&self) -> impl Iterator<Item = &str> {
         self.uploads.keys().map(String::as_str)
     }
 }
 
-/// Whether a version, or that nothing is there, was over before `asked_ns`: something was acknowledged by then that was sent
-/// after it had been.
+/// Whether a version, or the absence of a file (`None`), was replaced before `asked_ns`: a version that was sent after
+/// it was acknowledged has been acknowledged by then.
 fn is_superseded(versions: &[Version], of: Option<&Version>, requested_ns: u64) -> bool {
     versions.iter().any(|later| {
         let is_later = of.is_none_or(|of| of.acknowledged_ns.is_some_and(|at_ns| at_ns < later.sent_ns));

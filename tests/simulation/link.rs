@@ -1,105 +1,107 @@
-//! One connection: its two directions, as a kernel and a network have them between a client and the server.
+//! A link: one connection with both directions, as the kernels and the network between a client and the server
+//! implement it.
 //!
-//! Each direction is a queue at the sender, one flight at a time, and a bounded buffer at the receiver. What does not fit
-//! waits; nothing is lost but by a reset, which also takes away what its receiver has not read yet. (Linux would let a
-//! client read that; others do not.)
+//! Each direction has a queue at the sender, at most one flight of bytes on its way, and a bounded buffer at the
+//! receiver. Bytes that do not fit wait. Only a reset loses bytes, including those that its receiver has not read yet.
+//! (On Linux a client could still read these; on other systems it cannot.)
 
 use std::collections::VecDeque;
 
 use crate::simulation::clients::exchanges::Exchange;
 use crate::simulation::timeouts::History;
 
-/// How a connection's packets travel.
+/// How bytes travel on a link.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Path {
-    /// How long a flight takes at least, in nanoseconds, and how much longer at most.
+    /// The time of a flight in nanoseconds is random, from `latency_ns` to `latency_ns + jitter_ns`.
     pub latency_ns: u64,
     pub jitter_ns: u64,
-    /// The longest flight, in bytes. The length of each is random below it.
+    /// The most bytes of a flight. The actual length is random.
     pub flight_bytes_max: usize,
-    /// What the server's socket holds of what it has not read, and of what the client has not taken.
+    /// The sizes of the server's socket buffers.
     pub receive_buffer_bytes: usize,
     pub send_buffer_bytes: usize,
-    /// What the client's socket holds of what the client has not read.
+    /// The size of the client's receive buffer.
     pub client_buffer_bytes: usize,
 }
 
-/// How far a connection has come at the server's side.
+/// The state of a connection at the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
     /// The client has not connected yet.
     Before,
-    /// It waits to be accepted. The client may send already.
+    /// The connection is in the backlog. The client may send already.
     Backlog,
-    /// The server has it, under this key.
+    /// The server has accepted it, under this key.
     Accepted(usize),
     /// The server has closed its socket.
     Closed,
 }
 
-/// A connection.
+/// The state of a link.
 pub(crate) struct Link {
     pub listener: usize,
     pub path: Path,
-    /// All choices that concern it alone, so that other connections can be left out of a run without changing them.
+    /// The random generator of this link alone: other links can be left out of a run without changing it.
     pub random: fastrand::Rng,
     pub stage: Stage,
 
     // To the server.
-    /// What the client has sent and the network has not taken.
+    /// Bytes that the client has sent, and that are not on their way yet.
     pub unsent: VecDeque<u8>,
     pub end_is_unsent: bool,
     pub in_flight_to_server: bool,
-    /// What waits at the server's socket.
+    /// Bytes in the receive buffer of the server's socket.
     pub arrived: VecDeque<u8>,
     pub end_has_arrived: bool,
-    /// Whether the server has read the end.
+    /// Whether the server has read the client's end.
     pub end_was_read: bool,
     pub reset_has_arrived: bool,
-    /// How many bytes were sent before the one that is urgent, and how many of the stream have arrived.
+    /// The position of the urgent byte in the stream, if there is one; then how many bytes the client has sent, and how
+    /// many have arrived.
     pub urgent_at: Option<u64>,
     pub sent_bytes: u64,
     pub arrived_bytes: u64,
     pub read_bytes: u64,
 
     // To the client.
-    /// What waits at the server's socket to be sent.
+    /// Bytes in the send buffer of the server's socket.
     pub outgoing: VecDeque<u8>,
     pub server_has_ended: bool,
     pub in_flight_to_client: bool,
-    /// What waits at the client's socket.
+    /// Bytes in the receive buffer of the client's socket.
     pub received: VecDeque<u8>,
     pub end_was_received: bool,
     pub reset_was_received: bool,
-    /// Whether the client has closed its socket: what comes then is answered by a reset.
+    /// Whether the client has closed its socket. Bytes that arrive later are answered with a reset.
     pub client_has_closed: bool,
 
-    // What epoll knows.
-    /// Whether a send found no room, so that room is announced.
+    // The state of epoll.
+    /// Whether a send found no room, so that the server must be notified of room.
     pub wants_room: bool,
     pub is_notified: bool,
-    /// Whether the send buffer counts as full although bytes would fit: as on Linux, where each packet that waits takes more
-    /// than its bytes. It ends once some have gone.
+    /// Whether the send buffer is full although more bytes would fit. On Linux each queued packet takes more memory
+    /// than its bytes. Ends when some bytes have left.
     pub is_filled: bool,
 
     // For the checks.
-    /// All bytes that the server has handed to the socket.
+    /// All bytes that the server has sent.
     pub output: Vec<u8>,
-    /// When the last of them were.
+    /// When the server last sent bytes.
     pub output_ns: u64,
     pub resets_on_close: bool,
-    /// Whether the server's process was stopped while it had the connection.
+    /// Whether the server's process was stopped while the connection was open.
     pub was_stopped: bool,
-    /// Flights in both directions so far.
+    /// The number of flights so far, in both directions.
     pub flights: u64,
     /// When the server accepted and closed the connection.
     pub accepted_ns: Option<u64>,
     pub closed_ns: Option<u64>,
-    /// How many bytes had arrived when the server was asked to end.
+    /// How many bytes had arrived when the shutdown signal was sent.
     pub arrived_by_signal_bytes: Option<u64>,
-    /// How many announcements a fault keeps back.
+    /// How many notifications a fault is delaying.
     pub delayed_notifications: u32,
-    /// What an honest client has asked on it.
+    /// The exchanges of an honest client on this link.
     pub exchanges: Option<Vec<Exchange>>,
     pub history: History,
 }
@@ -146,7 +148,7 @@ impl Link {
         }
     }
 
-    /// The key that the server knows it by.
+    /// The key under which the server has accepted it.
     pub(crate) fn key(&self) -> Option<usize> {
         match self.stage {
             Stage::Accepted(key) => Some(key),
@@ -154,14 +156,14 @@ impl Link {
         }
     }
 
-    /// Whether the next flight to the server can begin.
+    /// Whether a flight to the server can begin.
     pub(crate) fn can_start_flight_to_server(&self) -> bool {
         let has_room = self.arrived.len() < self.path.receive_buffer_bytes || self.stage == Stage::Closed;
         let has_more = !self.unsent.is_empty() && has_room || self.unsent.is_empty() && self.end_is_unsent;
         !self.in_flight_to_server && has_more && !self.is_dead() && self.stage != Stage::Before
     }
 
-    /// Whether the next flight to the client can begin.
+    /// Whether a flight to the client can begin.
     pub(crate) fn can_start_flight_to_client(&self) -> bool {
         let has_room = self.received.len() < self.path.client_buffer_bytes || self.client_has_closed;
         let has_end = self.server_has_ended && !self.end_was_received;
@@ -169,12 +171,13 @@ impl Link {
         !self.in_flight_to_client && has_more && !self.is_dead()
     }
 
-    /// Whether a reset has ended it.
+    /// Whether a reset has ended the connection.
     pub(crate) fn is_dead(&self) -> bool {
         self.reset_was_received || self.reset_has_arrived
     }
 
-    /// A flight of at most `bytes_max` bytes arrives at the server. Returns whether the server's socket has news.
+    /// A flight of at most `bytes_max` bytes arrives at the server. Returns whether the server's socket has become
+    /// readable.
     pub(crate) fn arrive_at_server(&mut self, bytes_max: usize) -> bool {
         self.in_flight_to_server = false;
         self.flights += 1;
@@ -183,7 +186,7 @@ impl Link {
         }
         if self.stage == Stage::Closed {
             if !self.unsent.is_empty() {
-                // Nobody listens any more.
+                // The socket is closed.
                 self.reset_client();
             }
             self.unsent.clear();
@@ -202,7 +205,8 @@ impl Link {
         bytes > 0 || ends
     }
 
-    /// A flight of at most `bytes_max` bytes arrives at the client. Returns whether the client has news.
+    /// A flight of at most `bytes_max` bytes arrives at the client. Returns whether the client's socket has become
+    /// readable.
     pub(crate) fn arrive_at_client(&mut self, bytes_max: usize) -> bool {
         self.in_flight_to_client = false;
         self.flights += 1;
@@ -225,7 +229,7 @@ impl Link {
         bytes > 0 || ends
     }
 
-    /// A reset reaches the client: what it has not read is gone, and so is what was on its way.
+    /// The client receives a reset. Bytes that it has not read and bytes on their way are lost.
     pub(crate) fn reset_client(&mut self) {
         self.reset_was_received = true;
         self.received.clear();
@@ -233,7 +237,7 @@ impl Link {
         self.unsent.clear();
     }
 
-    /// A reset reaches the server.
+    /// The server receives a reset.
     pub(crate) fn reset_server(&mut self) {
         self.reset_has_arrived = true;
         self.arrived.clear();
@@ -242,7 +246,7 @@ impl Link {
         self.received.clear();
     }
 
-    /// How many bytes may still be sent before the socket's buffer is full.
+    /// How many more bytes fit into the send buffer.
     pub(crate) fn room(&self) -> usize {
         if self.is_filled && !self.outgoing.is_empty() {
             return 0;
@@ -250,18 +254,18 @@ impl Link {
         self.path.send_buffer_bytes.saturating_sub(self.outgoing.len())
     }
 
-    /// Whether the socket counts as writable: as on Linux, from a third of its buffer on.
+    /// Whether epoll reports the socket as writable: as on Linux, if a third of the buffer is free.
     pub(crate) fn is_writable(&self) -> bool {
         self.room() >= (self.path.send_buffer_bytes / 3).max(1) || self.reset_has_arrived
     }
 
-    /// How many bytes may be read at once: urgent data ends a read.
+    /// How many bytes one call can read. A read stops before urgent data.
     pub(crate) fn readable_bytes(&self) -> usize {
         let before_urgent = self.urgent_at.map(|at| at.saturating_sub(self.read_bytes)).filter(|bytes| *bytes > 0);
         before_urgent.map_or(self.arrived.len(), |bytes| self.arrived.len().min(bytes as usize))
     }
 
-    /// The byte that is urgent is no part of the stream: once all before it has been read, it is passed over.
+    /// Skips the urgent byte, which is not part of the stream, once all bytes before it have been read.
     pub(crate) fn pass_urgent(&mut self) {
         if self.urgent_at == Some(self.read_bytes) && self.arrived.pop_front().is_some() {
             self.read_bytes += 1;
@@ -274,7 +278,7 @@ impl Link {
         self.urgent_at.is_some_and(|at| at >= self.read_bytes && self.arrived_bytes > at)
     }
 
-    /// Whether nothing can happen on it any more, unless its client or the server does something.
+    /// Whether nothing more happens on the link unless its client or the server acts.
     pub(crate) fn is_at_rest(&self) -> bool {
         !self.in_flight_to_client
             && !self.in_flight_to_server
@@ -282,8 +286,8 @@ impl Link {
             && !self.can_start_flight_to_server()
     }
 
-    /// Whether bytes or an end wait to be received of which the server has been told, although nothing keeps it from
-    /// receiving them: its responses all have room.
+    /// Whether the server has been notified of bytes or an end that it does not read, although no full send buffer
+    /// keeps it from reading.
     pub(crate) fn is_forgotten(&self) -> bool {
         let has_unread = !self.arrived.is_empty() || self.end_has_arrived && !self.end_was_read;
         let is_readable = has_unread && !self.reset_has_arrived && self.key().is_some();
@@ -291,7 +295,7 @@ impl Link {
     }
 }
 
-/// Moves the first `bytes` bytes of one queue to the end of another, in pieces and not byte by byte.
+/// Moves the first `bytes` bytes of one queue to the end of another, by slices.
 fn move_bytes(from: &mut VecDeque<u8>, to: &mut VecDeque<u8>, bytes: usize) {
     let (first, second) = from.as_slices();
     let in_first = bytes.min(first.len());
@@ -300,7 +304,7 @@ fn move_bytes(from: &mut VecDeque<u8>, to: &mut VecDeque<u8>, bytes: usize) {
     from.drain(..bytes);
 }
 
-/// Takes the first `bytes` bytes out of a queue.
+/// Removes the first `bytes` bytes of a queue.
 pub(crate) fn take_bytes(from: &mut VecDeque<u8>, bytes: usize) -> Vec<u8> {
     let (first, second) = from.as_slices();
     let in_first = bytes.min(first.len());

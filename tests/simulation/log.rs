@@ -1,4 +1,4 @@
-//! What the server logs: its errors are found out by it, and what its connections do is counted by it.
+//! Captures the server's log. Errors fail the run, and the state changes of connections are counted.
 
 use std::cell::{Cell, RefCell};
 use std::fmt::Write as _;
@@ -7,7 +7,7 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 
 use crate::simulation::coverage::Coverage;
 
-/// What a connection may be doing, in the words of the debug log.
+/// The states of a connection, as the debug log names them.
 const ACTIVITIES: [&str; 7] = [
     "accepted",
     "waiting for a request",
@@ -22,12 +22,12 @@ thread_local! {
     static LINES: RefCell<Vec<(Level, String)>> = const { RefCell::new(Vec::new()) };
     static KEEPS_ALL: Cell<bool> = const { Cell::new(false) };
     static PANICS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
-    /// The seed that runs on this thread, if one does.
+    /// The seed that runs on this thread.
     static SEED: Cell<Option<u64>> = const { Cell::new(None) };
     static SEEN: RefCell<Seen> = RefCell::default();
 }
 
-/// What each timer may find a connection doing when it fires.
+/// In which states each timer may fire.
 const TIMERS: [(&str, &[&str]); 5] = [
     ("the head timer has fired", &["reading the head"]),
     ("the idle timer has fired", &["accepted", "waiting for a request"]),
@@ -36,16 +36,16 @@ const TIMERS: [(&str, &[&str]); 5] = [
     ("the drain timer has fired", &["draining"]),
 ];
 
-/// What the log has told in a run.
+/// What was seen in the log of a run.
 #[derive(Default)]
 struct Seen {
-    /// Room for a line.
+    /// A buffer for one line.
     line: String,
-    /// What each connection does, as a place in the list of activities.
+    /// The state of each connection, as an index into `ACTIVITIES`.
     activities: Vec<usize>,
-    /// A timer that has fired although the connection did not wait for it.
+    /// A timer that fired in a state that does not wait for it.
     wrong_timer: Option<String>,
-    /// How often one activity has followed another.
+    /// How often each state followed each other.
     changes: [[u64; ACTIVITIES.len()]; ACTIVITIES.len()],
     coverage: Coverage,
 }
@@ -73,7 +73,7 @@ impl Seen {
                 self.coverage.count("timer", text);
             }
             None => {
-                // After a restart the numbers begin again.
+                // After a restart the server numbers its connections from 0 again.
                 if text.starts_with("accepted from ") {
                     self.activities[number] = 0;
                 }
@@ -83,7 +83,7 @@ impl Seen {
     }
 }
 
-/// A line up to its first number or cause.
+/// The line up to its first number or colon.
 fn without_numbers(line: &str) -> &str {
     let end = line.find(|character: char| character.is_ascii_digit() || character == ':').unwrap_or(line.len());
     line[..end].trim_end()
@@ -102,7 +102,7 @@ impl Log for Capture {
         }
         SEEN.with_borrow_mut(|seen| {
             seen.line.clear();
-            // Writing to a string does not fail.
+            // Writing to a string cannot fail.
             let _ = write!(seen.line, "{}", record.args());
             if record.level() == Level::Error || KEEPS_ALL.get() {
                 LINES.with_borrow_mut(|lines| lines.push((record.level(), seen.line.clone())));
@@ -114,19 +114,19 @@ impl Log for Capture {
     fn flush(&self) {}
 }
 
-/// Begins to capture what is logged on this thread, and what panics say, for a run. Errors are kept, and everything else
-/// only where somebody reads it.
+/// Starts to capture the log and the panics of this thread for a run. Errors are always kept, other lines only with
+/// `keeps_all`.
 pub(crate) fn begin(seed: u64, keeps_all: bool) {
     static ONCE: std::sync::Once = std::sync::Once::new();
     ONCE.call_once(|| {
-        // It fails only where a logger is set already, and there is none.
+        // Fails only if a logger was set before, and none was.
         let _ = log::set_logger(&Capture);
         log::set_max_level(LevelFilter::Debug);
         let usual = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| match SEED.get() {
             None => usual(panic),
             Some(seed) => PANICS.with_borrow_mut(|panics| {
-                // The process may be about to abort.
+                // A second panic may abort the process before the run reports the first.
                 if !panics.is_empty() {
                     eprintln!("seed {seed} panics again: {}; {panic}", panics.join("; "));
                 }
@@ -139,7 +139,7 @@ pub(crate) fn begin(seed: u64, keeps_all: bool) {
     drop((take_lines(), take_panics(), SEEN.take()));
 }
 
-/// Ends the run, and tells what was seen of it.
+/// Ends the run, and returns what was counted.
 pub(crate) fn end() -> Coverage {
     SEED.set(None);
     let Seen { changes, mut coverage, .. } = SEEN.take();
@@ -151,22 +151,22 @@ pub(crate) fn end() -> Coverage {
     coverage
 }
 
-/// A timer that has fired although the connection did not wait for it, since the last call.
+/// A timer that fired in a state that does not wait for it, since the last call.
 pub(crate) fn take_wrong_timer() -> Option<String> {
     SEEN.with_borrow_mut(|seen| seen.wrong_timer.take())
 }
 
-/// What was logged on this thread since the last call.
+/// The lines that this thread logged since the last call.
 pub(crate) fn take_lines() -> Vec<(Level, String)> {
     LINES.take()
 }
 
-/// What panics said on this thread since the last call.
+/// The panic messages of this thread since the last call.
 pub(crate) fn take_panics() -> Vec<String> {
     PANICS.take()
 }
 
-/// Forgets what was logged and what panics said on this thread.
+/// Discards the captured lines and panic messages of this thread.
 pub(crate) fn forget() {
     drop((take_lines(), take_panics()));
 }

@@ -1,4 +1,5 @@
-//! Some thousand runs of the whole server, each from its seed; and those that once failed. scripts/simulate.sh makes more.
+//! Runs of some thousand seeds, and of seeds that once failed. `mod.rs` explains the simulation. scripts/simulate.sh
+//! runs more seeds.
 #![allow(dead_code, reason = "the campaign uses more of the simulation")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop where it stands")]
 
@@ -8,7 +9,7 @@ mod simulation;
 use simulation::run::run;
 use simulation::run_config::RunConfig;
 
-/// How many seeds each of the tests below runs; they run at the same time.
+/// How many seeds each of the tests below runs. The tests run in parallel.
 const SEEDS: u64 = 1250;
 
 fn run_seeds(seeds: impl Iterator<Item = u64>) {
@@ -37,8 +38,8 @@ ranges_of_seeds! {
     whatever_happens_honest_clients_get_what_they_must_3 3;
 }
 
-/// Seeds that found something, with what that was. They need not find it again: what is made of a seed changes with the
-/// simulation.
+/// Seeds that once found a fault, with the fault. Changes to the simulation change what a seed generates, so they may
+/// no longer find it.
 const REGRESSIONS: &[(u64, &str)] = &[
     (
         73_316_539_214_875,

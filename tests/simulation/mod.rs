@@ -1,11 +1,32 @@
-//! The whole server from a seed: the real loop, protocol core, routes and storage, in simulated time, on a simulated network,
-//! with faults more often than in life.
+//! Deterministic simulation of the whole server, as FoundationDB and TigerBeetle test theirs.
 //!
-//! `case.rs` says what is run, `setup.rs` makes a run from its seed, and `run.rs` runs it and says what must hold. `network.rs`, `line.rs` and `world.rs`
-//! are the network and the kernel's sockets, `clients/` those who talk to the server, `ledger.rs` what files must be,
-//! `records.rs` what records must say, `turn.rs` what a turn of the loop may cost, `bounds.rs` what the server may hold, and
-//! `patience.rs` how long it may keep a connection that makes no progress. `disk/` is the disk,
-//! and `trouble.rs` what befalls it.
+//! A run is a function of its seed. The same seed gives the same run on each machine, so a failure is reproduced by its
+//! seed alone.
+//!
+//! - **Real**: the event loop (`spindle::server`), the HTTP/1.1 connections, the routes and the storage.
+//! - **Simulated**: the clocks, the network with the kernel's sockets (`network.rs`, `link.rs`, `world.rs`), the disk
+//!   with its file system (`disk/`), the clients (`clients/`), and other processes that change files. No call takes
+//!   real time, and no thread is started.
+//! - **From the seed**: `scenario.rs` chooses the server's limits, the latencies and buffer sizes of each link, the
+//!   clients with their requests, and the faults. Faults happen far more often than in reality: calls that would block,
+//!   short sends, spurious events, lost descriptors, slow or failing disk calls, power cuts and kills
+//!   (`fault_plan.rs`).
+//!
+//! Invariants that are checked in each run:
+//!
+//! - Honest clients get the right responses, in time (`clients/honest.rs`, `clients/expected.rs`). What an upload may
+//!   have left in a file comes from a model of the files (`file_model.rs`).
+//! - Each timeout is kept, and no client is cut off before it (`timeouts.rs`, `clients/boundary.rs`).
+//! - Exchange records agree with the bytes that were sent (`records.rs`).
+//! - A turn of the event loop is bounded, and the loop never spins (`turn_budget.rs`).
+//! - Memory, queue entries and descriptors stay within their bounds, and nothing is left when all clients are gone
+//!   (`bounds.rs`).
+//! - After a power cut every acknowledged upload is on the disk, complete (`run.rs`).
+//! - The loop never sleeps while a client waits for it, and nothing is logged as an error without a cause.
+//!
+//! `scripts/simulate.sh --seed N` replays a seed and prints its trace. For the first failures a campaign also prints
+//! the command of a smaller run that fails in the same way (`shrink.rs`): with fewer clients and requests.
+//! `scripts/simulate.sh --faults` tests the simulation itself: it must find each fault of scripts/simulation/faults.
 
 pub(crate) mod bounds;
 pub(crate) mod clients;

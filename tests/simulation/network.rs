@@ -1,5 +1,5 @@
-//! The network: connections, what is under way on them, and the one queue of everything that will happen. Time passes where
-//! the server waits, and where one of its calls takes some.
+//! The network: all links, and the one queue of all future events. Time passes only while the server sleeps, and when
+//! one of its calls takes some.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -21,50 +21,50 @@ pub(crate) const SECOND: u64 = 1_000_000_000;
 /// How often a client tries to connect while the backlog is full, once a second.
 const CONNECT_ATTEMPTS: u32 = 3000;
 
-/// What the wall clock shows when a run begins.
+/// The wall clock's time at the start of a run.
 pub(crate) const START_UNIX_NS: u64 = 1_784_111_777_000_000_000;
 
-/// After so many flights on a connection packets are not much smaller than in life.
+/// From so many flights on a link its packets are no longer cut to a few bytes.
 const FLIGHTS_CUT: u64 = 200;
 
-/// More than happens at one time.
+/// More events than happen at one time.
 const EVENTS_AT_ONCE_MAX: u32 = 1_000_000;
 
-/// Faults of the network and of the kernel's calls: each as "once in so many calls"; 0 for never.
+/// Faults of the network and of the kernel's calls. Each happens once in so many calls; 0 for never.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Faults {
-    /// A call to receive that would block although something has arrived; an event follows later.
+    /// A receive that would block although bytes have arrived. A notification follows later.
     pub blocked_receive: u64,
-    /// The same of a call to send.
+    /// A send that would block although there is room. A notification follows later.
     pub blocked_send: u64,
-    /// A call to send that takes only a part of what there is room for.
+    /// A send that takes fewer bytes than fit.
     pub short_send: u64,
-    /// A send behind which the buffer is full, whatever it holds.
+    /// After a send the buffer counts as full, whatever it contains.
     pub filled_buffer: u64,
-    /// An event that says more than is true.
+    /// An event that reports readiness which does not exist.
     pub spurious_event: u64,
-    /// A wait that ends before its time, with nothing to tell.
+    /// A wait that returns early and reports nothing.
     pub interrupted_wait: u64,
     /// A connection that is lost before it is accepted.
     pub failed_accept: u64,
-    /// An accept that finds no descriptor although there are some: another process has them.
+    /// An accept that fails for lack of a descriptor because another process has taken it.
     pub stolen_descriptor: u64,
 }
 
-/// What a run's network is made of.
+/// The parameters of a run's network.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub listeners: usize,
-    /// How many connections wait at a listener at most.
+    /// The most connections in a listener's backlog.
     pub backlog_max: usize,
-    /// How many connections the server may have open.
+    /// The most connections that the server may have open.
     pub descriptors: usize,
-    /// How long each call of the server for a connection takes at most, in nanoseconds.
+    /// The longest that a call of the server takes, in nanoseconds.
     pub call_ns_max: u64,
     pub faults: Faults,
 }
 
-/// What the next wait tells, in the order in which it happened.
+/// A readiness notification for the next wait. They are delivered in order.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ready {
     Link(usize),
@@ -72,7 +72,7 @@ pub(crate) enum Ready {
     Signal,
 }
 
-/// The network, in the hands of the run, of the server's world and of its sockets.
+/// A handle to the network, for the run, for the server's world and for its sockets.
 #[derive(Clone)]
 pub(crate) struct Network {
     pub inner: Rc<RefCell<NetworkState>>,
@@ -80,52 +80,53 @@ pub(crate) struct Network {
 
 pub(crate) struct NetworkState {
     pub settings: Settings,
-    /// From which the random numbers of the connections are made.
+    /// The seed of the links' random generators.
     seed: u64,
-    /// The wall clock, in nanoseconds since 1970, which the disk has in common with the network.
+    /// The wall clock, in nanoseconds since 1970. The disk uses the same clock.
     clock: Rc<Cell<u64>>,
     events: EventQueue,
     pub links: Vec<Link>,
     clients: Vec<Option<Box<dyn Client>>>,
-    /// Lines whose client is to be called: something has come, or gone.
+    /// Links whose client is to be called, because something has changed.
     calls: VecDeque<usize>,
-    /// `None` once they are closed.
+    /// `None` once the listeners are closed.
     pub backlogs: Option<Vec<VecDeque<usize>>>,
     pub ready: VecDeque<Ready>,
-    /// Connections that the server has open.
+    /// The number of connections that the server has open.
     pub open: usize,
     pub coverage: Coverage,
     pub trace: Trace,
-    /// How long the server has been at work before it slept last, and since when it is at work.
+    /// How long the server had worked before it slept last, and when it woke up.
     worked_ns: u64,
     awake_ns: Option<u64>,
-    /// When the server was asked to end.
+    /// When the shutdown signal was sent.
     pub signal_ns: Option<u64>,
-    /// Whether the server has been told of that, and since when it must be shutting down: it waits again after that.
+    /// Whether the server has received the signal, and from when on it must be shutting down: from its next wait on.
     pub signal_was_delivered: bool,
     pub shutdown: Option<Moment>,
-    /// Whether the machine has lost power, and has not been noticed to: nothing that it does then comes through.
+    /// Whether the machine has lost power, which the run has not noticed yet. Nothing that the server sends leaves the
+    /// machine.
     pub is_off: Box<dyn Fn() -> bool>,
-    /// When the process was last stopped in the middle of its work.
+    /// When the server last crashed.
     stopped_ns: Option<u64>,
-    /// When its listeners were closed.
+    /// When the listeners were closed.
     pub listeners_closed_ns: Option<u64>,
-    /// When what is happening just now was due.
+    /// The scheduled time of the current event.
     event_ns: Option<u64>,
-    /// How far the wall clock is off.
+    /// By how much the wall clock was moved.
     pub clock_offset_ns: i64,
     pub turn: TurnBudget,
-    /// Room for what is sent from files.
+    /// A buffer for bytes that are sent from files.
     pub space: Vec<u8>,
-    /// How long the server was ready to sleep when it last waited.
+    /// The timeout of the last wait.
     pub sleeps_for: Option<Duration>,
-    /// Whether it sleeps without an end, and nothing will happen.
+    /// Whether the server sleeps without a timeout, and no event is left.
     pub is_quiescent: bool,
-    /// A connection that the server has kept for too long.
+    /// The first connection that the server has kept for too long.
     pub exceeded: Option<String>,
 }
 
-/// A seed for one of several, made from that of all.
+/// Derives one of several seeds.
 pub(crate) fn mix(seed: u64, number: u64) -> u64 {
     (seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15)).wrapping_mul(0xd6e8_feb8_6659_fd93)
 }
@@ -166,8 +167,8 @@ impl Network {
 }
 
 impl NetworkState {
-    /// The time since the run began, in nanoseconds. It only goes forward; while something happens that was due when the
-    /// server was at work, it is the time at which that was due.
+    /// The time since the start of the run, in nanoseconds. It is monotonic. While an event is handled late because the
+    /// server was at work, this is the time at which the event was due.
     pub(crate) fn now_ns(&self) -> u64 {
         self.event_ns.unwrap_or(self.clock.get().wrapping_add_signed(-self.clock_offset_ns) - START_UNIX_NS)
     }
@@ -176,14 +177,14 @@ impl NetworkState {
         self.clock.set((START_UNIX_NS + now_ns).wrapping_add_signed(self.clock_offset_ns));
     }
 
-    /// Lets time pass until then.
+    /// Advances the time.
     pub(crate) fn pass_until(&self, now_ns: u64) {
         if now_ns > self.now_ns() {
             self.set_now(now_ns);
         }
     }
 
-    /// How long the server has been at work in all, and did not sleep.
+    /// How long the server has worked in total, without sleeping.
     pub(crate) fn busy_ns(&self) -> u64 {
         self.worked_ns + self.awake_ns.map_or(0, |awake_ns| self.now_ns() - awake_ns)
     }
@@ -192,7 +193,7 @@ impl NetworkState {
         Moment { at_ns: self.now_ns(), busy_ns: self.busy_ns() }
     }
 
-    /// Something happens at the server's socket.
+    /// Notes what happened at the server's socket, and checks its timeouts.
     pub(crate) fn note(&mut self, link: usize, step: Step) {
         let now = self.moment();
         let state = &mut self.links[link];
@@ -201,24 +202,24 @@ impl NetworkState {
         }
     }
 
-    /// The server sleeps.
+    /// The server starts to sleep.
     pub(crate) fn begin_sleep(&mut self) {
         self.worked_ns = self.busy_ns();
         self.awake_ns = None;
     }
 
-    /// The server goes on.
+    /// The server continues.
     pub(crate) fn end_sleep(&mut self) {
         self.awake_ns = Some(self.now_ns());
     }
 
-    /// Lets something happen at a time, or now if that has passed.
+    /// Schedules an event, not earlier than now.
     pub(crate) fn schedule(&mut self, at_ns: u64, event: Event) {
         let at_ns = at_ns.max(self.now_ns());
         self.events.push(at_ns, event);
     }
 
-    /// A client that connects at a time. Returns its connection.
+    /// Adds a client that connects at a time. Returns its link.
     pub(crate) fn add_client(&mut self, at_ns: u64, listener: usize, path: Path, client: Box<dyn Client>) -> usize {
         let link = self.links.len();
         let random = fastrand::Rng::with_seed(mix(self.seed, link as u64));
@@ -232,18 +233,18 @@ impl NetworkState {
         link
     }
 
-    /// Keeps the number of a client that has no part in this run.
+    /// Keeps the number of a client that is left out.
     pub(crate) fn leave_out_client(&mut self, listener: usize, path: Path) {
         self.links.push(Link::new(listener, path, fastrand::Rng::with_seed(0)));
         self.clients.push(None);
     }
 
-    /// When the next thing happens.
+    /// The time of the next event.
     pub(crate) fn next_ns(&self) -> Option<u64> {
         self.events.next().map(|(at_ns, _)| at_ns)
     }
 
-    /// Whether a fault happens to a connection that does so once in `one_in` times.
+    /// Decides whether a fault happens that happens once in `one_in` calls.
     pub(crate) fn fault(&mut self, link: usize, one_in: u64, name: &'static str) -> bool {
         let happens = one_in > 0 && self.links[link].random.u64(..one_in) == 0;
         if happens {
@@ -252,7 +253,7 @@ impl NetworkState {
         happens
     }
 
-    /// A call of the server for a connection has done something, and taken its time.
+    /// A call of the server has succeeded, and has taken some time.
     pub(crate) fn worked(&mut self, link: usize) {
         let took_ns = match self.settings.call_ns_max {
             0 => 0,
@@ -262,7 +263,7 @@ impl NetworkState {
         self.set_now(self.now_ns() + took_ns);
     }
 
-    /// Does all that is due by now, in the order of the times.
+    /// Handles all events that are due.
     pub(crate) fn catch_up(&mut self) {
         self.call_clients();
         let mut happened = 0;
@@ -275,7 +276,7 @@ impl NetworkState {
             );
             let Some((at_ns, event)) = self.events.pop() else { break };
             self.turn.progressed();
-            // What the clock set back or forth is no event: it would be set back when that is over.
+            // A change of the wall clock must not be undone when the event is over.
             self.event_ns = (!matches!(event, Event::ClockSet(_))).then_some(at_ns);
             self.perform(event);
             self.call_clients();
@@ -332,7 +333,7 @@ impl NetworkState {
         }
     }
 
-    /// The kernel takes the connection into the backlog, and the server hears of it, if it still listens.
+    /// The kernel puts the connection into the backlog and notifies the server, if the server still listens.
     fn connect(&mut self, link: usize, attempt: u32) {
         let listener = self.links[link].listener;
         let Some(backlogs) = &mut self.backlogs else {
@@ -355,7 +356,7 @@ impl NetworkState {
         self.start_flights(link);
     }
 
-    /// Lets flights begin that can.
+    /// Starts the flights that can start.
     pub(crate) fn start_flights(&mut self, link: usize) {
         if self.links[link].can_start_flight_to_server() {
             self.links[link].in_flight_to_server = true;
@@ -376,12 +377,12 @@ impl NetworkState {
 
     fn flight_bytes(&mut self, link: usize) -> usize {
         let Link { path, random, flights, .. } = &mut self.links[link];
-        // What is cut everywhere has been cut where it matters after a while, and would take a run's time.
+        // After a while, short packets find nothing more and only take time.
         let max = if *flights < FLIGHTS_CUT { path.flight_bytes_max } else { path.flight_bytes_max.max(1448) };
         if random.bool() { max } else { random.usize(1..=max) }
     }
 
-    /// The client's buffer or the network has taken something: the server is told if it waits for that.
+    /// Bytes have left the send buffer: notifies the server if it waits for room.
     pub(crate) fn made_room(&mut self, link: usize) {
         let state = &mut self.links[link];
         if state.wants_room && state.is_writable() || state.reset_has_arrived {
@@ -396,7 +397,7 @@ impl NetworkState {
         }
     }
 
-    /// Something has happened to a connection that the server is to be told of, if it has it by now.
+    /// Notifies the server of a change on a connection, if it has accepted that.
     pub(crate) fn notify(&mut self, link: usize) {
         let state = &mut self.links[link];
         if state.key().is_some() && !state.is_notified {
@@ -406,8 +407,8 @@ impl NetworkState {
     }
 
     fn call_clients(&mut self) {
-        // A client that is called may lead to further calls, of itself too: each time it has done something, or it does not
-        // call for another.
+        // A call may lead to further calls, even of the same client. This ends because a client asks for a call only if
+        // it has done something.
         while let Some(link) = self.calls.pop_front() {
             let Some(mut client) = self.clients[link].take() else { continue };
             client.act(&mut ClientSocket { inner: self, link });
@@ -419,8 +420,8 @@ impl NetworkState {
         self.calls.push_back(link);
     }
 
-    /// The server has closed its socket. What it has handed over is still sent, unless it left something unread, or wants a
-    /// reset.
+    /// The server has closed its socket. The bytes that it has sent still arrive, unless it left bytes unread or asked
+    /// for a reset.
     pub(crate) fn server_closed(&mut self, link: usize) {
         self.open -= 1;
         self.turn.progressed();
@@ -440,7 +441,7 @@ impl NetworkState {
         state.closed_ns = Some(now_ns);
         let leaves_unread = !state.arrived.is_empty();
         if is_off {
-            // Not even an end comes from a machine without power.
+            // A machine without power does not even send an end.
             state.reset_client();
         } else if leaves_unread || state.resets_on_close {
             self.coverage.count("network", if leaves_unread { "reset: unread bytes" } else { "reset: wanted" });
@@ -453,7 +454,7 @@ impl NetworkState {
         self.start_flights(link);
     }
 
-    /// The server no longer listens: what waits there is reset.
+    /// The server has closed its listeners: connections in the backlog are reset.
     pub(crate) fn close_listeners(&mut self) {
         let now_ns = self.now_ns();
         self.listeners_closed_ns.get_or_insert(now_ns);
@@ -464,26 +465,26 @@ impl NetworkState {
         }
     }
 
-    /// A fault keeps an announcement back for a moment.
+    /// A fault delays a notification for a moment.
     pub(crate) fn delay_notification(&mut self, link: usize) {
         self.links[link].delayed_notifications += 1;
         let at_ns = self.now_ns() + self.links[link].random.u64(..MILLISECOND);
         self.schedule(at_ns, Event::Notify(link));
     }
 
-    /// The loop is about to sleep: nobody is forgotten who waits for it.
+    /// The loop is about to sleep. No connection may wait for it.
     pub(crate) fn check_sleep(&self) {
         for (number, link) in self.links.iter().enumerate() {
             assert!(!link.is_forgotten(), "the loop sleeps although {} bytes wait on {number}", link.arrived.len());
         }
     }
 
-    /// Looks at each client, when all is over.
+    /// All clients, after the run.
     pub(crate) fn clients(&self) -> impl Iterator<Item = (usize, &dyn Client)> {
         self.clients.iter().enumerate().filter_map(|(link, client)| Some((link, &**client.as_ref()?)))
     }
 
-    /// The process is gone at once, and with it all connections. It does not listen before it is started again.
+    /// The server crashes: all connections are reset. It does not listen until it is started again.
     pub(crate) fn stop_server(&mut self) {
         self.stopped_ns = Some(self.now_ns());
         for link in 0..self.links.len() {
@@ -498,18 +499,18 @@ impl NetworkState {
         (self.signal_was_delivered, self.shutdown) = (false, None);
     }
 
-    /// It listens again.
+    /// The server is started again and listens.
     pub(crate) fn start_server(&mut self) {
         self.backlogs = Some(vec![VecDeque::new(); self.settings.listeners]);
         self.ready.clear();
-        // A signal that came while nobody was there has ended nothing.
+        // A signal that was sent before the start has ended no server.
         if self.signal_ns.is_some() {
             self.push_ready(Ready::Signal);
         }
         self.end_sleep();
     }
 
-    /// Whether the process may have been stopped while a connection of now was begun or used.
+    /// Whether a crash may have ended a connection that is used now.
     pub(crate) fn may_be_stopped(&self) -> bool {
         self.stopped_ns.is_some_and(|at_ns| self.now_ns() < at_ns + 60 * SECOND)
     }

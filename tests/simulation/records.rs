@@ -1,5 +1,5 @@
-//! Records of exchanges, held against what the server really handed to its sockets: each response has one record, in order,
-//! and what it says is true.
+//! Compares exchange records with the bytes that the server sent: each response has one record, in order, with the
+//! right values.
 
 use std::net::SocketAddr;
 
@@ -11,10 +11,10 @@ use crate::simulation::clients::responses::measure;
 use crate::simulation::link::Link;
 use crate::simulation::network::MILLISECOND;
 
-/// How much too early the loop's clock may be when an exchange begins: it is read after some drives, and not before each.
+/// By how much the loop's clock may lag when an exchange begins. It is read after some drives, not before each.
 const CLOCK_LAG_NS: u64 = 100 * MILLISECOND;
 
-/// What a record says.
+/// The values of a record.
 #[derive(Clone, Debug)]
 pub(crate) struct ObservedRecord {
     pub link: usize,
@@ -26,7 +26,7 @@ pub(crate) struct ObservedRecord {
     pub outcome: Outcome,
     pub first_byte_ns: Option<u64>,
     pub total_ns: u64,
-    /// When it was told.
+    /// When the observer was given it.
     pub at_ns: u64,
 }
 
@@ -47,7 +47,7 @@ impl ObservedRecord {
     }
 }
 
-/// What is wrong with the records of a connection, or with what was sent on it.
+/// Checks the records of a connection against all bytes that were sent on it.
 pub(crate) fn check(link: &Link, records: &[&ObservedRecord]) -> Result<(), String> {
     let mut rest = &link.output[..];
     for (place, record) in records.iter().enumerate() {
@@ -65,7 +65,7 @@ pub(crate) fn check(link: &Link, records: &[&ObservedRecord]) -> Result<(), Stri
                 return Err(format!("a response is cut short whose record says that it is complete: {record:?}"));
             }
             Ok(None) if place + 1 < records.len() => {
-                // Nothing behind it was sent, and the records of what was not sent say so.
+                // Nothing after it was sent. The following records say so.
                 rest = &[];
             }
             Ok(None) => return Ok(()),
@@ -82,14 +82,14 @@ pub(crate) fn check(link: &Link, records: &[&ObservedRecord]) -> Result<(), Stri
         }
     }
     match skip_interim(rest)? {
-        // Nobody was left to tell of what was under way.
+        // After a crash nobody recorded the exchange in progress.
         _ if link.was_stopped => Ok(()),
         [] => Ok(()),
         more => Err(format!("{} bytes were sent that no record tells of", more.len())),
     }
 }
 
-/// What is wrong with the records of an honest client's exchanges: each has one, in order, that says what the client has seen.
+/// Checks the records of an honest client's exchanges: one each, in order, with what the client saw.
 pub(crate) fn check_exchanges(link: &Link, records: &[&ObservedRecord]) -> Result<(), String> {
     let Some(exchanges) = &link.exchanges else { return Ok(()) };
     if records.len() > exchanges.len() {
@@ -101,10 +101,10 @@ pub(crate) fn check_exchanges(link: &Link, records: &[&ObservedRecord]) -> Resul
                 let checked = check_exchange(record, exchange, response);
                 checked.map_err(|about| format!("{about}: {record:?} of {exchange:?}"))?;
             }
-            // Where the machine was stopped nobody was left to tell of it.
+            // After a crash nobody recorded it.
             (None, Some(_)) if link.was_stopped => {}
             (None, Some(_)) => return Err(format!("no record of {exchange:?}")),
-            // A head that was not read to its end tells of no request.
+            // The record of an incomplete head has no request.
             (Some(record), None) if record.request != exchange.request && !record.request.is_empty() => {
                 return Err(format!("a record of another request: {record:?} of {exchange:?}"));
             }
@@ -122,7 +122,7 @@ fn check_exchange(
     let took_ns = response.at_ns - exchange.requested_ns + CLOCK_LAG_NS;
     let wrong = [
         (record.status != Some(response.status), "another status"),
-        // All others have a request that was read to its end.
+        // All other statuses follow a complete request.
         (response.status != 408 && record.request != exchange.request, "another request"),
         (response.status != 408 && record.version != Some(exchange.version), "another version"),
         (
@@ -137,9 +137,9 @@ fn check_exchange(
     wrong.iter().find(|(is_wrong, _)| *is_wrong).map_or(Ok(()), |(_, about)| Err(about))
 }
 
-/// What is behind the interim responses that `stream` begins with.
+/// The stream after the interim responses that it begins with.
 fn skip_interim(mut stream: &[u8]) -> Result<&[u8], String> {
-    // Each round takes a response.
+    // Each iteration takes a response.
     while stream.starts_with(b"HTTP/1.1 1") {
         match measure(stream, false)? {
             Some(response) => stream = &stream[response.bytes..],

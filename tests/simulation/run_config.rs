@@ -1,20 +1,20 @@
-//! What is run: a seed, or what is left of its run where somebody looks for the cause of a failure.
+//! Which run to make: a seed, possibly reduced to some of its clients and requests.
 
-/// A run to be made.
+/// The parameters of a run. All else comes from the seed.
 #[derive(Clone, Debug)]
 pub(crate) struct RunConfig {
     pub seed: u64,
-    /// The numbers of the clients that take part; `None`: all. Leaving out some changes nothing of what the others do of
-    /// themselves.
+    /// The numbers of the clients that take part; `None` for all. Each client draws from a random generator of its own,
+    /// so that the others behave the same without it.
     pub only: Option<Vec<usize>>,
-    /// How many requests each honest client sends at most.
+    /// The most requests that each honest client sends.
     pub requests_max: usize,
-    /// Whether what happens is printed as it does.
+    /// Whether the trace is printed.
     pub is_printed: bool,
 }
 
 impl RunConfig {
-    /// All of a seed's run.
+    /// The complete run of a seed.
     pub(crate) fn new(seed: u64) -> RunConfig {
         RunConfig { seed, only: None, requests_max: usize::MAX, is_printed: false }
     }
@@ -24,7 +24,7 @@ impl RunConfig {
         self.only.as_ref().is_none_or(|only| only.contains(&client))
     }
 
-    /// What makes scripts/simulate.sh run it again.
+    /// The arguments with which scripts/simulate.sh repeats this run.
     pub(crate) fn arguments(&self) -> String {
         let mut arguments = format!("--seed {}", self.seed);
         if let Some(only) = &self.only {

@@ -1,5 +1,5 @@
-//! How long the server may keep a connection that makes no progress. What each connection does at the server's socket is
-//! noted; and each wait of the server has its bound, whoever the client is.
+//! The server's timeouts, seen from outside. What happens at each of its sockets is noted, and no wait may take longer
+//! than its limit, whatever the client does.
 
 use spindle::http1::limits::{
     DRAIN_NS, DRAIN_SHORT_NS, DRAIN_SILENCE_NS, IDLE_TIMEOUT_NS, READER_BYTES_PER_SECOND_MIN, SHUTDOWN_IDLE_NS,
@@ -8,11 +8,11 @@ use spindle::http1::limits::{
 
 use crate::simulation::network::{MILLISECOND, SECOND};
 
-/// How late a deadline may be noticed, besides the server's work: an event that a fault has kept back comes within a few
+/// How late a deadline may be noticed, besides the server's own work. A delayed notification arrives within a few
 /// milliseconds.
 pub(crate) const TOLERANCE_NS: u64 = 10 * MILLISECOND;
 
-/// A moment, and how long the server had been at work by then.
+/// A time, and how long the server had worked by then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Moment {
     pub at_ns: u64,
@@ -20,8 +20,8 @@ pub(crate) struct Moment {
 }
 
 impl Moment {
-    /// The latest time at which a wait of `limit_ns` that began then is over, as seen from `now`. While the server was at
-    /// work the wait may not have been looked at; and a turn that was slow is made up for, by as much again at most.
+    /// The latest time at which a wait of `limit_ns` that began now may end, seen from `now`. While the server works it
+    /// may not check the wait; and it adds the time of a slow turn to the deadline, which is as much again at most.
     pub(crate) fn latest_ns(self, limit_ns: u64, now: Moment) -> u64 {
         self.at_ns + limit_ns + TOLERANCE_NS + 2 * (now.busy_ns - self.busy_ns)
     }
@@ -37,15 +37,15 @@ pub(crate) enum Step {
     Sent(u64),
     /// A send found no room.
     Blocked,
-    /// The server has sent its end.
+    /// The server has sent its end (FIN).
     Ended,
     Closed,
 }
 
-/// What has happened at a connection's socket, for the checks.
+/// What has happened at a connection's socket.
 #[derive(Default)]
 pub(crate) struct History {
-    /// How many bytes had arrived in all, each time that some did; and how many were read and sent.
+    /// The total of bytes after each arrival, each read and each send.
     pub arrivals: Vec<(Moment, u64)>,
     pub reads: Vec<(Moment, u64)>,
     pub sends: Vec<(Moment, u64)>,
@@ -53,7 +53,7 @@ pub(crate) struct History {
     pub ended: Option<Moment>,
     pub closed: Option<Moment>,
     blocked: Option<Moment>,
-    /// When it last made progress of any kind.
+    /// The time of the last progress of any kind.
     moved: Option<Moment>,
 }
 
@@ -63,7 +63,7 @@ pub(crate) fn write_stall_ns(send_buffer_bytes: usize) -> u64 {
 }
 
 impl History {
-    /// Something happens. Returns which wait was too long before it. `shutdown` is when the server began to shut down.
+    /// Notes a step. Returns which wait before it was too long. `shutdown` is when the server began to shut down.
     pub(crate) fn note(
         &mut self,
         step: Step,
@@ -95,7 +95,7 @@ impl History {
         let last_read = self.reads.last().map(|(at, _)| *at);
         let silent = self.ended.map(|ended| last_read.filter(|read| read.at_ns > ended.at_ns).unwrap_or(ended));
         let unheard = self.accepted.filter(|_| last_read.is_none());
-        // The waits that a shutdown shortens begin again with it.
+        // A shutdown restarts the waits that it shortens.
         let in_shutdown = |since: Option<Moment>| Some(later(since?, shutdown?));
         let waits = [
             ("a first byte", unheard, IDLE_TIMEOUT_NS),
@@ -116,7 +116,7 @@ impl History {
         })
     }
 
-    /// Something has arrived at the server's socket.
+    /// Bytes have arrived at the server's socket.
     pub(crate) fn arrived(&mut self, now: Moment, bytes_in_all: u64) {
         self.arrivals.push((now, bytes_in_all));
     }
@@ -131,7 +131,7 @@ fn add(counts: &mut Vec<(Moment, u64)>, now: Moment, bytes: u64) {
     counts.push((now, before + bytes));
 }
 
-/// When more than `bytes` bytes had gone through.
+/// When the total first exceeded `bytes`.
 pub(crate) fn when_past(counts: &[(Moment, u64)], bytes: u64) -> Option<Moment> {
     counts.iter().find(|(_, count)| *count > bytes).map(|(at, _)| *at)
 }
