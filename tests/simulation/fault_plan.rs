@@ -1,5 +1,5 @@
-//! Trouble with the disk, all from the seed: calls that take seconds, calls that fail, and the loss of power or of the
-//! process, after which the server starts again on what is left.
+//! The disk faults and crashes of a run: calls that take seconds, calls that fail, power cuts and kills. After a crash
+//! the server is restarted with what the disk then contains.
 
 use fastrand::Rng;
 
@@ -7,33 +7,33 @@ use crate::simulation::clients::external;
 use crate::simulation::disk::{self, Disk, Enabled, Event};
 use crate::simulation::scenario::one_of;
 
-/// How the server ends in the middle of its work.
+/// A crash of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Crash {
     /// The machine loses power at the disk call with this number.
     PowerCut { at_call: u64 },
-    /// The process is killed there. What it has written stays.
+    /// The process is killed at that call. What it has written stays.
     Kill { at_call: u64 },
 }
 
-/// What befalls a run's disk.
+/// The faults of a run's disk.
 #[derive(Clone, Debug)]
 pub(crate) struct FaultPlan {
     /// How many of 65,536 calls take seconds.
     pub slow: u16,
-    /// How many of 65,536 calls go wrong in another way.
+    /// How many of 65,536 calls fail in some way.
     pub failing: u16,
-    /// How many of 65,536 calls find that another process has done something meanwhile.
+    /// Before how many of 65,536 calls another process changes something.
     pub others: u16,
-    /// How the lives of the server end but the last one.
+    /// The crashes of the run, one after another.
     pub crashes: Vec<Crash>,
 }
 
-/// Of 65,536 calls, so that nearly each takes seconds.
+/// So many of 65,536 that nearly each call takes seconds.
 const SLOW_ALWAYS: u16 = 60_000;
 
 impl FaultPlan {
-    /// Whether nearly every call takes seconds, and nothing else goes wrong.
+    /// Whether nearly each call takes seconds. Then there are no other faults.
     pub(crate) fn is_slow_always(&self) -> bool {
         self.slow == SLOW_ALWAYS
     }
@@ -60,15 +60,15 @@ impl FaultPlan {
         }
     }
 
-    /// Whether an answer may be that the disk failed.
+    /// Whether a response may report that the disk failed.
     pub(crate) fn may_fail(&self) -> bool {
         self.failing > 0
     }
 
-    /// Lets it befall the disk of the server's next life. `stop` is how that ends.
+    /// Applies the plan to the disk, until the next crash if there is one.
     pub(crate) fn apply(&self, disk: &Disk, stop: Option<Crash>) {
         disk.others_may(external::actions());
-        // One that is read-only from now on says nothing new for the rest of the run.
+        // A disk that has become read-only would make the rest of the run uniform.
         let failing = Enabled::all().without("another process acts").without("read-only from now on");
         match self {
             FaultPlan { failing: 1.., .. } => disk.fail(self.failing, failing),
@@ -83,7 +83,7 @@ impl FaultPlan {
 }
 
 impl Crash {
-    /// The disk that the server finds when it starts again.
+    /// The disk with which the server is restarted.
     pub(crate) fn restart_disk(self, disk: &Disk) -> Disk {
         match self {
             Crash::PowerCut { .. } => disk.after_power_loss(),
@@ -92,7 +92,7 @@ impl Crash {
     }
 }
 
-/// A system with a file system of some kind. Where the power may fail, a durable one is asked for.
+/// Chooses a system with some kind of file system.
 pub(crate) fn system(random: &mut Rng) -> disk::Settings {
     let seed = random.u64(..);
     let settings = match random.u8(..8) {

@@ -1,4 +1,4 @@
-//! One run: the real loop, protocol core, routes and storage in the world of one seed, and what must hold at its end.
+//! One run: the real server in the simulated world of a seed, and the checks at its end.
 
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -26,28 +26,28 @@ use crate::simulation::scenario::{self, Events, HOSTILE_UNTIL_NS, Scenario};
 use crate::simulation::trace::Trace;
 use crate::simulation::world::{SentFile, SimulatedWorld};
 
-/// When everything must have come to rest at the latest.
+/// When all connections must be closed at the latest.
 const QUIESCENT_NS: u64 = HOSTILE_UNTIL_NS + 1800 * SECOND;
 
-/// How long the end may take besides the server's work: it gives answers ten seconds.
+/// How long a shutdown may take besides the server's own work. It gives responses ten seconds.
 const END_NS: u64 = 10 * SECOND + 100 * MILLISECOND;
 
-/// After how many turns it is looked at what the server holds: a look goes through all sessions.
+/// The usage is checked once in so many turns, since a check visits all sessions.
 const TURNS_PER_LOOK: u64 = 16;
 
-/// More turns than any run has use for.
+/// More turns than any run needs.
 const TURNS_MAX: u64 = 2_000_000;
 
-/// What came of a run.
+/// The result of a run.
 pub(crate) struct RunOutcome {
     pub coverage: Coverage,
-    /// How many clients the run began with.
+    /// The number of clients at the start of the run.
     pub clients: usize,
     /// How much time passed in the simulation.
     pub simulated_ns: u64,
-    /// Equal for two runs of a seed.
+    /// The same for each run of a seed.
     pub digest: u64,
-    /// What did not hold.
+    /// The invariant that was violated.
     pub failure: Option<String>,
 }
 
@@ -87,7 +87,7 @@ pub(crate) fn run(config: &RunConfig) -> RunOutcome {
         Ok(Err(failure)) => Some(failure),
         Err(_) => Some(server_log::take_panics().join("; ")),
     };
-    // The disks of a run, one after the other, count together.
+    // The disks of a run share their counters.
     let mut coverage = server_log::end();
     for (fault, count) in disk.coverage().borrow().iter().filter(|(_, count)| **count > 0) {
         coverage.count_times("disk", fault, *count);
@@ -109,18 +109,18 @@ fn write_files(disk: &Disk, model: &FileModel) {
 
 type SimulatedServer<const EVENTS: usize> = Server<SimulatedWorld<FileRange<Disk>, EVENTS>, Routes<Disk>>;
 
-/// How a life of the server ended.
+/// How the server's process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ServerExit {
-    /// It was asked to end, and did.
+    /// It was asked to shut down, and did.
     ShutDown,
-    /// In the middle of its work.
+    /// It was killed, or the machine lost power.
     Crashed,
 }
 
 struct Run {
     network: Network,
-    /// Another one after each loss of power.
+    /// Replaced after each crash.
     disk: RefCell<Disk>,
     scenario: Scenario,
     model: Rc<RefCell<FileModel>>,
@@ -128,7 +128,7 @@ struct Run {
 }
 
 impl Run {
-    /// Lets the server live its lives: all but the last end in the middle of its work.
+    /// Runs the server, and restarts it after each planned crash.
     fn run_to_end<const EVENTS: usize>(&self, seed: u64) -> Result<(), String> {
         for (life, stop) in self.scenario.fault_plan.crashes.iter().enumerate() {
             let ending = self.run_server::<EVENTS>(seed + life as u64, Some(*stop))?;
@@ -161,7 +161,7 @@ impl Run {
         self.serve(server)
     }
 
-    /// The process or the machine is started again on what the disk holds.
+    /// Restarts the process or the machine with what the disk then contains.
     fn start_again(&self, stop: Crash) {
         let left = stop.restart_disk(&self.disk.borrow());
         self.disk.replace(left);
@@ -205,15 +205,15 @@ impl Run {
     fn observer(&self) -> Observer {
         let (observed, machine, network) = (Rc::clone(&self.records), self.disk.borrow().clone(), self.network.clone());
         Box::new(move |client, record| {
-            // A machine without power tells nothing.
+            // A machine without power records nothing.
             if !machine.is_stopped() {
                 observed.borrow_mut().push(ObservedRecord::new(client, record, network.inner.borrow().now_ns()));
             }
         })
     }
 
-    /// Takes turns until the loop ends, or the disk does. Where no signal comes before, it does once everything has come to
-    /// rest.
+    /// Runs turns until the server has shut down or crashed. If the scenario sends no signal, it is sent when all
+    /// connections are closed.
     fn serve<const EVENTS: usize>(&self, mut server: SimulatedServer<EVENTS>) -> Result<ServerExit, String> {
         for turn in 0..TURNS_MAX {
             let goes_on = server.turn().map_err(|error| format!("a wait failed: {error}"))?;
@@ -226,7 +226,7 @@ impl Run {
             self.read_log()?;
             if !goes_on {
                 drop(server);
-                // The process ends, and with it the listeners that are still open.
+                // Listeners that are still open end with the process.
                 self.network.inner.borrow_mut().close_listeners();
                 self.check_end()?;
                 return Ok(ServerExit::ShutDown);
@@ -272,7 +272,7 @@ impl Run {
         Ok(())
     }
 
-    /// Nothing is left of the server: what it handed over reaches its clients.
+    /// Checks the shutdown, and lets the clients read what the server has sent.
     fn check_end(&self) -> Result<(), String> {
         let mut inner = self.network.inner.borrow_mut();
         let now_ns = inner.now_ns();
@@ -285,7 +285,7 @@ impl Run {
             return Err(format!("{} sockets are left open", inner.open));
         }
         inner.catch_up();
-        // Each round lets time pass to what happens next; clients end on their own.
+        // Each iteration advances the time to the next event. The clients end by themselves.
         for _ in 0..TURNS_MAX {
             let Some(next_ns) = inner.next_ns() else { return Ok(()) };
             inner.pass_until(next_ns);
@@ -300,7 +300,7 @@ impl Run {
         }
         for (level, text) in server_log::take_lines() {
             self.network.inner.borrow().trace.remark(self.network.inner.borrow().now_ns(), &text);
-            // What the disk, or another process, does to a file that is being sent is to be logged.
+            // The server must log that a file could not be sent because of the disk or another process.
             let is_disk = self.scenario.fault_plan.may_fail()
                 || self.scenario.fault_plan.others > 0 && text.contains("cannot be sent");
             if level == Level::Error && !is_disk {
@@ -327,7 +327,7 @@ impl Run {
         let mut inner = self.network.inner.borrow_mut();
         let observed = self.records.borrow();
         for record in observed.iter() {
-            // At capacity only connections give way that are not being answered.
+            // At the connection limit only connections without a response in progress are evicted.
             let is_ending = inner.signal_ns.is_some_and(|signal_ns| signal_ns <= record.at_ns);
             if record.outcome == Outcome::ServerClosed && !is_ending {
                 return Err(format!("the server ended an exchange, and was not asked to: {record:?}"));
@@ -355,7 +355,8 @@ impl Run {
         Ok(())
     }
 
-    /// What is on the disk in the end: whole versions, all that were acknowledged, and nothing hidden.
+    /// Checks the disk after the run: files are complete versions, acknowledged uploads exist, and no temporary file is
+    /// left.
     fn check_files(&self) -> Result<(), String> {
         let (model, disk) = (self.model.borrow(), self.disk.borrow());
         disk.fail(0, disk::Enabled::NONE);
@@ -383,7 +384,7 @@ fn no_temporary_name(disk: &Disk) -> Result<(), String> {
     disk.temporary_names().first().map_or(Ok(()), |name| Err(format!("{name:?} is left")))
 }
 
-/// After a restart and an upload to each directory no temporary file is left.
+/// After a restart and one upload to each directory no temporary file is left.
 fn clean_up(disk: &Disk) -> Result<(), String> {
     let directory = Directory::open_in(disk.clone(), Disk::root_path(), 1).map_err(|error| error.to_string())?;
     for name in
@@ -394,7 +395,7 @@ fn clean_up(disk: &Disk) -> Result<(), String> {
         let published = upload.and_then(|upload| upload.commit(START_UNIX_NS, |_| true));
         match published {
             Ok(_) => {}
-            // Another process has moved it away.
+            // Another process has moved the directory away.
             Err(StorageError::ParentMissing) if name.starts_with("others/box/") => {}
             Err(error) => return Err(format!("nothing can be put into the directory of {name}: {error}")),
         }

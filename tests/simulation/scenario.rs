@@ -1,4 +1,4 @@
-//! What a run is made of, all from its seed: the server's limits, the network's faults, the clients and their habits.
+//! The scenario of a run, generated from its seed: the server's limits, the network, the faults and the clients.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -21,20 +21,21 @@ use crate::simulation::run_config::RunConfig;
 /// When the last hostile client has left.
 pub(crate) const HOSTILE_UNTIL_NS: u64 = 120 * SECOND;
 
-/// How many clients use names that other processes change, where there are any.
+/// How many clients use names that other processes change, in scenarios with such processes.
 const EXTERNAL_CLIENTS: usize = 10;
 
-/// What a run is made of besides its clients.
+/// The parameters of a run, without its clients.
 #[derive(Clone, Debug)]
 pub(crate) struct Scenario {
     pub network: Settings,
     pub connections_max: usize,
-    /// Whether clients may have to wait for places or descriptors.
+    /// Whether clients may have to wait because of the connection limit or for lack of descriptors.
     pub is_limited: bool,
-    /// Whether places are scarce for many others, all of whom can give way: honest clients are answered in time then.
+    /// Whether the connection limit is reached only by clients that can be evicted. Honest clients must then get their
+    /// responses in time.
     pub has_evictable_load: bool,
     pub is_folder: bool,
-    /// Whether that is served as a web site.
+    /// Whether the folder is served as a web site.
     pub is_site: bool,
     pub policy: UploadPolicy,
     pub upload_bytes_max: Option<u64>,
@@ -42,9 +43,9 @@ pub(crate) struct Scenario {
     pub fault_plan: FaultPlan,
     /// Whether an upload is acknowledged only when it is on the disk.
     pub durable: bool,
-    /// How many events a wait tells at most: few, some, or many.
+    /// How many events a wait returns at most.
     pub events: Events,
-    /// When the server is asked to end; `None`: once everything has come to rest.
+    /// When the shutdown signal is sent; `None` for when all connections are closed.
     pub signal_ns: Option<u64>,
     pub honest: usize,
     pub hostile: usize,
@@ -66,17 +67,18 @@ pub(crate) fn one_of<T: Copy>(random: &mut Rng, values: &[T]) -> T {
 
 impl Scenario {
     pub(crate) fn new(random: &mut Rng) -> Scenario {
-        // Few clients make short runs, of which there can be many; some faults take a crowd.
+        // Runs with few clients are short, so that there can be more of them. Some faults need many clients.
         let honest = one_of(random, &[1, 2, 2, 3, 3, 8]);
         let hostile = one_of(random, &[0, 0, 1, 2, 4, 12]);
         let scarcity = random.u8(..6);
         let fault_plan = FaultPlan::new(random);
-        // Where each call takes seconds, waiting for places too would take longer than any client waits.
+        // If each disk call takes seconds, a client that also waits for a connection would wait longer than any client
+        // does.
         let scarcity = if fault_plan.is_slow_always() { u8::MAX } else { scarcity };
         let has_evictable_load = scarcity == 1 && random.bool();
-        // Each client that is not of the crowd holds a place while it is answered.
+        // Each of these clients occupies a connection while it gets a response.
         let others = honest + if fault_plan.others > 0 { EXTERNAL_CLIENTS } else { 0 };
-        // In a crowd all others can give way.
+        // All other clients must be evictable.
         let hostile = if has_evictable_load { 0 } else { hostile };
         let few = match random.u8(..4) {
             _ if has_evictable_load => others + random.usize(1..=3),
@@ -88,7 +90,7 @@ impl Scenario {
         let rarely = |random: &mut Rng| one_of(random, &[0, 0, 10, 100]);
         let faults = match random.bool() {
             true => Faults::default(),
-            // Right behind a slow call, a call that would block for no reason lets a deadline pass that need not.
+            // After a slow disk call, a call that would block without a reason can make a deadline pass.
             false if fault_plan.is_slow_always() => Faults::default(),
             false => Faults {
                 blocked_receive: rarely(random),
@@ -117,7 +119,7 @@ impl Scenario {
             policy: if is_site { UploadPolicy::Off } else { one_of(random, &POLICIES) },
             upload_bytes_max: one_of(random, &[None, None, Some(1_000)]),
             disk: fault_plan::system(random),
-            // Without it nothing is promised of a loss of power.
+            // Without it a power cut may lose acknowledged uploads.
             durable: fault_plan.crashes.iter().any(|stop| matches!(stop, Crash::PowerCut { .. }))
                 || random.u8(..4) == 0,
             fault_plan,
@@ -128,7 +130,7 @@ impl Scenario {
         }
     }
 
-    /// The content of a file that is there from the beginning.
+    /// The content of a file that exists from the start.
     pub(crate) fn fixed(&self, name: &str) -> Rc<[u8]> {
         let mut model = FileModel::default();
         fixed_files(&mut model);
@@ -137,14 +139,14 @@ impl Scenario {
 }
 
 impl Scenario {
-    /// How many clients there are. First come the honest ones, then the hostile ones, then those of names that other
-    /// processes change. A flood has the number behind all of these.
+    /// The number of clients. The honest ones come first, then the hostile ones, then those of names that other
+    /// processes change. A flood has the number after all of these.
     pub(crate) fn clients(&self) -> usize {
         self.honest + self.hostile + if self.fault_plan.others > 0 { EXTERNAL_CLIENTS } else { 0 }
     }
 }
 
-/// How the packets of a client travel, who is in a hurry or not.
+/// Chooses how bytes travel between a client and the server.
 pub(crate) fn path(random: &mut Rng) -> Path {
     let (latency_ns, flight_bytes_max) = one_of(
         random,
@@ -167,7 +169,7 @@ pub(crate) fn path(random: &mut Rng) -> Path {
     }
 }
 
-/// Files that are there from the beginning, and their lengths.
+/// The files that exist from the start, with their lengths.
 const FIXED_FILES: [(&str, usize); 9] = [
     ("empty", 0),
     ("small.txt", 180),
@@ -180,14 +182,14 @@ const FIXED_FILES: [(&str, usize); 9] = [
     ("site/index.html", 500),
 ];
 
-/// Fills the ledger with the files that are there from the beginning.
+/// Adds the files that exist from the start to the model.
 pub(crate) fn fixed_files(model: &mut FileModel) {
     for (number, (name, bytes)) in FIXED_FILES.into_iter().enumerate() {
         model.fixed.insert(name, content(1_000_000 + number as u64, bytes));
     }
 }
 
-/// A client, and when and how it comes.
+/// A client, and when and where it connects.
 pub(crate) struct NewClient {
     pub at_ns: u64,
     pub listener: usize,
@@ -195,22 +197,22 @@ pub(crate) struct NewClient {
     pub client: Box<dyn Client>,
 }
 
-/// The clients of a run, while they are made.
+/// Adds clients to a run.
 pub(crate) struct ClientBuilder<'a> {
     pub inner: &'a mut NetworkState,
     pub scenario: &'a Scenario,
     pub config: &'a RunConfig,
-    /// Each client has random numbers of its own, made from this.
+    /// The seed of the clients' random generators.
     seed: u64,
 }
 
 impl ClientBuilder<'_> {
-    /// The random numbers of the client with that number.
+    /// The random generator of the client with that number.
     pub(crate) fn random(&self, number: usize) -> Rng {
         Rng::with_seed(mix(self.seed, number as u64))
     }
 
-    /// Adds a client, unless it is left out.
+    /// Adds a client, unless the run leaves it out.
     pub(crate) fn add(&mut self, number: usize, make: impl FnOnce(&mut Rng) -> NewClient) {
         let NewClient { at_ns, listener, path, client } = make(&mut self.random(number));
         if self.config.includes(number) {
@@ -223,7 +225,7 @@ impl ClientBuilder<'_> {
 
 /// Adds all clients of a run.
 ///
-/// Each makes its choices from its number, so that others can be left out without changing it.
+/// Each client draws from a generator of its own, so that leaving out others does not change it.
 pub(crate) fn add_clients(
     inner: &mut NetworkState,
     scenario: &Scenario,
@@ -244,7 +246,7 @@ pub(crate) fn add_clients(
         });
     }
     if scenario.network.descriptors < usize::MAX {
-        // They run out for a while, and come back.
+        // Descriptors run out for a while.
         for _ in 0..random.usize(..3) {
             let (at_ns, for_ns) = (random.u64(..90 * SECOND), random.u64(..20 * SECOND));
             inner.schedule(at_ns, Event::Descriptors(0));
@@ -275,14 +277,14 @@ fn honest(
     requests.truncate(config.requests_max);
     let behaviour = generate::behaviour(scenario, &path, random);
     if behaviour.reads_every_ns > 0 {
-        // With less it would be slower than the server puts up with.
+        // With a smaller buffer it would be slower than the server allows.
         path.client_buffer_bytes = 65_536;
     }
     let client = Honest::new(requests, behaviour, model, path, listener);
     NewClient { at_ns, listener, path, client: Box::new(client) }
 }
 
-/// The target of a file, by its path beneath the root.
+/// The target of a file, by its path below the root.
 pub(crate) fn target_of(scenario: &Scenario, name: &str) -> String {
     if scenario.is_folder { format!("/{name}") } else { format!("/files/{name}") }
 }

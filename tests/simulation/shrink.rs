@@ -1,18 +1,18 @@
-//! Makes a run that fails smaller: clients and requests are left out as long as the same thing fails.
+//! Shrinks a failing run: leaves out clients and requests as long as the run still fails in the same way.
 
 use crate::simulation::run::run;
 use crate::simulation::run_config::RunConfig;
 
-/// Runs that are tried at most.
+/// The most runs that are tried.
 const ATTEMPTS_MAX: u32 = 300;
 
-/// The least run of a seed that was found to fail in the same way, and how that fails.
+/// The smallest run found that fails in the same way, and its failure.
 pub(crate) fn shrink(seed: u64, failure: &str) -> (RunConfig, String) {
     let whole = RunConfig::new(seed);
     let mut search = Search { kind: kind(failure), attempts: 0, least: (whole.clone(), failure.to_owned()) };
     let clients = run(&whole).clients;
     let mut only: Vec<usize> = (0..clients).collect();
-    // A failure may need two that could not be left out before a third was: once more for these.
+    // Two clients may both become superfluous only when a third is left out, so all are tried twice.
     for _ in 0..2 {
         for client in only.clone() {
             let fewer: Vec<usize> = only.iter().copied().filter(|other| *other != client).collect();
@@ -36,7 +36,7 @@ struct Search {
 }
 
 impl Search {
-    /// Whether that run fails in the same way, and is the least one so far.
+    /// Whether the run fails in the same way. If so, it is the smallest so far.
     fn attempt(&mut self, config: RunConfig) -> bool {
         self.attempts += 1;
         if self.attempts > ATTEMPTS_MAX {
@@ -48,7 +48,7 @@ impl Search {
     }
 }
 
-/// What failed, without its numbers and what is behind them.
+/// The start of a failure's text without its numbers, to compare failures.
 fn kind(failure: &str) -> String {
     failure.chars().filter(|character| !character.is_ascii_digit()).take(40).collect()
 }

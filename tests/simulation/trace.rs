@@ -1,12 +1,12 @@
-//! What the server did to the outside and the outside to it, in order: as one number, by which two runs of a seed are
-//! compared, and as text, where somebody wants to read it.
+//! The trace of a run: what the server, the clients and the network did, in order. A digest of it compares two runs of
+//! a seed; it is printed if somebody wants to read it.
 
 use crate::simulation::network::MICROSECOND;
 
 /// The trace of a run.
 pub(crate) struct Trace {
     digest: u64,
-    /// Whether it is printed as it comes about.
+    /// Whether it is printed.
     is_printed: bool,
 }
 
@@ -19,7 +19,7 @@ impl Trace {
         self.is_printed
     }
 
-    /// Something happened on a connection (`usize::MAX`: on none).
+    /// Notes an event on a link (`usize::MAX` for none).
     pub(crate) fn note(&mut self, at_ns: u64, link: usize, what: &'static str, number: u64) {
         for part in [at_ns, link as u64, number] {
             self.mix(part);
@@ -35,7 +35,7 @@ impl Trace {
         }
     }
 
-    /// What a connection's client or the server has sent, or what that client is: no part of what is compared either.
+    /// Prints bytes that a client or the server has sent, or a description of a client. This is not part of the digest.
     pub(crate) fn describe(&self, at_ns: u64, link: usize, what: &str, bytes: &[u8]) {
         if self.is_printed {
             let start = &bytes[..bytes.len().min(150)];
@@ -44,14 +44,14 @@ impl Trace {
         }
     }
 
-    /// Something to read that is no part of what is compared.
+    /// Prints a line that is not part of the digest.
     pub(crate) fn remark(&self, at_ns: u64, text: &str) {
         if self.is_printed {
             println!("{:>14} us        | {text}", at_ns / MICROSECOND);
         }
     }
 
-    /// The number that two runs of a seed have in common.
+    /// A number that is the same for two runs of a seed.
     pub(crate) fn digest(&self) -> u64 {
         self.digest
     }

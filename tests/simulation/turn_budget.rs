@@ -1,47 +1,48 @@
-//! What a turn of the loop may cost: the loop never turns twice without progress or time passing, and no loop within a turn
-//! has no bound. The bounds are those of `src/server`: they are not the same constants, since a test that read them there
-//! would agree with whatever they are.
+//! What one turn of the event loop may cost. The loop never turns twice without progress while no time passes, and each
+//! loop within a turn is bounded. The bounds repeat those of `src/server` as constants of their own: a test that
+//! imported them would accept any value.
 
 use std::collections::HashMap;
 
-/// Turns in a row in which nothing was seen to happen and no time passed. A deadline that has passed may cost two. And
-/// requests that have been received may be answered without a call while the socket takes nothing: until 64 KiB of responses
-/// wait (`OUTPUT_BYTES_FULL`), of 64 bytes at least, 256 a turn (`STEPS_PER_DRIVE`).
+/// The most turns in a row without visible progress and without time passing. A deadline that has passed may cost two.
+/// While a socket takes nothing, requests that were received before are answered without a call: up to 64 KiB of
+/// responses (`OUTPUT_BYTES_FULL`) of at least 64 bytes, 256 a turn (`STEPS_PER_DRIVE`).
 const IDLE_TURNS_MAX: u32 = 2 + 64 * 1024 / (64 * 256);
 
-/// How often a turn drives a connection at most: once as it is ready or new, and once more as one that asked for much
-/// (`drive_ready` or `accept`, then `drive_busy`).
+/// How often a turn drives a connection at most: once because it is ready or new (`drive_ready`, `accept`), and once
+/// from the busy queue (`drive_busy`).
 const DRIVES_MAX: u64 = 2;
 
-/// Calls of a drive that would block: one to receive and one to send. Each ends the hope for that until an event comes.
+/// The most calls of a drive that would block: one to receive and one to send. After each the session waits for an
+/// event.
 const BLOCKED_PER_DRIVE: u64 = 2;
 
-/// Calls of a drive: it takes 256 steps at most (`STEPS_PER_DRIVE`), of which each may lead to a receive and a send, as both
-/// do for each request of a pipeline that comes in pieces. Sends of content are bounded by their bytes, a mebibyte
-/// (`BYTES_PER_DRIVE`), and the least that a socket takes at a time, unless a fault makes that less.
+/// The most calls of a drive. It takes 256 steps (`STEPS_PER_DRIVE`), and each may lead to a receive and a send, as
+/// with a pipeline that arrives in pieces. Sends of content are bounded by `BYTES_PER_DRIVE` and by the least that a
+/// socket takes at a time, unless a fault makes that less.
 const CALLS_PER_DRIVE: u64 = 2 * 256;
 
-/// Bytes that a drive moves (`BYTES_PER_DRIVE`), unless a single call moves more.
+/// The most bytes of a drive (`BYTES_PER_DRIVE`). One more call may exceed it.
 const BYTES_PER_DRIVE: u64 = 1024 * 1024;
 
-/// Calls to accept at a listener in a turn (`ACCEPTED_PER_TURN`).
+/// The most calls to accept on a listener in a turn (`ACCEPTED_PER_TURN`).
 const ACCEPTS_MAX: u64 = 64;
 
-/// Calls for one connection in one turn.
+/// The calls for one connection in one turn.
 #[derive(Default)]
 struct Calls {
     calls: u64,
-    /// Those that would block.
+    /// How many would block.
     blocked: u64,
-    /// Bytes received and sent, and the most that one call received or sent.
+    /// The bytes received and sent, in total and by the largest call.
     bytes: u64,
     bytes_per_call_max: u64,
 }
 
-/// What the loop has done since it last waited.
+/// What the loop has done since its last wait.
 #[derive(Default)]
 pub(crate) struct TurnBudget {
-    /// Waits so far.
+    /// The number of waits.
     pub turns: u64,
     has_progressed: bool,
     waited_ns: u64,
@@ -55,10 +56,10 @@ impl TurnBudget {
         self.has_progressed = true;
     }
 
-    /// The loop waits again, with so many things to be told.
-    pub(crate) fn begin(&mut self, now_ns: u64, told: usize) {
+    /// The loop waits again. `pending` notifications are waiting.
+    pub(crate) fn begin(&mut self, now_ns: u64, pending: usize) {
         self.turns += 1;
-        let is_idle = !self.has_progressed && told == 0 && self.waited_ns == now_ns;
+        let is_idle = !self.has_progressed && pending == 0 && self.waited_ns == now_ns;
         self.idle_turns = if is_idle { self.idle_turns + 1 } else { 0 };
         assert!(self.idle_turns <= IDLE_TURNS_MAX, "the loop turns again and again, and does nothing");
         (self.has_progressed, self.waited_ns) = (false, now_ns);
@@ -66,14 +67,14 @@ impl TurnBudget {
         self.accepts.clear();
     }
 
-    /// A call for a connection, to receive or to send.
+    /// A call to receive or to send.
     pub(crate) fn called(&mut self, link: usize) {
         let Calls { calls, .. } = self.calls.entry(link).or_default();
         *calls += 1;
         assert!(*calls <= DRIVES_MAX * CALLS_PER_DRIVE, "one turn makes {calls} calls for a connection");
     }
 
-    /// A call for a connection that would block.
+    /// A call that would block.
     pub(crate) fn blocked(&mut self, link: usize) {
         let Calls { blocked, .. } = self.calls.entry(link).or_default();
         *blocked += 1;
@@ -81,7 +82,7 @@ impl TurnBudget {
         assert!(*blocked <= most, "one turn makes {blocked} calls for a connection that would block");
     }
 
-    /// A call for a connection has received or sent bytes.
+    /// A call that has received or sent bytes.
     pub(crate) fn moved(&mut self, link: usize, call_bytes: u64) {
         let Calls { bytes, bytes_per_call_max, .. } = self.calls.entry(link).or_default();
         *bytes += call_bytes;

@@ -1,4 +1,4 @@
-//! The simulated world as the loop sees it: epoll's readiness, sockets, and a clock.
+//! The simulated world as the event loop sees it: epoll's readiness, sockets, and clocks.
 
 use std::io::{self, ErrorKind, Read};
 use std::net::SocketAddr;
@@ -12,16 +12,16 @@ use crate::simulation::link::{Link, Stage};
 use crate::simulation::network::{MILLISECOND, Network, NetworkState, Ready, SECOND, START_UNIX_NS};
 use crate::simulation::timeouts::Step;
 
-/// The monotonic clock does not begin at 0, as none does.
+/// The monotonic clock does not start at 0, as on a real system.
 const START_MONOTONIC_NS: u64 = 3_600 * SECOND;
 
-/// What pieces of files are sent from.
+/// A file piece that the simulation can read, in place of sendfile.
 pub(crate) trait SentFile: FilePiece {
-    /// Reads what comes next of the piece: 0 bytes only where nothing is left.
+    /// Reads the next bytes of the piece: 0 only if nothing is left.
     fn read(&self, space: &mut [u8]) -> io::Result<usize>;
 }
 
-/// A world whose waits tell at most so many events.
+/// A world whose waits return at most `EVENTS` events.
 pub(crate) struct SimulatedWorld<F, const EVENTS: usize> {
     network: Network,
     events: Vec<Event>,
@@ -65,12 +65,12 @@ impl<F: SentFile, const EVENTS: usize> World for SimulatedWorld<F, EVENTS> {
         inner.begin_sleep();
         if inner.ready.is_empty() && timeout != Some(Duration::ZERO) {
             inner.check_sleep();
-            // Polls sleep for whole milliseconds, and no less than asked for.
+            // A poll sleeps for whole milliseconds, rounded up.
             let timeout_ns = timeout.map(|timeout| now_ns + (timeout.as_nanos() as u64).next_multiple_of(MILLISECOND));
             sleep(&mut inner, timeout_ns);
         }
         self.events.clear();
-        // What is not ready any more takes no event's place.
+        // A connection that is no longer ready takes no event's place.
         while self.events.len() < EVENTS {
             let Some(ready) = inner.ready.pop_front() else { break };
             self.events.extend(match ready {
@@ -136,7 +136,7 @@ impl<F: SentFile, const EVENTS: usize> World for SimulatedWorld<F, EVENTS> {
         inner.links[link].stage = Stage::Accepted(key);
         inner.links[link].accepted_ns = Some(now_ns);
         inner.note(link, Step::Accepted);
-        // What is registered is told once of what it is ready for.
+        // epoll reports a new socket once, with its current readiness.
         inner.notify(link);
         let client = SocketAddr::from(([127, 0, 0, 1], link as u16));
         Ok((SimulatedTransport { network: self.network.clone(), link, file: std::marker::PhantomData }, client))
@@ -147,12 +147,12 @@ impl<F: SentFile, const EVENTS: usize> World for SimulatedWorld<F, EVENTS> {
     }
 }
 
-/// Lets time pass until there is something to tell, or until that time.
+/// Lets time pass until a notification is pending, or until the timeout.
 fn sleep(inner: &mut NetworkState, timeout_ns: Option<u64>) {
     let now_ns = inner.now_ns();
     let mut until_ns = timeout_ns;
     let one_in = inner.settings.faults.interrupted_wait;
-    // No connection's: made from the time.
+    // This belongs to no link, so the time is the seed.
     let mut random = fastrand::Rng::with_seed(now_ns);
     let first_ns = timeout_ns.into_iter().chain(inner.next_ns()).min().filter(|first_ns| *first_ns > now_ns);
     if one_in > 0
@@ -162,11 +162,11 @@ fn sleep(inner: &mut NetworkState, timeout_ns: Option<u64>) {
         inner.coverage.count("fault", "wait is interrupted");
         until_ns = Some(random.u64(now_ns + 1..=first_ns));
     }
-    // Each round lets something happen, or is the last one.
+    // Each iteration handles an event, or is the last one.
     while inner.ready.is_empty() {
         let next_ns = until_ns.into_iter().chain(inner.next_ns()).min();
         let Some(next_ns) = next_ns else {
-            // Nothing will ever happen: the loop sleeps for good, and the run goes on from here.
+            // No event is left: the loop would sleep for ever. The run continues from here.
             inner.is_quiescent = true;
             return;
         };
@@ -178,7 +178,8 @@ fn sleep(inner: &mut NetworkState, timeout_ns: Option<u64>) {
     }
 }
 
-/// As epoll tells it: all that is true when it is asked, whatever the event was; none if nothing is.
+/// The readiness at the time of the wait, as epoll reports it, whatever the notification was for; `None` if there is
+/// none.
 fn event(link: &Link, key: usize, is_spurious: bool) -> Option<Event> {
     let has_ended = link.end_has_arrived || link.reset_has_arrived;
     let readable = !link.arrived.is_empty() || has_ended;
@@ -191,7 +192,7 @@ fn event(link: &Link, key: usize, is_spurious: bool) -> Option<Event> {
     (readiness.readable || readiness.writable).then_some(Event::Connection { key, readiness })
 }
 
-/// The server's end of a connection.
+/// The server's socket of a connection.
 pub(crate) struct SimulatedTransport<F> {
     network: Network,
     link: usize,
@@ -205,7 +206,7 @@ impl<F> Drop for SimulatedTransport<F> {
 }
 
 impl<F> SimulatedTransport<F> {
-    /// How many bytes a call to send may take; `None` where it would block.
+    /// How many bytes a send may take; `None` if it would block.
     fn room(&mut self) -> io::Result<Option<usize>> {
         let mut inner = self.network.inner.borrow_mut();
         let (link, faults) = (self.link, inner.settings.faults);
@@ -234,7 +235,7 @@ impl<F> SimulatedTransport<F> {
         if (inner.is_off)() {
             return Io::Done(bytes.len());
         }
-        // What was due before leaves without these bytes.
+        // Events that were due before this call happen without these bytes.
         inner.catch_up();
         let now_ns = inner.now_ns();
         inner.trace.note(now_ns, self.link, "sends", bytes.len() as u64);

@@ -1,4 +1,4 @@
-//! When a connection may end although its honest client has not been answered.
+//! When a connection of an honest client may end without a response.
 
 use spindle::http1::limits::IDLE_TIMEOUT_NS;
 
@@ -6,15 +6,15 @@ use crate::simulation::clients::ClientSocket;
 use crate::simulation::clients::honest::Honest;
 use crate::simulation::network::SECOND;
 
-/// How long the server gives responses when it has been asked to end.
+/// How long the server gives responses during a shutdown.
 const SHUTDOWN_NS: u64 = 10 * SECOND;
 
 impl Honest {
-    /// Whether the connection may have ended without an answer to what is asked.
+    /// Whether the connection may have ended without a response to the first outstanding request.
     pub(super) fn may_end(&self, socket: &ClientSocket<'_>) -> bool {
         let link = &socket.inner.links[socket.link];
         let was_refused = socket.inner.settings.faults.failed_accept > 0 && link.accepted_ns.is_none();
-        // Between two requests, or when it was idle for so long: the next requests may have crossed with the end.
+        // The connection was idle, or timed out as idle: the next request may have been sent at the same time.
         let was_idle = link.closed_ns.is_some_and(|closed_ns| closed_ns >= link.output_ns + IDLE_TIMEOUT_NS);
         let is_between = self.outstanding.is_empty() || was_idle;
         let may_be_short =
@@ -23,7 +23,7 @@ impl Honest {
         self.last_response.is_some() || is_excused || self.may_have_been_ended(socket)
     }
 
-    /// Whether the connection ended because the server was asked to, and rightly so: what had come by then is answered.
+    /// Whether a shutdown may have ended the connection. Requests that had arrived before the signal get a response.
     fn may_have_been_ended(&self, socket: &ClientSocket<'_>) -> bool {
         let link = &socket.inner.links[socket.link];
         let Some(signal_ns) =
@@ -31,7 +31,7 @@ impl Honest {
         else {
             return false;
         };
-        // What waits at a listener is accepted for a second, and a slow disk may take that.
+        // Connections in the backlog are accepted for one second, which a slow disk may use up.
         let accept_ns = socket.inner.listeners_closed_ns.map_or(0, |closed_ns| closed_ns.saturating_sub(signal_ns));
         if link.accepted_ns.is_none() && accept_ns >= SECOND {
             return true;
@@ -43,22 +43,22 @@ impl Honest {
         !had_come || had_its_time && !self.behaviour.is_fast
     }
 
-    /// Whether the server had answered and ended, and waited no longer since it was asked to end, when a client that reads
-    /// slowly sent more: then that resets the connection.
+    /// Whether the server had ended the connection after a response, and closed it early because of the shutdown. If
+    /// the client then sends more, a reset destroys what it has not read.
     fn has_sent_behind_end(&self, socket: &ClientSocket<'_>) -> bool {
         let link = &socket.inner.links[socket.link];
         let has_ended = link.server_has_ended && link.closed_ns.is_some() && socket.inner.signal_ns.is_some();
         has_ended && link.reset_was_received && !link.output.is_empty()
     }
 
-    /// Whether part of an answer may be missing: only its client or the disk can be at fault.
+    /// Whether a response may be incomplete: because of the client, the disk, or a crash.
     pub(super) fn may_be_cut_short(&self, socket: &mut ClientSocket<'_>) -> bool {
         let link = &socket.inner.links[socket.link];
         let had_its_time = socket.inner.signal_ns.is_some_and(|signal_ns| {
             link.closed_ns.is_some_and(|closed_ns| closed_ns >= signal_ns + SHUTDOWN_NS) && !self.behaviour.is_fast
         });
-        // At capacity a connection gives way a quarter of a second after its last byte was sent; if the client has not read
-        // everything by then, the reset discards the rest.
+        // At the connection limit a connection can be evicted a quarter of a second after its last byte was sent. If
+        // the client has not read everything by then, the reset discards the rest.
         let link = &socket.inner.links[socket.link];
         let had_its_time_to_read = link.closed_ns.is_none_or(|closed_ns| closed_ns >= link.output_ns + SECOND / 4);
         let gave_way = self.behaviour.is_limited && had_its_time_to_read && socket.is_lost();

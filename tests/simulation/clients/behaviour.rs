@@ -1,40 +1,40 @@
-//! The manners of honest clients.
+//! How honest clients behave.
 
-/// How a client behaves.
+/// The behaviour of a client.
 #[derive(Clone, Debug)]
 pub(crate) struct Behaviour {
-    /// How many requests it asks before it has the answers.
+    /// The most requests that it pipelines.
     pub pipelined: usize,
-    /// How long it waits between an answer and the next requests at most.
+    /// The longest pause between a response and the next request.
     pub pause_ns_max: u64,
-    /// In how many pieces it sends what it has to say at least, and how long it waits between two at most.
+    /// The least number of pieces in which it sends, and the longest pause between two.
     pub pieces: usize,
     pub piece_every_ns_max: u64,
-    /// Whether some of these pieces have an urgent byte before them.
+    /// Whether it sends an urgent byte before some pieces.
     pub sends_urgent: bool,
-    /// How much it reads at a time, and how long it waits then. It is slow, but not too slow.
+    /// How much it reads at a time, and the pause after that. It is slower than others, but fast enough for the server.
     pub reads_bytes_max: usize,
     pub reads_every_ns: u64,
-    /// What it does at the end.
+    /// How it ends its connection.
     pub closing: Closing,
-    /// Whether connections and descriptors may be scarce: then a connection that is not being answered may be closed, and an
-    /// answer may be late.
+    /// Whether connections or descriptors are limited: a connection without a response in progress may be evicted, and
+    /// a response may be late.
     pub is_limited: bool,
-    /// Whether it must be answered in time all the same, since all others can give way.
+    /// Whether responses must be in time nevertheless, since all other clients can be evicted.
     pub others_evictable: bool,
-    /// Whether the disk may fail: then an answer may be that it did, and content may end short.
+    /// Whether the disk may fail: a response may report that, and content may end early.
     pub disk_may_fail: bool,
-    /// Whether nothing of what it asks can take long, the server's own work left out.
+    /// Whether its requests take no time besides the server's own work.
     pub is_fast: bool,
 }
 
-/// What a client does when it has all its answers.
+/// What a client does after its last response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Closing {
-    /// It ends its side along with its last requests.
+    /// It half-closes after its last request.
     HalfClosesEarly,
     /// It closes.
     Closes,
-    /// It stays, until the server closes.
+    /// It waits until the server closes.
     Stays,
 }

@@ -1,29 +1,29 @@
-//! What an honest client knows of each of its exchanges, to be held against the server's record.
+//! What an honest client knows of its exchanges, to compare with the server's records.
 
 use std::ops::RangeInclusive;
 
 use spindle::semantics::request::Version;
 
-/// A request, and what came of it.
+/// A request, and its response.
 #[derive(Clone, Debug)]
 pub(crate) struct Exchange {
-    /// The method, a space, and the target as it was sent.
+    /// The method, a space, and the target as sent.
     pub request: String,
     pub version: Version,
-    /// When it was asked.
+    /// When the request was begun.
     pub requested_ns: u64,
-    /// `None` while there is none.
+    /// `None` until it has been received.
     pub response: Option<ReceivedResponse>,
 }
 
-/// A response, as the client has read it.
+/// A response as the client read it.
 #[derive(Clone, Debug)]
 pub(crate) struct ReceivedResponse {
     pub status: u16,
-    /// How many bytes of content the server may say that it received.
+    /// How many received bytes of content the record may report.
     pub received_bytes: RangeInclusive<u64>,
-    /// How many bytes its own content took with its framing.
+    /// How many bytes its content took with its framing.
     pub sent_bytes: u64,
-    /// When all of it had been read.
+    /// When it had been read completely.
     pub at_ns: u64,
 }

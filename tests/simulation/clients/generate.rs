@@ -1,4 +1,4 @@
-//! Which requests an honest client sends, and in what way.
+//! Generates the requests of honest clients, and how each client behaves.
 
 use std::rc::Rc;
 
@@ -13,11 +13,11 @@ use crate::simulation::link::Path;
 use crate::simulation::network::{MILLISECOND, SECOND};
 use crate::simulation::scenario::{Scenario, one_of, target_of};
 
-/// When the fixed files were modified: a day before each run begins, as a date, and the second before that.
+/// When the fixed files were modified, a day before each run begins; and the second before.
 const FIXED_DATE: &str = "Tue, 14 Jul 2026 10:36:17 GMT";
 const BEFORE_FIXED_DATE: &str = "Tue, 14 Jul 2026 10:36:16 GMT";
 
-/// How a client behaves that has this path.
+/// Chooses how a client with this path behaves.
 pub(crate) fn behaviour(scenario: &Scenario, path: &Path, random: &mut Rng) -> Behaviour {
     let (reads_bytes_max, reads_every_ns) =
         one_of(random, &[(usize::MAX, 0), (usize::MAX, 0), (30_000, SECOND), (4_000, 100 * MILLISECOND)]);
@@ -39,7 +39,7 @@ pub(crate) fn behaviour(scenario: &Scenario, path: &Path, random: &mut Rng) -> B
     }
 }
 
-/// A request, in some of its forms.
+/// Generates a request.
 pub(crate) fn request(scenario: &Scenario, model: &FileModel, random: &mut Rng, number: u64) -> Request {
     let mut request = match random.u8(..20) {
         0 | 1 => text(scenario, random),
@@ -70,7 +70,7 @@ const PERSISTENCES: [Persistence; 12] = {
     persistences
 };
 
-/// `/echo` and `/user-agent`, or in their place a file.
+/// `/echo` and `/user-agent`. In folder mode a file.
 fn text(scenario: &Scenario, random: &mut Rng) -> Request {
     if scenario.is_folder {
         return read(scenario, random);
@@ -93,7 +93,7 @@ fn text(scenario: &Scenario, random: &mut Rng) -> Request {
     request
 }
 
-/// Methods that ask what there is, and those that are not offered, some with content that nobody wants.
+/// OPTIONS, and methods that are not offered, some with content that the server discards.
 fn about_methods(scenario: &Scenario, random: &mut Rng, number: u64) -> Request {
     let status = |status: u16| Expected::Status { status, field: None };
     let (method, target, expected) = match random.u8(..6) {
@@ -143,12 +143,12 @@ fn about_directories(scenario: &Scenario, random: &mut Rng) -> Request {
         return Request::get(target.to_owned(), expected);
     }
     match random.u8(..5) {
-        // Where the disk may fail, what is no file may not prove to be a directory.
+        // If the disk fails, the server may not recognize the directory.
         0 if !scenario.fault_plan.may_fail() => {
             let location = Some(("location", "./dir/?a=b".to_owned()));
             Request::get("/dir?a=b".to_owned(), Expected::Status { status: 301, field: location })
         }
-        // A file that others cut short ends the archive that it is in.
+        // An archive ends early if another process truncates one of its files.
         1 if scenario.fault_plan.others == 0 || !directory.is_empty() => {
             Request::get(format!("/{directory}?archive=tar"), Expected::Archive { directory })
         }
@@ -171,9 +171,9 @@ fn about_directories(scenario: &Scenario, random: &mut Rng) -> Request {
     }
 }
 
-/// What a target is answered with where nothing is.
+/// The expected response if there is no file.
 fn nothing_there(scenario: &Scenario) -> Expected {
-    // Where the disk may fail its page may be missed.
+    // If the disk fails, the 404 page may be missing.
     if scenario.is_site && !scenario.fault_plan.may_fail() {
         Expected::Content { status: 404, content: scenario.fixed("404.html") }
     } else {
@@ -194,14 +194,14 @@ fn missing(scenario: &Scenario, model: &FileModel, random: &mut Rng) -> Request 
     }
 }
 
-/// A file that nobody writes to, and its content.
+/// A file that is never changed, and its content.
 fn fixed_file(scenario: &Scenario, model: &FileModel, random: &mut Rng) -> (String, Rc<[u8]>) {
     let names: Vec<_> = model.fixed.iter().filter(|(name, _)| !name.contains("/.") && !name.starts_with('.')).collect();
     let (name, content) = one_of(random, &names);
     (target_of(scenario, name), Rc::clone(content))
 }
 
-/// A file that nobody writes to, perhaps under a condition.
+/// A file that is never changed, possibly with a condition.
 fn fixed(scenario: &Scenario, model: &FileModel, random: &mut Rng) -> Request {
     let (target, content) = fixed_file(scenario, model, random);
     let whole = Expected::Content { status: 200, content };
@@ -219,7 +219,7 @@ fn fixed(scenario: &Scenario, model: &FileModel, random: &mut Rng) -> Request {
     Request { method, fields: vec![field], ..Request::get(target, expected) }
 }
 
-/// Ranges of a file that nobody writes to.
+/// Ranges of a file that is never changed.
 fn ranges(scenario: &Scenario, model: &FileModel, random: &mut Rng) -> Request {
     let (target, of) = fixed_file(scenario, model, random);
     let bytes = of.len();
@@ -254,7 +254,7 @@ fn ranges(scenario: &Scenario, model: &FileModel, random: &mut Rng) -> Request {
     Request { fields, ..Request::get(target, expected) }
 }
 
-/// A file that others replace meanwhile.
+/// A file that other clients replace.
 fn read(scenario: &Scenario, random: &mut Rng) -> Request {
     let name = format!("up/{}", random.u8(..3));
     let condition = one_of(

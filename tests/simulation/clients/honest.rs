@@ -1,4 +1,4 @@
-//! An honest client: it asks what it may, reads what it is given, and knows what that must be.
+//! An honest client. It sends valid requests, reads the responses, and checks them.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -18,14 +18,14 @@ use crate::simulation::network::{MILLISECOND, SECOND};
 use crate::simulation::scenario::HOSTILE_UNTIL_NS;
 use crate::simulation::timeouts::when_past;
 
-/// How much longer than the network and the server's work an answer may take.
+/// How much longer a response may take than the network and the server's work.
 const RESPONSE_MARGIN_NS: u64 = 250 * MILLISECOND;
 
-/// How long a client may wait for a place where all others can give way: each has its quarter of a second to read its last
-/// answer, and others wait as well.
+/// How long a client may wait for a connection if all others can be evicted: each other connection has a quarter of a
+/// second before that, and other clients wait as well.
 const EVICTION_WAIT_NS: u64 = 2 * SECOND;
 
-/// How often a client tries again whose connection was closed before it was answered.
+/// How often a client retries if its connection is closed before the response.
 const ATTEMPTS_MAX: u32 = 50;
 
 /// An honest client with one connection.
@@ -36,23 +36,23 @@ pub(crate) struct Honest {
     listener: usize,
     remaining: VecDeque<Request>,
     pub(super) outstanding: VecDeque<OutstandingRequest>,
-    /// What it has not sent yet of what it has to say, in pieces of what length, and when it sends the next one.
+    /// Bytes that it has not sent yet, the length of its pieces, and when it sends the next one.
     to_send: VecDeque<u8>,
     piece_bytes: usize,
     sends_from_ns: u64,
-    /// Bytes that it has sent, and urgent ones besides.
+    /// The bytes sent so far, and urgent ones in addition.
     sent_bytes: u64,
     pub(super) urgent_bytes: u64,
     pub(super) read: Vec<u8>,
-    /// It makes no sense to look at what was read before there is so much of it.
+    /// How many bytes are needed before another attempt to parse is worthwhile.
     parses_from: usize,
     attempt: u32,
     requests_from_ns: u64,
     reads_from_ns: u64,
     responded_ns: u64,
-    /// How often it has waited before it read on, since the last answer.
+    /// How often it has paused reading since the last response.
     pauses: u64,
-    /// When the server has said that this was the last answer, and how many flights there had been.
+    /// When it received a response that announces the end of the connection.
     pub(super) last_response: Option<SentAt>,
     is_done: bool,
     complaint: Option<String>,
@@ -119,7 +119,7 @@ impl Honest {
         self.read.extend(bytes);
     }
 
-    /// Takes one answer, if it is there. Returns whether it was.
+    /// Takes one response, if it has arrived completely. Returns whether it has.
     fn take_response(&mut self, socket: &mut ClientSocket<'_>) -> bool {
         let has_ended = socket.has_ended();
         if self.read.len() < self.parses_from && !has_ended {
@@ -154,7 +154,7 @@ impl Honest {
         }
     }
 
-    /// The server has said that it wants the content.
+    /// 100 (Continue) was received.
     fn continue_received(&mut self, socket: &mut ClientSocket<'_>) {
         let Some(outstanding) = self.outstanding.front_mut() else { return };
         let was_asked_for =
@@ -181,10 +181,10 @@ impl Honest {
         }
         let is_ending = socket.inner.signal_ns.is_some();
         let checked = self.check_expected(&outstanding, response, now_ns);
-        // Sixteen archives are made at a time, and others may hold those places.
+        // The server makes at most sixteen archives at a time. Other clients may be receiving these.
         let is_archive = matches!(outstanding.request.expected, Expected::Archive { .. });
         let archives_may_be_held = is_archive && socket.inner.open > 16;
-        // Where there are no descriptors, what needs one is refused for now.
+        // A request that needs a descriptor gets a 503 while there is none.
         let is_for_now = response.status == 503 && (self.behaviour.is_limited || archives_may_be_held)
             || self.behaviour.disk_may_fail && [500, 503, 507].contains(&response.status);
         let kept = outstanding.request.check_persistence(response, !outstanding.held_back.is_empty());
@@ -215,24 +215,24 @@ impl Honest {
         ResponseCheck { outstanding, response, model: &mut self.model.borrow_mut(), now_ns }.check()
     }
 
-    /// Whether the server may say that a request came too slowly: it was asked to end before all of it had come.
+    /// Whether 408 is allowed: the shutdown began before the complete request had arrived.
     fn may_have_come_too_late(&self, socket: &ClientSocket<'_>, outstanding: &OutstandingRequest) -> bool {
         let link = &socket.inner.links[socket.link];
         socket.inner.signal_ns.is_some()
             && link.arrived_by_signal_bytes.unwrap_or(0) < outstanding.end + self.urgent_bytes
     }
 
-    /// Whether the answer came in time.
+    /// Checks whether the response came in time.
     fn check_time(&mut self, socket: &ClientSocket<'_>, outstanding: &OutstandingRequest) -> Result<(), String> {
         let now_ns = socket.now_ns();
         let own_ns = (std::mem::take(&mut self.pauses) + 1) * self.behaviour.reads_every_ns;
         if self.behaviour.is_limited && !self.behaviour.others_evictable {
-            // When the last hostile client has left each of the others may keep a descriptor until it times out.
+            // After the last hostile client has left, each other client may keep a descriptor until it times out.
             let others_ns = IDLE_TIMEOUT_NS * socket.inner.links.len() as u64;
             let is_late = now_ns > HOSTILE_UNTIL_NS + others_ns + socket.inner.busy_ns();
             return if is_late { Err("a response long after all other clients had left".to_owned()) } else { Ok(()) };
         }
-        // An answer may come before its request has been sent to its end.
+        // A response may arrive before the request was sent completely.
         let Some(sent) = outstanding.sent else { return Ok(()) };
         let network_ns = self.network_ns(socket, &sent);
         let at_work_ns = socket.inner.busy_ns() - sent.busy_ns;
@@ -249,7 +249,7 @@ impl Honest {
         ))
     }
 
-    /// How long what has been sent since then was on the way at most.
+    /// The longest that the flights since then can have taken.
     fn network_ns(&self, socket: &ClientSocket<'_>, since: &SentAt) -> u64 {
         let flights = socket.inner.links[socket.link].flights - since.flights;
         (flights + 4) * (self.path.latency_ns + self.path.jitter_ns)
@@ -290,7 +290,7 @@ impl Honest {
         self.send(socket, &bytes);
     }
 
-    /// Notes a request that is sent behind so many bytes of others. Returns what is sent of it now.
+    /// Encodes a request that is sent after `bytes_before` bytes of others. Returns what is sent of it now.
     fn begin(&mut self, socket: &mut ClientSocket<'_>, request: Request, bytes_before: usize) -> Vec<u8> {
         let now_ns = socket.now_ns();
         let written = request.write(&mut self.model.borrow_mut(), now_ns);
@@ -329,7 +329,7 @@ impl Honest {
         bytes
     }
 
-    /// Sends bytes, perhaps in pieces.
+    /// Sends bytes, possibly in pieces.
     fn send(&mut self, socket: &mut ClientSocket<'_>, bytes: &[u8]) {
         self.to_send.extend(bytes);
         self.piece_bytes = match self.behaviour.pieces {
@@ -340,7 +340,7 @@ impl Honest {
     }
 
     fn send_pieces(&mut self, socket: &mut ClientSocket<'_>) {
-        // Each round sends a piece.
+        // Each iteration sends a piece.
         while !self.to_send.is_empty() && socket.now_ns() >= self.sends_from_ns {
             let most = self.piece_bytes.min(self.to_send.len());
             let bytes = if self.behaviour.pieces > 1 { socket.random().usize(1..=most) } else { most };
@@ -374,7 +374,7 @@ impl Honest {
         }
     }
 
-    /// Sends content that nobody has asked for in time.
+    /// Sends the content when 100 (Continue) has not come in time.
     fn send_without_continue(&mut self, socket: &mut ClientSocket<'_>) {
         let now_ns = socket.now_ns();
         let Some(outstanding) =
@@ -389,7 +389,7 @@ impl Honest {
         }
     }
 
-    /// The connection has ended: what was not answered is asked again on another one, if it may end so.
+    /// The connection has ended. If it was allowed to, the client retries on another one.
     fn reconnect(&mut self, socket: &mut ClientSocket<'_>) {
         self.is_done = true;
         socket.close();
@@ -415,13 +415,13 @@ impl Honest {
             self.outstanding.drain(..).map(|outstanding| outstanding.request).chain(self.remaining.drain(..)).collect();
         let mut next = Honest::new(remaining, self.behaviour.clone(), &self.model, self.path, self.listener);
         next.attempt = self.attempt + 1;
-        // Ever later: clients that come again at once would take a scarce place from each other for good.
+        // Retries come at growing intervals. Otherwise clients would keep evicting each other.
         let in_ns = socket.random().u64(..SECOND / 2 * u64::from(self.attempt.min(9) + 1));
         socket.count("retries on another connection");
         socket.add_client(in_ns, self.listener, self.path, Box::new(next));
     }
 
-    /// Behind the last answer the end comes at once.
+    /// After the last response the server must end the connection at once.
     fn check_end(&mut self, socket: &mut ClientSocket<'_>) {
         let Some(told) = self.last_response else { return };
         let waited_ns = socket.now_ns() - told.at_ns;
@@ -437,7 +437,7 @@ fn sent_now(socket: &ClientSocket<'_>) -> SentAt {
     SentAt { at_ns: socket.now_ns(), busy_ns: socket.inner.busy_ns(), flights: socket.inner.links[socket.link].flights }
 }
 
-/// Whether the response says that it is the last one, if the server was shutting down before it read the request.
+/// Checks that a response announces the end of the connection if the server read the request during a shutdown.
 fn check_last(socket: &ClientSocket<'_>, outstanding: &OutstandingRequest, response: &Response) -> Result<(), String> {
     let history = &socket.inner.links[socket.link].history;
     let Some(shutdown) = socket.inner.shutdown else { return Ok(()) };
@@ -456,7 +456,7 @@ impl Client for Honest {
             return;
         }
         self.read_some(socket);
-        // Each round takes an answer.
+        // Each iteration takes a response.
         while self.take_response(socket) {}
         if self.is_done {
             return;
@@ -476,7 +476,7 @@ impl Client for Honest {
     }
 
     fn complaint(&self) -> Option<String> {
-        // Where places are scarce it may never have had one.
+        // At the connection limit the client may never have been accepted.
         let may_be_shut_out = self.behaviour.is_limited && !self.behaviour.others_evictable;
         let was_shut_out = may_be_shut_out && self.outstanding.is_empty() && self.read.is_empty();
         let is_waiting = !(self.is_done || was_shut_out || self.outstanding.is_empty() && self.remaining.is_empty());

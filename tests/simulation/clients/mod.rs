@@ -1,4 +1,4 @@
-//! Those who talk to the server: honest ones, who know what they must get, and others.
+//! The clients: honest ones, which know what they must receive, and hostile ones.
 
 mod allowed_closes;
 pub(crate) mod behaviour;
@@ -23,25 +23,25 @@ use crate::simulation::network::NetworkState;
 
 /// A client with one connection.
 pub(crate) trait Client {
-    /// Called when it has connected, when something has come, and when it wanted to be woken: looks at what is there, and
-    /// does what it likes. To be called without a reason does no harm.
+    /// Called when the client has connected, when its socket has changed, and when it asked to be woken. Further calls
+    /// are harmless.
     fn act(&mut self, socket: &mut ClientSocket<'_>);
 
-    /// What is wrong with what it was given, when all is over.
+    /// What was wrong with what it received, after the run.
     fn complaint(&self) -> Option<String> {
         None
     }
 
-    /// What it is, for the trace and the coverage.
+    /// Its kind, for the trace and the coverage.
     fn name(&self) -> &'static str;
 
-    /// What it is and what it is going to do, for the trace.
+    /// Its kind and what it will send, for the trace.
     fn describe(&self) -> String {
         self.name().to_owned()
     }
 }
 
-/// What a client can see and do.
+/// The client's socket, and its clock.
 pub(crate) struct ClientSocket<'a> {
     pub(crate) inner: &'a mut NetworkState,
     pub(crate) link: usize,
@@ -60,7 +60,7 @@ impl ClientSocket<'_> {
         &mut self.inner.links[self.link].random
     }
 
-    /// Sends bytes. Those that do not fit yet wait.
+    /// Sends bytes. Those that do not fit wait.
     pub(crate) fn send(&mut self, bytes: &[u8]) {
         let state = self.state();
         if state.is_dead() || state.client_has_closed || state.end_is_unsent || state.end_has_arrived {
@@ -72,18 +72,18 @@ impl ClientSocket<'_> {
         self.inner.start_flights(self.link);
     }
 
-    /// Marks the byte that is sent next as urgent: a read stops before it.
+    /// Marks the next byte as urgent: a read stops before it.
     pub(crate) fn next_is_urgent(&mut self) {
         let state = self.state();
         state.urgent_at = Some(state.sent_bytes);
     }
 
-    /// Bytes of what was sent that the server's socket has not taken yet.
+    /// Bytes that are sent and not on their way yet.
     pub(crate) fn unsent_bytes(&mut self) -> usize {
         self.state().unsent.len()
     }
 
-    /// Reads at most so many bytes.
+    /// Reads at most `bytes_max` bytes.
     pub(crate) fn read(&mut self, bytes_max: usize) -> Vec<u8> {
         let state = self.state();
         let bytes = bytes_max.min(state.received.len());
@@ -92,12 +92,12 @@ impl ClientSocket<'_> {
         read
     }
 
-    /// Bytes that could be read.
+    /// How many bytes can be read.
     pub(crate) fn received_bytes(&mut self) -> usize {
         self.state().received.len()
     }
 
-    /// Whether the server has sent its end, and all before it has been read.
+    /// Whether the server has sent its end, and the client has read all before it.
     pub(crate) fn has_ended(&mut self) -> bool {
         let state = self.state();
         state.end_was_received && state.received.is_empty() && !state.is_dead()
@@ -108,15 +108,15 @@ impl ClientSocket<'_> {
         self.state().is_dead()
     }
 
-    /// Whether something else may have ended the connection than what its client did: the server was asked to end, or was
-    /// stopped, or never had it.
+    /// Whether something else than this client may have ended the connection: a shutdown, a crash, or that the server
+    /// never accepted it.
     pub(crate) fn may_have_other_causes(&mut self) -> bool {
         let is_ending = self.inner.signal_ns.is_some();
         let state = self.state();
         is_ending || state.was_stopped || state.accepted_ns.is_none()
     }
 
-    /// Sends the end: nothing more will be sent.
+    /// Half-closes: nothing more will be sent.
     pub(crate) fn end(&mut self) {
         self.inner.trace.describe(self.inner.now_ns(), self.link, "the client ends", b"");
         let state = self.state();
@@ -126,7 +126,7 @@ impl ClientSocket<'_> {
         self.inner.start_flights(self.link);
     }
 
-    /// Closes the socket: nothing more is sent nor read. As Linux does, it resets the connection if something was not read.
+    /// Closes the socket. As on Linux, this resets the connection if unread bytes are left.
     pub(crate) fn close(&mut self) {
         let leaves_unread = !self.state().received.is_empty() && !self.is_lost();
         if leaves_unread {
@@ -147,13 +147,13 @@ impl ClientSocket<'_> {
         self.inner.made_room(self.link);
     }
 
-    /// Wants to be called after that time.
+    /// Asks to be called after that time.
     pub(crate) fn wake_in(&mut self, ns: u64) {
         let at_ns = self.now_ns() + ns;
         self.inner.schedule(at_ns, Event::Wake(self.link));
     }
 
-    /// A further client, which connects after that time.
+    /// Adds another client, which connects after that time.
     pub(crate) fn add_client(&mut self, in_ns: u64, listener: usize, path: Path, client: Box<dyn Client>) -> usize {
         let at_ns = self.now_ns() + in_ns;
         self.inner.add_client(at_ns, listener, path, client)

@@ -1,5 +1,4 @@
-//! What an honest client asks: the request, byte by byte. What must come of it is in `expected.rs`, and which are asked in
-//! `choose.rs`.
+//! The requests of honest clients, as bytes. `generate.rs` chooses them, and `expected.rs` checks the responses.
 
 use std::fmt;
 
@@ -18,7 +17,7 @@ pub(crate) struct Request {
     /// Whether the target is sent in absolute-form.
     pub is_absolute: bool,
     pub persistence: Persistence,
-    /// Whether an empty line precedes it.
+    /// Whether an empty line precedes the request.
     pub has_empty_line: bool,
     /// Further field lines.
     pub fields: Vec<String>,
@@ -26,10 +25,10 @@ pub(crate) struct Request {
     pub expected: Expected,
 }
 
-/// What the client says of the connection behind the response.
+/// The HTTP version, and the Connection field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Persistence {
-    /// HTTP/1.1 keeps it.
+    /// HTTP/1.1, whose connections are persistent.
     Kept,
     /// HTTP/1.1 with `Connection: close`.
     Closes,
@@ -42,7 +41,7 @@ pub(crate) enum Persistence {
 /// The content of a request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Content {
-    /// Which content it is.
+    /// The number that its bytes are generated from.
     pub number: u64,
     pub bytes: usize,
     pub coding: Coding,
@@ -60,36 +59,36 @@ pub(crate) enum Coding {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Expect {
     Nothing,
-    /// `Expect: 100-continue`, and the content once that has come, or after so many nanoseconds in any case. `None`: never
-    /// without it.
+    /// `Expect: 100-continue`. The content is sent after 100 (Continue), or after so many nanoseconds without it;
+    /// `None` for never without it.
     Continue {
         for_ns: Option<u64>,
     },
 }
 
-/// A request on its way.
+/// A request that was sent and has no response yet.
 pub(crate) struct OutstandingRequest {
     pub request: Request,
     pub version: Option<VersionId>,
-    /// The tag that the request names, if the server has given it before.
+    /// The entity tag that the request names, if the server has given it before.
     pub tag: Option<String>,
-    /// What is sent once the server says that it goes on, and when it is sent in any case.
+    /// The content that is sent after 100 (Continue), and when it is sent without that.
     pub held_back: Vec<u8>,
     pub content_from_ns: u64,
-    /// How many of all bytes of the connection are before the end of its head, and before its own end.
+    /// The positions in the stream where its head and the whole request end.
     pub head_end: u64,
     pub end: u64,
-    /// When it was asked, and when its last byte was handed to the network.
+    /// When it was begun, and when its last byte was sent.
     pub at_ns: u64,
     pub sent: Option<SentAt>,
     pub was_continued: bool,
 }
 
-/// When a request had been sent.
+/// When a request was sent completely.
 #[derive(Clone, Copy)]
 pub(crate) struct SentAt {
     pub at_ns: u64,
-    /// How long the server had been at work then, and how many flights there had been.
+    /// How long the server had worked by then, and the number of flights so far.
     pub busy_ns: u64,
     pub flights: u64,
 }
@@ -97,13 +96,13 @@ pub(crate) struct SentAt {
 /// A request as bytes.
 pub(crate) struct Written {
     pub head: Vec<u8>,
-    /// The content in its coding.
+    /// The content in its transfer coding.
     pub content: Vec<u8>,
     pub version: Option<VersionId>,
     pub tag: Option<String>,
 }
 
-/// For the trace: without the content.
+/// For the trace, without the content's bytes.
 impl fmt::Display for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
@@ -115,7 +114,7 @@ impl fmt::Display for Request {
 }
 
 impl Request {
-    /// A plain request.
+    /// A plain GET.
     pub(crate) fn get(target: String, expected: Expected) -> Request {
         Request {
             method: "GET",
@@ -144,22 +143,22 @@ impl Request {
         self.content.is_some_and(|content| content.expect != Expect::Nothing)
     }
 
-    /// Whether it may be asked along with others, before those are answered.
+    /// Whether it may be pipelined.
     pub(crate) fn may_be_pipelined(&self) -> bool {
         !self.expects_continue()
     }
 
-    /// Whether another one may be sent behind it: not where it says itself that it is the last one (RFC 9112 §9.6).
+    /// Whether other requests may follow in the pipeline. None may follow `Connection: close` (RFC 9112 §9.6).
     pub(crate) fn may_be_followed(&self) -> bool {
         self.may_be_pipelined() && matches!(self.persistence, Persistence::Kept | Persistence::OldKept)
     }
 
-    /// The target as it is sent.
+    /// The target as sent.
     pub(crate) fn sent_target(&self) -> String {
         if self.is_absolute { format!("http://a{}", self.target) } else { self.target.clone() }
     }
 
-    /// The request's bytes, and what is noted of it.
+    /// Encodes the request. An upload is noted in the model.
     pub(crate) fn write(&self, model: &mut FileModel, now_ns: u64) -> Written {
         let version = if self.version() == Version::Http11 { "HTTP/1.1" } else { "HTTP/1.0" };
         let empty_line = if self.has_empty_line { "\r\n" } else { "" };
@@ -195,7 +194,7 @@ impl Request {
         Written { head: head.into_bytes(), content: framed, version: noted, tag }
     }
 
-    /// The tag that the condition is about: the last one that the server gave for the name.
+    /// The tag for its condition: the latest one that the server gave for the name.
     fn named_tag(&self, model: &FileModel) -> Option<String> {
         match &self.expected {
             Expected::File { name, condition: ReadCondition::NoneMatch | ReadCondition::IfRange }
@@ -225,8 +224,7 @@ impl Request {
         }
     }
 
-    /// Whether the response says rightly that it is the last one, or rightly does not. Not to be asked once the server was
-    /// asked to end.
+    /// Checks whether the response announces the right persistence. Not valid once the shutdown signal was sent.
     pub(crate) fn check_persistence(&self, response: &Response, is_held_back: bool) -> Result<(), String> {
         let closes = response.closes() || response.ends_with_connection;
         let is_stored = matches!(self.expected, Expected::Stored { .. }) && response.status < 300;
@@ -248,7 +246,7 @@ impl Request {
         Ok(())
     }
 
-    /// How many bytes of content the server's record may say that it received, behind that response.
+    /// How many received bytes of content the server's record may report with that response.
     pub(crate) fn received_bytes(&self, response: &Response) -> std::ops::RangeInclusive<u64> {
         let bytes = self.content.map_or(0, |content| content.bytes as u64);
         let is_stored = matches!(self.expected, Expected::Stored { .. }) && response.status < 300;
@@ -257,7 +255,7 @@ impl Request {
     }
 }
 
-/// Content in the chunked coding, in chunks of random lengths.
+/// Content in the chunked coding, with chunks of random lengths.
 fn chunked(content: &[u8], coding: Coding, seed: u64) -> Vec<u8> {
     let mut random = fastrand::Rng::with_seed(seed);
     let has_more = coding == Coding::ChunkedWithMore;
