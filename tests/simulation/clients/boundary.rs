@@ -1,5 +1,5 @@
-//! Clients that send at the edge of a limit: just inside of it, and then they must be served, or just outside, and then they
-//! must be ended. Which of both it was is judged by what happened at the server's socket, and not by what they meant to do.
+//! Clients that send close to a limit: just within it, so that they must be served, or just beyond it, so that they
+//! must be ended. Which of the two it was is decided by what happened at the server's socket, not by the client's plan.
 
 use spindle::http1::limits::{
     CONTENT_BYTES_PER_SECOND_MIN, CONTENT_CREDIT_NS, CONTENT_GRACE_NS, DRAIN_NS, DRAIN_SILENCE_NS, HEAD_TIMEOUT_NS,
@@ -11,36 +11,36 @@ use crate::simulation::clients::{Client, ClientSocket};
 use crate::simulation::network::{MILLISECOND, SECOND};
 use crate::simulation::timeouts::{History, Moment, when_past};
 
-/// The limit that a client goes to the edge of.
+/// The limit that a client probes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Boundary {
-    /// The time for a head, of which the first byte is the one behind so many bytes.
+    /// The time for a head whose first byte comes after `from` bytes.
     Head { from: u64 },
-    /// The time until the next request.
+    /// The time between two requests.
     Idle,
-    /// The rate of content, of which the head has so many bytes.
+    /// The rate of content. The head has `head_bytes` bytes.
     Content { head_bytes: u64 },
-    /// The time for content of which no byte comes, but of its framing.
+    /// The time for chunked framing without any byte of content.
     Framing { head_bytes: u64 },
-    /// The time for which is listened behind the last response.
+    /// The drain timeout after the last response.
     Drain,
 }
 
-/// Bytes of a script.
+/// Bytes of the script.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Piece {
-    /// How long after the piece before, or after the answer to it.
+    /// The time since the previous piece, or since the response to it.
     pub wait_ns: u64,
     pub awaits_response: bool,
     pub bytes: usize,
 }
 
-/// A client that sends a stream of bytes in pieces at their times, and reads all that comes at once.
+/// A client that sends a script in timed pieces, and reads everything at once.
 pub(crate) struct BoundaryClient {
     boundary: Boundary,
     stream: Vec<u8>,
     script: Vec<Piece>,
-    /// Whether anything but its limits may end it: scarce places.
+    /// Whether something else may end it: the connection limit.
     is_limited: bool,
     next: usize,
     sent: usize,
@@ -51,14 +51,14 @@ pub(crate) struct BoundaryClient {
     complaint: Option<String>,
 }
 
-/// What the limit says of a client.
+/// Whether a client was within its limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
-    /// It kept to it, and must be served.
+    /// It was, and must be served.
     Inside,
-    /// It did not, at this time at the latest as the server sees it; it is judged no earlier than the other.
+    /// It was not, and must be ended between these times.
     Outside { from_ns: u64, until_ns: u64 },
-    /// Too close to say.
+    /// Too close to the limit to decide.
     Either,
 }
 
@@ -79,10 +79,10 @@ impl BoundaryClient {
         }
     }
 
-    /// The final responses that were read, and whether something else is behind them.
+    /// The statuses of the final responses that were read.
     fn statuses(&self) -> Result<Vec<u16>, String> {
         let (mut statuses, mut rest) = (Vec::new(), &self.read[..]);
-        // Each round takes a response.
+        // Each iteration takes a response.
         loop {
             match parse(rest, false, self.has_seen_end) {
                 Parsed::Response(response) => {
@@ -100,7 +100,7 @@ impl BoundaryClient {
 
     fn send_what_is_due(&mut self, socket: &mut ClientSocket<'_>) {
         let now_ns = socket.now_ns();
-        // Each round sends a piece.
+        // Each iteration sends a piece.
         while let Some(piece) = self.script.get(self.next).copied() {
             let has_response = !self.read.is_empty();
             if piece.awaits_response && !has_response {
@@ -116,12 +116,12 @@ impl BoundaryClient {
         }
     }
 
-    /// How many final responses end its talk with the server, if that does not.
+    /// After how many final responses the client is done.
     fn responses_wanted(&self) -> usize {
         match self.boundary {
             Boundary::Head { from: 0 } | Boundary::Content { .. } | Boundary::Framing { .. } => 1,
             Boundary::Head { .. } | Boundary::Idle => 2,
-            // It wants to see the end.
+            // It waits for the end of the connection.
             Boundary::Drain => usize::MAX,
         }
     }
@@ -168,7 +168,7 @@ impl BoundaryClient {
         if is_whole { verdict } else { worse(verdict, one_wait(at, 0, end, now, margin_ns)) }
     }
 
-    /// The connection is over, or all is answered.
+    /// The connection has ended, or all responses have come.
     fn finish(&mut self, socket: &mut ClientSocket<'_>) {
         self.is_done = true;
         socket.close();
@@ -193,7 +193,7 @@ impl BoundaryClient {
         }
     }
 
-    /// Holds what it was given against what it must be given.
+    /// Compares the responses with the verdict.
     fn hold(&self, verdict: Verdict, statuses: &[u16], ended_ns: u64, responded_ns: Option<u64>) -> Result<(), String> {
         let (within, right): (Option<u64>, bool) = match (self.boundary, verdict) {
             (Boundary::Head { from: 0 }, Verdict::Inside) => (None, statuses == [204]),
@@ -202,7 +202,7 @@ impl BoundaryClient {
                 (None, statuses.len() == 1 && statuses != [408])
             }
             (Boundary::Head { from: 0 }, Verdict::Outside { .. }) => (responded_ns, statuses == [408]),
-            // It may have been refused before, for another reason.
+            // The server may have refused it earlier, for another reason.
             (Boundary::Content { .. } | Boundary::Framing { .. }, Verdict::Outside { .. }) => match statuses {
                 [408] => (responded_ns, true),
                 _ => (None, statuses.len() == 1 && statuses[0] >= 400),
@@ -224,7 +224,7 @@ impl BoundaryClient {
     }
 }
 
-/// A wait of `limit_ns` that began at `begun`, and was over with `came`.
+/// The verdict on one wait of `limit_ns` that began at `begun` and was ended by `came`.
 fn one_wait(begun: Moment, limit_ns: u64, came: Option<Moment>, now: Moment, margin_ns: u64) -> Verdict {
     let (from_ns, until_ns) = ((begun.at_ns + limit_ns).saturating_sub(margin_ns), begun.latest_ns(limit_ns, now));
     match came {
@@ -236,13 +236,13 @@ fn one_wait(begun: Moment, limit_ns: u64, came: Option<Moment>, now: Moment, mar
     }
 }
 
-/// The first of two that is not inside.
+/// The first of the two that is not `Inside`.
 fn worse(one: Verdict, other: Verdict) -> Verdict {
     if one == Verdict::Inside { other } else { one }
 }
 
-/// The server listens until the client was silent for too long, or all of it was too long, and not for less. That it does
-/// not listen for longer is seen at each connection.
+/// The server drains until the client has been silent for too long, or for the maximum time, and not shorter. That it
+/// does not drain longer is checked for each connection.
 fn drain_verdict(history: &History, margin_ns: u64) -> Verdict {
     let Some(ended) = history.ended else { return Verdict::Either };
     let mut from_ns = ended.at_ns + DRAIN_SILENCE_NS - margin_ns;

@@ -1,4 +1,4 @@
-//! What an honest client must get.
+//! What the response to an honest client's request must be.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,62 +12,62 @@ use crate::simulation::clients::request::OutstandingRequest;
 use crate::simulation::clients::responses::Response;
 use crate::simulation::file_model::{FileModel, Possible, VersionId};
 
-/// What a response must be.
+/// The expected response.
 #[derive(Clone)]
 pub(crate) enum Expected {
-    /// Of this status, with such a field, if one is named.
+    /// This status, with such a field if one is given.
     Status { status: u16, field: Option<(&'static str, String)> },
-    /// Of this status and with this content, when it has been decoded.
+    /// This status and this content, after decoding.
     Content { status: u16, content: Rc<[u8]> },
-    /// One range of the content, as first and last byte; or the whole, where the version may be too young to be named by a
-    /// date.
+    /// One range of the content, by its first and last byte. It may be the whole content if the version is too young
+    /// for a date to identify it.
     Range { first: usize, last: usize, of: Rc<[u8]>, may_be_whole: bool },
-    /// Several, as parts.
+    /// Several ranges, as multipart/byteranges.
     Parts { ranges: Vec<(usize, usize)>, of: Rc<[u8]> },
-    /// 416.
+    /// 416 (Range Not Satisfiable).
     NoRange { of_bytes: usize },
-    /// A file that may be replaced meanwhile, by its path beneath the root.
+    /// A file that may be replaced during the request, by its path below the root.
     File { name: String, condition: ReadCondition },
-    /// An upload under that name, where uploads are taken like this.
+    /// An upload under that name.
     Stored { name: String, condition: WriteCondition, rules: Rules },
-    /// What is in a directory, by its path beneath the root, with a slash behind it unless it is the root.
+    /// A listing of a directory, by its path below the root, with a slash at the end unless it is the root.
     Listing { directory: &'static str, format: &'static str },
-    /// All that is beneath a directory.
+    /// An archive of a directory.
     Archive { directory: &'static str },
 }
 
-/// How uploads are taken.
+/// The rules for uploads.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules {
     pub policy: UploadPolicy,
     pub bytes_max: Option<u64>,
-    /// Whether a version whose tag was strong may have a weak one later: the server knows only of its own run's uploads that
-    /// nothing can hide behind their times.
+    /// Whether a version whose tag was strong may have a weak tag later. After a restart the server does not know its
+    /// earlier uploads, and a coarse modification time may hide a change.
     pub tags_may_weaken: bool,
     pub disk_may_fail: bool,
 }
 
-/// Under which condition a file is read.
+/// The condition of a download.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ReadCondition {
     Nothing,
-    /// If it is not the version that was given last.
+    /// If it is not the version whose tag was given last.
     NoneMatch,
     /// A range, if it is that version.
     IfRange,
 }
 
-/// Under which condition a file is stored.
+/// The condition of an upload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WriteCondition {
     Nothing,
-    /// If nothing is there.
+    /// If no file exists.
     Absent,
-    /// If it has not been changed since long ago: any file there is younger.
+    /// If the file is older than a date in the past, which none is.
     AbsentByDate,
-    /// If the version is there that was given last.
+    /// If the version exists whose tag was given last.
     Match,
-    /// If anything is there.
+    /// If any file exists.
     Present,
 }
 
@@ -87,7 +87,7 @@ impl fmt::Display for Expected {
     }
 }
 
-/// What a response is judged by.
+/// The check of one response.
 pub(crate) struct ResponseCheck<'a> {
     pub outstanding: &'a OutstandingRequest,
     pub response: &'a Response,
@@ -192,7 +192,7 @@ impl ResponseCheck<'_> {
             }
             (404, ..) => self.model.may_read(name, None, outstanding.at_ns, now_ns),
             (304, ReadCondition::NoneMatch, Some((tag, content))) => {
-                // The comparison is weak: the tag may be so by now.
+                // The comparison is weak: the tag may be weak by now.
                 if response.field("etag").map(|tag| tag.trim_start_matches("W/")) != Some(tag) {
                     return Err("a 304 of another tag".to_owned());
                 }
@@ -205,7 +205,7 @@ impl ResponseCheck<'_> {
                 self.has_range(1, 20.min(content.len() - 1), &content)?;
                 self.model.may_read(name, Some(&content), outstanding.at_ns, now_ns)
             }
-            // None of the bytes is there: the version is too short.
+            // The version is too short for the range.
             (416, ReadCondition::IfRange, Some((_, content))) if content.len() < 2 => {
                 self.model.may_read(name, Some(&content), outstanding.at_ns, now_ns)
             }
@@ -236,7 +236,7 @@ impl ResponseCheck<'_> {
                 && !(is_post && response.status == 204);
             return if may { Ok(()) } else { Err(format!("stored ({}), although {possible:?}", response.status)) };
         }
-        // Where the disk fails behind the name, the file is there, and nobody knows for how long.
+        // If the disk fails after the file was named, the file exists, and nobody knows for how long.
         if response.status < 500 {
             self.model.refused(version);
         }
@@ -259,7 +259,7 @@ impl ResponseCheck<'_> {
     }
 }
 
-/// Whether an upload may be stored. `made`: whether it is said that it made the file, or that it replaced one.
+/// Whether an upload may be stored. `made` says whether the response reports a new file or a replaced one.
 fn may_be_stored(condition: WriteCondition, policy: UploadPolicy, made: Option<bool>, possible: &Possible) -> bool {
     let only_makes =
         policy == UploadPolicy::Create || matches!(condition, WriteCondition::Absent | WriteCondition::AbsentByDate);
@@ -276,7 +276,7 @@ fn may_be_stored(condition: WriteCondition, policy: UploadPolicy, made: Option<b
     }
 }
 
-/// Whether the condition of an upload may not hold.
+/// Whether the condition of an upload may be false.
 fn may_fail(condition: WriteCondition, rules: Rules, possible: &Possible) -> bool {
     let may_replace = rules.policy == UploadPolicy::Replace;
     match condition {
@@ -285,12 +285,12 @@ fn may_fail(condition: WriteCondition, rules: Rules, possible: &Possible) -> boo
         WriteCondition::Match => {
             possible.absent || may_replace && (possible.untagged || rules.tags_may_weaken || rules.disk_may_fail)
         }
-        // What the disk does not tell of is not selected.
+        // A file that the disk fails to report does not meet the condition.
         WriteCondition::Present => possible.absent || rules.disk_may_fail,
     }
 }
 
-/// Parts of multipart/byteranges: exactly these, in this order.
+/// The content is exactly these parts, in this order.
 fn check_parts(response: &Response, ranges: &[(usize, usize)], of: &[u8]) -> Result<(), String> {
     let media_type = response.field("content-type").unwrap_or_default();
     let Some(boundary) = media_type.strip_prefix("multipart/byteranges; boundary=") else {
@@ -315,7 +315,7 @@ fn check_parts(response: &Response, ranges: &[(usize, usize)], of: &[u8]) -> Res
     }
 }
 
-/// What is beneath a directory of the fixed files: the names of its entries, each with its content, if it is a file.
+/// The entries of a directory of fixed files: their names, with the content of files.
 pub(crate) fn fixed_entries(model: &FileModel, directory: &str) -> BTreeMap<String, Option<Rc<[u8]>>> {
     let mut entries = BTreeMap::new();
     for (name, content) in &model.fixed {

@@ -1,5 +1,5 @@
-//! A client of names that other processes of the machine change meanwhile: it may find them or not, but what it is given is
-//! one version from beginning to end, or ends short, and never comes from outside of the root.
+//! Clients of files that other processes change. A file may exist or not, but its content must be one version, or be
+//! cut short, and it must never come from outside of the root.
 
 use std::rc::Rc;
 
@@ -11,13 +11,13 @@ use crate::simulation::disk::{Action, Disk};
 use crate::simulation::file_model::content;
 use crate::simulation::network::START_UNIX_NS;
 
-/// What is outside of the root, beside it.
+/// A file outside of the root.
 const SECRET: &str = "/outside/secret";
 
-/// How long the content is that is cut by another process.
+/// The length to which another process truncates the file.
 const CUT_BYTES: usize = 10;
 
-/// A version of the file that others replace.
+/// The versions that other processes write.
 fn version(number: usize) -> Rc<[u8]> {
     content(2_000_000 + number as u64, [5_000, 40_000, 12_000][number % 3])
 }
@@ -28,7 +28,7 @@ fn secret() -> Rc<[u8]> {
     content(2_999_999, 300)
 }
 
-/// What is there before anybody acts.
+/// Creates the files before the run.
 pub(crate) fn write_files(disk: &Disk) {
     for directory in ["others", "others/box"] {
         disk.add_directory(directory);
@@ -65,13 +65,13 @@ pub(crate) fn actions() -> Vec<Action> {
     actions
 }
 
-/// Brings back what others have moved away.
+/// Moves back what another process has moved away.
 pub(crate) fn bring_back(disk: &Disk) {
-    // It may be in its place.
+    // Does nothing if it has not been moved.
     disk.act(&Action::Move { from: "/outside/box".to_owned(), to: "others/box".to_owned() });
 }
 
-/// What is wrong outside of the root, when all is over.
+/// Checks the files outside of the root after the run.
 pub(crate) fn check_outside(disk: &Disk) -> Result<(), String> {
     if disk.read(SECRET).as_deref() != Some(&secret()[..]) {
         return Err("a file outside of the root has changed".to_owned());
@@ -82,19 +82,19 @@ pub(crate) fn check_outside(disk: &Disk) -> Result<(), String> {
     }
 }
 
-/// A client of what others change.
+/// A client of files that other processes change.
 pub(crate) struct ExternalChangeClient {
     request: Vec<u8>,
     is_page: bool,
     read: Vec<u8>,
-    /// It makes no sense to look at what was read before there is so much of it.
+    /// How many bytes are needed before another attempt to parse is worthwhile.
     parses_from: usize,
     is_done: bool,
     complaint: Option<String>,
 }
 
 impl ExternalChangeClient {
-    /// `target_of` makes a target of a path beneath the root.
+    /// `target_of` gives the target of a path below the root.
     pub(crate) fn new(target_of: impl Fn(&str) -> String, random: &mut Rng) -> ExternalChangeClient {
         let names = ["others/page", "others/page", "others/box/inner", "others/way/secret", "others/way/inner"];
         let written = ["others/box/new", "others/way/new", "others/way"];

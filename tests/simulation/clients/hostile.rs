@@ -1,49 +1,49 @@
-//! Clients that do something else: each does it for a while, and is gone.
+//! Hostile clients that follow a script for a while and leave.
 
 use crate::simulation::clients::{Client, ClientSocket};
 
-/// What a client does to the server: it sends bytes, piece after piece.
+/// What a client sends, piece after piece.
 #[derive(Clone, Debug)]
 pub(crate) struct Script {
     pub name: &'static str,
     pub bytes: Vec<u8>,
     pub piece_bytes: usize,
     pub every_ns: u64,
-    /// Whether it reads what comes.
+    /// Whether it reads.
     pub reads: bool,
     /// Whether the first byte of each piece is urgent.
     pub is_urgent: bool,
-    /// What it does when all is sent.
+    /// What it does after its last byte.
     pub then: Then,
 }
 
-/// How a client goes on when it has sent all.
+/// What a client does after its last byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Then {
     Stays,
-    /// It sends its end at once, and stays.
+    /// It half-closes at once.
     Ends,
-    /// It closes without a look at the answer, after so long.
+    /// It closes without reading, after so long.
     Vanishes(u64),
     Resets(u64),
 }
 
 impl Script {
-    /// Sends all at once, reads and stays.
+    /// Sends everything at once, reads, and stays.
     pub(crate) fn new(name: &'static str, bytes: Vec<u8>) -> Script {
         let piece_bytes = usize::MAX;
         Script { name, bytes, piece_bytes, every_ns: 0, reads: true, is_urgent: false, then: Then::Stays }
     }
 }
 
-/// A client with a habit.
+/// A client with a script.
 pub(crate) struct Hostile {
     script: Script,
-    /// When it gives up, if the server has not ended it before.
+    /// When it leaves, if the server has not ended the connection before.
     leaves_ns: u64,
     sent: usize,
     next_ns: u64,
-    /// When it has sent all.
+    /// When it sent its last byte.
     sent_ns: Option<u64>,
     has_begun: bool,
     has_left: bool,

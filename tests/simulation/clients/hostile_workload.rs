@@ -1,4 +1,4 @@
-//! Which hostile clients there are, and what they send.
+//! Generates the hostile clients.
 
 use fastrand::Rng;
 use spindle::routes::UploadPolicy;
@@ -14,16 +14,16 @@ use crate::simulation::link::Path;
 use crate::simulation::network::{MICROSECOND, MILLISECOND, NetworkState, SECOND};
 use crate::simulation::scenario::{ClientBuilder, HOSTILE_UNTIL_NS, NewClient, Scenario, one_of, path, target_of};
 
-/// A request that needs no disk, and is answered by 204.
+/// A request that needs no disk call. Its response is a 204.
 const OPTIONS: &str = "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n";
 
-/// When a client leaves that waits for the server to end it: behind all limits.
+/// When a client leaves that waits for the server to end the connection: after all timeouts.
 const STAYS_UNTIL_NS: u64 = HOSTILE_UNTIL_NS + 480 * SECOND;
 
-/// How far from a limit a client keeps.
+/// The distances from a limit, in milliseconds.
 const BESIDE_NS: [i64; 8] = [-2_000, -300, -60, -20, 20, 60, 300, 2_000];
 
-/// From how many places on there may be a surge.
+/// The least connection limit at which a surge makes sense.
 const MANY_PLACES: usize = 20;
 
 /// Adds the hostile clients of a run.
@@ -42,7 +42,7 @@ pub(crate) fn add_clients(builder: &mut ClientBuilder<'_>) {
     if scenario.has_evictable_load && builder.config.includes(scenario.clients()) {
         return add_evictable_load(builder.inner, scenario, &mut random);
     }
-    // With a disk that takes minutes and a backlog of two, nobody would come through behind a flood.
+    // With a disk that takes minutes and a backlog of two, no honest client could connect during a flood.
     let can_be_flooded = scenario.network.backlog_max > 2 || scenario.fault_plan.slow == 0;
     if scenario.fault_plan.is_slow_always() && takes_uploads(scenario) && builder.config.includes(scenario.clients()) {
         return add_slow_uploads(builder.inner, scenario, &mut random);
@@ -56,7 +56,7 @@ pub(crate) fn add_clients(builder: &mut ClientBuilder<'_>) {
     }
 }
 
-/// Clients that hold a place and are not being answered, so that they give way; most of them come to one listener.
+/// Clients without a request in progress, which can be evicted. Most connect to one listener.
 fn add_evictable_load(inner: &mut NetworkState, scenario: &Scenario, random: &mut Rng) {
     for _ in 0..random.usize(20..80) {
         let bytes = match random.u8(..4) {
@@ -71,8 +71,8 @@ fn add_evictable_load(inner: &mut NetworkState, scenario: &Scenario, random: &mu
     }
 }
 
-/// Connections that are idle, on all places that there are; and newcomers that come just when those ask for more, so many
-/// that the server takes several turns to accept them.
+/// Idle connections up to the connection limit, which send a second request just when many new clients connect. The
+/// server takes several turns to accept these.
 fn add_surge(inner: &mut NetworkState, scenario: &Scenario, random: &mut Rng) {
     let (at_ns, idle_ns) = (random.u64(..60 * SECOND), SECOND);
     let path = Path { latency_ns: 20 * MICROSECOND, jitter_ns: 0, flight_bytes_max: 65_536, ..path(random) };
@@ -95,8 +95,8 @@ fn add_surge(inner: &mut NetworkState, scenario: &Scenario, random: &mut Rng) {
     }
 }
 
-/// Uploads to a disk that takes seconds for nearly every call: each waits for minutes for its turn, and more of its content
-/// has arrived each time.
+/// Uploads to a disk that takes seconds for nearly each call. Each waits for minutes to be driven again, and always has
+/// more content in its socket.
 fn add_slow_uploads(inner: &mut NetworkState, scenario: &Scenario, random: &mut Rng) {
     let at_ns = random.u64(..60 * SECOND);
     let content_bytes = 8 * 65_536;
@@ -109,7 +109,7 @@ fn add_slow_uploads(inner: &mut NetworkState, scenario: &Scenario, random: &mut 
     }
 }
 
-/// Many connections to one listener, all of one kind, within a second.
+/// Many connections of one kind to one listener, within a second.
 fn add_flood(inner: &mut NetworkState, scenario: &Scenario, random: &mut Rng) {
     let at_ns = random.u64(..60 * SECOND);
     let script = script(scenario, random);
@@ -124,13 +124,13 @@ fn client(scenario: &Scenario, leaves_ns: u64, random: &mut Rng) -> (Path, Box<d
     let may_be_ended = scenario.is_limited || scenario.fault_plan.may_fail();
     match random.u8(..13) {
         0..=2 => (path(random), Box::new(boundary_client(scenario, random))),
-        // It takes minutes, in which others would wait for its place.
+        // It takes minutes, and other clients would have to wait for its connection.
         3 if !scenario.is_limited => {
             let beyond_ns = one_of(random, &[-3_000, -1_000, 1_000, 3_000]) * MILLISECOND as i64;
             let path = Path { latency_ns: 0, jitter_ns: 0, flight_bytes_max: 65_536, ..path(random) };
             let wanted = 4 * (path.send_buffer_bytes + path.client_buffer_bytes) / 150_000 + 1;
             let get = get(scenario, "large.bin");
-            // A slow disk takes of the time that it needs to read on.
+            // A slow disk takes time that this client needs to read on.
             let may_be_ended = may_be_ended || scenario.fault_plan.slow > 0;
             (path, Box::new(SlowReader::new(get.as_bytes(), wanted, 150_000, beyond_ns, may_be_ended)))
         }
@@ -146,7 +146,7 @@ fn client(scenario: &Scenario, leaves_ns: u64, random: &mut Rng) -> (Path, Box<d
                 true => refused(&get, &put, random),
                 false => protocol_errors::one(&get, random),
             };
-            // An upload may be refused for what it is before it proves to be malformed.
+            // An upload may be refused for other reasons before it is found to be malformed.
             let statuses =
                 if takes_uploads(scenario) || statuses != [400, 408] { statuses } else { &[400, 405, 408, 409, 413] };
             (path, Box::new(MalformedClient::new(bytes, random.bool(), statuses, may_be_ended)))
@@ -154,7 +154,7 @@ fn client(scenario: &Scenario, leaves_ns: u64, random: &mut Rng) -> (Path, Box<d
         7 | 8 => {
             let path = Path { latency_ns: 20 * MICROSECOND, jitter_ns: 0, flight_bytes_max: 1448, ..path(random) };
             let requests = [get(scenario, "small.txt"), put(scenario, 30) + &"c".repeat(30), chunked_put(scenario, 20)];
-            // An upload keeps its name: nobody else knows of another one.
+            // The target of an upload is not mutated: no check knows of another file.
             let request = &requests[random.usize(..requests.len())];
             let kept = if request.starts_with("PUT") { request.find(" HTTP").unwrap_or(0) } else { 0 };
             let (name, rest) = request.split_at(kept);
@@ -163,7 +163,7 @@ fn client(scenario: &Scenario, leaves_ns: u64, random: &mut Rng) -> (Path, Box<d
             (path, Box::new(MalformedClient::new(bytes, random.bool(), &[], may_be_ended)))
         }
         9 => {
-            // It reads as fast as the server sends, and asks for more than a turn may send.
+            // It reads as fast as the server sends, and requests more than one turn may send.
             let path = Path { latency_ns: 0, jitter_ns: 0, flight_bytes_max: 65_536, ..path(random) };
             let path = Path { send_buffer_bytes: 262_144, client_buffer_bytes: 65_536, ..path };
             let bytes = get(scenario, "large.bin").repeat(30).into_bytes();
@@ -177,12 +177,12 @@ fn get(scenario: &Scenario, name: &str) -> String {
     format!("GET {} HTTP/1.1\r\nHost: a\r\n\r\n", target_of(scenario, name))
 }
 
-/// Whether uploads of any length are taken under any name.
+/// Whether uploads of each name and length are accepted.
 fn takes_uploads(scenario: &Scenario) -> bool {
     scenario.policy == UploadPolicy::Replace && scenario.upload_bytes_max.is_none()
 }
 
-/// An upload that is not complete without so many bytes.
+/// The head of an upload of so many bytes.
 fn put(scenario: &Scenario, bytes: usize) -> String {
     format!("PUT {} HTTP/1.1\r\nHost: a\r\nContent-Length: {bytes}\r\n\r\n", target_of(scenario, "up/never"))
 }
@@ -217,13 +217,14 @@ fn boundary_client(scenario: &Scenario, random: &mut Rng) -> BoundaryClient {
             (Boundary::Drain, b"nonsense\r\n\r\nmore of it".to_vec(), script)
         }
     };
-    // A call that would block although bytes wait, right behind a slow one of the disk, hides them from the timer.
+    // Directly after a slow disk call, a receive that would block without a reason hides the bytes from the timeout.
     let may_be_hidden =
         scenario.network.faults.blocked_receive > 0 && (scenario.fault_plan.slow > 0 || scenario.fault_plan.may_fail());
     BoundaryClient::new(boundary, stream, script, scenario.is_limited || may_be_hidden)
 }
 
-/// A head that comes in drips, or stalls at some place; perhaps behind a request that came along with its first byte.
+/// A head that arrives byte by byte or stalls, possibly after a complete request that was sent together with its first
+/// byte.
 fn head_boundary(random: &mut Rng) -> (Boundary, Vec<u8>, Vec<Piece>) {
     let from = if random.bool() { 0 } else { OPTIONS.len() };
     let stream = OPTIONS.repeat(if from == 0 { 1 } else { 2 });
@@ -237,7 +238,7 @@ fn head_boundary(random: &mut Rng) -> (Boundary, Vec<u8>, Vec<Piece>) {
     (Boundary::Head { from: from as u64 }, stream.into_bytes(), script)
 }
 
-/// An upload of which all that drips is framing: an extension of its last chunk, and trailers.
+/// An upload that ends with slow framing: a chunk extension, or trailers.
 fn framing_boundary(scenario: &Scenario, random: &mut Rng) -> (Boundary, Vec<u8>, Vec<Piece>) {
     let head = chunked_put(scenario, 0);
     let head = &head[..head.len() - b"0\r\n\r\n".len()];
@@ -249,8 +250,8 @@ fn framing_boundary(scenario: &Scenario, random: &mut Rng) -> (Boundary, Vec<u8>
     (Boundary::Framing { head_bytes: head.len() as u64 }, [head, framing].concat().into_bytes(), script)
 }
 
-/// Content that stalls for as long as it may at its beginning, or after it has earned all the time that there is; or that
-/// comes at just the least rate; or of which no byte comes but of its framing.
+/// Content that stalls for the grace period at its beginning, or for all the time that it has earned; or content at
+/// nearly the minimum rate.
 fn content_boundary(scenario: &Scenario, random: &mut Rng) -> (Boundary, Vec<u8>, Vec<Piece>) {
     let piece = |wait_ns, bytes| Piece { wait_ns, awaits_response: false, bytes };
     let (bytes, drips): (usize, Vec<Piece>) = match random.u8(..4) {
@@ -264,7 +265,7 @@ fn content_boundary(scenario: &Scenario, random: &mut Rng) -> (Boundary, Vec<u8>
     };
     let mut head = put(scenario, bytes);
     if random.u8(..3) == 0 {
-        // It is told to go on, and does not for a while.
+        // It ignores 100 (Continue) for a while.
         head = head.replacen("\r\n\r\n", "\r\nExpect: 100-continue\r\n\r\n", 1);
     }
     let head_bytes = head.len();
@@ -319,7 +320,7 @@ fn script(scenario: &Scenario, random: &mut Rng) -> Script {
     }
 }
 
-/// Requests of which any part may be the last that is sent.
+/// Requests that can be cut at any byte.
 fn whole(scenario: &Scenario) -> Vec<u8> {
     [
         get(scenario, "large.bin"),

@@ -1,11 +1,11 @@
-//! Listings and archives of a shared folder, read as their readers read them.
+//! Checks listings and archives of a shared folder.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
 use crate::simulation::clients::expected::{ResponseCheck, fixed_entries};
 
-/// Each entry that is there all the time is listed once, and no other but uploads.
+/// Each entry that exists during the whole run is listed once, and otherwise only uploads are listed.
 pub(crate) fn check_listing(check: &ResponseCheck<'_>, directory: &str, format: &str) -> Result<(), String> {
     if check.outstanding.request.is_head() {
         return Ok(());
@@ -34,13 +34,12 @@ pub(crate) fn check_listing(check: &ResponseCheck<'_>, directory: &str, format: 
     all_acknowledged(check, directory, |path| listed.contains(path))
 }
 
-/// Whether a file may be one that hostile clients write, under names that they garble, or that other processes change, of which
-/// bystanders know what they must be.
+/// Whether the file may have been written by a hostile client or by another process. Other checks cover these.
 fn is_of_others(path: &str) -> bool {
     path.starts_with("up/") || path.starts_with("others/")
 }
 
-/// Each upload to the directory is there that was acknowledged before the requests.
+/// Each upload that was acknowledged before the request exists.
 fn all_acknowledged(check: &ResponseCheck<'_>, directory: &str, is_there: impl Fn(&str) -> bool) -> Result<(), String> {
     for name in check.model.uploaded_names() {
         let is_within = name.strip_prefix(directory).is_some_and(|rest| !rest.contains('/'));
@@ -79,7 +78,7 @@ fn html_names(text: &str) -> Result<Vec<String>, String> {
     Ok(rows.filter_map(|row| Some(row.split_once("href=\"")?.1.split_once('"')?.0.to_owned())).collect())
 }
 
-/// Each file is in the archive that is there all the time, and of uploads whole versions.
+/// The archive contains each file that exists during the whole run, and complete versions of uploads.
 pub(crate) fn check_archive(check: &ResponseCheck<'_>, directory: &str) -> Result<(), String> {
     if check.outstanding.request.is_head() {
         return Ok(());

@@ -1,5 +1,5 @@
-//! Clients that send what is no request, or no longer one: mutated, cut short, too long, with both framings. They read all
-//! that comes, and must get an answer that no reset destroys.
+//! Clients that send malformed requests: mutated, truncated, too long, or with contradictory framing. They read
+//! everything, and no reset may destroy the response.
 
 use fastrand::Rng;
 
@@ -7,11 +7,11 @@ use crate::simulation::clients::responses::{Parsed, parse};
 use crate::simulation::clients::{Client, ClientSocket};
 use crate::simulation::network::MILLISECOND;
 
-/// Sends bytes at once, perhaps its end, and reads until the server ends.
+/// Sends bytes at once, possibly half-closes, and reads until the server ends the connection.
 pub(crate) struct MalformedClient {
     bytes: Vec<u8>,
     ends: bool,
-    /// Of these one must be the status of the last answer, unless there are none.
+    /// The last response must have one of these statuses; any if there are none.
     statuses: &'static [u16],
     may_be_ended: bool,
     has_begun: bool,
@@ -34,13 +34,13 @@ impl MalformedClient {
         }
     }
 
-    /// What is wrong with what it was given.
+    /// What was wrong with the responses.
     fn check(&self, saw_the_end: bool) -> Result<(), String> {
         if !saw_the_end {
             return Err("a reset came before the end".to_owned());
         }
         let (mut rest, mut last) = (&self.read[..], None);
-        // Each round takes a response.
+        // Each iteration takes a response.
         while !rest.is_empty() {
             match parse(rest, false, true) {
                 Parsed::Response(response) => {
@@ -99,7 +99,7 @@ impl Client for MalformedClient {
     }
 }
 
-/// A request, changed at some places.
+/// Mutates a request at some places.
 pub(crate) fn mutate(mut request: Vec<u8>, random: &mut Rng) -> Vec<u8> {
     for _ in 0..random.usize(1..=4) {
         if request.is_empty() {
@@ -118,7 +118,7 @@ pub(crate) fn mutate(mut request: Vec<u8>, random: &mut Rng) -> Vec<u8> {
             }
             5 => swap_lines(&mut request, random),
             _ => {
-                // Obsolete folding.
+                // Obsolete line folding.
                 if let Some(line) = memchr::memmem::find(&request[at..], b"\r\n").map(|line| at + line + 2) {
                     request.insert(line, b' ');
                 }
@@ -135,7 +135,7 @@ fn swap_lines(request: &mut Vec<u8>, random: &mut Rng) {
     *request = lines.concat();
 }
 
-/// What no request may be, with the status that it must be answered with.
+/// A request that must be refused, and the allowed statuses.
 pub(crate) fn refused(get: &str, put: &str, random: &mut Rng) -> (Vec<u8>, &'static [u16]) {
     let with = |fields: &str| get.replacen("\r\n\r\n", &format!("\r\n{fields}\r\n\r\n"), 1).into_bytes();
     let many_fields = (0..101).map(|number| format!("f{number}: x\r\n")).collect::<String>();

@@ -1,8 +1,8 @@
-//! A request for each protocol error that a whole head or content can have, and the status of its answer.
+//! A request for each protocol error that a complete head or content can cause, and the status of its response.
 
 use fastrand::Rng;
 
-/// Bytes that take the place of others in a plain GET.
+/// Replacements of text in a plain GET.
 const IN_THE_HEAD: [(&str, &str, &[u16]); 17] = [
     (" HTTP/1.1", "#part HTTP/1.1", &[400]),
     (" HTTP/1.1", "%zz HTTP/1.1", &[400]),
@@ -24,10 +24,10 @@ const IN_THE_HEAD: [(&str, &str, &[u16]); 17] = [
     ("Host: a", "Host: a\r\nTransfer-Encoding: gzip, chunked", &[501]),
 ];
 
-/// Content that is not in the chunked coding.
+/// Malformed chunked content.
 const CHUNKS: [&str; 4] = ["g\r\n", "5;\x01\r\nabcde\r\n", "3\r\nabcd\r\n", "3\nabc\r\n"];
 
-/// One of the requests, made of a plain GET and the target that it is for.
+/// One of the requests, made from a plain GET of that target.
 pub(crate) fn one(get: &str, random: &mut Rng) -> (Vec<u8>, &'static [u16]) {
     let chunked = |content: &str| {
         let head = get.replacen("GET", "PUT", 1).replacen("Host: a", "Host: a\r\nTransfer-Encoding: chunked", 1);

@@ -1,25 +1,25 @@
-//! Clients that read too little: at the edge of what the server puts up with, and not at all.
+//! Clients that read slowly, close to the write-stall timeout, and clients that never read.
 
 use crate::simulation::clients::responses::{Parsed, parse};
 use crate::simulation::clients::{Client, ClientSocket};
 use crate::simulation::network::{MILLISECOND, SECOND};
 use crate::simulation::timeouts::write_stall_ns;
 
-/// A client that waits before it reads on for nearly as long as the server lets it, or for a little longer.
+/// A client that pauses before it reads on for slightly less or slightly more than the write-stall timeout.
 pub(crate) struct SlowReader {
     requests: Vec<u8>,
-    /// How many responses it must get, and how long the content of each is.
+    /// How many responses it must receive, and the length of their content.
     wanted: usize,
     content_bytes: usize,
-    /// How much longer than allowed it waits; less than 0 for one that must be served.
+    /// By how much it exceeds the timeout; negative if it must be served.
     beyond_ns: i64,
-    /// Whether something else may end it: scarce places, or a disk that fails.
+    /// Whether something else may end it: the connection limit, or a disk that fails.
     may_be_ended: bool,
     has_begun: bool,
     read: Vec<u8>,
-    /// How much it still reads before it waits again.
+    /// How many bytes it reads before the next pause.
     appetite: usize,
-    /// When it will be called next by its own wish.
+    /// When it will be woken.
     wakes_ns: u64,
     is_done: bool,
     complaint: Option<String>,
@@ -48,7 +48,7 @@ impl SlowReader {
         }
     }
 
-    /// Reads if it is time to, and sees to it that it is called when it is.
+    /// Reads if the pause is over, and otherwise asks to be woken when it is.
     fn read_in_time(&mut self, socket: &mut ClientSocket<'_>) {
         let now_ns = socket.now_ns();
         let link = &socket.inner.links[socket.link];
@@ -66,7 +66,7 @@ impl SlowReader {
         self.appetite = self.appetite.saturating_sub(read.len());
         self.read.extend(read);
         if !is_over && self.appetite > 0 {
-            // What is under way comes within that, or nothing does.
+            // All bytes in flight arrive within that time.
             self.wake_in(socket, 10 * MILLISECOND);
         }
     }
@@ -81,7 +81,7 @@ impl SlowReader {
 
     fn responses(&self) -> Result<usize, String> {
         let (mut responses, mut rest) = (0, &self.read[..]);
-        // Each round takes a response.
+        // Each iteration takes a response.
         while let Parsed::Response(response) = parse(rest, false, false) {
             if response.status != 200 || response.content.len() != self.content_bytes {
                 return Err(format!("{} with {} bytes", response.status, response.content.len()));
@@ -102,7 +102,7 @@ impl SlowReader {
         socket.count(if is_inside { "reads just in time" } else { "reads just too late" });
         let right = match self.responses() {
             Ok(responses) if is_inside => responses == self.wanted,
-            // What is left fits the buffers, and needs no further read of it.
+            // The rest fits into the buffers, so that no further read is needed.
             Ok(responses) => has_ended_it || responses == self.wanted,
             Err(_) => false,
         };
@@ -143,7 +143,7 @@ impl Client for SlowReader {
     }
 }
 
-/// A client that asks again and again, and never reads.
+/// A client that keeps sending requests and never reads.
 pub(crate) struct NonReader {
     request: Vec<u8>,
     every_ns: u64,
@@ -153,7 +153,7 @@ pub(crate) struct NonReader {
     is_done: bool,
 }
 
-/// How often it asks at most.
+/// How long it sends requests.
 const NON_READER_REQUESTS_NS: u64 = 60 * SECOND;
 
 impl NonReader {

@@ -1,17 +1,17 @@
-//! Responses, as a client reads them: strictly.
+//! A strict parser of responses.
 
 /// A response.
 #[derive(Clone, Debug)]
 pub(crate) struct Response {
     pub status: u16,
-    /// Its field lines.
+    /// The field lines.
     lines: String,
     pub content: Vec<u8>,
-    /// How many bytes the content took with its framing.
+    /// The length of the content with its framing.
     pub framed_bytes: usize,
-    /// How many bytes the whole response took.
+    /// The length of the whole response.
     pub bytes: usize,
-    /// Whether only the end of the connection says that the content is complete.
+    /// Whether the content is delimited only by the end of the connection.
     pub ends_with_connection: bool,
 }
 
@@ -21,7 +21,7 @@ impl Response {
         field(&self.lines, name)
     }
 
-    /// Whether the connection ends behind it.
+    /// Whether it announces the end of the connection.
     pub(crate) fn closes(&self) -> bool {
         self.field("connection").is_some_and(|value| value.split(',').any(|option| option.trim() == "close"))
     }
@@ -32,23 +32,23 @@ fn field<'a>(lines: &'a str, name: &str) -> Option<&'a str> {
     fields.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
 }
 
-/// The lines of a head; a line break that is not CR LF leaves a line of the wrong form. Splitting at one character is much
+/// The lines of a head. A line break other than CR LF leaves a malformed line. Splitting at one character is much
 /// faster than at two.
 fn split_lines(lines: &str) -> impl Iterator<Item = &str> {
     lines.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line))
 }
 
-/// What a stream of bytes begins with.
+/// The result of parsing a stream.
 #[derive(Debug)]
 pub(crate) enum Parsed {
-    /// The start of a response, or nothing.
+    /// An incomplete response, or nothing.
     Partial,
     Response(Response),
-    /// No response, for this reason.
+    /// Not a response, for this reason.
     Malformed(String),
 }
 
-/// Reads a response, to a request of a method that is HEAD or not. With `has_ended`, no more will come.
+/// Parses a response to a HEAD request or to another one. With `has_ended`, no more bytes will come.
 pub(crate) fn parse(stream: &[u8], is_head: bool, has_ended: bool) -> Parsed {
     match try_parse(stream, is_head, has_ended) {
         Ok(Some(response)) => Parsed::Response(response),
@@ -57,7 +57,7 @@ pub(crate) fn parse(stream: &[u8], is_head: bool, has_ended: bool) -> Parsed {
     }
 }
 
-/// What of a response records are held against.
+/// What the checks of records need of a response.
 pub(crate) struct Measured {
     pub status: u16,
     /// See [`Response`].
@@ -65,7 +65,7 @@ pub(crate) struct Measured {
     pub bytes: usize,
 }
 
-/// Reads over a response, whose stream has ended; `None` where it is not whole.
+/// Measures a response in a stream that has ended; `None` if it is incomplete.
 pub(crate) fn measure(stream: &[u8], is_head: bool) -> Result<Option<Measured>, String> {
     let Some(head) = head(stream)? else { return Ok(None) };
     let framed_bytes = match framing(&head, is_head)? {
@@ -105,7 +105,7 @@ fn try_parse(stream: &[u8], is_head: bool, has_ended: bool) -> Result<Option<Res
     }))
 }
 
-/// How long a stream is at least that begins with a whole response, as far as is known of this one.
+/// A lower bound of the length of the first response, to avoid attempts to parse it before that.
 pub(crate) fn bytes_at_least(stream: &[u8], is_head: bool) -> usize {
     let Ok(Some(head)) = head(stream) else { return stream.len() };
     match framing(&head, is_head) {
@@ -120,7 +120,7 @@ struct Head<'a> {
     bytes: usize,
 }
 
-/// How content ends. None at all is a length of 0.
+/// How content is delimited. No content is a length of 0.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Framing {
     Length(usize),
@@ -161,10 +161,10 @@ fn framing(head: &Head<'_>, is_head: bool) -> Result<Framing, String> {
     }
 }
 
-/// Content in the chunked coding, and how many bytes that takes; `None` where it is not all there.
+/// Decodes chunked content. Returns it with its encoded length; `None` if it is incomplete.
 fn chunked(stream: &[u8]) -> Result<Option<(Vec<u8>, usize)>, String> {
     let (mut content, mut at) = (Vec::new(), 0);
-    // Each round takes a chunk.
+    // Each iteration takes a chunk.
     while let Some(line) = memchr::memmem::find(&stream[at..], b"\r\n") {
         let digits = String::from_utf8_lossy(&stream[at..at + line]).into_owned();
         let bytes = usize::from_str_radix(&digits, 16).map_err(|_| format!("a chunk size of {digits:?}"))?;

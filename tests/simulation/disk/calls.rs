@@ -13,25 +13,25 @@ use super::faults::{Call, Effect, Happening, error_name};
 use super::machine::Machine;
 use super::tree::{Cursor, Entries, Lookup, NodeId, TOP};
 
-/// What the fault of a slow call takes at most, in seconds.
+/// The longest that a slow call takes, in seconds.
 const SLOW_S_MAX: usize = 30;
 
 /// An open file or directory.
 pub(crate) struct DiskFile {
     disk: Disk,
     node: NodeId,
-    /// Which open file it is: that has the lock, and the place at which is written.
+    /// The number of the open file, which owns its lock and its write position.
     number: u64,
     offset: Cell<u64>,
     mode: Mode,
 }
 
-/// What an open file can do.
+/// What an open file permits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
     Read,
     Write,
-    /// Only to reach things by it, or to say what it is.
+    /// Only to resolve paths from it, and to identify it (O_PATH).
     Path,
 }
 
@@ -52,7 +52,7 @@ impl Drop for DiskFile {
 #[derive(Debug)]
 pub(crate) struct DiskEntries {
     directory: DiskFile,
-    /// What the last system call has told, and where the next one goes on.
+    /// The rest of the last system call's entries, and where the next call continues.
     buffer: Vec<(Box<[u8]>, FileKind)>,
     told: usize,
     cursor: Cursor,
@@ -61,7 +61,7 @@ pub(crate) struct DiskEntries {
 }
 
 impl Disk {
-    /// Makes a call: numbers it, lets happen what is to happen, and writes it down.
+    /// Makes a call: numbers it, injects its faults, and traces it.
     fn call<T>(
         &self,
         call: Call,
@@ -146,7 +146,7 @@ fn text(name: &[u8]) -> impl fmt::Display {
     name.escape_ascii()
 }
 
-/// How much of so many bytes is read or written; less than all where there is a bound.
+/// How many of `bytes` bytes a call reads or writes.
 fn shortened(bytes: usize, most: Option<usize>) -> usize {
     most.map_or(bytes, |most| most.min(bytes.saturating_sub(1)).max(1).min(bytes))
 }
@@ -491,7 +491,7 @@ impl FileSystem for Disk {
 }
 
 impl Disk {
-    /// Reads the next names of a directory, as `getdents` does: what is removed after that is told all the same.
+    /// Reads the next entries of a directory, as `getdents` does. Entries that are removed later are still returned.
     fn read_more(&self, entries: &mut DiskEntries) -> Result<(), Errno> {
         let node = entries.directory.node;
         self.call(

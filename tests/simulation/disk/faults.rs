@@ -1,4 +1,4 @@
-//! What goes wrong, and when: by a seed, or by a script.
+//! Which faults happen at which calls: chosen by a seed, or by a script.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -25,21 +25,21 @@ calls! {
     SyncFile SyncDirectory CloseErrors Entries ReopenDirectory NextEntry StatDirectory StatEntry
 }
 
-/// How many calls there are.
+/// The number of calls.
 const CALLS: usize = ALL.len();
 
-/// What a fault does to a call.
+/// The effect of a fault on a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Effect {
-    /// The call fails, and has done nothing; a failed fsync is a loss all the same.
+    /// The call fails without an effect. A failed fsync loses data nevertheless.
     Fail(Errno),
-    /// The call does a part of what it was asked.
+    /// The call reads or writes only a part.
     Short,
-    /// The clock goes on by some seconds.
+    /// The clock advances by some seconds.
     Slow,
-    /// The file system is read-only from now on.
+    /// The file system is read-only from then on.
     ReadOnly,
-    /// Another process does something first.
+    /// Another process acts before the call.
     Others,
     /// The power fails before the call.
     PowerCut,
@@ -77,7 +77,7 @@ const CHANGES: &[Call] = &[
 
 macro_rules! kinds {
     ($($name:literal $calls:expr, $effect:expr;)*) => {
-        /// Every kind of fault that there is.
+        /// All kinds of faults.
         pub(crate) const KINDS: &[Kind] = &[$(Kind { name: $name, calls: $calls, effect: $effect }),*];
     };
 }
@@ -121,14 +121,14 @@ kinds! {
     "power fails" ALL, Effect::PowerCut;
 }
 
-/// The kinds of faults that a seed may choose, as a set.
+/// The set of kinds that a seed may choose from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Enabled(pub(crate) u64);
 
 impl Enabled {
     pub(crate) const NONE: Enabled = Enabled(0);
 
-    /// All but the loss of power.
+    /// All but power cuts.
     pub(crate) fn all() -> Enabled {
         Enabled((1 << KINDS.len()) - 1).without("power fails")
     }
@@ -142,28 +142,28 @@ impl Enabled {
     }
 }
 
-/// The place in [`KINDS`] of the kind with that name.
+/// The index in [`KINDS`] of the kind with that name.
 pub(crate) fn kind(name: &str) -> usize {
     KINDS.iter().position(|kind| kind.name == name).expect("a kind of fault")
 }
 
-/// What a script makes happen at a call.
+/// A scripted event at a call.
 #[derive(Clone, Debug)]
 pub(crate) enum Event {
     /// A fault, by its name.
     Fault(&'static str),
-    /// A fault at each call that it fits, from this one on; none at all if it does not fit this one.
+    /// A fault at each matching call from this one on; none at all if this call does not match.
     FaultForEver(&'static str),
-    /// Another process does this.
+    /// An action of another process.
     Act(Action),
     /// The power fails before the call.
     PowerCut,
 }
 
-/// How often each kind of fault has happened, over all disks that share it.
+/// How often each kind of fault has happened, on all disks that share the counters.
 pub(crate) type Coverage = Rc<RefCell<BTreeMap<&'static str, u64>>>;
 
-/// A counter for each kind, at 0.
+/// Counters of all kinds, at 0.
 pub(crate) fn new_coverage() -> Coverage {
     Rc::new(RefCell::new(KINDS.iter().map(|kind| (kind.name, 0)).collect()))
 }
@@ -171,7 +171,7 @@ pub(crate) fn new_coverage() -> Coverage {
 #[derive(Debug)]
 pub(crate) struct Faults {
     random: fastrand::Rng,
-    /// How many of 65,536 calls go wrong.
+    /// How many of 65,536 calls have a fault.
     pub(crate) rate: u16,
     pub(crate) enabled: Enabled,
     for_ever: Vec<usize>,
@@ -179,13 +179,13 @@ pub(crate) struct Faults {
     /// What other processes may do.
     pub(crate) actions: Vec<Action>,
     pub(crate) coverage: Coverage,
-    /// How many calls were made.
+    /// The number of calls so far.
     pub(crate) calls: u64,
     calls_of_kind: [u64; CALLS],
     pub(crate) trace: Option<Rc<RefCell<Vec<String>>>>,
 }
 
-/// What is to happen at a call.
+/// What happens at a call.
 #[derive(Clone, Debug)]
 pub(crate) enum Happening {
     Effect(Effect),
@@ -208,7 +208,7 @@ impl Faults {
         }
     }
 
-    /// For the same machine after it has been started again: with the same chances, and without what a script had left.
+    /// The faults of the same machine after a restart: the same rates, without the rest of the script.
     pub(crate) fn restarted(&self, seed: u64) -> Faults {
         Faults {
             random: fastrand::Rng::with_seed(seed),
@@ -226,12 +226,12 @@ impl Faults {
         self.random.usize(..bound.max(1))
     }
 
-    /// Adds to the script: at the `number`th call from the start of the world, or at the `number`th of that kind.
+    /// Adds to the script: at the `number`th call in total, or at the `number`th call of that kind.
     pub(crate) fn script(&mut self, call: Option<Call>, number: u64, event: Event) {
         self.script.push((call, number, event));
     }
 
-    /// Whether the script has been played to its end.
+    /// Whether the script is complete.
     pub(crate) fn is_played(&self) -> bool {
         self.script.is_empty()
     }
@@ -240,11 +240,11 @@ impl Faults {
         self.calls_of_kind[call as usize]
     }
 
-    /// Numbers a call, and tells what happens at it.
+    /// Numbers a call, and returns what happens at it.
     pub(crate) fn next(&mut self, call: Call) -> Vec<Happening> {
         self.calls += 1;
         self.calls_of_kind[call as usize] += 1;
-        // Does not allocate as long as nothing happens.
+        // This does not allocate while nothing happens.
         let mut happenings = Vec::new();
         if !self.script.is_empty() {
             self.play(call, &mut happenings);
@@ -308,7 +308,7 @@ impl Faults {
     }
 }
 
-/// What an error number is called; `Errno` itself shows it as a sentence.
+/// The name of an error number. `Errno` displays a sentence.
 pub(crate) fn error_name(errno: Errno) -> String {
     let names = [
         (Errno::ACCESS, "ACCESS"),

@@ -1,5 +1,5 @@
-//! The state of the disk and of the kernel above it, and the steps from which the calls are made. Nothing fails here but for
-//! the reasons that a real system has.
+//! The state of the disk and of the kernel above it, and the steps of the calls. Steps fail only for the reasons of a
+//! real system.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -12,7 +12,7 @@ use super::power::{Change, Log, Record};
 use super::settings::{Loss, Settings};
 use super::tree::{Body, Content, Entries, Lookup, Node, NodeId, Permissions, TOP, Tree};
 
-/// The directory that is served, and one beside it.
+/// The served directory, and one beside it.
 pub(crate) const SERVED: NodeId = 1;
 pub(crate) const OUTSIDE: NodeId = 2;
 
@@ -23,16 +23,16 @@ pub(crate) struct Machine {
     pub(crate) log: Log,
     pub(crate) faults: Faults,
     pub(crate) clock: Rc<Cell<u64>>,
-    /// How many descriptors are open.
+    /// The number of open descriptors.
     pub(crate) descriptors: usize,
-    /// Since the power failed, or the process was killed, nothing does anything any more.
+    /// Set by a power cut or a kill. From then on no call has an effect.
     pub(crate) is_dead: bool,
     pub(crate) is_read_only: bool,
     pub(crate) used_bytes: u64,
     pub(crate) next_inode: u64,
     pub(crate) free_inodes: Vec<u64>,
     next_file: u64,
-    /// Nodes that no process can reach, while a loss of power might bring them back.
+    /// Nodes that no process can reach, but that a power cut may bring back.
     removed: Vec<NodeId>,
     spare: Vec<NodeId>,
 }
@@ -77,7 +77,7 @@ impl Machine {
         &mut self.tree.nodes[node]
     }
 
-    /// The time that the file system gives to what changes now.
+    /// The time that the file system records for a change.
     fn now_ns(&self) -> i128 {
         let now_ns = self.clock.get() - self.clock.get() % self.settings.tick_ns.max(1);
         self.rounded(now_ns)
@@ -116,7 +116,7 @@ impl Machine {
         }
     }
 
-    /// Sets an entry of a directory, and counts the links.
+    /// Sets an entry of a directory, and updates the link counts.
     pub(crate) fn set_entry(&mut self, directory: NodeId, name: &[u8], node: Option<NodeId>) {
         let now_ns = self.now_ns();
         let Ok(entries) = self.tree.entries_mut(directory) else { return };
@@ -147,7 +147,7 @@ impl Machine {
         }
     }
 
-    /// Changes what the inode of a node holds.
+    /// Changes an inode.
     pub(crate) fn recorded(&mut self, node: NodeId, change: impl FnOnce(&mut Node)) {
         let before = Record::of(self.node(node));
         change(self.node_mut(node));
@@ -164,7 +164,7 @@ impl Machine {
         }
     }
 
-    /// Frees what has no name and is not open.
+    /// Frees a node without names and open descriptors.
     pub(crate) fn release(&mut self, node: NodeId) {
         let Node { links, open, inode, .. } = *self.node(node);
         if links > 0 || open > 0 {
@@ -176,7 +176,7 @@ impl Machine {
         self.forget_removed();
     }
 
-    /// Everything that was changed reaches the disk.
+    /// Writes all changes to the disk.
     pub(crate) fn commit_all(&mut self) {
         self.log.clear();
         for node in self.log.take_unsafe() {
@@ -217,7 +217,7 @@ impl Machine {
         if self.descriptors < self.settings.descriptors_max { Ok(()) } else { Err(Errno::MFILE) }
     }
 
-    /// Whether a node may be opened so, by a call that follows no link any more.
+    /// Whether a node may be opened, by a call that follows no further link.
     pub(crate) fn may_open(&self, node: NodeId, access: Access) -> Result<(), Errno> {
         let (node, without_reading) = (self.node(node), self.settings.opens_unreadable);
         let kind = node.kind();
@@ -261,7 +261,7 @@ impl Machine {
         self.new_node(Body::File(Content::default()))
     }
 
-    /// Renames within a directory, as a process or another one does.
+    /// Renames within a directory, for the server or another process.
     pub(crate) fn rename(&mut self, directory: NodeId, from: &[u8], to: &[u8]) -> Result<(), Errno> {
         let node = self.tree.child(directory, from)?.ok_or(Errno::NOENT)?;
         let existing = self.tree.child(directory, to)?;
@@ -282,7 +282,7 @@ impl Machine {
                 entries.removed = true;
             }
         }
-        // The new name first: a node that loses its last name is freed.
+        // The new name comes first: a node that loses its last name is freed.
         self.set_entry(directory, to, Some(node));
         self.set_entry(directory, from, None);
         Ok(())
@@ -298,7 +298,7 @@ impl Machine {
         Ok(())
     }
 
-    /// Writes at the end of what the open file has written. Says how many bytes there was room for.
+    /// Writes at the write position of the open file. Returns how many bytes fit.
     pub(crate) fn write(&mut self, node: NodeId, offset: u64, content: &[u8]) -> Result<usize, Errno> {
         if self.is_read_only {
             return Err(Errno::ROFS);

@@ -1,15 +1,16 @@
-//! A disk in memory, for storage and the whole server to run on: it fills up, fails, is shared with other processes and
-//! loses power, all of it decided by a seed or by a script. Nothing here reads a clock or is left to chance.
+//! A simulated disk in memory, for tests of storage and of the whole server. It fills up, fails, is shared with other
+//! processes, and loses power. A seed or a script decides all of it. No real clock and no other randomness is used.
 //!
-//! - `tree` is what a process sees: nodes, names, paths.
+//! - `tree` contains the nodes, names and paths that a process sees.
 //! - `machine` is the disk and the kernel: descriptors, locks, space, permissions, times.
-//! - `calls` is [`FileSystem`](spindle::storage::FileSystem), each call numbered, traced and open to faults.
-//! - `faults` decides what goes wrong at which call.
-//! - `others` is what tests and other processes see and do.
-//! - `power` is what is not on the disk yet, and what a loss of power leaves. `settings::Loss` says what may be lost and which
-//!   systems lose it.
+//! - `calls` implements [`FileSystem`](spindle::storage::FileSystem). Each call is numbered, traced and subject to
+//!   faults.
+//! - `faults` decides which call has which fault.
+//! - `others` is for tests and other processes.
+//! - `power` knows what is not on the disk yet, and what a power cut leaves. `settings::Loss` says what may be lost and
+//!   on which systems.
 //!
-//! tests/file_system holds the same contract to this disk and to the real one.
+//! tests/file_system tests this disk and the real one against the same contract.
 
 #![allow(dead_code, reason = "several test programs include this, and none uses all of it")]
 #![allow(clippy::expect_used, reason = "a test may stop where it stands")]
@@ -45,7 +46,7 @@ use machine::Machine;
 use power::{Choices, reachable};
 use tree::{Body, NodeId, Tree};
 
-/// A disk, and the process that uses it. A clone is the same one.
+/// A disk, and the process that uses it. A clone is the same disk.
 #[derive(Clone)]
 pub(crate) struct Disk {
     machine: Rc<RefCell<Machine>>,
@@ -58,7 +59,7 @@ impl fmt::Debug for Disk {
 }
 
 impl Disk {
-    /// An empty disk, whose clock counts nanoseconds since 1970.
+    /// An empty disk. The clock counts nanoseconds since 1970.
     pub(crate) fn new(settings: Settings, clock: Rc<Cell<u64>>) -> Disk {
         Disk::with_coverage(settings, clock, new_coverage())
     }
@@ -69,42 +70,42 @@ impl Disk {
         Disk { machine: Rc::new(RefCell::new(Machine::new(settings, clock, faults))) }
     }
 
-    /// The path of the directory that is to be served.
+    /// The path of the served directory.
     pub(crate) fn root_path() -> &'static Path {
         Path::new("/served")
     }
 
-    /// Lets `rate` of 65,536 calls go wrong, in ways of which the seed chooses one.
+    /// Injects a fault of the enabled kinds into `rate` of 65,536 calls. The seed chooses them.
     pub(crate) fn fail(&self, rate: u16, enabled: Enabled) {
         let mut machine = self.machine.borrow_mut();
         (machine.faults.rate, machine.faults.enabled) = (rate, enabled);
     }
 
-    /// What other processes may do where the seed lets them.
+    /// Sets what other processes may do when the seed chooses that fault.
     pub(crate) fn others_may(&self, actions: Vec<Action>) {
         self.machine.borrow_mut().faults.actions = actions;
     }
 
-    /// Makes something happen at the `number`th call that is made from now on, counted from 1.
+    /// Schedules an event at the `number`th call from now on, counted from 1.
     pub(crate) fn at_call(&self, number: u64, event: Event) {
         let mut machine = self.machine.borrow_mut();
         let number = machine.faults.calls + number;
         machine.faults.script(None, number, event);
     }
 
-    /// Makes something happen at the `number`th call of that kind from now on, counted from 1.
+    /// Schedules an event at the `number`th call of that kind from now on, counted from 1.
     pub(crate) fn at(&self, call: Call, number: u64, event: Event) {
         let mut machine = self.machine.borrow_mut();
         let number = machine.faults.calls_of(call) + number;
         machine.faults.script(Some(call), number, event);
     }
 
-    /// Whether everything scripted has happened.
+    /// Whether all scheduled events have happened.
     pub(crate) fn is_script_played(&self) -> bool {
         self.machine.borrow().faults.is_played()
     }
 
-    /// How many calls have been made.
+    /// The number of calls so far.
     pub(crate) fn calls(&self) -> u64 {
         self.machine.borrow().faults.calls
     }
@@ -114,14 +115,14 @@ impl Disk {
         Rc::clone(&self.machine.borrow().faults.coverage)
     }
 
-    /// Writes each call down from now on: number, name, what it is about, result.
+    /// Starts a trace of the calls: number, name, subject, result.
     pub(crate) fn trace(&self) -> Rc<RefCell<Vec<String>>> {
         let trace = Rc::new(RefCell::new(Vec::new()));
         self.machine.borrow_mut().faults.trace = Some(Rc::clone(&trace));
         trace
     }
 
-    /// Writes nothing down any more.
+    /// Ends the trace.
     pub(crate) fn stop_tracing(&self) {
         self.machine.borrow_mut().faults.trace = None;
     }
@@ -130,13 +131,13 @@ impl Disk {
         change(&mut self.machine.borrow_mut().settings);
     }
 
-    /// From now on nothing can be written.
+    /// From now on no write succeeds.
     pub(crate) fn become_read_only(&self) {
         self.machine.borrow_mut().is_read_only = true;
     }
 
-    /// Cuts the power, or kills the process: from now on each call fails and does nothing, closing files too. What is on the
-    /// disk then is told by [`after_kill`](Disk::after_kill) and the two below it.
+    /// Cuts the power, or kills the process. From now on each call fails without an effect, also closing files.
+    /// [`after_kill`](Disk::after_kill) and the two methods after it give what is then on the disk.
     pub(crate) fn stop(&self) {
         self.machine.borrow_mut().is_dead = true;
     }
@@ -145,17 +146,17 @@ impl Disk {
         self.machine.borrow().is_dead
     }
 
-    /// Everything that the kernel holds back reaches the disk.
+    /// Writes all of the kernel's cached changes to the disk.
     pub(crate) fn write_back(&self) {
         self.machine.borrow_mut().commit_all();
     }
 
-    /// How many changes a loss of power could take.
+    /// How many changes a power cut could lose.
     pub(crate) fn changes_at_risk(&self) -> usize {
         self.machine.borrow().changes_at_risk()
     }
 
-    /// The same machine after its process was killed, and nothing lost but what was open. The old one stops.
+    /// The same machine after the process was killed. Only open files are lost. The old disk stops.
     pub(crate) fn after_kill(&self) -> Disk {
         self.stop();
         let machine = self.machine.borrow();
@@ -165,7 +166,7 @@ impl Disk {
         Disk { machine: Rc::new(RefCell::new(restarted)) }
     }
 
-    /// The same machine after a loss of power, in one of the states that are possible: the seed says which. The old one stops.
+    /// The same machine after a power cut, in one of the possible states, chosen by the seed. The old disk stops.
     pub(crate) fn after_power_loss(&self) -> Disk {
         self.stop();
         let mut random = fastrand::Rng::with_seed({
@@ -175,13 +176,13 @@ impl Disk {
         self.after_choices(&mut |possibilities| random.usize(..possibilities.max(1)))
     }
 
-    /// Calls `visit` with the machine in each different state that is possible after a loss of power now, and returns how many
-    /// there are; `None` if they are more than `most`: then `visit` has seen so many.
+    /// Calls `visit` with the machine in each distinct state that a power cut could leave now, and returns their
+    /// number; `None` if there are more than `most`, after `most` visits.
     pub(crate) fn after_each_power_loss(&self, most: usize, mut visit: impl FnMut(&Disk)) -> Option<usize> {
         self.stop();
         let mut choices = Choices::default();
         let mut seen = HashSet::new();
-        // Many ways lead to the same state.
+        // Different choices can lead to the same state.
         for _ in 0..most.saturating_mul(64) {
             let disk = self.after_choices(&mut |possibilities| choices.choose(possibilities));
             if seen.insert(disk.fingerprint()) {
@@ -236,7 +237,7 @@ impl Machine {
         machine
     }
 
-    /// Nothing is open any more, and what has no name is gone. Counts everything anew.
+    /// Closes all files, frees those without a name, and counts everything again.
     fn close_everything(&mut self) {
         let reachable: Vec<NodeId> = reachable(&self.tree);
         for node in &mut self.tree.nodes {
@@ -247,7 +248,7 @@ impl Machine {
         self.next_inode = 1 + self.tree.nodes.iter().map(|node| node.inode).max().unwrap_or(1);
         for &node in &reachable {
             if !numbers.insert(self.node(node).inode) {
-                // Its number had been given to another file. Both are there, so it had not been freed on the disk.
+                // Its inode number had been given to another file. Both exist, so it was not freed on the disk.
                 self.node_mut(node).inode = self.next_inode;
                 self.next_inode += 1;
             }

@@ -1,7 +1,6 @@
-//! What can be seen and done from the outside: by tests, which make and look at a tree, and by the other processes of the
-//! machine, which need no permission and are never refused.
+//! What tests and other processes see and do. They need no permission and are never refused.
 //!
-//! Paths start at the served directory, or with `/` at the top, where it is called `/served`, beside `/outside`.
+//! Paths start at the served directory, or with `/` at the top, which contains `/served` and `/outside`.
 
 use rustix::io::Errno;
 
@@ -10,7 +9,7 @@ use super::machine::{Machine, OUTSIDE, SERVED};
 use super::power::reachable;
 use super::tree::{Body, Content, Entries, Lookup, NodeId, Permissions};
 
-/// What another process does. Where it cannot be done, nothing happens.
+/// An action of another process. If it is impossible, nothing happens.
 #[derive(Clone, Debug)]
 pub(crate) enum Action {
     /// Renames within a directory.
@@ -19,12 +18,12 @@ pub(crate) enum Action {
         from: String,
         to: String,
     },
-    /// Replaces a file by a new one, by a rename, as editors do.
+    /// Replaces a file by a new one with a rename, as editors do.
     Replace {
         path: String,
         content: Vec<u8>,
     },
-    /// Writes over the content of a file, which stays the same file.
+    /// Overwrites the content of a file in place.
     Overwrite {
         path: String,
         content: Vec<u8>,
@@ -33,7 +32,7 @@ pub(crate) enum Action {
         path: String,
         bytes: usize,
     },
-    /// Creates a file where there is none.
+    /// Creates a file if there is none.
     Create {
         path: String,
         content: Vec<u8>,
@@ -45,7 +44,7 @@ pub(crate) enum Action {
         from: String,
         to: String,
     },
-    /// Makes a link, in place of what has the name unless that is a directory.
+    /// Creates a symbolic link. It replaces anything but a directory.
     SoftLink {
         target: String,
         path: String,
@@ -57,7 +56,7 @@ pub(crate) enum Action {
     RemoveTree {
         path: String,
     },
-    /// Moves something to another place, perhaps out of the root, unless something has the name there.
+    /// Moves something to another directory, possibly out of the root, unless the name exists there.
     Move {
         from: String,
         to: String,
@@ -84,7 +83,7 @@ impl Machine {
         self.tree.resolve(SERVED, path.as_bytes(), Lookup { follow_last: false, beneath: None })
     }
 
-    /// Gives a new node a name, in the place of what had it.
+    /// Gives a new node a name. It replaces what had that name.
     fn put(&mut self, path: &str, body: Body) -> Result<NodeId, Errno> {
         let (parent, name) = self.place(path)?;
         if let Some(existing) = self.tree.entries(parent)?.get(&name)
@@ -105,7 +104,7 @@ impl Machine {
         let Some(content) = changed.content_mut() else { return Err(Errno::INVAL) };
         let before = content.bytes.len() as u64;
         change(&mut content.bytes);
-        // Taken as written to the disk at once: what other processes may lose is not at stake.
+        // It counts as written to the disk: what other processes may lose is not tested.
         content.safe = content.bytes.len();
         content.lost.clear();
         let after = content.bytes.len() as u64;
@@ -185,7 +184,7 @@ fn file(content: &[u8]) -> Body {
     Body::File(Content { bytes: content.to_vec(), safe: content.len(), lost: Vec::new() })
 }
 
-/// A tree is made before a test begins: all that is added here is on the disk. Each panics where it cannot be done.
+/// Creates files before a test. They are on the disk at once. Each method panics if it fails.
 impl Disk {
     fn add(&self, path: &str, body: Body) -> NodeId {
         let mut machine = self.machine.borrow_mut();
@@ -220,7 +219,7 @@ impl Disk {
         assert!(self.act(&Action::Permit { path: path.to_owned(), permissions }), "{path} is there");
     }
 
-    /// Lets another process do something. Says whether it could.
+    /// Makes another process act. Returns whether it could.
     pub(crate) fn act(&self, action: &Action) -> bool {
         let mut machine = self.machine.borrow_mut();
         let result = machine.act(action);
@@ -230,14 +229,14 @@ impl Disk {
         result.is_ok()
     }
 
-    /// The content of the file that a path leads to; `None` where it leads to none.
+    /// The content of the file at a path; `None` if there is none.
     pub(crate) fn read(&self, path: &str) -> Option<Vec<u8>> {
         let machine = self.machine.borrow();
         let node = machine.resolve(SERVED, path.as_bytes(), true).ok()?;
         machine.node(node).content().map(|content| content.bytes.clone())
     }
 
-    /// The names in a directory, in order.
+    /// The names in a directory, sorted.
     pub(crate) fn names(&self, path: &str) -> Vec<String> {
         let machine = self.machine.borrow();
         let names = |node| {
@@ -249,7 +248,7 @@ impl Disk {
         names
     }
 
-    /// All paths below a directory, with the kind and the content of each, as text: two trees with the same text are the same.
+    /// All paths below a directory with their kinds and contents, as text, to compare trees.
     pub(crate) fn everything(&self, path: &str) -> Vec<String> {
         let machine = self.machine.borrow();
         let mut found = Vec::new();
@@ -260,7 +259,7 @@ impl Disk {
         found
     }
 
-    /// The names of temporary files, in all directories.
+    /// The names of temporary files in all directories.
     pub(crate) fn temporary_names(&self) -> Vec<String> {
         let machine = self.machine.borrow();
         let mut hidden = Vec::new();
@@ -273,17 +272,17 @@ impl Disk {
         hidden
     }
 
-    /// How many descriptors the process has open.
+    /// The number of descriptors that the process has open.
     pub(crate) fn descriptors(&self) -> usize {
         self.machine.borrow().descriptors
     }
 
-    /// How many bytes all files take, those without a name too.
+    /// The size of all files, including those without a name.
     pub(crate) fn used_bytes(&self) -> u64 {
         self.machine.borrow().used_bytes
     }
 
-    /// What lies outside of the served directory.
+    /// What is outside of the served directory.
     pub(crate) fn outside(&self) -> Vec<String> {
         let machine = self.machine.borrow();
         let mut found = Vec::new();

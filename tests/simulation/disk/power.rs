@@ -1,7 +1,7 @@
-//! What is not on the disk yet, what an fsync makes safe, and what is there after the power has failed.
+//! What is not on the disk yet, what an fsync writes, and what a power cut leaves.
 //!
-//! The tree holds everything as processes see it. The log holds each change that the disk may lack, with what was there
-//! before, so that a state after a loss is made by taking changes back.
+//! The tree is what processes see. The log contains each change that may not be on the disk, with the previous state. A
+//! state after a power cut is made by undoing changes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,10 +9,10 @@ use super::machine::{Machine, OUTSIDE, SERVED};
 use super::settings::Loss;
 use super::tree::{Body, Content, Node, NodeId, TOP, Tree};
 
-/// Behind so many changes the kernel has written everything by itself.
+/// After so many changes the kernel writes everything by itself.
 const LOG_MAX: usize = 4096;
 
-/// What an inode holds on the disk besides the content.
+/// The contents of an inode on the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Record {
     links: u32,
@@ -36,14 +36,14 @@ pub(crate) enum Change {
 
 #[derive(Clone, Debug)]
 struct Logged {
-    /// The changes of one call reach a journal together.
+    /// The changes of one call are one transaction of a journal.
     call: u64,
     change: Change,
-    /// An fsync that should have written it has failed: no later one does.
+    /// An fsync that should have written it has failed. No later fsync writes it.
     is_stuck: bool,
 }
 
-/// The changes that the disk may lack, in their order.
+/// The changes that may not be on the disk, in order.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Log {
     changes: Vec<Logged>,
@@ -53,7 +53,7 @@ pub(crate) struct Log {
 
 impl Log {
     pub(crate) fn push(&mut self, call: u64, change: Change) {
-        // Many writes to a file in a row count as one.
+        // Consecutive writes to a file count as one.
         if let (
             Some(Logged { change: Change::Record { node, after, .. }, is_stuck: false, .. }),
             Change::Record { node: same, after: new, .. },
@@ -88,7 +88,7 @@ impl Log {
         self.changes.clear();
     }
 
-    /// Writes the inode, or the entries, of a node. What an earlier fsync has failed to write is written only if it has been
+    /// Writes the inode, or the entries, of a node. What an earlier fsync has failed to write is written only if it was
     /// changed again.
     fn write_all_of(&mut self, node: NodeId) {
         let is_written = |logged: &&Logged| !logged.is_stuck && is_of(&logged.change, node);
@@ -96,7 +96,7 @@ impl Log {
         self.changes.retain(|logged| !written.iter().any(|change| is_same_place(change, &logged.change)));
     }
 
-    /// No later change of the node is needed to know what the disk has.
+    /// No later change of the node is needed to know the state of the disk.
     pub(crate) fn forget_content(&mut self, node: NodeId) {
         self.unsafe_nodes.remove(&node);
         self.changes.retain(|logged| !matches!(logged.change, Change::Record { node: other, .. } if other == node));
@@ -104,7 +104,7 @@ impl Log {
 }
 
 impl Machine {
-    /// What a successful fsync writes.
+    /// The effect of a successful fsync.
     pub(crate) fn sync(&mut self, node: NodeId) {
         match self.settings.loss {
             Loss::None => return,
@@ -134,7 +134,7 @@ impl Machine {
         }
     }
 
-    /// What a failed fsync does: what it should have written counts as written, and is not.
+    /// The effect of a failed fsync: the changes count as written, but are not.
     pub(crate) fn fail_to_sync(&mut self, node: NodeId) {
         self.log.unsafe_nodes.remove(&node);
         if let Some(content) = self.node_mut(node).content_mut() {
@@ -146,17 +146,17 @@ impl Machine {
         }
         let (is_file, is_cruel) = (self.node(node).content().is_some(), self.settings.loss == Loss::Cruel);
         for logged in &mut self.log.changes {
-            // A journal that cannot be written holds up everything.
+            // A journal that cannot be written blocks all changes.
             logged.is_stuck |= if is_cruel { is_of(&logged.change, node) } else { !is_file };
         }
     }
 
-    /// How many changes the disk may lack.
+    /// How many changes may not be on the disk.
     pub(crate) fn changes_at_risk(&self) -> usize {
         self.log.changes.len() + self.log.unsafe_nodes.len()
     }
 
-    /// What is on the disk when the power comes back. Where there is a choice among `n` possibilities, `choose(n)` makes it.
+    /// The tree after a power cut. `choose(n)` chooses one of `n` possibilities.
     pub(crate) fn tree_after_power_loss(&self, choose: &mut dyn FnMut(usize) -> usize) -> Tree {
         let mut tree = self.tree.clone();
         match self.settings.loss {
@@ -178,7 +178,7 @@ impl Machine {
         tree
     }
 
-    /// Takes back the last changes.
+    /// Undoes the last changes.
     fn lose_the_end(&self, tree: &mut Tree, choose: &mut dyn FnMut(usize) -> usize) {
         for is_stuck in [false, true] {
             let changes: Vec<&Logged> = self.log.changes.iter().filter(|logged| logged.is_stuck == is_stuck).collect();
@@ -193,7 +193,7 @@ impl Machine {
         }
     }
 
-    /// Takes each entry and each inode back to any state that it had since it was last written.
+    /// Undoes the changes of each entry and each inode independently.
     fn lose_anything(&self, tree: &mut Tree, choose: &mut dyn FnMut(usize) -> usize) {
         let mut entries: BTreeMap<(NodeId, &[u8]), Vec<Option<NodeId>>> = BTreeMap::new();
         let mut records: BTreeMap<NodeId, Vec<Record>> = BTreeMap::new();
@@ -207,7 +207,7 @@ impl Machine {
                 }
                 Change::Record { node, before, after } => {
                     let states = records.entry(*node).or_insert_with(|| vec![*before]);
-                    // Where there are no hard links a file is not freed apart from its entry.
+                    // Without hard links a file is not freed independently of its entry.
                     let is_freed = after.links == 0 && states.iter().any(|state| state.links > 0);
                     let is_possible = self.settings.no_links.is_none() || !is_freed;
                     if is_possible && !states.contains(after) {
@@ -255,7 +255,7 @@ fn is_same_place(one: &Change, other: &Change) -> bool {
 fn take_back(tree: &mut Tree, change: &Change) {
     match change {
         Change::Entry { directory, name, before, after } => {
-            // A later change may have reached the disk although this one could not.
+            // A later change may be on the disk although this one is not.
             if let Ok(entries) = tree.entries_mut(*directory)
                 && entries.get(name) == *after
             {
@@ -273,7 +273,7 @@ fn restore(node: &mut Node, record: Record) {
     }
 }
 
-/// What the check of the file system does at the start with entries that lead to an inode without names.
+/// The file system check at the start removes entries of inodes without names.
 fn remove_entries_of(tree: &mut Tree, orphans: &[NodeId]) {
     if orphans.is_empty() {
         return;
@@ -289,7 +289,7 @@ fn remove_entries_of(tree: &mut Tree, orphans: &[NodeId]) {
     }
 }
 
-/// Content behind what is safe may be there or not, block by block.
+/// Each block of unwritten content may be on the disk or not.
 fn lose_blocks(content: &mut Content, block_bytes: usize, choose: &mut dyn FnMut(usize) -> usize) {
     const GROUPS_MAX: usize = 3;
     let (safe, end) = (content.safe.min(content.bytes.len()), content.bytes.len());
@@ -311,7 +311,7 @@ fn lose_blocks(content: &mut Content, block_bytes: usize, choose: &mut dyn FnMut
     }
 }
 
-/// All nodes that have a name, in the order of their first names.
+/// All nodes with a name, in the order of their first names.
 pub(crate) fn reachable(tree: &Tree) -> Vec<NodeId> {
     let mut found = vec![TOP, SERVED, OUTSIDE];
     let mut seen: BTreeSet<NodeId> = found.iter().copied().collect();
@@ -329,7 +329,7 @@ pub(crate) fn reachable(tree: &Tree) -> Vec<NodeId> {
     found
 }
 
-/// Goes through all the ways in which a number of choices can be made, one after the other.
+/// Enumerates all ways to make a number of choices.
 #[derive(Debug, Default)]
 pub(crate) struct Choices {
     made: Vec<(usize, usize)>,
@@ -347,7 +347,7 @@ impl Choices {
         self.made[self.place - 1].0
     }
 
-    /// Begins anew with the next way; `false` when all have been gone.
+    /// Starts again with the next way; `false` after the last.
     pub(crate) fn next_way(&mut self) -> bool {
         self.place = 0;
         while let Some((choice, possibilities)) = self.made.last_mut() {

@@ -1,71 +1,72 @@
-//! What kind of system the disk stands for, and how much of everything it has.
+//! The kind of system that the disk simulates, and its limits.
 
 use rustix::io::Errno;
 
-/// What a loss of power may take. Each model allows what the ones before it allow, and more.
+/// What a power cut may lose. Each model allows all that the previous ones allow, and more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Loss {
-    /// Nothing is remembered of what could be lost: for runs without power cuts, a little faster.
+    /// Nothing is recorded. A little faster, for runs without power cuts.
     None,
-    /// All changes reach the disk in the order in which they were made, content before the name that shows it: what is
-    /// there after a cut is a state that was there before. An fsync of anything writes all that came before. So behaves ext4
-    /// with `data=journal`; with `data=ordered` and without delayed allocation it comes close; so do file systems that write
-    /// snapshots, as ZFS and APFS do.
+    /// All changes reach the disk in order, content before the name that shows it. After a power cut the disk is in a
+    /// state that it had before. An fsync writes all earlier changes. ext4 with `data=journal` behaves so; ext4 with
+    /// `data=ordered` and without delayed allocation nearly does, and so do file systems that write snapshots, as ZFS
+    /// and APFS.
     Ordered,
-    /// Names, sizes and times are journalled, and reach the disk in order; content does not wait for them nor they for it.
-    /// A file may have its name and be empty, or short, or have its length with any subset of its unwritten blocks zero or
-    /// full of what others had there before. An fsync of a file writes its content and commits all names, sizes and times
-    /// that were changed before; that of a directory commits only those. So behave ext4 (`data=writeback`, and `data=ordered`
-    /// with delayed allocation as to empty files), XFS, Btrfs without its log.
+    /// Names, sizes and times are journalled, and reach the disk in order. Content is independent of them. A file may
+    /// have its name and be empty or short, or have its length with any subset of its unwritten blocks zero or filled
+    /// with old data of others. An fsync of a file writes its content and commits all earlier changes of names, sizes
+    /// and times; an fsync of a directory only commits these. ext4 (`data=writeback`, and for empty files
+    /// `data=ordered` with delayed allocation), XFS, and Btrfs without its log behave so.
     Journalled,
-    /// Nothing is ordered but by fsync. Each entry of a directory is as new or as old as it likes, and so is each inode
-    /// (its link count, size and times together), and each block of content. An fsync of a file writes its content and its
-    /// inode as it is then, and no name; that of a directory writes its entries, and no inode. A name that leads to an inode
-    /// that was never written, or was last written without a name, is removed by the check of the file system at the
-    /// start: so a file is lost that was flushed while it was unnamed, then linked, and its directory flushed. Ext2 was seen
-    /// to do so; FAT and the like order nothing either. In the same way an entry is removed whose file was freed on the disk when
-    /// another took its name, before the directory was written: ext4 without a journal was seen to do that. Without hard links it is left out: no
-    /// program can help it then, and FAT, which has none, keeps the file in its entry.
+    /// Only fsync orders changes. Each directory entry, each inode (link count, size and times together) and each block
+    /// of content may be in any of its states since it was last written. An fsync of a file writes its content and its
+    /// inode, but no name; an fsync of a directory writes its entries, but no inode. The file system check at the start
+    /// removes a name whose inode was never written, or was last written without a name. So a file is lost that was
+    /// flushed while it was unnamed and then linked, even if its directory was flushed. Ext2 was seen to do so; FAT and
+    /// similar file systems order nothing either. The check also removes an entry whose file was freed on the disk when
+    /// another took its name, before the directory was written: ext4 without a journal was seen to do that. This is
+    /// left out for file systems without hard links: no program can prevent it there, and FAT keeps the file in its
+    /// entry.
     Cruel,
 }
 
-/// The system.
+/// A system.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     /// Decides which faults happen, and what is lost.
     pub(crate) seed: u64,
     pub(crate) open_beneath: bool,
     pub(crate) unnamed_files: bool,
-    /// Whether `/proc` or the kernel lets an unnamed file have a name.
+    /// Whether an unnamed file can be given a name, by `/proc` or by the kernel.
     pub(crate) can_link_unnamed: bool,
     pub(crate) rename_noreplace: bool,
-    /// A directory or file can be opened without permission to read it, to pass through or to identify it.
+    /// Whether a directory or file can be opened without permission to read it, to resolve paths or to identify it.
     pub(crate) opens_unreadable: bool,
-    /// What is said of hard links where there are none.
+    /// The error of hard links if they are not supported.
     pub(crate) no_links: Option<Errno>,
-    /// What is said of locks where there are none.
+    /// The error of locks if they are not supported.
     pub(crate) no_locks: Option<Errno>,
-    /// What is said of fsync of a directory where there is none.
+    /// The error of fsync on a directory if it is not supported.
     pub(crate) no_directory_sync: Option<Errno>,
-    /// To what modification times are rounded down.
+    /// The granularity of modification times, which are rounded down.
     pub(crate) time_granularity_ns: u64,
-    /// How often the clock ticks from which the file system takes its own times.
+    /// The tick of the clock from which the file system takes its own times.
     pub(crate) tick_ns: u64,
-    /// Whether the number of a removed file goes to the next new one.
+    /// Whether the next new file gets the inode number of a removed one.
     pub(crate) reuses_inodes: bool,
     pub(crate) descriptors_max: usize,
     pub(crate) capacity_bytes: u64,
     pub(crate) quota_bytes: u64,
     pub(crate) file_size_max: Option<u64>,
     pub(crate) reports_free_bytes: bool,
-    /// Whether files have extended attributes.
+    /// Whether files can have extended attributes.
     pub(crate) keeps_attributes: bool,
-    /// Whether a directory says of what kind its entries are.
+    /// Whether directory entries contain their kind.
     pub(crate) tells_kinds: bool,
     /// How many entries one system call reads.
     pub(crate) entries_at_once: usize,
     pub(crate) loss: Loss,
-    /// Content is lost in such pieces.
+    /// The unit in which content is lost.
     pub(crate) block_bytes: usize,
 }
 
@@ -98,7 +99,7 @@ impl Settings {
         }
     }
 
-    /// Another system, or an old kernel: what POSIX has, and no more.
+    /// Another system or an old kernel: only what POSIX guarantees.
     pub(crate) fn portable(seed: u64) -> Settings {
         Settings {
             open_beneath: false,

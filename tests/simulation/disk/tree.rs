@@ -1,14 +1,14 @@
-//! What is on the disk as a process sees it: files, directories and links, without faults and without loss.
+//! The files, directories and links that a process sees, without faults and losses.
 
 use std::ops::Range;
 
 use rustix::io::Errno;
 use spindle::storage::{FileKind, Metadata};
 
-/// A place in the table of nodes. Unlike an inode number it is not used again while anything refers to it.
+/// An index into the table of nodes. Unlike an inode number it is not reused while anything refers to it.
 pub(crate) type NodeId = usize;
 
-/// The directory from which absolute paths start.
+/// The directory where absolute paths start.
 pub(crate) const TOP: NodeId = 0;
 
 const SEGMENT_BYTES_MAX: usize = 255;
@@ -21,7 +21,7 @@ const LINKS_FOLLOWED_MAX: usize = 40;
 pub(crate) struct Permissions {
     pub(crate) readable: bool,
     pub(crate) writable: bool,
-    /// Of a directory: whether what is in it can be reached.
+    /// Whether the entries of a directory can be reached.
     pub(crate) searchable: bool,
 }
 
@@ -29,17 +29,17 @@ impl Permissions {
     pub(crate) const ALL: Permissions = Permissions { readable: true, writable: true, searchable: true };
 }
 
-/// The content of a regular file, and how much of it the disk has.
+/// The content of a regular file, and how much of it is on the disk.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Content {
     pub(crate) bytes: Vec<u8>,
-    /// Up to here the content has been written to the disk.
+    /// Up to here the content is on the disk.
     pub(crate) safe: usize,
-    /// What a failed fsync has marked clean although it never reached the disk.
+    /// Ranges that a failed fsync has marked clean although they are not on the disk.
     pub(crate) lost: Vec<Range<usize>>,
 }
 
-/// An entry of a directory.
+/// A directory entry.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
     hash: u32,
@@ -47,7 +47,7 @@ pub(crate) struct Entry {
     pub(crate) node: NodeId,
 }
 
-/// The entries of a directory, in the order in which they are read: by a hash of their names, as ext4 has it.
+/// The entries of a directory in reading order: by a hash of their names, as on ext4.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Entries {
     list: Vec<Entry>,
@@ -55,11 +55,11 @@ pub(crate) struct Entries {
     pub(crate) removed: bool,
 }
 
-/// Where a reader of a directory has got to.
+/// The position of a reader of a directory.
 pub(crate) type Cursor = Option<(u32, Box<[u8]>)>;
 
 impl Entries {
-    /// None, of a directory that is in `parent`.
+    /// No entries, for a directory in `parent`.
     pub(crate) fn of(parent: NodeId) -> Entries {
         Entries { parent, ..Entries::default() }
     }
@@ -92,7 +92,7 @@ impl Entries {
         }
     }
 
-    /// The entries behind a cursor, which stays right however many come and go.
+    /// The entries after a cursor. The cursor stays valid when entries are added or removed.
     pub(crate) fn behind(&self, cursor: &Cursor) -> &[Entry] {
         let Some((hash, name)) = cursor else { return &self.list };
         let first = self.list.partition_point(|entry| (entry.hash, &entry.name) <= (*hash, name));
@@ -121,18 +121,18 @@ pub(crate) enum Body {
 pub(crate) struct Node {
     pub(crate) body: Body,
     pub(crate) inode: u64,
-    /// How many names it has.
+    /// The number of its names.
     pub(crate) links: u32,
-    /// How many descriptors are open on it.
+    /// The number of its open descriptors.
     pub(crate) open: u32,
-    /// An unnamed file that has never had a name, so that it can still be given one.
+    /// Whether it is an unnamed file that never had a name and can still be given one.
     pub(crate) linkable: bool,
     pub(crate) modified_ns: i128,
     pub(crate) changed_ns: i128,
     pub(crate) permissions: Permissions,
-    /// The extended attribute. A loss of power never takes it: it is only believed for the version that it names.
+    /// The extended attribute. A power cut never loses it: it is only trusted for the version that it names.
     pub(crate) attribute: Option<Box<[u8]>>,
-    /// Which open file has the lock.
+    /// The number of the open file that has the lock.
     pub(crate) locked_by: Option<u64>,
 }
 
@@ -187,7 +187,7 @@ pub(crate) struct Tree {
     pub(crate) nodes: Vec<Node>,
 }
 
-/// How a path is looked up.
+/// How a path is resolved.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Lookup {
     /// Whether a link at the end is followed.
@@ -228,7 +228,7 @@ impl Tree {
         }
     }
 
-    /// Looks up a path as `openat2` and `fstatat` do.
+    /// Resolves a path as `openat2` and `fstatat` do.
     pub(crate) fn resolve(&self, start: NodeId, path: &[u8], how: Lookup) -> Result<NodeId, Errno> {
         let mut start = start;
         let mut rewritten: Option<Vec<u8>> = None;
@@ -242,7 +242,7 @@ impl Tree {
         Err(Errno::LOOP)
     }
 
-    /// Walks up to the end of a path or to the first link that is to be followed.
+    /// Walks to the end of a path or to the first link that must be followed.
     fn walk(&self, start: NodeId, path: &[u8], how: Lookup) -> Result<Step, Errno> {
         if path.is_empty() {
             return Err(Errno::NOENT);
@@ -284,7 +284,7 @@ impl Tree {
         }
     }
 
-    /// Whether the node is in this directory or somewhere below it.
+    /// Whether the node is in this directory or anywhere below it.
     pub(crate) fn is_beneath(&self, node: NodeId, directory: NodeId) -> bool {
         let mut here = node;
         for _ in 0..self.nodes.len() {
