@@ -36,7 +36,8 @@ NICE = -10
 
 
 def parse_arguments():
-    parser = argparse.ArgumentParser(prog="scripts/attack.sh", description=__doc__)
+    install = "As the first option, --install installs nginx and HAProxy as Debian packages."
+    parser = argparse.ArgumentParser(prog="scripts/attack.sh", description=__doc__, epilog=install)
     parser.add_argument("--only", metavar="NAME,…", help=f"run only these, of {', '.join(NAMES)}")
     parser.add_argument("--quick", action="store_true", help="shorten the attacks that can be shortened")
     parser.add_argument("--server", metavar="PATH", help="the binary of spindle [target/release/spindle]")

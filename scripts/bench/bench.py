@@ -30,13 +30,14 @@ NICE = -10
 
 
 def parse_arguments():
-    parser = argparse.ArgumentParser(prog="scripts/bench.sh", description=__doc__)
+    install = "As the first option, --install installs wrk and the other servers as Debian packages."
+    parser = argparse.ArgumentParser(prog="scripts/bench.sh", description=__doc__, epilog=install)
     parser.add_argument("--quick", action="store_true", help="3 rounds of 1 s each, to see a large change")
     parser.add_argument("--only", metavar="NAME,…", help="run only these: small, pipelined, …; an unknown name lists all")
     parser.add_argument("--rounds", type=int, help="number of rounds [11]")
     parser.add_argument("--seconds", type=int, help="how long each server is under load in a round [2]")
     parser.add_argument("--baseline", metavar="BINARY", help="another build of spindle, measured in the same rounds")
-    parser.add_argument("--out", metavar="DIR", required=True, help="directory of the report [target/bench]")
+    parser.add_argument("--out", metavar="DIR", help="directory of the report [target/bench]")
     parser.add_argument("--raise-priority", action="store_true", help="run before other processes (root only)")
     parser.add_argument("--files", metavar="DIR", help="directory for served and uploaded files [the temporary directory]")
     parser.add_argument("--binaries", metavar="DIR", required=True, help=argparse.SUPPRESS)
