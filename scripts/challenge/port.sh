@@ -16,7 +16,7 @@ accepts() {
 
 # port_conflict: prints why the port cannot be used, and which process to stop. Prints nothing if the port is free.
 port_conflict() {
-    local address taken=() pid
+    local address taken=() pid name
     for address in 127.0.0.1 ::1; do
         if accepts "$address"; then taken+=("$address"); fi
     done
@@ -24,7 +24,8 @@ port_conflict() {
     printf 'port %s is in use on %s' "$port" "${taken[*]}"
     pid=$(port_holder)
     if [[ -n $pid ]]; then
-        printf ' by process %s (%s): stop it with "kill %s"' "$pid" "$(ps -o comm= -p "$pid" 2>/dev/null || echo '?')" "$pid"
+        name=$(cat "/proc/$pid/comm" 2>/dev/null || ps -o comm= -p "$pid" 2>/dev/null) || name='?'
+        printf ' by process %s (%s): stop it with "kill %s"' "$pid" "$name" "$pid"
     else
         printf ' by a process that this user cannot see: stop it'
     fi
