@@ -27,6 +27,7 @@ use crate::semantics::service::{Reply, Service, Sink, Source};
 
 /// The result of [`Connection::process`] and [`Connection::flush_content`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "there may be more to do"]
 pub enum Step {
     /// There is nothing to do until bytes are received or sent, or a timer fires.
     Idle,

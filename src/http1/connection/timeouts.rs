@@ -43,7 +43,7 @@ impl<S: Service> Connection<S> {
     /// When to call [`expire`](Connection::expire), in nanoseconds on the monotonic clock; `u64::MAX` for never. Any
     /// other call may change it.
     pub fn deadline_ns(&self) -> u64 {
-        self.timers.next_ns()
+        self.timers.next_deadline_ns()
     }
 
     /// Whether no part of a request has been received, and nothing is to be sent.
@@ -71,7 +71,7 @@ impl<S: Service> Connection<S> {
     /// Reports that the service was called at `called_ns` and took long to respond. If the write-stall timer was
     /// started at that time, it is restarted: the client could not read a response that did not exist.
     pub fn responded_late(&mut self, called_ns: u64, now: &Now) {
-        let started_then = self.timers.at_ns(Timer::WriteStall) == Some(called_ns.saturating_add(WRITE_STALL_NS));
+        let started_then = self.timers.deadline_ns(Timer::WriteStall) == Some(called_ns.saturating_add(WRITE_STALL_NS));
         if started_then && self.send_progress_ns == called_ns {
             self.send_progress_ns = now.monotonic_ns;
             self.timers.set(Timer::WriteStall, now.monotonic_ns.saturating_add(WRITE_STALL_NS));
@@ -89,7 +89,7 @@ impl<S: Service> Connection<S> {
     /// correction: what those clients sent or read meanwhile is processed before their deadlines are checked.
     pub fn extend_deadlines(&mut self, late_ns: u64) {
         for timer in [Timer::Head, Timer::ContentRate] {
-            if let Some(at_ns) = self.timers.at_ns(timer) {
+            if let Some(at_ns) = self.timers.deadline_ns(timer) {
                 self.timers.set(timer, at_ns.saturating_add(late_ns));
             }
         }
@@ -144,7 +144,7 @@ impl<S: Service> Connection<S> {
     pub fn evictable(&self, now: &Now) -> Option<Evictable> {
         match &self.state {
             State::Draining(draining) => {
-                let at_ns = self.timers.at_ns(Timer::Drain)?;
+                let at_ns = self.timers.deadline_ns(Timer::Drain)?;
                 let silent_for_ns = DRAIN_SILENCE_NS.saturating_sub(at_ns.saturating_sub(now.monotonic_ns));
                 let ended_for_ns = DRAIN_NS.saturating_sub(draining.deadline_ns.saturating_sub(now.monotonic_ns));
                 let had_time_to_read = silent_for_ns >= DRAIN_SILENCE_SHORT_NS || ended_for_ns >= DRAIN_SHORT_NS;
@@ -152,13 +152,13 @@ impl<S: Service> Connection<S> {
             }
             State::Head(_) if self.output.is_pending() || self.may_be_in_flight(now) => None,
             State::Head(head) if !head.is_empty() => {
-                self.timers.at_ns(Timer::Head).map(|at_ns| Evictable::WithinHead { at_ns })
+                self.timers.deadline_ns(Timer::Head).map(|at_ns| Evictable::WithinHead { at_ns })
             }
             // The CR of an empty line before a head. It is evicted like a partial head.
             State::Head(_) if !self.input.is_empty() => {
-                self.timers.at_ns(Timer::Idle).map(|at_ns| Evictable::WithinHead { at_ns })
+                self.timers.deadline_ns(Timer::Idle).map(|at_ns| Evictable::WithinHead { at_ns })
             }
-            State::Head(_) => self.timers.at_ns(Timer::Idle).map(|at_ns| match self.has_received {
+            State::Head(_) => self.timers.deadline_ns(Timer::Idle).map(|at_ns| match self.has_received {
                 true => Evictable::BetweenRequests { at_ns },
                 false => Evictable::Silent { at_ns },
             }),
@@ -222,7 +222,7 @@ impl<S: Service> Connection<S> {
     pub(super) fn extend_content_timer(&mut self, bytes: u64, now: &Now) {
         let earned_ns = u128::from(bytes) * u128::from(SECOND_NS) / u128::from(CONTENT_BYTES_PER_SECOND_MIN);
         let earned_ns = u64::try_from(earned_ns).unwrap_or(u64::MAX);
-        if let Some(at_ns) = self.timers.at_ns(Timer::ContentRate) {
+        if let Some(at_ns) = self.timers.deadline_ns(Timer::ContentRate) {
             let at_most_ns = now.monotonic_ns.saturating_add(CONTENT_CREDIT_NS);
             self.timers.set(Timer::ContentRate, at_ns.saturating_add(earned_ns).min(at_most_ns));
         }

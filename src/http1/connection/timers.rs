@@ -61,7 +61,7 @@ impl Timers {
     }
 
     /// When `timer` fires; `None` if it is not running.
-    pub(super) fn at_ns(&self, timer: Timer) -> Option<u64> {
+    pub(super) fn deadline_ns(&self, timer: Timer) -> Option<u64> {
         Some(self.at_ns[timer as usize]).filter(|at_ns| *at_ns != STOPPED)
     }
 
@@ -84,7 +84,7 @@ impl Timers {
     }
 
     /// When the next timer fires; `u64::MAX` if none is running.
-    pub(super) fn next_ns(&self) -> u64 {
+    pub(super) fn next_deadline_ns(&self) -> u64 {
         self.at_ns.iter().copied().fold(STOPPED, u64::min)
     }
 
@@ -110,23 +110,23 @@ mod tests {
         let mut timers = Timers::stopped();
         timers.set(Timer::Idle, 10);
         timers.set(Timer::Drain, 20);
-        assert_eq!((timers.next_ns(), timers.take_fired(9)), (10, None));
+        assert_eq!((timers.next_deadline_ns(), timers.take_fired(9)), (10, None));
         assert_eq!(timers.take_fired(30), Some(Timer::Idle));
-        assert_eq!((timers.next_ns(), timers.take_fired(30)), (20, Some(Timer::Drain)));
-        assert_eq!((timers.next_ns(), timers.take_fired(u64::MAX)), (u64::MAX, None));
+        assert_eq!((timers.next_deadline_ns(), timers.take_fired(30)), (20, Some(Timer::Drain)));
+        assert_eq!((timers.next_deadline_ns(), timers.take_fired(u64::MAX)), (u64::MAX, None));
     }
 
     #[test]
     fn shortening_neither_extends_nor_starts_a_timer() {
         let mut timers = Timers::stopped();
         timers.shorten(Timer::Head, 5);
-        assert_eq!(timers.at_ns(Timer::Head), None);
+        assert_eq!(timers.deadline_ns(Timer::Head), None);
         timers.set(Timer::Head, 7);
         timers.shorten(Timer::Head, 9);
-        assert_eq!(timers.at_ns(Timer::Head), Some(7));
+        assert_eq!(timers.deadline_ns(Timer::Head), Some(7));
         timers.shorten(Timer::Head, 5);
-        assert_eq!(timers.at_ns(Timer::Head), Some(5));
+        assert_eq!(timers.deadline_ns(Timer::Head), Some(5));
         timers.stop_all();
-        assert_eq!(timers.next_ns(), u64::MAX);
+        assert_eq!(timers.next_deadline_ns(), u64::MAX);
     }
 }
