@@ -6,7 +6,7 @@ use super::limits;
 use super::response_writer::DateLine;
 use crate::semantics::Now;
 
-/// The settings of the protocol core. [`limits`](super::limits) has what cannot be configured.
+/// The settings of the protocol core. [`limits`] has what cannot be configured.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
     /// Whether to refuse HTTP/1.1 requests without Host, and targets that violate the URI grammar.
