@@ -98,7 +98,8 @@ impl Offer {
     const READ_ONLY: Offer =
         Offer { methods: &[Method::Get, Method::Head, Method::Options], uploads_are_off: false, upload_limits: None };
 
-    /// The reply to a request that is decided by its method; `None` if the resource's route has to respond.
+    /// The reply to a request that its route need not see: 403, 405 or the reply to OPTIONS. `None` if the route has to
+    /// respond.
     fn reply<'r, F: FileSystem>(self, request: &Request<'_>) -> Option<RouteReply<'r, F>> {
         let Offer { methods, uploads_are_off, upload_limits } = self;
         if origin::is_cross_origin_write(request) {

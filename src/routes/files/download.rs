@@ -212,7 +212,7 @@ fn selection(request: &Request<'_>, bytes_total: u64, version: &FileVersion, now
     let fields = &request.fields;
     let Some(value) = fields.single(FieldName::Range) else { return Selection::Whole };
     let is_this_version = !fields.contains(FieldName::IfRange)
-        || fields.single(FieldName::IfRange).is_some_and(|validator| version.is_named_by(validator, now));
+        || fields.single(FieldName::IfRange).is_some_and(|validator| version.matches_if_range(validator, now));
     if request.method != Method::Get || !is_this_version {
         return Selection::Whole;
     }

@@ -136,7 +136,7 @@ pub(super) fn check_content<F: FileSystem>(
     }
 }
 
-/// Whether the client demands that nothing is replaced, and the server does not do so anyway.
+/// Whether the client demands that nothing is replaced, and the upload policy does not demand that already.
 pub(super) fn must_be_absent(preconditions: Option<&Preconditions>, only_creates: bool) -> bool {
     !only_creates && preconditions.is_some_and(Preconditions::demand_absence)
 }
@@ -210,8 +210,7 @@ impl<F: FileSystem> Sink for FileSink<F> {
         }
         let must_be_absent = must_be_absent(preconditions.as_ref(), only_creates);
         let published = upload.commit(now.unix_ns, |existing| {
-            // A conflict comes before the preconditions, as it does in `begin`. The commit reports it if this returns
-            // `true`.
+            // A conflict takes precedence over the preconditions, as in `begin`. After `true` the commit reports it.
             let is_conflict = only_creates && existing.is_some();
             is_conflict
                 || preconditions

@@ -10,7 +10,7 @@ use crate::semantics::response::Response;
 use crate::semantics::status::Status;
 use crate::storage::{Metadata, Published};
 
-/// For how long after a modification, in nanoseconds, a second one by another program may get the same modification
+/// For how long after a modification by another program, in nanoseconds, a second one may get the same modification
 /// time. The coarsest clock of a file system in use ticks every two seconds.
 const RECENT_NS: i128 = 2_000_000_000;
 
@@ -96,7 +96,7 @@ impl FileVersion {
     /// Whether `validator`, the value of If-Range, names this version (RFC 9110 §13.1.5): as a strong tag, or as
     /// exactly the modification date if the modification is too old for another one to share that date. That includes
     /// uploads: two of them may fall into the same second.
-    pub(super) fn is_named_by(&self, validator: &[u8], now: &Now) -> bool {
+    pub(super) fn matches_if_range(&self, validator: &[u8], now: &Now) -> bool {
         if validator.starts_with(b"\"") || validator.starts_with(b"W/") {
             return conditional::strongly_equal(validator, self.etag.as_bytes());
         }
@@ -180,7 +180,7 @@ mod tests {
     #[test]
     fn if_range_names_a_version_by_a_strong_tag_or_an_old_date() {
         let old = version(FILE);
-        let named = |version: &FileVersion, validator: &str| version.is_named_by(validator.as_bytes(), &NOW);
+        let named = |version: &FileVersion, validator: &str| version.matches_if_range(validator.as_bytes(), &NOW);
         assert!(named(&old, &old.etag));
         assert!(named(&old, "Sun, 06 Nov 1994 08:48:20 GMT"));
         assert!(!named(&old, "Sun, 06 Nov 1994 08:48:21 GMT"));
