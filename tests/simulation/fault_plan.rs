@@ -24,7 +24,7 @@ pub(crate) struct FaultPlan {
     /// How many of 65,536 calls fail in some way.
     pub failing: u16,
     /// Before how many of 65,536 calls another process changes something.
-    pub others: u16,
+    pub external: u16,
     /// The crashes of the run, one after another.
     pub crashes: Vec<Crash>,
 }
@@ -41,7 +41,7 @@ impl FaultPlan {
     pub(crate) fn new(random: &mut Rng) -> FaultPlan {
         let is_slow_always = random.u8(..64) == 0;
         if is_slow_always {
-            return FaultPlan { crashes: Vec::new(), slow: SLOW_ALWAYS, failing: 0, others: 0 };
+            return FaultPlan { crashes: Vec::new(), slow: SLOW_ALWAYS, failing: 0, external: 0 };
         }
         let at_call = |random: &mut Rng| {
             let most = one_of(random, &[30, 300, 1500]);
@@ -56,7 +56,7 @@ impl FaultPlan {
             crashes: crashes.collect(),
             slow: one_of(random, &[0, 0, 0, 300]),
             failing: one_of(random, &[0, 0, 0, 200, 3000]),
-            others: one_of(random, &[0, 0, 3000]),
+            external: one_of(random, &[0, 0, 3000]),
         }
     }
 
@@ -72,7 +72,7 @@ impl FaultPlan {
         let failing = Enabled::all().without("another process acts").without("read-only from now on");
         match self {
             FaultPlan { failing: 1.., .. } => disk.fail(self.failing, failing),
-            FaultPlan { others: 1.., .. } => disk.fail(self.others, Enabled::NONE.with("another process acts")),
+            FaultPlan { external: 1.., .. } => disk.fail(self.external, Enabled::NONE.with("another process acts")),
             _ => disk.fail(self.slow, Enabled::NONE.with("slow")),
         }
         match stop {

@@ -91,7 +91,7 @@ impl FileModel {
 
     /// Notes that a response said that an upload created this file. A second one is an error.
     pub(crate) fn made(&mut self, name: &str) -> Result<(), String> {
-        if self.made.insert(name.to_owned()) { Ok(()) } else { Err(format!("{name} was made twice")) }
+        if self.made.insert(name.to_owned()) { Ok(()) } else { Err(format!("{name} was created twice")) }
     }
 
     /// What may exist under the name of an upload besides the upload itself.
@@ -129,22 +129,22 @@ impl FileModel {
         got_ns: u64,
     ) -> Result<(), String> {
         if let Some(fixed) = self.fixed.get(name) {
-            return if found == Some(&fixed[..]) { Ok(()) } else { Err(format!("{name} is not as it was")) };
+            return if found == Some(&fixed[..]) { Ok(()) } else { Err(format!("{name} has changed")) };
         }
         let versions = self.uploads.get(name).map(Vec::as_slice).unwrap_or_default();
         let superseded = |of: Option<&Version>| is_superseded(versions, of, requested_ns);
         let Some(found) = found else {
-            return if superseded(None) { Err(format!("{name} was acknowledged, and is not there")) } else { Ok(()) };
+            return if superseded(None) { Err(format!("{name} was acknowledged, and does not exist")) } else { Ok(()) };
         };
         let same: Vec<&Version> = versions.iter().filter(|version| *version.content == *found).collect();
         if same.is_empty() {
-            return Err(format!("{name} holds {} bytes that nobody sent as a whole", found.len()));
+            return Err(format!("{name} contains {} bytes that are no uploaded version", found.len()));
         }
         if same.iter().all(|version| version.sent_ns > got_ns || version.is_refused) {
-            return Err(format!("{name} holds what was refused"));
+            return Err(format!("{name} contains a refused version"));
         }
         if same.iter().all(|version| superseded(Some(version))) {
-            return Err(format!("{name} holds what was replaced before"));
+            return Err(format!("{name} contains a version that had been replaced"));
         }
         Ok(())
     }

@@ -91,7 +91,7 @@ pub(crate) struct Link {
     pub output_ns: u64,
     pub resets_on_close: bool,
     /// Whether the server's process was stopped while the connection was open.
-    pub was_stopped: bool,
+    pub was_crashed: bool,
     /// The number of flights so far, in both directions.
     pub flights: u64,
     /// When the server accepted and closed the connection.
@@ -137,7 +137,7 @@ impl Link {
             output: Vec::new(),
             output_ns: 0,
             resets_on_close: false,
-            was_stopped: false,
+            was_crashed: false,
             flights: 0,
             accepted_ns: None,
             closed_ns: None,
@@ -288,7 +288,7 @@ impl Link {
 
     /// Whether the server has been notified of bytes or an end that it does not read, although no full send buffer
     /// keeps it from reading.
-    pub(crate) fn is_forgotten(&self) -> bool {
+    pub(crate) fn has_missed_input(&self) -> bool {
         let has_unread = !self.arrived.is_empty() || self.end_has_arrived && !self.end_was_read;
         let is_readable = has_unread && !self.reset_has_arrived && self.key().is_some();
         is_readable && !self.is_notified && self.delayed_notifications == 0 && !self.wants_room

@@ -1,7 +1,7 @@
 //! Runs of some thousand seeds, and of seeds that once failed. `mod.rs` explains the simulation. scripts/simulate.sh
 //! runs more seeds.
 #![allow(dead_code, reason = "the campaign uses more of the simulation")]
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop where it stands")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
 #[path = "mod.rs"]
 mod simulation;
@@ -15,7 +15,7 @@ const SEEDS: u64 = 1250;
 fn run_seeds(seeds: impl Iterator<Item = u64>) {
     for seed in seeds {
         if let Some(failure) = run(&RunConfig::new(seed)).failure {
-            panic!("{failure}\nscripts/simulate.sh --seed {seed} shows it");
+            panic!("{failure}\nscripts/simulate.sh --seed {seed} prints the trace");
         }
     }
 }
@@ -46,7 +46,10 @@ const REGRESSIONS: &[(u64, &str)] = &[
         "an entry that was too early made an upload overdue whose deadline was still to come, behind a slow disk call",
     ),
     (2_172_410, "the time to read a response began before the disk had taken half a minute to give it"),
-    (2_328_551, "deadlines were judged by the last of many full polls, which told of what had come before the first"),
+    (
+        2_328_551,
+        "deadlines were judged by the last of many full polls, which reported what had arrived before the first",
+    ),
     (2_144_121, "an archive that was cut off at the end of the server had a plain end, and passed for complete"),
 ];
 

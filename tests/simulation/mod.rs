@@ -4,7 +4,7 @@
 //! seed alone.
 //!
 //! - **Real**: the event loop (`spindle::server`), the HTTP/1.1 connections, the routes and the storage.
-//! - **Simulated**: the clocks, the network with the kernel's sockets (`network.rs`, `link.rs`, `world.rs`), the disk
+//! - **Simulated**: the clocks, the network with the kernel's sockets (`network.rs`, `network_settings.rs`, `link.rs`, `world.rs`), the disk
 //!   with its file system (`disk/`), the clients (`clients/`), and other processes that change files. No call takes
 //!   real time, and no thread is started.
 //! - **From the seed**: `scenario.rs` chooses the server's limits, the latencies and buffer sizes of each link, the
@@ -39,6 +39,7 @@ pub(crate) mod file_model;
 pub(crate) mod link;
 pub(crate) mod log;
 pub(crate) mod network;
+pub(crate) mod network_settings;
 pub(crate) mod records;
 pub(crate) mod run;
 pub(crate) mod run_config;

@@ -10,6 +10,7 @@ use crate::simulation::clients::{Client, ClientSocket};
 use crate::simulation::coverage::Coverage;
 use crate::simulation::event_queue::{Event, EventQueue};
 use crate::simulation::link::{Link, Path, Stage};
+use crate::simulation::network_settings::Settings;
 use crate::simulation::timeouts::{Moment, Step};
 use crate::simulation::trace::Trace;
 use crate::simulation::turn_budget::TurnBudget;
@@ -29,40 +30,6 @@ const FLIGHTS_CUT: u64 = 200;
 
 /// More events than happen at one time.
 const EVENTS_AT_ONCE_MAX: u32 = 1_000_000;
-
-/// Faults of the network and of the kernel's calls. Each happens once in so many calls; 0 for never.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Faults {
-    /// A receive that would block although bytes have arrived. A notification follows later.
-    pub blocked_receive: u64,
-    /// A send that would block although there is room. A notification follows later.
-    pub blocked_send: u64,
-    /// A send that takes fewer bytes than fit.
-    pub short_send: u64,
-    /// After a send the buffer counts as full, whatever it contains.
-    pub filled_buffer: u64,
-    /// An event that reports readiness which does not exist.
-    pub spurious_event: u64,
-    /// A wait that returns early and reports nothing.
-    pub interrupted_wait: u64,
-    /// A connection that is lost before it is accepted.
-    pub failed_accept: u64,
-    /// An accept that fails for lack of a descriptor because another process has taken it.
-    pub stolen_descriptor: u64,
-}
-
-/// The parameters of a run's network.
-#[derive(Clone, Debug)]
-pub(crate) struct Settings {
-    pub listeners: usize,
-    /// The most connections in a listener's backlog.
-    pub backlog_max: usize,
-    /// The most connections that the server may have open.
-    pub descriptors: usize,
-    /// The longest that a call of the server takes, in nanoseconds.
-    pub call_ns_max: u64,
-    pub faults: Faults,
-}
 
 /// A readiness notification for the next wait. They are delivered in order.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -108,7 +75,7 @@ pub(crate) struct NetworkState {
     /// machine.
     pub is_off: Box<dyn Fn() -> bool>,
     /// When the server last crashed.
-    stopped_ns: Option<u64>,
+    crashed_ns: Option<u64>,
     /// When the listeners were closed.
     pub listeners_closed_ns: Option<u64>,
     /// The scheduled time of the current event.
@@ -127,7 +94,7 @@ pub(crate) struct NetworkState {
 }
 
 /// Derives one of several seeds.
-pub(crate) fn mix(seed: u64, number: u64) -> u64 {
+pub(crate) fn derive_seed(seed: u64, number: u64) -> u64 {
     (seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15)).wrapping_mul(0xd6e8_feb8_6659_fd93)
 }
 
@@ -152,7 +119,7 @@ impl Network {
             signal_was_delivered: false,
             shutdown: None,
             is_off: Box::new(|| false),
-            stopped_ns: None,
+            crashed_ns: None,
             listeners_closed_ns: None,
             event_ns: None,
             clock_offset_ns: 0,
@@ -178,7 +145,7 @@ impl NetworkState {
     }
 
     /// Advances the time.
-    pub(crate) fn pass_until(&self, now_ns: u64) {
+    pub(crate) fn advance_to(&self, now_ns: u64) {
         if now_ns > self.now_ns() {
             self.set_now(now_ns);
         }
@@ -222,7 +189,7 @@ impl NetworkState {
     /// Adds a client that connects at a time. Returns its link.
     pub(crate) fn add_client(&mut self, at_ns: u64, listener: usize, path: Path, client: Box<dyn Client>) -> usize {
         let link = self.links.len();
-        let random = fastrand::Rng::with_seed(mix(self.seed, link as u64));
+        let random = fastrand::Rng::with_seed(derive_seed(self.seed, link as u64));
         self.links.push(Link::new(listener, path, random));
         self.coverage.count("client", client.name());
         if self.trace.is_printed() {
@@ -254,7 +221,7 @@ impl NetworkState {
     }
 
     /// A call of the server has succeeded, and has taken some time.
-    pub(crate) fn worked(&mut self, link: usize) {
+    pub(crate) fn spend_call_time(&mut self, link: usize) {
         let took_ns = match self.settings.call_ns_max {
             0 => 0,
             max => self.links[link].random.u64(..=max),
@@ -264,7 +231,7 @@ impl NetworkState {
     }
 
     /// Handles all events that are due.
-    pub(crate) fn catch_up(&mut self) {
+    pub(crate) fn handle_due_events(&mut self) {
         self.call_clients();
         let mut happened = 0;
         while self.next_ns().is_some_and(|at_ns| at_ns <= self.now_ns()) {
@@ -278,13 +245,13 @@ impl NetworkState {
             self.turn.progressed();
             // A change of the wall clock must not be undone when the event is over.
             self.event_ns = (!matches!(event, Event::ClockSet(_))).then_some(at_ns);
-            self.perform(event);
+            self.handle(event);
             self.call_clients();
             self.event_ns = None;
         }
     }
 
-    fn perform(&mut self, event: Event) {
+    fn handle(&mut self, event: Event) {
         match event {
             Event::Connect { link, attempt } => self.connect(link, attempt),
             Event::ToServer(link) => {
@@ -431,9 +398,9 @@ impl NetworkState {
             self.note(link, Step::Closed);
         }
         let state = &mut self.links[link];
-        state.was_stopped |= is_off;
+        state.was_crashed |= is_off;
         if is_off {
-            self.stopped_ns = Some(now_ns);
+            self.crashed_ns = Some(now_ns);
         }
         let state = &mut self.links[link];
         state.stage = Stage::Closed;
@@ -475,7 +442,11 @@ impl NetworkState {
     /// The loop is about to sleep. No connection may wait for it.
     pub(crate) fn check_sleep(&self) {
         for (number, link) in self.links.iter().enumerate() {
-            assert!(!link.is_forgotten(), "the loop sleeps although {} bytes wait on {number}", link.arrived.len());
+            assert!(
+                !link.has_missed_input(),
+                "the loop sleeps although connection {number} has {} bytes or an end to read",
+                link.arrived.len()
+            );
         }
     }
 
@@ -485,12 +456,12 @@ impl NetworkState {
     }
 
     /// The server crashes: all connections are reset. It does not listen until it is started again.
-    pub(crate) fn stop_server(&mut self) {
-        self.stopped_ns = Some(self.now_ns());
+    pub(crate) fn crash_server(&mut self) {
+        self.crashed_ns = Some(self.now_ns());
         for link in 0..self.links.len() {
             if self.links[link].stage != Stage::Before && self.links[link].stage != Stage::Closed {
                 self.links[link].reset_client();
-                self.links[link].was_stopped = true;
+                self.links[link].was_crashed = true;
                 self.calls.push_back(link);
             }
         }
@@ -511,7 +482,7 @@ impl NetworkState {
     }
 
     /// Whether a crash may have ended a connection that is used now.
-    pub(crate) fn may_be_stopped(&self) -> bool {
-        self.stopped_ns.is_some_and(|at_ns| self.now_ns() < at_ns + 60 * SECOND)
+    pub(crate) fn may_have_crashed(&self) -> bool {
+        self.crashed_ns.is_some_and(|at_ns| self.now_ns() < at_ns + 60 * SECOND)
     }
 }

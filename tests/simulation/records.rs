@@ -62,7 +62,7 @@ pub(crate) fn check(link: &Link, records: &[&ObservedRecord]) -> Result<(), Stri
         match measure(rest, is_head) {
             Err(reason) => return Err(format!("the response of {record:?} is malformed: {reason}")),
             Ok(None) if record.outcome == Outcome::Complete => {
-                return Err(format!("a response is cut short whose record says that it is complete: {record:?}"));
+                return Err(format!("an incomplete response is recorded as complete: {record:?}"));
             }
             Ok(None) if place + 1 < records.len() => {
                 // Nothing after it was sent. The following records say so.
@@ -83,9 +83,9 @@ pub(crate) fn check(link: &Link, records: &[&ObservedRecord]) -> Result<(), Stri
     }
     match skip_interim(rest)? {
         // After a crash nobody recorded the exchange in progress.
-        _ if link.was_stopped => Ok(()),
+        _ if link.was_crashed => Ok(()),
         [] => Ok(()),
-        more => Err(format!("{} bytes were sent that no record tells of", more.len())),
+        more => Err(format!("{} bytes were sent without a record", more.len())),
     }
 }
 
@@ -102,7 +102,7 @@ pub(crate) fn check_exchanges(link: &Link, records: &[&ObservedRecord]) -> Resul
                 checked.map_err(|about| format!("{about}: {record:?} of {exchange:?}"))?;
             }
             // After a crash nobody recorded it.
-            (None, Some(_)) if link.was_stopped => {}
+            (None, Some(_)) if link.was_crashed => {}
             (None, Some(_)) => return Err(format!("no record of {exchange:?}")),
             // The record of an incomplete head has no request.
             (Some(record), None) if record.request != exchange.request && !record.request.is_empty() => {

@@ -139,7 +139,7 @@ impl Run {
         }
         match self.run_server::<EVENTS>(seed + self.scenario.fault_plan.crashes.len() as u64, None)? {
             ServerExit::ShutDown => self.check_all(),
-            ServerExit::Crashed => Err("the disk is gone, and nobody took it".to_owned()),
+            ServerExit::Crashed => Err("the disk stopped without a planned crash".to_owned()),
         }
     }
 
@@ -174,8 +174,8 @@ impl Run {
             },
         );
         let until_ns = inner.now_ns() + SECOND;
-        inner.pass_until(until_ns);
-        inner.catch_up();
+        inner.advance_to(until_ns);
+        inner.handle_due_events();
         inner.start_server();
     }
 
@@ -218,7 +218,7 @@ impl Run {
         for turn in 0..TURNS_MAX {
             let goes_on = server.turn().map_err(|error| format!("a wait failed: {error}"))?;
             if self.disk.borrow().is_stopped() {
-                self.network.inner.borrow_mut().stop_server();
+                self.network.inner.borrow_mut().crash_server();
                 drop(server);
                 server_log::forget();
                 return Ok(ServerExit::Crashed);
@@ -249,18 +249,18 @@ impl Run {
         if let Some(impatience) = inner.exceeded.take() {
             return Err(impatience);
         }
-        inner.catch_up();
+        inner.handle_due_events();
         let now_ns = inner.now_ns();
         if inner.signal_ns.is_some() {
             return Ok(());
         }
         if now_ns >= QUIESCENT_NS + inner.busy_ns() {
             let open = inner.open;
-            return Err(format!("at {} s nothing has come to rest; {open} connections are open", now_ns / SECOND));
+            return Err(format!("at {} s {open} connections are still open", now_ns / SECOND));
         }
         if inner.is_quiescent {
             if inner.open > 0 {
-                return Err(format!("{} connections are forgotten", inner.open));
+                return Err(format!("the loop sleeps for ever with {} connections open", inner.open));
             }
             if let Some(usage) = usage {
                 bounds::check_quiescent(usage)?;
@@ -278,20 +278,20 @@ impl Run {
         let now_ns = inner.now_ns();
         let Some(signal_ns) = inner.signal_ns else { return Err("the loop ended without a signal".to_owned()) };
         let took_ns = now_ns - signal_ns;
-        if took_ns > END_NS + inner.busy_ns() && !inner.may_be_stopped() {
+        if took_ns > END_NS + inner.busy_ns() && !inner.may_have_crashed() {
             return Err(format!("the shutdown took {} ms", took_ns / MILLISECOND));
         }
         if inner.open > 0 {
             return Err(format!("{} sockets are left open", inner.open));
         }
-        inner.catch_up();
+        inner.handle_due_events();
         // Each iteration advances the time to the next event. The clients end by themselves.
         for _ in 0..TURNS_MAX {
             let Some(next_ns) = inner.next_ns() else { return Ok(()) };
-            inner.pass_until(next_ns);
-            inner.catch_up();
+            inner.advance_to(next_ns);
+            inner.handle_due_events();
         }
-        Err("the clients go on without a server".to_owned())
+        Err("the clients continue without a server".to_owned())
     }
 
     fn read_log(&self) -> Result<(), String> {
@@ -302,7 +302,7 @@ impl Run {
             self.network.inner.borrow().trace.remark(self.network.inner.borrow().now_ns(), &text);
             // The server must log that a file could not be sent because of the disk or another process.
             let is_disk = self.scenario.fault_plan.may_fail()
-                || self.scenario.fault_plan.others > 0 && text.contains("cannot be sent");
+                || self.scenario.fault_plan.external > 0 && text.contains("cannot be sent");
             if level == Level::Error && !is_disk {
                 return Err(format!("logged as an error: {text}; {}", server_log::take_panics().join("; ")));
             }
@@ -318,9 +318,9 @@ impl Run {
 
     fn check_clients(&self) -> Result<(), String> {
         let inner = self.network.inner.borrow();
-        let complaint =
-            inner.clients().find_map(|(link, client)| Some(format!("client {link}: {}", client.complaint()?)));
-        complaint.map_or(Ok(()), Err)
+        let violation =
+            inner.clients().find_map(|(link, client)| Some(format!("client {link}: {}", client.violation()?)));
+        violation.map_or(Ok(()), Err)
     }
 
     fn check_records(&self) -> Result<(), String> {
@@ -330,7 +330,7 @@ impl Run {
             // At the connection limit only connections without a response in progress are evicted.
             let is_ending = inner.signal_ns.is_some_and(|signal_ns| signal_ns <= record.at_ns);
             if record.outcome == Outcome::ServerClosed && !is_ending {
-                return Err(format!("the server ended an exchange, and was not asked to: {record:?}"));
+                return Err(format!("the server ended an exchange without a shutdown: {record:?}"));
             }
             let ending = match record.outcome {
                 Outcome::Refused(reason) => {
@@ -397,7 +397,7 @@ fn clean_up(disk: &Disk) -> Result<(), String> {
             Ok(_) => {}
             // Another process has moved the directory away.
             Err(StorageError::ParentMissing) if name.starts_with("others/box/") => {}
-            Err(error) => return Err(format!("nothing can be put into the directory of {name}: {error}")),
+            Err(error) => return Err(format!("the directory of {name} takes no upload: {error}")),
         }
     }
     Ok(())

@@ -15,7 +15,8 @@ use crate::simulation::event_queue::Event;
 use crate::simulation::fault_plan::{self, Crash, FaultPlan};
 use crate::simulation::file_model::{FileModel, content};
 use crate::simulation::link::Path;
-use crate::simulation::network::{Faults, MICROSECOND, MILLISECOND, NetworkState, SECOND, Settings, mix};
+use crate::simulation::network::{MICROSECOND, MILLISECOND, NetworkState, SECOND, derive_seed};
+use crate::simulation::network_settings::{Faults, Settings};
 use crate::simulation::run_config::RunConfig;
 
 /// When the last hostile client has left.
@@ -77,7 +78,7 @@ impl Scenario {
         let scarcity = if fault_plan.is_slow_always() { u8::MAX } else { scarcity };
         let has_evictable_load = scarcity == 1 && random.bool();
         // Each of these clients occupies a connection while it gets a response.
-        let others = honest + if fault_plan.others > 0 { EXTERNAL_CLIENTS } else { 0 };
+        let others = honest + if fault_plan.external > 0 { EXTERNAL_CLIENTS } else { 0 };
         // All other clients must be evictable.
         let hostile = if has_evictable_load { 0 } else { hostile };
         let few = match random.u8(..4) {
@@ -142,7 +143,7 @@ impl Scenario {
     /// The number of clients. The honest ones come first, then the hostile ones, then those of names that other
     /// processes change. A flood has the number after all of these.
     pub(crate) fn clients(&self) -> usize {
-        self.honest + self.hostile + if self.fault_plan.others > 0 { EXTERNAL_CLIENTS } else { 0 }
+        self.honest + self.hostile + if self.fault_plan.external > 0 { EXTERNAL_CLIENTS } else { 0 }
     }
 }
 
@@ -209,7 +210,7 @@ pub(crate) struct ClientBuilder<'a> {
 impl ClientBuilder<'_> {
     /// The random generator of the client with that number.
     pub(crate) fn random(&self, number: usize) -> Rng {
-        Rng::with_seed(mix(self.seed, number as u64))
+        Rng::with_seed(derive_seed(self.seed, number as u64))
     }
 
     /// Adds a client, unless the run leaves it out.

@@ -103,7 +103,7 @@ impl History {
             ("the client's end in shutdown", in_shutdown(self.ended), DRAIN_SHORT_NS),
             ("a client that does not read", self.blocked, write_stall_ns(send_buffer_bytes)),
             ("the client's end", self.ended, DRAIN_NS),
-            ("a byte behind the end", silent, DRAIN_SILENCE_NS),
+            ("a byte after the end", silent, DRAIN_SILENCE_NS),
             ("anything", self.moved, IDLE_TIMEOUT_NS.max(write_stall_ns(send_buffer_bytes))),
         ];
         waits.into_iter().find_map(|(what, since, limit_ns)| {
@@ -111,7 +111,7 @@ impl History {
             let is_over = now.at_ns > since.latest_ns(limit_ns, now);
             is_over.then(|| {
                 let (waited_ms, limit_ms) = ((now.at_ns - since.at_ns) / MILLISECOND, limit_ns / MILLISECOND);
-                format!("the server waits {waited_ms} ms for {what}, and may {limit_ms}")
+                format!("the server has waited {waited_ms} ms for {what}; the limit is {limit_ms} ms")
             })
         })
     }

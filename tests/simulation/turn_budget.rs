@@ -61,7 +61,7 @@ impl TurnBudget {
         self.turns += 1;
         let is_idle = !self.has_progressed && pending == 0 && self.waited_ns == now_ns;
         self.idle_turns = if is_idle { self.idle_turns + 1 } else { 0 };
-        assert!(self.idle_turns <= IDLE_TURNS_MAX, "the loop turns again and again, and does nothing");
+        assert!(self.idle_turns <= IDLE_TURNS_MAX, "the loop spins without progress");
         (self.has_progressed, self.waited_ns) = (false, now_ns);
         self.calls.clear();
         self.accepts.clear();

@@ -47,7 +47,7 @@ impl<F: SentFile, const EVENTS: usize> World for SimulatedWorld<F, EVENTS> {
 
     fn now(&mut self) -> Now {
         let mut inner = self.network.inner.borrow_mut();
-        inner.catch_up();
+        inner.handle_due_events();
         let now_ns = inner.now_ns();
         let unix_ns = (START_UNIX_NS + now_ns).wrapping_add_signed(inner.clock_offset_ns);
         Now { monotonic_ns: START_MONOTONIC_NS + now_ns, unix_ns }
@@ -55,7 +55,7 @@ impl<F: SentFile, const EVENTS: usize> World for SimulatedWorld<F, EVENTS> {
 
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         let mut inner = self.network.inner.borrow_mut();
-        inner.catch_up();
+        inner.handle_due_events();
         let (now_ns, ready) = (inner.now_ns(), inner.ready.len());
         inner.turn.begin(now_ns, ready);
         if inner.signal_was_delivered && inner.shutdown.is_none() {
@@ -106,7 +106,7 @@ impl<F: SentFile, const EVENTS: usize> World for SimulatedWorld<F, EVENTS> {
 
     fn accept(&mut self, listener: usize, key: usize) -> Result<(SimulatedTransport<F>, SocketAddr), AcceptError> {
         let mut inner = self.network.inner.borrow_mut();
-        inner.catch_up();
+        inner.handle_due_events();
         inner.turn.accepted(listener);
         let faults = inner.settings.faults;
         let is_short = inner.open >= inner.settings.descriptors;
@@ -130,7 +130,7 @@ impl<F: SentFile, const EVENTS: usize> World for SimulatedWorld<F, EVENTS> {
             return Err(AcceptError::Connection(ErrorKind::ConnectionAborted.into()));
         }
         inner.open += 1;
-        inner.worked(link);
+        inner.spend_call_time(link);
         let now_ns = inner.now_ns();
         inner.trace.note(now_ns, link, "accepted as", key as u64);
         inner.links[link].stage = Stage::Accepted(key);
@@ -170,8 +170,8 @@ fn sleep(inner: &mut NetworkState, timeout_ns: Option<u64>) {
             inner.is_quiescent = true;
             return;
         };
-        inner.pass_until(next_ns);
-        inner.catch_up();
+        inner.advance_to(next_ns);
+        inner.handle_due_events();
         if until_ns.is_some_and(|until_ns| until_ns <= next_ns) {
             return;
         }
@@ -214,7 +214,7 @@ impl<F> SimulatedTransport<F> {
         if inner.links[link].reset_has_arrived {
             return Err(ErrorKind::ConnectionReset.into());
         }
-        assert!(!inner.links[link].server_has_ended, "nothing is sent behind the end");
+        assert!(!inner.links[link].server_has_ended, "nothing is sent after the end");
         let room = inner.links[link].room();
         let is_blocked = room > 0 && inner.fault(link, faults.blocked_send, "send would block");
         if is_blocked {
@@ -236,7 +236,7 @@ impl<F> SimulatedTransport<F> {
             return Io::Done(bytes.len());
         }
         // Events that were due before this call happen without these bytes.
-        inner.catch_up();
+        inner.handle_due_events();
         let now_ns = inner.now_ns();
         inner.trace.note(now_ns, self.link, "sends", bytes.len() as u64);
         if bytes.starts_with(b"HTTP/1.1 ") {
@@ -251,7 +251,7 @@ impl<F> SimulatedTransport<F> {
         let filled_buffer = inner.settings.faults.filled_buffer;
         inner.links[self.link].is_filled |= inner.fault(self.link, filled_buffer, "send fills the buffer");
         inner.start_flights(self.link);
-        inner.worked(self.link);
+        inner.spend_call_time(self.link);
         Io::Done(bytes.len())
     }
 }
@@ -260,7 +260,7 @@ impl<F: SentFile> Transport for SimulatedTransport<F> {
     type File = F;
 
     fn receive(&mut self, space: &mut [u8]) -> io::Result<Io> {
-        assert!(!space.is_empty(), "there is room for what is asked for");
+        assert!(!space.is_empty(), "the receive buffer is not empty");
         let mut inner = self.network.inner.borrow_mut();
         let (index, faults) = (self.link, inner.settings.faults);
         inner.turn.called(index);
@@ -290,12 +290,12 @@ impl<F: SentFile> Transport for SimulatedTransport<F> {
         inner.note(index, Step::Read(bytes as u64));
         inner.turn.moved(index, bytes as u64);
         inner.start_flights(index);
-        inner.worked(index);
+        inner.spend_call_time(index);
         Ok(Io::Done(bytes))
     }
 
     fn send(&mut self, bytes: &[u8], _more: bool) -> io::Result<Io> {
-        assert!(!bytes.is_empty(), "nothing is not sent");
+        assert!(!bytes.is_empty(), "a send has bytes");
         let Some(room) = self.room()? else { return Ok(Io::WouldBlock) };
         Ok(self.sent(&bytes[..bytes.len().min(room)]))
     }
@@ -321,7 +321,7 @@ impl<F: SentFile> Transport for SimulatedTransport<F> {
         if (inner.is_off)() {
             return Ok(());
         }
-        inner.catch_up();
+        inner.handle_due_events();
         let (now_ns, link) = (inner.now_ns(), &mut inner.links[self.link]);
         if link.reset_has_arrived {
             return Err(ErrorKind::NotConnected.into());
@@ -335,7 +335,7 @@ impl<F: SentFile> Transport for SimulatedTransport<F> {
         inner.trace.note(now_ns, self.link, "ends", 0);
         inner.note(self.link, Step::Ended);
         inner.start_flights(self.link);
-        inner.worked(self.link);
+        inner.spend_call_time(self.link);
         Ok(())
     }
 

@@ -18,7 +18,7 @@ impl Honest {
         let was_idle = link.closed_ns.is_some_and(|closed_ns| closed_ns >= link.output_ns + IDLE_TIMEOUT_NS);
         let is_between = self.outstanding.is_empty() || was_idle;
         let may_be_short =
-            socket.inner.may_be_stopped() || self.behaviour.disk_may_fail || self.has_sent_behind_end(socket);
+            socket.inner.may_have_crashed() || self.behaviour.disk_may_fail || self.has_sent_after_end(socket);
         let is_excused = self.behaviour.is_limited || was_refused || is_between || may_be_short;
         self.last_response.is_some() || is_excused || self.may_have_been_ended(socket)
     }
@@ -45,7 +45,7 @@ impl Honest {
 
     /// Whether the server had ended the connection after a response, and closed it early because of the shutdown. If
     /// the client then sends more, a reset destroys what it has not read.
-    fn has_sent_behind_end(&self, socket: &ClientSocket<'_>) -> bool {
+    fn has_sent_after_end(&self, socket: &ClientSocket<'_>) -> bool {
         let link = &socket.inner.links[socket.link];
         let has_ended = link.server_has_ended && link.closed_ns.is_some() && socket.inner.signal_ns.is_some();
         has_ended && link.reset_was_received && !link.output.is_empty()
@@ -65,8 +65,8 @@ impl Honest {
         self.read.is_empty()
             || had_its_time
             || gave_way
-            || self.has_sent_behind_end(socket)
-            || socket.inner.may_be_stopped()
+            || self.has_sent_after_end(socket)
+            || socket.inner.may_have_crashed()
             || self.behaviour.disk_may_fail
     }
 }

@@ -48,7 +48,7 @@ pub(crate) struct BoundaryClient {
     read: Vec<u8>,
     has_seen_end: bool,
     is_done: bool,
-    complaint: Option<String>,
+    violation: Option<String>,
 }
 
 /// Whether a client was within its limit.
@@ -75,7 +75,7 @@ impl BoundaryClient {
             read: Vec::new(),
             has_seen_end: false,
             is_done: false,
-            complaint: None,
+            violation: None,
         }
     }
 
@@ -134,12 +134,12 @@ impl BoundaryClient {
                     .map_or(Verdict::Either, |begun| one_wait(begun, HEAD_TIMEOUT_NS, whole, now, margin_ns))
             }
             Boundary::Idle => {
-                let asked_bytes = self.script.first().map_or(0, |piece| piece.bytes as u64);
-                let outstanding = when_past(&history.arrivals, asked_bytes);
-                let until_ns = outstanding.map_or(u64::MAX, |outstanding| outstanding.at_ns);
+                let first_request_bytes = self.script.first().map_or(0, |piece| piece.bytes as u64);
+                let second_request = when_past(&history.arrivals, first_request_bytes);
+                let until_ns = second_request.map_or(u64::MAX, |second_request| second_request.at_ns);
                 let response = history.sends.iter().rev().find(|(sent, _)| sent.at_ns <= until_ns);
-                let Some((answered, _)) = response else { return Verdict::Either };
-                one_wait(*answered, IDLE_TIMEOUT_NS, outstanding, now, margin_ns)
+                let Some((sent, _)) = response else { return Verdict::Either };
+                one_wait(*sent, IDLE_TIMEOUT_NS, second_request, now, margin_ns)
             }
             Boundary::Framing { head_bytes } => {
                 let whole = when_past(&history.arrivals, self.stream.len() as u64 - 1);
@@ -181,20 +181,26 @@ impl BoundaryClient {
         let verdict = self.verdict(history, now, margin_ns);
         let ended_ns = history.closed.map_or(now.at_ns, |closed| closed.at_ns);
         let responded_ns = history.sends.last().map(|(at, _)| at.at_ns);
-        let held = self.statuses().and_then(|statuses| self.hold(verdict, &statuses, ended_ns, responded_ns));
+        let held = self.statuses().and_then(|statuses| self.compare(verdict, &statuses, ended_ns, responded_ns));
         socket.count(match verdict {
             Verdict::Inside => "just within a limit",
             Verdict::Outside { .. } => "just beyond a limit",
             Verdict::Either => "at a limit",
         });
         if let Err(about) = held {
-            self.complaint =
+            self.violation =
                 Some(format!("at {} ms, {:?}, {verdict:?}: {about}", now.at_ns / MILLISECOND, self.boundary));
         }
     }
 
     /// Compares the responses with the verdict.
-    fn hold(&self, verdict: Verdict, statuses: &[u16], ended_ns: u64, responded_ns: Option<u64>) -> Result<(), String> {
+    fn compare(
+        &self,
+        verdict: Verdict,
+        statuses: &[u16],
+        ended_ns: u64,
+        responded_ns: Option<u64>,
+    ) -> Result<(), String> {
         let (within, right): (Option<u64>, bool) = match (self.boundary, verdict) {
             (Boundary::Head { from: 0 }, Verdict::Inside) => (None, statuses == [204]),
             (Boundary::Head { .. } | Boundary::Idle, Verdict::Inside) => (None, statuses == [204, 204]),
@@ -213,11 +219,11 @@ impl BoundaryClient {
             (_, Verdict::Either) => (None, true),
         };
         if !right {
-            return Err(format!("it was given {statuses:?}"));
+            return Err(format!("it received {statuses:?}"));
         }
         match (verdict, within) {
             (Verdict::Outside { from_ns, until_ns }, Some(at_ns)) if !(from_ns..=until_ns).contains(&at_ns) => {
-                Err(format!("it was ended at {} ms", at_ns / MILLISECOND))
+                Err(format!("its connection ended at {} ms", at_ns / MILLISECOND))
             }
             _ => Ok(()),
         }
@@ -277,8 +283,8 @@ impl Client for BoundaryClient {
         }
     }
 
-    fn complaint(&self) -> Option<String> {
-        self.complaint.clone()
+    fn violation(&self) -> Option<String> {
+        self.violation.clone()
     }
 
     fn name(&self) -> &'static str {

@@ -160,13 +160,17 @@ impl ResponseCheck<'_> {
             Some("gzip") if self.outstanding.request.target.starts_with("/echo/") => {
                 let mut decoded = Vec::new();
                 let mut decoder = flate2::read::GzDecoder::new(&self.response.content[..]);
-                decoder.read_to_end(&mut decoded).map_err(|error| format!("content that is no gzip: {error}"))?;
+                decoder.read_to_end(&mut decoded).map_err(|error| format!("invalid gzip: {error}"))?;
                 decoded
             }
             _ => self.response.content.clone(),
         };
         let (found, expected_bytes) = (decoded.len(), expected.len());
-        if decoded == expected { Ok(()) } else { Err(format!("{found} bytes that are not the {expected_bytes}")) }
+        if decoded == expected {
+            Ok(())
+        } else {
+            Err(format!("{found} bytes that differ from the expected {expected_bytes}"))
+        }
     }
 
     fn has_range(&self, first: usize, last: usize, of: &[u8]) -> Result<(), String> {
@@ -186,7 +190,7 @@ impl ResponseCheck<'_> {
                 self.model.may_read(name, Some(&response.content), outstanding.at_ns, now_ns)?;
                 let is_named = outstanding.tag.is_some() && response.field("etag") == outstanding.tag.as_deref();
                 if is_named && condition != ReadCondition::Nothing {
-                    return Err("the version was sent whole that the request names".to_owned());
+                    return Err("a conditional request got the complete version that it names".to_owned());
                 }
                 self.note_tag(name, Rc::from(&response.content[..]))
             }
@@ -194,13 +198,13 @@ impl ResponseCheck<'_> {
             (304, ReadCondition::NoneMatch, Some((tag, content))) => {
                 // The comparison is weak: the tag may be weak by now.
                 if response.field("etag").map(|tag| tag.trim_start_matches("W/")) != Some(tag) {
-                    return Err("a 304 of another tag".to_owned());
+                    return Err("a 304 with another tag".to_owned());
                 }
                 self.model.may_read(name, Some(&content), outstanding.at_ns, now_ns)
             }
             (206, ReadCondition::IfRange, Some((tag, content))) => {
                 if response.field("etag") != Some(tag) {
-                    return Err("a 206 of another tag".to_owned());
+                    return Err("a 206 with another tag".to_owned());
                 }
                 self.has_range(1, 20.min(content.len() - 1), &content)?;
                 self.model.may_read(name, Some(&content), outstanding.at_ns, now_ns)
@@ -308,11 +312,7 @@ fn check_parts(response: &Response, ranges: &[(usize, usize)], of: &[u8]) -> Res
         rest = rest[head_bytes..].strip_prefix(&of[*first..=*last]).ok_or("a part with other bytes")?;
     }
     let end = format!("\r\n--{boundary}--\r\n");
-    if rest == end.as_bytes() {
-        Ok(())
-    } else {
-        Err("something else than the last boundary behind the parts".to_owned())
-    }
+    if rest == end.as_bytes() { Ok(()) } else { Err("bytes other than the last boundary after the parts".to_owned()) }
 }
 
 /// The entries of a directory of fixed files: their names, with the content of files.

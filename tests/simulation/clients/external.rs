@@ -74,10 +74,10 @@ pub(crate) fn bring_back(disk: &Disk) {
 /// Checks the files outside of the root after the run.
 pub(crate) fn check_outside(disk: &Disk) -> Result<(), String> {
     if disk.read(SECRET).as_deref() != Some(&secret()[..]) {
-        return Err("a file outside of the root has changed".to_owned());
+        return Err("a file outside of the root was changed".to_owned());
     }
     match disk.names("/outside").iter().find(|name| !["secret", "box"].contains(&name.as_str())) {
-        Some(name) => Err(format!("{name:?} was made outside of the root")),
+        Some(name) => Err(format!("{name:?} was created outside of the root")),
         None => Ok(()),
     }
 }
@@ -90,7 +90,7 @@ pub(crate) struct ExternalChangeClient {
     /// How many bytes are needed before another attempt to parse is worthwhile.
     parses_from: usize,
     is_done: bool,
-    complaint: Option<String>,
+    violation: Option<String>,
 }
 
 impl ExternalChangeClient {
@@ -111,13 +111,13 @@ impl ExternalChangeClient {
             read: Vec::new(),
             parses_from: 0,
             is_done: false,
-            complaint: None,
+            violation: None,
         }
     }
 
     fn check(&self, response: &Response) -> Result<(), String> {
         if *response.content == *secret() {
-            return Err("what is outside of the root was given away".to_owned());
+            return Err("a file outside of the root was sent".to_owned());
         }
         let is_version = |number: usize| {
             let whole = version(number);
@@ -144,10 +144,10 @@ impl Client for ExternalChangeClient {
         }
         match parse(&self.read, false, false) {
             Parsed::Response(response) => {
-                self.complaint = self.check(&response).err();
+                self.violation = self.check(&response).err();
                 socket.count(&format!("external changes: response {}", response.status));
             }
-            Parsed::Malformed(reason) => self.complaint = Some(reason),
+            Parsed::Malformed(reason) => self.violation = Some(reason),
             Parsed::Partial if has_ended => socket.count("external changes: response cut short"),
             Parsed::Partial => {
                 self.parses_from = bytes_at_least(&self.read, false);
@@ -158,8 +158,8 @@ impl Client for ExternalChangeClient {
         socket.close();
     }
 
-    fn complaint(&self) -> Option<String> {
-        self.complaint.clone()
+    fn violation(&self) -> Option<String> {
+        self.violation.clone()
     }
 
     fn name(&self) -> &'static str {

@@ -149,7 +149,7 @@ fn about_directories(scenario: &Scenario, random: &mut Rng) -> Request {
             Request::get("/dir?a=b".to_owned(), Expected::Status { status: 301, field: location })
         }
         // An archive ends early if another process truncates one of its files.
-        1 if scenario.fault_plan.others == 0 || !directory.is_empty() => {
+        1 if scenario.fault_plan.external == 0 || !directory.is_empty() => {
             Request::get(format!("/{directory}?archive=tar"), Expected::Archive { directory })
         }
         place => {

@@ -55,7 +55,7 @@ pub(crate) struct Honest {
     /// When it received a response that announces the end of the connection.
     pub(super) last_response: Option<SentAt>,
     is_done: bool,
-    complaint: Option<String>,
+    violation: Option<String>,
 }
 
 impl Honest {
@@ -87,13 +87,13 @@ impl Honest {
             pauses: 0,
             last_response: None,
             is_done: false,
-            complaint: None,
+            violation: None,
         }
     }
 
-    fn complain(&mut self, socket: &mut ClientSocket<'_>, about: String) {
+    fn report_violation(&mut self, socket: &mut ClientSocket<'_>, about: String) {
         let now_ns = socket.now_ns();
-        self.complaint.get_or_insert(format!("at {} ms: {about}", now_ns / MILLISECOND));
+        self.violation.get_or_insert(format!("at {} ms: {about}", now_ns / MILLISECOND));
         self.is_done = true;
         socket.close();
     }
@@ -128,7 +128,7 @@ impl Honest {
         self.parses_from = 0;
         let Some(outstanding) = self.outstanding.front_mut() else {
             if !self.read.is_empty() {
-                self.complain(socket, "a response without a request".to_owned());
+                self.report_violation(socket, "a response without a request".to_owned());
             }
             return false;
         };
@@ -138,7 +138,7 @@ impl Honest {
                 false
             }
             Parsed::Malformed(reason) => {
-                self.complain(socket, reason);
+                self.report_violation(socket, reason);
                 false
             }
             Parsed::Response(response) if response.status == 100 => {
@@ -160,8 +160,8 @@ impl Honest {
         let was_asked_for =
             !outstanding.request.may_be_pipelined() && !std::mem::replace(&mut outstanding.was_continued, true);
         if !was_asked_for {
-            let about = format!("an interim response that was not asked for, requested {}", outstanding.request);
-            return self.complain(socket, about);
+            let about = format!("an unexpected interim response, requested {}", outstanding.request);
+            return self.report_violation(socket, about);
         }
         let held_back = std::mem::take(&mut outstanding.held_back);
         self.send(socket, &held_back);
@@ -169,12 +169,12 @@ impl Honest {
 
     fn check_response(&mut self, socket: &mut ClientSocket<'_>, response: &Response) {
         if self.last_response.is_some() {
-            return self.complain(socket, "a response after the last one".to_owned());
+            return self.report_violation(socket, "a response after the last one".to_owned());
         }
         let Some(outstanding) = self.outstanding.pop_front() else { return };
         let now_ns = socket.now_ns();
         self.record_response(socket, &outstanding, response);
-        if response.status == 408 && self.may_have_come_too_late(socket, &outstanding) {
+        if response.status == 408 && self.may_be_late(socket, &outstanding) {
             self.outstanding.push_front(outstanding);
             self.last_response = Some(sent_now(socket));
             return;
@@ -197,7 +197,7 @@ impl Honest {
         let checked = checked.and_then(|()| check_last(socket, &outstanding, response));
         self.responded_ns = now_ns;
         if let Err(about) = checked {
-            return self.complain(socket, format!("{about}, requested {}", outstanding.request));
+            return self.report_violation(socket, format!("{about}, requested {}", outstanding.request));
         }
         socket.count(&format!("answered {}", response.status));
         self.attempt = 0;
@@ -216,7 +216,7 @@ impl Honest {
     }
 
     /// Whether 408 is allowed: the shutdown began before the complete request had arrived.
-    fn may_have_come_too_late(&self, socket: &ClientSocket<'_>, outstanding: &OutstandingRequest) -> bool {
+    fn may_be_late(&self, socket: &ClientSocket<'_>, outstanding: &OutstandingRequest) -> bool {
         let link = &socket.inner.links[socket.link];
         socket.inner.signal_ns.is_some()
             && link.arrived_by_signal_bytes.unwrap_or(0) < outstanding.end + self.urgent_bytes
@@ -228,8 +228,8 @@ impl Honest {
         let own_ns = (std::mem::take(&mut self.pauses) + 1) * self.behaviour.reads_every_ns;
         if self.behaviour.is_limited && !self.behaviour.others_evictable {
             // After the last hostile client has left, each other client may keep a descriptor until it times out.
-            let others_ns = IDLE_TIMEOUT_NS * socket.inner.links.len() as u64;
-            let is_late = now_ns > HOSTILE_UNTIL_NS + others_ns + socket.inner.busy_ns();
+            let other_clients_ns = IDLE_TIMEOUT_NS * socket.inner.links.len() as u64;
+            let is_late = now_ns > HOSTILE_UNTIL_NS + other_clients_ns + socket.inner.busy_ns();
             return if is_late { Err("a response long after all other clients had left".to_owned()) } else { Ok(()) };
         }
         // A response may arrive before the request was sent completely.
@@ -237,8 +237,8 @@ impl Honest {
         let network_ns = self.network_ns(socket, &sent);
         let at_work_ns = socket.inner.busy_ns() - sent.busy_ns;
         let took_ns = now_ns - sent.at_ns.max(self.responded_ns);
-        let for_place_ns = if self.behaviour.others_evictable { EVICTION_WAIT_NS } else { 0 };
-        if took_ns <= network_ns + own_ns + at_work_ns + for_place_ns + RESPONSE_MARGIN_NS {
+        let eviction_ns = if self.behaviour.others_evictable { EVICTION_WAIT_NS } else { 0 };
+        if took_ns <= network_ns + own_ns + at_work_ns + eviction_ns + RESPONSE_MARGIN_NS {
             return Ok(());
         }
         Err(format!(
@@ -400,7 +400,7 @@ impl Honest {
             let bytes = self.read.len();
             let about =
                 format!("the connection ended, with {bytes} bytes of a response; requested {}", self.next_request());
-            return self.complain(socket, about);
+            return self.report_violation(socket, about);
         }
         if socket.inner.signal_ns.is_some() {
             return;
@@ -409,7 +409,7 @@ impl Honest {
             return;
         }
         if self.attempt == ATTEMPTS_MAX {
-            return self.complain(socket, "no response after all retries".to_owned());
+            return self.report_violation(socket, "no response after all retries".to_owned());
         }
         let remaining =
             self.outstanding.drain(..).map(|outstanding| outstanding.request).chain(self.remaining.drain(..)).collect();
@@ -423,12 +423,12 @@ impl Honest {
 
     /// After the last response the server must end the connection at once.
     fn check_end(&mut self, socket: &mut ClientSocket<'_>) {
-        let Some(told) = self.last_response else { return };
-        let waited_ns = socket.now_ns() - told.at_ns;
-        let at_work_ns = socket.inner.busy_ns() - told.busy_ns;
-        if waited_ns > self.network_ns(socket, &told) + at_work_ns + RESPONSE_MARGIN_NS + self.behaviour.reads_every_ns
+        let Some(last) = self.last_response else { return };
+        let waited_ns = socket.now_ns() - last.at_ns;
+        let at_work_ns = socket.inner.busy_ns() - last.busy_ns;
+        if waited_ns > self.network_ns(socket, &last) + at_work_ns + RESPONSE_MARGIN_NS + self.behaviour.reads_every_ns
         {
-            self.complain(socket, "the connection did not end after the last response".to_owned());
+            self.report_violation(socket, "the connection did not end after the last response".to_owned());
         }
     }
 }
@@ -445,7 +445,7 @@ fn check_last(socket: &ClientSocket<'_>, outstanding: &OutstandingRequest, respo
         when_past(&history.reads, outstanding.head_end - 1).is_some_and(|read| read.at_ns > shutdown.at_ns);
     let is_last = response.closes() || response.ends_with_connection;
     if was_read_later && !is_last {
-        return Err("a response in shutdown does not say that it is the last one".to_owned());
+        return Err("a response during a shutdown does not announce the end of the connection".to_owned());
     }
     Ok(())
 }
@@ -475,13 +475,14 @@ impl Client for Honest {
         }
     }
 
-    fn complaint(&self) -> Option<String> {
+    fn violation(&self) -> Option<String> {
         // At the connection limit the client may never have been accepted.
-        let may_be_shut_out = self.behaviour.is_limited && !self.behaviour.others_evictable;
-        let was_shut_out = may_be_shut_out && self.outstanding.is_empty() && self.read.is_empty();
-        let is_waiting = !(self.is_done || was_shut_out || self.outstanding.is_empty() && self.remaining.is_empty());
+        let may_never_be_accepted = self.behaviour.is_limited && !self.behaviour.others_evictable;
+        let was_never_accepted = may_never_be_accepted && self.outstanding.is_empty() && self.read.is_empty();
+        let is_waiting =
+            !(self.is_done || was_never_accepted || self.outstanding.is_empty() && self.remaining.is_empty());
         let waits = is_waiting.then(|| format!("no response and no reason; waiting for {}", self.next_request()));
-        self.complaint.clone().or(waits)
+        self.violation.clone().or(waits)
     }
 
     fn name(&self) -> &'static str {

@@ -17,7 +17,7 @@ pub(crate) struct MalformedClient {
     has_begun: bool,
     read: Vec<u8>,
     is_done: bool,
-    complaint: Option<String>,
+    violation: Option<String>,
 }
 
 impl MalformedClient {
@@ -30,7 +30,7 @@ impl MalformedClient {
             has_begun: false,
             read: Vec::new(),
             is_done: false,
-            complaint: None,
+            violation: None,
         }
     }
 
@@ -54,7 +54,7 @@ impl MalformedClient {
         match last {
             _ if self.statuses.is_empty() => Ok(()),
             Some(status) if self.statuses.contains(&status) => Ok(()),
-            other => Err(format!("it was given {other:?}, and not one of {:?}", self.statuses)),
+            other => Err(format!("it received {other:?}, and not one of {:?}", self.statuses)),
         }
     }
 }
@@ -86,12 +86,12 @@ impl Client for MalformedClient {
         if let Err(about) = self.check(saw_the_end) {
             let now_ms = socket.now_ns() / MILLISECOND;
             let sent = String::from_utf8_lossy(&self.bytes[..self.bytes.len().min(300)]);
-            self.complaint = Some(format!("at {now_ms} ms, it sent {sent:?}: {about}"));
+            self.violation = Some(format!("at {now_ms} ms, it sent {sent:?}: {about}"));
         }
     }
 
-    fn complaint(&self) -> Option<String> {
-        self.complaint.clone()
+    fn violation(&self) -> Option<String> {
+        self.violation.clone()
     }
 
     fn name(&self) -> &'static str {

@@ -28,7 +28,7 @@ pub(crate) trait Client {
     fn act(&mut self, socket: &mut ClientSocket<'_>);
 
     /// What was wrong with what it received, after the run.
-    fn complaint(&self) -> Option<String> {
+    fn violation(&self) -> Option<String> {
         None
     }
 
@@ -113,7 +113,7 @@ impl ClientSocket<'_> {
     pub(crate) fn may_have_other_causes(&mut self) -> bool {
         let is_ending = self.inner.signal_ns.is_some();
         let state = self.state();
-        is_ending || state.was_stopped || state.accepted_ns.is_none()
+        is_ending || state.was_crashed || state.accepted_ns.is_none()
     }
 
     /// Half-closes: nothing more will be sent.

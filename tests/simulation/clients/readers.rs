@@ -18,11 +18,11 @@ pub(crate) struct SlowReader {
     has_begun: bool,
     read: Vec<u8>,
     /// How many bytes it reads before the next pause.
-    appetite: usize,
+    to_read: usize,
     /// When it will be woken.
     wakes_ns: u64,
     is_done: bool,
-    complaint: Option<String>,
+    violation: Option<String>,
 }
 
 impl SlowReader {
@@ -41,10 +41,10 @@ impl SlowReader {
             may_be_ended,
             has_begun: false,
             read: Vec::new(),
-            appetite: 0,
+            to_read: 0,
             wakes_ns: 0,
             is_done: false,
-            complaint: None,
+            violation: None,
         }
     }
 
@@ -56,16 +56,16 @@ impl SlowReader {
         let Some((sent, _)) = link.history.sends.last() else { return };
         let due_ns = (sent.at_ns + write_stall_ns(path.send_buffer_bytes)).saturating_add_signed(self.beyond_ns);
         let is_over = link.closed_ns.is_some() || link.server_has_ended;
-        if self.appetite == 0 && now_ns >= due_ns {
-            self.appetite = path.client_buffer_bytes + path.send_buffer_bytes / 2;
-        } else if self.appetite == 0 && !is_over {
+        if self.to_read == 0 && now_ns >= due_ns {
+            self.to_read = path.client_buffer_bytes + path.send_buffer_bytes / 2;
+        } else if self.to_read == 0 && !is_over {
             return self.wake_in(socket, due_ns - now_ns);
         }
-        let most = if is_over { usize::MAX } else { self.appetite };
+        let most = if is_over { usize::MAX } else { self.to_read };
         let read = socket.read(most);
-        self.appetite = self.appetite.saturating_sub(read.len());
+        self.to_read = self.to_read.saturating_sub(read.len());
         self.read.extend(read);
-        if !is_over && self.appetite > 0 {
+        if !is_over && self.to_read > 0 {
             // All bytes in flight arrive within that time.
             self.wake_in(socket, 10 * MILLISECOND);
         }
@@ -108,7 +108,7 @@ impl SlowReader {
         };
         if !right {
             let (now_ms, path) = (socket.now_ns() / MILLISECOND, socket.inner.links[socket.link].path);
-            self.complaint = Some(format!(
+            self.violation = Some(format!(
                 "at {now_ms} ms it reads {} ms late, and has {:?} of {} responses, {path:?}",
                 self.beyond_ns / MILLISECOND as i64,
                 self.responses(),
@@ -134,8 +134,8 @@ impl Client for SlowReader {
         }
     }
 
-    fn complaint(&self) -> Option<String> {
-        self.complaint.clone()
+    fn violation(&self) -> Option<String> {
+        self.violation.clone()
     }
 
     fn name(&self) -> &'static str {

@@ -241,7 +241,7 @@ impl Request {
         }
         let says_kept = response.field("connection").is_some_and(|value| value.eq_ignore_ascii_case("keep-alive"));
         if self.persistence == Persistence::OldKept && !closes && !says_kept {
-            return Err("an HTTP/1.0 client is not told that the connection is kept".to_owned());
+            return Err("a kept connection is not announced to an HTTP/1.0 client".to_owned());
         }
         Ok(())
     }
@@ -261,7 +261,7 @@ fn chunked(content: &[u8], coding: Coding, seed: u64) -> Vec<u8> {
     let has_more = coding == Coding::ChunkedWithMore;
     let (mut framed, mut rest) = (Vec::new(), content);
     while !rest.is_empty() {
-        let (chunk, behind) = rest.split_at(random.usize(1..=rest.len()));
+        let (chunk, after) = rest.split_at(random.usize(1..=rest.len()));
         let extension = match random.u8(..4) {
             0 if has_more => ";name=token",
             1 if has_more => " ; a ; b=\"quoted \\\" string\"",
@@ -271,7 +271,7 @@ fn chunked(content: &[u8], coding: Coding, seed: u64) -> Vec<u8> {
         framed.extend(format!("{zeros}{:x}{extension}\r\n", chunk.len()).into_bytes());
         framed.extend_from_slice(chunk);
         framed.extend_from_slice(b"\r\n");
-        rest = behind;
+        rest = after;
     }
     framed.extend_from_slice(if has_more { b"0;last\r\nX-Trailer: one\r\nX-Other: two\r\n\r\n" } else { b"0\r\n\r\n" });
     framed

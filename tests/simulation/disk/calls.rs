@@ -54,7 +54,7 @@ pub(crate) struct DiskEntries {
     directory: DiskFile,
     /// The rest of the last system call's entries, and where the next call continues.
     buffer: Vec<(Box<[u8]>, FileKind)>,
-    told: usize,
+    returned: usize,
     cursor: Cursor,
     has_begun: bool,
     tells_kinds: bool,
@@ -444,7 +444,7 @@ impl FileSystem for Disk {
                 Ok(machine.settings.tells_kinds)
             },
         )?;
-        Ok(DiskEntries { directory, buffer: Vec::new(), told: 0, cursor: None, has_begun: false, tells_kinds })
+        Ok(DiskEntries { directory, buffer: Vec::new(), returned: 0, cursor: None, has_begun: false, tells_kinds })
     }
 
     fn reopen_directory(&self, directory: &DiskFile) -> Result<DiskEntries, Errno> {
@@ -455,22 +455,22 @@ impl FileSystem for Disk {
             |_| Ok(directory.node),
         )?;
         let tells_kinds = self.machine.borrow().settings.tells_kinds;
-        Ok(DiskEntries { directory, buffer: Vec::new(), told: 0, cursor: None, has_begun: false, tells_kinds })
+        Ok(DiskEntries { directory, buffer: Vec::new(), returned: 0, cursor: None, has_begun: false, tells_kinds })
     }
 
     fn next_entry<'e>(&self, entries: &'e mut DiskEntries) -> Option<Result<DirectoryEntry<'e>, Errno>> {
-        if entries.told == entries.buffer.len()
+        if entries.returned == entries.buffer.len()
             && let Err(errno) = self.read_more(entries)
         {
             return Some(Err(errno));
         }
-        let (name, kind) = entries.buffer.get(entries.told)?;
-        entries.told += 1;
+        let (name, kind) = entries.buffer.get(entries.returned)?;
+        entries.returned += 1;
         Some(Ok(DirectoryEntry { name, kind: entries.tells_kinds.then_some(*kind) }))
     }
 
     fn rewind(&self, entries: &mut DiskEntries) {
-        (entries.told, entries.cursor, entries.has_begun) = (0, None, false);
+        (entries.returned, entries.cursor, entries.has_begun) = (0, None, false);
         entries.buffer.clear();
     }
 
@@ -505,7 +505,7 @@ impl Disk {
                 if directory.removed {
                     return Err(Errno::NOENT);
                 }
-                entries.told = 0;
+                entries.returned = 0;
                 entries.buffer.clear();
                 if !entries.has_begun {
                     entries.has_begun = true;
