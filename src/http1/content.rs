@@ -1,4 +1,5 @@
-//! Decoders of content (RFC 9112 §6.2 and §7.1). They return counts of bytes, and copy nothing.
+//! Decoders of content (RFC 9112 §6.2 and §7.1). They return counts of bytes, and copy nothing but a trailer section
+//! that is needed.
 
 use super::field_section::FieldSectionParser;
 use super::framing::Framing;
@@ -52,8 +53,8 @@ impl ContentDecoder {
         }
     }
 
-    /// Keeps the trailer section for [`trailers`](ContentDecoder::trailers). Otherwise it is only validated. Call it before
-    /// the first [`decode`](ContentDecoder::decode).
+    /// Keeps the trailer section for [`trailers`](ContentDecoder::trailers); by default it is only validated. To be
+    /// called before the first [`decode`](ContentDecoder::decode).
     pub fn keep_trailers(&mut self) {
         if let ContentDecoder::Chunked(chunked) = self {
             chunked.kept = Some(Box::default());
@@ -69,7 +70,7 @@ impl ContentDecoder {
     }
 }
 
-/// The trailer section as it was received.
+/// A copy of the trailer section, and the positions of its field lines.
 #[derive(Clone, Debug, Default)]
 struct KeptTrailers {
     bytes: Vec<u8>,
@@ -123,7 +124,7 @@ pub struct ChunkedDecoder {
     /// Bytes of extensions and leading zeros so far.
     overhead: u64,
     trailers: FieldSectionParser,
-    /// The bytes of the trailer section, if they are wanted. Boxed, since they seldom are.
+    /// The trailer section, if it is to be kept. Boxed, because it rarely is.
     kept: Option<Box<KeptTrailers>>,
 }
 

@@ -36,7 +36,7 @@
 //! 5. Each request gets one final response. If a request's content is ignored, its response is held back until the
 //!    content has been read, because malformed content turns it into a 400.
 //! 6. Each state owns its resources, and a transition consumes the old state. Leaving a state early therefore drops the
-//!    upload in progress, and a dropped upload leaves no trace.
+//!    upload in progress, and a dropped upload leaves no trace. Only a resumable upload remains, for a later request.
 //! 7. One step calls the service at most once, so that the loop can check its budget between calls.
 //! 8. Each wait has a named timer. A timer that fires is stopped before it is acted on, and closing stops them all, so
 //!    a deadline that has passed never comes back.

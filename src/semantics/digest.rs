@@ -127,7 +127,8 @@ impl Digests {
             .unwrap_or_default()
     }
 
-    /// The value of a Repr-Digest or Content-Digest field with the digest by `algorithm`; `None` if there is no such digest.
+    /// The value of a Repr-Digest or Content-Digest field with the digest by `algorithm`; `None` if there is no such
+    /// digest.
     pub fn field_value(&self, algorithm: Algorithm) -> Option<String> {
         let digest = self.get(algorithm)?;
         let mut dictionary = sfv::DictSerializer::new();
@@ -136,8 +137,9 @@ impl Digests {
     }
 }
 
-/// The algorithm that Want-Repr-Digest prefers among those that this server computes (RFC 9530 §4): the one with the highest
-/// preference, of equal ones the first in the field. `None` without the field, if it is malformed, or if it accepts none.
+/// The algorithm that Want-Repr-Digest prefers among those that this server computes (RFC 9530 §4): the one with the
+/// highest preference, of equal ones the first in the field. `None` without the field, if it is malformed, or if it
+/// accepts none.
 pub fn wanted(fields: &Fields<'_>) -> Option<Algorithm> {
     let mut wanted: Option<(Algorithm, i64)> = None;
     for (key, entry) in dictionary(fields, FieldName::WantReprDigest).ok()? {

@@ -1,6 +1,6 @@
 //! The fields of "Resumable Uploads for HTTP" (draft-ietf-httpbis-resumable-upload), as structured fields (RFC 9651).
 //!
-//! A field whose value is not of its type counts as not sent, as the draft demands.
+//! A field whose value does not have the field's type is ignored, as the draft requires.
 
 use std::fmt::Write as _;
 
@@ -8,8 +8,8 @@ use sfv::{BareItem, Item, Parser};
 
 use super::fields::{FieldName, Fields};
 
-/// The version of the draft that clients must name to get interim responses of it. The final RFC has no such field: then
-/// every client that sends Upload-Complete knows status 104.
+/// The version of the draft that clients must name to get interim responses of it. The final RFC has no such field:
+/// then every client that sends Upload-Complete knows status 104.
 pub const INTEROP_VERSION: Option<u64> = Some(8);
 
 /// The media type of a PATCH that appends to an upload.
@@ -61,12 +61,12 @@ fn integer(fields: &Fields<'_>, name: FieldName) -> Option<u64> {
     }
 }
 
-/// What Upload-Limit says.
+/// The limits in an Upload-Limit field.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct UploadLimits {
     /// The longest representation, in bytes.
     pub bytes_max: Option<u64>,
-    /// How long the upload resource will be there, in seconds.
+    /// How long the upload resource will exist, in seconds.
     pub age_s_max: Option<u64>,
 }
 
@@ -74,7 +74,7 @@ pub struct UploadLimits {
 const INTEGER_MAX: u64 = 999_999_999_999_999;
 
 impl UploadLimits {
-    /// The value of Upload-Limit: without any limit `min-size=0`, since the field may not be empty.
+    /// The value of the field. Without any limit it is `min-size=0`, because the field must not be empty.
     pub fn field_value(&self) -> String {
         let mut value = String::new();
         for (key, limit) in [("max-size", self.bytes_max), ("max-age", self.age_s_max)] {

@@ -49,7 +49,7 @@ pub enum Reply<'r, B, K> {
 }
 
 /// Takes the content of a request: an upload. If it is dropped without [`finish`](Sink::finish), the upload leaves no
-/// trace.
+/// trace, unless it is [resumable](Sink::is_resumable).
 pub trait Sink: Sized {
     /// The service's [`Source`](Service::Source).
     type Source;
@@ -61,13 +61,13 @@ pub trait Sink: Sized {
     /// The response to the request, if the sink refuses the content. The sink is then dropped.
     fn write(&mut self, content: &[u8]) -> Result<(), Box<Response<'static, Self::Source>>>;
 
-    /// The interim response that the client is to get now, if there is one. Called when the sink was created, and after each
-    /// write.
+    /// The interim response to be sent now, if there is one. Called when the sink has been created, and after each
+    /// [`write`](Sink::write).
     fn interim(&mut self, _now: &Now) -> Option<Interim> {
         None
     }
 
-    /// Whether the sink uses the trailer section of chunked content. Otherwise that is only validated.
+    /// Whether the sink uses the trailer section of chunked content. If not, the section is only validated.
     fn wants_trailers(&self) -> bool {
         false
     }
@@ -75,7 +75,8 @@ pub trait Sink: Sized {
     /// Takes the trailer section, after the last content and before [`finish`](Sink::finish).
     fn take_trailers(&mut self, _trailers: &Fields<'_>) {}
 
-    /// Whether a later request can continue the upload, so that it should get all content that has arrived.
+    /// Whether a later request can resume the upload. The sink then gets all content that has been received, even if
+    /// the connection ends early.
     fn is_resumable(&self) -> bool {
         false
     }

@@ -1,4 +1,4 @@
-//! Field lines that outlive their request: some of them, kept as text with an upload.
+//! Field lines that outlive their request, because they are stored with an upload.
 
 use super::fields::{FieldName, FieldSpan, FieldSpans, Fields};
 
@@ -11,7 +11,7 @@ pub struct StoredFields {
 }
 
 impl StoredFields {
-    /// A copy of the lines of `fields` that have one of `names`. Lines that would not fit 64 KiB are left out; a request's
+    /// A copy of the lines of `fields` that have one of `names`. Lines beyond 64 KiB would be omitted, but a request's
     /// field section is shorter.
     pub fn copy_of(fields: &Fields<'_>, names: &[FieldName]) -> StoredFields {
         let mut stored = StoredFields::default();
@@ -23,7 +23,7 @@ impl StoredFields {
         stored
     }
 
-    /// Reads what [`as_bytes`](StoredFields::as_bytes) gave; `None` if it is something else.
+    /// Parses what [`as_bytes`](StoredFields::as_bytes) returned; `None` if it is malformed.
     pub fn parse(mut bytes: &[u8]) -> Option<StoredFields> {
         let mut stored = StoredFields::default();
         while !bytes.is_empty() {

@@ -278,8 +278,8 @@ impl<S: Service> Connection<S> {
         }
     }
 
-    /// Queues the interim response that the sink has for the client, if there is one. To a client that does not read, or
-    /// that speaks HTTP/1.0 (RFC 9110 §15.2), none is sent.
+    /// Queues the sink's interim response, if there is one. None is sent to a client that does not read, because it
+    /// would be queued without limit, nor to an HTTP/1.0 client (RFC 9110 §15.2).
     fn send_interim(&mut self, sink: &mut S::Sink, version: Version, shared: &mut Shared, now: &Now) {
         if version == Version::Http10 || self.output.is_full() {
             return;
@@ -292,12 +292,12 @@ impl<S: Service> Connection<S> {
         }
     }
 
-    /// The connection ends within content. If an upload can be continued, it takes what has arrived.
+    /// Passes gathered content to the sink of a resumable upload, because the connection ends before the content does.
     pub(super) fn save_content(&mut self) {
         if let State::Content(mut content) = mem::take(&mut self.state)
             && matches!(&content.destination, Destination::Sink(sink) if sink.is_resumable())
         {
-            // The response would not reach the client any more.
+            // A refusal cannot be sent any more.
             let _ = self.write_to_sink(&mut content);
         }
     }

@@ -12,9 +12,9 @@ use crate::http1::request_framing::RequestFraming;
 pub(super) enum State<K> {
     /// The head of a request, which may not have begun.
     ///
-    /// Next: [`Content`](State::Content) or `Head` after a complete head; [`Draining`](State::Draining) if its response is
-    /// the last, and after a protocol error, a head timeout, or the end of input; [`Closed`](State::Closed) after an idle
-    /// timeout.
+    /// Next: [`Content`](State::Content) or `Head` after a complete head; [`Draining`](State::Draining) if its response
+    /// is the last, and after a protocol error, a head timeout, or the end of input; [`Closed`](State::Closed) after an
+    /// idle timeout.
     Head(HeadParser),
     /// The content of a request.
     ///
@@ -24,8 +24,8 @@ pub(super) enum State<K> {
     /// Nothing. The last response has been queued. Received bytes are discarded, because closing a socket with unread
     /// bytes sends a reset, which can destroy the response.
     ///
-    /// Next: [`Closed`](State::Closed), once the sending side has been shut down, after the end of input, a timeout, or too
-    /// many bytes.
+    /// Next: [`Closed`](State::Closed), once the sending side has been shut down, after the end of input, a timeout, or
+    /// too many bytes.
     Draining(Draining),
     /// The connection has ended, after a write stall or a call of [`close`](super::Connection::close) in any state, or
     /// after Draining. Also the placeholder while a transition owns the state.

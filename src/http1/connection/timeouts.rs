@@ -166,9 +166,9 @@ impl<S: Service> Connection<S> {
         }
     }
 
-    /// Whether the last response, or the first request, may still be in flight. Closing the socket could destroy it: the
-    /// system responds to a request that arrives after the close by a reset, which makes the client discard what it has
-    /// not read.
+    /// Whether the last response, or the first request, may still be in flight. Closing the socket could destroy it:
+    /// the system responds to a request that arrives after the close by a reset, which makes the client discard what it
+    /// has not read.
     fn may_be_in_flight(&self, now: &Now) -> bool {
         now.monotonic_ns < self.send_progress_ns.saturating_add(DRAIN_SILENCE_SHORT_NS)
     }
