@@ -82,10 +82,10 @@ progress get up to 10 seconds to finish. A second signal stops it at once.
 /// The default port: that of the challenge.
 const PORT: u16 = 4221;
 
-/// How long an unfinished resumable upload is kept, in seconds: a day.
+/// How long an unfinished resumable upload is kept by default, in seconds: a day.
 const UPLOAD_AGE_S_MAX: u64 = 86_400;
 
-/// How many unfinished resumable uploads are kept.
+/// The default limit on unfinished resumable uploads.
 const UPLOADS_PENDING_MAX: usize = 1000;
 
 /// What the command line asks for.
@@ -333,6 +333,8 @@ mod tests {
             (&["--directory", ""], "--directory"),
             (&["--uploads", "create"], "--uploads needs a directory"),
             (&["--max-upload", "1G"], "--max-upload needs a directory"),
+            (&["--upload-max-age", "1"], "--upload-max-age needs a directory"),
+            (&["--uploads-pending", "1"], "--uploads-pending needs a directory"),
             (&["--fsync"], "--fsync needs a directory"),
             (&["-vvv"], "--verbose can be given at most twice"),
             (&["-v", "--verbose", "-v"], "--verbose can be given at most twice"),
@@ -380,6 +382,10 @@ mod tests {
             assert!(USAGE.contains(&format!(" --{name} ")), "{name}");
             let parsed = config(&[&format!("--{name}"), "1"]);
             assert!(!parsed.is_err_and(|error| error.contains("unknown")), "{name}");
+        }
+        let in_usage = USAGE.split_whitespace().filter_map(|word| word.strip_prefix("--"));
+        for name in in_usage.map(|name| name.trim_end_matches([',', ']'])) {
+            assert!(LONG_NAMES.contains(&name), "{name}");
         }
         assert!(USAGE.lines().all(|line| line.len() <= 80));
     }

@@ -14,12 +14,14 @@ use crate::routes::UploadPolicy;
 use crate::system::listen::Bind;
 
 /// The long names of all options, from which an unknown one is corrected.
-pub(super) const LONG_NAMES: [&str; 18] = [
+pub(super) const LONG_NAMES: [&str; 20] = [
     "bind",
     "port",
     "directory",
     "uploads",
     "max-upload",
+    "upload-max-age",
+    "uploads-pending",
     "fsync",
     "site",
     "hidden",
@@ -148,6 +150,8 @@ impl Arguments {
         let given = [
             (self.uploads.is_some(), "--uploads"),
             (self.upload_bytes_max.is_some(), "--max-upload"),
+            (self.upload_age_s_max.is_some(), "--upload-max-age"),
+            (self.uploads_pending_max.is_some(), "--uploads-pending"),
             (self.fsync, "--fsync"),
         ];
         given.into_iter().find_map(|(is_given, option)| is_given.then_some(option))

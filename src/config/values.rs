@@ -7,10 +7,10 @@ use crate::system::listen::Bind;
 /// The longest timeout, in seconds: a day.
 const TIMEOUT_S_MAX: u64 = 86_400;
 
-/// The longest time that an upload is kept, in seconds: a year.
+/// The longest time that an unfinished upload can be kept, in seconds: a year.
 const AGE_S_MAX: u64 = 366 * 86_400;
 
-/// The most unfinished uploads.
+/// The most unfinished uploads that can be kept.
 const COUNT_MAX: usize = 1_000_000;
 
 pub(super) fn parse_bind(value: &str) -> Result<Bind, String> {
@@ -62,10 +62,6 @@ pub(super) fn parse_seconds(value: &str) -> Result<u64, String> {
     }
 }
 
-/// The units of a size, each 1024 times the one before.
-const UNITS: [&str; 5] = ["", "K", "M", "G", "T"];
-
-/// How long an upload is kept, in seconds.
 pub(super) fn parse_age(value: &str) -> Result<u64, String> {
     match digits(value) {
         Some(seconds @ 1..=AGE_S_MAX) => Ok(seconds),
@@ -79,6 +75,9 @@ pub(super) fn parse_count(value: &str) -> Result<usize, String> {
         .filter(|count| *count <= COUNT_MAX)
         .ok_or(format!("expected a whole number from 0 to {COUNT_MAX}"))
 }
+
+/// The units of a size, each 1024 times the one before.
+const UNITS: [&str; 5] = ["", "K", "M", "G", "T"];
 
 pub(super) fn parse_size(value: &str) -> Result<u64, String> {
     let (number, unit_bytes) = split_unit(value);
