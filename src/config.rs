@@ -44,8 +44,8 @@ Files:
       --max-upload SIZE  refuse longer uploads; SIZE is a number of bytes, and
                          may end in K, M, G or T (powers of 1024)
                          [default: no limit]
-      --upload-max-age S seconds to keep an unfinished resumable upload after its
-                         last byte [default: 86400, a day]
+      --upload-max-age S seconds to keep an unfinished resumable upload after
+                         its last byte [default: 86400, a day]
       --uploads-pending N
                          keep at most N unfinished resumable uploads
                          [default: 1000]
