@@ -1,23 +1,24 @@
-//! A few bytes that are kept with a file, as an extended attribute, and belong to one version of it.
+//! Annotations: a few bytes that are stored with a version of a file, as an extended attribute.
 //!
 //! The attribute begins with the length and the modification time of the content that it describes. If another program
-//! changes the file, the attribute stays; it is then recognised as that of another version, and not believed.
+//! changes the file, the attribute remains, but these no longer match, so that it is ignored.
 
 use super::Metadata;
 use super::file_system::FileSystem;
 use super::retry::retry_on_intr;
 
-/// The longest attribute, in bytes. What is longer was not written by this server.
+/// The longest attribute, in bytes. A longer one was not written by this server.
 const ATTRIBUTE_BYTES_MAX: usize = 1024;
 
-/// Keeps `annotation` with `file`, whose metadata is `metadata`. Where the file system keeps no attributes, or has no room
-/// for one, the file goes without: an annotation is a help, and no reason to refuse an upload.
+/// Stores `annotation` with `file`, whose metadata is `metadata`. An error is only logged: without an annotation the
+/// file is complete, so that a file system without attributes, or without space for one, is no reason to refuse the
+/// upload.
 pub(super) fn write<F: FileSystem>(file_system: &F, file: &F::File, metadata: &Metadata, annotation: &[u8]) {
     let attribute = [version_of(metadata).as_bytes(), annotation].concat();
     if attribute.len() <= ATTRIBUTE_BYTES_MAX
         && let Err(errno) = retry_on_intr(|| file_system.set_attribute(file, &attribute))
     {
-        log::debug!("the digest of an upload is not kept: {errno}");
+        log::debug!("the digest of an upload cannot be stored: {errno}");
     }
 }
 

@@ -25,7 +25,7 @@ const REMOVALS_PER_SLICE: usize = 64;
 /// than another scan of each.
 const DIRECTORIES_MAX: usize = 1024;
 
-/// After how long a directory is scanned again in which resumable uploads were left, in nanoseconds.
+/// The time after which a directory is scanned again if it contained resumable uploads, in nanoseconds.
 const SCAN_AGAIN_NS: u64 = 3600 * 1_000_000_000;
 
 /// When resumable uploads expire.
@@ -33,12 +33,12 @@ const SCAN_AGAIN_NS: u64 = 3600 * 1_000_000_000;
 pub(super) struct Expiry {
     /// The current time, in nanoseconds since 1970.
     pub(super) unix_ns: u64,
-    /// How long an upload is kept after its last byte, in nanoseconds.
+    /// The time after its last byte until an upload expires, in nanoseconds.
     pub(super) age_ns_max: u64,
 }
 
 impl Expiry {
-    /// Whether an upload has expired one of whose files has this metadata.
+    /// Whether an upload has expired, if one of its files has this metadata.
     pub(super) fn has_passed(self, metadata: &Metadata) -> bool {
         i128::from(self.unix_ns) - metadata.modified_ns > i128::from(self.age_ns_max)
     }
@@ -50,7 +50,7 @@ type FileId = (u64, u64);
 /// The directories that are clean, and the one that is being scanned.
 #[derive(Debug)]
 pub(super) struct Cleanup<F: FileSystem> {
-    /// If resumable uploads were left in a directory, with the time of its scan, in nanoseconds since 1970.
+    /// The value is the time of the scan, in nanoseconds since 1970, if the directory contained resumable uploads.
     clean: RefCell<HashMap<FileId, Option<u64>>>,
     scan: RefCell<Option<Scan<F>>>,
 }
@@ -145,7 +145,7 @@ struct Scan<F: FileSystem> {
     /// A file in the directory, for the log.
     path: RelativePath,
     removed: usize,
-    /// Whether there are resumable uploads that have not expired.
+    /// Whether the directory contains resumable uploads that have not expired.
     has_partial: bool,
 }
 

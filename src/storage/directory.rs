@@ -64,7 +64,8 @@ pub struct OpenedFile<F: FileSystem = Native> {
 
 impl<F: FileSystem> OpenedFile<F> {
     /// The annotation of the [upload](Upload::annotate) that became this version of the file. `None` if it had none, if
-    /// the file was changed since, or if the file system keeps no annotations. It takes one system call.
+    /// the file was changed since, or if the file system does not support extended attributes. It takes one system
+    /// call.
     pub fn annotation(&self) -> Option<Vec<u8>> {
         annotation::read(&self.file.file_system, &self.file.file, &self.metadata)
     }
@@ -194,12 +195,12 @@ impl<F: FileSystem> Directory<F> {
 
 /// Resumable uploads.
 impl<F: FileSystem> Directory<F> {
-    /// How long a resumable upload is kept after its last byte, in nanoseconds. For ever, unless this is called.
+    /// Sets the time after its last byte until a resumable upload expires, in nanoseconds. By default it never expires.
     pub fn set_partial_upload_age_max(&self, age_ns: u64) {
         self.root.partial_age_ns_max.set(age_ns);
     }
 
-    /// Sets the time by which resumable uploads expire, in nanoseconds since 1970.
+    /// Sets the current time, in nanoseconds since 1970. Resumable uploads expire by it.
     pub fn set_time(&self, unix_ns: u64) {
         self.root.unix_ns.set(unix_ns);
     }
@@ -209,8 +210,8 @@ impl<F: FileSystem> Directory<F> {
         self.root.partial_uploads.get()
     }
 
-    /// Begins an upload to `path` that can be continued by its `id`. `creation` is kept with it for the caller. All else
-    /// is as in [`begin_upload`](Self::begin_upload).
+    /// Begins an upload to `path` that can be continued by its `id`. `creation` is stored with it for the caller.
+    /// Otherwise as [`begin_upload`](Self::begin_upload).
     pub fn begin_partial_upload(
         &self,
         id: UploadId,
@@ -223,8 +224,11 @@ impl<F: FileSystem> Directory<F> {
         PartialUpload::begin(Rc::clone(&self.root), id, path.clone(), mode, bytes_expected, durable, creation)
     }
 
-    /// Finds the upload `id` to `path`, to continue it. If another process has it open, that is [`StorageError::Busy`]; if
-    /// it has expired, or the disk has lost a part of it, [`StorageError::NotFound`].
+    /// Finds the upload `id` to `path`, to continue it.
+    ///
+    /// # Errors
+    /// [`StorageError::Busy`] if another process has it open. [`StorageError::NotFound`] if it does not exist, has
+    /// expired, or the disk has lost a part of it.
     pub fn find_partial_upload(
         &self,
         id: UploadId,
@@ -266,7 +270,7 @@ pub(super) struct Root<F: FileSystem> {
     partial_uploads: Cell<usize>,
     /// The wall clock, in nanoseconds since 1970, as the caller has set it last.
     unix_ns: Cell<u64>,
-    /// How long a resumable upload is kept after its last byte, in nanoseconds.
+    /// The time after its last byte until a resumable upload expires, in nanoseconds.
     partial_age_ns_max: Cell<u64>,
     /// Whether this run has logged that directories cannot be flushed.
     has_warned: Cell<bool>,

@@ -123,23 +123,24 @@ pub trait FileSystem: Clone + Debug + 'static {
     /// As `futimens(2)`.
     fn set_modified(&self, file: &Self::File, modified_ns: u64) -> Result<(), Errno>;
 
-    /// Cuts a file that is open for writing to its first `bytes` bytes. The next write follows them.
+    /// Truncates a file that is open for writing to its first `bytes` bytes. The next write appends to them.
     ///
     /// # Errors
     /// As `ftruncate(2)`.
     fn truncate(&self, file: &Self::File, bytes: u64) -> Result<(), Errno>;
 
-    /// Keeps `attribute` with the file, instead of the one that it has.
+    /// Stores `attribute` as an extended attribute of the file, and replaces an existing one.
     ///
     /// # Errors
-    /// As `fsetxattr(2)`: `NOTSUP` if the file system keeps no attributes, `NOSPC` or `DQUOT` if it has no room for it.
+    /// As `fsetxattr(2)`: `NOTSUP` if the file system does not support attributes, `NOSPC` or `DQUOT` if it has no
+    /// space.
     fn set_attribute(&self, file: &Self::File, attribute: &[u8]) -> Result<(), Errno>;
 
     /// Reads the attribute of the file into `space`, and returns its length in bytes.
     ///
     /// # Errors
-    /// As `fgetxattr(2)`: `NODATA` (elsewhere `NOATTR`) if the file has none, `RANGE` if it is longer than `space`,
-    /// `NOTSUP` if the file system keeps none.
+    /// As `fgetxattr(2)`: `NODATA` (or `NOATTR`, depending on the system) if the file has none, `RANGE` if it is longer
+    /// than `space`, `NOTSUP` if the file system does not support attributes.
     fn attribute(&self, file: &Self::File, space: &mut [u8]) -> Result<usize, Errno>;
 
     /// Flushes a file's content and attributes, or a directory's entries, to the disk. After an error the data may be

@@ -7,7 +7,7 @@ use rustix::io::Errno;
 
 use super::posix::{NEW_FILE_MODE, Posix};
 
-/// The name of the attribute. Whoever may read or write the file may read or write its attributes of the class `user`.
+/// The name of the attribute. Attributes of the class `user` have the permissions of the file.
 const ATTRIBUTE: &str = "user.spindle.digest";
 
 /// The system calls of Linux.

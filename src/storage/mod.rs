@@ -10,13 +10,15 @@
 //!    of the root is refused at once.
 //! 3. **An upload is stored completely or not at all.** Its content goes to an unnamed file (`O_TMPFILE`) in the
 //!    directory of its target, and becomes visible in one step. Where there are no unnamed files, it goes to a
-//!    temporary file, whose name is `.spindle-` and sixteen hex digits. Dropping an [`Upload`] removes that file.
-//! 4. **A temporary file is locked while it is in use.** One without a lock was left by a crash, or is the old version
-//!    of a file that a durable upload is just replacing. The server removes such files from each directory to which it
-//!    writes, unless it may not read that directory. The removal takes a few milliseconds per upload, and works on one
-//!    directory at a time. It never removes an upload in progress of another server on the same directory. It may
-//!    remove the old version that another server keeps, which matters only if the power then fails on a file system
-//!    without a journal.
+//!    temporary file, whose name is `.spindle-` and sixteen hex digits. Dropping an [`Upload`] removes that file. A
+//!    resumable upload ([`PartialUpload`]) has two temporary files, for its content and its state, whose names begin
+//!    with `.spindle=`. They stay when it is dropped, so that it can be continued.
+//! 4. **A temporary file is locked while it is in use.** One without a lock was left by a crash, belongs to a resumable
+//!    upload, or is the old version of a file that a durable upload is just replacing. The server removes such files
+//!    from each directory to which it writes, unless it may not read that directory; those of a resumable upload only
+//!    after that has expired. The removal takes a few milliseconds per upload, and works on one directory at a time. It
+//!    never removes an upload in progress of another server on the same directory. It may remove the old version that
+//!    another server keeps, which matters only if the power then fails on a file system without a journal.
 //! 5. **The kernel decides who creates a file first.** [`UploadMode::CreateOnly`] never replaces a file, because the
 //!    link fails if the name exists.
 //! 6. **No two uploads of a run get the same modification time**, however coarse the clock is and however often it is

@@ -1,5 +1,6 @@
-//! An upload that outlives its request, and the server. Its content is a hidden file beside its target, and a second hidden
-//! file has the [records](super::upload_state) of how far it has come.
+//! Resumable uploads, which can be continued by another request, and after a restart of the server. The content is in a
+//! temporary file in the directory of the target, and a second temporary file has the [records](super::upload_state) of
+//! the upload's state.
 
 use std::fmt;
 use std::rc::Rc;
@@ -14,13 +15,13 @@ use super::upload::{flush, flush_directory};
 use super::upload_state::{Event, NOTE_BYTES_MAX, Record, UploadState};
 use super::{FileSystem, Metadata, Native, Published, RelativePath, StorageError, Upload, UploadMode};
 
-/// From this length on, in bytes, a state file is written anew with its first and last record.
-const STATE_BYTES_LONG: usize = 64 * 1024;
+/// The length, in bytes, above which a state file is rewritten with only its first and last record.
+const STATE_BYTES_REWRITE: usize = 64 * 1024;
 
 /// The longest state file that is read, in bytes. A longer one was not written by this server.
-const STATE_BYTES_MAX: usize = STATE_BYTES_LONG + 4 * NOTE_BYTES_MAX;
+const STATE_BYTES_MAX: usize = STATE_BYTES_REWRITE + 4 * NOTE_BYTES_MAX;
 
-/// What a resumable upload is called: 128 random bits. Whoever knows them may continue it.
+/// The identifier of a resumable upload: 128 random bits. A client that knows it may continue the upload.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct UploadId(u128);
 
@@ -30,7 +31,7 @@ impl UploadId {
         UploadId(random)
     }
 
-    /// The identifier that 32 hexadecimal digits in lower case spell.
+    /// Parses 32 lower-case hexadecimal digits.
     pub fn parse(digits: &[u8]) -> Option<UploadId> {
         if digits.len() != 32 || !digits.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
             return None;
@@ -38,7 +39,8 @@ impl UploadId {
         u128::from_str_radix(str::from_utf8(digits).ok()?, 16).ok().map(UploadId)
     }
 
-    /// The names of the content's file and of the state file. Whoever does not know both halves finds neither.
+    /// The names of the content file and of the state file, each made from one half of the identifier. So both halves
+    /// are needed to continue an upload.
     fn names(self) -> (TemporaryName, TemporaryName) {
         (partial_name((self.0 >> 64) as u64), partial_name(self.0 as u64))
     }
@@ -51,17 +53,18 @@ impl fmt::Display for UploadId {
     }
 }
 
-/// Without the digits, which are a secret of the client: a log may be read by others.
+/// Without the digits, which are the client's secret: others may read the log.
 impl fmt::Debug for UploadId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("UploadId")
     }
 }
 
-/// An upload that can be continued. Dropped, it stays on the disk, up to what was [saved](PartialUpload::save).
+/// An upload that can be continued. When it is dropped, the content that was [saved](PartialUpload::save) stays on the
+/// disk.
 ///
-/// It has two descriptors open, and one for the directory if that is not the root itself. While it is open, no other
-/// process can continue it.
+/// It has two descriptors, and one for the directory if that is not the root. While it is open, no other process can
+/// continue it.
 #[derive(Debug)]
 pub struct PartialUpload<F: FileSystem = Native> {
     upload: Upload<F>,
@@ -70,27 +73,27 @@ pub struct PartialUpload<F: FileSystem = Native> {
     saved: Record,
 }
 
-/// What is left of an upload that has ended: the record of its end, for a client that did not get the response.
+/// The state file of an upload that has ended. It is kept for a client that did not get the response.
 #[derive(Debug)]
 pub struct EndedUpload<F: FileSystem = Native> {
     state: StateFile<F>,
     bytes: u64,
 }
 
-/// What an identifier leads to.
+/// The result of [`find_partial_upload`](super::Directory::find_partial_upload).
 #[derive(Debug)]
 pub enum FoundUpload<F: FileSystem = Native> {
-    /// It can be continued.
+    /// The upload can be continued.
     Partial(Box<PartialUpload<F>>),
-    /// It has ended.
+    /// The upload has ended.
     Ended {
-        /// What it was created with.
+        /// The bytes with which the caller created it.
         creation: Vec<u8>,
-        /// How many bytes it has.
+        /// The length of its content, in bytes.
         bytes: u64,
-        /// What was recorded of its end; `None` if the server was stopped between publishing the file and recording that.
+        /// The note of its end; `None` if the server stopped between publishing the file and saving that note.
         note: Option<Vec<u8>>,
-        /// The file that has the name, if it is still the one that was uploaded.
+        /// The regular file that now has the name, if there is one. Without a note it is the file that was uploaded.
         metadata: Option<Metadata>,
     },
 }
@@ -102,9 +105,9 @@ struct StateFile<F: FileSystem> {
     parent: Rc<F::File>,
     name: TemporaryName,
     file: F::File,
-    /// The length of all whole records, in bytes.
+    /// The length of all complete records, in bytes.
     bytes: usize,
-    /// Whether there may be more in the file, since an append has failed.
+    /// Whether an append has failed, so that the file may contain a part of a record after them.
     is_torn: bool,
     durable: bool,
 }
@@ -123,14 +126,14 @@ impl<F: FileSystem> PartialUpload<F> {
         let upload = Upload::begin_named(Rc::clone(&root), path.clone(), mode, bytes_expected, durable, &content_name)?;
         let parent = Rc::clone(upload.parent());
         let created = TemporaryFile::create_named(root.file_system(), &parent, &state_name);
-        let (hidden, file) = created.map_err(StorageError::from_publication)?;
+        let (temporary, file) = created.map_err(StorageError::from_publication)?;
         let mut state = StateFile { root, parent, name: state_name, file, bytes: 0, is_torn: false, durable };
         let first = Record { event: Event::Created, offset: 0, note: [path.name(), b"/", &creation].concat() };
         state.append(&first)?;
         if durable {
             flush_directory(&state.root, &state.parent)?;
         }
-        hidden.leak();
+        temporary.leak();
         state.root.count_partial_uploads(1);
         Ok(PartialUpload { upload, state, creation, saved: first })
     }
@@ -147,7 +150,7 @@ impl<F: FileSystem> PartialUpload<F> {
             error => error,
         })?;
         let state = read_state(&root, &parent, &state_name)?.ok_or(StorageError::NotFound)?;
-        // With another name beside the same identifier, content would be published that was not meant for it.
+        // Another name with the same identifier would publish the content under a name for which it was not meant.
         let creation = state.creation.strip_prefix(path.name()).and_then(|rest| rest.strip_prefix(b"/"));
         let creation = creation.ok_or(StorageError::NotFound)?.to_vec();
         let file_system = root.file_system();
@@ -161,7 +164,7 @@ impl<F: FileSystem> PartialUpload<F> {
         }
         let metadata = root.stat(&content)?;
         if metadata.kind != FileKind::Regular || metadata.size_bytes < state.last.offset {
-            // The disk has lost content that was saved, so the offset would be a false promise.
+            // The disk has lost content that was saved, so that the client cannot continue from the offset.
             remove(&root, &parent, &content_name);
             remove(&root, &parent, &state_name);
             root.count_partial_uploads(-1);
@@ -169,12 +172,12 @@ impl<F: FileSystem> PartialUpload<F> {
         }
         let file = retry_on_intr(|| file_system.open_entry(&parent, &state_name, Access::Lock));
         let file = file.map_err(StorageError::from_lookup)?;
-        cut(file_system, &file, state.bytes as u64)?;
-        cut(file_system, &content, state.last.offset)?;
-        let hidden = TemporaryFile::new(file_system, &parent, &content_name);
+        truncate(file_system, &file, state.bytes as u64)?;
+        truncate(file_system, &content, state.last.offset)?;
+        let temporary = TemporaryFile::new(file_system, &parent, &content_name);
         let offset = state.last.offset;
-        let parent_again = Rc::clone(&parent);
-        let upload = Upload::resume(Rc::clone(&root), path, durable, parent_again, hidden, content, offset)?;
+        let content_parent = Rc::clone(&parent);
+        let upload = Upload::resume(Rc::clone(&root), path, durable, content_parent, temporary, content, offset)?;
         Ok(FoundUpload::Partial(Box::new(PartialUpload {
             upload,
             state: StateFile { root, parent, name: state_name, file, bytes: state.bytes, is_torn: false, durable },
@@ -183,7 +186,7 @@ impl<F: FileSystem> PartialUpload<F> {
         })))
     }
 
-    /// What the upload was created with.
+    /// The bytes with which the caller created the upload.
     pub fn creation(&self) -> &[u8] {
         &self.creation
     }
@@ -201,25 +204,26 @@ impl<F: FileSystem> PartialUpload<F> {
         self.upload.existing()
     }
 
-    /// How many bytes of content there are, saved or not.
+    /// The number of bytes of content, whether they were saved or not.
     pub fn bytes_written(&self) -> u64 {
         self.upload.bytes_written()
     }
 
-    /// Adds content. After an error the content is what it was at the last [`save`](PartialUpload::save): drop the upload.
+    /// Appends content.
     ///
     /// # Errors
-    /// As [`Upload::write`].
+    /// As [`Upload::write`]. The upload must then be dropped; it can be continued from the last
+    /// [`save`](PartialUpload::save).
     pub fn write(&mut self, content: &[u8]) -> Result<(), StorageError> {
         self.upload.write(content)
     }
 
-    /// Saves what was written, with a note for whoever continues. From now on the content is there up to here, whatever
-    /// happens to the server, and for a durable upload to the machine.
+    /// Saves the content that was written, with a note for the caller that continues the upload. The content up to here
+    /// then survives a crash of the server, and if the upload is durable, a power failure.
     ///
     /// # Errors
-    /// The content or the record cannot be written. If flushing has failed, the upload is removed, since nobody can say what
-    /// of it the disk has.
+    /// The content or the record cannot be written. A durable upload is then removed, since it is unknown which part of
+    /// it is on the disk.
     pub fn save(&mut self, note: &[u8]) -> Result<(), StorageError> {
         let offset = self.bytes_written();
         if (offset, note) == (self.saved.offset, &self.saved.note[..]) && self.saved.event == Event::Progress {
@@ -236,26 +240,27 @@ impl<F: FileSystem> PartialUpload<F> {
             return Err(error);
         }
         self.saved = record;
-        if self.state.bytes > STATE_BYTES_LONG {
+        if self.state.bytes > STATE_BYTES_REWRITE {
             let creation = [self.upload.name(), b"/", &self.creation].concat();
             self.state.rewrite(creation, &self.saved)?;
         }
         Ok(())
     }
 
-    /// Takes content back that has not been saved, down to `bytes` in all.
+    /// Removes unsaved content from the end, so that `bytes` bytes remain.
     ///
     /// # Errors
-    /// The file cannot be cut.
+    /// The file cannot be truncated.
     pub fn rewind(&mut self, bytes: u64) -> Result<(), StorageError> {
         self.upload.truncate(bytes)
     }
 
-    /// Makes the content visible, as [`Upload::commit`] does, with `annotation` kept beside it. Whether that succeeds or not,
-    /// the upload has ended; [`EndedUpload::save`] records what the client is told.
+    /// Publishes the content as [`Upload::commit`] does, with `annotation`. The inner result is that of the commit. The
+    /// upload has ended even if it is an error; [`EndedUpload::save`] then records the response to the client.
     ///
     /// # Errors
-    /// It cannot even be recorded that the content is to be published. The upload can still be continued.
+    /// The record of the attempt cannot be written. Nothing is published, and unless the upload is durable, it can
+    /// still be continued.
     #[allow(clippy::type_complexity, reason = "two results, each with one meaning")]
     pub fn commit(
         mut self,
@@ -278,7 +283,7 @@ impl<F: FileSystem> PartialUpload<F> {
         Ok((published, EndedUpload { state, bytes }))
     }
 
-    /// Removes the upload and all that is left of it.
+    /// Removes the upload and its state file.
     pub fn discard(mut self) {
         self.remove();
     }
@@ -297,7 +302,7 @@ impl<F: FileSystem> EndedUpload<F> {
         }
     }
 
-    /// Records what the client is told of the end. A client that did not get the response can then be told it again.
+    /// Records the response to the client, so that it can be sent again to a client that did not get it.
     ///
     /// # Errors
     /// The record cannot be written.
@@ -307,12 +312,12 @@ impl<F: FileSystem> EndedUpload<F> {
 }
 
 impl<F: FileSystem> StateFile<F> {
-    /// Writes a record behind the others, and for a durable upload brings it to the disk.
+    /// Appends a record. If the upload is durable, the record is flushed.
     fn append(&mut self, record: &Record) -> Result<(), StorageError> {
         let record = record.encode().ok_or(StorageError::DiskFull)?;
         let file_system = self.root.file_system();
         if self.is_torn {
-            cut(file_system, &self.file, self.bytes as u64)?;
+            truncate(file_system, &self.file, self.bytes as u64)?;
         }
         self.is_torn = true;
         write_all(|bytes| file_system.write(&self.file, bytes), &record).map_err(StorageError::from_errno)?;
@@ -324,13 +329,13 @@ impl<F: FileSystem> StateFile<F> {
         Ok(())
     }
 
-    /// Replaces the file by one with only the first and the last record, so that it does not grow with the upload. In one
-    /// step: after a crash there is either file, and both say the same.
+    /// Atomically replaces the file by one with only the first and the last record, so that it does not grow with the
+    /// upload. After a crash either file may exist, and both have the same state.
     fn rewrite(&mut self, creation: Vec<u8>, last: &Record) -> Result<(), StorageError> {
         let first = Record { event: Event::Created, offset: 0, note: creation };
         let file_system = self.root.file_system();
         let created = TemporaryFile::create(file_system, &self.parent, self.root.temporary_names());
-        let (hidden, file) = created.map_err(StorageError::from_publication)?;
+        let (temporary, file) = created.map_err(StorageError::from_publication)?;
         let mut state = StateFile {
             root: Rc::clone(&self.root),
             parent: Rc::clone(&self.parent),
@@ -345,7 +350,7 @@ impl<F: FileSystem> StateFile<F> {
         if self.durable {
             flush(file_system, &state.file)?;
         }
-        hidden.replace(&self.name).map_err(StorageError::from_publication)?;
+        temporary.replace(&self.name).map_err(StorageError::from_publication)?;
         if self.durable {
             flush_directory(&self.root, &self.parent)?;
         }
@@ -355,7 +360,7 @@ impl<F: FileSystem> StateFile<F> {
     }
 }
 
-/// Reads the state file `name`; `None` if there is none, if it is not one, or if it has expired.
+/// Reads the state file `name`; `None` if it does not exist, is not a valid state file, or has expired.
 fn read_state<F: FileSystem>(
     root: &Rc<Root<F>>,
     parent: &F::File,
@@ -382,7 +387,7 @@ fn read_state<F: FileSystem>(
     }
 }
 
-/// There is a state and no content: the upload has ended, or another process has removed its content.
+/// Handles a state file without a content file: the upload has ended, or another process has removed its content.
 fn ended<F: FileSystem>(
     root: &Root<F>,
     parent: &F::File,
@@ -409,11 +414,11 @@ fn ended<F: FileSystem>(
     Ok(FoundUpload::Ended { creation, bytes, note, metadata })
 }
 
-fn cut<F: FileSystem>(file_system: &F, file: &F::File, bytes: u64) -> Result<(), StorageError> {
+fn truncate<F: FileSystem>(file_system: &F, file: &F::File, bytes: u64) -> Result<(), StorageError> {
     retry_on_intr(|| file_system.truncate(file, bytes)).map_err(StorageError::from_errno)
 }
 
-/// Removes a hidden file. If that fails, a later sweep removes it.
+/// Removes a temporary file. If that fails, a later cleanup removes it.
 fn remove<F: FileSystem>(root: &Root<F>, parent: &F::File, name: &TemporaryName) {
     let _ = retry_on_intr(|| root.file_system().unlink(parent, name));
 }

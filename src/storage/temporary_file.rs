@@ -13,12 +13,12 @@ use super::file_system::{Access, FileKind, FileSystem, Symlinks};
 use super::retry::retry_on_intr;
 
 const PREFIX: &[u8; 9] = b".spindle-";
-/// The prefix of the two files of a resumable upload. A cleanup spares them until the upload expires.
+/// The prefix of the two files of a resumable upload. A cleanup does not remove them until the upload expires.
 const PARTIAL_PREFIX: &[u8; 9] = b".spindle=";
 const DIGITS: usize = 16;
 const NAME_BYTES: usize = PREFIX.len() + DIGITS;
 
-/// `.spindle-` and sixteen lower-case hex digits.
+/// `.spindle-` or `.spindle=`, and sixteen lower-case hex digits.
 pub(super) type TemporaryName = [u8; NAME_BYTES];
 
 /// Whether a link failed because the file system has no hard links. `EPERM` may also be a lack of permission.
@@ -117,7 +117,7 @@ impl<F: FileSystem> TemporaryFile<F> {
         if lock_created(file_system, parent, name, &file)? { Ok((temporary, file)) } else { Err(Errno::EXIST) }
     }
 
-    /// Whether the file stays when `self` is dropped.
+    /// Sets whether the file stays when `self` is dropped.
     pub(super) fn keep_on_drop(&mut self, keeps: bool) {
         self.keeps_on_drop = keeps;
     }

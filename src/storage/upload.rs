@@ -58,7 +58,7 @@ pub struct Upload<F: FileSystem = Native> {
     bytes_expected: Option<u64>,
     durable: bool,
     bytes_written: u64,
-    /// What is kept with the published file.
+    /// The annotation that is stored with the published file.
     annotation: Option<Vec<u8>>,
     /// Set when a write fails, since a part of its content may be missing.
     has_failed: bool,
@@ -128,8 +128,8 @@ impl<F: FileSystem> Upload<F> {
         })
     }
 
-    /// Continues an upload whose content has the name `temporary` and so many bytes. The next write to `file` follows
-    /// them.
+    /// Continues an upload whose content has the name `temporary` and `bytes_written` bytes. The next write to `file`
+    /// appends to them.
     pub(super) fn resume(
         root: Rc<Root<F>>,
         path: RelativePath,
@@ -171,7 +171,7 @@ impl<F: FileSystem> Upload<F> {
         self.mode = mode;
     }
 
-    /// Makes the content go when the upload is dropped.
+    /// Removes the content when the upload is dropped.
     pub(super) fn remove_on_drop(&mut self) {
         if let Some(temporary) = &mut self.temporary {
             temporary.keep_on_drop(false);
@@ -187,7 +187,7 @@ impl<F: FileSystem> Upload<F> {
         if self.durable { flush(self.root.file_system(), &self.file) } else { Ok(()) }
     }
 
-    /// Removes content from the end, down to so many bytes.
+    /// Removes content from the end, so that `bytes` bytes remain.
     pub(super) fn truncate(&mut self, bytes: u64) -> Result<(), StorageError> {
         retry_on_intr(|| self.root.file_system().truncate(&self.file, bytes)).map_err(StorageError::from_errno)?;
         self.bytes_written = bytes;
@@ -227,7 +227,7 @@ impl<F: FileSystem> Upload<F> {
         self.bytes_written
     }
 
-    /// Keeps `annotation` with the published file, if the file system can: see
+    /// Stores `annotation` with the published file, if the file system supports extended attributes: see
     /// [`OpenedFile::annotation`](super::OpenedFile::annotation).
     pub fn annotate(&mut self, annotation: Vec<u8>) {
         self.annotation = Some(annotation);

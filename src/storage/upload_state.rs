@@ -1,27 +1,27 @@
-//! The records in the state file of a resumable upload. Each is appended whole, and the last whole one says how the upload
-//! stands. A record that a crash has cut short, or that the disk has lost, fails its checksum and counts as not written.
+//! The records in the state file of a resumable upload. Records are appended, and the last complete one is the state of
+//! the upload. A record that was truncated by a crash, or lost by the disk, fails its checksum and is ignored.
 //!
-//! A record is the length of its body and a checksum, in four bytes each, and then the body: a byte that says what is
-//! recorded, two numbers of eight bytes, and the caller's note. Numbers are big-endian.
+//! A record is the length of its body and a checksum (four bytes each), and then the body: a byte for the event, the
+//! offset and the inode number (eight bytes each), and the caller's note. Numbers are big-endian.
 
 use flate2::Crc;
 
-/// The longest note of a record, in bytes. A length above it is that of a damaged record.
+/// The longest note of a record, in bytes. A record with a greater length is damaged.
 pub(super) const NOTE_BYTES_MAX: usize = 16 * 1024;
 
 const HEADER_BYTES: usize = 8;
 const FIXED_BYTES: usize = 17;
 
-/// What is recorded.
+/// The event that a record reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Event {
     /// The upload has been created. This is the first record.
     Created,
-    /// The content is on the disk up to the offset, as far as the upload promises that.
+    /// The content is stored up to the offset; if the upload is durable, it is on the disk.
     Progress,
-    /// The content is complete, and its file, which has this inode number, is about to get its name.
+    /// The content is complete, and its file, which has this inode number, is about to be published.
     Publishing { inode: u64 },
-    /// The file has its name.
+    /// The upload has ended.
     Published,
 }
 
@@ -29,14 +29,14 @@ pub(super) enum Event {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Record {
     pub(super) event: Event,
-    /// How many bytes of content there are.
+    /// The number of bytes of content.
     pub(super) offset: u64,
-    /// What the caller needs to continue.
+    /// What the caller needs to continue the upload.
     pub(super) note: Vec<u8>,
 }
 
 impl Record {
-    /// The record as it is written to the file; `None` if the note is longer than [`NOTE_BYTES_MAX`].
+    /// The bytes of the record; `None` if the note is longer than [`NOTE_BYTES_MAX`].
     pub(super) fn encode(&self) -> Option<Vec<u8>> {
         let (event, inode) = match self.event {
             Event::Created => (0, 0),
@@ -55,7 +55,7 @@ impl Record {
         Some([&body_bytes.to_be_bytes()[..], &checksum(&body).to_be_bytes(), &body].concat())
     }
 
-    /// The record at the start of `bytes`, and its length; `None` if there is no whole one.
+    /// The record at the start of `bytes`, and its length in bytes; `None` if it is incomplete or damaged.
     fn decode(bytes: &[u8]) -> Option<(Record, usize)> {
         let (header, rest) = bytes.split_at_checked(HEADER_BYTES)?;
         let (body_bytes, expected) = header.split_first_chunk::<4>()?;
@@ -82,19 +82,19 @@ impl Record {
     }
 }
 
-/// What a state file says.
+/// The content of a state file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct UploadState {
     /// The note of the first record.
     pub(super) creation: Vec<u8>,
-    /// The last whole record: perhaps the first one.
+    /// The last complete record; it may be the first one.
     pub(super) last: Record,
-    /// The length of all whole records. What is behind them in the file is damaged.
+    /// The length of all complete records, in bytes. The rest of the file is damaged.
     pub(super) bytes: usize,
 }
 
 impl UploadState {
-    /// Reads the content of a state file; `None` if not even the first record is whole.
+    /// Decodes the content of a state file; `None` if the first record is incomplete, damaged, or not a creation.
     pub(super) fn decode(content: &[u8]) -> Option<UploadState> {
         let (first, mut bytes) = Record::decode(content)?;
         if first.event != Event::Created {
@@ -117,7 +117,7 @@ fn checksum(body: &[u8]) -> u32 {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
 
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_whole_record_counts_wherever_the_file_is_cut() {
+    fn a_truncated_file_has_the_state_of_its_last_complete_record() {
         let (records, encoded) = file();
         let content = encoded.concat();
         let ends: Vec<usize> = encoded
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_record_ends_the_file() {
+    fn a_damaged_record_and_everything_after_it_is_ignored() {
         let (records, encoded) = file();
         let (before, damaged) = (encoded[0].len(), encoded[1].len());
         let content = encoded.concat();
@@ -175,14 +175,14 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_does_not_begin_with_a_creation_is_none() {
+    fn a_file_that_does_not_begin_with_a_creation_is_not_decoded() {
         let (_, encoded) = file();
         assert_eq!(UploadState::decode(&encoded[1]), None);
         assert_eq!(UploadState::decode(b""), None);
     }
 
     #[test]
-    fn a_note_that_is_too_long_is_not_written() {
+    fn a_note_that_is_too_long_is_not_encoded() {
         assert_eq!(record(Event::Progress, 0, &[0; NOTE_BYTES_MAX + 1]).encode(), None);
     }
 }

@@ -1,4 +1,4 @@
-//! Uploads that outlive their request and the server.
+//! Resumable uploads.
 
 use std::fs;
 
@@ -23,7 +23,7 @@ fn find(directory: &Directory<Instrumented>, name: &str) -> Result<FoundUpload<I
 fn continued(directory: &Directory<Instrumented>, name: &str) -> PartialUpload<Instrumented> {
     match find(directory, name).unwrap() {
         FoundUpload::Partial(upload) => *upload,
-        FoundUpload::Ended { .. } => panic!("it has not ended"),
+        FoundUpload::Ended { .. } => panic!("the upload has not ended"),
     }
 }
 
@@ -31,7 +31,7 @@ fn continued(directory: &Directory<Instrumented>, name: &str) -> PartialUpload<I
 fn end(directory: &Directory<Instrumented>, name: &str) -> (Option<Vec<u8>>, u64, Option<Metadata>) {
     match find(directory, name).unwrap() {
         FoundUpload::Ended { note, bytes, metadata, .. } => (note, bytes, metadata),
-        FoundUpload::Partial(_) => panic!("it has ended"),
+        FoundUpload::Partial(_) => panic!("the upload has ended"),
     }
 }
 
@@ -42,7 +42,7 @@ fn commit(upload: PartialUpload<Instrumented>) -> Published {
 }
 
 #[test]
-fn an_upload_is_continued_by_another_run_where_it_was_saved() {
+fn another_run_continues_an_upload_from_the_last_save() {
     for open in OPENERS {
         let root = tempfile::tempdir().unwrap();
         let mut upload = begin_partial(&open(root.path()), "name");
@@ -55,7 +55,10 @@ fn an_upload_is_continued_by_another_run_where_it_was_saved() {
         let mut upload = continued(&directory, "name");
         assert_eq!((upload.bytes_written(), upload.note(), upload.creation()), (5, &b"first"[..], &b"creation"[..]));
         upload.write(b"two").unwrap();
-        assert!(matches!(directory.open_file(&path("name")), Err(StorageError::NotFound)), "it is not whole");
+        assert!(
+            matches!(directory.open_file(&path("name")), Err(StorageError::NotFound)),
+            "the upload is not complete"
+        );
         commit(upload);
         assert_eq!(fs::read(root.path().join("name")).unwrap(), b"one, two");
         assert_eq!(end(&directory, "name").0.unwrap(), b"response");
@@ -64,7 +67,7 @@ fn an_upload_is_continued_by_another_run_where_it_was_saved() {
 }
 
 #[test]
-fn without_a_save_nothing_but_the_creation_is_left() {
+fn without_a_save_only_the_creation_is_left() {
     for open in OPENERS {
         let root = tempfile::tempdir().unwrap();
         let directory = open(root.path());
@@ -104,7 +107,7 @@ fn an_upload_that_is_being_continued_is_not_continued_by_another() {
 }
 
 #[test]
-fn content_that_was_not_saved_can_be_taken_back() {
+fn unsaved_content_can_be_removed() {
     for open in OPENERS {
         let root = tempfile::tempdir().unwrap();
         let directory = open(root.path());
@@ -130,11 +133,11 @@ fn an_upload_whose_content_the_disk_has_lost_is_not_continued() {
         drop(upload);
         fs::File::options().write(true).open(hidden_content(root.path())).unwrap().set_len(6).unwrap();
         assert!(matches!(find(&directory, "name"), Err(StorageError::NotFound)));
-        assert!(names(root.path()).is_empty(), "nothing is left of it");
+        assert!(names(root.path()).is_empty(), "both files are removed");
     }
 }
 
-/// The one of the hidden files that has the content: it is the shorter one here.
+/// The temporary file with the content, which is shorter than the state file here.
 fn hidden_content(root: &Path) -> PathBuf {
     let files = names(root).into_iter().map(|name| root.join(name));
     files.min_by_key(|path| fs::metadata(path).unwrap().len()).unwrap()
@@ -154,7 +157,7 @@ fn a_discarded_upload_leaves_nothing() {
 }
 
 #[test]
-fn a_sweep_spares_an_upload_until_it_expires() {
+fn a_cleanup_does_not_remove_an_upload_before_it_expires() {
     const DAY_NS: u64 = 86_400_000_000_000;
     let now_ns = || std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
     for open in OPENERS {
@@ -172,7 +175,7 @@ fn a_sweep_spares_an_upload_until_it_expires() {
 }
 
 #[test]
-fn an_expired_upload_is_not_found_before_it_is_swept() {
+fn an_expired_upload_is_not_found_even_before_a_cleanup() {
     for open in OPENERS {
         let root = tempfile::tempdir().unwrap();
         let directory = open(root.path());
@@ -184,7 +187,7 @@ fn an_expired_upload_is_not_found_before_it_is_swept() {
 }
 
 #[test]
-fn a_long_upload_does_not_make_its_state_long() {
+fn the_state_file_does_not_grow_with_the_upload() {
     let root = tempfile::tempdir().unwrap();
     let directory = open_portable(root.path());
     let mut upload = begin_partial(&directory, "name");
@@ -200,7 +203,7 @@ fn a_long_upload_does_not_make_its_state_long() {
 }
 
 #[test]
-fn an_end_that_was_not_recorded_is_recognised_by_its_file() {
+fn an_unrecorded_end_is_recognised_by_the_published_file() {
     for open in OPENERS {
         let root = tempfile::tempdir().unwrap();
         let directory = open(root.path());
@@ -208,7 +211,7 @@ fn an_end_that_was_not_recorded_is_recognised_by_its_file() {
         upload.write(b"content").unwrap();
         let (published, ended) = upload.commit(UploadMode::Replace, 0, None, |_| true).unwrap();
         published.unwrap();
-        // The server is stopped here.
+        // The server stops here.
         drop(ended);
         let (note, bytes, metadata) = end(&directory, "name");
         assert_eq!((note, bytes, metadata.unwrap().size_bytes), (None, 7, 7));
@@ -218,7 +221,7 @@ fn an_end_that_was_not_recorded_is_recognised_by_its_file() {
 }
 
 #[test]
-fn a_condition_that_fails_at_the_end_ends_the_upload() {
+fn an_upload_ends_even_if_its_condition_fails() {
     for open in OPENERS {
         let root = tempfile::tempdir().unwrap();
         let directory = open(root.path());
@@ -227,6 +230,6 @@ fn a_condition_that_fails_at_the_end_ends_the_upload() {
         assert!(matches!(published, Err(StorageError::ConditionFailed)));
         ended.save(b"failed").unwrap();
         assert_eq!(end(&directory, "name").0.unwrap(), b"failed");
-        assert_eq!(names(root.path()).len(), 1, "only the record of the end");
+        assert_eq!(names(root.path()).len(), 1, "only the state file is left");
     }
 }
