@@ -90,7 +90,7 @@ struct Offer {
     methods: &'static [Method],
     /// Whether POST and PUT are missing because uploads are off.
     uploads_are_off: bool,
-    /// If uploads can be continued: the limits that OPTIONS tells.
+    /// The limits of resumable uploads, which the response to OPTIONS contains; `None` if there are none.
     upload_limits: Option<UploadLimits>,
 }
 
@@ -127,7 +127,7 @@ const NOT_FOUND: &str = "There is nothing at this address.";
 const PRECONDITION_FAILED: &str = "A precondition of the request does not hold.";
 const UPLOADS_ARE_OFF: &str = "Uploads are turned off on this server.";
 
-/// Where the resources of unfinished uploads are.
+/// The prefix of the paths of unfinished uploads.
 const UPLOADS: &[u8] = files::resumable::PREFIX.as_bytes();
 
 /// The routes, and the state that they share.

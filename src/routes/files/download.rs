@@ -21,8 +21,8 @@ use crate::storage::{CachedContent, FileRange, FileSystem, RelativePath, Storage
 pub(in crate::routes) enum Found<'n, F: FileSystem> {
     /// The cache has it, under this path.
     Cached(Cow<'n, [u8]>),
-    /// It is open, and not in the cache. The last member is the value of Repr-Digest, if the client wants it and the file
-    /// has been uploaded with a digest.
+    /// It is open, and not in the cache. The last member is the value of Repr-Digest, if the client wants that and the
+    /// file was uploaded with a digest.
     Opened(FileRange<F>, FileVersion, Option<String>),
 }
 
@@ -153,7 +153,7 @@ pub(in crate::routes) fn asks_for_parts(request: &Request<'_>) -> bool {
     request.fields.first(FieldName::Range).is_some_and(|value| value.contains(&b','))
 }
 
-/// A file that is to be sent: its version, its content, and the value of Repr-Digest if the response has that field.
+/// The file to send: its version, its content, and the value of Repr-Digest if the response has that field.
 struct Representation<'r, F: FileSystem> {
     version: Cow<'r, FileVersion>,
     content: Content<'r, F>,

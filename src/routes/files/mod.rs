@@ -55,9 +55,9 @@ pub struct UploadSettings {
     pub bytes_max: Option<u64>,
     /// Whether an upload is flushed to the disk before its response is sent.
     pub durable: bool,
-    /// How long an unfinished resumable upload is kept after its last byte, in seconds.
+    /// For how long an unfinished resumable upload is kept after its last byte, in seconds.
     pub age_s_max: u64,
-    /// The most unfinished resumable uploads.
+    /// How many unfinished resumable uploads the server keeps at most.
     pub pending_max: usize,
 }
 

@@ -180,7 +180,8 @@ impl<F: FileSystem> Sink for FileSink<F> {
     }
 
     fn wants_trailers(&self) -> bool {
-        matches!(&self.0, Kind::Whole(receiving) if receiving.verification.as_ref().is_some_and(|verification| verification.wants_trailers()))
+        let Kind::Whole(receiving) = &self.0 else { return false };
+        receiving.verification.as_ref().is_some_and(|verification| verification.wants_trailers())
     }
 
     fn take_trailers(&mut self, trailers: &Fields<'_>) {

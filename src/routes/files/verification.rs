@@ -1,19 +1,19 @@
-//! The digests of an upload (RFC 9530): what the client states is verified before the upload is published, and what it
-//! wants to know is computed.
+//! The digests of an upload (RFC 9530). Those that the client states are verified before the upload is published, and
+//! the one that it wants is computed.
 
 use crate::semantics::digest::{Algorithm, Digests, Hasher, wanted};
 use crate::semantics::fields::{FieldName, Fields};
 use crate::semantics::request::Request;
 
-/// Why an upload was refused that states a digest in a way that cannot be read.
+/// The reasons of a 400 to an upload with a malformed field.
 const CONTENT_DIGEST_INVALID: &str = "The Content-Digest field is malformed.";
 const REPR_DIGEST_INVALID: &str = "The Repr-Digest field is malformed.";
 
-/// Why an upload was not stored.
+/// The reasons of a 400 to an upload whose digest differs.
 pub(super) const CONTENT_DIFFERS: &str =
-    "The content is not what the Content-Digest field states: it was changed on the way.";
+    "The content is not what the Content-Digest field states: it was changed in transit.";
 pub(super) const REPRESENTATION_DIFFERS: &str =
-    "The content is not what the Repr-Digest field states: it was changed on the way.";
+    "The content is not what the Repr-Digest field states: it was changed in transit.";
 
 /// Computes the digests of an upload while it arrives, and compares them at the end.
 #[derive(Clone)]
@@ -21,25 +21,25 @@ pub(super) struct Verification {
     pub(super) content: Digests,
     pub(super) representation: Digests,
     pub(super) wanted: Option<Algorithm>,
-    /// Whether the client has announced that a digest follows the content. It may be by any algorithm, so all are computed.
+    /// Whether the client has announced a digest in the trailer section. It may use any algorithm, so all are computed.
     wants_trailers: bool,
-    /// Why a digest that followed the content cannot be read.
+    /// The reason of a 400, if a digest in the trailer section is malformed or contradicts one in the head.
     malformed: Option<&'static str>,
     hasher: Hasher,
 }
 
 impl Verification {
-    /// What `request` asks for; `None` if it neither states a digest by a known algorithm nor wants one. Then nothing has
-    /// to be hashed.
+    /// The verification that `request` needs; `None` if it neither states a digest by a known algorithm nor wants one.
+    /// Then nothing has to be hashed.
     ///
     /// # Errors
-    /// A field that states digests is malformed: the reason for a 400. A malformed Want-Repr-Digest is only ignored, since
-    /// it is a preference.
+    /// A field that states digests is malformed: the reason for a 400. A malformed Want-Repr-Digest is ignored, because
+    /// it is only a preference.
     pub(super) fn of(request: &Request<'_>) -> Result<Option<Box<Verification>>, &'static str> {
         let content = Digests::of(&request.fields, FieldName::ContentDigest).map_err(|_| CONTENT_DIGEST_INVALID)?;
         let representation = Digests::of(&request.fields, FieldName::ReprDigest).map_err(|_| REPR_DIGEST_INVALID)?;
         let wanted = wanted(&request.fields);
-        // A client does not know the digest of content that it makes while it sends it.
+        // A client that generates its content while it sends it can only send the digest after the content.
         let is_digest =
             |name: &[u8]| matches!(FieldName::from_bytes(name), FieldName::ContentDigest | FieldName::ReprDigest);
         let wants_trailers = request.content_bytes.is_none() && request.fields.list(FieldName::Trailer).any(is_digest);
@@ -59,12 +59,12 @@ impl Verification {
         Ok(Some(Box::new(Verification { content, representation, wanted, wants_trailers, malformed, hasher })))
     }
 
-    /// Whether a digest may follow the content.
+    /// Whether the trailer section may have a digest.
     pub(super) fn wants_trailers(&self) -> bool {
         self.wants_trailers
     }
 
-    /// Takes the digests that follow the content. They count in addition to those of the head.
+    /// Adds the digests of the trailer section to those of the head.
     pub(super) fn take_trailers(&mut self, trailers: &Fields<'_>) {
         for (name, stated, reason) in [
             (FieldName::ContentDigest, &mut self.content, CONTENT_DIGEST_INVALID),
@@ -77,15 +77,15 @@ impl Verification {
         }
     }
 
-    /// The next bytes of the content.
+    /// Adds the next bytes of the content.
     pub(super) fn update(&mut self, bytes: &[u8]) {
         self.hasher.update(bytes);
     }
 
-    /// The digests of the content, now that it is complete.
+    /// Compares the digests after the content is complete, and returns them.
     ///
     /// # Errors
-    /// They differ from what the client states: the reason for a 400.
+    /// They differ from those that the client states: the reason for a 400.
     pub(super) fn verify(&self) -> Result<Verified, &'static str> {
         if let Some(reason) = self.malformed {
             return Err(reason);
@@ -102,7 +102,7 @@ impl Verification {
     }
 }
 
-/// What is known of an upload whose digests are what the client states.
+/// The digests of a verified upload.
 pub(super) struct Verified {
     /// Every digest that was computed.
     pub(super) digests: Digests,

@@ -2,8 +2,8 @@
 //!
 //! # Laws
 //!
-//! 1. A name that begins with a dot does not exist, for any method, unless `--hidden` is given. `/.spindle/` never
-//!    exists: it is reserved for the server.
+//! 1. A name that begins with a dot does not exist, for any method, unless `--hidden` is given. `/.spindle/` is
+//!    reserved for the server: only the resources of unfinished uploads exist below it.
 //! 2. A directory is listed at the path that ends in a slash. Without the slash the response is a redirect, because
 //!    relative links in the listing would otherwise be resolved in the parent directory. The redirect is relative, so
 //!    it never leads to another host.

@@ -17,7 +17,8 @@ use crate::storage::{FileSystem, RelativePath, UploadMode};
 
 type Refusal<F> = Box<Response<'static, FileContent<F>>>;
 
-/// Begins the upload; `Ok(None)` if the server has as many as it may have, and this one can do without.
+/// Begins a resumable upload. `Ok(None)` if the server cannot offer an upload resource and the request contains the
+/// complete content, which can then be stored as a plain upload.
 pub(in crate::routes::files) fn begin<F: FileSystem>(
     files: &FileRoutes<F>,
     request: &Request<'_>,
@@ -35,7 +36,7 @@ pub(in crate::routes::files) fn begin<F: FileSystem>(
         return Err(too_large(Box::new(content_too_large())));
     }
     if files.directory.partial_uploads() >= files.uploads.pending_max {
-        // A whole upload in one request needs no upload resource, and the draft lets the server offer none.
+        // A request with the complete content needs no upload resource, and the draft does not require one.
         return if complete { Ok(None) } else { Err(Box::new(too_many())) };
     }
     let content_digest =
@@ -45,7 +46,7 @@ pub(in crate::routes::files) fn begin<F: FileSystem>(
     let must_be_absent = must_be_absent(creation.preconditions.as_ref(), only_creates);
     let mode = if only_creates || must_be_absent { UploadMode::CreateOnly } else { UploadMode::Replace };
     let Some(id) = files.resumable.borrow_mut().new_id() else {
-        // As above: the upload can do without.
+        // As above: a complete upload needs no upload resource.
         return if complete { Ok(None) } else { Err(Box::new(too_many())) };
     };
     let begun =
@@ -63,13 +64,14 @@ pub(in crate::routes::files) fn begin<F: FileSystem>(
     Ok(Some(ResumableSink::new(files, request, creation, shared, part, now)))
 }
 
-/// The length of the whole, if the client says it: in two ways, which must agree (§4.1.3 of the draft).
+/// The length of the complete content, if the client states it. It may do so in Upload-Length and in Content-Length,
+/// which must agree (§4.1.3 of the draft).
 fn length_of<F: FileSystem>(request: &Request<'_>, complete: bool) -> Result<Option<u64>, Refusal<F>> {
     let stated = UploadFields::of(&request.fields).length;
     let announced = request.content_bytes.filter(|_| complete);
     match (stated, announced) {
         (Some(stated), Some(announced)) if stated != announced => Err(Box::new(inconsistent_length())),
-        // More content than the whole has.
+        // This request alone has more content than Upload-Length states.
         (Some(stated), None) if request.content_bytes.is_some_and(|bytes| bytes > stated) => {
             Err(Box::new(inconsistent_length()))
         }
@@ -82,5 +84,5 @@ fn with_limit<'r, B>(response: Response<'r, B>, limit: &str) -> Response<'r, B> 
 }
 
 fn too_many<'r, B>() -> Response<'r, B> {
-    Response::with_reason(Status::ServiceUnavailable, "The server has as many unfinished uploads as it may have.")
+    Response::with_reason(Status::ServiceUnavailable, "The server has too many unfinished uploads.")
 }

@@ -1,4 +1,5 @@
-//! How a resumable upload ended: the response that its client gets, kept for a client that lost it.
+//! The final response to a resumable upload. It is saved, so that a client that did not receive it can request it
+//! again.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -14,18 +15,18 @@ use crate::semantics::response::{Body, Response, UploadStatus};
 use crate::semantics::status::Status;
 use crate::storage::{FileSystem, Metadata, Published, StorageError};
 
-/// What the response says.
+/// The status and fields of the response.
 pub(super) struct End {
     status: Status,
     etag: String,
     last_modified: Option<ImfFixdate>,
     repr_digest: String,
-    /// Why the file was not stored, in one line; empty if it was.
+    /// One line that says why the file was not stored; empty if it was stored.
     reason: Vec<u8>,
 }
 
 impl End {
-    /// The end of an upload that was to be published.
+    /// The end of an upload, from the result of its publication.
     pub(super) fn of<F: FileSystem>(
         published: Result<Published, StorageError>,
         method: Method,
@@ -51,7 +52,7 @@ impl End {
         }
     }
 
-    /// The end of an upload that was published, with what its file is now.
+    /// The end of an upload that was published. `metadata` is that of its file.
     pub(super) fn stored(
         status: Status,
         metadata: &Metadata,
@@ -66,7 +67,7 @@ impl End {
         End { status, etag, last_modified, repr_digest: repr_digest.unwrap_or_default(), reason: Vec::new() }
     }
 
-    /// The note that is kept: the status, the values of three fields, each in a line, and the reason.
+    /// The saved form: the status and the values of three fields, a line each, and then the reason.
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         let last_modified = self.last_modified.as_ref().map_or(&b""[..], |date| date.as_bytes());
         let code = self.status.code().to_string();
@@ -74,7 +75,7 @@ impl End {
         lines.join(&b'\n')
     }
 
-    /// Reads a note; `None` if it is damaged.
+    /// Reads the saved form; `None` if it is damaged.
     pub(super) fn from_bytes(bytes: &[u8], now: &Now) -> Option<End> {
         let mut lines = bytes.splitn(5, |byte| *byte == b'\n');
         let text = |line: Option<&[u8]>| Some(str::from_utf8(line?).ok()?.to_owned());
@@ -85,7 +86,7 @@ impl End {
         Some(End { status, etag, last_modified, repr_digest, reason: lines.next()?.to_vec() })
     }
 
-    /// The response: that of a plain upload, and Upload-Complete.
+    /// The response of a plain upload, with Upload-Complete.
     pub(super) fn into_response<F: FileSystem>(self) -> Response<'static, FileContent<F>> {
         let End { status, etag, last_modified, repr_digest, reason } = self;
         let is_stored = reason.is_empty();

@@ -1,16 +1,16 @@
-//! Uploads that can be continued after their connection broke ("Resumable Uploads for HTTP",
+//! Uploads that a client can continue after its connection was lost ("Resumable Uploads for HTTP",
 //! draft-ietf-httpbis-resumable-upload).
 //!
 //! # Laws
 //!
-//! 1. An upload resource is `/.spindle/uploads/` and 128 random bits, then the path of the file. So it is found without a
-//!    search or a table, and only by whoever was told it.
-//! 2. The offset that a client is told is on the disk: it is saved first. So it never decreases, and a restart of the server
-//!    does not change it.
-//! 3. One request at a time continues an upload. A later one takes it over, since the earlier one has probably lost its
-//!    connection and the server does not know it yet (§4.6 of the draft).
-//! 4. The rules for the upload, of the server and of the request that created it, are applied when it begins and again when
-//!    it is published.
+//! 1. The path of an upload resource is `/.spindle/uploads/`, 128 random bits, and the path of the file. So the server
+//!    finds the upload without a search or a table, and only a client that knows the path can reach it.
+//! 2. The content is saved to the disk before its offset is sent to the client. So the offset never decreases, not even
+//!    when the server restarts.
+//! 3. Only one request at a time continues an upload. A later request takes the upload over, because the earlier one
+//!    has probably lost its connection without the server's knowledge (§4.6 of the draft).
+//! 4. The server's upload policy and the preconditions of the request that created the upload are checked when the
+//!    upload begins, and again when it is published.
 
 mod creation;
 mod end;
@@ -34,26 +34,26 @@ use crate::semantics::resumable_upload::UploadLimits;
 use crate::semantics::status::Status;
 use crate::storage::{FileSystem, PartialUpload, RelativePath, StorageError, UploadId};
 
-/// Where upload resources are.
+/// The prefix of the paths of upload resources.
 pub(in crate::routes) const PREFIX: &str = "/.spindle/uploads/";
 
-/// What is percent-encoded in a path: all but the slash and what RFC 3986 §2.3 leaves unreserved.
+/// The bytes that are percent-encoded in a path: all but the slash and the unreserved characters (RFC 3986 §2.3).
 const PATH_ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 
-/// The uploads that are being received, and where the identifiers of new ones come from.
+/// The resumable uploads that are being received, and the source of new identifiers.
 pub(super) struct Resumable<F: FileSystem> {
     receiving: HashMap<UploadId, Weak<RefCell<Option<Receiving<F>>>>>,
-    /// 128 random bits that nobody can foresee.
+    /// Returns 128 unpredictable bits; `None` if the system has none.
     random: Box<dyn FnMut() -> Option<u128>>,
 }
 
-/// An upload that a request continues.
+/// An upload that a request is creating or continuing.
 pub(super) struct Receiving<F: FileSystem> {
     upload: PartialUpload<F>,
     progress: Progress,
 }
 
-/// Shared between the sink of a request and the table, so that a later request can take the upload over.
+/// Shared by the sink of a request and by [`Resumable`], so that a later request can take the upload over.
 type Shared<F> = Rc<RefCell<Option<Receiving<F>>>>;
 
 impl<F: FileSystem> Resumable<F> {
@@ -65,7 +65,8 @@ impl<F: FileSystem> Resumable<F> {
         (self.random)().map(UploadId::new)
     }
 
-    /// Notes that a request receives the upload. Entries of requests that have ended are removed now and then.
+    /// Registers an upload that a request receives. Entries of requests that have ended are removed before the map
+    /// grows.
     fn share(&mut self, id: UploadId, receiving: Receiving<F>) -> Shared<F> {
         let shared = Rc::new(RefCell::new(Some(receiving)));
         if self.receiving.len() == self.receiving.capacity() {
@@ -75,7 +76,7 @@ impl<F: FileSystem> Resumable<F> {
         shared
     }
 
-    /// Takes the upload from the request that is receiving it, if there is one, and saves it.
+    /// If a request is receiving the upload, saves the upload and takes it away from that request.
     fn take_over(&mut self, id: UploadId) -> Result<(), StorageError> {
         let Some(shared) = self.receiving.remove(&id).and_then(|receiving| receiving.upgrade()) else { return Ok(()) };
         let receiving = shared.borrow_mut().take();
@@ -89,12 +90,12 @@ impl<F: FileSystem> Receiving<F> {
     }
 }
 
-/// What is known of an upload besides its content.
+/// The state of an upload besides its content.
 #[derive(Clone, Default)]
 struct Progress {
-    /// The length of the whole, if the client has said it.
+    /// The length of the complete content, if the client has stated it.
     length: Option<u64>,
-    /// The digests of the content so far. Those that are computed are chosen when the upload is created.
+    /// The digests of the content so far. The request that creates the upload decides which ones are computed.
     hasher: Hasher,
 }
 
@@ -122,7 +123,7 @@ impl Progress {
     }
 }
 
-/// The state of a hash, if there is one, and what follows it.
+/// The saved state of a hash, if there is one, and the bytes after it.
 fn hash_state(bytes: &[u8]) -> Option<(Option<&[u8]>, &[u8])> {
     let (state_bytes, rest) = bytes.split_first_chunk::<2>()?;
     let (state, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*state_bytes)))?;
@@ -135,31 +136,31 @@ fn location_of(id: UploadId, path: &RelativePath) -> String {
     format!("{PREFIX}{id}/{path}")
 }
 
-/// The upload and the file that `rest`, what follows [`PREFIX`] in a path, names.
+/// The upload and the file that a path names. `rest` is what follows [`PREFIX`].
 fn named_by(rest: &[u8]) -> Option<(UploadId, RelativePath)> {
     let slash = memchr::memchr(b'/', rest)?;
     let (id, path) = (rest.get(..slash)?, rest.get(slash + 1..)?);
     Some((UploadId::parse(id)?, path_of(path).ok()?))
 }
 
-/// The limits that a client is told.
+/// The limits of uploads, as they are sent to clients.
 pub(in crate::routes) fn limits_of(uploads: &super::UploadSettings) -> UploadLimits {
     UploadLimits { bytes_max: uploads.bytes_max, age_s_max: Some(uploads.age_s_max) }
 }
 
-/// The limits in the form of the Upload-Limit field.
+/// The limits as the value of the Upload-Limit field.
 fn limits(uploads: &super::UploadSettings) -> String {
     limits_of(uploads).field_value()
 }
 
-/// Adds what is said of the upload.
+/// Adds the fields that describe the upload.
 fn with_status<'r, B>(response: Response<'r, B>, upload: UploadStatus) -> Response<'r, B> {
     let mut rare = response.rare.unwrap_or_default();
     rare.upload = Some(upload);
     Response { rare: Some(rare), ..response }
 }
 
-/// A problem (RFC 9457) of a type that the draft defines.
+/// A response with problem details (RFC 9457) of a type that the draft defines.
 fn problem<'r, B>(status: Status, problem_type: &str, title: &str, members: &str) -> Response<'r, B> {
     let content = format!(
         "{{\"type\":\"https://iana.org/assignments/http-problem-types#{problem_type}\",\"title\":\"{title}\"{members}}}\n"
@@ -171,7 +172,7 @@ fn problem<'r, B>(status: Status, problem_type: &str, title: &str, members: &str
     }
 }
 
-/// The response to a request that contradicts what was said of the length before.
+/// The response to a request that states another length than before.
 fn inconsistent_length<'r, B>() -> Response<'r, B> {
     let title = "inconsistent length values for upload";
     let response = problem(Status::BadRequest, "inconsistent-upload-length", title, "");

@@ -1,4 +1,4 @@
-//! The upload resource: how far the upload has come, more of it, and its end.
+//! The upload resource. HEAD and GET return the offset, PATCH appends content, and DELETE cancels the upload.
 
 use super::end::End;
 use super::sink::{Creation, Origin, Part, ResumableSink};
@@ -6,7 +6,7 @@ use super::{Progress, Receiving, inconsistent_length, limits, named_by, problem,
 use crate::routes::files::download::read_error_reply;
 use crate::routes::files::upload::{bad_request, status_of};
 use crate::routes::files::{FileRoutes, UploadPolicy};
-use crate::routes::{FileContent, FileSink, Offer, RouteReply};
+use crate::routes::{FileContent, FileSink, Offer, RouteReply, not_found};
 use crate::semantics::Now;
 use crate::semantics::digest::Digests;
 use crate::semantics::fields::FieldName;
@@ -18,7 +18,7 @@ use crate::semantics::service::Reply;
 use crate::semantics::status::Status;
 use crate::storage::{FileSystem, FoundUpload, RelativePath, StorageError, UploadId};
 
-/// What an upload resource offers.
+/// The methods of an upload resource.
 pub(in crate::routes) const OFFER: Offer = Offer {
     methods: &[Method::Get, Method::Head, Method::Patch, Method::Delete, Method::Options],
     uploads_are_off: false,
@@ -27,7 +27,7 @@ pub(in crate::routes) const OFFER: Offer = Offer {
 
 type Refusal<F> = Box<Response<'static, FileContent<F>>>;
 
-/// Responds to a request for the upload resource that `rest` names, what follows the prefix in the path.
+/// The reply to a request for an upload resource. `rest` is what follows the prefix in the path.
 pub(in crate::routes) fn respond<'r, F: FileSystem>(
     files: &mut FileRoutes<F>,
     request: &Request<'_>,
@@ -36,7 +36,7 @@ pub(in crate::routes) fn respond<'r, F: FileSystem>(
 ) -> RouteReply<'r, F> {
     files.directory.set_time(now.unix_ns);
     let named = named_by(rest).filter(|_| files.uploads.policy != UploadPolicy::Off);
-    let Some((id, path)) = named else { return Reply::Respond(Response::new(Status::NotFound)) };
+    let Some((id, path)) = named else { return not_found(request) };
     let reply = match request.method {
         Method::Patch => append(files, request, id, &path, now),
         Method::Delete => cancel(files, request, id, &path).map(Reply::Respond),
@@ -45,7 +45,7 @@ pub(in crate::routes) fn respond<'r, F: FileSystem>(
     reply.unwrap_or_else(|refusal| Reply::Respond(*refusal))
 }
 
-/// The upload, taken from the request that is receiving it if there is one.
+/// Finds the upload. If another request is receiving it, this one takes it over.
 fn find<F: FileSystem>(
     files: &FileRoutes<F>,
     request: &Request<'_>,
@@ -67,7 +67,7 @@ fn find<F: FileSystem>(
                     Ok(Found::Partial(Box::new((creation, Receiving { upload: *upload, progress }))))
                 }
                 None => {
-                    // It was written by another version of this server, or by somebody else.
+                    // Another version of this server wrote it, or another program.
                     upload.discard();
                     Err(refuse(request, &StorageError::NotFound))
                 }
@@ -124,19 +124,19 @@ fn append<'r, F: FileSystem>(
     now: &Now,
 ) -> Result<RouteReply<'r, F>, Refusal<F>> {
     if !request.fields.has_media_type(PARTIAL_UPLOAD) {
-        let reason = "Content is appended to an upload with the type application/partial-upload.";
+        let reason = "Content that is appended to an upload must have the type application/partial-upload.";
         let response = Response::with_reason(Status::UnsupportedMediaType, reason);
         return Err(Box::new(with_status(response, UploadStatus { accepts_patch: true, ..UploadStatus::default() })));
     }
     let UploadFields { complete, offset, length } = UploadFields::of(&request.fields);
     let (Some(complete), Some(offset)) = (complete, offset) else {
-        return Err(bad_request("Upload-Complete and Upload-Offset must be in a request that appends to an upload."));
+        return Err(bad_request("A request that appends to an upload must have Upload-Complete and Upload-Offset."));
     };
     let content_digest = Digests::of(&request.fields, FieldName::ContentDigest);
     let content_digest = content_digest.map_err(|_| bad_request("The Content-Digest field is malformed."))?;
     let (creation, mut receiving) = match find(files, request, id, path, now)? {
         Found::Partial(found) => *found,
-        // The client has lost the response, and asks for it again.
+        // The client has not received the final response, and requests it again.
         Found::Ended(end, bytes) if offset == bytes && complete && request.content_bytes == Some(0) => {
             return Ok(Reply::Respond(end.into_response()));
         }

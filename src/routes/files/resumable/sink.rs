@@ -23,19 +23,19 @@ use crate::semantics::status::Status;
 use crate::semantics::stored_fields::StoredFields;
 use crate::storage::{FileSystem, UploadMode};
 
-/// How often a client is told how far its upload has come, in nanoseconds.
+/// The interval between interim responses with the offset, in nanoseconds.
 const PROGRESS_NS: u64 = 1_000_000_000;
 
 type Refusal<F> = Response<'static, FileContent<F>>;
 
-/// What of the request that created an upload counts when it is published.
+/// The parts of the creating request that are needed when the upload is published.
 pub(super) struct Creation {
     method: Method,
     fields: StoredFields,
     pub(super) preconditions: Option<Preconditions>,
 }
 
-/// The fields that count. Those of preconditions are judged again; the digest covers the whole.
+/// The fields that are saved. The preconditions are evaluated again, and the digest is that of the complete content.
 const KEPT: [FieldName; 6] = [
     FieldName::IfMatch,
     FieldName::IfModifiedSince,
@@ -51,12 +51,12 @@ impl Creation {
         Creation { method: request.method, fields, preconditions: Preconditions::of(request, now) }
     }
 
-    /// The note that the upload is created with.
+    /// The form in which this is saved with the upload.
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         [self.method.as_str().as_bytes(), b"\r\n", self.fields.as_bytes()].concat()
     }
 
-    /// Reads the note; `None` if it is damaged.
+    /// Reads the saved form; `None` if it is damaged.
     pub(super) fn from_bytes(bytes: &[u8], now: &Now) -> Option<Creation> {
         let end = memchr::memmem::find(bytes, b"\r\n")?;
         let method = Method::from_token(&bytes[..end]);
@@ -76,7 +76,7 @@ impl Creation {
         self.method
     }
 
-    /// What is known of the upload before anything has been saved of it.
+    /// The progress of an upload that has no content yet.
     pub(super) fn first_progress(&self) -> Progress {
         let mut progress = Progress::default();
         progress.hasher.add_all_of(&self.repr_digest());
@@ -84,47 +84,49 @@ impl Creation {
         progress
     }
 
-    /// The digests that the client states of the whole. What was malformed has been refused at the creation.
+    /// The digests of the complete content that the client states. A malformed field was refused when the upload was
+    /// created.
     fn repr_digest(&self) -> Digests {
         Digests::of(&self.fields.fields(), FieldName::ReprDigest).unwrap_or_default()
     }
 }
 
-/// Which request it is.
+/// Which request a sink belongs to.
 pub(super) enum Origin {
-    /// The one that created the upload, whose resource is here.
+    /// The request that created the upload. `location` is the path of its resource.
     Created { location: String },
-    /// One that continues it.
+    /// A request that continues the upload.
     Continued,
 }
 
-/// What a request says of its content.
+/// The properties of a request's content.
 pub(super) struct Part {
     pub(super) origin: Origin,
-    /// Whether the content is the end of the whole.
+    /// Whether the upload is complete after this content.
     pub(super) complete: bool,
-    /// The digests of this content alone.
+    /// The digests of this request's content, as the client states them.
     pub(super) content_digest: Digests,
 }
 
-/// Receives the content. Dropped, because the connection broke or the client was too slow, it saves what has arrived.
+/// Receives the content of one request. It is dropped if the connection is lost or the client is too slow, and then
+/// saves the content that has arrived.
 pub(in crate::routes::files) struct ResumableSink<F: FileSystem> {
-    /// Empty once another request has taken the upload over.
+    /// Empty if another request has taken the upload over.
     shared: Shared<F>,
     creation: Creation,
     origin: Origin,
     uploads: UploadSettings,
     own_uploads: Rc<RefCell<OwnUploads>>,
-    /// Whether the content is the end of the whole.
+    /// Whether the upload is complete after this content.
     complete: bool,
-    /// The digests of this request's content, if the client states them, and what the upload was before it.
+    /// The digest of this request's content, if the client states one, and the state of the upload before the request.
     content: Option<ContentDigest>,
     understands_104: bool,
-    /// Whether the client has been told the location of the upload.
-    has_told_location: bool,
-    /// When the client was told last how far the upload has come, and how far that was.
-    told_ns: u64,
-    told_offset: u64,
+    /// Whether the location of the upload has been sent.
+    has_sent_location: bool,
+    /// When the last offset was sent, and that offset.
+    sent_ns: u64,
+    sent_offset: u64,
 }
 
 struct ContentDigest {
@@ -162,9 +164,9 @@ impl<F: FileSystem> ResumableSink<F> {
             complete,
             content,
             understands_104: understands_104(&request.fields),
-            has_told_location: false,
-            told_ns: now.monotonic_ns,
-            told_offset: offset,
+            has_sent_location: false,
+            sent_ns: now.monotonic_ns,
+            sent_offset: offset,
         }
     }
 
@@ -173,7 +175,7 @@ impl<F: FileSystem> ResumableSink<F> {
         let Some(receiving) = &mut *shared else { return Err(Box::new(superseded())) };
         let bytes = receiving.upload.bytes_written().saturating_add(content.len() as u64);
         if receiving.progress.length.is_some_and(|length| bytes > length) {
-            // §4.4.2 of the draft: the upload is invalid from now on.
+            // §4.4.2 of the draft: the upload is invalid now.
             discard(&mut shared);
             return Err(Box::new(inconsistent_length()));
         }
@@ -183,7 +185,7 @@ impl<F: FileSystem> ResumableSink<F> {
             return Err(Box::new(with_status(content_too_large(), status)));
         }
         if let Err(error) = receiving.upload.write(content) {
-            // It can be continued from what was saved last, when there is room again.
+            // The client can continue from the saved offset when the disk has space again.
             *shared = None;
             return Err(Box::new(error_response(&error, false)));
         }
@@ -194,29 +196,29 @@ impl<F: FileSystem> ResumableSink<F> {
         Ok(())
     }
 
-    /// What the client is to be told now, before the response.
+    /// The interim response (104) that is due now, if any: first the location of the upload, later its offset.
     pub(in crate::routes::files) fn interim(&mut self, now: &Now) -> Option<Interim> {
         if !self.understands_104 {
             return None;
         }
         if let Origin::Created { location } = &self.origin
-            && !self.has_told_location
+            && !self.has_sent_location
         {
-            self.has_told_location = true;
+            self.has_sent_location = true;
             let upload = UploadStatus { limit: Some(limits(&self.uploads)), ..UploadStatus::default() };
             return Some(Interim { location: Some(location.clone()), upload });
         }
-        // Content that may prove to be damaged is not acknowledged.
-        if self.content.is_some() || now.monotonic_ns.saturating_sub(self.told_ns) < PROGRESS_NS {
+        // Content is not acknowledged before its digest is verified.
+        if self.content.is_some() || now.monotonic_ns.saturating_sub(self.sent_ns) < PROGRESS_NS {
             return None;
         }
         let mut shared = self.shared.borrow_mut();
         let receiving = shared.as_mut()?;
         let offset = receiving.upload.bytes_written();
-        if offset == self.told_offset || receiving.save().is_err() {
+        if offset == self.sent_offset || receiving.save().is_err() {
             return None;
         }
-        (self.told_ns, self.told_offset) = (now.monotonic_ns, offset);
+        (self.sent_ns, self.sent_offset) = (now.monotonic_ns, offset);
         let upload = UploadStatus { offset: Some(offset), ..UploadStatus::default() };
         Some(Interim { location: None, upload })
     }
@@ -248,7 +250,7 @@ impl<F: FileSystem> ResumableSink<F> {
         }
     }
 
-    /// A response about an upload that goes on.
+    /// A response for an upload that is not complete.
     fn incomplete(&self, receiving: &Receiving<F>, response: Refusal<F>) -> Refusal<F> {
         let upload = UploadStatus {
             complete: Some(false),
@@ -264,7 +266,7 @@ impl<F: FileSystem> ResumableSink<F> {
         Response { rare: Some(Box::new(rare)), ..response }
     }
 
-    /// The content is whole: the response is the one that a plain upload would have had.
+    /// Publishes the complete upload. The response is that of a plain upload.
     fn publish(&self, receiving: Receiving<F>, now: &Now) -> Refusal<F> {
         let Receiving { upload, progress } = receiving;
         let bytes = upload.bytes_written();
@@ -297,7 +299,8 @@ impl<F: FileSystem> ResumableSink<F> {
         };
         let repr_digest = wanted(&self.creation.fields.fields()).and_then(|algorithm| digests.field_value(algorithm));
         let end = End::of::<F>(published, self.creation.method, must_be_absent, repr_digest, &self.own_uploads, now);
-        // Without the record, a client that loses this response cannot be told it again. The file is there all the same.
+        // If this fails, a client that does not receive the response cannot request it again. The file is stored
+        // anyway.
         let _ = ended.save(&end.to_bytes());
         end.into_response()
     }
@@ -308,7 +311,9 @@ impl<F: FileSystem> Drop for ResumableSink<F> {
         if let Some(mut receiving) = self.shared.borrow_mut().take()
             && let Err(error) = receiving.save()
         {
-            log::warn!("an upload that was interrupted can only be continued from where it was saved before: {error}");
+            log::warn!(
+                "an interrupted upload could not be saved, and can only be continued from an earlier offset: {error}"
+            );
         }
     }
 }
@@ -319,7 +324,7 @@ fn discard<F: FileSystem>(shared: &mut Option<Receiving<F>>) {
     }
 }
 
-/// The response of a request whose upload another request has taken over. Its client has probably given it up.
+/// The response to a request whose upload another request has taken over. Its client has probably given up.
 fn superseded<'r, B>() -> Response<'r, B> {
     Response::with_reason(Status::Conflict, "Another request continues this upload.")
 }
