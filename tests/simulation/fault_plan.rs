@@ -66,7 +66,7 @@ impl FaultPlan {
     }
 
     /// Applies the plan to the disk, until the next crash if there is one.
-    pub(crate) fn apply(&self, disk: &Disk, stop: Option<Crash>) {
+    pub(crate) fn apply(&self, disk: &Disk, crash: Option<Crash>) {
         disk.others_may(external::actions());
         // A disk that has become read-only would make the rest of the run uniform.
         let failing = Enabled::all().without("another process acts").without("read-only from now on");
@@ -75,7 +75,7 @@ impl FaultPlan {
             FaultPlan { external: 1.., .. } => disk.fail(self.external, Enabled::NONE.with("another process acts")),
             _ => disk.fail(self.slow, Enabled::NONE.with("slow")),
         }
-        match stop {
+        match crash {
             Some(Crash::PowerCut { at_call } | Crash::Kill { at_call }) => disk.at_call(at_call, Event::PowerCut),
             None => {}
         }

@@ -32,10 +32,10 @@ macro_rules! ranges_of_seeds {
 }
 
 ranges_of_seeds! {
-    whatever_happens_honest_clients_get_what_they_must_0 0;
-    whatever_happens_honest_clients_get_what_they_must_1 1;
-    whatever_happens_honest_clients_get_what_they_must_2 2;
-    whatever_happens_honest_clients_get_what_they_must_3 3;
+    runs_of_generated_seeds_violate_no_invariant_0 0;
+    runs_of_generated_seeds_violate_no_invariant_1 1;
+    runs_of_generated_seeds_violate_no_invariant_2 2;
+    runs_of_generated_seeds_violate_no_invariant_3 3;
 }
 
 /// Seeds that once found a fault, with the fault. Changes to the simulation change what a seed generates, so they may
@@ -54,19 +54,19 @@ const REGRESSIONS: &[(u64, &str)] = &[
 ];
 
 #[test]
-fn what_once_failed_does_not_fail_again() {
+fn seeds_that_once_failed_violate_no_invariant() {
     run_seeds(REGRESSIONS.iter().map(|(seed, _)| *seed));
 }
 
 #[test]
-fn a_seed_repeats_its_run_exactly() {
+fn a_seed_always_gives_the_same_run() {
     for seed in [3, 1_000_003] {
         assert_eq!(run(&RunConfig::new(seed)).digest, run(&RunConfig::new(seed)).digest, "seed {seed}");
     }
 }
 
 #[test]
-fn a_client_that_is_left_out_changes_nothing_of_what_another_is() {
+fn leaving_out_clients_does_not_change_the_others() {
     let seed = 5;
     let whole = run(&RunConfig::new(seed));
     let alone = run(&RunConfig { only: Some(vec![0]), ..RunConfig::new(seed) });

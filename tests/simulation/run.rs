@@ -130,12 +130,12 @@ struct Run {
 impl Run {
     /// Runs the server, and restarts it after each planned crash.
     fn run_to_end<const EVENTS: usize>(&self, seed: u64) -> Result<(), String> {
-        for (life, stop) in self.scenario.fault_plan.crashes.iter().enumerate() {
-            let ending = self.run_server::<EVENTS>(seed + life as u64, Some(*stop))?;
+        for (restarts, crash) in self.scenario.fault_plan.crashes.iter().enumerate() {
+            let ending = self.run_server::<EVENTS>(seed + restarts as u64, Some(*crash))?;
             if ending == ServerExit::ShutDown {
                 return self.check_all();
             }
-            self.start_again(*stop);
+            self.start_again(*crash);
         }
         match self.run_server::<EVENTS>(seed + self.scenario.fault_plan.crashes.len() as u64, None)? {
             ServerExit::ShutDown => self.check_all(),
@@ -143,14 +143,14 @@ impl Run {
         }
     }
 
-    fn run_server<const EVENTS: usize>(&self, seed: u64, stop: Option<Crash>) -> Result<ServerExit, String> {
+    fn run_server<const EVENTS: usize>(&self, seed: u64, crash: Option<Crash>) -> Result<ServerExit, String> {
         let disk = self.disk.borrow().clone();
         let machine = disk.clone();
         self.network.inner.borrow_mut().is_off = Box::new(move || machine.is_stopped());
         disk.fail(0, disk::Enabled::NONE);
         let directory = Directory::open_in(disk.clone(), Disk::root_path(), seed);
         let routes = self.routes(directory.map_err(|error| error.to_string())?, seed);
-        self.scenario.fault_plan.apply(&disk, stop);
+        self.scenario.fault_plan.apply(&disk, crash);
         let server: SimulatedServer<EVENTS> = Server::new(
             SimulatedWorld::new(&self.network),
             self.scenario.connections_max,
@@ -162,13 +162,13 @@ impl Run {
     }
 
     /// Restarts the process or the machine with what the disk then contains.
-    fn start_again(&self, stop: Crash) {
-        let left = stop.restart_disk(&self.disk.borrow());
+    fn start_again(&self, crash: Crash) {
+        let left = crash.restart_disk(&self.disk.borrow());
         self.disk.replace(left);
         let mut inner = self.network.inner.borrow_mut();
         inner.coverage.count(
             "run",
-            match stop {
+            match crash {
                 Crash::PowerCut { .. } => "lost power",
                 Crash::Kill { .. } => "was killed",
             },

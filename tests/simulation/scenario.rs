@@ -121,7 +121,7 @@ impl Scenario {
             upload_bytes_max: one_of(random, &[None, None, Some(1_000)]),
             disk: fault_plan::system(random),
             // Without it a power cut may lose acknowledged uploads.
-            durable: fault_plan.crashes.iter().any(|stop| matches!(stop, Crash::PowerCut { .. }))
+            durable: fault_plan.crashes.iter().any(|crash| matches!(crash, Crash::PowerCut { .. }))
                 || random.u8(..4) == 0,
             fault_plan,
             events: one_of(random, &[Events::Few, Events::Many]),
@@ -137,9 +137,7 @@ impl Scenario {
         fixed_files(&mut model);
         Rc::clone(&model.fixed[name])
     }
-}
 
-impl Scenario {
     /// The number of clients. The honest ones come first, then the hostile ones, then those of names that other
     /// processes change. A flood has the number after all of these.
     pub(crate) fn clients(&self) -> usize {

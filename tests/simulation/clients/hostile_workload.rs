@@ -7,7 +7,7 @@ use spindle::http1::limits::{CONTENT_CREDIT_NS, CONTENT_GRACE_NS, DRAIN_SILENCE_
 
 use crate::simulation::clients::boundary::{Boundary, BoundaryClient, Piece};
 use crate::simulation::clients::hostile::{Hostile, Script, Then};
-use crate::simulation::clients::malformed::{MalformedClient, mutate, refused};
+use crate::simulation::clients::malformed::{OneShotClient, mutate, refused};
 use crate::simulation::clients::readers::{NonReader, SlowReader};
 use crate::simulation::clients::{Client, protocol_errors};
 use crate::simulation::link::Path;
@@ -24,7 +24,7 @@ const STAYS_UNTIL_NS: u64 = HOSTILE_UNTIL_NS + 480 * SECOND;
 const BESIDE_NS: [i64; 8] = [-2_000, -300, -60, -20, 20, 60, 300, 2_000];
 
 /// The least connection limit at which a surge makes sense.
-const MANY_PLACES: usize = 20;
+const SURGE_CONNECTIONS_MIN: usize = 20;
 
 /// Adds the hostile clients of a run.
 pub(crate) fn add_clients(builder: &mut ClientBuilder<'_>) {
@@ -47,8 +47,8 @@ pub(crate) fn add_clients(builder: &mut ClientBuilder<'_>) {
     if scenario.fault_plan.is_slow_always() && takes_uploads(scenario) && builder.config.includes(scenario.clients()) {
         return add_slow_uploads(builder.inner, scenario, &mut random);
     }
-    let has_many_places = scenario.is_limited && (MANY_PLACES..1000).contains(&scenario.connections_max);
-    if has_many_places && can_be_flooded && random.bool() && builder.config.includes(scenario.clients()) {
+    let has_many_connections = scenario.is_limited && (SURGE_CONNECTIONS_MIN..1000).contains(&scenario.connections_max);
+    if has_many_connections && can_be_flooded && random.bool() && builder.config.includes(scenario.clients()) {
         return add_surge(builder.inner, scenario, &mut random);
     }
     if random.u8(..8) == 0 && can_be_flooded && builder.config.includes(scenario.clients()) {
@@ -104,7 +104,7 @@ fn add_slow_uploads(inner: &mut NetworkState, scenario: &Scenario, random: &mut 
     for _ in 0..random.usize(50..80) {
         let path = Path { latency_ns: 0, jitter_ns: 0, flight_bytes_max: 65_536, ..path(random) };
         let path = Path { receive_buffer_bytes: 131_072, ..path };
-        let client = MalformedClient::new(bytes.clone(), false, &[200, 201, 204], scenario.fault_plan.may_fail());
+        let client = OneShotClient::new(bytes.clone(), false, &[200, 201, 204], scenario.fault_plan.may_fail());
         inner.add_client(at_ns + random.u64(..SECOND), 0, path, Box::new(client));
     }
 }
@@ -149,7 +149,7 @@ fn client(scenario: &Scenario, leaves_ns: u64, random: &mut Rng) -> (Path, Box<d
             // An upload may be refused for other reasons before it is found to be malformed.
             let statuses =
                 if takes_uploads(scenario) || statuses != [400, 408] { statuses } else { &[400, 405, 408, 409, 413] };
-            (path, Box::new(MalformedClient::new(bytes, random.bool(), statuses, may_be_ended)))
+            (path, Box::new(OneShotClient::new(bytes, random.bool(), statuses, may_be_ended)))
         }
         7 | 8 => {
             let path = Path { latency_ns: 20 * MICROSECOND, jitter_ns: 0, flight_bytes_max: 1448, ..path(random) };
@@ -160,7 +160,7 @@ fn client(scenario: &Scenario, leaves_ns: u64, random: &mut Rng) -> (Path, Box<d
             let (name, rest) = request.split_at(kept);
             let first = [name.as_bytes(), &mutate(rest.as_bytes().to_vec(), random)].concat();
             let bytes = [first, requests[random.usize(..requests.len())].clone().into_bytes()].concat();
-            (path, Box::new(MalformedClient::new(bytes, random.bool(), &[], may_be_ended)))
+            (path, Box::new(OneShotClient::new(bytes, random.bool(), &[], may_be_ended)))
         }
         9 => {
             // It reads as fast as the server sends, and requests more than one turn may send.

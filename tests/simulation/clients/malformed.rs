@@ -8,7 +8,7 @@ use crate::simulation::clients::{Client, ClientSocket};
 use crate::simulation::network::MILLISECOND;
 
 /// Sends bytes at once, possibly half-closes, and reads until the server ends the connection.
-pub(crate) struct MalformedClient {
+pub(crate) struct OneShotClient {
     bytes: Vec<u8>,
     ends: bool,
     /// The last response must have one of these statuses; any if there are none.
@@ -20,9 +20,9 @@ pub(crate) struct MalformedClient {
     violation: Option<String>,
 }
 
-impl MalformedClient {
-    pub(crate) fn new(bytes: Vec<u8>, ends: bool, statuses: &'static [u16], may_be_ended: bool) -> MalformedClient {
-        MalformedClient {
+impl OneShotClient {
+    pub(crate) fn new(bytes: Vec<u8>, ends: bool, statuses: &'static [u16], may_be_ended: bool) -> OneShotClient {
+        OneShotClient {
             bytes,
             ends,
             statuses,
@@ -59,7 +59,7 @@ impl MalformedClient {
     }
 }
 
-impl Client for MalformedClient {
+impl Client for OneShotClient {
     fn act(&mut self, socket: &mut ClientSocket<'_>) {
         if self.is_done {
             return;
