@@ -1,6 +1,5 @@
 //! The program: parses the arguments, sets up the logger and the sockets, runs the server, and sets the exit code.
 
-use std::hash::{BuildHasher, RandomState};
 use std::io::{self, LineWriter, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::ffi::OsStrExt;
@@ -79,7 +78,8 @@ fn print(text: &str) -> ExitCode {
 
 fn serve(config: Config) -> Result<(), String> {
     start_logging(config.log_level);
-    let mut random = random_numbers();
+    let seed = system_random().ok_or("the system has no random numbers")?;
+    let mut random = fastrand::Rng::with_seed(u64::from_be_bytes(seed));
     let path = config.folder.as_ref().map(|folder| &folder.path).or(config.directory.as_ref());
     let directory = match path {
         Some(path) => Some(Directory::open(path, random.u64(..)).map_err(|error| error.to_string())?),
@@ -166,25 +166,23 @@ fn start_logging(level: LevelFilter) {
     }));
 }
 
-/// The program's only source of randomness, apart from the keys of hash maps: seeded once at start-up. Each user gets a
-/// seed of its own, so that a test can repeat what it draws:
+/// The program's only source of randomness, apart from the keys of hash maps; `None` if the system has none. It is used
+/// for:
 ///
-/// - storage draws the names of temporary files. Other processes that write to the same directory must not draw the same
-///   names; if they do, storage tries another.
-/// - the file routes draw the boundaries of `multipart/byteranges`. No client may guess one, since it could upload a
-///   file that contains it.
-///
-/// The standard library keys `RandomState` from the system's source of randomness.
-fn random_numbers() -> fastrand::Rng {
-    fastrand::Rng::with_seed(RandomState::new().hash_one(()))
+/// - the seed of a generator at start-up. The generator gives a seed of their own to storage, for the names of
+///   temporary files, and to the file routes, for the boundaries of `multipart/byteranges`, so that a test can repeat
+///   both. Another process in the same directory should not draw the same names; if it does, storage tries another. No
+///   client may guess a boundary before it is sent, since it could upload a file that contains it.
+/// - the identifier of each resumable upload. The generator would not do: a client that sees some of its numbers could
+///   compute the next ones, and a client that knows the identifier can write to the upload.
+fn system_random<const BYTES: usize>() -> Option<[u8; BYTES]> {
+    let mut bytes = [0; BYTES];
+    getrandom::fill(&mut bytes).ok()?;
+    Some(bytes)
 }
 
-/// 128 unpredictable bits; `None` if the system has none. Not from [`random_numbers`], since whoever sees some of its numbers
-/// could compute the next ones, and whoever knows the identifier of an upload can write to it.
 fn upload_id() -> Option<u128> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).ok()?;
-    Some(u128::from_be_bytes(bytes))
+    system_random().map(u128::from_be_bytes)
 }
 
 /// The limits that follow from the limit on descriptors.
@@ -193,7 +191,8 @@ struct Capacity {
     open_files_max: usize,
 }
 
-/// Raises the soft limit on descriptors to the hard limit, and computes how many connections and open files that allows.
+/// Raises the soft limit on descriptors to the hard limit, and computes how many connections and open files that
+/// allows.
 ///
 /// # Errors
 /// If it does not allow a single connection.
