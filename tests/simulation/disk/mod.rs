@@ -176,9 +176,9 @@ impl Disk {
         self.after_choices(&mut |possibilities| random.usize(..possibilities.max(1)))
     }
 
-    /// Calls `visit` with the machine in each distinct state that a power cut could leave now, and returns their
+    /// Calls `check` with the machine in each distinct state that a power cut could leave now, and returns their
     /// number; `None` if there are more than `most`, after `most` visits.
-    pub(crate) fn after_each_power_loss(&self, most: usize, mut visit: impl FnMut(&Disk)) -> Option<usize> {
+    pub(crate) fn after_each_power_loss(&self, most: usize, mut check: impl FnMut(&Disk)) -> Option<usize> {
         self.stop();
         let mut choices = Choices::default();
         let mut seen = HashSet::new();
@@ -189,7 +189,7 @@ impl Disk {
                 if seen.len() > most {
                     return None;
                 }
-                visit(&disk);
+                check(&disk);
             }
             if !choices.next_way() {
                 return Some(seen.len());
