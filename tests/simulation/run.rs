@@ -32,7 +32,7 @@ const QUIESCENT_NS: u64 = HOSTILE_UNTIL_NS + 1800 * SECOND;
 /// How long a shutdown may take besides the server's own work. It gives responses ten seconds.
 const END_NS: u64 = 10 * SECOND + 100 * MILLISECOND;
 
-/// The usage is checked once in so many turns, since a check visits all sessions.
+/// The usage is checked once in so many turns, since a check reads all sessions.
 const TURNS_PER_LOOK: u64 = 16;
 
 /// More turns than any run needs.

@@ -177,7 +177,7 @@ impl Disk {
     }
 
     /// Calls `check` with the machine in each distinct state that a power cut could leave now, and returns their
-    /// number; `None` if there are more than `most`, after `most` visits.
+    /// number; `None` if there are more than `most`, after `most` calls.
     pub(crate) fn after_each_power_loss(&self, most: usize, mut check: impl FnMut(&Disk)) -> Option<usize> {
         self.stop();
         let mut choices = Choices::default();
