@@ -1,8 +1,9 @@
-//! One connection, without its socket. This file has what the caller exchanges with it. `process.rs` interprets
-//! received bytes in the states of `state.rs`, `timeouts.rs` decides how long to wait, with the timers of `timers.rs`,
-//! and `record.rs` records the exchanges.
+//! One connection, without its socket. This file has what the caller exchanges with it. `process.rs` and
+//! `receive_content.rs` interpret received bytes in the states of `state.rs`, `timeouts.rs` decides how long to wait,
+//! with the timers of `timers.rs`, and `record.rs` records the exchanges.
 
 mod process;
+mod receive_content;
 mod record;
 mod state;
 mod timeouts;

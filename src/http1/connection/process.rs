@@ -1,29 +1,25 @@
-//! Interprets received bytes: the transitions between the states of a connection, but for those that a timer causes.
-//! Each step calls the service at most once.
+//! Interprets received bytes: the transitions between the states of a connection, but for those within content, which
+//! are in `receive_content.rs`, and those that a timer causes. Each step calls the service at most once.
 
 use std::mem;
 
 use super::Connection;
 use super::record::PendingRecords;
-use super::state::{Destination, Draining, ReceivingContent, State, UnreadContent, is_too_long_to_discard};
+use super::state::{Destination, Draining, State, UnreadContent};
 use super::timers::Timer;
-use crate::http1::content::{ContentDecoder, Decoded};
-use crate::http1::framing::Framing;
-use crate::http1::limits::{
-    DISCARDED_CONTENT_BYTES_MAX, DRAIN_BYTES_MAX, RECEIVE_BUFFER_BYTES, RECEIVE_TAIL_BYTES_MIN,
-};
+use crate::http1::limits::DRAIN_BYTES_MAX;
 use crate::http1::message_head::{EmptyLine, HeadParser, leading_empty_line};
 use crate::http1::protocol_error::ProtocolError;
 use crate::http1::request_framing::RequestFraming;
-use crate::http1::response_writer::{Persistence, ResponseFraming, write_interim};
+use crate::http1::response_writer::{Persistence, ResponseFraming};
 use crate::http1::send_queue::{SendQueue, framing_of};
 use crate::http1::shared::Shared;
 use crate::semantics::Now;
 use crate::semantics::exchange_record::Outcome;
 use crate::semantics::method::Method;
-use crate::semantics::request::{Request, Version};
+use crate::semantics::request::Request;
 use crate::semantics::response::Response;
-use crate::semantics::service::{Reply, Service, Sink, Source};
+use crate::semantics::service::{Reply, Service, Source};
 
 /// The result of [`Connection::process`] and [`Connection::flush_content`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,25 +55,6 @@ impl<S: Service> Connection<S> {
         };
         self.state = state;
         step
-    }
-
-    /// Passes gathered content to the route. To be called when the connection goes idle: until then, content is
-    /// gathered so that it is written in large pieces.
-    pub fn flush_content(&mut self, shared: &mut Shared, now: &Now) -> Step {
-        if self.input.content().is_empty() {
-            return Step::Idle;
-        }
-        match mem::take(&mut self.state) {
-            State::Content(content) => {
-                self.state = self.write_content(content, shared, now);
-                Step::SlowProgress
-            }
-            state => {
-                debug_assert!(false, "there is content outside of State::Content");
-                self.state = state;
-                Step::Idle
-            }
-        }
     }
 
     fn process_head(
@@ -191,209 +168,7 @@ impl<S: Service> Connection<S> {
         Ok((next, Step::progress(service.may_have_blocked())))
     }
 
-    fn receive_content(
-        &mut self,
-        destination: Destination<S::Sink>,
-        framing: RequestFraming,
-        now: &Now,
-    ) -> State<S::Sink> {
-        if !self.output.is_pending() {
-            self.timers.stop(Timer::WriteStall);
-        }
-        self.start_content_timer(now);
-        let mut decoder = ContentDecoder::new(framing.content);
-        if matches!(&destination, Destination::Sink(sink) if sink.wants_trailers()) {
-            decoder.keep_trailers();
-        }
-        State::Content(Box::new(ReceivingContent { decoder, destination, framing, bytes: 0 }))
-    }
-
-    fn process_content(
-        &mut self,
-        mut content: Box<ReceivingContent<S::Sink>>,
-        shared: &mut Shared,
-        now: &Now,
-    ) -> (State<S::Sink>, Step) {
-        let mut step = Step::Idle;
-        // Each round consumes at least one unread byte, or ends the loop.
-        loop {
-            let decoded = match content.decoder.decode(self.input.unread()) {
-                Ok(decoded) => decoded,
-                Err(error) => return (self.content_malformed(content, error, shared, now), Step::SlowProgress),
-            };
-            if decoded == Decoded::default() {
-                break;
-            }
-            step = Step::Progress;
-            self.take_content(&mut content, decoded, now);
-            if matches!(content.destination, Destination::Discard) && content.bytes > DISCARDED_CONTENT_BYTES_MAX {
-                return (self.release_and_close(content.bytes, now), Step::Progress);
-            }
-            if decoded.end {
-                return (self.content_ended(content, shared, now), Step::SlowProgress);
-            }
-        }
-        if self.input_ended {
-            return (
-                self.content_malformed(content, ProtocolError::ContentIncomplete, shared, now),
-                Step::SlowProgress,
-            );
-        }
-        let is_due = match content.framing.content {
-            Framing::Length(_) => content.bytes % RECEIVE_BUFFER_BYTES as u64 == 0,
-            Framing::Chunked => self.input.spare_capacity() < RECEIVE_TAIL_BYTES_MIN,
-        };
-        if is_due && !self.input.content().is_empty() {
-            return (self.write_content(content, shared, now), Step::SlowProgress);
-        }
-        (State::Content(content), step)
-    }
-
-    /// Consumes decoded bytes, and gathers the content if a sink takes it.
-    fn take_content(&mut self, content: &mut ReceivingContent<S::Sink>, decoded: Decoded, now: &Now) {
-        match content.destination {
-            Destination::Sink(_) => self.input.gather(decoded.skip, decoded.content),
-            Destination::Discard => self.input.consume(decoded.skip + decoded.content),
-        }
-        content.bytes = content.bytes.saturating_add(decoded.content as u64);
-        self.extend_content_timer(decoded.content as u64, now);
-    }
-
-    /// Passes gathered content to the sink. If the sink refuses it, the response is held back while the rest of the
-    /// content is read, provided that it is known to be short; otherwise the response is sent at once.
-    fn write_content(
-        &mut self,
-        mut content: Box<ReceivingContent<S::Sink>>,
-        shared: &mut Shared,
-        now: &Now,
-    ) -> State<S::Sink> {
-        match self.write_to_sink(&mut content) {
-            Ok(()) => {
-                if let Destination::Sink(sink) = &mut content.destination {
-                    self.send_interim(sink, content.framing.version, shared, now);
-                }
-                State::Content(content)
-            }
-            Err(refusal) => self.refuse_content(content, *refusal, shared, now),
-        }
-    }
-
-    /// Queues the sink's interim response, if there is one. None is sent to a client that does not read, because it
-    /// would be queued without limit, nor to an HTTP/1.0 client (RFC 9110 §15.2).
-    fn send_interim(&mut self, sink: &mut S::Sink, version: Version, shared: &mut Shared, now: &Now) {
-        if version == Version::Http10 || self.output.is_full() {
-            return;
-        }
-        if let Some(interim) = sink.interim(now) {
-            self.start_write_stall_timer(now);
-            let mut bytes = Vec::new();
-            write_interim(&mut bytes, &interim);
-            self.output.push_interim(&bytes, &mut shared.pool);
-        }
-    }
-
-    /// Passes gathered content to the sink of a resumable upload, because the connection ends before the content does.
-    pub(super) fn save_content(&mut self) {
-        if let State::Content(mut content) = mem::take(&mut self.state)
-            && matches!(&content.destination, Destination::Sink(sink) if sink.is_resumable())
-        {
-            // A refusal cannot be sent any more.
-            let _ = self.write_to_sink(&mut content);
-        }
-    }
-
-    fn write_to_sink(
-        &mut self,
-        content: &mut ReceivingContent<S::Sink>,
-    ) -> Result<(), Box<Response<'static, S::Source>>> {
-        let written = match &mut content.destination {
-            Destination::Sink(sink) if !self.input.content().is_empty() => sink.write(self.input.content()),
-            Destination::Sink(_) | Destination::Discard => Ok(()),
-        };
-        self.input.consume_content();
-        written
-    }
-
-    fn refuse_content(
-        &mut self,
-        mut content: Box<ReceivingContent<S::Sink>>,
-        refusal: Response<'static, S::Source>,
-        shared: &mut Shared,
-        now: &Now,
-    ) -> State<S::Sink> {
-        self.push_response(refusal, &content.framing, None, shared, now);
-        // Drops the sink, and with it the upload, before the rest of the content is read.
-        content.destination = Destination::Discard;
-        if closes_after_refusal(&content.framing) {
-            return self.release_and_close(content.bytes, now);
-        }
-        State::Content(content)
-    }
-
-    /// Passes the content that precedes the error to the sink first. If it had arrived in an earlier read, the sink
-    /// might have refused it, and the response must not depend on how the bytes were cut.
-    fn content_malformed(
-        &mut self,
-        mut content: Box<ReceivingContent<S::Sink>>,
-        error: ProtocolError,
-        shared: &mut Shared,
-        now: &Now,
-    ) -> State<S::Sink> {
-        if let Err(refusal) = self.write_to_sink(&mut content)
-            && closes_after_refusal(&content.framing)
-        {
-            return self.refuse_content(content, *refusal, shared, now);
-        }
-        self.record_content_received(content.bytes);
-        self.respond_with_error(error, content.framing.method, shared, now)
-    }
-
-    fn content_ended(
-        &mut self,
-        mut content: Box<ReceivingContent<S::Sink>>,
-        shared: &mut Shared,
-        now: &Now,
-    ) -> State<S::Sink> {
-        if let Err(refusal) = self.write_to_sink(&mut content) {
-            match self.refuse_content(content, *refusal, shared, now) {
-                State::Content(refused) => content = refused,
-                state => return state,
-            }
-        }
-        self.timers.stop(Timer::ContentRate);
-        self.record_content_received(content.bytes);
-        self.start_write_stall_timer(now);
-        let ReceivingContent { destination, framing, mut decoder, .. } = *content;
-        let persistence = match destination {
-            Destination::Discard => {
-                let persistence = if self.shutting_down { Persistence::Close } else { framing.persistence };
-                self.output.release(persistence);
-                persistence
-            }
-            Destination::Sink(mut sink) => {
-                if let Some(trailers) = decoder.trailers() {
-                    sink.take_trailers(&trailers);
-                }
-                let response = sink.finish(now);
-                let persistence = persistence_after(&response, &framing, self.shutting_down);
-                self.push_response(response, &framing, Some(persistence), shared, now);
-                persistence
-            }
-        };
-        self.finish_exchange(persistence)
-    }
-
-    /// Sends the response that was held back before its request's content has ended. It is the connection's last.
-    pub(super) fn release_and_close(&mut self, content_bytes: u64, now: &Now) -> State<S::Sink> {
-        self.timers.stop(Timer::ContentRate);
-        self.record_content_received(content_bytes);
-        // Otherwise the write-stall timer, started before the content arrived, could fire before the client can read.
-        self.start_write_stall_timer(now);
-        self.output.release(Persistence::Close);
-        self.finish_exchange(Persistence::Close)
-    }
-
-    fn push_response(
+    pub(super) fn push_response(
         &mut self,
         mut response: Response<'static, S::Source>,
         framing: &RequestFraming,
@@ -412,7 +187,7 @@ impl<S: Service> Connection<S> {
     }
 
     /// The state after a final response has been queued and released: the next request, or the end.
-    fn finish_exchange(&mut self, persistence: Persistence) -> State<S::Sink> {
+    pub(super) fn finish_exchange(&mut self, persistence: Persistence) -> State<S::Sink> {
         if let Some(records) = &mut self.records {
             records.release(self.output.queued_bytes(), self.output.has_source());
         }
@@ -465,14 +240,8 @@ impl<S: Service> Connection<S> {
     }
 }
 
-/// Whether a sink's refusal is sent at once and closes the connection, because the content is long or its length
-/// unknown.
-fn closes_after_refusal(framing: &RequestFraming) -> bool {
-    framing.content == Framing::Chunked || is_too_long_to_discard(framing)
-}
-
 /// Whether the connection persists after `response`.
-fn persistence_after<B: Source>(
+pub(super) fn persistence_after<B: Source>(
     response: &Response<'_, B>,
     framing: &RequestFraming,
     shutting_down: bool,

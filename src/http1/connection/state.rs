@@ -1,6 +1,6 @@
 //! The states of a connection, and the resources that each of them owns. A transition takes the old state by value, so
-//! it leaves none of its resources behind. The transitions are in `process.rs` and `timeouts.rs`; the module
-//! documentation of [`http1`](crate::http1) shows them.
+//! it leaves none of its resources behind. The transitions are in `process.rs`, `receive_content.rs` and `timeouts.rs`;
+//! the module documentation of [`http1`](crate::http1) shows them.
 
 use crate::http1::content::ContentDecoder;
 use crate::http1::limits::DISCARDED_CONTENT_BYTES_MAX;
