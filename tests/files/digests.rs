@@ -1,4 +1,4 @@
-//! Digests of uploads (RFC 9530): verified before anything is published, kept, and told to those who want them.
+//! Digests of uploads (RFC 9530): verified before the file is published, stored, and sent to clients that want them.
 
 use crate::harness::{Client, Response, Server, noise};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
@@ -39,7 +39,7 @@ fn content_that_is_not_what_its_digests_state_is_not_stored() {
     for field in [
         format!("Content-Digest: {}", sha256(other)),
         format!("Repr-Digest: {}", sha512(other)),
-        // One of two is wrong.
+        // One of the two is wrong.
         format!("Repr-Digest: {}, {}", sha256(b"content"), sha512(other)),
     ] {
         let response = store(&mut client, &field, b"content");
@@ -70,10 +70,10 @@ fn a_client_that_wants_the_digest_of_its_upload_is_told_it() {
     let mut client = server.connect();
     let response = store(&mut client, "Want-Repr-Digest: sha-256=1, sha-512=9", b"content");
     assert_eq!((response.status, response.field("Repr-Digest")), (201, Some(sha512(b"content").as_str())));
-    // A preference that cannot be read is no reason to fail.
+    // A malformed preference is ignored.
     let response = store(&mut client, "Want-Repr-Digest: sha-256=?", b"content");
     assert_eq!((response.status, response.field("Repr-Digest")), (204, None));
-    // Nobody asked.
+    // Without the field there is no digest.
     let response = store(&mut client, &format!("Repr-Digest: {}", sha256(b"content")), b"content");
     assert_eq!((response.status, response.field("Repr-Digest")), (204, None));
 }
@@ -95,7 +95,7 @@ fn the_digest_of_an_upload_is_kept_until_the_file_changes() {
     assert_eq!((part.status, part.field("Repr-Digest")), (206, Some(sha256(&content).as_str())), "of the whole");
     assert_eq!(want(&mut client, &["Want-Repr-Digest: sha-512=1"]).field("Repr-Digest"), None, "it was not computed");
     assert_eq!(want(&mut client, &[]).field("Repr-Digest"), None, "nobody asked");
-    // Another program changes the file in place, and its attribute stays.
+    // Another program changes the file in place, and the attribute with the digest stays.
     let file = std::fs::File::options().write(true).open(server.directory().join("file")).unwrap();
     std::io::Write::write_all(&mut &file, b"other").unwrap();
     assert_eq!(want(&mut client, &["Want-Repr-Digest: sha-256=1"]).field("Repr-Digest"), None);
@@ -120,6 +120,6 @@ fn a_digest_that_follows_the_content_counts_if_it_was_announced() {
         assert_eq!(upload(&announced, ""), 204, "it was announced, and did not come");
         std::fs::remove_file(server.directory().join("file")).unwrap();
     }
-    // What was not announced is not waited for: nothing was hashed.
+    // A digest that was not announced is ignored, because nothing was hashed.
     assert_eq!(upload("", &format!("Content-Digest: {}\r\n", sha256(b"other"))), 201);
 }

@@ -1,4 +1,4 @@
-//! Uploads that can be continued ("Resumable Uploads for HTTP"): what the draft demands, by the real server.
+//! Resumable uploads ("Resumable Uploads for HTTP"): the requirements of the draft.
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use sha2::{Digest, Sha256};
@@ -23,7 +23,7 @@ fn request(client: &mut Client, method: &str, target: &str, fields: &[&str], con
     if method == "HEAD" { client.head() } else { client.response() }
 }
 
-/// Creates an upload of which this is the first part, and returns its location.
+/// Creates an upload with this first part. Returns its location.
 fn create(client: &mut Client, target: &str, fields: &[&str], content: &[u8]) -> String {
     let fields = [fields, &["Upload-Complete: ?0"]].concat();
     let response = request(client, "POST", target, &fields, content);
@@ -106,7 +106,7 @@ fn a_whole_upload_is_answered_as_a_plain_one_and_offers_to_be_continued() {
     let response = client.response();
     assert_eq!((response.status, response.field("Upload-Complete")), (201, Some("?1")));
     assert_eq!(server.content_of("file").unwrap(), b"content");
-    // Without the version of the draft the client would not know what 104 is.
+    // A client that does not send the version of the draft does not know 104.
     let plain = request(&mut client, "PUT", "/files/file", &["Upload-Complete: ?1"], b"other");
     assert_eq!(plain.status, 204);
 }
@@ -123,7 +123,7 @@ fn an_upload_whose_connection_breaks_is_continued_where_it_was() {
     broken.send(head);
     let location = broken.head().field("Location").expect("a location").to_owned();
     broken.send(&content[..100_000]);
-    // The server has the first part once it says so: the client asks on another connection, and the first one is given up.
+    // The client requests the offset on another connection until the server has the first part.
     let mut client = server.connect();
     let (status, saved, complete) = offset(&mut client, &location);
     assert_eq!((status, complete.as_deref()), (204, Some("?0")));
@@ -138,7 +138,7 @@ fn an_upload_whose_connection_breaks_is_continued_where_it_was() {
 #[test]
 fn an_upload_outlives_the_server() {
     let root = tempfile::tempdir().unwrap();
-    // Dropped, a server is killed.
+    // Dropping a server kills it.
     let start = || Start::new().directory_at(root.path()).start();
     let content = noise(150_000, 3);
     let location = create(&mut start().connect(), "/files/file", &[], &content[..100_000]);
@@ -148,7 +148,7 @@ fn an_upload_outlives_the_server() {
     assert_eq!(append(&mut client, &location, 100_000, true, &content[100_000..]).status, 201);
     assert!(std::fs::read(root.path().join("file")).unwrap() == content);
     drop(server);
-    // The client has lost the response, and asks for it again: of another server.
+    // The client has not received the response, and requests it again from another server.
     let server = start();
     let replayed = append(&mut server.connect(), &location, 150_000, true, b"");
     assert_eq!((replayed.status, replayed.field("Upload-Complete")), (201, Some("?1")));
@@ -193,7 +193,7 @@ fn lengths_that_contradict_each_other_are_refused() {
     assert_eq!(head.field("Upload-Length"), Some("10"));
     assert_eq!(problem(&append(&mut client, &location, 7, true, b"12")), 400);
     assert_eq!(offset(&mut client, &location), incomplete(7));
-    // More content than the whole: the upload is invalid from now on.
+    // After more content than the stated length, the upload is invalid.
     assert_eq!(problem(&append(&mut client, &location, 7, false, b"1234")), 400);
     assert_eq!(offset(&mut client, &location).0, 404);
     only_names(&server, &[]);
@@ -244,7 +244,7 @@ fn an_upload_that_nobody_named_is_not_found() {
     ] {
         assert_eq!(offset(&mut client, &other).0, 404, "{other}");
     }
-    // The names on the disk are no names for clients.
+    // Clients cannot request the names of the files on the disk.
     for name in server.file_names() {
         assert_eq!(client.get(&format!("/files/{name}")).status, 404);
     }
@@ -273,7 +273,7 @@ fn the_rules_of_the_creation_hold_when_the_file_is_published() {
     let response = append(&mut client, &location, 7, true, b"");
     assert_eq!((response.status, response.field("Upload-Complete")), (412, Some("?1")));
     assert_eq!(server.content_of("file").unwrap(), b"theirs");
-    // The answer is final, and can be asked for again.
+    // The response is final, and can be requested again.
     assert_eq!(append(&mut client, &location, 7, true, b"").status, 412);
     let at_once = request(&mut client, "PUT", "/files/file", &["If-None-Match: *", "Upload-Complete: ?1"], b"x");
     assert_eq!(at_once.status, 412);
@@ -312,7 +312,7 @@ fn a_part_that_is_not_what_its_digest_states_is_not_appended() {
     };
     let bad = part(b"ext", b"ent");
     assert_eq!((bad.status, bad.field("Upload-Offset"), bad.field("Upload-Complete")), (400, Some("4"), Some("?0")));
-    // The digest of the whole goes on from where the upload was before.
+    // The digest of the complete content continues from the state before the refused part.
     assert_eq!(part(b"ent", b"ent").status, 201);
     assert_eq!(server.content_of("file").unwrap(), b"content");
 }
@@ -323,7 +323,7 @@ fn no_more_uploads_are_pending_than_may_be() {
     let mut client = server.connect();
     let location = create(&mut client, "/files/one", &[], b"");
     assert_eq!(request(&mut client, "POST", "/files/two", &["Upload-Complete: ?0"], b"").status, 503);
-    // One that is whole needs no upload resource.
+    // A complete upload needs no upload resource.
     assert_eq!(request(&mut client, "POST", "/files/whole", &["Upload-Complete: ?1"], b"x").status, 201);
     assert_eq!(append(&mut client, &location, 0, true, b"").status, 201);
     create(&mut client, "/files/two", &[], b"");
