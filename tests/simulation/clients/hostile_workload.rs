@@ -121,7 +121,8 @@ fn add_flood(inner: &mut NetworkState, scenario: &Scenario, random: &mut Rng) {
 }
 
 fn client(scenario: &Scenario, leaves_ns: u64, random: &mut Rng) -> (Path, Box<dyn Client>) {
-    let may_be_ended = scenario.is_limited || scenario.fault_plan.may_fail();
+    // Where each turn takes seconds, a long head that does not fit the socket can exceed its time.
+    let may_be_ended = scenario.is_limited || scenario.fault_plan.may_fail() || scenario.fault_plan.is_slow_always();
     match random.u8(..13) {
         0..=2 => (path(random), Box::new(boundary_client(scenario, random))),
         // It takes minutes, and other clients would have to wait for its connection.
