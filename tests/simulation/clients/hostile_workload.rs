@@ -48,7 +48,7 @@ pub(crate) fn add_clients(builder: &mut ClientBuilder<'_>) {
         return add_slow_uploads(builder.inner, scenario, &mut random);
     }
     let has_many_connections = scenario.is_limited && (SURGE_CONNECTIONS_MIN..1000).contains(&scenario.connections_max);
-    if has_many_connections && can_be_flooded && random.bool() && builder.config.includes(scenario.clients()) {
+    if has_many_connections && can_be_flooded && builder.config.includes(scenario.clients()) {
         return add_surge(builder.inner, scenario, &mut random);
     }
     if random.u8(..8) == 0 && can_be_flooded && builder.config.includes(scenario.clients()) {
