@@ -121,8 +121,17 @@ impl ReceiveBuffer {
         self.start += (skip + bytes) as u32;
     }
 
+    /// Removes the first `bytes` bytes of the gathered content.
+    pub(super) fn consume_content(&mut self, bytes: usize) {
+        debug_assert!(bytes <= (self.content_end - self.content_start) as usize);
+        self.content_start += bytes as u32;
+        if self.content_start == self.content_end {
+            self.consume_all_content();
+        }
+    }
+
     /// Removes the gathered content.
-    pub(super) fn consume_content(&mut self) {
+    pub(super) fn consume_all_content(&mut self) {
         (self.content_start, self.content_end) = (0, 0);
     }
 
@@ -228,7 +237,7 @@ mod tests {
         }
         buffer.gather(2, 0);
         assert_eq!((buffer.content(), buffer.unread()), (&b"abcdef"[..], &b"next"[..]));
-        buffer.consume_content();
+        buffer.consume_all_content();
         assert_eq!((buffer.content(), buffer.unread()), (&b""[..], &b"next"[..]));
     }
 

@@ -57,9 +57,12 @@ pub trait Sink: Sized {
     /// Takes the next bytes of the content, at least one. If the client sends fast, the pieces are large; otherwise
     /// they may have any size.
     ///
+    /// Returns how many bytes it has taken, at least one. A sink leaves the rest for the next call if it would take
+    /// longer than other connections should wait for.
+    ///
     /// # Errors
     /// The response to the request, if the sink refuses the content. The sink is then dropped.
-    fn write(&mut self, content: &[u8]) -> Result<(), Box<Response<'static, Self::Source>>>;
+    fn write(&mut self, content: &[u8], now: &Now) -> Result<usize, Box<Response<'static, Self::Source>>>;
 
     /// The interim response to be sent now, if there is one. Called when the sink has been created, and after each
     /// [`write`](Sink::write).

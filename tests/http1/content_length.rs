@@ -5,7 +5,7 @@ use spindle::http1::limits::RECEIVE_BUFFER_BYTES;
 use spindle::http1::protocol_error::ProtocolError::*;
 
 use crate::driver::{Driver, ReadMode};
-use crate::script::{assert_incomplete, assert_rejected, assert_stays_open, get, post};
+use crate::script::{assert_closes, assert_incomplete, assert_rejected, assert_stays_open, get, post};
 use crate::service::TestService;
 
 fn length(value: &str, content: &str) -> String {
@@ -114,6 +114,21 @@ fn content_that_a_sink_rejects_is_discarded_to_its_end() {
     assert_stays_open(limited(8), &[201]);
     assert_stays_open(limited(9), &[413]);
     assert_stays_open(limited(100), &[413]);
+}
+
+#[test]
+fn a_sink_that_takes_a_byte_at_a_time_gets_all_content() {
+    let request = |target: &str, coding: &str, content: &str| {
+        format!("POST {target} HTTP/1.1\r\nHost: h\r\n{coding}\r\n{content}")
+    };
+    let chunked = "Transfer-Encoding: chunked\r\n";
+    assert_eq!(assert_stays_open(request("/sip", "Content-Length: 5\r\n", "abcde"), &[201]).content(), b"abcde");
+    let chunks = "3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n";
+    assert_eq!(assert_stays_open(request("/sip", chunked, chunks), &[201]).content(), b"abcde");
+    assert_closes(request("/sip", chunked, "3\r\nabc\r\nx"), &[400]);
+    assert_incomplete(request("/sip", "Content-Length: 6\r\n", "abcde"), ContentIncomplete);
+    assert_stays_open(request("/limited-sip", "Content-Length: 9\r\n", "abcdefghi"), &[413]);
+    assert_closes(request("/limited-sip", chunked, "9\r\nabcdefghi\r\nx"), &[413]);
 }
 
 #[test]

@@ -83,8 +83,10 @@ impl<S: Service> Driver<S> {
             }
         }
         // The loop does this when the connection goes idle, once the socket is empty.
-        if self.flush_content() && self.read_mode != ReadMode::Deferred {
-            self.read_all();
+        while self.flush_content() {
+            if self.read_mode != ReadMode::Deferred {
+                self.read_all();
+            }
         }
         self.connection.release_idle_memory(&mut self.shared);
     }

@@ -21,6 +21,7 @@ pub(crate) const LIMITED_BYTES_MAX: usize = 8;
 ///
 /// - `/refuse`: 403, without reading the content. `/nothing`: 204.
 /// - `/limited`: a write is accepted up to [`LIMITED_BYTES_MAX`] (413 beyond).
+/// - `/sip`: a sink that takes one byte at a time. `/limited-sip`: the same, with the limit.
 /// - `/source/N`: N bytes from a source. `/huge`: [`HUGE_BYTES`], too much for a case.
 /// - `/stream/N`: N bytes of unknown length. `/broken/N`: the same, but the source fails after them. `/slow/N`: the
 ///   same, but the source is pending before each piece.
@@ -53,8 +54,10 @@ impl Service for TestService {
                 respond_with(TestSource::slow(number_after(path, b"/slow/").unwrap_or_default()))
             }
             b"/nothing" => Reply::Respond(Response::new(Status::NoContent)),
-            b"/limited" if writes => Reply::Receive(TestSink { bytes_left: LIMITED_BYTES_MAX }),
-            _ if writes => Reply::Receive(TestSink { bytes_left: usize::MAX }),
+            b"/limited" if writes => Reply::Receive(TestSink { bytes_left: LIMITED_BYTES_MAX, taken_max: usize::MAX }),
+            b"/sip" if writes => Reply::Receive(TestSink { bytes_left: usize::MAX, taken_max: 1 }),
+            b"/limited-sip" if writes => Reply::Receive(TestSink { bytes_left: LIMITED_BYTES_MAX, taken_max: 1 }),
+            _ if writes => Reply::Receive(TestSink { bytes_left: usize::MAX, taken_max: usize::MAX }),
             _ if number_after(path, b"/source/").is_some() => {
                 respond_with(TestSource::of_length(number_after(path, b"/source/").unwrap_or_default()))
             }
@@ -153,18 +156,21 @@ impl Source for TestSource {
 /// Accepts content up to a length.
 pub(crate) struct TestSink {
     bytes_left: usize,
+    /// How many bytes one write takes.
+    taken_max: usize,
 }
 
 impl Sink for TestSink {
     type Source = TestSource;
 
-    fn write(&mut self, content: &[u8]) -> Result<(), Box<Response<'static, TestSource>>> {
+    fn write(&mut self, content: &[u8], _: &Now) -> Result<usize, Box<Response<'static, TestSource>>> {
         assert!(!content.is_empty(), "a sink gets no empty piece");
-        match self.bytes_left.checked_sub(content.len()) {
+        let taken = content.len().min(self.taken_max);
+        match self.bytes_left.checked_sub(taken) {
             Some(left) => self.bytes_left = left,
             None => return Err(Box::new(Response::with_reason(Status::ContentTooLarge, "Too long."))),
         }
-        Ok(())
+        Ok(taken)
     }
 
     fn finish(self, _: &Now) -> Response<'static, TestSource> {
@@ -250,10 +256,10 @@ pub(crate) struct RecordingSink<K> {
 impl<K: Sink> Sink for RecordingSink<K> {
     type Source = K::Source;
 
-    fn write(&mut self, content: &[u8]) -> Result<(), Box<Response<'static, K::Source>>> {
-        self.inner.write(content)?;
-        self.requests.borrow_mut()[self.index].content.extend_from_slice(content);
-        Ok(())
+    fn write(&mut self, content: &[u8], now: &Now) -> Result<usize, Box<Response<'static, K::Source>>> {
+        let taken = self.inner.write(content, now)?;
+        self.requests.borrow_mut()[self.index].content.extend_from_slice(&content[..taken]);
+        Ok(taken)
     }
 
     fn finish(self, now: &Now) -> Response<'static, K::Source> {

@@ -151,11 +151,11 @@ pub(crate) struct TestSink {
 impl Sink for TestSink {
     type Source = TestSource;
 
-    fn write(&mut self, content: &[u8]) -> Result<(), Box<Response<'static, TestSource>>> {
+    fn write(&mut self, content: &[u8], _: &Now) -> Result<usize, Box<Response<'static, TestSource>>> {
         assert!(self.panics != "panic", "the test's sink");
         self.clock.set(self.clock.get() + self.took_ns);
         self.writes.borrow_mut().push(content.len());
-        Ok(())
+        Ok(content.len())
     }
 
     fn finish(self, _: &Now) -> Response<'static, TestSource> {

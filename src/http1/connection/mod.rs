@@ -188,10 +188,10 @@ impl<S: Service> Connection<S> {
             }
             records.end_all(outcome, &mut shared.records, now);
         }
-        self.save_content();
+        self.save_content(now);
         self.state = State::Closed;
         self.timers.stop_all();
-        self.input.consume_content();
+        self.input.consume_all_content();
         self.input.consume_all();
     }
 

@@ -210,7 +210,7 @@ impl<S: Service> Connection<S> {
         self.timers.stop(Timer::Idle);
         self.timers.stop(Timer::Head);
         self.timers.stop(Timer::ContentRate);
-        self.input.consume_content();
+        self.input.consume_all_content();
         self.output.drop_held();
         self.start_write_stall_timer(now);
         if let Some(records) = &mut self.records {

@@ -53,7 +53,7 @@ impl<S: Service> Connection<S> {
         if matches!(&destination, Destination::Sink(sink) if sink.wants_trailers()) {
             decoder.keep_trailers();
         }
-        State::Content(Box::new(ReceivingContent { decoder, destination, framing, bytes: 0 }))
+        State::Content(Box::new(ReceivingContent { decoder, destination, framing, bytes: 0, end: None }))
     }
 
     pub(super) fn process_content(
@@ -62,6 +62,11 @@ impl<S: Service> Connection<S> {
         shared: &mut Shared,
         now: &Now,
     ) -> (State<S::Sink>, Step) {
+        match content.end {
+            None => {}
+            Some(Ok(())) => return (self.content_ended(content, shared, now), Step::SlowProgress),
+            Some(Err(error)) => return (self.content_malformed(content, error, shared, now), Step::SlowProgress),
+        }
         let mut step = Step::Idle;
         // Each round consumes at least one unread byte, or ends the loop.
         loop {
@@ -115,7 +120,7 @@ impl<S: Service> Connection<S> {
         shared: &mut Shared,
         now: &Now,
     ) -> State<S::Sink> {
-        match self.write_to_sink(&mut content) {
+        match self.write_to_sink(&mut content, now) {
             Ok(()) => {
                 if let Destination::Sink(sink) = &mut content.destination {
                     self.send_interim(sink, content.framing.version, shared, now);
@@ -141,25 +146,42 @@ impl<S: Service> Connection<S> {
     }
 
     /// Passes gathered content to the sink of a resumable upload, because the connection ends before the content does.
-    pub(super) fn save_content(&mut self) {
+    pub(super) fn save_content(&mut self, now: &Now) {
         if let State::Content(mut content) = mem::take(&mut self.state)
             && matches!(&content.destination, Destination::Sink(sink) if sink.is_resumable())
         {
             // A refusal cannot be sent any more.
-            let _ = self.write_to_sink(&mut content);
+            let _ = self.write_to_sink(&mut content, now);
         }
     }
 
+    /// Passes gathered content to the sink, which may leave a part of it for the next call.
     fn write_to_sink(
         &mut self,
         content: &mut ReceivingContent<S::Sink>,
+        now: &Now,
     ) -> Result<(), Box<Response<'static, S::Source>>> {
+        let gathered = self.input.content();
+        let bytes = gathered.len();
         let written = match &mut content.destination {
-            Destination::Sink(sink) if !self.input.content().is_empty() => sink.write(self.input.content()),
-            Destination::Sink(_) | Destination::Discard => Ok(()),
+            Destination::Sink(sink) if bytes > 0 => sink.write(gathered, now),
+            Destination::Sink(_) | Destination::Discard => Ok(bytes),
         };
-        self.input.consume_content();
-        written
+        self.input.consume_content(*written.as_ref().unwrap_or(&bytes));
+        written.map(|_| ())
+    }
+
+    /// Marks the content as ended, although the sink has not taken all of it yet. The sink gets the rest in the next
+    /// steps, so that other connections are served in between.
+    fn end_later(
+        &mut self,
+        mut content: Box<ReceivingContent<S::Sink>>,
+        end: Result<(), ProtocolError>,
+    ) -> State<S::Sink> {
+        // The client has sent everything, and the sink may take its time.
+        self.timers.stop(Timer::ContentRate);
+        content.end = Some(end);
+        State::Content(content)
     }
 
     fn refuse_content(
@@ -187,10 +209,12 @@ impl<S: Service> Connection<S> {
         shared: &mut Shared,
         now: &Now,
     ) -> State<S::Sink> {
-        if let Err(refusal) = self.write_to_sink(&mut content)
-            && closes_after_refusal(&content.framing)
-        {
-            return self.refuse_content(content, *refusal, shared, now);
+        match self.write_to_sink(&mut content, now) {
+            Err(refusal) if closes_after_refusal(&content.framing) => {
+                return self.refuse_content(content, *refusal, shared, now);
+            }
+            Ok(()) if !self.input.content().is_empty() => return self.end_later(content, Err(error)),
+            Ok(()) | Err(_) => {}
         }
         self.record_content_received(content.bytes);
         self.respond_with_error(error, content.framing.method, shared, now)
@@ -202,11 +226,13 @@ impl<S: Service> Connection<S> {
         shared: &mut Shared,
         now: &Now,
     ) -> State<S::Sink> {
-        if let Err(refusal) = self.write_to_sink(&mut content) {
-            match self.refuse_content(content, *refusal, shared, now) {
+        match self.write_to_sink(&mut content, now) {
+            Ok(()) if !self.input.content().is_empty() => return self.end_later(content, Ok(())),
+            Ok(()) => {}
+            Err(refusal) => match self.refuse_content(content, *refusal, shared, now) {
                 State::Content(refused) => content = refused,
                 state => return state,
-            }
+            },
         }
         self.timers.stop(Timer::ContentRate);
         self.record_content_received(content.bytes);

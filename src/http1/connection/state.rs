@@ -5,6 +5,7 @@
 use crate::http1::content::ContentDecoder;
 use crate::http1::limits::DISCARDED_CONTENT_BYTES_MAX;
 use crate::http1::message_head::HeadParser;
+use crate::http1::protocol_error::ProtocolError;
 use crate::http1::request_framing::RequestFraming;
 
 /// What the next received byte belongs to.
@@ -40,6 +41,8 @@ pub(super) struct ReceivingContent<K> {
     pub(super) framing: RequestFraming,
     /// How many bytes of content have been received.
     pub(super) bytes: u64,
+    /// How the content has ended; `None` if it has not, or if the sink has taken all of it.
+    pub(super) end: Option<Result<(), ProtocolError>>,
 }
 
 /// What is done with content.

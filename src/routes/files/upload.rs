@@ -156,10 +156,10 @@ pub(super) fn hold(
 impl<F: FileSystem> Sink for FileSink<F> {
     type Source = FileContent<F>;
 
-    fn write(&mut self, content: &[u8]) -> Result<(), Box<UploadResponse<F>>> {
+    fn write(&mut self, content: &[u8], _: &Now) -> Result<usize, Box<UploadResponse<F>>> {
         let receiving = match &mut self.0 {
             Kind::Whole(receiving) => receiving,
-            Kind::Resumable(sink) => return sink.write(content),
+            Kind::Resumable(sink) => return sink.write(content).map(|()| content.len()),
         };
         let Receiving { upload, bytes_max, verification, .. } = &mut **receiving;
         let bytes = upload.bytes_written().saturating_add(content.len() as u64);
@@ -169,7 +169,8 @@ impl<F: FileSystem> Sink for FileSink<F> {
         if let Some(verification) = verification {
             verification.update(content);
         }
-        upload.write(content).map_err(|error| Box::new(error_response(&error, false)))
+        upload.write(content).map_err(|error| Box::new(error_response(&error, false)))?;
+        Ok(content.len())
     }
 
     fn interim(&mut self, now: &Now) -> Option<Interim> {

@@ -159,7 +159,7 @@ pub(super) struct DigestSink {
 impl Sink for DigestSink {
     type Source = PatternSource;
 
-    fn write(&mut self, content: &[u8]) -> Result<(), Box<Response<'static, PatternSource>>> {
+    fn write(&mut self, content: &[u8], _: &Now) -> Result<usize, Box<Response<'static, PatternSource>>> {
         assert!(!content.is_empty(), "a sink gets no empty piece");
         self.bytes += content.len() as u64;
         if self.bytes > self.bytes_max {
@@ -170,7 +170,7 @@ impl Sink for DigestSink {
         for byte in content {
             self.digest = (self.digest ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
         }
-        Ok(())
+        Ok(content.len())
     }
 
     fn finish(self, _: &Now) -> Response<'static, PatternSource> {
