@@ -162,7 +162,8 @@ impl<F: FileSystem> Scan<F> {
             let Some(name) = name else { continue };
             if is_partial_name(&name) {
                 let metadata = retry_on_intr(|| file_system.stat_at(&self.directory, &name, Symlinks::NoFollow));
-                if metadata.is_ok_and(|metadata| !expiry.has_passed(&metadata)) {
+                // After an error it is unknown whether the upload has expired, so that a later scan decides.
+                if !metadata.is_ok_and(|metadata| expiry.has_passed(&metadata)) {
                     self.has_partial = true;
                     continue;
                 }

@@ -1,6 +1,7 @@
 //! The root directory: everything else in storage opens, stats and writes files through it.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
@@ -13,7 +14,7 @@ use super::cleanup::{Cleanup, Expiry};
 use super::modification_times::ModificationTimes;
 use super::path_resolution::PathResolution;
 use super::retry::retry_on_intr;
-use super::temporary_file::TemporaryNames;
+use super::temporary_file::{TemporaryName, TemporaryNames};
 use super::{
     Access, EndedUpload, FileKind, FileSystem, FoundUpload, Listing, Metadata, Native, PartialUpload, RelativePath,
     StorageError, SymlinkedDirectories, Symlinks, Upload, UploadId, UploadMode,
@@ -101,13 +102,14 @@ impl<F: FileSystem> Directory<F> {
             path_resolution: PathResolution::detect(&file_system, &directory)?,
             unnamed_files: file_system.can_link_unnamed(&directory),
             bytes_max: file_system.file_size_max(),
+            boot_id: file_system.boot_id(),
             directory: Rc::new(directory),
             file_system,
             is_readable,
             cleanup: Cleanup::default(),
             temporary_names: TemporaryNames::new(seed),
             modification_times: Cell::default(),
-            partial_uploads: Cell::default(),
+            partial_uploads: RefCell::default(),
             unix_ns: Cell::default(),
             partial_age_ns_max: Cell::new(u64::MAX),
             has_warned: Cell::new(false),
@@ -205,9 +207,12 @@ impl<F: FileSystem> Directory<F> {
         self.root.unix_ns.set(unix_ns);
     }
 
-    /// The number of resumable uploads that this run has begun and that have not ended.
+    /// The number of resumable uploads that this run has begun or continued, and that have neither ended nor expired.
     pub fn partial_uploads(&self) -> usize {
-        self.root.partial_uploads.get()
+        let Expiry { unix_ns, age_ns_max } = self.root.expiry();
+        let mut uploads = self.root.partial_uploads.borrow_mut();
+        uploads.retain(|_, saved_ns| unix_ns.saturating_sub(*saved_ns) <= age_ns_max);
+        uploads.len()
     }
 
     /// Begins an upload to `path` that can be continued by its `id`. `creation` is stored with it for the caller.
@@ -263,11 +268,14 @@ pub(super) struct Root<F: FileSystem> {
     unnamed_files: bool,
     /// The size limit of files that this process writes (`RLIMIT_FSIZE`), in bytes. To write more ends the process.
     bytes_max: Option<u64>,
+    /// As [`FileSystem::boot_id`].
+    boot_id: Option<u64>,
     cleanup: Cleanup<F>,
     temporary_names: TemporaryNames,
     modification_times: Cell<ModificationTimes>,
-    /// The number of resumable uploads that this run has begun and that have not ended.
-    partial_uploads: Cell<usize>,
+    /// The resumable uploads that this run has begun or continued, and that have not ended. The key is the name of the
+    /// content, and the value the time of the last save, in nanoseconds since 1970.
+    partial_uploads: RefCell<HashMap<TemporaryName, u64>>,
     /// The wall clock, in nanoseconds since 1970, as the caller has set it last.
     unix_ns: Cell<u64>,
     /// The time after its last byte until a resumable upload expires, in nanoseconds.
@@ -391,8 +399,18 @@ impl<F: FileSystem> Root<F> {
         }
     }
 
-    pub(super) fn count_partial_uploads(&self, change: isize) {
-        self.partial_uploads.set(self.partial_uploads.get().saturating_add_signed(change));
+    pub(super) fn boot_id(&self) -> Option<u64> {
+        self.boot_id
+    }
+
+    /// Counts a resumable upload that was begun, continued or saved.
+    pub(super) fn count_partial_upload(&self, content: &TemporaryName) {
+        self.partial_uploads.borrow_mut().insert(*content, self.unix_ns.get());
+    }
+
+    /// No longer counts a resumable upload.
+    pub(super) fn uncount_partial_upload(&self, content: &TemporaryName) {
+        self.partial_uploads.borrow_mut().remove(content);
     }
 
     /// When resumable uploads expire.

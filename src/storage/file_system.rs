@@ -164,6 +164,10 @@ pub trait FileSystem: Clone + Debug + 'static {
     /// The size limit of files that this process writes (`RLIMIT_FSIZE`), in bytes. To write more ends the process.
     fn file_size_max(&self) -> Option<u64>;
 
+    /// A number that is another one after each start of the operating system; `None` if the system has none. Content
+    /// that was not flushed may be lost when it changes.
+    fn boot_id(&self) -> Option<u64>;
+
     /// Starts to read a directory that was opened with [`Access::ReadDirectory`]. On Btrfs, entries that are added
     /// after it was opened may be missing until it is [rewound](FileSystem::rewind).
     ///

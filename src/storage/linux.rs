@@ -54,6 +54,13 @@ impl Posix for Linux {
     fn attribute(file: BorrowedFd<'_>, space: &mut [u8]) -> Result<usize, Errno> {
         rustix::fs::fgetxattr(file, ATTRIBUTE, space)
     }
+
+    /// The first half of the UUID that the kernel draws when it starts. It needs `/proc`.
+    fn boot_id() -> Option<u64> {
+        let uuid = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+        let digits: String = uuid.chars().filter(char::is_ascii_hexdigit).take(16).collect();
+        u64::from_str_radix(&digits, 16).ok()
+    }
 }
 
 fn link_through_proc(file: BorrowedFd<'_>, directory: BorrowedFd<'_>, name: &[u8]) -> Result<(), Errno> {

@@ -71,6 +71,8 @@ pub struct PartialUpload<F: FileSystem = Native> {
     state: StateFile<F>,
     creation: Vec<u8>,
     saved: Record,
+    /// Set when a flush fails. The upload is removed then, and cannot be used any more.
+    is_removed: bool,
 }
 
 /// The state file of an upload that has ended. It is kept for a client that did not get the response.
@@ -104,11 +106,17 @@ struct StateFile<F: FileSystem> {
     root: Rc<Root<F>>,
     parent: Rc<F::File>,
     name: TemporaryName,
+    /// The name of the content file.
+    content_name: TemporaryName,
     file: F::File,
+    /// The first record.
+    first: Record,
     /// The length of all complete records, in bytes.
     bytes: usize,
     /// Whether an append has failed, so that the file may contain a part of a record after them.
     is_torn: bool,
+    /// Whether a flush has failed, so that the disk may have lost records.
+    has_lost_records: bool,
     durable: bool,
 }
 
@@ -123,19 +131,37 @@ impl<F: FileSystem> PartialUpload<F> {
         creation: Vec<u8>,
     ) -> Result<Self, StorageError> {
         let (content_name, state_name) = id.names();
-        let upload = Upload::begin_named(Rc::clone(&root), path.clone(), mode, bytes_expected, durable, &content_name)?;
+        let mut upload =
+            Upload::begin_named(Rc::clone(&root), path.clone(), mode, bytes_expected, durable, &content_name)?;
         let parent = Rc::clone(upload.parent());
         let created = TemporaryFile::create_named(root.file_system(), &parent, &state_name);
         let (temporary, file) = created.map_err(StorageError::from_publication)?;
-        let mut state = StateFile { root, parent, name: state_name, file, bytes: 0, is_torn: false, durable };
-        let first = Record { event: Event::Created, offset: 0, note: [path.name(), b"/", &creation].concat() };
+        let first = Record {
+            event: Event::Created,
+            offset: 0,
+            boot_id: if durable { None } else { root.boot_id() },
+            note: [path.name(), b"/", &creation].concat(),
+        };
+        let mut state = StateFile {
+            root,
+            parent,
+            name: state_name,
+            content_name,
+            file,
+            first: first.clone(),
+            bytes: 0,
+            is_torn: false,
+            has_lost_records: false,
+            durable,
+        };
         state.append(&first)?;
         if durable {
             flush_directory(&state.root, &state.parent)?;
         }
         temporary.leak();
-        state.root.count_partial_uploads(1);
-        Ok(PartialUpload { upload, state, creation, saved: first })
+        upload.keep_on_drop(true);
+        state.root.count_partial_upload(&content_name);
+        Ok(PartialUpload { upload, state, creation, saved: first, is_removed: false })
     }
 
     pub(super) fn find(
@@ -163,27 +189,75 @@ impl<F: FileSystem> PartialUpload<F> {
             return Err(StorageError::Busy);
         }
         let metadata = root.stat(&content)?;
+        let has_ended = match state.last.event {
+            Event::Published => true,
+            // The server stopped while the content had both names. To continue the upload would change the file that
+            // was published.
+            Event::Publishing { .. } => {
+                matches!(root.existing_entry(&parent, &path)?, ExistingEntry::File(file) if file.is_same_file(&metadata))
+            }
+            Event::Created | Event::Progress => false,
+        };
+        if has_ended {
+            remove(&root, &parent, &content_name);
+            return ended(&root, &parent, &path, state.last, creation);
+        }
         if metadata.kind != FileKind::Regular || metadata.size_bytes < state.last.offset {
             // The disk has lost content that was saved, so that the client cannot continue from the offset.
             remove(&root, &parent, &content_name);
             remove(&root, &parent, &state_name);
-            root.count_partial_uploads(-1);
+            root.uncount_partial_upload(&content_name);
             return Err(StorageError::NotFound);
         }
         let file = retry_on_intr(|| file_system.open_entry(&parent, &state_name, Access::Lock));
         let file = file.map_err(StorageError::from_lookup)?;
+        // A cleanup removes an expired state file that is not locked, even if the upload is continued meanwhile.
+        if !lock(file_system, &file).map_err(StorageError::from_errno)? {
+            return Err(StorageError::Busy);
+        }
         truncate(file_system, &file, state.bytes as u64)?;
         truncate(file_system, &content, state.last.offset)?;
         let temporary = TemporaryFile::new(file_system, &parent, &content_name);
         let offset = state.last.offset;
         let content_parent = Rc::clone(&parent);
         let upload = Upload::resume(Rc::clone(&root), path, durable, content_parent, temporary, content, offset)?;
-        Ok(FoundUpload::Partial(Box::new(PartialUpload {
+        root.count_partial_upload(&content_name);
+        let first = Record {
+            event: Event::Created,
+            offset: 0,
+            boot_id: state.last.boot_id,
+            note: [upload.name(), b"/", &creation].concat(),
+        };
+        let mut partial = PartialUpload {
             upload,
-            state: StateFile { root, parent, name: state_name, file, bytes: state.bytes, is_torn: false, durable },
+            state: StateFile {
+                root,
+                parent,
+                name: state_name,
+                content_name,
+                file,
+                first,
+                bytes: state.bytes,
+                is_torn: false,
+                has_lost_records: false,
+                durable,
+            },
             creation,
             saved: state.last,
-        })))
+            is_removed: false,
+        };
+        if durable && partial.saved.boot_id.is_some() {
+            partial.make_durable()?;
+        }
+        Ok(FoundUpload::Partial(Box::new(partial)))
+    }
+
+    /// Flushes an upload that an earlier run of the server did not flush.
+    fn make_durable(&mut self) -> Result<(), StorageError> {
+        let Record { event, note, .. } = self.saved.clone();
+        self.state.first.boot_id = None;
+        self.record(event, note)?;
+        flush_directory(&self.state.root, &self.state.parent)
     }
 
     /// The bytes with which the caller created the upload.
@@ -215,6 +289,7 @@ impl<F: FileSystem> PartialUpload<F> {
     /// As [`Upload::write`]. The upload must then be dropped; it can be continued from the last
     /// [`save`](PartialUpload::save).
     pub fn write(&mut self, content: &[u8]) -> Result<(), StorageError> {
+        self.require_not_removed()?;
         self.upload.write(content)
     }
 
@@ -222,29 +297,39 @@ impl<F: FileSystem> PartialUpload<F> {
     /// then survives a crash of the server, and if the upload is durable, a power failure.
     ///
     /// # Errors
-    /// The content or the record cannot be written. A durable upload is then removed, since it is unknown which part of
-    /// it is on the disk.
+    /// The record cannot be written; the upload can still be continued from the last save. Or a flush has failed: then
+    /// the upload is removed, since it is unknown which part of it is on the disk.
     pub fn save(&mut self, note: &[u8]) -> Result<(), StorageError> {
+        self.require_not_removed()?;
         let offset = self.bytes_written();
         if (offset, note) == (self.saved.offset, &self.saved.note[..]) && self.saved.event == Event::Progress {
             return Ok(());
         }
-        self.record(Record { event: Event::Progress, offset, note: note.to_vec() })
+        self.record(Event::Progress, note.to_vec())
     }
 
-    fn record(&mut self, record: Record) -> Result<(), StorageError> {
-        if let Err(error) = self.upload.flush_content().and_then(|()| self.state.append(&record)) {
-            if self.state.durable {
+    fn record(&mut self, event: Event, note: Vec<u8>) -> Result<(), StorageError> {
+        self.require_not_removed()?;
+        let boot_id = if self.state.durable { None } else { self.state.root.boot_id() };
+        let record = Record { event, offset: self.bytes_written(), boot_id, note };
+        let flushed = self.upload.flush_content();
+        if flushed.is_err() {
+            self.remove();
+            return flushed;
+        }
+        if let Err(error) = self.state.append(&record) {
+            if self.state.has_lost_records {
                 self.remove();
             }
             return Err(error);
         }
+        self.state.root.count_partial_upload(&self.state.content_name);
         self.saved = record;
-        if self.state.bytes > STATE_BYTES_REWRITE {
-            let creation = [self.upload.name(), b"/", &self.creation].concat();
-            self.state.rewrite(creation, &self.saved)?;
-        }
         Ok(())
+    }
+
+    fn require_not_removed(&self) -> Result<(), StorageError> {
+        if self.is_removed { Err(StorageError::Io(Errno::IO.into())) } else { Ok(()) }
     }
 
     /// Removes unsaved content from the end, so that `bytes` bytes remain.
@@ -252,34 +337,39 @@ impl<F: FileSystem> PartialUpload<F> {
     /// # Errors
     /// The file cannot be truncated.
     pub fn rewind(&mut self, bytes: u64) -> Result<(), StorageError> {
+        self.state.truncate_torn()?;
         self.upload.truncate(bytes)
     }
 
     /// Publishes the content as [`Upload::commit`] does, with `annotation`. The inner result is that of the commit. The
     /// upload has ended even if it is an error; [`EndedUpload::save`] then records the response to the client.
     ///
+    /// `note` is as that of [`save`](PartialUpload::save), for a caller that continues the upload because the server
+    /// stopped before the file was published.
+    ///
     /// # Errors
-    /// The record of the attempt cannot be written. Nothing is published, and unless the upload is durable, it can
-    /// still be continued.
+    /// As [`save`](PartialUpload::save). Nothing is published.
     #[allow(clippy::type_complexity, reason = "two results, each with one meaning")]
     pub fn commit(
         mut self,
         mode: UploadMode,
         unix_ns: u64,
+        note: &[u8],
         annotation: Option<Vec<u8>>,
         condition: impl Fn(Option<&Metadata>) -> bool,
     ) -> Result<(Result<Published, StorageError>, EndedUpload<F>), StorageError> {
-        let (inode, bytes) = (self.upload.content_metadata()?.inode, self.upload.bytes_written());
-        let note = self.note().to_vec();
-        self.record(Record { event: Event::Publishing { inode }, offset: bytes, note })?;
+        let bytes = self.upload.bytes_written();
+        let modified_ns = self.upload.set_modified(unix_ns)?;
+        let Metadata { inode, modified_ns: stored_ns, .. } = self.upload.content_metadata()?;
+        self.record(Event::Publishing { inode, modified_ns: stored_ns }, note.to_vec())?;
         let PartialUpload { mut upload, state, .. } = self;
         upload.set_mode(mode);
         if let Some(annotation) = annotation {
             upload.annotate(annotation);
         }
-        upload.remove_on_drop();
-        let published = upload.commit(unix_ns, condition);
-        state.root.count_partial_uploads(-1);
+        upload.keep_on_drop(false);
+        let published = upload.commit_modified(modified_ns, condition);
+        state.root.uncount_partial_upload(&state.content_name);
         Ok((published, EndedUpload { state, bytes }))
     }
 
@@ -289,9 +379,10 @@ impl<F: FileSystem> PartialUpload<F> {
     }
 
     fn remove(&mut self) {
-        self.upload.remove_on_drop();
+        self.is_removed = true;
+        self.upload.keep_on_drop(false);
         remove(&self.state.root, &self.state.parent, &self.state.name);
-        self.state.root.count_partial_uploads(-1);
+        self.state.root.uncount_partial_upload(&self.state.content_name);
     }
 }
 
@@ -307,60 +398,76 @@ impl<F: FileSystem> EndedUpload<F> {
     /// # Errors
     /// The record cannot be written.
     pub fn save(mut self, note: &[u8]) -> Result<(), StorageError> {
-        self.state.append(&Record { event: Event::Published, offset: self.bytes, note: note.to_vec() })
+        let boot_id = if self.state.durable { None } else { self.state.root.boot_id() };
+        self.state.append(&Record { event: Event::Published, offset: self.bytes, boot_id, note: note.to_vec() })
     }
 }
 
 impl<F: FileSystem> StateFile<F> {
     /// Appends a record. If the upload is durable, the record is flushed.
     fn append(&mut self, record: &Record) -> Result<(), StorageError> {
-        let record = record.encode().ok_or(StorageError::DiskFull)?;
-        let file_system = self.root.file_system();
-        if self.is_torn {
-            truncate(file_system, &self.file, self.bytes as u64)?;
+        let encoded = record.encode().ok_or(StorageError::DiskFull)?;
+        if self.bytes + encoded.len() > STATE_BYTES_REWRITE {
+            match self.rewrite(record) {
+                // A longer file than this one would not be read again.
+                Err(error) if self.has_lost_records || self.bytes + encoded.len() > STATE_BYTES_MAX => {
+                    return Err(error);
+                }
+                Err(_) => {}
+                Ok(()) => return Ok(()),
+            }
         }
+        self.truncate_torn()?;
+        let file_system = self.root.file_system();
         self.is_torn = true;
-        write_all(|bytes| file_system.write(&self.file, bytes), &record).map_err(StorageError::from_errno)?;
+        write_all(|bytes| file_system.write(&self.file, bytes), &encoded).map_err(StorageError::from_errno)?;
         if self.durable {
-            flush(file_system, &self.file)?;
+            flush(file_system, &self.file).inspect_err(|_| self.has_lost_records = true)?;
         }
         self.is_torn = false;
-        self.bytes += record.len();
+        self.bytes += encoded.len();
         Ok(())
     }
 
-    /// Atomically replaces the file by one with only the first and the last record, so that it does not grow with the
-    /// upload. After a crash either file may exist, and both have the same state.
-    fn rewrite(&mut self, creation: Vec<u8>, last: &Record) -> Result<(), StorageError> {
-        let first = Record { event: Event::Created, offset: 0, note: creation };
-        let file_system = self.root.file_system();
-        let created = TemporaryFile::create(file_system, &self.parent, self.root.temporary_names());
+    /// Removes the part of a record that a failed append may have left.
+    fn truncate_torn(&mut self) -> Result<(), StorageError> {
+        if self.is_torn {
+            truncate(self.root.file_system(), &self.file, self.bytes as u64)?;
+            self.is_torn = false;
+        }
+        Ok(())
+    }
+
+    /// Atomically replaces the file by one with only the first record and `last`, so that it does not grow with the
+    /// upload. After a crash either file may exist.
+    fn rewrite(&mut self, last: &Record) -> Result<(), StorageError> {
+        let root = Rc::clone(&self.root);
+        let file_system = root.file_system();
+        let content = [&self.first, last].map(Record::encode).into_iter().collect::<Option<Vec<_>>>();
+        let content = content.ok_or(StorageError::DiskFull)?.concat();
+        let created = TemporaryFile::create(file_system, &self.parent, root.temporary_names());
         let (temporary, file) = created.map_err(StorageError::from_publication)?;
-        let mut state = StateFile {
-            root: Rc::clone(&self.root),
-            parent: Rc::clone(&self.parent),
-            name: self.name,
-            file,
-            bytes: 0,
-            is_torn: false,
-            durable: false,
-        };
-        state.append(&first)?;
-        state.append(last)?;
+        write_all(|bytes| file_system.write(&file, bytes), &content).map_err(StorageError::from_errno)?;
+        // Without a journal, the disk could free the old file before its directory points to the new one, and a file
+        // system check would then remove the name.
+        let mut replaced = None;
         if self.durable {
-            flush(file_system, &state.file)?;
+            flush(file_system, &file)?;
+            let linked = TemporaryFile::link_existing(file_system, &self.parent, &self.name, root.temporary_names());
+            replaced = linked.map_err(StorageError::from_publication)?;
         }
         temporary.replace(&self.name).map_err(StorageError::from_publication)?;
+        (self.file, self.bytes, self.is_torn) = (file, content.len(), false);
         if self.durable {
-            flush_directory(&self.root, &self.parent)?;
+            flush_directory(&root, &self.parent).inspect_err(|_| self.has_lost_records = true)?;
         }
-        state.durable = self.durable;
-        *self = state;
+        drop(replaced);
         Ok(())
     }
 }
 
-/// Reads the state file `name`; `None` if it does not exist, is not a valid state file, or has expired.
+/// Reads the state file `name`; `None` if it does not exist, is not a valid state file, or has expired, or if the system
+/// was started again before the upload was flushed.
 fn read_state<F: FileSystem>(
     root: &Rc<Root<F>>,
     parent: &F::File,
@@ -382,7 +489,7 @@ fn read_state<F: FileSystem>(
     let mut content = vec![0; bytes];
     let read = |space: &mut [u8], offset| file_system.read_at(&file, space, offset);
     match read_exactly(read, &mut content, 0).map_err(StorageError::from_errno)? {
-        Some(()) => Ok(UploadState::decode(&content)),
+        Some(()) => Ok(UploadState::decode(&content, root.boot_id())),
         None => Ok(None),
     }
 }
@@ -402,8 +509,11 @@ fn ended<F: FileSystem>(
     };
     let (note, metadata) = match last.event {
         Event::Published => (Some(last.note), existing),
-        Event::Publishing { inode } => {
-            let metadata = existing.filter(|existing| existing.inode == inode && existing.size_bytes == bytes);
+        // Inode numbers are used again, but no two uploads have the same modification time.
+        Event::Publishing { inode, modified_ns } => {
+            let metadata = existing.filter(|existing| {
+                (existing.inode, existing.modified_ns, existing.size_bytes) == (inode, modified_ns, bytes)
+            });
             if metadata.is_none() {
                 return Err(StorageError::NotFound);
             }

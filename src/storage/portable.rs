@@ -44,4 +44,8 @@ impl Posix for Portable {
     fn attribute(_file: BorrowedFd<'_>, _space: &mut [u8]) -> Result<usize, Errno> {
         Err(Errno::NOTSUP)
     }
+
+    fn boot_id() -> Option<u64> {
+        None
+    }
 }

@@ -41,6 +41,9 @@ pub(super) trait Posix: Clone + Debug + 'static {
 
     /// As [`FileSystem::attribute`].
     fn attribute(file: BorrowedFd<'_>, space: &mut [u8]) -> Result<usize, Errno>;
+
+    /// As [`FileSystem::boot_id`].
+    fn boot_id() -> Option<u64>;
 }
 
 /// The mode of a new file, before the umask is applied.
@@ -184,6 +187,10 @@ impl<S: Posix> FileSystem for S {
 
     fn file_size_max(&self) -> Option<u64> {
         rustix::process::getrlimit(Resource::Fsize).current
+    }
+
+    fn boot_id(&self) -> Option<u64> {
+        <S as Posix>::boot_id()
     }
 
     fn entries(&self, directory: OwnedFd) -> Result<Entries, Errno> {

@@ -156,6 +156,10 @@ impl<F: FileSystem> TemporaryFile<F> {
         }
     }
 
+    pub(super) fn name(&self) -> &TemporaryName {
+        &self.name
+    }
+
     /// Does not remove the name. A later cleanup does.
     pub(super) fn leak(mut self) {
         self.exists = false;

@@ -57,6 +57,8 @@ pub struct Upload<F: FileSystem = Native> {
     existing: Option<Metadata>,
     bytes_expected: Option<u64>,
     durable: bool,
+    /// Whether it is part of a resumable upload, whose saved content must survive a failed publication.
+    is_resumable: bool,
     bytes_written: u64,
     /// The annotation that is stored with the published file.
     annotation: Option<Vec<u8>>,
@@ -75,8 +77,8 @@ impl<F: FileSystem> Upload<F> {
         Self::begin_with(root, path, mode, bytes_expected, durable, create_content)
     }
 
-    /// As [`begin`](Upload::begin), but the content has the temporary name `name` from the start, and stays when the
-    /// upload is dropped.
+    /// As [`begin`](Upload::begin), but the content has the temporary name `name` from the start, as that of a resumable
+    /// upload must.
     pub(super) fn begin_named(
         root: Rc<Root<F>>,
         path: RelativePath,
@@ -85,11 +87,11 @@ impl<F: FileSystem> Upload<F> {
         durable: bool,
         name: &TemporaryName,
     ) -> Result<Self, StorageError> {
-        Self::begin_with(root, path, mode, bytes_expected, durable, |root, parent| {
-            let (mut temporary, file) = TemporaryFile::create_named(root.file_system(), parent, name)?;
-            temporary.keep_on_drop(true);
+        let upload = Self::begin_with(root, path, mode, bytes_expected, durable, |root, parent| {
+            let (temporary, file) = TemporaryFile::create_named(root.file_system(), parent, name)?;
             Ok((Some(temporary), file))
-        })
+        })?;
+        Ok(Upload { is_resumable: true, ..upload })
     }
 
     fn begin_with(
@@ -122,6 +124,7 @@ impl<F: FileSystem> Upload<F> {
             existing: existing.metadata().copied(),
             bytes_expected,
             durable,
+            is_resumable: false,
             bytes_written: 0,
             annotation: None,
             has_failed: false,
@@ -152,6 +155,7 @@ impl<F: FileSystem> Upload<F> {
             existing,
             bytes_expected: None,
             durable,
+            is_resumable: true,
             bytes_written,
             annotation: None,
             has_failed: false,
@@ -171,10 +175,10 @@ impl<F: FileSystem> Upload<F> {
         self.mode = mode;
     }
 
-    /// Removes the content when the upload is dropped.
-    pub(super) fn remove_on_drop(&mut self) {
+    /// Sets whether content that has a temporary name stays when the upload is dropped.
+    pub(super) fn keep_on_drop(&mut self, keeps: bool) {
         if let Some(temporary) = &mut self.temporary {
-            temporary.keep_on_drop(false);
+            temporary.keep_on_drop(keeps);
         }
     }
 
@@ -250,17 +254,33 @@ impl<F: FileSystem> Upload<F> {
     /// flushed, so that it may not survive a power failure, or the system could not stat the published file, as may
     /// happen on a network file system. In both cases the new file is visible.
     pub fn commit(
-        mut self,
+        self,
         unix_ns: u64,
         condition: impl Fn(Option<&Metadata>) -> bool,
     ) -> Result<Published, StorageError> {
+        let modified_ns = self.set_modified(unix_ns)?;
+        self.commit_modified(modified_ns, condition)
+    }
+
+    /// Sets a modification time that no other upload of this run has, and returns it. It is set before the file gets its
+    /// name, so that no reader sees it with another time.
+    pub(super) fn set_modified(&self, unix_ns: u64) -> Result<u64, StorageError> {
         if self.has_failed || self.bytes_expected.is_some_and(|expected| expected != self.bytes_written) {
             return Err(StorageError::Io(io::ErrorKind::UnexpectedEof.into()));
         }
-        // Before the file gets its name, so that no reader sees it with another time.
         let modified_ns = self.root.unique_modified_ns(unix_ns);
         let file_system = self.root.file_system();
         retry_on_intr(|| file_system.set_modified(&self.file, modified_ns)).map_err(StorageError::from_errno)?;
+        Ok(modified_ns)
+    }
+
+    /// The rest of a [`commit`](Upload::commit), after [`set_modified`](Upload::set_modified).
+    pub(super) fn commit_modified(
+        mut self,
+        modified_ns: u64,
+        condition: impl Fn(Option<&Metadata>) -> bool,
+    ) -> Result<Published, StorageError> {
+        let file_system = self.root.file_system();
         if let Some(annotation) = &self.annotation {
             // After the time was set: the file system may have rounded it.
             annotation::write(file_system, &self.file, &self.root.stat(&self.file)?, annotation);
@@ -273,9 +293,13 @@ impl<F: FileSystem> Upload<F> {
             return Err(StorageError::ParentMissing);
         }
         let created = self.publish(condition)?;
+        let keeps_saved_name = self.durable && self.is_resumable && self.temporary.is_some();
+        // Without a journal the disk could otherwise lose the old name before it has the new one, and with both the
+        // content that was saved.
+        let flushed = if keeps_saved_name { self.flush_name() } else { Ok(()) };
         // Removes the temporary name now, since that changes the file's times once more.
         self.temporary = None;
-        let metadata = self.published_metadata();
+        let metadata = flushed.and_then(|()| self.published_metadata(self.durable && !keeps_saved_name));
         match self.replaced.take() {
             // On the disk the name may lead to either file, so the old one stays until a later cleanup.
             Some(replaced) if metadata.is_err() => replaced.leak(),
@@ -284,10 +308,10 @@ impl<F: FileSystem> Upload<F> {
         Ok(Published { created, metadata: metadata?, modified_ns })
     }
 
-    /// The metadata of the published file, after a durable upload has flushed the name.
-    fn published_metadata(&self) -> Result<Metadata, StorageError> {
+    /// The metadata of the published file. `must_flush`: the name is not on the disk yet.
+    fn published_metadata(&self, must_flush: bool) -> Result<Metadata, StorageError> {
         let metadata = require_regular(&self.root.stat(&self.file)?)?;
-        if self.durable {
+        if must_flush {
             self.flush_name()?;
         }
         Ok(metadata)
@@ -338,6 +362,17 @@ impl<F: FileSystem> Upload<F> {
 
     fn replace(&mut self, existing_is_file: bool) -> Result<(), Errno> {
         let temporary = match self.temporary.take() {
+            // The saved content keeps its name until the new one is on the disk, if it can have both.
+            Some(saved) if self.durable && self.is_resumable => {
+                let names = self.root.temporary_names();
+                match TemporaryFile::link_existing(self.root.file_system(), &self.parent, saved.name(), names)? {
+                    Some(second) => {
+                        self.temporary = Some(saved);
+                        second
+                    }
+                    None => saved,
+                }
+            }
             Some(temporary) => temporary,
             // Only a rename replaces a file, and an unnamed file needs a name to be renamed.
             None => {

@@ -2,7 +2,8 @@
 //! the upload. A record that was truncated by a crash, or lost by the disk, fails its checksum and is ignored.
 //!
 //! A record is the length of its body and a checksum (four bytes each), and then the body: a byte for the event, the
-//! offset and the inode number (eight bytes each), and the caller's note. Numbers are big-endian.
+//! offset, the boot identifier and the inode number (eight bytes each), the modification time (sixteen bytes), and the
+//! caller's note. Numbers are big-endian.
 
 use flate2::Crc;
 
@@ -10,7 +11,7 @@ use flate2::Crc;
 pub(super) const NOTE_BYTES_MAX: usize = 16 * 1024;
 
 const HEADER_BYTES: usize = 8;
-const FIXED_BYTES: usize = 17;
+const FIXED_BYTES: usize = 41;
 
 /// The event that a record reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,8 +20,8 @@ pub(super) enum Event {
     Created,
     /// The content is stored up to the offset; if the upload is durable, it is on the disk.
     Progress,
-    /// The content is complete, and its file, which has this inode number, is about to be published.
-    Publishing { inode: u64 },
+    /// The content is complete, and its file is about to be published, with this inode number and modification time.
+    Publishing { inode: u64, modified_ns: i128 },
     /// The upload has ended.
     Published,
 }
@@ -31,6 +32,9 @@ pub(super) struct Record {
     pub(super) event: Event,
     /// The number of bytes of content.
     pub(super) offset: u64,
+    /// The boot identifier of the system, if the content was not flushed. After the next start of the system it is
+    /// unknown which part of the content is on the disk. `None` if it was flushed, or if the system has no identifier.
+    pub(super) boot_id: Option<u64>,
     /// What the caller needs to continue the upload.
     pub(super) note: Vec<u8>,
 }
@@ -38,11 +42,11 @@ pub(super) struct Record {
 impl Record {
     /// The bytes of the record; `None` if the note is longer than [`NOTE_BYTES_MAX`].
     pub(super) fn encode(&self) -> Option<Vec<u8>> {
-        let (event, inode) = match self.event {
-            Event::Created => (0, 0),
-            Event::Progress => (1, 0),
-            Event::Publishing { inode } => (2, inode),
-            Event::Published => (3, 0),
+        let (event, inode, modified_ns) = match self.event {
+            Event::Created => (0, 0, 0),
+            Event::Progress => (1, 0, 0),
+            Event::Publishing { inode, modified_ns } => (2, inode, modified_ns),
+            Event::Published => (3, 0, 0),
         };
         if self.note.len() > NOTE_BYTES_MAX {
             return None;
@@ -50,7 +54,9 @@ impl Record {
         let body_bytes = u32::try_from(FIXED_BYTES + self.note.len()).ok()?;
         let mut body = vec![event];
         body.extend_from_slice(&self.offset.to_be_bytes());
+        body.extend_from_slice(&self.boot_id.unwrap_or(0).to_be_bytes());
         body.extend_from_slice(&inode.to_be_bytes());
+        body.extend_from_slice(&modified_ns.to_be_bytes());
         body.extend_from_slice(&self.note);
         Some([&body_bytes.to_be_bytes()[..], &checksum(&body).to_be_bytes(), &body].concat())
     }
@@ -69,15 +75,20 @@ impl Record {
         }
         let (event, rest) = body.split_first()?;
         let (offset, rest) = rest.split_first_chunk()?;
-        let (inode, note) = rest.split_first_chunk()?;
+        let (boot_id, rest) = rest.split_first_chunk()?;
+        let (inode, rest) = rest.split_first_chunk()?;
+        let (modified_ns, note) = rest.split_first_chunk()?;
         let event = match event {
             0 => Event::Created,
             1 => Event::Progress,
-            2 => Event::Publishing { inode: u64::from_be_bytes(*inode) },
+            2 => {
+                Event::Publishing { inode: u64::from_be_bytes(*inode), modified_ns: i128::from_be_bytes(*modified_ns) }
+            }
             3 => Event::Published,
             _ => return None,
         };
-        let record = Record { event, offset: u64::from_be_bytes(*offset), note: note.to_vec() };
+        let boot_id = Some(u64::from_be_bytes(*boot_id)).filter(|id| *id != 0);
+        let record = Record { event, offset: u64::from_be_bytes(*offset), boot_id, note: note.to_vec() };
         Some((record, HEADER_BYTES + body_bytes))
     }
 }
@@ -87,26 +98,28 @@ impl Record {
 pub(super) struct UploadState {
     /// The note of the first record.
     pub(super) creation: Vec<u8>,
-    /// The last complete record; it may be the first one.
+    /// The last complete record whose content is known to be on the disk; it may be the first one.
     pub(super) last: Record,
-    /// The length of all complete records, in bytes. The rest of the file is damaged.
+    /// The length of all records up to that one, in bytes. The rest of the file is ignored.
     pub(super) bytes: usize,
 }
 
 impl UploadState {
-    /// Decodes the content of a state file; `None` if the first record is incomplete, damaged, or not a creation.
-    pub(super) fn decode(content: &[u8]) -> Option<UploadState> {
-        let (first, mut bytes) = Record::decode(content)?;
-        if first.event != Event::Created {
-            return None;
-        }
-        let mut state = UploadState { creation: first.note.clone(), last: first, bytes };
+    /// Decodes the content of a state file. `boot_id` is the current one: a record with another identifier is not
+    /// believed, because the system may have stopped before its content was on the disk. `None` if no record is
+    /// believed, or if the first one is incomplete, damaged, or not a creation.
+    pub(super) fn decode(content: &[u8], boot_id: Option<u64>) -> Option<UploadState> {
+        let (first, _) = Record::decode(content).filter(|(first, _)| first.event == Event::Created)?;
+        let mut last = None;
+        let mut bytes = 0;
         while let Some((record, record_bytes)) = content.get(bytes..).and_then(Record::decode) {
             bytes += record_bytes;
-            state.last = record;
+            // A record that was flushed is believed although an earlier one was not, since a flush covers everything.
+            if record.boot_id.is_none() || record.boot_id == boot_id {
+                last = Some((record, bytes));
+            }
         }
-        state.bytes = bytes;
-        Some(state)
+        last.map(|(last, bytes)| UploadState { creation: first.note, last, bytes })
     }
 }
 
@@ -122,7 +135,7 @@ mod tests {
     use super::*;
 
     fn record(event: Event, offset: u64, note: &[u8]) -> Record {
-        Record { event, offset, note: note.to_vec() }
+        Record { event, offset, boot_id: None, note: note.to_vec() }
     }
 
     fn file() -> (Vec<Record>, Vec<Vec<u8>>) {
@@ -130,7 +143,7 @@ mod tests {
             record(Event::Created, 0, b"creation"),
             record(Event::Progress, 7, b""),
             record(Event::Progress, u64::MAX, &[0xff; NOTE_BYTES_MAX]),
-            record(Event::Publishing { inode: 12 }, 9, b"note"),
+            record(Event::Publishing { inode: 12, modified_ns: -1 }, 9, b"note"),
             record(Event::Published, 9, b"response"),
         ];
         let encoded = records.iter().map(|record| record.encode().unwrap()).collect();
@@ -155,7 +168,7 @@ mod tests {
                 last: records[last].clone(),
                 bytes: ends[last],
             });
-            assert_eq!(UploadState::decode(&content[..cut]), expected, "{cut}");
+            assert_eq!(UploadState::decode(&content[..cut], None), expected, "{cut}");
         }
     }
 
@@ -167,18 +180,34 @@ mod tests {
         for place in before..before + damaged {
             let mut content = content.clone();
             content[place] ^= 0x10;
-            let state = UploadState::decode(&content).unwrap();
+            let state = UploadState::decode(&content, None).unwrap();
             assert_eq!((state.last, state.bytes), (records[0].clone(), before), "{place}");
         }
         let zeros = [&encoded[0][..], &[0; 4096]].concat();
-        assert_eq!(UploadState::decode(&zeros).unwrap().bytes, before);
+        assert_eq!(UploadState::decode(&zeros, None).unwrap().bytes, before);
     }
 
     #[test]
     fn a_file_that_does_not_begin_with_a_creation_is_not_decoded() {
         let (_, encoded) = file();
-        assert_eq!(UploadState::decode(&encoded[1]), None);
-        assert_eq!(UploadState::decode(b""), None);
+        assert_eq!(UploadState::decode(&encoded[1], None), None);
+        assert_eq!(UploadState::decode(b"", None), None);
+    }
+
+    #[test]
+    fn a_record_of_another_boot_is_believed_only_if_it_was_flushed() {
+        let records = [(1, Some(5)), (2, None), (3, Some(5)), (4, Some(6))].map(|(offset, boot_id)| Record {
+            event: if offset == 1 { Event::Created } else { Event::Progress },
+            offset,
+            boot_id,
+            note: Vec::new(),
+        });
+        let encoded: Vec<Vec<u8>> = records.iter().map(|record| record.encode().unwrap()).collect();
+        let offset = |count: usize, boot_id| {
+            UploadState::decode(&encoded[..count].concat(), boot_id).map(|state| state.last.offset)
+        };
+        assert_eq!((offset(1, Some(5)), offset(1, Some(6)), offset(1, None)), (Some(1), None, None));
+        assert_eq!((offset(4, Some(5)), offset(4, Some(6)), offset(4, None)), (Some(3), Some(4), Some(2)));
     }
 
     #[test]

@@ -197,6 +197,10 @@ impl FileSystem for Instrumented {
         call_system!(self.file_size_max())
     }
 
+    fn boot_id(&self) -> Option<u64> {
+        call_system!(self.boot_id())
+    }
+
     fn entries(&self, directory: OwnedFd) -> Result<Self::Entries, Errno> {
         recorded!(self.entries(directory))
     }

@@ -36,7 +36,7 @@ fn end(directory: &Directory<Instrumented>, name: &str) -> (Option<Vec<u8>>, u64
 }
 
 fn commit(upload: PartialUpload<Instrumented>) -> Published {
-    let (published, ended) = upload.commit(UploadMode::Replace, 0, None, |_| true).unwrap();
+    let (published, ended) = upload.commit(UploadMode::Replace, 0, b"note", None, |_| true).unwrap();
     ended.save(b"response").unwrap();
     published.unwrap()
 }
@@ -209,7 +209,7 @@ fn an_unrecorded_end_is_recognised_by_the_published_file() {
         let directory = open(root.path());
         let mut upload = begin_partial(&directory, "name");
         upload.write(b"content").unwrap();
-        let (published, ended) = upload.commit(UploadMode::Replace, 0, None, |_| true).unwrap();
+        let (published, ended) = upload.commit(UploadMode::Replace, 0, b"note", None, |_| true).unwrap();
         published.unwrap();
         // The server stops here.
         drop(ended);
@@ -226,7 +226,7 @@ fn an_upload_ends_even_if_its_condition_fails() {
         let root = tempfile::tempdir().unwrap();
         let directory = open(root.path());
         let upload = begin_partial(&directory, "name");
-        let (published, ended) = upload.commit(UploadMode::Replace, 0, None, |_| false).unwrap();
+        let (published, ended) = upload.commit(UploadMode::Replace, 0, b"note", None, |_| false).unwrap();
         assert!(matches!(published, Err(StorageError::ConditionFailed)));
         ended.save(b"failed").unwrap();
         assert_eq!(end(&directory, "name").0.unwrap(), b"failed");

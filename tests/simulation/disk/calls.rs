@@ -435,6 +435,11 @@ impl FileSystem for Disk {
         self.machine.borrow().settings.file_size_max
     }
 
+    fn boot_id(&self) -> Option<u64> {
+        let machine = self.machine.borrow();
+        machine.settings.tells_boots.then_some(machine.boot_id)
+    }
+
     fn entries(&self, directory: DiskFile) -> Result<DiskEntries, Errno> {
         let tells_kinds = self.call(
             Call::Entries,

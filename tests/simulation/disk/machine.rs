@@ -28,6 +28,8 @@ pub(crate) struct Machine {
     /// Set by a power cut or a kill. From then on no call has an effect.
     pub(crate) is_dead: bool,
     pub(crate) is_read_only: bool,
+    /// Another one after each power cut.
+    pub(crate) boot_id: u64,
     pub(crate) used_bytes: u64,
     pub(crate) next_inode: u64,
     pub(crate) free_inodes: Vec<u64>,
@@ -60,6 +62,7 @@ impl Machine {
             descriptors: 0,
             is_dead: false,
             is_read_only: false,
+            boot_id: 1,
             used_bytes: 0,
             next_inode: 2,
             free_inodes: Vec::new(),

@@ -202,6 +202,7 @@ impl Disk {
         let machine = self.machine.borrow();
         let tree = machine.tree_after_power_loss(choose);
         let mut restarted = machine.restarted(tree);
+        restarted.boot_id += 1;
         restarted.close_everything();
         restarted.commit_all();
         Disk { machine: Rc::new(RefCell::new(restarted)) }
@@ -233,7 +234,7 @@ impl Machine {
         let seed = self.settings.seed.wrapping_add(self.faults.calls).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let mut machine =
             Machine::with_tree(self.settings.clone(), Rc::clone(&self.clock), self.faults.restarted(seed), tree);
-        machine.is_read_only = self.is_read_only;
+        (machine.is_read_only, machine.boot_id) = (self.is_read_only, self.boot_id);
         machine
     }
 

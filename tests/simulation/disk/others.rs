@@ -265,7 +265,8 @@ impl Disk {
         let mut hidden = Vec::new();
         for node in reachable(&machine.tree) {
             let entries = machine.tree.entries(node).into_iter().flat_map(Entries::iter);
-            let names = entries.filter(|entry| entry.name.starts_with(b".spindle-"));
+            let names = entries
+                .filter(|entry| [&b".spindle-"[..], b".spindle="].iter().any(|prefix| entry.name.starts_with(prefix)));
             hidden.extend(names.map(|entry| String::from_utf8_lossy(&entry.name).into_owned()));
         }
         hidden.sort();

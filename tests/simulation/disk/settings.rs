@@ -61,6 +61,8 @@ pub(crate) struct Settings {
     pub(crate) reports_free_bytes: bool,
     /// Whether files can have extended attributes.
     pub(crate) keeps_attributes: bool,
+    /// Whether a process can tell whether the machine was restarted.
+    pub(crate) tells_boots: bool,
     /// Whether directory entries contain their kind.
     pub(crate) tells_kinds: bool,
     /// How many entries one system call reads.
@@ -92,6 +94,7 @@ impl Settings {
             file_size_max: None,
             reports_free_bytes: true,
             keeps_attributes: true,
+            tells_boots: true,
             tells_kinds: true,
             entries_at_once: 64,
             loss: Loss::Ordered,
@@ -107,6 +110,7 @@ impl Settings {
             can_link_unnamed: false,
             rename_noreplace: false,
             opens_unreadable: false,
+            tells_boots: false,
             ..Settings::linux(seed)
         }
     }

@@ -5,8 +5,9 @@
 //!
 //! 1. The path of an upload resource is `/.spindle/uploads/`, 128 random bits, and the path of the file. So the server
 //!    finds the upload without a search or a table, and only a client that knows the path can reach it.
-//! 2. The content is saved to the disk before its offset is sent to the client. So the offset never decreases, not even
-//!    when the server restarts.
+//! 2. The content is saved before its offset is sent to the client. So the offset never decreases, not even when the
+//!    server restarts. After a power failure an upload that was not flushed is not found, if the system has a boot
+//!    identifier (Linux): the offset would say more than the disk has.
 //! 3. Only one request at a time continues an upload. A later request takes the upload over, because the earlier one
 //!    has probably lost its connection without the server's knowledge (§4.6 of the draft).
 //! 4. The server's upload policy and the preconditions of the request that created the upload are checked when the

@@ -287,7 +287,7 @@ impl<F: FileSystem> ResumableSink<F> {
         let must_be_absent = must_be_absent(preconditions, only_creates);
         let mode = if only_creates || must_be_absent { UploadMode::CreateOnly } else { UploadMode::Replace };
         let annotation = (!digests.is_empty()).then(|| digests.to_text().into_bytes());
-        let committed = upload.commit(mode, now.unix_ns, annotation, |existing| {
+        let committed = upload.commit(mode, now.unix_ns, &progress.to_bytes(), annotation, |existing| {
             let is_conflict = only_creates && existing.is_some();
             is_conflict
                 || preconditions
