@@ -6,6 +6,7 @@
 mod faults;
 mod operations;
 mod other_processes;
+mod partial_uploads;
 mod permissions;
 mod power_loss;
 mod seeds;
