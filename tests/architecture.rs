@@ -288,7 +288,7 @@ fn top_level_items(list: &str) -> impl Iterator<Item = &str> {
 }
 
 #[test]
-fn each_part_imports_only_what_it_may() {
+fn each_part_imports_only_allowed_paths() {
     let mut violations = Violations::default();
     for source in sources() {
         // The program itself may import everything.
@@ -311,7 +311,7 @@ fn each_part_imports_only_what_it_may() {
 }
 
 #[test]
-fn no_path_leaves_its_part_by_super() {
+fn no_path_leaves_its_part_with_super() {
     // Such a path would be an import that the rule above does not find.
     let mut violations = Violations::default();
     for source in sources() {

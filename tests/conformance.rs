@@ -103,7 +103,7 @@ const CASES: [&str; 12] = [
 ];
 
 #[test]
-fn the_matrix_is_counted() {
+fn the_requirements_are_counted() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/http1");
     let files = fs::read_dir(folder).unwrap().map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap());
     let is_case = |line: &&str| {

@@ -11,7 +11,7 @@ contract! {
     a_directory_lists_its_entries
     a_directory_can_be_read_twice_at_the_same_time
     a_rewound_directory_lists_new_entries
-    an_entry_that_stays_is_listed_once_while_others_come_and_go
+    an_entry_that_stays_is_listed_once_while_others_are_added_and_removed
     a_removed_directory_has_no_entries
     a_file_has_no_entries
 }
@@ -80,7 +80,7 @@ fn a_rewound_directory_lists_new_entries<S: Fixture>(fixture: &S) {
     }
 }
 
-fn an_entry_that_stays_is_listed_once_while_others_come_and_go<S: Fixture>(fixture: &S) {
+fn an_entry_that_stays_is_listed_once_while_others_are_added_and_removed<S: Fixture>(fixture: &S) {
     let (system, root) = (fixture.system(), fixture.root());
     for number in 0..300 {
         fixture.add(&format!("stays-{number}"), "");

@@ -13,7 +13,7 @@ contract! {
     a_loop_of_links_is_refused
     an_open_directory_can_be_used_after_it_was_moved
     a_plain_stat_may_leave_the_root
-    a_path_has_a_greatest_length
+    a_path_that_is_too_long_is_refused
 }
 
 /// The number of attempts of a lookup while the kernel returns `EAGAIN`.
@@ -135,7 +135,7 @@ fn a_plain_stat_may_leave_the_root<S: Fixture>(fixture: &S) {
     assert!(number("out").is_ok());
 }
 
-fn a_path_has_a_greatest_length<S: Fixture>(fixture: &S) {
+fn a_path_that_is_too_long_is_refused<S: Fixture>(fixture: &S) {
     let (system, root) = (fixture.system(), fixture.root());
     fixture.add("file", "content");
     let path = |bytes: usize| [&b"./".repeat(2048)[..bytes - 4], b"file"].concat();

@@ -18,7 +18,7 @@ contract! {
     a_removed_file_can_be_read_while_it_is_open
     an_absent_file_cannot_be_renamed_linked_or_removed
     nothing_can_be_created_in_a_removed_directory
-    a_name_has_a_greatest_length
+    a_name_that_is_too_long_is_refused
 }
 
 fn creating_never_replaces<S: Fixture>(fixture: &S) {
@@ -197,7 +197,7 @@ fn nothing_can_be_created_in_a_removed_directory<S: Fixture>(fixture: &S) {
     assert_eq!(system.sync(&directory), Ok(()));
 }
 
-fn a_name_has_a_greatest_length<S: Fixture>(fixture: &S) {
+fn a_name_that_is_too_long_is_refused<S: Fixture>(fixture: &S) {
     let (system, root) = (fixture.system(), fixture.root());
     let (longest, longer) = ([b'n'; 255], [b'n'; 256]);
     assert!(system.create(&root, &longest).is_ok());

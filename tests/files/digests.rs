@@ -17,7 +17,7 @@ fn store(client: &mut Client, field: &str, content: &[u8]) -> Response {
 }
 
 #[test]
-fn content_is_stored_if_it_is_what_its_digests_state() {
+fn content_that_matches_its_digests_is_stored() {
     let server = Server::with_directory();
     let mut client = server.connect();
     let content = noise(300_000, 1);
@@ -32,7 +32,7 @@ fn content_is_stored_if_it_is_what_its_digests_state() {
 }
 
 #[test]
-fn content_that_is_not_what_its_digests_state_is_not_stored() {
+fn content_that_does_not_match_its_digests_is_not_stored() {
     let server = Server::with_directory();
     let mut client = server.connect();
     let other = b"other".as_slice();
@@ -65,7 +65,7 @@ fn a_malformed_digest_is_refused_and_an_unknown_algorithm_ignored() {
 }
 
 #[test]
-fn a_client_that_wants_the_digest_of_its_upload_is_told_it() {
+fn an_upload_response_contains_a_digest_that_the_client_wants() {
     let server = Server::with_directory();
     let mut client = server.connect();
     let response = store(&mut client, "Want-Repr-Digest: sha-256=1, sha-512=9", b"content");
@@ -102,7 +102,7 @@ fn the_digest_of_an_upload_is_kept_until_the_file_changes() {
 }
 
 #[test]
-fn a_digest_that_follows_the_content_counts_if_it_was_announced() {
+fn a_digest_in_an_announced_trailer_is_verified() {
     let server = Server::with_directory();
     let mut client = server.connect();
     let mut upload = |announced: &str, trailer: &str| {

@@ -46,7 +46,7 @@ fn get_and_head_describe_a_file_alike() {
 
 /// Anybody may have uploaded the file, so a browser must not take it for a page because of its content.
 #[test]
-fn browsers_are_told_not_to_guess_the_media_type() {
+fn downloads_tell_browsers_not_to_guess_the_media_type() {
     const NOSNIFF: (&str, Option<&str>) = ("X-Content-Type-Options", Some("nosniff"));
     let server = Server::with_directory();
     server.put("file", b"<script>alert(1)</script>");
@@ -167,7 +167,7 @@ fn a_hundred_readers_during_two_hundred_replacements_see_whole_versions() {
 }
 
 #[test]
-fn a_download_of_two_gigabytes_takes_no_memory() {
+fn a_download_of_two_gigabytes_takes_little_memory() {
     let Some(scratch) = roomy_directory(TWO_GIGABYTES) else { return };
     let server = Start::new().directory_at(scratch.path()).start();
     make_sparse(&server.directory().join("sparse"), TWO_GIGABYTES);
@@ -183,7 +183,7 @@ fn a_download_of_two_gigabytes_takes_no_memory() {
 }
 
 #[test]
-fn an_upload_of_half_a_gigabyte_in_chunks_takes_no_memory() {
+fn an_upload_of_half_a_gigabyte_in_chunks_takes_little_memory() {
     let Some(scratch) = roomy_directory(HALF_A_GIGABYTE * 5 / 4) else { return };
     let server = Start::new().directory_at(scratch.path()).start();
     server.get("/files/absent");
@@ -334,7 +334,7 @@ fn a_file_is_cached_once_however_its_name_is_encoded() {
 
 /// The encoded form of one name may be the other name.
 #[test]
-fn cached_files_whose_names_have_percent_signs_are_told_apart() {
+fn cached_files_whose_names_have_percent_signs_are_not_confused() {
     let server = Server::with_directory();
     let names = ["a", "%61", "%2561"];
     for name in names {

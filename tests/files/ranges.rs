@@ -121,7 +121,7 @@ fn each_response_with_parts_has_its_own_boundary() {
 }
 
 #[test]
-fn parts_of_a_large_file_arrive_whole_at_a_slow_reader() {
+fn a_slow_reader_gets_complete_parts_of_a_large_file() {
     let server = Server::with_directory();
     let content = noise(24 << 20, 2);
     server.write_file("large", &content);
@@ -221,7 +221,7 @@ fn head_ignores_ranges() {
 }
 
 #[test]
-fn if_range_takes_a_strong_tag_or_an_old_date_exactly() {
+fn if_range_must_be_a_strong_tag_or_exactly_the_old_date() {
     let (server, _, _) = server_with_a_file();
     set_modified(&server.directory().join("file"), NOV_1994);
     let mut client = server.connect();

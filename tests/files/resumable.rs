@@ -61,7 +61,7 @@ fn only_names(server: &Server, expected: &[&str]) {
 }
 
 #[test]
-fn an_upload_in_parts_becomes_the_whole_file() {
+fn an_upload_in_parts_becomes_one_file() {
     let server = Server::with_directory();
     let mut client = server.connect();
     let content = noise(200_000, 1);
@@ -80,7 +80,7 @@ fn an_upload_in_parts_becomes_the_whole_file() {
 }
 
 #[test]
-fn the_creation_may_have_no_content_and_the_end_too() {
+fn the_first_and_the_last_request_of_an_upload_may_have_no_content() {
     let server = Server::with_directory();
     let mut client = server.connect();
     let location = create(&mut client, "/files/file", &[], b"");
@@ -93,7 +93,7 @@ fn the_creation_may_have_no_content_and_the_end_too() {
 }
 
 #[test]
-fn a_whole_upload_is_answered_as_a_plain_one_and_offers_to_be_continued() {
+fn an_upload_in_one_request_can_be_resumed_and_gets_the_response_of_a_plain_one() {
     let server = Server::with_directory();
     let mut client = server.connect();
     send(&mut client, "PUT", "/files/file", &["Upload-Complete: ?1", INTEROP], b"content");
@@ -112,7 +112,7 @@ fn a_whole_upload_is_answered_as_a_plain_one_and_offers_to_be_continued() {
 }
 
 #[test]
-fn an_upload_whose_connection_breaks_is_continued_where_it_was() {
+fn an_upload_is_resumed_at_its_offset_after_its_connection_breaks() {
     let server = Server::with_directory();
     let content = noise(300_000, 2);
     let mut broken = server.connect();
@@ -136,7 +136,7 @@ fn an_upload_whose_connection_breaks_is_continued_where_it_was() {
 }
 
 #[test]
-fn an_upload_outlives_the_server() {
+fn an_upload_can_be_resumed_after_the_server_restarts() {
     let root = tempfile::tempdir().unwrap();
     // Dropping a server kills it.
     let start = || Start::new().directory_at(root.path()).start();
@@ -159,7 +159,7 @@ fn an_upload_outlives_the_server() {
 }
 
 #[test]
-fn a_wrong_offset_is_a_conflict_that_names_the_right_one() {
+fn a_wrong_offset_is_a_conflict_and_the_response_contains_the_right_one() {
     let server = Server::with_directory();
     let mut client = server.connect();
     let location = create(&mut client, "/files/file", &[], b"content");
@@ -200,7 +200,7 @@ fn lengths_that_contradict_each_other_are_refused() {
 }
 
 #[test]
-fn a_cancelled_upload_is_gone() {
+fn a_cancelled_upload_is_removed() {
     let server = Server::with_directory();
     let mut client = server.connect();
     let location = create(&mut client, "/files/file", &[], b"content");
@@ -212,7 +212,7 @@ fn a_cancelled_upload_is_gone() {
 }
 
 #[test]
-fn what_appends_must_say_so() {
+fn an_append_needs_its_method_media_type_and_offset() {
     let server = Server::with_directory();
     let mut client = server.connect();
     let location = create(&mut client, "/files/file", &[], b"content");
@@ -228,7 +228,7 @@ fn what_appends_must_say_so() {
 }
 
 #[test]
-fn an_upload_that_nobody_named_is_not_found() {
+fn an_unknown_upload_is_not_found() {
     let server = Server::with_directory();
     let mut client = server.connect();
     let location = create(&mut client, "/files/file", &[], b"content");
@@ -251,7 +251,7 @@ fn an_upload_that_nobody_named_is_not_found() {
 }
 
 #[test]
-fn options_tell_that_uploads_can_be_continued_and_their_limits() {
+fn options_reports_the_limits_of_resumable_uploads() {
     let server = Start::new().directory().options(["--max-upload", "1000", "--upload-max-age", "60"]).start();
     let mut client = server.connect();
     let response = request(&mut client, "OPTIONS", "/files/file", &[], b"");
@@ -265,7 +265,7 @@ fn options_tell_that_uploads_can_be_continued_and_their_limits() {
 }
 
 #[test]
-fn the_rules_of_the_creation_hold_when_the_file_is_published() {
+fn the_preconditions_of_the_first_request_apply_when_the_file_is_published() {
     let server = Server::with_directory();
     let mut client = server.connect();
     let location = create(&mut client, "/files/file", &["If-None-Match: *"], b"content");
@@ -281,7 +281,7 @@ fn the_rules_of_the_creation_hold_when_the_file_is_published() {
 }
 
 #[test]
-fn a_whole_that_is_not_what_its_digest_states_is_dropped() {
+fn an_upload_that_does_not_match_its_digest_is_discarded() {
     let server = Server::with_directory();
     let mut client = server.connect();
     let stated = format!("Repr-Digest: {}", digest(b"content"));
@@ -296,7 +296,7 @@ fn a_whole_that_is_not_what_its_digest_states_is_dropped() {
 }
 
 #[test]
-fn a_part_that_is_not_what_its_digest_states_is_not_appended() {
+fn a_part_that_does_not_match_its_digest_is_not_appended() {
     let server = Server::with_directory();
     let mut client = server.connect();
     let whole = format!("Repr-Digest: {}", digest(b"content"));
@@ -318,7 +318,7 @@ fn a_part_that_is_not_what_its_digest_states_is_not_appended() {
 }
 
 #[test]
-fn no_more_uploads_are_pending_than_may_be() {
+fn the_number_of_pending_uploads_is_limited() {
     let server = Start::new().directory().options(["--uploads-pending", "1"]).start();
     let mut client = server.connect();
     let location = create(&mut client, "/files/one", &[], b"");
@@ -330,7 +330,7 @@ fn no_more_uploads_are_pending_than_may_be() {
 }
 
 #[test]
-fn a_malformed_field_counts_as_not_sent() {
+fn a_malformed_upload_field_is_ignored() {
     let server = Server::with_directory();
     let mut client = server.connect();
     for value in ["1", "?2", "true", "?1, ?1"] {
@@ -341,7 +341,7 @@ fn a_malformed_field_counts_as_not_sent() {
 }
 
 #[test]
-fn progress_is_told_while_content_arrives() {
+fn progress_is_reported_while_content_arrives() {
     let server = Server::with_directory();
     let mut client = server.connect();
     let head = format!(

@@ -80,7 +80,7 @@ fn a_full_disk_is_507_and_the_old_file_stays() {
 }
 
 #[test]
-fn of_two_uploads_that_do_not_both_fit_one_is_507() {
+fn if_two_uploads_do_not_both_fit_one_gets_507() {
     let Some(disk) = SmallDisk::mount() else { return };
     let server = Start::new().directory_at(disk.path()).start();
     let half = vec![b'x'; DISK_BYTES * 3 / 8];
@@ -120,7 +120,7 @@ fn after_a_507_the_connection_of_a_short_upload_is_kept() {
 }
 
 #[test]
-fn more_than_the_disk_has_free_is_refused_at_the_head() {
+fn an_upload_larger_than_the_free_space_is_refused_at_its_head() {
     let server = Server::with_directory();
     let mut client = server.connect();
     client.send(head("PUT", "/files/file", &["Content-Length: 999999999999999999", "Expect: 100-continue"]));

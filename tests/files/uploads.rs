@@ -109,7 +109,7 @@ fn an_upload_is_visible_only_after_its_last_byte() {
 }
 
 #[test]
-fn of_two_concurrent_uploads_of_a_name_one_is_stored_whole() {
+fn one_of_two_concurrent_uploads_of_a_name_is_stored_completely() {
     let server = Server::with_directory();
     let contents = [noise(200_000, 1), noise(300_000, 2)];
     for round in 0..5 {

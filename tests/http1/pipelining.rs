@@ -61,7 +61,7 @@ fn a_protocol_error_is_reported_after_the_responses_to_earlier_requests() {
 }
 
 #[test]
-fn no_request_is_begun_while_the_output_is_full() {
+fn no_request_is_started_while_the_output_is_full() {
     let mut driver = Driver::new(TestService, Settings::default(), ReadMode::Deferred);
     let request = get(&format!("/{}", "a".repeat(1000)), "");
     let mut bytes = request.bytes().cycle();

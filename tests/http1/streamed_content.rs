@@ -56,7 +56,7 @@ fn the_response_to_head_says_chunked_and_has_no_content() {
 }
 
 #[test]
-fn an_http_10_client_gets_it_until_the_connection_ends_even_with_keep_alive() {
+fn an_http_10_client_gets_content_of_unknown_length_delimited_by_close() {
     for lines in ["", "Connection: keep-alive\r\n"] {
         let request = format!("GET /stream/5000 HTTP/1.0\r\n{lines}\r\nGET /next HTTP/1.0\r\n\r\n");
         let driver = run(&request, ReadMode::Immediate);
@@ -79,7 +79,7 @@ fn content_that_fails_closes_the_connection_without_the_last_chunk() {
 }
 
 #[test]
-fn a_source_that_is_not_ready_is_asked_again_while_queued_bytes_are_sent() {
+fn a_pending_source_is_polled_again_while_queued_bytes_are_sent() {
     for read_mode in [ReadMode::Immediate, ReadMode::ByteByByte] {
         let driver = run(&(get("/slow/2500", "") + &get("/next", "")), read_mode);
         let (content, rest) = decode(driver.output.strip_prefix(CHUNKED).expect("a head that says chunked"));

@@ -178,7 +178,7 @@ const BUFFERS_KIB_MAX: u64 = 400;
 const FLOOD_BYTES_MIN: usize = 1024 * 1024;
 
 #[test]
-fn endless_pipelining_without_reading_costs_a_fixed_amount_of_memory() {
+fn endless_pipelining_without_reading_takes_a_bounded_amount_of_memory() {
     let readme = include_str!("../../README.md").split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(readme.contains(&format!("at most {BUFFERS_KIB_MAX} KiB of buffers")), "README states another bound");
     let server = Server::plain();
@@ -281,7 +281,7 @@ fn keep_busy(server: &Server, number: usize, is_over: &AtomicBool) -> u64 {
 }
 
 #[test]
-fn clients_that_never_read_delay_nobody() {
+fn clients_that_never_read_do_not_delay_others() {
     let server = Server::with_directory();
     server.write_file("large", &noise(16 * 1024 * 1024, 6));
     let stuck: Vec<Client> = (0..100)

@@ -99,7 +99,7 @@ fn a_head_in_progress_is_completed_and_its_response_says_close() {
 }
 
 #[test]
-fn a_download_in_progress_completes_and_no_later_request_is_begun() {
+fn a_download_in_progress_completes_and_no_later_request_is_started() {
     let mut server = Server::with_directory();
     let content = noise(32 * MIB, 21);
     server.write_file("large", &content);
@@ -119,7 +119,7 @@ fn a_download_in_progress_completes_and_no_later_request_is_begun() {
 }
 
 #[test]
-fn whatever_is_left_is_cut_off_after_ten_seconds() {
+fn exchanges_in_progress_are_cut_off_after_ten_seconds() {
     let mut server = Server::with_directory();
     server.write_file("large", &noise(32 * MIB, 22));
     let mut never_reads = server.connect();

@@ -114,7 +114,7 @@ fn client_count() -> usize {
 const UNFINISHED_HEAD_KIB_MAX: u64 = 10;
 
 #[test]
-fn thousands_of_unfinished_heads_time_out_and_delay_nobody() {
+fn thousands_of_unfinished_heads_time_out_and_do_not_delay_others() {
     let server = Start::new().options(["--head-timeout", "2"]).start();
     let descriptors = server.descriptors();
     assert_eq!(server.get("/").status, 200);
