@@ -4,12 +4,15 @@
   const filter = document.getElementById("filter");
   const count = document.getElementById("count");
   const body = list.tBodies[0];
-  // The first link of a row is that of the name. A selector such as "th a" would take quadratic time.
-  const named = Array.from(body.rows)
-    .map((row) => ({ row, link: row.querySelector("a") }))
-    .filter((each) => each.link !== null);
-  const up = named.find((each) => each.row.id === "up")?.link;
-  const entries = named.filter((each) => each.link !== up);
+  let named, up, entries;
+  const findRows = () => {
+    // The first link of a row is that of the name. A selector such as "th a" would take quadratic time.
+    named = Array.from(body.rows)
+      .map((row) => ({ row, link: row.querySelector("a") }))
+      .filter((each) => each.link !== null);
+    up = named.find((each) => each.row.id === "up")?.link;
+    entries = named.filter((each) => each.link !== up);
+  };
 
   // Times are shown in the user's time zone, and relative to today if they are recent.
   const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
@@ -25,11 +28,13 @@
     if (time.getFullYear() === now.getFullYear()) return `${day.format(time)}, ${clock.format(time)}`;
     return date.format(time);
   };
-  for (const element of body.querySelectorAll("time")) {
-    const time = new Date(element.dateTime);
-    element.textContent = relative(time);
-    element.title = exact.format(time);
-  }
+  const showLocalTimes = () => {
+    for (const element of body.querySelectorAll("time")) {
+      const time = new Date(element.dateTime);
+      element.textContent = relative(time);
+      element.title = exact.format(time);
+    }
+  };
   const zone = document.getElementById("zone");
   if (zone) zone.hidden = true;
 
@@ -46,18 +51,25 @@
     }
     count.textContent = words.length === 0 ? "" : `${shown} of ${entries.length} shown`;
   };
-  if (entries.length > 1) {
-    filter.hidden = false;
-    // At most once per frame, however fast the user types.
-    let isWaiting = false;
-    filter.addEventListener("input", () => {
-      if (isWaiting) return;
-      isWaiting = true;
-      requestAnimationFrame(() => { isWaiting = false; apply(); });
-    });
-    // Going back in the browser may restore the words.
-    addEventListener("pageshow", () => { if (filter.value !== "") apply(); });
-  }
+  // At most once per frame, however fast the user types.
+  let isWaiting = false;
+  filter.addEventListener("input", () => {
+    if (isWaiting) return;
+    isWaiting = true;
+    requestAnimationFrame(() => { isWaiting = false; apply(); });
+  });
+  // Going back in the browser may restore the words.
+  addEventListener("pageshow", () => { if (filter.value !== "") apply(); });
+
+  const showRows = () => {
+    findRows();
+    showLocalTimes();
+    if (entries.length > 1) filter.hidden = false;
+    if (filter.value !== "") apply();
+  };
+  showRows();
+  // Uploads add rows.
+  list.addEventListener("rowschange", showRows);
 
   // The upload command gets the address of this page.
   const address = document.getElementById("address");
@@ -95,6 +107,7 @@
       return move("ArrowDown", null);
     }
     const row = body.contains(target) ? target.closest("tr") : null;
+    if (target.closest?.("dialog")) return false;
     if (event.key === "/" && !filter.hidden) {
       filter.focus();
       filter.select();

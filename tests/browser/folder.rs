@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::harness::{Response, Server, Start};
@@ -13,6 +14,7 @@ use crate::harness::{Response, Server, Start};
 /// A temporary folder, and the server that shares it.
 pub(crate) struct Shared {
     server: Server,
+    options: Vec<String>,
     directory: TempDir,
 }
 
@@ -27,7 +29,27 @@ impl Shared {
         let directory = TempDir::new().expect("a temporary directory");
         let path = directory.path().to_str().expect("a path in UTF-8");
         let server = Start::new().options(options.iter().copied().chain([path])).start();
-        Shared { server, directory }
+        let options = options.iter().map(|option| (*option).to_owned()).collect();
+        Shared { server, options, directory }
+    }
+
+    /// Kills the server, and starts it again with the same options on the same port.
+    pub(crate) fn kill_and_restart(&mut self) {
+        self.kill();
+        self.restart();
+    }
+
+    /// Kills the server without a graceful shutdown.
+    pub(crate) fn kill(&mut self) {
+        self.server.signal(Signal::KILL);
+        self.server.wait();
+    }
+
+    pub(crate) fn restart(&mut self) {
+        let path = self.directory.path().to_str().expect("a path in UTF-8");
+        let port = self.server.port().to_string();
+        let options = self.options.iter().map(String::as_str).chain(["--port", &port, path]);
+        self.server = Start::new().without_port().options(options).start();
     }
 
     /// `http://127.0.0.1:PORT`.

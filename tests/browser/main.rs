@@ -13,6 +13,7 @@ mod keyboard;
 mod listing;
 mod names;
 mod tab;
+mod uploads;
 
 #[path = "../server/harness/mod.rs"]
 mod harness;

@@ -15,6 +15,14 @@ pub(crate) struct Tab {
     session: String,
 }
 
+/// Opens a tab. Returns the session that controls it.
+fn attach_to_new_tab(browser: &mut Chromium) -> String {
+    let mut call = |method: &str, params: Value| browser.try_call(None, method, params).expect("a result");
+    let target = call("Target.createTarget", json!({ "url": "about:blank" }))["targetId"].take();
+    let session = call("Target.attachToTarget", json!({ "targetId": target, "flatten": true }));
+    session["sessionId"].as_str().expect("a session").to_owned()
+}
+
 impl Tab {
     /// Starts a browser. Returns `None` if it is not installed.
     pub(crate) fn start() -> Option<Tab> {
@@ -24,16 +32,17 @@ impl Tab {
     /// Starts a browser with further options.
     pub(crate) fn start_with(options: &[&str]) -> Option<Tab> {
         let mut browser = Chromium::start(options)?;
-        let mut call = |method: &str, params: Value| browser.try_call(None, method, params).expect("a result");
-        let target = call("Target.createTarget", json!({ "url": "about:blank" }))["targetId"].take();
-        let session = call("Target.attachToTarget", json!({ "targetId": target, "flatten": true }));
-        let session = session["sessionId"].as_str().expect("a session").to_owned();
+        let session = attach_to_new_tab(&mut browser);
         let mut tab = Tab { browser, session };
-        for domain in ["Page", "Runtime", "Network", "Log"] {
-            tab.call(&format!("{domain}.enable"), json!({}));
-        }
-        tab.show_as(1000, 800, "light");
+        tab.prepare();
         Some(tab)
+    }
+
+    fn prepare(&mut self) {
+        for domain in ["Page", "Runtime", "Network", "Log"] {
+            self.call(&format!("{domain}.enable"), json!({}));
+        }
+        self.show_as(1000, 800, "light");
     }
 
     pub(crate) fn call(&mut self, method: &str, params: Value) -> Value {
@@ -137,6 +146,41 @@ impl Tab {
         text.chars().for_each(|each| self.press(each.encode_utf8(&mut [0; 4])));
     }
 
+    /// Chooses files, or a folder, in the file input that matches the selector.
+    pub(crate) fn choose(&mut self, selector: &str, paths: &[&Path]) {
+        let selector = json!(selector);
+        let expression = format!("document.querySelector({selector})");
+        let input = self.call("Runtime.evaluate", json!({ "expression": expression }));
+        let id = &input["result"]["objectId"];
+        self.call("DOM.setFileInputFiles", json!({ "files": paths, "objectId": id }));
+    }
+
+    /// Drags files or folders over the page, and drops them.
+    pub(crate) fn drop_files(&mut self, paths: &[&Path]) {
+        let data = json!({ "items": [], "files": paths, "dragOperationsMask": 1 });
+        for kind in ["dragEnter", "dragOver", "drop"] {
+            self.call("Input.dispatchDragEvent", json!({ "type": kind, "x": 300, "y": 300, "data": data }));
+        }
+    }
+
+    /// Limits how many bytes a second the browser sends.
+    pub(crate) fn limit_upload_rate(&mut self, bytes_per_s: i64) {
+        let conditions =
+            json!({ "offline": false, "latency": 0, "downloadThroughput": -1, "uploadThroughput": bytes_per_s });
+        self.call("Network.emulateNetworkConditions", conditions);
+    }
+
+    /// Closes the tab without asking the page, and opens another one.
+    pub(crate) fn close_and_open_another(&mut self) {
+        let mut call = |method: &str, params: Value| self.browser.try_call(None, method, params).expect("a result");
+        let targets = call("Target.getTargets", json!({}));
+        let targets = targets["targetInfos"].as_array().expect("a list").clone();
+        let page = targets.iter().find(|target| target["type"] == "page").expect("a tab");
+        call("Target.closeTarget", json!({ "targetId": page["targetId"] }));
+        self.session = attach_to_new_tab(&mut self.browser);
+        self.prepare();
+    }
+
     /// The names in the visible rows, without the parent folder.
     pub(crate) fn names(&mut self) -> Vec<String> {
         let names = self.evaluate(
@@ -173,6 +217,13 @@ impl Tab {
             _ => false,
         };
         self.browser.events.iter().filter(is_problem).map(|event| event["params"].to_string()).collect()
+    }
+
+    /// Asserts that the console has no errors or warnings but those of requests that the server has refused or lost.
+    pub(crate) fn assert_no_script_errors(&mut self) {
+        let problems = self.problems();
+        let others: Vec<_> = problems.iter().filter(|problem| !problem.contains("\"source\":\"network\"")).collect();
+        assert!(others.is_empty(), "{others:?}");
     }
 
     /// The URLs of all requests.

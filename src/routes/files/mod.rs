@@ -116,8 +116,8 @@ impl<F: FileSystem> FileRoutes<F> {
         &self.directory
     }
 
-    pub(super) fn upload_policy(&self) -> UploadPolicy {
-        self.uploads.policy
+    pub(super) fn upload_settings(&self) -> UploadSettings {
+        self.uploads
     }
 
     /// Finds the file that a GET or HEAD asks for. `name` is the path below these routes, as it is in the target.

@@ -40,6 +40,7 @@ pub(super) struct ListingOptions {
     pub(super) order: Order,
     pub(super) may_upload: bool,
     pub(super) may_replace: bool,
+    pub(super) upload_bytes_max: Option<u64>,
     /// Whether names that begin with a dot are listed.
     pub(super) shows_hidden: bool,
     pub(super) now_unix_s: u64,
@@ -266,7 +267,9 @@ impl<F: FileSystem> Listing<F> {
     }
 
     fn write_head(&mut self, is_sorted: bool) {
-        let ListingOptions { format, path, sort, order, may_upload, may_replace, .. } = &self.options;
+        let ListingOptions {
+            format, path, sort, order, may_upload, may_replace, upload_bytes_max, shows_hidden, ..
+        } = &self.options;
         match format {
             Format::Html => page::write_head(
                 &mut self.out,
@@ -274,6 +277,8 @@ impl<F: FileSystem> Listing<F> {
                     path,
                     may_upload: *may_upload,
                     may_replace: *may_replace,
+                    takes_hidden: *shows_hidden,
+                    upload_bytes_max: *upload_bytes_max,
                     sort: *sort,
                     order: *order,
                     is_sorted,
@@ -295,7 +300,7 @@ impl<F: FileSystem> Listing<F> {
 
     fn write_foot(&mut self, is_sorted: bool) {
         match self.options.format {
-            Format::Html => page::write_foot(&mut self.out, self.rows, is_sorted),
+            Format::Html => page::write_foot(&mut self.out, self.rows, is_sorted, self.options.may_upload),
             Format::Json => json::write_foot(&mut self.out),
             Format::Text => {}
         }
@@ -359,6 +364,7 @@ mod tests {
             order: Order::Ascending,
             may_upload: false,
             may_replace: false,
+            upload_bytes_max: None,
             shows_hidden: false,
             now_unix_s: 0,
         };

@@ -270,14 +270,15 @@ fn respond_with_listing<'r, F: FileSystem>(
         return Reply::Respond(Response { varies_by_media_type: true, no_cache: true, ..failed });
     }
     let format = query.format.unwrap_or_else(|| negotiated_format(request));
-    let policy = folder.files.upload_policy();
+    let uploads = folder.files.upload_settings();
     let options = ListingOptions {
         format,
         path: path.map_or(b"/".to_vec(), |path| [b"/", path.as_bytes(), b"/"].concat()),
         sort: query.sort,
         order: query.order,
-        may_upload: policy != UploadPolicy::Off,
-        may_replace: policy == UploadPolicy::Replace,
+        may_upload: uploads.policy != UploadPolicy::Off,
+        may_replace: uploads.policy == UploadPolicy::Replace,
+        upload_bytes_max: uploads.bytes_max,
         shows_hidden: folder.settings.shows_hidden,
         now_unix_s: now.unix_s(),
     };

@@ -1,8 +1,8 @@
 //! The listing of a directory as an HTML page: a head, a row for each entry, and a foot.
 //!
-//! The page works without its script, which only adds a filter, local times and keyboard shortcuts. Style and script
-//! are inline, and [`CONTENT_SECURITY_POLICY`] names them by their hashes. So a browser runs this script and no other
-//! one. `'self'` would allow every script that somebody has uploaded.
+//! The page works without its scripts, which only add a filter, local times and keyboard shortcuts, and uploads with
+//! their progress. Styles and scripts are inline, and [`CONTENT_SECURITY_POLICY`] names them by their hashes. So a
+//! browser runs these scripts and no other ones. `'self'` would allow every script that somebody has uploaded.
 //!
 //! The names of files may have been chosen by an attacker. As text they are escaped, and characters that cannot be
 //! printed are replaced by visible ones. As links they are percent-encoded byte by byte.
@@ -18,14 +18,30 @@ use crate::storage::{Entry, EntryKind};
 const STYLE: &str = include_str!("../../assets/style.css");
 const SCRIPT: &str = include_str!("../../assets/page.js");
 
-/// The Content-Security-Policy of the page. A test compares the hashes with the style and the script.
+/// The part of a page that takes files, its style and its scripts. Only a page that takes uploads contains them.
+const UPLOAD_SECTION: &str = include_str!("../../assets/upload/upload.html");
+const UPLOAD_STYLE: &str = include_str!("../../assets/upload/upload.css");
+/// Each script uses what the ones before it declare.
+const UPLOAD_SCRIPTS: [&str; 4] = [
+    include_str!("../../assets/upload/request.js"),
+    include_str!("../../assets/upload/transfer.js"),
+    include_str!("../../assets/upload/queue.js"),
+    include_str!("../../assets/upload/view.js"),
+];
+
+/// The Content-Security-Policy of the page. A test compares the hashes with the styles and the scripts.
 ///
-/// The icons and the favicon are `data:` images in the page. Trusted types are a second barrier after the escaping:
-/// they keep the page's own script from turning text into markup.
+/// The icons and the favicon are `data:` images in the page. The scripts send requests to this server only. Trusted
+/// types are a second barrier after the escaping: they keep the page's own scripts from turning text into markup.
 pub(super) const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; \
-     script-src 'sha256-ahjAsuxULChQ3xZtRNa77e4S1ltMM3M8CVbZSlc7aTk='; \
-     style-src 'sha256-K2MnuT5AO1QeUNfCMW0KIauI9VffsdMiuGC/jFj5GRA='; \
-     img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
+     script-src 'sha256-bbF6Eoo0P2KPToVx7wTrK6gdkq4SpIXga6kRj9VcHAg=' \
+     'sha256-8jorr2hNQ3L+5JQI3fOCamujtbU6IM+El594Dxk5m+Y=' \
+     'sha256-AuIqm6oLejzWE63iPyUw4Wmsn2Ky1/4HEWZ1C1we1OA=' \
+     'sha256-xB6ItdL+2BGkraiBKLxNvMnpQp6Mvcbfor3tqduXkKk=' \
+     'sha256-nYdPUfI85b0fEipoigqpVv9XXoJrfVcK5LGLiiG/S/I='; \
+     style-src 'sha256-K2MnuT5AO1QeUNfCMW0KIauI9VffsdMiuGC/jFj5GRA=' \
+     'sha256-ByG8kyJpOZifr2PEOKR0w1Rhl+Y0fS04TSkKUYe4q7M='; \
+     img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
      require-trusted-types-for 'script'; trusted-types 'none'";
 
 /// The title of the shared folder's root. The name of its directory is not shown, because it is private.
@@ -45,6 +61,10 @@ pub(super) struct PageHead<'a> {
     pub may_upload: bool,
     /// Whether an upload may replace an existing file.
     pub may_replace: bool,
+    /// Whether names that begin with a dot may be uploaded.
+    pub takes_hidden: bool,
+    /// The longest upload, in bytes; `None` if only the disk sets a limit.
+    pub upload_bytes_max: Option<u64>,
     /// The column by which the rows are sorted.
     pub sort: Sort,
     /// The direction of sorting.
@@ -58,7 +78,7 @@ pub(super) fn write_head(out: &mut Vec<u8>, head: &PageHead<'_>) {
     let mut segments: Vec<&[u8]> =
         head.path.split(|byte| *byte == b'/').filter(|segment| !segment.is_empty()).collect();
     let name = segments.pop();
-    write_document_head(out, name);
+    write_document_head(out, name, head.may_upload);
     write_breadcrumbs(out, name, &segments);
     put(
         out,
@@ -69,6 +89,7 @@ pub(super) fn write_head(out: &mut Vec<u8>, head: &PageHead<'_>) {
          title=\"As a tar archive\">Download all</a></div>\n",
     );
     if head.may_upload {
+        write_upload_section(out, head);
         write_upload_hint(out, head.may_replace);
     }
     if !head.is_sorted {
@@ -91,7 +112,7 @@ pub(super) fn write_head(out: &mut Vec<u8>, head: &PageHead<'_>) {
 }
 
 /// Writes the head of the document and the beginning of its body.
-fn write_document_head(out: &mut Vec<u8>, name: Option<&[u8]>) {
+fn write_document_head(out: &mut Vec<u8>, name: Option<&[u8]>, may_upload: bool) {
     put(
         out,
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -110,7 +131,13 @@ fn write_document_head(out: &mut Vec<u8>, name: Option<&[u8]>) {
          2V15a2 2 0 0 1-2 2H3a2 2 0 0 1-2-2z'/%3E%3C/svg%3E\">\n<style>",
     );
     put(out, STYLE);
-    put(out, "</style>\n</head>\n<body>\n");
+    put(out, "</style>\n");
+    if may_upload {
+        put(out, "<style>");
+        put(out, UPLOAD_STYLE);
+        put(out, "</style>\n");
+    }
+    put(out, "</head>\n<body>\n");
 }
 
 /// Writes links to the folders above this one, and the name of this one. Links are relative, so a proxy can serve the
@@ -139,6 +166,22 @@ fn write_breadcrumbs(out: &mut Vec<u8>, name: Option<&[u8]>, above: &[&[u8]]) {
     put(out, "</ol></nav>\n<h1>");
     write_isolated_name(out, name);
     put(out, "</h1>\n</header>\n");
+}
+
+/// Writes the part that takes files. Its script shows it, and reads from its attributes what the server allows.
+fn write_upload_section(out: &mut Vec<u8>, head: &PageHead<'_>) {
+    put(out, "<section id=\"uploads\" aria-label=\"Upload\"");
+    if head.may_replace {
+        put(out, " data-may-replace");
+    }
+    if head.takes_hidden {
+        put(out, " data-takes-hidden");
+    }
+    if let Some(bytes_max) = head.upload_bytes_max {
+        let _ = write!(out, " data-bytes-max=\"{bytes_max}\"");
+    }
+    put(out, " hidden>\n");
+    put(out, UPLOAD_SECTION);
 }
 
 fn write_upload_hint(out: &mut Vec<u8>, may_replace: bool) {
@@ -308,7 +351,7 @@ fn write_time(out: &mut Vec<u8>, modified_ns: i128, now_unix_s: u64) {
 }
 
 /// Writes everything after the last entry.
-pub(super) fn write_foot(out: &mut Vec<u8>, entries: u64, is_sorted: bool) {
+pub(super) fn write_foot(out: &mut Vec<u8>, entries: u64, is_sorted: bool, may_upload: bool) {
     if entries == 0 {
         put(out, "<tr id=\"empty\"><td colspan=\"4\">This folder is empty.</td></tr>\n");
     }
@@ -316,9 +359,14 @@ pub(super) fn write_foot(out: &mut Vec<u8>, entries: u64, is_sorted: bool) {
     write_count(out, entries);
     put(out, if entries == 1 { " entry" } else { " entries" });
     put(out, if is_sorted { "" } else { ", not sorted" });
-    put(out, "</p><p>Spindle</p></footer>\n<script>");
-    put(out, SCRIPT);
-    put(out, "</script>\n</body>\n</html>\n");
+    put(out, "</p><p>Spindle</p></footer>\n");
+    let upload_scripts = if may_upload { &UPLOAD_SCRIPTS[..] } else { &[] };
+    for script in [SCRIPT].iter().chain(upload_scripts) {
+        put(out, "<script>");
+        put(out, script);
+        put(out, "</script>\n");
+    }
+    put(out, "</body>\n</html>\n");
 }
 
 /// Writes a number such as `1,234,567`.
@@ -390,6 +438,8 @@ mod tests {
         path: b"/",
         may_upload: false,
         may_replace: false,
+        takes_hidden: false,
+        upload_bytes_max: None,
         sort: Sort::Name,
         order: Order::Ascending,
         is_sorted: true,
@@ -421,35 +471,62 @@ mod tests {
         text(|out| write_time(out, modified_ns, NOW_S))
     }
 
+    /// A page without entries that takes uploads.
+    fn upload_page() -> String {
+        head(&PageHead { may_upload: true, ..HEAD }) + &text(|out| write_foot(out, 0, true, true))
+    }
+
     #[test]
-    fn the_policy_allows_the_pages_own_style_and_script_and_no_other() {
-        for (directive, source) in [("script-src", SCRIPT), ("style-src", STYLE)] {
-            let hash = BASE64_STANDARD.encode(Sha256::digest(source));
-            let expected = format!("; {directive} 'sha256-{hash}';");
+    fn the_policy_allows_the_pages_own_styles_and_scripts_and_no_others() {
+        let scripts: Vec<&str> = [SCRIPT].into_iter().chain(UPLOAD_SCRIPTS).collect();
+        for (directive, sources) in [("script-src", &scripts[..]), ("style-src", &[STYLE, UPLOAD_STYLE])] {
+            let hashes = sources.iter().map(|source| BASE64_STANDARD.encode(Sha256::digest(source)));
+            let hashes: String = hashes.map(|hash| format!(" 'sha256-{hash}'")).collect();
+            let expected = format!("; {directive}{hashes};");
             assert!(CONTENT_SECURITY_POLICY.contains(&expected), "the policy has to say{expected}");
         }
-        let page = head(&HEAD) + &text(|out| write_foot(out, 0, true));
-        assert!(page.contains(&format!("<style>{STYLE}</style>")));
-        assert!(page.contains(&format!("<script>{SCRIPT}</script>")));
-        for attribute in [" style=", " onclick=", " onload=", "javascript:"] {
+        let page = upload_page();
+        for style in [STYLE, UPLOAD_STYLE] {
+            assert!(page.contains(&format!("<style>{style}</style>")));
+        }
+        for script in scripts {
+            assert!(page.contains(&format!("<script>{script}</script>")));
+        }
+        for attribute in [" style=", " onclick=\"", " onload=\"", "javascript:"] {
             assert!(!page.contains(attribute), "the policy forbids {attribute}");
         }
     }
 
     #[test]
-    fn style_and_script_do_not_end_early() {
-        assert!(!STYLE.contains("</") && !SCRIPT.contains("</") && !SCRIPT.contains("<!--"));
+    fn styles_and_scripts_do_not_end_early() {
+        for source in [STYLE, UPLOAD_STYLE, SCRIPT].into_iter().chain(UPLOAD_SCRIPTS) {
+            assert!(!source.contains("</") && !source.contains("<!--"));
+        }
     }
 
     #[test]
     fn the_page_is_small_and_loads_nothing_from_elsewhere() {
-        let page = head(&HEAD) + &text(|out| write_foot(out, 0, true));
-        assert!(page.len() <= 40 * 1024, "{} bytes", page.len());
-        // The name of a format, which is not requested.
-        let page = page.replace("http://www.w3.org/2000/svg", "");
-        for reference in ["http:", "https:", "src=\"", "url(//", "@import"] {
-            assert!(!page.contains(reference), "the page contains {reference}");
+        let read_only = head(&HEAD) + &text(|out| write_foot(out, 0, true, false));
+        for (page, bytes_max) in [(read_only, 40 * 1024), (upload_page(), 80 * 1024)] {
+            assert!(page.len() <= bytes_max, "{} bytes", page.len());
+            // The name of a format, which is not requested.
+            let page = page.replace("http://www.w3.org/2000/svg", "");
+            for reference in ["http:", "https:", "src=\"", "url(//", "@import"] {
+                assert!(!page.contains(reference), "the page contains {reference}");
+            }
         }
+    }
+
+    #[test]
+    fn the_page_takes_only_the_uploads_that_are_allowed() {
+        let read_only = head(&HEAD) + &text(|out| write_foot(out, 0, true, false));
+        assert!(!read_only.contains("id=\"upload") && !read_only.contains("type=\"file\""), "{read_only}");
+        let section = "<section id=\"uploads\" aria-label=\"Upload\"";
+        assert!(upload_page().contains(&format!("{section} hidden>")));
+        let most =
+            PageHead { may_upload: true, may_replace: true, takes_hidden: true, upload_bytes_max: Some(1000), ..HEAD };
+        let expected = format!("{section} data-may-replace data-takes-hidden data-bytes-max=\"1000\" hidden>");
+        assert!(head(&most).contains(&expected));
     }
 
     #[test]
@@ -582,7 +659,7 @@ mod tests {
         let page = head(&PageHead { is_sorted: false, ..HEAD });
         assert!(page.contains("This list is not sorted: the folder has more than 10,000 entries, or"), "{page}");
         assert!(!page.contains("?sort=") && !page.contains("\" aria-sort"), "{page}");
-        assert!(text(|out| write_foot(out, 12_345, false)).contains("<p>12,345 entries, not sorted</p>"));
+        assert!(text(|out| write_foot(out, 12_345, false, false)).contains("<p>12,345 entries, not sorted</p>"));
     }
 
     #[test]
@@ -610,8 +687,8 @@ mod tests {
 
     #[test]
     fn an_empty_folder_says_so() {
-        assert!(text(|out| write_foot(out, 0, true)).contains("This folder is empty."));
-        let foot = text(|out| write_foot(out, 1, true));
+        assert!(text(|out| write_foot(out, 0, true, false)).contains("This folder is empty."));
+        let foot = text(|out| write_foot(out, 1, true, false));
         assert!(!foot.contains("empty.") && foot.contains("<p>1 entry</p>"), "{foot}");
     }
 }

@@ -1,0 +1,96 @@
+"use strict";
+// One HTTP request, and what its failure means.
+
+/** A request that makes no progress for so long has lost its connection, although nobody has said so. */
+const STALL_MS = 60_000;
+
+/** The user has paused or cancelled the upload. */
+class Aborted extends Error {}
+/** The connection or the server has gone away, or is busy. The same may succeed later. */
+class Unreachable extends Error {}
+/** A file of this name exists, and may not be replaced without asking. */
+class NameTaken extends Error {}
+/** The upload has failed. The message says why, in words for the user. */
+class Failed extends Error {
+  constructor(message, { mayRetry = true } = {}) {
+    super(message);
+    this.mayRetry = mayRetry;
+  }
+}
+
+/** Sends a request. `onProgress` gets the number of bytes of `body` that have been sent. */
+function send(method, url, { fields = {}, body = null, responseType = "text", signal, onProgress } = {}) {
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    const abort = () => request.abort();
+    let stallTimer = 0;
+    const restartStallTimer = () => {
+      clearTimeout(stallTimer);
+      stallTimer = setTimeout(abort, STALL_MS);
+    };
+    request.open(method, url);
+    request.responseType = responseType;
+    for (const [name, value] of Object.entries(fields)) request.setRequestHeader(name, value);
+    request.upload.onprogress = (event) => {
+      restartStallTimer();
+      onProgress?.(event.loaded);
+    };
+    request.onprogress = restartStallTimer;
+    request.onloadend = () => {
+      clearTimeout(stallTimer);
+      signal?.removeEventListener("abort", abort);
+      if (signal?.aborted) reject(new Aborted());
+      else if (request.status === 0) reject(new Unreachable("No connection to the server."));
+      else resolve(request);
+    };
+    if (signal?.aborted) return reject(new Aborted());
+    signal?.addEventListener("abort", abort);
+    restartStallTimer();
+    request.send(body);
+  });
+}
+
+/** The value of a key of the Upload-Limit field, if the response has it. */
+function limitOf(response, key) {
+  const value = response.getResponseHeader("Upload-Limit")?.match(new RegExp(`(?:^|[ ,])${key}=(\\d+)`))?.[1];
+  return value === undefined ? null : Number(value);
+}
+
+/** The error that a response other than success stands for. */
+function errorOf(response) {
+  const reason = response.responseType === "text" ? response.responseText.trim() : "";
+  switch (response.status) {
+    case 408: case 429: case 502: case 503: case 504:
+      return new Unreachable(reason === "" ? "The server is busy." : reason);
+    case 409: case 412:
+      return new NameTaken(reason);
+    case 403:
+      return new Failed("The server has no permission to write there.");
+    case 404:
+      return new Failed("The folder for this file does not exist on the server.");
+    case 405:
+      return new Failed("The server takes no uploads here.");
+    case 413:
+      return new Failed(tooLarge(limitOf(response, "max-size")), { mayRetry: false });
+    case 507:
+      return new Failed("The server’s disk is full.");
+    default:
+      return new Failed(`The server refused the file with status ${response.status}. ${reason}`.trim());
+  }
+}
+
+function tooLarge(bytesMax) {
+  return `The file is too large: the server takes ${bytesMax === null ? "no more" : `at most ${readableSize(bytesMax)}`}.`;
+}
+
+/** A size such as `1.4 MB`, rounded as in the listing. */
+function readableSize(bytes) {
+  let value = bytes;
+  let unit = "B";
+  for (const larger of ["kB", "MB", "GB", "TB", "PB"]) {
+    if (value < 999.5) break;
+    value /= 1000;
+    unit = larger;
+  }
+  return `${unit !== "B" && value < 9.95 ? value.toFixed(1) : Math.round(value)} ${unit}`;
+}
