@@ -226,6 +226,15 @@ impl Tab {
         assert!(others.is_empty(), "{others:?}");
     }
 
+    /// The offsets of all requests that have appended to an upload, or tried to.
+    pub(crate) fn upload_offsets(&mut self) -> Vec<u64> {
+        self.evaluate("0");
+        let events = self.browser.events.iter().filter(|event| event["method"] == "Network.requestWillBeSent");
+        let patches = events.map(|event| &event["params"]["request"]).filter(|request| request["method"] == "PATCH");
+        let offset = |request: &Value| request["headers"]["Upload-Offset"].as_str().and_then(|text| text.parse().ok());
+        patches.map(|request| offset(request).expect("an offset")).collect()
+    }
+
     /// The URLs of all requests.
     pub(crate) fn requests(&mut self) -> Vec<String> {
         self.evaluate("0");

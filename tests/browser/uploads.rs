@@ -90,6 +90,215 @@ fn a_page_without_uploads_takes_none() {
     tab.assert_quiet(&shared.origin());
 }
 
+#[test]
+fn a_dropped_folder_is_stored_with_the_folders_in_it() {
+    let Some((mut tab, shared, local)) = open(&["--uploads", "create"]) else { return };
+    local.file("trip/day one/a.txt", "a");
+    local.file("trip/b.txt", "b");
+    fs::create_dir_all(shared.path().join("trip/day one")).expect("a folder");
+    tab.drop_files(&[&local.0.path().join("trip")]);
+    wait_for_states(&mut tab, &["stored"; 2]);
+    assert_eq!(read(&shared.path().join("trip/day one/a.txt")), b"a");
+    assert_eq!(read(&shared.path().join("trip/b.txt")), b"b");
+    tab.assert_quiet(&shared.origin());
+}
+
+#[test]
+fn a_folder_of_five_hundred_files_is_stored() {
+    let Some((mut tab, shared, local)) = open(&["--uploads", "create"]) else { return };
+    for number in 0..500 {
+        local.file(&format!("many/{}/{number}.txt", number % 5), format!("file {number}"));
+    }
+    local.file("many/.hidden", "");
+    for number in 0..5 {
+        fs::create_dir_all(shared.path().join(format!("many/{number}"))).expect("a folder");
+    }
+    tab.choose("#upload-folder", &[&local.0.path().join("many")]);
+    tab.wait_until("document.getElementById('upload-summary').textContent === '500 files stored'");
+    for number in 0..500 {
+        let path = shared.path().join(format!("many/{}/{number}.txt", number % 5));
+        assert_eq!(read(&path), format!("file {number}").into_bytes());
+    }
+    assert!(tab.text("document.getElementById('upload-notes').textContent").starts_with("1 file left out"));
+    assert_eq!(tab.evaluate("document.querySelectorAll('#upload-items li').length <= 100"), true);
+    tab.assert_quiet(&shared.origin());
+}
+
+/// Whether the first file of the queue has reached this share of its size.
+fn has_reached(share: f64) -> String {
+    format!("document.querySelector('#upload-items progress').value >= {share}")
+}
+
+#[test]
+fn a_large_file_arrives_whole_although_the_server_is_killed_twice() {
+    let Some((mut tab, mut shared, local)) = open(&["--uploads", "create"]) else { return };
+    let content = noise(200 << 20, 7);
+    let file = local.file("large.bin", &content);
+    tab.limit_upload_rate(60_000_000);
+    tab.choose("#upload-files", &[&file]);
+    tab.wait_until(&has_reached(0.15));
+    shared.kill();
+    tab.wait_until("document.querySelector('#upload-items .state').textContent.includes('Trying again')");
+    assert!(state_text(&mut tab).starts_with("No connection to the server."));
+    shared.restart();
+    tab.wait_until(&has_reached(0.4));
+    shared.kill_and_restart();
+    tab.limit_upload_rate(-1);
+    wait_for_states(&mut tab, &["stored"]);
+    assert!(read(&shared.path().join("large.bin")) == content, "the file differs");
+    let offsets = tab.upload_offsets();
+    assert_eq!(offsets.last(), Some(&(200 << 20)), "the file is published after all of it has been sent");
+    assert_eq!(offsets.iter().filter(|offset| **offset == 0).count(), 1, "nothing was sent again: {offsets:?}");
+    tab.assert_no_script_errors();
+}
+
+#[test]
+fn an_upload_is_paused_and_continued_where_it_was() {
+    let Some((mut tab, shared, local)) = open(&["--uploads", "create"]) else { return };
+    let content = noise(30_000_000, 8);
+    let file = local.file("film.mkv", &content);
+    tab.limit_upload_rate(10_000_000);
+    tab.choose("#upload-files", &[&file]);
+    tab.wait_until(&has_reached(0.2));
+    tab.click(".pause");
+    wait_for_states(&mut tab, &["paused"]);
+    assert!(state_text(&mut tab).starts_with("Paused at "));
+    assert_eq!(tab.text("document.querySelector('#upload-items button').ariaLabel"), "Resume: film.mkv");
+    tab.limit_upload_rate(-1);
+    tab.click("#upload-resume");
+    wait_for_states(&mut tab, &["stored"]);
+    assert!(read(&shared.path().join("film.mkv")) == content, "the file differs");
+    let offsets = tab.upload_offsets();
+    assert_eq!(offsets.iter().filter(|offset| **offset == 0).count(), 1, "nothing was sent again: {offsets:?}");
+    tab.assert_no_script_errors();
+}
+
+#[test]
+fn a_cancelled_upload_leaves_nothing_on_the_server() {
+    let Some((mut tab, shared, local)) = open(&["--uploads", "create"]) else { return };
+    let file = local.file("film.mkv", noise(30_000_000, 8));
+    tab.limit_upload_rate(10_000_000);
+    tab.choose("#upload-files", &[&file]);
+    tab.wait_until(&has_reached(0.1));
+    tab.click(".cancel");
+    wait_until("an empty folder", || shared.names().is_empty());
+    assert_eq!(tab.evaluate("localStorage.length"), 0);
+    tab.assert_no_script_errors();
+}
+
+#[test]
+fn the_same_file_is_continued_after_its_tab_was_closed() {
+    let Some((mut tab, shared, local)) = open(&["--uploads", "create"]) else { return };
+    let content = noise(40_000_000, 9);
+    let file = local.file("film.mkv", &content);
+    tab.limit_upload_rate(20_000_000);
+    tab.choose("#upload-files", &[&file]);
+    tab.wait_until(&has_reached(0.3));
+    let seen = tab.upload_offsets().len();
+    tab.close_and_open_another();
+    tab.open(&format!("{}/", shared.origin()));
+    wait_for_states(&mut tab, &["unfinished"]);
+    assert!(state_text(&mut tab).ends_with("Choose the same file again to continue."));
+    tab.choose("#upload-files", &[&file]);
+    wait_for_states(&mut tab, &["stored"]);
+    assert!(read(&shared.path().join("film.mkv")) == content, "the file differs");
+    let offsets = tab.upload_offsets().split_off(seen);
+    assert!(offsets[0] > 0, "the upload began again: {offsets:?}");
+    assert_eq!(tab.evaluate("localStorage.length"), 0);
+    tab.assert_no_script_errors();
+}
+
+#[test]
+fn a_file_that_changes_is_not_stored() {
+    let Some((mut tab, shared, local)) = open(&["--uploads", "create"]) else { return };
+    let file = local.file("film.mkv", noise(20_000_000, 10));
+    tab.limit_upload_rate(10_000_000);
+    tab.choose("#upload-files", &[&file]);
+    tab.wait_until(&has_reached(0.2));
+    local.file("film.mkv", noise(21_000_000, 11));
+    tab.limit_upload_rate(-1);
+    wait_for_states(&mut tab, &["failed"]);
+    assert!(state_text(&mut tab).starts_with("The file was changed or removed"));
+    wait_until("an empty folder", || shared.names().is_empty());
+    tab.assert_no_script_errors();
+}
+
+#[test]
+fn what_to_do_with_taken_names_is_asked_once_for_all() {
+    let Some((mut tab, shared, local)) = open(&["--uploads", "create"]) else { return };
+    let names = ["a.txt", "b.txt", "c.tar.gz", "large.bin"];
+    let content = |name: &str| if name == "large.bin" { noise(2_000_000, 12) } else { b"new".to_vec() };
+    let files = names.map(|name| local.file(name, content(name)));
+    let files = files.each_ref().map(PathBuf::as_path);
+    names.iter().for_each(|name| shared.put(name, "old"));
+    shared.put("a (2).txt", "old");
+    let choose = |tab: &mut Tab, choice: &str| {
+        tab.choose("#upload-files", &files);
+        tab.wait_until("document.getElementById('upload-clash').open");
+        tab.click("#upload-clash-all:not(:checked)");
+        tab.click(choice);
+    };
+    assert_eq!(tab.evaluate("document.getElementById('upload-replace').hidden"), true);
+    choose(&mut tab, "#upload-skip");
+    wait_for_states(&mut tab, &["skipped"; 4]);
+    assert_eq!(shared.names(), ["a (2).txt", "a.txt", "b.txt", "c.tar.gz", "large.bin"]);
+    tab.open(&format!("{}/", shared.origin()));
+    choose(&mut tab, "#upload-keep");
+    wait_for_states(&mut tab, &["stored"; 4]);
+    for (name, of) in [("a (3).txt", 0), ("b (2).txt", 1), ("c.tar (2).gz", 2), ("large (2).bin", 3)] {
+        assert_eq!(read(&shared.path().join(name)), content(names[of]), "{name}");
+    }
+    names.iter().for_each(|name| assert_eq!(read(&shared.path().join(name)), b"old"));
+    tab.assert_no_script_errors();
+}
+
+#[test]
+fn files_are_replaced_only_after_the_user_has_said_so() {
+    let Some((mut tab, shared, local)) = open(&["--uploads", "replace"]) else { return };
+    let files = [local.file("a.txt", "new"), local.file("b.txt", "new"), local.file("folder", "new")];
+    shared.put("a.txt", "old");
+    shared.put("b.txt", "old");
+    shared.put("folder/inner.txt", "old");
+    tab.choose("#upload-files", &files.each_ref().map(PathBuf::as_path));
+    for (name, choice) in [("a.txt", "#upload-replace"), ("b.txt", "#upload-skip"), ("folder", "#upload-replace")] {
+        let name = json!(name);
+        let names = format!("document.getElementById('upload-clash-name').textContent === {name}");
+        tab.wait_until(&format!("document.getElementById('upload-clash').open && {names}"));
+        tab.click(choice);
+    }
+    wait_for_states(&mut tab, &["failed", "skipped", "stored"]);
+    assert_eq!(read(&shared.path().join("a.txt")), b"new");
+    assert_eq!(read(&shared.path().join("b.txt")), b"old");
+    assert_eq!(state_text(&mut tab), "Something that is not a file has this name.");
+    tab.assert_no_script_errors();
+}
+
+#[test]
+fn failures_are_said_in_words() {
+    let Some((mut tab, shared, local)) = open(&["--uploads", "create", "--max-upload", "1M"]) else { return };
+    tab.choose("#upload-files", &[&local.file("large.bin", noise(2_000_000, 13))]);
+    wait_for_states(&mut tab, &["failed"]);
+    assert_eq!(state_text(&mut tab), "The file is too large: the server takes at most 1.0 MB.");
+    for (status, words) in [
+        (403, "The server has no permission to write there."),
+        (404, "The folder for this file does not exist on the server."),
+        (405, "The server takes no uploads here."),
+        (413, "The file is too large: the server takes at most 5.0 MB."),
+        (503, "The server is busy."),
+        (507, "The server\u{2019}s disk is full."),
+        (500, "The server refused the file with status 500. Because."),
+    ] {
+        let text = if status == 500 { "Because.\n" } else { "" };
+        let response = format!(
+            "{{ status: {status}, responseType: 'text', responseText: {}, \
+             getResponseHeader: (name) => name === 'Upload-Limit' ? 'max-size=5000000, max-age=60' : null }}",
+            json!(text)
+        );
+        assert_eq!(tab.text(&format!("errorOf({response}).message")), words);
+    }
+    tab.assert_quiet(&shared.origin());
+}
+
 /// The path of a screenshot, which is not compared with anything.
 fn screenshot(name: &str) -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("screenshots").join(name)
