@@ -1,4 +1,4 @@
-//! Exchanges per second on a kept connection without a socket: everything but the system calls.
+//! Measures the exchanges per second on a kept connection without a socket: all of the work except the system calls.
 //!
 //! Run with `cargo bench --bench exchanges`. The relevant column is the number of exchanges per second.
 

@@ -1,4 +1,4 @@
-//! Heads parsed per second, by this crate, which validates every byte, and by `httparse`.
+//! Measures the heads parsed per second, by this crate, which validates every byte, and by `httparse`.
 //!
 //! Run with `cargo bench --bench heads`. The relevant column is the number of heads per second.
 

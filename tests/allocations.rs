@@ -1,4 +1,4 @@
-//! A simple request on a persistent connection allocates nothing: it reuses the buffers of the request before.
+//! A simple request on a persistent connection allocates nothing: it reuses the buffers of the previous request.
 
 #[path = "../benches/support/mod.rs"]
 mod support;

@@ -1,5 +1,5 @@
-//! Rules for the source text: which part may import which, which names are banned where, how long files and functions may
-//! be, and which words are not used. A failure lists every violation.
+//! Rules for the source text: the allowed imports of each part, the banned names of each part, the longest file and
+//! function, and the banned words. A failure lists every violation.
 
 #![allow(clippy::expect_used, reason = "a test may panic")]
 
@@ -224,7 +224,7 @@ fn sources() -> Vec<Source> {
             Source::new(name.to_string_lossy().into_owned(), &fs::read_to_string(path).expect("a source"))
         })
         .collect();
-    // Without any file, every rule would pass.
+    // If no file were found, every rule would pass.
     assert!(sources.len() > 30, "only {} files found in {}", sources.len(), root.display());
     sources
 }

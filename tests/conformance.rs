@@ -10,7 +10,7 @@ use spindle::http1::protocol_error::ProtocolError;
 
 const MATRIX: &str = include_str!("conformance.md");
 
-/// The rows of requirements, which are those of tables with five columns, without their headings.
+/// The rows of requirements: the rows of the tables with five columns, without their headings.
 fn rows() -> Vec<&'static str> {
     let is_row = |line: &&str| line.starts_with("| ") && line.matches(" | ").count() == 4 && !line.starts_with("| § |");
     MATRIX.lines().filter(is_row).collect()
@@ -118,7 +118,7 @@ fn the_requirements_are_counted() {
     // `eprintln!` would be captured by the test harness.
     writeln!(
         std::io::stderr(),
-        "conformance: {} requirements, proved by {} tests; {cases} scripts of bytes",
+        "conformance: {} requirements, proved by {} tests; {cases} byte scripts",
         rows().len(),
         named.len()
     )

@@ -22,7 +22,7 @@ fn between<'a>(text: &'a str, start: &str, end: &str) -> &'a str {
 fn bytes(bytes: u64) -> String {
     const KIB: u64 = 1024;
     const MIB: u64 = 1024 * KIB;
-    assert!(bytes >= KIB && bytes.is_multiple_of(KIB), "{bytes} bytes are no round number");
+    assert!(bytes >= KIB && bytes.is_multiple_of(KIB), "{bytes} bytes are not a whole number of KiB");
     if bytes.is_multiple_of(MIB) { format!("{} MiB", bytes / MIB) } else { format!("{} KiB", bytes / KIB) }
 }
 
@@ -31,7 +31,7 @@ fn seconds(time_ns: u64) -> String {
     match time_ns {
         _ if time_ns.is_multiple_of(SECOND_NS) => format!("{} s", time_ns / SECOND_NS),
         _ if time_ns * 4 == SECOND_NS => "¼ s".to_owned(),
-        _ => panic!("{time_ns} ns are no round number"),
+        _ => panic!("{time_ns} ns are not a round number"),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Tests of the routes with the system calls of Linux and with those of any Unix, in the temporary directory and on
+//! Tests of the routes with the system calls of Linux, and with only those of every Unix, in the temporary directory and on
 //! each real file system that can be mounted.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
@@ -163,7 +163,7 @@ fn a_folder_is_listed_and_archived<F: FileSystem>(file_system: F, follows_links:
     assert_eq!(content(&client.get("/sub/new")), "content");
 }
 
-/// All contents have the same length, so that the tags do not differ by it.
+/// Content number `number`. All contents have the same length, because a tag contains the length.
 fn version(number: usize) -> String {
     format!("version {number:04}")
 }

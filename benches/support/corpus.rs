@@ -78,7 +78,7 @@ pub(crate) const SHORTEST: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 /// A request to the echo route.
 pub(crate) const ECHO: &[u8] = CURL;
 
-/// All of them, with their names.
+/// All requests, with their names.
 pub(crate) const HEADS: [(&str, &[u8]); 7] = [
     ("browser's page", BROWSER_PAGE),
     ("browser's picture", BROWSER_PICTURE),

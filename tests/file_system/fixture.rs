@@ -18,7 +18,7 @@ pub(crate) const START_S: u64 = 1_700_000_000;
 pub(crate) trait Fixture {
     type System: FileSystem;
 
-    /// Whether this makes the calls of Linux, and not those of any Unix.
+    /// Whether the file system has the system calls of Linux, and not only those of every Unix.
     const IS_LINUX: bool;
 
     fn new() -> Self;
@@ -62,7 +62,7 @@ pub(crate) trait Fixture {
     }
 }
 
-/// The simulated disk, with the calls of Linux or with those of any Unix.
+/// The simulated disk, with the system calls of Linux or only with those of every Unix.
 pub(crate) struct Simulated<const LINUX: bool> {
     disk: Disk,
 }
@@ -112,7 +112,7 @@ impl<const LINUX: bool> Fixture for Simulated<LINUX> {
     }
 }
 
-/// A directory of this machine, with one of storage's own implementations.
+/// A directory of this machine, with one of the server's own implementations.
 pub(crate) struct Real<F> {
     system: F,
     directory: tempfile::TempDir,
@@ -193,7 +193,7 @@ fn perform(root: &Path, action: &Action) -> std::io::Result<()> {
         Action::MakeDirectory { path } => fs::create_dir(at(path)),
         Action::RemoveTree { path } => fs::remove_dir_all(at(path)),
         Action::Move { from, to } => fs::rename(at(from), at(to)),
-        // The tests may run as root, who has every permission.
+        // The tests may run as root, to which permissions do not apply.
         Action::Permit { .. } => Ok(()),
     }
 }

@@ -22,7 +22,7 @@ const ATTEMPTS_MAX: u32 = 1000;
 /// The content of the file at `path`, or the error of opening it; `None` if the system has no such call.
 fn open<S: Fixture>(fixture: &S, path: &str, access: Access) -> Option<Result<Vec<u8>, Errno>> {
     let (system, root) = (fixture.system(), fixture.root());
-    // The kernel may return `EAGAIN` if anything on the machine is renamed or mounted meanwhile, and other tests do
+    // The kernel may return `EAGAIN` if something on the machine is renamed or mounted during the lookup. Other tests do
     // both.
     let mut opened = system.open_beneath(&root, path.as_bytes(), access);
     for _ in 0..ATTEMPTS_MAX {

@@ -1,6 +1,6 @@
 //! Tests of the contract of `FileSystem`. They run on the simulated disk and on real file systems, because the
-//! simulation must behave as a kernel does. The real ones are that of the temporary directory, and those that this
-//! machine can mount.
+//! simulation must behave as a kernel does. The real ones are the file system of the temporary directory, and those that
+//! this machine can mount.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 

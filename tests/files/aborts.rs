@@ -1,4 +1,4 @@
-//! Uploads that the client or the server aborts. The old version stays, if there is one, and nothing else is left.
+//! Uploads that the client or the server aborts. An old version of the file stays, and no temporary file is left.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -82,7 +82,7 @@ fn an_upload_that_is_too_slow_is_aborted_with_408() {
     client.send("a few bytes");
     let response = client.response();
     assert_eq!(response.status, 408);
-    assert!(started.elapsed() >= Duration::from_secs(10), "no rate is demanded in the first ten seconds");
+    assert!(started.elapsed() >= Duration::from_secs(10), "the minimum rate applies only after ten seconds");
     assert_eq!((server.content_of("existing").unwrap(), server.file_names().len()), (b"before".to_vec(), 1));
 }
 

@@ -1,4 +1,4 @@
-//! Digests of uploads (RFC 9530): verified before the file is published, stored, and sent to clients that want them.
+//! Digests of uploads (RFC 9530): verified before the file is published, stored, and sent to clients that request them.
 
 use crate::harness::{Client, Response, Server, noise};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
@@ -92,9 +92,17 @@ fn the_digest_of_an_upload_is_kept_until_the_file_changes() {
     assert_eq!(response.field("Repr-Digest"), Some(sha256(&content).as_str()));
     assert!(response.content == content);
     let part = want(&mut client, &["Want-Repr-Digest: sha-256=1", "Range: bytes=0-9"]);
-    assert_eq!((part.status, part.field("Repr-Digest")), (206, Some(sha256(&content).as_str())), "of the whole");
-    assert_eq!(want(&mut client, &["Want-Repr-Digest: sha-512=1"]).field("Repr-Digest"), None, "it was not computed");
-    assert_eq!(want(&mut client, &[]).field("Repr-Digest"), None, "nobody asked");
+    assert_eq!(
+        (part.status, part.field("Repr-Digest")),
+        (206, Some(sha256(&content).as_str())),
+        "the digest is that of the whole file"
+    );
+    assert_eq!(
+        want(&mut client, &["Want-Repr-Digest: sha-512=1"]).field("Repr-Digest"),
+        None,
+        "this digest was not computed"
+    );
+    assert_eq!(want(&mut client, &[]).field("Repr-Digest"), None, "the client did not request a digest");
     // Another program changes the file in place, and the attribute with the digest stays.
     let file = std::fs::File::options().write(true).open(server.directory().join("file")).unwrap();
     std::io::Write::write_all(&mut &file, b"other").unwrap();
@@ -117,7 +125,7 @@ fn a_digest_in_an_announced_trailer_is_verified() {
         assert_eq!(upload(&announced, &format!("{name}: sha-256=?\r\n")), 400);
         assert!(server.file_names().is_empty());
         assert_eq!(upload(&announced, &format!("X: y\r\n{name}: {digest}\r\n")), 201);
-        assert_eq!(upload(&announced, ""), 204, "it was announced, and did not come");
+        assert_eq!(upload(&announced, ""), 204, "the digest was announced, but not sent");
         std::fs::remove_file(server.directory().join("file")).unwrap();
     }
     // A digest that was not announced is ignored, because nothing was hashed.

@@ -1,4 +1,4 @@
-//! Names: which targets lead to a file. None leads out of the directory, and no open blocks.
+//! Names: which targets name a file. No target reaches a file outside the directory, and opening a file never blocks.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -381,7 +381,7 @@ fn files_from_before_1970_and_after_9999_are_served_without_a_date() {
         let tag = response.field("ETag").expect("a tag, whatever the date").to_owned();
         assert_eq!(client.ask("GET", "/files/file", &[&format!("If-None-Match: {tag}")]).status, 304, "{unix_s}");
         let range = client.ask("GET", "/files/file", &["Range: bytes=1-2", "If-Range: Thu, 01 Jan 1970 00:00:00 GMT"]);
-        assert_eq!(range.status, 200, "{unix_s}: it has been changed a moment ago");
+        assert_eq!(range.status, 200, "{unix_s}: the file was changed a moment ago");
         let since = "If-Modified-Since: Sat, 01 Jan 2000 00:00:00 GMT";
         assert_eq!(client.ask("GET", "/files/file", &[since]).status, if has_date { 304 } else { 200 }, "{unix_s}");
         // A file of the year 10000 has been modified since, although it has no Last-Modified.

@@ -114,7 +114,7 @@ fn a_304_has_the_fields_of_the_200_and_nothing_of_its_content() {
     for name in ["Content-Length", "Content-Type", "Content-Range", "Transfer-Encoding"] {
         assert_eq!(not_modified.field(name), None, "{name}");
     }
-    assert!(client.is_kept(), "no byte of content follows a 304");
+    assert!(client.is_kept(), "no content follows a 304");
 }
 
 #[test]
@@ -224,7 +224,7 @@ fn preconditions_of_an_upload_are_evaluated_before_its_content_is_sent() {
     for field in ["If-Match: \"other\"", "If-None-Match: *", "If-Unmodified-Since: Sun, 06 Nov 1994 08:49:37 GMT"] {
         let mut client = server.connect();
         client.send(head("PUT", "/files/existing", &[field, "Content-Length: 5", "Expect: 100-continue"]));
-        assert_eq!(client.response().status, 412, "{field}: and no 100 before it");
+        assert_eq!(client.response().status, 412, "{field}: without a 100 before it");
         assert_eq!(client.rest(), b"");
     }
 }

@@ -28,7 +28,7 @@ fn parts_of(response: &Response) -> Vec<Part> {
     let media_type = response.field("Content-Type").expect("a media type");
     let boundary = media_type.strip_prefix("multipart/byteranges; boundary=").expect("a boundary");
     assert!((1..=70).contains(&boundary.len()) && boundary.bytes().all(|byte| byte.is_ascii_alphanumeric()));
-    assert_eq!(response.field("Content-Range"), None, "the parts have theirs");
+    assert_eq!(response.field("Content-Range"), None, "each part has its own");
     let mut rest = &response.content[..];
     let mut parts = Vec::new();
     let opening = format!("--{boundary}\r\n");
@@ -182,7 +182,7 @@ fn a_malformed_range_is_ignored() {
         "bytes 0-1",
         "items=0-1",
         "none",
-        // Abusive: longer than the file in all, or too many.
+        // Abusive: together longer than the file, or too many.
         "bytes=0-,0-",
         "bytes=0-,0-,0-,0-,0-,0-,0-,0-",
         "bytes=0-999,-1",
@@ -226,13 +226,17 @@ fn if_range_must_be_a_strong_tag_or_exactly_the_old_date() {
     set_modified(&server.directory().join("file"), NOV_1994);
     let mut client = server.connect();
     let weak = client.ask("HEAD", "/files/file", &[]).field("ETag").unwrap().to_owned();
-    assert!(weak.starts_with("W/"), "it has just been changed by others");
+    assert!(weak.starts_with("W/"), "another process has just changed the file");
     let condition = |validator: &str| format!("If-Range: {validator}");
     let status = |client: &mut Client, validator: &str| {
         client.ask("GET", "/files/file", &["Range: bytes=0-0", &condition(validator)]).status
     };
-    assert_eq!(status(&mut client, &weak), 200, "a weak tag names no version");
-    assert_eq!(status(&mut client, "Sun, 06 Nov 1994 08:49:37 GMT"), 200, "nor does its date");
+    assert_eq!(status(&mut client, &weak), 200, "a weak tag does not identify a version");
+    assert_eq!(
+        status(&mut client, "Sun, 06 Nov 1994 08:49:37 GMT"),
+        200,
+        "a recent date does not identify a version either"
+    );
     let tag = server.strong_tag("file");
     for (validator, expected) in [
         (&*tag, 206),

@@ -1,4 +1,4 @@
-//! Uploads that are refused: with the right status and a reason, as early as possible. The old file is unchanged, and
+//! Refused uploads: the server responds with the right status and a reason, as early as possible. The old file is unchanged, and
 //! the connection is kept if little content remains.
 
 use std::fs;

@@ -1,4 +1,4 @@
-//! Requests of these tests, and helpers for the file system.
+//! Helpers: requests, files and directories, and the tracer of system calls.
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -131,7 +131,7 @@ pub(crate) fn roomy_directory(bytes: u64) -> Option<TempDir> {
             return TempDir::new_in(place).ok();
         }
     }
-    skipped(&format!("no place with room for {bytes} bytes"));
+    skipped(&format!("no directory has room for {bytes} bytes"));
     None
 }
 
@@ -149,7 +149,7 @@ impl Tracer {
         if !works.is_ok_and(|status| status.success()) {
             let must_work = cfg!(target_os = "linux") && std::env::var_os("CI").is_some_and(|value| value == "true");
             assert!(!must_work, "strace is missing or not allowed");
-            skipped("strace is missing or not allowed: system calls are not looked at");
+            skipped("strace is missing or not allowed: system calls are not checked");
             return None;
         }
         Some(Tracer { calls: format!("trace={calls}"), log: NamedTempFile::new().expect("a file for the trace") })

@@ -88,7 +88,7 @@ fn if_two_uploads_do_not_both_fit_one_gets_507() {
     let mut clients = [server.connect(), server.connect()];
     for (number, client) in clients.iter_mut().enumerate() {
         client.send(head("PUT", &format!("/files/{number}"), &[&length, "Expect: 100-continue"]));
-        assert_eq!(client.head().status, 100, "it would fit");
+        assert_eq!(client.head().status, 100, "each upload fits by itself");
     }
     clients.iter_mut().for_each(|client| client.send(&half));
     // Either of them may fail. Its space is then free for the other.

@@ -49,7 +49,7 @@ fn the_cleanup_removes_only_unlocked_temporary_files() {
         fs::read_dir(&shelf).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     left.sort();
     assert_eq!(left, [names[0], names[2], "file", names[3]]);
-    assert_eq!(server.file_names().len(), 5, "a directory that is not written to is not swept");
+    assert_eq!(server.file_names().len(), 5, "a directory without uploads is not cleaned up");
     server.put("file", b"bytes");
     assert_eq!(server.file_names(), [names[2], "file", "shelf", names[3]]);
 }

@@ -255,8 +255,8 @@ fn with_fsync_file_and_directory_are_flushed_before_the_response() {
 fn with_fsync_files_are_created_and_replaced_as_without_it() {
     let server = Start::new().directory().options(["--fsync"]).start();
     assert_eq!(server.store("PUT", "/files/file", &[], b"bytes").status, 201);
-    assert_eq!(server.store("PUT", "/files/file", &[], b"others").status, 204);
-    assert_eq!(server.content_of("file").unwrap(), b"others");
+    assert_eq!(server.store("PUT", "/files/file", &[], b"other").status, 204);
+    assert_eq!(server.content_of("file").unwrap(), b"other");
 }
 
 /// RFC 9110 §8.7 and §14.4: Content-Location has no effect, and Content-Range counts only for PUT.

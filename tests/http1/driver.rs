@@ -100,7 +100,7 @@ impl<S: Service> Driver<S> {
     /// The server processes its input until it can make no progress. Returns whether it made any.
     pub(crate) fn process(&mut self) -> bool {
         let mut has_progressed = false;
-        // Each step consumes a byte, ends a request, or ends the connection, so that their number is limited.
+        // Each step consumes a byte, ends a request, or ends the connection, so the number of steps is limited.
         for _ in 0..1_000_000 {
             if self.connection.process(&mut self.service, &mut self.shared, &self.now) == Step::Idle {
                 return has_progressed;

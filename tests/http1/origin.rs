@@ -1,5 +1,5 @@
-//! Fetch §3.2 and §3.3 (Origin), Fetch Metadata §2 (Sec-Fetch-Site): writes that a page of another site makes a browser
-//! send.
+//! Fetch §3.2 and §3.3 (Origin), Fetch Metadata §2 (Sec-Fetch-Site): writes that a browser sends on
+//! behalf of a page of another site.
 
 use crate::script::routes_script;
 

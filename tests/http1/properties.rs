@@ -198,7 +198,7 @@ fn splits_of(bytes: &[u8], split_points: &[Index]) -> Vec<usize> {
     splits
 }
 
-fn finals(transcript: &Transcript) -> Vec<ParsedResponse> {
+fn final_responses(transcript: &Transcript) -> Vec<ParsedResponse> {
     let methods: Vec<&str> = transcript.requests.iter().map(|request| request.method).collect();
     parse_responses(&transcript.output, &methods).into_iter().filter(|response| !response.is_interim()).collect()
 }
@@ -215,14 +215,14 @@ fn assert_parsed_the_same(bytes: &[u8], split_points: &[Index], read_mode: ReadM
     let (whole, whole_closed) = run_and_half_close(bytes, &[], ReadMode::Immediate);
     let (split, split_closed) = run_and_half_close(bytes, &splits_of(bytes, split_points), read_mode);
     for (whole, split) in [(&whole, &split), (&whole_closed, &split_closed)] {
-        assert_eq!(finals(whole), finals(split));
+        assert_eq!(final_responses(whole), final_responses(split));
         assert_eq!(whole.requests, split.requests);
         assert_eq!(whole.eof_sent, split.eof_sent);
     }
     // One response to each request, and possibly one to a protocol error in none of them.
-    let (responses, requests) = (finals(&whole_closed).len(), whole_closed.requests.len());
+    let (responses, requests) = (final_responses(&whole_closed).len(), whole_closed.requests.len());
     assert!(responses == requests || responses == requests + 1, "{responses} responses to {requests} requests");
-    assert!(whole.eof_sent || finals(&whole).iter().all(|response| !response.says_close()));
+    assert!(whole.eof_sent || final_responses(&whole).iter().all(|response| !response.says_close()));
 }
 
 proptest! {
@@ -247,7 +247,7 @@ proptest! {
         let processed = last.map_or(requests.len(), |last| last + 1);
         let expected: Vec<ReceivedRequest> = requests[..processed].iter().map(|request| request.expected.clone()).collect();
         prop_assert_eq!(&transcript.requests, &expected);
-        prop_assert_eq!(finals(&transcript).len(), processed);
+        prop_assert_eq!(final_responses(&transcript).len(), processed);
         prop_assert_eq!(transcript.eof_sent, last.is_some());
     }
 

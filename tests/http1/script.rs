@@ -163,7 +163,7 @@ impl Script {
         for splits in self.splits() {
             let (transcript, mut driver) = self.run(&self.bytes, &splits, ReadMode::Immediate, false);
             let before = parse_responses(&transcript.output, &methods(&transcript));
-            assert!(before.iter().all(ParsedResponse::is_interim), "the response comes too early: {before:?}");
+            assert!(before.iter().all(ParsedResponse::is_interim), "the server responds too early: {before:?}");
             assert!(!transcript.eof_sent);
             let transcript = driver.half_close();
             let responses = parse_responses(&transcript.output, &methods(&transcript));

@@ -98,7 +98,7 @@ fn evaluate_preconditions<B>(request: &Request<'_>, now: &Now) -> Response<'stat
     }
 }
 
-/// Content of equal bytes.
+/// Content in which every byte is the same.
 #[derive(Debug)]
 pub(crate) struct TestSource {
     left: u64,
@@ -164,7 +164,7 @@ impl Sink for TestSink {
     type Source = TestSource;
 
     fn write(&mut self, content: &[u8], _: &Now) -> Result<usize, Box<Response<'static, TestSource>>> {
-        assert!(!content.is_empty(), "a sink gets no empty piece");
+        assert!(!content.is_empty(), "a sink never gets an empty piece");
         let taken = content.len().min(self.taken_max);
         match self.bytes_left.checked_sub(taken) {
             Some(left) => self.bytes_left = left,

@@ -73,11 +73,12 @@ impl Kind {
         child.arg(env::current_exe().unwrap()).arg(modules.join(" ")).args(&mount);
         child.env("TMPDIR", place.path().join("mounted")).env(GRANULARITY, self.time_granularity_ns.to_string());
         let output = child.output().unwrap();
-        let [words, errors] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
-        let passed = words.split_once("test result: ok. ").and_then(|(_, rest)| rest.split(' ').next()?.parse().ok());
+        let [stdout, stderr] =
+            [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+        let passed = stdout.split_once("test result: ok. ").and_then(|(_, rest)| rest.split(' ').next()?.parse().ok());
         match passed {
             Some(passed) if output.status.success() => Ok(passed),
-            _ => panic!("on {}: {words}{errors}", self.name),
+            _ => panic!("on {}: {stdout}{stderr}", self.name),
         }
     }
 }
@@ -120,6 +121,6 @@ pub(crate) fn run_on_each_file_system(modules: &[&str], tests_min: usize) {
             Err(reason) => report.push_str(&format!("on {}: skipped, {reason}\n", kind.name)),
         }
     }
-    // Not with `print!`, whose output is hidden when the test passes.
+    // The test harness would hide the output of `print!` when the test passes.
     io::stdout().write_all(format!("\n{report}").as_bytes()).unwrap();
 }

@@ -10,7 +10,7 @@ use rustix::process::Signal;
 
 use crate::harness::{Client, Server, noise, wait_until};
 
-/// How many connections the test of their number opens.
+/// How many connections `a_thousand_connections_at_once_are_served_in_every_round` opens.
 const MANY: usize = 1000;
 
 #[test]
@@ -195,14 +195,14 @@ fn endless_pipelining_without_reading_takes_a_bounded_amount_of_memory() {
     });
     assert_eq!(server.get("/echo/served-beside-them").status, 200);
     let cost_kib = server.resident_peak_kib().saturating_sub(idle_kib);
-    assert!(cost_kib <= BUFFERS_KIB_MAX * floods.len() as u64, "{cost_kib} KiB for {} floods", floods.len());
-    // The connections still work: a client that reads after all gets its responses.
+    assert!(cost_kib <= BUFFERS_KIB_MAX * floods.len() as u64, "{cost_kib} KiB for {} clients", floods.len());
+    // The connections still work: a client that starts to read gets its responses.
     for flood in &mut floods {
         (0..100).for_each(|_| assert_eq!(flood.response().status, 200));
     }
 }
 
-/// Sends requests until the server reads no more, which must be long after its first responses.
+/// Sends requests until the server reads no more, which must be after many responses.
 fn flood_until_stuck(server: &Server, request: &str) -> Client {
     // More than fits into all buffers between two sockets.
     const BYTES_MAX: usize = 128 * 1024 * 1024;
@@ -218,7 +218,7 @@ fn flood_until_stuck(server: &Server, request: &str) -> Client {
         match client.stream.write(&requests.as_bytes()[sent % requests.len()..]) {
             Ok(bytes) => sent += bytes,
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                // A server that is still busy may yet read more.
+                // A server that is still busy may read more.
                 let worked_before = std::mem::replace(&mut worked, server.processor_time());
                 if worked == worked_before {
                     assert!(sent >= FLOOD_BYTES_MIN, "stuck after {sent} bytes");

@@ -1,4 +1,4 @@
-//! A low limit on descriptors: clients beyond the connection limit wait in the backlog, and the server does not spin.
+//! A low limit on descriptors: clients above the connection limit wait in the backlog, and the server does not spin.
 
 use std::time::{Duration, Instant};
 

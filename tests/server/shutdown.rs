@@ -10,8 +10,7 @@ use crate::harness::{Client, PROMPTLY, Server, Start, noise, wait_until};
 
 const MIB: usize = 1024 * 1024;
 
-/// How long responses and uploads in progress may take, and by when the server must have exited even on a busy
-/// machine.
+/// How long responses and uploads in progress may take.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 const SHUTDOWN_TIMEOUT_ON_A_BUSY_MACHINE: Duration = Duration::from_secs(18);
 

@@ -183,7 +183,7 @@ fn the_unspecified_ipv6_address_includes_ipv4() {
     assert_eq!(Client::connect(address).get("/").status, 200, "over IPv6");
 }
 
-/// The address fe80:… of an interface means nothing without the interface. Its banner is what a client takes.
+/// A link-local address (fe80:…) is only valid together with its interface. The banner has a URL that clients accept.
 #[test]
 fn a_link_local_address_is_served() {
     let Some((address, interface)) = link_local_address() else {

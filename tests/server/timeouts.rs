@@ -13,7 +13,7 @@ use crate::harness::{Client, Server, Start, raise_descriptor_limit, wait_until};
 const TIMEOUT: Duration = Duration::from_secs(1);
 const TIMEOUT_AT_LEAST: Duration = Duration::from_millis(800);
 
-/// When the timeouts must have passed even on a busy machine.
+/// The longest that the server may take to notice a timeout, even on a busy machine.
 const TIMEOUT_ON_A_BUSY_MACHINE: Duration = Duration::from_secs(4);
 
 fn server() -> Server {

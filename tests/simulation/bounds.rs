@@ -27,12 +27,12 @@ pub(crate) fn check(usage: &Usage, connections_max: usize, open: usize) -> Resul
 /// Checks the usage when no event is left.
 pub(crate) fn check_quiescent(usage: &Usage) -> Result<(), String> {
     let only_the_pool = Usage { pooled_bytes: usage.pooled_bytes, ..Usage::default() };
-    first_violation(&[("nothing but the pool is left", *usage == only_the_pool)], usage)
+    first_violation(&[("only the buffer pool uses memory", *usage == only_the_pool)], usage)
 }
 
 fn first_violation(holds: &[(&str, bool)], usage: &Usage) -> Result<(), String> {
     match holds.iter().find(|(_, holds)| !holds) {
-        Some((law, _)) => Err(format!("violated: {law}: {usage:?}")),
+        Some((bound, _)) => Err(format!("violated: {bound}: {usage:?}")),
         None => Ok(()),
     }
 }

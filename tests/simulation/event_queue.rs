@@ -13,7 +13,7 @@ pub(crate) enum Event {
     },
     ToServer(usize),
     ToClient(usize),
-    /// Calls the client, which asked for it.
+    /// Calls a client that has scheduled this call.
     Wake(usize),
     /// Delivers a readiness notification that a fault has delayed.
     Notify(usize),

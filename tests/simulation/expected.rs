@@ -1,4 +1,4 @@
-//! What a campaign must see at least once. What never happens is not tested.
+//! The events that must occur at least once in a campaign. An event that never occurs is not tested.
 
 use spindle::http1::protocol_error::ProtocolError;
 

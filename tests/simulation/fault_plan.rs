@@ -29,7 +29,7 @@ pub(crate) struct FaultPlan {
     pub crashes: Vec<Crash>,
 }
 
-/// So many of 65,536 that nearly each call takes seconds.
+/// A rate in 65,536 at which nearly each call takes seconds.
 const SLOW_ALWAYS: u16 = 60_000;
 
 impl FaultPlan {
@@ -68,7 +68,7 @@ impl FaultPlan {
     /// Applies the plan to the disk, until the next crash if there is one.
     pub(crate) fn apply(&self, disk: &Disk, crash: Option<Crash>) {
         disk.others_may(external::actions());
-        // A disk that has become read-only would make the rest of the run uniform.
+        // After a disk has become read-only, every upload in the rest of the run fails.
         let failing = Enabled::all().without("another process acts").without("read-only from now on");
         match self {
             FaultPlan { failing: 1.., .. } => disk.fail(self.failing, failing),

@@ -1,5 +1,5 @@
-//! A model of the files, the oracle of what a client may read: the files that exist from the start, and each version
-//! that a client has uploaded. A name is a register: a reader must get a complete version that can be the latest one.
+//! A model of the files, which decides what a client may read: the files that exist from the start, and each version
+//! that a client has uploaded. A reader must get a complete version, and one that can be the latest.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -54,7 +54,7 @@ pub(crate) struct Possible {
 
 type Content = Rc<[u8]>;
 
-/// Content that identifies itself: above a few bytes no two numbers give the same.
+/// Content number `number`. Unless it is only a few bytes long, no other number has the same content.
 pub(crate) fn content(number: u64, bytes: usize) -> Rc<[u8]> {
     thread_local! {
         /// A cache, since most runs use the same contents.
@@ -119,7 +119,7 @@ impl FileModel {
         self.version(id).is_refused = true;
     }
 
-    /// Checks what a client has read: it sent the request at `asked_ns` and had the whole response at `got_ns`. `found`
+    /// Checks what a client has read: it sent the request at `requested_ns` and had the whole response at `got_ns`. `found`
     /// is `None` if no file was found.
     pub(crate) fn may_read(
         &self,
@@ -138,7 +138,7 @@ impl FileModel {
         };
         let same: Vec<&Version> = versions.iter().filter(|version| *version.content == *found).collect();
         if same.is_empty() {
-            return Err(format!("{name} contains {} bytes that are no uploaded version", found.len()));
+            return Err(format!("{name} contains {} bytes, which are not an uploaded version", found.len()));
         }
         if same.iter().all(|version| version.sent_ns > got_ns || version.is_refused) {
             return Err(format!("{name} contains a refused version"));
@@ -175,7 +175,7 @@ impl FileModel {
     }
 }
 
-/// Whether a version, or the absence of a file (`None`), was replaced before `asked_ns`: a version that was sent after
+/// Whether a version, or the absence of a file (`None`), was replaced before `requested_ns`: a version that was sent after
 /// it was acknowledged has been acknowledged by then.
 fn is_superseded(versions: &[Version], of: Option<&Version>, requested_ns: u64) -> bool {
     versions.iter().any(|later| {

@@ -114,8 +114,8 @@ impl Log for Capture {
     fn flush(&self) {}
 }
 
-/// Starts to capture the log and the panics of this thread for a run. Errors are always kept, other lines only with
-/// `keeps_all`.
+/// Starts to capture the log and the panics of this thread for a run. Errors are always kept; other lines are kept only if
+/// `keeps_all` is set.
 pub(crate) fn begin(seed: u64, keeps_all: bool) {
     static ONCE: std::sync::Once = std::sync::Once::new();
     ONCE.call_once(|| {

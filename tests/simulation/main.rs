@@ -38,19 +38,19 @@ ranges_of_seeds! {
     runs_of_generated_seeds_violate_no_invariant_3 3;
 }
 
-/// Seeds that once found a fault, with the fault. Changes to the simulation change what a seed generates, so they may
+/// Seeds that once found a bug, with the bug. Changes to the simulation change what a seed generates, so they may
 /// no longer find it.
 const REGRESSIONS: &[(u64, &str)] = &[
     (
         73_316_539_214_875,
-        "an entry that was too early made an upload overdue whose deadline was still to come, behind a slow disk call",
+        "after a slow disk call, an upload timed out before its deadline, because its entry in the deadlines was too early",
     ),
-    (2_172_410, "the time to read a response began before the disk had taken half a minute to give it"),
+    (2_172_410, "the write-stall timeout started before the disk call of half a minute that produced the response"),
     (
         2_328_551,
-        "deadlines were judged by the last of many full polls, which reported what had arrived before the first",
+        "deadlines were judged after the last of many full polls, although it reported only what had arrived before the first",
     ),
-    (2_144_121, "an archive that was cut off at the end of the server had a plain end, and passed for complete"),
+    (2_144_121, "an archive that shutdown cut off ended with a half-close instead of a reset, and looked complete"),
 ];
 
 #[test]

@@ -25,7 +25,7 @@ const CONNECT_ATTEMPTS: u32 = 3000;
 /// The wall clock's time at the start of a run.
 pub(crate) const START_UNIX_NS: u64 = 1_784_111_777_000_000_000;
 
-/// From so many flights on a link its packets are no longer cut to a few bytes.
+/// After so many flights on a link, its packets are no longer cut to a few bytes.
 const FLIGHTS_CUT: u64 = 200;
 
 /// More events than happen at one time.
@@ -63,7 +63,7 @@ pub(crate) struct NetworkState {
     pub open: usize,
     pub coverage: Coverage,
     pub trace: Trace,
-    /// How long the server had worked before it slept last, and when it woke up.
+    /// How long the server had worked before its last sleep, and when it woke up.
     worked_ns: u64,
     awake_ns: Option<u64>,
     /// When the shutdown signal was sent.
@@ -238,7 +238,7 @@ impl NetworkState {
             happened += 1;
             assert!(
                 happened < EVENTS_AT_ONCE_MAX,
-                "the simulated network does not come to an end: {:?}",
+                "the events of the simulated network never end: {:?}",
                 self.events.next()
             );
             let Some((at_ns, event)) = self.events.pop() else { break };
@@ -374,7 +374,7 @@ impl NetworkState {
     }
 
     fn call_clients(&mut self) {
-        // A call may lead to further calls, even of the same client. This ends because a client asks for a call only if
+        // A call may lead to further calls, even of the same client. This ends because a client schedules a call only if
         // it has done something.
         while let Some(link) = self.calls.pop_front() {
             let Some(mut client) = self.clients[link].take() else { continue };
@@ -474,7 +474,7 @@ impl NetworkState {
     pub(crate) fn start_server(&mut self) {
         self.backlogs = Some(vec![VecDeque::new(); self.settings.listeners]);
         self.ready.clear();
-        // A signal that was sent before the start has ended no server.
+        // A signal that was sent before the start has no effect on this process.
         if self.signal_ns.is_some() {
             self.push_ready(Ready::Signal);
         }

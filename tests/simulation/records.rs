@@ -26,7 +26,7 @@ pub(crate) struct ObservedRecord {
     pub outcome: Outcome,
     pub first_byte_ns: Option<u64>,
     pub total_ns: u64,
-    /// When the observer was given it.
+    /// When the observer got the record.
     pub at_ns: u64,
 }
 
@@ -82,7 +82,7 @@ pub(crate) fn check(link: &Link, records: &[&ObservedRecord]) -> Result<(), Stri
         }
     }
     match skip_interim(rest)? {
-        // After a crash nobody recorded the exchange in progress.
+        // The exchange in progress at a crash has no record.
         _ if link.was_crashed => Ok(()),
         [] => Ok(()),
         more => Err(format!("{} bytes were sent without a record", more.len())),
@@ -101,7 +101,7 @@ pub(crate) fn check_exchanges(link: &Link, records: &[&ObservedRecord]) -> Resul
                 let checked = check_exchange(record, exchange, response);
                 checked.map_err(|about| format!("{about}: {record:?} of {exchange:?}"))?;
             }
-            // After a crash nobody recorded it.
+            // The exchange in progress at a crash has no record.
             (None, Some(_)) if link.was_crashed => {}
             (None, Some(_)) => return Err(format!("no record of {exchange:?}")),
             // The record of an incomplete head has no request.
@@ -129,8 +129,8 @@ fn check_exchange(
             response.status != 408 && record.outcome != Outcome::Complete,
             "a complete response that is recorded as incomplete",
         ),
-        (!response.received_bytes.contains(&record.received_bytes), "another length of what was received"),
-        (record.sent_bytes != response.sent_bytes, "another length of what was sent"),
+        (!response.received_bytes.contains(&record.received_bytes), "a wrong number of received bytes"),
+        (record.sent_bytes != response.sent_bytes, "a wrong number of sent bytes"),
         (record.first_byte_ns.is_none_or(|first_ns| first_ns > record.total_ns), "no time of the first byte"),
         (record.total_ns > took_ns, "a longer time than it took"),
     ];

@@ -32,8 +32,8 @@ const QUIESCENT_NS: u64 = HOSTILE_UNTIL_NS + 1800 * SECOND;
 /// How long a shutdown may take besides the server's own work. It gives responses ten seconds.
 const END_NS: u64 = 10 * SECOND + 100 * MILLISECOND;
 
-/// The usage is checked once in so many turns, since a check reads all sessions.
-const TURNS_PER_LOOK: u64 = 16;
+/// The usage is checked once in so many turns, because a check reads all sessions.
+const TURNS_PER_CHECK: u64 = 16;
 
 /// More turns than any run needs.
 const TURNS_MAX: u64 = 2_000_000;
@@ -232,7 +232,7 @@ impl Run {
                 return Ok(ServerExit::ShutDown);
             }
             let is_quiescent = self.network.inner.borrow().is_quiescent;
-            let usage = (is_quiescent || turn % TURNS_PER_LOOK == 0).then(|| server.usage());
+            let usage = (is_quiescent || turn % TURNS_PER_CHECK == 0).then(|| server.usage());
             self.check_turn(usage.as_ref())?;
         }
         Err(format!(
@@ -390,14 +390,14 @@ fn clean_up(disk: &Disk) -> Result<(), String> {
     for name in
         ["after-restart", "dir/after-restart", "up/after-restart", "others/after-restart", "others/box/after-restart"]
     {
-        let path = RelativePath::from_segments(name.split('/')).map_err(|_| format!("{name} is no name"))?;
+        let path = RelativePath::from_segments(name.split('/')).map_err(|_| format!("{name} is not a valid path"))?;
         let upload = directory.begin_upload(&path, UploadMode::Replace, Some(0), false);
         let published = upload.and_then(|upload| upload.commit(START_UNIX_NS, |_| true));
         match published {
             Ok(_) => {}
             // Another process has moved the directory away.
             Err(StorageError::ParentMissing) if name.starts_with("others/box/") => {}
-            Err(error) => return Err(format!("the directory of {name} takes no upload: {error}")),
+            Err(error) => return Err(format!("the directory of {name} does not accept an upload: {error}")),
         }
     }
     Ok(())

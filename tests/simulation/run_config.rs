@@ -1,6 +1,6 @@
 //! Which run to make: a seed, possibly reduced to some of its clients and requests.
 
-/// The parameters of a run. All else comes from the seed.
+/// The parameters of a run. Everything else is generated from the seed.
 #[derive(Clone, Debug)]
 pub(crate) struct RunConfig {
     pub seed: u64,

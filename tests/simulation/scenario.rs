@@ -73,8 +73,7 @@ impl Scenario {
         let hostile = one_of(random, &[0, 0, 1, 2, 4, 12]);
         let scarcity = random.u8(..6);
         let fault_plan = FaultPlan::new(random);
-        // If each disk call takes seconds, a client that also waits for a connection would wait longer than any client
-        // does.
+        // If each disk call takes seconds, a client that also waits for a connection would wait longer than any client does.
         let scarcity = if fault_plan.is_slow_always() { u8::MAX } else { scarcity };
         let has_evictable_load = scarcity == 1 && random.bool();
         // Each of these clients occupies a connection while it gets a response.
@@ -276,7 +275,7 @@ fn honest(
     requests.truncate(config.requests_max);
     let behaviour = generate::behaviour(scenario, &path, random);
     if behaviour.reads_every_ns > 0 {
-        // With a smaller buffer it would be slower than the server allows.
+        // With a smaller buffer the client would read more slowly than the server allows.
         path.client_buffer_bytes = 65_536;
     }
     let client = Honest::new(requests, behaviour, model, path, listener);

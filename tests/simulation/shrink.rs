@@ -12,7 +12,7 @@ pub(crate) fn shrink(seed: u64, failure: &str) -> (RunConfig, String) {
     let mut search = Search { kind: kind(failure), attempts: 0, least: (whole.clone(), failure.to_owned()) };
     let clients = run(&whole).clients;
     let mut only: Vec<usize> = (0..clients).collect();
-    // Two clients may both become superfluous only when a third is left out, so all are tried twice.
+    // A client may become superfluous only after a later one was left out, so all are tried twice.
     for _ in 0..2 {
         for client in only.clone() {
             let fewer: Vec<usize> = only.iter().copied().filter(|other| *other != client).collect();

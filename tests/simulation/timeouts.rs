@@ -1,4 +1,4 @@
-//! The server's timeouts, seen from outside. What happens at each of its sockets is noted, and no wait may take longer
+//! Checks the server's timeouts from outside. The events at each of its sockets are recorded, and no wait may take longer
 //! than its limit, whatever the client does.
 
 use spindle::http1::limits::{
@@ -27,7 +27,7 @@ impl Moment {
     }
 }
 
-/// What happens at the server's socket.
+/// An event at the server's socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     Accepted,
@@ -37,12 +37,12 @@ pub(crate) enum Step {
     Sent(u64),
     /// A send found no room.
     Blocked,
-    /// The server has sent its end (FIN).
+    /// The server has half-closed.
     Ended,
     Closed,
 }
 
-/// What has happened at a connection's socket.
+/// The events at a connection's socket so far.
 #[derive(Default)]
 pub(crate) struct History {
     /// The total of bytes after each arrival, each read and each send.
@@ -54,7 +54,7 @@ pub(crate) struct History {
     pub closed: Option<Moment>,
     blocked: Option<Moment>,
     /// The time of the last progress of any kind.
-    moved: Option<Moment>,
+    progressed: Option<Moment>,
 }
 
 /// How long a client may take to empty a full send buffer.
@@ -76,7 +76,7 @@ impl History {
             self.blocked.get_or_insert(now);
             return exceeded;
         }
-        self.moved = Some(now);
+        self.progressed = Some(now);
         match step {
             Step::Accepted => self.accepted = Some(now),
             Step::Read(bytes) => add(&mut self.reads, now, bytes),
@@ -104,7 +104,7 @@ impl History {
             ("a client that does not read", self.blocked, write_stall_ns(send_buffer_bytes)),
             ("the client's end", self.ended, DRAIN_NS),
             ("a byte after the end", silent, DRAIN_SILENCE_NS),
-            ("anything", self.moved, IDLE_TIMEOUT_NS.max(write_stall_ns(send_buffer_bytes))),
+            ("anything", self.progressed, IDLE_TIMEOUT_NS.max(write_stall_ns(send_buffer_bytes))),
         ];
         waits.into_iter().find_map(|(what, since, limit_ns)| {
             let since = since?;

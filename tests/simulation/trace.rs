@@ -1,5 +1,5 @@
-//! The trace of a run: what the server, the clients and the network did, in order. A digest of it compares two runs of
-//! a seed; it is printed if somebody wants to read it.
+//! The trace of a run: what the server, the clients and the network did, in order. Its digest
+//! shows whether two runs of a seed are the same. It is printed only on request.
 
 use crate::simulation::network::MICROSECOND;
 

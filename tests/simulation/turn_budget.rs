@@ -1,11 +1,11 @@
-//! What one turn of the event loop may cost. The loop never turns twice without progress while no time passes, and each
-//! loop within a turn is bounded. The bounds repeat those of `src/server` as constants of their own: a test that
+//! Limits on the work of one turn of the event loop. The loop must not spin: only a few turns in a row may make no
+//! progress while no time passes. Each loop within a turn is bounded. The bounds repeat those of `src/server` as constants of their own: a test that
 //! imported them would accept any value.
 
 use std::collections::HashMap;
 
 /// The most turns in a row without visible progress and without time passing. A deadline that has passed may cost two.
-/// While a socket takes nothing, requests that were received before are answered without a call: up to 64 KiB of
+/// While a socket takes nothing, the server responds to requests that it received before without a call: up to 64 KiB of
 /// responses (`OUTPUT_BYTES_FULL`) of at least 64 bytes, 256 a turn (`STEPS_PER_DRIVE`).
 const IDLE_TURNS_MAX: u32 = 2 + 64 * 1024 / (64 * 256);
 

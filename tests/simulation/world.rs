@@ -70,7 +70,7 @@ impl<F: SentFile, const EVENTS: usize> World for SimulatedWorld<F, EVENTS> {
             sleep(&mut inner, timeout_ns);
         }
         self.events.clear();
-        // A connection that is no longer ready takes no event's place.
+        // A connection that is no longer ready gets no event.
         while self.events.len() < EVENTS {
             let Some(ready) = inner.ready.pop_front() else { break };
             self.events.extend(match ready {
@@ -214,7 +214,7 @@ impl<F> SimulatedTransport<F> {
         if inner.links[link].reset_has_arrived {
             return Err(ErrorKind::ConnectionReset.into());
         }
-        assert!(!inner.links[link].server_has_ended, "nothing is sent after the end");
+        assert!(!inner.links[link].server_has_ended, "nothing is sent after the half-close");
         let room = inner.links[link].room();
         let is_blocked = room > 0 && inner.fault(link, faults.blocked_send, "send would block");
         if is_blocked {
@@ -326,7 +326,7 @@ impl<F: SentFile> Transport for SimulatedTransport<F> {
         if link.reset_has_arrived {
             return Err(ErrorKind::NotConnected.into());
         }
-        assert!(!link.server_has_ended, "the end is sent once");
+        assert!(!link.server_has_ended, "the server half-closes once");
         if (inner.is_off)() {
             return Ok(());
         }

@@ -228,9 +228,10 @@ impl Trial {
         let before = disk.read(&self.name());
         let directory = Self::open(disk).unwrap();
         let path = path(&format!("{}/after", self.directory));
-        let mut upload = directory.begin_upload(&path, UploadMode::Replace, None, false).expect("it works again");
+        let mut upload =
+            directory.begin_upload(&path, UploadMode::Replace, None, false).expect("uploads succeed after a restart");
         upload.write(b"after").unwrap();
-        upload.commit(START_NS, |_| true).expect("it works again");
+        upload.commit(START_NS, |_| true).expect("uploads succeed after a restart");
         assert_eq!(disk.temporary_names(), [""; 0], "{}", context());
         assert_eq!(disk.read(&self.name()), before, "{}", context());
         assert_eq!(disk.descriptors(), 1, "{}", context());

@@ -141,7 +141,7 @@ fn nothing_outside_the_root_is_accessed_while_links_and_directories_are_swapped(
     assert!(runs > 1000, "{runs}");
 }
 
-/// A directory that is moved out takes along what is just being written to it, which nothing can prevent. Nothing else
+/// An upload in progress stays in its directory if that is moved out of the root. No call can prevent that. Nothing else
 /// outside the root changes.
 #[test]
 fn only_a_directory_that_is_moved_out_changes_outside_the_root() {

@@ -88,7 +88,7 @@ impl Server {
     }
 }
 
-/// All contents have the same length, so that the tags do not differ by it.
+/// Content number `number`. All contents have the same length, because a tag contains the length.
 fn content(number: usize) -> String {
     format!("version {number:04}")
 }

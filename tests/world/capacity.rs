@@ -57,7 +57,7 @@ fn a_draining_connection_is_evicted_only_after_the_short_drain_timeout() {
     let new_client = network.client(SECOND).send(SECOND, get("/"));
     let mut server = TestServer::new(&network, 1);
     server.run_until(3 * SECOND);
-    let closed_ns = drained.closed_ns().expect("it is evicted");
+    let closed_ns = drained.closed_ns().expect("the draining connection is evicted");
     assert!((250..=270).contains(&((closed_ns - SECOND) / MILLISECOND)), "after {closed_ns} ns");
     assert_eq!(new_client.response_time_ns(closed_ns), 0);
 }
@@ -90,7 +90,7 @@ fn a_new_connection_is_evicted_only_after_the_time_for_its_first_request_to_arri
     assert_eq!((first.statuses(), second.statuses(), last.statuses()), (vec![200], vec![200], vec![200]));
     assert!(
         (250..=270).contains(&((silent.closed_ns().unwrap_or(0) - SECOND) / MILLISECOND)),
-        "it was not idle for longer"
+        "the connection was not idle for longer"
     );
 }
 

@@ -10,14 +10,14 @@ pub(crate) enum ReadMode {
     /// Everything, as soon as it arrives.
     Immediate,
     Never,
-    /// So many bytes at intervals.
+    /// A number of bytes at each interval.
     Steps {
         bytes: u64,
         every_ns: u64,
     },
 }
 
-/// A piece of what the server sends: bytes, or so many bytes of a file.
+/// A piece of the server's output: bytes, or a number of bytes of a file.
 pub(crate) enum Segment {
     Bytes(Vec<u8>),
     File(u64),
@@ -122,7 +122,7 @@ impl Connection {
         }
     }
 
-    /// Whether the client's actions no longer have any effect.
+    /// Whether the client has closed or reset the connection, so that its actions have no effect.
     pub(crate) fn is_gone(&self) -> bool {
         self.client_closed || self.is_reset || self.received.closed_ns.is_some() && self.buffered == 0
     }

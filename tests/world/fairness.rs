@@ -140,7 +140,7 @@ fn listeners_take_turns_at_capacity() {
     server.run_until(20 * MILLISECOND);
     assert!(
         second.iter().all(|client| client.statuses() == [200]),
-        "they wait no longer than the clients of the other listener"
+        "clients of one listener wait no longer than those of the other"
     );
     server.run_until(SECOND);
     assert!(first.iter().all(|client| client.statuses() == [200]));

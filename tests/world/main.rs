@@ -1,4 +1,4 @@
-//! The server's loop in a simulated world: clients follow scripts, the disk takes as long as a test says, and the clock
+//! The server's loop in a simulated world: clients follow scripts, each test sets how long the disk takes, and the clock
 //! is simulated. A wait of minutes takes no time, and every run is the same.
 //!
 //! `network.rs` and `client.rs` are the network, `world.rs` implements the loop's traits with it, `service.rs`

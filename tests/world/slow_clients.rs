@@ -20,8 +20,8 @@ fn a_client_that_never_reads_is_closed_after_its_timeout_and_does_not_affect_oth
     assert!(network.waits() - waits_before <= 2, "{} turns without any event", network.waits() - waits_before);
 
     server.run_until(60 * SECOND);
-    // The write-stall timeout of 30 s, extended by the time in which the slowest reader empties a buffer of 256 KiB: 16
-    // s.
+    // The write-stall timeout of 30 s, extended by the time in which the slowest reader empties a buffer of 256 KiB:
+    // 16 s.
     assert_eq!(stuck.closed_s(), Some(46.0));
     for (sent_ns, other) in &others {
         assert!(other.response_time_ns(*sent_ns) < MILLISECOND);

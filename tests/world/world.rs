@@ -47,7 +47,7 @@ impl<const EVENTS: usize> World for TestWorld<EVENTS> {
         if inner.pending.is_empty() && timeout != Some(Duration::ZERO) {
             let timeout_ns = timeout.map(|timeout| self.network.now_ns() + timeout.as_nanos() as u64);
             let wake_ns = timeout_ns.into_iter().chain(inner.next_ns()).min();
-            let wake_ns = wake_ns.expect("the loop waits for ever although the test expects it to go on");
+            let wake_ns = wake_ns.expect("the loop waits for ever although the test is not over");
             self.network.clock.set(wake_ns);
             inner.run_due_actions();
         }
@@ -151,7 +151,7 @@ impl Transport for TestTransport {
     type File = TestFile;
 
     fn receive(&mut self, space: &mut [u8]) -> io::Result<Io> {
-        assert!(!space.is_empty(), "the loop receives into no empty slice");
+        assert!(!space.is_empty(), "the loop never receives into an empty slice");
         let mut inner = self.network.inner.borrow_mut();
         inner.calls += 1;
         let call_ns = inner.settings.call_ns;
@@ -183,7 +183,7 @@ impl Transport for TestTransport {
     }
 
     fn send(&mut self, bytes: &[u8], _more: bool) -> io::Result<Io> {
-        assert!(!bytes.is_empty(), "the loop sends no empty slice");
+        assert!(!bytes.is_empty(), "the loop never sends an empty slice");
         self.send_segment(Segment::Bytes(bytes.to_vec()), |_| 0)
     }
 

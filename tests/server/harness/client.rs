@@ -186,7 +186,7 @@ impl Client {
         rest
     }
 
-    /// Waits for bytes or the end of the connection, and returns whether either came in time. Reads nothing.
+    /// Waits for bytes or the end of the connection. Returns whether one of them arrived in time. Reads nothing.
     pub(crate) fn is_readable_within(&self, timeout: Duration) -> bool {
         self.stream.set_read_timeout(Some(timeout)).expect("a timeout");
         let peeked = self.stream.peek(&mut [0]);

@@ -15,7 +15,7 @@ pub(crate) use server::{Exited, Server, Start};
 /// How long any wait may take before its test fails: far longer than it takes on any machine.
 pub(crate) const WAIT_MAX: Duration = Duration::from_secs(20);
 
-/// By when something that must happen at once has happened even on a busy machine. Less than the ten seconds that a graceful
+/// The longest that something that must happen at once may take, even on a busy machine. Less than the ten seconds that a graceful
 /// shutdown may take, and than the five seconds that a connection may be silent while it drains.
 pub(crate) const PROMPTLY: Duration = Duration::from_secs(4);
 
@@ -26,7 +26,7 @@ pub(crate) const PROMPTLY: Duration = Duration::from_secs(4);
 pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let started = Instant::now();
     while !condition() {
-        assert!(started.elapsed() < WAIT_MAX, "waited in vain for {what}");
+        assert!(started.elapsed() < WAIT_MAX, "timed out while waiting for {what}");
         std::thread::sleep(Duration::from_millis(2));
     }
 }

@@ -61,8 +61,8 @@ impl Server {
     }
 }
 
-/// Raises this process's soft limit on descriptors to the hard limit: it contains the clients' ends of thousands of
-/// connections.
+/// Raises this process's soft limit on descriptors to the hard limit: it has the clients' ends of thousands of connections
+/// open.
 pub(crate) fn raise_descriptor_limit() {
     static RAISED: Once = Once::new();
     RAISED.call_once(|| {

@@ -15,7 +15,7 @@ use super::{Client, Response, WAIT_MAX, wait_until};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_spindle");
 
-/// A builder: how to start a server.
+/// Builds the command that starts a server.
 pub(crate) struct Start {
     options: Vec<String>,
     port: Option<String>,
@@ -154,7 +154,7 @@ impl Start {
             // The banner of a shared folder also contains the host name, which is left out here.
             .filter_map(|address| address.trim_end_matches('/').parse().ok())
             .collect();
-        assert!(!addresses.is_empty(), "no banner but {banner:?}; {}", running.stderr());
+        assert!(!addresses.is_empty(), "no banner, but {banner:?}; {}", running.stderr());
         Server { running, banner, addresses }
     }
 

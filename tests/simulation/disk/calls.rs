@@ -1,4 +1,4 @@
-//! The disk as storage calls it.
+//! The disk's implementation of [`FileSystem`].
 
 use std::cell::Cell;
 use std::fmt;

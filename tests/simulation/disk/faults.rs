@@ -231,7 +231,7 @@ impl Faults {
         self.script.push((call, number, event));
     }
 
-    /// Whether the script is complete.
+    /// Whether every scripted event has happened.
     pub(crate) fn is_played(&self) -> bool {
         self.script.is_empty()
     }

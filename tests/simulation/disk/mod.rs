@@ -7,13 +7,13 @@
 //!   faults.
 //! - `faults` decides which call has which fault.
 //! - `others` is for tests and other processes.
-//! - `power` knows what is not on the disk yet, and what a power cut leaves. `settings::Loss` says what may be lost and
-//!   on which systems.
+//! - `power` tracks the changes that are not on the disk yet, and computes the states after a power cut.
+//!   `settings::Loss` says what may be lost, and on which systems.
 //!
 //! tests/file_system tests this disk and the real one against the same contract.
 
 #![allow(dead_code, reason = "several test programs include this, and none uses all of it")]
-#![allow(clippy::expect_used, reason = "a test may stop where it stands")]
+#![allow(clippy::expect_used, reason = "a test may panic")]
 
 mod calls;
 mod faults;
@@ -249,7 +249,7 @@ impl Machine {
         self.next_inode = 1 + self.tree.nodes.iter().map(|node| node.inode).max().unwrap_or(1);
         for &node in &reachable {
             if !numbers.insert(self.node(node).inode) {
-                // Its inode number had been given to another file. Both exist, so it was not freed on the disk.
+                // Another file has got its inode number. Both files exist now, so the inode was not freed on the disk.
                 self.node_mut(node).inode = self.next_inode;
                 self.next_inode += 1;
             }

@@ -1,4 +1,4 @@
-//! What tests and other processes see and do. They need no permission and are never refused.
+//! How tests and other processes read and change the tree. Permissions do not apply to them.
 //!
 //! Paths start at the served directory, or with `/` at the top, which contains `/served` and `/outside`.
 
@@ -83,7 +83,7 @@ impl Machine {
         self.tree.resolve(SERVED, path.as_bytes(), Lookup { follow_last: false, beneath: None })
     }
 
-    /// Gives a new node a name. It replaces what had that name.
+    /// Adds a new node under a name, and replaces an existing node of that name.
     fn put(&mut self, path: &str, body: Body) -> Result<NodeId, Errno> {
         let (parent, name) = self.place(path)?;
         if let Some(existing) = self.tree.entries(parent)?.get(&name)
@@ -104,7 +104,7 @@ impl Machine {
         let Some(content) = changed.content_mut() else { return Err(Errno::INVAL) };
         let before = content.bytes.len() as u64;
         change(&mut content.bytes);
-        // It counts as written to the disk: what other processes may lose is not tested.
+        // The content counts as written to the disk: data loss of other processes is not tested.
         content.safe = content.bytes.len();
         content.lost.clear();
         let after = content.bytes.len() as u64;
@@ -188,7 +188,7 @@ fn file(content: &[u8]) -> Body {
 impl Disk {
     fn add(&self, path: &str, body: Body) -> NodeId {
         let mut machine = self.machine.borrow_mut();
-        let node = machine.put(path, body).expect("it can be added");
+        let node = machine.put(path, body).expect("the path can be created");
         machine.commit_all();
         node
     }
@@ -216,7 +216,7 @@ impl Disk {
     }
 
     pub(crate) fn permit(&self, path: &str, permissions: Permissions) {
-        assert!(self.act(&Action::Permit { path: path.to_owned(), permissions }), "{path} is there");
+        assert!(self.act(&Action::Permit { path: path.to_owned(), permissions }), "{path} exists");
     }
 
     /// Makes another process act. Returns whether it could.
@@ -283,7 +283,7 @@ impl Disk {
         self.machine.borrow().used_bytes
     }
 
-    /// What is outside of the served directory.
+    /// All paths outside of the served directory, as in [`everything`](Disk::everything).
     pub(crate) fn outside(&self) -> Vec<String> {
         let machine = self.machine.borrow();
         let mut found = Vec::new();

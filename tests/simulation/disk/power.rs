@@ -1,4 +1,4 @@
-//! What is not on the disk yet, what an fsync writes, and what a power cut leaves.
+//! The changes that are not on the disk yet, the effect of an fsync, and the states after a power cut.
 //!
 //! The tree is what processes see. The log contains each change that may not be on the disk, with the previous state. A
 //! state after a power cut is made by undoing changes.
@@ -88,8 +88,8 @@ impl Log {
         self.changes.clear();
     }
 
-    /// Writes the inode, or the entries, of a node. What an earlier fsync has failed to write is written only if it was
-    /// changed again.
+    /// Writes the inode, or the entries, of a node. A change that an earlier fsync has failed to write is written only if
+    /// the node was changed again.
     fn write_all_of(&mut self, node: NodeId) {
         let is_written = |logged: &&Logged| !logged.is_stuck && is_of(&logged.change, node);
         let written: Vec<Change> = self.changes.iter().filter(is_written).map(|logged| logged.change.clone()).collect();
@@ -134,7 +134,7 @@ impl Machine {
         }
     }
 
-    /// The effect of a failed fsync: the changes count as written, but are not.
+    /// The effect of a failed fsync: the kernel marks the changes as written, but they are not on the disk.
     pub(crate) fn fail_to_sync(&mut self, node: NodeId) {
         self.log.unsafe_nodes.remove(&node);
         if let Some(content) = self.node_mut(node).content_mut() {

@@ -2,7 +2,7 @@
 
 use rustix::io::Errno;
 
-/// What a power cut may lose. Each model allows all that the previous ones allow, and more.
+/// What a power cut may lose. Each model allows every loss of the previous models, and more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Loss {
     /// Nothing is recorded. A little faster, for runs without power cuts.
@@ -61,7 +61,7 @@ pub(crate) struct Settings {
     pub(crate) reports_free_bytes: bool,
     /// Whether files can have extended attributes.
     pub(crate) keeps_attributes: bool,
-    /// Whether a process can tell whether the machine was restarted.
+    /// Whether a process can find out that the machine was restarted.
     pub(crate) tells_boots: bool,
     /// Whether directory entries contain their kind.
     pub(crate) tells_kinds: bool,
@@ -115,7 +115,7 @@ impl Settings {
         }
     }
 
-    /// Linux on a file system without hard links, which has no unnamed files either.
+    /// Linux on a file system that has neither hard links nor unnamed files.
     pub(crate) fn without_links(seed: u64) -> Settings {
         Settings { unnamed_files: false, no_links: Some(Errno::PERM), ..Settings::linux(seed) }
     }
