@@ -84,15 +84,15 @@ fn an_entry_that_stays_is_listed_once_while_others_are_added_and_removed<S: Fixt
     let (system, root) = (fixture.system(), fixture.root());
     for number in 0..300 {
         fixture.add(&format!("stays-{number}"), "");
-        fixture.add(&format!("goes-{number}"), "");
+        fixture.add(&format!("removed-{number}"), "");
     }
     let mut entries = system.reopen_directory(&root).unwrap();
     let (mut stayed, mut number) = (0, 0);
     while let Some(entry) = system.next_entry(&mut entries) {
         stayed += usize::from(entry.unwrap().name.starts_with(b"stays"));
         if number < 300 {
-            assert_eq!(system.unlink(&root, format!("goes-{number}").as_bytes()), Ok(()));
-            assert!(system.create(&root, format!("comes-{number}").as_bytes()).is_ok());
+            assert_eq!(system.unlink(&root, format!("removed-{number}").as_bytes()), Ok(()));
+            assert!(system.create(&root, format!("added-{number}").as_bytes()).is_ok());
         }
         number += 1;
         assert!(number < 2000, "the listing does not end");

@@ -50,25 +50,25 @@ fn each_loss_model_allows_all_states_of_the_previous_one_and_more() {
         disk.rename(root, b"temporary", b"new")?;
         disk.unlink(root, b"old")
     };
-    let [none, ordered, journalled, cruel] =
-        [Loss::None, Loss::Ordered, Loss::Journalled, Loss::Cruel].map(|loss| states(loss, act));
+    let [none, ordered, journalled, unordered] =
+        [Loss::None, Loss::Ordered, Loss::Journalled, Loss::Unordered].map(|loss| states(loss, act));
     assert_eq!(none, BTreeSet::from([state(None, Some("content"))]));
     assert!(none.is_subset(&ordered) && none.len() < ordered.len());
     assert!(ordered.is_subset(&journalled) && ordered.len() < journalled.len());
-    assert!(journalled.is_subset(&cruel) && journalled.len() < cruel.len());
+    assert!(journalled.is_subset(&unordered) && journalled.len() < unordered.len());
     // If all changes are ordered, no file is torn. If only names are journalled, files may be torn. Only if nothing is
     // ordered both files may be missing.
     assert!(ordered.iter().all(|[_, new]| new.as_deref().is_none_or(|new| new == "content")));
     for torn in ["", "cont\\x00\\x00\\x00", "\\x00\\x00\\x00\\x00ent", "????ent"] {
         assert!(journalled.contains(&state(Some("old"), Some(torn))), "{torn} {journalled:?}");
     }
-    let unordered = state(None, None);
-    assert!(!journalled.contains(&unordered) && cruel.contains(&unordered));
+    let both_missing = state(None, None);
+    assert!(!journalled.contains(&both_missing) && unordered.contains(&both_missing));
 }
 
 #[test]
 fn a_file_that_is_flushed_in_the_right_order_survives() {
-    for loss in [Loss::Ordered, Loss::Journalled, Loss::Cruel] {
+    for loss in [Loss::Ordered, Loss::Journalled, Loss::Unordered] {
         let found = states(loss, |disk, root| {
             let file = write(disk, root)?;
             disk.sync(&file)?;
@@ -85,8 +85,8 @@ fn a_file_that_was_flushed_without_a_name_may_be_lost_if_nothing_is_ordered() {
     for (loss, is_flushed_again, is_safe) in [
         (Loss::Ordered, false, true),
         (Loss::Journalled, false, true),
-        (Loss::Cruel, false, false),
-        (Loss::Cruel, true, true),
+        (Loss::Unordered, false, false),
+        (Loss::Unordered, true, true),
     ] {
         let found = states(loss, |disk, root| {
             let file = disk.create_unnamed(root)?;
@@ -106,7 +106,7 @@ fn a_file_that_was_flushed_without_a_name_may_be_lost_if_nothing_is_ordered() {
 /// As on Linux: after the first error the pages count as clean, so that the next fsync writes nothing.
 #[test]
 fn a_later_flush_does_not_write_what_a_failed_one_lost() {
-    for loss in [Loss::Ordered, Loss::Journalled, Loss::Cruel] {
+    for loss in [Loss::Ordered, Loss::Journalled, Loss::Unordered] {
         let found = states(loss, |disk, root| {
             let file = write(disk, root)?;
             disk.at(Call::SyncFile, 1, Event::Fault("i/o error at sync of a file"));
@@ -122,7 +122,7 @@ fn a_later_flush_does_not_write_what_a_failed_one_lost() {
 
 #[test]
 fn a_killed_process_only_loses_files_without_a_name() {
-    let (disk, root) = disk(Loss::Cruel);
+    let (disk, root) = disk(Loss::Unordered);
     let file = write(&disk, &root).unwrap();
     let unnamed = disk.create_unnamed(&root).unwrap();
     assert_eq!(disk.write(&unnamed, b"nowhere"), Ok(7));

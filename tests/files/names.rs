@@ -234,9 +234,9 @@ const LINKS: [(&str, &str, &str, u16, u16); 13] = [
 fn no_link_leads_out_of_the_directory() {
     let outside = Outside::new();
     let server = outside.server();
-    for (name, leads_to, asked, to_read, to_write) in LINKS {
+    for (name, leads_to, requested, to_read, to_write) in LINKS {
         let link = server.directory().join(name);
-        let target = format!("/files/{asked}");
+        let target = format!("/files/{requested}");
         for method in ["PUT", "POST"] {
             symlink(leads_to, &link).unwrap();
             assert_eq!(server.get(&target).status, to_read, "{name} → {leads_to}");

@@ -122,13 +122,16 @@ fn a_sink_that_takes_a_byte_at_a_time_gets_all_content() {
         format!("POST {target} HTTP/1.1\r\nHost: h\r\n{coding}\r\n{content}")
     };
     let chunked = "Transfer-Encoding: chunked\r\n";
-    assert_eq!(assert_stays_open(request("/sip", "Content-Length: 5\r\n", "abcde"), &[201]).content(), b"abcde");
+    assert_eq!(
+        assert_stays_open(request("/byte-by-byte", "Content-Length: 5\r\n", "abcde"), &[201]).content(),
+        b"abcde"
+    );
     let chunks = "3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n";
-    assert_eq!(assert_stays_open(request("/sip", chunked, chunks), &[201]).content(), b"abcde");
-    assert_closes(request("/sip", chunked, "3\r\nabc\r\nx"), &[400]);
-    assert_incomplete(request("/sip", "Content-Length: 6\r\n", "abcde"), ContentIncomplete);
-    assert_stays_open(request("/limited-sip", "Content-Length: 9\r\n", "abcdefghi"), &[413]);
-    assert_closes(request("/limited-sip", chunked, "9\r\nabcdefghi\r\nx"), &[413]);
+    assert_eq!(assert_stays_open(request("/byte-by-byte", chunked, chunks), &[201]).content(), b"abcde");
+    assert_closes(request("/byte-by-byte", chunked, "3\r\nabc\r\nx"), &[400]);
+    assert_incomplete(request("/byte-by-byte", "Content-Length: 6\r\n", "abcde"), ContentIncomplete);
+    assert_stays_open(request("/limited-byte-by-byte", "Content-Length: 9\r\n", "abcdefghi"), &[413]);
+    assert_closes(request("/limited-byte-by-byte", chunked, "9\r\nabcdefghi\r\nx"), &[413]);
 }
 
 #[test]

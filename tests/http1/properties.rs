@@ -23,7 +23,18 @@ fn methods() -> impl Strategy<Value = &'static str> {
 }
 
 fn targets() -> impl Strategy<Value = &'static str> {
-    select(vec!["/", "/abc", "/a?b=c", "/%41", "/refuse", "/limited", "/sip", "/source/1500", "/nothing", "http://a/b"])
+    select(vec![
+        "/",
+        "/abc",
+        "/a?b=c",
+        "/%41",
+        "/refuse",
+        "/limited",
+        "/byte-by-byte",
+        "/source/1500",
+        "/nothing",
+        "http://a/b",
+    ])
 }
 
 fn field_lines() -> impl Strategy<Value = Vec<(String, String)>> {

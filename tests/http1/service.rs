@@ -21,7 +21,7 @@ pub(crate) const LIMITED_BYTES_MAX: usize = 8;
 ///
 /// - `/refuse`: 403, without reading the content. `/nothing`: 204.
 /// - `/limited`: a write is accepted up to [`LIMITED_BYTES_MAX`] (413 beyond).
-/// - `/sip`: a sink that takes one byte at a time. `/limited-sip`: the same, with the limit.
+/// - `/byte-by-byte`: a sink that takes one byte at a time. `/limited-byte-by-byte`: the same, with the limit.
 /// - `/source/N`: N bytes from a source. `/huge`: [`HUGE_BYTES`], too much for a case.
 /// - `/stream/N`: N bytes of unknown length. `/broken/N`: the same, but the source fails after them. `/slow/N`: the
 ///   same, but the source is pending before each piece.
@@ -55,8 +55,10 @@ impl Service for TestService {
             }
             b"/nothing" => Reply::Respond(Response::new(Status::NoContent)),
             b"/limited" if writes => Reply::Receive(TestSink { bytes_left: LIMITED_BYTES_MAX, taken_max: usize::MAX }),
-            b"/sip" if writes => Reply::Receive(TestSink { bytes_left: usize::MAX, taken_max: 1 }),
-            b"/limited-sip" if writes => Reply::Receive(TestSink { bytes_left: LIMITED_BYTES_MAX, taken_max: 1 }),
+            b"/byte-by-byte" if writes => Reply::Receive(TestSink { bytes_left: usize::MAX, taken_max: 1 }),
+            b"/limited-byte-by-byte" if writes => {
+                Reply::Receive(TestSink { bytes_left: LIMITED_BYTES_MAX, taken_max: 1 })
+            }
             _ if writes => Reply::Receive(TestSink { bytes_left: usize::MAX, taken_max: usize::MAX }),
             _ if number_after(path, b"/source/").is_some() => {
                 respond_with(TestSource::of_length(number_after(path, b"/source/").unwrap_or_default()))

@@ -17,13 +17,13 @@ const MANY: usize = 1000;
 fn a_request_sent_byte_by_byte_gets_its_response() {
     let server = Server::with_directory();
     let mut client = server.connect();
-    let request = "POST /files/crumbs HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
+    let request = "POST /files/file HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
     for byte in request.as_bytes() {
         client.send([*byte]);
     }
     assert_eq!(client.response().status, 201);
-    assert_eq!(server.content_of("crumbs").as_deref(), Some(&b"abc"[..]));
-    for byte in b"GET /files/crumbs HTTP/1.1\r\nHost: a\r\n\r\n" {
+    assert_eq!(server.content_of("file").as_deref(), Some(&b"abc"[..]));
+    for byte in b"GET /files/file HTTP/1.1\r\nHost: a\r\n\r\n" {
         client.send([*byte]);
     }
     assert_eq!(client.response().text(), "abc");

@@ -8,7 +8,7 @@ const POOLED_BYTES_MAX: usize = POOLED_BUFFERS_MAX * (RECEIVE_BUFFER_BYTES + OUT
 
 /// Checks the usage after a turn, with `open` sockets open.
 pub(crate) fn check(usage: &Usage, connections_max: usize, open: usize) -> Result<(), String> {
-    let holds = [
+    let checks = [
         ("one session per socket", usage.sessions == open),
         ("no more sessions than the connection limit", usage.sessions <= connections_max),
         ("each idle session has a deadline", usage.idle_without_deadline == 0),
@@ -21,7 +21,7 @@ pub(crate) fn check(usage: &Usage, connections_max: usize, open: usize) -> Resul
         ("the buffer pool is bounded", usage.pooled_bytes <= POOLED_BYTES_MAX),
         ("no record is undelivered", usage.undelivered_records == 0),
     ];
-    first_violation(&holds, usage)
+    first_violation(&checks, usage)
 }
 
 /// Checks the usage when no event is left.
@@ -30,8 +30,8 @@ pub(crate) fn check_quiescent(usage: &Usage) -> Result<(), String> {
     first_violation(&[("only the buffer pool uses memory", *usage == only_the_pool)], usage)
 }
 
-fn first_violation(holds: &[(&str, bool)], usage: &Usage) -> Result<(), String> {
-    match holds.iter().find(|(_, holds)| !holds) {
+fn first_violation(checks: &[(&str, bool)], usage: &Usage) -> Result<(), String> {
+    match checks.iter().find(|(_, is_met)| !is_met) {
         Some((bound, _)) => Err(format!("violated: {bound}: {usage:?}")),
         None => Ok(()),
     }

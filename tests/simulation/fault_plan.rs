@@ -101,10 +101,10 @@ pub(crate) fn system(random: &mut Rng) -> disk::Settings {
         _ => disk::Settings::without_links(seed),
     };
     disk::Settings {
-        loss: one_of(random, &[disk::Loss::Ordered, disk::Loss::Journalled, disk::Loss::Cruel]),
+        loss: one_of(random, &[disk::Loss::Ordered, disk::Loss::Journalled, disk::Loss::Unordered]),
         time_granularity_ns: one_of(random, &[1, 1, 1_000_000, 1_000_000_000]),
         reuses_inodes: random.bool(),
-        tells_kinds: random.u8(..4) > 0,
+        has_entry_kinds: random.u8(..4) > 0,
         reports_free_bytes: random.bool(),
         keeps_attributes: random.bool(),
         ..settings

@@ -9,30 +9,30 @@ const ATTEMPTS_MAX: u32 = 300;
 /// The smallest run found that fails in the same way, and its failure.
 pub(crate) fn shrink(seed: u64, failure: &str) -> (RunConfig, String) {
     let whole = RunConfig::new(seed);
-    let mut search = Search { kind: kind(failure), attempts: 0, least: (whole.clone(), failure.to_owned()) };
+    let mut search = Search { kind: kind(failure), attempts: 0, smallest: (whole.clone(), failure.to_owned()) };
     let clients = run(&whole).clients;
     let mut only: Vec<usize> = (0..clients).collect();
     // A client may become superfluous only after a later one was left out, so all are tried twice.
     for _ in 0..2 {
         for client in only.clone() {
             let fewer: Vec<usize> = only.iter().copied().filter(|other| *other != client).collect();
-            if search.attempt(RunConfig { only: Some(fewer.clone()), ..search.least.0.clone() }) {
+            if search.attempt(RunConfig { only: Some(fewer.clone()), ..search.smallest.0.clone() }) {
                 only = fewer;
             }
         }
     }
     for requests_max in 0..6 {
-        if search.attempt(RunConfig { requests_max, ..search.least.0.clone() }) {
+        if search.attempt(RunConfig { requests_max, ..search.smallest.0.clone() }) {
             break;
         }
     }
-    search.least
+    search.smallest
 }
 
 struct Search {
     kind: String,
     attempts: u32,
-    least: (RunConfig, String),
+    smallest: (RunConfig, String),
 }
 
 impl Search {
@@ -43,7 +43,7 @@ impl Search {
             return false;
         }
         let Some(failure) = run(&config).failure.filter(|failure| kind(failure) == self.kind) else { return false };
-        self.least = (config, failure);
+        self.smallest = (config, failure);
         true
     }
 }

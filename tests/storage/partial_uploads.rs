@@ -351,7 +351,7 @@ fn test_durable(loss: Loss) {
     stop_at_each_call(loss, true, |run, disk, model, context| {
         states += after_each_power_loss(disk, context, |after, context| {
             // Without a journal and without a second name, a rename may lose both names.
-            let is_renamed = loss == Loss::Cruel && run.system.0.ends_with("without hard links");
+            let is_renamed = loss == Loss::Unordered && run.system.0.ends_with("without hard links");
             let may_be_lost = is_renamed && (model.is_committing || run.scenario.0 == "a long state");
             run.check(after, model, may_be_lost, context);
         });
@@ -372,7 +372,7 @@ fn a_durable_upload_is_continued_after_a_power_failure_if_names_are_journalled()
 
 #[test]
 fn a_durable_upload_is_continued_after_a_power_failure_if_nothing_is_ordered() {
-    test_durable(Loss::Cruel);
+    test_durable(Loss::Unordered);
 }
 
 /// The state file may survive although the content does not.
@@ -416,7 +416,7 @@ fn an_upload_is_continued_after_the_process_was_killed() {
 /// An earlier run did not flush; this one promises that it does.
 #[test]
 fn an_upload_that_a_durable_run_has_found_survives_a_power_failure() {
-    for loss in [Loss::Ordered, Loss::Journalled, Loss::Cruel] {
+    for loss in [Loss::Ordered, Loss::Journalled, Loss::Unordered] {
         for (durable_first, durable_then) in [(false, true), (true, false)] {
             let run = Run { system: SYSTEMS[0], loss, durable: durable_first, scenario: SCENARIOS[0] };
             let disk = run.disk();

@@ -85,7 +85,7 @@ fn durable_uploads_survive_a_power_failure_if_names_are_journalled() {
 
 #[test]
 fn durable_uploads_survive_a_power_failure_if_nothing_is_ordered() {
-    test_power_failures(Loss::Cruel, true);
+    test_power_failures(Loss::Unordered, true);
 }
 
 /// The README promises nothing without `--fsync`, but on a disk that orders its changes no upload is torn.

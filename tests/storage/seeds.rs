@@ -72,7 +72,7 @@ impl World {
 
 fn settings(seed: u64, random: &mut fastrand::Rng) -> Settings {
     let (_, system) = SYSTEMS[random.usize(..SYSTEMS.len())];
-    let loss = [Loss::Ordered, Loss::Journalled, Loss::Cruel][random.usize(..3)];
+    let loss = [Loss::Ordered, Loss::Journalled, Loss::Unordered][random.usize(..3)];
     let time_granularity_ns = [1, 1_000_000, 1_000_000_000][random.usize(..3)];
     let usual = Settings { loss, time_granularity_ns, block_bytes: 8, ..system(seed) };
     let bounds = [u64::MAX, 500, 150];
@@ -87,7 +87,7 @@ fn settings(seed: u64, random: &mut fastrand::Rng) -> Settings {
         quota_bytes: bounds[random.usize(..3)],
         reports_free_bytes: random.bool(),
         keeps_attributes: random.bool(),
-        tells_kinds: random.bool(),
+        has_entry_kinds: random.bool(),
         entries_at_once: random.usize(1..5),
         ..usual
     }

@@ -122,7 +122,8 @@ impl Connection {
         }
     }
 
-    /// Whether the client has closed or reset the connection, so that its actions have no effect.
+    /// Whether the connection has ended for the client: one side has reset it, the client has closed it, or the server has
+    /// closed it and the client has read everything.
     pub(crate) fn is_gone(&self) -> bool {
         self.client_closed || self.is_reset || self.received.closed_ns.is_some() && self.buffered == 0
     }

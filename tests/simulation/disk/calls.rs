@@ -57,7 +57,7 @@ pub(crate) struct DiskEntries {
     returned: usize,
     cursor: Cursor,
     has_begun: bool,
-    tells_kinds: bool,
+    has_entry_kinds: bool,
 }
 
 impl Disk {
@@ -437,19 +437,19 @@ impl FileSystem for Disk {
 
     fn boot_id(&self) -> Option<u64> {
         let machine = self.machine.borrow();
-        machine.settings.tells_boots.then_some(machine.boot_id)
+        machine.settings.has_boot_id.then_some(machine.boot_id)
     }
 
     fn entries(&self, directory: DiskFile) -> Result<DiskEntries, Errno> {
-        let tells_kinds = self.call(
+        let has_entry_kinds = self.call(
             Call::Entries,
             || format!("{directory:?}"),
             |machine, _| {
                 machine.tree.entries(directory.node)?;
-                Ok(machine.settings.tells_kinds)
+                Ok(machine.settings.has_entry_kinds)
             },
         )?;
-        Ok(DiskEntries { directory, buffer: Vec::new(), returned: 0, cursor: None, has_begun: false, tells_kinds })
+        Ok(DiskEntries { directory, buffer: Vec::new(), returned: 0, cursor: None, has_begun: false, has_entry_kinds })
     }
 
     fn reopen_directory(&self, directory: &DiskFile) -> Result<DiskEntries, Errno> {
@@ -459,8 +459,8 @@ impl FileSystem for Disk {
             Access::ReadDirectory,
             |_| Ok(directory.node),
         )?;
-        let tells_kinds = self.machine.borrow().settings.tells_kinds;
-        Ok(DiskEntries { directory, buffer: Vec::new(), returned: 0, cursor: None, has_begun: false, tells_kinds })
+        let has_entry_kinds = self.machine.borrow().settings.has_entry_kinds;
+        Ok(DiskEntries { directory, buffer: Vec::new(), returned: 0, cursor: None, has_begun: false, has_entry_kinds })
     }
 
     fn next_entry<'e>(&self, entries: &'e mut DiskEntries) -> Option<Result<DirectoryEntry<'e>, Errno>> {
@@ -471,7 +471,7 @@ impl FileSystem for Disk {
         }
         let (name, kind) = entries.buffer.get(entries.returned)?;
         entries.returned += 1;
-        Some(Ok(DirectoryEntry { name, kind: entries.tells_kinds.then_some(*kind) }))
+        Some(Ok(DirectoryEntry { name, kind: entries.has_entry_kinds.then_some(*kind) }))
     }
 
     fn rewind(&self, entries: &mut DiskEntries) {
@@ -516,7 +516,7 @@ impl Disk {
                     entries.has_begun = true;
                     entries.buffer.extend([b".".as_slice(), b".."].map(|name| (name.into(), FileKind::Directory)));
                 }
-                for entry in directory.behind(&entries.cursor).iter().take(machine.settings.entries_at_once.max(1)) {
+                for entry in directory.after(&entries.cursor).iter().take(machine.settings.entries_at_once.max(1)) {
                     entries.buffer.push((entry.name.clone(), machine.node(entry.node).kind()));
                     entries.cursor = Entries::cursor(entry);
                 }

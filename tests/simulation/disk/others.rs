@@ -68,7 +68,7 @@ pub(crate) enum Action {
 }
 
 impl Machine {
-    fn place(&self, path: &str) -> Result<(NodeId, Vec<u8>), Errno> {
+    fn parent_and_name(&self, path: &str) -> Result<(NodeId, Vec<u8>), Errno> {
         let (parent, name) = match path.rsplit_once('/') {
             Some(("", name)) => ("/", name),
             Some(parts) => parts,
@@ -85,7 +85,7 @@ impl Machine {
 
     /// Adds a new node under a name, and replaces an existing node of that name.
     fn put(&mut self, path: &str, body: Body) -> Result<NodeId, Errno> {
-        let (parent, name) = self.place(path)?;
+        let (parent, name) = self.parent_and_name(path)?;
         if let Some(existing) = self.tree.entries(parent)?.get(&name)
             && self.tree.entries(existing).is_ok()
         {
@@ -139,12 +139,12 @@ impl Machine {
             Action::Create { path, .. } if self.look_up(path).is_ok() => Err(Errno::EXIST),
             Action::Create { path, content } => self.put(path, file(content)).map(|_| ()),
             Action::Unlink { path } => {
-                let (directory, name) = self.place(path)?;
+                let (directory, name) = self.parent_and_name(path)?;
                 self.unlink(directory, &name)
             }
             Action::HardLink { from, to } => {
                 let node = self.look_up(from)?;
-                let (directory, name) = self.place(to)?;
+                let (directory, name) = self.parent_and_name(to)?;
                 if self.tree.entries(node).is_ok() || self.tree.entries(directory)?.get(&name).is_some() {
                     return Err(Errno::EXIST);
                 }
@@ -155,7 +155,7 @@ impl Machine {
             Action::MakeDirectory { path } if self.look_up(path).is_ok() => Err(Errno::EXIST),
             Action::MakeDirectory { path } => self.put(path, Body::Directory(Entries::default())).map(|_| ()),
             Action::RemoveTree { path } => {
-                let (directory, name) = self.place(path)?;
+                let (directory, name) = self.parent_and_name(path)?;
                 self.remove_tree(directory, &name)
             }
             Action::Move { from, to } => self.move_to(from, to),
@@ -168,8 +168,8 @@ impl Machine {
     }
 
     fn move_to(&mut self, from: &str, to: &str) -> Result<(), Errno> {
-        let (old_parent, old_name) = self.place(from)?;
-        let (new_parent, new_name) = self.place(to)?;
+        let (old_parent, old_name) = self.parent_and_name(from)?;
+        let (new_parent, new_name) = self.parent_and_name(to)?;
         let node = self.tree.entries(old_parent)?.get(&old_name).ok_or(Errno::NOENT)?;
         if self.tree.entries(new_parent)?.get(&new_name).is_some() || self.tree.is_beneath(new_parent, node) {
             return Err(Errno::EXIST);

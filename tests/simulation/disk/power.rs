@@ -119,7 +119,7 @@ impl Machine {
                 self.log.unsafe_nodes.remove(&node);
                 self.content_is_safe(node);
             }
-            Loss::Cruel => {
+            Loss::Unordered => {
                 self.log.write_all_of(node);
                 self.log.unsafe_nodes.remove(&node);
                 self.content_is_safe(node);
@@ -144,10 +144,10 @@ impl Machine {
                 content.lost.push(lost);
             }
         }
-        let (is_file, is_cruel) = (self.node(node).content().is_some(), self.settings.loss == Loss::Cruel);
+        let (is_file, is_unordered) = (self.node(node).content().is_some(), self.settings.loss == Loss::Unordered);
         for logged in &mut self.log.changes {
             // A journal that cannot be written blocks all changes.
-            logged.is_stuck |= if is_cruel { is_of(&logged.change, node) } else { !is_file };
+            logged.is_stuck |= if is_unordered { is_of(&logged.change, node) } else { !is_file };
         }
     }
 
@@ -162,11 +162,11 @@ impl Machine {
         match self.settings.loss {
             Loss::None => {}
             Loss::Ordered | Loss::Journalled => self.lose_the_end(&mut tree, choose),
-            Loss::Cruel => self.lose_anything(&mut tree, choose),
+            Loss::Unordered => self.lose_anything(&mut tree, choose),
         }
         for node in reachable(&tree) {
             if let Body::File(content) = &mut tree.nodes[node].body {
-                if matches!(self.settings.loss, Loss::Journalled | Loss::Cruel) {
+                if matches!(self.settings.loss, Loss::Journalled | Loss::Unordered) {
                     lose_blocks(content, self.settings.block_bytes.max(1), choose);
                 }
                 for lost in std::mem::take(&mut content.lost) {

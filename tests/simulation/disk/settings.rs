@@ -27,7 +27,7 @@ pub(crate) enum Loss {
     /// another took its name, before the directory was written: ext4 without a journal was seen to do that. This is
     /// left out for file systems without hard links: no program can prevent it there, and FAT keeps the file in its
     /// entry.
-    Cruel,
+    Unordered,
 }
 
 /// A system.
@@ -62,9 +62,9 @@ pub(crate) struct Settings {
     /// Whether files can have extended attributes.
     pub(crate) keeps_attributes: bool,
     /// Whether a process can find out that the machine was restarted.
-    pub(crate) tells_boots: bool,
+    pub(crate) has_boot_id: bool,
     /// Whether directory entries contain their kind.
-    pub(crate) tells_kinds: bool,
+    pub(crate) has_entry_kinds: bool,
     /// How many entries one system call reads.
     pub(crate) entries_at_once: usize,
     pub(crate) loss: Loss,
@@ -94,8 +94,8 @@ impl Settings {
             file_size_max: None,
             reports_free_bytes: true,
             keeps_attributes: true,
-            tells_boots: true,
-            tells_kinds: true,
+            has_boot_id: true,
+            has_entry_kinds: true,
             entries_at_once: 64,
             loss: Loss::Ordered,
             block_bytes: 4096,
@@ -110,7 +110,7 @@ impl Settings {
             can_link_unnamed: false,
             rename_noreplace: false,
             opens_unreadable: false,
-            tells_boots: false,
+            has_boot_id: false,
             ..Settings::linux(seed)
         }
     }

@@ -64,13 +64,13 @@ impl Entries {
         Entries { parent, ..Entries::default() }
     }
 
-    fn place(&self, name: &[u8]) -> Result<usize, usize> {
+    fn index_of(&self, name: &[u8]) -> Result<usize, usize> {
         let hash = name_hash(name);
         self.list.binary_search_by(|entry| entry.hash.cmp(&hash).then_with(|| (*entry.name).cmp(name)))
     }
 
     pub(crate) fn get(&self, name: &[u8]) -> Option<NodeId> {
-        self.place(name).ok().map(|place| self.list[place].node)
+        self.index_of(name).ok().map(|place| self.list[place].node)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Entry> {
@@ -82,7 +82,7 @@ impl Entries {
     }
 
     pub(crate) fn set(&mut self, name: &[u8], node: Option<NodeId>) {
-        match (self.place(name), node) {
+        match (self.index_of(name), node) {
             (Ok(place), Some(node)) => self.list[place].node = node,
             (Ok(place), None) => drop(self.list.remove(place)),
             (Err(place), Some(node)) => {
@@ -93,7 +93,7 @@ impl Entries {
     }
 
     /// The entries after a cursor. The cursor stays valid when entries are added or removed.
-    pub(crate) fn behind(&self, cursor: &Cursor) -> &[Entry] {
+    pub(crate) fn after(&self, cursor: &Cursor) -> &[Entry] {
         let Some((hash, name)) = cursor else { return &self.list };
         let first = self.list.partition_point(|entry| (entry.hash, &entry.name) <= (*hash, name));
         &self.list[first..]
