@@ -73,30 +73,59 @@ pub trait FileSystem: Clone + Debug + 'static {
     /// `EXIST` if the name exists; else as `linkat(2)`.
     fn link_unnamed(&self, file: &Self::File, directory: &Self::File, name: &[u8]) -> Result<(), Errno>;
 
-    /// Gives the file `from` a second name, `to`, in the same directory.
+    /// Gives the file `from` in `from_directory` a second name, `to` in `to_directory`. A link is not followed: it gets the
+    /// second name itself.
     ///
     /// # Errors
-    /// `EXIST` if `to` exists; `PERM`, `OPNOTSUPP` or `NOSYS` where there are no hard links.
-    fn link(&self, directory: &Self::File, from: &[u8], to: &[u8]) -> Result<(), Errno>;
+    /// `EXIST` if `to` exists; `PERM`, `OPNOTSUPP` or `NOSYS` where there are no hard links, and for a directory; `XDEV`
+    /// if the directories are on different file systems.
+    fn link(&self, from_directory: &Self::File, from: &[u8], to_directory: &Self::File, to: &[u8])
+    -> Result<(), Errno>;
 
-    /// Atomically renames `from` to `to` within `directory`, and replaces a file `to`. If both are names of one file,
-    /// nothing happens.
+    /// Atomically renames `from` in `from_directory` to `to` in `to_directory`. A file or link replaces a file or link
+    /// `to`, and a directory replaces an empty directory. If both are names of one file, nothing happens.
     ///
     /// # Errors
-    /// As `renameat(2)`.
-    fn rename(&self, directory: &Self::File, from: &[u8], to: &[u8]) -> Result<(), Errno>;
+    /// As `renameat(2)`: `ISDIR` or `NOTDIR` if only one of the two is a directory; `NOTEMPTY` or `EXIST` if `to` is a
+    /// directory that is not empty; `INVAL` if a directory would move into itself; `XDEV` if the directories are on
+    /// different file systems.
+    fn rename(
+        &self,
+        from_directory: &Self::File,
+        from: &[u8],
+        to_directory: &Self::File,
+        to: &[u8],
+    ) -> Result<(), Errno>;
 
-    /// As [`rename`](FileSystem::rename), but never replaces a file.
+    /// As [`rename`](FileSystem::rename), but never replaces anything.
     ///
     /// # Errors
     /// `EXIST` if `to` exists; `NOSYS` or `INVAL` if the system or the file system does not support this.
-    fn rename_noreplace(&self, directory: &Self::File, from: &[u8], to: &[u8]) -> Result<(), Errno>;
+    fn rename_noreplace(
+        &self,
+        from_directory: &Self::File,
+        from: &[u8],
+        to_directory: &Self::File,
+        to: &[u8],
+    ) -> Result<(), Errno>;
+
+    /// Creates the empty directory `name`.
+    ///
+    /// # Errors
+    /// `EXIST` if the name exists; else as `mkdirat(2)`.
+    fn create_directory(&self, directory: &Self::File, name: &[u8]) -> Result<(), Errno>;
+
+    /// Removes the empty directory `name`.
+    ///
+    /// # Errors
+    /// `NOTEMPTY` or `EXIST` if it is not empty; `NOTDIR` if it is not a directory; else as `unlinkat(2)`.
+    fn remove_directory(&self, directory: &Self::File, name: &[u8]) -> Result<(), Errno>;
 
     /// Removes the entry `name`, which must not be a directory. The file itself remains while it is open or has another
     /// name.
     ///
     /// # Errors
-    /// As `unlinkat(2)`.
+    /// As `unlinkat(2)`; `ISDIR` or `PERM`, depending on the system, if it is a directory.
     fn unlink(&self, directory: &Self::File, name: &[u8]) -> Result<(), Errno>;
 
     /// Takes the exclusive lock of a file without waiting (`flock`). Closing the file releases it.

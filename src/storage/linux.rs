@@ -43,8 +43,13 @@ impl Posix for Linux {
         }
     }
 
-    fn rename_noreplace(directory: BorrowedFd<'_>, from: &[u8], to: &[u8]) -> Result<(), Errno> {
-        rustix::fs::renameat_with(directory, from, directory, to, RenameFlags::NOREPLACE)
+    fn rename_noreplace(
+        from_directory: BorrowedFd<'_>,
+        from: &[u8],
+        to_directory: BorrowedFd<'_>,
+        to: &[u8],
+    ) -> Result<(), Errno> {
+        rustix::fs::renameat_with(from_directory, from, to_directory, to, RenameFlags::NOREPLACE)
     }
 
     fn set_attribute(file: BorrowedFd<'_>, attribute: &[u8]) -> Result<(), Errno> {

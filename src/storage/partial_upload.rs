@@ -456,7 +456,7 @@ impl<F: FileSystem> StateFile<F> {
             let linked = TemporaryFile::link_existing(file_system, &self.parent, &self.name, root.temporary_names());
             replaced = linked.map_err(StorageError::from_publication)?;
         }
-        temporary.replace(&self.name).map_err(StorageError::from_publication)?;
+        temporary.replace(&self.parent, &self.name).map_err(StorageError::from_publication)?;
         (self.file, self.bytes, self.is_torn) = (file, content.len(), false);
         if self.durable {
             flush_directory(&root, &self.parent).inspect_err(|_| self.has_lost_records = true)?;

@@ -33,7 +33,12 @@ impl Posix for Portable {
         Err(Errno::OPNOTSUPP)
     }
 
-    fn rename_noreplace(_directory: BorrowedFd<'_>, _from: &[u8], _to: &[u8]) -> Result<(), Errno> {
+    fn rename_noreplace(
+        _from_directory: BorrowedFd<'_>,
+        _from: &[u8],
+        _to_directory: BorrowedFd<'_>,
+        _to: &[u8],
+    ) -> Result<(), Errno> {
         Err(Errno::NOSYS)
     }
 

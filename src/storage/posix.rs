@@ -34,7 +34,12 @@ pub(super) trait Posix: Clone + Debug + 'static {
     fn link_unnamed(file: BorrowedFd<'_>, directory: BorrowedFd<'_>, name: &[u8]) -> Result<(), Errno>;
 
     /// As [`FileSystem::rename_noreplace`].
-    fn rename_noreplace(directory: BorrowedFd<'_>, from: &[u8], to: &[u8]) -> Result<(), Errno>;
+    fn rename_noreplace(
+        from_directory: BorrowedFd<'_>,
+        from: &[u8],
+        to_directory: BorrowedFd<'_>,
+        to: &[u8],
+    ) -> Result<(), Errno>;
 
     /// As [`FileSystem::set_attribute`].
     fn set_attribute(file: BorrowedFd<'_>, attribute: &[u8]) -> Result<(), Errno>;
@@ -48,6 +53,9 @@ pub(super) trait Posix: Clone + Debug + 'static {
 
 /// The mode of a new file, before the umask is applied.
 pub(super) const NEW_FILE_MODE: Mode = Mode::from_raw_mode(0o666);
+
+/// The mode of a new directory, before the umask is applied.
+const NEW_DIRECTORY_MODE: Mode = Mode::from_raw_mode(0o777);
 
 /// The open does not wait, and does not make a terminal the controlling one.
 const NO_WAIT: OFlags = OFlags::NONBLOCK.union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
@@ -120,16 +128,30 @@ impl<S: Posix> FileSystem for S {
         <S as Posix>::link_unnamed(file.as_fd(), directory.as_fd(), name)
     }
 
-    fn link(&self, directory: &OwnedFd, from: &[u8], to: &[u8]) -> Result<(), Errno> {
-        rustix::fs::linkat(directory, from, directory, to, AtFlags::empty())
+    fn link(&self, from_directory: &OwnedFd, from: &[u8], to_directory: &OwnedFd, to: &[u8]) -> Result<(), Errno> {
+        rustix::fs::linkat(from_directory, from, to_directory, to, AtFlags::empty())
     }
 
-    fn rename(&self, directory: &OwnedFd, from: &[u8], to: &[u8]) -> Result<(), Errno> {
-        rustix::fs::renameat(directory, from, directory, to)
+    fn rename(&self, from_directory: &OwnedFd, from: &[u8], to_directory: &OwnedFd, to: &[u8]) -> Result<(), Errno> {
+        rustix::fs::renameat(from_directory, from, to_directory, to)
     }
 
-    fn rename_noreplace(&self, directory: &OwnedFd, from: &[u8], to: &[u8]) -> Result<(), Errno> {
-        <S as Posix>::rename_noreplace(directory.as_fd(), from, to)
+    fn rename_noreplace(
+        &self,
+        from_directory: &OwnedFd,
+        from: &[u8],
+        to_directory: &OwnedFd,
+        to: &[u8],
+    ) -> Result<(), Errno> {
+        <S as Posix>::rename_noreplace(from_directory.as_fd(), from, to_directory.as_fd(), to)
+    }
+
+    fn create_directory(&self, directory: &OwnedFd, name: &[u8]) -> Result<(), Errno> {
+        rustix::fs::mkdirat(directory, name, NEW_DIRECTORY_MODE)
+    }
+
+    fn remove_directory(&self, directory: &OwnedFd, name: &[u8]) -> Result<(), Errno> {
+        rustix::fs::unlinkat(directory, name, AtFlags::REMOVEDIR)
     }
 
     fn unlink(&self, directory: &OwnedFd, name: &[u8]) -> Result<(), Errno> {

@@ -146,7 +146,7 @@ impl<F: FileSystem> TemporaryFile<F> {
         names: &TemporaryNames,
     ) -> Result<Option<Self>, Errno> {
         let linked = names.try_names(|temporary| {
-            retry_on_intr(|| file_system.link(parent, name, temporary))?;
+            retry_on_intr(|| file_system.link(parent, name, parent, temporary))?;
             Ok(TemporaryFile::new(file_system, parent, temporary))
         });
         match linked {
@@ -175,10 +175,10 @@ impl<F: FileSystem> TemporaryFile<F> {
         }
     }
 
-    /// Makes the content visible under `name`; `EEXIST` if that exists.
-    pub(super) fn publish_as_new(&mut self, name: &[u8]) -> Result<(), Errno> {
-        match retry_on_intr(|| self.file_system.link(&self.parent, &self.name, name)) {
-            Err(no_links) if lacks_hard_links(no_links) => match self.rename_noreplace(name) {
+    /// Makes the content visible under `name` in `directory`; `EEXIST` if that exists.
+    pub(super) fn publish_as_new(&mut self, directory: &F::File, name: &[u8]) -> Result<(), Errno> {
+        match retry_on_intr(|| self.file_system.link(&self.parent, &self.name, directory, name)) {
+            Err(no_links) if lacks_hard_links(no_links) => match self.rename_noreplace(directory, name) {
                 Err(Errno::NOSYS | Errno::INVAL) => Err(no_links),
                 renamed => renamed,
             },
@@ -188,15 +188,15 @@ impl<F: FileSystem> TemporaryFile<F> {
     }
 
     /// For file systems without hard links. Some of them support `RENAME_NOREPLACE`.
-    fn rename_noreplace(&mut self, name: &[u8]) -> Result<(), Errno> {
-        retry_on_intr(|| self.file_system.rename_noreplace(&self.parent, &self.name, name))?;
+    fn rename_noreplace(&mut self, directory: &F::File, name: &[u8]) -> Result<(), Errno> {
+        retry_on_intr(|| self.file_system.rename_noreplace(&self.parent, &self.name, directory, name))?;
         self.exists = false;
         Ok(())
     }
 
-    /// Makes the content visible under `name`, and replaces a file or link of that name.
-    pub(super) fn replace(mut self, name: &[u8]) -> Result<(), Errno> {
-        retry_on_intr(|| self.file_system.rename(&self.parent, &self.name, name))?;
+    /// Makes the content visible under `name` in `directory`, and replaces a file or link of that name.
+    pub(super) fn replace(mut self, directory: &F::File, name: &[u8]) -> Result<(), Errno> {
+        retry_on_intr(|| self.file_system.rename(&self.parent, &self.name, directory, name))?;
         self.exists = false;
         Ok(())
     }
@@ -346,8 +346,8 @@ mod tests {
         let (directory, parent) = temporary();
         fs::write(directory.path().join("taken"), b"theirs").unwrap();
         let (mut temporary, _file) = TemporaryFile::create(&Native, &parent, &TemporaryNames::new(1)).unwrap();
-        assert_eq!(temporary.rename_noreplace(b"taken"), Err(Errno::EXIST));
-        assert_eq!(temporary.rename_noreplace(b"free"), Ok(()));
+        assert_eq!(temporary.rename_noreplace(&parent, b"taken"), Err(Errno::EXIST));
+        assert_eq!(temporary.rename_noreplace(&parent, b"free"), Ok(()));
         assert!(!temporary.exists);
         drop(temporary);
         assert_eq!(fs::read(directory.path().join("taken")).unwrap(), b"theirs");

@@ -349,7 +349,7 @@ impl<F: FileSystem> Upload<F> {
 
     fn publish_as_new(&mut self) -> Result<(), Errno> {
         let linked = match &mut self.temporary {
-            Some(temporary) => temporary.publish_as_new(self.path.name()),
+            Some(temporary) => temporary.publish_as_new(&self.parent, self.path.name()),
             None => retry_on_intr(|| self.root.file_system().link_unnamed(&self.file, &self.parent, self.path.name())),
         };
         match linked {
@@ -395,7 +395,7 @@ impl<F: FileSystem> Upload<F> {
             self.replaced =
                 TemporaryFile::link_existing(self.root.file_system(), &self.parent, self.path.name(), names)?;
         }
-        temporary.replace(self.path.name())
+        temporary.replace(&self.parent, self.path.name())
     }
 }
 

@@ -52,7 +52,7 @@ fn a_modification_time_that_was_set_is_kept<S: Fixture>(fixture: &S) {
     let stat = system.stat(&file).unwrap();
     assert_eq!(stat.modified_ns, modified_ns.into());
     assert_ne!(stat.changed_ns, modified_ns.into());
-    assert_eq!(system.rename(&root, b"file", b"renamed"), Ok(()));
+    assert_eq!(system.rename(&root, b"file", &root, b"renamed"), Ok(()));
     assert_eq!(system.stat(&file).unwrap().modified_ns, modified_ns.into());
     assert_eq!(system.write(&file, b"2"), Ok(1));
     assert_ne!(system.stat(&file).unwrap().modified_ns, modified_ns.into());
@@ -64,7 +64,7 @@ fn linking_changes_the_times_of_file_and_directory<S: Fixture>(fixture: &S) {
     assert_eq!(system.set_modified(&file, 1_000_000_000), Ok(()));
     let times = || system.stat(&file).map(|stat| (stat.modified_ns, stat.changed_ns)).unwrap();
     let before = times();
-    assert_eq!(system.link(&root, b"file", b"other"), Ok(()));
+    assert_eq!(system.link(&root, b"file", &root, b"other"), Ok(()));
     assert_eq!(times().0, before.0);
     assert!(times().1 >= before.1);
     let directory = system.stat(&root).unwrap();

@@ -47,7 +47,7 @@ fn state(old: Option<&str>, new: Option<&str>) -> [Option<String>; 2] {
 fn each_loss_model_allows_all_states_of_the_previous_one_and_more() {
     let act = |disk: &Disk, root: &File| {
         let _file = write(disk, root)?;
-        disk.rename(root, b"temporary", b"new")?;
+        disk.rename(root, b"temporary", root, b"new")?;
         disk.unlink(root, b"old")
     };
     let [none, ordered, journalled, unordered] =
@@ -72,7 +72,7 @@ fn a_file_that_is_flushed_in_the_right_order_survives() {
         let found = states(loss, |disk, root| {
             let file = write(disk, root)?;
             disk.sync(&file)?;
-            disk.rename(root, b"temporary", b"new")?;
+            disk.rename(root, b"temporary", root, b"new")?;
             disk.sync(root)
         });
         assert_eq!(found, BTreeSet::from([state(Some("old"), Some("content"))]), "{loss:?}");
@@ -113,7 +113,7 @@ fn a_later_flush_does_not_write_what_a_failed_one_lost() {
             assert_eq!(disk.sync(&file), Err(Errno::IO));
             assert_eq!(disk.read("temporary").unwrap(), b"content");
             disk.sync(&file)?;
-            disk.rename(root, b"temporary", b"new")?;
+            disk.rename(root, b"temporary", root, b"new")?;
             disk.sync(root)
         });
         assert!(!found.contains(&state(Some("old"), Some("content"))), "{loss:?} {found:?}");
@@ -137,4 +137,87 @@ fn a_killed_process_only_loses_files_without_a_name() {
     let root = after.open_root(Disk::root_path(), Access::ReadDirectory).unwrap();
     let found = after.open_entry(&root, b"temporary", Access::Lock).unwrap();
     assert_eq!(after.lock(&found), Ok(()));
+}
+
+/// The paths of the tree after each power failure that follows `act`. The directory `full` and the file in it existed.
+fn trees(loss: Loss, act: impl Fn(&Disk, &File) -> Result<(), Errno>) -> BTreeSet<Vec<String>> {
+    let (disk, root) = disk(loss);
+    disk.add_directory("full");
+    disk.add_file("full/file", b"content", 0);
+    act(&disk, &root).unwrap();
+    let mut trees = BTreeSet::new();
+    let count = disk.after_each_power_loss(10_000, |after| {
+        let paths =
+            after.everything(".").into_iter().map(|line| line.split(" is ").next().unwrap_or_default().to_owned());
+        trees.insert(paths.collect());
+    });
+    assert!(count.is_some());
+    trees
+}
+
+fn tree(paths: &[&str]) -> Vec<String> {
+    paths.iter().map(|path| (*path).to_owned()).collect()
+}
+
+#[test]
+fn a_new_directory_survives_if_it_and_its_parent_are_flushed() {
+    let (with, without) = (tree(&["/full/", "/full/file", "/new/", "/old"]), tree(&["/full/", "/full/file", "/old"]));
+    for (loss, flushes_new, is_safe) in [
+        (Loss::Ordered, false, true),
+        (Loss::Journalled, false, true),
+        (Loss::Cruel, false, false),
+        (Loss::Cruel, true, true),
+    ] {
+        let found = trees(loss, |disk, root| {
+            disk.create_directory(root, b"new")?;
+            if flushes_new {
+                disk.sync(&disk.open_entry(root, b"new", Access::ReadDirectory)?)?;
+            }
+            disk.sync(root)
+        });
+        let expected = if is_safe { vec![with.clone()] } else { vec![without.clone(), with.clone()] };
+        assert_eq!(found, expected.into_iter().collect(), "{loss:?}");
+        let unflushed = trees(loss, |disk, root| disk.create_directory(root, b"new"));
+        assert_eq!(unflushed, BTreeSet::from([with.clone(), without.clone()]), "{loss:?}");
+    }
+}
+
+#[test]
+fn a_directory_that_was_moved_or_removed_without_a_flush_may_be_where_it_was() {
+    let before = tree(&["/empty/", "/full/", "/full/file", "/old"]);
+    for loss in [Loss::Ordered, Loss::Journalled, Loss::Cruel] {
+        let act = |is_flushed: bool| {
+            trees(loss, move |disk, root| {
+                disk.create_directory(root, b"empty")?;
+                disk.sync(&disk.open_entry(root, b"empty", Access::ReadDirectory)?)?;
+                disk.sync(root)?;
+                disk.rename(root, b"full", root, b"moved")?;
+                disk.remove_directory(root, b"empty")?;
+                if is_flushed { disk.sync(root) } else { Ok(()) }
+            })
+        };
+        assert!(act(false).contains(&before), "{loss:?}");
+        assert_eq!(act(true), BTreeSet::from([tree(&["/moved/", "/moved/file", "/old"])]), "{loss:?}");
+    }
+}
+
+/// A directory that a power failure brings back can be used again, and `..` leads to its parent.
+#[test]
+fn a_directory_whose_removal_was_lost_is_usable() {
+    let (disk, root) = disk(Loss::Ordered);
+    disk.add_directory("a");
+    disk.add_directory("b");
+    let a = disk.open_entry(&root, b"a", Access::ReadDirectory).unwrap();
+    disk.rename(&root, b"b", &a, b"b").unwrap();
+    disk.remove_directory(&a, b"b").unwrap();
+    let mut were_undone = 0;
+    disk.after_each_power_loss(10, |after| {
+        let root = after.open_root(Disk::root_path(), Access::ReadDirectory).unwrap();
+        if let Ok(b) = after.open_entry(&root, b"b", Access::ReadDirectory) {
+            assert!(after.create(&b, b"new").is_ok());
+            assert_eq!(after.names("b/.."), ["a", "b", "old"]);
+            were_undone += 1;
+        }
+    });
+    assert_eq!(were_undone, 1);
 }

@@ -135,16 +135,30 @@ impl FileSystem for Instrumented {
         recorded!(self.link_unnamed(file, directory, name))
     }
 
-    fn link(&self, directory: &OwnedFd, from: &[u8], to: &[u8]) -> Result<(), Errno> {
-        recorded!(self.link(directory, from, to))
+    fn link(&self, from_directory: &OwnedFd, from: &[u8], to_directory: &OwnedFd, to: &[u8]) -> Result<(), Errno> {
+        recorded!(self.link(from_directory, from, to_directory, to))
     }
 
-    fn rename(&self, directory: &OwnedFd, from: &[u8], to: &[u8]) -> Result<(), Errno> {
-        recorded!(self.rename(directory, from, to))
+    fn rename(&self, from_directory: &OwnedFd, from: &[u8], to_directory: &OwnedFd, to: &[u8]) -> Result<(), Errno> {
+        recorded!(self.rename(from_directory, from, to_directory, to))
     }
 
-    fn rename_noreplace(&self, directory: &OwnedFd, from: &[u8], to: &[u8]) -> Result<(), Errno> {
-        recorded!(self.rename_noreplace(directory, from, to))
+    fn rename_noreplace(
+        &self,
+        from_directory: &OwnedFd,
+        from: &[u8],
+        to_directory: &OwnedFd,
+        to: &[u8],
+    ) -> Result<(), Errno> {
+        recorded!(self.rename_noreplace(from_directory, from, to_directory, to))
+    }
+
+    fn create_directory(&self, directory: &OwnedFd, name: &[u8]) -> Result<(), Errno> {
+        recorded!(self.create_directory(directory, name))
+    }
+
+    fn remove_directory(&self, directory: &OwnedFd, name: &[u8]) -> Result<(), Errno> {
+        recorded!(self.remove_directory(directory, name))
     }
 
     fn unlink(&self, directory: &OwnedFd, name: &[u8]) -> Result<(), Errno> {

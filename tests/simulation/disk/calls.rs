@@ -253,31 +253,40 @@ impl FileSystem for Disk {
         )
     }
 
-    fn link(&self, directory: &DiskFile, from: &[u8], to: &[u8]) -> Result<(), Errno> {
+    fn link(&self, from_directory: &DiskFile, from: &[u8], to_directory: &DiskFile, to: &[u8]) -> Result<(), Errno> {
         self.call(
             Call::Link,
             || format!("{} {}", text(from), text(to)),
             |machine, _| {
-                let node = machine.tree.child(directory.node, from)?.ok_or(Errno::NOENT)?;
-                machine.may_add(directory.node, to)?;
+                let node = machine.tree.child(from_directory.node, from)?.ok_or(Errno::NOENT)?;
+                machine.may_add(to_directory.node, to)?;
                 if let Some(errno) = machine.settings.no_links {
                     return Err(errno);
                 }
                 if machine.node(node).kind() == FileKind::Directory {
                     return Err(Errno::PERM);
                 }
-                machine.set_entry(directory.node, to, Some(node));
+                machine.set_entry(to_directory.node, to, Some(node));
                 Ok(())
             },
         )
     }
 
-    fn rename(&self, directory: &DiskFile, from: &[u8], to: &[u8]) -> Result<(), Errno> {
-        let subject = || format!("{} {}", text(from), text(to));
-        self.call(Call::Rename, subject, |machine, _| machine.rename(directory.node, from, to))
+    fn rename(&self, from_directory: &DiskFile, from: &[u8], to_directory: &DiskFile, to: &[u8]) -> Result<(), Errno> {
+        self.call(
+            Call::Rename,
+            || format!("{} {}", text(from), text(to)),
+            |machine, _| machine.rename(from_directory.node, from, to_directory.node, to),
+        )
     }
 
-    fn rename_noreplace(&self, directory: &DiskFile, from: &[u8], to: &[u8]) -> Result<(), Errno> {
+    fn rename_noreplace(
+        &self,
+        from_directory: &DiskFile,
+        from: &[u8],
+        to_directory: &DiskFile,
+        to: &[u8],
+    ) -> Result<(), Errno> {
         self.call(
             Call::RenameNoreplace,
             || format!("{} {}", text(from), text(to)),
@@ -285,10 +294,26 @@ impl FileSystem for Disk {
                 if !machine.settings.rename_noreplace {
                     return Err(Errno::NOSYS);
                 }
-                machine.tree.child(directory.node, from)?.ok_or(Errno::NOENT)?;
-                machine.may_add(directory.node, to)?;
-                machine.rename(directory.node, from, to)
+                machine.tree.child(from_directory.node, from)?.ok_or(Errno::NOENT)?;
+                machine.may_add(to_directory.node, to)?;
+                machine.rename(from_directory.node, from, to_directory.node, to)
             },
+        )
+    }
+
+    fn create_directory(&self, directory: &DiskFile, name: &[u8]) -> Result<(), Errno> {
+        self.call(
+            Call::CreateDirectory,
+            || text(name).to_string(),
+            |machine, _| machine.create_directory(directory.node, name),
+        )
+    }
+
+    fn remove_directory(&self, directory: &DiskFile, name: &[u8]) -> Result<(), Errno> {
+        self.call(
+            Call::RemoveDirectory,
+            || text(name).to_string(),
+            |machine, _| machine.remove_directory(directory.node, name),
         )
     }
 

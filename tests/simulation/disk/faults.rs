@@ -20,7 +20,7 @@ macro_rules! calls {
 
 calls! {
     OpenRoot OpenBeneath OpenEntry Stat StatAt CreateUnnamed Create LinkUnnamed
-    Link Rename RenameNoreplace Unlink Lock ReadAt Write SetModified
+    Link Rename RenameNoreplace CreateDirectory RemoveDirectory Unlink Lock ReadAt Write SetModified
     Truncate SetAttribute Attribute
     SyncFile SyncDirectory CloseErrors Entries ReopenDirectory NextEntry StatDirectory StatEntry
 }
@@ -54,9 +54,9 @@ pub(crate) struct Kind {
 }
 
 use Call::{
-    Attribute, CloseErrors, Create, CreateUnnamed, Link, LinkUnnamed, Lock, NextEntry, OpenBeneath, OpenEntry,
-    OpenRoot, ReadAt, Rename, RenameNoreplace, ReopenDirectory, SetAttribute, SetModified, Stat, StatAt, StatDirectory,
-    StatEntry, SyncDirectory, SyncFile, Truncate, Unlink, Write,
+    Attribute, CloseErrors, Create, CreateDirectory, CreateUnnamed, Link, LinkUnnamed, Lock, NextEntry, OpenBeneath,
+    OpenEntry, OpenRoot, ReadAt, RemoveDirectory, Rename, RenameNoreplace, ReopenDirectory, SetAttribute, SetModified,
+    Stat, StatAt, StatDirectory, StatEntry, SyncDirectory, SyncFile, Truncate, Unlink, Write,
 };
 
 const OPENS: &[Call] = &[OpenRoot, OpenBeneath, OpenEntry, CreateUnnamed, Create, ReopenDirectory];
@@ -68,6 +68,8 @@ const CHANGES: &[Call] = &[
     Link,
     Rename,
     RenameNoreplace,
+    CreateDirectory,
+    RemoveDirectory,
     Unlink,
     Write,
     SetModified,
@@ -90,8 +92,8 @@ kinds! {
     "short write" &[Write], Effect::Short;
     "no space at write" &[Write], Effect::Fail(Errno::NOSPC);
     "no quota at write" &[Write], Effect::Fail(Errno::DQUOT);
-    "no space at create" &[Create, CreateUnnamed], Effect::Fail(Errno::NOSPC);
-    "no quota at create" &[Create, CreateUnnamed], Effect::Fail(Errno::DQUOT);
+    "no space at create" &[Create, CreateUnnamed, CreateDirectory], Effect::Fail(Errno::NOSPC);
+    "no quota at create" &[Create, CreateUnnamed, CreateDirectory], Effect::Fail(Errno::DQUOT);
     "no space at link" &[Link, LinkUnnamed], Effect::Fail(Errno::NOSPC);
     "no quota at link" &[Link, LinkUnnamed], Effect::Fail(Errno::DQUOT);
     "no space at rename" &[Rename, RenameNoreplace], Effect::Fail(Errno::NOSPC);
@@ -104,7 +106,8 @@ kinds! {
     "i/o error at write" &[Write], Effect::Fail(Errno::IO);
     "i/o error at link" &[Link, LinkUnnamed], Effect::Fail(Errno::IO);
     "i/o error at rename" &[Rename, RenameNoreplace], Effect::Fail(Errno::IO);
-    "i/o error at unlink" &[Unlink], Effect::Fail(Errno::IO);
+    "i/o error at unlink" &[Unlink, RemoveDirectory], Effect::Fail(Errno::IO);
+    "i/o error at creating a directory" &[CreateDirectory], Effect::Fail(Errno::IO);
     "i/o error at setting the time" &[SetModified], Effect::Fail(Errno::IO);
     "i/o error at truncating" &[Truncate], Effect::Fail(Errno::IO);
     "no space for an attribute" &[SetAttribute], Effect::Fail(Errno::NOSPC);

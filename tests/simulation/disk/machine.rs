@@ -264,11 +264,40 @@ impl Machine {
         self.new_node(Body::File(Content::default()))
     }
 
-    /// Renames within a directory, for the server or another process.
-    pub(crate) fn rename(&mut self, directory: NodeId, from: &[u8], to: &[u8]) -> Result<(), Errno> {
-        let node = self.tree.child(directory, from)?.ok_or(Errno::NOENT)?;
-        let existing = self.tree.child(directory, to)?;
+    pub(crate) fn create_directory(&mut self, directory: NodeId, name: &[u8]) -> Result<(), Errno> {
+        self.may_add(directory, name)?;
+        let node = self.new_node(Body::Directory(Entries::of(directory)));
+        self.set_entry(directory, name, Some(node));
+        Ok(())
+    }
+
+    pub(crate) fn remove_directory(&mut self, directory: NodeId, name: &[u8]) -> Result<(), Errno> {
+        let node = self.tree.child(directory, name)?.ok_or(Errno::NOENT)?;
         self.may_change(directory)?;
+        let entries = self.tree.entries_mut(node)?;
+        if !entries.is_empty() {
+            return Err(Errno::NOTEMPTY);
+        }
+        entries.removed = true;
+        self.set_entry(directory, name, None);
+        Ok(())
+    }
+
+    /// Renames, for the server or another process.
+    pub(crate) fn rename(
+        &mut self,
+        from_directory: NodeId,
+        from: &[u8],
+        to_directory: NodeId,
+        to: &[u8],
+    ) -> Result<(), Errno> {
+        let node = self.tree.child(from_directory, from)?.ok_or(Errno::NOENT)?;
+        let existing = self.tree.child(to_directory, to)?;
+        self.may_change(from_directory)?;
+        self.may_change(to_directory)?;
+        if self.node(node).kind() == FileKind::Directory && self.tree.is_beneath(to_directory, node) {
+            return Err(Errno::INVAL);
+        }
         if existing == Some(node) {
             return Ok(());
         }
@@ -286,8 +315,8 @@ impl Machine {
             }
         }
         // The new name comes first: a node that loses its last name is freed.
-        self.set_entry(directory, to, Some(node));
-        self.set_entry(directory, from, None);
+        self.set_entry(to_directory, to, Some(node));
+        self.set_entry(from_directory, from, None);
         Ok(())
     }
 

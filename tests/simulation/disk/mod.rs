@@ -254,6 +254,10 @@ impl Machine {
                 self.next_inode += 1;
             }
             let node = self.node_mut(node);
+            if let Body::Directory(entries) = &mut node.body {
+                // A power cut may have undone its removal.
+                entries.removed = false;
+            }
             if let Some(content) = node.content_mut() {
                 content.safe = content.safe.min(content.bytes.len());
                 self.used_bytes += content.bytes.len() as u64;
@@ -269,7 +273,12 @@ impl Machine {
             let Ok(entries) = self.tree.entries(node) else { continue };
             let children: Vec<NodeId> = entries.iter().map(|entry| entry.node).collect();
             for child in children {
-                self.node_mut(child).links += 1;
+                let child = self.node_mut(child);
+                child.links += 1;
+                if let Body::Directory(entries) = &mut child.body {
+                    // A power cut may have undone its move.
+                    entries.parent = node;
+                }
             }
         }
     }

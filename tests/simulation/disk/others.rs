@@ -131,7 +131,7 @@ impl Machine {
         match action {
             Action::Rename { directory, from, to } => {
                 let directory = self.look_up(directory)?;
-                self.rename(directory, from.as_bytes(), to.as_bytes())
+                self.rename(directory, from.as_bytes(), directory, to.as_bytes())
             }
             Action::Replace { path, content } => self.put(path, file(content)).map(|_| ()),
             Action::Overwrite { path, content } => self.set_content(path, |bytes| content.clone_into(bytes)),
