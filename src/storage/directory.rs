@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use super::annotation;
 use super::cleanup::{Cleanup, Expiry};
 use super::modification_times::ModificationTimes;
+use super::new_directories::Ancestor;
 use super::path_resolution::PathResolution;
 use super::retry::retry_on_intr;
 use super::temporary_file::{TemporaryName, TemporaryNames};
@@ -24,7 +25,7 @@ use super::{
 /// another one of the same name.
 #[derive(Clone, Debug)]
 pub struct Directory<F: FileSystem = Native> {
-    root: Rc<Root<F>>,
+    pub(super) root: Rc<Root<F>>,
 }
 
 /// An open file, and the name under which it was opened, for the log. Another file may have the name since.
@@ -112,6 +113,7 @@ impl<F: FileSystem> Directory<F> {
             partial_uploads: RefCell::default(),
             unix_ns: Cell::default(),
             partial_age_ns_max: Cell::new(u64::MAX),
+            creates_directories: Cell::new(false),
             has_warned: Cell::new(false),
         };
         Ok(Directory { root: Rc::new(root) })
@@ -165,6 +167,12 @@ impl<F: FileSystem> Directory<F> {
             Err(StorageError::NotFound | StorageError::NotRegularFile) => Ok(false),
             Err(error) => Err(error),
         }
+    }
+
+    /// Makes uploads create the directories that they need, when they are published. Without this call, an upload to a
+    /// directory that does not exist is [`StorageError::ParentMissing`].
+    pub fn create_missing_directories(&self) {
+        self.root.creates_directories.set(true);
     }
 
     /// Begins an upload to `path`. It becomes visible there when it is committed.
@@ -280,6 +288,8 @@ pub(super) struct Root<F: FileSystem> {
     unix_ns: Cell<u64>,
     /// The time after its last byte until a resumable upload expires, in nanoseconds.
     partial_age_ns_max: Cell<u64>,
+    /// Whether uploads create the directories that they need.
+    creates_directories: Cell<bool>,
     /// Whether this run has logged that directories cannot be flushed.
     has_warned: Cell<bool>,
 }
@@ -328,39 +338,54 @@ impl<F: FileSystem> Root<F> {
     /// Opens the directory of `path`. With `must_flush` it is an error if the directory cannot be opened in a way that
     /// allows to flush it.
     pub(super) fn open_parent(&self, path: &RelativePath, must_flush: bool) -> Result<Rc<F::File>, StorageError> {
-        match path.parent() {
-            None if must_flush && !self.is_readable => Err(StorageError::PermissionDenied),
-            None => Ok(Rc::clone(&self.directory)),
-            Some(parent) => match open_directory(|access| self.open(parent, access), must_flush) {
-                Ok((directory, _)) => Ok(Rc::new(directory)),
-                Err(errno) => Err(StorageError::from_parent(errno)),
-            },
+        self.open_directory_at(path.parent().unwrap_or_default(), must_flush)
+    }
+
+    /// Opens a directory of which `path` is the path, or the root if that is empty.
+    pub(super) fn open_directory_at(&self, path: &[u8], must_flush: bool) -> Result<Rc<F::File>, StorageError> {
+        if path.is_empty() {
+            return match must_flush && !self.is_readable {
+                true => Err(StorageError::PermissionDenied),
+                false => Ok(Rc::clone(&self.directory)),
+            };
+        }
+        match open_directory(|access| self.open(path, access), must_flush) {
+            Ok((directory, _)) => Ok(Rc::new(directory)),
+            Err(errno) => Err(StorageError::from_parent(errno)),
         }
     }
 
-    /// Whether `parent` is still the directory of `path`, and was not removed or moved since it was opened. Always true
-    /// of the root.
-    pub(super) fn is_parent_of(&self, parent: &F::File, path: &RelativePath) -> Result<bool, StorageError> {
-        let Some(name) = path.parent() else { return Ok(true) };
-        let found = match self.open(name, Access::Traverse) {
+    /// Whether `directory` is still at `path`, and was not removed or moved since it was opened. Always true of the root,
+    /// whose path is empty.
+    pub(super) fn is_directory_at(&self, directory: &F::File, path: &[u8]) -> Result<bool, StorageError> {
+        if path.is_empty() {
+            return Ok(true);
+        }
+        let found = match self.open(path, Access::Traverse) {
             Ok(directory) => self.stat(&directory)?,
             // Without a free descriptor an upload in progress can still be committed. The lookup may leave the root
             // then, but it must lead to this directory all the same.
             Err(Errno::MFILE | Errno::NFILE) => {
-                self.stat_at(&self.directory, name, Symlinks::Follow).map_err(StorageError::from_parent)?
+                self.stat_at(&self.directory, path, Symlinks::Follow).map_err(StorageError::from_parent)?
             }
             Err(errno) => return Err(StorageError::from_parent(errno)),
         };
-        Ok(found.is_same_file(&self.stat(parent)?))
+        Ok(found.is_same_file(&self.stat(directory)?))
+    }
+
+    /// The metadata of the entry `name` of `parent` itself. `None` if there is none.
+    pub(super) fn stat_entry(&self, parent: &F::File, name: &[u8]) -> Result<Option<Metadata>, Errno> {
+        match self.stat_at(parent, name, Symlinks::NoFollow) {
+            Ok(stat) => Ok(Some(stat)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(errno),
+        }
     }
 
     /// What exists under the name of `path` in `parent`, its directory.
     pub(super) fn existing_entry(&self, parent: &F::File, path: &RelativePath) -> Result<ExistingEntry, StorageError> {
-        let stat = match self.stat_at(parent, path.name(), Symlinks::NoFollow) {
-            Ok(stat) => stat,
-            Err(Errno::NOENT) => return Ok(ExistingEntry::Absent),
-            Err(errno) => return Err(StorageError::from_publication(errno)),
-        };
+        let stat = self.stat_entry(parent, path.name()).map_err(StorageError::from_publication)?;
+        let Some(stat) = stat else { return Ok(ExistingEntry::Absent) };
         if stat.kind != FileKind::Symlink {
             return require_regular(&stat).map(ExistingEntry::File);
         }
@@ -371,6 +396,27 @@ impl<F: FileSystem> Root<F> {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// What exists under `path`, of which `ancestor` is open. Nothing, if its directory does not exist.
+    pub(super) fn existing_below(
+        &self,
+        ancestor: &Ancestor<F>,
+        path: &RelativePath,
+    ) -> Result<ExistingEntry, StorageError> {
+        if ancestor.is_parent(path) {
+            return self.existing_entry(&ancestor.directory, path);
+        }
+        match self.open_parent(path, false) {
+            Ok(parent) => self.existing_entry(&parent, path),
+            Err(StorageError::ParentMissing) => Ok(ExistingEntry::Absent),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether uploads create the directories that they need.
+    pub(super) fn creates_directories(&self) -> bool {
+        self.creates_directories.get()
     }
 
     /// Does a slice of the cleanup, before an upload of `path` to its directory `parent`.
@@ -429,7 +475,10 @@ impl<F: FileSystem> Root<F> {
 
 /// Opens a directory for uploads. Without `must_flush` no permission to read it is needed, since only a descriptor that
 /// is open for reading can be flushed. Returns also whether it is open for reading.
-fn open_directory<T>(open: impl Fn(Access) -> Result<T, Errno>, must_flush: bool) -> Result<(T, bool), Errno> {
+pub(super) fn open_directory<T>(
+    open: impl Fn(Access) -> Result<T, Errno>,
+    must_flush: bool,
+) -> Result<(T, bool), Errno> {
     match open(Access::ReadDirectory) {
         Err(Errno::ACCESS) if !must_flush => open(Access::Traverse).map(|directory| (directory, false)),
         opened => opened.map(|directory| (directory, true)),

@@ -45,7 +45,8 @@
 //!
 //! Between the check of a name and the rename over it, *another process* may change what exists there. Uploads through
 //! one [`Directory`] do not have this race, since one thread makes both in one call. Between processes only
-//! [`UploadMode::CreateOnly`] is exact.
+//! [`UploadMode::CreateOnly`], [`Directory::create_directory`] and a [`Directory::rename`] that replaces nothing are
+//! exact. A removal is of the name, whichever version has it at that moment.
 //!
 //! If another process moves a directory out of the root during an upload to it, the commit notices and publishes
 //! nothing. If the move happens between that check and the link, the uploaded file moves along.
@@ -64,6 +65,7 @@ mod linux;
 mod listing;
 mod metadata;
 mod modification_times;
+mod new_directories;
 mod partial_upload;
 mod path_resolution;
 mod portable;
@@ -73,6 +75,7 @@ mod retry;
 mod temporary_file;
 #[cfg(test)]
 mod tests;
+mod tree_changes;
 mod upload;
 mod upload_state;
 
@@ -95,4 +98,5 @@ pub use listing::{Entry, EntryKind, Listing, SymlinkedDirectories, WalkEntry};
 pub use metadata::Metadata;
 pub use partial_upload::{EndedUpload, FoundUpload, PartialUpload, UploadId};
 pub use relative_path::{PathError, RelativePath};
+pub use tree_changes::{ChangeError, EntryPath};
 pub use upload::{Published, Upload, UploadMode};

@@ -9,6 +9,7 @@ use rustix::io::Errno;
 
 use super::directory::{ExistingEntry, Root};
 use super::file_system::{Access, FileKind};
+use super::new_directories::Ancestor;
 use super::retry::{read_exactly, retry_on_intr, write_all};
 use super::temporary_file::{TemporaryFile, TemporaryName, lock, partial_name};
 use super::upload::{flush, flush_directory};
@@ -140,7 +141,7 @@ impl<F: FileSystem> PartialUpload<F> {
             event: Event::Created,
             offset: 0,
             boot_id: if durable { None } else { root.boot_id() },
-            note: [path.name(), b"/", &creation].concat(),
+            note: creation_note(upload.relative_path(), &creation),
         };
         let mut state = StateFile {
             root,
@@ -171,18 +172,13 @@ impl<F: FileSystem> PartialUpload<F> {
         durable: bool,
     ) -> Result<FoundUpload<F>, StorageError> {
         let (content_name, state_name) = id.names();
-        let parent = root.open_parent(&path, durable).map_err(|error| match error {
-            StorageError::ParentMissing => StorageError::NotFound,
-            error => error,
-        })?;
-        let state = read_state(&root, &parent, &state_name)?.ok_or(StorageError::NotFound)?;
-        // Another name with the same identifier would publish the content under a name for which it was not meant.
-        let creation = state.creation.strip_prefix(path.name()).and_then(|rest| rest.strip_prefix(b"/"));
-        let creation = creation.ok_or(StorageError::NotFound)?.to_vec();
+        let found = find_state(&root, &path, &state_name, durable)?.ok_or(StorageError::NotFound)?;
+        let FoundState { ancestor, state, creation } = found;
+        let parent = Rc::clone(&ancestor.directory);
         let file_system = root.file_system();
         let content = match retry_on_intr(|| file_system.open_entry(&parent, &content_name, Access::Lock)) {
             Ok(content) => content,
-            Err(Errno::NOENT) => return ended(&root, &parent, &path, state.last, creation),
+            Err(Errno::NOENT) => return ended(&root, &ancestor, &path, state.last, creation),
             Err(errno) => return Err(StorageError::from_lookup(errno)),
         };
         if !lock(file_system, &content).map_err(StorageError::from_errno)? {
@@ -194,13 +190,13 @@ impl<F: FileSystem> PartialUpload<F> {
             // The server stopped while the content had both names. To continue the upload would change the file that
             // was published.
             Event::Publishing { .. } => {
-                matches!(root.existing_entry(&parent, &path)?, ExistingEntry::File(file) if file.is_same_file(&metadata))
+                matches!(root.existing_below(&ancestor, &path)?, ExistingEntry::File(file) if file.is_same_file(&metadata))
             }
             Event::Created | Event::Progress => false,
         };
         if has_ended {
             remove(&root, &parent, &content_name);
-            return ended(&root, &parent, &path, state.last, creation);
+            return ended(&root, &ancestor, &path, state.last, creation);
         }
         if metadata.kind != FileKind::Regular || metadata.size_bytes < state.last.offset {
             // The disk has lost content that was saved, so that the client cannot continue from the offset.
@@ -219,14 +215,13 @@ impl<F: FileSystem> PartialUpload<F> {
         truncate(file_system, &content, state.last.offset)?;
         let temporary = TemporaryFile::new(file_system, &parent, &content_name);
         let offset = state.last.offset;
-        let content_parent = Rc::clone(&parent);
-        let upload = Upload::resume(Rc::clone(&root), path, durable, content_parent, temporary, content, offset)?;
+        let upload = Upload::resume(Rc::clone(&root), path, durable, ancestor, temporary, content, offset)?;
         root.count_partial_upload(&content_name);
         let first = Record {
             event: Event::Created,
             offset: 0,
             boot_id: state.last.boot_id,
-            note: [upload.name(), b"/", &creation].concat(),
+            note: creation_note(upload.relative_path(), &creation),
         };
         let mut partial = PartialUpload {
             upload,
@@ -388,8 +383,9 @@ impl<F: FileSystem> PartialUpload<F> {
 
 impl<F: FileSystem> EndedUpload<F> {
     pub(super) fn forget(root: &Root<F>, id: UploadId, path: &RelativePath) {
-        if let Ok(parent) = root.open_parent(path, false) {
-            remove(root, &parent, &id.names().1);
+        let (_, state_name) = id.names();
+        if let Ok(Some(found)) = find_state(root, path, &state_name, false) {
+            remove(root, &found.ancestor.directory, &state_name);
         }
     }
 
@@ -466,10 +462,49 @@ impl<F: FileSystem> StateFile<F> {
     }
 }
 
+/// The note of the first record: the path of the file from the directory of the state file on, and what the caller keeps.
+/// No path contains a NUL.
+fn creation_note(relative_path: &[u8], creation: &[u8]) -> Vec<u8> {
+    [relative_path, b"\0", creation].concat()
+}
+
+/// A state file that was found and read.
+struct FoundState<F: FileSystem> {
+    /// The directory that contains it.
+    ancestor: Ancestor<F>,
+    state: UploadState,
+    /// What the caller keeps with the upload.
+    creation: Vec<u8>,
+}
+
+/// Looks for the state file `name` of an upload to `path`: in the directory of the file, and if uploads create directories
+/// also in those above, since the directory may not have existed when the upload began.
+fn find_state<F: FileSystem>(
+    root: &Root<F>,
+    path: &RelativePath,
+    name: &TemporaryName,
+    durable: bool,
+) -> Result<Option<FoundState<F>>, StorageError> {
+    let depth_max = if root.creates_directories() { usize::MAX } else { 1 };
+    for ancestor_path in path.ancestors().take(depth_max) {
+        let directory = match root.open_directory_at(ancestor_path, durable) {
+            Ok(directory) => directory,
+            Err(StorageError::ParentMissing) => continue,
+            Err(error) => return Err(error),
+        };
+        let Some(state) = read_state(root, &directory, name)? else { continue };
+        let ancestor = Ancestor { directory, path_bytes: ancestor_path.len() };
+        // Another path with the same identifier would publish the content under a name for which it was not meant.
+        let creation = state.creation.strip_prefix(ancestor.relative(path)).and_then(|rest| rest.strip_prefix(b"\0"));
+        return Ok(creation.map(<[u8]>::to_vec).map(|creation| FoundState { ancestor, state, creation }));
+    }
+    Ok(None)
+}
+
 /// Reads the state file `name`; `None` if it does not exist, is not a valid state file, or has expired, or if the system
 /// was started again before the upload was flushed.
 fn read_state<F: FileSystem>(
-    root: &Rc<Root<F>>,
+    root: &Root<F>,
     parent: &F::File,
     name: &TemporaryName,
 ) -> Result<Option<UploadState>, StorageError> {
@@ -497,13 +532,13 @@ fn read_state<F: FileSystem>(
 /// Handles a state file without a content file: the upload has ended, or another process has removed its content.
 fn ended<F: FileSystem>(
     root: &Root<F>,
-    parent: &F::File,
+    ancestor: &Ancestor<F>,
     path: &RelativePath,
     last: Record,
     creation: Vec<u8>,
 ) -> Result<FoundUpload<F>, StorageError> {
     let bytes = last.offset;
-    let existing = match root.existing_entry(parent, path)? {
+    let existing = match root.existing_below(ancestor, path)? {
         ExistingEntry::File(metadata) => Some(metadata),
         _ => None,
     };

@@ -87,6 +87,13 @@ impl RelativePath {
     pub fn parent(&self) -> Option<&[u8]> {
         self.bytes.get(..self.name_at.checked_sub(1)?)
     }
+
+    /// The path without the last segment, without the last two, and so on, down to an empty one for the root.
+    pub(super) fn ancestors(&self) -> impl Iterator<Item = &[u8]> {
+        std::iter::successors(Some(self.parent().unwrap_or_default()), |path| {
+            (!path.is_empty()).then(|| &path[..memchr::memrchr(b'/', path).unwrap_or(0)])
+        })
+    }
 }
 
 fn check(segment: &[u8]) -> Result<(), PathError> {
@@ -151,7 +158,9 @@ mod tests {
     fn segments_are_joined_and_split_again() {
         let one = of(&[b"name"]).unwrap();
         assert_eq!((one.as_bytes(), one.parent(), one.name()), (&b"name"[..], None, &b"name"[..]));
+        assert!(one.ancestors().eq([b""]));
         let three = of(&[b"a", b"..b", b"\xff"]).unwrap();
+        assert!(three.ancestors().eq([&b"a/..b"[..], b"a", b""]));
         let parts = (three.as_bytes(), three.parent(), three.name());
         assert_eq!(parts, (&b"a/..b/\xff"[..], Some(&b"a/..b"[..]), &b"\xff"[..]));
     }

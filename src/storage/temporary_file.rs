@@ -160,6 +160,11 @@ impl<F: FileSystem> TemporaryFile<F> {
         &self.name
     }
 
+    /// The directory that contains it.
+    pub(super) fn parent(&self) -> &Rc<F::File> {
+        &self.parent
+    }
+
     /// Does not remove the name. A later cleanup does.
     pub(super) fn leak(mut self) {
         self.exists = false;

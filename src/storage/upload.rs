@@ -7,6 +7,7 @@ use rustix::io::Errno;
 
 use super::annotation;
 use super::directory::{ExistingEntry, Root, require_regular};
+use super::new_directories::{Ancestor, NewDirectories};
 use super::retry::{retry_on_intr, write_all};
 use super::temporary_file::{TemporaryFile, TemporaryName, lacks_hard_links};
 use super::{FileSystem, Metadata, Native, RelativePath, StorageError};
@@ -49,7 +50,8 @@ pub struct Upload<F: FileSystem = Native> {
     /// The file that a durable upload has replaced, until the new name is on the disk.
     replaced: Option<TemporaryFile<F>>,
     file: F::File,
-    parent: Rc<F::File>,
+    /// Where the file is published, or the nearest directory above that exists.
+    parent: Ancestor<F>,
     root: Rc<Root<F>>,
     path: RelativePath,
     mode: UploadMode,
@@ -102,17 +104,17 @@ impl<F: FileSystem> Upload<F> {
         durable: bool,
         create: impl FnOnce(&Root<F>, &Rc<F::File>) -> Result<(Option<TemporaryFile<F>>, F::File), Errno>,
     ) -> Result<Self, StorageError> {
-        let parent = root.open_parent(&path, durable)?;
-        root.clean_up(&parent, &path);
-        let existing = root.existing_entry(&parent, &path)?;
+        let parent = Ancestor::open(&root, &path, durable)?;
+        root.clean_up(&parent.directory, &path);
+        let existing = root.existing_below(&parent, &path)?;
         if mode == UploadMode::CreateOnly && !matches!(existing, ExistingEntry::Absent) {
             return Err(StorageError::AlreadyExists);
         }
-        let bytes_free = || root.file_system().free_bytes(&parent).unwrap_or(u64::MAX);
+        let bytes_free = || root.file_system().free_bytes(&parent.directory).unwrap_or(u64::MAX);
         if bytes_expected.is_some_and(|bytes| bytes > root.bytes_max() || bytes > bytes_free()) {
             return Err(StorageError::DiskFull);
         }
-        let (temporary, file) = create(&root, &parent).map_err(StorageError::from_publication)?;
+        let (temporary, file) = create(&root, &parent.directory).map_err(StorageError::from_publication)?;
         Ok(Upload {
             temporary,
             replaced: None,
@@ -137,13 +139,13 @@ impl<F: FileSystem> Upload<F> {
         root: Rc<Root<F>>,
         path: RelativePath,
         durable: bool,
-        parent: Rc<F::File>,
+        parent: Ancestor<F>,
         mut temporary: TemporaryFile<F>,
         file: F::File,
         bytes_written: u64,
     ) -> Result<Self, StorageError> {
         temporary.keep_on_drop(true);
-        let existing = root.existing_entry(&parent, &path)?.metadata().copied();
+        let existing = root.existing_below(&parent, &path)?.metadata().copied();
         Ok(Upload {
             temporary: Some(temporary),
             replaced: None,
@@ -162,13 +164,14 @@ impl<F: FileSystem> Upload<F> {
         })
     }
 
+    /// The directory that contains the content if it has a name.
     pub(super) fn parent(&self) -> &Rc<F::File> {
-        &self.parent
+        &self.parent.directory
     }
 
-    /// The name of the file that the upload becomes.
-    pub(super) fn name(&self) -> &[u8] {
-        self.path.name()
+    /// The path of the file that the upload becomes, from that directory on.
+    pub(super) fn relative_path(&self) -> &[u8] {
+        self.parent.relative(&self.path)
     }
 
     pub(super) fn set_mode(&mut self, mode: UploadMode) {
@@ -289,10 +292,13 @@ impl<F: FileSystem> Upload<F> {
         if self.durable {
             flush(file_system, &self.file)?;
         }
-        if !self.root.is_parent_of(&self.parent, &self.path)? {
+        if !self.root.is_directory_at(&self.parent.directory, self.parent.path(&self.path))? {
             return Err(StorageError::ParentMissing);
         }
-        let created = self.publish(condition)?;
+        let created = match self.parent.is_parent(&self.path) {
+            true => self.publish(condition)?,
+            false => self.publish_in_new_directory(condition)?,
+        };
         let keeps_saved_name = self.durable && self.is_resumable && self.temporary.is_some();
         // Without a journal the disk could otherwise lose the old name before it has the new one, and with both the
         // content that was saved.
@@ -321,13 +327,30 @@ impl<F: FileSystem> Upload<F> {
     /// a journal the disk may therefore have it with a link count of 0, and a file system check would remove the name.
     fn flush_name(&self) -> Result<(), StorageError> {
         flush(self.root.file_system(), &self.file)?;
-        flush_directory(&self.root, &self.parent)
+        flush_directory(&self.root, &self.parent.directory)
+    }
+
+    /// Creates the directories that are missing, and gives the content its name in the last one. If that fails, removes
+    /// them again.
+    fn publish_in_new_directory(
+        &mut self,
+        condition: impl Fn(Option<&Metadata>) -> bool,
+    ) -> Result<bool, StorageError> {
+        // Before anything is created. The directory may exist by now, and the file too.
+        if !condition(self.root.existing_below(&self.parent, &self.path)?.metadata()) {
+            return Err(StorageError::ConditionFailed);
+        }
+        let (directories, last) = NewDirectories::create(&self.root, &self.parent, &self.path, self.durable)?;
+        self.parent = Ancestor { directory: last, path_bytes: self.path.parent().map_or(0, <[u8]>::len) };
+        let created = self.publish(condition)?;
+        directories.keep();
+        Ok(created)
     }
 
     /// Gives the content its name. Returns whether the name did not exist before.
     fn publish(&mut self, condition: impl Fn(Option<&Metadata>) -> bool) -> Result<bool, StorageError> {
         for _ in 0..ATTEMPTS_MAX {
-            let existing = self.root.existing_entry(&self.parent, &self.path)?;
+            let existing = self.root.existing_entry(&self.parent.directory, &self.path)?;
             if !condition(existing.metadata()) {
                 return Err(StorageError::ConditionFailed);
             }
@@ -349,8 +372,10 @@ impl<F: FileSystem> Upload<F> {
 
     fn publish_as_new(&mut self) -> Result<(), Errno> {
         let linked = match &mut self.temporary {
-            Some(temporary) => temporary.publish_as_new(&self.parent, self.path.name()),
-            None => retry_on_intr(|| self.root.file_system().link_unnamed(&self.file, &self.parent, self.path.name())),
+            Some(temporary) => temporary.publish_as_new(&self.parent.directory, self.path.name()),
+            None => retry_on_intr(|| {
+                self.root.file_system().link_unnamed(&self.file, &self.parent.directory, self.path.name())
+            }),
         };
         match linked {
             // Without hard links and RENAME_NOREPLACE a plain rename is safe for `Replace`; for `CreateOnly` it would
@@ -365,7 +390,7 @@ impl<F: FileSystem> Upload<F> {
             // The saved content keeps its name until the new one is on the disk, if it can have both.
             Some(saved) if self.durable && self.is_resumable => {
                 let names = self.root.temporary_names();
-                match TemporaryFile::link_existing(self.root.file_system(), &self.parent, saved.name(), names)? {
+                match TemporaryFile::link_existing(self.root.file_system(), saved.parent(), saved.name(), names)? {
                     Some(second) => {
                         self.temporary = Some(saved);
                         second
@@ -378,7 +403,7 @@ impl<F: FileSystem> Upload<F> {
             None => {
                 let file_system = self.root.file_system();
                 let temporary =
-                    TemporaryFile::link(file_system, &self.parent, &self.file, self.root.temporary_names())?;
+                    TemporaryFile::link(file_system, &self.parent.directory, &self.file, self.root.temporary_names())?;
                 // Without a journal, a power failure after the rename could leave the name pointing to a file whose
                 // link count on the disk is still 0. A file system check would then remove the name, and the old file
                 // would be lost too.
@@ -393,9 +418,9 @@ impl<F: FileSystem> Upload<F> {
         if self.durable && existing_is_file {
             let names = self.root.temporary_names();
             self.replaced =
-                TemporaryFile::link_existing(self.root.file_system(), &self.parent, self.path.name(), names)?;
+                TemporaryFile::link_existing(self.root.file_system(), &self.parent.directory, self.path.name(), names)?;
         }
-        temporary.replace(&self.parent, self.path.name())
+        temporary.replace(&self.parent.directory, self.path.name())
     }
 }
 

@@ -9,10 +9,12 @@ mod eintr;
 mod instrumented;
 mod listings;
 mod lookups;
+mod new_directories;
 mod partial_uploads;
 mod ranges;
 mod resource_limits;
 mod strace;
+mod tree_changes;
 mod uploads;
 
 use std::ffi::OsStr;
