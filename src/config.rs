@@ -38,8 +38,9 @@ Address:
 
 Files:
   -d, --directory DIR    serve the files below this directory at /files/
-      --uploads MODE     off, create (add files, but never replace one), or
-                         replace (add and replace files)
+      --uploads MODE     off, create (add files, but never replace one), replace
+                         (add and replace files), or manage (also delete and
+                         move files, and create directories)
                          [default: off with DIR, replace with --directory]
       --max-upload SIZE  refuse longer uploads; SIZE is a number of bytes, and
                          may end in K, M, G or T (powers of 1024)
@@ -363,6 +364,7 @@ mod tests {
         );
         assert_eq!(shared.uploads.policy, UploadPolicy::Off);
         assert_eq!(config(&["dir", "--uploads", "create"]).unwrap().uploads.policy, UploadPolicy::Create);
+        assert_eq!(config(&["dir", "--uploads", "manage"]).unwrap().uploads.policy, UploadPolicy::Manage);
         assert_eq!(config(&["-d", "dir"]).unwrap().uploads.policy, UploadPolicy::Replace);
         assert_eq!(config(&["a=b"]).unwrap().folder.unwrap().path, PathBuf::from("a=b"));
     }

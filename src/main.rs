@@ -119,6 +119,7 @@ fn banner(listeners: &[TcpListener], config: &Config) -> io::Result<String> {
         UploadPolicy::Off => "others may read",
         UploadPolicy::Create => "others may read, and add files",
         UploadPolicy::Replace => "others may read, add and replace files",
+        UploadPolicy::Manage => "others may read, add, replace, delete and move files",
     };
     Ok(match (&config.folder, &config.directory) {
         (Some(SharedFolder { path, options }), _) => {

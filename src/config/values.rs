@@ -48,10 +48,11 @@ pub(super) fn parse_port(value: &str) -> Result<u16, String> {
 
 pub(super) fn parse_policy(value: &str) -> Result<UploadPolicy, String> {
     match value {
+        "manage" => Ok(UploadPolicy::Manage),
         "replace" => Ok(UploadPolicy::Replace),
         "create" => Ok(UploadPolicy::Create),
         "off" => Ok(UploadPolicy::Off),
-        _ => Err("expected off, create or replace".to_owned()),
+        _ => Err("expected off, create, replace or manage".to_owned()),
     }
 }
 

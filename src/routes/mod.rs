@@ -88,26 +88,31 @@ struct Route<F: FileSystem> {
 #[derive(Clone, Copy)]
 struct Offer {
     methods: &'static [Method],
-    /// Whether POST and PUT are missing because uploads are off.
-    uploads_are_off: bool,
+    /// What clients may do with files, if the resource is a file or a directory.
+    uploads: Option<UploadPolicy>,
     /// The limits of resumable uploads, which the response to OPTIONS contains; `None` if there are none.
     upload_limits: Option<UploadLimits>,
 }
 
 impl Offer {
     const READ_ONLY: Offer =
-        Offer { methods: &[Method::Get, Method::Head, Method::Options], uploads_are_off: false, upload_limits: None };
+        Offer { methods: &[Method::Get, Method::Head, Method::Options], uploads: None, upload_limits: None };
 
     /// The reply to a request that its route need not see: 403, 405 or the reply to OPTIONS. `None` if the route has to
     /// respond.
     fn reply<'r, F: FileSystem>(self, request: &Request<'_>) -> Option<RouteReply<'r, F>> {
-        let Offer { methods, uploads_are_off, upload_limits } = self;
+        let Offer { methods, uploads, upload_limits } = self;
         if origin::is_cross_origin_write(request) {
             return Some(error_reply(Status::Forbidden, CROSS_ORIGIN));
         }
         if !methods.contains(&request.method) {
-            let is_upload = matches!(request.method, Method::Post | Method::Put);
-            let reason = if is_upload && uploads_are_off { UPLOADS_ARE_OFF } else { METHOD_NOT_OFFERED };
+            let reason = match (request.method, uploads) {
+                (Method::Post | Method::Put, Some(UploadPolicy::Off)) => UPLOADS_ARE_OFF,
+                (Method::Delete | Method::Mkcol | Method::Move, Some(policy)) if policy != UploadPolicy::Manage => {
+                    CHANGES_ARE_OFF
+                }
+                _ => METHOD_NOT_OFFERED,
+            };
             return Some(method_not_allowed(methods, reason));
         }
         (request.method == Method::Options).then(|| {
@@ -120,6 +125,7 @@ impl Offer {
     }
 }
 
+const CHANGES_ARE_OFF: &str = "Deleting, moving and creating directories are turned off on this server.";
 const CROSS_ORIGIN: &str = "A browser says that this request comes from another site.";
 const METHOD_NOT_OFFERED: &str = "The method is not offered at this target.";
 const MISDIRECTED: &str = "The folder is not shared under this host name. The server's option --host NAME adds one.";

@@ -11,7 +11,7 @@ pub enum Method {
     Post,
     /// Replaces the resource by the content (§9.3.4).
     Put,
-    /// Removes the resource (§9.3.5). No resource allows it.
+    /// Removes the resource (§9.3.5).
     Delete,
     /// Opens a tunnel (§9.3.6). No resource allows it.
     Connect,
@@ -19,8 +19,12 @@ pub enum Method {
     Options,
     /// Loops the message back (§9.3.8). No resource allows it.
     Trace,
-    /// Modifies the resource (RFC 5789). No resource allows it.
+    /// Modifies the resource (RFC 5789). Only unfinished uploads allow it.
     Patch,
+    /// Creates a directory (RFC 4918 §9.3).
+    Mkcol,
+    /// Moves the resource (RFC 4918 §9.9).
+    Move,
     /// Any other token.
     Unknown,
 }
@@ -38,6 +42,8 @@ impl Method {
             b"OPTIONS" => Method::Options,
             b"TRACE" => Method::Trace,
             b"PATCH" => Method::Patch,
+            b"MKCOL" => Method::Mkcol,
+            b"MOVE" => Method::Move,
             _ => Method::Unknown,
         }
     }
@@ -54,6 +60,8 @@ impl Method {
             Method::Options => "OPTIONS",
             Method::Trace => "TRACE",
             Method::Patch => "PATCH",
+            Method::Mkcol => "MKCOL",
+            Method::Move => "MOVE",
             Method::Unknown => "(unknown)",
         }
     }

@@ -12,6 +12,7 @@ pub mod accept;
 pub mod conditional;
 pub mod content_coding;
 pub mod date;
+pub mod destination;
 pub mod digest;
 pub mod exchange_record;
 pub mod fields;

@@ -52,6 +52,7 @@ statuses! {
     RequestHeaderFieldsTooLarge 431 "Request Header Fields Too Large";
     InternalServerError 500 "Internal Server Error";
     NotImplemented 501 "Not Implemented";
+    BadGateway 502 "Bad Gateway";
     ServiceUnavailable 503 "Service Unavailable";
     HttpVersionNotSupported 505 "HTTP Version Not Supported";
     InsufficientStorage 507 "Insufficient Storage";

@@ -219,8 +219,13 @@ fn with_uploads_off_an_upload_is_405() {
         assert_eq!((response.status, response.field("Allow")), (405, Some("GET, HEAD, OPTIONS")), "{method} {target}");
         assert_eq!(response.text(), "Uploads are turned off on this server.\n", "{method} {target}");
     }
-    let other = server.ask("DELETE", "/files/file", &[]);
-    assert_eq!((other.status, other.text()), (405, "The method is not offered at this target.\n"));
+    for (method, reason) in [
+        ("DELETE", "Deleting, moving and creating directories are turned off on this server.\n"),
+        ("PATCH", "The method is not offered at this target.\n"),
+    ] {
+        let other = server.ask(method, "/files/file", &[]);
+        assert_eq!((other.status, other.text()), (405, reason));
+    }
     assert_eq!(server.ask("OPTIONS", "/files/file", &[]).field("Allow"), Some("GET, HEAD, OPTIONS"));
     assert_eq!(server.get("/files/file").text(), "bytes");
     assert_eq!(server.file_names(), ["file"]);

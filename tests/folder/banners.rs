@@ -9,6 +9,7 @@ fn the_banner_says_what_is_shared_and_who_may_write() {
         (&[][..], "others may read."),
         (&["--uploads", "create"], "others may read, and add files."),
         (&["--uploads", "replace"], "others may read, add and replace files."),
+        (&["--uploads", "manage"], "others may read, add, replace, delete and move files."),
     ] {
         let server = share_with(options, &[]);
         let first = server.banner.lines().next().unwrap();

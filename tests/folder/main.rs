@@ -4,6 +4,7 @@
 
 mod archives;
 mod banners;
+mod changes;
 mod files;
 mod hosts;
 mod large;

@@ -75,7 +75,7 @@ fn the_response_to_head_is_that_to_get_without_its_content() {
 
 #[test]
 fn a_method_that_the_resource_does_not_allow_is_405() {
-    for method in ["POST", "PUT", "DELETE", "PATCH", "TRACE"] {
+    for method in ["POST", "PUT", "DELETE", "PATCH", "TRACE", "MKCOL", "MOVE"] {
         for target in ["/", "/echo/a", "/user-agent"] {
             let result = routes_script(request(method, target)).assert_stays_open(&[405]);
             assert_eq!(result.response().field("Allow"), Some(READ_ONLY), "{method} {target}");
@@ -87,7 +87,7 @@ fn a_method_that_the_resource_does_not_allow_is_405() {
 
 #[test]
 fn an_unknown_method_is_501() {
-    for method in ["get", "Get", "GETX", "FOO", "PROPFIND", "gET", "*"] {
+    for method in ["get", "Get", "GETX", "FOO", "PROPFIND", "COPY", "Move", "gET", "*"] {
         for target in ["/", "/nothing"] {
             routes_script(request(method, target)).assert_stays_open(&[501]);
         }
@@ -96,7 +96,7 @@ fn an_unknown_method_is_501() {
 
 #[test]
 fn a_missing_resource_is_404_for_every_method() {
-    for method in ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE"] {
+    for method in ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "MKCOL", "MOVE"] {
         routes_script(request(method, "/nothing")).assert_stays_open(&[404]);
     }
 }

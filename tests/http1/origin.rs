@@ -36,7 +36,7 @@ fn a_write_from_another_site_is_forbidden() {
     assert_forbidden("POST", "/", "Host: h\r\nOrigin: http://h\r\nOrigin: http://h\r\n");
     // Without Host there is no authority to compare the origin with.
     assert_forbidden("POST", "/", "Origin: http://h\r\n");
-    for method in ["POST", "PUT", "DELETE", "PATCH"] {
+    for method in ["POST", "PUT", "DELETE", "PATCH", "MKCOL", "MOVE"] {
         for target in ["/", "/echo/a", "/user-agent"] {
             assert_forbidden(method, target, "Host: h\r\nOrigin: http://a\r\n");
         }

@@ -13,7 +13,8 @@ use crate::operations::{START_NS, SYSTEMS, path};
 const SEEDS: u64 = 700;
 const LIVES: usize = 4;
 const UPLOADS: usize = 8;
-const NAMES: [&str; 3] = ["one", "a/two", "a/three"];
+/// Of these directories only `a` exists.
+const NAMES: [&str; 5] = ["one", "a/two", "a/three", "b/four", "a/c/d/five"];
 
 /// The contents that a file may have; `None` if it may be absent.
 type Possible = HashMap<&'static str, Vec<Option<Vec<u8>>>>;
@@ -106,6 +107,7 @@ fn run(seed: u64, coverage: &Coverage) -> u64 {
         let context = format!("seed {seed}, life {life}");
         disk.fail(0, Enabled::NONE);
         let directory = Directory::open_in(disk.clone(), Disk::root_path(), seed).unwrap();
+        directory.create_missing_directories();
         // A disk that becomes read-only stays so until the machine is restarted.
         let enabled = Enabled::all().without("read-only from now on").with("power fails");
         disk.fail(rate, enabled);

@@ -1,5 +1,6 @@
 //! `/files/{path}`: reads and writes the files below the served directory. A shared folder uses the same code.
 
+mod changes;
 mod download;
 mod multipart;
 pub(super) mod resumable;
@@ -13,12 +14,13 @@ use std::rc::Rc;
 
 use percent_encoding::percent_decode;
 
+pub(super) use self::changes::DIRECTORY_METHODS;
 pub(super) use self::download::{Found, asks_for_parts, read_error_reply};
 pub(super) use self::multipart::Parts;
 use self::resumable::Resumable;
 pub use self::upload::FileSink;
 use self::validators::{FileVersion, OwnUploads};
-use super::{FileContent, Offer, RouteReply, Routes, error_reply, internal_error};
+use super::{FileContent, Offer, RouteReply, Routes, error_reply, internal_error, without_prefix};
 use crate::semantics::Now;
 use crate::semantics::method::Method;
 use crate::semantics::request::Request;
@@ -38,6 +40,9 @@ const INVALID_NAME: &str = "No file can have this name here.";
 /// Which uploads are allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UploadPolicy {
+    /// As [`Replace`](UploadPolicy::Replace). Files and directories may also be removed and moved, and directories
+    /// created.
+    Manage,
     /// Any name. An existing file is replaced.
     Replace,
     /// Only names that no file has yet.
@@ -99,6 +104,11 @@ impl<F: FileSystem> FileRoutes<F> {
         }
     }
 
+    /// Makes uploads create the directories that they need.
+    pub(super) fn create_missing_directories(&self) {
+        self.directory.create_missing_directories();
+    }
+
     pub(super) fn deadline_ns(&self) -> Option<u64> {
         self.cache.deadline_ns()
     }
@@ -151,10 +161,13 @@ impl<F: FileSystem> FileRoutes<F> {
 
     pub(super) fn offer(&self) -> Offer {
         match self.uploads.policy {
-            UploadPolicy::Off => Offer { uploads_are_off: true, ..Offer::READ_ONLY },
-            UploadPolicy::Replace | UploadPolicy::Create => Offer {
-                methods: &[Method::Get, Method::Head, Method::Post, Method::Put, Method::Options],
-                uploads_are_off: false,
+            UploadPolicy::Off => Offer { uploads: Some(UploadPolicy::Off), ..Offer::READ_ONLY },
+            policy => Offer {
+                methods: match policy {
+                    UploadPolicy::Manage => changes::FILE_METHODS,
+                    _ => &[Method::Get, Method::Head, Method::Post, Method::Put, Method::Options],
+                },
+                uploads: Some(policy),
                 upload_limits: Some(resumable::limits_of(&self.uploads)),
             },
         }
@@ -173,6 +186,9 @@ pub(super) fn respond<'r, F: FileSystem>(
     };
     match request.method {
         Method::Post | Method::Put => files.upload(request, name, now),
+        Method::Delete | Method::Mkcol | Method::Move => {
+            files.change(request, name, |path| without_prefix(path, b"/files/"), now)
+        }
         _ => match files.find(request, Cow::Borrowed(name), now) {
             Ok(found) => Reply::Respond(files.download(found, request, OCTET_STREAM, now)),
             Err(error) => read_error_reply(request, &error),

@@ -77,6 +77,7 @@ const RESERVED: &[u8] = b".spindle";
 impl<F: FileSystem> FolderRoutes<F> {
     /// Shares the directory of `files`.
     pub fn new(files: FileRoutes<F>, settings: FolderSettings) -> FolderRoutes<F> {
+        files.create_missing_directories();
         FolderRoutes { files, settings, buffered_entries: Rc::default(), archives: Rc::default() }
     }
 
@@ -127,8 +128,12 @@ pub(super) fn respond<'r, F: FileSystem>(
     }
     let is_directory = name.is_empty() || name.ends_with(b"/");
     let offer = match folder.files.offer() {
-        // Files are uploaded by their names, never to a directory.
-        offer if is_directory => Offer { methods: Offer::READ_ONLY.methods, ..offer },
+        // Files are uploaded by their names, never to a directory. The folder itself can be neither moved nor removed.
+        offer if is_directory => {
+            let is_managed = folder.files.manages() && !name.is_empty();
+            let methods = if is_managed { files::DIRECTORY_METHODS } else { Offer::READ_ONLY.methods };
+            Offer { methods, ..offer }
+        }
         offer => offer,
     };
     if let Some(reply) = offer.reply(request) {
@@ -136,6 +141,10 @@ pub(super) fn respond<'r, F: FileSystem>(
     }
     match request.method {
         Method::Post | Method::Put => folder.files.upload(request, name, now),
+        Method::Delete | Method::Mkcol | Method::Move => {
+            let destination_name = |path: &'r [u8]| path.strip_prefix(b"/").filter(|name| folder.shows(name));
+            folder.files.change(request, name, destination_name, now)
+        }
         _ if folder.settings.is_site => site::respond(folder, request, name, now),
         _ if is_directory => respond_with_directory(folder, request, name, now),
         _ => respond_with_file(folder, request, name, now),
@@ -277,7 +286,7 @@ fn respond_with_listing<'r, F: FileSystem>(
         sort: query.sort,
         order: query.order,
         may_upload: uploads.policy != UploadPolicy::Off,
-        may_replace: uploads.policy == UploadPolicy::Replace,
+        may_replace: matches!(uploads.policy, UploadPolicy::Replace | UploadPolicy::Manage),
         upload_bytes_max: uploads.bytes_max,
         shows_hidden: folder.settings.shows_hidden,
         now_unix_s: now.unix_s(),

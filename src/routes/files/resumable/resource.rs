@@ -21,7 +21,7 @@ use crate::storage::{FileSystem, FoundUpload, RelativePath, StorageError, Upload
 /// The methods of an upload resource.
 pub(in crate::routes) const OFFER: Offer = Offer {
     methods: &[Method::Get, Method::Head, Method::Patch, Method::Delete, Method::Options],
-    uploads_are_off: false,
+    uploads: None,
     upload_limits: None,
 };
 
