@@ -79,7 +79,7 @@ has() {
     command -v "$1" >/dev/null
 }
 
-# run COMMAND…: ends it after $client_seconds, and keeps it from reading this script's input.
+# run COMMAND…: runs the command without this script's input, and ends it after $client_seconds.
 run() {
     timeout "$client_seconds" "$@" </dev/null
 }
@@ -111,7 +111,7 @@ curl_stores() {
     curl_prints "$1" '%{http_code}' "${@:2}" && same "$work/large" "$served/large"
 }
 
-# Not by way of run, which takes the input away.
+# Without run, which would redirect the input.
 curl_streams() {
     local got
     got=$(timeout "$client_seconds" curl -sS -o "$work/response" -w '%{http_code}' -T - "$base/stream" <"$work/large")
@@ -323,7 +323,7 @@ copy_input() {
     (cd "$served/input" && xargs -d '\n' sha256sum <"$work/names") >"$work/sums"
 }
 
-# fetch_input DIRECTORY ARGUMENTS…: fetches all of it with one curl. Writes the number of connections to $work/connections.
+# fetch_input DIRECTORY ARGUMENTS…: fetches the whole input with one curl. Writes the number of connections to $work/connections.
 fetch_input() {
     rm -rf "${work:?}/$1" && mkdir "$work/$1"
     awk -v base="$base/input/" -v to="$work/$1/" \
@@ -380,7 +380,7 @@ check_input() {
 # shellcheck source-path=SCRIPTDIR source=clients/folder.sh
 source "$scripts/clients/folder.sh"
 
-# --- All of it ----------------------------------------------------------------------------------------------------------
+# --- Main ---------------------------------------------------------------------------------------------------------------
 
 # Clients that cannot be installed are left out, and named at the end.
 install_clients() {

@@ -16,7 +16,8 @@
 #   at each write      Each write to the disk is logged, and the power fails after each one. The disk has kept everything from
 #                      before the last flush, and of the later writes all, none or any part. Needs qemu-storage-daemon and
 #                      FUSE.
-#   …, as any Unix     The same without the system calls that only Linux has: scripts/power/portable.rs replaces the server.
+#   …, as any Unix     The same as the previous row, without the system calls that only Linux has: scripts/power/portable.rs
+#                      replaces the server.
 #   without --fsync    The control: nothing is guaranteed here, and the losses show that the check notices them.
 #   kill -9            The server is killed during uploads, without --fsync, and the machine continues.
 #

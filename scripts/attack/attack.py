@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 
-# client.py, process.py and servers.py are the benchmark's.
+# For client.py, process.py and servers.py, which belong to the benchmark.
 sys.path.append(str(pathlib.Path(__file__).resolve().parent.parent / "bench"))
 
 import chunks
@@ -67,7 +67,7 @@ def describe(machine):
 
 
 def attempt(attack, machine):
-    """Carries out an attack and returns its rows. One that cannot be carried out counts as failed."""
+    """Carries out an attack and returns its rows. An attack that cannot be carried out counts as failed."""
     start = time.monotonic()
     try:
         rows = attack.run(machine)

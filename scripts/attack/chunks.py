@@ -12,7 +12,7 @@ NAME = "tiny-chunks"
 BURSTS_PER_SECOND = 1_100
 CHUNKS_PER_BURST = 500
 
-# After that the server has created a file for each of them.
+# After this time the server has created a file for each upload.
 SETTLE_SECONDS = 1
 
 HONEST_RATE = 50

@@ -6,7 +6,7 @@ import subprocess
 
 import process
 
-# All clients share a core. If an honest client had to wait for it, it would measure its own delay.
+# All clients share a core. An honest client that had to wait for the core would measure its own delay.
 HONEST_NICE, HOSTILE_NICE = -20, 10
 
 READY_SECONDS = 30
@@ -41,7 +41,7 @@ class Client:
             self._process.communicate()
 
     def result(self, seconds):
-        """Closes the client's standard input, at whose end some clients stop, and returns its counts."""
+        """Closes the client's standard input, which makes some clients stop, and returns its counts."""
         try:
             output, errors = self._process.communicate(timeout=seconds + GRACE_SECONDS)
         except subprocess.TimeoutExpired:
@@ -88,7 +88,7 @@ class HonestResult:
         return self.succeeded == self.requests
 
     def count(self):
-        """How many requests succeeded, and the reason of one failure, if any."""
+        """How many requests succeeded, and the reason for one failure, if there was one."""
         return f"{self.succeeded}/{self.requests}" + (f" ({self.failure})" if self.failure else "")
 
 

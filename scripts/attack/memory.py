@@ -54,7 +54,7 @@ def run(context):
 class _Attack:
     def __init__(self, context, name):
         self.target = Target(name, context)
-        self.held = {}
+        self.connections = {}
         self.peaks = {}
         clients.honest(context, self.target, WARM_UP_REQUESTS_PER_SECOND, 1)
         self.before = self.after = self.target.resident_bytes()
@@ -65,7 +65,7 @@ class _Attack:
                 time.sleep(HOLD_SECONDS)
                 self.peaks[kind] = self.target.resident_bytes()
                 counts = holders.result(0)
-                self.held[kind] = counts["begun"] if kind == "pipelines" else counts["complete"]
+                self.connections[kind] = counts["begun"] if kind == "pipelines" else counts["complete"]
             time.sleep(GAP_SECONDS)
 
     def measure_after(self):
@@ -75,7 +75,7 @@ class _Attack:
 def _rows(attacks, wait_seconds):
     values = lambda text: {name: text(attack) for name, attack in attacks.items()}
     mib = lambda size: f"{size / MIB:.1f} MiB"
-    peak = lambda kind: values(lambda attack: f"{mib(attack.peaks[kind])} ({attack.held[kind]:,} held)")
+    peak = lambda kind: values(lambda attack: f"{mib(attack.peaks[kind])} ({attack.connections[kind]:,} connections)")
     spindle = attacks[SPINDLE]
     return [
         row.Row(NAME, "RSS at the start", values(lambda attack: mib(attack.before))),

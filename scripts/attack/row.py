@@ -24,7 +24,7 @@ HEADINGS = ("attack", "figure", SPINDLE, NGINX, "required", "")
 
 
 def duration(seconds):
-    """A time as text. None stands for what did not happen."""
+    """A time as text. None means that the event did not happen."""
     if seconds is None:
         return "never"
     return f"{seconds:.1f} s" if seconds >= 1 else f"{seconds * 1000:.1f} ms"

@@ -1,4 +1,4 @@
-"""shutdown: the server is told to shut down while connected clients have not yet sent a request; alone and behind HAProxy."""
+"""shutdown: the server shuts down gracefully while connected clients have not yet sent a request; alone and behind HAProxy."""
 
 import contextlib
 import signal

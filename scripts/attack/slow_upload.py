@@ -20,7 +20,7 @@ HEAD = b"PUT /files/slow HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r
 
 
 def run(context):
-    # At the same time, since it mostly waits.
+    # Both servers at the same time, since the attack mostly waits.
     with concurrent.futures.ThreadPoolExecutor() as pool:
         running = {name: pool.submit(_attack, context, name) for name in context.names()}
         results = {name: future.result() for name, future in running.items()}
@@ -36,7 +36,7 @@ def _text(status, seconds):
 
 
 def _attack(context, name):
-    """Returns the status, and how many seconds after the fast part it came."""
+    """Returns the status, and the seconds from the end of the fast part to the response."""
     with Target(name, context) as target, socket.create_connection(("127.0.0.1", target.port), 30) as connection:
         # Another attack sets the namespace's send buffers to a small size, with which this part would be slow.
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, MIB)

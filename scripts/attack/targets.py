@@ -126,7 +126,7 @@ class Target:
         self.process.send_signal(signal.SIGTERM if self.name == SPINDLE else signal.SIGQUIT)
 
     def seconds_to_exit(self, seconds_max):
-        """Waits until the server exits. Returns the seconds that took, or None if it takes longer than `seconds_max`."""
+        """Waits until the server exits. Returns how many seconds that took, or None if it took longer than `seconds_max`."""
         start = time.monotonic()
         try:
             self.process.wait(seconds_max)

@@ -39,7 +39,7 @@ def run(context):
         deadline = STALL_SECONDS + math.ceil(buffer_bytes / BYTES_PER_SECOND)
         if deadline > DEADLINE_SECONDS_MAX:
             return [row.Row(NAME, "skipped: without a network namespace it would take too long", {})]
-        # At the same time, each on a core of its own, since it mostly waits.
+        # Both servers at the same time, each on a core of its own, since the attack mostly waits.
         with concurrent.futures.ThreadPoolExecutor() as pool:
             running = {name: pool.submit(_attack, context, name, deadline) for name in context.names()}
             attacks = {name: future.result() for name, future in running.items()}

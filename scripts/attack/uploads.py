@@ -11,7 +11,7 @@ NAME = "pipelined-uploads"
 
 HONEST_RATE = 50
 
-# After that the clients have filled all buffers.
+# After this time the clients have filled all buffers.
 SETTLE_SECONDS = 0.5
 
 P99_MAX = 0.05
@@ -38,7 +38,7 @@ def run(context):
 class _Result:
     def __init__(self, honest, counts):
         self.honest = honest
-        # Refused requests mean that the attack does not do what it should.
+        # A refused request means that the attack does not work as intended.
         load = f"{counts['succeeded'] / counts['seconds']:,.0f}/s"
         load += f", {counts['closed']:,} closed" if counts["closed"] else ""
         self.load = load + (" REFUSED" if counts["refused"] else "")

@@ -33,7 +33,7 @@ text { font: 12px system-ui, sans-serif; fill: #24292f; }
 
 
 def draw(heading, note, panels):
-    """An SVG document. `panels` holds a title and the figures of the table for each workload."""
+    """An SVG document. `panels` contains a title and the figures of the table for each workload."""
     shapes, bottoms = [], [HEADING] * COLUMNS
     for title, figures in panels:
         bars = [(name, *row["cpu_us"]) for name, row in figures.items() if name != CONTROL]

@@ -21,7 +21,7 @@ def wait_for(port, process):
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
             return
         except OSError:
-            # Short, since the time to the first response is measured too. A refused local connection costs microseconds.
+            # Short, because the time to the first response is measured too. A refused local connection takes microseconds.
             time.sleep(0.0001)
     raise MeasurementFailed(f"it did not listen within {START_SECONDS} s")
 

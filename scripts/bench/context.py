@@ -19,7 +19,7 @@ class Context:
         return self.workloads[name]
 
     def available(self, names):
-        """Those of the servers that are installed."""
+        """The servers among `names` that are installed."""
         return [name for name in names if name in self.binaries.available()]
 
     def start(self, name, stack, workload):
@@ -40,6 +40,6 @@ class Context:
 
 
 def rotated(names, turn):
-    """Each turn begins with another name. Otherwise a server would always follow the load of the same other one."""
+    """The names, starting with another one in each turn. Otherwise each server would always be measured after the same other one."""
     start = turn % len(names)
     return names[start:] + names[:start]

@@ -1,4 +1,4 @@
-"""Idle connections: what they cost the busy ones, and how much memory each of them takes."""
+"""Idle connections: how they affect the busy ones, and how much memory each of them takes."""
 
 import contextlib
 import subprocess
@@ -49,7 +49,7 @@ class _Pair:
         self.samples = ([], [])
         self.servers = [context.start(name, stack, workload) for _ in range(2)]
         for server in self.servers:
-            # So that memory which a server keeps after a load is allocated before memory is measured.
+            # A server keeps some memory after a load. It must be allocated before memory is measured.
             rounds.load(workload, server.port, rounds.WARM_UP_SECONDS)
         before_bytes = self.servers[1].resident_bytes()
         _hold(context, self.servers[1], stack)

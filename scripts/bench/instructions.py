@@ -10,7 +10,7 @@ import client
 NAME = "instructions"
 REQUESTS = (("root", "GET /"), ("user-agent", "GET /user-agent, a browser's fields"), ("echo", "GET /echo/abc"))
 
-# Numbers of exchanges. The difference of two runs leaves out the cost of starting and exiting.
+# Numbers of exchanges. The difference of two runs does not contain the cost of starting and exiting.
 FEW, MANY = 1_000, 3_000
 
 

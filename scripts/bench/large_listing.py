@@ -1,4 +1,4 @@
-"""A listing of very many entries: how soon it begins, how much memory it takes, and how it delays small requests."""
+"""A listing of very many entries: the time to its first byte, its memory, and how it delays small requests."""
 
 import contextlib
 import json

@@ -1,5 +1,5 @@
-//! The least work that a single-threaded epoll server can do, which the other servers are compared with: it reads, counts
-//! blank lines, and writes a fixed response for each request. It parses nothing, and is no HTTP server.
+//! A server that does as little work as a single-threaded epoll server can do. The other servers are compared with it. It reads,
+//! counts blank lines, and writes a fixed response for each request. It parses nothing else, and is not an HTTP server.
 //!
 //! Usage: `null PORT RESPONSE_BYTES BLANK_LINES keep|close`. Listens on 127.0.0.1. RESPONSE_BYTES is the length of a response
 //! including its head. BLANK_LINES is the number of blank lines in a request: 2 for an upload whose content ends in one.

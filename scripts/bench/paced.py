@@ -16,13 +16,13 @@ RATE = 2_000
 DOWNLOADS = 16
 DOWNLOAD_RATE = "8M"
 
-# All clients share a core. If the pacer had to wait for it, it would measure its own delay.
+# All clients share a core. If the client at a constant rate had to wait for the core, it would measure its own delay.
 PACER_NICE, DOWNLOAD_NICE = -20, 10
 
-# After that the buffers of the downloads are full, and they read at their rate.
+# After this time the buffers of the downloads are full, and the downloads run at their limited rate.
 SETTLE_SECONDS = 1
 
-# How long after the last request the last response may come.
+# How long after the last request the last response may arrive.
 RESPONSE_SECONDS = 60
 
 

@@ -10,7 +10,7 @@ import subprocess
 SERVER_CORE = 0
 LOAD_CORE = 1
 
-# Enough for 10,000 connections, for each of which a server may reserve three.
+# Enough for 10,000 connections. A server may reserve three descriptors for each.
 DESCRIPTORS = 65536
 
 STOP_SECONDS = 5
@@ -63,8 +63,8 @@ def renice(pid, nice):
 def raise_priority(nice):
     """Raises the priority of this process, and of its children, above that of other processes, if permitted."""
     renice(os.getpid(), nice)
-    # If the kernel schedules by session (autogroup), a nice value only counts within the session, which has one of its own.
-    # It applies to the whole terminal, and is restored at exit.
+    # If the kernel schedules by session (autogroup), a nice value only counts within its session. The session has a nice value
+    # of its own, which applies to the whole terminal and is restored at exit.
     group = pathlib.Path("/proc/self/autogroup")
     with contextlib.suppress(OSError):
         before = group.read_text().split()[-1]
@@ -73,7 +73,7 @@ def raise_priority(nice):
 
 
 def wait_for_output(process, seconds):
-    """Waits for a process to exit, and returns its output. One that takes longer is stopped, and returns nothing."""
+    """Waits for a process to exit, and returns its output. A process that takes longer is stopped, and nothing is returned."""
     try:
         return process.communicate(timeout=seconds)[0]
     except subprocess.TimeoutExpired:

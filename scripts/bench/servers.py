@@ -1,4 +1,4 @@
-"""Configures and starts the servers: one worker each, no access log, and with the caches that users of it would have."""
+"""Configures and starts the servers: each with one worker, without an access log, and with the caches that its users enable."""
 
 import functools
 import getpass
@@ -16,8 +16,8 @@ SPINDLE = "spindle"
 BASELINE = "spindle baseline"
 OTHERS = ("nginx", "lighttpd", "h2o")
 
-# The fastest settings of nginx: with tcp_nopush each file takes two more calls, and a 1 MiB file more than twice the time. Up
-# to a few KiB, reading is cheaper than sendfile.
+# The fastest settings of nginx. With tcp_nopush each file takes two more calls, and a 1 MiB file takes more than twice as long.
+# For files of up to a few KiB, reading is cheaper than sendfile.
 NGINX = """
 daemon off;
 user {user};
@@ -144,7 +144,7 @@ class Server:
 
     @functools.cached_property
     def pids(self):
-        """Its processes. They are only complete once the server has responded to a request."""
+        """The server's processes. The list is only complete once the server has responded to a request."""
         return process.process_tree(self.process.pid)
 
     @property

@@ -16,7 +16,7 @@ NAME = "syscalls"
 SECONDS = 2
 ATTACH_SECONDS = 5
 
-# Rarer calls do not belong to a request.
+# Calls that occur more rarely than this do not belong to a request.
 PER_REQUEST_MIN = 0.01
 
 

@@ -19,7 +19,7 @@ def figures(workload, samples):
             "cpu_us": spread(cpu_us),
             "memory_mib": spread([sample.resident_bytes / 2**20 for sample in own]),
         }
-        # wrk can only compute latencies of one request at a time, and only if some were completed.
+        # wrk can compute latencies only without pipelining, and only if some requests were completed.
         if workload.depth == 1 and all(sample.p99_us for sample in own):
             row["p50_us"] = spread([sample.p50_us for sample in own])
             row["p99_us"] = spread([sample.p99_us for sample in own])
@@ -32,7 +32,7 @@ def figures(workload, samples):
 
 
 def best_other(samples):
-    """The one of the other servers that needs the least processor time."""
+    """The name of the other server that needs the least processor time."""
     others = [name for name in OTHERS if name in samples]
     key = lambda name: statistics.median(sample.cpu_ns_per_request for sample in samples[name])
     return min(others, key=key, default=None)

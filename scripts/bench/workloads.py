@@ -53,7 +53,7 @@ class Workload:
     fields: tuple = ()
     upload_bytes: int = 0
     servers: tuple = ALL_SERVERS
-    # Whether to count bytes instead of requests, because requests take so long that one cut off at the end of a round matters.
+    # Whether to count bytes instead of requests, for requests so long that one cut off at the end of a round matters.
     counts_bytes: bool = False
     # Whether spindle shares the whole root directory, as the other servers do, instead of serving /files/.
     shares_root: bool = False

@@ -24,8 +24,8 @@ hexdump_of() {
     od -An -v -tx1 | tr -s ' \n' ' ' | sed 's/^ //; s/ $//'
 }
 
-# With nc, which reads the whole content: curl reads no further than Content-Length. A wrong length comes first, since all that
-# follows would fail for it.
+# With nc, which reads all content that follows the head: curl reads no further than Content-Length. The length is checked first,
+# because a wrong one would make all later checks fail.
 fetch_with_nc 'GET /echo/abc HTTP/1.1\r\nHost: localhost:4221\r\nAccept-Encoding: gzip\r\n\r\n'
 if [[ $(field Content-Length) != "$(bytes "$content")" ]]; then
     fail 'Content-Length' "$(bytes "$content"), the number of bytes that follow the head" "$(field Content-Length)"
@@ -37,7 +37,7 @@ expect_compressed abc
 detail 'to compare with: 1f 8b 08 00 00 00 00 00 00 03 4b 4c 4a 06 00 c2 41 24 35 03 00 00 00'
 detail "received:        $(head -c 64 "$content" | hexdump_of)"
 
-# Something to compress.
+# A text that gets shorter.
 text=$(printf 'raspberry-%.0s' {1..100})
 fetch --header 'Accept-Encoding: encoding-1, gzip' "$base/echo/$text"
 expect_compressed "$text"

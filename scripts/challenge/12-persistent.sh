@@ -39,7 +39,7 @@ for each in 1 2 3 4 5 6 7 8 9 10; do
     expect_text "banana-$each"
 done
 
-# Pipelined: three requests in one write, whose responses come in the same order.
+# Pipelined: three requests in one write. The responses must arrive in the same order.
 request='HTTP/1.1\r\nHost: localhost:4221\r\n\r\n'
 send 3 "GET /echo/kiwi ${request}GET /echo/lime ${request}GET /echo/plum ${request}"
 for each in kiwi lime plum; do

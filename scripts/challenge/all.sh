@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the fourteen stages one after the other, each with its own start of the program.
 # usage: all.sh [--all] [-v] [PATH/TO/your_program.sh]
-# Stops at the first stage that fails; --all goes on. Prints a row for each stage, then the checks that failed (with -v, all
+# Stops at the first stage that fails; --all continues. Prints a row for each stage, then the checks that failed (with -v, all
 # checks), and in the last line the count. Exit status: 0, 1 if a stage failed, 2 if nothing could be checked.
 set -euo pipefail
 
@@ -72,7 +72,7 @@ row() {
     printf '%-5s  %-74s  %-6s  %s\n' "$@"
 }
 
-# Date is judged once, and not in a stage: a server that sends it conforms to RFC 9110, but the challenge's tester refuses it.
+# Date is checked once, and not in a stage: a server that sends it conforms to RFC 9110, but the challenge's tester refuses it.
 date_failed=false
 judge_date() {
     local started=$SECONDS result=pass
@@ -102,7 +102,7 @@ for script in "$challenge"/[0-9][0-9]-*.sh; do
     started=$SECONDS
     status=0
     CHALLENGE_START_SECONDS=${CHALLENGE_START_SECONDS:-$allowed} run_stage "$name" || status=$?
-    # Nothing could be checked, and it would be the same in the next stage.
+    # Nothing could be checked, and the next stage would have the same problem.
     if ((status == 2 && passed + ${#failed[@]} == 0)); then
         cat "$outputs/$name" >&2
         exit 2

@@ -37,7 +37,7 @@ program_group=
 work=
 # What was sent since the last check. It is printed before the first check that fails, so that passing checks print nothing.
 unprinted=
-# Added to the message when no response comes in time: what the stage has done meanwhile.
+# Added to the message when no response arrives in time. It describes the state of the other connections.
 timeout_hint=
 
 # --- Before a stage begins ----------------------------------------------------------------------------------------------
@@ -145,7 +145,7 @@ start_group() {
 group_is_alive() {
     kill -0 -- "-$1" 2>/dev/null || return 1
     [[ -r /proc/self/stat ]] || return 0
-    # A process may end after it was listed: cat then goes on to the next one.
+    # A process may end after it was listed: cat then continues with the next one.
     { cat /proc/[0-9]*/stat 2>/dev/null || true; } |
         awk -v group="$1" '{ sub(/.*\) /, "") } $3 == group && $1 != "Z" { found = 1 } END { exit !found }'
 }
@@ -237,7 +237,7 @@ finish() {
     exit 1
 }
 
-# For checks whose failure makes everything after it fail as well.
+# Ends the stage after a failure that would make all later checks fail too.
 finish_if_failed() {
     if ((failed_checks > 0)); then finish; fi
 }
@@ -261,7 +261,7 @@ quoted() {
     done
 }
 
-# step TEXT: what happens next.
+# step TEXT: describes the next step of the stage.
 step() {
     if $verbose; then
         printf '\n%s\n' "$1"
@@ -300,7 +300,7 @@ fail() {
     fail_because "$(difference "$@")"
 }
 
-# explain TEXT: why the check before it probably failed.
+# explain TEXT: why the previous check probably failed.
 explain() {
     printf '        %s\n' "$1"
 }
@@ -342,7 +342,7 @@ lower() {
     tr '[:upper:]' '[:lower:]' <<<"$1"
 }
 
-# The last one: a 100 (Continue) may precede it.
+# The last status line, since a 100 (Continue) may precede the final response.
 status_line() {
     awk '/^HTTP\// { sub(/\r$/, ""); line = $0 } END { print line }' "$head"
 }
@@ -430,7 +430,7 @@ write_at_once() {
     env printf '%b' "$1"
 }
 
-# pipe_to_nc SECONDS REQUEST FILE: what the challenge's text types. An nc that does not end by itself is ended.
+# pipe_to_nc SECONDS REQUEST FILE: the command in the challenge's text. Ends nc if it does not end by itself.
 pipe_to_nc() {
     (sleep "$1" && write_at_once "$2") | "${bounded[@]}" $((response_seconds + $1)) nc localhost "$port" >"$3" 2>/dev/null
 }
@@ -439,7 +439,7 @@ has_head() {
     awk '/^\r?$/ { found = 1; exit } END { exit !found }' "$1"
 }
 
-# A whole head was received, or nothing more will be.
+# nc has received a complete head, or has ended.
 nc_is_done() {
     has_head "$2" || group_has_ended "$1"
 }
@@ -485,7 +485,8 @@ receive() {
     try_to_receive "$1" || no_response "$reason" "$hint"
 }
 
-# receive_extra DESCRIPTOR: the same where another server than this repository's need not respond. Returns 1 if it does not.
+# receive_extra DESCRIPTOR: the same for a response that only this repository's server must send. Returns 1 if another server does
+# not send it.
 receive_extra() {
     try_to_receive "$1" || {
         if $own; then no_response "$reason" "$hint"; fi
@@ -493,7 +494,7 @@ receive_extra() {
     }
 }
 
-# try_to_receive DESCRIPTOR: returns 1 and sets $reason and $hint if no complete response comes.
+# try_to_receive DESCRIPTOR: returns 1 and sets $reason and $hint if no complete response arrives.
 try_to_receive() {
     step "connection $1 < (the response to ${sent[$1]})"
     : >"$head"

@@ -18,7 +18,7 @@ make_tree() {
     done
     random_file "$1/deep/er/est/large" 3000001
     : >"$1/empty file/empty"
-    # A time that is not now, so that a client that loses the times is noticed.
+    # A time in the past, so that a client that does not keep the times is noticed.
     find "$1" -exec touch -d '2020-02-29 12:34:56' {} +
 }
 
@@ -105,7 +105,7 @@ check_folder_python3() {
 
 # --- Mirrors ------------------------------------------------------------------------------------------------------------
 
-# Links with a query are left out: they sort, archive or download what is also linked without one.
+# Links with a query are skipped: they sort, archive or download entries that are also linked without a query.
 wget_mirrors() {
     fresh mirror
     run wget -q -r -np -nH -l inf --no-iri --restrict-file-names=nocontrol --reject-regex '[?]' -R 'index.html,index.html.tmp' \
@@ -202,7 +202,7 @@ check_folder_git() {
 
 # --- Video --------------------------------------------------------------------------------------------------------------
 
-# frames SECONDS INPUT: the checksums of three frames from there on.
+# frames SECONDS INPUT: the checksums of three frames from that time on.
 frames() {
     run ffmpeg -nostdin -v error -ss "$1" -i "$2" -frames:v 3 -f framemd5 -
 }
@@ -231,7 +231,7 @@ check_folder_ffmpeg() {
     }
     share film
     check 'ffmpeg seeks in a film' ffmpeg_seeks
-    check 'ffprobe describes it' ffprobe_describes
+    check 'ffprobe describes the film' ffprobe_describes
     base=$shared
 }
 
@@ -374,20 +374,20 @@ check_folder_cargo() {
     [[ -d $work/crate/target/doc ]] || return 0
     mv "$work/crate/target/doc" "$work/doc"
     share doc --site
-    check 'all of it is served, each file with its type' site_serves_all
+    check 'every file of the site is served, with its type' site_serves_all
     check 'the directory of the crate leads to its page' site_has_its_index
-    check 'its search index is among them' site_has_its_search_index
+    check 'the search index is served' site_has_its_search_index
     base=$shared
 }
 
-# --- All of it ----------------------------------------------------------------------------------------------------------
+# --- Main ---------------------------------------------------------------------------------------------------------------
 
 # fresh NAME: makes $work/NAME an empty directory.
 fresh() {
     rm -rf -- "${work:?}/$1" && mkdir -p -- "$work/$1"
 }
 
-# has_client NAME: some clients are more than a command of their name.
+# has_client NAME: whether the client is installed. Some clients need more than the command of their name.
 has_client() {
     case $1 in
     pip) has python3 && python3 -m pip --version >/dev/null 2>&1 ;;

@@ -10,14 +10,14 @@ MIB = 1 << 20
 
 
 class Kind:
-    """A kind of file system: how it is made, checked and mounted."""
+    """A kind of file system, with the commands that make and check it."""
 
     def __init__(self, name, make, image_bytes, mount_options="", check=None):
         self.name, self.make, self.image_bytes, self.check = name, make, image_bytes, check
         self.mount_options = mount_options
 
     def missing(self):
-        """Why it cannot be used here, or None."""
+        """Why this file system cannot be used here, or None."""
         for command in [self.make, self.check]:
             if command and not shutil.which(command[0]):
                 return f"{command[0]} is missing"
@@ -30,14 +30,15 @@ KINDS = [
     Kind("ext4", ["mkfs.ext4", "-q"], 64 * MIB, check=E2FSCK),
     Kind("ext4 without a journal", ["mkfs.ext4", "-q", "-O", "^has_journal"], 64 * MIB, check=E2FSCK),
     Kind("ext2", ["mkfs.ext2", "-q"], 64 * MIB, check=E2FSCK),
-    # Its journal is replayed by mounting it, and xfs_repair refuses before that. nouuid: a copy has the identity of the original.
+    # Not checked: xfs_repair refuses a file system whose journal has not been replayed by a mount. nouuid: a copy has the UUID of the
+    # original.
     Kind("xfs", ["mkfs.xfs", "-q"], 320 * MIB, mount_options=",nouuid"),
     Kind("btrfs", ["mkfs.btrfs", "-q"], 128 * MIB),
 ]
 
 
 def run(command, accept=(0,)):
-    """Runs a command, which must succeed."""
+    """Runs a command. Raises an error if it fails."""
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     if done.returncode not in accept:
         raise RuntimeError(f"{' '.join(map(str, command))}: {done.stdout.strip()}")
@@ -45,7 +46,7 @@ def run(command, accept=(0,)):
 
 
 class Disk:
-    """A mounted image. Leaving the context unmounts it, and the loop device goes with the mount."""
+    """A mounted image. Leaving the context unmounts it, which also releases the loop device."""
 
     def __init__(self, kind, image, mount_point):
         self.kind, self.image, self.mount_point = kind, pathlib.Path(image), pathlib.Path(mount_point)
@@ -71,16 +72,16 @@ class Disk:
             if subprocess.run(["umount", self.mount_point], stderr=subprocess.DEVNULL, check=False).returncode == 0:
                 return
             time.sleep(0.1)
-        raise RuntimeError(f"{self.mount_point} stays busy")
+        raise RuntimeError(f"{self.mount_point} is still busy")
 
     def activity(self):
-        """How much has been written to the device, and how many writes are under way."""
+        """The numbers of writes and flushes that the device has completed, and of its requests in flight."""
         stat = pathlib.Path("/sys/block", os.path.basename(self.device), "stat").read_text(encoding="ascii").split()
         # Writes completed, flushes completed, in flight: see the kernel's Documentation/block/stat.rst.
         return stat[4], stat[15], stat[8]
 
     def copy(self, to):
-        """Copies the image as it is at one moment: again if anything was written meanwhile."""
+        """Copies the image as it is at one moment. If anything was written during the copy, copies it again."""
         for _ in range(100):
             before = self.activity()
             if before[2] == "0":
@@ -88,13 +89,13 @@ class Disk:
                 if self.activity() == before:
                     return
             time.sleep(0.01)
-        raise RuntimeError(f"{self.device} never rests")
+        raise RuntimeError(f"{self.device} is never idle")
 
 
 def read_after_power_cut(kind, image, mount_point):
-    """Checks a copy as the start of a machine would, and returns what it holds: paths and contents."""
+    """Checks and repairs a copy as at the start of a machine. Returns the contents of its files by their paths."""
     if kind.check:
-        # 1: errors were corrected, 2: and a restart is wanted.
+        # 1: errors were corrected. 2: errors were corrected, and the machine should be restarted.
         run([*kind.check, image], accept=(0, 1, 2, 3))
     contents = {}
     with Disk(kind, image, mount_point) as disk:

@@ -1,5 +1,6 @@
-//! Stores what standard input brings, with the calls that every Unix has and on the disk before each answer: for scripts/power.sh,
-//! whose server, on Linux, uses those of Linux. A line "PATH LENGTH" is followed by the content, and answered by "ok".
+//! Stores files with only the system calls of every Unix, and flushes each to the disk. scripts/power.sh uses it in place of the
+//! server, which on Linux uses the system calls of Linux. For each file, standard input contains a line "PATH LENGTH" and then the
+//! content. Once the file is on the disk, the program prints "ok".
 
 use std::error::Error;
 use std::io::{self, BufRead, Read, Write};

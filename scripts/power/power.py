@@ -1,4 +1,4 @@
-"""Cuts the power under the server: see scripts/power.sh, which runs this in a mount namespace of its own."""
+"""Simulates power failures of the server. scripts/power.sh describes it, and runs it in a mount namespace of its own."""
 
 import argparse
 import dataclasses
@@ -28,36 +28,36 @@ class Row:
 
     disk: str
     cut: str
-    promised: bool
+    is_guaranteed: bool
     copies: int = 0
     acknowledged: int = 0
     lost: int = 0
     torn: int = 0
 
     def fails(self):
-        """Whether a promise was broken. Without --fsync and with a power cut none was made."""
-        return self.promised and self.lost + self.torn > 0
+        """Whether an upload was lost or torn although that is guaranteed not to happen."""
+        return self.is_guaranteed and self.lost + self.torn > 0
 
 
 def content(path, version):
-    """A version of a file: it says which one it is, how long, and proves that it is whole."""
+    """A version of a file. It contains its path, number and length, and bytes that show whether it is complete."""
     length = random.Random(f"{path} {version}").randrange(CONTENT_BYTES_MAX)
     head = f"{path} {version} {length}\n".encode()
     body = hashlib.shake_128(head).digest(length)
     return head + body
 
 
-def version_of(path, held):
-    """Which version `held` is; None if it is none, or not whole."""
-    match = re.match(rb"([^ ]+) (\d+) \d+\n", held)
+def version_of(path, found):
+    """The number of the version that `found` is. None if it is not a complete version of this path."""
+    match = re.match(rb"([^ ]+) (\d+) \d+\n", found)
     if not match or match[1].decode() != path:
         return None
     version = int(match[2])
-    return version if content(path, version) == held else None
+    return version if content(path, version) == found else None
 
 
 class Server:
-    """The built server, on a port of its own."""
+    """The built server, on a free port."""
 
     def __init__(self, program, directory, options):
         command = [program, "--port", "0", "--bind", "127.0.0.1", "--directory", directory, *options]
@@ -72,7 +72,7 @@ class Server:
         raise RuntimeError("the server does not listen")
 
     def putter(self):
-        """What stores a file, on a connection of its own."""
+        """Returns a function that stores a file. It uses a connection of its own."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
 
         def put(path, content_bytes):
@@ -85,7 +85,7 @@ class Server:
         return put
 
     def kill(self):
-        """No farewell."""
+        """Kills the server with SIGKILL."""
         self.process.kill()
         self.process.wait()
         self.process.stdout.close()
@@ -94,27 +94,27 @@ class Server:
         """Stops the server between two system calls."""
         self.process.send_signal(signal.SIGSTOP)
         for _ in range(STOP_WAITS_MAX):
-            # Behind the name, which is in brackets: the state.
+            # The state follows the name, which is in parentheses.
             stat = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text(encoding="utf-8")
             if stat.rpartition(")")[2].split()[0] == "T":
                 return
             time.sleep(0.001)
         raise RuntimeError("the server does not stop")
 
-    def go_on(self):
-        """Ends the stop."""
+    def resume(self):
+        """Continues the server after `stop`."""
         self.process.send_signal(signal.SIGCONT)
 
 
 class PortableWriter:
-    """In the place of the server: storage alone, with the calls that every Unix has."""
+    """Replaces the server: the example `portable`, which stores files with only the system calls of every Unix."""
 
     def __init__(self, program, directory, _options):
         # pylint: disable=consider-using-with
         self.process = subprocess.Popen([program, directory], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def putter(self):
-        """What stores a file."""
+        """Returns a function that stores a file."""
 
         def put(path, content_bytes):
             self.process.stdin.write(f"{path} {len(content_bytes)}\n".encode() + content_bytes)
@@ -125,7 +125,7 @@ class PortableWriter:
         return put
 
     def kill(self):
-        """No farewell."""
+        """Kills the process with SIGKILL."""
         self.process.kill()
         self.process.wait()
         self.process.stdin.close()
@@ -133,7 +133,7 @@ class PortableWriter:
 
 
 class Client:
-    """Uploads without end, and remembers what was acknowledged."""
+    """Uploads files, and records the latest acknowledged version of each."""
 
     def __init__(self, put, draw):
         self.put = put
@@ -142,7 +142,7 @@ class Client:
         self.versions = {}
 
     def upload(self):
-        """One upload: half of them take a new name, the others replace."""
+        """Uploads a file. About half of the uploads create a file, and the others replace one."""
         if self.versions and self.draw.random() < 0.5:
             path = self.draw.choice(sorted(self.versions))
         else:
@@ -153,7 +153,7 @@ class Client:
         self.acknowledged[path] = version
 
     def upload_until_cut(self, finished):
-        """Goes on until the server is gone or `finished` is set."""
+        """Uploads files until the server has exited or `finished` is set."""
         while not finished.is_set():
             try:
                 self.upload()
@@ -162,7 +162,7 @@ class Client:
 
 
 def prepare(disk):
-    """The served directory, on the disk before anything begins."""
+    """Creates the served directory and flushes it to the disk. Returns its path."""
     served = disk.mount_point / "served"
     (served / "sub").mkdir(parents=True, exist_ok=True)
     run(["sync", "-f", served])
@@ -170,26 +170,27 @@ def prepare(disk):
 
 
 def judge(row, acknowledged, contents):
-    """Adds what a copy holds to the row. Names that the server never reveals are not looked at."""
+    """Compares the contents of a copy with the acknowledged uploads, and adds the result to the row. Temporary files, which the
+    server never shows to clients, are ignored."""
     row.copies += 1
-    held = {path: version_of(path, bytes_) for path, bytes_ in contents.items() if ".spindle-" not in path}
-    row.torn += sum(version is None for version in held.values())
+    versions = {path: version_of(path, bytes_) for path, bytes_ in contents.items() if ".spindle-" not in path}
+    row.torn += sum(version is None for version in versions.values())
     for path, version in acknowledged.items():
         row.acknowledged += 1
-        # A torn file is counted as such.
-        is_there = path in held and (held[path] is None or held[path] >= version)
-        row.lost += not is_there
+        # A torn file is already counted, and is not counted as lost too.
+        is_present = path in versions and (versions[path] is None or versions[path] >= version)
+        row.lost += not is_present
 
 
 def judge_copies(row, kind, place, copies):
-    """Judges copies of a disk that is no longer mounted."""
+    """Judges the copies of a disk. The disk is no longer mounted."""
     for image, acknowledged in copies:
         judge(row, acknowledged, read_after_power_cut(kind, image, place / "copy-mounted"))
         os.unlink(image)
 
 
 def cut_after_each(row, kind, place, options, arguments):
-    """A copy after each acknowledgement."""
+    """Copies the disk after each acknowledged upload."""
     copies = []
     with Disk.make(kind, place) as disk:
         server = Server(arguments.server, prepare(disk), options)
@@ -205,7 +206,7 @@ def cut_after_each(row, kind, place, options, arguments):
 
 
 def cut_at_random(row, kind, place, options, arguments):
-    """Copies at random moments between two system calls of the server, while uploads go on."""
+    """Copies the disk at random moments during uploads, each time between two system calls of the server."""
     copies, draw, finished = [], random.Random(arguments.seed + 1), threading.Event()
     with Disk.make(kind, place) as disk:
         server = Server(arguments.server, prepare(disk), options)
@@ -216,11 +217,12 @@ def cut_at_random(row, kind, place, options, arguments):
             for number in range(arguments.uploads):
                 time.sleep(draw.uniform(0.001, 0.05))
                 server.stop()
-                # What the server has sent, the client has received by then; if not, the check is only milder.
+                # Gives the client time to receive the responses that the server has sent. If it misses one, the check is less
+                # strict, but not wrong.
                 time.sleep(0.005)
                 copies.append((place / f"copy-{number}", dict(client.acknowledged)))
                 disk.copy(copies[-1][0])
-                server.go_on()
+                server.resume()
         finally:
             finished.set()
             server.kill()
@@ -229,7 +231,7 @@ def cut_at_random(row, kind, place, options, arguments):
 
 
 def cut_at_each_write(row, kind, place, options, arguments, is_portable=False):
-    """The states that a power cut may leave behind each write to the disk, with a disk that forgets what was not flushed."""
+    """Checks the states that a power cut may leave after each write to the disk, if the disk loses writes that were not flushed."""
     disk = replay.LoggedDisk(Disk.make(kind, place))
     acknowledgements = []
     with disk:
@@ -253,12 +255,12 @@ def cut_at_each_write(row, kind, place, options, arguments, is_portable=False):
 
 
 def cut_at_each_write_of_any_unix(row, kind, place, options, arguments):
-    """The same without the calls that Linux alone has: hidden names in the place of unnamed files."""
+    """The same without the system calls that only Linux has: with temporary names instead of unnamed files."""
     cut_at_each_write(row, kind, place, options, arguments, is_portable=True)
 
 
 def kill_at_random(row, kind, place, options, arguments):
-    """Ends the server in the middle of uploads; the machine goes on."""
+    """Kills the server during uploads. The machine continues."""
     draw = random.Random(arguments.seed + 3)
     with Disk.make(kind, place) as disk:
         served = prepare(disk)
@@ -286,8 +288,8 @@ CUTS = [
 ]
 
 
-def why_not(carry_out, arguments):
-    """Why a row cannot be filled here, or None."""
+def reason_to_skip(carry_out, arguments):
+    """Why a row cannot be measured here, or None."""
     if carry_out is cut_at_each_write_of_any_unix and not arguments.portable:
         return "--portable is not given"
     if carry_out in (cut_at_each_write, cut_at_each_write_of_any_unix):
@@ -296,17 +298,17 @@ def why_not(carry_out, arguments):
 
 
 def main():
-    """Prints the table. Fails where a promise is broken."""
-    parser = argparse.ArgumentParser(prog="power.sh", description="Cuts the power under the server.")
-    parser.add_argument("--server", required=True, help="the server's program")
-    parser.add_argument("--portable", help="the example `portable`: storage without the calls of Linux")
-    parser.add_argument("--only", help="only these file systems, with commas between them")
-    parser.add_argument("--uploads", type=int, default=32, help="uploads, copies and kills in each row")
-    parser.add_argument("--seed", type=int, default=1, help="what the random moments and names are drawn from")
+    """Prints the table. Exits with 1 if an upload was lost or torn although that is guaranteed not to happen."""
+    parser = argparse.ArgumentParser(prog="power.sh", description="Simulates power failures of the server.")
+    parser.add_argument("--server", required=True, help="the binary of the server")
+    parser.add_argument("--portable", help="the binary of the example `portable`, which stores files without the system calls of Linux")
+    parser.add_argument("--only", help="test only these file systems, separated by commas")
+    parser.add_argument("--uploads", type=int, default=32, help="number of uploads, copies and kills in each row")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the random moments and names")
     arguments = parser.parse_args()
     only = arguments.only.split(",") if arguments.only else None
     if os.geteuid() != 0:
-        sys.exit("power.sh: mounting takes root")
+        sys.exit("power.sh: must run as root, to mount file systems")
     form = "{:24}{:30}{:>7}{:>14}{:>6}{:>6}"
     print(form.format("file system", "power cut", "copies", "acknowledged", "lost", "torn"), flush=True)
     failed, seen = False, 0
@@ -316,19 +318,19 @@ def main():
         if kind.missing():
             print(f"{kind.name:24}skipped: {kind.missing()}", flush=True)
             continue
-        for cut, options, promised, carry_out in CUTS:
-            missing = why_not(carry_out, arguments)
-            if missing:
-                print(f"{kind.name:24}{cut:30}skipped: {missing}", flush=True)
+        for cut, options, is_guaranteed, carry_out in CUTS:
+            reason = reason_to_skip(carry_out, arguments)
+            if reason:
+                print(f"{kind.name:24}{cut:30}skipped: {reason}", flush=True)
                 continue
-            row = Row(kind.name, cut, promised)
+            row = Row(kind.name, cut, is_guaranteed)
             with tempfile.TemporaryDirectory(prefix="power.") as place:
                 carry_out(row, kind, pathlib.Path(place), options, arguments)
             mark = "  FAILED" if row.fails() else ""
             print(form.format(row.disk, row.cut, row.copies, row.acknowledged, row.lost, row.torn) + mark, flush=True)
             failed, seen = failed or row.fails(), seen + 1
     if seen == 0:
-        sys.exit("power.sh: no file system was tried")
+        sys.exit("power.sh: no file system could be tested")
     sys.exit(1 if failed else 0)
 
 

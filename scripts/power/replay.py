@@ -1,7 +1,7 @@
-"""Every write of a file system to its disk, in the order in which it was made, and the states that a power cut may leave.
+"""Logs every write of a file system to its disk, in order, and computes the states that a power cut may leave.
 
-The loop device lies on a file that qemu-storage-daemon shows through FUSE; its driver `blklogwrites` writes down each write and each
-flush, in the format of the kernel's dm-log-writes (see its documentation in admin-guide/device-mapper).
+The loop device uses a file that qemu-storage-daemon exports through FUSE. Its driver `blklogwrites` logs each write and each flush
+in the format of the kernel's dm-log-writes (see its documentation in admin-guide/device-mapper).
 """
 
 import os
@@ -14,7 +14,7 @@ import time
 from disks import Disk, run
 
 SECTOR_BYTES = 512
-# A write that was under way may be there in part: in such pieces.
+# A power cut may leave only a part of a write on the disk. Each piece of this size is written completely or not at all.
 PIECE_BYTES = 4096
 MAGIC = 0x6A736677736872
 FLUSH, DISCARD = 1, 4
@@ -54,13 +54,13 @@ class LoggedDisk(Disk):
                 return super().__enter__()
             time.sleep(0.01)
         self.end_daemon()
-        raise RuntimeError("qemu-storage-daemon exports nothing")
+        raise RuntimeError("qemu-storage-daemon does not export the disk")
 
     def __exit__(self, *error):
         try:
             super().__exit__(*error)
         finally:
-            # The loop device goes a moment after the mount.
+            # The loop device is released a moment after the unmount.
             for _ in range(100):
                 if not run(["losetup", "--noheadings", "-j", self.image]).strip():
                     break
@@ -68,21 +68,21 @@ class LoggedDisk(Disk):
             self.end_daemon()
 
     def end_daemon(self):
-        """Ends the daemon, which writes down what is left."""
+        """Ends the daemon, which first writes the rest of its log."""
         self.daemon.terminate()
         self.daemon.wait()
 
     def logged_bytes(self):
-        """How long the log is: what has reached the disk by now stands before that."""
+        """The length of the log: all writes so far are logged before this offset."""
         return self.log.stat().st_size
 
 
 def entries(log):
-    """Where each entry of the log ends, whether it is a flush, and what it writes where."""
+    """Yields for each entry of the log: the offset of its end, whether it is a flush, the offset of its write, and the data."""
     with open(log, "rb") as file:
         magic, _, _, sector_bytes = struct.unpack("<QQQI", file.read(28))
         if magic != MAGIC or sector_bytes != SECTOR_BYTES:
-            raise RuntimeError("the log is not of the known format")
+            raise RuntimeError("the log has an unknown format")
         file.seek(SECTOR_BYTES)
         while len(head := file.read(SECTOR_BYTES)) == SECTOR_BYTES:
             sector, sectors, flags, _ = struct.unpack("<QQQQ", head[:32])
@@ -91,14 +91,14 @@ def entries(log):
 
 
 def pieces(writes):
-    """The writes, cut into what a disk writes as a whole."""
+    """Splits the writes into pieces, each of which a disk writes completely or not at all."""
     for offset, data in writes:
         for start in range(0, len(data), PIECE_BYTES):
             yield offset + start, data[start : start + PIECE_BYTES]
 
 
 def write(image, writes):
-    """Makes the writes in an image."""
+    """Applies the writes to an image."""
     with open(image, "r+b") as file:
         for offset, data in writes:
             file.seek(offset)
@@ -106,26 +106,27 @@ def write(image, writes):
 
 
 def states(disk, start, end, draw):
-    """Cuts the power behind each entry of the log between two of its lengths. Yields an image, and the length of the log at the cut.
+    """Cuts the power after each entry of the log between the offsets `start` and `end`. Yields an image, and the log's length at
+    the cut.
 
-    What was written before the last flush is there. Of what was written since, all is there, or nothing, or any part: behind
-    each entry one of these is drawn; before each flush there is also the state in which the disk has lost all since the flush before.
+    The image contains everything that was written before the last flush, and all or a random part of the writes since then. Before
+    each flush, a second image contains none of the writes since the previous flush.
     """
     image = pathlib.Path(disk.base.parent, "state")
     since_flush, last_end = [], None
     for entry_end, is_flush, offset, data in entries(disk.log):
         if entry_end > end:
             break
-        is_looked_at = entry_end > start
+        is_in_range = entry_end > start
         if is_flush:
-            if is_looked_at and last_end is not None and since_flush:
+            if is_in_range and last_end is not None and since_flush:
                 run(["cp", "--sparse=always", disk.base, image])
                 yield image, last_end
             write(disk.base, since_flush)
             since_flush = []
         elif data:
             since_flush.append((offset, data))
-        if is_looked_at:
+        if is_in_range:
             last_end = entry_end
             kept = draw.choice([1.0, 0.5, draw.random()])
             run(["cp", "--sparse=always", disk.base, image])

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Tests the storage tests: applies each scripts/simulation/faults/disk-*.patch, one at a time, and checks that a test on the
-# simulated disk fails. Exits with the number of faults that were not found or do not build. Needs a work tree without
+# Checks that the storage tests find faults: applies each scripts/simulation/faults/disk-*.patch, one at a time, and checks that a
+# test on the simulated disk fails. Exits with the number of faults that were not found or do not build. Needs a work tree without
 # changes in src/.
 set -eu
 cd "$(dirname "$0")/../.."

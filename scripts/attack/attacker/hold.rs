@@ -11,7 +11,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with, 
 
 use crate::payload::text;
 
-/// About the least that the kernel allows: what does not fit stays in the server.
+/// About the least that the kernel allows. Responses that do not fit stay in the server.
 const RECEIVE_BUFFER_BYTES: usize = 2048;
 
 /// The number of connections opened at a time, and the pause in which the server accepts them.

@@ -13,7 +13,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 
 const RESPONSE_CONTENT_BYTES_MAX: u64 = 64 * 1024;
 
-/// Stands for a connection that is closed without a response.
+/// The status of a connection that is closed without a response.
 const NO_RESPONSE: u16 = 0;
 
 fn exchange(port: u16) -> io::Result<u16> {

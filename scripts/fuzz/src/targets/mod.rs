@@ -1,5 +1,5 @@
 //! The fuzz targets, one module each: how a target interprets its input, and the invariants for any input. An invariant
-//! is a function, or an assertion whose message is the sentence that must be true.
+//! is a function, or an assertion whose message states the invariant.
 
 pub mod accept_encoding;
 pub mod chunked;

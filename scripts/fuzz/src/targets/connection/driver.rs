@@ -182,7 +182,7 @@ impl<'a> Driver<'a> {
             self.steps += 1;
             assert!(
                 self.steps <= 3 * self.transcript.received + 16,
-                "steps with progress consume input, so that their number is limited"
+                "each step with progress consumes input, so the number of steps is limited"
             );
         }
         self.check_invariants();

@@ -160,7 +160,7 @@ impl Sink for DigestSink {
     type Source = PatternSource;
 
     fn write(&mut self, content: &[u8], _: &Now) -> Result<usize, Box<Response<'static, PatternSource>>> {
-        assert!(!content.is_empty(), "a sink gets no empty piece");
+        assert!(!content.is_empty(), "a sink never gets an empty piece");
         self.bytes += content.len() as u64;
         if self.bytes > self.bytes_max {
             let response =
