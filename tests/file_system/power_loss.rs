@@ -165,8 +165,8 @@ fn a_new_directory_survives_if_it_and_its_parent_are_flushed() {
     for (loss, flushes_new, is_safe) in [
         (Loss::Ordered, false, true),
         (Loss::Journalled, false, true),
-        (Loss::Cruel, false, false),
-        (Loss::Cruel, true, true),
+        (Loss::Unordered, false, false),
+        (Loss::Unordered, true, true),
     ] {
         let found = trees(loss, |disk, root| {
             disk.create_directory(root, b"new")?;
@@ -185,7 +185,7 @@ fn a_new_directory_survives_if_it_and_its_parent_are_flushed() {
 #[test]
 fn a_directory_that_was_moved_or_removed_without_a_flush_may_be_where_it_was() {
     let before = tree(&["/empty/", "/full/", "/full/file", "/old"]);
-    for loss in [Loss::Ordered, Loss::Journalled, Loss::Cruel] {
+    for loss in [Loss::Ordered, Loss::Journalled, Loss::Unordered] {
         let act = |is_flushed: bool| {
             trees(loss, move |disk, root| {
                 disk.create_directory(root, b"empty")?;
