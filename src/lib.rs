@@ -10,7 +10,8 @@
 //!   └─────┴──────────► storage ◄───────────────────────┘
 //! ```
 //!
-//! An arrow is an import. Besides these, [`config`] imports the types of the settings that it fills in.
+//! An arrow is an import. Three kinds are not drawn: [`server`], [`system`] and [`telemetry`] import [`semantics`],
+//! [`config`] imports the types of the settings that it fills in, and `main` imports everything that it puts together.
 //!
 //! - [`http1`] and [`routes`] meet only in [`semantics::service`].
 //! - [`storage`] contains no HTTP.
@@ -20,18 +21,24 @@
 //!
 //! # The life of a request
 //!
+//! A *session* is a socket with its [`http1::Connection`], the state machine of the protocol. To *drive* a session is
+//! to repeat three things until none makes progress or a budget is spent: process what was received, send what is
+//! queued, and receive.
+//!
 //! 1. The poll reports that a socket is readable. The server sets the session's hint `may_read` and queues the session.
-//! 2. A drive receives bytes into a buffer that the connection borrows from a pool.
+//! 2. The server drives the session, which receives bytes into a buffer that the connection borrows from a pool.
 //! 3. `Connection::process` parses the head in place. If the head is incomplete, parsing continues there later.
 //! 4. The head is checked: Host, framing, persistence, expectation. A protocol error gets a response and ends the
 //!    connection.
-//! 5. The service finds a route in its table. The route returns a response, or a sink for the request's content.
+//! 5. The service, which is [`routes::Routes`], passes the request to a route. The route returns a response, or a
+//!    *sink* that takes the request's content.
 //! 6. Content is decoded in place and passed to the sink. At the end of the content, the sink returns the response.
-//! 7. The response's head, and its content if that is in memory, are written to the send queue. Other content, such as a
-//!    file, follows as a source.
-//! 8. Pipelined requests are processed in the same drive, until the send queue is full.
-//! 9. One call sends what is queued. A file goes from the page cache to the socket by sendfile(2), without passing through
-//!    the program.
+//! 7. The response's head, and its content if that is in memory, are written to the send queue. Other content, such as
+//!    a file, follows as a *source*, which is read while it is sent.
+//! 8. Pipelined requests are processed in the same drive, until the send queue is full or the budget is spent. The rest
+//!    is processed after the queue has been sent, in the same drive or a later one.
+//! 9. One call sends what is queued. A file goes from the page cache to the socket by sendfile(2), without passing
+//!    through the program.
 //! 10. The exchange yields its record. The connection then gives back its buffers and waits for its next request, or it
 //!     shuts down its sending side and drains.
 

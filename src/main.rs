@@ -27,7 +27,7 @@ const DESCRIPTORS_PER_CONNECTION: u64 = 3;
 
 /// The most files that are kept open between requests.
 const OPEN_FILES_MAX: u64 = 64;
-/// Of this many descriptors, one may be such a file.
+/// One of this many descriptors may be such a file.
 const DESCRIPTORS_PER_OPEN_FILE: u64 = 128;
 
 /// The connection limit where descriptors are unlimited.

@@ -1,4 +1,6 @@
-//! Every number of the protocol core, with its reason. Lengths are in bytes, times in nanoseconds.
+//! Every limit and timeout of the protocol core, with its reason. Lengths are in bytes, times in nanoseconds.
+//!
+//! The length of a request's content has no limit here. The routes refuse content that is too long, with a 413.
 
 /// A second, in nanoseconds.
 pub const SECOND_NS: u64 = 1_000_000_000;
@@ -16,8 +18,8 @@ pub const FIELD_SECTION_BYTES_MAX: usize = 32 * 1024;
 /// Most field lines in a section. A browser sends about 20.
 pub const FIELD_LINES_MAX: usize = 100;
 
-/// Size of the buffer that a connection receives into. It holds the longest head, and is as much as one pass should
-/// receive before other connections have their turn.
+/// Size of the buffer that a connection receives into. It holds the longest head, and is the most that one call
+/// receives.
 pub const RECEIVE_BUFFER_BYTES: usize = 64 * 1024;
 
 /// If less space than this is left at the end of the receive buffer, its contents are moved to the front before the
@@ -64,14 +66,14 @@ pub const RECORDS_BYTES_FULL: usize = 64 * 1024;
 /// Capacity that a record keeps for its next use: more than a browser's request line, Referer and User-Agent need.
 pub const RECORD_BYTES_KEPT: usize = 4 * 1024;
 
-/// Default time that a connection may wait for its next request.
+/// Default time that a connection may wait for a request, the first or a further one.
 pub const IDLE_TIMEOUT_NS: u64 = 60 * SECOND_NS;
 
 /// Default time that a head may take from its first byte. Further bytes do not extend it, because a head that arrives
 /// byte by byte would otherwise occupy its memory forever.
 pub const HEAD_TIMEOUT_NS: u64 = 10 * SECOND_NS;
 
-/// How long content may take before its rate is checked.
+/// The time that content has when it begins, before its rate counts.
 pub const CONTENT_GRACE_NS: u64 = 10 * SECOND_NS;
 
 /// Lowest accepted rate of content, in bytes per second: a thousandth of a slow line's.
@@ -92,7 +94,8 @@ pub const READER_BYTES_PER_SECOND_MIN: u64 = 16 * 1024;
 pub const DRAIN_SILENCE_NS: u64 = 5 * SECOND_NS;
 
 /// [`DRAIN_SILENCE_NS`] at the connection limit and during a graceful shutdown: long enough for the client to read the
-/// response, and for bytes to arrive that were in flight when the sending side was shut down.
+/// response, and for bytes to arrive that were in flight when the sending side was shut down. Also how
+/// long a connection that waits for a request cannot be evicted after its last response.
 pub const DRAIN_SILENCE_SHORT_NS: u64 = SECOND_NS / 4;
 
 /// While draining: how long to wait in all, so that a client that keeps sending does not occupy its connection forever.

@@ -1,5 +1,6 @@
 //! How a client can break the protocol. Each [`ProtocolError`] has a status and a reason, which are its response. It
-//! ends the connection: nothing after it is parsed.
+//! ends the connection: nothing after it is parsed. Other errors, such as content that is too long (413), are the
+//! routes' responses, and need not end the connection.
 
 use crate::semantics::status::Status;
 

@@ -76,7 +76,7 @@ pub(super) fn write_head<B>(
     if response.nosniff {
         out.extend_from_slice(b"X-Content-Type-Options: nosniff\r\n");
     }
-    write_folder_fields(out, response);
+    write_rare_fields(out, response);
     if let Some(etag) = &response.etag {
         write_field(out, b"ETag: ", Cow::as_ref(etag).as_bytes());
     }
@@ -91,8 +91,8 @@ pub(super) fn write_head<B>(
     }
 }
 
-/// Writes the fields that only responses of a shared folder have.
-fn write_folder_fields<B>(out: &mut Vec<u8>, response: &Response<'_, B>) {
+/// Writes the fields that few responses have.
+fn write_rare_fields<B>(out: &mut Vec<u8>, response: &Response<'_, B>) {
     let rare = response.rare.as_deref();
     if let Some(location) = rare.and_then(|rare| rare.location.as_ref()) {
         write_field(out, b"Location: ", location.as_bytes());

@@ -80,6 +80,7 @@ enum Queued {
 /// few hundred KiB.
 pub(super) struct SendQueue<B> {
     bytes: OutputBuffer,
+    /// How many of the bytes have been sent.
     sent: u32,
     held: Option<HeldResponse>,
     source: Option<B>,
@@ -134,7 +135,7 @@ impl<B: Source> SendQueue<B> {
         self.end == End::Sent
     }
 
-    /// Queues an interim response: `100 Continue`.
+    /// Queues an interim response (100 or 104).
     pub(super) fn push_interim(&mut self, bytes: &[u8], pool: &mut BufferPool) {
         self.reserve(pool);
         self.bytes.extend_from_slice(bytes);
@@ -287,7 +288,8 @@ impl<B: Source> SendQueue<B> {
         Ok(Queued::Pieces)
     }
 
-    /// Removes the first `bytes` bytes of what [`transmit`](SendQueue::transmit) returned, which have been sent.
+    /// Removes the first `bytes` bytes of what [`transmit`](SendQueue::transmit) returned, which have been sent; 0
+    /// after [`Transmit::Pending`].
     pub(super) fn transmitted(&mut self, bytes: u64) {
         if (self.sent as usize) < self.sendable_end() {
             self.sent += bytes as u32;

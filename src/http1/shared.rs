@@ -30,8 +30,8 @@ impl Default for Settings {
     }
 }
 
-/// Shared by all connections of one event loop. Each part is reset before each use and never after it, so that a panic
-/// during one use cannot affect the next one.
+/// Shared by all connections of one event loop. What a panic could leave half-written is reset before each use and not
+/// after it, so that a panic during one use cannot affect the next one.
 #[derive(Default)]
 pub struct Shared {
     /// The settings.

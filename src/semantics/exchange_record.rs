@@ -12,8 +12,8 @@ use super::request::Version;
 pub enum Outcome {
     /// The last byte of the response was passed to the system.
     Complete,
-    /// The client closed, reset or half-closed the connection too early, or the content of the response could not be
-    /// completed.
+    /// The client closed, reset or half-closed the connection too early, or the server could not complete the response:
+    /// its content could not be read to its end, or there was a panic.
     CutOff,
     /// The client sent or read too slowly.
     TimedOut,

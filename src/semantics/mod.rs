@@ -2,8 +2,8 @@
 //!
 //! # Laws
 //!
-//! 1. Nothing here parses or frames messages; that is the protocol's part. The only wire format is
-//!    [`status::Status::line`], so that each reason phrase is written in one place.
+//! 1. Nothing here parses or frames messages; that is the protocol's part. Only values of single fields are parsed and
+//!    formatted here, and status lines ([`status::Status::line`]), so that each reason phrase is written in one place.
 //! 2. Nothing here performs I/O or reads a clock. The time is an argument ([`Now`]), so that tests can choose it.
 //! 3. Each decision is a function of its arguments, so that its tests are tables.
 //! 4. The protocol and the routes know each other only through [`service`].

@@ -86,8 +86,9 @@ impl RareFields {
     }
 }
 
-/// A response. Its fields are members, so that none can be sent twice or under a wrong name. Content-Length,
-/// Transfer-Encoding, Connection and Date are not among them, because only the connection writes those.
+/// A response. Its fields are members, so that none can be sent twice or under a wrong name. Each one, here or in
+/// [`RareFields`], is written by `write_head` in `http1/response_writer.rs`. Content-Length, Transfer-Encoding,
+/// Connection and Date are not among them, because only the connection writes those.
 #[derive(Debug)]
 pub struct Response<'r, B> {
     /// The status.

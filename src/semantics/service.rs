@@ -134,8 +134,8 @@ pub enum Piece<'a, F> {
     /// The rest of a range of a file.
     File(&'a F),
     /// Nothing yet: the next piece takes more work than other connections should wait for. A part of the work has been
-    /// done, and the next call continues it. Only content of unknown length may be pending, and `advance` must not be
-    /// called then.
+    /// done, and the next call continues it. Only content of unknown length may be pending. `advance` is then
+    /// called with 0 bytes, or not at all.
     Pending,
 }
 

@@ -11,14 +11,14 @@ pub(super) const ACCEPTED_PER_TURN: usize = 64;
 /// How long accepting pauses when descriptors run out, in nanoseconds. A connection that closes ends the pause.
 const PAUSE_NS: u64 = 1_000_000_000;
 
-/// The least time between two warnings, in nanoseconds. Without descriptors, each connection that closes leads to another
-/// attempt that may fail.
+/// The least time between two warnings, in nanoseconds. Without descriptors, each connection that closes leads to
+/// another attempt that may fail.
 const WARNING_NS: u64 = 60 * 1_000_000_000;
 
 /// The state of the listeners.
 pub(super) struct Acceptor {
-    /// Whether each listener's backlog may contain a connection. Only readiness sets it, and only a call that would block
-    /// clears it: connections left over from a bounded batch are not announced again.
+    /// Whether each listener's backlog may contain a connection. Only readiness sets it, and only a call that would
+    /// block clears it: connections left over from a bounded batch are not announced again.
     may_accept: Vec<bool>,
     /// The listener to try first: the one after the listener that accepted last. Otherwise, at the connection limit, a
     /// listener whose backlog is never empty would starve the others.
@@ -70,8 +70,8 @@ impl Acceptor {
         (0..count).map(move |turn| (first + turn) % count)
     }
 
-    /// Accepts a connection from a listener's backlog and registers it under `key`. Returns `None` if the backlog is empty or
-    /// accepting is paused, and an error if this connection failed before it was accepted.
+    /// Accepts a connection from a listener's backlog and registers it under `key`. Returns `None` if the backlog is
+    /// empty or accepting is paused, and an error if this connection failed before it was accepted.
     pub(super) fn accept<W: World>(
         &mut self,
         listener: usize,

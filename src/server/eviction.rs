@@ -35,8 +35,8 @@ impl Candidates {
         self.keys.sort_unstable_by(|one, other| other.cmp(one));
     }
 
-    /// The first candidate to evict. The session may have become active or been closed since the search, so the caller must
-    /// check it again.
+    /// The first candidate to evict. The session may have become active or been closed since the search, so the caller
+    /// must check it again.
     pub(super) fn first(&self) -> Option<(Evictable, usize)> {
         self.keys.last().copied()
     }

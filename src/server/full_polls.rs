@@ -13,7 +13,8 @@ pub(super) struct FullPolls {
 }
 
 impl FullPolls {
-    /// Records a poll that returned `events` events of at most `events_max` at `polled_ns`, with this many sessions open.
+    /// Records a poll that returned `events` events of at most `events_max` at `polled_ns`, with this many sessions
+    /// open.
     pub(super) fn record(&mut self, events: usize, events_max: usize, sessions: usize, polled_ns: u64) {
         if self.count == 0 {
             self.count_max = sessions / events_max + 1;
@@ -22,9 +23,9 @@ impl FullPolls {
         self.count = if events < events_max { 0 } else { self.count + 1 };
     }
 
-    /// The time against which deadlines are judged after the poll that returned at `polled_ns`; `None` if they must wait for
-    /// the next poll. After enough full polls, everything that had arrived before the first of them returned has been
-    /// reported. Later arrivals may not have been, so that is the time returned, and the count starts again.
+    /// The time against which deadlines are judged after the poll that returned at `polled_ns`; `None` if they must
+    /// wait for the next poll. After enough full polls, everything that had arrived before the first of them returned
+    /// has been reported. Later arrivals may not have been, so that is the time returned, and the count starts again.
     pub(super) fn judge_by_ns(&mut self, polled_ns: u64) -> Option<u64> {
         match self.count {
             0 => Some(polled_ns),

@@ -1,5 +1,5 @@
-//! Graceful shutdown: connections in the backlog are still accepted, requests in progress get their responses, and later
-//! requests are not begun.
+//! Graceful shutdown: connections in the backlog are still accepted, requests in progress get their responses, and
+//! later requests are not begun.
 
 use log::{Level, debug, info, log};
 
@@ -12,8 +12,8 @@ use crate::semantics::service::{Service, Source};
 /// How long responses and uploads in progress may take after shutdown was requested, in nanoseconds.
 const SHUTDOWN_NS: u64 = 10 * 1_000_000_000;
 
-/// How long connections in the backlog are still accepted, in nanoseconds. It is not zero because the connection limit or a
-/// lack of descriptors may delay them.
+/// How long connections in the backlog are still accepted, in nanoseconds. It is not zero because the connection limit
+/// or a lack of descriptors may delay them.
 const ACCEPT_NS: u64 = 1_000_000_000;
 
 /// The progress of a shutdown. Both times are `None` before it is requested.
@@ -42,8 +42,8 @@ where
     S: Service,
     S::Source: Source<File = <W::Transport as Transport>::File>,
 {
-    /// Begins the shutdown. Each open connection waits at most one more second for a request, and connections in the backlog
-    /// are still accepted. Further calls do nothing.
+    /// Begins the shutdown. Each open connection waits at most one more second for a request, and connections in the
+    /// backlog are still accepted. Further calls do nothing.
     pub(super) fn begin_shutdown(&mut self) {
         if self.shutdown.has_begun() {
             return;

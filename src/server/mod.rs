@@ -3,34 +3,34 @@
 //!
 //! # Laws
 //!
-//! 1. Each socket is registered once, for reading and writing, edge-triggered. Its interest never changes, so no system call
-//!    is spent on it later.
+//! 1. Each socket is registered once, for reading and writing, edge-triggered. Its interest never changes, so no system
+//!    call is spent on it later.
 //! 2. `may_read` and `may_write` are hints. Readiness sets them; a call that would block clears them. The client's
-//!    end-of-file and a short read also clear `may_read`, which saves the read that would only return `WouldBlock`. A short
-//!    read proves nothing once an end, an error or urgent data was announced, so then it does not clear the hint.
+//!    end-of-file and a short read also clear `may_read`, which saves the read that would only return `WouldBlock`. A
+//!    short read proves nothing once an end, an error or urgent data was announced, so then it does not clear the hint.
 //! 3. Each turn, a session that became ready is driven once. A drive processes, sends and receives, up to a budget of
-//!    steps, bytes and time, and the session goes idle after a pass in which it made no progress. A session that used much
-//!    of its budget joins the busy queue, which is served after the sessions that became ready. Therefore a heavy client
-//!    cannot starve a light one. The poll does not sleep while a session is queued.
+//!    steps, bytes and time, and the session goes idle after a pass in which it made no progress. A session that used
+//!    much of its budget joins the busy queue, which is served after the sessions that became ready. Therefore a heavy
+//!    client cannot starve a light one. The poll does not sleep while a session is queued.
 //! 4. A turn does the following, in this order: poll; record readiness; drive the sessions that became ready; expire
-//!    deadlines; accept a batch of connections, driving each at once; drive part of the busy queue. Each loop within a turn
-//!    is bounded by what was queued when it began, or by a constant, so every turn ends.
+//!    deadlines; accept a batch of connections, driving each at once; drive part of the busy queue. Each loop within a
+//!    turn is bounded by what was queued when it began, or by a constant, so every turn ends.
 //! 5. A slow disk or a full poll never makes a client look late:
 //!    - The clock is read again after each call that may have waited for the disk.
-//!    - Deadlines are judged after the events of a poll have been handled, against the time at which that poll returned. What
-//!      had arrived by then has been read.
-//!    - A poll that returns as many events as fit may have left some out. Deadlines then wait until enough full polls in a row
-//!      have reported every session, and are judged against the time at which the first of them returned.
+//!    - Deadlines are judged after the events of a poll have been handled, against the time at which that poll
+//!      returned. What had arrived by then has been read.
+//!    - A poll that returns as many events as fit may have left some out. Deadlines then wait until enough full polls
+//!      in a row have reported every session, and are judged against the time at which the first of them returned.
 //!    - A session in the busy queue may have unread input. Its deadline is judged after its next drive.
 //!    - What a turn takes beyond one second is added to the deadlines of clients that are sending.
-//! 6. When descriptors run out, accepting pauses until a connection closes or one second has passed. At the connection limit,
-//!    a new connection evicts one that has no response in progress, if that one was accepted and got its last response at
-//!    least a quarter of a second ago. Neither state makes the loop spin.
+//! 6. When descriptors run out, accepting pauses until a connection closes or one second has passed. At the connection
+//!    limit, a new connection evicts another that has no response in progress, but none that was accepted, or got its
+//!    last response, less than a quarter of a second ago. Neither state makes the loop spin.
 //! 7. No call waits for the network. The disk may block; the budget of a drive bounds the disk calls that it makes.
-//! 8. A panic while a session is driven, or while its timers fire, closes that connection and is logged. Other connections
-//!    are not affected.
-//! 9. Graceful shutdown accepts the connections in the backlog, closes the listeners, and makes the next response of each
-//!    connection its last.
+//! 8. A panic while a session is driven, or while its timers fire, closes that connection and is logged. Other
+//!    connections are not affected.
+//! 9. Graceful shutdown accepts the connections in the backlog, closes the listeners, and makes the next response of
+//!    each connection its last.
 
 mod accepting;
 mod deadlines;
@@ -65,8 +65,8 @@ use crate::semantics::service::{Service, Source};
 /// A callback that receives the record of each exchange that has ended, with the client's address.
 pub type Observer = Box<dyn FnMut(&std::net::SocketAddr, &ExchangeRecord)>;
 
-/// The clock is read after this many drives even if none of them waited for the disk. Otherwise the time that many short
-/// drives took would be charged to the next one.
+/// The clock is read after this many drives even if none of them waited for the disk. Otherwise the time that many
+/// short drives took would be charged to the next one.
 const DRIVES_PER_CLOCK: u32 = 16;
 
 /// How often memory that was needed only at a peak is given back, in nanoseconds.
@@ -85,6 +85,7 @@ pub struct Server<W: World, S: Service> {
     next_number: u64,
     queue: RunQueue,
     deadlines: Deadlines,
+    /// The sessions that may be evicted at the connection limit.
     candidates: Candidates,
     cx: Context<S>,
     observer: Option<Observer>,
@@ -105,8 +106,8 @@ where
     /// The size of one session in bytes, without its buffers.
     pub const SESSION_BYTES: usize = size_of::<Session<W::Transport, S>>();
 
-    /// Creates a server of at most `connections_max` simultaneous connections. Exchanges are recorded only if there is an
-    /// `observer` to receive the records.
+    /// Creates a server of at most `connections_max` simultaneous connections. Exchanges are recorded only if there is
+    /// an `observer` to receive the records.
     pub fn new(
         mut world: W,
         connections_max: usize,
@@ -171,7 +172,8 @@ where
         Ok(true)
     }
 
-    /// How long the poll may sleep; `None` means until an event arrives.
+    /// How long the poll may sleep; `None` means until an event arrives. Lists everything that the loop does at a
+    /// certain time and not because of an event.
     fn poll_timeout(&self) -> Option<Duration> {
         let now = &self.cx.now;
         let may_accept = self.acceptor.may_accept(now);
@@ -227,8 +229,8 @@ where
         }
     }
 
-    /// Drives part of the busy queue. Its share of the turn is as long as what the turn has done so far, within bounds, so
-    /// that neither kind of session starves the other.
+    /// Drives part of the busy queue. Its share of the turn is as long as what the turn has done so far, within bounds,
+    /// so that neither kind of session starves the other.
     fn drive_busy(&mut self, polled_ns: u64) {
         if self.queue.busy_len() == 0 {
             return;
@@ -259,6 +261,8 @@ where
         }
         let is_overdue = std::mem::take(&mut session.is_overdue);
         if is_overdue {
+            // Its timers that have fired are moved to the beginning of this drive and judged after it, because the
+            // drive may restart or stop them.
             self.cx.now = self.world.now();
             session.connection.postpone_deadlines(&self.cx.now);
         }
@@ -295,8 +299,8 @@ where
         }
     }
 
-    /// Expires the deadlines that had passed when the poll returned. Whatever had arrived by then has been handled, since a
-    /// poll reports every ready socket unless it is full.
+    /// Expires the deadlines that had passed when the poll returned. Whatever had arrived by then has been handled,
+    /// since a poll reports every ready socket unless it is full.
     fn expire_deadlines(&mut self, polled_ns: u64) {
         if self.cx.service.deadline_ns().is_some_and(|deadline_ns| deadline_ns <= polled_ns) {
             debug!("the service's timer has fired");
@@ -310,8 +314,8 @@ where
             let Some(key) = self.deadlines.pop_passed(due_ns) else { return };
             let Some(session) = self.sessions.get_mut(key) else { continue };
             session.armed_ns = u64::MAX;
-            // A session in the busy queue may have input that was not read yet, and output that was not sent: the server is
-            // late, not the client. The deadline may also have moved since the entry was made.
+            // A session in the busy queue may have input that was not read yet, and output that was not sent: the
+            // server is late, not the client. The deadline may also have moved since the entry was made.
             if session.queued == Queued::Busy && session.connection.deadline_ns() <= due_ns {
                 debug!("connection {}: a timer is judged after its next drive", session.connection.number());
                 session.is_overdue = true;
@@ -338,8 +342,8 @@ where
         self.sessions.len() < self.connections_max
     }
 
-    /// Accepts a bounded batch from each listener and drives each connection at once, since its request has often arrived
-    /// already. Stops after the time that one drive may take; the backlog keeps the others for the next turn.
+    /// Accepts a bounded batch from each listener and drives each connection at once, since its request has often
+    /// arrived already. Stops after the time that one drive may take; the backlog keeps the others for the next turn.
     fn accept(&mut self) {
         // No time limit during shutdown: connections left in the backlog are reset when the listeners are closed.
         let share_ns = if self.shutdown.has_begun() { u64::MAX } else { DRIVE_NS };
@@ -370,8 +374,8 @@ where
         }
     }
 
-    /// Adds an accepted connection and drives it. At the connection limit, closes the session `evicted`: only now, since
-    /// accepting may have found an empty backlog.
+    /// Adds an accepted connection and drives it. At the connection limit, closes the session `evicted`: only now,
+    /// since accepting may have found an empty backlog.
     fn start_session(
         &mut self,
         key: usize,
@@ -417,7 +421,8 @@ where
         None
     }
 
-    /// Closes a session, and removes its deadline and its memory. An unfinished exchange is recorded with `outcome`.
+    /// Removes a session, its deadline and its memory, which closes the socket. This is the only place where that
+    /// happens. An exchange that has not ended is recorded with `outcome`; a connection that ended by itself has none.
     fn remove(&mut self, key: usize, outcome: Outcome) {
         if let Some(session) = self.sessions.get_mut(key) {
             session.prepare_to_close();
@@ -447,9 +452,9 @@ where
         }
     }
 
-    /// Extends the deadlines of clients that are sending by the duration of a slow turn, less one second: their sockets may
-    /// have been full meanwhile, or they waited for `100 (Continue)`. One second still counts. Otherwise a client that sends
-    /// nothing would never time out while every turn is slow.
+    /// Extends the deadlines of clients that are sending by the duration of a slow turn, less one second: their sockets
+    /// may have been full meanwhile, or they waited for `100 (Continue)`. One second still counts. Otherwise a client
+    /// that sends nothing would never time out while every turn is slow.
     fn extend_deadlines_after_slow_turn(&mut self, polled_ns: u64) {
         let took_ns = self.cx.now.monotonic_ns.saturating_sub(polled_ns);
         let late_ns = took_ns.saturating_sub(TURN_COUNTED_NS);

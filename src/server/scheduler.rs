@@ -1,17 +1,17 @@
 //! The run queue: which session is driven next.
 //!
-//! Each turn drives every session of the ready queue once. Sessions whose last drive used much of its time or bytes are in
-//! the busy queue, of which a turn drives only a part. Therefore the wait of a light session is bounded, however many heavy
-//! ones there are.
+//! Each turn drives every session of the ready queue once. Sessions whose last drive used much of its time or bytes are
+//! in the busy queue, of which a turn drives only a part. Therefore the wait of a light session is bounded, however
+//! many heavy ones there are.
 
 use std::collections::VecDeque;
 
-/// How long a drive may take, in nanoseconds, and the least share of a turn that the busy queue gets. It is checked after
-/// each call that may have waited for the disk, so one such call may exceed it.
+/// How long a drive may take, in nanoseconds, and the least share of a turn that the busy queue gets. It is checked
+/// after each call that may have waited for the disk, so one such call may exceed it.
 pub(super) const DRIVE_NS: u64 = 1_000_000;
 
-/// The largest share of a turn that the busy queue gets, in nanoseconds, however long its other work took: the poll must
-/// soon report new events.
+/// The largest share of a turn that the busy queue gets, in nanoseconds, however long its other work took: the poll
+/// must soon report new events.
 pub(super) const BUSY_SHARE_NS_MAX: u64 = 10 * DRIVE_NS;
 
 /// Two queues of session keys. A key stays in its queue when its session is removed, so the caller must check that the

@@ -14,9 +14,9 @@ use crate::semantics::service::{Service, Source};
 /// How many protocol steps one drive may take: enough for a few batches of pipelined requests.
 const STEPS_PER_DRIVE: u32 = 256;
 
-/// How many bytes one drive may send and receive: about a millisecond's worth at a gigabyte per second. The last call may
-/// exceed the rest of the budget, by this much at most: cut to size, it would leave a few hundred bytes for another drive
-/// and another packet.
+/// How many bytes one drive may send and receive: about a millisecond's worth at a gigabyte per second. The last call
+/// may exceed the rest of the budget, by this much at most: cut to size, it would leave a few hundred bytes for another
+/// drive and another packet.
 const BYTES_PER_DRIVE: usize = 1024 * 1024;
 
 /// A session whose drive took longer or transferred more than this joins the busy queue next time.
@@ -63,6 +63,7 @@ pub(super) struct Session<T, S: Service> {
     pub(super) is_busy: bool,
     /// Whether a deadline passed while the session was in the busy queue. It is judged after the next drive.
     pub(super) is_overdue: bool,
+    /// Whether a receive or a send may succeed: hints, see the second law of the [server](super).
     may_read: bool,
     may_write: bool,
     short_reads_inconclusive: bool,
@@ -143,6 +144,7 @@ where
         cx: &mut Context<S>,
         budget: &mut Budget,
     ) -> Drive {
+        // Receiving comes last in a pass, so the first pass of a drive handles what the drive before left over.
         // Ends: each pass makes progress, and the budget bounds the progress of a drive.
         loop {
             let processed = self.process(world, cx, budget);
@@ -224,6 +226,7 @@ where
     fn send<W: World>(&mut self, world: &mut W, cx: &mut Context<S>, budget: &mut Budget) -> Result<bool, DriveError> {
         let mut progress = false;
         let mut is_slow = false;
+        // The budget of time is checked only after a call that may have read from the disk: others take little time.
         // Ends: each iteration sends something, or is the last.
         while self.may_write && budget.bytes > 0 && !(is_slow && budget.is_spent(&cx.now)) {
             let from_source = self.connection.sends_from_source();
@@ -286,7 +289,7 @@ where
             Io::Done(bytes) => {
                 self.connection.received(bytes);
                 budget.bytes = budget.bytes.saturating_sub(bytes);
-                // A short read emptied the socket, and later bytes will be announced by an event. That does not hold if an
+                // A short read emptied the socket, and an event will announce later bytes. That does not hold if an
                 // end, an error or urgent data was announced: a read also stops short of those.
                 if bytes < space_bytes && !self.short_reads_inconclusive {
                     self.may_read = false;

@@ -7,8 +7,8 @@ use crate::http1::limits::{FIELD_LINES_MAX, OUTPUT_BUFFER_BYTES, RECEIVE_BUFFER_
 use crate::semantics::fields::FieldSpan;
 use crate::semantics::service::{Service, Source};
 
-/// The upper bound of [`Usage::connection_buffer_bytes`]: a receive buffer, the field lines of a head, and the buffer of a
-/// send queue.
+/// The upper bound of [`Usage::connection_buffer_bytes`]: a receive buffer, the field lines of a head, and the buffer
+/// of a send queue.
 pub const CONNECTION_BUFFER_BYTES_MAX: usize =
     RECEIVE_BUFFER_BYTES + FIELD_LINES_MAX * size_of::<FieldSpan>() + OUTPUT_BUFFER_BYTES;
 
@@ -31,11 +31,11 @@ pub struct Usage {
     pub queued: usize,
     /// Bytes of all buffers that connections have borrowed.
     pub buffer_bytes: usize,
-    /// Bytes of the buffers of connections that wait for a request and have received nothing of it. This must be 0, so that
-    /// ten thousand such connections cost little memory.
+    /// Bytes of the buffers of connections that wait for a request and have received nothing of it. This must be 0, so
+    /// that ten thousand such connections cost little memory.
     pub waiting_buffer_bytes: usize,
-    /// Bytes of the receive buffers of idle connections that receive content. This must be 0: the server hands what it has
-    /// received to the route before the connection goes idle.
+    /// Bytes of the receive buffers of idle connections that receive content. This must be 0: the server hands what it
+    /// has received to the route before the connection goes idle.
     pub idle_content_buffer_bytes: usize,
     /// Bytes of the buffers of the connection that has the most.
     pub connection_buffer_bytes: usize,

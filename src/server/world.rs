@@ -16,16 +16,16 @@ pub trait World {
     /// The current time. The loop calls this after the poll and after each call that may have taken long.
     fn now(&mut self) -> Now;
 
-    /// Polls: sleeps until an event arrives, but no longer than `timeout` (`None`: without limit), and collects the events.
-    /// Readiness is edge-triggered: a socket that stays ready is not reported again.
+    /// Polls: sleeps until an event arrives, but no longer than `timeout` (`None`: without limit), and collects the
+    /// events. Readiness is edge-triggered: a socket that stays ready is not reported again.
     ///
     /// # Errors
     /// Only those after which the loop cannot continue. A poll that was interrupted, or that lacked memory, succeeds
     /// without events.
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()>;
 
-    /// The events of the last [`wait`](World::wait), at most [`EVENTS_MAX`](World::EVENTS_MAX). If there were more, the next
-    /// wait returns the rest.
+    /// The events of the last [`wait`](World::wait), at most [`EVENTS_MAX`](World::EVENTS_MAX). If there were more, the
+    /// next wait returns the rest.
     fn events(&self) -> impl Iterator<Item = Event>;
 
     /// The most events that one wait returns.
@@ -68,8 +68,8 @@ pub struct Readiness {
     pub readable: bool,
     /// A write may succeed, or return an error.
     pub writable: bool,
-    /// The client's end, an error, or urgent data was announced. A short read then does not mean that the receive buffer is
-    /// empty.
+    /// The client's end, an error, or urgent data was announced. A short read then does not mean that the receive
+    /// buffer is empty.
     pub short_reads_inconclusive: bool,
 }
 
@@ -80,8 +80,8 @@ pub enum AcceptError {
     WouldBlock,
     /// This connection failed before it was accepted. The next one may succeed.
     Connection(io::Error),
-    /// No connection can be accepted at present, for example because there are no descriptors left. Trying again at once
-    /// would fail again.
+    /// No connection can be accepted at present, for example because there are no descriptors left. Trying again at
+    /// once would fail again.
     Listener(io::Error),
 }
 
@@ -105,8 +105,8 @@ pub trait Transport {
     /// The connection is lost.
     fn receive(&mut self, space: &mut [u8]) -> io::Result<Io>;
 
-    /// Sends as many of `bytes` as fit into the send buffer. With `more`, the caller will send further bytes at once, which
-    /// may share a packet.
+    /// Sends as many of `bytes` as fit into the send buffer. With `more`, the caller will send further bytes at once,
+    /// which may share a packet.
     ///
     /// # Errors
     /// The connection is lost.

@@ -8,7 +8,8 @@ use crate::semantics::Now;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Clock {
     start: Instant,
-    /// The start in nanoseconds since 1970, by the system's clock when it was last read. It changes when that clock is set.
+    /// The start in nanoseconds since 1970, by the system's clock when it was last read. It changes when that clock is
+    /// set.
     start_unix_ns: u64,
 }
 
@@ -20,8 +21,8 @@ impl Clock {
         clock
     }
 
-    /// Reads the date from the system's clock. Costs as much as reading the monotonic clock, so it is done once a turn. A
-    /// date before 1970 becomes 1970.
+    /// Reads the date from the system's clock. Costs as much as reading the monotonic clock, so it is done once a turn.
+    /// A date before 1970 becomes 1970.
     pub(super) fn update_date(&mut self) {
         let unix_ns = nanoseconds(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
         self.start_unix_ns = unix_ns.saturating_sub(self.monotonic_ns());

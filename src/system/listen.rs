@@ -26,8 +26,8 @@ pub enum Bind {
     LinkLocal(Ipv6Addr, u32),
 }
 
-/// Parses the value of `--bind`. An IPv6 address may be in brackets; a link-local address is followed by a percent sign and
-/// its interface, by name or index. The error is one line without the value.
+/// Parses the value of `--bind`. An IPv6 address may be in brackets; a link-local address is followed by a percent sign
+/// and its interface, by name or index. The error is one line without the value.
 impl FromStr for Bind {
     type Err = String;
 
@@ -56,8 +56,8 @@ impl FromStr for Bind {
     }
 }
 
-/// The index of the interface. The system's resolver parses it as a part of the address; it asks no name server, since the
-/// address is numeric.
+/// The index of the interface. The system's resolver parses it as a part of the address; it asks no name server, since
+/// the address is numeric.
 fn interface_index(address: Ipv6Addr, interface: &str) -> Option<u32> {
     let resolved = (format!("{address}%{interface}"), 0).to_socket_addrs().ok()?.next()?;
     match resolved {
@@ -112,8 +112,8 @@ impl std::error::Error for ListenError {}
 /// Listens on `port` of every address that `at` means. Port 0 chooses a port that is free on all of them.
 ///
 /// # Errors
-/// If an address is in use or does not belong to this machine. If only one of the two addresses of `localhost` is missing,
-/// that is a warning.
+/// If an address is in use or does not belong to this machine. If only one of the two addresses of `localhost` is
+/// missing, that is a warning.
 pub fn listeners(at: Bind, port: u16) -> Result<Vec<TcpListener>, ListenError> {
     let addresses: &[SocketAddr] = match at {
         Bind::Localhost => &[(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()],
@@ -170,7 +170,8 @@ fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
     if let IpAddr::V6(v6) = address.ip() {
         sockopt::set_ipv6_v6only(&socket, !v6.is_unspecified())?;
     }
-    // Accepted sockets inherit this option. Without it, a response could wait until the client acknowledges the one before.
+    // Accepted sockets inherit this option. Without it, a response could wait until the client acknowledges the one
+    // before.
     sockopt::set_tcp_nodelay(&socket, true)?;
     bind(&socket, &address)?;
     listen(&socket, BACKLOG)?;

@@ -1,4 +1,5 @@
-//! The operating system's [`World`]: a `mio` poll, the listeners, the socket that a signal makes readable, and the clock.
+//! The operating system's [`World`]: a `mio` poll, the listeners, the socket that a signal makes readable, and the
+//! clock.
 
 use std::io;
 use std::net::SocketAddr;
@@ -18,8 +19,8 @@ use crate::server::{AcceptError, Event, Readiness, World};
 /// The most events that one poll returns. The next poll returns the others.
 const EVENTS_MAX: usize = 1024;
 
-/// The token of the socket that a signal makes readable. The listeners' tokens are just below it; a connection's token is
-/// its key, and keys count from 0.
+/// The token of the socket that a signal makes readable. The listeners' tokens are just below it; a connection's token
+/// is its key, and keys count from 0.
 const SHUTDOWN: Token = Token(usize::MAX);
 
 /// How long to wait after a poll that failed for lack of memory.
@@ -137,8 +138,8 @@ fn readiness(event: &mio::event::Event) -> Readiness {
     }
 }
 
-/// Tells errors of one connection from errors that the next call would repeat, such as a lack of descriptors. accept(2)
-/// lists the network errors that a connection may have had before it was accepted.
+/// Distinguishes errors of one connection from errors that the next call would repeat, such as a lack of descriptors.
+/// accept(2) lists the network errors that a connection may have had before it was accepted.
 fn accept_error(error: io::Error) -> AcceptError {
     match Errno::from_io_error(&error) {
         Some(Errno::AGAIN) => AcceptError::WouldBlock,

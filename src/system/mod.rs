@@ -1,11 +1,13 @@
-//! The implementation of [`World`](crate::server::World) on the operating system: `mio`'s poll, TCP sockets, the clock and
-//! signals. No other module uses `mio`.
+//! The implementation of [`World`](crate::server::World) on the operating system: `mio`'s poll, TCP sockets, the clock
+//! and signals. No other module uses `mio`.
 //!
 //! # Laws
 //!
 //! 1. Every socket is non-blocking, because the loop serves all connections in one thread.
-//! 2. This module makes no scheduling decisions. It translates calls and errors, so that tests of the loop cover them all.
-//! 3. A call on a socket that a signal interrupted is repeated a bounded number of times, so that no loop here is endless.
+//! 2. This module makes no scheduling decisions. It translates calls and errors, so that tests of the loop cover them
+//!    all.
+//! 3. A call on a socket that a signal interrupted is repeated a bounded number of times, so that no loop here is
+//!    endless.
 
 mod clock;
 pub mod listen;

@@ -21,8 +21,8 @@ pub fn shutdown_signal() -> io::Result<UnixStream> {
     let signalled = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         // The handlers of a signal run in the order of their registration, so the first one sees whether a signal came
-        // before. The second signal must end the process from within the handler, since the loop may be blocked in a disk
-        // call.
+        // before. The second signal must end the process from within the handler, since the loop may be blocked in a
+        // disk call.
         flag::register_conditional_shutdown(signal, EXIT_CODE_SECOND_SIGNAL, Arc::clone(&signalled))?;
         flag::register(signal, Arc::clone(&signalled))?;
         low_level::pipe::register(signal, wake.try_clone()?)?;

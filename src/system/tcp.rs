@@ -127,8 +127,8 @@ fn is_socket_error(error: &io::Error) -> bool {
     )
 }
 
-/// Called when sendfile(2) would block although the socket is writable. Either the socket became writable in the meantime,
-/// or the file cannot be read without blocking. The second is an error, since no event would report a change.
+/// Called when sendfile(2) would block although the socket is writable. Either the socket became writable in the
+/// meantime, or the file cannot be read without blocking. The second is an error, since no event would report a change.
 #[cold]
 fn retry_send_file(stream: &TcpStream, range: &FileRange, bytes: usize) -> Result<Io, SendFileError> {
     match send_file_directly(stream, range, bytes) {

@@ -39,19 +39,24 @@ use crate::semantics::service::{Service, Source};
 /// either, [`release_idle_memory`](Connection::release_idle_memory). When the time of
 /// [`deadline_ns`](Connection::deadline_ns) has come, it calls [`expire`](Connection::expire). Once
 /// [`is_closed`](Connection::is_closed), it closes the socket.
+///
+/// It also reports delays that are not the client's fault, so that no timer fires because of them:
+/// [`write_blocked`](Connection::write_blocked), [`responded_late`](Connection::responded_late),
+/// [`postpone_deadlines`](Connection::postpone_deadlines) and [`extend_deadlines`](Connection::extend_deadlines).
 pub struct Connection<S: Service> {
     state: State<S::Sink>,
     input: ReceiveBuffer,
     output: SendQueue<S::Source>,
     timers: Timers,
-    /// When bytes were last sent, or were queued while nothing else was; before that, when the connection was accepted.
-    /// On the monotonic clock.
+    /// On the monotonic clock: when bytes were last sent, or the first ones were queued while nothing else was,
+    /// whichever was later. At first, when the connection was accepted.
     send_progress_ns: u64,
     /// Unique among the connections of a run.
     number: u64,
     /// The records of exchanges that have not ended; `None` if records are disabled.
     records: Option<Box<PendingRecords>>,
     input_ended: bool,
+    /// Whether the client has ever sent anything. Decides the order of eviction at the connection limit.
     has_received: bool,
     /// Whether an empty line before the current head has been skipped.
     empty_line_skipped: bool,
@@ -141,7 +146,8 @@ impl<S: Service> Connection<S> {
         self.output.is_close_delimited()
     }
 
-    /// Reports that the first `bytes` bytes of what [`transmit`](Connection::transmit) returned have been sent.
+    /// Reports that the first `bytes` bytes of what [`transmit`](Connection::transmit) returned have been sent; 0 after
+    /// [`Transmit::Pending`], which restarts the write-stall timer, since the client is not what sending waits for.
     pub fn transmitted(&mut self, bytes: u64, shared: &mut Shared, now: &Now) {
         self.output.transmitted(bytes);
         if let Some(records) = &mut self.records {
@@ -179,8 +185,9 @@ impl<S: Service> Connection<S> {
         }
     }
 
-    /// Ends the connection, because its socket failed or the caller wants to close it. What is queued is not sent any
-    /// more. Exchanges that have not ended are recorded with `outcome`.
+    /// Ends the connection: its owner wants to close it or its socket failed, draining is complete, or a timer fired
+    /// after which no response is sent. What is queued is not sent any more. Exchanges that have not ended are recorded
+    /// with `outcome`.
     pub fn close(&mut self, outcome: Outcome, shared: &mut Shared, now: &Now) {
         if let Some(records) = &mut self.records {
             if let State::Content(content) = &self.state {
@@ -242,6 +249,7 @@ impl<S: Service> Connection<S> {
         }
     }
 
+    /// The state after the last response. The sending side is shut down once everything has been sent.
     fn begin_draining(&mut self) -> State<S::Sink> {
         self.output.end();
         State::Draining(Draining::default())

@@ -1,5 +1,5 @@
-//! Interprets received bytes: the transitions between the states of a connection, but for those within content, which
-//! are in `receive_content.rs`, and those that a timer causes. Each step calls the service at most once.
+//! Interprets received bytes, which moves the connection from one state to the next. `receive_content.rs` has what
+//! happens within the content of a request, and `timeouts.rs` the transitions that a timer causes.
 
 use std::mem;
 
@@ -40,7 +40,7 @@ impl Step {
 }
 
 impl<S: Service> Connection<S> {
-    /// Interprets received bytes, up to one call of the service.
+    /// Takes one step: interprets received bytes, up to one call of the service or one write to a sink.
     pub fn process(&mut self, service: &mut S, shared: &mut Shared, now: &Now) -> Step {
         // A shortcut for the end of nearly every pass, without moving the state. Only in Head: content can end without
         // a further byte.
@@ -72,6 +72,7 @@ impl<S: Service> Connection<S> {
         }
         let was_empty = head.is_empty();
         let Some((bytes, spans)) = self.input.unread_with_spans() else { return self.no_request(head, now) };
+        // A CR alone may become an empty line, so no request has begun.
         if was_empty && leading_empty_line(bytes) == EmptyLine::Partial && !self.empty_line_skipped {
             return self.no_request(head, now);
         }
@@ -100,7 +101,7 @@ impl<S: Service> Connection<S> {
         }
     }
 
-    /// Handles the absence of a further request: the connection ends if the input has.
+    /// No request has begun. If the input has ended, none will, and the connection ends.
     fn no_request(&mut self, head: HeadParser, now: &Now) -> (State<S::Sink>, Step) {
         if self.input_ended {
             self.timers.stop(Timer::Idle);

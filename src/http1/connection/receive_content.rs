@@ -39,12 +39,14 @@ impl<S: Service> Connection<S> {
         }
     }
 
+    /// The state after a head whose content is to be read.
     pub(super) fn receive_content(
         &mut self,
         destination: Destination<S::Sink>,
         framing: RequestFraming,
         now: &Now,
     ) -> State<S::Sink> {
+        // The response has to wait for the content. If nothing else is queued, the client has nothing to read.
         if !self.output.is_pending() {
             self.timers.stop(Timer::WriteStall);
         }
@@ -92,6 +94,8 @@ impl<S: Service> Connection<S> {
                 Step::SlowProgress,
             );
         }
+        // Content of known length is written whenever it has filled the buffer (see `bytes_to_boundary`), chunked
+        // content when the buffer has little space left.
         let is_due = match content.framing.content {
             Framing::Length(_) => content.bytes % RECEIVE_BUFFER_BYTES as u64 == 0,
             Framing::Chunked => self.input.spare_capacity() < RECEIVE_TAIL_BYTES_MIN,
@@ -184,6 +188,7 @@ impl<S: Service> Connection<S> {
         State::Content(content)
     }
 
+    /// Queues the sink's refusal, which is sent at once, or is held back until the rest of the content has been read.
     fn refuse_content(
         &mut self,
         mut content: Box<ReceivingContent<S::Sink>>,
@@ -220,6 +225,7 @@ impl<S: Service> Connection<S> {
         self.respond_with_error(error, content.framing.method, shared, now)
     }
 
+    /// All content has been received: the sink responds, or the response that was held back is sent.
     fn content_ended(
         &mut self,
         mut content: Box<ReceivingContent<S::Sink>>,
@@ -261,7 +267,7 @@ impl<S: Service> Connection<S> {
     pub(super) fn release_and_close(&mut self, content_bytes: u64, now: &Now) -> State<S::Sink> {
         self.timers.stop(Timer::ContentRate);
         self.record_content_received(content_bytes);
-        // Otherwise the write-stall timer, started before the content arrived, could fire before the client can read.
+        // The timer does not run if nothing else was queued: it was stopped when the content began.
         self.start_write_stall_timer(now);
         self.output.release(Persistence::Close);
         self.finish_exchange(Persistence::Close)

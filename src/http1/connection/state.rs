@@ -8,7 +8,7 @@ use crate::http1::message_head::HeadParser;
 use crate::http1::protocol_error::ProtocolError;
 use crate::http1::request_framing::RequestFraming;
 
-/// What the next received byte belongs to.
+/// What the next received byte belongs to. `K` is the routes' sink.
 #[derive(Default)]
 pub(super) enum State<K> {
     /// The head of a request, which may not have begun.
@@ -28,8 +28,8 @@ pub(super) enum State<K> {
     /// Next: [`Closed`](State::Closed), once the sending side has been shut down, after the end of input, a timeout, or
     /// too many bytes.
     Draining(Draining),
-    /// The connection has ended, after a write stall or a call of [`close`](super::Connection::close) in any state, or
-    /// after Draining. Also the placeholder while a transition owns the state.
+    /// The connection has ended: after Draining, after an idle timeout in Head, or after a write stall or a call of
+    /// [`close`](super::Connection::close) in any state. Also the placeholder while a transition owns the state.
     #[default]
     Closed,
 }
@@ -41,7 +41,7 @@ pub(super) struct ReceivingContent<K> {
     pub(super) framing: RequestFraming,
     /// How many bytes of content have been received.
     pub(super) bytes: u64,
-    /// How the content has ended; `None` if it has not, or if the sink has taken all of it.
+    /// How the content has ended, while the sink has not taken all of it yet. `None` before the end of the content.
     pub(super) end: Option<Result<(), ProtocolError>>,
 }
 

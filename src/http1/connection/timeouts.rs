@@ -1,4 +1,4 @@
-//! When each timer runs, and what happens when it fires.
+//! Starts, extends and shortens the timers, and acts when one fires. [`Timer`] describes each of them.
 
 use super::Connection;
 use super::state::{Destination, ReceivingContent, State};

@@ -3,18 +3,48 @@
 //! A timer that fires is stopped before it is acted on, so a deadline that has passed never comes back. A connection
 //! that closes stops them all, so it has no deadline.
 
-/// What a connection waits for.
+/// What a connection waits for. Several timers may run at once. The times are in [`limits`](crate::http1::limits), and
+/// `timeouts.rs` has the functions that start, extend and shorten timers. A protocol error stops Head, Idle and
+/// ContentRate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Timer {
     /// The rest of a head that has begun.
+    ///
+    /// Starts when the first bytes of a head have arrived, but not all of it, and stops when the head is complete.
+    /// Further bytes do not extend it. When it fires, the response is a 408.
+    ///
+    /// `--head-timeout`; at most `SHUTDOWN_IDLE_NS` during a graceful shutdown.
     Head,
     /// The first byte of a request.
+    ///
+    /// Starts when the connection is accepted, and whenever everything has been sent and no head has begun. Stops when
+    /// a head begins, or the input ends. When it fires, the connection is closed.
+    ///
+    /// `--idle-timeout`; at most `SHUTDOWN_IDLE_NS` during a graceful shutdown.
     Idle,
     /// Content, at the lowest accepted rate or faster.
+    ///
+    /// Starts with the content, is extended by each byte, and stops at the end of the content. When it fires, the
+    /// response is a 408, or the one that was held back, and the last.
+    ///
+    /// `CONTENT_GRACE_NS`, and a second for each `CONTENT_BYTES_PER_SECOND_MIN` bytes, but never more than
+    /// `CONTENT_CREDIT_NS` from the present.
     ContentRate,
     /// The client to read queued responses.
+    ///
+    /// Starts when something is queued while nothing else is, restarts when bytes are sent, and stops when everything
+    /// has been sent. It also restarts if the service took long to respond. When it fires, the connection is closed.
+    ///
+    /// `WRITE_STALL_NS`; more if the send buffer is full (`READER_BYTES_PER_SECOND_MIN`).
     WriteStall,
     /// The end of input, after the server has shut down its sending side.
+    ///
+    /// Starts with the shutdown of the sending side, and restarts when bytes are received, but not beyond the limit for
+    /// all of it. When it fires, the connection is closed. At the connection limit, the connection may be evicted
+    /// earlier.
+    ///
+    /// `DRAIN_SILENCE_NS` and `DRAIN_NS` in all; `DRAIN_SILENCE_SHORT_NS` and `DRAIN_SHORT_NS` during a graceful
+    /// shutdown.
     Drain,
 }
 
