@@ -112,6 +112,17 @@ fn an_upload_in_one_request_can_be_resumed_and_gets_the_response_of_a_plain_one(
 }
 
 #[test]
+fn an_http_10_client_gets_no_interim_response() {
+    let server = Server::with_directory();
+    let mut client = server.connect();
+    client.send(format!(
+        "PUT /files/file HTTP/1.0\r\nUpload-Complete: ?1\r\n{INTEROP}\r\nContent-Length: 7\r\n\r\ncontent"
+    ));
+    assert_eq!(client.response().status, 201);
+    assert_eq!(client.rest(), b"");
+}
+
+#[test]
 fn an_upload_is_resumed_at_its_offset_after_its_connection_breaks() {
     let server = Server::with_directory();
     let content = noise(300_000, 2);
