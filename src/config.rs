@@ -37,7 +37,8 @@ Address:
   -p, --port PORT        listen on this port; 0 picks a free one [default: 4221]
 
 Files:
-  -d, --directory DIR    serve the files below this directory at /files/
+  -d, --directory DIR    serve the files below this directory at /files/, under
+                         every host name, names that begin with a dot included
       --uploads MODE     off, create (add files, but never replace one), replace
                          (add and replace files), or manage (also delete and
                          move files, and create directories)
@@ -45,7 +46,8 @@ Files:
       --max-upload SIZE  refuse longer uploads; SIZE is a number of bytes, and
                          may end in K, M, G or T (powers of 1024)
                          [default: no limit]
-      --upload-max-age S seconds to keep an unfinished resumable upload after
+      --upload-max-age S
+                         seconds to keep an unfinished resumable upload after
                          its last byte [default: 86400, a day]
       --uploads-pending N
                          keep at most N unfinished resumable uploads
@@ -70,8 +72,8 @@ Protocol:
       --idle-timeout S   seconds to wait for a request [default: 60]
 
 Output:
-  -v, --verbose          log each exchange to standard error; with -vv also the
-                         states of each connection
+  -v, --verbose          log each request and its response to standard error;
+                         with -vv also the states of each connection
   -q, --quiet            log errors only [default: warnings and errors]
   -h, --help             print this help
   -V, --version          print the version
@@ -187,7 +189,8 @@ impl Config {
         if arguments.folder.is_none()
             && let Some(option) = arguments.folder_option()
         {
-            return Err(UsageError(format!("{option} needs a folder to share: spindle {option} … DIR")));
+            let without = if arguments.directory.is_some() { ", without --directory" } else { "" };
+            return Err(UsageError(format!("{option} needs a folder to share: spindle {option} … DIR{without}")));
         }
         if arguments.folder.is_none()
             && arguments.directory.is_none()
@@ -313,10 +316,13 @@ mod tests {
             (&["--hidden"], "--hidden"),
             (&["--host", "box"], "--host"),
             (&["--site"], "--site"),
-            (&["--qr"], "--qr"),
+            (&["--qr"], "--qr needs a folder to share: spindle --qr … DIR"),
+            (&["--qr", "-d", "dir"], "spindle --qr … DIR, without --directory"),
             (&["dir", "--site", "--uploads", "create"], "--site and --uploads"),
             (&["dir", "--host", "a:80"], "a:80"),
-            (&["dir", "--host", ""], "--host"),
+            (&["dir", "--host", ""], "--host \"\": expected"),
+            (&["dir", "--host", "a b"], "--host \"a b\": expected"),
+            (&["--bind", "localhost:"], "--bind \"localhost:\": expected"),
             (&["dir", "--hidden", "--hidden"], "--hidden is given twice"),
             (&["--port"], "--port"),
             (&["--port", "65536"], "65536"),
@@ -328,7 +334,7 @@ mod tests {
             (&["--uploads", "on"], "--uploads"),
             (&["--max-upload", "1X"], "1X"),
             (&["--max-upload", "K"], "K"),
-            (&["--max-upload", "99999999999T"], "--max-upload"),
+            (&["--max-upload", "99999999999T"], "--max-upload 99999999999T: expected at most 16777215T"),
             (&["--idle-timeout", "0"], "--idle-timeout"),
             (&["--idle-timeout", "1.5"], "--idle-timeout"),
             (&["--directory", ""], "--directory"),
@@ -397,6 +403,7 @@ mod tests {
         for (given, meant) in [
             ("--upload", "--uploads"),
             ("--prot=80", "--port"),
+            ("--PORT=80", "--port"),
             ("--dir", "--directory"),
             ("--idle-time", "--idle-timeout"),
             ("--max-uploads", "--max-upload"),
@@ -405,9 +412,9 @@ mod tests {
             let error = config(&[given]).unwrap_err();
             assert!(error.ends_with(&format!("; did you mean {meant}?")), "{given}: {error}");
         }
-        for given in ["--x", "--listen", "--http", "--cgi"] {
+        for given in ["--x", "--listen", "--http", "--cgi", "--="] {
             let error = config(&[given]).unwrap_err();
-            assert_eq!(error, format!("unknown option {given}"));
+            assert_eq!(error, format!("unknown option {}", given.trim_end_matches('=')));
         }
     }
 }

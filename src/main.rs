@@ -1,7 +1,7 @@
 //! The program: parses the arguments, sets up the logger and the sockets, runs the server, and sets the exit code.
 
 use std::io::{self, LineWriter, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -82,7 +82,7 @@ fn serve(config: Config) -> Result<(), String> {
     let mut random = fastrand::Rng::with_seed(u64::from_be_bytes(seed));
     let path = config.folder.as_ref().map(|folder| &folder.path).or(config.directory.as_ref());
     let directory = match path {
-        Some(path) => Some(Directory::open(path, random.u64(..)).map_err(|error| error.to_string())?),
+        Some(path) => Some(open_directory(path, random.u64(..)).map_err(|error| error.to_string())?),
         None => None,
     };
     let Capacity { connections_max, open_files_max } = capacity()?;
@@ -104,6 +104,18 @@ fn serve(config: Config) -> Result<(), String> {
     server.run().map_err(|error| format!("the event loop failed: {error}"))
 }
 
+/// Opens the directory. Also fails if the server has no permission to use the names in it: then every request would be
+/// refused. A directory that can only not be listed is opened, because its files can be served.
+fn open_directory(path: &Path, seed: u64) -> io::Result<Directory> {
+    let directory = Directory::open(path, seed)?;
+    match path.join(".").symlink_metadata() {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            Err(io::Error::new(error.kind(), format!("no permission to use the files in the directory {path:?}")))
+        }
+        _ => Ok(directory),
+    }
+}
+
 fn sharing(folder: &SharedFolder) -> FolderSettings {
     FolderSettings {
         // The root directory has no name.
@@ -121,12 +133,13 @@ fn banner(listeners: &[TcpListener], config: &Config) -> io::Result<String> {
         UploadPolicy::Replace => "others may read, add and replace files",
         UploadPolicy::Manage => "others may read, add, replace, delete and move files",
     };
+    let urls = urls(listeners)?;
     Ok(match (&config.folder, &config.directory) {
         (Some(SharedFolder { path, options }), _) => {
-            banner::of_folder(&canonical(path), permissions, &urls_for_others(listeners)?, options.draws_qr)
+            banner::of_folder(&canonical(path), permissions, &urls, options.draws_qr)
         }
-        (None, Some(path)) => banner::of_directory(&canonical(path), permissions, &urls(listeners)?),
-        (None, None) => banner::of_no_files(&urls(listeners)?),
+        (None, Some(path)) => banner::of_directory(&canonical(path), permissions, &urls),
+        (None, None) => banner::of_no_files(&urls),
     })
 }
 
@@ -135,14 +148,8 @@ fn canonical(path: &Path) -> PathBuf {
     path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }
 
-/// The URL of each listener's own address.
-fn urls(listeners: &[TcpListener]) -> io::Result<Vec<Url>> {
-    let url = |address: SocketAddr| Url { url: listen::url_of(address), is_local: address.ip().is_loopback() };
-    listeners.iter().map(|listener| listener.local_addr().map(url)).collect()
-}
-
 /// The URLs at which other machines and this one reach the listeners.
-fn urls_for_others(listeners: &[TcpListener]) -> io::Result<Vec<Url>> {
+fn urls(listeners: &[TcpListener]) -> io::Result<Vec<Url>> {
     let (interfaces, name) = (machine::interface_addresses(), machine::host_name());
     let mut urls = Vec::new();
     for listener in listeners {

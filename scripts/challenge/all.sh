@@ -55,14 +55,21 @@ trap clean_up EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
-# run_stage NAME: runs the script of that name; returns its exit status. It runs in a process group of its own in the
-# background, since bash would only handle a signal after a foreground command has ended.
+# run_stage NAME [SECONDS]: runs the script of that name; returns its exit status. It runs in a process group of its own in the
+# background, since bash would only handle a signal after a foreground command has ended. SECONDS is how long it waits for the
+# program's port: if that is long, a line says what it waits for.
 run_stage() {
     set -m
     "$challenge/$1.sh" ${stage_options[@]+"${stage_options[@]}"} "$program" </dev/null >"$outputs/$1" 2>&1 &
     running=$!
     set +m
-    local status=0
+    local status=0 waited=0
+    while ((${2:-0} > 20 && waited++ < 50)) && ! group_has_ended "$running"; do
+        sleep 0.2
+        if ((waited == 50)) && ! accepts localhost; then
+            echo "       (Port $port is still closed. It gets $2 s, because the first start may build the program; CHALLENGE_START_SECONDS changes that.)"
+        fi
+    done
     wait "$running" || status=$?
     running=
     return "$status"
@@ -100,8 +107,9 @@ for script in "$challenge"/[0-9][0-9]-*.sh; do
     # The program may have to be built at its first start, but not at a later one.
     if ((passed + ${#failed[@]} == 0)); then allowed=300; else allowed=10; fi
     started=$SECONDS
+    allowed=${CHALLENGE_START_SECONDS:-$allowed}
     status=0
-    CHALLENGE_START_SECONDS=${CHALLENGE_START_SECONDS:-$allowed} run_stage "$name" || status=$?
+    CHALLENGE_START_SECONDS=$allowed run_stage "$name" "$allowed" || status=$?
     # Nothing could be checked, and the next stage would have the same problem.
     if ((status == 2 && passed + ${#failed[@]} == 0)); then
         cat "$outputs/$name" >&2

@@ -1,6 +1,6 @@
 //! The arguments, each parsed, before defaults apply and before options are checked against each other.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use lexopt::{Arg, Parser};
@@ -183,8 +183,10 @@ fn long_name(short: char) -> Result<&'static str, UsageError> {
 
 /// Names the option that may be meant: one that begins so, or differs in few letters.
 fn unknown_option(option: &str) -> UsageError {
-    let distance = |name: &&str| strsim::osa_distance(option, name);
-    let is_similar = |name: &&str| name.starts_with(option) || distance(name) <= name.len() / 3;
+    let given = option.to_ascii_lowercase();
+    let distance = |name: &&str| strsim::osa_distance(&given, name);
+    let is_prefix = |name: &&str| !given.is_empty() && name.starts_with(&given);
+    let is_similar = |name: &&str| is_prefix(name) || !given.is_empty() && distance(name) <= name.len() / 3;
     let suggestion = LONG_NAMES.into_iter().filter(is_similar).min_by_key(distance);
     let option = option.escape_debug();
     UsageError(match suggestion {
@@ -203,7 +205,8 @@ impl Once<'_> {
     fn value<T>(self, to: &mut Option<T>, parse: fn(&str) -> Result<T, String>) -> Result<(), UsageError> {
         let value = self.parser.value()?;
         let parsed = value.to_str().ok_or("it is not valid UTF-8".to_owned()).and_then(parse);
-        let parsed = parsed.map_err(|problem| UsageError(format!("--{} {}: {problem}", self.option, shown(&value))))?;
+        let parsed =
+            parsed.map_err(|problem| UsageError(format!("--{} {}: {problem}", self.option, quoted(&value))))?;
         self.set(to, parsed)
     }
 
@@ -226,6 +229,15 @@ impl Once<'_> {
             None => Ok(()),
             Some(_) => Err(UsageError(format!("--{} is given twice", self.option))),
         }
+    }
+}
+
+/// A value as error messages show it, in quotation marks if the message could be misread without them.
+fn quoted(value: &OsStr) -> String {
+    let text = shown(value);
+    match text.is_empty() || text.ends_with(':') || text.contains(char::is_whitespace) {
+        true => format!("\"{text}\""),
+        false => text,
     }
 }
 

@@ -83,6 +83,9 @@ const UNITS: [&str; 5] = ["", "K", "M", "G", "T"];
 pub(super) fn parse_size(value: &str) -> Result<u64, String> {
     let (number, unit_bytes) = split_unit(value);
     digits(number).and_then(|number| number.checked_mul(unit_bytes)).ok_or_else(|| {
+        if !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) {
+            return format!("expected at most {}T", u64::MAX >> 40);
+        }
         let expected = "expected a number of bytes, or a number with K, M, G or T";
         match suggested_size(value) {
             Some(suggestion) => format!("{expected}; write {suggestion}"),

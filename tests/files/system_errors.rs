@@ -128,19 +128,40 @@ fn an_upload_larger_than_the_free_space_is_refused_at_its_head() {
     assert_eq!(client.rest(), b"");
 }
 
-/// Starts a server that permissions apply to. Root, which may run the tests, can read and write every file.
-fn start_without_privileges(directory: &Path) -> Option<Server> {
+/// A server that permissions apply to. Root, which may run the tests, can read and write every file.
+fn without_privileges(start: Start) -> Option<Start> {
     if !rustix::process::geteuid().is_root() {
-        return Some(Start::new().directory_at(directory).start());
+        return Some(start);
     }
     let rights =
         ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-dac_override,-dac_read_search"];
     let works = Command::new(rights[0]).args(&rights[1..]).arg("true").output();
     if works.is_ok_and(|output| output.status.success()) {
-        return Some(Start::new().directory_at(directory).wrapped_by(rights).start());
+        return Some(start.wrapped_by(rights));
     }
     skipped("root cannot give its privileges up here: setpriv is missing or not allowed");
     None
+}
+
+#[test]
+fn a_directory_whose_files_the_server_may_not_use_is_an_error_at_the_start() {
+    let scratch = TempDir::new().unwrap();
+    let root = scratch.path().join("root");
+    fs::create_dir(&root).unwrap();
+    let start = || without_privileges(Start::new().directory_at(&root));
+    // The server may list the names in the directory, but not open a file.
+    fs::set_permissions(&root, Permissions::from_mode(0o600)).unwrap();
+    if let Some(start) = start() {
+        let ended = start.run_to_exit();
+        assert_eq!(ended.code, Some(1));
+        assert!(ended.stderr.contains("no permission") && ended.stderr.contains("root"), "{}", ended.stderr);
+    }
+    // The other way round, files can be served by name.
+    fs::write(root.join("file"), b"content").unwrap();
+    fs::set_permissions(&root, Permissions::from_mode(0o300)).unwrap();
+    if let Some(start) = start() {
+        assert_eq!(start.start().get("/files/file").content, b"content");
+    }
 }
 
 #[test]
@@ -156,7 +177,7 @@ fn without_permission_reads_and_writes_are_403() {
     allow("secret", 0o000);
     allow("closed", 0o555);
     allow("unsearchable", 0o600);
-    if let Some(server) = start_without_privileges(scratch.path()) {
+    if let Some(server) = without_privileges(Start::new().directory_at(scratch.path())).map(Start::start) {
         let mut client = server.connect();
         let (denied, before) = ("The server may not write there.\n", b"before");
         assert_eq!(client.get("/files/secret").status, 403);
