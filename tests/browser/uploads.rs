@@ -227,7 +227,12 @@ fn a_file_that_changes_is_not_stored() {
 fn what_to_do_with_taken_names_is_asked_once_for_all() {
     let Some((mut tab, shared, local)) = open(&["--uploads", "create"]) else { return };
     let names = ["a.txt", "b.txt", "c.tar.gz", "large.bin"];
-    let content = |name: &str| if name == "large.bin" { noise(2_000_000, 12) } else { b"new".to_vec() };
+    let content = |name: &str| match name {
+        // The server does not read the whole content of a request that it refuses.
+        "b.txt" => noise(1_000_000, 14),
+        "large.bin" => noise(2_000_000, 12),
+        _ => b"new".to_vec(),
+    };
     let files = names.map(|name| local.file(name, content(name)));
     let files = files.each_ref().map(PathBuf::as_path);
     names.iter().for_each(|name| shared.put(name, "old"));
@@ -274,6 +279,53 @@ fn files_are_replaced_only_after_the_user_has_said_so() {
 }
 
 #[test]
+fn the_queue_can_be_used_with_the_keyboard() {
+    let Some((mut tab, shared, local)) = open(&["--uploads", "replace"]) else { return };
+    shared.put("a.txt", "old");
+    let files = [local.file("a.txt", "new"), local.file("film.mkv", noise(20_000_000, 15))];
+    tab.limit_upload_rate(2_000_000);
+    tab.choose("#upload-files", &files.each_ref().map(PathBuf::as_path));
+    // The safe choice has the focus, and Escape skips the file.
+    tab.wait_until("document.activeElement.id === 'upload-keep'");
+    tab.press("Backspace");
+    tab.press("Escape");
+    tab.wait_until("!document.getElementById('upload-clash').open");
+    wait_for_states(&mut tab, &["sending", "skipped"]);
+    tab.evaluate("document.getElementById('upload-choose').focus()");
+    let focused = "document.activeElement.ariaLabel ?? document.activeElement.textContent";
+    let mut reached = Vec::new();
+    for _ in 0..6 {
+        tab.press("Tab");
+        assert!(tab.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none", "{reached:?}");
+        reached.push(tab.text(focused));
+    }
+    let expected = ["Choose a folder", "Pause all", "Cancel all", "Uploads", "Pause: film.mkv", "Cancel: film.mkv"];
+    assert_eq!(reached, expected);
+    tab.evaluate("document.querySelector('.pause').focus()");
+    tab.press("Enter");
+    wait_for_states(&mut tab, &["paused", "skipped"]);
+    tab.wait_until("document.activeElement.ariaLabel === 'Resume: film.mkv'");
+    tab.limit_upload_rate(-1);
+    tab.press("Enter");
+    wait_for_states(&mut tab, &["skipped", "stored"]);
+    tab.wait_until("document.getElementById('upload-status').textContent === '1 file stored, 1 skipped'");
+    tab.assert_no_script_errors();
+}
+
+#[test]
+fn leaving_the_page_during_an_upload_has_to_be_confirmed() {
+    let Some((mut tab, _shared, local)) = open(&["--uploads", "create"]) else { return };
+    tab.limit_upload_rate(2_000_000);
+    tab.choose("#upload-files", &[&local.file("film.mkv", noise(20_000_000, 15))]);
+    tab.wait_until(&has_reached(0.01));
+    let may_leave = "dispatchEvent(new Event('beforeunload', { cancelable: true }))";
+    assert_eq!(tab.evaluate(may_leave), false);
+    tab.click(".cancel");
+    tab.wait_until(may_leave);
+    tab.assert_no_script_errors();
+}
+
+#[test]
 fn failures_are_said_in_words() {
     let Some((mut tab, shared, local)) = open(&["--uploads", "create", "--max-upload", "1M"]) else { return };
     tab.choose("#upload-files", &[&local.file("large.bin", noise(2_000_000, 13))]);
@@ -281,7 +333,7 @@ fn failures_are_said_in_words() {
     assert_eq!(state_text(&mut tab), "The file is too large: the server takes at most 1.0 MB.");
     for (status, words) in [
         (403, "The server has no permission to write there."),
-        (404, "The folder for this file does not exist on the server."),
+        (404, "There is no folder for this file on the server, and none could be made."),
         (405, "The server takes no uploads here."),
         (413, "The file is too large: the server takes at most 5.0 MB."),
         (503, "The server is busy."),

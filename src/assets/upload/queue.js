@@ -135,6 +135,7 @@ class Queue {
   }
 
   async run(item, before) {
+    if (this.transfers === 0) this.meter.restart();
     this.transfers += 1;
     item.state = "sending";
     item.aborter = new AbortController();

@@ -67,7 +67,7 @@ function errorOf(response) {
     case 403:
       return new Failed("The server has no permission to write there.");
     case 404:
-      return new Failed("The folder for this file does not exist on the server.");
+      return new Failed("There is no folder for this file on the server, and none could be made.");
     case 405:
       return new Failed("The server takes no uploads here.");
     case 413:

@@ -379,5 +379,7 @@
   });
 
   queue.addUnfinished();
+  // The form is for browsers without JavaScript.
+  document.querySelectorAll("form").forEach((form) => { form.hidden = true; });
   section.hidden = false;
 })();

@@ -35,10 +35,10 @@ const UPLOAD_SCRIPTS: [&str; 4] = [
 /// types are a second barrier after the escaping: they keep the page's own scripts from turning text into markup.
 pub(super) const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; \
      script-src 'sha256-bbF6Eoo0P2KPToVx7wTrK6gdkq4SpIXga6kRj9VcHAg=' \
-     'sha256-8jorr2hNQ3L+5JQI3fOCamujtbU6IM+El594Dxk5m+Y=' \
+     'sha256-rp09uzl2jii2Tgx9gVgFeDTAVZ7QvDkVmFDakmAj1zk=' \
      'sha256-AuIqm6oLejzWE63iPyUw4Wmsn2Ky1/4HEWZ1C1we1OA=' \
-     'sha256-xB6ItdL+2BGkraiBKLxNvMnpQp6Mvcbfor3tqduXkKk=' \
-     'sha256-nYdPUfI85b0fEipoigqpVv9XXoJrfVcK5LGLiiG/S/I='; \
+     'sha256-p+1l2OcITTzbk9qRowWLe+DU0PiIhARxxKnvaedsMIc=' \
+     'sha256-ngFwNia5u3AEIoECYweg2LsQ2PR7DVn18a7zAuPrqQc='; \
      style-src 'sha256-K2MnuT5AO1QeUNfCMW0KIauI9VffsdMiuGC/jFj5GRA=' \
      'sha256-ByG8kyJpOZifr2PEOKR0w1Rhl+Y0fS04TSkKUYe4q7M='; \
      img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
