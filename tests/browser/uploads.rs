@@ -95,7 +95,6 @@ fn a_dropped_folder_is_stored_with_the_folders_in_it() {
     let Some((mut tab, shared, local)) = open(&["--uploads", "create"]) else { return };
     local.file("trip/day one/a.txt", "a");
     local.file("trip/b.txt", "b");
-    fs::create_dir_all(shared.path().join("trip/day one")).expect("a folder");
     tab.drop_files(&[&local.0.path().join("trip")]);
     wait_for_states(&mut tab, &["stored"; 2]);
     assert_eq!(read(&shared.path().join("trip/day one/a.txt")), b"a");
@@ -110,9 +109,6 @@ fn a_folder_of_five_hundred_files_is_stored() {
         local.file(&format!("many/{}/{number}.txt", number % 5), format!("file {number}"));
     }
     local.file("many/.hidden", "");
-    for number in 0..5 {
-        fs::create_dir_all(shared.path().join(format!("many/{number}"))).expect("a folder");
-    }
     tab.choose("#upload-folder", &[&local.0.path().join("many")]);
     tab.wait_until("document.getElementById('upload-summary').textContent === '500 files stored'");
     for number in 0..500 {
@@ -149,6 +145,32 @@ fn a_large_file_arrives_whole_although_the_server_is_killed_twice() {
     let offsets = tab.upload_offsets();
     assert_eq!(offsets.last(), Some(&(200 << 20)), "the file is published after all of it has been sent");
     assert_eq!(offsets.iter().filter(|offset| **offset == 0).count(), 1, "nothing was sent again: {offsets:?}");
+    tab.assert_no_script_errors();
+}
+
+#[test]
+fn files_are_stored_once_although_every_third_response_is_lost() {
+    let Some((mut tab, shared, local)) = open(&["--uploads", "create"]) else { return };
+    let (small, large) = (noise(10_000, 16), noise(3_000_000, 17));
+    let files = [local.file("small.bin", &small), local.file("large.bin", &large)];
+    tab.evaluate(
+        "(() => {
+            const send = XMLHttpRequest.prototype.send;
+            let requests = 0;
+            XMLHttpRequest.prototype.send = function (body) {
+                if (requests++ % 3 === 0) Object.defineProperty(this, 'status', { value: 0 });
+                return send.call(this, body);
+            };
+        })()",
+    );
+    for (file, content) in files.iter().zip([small, large]) {
+        tab.choose("#upload-files", &[file]);
+        let name = file.file_name().expect("a name");
+        wait_until("the file", || fs::read(shared.path().join(name)).is_ok_and(|stored| stored == content));
+    }
+    wait_for_states(&mut tab, &["stored"; 2]);
+    let is_whole = |name: &&String| !name.starts_with(".spindle=");
+    assert_eq!(shared.names().iter().filter(is_whole).collect::<Vec<_>>(), ["large.bin", "small.bin"]);
     tab.assert_no_script_errors();
 }
 

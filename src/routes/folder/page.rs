@@ -40,7 +40,7 @@ pub(super) const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; \
      'sha256-p+1l2OcITTzbk9qRowWLe+DU0PiIhARxxKnvaedsMIc=' \
      'sha256-ngFwNia5u3AEIoECYweg2LsQ2PR7DVn18a7zAuPrqQc='; \
      style-src 'sha256-K2MnuT5AO1QeUNfCMW0KIauI9VffsdMiuGC/jFj5GRA=' \
-     'sha256-ByG8kyJpOZifr2PEOKR0w1Rhl+Y0fS04TSkKUYe4q7M='; \
+     'sha256-n0OXX+7skPUB6JkSM9PM2oLsadDaPIttyHMEn6HROwo='; \
      img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
      require-trusted-types-for 'script'; trusted-types 'none'";
 
@@ -187,7 +187,7 @@ fn write_upload_section(out: &mut Vec<u8>, head: &PageHead<'_>) {
 fn write_upload_hint(out: &mut Vec<u8>, may_replace: bool) {
     put(
         out,
-        "<p class=\"note\">You can upload files here: <code>curl -T FILE <span id=\"address\">ADDRESS-OF-THIS-PAGE</span>\
+        "<p class=\"note\" id=\"upload-hint\">To upload from a terminal: <code>curl -T FILE <span id=\"address\">ADDRESS-OF-THIS-PAGE</span>\
          </code>. ",
     );
     put(
