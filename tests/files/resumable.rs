@@ -189,6 +189,21 @@ fn a_wrong_offset_is_a_conflict_and_the_response_contains_the_right_one() {
 }
 
 #[test]
+fn content_for_a_completed_upload_is_refused() {
+    let server = Server::with_directory();
+    let mut client = server.connect();
+    let location = create(&mut client, "/files/file", &[], b"content");
+    assert_eq!(append(&mut client, &location, 7, true, b"").status, 201);
+    for complete in [true, false] {
+        let response = append(&mut client, &location, 7, complete, b"more");
+        assert_eq!((response.status, response.field("Upload-Complete")), (400, Some("?0")));
+        let problem: serde_json::Value = serde_json::from_slice(&response.content).unwrap();
+        assert_eq!(problem["type"], "https://iana.org/assignments/http-problem-types#completed-upload");
+    }
+    assert_eq!(server.content_of("file").unwrap(), b"content");
+}
+
+#[test]
 fn lengths_that_contradict_each_other_are_refused() {
     let server = Server::with_directory();
     let mut client = server.connect();

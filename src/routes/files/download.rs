@@ -225,7 +225,9 @@ pub(in crate::routes) fn read_error_reply<'r, F: FileSystem>(
     error: &StorageError,
 ) -> RouteReply<'r, F> {
     match error {
-        StorageError::PermissionDenied => error_reply(Status::Forbidden, "The server may not read this file."),
+        StorageError::PermissionDenied => {
+            error_reply(Status::Forbidden, "The server may not read this file or directory.")
+        }
         StorageError::TooManyOpenFiles => {
             error_reply(Status::ServiceUnavailable, "The server has too many files open.")
         }

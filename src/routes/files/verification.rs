@@ -10,10 +10,8 @@ const CONTENT_DIGEST_INVALID: &str = "The Content-Digest field is malformed.";
 const REPR_DIGEST_INVALID: &str = "The Repr-Digest field is malformed.";
 
 /// The reasons of a 400 to an upload whose digest differs.
-pub(super) const CONTENT_DIFFERS: &str =
-    "The content is not what the Content-Digest field states: it was changed in transit.";
-pub(super) const REPRESENTATION_DIFFERS: &str =
-    "The content is not what the Repr-Digest field states: it was changed in transit.";
+pub(super) const CONTENT_DIFFERS: &str = "The content does not match the digest in the Content-Digest field.";
+pub(super) const REPRESENTATION_DIFFERS: &str = "The content does not match the digest in the Repr-Digest field.";
 
 /// Computes the digests of an upload while it arrives, and compares them at the end.
 #[derive(Clone)]

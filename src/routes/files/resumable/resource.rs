@@ -140,6 +140,7 @@ fn append<'r, F: FileSystem>(
         Found::Ended(end, bytes) if offset == bytes && complete && request.content_bytes == Some(0) => {
             return Ok(Reply::Respond(end.into_response()));
         }
+        Found::Ended(_, bytes) if offset == bytes => return Err(Box::new(completed())),
         Found::Ended(_, bytes) => return Err(Box::new(mismatching_offset(bytes, offset))),
     };
     let written = receiving.upload.bytes_written();
@@ -172,6 +173,12 @@ fn cancel<F: FileSystem>(
         FoundUpload::Ended { .. } => files.directory.forget_partial_upload(id, path),
     }
     Ok(Response::new(Status::NoContent))
+}
+
+/// The response to content for an upload that is already complete.
+fn completed<'r, B>() -> Response<'r, B> {
+    let response = problem(Status::BadRequest, "completed-upload", "upload is already completed", "");
+    with_status(response, UploadStatus { complete: Some(false), ..UploadStatus::default() })
 }
 
 fn mismatching_offset<'r, B>(expected: u64, provided: u64) -> Response<'r, B> {
