@@ -72,6 +72,7 @@ mod portable;
 mod posix;
 mod relative_path;
 mod retry;
+mod state_file;
 mod temporary_file;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
 //! Resumable uploads, which can be continued by another request, and after a restart of the server. The content is in a
-//! temporary file in the directory of the target, and a second temporary file has the [records](super::upload_state) of
-//! the upload's state.
+//! temporary file in the directory of the target, or in the nearest one above that exists, and a second temporary file
+//! there has the [records](super::upload_state) of the upload's state.
 
 use std::fmt;
 use std::rc::Rc;
@@ -9,18 +9,12 @@ use rustix::io::Errno;
 
 use super::directory::{ExistingEntry, Root};
 use super::file_system::{Access, FileKind};
-use super::new_directories::Ancestor;
-use super::retry::{read_exactly, retry_on_intr, write_all};
+use super::retry::retry_on_intr;
+use super::state_file::{FoundState, StateFile, creation_note, find_state, remove, truncate};
 use super::temporary_file::{TemporaryFile, TemporaryName, lock, partial_name};
-use super::upload::{flush, flush_directory};
-use super::upload_state::{Event, NOTE_BYTES_MAX, Record, UploadState};
+use super::upload::flush_directory;
+use super::upload_state::{Event, Record};
 use super::{FileSystem, Metadata, Native, Published, RelativePath, StorageError, Upload, UploadMode};
-
-/// The length, in bytes, above which a state file is rewritten with only its first and last record.
-const STATE_BYTES_REWRITE: usize = 64 * 1024;
-
-/// The longest state file that is read, in bytes. A longer one was not written by this server.
-const STATE_BYTES_MAX: usize = STATE_BYTES_REWRITE + 4 * NOTE_BYTES_MAX;
 
 /// The identifier of a resumable upload: 128 random bits. A client that knows it may continue the upload.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -101,26 +95,6 @@ pub enum FoundUpload<F: FileSystem = Native> {
     },
 }
 
-/// The open state file.
-#[derive(Debug)]
-struct StateFile<F: FileSystem> {
-    root: Rc<Root<F>>,
-    parent: Rc<F::File>,
-    name: TemporaryName,
-    /// The name of the content file.
-    content_name: TemporaryName,
-    file: F::File,
-    /// The first record.
-    first: Record,
-    /// The length of all complete records, in bytes.
-    bytes: usize,
-    /// Whether an append has failed, so that the file may contain a part of a record after them.
-    is_torn: bool,
-    /// Whether a flush has failed, so that the disk may have lost records.
-    has_lost_records: bool,
-    durable: bool,
-}
-
 impl<F: FileSystem> PartialUpload<F> {
     pub(super) fn begin(
         root: Rc<Root<F>>,
@@ -173,44 +147,51 @@ impl<F: FileSystem> PartialUpload<F> {
     ) -> Result<FoundUpload<F>, StorageError> {
         let (content_name, state_name) = id.names();
         let found = find_state(&root, &path, &state_name, durable)?.ok_or(StorageError::NotFound)?;
-        let FoundState { ancestor, state, creation } = found;
-        let parent = Rc::clone(&ancestor.directory);
-        let file_system = root.file_system();
-        let content = match retry_on_intr(|| file_system.open_entry(&parent, &content_name, Access::Lock)) {
-            Ok(content) => content,
-            Err(Errno::NOENT) => return ended(&root, &ancestor, &path, state.last, creation),
-            Err(errno) => return Err(StorageError::from_lookup(errno)),
+        let FoundState { ancestor, state, .. } = &found;
+        let parent = &ancestor.directory;
+        let Some(content) = open_locked(&root, parent, &content_name)? else {
+            return ended(&root, &path, found);
         };
-        if !lock(file_system, &content).map_err(StorageError::from_errno)? {
-            return Err(StorageError::Busy);
-        }
         let metadata = root.stat(&content)?;
         let has_ended = match state.last.event {
             Event::Published => true,
             // The server stopped while the content had both names. To continue the upload would change the file that
             // was published.
             Event::Publishing { .. } => {
-                matches!(root.existing_below(&ancestor, &path)?, ExistingEntry::File(file) if file.is_same_file(&metadata))
+                matches!(root.existing_below(ancestor, &path)?, ExistingEntry::File(file) if file.is_same_file(&metadata))
             }
             Event::Created | Event::Progress => false,
         };
         if has_ended {
-            remove(&root, &parent, &content_name);
-            return ended(&root, &ancestor, &path, state.last, creation);
+            remove(&root, parent, &content_name);
+            return ended(&root, &path, found);
         }
         if metadata.kind != FileKind::Regular || metadata.size_bytes < state.last.offset {
             // The disk has lost content that was saved, so that the client cannot continue from the offset.
-            remove(&root, &parent, &content_name);
-            remove(&root, &parent, &state_name);
+            remove(&root, parent, &content_name);
+            remove(&root, parent, &state_name);
             root.uncount_partial_upload(&content_name);
             return Err(StorageError::NotFound);
         }
-        let file = retry_on_intr(|| file_system.open_entry(&parent, &state_name, Access::Lock));
-        let file = file.map_err(StorageError::from_lookup)?;
+        let partial = Self::resume(root, id, path, found, content, durable)?;
+        Ok(FoundUpload::Partial(Box::new(partial)))
+    }
+
+    /// Continues the upload whose content is the locked file `content`.
+    fn resume(
+        root: Rc<Root<F>>,
+        id: UploadId,
+        path: RelativePath,
+        found: FoundState<F>,
+        content: F::File,
+        durable: bool,
+    ) -> Result<Self, StorageError> {
+        let (content_name, state_name) = id.names();
+        let FoundState { ancestor, state, creation } = found;
+        let parent = Rc::clone(&ancestor.directory);
         // A cleanup removes an expired state file that is not locked, even if the upload is continued meanwhile.
-        if !lock(file_system, &file).map_err(StorageError::from_errno)? {
-            return Err(StorageError::Busy);
-        }
+        let file = open_locked(&root, &parent, &state_name)?.ok_or(StorageError::NotFound)?;
+        let file_system = root.file_system();
         truncate(file_system, &file, state.bytes as u64)?;
         truncate(file_system, &content, state.last.offset)?;
         let temporary = TemporaryFile::new(file_system, &parent, &content_name);
@@ -223,28 +204,23 @@ impl<F: FileSystem> PartialUpload<F> {
             boot_id: state.last.boot_id,
             note: creation_note(upload.relative_path(), &creation),
         };
-        let mut partial = PartialUpload {
-            upload,
-            state: StateFile {
-                root,
-                parent,
-                name: state_name,
-                content_name,
-                file,
-                first,
-                bytes: state.bytes,
-                is_torn: false,
-                has_lost_records: false,
-                durable,
-            },
-            creation,
-            saved: state.last,
-            is_removed: false,
+        let state_file = StateFile {
+            root,
+            parent,
+            name: state_name,
+            content_name,
+            file,
+            first,
+            bytes: state.bytes,
+            is_torn: false,
+            has_lost_records: false,
+            durable,
         };
+        let mut partial = PartialUpload { upload, state: state_file, creation, saved: state.last, is_removed: false };
         if durable && partial.saved.boot_id.is_some() {
             partial.make_durable()?;
         }
-        Ok(FoundUpload::Partial(Box::new(partial)))
+        Ok(partial)
     }
 
     /// Flushes an upload that an earlier run of the server did not flush.
@@ -399,146 +375,16 @@ impl<F: FileSystem> EndedUpload<F> {
     }
 }
 
-impl<F: FileSystem> StateFile<F> {
-    /// Appends a record. If the upload is durable, the record is flushed.
-    fn append(&mut self, record: &Record) -> Result<(), StorageError> {
-        let encoded = record.encode().ok_or(StorageError::DiskFull)?;
-        if self.bytes + encoded.len() > STATE_BYTES_REWRITE {
-            match self.rewrite(record) {
-                // A longer file than this one would not be read again.
-                Err(error) if self.has_lost_records || self.bytes + encoded.len() > STATE_BYTES_MAX => {
-                    return Err(error);
-                }
-                Err(_) => {}
-                Ok(()) => return Ok(()),
-            }
-        }
-        self.truncate_torn()?;
-        let file_system = self.root.file_system();
-        self.is_torn = true;
-        write_all(|bytes| file_system.write(&self.file, bytes), &encoded).map_err(StorageError::from_errno)?;
-        if self.durable {
-            flush(file_system, &self.file).inspect_err(|_| self.has_lost_records = true)?;
-        }
-        self.is_torn = false;
-        self.bytes += encoded.len();
-        Ok(())
-    }
-
-    /// Removes the part of a record that a failed append may have left.
-    fn truncate_torn(&mut self) -> Result<(), StorageError> {
-        if self.is_torn {
-            truncate(self.root.file_system(), &self.file, self.bytes as u64)?;
-            self.is_torn = false;
-        }
-        Ok(())
-    }
-
-    /// Atomically replaces the file by one with only the first record and `last`, so that it does not grow with the
-    /// upload. After a crash either file may exist.
-    fn rewrite(&mut self, last: &Record) -> Result<(), StorageError> {
-        let root = Rc::clone(&self.root);
-        let file_system = root.file_system();
-        let content = [&self.first, last].map(Record::encode).into_iter().collect::<Option<Vec<_>>>();
-        let content = content.ok_or(StorageError::DiskFull)?.concat();
-        let created = TemporaryFile::create(file_system, &self.parent, root.temporary_names());
-        let (temporary, file) = created.map_err(StorageError::from_publication)?;
-        write_all(|bytes| file_system.write(&file, bytes), &content).map_err(StorageError::from_errno)?;
-        // Without a journal, the disk could free the old file before its directory points to the new one, and a file
-        // system check would then remove the name.
-        let mut replaced = None;
-        if self.durable {
-            flush(file_system, &file)?;
-            let linked = TemporaryFile::link_existing(file_system, &self.parent, &self.name, root.temporary_names());
-            replaced = linked.map_err(StorageError::from_publication)?;
-        }
-        temporary.replace(&self.parent, &self.name).map_err(StorageError::from_publication)?;
-        (self.file, self.bytes, self.is_torn) = (file, content.len(), false);
-        if self.durable {
-            flush_directory(&root, &self.parent).inspect_err(|_| self.has_lost_records = true)?;
-        }
-        drop(replaced);
-        Ok(())
-    }
-}
-
-/// The note of the first record: the path of the file from the directory of the state file on, and what the caller keeps.
-/// No path contains a NUL.
-fn creation_note(relative_path: &[u8], creation: &[u8]) -> Vec<u8> {
-    [relative_path, b"\0", creation].concat()
-}
-
-/// A state file that was found and read.
-struct FoundState<F: FileSystem> {
-    /// The directory that contains it.
-    ancestor: Ancestor<F>,
-    state: UploadState,
-    /// What the caller keeps with the upload.
-    creation: Vec<u8>,
-}
-
-/// Looks for the state file `name` of an upload to `path`: in the directory of the file, and if uploads create directories
-/// also in those above, since the directory may not have existed when the upload began.
-fn find_state<F: FileSystem>(
-    root: &Root<F>,
-    path: &RelativePath,
-    name: &TemporaryName,
-    durable: bool,
-) -> Result<Option<FoundState<F>>, StorageError> {
-    let depth_max = if root.creates_directories() { usize::MAX } else { 1 };
-    for ancestor_path in path.ancestors().take(depth_max) {
-        let directory = match root.open_directory_at(ancestor_path, durable) {
-            Ok(directory) => directory,
-            Err(StorageError::ParentMissing) => continue,
-            Err(error) => return Err(error),
-        };
-        let Some(state) = read_state(root, &directory, name)? else { continue };
-        let ancestor = Ancestor { directory, path_bytes: ancestor_path.len() };
-        // Another path with the same identifier would publish the content under a name for which it was not meant.
-        let creation = state.creation.strip_prefix(ancestor.relative(path)).and_then(|rest| rest.strip_prefix(b"\0"));
-        return Ok(creation.map(<[u8]>::to_vec).map(|creation| FoundState { ancestor, state, creation }));
-    }
-    Ok(None)
-}
-
-/// Reads the state file `name`; `None` if it does not exist, is not a valid state file, or has expired, or if the system
-/// was started again before the upload was flushed.
-fn read_state<F: FileSystem>(
-    root: &Root<F>,
-    parent: &F::File,
-    name: &TemporaryName,
-) -> Result<Option<UploadState>, StorageError> {
-    let file_system = root.file_system();
-    let file = match retry_on_intr(|| file_system.open_entry(parent, name, Access::Read)) {
-        Ok(file) => file,
-        Err(errno) => match StorageError::from_lookup(errno) {
-            StorageError::NotFound => return Ok(None),
-            error => return Err(error),
-        },
-    };
-    let metadata = root.stat(&file)?;
-    let bytes = usize::try_from(metadata.size_bytes).unwrap_or(usize::MAX);
-    if metadata.kind != FileKind::Regular || bytes > STATE_BYTES_MAX || root.expiry().has_passed(&metadata) {
-        return Ok(None);
-    }
-    let mut content = vec![0; bytes];
-    let read = |space: &mut [u8], offset| file_system.read_at(&file, space, offset);
-    match read_exactly(read, &mut content, 0).map_err(StorageError::from_errno)? {
-        Some(()) => Ok(UploadState::decode(&content, root.boot_id())),
-        None => Ok(None),
-    }
-}
-
 /// Handles a state file without a content file: the upload has ended, or another process has removed its content.
 fn ended<F: FileSystem>(
     root: &Root<F>,
-    ancestor: &Ancestor<F>,
     path: &RelativePath,
-    last: Record,
-    creation: Vec<u8>,
+    found: FoundState<F>,
 ) -> Result<FoundUpload<F>, StorageError> {
+    let FoundState { ancestor, state, creation } = found;
+    let last = state.last;
     let bytes = last.offset;
-    let existing = match root.existing_below(ancestor, path)? {
+    let existing = match root.existing_below(&ancestor, path)? {
         ExistingEntry::File(metadata) => Some(metadata),
         _ => None,
     };
@@ -559,11 +405,20 @@ fn ended<F: FileSystem>(
     Ok(FoundUpload::Ended { creation, bytes, note, metadata })
 }
 
-fn truncate<F: FileSystem>(file_system: &F, file: &F::File, bytes: u64) -> Result<(), StorageError> {
-    retry_on_intr(|| file_system.truncate(file, bytes)).map_err(StorageError::from_errno)
-}
-
-/// Removes a temporary file. If that fails, a later cleanup removes it.
-fn remove<F: FileSystem>(root: &Root<F>, parent: &F::File, name: &TemporaryName) {
-    let _ = retry_on_intr(|| root.file_system().unlink(parent, name));
+/// Opens and locks one of the two temporary files of an upload. `None` if it does not exist.
+fn open_locked<F: FileSystem>(
+    root: &Root<F>,
+    parent: &F::File,
+    name: &TemporaryName,
+) -> Result<Option<F::File>, StorageError> {
+    let file_system = root.file_system();
+    let file = match retry_on_intr(|| file_system.open_entry(parent, name, Access::Lock)) {
+        Ok(file) => file,
+        Err(Errno::NOENT) => return Ok(None),
+        Err(errno) => return Err(StorageError::from_lookup(errno)),
+    };
+    match lock(file_system, &file).map_err(StorageError::from_errno)? {
+        true => Ok(Some(file)),
+        false => Err(StorageError::Busy),
+    }
 }

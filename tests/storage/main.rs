@@ -11,6 +11,7 @@ mod permissions;
 mod power_loss;
 mod seeds;
 mod tags;
+mod tree_changes;
 
 #[path = "../simulation/disk/mod.rs"]
 mod disk;

@@ -1,0 +1,177 @@
+//! The state file of a resumable upload: finding it, reading it, and appending [records](super::upload_state).
+
+use std::rc::Rc;
+
+use super::directory::Root;
+use super::file_system::{Access, FileKind};
+use super::new_directories::Ancestor;
+use super::retry::{read_exactly, retry_on_intr, write_all};
+use super::temporary_file::{TemporaryFile, TemporaryName};
+use super::upload::{flush, flush_directory};
+use super::upload_state::{NOTE_BYTES_MAX, Record, UploadState};
+use super::{FileSystem, RelativePath, StorageError};
+
+/// The length, in bytes, above which a state file is rewritten with only its first and last record.
+const STATE_BYTES_REWRITE: usize = 64 * 1024;
+
+/// The longest state file that is read, in bytes. A longer one was not written by this server.
+const STATE_BYTES_MAX: usize = STATE_BYTES_REWRITE + 4 * NOTE_BYTES_MAX;
+
+/// The open state file.
+#[derive(Debug)]
+pub(super) struct StateFile<F: FileSystem> {
+    pub(super) root: Rc<Root<F>>,
+    pub(super) parent: Rc<F::File>,
+    pub(super) name: TemporaryName,
+    /// The name of the content file.
+    pub(super) content_name: TemporaryName,
+    pub(super) file: F::File,
+    /// The first record.
+    pub(super) first: Record,
+    /// The length of all complete records, in bytes.
+    pub(super) bytes: usize,
+    /// Whether an append has failed, so that the file may contain a part of a record after them.
+    pub(super) is_torn: bool,
+    /// Whether a flush has failed, so that the disk may have lost records.
+    pub(super) has_lost_records: bool,
+    pub(super) durable: bool,
+}
+
+impl<F: FileSystem> StateFile<F> {
+    /// Appends a record. If the upload is durable, the record is flushed.
+    pub(super) fn append(&mut self, record: &Record) -> Result<(), StorageError> {
+        let encoded = record.encode().ok_or(StorageError::DiskFull)?;
+        if self.bytes + encoded.len() > STATE_BYTES_REWRITE {
+            match self.rewrite(record) {
+                // A longer file than this one would not be read again.
+                Err(error) if self.has_lost_records || self.bytes + encoded.len() > STATE_BYTES_MAX => {
+                    return Err(error);
+                }
+                Err(_) => {}
+                Ok(()) => return Ok(()),
+            }
+        }
+        self.truncate_torn()?;
+        let file_system = self.root.file_system();
+        self.is_torn = true;
+        write_all(|bytes| file_system.write(&self.file, bytes), &encoded).map_err(StorageError::from_errno)?;
+        if self.durable {
+            flush(file_system, &self.file).inspect_err(|_| self.has_lost_records = true)?;
+        }
+        self.is_torn = false;
+        self.bytes += encoded.len();
+        Ok(())
+    }
+
+    /// Removes the part of a record that a failed append may have left.
+    pub(super) fn truncate_torn(&mut self) -> Result<(), StorageError> {
+        if self.is_torn {
+            truncate(self.root.file_system(), &self.file, self.bytes as u64)?;
+            self.is_torn = false;
+        }
+        Ok(())
+    }
+
+    /// Atomically replaces the file by one with only the first record and `last`, so that it does not grow with the
+    /// upload. After a crash either file may exist.
+    fn rewrite(&mut self, last: &Record) -> Result<(), StorageError> {
+        let root = Rc::clone(&self.root);
+        let file_system = root.file_system();
+        let content = [&self.first, last].map(Record::encode).into_iter().collect::<Option<Vec<_>>>();
+        let content = content.ok_or(StorageError::DiskFull)?.concat();
+        let created = TemporaryFile::create(file_system, &self.parent, root.temporary_names());
+        let (temporary, file) = created.map_err(StorageError::from_publication)?;
+        write_all(|bytes| file_system.write(&file, bytes), &content).map_err(StorageError::from_errno)?;
+        // Without a journal, the disk could free the old file before its directory points to the new one, and a file
+        // system check would then remove the name.
+        let mut replaced = None;
+        if self.durable {
+            flush(file_system, &file)?;
+            let linked = TemporaryFile::link_existing(file_system, &self.parent, &self.name, root.temporary_names());
+            replaced = linked.map_err(StorageError::from_publication)?;
+        }
+        temporary.replace(&self.parent, &self.name).map_err(StorageError::from_publication)?;
+        (self.file, self.bytes, self.is_torn) = (file, content.len(), false);
+        if self.durable {
+            flush_directory(&root, &self.parent).inspect_err(|_| self.has_lost_records = true)?;
+        }
+        drop(replaced);
+        Ok(())
+    }
+}
+
+/// The note of the first record: the path of the file from the directory of the state file on, and what the caller keeps.
+/// No path contains a NUL.
+pub(super) fn creation_note(relative_path: &[u8], creation: &[u8]) -> Vec<u8> {
+    [relative_path, b"\0", creation].concat()
+}
+
+/// A state file that was found and read.
+pub(super) struct FoundState<F: FileSystem> {
+    /// The directory that contains it.
+    pub(super) ancestor: Ancestor<F>,
+    pub(super) state: UploadState,
+    /// What the caller keeps with the upload.
+    pub(super) creation: Vec<u8>,
+}
+
+/// Looks for the state file `name` of an upload to `path`: in the directory of the file, and if uploads create directories
+/// also in those above, since the directory may not have existed when the upload began.
+pub(super) fn find_state<F: FileSystem>(
+    root: &Root<F>,
+    path: &RelativePath,
+    name: &TemporaryName,
+    durable: bool,
+) -> Result<Option<FoundState<F>>, StorageError> {
+    let depth_max = if root.creates_directories() { usize::MAX } else { 1 };
+    for ancestor_path in path.ancestors().take(depth_max) {
+        let directory = match root.open_directory_at(ancestor_path, durable) {
+            Ok(directory) => directory,
+            Err(StorageError::ParentMissing) => continue,
+            Err(error) => return Err(error),
+        };
+        let Some(state) = read_state(root, &directory, name)? else { continue };
+        let ancestor = Ancestor { directory, path_bytes: ancestor_path.len() };
+        // Another path with the same identifier would publish the content under a name for which it was not meant.
+        let creation = state.creation.strip_prefix(ancestor.relative(path)).and_then(|rest| rest.strip_prefix(b"\0"));
+        return Ok(creation.map(<[u8]>::to_vec).map(|creation| FoundState { ancestor, state, creation }));
+    }
+    Ok(None)
+}
+
+/// Reads the state file `name`; `None` if it does not exist, is not a valid state file, or has expired, or if the system
+/// was started again before the upload was flushed.
+pub(super) fn read_state<F: FileSystem>(
+    root: &Root<F>,
+    parent: &F::File,
+    name: &TemporaryName,
+) -> Result<Option<UploadState>, StorageError> {
+    let file_system = root.file_system();
+    let file = match retry_on_intr(|| file_system.open_entry(parent, name, Access::Read)) {
+        Ok(file) => file,
+        Err(errno) => match StorageError::from_lookup(errno) {
+            StorageError::NotFound => return Ok(None),
+            error => return Err(error),
+        },
+    };
+    let metadata = root.stat(&file)?;
+    let bytes = usize::try_from(metadata.size_bytes).unwrap_or(usize::MAX);
+    if metadata.kind != FileKind::Regular || bytes > STATE_BYTES_MAX || root.expiry().has_passed(&metadata) {
+        return Ok(None);
+    }
+    let mut content = vec![0; bytes];
+    let read = |space: &mut [u8], offset| file_system.read_at(&file, space, offset);
+    match read_exactly(read, &mut content, 0).map_err(StorageError::from_errno)? {
+        Some(()) => Ok(UploadState::decode(&content, root.boot_id())),
+        None => Ok(None),
+    }
+}
+
+pub(super) fn truncate<F: FileSystem>(file_system: &F, file: &F::File, bytes: u64) -> Result<(), StorageError> {
+    retry_on_intr(|| file_system.truncate(file, bytes)).map_err(StorageError::from_errno)
+}
+
+/// Removes a temporary file. If that fails, a later cleanup removes it.
+pub(super) fn remove<F: FileSystem>(root: &Root<F>, parent: &F::File, name: &TemporaryName) {
+    let _ = retry_on_intr(|| root.file_system().unlink(parent, name));
+}
