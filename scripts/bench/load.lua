@@ -1,4 +1,4 @@
--- Tells wrk what to send, and makes it print one line of JSON at the end.
+-- Defines the requests that wrk sends, and prints one line of JSON at the end.
 -- Usage: wrk … -s load.lua URL -- [DEPTH [UPLOAD_BYTES]]
 -- DEPTH requests are pipelined. With UPLOAD_BYTES they are PUTs of that length to URL followed by a number.
 

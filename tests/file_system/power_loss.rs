@@ -79,7 +79,7 @@ fn a_file_that_is_flushed_in_the_right_order_survives() {
     }
 }
 
-/// As seen on ext2: the link count of the file on the disk was 0, so that the file system check removed its name.
+/// This was seen on ext2: the link count of the file on the disk was 0, so the file system check removed its name.
 #[test]
 fn a_file_that_was_flushed_without_a_name_may_be_lost_if_nothing_is_ordered() {
     for (loss, is_flushed_again, is_safe) in [
@@ -103,7 +103,7 @@ fn a_file_that_was_flushed_without_a_name_may_be_lost_if_nothing_is_ordered() {
     }
 }
 
-/// As on Linux: after the first error the pages count as clean, so that the next fsync writes nothing.
+/// Linux behaves like this: after the first error the pages count as clean, so the next fsync writes nothing.
 #[test]
 fn a_later_flush_does_not_write_what_a_failed_one_lost() {
     for loss in [Loss::Ordered, Loss::Journalled, Loss::Unordered] {

@@ -234,24 +234,24 @@ type Change = fn(&Path);
 
 /// What a GET returns afterwards.
 #[derive(Clone, Copy)]
-enum Left {
-    TheSame,
-    Other,
-    Nothing,
+enum Afterwards {
+    TheSameContent,
+    OtherContent,
+    NotFound,
 }
 
-const CHANGES: [(&str, Change, Left); 8] = [
-    ("rewritten in place", |file| fs::write(file, b"other").unwrap(), Left::Other),
-    ("replaced", |file| replace(file, |new| fs::write(new, b"other").unwrap()), Left::Other),
-    ("given an old date", |file| set_modified(file, 0), Left::TheSame),
-    ("removed", |file| fs::remove_file(file).unwrap(), Left::Nothing),
+const CHANGES: [(&str, Change, Afterwards); 8] = [
+    ("rewritten in place", |file| fs::write(file, b"other").unwrap(), Afterwards::OtherContent),
+    ("replaced", |file| replace(file, |new| fs::write(new, b"other").unwrap()), Afterwards::OtherContent),
+    ("given an old date", |file| set_modified(file, 0), Afterwards::TheSameContent),
+    ("removed", |file| fs::remove_file(file).unwrap(), Afterwards::NotFound),
     (
         "replaced by a link that leads out",
         |file| replace(file, |new| symlink("/etc/passwd", new).unwrap()),
-        Left::Nothing,
+        Afterwards::NotFound,
     ),
-    ("replaced by a FIFO", |file| replace(file, make_fifo), Left::Nothing),
-    ("its directory removed", |file| fs::remove_dir_all(file.parent().unwrap()).unwrap(), Left::Nothing),
+    ("replaced by a FIFO", |file| replace(file, make_fifo), Afterwards::NotFound),
+    ("its directory removed", |file| fs::remove_dir_all(file.parent().unwrap()).unwrap(), Afterwards::NotFound),
     (
         "its directory replaced by a link that leads out",
         |file| {
@@ -259,7 +259,7 @@ const CHANGES: [(&str, Change, Left); 8] = [
             fs::remove_dir_all(directory).unwrap();
             symlink("/etc", directory).unwrap();
         },
-        Left::Nothing,
+        Afterwards::NotFound,
     ),
 ];
 
@@ -280,7 +280,7 @@ fn a_cached_file_is_never_older_than_the_one_on_the_disk() {
             fs::create_dir_all(directory.join(number.to_string())).unwrap();
             fs::write(directory.join(format!("{number}/passwd")), &content).unwrap();
         }
-        for (number, (what, change, left)) in CHANGES.into_iter().enumerate() {
+        for (number, (what, change, afterwards)) in CHANGES.into_iter().enumerate() {
             let name = format!("{}/{number}/passwd", content.len());
             let target = format!("/files/{name}");
             // The file is cached as soon as its tag is strong. Then it is requested twice.
@@ -290,10 +290,10 @@ fn a_cached_file_is_never_older_than_the_one_on_the_disk() {
             }
             change(&server.directory().join(&name));
             let response = client.get(&target);
-            match left {
-                Left::TheSame => assert!(response.content == content, "{what}"),
-                Left::Other => assert_eq!(response.content, b"other", "{what}"),
-                Left::Nothing => assert_eq!(response.status, 404, "{what}"),
+            match afterwards {
+                Afterwards::TheSameContent => assert!(response.content == content, "{what}"),
+                Afterwards::OtherContent => assert_eq!(response.content, b"other", "{what}"),
+                Afterwards::NotFound => assert_eq!(response.status, 404, "{what}"),
             }
             assert!(response.status == 404 || response.field("ETag") != Some(&tag), "{what}");
         }

@@ -63,7 +63,7 @@ fn a_port_in_use_is_named_with_its_address() {
     let port = taken.local_addr().expect("an address").port();
     assert_start_fails(&["--port", &port.to_string()], &format!("127.0.0.1:{port}"));
     if !has_ipv6() {
-        println!("not tried: this machine has no [::1]");
+        println!("skipped: this machine has no [::1]");
         return;
     }
     let taken = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).expect("a free port");
@@ -173,7 +173,7 @@ fn a_single_address_is_the_only_one_served() {
 #[test]
 fn the_unspecified_ipv6_address_includes_ipv4() {
     if !has_ipv6() {
-        println!("not tried: this machine has no IPv6");
+        println!("skipped: this machine has no IPv6");
         return;
     }
     let server = Start::new().options(["--bind", "::"]).start();
@@ -190,7 +190,7 @@ fn the_unspecified_ipv6_address_includes_ipv4() {
 #[test]
 fn a_link_local_address_is_served() {
     let Some((address, interface)) = link_local_address() else {
-        println!("not tried: no interface of this machine has a link-local address");
+        println!("skipped: no interface of this machine has a link-local address");
         return;
     };
     for bind in [format!("{address}%{}", interface.name), format!("[{address}%{}]", interface.index)] {
@@ -203,7 +203,7 @@ fn a_link_local_address_is_served() {
         let url = server.banner.trim().rsplit_once("Listening on ").expect("a URL").1;
         match std::process::Command::new("curl").args(["--silent", "--globoff", &format!("{url}/echo/here")]).output() {
             Ok(output) => assert_eq!(String::from_utf8_lossy(&output.stdout), "here", "{output:?}"),
-            Err(reason) => println!("not tried with curl: {reason}"),
+            Err(reason) => println!("skipped with curl: {reason}"),
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Resumable uploads, with a power failure, a kill or a fault at each call. What was saved can be continued afterwards,
-//! and the bytes are those that were written.
+//! Resumable uploads, with a power failure, a kill or a fault at each call. A saved upload can be continued afterwards, and
+//! contains the bytes that were written.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -21,7 +21,7 @@ const CALLS_MAX: u64 = 600;
 /// The most states after one power failure that are checked.
 const STATES_MAX: usize = 20_000;
 
-/// The length of the notes that make the state file so long that it is rewritten, in bytes.
+/// The length of a note, in bytes, after which the state file is so long that it is rewritten.
 const LONG_NOTE_BYTES: usize = 15_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,7 +102,7 @@ const SCENARIOS: [Scenario; 9] = [
     ),
 ];
 
-/// What the steps so far have done.
+/// The effects of the steps so far.
 #[derive(Debug, Default)]
 struct Model {
     /// All bytes that were written and not rewound.
@@ -128,7 +128,8 @@ struct Run {
     scenario: Scenario,
 }
 
-/// The content, so that a note of another offset is noticed.
+/// A note that contains `content`, so that the test notices a note that belongs to another offset. Padded to at least
+/// `bytes_min` bytes.
 fn note(content: &[u8], bytes_min: usize) -> Vec<u8> {
     let mut note = vec![content.len() as u8];
     note.extend_from_slice(content);
@@ -249,7 +250,7 @@ impl Run {
 
     /// Checks what a restarted server finds, and continues the upload to its end.
     ///
-    /// `may_be_lost`: neither what was saved nor what was published need be on the disk.
+    /// If `may_be_lost` is true, neither a saved upload nor a published file needs to be on the disk.
     fn check(&self, disk: &Disk, model: &Model, may_be_lost: bool, context: &dyn Fn() -> String) {
         disk.fail(0, Enabled::NONE);
         disk.stop_tracing();
@@ -297,7 +298,7 @@ impl Run {
         self.check_cleanup(disk, context);
     }
 
-    /// A cleanup leaves nothing after the upload has expired.
+    /// Checks that a cleanup removes the upload after it has expired.
     fn check_cleanup(&self, disk: &Disk, context: &dyn Fn() -> String) {
         let before = disk.read(NAME);
         let directory = Run::open(disk);
@@ -382,7 +383,7 @@ fn an_upload_that_was_not_flushed_is_not_found_after_a_power_failure() {
     for loss in [Loss::Ordered, Loss::Journalled] {
         stop_at_each_call(loss, false, |run, disk, _, context| {
             if run.system.0.starts_with("another system") {
-                // It does not say that it was restarted.
+                // This system has no boot id, so storage cannot know that the machine was restarted.
                 return;
             }
             for _ in 0..20 {
@@ -413,7 +414,7 @@ fn an_upload_is_continued_after_the_process_was_killed() {
     assert!(states > 1000, "{states}");
 }
 
-/// An earlier run did not flush; this one promises that it does.
+/// One of the two runs of the server is durable. If only the second is, finding the upload must flush it.
 #[test]
 fn an_upload_that_a_durable_run_has_found_survives_a_power_failure() {
     for loss in [Loss::Ordered, Loss::Journalled, Loss::Unordered] {
