@@ -288,6 +288,13 @@ fn options_reports_the_limits_of_resumable_uploads() {
     let location = create(&mut client, "/files/file", &[], &[0; 1000]);
     let response = append(&mut client, &location, 1000, false, b"x");
     assert_eq!((response.status, response.field("Upload-Limit")), (413, Some("max-size=1000, max-age=60")));
+    assert_eq!(offset(&mut client, &location), incomplete(1000), "nothing was sent, and the upload can be completed");
+    // Without an announced length the limit shows only when it is exceeded. The upload is then of no use any more.
+    let fields = "Upload-Complete: ?0\r\nUpload-Offset: 1000\r\nContent-Type: application/partial-upload";
+    client.send(format!(
+        "PATCH {location} HTTP/1.1\r\nHost: a\r\n{fields}\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n"
+    ));
+    assert_eq!(client.response().status, 413);
     assert!(server.file_names().is_empty());
 }
 

@@ -46,6 +46,21 @@ fn idle_connections_may_send_one_more_request_within_a_second() {
     assert_eq!(server.stopped_ns, Some(11 * SECOND));
 }
 
+/// Otherwise a client that has sent its next request already would get a reset, and lose the response.
+#[test]
+fn at_the_connection_limit_too_a_client_has_time_to_read_its_last_response() {
+    let network = Network::new(Settings::default());
+    let closes = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    let last = network.client(0).never_closes().send(SECOND - 10 * MILLISECOND, closes);
+    let waiting = network.client(SECOND).send(SECOND, get("/"));
+    network.signal(SECOND);
+    let mut server = TestServer::new(&network, 1);
+    server.run_until(5 * SECOND);
+    assert_eq!((last.statuses(), waiting.statuses()), (vec![200], vec![200]));
+    let closed_ms = last.closed_ns().expect("it is evicted") / MILLISECOND;
+    assert!((1240..=1280).contains(&closed_ms), "after {closed_ms} ms");
+}
+
 #[test]
 fn an_upload_in_progress_is_completed() {
     let network = Network::new(Settings::default());

@@ -143,6 +143,8 @@ impl<S: Service> Connection<S> {
     /// response or receiving content, or if the client may still be reading its last response.
     pub fn evictable(&self, now: &Now) -> Option<Evictable> {
         match &self.state {
+            // During a graceful shutdown the drain timer is so short that the times below are over at once.
+            State::Draining(_) if self.may_be_in_flight(now) => None,
             State::Draining(draining) => {
                 let at_ns = self.timers.deadline_ns(Timer::Drain)?;
                 let silent_for_ns = DRAIN_SILENCE_NS.saturating_sub(at_ns.saturating_sub(now.monotonic_ns));

@@ -4,7 +4,7 @@ use super::end::End;
 use super::sink::{Creation, Origin, Part, ResumableSink};
 use super::{Progress, Receiving, inconsistent_length, limits, named_by, problem, with_status};
 use crate::routes::files::download::read_error_reply;
-use crate::routes::files::upload::{bad_request, status_of};
+use crate::routes::files::upload::{bad_request, content_too_large, status_of};
 use crate::routes::files::{FileRoutes, UploadPolicy};
 use crate::routes::{FileContent, FileSink, Offer, RouteReply, not_found};
 use crate::semantics::Now;
@@ -148,6 +148,10 @@ fn append<'r, F: FileSystem>(
         return Err(Box::new(mismatching_offset(written, offset)));
     }
     let end = request.content_bytes.map(|bytes| offset.saturating_add(bytes));
+    if end.zip(files.uploads.bytes_max).is_some_and(|(end, bytes_max)| end > bytes_max) {
+        let status = UploadStatus { limit: Some(limits(&files.uploads)), ..UploadStatus::default() };
+        return Err(Box::new(with_status(content_too_large(), status)));
+    }
     for stated in [length, end.filter(|_| complete)].into_iter().flatten() {
         if *receiving.progress.length.get_or_insert(stated) != stated {
             return Err(Box::new(inconsistent_length()));
