@@ -16,6 +16,7 @@ mod content;
 mod echo;
 mod files;
 mod folder;
+mod put_script;
 mod root;
 mod text;
 mod user_agent;
@@ -159,6 +160,11 @@ impl<F: FileSystem> Routes<F> {
             pattern: Pattern::Below(b"/files/"),
             offer: |routes, _| routes.files.as_ref().map(FileRoutes::offer),
             respond: files::respond,
+        },
+        Route {
+            pattern: Pattern::Exactly(put_script::PATH),
+            offer: |routes, _| routes.files.as_ref().and_then(put_script::offer),
+            respond: |_, _, _, _| put_script::respond(),
         },
         Route {
             pattern: Pattern::Below(UPLOADS),

@@ -9,6 +9,7 @@ mod digests;
 mod downloads;
 mod names;
 mod preconditions;
+mod put;
 mod ranges;
 mod refusals;
 mod resumable;

@@ -122,6 +122,10 @@ impl<F: FileSystem> FileRoutes<F> {
         self.random.u64(..)
     }
 
+    pub(super) fn takes_uploads(&self) -> bool {
+        self.uploads.policy != UploadPolicy::Off
+    }
+
     pub(super) fn directory(&self) -> &Directory<F> {
         &self.directory
     }

@@ -38,7 +38,7 @@ pub(super) use self::listing::Listing;
 use self::listing::ListingOptions;
 use self::query::{Format, Query};
 use super::files::{self, FileRoutes, UploadPolicy};
-use super::{FileContent, Offer, RouteReply, UPLOADS, error_reply, not_found};
+use super::{FileContent, Offer, RouteReply, UPLOADS, error_reply, not_found, put_script};
 use crate::semantics::Now;
 use crate::semantics::accept;
 use crate::semantics::method::Method;
@@ -112,6 +112,11 @@ pub(super) fn respond<'r, F: FileSystem>(
     path: &'r [u8],
     now: &Now,
 ) -> RouteReply<'r, F> {
+    if path == put_script::PATH
+        && let Some(offer) = put_script::offer(&folder.files)
+    {
+        return offer.reply(request).unwrap_or_else(put_script::respond);
+    }
     if let Some(rest) = path.strip_prefix(UPLOADS) {
         let offer = files::resumable::OFFER;
         return match offer.reply(request) {
