@@ -43,7 +43,7 @@ Files:
                          (add and replace files), or manage (also delete and
                          move files, and create directories)
                          [default: off with DIR, replace with --directory]
-      --max-upload SIZE  refuse longer uploads; SIZE is a number of bytes, and
+      --max-upload SIZE  refuse longer files; SIZE is a number of bytes, and
                          may end in K, M, G or T (powers of 1024)
                          [default: no limit]
       --upload-max-age S

@@ -9,6 +9,7 @@ use spindle::banner::{self, Url};
 use spindle::config::USAGE;
 use spindle::http1::limits::*;
 use spindle::http1::protocol_error::ProtocolError;
+use spindle::semantics::form_data::{FIELD_BYTES_MAX, PART_HEAD_BYTES_MAX, PARTS_MAX};
 
 const README: &str = include_str!("../README.md");
 
@@ -59,6 +60,9 @@ fn limits() -> Vec<(String, String)> {
             format!("{}, or as many bytes as the content so far if that is more", bytes(CHUNK_OVERHEAD_BYTES_FREE)),
         ),
         ("ignored content".into(), bytes(DISCARDED_CONTENT_BYTES_MAX)),
+        ("parts of a form".into(), PARTS_MAX.to_string()),
+        ("header of a part of a form".into(), bytes(PART_HEAD_BYTES_MAX as u64)),
+        ("field of a form".into(), bytes(FIELD_BYTES_MAX as u64)),
         ("queued responses".into(), bytes(OUTPUT_BYTES_FULL as u64)),
         ("head of a request, from its first byte (`--head-timeout`)".into(), seconds(HEAD_TIMEOUT_NS)),
         (

@@ -106,6 +106,9 @@ fn write_rare_fields<B>(out: &mut Vec<u8>, response: &Response<'_, B>) {
     if let Some(upload) = rare.and_then(|rare| rare.upload.as_ref()) {
         write_upload_status(out, upload);
     }
+    if rare.is_some_and(|rare| rare.accepts_forms) {
+        out.extend_from_slice(b"Accept-Post: multipart/form-data\r\n");
+    }
     if let Some(content_disposition) = rare.and_then(|rare| rare.content_disposition.as_ref()) {
         write_field(out, b"Content-Disposition: ", content_disposition.as_bytes());
     }

@@ -18,12 +18,14 @@ mod files;
 mod folder;
 mod put_script;
 mod root;
+mod sink;
 mod text;
 mod user_agent;
 
 pub use content::FileContent;
-pub use files::{FileRoutes, FileSink, UploadPolicy, UploadSettings};
+pub use files::{FileRoutes, UploadPolicy, UploadSettings};
 pub use folder::{AllowedHosts, FolderRoutes, FolderSettings};
+pub use sink::FileSink;
 
 use percent_encoding::percent_decode;
 
@@ -91,18 +93,24 @@ struct Offer {
     methods: &'static [Method],
     /// What clients may do with files, if the resource is a file or a directory.
     uploads: Option<UploadPolicy>,
+    /// Whether POST takes a form that contains files. The response to OPTIONS says so in Accept-Post.
+    takes_forms: bool,
     /// The limits of resumable uploads, which the response to OPTIONS contains; `None` if there are none.
     upload_limits: Option<UploadLimits>,
 }
 
 impl Offer {
-    const READ_ONLY: Offer =
-        Offer { methods: &[Method::Get, Method::Head, Method::Options], uploads: None, upload_limits: None };
+    const READ_ONLY: Offer = Offer {
+        methods: &[Method::Get, Method::Head, Method::Options],
+        uploads: None,
+        takes_forms: false,
+        upload_limits: None,
+    };
 
     /// The reply to a request that its route need not see: 403, 405 or the reply to OPTIONS. `None` if the route has to
     /// respond.
     fn reply<'r, F: FileSystem>(self, request: &Request<'_>) -> Option<RouteReply<'r, F>> {
-        let Offer { methods, uploads, upload_limits } = self;
+        let Offer { methods, uploads, takes_forms, upload_limits } = self;
         if origin::is_cross_origin_write(request) {
             return Some(error_reply(Status::Forbidden, CROSS_ORIGIN));
         }
@@ -117,10 +125,10 @@ impl Offer {
             return Some(method_not_allowed(methods, reason));
         }
         (request.method == Method::Options).then(|| {
-            let rare = upload_limits.map(|limits| {
-                let upload = UploadStatus { limit: Some(limits.field_value()), ..UploadStatus::default() };
-                Box::new(RareFields { upload: Some(upload), ..RareFields::default() })
-            });
+            let limit = upload_limits.map(|limits| limits.field_value());
+            let upload = limit.map(|limit| UploadStatus { limit: Some(limit), ..UploadStatus::default() });
+            let rare = RareFields { upload, accepts_forms: takes_forms, ..RareFields::default() };
+            let rare = (rare != RareFields::default()).then(|| Box::new(rare));
             Reply::Respond(Response { allow: Some(methods), rare, ..Response::new(Status::NoContent) })
         })
     }

@@ -16,6 +16,7 @@ pub mod destination;
 pub mod digest;
 pub mod exchange_record;
 pub mod fields;
+pub mod form_data;
 pub mod method;
 pub mod origin;
 pub mod range;

@@ -60,6 +60,9 @@ pub struct RareFields {
     pub repr_digest: Option<String>,
     /// What is said of a resumable upload.
     pub upload: Option<UploadStatus>,
+    /// Whether the resource takes a form that contains files: `Accept-Post: multipart/form-data` (Linked Data Platform
+    /// §7.1).
+    pub accepts_forms: bool,
 }
 
 /// The fields of resumable uploads (draft-ietf-httpbis-resumable-upload). Each is left out where it is `None`.

@@ -6,6 +6,7 @@ mod archives;
 mod banners;
 mod changes;
 mod files;
+mod forms;
 mod hosts;
 mod large;
 mod listings;

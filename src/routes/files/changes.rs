@@ -25,15 +25,15 @@ pub(super) const FILE_METHODS: &[Method] = &[
     Method::Options,
 ];
 
-/// The methods of the path of a directory, which ends in a slash.
+/// The methods of the path of a directory, which ends in a slash. POST takes a form.
 pub(in crate::routes) const DIRECTORY_METHODS: &[Method] =
-    &[Method::Get, Method::Head, Method::Delete, Method::Mkcol, Method::Move, Method::Options];
+    &[Method::Get, Method::Head, Method::Post, Method::Delete, Method::Mkcol, Method::Move, Method::Options];
 
 /// The same without MKCOL, which creates nothing where something exists.
 const EXISTING_FILE_METHODS: &[Method] =
     &[Method::Get, Method::Head, Method::Post, Method::Put, Method::Delete, Method::Move, Method::Options];
 const EXISTING_DIRECTORY_METHODS: &[Method] =
-    &[Method::Get, Method::Head, Method::Delete, Method::Move, Method::Options];
+    &[Method::Get, Method::Head, Method::Post, Method::Delete, Method::Move, Method::Options];
 
 const ROOT: &str = "The shared directory itself can be neither removed, created nor moved.";
 const OUTSIDE: &str = "Nothing can be moved to this destination.";

@@ -2,6 +2,7 @@
 
 mod changes;
 mod download;
+mod form_files;
 mod multipart;
 pub(super) mod resumable;
 mod upload;
@@ -16,9 +17,11 @@ use percent_encoding::percent_decode;
 
 pub(super) use self::changes::DIRECTORY_METHODS;
 pub(super) use self::download::{Found, asks_for_parts, read_error_reply};
+pub(super) use self::form_files::{FormFile, FormFiles};
 pub(super) use self::multipart::Parts;
 use self::resumable::Resumable;
-pub use self::upload::FileSink;
+pub(super) use self::resumable::ResumableSink;
+pub(super) use self::upload::{FileUpload, Refusal, check_coding};
 use self::validators::{FileVersion, OwnUploads};
 use super::{FileContent, Offer, RouteReply, Routes, error_reply, internal_error, without_prefix};
 use crate::semantics::Now;
@@ -29,13 +32,16 @@ use crate::semantics::service::Reply;
 use crate::semantics::status::Status;
 use crate::storage::{Directory, FileCache, FileSystem, Native, PathError, RelativePath, StorageError};
 
+/// The media type of a form that contains files (RFC 7578).
+pub(super) const FORM_DATA: &[u8] = b"multipart/form-data";
+
 const OCTET_STREAM: Cow<'static, str> = Cow::Borrowed("application/octet-stream");
 
 /// The reason of a 503 to a read or an upload: other processes moved directories about at every attempt.
 const BUSY: &str = "The directory is being changed by others at the moment.";
 
 /// The reason of a 400 to an upload.
-const INVALID_NAME: &str = "No file can have this name here.";
+pub(super) const INVALID_NAME: &str = "No file can have this name here.";
 
 /// Which uploads are allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,6 +161,12 @@ impl<F: FileSystem> FileRoutes<F> {
         download::respond(self, found, request, media_type, now)
     }
 
+    /// What is needed to store the files of a form.
+    pub(super) fn form_files(&self, now: &Now) -> FormFiles<F> {
+        self.directory.set_time(now.unix_ns);
+        FormFiles::new(self.directory.clone(), self.uploads, Rc::clone(&self.own_uploads))
+    }
+
     /// The reply to a POST or PUT of the file that `name` leads to.
     pub(super) fn upload<'r>(&self, request: &Request<'_>, name: &[u8], now: &Now) -> RouteReply<'r, F> {
         match path_of(name) {
@@ -172,6 +184,7 @@ impl<F: FileSystem> FileRoutes<F> {
                     _ => &[Method::Get, Method::Head, Method::Post, Method::Put, Method::Options],
                 },
                 uploads: Some(policy),
+                takes_forms: false,
                 upload_limits: Some(resumable::limits_of(&self.uploads)),
             },
         }

@@ -4,11 +4,11 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use super::resumable::{self, ResumableSink};
+use super::resumable;
 use super::validators::{FileVersion, OwnUploads};
 use super::verification::Verification;
-use super::{BUSY, FileRoutes, INVALID_NAME, UploadPolicy};
-use crate::routes::{FileContent, PRECONDITION_FAILED, RouteReply};
+use super::{BUSY, FORM_DATA, FileRoutes, INVALID_NAME, UploadPolicy};
+use crate::routes::{FileContent, FileSink, PRECONDITION_FAILED, RouteReply};
 use crate::semantics::Now;
 use crate::semantics::conditional::{Preconditions, Validators, Verdict};
 use crate::semantics::fields::{FieldName, Fields};
@@ -16,27 +16,14 @@ use crate::semantics::method::Method;
 use crate::semantics::request::Request;
 use crate::semantics::response::{RareFields, Response};
 use crate::semantics::resumable_upload::UploadFields;
-use crate::semantics::service::{Interim, Reply, Sink};
+use crate::semantics::service::Reply;
 use crate::semantics::status::Status;
-use crate::storage::{FileSystem, Metadata, Native, RelativePath, StorageError, Upload, UploadMode};
+use crate::storage::{FileSystem, Metadata, RelativePath, StorageError, Upload, UploadMode};
 
 type UploadResponse<F> = Response<'static, FileContent<F>>;
 
-/// An upload in progress. Boxed, so that a reply without one stays small.
-pub struct FileSink<F: FileSystem = Native>(Kind<F>);
-
-enum Kind<F: FileSystem> {
-    Whole(Box<Receiving<F>>),
-    Resumable(Box<ResumableSink<F>>),
-}
-
-impl<F: FileSystem> FileSink<F> {
-    pub(super) fn resumable(sink: ResumableSink<F>) -> FileSink<F> {
-        FileSink(Kind::Resumable(Box::new(sink)))
-    }
-}
-
-struct Receiving<F: FileSystem> {
+/// A file that is being received, and that is stored when its content is complete.
+pub(in crate::routes) struct FileUpload<F: FileSystem> {
     upload: Upload<F>,
     method: Method,
     preconditions: Option<Preconditions>,
@@ -94,7 +81,7 @@ fn begin<F: FileSystem>(
     {
         return Err(Box::new(precondition_failed()));
     }
-    Ok(FileSink(Kind::Whole(Box::new(Receiving {
+    Ok(FileSink::file(FileUpload {
         upload,
         method: request.method,
         preconditions,
@@ -102,13 +89,11 @@ fn begin<F: FileSystem>(
         bytes_max: files.uploads.bytes_max,
         verification,
         own_uploads: Rc::clone(&files.own_uploads),
-    }))))
+    }))
 }
 
-pub(super) fn check_content<F: FileSystem>(
-    request: &Request<'_>,
-    bytes_max: Option<u64>,
-) -> Result<(), Box<UploadResponse<F>>> {
+/// Refuses content with a content coding.
+pub(in crate::routes) fn check_coding<F: FileSystem>(request: &Request<'_>) -> Result<(), Box<UploadResponse<F>>> {
     let mut codings = request.fields.list(FieldName::ContentEncoding);
     if codings.any(|coding| !coding.eq_ignore_ascii_case(b"identity")) {
         return Err(Box::new(Response {
@@ -119,8 +104,16 @@ pub(super) fn check_content<F: FileSystem>(
             )
         }));
     }
+    Ok(())
+}
+
+pub(super) fn check_content<F: FileSystem>(
+    request: &Request<'_>,
+    bytes_max: Option<u64>,
+) -> Result<(), Box<UploadResponse<F>>> {
+    check_coding(request)?;
     // The server would store the form with its boundaries and fields, and the client would believe that it is the file.
-    if request.fields.has_media_type(b"multipart/form-data") {
+    if request.fields.has_media_type(FORM_DATA) {
         return Err(Box::new(Response::with_reason(
             Status::UnsupportedMediaType,
             "A form is not a file: send the file itself, as curl -T does.",
@@ -153,15 +146,9 @@ pub(super) fn hold(
     preconditions.evaluate(validators) == Verdict::Proceed
 }
 
-impl<F: FileSystem> Sink for FileSink<F> {
-    type Source = FileContent<F>;
-
-    fn write(&mut self, content: &[u8], _: &Now) -> Result<usize, Box<UploadResponse<F>>> {
-        let receiving = match &mut self.0 {
-            Kind::Whole(receiving) => receiving,
-            Kind::Resumable(sink) => return sink.write(content).map(|()| content.len()),
-        };
-        let Receiving { upload, bytes_max, verification, .. } = &mut **receiving;
+impl<F: FileSystem> FileUpload<F> {
+    pub(in crate::routes) fn write(&mut self, content: &[u8]) -> Result<(), Box<UploadResponse<F>>> {
+        let FileUpload { upload, bytes_max, verification, .. } = self;
         let bytes = upload.bytes_written().saturating_add(content.len() as u64);
         if bytes_max.is_some_and(|bytes_max| bytes > bytes_max) {
             return Err(Box::new(content_too_large()));
@@ -169,40 +156,21 @@ impl<F: FileSystem> Sink for FileSink<F> {
         if let Some(verification) = verification {
             verification.update(content);
         }
-        upload.write(content).map_err(|error| Box::new(error_response(&error, false)))?;
-        Ok(content.len())
+        upload.write(content).map_err(|error| Box::new(error_response(&error, false)))
     }
 
-    fn interim(&mut self, now: &Now) -> Option<Interim> {
-        match &mut self.0 {
-            Kind::Whole(_) => None,
-            Kind::Resumable(sink) => sink.interim(now),
-        }
+    pub(in crate::routes) fn wants_trailers(&self) -> bool {
+        self.verification.as_ref().is_some_and(|verification| verification.wants_trailers())
     }
 
-    fn wants_trailers(&self) -> bool {
-        let Kind::Whole(receiving) = &self.0 else { return false };
-        receiving.verification.as_ref().is_some_and(|verification| verification.wants_trailers())
-    }
-
-    fn take_trailers(&mut self, trailers: &Fields<'_>) {
-        if let Kind::Whole(receiving) = &mut self.0
-            && let Some(verification) = &mut receiving.verification
-        {
+    pub(in crate::routes) fn take_trailers(&mut self, trailers: &Fields<'_>) {
+        if let Some(verification) = &mut self.verification {
             verification.take_trailers(trailers);
         }
     }
 
-    fn is_resumable(&self) -> bool {
-        matches!(self.0, Kind::Resumable(_))
-    }
-
-    fn finish(self, now: &Now) -> UploadResponse<F> {
-        let receiving = match self.0 {
-            Kind::Whole(receiving) => receiving,
-            Kind::Resumable(sink) => return sink.finish(now),
-        };
-        let Receiving { mut upload, method, preconditions, only_creates, own_uploads, verification, .. } = *receiving;
+    pub(in crate::routes) fn finish(self, now: &Now) -> UploadResponse<F> {
+        let FileUpload { mut upload, method, preconditions, only_creates, own_uploads, verification, .. } = self;
         let verified = match verification.map(|verification| verification.verify()).transpose() {
             Ok(verified) => verified,
             Err(reason) => return Response::with_reason(Status::BadRequest, reason),
@@ -249,30 +217,51 @@ pub(super) fn precondition_failed<F: FileSystem>() -> UploadResponse<F> {
     Response::with_reason(Status::PreconditionFailed, PRECONDITION_FAILED)
 }
 
+/// Why a file is not stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::routes) struct Refusal {
+    pub(in crate::routes) status: Status,
+    /// One line.
+    pub(in crate::routes) reason: &'static str,
+}
+
+pub(super) const TOO_LARGE: Refusal =
+    Refusal { status: Status::ContentTooLarge, reason: "The content is longer than the server accepts." };
+
 pub(super) fn content_too_large<F: FileSystem>() -> UploadResponse<F> {
-    Response::with_reason(Status::ContentTooLarge, "The content is longer than the server accepts.")
+    Response::with_reason(TOO_LARGE.status, TOO_LARGE.reason)
 }
 
 /// The response to an upload that failed. `must_be_absent`: the client demanded that nothing is replaced, so an
 /// existing file fails its precondition.
 pub(super) fn error_response<F: FileSystem>(error: &StorageError, must_be_absent: bool) -> UploadResponse<F> {
-    let (status, reason) = match error {
-        StorageError::AlreadyExists if must_be_absent => (Status::PreconditionFailed, PRECONDITION_FAILED),
-        StorageError::ConditionFailed => (Status::PreconditionFailed, PRECONDITION_FAILED),
-        StorageError::AlreadyExists => (Status::Conflict, "There is a file of this name, and it may not be replaced."),
-        StorageError::NotRegularFile => (Status::Conflict, "Something that is not a file has this name."),
-        StorageError::NotFound | StorageError::ParentMissing => {
-            (Status::NotFound, "There is no directory to put the file in.")
-        }
-        StorageError::InvalidName => (Status::BadRequest, INVALID_NAME),
-        StorageError::PermissionDenied => (Status::Forbidden, "The server may not write there."),
-        StorageError::TooManyOpenFiles => (Status::ServiceUnavailable, "The server has too many files open."),
-        StorageError::Busy => (Status::ServiceUnavailable, BUSY),
-        StorageError::DiskFull => (Status::InsufficientStorage, "There is not enough space for the content."),
-        StorageError::Io(error) => {
-            log::warn!("an upload failed: {error}");
-            (Status::InternalServerError, "The content could not be stored.")
-        }
-    };
+    let Refusal { status, reason } = Refusal::of(error, must_be_absent);
     Response::with_reason(status, reason)
+}
+
+impl Refusal {
+    /// The reason why an upload failed. `must_be_absent` as in [`error_response`].
+    pub(super) fn of(error: &StorageError, must_be_absent: bool) -> Refusal {
+        let (status, reason) = match error {
+            StorageError::AlreadyExists if must_be_absent => (Status::PreconditionFailed, PRECONDITION_FAILED),
+            StorageError::ConditionFailed => (Status::PreconditionFailed, PRECONDITION_FAILED),
+            StorageError::AlreadyExists => {
+                (Status::Conflict, "There is a file of this name, and it may not be replaced.")
+            }
+            StorageError::NotRegularFile => (Status::Conflict, "Something that is not a file has this name."),
+            StorageError::NotFound | StorageError::ParentMissing => {
+                (Status::NotFound, "There is no directory to put the file in.")
+            }
+            StorageError::InvalidName => (Status::BadRequest, INVALID_NAME),
+            StorageError::PermissionDenied => (Status::Forbidden, "The server may not write there."),
+            StorageError::TooManyOpenFiles => (Status::ServiceUnavailable, "The server has too many files open."),
+            StorageError::Busy => (Status::ServiceUnavailable, BUSY),
+            StorageError::DiskFull => (Status::InsufficientStorage, "There is not enough space for the content."),
+            StorageError::Io(error) => {
+                log::warn!("an upload failed: {error}");
+                (Status::InternalServerError, "The content could not be stored.")
+            }
+        };
+        Refusal { status, reason }
+    }
 }

@@ -13,9 +13,14 @@ pub(super) fn segment(name: &[u8]) -> PercentEncode<'_> {
     percent_encode(name, ENCODED)
 }
 
+/// Writes a [`segment`], the relative link from a directory to the file with this name.
+pub(super) fn write_segment(out: &mut Vec<u8>, name: &[u8]) {
+    segment(name).for_each(|part| out.extend_from_slice(part.as_bytes()));
+}
+
 /// Writes the relative link from a directory to one of its entries.
 pub(super) fn write_link(out: &mut Vec<u8>, entry: &Entry) {
-    segment(&entry.name).for_each(|part| out.extend_from_slice(part.as_bytes()));
+    write_segment(out, &entry.name);
     if entry.kind == EntryKind::Directory {
         out.push(b'/');
     }

@@ -49,7 +49,7 @@ pub(super) fn write_foot(out: &mut Vec<u8>) {
 }
 
 /// Writes a string (§7). Each sequence that is not UTF-8 becomes U+FFFD.
-fn write_string(out: &mut Vec<u8>, bytes: &[u8]) {
+pub(super) fn write_string(out: &mut Vec<u8>, bytes: &[u8]) {
     out.push(b'"');
     // Most names need no escapes.
     let plain = |byte: &u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');

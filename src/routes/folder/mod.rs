@@ -17,6 +17,7 @@ mod allowed_hosts;
 mod archive;
 mod disposition;
 mod encode;
+mod form;
 mod json;
 mod listing;
 mod media_type;
@@ -34,11 +35,12 @@ use percent_encoding::percent_decode;
 
 pub use self::allowed_hosts::AllowedHosts;
 pub(super) use self::archive::Archive;
+pub(super) use self::form::FormSink;
 pub(super) use self::listing::Listing;
 use self::listing::ListingOptions;
 use self::query::{Format, Query};
 use super::files::{self, FileRoutes, UploadPolicy};
-use super::{FileContent, Offer, RouteReply, UPLOADS, error_reply, not_found, put_script};
+use super::{FileContent, RouteReply, UPLOADS, error_reply, not_found, put_script};
 use crate::semantics::Now;
 use crate::semantics::accept;
 use crate::semantics::method::Method;
@@ -133,18 +135,14 @@ pub(super) fn respond<'r, F: FileSystem>(
     }
     let is_directory = name.is_empty() || name.ends_with(b"/");
     let offer = match folder.files.offer() {
-        // Files are uploaded by their names, never to a directory. The folder itself can be neither moved nor removed.
-        offer if is_directory => {
-            let is_managed = folder.files.manages() && !name.is_empty();
-            let methods = if is_managed { files::DIRECTORY_METHODS } else { Offer::READ_ONLY.methods };
-            Offer { methods, ..offer }
-        }
+        offer if is_directory => form::offer(offer, folder.files.manages() && !name.is_empty()),
         offer => offer,
     };
     if let Some(reply) = offer.reply(request) {
         return reply;
     }
     match request.method {
+        Method::Post if is_directory => form::respond(folder, request, name, now),
         Method::Post | Method::Put => folder.files.upload(request, name, now),
         Method::Delete | Method::Mkcol | Method::Move => {
             let destination_name = |path: &'r [u8]| path.strip_prefix(b"/").filter(|name| folder.shows(name));

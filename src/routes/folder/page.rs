@@ -11,6 +11,7 @@ use std::io::Write as _;
 use std::ops::Range;
 
 use super::encode::{write_decimal, write_link};
+use super::form::UPLOAD_FORM;
 use super::query::{Order, Sort};
 use crate::semantics::date::Rfc3339;
 use crate::storage::{Entry, EntryKind};
@@ -40,8 +41,8 @@ pub(super) const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; \
      'sha256-p+1l2OcITTzbk9qRowWLe+DU0PiIhARxxKnvaedsMIc=' \
      'sha256-ngFwNia5u3AEIoECYweg2LsQ2PR7DVn18a7zAuPrqQc='; \
      style-src 'sha256-K2MnuT5AO1QeUNfCMW0KIauI9VffsdMiuGC/jFj5GRA=' \
-     'sha256-n0OXX+7skPUB6JkSM9PM2oLsadDaPIttyHMEn6HROwo='; \
-     img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
+     'sha256-1glUdELXMqnhIj5ixbzTI0WERdYww5/Ng0F241R3ocI='; \
+     img-src data:; connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; \
      require-trusted-types-for 'script'; trusted-types 'none'";
 
 /// The title of the shared folder's root. The name of its directory is not shown, because it is private.
@@ -90,6 +91,7 @@ pub(super) fn write_head(out: &mut Vec<u8>, head: &PageHead<'_>) {
     );
     if head.may_upload {
         write_upload_section(out, head);
+        put(out, UPLOAD_FORM);
         write_upload_hint(out, head.may_replace);
     }
     if !head.is_sorted {
@@ -112,7 +114,7 @@ pub(super) fn write_head(out: &mut Vec<u8>, head: &PageHead<'_>) {
 }
 
 /// Writes the head of the document and the beginning of its body.
-fn write_document_head(out: &mut Vec<u8>, name: Option<&[u8]>, may_upload: bool) {
+pub(super) fn write_document_head(out: &mut Vec<u8>, name: Option<&[u8]>, may_upload: bool) {
     put(
         out,
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -142,7 +144,7 @@ fn write_document_head(out: &mut Vec<u8>, name: Option<&[u8]>, may_upload: bool)
 
 /// Writes links to the folders above this one, and the name of this one. Links are relative, so a proxy can serve the
 /// folder at any path.
-fn write_breadcrumbs(out: &mut Vec<u8>, name: Option<&[u8]>, above: &[&[u8]]) {
+pub(super) fn write_breadcrumbs(out: &mut Vec<u8>, name: Option<&[u8]>, above: &[&[u8]]) {
     put(out, "<header>\n");
     let Some(name) = name else {
         put(out, "<h1>");
@@ -380,7 +382,7 @@ fn write_count(out: &mut Vec<u8>, count: u64) {
 }
 
 /// Writes a name so that right-to-left letters in it do not affect the text around it.
-fn write_isolated_name(out: &mut Vec<u8>, name: &[u8]) {
+pub(super) fn write_isolated_name(out: &mut Vec<u8>, name: &[u8]) {
     put(out, "<bdi>");
     write_name(out, name);
     put(out, "</bdi>");
@@ -420,7 +422,7 @@ fn write_character(out: &mut Vec<u8>, each: char) {
     put(out, shown.encode_utf8(&mut [0; 4]));
 }
 
-fn put(out: &mut Vec<u8>, text: &str) {
+pub(super) fn put(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(text.as_bytes());
 }
 

@@ -27,7 +27,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
 pub(super) use self::creation::begin;
 pub(in crate::routes) use self::resource::{OFFER, respond};
-pub(super) use self::sink::ResumableSink;
+pub(in crate::routes) use self::sink::ResumableSink;
 use super::path_of;
 use crate::semantics::digest::Hasher;
 use crate::semantics::response::{Body, Response, UploadStatus};

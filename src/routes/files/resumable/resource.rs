@@ -22,6 +22,7 @@ use crate::storage::{FileSystem, FoundUpload, RelativePath, StorageError, Upload
 pub(in crate::routes) const OFFER: Offer = Offer {
     methods: &[Method::Get, Method::Head, Method::Patch, Method::Delete, Method::Options],
     uploads: None,
+    takes_forms: false,
     upload_limits: None,
 };
 

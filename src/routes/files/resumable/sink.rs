@@ -110,7 +110,7 @@ pub(super) struct Part {
 
 /// Receives the content of one request. It is dropped if the connection is lost or the client is too slow, and then
 /// saves the content that has arrived.
-pub(in crate::routes::files) struct ResumableSink<F: FileSystem> {
+pub(in crate::routes) struct ResumableSink<F: FileSystem> {
     /// Empty if another request has taken the upload over.
     shared: Shared<F>,
     creation: Creation,
@@ -170,7 +170,7 @@ impl<F: FileSystem> ResumableSink<F> {
         }
     }
 
-    pub(in crate::routes::files) fn write(&mut self, content: &[u8]) -> Result<(), Box<Refusal<F>>> {
+    pub(in crate::routes) fn write(&mut self, content: &[u8]) -> Result<(), Box<Refusal<F>>> {
         let mut shared = self.shared.borrow_mut();
         let Some(receiving) = &mut *shared else { return Err(Box::new(superseded())) };
         let bytes = receiving.upload.bytes_written().saturating_add(content.len() as u64);
@@ -197,7 +197,7 @@ impl<F: FileSystem> ResumableSink<F> {
     }
 
     /// The interim response (104) that is due now, if any: first the location of the upload, later its offset.
-    pub(in crate::routes::files) fn interim(&mut self, now: &Now) -> Option<Interim> {
+    pub(in crate::routes) fn interim(&mut self, now: &Now) -> Option<Interim> {
         if !self.understands_104 {
             return None;
         }
@@ -223,7 +223,7 @@ impl<F: FileSystem> ResumableSink<F> {
         Some(Interim { location: None, upload })
     }
 
-    pub(in crate::routes::files) fn finish(mut self, now: &Now) -> Refusal<F> {
+    pub(in crate::routes) fn finish(mut self, now: &Now) -> Refusal<F> {
         let Some(mut receiving) = self.shared.borrow_mut().take() else { return superseded() };
         if let Some(digest) = self.content.take()
             && !digest.hasher.digests().agrees_with(&digest.stated)

@@ -1,0 +1,72 @@
+//! The form in the page of a directory, and the page that a browser shows after sending it. Both work without
+//! JavaScript.
+
+use super::report::{Outcome, Report, ReportedFile};
+use crate::routes::folder::encode::{write_decimal, write_segment};
+use crate::routes::folder::page::{put, write_breadcrumbs, write_document_head, write_isolated_name};
+
+/// The form, for browsers without JavaScript. It is sent to the address of the page.
+pub(in crate::routes::folder) const UPLOAD_FORM: &str = "<noscript><form id=\"form\" class=\"bar\" method=\"post\" \
+    enctype=\"multipart/form-data\"><label for=\"form-files\">Upload files</label><input id=\"form-files\" \
+    type=\"file\" name=\"file\" multiple required><button>Upload</button></form></noscript>\n";
+
+/// Writes the page that reports what has become of a form that was sent to the decoded path `directory`, which is
+/// empty for the root.
+pub(super) fn write_report(out: &mut Vec<u8>, directory: &[u8], report: &Report) {
+    let mut segments: Vec<&[u8]> =
+        directory.split(|byte| *byte == b'/').filter(|segment| !segment.is_empty()).collect();
+    let name = segments.pop();
+    write_document_head(out, Some(b"Upload"), true);
+    write_breadcrumbs(out, name, &segments);
+    put(out, "<main>\n<p class=\"note\" role=\"status\">");
+    write_summary(out, report);
+    put(out, "</p>\n");
+    if !report.files.is_empty() {
+        put(out, "<ul class=\"report\">\n");
+        report.files.iter().for_each(|file| write_file(out, file));
+        put(out, "</ul>\n");
+    }
+    put(out, "<p><a href=\"./\">Back to the folder</a></p>\n</main>\n</body>\n</html>\n");
+}
+
+fn write_summary(out: &mut Vec<u8>, report: &Report) {
+    let total = report.files.len();
+    let stored = report.files.iter().filter(|file| !matches!(file.outcome, Outcome::Refused(_))).count();
+    if let Some(reason) = report.error {
+        put(out, reason);
+        put(out, " ");
+    }
+    match (stored, total) {
+        (0, _) => put(out, "No file was stored."),
+        (1, 1) => put(out, "The file was stored."),
+        (stored, total) => {
+            write_decimal(out, stored as u64);
+            put(out, " of ");
+            write_decimal(out, total as u64);
+            put(out, if stored == 1 { " files was stored." } else { " files were stored." });
+        }
+    }
+}
+
+fn write_file(out: &mut Vec<u8>, ReportedFile { name, outcome }: &ReportedFile) {
+    match outcome {
+        Outcome::Created | Outcome::Replaced => {
+            put(out, "<li>");
+            put(out, if matches!(outcome, Outcome::Created) { "Stored: " } else { "Replaced: " });
+            put(out, "<a href=\"");
+            write_segment(out, name);
+            put(out, "\">");
+            write_isolated_name(out, name);
+            put(out, "</a></li>\n");
+        }
+        Outcome::Refused(refusal) => {
+            put(out, "<li class=\"refused\">Not stored: ");
+            if !name.is_empty() {
+                write_isolated_name(out, name);
+                put(out, ". ");
+            }
+            put(out, refusal.reason);
+            put(out, "</li>\n");
+        }
+    }
+}
