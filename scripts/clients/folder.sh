@@ -92,11 +92,34 @@ python_walks() {
     run python3 -c "$json_reader" "$base" "$work/tree" "$work/json" && same_tree "$work/tree" "$work/json"
 }
 
+# A form with every file of the tree's top whose name has no backslash: of such a name only the last segment counts.
+curl_posts_a_form() {
+    fresh sent
+    local name escaped fields=() shared=$base
+    for name in "${hostile_names[@]}"; do
+        [[ $name != *\\* ]] || continue
+        cp -- "$work/tree/$name" "$work/sent/"
+        escaped=${name//\"/\\\"}
+        fields+=(-F "file=@\"$work/tree/$escaped\"")
+    done
+    fresh inbox
+    share inbox --uploads create
+    local inbox=$base
+    base=$shared
+    curl_prints 201 '%{http_code}' "${fields[@]}" "$inbox/" || return 1
+    same_tree "$work/sent" "$work/inbox" || return 1
+    printf 'new' >"$work/new"
+    curl_prints 409 '%{http_code}' -F "file=@$work/new;filename=plain" -F "file=@$work/new" "$inbox/" || return 1
+    equal $'refused plain: There is a file of this name, and it may not be replaced.\nstored new' "$(cat "$work/response")" || return 1
+    same "$work/tree/plain" "$work/inbox/plain" && same "$work/new" "$work/inbox/new"
+}
+
 check_folder_curl() {
     check 'curl and tar unpack a whole folder, with its times' tar_unpacks
     check 'curl and tar unpack a folder within it' tar_unpacks_one_directory
     fresh flat
     check 'a loop over the text listing fetches each file' loop_fetches
+    check 'curl -F stores each file of a form' curl_posts_a_form
 }
 
 check_folder_python3() {

@@ -9,6 +9,7 @@ mod accessibility;
 mod attacks;
 mod chromium;
 mod folder;
+mod forms;
 mod keyboard;
 mod listing;
 mod names;

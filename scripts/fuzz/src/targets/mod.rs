@@ -4,6 +4,7 @@
 pub mod accept_encoding;
 pub mod chunked;
 pub mod connection;
+pub mod form_data;
 pub mod head;
 
 mod expand;
@@ -17,9 +18,10 @@ pub struct Target {
 }
 
 /// Every target.
-pub const ALL: [Target; 4] = [
+pub const ALL: [Target; 5] = [
     Target { name: "head", run: head::run },
     Target { name: "chunked", run: chunked::run },
     Target { name: "accept_encoding", run: accept_encoding::run },
+    Target { name: "form_data", run: form_data::run },
     Target { name: "connection", run: connection::run },
 ];
