@@ -4,6 +4,7 @@ use spindle::http1::limits::{
     DRAIN_BYTES_MAX, DRAIN_NS, DRAIN_SHORT_NS, DRAIN_SILENCE_NS, DRAIN_SILENCE_SHORT_NS, SECOND_NS, SHUTDOWN_IDLE_NS,
 };
 use spindle::http1::{Settings, Step};
+use spindle::semantics::exchange_record::Outcome;
 
 use crate::driver::{Driver, ReadMode};
 use crate::response_reader::parse_responses;
@@ -59,6 +60,22 @@ fn draining_is_limited_in_bytes() {
     assert!(!driver.connection.is_closed(), "at the limit");
     driver.send(b"x");
     assert!(driver.connection.is_closed(), "one past the limit");
+}
+
+#[test]
+fn draining_is_limited_in_bytes_while_the_last_response_is_unread() {
+    let mut driver = Driver::new(TestService, Settings::default(), ReadMode::Deferred);
+    driver.send(PROTOCOL_ERROR);
+    driver.send(&PIECE[PROTOCOL_ERROR.len()..]);
+    for _ in 1..DRAIN_BYTES_MAX / PIECE.len() as u64 {
+        driver.send(PIECE);
+    }
+    assert!(driver.connection.wants_input(), "at the limit");
+    driver.send(b"x");
+    assert!(!driver.connection.wants_input() && !driver.connection.is_closed(), "one past the limit");
+    driver.read_all();
+    assert!(driver.connection.is_closed());
+    assert_eq!(parse_responses(&driver.output, &[]).len(), 1);
 }
 
 #[test]
@@ -209,6 +226,15 @@ fn graceful_shutdown_sends_queued_responses() {
     assert_eq!(parse_responses(&driver.output, &["GET"])[0].content.as_ref().map(Vec::len), Some(2000));
     driver.advance_clock(SHUTDOWN_IDLE_NS);
     assert!(driver.connection.is_closed());
+}
+
+#[test]
+fn a_closed_connection_sends_nothing_more() {
+    let mut driver = Driver::new(TestService, Settings::default(), ReadMode::Deferred);
+    driver.send(get("/", "").as_bytes());
+    assert!(driver.connection.transmit().is_some());
+    driver.connection.close(Outcome::ServerClosed, &mut driver.shared, &driver.now);
+    assert!(driver.connection.transmit().is_none());
 }
 
 #[test]

@@ -109,6 +109,35 @@ fn a_connection_with_half_an_empty_line_is_evicted() {
 }
 
 #[test]
+fn a_connection_with_half_an_empty_line_is_evicted_after_silent_ones() {
+    let network = Network::new(Settings::default());
+    let half_line = network.client(0).send(0, "\r");
+    let silent = network.client(SECOND);
+    let _new_client = network.client(2 * SECOND).send(2 * SECOND, get("/"));
+    let mut server = TestServer::new(&network, 2);
+    server.run_until(2 * SECOND + MILLISECOND);
+    assert_eq!((silent.closed_ns(), half_line.closed_ns()), (Some(2 * SECOND), None));
+}
+
+#[test]
+fn a_candidate_for_eviction_that_has_become_active_since_the_search_is_not_evicted() {
+    let network = Network::new(Settings::default());
+    let first = network.client(0).send(0, get("/"));
+    let active = network.client(0).never_reads().send(SECOND / 4, get("/"));
+    let active = active.send(2 * SECOND + MILLISECOND, get("/file/1000000000"));
+    let last = network.client(0).send(SECOND / 2, get("/"));
+    // The first new connection ends the turn, because its request takes long. The second one is accepted in the next
+    // turn, in which a candidate has sent a request.
+    let _slow = network.client(2 * SECOND).send(2 * SECOND, get("/disk/5000"));
+    let _new_client = network.client(2 * SECOND).send(2 * SECOND, get("/"));
+    let mut server = TestServer::new(&network, 3);
+    server.run_until(2 * SECOND + 100 * MILLISECOND);
+    assert_eq!(first.closed_ns(), Some(2 * SECOND));
+    assert_eq!(active.closed_ns(), None, "its response is in progress");
+    assert!(last.closed_ns().is_some());
+}
+
+#[test]
 fn if_nothing_can_be_evicted_new_connections_wait_and_the_loop_does_not_spin() {
     let network = Network::new(Settings::default());
     let resets = downloading_client(&network, 0).reset(4 * SECOND + 123);

@@ -80,6 +80,54 @@ fn clients_with_slow_disk_requests_delay_others_by_two_of_them_at_most() {
     assert!(heavy.iter().all(|client| client.statuses() == [200; 8]));
 }
 
+/// Asserts that a client that sends a small request every 10 ms is not delayed by others, of which each turn may drive
+/// only a few.
+#[track_caller]
+fn assert_a_light_client_is_served_within_milliseconds(network: &Network) {
+    let light = network.client(0).send(0, get("/")).repeats(10 * MILLISECOND, get("/"));
+    let mut server = TestServer::new(network, 1000);
+    server.run_until(SECOND);
+    let responses = light.responses();
+    let later = responses.windows(2).filter(|pair| pair[0].at_ns > 200 * MILLISECOND);
+    let longest_ns = later.map(|pair| pair[1].at_ns - pair[0].at_ns).max();
+    assert!(longest_ns <= Some(14 * MILLISECOND), "it waited: {longest_ns:?}");
+}
+
+#[test]
+fn clients_with_one_disk_request_at_a_time_do_not_delay_others() {
+    let network = Network::new(Settings::default());
+    let _heavy: Vec<_> =
+        (0..100).map(|_| network.client(0).send(0, get("/disk/400")).repeats(0, get("/disk/400"))).collect();
+    assert_a_light_client_is_served_within_milliseconds(&network);
+}
+
+#[test]
+fn downloads_that_fill_their_send_buffer_in_a_short_time_do_not_delay_others() {
+    // A third of a mebibyte takes less time than makes a client a heavy one.
+    let settings = Settings { send_buffer_bytes: 350_000, file_mebibyte_ns: 600 * MICROSECOND, ..Settings::default() };
+    let network = Network::new(settings);
+    let _heavy: Vec<_> = (0..100).map(|_| network.client(0).send(0, get("/file/1000000000"))).collect();
+    assert_a_light_client_is_served_within_milliseconds(&network);
+}
+
+/// The clock is not read after each drive. A drive that began with an old time would end early, and the session would
+/// wait for its next turn.
+#[test]
+fn a_drive_is_not_charged_with_the_time_of_the_drives_before_it() {
+    let network = Network::new(Settings::default());
+    let sends = |request: String| network.client(0).send(2 * SECOND, request);
+    let _before: Vec<_> = (0..100).map(|_| sends(get("/work/50"))).collect();
+    let client = sends(get("/disk/10").repeat(3));
+    let _after = sends(get("/disk/50000"));
+    let mut server = TestServer::new(&network, 1000);
+    server.run_until(SECOND);
+    server.run_until(3 * SECOND);
+    let responses = client.responses();
+    assert_eq!(responses.len(), 3);
+    let longest_ns = responses[2].at_ns - 2 * SECOND;
+    assert!(longest_ns <= 6 * MILLISECOND, "the last response came after {longest_ns} ns");
+}
+
 #[test]
 fn downloads_and_light_requests_share_the_time() {
     let settings = Settings { call_ns: 20 * MICROSECOND, file_mebibyte_ns: MILLISECOND, ..Settings::default() };

@@ -85,7 +85,9 @@ fn the_loop_stops_after_ten_seconds_and_logs_what_it_aborted() {
     server.run_until(30 * SECOND);
     assert_eq!(server.stopped_ns, Some(12 * SECOND));
     assert!(stuck.iter().all(|client| client.closed_s() == Some(12.0)));
-    assert!(log_messages(Level::Warn).iter().any(|text| text.contains("3 responses or uploads were cut off")));
+    let warnings = log_messages(Level::Warn);
+    assert!(warnings.iter().any(|text| text.contains("waiting at most 10 s for 3 responses")), "{warnings:?}");
+    assert!(warnings.iter().any(|text| text.contains("3 responses or uploads were cut off")), "{warnings:?}");
     assert!(network.waits() < 40, "{} turns", network.waits());
 }
 
@@ -100,6 +102,8 @@ fn a_server_without_work_stops_within_a_second() {
     let mut server = TestServer::new(&network, 100);
     server.run_until(30 * SECOND);
     assert!(server.stopped_ns <= Some(3 * SECOND), "{:?}", server.stopped_ns);
+    let messages = log_messages(Level::Info);
+    assert!(messages.iter().any(|text| text.contains("waiting at most 10 s for 0 responses")), "{messages:?}");
 
     let network = Network::new(Settings::default());
     network.signal(2 * SECOND);

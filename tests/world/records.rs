@@ -26,6 +26,8 @@ fn each_exchange_has_one_correct_record() {
     let uploads_slowly = network.client(0).send(0, put("/up", 10)).send(0, "abc");
     let uploads_in_part = network.client(0).send(0, put("/up", 10)).send(0, "abcd").reset(SECOND);
     let sends_nothing = network.client(0);
+    let ends_within_head = network.client(0).send(0, "GET / HTTP/1.1\r\n").half_close(SECOND);
+    let ends_within_content = network.client(0).send(0, put("/up", 10)).send(0, "abcde").half_close(SECOND);
     let last = network.client(60 * SECOND).send(60 * SECOND, get("/file/1000000000")).never_reads();
     network.signal(70 * SECOND);
     let mut server = TestServer::new(&network, 100);
@@ -55,6 +57,10 @@ fn each_exchange_has_one_correct_record() {
     assert_eq!((timed_out.len(), timed_out[0].1, timed_out[0].2), (1, Some(408), 3));
     assert_eq!(timed_out[0].4, Outcome::TimedOut);
     assert_eq!(records_of(&server, &uploads_in_part), [(upload, None, 4, 0, Outcome::CutOff)]);
+    for client in [&ends_within_head, &ends_within_content] {
+        let cut_off = records_of(&server, client);
+        assert_eq!((cut_off.len(), cut_off[0].1, &cut_off[0].4), (1, Some(400), &Outcome::CutOff), "{cut_off:?}");
+    }
     assert_eq!(records_of(&server, &sends_nothing), []);
     assert_eq!((records_of(&server, &last).len(), records_of(&server, &last)[0].4), (1, Outcome::ServerClosed));
 }
@@ -110,4 +116,38 @@ fn a_delayed_response_of_unknown_length_is_recorded_before_the_next_one() {
         );
         assert_eq!(records_of(&server, &malformed)[0], streamed, "{send_buffer_bytes}");
     }
+}
+
+/// When the first byte of each response of a client was sent, in nanoseconds after the request.
+fn first_byte_times_ns(server: &TestServer, client: &Client) -> Vec<Option<u64>> {
+    let records = server.records().into_iter();
+    records
+        .filter(|record| usize::from(record.client) == client.connection)
+        .map(|record| record.first_byte_ns)
+        .collect()
+}
+
+#[test]
+fn a_record_contains_the_time_of_the_first_byte_of_its_own_response() {
+    let network = Network::new(Settings::default());
+    let reads_slowly = network.client(0).send(0, get("/file/1000000")).reads_slowly(100_000, SECOND);
+    // The response to the first request is sent before the content of the second one arrives.
+    let uploads = network.client(0).send(0, get("/") + &put("/up", 1)).send(SECOND, "x");
+    let mut server = TestServer::new(&network, 10);
+    server.run_until(20 * SECOND);
+    assert_eq!(first_byte_times_ns(&server, &reads_slowly), [Some(0)]);
+    assert_eq!(first_byte_times_ns(&server, &uploads), [Some(0), Some(SECOND)]);
+
+    // The first response fills the send buffer exactly.
+    let response_bytes = {
+        let network = Network::new(Settings::default());
+        let client = network.client(0).send(0, get("/"));
+        TestServer::new(&network, 10).run_until(SECOND);
+        client.received_bytes() as u64
+    };
+    let network = Network::new(Settings { send_buffer_bytes: response_bytes, ..Settings::default() });
+    let pipelines = network.client(0).send(0, get("/").repeat(2)).reads_from(SECOND);
+    let mut server = TestServer::new(&network, 10);
+    server.run_until(2 * SECOND);
+    assert_eq!(first_byte_times_ns(&server, &pipelines), [Some(0), Some(SECOND)]);
 }

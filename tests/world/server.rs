@@ -24,6 +24,7 @@ pub(crate) struct Record {
     pub status: Option<u16>,
     pub received: u64,
     pub sent: u64,
+    pub first_byte_ns: Option<u64>,
     pub outcome: Outcome,
 }
 
@@ -61,6 +62,7 @@ impl<const EVENTS: usize> TestServer<EVENTS> {
                 status: record.status,
                 received: record.content_received_bytes,
                 sent: record.content_sent_bytes,
+                first_byte_ns: record.first_byte_ns,
                 outcome: record.outcome,
             });
         });
