@@ -237,6 +237,21 @@ fn a_closed_connection_sends_nothing_more() {
     assert!(driver.connection.transmit().is_none());
 }
 
+/// The socket can fail before the connection goes idle and passes on what it has gathered.
+#[test]
+fn a_connection_that_closes_passes_gathered_content_only_to_the_sink_of_a_resumable_upload() {
+    for (path, expected) in [("/resumable", &b"abc"[..]), ("/", b"")] {
+        let mut driver = driver();
+        driver.send(format!("POST {path} HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\n").as_bytes());
+        driver.connection.input_space(&mut driver.shared)[..3].copy_from_slice(b"abc");
+        driver.connection.received(3);
+        driver.process();
+        assert_eq!(driver.service.last_content(), b"", "the connection is not idle yet");
+        driver.connection.close(Outcome::CutOff, &mut driver.shared, &driver.now);
+        assert_eq!(driver.service.last_content(), expected);
+    }
+}
+
 #[test]
 fn a_closed_connection_does_nothing() {
     let mut driver = draining_connection();

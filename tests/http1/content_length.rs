@@ -163,6 +163,17 @@ fn content_is_received_in_pieces_that_end_at_buffer_boundaries() {
     assert_eq!(ends, expected);
 }
 
+/// Otherwise each later write to the file would begin and end within a page.
+#[test]
+fn after_content_was_passed_on_early_the_next_piece_ends_at_a_buffer_boundary() {
+    const EARLY_BYTES: usize = 1000;
+    let mut driver = Driver::new(TestService, Settings::default(), ReadMode::Immediate);
+    driver.send(post(&format!("Content-Length: {}\r\n", 4 * RECEIVE_BUFFER_BYTES), "").as_bytes());
+    driver.send(&[b'x'; EARLY_BYTES]);
+    assert_eq!(driver.service.last_content().len(), EARLY_BYTES);
+    assert_eq!(driver.connection.input_space(&mut driver.shared).len(), RECEIVE_BUFFER_BYTES - EARLY_BYTES);
+}
+
 /// A partial head is moved to a small buffer while the connection is idle. Content that fills it moves to a larger one.
 #[test]
 fn content_after_a_head_received_in_pieces_is_complete() {

@@ -22,6 +22,7 @@ pub(crate) const LIMITED_BYTES_MAX: usize = 8;
 /// - `/refuse`: 403, without reading the content. `/nothing`: 204.
 /// - `/limited`: a write is accepted up to [`LIMITED_BYTES_MAX`] (413 beyond).
 /// - `/byte-by-byte`: a sink that takes one byte at a time. `/limited-byte-by-byte`: the same, with the limit.
+/// - `/resumable`: a sink that gets the content that arrived before the connection ended.
 /// - `/source/N`: N bytes from a source. `/huge`: [`HUGE_BYTES`], too much for a case.
 /// - `/stream/N`: N bytes of unknown length. `/broken/N`: the same, but the source fails after them. `/slow/N`: the
 ///   same, but the source is pending before each piece.
@@ -54,12 +55,13 @@ impl Service for TestService {
                 respond_with(TestSource::slow(number_after(path, b"/slow/").unwrap_or_default()))
             }
             b"/nothing" => Reply::Respond(Response::new(Status::NoContent)),
-            b"/limited" if writes => Reply::Receive(TestSink { bytes_left: LIMITED_BYTES_MAX, taken_max: usize::MAX }),
-            b"/byte-by-byte" if writes => Reply::Receive(TestSink { bytes_left: usize::MAX, taken_max: 1 }),
+            b"/limited" if writes => Reply::Receive(TestSink { bytes_left: LIMITED_BYTES_MAX, ..TestSink::ANY }),
+            b"/byte-by-byte" if writes => Reply::Receive(TestSink { taken_max: 1, ..TestSink::ANY }),
             b"/limited-byte-by-byte" if writes => {
-                Reply::Receive(TestSink { bytes_left: LIMITED_BYTES_MAX, taken_max: 1 })
+                Reply::Receive(TestSink { bytes_left: LIMITED_BYTES_MAX, taken_max: 1, ..TestSink::ANY })
             }
-            _ if writes => Reply::Receive(TestSink { bytes_left: usize::MAX, taken_max: usize::MAX }),
+            b"/resumable" if writes => Reply::Receive(TestSink { is_resumable: true, ..TestSink::ANY }),
+            _ if writes => Reply::Receive(TestSink::ANY),
             _ if number_after(path, b"/source/").is_some() => {
                 respond_with(TestSource::of_length(number_after(path, b"/source/").unwrap_or_default()))
             }
@@ -160,6 +162,11 @@ pub(crate) struct TestSink {
     bytes_left: usize,
     /// How many bytes one write takes.
     taken_max: usize,
+    is_resumable: bool,
+}
+
+impl TestSink {
+    const ANY: TestSink = TestSink { bytes_left: usize::MAX, taken_max: usize::MAX, is_resumable: false };
 }
 
 impl Sink for TestSink {
@@ -177,6 +184,10 @@ impl Sink for TestSink {
 
     fn finish(self, _: &Now) -> Response<'static, TestSource> {
         Response::new(Status::Created)
+    }
+
+    fn is_resumable(&self) -> bool {
+        self.is_resumable
     }
 }
 
@@ -214,6 +225,11 @@ impl<S> RecordingService<S> {
         let mut requests = self.requests.borrow().clone();
         requests.iter_mut().filter(|request| !request.is_complete).for_each(|request| request.content.clear());
         requests
+    }
+
+    /// The content of the last request that has reached the sink so far.
+    pub(crate) fn last_content(&self) -> Vec<u8> {
+        self.requests.borrow().last().map(|request| request.content.clone()).unwrap_or_default()
     }
 }
 
@@ -267,5 +283,9 @@ impl<K: Sink> Sink for RecordingSink<K> {
     fn finish(self, now: &Now) -> Response<'static, K::Source> {
         self.requests.borrow_mut()[self.index].is_complete = true;
         self.inner.finish(now)
+    }
+
+    fn is_resumable(&self) -> bool {
+        self.inner.is_resumable()
     }
 }

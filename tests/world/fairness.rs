@@ -102,11 +102,12 @@ fn clients_with_one_disk_request_at_a_time_do_not_delay_others() {
 }
 
 #[test]
-fn downloads_that_fill_their_send_buffer_in_a_short_time_do_not_delay_others() {
-    // A third of a mebibyte takes less time than makes a client a heavy one.
+fn downloads_of_many_bytes_in_a_short_time_do_not_delay_others() {
+    // The bytes that a client reads at a time take 200 µs: not long enough for a heavy drive, but too many.
     let settings = Settings { send_buffer_bytes: 350_000, file_mebibyte_ns: 600 * MICROSECOND, ..Settings::default() };
     let network = Network::new(settings);
-    let _heavy: Vec<_> = (0..100).map(|_| network.client(0).send(0, get("/file/1000000000"))).collect();
+    let download = |_| network.client(0).send(0, get("/file/1000000000")).reads_slowly(350_000, MILLISECOND);
+    let _heavy: Vec<_> = (0..100).map(download).collect();
     assert_a_light_client_is_served_within_milliseconds(&network);
 }
 

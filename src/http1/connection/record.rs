@@ -221,3 +221,19 @@ impl PendingRecords {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_are_reused_and_only_so_many_are_kept() {
+        let mut records = Records::default();
+        for _ in 0..=FREE_RECORDS_MAX {
+            records.recycle(Box::default());
+        }
+        assert_eq!(records.free.len(), FREE_RECORDS_MAX);
+        records.begin(0, &Now { monotonic_ns: 0, unix_ns: 0 });
+        assert_eq!(records.free.len(), FREE_RECORDS_MAX - 1);
+    }
+}
