@@ -89,6 +89,19 @@ fn receive_buffer_bytes() {
 }
 
 #[test]
+fn interim_responses_to_a_client_that_does_not_read_are_limited() {
+    let mut driver = Driver::new(TestService, Settings::default(), ReadMode::Deferred);
+    driver.send(b"POST /resumable HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\n");
+    for _ in 0..10_000 {
+        driver.send(b"x");
+    }
+    assert_eq!(driver.service.last_content().len(), 10_000);
+    driver.read_all();
+    assert!(driver.output.starts_with(b"HTTP/1.1 104 "));
+    assert!((OUTPUT_BYTES_FULL..OUTPUT_BYTES_FULL + 200).contains(&driver.output.len()), "{}", driver.output.len());
+}
+
+#[test]
 fn content_length_digits_max() {
     let length = |digits: usize| post(&format!("Content-Length: {}\r\n", "9".repeat(digits)), "");
     assert_incomplete(length(CONTENT_LENGTH_DIGITS_MAX), ContentIncomplete);

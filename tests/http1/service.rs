@@ -10,8 +10,8 @@ use spindle::semantics::conditional::{Preconditions, Validators, Verdict};
 use spindle::semantics::fields::FieldName;
 use spindle::semantics::method::Method;
 use spindle::semantics::request::{Request, Target, Version};
-use spindle::semantics::response::{Body, Response};
-use spindle::semantics::service::{Piece, Reply, Service, Sink, Source, SourceFailed};
+use spindle::semantics::response::{Body, Response, UploadStatus};
+use spindle::semantics::service::{Interim, Piece, Reply, Service, Sink, Source, SourceFailed};
 use spindle::semantics::status::Status;
 
 /// The content that the sink at `/limited` accepts, in bytes.
@@ -22,7 +22,8 @@ pub(crate) const LIMITED_BYTES_MAX: usize = 8;
 /// - `/refuse`: 403, without reading the content. `/nothing`: 204.
 /// - `/limited`: a write is accepted up to [`LIMITED_BYTES_MAX`] (413 beyond).
 /// - `/byte-by-byte`: a sink that takes one byte at a time. `/limited-byte-by-byte`: the same, with the limit.
-/// - `/resumable`: a sink that gets the content that arrived before the connection ended.
+/// - `/resumable`: a sink that gets the content that arrived before the connection ended. It sends an interim response
+///   after each write.
 /// - `/source/N`: N bytes from a source. `/huge`: [`HUGE_BYTES`], too much for a case.
 /// - `/stream/N`: N bytes of unknown length. `/broken/N`: the same, but the source fails after them. `/slow/N`: the
 ///   same, but the source is pending before each piece.
@@ -186,6 +187,10 @@ impl Sink for TestSink {
         Response::new(Status::Created)
     }
 
+    fn interim(&mut self, _: &Now) -> Option<Interim> {
+        self.is_resumable.then(|| Interim { location: None, upload: UploadStatus::default() })
+    }
+
     fn is_resumable(&self) -> bool {
         self.is_resumable
     }
@@ -283,6 +288,10 @@ impl<K: Sink> Sink for RecordingSink<K> {
     fn finish(self, now: &Now) -> Response<'static, K::Source> {
         self.requests.borrow_mut()[self.index].is_complete = true;
         self.inner.finish(now)
+    }
+
+    fn interim(&mut self, now: &Now) -> Option<Interim> {
+        self.inner.interim(now)
     }
 
     fn is_resumable(&self) -> bool {
