@@ -139,7 +139,8 @@ fn the_same_attempts_succeed_from_the_servers_own_origin() {
     let outcome = tab.evaluate(&attempts(&format!("{}/", shared.origin())));
     assert!(outcome["read"].as_str().is_some_and(|text| text.contains("secret.txt")), "{outcome}");
     assert_eq!((&outcome["put"], &outcome["post"]), (&json!("status 201"), &json!("status 201")));
-    assert_eq!(shared.names(), ["post.txt", "put.txt", "secret.js", "secret.svg", "secret.txt", "unseen.txt"]);
+    let stored = ["form.txt", "post.txt", "put.txt", "secret.js", "secret.svg", "secret.txt", "unseen.txt"];
+    assert_eq!(shared.names(), stored);
     assert!(loads(&mut tab, "img", &format!("{}/secret.svg", shared.origin())));
 }
 

@@ -88,22 +88,3 @@ fn with_javascript_there_is_no_form() {
     assert_eq!(tab.evaluate("document.querySelector('#form') === null"), true);
     tab.assert_quiet(&shared.origin());
 }
-
-#[test]
-fn a_form_on_a_page_of_another_origin_stores_nothing() {
-    let Some(mut tab) = Tab::start() else { return };
-    let shared = Shared::start_with(&["--uploads", "replace"]);
-    let attacker = Shared::start_with(&["--site"]);
-    let page = format!(
-        "<!doctype html><form method=post enctype=multipart/form-data action=\"{}/\"><input type=file name=f><button>x</button></form>",
-        shared.origin()
-    );
-    attacker.put("index.html", page);
-    let local = TempDir::new().expect("a temporary directory");
-    let files = files(&local, &["attack.txt"]);
-    tab.open(&format!("{}/", attacker.origin()));
-    tab.choose("input", &[&files[0]]);
-    tab.click("button");
-    tab.wait_until("document.body.innerText.includes('comes from another site')");
-    assert_eq!(shared.names(), Vec::<String>::new());
-}
