@@ -177,7 +177,10 @@ impl<F: FileSystem> Routes<F> {
         Route {
             pattern: Pattern::Below(UPLOADS),
             offer: |routes, _| routes.files.as_ref().map(|_| files::resumable::OFFER),
-            respond: |routes, request, rest, now| respond_with_upload(routes.files.as_mut(), request, rest, now),
+            respond: |routes, request, rest, now| {
+                routes.used_disk = true;
+                respond_with_upload(routes.files.as_mut(), request, rest, now)
+            },
         },
     ];
 

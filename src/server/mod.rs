@@ -333,6 +333,8 @@ where
             error!("a connection was closed because of the panic above");
             return self.remove(key, Outcome::CutOff);
         }
+        // A timeout may have saved an upload to the disk.
+        self.cx.now = self.world.now();
         self.deliver_records(key);
         self.arm_deadline(key);
         self.enqueue(key);
@@ -431,6 +433,8 @@ where
             if catch_unwind(AssertUnwindSafe(|| connection.close(outcome, shared, now))).is_err() {
                 error!("an upload was discarded because of the panic above");
             }
+            // Closing may have saved an upload to the disk. With the old time the next exchange would begin too early.
+            self.cx.now = self.world.now();
         }
         self.deliver_records(key);
         let Some(mut session) = self.sessions.try_remove(key) else { return };

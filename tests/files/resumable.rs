@@ -299,6 +299,21 @@ fn options_reports_the_limits_of_resumable_uploads() {
 }
 
 #[test]
+fn an_upload_expires_after_the_age_that_the_server_announces() {
+    let server = Start::new().directory().options(["--upload-max-age", "60"]).start();
+    let mut client = server.connect();
+    let location = create(&mut client, "/files/file", &[], b"content");
+    for (age_s, status) in [(50, 204), (70, 404)] {
+        for name in server.file_names() {
+            let file = std::fs::File::options().write(true).open(server.directory().join(&name)).expect("a file");
+            let then = std::time::SystemTime::now() - std::time::Duration::from_secs(age_s);
+            file.set_modified(then).expect("the time is set");
+        }
+        assert_eq!(offset(&mut client, &location).0, status, "{age_s}");
+    }
+}
+
+#[test]
 fn the_preconditions_of_the_first_request_apply_when_the_file_is_published() {
     let server = Server::with_directory();
     let mut client = server.connect();

@@ -41,6 +41,8 @@ enum Step {
     Restart,
     /// Finds the upload.
     Find,
+    /// Another run of the server uploads another file, and so cleans up the directory.
+    Other,
     Commit,
     /// A commit whose condition fails.
     CommitRefused,
@@ -49,10 +51,10 @@ enum Step {
 
 type Scenario = (&'static str, bool, &'static [Step]);
 
-use Step::{Begin, Commit, CommitRefused, Discard, Find, Restart, Rewind, Save, SaveLong, Write};
+use Step::{Begin, Commit, CommitRefused, Discard, Find, Other, Restart, Rewind, Save, SaveLong, Write};
 
 /// The name of the scenario, whether the file exists before, and the steps.
-const SCENARIOS: [Scenario; 9] = [
+const SCENARIOS: [Scenario; 10] = [
     ("whole", false, &[Begin, Write(b"the new "), Write(b"content"), Commit]),
     ("whole, replaces", true, &[Begin, Write(b"the new "), Write(b"content"), Commit]),
     (
@@ -75,6 +77,7 @@ const SCENARIOS: [Scenario; 9] = [
     ),
     ("in parts, replaces", true, &[Begin, Write(b"one, "), Save, Step::Drop, Restart, Write(b"two"), Save, Commit]),
     ("empty parts", false, &[Begin, Save, Step::Drop, Find, Save, Write(b"all"), Save, Step::Drop, Restart, Commit]),
+    ("cleanup", false, &[Begin, Write(b"one, "), Save, Step::Drop, Other, Find, Write(b"two"), Commit]),
     ("rewound", false, &[Begin, Write(b"good "), Save, Write(b"bad"), Rewind, Save, Write(b"better"), Save, Commit]),
     ("discarded", true, &[Begin, Write(b"one"), Save, Step::Drop, Restart, Discard]),
     ("refused", true, &[Begin, Write(b"one"), Save, CommitRefused]),
@@ -207,6 +210,16 @@ impl Run {
                         }
                         FoundUpload::Ended { .. } => panic!("{model:?}"),
                     }
+                }
+                Other => {
+                    let other = match Directory::open_in(disk.clone(), Disk::root_path(), 8) {
+                        Ok(other) => other,
+                        Err(error) => return Err(StorageError::Io(error)),
+                    };
+                    other.set_time(START_NS + HOUR_NS);
+                    other.set_partial_upload_age_max(24 * HOUR_NS);
+                    let upload = other.begin_upload(&path("a/other"), UploadMode::Replace, None, self.durable)?;
+                    upload.commit(START_NS, |_| true)?;
                 }
                 Discard => {
                     model.may_have_ended = true;

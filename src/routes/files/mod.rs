@@ -100,6 +100,7 @@ impl<F: FileSystem> FileRoutes<F> {
         seed: u64,
         upload_ids: Box<dyn FnMut() -> Option<u128>>,
     ) -> FileRoutes<F> {
+        directory.set_partial_upload_age_max(uploads.age_s_max.saturating_mul(1_000_000_000));
         FileRoutes {
             directory,
             uploads,

@@ -175,6 +175,19 @@ fn a_cleanup_does_not_remove_an_upload_before_it_expires() {
 }
 
 #[test]
+fn uploads_that_have_expired_are_not_counted() {
+    let root = tempfile::tempdir().unwrap();
+    let directory = open_portable(root.path());
+    directory.set_partial_upload_age_max(10);
+    directory.set_time(100);
+    drop(begin_partial(&directory, "name"));
+    directory.set_time(110);
+    assert_eq!(directory.partial_uploads(), 1);
+    directory.set_time(111);
+    assert_eq!(directory.partial_uploads(), 0);
+}
+
+#[test]
 fn an_expired_upload_is_not_found_even_before_a_cleanup() {
     for open in OPENERS {
         let root = tempfile::tempdir().unwrap();
@@ -217,6 +230,27 @@ fn an_unrecorded_end_is_recognised_by_the_published_file() {
         assert_eq!((note, bytes, metadata.unwrap().size_bytes), (None, 7, 7));
         put(&directory, "name", UploadMode::Replace, b"another").unwrap();
         assert!(matches!(find(&directory, "name"), Err(StorageError::NotFound)));
+    }
+}
+
+/// The server stops between the link and the removal of the temporary name.
+#[test]
+fn a_published_file_is_not_changed_by_continuing_its_upload() {
+    for open in OPENERS {
+        let root = tempfile::tempdir().unwrap();
+        let directory = open(root.path());
+        let mut upload = begin_partial(&directory, "name");
+        upload.write(b"content").unwrap();
+        let content = hidden_content(root.path());
+        let second = root.path().join("second");
+        fs::hard_link(&content, &second).unwrap();
+        let (published, ended) = upload.commit(UploadMode::Replace, 0, b"note", None, |_| true).unwrap();
+        published.unwrap();
+        drop(ended);
+        fs::rename(&second, &content).unwrap();
+        let (note, bytes, metadata) = end(&directory, "name");
+        assert_eq!((note, bytes, metadata.is_some()), (None, 7, true));
+        assert_eq!(fs::read(root.path().join("name")).unwrap(), b"content");
     }
 }
 
