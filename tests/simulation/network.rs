@@ -75,7 +75,7 @@ pub(crate) struct NetworkState {
     /// machine.
     pub is_off: Box<dyn Fn() -> bool>,
     /// When the server last crashed.
-    crashed_ns: Option<u64>,
+    pub crashed_ns: Option<u64>,
     /// When the listeners were closed.
     pub listeners_closed_ns: Option<u64>,
     /// The scheduled time of the current event.

@@ -38,6 +38,9 @@ const TURNS_PER_CHECK: u64 = 16;
 /// More turns than any run needs.
 const TURNS_MAX: u64 = 2_000_000;
 
+/// How many cleanups remove all files that a run can leave.
+const CLEANUPS_MAX: usize = 16;
+
 /// The result of a run.
 pub(crate) struct RunOutcome {
     pub coverage: Coverage,
@@ -184,10 +187,11 @@ impl Run {
             policy: self.scenario.policy,
             bytes_max: self.scenario.upload_bytes_max,
             durable: self.scenario.durable,
-            age_s_max: 86_400,
+            age_s_max: self.scenario.upload_age_s,
             pending_max: 1000,
         };
-        let files = FileRoutes::new(directory, uploads, 16, seed, Box::new(|| None));
+        let mut random = fastrand::Rng::with_seed(seed ^ 0x7570_6c6f_6164_6964);
+        let files = FileRoutes::new(directory, uploads, 16, seed, Box::new(move || Some(random.u128(..))));
         match self.scenario.is_folder {
             false => Routes::new(Some(files)),
             true => {
@@ -370,33 +374,54 @@ impl Run {
             return Err(format!("{} files are left open", disk.descriptors()));
         }
         let may_be_left = self.scenario.fault_plan.may_fail() || !self.scenario.fault_plan.crashes.is_empty();
-        if may_be_left {
-            let restarted = disk.after_kill();
-            external::bring_back(&restarted);
-            clean_up(&restarted)?;
-            return no_temporary_name(&restarted);
+        if !may_be_left {
+            no_temporary_name(&disk, ".spindle-")?;
         }
-        no_temporary_name(&disk)
+        let restarted = disk.after_kill();
+        external::bring_back(&restarted);
+        // A cleanup removes a bounded number of files at a time.
+        for _ in 0..CLEANUPS_MAX {
+            clean_up(&restarted)?;
+            if restarted.temporary_names().is_empty() {
+                break;
+            }
+        }
+        no_temporary_name(&restarted, ".spindle")
     }
 }
 
-fn no_temporary_name(disk: &Disk) -> Result<(), String> {
-    disk.temporary_names().first().map_or(Ok(()), |name| Err(format!("{name:?} is left")))
+fn no_temporary_name(disk: &Disk, prefix: &str) -> Result<(), String> {
+    if disk.temporary_names().is_empty() {
+        return Ok(());
+    }
+    // What another process has moved out of the root, no cleanup can reach.
+    let is_left = |path: &String| path.contains(&format!("/{prefix}"));
+    match disk.everything(".").into_iter().find(is_left) {
+        Some(path) => Err(format!("a temporary file is left: {}", path.chars().take(60).collect::<String>())),
+        None => Ok(()),
+    }
 }
 
-/// After a restart and one upload to each directory no temporary file is left.
+/// After a restart and one upload to each directory no temporary file is left, if resumable uploads have expired.
 fn clean_up(disk: &Disk) -> Result<(), String> {
     let directory = Directory::open_in(disk.clone(), Disk::root_path(), 1).map_err(|error| error.to_string())?;
-    for name in
-        ["after-restart", "dir/after-restart", "up/after-restart", "others/after-restart", "others/box/after-restart"]
-    {
+    directory.set_partial_upload_age_max(1);
+    directory.set_time(u64::MAX);
+    for name in [
+        "after-restart",
+        "dir/after-restart",
+        "up/after-restart",
+        "others/after-restart",
+        "others/box/after-restart",
+        "others/way/after-restart",
+    ] {
         let path = RelativePath::from_segments(name.split('/')).map_err(|_| format!("{name} is not a valid path"))?;
         let upload = directory.begin_upload(&path, UploadMode::Replace, Some(0), false);
         let published = upload.and_then(|upload| upload.commit(START_UNIX_NS, |_| true));
         match published {
             Ok(_) => {}
-            // Another process has moved the directory away.
-            Err(StorageError::ParentMissing) if name.starts_with("others/box/") => {}
+            // Another process has moved the directory away, or nobody has created it.
+            Err(StorageError::ParentMissing) if name.starts_with("others/") => {}
             Err(error) => return Err(format!("the directory of {name} does not accept an upload: {error}")),
         }
     }

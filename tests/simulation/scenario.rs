@@ -9,6 +9,7 @@ use spindle::routes::UploadPolicy;
 use crate::simulation::clients::external::ExternalChangeClient;
 use crate::simulation::clients::honest::Honest;
 use crate::simulation::clients::request::Request;
+use crate::simulation::clients::resuming::{Plan, Resuming};
 use crate::simulation::clients::{Client, generate, hostile_workload};
 use crate::simulation::disk;
 use crate::simulation::event_queue::Event;
@@ -50,6 +51,10 @@ pub(crate) struct Scenario {
     pub signal_ns: Option<u64>,
     pub honest: usize,
     pub hostile: usize,
+    /// The number of resumable uploads. Each uses several connections.
+    pub resumable: usize,
+    /// When resumable uploads expire, in seconds.
+    pub upload_age_s: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +92,10 @@ impl Scenario {
         };
         let is_folder = random.bool();
         let is_site = is_folder && random.u8(..3) == 0;
+        let policy = if is_site { UploadPolicy::Off } else { one_of(random, &POLICIES) };
+        let is_limited = scarcity < 2;
+        let has_uploads = policy != UploadPolicy::Off && !is_limited && !fault_plan.is_slow_always();
+        let resumable = if has_uploads { one_of(random, &[0, 0, 1, 2, 4]) } else { 0 };
         let rarely = |random: &mut Rng| one_of(random, &[0, 0, 10, 100]);
         let faults = match random.bool() {
             true => Faults::default(),
@@ -112,11 +121,11 @@ impl Scenario {
                 faults,
             },
             connections_max: if scarcity == 1 { few } else { 1000 },
-            is_limited: scarcity < 2,
+            is_limited,
             has_evictable_load,
             is_folder,
             is_site,
-            policy: if is_site { UploadPolicy::Off } else { one_of(random, &POLICIES) },
+            policy,
             upload_bytes_max: one_of(random, &[None, None, Some(1_000)]),
             disk: fault_plan::system(random),
             // Without it a power cut may lose acknowledged uploads.
@@ -127,6 +136,8 @@ impl Scenario {
             signal_ns: random.bool().then(|| random.u64(..HOSTILE_UNTIL_NS)),
             honest,
             hostile,
+            resumable,
+            upload_age_s: one_of(random, &[86_400, 86_400, 20]),
         }
     }
 
@@ -137,10 +148,14 @@ impl Scenario {
         Rc::clone(&model.fixed[name])
     }
 
-    /// The number of clients. The honest ones come first, then the hostile ones, then those of names that other
-    /// processes change. A flood has the number after all of these.
+    /// The number of clients. The honest ones come first, then the hostile ones, then resumable uploads, then those of
+    /// names that other processes change. A flood has the number after all of these.
     pub(crate) fn clients(&self) -> usize {
-        self.honest + self.hostile + if self.fault_plan.external > 0 { EXTERNAL_CLIENTS } else { 0 }
+        self.first_external() + if self.fault_plan.external > 0 { EXTERNAL_CLIENTS } else { 0 }
+    }
+
+    fn first_external(&self) -> usize {
+        self.honest + self.hostile + self.resumable
     }
 }
 
@@ -236,7 +251,15 @@ pub(crate) fn add_clients(
         builder.add(number, |random| honest(scenario, config, model, random, number));
     }
     hostile_workload::add_clients(&mut builder);
-    for number in scenario.honest + scenario.hostile..scenario.clients() {
+    for number in scenario.honest + scenario.hostile..scenario.first_external() {
+        builder.add(number, |random| {
+            let (path, at_ns) = (path(random), random.u64(..60 * SECOND));
+            let listener = random.usize(..scenario.network.listeners);
+            let client = Resuming::new(&Plan::new(scenario, model, random, number), path, listener);
+            NewClient { at_ns, listener, path, client: Box::new(client) }
+        });
+    }
+    for number in scenario.first_external()..scenario.clients() {
         builder.add(number, |random| {
             let (path, at_ns) = (path(random), random.u64(..90 * SECOND));
             let client = ExternalChangeClient::new(|name| target_of(scenario, name), random);

@@ -16,6 +16,7 @@ pub(crate) mod protocol_errors;
 pub(crate) mod readers;
 pub(crate) mod request;
 pub(crate) mod responses;
+pub(crate) mod resuming;
 
 use crate::simulation::event_queue::Event;
 use crate::simulation::link::{Link, Path, take_bytes};
