@@ -473,6 +473,8 @@ impl NetworkState {
     /// The server is started again and listens.
     pub(crate) fn start_server(&mut self) {
         self.backlogs = Some(vec![VecDeque::new(); self.settings.listeners]);
+        // The crash closed the listeners of the process before.
+        self.listeners_closed_ns = None;
         self.ready.clear();
         // A signal that was sent before the start has no effect on this process.
         if self.signal_ns.is_some() {

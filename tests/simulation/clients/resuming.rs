@@ -30,6 +30,9 @@ const REQUESTS_MAX: u32 = 60;
 /// By how much the disk may round a time.
 const TIME_ROUNDING_NS: u64 = 2 * SECOND;
 
+/// How long after the last act of a client the server may still save its upload.
+const EXPIRY_MARGIN_NS: u64 = 15 * SECOND;
+
 /// What all connections of an upload share.
 pub(crate) struct Plan {
     model: Rc<RefCell<FileModel>>,
@@ -50,6 +53,8 @@ pub(crate) struct Plan {
     /// Whether a power cut may lose a file while it is published. See `settings::Loss::Unordered`.
     may_be_lost_by_power: bool,
     age_ns: u64,
+    /// When a client last acted on a connection of this upload. `None` while the server may be slower than its clients.
+    touched_ns: Option<u64>,
     /// The path of the upload resource.
     resource: Option<String>,
     /// The highest offset that the server has sent, and when the request for it was sent.
@@ -94,6 +99,7 @@ impl Plan {
             disk_may_fail: scenario.fault_plan.may_fail(),
             may_be_lost_by_power: scenario.disk.loss == Loss::Unordered && scenario.disk.no_links.is_some(),
             age_ns: scenario.upload_age_s * SECOND,
+            touched_ns: (scenario.fault_plan.slow == 0).then_some(0),
             resource: None,
             promised: 0,
             promised_ns: 0,
@@ -111,6 +117,13 @@ impl Plan {
     fn promises(&mut self, offset: usize, sent_ns: u64) {
         self.promised = self.promised.max(offset);
         self.promised_ns = self.promised_ns.max(sent_ns);
+    }
+
+    /// Whether the upload had certainly expired before a client acts now.
+    fn has_expired(&self, socket: &ClientSocket<'_>) -> bool {
+        let is_exact = !self.disk_may_fail && socket.inner.clock_offset_ns == 0;
+        let idle_ns = |at_ns| socket.now_ns().saturating_sub(at_ns);
+        self.touched_ns.is_some_and(|at_ns| is_exact && idle_ns(at_ns) > self.age_ns + EXPIRY_MARGIN_NS)
     }
 
     /// The server has created this upload resource.
@@ -171,6 +184,8 @@ pub(crate) struct Resuming {
     listener: usize,
     sent: Sent,
     sent_ns: u64,
+    /// Whether the upload had expired when this connection was made.
+    has_expired: bool,
     /// The upload resource that it was sent to.
     resource: Option<String>,
     /// The highest offset that the server had sent before. The response on another connection may overtake this one.
@@ -199,6 +214,7 @@ impl Resuming {
             listener,
             sent: Sent::Nothing,
             sent_ns: 0,
+            has_expired: false,
             resource: None,
             promised: 0,
             pieces: VecDeque::new(),
@@ -241,7 +257,9 @@ impl Resuming {
         let is_patient = plan.requests > REQUESTS_MAX / 2;
         let mut random = socket.random().fork();
         let (bytes, sent) = match (&plan.resource, self.offset) {
-            _ if plan.is_stored => (request("GET", &plan.target, &[], b""), Sent::Get),
+            _ if plan.is_stored => {
+                (request("GET", &plan.target, &["Want-Repr-Digest: sha-256=5".to_owned()], b""), Sent::Get)
+            }
             (Some(resource), _) if plan.cancels && plan.requests > 3 => {
                 (request("DELETE", resource, &[], b""), Sent::Delete)
             }
@@ -376,7 +394,7 @@ impl Resuming {
         }
         drop(plan);
         // Longer pauses let an upload expire.
-        let in_ns = one_of(socket.random(), &[0, 100 * MILLISECOND, SECOND, 5 * SECOND, 25 * SECOND]);
+        let in_ns = one_of(socket.random(), &[0, 0, 100 * MILLISECOND, SECOND, 5 * SECOND, 25 * SECOND, 40 * SECOND]);
         self.add_connection(socket, in_ns);
     }
 
@@ -403,6 +421,7 @@ impl Resuming {
                     return false;
                 }
                 if response.status >= 200 {
+                    self.has_expired = false;
                     self.sent = Sent::Nothing;
                     let unsent = self.pieces.len();
                     self.pieces.clear();
@@ -469,7 +488,9 @@ impl Resuming {
             self.offset = None;
             return Ok(());
         }
-        if matches!(response.status, 408 | 503) && socket.inner.signal_ns.is_some() {
+        // A client that sends slowly gives the server's own slowness the rest of its time.
+        let may_be_late = response.status == 408 && plan.touched_ns.is_none();
+        if may_be_late || matches!(response.status, 408 | 503) && socket.inner.signal_ns.is_some() {
             return Ok(());
         }
         let complete = response.field("upload-complete");
@@ -477,16 +498,24 @@ impl Resuming {
         (self.offset, self.is_complete) = (None, false);
         let creates = matches!(sent, Sent::Part { creates: true, .. });
         let may_end = sent != Sent::Head && complete == Some("?1");
-        if !creates && !plan.is_stored && plan.resource != self.resource && !may_end {
+        if !creates && sent != Sent::Get && plan.resource != self.resource && !may_end {
             // Another connection has begun the upload again.
             return Ok(());
         }
         match (sent, response.status) {
             (Sent::Get, 200) => {
                 plan.is_done = true;
-                if response.content != plan.content[..] { Err("another content".to_owned()) } else { Ok(()) }
+                let has_other_digest = response.field("repr-digest").is_some_and(|found| found != plan.digest());
+                match response.content == plan.content[..] {
+                    true if has_other_digest => Err("another digest".to_owned()),
+                    true => Ok(()),
+                    false => Err("another content".to_owned()),
+                }
             }
             (Sent::Head, 204) => {
+                if std::mem::take(&mut self.has_expired) && socket.inner.clock_offset_ns == 0 {
+                    return Err("an upload that has expired is found".to_owned());
+                }
                 let offset = offset.ok_or("no offset")?;
                 self.check_offset(plan, offset)?;
                 if socket.inner.crashed_ns.is_some_and(|crashed_ns| plan.promised_ns < crashed_ns && offset > 0) {
@@ -521,6 +550,12 @@ impl Resuming {
                 plan.forget();
                 Ok(())
             }
+            (Sent::Part { creates: false, .. }, 400)
+                if plan.may_be_published && response.content.windows(16).any(|word| word == b"completed-upload") =>
+            {
+                socket.inner.coverage.count("upload", "completed on another connection");
+                Ok(())
+            }
             (Sent::Part { digest_is_wrong: true, offset: before, .. }, 400) => {
                 socket.inner.coverage.count("upload", "Content-Digest differs");
                 if complete != Some("?0") || offset != Some(before) {
@@ -535,12 +570,6 @@ impl Resuming {
             (Sent::Part { complete: true, .. }, 400) if is_wrong => {
                 socket.inner.coverage.count("upload", "Repr-Digest differs");
                 plan.is_done = true;
-                Ok(())
-            }
-            (Sent::Part { creates: false, .. }, 400)
-                if plan.may_be_published && response.content.windows(16).any(|word| word == b"completed-upload") =>
-            {
-                socket.inner.coverage.count("upload", "completed on another connection");
                 Ok(())
             }
             // Another request of this upload may be on its way on an older connection.
@@ -585,8 +614,8 @@ impl Resuming {
                 let right = plan.digest();
                 match response.field("repr-digest") {
                     Some(found) if found != right => return Err("another digest".to_owned()),
-                    // After a restart between the publication and its record the digest is not known.
-                    None if plan.wants_digest && socket.inner.crashed_ns.is_none() => {
+                    // It is not known if the server stopped, or the disk failed, between the publication and its record.
+                    None if plan.wants_digest && !plan.disk_may_fail && socket.inner.crashed_ns.is_none() => {
                         return Err("no digest".to_owned());
                     }
                     _ => {}
@@ -642,6 +671,12 @@ impl Client for Resuming {
     fn act(&mut self, socket: &mut ClientSocket<'_>) {
         if self.is_done {
             return;
+        }
+        let now_ns = socket.now_ns();
+        {
+            let mut plan = self.plan.borrow_mut();
+            self.has_expired |= plan.has_expired(socket);
+            plan.touched_ns = plan.touched_ns.map(|_| now_ns);
         }
         if let Some((at_ns, resets)) = self.cut
             && socket.now_ns() >= at_ns
