@@ -14,6 +14,7 @@ use rustix::io::Errno;
 use super::file_system::{FileSystem, Symlinks};
 use super::retry::{next_entry, retry_on_intr};
 use super::temporary_file::{as_temporary_name, is_partial_name, remove_if_abandoned};
+use super::upload::CANNOT_FLUSH;
 use super::{Metadata, RelativePath};
 
 /// The most entries that a slice reads, and the most temporary files that it tries to remove. Either takes about a
@@ -168,6 +169,9 @@ impl<F: FileSystem> Scan<F> {
                     continue;
                 }
             }
+            if tried == 0 {
+                flush_before_removal(file_system, &self.directory)?;
+            }
             // A file that cannot be opened or locked is skipped: another server is using it, or it is not an upload.
             if remove_if_abandoned(file_system, &self.directory, &name) == Ok(true) {
                 self.removed += 1;
@@ -178,6 +182,16 @@ impl<F: FileSystem> Scan<F> {
             }
         }
         Ok(false)
+    }
+}
+
+/// Brings the directory to the disk. A file may be the old version that a durable upload has replaced just before its
+/// server was killed. Without a journal, the name on the disk may still lead to that version: removing it would then lose
+/// a file that was acknowledged, if the power fails.
+fn flush_before_removal<F: FileSystem>(file_system: &F, directory: &F::File) -> Result<(), Errno> {
+    match retry_on_intr(|| file_system.sync(directory)) {
+        Err(errno) if CANNOT_FLUSH.contains(&errno) => Ok(()),
+        flushed => flushed,
     }
 }
 

@@ -16,7 +16,7 @@ use super::{FileSystem, Metadata, Native, RelativePath, StorageError};
 const ATTEMPTS_MAX: u32 = 16;
 
 /// The errors with which a file system says that it cannot flush directories. For a file they are errors.
-const CANNOT_FLUSH: [Errno; 4] = [Errno::INVAL, Errno::NOTSUP, Errno::OPNOTSUPP, Errno::NOSYS];
+pub(super) const CANNOT_FLUSH: [Errno; 4] = [Errno::INVAL, Errno::NOTSUP, Errno::OPNOTSUPP, Errno::NOSYS];
 
 /// What an upload does to an existing file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

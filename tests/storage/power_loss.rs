@@ -2,6 +2,7 @@
 
 use crate::disk::{Event, Loss};
 use crate::operations::{OPERATIONS, SYSTEMS, Trial};
+use spindle::storage::UploadMode;
 
 /// The most states after one power failure. The operations are short enough to have fewer.
 const STATES_MAX: usize = 20_000;
@@ -92,6 +93,24 @@ fn durable_uploads_survive_a_power_failure_if_nothing_is_ordered() {
 #[test]
 fn without_flushes_no_upload_is_torn_if_changes_are_ordered() {
     test_power_failures(Loss::Ordered, false);
+}
+
+/// The old version of a replaced file may have only its temporary name when the server is killed, while the name on the
+/// disk still leads to it.
+#[test]
+fn a_cleanup_after_a_kill_removes_nothing_that_a_power_failure_may_need() {
+    let mut states = 0;
+    each_trial(Loss::Unordered, true, |trial| {
+        states += fail_at_each_call(trial, |trial, disk, acknowledged, context| {
+            let restarted = disk.after_kill();
+            let directory = Trial::open(&restarted).unwrap();
+            let other = crate::operations::path(&format!("{}/other", trial.directory));
+            drop(directory.begin_upload(&other, UploadMode::Replace, None, true).unwrap());
+            drop(directory);
+            check_each_state(trial, &restarted, acknowledged, context)
+        });
+    });
+    assert!(states > 500, "{states}");
 }
 
 #[test]
