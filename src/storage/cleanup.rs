@@ -87,6 +87,18 @@ impl<F: FileSystem> Cleanup<F> {
         }
     }
 
+    /// Has `directory` scanned again after a while: a resumable upload has begun there, and may expire.
+    pub(super) fn expect_partial(&self, file_system: &F, directory: &F::File, expiry: Expiry) {
+        let Ok(metadata) = retry_on_intr(|| file_system.stat(directory)) else {
+            // Scanning all directories again costs little.
+            return self.clean.borrow_mut().clear();
+        };
+        match &mut *self.scan.borrow_mut() {
+            Some(scan) if scan.id == metadata.file_id() => scan.has_partial = true,
+            _ => self.remember(metadata.file_id(), Some(expiry.unix_ns)),
+        }
+    }
+
     fn start_scan(
         &self,
         file_system: &F,

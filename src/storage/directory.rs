@@ -424,6 +424,11 @@ impl<F: FileSystem> Root<F> {
         self.cleanup.run_slice(&self.file_system, parent, path, self.expiry());
     }
 
+    /// Has the cleanup look at `parent` again, in which a resumable upload has begun.
+    pub(super) fn expect_partial_upload(&self, parent: &F::File) {
+        self.cleanup.expect_partial(&self.file_system, parent, self.expiry());
+    }
+
     pub(super) fn unnamed_files(&self) -> bool {
         self.unnamed_files
     }

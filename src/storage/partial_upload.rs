@@ -136,6 +136,7 @@ impl<F: FileSystem> PartialUpload<F> {
         temporary.leak();
         upload.keep_on_drop(true);
         state.root.count_partial_upload(&content_name);
+        state.root.expect_partial_upload(&state.parent);
         Ok(PartialUpload { upload, state, creation, saved: first, is_removed: false })
     }
 

@@ -174,6 +174,25 @@ fn a_cleanup_does_not_remove_an_upload_before_it_expires() {
     }
 }
 
+/// The directory was clean when the upload began in it.
+#[test]
+fn a_cleanup_removes_an_upload_that_has_expired_in_the_same_run() {
+    const DAY_NS: u64 = 86_400_000_000_000;
+    let now_ns = std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
+    for open in OPENERS {
+        let root = tempfile::tempdir().unwrap();
+        let directory = open(root.path());
+        directory.set_partial_upload_age_max(DAY_NS);
+        directory.set_time(now_ns);
+        drop(begin_partial(&directory, "name"));
+        for (age_ns, left) in [(DAY_NS / 2, 2), (2 * DAY_NS, 0)] {
+            directory.set_time(now_ns + age_ns);
+            put(&directory, "other", UploadMode::Replace, b"").unwrap();
+            assert_eq!(names(root.path()).len(), left + 1);
+        }
+    }
+}
+
 #[test]
 fn uploads_that_have_expired_are_not_counted() {
     let root = tempfile::tempdir().unwrap();
