@@ -330,6 +330,7 @@ fn the_queue_can_be_used_with_the_keyboard() {
     tab.limit_upload_rate(-1);
     tab.press("Enter");
     wait_for_states(&mut tab, &["skipped", "stored"]);
+    tab.wait_until("document.getElementById('upload-status').textContent === '1 file stored, 1 skipped'");
     tab.assert_no_script_errors();
 }
 

@@ -17,6 +17,7 @@
   let renderTimer = 0;
   let hiddenNames = 0;
   let wasActive = false;
+  let endedBefore = 0;
 
   const queue = new Queue({
     base: location.pathname,
@@ -213,9 +214,12 @@
     find("upload-cancel").hidden = !isActive && totals.paused === 0;
     find("upload-clear").hidden = isActive || totals.paused > 0 || totals.files === 0;
     document.title = isActive ? `${Math.floor(share * 100)} % – ${title}` : title;
-    if (wasActive && !isActive) announce(summaryText(totals));
+    // An upload may begin and end between two renderings.
+    const ended = totals.stored + totals.skipped + totals.failed;
+    if (!isActive && (wasActive || ended > endedBefore)) announce(summaryText(totals));
     else if (totals.waiting > 0 && totals.waiting === totals.active) announce("The connection is lost. Trying again.");
     wasActive = isActive;
+    endedBefore = ended;
   };
 
   const renderNotes = () => {

@@ -39,7 +39,7 @@ pub(super) const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; \
      'sha256-rp09uzl2jii2Tgx9gVgFeDTAVZ7QvDkVmFDakmAj1zk=' \
      'sha256-AuIqm6oLejzWE63iPyUw4Wmsn2Ky1/4HEWZ1C1we1OA=' \
      'sha256-p+1l2OcITTzbk9qRowWLe+DU0PiIhARxxKnvaedsMIc=' \
-     'sha256-ngFwNia5u3AEIoECYweg2LsQ2PR7DVn18a7zAuPrqQc='; \
+     'sha256-ZAv4TOCGtTvNGY6xPOwMKlcxLz5CbRz3OGKLLjZZImU='; \
      style-src 'sha256-K2MnuT5AO1QeUNfCMW0KIauI9VffsdMiuGC/jFj5GRA=' \
      'sha256-1glUdELXMqnhIj5ixbzTI0WERdYww5/Ng0F241R3ocI='; \
      img-src data:; connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; \
