@@ -12,7 +12,8 @@
 //!    directory of its target, and becomes visible in one step. Where there are no unnamed files, it goes to a
 //!    temporary file, whose name is `.spindle-` and sixteen hex digits. Dropping an [`Upload`] removes that file. A
 //!    resumable upload ([`PartialUpload`]) has two temporary files, for its content and its state, whose names begin
-//!    with `.spindle=`. They stay when it is dropped, so that it can be continued.
+//!    with `.spindle=`. They stay when it is dropped, so that it can be continued. If an upload may create the directory
+//!    of its target, its content is in the nearest directory above until it is published.
 //! 4. **A temporary file is locked while it is in use.** One without a lock was left by a crash, belongs to a resumable
 //!    upload, or is the old version of a file that a durable upload is just replacing. The server removes such files
 //!    from each directory to which it writes, unless it may not read that directory; those of a resumable upload only

@@ -7,8 +7,9 @@
 
 use flate2::Crc;
 
-/// The longest note of a record, in bytes. A record with a greater length is damaged.
-pub(super) const NOTE_BYTES_MAX: usize = 16 * 1024;
+/// The longest note of a record, in bytes: more than a path and the field section of a request have together. A record with
+/// a greater length is damaged.
+pub(super) const NOTE_BYTES_MAX: usize = 64 * 1024;
 
 const HEADER_BYTES: usize = 8;
 const FIXED_BYTES: usize = 41;

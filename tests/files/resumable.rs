@@ -226,6 +226,15 @@ fn lengths_that_contradict_each_other_are_refused() {
 }
 
 #[test]
+fn long_preconditions_are_saved_with_the_upload() {
+    let server = Server::with_directory();
+    let mut client = server.connect();
+    let tags = format!("If-None-Match: {}", vec!["\"0123456789abcdef\""; 1000].join(","));
+    let location = create(&mut client, "/files/file", &[&tags], b"content");
+    assert_eq!(append(&mut client, &location, 7, true, b"").status, 201);
+}
+
+#[test]
 fn a_cancelled_upload_is_removed() {
     let server = Server::with_directory();
     let mut client = server.connect();
