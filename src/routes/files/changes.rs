@@ -1,6 +1,7 @@
 //! DELETE, MKCOL (RFC 4918 §9.3) and MOVE (§9.9) of files and directories.
 
-use super::upload::{self, error_response, precondition_failed};
+use super::conditions::hold;
+use super::upload::{error_response, precondition_failed};
 use super::{FileRoutes, INVALID_NAME, UploadPolicy, path_of};
 use crate::routes::{RouteReply, error_reply, method_not_allowed, not_found};
 use crate::semantics::Now;
@@ -155,7 +156,7 @@ impl<'d, F: FileSystem> Change<'_, 'd, F> {
             Some(seen) if seen.kind == FileKind::Directory => {
                 preconditions.evaluate(Some(Validators::default())) == Verdict::Proceed
             }
-            seen => upload::hold(preconditions, seen, &self.files.own_uploads.borrow(), self.now),
+            seen => hold(preconditions, seen, &self.files.own_uploads.borrow(), self.now),
         }
     }
 

@@ -1,6 +1,7 @@
 //! `/files/{path}`: reads and writes the files below the served directory. A shared folder uses the same code.
 
 mod changes;
+mod conditions;
 mod download;
 mod form_files;
 mod multipart;
@@ -23,6 +24,7 @@ use self::resumable::Resumable;
 pub(super) use self::resumable::ResumableSink;
 pub(super) use self::upload::{FileUpload, Refusal, check_coding};
 use self::validators::{FileVersion, OwnUploads};
+pub(super) use self::verification::announces_digest;
 use super::{FileContent, Offer, RouteReply, Routes, error_reply, internal_error, without_prefix};
 use crate::semantics::Now;
 use crate::semantics::method::Method;

@@ -4,13 +4,14 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use super::conditions::UploadConditions;
 use super::resumable;
 use super::validators::{FileVersion, OwnUploads};
 use super::verification::Verification;
-use super::{BUSY, FORM_DATA, FileRoutes, INVALID_NAME, UploadPolicy};
+use super::{BUSY, FORM_DATA, FileRoutes, INVALID_NAME};
 use crate::routes::{FileContent, FileSink, PRECONDITION_FAILED, RouteReply};
 use crate::semantics::Now;
-use crate::semantics::conditional::{Preconditions, Validators, Verdict};
+use crate::semantics::conditional::Preconditions;
 use crate::semantics::fields::{FieldName, Fields};
 use crate::semantics::method::Method;
 use crate::semantics::request::Request;
@@ -18,7 +19,7 @@ use crate::semantics::response::{RareFields, Response};
 use crate::semantics::resumable_upload::UploadFields;
 use crate::semantics::service::Reply;
 use crate::semantics::status::Status;
-use crate::storage::{FileSystem, Metadata, RelativePath, StorageError, Upload, UploadMode};
+use crate::storage::{FileSystem, RelativePath, StorageError, Upload};
 
 type UploadResponse<F> = Response<'static, FileContent<F>>;
 
@@ -26,9 +27,7 @@ type UploadResponse<F> = Response<'static, FileContent<F>>;
 pub(in crate::routes) struct FileUpload<F: FileSystem> {
     upload: Upload<F>,
     method: Method,
-    preconditions: Option<Preconditions>,
-    /// Whether the server never replaces a file. An existing file is then a conflict, whatever the preconditions are.
-    only_creates: bool,
+    conditions: UploadConditions,
     bytes_max: Option<u64>,
     /// `None` if the client neither states nor wants a digest. Boxed, since few do.
     verification: Option<Box<Verification>>,
@@ -68,24 +67,18 @@ fn begin<F: FileSystem>(
 ) -> Result<FileSink<F>, Box<UploadResponse<F>>> {
     check_content(request, files.uploads.bytes_max)?;
     let verification = Verification::of(request).map_err(bad_request)?;
-    let preconditions = Preconditions::of(request, now);
-    let only_creates = files.uploads.policy == UploadPolicy::Create;
-    let must_be_absent = must_be_absent(preconditions.as_ref(), only_creates);
-    let mode = if only_creates || must_be_absent { UploadMode::CreateOnly } else { UploadMode::Replace };
+    let conditions = UploadConditions::new(files.uploads.policy, Preconditions::of(request, now));
     let upload = files
         .directory
-        .begin_upload(path, mode, request.content_bytes, files.uploads.durable)
-        .map_err(|error| Box::new(error_response(&error, must_be_absent)))?;
-    if let Some(preconditions) = &preconditions
-        && !hold(preconditions, upload.existing(), &files.own_uploads.borrow(), now)
-    {
+        .begin_upload(path, conditions.mode(), request.content_bytes, files.uploads.durable)
+        .map_err(|error| Box::new(error_response(&error, conditions.must_be_absent())))?;
+    if !conditions.hold(upload.existing(), &files.own_uploads.borrow(), now) {
         return Err(Box::new(precondition_failed()));
     }
     Ok(FileSink::file(FileUpload {
         upload,
         method: request.method,
-        preconditions,
-        only_creates,
+        conditions,
         bytes_max: files.uploads.bytes_max,
         verification,
         own_uploads: Rc::clone(&files.own_uploads),
@@ -129,23 +122,6 @@ pub(super) fn check_content<F: FileSystem>(
     }
 }
 
-/// Whether the client demands that nothing is replaced, and the upload policy does not demand that already.
-pub(super) fn must_be_absent(preconditions: Option<&Preconditions>, only_creates: bool) -> bool {
-    !only_creates && preconditions.is_some_and(Preconditions::demand_absence)
-}
-
-/// Whether the preconditions hold for the existing file.
-pub(super) fn hold(
-    preconditions: &Preconditions,
-    existing: Option<&Metadata>,
-    own_uploads: &OwnUploads,
-    now: &Now,
-) -> bool {
-    let version = existing.map(|metadata| FileVersion::of(metadata, own_uploads, now));
-    let validators: Option<Validators<'_>> = version.as_ref().map(FileVersion::validators);
-    preconditions.evaluate(validators) == Verdict::Proceed
-}
-
 impl<F: FileSystem> FileUpload<F> {
     pub(in crate::routes) fn write(&mut self, content: &[u8]) -> Result<(), Box<UploadResponse<F>>> {
         let FileUpload { upload, bytes_max, verification, .. } = self;
@@ -170,7 +146,7 @@ impl<F: FileSystem> FileUpload<F> {
     }
 
     pub(in crate::routes) fn finish(self, now: &Now) -> UploadResponse<F> {
-        let FileUpload { mut upload, method, preconditions, only_creates, own_uploads, verification, .. } = self;
+        let FileUpload { mut upload, method, conditions, own_uploads, verification, .. } = self;
         let verified = match verification.map(|verification| verification.verify()).transpose() {
             Ok(verified) => verified,
             Err(reason) => return Response::with_reason(Status::BadRequest, reason),
@@ -178,18 +154,10 @@ impl<F: FileSystem> FileUpload<F> {
         if let Some(verified) = &verified {
             upload.annotate(verified.digests.to_text().into_bytes());
         }
-        let must_be_absent = must_be_absent(preconditions.as_ref(), only_creates);
-        let published = upload.commit(now.unix_ns, |existing| {
-            // A conflict takes precedence over the preconditions, as in `begin`. After `true` the commit reports it.
-            let is_conflict = only_creates && existing.is_some();
-            is_conflict
-                || preconditions
-                    .as_ref()
-                    .is_none_or(|preconditions| hold(preconditions, existing, &own_uploads.borrow(), now))
-        });
+        let published = upload.commit(now.unix_ns, |existing| conditions.hold(existing, &own_uploads.borrow(), now));
         let published = match published {
             Ok(published) => published,
-            Err(error) => return error_response(&error, must_be_absent),
+            Err(error) => return error_response(&error, conditions.must_be_absent()),
         };
         own_uploads.borrow_mut().remember(&published);
         let version = FileVersion::of(&published.metadata, &own_uploads.borrow(), now);

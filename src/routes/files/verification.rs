@@ -13,12 +13,28 @@ const REPR_DIGEST_INVALID: &str = "The Repr-Digest field is malformed.";
 pub(super) const CONTENT_DIFFERS: &str = "The content does not match the digest in the Content-Digest field.";
 pub(super) const REPRESENTATION_DIFFERS: &str = "The content does not match the digest in the Repr-Digest field.";
 
+/// The digests that the head of `request` states: those of its content, and those of the complete representation.
+///
+/// # Errors
+/// One of the fields is malformed: the reason for a 400.
+pub(super) fn stated_digests(request: &Request<'_>) -> Result<(Digests, Digests), &'static str> {
+    let content = Digests::of(&request.fields, FieldName::ContentDigest).map_err(|_| CONTENT_DIGEST_INVALID)?;
+    let representation = Digests::of(&request.fields, FieldName::ReprDigest).map_err(|_| REPR_DIGEST_INVALID)?;
+    Ok((content, representation))
+}
+
+/// Whether the client announces a digest in the trailer section, as it must if it generates the content while it sends it.
+pub(in crate::routes) fn announces_digest(fields: &Fields<'_>) -> bool {
+    let is_digest =
+        |name: &[u8]| matches!(FieldName::from_bytes(name), FieldName::ContentDigest | FieldName::ReprDigest);
+    fields.list(FieldName::Trailer).any(is_digest)
+}
+
 /// Computes the digests of an upload while it arrives, and compares them at the end.
-#[derive(Clone)]
 pub(super) struct Verification {
-    pub(super) content: Digests,
-    pub(super) representation: Digests,
-    pub(super) wanted: Option<Algorithm>,
+    content: Digests,
+    representation: Digests,
+    wanted: Option<Algorithm>,
     /// Whether the client has announced a digest in the trailer section. It may use any algorithm, so all are computed.
     wants_trailers: bool,
     /// The reason of a 400, if a digest in the trailer section is malformed or contradicts one in the head.
@@ -34,13 +50,9 @@ impl Verification {
     /// A field that states digests is malformed: the reason for a 400. A malformed Want-Repr-Digest is ignored, because
     /// it is only a preference.
     pub(super) fn of(request: &Request<'_>) -> Result<Option<Box<Verification>>, &'static str> {
-        let content = Digests::of(&request.fields, FieldName::ContentDigest).map_err(|_| CONTENT_DIGEST_INVALID)?;
-        let representation = Digests::of(&request.fields, FieldName::ReprDigest).map_err(|_| REPR_DIGEST_INVALID)?;
+        let (content, representation) = stated_digests(request)?;
         let wanted = wanted(&request.fields);
-        // A client that generates its content while it sends it can only send the digest after the content.
-        let is_digest =
-            |name: &[u8]| matches!(FieldName::from_bytes(name), FieldName::ContentDigest | FieldName::ReprDigest);
-        let wants_trailers = request.content_bytes.is_none() && request.fields.list(FieldName::Trailer).any(is_digest);
+        let wants_trailers = request.content_bytes.is_none() && announces_digest(&request.fields);
         if content.is_empty() && representation.is_empty() && wanted.is_none() && !wants_trailers {
             return Ok(None);
         }

@@ -29,6 +29,8 @@ pub(super) use self::creation::begin;
 pub(in crate::routes) use self::resource::{OFFER, respond};
 pub(in crate::routes) use self::sink::ResumableSink;
 use super::path_of;
+use super::upload::content_too_large;
+use crate::routes::FileContent;
 use crate::semantics::digest::Hasher;
 use crate::semantics::response::{Body, Response, UploadStatus};
 use crate::semantics::resumable_upload::UploadLimits;
@@ -152,6 +154,12 @@ pub(in crate::routes) fn limits_of(uploads: &super::UploadSettings) -> UploadLim
 /// The limits as the value of the Upload-Limit field.
 fn limits(uploads: &super::UploadSettings) -> String {
     limits_of(uploads).field_value()
+}
+
+/// The response to an upload that is longer than the server accepts.
+fn too_large<F: FileSystem>(uploads: &super::UploadSettings) -> Response<'static, FileContent<F>> {
+    let status = UploadStatus { limit: Some(limits(uploads)), ..UploadStatus::default() };
+    with_status(content_too_large(), status)
 }
 
 /// Adds the fields that describe the upload.

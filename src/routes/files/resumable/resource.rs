@@ -2,14 +2,13 @@
 
 use super::end::End;
 use super::sink::{Creation, Origin, Part, ResumableSink};
-use super::{Progress, Receiving, inconsistent_length, limits, named_by, problem, with_status};
+use super::{Progress, Receiving, inconsistent_length, limits, named_by, problem, too_large, with_status};
 use crate::routes::files::download::read_error_reply;
-use crate::routes::files::upload::{bad_request, content_too_large, status_of};
+use crate::routes::files::upload::{bad_request, status_of};
+use crate::routes::files::verification::stated_digests;
 use crate::routes::files::{FileRoutes, UploadPolicy};
 use crate::routes::{FileContent, FileSink, Offer, RouteReply, not_found};
 use crate::semantics::Now;
-use crate::semantics::digest::Digests;
-use crate::semantics::fields::FieldName;
 use crate::semantics::method::Method;
 use crate::semantics::request::Request;
 use crate::semantics::response::{Response, UploadStatus};
@@ -46,7 +45,19 @@ pub(in crate::routes) fn respond<'r, F: FileSystem>(
     reply.unwrap_or_else(|refusal| Reply::Respond(*refusal))
 }
 
-/// Finds the upload. If another request is receiving it, this one takes it over.
+/// Finds the upload on the disk. If another request is receiving it, this one takes it over.
+fn take<F: FileSystem>(
+    files: &FileRoutes<F>,
+    request: &Request<'_>,
+    id: UploadId,
+    path: &RelativePath,
+) -> Result<FoundUpload<F>, Refusal<F>> {
+    let taken = files.resumable.borrow_mut().take_over(id);
+    let found = taken.and_then(|()| files.directory.find_partial_upload(id, path, files.uploads.durable));
+    found.map_err(|error| refuse(request, &error))
+}
+
+/// Takes the upload, and reads what is saved with it.
 fn find<F: FileSystem>(
     files: &FileRoutes<F>,
     request: &Request<'_>,
@@ -54,11 +65,9 @@ fn find<F: FileSystem>(
     path: &RelativePath,
     now: &Now,
 ) -> Result<Found<F>, Refusal<F>> {
-    let taken = files.resumable.borrow_mut().take_over(id);
-    let found = taken.and_then(|()| files.directory.find_partial_upload(id, path, files.uploads.durable));
-    match found.map_err(|error| refuse(request, &error))? {
+    match take(files, request, id, path)? {
         FoundUpload::Partial(upload) => {
-            let creation = Creation::from_bytes(upload.creation(), now);
+            let creation = Creation::from_bytes(upload.creation(), files.uploads.policy, now);
             let progress = match upload.note() {
                 b"" => creation.as_ref().map(Creation::first_progress),
                 note => Progress::from_bytes(note),
@@ -77,7 +86,7 @@ fn find<F: FileSystem>(
         FoundUpload::Ended { creation, bytes, note, metadata } => {
             let end = match (note, metadata) {
                 (Some(note), _) => End::from_bytes(&note, now),
-                (None, Some(metadata)) => Creation::from_bytes(&creation, now).map(|creation| {
+                (None, Some(metadata)) => Creation::from_bytes(&creation, files.uploads.policy, now).map(|creation| {
                     let status = status_of(creation.method(), true);
                     End::stored(status, &metadata, None, &files.own_uploads, now)
                 }),
@@ -133,8 +142,7 @@ fn append<'r, F: FileSystem>(
     let (Some(complete), Some(offset)) = (complete, offset) else {
         return Err(bad_request("A request that appends to an upload must have Upload-Complete and Upload-Offset."));
     };
-    let content_digest = Digests::of(&request.fields, FieldName::ContentDigest);
-    let content_digest = content_digest.map_err(|_| bad_request("The Content-Digest field is malformed."))?;
+    let (content_digest, _) = stated_digests(request).map_err(bad_request)?;
     let (creation, mut receiving) = match find(files, request, id, path, now)? {
         Found::Partial(found) => *found,
         // The client has not received the final response, and requests it again.
@@ -150,8 +158,7 @@ fn append<'r, F: FileSystem>(
     }
     let end = request.content_bytes.map(|bytes| offset.saturating_add(bytes));
     if end.zip(files.uploads.bytes_max).is_some_and(|(end, bytes_max)| end > bytes_max) {
-        let status = UploadStatus { limit: Some(limits(&files.uploads)), ..UploadStatus::default() };
-        return Err(Box::new(with_status(content_too_large(), status)));
+        return Err(Box::new(too_large(&files.uploads)));
     }
     for stated in [length, end.filter(|_| complete)].into_iter().flatten() {
         if *receiving.progress.length.get_or_insert(stated) != stated {
@@ -171,9 +178,7 @@ fn cancel<F: FileSystem>(
     id: UploadId,
     path: &RelativePath,
 ) -> Result<Response<'static, FileContent<F>>, Refusal<F>> {
-    let taken = files.resumable.borrow_mut().take_over(id);
-    let found = taken.and_then(|()| files.directory.find_partial_upload(id, path, files.uploads.durable));
-    match found.map_err(|error| refuse(request, &error))? {
+    match take(files, request, id, path)? {
         FoundUpload::Partial(upload) => upload.discard(),
         FoundUpload::Ended { .. } => files.directory.forget_partial_upload(id, path),
     }

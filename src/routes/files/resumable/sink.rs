@@ -4,9 +4,10 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::end::End;
-use super::{Progress, Receiving, Shared, inconsistent_length, limits, with_status};
+use super::{Progress, Receiving, Shared, inconsistent_length, limits, too_large, with_status};
 use crate::routes::FileContent;
-use crate::routes::files::upload::{content_too_large, error_response, hold, must_be_absent};
+use crate::routes::files::conditions::UploadConditions;
+use crate::routes::files::upload::error_response;
 use crate::routes::files::validators::OwnUploads;
 use crate::routes::files::verification::{CONTENT_DIFFERS, REPRESENTATION_DIFFERS};
 use crate::routes::files::{FileRoutes, UploadPolicy, UploadSettings};
@@ -21,7 +22,7 @@ use crate::semantics::resumable_upload::understands_104;
 use crate::semantics::service::Interim;
 use crate::semantics::status::Status;
 use crate::semantics::stored_fields::StoredFields;
-use crate::storage::{FileSystem, UploadMode};
+use crate::storage::FileSystem;
 
 /// The interval between interim responses with the offset, in nanoseconds.
 const PROGRESS_NS: u64 = 1_000_000_000;
@@ -32,7 +33,7 @@ type Refusal<F> = Response<'static, FileContent<F>>;
 pub(super) struct Creation {
     method: Method,
     fields: StoredFields,
-    pub(super) preconditions: Option<Preconditions>,
+    pub(super) conditions: UploadConditions,
 }
 
 /// The fields that are saved. The preconditions are evaluated again, and the digest is that of the complete content.
@@ -46,9 +47,10 @@ const KEPT: [FieldName; 6] = [
 ];
 
 impl Creation {
-    pub(super) fn of(request: &Request<'_>, now: &Now) -> Creation {
+    pub(super) fn of(request: &Request<'_>, policy: UploadPolicy, now: &Now) -> Creation {
         let fields = StoredFields::copy_of(&request.fields, &KEPT);
-        Creation { method: request.method, fields, preconditions: Preconditions::of(request, now) }
+        let conditions = UploadConditions::new(policy, Preconditions::of(request, now));
+        Creation { method: request.method, fields, conditions }
     }
 
     /// The form in which this is saved with the upload.
@@ -57,7 +59,7 @@ impl Creation {
     }
 
     /// Reads the saved form; `None` if it is damaged.
-    pub(super) fn from_bytes(bytes: &[u8], now: &Now) -> Option<Creation> {
+    pub(super) fn from_bytes(bytes: &[u8], policy: UploadPolicy, now: &Now) -> Option<Creation> {
         let end = memchr::memmem::find(bytes, b"\r\n")?;
         let method = Method::from_token(&bytes[..end]);
         let fields = StoredFields::parse(bytes.get(end + 2..)?)?;
@@ -68,8 +70,8 @@ impl Creation {
             fields: fields.fields(),
             content_bytes: None,
         };
-        let preconditions = Preconditions::of(&request, now);
-        Some(Creation { method, fields, preconditions })
+        let conditions = UploadConditions::new(policy, Preconditions::of(&request, now));
+        Some(Creation { method, fields, conditions })
     }
 
     pub(super) fn method(&self) -> Method {
@@ -181,12 +183,14 @@ impl<F: FileSystem> ResumableSink<F> {
         }
         if self.uploads.bytes_max.is_some_and(|bytes_max| bytes > bytes_max) {
             discard(&mut shared);
-            let status = UploadStatus { limit: Some(limits(&self.uploads)), ..UploadStatus::default() };
-            return Err(Box::new(with_status(content_too_large(), status)));
+            return Err(Box::new(too_large(&self.uploads)));
         }
         if let Err(error) = receiving.upload.write(content) {
-            // The client can continue from the saved offset when the disk has space again.
-            *shared = None;
+            // The client can continue when the disk has space again: from here, or if not even that can be saved, from
+            // the last offset that was.
+            if let Some(mut receiving) = shared.take() {
+                let _ = receiving.save();
+            }
             return Err(Box::new(error_response(&error, false)));
         }
         receiving.progress.hasher.update(content);
@@ -282,23 +286,24 @@ impl<F: FileSystem> ResumableSink<F> {
                 UploadStatus { complete: Some(true), ..UploadStatus::default() },
             );
         }
-        let only_creates = self.uploads.policy == UploadPolicy::Create;
-        let preconditions = self.creation.preconditions.as_ref();
-        let must_be_absent = must_be_absent(preconditions, only_creates);
-        let mode = if only_creates || must_be_absent { UploadMode::CreateOnly } else { UploadMode::Replace };
+        let conditions = &self.creation.conditions;
         let annotation = (!digests.is_empty()).then(|| digests.to_text().into_bytes());
-        let committed = upload.commit(mode, now.unix_ns, &progress.to_bytes(), annotation, |existing| {
-            let is_conflict = only_creates && existing.is_some();
-            is_conflict
-                || preconditions
-                    .is_none_or(|preconditions| hold(preconditions, existing, &self.own_uploads.borrow(), now))
+        let committed = upload.commit(conditions.mode(), now.unix_ns, &progress.to_bytes(), annotation, |existing| {
+            conditions.hold(existing, &self.own_uploads.borrow(), now)
         });
         let (published, ended) = match committed {
             Ok(committed) => committed,
-            Err(error) => return error_response(&error, must_be_absent),
+            Err(error) => return error_response(&error, conditions.must_be_absent()),
         };
         let repr_digest = wanted(&self.creation.fields.fields()).and_then(|algorithm| digests.field_value(algorithm));
-        let end = End::of::<F>(published, self.creation.method, must_be_absent, repr_digest, &self.own_uploads, now);
+        let end = End::of::<F>(
+            published,
+            self.creation.method,
+            conditions.must_be_absent(),
+            repr_digest,
+            &self.own_uploads,
+            now,
+        );
         // If this fails, a client that does not receive the response cannot request it again. The file is stored
         // anyway.
         let _ = ended.save(&end.to_bytes());

@@ -87,10 +87,8 @@ pub(super) fn respond<'r, F: FileSystem>(
 
 /// Whether the client states a digest, or announces one in the trailer section.
 fn has_digest(request: &Request<'_>) -> bool {
-    let is_digest =
-        |name: &[u8]| matches!(FieldName::from_bytes(name), FieldName::ContentDigest | FieldName::ReprDigest);
     request.fields.contains_any([FieldName::ContentDigest, FieldName::ReprDigest])
-        || request.fields.list(FieldName::Trailer).any(is_digest)
+        || files::announces_digest(&request.fields)
 }
 
 /// In order of preference if the client likes several equally. A browser names HTML; curl accepts everything.
