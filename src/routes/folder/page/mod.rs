@@ -1,0 +1,295 @@
+//! The listing of a directory as an HTML page: a head, a row for each entry, and a foot.
+//!
+//! The page works without its scripts, which only add a filter, local times and keyboard shortcuts, and uploads with
+//! their progress. Styles and scripts are inline, and [`CONTENT_SECURITY_POLICY`] names them by their hashes. So a
+//! browser runs these scripts and no other ones. `'self'` would allow every script that somebody has uploaded.
+//!
+//! The names of files may have been chosen by an attacker. As text they are escaped, and characters that cannot be
+//! printed are replaced by visible ones. As links they are percent-encoded byte by byte.
+
+mod assets;
+mod columns;
+mod row;
+mod text;
+
+use std::io::Write as _;
+
+pub(super) use self::assets::CONTENT_SECURITY_POLICY;
+use self::assets::{SCRIPT, STYLE, UPLOAD_SCRIPTS, UPLOAD_SECTION, UPLOAD_STYLE};
+use self::columns::write_columns;
+pub(super) use self::row::write_row;
+pub(super) use self::text::{put, write_isolated_name};
+use self::text::{write_count, write_name};
+use super::form::UPLOAD_FORM;
+use super::query::{Order, Sort};
+
+/// The title of the shared folder's root. The name of its directory is not shown, because it is private.
+const ROOT: &str = "Shared folder";
+
+/// The values that the beginning of a page depends on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PageHead<'a> {
+    /// The directory's decoded path: `/` or `/a/b/`.
+    pub path: &'a [u8],
+    /// Whether files may be uploaded here.
+    pub may_upload: bool,
+    /// Whether an upload may replace an existing file.
+    pub may_replace: bool,
+    /// Whether names that begin with a dot may be uploaded.
+    pub takes_hidden: bool,
+    /// The longest upload, in bytes; `None` if only the disk sets a limit.
+    pub upload_bytes_max: Option<u64>,
+    /// The column by which the rows are sorted.
+    pub sort: Sort,
+    /// The direction of sorting.
+    pub order: Order,
+    /// Whether the rows are sorted at all: see [`listing`](super::listing).
+    pub is_sorted: bool,
+}
+
+/// Writes everything before the first entry.
+pub(super) fn write_head(out: &mut Vec<u8>, head: &PageHead<'_>) {
+    let mut segments: Vec<&[u8]> =
+        head.path.split(|byte| *byte == b'/').filter(|segment| !segment.is_empty()).collect();
+    let name = segments.pop();
+    write_document_head(out, name, head.may_upload);
+    write_breadcrumbs(out, name, &segments);
+    put(
+        out,
+        "<main>\n<div class=\"bar\"><input id=\"filter\" type=\"search\" aria-label=\"Filter by name\" \
+         aria-keyshortcuts=\"/\" placeholder=\"Filter\" autocomplete=\"off\" autocapitalize=\"off\" \
+         spellcheck=\"false\" maxlength=\"255\" hidden><p id=\"count\" role=\"status\"></p>\
+         <a class=\"button\" href=\"?archive=tar\" \
+         title=\"As a tar archive\">Download all</a></div>\n",
+    );
+    if head.may_upload {
+        write_upload_section(out, head);
+        put(out, UPLOAD_FORM);
+        write_upload_hint(out, head.may_replace);
+    }
+    if !head.is_sorted {
+        put(
+            out,
+            "<p class=\"note\">This list is not sorted: the folder has more than 10,000 entries, or other large listings \
+             are being sent.</p>\n",
+        );
+    }
+    put(out, "<table id=\"list\">\n<caption class=\"v\">Files and folders</caption>\n");
+    write_columns(out, head);
+    put(out, "<tbody>\n");
+    if name.is_some() {
+        put(
+            out,
+            "<tr id=\"up\"><th scope=\"row\"><a href=\"../\">Parent folder</a></th><td class=\"s\"></td>\
+             <td class=\"t\"></td><td class=\"g\"></td></tr>\n",
+        );
+    }
+}
+
+/// Writes the head of the document and the beginning of its body.
+pub(super) fn write_document_head(out: &mut Vec<u8>, name: Option<&[u8]>, may_upload: bool) {
+    put(
+        out,
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n<title>",
+    );
+    if let Some(name) = name {
+        write_name(out, name);
+        put(out, " \u{2013} ");
+    }
+    put(out, ROOT);
+    put(
+        out,
+        "</title>\n<link rel=\"icon\" href=\"data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' \
+         viewBox='0 0 20 20'%3E%3Cpath fill='%233b78c4' d='M1 5.5A2 2 0 0 1 3 3.5h4.5l2 2H17a2 2 0 0 1 2 \
+         2V15a2 2 0 0 1-2 2H3a2 2 0 0 1-2-2z'/%3E%3C/svg%3E\">\n<style>",
+    );
+    put(out, STYLE);
+    put(out, "</style>\n");
+    if may_upload {
+        put(out, "<style>");
+        put(out, UPLOAD_STYLE);
+        put(out, "</style>\n");
+    }
+    put(out, "</head>\n<body>\n");
+}
+
+/// Writes links to the folders above this one, and the name of this one. Links are relative, so a proxy can serve the
+/// folder at any path.
+pub(super) fn write_breadcrumbs(out: &mut Vec<u8>, name: Option<&[u8]>, above: &[&[u8]]) {
+    put(out, "<header>\n");
+    let Some(name) = name else {
+        put(out, "<h1>");
+        put(out, ROOT);
+        put(out, "</h1>\n</header>\n");
+        return;
+    };
+    put(out, "<nav aria-label=\"Folders above\"><ol>");
+    for depth in 0..=above.len() {
+        put(out, "<li><a href=\"");
+        for _ in depth..=above.len() {
+            put(out, "../");
+        }
+        put(out, "\">");
+        match depth.checked_sub(1).and_then(|at| above.get(at)) {
+            Some(segment) => write_isolated_name(out, segment),
+            None => put(out, ROOT),
+        }
+        put(out, "</a></li>");
+    }
+    put(out, "</ol></nav>\n<h1>");
+    write_isolated_name(out, name);
+    put(out, "</h1>\n</header>\n");
+}
+
+/// Writes the part that takes files. Its script shows it, and reads from its attributes what the server allows.
+fn write_upload_section(out: &mut Vec<u8>, head: &PageHead<'_>) {
+    put(out, "<section id=\"uploads\" aria-label=\"Upload\"");
+    if head.may_replace {
+        put(out, " data-may-replace");
+    }
+    if head.takes_hidden {
+        put(out, " data-takes-hidden");
+    }
+    if let Some(bytes_max) = head.upload_bytes_max {
+        let _ = write!(out, " data-bytes-max=\"{bytes_max}\"");
+    }
+    put(out, " hidden>\n");
+    put(out, UPLOAD_SECTION);
+}
+
+fn write_upload_hint(out: &mut Vec<u8>, may_replace: bool) {
+    put(
+        out,
+        "<p class=\"note\" id=\"upload-hint\">To upload from a terminal: <code>curl -T FILE <span id=\"address\">ADDRESS-OF-THIS-PAGE</span>\
+         </code>. ",
+    );
+    put(
+        out,
+        if may_replace {
+            "A file of the same name is replaced.</p>\n"
+        } else {
+            "Existing files are never replaced.</p>\n"
+        },
+    );
+}
+
+/// Writes everything after the last entry.
+pub(super) fn write_foot(out: &mut Vec<u8>, entries: u64, is_sorted: bool, may_upload: bool) {
+    if entries == 0 {
+        put(out, "<tr id=\"empty\"><td colspan=\"4\">This folder is empty.</td></tr>\n");
+    }
+    put(out, "</tbody>\n</table>\n</main>\n<footer><p>");
+    write_count(out, entries);
+    put(out, if entries == 1 { " entry" } else { " entries" });
+    put(out, if is_sorted { "" } else { ", not sorted" });
+    put(out, "</p><p>Spindle</p></footer>\n");
+    let upload_scripts = if may_upload { &UPLOAD_SCRIPTS[..] } else { &[] };
+    for script in [SCRIPT].iter().chain(upload_scripts) {
+        put(out, "<script>");
+        put(out, script);
+        put(out, "</script>\n");
+    }
+    put(out, "</body>\n</html>\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    pub(super) const HEAD: PageHead<'_> = PageHead {
+        path: b"/",
+        may_upload: false,
+        may_replace: false,
+        takes_hidden: false,
+        upload_bytes_max: None,
+        sort: Sort::Name,
+        order: Order::Ascending,
+        is_sorted: true,
+    };
+
+    pub(super) fn written(write: impl FnOnce(&mut Vec<u8>)) -> String {
+        let mut out = Vec::new();
+        write(&mut out);
+        String::from_utf8(out).expect("a page is UTF-8, whatever the names are")
+    }
+
+    pub(super) fn head(head: &PageHead<'_>) -> String {
+        written(|out| write_head(out, head))
+    }
+
+    /// A page without entries that takes uploads.
+    pub(super) fn upload_page() -> String {
+        head(&PageHead { may_upload: true, ..HEAD }) + &written(|out| write_foot(out, 0, true, true))
+    }
+
+    #[test]
+    fn the_page_is_small_and_loads_nothing_from_elsewhere() {
+        let read_only = head(&HEAD) + &written(|out| write_foot(out, 0, true, false));
+        for (page, bytes_max) in [(read_only, 40 * 1024), (upload_page(), 80 * 1024)] {
+            assert!(page.len() <= bytes_max, "{} bytes", page.len());
+            // The name of a format, which is not requested.
+            let page = page.replace("http://www.w3.org/2000/svg", "");
+            for reference in ["http:", "https:", "src=\"", "url(//", "@import"] {
+                assert!(!page.contains(reference), "the page contains {reference}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_page_takes_only_the_uploads_that_are_allowed() {
+        let read_only = head(&HEAD) + &written(|out| write_foot(out, 0, true, false));
+        assert!(!read_only.contains("id=\"upload") && !read_only.contains("type=\"file\""), "{read_only}");
+        let section = "<section id=\"uploads\" aria-label=\"Upload\"";
+        assert!(upload_page().contains(&format!("{section} hidden>")));
+        let most =
+            PageHead { may_upload: true, may_replace: true, takes_hidden: true, upload_bytes_max: Some(1000), ..HEAD };
+        let expected = format!("{section} data-may-replace data-takes-hidden data-bytes-max=\"1000\" hidden>");
+        assert!(head(&most).contains(&expected));
+    }
+
+    #[test]
+    fn an_unsorted_page_says_so() {
+        let page = head(&PageHead { is_sorted: false, ..HEAD });
+        assert!(page.contains("This list is not sorted: the folder has more than 10,000 entries, or"), "{page}");
+        assert!(!page.contains("?sort=") && !page.contains("\" aria-sort"), "{page}");
+        assert!(written(|out| write_foot(out, 12_345, false, false)).contains("<p>12,345 entries, not sorted</p>"));
+    }
+
+    #[test]
+    fn the_folders_above_are_linked_and_the_root_has_none() {
+        let page = head(&PageHead { path: "/a b/<c>/d/".as_bytes(), ..HEAD });
+        let expected = "<ol><li><a href=\"../../../\">Shared folder</a></li>\
+                        <li><a href=\"../../\"><bdi>a b</bdi></a></li>\
+                        <li><a href=\"../\"><bdi>&lt;c&gt;</bdi></a></li></ol></nav>\n<h1><bdi>d</bdi></h1>";
+        assert!(page.contains(expected), "{page}");
+        assert!(page.contains("<title>d \u{2013} Shared folder</title>"));
+        assert!(page.contains("<tr id=\"up\"><th scope=\"row\"><a href=\"../\">"));
+        let root = head(&HEAD);
+        assert!(root.contains("<h1>Shared folder</h1>"));
+        assert!(!root.contains("<nav") && !root.contains("id=\"up\"") && !root.contains("../"));
+    }
+
+    #[test]
+    fn no_path_becomes_markup() {
+        let page = head(&PageHead { path: b"/\"><script>/\"><script>/", ..HEAD });
+        assert!(!page.contains("<script") && page.contains("<h1><bdi>&quot;&gt;&lt;script&gt;"), "{page}");
+    }
+
+    #[test]
+    fn the_page_says_how_to_upload_if_uploads_are_allowed() {
+        assert!(!head(&HEAD).contains("curl"));
+        let create = head(&PageHead { may_upload: true, ..HEAD });
+        assert!(create.contains("curl -T") && create.contains("Existing files are never replaced."));
+        let replace = head(&PageHead { may_upload: true, may_replace: true, ..HEAD });
+        assert!(replace.contains("A file of the same name is replaced."));
+    }
+
+    #[test]
+    fn an_empty_folder_says_so() {
+        assert!(written(|out| write_foot(out, 0, true, false)).contains("This folder is empty."));
+        let foot = written(|out| write_foot(out, 1, true, false));
+        assert!(!foot.contains("empty.") && foot.contains("<p>1 entry</p>"), "{foot}");
+    }
+}
