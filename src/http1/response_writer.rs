@@ -8,6 +8,7 @@ use crate::semantics::date::{IMF_FIXDATE_BYTES, ImfFixdate};
 use crate::semantics::method::Method;
 use crate::semantics::range::ByteRange;
 use crate::semantics::response::{ContentRange, Response, UploadStatus};
+use crate::semantics::resumable_upload::INTEROP_VERSION;
 use crate::semantics::service::Interim;
 
 /// Whether the connection persists after a response (RFC 9112 §9.3), and how the Connection field says so.
@@ -123,6 +124,12 @@ fn write_rare_fields<B>(out: &mut Vec<u8>, response: &Response<'_, B>) {
 /// Writes an interim response with status 104.
 pub(super) fn write_interim(out: &mut Vec<u8>, interim: &Interim) {
     out.extend_from_slice(b"HTTP/1.1 104 Upload Resumption Supported\r\n");
+    // Without it, a client of a draft version ignores the response (appendix B of the draft).
+    if let Some(version) = INTEROP_VERSION {
+        out.extend_from_slice(b"Upload-Draft-Interop-Version: ");
+        write_decimal(out, version);
+        out.extend_from_slice(b"\r\n");
+    }
     if let Some(location) = &interim.location {
         write_field(out, b"Location: ", location.as_bytes());
     }

@@ -111,6 +111,17 @@ fn an_upload_in_one_request_can_be_resumed_and_gets_the_response_of_a_plain_one(
     assert_eq!(plain.status, 204);
 }
 
+/// A client of a draft version ignores a 104 that does not name this version (appendix B of the draft).
+#[test]
+fn an_interim_response_names_the_version_of_the_draft() {
+    let server = Server::with_directory();
+    let mut client = server.connect();
+    send(&mut client, "PUT", "/files/file", &["Upload-Complete: ?1", INTEROP], b"content");
+    let interim = client.head();
+    assert_eq!((interim.status, interim.field("Upload-Draft-Interop-Version")), (104, Some("8")));
+    assert_eq!(client.response().status, 201);
+}
+
 #[test]
 fn an_http_10_client_gets_no_interim_response() {
     let server = Server::with_directory();
@@ -412,6 +423,7 @@ fn progress_is_reported_while_content_arrives() {
         if client.is_readable_within(std::time::Duration::from_millis(5)) {
             let interim = client.head();
             assert_eq!((interim.status, interim.field("Location")), (104, None), "only the first 104 has a Location");
+            assert_eq!(interim.field("Upload-Draft-Interop-Version"), Some("8"));
             let offset: usize = interim.field("Upload-Offset").expect("an offset").parse().unwrap();
             assert!((1..=sent).contains(&offset));
             return;
