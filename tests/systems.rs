@@ -13,6 +13,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use spindle::http1::{Connection, Settings, Shared, Step, Transmit};
 use spindle::routes::{AllowedHosts, FileRoutes, FolderRoutes, FolderSettings, Routes, UploadPolicy, UploadSettings};
 use spindle::semantics::Now;
+use spindle::semantics::client;
 use spindle::storage::{Directory, FileSystem, Native, Portable};
 
 #[cfg(target_os = "linux")]
@@ -32,7 +33,7 @@ impl<F: FileSystem> Client<F> {
         // The year 2100, so that no file was changed recently.
         let now = Now { monotonic_ns: 0, unix_ns: 4_102_444_800_000_000_000 };
         let shared = Shared::new(Settings::default());
-        Client { connection: Connection::new(0, &shared, &now), shared, routes, now }
+        Client { connection: Connection::new(client::Client::Unix, 0, &shared, &now), shared, routes, now }
     }
 
     /// Returns the response to a request that fits into the input buffer.

@@ -8,6 +8,7 @@ pub(crate) mod corpus;
 use spindle::http1::{Connection, Settings, Shared, Step, Transmit};
 use spindle::routes::Routes;
 use spindle::semantics::Now;
+use spindle::semantics::client::Client;
 
 /// A kept connection without a socket.
 pub(crate) struct InMemoryConnection {
@@ -22,7 +23,7 @@ impl InMemoryConnection {
     pub(crate) fn new(routes: Routes) -> InMemoryConnection {
         let now = Now { monotonic_ns: 0, unix_ns: 1_767_225_600_000_000_000 };
         let shared = Shared::new(Settings::default());
-        InMemoryConnection { connection: Connection::new(0, &shared, &now), shared, routes, now }
+        InMemoryConnection { connection: Connection::new(Client::Unix, 0, &shared, &now), shared, routes, now }
     }
 
     /// Sets the time, in nanoseconds since 1970.

@@ -4,6 +4,7 @@
 use std::ops::Range;
 
 use super::Now;
+use super::client::Client;
 use super::fields::{FieldName, Fields};
 use super::request::Version;
 
@@ -26,6 +27,8 @@ pub enum Outcome {
 /// A request with its response: an exchange (RFC 9110 §3).
 #[derive(Debug)]
 pub struct ExchangeRecord {
+    /// Where the request comes from.
+    pub client: Client,
     /// The number of the connection, unique within a run of the server.
     pub connection: u64,
     /// The version of the request; `None` if its head was not complete.
@@ -54,6 +57,7 @@ pub struct ExchangeRecord {
 impl Default for ExchangeRecord {
     fn default() -> ExchangeRecord {
         ExchangeRecord {
+            client: Client::Unix,
             connection: 0,
             version: None,
             status: None,
@@ -88,10 +92,10 @@ impl ExchangeRecord {
     }
 
     /// Resets the record for another exchange, and keeps its allocation.
-    pub fn begin(&mut self, connection: u64, now: &Now) {
+    pub fn begin(&mut self, client: Client, connection: u64, now: &Now) {
         let mut text = std::mem::take(&mut self.text);
         text.clear();
-        *self = ExchangeRecord { connection, started: *now, text, ..ExchangeRecord::default() };
+        *self = ExchangeRecord { client, connection, started: *now, text, ..ExchangeRecord::default() };
     }
 
     /// How many bytes of the request the record contains.

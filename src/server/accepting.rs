@@ -4,6 +4,7 @@ use log::warn;
 
 use super::world::{AcceptError, World};
 use crate::semantics::Now;
+use crate::semantics::client::Client;
 
 /// The most connections that one turn accepts from one listener.
 pub(super) const ACCEPTED_PER_TURN: usize = 64;
@@ -78,7 +79,7 @@ impl Acceptor {
         key: usize,
         world: &mut W,
         now: &Now,
-    ) -> Option<Result<(W::Transport, std::net::SocketAddr), std::io::Error>> {
+    ) -> Option<Result<(W::Transport, Client), std::io::Error>> {
         if !self.may_accept[listener] || self.is_paused(now) {
             return None;
         }

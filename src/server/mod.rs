@@ -59,11 +59,12 @@ use self::session::{Context, Drive, Queued, Session};
 pub use self::usage::{CONNECTION_BUFFER_BYTES_MAX, Usage};
 pub use self::world::{AcceptError, Event, Io, Readiness, SendFileError, Transport, World};
 use crate::http1::{Settings, Shared};
+use crate::semantics::client::Client;
 use crate::semantics::exchange_record::{ExchangeRecord, Outcome};
 use crate::semantics::service::{Service, Source};
 
-/// A callback that receives the record of each exchange that has ended, with the client's address.
-pub type Observer = Box<dyn FnMut(&std::net::SocketAddr, &ExchangeRecord)>;
+/// A callback that receives the record of each exchange that has ended.
+pub type Observer = Box<dyn FnMut(&ExchangeRecord)>;
 
 /// The clock is read after this many drives even if none of them waited for the disk. Otherwise the time that many
 /// short drives took would be charged to the next one.
@@ -273,7 +274,7 @@ where
             error!("a connection was closed because of the panic above");
             Drive::Closed
         });
-        self.deliver_records(key);
+        self.deliver_records();
         match drive {
             Drive::Idle => self.arm_deadline(key),
             Drive::Again => {
@@ -335,7 +336,7 @@ where
         }
         // A timeout may have saved an upload to the disk.
         self.cx.now = self.world.now();
-        self.deliver_records(key);
+        self.deliver_records();
         self.arm_deadline(key);
         self.enqueue(key);
     }
@@ -378,13 +379,7 @@ where
 
     /// Adds an accepted connection and drives it. At the connection limit, closes the session `evicted`: only now,
     /// since accepting may have found an empty backlog.
-    fn start_session(
-        &mut self,
-        key: usize,
-        transport: W::Transport,
-        client: std::net::SocketAddr,
-        evicted: Option<usize>,
-    ) {
+    fn start_session(&mut self, key: usize, transport: W::Transport, client: Client, evicted: Option<usize>) {
         let mut session = Session::new(transport, client, self.next_number, &self.cx);
         self.next_number += 1;
         if self.shutdown.has_begun() {
@@ -436,22 +431,19 @@ where
             // Closing may have saved an upload to the disk. With the old time the next exchange would begin too early.
             self.cx.now = self.world.now();
         }
-        self.deliver_records(key);
+        self.deliver_records();
         let Some(mut session) = self.sessions.try_remove(key) else { return };
         self.deadlines.remove(session.armed_ns, key);
         session.connection.release_idle_memory(&mut self.cx.shared);
         self.acceptor.connection_closed();
     }
 
-    /// Passes the records of the session's completed exchanges to the observer.
-    fn deliver_records(&mut self, key: usize) {
+    /// Passes the records of exchanges that have ended to the observer.
+    fn deliver_records(&mut self) {
         let Some(observer) = &mut self.observer else { return };
-        let Some(session) = self.sessions.get(key) else { return };
         // Ends: each iteration removes a record.
         while let Some(record) = self.cx.shared.records.take_ended() {
-            if let Some(client) = &session.client {
-                observer(client, &record);
-            }
+            observer(&record);
             self.cx.shared.records.recycle(record);
         }
     }

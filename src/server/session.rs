@@ -1,13 +1,12 @@
 //! A session: one socket with its HTTP connection, and what a drive of it does.
 
-use std::net::SocketAddr;
-
 use log::{debug, error, log_enabled};
 
 use super::scheduler::DRIVE_NS;
 use super::world::{Io, Readiness, SendFileError, Transport, World};
 use crate::http1::{Connection, Shared, Step, Transmit};
 use crate::semantics::Now;
+use crate::semantics::client::Client;
 use crate::semantics::exchange_record::Outcome;
 use crate::semantics::service::{Service, Source};
 
@@ -54,8 +53,6 @@ pub(super) enum Queued {
 pub(super) struct Session<T, S: Service> {
     transport: T,
     pub(super) connection: Connection<S>,
-    /// The client's address, for the observer; `None` if exchanges are not recorded.
-    pub(super) client: Option<Box<SocketAddr>>,
     /// The time of the session's entry in the deadlines; `u64::MAX` if it has none.
     pub(super) armed_ns: u64,
     pub(super) queued: Queued,
@@ -102,12 +99,11 @@ where
     S: Service,
     S::Source: Source<File = T::File>,
 {
-    pub(super) fn new(transport: T, client: SocketAddr, number: u64, cx: &Context<S>) -> Session<T, S> {
+    pub(super) fn new(transport: T, client: Client, number: u64, cx: &Context<S>) -> Session<T, S> {
         debug!("connection {number}: accepted from {client}");
         Session {
             transport,
-            connection: Connection::new(number, &cx.shared, &cx.now),
-            client: cx.shared.records.enabled.then(|| Box::new(client)),
+            connection: Connection::new(client, number, &cx.shared, &cx.now),
             armed_ns: u64::MAX,
             queued: Queued::No,
             is_busy: false,

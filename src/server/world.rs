@@ -2,10 +2,10 @@
 //! implement it with a simulated network whose time and faults come from a seed.
 
 use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::semantics::Now;
+use crate::semantics::client::Client;
 use crate::semantics::service::FilePiece;
 
 /// Everything outside the loop: the clock, the poll and the listeners.
@@ -34,12 +34,12 @@ pub trait World {
     /// The number of listeners. They are numbered from 0.
     fn listener_count(&self) -> usize;
 
-    /// Accepts a connection from a listener's backlog, and returns its socket and the client's address. Its events have
+    /// Accepts a connection from a listener's backlog, and returns its socket and the client. Its events have
     /// this `key`.
     ///
     /// # Errors
     /// See [`AcceptError`].
-    fn accept(&mut self, listener: usize, key: usize) -> Result<(Self::Transport, SocketAddr), AcceptError>;
+    fn accept(&mut self, listener: usize, key: usize) -> Result<(Self::Transport, Client), AcceptError>;
 
     /// Closes all listeners. Connections in their backlogs are reset.
     fn close_listeners(&mut self);

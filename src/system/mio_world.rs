@@ -2,7 +2,6 @@
 //! clock.
 
 use std::io;
-use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
@@ -14,6 +13,7 @@ use rustix::io::Errno;
 use super::clock::Clock;
 use super::tcp::TcpTransport;
 use crate::semantics::Now;
+use crate::semantics::client::Client;
 use crate::server::{AcceptError, Event, Readiness, World};
 
 /// The most events that one poll returns. The next poll returns the others.
@@ -105,12 +105,12 @@ impl World for MioWorld {
         self.listeners.len()
     }
 
-    fn accept(&mut self, listener: usize, key: usize) -> Result<(TcpTransport, SocketAddr), AcceptError> {
+    fn accept(&mut self, listener: usize, key: usize) -> Result<(TcpTransport, Client), AcceptError> {
         let Some(listener) = self.listeners.get(listener) else { return Err(AcceptError::WouldBlock) };
         let (mut stream, client) = listener.accept().map_err(accept_error)?;
         let registered = self.poll.registry().register(&mut stream, Token(key), INTEREST);
         registered.map_err(AcceptError::Connection)?;
-        Ok((TcpTransport::new(stream), client))
+        Ok((TcpTransport::new(stream), Client::at(client.ip(), client.port())))
     }
 
     fn close_listeners(&mut self) {

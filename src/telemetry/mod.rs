@@ -5,8 +5,6 @@
 //! 1. A record is delivered after its exchange has ended, so its line reports what was actually sent.
 //! 2. Bytes from the client are escaped, so that they can neither forge a line of the log nor control a terminal.
 
-use std::net::SocketAddr;
-
 use log::{info, log_enabled};
 
 use crate::semantics::exchange_record::{ExchangeRecord, Outcome};
@@ -19,15 +17,16 @@ pub fn is_enabled() -> bool {
 }
 
 /// Logs one line about an exchange that has ended.
-pub fn log_exchange(client: &SocketAddr, record: &ExchangeRecord) {
+pub fn log_exchange(record: &ExchangeRecord) {
     let request = match record.method_and_target() {
         b"" => "no complete request".to_owned(),
         request => request.escape_ascii().to_string(),
     };
     let status = record.status.map_or_else(|| "no response".to_owned(), |status| status.to_string());
     info!(
-        "connection {} from {client}: {request} → {status}, {} bytes, {:.3} ms{}",
+        "connection {} from {}: {request} → {status}, {} bytes, {:.3} ms{}",
         record.connection,
+        record.client,
         record.content_sent_bytes,
         record.total_ns as f64 / NS_PER_MS,
         outcome_suffix(record.outcome),

@@ -2,6 +2,7 @@
 
 use spindle::http1::{Connection, Settings, Shared, Step, Transmit};
 use spindle::semantics::Now;
+use spindle::semantics::client::Client;
 use spindle::semantics::exchange_record::Outcome;
 use spindle::semantics::service::Service;
 
@@ -48,7 +49,7 @@ impl<S: Service> Driver<S> {
     pub(crate) fn new(service: S, settings: Settings, read_mode: ReadMode) -> Driver<S> {
         let shared = Shared::new(settings);
         Driver {
-            connection: Connection::new(0, &shared, &NOW),
+            connection: Connection::new(Client::Unix, 0, &shared, &NOW),
             service: RecordingService::new(service),
             shared,
             now: NOW,

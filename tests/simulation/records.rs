@@ -1,8 +1,7 @@
 //! Compares exchange records with the bytes that the server sent: each response has one record, in order, with the
 //! right values.
 
-use std::net::SocketAddr;
-
+use spindle::semantics::client::Client;
 use spindle::semantics::exchange_record::{ExchangeRecord, Outcome};
 use spindle::semantics::request::Version;
 
@@ -31,9 +30,10 @@ pub(crate) struct ObservedRecord {
 }
 
 impl ObservedRecord {
-    pub(crate) fn new(client: &SocketAddr, record: &ExchangeRecord, at_ns: u64) -> ObservedRecord {
+    pub(crate) fn new(record: &ExchangeRecord, at_ns: u64) -> ObservedRecord {
+        let Client::Network { port: Some(port), .. } = record.client else { panic!("{:?}", record.client) };
         ObservedRecord {
-            link: usize::from(client.port()),
+            link: usize::from(port),
             request: String::from_utf8_lossy(record.method_and_target()).into_owned(),
             status: record.status,
             version: record.version,

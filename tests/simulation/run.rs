@@ -208,10 +208,10 @@ impl Run {
 
     fn observer(&self) -> Observer {
         let (observed, machine, network) = (Rc::clone(&self.records), self.disk.borrow().clone(), self.network.clone());
-        Box::new(move |client, record| {
+        Box::new(move |record| {
             // A machine without power records nothing.
             if !machine.is_stopped() {
-                observed.borrow_mut().push(ObservedRecord::new(client, record, network.inner.borrow().now_ns()));
+                observed.borrow_mut().push(ObservedRecord::new(record, network.inner.borrow().now_ns()));
             }
         })
     }

@@ -1,10 +1,11 @@
 //! The simulated world as the event loop sees it: epoll's readiness, sockets, and clocks.
 
 use std::io::{self, ErrorKind, Read};
-use std::net::SocketAddr;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use spindle::semantics::Now;
+use spindle::semantics::client::Client;
 use spindle::semantics::service::FilePiece;
 use spindle::server::{AcceptError, Event, Io, Readiness, SendFileError, Transport, World};
 
@@ -104,7 +105,7 @@ impl<F: SentFile, const EVENTS: usize> World for SimulatedWorld<F, EVENTS> {
         self.network.inner.borrow().backlogs.as_ref().map_or(0, Vec::len)
     }
 
-    fn accept(&mut self, listener: usize, key: usize) -> Result<(SimulatedTransport<F>, SocketAddr), AcceptError> {
+    fn accept(&mut self, listener: usize, key: usize) -> Result<(SimulatedTransport<F>, Client), AcceptError> {
         let mut inner = self.network.inner.borrow_mut();
         inner.handle_due_events();
         inner.turn.accepted(listener);
@@ -138,7 +139,7 @@ impl<F: SentFile, const EVENTS: usize> World for SimulatedWorld<F, EVENTS> {
         inner.note(link, Step::Accepted);
         // epoll reports a new socket once, with its current readiness.
         inner.notify(link);
-        let client = SocketAddr::from(([127, 0, 0, 1], link as u16));
+        let client = Client::at(Ipv4Addr::LOCALHOST.into(), link as u16);
         Ok((SimulatedTransport { network: self.network.clone(), link, file: std::marker::PhantomData }, client))
     }
 

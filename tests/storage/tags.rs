@@ -8,6 +8,7 @@ use std::rc::Rc;
 use spindle::http1::{Connection, Settings as Limits, Shared, Step, Transmit};
 use spindle::routes::{FileRoutes, Routes, UploadPolicy, UploadSettings};
 use spindle::semantics::Now;
+use spindle::semantics::client::Client;
 use spindle::storage::Directory;
 
 use crate::disk::{Action, Disk, Loss, Settings};
@@ -47,7 +48,7 @@ impl Server {
     /// Handles one request on a connection of its own. Returns the head of the response.
     fn request(&mut self, request: &str) -> String {
         let now = Now { monotonic_ns: self.clock.get(), unix_ns: self.clock.get() };
-        let mut connection = Connection::new(0, &self.shared, &now);
+        let mut connection = Connection::new(Client::Unix, 0, &self.shared, &now);
         let space = connection.input_space(&mut self.shared);
         space[..request.len()].copy_from_slice(request.as_bytes());
         connection.received(request.len());

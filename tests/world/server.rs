@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use log::{Level, LevelFilter, Log, Metadata};
 use spindle::http1;
+use spindle::semantics::client::Client;
 use spindle::semantics::exchange_record::Outcome;
 use spindle::server::{Observer, Server};
 
@@ -54,9 +55,10 @@ impl<const EVENTS: usize> TestServer<EVENTS> {
         let records: Rc<RefCell<Vec<Record>>> = Rc::default();
         let (writes, request_count) = (Rc::default(), Rc::default());
         let observed = Rc::clone(&records);
-        let observer: Observer = Box::new(move |client, record| {
+        let observer: Observer = Box::new(move |record| {
+            let Client::Network { port: Some(port), .. } = record.client else { panic!("{:?}", record.client) };
             observed.borrow_mut().push(Record {
-                client: client.port(),
+                client: port,
                 connection: record.connection,
                 request: String::from_utf8_lossy(record.method_and_target()).into_owned(),
                 status: record.status,

@@ -2,10 +2,11 @@
 
 use std::fmt;
 use std::io::{self, ErrorKind, Read};
-use std::net::SocketAddr;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use spindle::semantics::Now;
+use spindle::semantics::client::Client;
 use spindle::semantics::service::FilePiece;
 use spindle::server::{AcceptError, Event, Io, Readiness, SendFileError, Transport, World};
 
@@ -79,7 +80,7 @@ impl<const EVENTS: usize> World for TestWorld<EVENTS> {
         self.network.inner.borrow().backlogs.as_ref().map_or(0, Vec::len)
     }
 
-    fn accept(&mut self, listener: usize, key: usize) -> Result<(TestTransport, SocketAddr), AcceptError> {
+    fn accept(&mut self, listener: usize, key: usize) -> Result<(TestTransport, Client), AcceptError> {
         let mut inner = self.network.inner.borrow_mut();
         inner.run_due_actions();
         let (open, descriptors) = (inner.open, inner.settings.descriptors);
@@ -99,7 +100,7 @@ impl<const EVENTS: usize> World for TestWorld<EVENTS> {
         inner.connections[connection].key = Some(key);
         // As with epoll, a new registration reports its readiness once.
         inner.notify(connection);
-        let client = SocketAddr::from(([127, 0, 0, 1], connection as u16));
+        let client = Client::at(Ipv4Addr::LOCALHOST.into(), connection as u16);
         Ok((TestTransport { network: self.network.clone(), connection }, client))
     }
 

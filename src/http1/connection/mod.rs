@@ -22,6 +22,7 @@ use super::receive_buffer::ReceiveBuffer;
 use super::send_queue::{SendQueue, Transmit};
 use super::shared::Shared;
 use crate::semantics::Now;
+use crate::semantics::client::Client;
 use crate::semantics::exchange_record::Outcome;
 use crate::semantics::service::{Service, Source};
 
@@ -65,8 +66,8 @@ pub struct Connection<S: Service> {
 }
 
 impl<S: Service> Connection<S> {
-    /// A connection that has just been accepted. `number` identifies it in records and in the log.
-    pub fn new(number: u64, shared: &Shared, now: &Now) -> Connection<S> {
+    /// A connection that has just been accepted from `client`. `number` identifies it in records and in the log.
+    pub fn new(client: Client, number: u64, shared: &Shared, now: &Now) -> Connection<S> {
         let mut timers = Timers::stopped();
         timers.set(Timer::Idle, now.monotonic_ns.saturating_add(shared.settings.idle_timeout_ns));
         Connection {
@@ -76,7 +77,7 @@ impl<S: Service> Connection<S> {
             timers,
             send_progress_ns: now.monotonic_ns,
             number,
-            records: shared.records.enabled.then(Box::default),
+            records: shared.records.enabled.then(|| Box::new(PendingRecords::new(client, number))),
             input_ended: false,
             has_received: false,
             empty_line_skipped: false,

@@ -130,7 +130,7 @@ impl<S: Service> Connection<S> {
         let content_has_arrived = bytes.len() > head.bytes;
         let head_bytes = head.bytes;
         if let Some(records) = &mut self.records {
-            records.begin(self.number, &head, self.output.queued_bytes(), &mut shared.records, now);
+            records.begin(&head, self.output.queued_bytes(), &mut shared.records, now);
         }
         let framing = RequestFraming::new(&head, shared.settings.strict)?;
         let request = Request {
@@ -215,7 +215,7 @@ impl<S: Service> Connection<S> {
         self.output.drop_held();
         self.start_write_stall_timer(now);
         if let Some(records) = &mut self.records {
-            records.refuse(self.number, error, self.output.queued_bytes(), &mut shared.records, now);
+            records.refuse(error, self.output.queued_bytes(), &mut shared.records, now);
         }
         let response = Response::with_reason(error.status(), error.reason());
         let framing = RequestFraming::of_protocol_error(method);

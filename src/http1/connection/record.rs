@@ -7,6 +7,7 @@ use crate::http1::limits::{RECORD_BYTES_KEPT, RECORDS_BYTES_FULL};
 use crate::http1::message_head::RequestHead;
 use crate::http1::protocol_error::ProtocolError;
 use crate::semantics::Now;
+use crate::semantics::client::Client;
 use crate::semantics::exchange_record::{ExchangeRecord, Outcome};
 
 /// The records of one event loop: those of exchanges that have ended, and those to be reused.
@@ -45,9 +46,9 @@ impl Records {
         }
     }
 
-    fn begin(&mut self, connection: u64, now: &Now) -> Box<ExchangeRecord> {
+    fn begin(&mut self, client: Client, connection: u64, now: &Now) -> Box<ExchangeRecord> {
         let mut record = self.free.pop().unwrap_or_default();
-        record.begin(connection, now);
+        record.begin(client, connection, now);
         record
     }
 }
@@ -89,8 +90,11 @@ impl Pending {
 }
 
 /// The exchanges of one connection that have not ended, in order. The last one may have no response yet.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct PendingRecords {
+    client: Client,
+    /// The number of the connection.
+    connection: u64,
     pending: VecDeque<Pending>,
     /// How many bytes of their requests the pending records contain.
     request_bytes: usize,
@@ -99,6 +103,10 @@ pub(super) struct PendingRecords {
 }
 
 impl PendingRecords {
+    pub(super) fn new(client: Client, connection: u64) -> PendingRecords {
+        PendingRecords { client, connection, pending: VecDeque::new(), request_bytes: 0, sent: 0 }
+    }
+
     /// Whether the records contain so much that no further request may be parsed.
     pub(super) fn is_full(&self) -> bool {
         self.request_bytes >= RECORDS_BYTES_FULL
@@ -110,16 +118,9 @@ impl PendingRecords {
     }
 
     /// Begins the record of a request whose head is complete, while `queued` bytes of responses are still to be sent.
-    pub(super) fn begin(
-        &mut self,
-        connection: u64,
-        head: &RequestHead<'_>,
-        queued: usize,
-        pool: &mut Records,
-        now: &Now,
-    ) {
+    pub(super) fn begin(&mut self, head: &RequestHead<'_>, queued: usize, pool: &mut Records, now: &Now) {
         self.end_last_response(queued);
-        let mut record = pool.begin(connection, now);
+        let mut record = pool.begin(self.client, self.connection, now);
         record.note_request(head.version, head.method_and_target, &head.fields);
         self.request_bytes += record.request_bytes();
         self.pending.push_back(Pending::new(record));
@@ -136,18 +137,12 @@ impl PendingRecords {
 
     /// Notes a protocol error in the current request, whose head may not be complete. `queued` bytes of earlier
     /// responses are still to be sent.
-    pub(super) fn refuse(
-        &mut self,
-        connection: u64,
-        error: ProtocolError,
-        queued: usize,
-        pool: &mut Records,
-        now: &Now,
-    ) {
+    pub(super) fn refuse(&mut self, error: ProtocolError, queued: usize, pool: &mut Records, now: &Now) {
         self.end_last_response(queued);
         let has_current = self.pending.back().is_some_and(|current| current.response.end.is_none());
         if !has_current {
-            self.pending.push_back(Pending::new(pool.begin(connection, now)));
+            let record = pool.begin(self.client, self.connection, now);
+            self.pending.push_back(Pending::new(record));
         }
         if let Some(current) = self.pending.back_mut() {
             current.record.outcome = match error {
@@ -233,7 +228,7 @@ mod tests {
             records.recycle(Box::default());
         }
         assert_eq!(records.free.len(), FREE_RECORDS_MAX);
-        records.begin(0, &Now { monotonic_ns: 0, unix_ns: 0 });
+        records.begin(Client::Unix, 0, &Now { monotonic_ns: 0, unix_ns: 0 });
         assert_eq!(records.free.len(), FREE_RECORDS_MAX - 1);
     }
 }

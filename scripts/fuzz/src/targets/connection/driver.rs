@@ -6,6 +6,7 @@ use std::mem::size_of;
 use spindle::http1::limits::{FIELD_LINES_MAX, OUTPUT_BUFFER_BYTES, RECEIVE_BUFFER_BYTES};
 use spindle::http1::{Connection, Shared, Step, Transmit};
 use spindle::semantics::Now;
+use spindle::semantics::client::Client;
 use spindle::semantics::fields::FieldSpan;
 
 use super::plan::{Event, Plan};
@@ -69,7 +70,7 @@ impl<'a> Driver<'a> {
     fn new(stream: &'a [u8], shared: &'a mut Shared) -> Driver<'a> {
         let now = Now { monotonic_ns: 1, unix_ns: 784_111_777_000_000_000 };
         Driver {
-            connection: Connection::new(0, shared, &now),
+            connection: Connection::new(Client::Unix, 0, shared, &now),
             service: NumberingService::new(),
             shared,
             now,
