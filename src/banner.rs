@@ -15,6 +15,14 @@ pub struct Url {
     pub is_local: bool,
 }
 
+impl Url {
+    /// What stands for a URL if the server listens on a Unix socket, which has none.
+    pub fn of_unix_socket(path: Option<&Path>) -> Url {
+        let url = path.map_or("an inherited socket".to_owned(), |path| format!("unix:{}", shown(path)));
+        Url { url, is_local: true }
+    }
+}
+
 /// The banner of a server without files.
 pub fn of_no_files(urls: &[Url]) -> String {
     format!("Serving no files: no directory is given.\n{}", listening_on(urls))

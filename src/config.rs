@@ -13,7 +13,7 @@ use self::arguments::{Arguments, Parsed};
 use crate::http1::Settings;
 use crate::http1::limits::{HEAD_TIMEOUT_NS, IDLE_TIMEOUT_NS};
 use crate::routes::{UploadPolicy, UploadSettings};
-use crate::system::listen::Bind;
+use crate::system::listen::{ListenAddress, ListenOptions};
 
 /// What `--help` prints.
 pub const USAGE: &str = "\
@@ -35,6 +35,12 @@ Address:
                          link-local address names its interface, as in
                          fe80::1%eth0 [default: localhost]
   -p, --port PORT        listen on this port; 0 picks a free one [default: 4221]
+      --listen WHERE     listen there instead of on --bind and --port: on
+                         ADDRESS:PORT, on the Unix socket unix:PATH, or on the
+                         inherited sockets fd:NAME or fd:3; may be repeated
+      --unix-mode MODE   the permissions of the Unix sockets [default: 666]
+      --reuse-port       share the TCP port with other processes that give this
+                         option; the system distributes the connections
 
 Files:
   -d, --directory DIR    serve the files below this directory at /files/, under
@@ -82,9 +88,6 @@ To stop the server, press Ctrl-C or send SIGTERM. Responses and uploads in
 progress get up to 10 seconds to finish. A second signal stops it at once.
 ";
 
-/// The default port: that of the challenge.
-const PORT: u16 = 4221;
-
 /// How long an unfinished resumable upload is kept by default, in seconds: a day.
 const UPLOAD_AGE_S_MAX: u64 = 86_400;
 
@@ -105,10 +108,10 @@ pub enum Command {
 /// The configuration of the server.
 #[derive(Debug)]
 pub struct Config {
-    /// The addresses to listen on.
-    pub bind: Bind,
-    /// The port to listen on; 0 picks a free one.
-    pub port: u16,
+    /// Where to listen, at least once.
+    pub listen: Vec<ListenAddress>,
+    /// How the listeners are opened.
+    pub listen_options: ListenOptions,
     /// The directory to serve at `/files/`.
     pub directory: Option<PathBuf>,
     /// The folder to share at `/`, instead of all other routes.
@@ -204,10 +207,12 @@ impl Config {
                 "--site and --uploads cannot be combined: uploaded scripts would run as a part of the site".to_owned(),
             ));
         }
+        let listen = arguments.listen_addresses()?;
+        let listen_options = arguments.listen_options(&listen)?;
         let options = arguments.options;
         Ok(Config {
-            bind: arguments.bind.unwrap_or(Bind::Localhost),
-            port: arguments.port.unwrap_or(PORT),
+            listen,
+            listen_options,
             directory: arguments.directory,
             folder: arguments.folder.map(|path| SharedFolder { path, options }),
             uploads: UploadSettings {
@@ -240,6 +245,7 @@ mod tests {
     use super::arguments::LONG_NAMES;
     use super::*;
     use crate::http1::limits::SECOND_NS;
+    use crate::system::listen::Bind;
 
     fn config(arguments: &[&str]) -> Result<Config, String> {
         match Command::from_arguments(arguments.iter().map(OsString::from).collect()) {
@@ -252,7 +258,7 @@ mod tests {
     #[test]
     fn without_arguments_the_challenge_is_served() {
         let config = config(&[]).unwrap();
-        assert_eq!((config.bind, config.port), (Bind::Localhost, 4221));
+        assert_eq!(config.listen, [ListenAddress::Tcp(Bind::Localhost, 4221)]);
         assert_eq!(config.directory, None);
         assert_eq!(config.uploads.policy, UploadPolicy::Replace);
         assert!(config.settings.send_date && !config.settings.strict);
@@ -269,11 +275,18 @@ mod tests {
             &["-vvp80", "-d/srv", "-b::1"],
         ] {
             let config = config(arguments).unwrap();
-            assert_eq!(config.port, 80);
             assert_eq!(config.directory, Some(PathBuf::from("/srv")));
-            assert_eq!(config.bind, Bind::Address("::1".parse().unwrap()));
+            assert_eq!(config.listen, [ListenAddress::Tcp(Bind::Address("::1".parse().unwrap()), 80)]);
             assert_eq!(config.log_level, LevelFilter::Debug);
         }
+    }
+
+    #[test]
+    fn listen_may_be_repeated_and_replaces_bind_and_port() {
+        let config = config(&["--listen", "unix:/run/s", "--listen=localhost:80", "--unix-mode=660"]).unwrap();
+        let expected = ["unix:/run/s", "localhost:80"].map(|value| value.parse().unwrap());
+        assert_eq!(config.listen, expected);
+        assert_eq!(config.listen_options.unix_mode, "660".parse().unwrap());
     }
 
     #[test]
@@ -343,6 +356,13 @@ mod tests {
             (&["--upload-max-age", "1"], "--upload-max-age needs a directory"),
             (&["--uploads-pending", "1"], "--uploads-pending needs a directory"),
             (&["--fsync"], "--fsync needs a directory"),
+            (&["--listen", "80"], "--listen 80: expected ADDRESS:PORT"),
+            (&["--listen", "[::1]:80", "--port", "80"], "--listen replaces --port"),
+            (&["--listen", "[::1]:80", "-b", "::1"], "--listen replaces --bind"),
+            (&["--listen", "[::1]:80", "--unix-mode", "660"], "--unix-mode needs --listen unix:PATH"),
+            (&["--listen", "unix:s", "--reuse-port"], "--reuse-port needs a TCP port"),
+            (&["--port", "0", "--reuse-port"], "--reuse-port needs a port other than 0"),
+            (&["--listen", "unix:s", "--unix-mode", "1660"], "--unix-mode 1660: expected"),
             (&["-vvv"], "--verbose can be given at most twice"),
             (&["-v", "--verbose", "-v"], "--verbose can be given at most twice"),
             (&["-q", "-v"], "--quiet"),
@@ -358,7 +378,8 @@ mod tests {
     fn a_folder_is_shared_without_uploads_unless_they_are_asked_for() {
         let shared = config(&["-p", "80", "dir", "--host", "a.example", "--hidden", "--host=*"]).unwrap();
         let folder = shared.folder.unwrap();
-        assert_eq!((folder.path, shared.directory, shared.port), (PathBuf::from("dir"), None, 80));
+        assert_eq!((folder.path, shared.directory), (PathBuf::from("dir"), None));
+        assert_eq!(shared.listen, [ListenAddress::Tcp(Bind::Localhost, 80)]);
         assert_eq!(
             folder.options,
             FolderOptions {
@@ -392,7 +413,7 @@ mod tests {
             assert!(!parsed.is_err_and(|error| error.contains("unknown")), "{name}");
         }
         let in_usage = USAGE.split_whitespace().filter_map(|word| word.strip_prefix("--"));
-        for name in in_usage.map(|name| name.trim_end_matches([',', ']'])) {
+        for name in in_usage.map(|name| name.trim_end_matches([',', ':', ']'])) {
             assert!(LONG_NAMES.contains(&name), "{name}");
         }
         assert!(USAGE.lines().all(|line| line.len() <= 80));
@@ -412,7 +433,7 @@ mod tests {
             let error = config(&[given]).unwrap_err();
             assert!(error.ends_with(&format!("; did you mean {meant}?")), "{given}: {error}");
         }
-        for given in ["--x", "--listen", "--http", "--cgi", "--="] {
+        for given in ["--x", "--serve", "--http", "--cgi", "--="] {
             let error = config(&[given]).unwrap_err();
             assert_eq!(error, format!("unknown option {}", given.trim_end_matches('=')));
         }

@@ -1,7 +1,6 @@
 //! The program: parses the arguments, sets up the logger and the sockets, runs the server, and sets the exit code.
 
 use std::io::{self, LineWriter, Write};
-use std::net::TcpListener;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -15,7 +14,8 @@ use spindle::http1::limits::RESPONSE_CONTENT_BYTES_MAX;
 use spindle::routes::{AllowedHosts, FileRoutes, FolderRoutes, FolderSettings, Routes, UploadPolicy};
 use spindle::server::{Observer, Server};
 use spindle::storage::{Directory, SMALL_FILE_BYTES_MAX};
-use spindle::system::{MioWorld, listen, machine, signals};
+use spindle::system::listen::{self, Listener, LocalAddress};
+use spindle::system::{MioWorld, machine, signals};
 use spindle::telemetry;
 
 /// Descriptors that connections do not use: standard streams, poll, listeners, signals, the directory, and two for an
@@ -87,7 +87,7 @@ fn serve(config: Config) -> Result<(), String> {
     };
     let Capacity { connections_max, open_files_max } = capacity()?;
     let stop = signals::shutdown_signal().map_err(|error| format!("cannot handle signals: {error}"))?;
-    let listeners = listen::listeners(config.bind, config.port).map_err(|error| error.to_string())?;
+    let listeners = listen::open(&config.listen, config.listen_options).map_err(|error| error.to_string())?;
     let banner = banner(&listeners, &config).map_err(|error| format!("cannot read a listener's address: {error}"))?;
     let files = directory.map(|directory| {
         FileRoutes::new(directory, config.uploads, open_files_max, random.u64(..), Box::new(upload_id))
@@ -126,7 +126,7 @@ fn sharing(folder: &SharedFolder) -> FolderSettings {
     }
 }
 
-fn banner(listeners: &[TcpListener], config: &Config) -> io::Result<String> {
+fn banner(listeners: &[Listener], config: &Config) -> io::Result<String> {
     let permissions = match config.uploads.policy {
         UploadPolicy::Off => "others may read",
         UploadPolicy::Create => "others may read, and add files",
@@ -149,12 +149,17 @@ fn canonical(path: &Path) -> PathBuf {
 }
 
 /// The URLs at which other machines and this one reach the listeners.
-fn urls(listeners: &[TcpListener]) -> io::Result<Vec<Url>> {
+fn urls(listeners: &[Listener]) -> io::Result<Vec<Url>> {
     let (interfaces, name) = (machine::interface_addresses(), machine::host_name());
     let mut urls = Vec::new();
     for listener in listeners {
-        let reached = machine::urls_of(listener.local_addr()?, &interfaces, name.as_deref());
-        urls.extend(reached.into_iter().map(|(url, is_local)| Url { url, is_local }));
+        match listener.local_address()? {
+            LocalAddress::Tcp(address) => {
+                let reached = machine::urls_of(address, &interfaces, name.as_deref());
+                urls.extend(reached.into_iter().map(|(url, is_local)| Url { url, is_local }));
+            }
+            LocalAddress::Unix(path) => urls.push(Url::of_unix_socket(path.as_deref())),
+        }
     }
     Ok(urls)
 }

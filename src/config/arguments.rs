@@ -11,12 +11,15 @@ use super::values::{
 };
 use super::{FolderOptions, UsageError, shown};
 use crate::routes::UploadPolicy;
-use crate::system::listen::Bind;
+use crate::system::listen::{Bind, ListenAddress, ListenOptions, UnixSocketMode};
 
 /// The long names of all options, from which an unknown one is corrected.
-pub(super) const LONG_NAMES: [&str; 20] = [
+pub(super) const LONG_NAMES: [&str; 23] = [
     "bind",
     "port",
+    "listen",
+    "unix-mode",
+    "reuse-port",
     "directory",
     "uploads",
     "max-upload",
@@ -37,6 +40,9 @@ pub(super) const LONG_NAMES: [&str; 20] = [
     "version",
 ];
 
+/// The default port: that of the challenge.
+const PORT: u16 = 4221;
+
 /// The result of parsing the arguments.
 pub(super) enum Parsed {
     /// `--help` was given.
@@ -49,8 +55,11 @@ pub(super) enum Parsed {
 /// The arguments as given.
 #[derive(Default)]
 pub(super) struct Arguments {
-    pub(super) bind: Option<Bind>,
-    pub(super) port: Option<u16>,
+    bind: Option<Bind>,
+    port: Option<u16>,
+    listen: Vec<ListenAddress>,
+    unix_mode: Option<UnixSocketMode>,
+    reuse_port: bool,
     pub(super) directory: Option<PathBuf>,
     /// The operand DIR.
     pub(super) folder: Option<PathBuf>,
@@ -94,6 +103,9 @@ impl Arguments {
         match option {
             "bind" => once.value(&mut self.bind, parse_bind),
             "port" => once.value(&mut self.port, parse_port),
+            "listen" => once.repeated(&mut self.listen, str::parse),
+            "unix-mode" => once.value(&mut self.unix_mode, str::parse),
+            "reuse-port" => once.flag(&mut self.reuse_port),
             "directory" => once.path(&mut self.directory),
             "uploads" => once.value(&mut self.uploads, parse_policy),
             "max-upload" => once.value(&mut self.upload_bytes_max, parse_size),
@@ -103,12 +115,7 @@ impl Arguments {
             "site" => once.flag(&mut self.options.is_site),
             "hidden" => once.flag(&mut self.options.shows_hidden),
             "qr" => once.flag(&mut self.options.draws_qr),
-            "host" => {
-                let mut host = None;
-                once.value(&mut host, parse_host)?;
-                self.options.hosts.extend(host);
-                Ok(())
-            }
+            "host" => once.repeated(&mut self.options.hosts, parse_host),
             "no-date" => once.flag(&mut self.no_date),
             "strict" => once.flag(&mut self.strict),
             "head-timeout" => once.value(&mut self.head_timeout_ns, parse_seconds),
@@ -155,6 +162,37 @@ impl Arguments {
             (self.fsync, "--fsync"),
         ];
         given.into_iter().find_map(|(is_given, option)| is_given.then_some(option))
+    }
+
+    /// Where to listen: by `--listen`, or else by `--bind` and `--port`.
+    pub(super) fn listen_addresses(&self) -> Result<Vec<ListenAddress>, UsageError> {
+        if self.listen.is_empty() {
+            let bind = self.bind.unwrap_or(Bind::Localhost);
+            return Ok(vec![ListenAddress::Tcp(bind, self.port.unwrap_or(PORT))]);
+        }
+        let replaced = [(self.bind.is_some(), "--bind"), (self.port.is_some(), "--port")];
+        match replaced.into_iter().find_map(|(is_given, option)| is_given.then_some(option)) {
+            Some(option) => Err(UsageError(format!("--listen replaces {option}: give only one of them"))),
+            None => Ok(self.listen.clone()),
+        }
+    }
+
+    pub(super) fn listen_options(&self, listen: &[ListenAddress]) -> Result<ListenOptions, UsageError> {
+        let has_unix = listen.iter().any(|address| matches!(address, ListenAddress::Unix(_)));
+        if self.unix_mode.is_some() && !has_unix {
+            return Err(UsageError("--unix-mode needs --listen unix:PATH".to_owned()));
+        }
+        if self.reuse_port {
+            let ports = || listen.iter().filter_map(ListenAddress::port);
+            if ports().next().is_none() {
+                return Err(UsageError("--reuse-port needs a TCP port to listen on".to_owned()));
+            }
+            // Each process would get another one.
+            if ports().any(|port| port == 0) {
+                return Err(UsageError("--reuse-port needs a port other than 0".to_owned()));
+            }
+        }
+        Ok(ListenOptions { unix_mode: self.unix_mode.unwrap_or_default(), reuse_port: self.reuse_port })
     }
 
     pub(super) fn log_level(&self) -> Result<LevelFilter, UsageError> {
@@ -208,6 +246,14 @@ impl Once<'_> {
         let parsed =
             parsed.map_err(|problem| UsageError(format!("--{} {}: {problem}", self.option, quoted(&value))))?;
         self.set(to, parsed)
+    }
+
+    /// Unlike the others, such an option may be given more than once.
+    fn repeated<T>(self, to: &mut Vec<T>, parse: fn(&str) -> Result<T, String>) -> Result<(), UsageError> {
+        let mut value = None;
+        self.value(&mut value, parse)?;
+        to.extend(value);
+        Ok(())
     }
 
     fn path(self, to: &mut Option<PathBuf>) -> Result<(), UsageError> {

@@ -6,12 +6,13 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use log::error;
-use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token};
 use rustix::io::Errno;
 
 use super::clock::Clock;
-use super::tcp::TcpTransport;
+use super::listen::Listener;
+use super::registered_listener::RegisteredListener;
+use super::socket::Socket;
 use crate::semantics::Now;
 use crate::semantics::client::Client;
 use crate::server::{AcceptError, Event, Readiness, World};
@@ -38,7 +39,7 @@ pub struct MioWorld {
     poll: Poll,
     events: Events,
     clock: Clock,
-    listeners: Vec<TcpListener>,
+    listeners: Vec<RegisteredListener>,
     shutdown: mio::net::UnixStream,
 }
 
@@ -48,19 +49,16 @@ impl MioWorld {
     ///
     /// # Errors
     /// Those of creating the poll and of registering sockets.
-    pub fn new(listeners: Vec<std::net::TcpListener>, shutdown: UnixStream) -> io::Result<MioWorld> {
+    pub fn new(listeners: Vec<Listener>, shutdown: UnixStream) -> io::Result<MioWorld> {
         let poll = Poll::new()?;
-        let mut sockets = Vec::new();
-        for (index, listener) in listeners.into_iter().enumerate() {
-            listener.set_nonblocking(true)?;
-            let mut socket = TcpListener::from_std(listener);
-            poll.registry().register(&mut socket, listener_token(index), Interest::READABLE)?;
-            sockets.push(socket);
-        }
+        let listeners = listeners.into_iter().enumerate();
+        let listeners = listeners
+            .map(|(index, listener)| RegisteredListener::new(listener, poll.registry(), listener_token(index)))
+            .collect::<io::Result<_>>()?;
         let mut shutdown = mio::net::UnixStream::from_std(shutdown);
         poll.registry().register(&mut shutdown, SHUTDOWN, Interest::READABLE)?;
         let events = Events::with_capacity(EVENTS_MAX);
-        Ok(MioWorld { poll, events, clock: Clock::start(), listeners: sockets, shutdown })
+        Ok(MioWorld { poll, events, clock: Clock::start(), listeners, shutdown })
     }
 }
 
@@ -69,7 +67,7 @@ fn listener_token(index: usize) -> Token {
 }
 
 impl World for MioWorld {
-    type Transport = TcpTransport;
+    type Transport = Socket;
 
     const EVENTS_MAX: usize = EVENTS_MAX;
 
@@ -105,18 +103,15 @@ impl World for MioWorld {
         self.listeners.len()
     }
 
-    fn accept(&mut self, listener: usize, key: usize) -> Result<(TcpTransport, Client), AcceptError> {
+    fn accept(&mut self, listener: usize, key: usize) -> Result<(Socket, Client), AcceptError> {
         let Some(listener) = self.listeners.get(listener) else { return Err(AcceptError::WouldBlock) };
-        let (mut stream, client) = listener.accept().map_err(accept_error)?;
-        let registered = self.poll.registry().register(&mut stream, Token(key), INTEREST);
-        registered.map_err(AcceptError::Connection)?;
-        Ok((TcpTransport::new(stream), Client::at(client.ip(), client.port())))
+        let registered = listener.accept(self.poll.registry(), Token(key), INTEREST).map_err(accept_error)?;
+        registered.map_err(AcceptError::Connection)
     }
 
     fn close_listeners(&mut self) {
-        for mut listener in self.listeners.drain(..) {
-            // An error does not matter: closing the descriptor deregisters it as well.
-            let _ = self.poll.registry().deregister(&mut listener);
+        for listener in self.listeners.drain(..) {
+            listener.close(self.poll.registry());
         }
     }
 }

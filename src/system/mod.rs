@@ -1,4 +1,4 @@
-//! The implementation of [`World`](crate::server::World) on the operating system: `mio`'s poll, TCP sockets, the clock
+//! The implementation of [`World`](crate::server::World) on the operating system: `mio`'s poll, sockets, the clock
 //! and signals. No other module uses `mio`.
 //!
 //! # Laws
@@ -13,8 +13,9 @@ mod clock;
 pub mod listen;
 pub mod machine;
 mod mio_world;
+mod registered_listener;
 pub mod signals;
-mod tcp;
+mod socket;
 
 pub use mio_world::MioWorld;
-pub use tcp::TcpTransport;
+pub use socket::Socket;

@@ -6,6 +6,7 @@ mod challenge;
 mod clients;
 mod descriptors;
 mod harness;
+mod listeners;
 mod logs;
 mod shutdown;
 mod start;

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::Read;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
@@ -29,6 +30,7 @@ pub(crate) struct Start {
     /// The arguments of `ulimit` in a shell that then executes the server.
     limit: Option<String>,
     stderr: Option<&'static str>,
+    stdin: Option<OwnedFd>,
 }
 
 impl Start {
@@ -43,6 +45,7 @@ impl Start {
             wrapper: Vec::new(),
             limit: None,
             stderr: None,
+            stdin: None,
         }
     }
 
@@ -102,7 +105,14 @@ impl Start {
         self
     }
 
-    fn spawn(self) -> Running {
+    /// Passes a listening socket to the server as descriptor 3, as a service manager does. `LISTEN_FDNAMES` is `name`.
+    pub(crate) fn inheriting(mut self, listener: impl Into<OwnedFd>, name: &str) -> Start {
+        self.stdin = Some(listener.into());
+        let script = r#"exec 3<&0 </dev/null; export LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES="$0"; exec "$@""#;
+        self.wrapped_by(["sh", "-c", script, name])
+    }
+
+    fn spawn(mut self) -> Running {
         let scratch = TempDir::new().expect("a temporary directory");
         let served = self.existing_directory.clone().unwrap_or_else(|| {
             let served = scratch.path().join("served");
@@ -120,7 +130,8 @@ impl Start {
         if self.serves_directory {
             command.arg(&served);
         }
-        command.args(&self.options).stdin(Stdio::null()).stdout(Stdio::piped());
+        command.args(&self.options).stdout(Stdio::piped());
+        command.stdin(self.stdin.take().map_or_else(Stdio::null, Stdio::from));
         let file = File::create(&stderr_path).expect("a file for standard error");
         let other = self.stderr.map(|path| File::options().write(true).open(path).expect("a file that exists"));
         command.stderr(other.unwrap_or(file));
@@ -154,7 +165,7 @@ impl Start {
             // The banner of a shared folder also contains the host name, which is left out here.
             .filter_map(|address| address.trim_end_matches('/').parse().ok())
             .collect();
-        assert!(!addresses.is_empty(), "no banner, but {banner:?}; {}", running.stderr());
+        assert!(banner.contains("Listening on "), "no banner, but {banner:?}; {}", running.stderr());
         Server { running, banner, addresses }
     }
 

@@ -1,6 +1,5 @@
-//! Listening sockets: parses the value of `--bind`, and binds.
+//! TCP listeners: parses the addresses to listen on, and binds.
 
-use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, TcpListener, ToSocketAddrs};
 use std::str::FromStr;
@@ -9,13 +8,12 @@ use log::warn;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, ipproto, listen, socket_with, sockopt};
 
-/// The length of the backlog. The system reduces it to its own limit.
-const BACKLOG: i32 = 4096;
+use super::{BACKLOG, ListenError};
 
 /// How often to try to find a port that is free on all addresses.
 const FREE_PORT_ATTEMPTS: u32 = 16;
 
-/// Where to listen.
+/// The addresses to listen on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bind {
     /// 127.0.0.1 and ::1, as far as the machine has them.
@@ -26,7 +24,7 @@ pub enum Bind {
     LinkLocal(Ipv6Addr, u32),
 }
 
-/// Parses the value of `--bind`. An IPv6 address may be in brackets; a link-local address is followed by a percent sign
+/// Parses the value of `--bind`, and an address of `--listen`. An IPv6 address may be in brackets; a link-local address is followed by a percent sign
 /// and its interface, by name or index. The error is one line without the value.
 impl FromStr for Bind {
     type Err = String;
@@ -77,44 +75,37 @@ pub fn url_of(address: SocketAddr) -> String {
     }
 }
 
-/// Why a listener could not be created.
+/// Why the system refused a listener.
 #[derive(Debug)]
-pub struct ListenError {
+struct Refused {
     address: SocketAddr,
     error: io::Error,
 }
 
-impl fmt::Display for ListenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let address = self.address;
-        match Errno::from_io_error(&self.error) {
-            Some(Errno::ADDRINUSE) => {
-                write!(
-                    f,
-                    "cannot listen on {address}: the port is in use; stop the program that uses it, or choose another \
-                     port with --port"
-                )
-            }
-            Some(Errno::ADDRNOTAVAIL) => {
-                write!(f, "cannot listen on {address}: this machine does not have that address")
-            }
-            Some(Errno::ACCESS) => write!(
-                f,
-                "cannot listen on {address}: no permission for this port; ports from 1024 up usually need none"
-            ),
-            _ => write!(f, "cannot listen on {address}: {}", self.error),
-        }
+impl Refused {
+    fn is(&self, errno: Errno) -> bool {
+        Errno::from_io_error(&self.error) == Some(errno)
     }
 }
 
-impl std::error::Error for ListenError {}
+impl From<Refused> for ListenError {
+    fn from(refused: Refused) -> ListenError {
+        let reason = match Errno::from_io_error(&refused.error) {
+            Some(Errno::ADDRINUSE) => "the port is in use; stop the program that uses it, or choose another port",
+            Some(Errno::ADDRNOTAVAIL) => "this machine does not have that address",
+            Some(Errno::ACCESS) => "no permission for this port; ports from 1024 up usually need none",
+            _ => return ListenError::new(refused.address, refused.error),
+        };
+        ListenError::new(refused.address, reason)
+    }
+}
 
 /// Listens on `port` of every address that `at` means. Port 0 chooses a port that is free on all of them.
 ///
 /// # Errors
 /// If an address is in use or does not belong to this machine. If only one of the two addresses of `localhost` is
 /// missing, that is a warning.
-pub fn listeners(at: Bind, port: u16) -> Result<Vec<TcpListener>, ListenError> {
+pub(super) fn listeners(at: Bind, port: u16, reuse_port: bool) -> Result<Vec<TcpListener>, ListenError> {
     let addresses: &[SocketAddr] = match at {
         Bind::Localhost => &[(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()],
         Bind::Address(address) => &[(address, port).into()],
@@ -122,16 +113,16 @@ pub fn listeners(at: Bind, port: u16) -> Result<Vec<TcpListener>, ListenError> {
     };
     let mut attempts = 1;
     loop {
-        match listen_on_all(addresses) {
+        match listen_on_all(addresses, reuse_port) {
             // The port chosen on the first address is in use on another one.
-            Err(failure) if port == 0 && attempts < FREE_PORT_ATTEMPTS && failure.is(Errno::ADDRINUSE) => attempts += 1,
-            result => return result,
+            Err(refused) if port == 0 && attempts < FREE_PORT_ATTEMPTS && refused.is(Errno::ADDRINUSE) => attempts += 1,
+            result => return result.map_err(ListenError::from),
         }
     }
 }
 
 /// Listens on all addresses, on the port that the first one got.
-fn listen_on_all(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, ListenError> {
+fn listen_on_all(addresses: &[SocketAddr], reuse_port: bool) -> Result<Vec<TcpListener>, Refused> {
     let mut listeners: Vec<TcpListener> = Vec::new();
     let mut missing = None;
     for address in addresses {
@@ -140,33 +131,36 @@ fn listen_on_all(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, ListenErr
         if let Some(bound) = listeners.first().and_then(|first| first.local_addr().ok()) {
             address.set_port(bound.port());
         }
-        match listen_on(address) {
+        match listen_on(address, reuse_port) {
             Ok(listener) => listeners.push(listener),
             Err(error) => {
-                let failure = ListenError { address, error };
-                let is_missing = failure.is(Errno::ADDRNOTAVAIL) || failure.is(Errno::AFNOSUPPORT);
+                let refused = Refused { address, error };
+                let is_missing = refused.is(Errno::ADDRNOTAVAIL) || refused.is(Errno::AFNOSUPPORT);
                 if addresses.len() == 1 || !is_missing {
-                    return Err(failure);
+                    return Err(refused);
                 }
-                missing = Some(failure);
+                missing = Some(refused);
             }
         }
     }
     match missing {
-        Some(failure) if listeners.is_empty() => Err(failure),
-        Some(failure) => {
-            warn!("this machine does not have {}: {}", failure.address.ip(), failure.error);
+        Some(refused) if listeners.is_empty() => Err(refused),
+        Some(refused) => {
+            warn!("this machine does not have {}: {}", refused.address.ip(), refused.error);
             Ok(listeners)
         }
         None => Ok(listeners),
     }
 }
 
-fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
+fn listen_on(address: SocketAddr, reuse_port: bool) -> io::Result<TcpListener> {
     let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let socket = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, Some(ipproto::TCP))?;
     // Otherwise connections in TIME_WAIT would keep a restarted server from its port.
     sockopt::set_socket_reuseaddr(&socket, true)?;
+    if reuse_port {
+        sockopt::set_socket_reuseport(&socket, true)?;
+    }
     if let IpAddr::V6(v6) = address.ip() {
         sockopt::set_ipv6_v6only(&socket, !v6.is_unspecified())?;
     }
@@ -176,12 +170,6 @@ fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
     bind(&socket, &address)?;
     listen(&socket, BACKLOG)?;
     Ok(TcpListener::from(socket))
-}
-
-impl ListenError {
-    fn is(&self, errno: Errno) -> bool {
-        Errno::from_io_error(&self.error) == Some(errno)
-    }
 }
 
 #[cfg(test)]

@@ -1,12 +1,13 @@
-//! A non-blocking TCP socket: receive, send and sendfile.
+//! A non-blocking TCP or Unix socket: receive, send and sendfile.
 
-use std::io::{self, Read};
-use std::net::Shutdown;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
-use mio::net::TcpStream;
+use mio::net::{TcpStream, UnixStream};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
+use rustix::net::{Shutdown, shutdown, sockopt};
 
 use crate::server::{Io, SendFileError, Transport};
 use crate::storage::FileRange;
@@ -14,51 +15,70 @@ use crate::storage::FileRange;
 /// How often an interrupted call is repeated.
 const INTERRUPTIONS_MAX: u32 = 16;
 
-/// A connection's TCP socket.
-pub struct TcpTransport {
-    stream: TcpStream,
+/// A connection's socket.
+pub struct Socket(Stream);
+
+enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
 }
 
-impl TcpTransport {
-    pub(super) fn new(stream: TcpStream) -> TcpTransport {
-        TcpTransport { stream }
+impl From<TcpStream> for Socket {
+    fn from(stream: TcpStream) -> Socket {
+        Socket(Stream::Tcp(stream))
     }
 }
 
-impl Transport for TcpTransport {
+impl From<UnixStream> for Socket {
+    fn from(stream: UnixStream) -> Socket {
+        Socket(Stream::Unix(stream))
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.0 {
+            Stream::Tcp(stream) => stream.as_fd(),
+            Stream::Unix(stream) => stream.as_fd(),
+        }
+    }
+}
+
+impl Transport for Socket {
     type File = FileRange;
 
     fn receive(&mut self, space: &mut [u8]) -> io::Result<Io> {
-        uninterrupted(|| self.stream.read(space))
+        uninterrupted(|| Ok(rustix::io::read(&*self, &mut *space)?))
     }
 
     fn send(&mut self, bytes: &[u8], more: bool) -> io::Result<Io> {
-        send(&self.stream, bytes, more)
+        send(self, bytes, more)
     }
 
     fn send_file(&mut self, file: &FileRange, bytes_max: usize) -> Result<Io, SendFileError> {
         let bytes = usize::try_from(file.remaining()).unwrap_or(usize::MAX).min(bytes_max);
-        match send_file_directly(&self.stream, file, bytes) {
-            Err(error) if cannot_send_directly(&error) => send_file_by_copy(&self.stream, file, bytes),
+        match send_file_directly(self, file, bytes) {
+            Err(error) if cannot_send_directly(&error) => send_file_by_copy(self, file, bytes),
             Err(error) if is_socket_error(&error) => Err(SendFileError::Connection(error)),
             Err(error) => Err(SendFileError::File(error)),
             Ok(Io::Done(0)) => Err(SendFileError::File(io::ErrorKind::UnexpectedEof.into())),
-            Ok(Io::WouldBlock) if is_writable(&self.stream) => retry_send_file(&self.stream, file, bytes),
+            Ok(Io::WouldBlock) if is_writable(self) => retry_send_file(self, file, bytes),
             Ok(io) => Ok(io),
         }
     }
 
     fn shut_down_sending(&mut self) -> io::Result<()> {
-        self.stream.shutdown(Shutdown::Write)
+        Ok(shutdown(&*self, Shutdown::Write)?)
     }
 
     fn reset_on_close(&mut self) {
-        // This fails only if the connection is lost already.
-        let _ = rustix::net::sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO));
+        // A Unix socket has no reset: its client notices only a response of known length, or a chunked one. Otherwise
+        // this fails only if the connection is lost already.
+        let _ = sockopt::set_socket_linger(&*self, Some(Duration::ZERO));
     }
 
     fn send_buffer_bytes(&self) -> u64 {
-        rustix::net::sockopt::socket_send_buffer_size(&self.stream).unwrap_or(0) as u64
+        sockopt::socket_send_buffer_size(self).unwrap_or(0) as u64
     }
 }
 
@@ -79,27 +99,26 @@ fn uninterrupted(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<Io> 
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
-fn send(stream: &TcpStream, bytes: &[u8], more: bool) -> io::Result<Io> {
+fn send(socket: &Socket, bytes: &[u8], more: bool) -> io::Result<Io> {
     use rustix::net::SendFlags;
     let flags = if more { SendFlags::NOSIGNAL | SendFlags::MORE } else { SendFlags::NOSIGNAL };
-    uninterrupted(|| Ok(rustix::net::send(stream, bytes, flags)?))
+    uninterrupted(|| Ok(rustix::net::send(socket, bytes, flags)?))
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn send(stream: &TcpStream, bytes: &[u8], _more: bool) -> io::Result<Io> {
-    use std::io::Write;
-    let mut stream = stream;
-    uninterrupted(|| stream.write(bytes))
+fn send(socket: &Socket, bytes: &[u8], _more: bool) -> io::Result<Io> {
+    use rustix::net::SendFlags;
+    uninterrupted(|| Ok(rustix::net::send(socket, bytes, SendFlags::empty())?))
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
-fn send_file_directly(stream: &TcpStream, range: &FileRange, bytes: usize) -> io::Result<Io> {
+fn send_file_directly(socket: &Socket, range: &FileRange, bytes: usize) -> io::Result<Io> {
     let mut offset = range.offset();
-    uninterrupted(|| Ok(rustix::fs::sendfile(stream, range, Some(&mut offset), bytes)?))
+    uninterrupted(|| Ok(rustix::fs::sendfile(socket, range, Some(&mut offset), bytes)?))
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn send_file_directly(_stream: &TcpStream, _range: &FileRange, _bytes: usize) -> io::Result<Io> {
+fn send_file_directly(_socket: &Socket, _range: &FileRange, _bytes: usize) -> io::Result<Io> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
@@ -130,9 +149,9 @@ fn is_socket_error(error: &io::Error) -> bool {
 /// Called when sendfile(2) would block although the socket is writable. Either the socket became writable in the
 /// meantime, or the file cannot be read without blocking. The second is an error, since no event would report a change.
 #[cold]
-fn retry_send_file(stream: &TcpStream, range: &FileRange, bytes: usize) -> Result<Io, SendFileError> {
-    match send_file_directly(stream, range, bytes) {
-        Ok(Io::WouldBlock) if is_writable(stream) => Err(SendFileError::File(io::ErrorKind::WouldBlock.into())),
+fn retry_send_file(socket: &Socket, range: &FileRange, bytes: usize) -> Result<Io, SendFileError> {
+    match send_file_directly(socket, range, bytes) {
+        Ok(Io::WouldBlock) if is_writable(socket) => Err(SendFileError::File(io::ErrorKind::WouldBlock.into())),
         Ok(Io::Done(0)) => Err(SendFileError::File(io::ErrorKind::UnexpectedEof.into())),
         Ok(io) => Ok(io),
         Err(error) if is_socket_error(&error) => Err(SendFileError::Connection(error)),
@@ -140,8 +159,8 @@ fn retry_send_file(stream: &TcpStream, range: &FileRange, bytes: usize) -> Resul
     }
 }
 
-fn is_writable(stream: &TcpStream) -> bool {
-    let mut sockets = [PollFd::new(stream, PollFlags::OUT)];
+fn is_writable(socket: &Socket) -> bool {
+    let mut sockets = [PollFd::new(socket, PollFlags::OUT)];
     let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
     poll(&mut sockets, Some(&at_once)).is_ok_and(|ready| ready > 0)
 }
@@ -149,17 +168,18 @@ fn is_writable(stream: &TcpStream) -> bool {
 /// How many bytes are copied at a time where sendfile(2) is not available.
 const COPY_BYTES: usize = 16 * 1024;
 
-fn send_file_by_copy(stream: &TcpStream, range: &FileRange, bytes: usize) -> Result<Io, SendFileError> {
+fn send_file_by_copy(socket: &Socket, range: &FileRange, bytes: usize) -> Result<Io, SendFileError> {
     let mut space = [0; COPY_BYTES];
     let space = &mut space[..bytes.min(COPY_BYTES)];
     let read = range.read_at(space).map_err(SendFileError::File)?;
     // No byte is lost: the range advances only by what was sent, and the rest is read again.
-    send(stream, &space[..read], false).map_err(SendFileError::Connection)
+    send(socket, &space[..read], false).map_err(SendFileError::Connection)
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
+    use std::io::Read as _;
     use std::net::TcpListener;
 
     use super::*;
@@ -179,7 +199,7 @@ mod tests {
         let mut client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let server = listener.accept().unwrap().0;
         server.set_nonblocking(true).unwrap();
-        let server = TcpStream::from_std(server);
+        let server = Socket::from(TcpStream::from_std(server));
         let mut received = Vec::new();
         // Ends: each iteration sends something, or empties the client's side.
         while !range.is_empty() {

@@ -1,0 +1,73 @@
+//! A listener that is registered with the poll.
+
+use std::io;
+
+use mio::net::{TcpListener, UnixListener};
+use mio::{Interest, Registry, Token};
+
+use super::listen::{CreatedPath, Listener};
+use super::socket::Socket;
+use crate::semantics::client::Client;
+
+/// A listener that is registered with the poll, under one token.
+pub(super) enum RegisteredListener {
+    Tcp(TcpListener),
+    /// With the path that is removed when the listener is dropped.
+    Unix(UnixListener, #[expect(dead_code, reason = "only dropped")] Option<CreatedPath>),
+}
+
+impl RegisteredListener {
+    /// Registers the listener.
+    ///
+    /// # Errors
+    /// Those of making it non-blocking and of the registration.
+    pub(super) fn new(listener: Listener, registry: &Registry, token: Token) -> io::Result<RegisteredListener> {
+        match listener {
+            Listener::Tcp(listener) => {
+                listener.set_nonblocking(true)?;
+                let mut listener = TcpListener::from_std(listener);
+                registry.register(&mut listener, token, Interest::READABLE)?;
+                Ok(RegisteredListener::Tcp(listener))
+            }
+            Listener::Unix(socket) => {
+                let (listener, path) = socket.into_parts();
+                listener.set_nonblocking(true)?;
+                let mut listener = UnixListener::from_std(listener);
+                registry.register(&mut listener, token, Interest::READABLE)?;
+                Ok(RegisteredListener::Unix(listener, path))
+            }
+        }
+    }
+
+    /// Accepts a connection, and registers it for `interest`.
+    ///
+    /// # Errors
+    /// Of accepting, or else of the registration.
+    pub(super) fn accept(
+        &self,
+        registry: &Registry,
+        token: Token,
+        interest: Interest,
+    ) -> io::Result<io::Result<(Socket, Client)>> {
+        match self {
+            RegisteredListener::Tcp(listener) => {
+                let (mut stream, client) = listener.accept()?;
+                let client = Client::at(client.ip(), client.port());
+                Ok(registry.register(&mut stream, token, interest).map(|()| (stream.into(), client)))
+            }
+            RegisteredListener::Unix(listener, _) => {
+                let (mut stream, _) = listener.accept()?;
+                Ok(registry.register(&mut stream, token, interest).map(|()| (stream.into(), Client::Unix)))
+            }
+        }
+    }
+
+    /// Closes the listener.
+    pub(super) fn close(self, registry: &Registry) {
+        // An error does not matter: closing the descriptor deregisters it as well.
+        let _ = match self {
+            RegisteredListener::Tcp(mut listener) => registry.deregister(&mut listener),
+            RegisteredListener::Unix(mut listener, _) => registry.deregister(&mut listener),
+        };
+    }
+}
