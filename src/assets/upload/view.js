@@ -312,37 +312,6 @@
     section.scrollIntoView({ block: "nearest" });
   };
 
-  const listing = {
-    timer: 0,
-    tookMs: 0,
-
-    /** Shows the stored files in the listing soon. A large listing takes long, so it is requested less often. */
-    schedule() {
-      if (this.timer === 0) this.timer = setTimeout(() => this.refresh(), Math.min(30_000, 300 + 10 * this.tookMs));
-    },
-
-    async refresh() {
-      const startedAt = performance.now();
-      try {
-        const { status, response } = await send("GET", location.pathname + location.search, { responseType: "document", fields: { Accept: "text/html" } });
-        if (status === 200) this.replace(response);
-      } catch {
-        // It is requested again after the next file.
-      }
-      this.tookMs = performance.now() - startedAt;
-      this.timer = 0;
-    },
-
-    replace(page) {
-      const table = find("list");
-      const focused = table.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
-      table.tBodies[0].replaceChildren(...page.getElementById("list").tBodies[0].rows);
-      document.querySelector("footer p").replaceWith(page.querySelector("footer p"));
-      table.dispatchEvent(new Event("rowschange"));
-      if (focused !== null) Array.from(table.links ?? table.querySelectorAll("a")).find((link) => link.getAttribute("href") === focused)?.focus();
-    },
-  };
-
   // Events.
 
   const hasFiles = (event) => event.dataTransfer?.types.includes("Files");
@@ -383,7 +352,5 @@
   });
 
   queue.addUnfinished();
-  // The form is for browsers without JavaScript.
-  document.querySelectorAll("form").forEach((form) => { form.hidden = true; });
   section.hidden = false;
 })();

@@ -13,6 +13,7 @@ use std::vec;
 use super::page::{self, PageHead};
 use super::query::{Format, Order, Sort};
 use super::{json, names, text};
+use crate::routes::files::UploadPolicy;
 use crate::semantics::service::{PIECE_BYTES_MAX, Piece, SourceFailed};
 use crate::storage::{self, Entry, EntryKind, FileRange, FileSystem, Native, StorageError};
 
@@ -38,12 +39,26 @@ pub(super) struct ListingOptions {
     pub(super) path: Vec<u8>,
     pub(super) sort: Sort,
     pub(super) order: Order,
-    pub(super) may_upload: bool,
-    pub(super) may_replace: bool,
+    pub(super) uploads: UploadPolicy,
     pub(super) upload_bytes_max: Option<u64>,
     /// Whether names that begin with a dot are listed.
     pub(super) shows_hidden: bool,
     pub(super) now_unix_s: u64,
+}
+
+impl ListingOptions {
+    fn page_head(&self, is_sorted: bool) -> PageHead<'_> {
+        let ListingOptions { path, sort, order, uploads, upload_bytes_max, shows_hidden, .. } = self;
+        PageHead {
+            path,
+            uploads: *uploads,
+            takes_hidden: *shows_hidden,
+            upload_bytes_max: *upload_bytes_max,
+            sort: *sort,
+            order: *order,
+            is_sorted,
+        }
+    }
 }
 
 /// A listing that is being sent.
@@ -267,24 +282,9 @@ impl<F: FileSystem> Listing<F> {
     }
 
     fn write_head(&mut self, is_sorted: bool) {
-        let ListingOptions {
-            format, path, sort, order, may_upload, may_replace, upload_bytes_max, shows_hidden, ..
-        } = &self.options;
-        match format {
-            Format::Html => page::write_head(
-                &mut self.out,
-                &PageHead {
-                    path,
-                    may_upload: *may_upload,
-                    may_replace: *may_replace,
-                    takes_hidden: *shows_hidden,
-                    upload_bytes_max: *upload_bytes_max,
-                    sort: *sort,
-                    order: *order,
-                    is_sorted,
-                },
-            ),
-            Format::Json => json::write_head(&mut self.out, path, is_sorted),
+        match self.options.format {
+            Format::Html => page::write_head(&mut self.out, &self.options.page_head(is_sorted)),
+            Format::Json => json::write_head(&mut self.out, &self.options.path, is_sorted),
             Format::Text => {}
         }
     }
@@ -300,7 +300,7 @@ impl<F: FileSystem> Listing<F> {
 
     fn write_foot(&mut self, is_sorted: bool) {
         match self.options.format {
-            Format::Html => page::write_foot(&mut self.out, self.rows, is_sorted, self.options.may_upload),
+            Format::Html => page::write_foot(&mut self.out, &self.options.page_head(is_sorted), self.rows),
             Format::Json => json::write_foot(&mut self.out),
             Format::Text => {}
         }
@@ -362,8 +362,7 @@ mod tests {
             path: b"/".to_vec(),
             sort: Sort::Name,
             order: Order::Ascending,
-            may_upload: false,
-            may_replace: false,
+            uploads: UploadPolicy::Off,
             upload_bytes_max: None,
             shows_hidden: false,
             now_unix_s: 0,

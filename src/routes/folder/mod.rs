@@ -39,7 +39,7 @@ pub(super) use self::form::FormSink;
 pub(super) use self::listing::Listing;
 use self::listing::ListingOptions;
 use self::query::{Format, Query};
-use super::files::{self, FileRoutes, UploadPolicy};
+use super::files::{self, FileRoutes};
 use super::{FileContent, RouteReply, UPLOADS, error_reply, not_found, put_script};
 use crate::semantics::Now;
 use crate::semantics::accept;
@@ -288,8 +288,7 @@ fn respond_with_listing<'r, F: FileSystem>(
         path: path.map_or(b"/".to_vec(), |path| [b"/", path.as_bytes(), b"/"].concat()),
         sort: query.sort,
         order: query.order,
-        may_upload: uploads.policy != UploadPolicy::Off,
-        may_replace: matches!(uploads.policy, UploadPolicy::Replace | UploadPolicy::Manage),
+        uploads: uploads.policy,
         upload_bytes_max: uploads.bytes_max,
         shows_hidden: folder.settings.shows_hidden,
         now_unix_s: now.unix_s(),
@@ -301,7 +300,7 @@ fn respond_with_listing<'r, F: FileSystem>(
         no_cache: true,
         nosniff: true,
         same_origin_only: true,
-        content_security_policy: (format == Format::Html).then_some(page::CONTENT_SECURITY_POLICY),
+        content_security_policy: (format == Format::Html).then(|| page::content_security_policy(uploads.policy)),
         body: Body::Source(FileContent::Listing(Box::new(listing))),
         ..Response::new(Status::Ok)
     })

@@ -2,6 +2,7 @@
 //! JavaScript.
 
 use super::report::{Outcome, Report, ReportedFile};
+use crate::routes::files::UploadPolicy;
 use crate::routes::folder::encode::{write_decimal, write_segment};
 use crate::routes::folder::page::{put, write_breadcrumbs, write_document_head, write_isolated_name};
 
@@ -10,13 +11,16 @@ pub(in crate::routes::folder) const UPLOAD_FORM: &str = "<noscript><form id=\"fo
     enctype=\"multipart/form-data\"><label for=\"form-files\">Upload files</label><input id=\"form-files\" \
     type=\"file\" name=\"file\" multiple required><button>Upload</button></form></noscript>\n";
 
+/// The report has the styles of a page that takes uploads, and nothing in it changes the folder.
+pub(super) const REPORT_ASSETS: UploadPolicy = UploadPolicy::Create;
+
 /// Writes the page that reports what has become of a form that was sent to the decoded path `directory`, which is
 /// empty for the root.
 pub(super) fn write_report(out: &mut Vec<u8>, directory: &[u8], report: &Report) {
     let mut segments: Vec<&[u8]> =
         directory.split(|byte| *byte == b'/').filter(|segment| !segment.is_empty()).collect();
     let name = segments.pop();
-    write_document_head(out, Some(b"Upload"), true);
+    write_document_head(out, Some(b"Upload"), REPORT_ASSETS);
     write_breadcrumbs(out, name, &segments);
     put(out, "<main>\n<p class=\"note\" role=\"status\">");
     write_summary(out, report);

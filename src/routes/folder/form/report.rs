@@ -2,10 +2,10 @@
 
 use std::borrow::Cow;
 
-use super::page::write_report;
+use super::page::{REPORT_ASSETS, write_report};
 use crate::routes::FileContent;
 use crate::routes::files::Refusal;
-use crate::routes::folder::page::CONTENT_SECURITY_POLICY;
+use crate::routes::folder::page::content_security_policy;
 use crate::routes::folder::query::Format;
 use crate::routes::folder::{content_type_of, encode, json};
 use crate::semantics::response::{Body, Response};
@@ -95,7 +95,7 @@ impl Report {
             no_cache: true,
             nosniff: true,
             same_origin_only: true,
-            content_security_policy: (format == Format::Html).then_some(CONTENT_SECURITY_POLICY),
+            content_security_policy: (format == Format::Html).then(|| content_security_policy(REPORT_ASSETS)),
             body: Body::Bytes(Cow::Owned(content)),
             ..Response::new(self.status())
         }

@@ -1,8 +1,8 @@
 //! The listing of a directory as an HTML page: a head, a row for each entry, and a foot.
 //!
 //! The page works without its scripts, which only add a filter, local times and keyboard shortcuts, and uploads with
-//! their progress. Styles and scripts are inline, and [`CONTENT_SECURITY_POLICY`] names them by their hashes. So a
-//! browser runs these scripts and no other ones. `'self'` would allow every script that somebody has uploaded.
+//! their progress, and dialogs that rename, delete and create. Styles and scripts are inline, and
+//! [`content_security_policy`] names them by their hashes. So a browser runs these scripts and no other ones. `'self'` would allow every script that somebody has uploaded.
 //!
 //! The names of files may have been chosen by an attacker. As text they are escaped, and characters that cannot be
 //! printed are replaced by visible ones. As links they are percent-encoded byte by byte.
@@ -14,14 +14,16 @@ mod text;
 
 use std::io::Write as _;
 
-pub(super) use self::assets::CONTENT_SECURITY_POLICY;
-use self::assets::{SCRIPT, STYLE, UPLOAD_SCRIPTS, UPLOAD_SECTION, UPLOAD_STYLE};
+pub(super) use self::assets::content_security_policy;
+use self::assets::{MANAGE_SECTION, UPLOAD_SECTION, scripts, styles};
 use self::columns::write_columns;
 pub(super) use self::row::write_row;
 pub(super) use self::text::{put, write_isolated_name};
 use self::text::{write_count, write_name};
+use super::encode::write_segment;
 use super::form::UPLOAD_FORM;
 use super::query::{Order, Sort};
+use crate::routes::files::UploadPolicy;
 
 /// The title of the shared folder's root. The name of its directory is not shown, because it is private.
 const ROOT: &str = "Shared folder";
@@ -31,10 +33,8 @@ const ROOT: &str = "Shared folder";
 pub(super) struct PageHead<'a> {
     /// The directory's decoded path: `/` or `/a/b/`.
     pub path: &'a [u8],
-    /// Whether files may be uploaded here.
-    pub may_upload: bool,
-    /// Whether an upload may replace an existing file.
-    pub may_replace: bool,
+    /// Which uploads and other changes are allowed here.
+    pub uploads: UploadPolicy,
     /// Whether names that begin with a dot may be uploaded.
     pub takes_hidden: bool,
     /// The longest upload, in bytes; `None` if only the disk sets a limit.
@@ -52,20 +52,22 @@ pub(super) fn write_head(out: &mut Vec<u8>, head: &PageHead<'_>) {
     let mut segments: Vec<&[u8]> =
         head.path.split(|byte| *byte == b'/').filter(|segment| !segment.is_empty()).collect();
     let name = segments.pop();
-    write_document_head(out, name, head.may_upload);
+    write_document_head(out, name, head.uploads);
     write_breadcrumbs(out, name, &segments);
     put(
         out,
         "<main>\n<div class=\"bar\"><input id=\"filter\" type=\"search\" aria-label=\"Filter by name\" \
          aria-keyshortcuts=\"/\" placeholder=\"Filter\" autocomplete=\"off\" autocapitalize=\"off\" \
-         spellcheck=\"false\" maxlength=\"255\" hidden><p id=\"count\" role=\"status\"></p>\
-         <a class=\"button\" href=\"?archive=tar\" \
-         title=\"As a tar archive\">Download all</a></div>\n",
+         spellcheck=\"false\" maxlength=\"255\" hidden><p id=\"count\" role=\"status\"></p>",
     );
-    if head.may_upload {
+    if head.uploads == UploadPolicy::Manage {
+        put(out, "<button type=\"button\" class=\"button\" id=\"new-folder\" hidden>New folder</button>");
+    }
+    put(out, "<a class=\"button\" href=\"?archive=tar\" title=\"As a tar archive\">Download all</a></div>\n");
+    if head.uploads != UploadPolicy::Off {
         write_upload_section(out, head);
         put(out, UPLOAD_FORM);
-        write_upload_hint(out, head.may_replace);
+        write_upload_hint(out, head.uploads);
     }
     if !head.is_sorted {
         put(
@@ -87,7 +89,7 @@ pub(super) fn write_head(out: &mut Vec<u8>, head: &PageHead<'_>) {
 }
 
 /// Writes the head of the document and the beginning of its body.
-pub(super) fn write_document_head(out: &mut Vec<u8>, name: Option<&[u8]>, may_upload: bool) {
+pub(super) fn write_document_head(out: &mut Vec<u8>, name: Option<&[u8]>, uploads: UploadPolicy) {
     put(
         out,
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -103,13 +105,11 @@ pub(super) fn write_document_head(out: &mut Vec<u8>, name: Option<&[u8]>, may_up
         out,
         "</title>\n<link rel=\"icon\" href=\"data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' \
          viewBox='0 0 20 20'%3E%3Cpath fill='%233b78c4' d='M1 5.5A2 2 0 0 1 3 3.5h4.5l2 2H17a2 2 0 0 1 2 \
-         2V15a2 2 0 0 1-2 2H3a2 2 0 0 1-2-2z'/%3E%3C/svg%3E\">\n<style>",
+         2V15a2 2 0 0 1-2 2H3a2 2 0 0 1-2-2z'/%3E%3C/svg%3E\">\n",
     );
-    put(out, STYLE);
-    put(out, "</style>\n");
-    if may_upload {
+    for style in styles(uploads) {
         put(out, "<style>");
-        put(out, UPLOAD_STYLE);
+        put(out, style);
         put(out, "</style>\n");
     }
     put(out, "</head>\n<body>\n");
@@ -146,7 +146,7 @@ pub(super) fn write_breadcrumbs(out: &mut Vec<u8>, name: Option<&[u8]>, above: &
 /// Writes the part that takes files. Its script shows it, and reads from its attributes what the server allows.
 fn write_upload_section(out: &mut Vec<u8>, head: &PageHead<'_>) {
     put(out, "<section id=\"uploads\" aria-label=\"Upload\"");
-    if head.may_replace {
+    if replaces(head.uploads) {
         put(out, " data-may-replace");
     }
     if head.takes_hidden {
@@ -159,7 +159,12 @@ fn write_upload_section(out: &mut Vec<u8>, head: &PageHead<'_>) {
     put(out, UPLOAD_SECTION);
 }
 
-fn write_upload_hint(out: &mut Vec<u8>, may_replace: bool) {
+/// Whether an upload may replace an existing file.
+fn replaces(uploads: UploadPolicy) -> bool {
+    matches!(uploads, UploadPolicy::Replace | UploadPolicy::Manage)
+}
+
+fn write_upload_hint(out: &mut Vec<u8>, uploads: UploadPolicy) {
     put(
         out,
         "<p class=\"note\" id=\"upload-hint\">To upload from a terminal: <code>curl -T FILE <span id=\"address\">ADDRESS-OF-THIS-PAGE</span>\
@@ -167,7 +172,7 @@ fn write_upload_hint(out: &mut Vec<u8>, may_replace: bool) {
     );
     put(
         out,
-        if may_replace {
+        if replaces(uploads) {
             "A file of the same name is replaced.</p>\n"
         } else {
             "Existing files are never replaced.</p>\n"
@@ -175,18 +180,34 @@ fn write_upload_hint(out: &mut Vec<u8>, may_replace: bool) {
     );
 }
 
+/// Writes the menu and the dialogs that rename, delete and create. Their script reads from the attributes which path the
+/// folder has on the server: behind a proxy the browser may know it under another one.
+fn write_manage_section(out: &mut Vec<u8>, path: &[u8], takes_hidden: bool) {
+    put(out, "<div id=\"manage\" data-path=\"/");
+    for segment in path.split(|byte| *byte == b'/').filter(|segment| !segment.is_empty()) {
+        write_segment(out, segment);
+        put(out, "/");
+    }
+    put(out, if takes_hidden { "\" data-takes-hidden>\n" } else { "\">\n" });
+    put(out, MANAGE_SECTION);
+    put(out, "</div>\n");
+}
+
 /// Writes everything after the last entry.
-pub(super) fn write_foot(out: &mut Vec<u8>, entries: u64, is_sorted: bool, may_upload: bool) {
+pub(super) fn write_foot(out: &mut Vec<u8>, head: &PageHead<'_>, entries: u64) {
     if entries == 0 {
         put(out, "<tr id=\"empty\"><td colspan=\"4\">This folder is empty.</td></tr>\n");
     }
-    put(out, "</tbody>\n</table>\n</main>\n<footer><p>");
+    put(out, "</tbody>\n</table>\n");
+    if head.uploads == UploadPolicy::Manage {
+        write_manage_section(out, head.path, head.takes_hidden);
+    }
+    put(out, "</main>\n<footer><p>");
     write_count(out, entries);
     put(out, if entries == 1 { " entry" } else { " entries" });
-    put(out, if is_sorted { "" } else { ", not sorted" });
+    put(out, if head.is_sorted { "" } else { ", not sorted" });
     put(out, "</p><p>Spindle</p></footer>\n");
-    let upload_scripts = if may_upload { &UPLOAD_SCRIPTS[..] } else { &[] };
-    for script in [SCRIPT].iter().chain(upload_scripts) {
+    for script in scripts(head.uploads) {
         put(out, "<script>");
         put(out, script);
         put(out, "</script>\n");
@@ -200,8 +221,7 @@ mod tests {
 
     pub(super) const HEAD: PageHead<'_> = PageHead {
         path: b"/",
-        may_upload: false,
-        may_replace: false,
+        uploads: UploadPolicy::Off,
         takes_hidden: false,
         upload_bytes_max: None,
         sort: Sort::Name,
@@ -219,15 +239,22 @@ mod tests {
         written(|out| write_head(out, head))
     }
 
-    /// A page without entries that takes uploads.
-    pub(super) fn upload_page() -> String {
-        head(&PageHead { may_upload: true, ..HEAD }) + &written(|out| write_foot(out, 0, true, true))
+    fn foot(head: &PageHead<'_>, entries: u64) -> String {
+        written(|out| write_foot(out, head, entries))
+    }
+
+    /// A page without entries.
+    pub(super) fn page(uploads: UploadPolicy) -> String {
+        let of = PageHead { uploads, ..HEAD };
+        head(&of) + &foot(&of, 0)
     }
 
     #[test]
     fn the_page_is_small_and_loads_nothing_from_elsewhere() {
-        let read_only = head(&HEAD) + &written(|out| write_foot(out, 0, true, false));
-        for (page, bytes_max) in [(read_only, 40 * 1024), (upload_page(), 80 * 1024)] {
+        for (uploads, bytes_max) in
+            [(UploadPolicy::Off, 40 * 1024), (UploadPolicy::Create, 80 * 1024), (UploadPolicy::Manage, 112 * 1024)]
+        {
+            let page = page(uploads);
             assert!(page.len() <= bytes_max, "{} bytes", page.len());
             // The name of a format, which is not requested.
             let page = page.replace("http://www.w3.org/2000/svg", "");
@@ -239,14 +266,29 @@ mod tests {
 
     #[test]
     fn the_page_takes_only_the_uploads_that_are_allowed() {
-        let read_only = head(&HEAD) + &written(|out| write_foot(out, 0, true, false));
+        let read_only = page(UploadPolicy::Off);
         assert!(!read_only.contains("id=\"upload") && !read_only.contains("type=\"file\""), "{read_only}");
         let section = "<section id=\"uploads\" aria-label=\"Upload\"";
-        assert!(upload_page().contains(&format!("{section} hidden>")));
+        assert!(page(UploadPolicy::Create).contains(&format!("{section} hidden>")));
         let most =
-            PageHead { may_upload: true, may_replace: true, takes_hidden: true, upload_bytes_max: Some(1000), ..HEAD };
+            PageHead { uploads: UploadPolicy::Replace, takes_hidden: true, upload_bytes_max: Some(1000), ..HEAD };
         let expected = format!("{section} data-may-replace data-takes-hidden data-bytes-max=\"1000\" hidden>");
         assert!(head(&most).contains(&expected));
+    }
+
+    #[test]
+    fn only_a_page_that_may_change_the_folder_contains_menu_and_dialogs() {
+        for uploads in [UploadPolicy::Off, UploadPolicy::Create, UploadPolicy::Replace] {
+            let page = page(uploads);
+            for part in ["id=\"manage\"", "id=\"new-folder\"", "Rename", "MKCOL"] {
+                assert!(!page.contains(part), "{uploads:?}: {part}");
+            }
+        }
+        let root = PageHead { uploads: UploadPolicy::Manage, ..HEAD };
+        assert!(foot(&root, 0).contains("<div id=\"manage\" data-path=\"/\">"));
+        let inner = PageHead { path: b"/a b/\"><c>%\xff/", takes_hidden: true, ..root };
+        let expected = "<div id=\"manage\" data-path=\"/a%20b/%22%3E%3Cc%3E%25%FF/\" data-takes-hidden>";
+        assert!(foot(&inner, 0).contains(expected));
     }
 
     #[test]
@@ -254,7 +296,7 @@ mod tests {
         let page = head(&PageHead { is_sorted: false, ..HEAD });
         assert!(page.contains("This list is not sorted: the folder has more than 10,000 entries, or"), "{page}");
         assert!(!page.contains("?sort=") && !page.contains("\" aria-sort"), "{page}");
-        assert!(written(|out| write_foot(out, 12_345, false, false)).contains("<p>12,345 entries, not sorted</p>"));
+        assert!(foot(&PageHead { is_sorted: false, ..HEAD }, 12_345).contains("<p>12,345 entries, not sorted</p>"));
     }
 
     #[test]
@@ -280,16 +322,16 @@ mod tests {
     #[test]
     fn the_page_says_how_to_upload_if_uploads_are_allowed() {
         assert!(!head(&HEAD).contains("curl"));
-        let create = head(&PageHead { may_upload: true, ..HEAD });
+        let create = head(&PageHead { uploads: UploadPolicy::Create, ..HEAD });
         assert!(create.contains("curl -T") && create.contains("Existing files are never replaced."));
-        let replace = head(&PageHead { may_upload: true, may_replace: true, ..HEAD });
+        let replace = head(&PageHead { uploads: UploadPolicy::Replace, ..HEAD });
         assert!(replace.contains("A file of the same name is replaced."));
     }
 
     #[test]
     fn an_empty_folder_says_so() {
-        assert!(written(|out| write_foot(out, 0, true, false)).contains("This folder is empty."));
-        let foot = written(|out| write_foot(out, 1, true, false));
+        assert!(foot(&HEAD, 0).contains("This folder is empty."));
+        let foot = foot(&HEAD, 1);
         assert!(!foot.contains("empty.") && foot.contains("<p>1 entry</p>"), "{foot}");
     }
 }
