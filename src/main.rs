@@ -15,7 +15,7 @@ use spindle::routes::{AllowedHosts, FileRoutes, FolderRoutes, FolderSettings, Ro
 use spindle::server::{Observer, Server};
 use spindle::storage::{Directory, SMALL_FILE_BYTES_MAX};
 use spindle::system::listen::{self, Listener, LocalAddress};
-use spindle::system::{MioWorld, machine, signals};
+use spindle::system::{MioWorld, machine, service_manager, signals};
 use spindle::telemetry;
 
 /// Descriptors that connections do not use: standard streams, poll, listeners, signals, the directory, and two for an
@@ -101,6 +101,7 @@ fn serve(config: Config) -> Result<(), String> {
     let server = Server::new(world, connections_max, config.settings, routes, observer);
     // The server also runs if its banner cannot be written.
     let _ = io::stdout().write_all(banner.as_bytes());
+    service_manager::report_ready(banner.lines().next().unwrap_or_default());
     server.run().map_err(|error| format!("the event loop failed: {error}"))
 }
 

@@ -63,6 +63,7 @@ where
             self.arm_deadline(key);
         }
         let in_progress = self.sessions.iter().filter(|(_, session)| session.connection.is_responding()).count();
+        self.world.report_shutdown(in_progress);
         let level = if in_progress > 0 { Level::Warn } else { Level::Info };
         log!(
             level,

@@ -41,6 +41,10 @@ pub trait World {
     /// See [`AcceptError`].
     fn accept(&mut self, listener: usize, key: usize) -> Result<(Self::Transport, Client), AcceptError>;
 
+    /// Reports to the service manager, if there is one, that a shutdown has begun, and how many responses and uploads
+    /// are in progress.
+    fn report_shutdown(&mut self, _in_progress: usize) {}
+
     /// Closes all listeners. Connections in their backlogs are reset.
     fn close_listeners(&mut self);
 }

@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use super::clock::Clock;
 use super::listen::Listener;
 use super::registered_listener::RegisteredListener;
+use super::service_manager::{self, Watchdog};
 use super::socket::Socket;
 use crate::semantics::Now;
 use crate::semantics::client::Client;
@@ -41,6 +42,7 @@ pub struct MioWorld {
     clock: Clock,
     listeners: Vec<RegisteredListener>,
     shutdown: mio::net::UnixStream,
+    watchdog: Option<Watchdog>,
 }
 
 impl MioWorld {
@@ -58,7 +60,14 @@ impl MioWorld {
         let mut shutdown = mio::net::UnixStream::from_std(shutdown);
         poll.registry().register(&mut shutdown, SHUTDOWN, Interest::READABLE)?;
         let events = Events::with_capacity(EVENTS_MAX);
-        Ok(MioWorld { poll, events, clock: Clock::start(), listeners, shutdown })
+        Ok(MioWorld {
+            poll,
+            events,
+            clock: Clock::start(),
+            listeners,
+            shutdown,
+            watchdog: Watchdog::from_environment(),
+        })
     }
 }
 
@@ -76,8 +85,15 @@ impl World for MioWorld {
     }
 
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        let timeout = match &self.watchdog {
+            Some(watchdog) => watchdog.shorten(timeout, self.clock.now().monotonic_ns),
+            None => timeout,
+        };
         let polled = self.poll.poll(&mut self.events, timeout);
         self.clock.update_date();
+        if let Some(watchdog) = &mut self.watchdog {
+            watchdog.tick(self.clock.now().monotonic_ns);
+        }
         match polled {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => self.events.clear(),
             Err(error) if Errno::from_io_error(&error) == Some(Errno::NOMEM) => {
@@ -107,6 +123,10 @@ impl World for MioWorld {
         let Some(listener) = self.listeners.get(listener) else { return Err(AcceptError::WouldBlock) };
         let registered = listener.accept(self.poll.registry(), Token(key), INTEREST).map_err(accept_error)?;
         registered.map_err(AcceptError::Connection)
+    }
+
+    fn report_shutdown(&mut self, in_progress: usize) {
+        service_manager::report_stopping(&format!("shutting down, waiting for {in_progress} responses and uploads"));
     }
 
     fn close_listeners(&mut self) {

@@ -14,6 +14,7 @@ pub mod listen;
 pub mod machine;
 mod mio_world;
 mod registered_listener;
+pub mod service_manager;
 pub mod signals;
 mod socket;
 

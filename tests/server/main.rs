@@ -8,6 +8,7 @@ mod descriptors;
 mod harness;
 mod listeners;
 mod logs;
+mod service_manager;
 mod shutdown;
 mod start;
 mod timeouts;
