@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use rustix::process::Signal;
@@ -15,7 +15,10 @@ use crate::harness::{Response, Server, Start};
 pub(crate) struct Shared {
     server: Server,
     options: Vec<String>,
-    directory: TempDir,
+    path: PathBuf,
+    /// Dropping it removes the folder.
+    #[expect(dead_code, reason = "kept for its drop")]
+    directory: Option<TempDir>,
 }
 
 impl Shared {
@@ -27,16 +30,16 @@ impl Shared {
     /// Shares a new folder with options.
     pub(crate) fn start_with(options: &[&str]) -> Shared {
         let directory = TempDir::new().expect("a temporary directory");
-        let path = directory.path().to_str().expect("a path in UTF-8");
-        let server = Start::new().options(options.iter().copied().chain([path])).start();
-        let options = options.iter().map(|option| (*option).to_owned()).collect();
-        Shared { server, options, directory }
+        let shared = Shared::start_at(directory.path(), options);
+        Shared { directory: Some(directory), ..shared }
     }
 
-    /// Kills the server, and starts it again with the same options on the same port.
-    pub(crate) fn kill_and_restart(&mut self) {
-        self.kill();
-        self.restart();
+    /// Shares an existing folder with options. It is not removed.
+    pub(crate) fn start_at(path: &Path, options: &[&str]) -> Shared {
+        let name = path.to_str().expect("a path in UTF-8");
+        let server = Start::new().options(options.iter().copied().chain([name])).start();
+        let options = options.iter().map(|option| (*option).to_owned()).collect();
+        Shared { server, options, path: path.to_owned(), directory: None }
     }
 
     /// Kills the server without a graceful shutdown.
@@ -46,10 +49,14 @@ impl Shared {
     }
 
     pub(crate) fn restart(&mut self) {
-        let path = self.directory.path().to_str().expect("a path in UTF-8");
+        let path = self.path.to_str().expect("a path in UTF-8");
         let port = self.server.port().to_string();
         let options = self.options.iter().map(String::as_str).chain(["--port", &port, path]);
         self.server = Start::new().without_port().options(options).start();
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.server.port()
     }
 
     /// `http://127.0.0.1:PORT`.
@@ -63,7 +70,7 @@ impl Shared {
     }
 
     pub(crate) fn path(&self) -> &Path {
-        self.directory.path()
+        &self.path
     }
 
     /// The response to a GET.

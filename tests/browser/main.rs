@@ -10,9 +10,13 @@ mod attacks;
 mod chromium;
 mod folder;
 mod forms;
+mod full_disk;
+mod interruptions;
 mod keyboard;
 mod listing;
 mod names;
+mod network;
+mod queue;
 mod tab;
 mod uploads;
 

@@ -235,6 +235,14 @@ impl Tab {
         patches.map(|request| offset(request).expect("an offset")).collect()
     }
 
+    /// When each request with this method was sent, in seconds.
+    pub(crate) fn request_times(&mut self, method: &str) -> Vec<f64> {
+        self.evaluate("0");
+        let events = self.browser.events.iter().filter(|event| event["method"] == "Network.requestWillBeSent");
+        let requests = events.map(|event| &event["params"]).filter(|params| params["request"]["method"] == method);
+        requests.map(|params| params["timestamp"].as_f64().expect("a time")).collect()
+    }
+
     /// The URLs of all requests.
     pub(crate) fn requests(&mut self) -> Vec<String> {
         self.evaluate("0");

@@ -4,52 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
-use tempfile::TempDir;
 
 use crate::folder::Shared;
 use crate::harness::{noise, wait_until};
+use crate::queue::{Local, has_reached, open, read, state_text, wait_for_states};
 use crate::tab::Tab;
-
-/// The state of each file in the queue: the class of its row.
-const STATES: &str = "Array.from(document.querySelectorAll('#upload-items li'), (row) => row.className)";
-
-/// Files outside of the shared folder.
-struct Local(TempDir);
-
-impl Local {
-    fn new() -> Local {
-        Local(TempDir::new().expect("a temporary directory"))
-    }
-
-    fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
-        let path = self.0.path().join(name);
-        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
-        fs::write(&path, content).expect("a file");
-        path
-    }
-}
-
-fn open(options: &[&str]) -> Option<(Tab, Shared, Local)> {
-    let mut tab = Tab::start()?;
-    let shared = Shared::start_with(options);
-    tab.open(&format!("{}/", shared.origin()));
-    Some((tab, shared, Local::new()))
-}
-
-/// Waits until the rows of the queue have these states, in any order.
-fn wait_for_states(tab: &mut Tab, states: &[&str]) {
-    let mut states = states.to_vec();
-    states.sort_unstable();
-    tab.wait_until(&format!("{STATES}.sort().join() === {}", json!(states.join(","))));
-}
-
-fn state_text(tab: &mut Tab) -> String {
-    tab.text("document.querySelector('#upload-items .state').textContent")
-}
-
-fn read(path: &Path) -> Vec<u8> {
-    fs::read(path).expect("a file")
-}
 
 #[test]
 fn chosen_files_are_stored_and_listed() {
@@ -120,81 +79,6 @@ fn a_folder_of_five_hundred_files_is_stored() {
     tab.assert_quiet(&shared.origin());
 }
 
-/// Whether the first file of the queue has reached this share of its size.
-fn has_reached(share: f64) -> String {
-    format!("document.querySelector('#upload-items progress').value >= {share}")
-}
-
-#[test]
-fn a_large_file_arrives_whole_although_the_server_is_killed_twice() {
-    let Some((mut tab, mut shared, local)) = open(&["--uploads", "create"]) else { return };
-    let content = noise(200 << 20, 7);
-    let file = local.file("large.bin", &content);
-    tab.limit_upload_rate(60_000_000);
-    tab.choose("#upload-files", &[&file]);
-    tab.wait_until(&has_reached(0.15));
-    shared.kill();
-    tab.wait_until("document.querySelector('#upload-items .state').textContent.includes('Trying again')");
-    assert!(state_text(&mut tab).starts_with("No connection to the server."));
-    shared.restart();
-    tab.wait_until(&has_reached(0.4));
-    shared.kill_and_restart();
-    tab.limit_upload_rate(-1);
-    wait_for_states(&mut tab, &["stored"]);
-    assert!(read(&shared.path().join("large.bin")) == content, "the file differs");
-    let offsets = tab.upload_offsets();
-    assert_eq!(offsets.last(), Some(&(200 << 20)), "the file is published after all of it has been sent");
-    assert_eq!(offsets.iter().filter(|offset| **offset == 0).count(), 1, "nothing was sent again: {offsets:?}");
-    tab.assert_no_script_errors();
-}
-
-#[test]
-fn files_are_stored_once_although_every_third_response_is_lost() {
-    let Some((mut tab, shared, local)) = open(&["--uploads", "create"]) else { return };
-    let (small, large) = (noise(10_000, 16), noise(3_000_000, 17));
-    let files = [local.file("small.bin", &small), local.file("large.bin", &large)];
-    tab.evaluate(
-        "(() => {
-            const send = XMLHttpRequest.prototype.send;
-            let requests = 0;
-            XMLHttpRequest.prototype.send = function (body) {
-                if (requests++ % 3 === 0) Object.defineProperty(this, 'status', { value: 0 });
-                return send.call(this, body);
-            };
-        })()",
-    );
-    for (file, content) in files.iter().zip([small, large]) {
-        tab.choose("#upload-files", &[file]);
-        let name = file.file_name().expect("a name");
-        wait_until("the file", || fs::read(shared.path().join(name)).is_ok_and(|stored| stored == content));
-    }
-    wait_for_states(&mut tab, &["stored"; 2]);
-    let is_whole = |name: &&String| !name.starts_with(".spindle=");
-    assert_eq!(shared.names().iter().filter(is_whole).collect::<Vec<_>>(), ["large.bin", "small.bin"]);
-    tab.assert_no_script_errors();
-}
-
-#[test]
-fn an_upload_is_paused_and_continued_where_it_was() {
-    let Some((mut tab, shared, local)) = open(&["--uploads", "create"]) else { return };
-    let content = noise(30_000_000, 8);
-    let file = local.file("film.mkv", &content);
-    tab.limit_upload_rate(10_000_000);
-    tab.choose("#upload-files", &[&file]);
-    tab.wait_until(&has_reached(0.2));
-    tab.click(".pause");
-    wait_for_states(&mut tab, &["paused"]);
-    assert!(state_text(&mut tab).starts_with("Paused at "));
-    assert_eq!(tab.text("document.querySelector('#upload-items button').ariaLabel"), "Resume: film.mkv");
-    tab.limit_upload_rate(-1);
-    tab.click("#upload-resume");
-    wait_for_states(&mut tab, &["stored"]);
-    assert!(read(&shared.path().join("film.mkv")) == content, "the file differs");
-    let offsets = tab.upload_offsets();
-    assert_eq!(offsets.iter().filter(|offset| **offset == 0).count(), 1, "nothing was sent again: {offsets:?}");
-    tab.assert_no_script_errors();
-}
-
 #[test]
 fn a_cancelled_upload_leaves_nothing_on_the_server() {
     let Some((mut tab, shared, local)) = open(&["--uploads", "create"]) else { return };
@@ -204,28 +88,6 @@ fn a_cancelled_upload_leaves_nothing_on_the_server() {
     tab.wait_until(&has_reached(0.1));
     tab.click(".cancel");
     wait_until("an empty folder", || shared.names().is_empty());
-    assert_eq!(tab.evaluate("localStorage.length"), 0);
-    tab.assert_no_script_errors();
-}
-
-#[test]
-fn the_same_file_is_continued_after_its_tab_was_closed() {
-    let Some((mut tab, shared, local)) = open(&["--uploads", "create"]) else { return };
-    let content = noise(40_000_000, 9);
-    let file = local.file("film.mkv", &content);
-    tab.limit_upload_rate(20_000_000);
-    tab.choose("#upload-files", &[&file]);
-    tab.wait_until(&has_reached(0.3));
-    let seen = tab.upload_offsets().len();
-    tab.close_and_open_another();
-    tab.open(&format!("{}/", shared.origin()));
-    wait_for_states(&mut tab, &["unfinished"]);
-    assert!(state_text(&mut tab).ends_with("Choose the same file again to continue."));
-    tab.choose("#upload-files", &[&file]);
-    wait_for_states(&mut tab, &["stored"]);
-    assert!(read(&shared.path().join("film.mkv")) == content, "the file differs");
-    let offsets = tab.upload_offsets().split_off(seen);
-    assert!(offsets[0] > 0, "the upload began again: {offsets:?}");
     assert_eq!(tab.evaluate("localStorage.length"), 0);
     tab.assert_no_script_errors();
 }

@@ -10,7 +10,7 @@ use tempfile::{NamedTempFile, TempDir};
 
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_OMIT};
 
-use crate::harness::{Client, Response, Server, wait_until};
+use crate::harness::{Client, Response, Server, bytes_free, wait_until};
 
 /// Sunday, 06 Nov 1994 08:49:37 GMT: the example of RFC 9110 §5.6.7.
 pub(crate) const NOV_1994: i64 = 784_111_777;
@@ -115,12 +115,6 @@ pub(crate) fn set_modified(path: &Path, unix_s: i64) {
 /// Makes a file of zeros that takes no space on the disk.
 pub(crate) fn make_sparse(path: &Path, bytes: u64) {
     File::create(path).expect("a file").set_len(bytes).expect("a length");
-}
-
-/// How many bytes are free on the file system of `path`.
-pub(crate) fn bytes_free(path: &Path) -> u64 {
-    let space = rustix::fs::statvfs(path).expect("a file system");
-    space.f_bavail * space.f_frsize
 }
 
 /// A temporary directory with room for this many bytes, in memory if possible.

@@ -2,56 +2,19 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::process::Command;
 
 use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
 use tempfile::TempDir;
 
-use crate::harness::{Server, Start, wait_until};
-use crate::support::{bytes_free, chunked, head, skipped};
+use crate::harness::{Server, SmallDisk, Start, bytes_free, wait_until};
+use crate::support::{chunked, head, skipped};
 
 const DISK_BYTES: usize = 4 << 20;
 
-/// A file system of a few megabytes in memory. It is unmounted when it is dropped.
-struct SmallDisk {
-    mount_point: TempDir,
-}
-
-impl SmallDisk {
-    fn mount() -> Option<SmallDisk> {
-        let mount_point = TempDir::new().unwrap();
-        let size = format!("size={DISK_BYTES}");
-        let mounted =
-            Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(mount_point.path()).output();
-        match mounted {
-            Ok(output) if output.status.success() => Some(SmallDisk { mount_point }),
-            Ok(output) => {
-                skipped(&format!("no small disk: {}", String::from_utf8_lossy(&output.stderr).trim()));
-                None
-            }
-            Err(error) => {
-                skipped(&format!("no small disk: {error}"));
-                None
-            }
-        }
-    }
-
-    fn path(&self) -> &Path {
-        self.mount_point.path()
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        // A lazy unmount, because the server may still have files open.
-        let _ = Command::new("umount").arg("-l").arg(self.path()).status();
-    }
-}
-
 #[test]
 fn a_full_disk_is_507_and_the_old_file_stays() {
-    let Some(disk) = SmallDisk::mount() else { return };
+    let Some(disk) = SmallDisk::mount(DISK_BYTES) else { return };
     let server = Start::new().directory_at(disk.path()).start();
     let before = vec![b'b'; DISK_BYTES / 2];
     assert_eq!(server.store("PUT", "/files/existing", &[], &before).status, 201);
@@ -81,7 +44,7 @@ fn a_full_disk_is_507_and_the_old_file_stays() {
 
 #[test]
 fn if_two_uploads_do_not_both_fit_one_gets_507() {
-    let Some(disk) = SmallDisk::mount() else { return };
+    let Some(disk) = SmallDisk::mount(DISK_BYTES) else { return };
     let server = Start::new().directory_at(disk.path()).start();
     let half = vec![b'x'; DISK_BYTES * 3 / 8];
     let length = format!("Content-Length: {}", half.len() * 2);
@@ -103,7 +66,7 @@ fn if_two_uploads_do_not_both_fit_one_gets_507() {
 
 #[test]
 fn after_a_507_the_connection_of_a_short_upload_is_kept() {
-    let Some(disk) = SmallDisk::mount() else { return };
+    let Some(disk) = SmallDisk::mount(DISK_BYTES) else { return };
     let server = Start::new().directory_at(disk.path()).start();
     let most = bytes_free(disk.path()) as usize - 65_536;
     assert_eq!(server.store("PUT", "/files/large", &[], &vec![b'l'; most]).status, 201);

@@ -178,8 +178,14 @@ class Queue {
   measure(item) {
     const bytes = Math.max(0, item.transfer.sent - item.measured);
     item.measured = item.transfer.sent;
-    item.meter.add(bytes);
-    this.meter.add(bytes);
+    if (item.transfer.waiting === null) {
+      item.meter.add(bytes);
+      this.meter.add(bytes);
+    } else {
+      // A rate that included the interruption would be too low, and the remaining time too long, for seconds after it.
+      item.meter.restart();
+      if (this.items.every(({ state, transfer }) => state !== "sending" || transfer.waiting !== null)) this.meter.restart();
+    }
     this.onChange(item);
   }
 

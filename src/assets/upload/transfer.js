@@ -12,6 +12,10 @@ const PIECE_BYTES_MAX = 64 << 20;
 /** After a failure pieces are small: a browser shows why one was refused only if it could send all of it. */
 const PIECE_BYTES_MIN = 256 << 10;
 
+/** What another tab has begun is continued only if these samples of the file are the same. */
+const SAMPLES = 64;
+const SAMPLE_BYTES = 1024;
+
 const RETRY_MS_FIRST = 500;
 const RETRY_MS_MAX = 30_000;
 
@@ -97,6 +101,9 @@ class Transfer {
     this.sent = saved?.sent ?? 0;
     /** Why and until when the transfer waits before it tries again. */
     this.waiting = null;
+    /** A hash of samples of the file. If another tab began the upload, it saved that of the file which it sent. */
+    this.fingerprint = saved?.fingerprint ?? null;
+    this.mustCompare = saved !== null;
     this.pieceBytes = PIECE_BYTES_FIRST;
     this.mayBeStored = false;
   }
@@ -197,6 +204,12 @@ class Transfer {
   /** The offset from which the upload is continued; null if there is nothing to continue. */
   async findOffset(signal) {
     if (this.location === null) return null;
+    if (this.mustCompare && this.fingerprint !== await this.computeFingerprint()) {
+      // The upload of another file of the same name, size and time.
+      await this.discard();
+      return null;
+    }
+    this.mustCompare = false;
     const response = await send("HEAD", this.location, { signal });
     const [offset, length] = ["Upload-Offset", "Upload-Length"].map((name) => response.getResponseHeader(name));
     if (response.status === 204 && offset !== null && Number(length ?? this.file.size) === this.file.size) {
@@ -214,6 +227,7 @@ class Transfer {
     const location = response.getResponseHeader("Location");
     if (response.status !== 201 || location === null) throw errorOf(response);
     this.location = new URL(location, document.baseURI).pathname;
+    this.fingerprint = await this.computeFingerprint();
     this.ageMax = limitOf(response, "max-age");
     this.save();
     return 0;
@@ -262,8 +276,8 @@ class Transfer {
 
   save() {
     const expires = Date.now() + (this.ageMax ?? 86_400) * 1000;
-    const { location, target, sent } = this;
-    unfinished.save(this.path, this.file, { location, target, sent, expires });
+    const { location, target, sent, fingerprint } = this;
+    unfinished.save(this.path, this.file, { location, target, sent, fingerprint, expires });
   }
 
   forget() {
@@ -292,9 +306,19 @@ class Transfer {
     await this.read(Math.max(0, file.size - 1));
   }
 
-  async read(from) {
+  /** The 32-bit FNV-1a hash of samples that are spread over the file. Files with the same size and time may differ. */
+  async computeFingerprint() {
+    let hash = 0x811c9dc5;
+    for (let sample = 0; sample < SAMPLES; sample += 1) {
+      const from = Math.floor((this.file.size - SAMPLE_BYTES) * sample / (SAMPLES - 1));
+      for (const byte of new Uint8Array(await this.read(from, from + SAMPLE_BYTES))) hash = Math.imul(hash ^ byte, 0x01000193);
+    }
+    return hash;
+  }
+
+  async read(from, to) {
     try {
-      return await this.file.slice(from).arrayBuffer();
+      return await this.file.slice(from, to).arrayBuffer();
     } catch {
       throw new FileChanged();
     }

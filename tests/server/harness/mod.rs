@@ -5,12 +5,14 @@
 mod client;
 mod process;
 mod server;
+mod small_disk;
 
 use std::time::{Duration, Instant};
 
 pub(crate) use client::{Client, Response};
 pub(crate) use process::raise_descriptor_limit;
 pub(crate) use server::{Exited, Server, Start};
+pub(crate) use small_disk::{SmallDisk, bytes_free};
 
 /// How long any wait may take before its test fails: far longer than it takes on any machine.
 pub(crate) const WAIT_MAX: Duration = Duration::from_secs(20);

@@ -50,8 +50,8 @@ macro_rules! upload_scripts {
         concat!(
             " 'sha256-rp09uzl2jii2Tgx9gVgFeDTAVZ7QvDkVmFDakmAj1zk='",
             " 'sha256-9NIf5/VYBy9k8Ay2bE1Il617SitY8dSVhTZ+yUS+Hwc='",
-            " 'sha256-AuIqm6oLejzWE63iPyUw4Wmsn2Ky1/4HEWZ1C1we1OA='",
-            " 'sha256-p+1l2OcITTzbk9qRowWLe+DU0PiIhARxxKnvaedsMIc='",
+            " 'sha256-pgf1r1fCEWEZijdH/T4BsG9uh17zuxTN63GvlqSX+OI='",
+            " 'sha256-7Bc0xX3v2EEezy5mtyN5dnV32if2E/5ORSQNt4W8Tlg='",
             " 'sha256-9Y03sdgbkCMyoi9BX9gaXzWG5QyIHQn5sJTeBLqziKQ='",
         )
     };
