@@ -384,6 +384,8 @@ check_input() {
 source "$scripts/clients/folder.sh"
 # shellcheck source-path=SCRIPTDIR source=clients/proxies.sh
 source "$scripts/clients/proxies.sh"
+# shellcheck source-path=SCRIPTDIR source=clients/resumable.sh
+source "$scripts/clients/resumable.sh"
 
 # --- Main ---------------------------------------------------------------------------------------------------------------
 

@@ -43,9 +43,9 @@ backend spindle
 CONFIGURATION
 }
 
-# One process, which writes nowhere else. nginx 1.22 takes a 104 for the final response, so the server must not send any: it does
-# not without the field with the version of the draft. The last server has nginx's defaults: HTTP/1.0 to the server, a connection for each
-# request, and at most 1 MiB of content.
+# One process, which writes nowhere else. nginx 1.22 takes a 104 for the final response. Without the field with the version of
+# the draft, the server sends none. The last server has nginx's defaults: HTTP/1.0 to the server, a connection for each request,
+# and at most 1 MiB of content.
 write_nginx_configuration() {
     cat >"$work/proxies/nginx.conf" <<CONFIGURATION
 daemon off;
@@ -154,20 +154,20 @@ start_proxies() {
 # Both uploads over one connection. Their length is announced; curl waits for 100 Continue.
 through_curl_stores() {
     rm -f "$work/proxied/file" "$work/proxied/other"
-    curl_prints '1201 0201 ' '%{num_connects}%{http_code} ' -T "$work/sent" "$base/file" -o /dev/null -T "$work/list" "$base/other" &&
-        same "$work/sent" "$work/proxied/file" && same "$work/list" "$work/proxied/other"
+    curl_prints '1201 0201 ' '%{num_connects}%{http_code} ' -T "$work/payload" "$base/file" -o /dev/null -T "$work/list" "$base/other" &&
+        same "$work/payload" "$work/proxied/file" && same "$work/list" "$work/proxied/other"
 }
 
 through_curl_streams() {
     rm -f "$work/proxied/stream"
-    timeout "$client_seconds" curl -sS -f -o /dev/null -T - "$base/stream" <"$work/sent" &&
-        same "$work/sent" "$work/proxied/stream"
+    timeout "$client_seconds" curl -sS -f -o /dev/null -T - "$base/stream" <"$work/payload" &&
+        same "$work/payload" "$work/proxied/stream"
 }
 
 through_curl_posts_a_form() {
-    rm -f "$work/proxied/sent" "$work/proxied/list"
-    curl_prints 201 '%{http_code}' -F "file=@$work/sent" -F "file=@$work/list" "$base/" &&
-        same "$work/sent" "$work/proxied/sent" && same "$work/list" "$work/proxied/list"
+    rm -f "$work/proxied/payload" "$work/proxied/list"
+    curl_prints 201 '%{http_code}' -F "file=@$work/payload" -F "file=@$work/list" "$base/" &&
+        same "$work/payload" "$work/proxied/payload" && same "$work/list" "$work/proxied/list"
 }
 
 # digest_of FILE: its SHA-256 digest as the value of a field.
@@ -177,10 +177,10 @@ digest_of() {
 
 through_curl_is_verified() {
     rm -f "$work/proxied/verified"
-    curl_prints 400 '%{http_code}' -T "$work/sent" -H "Repr-Digest: $(digest_of "$work/list")" "$base/verified" || return 1
+    curl_prints 400 '%{http_code}' -T "$work/payload" -H "Repr-Digest: $(digest_of "$work/list")" "$base/verified" || return 1
     [[ ! -e $work/proxied/verified ]] || return 1
-    curl_prints 201 '%{http_code}' -T "$work/sent" -H "Repr-Digest: $(digest_of "$work/sent")" "$base/verified" &&
-        same "$work/sent" "$work/proxied/verified" || return 1
+    curl_prints 201 '%{http_code}' -T "$work/payload" -H "Repr-Digest: $(digest_of "$work/payload")" "$base/verified" &&
+        same "$work/payload" "$work/proxied/verified" || return 1
     run curl -sS -f -D "$work/head" -o "$work/fetched" -H 'Want-Repr-Digest: sha-256=1' "$base/verified" || return 1
     # HAProxy writes the names of fields in lower case.
     grep -qixF "Repr-Digest: $(digest_of "$work/fetched")" <(tr -d '\r' <"$work/head")
@@ -188,19 +188,19 @@ through_curl_is_verified() {
 
 # The server refuses long content that is on its way, and the client gets the reason.
 through_curl_is_refused() {
-    curl_prints 412 '%{http_code}' -T "$work/sent" -H 'Expect:' -H 'If-None-Match: *' "$base/other" || return 1
-    curl_prints 412 '%{http_code}' -T "$work/sent" -H 'If-None-Match: *' "$base/other" && same "$work/list" "$work/proxied/other"
+    curl_prints 412 '%{http_code}' -T "$work/payload" -H 'Expect:' -H 'If-None-Match: *' "$base/other" || return 1
+    curl_prints 412 '%{http_code}' -T "$work/payload" -H 'If-None-Match: *' "$base/other" && same "$work/list" "$work/proxied/other"
 }
 
 through_curl_fetches() {
-    run curl -sS -f -o "$work/fetched" "$base/file" && same "$work/sent" "$work/fetched" || return 1
-    run curl -sS -f -r 1000-1999 -o "$work/fetched" "$base/file" && same <(tail -c +1001 "$work/sent" | head -c 1000) "$work/fetched"
+    run curl -sS -f -o "$work/fetched" "$base/file" && same "$work/payload" "$work/fetched" || return 1
+    run curl -sS -f -r 1000-1999 -o "$work/fetched" "$base/file" && same <(tail -c +1001 "$work/payload" | head -c 1000) "$work/fetched"
 }
 
 through_wget_resumes() {
     fresh wget
-    head -c 3456789 "$work/sent" >"$work/wget/file"
-    (cd "$work/wget" && run wget -q -c "$base/file") && same "$work/sent" "$work/wget/file"
+    head -c 3456789 "$work/payload" >"$work/wget/file"
+    (cd "$work/wget" && run wget -q -c "$base/file") && same "$work/payload" "$work/wget/file"
 }
 
 through_rclone_copies() {
@@ -288,182 +288,6 @@ main().catch((error) => {
 JAVASCRIPT
 )
 
-# --- Resumable uploads --------------------------------------------------------------------------------------------------
-
-# Without a library, since those drop interim responses. Its arguments: the URL, the file, and the upload's name. An upload of
-# a byte shows which interim responses arrive. Then the file is sent in one request, which breaks off in the middle, and continued
-# at the offset that the server says. Without the 104 the client does not know where, so it first creates the upload with a
-# request of its own.
-resuming_client=$(
-    cat <<'PYTHON'
-import select, socket, sys, urllib.parse
-
-url, path, name = sys.argv[1:]
-host, port = urllib.parse.urlsplit(url).netloc.split(":")
-content = open(path, "rb").read()
-part = content[: len(content) // 3]
-
-
-class Connection:
-    def __init__(self):
-        self.socket = socket.create_connection((host, int(port)), timeout=30)
-        self.received = b""
-
-    def send(self, method, target, *fields):
-        head = [f"{method} {target} HTTP/1.1", f"Host: {host}:{port}", "Upload-Draft-Interop-Version: 8", *fields, "", ""]
-        self.socket.sendall("\r\n".join(head).encode())
-
-    def has_more(self, seconds):
-        return bool(self.received or select.select([self.socket], [], [], seconds)[0])
-
-    def head(self):
-        while b"\r\n\r\n" not in self.received:
-            received = self.socket.recv(65536)
-            assert received, f"the connection ended after {self.received}"
-            self.received += received
-        head, self.received = self.received.split(b"\r\n\r\n", 1)
-        status, *lines = head.decode().split("\r\n")
-        fields = {key.lower(): value.strip() for key, value in (line.split(":", 1) for line in lines)}
-        return int(status.split()[1]), fields
-
-    # None of the responses here has content.
-    def final(self, interim=None):
-        status, fields = self.head()
-        while status < 200:
-            if interim is not None:
-                interim[status] = fields
-            status, fields = self.head()
-        return status, fields
-
-
-def expect(expected, got):
-    if expected != got:
-        sys.exit(f"expected {expected}, got {got}")
-
-
-connection, interim = Connection(), {}
-connection.send("PUT", "/" + name, "Upload-Complete: ?1", "Expect: 100-continue", "Content-Length: 1")
-while 100 not in interim and connection.has_more(1):
-    status, fields = connection.head()
-    interim[status] = fields
-connection.socket.sendall(b"x")
-expect(201, connection.final(interim)[0])
-
-patch = ["Content-Type: application/partial-upload", "Upload-Complete: ?1"]
-if 104 in interim:
-    expect("8", interim[104]["upload-draft-interop-version"])
-    connection.send("PUT", "/" + name, "Upload-Complete: ?1", f"Content-Length: {len(content)}")
-    status, fields = connection.head()
-    expect(104, status)
-    connection.socket.sendall(part)
-else:
-    connection.send("PUT", "/" + name, "Upload-Complete: ?0", f"Upload-Length: {len(content)}", "Content-Length: 0")
-    status, fields = connection.final()
-    expect(201, status)
-    connection.send("PATCH", fields["location"], *patch, "Upload-Offset: 0", f"Content-Length: {len(content)}")
-    connection.socket.sendall(part)
-location = fields["location"]
-connection.socket.close()
-
-connection = Connection()
-connection.send("HEAD", location)
-status, fields = connection.final()
-expect((204, "?0"), (status, fields["upload-complete"]))
-offset = int(fields["upload-offset"])
-connection.send("PATCH", location, *patch, f"Upload-Offset: {offset}", f"Content-Length: {len(content) - offset}")
-connection.socket.sendall(content[offset:])
-status, fields = connection.final()
-expect((204, "?1"), (status, fields["upload-complete"]))
-print("interim responses that arrived:", *sorted(interim) or ["none"])
-PYTHON
-)
-
-# through_python_resumes WAY: and that way's interim responses are those of the file $work/interim.WAY.
-through_python_resumes() {
-    run python3 -c "$resuming_client" "$base" "$work/sent" "resumed-$1" | tee "$work/interim.$1" &&
-        same "$work/sent" "$work/proxied/resumed-$1"
-}
-
-# --- put.sh -------------------------------------------------------------------------------------------------------------
-
-# put_through WAY: uploads with put.sh, so slowly that there is time for interruptions.
-put_through() {
-    HOME=$work/proxies XDG_STATE_HOME=$work/proxies PUT_PAUSE=0.2 run sh "$scripts/put.sh" "$work/sent" \
-        "${way_url[$1]}/put-$1" 2>"$work/put.$1"
-}
-
-interruptions() {
-    grep -c '^Interrupted' "$work/put.$1" || true
-}
-
-# is_under_way WAY: whether that upload is sending.
-is_under_way() {
-    [[ $(tail -n 1 "$work/put.$1") == Sending* ]]
-}
-
-# has_noticed WAY TIMES: whether that upload was interrupted so often, or has ended.
-has_noticed() {
-    (($(interruptions "$1") >= $2)) || [[ -e $work/put.$1.status ]]
-}
-
-# soon COMMAND…: waits until it succeeds, but not for long.
-soon() {
-    local tries
-    for ((tries = 0; tries < 60; tries++)); do
-        ! "$@" || return 0
-        sleep 0.05
-    done
-    return 1
-}
-
-# interrupt_uploads WAY…: uploads all these ways at the same time, and restarts the proxies until each upload has been
-# interrupted three times. The exit status is in $work/put.WAY.status.
-interrupt_uploads() {
-    local way round tries noticed puts=()
-    printf 'limit-rate = 3M\nsilent\n' >"$work/proxies/.curlrc"
-    for way in "$@"; do
-        : >"$work/put.$way"
-        { put_through "$way" && echo 0 >"$work/put.$way.status" || echo $? >"$work/put.$way.status"; } &
-        puts+=($!)
-    done
-    for round in 1 2 3; do
-        # A restart between two requests interrupts nothing.
-        for ((tries = 0; tries < 10; tries++)); do
-            for way in "$@"; do
-                soon is_under_way "$way" || true
-            done
-            # A part of the content is on its way then.
-            sleep 0.2
-            [[ -z ${proxy_process[haproxy]:-} ]] || restart_proxy haproxy "$haproxy_port"
-            [[ -z ${proxy_process[nginx]:-} ]] || restart_proxy nginx "$nginx_port"
-            noticed=true
-            for way in "$@"; do
-                soon has_noticed "$way" "$round" || noticed=false
-            done
-            ! $noticed || break
-        done
-    done
-    wait "${puts[@]}"
-}
-
-put_arrived() {
-    equal 0 "$(cat "$work/put.$1.status")" && same "$work/sent" "$work/proxied/put-$1" || {
-        cat "$work/put.$1"
-        return 1
-    }
-    (($(interruptions "$1") >= 3)) || {
-        printf 'it was interrupted less than three times\n'
-        return 1
-    }
-}
-
-# nginx refuses the whole file with 413.
-put_in_pieces() {
-    head -c 3000001 "$work/sent" >"$work/short"
-    PUT_PAUSE=0.1 XDG_STATE_HOME=$work/proxies run sh "$scripts/put.sh" "$work/short" \
-        "http://127.0.0.1:$nginx_default_port/pieces" && same "$work/short" "$work/proxied/pieces"
-}
-
 # --- Main ---------------------------------------------------------------------------------------------------------------
 
 # check_way WAY: all clients, one way.
@@ -477,8 +301,8 @@ check_way() {
     check "$name"'curl fetches a file, and a range of it' through_curl_fetches
     ! has wget || check "$name"'wget -c resumes' through_wget_resumes
     ! has rclone || check "$name"'rclone copies a folder' through_rclone_copies
-    ! has_client httpx || check "$name"'httpx stores, posts and fetches' run "$httpx_python" -c "$httpx_client" "$base" "$work/sent"
-    ! has_client node || check "$name"'fetch of Node stores, posts and fetches' run node -e "$fetch_client" "$base" "$work/sent"
+    ! has_client httpx || check "$name"'httpx stores, posts and fetches' run "$httpx_python" -c "$httpx_client" "$base" "$work/payload"
+    ! has_client node || check "$name"'fetch of Node stores, posts and fetches' run node -e "$fetch_client" "$base" "$work/payload"
     if has python3; then
         check "$name"'an upload is resumed' through_python_resumes "$1"
         printf '        %s\n' "$(cat "$work/interim.$1")"
@@ -507,7 +331,7 @@ check_proxies() {
     find "$work/proxied/tree" -depth '(' -name $'*\xff*' -o -type d -name '*:*' ')' -exec rm -r {} +
     : >"$work/rclone.conf"
     printf 'a list' >"$work/list"
-    random_file "$work/sent" 10000003
+    random_file "$work/payload" 10000003
     share proxied --uploads replace
     start_proxies "$base"
     for way in "${ways[@]}"; do

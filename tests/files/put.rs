@@ -105,6 +105,10 @@ fn fake_server(responses: Vec<&'static str>) -> String {
             while !head.ends_with(b"\r\n\r\n") && matches!(client.read(&mut byte), Ok(1)) {
                 head.push(byte[0]);
             }
+            // If it were left unread, closing the connection could discard the response.
+            let head = String::from_utf8_lossy(&head).to_ascii_lowercase();
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+            let _ = client.read_exact(&mut vec![0; length.unwrap_or(0)]);
             let _ = client.write_all(response.as_bytes());
         }
     });
@@ -310,6 +314,12 @@ fn the_script_does_not_believe_what_no_server_of_uploads_would_say() {
     let output = put(directory.path(), &file, &fake_server(vec![options, created, portal, portal]));
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert!(said(&output).contains("does not say how far"), "{output:?}");
+    // The digest of what was stored is another one.
+    let other = "HTTP/1.1 201 Created\r\nUpload-Complete: ?1\r\nRepr-Digest: \
+        sha-256=:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=:\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    let output = put(directory.path(), &file, &fake_server(vec![options, created, other]));
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(said(&output).contains("stored something else"), "{output:?}");
     // curl would write to a local file, or take the location as an option.
     let target = directory.path().join("target");
     for location in [format!("file://{}", target.display()), format!("-o{}", target.display()), String::new()] {
@@ -320,6 +330,24 @@ fn the_script_does_not_believe_what_no_server_of_uploads_would_say() {
         assert!(said(&output).contains("does not say where"), "{output:?}");
         assert!(!target.exists());
     }
+}
+
+#[test]
+fn the_script_tries_again_if_the_server_is_too_slow_or_busy() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = file_with(&directory, b"content");
+    let created = "HTTP/1.1 201 Created\r\nLocation: /here\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    let responses = vec![
+        "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+        "HTTP/1.1 204 No Content\r\nUpload-Limit: max-age=60\r\nConnection: close\r\n\r\n",
+        created,
+        "HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+        // The names of fields as HAProxy writes them.
+        "HTTP/1.1 204 No Content\r\nupload-offset: 3\r\nupload-complete: ?0\r\nconnection: close\r\n\r\n",
+        "HTTP/1.1 201 Created\r\nupload-complete: ?1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+    ];
+    let output = put(directory.path(), &file, &fake_server(responses));
+    assert!(stored(&output) && said(&output).contains("from byte 3 of 7"), "{output:?}");
 }
 
 #[test]
