@@ -13,6 +13,7 @@ use self::arguments::{Arguments, Parsed};
 use crate::http1::Settings;
 use crate::http1::limits::{HEAD_TIMEOUT_NS, IDLE_TIMEOUT_NS};
 use crate::routes::{UploadPolicy, UploadSettings};
+use crate::semantics::proxies::Proxies;
 use crate::system::listen::{ListenAddress, ListenOptions};
 
 /// What `--help` prints.
@@ -41,6 +42,16 @@ Address:
       --unix-mode MODE   the permissions of the Unix sockets [default: 666]
       --reuse-port       share the TCP port with other processes that give this
                          option; the system distributes the connections
+
+Behind a proxy:
+      --proxy-protocol FROM
+                         connections from FROM (an IP address, a network such
+                         as 10.0.0.0/8, or unix) begin with a PROXY protocol
+                         header, which names the client; may be repeated
+      --trusted-proxy FROM
+                         believe requests from FROM about their clients'
+                         addresses (Forwarded, else X-Forwarded-For); may be
+                         repeated
 
 Files:
   -d, --directory DIR    serve the files below this directory at /files/, under
@@ -227,6 +238,7 @@ impl Config {
                 send_date: !arguments.no_date,
                 head_timeout_ns: arguments.head_timeout_ns.unwrap_or(HEAD_TIMEOUT_NS),
                 idle_timeout_ns: arguments.idle_timeout_ns.unwrap_or(IDLE_TIMEOUT_NS),
+                proxies: Proxies { protocol: arguments.proxy_protocol, trusted: arguments.trusted_proxies },
             },
             log_level,
         })

@@ -22,7 +22,7 @@ const ALLOWED_IMPORTS: [(&str, &[&str]); 9] = [
     ("server", &["http1", "semantics"]),
     ("system", &["server", "semantics", "storage"]),
     ("telemetry", &["semantics"]),
-    ("config", &["http1", "routes", "system::listen"]),
+    ("config", &["http1", "routes", "semantics", "system::listen"]),
     ("lib", &[]),
 ];
 

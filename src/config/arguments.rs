@@ -11,15 +11,18 @@ use super::values::{
 };
 use super::{FolderOptions, UsageError, shown};
 use crate::routes::UploadPolicy;
+use crate::semantics::proxies::Network;
 use crate::system::listen::{Bind, ListenAddress, ListenOptions, UnixSocketMode};
 
 /// The long names of all options, from which an unknown one is corrected.
-pub(super) const LONG_NAMES: [&str; 23] = [
+pub(super) const LONG_NAMES: [&str; 25] = [
     "bind",
     "port",
     "listen",
     "unix-mode",
     "reuse-port",
+    "proxy-protocol",
+    "trusted-proxy",
     "directory",
     "uploads",
     "max-upload",
@@ -60,6 +63,8 @@ pub(super) struct Arguments {
     listen: Vec<ListenAddress>,
     unix_mode: Option<UnixSocketMode>,
     reuse_port: bool,
+    pub(super) proxy_protocol: Vec<Network>,
+    pub(super) trusted_proxies: Vec<Network>,
     pub(super) directory: Option<PathBuf>,
     /// The operand DIR.
     pub(super) folder: Option<PathBuf>,
@@ -106,6 +111,8 @@ impl Arguments {
             "listen" => once.repeated(&mut self.listen, str::parse),
             "unix-mode" => once.value(&mut self.unix_mode, str::parse),
             "reuse-port" => once.flag(&mut self.reuse_port),
+            "proxy-protocol" => once.repeated(&mut self.proxy_protocol, str::parse),
+            "trusted-proxy" => once.repeated(&mut self.trusted_proxies, str::parse),
             "directory" => once.path(&mut self.directory),
             "uploads" => once.value(&mut self.uploads, parse_policy),
             "max-upload" => once.value(&mut self.upload_bytes_max, parse_size),

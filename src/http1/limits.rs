@@ -18,6 +18,9 @@ pub const FIELD_SECTION_BYTES_MAX: usize = 32 * 1024;
 /// Most field lines in a section. A browser sends about 20.
 pub const FIELD_LINES_MAX: usize = 100;
 
+/// Longest header of the PROXY protocol. Those with TLS certificates in their TLVs take 2 to 3 KiB.
+pub const PROXY_HEADER_BYTES_MAX: usize = 4 * 1024;
+
 /// Size of the buffer that a connection receives into. It holds the longest head, and is the most that one call
 /// receives.
 pub const RECEIVE_BUFFER_BYTES: usize = 64 * 1024;

@@ -7,6 +7,9 @@
 //! queued for the client: bytes, then at most one source (a file, say), then the end of the connection. The two are
 //! independent: the next request is parsed while responses to earlier ones are still being sent.
 //!
+//! A connection from a proxy that speaks the PROXY protocol has another state before Head: it waits for the header that
+//! names the client, and is closed if it gets anything else.
+//!
 //! ```text
 //!              head complete, content follows           content complete
 //!      ┌────────────────────────────────────► Content ──────────────────┐
@@ -66,6 +69,7 @@ pub mod limits;
 mod mapped_buffer;
 pub mod message_head;
 pub mod protocol_error;
+pub mod proxy_protocol;
 mod receive_buffer;
 pub mod request_framing;
 mod response_writer;

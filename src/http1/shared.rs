@@ -5,9 +5,10 @@ use super::connection::Records;
 use super::limits;
 use super::response_writer::DateLine;
 use crate::semantics::Now;
+use crate::semantics::proxies::Proxies;
 
 /// The settings of the protocol core. [`limits`] has what cannot be configured.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// Whether to refuse HTTP/1.1 requests without Host, and targets that violate the URI grammar.
     pub strict: bool,
@@ -17,6 +18,8 @@ pub struct Settings {
     pub head_timeout_ns: u64,
     /// How long a connection may wait for its next request, in nanoseconds.
     pub idle_timeout_ns: u64,
+    /// The proxies that are believed about their clients' addresses.
+    pub proxies: Proxies,
 }
 
 impl Default for Settings {
@@ -26,6 +29,7 @@ impl Default for Settings {
             send_date: true,
             head_timeout_ns: limits::HEAD_TIMEOUT_NS,
             idle_timeout_ns: limits::IDLE_TIMEOUT_NS,
+            proxies: Proxies::default(),
         }
     }
 }

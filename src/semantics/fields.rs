@@ -41,6 +41,7 @@ field_names! {
     ContentType "Content-Type";
     Destination "Destination";
     Expect "Expect";
+    Forwarded "Forwarded";
     Host "Host";
     IfMatch "If-Match";
     IfModifiedSince "If-Modified-Since";
@@ -61,6 +62,7 @@ field_names! {
     UploadOffset "Upload-Offset";
     UserAgent "User-Agent";
     WantReprDigest "Want-Repr-Digest";
+    XForwardedFor "X-Forwarded-For";
 }
 
 /// Whether two letters are the same, ignoring case; other bytes may be mistaken for the same. A quick check before the
@@ -69,11 +71,11 @@ fn may_be_the_same_letter(one: u8, other: u8) -> bool {
     (one ^ other) & !0x20 == 0
 }
 
-// A set of names is stored in 32 bits.
-const _: () = assert!((FieldName::Other as u8) < 32);
+// A set of names is stored in 64 bits.
+const _: () = assert!((FieldName::Other as u8) < 64);
 
 impl FieldName {
-    const fn bit(self) -> u32 {
+    const fn bit(self) -> u64 {
         1 << self as u8
     }
 }
@@ -97,7 +99,7 @@ pub struct FieldSpan {
 #[derive(Clone, Debug, Default)]
 pub struct FieldSpans {
     spans: Vec<FieldSpan>,
-    present: u32,
+    present: u64,
 }
 
 impl FieldSpans {

@@ -20,6 +20,7 @@ pub mod fields;
 pub mod form_data;
 pub mod method;
 pub mod origin;
+pub mod proxies;
 pub mod range;
 pub mod request;
 pub mod response;

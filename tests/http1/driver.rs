@@ -47,7 +47,17 @@ pub(crate) struct Driver<S: Service> {
 
 impl<S: Service> Driver<S> {
     pub(crate) fn new(service: S, settings: Settings, read_mode: ReadMode) -> Driver<S> {
-        let shared = Shared::new(settings);
+        Driver::with_shared(service, Shared::new(settings), read_mode)
+    }
+
+    /// A driver whose exchanges are recorded.
+    pub(crate) fn recording(service: S, settings: Settings, read_mode: ReadMode) -> Driver<S> {
+        let mut shared = Shared::new(settings);
+        shared.records.enabled = true;
+        Driver::with_shared(service, shared, read_mode)
+    }
+
+    fn with_shared(service: S, shared: Shared, read_mode: ReadMode) -> Driver<S> {
         Driver {
             connection: Connection::new(Client::Unix, 0, &shared, &NOW),
             service: RecordingService::new(service),

@@ -26,6 +26,7 @@ mod persistence;
 mod pipelining;
 mod preconditions;
 mod properties;
+mod proxy_protocol;
 mod responses;
 mod streamed_content;
 mod target;

@@ -231,12 +231,13 @@ impl Script {
     ) -> (Transcript, Box<dyn ConnectionRun>) {
         match self.service {
             ServiceKind::TestService => {
-                let (transcript, driver) = run(TestService, self.settings, bytes, splits, read_mode, half_closed);
+                let (transcript, driver) =
+                    run(TestService, self.settings.clone(), bytes, splits, read_mode, half_closed);
                 (transcript, Box::new(driver))
             }
             ServiceKind::Routes => {
                 let (transcript, driver) =
-                    run(<Routes>::new(None), self.settings, bytes, splits, read_mode, half_closed);
+                    run(<Routes>::new(None), self.settings.clone(), bytes, splits, read_mode, half_closed);
                 (transcript, Box::new(driver))
             }
         }

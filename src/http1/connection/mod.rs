@@ -3,6 +3,7 @@
 //! with the timers of `timers.rs`, and `record.rs` records the exchanges.
 
 mod process;
+mod proxy_header;
 mod receive_content;
 mod record;
 mod state;
@@ -69,9 +70,15 @@ impl<S: Service> Connection<S> {
     /// A connection that has just been accepted from `client`. `number` identifies it in records and in the log.
     pub fn new(client: Client, number: u64, shared: &Shared, now: &Now) -> Connection<S> {
         let mut timers = Timers::stopped();
-        timers.set(Timer::Idle, now.monotonic_ns.saturating_add(shared.settings.idle_timeout_ns));
+        let state = if shared.settings.proxies.send_header(&client) {
+            timers.set(Timer::Head, now.monotonic_ns.saturating_add(shared.settings.head_timeout_ns));
+            State::ProxyHeader
+        } else {
+            timers.set(Timer::Idle, now.monotonic_ns.saturating_add(shared.settings.idle_timeout_ns));
+            State::Head(HeadParser::default())
+        };
         Connection {
-            state: State::Head(HeadParser::default()),
+            state,
             input: ReceiveBuffer::default(),
             output: SendQueue::default(),
             timers,
@@ -92,7 +99,7 @@ impl<S: Service> Connection<S> {
         let is_done = match &self.state {
             State::Draining(draining) => draining.bytes > DRAIN_BYTES_MAX,
             State::Closed => true,
-            State::Head(_) | State::Content(_) => false,
+            State::ProxyHeader | State::Head(_) | State::Content(_) => false,
         };
         !is_done && !self.input_ended && self.input.spare_capacity() > 0
     }
@@ -182,7 +189,7 @@ impl<S: Service> Connection<S> {
         match &self.state {
             State::Head(_) | State::Draining(_) => self.output.is_pending(),
             State::Content(_) => true,
-            State::Closed => false,
+            State::ProxyHeader | State::Closed => false,
         }
     }
 
@@ -223,7 +230,7 @@ impl<S: Service> Connection<S> {
     pub fn content_buffer_bytes(&self) -> usize {
         match &self.state {
             State::Content(_) => self.input.memory_bytes(),
-            State::Head(_) | State::Draining(_) | State::Closed => 0,
+            State::ProxyHeader | State::Head(_) | State::Draining(_) | State::Closed => 0,
         }
     }
 
@@ -240,6 +247,7 @@ impl<S: Service> Connection<S> {
     /// What the connection is doing, for the debug log.
     pub fn activity(&self) -> &'static str {
         match &self.state {
+            State::ProxyHeader => "waiting for the proxy's header",
             State::Content(_) => "reading the content",
             State::Draining(_) if self.output.has_ended() => "draining",
             State::Draining(_) => "writing the response",

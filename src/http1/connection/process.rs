@@ -48,6 +48,7 @@ impl<S: Service> Connection<S> {
             return Step::Idle;
         }
         let (state, step) = match mem::take(&mut self.state) {
+            State::ProxyHeader => self.process_proxy_header(shared, now),
             State::Head(head) => self.process_head(head, service, shared, now),
             State::Content(content) => self.process_content(content, shared, now),
             State::Draining(draining) => self.process_draining(draining, shared, now),
@@ -130,7 +131,8 @@ impl<S: Service> Connection<S> {
         let content_has_arrived = bytes.len() > head.bytes;
         let head_bytes = head.bytes;
         if let Some(records) = &mut self.records {
-            records.begin(&head, self.output.queued_bytes(), &mut shared.records, now);
+            let client = shared.settings.proxies.client_of(records.client(), &head.fields);
+            records.begin(client, &head, self.output.queued_bytes(), &mut shared.records, now);
         }
         let framing = RequestFraming::new(&head, shared.settings.strict)?;
         let request = Request {

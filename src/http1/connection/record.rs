@@ -107,6 +107,23 @@ impl PendingRecords {
         PendingRecords { client, connection, pending: VecDeque::new(), request_bytes: 0, sent: 0 }
     }
 
+    /// The client of the connection: a proxy's, if the proxy has named it.
+    pub(super) fn client(&self) -> Client {
+        self.client
+    }
+
+    /// Notes that a proxy has named its client.
+    pub(super) fn set_client(&mut self, client: Client) {
+        self.client = client;
+    }
+
+    /// Notes that the connection is refused before its first request.
+    pub(super) fn refuse_connection(&mut self, reason: &'static str, pool: &mut Records, now: &Now) {
+        let mut record = pool.begin(self.client, self.connection, now);
+        record.outcome = Outcome::Refused(reason);
+        self.pending.push_back(Pending::new(record));
+    }
+
     /// Whether the records contain so much that no further request may be parsed.
     pub(super) fn is_full(&self) -> bool {
         self.request_bytes >= RECORDS_BYTES_FULL
@@ -118,9 +135,16 @@ impl PendingRecords {
     }
 
     /// Begins the record of a request whose head is complete, while `queued` bytes of responses are still to be sent.
-    pub(super) fn begin(&mut self, head: &RequestHead<'_>, queued: usize, pool: &mut Records, now: &Now) {
+    pub(super) fn begin(
+        &mut self,
+        client: Client,
+        head: &RequestHead<'_>,
+        queued: usize,
+        pool: &mut Records,
+        now: &Now,
+    ) {
         self.end_last_response(queued);
-        let mut record = pool.begin(self.client, self.connection, now);
+        let mut record = pool.begin(client, self.connection, now);
         record.note_request(head.version, head.method_and_target, &head.fields);
         self.request_bytes += record.request_bytes();
         self.pending.push_back(Pending::new(record));

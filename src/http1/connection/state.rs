@@ -11,6 +11,11 @@ use crate::http1::request_framing::RequestFraming;
 /// What the next received byte belongs to. `K` is the routes' sink.
 #[derive(Default)]
 pub(super) enum State<K> {
+    /// The header of the PROXY protocol, if the connection comes from a proxy that sends one.
+    ///
+    /// Next: [`Head`](State::Head) after the header; [`Closed`](State::Closed) after anything else, a head timeout, or
+    /// the end of input.
+    ProxyHeader,
     /// The head of a request, which may not have begun.
     ///
     /// Next: [`Content`](State::Content) or `Head` after a complete head; [`Draining`](State::Draining) if its response

@@ -111,6 +111,7 @@ impl<S: Service> Connection<S> {
                 (Timer::ContentRate, State::Content(content)) => {
                     self.state = self.content_timed_out(*content, shared, now);
                 }
+                (Timer::Head, State::ProxyHeader) => self.close(Outcome::TimedOut, shared, now),
                 (Timer::Idle | Timer::Drain, State::Head(_) | State::Draining(_)) => {
                     self.close(Outcome::Complete, shared, now);
                 }
@@ -162,6 +163,11 @@ impl<S: Service> Connection<S> {
             }
             State::Head(_) => self.timers.deadline_ns(Timer::Idle).map(|at_ns| match self.has_received {
                 true => Evictable::BetweenRequests { at_ns },
+                false => Evictable::Silent { at_ns },
+            }),
+            State::ProxyHeader if self.may_be_in_flight(now) => None,
+            State::ProxyHeader => self.timers.deadline_ns(Timer::Head).map(|at_ns| match self.has_received {
+                true => Evictable::WithinHead { at_ns },
                 false => Evictable::Silent { at_ns },
             }),
             State::Content(_) | State::Closed => None,

@@ -11,7 +11,8 @@ pub(super) enum Timer {
     /// The rest of a head that has begun.
     ///
     /// Starts when the first bytes of a head have arrived, but not all of it, and stops when the head is complete.
-    /// Further bytes do not extend it. When it fires, the response is a 408.
+    /// Further bytes do not extend it. When it fires, the response is a 408. It also runs while a proxy's header is
+    /// awaited, from the moment in which the connection is accepted; the connection is then closed without a response.
     ///
     /// `--head-timeout`; at most `SHUTDOWN_IDLE_NS` during a graceful shutdown.
     Head,

@@ -44,27 +44,27 @@ pub fn run(input: &[u8]) {
     let stream = expand(bytes, STREAM_BYTES_MAX);
     let settings = Settings { strict: plan.strict, send_date: !plan.without_date, ..Settings::default() };
     // All connections of the run share their buffers: bytes that one connection leaves must not affect the next.
-    let mut shared = Shared::new(settings);
+    let mut shared = Shared::new(settings.clone());
 
     let planned = run_connection(&stream, &plan, &mut shared);
     let received = &stream[..planned.received];
     let whole = run_connection(received, &Plan::default(), &mut shared);
-    let whole_responses = check(&whole, received, settings);
-    let planned_responses = check(&planned, received, settings);
+    let whole_responses = check(&whole, received, &settings);
+    let planned_responses = check(&planned, received, &settings);
     assert_same_when_split_otherwise(&planned, &planned_responses, &whole, &whole_responses);
 
     if received.len() <= BY_BYTE_BYTES_MAX {
         let byte_by_byte = Plan { events: vec![Event::Receive(1), Event::Send(1)], ..Plan::default() };
         let by_byte = run_connection(received, &byte_by_byte, &mut shared);
-        assert_same_when_split_otherwise(&by_byte, &check(&by_byte, received, settings), &whole, &whole_responses);
+        assert_same_when_split_otherwise(&by_byte, &check(&by_byte, received, &settings), &whole, &whole_responses);
     }
     assert_nothing_is_parsed_after_a_protocol_error(received, &whole, &whole_responses, &mut shared);
     assert_half_closes_after_connection_close(&whole, &whole_responses);
-    assert_head_is_get_without_content(received, &whole_responses, &mut shared, settings);
+    assert_head_is_get_without_content(received, &whole_responses, &mut shared, &settings);
 }
 
 /// Invariants 1, 2, the first half of 3, and 4.
-fn check(transcript: &Transcript, received: &[u8], settings: Settings) -> ParsedResponses {
+fn check(transcript: &Transcript, received: &[u8], settings: &Settings) -> ParsedResponses {
     // After a timeout the server may have parsed less of the method than was received.
     let first_head = (!transcript.timed_out).then(|| received.strip_prefix(b"\r\n").unwrap_or(received));
     let first_is_head = first_head.map(|bytes| bytes.starts_with(b"HEAD "));
@@ -168,7 +168,7 @@ fn assert_head_is_get_without_content(
     received: &[u8],
     responses: &ParsedResponses,
     shared: &mut Shared,
-    settings: Settings,
+    settings: &Settings,
 ) {
     let Some(after_method) = received.strip_prefix(b"HEAD ") else { return };
     let Some(response) = responses.finals.first().filter(|response| response.request_number().is_some()) else {

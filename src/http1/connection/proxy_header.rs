@@ -1,0 +1,47 @@
+//! The state before the first request of a connection that comes from a proxy: the header in which the proxy names the
+//! client.
+
+use super::Connection;
+use super::process::Step;
+use super::state::State;
+use super::timers::Timer;
+use crate::http1::message_head::HeadParser;
+use crate::http1::proxy_protocol;
+use crate::http1::shared::Shared;
+use crate::semantics::Now;
+use crate::semantics::exchange_record::Outcome;
+use crate::semantics::service::Service;
+
+/// Why a connection is closed without a response.
+const NO_HEADER: &str = "The connection does not begin with a PROXY protocol header.";
+
+impl<S: Service> Connection<S> {
+    /// Takes the header. A connection without one is closed without a response, because its sender is not a proxy, and
+    /// must not be told what to send.
+    pub(super) fn process_proxy_header(&mut self, shared: &mut Shared, now: &Now) -> (State<S::Sink>, Step) {
+        match proxy_protocol::parse(self.input.unread()) {
+            Ok(Some(header)) => {
+                self.input.consume(header.bytes);
+                if let (Some(records), Some(client)) = (&mut self.records, header.client) {
+                    records.set_client(client);
+                }
+                self.timers.stop(Timer::Head);
+                self.start_idle_timer(shared, now);
+                (State::Head(HeadParser::default()), Step::Progress)
+            }
+            Ok(None) if !self.input_ended => (State::ProxyHeader, Step::Idle),
+            // A health check that only connects is not worth a record.
+            Ok(None) if self.input.is_empty() => {
+                self.close(Outcome::Complete, shared, now);
+                (State::Closed, Step::Progress)
+            }
+            Ok(None) | Err(_) => {
+                if let Some(records) = &mut self.records {
+                    records.refuse_connection(NO_HEADER, &mut shared.records, now);
+                }
+                self.close(Outcome::Complete, shared, now);
+                (State::Closed, Step::Progress)
+            }
+        }
+    }
+}

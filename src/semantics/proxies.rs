@@ -1,0 +1,239 @@
+//! Which proxies are believed about their clients' addresses, and what they say in Forwarded (RFC 7239) and
+//! X-Forwarded-For.
+
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use ipnet::IpNet;
+
+use super::client::Client;
+use super::fields::{FieldName, Fields, trim_white_space};
+
+/// A set of clients: a network, or those of Unix sockets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Network {
+    /// Addresses with a common prefix.
+    Ip(IpNet),
+    /// Every program that is connected through a Unix socket.
+    Unix,
+}
+
+/// Parses an address, a network in CIDR notation, or `unix`. The error is one line without the value.
+impl FromStr for Network {
+    type Err = String;
+
+    fn from_str(value: &str) -> Result<Network, String> {
+        if value == "unix" {
+            return Ok(Network::Unix);
+        }
+        let network = value.parse().ok().or_else(|| value.parse::<IpAddr>().ok().map(IpNet::from));
+        network.map(Network::Ip).ok_or("expected an IP address, a network as in 10.0.0.0/8, or unix".to_owned())
+    }
+}
+
+impl Network {
+    fn contains(&self, client: &Client) -> bool {
+        match (self, client) {
+            (Network::Ip(network), Client::Network { ip, .. }) => network.contains(ip),
+            (Network::Unix, Client::Unix) => true,
+            _ => false,
+        }
+    }
+}
+
+/// The proxies that are believed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Proxies {
+    /// Those whose connections begin with a PROXY protocol header.
+    pub protocol: Vec<Network>,
+    /// Those whose Forwarded and X-Forwarded-For fields are believed.
+    pub trusted: Vec<Network>,
+}
+
+impl Proxies {
+    /// Whether a connection from `client` must begin with a PROXY protocol header.
+    pub fn send_header(&self, client: &Client) -> bool {
+        self.protocol.iter().any(|network| network.contains(client))
+    }
+
+    fn trust(&self, client: &Client) -> bool {
+        self.trusted.iter().any(|network| network.contains(client))
+    }
+
+    /// The client of a request that `sender` sent: the last of the addresses in Forwarded that is not a trusted proxy,
+    /// or else in X-Forwarded-For. It is `sender` itself if that is not trusted, or if the field is missing or
+    /// malformed.
+    pub fn client_of(&self, sender: Client, fields: &Fields<'_>) -> Client {
+        if self.trusted.is_empty() || !self.trust(&sender) {
+            return sender;
+        }
+        if fields.contains(FieldName::Forwarded) {
+            let elements = fields.values(FieldName::Forwarded).map(forwarded_for);
+            return elements.collect::<Option<Vec<_>>>().map_or(sender, |lines| self.last_untrusted(sender, &lines));
+        }
+        let lines = fields.values(FieldName::XForwardedFor).map(|value| {
+            let nodes = value.split(|byte| *byte == b',').map(|node| node_address(trim_white_space(node)));
+            nodes.collect::<Vec<_>>()
+        });
+        self.last_untrusted(sender, &lines.collect::<Vec<_>>())
+    }
+
+    /// Goes back from the last proxy to the first address that is not trusted. A node without an address ends the way:
+    /// nothing before it can be known.
+    fn last_untrusted(&self, sender: Client, lines: &[Vec<Option<Client>>]) -> Client {
+        let mut client = sender;
+        for node in lines.iter().flatten().rev() {
+            match node {
+                Some(address) if self.trust(&client) => client = *address,
+                _ => break,
+            }
+        }
+        client
+    }
+}
+
+/// The address of each element's `for` parameter in one Forwarded line, `None` for an element that has none. The whole
+/// is `None` if the line is malformed.
+fn forwarded_for(value: &[u8]) -> Option<Vec<Option<Client>>> {
+    let mut nodes = Vec::new();
+    let mut node = None;
+    let mut rest = trim_white_space(value);
+    // Ends: each iteration consumes a pair or a delimiter.
+    while !rest.is_empty() {
+        let name_end = rest.iter().position(|byte| matches!(byte, b'=' | b';' | b','))?;
+        // An empty pair or element (RFC 9110 §5.6.1.2).
+        let is_pair = rest[name_end] == b'=';
+        if is_pair {
+            let (parameter, after) = parameter_value(&rest[name_end + 1..])?;
+            if rest[..name_end].eq_ignore_ascii_case(b"for") {
+                node = node_address(&parameter);
+            }
+            rest = trim_white_space(after);
+        } else if name_end > 0 {
+            return None;
+        }
+        match rest {
+            [] => {}
+            [b';', after @ ..] => rest = trim_white_space(after),
+            [b',', after @ ..] => {
+                nodes.push(node.take());
+                rest = trim_white_space(after);
+            }
+            _ => return None,
+        }
+    }
+    nodes.push(node);
+    Some(nodes)
+}
+
+/// A token or a quoted string, without its quotes and escapes, and what follows it.
+fn parameter_value(value: &[u8]) -> Option<(Vec<u8>, &[u8])> {
+    let [b'"', quoted @ ..] = value else {
+        let end = value.iter().position(|byte| matches!(byte, b';' | b',' | b' ' | b'\t')).unwrap_or(value.len());
+        return Some((value[..end].to_vec(), &value[end..]));
+    };
+    let mut text = Vec::new();
+    let mut bytes = quoted.iter().enumerate();
+    while let Some((index, byte)) = bytes.next() {
+        match byte {
+            b'"' => return Some((text, &quoted[index + 1..])),
+            b'\\' => text.push(*bytes.next()?.1),
+            byte => text.push(*byte),
+        }
+    }
+    None
+}
+
+/// The address of a node (RFC 7239 §6): an IPv4 address, or an IPv6 address, in brackets or, in X-Forwarded-For, without.
+/// A port may follow. `None` for `unknown` and for obfuscated identifiers.
+fn node_address(node: &[u8]) -> Option<Client> {
+    let node = std::str::from_utf8(node).ok()?;
+    let (address, port) = match node.strip_prefix('[') {
+        Some(bracketed) => {
+            let (address, after) = bracketed.split_once(']')?;
+            (address, after.strip_prefix(':'))
+        }
+        None if node.matches(':').count() == 1 => node.split_once(':').map(|(address, port)| (address, Some(port)))?,
+        None => (node, None),
+    };
+    let ip: IpAddr = address.parse().ok()?;
+    // A port may also be obfuscated.
+    let port = port.filter(|port| port.bytes().all(|byte| byte.is_ascii_digit())).and_then(|port| port.parse().ok());
+    Some(Client::Network { ip: ip.to_canonical(), port })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::super::fields::{FieldSpan, FieldSpans};
+    use super::*;
+
+    fn proxies(trusted: &[&str]) -> Proxies {
+        let trusted = trusted.iter().map(|network| network.parse().unwrap()).collect();
+        Proxies { trusted, protocol: Vec::new() }
+    }
+
+    /// The client of a request with these fields from 10.0.0.1, if 10.0.0.0/8 and Unix sockets are trusted.
+    fn client(lines: &[(FieldName, &str)]) -> String {
+        client_from(Client::at([10, 0, 0, 1].into(), 1), lines)
+    }
+
+    fn client_from(sender: Client, lines: &[(FieldName, &str)]) -> String {
+        let (mut bytes, mut spans) = (Vec::new(), FieldSpans::default());
+        for (name, value) in lines {
+            let value_start = bytes.len() as u16;
+            bytes.extend_from_slice(value.as_bytes());
+            let value_end = bytes.len() as u16;
+            spans.push(FieldSpan { name: *name, value_start, value_end, ..FieldSpan::default() });
+        }
+        proxies(&["10.0.0.0/8", "unix"]).client_of(sender, &Fields::new(&bytes, &spans)).to_string()
+    }
+
+    #[test]
+    fn the_last_address_that_is_not_trusted_is_the_client() {
+        use FieldName::{Forwarded, XForwardedFor};
+        for (lines, expected) in [
+            (&[][..], "10.0.0.1:1"),
+            (&[(XForwardedFor, "192.0.2.1")], "192.0.2.1"),
+            (&[(XForwardedFor, "198.51.100.1, 192.0.2.1, 10.9.9.9")], "192.0.2.1"),
+            (&[(XForwardedFor, "198.51.100.1"), (XForwardedFor, "192.0.2.1:80")], "192.0.2.1:80"),
+            (&[(XForwardedFor, "2001:db8::1")], "2001:db8::1"),
+            (&[(XForwardedFor, "10.1.1.1, 10.2.2.2")], "10.1.1.1"),
+            (&[(XForwardedFor, "192.0.2.1, unknown")], "10.0.0.1:1"),
+            (&[(XForwardedFor, "192.0.2.1, 10.2.2.2, nonsense, 10.3.3.3")], "10.3.3.3"),
+            (&[(Forwarded, "for=192.0.2.1")], "192.0.2.1"),
+            (&[(Forwarded, "For=\"[2001:db8::1]:4711\";proto=http;by=10.0.0.1")], "[2001:db8::1]:4711"),
+            (&[(Forwarded, "for=198.51.100.1, for=192.0.2.1;host=\"a,b;c\" , for=10.2.2.2")], "192.0.2.1"),
+            (&[(Forwarded, "for=\"192.0.2.1:_port\"")], "192.0.2.1"),
+            (&[(Forwarded, "for=_hidden")], "10.0.0.1:1"),
+            (&[(Forwarded, "proto=http, for=10.2.2.2")], "10.2.2.2"),
+            (&[(Forwarded, "for=192.0.2.1"), (XForwardedFor, "192.0.2.2")], "192.0.2.1"),
+        ] {
+            assert_eq!(client(lines), expected, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn a_malformed_forwarded_field_is_ignored() {
+        for value in ["for=\"192.0.2.1", "for", "for=192.0.2.1 x", "for=192.0.2.1, \"", "for=\"\\"] {
+            assert_eq!(client(&[(FieldName::Forwarded, value)]), "10.0.0.1:1", "{value}");
+        }
+    }
+
+    #[test]
+    fn nobody_else_is_believed() {
+        let stranger = Client::at([192, 0, 2, 9].into(), 1);
+        assert_eq!(client_from(stranger, &[(FieldName::XForwardedFor, "192.0.2.1")]), "192.0.2.9:1");
+        assert_eq!(client_from(Client::Unix, &[(FieldName::XForwardedFor, "192.0.2.1")]), "192.0.2.1");
+    }
+
+    #[test]
+    fn a_network_is_an_address_a_prefix_or_unix() {
+        for value in ["10.0.0.0/8", "10.0.0.1", "::1", "2001:db8::/32", "unix", "0.0.0.0/0"] {
+            assert!(value.parse::<Network>().is_ok(), "{value}");
+        }
+        for value in ["", "10.0.0.0/33", "10.0.0", "example.org", "10.0.0.0/", "*"] {
+            assert!(value.parse::<Network>().is_err(), "{value}");
+        }
+    }
+}
