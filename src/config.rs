@@ -15,6 +15,7 @@ use crate::http1::limits::{HEAD_TIMEOUT_NS, IDLE_TIMEOUT_NS};
 use crate::routes::{UploadPolicy, UploadSettings};
 use crate::semantics::proxies::Proxies;
 use crate::system::listen::{ListenAddress, ListenOptions};
+use crate::telemetry::LogFormat;
 
 /// What `--help` prints.
 pub const USAGE: &str = "\
@@ -89,6 +90,12 @@ Protocol:
       --idle-timeout S   seconds to wait for a request [default: 60]
 
 Output:
+      --access-log FILE  append a line for each request to FILE, or write it to
+                         standard output if FILE is -; SIGHUP opens FILE anew
+      --log-format FORMAT
+                         of the access log: combined (as Apache and nginx) or
+                         json, which also applies to the messages on standard
+                         error [default: combined]
   -v, --verbose          log each request and its response to standard error;
                          with -vv also the states of each connection
   -q, --quiet            log errors only [default: warnings and errors]
@@ -133,6 +140,19 @@ pub struct Config {
     pub settings: Settings,
     /// The least severe level that is logged.
     pub log_level: LevelFilter,
+    /// Where a line is written for each exchange.
+    pub access_log: Option<AccessLogTarget>,
+    /// The format of both logs.
+    pub log_format: LogFormat,
+}
+
+/// Where the access log is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AccessLogTarget {
+    /// To standard output.
+    StandardOutput,
+    /// To the file at this path.
+    File(PathBuf),
 }
 
 /// A folder to share.
@@ -241,6 +261,8 @@ impl Config {
                 proxies: Proxies { protocol: arguments.proxy_protocol, trusted: arguments.trusted_proxies },
             },
             log_level,
+            access_log: arguments.access_log,
+            log_format: arguments.log_format.unwrap_or_default(),
         })
     }
 }
@@ -275,6 +297,7 @@ mod tests {
         assert_eq!(config.uploads.policy, UploadPolicy::Replace);
         assert!(config.settings.send_date && !config.settings.strict);
         assert_eq!(config.log_level, LevelFilter::Warn);
+        assert_eq!((config.access_log, config.log_format), (None, LogFormat::Combined));
     }
 
     #[test]
@@ -316,6 +339,15 @@ mod tests {
         assert_eq!(config(&["--host", "-d", "dir"]).unwrap().folder.unwrap().options.hosts, ["-d"]);
         assert_eq!(config(&["-d", "-h"]).unwrap().directory, Some(PathBuf::from("-h")));
         assert_eq!(config(&["--", "-dir"]).unwrap().folder.unwrap().path, PathBuf::from("-dir"));
+    }
+
+    #[test]
+    fn the_access_log_goes_to_a_file_or_to_standard_output() {
+        let access_log = |file| config(&["--access-log", file, "--log-format=json"]).unwrap();
+        assert_eq!(access_log("-").access_log, Some(AccessLogTarget::StandardOutput));
+        assert_eq!(access_log("./-").access_log, Some(AccessLogTarget::File(PathBuf::from("./-"))));
+        assert_eq!(access_log("-v").access_log, Some(AccessLogTarget::File(PathBuf::from("-v"))));
+        assert_eq!(access_log("-").log_format, LogFormat::Json);
     }
 
     #[test]
@@ -375,6 +407,9 @@ mod tests {
             (&["--listen", "unix:s", "--reuse-port"], "--reuse-port needs a TCP port"),
             (&["--port", "0", "--reuse-port"], "--reuse-port needs a port other than 0"),
             (&["--listen", "unix:s", "--unix-mode", "1660"], "--unix-mode 1660: expected"),
+            (&["--access-log", ""], "--access-log: the name is empty"),
+            (&["--access-log", "a", "--access-log", "b"], "--access-log is given twice"),
+            (&["--log-format", "JSON"], "--log-format JSON: expected combined or json"),
             (&["-vvv"], "--verbose can be given at most twice"),
             (&["-v", "--verbose", "-v"], "--verbose can be given at most twice"),
             (&["-q", "-v"], "--quiet"),

@@ -10,8 +10,9 @@
 //!   └─────┴──────────► storage ◄───────────────────────┘
 //! ```
 //!
-//! An arrow is an import. Three kinds are not drawn: [`server`], [`system`] and [`telemetry`] import [`semantics`],
-//! [`config`] imports the types of the settings that it fills in, and `main` imports everything that it puts together.
+//! An arrow is an import. Four kinds are not drawn: [`server`], [`system`] and [`telemetry`] import [`semantics`],
+//! [`system`] implements the output of [`telemetry`]'s access log, [`config`] imports the types of the settings that it
+//! fills in, and `main` imports everything that it puts together.
 //!
 //! - [`http1`] and [`routes`] meet only in [`semantics::service`].
 //! - [`storage`] contains no HTTP.

@@ -1,25 +1,29 @@
 //! The program: parses the arguments, sets up the logger and the sockets, runs the server, and sets the exit code.
 
-use std::io::{self, LineWriter, Write};
+use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use log::{LevelFilter, error, warn};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use simplelog::{ConfigBuilder, WriteLogger};
 use spindle::banner::{self, Url};
-use spindle::config::{Command, Config, SharedFolder, USAGE};
+use spindle::config::{AccessLogTarget, Command, Config, SharedFolder, USAGE};
 use spindle::http1::limits::RESPONSE_CONTENT_BYTES_MAX;
 use spindle::routes::{AllowedHosts, FileRoutes, FolderRoutes, FolderSettings, Routes, UploadPolicy};
-use spindle::server::{Observer, Server};
+use spindle::semantics::observer::Observer;
+use spindle::server::Server;
 use spindle::storage::{Directory, SMALL_FILE_BYTES_MAX};
 use spindle::system::listen::{self, Listener, LocalAddress};
-use spindle::system::{MioWorld, machine, service_manager, signals};
-use spindle::telemetry;
+use spindle::system::log_output::{LogFile, StandardOutput};
+use spindle::system::signals::Signals;
+use spindle::system::{MioWorld, clock, machine, service_manager};
+use spindle::telemetry::access_log::{AccessLog, LogOutput};
+use spindle::telemetry::server_log::ServerLog;
+use spindle::telemetry::{LogFormat, Telemetry};
 
-/// Descriptors that connections do not use: standard streams, poll, listeners, signals, the directory, and two for an
-/// unfinished cleanup.
+/// Descriptors that connections do not use: standard streams, poll, listeners, signals, the directory, two for an
+/// unfinished cleanup, and two while the access log is opened anew.
 const DESCRIPTORS_RESERVED: u64 = 16;
 
 /// Each connection has its socket and may open two files: the content of an upload, and the directory that it goes to.
@@ -77,7 +81,7 @@ fn print(text: &str) -> ExitCode {
 }
 
 fn serve(config: Config) -> Result<(), String> {
-    start_logging(config.log_level);
+    start_logging(config.log_level, config.log_format);
     let seed = system_random().ok_or("the system has no random numbers")?;
     let mut random = fastrand::Rng::with_seed(u64::from_be_bytes(seed));
     let path = config.folder.as_ref().map(|folder| &folder.path).or(config.directory.as_ref());
@@ -86,7 +90,8 @@ fn serve(config: Config) -> Result<(), String> {
         None => None,
     };
     let Capacity { connections_max, open_files_max } = capacity()?;
-    let stop = signals::shutdown_signal().map_err(|error| format!("cannot handle signals: {error}"))?;
+    let access_log = open_access_log(&config)?;
+    let signals = Signals::register().map_err(|error| format!("cannot handle signals: {error}"))?;
     let listeners = listen::open(&config.listen, config.listen_options).map_err(|error| error.to_string())?;
     let banner = banner(&listeners, &config).map_err(|error| format!("cannot read a listener's address: {error}"))?;
     let files = directory.map(|directory| {
@@ -96,11 +101,15 @@ fn serve(config: Config) -> Result<(), String> {
         (Some(files), Some(folder)) => Routes::shared_folder(FolderRoutes::new(files, sharing(folder))),
         (files, _) => Routes::new(files),
     };
-    let world = MioWorld::new(listeners, stop).map_err(|error| format!("cannot start: {error}"))?;
-    let observer = telemetry::is_enabled().then(|| Box::new(telemetry::log_exchange) as Observer);
+    let world = MioWorld::new(listeners, signals).map_err(|error| format!("cannot start: {error}"))?;
+    let observer = Telemetry::new(access_log).map(|telemetry| Box::new(telemetry) as Box<dyn Observer>);
     let server = Server::new(world, connections_max, config.settings, routes, observer);
-    // The server also runs if its banner cannot be written.
-    let _ = io::stdout().write_all(banner.as_bytes());
+    // The server also runs if its banner cannot be written. Standard output has nothing but the access log, if that is
+    // written there.
+    let _ = match config.access_log {
+        Some(AccessLogTarget::StandardOutput) => io::stderr().write_all(banner.as_bytes()),
+        _ => io::stdout().write_all(banner.as_bytes()),
+    };
     service_manager::report_ready(banner.lines().next().unwrap_or_default());
     server.run().map_err(|error| format!("the event loop failed: {error}"))
 }
@@ -115,6 +124,20 @@ fn open_directory(path: &Path, seed: u64) -> io::Result<Directory> {
         }
         _ => Ok(directory),
     }
+}
+
+fn open_access_log(config: &Config) -> Result<Option<AccessLog>, String> {
+    let output: Box<dyn LogOutput> = match &config.access_log {
+        None => return Ok(None),
+        Some(AccessLogTarget::StandardOutput) => {
+            Box::new(StandardOutput::open().map_err(|error| format!("cannot write to standard output: {error}"))?)
+        }
+        Some(AccessLogTarget::File(path)) => {
+            let file = LogFile::open(path);
+            Box::new(file.map_err(|error| format!("cannot open the access log {path:?}: {error}"))?)
+        }
+    };
+    Ok(Some(AccessLog::new(output, config.log_format)))
 }
 
 fn sharing(folder: &SharedFolder) -> FolderSettings {
@@ -165,18 +188,14 @@ fn urls(listeners: &[Listener]) -> io::Result<Vec<Url>> {
     Ok(urls)
 }
 
-/// Logs to standard error, which is line-buffered so that each record is one write.
-fn start_logging(level: LevelFilter) {
-    let config = ConfigBuilder::new()
-        .set_target_level(LevelFilter::Off)
-        .set_thread_level(LevelFilter::Off)
-        .set_location_level(LevelFilter::Off)
-        .build();
+/// Logs to standard error.
+fn start_logging(level: LevelFilter, format: LogFormat) {
+    let logger = ServerLog::new(format, level, clock::unix_ns, Box::new(io::stderr()));
     // This fails only if a logger is set already.
-    let _ = WriteLogger::init(level, config, LineWriter::new(io::stderr()));
+    let _ = log::set_boxed_logger(Box::new(logger));
+    log::set_max_level(level);
     std::panic::set_hook(Box::new(|panic| {
-        // Escaped, because the message of a panic may contain bytes from a client.
-        error!("panic: {}", panic.to_string().escape_debug());
+        error!("panic: {panic}");
     }));
 }
 

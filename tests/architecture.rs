@@ -20,9 +20,9 @@ const ALLOWED_IMPORTS: [(&str, &[&str]); 9] = [
     ("storage", &[]),
     ("routes", &["semantics", "storage"]),
     ("server", &["http1", "semantics"]),
-    ("system", &["server", "semantics", "storage"]),
+    ("system", &["server", "semantics", "storage", "telemetry"]),
     ("telemetry", &["semantics"]),
-    ("config", &["http1", "routes", "semantics", "system::listen"]),
+    ("config", &["http1", "routes", "semantics", "system::listen", "telemetry"]),
     ("lib", &[]),
 ];
 

@@ -7,12 +7,14 @@ use lexopt::{Arg, Parser};
 use log::LevelFilter;
 
 use super::values::{
-    parse_age, parse_bind, parse_count, parse_host, parse_policy, parse_port, parse_seconds, parse_size,
+    parse_age, parse_bind, parse_count, parse_host, parse_log_format, parse_policy, parse_port, parse_seconds,
+    parse_size,
 };
-use super::{FolderOptions, UsageError, shown};
+use super::{AccessLogTarget, FolderOptions, UsageError, shown};
 use crate::routes::UploadPolicy;
 use crate::semantics::proxies::Network;
 use crate::system::listen::{Bind, ListenAddress, ListenOptions, UnixSocketMode};
+use crate::telemetry::LogFormat;
 
 /// The long names of all options, from which an unknown one is corrected.
 pub(super) const LONG_NAMES: [&str; 25] = [
@@ -37,6 +39,8 @@ pub(super) const LONG_NAMES: [&str; 25] = [
     "strict",
     "head-timeout",
     "idle-timeout",
+    "access-log",
+    "log-format",
     "verbose",
     "quiet",
     "help",
@@ -78,6 +82,8 @@ pub(super) struct Arguments {
     pub(super) strict: bool,
     pub(super) head_timeout_ns: Option<u64>,
     pub(super) idle_timeout_ns: Option<u64>,
+    pub(super) access_log: Option<AccessLogTarget>,
+    pub(super) log_format: Option<LogFormat>,
     verbose: u32,
     quiet: bool,
 }
@@ -127,6 +133,13 @@ impl Arguments {
             "strict" => once.flag(&mut self.strict),
             "head-timeout" => once.value(&mut self.head_timeout_ns, parse_seconds),
             "idle-timeout" => once.value(&mut self.idle_timeout_ns, parse_seconds),
+            "access-log" => {
+                let mut path = self.access_log.take().map(|_| PathBuf::new());
+                once.path(&mut path)?;
+                self.access_log = path.map(access_log_target);
+                Ok(())
+            }
+            "log-format" => once.value(&mut self.log_format, parse_log_format),
             "verbose" => {
                 self.verbose += 1;
                 Ok(())
@@ -211,6 +224,13 @@ impl Arguments {
             (false, 2) => Ok(LevelFilter::Debug),
             (false, _) => Err(UsageError("--verbose can be given at most twice".to_owned())),
         }
+    }
+}
+
+fn access_log_target(path: PathBuf) -> AccessLogTarget {
+    match path.as_os_str() == "-" {
+        true => AccessLogTarget::StandardOutput,
+        false => AccessLogTarget::File(path),
     }
 }
 

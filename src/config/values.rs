@@ -3,6 +3,7 @@
 use crate::http1::limits::SECOND_NS;
 use crate::routes::UploadPolicy;
 use crate::system::listen::Bind;
+use crate::telemetry::LogFormat;
 
 /// The longest timeout, in seconds: a day.
 const TIMEOUT_S_MAX: u64 = 86_400;
@@ -53,6 +54,14 @@ pub(super) fn parse_policy(value: &str) -> Result<UploadPolicy, String> {
         "create" => Ok(UploadPolicy::Create),
         "off" => Ok(UploadPolicy::Off),
         _ => Err("expected off, create, replace or manage".to_owned()),
+    }
+}
+
+pub(super) fn parse_log_format(value: &str) -> Result<LogFormat, String> {
+    match value {
+        "combined" => Ok(LogFormat::Combined),
+        "json" => Ok(LogFormat::Json),
+        _ => Err("expected combined or json".to_owned()),
     }
 }
 

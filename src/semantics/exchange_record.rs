@@ -31,6 +31,8 @@ pub struct ExchangeRecord {
     pub client: Client,
     /// The number of the connection, unique within a run of the server.
     pub connection: u64,
+    /// The number of the exchange on its connection, from 1.
+    pub request: u64,
     /// The version of the request; `None` if its head was not complete.
     pub version: Option<Version>,
     /// The status of the response; `None` if there was none.
@@ -49,7 +51,7 @@ pub struct ExchangeRecord {
     pub outcome: Outcome,
     /// The method, a space and the target, and then the values of fields, as received.
     text: Vec<u8>,
-    request: Range<usize>,
+    method_and_target: Range<usize>,
     referer: Range<usize>,
     user_agent: Range<usize>,
 }
@@ -59,6 +61,7 @@ impl Default for ExchangeRecord {
         ExchangeRecord {
             client: Client::Unix,
             connection: 0,
+            request: 0,
             version: None,
             status: None,
             content_received_bytes: 0,
@@ -68,7 +71,7 @@ impl Default for ExchangeRecord {
             total_ns: 0,
             outcome: Outcome::Complete,
             text: Vec::new(),
-            request: 0..0,
+            method_and_target: 0..0,
             referer: 0..0,
             user_agent: 0..0,
         }
@@ -78,7 +81,7 @@ impl Default for ExchangeRecord {
 impl ExchangeRecord {
     /// The method, a space and the target, as received; empty if the head was not complete.
     pub fn method_and_target(&self) -> &[u8] {
-        &self.text[self.request.clone()]
+        &self.text[self.method_and_target.clone()]
     }
 
     /// The value of the Referer field, as received; empty if there is none.
@@ -92,10 +95,10 @@ impl ExchangeRecord {
     }
 
     /// Resets the record for another exchange, and keeps its allocation.
-    pub fn begin(&mut self, client: Client, connection: u64, now: &Now) {
+    pub fn begin(&mut self, client: Client, connection: u64, request: u64, now: &Now) {
         let mut text = std::mem::take(&mut self.text);
         text.clear();
-        *self = ExchangeRecord { client, connection, started: *now, text, ..ExchangeRecord::default() };
+        *self = ExchangeRecord { client, connection, request, started: *now, text, ..ExchangeRecord::default() };
     }
 
     /// How many bytes of the request the record contains.
@@ -105,7 +108,7 @@ impl ExchangeRecord {
 
     /// Removes the request, and keeps capacity for at most `bytes_kept` bytes of another one.
     pub fn forget_request(&mut self, bytes_kept: usize) {
-        (self.request, self.referer, self.user_agent) = (0..0, 0..0, 0..0);
+        (self.method_and_target, self.referer, self.user_agent) = (0..0, 0..0, 0..0);
         self.text.clear();
         self.text.shrink_to(bytes_kept);
     }
@@ -113,7 +116,7 @@ impl ExchangeRecord {
     /// Stores the request.
     pub fn note_request(&mut self, version: Version, method_and_target: &[u8], fields: &Fields<'_>) {
         self.version = Some(version);
-        self.request = self.note(method_and_target);
+        self.method_and_target = self.note(method_and_target);
         self.referer = self.note(fields.first(FieldName::Referer).unwrap_or_default());
         self.user_agent = self.note(fields.first(FieldName::UserAgent).unwrap_or_default());
     }

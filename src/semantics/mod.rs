@@ -19,6 +19,7 @@ pub mod exchange_record;
 pub mod fields;
 pub mod form_data;
 pub mod method;
+pub mod observer;
 pub mod origin;
 pub mod proxies;
 pub mod range;

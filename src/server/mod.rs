@@ -29,14 +29,17 @@
 //! 7. No call waits for the network. The disk may block; the budget of a drive bounds the disk calls that it makes.
 //! 8. A panic while a session is driven, or while its timers fire, closes that connection and is logged. Other
 //!    connections are not affected.
-//! 9. Graceful shutdown accepts the connections in the backlog, closes the listeners, and makes the next response of
-//!    each connection its last.
+//! 9. The observer writes once a turn, after everything else, so that a turn's records cost one system call. It writes
+//!    earlier only if it has collected too much.
+//! 10. Graceful shutdown accepts the connections in the backlog, closes the listeners, and makes the next response of
+//!     each connection its last.
 
 mod accepting;
 mod deadlines;
 mod eviction;
 mod full_polls;
 mod graceful_shutdown;
+mod observing;
 mod scheduler;
 mod session;
 mod usage;
@@ -60,11 +63,9 @@ pub use self::usage::{CONNECTION_BUFFER_BYTES_MAX, Usage};
 pub use self::world::{AcceptError, Event, Io, Readiness, SendFileError, Transport, World};
 use crate::http1::{Settings, Shared};
 use crate::semantics::client::Client;
-use crate::semantics::exchange_record::{ExchangeRecord, Outcome};
+use crate::semantics::exchange_record::Outcome;
+use crate::semantics::observer::Observer;
 use crate::semantics::service::{Service, Source};
-
-/// A callback that receives the record of each exchange that has ended.
-pub type Observer = Box<dyn FnMut(&ExchangeRecord)>;
 
 /// The clock is read after this many drives even if none of them waited for the disk. Otherwise the time that many
 /// short drives took would be charged to the next one.
@@ -75,6 +76,13 @@ const SHRINK_NS: u64 = 20 * 1_000_000_000;
 
 /// How much of a turn's duration counts towards the deadlines of clients that are sending, in nanoseconds.
 const TURN_COUNTED_NS: u64 = 1_000_000_000;
+
+/// The signals that one poll reported.
+#[derive(Clone, Copy, Debug, Default)]
+struct Signals {
+    shutdown: bool,
+    reload: bool,
+}
 
 /// The server: its connections, and the service that responds to their requests.
 pub struct Server<W: World, S: Service> {
@@ -89,7 +97,7 @@ pub struct Server<W: World, S: Service> {
     /// The sessions that may be evicted at the connection limit.
     candidates: Candidates,
     cx: Context<S>,
-    observer: Option<Observer>,
+    observer: Option<Box<dyn Observer>>,
     shutdown: GracefulShutdown,
     full_polls: FullPolls,
     /// How many sessions have been driven since the clock was last read for this count.
@@ -114,7 +122,7 @@ where
         connections_max: usize,
         settings: Settings,
         service: S,
-        observer: Option<Observer>,
+        observer: Option<Box<dyn Observer>>,
     ) -> Server<W, S> {
         let now = world.now();
         let mut shared = Shared::new(settings);
@@ -158,16 +166,20 @@ where
         self.world.wait(self.poll_timeout())?;
         self.cx.now = self.world.now();
         let polled_ns = self.cx.now.monotonic_ns;
-        let shutdown_requested = self.handle_events();
+        let signals = self.handle_events();
         self.drive_ready();
         // After the drives: a connection whose request arrived together with the signal must not be treated as idle.
-        if shutdown_requested {
+        if signals.shutdown {
             self.begin_shutdown();
+        }
+        if signals.reload {
+            self.reload();
         }
         self.expire_deadlines(polled_ns);
         self.accept();
         self.close_listeners_if_done();
         self.drive_busy(polled_ns);
+        self.flush_observer();
         self.extend_deadlines_after_slow_turn(polled_ns);
         self.shrink();
         Ok(true)
@@ -188,21 +200,23 @@ where
             self.shutdown.next_ns(),
             self.cx.service.deadline_ns(),
             self.shrink_ns,
+            self.observer.as_ref().and_then(|observer| observer.deadline_ns()),
         ];
         let wake_ns = wake_ns.into_iter().flatten().min()?;
         Some(Duration::from_nanos(wake_ns.saturating_sub(now.monotonic_ns)))
     }
 
-    /// Records the readiness that the poll reported. Returns whether a shutdown was requested.
-    fn handle_events(&mut self) -> bool {
+    /// Records the readiness that the poll reported. Returns the signals.
+    fn handle_events(&mut self) -> Signals {
         let Server { world, acceptor, sessions, queue, .. } = self;
-        let mut shutdown_requested = false;
+        let mut signals = Signals::default();
         let mut count = 0;
         for event in world.events() {
             count += 1;
             match event {
                 Event::Listener(listener) => acceptor.set_ready(listener),
-                Event::Shutdown => shutdown_requested = true,
+                Event::Shutdown => signals.shutdown = true,
+                Event::Reload => signals.reload = true,
                 Event::Connection { key, readiness } => {
                     if let Some(session) = sessions.get_mut(key) {
                         session.set_readiness(readiness);
@@ -212,7 +226,7 @@ where
             }
         }
         self.full_polls.record(count, W::EVENTS_MAX, self.sessions.len(), self.cx.now.monotonic_ns);
-        shutdown_requested
+        signals
     }
 
     fn enqueue(&mut self, key: usize) {
@@ -436,16 +450,6 @@ where
         self.deadlines.remove(session.armed_ns, key);
         session.connection.release_idle_memory(&mut self.cx.shared);
         self.acceptor.connection_closed();
-    }
-
-    /// Passes the records of exchanges that have ended to the observer.
-    fn deliver_records(&mut self) {
-        let Some(observer) = &mut self.observer else { return };
-        // Ends: each iteration removes a record.
-        while let Some(record) = self.cx.shared.records.take_ended() {
-            observer(&record);
-            self.cx.shared.records.recycle(record);
-        }
     }
 
     /// Extends the deadlines of clients that are sending by the duration of a slow turn, less one second: their sockets

@@ -63,6 +63,8 @@ pub enum Event {
     Listener(usize),
     /// A graceful shutdown was requested.
     Shutdown,
+    /// Files that may have been moved are to be opened anew.
+    Reload,
 }
 
 /// What a socket became ready for.

@@ -22,10 +22,8 @@ impl Clock {
     }
 
     /// Reads the date from the system's clock. Costs as much as reading the monotonic clock, so it is done once a turn.
-    /// A date before 1970 becomes 1970.
     pub(super) fn update_date(&mut self) {
-        let unix_ns = nanoseconds(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
-        self.start_unix_ns = unix_ns.saturating_sub(self.monotonic_ns());
+        self.start_unix_ns = unix_ns().saturating_sub(self.monotonic_ns());
     }
 
     /// The current time. The date advances from the last [`update_date`](Clock::update_date).
@@ -37,6 +35,11 @@ impl Clock {
     fn monotonic_ns(&self) -> u64 {
         nanoseconds(self.start.elapsed())
     }
+}
+
+/// The date in nanoseconds since 1970, read from the system's clock. A date before 1970 becomes 1970.
+pub fn unix_ns() -> u64 {
+    nanoseconds(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
 fn nanoseconds(time: std::time::Duration) -> u64 {

@@ -1,8 +1,7 @@
 //! The operating system's [`World`]: a `mio` poll, the listeners, the socket that a signal makes readable, and the
 //! clock.
 
-use std::io;
-use std::os::unix::net::UnixStream;
+use std::io::{self, Read};
 use std::time::Duration;
 
 use log::error;
@@ -13,6 +12,7 @@ use super::clock::Clock;
 use super::listen::Listener;
 use super::registered_listener::RegisteredListener;
 use super::service_manager::{self, Watchdog};
+use super::signals::Signals;
 use super::socket::Socket;
 use crate::semantics::Now;
 use crate::semantics::client::Client;
@@ -21,9 +21,15 @@ use crate::server::{AcceptError, Event, Readiness, World};
 /// The most events that one poll returns. The next poll returns the others.
 const EVENTS_MAX: usize = 1024;
 
-/// The token of the socket that a signal makes readable. The listeners' tokens are just below it; a connection's token
-/// is its key, and keys count from 0.
+/// The token of the socket that a signal to shut down makes readable. A connection's token is its key, and keys count
+/// from 0.
 const SHUTDOWN: Token = Token(usize::MAX);
+
+/// The token of the socket that SIGHUP makes readable.
+const RELOAD: Token = Token(SHUTDOWN.0 - 1);
+
+/// The listeners' tokens are below this one.
+const LISTENERS_END: usize = RELOAD.0;
 
 /// How long to wait after a poll that failed for lack of memory.
 const NO_MEMORY_PAUSE: Duration = Duration::from_millis(10);
@@ -42,23 +48,26 @@ pub struct MioWorld {
     clock: Clock,
     listeners: Vec<RegisteredListener>,
     shutdown: mio::net::UnixStream,
+    reload: mio::net::UnixStream,
     watchdog: Option<Watchdog>,
 }
 
 impl MioWorld {
-    /// Creates a poll and registers the listeners with it. When `shutdown` becomes readable, the loop gets
-    /// [`Event::Shutdown`].
+    /// Creates a poll and registers the listeners with it. The signals become [`Event::Shutdown`] and
+    /// [`Event::Reload`].
     ///
     /// # Errors
     /// Those of creating the poll and of registering sockets.
-    pub fn new(listeners: Vec<Listener>, shutdown: UnixStream) -> io::Result<MioWorld> {
+    pub fn new(listeners: Vec<Listener>, signals: Signals) -> io::Result<MioWorld> {
         let poll = Poll::new()?;
         let listeners = listeners.into_iter().enumerate();
         let listeners = listeners
             .map(|(index, listener)| RegisteredListener::new(listener, poll.registry(), listener_token(index)))
             .collect::<io::Result<_>>()?;
-        let mut shutdown = mio::net::UnixStream::from_std(shutdown);
+        let mut shutdown = mio::net::UnixStream::from_std(signals.shutdown);
         poll.registry().register(&mut shutdown, SHUTDOWN, Interest::READABLE)?;
+        let mut reload = mio::net::UnixStream::from_std(signals.reload);
+        poll.registry().register(&mut reload, RELOAD, Interest::READABLE)?;
         let events = Events::with_capacity(EVENTS_MAX);
         Ok(MioWorld {
             poll,
@@ -66,13 +75,14 @@ impl MioWorld {
             clock: Clock::start(),
             listeners,
             shutdown,
+            reload,
             watchdog: Watchdog::from_environment(),
         })
     }
 }
 
 fn listener_token(index: usize) -> Token {
-    Token(SHUTDOWN.0 - 1 - index)
+    Token(LISTENERS_END - 1 - index)
 }
 
 impl World for MioWorld {
@@ -101,16 +111,20 @@ impl World for MioWorld {
                 self.events.clear();
                 std::thread::sleep(NO_MEMORY_PAUSE);
             }
-            polled => return polled,
+            polled => polled?,
+        }
+        if self.events.iter().any(|event| event.token() == RELOAD) {
+            empty(&mut self.reload);
         }
         Ok(())
     }
 
     fn events(&self) -> impl Iterator<Item = Event> {
-        let first_listener = SHUTDOWN.0 - self.listeners.len();
+        let first_listener = LISTENERS_END - self.listeners.len();
         self.events.iter().map(move |event| match event.token() {
             SHUTDOWN => Event::Shutdown,
-            Token(token) if token >= first_listener => Event::Listener(SHUTDOWN.0 - 1 - token),
+            RELOAD => Event::Reload,
+            Token(token) if token >= first_listener => Event::Listener(LISTENERS_END - 1 - token),
             Token(key) => Event::Connection { key, readiness: readiness(event) },
         })
     }
@@ -140,7 +154,14 @@ impl Drop for MioWorld {
     fn drop(&mut self) {
         // An error does not matter: closing the descriptor deregisters it as well.
         let _ = self.poll.registry().deregister(&mut self.shutdown);
+        let _ = self.poll.registry().deregister(&mut self.reload);
     }
+}
+
+/// Reads what signals wrote into the socket. Otherwise it would be full after many signals, and later ones would not be
+/// reported. One read is enough: a later signal writes again, and then the socket is read again.
+fn empty(socket: &mut mio::net::UnixStream) {
+    let _ = socket.read(&mut [0; 1024]);
 }
 
 fn readiness(event: &mio::event::Event) -> Readiness {

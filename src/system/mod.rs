@@ -1,5 +1,5 @@
-//! The implementation of [`World`](crate::server::World) on the operating system: `mio`'s poll, sockets, the clock
-//! and signals. No other module uses `mio`.
+//! The implementation of [`World`](crate::server::World) on the operating system: `mio`'s poll, sockets, the clock and
+//! signals. Also the files of logs. No other module uses `mio`.
 //!
 //! # Laws
 //!
@@ -9,8 +9,9 @@
 //! 3. A call on a socket that a signal interrupted is repeated a bounded number of times, so that no loop here is
 //!    endless.
 
-mod clock;
+pub mod clock;
 pub mod listen;
+pub mod log_output;
 pub mod machine;
 mod mio_world;
 mod registered_listener;

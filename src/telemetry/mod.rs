@@ -1,45 +1,85 @@
-//! Observers of exchange records: the access log of `-v`.
+//! Readers of exchange records: the access log and the lines of `-v`. Also the format of the server's own log.
 //!
 //! # Laws
 //!
 //! 1. A record is delivered after its exchange has ended, so its line reports what was actually sent.
-//! 2. Bytes from the client are escaped, so that they can neither forge a line of the log nor control a terminal.
+//! 2. Bytes from the client are escaped, so that they can neither forge a line of a log nor control a terminal.
+//! 3. The access log never makes the server wait for a reader. What cannot be written is kept up to a limit; beyond
+//!    that whole lines are lost and counted.
+//! 4. All times are in UTC, so that no hour occurs twice or is missing when clocks change.
 
-use log::{info, log_enabled};
+pub mod access_log;
+pub mod server_log;
+mod text;
+mod verbose;
 
-use crate::semantics::exchange_record::{ExchangeRecord, Outcome};
+use log::log_enabled;
 
-const NS_PER_MS: f64 = 1_000_000.0;
+use self::access_log::AccessLog;
+use crate::semantics::Now;
+use crate::semantics::exchange_record::ExchangeRecord;
+use crate::semantics::observer::Observer;
 
-/// Whether the access log is enabled.
-pub fn is_enabled() -> bool {
-    log_enabled!(log::Level::Info)
+/// How the lines of logs are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// The access log in the combined format of Apache and nginx, and the server's own log as text.
+    #[default]
+    Combined,
+    /// Each line is a JSON object.
+    Json,
 }
 
-/// Logs one line about an exchange that has ended.
-pub fn log_exchange(record: &ExchangeRecord) {
-    let request = match record.method_and_target() {
-        b"" => "no complete request".to_owned(),
-        request => request.escape_ascii().to_string(),
-    };
-    let status = record.status.map_or_else(|| "no response".to_owned(), |status| status.to_string());
-    info!(
-        "connection {} from {}: {request} → {status}, {} bytes, {:.3} ms{}",
-        record.connection,
-        record.client,
-        record.content_sent_bytes,
-        record.total_ns as f64 / NS_PER_MS,
-        outcome_suffix(record.outcome),
-    );
+/// All readers of exchange records.
+#[derive(Debug)]
+pub struct Telemetry {
+    /// Whether each exchange is logged to the server's own log.
+    is_verbose: bool,
+    access_log: Option<AccessLog>,
 }
 
-/// The end of the line; empty for an exchange that completed.
-fn outcome_suffix(outcome: Outcome) -> String {
-    match outcome {
-        Outcome::Complete => String::new(),
-        Outcome::CutOff => ", cut off".to_owned(),
-        Outcome::TimedOut => ", timed out".to_owned(),
-        Outcome::Refused(reason) => format!(", refused: {reason}"),
-        Outcome::ServerClosed => ", cut off by the server".to_owned(),
+impl Telemetry {
+    /// The readers that are enabled: the access log if there is one, and the lines of `-v` at that log level. `None` if
+    /// nothing reads records.
+    pub fn new(access_log: Option<AccessLog>) -> Option<Telemetry> {
+        let is_verbose = log_enabled!(log::Level::Info);
+        (is_verbose || access_log.is_some()).then_some(Telemetry { is_verbose, access_log })
+    }
+}
+
+impl Observer for Telemetry {
+    fn exchange_ended(&mut self, record: &ExchangeRecord) {
+        if self.is_verbose {
+            verbose::log_exchange(record);
+        }
+        if let Some(access_log) = &mut self.access_log {
+            access_log.exchange_ended(record);
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.access_log.as_ref().is_some_and(AccessLog::is_full)
+    }
+
+    fn flush(&mut self, now: &Now) {
+        if let Some(access_log) = &mut self.access_log {
+            access_log.flush(now);
+        }
+    }
+
+    fn deadline_ns(&self) -> Option<u64> {
+        self.access_log.as_ref().and_then(AccessLog::deadline_ns)
+    }
+
+    fn reload(&mut self, now: &Now) {
+        if let Some(access_log) = &mut self.access_log {
+            access_log.reload(now);
+        }
+    }
+
+    fn stop(&mut self, now: &Now) {
+        if let Some(access_log) = &mut self.access_log {
+            access_log.stop(now);
+        }
     }
 }

@@ -7,8 +7,9 @@ use std::rc::Rc;
 use log::Level;
 use spindle::http1;
 use spindle::routes::{AllowedHosts, FileRoutes, FolderRoutes, FolderSettings, Routes, UploadSettings};
-use spindle::semantics::exchange_record::Outcome;
-use spindle::server::{Observer, Server, Usage};
+use spindle::semantics::exchange_record::{ExchangeRecord, Outcome};
+use spindle::semantics::observer::Observer;
+use spindle::server::{Server, Usage};
 use spindle::storage::{Directory, FileRange, RelativePath, StorageError, UploadMode};
 
 use crate::simulation::bounds;
@@ -206,9 +207,9 @@ impl Run {
         }
     }
 
-    fn observer(&self) -> Observer {
+    fn observer(&self) -> Box<dyn Observer> {
         let (observed, machine, network) = (Rc::clone(&self.records), self.disk.borrow().clone(), self.network.clone());
-        Box::new(move |record| {
+        Box::new(move |record: &ExchangeRecord| {
             // A machine without power records nothing.
             if !machine.is_stopped() {
                 observed.borrow_mut().push(ObservedRecord::new(record, network.inner.borrow().now_ns()));

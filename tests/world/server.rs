@@ -6,8 +6,9 @@ use std::rc::Rc;
 use log::{Level, LevelFilter, Log, Metadata};
 use spindle::http1;
 use spindle::semantics::client::Client;
-use spindle::semantics::exchange_record::Outcome;
-use spindle::server::{Observer, Server};
+use spindle::semantics::exchange_record::{ExchangeRecord, Outcome};
+use spindle::semantics::observer::Observer;
+use spindle::server::Server;
 
 use crate::network::{Action, Network};
 use crate::service::TestService;
@@ -55,7 +56,7 @@ impl<const EVENTS: usize> TestServer<EVENTS> {
         let records: Rc<RefCell<Vec<Record>>> = Rc::default();
         let (writes, request_count) = (Rc::default(), Rc::default());
         let observed = Rc::clone(&records);
-        let observer: Observer = Box::new(move |record| {
+        let observer: Box<dyn Observer> = Box::new(move |record: &ExchangeRecord| {
             let Client::Network { port: Some(port), .. } = record.client else { panic!("{:?}", record.client) };
             observed.borrow_mut().push(Record {
                 client: port,

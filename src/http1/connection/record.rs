@@ -46,9 +46,9 @@ impl Records {
         }
     }
 
-    fn begin(&mut self, client: Client, connection: u64, now: &Now) -> Box<ExchangeRecord> {
+    fn begin(&mut self, client: Client, connection: u64, request: u64, now: &Now) -> Box<ExchangeRecord> {
         let mut record = self.free.pop().unwrap_or_default();
-        record.begin(client, connection, now);
+        record.begin(client, connection, request, now);
         record
     }
 }
@@ -95,6 +95,8 @@ pub(super) struct PendingRecords {
     client: Client,
     /// The number of the connection.
     connection: u64,
+    /// How many exchanges have begun.
+    begun: u64,
     pending: VecDeque<Pending>,
     /// How many bytes of their requests the pending records contain.
     request_bytes: usize,
@@ -104,7 +106,7 @@ pub(super) struct PendingRecords {
 
 impl PendingRecords {
     pub(super) fn new(client: Client, connection: u64) -> PendingRecords {
-        PendingRecords { client, connection, pending: VecDeque::new(), request_bytes: 0, sent: 0 }
+        PendingRecords { client, connection, begun: 0, pending: VecDeque::new(), request_bytes: 0, sent: 0 }
     }
 
     /// The client of the connection: a proxy's, if the proxy has named it.
@@ -119,7 +121,7 @@ impl PendingRecords {
 
     /// Notes that the connection is refused before its first request.
     pub(super) fn refuse_connection(&mut self, reason: &'static str, pool: &mut Records, now: &Now) {
-        let mut record = pool.begin(self.client, self.connection, now);
+        let mut record = self.next_record(self.client, pool, now);
         record.outcome = Outcome::Refused(reason);
         self.pending.push_back(Pending::new(record));
     }
@@ -144,10 +146,15 @@ impl PendingRecords {
         now: &Now,
     ) {
         self.end_last_response(queued);
-        let mut record = pool.begin(client, self.connection, now);
+        let mut record = self.next_record(client, pool, now);
         record.note_request(head.version, head.method_and_target, &head.fields);
         self.request_bytes += record.request_bytes();
         self.pending.push_back(Pending::new(record));
+    }
+
+    fn next_record(&mut self, client: Client, pool: &mut Records, now: &Now) -> Box<ExchangeRecord> {
+        self.begun += 1;
+        pool.begin(client, self.connection, self.begun, now)
     }
 
     /// Notes that the last response ends after the `queued` bytes, because another exchange begins. If its content came
@@ -165,7 +172,7 @@ impl PendingRecords {
         self.end_last_response(queued);
         let has_current = self.pending.back().is_some_and(|current| current.response.end.is_none());
         if !has_current {
-            let record = pool.begin(self.client, self.connection, now);
+            let record = self.next_record(self.client, pool, now);
             self.pending.push_back(Pending::new(record));
         }
         if let Some(current) = self.pending.back_mut() {
@@ -252,7 +259,7 @@ mod tests {
             records.recycle(Box::default());
         }
         assert_eq!(records.free.len(), FREE_RECORDS_MAX);
-        records.begin(Client::Unix, 0, &Now { monotonic_ns: 0, unix_ns: 0 });
+        records.begin(Client::Unix, 0, 1, &Now { monotonic_ns: 0, unix_ns: 0 });
         assert_eq!(records.free.len(), FREE_RECORDS_MAX - 1);
     }
 }

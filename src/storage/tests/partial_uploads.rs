@@ -7,20 +7,20 @@ use crate::storage::{FoundUpload, Metadata, PartialUpload, UploadId};
 
 const ID: u128 = 0x0123_4567_89ab_cdef_0011_2233_4455_6677;
 
-pub(super) fn id() -> UploadId {
+fn id() -> UploadId {
     UploadId::new(ID)
 }
 
-pub(super) fn begin_partial(directory: &Directory<Instrumented>, name: &str) -> PartialUpload<Instrumented> {
+fn begin_partial(directory: &Directory<Instrumented>, name: &str) -> PartialUpload<Instrumented> {
     let mode = UploadMode::Replace;
     directory.begin_partial_upload(id(), &path(name), mode, None, false, b"creation".to_vec()).unwrap()
 }
 
-pub(super) fn find(directory: &Directory<Instrumented>, name: &str) -> Result<FoundUpload<Instrumented>, StorageError> {
+fn find(directory: &Directory<Instrumented>, name: &str) -> Result<FoundUpload<Instrumented>, StorageError> {
     directory.find_partial_upload(id(), &path(name), false)
 }
 
-pub(super) fn continued(directory: &Directory<Instrumented>, name: &str) -> PartialUpload<Instrumented> {
+fn continued(directory: &Directory<Instrumented>, name: &str) -> PartialUpload<Instrumented> {
     match find(directory, name).unwrap() {
         FoundUpload::Partial(upload) => *upload,
         FoundUpload::Ended { .. } => panic!("the upload has not ended"),
@@ -28,14 +28,14 @@ pub(super) fn continued(directory: &Directory<Instrumented>, name: &str) -> Part
 }
 
 /// The note, the length and the metadata of an upload that has ended.
-pub(super) fn end(directory: &Directory<Instrumented>, name: &str) -> (Option<Vec<u8>>, u64, Option<Metadata>) {
+fn end(directory: &Directory<Instrumented>, name: &str) -> (Option<Vec<u8>>, u64, Option<Metadata>) {
     match find(directory, name).unwrap() {
         FoundUpload::Ended { note, bytes, metadata, .. } => (note, bytes, metadata),
         FoundUpload::Partial(_) => panic!("the upload has ended"),
     }
 }
 
-pub(super) fn commit(upload: PartialUpload<Instrumented>) -> Published {
+fn commit(upload: PartialUpload<Instrumented>) -> Published {
     let (published, ended) = upload.commit(UploadMode::Replace, 0, b"note", None, |_| true).unwrap();
     ended.save(b"response").unwrap();
     published.unwrap()

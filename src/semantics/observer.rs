@@ -1,0 +1,39 @@
+//! The seam to what reads exchange records: the logs and the metrics.
+
+use super::Now;
+use super::exchange_record::ExchangeRecord;
+
+/// A reader of exchange records. The event loop calls it, so no call may wait for anything but the disk.
+///
+/// A closure that takes a record is an observer, too.
+pub trait Observer {
+    /// Takes in the record of an exchange that has ended. Performs no I/O: the event loop reads the clock again only
+    /// after [`flush`](Observer::flush).
+    fn exchange_ended(&mut self, record: &ExchangeRecord);
+
+    /// Whether so much was collected that [`flush`](Observer::flush) should be called before the turn ends.
+    fn is_full(&self) -> bool {
+        false
+    }
+
+    /// Writes what was collected. Called at the end of each turn of the event loop, before it sleeps, so that a turn's
+    /// records can be written together. May wait for the disk.
+    fn flush(&mut self, _now: &Now) {}
+
+    /// When [`flush`](Observer::flush) is to be called even if no exchange ends, in nanoseconds on the monotonic clock.
+    fn deadline_ns(&self) -> Option<u64> {
+        None
+    }
+
+    /// Opens anew what may have been moved, such as a log file that was rotated. May wait for the disk.
+    fn reload(&mut self, _now: &Now) {}
+
+    /// Writes what can still be written, because the server ends. This is the last call.
+    fn stop(&mut self, _now: &Now) {}
+}
+
+impl<F: FnMut(&ExchangeRecord)> Observer for F {
+    fn exchange_ended(&mut self, record: &ExchangeRecord) {
+        self(record);
+    }
+}

@@ -1,0 +1,43 @@
+//! The observer: it gets the records of exchanges that have ended, and writes what it has collected at the end of each
+//! turn.
+
+use super::Server;
+use super::world::{Transport, World};
+use crate::semantics::service::{Service, Source};
+
+impl<W, S> Server<W, S>
+where
+    W: World,
+    S: Service,
+    S::Source: Source<File = <W::Transport as Transport>::File>,
+{
+    /// Passes the records of exchanges that have ended to the observer.
+    pub(super) fn deliver_records(&mut self) {
+        let Some(observer) = &mut self.observer else { return };
+        // Ends: each iteration removes a record.
+        while let Some(record) = self.cx.shared.records.take_ended() {
+            observer.exchange_ended(&record);
+            self.cx.shared.records.recycle(record);
+        }
+        if observer.is_full() {
+            self.flush_observer();
+        }
+    }
+
+    /// Lets the observer write what it has collected.
+    pub(super) fn flush_observer(&mut self) {
+        if let Some(observer) = &mut self.observer {
+            observer.flush(&self.cx.now);
+            // It may have waited for the disk.
+            self.cx.now = self.world.now();
+        }
+    }
+
+    /// Opens anew what an administrator may have replaced.
+    pub(super) fn reload(&mut self) {
+        if let Some(observer) = &mut self.observer {
+            observer.reload(&self.cx.now);
+            self.cx.now = self.world.now();
+        }
+    }
+}
