@@ -17,7 +17,7 @@ use crate::system::listen::{Bind, ListenAddress, ListenOptions, UnixSocketMode};
 use crate::telemetry::LogFormat;
 
 /// The long names of all options, from which an unknown one is corrected.
-pub(super) const LONG_NAMES: [&str; 25] = [
+pub(super) const LONG_NAMES: [&str; 27] = [
     "bind",
     "port",
     "listen",

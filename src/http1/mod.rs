@@ -76,7 +76,7 @@ mod response_writer;
 mod send_queue;
 mod shared;
 
-pub use connection::{Connection, Evictable, Records, Step};
+pub use connection::{Connection, Evictable, InProgress, Records, Step};
 pub use response_writer::Persistence;
 pub use send_queue::Transmit;
 pub use shared::{Settings, Shared};

@@ -1,11 +1,14 @@
 //! Graceful shutdown: connections in the backlog are still accepted, requests in progress get their responses, and
 //! later requests are not begun.
 
-use log::{Level, debug, info, log};
+use std::fmt;
+
+use log::{debug, info, warn};
 
 use super::Server;
 use super::session::Queued;
 use super::world::{Transport, World};
+use crate::http1::InProgress;
 use crate::semantics::exchange_record::Outcome;
 use crate::semantics::service::{Service, Source};
 
@@ -36,6 +39,37 @@ impl GracefulShutdown {
     }
 }
 
+/// How many connections are in the middle of something.
+#[derive(Clone, Copy, Debug, Default)]
+struct InProgressCounts {
+    responses: usize,
+    uploads: usize,
+}
+
+impl InProgressCounts {
+    fn is_empty(&self) -> bool {
+        self.responses == 0 && self.uploads == 0
+    }
+}
+
+/// `1 response and 2 uploads`, without what there is none of.
+impl fmt::Display for InProgressCounts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plural = |count: usize| if count == 1 { "" } else { "s" };
+        let InProgressCounts { responses, uploads } = *self;
+        if responses > 0 {
+            write!(f, "{responses} response{}", plural(responses))?;
+        }
+        if responses > 0 && uploads > 0 {
+            f.write_str(" and ")?;
+        }
+        if uploads > 0 {
+            write!(f, "{uploads} upload{}", plural(uploads))?;
+        }
+        Ok(())
+    }
+}
+
 impl<W, S> Server<W, S>
 where
     W: World,
@@ -62,13 +96,26 @@ where
             }
             self.arm_deadline(key);
         }
-        let in_progress = self.sessions.iter().filter(|(_, session)| session.connection.is_responding()).count();
-        self.world.report_shutdown(in_progress);
-        let level = if in_progress > 0 { Level::Warn } else { Level::Info };
-        log!(
-            level,
-            "shutting down: waiting at most 10 s for {in_progress} responses and uploads; a second signal exits at once"
-        );
+        let in_progress = self.in_progress();
+        self.world.report_shutdown(in_progress.responses + in_progress.uploads);
+        match in_progress {
+            nothing if nothing.is_empty() => info!("shutting down: no response or upload is in progress"),
+            // A warning, so that it is shown by default: the process ends later than expected.
+            some => warn!("shutting down: waiting at most 10 s for {some}; a second signal exits at once"),
+        }
+    }
+
+    /// Counts what a shutdown waits for.
+    fn in_progress(&self) -> InProgressCounts {
+        let mut counts = InProgressCounts::default();
+        for (_, session) in &self.sessions {
+            match session.connection.in_progress() {
+                Some(InProgress::Response) => counts.responses += 1,
+                Some(InProgress::Upload) => counts.uploads += 1,
+                None => {}
+            }
+        }
+        counts
     }
 
     /// Closes the listeners once their backlog is empty, or when the time for that is up. Must be called right after
@@ -93,17 +140,19 @@ where
     /// Closes the remaining connections, and logs how many responses and uploads that cut off.
     pub(super) fn finish_shutdown(&mut self) {
         let keys: Vec<usize> = self.sessions.iter().map(|(key, _)| key).collect();
-        let mut cut_off = 0;
+        let cut_off = self.in_progress();
         for key in keys {
             if let Some(session) = self.sessions.get_mut(key) {
-                cut_off += usize::from(session.connection.is_responding());
                 session.queued = Queued::No;
             }
             self.remove(key, Outcome::ServerClosed);
         }
-        match cut_off {
-            0 => info!("stopped: every response was sent completely"),
-            _ => log::warn!("stopped: {cut_off} responses or uploads were cut off"),
+        if let Some(observer) = &mut self.observer {
+            observer.stop(&self.cx.now);
+        }
+        match cut_off.is_empty() {
+            true => info!("stopped: every response was sent completely"),
+            false => warn!("stopped: cut off {cut_off}"),
         }
     }
 }

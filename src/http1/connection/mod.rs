@@ -13,7 +13,7 @@ mod timers;
 pub use self::process::Step;
 use self::record::PendingRecords;
 pub use self::record::Records;
-use self::state::{Draining, State};
+use self::state::{Destination, Draining, State};
 pub use self::timeouts::Evictable;
 use self::timers::{Timer, Timers};
 use super::framing::Framing;
@@ -64,6 +64,15 @@ pub struct Connection<S: Service> {
     empty_line_skipped: bool,
     /// Whether the server is shutting down: the next response is the connection's last.
     shutting_down: bool,
+}
+
+/// What a connection is in the middle of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InProgress {
+    /// A response is being sent, or is held back until the request's content has been read.
+    Response,
+    /// Content is being received that a route wants.
+    Upload,
 }
 
 impl<S: Service> Connection<S> {
@@ -184,12 +193,16 @@ impl<S: Service> Connection<S> {
         self.shorten_timers(now);
     }
 
-    /// Whether a response is being sent, or content is being received. A graceful shutdown waits for these.
-    pub fn is_responding(&self) -> bool {
+    /// What a graceful shutdown waits for. It does not wait for a head that is incomplete: what is missing may never
+    /// come.
+    pub fn in_progress(&self) -> Option<InProgress> {
         match &self.state {
-            State::Head(_) | State::Draining(_) => self.output.is_pending(),
-            State::Content(_) => true,
-            State::ProxyHeader | State::Closed => false,
+            State::Content(content) => Some(match content.destination {
+                Destination::Sink(_) => InProgress::Upload,
+                Destination::Discard => InProgress::Response,
+            }),
+            State::Head(_) | State::Draining(_) => self.output.is_pending().then_some(InProgress::Response),
+            State::ProxyHeader | State::Closed => None,
         }
     }
 
