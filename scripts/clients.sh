@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Uploads and downloads files, and reads a shared folder, with common clients, and compares each result byte by byte.
+# Uploads and downloads files, and reads a shared folder, with common clients, directly and through proxies, and compares each
+# result byte by byte.
 # usage: clients.sh [--install] [--full] [PATH/TO/spindle]
-# --install installs missing clients as Debian packages; without it they are left out and named. --full serves every file of
-# the input directory instead of the first 2000. The environment variable INPUT names that directory, otherwise it is Cargo's
-# unpacked crates. Prints a line for each check, and in the last line the count.
+# --install installs missing clients and proxies as Debian packages, whose services are not started; without it they are left
+# out and named. --full serves every file of the input directory instead of the first 2000. The environment variable INPUT names
+# that directory, otherwise it is Cargo's unpacked crates. Prints a line for each check, and in the last line the count.
 # Exit status: 0, 1 if a check failed, 2 if nothing could be checked.
 set -euo pipefail
 
@@ -14,13 +15,15 @@ export no_proxy='*' NO_PROXY='*'
 scripts=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 input=${INPUT:-${CARGO_HOME:-$HOME/.cargo}/registry/src}
 client_seconds=120 # the longest run of a client
-packages=(curl wget python3 python3-pip aria2 rclone git ca-certificates ffmpeg)
+packages=(curl wget python3 python3-pip python3-venv aria2 rclone git ca-certificates ffmpeg openssl haproxy nginx nodejs)
 quick_files=2000
 quick_upload_bytes=$((200 << 20))
 full_upload_bytes=$((600 << 20))
 
 passed=0
 failed=0
+# Debian's packages install some programs where only administrators look.
+PATH=$PATH:/usr/sbin:/sbin
 servers=()
 work=
 
@@ -379,6 +382,10 @@ check_input() {
 
 # shellcheck source-path=SCRIPTDIR source=clients/folder.sh
 source "$scripts/clients/folder.sh"
+# shellcheck source-path=SCRIPTDIR source=clients/proxies.sh
+source "$scripts/clients/proxies.sh"
+# shellcheck source-path=SCRIPTDIR source=clients/resumable.sh
+source "$scripts/clients/resumable.sh"
 
 # --- Main ---------------------------------------------------------------------------------------------------------------
 
@@ -386,25 +393,35 @@ source "$scripts/clients/folder.sh"
 install_clients() {
     export DEBIAN_FRONTEND=noninteractive
     local output client missing=()
-    for client in aria2c "${folder_clients[@]}"; do
+    for client in aria2c openssl haproxy nginx node "${folder_clients[@]}"; do
         has_client "$client" || missing+=("$client")
     done
     ((${#missing[@]} > 0)) || return 0
     printf 'clients.sh: installing %s\n' "${missing[*]}"
+    # The packages of the proxies would start servers that everybody on the network can reach.
+    local policy=/usr/sbin/policy-rc.d
+    if [[ -e $policy ]] || ! printf '#!/bin/sh\nexit 101\n' >"$policy" || ! chmod +x "$policy"; then
+        policy=
+    fi
     output=$({ apt-get update && apt-get install -y --no-install-recommends "${packages[@]}"; } 2>&1 </dev/null) || {
         printf '%s\nclients.sh: the clients could not be installed\n' "$output" >&2
     }
+    [[ -z $policy ]] || rm -f "$policy"
 }
 
 full=false
+install=false
 program=
 while (($# > 0)); do
     case $1 in
     -h | --help)
-        sed -n '2,7s/^# //p' "${BASH_SOURCE[0]}"
+        sed -n '2,8s/^# //p' "${BASH_SOURCE[0]}"
         exit 0
         ;;
-    --install) install_clients ;;
+    --install)
+        install=true
+        install_clients
+        ;;
     --full) full=true ;;
     -*) die "unknown option $1 (--help lists the options)" ;;
     *) program=$1 ;;
@@ -444,6 +461,11 @@ else
     printf '  left out: real files, since there is no directory %s\n' "$input"
 fi
 check_folder
+if has curl && has openssl; then
+    check_proxies
+else
+    left_out+=(proxies)
+fi
 ((${#left_out[@]} == 0)) || printf '  left out: %s (clients.sh --install installs them)\n' "${left_out[*]}"
 printf '%s passed, %s failed\n' "$passed" "$failed"
 ((failed == 0))

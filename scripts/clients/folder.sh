@@ -418,6 +418,8 @@ has_client() {
     apt) has apt-get && has dpkg-deb ;;
     git) has git && [[ -x $(git --exec-path)/git-remote-http ]] ;;
     cargo) has cargo && has curl ;;
+    node) has node && node -e 'fetch' 2>/dev/null ;;
+    httpx) has python3 && "${httpx_python:-python3}" -c 'import httpx' 2>/dev/null ;;
     *) has "$1" ;;
     esac
 }

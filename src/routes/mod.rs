@@ -95,7 +95,7 @@ struct Offer {
     uploads: Option<UploadPolicy>,
     /// Whether POST takes a form that contains files. The response to OPTIONS says so in Accept-Post.
     takes_forms: bool,
-    /// The limits of resumable uploads, which the response to OPTIONS contains; `None` if there are none.
+    /// The limits of resumable uploads, which the response to OPTIONS contains, with Accept-Patch; `None` if there are none.
     upload_limits: Option<UploadLimits>,
 }
 
@@ -126,7 +126,8 @@ impl Offer {
         }
         (request.method == Method::Options).then(|| {
             let limit = upload_limits.map(|limits| limits.field_value());
-            let upload = limit.map(|limit| UploadStatus { limit: Some(limit), ..UploadStatus::default() });
+            let upload =
+                limit.map(|limit| UploadStatus { limit: Some(limit), accepts_patch: true, ..UploadStatus::default() });
             let rare = RareFields { upload, accepts_forms: takes_forms, ..RareFields::default() };
             let rare = (rare != RareFields::default()).then(|| Box::new(rare));
             Reply::Respond(Response { allow: Some(methods), rare, ..Response::new(Status::NoContent) })
@@ -206,6 +207,16 @@ impl<F: FileSystem> Routes<F> {
         not_found(request)
     }
 
+    /// The reply to OPTIONS of the whole server. It says that resumable uploads are supported, if that is so of any target.
+    fn describe_server<'r>(&self) -> RouteReply<'r, F> {
+        let files = self.folder.as_ref().map(FolderRoutes::files).or(self.files.as_ref());
+        let rare = files.filter(|files| files.takes_uploads()).map(|_| {
+            let upload = Some(UploadStatus { accepts_patch: true, ..UploadStatus::default() });
+            Box::new(RareFields { upload, ..RareFields::default() })
+        });
+        Reply::Respond(Response { rare, ..Response::new(Status::NoContent) })
+    }
+
     fn file_routes(&mut self) -> Option<&mut FileRoutes<F>> {
         match &mut self.folder {
             Some(folder) => Some(folder.files_mut()),
@@ -230,7 +241,7 @@ impl<F: FileSystem> Service for Routes<F> {
             return error_reply(Status::MisdirectedRequest, MISDIRECTED);
         }
         if request.is_about_server() {
-            return Reply::Respond(Response::new(Status::NoContent));
+            return self.describe_server();
         }
         // CONNECT has an authority in place of a path.
         let Some(path) = request.target.path() else { return method_not_allowed(&[], METHOD_NOT_OFFERED) };

@@ -8,8 +8,8 @@ use sfv::{BareItem, Item, Parser};
 
 use super::fields::{FieldName, Fields};
 
-/// The version of the draft that clients must name to get interim responses of it. The final RFC has no such field:
-/// then every client that sends Upload-Complete knows status 104.
+/// The version of the draft that clients must name to get interim responses of it, and that those responses name. The
+/// final RFC has no such field: then every client that sends Upload-Complete knows status 104.
 pub const INTEROP_VERSION: Option<u64> = Some(8);
 
 /// The media type of a PATCH that appends to an upload.

@@ -11,16 +11,17 @@ use std::rc::Rc;
 
 use rustix::io::Errno;
 
+use super::RelativePath;
 use super::file_system::{FileSystem, Symlinks};
 use super::retry::{next_entry, retry_on_intr};
-use super::temporary_file::{as_temporary_name, is_partial_name, remove_if_abandoned};
+use super::temporary_file::{TemporaryName, as_temporary_name, is_partial_name, remove_if_abandoned};
 use super::upload::CANNOT_FLUSH;
-use super::{Metadata, RelativePath};
 
-/// The most entries that a slice reads, and the most temporary files that it tries to remove. Either takes about a
-/// millisecond.
+/// The most entries that a slice reads, the most temporary files that it tries to remove, and the most files of resumable
+/// uploads that it finds. Each takes about a millisecond.
 const ENTRIES_PER_SLICE: usize = 1_024;
 const REMOVALS_PER_SLICE: usize = 64;
+const PARTIAL_PER_SLICE: usize = 64;
 
 /// The number of directories that are remembered as clean. When it is reached all are forgotten, which costs no more
 /// than another scan of each.
@@ -39,11 +40,20 @@ pub(super) struct Expiry {
 }
 
 impl Expiry {
-    /// Whether an upload has expired, if one of its files has this metadata.
-    pub(super) fn has_passed(self, metadata: &Metadata) -> bool {
-        i128::from(self.unix_ns) - metadata.modified_ns > i128::from(self.age_ns_max)
+    /// Whether an upload has expired, if one of its files was modified last at this time, in nanoseconds since 1970.
+    pub(super) fn has_passed(self, modified_ns: i128) -> bool {
+        i128::from(self.unix_ns) - modified_ns > i128::from(self.age_ns_max)
+    }
+
+    /// The time until then, in nanoseconds.
+    pub(super) fn left_ns(self, modified_ns: i128) -> u64 {
+        let age_ns = (i128::from(self.unix_ns) - modified_ns).max(0);
+        self.age_ns_max.saturating_sub(u64::try_from(age_ns).unwrap_or(u64::MAX))
     }
 }
+
+/// What is done with each file of a resumable upload that has not expired: its directory and its name.
+type OnPartial<'a, F> = &'a dyn Fn(&<F as FileSystem>::File, &TemporaryName);
 
 /// Device and inode number.
 type FileId = (u64, u64);
@@ -64,17 +74,25 @@ impl<F: FileSystem> Default for Cleanup<F> {
 
 impl<F: FileSystem> Cleanup<F> {
     /// Does one slice of the work. It continues the current scan; without one, it starts to scan `directory`, unless
-    /// that is clean. `path` names a file in `directory`, for the log.
+    /// that is clean. `path` names a file in `directory`, for the log. `on_partial` is called for each file of a resumable
+    /// upload that has not expired.
     ///
     /// An error is only logged: it is no reason to refuse the upload.
-    pub(super) fn run_slice(&self, file_system: &F, directory: &Rc<F::File>, path: &RelativePath, expiry: Expiry) {
+    pub(super) fn run_slice(
+        &self,
+        file_system: &F,
+        directory: &Rc<F::File>,
+        path: &RelativePath,
+        expiry: Expiry,
+        on_partial: OnPartial<'_, F>,
+    ) {
         let current = self.scan.borrow_mut().take();
         let scan = match current {
             Some(scan) => Ok(Some(scan)),
             None => self.start_scan(file_system, directory, path, expiry),
         };
         let result = match scan {
-            Ok(Some(scan)) => self.continue_scan(file_system, scan, expiry),
+            Ok(Some(scan)) => self.continue_scan(file_system, scan, expiry, on_partial),
             Ok(None) => Ok(()),
             Err(errno) => Err((path.clone(), errno)),
         };
@@ -123,8 +141,14 @@ impl<F: FileSystem> Cleanup<F> {
         }))
     }
 
-    fn continue_scan(&self, file_system: &F, mut scan: Scan<F>, expiry: Expiry) -> Result<(), (RelativePath, Errno)> {
-        match scan.run_slice(file_system, expiry) {
+    fn continue_scan(
+        &self,
+        file_system: &F,
+        mut scan: Scan<F>,
+        expiry: Expiry,
+        on_partial: OnPartial<'_, F>,
+    ) -> Result<(), (RelativePath, Errno)> {
+        match scan.run_slice(file_system, expiry, on_partial) {
             Ok(true) => {
                 if scan.removed > 0 {
                     log::info!("removed {} unfinished uploads in the directory of {:?}", scan.removed, scan.path);
@@ -164,8 +188,8 @@ struct Scan<F: FileSystem> {
 
 impl<F: FileSystem> Scan<F> {
     /// Reads on from the last entry. Returns whether the scan is complete.
-    fn run_slice(&mut self, file_system: &F, expiry: Expiry) -> Result<bool, Errno> {
-        let mut tried = 0;
+    fn run_slice(&mut self, file_system: &F, expiry: Expiry, on_partial: OnPartial<'_, F>) -> Result<bool, Errno> {
+        let (mut tried, mut partial) = (0, 0);
         for _ in 0..ENTRIES_PER_SLICE {
             let name = match next_entry(file_system, &mut self.entries, |entry| as_temporary_name(entry.name)) {
                 // ENOENT: the directory has been removed.
@@ -176,8 +200,13 @@ impl<F: FileSystem> Scan<F> {
             if is_partial_name(&name) {
                 let metadata = retry_on_intr(|| file_system.stat_at(&self.directory, &name, Symlinks::NoFollow));
                 // After an error it is unknown whether the upload has expired, so that a later scan decides.
-                if !metadata.is_ok_and(|metadata| expiry.has_passed(&metadata)) {
+                if !metadata.is_ok_and(|metadata| expiry.has_passed(metadata.modified_ns)) {
                     self.has_partial = true;
+                    on_partial(&self.directory, &name);
+                    partial += 1;
+                    if partial == PARTIAL_PER_SLICE {
+                        return Ok(false);
+                    }
                     continue;
                 }
             }
@@ -225,10 +254,10 @@ mod tests {
             let path = root.path().join(number.to_string());
             fs::create_dir(&path).unwrap();
             let directory = Rc::new(fs::File::open(&path).unwrap().into());
-            cleanup.run_slice(&Native, &directory, &name, never);
+            cleanup.run_slice(&Native, &directory, &name, never, &|_, _| ());
             // The directory that was scanned last is always remembered.
             fs::write(path.join(".spindle-0123456789abcdef"), b"").unwrap();
-            cleanup.run_slice(&Native, &directory, &name, never);
+            cleanup.run_slice(&Native, &directory, &name, never, &|_, _| ());
             assert_eq!(fs::read_dir(&path).unwrap().count(), 1);
         }
         assert!(cleanup.clean.borrow().len() <= DIRECTORIES_MAX);

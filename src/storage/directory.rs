@@ -1,7 +1,6 @@
 //! The root directory: everything else in storage opens, stats and writes files through it.
 
-use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
@@ -14,8 +13,10 @@ use super::cleanup::{Cleanup, Expiry};
 use super::modification_times::ModificationTimes;
 use super::new_directories::Ancestor;
 use super::path_resolution::PathResolution;
+use super::pending_uploads::PendingUploads;
 use super::retry::retry_on_intr;
-use super::temporary_file::{TemporaryName, TemporaryNames};
+use super::state_file::pending_state;
+use super::temporary_file::TemporaryNames;
 use super::{
     Access, EndedUpload, FileKind, FileSystem, FoundUpload, Listing, Metadata, Native, PartialUpload, RelativePath,
     StorageError, SymlinkedDirectories, Symlinks, Upload, UploadId, UploadMode,
@@ -110,9 +111,7 @@ impl<F: FileSystem> Directory<F> {
             cleanup: Cleanup::default(),
             temporary_names: TemporaryNames::new(seed),
             modification_times: Cell::default(),
-            partial_uploads: RefCell::default(),
-            unix_ns: Cell::default(),
-            partial_age_ns_max: Cell::new(u64::MAX),
+            pending_uploads: PendingUploads::default(),
             creates_directories: Cell::new(false),
             has_warned: Cell::new(false),
         };
@@ -207,20 +206,18 @@ impl<F: FileSystem> Directory<F> {
 impl<F: FileSystem> Directory<F> {
     /// Sets the time after its last byte until a resumable upload expires, in nanoseconds. By default it never expires.
     pub fn set_partial_upload_age_max(&self, age_ns: u64) {
-        self.root.partial_age_ns_max.set(age_ns);
+        self.root.pending_uploads.set_age_max(age_ns);
     }
 
     /// Sets the current time, in nanoseconds since 1970. Resumable uploads expire by it.
     pub fn set_time(&self, unix_ns: u64) {
-        self.root.unix_ns.set(unix_ns);
+        self.root.pending_uploads.set_time(unix_ns);
     }
 
-    /// The number of resumable uploads that this run has begun or continued, and that have neither ended nor expired.
+    /// The number of resumable uploads that this run knows of, and that have neither ended nor expired. It knows those
+    /// that it has begun or [found](Self::find_partial_upload), and those that a cleanup has seen.
     pub fn partial_uploads(&self) -> usize {
-        let Expiry { unix_ns, age_ns_max } = self.root.expiry();
-        let mut uploads = self.root.partial_uploads.borrow_mut();
-        uploads.retain(|_, saved_ns| unix_ns.saturating_sub(*saved_ns) <= age_ns_max);
-        uploads.len()
+        self.root.pending_uploads.count()
     }
 
     /// Begins an upload to `path` that can be continued by its `id`. `creation` is stored with it for the caller.
@@ -281,13 +278,8 @@ pub(super) struct Root<F: FileSystem> {
     cleanup: Cleanup<F>,
     temporary_names: TemporaryNames,
     modification_times: Cell<ModificationTimes>,
-    /// The resumable uploads that this run has begun or continued, and that have not ended. The key is the name of the
-    /// content, and the value the time of the last save, in nanoseconds since 1970.
-    partial_uploads: RefCell<HashMap<TemporaryName, u64>>,
-    /// The wall clock, in nanoseconds since 1970, as the caller has set it last.
-    unix_ns: Cell<u64>,
-    /// The time after its last byte until a resumable upload expires, in nanoseconds.
-    partial_age_ns_max: Cell<u64>,
+    /// The resumable uploads that this run knows of.
+    pending_uploads: PendingUploads,
     /// Whether uploads create the directories that they need.
     creates_directories: Cell<bool>,
     /// Whether this run has logged that directories cannot be flushed.
@@ -421,7 +413,12 @@ impl<F: FileSystem> Root<F> {
 
     /// Does a slice of the cleanup, before an upload of `path` to its directory `parent`.
     pub(super) fn clean_up(&self, parent: &Rc<F::File>, path: &RelativePath) {
-        self.cleanup.run_slice(&self.file_system, parent, path, self.expiry());
+        self.cleanup.run_slice(&self.file_system, parent, path, self.expiry(), &|directory, name| {
+            // An error is no reason to refuse the upload. Without its state, an upload cannot be continued either.
+            if let Ok(Some(written_ns)) = pending_state(self, directory, name) {
+                self.pending_uploads.insert_found(name, written_ns);
+            }
+        });
     }
 
     /// Has the cleanup look at `parent` again, in which a resumable upload has begun.
@@ -454,19 +451,13 @@ impl<F: FileSystem> Root<F> {
         self.boot_id
     }
 
-    /// Counts a resumable upload that was begun, continued or saved.
-    pub(super) fn count_partial_upload(&self, content: &TemporaryName) {
-        self.partial_uploads.borrow_mut().insert(*content, self.unix_ns.get());
-    }
-
-    /// No longer counts a resumable upload.
-    pub(super) fn uncount_partial_upload(&self, content: &TemporaryName) {
-        self.partial_uploads.borrow_mut().remove(content);
+    pub(super) fn pending_uploads(&self) -> &PendingUploads {
+        &self.pending_uploads
     }
 
     /// When resumable uploads expire.
     pub(super) fn expiry(&self) -> Expiry {
-        Expiry { unix_ns: self.unix_ns.get(), age_ns_max: self.partial_age_ns_max.get() }
+        self.pending_uploads.expiry()
     }
 
     /// The modification time for an upload that is committed at `unix_ns`. No other upload of this run has it.

@@ -69,6 +69,7 @@ mod modification_times;
 mod new_directories;
 mod partial_upload;
 mod path_resolution;
+mod pending_uploads;
 mod portable;
 mod posix;
 mod relative_path;

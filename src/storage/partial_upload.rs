@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use super::directory::{ExistingEntry, Root};
 use super::file_system::{Access, FileKind};
 use super::retry::retry_on_intr;
-use super::state_file::{FoundState, StateFile, creation_note, find_state, remove, truncate};
+use super::state_file::{FoundState, ReadState, StateFile, creation_note, find_state, read_state, remove};
 use super::temporary_file::{TemporaryFile, TemporaryName, lock, partial_name};
 use super::upload::flush_directory;
 use super::upload_state::{Event, Record};
@@ -66,6 +66,12 @@ pub struct PartialUpload<F: FileSystem = Native> {
     state: StateFile<F>,
     creation: Vec<u8>,
     saved: Record,
+    /// If the upload was found on the disk: its length then, in bytes, and the time of its last byte, in nanoseconds since
+    /// 1970.
+    found: Option<(u64, i128)>,
+    /// Whether the content file may have more content than was saved, and is not positioned at its end. That is so of an
+    /// upload that was found, and that nothing was written to yet: truncating the file would make it expire later.
+    is_torn: bool,
     /// Set when a flush fails. The upload is removed then, and cannot be used any more.
     is_removed: bool,
 }
@@ -92,6 +98,8 @@ pub enum FoundUpload<F: FileSystem = Native> {
         note: Option<Vec<u8>>,
         /// The regular file that now has the name, if there is one. Without a note it is the file that was uploaded.
         metadata: Option<Metadata>,
+        /// The time until the record of the upload expires, in nanoseconds.
+        lifetime_ns: u64,
     },
 }
 
@@ -121,7 +129,6 @@ impl<F: FileSystem> PartialUpload<F> {
             root,
             parent,
             name: state_name,
-            content_name,
             file,
             first: first.clone(),
             bytes: 0,
@@ -135,9 +142,9 @@ impl<F: FileSystem> PartialUpload<F> {
         }
         temporary.leak();
         upload.keep_on_drop(true);
-        state.root.count_partial_upload(&content_name);
+        state.root.pending_uploads().insert(&state_name);
         state.root.expect_partial_upload(&state.parent);
-        Ok(PartialUpload { upload, state, creation, saved: first, is_removed: false })
+        Ok(PartialUpload { upload, state, creation, saved: first, found: None, is_torn: false, is_removed: false })
     }
 
     pub(super) fn find(
@@ -147,58 +154,61 @@ impl<F: FileSystem> PartialUpload<F> {
         durable: bool,
     ) -> Result<FoundUpload<F>, StorageError> {
         let (content_name, state_name) = id.names();
-        let found = find_state(&root, &path, &state_name, durable)?.ok_or(StorageError::NotFound)?;
-        let FoundState { ancestor, state, .. } = &found;
-        let parent = &ancestor.directory;
+        let mut found = find_state(&root, &path, &state_name, durable)?.ok_or(StorageError::NotFound)?;
+        let parent = &Rc::clone(&found.ancestor.directory);
         let Some(content) = open_locked(&root, parent, &content_name)? else {
-            return ended(&root, &path, found);
+            return ended(&root, &path, &state_name, found);
         };
+        // Until the content was locked, another process may have continued the upload. To continue from the older state
+        // would remove content whose offset that process has reported.
+        found.file = read_state(&root, parent, &state_name)?.ok_or(StorageError::NotFound)?;
         let metadata = root.stat(&content)?;
-        let has_ended = match state.last.event {
+        let last = &found.file.state.last;
+        let has_ended = match last.event {
             Event::Published => true,
             // The server stopped while the content had both names. To continue the upload would change the file that
             // was published.
             Event::Publishing { .. } => {
-                matches!(root.existing_below(ancestor, &path)?, ExistingEntry::File(file) if file.is_same_file(&metadata))
+                matches!(root.existing_below(&found.ancestor, &path)?, ExistingEntry::File(file) if file.is_same_file(&metadata))
             }
             Event::Created | Event::Progress => false,
         };
         if has_ended {
             remove(&root, parent, &content_name);
-            return ended(&root, &path, found);
+            return ended(&root, &path, &state_name, found);
         }
-        if metadata.kind != FileKind::Regular || metadata.size_bytes < state.last.offset {
+        if metadata.kind != FileKind::Regular || metadata.size_bytes < last.offset {
             // The disk has lost content that was saved, so that the client cannot continue from the offset.
             remove(&root, parent, &content_name);
             remove(&root, parent, &state_name);
-            root.uncount_partial_upload(&content_name);
+            root.pending_uploads().remove(&state_name);
             return Err(StorageError::NotFound);
         }
-        let partial = Self::resume(root, id, path, found, content, durable)?;
+        let partial = Self::resume(root, id, path, found, (content, metadata), durable)?;
         Ok(FoundUpload::Partial(Box::new(partial)))
     }
 
-    /// Continues the upload whose content is the locked file `content`.
+    /// Continues the upload whose content is a locked file with this metadata.
     fn resume(
         root: Rc<Root<F>>,
         id: UploadId,
         path: RelativePath,
         found: FoundState<F>,
-        content: F::File,
+        (content, metadata): (F::File, Metadata),
         durable: bool,
     ) -> Result<Self, StorageError> {
         let (content_name, state_name) = id.names();
-        let FoundState { ancestor, state, creation } = found;
+        let FoundState { ancestor, file: ReadState { state, modified_ns }, creation } = found;
         let parent = Rc::clone(&ancestor.directory);
         // A cleanup removes an expired state file that is not locked, even if the upload is continued meanwhile.
         let file = open_locked(&root, &parent, &state_name)?.ok_or(StorageError::NotFound)?;
         let file_system = root.file_system();
-        truncate(file_system, &file, state.bytes as u64)?;
-        truncate(file_system, &content, state.last.offset)?;
+        // A cleanup removes the one of the two files that expires first.
+        let written_ns = modified_ns.min(metadata.modified_ns);
         let temporary = TemporaryFile::new(file_system, &parent, &content_name);
         let offset = state.last.offset;
         let upload = Upload::resume(Rc::clone(&root), path, durable, ancestor, temporary, content, offset)?;
-        root.count_partial_upload(&content_name);
+        root.pending_uploads().insert_found(&state_name, written_ns);
         let first = Record {
             event: Event::Created,
             offset: 0,
@@ -209,15 +219,22 @@ impl<F: FileSystem> PartialUpload<F> {
             root,
             parent,
             name: state_name,
-            content_name,
             file,
             first,
             bytes: state.bytes,
-            is_torn: false,
+            is_torn: true,
             has_lost_records: false,
             durable,
         };
-        let mut partial = PartialUpload { upload, state: state_file, creation, saved: state.last, is_removed: false };
+        let mut partial = PartialUpload {
+            upload,
+            state: state_file,
+            creation,
+            saved: state.last,
+            found: Some((offset, written_ns)),
+            is_torn: true,
+            is_removed: false,
+        };
         if durable && partial.saved.boot_id.is_some() {
             partial.make_durable()?;
         }
@@ -255,6 +272,16 @@ impl<F: FileSystem> PartialUpload<F> {
         self.upload.bytes_written()
     }
 
+    /// The time until the upload expires, in nanoseconds, if it receives no more content.
+    pub fn lifetime_ns(&self) -> u64 {
+        let expiry = self.state.root.expiry();
+        match self.found {
+            Some((bytes, written_ns)) if bytes == self.bytes_written() => expiry.left_ns(written_ns),
+            // Its last byte has just arrived.
+            _ => expiry.age_ns_max,
+        }
+    }
+
     /// Appends content.
     ///
     /// # Errors
@@ -262,7 +289,17 @@ impl<F: FileSystem> PartialUpload<F> {
     /// [`save`](PartialUpload::save).
     pub fn write(&mut self, content: &[u8]) -> Result<(), StorageError> {
         self.require_not_removed()?;
+        self.truncate_torn()?;
         self.upload.write(content)
+    }
+
+    /// Removes content that was not saved by the run that wrote it.
+    fn truncate_torn(&mut self) -> Result<(), StorageError> {
+        if self.is_torn {
+            self.upload.truncate(self.upload.bytes_written())?;
+            self.is_torn = false;
+        }
+        Ok(())
     }
 
     /// Saves the content that was written, with a note for the caller that continues the upload. The content up to here
@@ -295,7 +332,7 @@ impl<F: FileSystem> PartialUpload<F> {
             }
             return Err(error);
         }
-        self.state.root.count_partial_upload(&self.state.content_name);
+        self.state.root.pending_uploads().insert(&self.state.name);
         self.saved = record;
         Ok(())
     }
@@ -330,6 +367,7 @@ impl<F: FileSystem> PartialUpload<F> {
         annotation: Option<Vec<u8>>,
         condition: impl Fn(Option<&Metadata>) -> bool,
     ) -> Result<(Result<Published, StorageError>, EndedUpload<F>), StorageError> {
+        self.truncate_torn()?;
         let bytes = self.upload.bytes_written();
         let modified_ns = self.upload.set_modified(unix_ns)?;
         let Metadata { inode, modified_ns: stored_ns, .. } = self.upload.content_metadata()?;
@@ -341,7 +379,7 @@ impl<F: FileSystem> PartialUpload<F> {
         }
         upload.keep_on_drop(false);
         let published = upload.commit_modified(modified_ns, condition);
-        state.root.uncount_partial_upload(&state.content_name);
+        state.root.pending_uploads().remove(&state.name);
         Ok((published, EndedUpload { state, bytes }))
     }
 
@@ -354,7 +392,7 @@ impl<F: FileSystem> PartialUpload<F> {
         self.is_removed = true;
         self.upload.keep_on_drop(false);
         remove(&self.state.root, &self.state.parent, &self.state.name);
-        self.state.root.uncount_partial_upload(&self.state.content_name);
+        self.state.root.pending_uploads().remove(&self.state.name);
     }
 }
 
@@ -380,9 +418,10 @@ impl<F: FileSystem> EndedUpload<F> {
 fn ended<F: FileSystem>(
     root: &Root<F>,
     path: &RelativePath,
+    state_name: &TemporaryName,
     found: FoundState<F>,
 ) -> Result<FoundUpload<F>, StorageError> {
-    let FoundState { ancestor, state, creation } = found;
+    let FoundState { ancestor, file: ReadState { state, modified_ns }, creation } = found;
     let last = state.last;
     let bytes = last.offset;
     let existing = match root.existing_below(&ancestor, path)? {
@@ -403,7 +442,9 @@ fn ended<F: FileSystem>(
         }
         Event::Created | Event::Progress => return Err(StorageError::NotFound),
     };
-    Ok(FoundUpload::Ended { creation, bytes, note, metadata })
+    root.pending_uploads().remove(state_name);
+    let lifetime_ns = root.expiry().left_ns(modified_ns);
+    Ok(FoundUpload::Ended { creation, bytes, note, metadata, lifetime_ns })
 }
 
 /// Opens and locks one of the two temporary files of an upload. `None` if it does not exist.

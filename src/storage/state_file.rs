@@ -8,7 +8,7 @@ use super::new_directories::Ancestor;
 use super::retry::{read_exactly, retry_on_intr, write_all};
 use super::temporary_file::{TemporaryFile, TemporaryName};
 use super::upload::{flush, flush_directory};
-use super::upload_state::{NOTE_BYTES_MAX, Record, UploadState};
+use super::upload_state::{Event, NOTE_BYTES_MAX, Record, UploadState};
 use super::{FileSystem, RelativePath, StorageError};
 
 /// The length, in bytes, above which a state file is rewritten with only its first and last record.
@@ -23,14 +23,13 @@ pub(super) struct StateFile<F: FileSystem> {
     pub(super) root: Rc<Root<F>>,
     pub(super) parent: Rc<F::File>,
     pub(super) name: TemporaryName,
-    /// The name of the content file.
-    pub(super) content_name: TemporaryName,
     pub(super) file: F::File,
     /// The first record.
     pub(super) first: Record,
     /// The length of all complete records, in bytes.
     pub(super) bytes: usize,
-    /// Whether an append has failed, so that the file may contain a part of a record after them.
+    /// Whether the file may contain a part of a record after them, and is not positioned at their end: an append has failed,
+    /// or the file was found and not appended to yet.
     pub(super) is_torn: bool,
     /// Whether a flush has failed, so that the disk may have lost records.
     pub(super) has_lost_records: bool,
@@ -110,9 +109,16 @@ pub(super) fn creation_note(relative_path: &[u8], creation: &[u8]) -> Vec<u8> {
 pub(super) struct FoundState<F: FileSystem> {
     /// The directory that contains it.
     pub(super) ancestor: Ancestor<F>,
-    pub(super) state: UploadState,
+    pub(super) file: ReadState,
     /// What the caller keeps with the upload.
     pub(super) creation: Vec<u8>,
+}
+
+/// What was read from a state file.
+pub(super) struct ReadState {
+    pub(super) state: UploadState,
+    /// Its modification time, in nanoseconds since 1970.
+    pub(super) modified_ns: i128,
 }
 
 /// Looks for the state file `name` of an upload to `path`: in the directory of the file, and if uploads create directories
@@ -130,13 +136,25 @@ pub(super) fn find_state<F: FileSystem>(
             Err(StorageError::ParentMissing) => continue,
             Err(error) => return Err(error),
         };
-        let Some(state) = read_state(root, &directory, name)? else { continue };
+        let Some(file) = read_state(root, &directory, name)? else { continue };
         let ancestor = Ancestor { directory, path_bytes: ancestor_path.len() };
         // Another path with the same identifier would publish the content under a name for which it was not meant.
-        let creation = state.creation.strip_prefix(ancestor.relative(path)).and_then(|rest| rest.strip_prefix(b"\0"));
-        return Ok(creation.map(<[u8]>::to_vec).map(|creation| FoundState { ancestor, state, creation }));
+        let creation = file.state.creation.strip_prefix(ancestor.relative(path));
+        let creation = creation.and_then(|rest| rest.strip_prefix(b"\0")).map(<[u8]>::to_vec);
+        return Ok(creation.map(|creation| FoundState { ancestor, file, creation }));
     }
     Ok(None)
+}
+
+/// When the upload with the state file `name` received its last byte, in nanoseconds since 1970. `None` if the file is not a
+/// valid state file, or if the upload has ended.
+pub(super) fn pending_state<F: FileSystem>(
+    root: &Root<F>,
+    parent: &F::File,
+    name: &TemporaryName,
+) -> Result<Option<i128>, StorageError> {
+    let read = read_state(root, parent, name)?;
+    Ok(read.filter(|read| read.state.last.event != Event::Published).map(|read| read.modified_ns))
 }
 
 /// Reads the state file `name`; `None` if it does not exist, is not a valid state file, or has expired, or if the system
@@ -145,7 +163,7 @@ pub(super) fn read_state<F: FileSystem>(
     root: &Root<F>,
     parent: &F::File,
     name: &TemporaryName,
-) -> Result<Option<UploadState>, StorageError> {
+) -> Result<Option<ReadState>, StorageError> {
     let file_system = root.file_system();
     let file = match retry_on_intr(|| file_system.open_entry(parent, name, Access::Read)) {
         Ok(file) => file,
@@ -156,13 +174,14 @@ pub(super) fn read_state<F: FileSystem>(
     };
     let metadata = root.stat(&file)?;
     let bytes = usize::try_from(metadata.size_bytes).unwrap_or(usize::MAX);
-    if metadata.kind != FileKind::Regular || bytes > STATE_BYTES_MAX || root.expiry().has_passed(&metadata) {
+    if metadata.kind != FileKind::Regular || bytes > STATE_BYTES_MAX || root.expiry().has_passed(metadata.modified_ns) {
         return Ok(None);
     }
     let mut content = vec![0; bytes];
     let read = |space: &mut [u8], offset| file_system.read_at(&file, space, offset);
     match read_exactly(read, &mut content, 0).map_err(StorageError::from_errno)? {
-        Some(()) => Ok(UploadState::decode(&content, root.boot_id())),
+        Some(()) => Ok(UploadState::decode(&content, root.boot_id())
+            .map(|state| ReadState { state, modified_ns: metadata.modified_ns })),
         None => Ok(None),
     }
 }

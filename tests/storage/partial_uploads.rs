@@ -281,7 +281,7 @@ impl Run {
                 assert!(may_be_lost || !is_promised, "the upload is lost{}", context());
             }
             Err(error) => panic!("{error:?}{}", context()),
-            Ok(FoundUpload::Ended { creation, bytes, note, metadata }) => {
+            Ok(FoundUpload::Ended { creation, bytes, note, metadata, lifetime_ns: _ }) => {
                 assert!(model.is_committing, "the upload has not ended{}", context());
                 assert_eq!((&creation[..], bytes), (CREATION, model.written.len() as u64), "{}", context());
                 assert!(note.as_deref().is_none_or(|note| note == END), "{}", context());

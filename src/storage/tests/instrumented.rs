@@ -29,6 +29,19 @@ pub(super) struct Instrumented {
 struct Record {
     calls: Vec<&'static str>,
     faults: Vec<Fault>,
+    action: Option<Action>,
+}
+
+/// What another process does just before a call.
+struct Action {
+    call: &'static str,
+    run: Box<dyn FnOnce()>,
+}
+
+impl std::fmt::Debug for Action {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "before {}", self.call)
+    }
 }
 
 /// Which calls fail, and with which error.
@@ -53,12 +66,21 @@ impl Instrumented {
         self.record.borrow_mut().faults.push(fault);
     }
 
+    /// Has another process act just before the next call of this name.
+    pub(super) fn before(&self, call: &'static str, run: impl FnOnce() + 'static) {
+        self.record.borrow_mut().action = Some(Action { call, run: Box::new(run) });
+    }
+
     /// The names of the calls since this was last called.
     pub(super) fn calls(&self) -> Vec<&'static str> {
         std::mem::take(&mut self.record.borrow_mut().calls)
     }
 
     fn record(&self, call: &'static str) -> Result<(), Errno> {
+        let action = self.record.borrow_mut().action.take_if(|action| action.call == call);
+        if let Some(action) = action {
+            (action.run)();
+        }
         let mut record = self.record.borrow_mut();
         record.calls.push(call);
         for fault in &mut record.faults {

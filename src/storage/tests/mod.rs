@@ -13,6 +13,7 @@ mod new_directories;
 mod partial_uploads;
 mod ranges;
 mod resource_limits;
+mod resumed_uploads;
 mod strace;
 mod tree_changes;
 mod uploads;

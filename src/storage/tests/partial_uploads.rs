@@ -7,20 +7,20 @@ use crate::storage::{FoundUpload, Metadata, PartialUpload, UploadId};
 
 const ID: u128 = 0x0123_4567_89ab_cdef_0011_2233_4455_6677;
 
-fn id() -> UploadId {
+pub(super) fn id() -> UploadId {
     UploadId::new(ID)
 }
 
-fn begin_partial(directory: &Directory<Instrumented>, name: &str) -> PartialUpload<Instrumented> {
+pub(super) fn begin_partial(directory: &Directory<Instrumented>, name: &str) -> PartialUpload<Instrumented> {
     let mode = UploadMode::Replace;
     directory.begin_partial_upload(id(), &path(name), mode, None, false, b"creation".to_vec()).unwrap()
 }
 
-fn find(directory: &Directory<Instrumented>, name: &str) -> Result<FoundUpload<Instrumented>, StorageError> {
+pub(super) fn find(directory: &Directory<Instrumented>, name: &str) -> Result<FoundUpload<Instrumented>, StorageError> {
     directory.find_partial_upload(id(), &path(name), false)
 }
 
-fn continued(directory: &Directory<Instrumented>, name: &str) -> PartialUpload<Instrumented> {
+pub(super) fn continued(directory: &Directory<Instrumented>, name: &str) -> PartialUpload<Instrumented> {
     match find(directory, name).unwrap() {
         FoundUpload::Partial(upload) => *upload,
         FoundUpload::Ended { .. } => panic!("the upload has not ended"),
@@ -28,14 +28,14 @@ fn continued(directory: &Directory<Instrumented>, name: &str) -> PartialUpload<I
 }
 
 /// The note, the length and the metadata of an upload that has ended.
-fn end(directory: &Directory<Instrumented>, name: &str) -> (Option<Vec<u8>>, u64, Option<Metadata>) {
+pub(super) fn end(directory: &Directory<Instrumented>, name: &str) -> (Option<Vec<u8>>, u64, Option<Metadata>) {
     match find(directory, name).unwrap() {
         FoundUpload::Ended { note, bytes, metadata, .. } => (note, bytes, metadata),
         FoundUpload::Partial(_) => panic!("the upload has ended"),
     }
 }
 
-fn commit(upload: PartialUpload<Instrumented>) -> Published {
+pub(super) fn commit(upload: PartialUpload<Instrumented>) -> Published {
     let (published, ended) = upload.commit(UploadMode::Replace, 0, b"note", None, |_| true).unwrap();
     ended.save(b"response").unwrap();
     published.unwrap()

@@ -119,6 +119,18 @@ impl Plan {
         self.promised_ns = self.promised_ns.max(sent_ns);
     }
 
+    /// As [`promises`](Self::promises), by a response that says how long the upload will exist, in Upload-Limit.
+    fn promises_for(&mut self, offset: usize, sent_ns: u64, response: &Response) -> Result<(), String> {
+        let limits = response.field("upload-limit").ok_or("no Upload-Limit")?;
+        let max_age = limits.split(", ").find_map(|limit| limit.strip_prefix("max-age=")).ok_or("no max-age")?;
+        let lifetime_ns = max_age.parse::<u64>().map_err(|_| "max-age is not a number")?.saturating_mul(SECOND);
+        if lifetime_ns > self.age_ns {
+            return Err(format!("a max-age of {max_age} s"));
+        }
+        self.promises(offset, (sent_ns + lifetime_ns).saturating_sub(self.age_ns));
+        Ok(())
+    }
+
     /// Whether the upload had certainly expired before a client acts now.
     fn has_expired(&self, socket: &ClientSocket<'_>) -> bool {
         let is_exact = !self.disk_may_fail && socket.inner.clock_offset_ns == 0;
@@ -529,7 +541,7 @@ impl Resuming {
                 if self.is_complete && offset != plan.content.len() {
                     return Err("a complete upload of another length".to_owned());
                 }
-                plan.promises(offset, self.sent_ns);
+                plan.promises_for(offset, self.sent_ns, response)?;
                 self.offset = Some(offset);
                 Ok(())
             }
@@ -551,7 +563,7 @@ impl Resuming {
                 Ok(())
             }
             (Sent::Part { creates: false, .. }, 400)
-                if plan.may_be_published && response.content.windows(16).any(|word| word == b"completed-upload") =>
+                if plan.may_be_published && is_about_completed(&response.content) =>
             {
                 socket.inner.coverage.count("upload", "completed on another connection");
                 Ok(())
@@ -564,7 +576,7 @@ impl Resuming {
                 if let Some(location) = response.field("location") {
                     plan.has_created(location)?;
                 }
-                plan.promises(before, self.sent_ns);
+                plan.promises_for(before, self.sent_ns, response)?;
                 Ok(())
             }
             (Sent::Part { complete: true, .. }, 400) if is_wrong => {
@@ -600,7 +612,7 @@ impl Resuming {
                     let location = response.field("location").ok_or("no location")?;
                     plan.has_created(location)?;
                 }
-                plan.promises(end, self.sent_ns);
+                plan.promises_for(end, self.sent_ns, response)?;
                 self.offset = Some(end);
                 Ok(())
             }
@@ -630,6 +642,12 @@ impl Resuming {
             (_, status) => Err(format!("an unexpected status of {status}")),
         }
     }
+}
+
+/// Whether problem details say that the upload is already complete: content is refused then because of its length.
+fn is_about_completed(content: &[u8]) -> bool {
+    let problems = [&b"#completed-upload"[..], b"#inconsistent-upload-length"];
+    problems.iter().any(|problem| content.windows(problem.len()).any(|part| part == *problem))
 }
 
 /// The path of a Location field, which may be a URI.

@@ -50,6 +50,11 @@ pub(in crate::routes::files) fn begin<F: FileSystem>(
         creation.to_bytes(),
     );
     let upload = begun.map_err(|error| Box::new(error_response(&error, conditions.must_be_absent())))?;
+    // The cleanup of the directory may have seen uploads of an earlier run.
+    if files.directory.partial_uploads() > files.uploads.pending_max {
+        upload.discard();
+        return if complete { Ok(None) } else { Err(Box::new(too_many())) };
+    }
     if !conditions.hold(upload.existing(), &files.own_uploads.borrow(), now) {
         upload.discard();
         return Err(Box::new(precondition_failed()));

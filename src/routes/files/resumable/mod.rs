@@ -151,7 +151,13 @@ pub(in crate::routes) fn limits_of(uploads: &super::UploadSettings) -> UploadLim
     UploadLimits { bytes_max: uploads.bytes_max, age_s_max: Some(uploads.age_s_max) }
 }
 
-/// The limits as the value of the Upload-Limit field.
+/// The limits of an upload that expires in `lifetime_ns` nanoseconds, as the value of the Upload-Limit field.
+fn limits_of_found(uploads: &super::UploadSettings, lifetime_ns: u64) -> String {
+    let age_s_max = Some(uploads.age_s_max.min(lifetime_ns / 1_000_000_000));
+    UploadLimits { age_s_max, ..limits_of(uploads) }.field_value()
+}
+
+/// The limits of a new upload, as the value of the Upload-Limit field.
 fn limits(uploads: &super::UploadSettings) -> String {
     limits_of(uploads).field_value()
 }

@@ -2,9 +2,9 @@
 
 use super::end::End;
 use super::sink::{Creation, Origin, Part, ResumableSink};
-use super::{Progress, Receiving, inconsistent_length, limits, named_by, problem, too_large, with_status};
+use super::{Progress, Receiving, inconsistent_length, limits_of_found, named_by, problem, too_large, with_status};
 use crate::routes::files::download::read_error_reply;
-use crate::routes::files::upload::{bad_request, status_of};
+use crate::routes::files::upload::{bad_request, check_coding, status_of};
 use crate::routes::files::verification::stated_digests;
 use crate::routes::files::{FileRoutes, UploadPolicy};
 use crate::routes::{FileContent, FileSink, Offer, RouteReply, not_found};
@@ -83,7 +83,7 @@ fn find<F: FileSystem>(
                 }
             }
         }
-        FoundUpload::Ended { creation, bytes, note, metadata } => {
+        FoundUpload::Ended { creation, bytes, note, metadata, lifetime_ns } => {
             let end = match (note, metadata) {
                 (Some(note), _) => End::from_bytes(&note, now),
                 (None, Some(metadata)) => Creation::from_bytes(&creation, files.uploads.policy, now).map(|creation| {
@@ -92,14 +92,20 @@ fn find<F: FileSystem>(
                 }),
                 (None, None) => None,
             };
-            end.map(|end| Found::Ended(end, bytes)).ok_or_else(|| refuse(request, &StorageError::NotFound))
+            end.map(|end| Found::Ended { end, bytes, lifetime_ns })
+                .ok_or_else(|| refuse(request, &StorageError::NotFound))
         }
     }
 }
 
 enum Found<F: FileSystem> {
     Partial(Box<(Creation, Receiving<F>)>),
-    Ended(End, u64),
+    /// The final response, the length of the content in bytes, and how long the server will remember both.
+    Ended {
+        end: End,
+        bytes: u64,
+        lifetime_ns: u64,
+    },
 }
 
 /// The response to HEAD and GET (§4.3 of the draft).
@@ -110,15 +116,18 @@ fn describe<F: FileSystem>(
     path: &RelativePath,
     now: &Now,
 ) -> Result<Response<'static, FileContent<F>>, Refusal<F>> {
-    let (complete, offset, length) = match find(files, request, id, path, now)? {
-        Found::Partial(found) => (false, found.1.upload.bytes_written(), found.1.progress.length),
-        Found::Ended(_, bytes) => (true, bytes, Some(bytes)),
+    let (complete, offset, length, lifetime_ns) = match find(files, request, id, path, now)? {
+        Found::Partial(found) => {
+            let Receiving { upload, progress } = &found.1;
+            (false, upload.bytes_written(), progress.length, upload.lifetime_ns())
+        }
+        Found::Ended { bytes, lifetime_ns, .. } => (true, bytes, Some(bytes), lifetime_ns),
     };
     let status = UploadStatus {
         complete: Some(complete),
         offset: Some(offset),
         length,
-        limit: Some(limits(&files.uploads)),
+        limit: Some(limits_of_found(&files.uploads, lifetime_ns)),
         no_store: true,
         ..UploadStatus::default()
     };
@@ -138,6 +147,7 @@ fn append<'r, F: FileSystem>(
         let response = Response::with_reason(Status::UnsupportedMediaType, reason);
         return Err(Box::new(with_status(response, UploadStatus { accepts_patch: true, ..UploadStatus::default() })));
     }
+    check_coding(request)?;
     let UploadFields { complete, offset, length } = UploadFields::of(&request.fields);
     let (Some(complete), Some(offset)) = (complete, offset) else {
         return Err(bad_request("A request that appends to an upload must have Upload-Complete and Upload-Offset."));
@@ -145,23 +155,26 @@ fn append<'r, F: FileSystem>(
     let (content_digest, _) = stated_digests(request).map_err(bad_request)?;
     let (creation, mut receiving) = match find(files, request, id, path, now)? {
         Found::Partial(found) => *found,
-        // The client has not received the final response, and requests it again.
-        Found::Ended(end, bytes) if offset == bytes && complete && request.content_bytes == Some(0) => {
-            return Ok(Reply::Respond(end.into_response()));
+        Found::Ended { bytes, .. } if offset != bytes => return Err(Box::new(mismatching_offset(bytes, offset))),
+        Found::Ended { end, .. } => {
+            return match request.content_bytes {
+                // The client has not received the final response, and requests it again.
+                Some(0) if complete => Ok(Reply::Respond(end.into_response())),
+                Some(0) | None => Err(Box::new(completed())),
+                Some(_) => Err(Box::new(inconsistent_length())),
+            };
         }
-        Found::Ended(_, bytes) if offset == bytes => return Err(Box::new(completed())),
-        Found::Ended(_, bytes) => return Err(Box::new(mismatching_offset(bytes, offset))),
     };
     let written = receiving.upload.bytes_written();
     if offset != written {
         return Err(Box::new(mismatching_offset(written, offset)));
     }
     let end = request.content_bytes.map(|bytes| offset.saturating_add(bytes));
-    if end.zip(files.uploads.bytes_max).is_some_and(|(end, bytes_max)| end > bytes_max) {
+    if end.max(length).zip(files.uploads.bytes_max).is_some_and(|(bytes, bytes_max)| bytes > bytes_max) {
         return Err(Box::new(too_large(&files.uploads)));
     }
     for stated in [length, end.filter(|_| complete)].into_iter().flatten() {
-        if *receiving.progress.length.get_or_insert(stated) != stated {
+        if *receiving.progress.length.get_or_insert(stated) != stated || stated < written {
             return Err(Box::new(inconsistent_length()));
         }
     }

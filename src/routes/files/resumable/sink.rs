@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::end::End;
-use super::{Progress, Receiving, Shared, inconsistent_length, limits, too_large, with_status};
+use super::{Progress, Receiving, Shared, inconsistent_length, limits, limits_of_found, too_large, with_status};
 use crate::routes::FileContent;
 use crate::routes::files::conditions::UploadConditions;
 use crate::routes::files::upload::error_response;
@@ -259,7 +259,7 @@ impl<F: FileSystem> ResumableSink<F> {
         let upload = UploadStatus {
             complete: Some(false),
             offset: Some(receiving.upload.bytes_written()),
-            limit: Some(limits(&self.uploads)),
+            limit: Some(limits_of_found(&self.uploads, receiving.upload.lifetime_ns())),
             ..UploadStatus::default()
         };
         let location = match &self.origin {
