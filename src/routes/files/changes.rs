@@ -184,3 +184,50 @@ impl<'d, F: FileSystem> Change<'_, 'd, F> {
         error_reply(status, reason)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::routes::UploadSettings;
+    use crate::semantics::fields::{FieldSpans, Fields};
+    use crate::semantics::request::{Target, Version};
+    use crate::storage::{Directory, Native};
+
+    /// The errors that only some file systems have cannot be brought about over a socket everywhere.
+    #[test]
+    fn each_refusal_has_the_status_of_rfc_4918() {
+        let root = tempfile::tempdir().unwrap();
+        let policy = UploadPolicy::Manage;
+        let uploads = UploadSettings { policy, bytes_max: None, durable: false, age_s_max: 0, pending_max: 0 };
+        let directory = Directory::open(root.path(), 0).unwrap();
+        let files = FileRoutes::new(directory, uploads, 0, 0, Box::new(|| None));
+        let spans = FieldSpans::default();
+        let request = Request {
+            method: Method::Move,
+            target: Target::Origin(b"/files/a"),
+            version: Version::Http11,
+            fields: Fields::new(b"", &spans),
+            content_bytes: Some(0),
+        };
+        let now = Now::default();
+        let change: Change<'_, '_, Native> =
+            Change { files: &files, request: &request, entry: entry_of(b"a").unwrap(), preconditions: None, now: &now };
+        for (error, expected) in [
+            (ChangeError::DirectoryNotEmpty, Status::Conflict),
+            (ChangeError::SameEntry, Status::Forbidden),
+            (ChangeError::IntoItself, Status::Conflict),
+            (ChangeError::KindsDiffer, Status::Conflict),
+            (ChangeError::OtherFileSystem, Status::BadGateway),
+            (ChangeError::NotExclusive, Status::NotImplemented),
+            (ChangeError::Storage(StorageError::NotFound), Status::NotFound),
+            (ChangeError::Storage(StorageError::ParentMissing), Status::Conflict),
+            (ChangeError::Storage(StorageError::ConditionFailed), Status::PreconditionFailed),
+            (ChangeError::Storage(StorageError::PermissionDenied), Status::Forbidden),
+            (ChangeError::Storage(StorageError::DiskFull), Status::InsufficientStorage),
+        ] {
+            let Reply::Respond(response) = change.refusal(&error) else { panic!("{error:?} is received") };
+            assert_eq!(response.status, expected, "{error:?}");
+        }
+    }
+}

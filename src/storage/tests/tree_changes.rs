@@ -196,6 +196,7 @@ fn a_move_that_is_refused_changes_nothing() {
             assert_eq!(name_of(move_new(&directory, "file", to)), "AlreadyExists", "{to}");
             assert_eq!(fs::read(root.path().join("other")).unwrap(), b"other");
         }
+        assert_eq!(name_of(move_new(&directory, "file", "file")), "SameEntry");
         assert_eq!(names(root.path()), before);
     }
 }
@@ -254,6 +255,52 @@ fn a_name_that_another_process_takes_meanwhile_is_not_replaced_unless_it_may_be(
             let expected = if theirs_is_directory == (moved == "dir") { "false" } else { "KindsDiffer" };
             assert_eq!(name_of(result), expected, "{moved}");
         }
+    }
+}
+
+/// The condition is called between the lookup and the removal.
+#[test]
+fn an_entry_whose_kind_another_process_changes_meanwhile_is_removed() {
+    for open in OPENERS {
+        let root = tempfile::tempdir().unwrap();
+        populate(root.path());
+        let directory = open(root.path());
+        let (file, empty) = (root.path().join("file"), root.path().join("empty"));
+        let replace = |_: Option<&Metadata>| {
+            if file.is_file() {
+                fs::remove_file(&file).unwrap();
+                fs::create_dir(&file).unwrap();
+            }
+            true
+        };
+        assert_eq!(name_of(directory.remove(&entry("file"), false, replace)), "()");
+        let replace = |_: Option<&Metadata>| {
+            if empty.is_dir() {
+                fs::remove_dir(&empty).unwrap();
+                fs::write(&empty, b"").unwrap();
+            }
+            true
+        };
+        assert_eq!(name_of(directory.remove(&entry("empty"), false, replace)), "()");
+        assert!(!file.exists() && !empty.exists());
+    }
+}
+
+/// On the disk the name may lead to either of the two files.
+#[test]
+fn a_replaced_file_stays_under_a_temporary_name_if_the_move_cannot_be_flushed() {
+    for system in SYSTEMS {
+        let root = tempfile::tempdir().unwrap();
+        populate(root.path());
+        let instrumented = Instrumented::new(system);
+        let directory = Directory::open_in(instrumented.clone(), root.path(), 1).unwrap();
+        instrumented.fail(Fault { call: Some("sync_directory"), after: 0, times: 1, errno: Errno::IO });
+        let moved = directory.rename(&entry("file"), &entry("other"), true, true, always);
+        assert!(name_of(moved).starts_with("Io"));
+        let kept: Vec<String> = names(root.path()).into_iter().filter(|name| name.starts_with(".spindle-")).collect();
+        assert_eq!(kept.len(), 1, "{kept:?}");
+        assert_eq!(fs::read(root.path().join(&kept[0])).unwrap(), b"other");
+        assert_eq!(fs::read(root.path().join("other")).unwrap(), b"file");
     }
 }
 
