@@ -38,7 +38,8 @@ fn file_and_name(path: &str) -> Option<(PathBuf, &str)> {
     };
     folder.extend(&parts[1..]);
     let inside = if folder.ends_with("tests") { folder.parent()?.to_path_buf() } else { folder.clone() };
-    let candidates = [folder.with_extension("rs"), folder.join("mod.rs"), inside.with_extension("rs")];
+    let candidates =
+        [folder.with_extension("rs"), folder.join("mod.rs"), inside.with_extension("rs"), inside.join("mod.rs")];
     candidates.into_iter().find(|file| file.is_file()).map(|file| (file, name))
 }
 

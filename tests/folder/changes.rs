@@ -163,7 +163,7 @@ fn files_and_directories_are_moved() {
     let moved = move_to(&server, "/dir/a%20b", &format!("http://{authority}/b"), &[]);
     assert_eq!((moved.status, moved.field("Location")), (204, None));
     assert_eq!(get(&server, "/b").text(), "a");
-    assert_eq!(move_to(&server, "/dir/", "/empty/moved/", &["Overwrite: T"]).status, 201);
+    assert_eq!(move_to(&server, "/dir/", "/empty/moved/", &["Overwrite: T", "Depth: infinity"]).status, 201);
     assert_eq!(get(&server, "/empty/moved/x").text(), "dir/x");
     assert_eq!(move_to(&server, "/empty/moved", "/dir", &[]).status, 201);
     assert_eq!(move_to(&server, "/dir", "/empty", &[]).status, 204, "an empty directory is replaced");

@@ -205,6 +205,16 @@ fn a_malformed_header_of_a_part_is_an_error() {
 }
 
 #[test]
+fn other_header_fields_of_a_part_are_ignored() {
+    let alone = head(DISPOSITION.as_bytes()).unwrap();
+    for lines in
+        ["Content-Type: image/png\r\n", "Content-Length: 9\r\n", "Content-Encoding: gzip\r\n", "X: filename=a\r\n"]
+    {
+        assert_eq!(head([lines, DISPOSITION, lines].concat().as_bytes()), Ok(alone.clone()), "{lines}");
+    }
+}
+
+#[test]
 fn only_a_transfer_encoding_that_changes_nothing_is_plain() {
     for (encoding, is_plain) in [
         ("binary", true),
