@@ -303,6 +303,7 @@ check_way() {
     ! has rclone || check "$name"'rclone copies a folder' through_rclone_copies
     ! has_client httpx || check "$name"'httpx stores, posts and fetches' run "$httpx_python" -c "$httpx_client" "$base" "$work/payload"
     ! has_client node || check "$name"'fetch of Node stores, posts and fetches' run node -e "$fetch_client" "$base" "$work/payload"
+    ! $has_tus || check "$name"'tus-js-client resumes' through_tus_resumes
     if has python3; then
         check "$name"'an upload is resumed' through_python_resumes "$1"
         printf '        %s\n' "$(cat "$work/interim.$1")"
@@ -323,6 +324,12 @@ prepare_httpx() {
 check_proxies() {
     local way client shared=$base proxied=()
     prepare_httpx
+    if prepare_tus; then
+        has_tus=true
+    else
+        has_tus=false
+        left_out+=(tus-js-client)
+    fi
     for client in "${proxy_clients[@]}"; do
         has_client "$client" || left_out+=("$client")
     done

@@ -86,8 +86,9 @@ impl End {
         Some(End { status, etag, last_modified, repr_digest, reason: lines.next()?.to_vec() })
     }
 
-    /// The response of a plain upload, with Upload-Complete.
-    pub(super) fn into_response<F: FileSystem>(self) -> Response<'static, FileContent<F>> {
+    /// The response of a plain upload, with Upload-Complete. `bytes` is the length of the upload. The draft does not
+    /// require Upload-Offset here, but clients of earlier versions take a response without it for a failure.
+    pub(super) fn into_response<F: FileSystem>(self, bytes: u64) -> Response<'static, FileContent<F>> {
         let End { status, etag, last_modified, repr_digest, reason } = self;
         let is_stored = reason.is_empty();
         let response = Response {
@@ -97,7 +98,8 @@ impl End {
             body: if is_stored { Body::Empty } else { Body::Bytes(Cow::Owned(reason)) },
             ..Response::new(status)
         };
-        let upload = UploadStatus { complete: Some(true), ..UploadStatus::default() };
+        let offset = is_stored.then_some(bytes);
+        let upload = UploadStatus { complete: Some(true), offset, ..UploadStatus::default() };
         let mut response = with_status(response, upload);
         if let Some(rare) = &mut response.rare
             && !repr_digest.is_empty()

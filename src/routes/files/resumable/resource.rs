@@ -156,10 +156,10 @@ fn append<'r, F: FileSystem>(
     let (creation, mut receiving) = match find(files, request, id, path, now)? {
         Found::Partial(found) => *found,
         Found::Ended { bytes, .. } if offset != bytes => return Err(Box::new(mismatching_offset(bytes, offset))),
-        Found::Ended { end, .. } => {
+        Found::Ended { end, bytes, .. } => {
             return match request.content_bytes {
                 // The client has not received the final response, and requests it again.
-                Some(0) if complete => Ok(Reply::Respond(end.into_response())),
+                Some(0) if complete => Ok(Reply::Respond(end.into_response(bytes))),
                 Some(0) | None => Err(Box::new(completed())),
                 Some(_) => Err(Box::new(inconsistent_length())),
             };

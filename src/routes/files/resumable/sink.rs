@@ -307,7 +307,7 @@ impl<F: FileSystem> ResumableSink<F> {
         // If this fails, a client that does not receive the response cannot request it again. The file is stored
         // anyway.
         let _ = ended.save(&end.to_bytes());
-        end.into_response()
+        end.into_response(bytes)
     }
 }
 
