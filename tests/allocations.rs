@@ -3,8 +3,12 @@
 #[path = "../benches/support/mod.rs"]
 mod support;
 
+use std::io;
+
 use spindle::routes::{FileRoutes, Routes, UploadPolicy, UploadSettings};
 use spindle::storage::Directory;
+use spindle::telemetry::access_log::{AccessLog, LogOutput};
+use spindle::telemetry::{LogFormat, Telemetry};
 use support::InMemoryConnection;
 use support::corpus::{BROWSER_PICTURE, ECHO, SHORTEST};
 
@@ -52,6 +56,35 @@ fn the_root_allocates_nothing() {
 #[test]
 fn pipelined_requests_allocate_nothing() {
     assert_no_allocation(&SHORTEST.repeat(16), 16, b"\r\n\r\n");
+}
+
+/// Takes whatever is written.
+struct Sink;
+
+impl LogOutput for Sink {
+    fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
+        Ok(lines.len())
+    }
+
+    fn reopen(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn the_access_log_allocates_nothing() {
+    for format in [LogFormat::Combined, LogFormat::Json] {
+        for (requests, responses, content) in [
+            (SHORTEST.to_vec(), 1, &b"\r\n\r\n"[..]),
+            // An idle connection keeps memory for so many records. More requests at once cost three allocations in all.
+            (SHORTEST.repeat(4), 4, b"\r\n\r\n"),
+            (BROWSER_PICTURE.to_vec(), 1, b"Safari/537.36"),
+        ] {
+            let telemetry = Telemetry::new(Some(AccessLog::new(Box::new(Sink), format))).unwrap();
+            let connection = InMemoryConnection::new(Routes::new(None)).observed_by(Box::new(telemetry));
+            assert_no_allocation_by(connection, &requests, responses, content);
+        }
+    }
 }
 
 #[test]

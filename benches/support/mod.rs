@@ -9,6 +9,7 @@ use spindle::http1::{Connection, Settings, Shared, Step, Transmit};
 use spindle::routes::Routes;
 use spindle::semantics::Now;
 use spindle::semantics::client::Client;
+use spindle::semantics::observer::Observer;
 
 /// A kept connection without a socket.
 pub(crate) struct InMemoryConnection {
@@ -16,6 +17,7 @@ pub(crate) struct InMemoryConnection {
     shared: Shared,
     routes: Routes,
     now: Now,
+    observer: Option<Box<dyn Observer>>,
 }
 
 impl InMemoryConnection {
@@ -23,12 +25,26 @@ impl InMemoryConnection {
     pub(crate) fn new(routes: Routes) -> InMemoryConnection {
         let now = Now { monotonic_ns: 0, unix_ns: 1_767_225_600_000_000_000 };
         let shared = Shared::new(Settings::default());
-        InMemoryConnection { connection: Connection::new(Client::Unix, 0, &shared, &now), shared, routes, now }
+        InMemoryConnection {
+            connection: Connection::new(Client::Unix, 0, &shared, &now),
+            shared,
+            routes,
+            now,
+            observer: None,
+        }
     }
 
     /// Sets the time, in nanoseconds since 1970.
     pub(crate) fn at(mut self, unix_ns: u64) -> InMemoryConnection {
         self.now.unix_ns = unix_ns;
+        self
+    }
+
+    /// Lets an observer read the record of each exchange, and write after all of them, as at the end of a turn.
+    pub(crate) fn observed_by(mut self, observer: Box<dyn Observer>) -> InMemoryConnection {
+        self.shared.records.enabled = true;
+        self.connection = Connection::new(Client::at([192, 0, 2, 1].into(), 80), 0, &self.shared, &self.now);
+        self.observer = Some(observer);
         self
     }
 
@@ -52,5 +68,11 @@ impl InMemoryConnection {
             }
         }
         self.connection.release_idle_memory(&mut self.shared);
+        let Some(observer) = &mut self.observer else { return };
+        while let Some(record) = self.shared.records.take_ended() {
+            observer.exchange_ended(&record);
+            self.shared.records.recycle(record);
+        }
+        observer.flush(&self.now);
     }
 }

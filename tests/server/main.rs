@@ -2,6 +2,7 @@
 
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test may panic")]
 
+mod access_log;
 mod challenge;
 mod clients;
 mod descriptors;
