@@ -164,6 +164,24 @@ fn without_permission_reads_and_writes_are_403() {
     }
 }
 
+#[test]
+fn an_unknown_upload_is_404_whether_its_directory_is_missing_or_closed() {
+    let scratch = TempDir::new().unwrap();
+    let closed = scratch.path().join("closed");
+    fs::create_dir(&closed).unwrap();
+    fs::set_permissions(&closed, Permissions::from_mode(0o000)).unwrap();
+    if let Some(server) = without_privileges(Start::new().directory_at(scratch.path())).map(Start::start) {
+        let mut client = server.connect();
+        assert_eq!(client.get("/files/closed/file").status, 403);
+        for method in ["GET", "DELETE"] {
+            for directory in ["closed", "absent"] {
+                let upload = format!("/.spindle/uploads/{:032x}/{directory}/file", 1);
+                assert_eq!(client.ask(method, &upload, &[]).status, 404, "{method} {directory}");
+            }
+        }
+    }
+}
+
 /// Sets the server's limit of descriptors. `None` is no limit.
 fn limit_descriptors(server: &Server, current: Option<u64>) {
     let maximum = getrlimit(Resource::Nofile).maximum;

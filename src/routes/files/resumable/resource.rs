@@ -212,7 +212,10 @@ fn mismatching_offset<'r, B>(expected: u64, provided: u64) -> Response<'r, B> {
     with_status(response, status)
 }
 
+/// The response to a request for an upload that cannot be opened. Another client may have guessed its path. It must not
+/// learn from a 403 that a directory exists.
 fn refuse<F: FileSystem>(request: &Request<'_>, error: &StorageError) -> Refusal<F> {
+    let error = if let StorageError::PermissionDenied = error { &StorageError::NotFound } else { error };
     match read_error_reply(request, error) {
         Reply::Respond(response) => Box::new(response),
         Reply::Receive(_) => Box::new(Response::new(Status::NotFound)),
