@@ -12,7 +12,7 @@ use log::LevelFilter;
 use self::arguments::{Arguments, Parsed};
 use crate::http1::Settings;
 use crate::http1::limits::{HEAD_TIMEOUT_NS, IDLE_TIMEOUT_NS};
-use crate::routes::{UploadPolicy, UploadSettings};
+use crate::routes::{FolderKind, UploadSettings};
 use crate::semantics::proxies::Proxies;
 use crate::system::listen::{ListenAddress, ListenOptions};
 use crate::telemetry::LogFormat;
@@ -30,6 +30,8 @@ Examples:
   spindle --bind :: ~/photos    everybody on your network can read it
   spindle --bind :: --uploads create ~/inbox
                                 they can also add files, but not replace any
+  spindle --bind :: --uploads create --no-list ~/inbox
+                                they can add files, but not see any
 
 Address:
   -b, --bind ADDRESS     listen on localhost (127.0.0.1 and ::1), on one IP
@@ -76,6 +78,8 @@ Shared folder (with DIR):
       --site             serve DIR as a web site: index.html instead of a
                          listing, 404.html, precompressed files (.br, .zst,
                          .gz), scripts allowed; not together with uploads
+      --no-list          serve DIR as a drop box: others can add files, as
+                         --uploads says, but neither list nor download any
       --hidden           also serve names that begin with a dot
       --qr               print the address as a QR code, for a phone's camera
       --host NAME        also serve this host name, besides IP addresses,
@@ -169,8 +173,8 @@ pub struct SharedFolder {
 pub struct FolderOptions {
     /// Whether names that begin with a dot are served.
     pub shows_hidden: bool,
-    /// Whether the folder is served as a web site.
-    pub is_site: bool,
+    /// What others find in it.
+    pub kind: FolderKind,
     /// Whether the banner contains the address as a QR code.
     pub draws_qr: bool,
     /// Host names that are served in addition to the machine's own; `*` matches every name.
@@ -208,39 +212,12 @@ impl Config {
     /// Applies the defaults, and checks the options against each other.
     fn from_arguments(arguments: Arguments) -> Result<Config, UsageError> {
         let log_level = arguments.log_level()?;
-        let default_policy = match (&arguments.folder, &arguments.directory) {
-            (Some(folder), Some(directory)) => {
-                return Err(UsageError(format!(
-                    "DIR {} is shared at /, and --directory {} is served at /files/: give only one of them",
-                    shown(folder.as_os_str()),
-                    shown(directory.as_os_str())
-                )));
-            }
-            // Sharing a folder lets others read it. Letting them write needs an explicit option.
-            (Some(_), None) => UploadPolicy::Off,
-            (None, _) => UploadPolicy::Replace,
-        };
-        if arguments.folder.is_none()
-            && let Some(option) = arguments.folder_option()
-        {
-            let without = if arguments.directory.is_some() { ", without --directory" } else { "" };
-            return Err(UsageError(format!("{option} needs a folder to share: spindle {option} … DIR{without}")));
-        }
-        if arguments.folder.is_none()
-            && arguments.directory.is_none()
-            && let Some(option) = arguments.upload_option()
-        {
-            return Err(UsageError(format!("{option} needs a directory: give DIR, or --directory DIR")));
-        }
-        let policy = arguments.uploads.unwrap_or(default_policy);
-        if arguments.options.is_site && policy != UploadPolicy::Off {
-            return Err(UsageError(
-                "--site and --uploads cannot be combined: uploaded scripts would run as a part of the site".to_owned(),
-            ));
-        }
+        let policy = arguments.upload_policy()?;
+        let kind = arguments.folder_kind(policy)?;
+        arguments.check_upload_options(policy)?;
         let listen = arguments.listen_addresses()?;
         let listen_options = arguments.listen_options(&listen)?;
-        let options = arguments.options;
+        let options = FolderOptions { kind, ..arguments.options };
         Ok(Config {
             listen,
             listen_options,
@@ -279,6 +256,7 @@ mod tests {
     use super::arguments::LONG_NAMES;
     use super::*;
     use crate::http1::limits::SECOND_NS;
+    use crate::routes::UploadPolicy;
     use crate::system::listen::Bind;
 
     fn config(arguments: &[&str]) -> Result<Config, String> {
@@ -360,6 +338,12 @@ mod tests {
         assert_eq!(config(&["--head-timeout", "3"]).unwrap().settings.head_timeout_ns, 3 * SECOND_NS);
     }
 
+    fn assert_error(arguments: &[&str], named: &str) {
+        let error = config(arguments).unwrap_err();
+        assert!(error.contains(named), "{arguments:?}: {error}");
+        assert!(!error.contains('\n'), "{error}");
+    }
+
     #[test]
     fn an_error_names_the_option_and_the_value() {
         for (arguments, named) in [
@@ -415,9 +399,47 @@ mod tests {
             (&["-q", "-v"], "--quiet"),
             (&["-q", "--quiet"], "--quiet is given twice"),
         ] {
-            let error = config(arguments).unwrap_err();
-            assert!(error.contains(named), "{arguments:?}: {error}");
-            assert!(!error.contains('\n'), "{error}");
+            assert_error(arguments, named);
+        }
+    }
+
+    #[test]
+    fn an_option_that_needs_uploads_is_an_error_without_them() {
+        for (arguments, named) in [
+            (&["dir", "--fsync"][..], "--fsync needs uploads: give also --uploads create, replace or manage"),
+            (&["dir", "--max-upload", "1G"], "--max-upload needs uploads"),
+            (&["dir", "--upload-max-age", "1"], "--upload-max-age needs uploads"),
+            (&["dir", "--uploads-pending", "1"], "--uploads-pending needs uploads"),
+            (&["dir", "--uploads", "off", "--fsync"], "--fsync and --uploads off cannot be combined"),
+            (&["-d", "dir", "--uploads", "off", "--max-upload", "1"], "--max-upload and --uploads off cannot"),
+            (&["dir", "--site", "--max-upload", "1G"], "--site and --max-upload cannot be combined"),
+        ] {
+            assert_error(arguments, named);
+        }
+    }
+
+    #[test]
+    fn a_drop_box_needs_a_folder_and_uploads_and_is_no_site() {
+        for (arguments, named) in [
+            (&["--no-list", "--uploads", "create"][..], "--no-list needs a folder to share: spindle --no-list … DIR"),
+            (&["--no-list", "-d", "dir"], "spindle --no-list … DIR, without --directory"),
+            (&["dir", "--no-list"], "--no-list needs uploads: give also --uploads create, replace or manage"),
+            (&["dir", "--no-list", "--uploads", "off"], "--no-list and --uploads off cannot be combined"),
+            (&["dir", "--no-list", "--site"], "--site and --no-list cannot be combined"),
+            (&["dir", "--no-list", "--no-list"], "--no-list is given twice"),
+        ] {
+            assert_error(arguments, named);
+        }
+    }
+
+    #[test]
+    fn a_long_name_with_one_hyphen_is_corrected() {
+        for (arguments, named) in [
+            (&["-port", "80"][..], "unknown option -port; did you mean --port?"),
+            (&["-v", "-port=80"], "unknown option -port; did you mean --port?"),
+            (&["-host", "box", "dir"], "unknown option -host; did you mean --host?"),
+        ] {
+            assert_error(arguments, named);
         }
     }
 
@@ -431,7 +453,7 @@ mod tests {
             folder.options,
             FolderOptions {
                 shows_hidden: true,
-                is_site: false,
+                kind: FolderKind::Listed,
                 draws_qr: false,
                 hosts: vec!["a.example".to_owned(), "*".to_owned()]
             }
@@ -441,6 +463,24 @@ mod tests {
         assert_eq!(config(&["dir", "--uploads", "manage"]).unwrap().uploads.policy, UploadPolicy::Manage);
         assert_eq!(config(&["-d", "dir"]).unwrap().uploads.policy, UploadPolicy::Replace);
         assert_eq!(config(&["a=b"]).unwrap().folder.unwrap().path, PathBuf::from("a=b"));
+    }
+
+    #[test]
+    fn a_drop_box_takes_uploads() {
+        for policy in ["create", "replace", "manage"] {
+            let config = config(&["--no-list", "--uploads", policy, "--fsync", "--max-upload=1", "dir"]).unwrap();
+            assert_eq!(config.folder.unwrap().options.kind, FolderKind::DropBox);
+            assert!(config.uploads.durable);
+        }
+        let kind = |arguments| config(arguments).unwrap().folder.unwrap().options.kind;
+        assert_eq!(kind(&["dir", "--site", "--uploads", "off"]), FolderKind::Site);
+        assert_eq!(kind(&["dir", "--uploads", "create"]), FolderKind::Listed);
+    }
+
+    #[test]
+    fn a_value_or_an_operand_may_look_like_a_long_name_with_one_hyphen() {
+        assert_eq!(config(&["-d", "-port"]).unwrap().directory, Some(PathBuf::from("-port")));
+        assert_eq!(config(&["--", "-port"]).unwrap().folder.unwrap().path, PathBuf::from("-port"));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use spindle::banner::{self, Url};
 use spindle::config::{AccessLogTarget, Command, Config, SharedFolder, USAGE};
 use spindle::http1::limits::RESPONSE_CONTENT_BYTES_MAX;
-use spindle::routes::{AllowedHosts, FileRoutes, FolderRoutes, FolderSettings, Routes, UploadPolicy};
+use spindle::routes::{AllowedHosts, FileRoutes, FolderKind, FolderRoutes, FolderSettings, Routes, UploadPolicy};
 use spindle::semantics::observer::Observer;
 use spindle::server::Server;
 use spindle::storage::{Directory, SMALL_FILE_BYTES_MAX};
@@ -145,17 +145,21 @@ fn sharing(folder: &SharedFolder) -> FolderSettings {
         // The root directory has no name.
         name: canonical(&folder.path).file_name().map_or(b"files".to_vec(), |name| name.as_bytes().to_vec()),
         shows_hidden: folder.options.shows_hidden,
-        is_site: folder.options.is_site,
+        kind: folder.options.kind,
         hosts: AllowedHosts::new(&folder.options.hosts, machine::host_name().as_deref()),
     }
 }
 
 fn banner(listeners: &[Listener], config: &Config) -> io::Result<String> {
-    let permissions = match config.uploads.policy {
-        UploadPolicy::Off => "others may read",
-        UploadPolicy::Create => "others may read, and add files",
-        UploadPolicy::Replace => "others may read, add and replace files",
-        UploadPolicy::Manage => "others may read, add, replace, delete and move files",
+    let is_drop_box = config.folder.as_ref().is_some_and(|folder| folder.options.kind == FolderKind::DropBox);
+    let permissions = match (config.uploads.policy, is_drop_box) {
+        (UploadPolicy::Off, _) => "others may read",
+        (UploadPolicy::Create, false) => "others may read, and add files",
+        (UploadPolicy::Replace, false) => "others may read, add and replace files",
+        (UploadPolicy::Manage, false) => "others may read, add, replace, delete and move files",
+        (UploadPolicy::Create, true) => "others may add files, but cannot see any",
+        (UploadPolicy::Replace, true) => "others may add and replace files, but cannot see any",
+        (UploadPolicy::Manage, true) => "others may add, replace, delete and move files, but cannot see any",
     };
     let urls = urls(listeners)?;
     Ok(match (&config.folder, &config.directory) {

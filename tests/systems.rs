@@ -11,7 +11,9 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use spindle::http1::{Connection, Settings, Shared, Step, Transmit};
-use spindle::routes::{AllowedHosts, FileRoutes, FolderRoutes, FolderSettings, Routes, UploadPolicy, UploadSettings};
+use spindle::routes::{
+    AllowedHosts, FileRoutes, FolderKind, FolderRoutes, FolderSettings, Routes, UploadPolicy, UploadSettings,
+};
 use spindle::semantics::Now;
 use spindle::semantics::client;
 use spindle::storage::{Directory, FileSystem, Native, Portable};
@@ -104,7 +106,7 @@ fn sharing() -> FolderSettings {
     FolderSettings {
         name: b"folder".to_vec(),
         shows_hidden: false,
-        is_site: false,
+        kind: FolderKind::Listed,
         hosts: AllowedHosts::new(&[], None),
     }
 }

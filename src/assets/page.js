@@ -71,10 +71,6 @@
   // Uploads add rows.
   list.addEventListener("rowschange", showRows);
 
-  // The upload command gets the address of this page.
-  const address = document.getElementById("address");
-  if (address) address.textContent = `'${(location.origin + location.pathname).replaceAll("'", "%27")}'`;
-
   // Arrow keys move between the names, "/" focuses the filter, and Backspace opens the parent folder.
   const move = (key, from) => {
     const all = named.filter((each) => !each.row.hidden).map((each) => each.link);

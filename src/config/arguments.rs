@@ -11,13 +11,13 @@ use super::values::{
     parse_size,
 };
 use super::{AccessLogTarget, FolderOptions, UsageError, shown};
-use crate::routes::UploadPolicy;
+use crate::routes::{FolderKind, UploadPolicy};
 use crate::semantics::proxies::Network;
 use crate::system::listen::{Bind, ListenAddress, ListenOptions, UnixSocketMode};
 use crate::telemetry::LogFormat;
 
 /// The long names of all options, from which an unknown one is corrected.
-pub(super) const LONG_NAMES: [&str; 27] = [
+pub(super) const LONG_NAMES: [&str; 28] = [
     "bind",
     "port",
     "listen",
@@ -32,6 +32,7 @@ pub(super) const LONG_NAMES: [&str; 27] = [
     "uploads-pending",
     "fsync",
     "site",
+    "no-list",
     "hidden",
     "qr",
     "host",
@@ -73,6 +74,8 @@ pub(super) struct Arguments {
     /// The operand DIR.
     pub(super) folder: Option<PathBuf>,
     pub(super) options: FolderOptions,
+    is_site: bool,
+    is_drop_box: bool,
     pub(super) uploads: Option<UploadPolicy>,
     pub(super) upload_bytes_max: Option<u64>,
     pub(super) upload_age_s_max: Option<u64>,
@@ -92,7 +95,10 @@ impl Arguments {
     pub(super) fn parse(arguments: Vec<OsString>) -> Result<Parsed, UsageError> {
         let mut parsed = Arguments::default();
         let mut parser = Parser::from_args(arguments);
-        while let Some(argument) = parser.next()? {
+        let mut has_options = true;
+        loop {
+            has_options &= check_hyphens(&mut parser, has_options)?;
+            let Some(argument) = parser.next()? else { break };
             let option = match argument {
                 Arg::Short('h') | Arg::Long("help") => return Ok(Parsed::Help),
                 Arg::Short('V') | Arg::Long("version") => return Ok(Parsed::Version),
@@ -125,7 +131,8 @@ impl Arguments {
             "upload-max-age" => once.value(&mut self.upload_age_s_max, parse_age),
             "uploads-pending" => once.value(&mut self.uploads_pending_max, parse_count),
             "fsync" => once.flag(&mut self.fsync),
-            "site" => once.flag(&mut self.options.is_site),
+            "site" => once.flag(&mut self.is_site),
+            "no-list" => once.flag(&mut self.is_drop_box),
             "hidden" => once.flag(&mut self.options.shows_hidden),
             "qr" => once.flag(&mut self.options.draws_qr),
             "host" => once.repeated(&mut self.options.hosts, parse_host),
@@ -162,20 +169,89 @@ impl Arguments {
     }
 
     /// An option that was given and that only a shared folder has.
-    pub(super) fn folder_option(&self) -> Option<&'static str> {
+    fn folder_option(&self) -> Option<&'static str> {
         let given = [
             (self.options.shows_hidden, "--hidden"),
-            (self.options.is_site, "--site"),
+            (self.is_site, "--site"),
+            (self.is_drop_box, "--no-list"),
             (self.options.draws_qr, "--qr"),
             (!self.options.hosts.is_empty(), "--host"),
         ];
         given.into_iter().find_map(|(is_given, option)| is_given.then_some(option))
     }
 
+    /// Which uploads are allowed.
+    ///
+    /// # Errors
+    /// If an option needs a folder or a directory that is not given, or if both are given.
+    pub(super) fn upload_policy(&self) -> Result<UploadPolicy, UsageError> {
+        match (&self.folder, &self.directory) {
+            (Some(folder), Some(directory)) => Err(UsageError(format!(
+                "DIR {} is shared at /, and --directory {} is served at /files/: give only one of them",
+                shown(folder.as_os_str()),
+                shown(directory.as_os_str())
+            ))),
+            // Sharing a folder lets others read it. Letting them write needs an explicit option.
+            (Some(_), None) => Ok(self.uploads.unwrap_or(UploadPolicy::Off)),
+            (None, directory) => match (self.folder_option(), self.upload_option()) {
+                (Some(option), _) => {
+                    let without = if directory.is_some() { ", without --directory" } else { "" };
+                    Err(UsageError(format!("{option} needs a folder to share: spindle {option} … DIR{without}")))
+                }
+                (None, Some(option)) if directory.is_none() => {
+                    Err(UsageError(format!("{option} needs a directory: give DIR, or --directory DIR")))
+                }
+                _ => Ok(self.uploads.unwrap_or(UploadPolicy::Replace)),
+            },
+        }
+    }
+
+    /// What others find in the folder.
+    ///
+    /// # Errors
+    /// If that contradicts what they may do in it.
+    pub(super) fn folder_kind(&self, policy: UploadPolicy) -> Result<FolderKind, UsageError> {
+        match (self.is_site, self.is_drop_box) {
+            (false, false) => Ok(FolderKind::Listed),
+            (true, true) => {
+                Err(UsageError("--site and --no-list cannot be combined: nobody could read the site".to_owned()))
+            }
+            (true, false) if policy == UploadPolicy::Off => Ok(FolderKind::Site),
+            (true, false) => Err(UsageError(
+                "--site and --uploads cannot be combined: uploaded scripts would run as a part of the site".to_owned(),
+            )),
+            (false, true) if policy == UploadPolicy::Off => Err(self.needs_uploads("--no-list")),
+            (false, true) => Ok(FolderKind::DropBox),
+        }
+    }
+
+    /// Checks that no option for uploads is given if there are none.
+    pub(super) fn check_upload_options(&self, policy: UploadPolicy) -> Result<(), UsageError> {
+        match self.upload_detail() {
+            Some(option) if policy == UploadPolicy::Off => Err(self.needs_uploads(option)),
+            _ => Ok(()),
+        }
+    }
+
+    /// The error that `option` has no effect, because there are no uploads.
+    fn needs_uploads(&self, option: &str) -> UsageError {
+        UsageError(if self.is_site {
+            format!("--site and {option} cannot be combined: a web site takes no uploads")
+        } else if self.uploads.is_some() {
+            format!("{option} and --uploads off cannot be combined: the server would take no uploads")
+        } else {
+            format!("{option} needs uploads: give also --uploads create, replace or manage")
+        })
+    }
+
     /// An option that was given and that only matters if there is a directory to upload to.
-    pub(super) fn upload_option(&self) -> Option<&'static str> {
+    fn upload_option(&self) -> Option<&'static str> {
+        self.uploads.map(|_| "--uploads").or_else(|| self.upload_detail())
+    }
+
+    /// An option that was given and that says how uploads are handled.
+    fn upload_detail(&self) -> Option<&'static str> {
         let given = [
-            (self.uploads.is_some(), "--uploads"),
             (self.upload_bytes_max.is_some(), "--max-upload"),
             (self.upload_age_s_max.is_some(), "--upload-max-age"),
             (self.uploads_pending_max.is_some(), "--uploads-pending"),
@@ -231,6 +307,23 @@ fn access_log_target(path: PathBuf) -> AccessLogTarget {
     match path.as_os_str() == "-" {
         true => AccessLogTarget::StandardOutput,
         false => AccessLogTarget::File(path),
+    }
+}
+
+/// Refuses a long name with one hyphen: `-port 80` would be read as `-p ort`. Returns whether options may follow: they do
+/// not after `--`.
+fn check_hyphens(parser: &mut Parser, has_options: bool) -> Result<bool, UsageError> {
+    // There are no whole arguments between the options of `-vq`.
+    let Some(next) = parser.try_raw_args().and_then(|arguments| arguments.peek().map(OsStr::to_owned)) else {
+        return Ok(true);
+    };
+    if !has_options || next == "--" {
+        return Ok(false);
+    }
+    let name = next.to_str().and_then(|next| next.strip_prefix('-')).and_then(|next| next.split('=').next());
+    match name.filter(|name| LONG_NAMES.contains(name)) {
+        Some(name) => Err(UsageError(format!("unknown option -{name}; did you mean --{name}?"))),
+        None => Ok(true),
     }
 }
 

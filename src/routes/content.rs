@@ -1,7 +1,8 @@
-//! Content that the driver sends piece by piece: one range of a file, several ranges, a listing, or an archive.
+//! Content that the driver sends piece by piece: one range of a file, several ranges, a listing, an
+//! archive, or the page of a drop box.
 
 use super::files::Parts;
-use super::folder::{Archive, Listing};
+use super::folder::{Archive, Listing, Page};
 use crate::semantics::service::{FilePiece, Piece, Source, SourceFailed};
 use crate::storage::{FileRange, FileSystem, Native};
 
@@ -18,6 +19,8 @@ pub enum FileContent<F: FileSystem = Native> {
     Listing(Box<Listing<F>>),
     /// A directory with everything below it, as a tar archive.
     Archive(Box<Archive<F>>),
+    /// The page of a drop box.
+    Page(Page),
 }
 
 impl<F: FileSystem> Source for FileContent<F> {
@@ -27,6 +30,7 @@ impl<F: FileSystem> Source for FileContent<F> {
         match self {
             FileContent::Range(range) => Some(range.remaining()),
             FileContent::Parts(parts) => Some(parts.bytes_left()),
+            FileContent::Page(page) => Some(page.bytes_left()),
             FileContent::Listing(_) | FileContent::Archive(_) => None,
         }
     }
@@ -38,6 +42,7 @@ impl<F: FileSystem> Source for FileContent<F> {
             FileContent::Parts(parts) => Some(parts.piece()),
             FileContent::Listing(listing) => return listing.piece(),
             FileContent::Archive(archive) => return archive.piece(),
+            FileContent::Page(page) => page.piece().map(Piece::Bytes),
         })
     }
 
@@ -47,6 +52,7 @@ impl<F: FileSystem> Source for FileContent<F> {
             FileContent::Parts(parts) => parts.advance(bytes),
             FileContent::Listing(listing) => listing.advance(bytes),
             FileContent::Archive(archive) => archive.advance(bytes),
+            FileContent::Page(page) => page.advance(bytes),
         }
     }
 }

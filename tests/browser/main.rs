@@ -8,6 +8,7 @@
 mod accessibility;
 mod attacks;
 mod chromium;
+mod drop_box;
 mod folder;
 mod forms;
 mod full_disk;

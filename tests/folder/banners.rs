@@ -10,6 +10,9 @@ fn the_banner_says_what_is_shared_and_who_may_write() {
         (&["--uploads", "create"], "others may read, and add files."),
         (&["--uploads", "replace"], "others may read, add and replace files."),
         (&["--uploads", "manage"], "others may read, add, replace, delete and move files."),
+        (&["--uploads", "create", "--no-list"], "others may add files, but cannot see any."),
+        (&["--uploads", "replace", "--no-list"], "others may add and replace files, but cannot see any."),
+        (&["--uploads", "manage", "--no-list"], "others may add, replace, delete and move files, but cannot see any."),
     ] {
         let server = share_with(options, &[]);
         let first = server.banner.lines().next().unwrap();

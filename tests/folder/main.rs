@@ -5,6 +5,7 @@
 mod archives;
 mod banners;
 mod changes;
+mod drop_box;
 mod files;
 mod forms;
 mod hosts;

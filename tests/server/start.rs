@@ -124,6 +124,14 @@ fn errors_in_the_options_are_named() {
     assert_usage_is_wrong(&["--strict", "--strict"], "--strict");
     assert_usage_is_wrong(&["-q", "-v"], "--quiet");
     assert_usage_is_wrong(&["--strict=yes"], "yes");
+    assert_usage_is_wrong(&["-port", "80"], "--port");
+    assert_usage_is_wrong(&["--no-list", "/"], "--no-list");
+    for option in [&["--fsync"][..], &["--max-upload", "1G"], &["--upload-max-age", "1"], &["--uploads-pending", "1"]] {
+        for without_uploads in [&["/"][..], &["/", "--site"], &["/", "--uploads", "off"], &["-d/", "--uploads", "off"]]
+        {
+            assert_usage_is_wrong(&[option, without_uploads].concat(), option[0]);
+        }
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use log::Level;
 use spindle::http1;
-use spindle::routes::{AllowedHosts, FileRoutes, FolderRoutes, FolderSettings, Routes, UploadSettings};
+use spindle::routes::{AllowedHosts, FileRoutes, FolderKind, FolderRoutes, FolderSettings, Routes, UploadSettings};
 use spindle::semantics::exchange_record::{ExchangeRecord, Outcome};
 use spindle::semantics::observer::Observer;
 use spindle::server::{Server, Usage};
@@ -199,7 +199,7 @@ impl Run {
                 let sharing = FolderSettings {
                     name: b"shared".to_vec(),
                     shows_hidden: false,
-                    is_site: self.scenario.is_site,
+                    kind: if self.scenario.is_site { FolderKind::Site } else { FolderKind::Listed },
                     hosts: AllowedHosts::Any,
                 };
                 Routes::shared_folder(FolderRoutes::new(files, sharing))

@@ -66,9 +66,12 @@ class Item {
 }
 
 class Queue {
-  /** `base` is the path of the folder's URL. `onChange(item)` is called when an item has changed. */
-  constructor({ base, bytesMax, onChange, onRemove }) {
-    Object.assign(this, { base, bytesMax, onChange, onRemove });
+  /**
+   * `base` is the path of the folder's URL. `mayRead`: the server returns files that it has stored. `onChange(item)` is
+   * called when an item has changed.
+   */
+  constructor({ base, bytesMax, mayRead, onChange, onRemove }) {
+    Object.assign(this, { base, bytesMax, mayRead, onChange, onRemove });
     this.items = [];
     this.pending = [];
     this.transfers = 0;
@@ -90,7 +93,7 @@ class Queue {
       const path = this.pathOf(names);
       begun.filter((item) => isSame(item, path, file)).forEach((item) => this.remove([item]));
       const item = new Item(names, file);
-      item.transfer = new Transfer(file, entry, path, () => this.measure(item));
+      item.transfer = new Transfer(file, entry, path, { mayRead: this.mayRead, onChange: () => this.measure(item) });
       item.measured = item.transfer.sent;
       this.items.push(item);
       if (this.bytesMax !== null && file.size > this.bytesMax) this.fail(item, new Failed(tooLarge(this.bytesMax), { mayRetry: false }));
@@ -103,7 +106,7 @@ class Queue {
   addUnreadable(names) {
     const file = { size: 0, lastModified: 0 };
     const item = new Item(names, file);
-    item.transfer = new Transfer(file, null, this.pathOf(names), () => {});
+    item.transfer = new Transfer(file, null, this.pathOf(names));
     this.items.push(item);
     this.fail(item, new Failed("The browser cannot read this file.", { mayRetry: false }));
   }
@@ -113,7 +116,7 @@ class Queue {
     for (const saved of unfinished.all(this.base)) {
       const file = { size: saved.size, lastModified: saved.lastModified };
       const item = new Item(saved.path.slice(this.base.length).split("/").map(decodeURIComponent), file);
-      item.transfer = new Transfer(file, null, saved.path, () => {});
+      item.transfer = new Transfer(file, null, saved.path);
       this.items.push(item);
       this.finish(item, "unfinished", "");
     }

@@ -2,7 +2,10 @@
 // The upload of one file: as one request if it is small, and otherwise as a resumable upload
 // (draft-ietf-httpbis-resumable-upload), which survives lost connections, restarts of the server, and the tab's end.
 
-/** Up to this size a file is sent in one request. */
+/**
+ * Up to this size a file is sent in one request. If its response is lost, the file is read to find out whether it is
+ * stored. A drop box returns no file, so there every upload has a resource that says so.
+ */
 const WHOLE_BYTES_MAX = 1 << 20;
 
 /** A piece takes about this long, so that a restart of the server costs no more than that. */
@@ -83,13 +86,14 @@ class FileChanged extends Failed {
 
 class Transfer {
   /**
-   * `path` is that of the file's URL. `entry` is its FileSystemFileEntry, if it was dropped. `onChange` is called
-   * whenever one of the public properties has changed.
+   * `path` is that of the file's URL. `entry` is its FileSystemFileEntry, if it was dropped. `mayRead`: the server
+   * returns files that it has stored. `onChange` is called whenever one of the public properties has changed.
    */
-  constructor(file, entry, path, onChange) {
+  constructor(file, entry, path, { mayRead = true, onChange = () => {} } = {}) {
     this.file = file;
     this.entry = entry;
     this.path = path;
+    this.mayRead = mayRead;
     this.onChange = onChange;
     const saved = unfinished.find(path, file);
     /** The path of the upload resource, once the server has created it. */
@@ -119,7 +123,8 @@ class Transfer {
   }
 
   async runAttempts(signal) {
-    const attempt = this.file.size <= WHOLE_BYTES_MAX ? this.sendWhole : this.sendInPieces;
+    const isWhole = this.mayRead && this.file.size <= WHOLE_BYTES_MAX;
+    const attempt = isWhole ? this.sendWhole : this.sendInPieces;
     for (let failures = 0; ;) {
       const sentBefore = this.sent;
       try {

@@ -10,7 +10,7 @@
   const section = find("uploads");
   const list = find("upload-items");
   const dialog = find("upload-clash");
-  const { mayReplace, takesHidden, bytesMax } = section.dataset;
+  const { mayReplace, takesHidden, bytesMax, dropBox } = section.dataset;
   const rows = new Map();
   const changed = new Set();
   const title = document.title;
@@ -22,10 +22,11 @@
   const queue = new Queue({
     base: location.pathname,
     bytesMax: bytesMax === undefined ? null : Number(bytesMax),
+    mayRead: dropBox === undefined,
     onChange(item) {
       changed.add(item);
       scheduleRender();
-      if (item.state === "stored") listing.schedule();
+      if (item.state === "stored" && dropBox === undefined) listing.schedule();
     },
     onRemove(item) {
       rows.get(item)?.row.remove();
@@ -352,5 +353,6 @@
   });
 
   queue.addUnfinished();
+  find("address").textContent = `'${(location.origin + location.pathname).replaceAll("'", "%27")}'`;
   section.hidden = false;
 })();

@@ -59,6 +59,13 @@ pub enum UploadPolicy {
     Off,
 }
 
+impl UploadPolicy {
+    /// Whether an upload may replace an existing file.
+    pub(super) fn may_replace(self) -> bool {
+        matches!(self, UploadPolicy::Replace | UploadPolicy::Manage)
+    }
+}
+
 /// How uploads are handled.
 #[derive(Clone, Copy, Debug)]
 pub struct UploadSettings {

@@ -12,10 +12,13 @@
 //! 4. A file gives whoever put it here no power over its readers: a browser must not guess another media type, pages
 //!    of other sites cannot embed the file, and scripts in it do not run. In a site, which only its owner writes to,
 //!    scripts do run.
+//! 5. In a drop box no request that reads can tell an existing name from a missing one, neither by its response nor by
+//!    the time that it takes: see [`drop_box`].
 
 mod allowed_hosts;
 mod archive;
 mod disposition;
+mod drop_box;
 mod encode;
 mod form;
 mod json;
@@ -28,13 +31,14 @@ mod site;
 mod text;
 
 use std::borrow::Cow;
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 
 use percent_encoding::percent_decode;
 
 pub use self::allowed_hosts::AllowedHosts;
 pub(super) use self::archive::Archive;
+pub(super) use self::drop_box::Page;
 pub(super) use self::form::FormSink;
 pub(super) use self::listing::Listing;
 use self::listing::ListingOptions;
@@ -50,6 +54,18 @@ use crate::semantics::service::Reply;
 use crate::semantics::status::Status;
 use crate::storage::{FileSystem, Native, RelativePath, StorageError, SymlinkedDirectories};
 
+/// What others find at the address of a shared folder.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FolderKind {
+    /// Listings of its directories, their files and their archives.
+    #[default]
+    Listed,
+    /// A web site (`--site`).
+    Site,
+    /// A page that takes files, and nothing that can be read (`--no-list`).
+    DropBox,
+}
+
 /// How a folder is shared.
 #[derive(Clone, Debug)]
 pub struct FolderSettings {
@@ -57,8 +73,8 @@ pub struct FolderSettings {
     pub name: Vec<u8>,
     /// Whether names that begin with a dot are served.
     pub shows_hidden: bool,
-    /// Whether the folder is served as a web site (`--site`).
-    pub is_site: bool,
+    /// What others find in it.
+    pub kind: FolderKind,
     /// The host names that requests may be sent to.
     pub hosts: AllowedHosts,
 }
@@ -71,6 +87,8 @@ pub struct FolderRoutes<F: FileSystem = Native> {
     buffered_entries: Rc<Cell<usize>>,
     /// How many archives are being sent.
     archives: Rc<Cell<usize>>,
+    /// The page of a drop box, made at the first request for it.
+    drop_box_page: OnceCell<Rc<[u8]>>,
 }
 
 /// A first segment that is reserved for the server.
@@ -80,7 +98,13 @@ impl<F: FileSystem> FolderRoutes<F> {
     /// Shares the directory of `files`.
     pub fn new(files: FileRoutes<F>, settings: FolderSettings) -> FolderRoutes<F> {
         files.create_missing_directories();
-        FolderRoutes { files, settings, buffered_entries: Rc::default(), archives: Rc::default() }
+        FolderRoutes {
+            files,
+            settings,
+            buffered_entries: Rc::default(),
+            archives: Rc::default(),
+            drop_box_page: OnceCell::new(),
+        }
     }
 
     pub(super) fn files(&self) -> &FileRoutes<F> {
@@ -127,9 +151,13 @@ pub(super) fn respond<'r, F: FileSystem>(
         };
     }
     let name = path.strip_prefix(b"/").unwrap_or(path);
+    let kind = folder.settings.kind;
+    if kind == FolderKind::DropBox && matches!(request.method, Method::Get | Method::Head) {
+        return drop_box::respond(folder, request, name, now);
+    }
     if !folder.shows(name) {
         return match request.method {
-            Method::Get | Method::Head if folder.settings.is_site => site::not_found(folder, request),
+            Method::Get | Method::Head if kind == FolderKind::Site => site::not_found(folder, request),
             _ => not_found(request),
         };
     }
@@ -148,7 +176,7 @@ pub(super) fn respond<'r, F: FileSystem>(
             let destination_name = |path: &'r [u8]| path.strip_prefix(b"/").filter(|name| folder.shows(name));
             folder.files.change(request, name, destination_name, now)
         }
-        _ if folder.settings.is_site => site::respond(folder, request, name, now),
+        _ if kind == FolderKind::Site => site::respond(folder, request, name, now),
         _ if is_directory => respond_with_directory(folder, request, name, now),
         _ => respond_with_file(folder, request, name, now),
     }

@@ -11,8 +11,8 @@ mod sink;
 pub(super) use self::page::UPLOAD_FORM;
 pub(in crate::routes) use self::sink::FormSink;
 use self::sink::FormTarget;
-use super::FolderRoutes;
 use super::query::{Format, Query};
+use super::{FolderKind, FolderRoutes};
 use crate::routes::files::{self, FORM_DATA, UploadPolicy};
 use crate::routes::text::failed_precondition;
 use crate::routes::{FileSink, Offer, RouteReply, error_reply, not_found};
@@ -81,7 +81,12 @@ pub(super) fn respond<'r, F: FileSystem>(
     if let Some(failed) = failed_precondition(request, now) {
         return Reply::Respond(failed);
     }
-    let target = FormTarget { directory, shows_hidden: folder.settings.shows_hidden, format };
+    let target = FormTarget {
+        directory,
+        shows_hidden: folder.settings.shows_hidden,
+        is_drop_box: folder.settings.kind == FolderKind::DropBox,
+        format,
+    };
     Reply::Receive(FileSink::form(FormSink::new(parser, folder.files.form_files(now), target)))
 }
 

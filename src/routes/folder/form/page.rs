@@ -4,7 +4,9 @@
 use super::report::{Outcome, Report, ReportedFile};
 use crate::routes::files::UploadPolicy;
 use crate::routes::folder::encode::{write_decimal, write_segment};
-use crate::routes::folder::page::{put, write_breadcrumbs, write_document_head, write_isolated_name};
+use crate::routes::folder::page::{
+    ROOT, put, write_breadcrumbs, write_document_head, write_drop_box_head, write_isolated_name,
+};
 
 /// The form, for browsers without JavaScript. It is sent to the address of the page.
 pub(in crate::routes::folder) const UPLOAD_FORM: &str = "<noscript><form id=\"form\" class=\"bar\" method=\"post\" \
@@ -15,22 +17,32 @@ pub(in crate::routes::folder) const UPLOAD_FORM: &str = "<noscript><form id=\"fo
 pub(super) const REPORT_ASSETS: UploadPolicy = UploadPolicy::Create;
 
 /// Writes the page that reports what has become of a form that was sent to the decoded path `directory`, which is
-/// empty for the root.
-pub(super) fn write_report(out: &mut Vec<u8>, directory: &[u8], report: &Report) {
+/// empty for the root. In a drop box, only the root has a page, so there is no other link.
+pub(super) fn write_report(out: &mut Vec<u8>, directory: &[u8], report: &Report, is_drop_box: bool) {
     let mut segments: Vec<&[u8]> =
         directory.split(|byte| *byte == b'/').filter(|segment| !segment.is_empty()).collect();
-    let name = segments.pop();
-    write_document_head(out, Some(b"Upload"), REPORT_ASSETS);
-    write_breadcrumbs(out, name, &segments);
+    let depth = segments.len();
+    if is_drop_box {
+        write_drop_box_head(out, Some(b"Upload"));
+    } else {
+        let name = segments.pop();
+        write_document_head(out, ROOT, Some(b"Upload"), REPORT_ASSETS);
+        write_breadcrumbs(out, name, &segments);
+    }
     put(out, "<main>\n<p class=\"note\" role=\"status\">");
     write_summary(out, report);
     put(out, "</p>\n");
     if !report.files.is_empty() {
         put(out, "<ul class=\"report\">\n");
-        report.files.iter().for_each(|file| write_file(out, file));
+        report.files.iter().for_each(|file| write_file(out, file, !is_drop_box));
         put(out, "</ul>\n");
     }
-    put(out, "<p><a href=\"./\">Back to the folder</a></p>\n</main>\n</body>\n</html>\n");
+    put(out, "<p><a href=\"./");
+    if is_drop_box {
+        (0..depth).for_each(|_| put(out, "../"));
+    }
+    put(out, if is_drop_box { "\">Add more files" } else { "\">Back to the folder" });
+    put(out, "</a></p>\n</main>\n</body>\n</html>\n");
 }
 
 fn write_summary(out: &mut Vec<u8>, report: &Report) {
@@ -52,16 +64,18 @@ fn write_summary(out: &mut Vec<u8>, report: &Report) {
     }
 }
 
-fn write_file(out: &mut Vec<u8>, ReportedFile { name, outcome }: &ReportedFile) {
+fn write_file(out: &mut Vec<u8>, ReportedFile { name, outcome }: &ReportedFile, is_linked: bool) {
     match outcome {
         Outcome::Created | Outcome::Replaced => {
             put(out, "<li>");
             put(out, if matches!(outcome, Outcome::Created) { "Stored: " } else { "Replaced: " });
-            put(out, "<a href=\"");
-            write_segment(out, name);
-            put(out, "\">");
+            if is_linked {
+                put(out, "<a href=\"");
+                write_segment(out, name);
+                put(out, "\">");
+            }
             write_isolated_name(out, name);
-            put(out, "</a></li>\n");
+            put(out, if is_linked { "</a></li>\n" } else { "</li>\n" });
         }
         Outcome::Refused(refusal) => {
             put(out, "<li class=\"refused\">Not stored: ");

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::page::{REPORT_ASSETS, write_report};
+use super::sink::FormTarget;
 use crate::routes::FileContent;
 use crate::routes::files::Refusal;
 use crate::routes::folder::page::content_security_policy;
@@ -77,16 +78,17 @@ impl Report {
         }
     }
 
-    /// The response, if the form was sent to `directory`; `None` is the root.
-    pub(super) fn response<F: FileSystem>(
-        &self,
-        directory: Option<&RelativePath>,
-        format: Format,
-    ) -> Response<'static, FileContent<F>> {
+    /// The response to the form that was sent to `target`.
+    pub(super) fn response<F: FileSystem>(&self, target: &FormTarget) -> Response<'static, FileContent<F>> {
+        let FormTarget { directory, is_drop_box, format, .. } = target;
+        let format = *format;
         let mut content = Vec::new();
         match format {
-            Format::Html => write_report(&mut content, directory.map_or(b"", RelativePath::as_bytes), self),
-            Format::Json => self.write_json(&mut content),
+            Format::Html => {
+                let directory = directory.as_ref().map_or(&b""[..], RelativePath::as_bytes);
+                write_report(&mut content, directory, self, *is_drop_box);
+            }
+            Format::Json => self.write_json(&mut content, *is_drop_box),
             Format::Text => self.write_text(&mut content),
         }
         Response {
@@ -127,15 +129,21 @@ impl Report {
     }
 
     /// Writes `{"files":[{"name":"a b","href":"a%20b","status":409,"reason":"…"},…],"error":null}`. The status is that
-    /// of the response to a PUT of the file, and the reason is null if the file was stored.
-    fn write_json(&self, out: &mut Vec<u8>) {
+    /// of the response to a PUT of the file, and the reason is null if the file was stored. In a drop box href is null.
+    fn write_json(&self, out: &mut Vec<u8>, is_drop_box: bool) {
         out.extend_from_slice(b"{\"files\":[");
         for (index, ReportedFile { name, outcome }) in self.files.iter().enumerate() {
             out.extend_from_slice(if index == 0 { b"\n{\"name\":" } else { b",\n{\"name\":" });
             json::write_string(out, name);
-            out.extend_from_slice(b",\"href\":\"");
-            encode::write_segment(out, name);
-            out.extend_from_slice(b"\",\"status\":");
+            out.extend_from_slice(b",\"href\":");
+            if is_drop_box {
+                out.extend_from_slice(b"null");
+            } else {
+                out.push(b'"');
+                encode::write_segment(out, name);
+                out.push(b'"');
+            }
+            out.extend_from_slice(b",\"status\":");
             encode::write_decimal(out, u64::from(outcome.status().code()));
             out.extend_from_slice(b",\"reason\":");
             match outcome {

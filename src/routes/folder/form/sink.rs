@@ -33,6 +33,8 @@ pub(super) struct FormTarget {
     pub(super) directory: Option<RelativePath>,
     /// Whether names that begin with a dot are allowed.
     pub(super) shows_hidden: bool,
+    /// Whether nothing can be read that has been uploaded, so that links would lead to a 404.
+    pub(super) is_drop_box: bool,
     /// The format of the response.
     pub(super) format: Format,
 }
@@ -167,6 +169,6 @@ impl<F: FileSystem> Parts<F> {
     }
 
     fn respond(&self) -> Response<'static, FileContent<F>> {
-        self.report.response(self.target.directory.as_ref(), self.target.format)
+        self.report.response(&self.target)
     }
 }

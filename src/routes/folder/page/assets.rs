@@ -3,7 +3,7 @@
 use crate::routes::files::UploadPolicy;
 
 pub(super) const STYLE: &str = include_str!("../../../assets/style.css");
-const SCRIPT: &str = include_str!("../../../assets/page.js");
+pub(super) const SCRIPT: &str = include_str!("../../../assets/page.js");
 
 /// The part of a page that takes files. Only a page that takes uploads contains it, its style and its scripts.
 pub(super) const UPLOAD_SECTION: &str = include_str!("../../../assets/upload/upload.html");
@@ -14,14 +14,22 @@ const UPLOAD_STYLE: &str = include_str!("../../../assets/upload/upload.css");
 pub(super) const MANAGE_SECTION: &str = include_str!("../../../assets/manage/manage.html");
 const MANAGE_STYLE: &str = include_str!("../../../assets/manage/manage.css");
 
-/// Each script uses what the ones before it declare.
-const MANAGING_SCRIPTS: [&str; 8] = [
-    SCRIPT,
+/// The scripts of the part that takes files. In a drop box, which has no list, the page needs no others. Each script uses
+/// what the ones before it declare, here and below.
+pub(super) const UPLOAD_SCRIPTS: [&str; 4] = [
     include_str!("../../../assets/upload/request.js"),
-    include_str!("../../../assets/listing.js"),
     include_str!("../../../assets/upload/transfer.js"),
     include_str!("../../../assets/upload/queue.js"),
     include_str!("../../../assets/upload/view.js"),
+];
+
+const MANAGING_SCRIPTS: [&str; 8] = [
+    SCRIPT,
+    UPLOAD_SCRIPTS[0],
+    include_str!("../../../assets/listing.js"),
+    UPLOAD_SCRIPTS[1],
+    UPLOAD_SCRIPTS[2],
+    UPLOAD_SCRIPTS[3],
     include_str!("../../../assets/manage/change.js"),
     include_str!("../../../assets/manage/view.js"),
 ];
@@ -50,16 +58,16 @@ macro_rules! upload_scripts {
         concat!(
             " 'sha256-rp09uzl2jii2Tgx9gVgFeDTAVZ7QvDkVmFDakmAj1zk='",
             " 'sha256-9NIf5/VYBy9k8Ay2bE1Il617SitY8dSVhTZ+yUS+Hwc='",
-            " 'sha256-pgf1r1fCEWEZijdH/T4BsG9uh17zuxTN63GvlqSX+OI='",
-            " 'sha256-7Bc0xX3v2EEezy5mtyN5dnV32if2E/5ORSQNt4W8Tlg='",
-            " 'sha256-9Y03sdgbkCMyoi9BX9gaXzWG5QyIHQn5sJTeBLqziKQ='",
+            " 'sha256-ORPCh13g2ur+QcUVc7Y/6hA3noGlF9iiaXu83YvAIig='",
+            " 'sha256-gKHxQO5nQ7dm+pMzlLB3ZL9HB03y3GezqEg5u5UTBng='",
+            " 'sha256-hV8bnsPKuugk57ttPlBWDWTgKiTVPV3/BGDxwSvkMqg='",
         )
     };
 }
 
 macro_rules! upload_style {
     () => {
-        concat!(" 'sha256-1glUdELXMqnhIj5ixbzTI0WERdYww5/Ng0F241R3ocI='",)
+        concat!(" 'sha256-LO35hVGoB26x1RE8qBtNrxwxEqfK1bO3QB0bOOuKhUE='",)
     };
 }
 
@@ -81,7 +89,7 @@ macro_rules! manage_style {
 macro_rules! policy {
     ([$($scripts:tt)*], [$($styles:tt)*]) => {
         concat!(
-            "default-src 'none'; script-src 'sha256-bbF6Eoo0P2KPToVx7wTrK6gdkq4SpIXga6kRj9VcHAg='",
+            "default-src 'none'; script-src 'sha256-0c4iD39uMgvtuBGXzEiVXg2J2S3zAbKVBKACWf/X5Mw='",
             $($scripts)*
             "; style-src 'sha256-K2MnuT5AO1QeUNfCMW0KIauI9VffsdMiuGC/jFj5GRA='",
             $($styles)*

@@ -2,31 +2,33 @@
 //!
 //! The page works without its scripts, which only add a filter, local times and keyboard shortcuts, and uploads with
 //! their progress, and dialogs that rename, delete and create. Styles and scripts are inline, and
-//! [`content_security_policy`] names them by their hashes. So a browser runs these scripts and no other ones. `'self'` would allow every script that somebody has uploaded.
+//! [`content_security_policy`] names them by their hashes. So a browser runs these scripts and no other ones. `'self'`
+//! would allow every script that somebody has uploaded.
 //!
 //! The names of files may have been chosen by an attacker. As text they are escaped, and characters that cannot be
 //! printed are replaced by visible ones. As links they are percent-encoded byte by byte.
 
 mod assets;
 mod columns;
+mod drop_box;
 mod row;
 mod text;
-
-use std::io::Write as _;
+mod upload;
 
 pub(super) use self::assets::content_security_policy;
-use self::assets::{MANAGE_SECTION, UPLOAD_SECTION, scripts, styles};
+use self::assets::{MANAGE_SECTION, scripts, styles};
 use self::columns::write_columns;
+pub(super) use self::drop_box::{DROP_BOX_ASSETS, write_drop_box, write_drop_box_head};
 pub(super) use self::row::write_row;
 pub(super) use self::text::{put, write_isolated_name};
 use self::text::{write_count, write_name};
+pub(super) use self::upload::UploadSection;
 use super::encode::write_segment;
-use super::form::UPLOAD_FORM;
 use super::query::{Order, Sort};
 use crate::routes::files::UploadPolicy;
 
 /// The title of the shared folder's root. The name of its directory is not shown, because it is private.
-const ROOT: &str = "Shared folder";
+pub(super) const ROOT: &str = "Shared folder";
 
 /// The values that the beginning of a page depends on.
 #[derive(Clone, Copy, Debug)]
@@ -52,7 +54,7 @@ pub(super) fn write_head(out: &mut Vec<u8>, head: &PageHead<'_>) {
     let mut segments: Vec<&[u8]> =
         head.path.split(|byte| *byte == b'/').filter(|segment| !segment.is_empty()).collect();
     let name = segments.pop();
-    write_document_head(out, name, head.uploads);
+    write_document_head(out, ROOT, name, head.uploads);
     write_breadcrumbs(out, name, &segments);
     put(
         out,
@@ -65,9 +67,13 @@ pub(super) fn write_head(out: &mut Vec<u8>, head: &PageHead<'_>) {
     }
     put(out, "<a class=\"button\" href=\"?archive=tar\" title=\"As a tar archive\">Download all</a></div>\n");
     if head.uploads != UploadPolicy::Off {
-        write_upload_section(out, head);
-        put(out, UPLOAD_FORM);
-        write_upload_hint(out, head.uploads);
+        UploadSection {
+            may_replace: head.uploads.may_replace(),
+            takes_hidden: head.takes_hidden,
+            bytes_max: head.upload_bytes_max,
+            is_drop_box: false,
+        }
+        .write(out);
     }
     if !head.is_sorted {
         put(
@@ -88,8 +94,9 @@ pub(super) fn write_head(out: &mut Vec<u8>, head: &PageHead<'_>) {
     }
 }
 
-/// Writes the head of the document and the beginning of its body.
-pub(super) fn write_document_head(out: &mut Vec<u8>, name: Option<&[u8]>, uploads: UploadPolicy) {
+/// Writes the head of the document and the beginning of its body. `root` is the title of the shared folder, and `name`
+/// precedes it.
+pub(super) fn write_document_head(out: &mut Vec<u8>, root: &str, name: Option<&[u8]>, uploads: UploadPolicy) {
     put(
         out,
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -100,7 +107,7 @@ pub(super) fn write_document_head(out: &mut Vec<u8>, name: Option<&[u8]>, upload
         write_name(out, name);
         put(out, " \u{2013} ");
     }
-    put(out, ROOT);
+    put(out, root);
     put(
         out,
         "</title>\n<link rel=\"icon\" href=\"data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' \
@@ -143,43 +150,6 @@ pub(super) fn write_breadcrumbs(out: &mut Vec<u8>, name: Option<&[u8]>, above: &
     put(out, "</h1>\n</header>\n");
 }
 
-/// Writes the part that takes files. Its script shows it, and reads from its attributes what the server allows.
-fn write_upload_section(out: &mut Vec<u8>, head: &PageHead<'_>) {
-    put(out, "<section id=\"uploads\" aria-label=\"Upload\"");
-    if replaces(head.uploads) {
-        put(out, " data-may-replace");
-    }
-    if head.takes_hidden {
-        put(out, " data-takes-hidden");
-    }
-    if let Some(bytes_max) = head.upload_bytes_max {
-        let _ = write!(out, " data-bytes-max=\"{bytes_max}\"");
-    }
-    put(out, " hidden>\n");
-    put(out, UPLOAD_SECTION);
-}
-
-/// Whether an upload may replace an existing file.
-fn replaces(uploads: UploadPolicy) -> bool {
-    matches!(uploads, UploadPolicy::Replace | UploadPolicy::Manage)
-}
-
-fn write_upload_hint(out: &mut Vec<u8>, uploads: UploadPolicy) {
-    put(
-        out,
-        "<p class=\"note\" id=\"upload-hint\">To upload from a terminal: <code>curl -T FILE <span id=\"address\">ADDRESS-OF-THIS-PAGE</span>\
-         </code>. ",
-    );
-    put(
-        out,
-        if replaces(uploads) {
-            "A file of the same name is replaced.</p>\n"
-        } else {
-            "Existing files are never replaced.</p>\n"
-        },
-    );
-}
-
 /// Writes the menu and the dialogs that rename, delete and create. Their script reads from the attributes which path the
 /// folder has on the server: behind a proxy the browser may know it under another one.
 fn write_manage_section(out: &mut Vec<u8>, path: &[u8], takes_hidden: bool) {
@@ -207,7 +177,12 @@ pub(super) fn write_foot(out: &mut Vec<u8>, head: &PageHead<'_>, entries: u64) {
     put(out, if entries == 1 { " entry" } else { " entries" });
     put(out, if head.is_sorted { "" } else { ", not sorted" });
     put(out, "</p><p>Spindle</p></footer>\n");
-    for script in scripts(head.uploads) {
+    write_end(out, scripts(head.uploads));
+}
+
+/// Writes the scripts and the end of the document.
+fn write_end(out: &mut Vec<u8>, scripts: &[&str]) {
+    for script in scripts {
         put(out, "<script>");
         put(out, script);
         put(out, "</script>\n");
@@ -317,15 +292,6 @@ mod tests {
     fn no_path_becomes_markup() {
         let page = head(&PageHead { path: b"/\"><script>/\"><script>/", ..HEAD });
         assert!(!page.contains("<script") && page.contains("<h1><bdi>&quot;&gt;&lt;script&gt;"), "{page}");
-    }
-
-    #[test]
-    fn the_page_says_how_to_upload_if_uploads_are_allowed() {
-        assert!(!head(&HEAD).contains("curl"));
-        let create = head(&PageHead { uploads: UploadPolicy::Create, ..HEAD });
-        assert!(create.contains("curl -T") && create.contains("Existing files are never replaced."));
-        let replace = head(&PageHead { uploads: UploadPolicy::Replace, ..HEAD });
-        assert!(replace.contains("A file of the same name is replaced."));
     }
 
     #[test]

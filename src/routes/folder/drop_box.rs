@@ -1,0 +1,99 @@
+//! A drop box (`--no-list`): a folder to which others may add files, and in which they cannot see any.
+//!
+//! # Laws
+//!
+//! 1. The root has one page, which takes files and contains no names. Every other target of GET and HEAD is a 404.
+//! 2. These responses depend on the request alone. No directory is read and no file is looked up for them. So neither
+//!    the response nor the time that it takes tells an existing name from a missing one. The exceptions are the
+//!    resources of unfinished uploads, whose paths contain 128 random bits that only their own clients know.
+//! 3. A request that writes can tell them apart, and nothing can prevent that: a name that is taken cannot be created.
+
+use std::borrow::Cow;
+use std::rc::Rc;
+
+use super::page::{self, DROP_BOX_ASSETS, UploadSection, content_security_policy};
+use super::query::{Format, Query};
+use super::{FolderRoutes, content_type_of, negotiated_format};
+use crate::routes::files::UploadSettings;
+use crate::routes::text::failed_precondition;
+use crate::routes::{FileContent, RouteReply, error_reply, not_found};
+use crate::semantics::Now;
+use crate::semantics::request::Request;
+use crate::semantics::response::{Body, Response};
+use crate::semantics::service::{PIECE_BYTES_MAX, Reply};
+use crate::semantics::status::Status;
+use crate::storage::FileSystem;
+
+/// The page of a drop box, and how much of it has been sent. All connections share its text.
+pub struct Page {
+    text: Rc<[u8]>,
+    sent: usize,
+}
+
+impl Page {
+    pub(in crate::routes) fn bytes_left(&self) -> u64 {
+        self.rest().len() as u64
+    }
+
+    pub(in crate::routes) fn piece(&self) -> Option<&[u8]> {
+        let rest = self.rest();
+        (!rest.is_empty()).then(|| &rest[..rest.len().min(PIECE_BYTES_MAX)])
+    }
+
+    pub(in crate::routes) fn advance(&mut self, bytes: u64) {
+        self.sent = usize::try_from(bytes).map_or(self.text.len(), |bytes| self.sent.saturating_add(bytes));
+    }
+
+    fn rest(&self) -> &[u8] {
+        self.text.get(self.sent..).unwrap_or_default()
+    }
+}
+
+/// The reply to GET and HEAD of `name`, the path without its first slash.
+pub(super) fn respond<'r, F: FileSystem>(
+    folder: &FolderRoutes<F>,
+    request: &Request<'_>,
+    name: &[u8],
+    now: &Now,
+) -> RouteReply<'r, F> {
+    if !name.is_empty() {
+        return not_found(request);
+    }
+    let query = match Query::parse(request.target.query()) {
+        Ok(query) => query,
+        Err(reason) => return error_reply(Status::BadRequest, reason),
+    };
+    let is_page = !query.is_archive && query.format.unwrap_or_else(|| negotiated_format(request)) == Format::Html;
+    if !is_page {
+        return not_found(request);
+    }
+    if let Some(failed) = failed_precondition(request, now) {
+        return Reply::Respond(Response { varies_by_media_type: true, no_cache: true, ..failed });
+    }
+    let text =
+        folder.drop_box_page.get_or_init(|| page_of(folder.files.upload_settings(), folder.settings.shows_hidden));
+    Reply::Respond(Response {
+        content_type: Some(Cow::Borrowed(content_type_of(Format::Html))),
+        varies_by_media_type: true,
+        no_cache: true,
+        nosniff: true,
+        same_origin_only: true,
+        content_security_policy: Some(content_security_policy(DROP_BOX_ASSETS)),
+        body: Body::Source(FileContent::Page(Page { text: Rc::clone(text), sent: 0 })),
+        ..Response::new(Status::Ok)
+    })
+}
+
+fn page_of(uploads: UploadSettings, takes_hidden: bool) -> Rc<[u8]> {
+    let mut text = Vec::new();
+    page::write_drop_box(
+        &mut text,
+        &UploadSection {
+            may_replace: uploads.policy.may_replace(),
+            takes_hidden,
+            bytes_max: uploads.bytes_max,
+            is_drop_box: true,
+        },
+    );
+    text.into()
+}

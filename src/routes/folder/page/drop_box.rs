@@ -1,0 +1,54 @@
+//! The page of a drop box. It contains no names, and needs no part of the script that belongs to the list.
+
+use super::assets::UPLOAD_SCRIPTS;
+use super::text::put;
+use super::upload::UploadSection;
+use super::{write_document_head, write_end};
+use crate::routes::files::UploadPolicy;
+
+const TITLE: &str = "Drop box";
+
+/// The page has the styles and scripts of a page that takes uploads. Nothing in it changes files that exist.
+pub(in crate::routes::folder) const DROP_BOX_ASSETS: UploadPolicy = UploadPolicy::Create;
+
+/// Writes the whole page.
+pub(in crate::routes::folder) fn write_drop_box(out: &mut Vec<u8>, uploads: &UploadSection) {
+    write_drop_box_head(out, None);
+    put(
+        out,
+        "<main id=\"drop-box\">\n<p>Add files here for the owner of this folder. Nobody else can see them or download \
+         them again, not even you.</p>\n",
+    );
+    uploads.write(out);
+    put(out, "</main>\n<footer><p>Spindle</p></footer>\n");
+    write_end(out, &UPLOAD_SCRIPTS);
+}
+
+/// Writes the head of a page of a drop box, up to its heading. `name` is the first part of its title.
+pub(in crate::routes::folder) fn write_drop_box_head(out: &mut Vec<u8>, name: Option<&[u8]>) {
+    write_document_head(out, TITLE, name, DROP_BOX_ASSETS);
+    put(out, "<header>\n<h1>");
+    put(out, TITLE);
+    put(out, "</h1>\n</header>\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::assets::SCRIPT;
+    use super::super::tests::written;
+    use super::*;
+
+    const UPLOADS: UploadSection =
+        UploadSection { may_replace: false, takes_hidden: false, bytes_max: None, is_drop_box: true };
+
+    #[test]
+    fn the_page_of_a_drop_box_takes_files_and_has_no_list() {
+        let page = written(|out| write_drop_box(out, &UPLOADS));
+        assert!(page.contains("<h1>Drop box</h1>") && page.contains("<title>Drop box</title>"));
+        assert!(page.contains("<section id=\"uploads\" aria-label=\"Upload\" data-drop-box hidden>"));
+        assert!(page.contains("<form id=\"form\"") && page.contains("curl -T FILE"));
+        for listed in ["id=\"list\"", "id=\"filter\"", "<a ", "?archive", "?sort", SCRIPT] {
+            assert!(!page.contains(listed), "{listed}");
+        }
+    }
+}

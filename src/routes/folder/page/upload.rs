@@ -1,0 +1,73 @@
+//! The part of a page that takes files.
+
+use std::io::Write as _;
+
+use super::assets::UPLOAD_SECTION;
+use super::text::put;
+use crate::routes::folder::form::UPLOAD_FORM;
+
+/// What the server allows, as the part that takes files tells its script and its readers.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::routes::folder) struct UploadSection {
+    /// Whether an upload may replace an existing file.
+    pub may_replace: bool,
+    /// Whether names that begin with a dot may be uploaded.
+    pub takes_hidden: bool,
+    /// The longest upload, in bytes; `None` if only the disk sets a limit.
+    pub bytes_max: Option<u64>,
+    /// Whether nothing can be read that has been uploaded.
+    pub is_drop_box: bool,
+}
+
+impl UploadSection {
+    /// Writes the part that the script shows, the form for browsers without JavaScript, and a command for terminals.
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        put(out, "<section id=\"uploads\" aria-label=\"Upload\"");
+        for (is_set, attribute) in [
+            (self.may_replace, " data-may-replace"),
+            (self.takes_hidden, " data-takes-hidden"),
+            (self.is_drop_box, " data-drop-box"),
+        ] {
+            put(out, if is_set { attribute } else { "" });
+        }
+        if let Some(bytes_max) = self.bytes_max {
+            let _ = write!(out, " data-bytes-max=\"{bytes_max}\"");
+        }
+        put(out, " hidden>\n");
+        put(out, UPLOAD_SECTION);
+        put(out, UPLOAD_FORM);
+        self.write_hint(out);
+    }
+
+    fn write_hint(&self, out: &mut Vec<u8>) {
+        put(
+            out,
+            "<p class=\"note\" id=\"upload-hint\">To upload from a terminal: <code>curl -T FILE <span id=\"address\">\
+             ADDRESS-OF-THIS-PAGE</span></code>. ",
+        );
+        put(
+            out,
+            if self.may_replace {
+                "A file of the same name is replaced.</p>\n"
+            } else {
+                "Existing files are never replaced.</p>\n"
+            },
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::PageHead;
+    use super::super::tests::{HEAD, head};
+    use crate::routes::files::UploadPolicy;
+
+    #[test]
+    fn the_page_says_how_to_upload_if_uploads_are_allowed() {
+        assert!(!head(&HEAD).contains("curl"));
+        let create = head(&PageHead { uploads: UploadPolicy::Create, ..HEAD });
+        assert!(create.contains("curl -T") && create.contains("Existing files are never replaced."));
+        let replace = head(&PageHead { uploads: UploadPolicy::Replace, ..HEAD });
+        assert!(replace.contains("A file of the same name is replaced."));
+    }
+}
