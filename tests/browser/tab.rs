@@ -42,6 +42,7 @@ impl Tab {
         for domain in ["Page", "Runtime", "Network", "Log"] {
             self.call(&format!("{domain}.enable"), json!({}));
         }
+        self.call("Page.setLifecycleEventsEnabled", json!({ "enabled": true }));
         self.show_as(1000, 800, "light");
     }
 
@@ -63,7 +64,9 @@ impl Tab {
         let seen = self.browser.events.len();
         let result = self.call("Page.navigate", json!({ "url": address }));
         assert!(result["errorText"].is_null(), "{address}: {}", result["errorText"]);
-        self.browser.wait_for_event(seen, "Page.loadEventFired", |_| true);
+        // Only the event of this navigation: that of the page before, such as the empty one of a new tab, may come late.
+        let is_its_end = |event: &Value| event["name"] == "load" && event["loaderId"] == result["loaderId"];
+        self.browser.wait_for_event(seen, "Page.lifecycleEvent", is_its_end);
     }
 
     /// Evaluates a JavaScript expression, and awaits it if it is a promise.
@@ -132,6 +135,8 @@ impl Tab {
             "ArrowDown" => (40, ""),
             "Home" => (36, ""),
             "End" => (35, ""),
+            "Delete" => (46, ""),
+            "F2" => (113, ""),
             character => (0, character),
         };
         let down = if text.is_empty() { "rawKeyDown" } else { "keyDown" };
