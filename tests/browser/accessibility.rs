@@ -7,14 +7,19 @@ use std::path::PathBuf;
 use crate::folder::Shared;
 use crate::tab::Tab;
 
-#[test]
-fn axe_core_finds_no_violation() {
+/// The script of axe-core; `None`, after printing that, if the environment does not name it.
+fn axe_core() -> Option<String> {
     let Some(script) = std::env::var_os("SPINDLE_AXE") else {
         println!("skipped: SPINDLE_AXE is not set to the path of axe.min.js");
-        return;
+        return None;
     };
+    Some(std::fs::read_to_string(script).expect("the script of axe-core"))
+}
+
+#[test]
+fn axe_core_finds_no_violation() {
+    let Some(script) = axe_core() else { return };
     let Some(mut tab) = Tab::start() else { return };
-    let script = std::fs::read_to_string(script).expect("the script of axe-core");
     let shared = Shared::start_with(&["--uploads", "create"]);
     shared.fill();
     shared.put("Photos 2026/Iceland/\"><script>alert(1)<.txt", "");
@@ -39,6 +44,43 @@ fn axe_core_finds_no_violation() {
         assert_no_violation(&mut tab, &script, &format!("the queue at {width} px, {colours}"));
         tab.limit_upload_rate(-1);
         tab.click("#upload-cancel");
+    }
+}
+
+#[test]
+fn axe_core_finds_no_violation_in_menu_and_dialogs() {
+    let Some(script) = axe_core() else { return };
+    let Some(mut tab) = Tab::start() else { return };
+    let shared = Shared::start_with(&["--uploads", "manage"]);
+    shared.fill();
+    shared.put("\"><script>alert(1)<.txt", "");
+    for (width, colours) in [(1000, "light"), (1000, "dark"), (390, "light"), (390, "dark")] {
+        let check = |tab: &mut Tab, what: &str| {
+            assert_no_violation(tab, &script, &format!("{what} at {width} px, {colours}"));
+        };
+        tab.show_as(width, 800, colours);
+        tab.open(&format!("{}/", shared.origin()));
+        check(&mut tab, "the page");
+        tab.click("tr:has(a[href='notes.md']) .more");
+        check(&mut tab, "the menu");
+        tab.click("#entry-rename");
+        tab.evaluate("document.getElementById('name-new').value = ''");
+        tab.press("Enter");
+        tab.wait_until("document.getElementById('name-problem').textContent !== ''");
+        check(&mut tab, "the name");
+        tab.press("Escape");
+        tab.click("tr:has(a[href='Music/']) .more");
+        tab.click("#entry-delete");
+        tab.press("Enter");
+        tab.wait_until("document.querySelector('#delete-dialog .problem').textContent !== ''");
+        check(&mut tab, "the question");
+        tab.press("Escape");
+        tab.click("#new-folder");
+        tab.evaluate("document.getElementById('name-new').value = 'new'");
+        tab.press("Enter");
+        tab.wait_until("document.getElementById('manage-status').textContent !== ''");
+        check(&mut tab, "the status");
+        std::fs::remove_dir(shared.path().join("new")).expect("the new folder");
     }
 }
 

@@ -15,9 +15,11 @@ mod full_disk;
 mod interruptions;
 mod keyboard;
 mod listing;
+mod managing;
 mod names;
 mod network;
 mod queue;
+mod refreshes;
 mod tab;
 mod uploads;
 

@@ -89,8 +89,9 @@
     menu.showPopover();
     const box = button.getBoundingClientRect();
     const fitsBelow = box.bottom + menu.offsetHeight <= document.documentElement.clientHeight;
-    menu.style.top = `${fitsBelow ? box.bottom : Math.max(0, box.top - menu.offsetHeight)}px`;
-    menu.style.left = `${Math.max(0, box.right - menu.offsetWidth)}px`;
+    // It scrolls with its row.
+    menu.style.top = `${scrollY + (fitsBelow ? box.bottom : Math.max(0, box.top - menu.offsetHeight))}px`;
+    menu.style.left = `${scrollX + Math.max(0, box.right - menu.offsetWidth)}px`;
     menu.firstElementChild.focus();
   };
 
@@ -113,11 +114,11 @@
     else if (shortcut !== undefined) shortcut.click();
     else if (moveInMenu(event.key)) event.preventDefault();
   });
-  menu.addEventListener("toggle", (event) => {
+  // Unlike "toggle" it comes before the menu opens for another entry.
+  menu.addEventListener("beforetoggle", (event) => {
     if (event.newState === "closed") opener.removeAttribute("aria-expanded");
   });
   // It would stay where it is while its row moves.
-  addEventListener("scroll", closeMenu, { capture: true, passive: true });
   addEventListener("resize", closeMenu);
 
   // Pressing the button of the open menu closes the menu before the click.
@@ -374,7 +375,10 @@
     event.preventDefault();
     ask(entryOf(row));
   });
-  table.addEventListener("rowschange", addButtons);
+  table.addEventListener("rowschange", () => {
+    addButtons();
+    if (opener !== null && !opener.isConnected) closeMenu();
+  });
 
   addButtons();
   table.classList.add("managed");

@@ -75,14 +75,14 @@ macro_rules! manage_scripts {
     () => {
         concat!(
             " 'sha256-oqidIOdQ7PZp1P0OyDkd612leGwN2JoUZ4JirsF1jf0='",
-            " 'sha256-2jh5WqoEjG0uNF3sbOYSnKU9t7kYLL8lbAXirxocKEs='",
+            " 'sha256-447HZhXIivuFQjtzspmrgBBTKdDPwFfDgZA9Af2MP+E='",
         )
     };
 }
 
 macro_rules! manage_style {
     () => {
-        concat!(" 'sha256-Qic6toeUN3SkZ5pAOrpOTige75dg2Ny529xKKaMXRJM='",)
+        concat!(" 'sha256-4URNtFXbkCPBUZzsiovBjLwJP4qcKeNGaO3qEFEaQqM='",)
     };
 }
 
