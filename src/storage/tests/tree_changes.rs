@@ -224,6 +224,9 @@ fn the_condition_is_checked_against_what_a_reader_finds() {
             assert_eq!(seen("to-file").unwrap().1, 4);
         }
         assert_eq!((seen("dangling"), seen("outward")), (None, None));
+        symlink("fifo", root.path().join("to-fifo")).unwrap();
+        assert_eq!(seen("to-fifo"), None);
+        fs::remove_file(root.path().join("to-fifo")).unwrap();
         assert_eq!(names(root.path()), ALL);
     }
 }
@@ -283,6 +286,56 @@ fn an_entry_whose_kind_another_process_changes_meanwhile_is_removed() {
         };
         assert_eq!(name_of(directory.remove(&entry("empty"), false, replace)), "()");
         assert!(!file.exists() && !empty.exists());
+    }
+}
+
+/// The condition is called between the lookup and the change.
+#[test]
+fn an_entry_that_another_process_removes_meanwhile_is_not_found() {
+    for open in OPENERS {
+        let root = tempfile::tempdir().unwrap();
+        populate(root.path());
+        let directory = open(root.path());
+        let vanish = |name: &'static str| {
+            let path = root.path().join(name);
+            move |_: Option<&Metadata>| {
+                fs::remove_file(&path).unwrap();
+                true
+            }
+        };
+        assert_eq!(name_of(directory.remove(&entry("file"), false, vanish("file"))), "NotFound");
+        let moved = directory.rename(&entry("other"), &entry("new"), true, false, vanish("other"));
+        assert_eq!(name_of(moved), "NotFound");
+    }
+}
+
+#[test]
+fn an_entry_that_is_in_use_by_the_system_cannot_be_removed() {
+    for system in SYSTEMS {
+        let root = tempfile::tempdir().unwrap();
+        populate(root.path());
+        let instrumented = Instrumented::new(system);
+        let directory = Directory::open_in(instrumented.clone(), root.path(), 1).unwrap();
+        for (call, name) in [("unlink", "file"), ("remove_directory", "empty")] {
+            instrumented.fail(Fault { call: Some(call), after: 0, times: 1, errno: Errno::BUSY });
+            assert_eq!(name_of(remove(&directory, name)), "PermissionDenied");
+        }
+    }
+}
+
+/// Some file systems do not know the flag that forbids to replace.
+#[test]
+fn a_file_system_without_an_exclusive_rename_moves_by_a_link() {
+    for system in SYSTEMS {
+        let root = tempfile::tempdir().unwrap();
+        populate(root.path());
+        let instrumented = Instrumented::new(system);
+        let directory = Directory::open_in(instrumented.clone(), root.path(), 1).unwrap();
+        instrumented.fail(Fault { call: Some("rename_noreplace"), after: 0, times: 2, errno: Errno::INVAL });
+        assert_eq!(name_of(move_new(&directory, "file", "new")), "true");
+        assert_eq!(name_of(move_new(&directory, "dir", "new-dir")), "true");
+        assert_eq!(fs::read(root.path().join("new")).unwrap(), b"file");
+        assert_eq!(fs::read(root.path().join("new-dir/file")).unwrap(), b"dir/file");
     }
 }
 
