@@ -48,6 +48,11 @@ pub fn of_folder(path: &Path, permissions: &str, urls: &[Url], draws_qr: bool) -
     text
 }
 
+/// The lines about the listeners for the administrator.
+pub fn of_admin(urls: &[Url]) -> String {
+    urls.iter().map(|Url { url, .. }| format!("Metrics on {url}/metrics\n")).collect()
+}
+
 /// The path with control characters escaped, so that it cannot forge a line.
 fn shown(path: &Path) -> String {
     path.to_string_lossy().escape_debug().to_string()

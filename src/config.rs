@@ -46,6 +46,13 @@ Address:
       --reuse-port       share the TCP port with other processes that give this
                          option; the system distributes the connections
 
+Administration:
+      --admin WHERE      serve /metrics (for Prometheus), /healthz and /readyz
+                         there, and nowhere else; WHERE as for --listen
+      --shutdown-delay S
+                         after SIGTERM, respond 503 at /readyz and go on for S
+                         seconds before the shutdown begins [default: 0]
+
 Behind a proxy:
       --proxy-protocol FROM
                          connections from FROM (an IP address, a network such
@@ -132,6 +139,10 @@ pub enum Command {
 pub struct Config {
     /// Where to listen, at least once.
     pub listen: Vec<ListenAddress>,
+    /// Where to serve the administrator's resources.
+    pub admin: Vec<ListenAddress>,
+    /// How long to go on after a shutdown was requested, in nanoseconds.
+    pub shutdown_delay_ns: u64,
     /// How the listeners are opened.
     pub listen_options: ListenOptions,
     /// The directory to serve at `/files/`.
@@ -221,6 +232,8 @@ impl Config {
         Ok(Config {
             listen,
             listen_options,
+            admin: arguments.admin,
+            shutdown_delay_ns: arguments.shutdown_delay_ns.unwrap_or(0),
             directory: arguments.directory,
             folder: arguments.folder.map(|path| SharedFolder { path, options }),
             uploads: UploadSettings {
@@ -384,13 +397,6 @@ mod tests {
             (&["--upload-max-age", "1"], "--upload-max-age needs a directory"),
             (&["--uploads-pending", "1"], "--uploads-pending needs a directory"),
             (&["--fsync"], "--fsync needs a directory"),
-            (&["--listen", "80"], "--listen 80: expected ADDRESS:PORT"),
-            (&["--listen", "[::1]:80", "--port", "80"], "--listen replaces --port"),
-            (&["--listen", "[::1]:80", "-b", "::1"], "--listen replaces --bind"),
-            (&["--listen", "[::1]:80", "--unix-mode", "660"], "--unix-mode needs --listen unix:PATH"),
-            (&["--listen", "unix:s", "--reuse-port"], "--reuse-port needs a TCP port"),
-            (&["--port", "0", "--reuse-port"], "--reuse-port needs a port other than 0"),
-            (&["--listen", "unix:s", "--unix-mode", "1660"], "--unix-mode 1660: expected"),
             (&["--access-log", ""], "--access-log: the name is empty"),
             (&["--access-log", "a", "--access-log", "b"], "--access-log is given twice"),
             (&["--log-format", "JSON"], "--log-format JSON: expected combined or json"),
@@ -440,6 +446,24 @@ mod tests {
             (&["-host", "box", "dir"], "unknown option -host; did you mean --host?"),
         ] {
             assert_error(arguments, named);
+        }
+    }
+
+    #[test]
+    fn an_error_in_the_listeners_names_the_option_and_the_value() {
+        for (arguments, named) in [
+            (&["--admin", "80"][..], "--admin 80: expected ADDRESS:PORT"),
+            (&["--shutdown-delay", "-1"], "--shutdown-delay -1: expected"),
+            (&["--listen", "80"], "--listen 80: expected ADDRESS:PORT"),
+            (&["--listen", "[::1]:80", "--port", "80"], "--listen replaces --port"),
+            (&["--listen", "[::1]:80", "-b", "::1"], "--listen replaces --bind"),
+            (&["--listen", "[::1]:80", "--unix-mode", "660"], "--unix-mode needs --listen unix:PATH"),
+            (&["--listen", "unix:s", "--reuse-port"], "--reuse-port needs a TCP port"),
+            (&["--port", "0", "--reuse-port"], "--reuse-port needs a port other than 0"),
+            (&["--listen", "unix:s", "--unix-mode", "1660"], "--unix-mode 1660: expected"),
+        ] {
+            let error = config(arguments).unwrap_err();
+            assert!(error.contains(named), "{arguments:?}: {error}");
         }
     }
 

@@ -3,7 +3,7 @@
 //! # The map
 //!
 //! ```text
-//! main ─► config, banner, telemetry
+//! main ─► config, banner, service ─► routes, telemetry
 //!   │
 //!   ├─► system ─► server ──► http1 ──► semantics ◄── routes ◄── main
 //!   │     │                                            │
@@ -49,6 +49,7 @@ pub mod http1;
 pub mod routes;
 pub mod semantics;
 pub mod server;
+pub mod service;
 pub mod storage;
 pub mod system;
 pub mod telemetry;

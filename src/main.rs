@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::rc::Rc;
 
 use log::{LevelFilter, error, warn};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -13,12 +14,15 @@ use spindle::http1::limits::RESPONSE_CONTENT_BYTES_MAX;
 use spindle::routes::{AllowedHosts, FileRoutes, FolderKind, FolderRoutes, FolderSettings, Routes, UploadPolicy};
 use spindle::semantics::observer::Observer;
 use spindle::server::Server;
+use spindle::service::Site;
 use spindle::storage::{Directory, SMALL_FILE_BYTES_MAX};
 use spindle::system::listen::{self, Listener, LocalAddress};
 use spindle::system::log_output::{LogFile, StandardOutput};
 use spindle::system::signals::Signals;
 use spindle::system::{MioWorld, clock, machine, service_manager};
 use spindle::telemetry::access_log::{AccessLog, LogOutput};
+use spindle::telemetry::admin::Admin;
+use spindle::telemetry::metrics::Metrics;
 use spindle::telemetry::server_log::ServerLog;
 use spindle::telemetry::{LogFormat, Telemetry};
 
@@ -39,7 +43,7 @@ const CONNECTIONS_MAX: u64 = 1 << 20;
 
 /// The most memory of an idle connection: at most 2.5 MiB for ten thousand of them, kernel memory not counted.
 const SESSION_BYTES_MAX: usize = 256;
-const _: () = assert!(Server::<MioWorld, Routes>::SESSION_BYTES <= SESSION_BYTES_MAX);
+const _: () = assert!(Server::<MioWorld, Site>::SESSION_BYTES <= SESSION_BYTES_MAX);
 // The routes respond with a small file's bytes from memory, so those must fit into a response.
 const _: () = assert!(SMALL_FILE_BYTES_MAX <= RESPONSE_CONTENT_BYTES_MAX);
 
@@ -93,7 +97,10 @@ fn serve(config: Config) -> Result<(), String> {
     let access_log = open_access_log(&config)?;
     let signals = Signals::register().map_err(|error| format!("cannot handle signals: {error}"))?;
     let listeners = listen::open(&config.listen, config.listen_options).map_err(|error| error.to_string())?;
-    let banner = banner(&listeners, &config).map_err(|error| format!("cannot read a listener's address: {error}"))?;
+    let admin_listeners = listen::open(&config.admin, config.listen_options).map_err(|error| error.to_string())?;
+    let has_admin = !admin_listeners.is_empty();
+    let banner = banner(&listeners, &admin_listeners, &config)
+        .map_err(|error| format!("cannot read a listener's address: {error}"))?;
     let files = directory.map(|directory| {
         FileRoutes::new(directory, config.uploads, open_files_max, random.u64(..), Box::new(upload_id))
     });
@@ -101,9 +108,16 @@ fn serve(config: Config) -> Result<(), String> {
         (Some(files), Some(folder)) => Routes::shared_folder(FolderRoutes::new(files, sharing(folder))),
         (files, _) => Routes::new(files),
     };
-    let world = MioWorld::new(listeners, signals).map_err(|error| format!("cannot start: {error}"))?;
-    let observer = Telemetry::new(access_log).map(|telemetry| Box::new(telemetry) as Box<dyn Observer>);
-    let server = Server::new(world, connections_max, config.settings, routes, observer);
+    let world = MioWorld::new(admin_listeners, listeners, signals).map_err(|error| format!("cannot start: {error}"))?;
+    let (metrics, statistics) = (Rc::new(Metrics::default()), Rc::default());
+    let admin = has_admin.then(|| Admin::new(Rc::clone(&metrics), Rc::clone(&statistics)));
+    // Without a listener that shows them, requests need not be counted.
+    let telemetry = Telemetry::new(access_log, has_admin.then(|| Rc::clone(&metrics)));
+    let observer = telemetry.map(|telemetry| Box::new(telemetry) as Box<dyn Observer>);
+    let service = Site::new(routes, admin, metrics);
+    let server = Server::new(world, connections_max, config.settings, service, observer)
+        .with_statistics(statistics)
+        .with_shutdown_delay(config.shutdown_delay_ns);
     // The server also runs if its banner cannot be written. Standard output has nothing but the access log, if that is
     // written there.
     let _ = match config.access_log {
@@ -150,7 +164,7 @@ fn sharing(folder: &SharedFolder) -> FolderSettings {
     }
 }
 
-fn banner(listeners: &[Listener], config: &Config) -> io::Result<String> {
+fn banner(listeners: &[Listener], admin: &[Listener], config: &Config) -> io::Result<String> {
     let is_drop_box = config.folder.as_ref().is_some_and(|folder| folder.options.kind == FolderKind::DropBox);
     let permissions = match (config.uploads.policy, is_drop_box) {
         (UploadPolicy::Off, _) => "others may read",
@@ -162,13 +176,14 @@ fn banner(listeners: &[Listener], config: &Config) -> io::Result<String> {
         (UploadPolicy::Manage, true) => "others may add, replace, delete and move files, but cannot see any",
     };
     let urls = urls(listeners)?;
-    Ok(match (&config.folder, &config.directory) {
+    let banner = match (&config.folder, &config.directory) {
         (Some(SharedFolder { path, options }), _) => {
             banner::of_folder(&canonical(path), permissions, &urls, options.draws_qr)
         }
         (None, Some(path)) => banner::of_directory(&canonical(path), permissions, &urls),
         (None, None) => banner::of_no_files(&urls),
-    })
+    };
+    Ok(banner + &banner::of_admin(&self::urls(admin)?))
 }
 
 /// The absolute path without links, as far as the system can tell.

@@ -7,8 +7,8 @@ use lexopt::{Arg, Parser};
 use log::LevelFilter;
 
 use super::values::{
-    parse_age, parse_bind, parse_count, parse_host, parse_log_format, parse_policy, parse_port, parse_seconds,
-    parse_size,
+    parse_age, parse_bind, parse_count, parse_delay, parse_host, parse_log_format, parse_policy, parse_port,
+    parse_seconds, parse_size,
 };
 use super::{AccessLogTarget, FolderOptions, UsageError, shown};
 use crate::routes::{FolderKind, UploadPolicy};
@@ -17,12 +17,14 @@ use crate::system::listen::{Bind, ListenAddress, ListenOptions, UnixSocketMode};
 use crate::telemetry::LogFormat;
 
 /// The long names of all options, from which an unknown one is corrected.
-pub(super) const LONG_NAMES: [&str; 28] = [
+pub(super) const LONG_NAMES: [&str; 30] = [
     "bind",
     "port",
     "listen",
     "unix-mode",
     "reuse-port",
+    "admin",
+    "shutdown-delay",
     "proxy-protocol",
     "trusted-proxy",
     "directory",
@@ -68,6 +70,8 @@ pub(super) struct Arguments {
     listen: Vec<ListenAddress>,
     unix_mode: Option<UnixSocketMode>,
     reuse_port: bool,
+    pub(super) admin: Vec<ListenAddress>,
+    pub(super) shutdown_delay_ns: Option<u64>,
     pub(super) proxy_protocol: Vec<Network>,
     pub(super) trusted_proxies: Vec<Network>,
     pub(super) directory: Option<PathBuf>,
@@ -123,6 +127,8 @@ impl Arguments {
             "listen" => once.repeated(&mut self.listen, str::parse),
             "unix-mode" => once.value(&mut self.unix_mode, str::parse),
             "reuse-port" => once.flag(&mut self.reuse_port),
+            "admin" => once.repeated(&mut self.admin, str::parse),
+            "shutdown-delay" => once.value(&mut self.shutdown_delay_ns, parse_delay),
             "proxy-protocol" => once.repeated(&mut self.proxy_protocol, str::parse),
             "trusted-proxy" => once.repeated(&mut self.trusted_proxies, str::parse),
             "directory" => once.path(&mut self.directory),

@@ -72,6 +72,14 @@ pub(super) fn parse_seconds(value: &str) -> Result<u64, String> {
     }
 }
 
+/// Unlike a timeout, a delay may be 0.
+pub(super) fn parse_delay(value: &str) -> Result<u64, String> {
+    match digits(value) {
+        Some(seconds @ 0..=TIMEOUT_S_MAX) => Ok(seconds * SECOND_NS),
+        _ => Err(format!("expected a whole number of seconds from 0 to {TIMEOUT_S_MAX}")),
+    }
+}
+
 pub(super) fn parse_age(value: &str) -> Result<u64, String> {
     match digits(value) {
         Some(seconds @ 1..=AGE_S_MAX) => Ok(seconds),

@@ -38,6 +38,7 @@ use crate::semantics::request::Request;
 use crate::semantics::response::{RareFields, Response, UploadStatus};
 use crate::semantics::resumable_upload::UploadLimits;
 use crate::semantics::service::{Reply, Service};
+use crate::semantics::statistics::RouteStatistics;
 use crate::semantics::status::Status;
 use crate::storage::{FileSystem, Native};
 
@@ -209,12 +210,20 @@ impl<F: FileSystem> Routes<F> {
 
     /// The reply to OPTIONS of the whole server. It says that resumable uploads are supported, if that is so of any target.
     fn describe_server<'r>(&self) -> RouteReply<'r, F> {
-        let files = self.folder.as_ref().map(FolderRoutes::files).or(self.files.as_ref());
-        let rare = files.filter(|files| files.takes_uploads()).map(|_| {
+        let rare = self.files().filter(|files| files.takes_uploads()).map(|_| {
             let upload = Some(UploadStatus { accepts_patch: true, ..UploadStatus::default() });
             Box::new(RareFields { upload, ..RareFields::default() })
         });
         Reply::Respond(Response { rare, ..Response::new(Status::NoContent) })
+    }
+
+    /// What the routes have counted.
+    pub fn statistics(&self) -> RouteStatistics {
+        self.files().map(FileRoutes::statistics).unwrap_or_default()
+    }
+
+    fn files(&self) -> Option<&FileRoutes<F>> {
+        self.folder.as_ref().map(FolderRoutes::files).or(self.files.as_ref())
     }
 
     fn file_routes(&mut self) -> Option<&mut FileRoutes<F>> {
@@ -261,8 +270,7 @@ impl<F: FileSystem> Service for Routes<F> {
     }
 
     fn deadline_ns(&self) -> Option<u64> {
-        let files = self.folder.as_ref().map(FolderRoutes::files).or(self.files.as_ref());
-        files.and_then(FileRoutes::deadline_ns)
+        self.files().and_then(FileRoutes::deadline_ns)
     }
 
     fn deadline_passed(&mut self, now: &Now) {

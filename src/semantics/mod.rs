@@ -27,6 +27,7 @@ pub mod request;
 pub mod response;
 pub mod resumable_upload;
 pub mod service;
+pub mod statistics;
 pub mod status;
 pub mod stored_fields;
 

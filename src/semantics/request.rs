@@ -55,6 +55,16 @@ impl<'a> Target<'a> {
     }
 }
 
+/// Which of the server's listeners a request came through.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Endpoint {
+    /// One for everybody.
+    #[default]
+    Public,
+    /// One for the administrator.
+    Admin,
+}
+
 /// The head of a request.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
@@ -68,6 +78,8 @@ pub struct Request<'a> {
     pub fields: Fields<'a>,
     /// The length of the content in bytes, 0 if there is none; `None` if it is chunked.
     pub content_bytes: Option<u64>,
+    /// The listener that the request came through.
+    pub endpoint: Endpoint,
 }
 
 impl<'a> Request<'a> {

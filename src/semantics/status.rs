@@ -64,6 +64,11 @@ impl Status {
         self as u16
     }
 
+    /// Whether the request was received, understood and accepted (RFC 9110 §15.3).
+    pub fn is_successful(self) -> bool {
+        (200..300).contains(&self.code())
+    }
+
     /// Whether a response with this status never has content, whatever its fields say (RFC 9112 §6.3, rule 1).
     pub fn forbids_content(self) -> bool {
         matches!(self, Status::NoContent | Status::NotModified)

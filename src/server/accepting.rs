@@ -1,10 +1,19 @@
-//! Accepting: which listener is tried next, and the pause when descriptors run out.
+//! Accepting: which listener is tried next, the pause when descriptors run out, and the sessions of new connections.
 
-use log::warn;
+use log::{debug, warn};
 
-use super::world::{AcceptError, World};
+use super::SHRINK_NS;
+use super::Server;
+use super::scheduler::DRIVE_NS;
+use super::session::{Queued, Session};
+use super::world::{AcceptError, Transport, World};
+use crate::http1::Connection;
 use crate::semantics::Now;
 use crate::semantics::client::Client;
+use crate::semantics::exchange_record::Outcome;
+use crate::semantics::request::Endpoint;
+use crate::semantics::service::{Service, Source};
+use crate::semantics::statistics::LoopStatistics;
 
 /// The most connections that one turn accepts from one listener.
 pub(super) const ACCEPTED_PER_TURN: usize = 64;
@@ -109,5 +118,84 @@ impl Acceptor {
             warn!("cannot accept connections: {error}; trying again when a connection closes, or in a second");
         }
         self.resume_ns = Some(now.monotonic_ns.saturating_add(PAUSE_NS));
+    }
+}
+
+impl<W, S> Server<W, S>
+where
+    W: World,
+    S: Service,
+    S::Source: Source<File = <W::Transport as Transport>::File>,
+{
+    pub(super) fn has_room(&self) -> bool {
+        self.sessions.len() < self.connections_max
+    }
+
+    /// Accepts a bounded batch from each listener and drives each connection at once, since its request has often
+    /// arrived already. Stops after the time that one drive may take; the backlog keeps the others for the next turn.
+    pub(super) fn accept(&mut self) {
+        // No time limit during shutdown: connections left in the backlog are reset when the listeners are closed.
+        let share_ns = if self.shutdown.has_begun() { u64::MAX } else { DRIVE_NS };
+        let until_ns = self.cx.now.monotonic_ns.saturating_add(share_ns);
+        for listener in self.acceptor.order() {
+            for _ in 0..ACCEPTED_PER_TURN {
+                if !self.acceptor.may_accept(&self.cx.now) {
+                    self.candidates.clear();
+                    return;
+                }
+                if self.cx.now.monotonic_ns >= until_ns {
+                    return;
+                }
+                let evicted = if self.has_room() { None } else { self.eviction_candidate() };
+                if !self.has_room() && evicted.is_none() {
+                    return;
+                }
+                let key = self.sessions.vacant_key();
+                match self.acceptor.accept(listener, key, &mut self.world, &self.cx.now) {
+                    None => break,
+                    Some(Ok((transport, client))) => {
+                        let connection = self.new_connection(client, listener);
+                        self.start_session(key, Session::new(transport, connection), evicted);
+                    }
+                    Some(Err(error)) => {
+                        LoopStatistics::count(&self.statistics.accept_errors);
+                        debug!("cannot accept a connection: {error}");
+                    }
+                }
+            }
+        }
+        if !self.acceptor.may_accept(&self.cx.now) {
+            self.candidates.clear();
+        }
+    }
+
+    fn new_connection(&mut self, client: Client, listener: usize) -> Connection<S> {
+        let number = self.next_number;
+        self.next_number += 1;
+        debug!("connection {number}: accepted from {client}");
+        LoopStatistics::count(&self.statistics.accepted);
+        match self.world.endpoint(listener) {
+            Endpoint::Public => Connection::new(client, number, &self.cx.shared, &self.cx.now),
+            Endpoint::Admin => Connection::new_admin(number, &self.cx.shared, &self.cx.now),
+        }
+    }
+
+    /// Adds an accepted connection and drives it. At the connection limit, closes the session `evicted`: only now,
+    /// since accepting may have found an empty backlog.
+    fn start_session(&mut self, key: usize, mut session: Session<W::Transport, S>, evicted: Option<usize>) {
+        if self.shutdown.has_begun() {
+            session.connection.begin_shutdown(&self.cx.now);
+        }
+        session.queued = Queued::Ready;
+        let inserted = self.sessions.insert(session);
+        debug_assert_eq!(inserted, key, "`vacant_key` announced this key");
+        if let Some(evicted) = evicted {
+            debug!("at the connection limit: an idle connection is closed to make room for a new one");
+            LoopStatistics::count(&self.statistics.evicted);
+            self.candidates.pop();
+            self.remove(evicted, Outcome::ServerClosed);
+        }
+        self.shrink_ns.get_or_insert(self.cx.now.monotonic_ns.saturating_add(SHRINK_NS));
+        self.drive(inserted, Queued::Ready);
     }
 }

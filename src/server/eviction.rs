@@ -2,7 +2,11 @@
 //! connections are evicted first, then idle ones between requests, then connections that never sent a byte, then
 //! unfinished heads; within each group, the one whose deadline comes first.
 
+use super::Server;
+use super::session::Queued;
+use super::world::{Transport, World};
 use crate::http1::Evictable;
+use crate::semantics::service::{Service, Source};
 
 /// The least time between two searches for candidates, in nanoseconds. A search looks at every session, so one per turn
 /// would cost more the more connections are open.
@@ -49,6 +53,34 @@ impl Candidates {
     /// Discards the candidates and their memory, once no connection is waiting to be accepted.
     pub(super) fn clear(&mut self) {
         self.keys = Vec::new();
+    }
+}
+
+impl<W, S> Server<W, S>
+where
+    W: World,
+    S: Service,
+    S::Source: Source<File = <W::Transport as Transport>::File>,
+{
+    /// The session to evict at the connection limit, if any can be. It stays the first of the candidates.
+    pub(super) fn eviction_candidate(&mut self) -> Option<usize> {
+        let now = self.cx.now;
+        if self.candidates.is_due(now.monotonic_ns) {
+            let idle = self.sessions.iter().filter(|(_, session)| session.queued == Queued::No);
+            let found = idle.filter_map(|(key, session)| Some((session.connection.evictable(&now)?, key)));
+            self.candidates.fill(found, now.monotonic_ns);
+        }
+        // Ends: each iteration returns or removes a candidate.
+        while let Some((evictable, key)) = self.candidates.first() {
+            let is_unchanged = self.sessions.get(key).is_some_and(|session| {
+                session.queued == Queued::No && session.connection.evictable(&now) == Some(evictable)
+            });
+            if is_unchanged {
+                return Some(key);
+            }
+            self.candidates.pop();
+        }
+        None
     }
 }
 

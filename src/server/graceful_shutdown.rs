@@ -19,9 +19,13 @@ const SHUTDOWN_NS: u64 = 10 * 1_000_000_000;
 /// or a lack of descriptors may delay them.
 const ACCEPT_NS: u64 = 1_000_000_000;
 
-/// The progress of a shutdown. Both times are `None` before it is requested.
+/// The progress of a shutdown. All times are `None` before it is requested.
 #[derive(Debug, Default)]
 pub(super) struct GracefulShutdown {
+    /// How long after the request the shutdown begins, in nanoseconds.
+    pub(super) delay_ns: u64,
+    /// When the shutdown begins; `None` once it has.
+    begin_ns: Option<u64>,
     /// When the loop ends even if connections are still open.
     by_ns: Option<u64>,
     /// When the listeners are closed even if their backlog is not empty; `None` once they are closed.
@@ -35,7 +39,7 @@ impl GracefulShutdown {
 
     /// When the shutdown next needs the loop to run.
     pub(super) fn next_ns(&self) -> Option<u64> {
-        self.close_listeners_ns.or(self.by_ns)
+        self.begin_ns.or(self.close_listeners_ns).or(self.by_ns)
     }
 }
 
@@ -76,13 +80,30 @@ where
     S: Service,
     S::Source: Source<File = <W::Transport as Transport>::File>,
 {
-    /// Begins the shutdown. Each open connection waits at most one more second for a request, and connections in the
-    /// backlog are still accepted. Further calls do nothing.
-    pub(super) fn begin_shutdown(&mut self) {
-        if self.shutdown.has_begun() {
+    /// A shutdown was requested. It begins after the delay, in which everything goes on, so that a load balancer has
+    /// time to see that the server is not ready any longer. Further calls do nothing.
+    pub(super) fn request_shutdown(&mut self) {
+        let GracefulShutdown { delay_ns, begin_ns, by_ns, .. } = &mut self.shutdown;
+        if by_ns.is_some() || begin_ns.is_some() {
             return;
         }
+        *begin_ns = Some(self.cx.now.monotonic_ns.saturating_add(*delay_ns));
+        self.statistics.is_shutting_down.set(true);
+        if *delay_ns > 0 {
+            warn!(
+                "shutting down in {} s; until then requests are served; a second signal exits at once",
+                *delay_ns / 1_000_000_000
+            );
+        }
+    }
+
+    /// Begins the shutdown if its time has come. Each open connection waits at most one more second for a request, and
+    /// connections in the backlog are still accepted.
+    pub(super) fn begin_shutdown_if_due(&mut self) {
         let now = self.cx.now;
+        if self.shutdown.begin_ns.take_if(|begin_ns| *begin_ns <= now.monotonic_ns).is_none() {
+            return;
+        }
         self.shutdown.by_ns = Some(now.monotonic_ns.saturating_add(SHUTDOWN_NS));
         self.shutdown.close_listeners_ns = Some(now.monotonic_ns.saturating_add(ACCEPT_NS));
         // The backlog may contain connections that no event has reported yet.
@@ -127,7 +148,6 @@ where
             debug!("the listeners are closed");
             self.shutdown.close_listeners_ns = None;
             self.world.close_listeners();
-            self.acceptor = super::Acceptor::new(0);
         }
     }
 

@@ -42,17 +42,20 @@ mod graceful_shutdown;
 mod observing;
 mod scheduler;
 mod session;
+mod statistics;
 mod usage;
 mod world;
 
+use std::cell::Cell;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
 use std::time::Duration;
 
 use log::{debug, error};
 use slab::Slab;
 
-use self::accepting::{ACCEPTED_PER_TURN, Acceptor};
+use self::accepting::Acceptor;
 use self::deadlines::Deadlines;
 use self::eviction::Candidates;
 use self::full_polls::FullPolls;
@@ -62,10 +65,10 @@ use self::session::{Context, Drive, Queued, Session};
 pub use self::usage::{CONNECTION_BUFFER_BYTES_MAX, Usage};
 pub use self::world::{AcceptError, Event, Io, Readiness, SendFileError, Transport, World};
 use crate::http1::{Settings, Shared};
-use crate::semantics::client::Client;
 use crate::semantics::exchange_record::Outcome;
 use crate::semantics::observer::Observer;
 use crate::semantics::service::{Service, Source};
+use crate::semantics::statistics::LoopStatistics;
 
 /// The clock is read after this many drives even if none of them waited for the disk. Otherwise the time that many
 /// short drives took would be charged to the next one.
@@ -98,6 +101,7 @@ pub struct Server<W: World, S: Service> {
     candidates: Candidates,
     cx: Context<S>,
     observer: Option<Box<dyn Observer>>,
+    statistics: Rc<LoopStatistics>,
     shutdown: GracefulShutdown,
     full_polls: FullPolls,
     /// How many sessions have been driven since the clock was last read for this count.
@@ -136,13 +140,29 @@ where
             queue: RunQueue::default(),
             deadlines: Deadlines::default(),
             candidates: Candidates::default(),
-            cx: Context { service, shared, now },
+            cx: Context { service, shared, now, slow_step_longest_ns: Cell::new(0) },
             observer,
+            statistics: Rc::default(),
             shutdown: GracefulShutdown::default(),
             full_polls: FullPolls::default(),
             drives_since_clock: 0,
             shrink_ns: None,
         }
+    }
+
+    /// Counts in `statistics`.
+    #[must_use]
+    pub fn with_statistics(mut self, statistics: Rc<LoopStatistics>) -> Server<W, S> {
+        statistics.connections_max.set(self.connections_max as u64);
+        self.statistics = statistics;
+        self
+    }
+
+    /// Begins a shutdown `delay_ns` nanoseconds after it was requested, and serves until then.
+    #[must_use]
+    pub fn with_shutdown_delay(mut self, delay_ns: u64) -> Server<W, S> {
+        self.shutdown.delay_ns = delay_ns;
+        self
     }
 
     /// Serves until a shutdown is requested and has completed.
@@ -170,8 +190,9 @@ where
         self.drive_ready();
         // After the drives: a connection whose request arrived together with the signal must not be treated as idle.
         if signals.shutdown {
-            self.begin_shutdown();
+            self.request_shutdown();
         }
+        self.begin_shutdown_if_due();
         if signals.reload {
             self.reload();
         }
@@ -180,6 +201,7 @@ where
         self.close_listeners_if_done();
         self.drive_busy(polled_ns);
         self.flush_observer();
+        self.note_turn(polled_ns);
         self.extend_deadlines_after_slow_turn(polled_ns);
         self.shrink();
         Ok(true)
@@ -289,6 +311,7 @@ where
             Drive::Closed
         });
         self.deliver_records();
+        self.note_waiting(key);
         match drive {
             Drive::Idle => self.arm_deadline(key),
             Drive::Again => {
@@ -351,85 +374,9 @@ where
         // A timeout may have saved an upload to the disk.
         self.cx.now = self.world.now();
         self.deliver_records();
+        self.note_waiting(key);
         self.arm_deadline(key);
         self.enqueue(key);
-    }
-
-    fn has_room(&self) -> bool {
-        self.sessions.len() < self.connections_max
-    }
-
-    /// Accepts a bounded batch from each listener and drives each connection at once, since its request has often
-    /// arrived already. Stops after the time that one drive may take; the backlog keeps the others for the next turn.
-    fn accept(&mut self) {
-        // No time limit during shutdown: connections left in the backlog are reset when the listeners are closed.
-        let share_ns = if self.shutdown.has_begun() { u64::MAX } else { DRIVE_NS };
-        let until_ns = self.cx.now.monotonic_ns.saturating_add(share_ns);
-        for listener in self.acceptor.order() {
-            for _ in 0..ACCEPTED_PER_TURN {
-                if !self.acceptor.may_accept(&self.cx.now) {
-                    self.candidates.clear();
-                    return;
-                }
-                if self.cx.now.monotonic_ns >= until_ns {
-                    return;
-                }
-                let evicted = if self.has_room() { None } else { self.eviction_candidate() };
-                if !self.has_room() && evicted.is_none() {
-                    return;
-                }
-                let key = self.sessions.vacant_key();
-                match self.acceptor.accept(listener, key, &mut self.world, &self.cx.now) {
-                    None => break,
-                    Some(Ok((transport, client))) => self.start_session(key, transport, client, evicted),
-                    Some(Err(error)) => debug!("cannot accept a connection: {error}"),
-                }
-            }
-        }
-        if !self.acceptor.may_accept(&self.cx.now) {
-            self.candidates.clear();
-        }
-    }
-
-    /// Adds an accepted connection and drives it. At the connection limit, closes the session `evicted`: only now,
-    /// since accepting may have found an empty backlog.
-    fn start_session(&mut self, key: usize, transport: W::Transport, client: Client, evicted: Option<usize>) {
-        let mut session = Session::new(transport, client, self.next_number, &self.cx);
-        self.next_number += 1;
-        if self.shutdown.has_begun() {
-            session.connection.begin_shutdown(&self.cx.now);
-        }
-        session.queued = Queued::Ready;
-        let inserted = self.sessions.insert(session);
-        debug_assert_eq!(inserted, key, "`vacant_key` announced this key");
-        if let Some(evicted) = evicted {
-            debug!("at the connection limit: an idle connection is closed to make room for a new one");
-            self.candidates.pop();
-            self.remove(evicted, Outcome::ServerClosed);
-        }
-        self.shrink_ns.get_or_insert(self.cx.now.monotonic_ns.saturating_add(SHRINK_NS));
-        self.drive(inserted, Queued::Ready);
-    }
-
-    /// The session to evict at the connection limit, if any can be. It stays the first of the candidates.
-    fn eviction_candidate(&mut self) -> Option<usize> {
-        let now = self.cx.now;
-        if self.candidates.is_due(now.monotonic_ns) {
-            let idle = self.sessions.iter().filter(|(_, session)| session.queued == Queued::No);
-            let found = idle.filter_map(|(key, session)| Some((session.connection.evictable(&now)?, key)));
-            self.candidates.fill(found, now.monotonic_ns);
-        }
-        // Ends: each iteration returns or removes a candidate.
-        while let Some((evictable, key)) = self.candidates.first() {
-            let is_unchanged = self.sessions.get(key).is_some_and(|session| {
-                session.queued == Queued::No && session.connection.evictable(&now) == Some(evictable)
-            });
-            if is_unchanged {
-                return Some(key);
-            }
-            self.candidates.pop();
-        }
-        None
     }
 
     /// Removes a session, its deadline and its memory, which closes the socket. This is the only place where that
@@ -447,6 +394,7 @@ where
         }
         self.deliver_records();
         let Some(mut session) = self.sessions.try_remove(key) else { return };
+        self.forget_waiting(&session);
         self.deadlines.remove(session.armed_ns, key);
         session.connection.release_idle_memory(&mut self.cx.shared);
         self.acceptor.connection_closed();

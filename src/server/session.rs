@@ -1,12 +1,13 @@
 //! A session: one socket with its HTTP connection, and what a drive of it does.
 
+use std::cell::Cell;
+
 use log::{debug, error, log_enabled};
 
 use super::scheduler::DRIVE_NS;
 use super::world::{Io, Readiness, SendFileError, Transport, World};
 use crate::http1::{Connection, Shared, Step, Transmit};
 use crate::semantics::Now;
-use crate::semantics::client::Client;
 use crate::semantics::exchange_record::Outcome;
 use crate::semantics::service::{Service, Source};
 
@@ -28,6 +29,8 @@ pub(super) struct Context<S: Service> {
     pub(super) shared: Shared,
     /// The time as it was last read: after the poll, and after each call that may have waited for the disk.
     pub(super) now: Now,
+    /// The longest step since the last turn that may have waited for the disk, in nanoseconds.
+    pub(super) slow_step_longest_ns: Cell<u64>,
 }
 
 /// The result of a drive.
@@ -58,6 +61,8 @@ pub(super) struct Session<T, S: Service> {
     pub(super) queued: Queued,
     /// Whether the last drive used much of its budget.
     pub(super) is_busy: bool,
+    /// Whether the session is counted among those without a request in progress.
+    pub(super) counts_as_waiting: bool,
     /// Whether a deadline passed while the session was in the busy queue. It is judged after the next drive.
     pub(super) is_overdue: bool,
     /// Whether a receive or a send may succeed: hints, see the second law of the [server](super).
@@ -99,14 +104,14 @@ where
     S: Service,
     S::Source: Source<File = T::File>,
 {
-    pub(super) fn new(transport: T, client: Client, number: u64, cx: &Context<S>) -> Session<T, S> {
-        debug!("connection {number}: accepted from {client}");
+    pub(super) fn new(transport: T, connection: Connection<S>) -> Session<T, S> {
         Session {
             transport,
-            connection: Connection::new(client, number, &cx.shared, &cx.now),
+            connection,
             armed_ns: u64::MAX,
             queued: Queued::No,
             is_busy: false,
+            counts_as_waiting: false,
             is_overdue: false,
             // Readiness is unknown. Trying at once saves a poll: the request has often arrived with the connection.
             may_read: true,
@@ -209,6 +214,8 @@ where
                     let began_ns = cx.now.monotonic_ns;
                     cx.now = world.now();
                     self.connection.responded_late(began_ns, &cx.now);
+                    let took_ns = cx.now.monotonic_ns.saturating_sub(began_ns);
+                    cx.slow_step_longest_ns.set(cx.slow_step_longest_ns.get().max(took_ns));
                 }
             }
             self.log_activity(before);

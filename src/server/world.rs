@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::semantics::Now;
 use crate::semantics::client::Client;
+use crate::semantics::request::Endpoint;
 use crate::semantics::service::FilePiece;
 
 /// Everything outside the loop: the clock, the poll and the listeners.
@@ -34,6 +35,11 @@ pub trait World {
     /// The number of listeners. They are numbered from 0.
     fn listener_count(&self) -> usize;
 
+    /// Whom the listener is for.
+    fn endpoint(&self, _listener: usize) -> Endpoint {
+        Endpoint::Public
+    }
+
     /// Accepts a connection from a listener's backlog, and returns its socket and the client. Its events have
     /// this `key`.
     ///
@@ -45,7 +51,8 @@ pub trait World {
     /// are in progress.
     fn report_shutdown(&mut self, _in_progress: usize) {}
 
-    /// Closes all listeners. Connections in their backlogs are reset.
+    /// Closes the listeners of [`Endpoint::Public`]. Connections in their backlogs are reset. The others stay open until
+    /// the process ends, so that the administrator can watch the shutdown.
     fn close_listeners(&mut self);
 }
 

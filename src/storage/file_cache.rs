@@ -109,6 +109,8 @@ pub struct FileCache<T, F: FileSystem = Native> {
     /// When the young generation becomes the old one, in nanoseconds on the monotonic clock. Unused while the cache is
     /// empty.
     rotate_at_ns: u64,
+    hits: u64,
+    misses: u64,
 }
 
 impl<T, F: FileSystem> FileCache<T, F> {
@@ -119,6 +121,8 @@ impl<T, F: FileSystem> FileCache<T, F> {
             old: Generation::default(),
             open_files_max: open_files_max / 2,
             rotate_at_ns: 0,
+            hits: 0,
+            misses: 0,
         }
     }
 
@@ -128,6 +132,18 @@ impl<T, F: FileSystem> FileCache<T, F> {
     ///
     /// Only revalidates: `false` means that the caller must open the file, and never decides a 404.
     pub fn revalidate(&mut self, path: &[u8], directory: &Directory<F>) -> bool {
+        let is_valid = self.find_valid(path, directory);
+        let counter = if is_valid { &mut self.hits } else { &mut self.misses };
+        *counter = counter.saturating_add(1);
+        is_valid
+    }
+
+    /// How often [`revalidate`](FileCache::revalidate) has returned `true`, and `false`.
+    pub fn hits_and_misses(&self) -> (u64, u64) {
+        (self.hits, self.misses)
+    }
+
+    fn find_valid(&mut self, path: &[u8], directory: &Directory<F>) -> bool {
         if let Some((key, file)) = self.young.files.get_key_value(path) {
             let is_valid = directory.is_current(key, &file.metadata);
             if !is_valid {

@@ -16,6 +16,7 @@ use super::signals::Signals;
 use super::socket::Socket;
 use crate::semantics::Now;
 use crate::semantics::client::Client;
+use crate::semantics::request::Endpoint;
 use crate::server::{AcceptError, Event, Readiness, World};
 
 /// The most events that one poll returns. The next poll returns the others.
@@ -46,23 +47,29 @@ pub struct MioWorld {
     poll: Poll,
     events: Events,
     clock: Clock,
-    listeners: Vec<RegisteredListener>,
+    /// `None` once it is closed.
+    listeners: Vec<Option<RegisteredListener>>,
+    /// How many of the listeners, the first ones, are for the administrator.
+    admin_listeners: usize,
     shutdown: mio::net::UnixStream,
     reload: mio::net::UnixStream,
     watchdog: Option<Watchdog>,
 }
 
 impl MioWorld {
-    /// Creates a poll and registers the listeners with it. The signals become [`Event::Shutdown`] and
+    /// Creates a poll and registers the listeners with it, those for the administrator first. The signals become [`Event::Shutdown`] and
     /// [`Event::Reload`].
     ///
     /// # Errors
     /// Those of creating the poll and of registering sockets.
-    pub fn new(listeners: Vec<Listener>, signals: Signals) -> io::Result<MioWorld> {
+    pub fn new(admin: Vec<Listener>, public: Vec<Listener>, signals: Signals) -> io::Result<MioWorld> {
         let poll = Poll::new()?;
-        let listeners = listeners.into_iter().enumerate();
+        let admin_listeners = admin.len();
+        let listeners = admin.into_iter().chain(public).enumerate();
         let listeners = listeners
-            .map(|(index, listener)| RegisteredListener::new(listener, poll.registry(), listener_token(index)))
+            .map(|(index, listener)| {
+                RegisteredListener::new(listener, poll.registry(), listener_token(index)).map(Some)
+            })
             .collect::<io::Result<_>>()?;
         let mut shutdown = mio::net::UnixStream::from_std(signals.shutdown);
         poll.registry().register(&mut shutdown, SHUTDOWN, Interest::READABLE)?;
@@ -74,6 +81,7 @@ impl MioWorld {
             events,
             clock: Clock::start(),
             listeners,
+            admin_listeners,
             shutdown,
             reload,
             watchdog: Watchdog::from_environment(),
@@ -133,8 +141,12 @@ impl World for MioWorld {
         self.listeners.len()
     }
 
+    fn endpoint(&self, listener: usize) -> Endpoint {
+        if listener < self.admin_listeners { Endpoint::Admin } else { Endpoint::Public }
+    }
+
     fn accept(&mut self, listener: usize, key: usize) -> Result<(Socket, Client), AcceptError> {
-        let Some(listener) = self.listeners.get(listener) else { return Err(AcceptError::WouldBlock) };
+        let Some(Some(listener)) = self.listeners.get(listener) else { return Err(AcceptError::WouldBlock) };
         let registered = listener.accept(self.poll.registry(), Token(key), INTEREST).map_err(accept_error)?;
         registered.map_err(AcceptError::Connection)
     }
@@ -144,7 +156,7 @@ impl World for MioWorld {
     }
 
     fn close_listeners(&mut self) {
-        for listener in self.listeners.drain(..) {
+        for listener in self.listeners.iter_mut().skip(self.admin_listeners).filter_map(Option::take) {
             listener.close(self.poll.registry());
         }
     }

@@ -1,4 +1,5 @@
-//! Readers of exchange records: the access log and the lines of `-v`. Also the format of the server's own log.
+//! Readers of exchange records: the access log, the metrics and the lines of `-v`. Also the format of the server's own
+//! log, and the resources for the administrator.
 //!
 //! # Laws
 //!
@@ -9,13 +10,18 @@
 //! 4. All times are in UTC, so that no hour occurs twice or is missing when clocks change.
 
 pub mod access_log;
+pub mod admin;
+pub mod metrics;
 pub mod server_log;
 mod text;
 mod verbose;
 
+use std::rc::Rc;
+
 use log::log_enabled;
 
 use self::access_log::AccessLog;
+use self::metrics::Metrics;
 use crate::semantics::Now;
 use crate::semantics::exchange_record::ExchangeRecord;
 use crate::semantics::observer::Observer;
@@ -36,14 +42,16 @@ pub struct Telemetry {
     /// Whether each exchange is logged to the server's own log.
     is_verbose: bool,
     access_log: Option<AccessLog>,
+    metrics: Option<Rc<Metrics>>,
 }
 
 impl Telemetry {
-    /// The readers that are enabled: the access log if there is one, and the lines of `-v` at that log level. `None` if
-    /// nothing reads records.
-    pub fn new(access_log: Option<AccessLog>) -> Option<Telemetry> {
+    /// The readers that are enabled: the access log and the metrics if there are any, and the lines of `-v` at that log
+    /// level. `None` if nothing reads records.
+    pub fn new(access_log: Option<AccessLog>, metrics: Option<Rc<Metrics>>) -> Option<Telemetry> {
         let is_verbose = log_enabled!(log::Level::Info);
-        (is_verbose || access_log.is_some()).then_some(Telemetry { is_verbose, access_log })
+        let is_needed = is_verbose || access_log.is_some() || metrics.is_some();
+        is_needed.then_some(Telemetry { is_verbose, access_log, metrics })
     }
 }
 
@@ -55,6 +63,9 @@ impl Observer for Telemetry {
         if let Some(access_log) = &mut self.access_log {
             access_log.exchange_ended(record);
         }
+        if let Some(metrics) = &self.metrics {
+            metrics.exchange_ended(record);
+        }
     }
 
     fn is_full(&self) -> bool {
@@ -64,6 +75,9 @@ impl Observer for Telemetry {
     fn flush(&mut self, now: &Now) {
         if let Some(access_log) = &mut self.access_log {
             access_log.flush(now);
+            if let Some(metrics) = &self.metrics {
+                metrics.set_lines_lost(access_log.lost_lines());
+            }
         }
     }
 

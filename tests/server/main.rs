@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test may panic")]
 
 mod access_log;
+mod admin;
 mod challenge;
 mod clients;
 mod descriptors;

@@ -25,6 +25,7 @@ use super::shared::Shared;
 use crate::semantics::Now;
 use crate::semantics::client::Client;
 use crate::semantics::exchange_record::Outcome;
+use crate::semantics::request::Endpoint;
 use crate::semantics::service::{Service, Source};
 
 /// The state of one connection, without its socket.
@@ -57,6 +58,8 @@ pub struct Connection<S: Service> {
     number: u64,
     /// The records of exchanges that have not ended; `None` if records are disabled.
     records: Option<Box<PendingRecords>>,
+    /// The listener that accepted the connection.
+    endpoint: Endpoint,
     input_ended: bool,
     /// Whether the client has ever sent anything. Decides the order of eviction at the connection limit.
     has_received: bool,
@@ -78,8 +81,27 @@ pub enum InProgress {
 impl<S: Service> Connection<S> {
     /// A connection that has just been accepted from `client`. `number` identifies it in records and in the log.
     pub fn new(client: Client, number: u64, shared: &Shared, now: &Now) -> Connection<S> {
+        let records = shared.records.enabled.then(|| Box::new(PendingRecords::new(client, number)));
+        let is_from_proxy = shared.settings.proxies.send_header(&client);
+        Connection::create(Endpoint::Public, number, is_from_proxy, records, shared, now)
+    }
+
+    /// A connection that has just been accepted from a listener for the administrator. Its exchanges are not recorded:
+    /// regular scrapes would hide what the log is for. It never begins with a PROXY protocol header.
+    pub fn new_admin(number: u64, shared: &Shared, now: &Now) -> Connection<S> {
+        Connection::create(Endpoint::Admin, number, false, None, shared, now)
+    }
+
+    fn create(
+        endpoint: Endpoint,
+        number: u64,
+        is_from_proxy: bool,
+        records: Option<Box<PendingRecords>>,
+        shared: &Shared,
+        now: &Now,
+    ) -> Connection<S> {
         let mut timers = Timers::stopped();
-        let state = if shared.settings.proxies.send_header(&client) {
+        let state = if is_from_proxy {
             timers.set(Timer::Head, now.monotonic_ns.saturating_add(shared.settings.head_timeout_ns));
             State::ProxyHeader
         } else {
@@ -93,7 +115,8 @@ impl<S: Service> Connection<S> {
             timers,
             send_progress_ns: now.monotonic_ns,
             number,
-            records: shared.records.enabled.then(|| Box::new(PendingRecords::new(client, number))),
+            records,
+            endpoint,
             input_ended: false,
             has_received: false,
             empty_line_skipped: false,

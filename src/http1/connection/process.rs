@@ -141,6 +141,7 @@ impl<S: Service> Connection<S> {
             version: head.version,
             fields: head.fields,
             content_bytes: framing.content_bytes(),
+            endpoint: self.endpoint,
         };
         let mut reply = service.call(&request, now);
         let next = match reply {

@@ -209,6 +209,7 @@ mod tests {
             version: Version::Http11,
             fields: Fields::new(b"", &spans),
             content_bytes: Some(0),
+            endpoint: Default::default(),
         };
         let now = Now::default();
         let change: Change<'_, '_, Native> =

@@ -31,6 +31,7 @@ use crate::semantics::method::Method;
 use crate::semantics::request::Request;
 use crate::semantics::response::Response;
 use crate::semantics::service::Reply;
+use crate::semantics::statistics::RouteStatistics;
 use crate::semantics::status::Status;
 use crate::storage::{Directory, FileCache, FileSystem, Native, PathError, RelativePath, StorageError};
 
@@ -123,6 +124,11 @@ impl<F: FileSystem> FileRoutes<F> {
     /// Makes uploads create the directories that they need.
     pub(super) fn create_missing_directories(&self) {
         self.directory.create_missing_directories();
+    }
+
+    pub(super) fn statistics(&self) -> RouteStatistics {
+        let (cache_hits, cache_misses) = self.cache.hits_and_misses();
+        RouteStatistics { uploads_pending: self.directory.partial_uploads() as u64, cache_hits, cache_misses }
     }
 
     pub(super) fn deadline_ns(&self) -> Option<u64> {

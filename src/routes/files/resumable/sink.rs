@@ -16,7 +16,7 @@ use crate::semantics::conditional::Preconditions;
 use crate::semantics::digest::{Digests, Hasher, wanted};
 use crate::semantics::fields::FieldName;
 use crate::semantics::method::Method;
-use crate::semantics::request::{Request, Target, Version};
+use crate::semantics::request::{Endpoint, Request, Target, Version};
 use crate::semantics::response::{RareFields, Response, UploadStatus};
 use crate::semantics::resumable_upload::understands_104;
 use crate::semantics::service::Interim;
@@ -69,6 +69,7 @@ impl Creation {
             version: Version::Http11,
             fields: fields.fields(),
             content_bytes: None,
+            endpoint: Endpoint::Public,
         };
         let conditions = UploadConditions::new(policy, Preconditions::of(&request, now));
         Some(Creation { method, fields, conditions })

@@ -1,0 +1,116 @@
+//! The service that the server runs: the routes for everybody, and the administrator's resources on listeners of their
+//! own.
+
+use std::rc::Rc;
+
+use crate::routes::{FileContent, FileSink, Routes};
+use crate::semantics::Now;
+use crate::semantics::fields::Fields;
+use crate::semantics::request::{Endpoint, Request};
+use crate::semantics::response::Response;
+use crate::semantics::service::{Interim, Reply, Service, Sink};
+use crate::semantics::status::Status;
+use crate::storage::{FileSystem, Native};
+use crate::telemetry::admin::Admin;
+use crate::telemetry::metrics::Metrics;
+
+/// The routes and the administrator's resources.
+pub struct Site<F: FileSystem = Native> {
+    routes: Routes<F>,
+    /// `None` if no listener serves them.
+    admin: Option<Admin>,
+    metrics: Rc<Metrics>,
+    was_admin: bool,
+}
+
+impl<F: FileSystem> Site<F> {
+    /// Serves `routes`, and `admin` to connections of [`Endpoint::Admin`]. Uploads are counted in `metrics`.
+    pub fn new(routes: Routes<F>, admin: Option<Admin>, metrics: Rc<Metrics>) -> Site<F> {
+        Site { routes, admin, metrics, was_admin: false }
+    }
+}
+
+impl<F: FileSystem> Service for Site<F> {
+    type Source = FileContent<F>;
+    type Sink = CountedSink<F>;
+
+    fn call<'r>(&'r mut self, request: &'r Request<'r>, now: &Now) -> Reply<'r, FileContent<F>, CountedSink<F>> {
+        self.was_admin = request.endpoint == Endpoint::Admin;
+        if self.was_admin {
+            return Reply::Respond(match &self.admin {
+                Some(admin) => admin.respond(request, &self.routes.statistics(), now),
+                None => Response::new(Status::NotFound),
+            });
+        }
+        match self.routes.call(request, now) {
+            Reply::Respond(response) => Reply::Respond(response),
+            Reply::Receive(sink) => Reply::Receive(CountedSink::new(sink, &self.metrics)),
+        }
+    }
+
+    fn may_have_blocked(&self) -> bool {
+        !self.was_admin && self.routes.may_have_blocked()
+    }
+
+    fn deadline_ns(&self) -> Option<u64> {
+        self.routes.deadline_ns()
+    }
+
+    fn deadline_passed(&mut self, now: &Now) {
+        self.routes.deadline_passed(now);
+    }
+}
+
+/// A sink that counts its upload.
+pub struct CountedSink<F: FileSystem = Native> {
+    sink: FileSink<F>,
+    count: UploadCount,
+}
+
+/// An upload that is counted as being in progress until this is dropped.
+struct UploadCount(Rc<Metrics>);
+
+impl Drop for UploadCount {
+    fn drop(&mut self) {
+        self.0.upload_ended();
+    }
+}
+
+impl<F: FileSystem> CountedSink<F> {
+    fn new(sink: FileSink<F>, metrics: &Rc<Metrics>) -> CountedSink<F> {
+        metrics.upload_begun();
+        CountedSink { sink, count: UploadCount(Rc::clone(metrics)) }
+    }
+}
+
+impl<F: FileSystem> Sink for CountedSink<F> {
+    type Source = FileContent<F>;
+
+    fn write(&mut self, content: &[u8], now: &Now) -> Result<usize, Box<Response<'static, FileContent<F>>>> {
+        self.sink.write(content, now)
+    }
+
+    fn interim(&mut self, now: &Now) -> Option<Interim> {
+        self.sink.interim(now)
+    }
+
+    fn wants_trailers(&self) -> bool {
+        self.sink.wants_trailers()
+    }
+
+    fn take_trailers(&mut self, trailers: &Fields<'_>) {
+        self.sink.take_trailers(trailers);
+    }
+
+    fn is_resumable(&self) -> bool {
+        self.sink.is_resumable()
+    }
+
+    fn finish(self, now: &Now) -> Response<'static, FileContent<F>> {
+        let response = self.sink.finish(now);
+        if response.status.is_successful() {
+            self.count.0.upload_accepted();
+        }
+        response
+    }
+}
