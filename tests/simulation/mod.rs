@@ -17,7 +17,8 @@
 //! - Honest clients get the right responses, in time (`clients/honest.rs`, `clients/expected.rs`). What an upload may
 //!   have left in a file comes from a model of the files (`file_model.rs`).
 //! - Each timeout is kept, and no client is cut off before it (`timeouts.rs`, `clients/boundary.rs`).
-//! - Exchange records agree with the bytes that were sent (`records.rs`).
+//! - Exchange records agree with the bytes that were sent (`records.rs`), and the access log with the records
+//!   (`access_log.rs`).
 //! - A turn of the event loop is bounded, and the loop never spins (`turn_budget.rs`).
 //! - Memory, queue entries and descriptors stay within their bounds, and nothing is left when all clients are gone
 //!   (`bounds.rs`).
@@ -28,6 +29,7 @@
 //! the command of a smaller run that fails in the same way (`shrink.rs`): with fewer clients and requests.
 //! `scripts/simulate.sh --faults` tests the simulation itself: it must find each fault of scripts/simulation/faults.
 
+pub(crate) mod access_log;
 pub(crate) mod bounds;
 pub(crate) mod clients;
 pub(crate) mod coverage;

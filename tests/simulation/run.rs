@@ -12,6 +12,7 @@ use spindle::semantics::observer::Observer;
 use spindle::server::{Server, Usage};
 use spindle::storage::{Directory, FileRange, RelativePath, StorageError, UploadMode};
 
+use crate::simulation::access_log::{Expected, LoggingObserver};
 use crate::simulation::bounds;
 use crate::simulation::clients::external;
 use crate::simulation::coverage::Coverage;
@@ -155,14 +156,19 @@ impl Run {
         let directory = Directory::open_in(disk.clone(), Disk::root_path(), seed);
         let routes = self.routes(directory.map_err(|error| error.to_string())?, seed);
         self.scenario.fault_plan.apply(&disk, crash);
+        let logged = Rc::default();
         let server: SimulatedServer<EVENTS> = Server::new(
             SimulatedWorld::new(&self.network),
             self.scenario.connections_max,
             http1::Settings { strict: seed.is_multiple_of(4), ..http1::Settings::default() },
             routes,
-            Some(self.observer()),
+            Some(self.observer(&logged, seed)),
         );
-        self.serve(server)
+        let ending = self.serve(server)?;
+        if ending == ServerExit::ShutDown {
+            logged.borrow().check()?;
+        }
+        Ok(ending)
     }
 
     /// Restarts the process or the machine with what the disk then contains.
@@ -207,14 +213,15 @@ impl Run {
         }
     }
 
-    fn observer(&self) -> Box<dyn Observer> {
+    fn observer(&self, logged: &Rc<RefCell<Expected>>, seed: u64) -> Box<dyn Observer> {
         let (observed, machine, network) = (Rc::clone(&self.records), self.disk.borrow().clone(), self.network.clone());
-        Box::new(move |record: &ExchangeRecord| {
+        let record = move |record: &ExchangeRecord| {
             // A machine without power records nothing.
             if !machine.is_stopped() {
                 observed.borrow_mut().push(ObservedRecord::new(record, network.inner.borrow().now_ns()));
             }
-        })
+        };
+        Box::new(LoggingObserver::new(record, logged, seed))
     }
 
     /// Runs turns until the server has shut down or crashed. If the scenario sends no signal, it is sent when all

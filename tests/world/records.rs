@@ -7,6 +7,7 @@ use spindle::semantics::exchange_record::Outcome;
 use crate::client::Client;
 use crate::network::{MILLISECOND, Network, SECOND, Settings};
 use crate::server::{Record, TestServer, get, put};
+use crate::world::START;
 
 /// The records of one client: request, status, bytes of content received and sent, and outcome.
 fn records_of(server: &TestServer, client: &Client) -> Vec<(String, Option<u16>, u64, u64, Outcome)> {
@@ -63,6 +64,34 @@ fn each_exchange_has_one_correct_record() {
     }
     assert_eq!(records_of(&server, &sends_nothing), []);
     assert_eq!((records_of(&server, &last).len(), records_of(&server, &last)[0].4), (1, Outcome::ServerClosed));
+}
+
+#[test]
+fn an_observer_writes_the_records_of_a_turn_together() {
+    let network = Network::new(Settings::default());
+    let clients: Vec<_> = (0..20).map(|_| network.client(0).send(0, get("/").repeat(3))).collect();
+    let later = network.client(SECOND).send(SECOND, get("/"));
+    let mut server = TestServer::new(&network, 100);
+    server.observed().deadline_ns.set(Some(START.monotonic_ns + 3 * SECOND));
+    server.run_until(2 * SECOND);
+    assert!(clients.iter().all(|client| client.statuses() == [200; 3]) && later.statuses() == [200]);
+    assert_eq!(*server.observed().writes.borrow(), [60, 1]);
+    server.run_until(4 * SECOND);
+    assert_eq!(
+        *server.observed().writes.borrow(),
+        [60, 1, 0],
+        "it is called at its deadline, although nothing happens"
+    );
+}
+
+#[test]
+fn an_observer_that_is_full_writes_before_the_turn_ends() {
+    let network = Network::new(Settings::default());
+    let _clients: Vec<_> = (0..20).map(|_| network.client(0).send(0, get("/").repeat(3))).collect();
+    let mut server = TestServer::new(&network, 100);
+    server.observed().full.set(Some(10));
+    server.run_until(SECOND);
+    assert_eq!(*server.observed().writes.borrow(), [12; 5], "after each session that fills it");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use log::{Level, LevelFilter, Log, Metadata};
 use spindle::http1;
+use spindle::semantics::Now;
 use spindle::semantics::client::Client;
 use spindle::semantics::exchange_record::{ExchangeRecord, Outcome};
 use spindle::semantics::observer::Observer;
@@ -37,6 +38,7 @@ pub(crate) struct TestServer<const EVENTS: usize = 64> {
     records: Rc<RefCell<Vec<Record>>>,
     writes: Rc<RefCell<Vec<usize>>>,
     request_count: Rc<Cell<usize>>,
+    observed: Rc<Observed>,
     /// When the loop stopped.
     pub stopped_ns: Option<u64>,
     /// Whether a test expects panics. The loop catches a panic, and would hide a failed assertion of the simulation.
@@ -55,10 +57,10 @@ impl<const EVENTS: usize> TestServer<EVENTS> {
         capture_log();
         let records: Rc<RefCell<Vec<Record>>> = Rc::default();
         let (writes, request_count) = (Rc::default(), Rc::default());
-        let observed = Rc::clone(&records);
-        let observer: Box<dyn Observer> = Box::new(move |record: &ExchangeRecord| {
+        let recorded = Rc::clone(&records);
+        let recorder = Box::new(move |record: &ExchangeRecord| {
             let Client::Network { port: Some(port), .. } = record.client else { panic!("{:?}", record.client) };
-            observed.borrow_mut().push(Record {
+            recorded.borrow_mut().push(Record {
                 client: port,
                 connection: record.connection,
                 request: String::from_utf8_lossy(record.method_and_target()).into_owned(),
@@ -69,6 +71,8 @@ impl<const EVENTS: usize> TestServer<EVENTS> {
                 outcome: record.outcome,
             });
         });
+        let observed: Rc<Observed> = Rc::default();
+        let observer: Box<dyn Observer> = Box::new(TestObserver { recorder, observed: Rc::clone(&observed) });
         let service = TestService::new(network, &writes, &request_count);
         let world = TestWorld::new(network);
         let server = Server::new(world, connections_max, http1::Settings::default(), service, Some(observer));
@@ -78,6 +82,7 @@ impl<const EVENTS: usize> TestServer<EVENTS> {
             records,
             writes,
             request_count,
+            observed,
             stopped_ns: None,
             expects_panics: false,
         }
@@ -110,6 +115,11 @@ impl<const EVENTS: usize> TestServer<EVENTS> {
         self.records.borrow().clone()
     }
 
+    /// What the observer was asked to do.
+    pub(crate) fn observed(&self) -> &Observed {
+        &self.observed
+    }
+
     /// The number of requests that have reached the service.
     pub(crate) fn request_count(&self) -> usize {
         self.request_count.get()
@@ -118,6 +128,50 @@ impl<const EVENTS: usize> TestServer<EVENTS> {
     /// The lengths of the pieces that were written to sinks.
     pub(crate) fn writes(&self) -> Vec<usize> {
         self.writes.borrow().clone()
+    }
+}
+
+/// What an observer was asked to do, and what it answers.
+#[derive(Default)]
+pub(crate) struct Observed {
+    /// How many records came since it last wrote.
+    collected: Cell<usize>,
+    /// With so many records it is full.
+    pub full: Cell<Option<usize>>,
+    /// When it wants to write without a record.
+    pub deadline_ns: Cell<Option<u64>>,
+    /// How many records it wrote at a time.
+    pub writes: RefCell<Vec<usize>>,
+}
+
+struct TestObserver {
+    recorder: Box<dyn FnMut(&ExchangeRecord)>,
+    observed: Rc<Observed>,
+}
+
+impl Observer for TestObserver {
+    fn exchange_ended(&mut self, record: &ExchangeRecord) {
+        (self.recorder)(record);
+        self.observed.collected.set(self.observed.collected.get() + 1);
+    }
+
+    fn is_full(&self) -> bool {
+        self.observed.full.get().is_some_and(|full| self.observed.collected.get() >= full)
+    }
+
+    fn flush(&mut self, now: &Now) {
+        let collected = self.observed.collected.take();
+        let is_due = self.observed.deadline_ns.get().is_some_and(|deadline_ns| deadline_ns <= now.monotonic_ns);
+        if is_due {
+            self.observed.deadline_ns.set(None);
+        }
+        if collected > 0 || is_due {
+            self.observed.writes.borrow_mut().push(collected);
+        }
+    }
+
+    fn deadline_ns(&self) -> Option<u64> {
+        self.observed.deadline_ns.get()
     }
 }
 
