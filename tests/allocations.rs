@@ -80,7 +80,7 @@ fn the_access_log_allocates_nothing() {
             (SHORTEST.repeat(4), 4, b"\r\n\r\n"),
             (BROWSER_PICTURE.to_vec(), 1, b"Safari/537.36"),
         ] {
-            let telemetry = Telemetry::new(Some(AccessLog::new(Box::new(Sink), format))).unwrap();
+            let telemetry = Telemetry::new(Some(AccessLog::new(Box::new(Sink), format)), None).unwrap();
             let connection = InMemoryConnection::new(Routes::new(None)).observed_by(Box::new(telemetry));
             assert_no_allocation_by(connection, &requests, responses, content);
         }
