@@ -1,6 +1,6 @@
 //! Several requests for one resumable upload at a time, a restarted server, and two servers.
 
-use crate::harness::{Client, Server, Start, noise};
+use crate::harness::{Client, Server, Start, noise, wait_until};
 use crate::resumable::{append, create, incomplete, offset, only_names, request};
 
 /// Begins a request with the rest of the content, and sends a part of it: more than the server gathers before it writes.
@@ -45,9 +45,16 @@ fn an_offset_that_was_retrieved_while_content_arrives_is_accepted() {
         let (_, before, _) = offset(&mut client, &location);
         let before: usize = before.unwrap().parse().unwrap();
         let mut first = begin_append(&server, &location, before, &content[before..], 90_000);
+        let has_arrived = || {
+            let files = std::fs::read_dir(server.directory()).unwrap();
+            let longest = files.map(|entry| entry.unwrap().metadata().unwrap().len()).max().unwrap();
+            longest >= before as u64 + 65_536
+        };
+        wait_until("content on the disk", has_arrived);
         let retrieved = request(&mut client, method, &location, &[], b"");
         assert_eq!((retrieved.status, retrieved.field("Upload-Complete")), (204, Some("?0")));
         let found: usize = retrieved.field("Upload-Offset").unwrap().parse().unwrap();
+        assert!(found >= before + 65_536, "what has arrived is kept: {found}");
         // The rest of the first request comes too late, and changes nothing.
         first.send(&content[before + 90_000..]);
         assert_eq!(first.response().status, 409, "{method}");
