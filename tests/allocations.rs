@@ -4,10 +4,12 @@
 mod support;
 
 use std::io;
+use std::rc::Rc;
 
 use spindle::routes::{FileRoutes, Routes, UploadPolicy, UploadSettings};
 use spindle::storage::Directory;
 use spindle::telemetry::access_log::{AccessLog, LogOutput};
+use spindle::telemetry::metrics::Metrics;
 use spindle::telemetry::{LogFormat, Telemetry};
 use support::InMemoryConnection;
 use support::corpus::{BROWSER_PICTURE, ECHO, SHORTEST};
@@ -72,7 +74,7 @@ impl LogOutput for Sink {
 }
 
 #[test]
-fn the_access_log_allocates_nothing() {
+fn the_access_log_and_the_metrics_allocate_nothing() {
     for format in [LogFormat::Combined, LogFormat::Json] {
         for (requests, responses, content) in [
             (SHORTEST.to_vec(), 1, &b"\r\n\r\n"[..]),
@@ -80,7 +82,8 @@ fn the_access_log_allocates_nothing() {
             (SHORTEST.repeat(4), 4, b"\r\n\r\n"),
             (BROWSER_PICTURE.to_vec(), 1, b"Safari/537.36"),
         ] {
-            let telemetry = Telemetry::new(Some(AccessLog::new(Box::new(Sink), format)), None).unwrap();
+            let log = AccessLog::new(Box::new(Sink), format);
+            let telemetry = Telemetry::new(Some(log), Some(Rc::new(Metrics::default()))).unwrap();
             let connection = InMemoryConnection::new(Routes::new(None)).observed_by(Box::new(telemetry));
             assert_no_allocation_by(connection, &requests, responses, content);
         }
