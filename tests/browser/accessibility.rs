@@ -20,13 +20,17 @@ fn axe_core() -> Option<String> {
 fn axe_core_finds_no_violation() {
     let Some(script) = axe_core() else { return };
     let Some(mut tab) = Tab::start() else { return };
-    let shared = Shared::start_with(&["--uploads", "create"]);
+    let shared = Shared::start_with(&["--uploads", "create", "--max-upload", "20M"]);
     shared.fill();
     shared.put("Photos 2026/Iceland/\"><script>alert(1)<.txt", "");
     std::fs::create_dir(shared.path().join("empty")).expect("a folder");
     let local = tempfile::TempDir::new().expect("a temporary directory");
-    let files = ["notes.md", "film.mkv"].map(|name| local.path().join(name));
-    files.iter().for_each(|file| std::fs::write(file, vec![1; 10_000_000]).expect("a file"));
+    let files = [("notes.md", 10_000_000), ("film.mkv", 10_000_000), ("too large.tar", 22_000_000)];
+    let files = files.map(|(name, bytes)| {
+        let file = local.path().join(name);
+        std::fs::write(&file, vec![1; bytes]).expect("a file");
+        file
+    });
     for (width, colours) in [(1000, "light"), (1000, "dark"), (360, "light"), (360, "dark")] {
         tab.show_as(width, 800, colours);
         for page in ["/", "/?sort=size&order=desc", "/Photos%202026/Iceland/", "/empty/"] {
@@ -40,7 +44,7 @@ fn axe_core_finds_no_violation() {
         assert_no_violation(&mut tab, &script, &format!("the question at {width} px, {colours}"));
         tab.click("#upload-skip");
         tab.click("#upload-pause");
-        tab.wait_until("document.querySelectorAll('.paused, .skipped').length === 2");
+        tab.wait_until("document.querySelectorAll('.paused, .skipped, .failed').length === 3");
         assert_no_violation(&mut tab, &script, &format!("the queue at {width} px, {colours}"));
         tab.limit_upload_rate(-1);
         tab.click("#upload-cancel");

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use crate::folder::Shared;
 use crate::harness::{bytes_free, noise, wait_until};
 use crate::network::Network;
-use crate::queue::{bar, has_reached, open, read, state_text, texts, wait_for_states};
+use crate::queue::{bar, has_reached, open, read, state_text, texts, wait_for_states, wait_for_summary};
 use crate::tab::Tab;
 
 /// The largest piece that the page sends in one request.
@@ -237,23 +237,31 @@ fn a_paused_upload_sends_nothing_and_is_continued_where_it_was() {
     tab.assert_no_script_errors();
 }
 
+/// Sends a part of a file, closes the tab, and opens the page in another one. The network holds the rest back meanwhile, so that
+/// the file cannot be stored before the tab has ended.
+fn send_a_part_and_close_the_tab(tab: &mut Tab, network: &Network, file: &Path) {
+    network.hold_after(6_000_000);
+    tab.choose("#upload-files", &[file]);
+    network.wait_until_held();
+    tab.close_and_open_another();
+    network.release();
+    tab.open(&format!("{}/", network.origin()));
+}
+
 #[test]
 fn the_same_file_is_continued_after_its_tab_was_closed() {
     let Some((mut tab, shared, local)) = open(&["--uploads", "create"]) else { return };
     let content = noise(40_000_000, 9);
     let file = local.file("film.mkv", &content);
-    tab.limit_upload_rate(20_000_000);
-    tab.choose("#upload-files", &[&file]);
-    tab.wait_until(&has_reached(0.3));
-    let seen = tab.upload_offsets().len();
-    tab.close_and_open_another();
-    tab.open(&format!("{}/", shared.origin()));
+    let network = Network::start(shared.port());
+    tab.open(&format!("{}/", network.origin()));
+    send_a_part_and_close_the_tab(&mut tab, &network, &file);
     wait_for_states(&mut tab, &["unfinished"]);
     assert!(state_text(&mut tab).ends_with("Choose the same file again to continue."));
     tab.choose("#upload-files", &[&file]);
     wait_for_states(&mut tab, &["stored"]);
     assert!(read(&shared.path().join("film.mkv")) == content, "the file differs");
-    let offsets = tab.upload_offsets().split_off(seen);
+    let offsets = tab.upload_offsets();
     assert!(offsets[0] > 0, "the upload began again: {offsets:?}");
     assert_eq!(tab.evaluate("localStorage.length"), 0);
     tab.assert_no_script_errors();
@@ -262,6 +270,8 @@ fn the_same_file_is_continued_after_its_tab_was_closed() {
 #[test]
 fn another_file_of_the_same_name_does_not_continue_the_upload() {
     let Some((mut tab, shared, local)) = open(&["--uploads", "create"]) else { return };
+    let network = Network::start(shared.port());
+    tab.open(&format!("{}/", network.origin()));
     let now = SystemTime::now();
     let make = |seed: u64, bytes: usize, age_s: u64| {
         let file = local.file("film.mkv", noise(bytes, seed));
@@ -272,18 +282,13 @@ fn another_file_of_the_same_name_does_not_continue_the_upload() {
     // Another time, another size, and the same of both but another content, as two versions of a reproducible build have.
     for (number, (bytes, age_s)) in [(20_000_000, 99), (19_000_000, 100), (20_000_000, 100)].into_iter().enumerate() {
         let file = make(30, 20_000_000, 100);
-        tab.limit_upload_rate(10_000_000);
-        tab.choose("#upload-files", &[&file]);
-        tab.wait_until(&has_reached(0.3));
-        tab.close_and_open_another();
-        let seen = tab.upload_offsets().len();
-        tab.open(&format!("{}/", shared.origin()));
+        send_a_part_and_close_the_tab(&mut tab, &network, &file);
         wait_for_states(&mut tab, &["unfinished"]);
         let file = make(31 + number as u64, bytes, age_s);
         tab.choose("#upload-files", &[&file]);
-        tab.wait_until("document.getElementById('upload-summary').textContent === '1 file stored'");
+        wait_for_summary(&mut tab, "1 file stored");
         assert!(read(&shared.path().join("film.mkv")) == read(&file), "case {number}: the file differs");
-        let offsets = tab.upload_offsets().split_off(seen);
+        let offsets = tab.upload_offsets();
         assert_eq!(offsets[0], 0, "case {number}: the upload was continued: {offsets:?}");
         if let [_] = texts(&mut tab, ".unfinished").as_slice() {
             tab.click(".discard");

@@ -6,8 +6,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
 mod accessibility;
+mod appearance;
 mod attacks;
 mod chromium;
+mod clashes;
 mod drop_box;
 mod folder;
 mod forms;

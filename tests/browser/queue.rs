@@ -2,11 +2,14 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tempfile::TempDir;
 
 use crate::folder::Shared;
+use crate::harness::WAIT_MAX;
 use crate::tab::Tab;
 
 /// The state of each file in the queue: the class of its row.
@@ -39,7 +42,27 @@ pub(crate) fn open(options: &[&str]) -> Option<(Tab, Shared, Local)> {
 pub(crate) fn wait_for_states(tab: &mut Tab, states: &[&str]) {
     let mut states = states.to_vec();
     states.sort_unstable();
-    tab.wait_until(&format!("{STATES}.sort().join() === {}", json!(states.join(","))));
+    wait_for(tab, &format!("{STATES}.sort().join()"), &states.join(","));
+}
+
+/// Waits until the summary of the queue has this text.
+pub(crate) fn wait_for_summary(tab: &mut Tab, text: &str) {
+    wait_for(tab, "document.getElementById('upload-summary').textContent", text);
+}
+
+/// Waits until an expression has this value. If it takes too long, the message has the last value, and all rows.
+fn wait_for(tab: &mut Tab, expression: &str, expected: &str) {
+    let started = Instant::now();
+    loop {
+        let value = tab.text(expression);
+        if value == expected {
+            return;
+        }
+        if started.elapsed() > WAIT_MAX {
+            panic!("expected {expected}, but it is {value} of {:?}", texts(tab, "#upload-items li"));
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
 }
 
 pub(crate) fn state_text(tab: &mut Tab) -> String {

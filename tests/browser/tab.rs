@@ -7,7 +7,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use crate::chromium::Chromium;
-use crate::harness::WAIT_MAX;
+use crate::harness::{WAIT_MAX, wait_until};
 
 /// The only tab of a browser, which is started and stopped with it.
 pub(crate) struct Tab {
@@ -57,6 +57,14 @@ impl Tab {
         self.call("Emulation.setDeviceMetricsOverride", metrics);
         let feature = json!([{ "name": "prefers-color-scheme", "value": colours }]);
         self.call("Emulation.setEmulatedMedia", json!({ "features": feature }));
+    }
+
+    /// Shows pages as a phone of 390 by 844 pixels does, which is used with a finger.
+    pub(crate) fn show_on_phone(&mut self, colours: &str) {
+        self.show_as(390, 844, colours);
+        let metrics = json!({ "width": 390, "height": 844, "deviceScaleFactor": 3, "mobile": true });
+        self.call("Emulation.setDeviceMetricsOverride", metrics);
+        self.call("Emulation.setTouchEmulationEnabled", json!({ "enabled": true }));
     }
 
     /// Opens a URL and waits until the page is loaded.
@@ -111,16 +119,29 @@ impl Tab {
         ));
     }
 
-    /// Clicks the first element that matches the selector, with the mouse.
-    pub(crate) fn click(&mut self, selector: &str) {
+    /// The centre of the first element that matches the selector, after scrolling to it.
+    fn centre_of(&mut self, selector: &str) -> Value {
         let selector = json!(selector);
-        let point = self.evaluate(&format!(
+        self.evaluate(&format!(
             "(() => {{ const element = document.querySelector({selector}); element.scrollIntoView({{ block: 'center' }}); \
              const box = element.getClientRects()[0]; return [box.x + box.width / 2, box.y + box.height / 2]; }})()"
-        ));
+        ))
+    }
+
+    /// Clicks the first element that matches the selector, with the mouse.
+    pub(crate) fn click(&mut self, selector: &str) {
+        let point = self.centre_of(selector);
         for kind in ["mousePressed", "mouseReleased"] {
             let params = json!({ "type": kind, "x": point[0], "y": point[1], "button": "left", "clickCount": 1 });
             self.call("Input.dispatchMouseEvent", params);
+        }
+    }
+
+    /// Taps the first element that matches the selector, with a finger.
+    pub(crate) fn tap(&mut self, selector: &str) {
+        let point = self.centre_of(selector);
+        for (kind, points) in [("touchStart", json!([{ "x": point[0], "y": point[1] }])), ("touchEnd", json!([]))] {
+            self.call("Input.dispatchTouchEvent", json!({ "type": kind, "touchPoints": points }));
         }
     }
 
@@ -182,6 +203,11 @@ impl Tab {
         let targets = targets["targetInfos"].as_array().expect("a list").clone();
         let page = targets.iter().find(|target| target["type"] == "page").expect("a tab");
         call("Target.closeTarget", json!({ "targetId": page["targetId"] }));
+        wait_until("the end of the tab", || {
+            let targets = call("Target.getTargets", json!({}));
+            let mut left = targets["targetInfos"].as_array().expect("a list").iter();
+            left.all(|target| target["targetId"] != page["targetId"])
+        });
         self.session = attach_to_new_tab(&mut self.browser);
         self.prepare();
     }
@@ -231,11 +257,13 @@ impl Tab {
         assert!(others.is_empty(), "{others:?}");
     }
 
-    /// The offsets of all requests that have appended to an upload, or tried to.
+    /// The offsets of all requests of this tab that have appended to an upload, or tried to.
     pub(crate) fn upload_offsets(&mut self) -> Vec<u64> {
         self.evaluate("0");
-        let events = self.browser.events.iter().filter(|event| event["method"] == "Network.requestWillBeSent");
-        let patches = events.map(|event| &event["params"]["request"]).filter(|request| request["method"] == "PATCH");
+        // The browser may report requests of a tab after it was closed.
+        let events = self.browser.events.iter().filter(|event| event["sessionId"] == self.session);
+        let requests = events.filter(|event| event["method"] == "Network.requestWillBeSent");
+        let patches = requests.map(|event| &event["params"]["request"]).filter(|request| request["method"] == "PATCH");
         let offset = |request: &Value| request["headers"]["Upload-Offset"].as_str().and_then(|text| text.parse().ok());
         patches.map(|request| offset(request).expect("an offset")).collect()
     }

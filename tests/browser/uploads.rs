@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use serde_json::json;
 
 use crate::folder::Shared;
 use crate::harness::{noise, wait_until};
-use crate::queue::{Local, has_reached, open, read, state_text, wait_for_states};
+use crate::queue::{Local, has_reached, open, read, state_text, wait_for_states, wait_for_summary};
 use crate::tab::Tab;
 
 #[test]
@@ -62,20 +63,33 @@ fn a_dropped_folder_is_stored_with_the_folders_in_it() {
 }
 
 #[test]
-fn a_folder_of_five_hundred_files_is_stored() {
+fn a_folder_of_five_hundred_files_is_stored_whether_it_is_chosen_or_dropped() {
     let Some((mut tab, shared, local)) = open(&["--uploads", "create"]) else { return };
-    for number in 0..500 {
-        local.file(&format!("many/{}/{number}.txt", number % 5), format!("file {number}"));
+    for name in ["chosen", "dropped"] {
+        for number in 0..500 {
+            // Some folders have more entries than a browser returns at a time.
+            local.file(&format!("{name}/{}/{number}.txt", number % 2), format!("file {number}"));
+        }
+        local.file(&format!("{name}/.hidden"), "");
+        tab.open(&format!("{}/", shared.origin()));
+        let folder = local.0.path().join(name);
+        if name == "chosen" {
+            tab.choose("#upload-folder", &[&folder]);
+        } else {
+            // Together with another folder and a file.
+            local.file("other/one.txt", "");
+            tab.drop_files(&[&folder, &local.0.path().join("other"), &local.file("two.txt", "")]);
+        }
+        let stored = if name == "chosen" { 500 } else { 502 };
+        wait_for_summary(&mut tab, &format!("{stored} files stored"));
+        for number in 0..500 {
+            let path = shared.path().join(format!("{name}/{}/{number}.txt", number % 2));
+            assert_eq!(read(&path), format!("file {number}").into_bytes());
+        }
+        assert!(tab.text("document.getElementById('upload-notes').textContent").starts_with("1 file left out"));
+        assert_eq!(tab.evaluate("document.querySelectorAll('#upload-items li').length <= 100"), true);
     }
-    local.file("many/.hidden", "");
-    tab.choose("#upload-folder", &[&local.0.path().join("many")]);
-    tab.wait_until("document.getElementById('upload-summary').textContent === '500 files stored'");
-    for number in 0..500 {
-        let path = shared.path().join(format!("many/{}/{number}.txt", number % 5));
-        assert_eq!(read(&path), format!("file {number}").into_bytes());
-    }
-    assert!(tab.text("document.getElementById('upload-notes').textContent").starts_with("1 file left out"));
-    assert_eq!(tab.evaluate("document.querySelectorAll('#upload-items li').length <= 100"), true);
+    assert_eq!(shared.names(), ["chosen", "dropped", "other", "two.txt"]);
     tab.assert_quiet(&shared.origin());
 }
 
@@ -89,76 +103,6 @@ fn a_cancelled_upload_leaves_nothing_on_the_server() {
     tab.click(".cancel");
     wait_until("an empty folder", || shared.names().is_empty());
     assert_eq!(tab.evaluate("localStorage.length"), 0);
-    tab.assert_no_script_errors();
-}
-
-#[test]
-fn a_file_that_changes_is_not_stored() {
-    let Some((mut tab, shared, local)) = open(&["--uploads", "create"]) else { return };
-    let file = local.file("film.mkv", noise(20_000_000, 10));
-    tab.limit_upload_rate(10_000_000);
-    tab.choose("#upload-files", &[&file]);
-    tab.wait_until(&has_reached(0.2));
-    local.file("film.mkv", noise(21_000_000, 11));
-    tab.limit_upload_rate(-1);
-    wait_for_states(&mut tab, &["failed"]);
-    assert!(state_text(&mut tab).starts_with("The file was changed or removed"));
-    wait_until("an empty folder", || shared.names().is_empty());
-    tab.assert_no_script_errors();
-}
-
-#[test]
-fn what_to_do_with_taken_names_is_asked_once_for_all() {
-    let Some((mut tab, shared, local)) = open(&["--uploads", "create"]) else { return };
-    let names = ["a.txt", "b.txt", "c.tar.gz", "large.bin"];
-    let content = |name: &str| match name {
-        // The server does not read the whole content of a request that it refuses.
-        "b.txt" => noise(1_000_000, 14),
-        "large.bin" => noise(2_000_000, 12),
-        _ => b"new".to_vec(),
-    };
-    let files = names.map(|name| local.file(name, content(name)));
-    let files = files.each_ref().map(PathBuf::as_path);
-    names.iter().for_each(|name| shared.put(name, "old"));
-    shared.put("a (2).txt", "old");
-    let choose = |tab: &mut Tab, choice: &str| {
-        tab.choose("#upload-files", &files);
-        tab.wait_until("document.getElementById('upload-clash').open");
-        tab.click("#upload-clash-all:not(:checked)");
-        tab.click(choice);
-    };
-    assert_eq!(tab.evaluate("document.getElementById('upload-replace').hidden"), true);
-    choose(&mut tab, "#upload-skip");
-    wait_for_states(&mut tab, &["skipped"; 4]);
-    assert_eq!(shared.names(), ["a (2).txt", "a.txt", "b.txt", "c.tar.gz", "large.bin"]);
-    tab.open(&format!("{}/", shared.origin()));
-    choose(&mut tab, "#upload-keep");
-    wait_for_states(&mut tab, &["stored"; 4]);
-    for (name, of) in [("a (3).txt", 0), ("b (2).txt", 1), ("c.tar (2).gz", 2), ("large (2).bin", 3)] {
-        assert_eq!(read(&shared.path().join(name)), content(names[of]), "{name}");
-    }
-    names.iter().for_each(|name| assert_eq!(read(&shared.path().join(name)), b"old"));
-    tab.assert_no_script_errors();
-}
-
-#[test]
-fn files_are_replaced_only_after_the_user_has_said_so() {
-    let Some((mut tab, shared, local)) = open(&["--uploads", "replace"]) else { return };
-    let files = [local.file("a.txt", "new"), local.file("b.txt", "new"), local.file("folder", "new")];
-    shared.put("a.txt", "old");
-    shared.put("b.txt", "old");
-    shared.put("folder/inner.txt", "old");
-    tab.choose("#upload-files", &files.each_ref().map(PathBuf::as_path));
-    for (name, choice) in [("a.txt", "#upload-replace"), ("b.txt", "#upload-skip"), ("folder", "#upload-replace")] {
-        let name = json!(name);
-        let names = format!("document.getElementById('upload-clash-name').textContent === {name}");
-        tab.wait_until(&format!("document.getElementById('upload-clash').open && {names}"));
-        tab.click(choice);
-    }
-    wait_for_states(&mut tab, &["failed", "skipped", "stored"]);
-    assert_eq!(read(&shared.path().join("a.txt")), b"new");
-    assert_eq!(read(&shared.path().join("b.txt")), b"old");
-    assert_eq!(state_text(&mut tab), "Something that is not a file has this name.");
     tab.assert_no_script_errors();
 }
 
@@ -193,6 +137,60 @@ fn the_queue_can_be_used_with_the_keyboard() {
     tab.press("Enter");
     wait_for_states(&mut tab, &["skipped", "stored"]);
     tab.wait_until("document.getElementById('upload-status').textContent === '1 file stored, 1 skipped'");
+    tab.assert_no_script_errors();
+}
+
+/// Chooses a file of 20 MB, applies `change` to it while it is sent, and expects that this is noticed.
+fn change_during_upload(tab: &mut Tab, shared: &Shared, local: &Local, change: impl FnOnce(&mut Tab, &Path)) {
+    let file = local.file("film.mkv", noise(20_000_000, 10));
+    let an_hour_ago = SystemTime::now() - Duration::from_secs(3600);
+    fs::File::options().write(true).open(&file).expect("the file").set_modified(an_hour_ago).expect("its time");
+    tab.limit_upload_rate(10_000_000);
+    tab.choose("#upload-files", &[&file]);
+    tab.wait_until(&has_reached(0.2));
+    change(tab, &file);
+    tab.limit_upload_rate(-1);
+    wait_for_states(tab, &["failed"]);
+    assert!(state_text(tab).starts_with("The file was changed or removed"));
+    wait_until("an empty folder", || shared.names().is_empty());
+    assert_eq!(tab.evaluate("document.querySelectorAll('.retry').length"), 0);
+    tab.click(".remove");
+    tab.wait_until("document.querySelectorAll('#upload-items li').length === 0");
+}
+
+#[test]
+fn a_file_that_changes_is_not_stored() {
+    let Some((mut tab, shared, local)) = open(&["--uploads", "create"]) else { return };
+    let overwrite = |file: &Path, bytes: usize| fs::write(file, noise(bytes, 11)).expect("the file");
+    change_during_upload(&mut tab, &shared, &local, |_, file| overwrite(file, 21_000_000));
+    change_during_upload(&mut tab, &shared, &local, |_, file| overwrite(file, 20_000_000));
+    change_during_upload(&mut tab, &shared, &local, |_, file| fs::remove_file(file).expect("the file"));
+    change_during_upload(&mut tab, &shared, &local, |tab, file| {
+        tab.click(".pause");
+        wait_for_states(tab, &["paused"]);
+        overwrite(file, 20_000_000);
+        tab.click(".resume");
+    });
+    tab.assert_no_script_errors();
+}
+
+#[test]
+fn a_small_file_that_changes_before_its_turn_is_not_stored() {
+    let Some((mut tab, shared, local)) = open(&["--uploads", "create"]) else { return };
+    let files = ["a.mkv", "b.mkv", "c.mkv"].map(|name| local.file(name, noise(20_000_000, 10)));
+    let small = local.file("small.txt", "old");
+    let an_hour_ago = SystemTime::now() - Duration::from_secs(3600);
+    fs::File::options().write(true).open(&small).expect("the file").set_modified(an_hour_ago).expect("its time");
+    tab.limit_upload_rate(1_000_000);
+    let all: Vec<&Path> = files.iter().map(PathBuf::as_path).chain([small.as_path()]).collect();
+    tab.choose("#upload-files", &all);
+    wait_for_states(&mut tab, &["queued", "sending", "sending", "sending"]);
+    fs::write(&small, "new").expect("the file");
+    tab.click(".sending .cancel");
+    wait_for_states(&mut tab, &["failed", "sending", "sending"]);
+    tab.click("#upload-cancel");
+    wait_until("an empty folder", || shared.names().is_empty());
+    assert!(state_text(&mut tab).starts_with("The file was changed or removed"));
     tab.assert_no_script_errors();
 }
 
@@ -233,57 +231,4 @@ fn failures_are_said_in_words() {
         assert_eq!(tab.text(&format!("errorOf({response}).message")), words);
     }
     tab.assert_quiet(&shared.origin());
-}
-
-/// The path of a screenshot, which is not compared with anything.
-fn screenshot(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR")).join("screenshots").join(name)
-}
-
-#[test]
-fn the_queue_is_shown_in_light_and_dark_and_on_a_phone() {
-    let Some(mut tab) = Tab::start() else { return };
-    let shared = Shared::start_with(&["--uploads", "replace", "--max-upload", "300M"]);
-    shared.fill();
-    let local = Local::new();
-    let files = [
-        local.file("holiday in the mountains.mp4", noise(200_000_000, 3)),
-        local.file("report.pdf", noise(900_000, 4)),
-        local.file("slides.odp", noise(40_000_000, 5)),
-        local.file("notes.md", "new notes"),
-        local.file("photo.jpg", noise(2_900_000, 6)),
-    ];
-    let too_large = local.file("backup.tar", "");
-    fs::File::options().write(true).open(&too_large).expect("a file").set_len(400_000_000).expect("its size");
-    let files: Vec<&Path> = files.iter().map(PathBuf::as_path).chain([too_large.as_path()]).collect();
-    for (width, height, colours) in [(1000, 900, "light"), (1000, 900, "dark"), (360, 760, "light"), (360, 760, "dark")]
-    {
-        let show = |tab: &mut Tab, what: &str| {
-            let overflow = tab.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth");
-            assert_eq!(overflow, 0, "{what} scrolls sideways at {width} px");
-            tab.take_screenshot(&screenshot(&format!("uploads-{what}-{width}-{colours}.png")));
-        };
-        tab.show_as(width, height, colours);
-        tab.limit_upload_rate(-1);
-        tab.open(&format!("{}/", shared.origin()));
-        show(&mut tab, "empty");
-        tab.limit_upload_rate(12_000_000);
-        tab.choose("#upload-files", &files);
-        tab.wait_until("document.getElementById('upload-clash').open");
-        show(&mut tab, "clash");
-        tab.click("#upload-skip");
-        tab.wait_until("document.getElementById('upload-rate').textContent.includes('left')");
-        tab.wait_until("document.querySelector('.sending .state').textContent.includes('left')");
-        show(&mut tab, "progress");
-        tab.click("#upload-items .sending .cancel");
-        tab.limit_upload_rate(-1);
-        tab.wait_until("document.getElementById('upload-clear').checkVisibility()");
-        show(&mut tab, "done");
-        tab.click("#upload-clear");
-        tab.wait_until("!document.getElementById('upload-queue').checkVisibility()");
-        for name in ["report.pdf", "slides.odp", "photo.jpg"] {
-            let _ = fs::remove_file(shared.path().join(name));
-        }
-    }
-    tab.assert_no_script_errors();
 }

@@ -46,6 +46,8 @@ class Item {
     this.meter = new Meter();
     this.transfer = null;
     this.running = Promise.resolve();
+    /** Whether the transfer has waited since the last progress. */
+    this.hasWaited = false;
     /** How many other names have been tried because the first is taken. */
     this.renamed = 0;
     /** Whether the user wants to keep both files. */
@@ -184,12 +186,20 @@ class Queue {
     if (item.transfer.waiting === null) {
       item.meter.add(bytes);
       this.meter.add(bytes);
+      if (item.hasWaited && bytes > 0) this.wakeOthers(item);
     } else {
+      item.hasWaited = true;
       // A rate that included the interruption would be too low, and the remaining time too long, for seconds after it.
       item.meter.restart();
       if (this.items.every(({ state, transfer }) => state !== "sending" || transfer.waiting !== null)) this.meter.restart();
     }
     this.onChange(item);
+  }
+
+  /** The connection of this item is back, so the other items need not wait any longer. */
+  wakeOthers(item) {
+    item.hasWaited = false;
+    for (const { transfer } of this.items) if (transfer.waiting !== null) transfer.retryNow();
   }
 
   /** What to do with a file whose name is taken; `choice` is null if the user has to be asked. */
@@ -252,7 +262,7 @@ class Queue {
 
   /** Numbers for the summary. */
   totals() {
-    const totals = { files: 0, stored: 0, failed: 0, retriable: 0, skipped: 0, paused: 0, active: 0, waiting: 0, bytes: 0, sent: 0 };
+    const totals = { files: 0, stored: 0, failed: 0, retriable: 0, skipped: 0, paused: 0, active: 0, sending: 0, waiting: 0, bytes: 0, sent: 0 };
     for (const item of this.items) {
       if (item.state === "unfinished") continue;
       totals.files += 1;

@@ -142,6 +142,7 @@ class Transfer {
 
   /** Waits before the next attempt: longer after each failure, but no longer once the network is back. */
   async wait(failures, reason, signal) {
+    if (signal.aborted) throw new Aborted();
     const delay = Math.min(RETRY_MS_MAX, RETRY_MS_FIRST * 2 ** (failures - 1)) * (0.75 + Math.random() / 2);
     this.waiting = { reason, until: Date.now() + delay };
     this.onChange();
@@ -228,13 +229,17 @@ class Transfer {
   /** Creates the upload resource. */
   async create(signal) {
     const fields = { "Upload-Complete": "?0", "Upload-Length": String(this.file.size), ...this.creationFields() };
-    const response = await send("PUT", this.target, { fields, body: "", signal });
+    // Not aborted: the page could not remove a resource whose location it does not know.
+    const response = await send("PUT", this.target, { fields, body: "" });
     const location = response.getResponseHeader("Location");
-    if (response.status !== 201 || location === null) throw errorOf(response);
-    this.location = new URL(location, document.baseURI).pathname;
-    this.fingerprint = await this.computeFingerprint();
-    this.ageMax = limitOf(response, "max-age");
-    this.save();
+    if (response.status === 201 && location !== null) {
+      this.location = new URL(location, document.baseURI).pathname;
+      this.fingerprint = await this.computeFingerprint();
+      this.ageMax = limitOf(response, "max-age");
+      this.save();
+    }
+    if (signal.aborted) throw new Aborted();
+    if (this.location === null) throw errorOf(response);
     return 0;
   }
 

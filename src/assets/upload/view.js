@@ -5,6 +5,8 @@
   /** So many rows are shown at most, besides those of files that are being sent or have failed. */
   const ROWS_MAX = 100;
   const RENDER_MS = 100;
+  /** So many reasons of failures are announced at once. */
+  const REASONS_MAX = 3;
 
   const find = (id) => document.getElementById(id);
   const section = find("uploads");
@@ -18,6 +20,8 @@
   let hiddenNames = 0;
   let wasActive = false;
   let endedBefore = 0;
+  /** How many bytes had been sent when the connection was lost; null while there is a connection. */
+  let sentWhenLost = null;
 
   const queue = new Queue({
     base: location.pathname,
@@ -185,15 +189,16 @@
 
   const render = () => {
     renderTimer = 0;
-    for (const item of changed) {
-      if (item.state === "failed" && rows.get(item)?.row.className !== "failed") announce(`${item.names.at(-1)}: ${item.reason}`);
-      renderRow(item);
-    }
+    const hasFailed = (item) => item.state === "failed" && rows.get(item)?.row.className !== "failed";
+    const news = Array.from(changed).filter(hasFailed).map((item) => `${item.names.at(-1)}: ${item.reason}`);
+    changed.forEach(renderRow);
     changed.clear();
     removeOldRows();
     const totals = queue.totals();
     renderSummary(totals);
     renderNotes();
+    // The number of failed files is in the summary, so a few reasons are enough.
+    announce([...news.slice(0, REASONS_MAX), ...newsOf(totals)].join(" "));
     ask();
     // Remaining times and the seconds until the next attempt change by themselves.
     for (const item of rows.keys()) if (item.state === "sending") changed.add(item);
@@ -215,12 +220,29 @@
     find("upload-cancel").hidden = !isActive && totals.paused === 0;
     find("upload-clear").hidden = isActive || totals.paused > 0 || totals.files === 0;
     document.title = isActive ? `${Math.floor(share * 100)} % – ${title}` : title;
+  };
+
+  /** What has happened to the uploads since the last call. */
+  const newsOf = (totals) => {
+    const news = [];
+    const isActive = totals.active > 0;
     // An upload may begin and end between two renderings.
     const ended = totals.stored + totals.skipped + totals.failed;
-    if (!isActive && (wasActive || ended > endedBefore)) announce(summaryText(totals));
-    else if (totals.waiting > 0 && totals.waiting === totals.active) announce("The connection is lost. Trying again.");
+    if (!isActive && (wasActive || ended > endedBefore)) news.push(summaryText(totals));
+    const isLost = totals.waiting > 0 && totals.waiting === totals.sending;
+    if (isLost && sentWhenLost === null) {
+      sentWhenLost = totals.sent;
+      news.push(`${queue.items.find((item) => item.transfer.waiting !== null).transfer.waiting.reason} Trying again.`);
+    } else if (!isActive) {
+      sentWhenLost = null;
+    } else if (sentWhenLost !== null && totals.sent !== sentWhenLost) {
+      // An attempt alone, which may fail as well, is no news.
+      sentWhenLost = null;
+      news.push(`The upload continues. ${summaryText(totals)}`);
+    }
     wasActive = isActive;
     endedBefore = ended;
+    return news;
   };
 
   const renderNotes = () => {
@@ -236,7 +258,7 @@
   /** Tells users of a screen reader what they do not see. */
   const announce = (text) => {
     const status = find("upload-status");
-    if (status.textContent !== text) status.textContent = text;
+    if (text !== "" && status.textContent !== text) status.textContent = text;
   };
 
   // The question what to do with a name that is taken.

@@ -58,16 +58,16 @@ macro_rules! upload_scripts {
         concat!(
             " 'sha256-rp09uzl2jii2Tgx9gVgFeDTAVZ7QvDkVmFDakmAj1zk='",
             " 'sha256-9NIf5/VYBy9k8Ay2bE1Il617SitY8dSVhTZ+yUS+Hwc='",
-            " 'sha256-ORPCh13g2ur+QcUVc7Y/6hA3noGlF9iiaXu83YvAIig='",
-            " 'sha256-gKHxQO5nQ7dm+pMzlLB3ZL9HB03y3GezqEg5u5UTBng='",
-            " 'sha256-hV8bnsPKuugk57ttPlBWDWTgKiTVPV3/BGDxwSvkMqg='",
+            " 'sha256-peaPCptfJLLexYxLsMDLA4ViHN4YEFq5IGKSYUwMYWU='",
+            " 'sha256-FxRhx6Z1+/GwXX6b7G5d4b/FjLQhYVAObOw9NFncV5M='",
+            " 'sha256-t6Q/fnNVcVVRHmNqM1yTi7C49S2OU6I2gicAkywk6Ls='",
         )
     };
 }
 
 macro_rules! upload_style {
     () => {
-        concat!(" 'sha256-LO35hVGoB26x1RE8qBtNrxwxEqfK1bO3QB0bOOuKhUE='",)
+        concat!(" 'sha256-x1vTQPFJFp6e9XGMnfvhXwRF5CttHqbhIEvS7NH7X9s='",)
     };
 }
 
@@ -91,7 +91,7 @@ macro_rules! policy {
         concat!(
             "default-src 'none'; script-src 'sha256-0c4iD39uMgvtuBGXzEiVXg2J2S3zAbKVBKACWf/X5Mw='",
             $($scripts)*
-            "; style-src 'sha256-K2MnuT5AO1QeUNfCMW0KIauI9VffsdMiuGC/jFj5GRA='",
+            "; style-src 'sha256-oCeXf2IEW7OIq9qVKVvJy0S/yxtvTNhkJjqExBLPVec='",
             $($styles)*
             "; img-src data:; connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; \
              require-trusted-types-for 'script'; trusted-types 'none'"
