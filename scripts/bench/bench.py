@@ -14,6 +14,7 @@ import client
 import idle
 import instructions
 import large_listing
+import long_uploads
 import paced
 import process
 import rounds
@@ -55,7 +56,7 @@ def machine(available):
     )
 
 
-EXTRAS = (idle, paced, large_listing, archives, startup, syscalls, instructions)
+EXTRAS = (idle, paced, large_listing, archives, long_uploads, startup, syscalls, instructions)
 
 
 def select(names, only):

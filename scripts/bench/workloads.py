@@ -130,8 +130,8 @@ def _noise():
 
 
 NAMES = (
-    "small", "pipelined", "browser", "file-4k", "file-64k", "file-1m", "file-1g", "upload-256k", "gzip-short", "gzip-4k",
-    "connect", "list-html", "list-json", "shared-4k",
+    "small", "pipelined", "browser", "file-4k", "file-64k", "file-1m", "file-1g", "upload-4k", "upload-256k", "gzip-short",
+    "gzip-4k", "connect", "list-html", "list-json", "shared-4k",
 )
 
 
@@ -152,6 +152,8 @@ def workloads(root):
         file("64k", "64 KiB file"),
         file("1m", "1 MiB file, 16 connections", connections=16, counts_bytes=True),
         file("1g", "1 GiB file, 2 connections", connections=2, counts_bytes=True, servers=(SPINDLE, BASELINE, *OTHERS)),
+        Workload("upload-4k", "4 KiB upload, 16 connections", "/files/up-", connections=16,
+             upload_bytes=4 * KIB, servers=(*NULLS, SPINDLE, BASELINE, "nginx")),
         Workload("upload-256k", "256 KiB upload, 16 connections", "/files/up-", connections=16,
              upload_bytes=256 * KIB, servers=(*NULLS, SPINDLE, BASELINE, "nginx")),
         Workload("gzip-short", "gzip of a short echo", "/echo/abc", b"abc", **gzipped),

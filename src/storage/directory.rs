@@ -183,8 +183,8 @@ impl<F: FileSystem> Directory<F> {
     /// # Errors
     /// [`StorageError::DiskFull`] if more bytes are expected than are free on the disk. Without this error, the space
     /// may still run out: others write too, a quota may be smaller than the disk, and some file systems do not report
-    /// the free space. It is not reserved either, because then a client that announces much and sends nothing would
-    /// take it from the others.
+    /// the free space. It is not reserved at the beginning either, because then a client that announces much and sends
+    /// nothing would take it from the others. While the content arrives, at most as much as has arrived is reserved.
     ///
     /// [`StorageError::PermissionDenied`] if the upload is durable and its directory cannot be read.
     ///

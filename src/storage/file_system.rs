@@ -146,13 +146,21 @@ pub trait FileSystem: Clone + Debug + 'static {
     /// As `write(2)`, in particular `NOSPC` and `DQUOT`.
     fn write(&self, file: &Self::File, content: &[u8]) -> Result<usize, Errno>;
 
+    /// Reserves space on the disk for `bytes` bytes from `offset` on, which is where the file ends, if that makes writing
+    /// them cheaper. The file's length does not change.
+    ///
+    /// # Errors
+    /// As `fallocate(2)`. A part of the space may have been reserved, and the file can still be written.
+    fn reserve(&self, file: &Self::File, offset: u64, bytes: u64) -> Result<(), Errno>;
+
     /// Sets the modification time, in nanoseconds since 1970. The file system may round it.
     ///
     /// # Errors
     /// As `futimens(2)`.
     fn set_modified(&self, file: &Self::File, modified_ns: u64) -> Result<(), Errno>;
 
-    /// Truncates a file that is open for writing to its first `bytes` bytes. The next write appends to them.
+    /// Truncates a file that is open for writing to its first `bytes` bytes, and frees space that was reserved after
+    /// them. The next write appends to them.
     ///
     /// # Errors
     /// As `ftruncate(2)`.

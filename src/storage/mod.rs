@@ -73,6 +73,7 @@ mod pending_uploads;
 mod portable;
 mod posix;
 mod relative_path;
+mod reservation;
 mod retry;
 mod state_file;
 mod temporary_file;

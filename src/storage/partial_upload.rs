@@ -232,7 +232,9 @@ impl<F: FileSystem> PartialUpload<F> {
             creation,
             saved: state.last,
             found: Some((offset, written_ns)),
-            is_torn: true,
+            // An empty file needs no truncation. ext4 takes one for the start of a rewrite, and writes all content to the disk
+            // when the file is closed. The server would wait for that.
+            is_torn: metadata.size_bytes > 0,
             is_removed: false,
         };
         if durable && partial.saved.boot_id.is_some() {
@@ -282,6 +284,12 @@ impl<F: FileSystem> PartialUpload<F> {
         }
     }
 
+    /// Announces how many more bytes will be written before the next [`save`](PartialUpload::save), if that is known. The
+    /// space for them may then be reserved while they arrive.
+    pub fn announce(&mut self, bytes: Option<u64>) {
+        self.upload.announce(bytes);
+    }
+
     /// Appends content.
     ///
     /// # Errors
@@ -310,6 +318,7 @@ impl<F: FileSystem> PartialUpload<F> {
     /// the upload is removed, since it is unknown which part of it is on the disk.
     pub fn save(&mut self, note: &[u8]) -> Result<(), StorageError> {
         self.require_not_removed()?;
+        self.upload.free_reserved();
         let offset = self.bytes_written();
         if (offset, note) == (self.saved.offset, &self.saved.note[..]) && self.saved.event == Event::Progress {
             return Ok(());

@@ -50,6 +50,10 @@ impl Posix for Portable {
         Err(Errno::NOTSUP)
     }
 
+    fn reserve(_file: BorrowedFd<'_>, _offset: u64, _bytes: u64) -> Result<(), Errno> {
+        Ok(())
+    }
+
     fn boot_id() -> Option<u64> {
         None
     }

@@ -47,6 +47,9 @@ pub(super) trait Posix: Clone + Debug + 'static {
     /// As [`FileSystem::attribute`].
     fn attribute(file: BorrowedFd<'_>, space: &mut [u8]) -> Result<usize, Errno>;
 
+    /// As [`FileSystem::reserve`].
+    fn reserve(file: BorrowedFd<'_>, offset: u64, bytes: u64) -> Result<(), Errno>;
+
     /// As [`FileSystem::boot_id`].
     fn boot_id() -> Option<u64>;
 }
@@ -168,6 +171,10 @@ impl<S: Posix> FileSystem for S {
 
     fn write(&self, file: &OwnedFd, content: &[u8]) -> Result<usize, Errno> {
         rustix::io::write(file, content)
+    }
+
+    fn reserve(&self, file: &OwnedFd, offset: u64, bytes: u64) -> Result<(), Errno> {
+        <S as Posix>::reserve(file.as_fd(), offset, bytes)
     }
 
     fn set_modified(&self, file: &OwnedFd, modified_ns: u64) -> Result<(), Errno> {

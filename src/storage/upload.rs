@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use super::annotation;
 use super::directory::{ExistingEntry, Root, require_regular};
 use super::new_directories::{Ancestor, NewDirectories};
+use super::reservation::Reservation;
 use super::retry::{retry_on_intr, write_all};
 use super::temporary_file::{TemporaryFile, TemporaryName, lacks_hard_links};
 use super::{FileSystem, Metadata, Native, RelativePath, StorageError};
@@ -58,6 +59,7 @@ pub struct Upload<F: FileSystem = Native> {
     /// The file that a reader found under the name when the upload began.
     existing: Option<Metadata>,
     bytes_expected: Option<u64>,
+    reservation: Reservation,
     durable: bool,
     /// Whether it is part of a resumable upload, whose saved content must survive a failed publication.
     is_resumable: bool,
@@ -125,6 +127,7 @@ impl<F: FileSystem> Upload<F> {
             mode,
             existing: existing.metadata().copied(),
             bytes_expected,
+            reservation: Reservation::new(bytes_expected),
             durable,
             is_resumable: false,
             bytes_written: 0,
@@ -156,6 +159,7 @@ impl<F: FileSystem> Upload<F> {
             mode: UploadMode::Replace,
             existing,
             bytes_expected: None,
+            reservation: Reservation::new(None),
             durable,
             is_resumable: true,
             bytes_written,
@@ -198,8 +202,19 @@ impl<F: FileSystem> Upload<F> {
     pub(super) fn truncate(&mut self, bytes: u64) -> Result<(), StorageError> {
         retry_on_intr(|| self.root.file_system().truncate(&self.file, bytes)).map_err(StorageError::from_errno)?;
         self.bytes_written = bytes;
+        self.reservation.forget();
         self.has_failed = false;
         Ok(())
+    }
+
+    /// Announces how many more bytes will be written, if that is known.
+    pub(super) fn announce(&mut self, bytes: Option<u64>) {
+        self.reservation = Reservation::new(bytes.and_then(|bytes| self.bytes_written.checked_add(bytes)));
+    }
+
+    /// Frees space that was reserved for content that has not arrived.
+    pub(super) fn free_reserved(&mut self) {
+        self.reservation.free(self.root.file_system(), &self.file, self.bytes_written);
     }
 
     /// Appends content.
@@ -216,6 +231,7 @@ impl<F: FileSystem> Upload<F> {
         let bytes = u64::try_from(content.len()).ok().and_then(|bytes| self.bytes_written.checked_add(bytes));
         // A write beyond the process's limit (RLIMIT_FSIZE) would raise SIGXFSZ, which ends the process.
         let bytes = bytes.filter(|&bytes| bytes <= self.root.bytes_max()).ok_or(StorageError::DiskFull)?;
+        self.reservation.extend(self.root.file_system(), &self.file, self.bytes_written);
         let write = |content: &[u8]| self.root.file_system().write(&self.file, content);
         write_all(write, content).map_err(StorageError::from_errno)?;
         self.bytes_written = bytes;

@@ -11,6 +11,7 @@ contract! {
     a_modification_time_that_was_set_is_kept
     linking_changes_the_times_of_file_and_directory
     a_file_is_locked_by_one_descriptor_at_a_time
+    reserved_space_does_not_change_the_length
     a_file_can_be_flushed
     close_errors_leaves_the_file_open
     a_file_only_allows_the_access_for_which_it_was_opened
@@ -103,6 +104,21 @@ fn a_file_can_be_flushed<S: Fixture>(fixture: &S) {
     // On systems with `O_PATH`, a directory that was opened to be traversed cannot be flushed.
     let traversed = system.open_root(&fixture.root_path(), Access::Traverse).unwrap();
     assert_eq!(system.sync(&traversed).err(), S::IS_LINUX.then_some(Errno::BADF));
+}
+
+fn reserved_space_does_not_change_the_length<S: Fixture>(fixture: &S) {
+    let (system, root) = (fixture.system(), fixture.root());
+    let file = system.create(&root, b"file").unwrap();
+    assert_eq!(system.write(&file, b"content"), Ok(7));
+    // ext2 cannot reserve space.
+    assert!(matches!(system.reserve(&file, 7, 1024 * 1024), Ok(()) | Err(Errno::OPNOTSUPP)));
+    assert_eq!(system.stat(&file).unwrap().size_bytes, 7);
+    assert_eq!(system.write(&file, b" and more"), Ok(9));
+    assert_eq!((system.truncate(&file, 16), system.stat(&file).unwrap().size_bytes), (Ok(()), 16));
+    let read = system.open_entry(&root, b"file", Access::Read).unwrap();
+    let mut space = [0; 16];
+    assert_eq!(system.read_at(&read, &mut space, 0), Ok(16));
+    assert_eq!(&space, b"content and more");
 }
 
 fn close_errors_leaves_the_file_open<S: Fixture>(fixture: &S) {

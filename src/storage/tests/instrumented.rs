@@ -28,6 +28,7 @@ pub(super) struct Instrumented {
 #[derive(Debug, Default)]
 struct Record {
     calls: Vec<&'static str>,
+    reserved: Vec<(u64, u64)>,
     faults: Vec<Fault>,
     action: Option<Action>,
 }
@@ -74,6 +75,11 @@ impl Instrumented {
     /// The names of the calls since this was last called.
     pub(super) fn calls(&self) -> Vec<&'static str> {
         std::mem::take(&mut self.record.borrow_mut().calls)
+    }
+
+    /// The offset and the length of each reservation that was attempted.
+    pub(super) fn reserved(&self) -> Vec<(u64, u64)> {
+        self.record.borrow().reserved.clone()
     }
 
     fn record(&self, call: &'static str) -> Result<(), Errno> {
@@ -197,6 +203,11 @@ impl FileSystem for Instrumented {
 
     fn write(&self, file: &OwnedFd, content: &[u8]) -> Result<usize, Errno> {
         recorded!(self.write(file, content))
+    }
+
+    fn reserve(&self, file: &OwnedFd, offset: u64, bytes: u64) -> Result<(), Errno> {
+        self.record.borrow_mut().reserved.push((offset, bytes));
+        recorded!(self.reserve(file, offset, bytes))
     }
 
     fn set_modified(&self, file: &OwnedFd, modified_ns: u64) -> Result<(), Errno> {

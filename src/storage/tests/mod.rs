@@ -12,6 +12,7 @@ mod lookups;
 mod new_directories;
 mod partial_uploads;
 mod ranges;
+mod reservations;
 mod resource_limits;
 mod resumed_uploads;
 mod strace;

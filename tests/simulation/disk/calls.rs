@@ -371,6 +371,18 @@ impl FileSystem for Disk {
         )
     }
 
+    fn reserve(&self, file: &DiskFile, offset: u64, bytes: u64) -> Result<(), Errno> {
+        self.call(
+            Call::Reserve,
+            || format!("{file:?} {bytes} bytes from {offset}"),
+            |machine, _| match file.mode {
+                Mode::Write if machine.is_read_only => Err(Errno::ROFS),
+                Mode::Write => Ok(()),
+                _ => Err(Errno::BADF),
+            },
+        )
+    }
+
     fn set_modified(&self, file: &DiskFile, modified_ns: u64) -> Result<(), Errno> {
         self.call(
             Call::SetModified,

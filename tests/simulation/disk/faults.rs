@@ -20,7 +20,7 @@ macro_rules! calls {
 
 calls! {
     OpenRoot OpenBeneath OpenEntry Stat StatAt CreateUnnamed Create LinkUnnamed
-    Link Rename RenameNoreplace CreateDirectory RemoveDirectory Unlink Lock ReadAt Write SetModified
+    Link Rename RenameNoreplace CreateDirectory RemoveDirectory Unlink Lock ReadAt Write Reserve SetModified
     Truncate SetAttribute Attribute
     SyncFile SyncDirectory CloseErrors Entries ReopenDirectory NextEntry StatDirectory StatEntry
 }
@@ -55,8 +55,8 @@ pub(crate) struct Kind {
 
 use Call::{
     Attribute, CloseErrors, Create, CreateDirectory, CreateUnnamed, Link, LinkUnnamed, Lock, NextEntry, OpenBeneath,
-    OpenEntry, OpenRoot, ReadAt, RemoveDirectory, Rename, RenameNoreplace, ReopenDirectory, SetAttribute, SetModified,
-    Stat, StatAt, StatDirectory, StatEntry, SyncDirectory, SyncFile, Truncate, Unlink, Write,
+    OpenEntry, OpenRoot, ReadAt, RemoveDirectory, Rename, RenameNoreplace, ReopenDirectory, Reserve, SetAttribute,
+    SetModified, Stat, StatAt, StatDirectory, StatEntry, SyncDirectory, SyncFile, Truncate, Unlink, Write,
 };
 
 const OPENS: &[Call] = &[OpenRoot, OpenBeneath, OpenEntry, CreateUnnamed, Create, ReopenDirectory];
@@ -104,6 +104,7 @@ kinds! {
     "i/o error at stat" STATS, Effect::Fail(Errno::IO);
     "i/o error at read" &[ReadAt], Effect::Fail(Errno::IO);
     "i/o error at write" &[Write], Effect::Fail(Errno::IO);
+    "no space to reserve" &[Reserve], Effect::Fail(Errno::NOSPC);
     "i/o error at link" &[Link, LinkUnnamed], Effect::Fail(Errno::IO);
     "i/o error at rename" &[Rename, RenameNoreplace], Effect::Fail(Errno::IO);
     "i/o error at unlink" &[Unlink, RemoveDirectory], Effect::Fail(Errno::IO);

@@ -149,8 +149,11 @@ impl<F: FileSystem> ResumableSink<F> {
         now: &Now,
     ) -> ResumableSink<F> {
         let Part { origin, complete, content_digest } = part;
-        let (offset, hasher_before) = match &*shared.borrow() {
-            Some(receiving) => (receiving.upload.bytes_written(), receiving.progress.hasher.clone()),
+        let (offset, hasher_before) = match &mut *shared.borrow_mut() {
+            Some(receiving) => {
+                receiving.upload.announce(request.content_bytes);
+                (receiving.upload.bytes_written(), receiving.progress.hasher.clone())
+            }
             None => (0, Hasher::new()),
         };
         let content = (!content_digest.is_empty()).then(|| {
