@@ -22,7 +22,7 @@
 //!    - A poll that returns as many events as fit may have left some out. Deadlines then wait until enough full polls
 //!      in a row have reported every session, and are judged against the time at which the first of them returned.
 //!    - A session in the busy queue may have unread input. Its deadline is judged after its next drive.
-//!    - What a turn takes beyond one second is added to the deadlines of clients that are sending.
+//!    - What a turn takes beyond one second is added to the deadlines of clients that are sending or receiving.
 //! 6. When descriptors run out, accepting pauses until a connection closes or one second has passed. At the connection
 //!    limit, a new connection evicts another that has no response in progress, but none that was accepted, or got its
 //!    last response, less than a quarter of a second ago. Neither state makes the loop spin.
@@ -400,16 +400,20 @@ where
         self.acceptor.connection_closed();
     }
 
-    /// Extends the deadlines of clients that are sending by the duration of a slow turn, less one second: their sockets
-    /// may have been full meanwhile, or they waited for `100 (Continue)`. One second still counts. Otherwise a client
-    /// that sends nothing would never time out while every turn is slow.
+    /// Extends the deadlines of clients that are sending or receiving by the duration of a slow turn, less one second:
+    /// their sockets may have been full meanwhile, they waited for `100 (Continue)`, or the next send may be refused for
+    /// lack of memory. One second still counts. Otherwise a client that sends or reads nothing would never time out while
+    /// every turn is slow.
     fn extend_deadlines_after_slow_turn(&mut self, polled_ns: u64) {
         let took_ns = self.cx.now.monotonic_ns.saturating_sub(polled_ns);
         let late_ns = took_ns.saturating_sub(TURN_COUNTED_NS);
         if late_ns > 0 {
-            debug!("a turn took {} ms: the deadlines of clients that are sending are extended", took_ns / 1_000_000);
+            debug!(
+                "a turn took {} ms: the deadlines of clients that are sending or receiving are extended",
+                took_ns / 1_000_000
+            );
             for (_, session) in &mut self.sessions {
-                session.connection.extend_deadlines(late_ns);
+                session.connection.extend_deadlines(late_ns, &self.cx.now);
             }
         }
     }

@@ -94,6 +94,8 @@ pub(crate) struct Link {
     pub was_crashed: bool,
     /// The number of flights so far, in both directions.
     pub flights: u64,
+    /// How many connections were before it in the backlog.
+    pub queued_behind: usize,
     /// When the server accepted and closed the connection.
     pub accepted_ns: Option<u64>,
     pub closed_ns: Option<u64>,
@@ -139,6 +141,7 @@ impl Link {
             resets_on_close: false,
             was_crashed: false,
             flights: 0,
+            queued_behind: 0,
             accepted_ns: None,
             closed_ns: None,
             arrived_by_signal_bytes: None,

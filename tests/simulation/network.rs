@@ -316,6 +316,7 @@ impl NetworkState {
             }
             return;
         }
+        self.links[link].queued_behind = backlogs[listener].len();
         backlogs[listener].push_back(link);
         self.links[link].stage = Stage::Backlog;
         self.push_ready(Ready::Listener(listener));

@@ -81,8 +81,7 @@ impl Scenario {
         // If each disk call takes seconds, a client that also waits for a connection would wait longer than any client does.
         let scarcity = if fault_plan.is_slow_always() { u8::MAX } else { scarcity };
         let has_evictable_load = scarcity == 1 && random.bool();
-        // Each of these clients occupies a connection while it gets a response.
-        let others = honest + if fault_plan.external > 0 { EXTERNAL_CLIENTS } else { 0 };
+        let others = honest + external_clients(&fault_plan);
         // All other clients must be evictable.
         let hostile = if has_evictable_load { 0 } else { hostile };
         let few = match random.u8(..4) {
@@ -151,12 +150,22 @@ impl Scenario {
     /// The number of clients. The honest ones come first, then the hostile ones, then resumable uploads, then those of
     /// names that other processes change. A flood has the number after all of these.
     pub(crate) fn clients(&self) -> usize {
-        self.first_external() + if self.fault_plan.external > 0 { EXTERNAL_CLIENTS } else { 0 }
+        self.first_external() + external_clients(&self.fault_plan)
+    }
+
+    /// The number of clients that cannot be evicted while they get a response.
+    pub(crate) fn lasting_clients(&self) -> usize {
+        self.honest + external_clients(&self.fault_plan)
     }
 
     fn first_external(&self) -> usize {
         self.honest + self.hostile + self.resumable
     }
+}
+
+/// The number of clients of names that other processes change.
+fn external_clients(fault_plan: &FaultPlan) -> usize {
+    if fault_plan.external > 0 { EXTERNAL_CLIENTS } else { 0 }
 }
 
 /// Chooses how bytes travel between a client and the server.

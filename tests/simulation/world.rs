@@ -222,6 +222,8 @@ impl<F> SimulatedTransport<F> {
             inner.delay_notification(link);
         }
         if room == 0 || is_blocked {
+            let now_ns = inner.now_ns();
+            inner.trace.note(now_ns, link, "cannot send, with room for", room as u64);
             inner.links[link].wants_room = true;
             inner.note(link, Step::Blocked);
             inner.turn.blocked(link);

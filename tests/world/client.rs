@@ -65,6 +65,8 @@ pub(crate) struct Connection {
     segments: VecDeque<(u64, Segment)>,
     pub buffered: u64,
     pub wants_room: bool,
+    /// How many more sends the system refuses for lack of memory.
+    pub sends_refused: u32,
     pub server_half_closed: bool,
 
     // The server's key for the connection, and whether a readiness event is pending.
@@ -115,6 +117,7 @@ impl Connection {
             segments: VecDeque::new(),
             buffered: 0,
             wants_room: false,
+            sends_refused: 0,
             server_half_closed: false,
             key: None,
             is_pending: false,
@@ -291,6 +294,11 @@ impl Client {
 
     pub(crate) fn reset(self, at_ns: u64) -> Client {
         self.at(at_ns, Action::Reset)
+    }
+
+    /// The next sends to this client, so many, would block although there is room.
+    pub(crate) fn refuses_sends(self, at_ns: u64, count: u32) -> Client {
+        self.at(at_ns, Action::RefuseSends(count))
     }
 
     pub(crate) fn never_reads(self) -> Client {

@@ -57,6 +57,10 @@ pub(crate) enum Action {
     HalfClose,
     Close,
     Reset,
+    /// The next sends, so many, would block although there is room: the system has no memory for them.
+    RefuseSends(u32),
+    /// The server is told that it may send again.
+    SendsAgain,
     /// The server gets the signal to shut down. Belongs to no connection.
     Signal,
     /// A wait of the server ends, so that the test gets control. Belongs to no connection.
@@ -222,6 +226,8 @@ impl Inner {
             Action::HalfClose => client.eof_unsent = true,
             Action::Close => client.close(),
             Action::Reset => client.reset(),
+            Action::RefuseSends(count) => client.sends_refused = count,
+            Action::SendsAgain => return self.notify(connection),
             Action::ReadMode(read_mode) => {
                 client.read_mode = read_mode;
                 self.schedule_read_step(connection, at_ns);
@@ -325,6 +331,12 @@ impl Inner {
     pub(crate) fn send(&mut self, connection: usize, segment: Segment) -> Option<u64> {
         let client = &mut self.connections[connection];
         let room = self.settings.send_buffer_bytes.saturating_sub(client.buffered);
+        if room > 0 && client.sends_refused > 0 {
+            client.sends_refused -= 1;
+            self.schedule(self.clock.get() + MILLISECOND, connection, Action::SendsAgain);
+            self.record_blocked_call();
+            return None;
+        }
         if room == 0 {
             client.wants_room = true;
             self.record_blocked_call();

@@ -157,6 +157,31 @@ fn an_upload_and_a_download_that_continue_in_time_while_the_disk_is_busy_do_not_
     }
 }
 
+/// Each of the slow turns begins with a send that the system refuses for lack of memory, although the client has read
+/// everything that it was sent.
+#[test]
+fn a_client_that_reads_is_not_timed_out_because_sends_before_slow_turns_were_refused() {
+    let network = Network::new(Settings::default());
+    let reads = network.client(0).send(0, get("/file/1000000")).reads_from(10 * SECOND).refuses_sends(9 * SECOND, 3);
+    let _busy = network.client(0).send(10 * SECOND, get("/disk/20000000")).send(20 * SECOND, get("/disk/20000000"));
+    // Its write-stall timeout would expire at 46 s, when the server has tried to send twice.
+    let never_reads = network.client(0).send(0, get("/file/1000000")).never_reads();
+    let mut server = TestServer::new(&network, 10);
+    server.run_until(100 * SECOND);
+    assert_eq!(reads.file_bytes(), 1_000_000);
+    // One second of each slow turn counts.
+    assert_eq!(never_reads.closed_s(), Some(46.0 + 2.0 * 19.0));
+}
+
+#[test]
+fn the_part_of_a_slow_turn_before_the_first_send_is_not_added_to_the_write_stall_timeout() {
+    let network = Network::new(Settings::default());
+    let _busy = network.client(0).send(SECOND, get("/disk/20000000"));
+    let never_reads = network.client(5 * SECOND).send(5 * SECOND, get("/file/1000000")).never_reads();
+    TestServer::new(&network, 10).run_until(100 * SECOND);
+    assert_eq!(never_reads.closed_s(), Some(21.0 + 46.0));
+}
+
 #[test]
 fn a_client_with_an_earlier_heavy_request_that_sends_in_time_while_the_disk_is_busy_gets_a_response() {
     for connects_ns in connect_times_ns(57 * SECOND) {

@@ -84,14 +84,23 @@ impl<S: Service> Connection<S> {
         self.timers.postpone(now.monotonic_ns);
     }
 
-    /// Reports that the server did not read for `late_ns`. A client that is sending a head or content gets that time in
-    /// addition, because its socket may have been full, or it waited for `100 (Continue)`. Other timers need no
-    /// correction: what those clients sent or read meanwhile is processed before their deadlines are checked.
-    pub fn extend_deadlines(&mut self, late_ns: u64) {
+    /// Reports that the server neither read nor sent for `late_ns`. A client that is sending a head or content gets that
+    /// time in addition, because its socket may have been full, or it waited for `100 (Continue)`. So does a client that
+    /// is receiving: the system may refuse the next send for lack of memory although the client has read everything, and
+    /// while each turn is slow there are few sends. Other timers need no correction: what those clients sent meanwhile is
+    /// processed before their deadlines are checked.
+    pub fn extend_deadlines(&mut self, late_ns: u64, now: &Now) {
         for timer in [Timer::Head, Timer::ContentRate] {
             if let Some(at_ns) = self.timers.deadline_ns(timer) {
                 self.timers.set(timer, at_ns.saturating_add(late_ns));
             }
+        }
+        if let Some(at_ns) = self.timers.deadline_ns(Timer::WriteStall) {
+            // If bytes were sent after the wait had begun, only the rest of it counts.
+            let late_ns = late_ns.min(now.monotonic_ns.saturating_sub(self.send_progress_ns));
+            self.timers.set(Timer::WriteStall, at_ns.saturating_add(late_ns));
+            // A send that blocks later computes the deadline from this time again.
+            self.send_progress_ns = self.send_progress_ns.saturating_add(late_ns);
         }
     }
 

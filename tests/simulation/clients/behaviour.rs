@@ -20,8 +20,9 @@ pub(crate) struct Behaviour {
     /// Whether connections or descriptors are limited: a connection without a response in progress may be evicted, and
     /// a response may be late.
     pub is_limited: bool,
-    /// Whether responses must be in time nevertheless, since all other clients can be evicted.
-    pub others_evictable: bool,
+    /// How many connections always belong to clients that can be evicted, so that responses must be in time
+    /// nevertheless; `None` if there may be none.
+    pub evictable_max: Option<usize>,
     /// Whether the disk may fail: a response may report that, and content may end early.
     pub disk_may_fail: bool,
     /// Whether its requests take no time besides the server's own work.

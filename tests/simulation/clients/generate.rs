@@ -33,7 +33,7 @@ pub(crate) fn behaviour(scenario: &Scenario, path: &Path, random: &mut Rng) -> B
         reads_every_ns,
         closing: one_of(random, &[Closing::HalfClosesEarly, Closing::Closes, Closing::Stays]),
         is_limited: scenario.is_limited,
-        others_evictable: scenario.has_evictable_load,
+        evictable_max: scenario.has_evictable_load.then(|| scenario.connections_max - scenario.lasting_clients()),
         disk_may_fail: scenario.fault_plan.may_fail(),
         is_fast: path.latency_ns <= MILLISECOND && reads_every_ns == 0 && pieces == 1 && scenario.fault_plan.slow == 0,
     }

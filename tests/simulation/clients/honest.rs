@@ -21,9 +21,10 @@ use crate::simulation::timeouts::when_past;
 /// How much longer a response may take than the network and the server's work.
 const RESPONSE_MARGIN_NS: u64 = 250 * MILLISECOND;
 
-/// How long a client may wait for a connection if all others can be evicted: each other connection has a quarter of a
-/// second before that, and other clients wait as well.
-const EVICTION_WAIT_NS: u64 = 2 * SECOND;
+/// How long a connection without a request in progress is kept at the connection limit: a quarter of a second after it
+/// was accepted, as much after the response to a request that arrives meanwhile, and the pause before the next search
+/// for such connections.
+const EVICTED_AFTER_NS: u64 = 510 * MILLISECOND;
 
 /// How often a client retries if its connection is closed before the response.
 const ATTEMPTS_MAX: u32 = 50;
@@ -226,7 +227,7 @@ impl Honest {
     fn check_time(&mut self, socket: &ClientSocket<'_>, outstanding: &OutstandingRequest) -> Result<(), String> {
         let now_ns = socket.now_ns();
         let own_ns = (std::mem::take(&mut self.pauses) + 1) * self.behaviour.reads_every_ns;
-        if self.behaviour.is_limited && !self.behaviour.others_evictable {
+        if self.behaviour.is_limited && self.behaviour.evictable_max.is_none() {
             // After the last hostile client has left, each other client may keep a descriptor until it times out.
             let other_clients_ns = IDLE_TIMEOUT_NS * socket.inner.links.len() as u64;
             let is_late = now_ns > HOSTILE_UNTIL_NS + other_clients_ns + socket.inner.busy_ns();
@@ -237,7 +238,7 @@ impl Honest {
         let network_ns = self.network_ns(socket, &sent);
         let at_work_ns = socket.inner.busy_ns() - sent.busy_ns;
         let took_ns = now_ns - sent.at_ns.max(self.responded_ns);
-        let eviction_ns = if self.behaviour.others_evictable { EVICTION_WAIT_NS } else { 0 };
+        let eviction_ns = self.eviction_ns(socket);
         if took_ns <= network_ns + own_ns + at_work_ns + eviction_ns + RESPONSE_MARGIN_NS {
             return Ok(());
         }
@@ -247,6 +248,15 @@ impl Honest {
             network_ns / MILLISECOND,
             at_work_ns / MILLISECOND,
         ))
+    }
+
+    /// How long the client may have to wait at the connection limit until others have been evicted. During a slow disk
+    /// call many clients may have connected before it. Each of these gets its turn: so many at a time as can be evicted.
+    /// The listeners take turns, and so the other listener's backlog may go before it as often.
+    fn eviction_ns(&self, socket: &ClientSocket<'_>) -> u64 {
+        let Some(evictable_max) = self.behaviour.evictable_max else { return 0 };
+        let before = (socket.inner.links[socket.link].queued_behind + 1) * socket.inner.settings.listeners;
+        before.div_ceil(evictable_max) as u64 * EVICTED_AFTER_NS
     }
 
     /// The longest that the flights since then can have taken.
@@ -477,7 +487,7 @@ impl Client for Honest {
 
     fn violation(&self) -> Option<String> {
         // At the connection limit the client may never have been accepted.
-        let may_never_be_accepted = self.behaviour.is_limited && !self.behaviour.others_evictable;
+        let may_never_be_accepted = self.behaviour.is_limited && self.behaviour.evictable_max.is_none();
         let was_never_accepted = may_never_be_accepted && self.outstanding.is_empty() && self.read.is_empty();
         let is_waiting =
             !(self.is_done || was_never_accepted || self.outstanding.is_empty() && self.remaining.is_empty());
