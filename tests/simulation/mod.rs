@@ -40,6 +40,7 @@ pub(crate) mod fault_plan;
 pub(crate) mod file_model;
 pub(crate) mod link;
 pub(crate) mod log;
+pub(crate) mod managed;
 pub(crate) mod network;
 pub(crate) mod network_settings;
 pub(crate) mod records;

@@ -21,7 +21,8 @@ use crate::simulation::event_queue::Event;
 use crate::simulation::fault_plan::Crash;
 use crate::simulation::file_model::FileModel;
 use crate::simulation::log as server_log;
-use crate::simulation::network::{MILLISECOND, Network, SECOND, START_UNIX_NS};
+use crate::simulation::managed::{self, ManagedNames};
+use crate::simulation::network::{MILLISECOND, Network, NetworkState, SECOND, START_UNIX_NS};
 use crate::simulation::records::{self, ObservedRecord};
 use crate::simulation::run_config::RunConfig;
 use crate::simulation::scenario::{self, Events, HOSTILE_UNTIL_NS, Scenario};
@@ -73,7 +74,8 @@ pub(crate) fn run(config: &RunConfig) -> RunOutcome {
     let network = Network::new(scenario.network.clone(), random.u64(..), Rc::clone(&clock), trace);
     let model = Rc::new(RefCell::new(FileModel::default()));
     scenario::fixed_files(&mut model.borrow_mut());
-    scenario::add_clients(&mut network.inner.borrow_mut(), &scenario, config, &model, &mut random);
+    let names = ManagedNames::new(scenario.management());
+    scenario::add_clients(&mut network.inner.borrow_mut(), &scenario, config, (&model, &names), &mut random);
     let disk = Disk::new(scenario.disk.clone(), clock);
     write_files(&disk, &model.borrow());
     if is_printed {
@@ -81,8 +83,14 @@ pub(crate) fn run(config: &RunConfig) -> RunOutcome {
     }
     server_log::forget();
     let clients = scenario.clients() + 1;
-    let run =
-        Run { network: network.clone(), disk: RefCell::new(disk.clone()), scenario, model, records: Rc::default() };
+    let run = Run {
+        network: network.clone(),
+        disk: RefCell::new(disk.clone()),
+        scenario,
+        model,
+        names,
+        records: Rc::default(),
+    };
     let checked = catch_unwind(AssertUnwindSafe(|| match run.scenario.events {
         Events::Few => run.run_to_end::<3>(seed),
         Events::Many => run.run_to_end::<256>(seed),
@@ -103,7 +111,7 @@ pub(crate) fn run(config: &RunConfig) -> RunOutcome {
 }
 
 fn write_files(disk: &Disk, model: &FileModel) {
-    for name in ["dir", "up", "site"] {
+    for name in ["dir", "up", "site", managed::DIRECTORY] {
         disk.add_directory(name);
     }
     external::write_files(disk);
@@ -129,6 +137,7 @@ struct Run {
     disk: RefCell<Disk>,
     scenario: Scenario,
     model: Rc<RefCell<FileModel>>,
+    names: managed::Shared,
     records: Rc<RefCell<Vec<ObservedRecord>>>,
 }
 
@@ -377,6 +386,7 @@ impl Run {
         for name in names {
             model.may_read(name, disk.read(name).as_deref(), now_ns, now_ns)?;
         }
+        self.check_names(&disk)?;
         external::check_outside(&disk)?;
         if disk.descriptors() > 0 {
             return Err(format!("{} files are left open", disk.descriptors()));
@@ -395,6 +405,13 @@ impl Run {
             }
         }
         no_temporary_name(&restarted, ".spindle")
+    }
+
+    /// Checks what the clients have seen that manage names, and what they have left.
+    fn check_names(&self, disk: &Disk) -> Result<(), String> {
+        let mut inner = self.network.inner.borrow_mut();
+        let NetworkState { links, coverage, .. } = &mut *inner;
+        self.names.borrow().check(links, disk, coverage)
     }
 }
 
@@ -415,14 +432,10 @@ fn clean_up(disk: &Disk) -> Result<(), String> {
     let directory = Directory::open_in(disk.clone(), Disk::root_path(), 1).map_err(|error| error.to_string())?;
     directory.set_partial_upload_age_max(1);
     directory.set_time(u64::MAX);
-    for name in [
-        "after-restart",
-        "dir/after-restart",
-        "up/after-restart",
-        "others/after-restart",
-        "others/box/after-restart",
-        "others/way/after-restart",
-    ] {
+    let managed = disk.directories(managed::DIRECTORY);
+    let directories = ["dir", "up", "others", "others/box", "others/way"].map(str::to_owned).into_iter().chain(managed);
+    let below = directories.map(|directory| format!("{directory}/after-restart"));
+    for name in below.chain(["after-restart".to_owned()]) {
         let path = RelativePath::from_segments(name.split('/')).map_err(|_| format!("{name} is not a valid path"))?;
         let upload = directory.begin_upload(&path, UploadMode::Replace, Some(0), false);
         let published = upload.and_then(|upload| upload.commit(START_UNIX_NS, |_| true));

@@ -8,14 +8,17 @@ use spindle::routes::UploadPolicy;
 
 use crate::simulation::clients::external::ExternalChangeClient;
 use crate::simulation::clients::honest::Honest;
+use crate::simulation::clients::managing::{Managing, Plan};
 use crate::simulation::clients::request::Request;
-use crate::simulation::clients::resuming::{Plan, Resuming};
+use crate::simulation::clients::resuming::{self, Resuming};
 use crate::simulation::clients::{Client, generate, hostile_workload};
 use crate::simulation::disk;
 use crate::simulation::event_queue::Event;
 use crate::simulation::fault_plan::{self, Crash, FaultPlan};
 use crate::simulation::file_model::{FileModel, content};
 use crate::simulation::link::Path;
+use crate::simulation::managed::tree::Rules;
+use crate::simulation::managed::{self, Shared};
 use crate::simulation::network::{MICROSECOND, MILLISECOND, NetworkState, SECOND, derive_seed};
 use crate::simulation::network_settings::{Faults, Settings};
 use crate::simulation::run_config::RunConfig;
@@ -53,6 +56,8 @@ pub(crate) struct Scenario {
     pub hostile: usize,
     /// The number of resumable uploads. Each uses several connections.
     pub resumable: usize,
+    /// The number of clients that manage the same names.
+    pub managing: usize,
     /// When resumable uploads expire, in seconds.
     pub upload_age_s: u64,
 }
@@ -63,8 +68,14 @@ pub(crate) enum Events {
     Many,
 }
 
-const POLICIES: [UploadPolicy; 5] =
-    [UploadPolicy::Replace, UploadPolicy::Replace, UploadPolicy::Replace, UploadPolicy::Create, UploadPolicy::Off];
+const POLICIES: [UploadPolicy; 6] = [
+    UploadPolicy::Manage,
+    UploadPolicy::Manage,
+    UploadPolicy::Replace,
+    UploadPolicy::Replace,
+    UploadPolicy::Create,
+    UploadPolicy::Off,
+];
 
 /// Chooses one of some values.
 pub(crate) fn one_of<T: Copy>(random: &mut Rng, values: &[T]) -> T {
@@ -95,6 +106,8 @@ impl Scenario {
         let is_limited = scarcity < 2;
         let has_uploads = policy != UploadPolicy::Off && !is_limited && !fault_plan.is_slow_always();
         let resumable = if has_uploads { one_of(random, &[0, 0, 1, 2, 4]) } else { 0 };
+        let manages = has_uploads && policy == UploadPolicy::Manage;
+        let managing = if manages { one_of(random, &[0, 1, 2, 3, 4]) } else { 0 };
         let rarely = |random: &mut Rng| one_of(random, &[0, 0, 10, 100]);
         let faults = match random.bool() {
             true => Faults::default(),
@@ -136,6 +149,7 @@ impl Scenario {
             honest,
             hostile,
             resumable,
+            managing,
             upload_age_s: one_of(random, &[86_400, 86_400, 20]),
         }
     }
@@ -147,8 +161,8 @@ impl Scenario {
         Rc::clone(&model.fixed[name])
     }
 
-    /// The number of clients. The honest ones come first, then the hostile ones, then resumable uploads, then those of
-    /// names that other processes change. A flood has the number after all of these.
+    /// The number of clients. The honest ones come first, then the hostile ones, then resumable uploads, then those that
+    /// manage names, then those of names that other processes change. A flood has the number after all of these.
     pub(crate) fn clients(&self) -> usize {
         self.first_external() + external_clients(&self.fault_plan)
     }
@@ -159,7 +173,29 @@ impl Scenario {
     }
 
     fn first_external(&self) -> usize {
+        self.first_managing() + self.managing
+    }
+
+    fn first_managing(&self) -> usize {
         self.honest + self.hostile + self.resumable
+    }
+
+    /// What the responses to clients depend on that manage names.
+    pub(crate) fn management(&self) -> Rules {
+        let (disk, fault_plan) = (&self.disk, &self.fault_plan);
+        let power_may_fail = fault_plan.crashes.iter().any(|crash| matches!(crash, Crash::PowerCut { .. }));
+        let may_stop = !fault_plan.crashes.is_empty();
+        Rules {
+            is_folder: self.is_folder,
+            upload_bytes_max: self.upload_bytes_max,
+            tags_may_weaken: may_stop || disk.time_granularity_ns > 1 || fault_plan.may_fail(),
+            temporary_files_may_be_left: may_stop || fault_plan.may_fail(),
+            moves_in_two_steps: !disk.rename_noreplace,
+            power_may_lose_names: power_may_fail && disk.loss == disk::Loss::Unordered,
+            durable: self.durable,
+            disk_may_fail: fault_plan.may_fail(),
+            power_may_fail,
+        }
     }
 }
 
@@ -252,7 +288,7 @@ pub(crate) fn add_clients(
     inner: &mut NetworkState,
     scenario: &Scenario,
     config: &RunConfig,
-    model: &Rc<RefCell<FileModel>>,
+    (model, names): (&Rc<RefCell<FileModel>>, &Shared),
     random: &mut Rng,
 ) {
     let mut builder = ClientBuilder { inner, scenario, config, seed: random.u64(..) };
@@ -260,11 +296,21 @@ pub(crate) fn add_clients(
         builder.add(number, |random| honest(scenario, config, model, random, number));
     }
     hostile_workload::add_clients(&mut builder);
-    for number in scenario.honest + scenario.hostile..scenario.first_external() {
+    for number in scenario.honest + scenario.hostile..scenario.first_managing() {
         builder.add(number, |random| {
             let (path, at_ns) = (path(random), random.u64(..60 * SECOND));
             let listener = random.usize(..scenario.network.listeners);
-            let client = Resuming::new(&Plan::new(scenario, model, random, number), path, listener);
+            let client = Resuming::new(&resuming::Plan::new(scenario, model, random, number), path, listener);
+            NewClient { at_ns, listener, path, client: Box::new(client) }
+        });
+    }
+    for number in scenario.first_managing()..scenario.first_external() {
+        builder.add(number, |random| {
+            let (path, at_ns) = (path(random), random.u64(..20 * SECOND));
+            let listener = random.usize(..scenario.network.listeners);
+            let requests = random.usize(4..=14).min(config.requests_max);
+            let target = target_of(scenario, managed::DIRECTORY) + "/";
+            let client = Managing::new(&Plan::new(names, target, scenario.is_folder, requests), path, listener);
             NewClient { at_ns, listener, path, client: Box::new(client) }
         });
     }

@@ -282,7 +282,7 @@ fn may_be_stored(condition: WriteCondition, policy: UploadPolicy, made: Option<b
 
 /// Whether the condition of an upload may be false.
 fn may_fail(condition: WriteCondition, rules: Rules, possible: &Possible) -> bool {
-    let may_replace = rules.policy == UploadPolicy::Replace;
+    let may_replace = matches!(rules.policy, UploadPolicy::Replace | UploadPolicy::Manage);
     match condition {
         WriteCondition::Nothing => false,
         WriteCondition::Absent | WriteCondition::AbsentByDate => possible.other && may_replace,

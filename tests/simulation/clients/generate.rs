@@ -99,15 +99,16 @@ fn about_methods(scenario: &Scenario, random: &mut Rng, number: u64) -> Request 
     let (method, target, expected) = match random.u8(..6) {
         0 => ("OPTIONS", "*".to_owned(), status(204)),
         1 => {
-            let allowed = if scenario.policy == UploadPolicy::Off {
-                "GET, HEAD, OPTIONS"
-            } else {
-                "GET, HEAD, POST, PUT, OPTIONS"
+            let allowed = match scenario.policy {
+                UploadPolicy::Off => "GET, HEAD, OPTIONS",
+                UploadPolicy::Create | UploadPolicy::Replace => "GET, HEAD, POST, PUT, OPTIONS",
+                UploadPolicy::Manage => "GET, HEAD, POST, PUT, DELETE, MKCOL, MOVE, OPTIONS",
             };
             let field = Some(("allow", allowed.to_owned()));
             ("OPTIONS", target_of(scenario, "small.txt"), Expected::Status { status: 204, field })
         }
         2 => ("BREW", target_of(scenario, "small.txt"), status(501)),
+        3 if scenario.policy == UploadPolicy::Manage => ("PATCH", target_of(scenario, "small.txt"), status(405)),
         3 => ("DELETE", target_of(scenario, "small.txt"), status(405)),
         4 => ("GET", target_of(scenario, "absent"), nothing_there(scenario)),
         // A directory takes forms.

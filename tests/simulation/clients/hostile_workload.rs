@@ -180,7 +180,7 @@ fn get(scenario: &Scenario, name: &str) -> String {
 
 /// Whether uploads of each name and length are accepted.
 fn takes_uploads(scenario: &Scenario) -> bool {
-    scenario.policy == UploadPolicy::Replace && scenario.upload_bytes_max.is_none()
+    matches!(scenario.policy, UploadPolicy::Replace | UploadPolicy::Manage) && scenario.upload_bytes_max.is_none()
 }
 
 /// The head of an upload of so many bytes.

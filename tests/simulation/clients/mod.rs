@@ -12,6 +12,7 @@ pub(crate) mod hostile;
 pub(crate) mod hostile_workload;
 pub(crate) mod listings;
 pub(crate) mod malformed;
+pub(crate) mod managing;
 pub(crate) mod protocol_errors;
 pub(crate) mod readers;
 pub(crate) mod request;

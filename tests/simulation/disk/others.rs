@@ -248,6 +248,18 @@ impl Disk {
         names
     }
 
+    /// The path of a directory, and those of all directories below it.
+    pub(crate) fn directories(&self, path: &str) -> Vec<String> {
+        let mut found = vec![path.to_owned()];
+        for name in self.names(path) {
+            let below = format!("{path}/{name}");
+            if self.read(&below).is_none() {
+                found.extend(self.directories(&below));
+            }
+        }
+        found
+    }
+
     /// All paths below a directory with their kinds and contents, as text, to compare trees.
     pub(crate) fn everything(&self, path: &str) -> Vec<String> {
         let machine = self.machine.borrow();
