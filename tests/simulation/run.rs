@@ -387,7 +387,7 @@ impl Run {
             model.may_read(name, disk.read(name).as_deref(), now_ns, now_ns)?;
         }
         self.check_names(&disk)?;
-        external::check_outside(&disk)?;
+        external::check_files(&disk)?;
         if disk.descriptors() > 0 {
             return Err(format!("{} files are left open", disk.descriptors()));
         }

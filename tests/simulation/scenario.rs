@@ -106,8 +106,11 @@ impl Scenario {
         let is_limited = scarcity < 2;
         let has_uploads = policy != UploadPolicy::Off && !is_limited && !fault_plan.is_slow_always();
         let resumable = if has_uploads { one_of(random, &[0, 0, 1, 2, 4]) } else { 0 };
-        let manages = has_uploads && policy == UploadPolicy::Manage;
-        let managing = if manages { one_of(random, &[0, 1, 2, 3, 4]) } else { 0 };
+        let managing = match policy {
+            _ if !has_uploads => 0,
+            UploadPolicy::Manage => one_of(random, &[0, 1, 2, 3, 4]),
+            _ => one_of(random, &[0, 0, 1, 2]),
+        };
         let rarely = |random: &mut Rng| one_of(random, &[0, 0, 10, 100]);
         let faults = match random.bool() {
             true => Faults::default(),
@@ -186,6 +189,7 @@ impl Scenario {
         let power_may_fail = fault_plan.crashes.iter().any(|crash| matches!(crash, Crash::PowerCut { .. }));
         let may_stop = !fault_plan.crashes.is_empty();
         Rules {
+            policy: self.policy,
             is_folder: self.is_folder,
             upload_bytes_max: self.upload_bytes_max,
             tags_may_weaken: may_stop || disk.time_granularity_ns > 1 || fault_plan.may_fail(),

@@ -10,9 +10,13 @@ use crate::simulation::clients::{Client, ClientSocket};
 use crate::simulation::disk::{Action, Disk};
 use crate::simulation::file_model::content;
 use crate::simulation::network::START_UNIX_NS;
+use crate::simulation::scenario::one_of;
 
 /// A file outside of the root.
 const SECRET: &str = "/outside/secret";
+
+/// A file that other processes may create, and that clients may only create: none of them may replace it.
+const TAKEN: &str = "others/taken";
 
 /// The length to which another process truncates the file.
 const CUT_BYTES: usize = 10;
@@ -23,6 +27,11 @@ fn version(number: usize) -> Rc<[u8]> {
 }
 
 const VERSIONS: usize = 3;
+
+/// What other processes write to [`TAKEN`].
+fn taken() -> Rc<[u8]> {
+    content(2_999_998, 200)
+}
 
 fn secret() -> Rc<[u8]> {
     content(2_999_999, 300)
@@ -60,7 +69,9 @@ pub(crate) fn actions() -> Vec<Action> {
         moved("/outside/box", "others/box"),
         renamed("page", "paper"),
         renamed("paper", "page"),
+        Action::Unlink { path: TAKEN.to_owned() },
     ];
+    actions.extend((0..2).map(|_| Action::Create { path: TAKEN.to_owned(), content: taken().to_vec() }));
     actions.extend((0..VERSIONS).map(|number| Action::Replace { path: page(), content: version(number).to_vec() }));
     actions
 }
@@ -71,8 +82,11 @@ pub(crate) fn bring_back(disk: &Disk) {
     disk.act(&Action::Move { from: "/outside/box".to_owned(), to: "others/box".to_owned() });
 }
 
-/// Checks the files outside of the root after the run.
-pub(crate) fn check_outside(disk: &Disk) -> Result<(), String> {
+/// Checks the files outside of the root after the run, and the files that other processes have created.
+pub(crate) fn check_files(disk: &Disk) -> Result<(), String> {
+    if disk.was_created_by_others(TAKEN) && disk.read(TAKEN).as_deref() != Some(&taken()[..]) {
+        return Err("a file of another process was replaced, although Overwrite was F".to_owned());
+    }
     if disk.read(SECRET).as_deref() != Some(&secret()[..]) {
         return Err("a file outside of the root was changed".to_owned());
     }
@@ -96,17 +110,23 @@ pub(crate) struct ExternalChangeClient {
 impl ExternalChangeClient {
     /// `target_of` gives the target of a path below the root.
     pub(crate) fn new(target_of: impl Fn(&str) -> String, random: &mut Rng) -> ExternalChangeClient {
-        let names = ["others/page", "others/page", "others/box/inner", "others/way/secret", "others/way/inner"];
+        let read =
+            ["others/page", "others/page", "others/box/inner", "others/way/secret", "others/way/inner", "others/got"];
         let written = ["others/box/new", "others/way/new", "others/way"];
-        let is_read = random.u8(..4) > 0;
-        let name = if is_read { names[random.usize(..names.len())] } else { written[random.usize(..written.len())] };
-        let target = target_of(name);
-        let request = match is_read {
-            true => format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n").into_bytes(),
-            false => format!("PUT {target} HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nmine").into_bytes(),
+        let (name, request) = match random.u8(..8) {
+            0..=3 => {
+                let name = one_of(random, &read);
+                (name, format!("GET {} HTTP/1.1\r\nHost: a\r\n\r\n", target_of(name)))
+            }
+            4 => {
+                let target = target_of(one_of(random, &written));
+                ("", format!("PUT {target} HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nmine"))
+            }
+            5 => ("", form(&target_of(one_of(random, &["others/box/", "others/way/"])))),
+            _ => ("", change(&target_of, random)),
         };
         ExternalChangeClient {
-            request,
+            request: request.into_bytes(),
             is_page: name == "others/page",
             read: Vec::new(),
             parses_from: 0,
@@ -127,6 +147,31 @@ impl ExternalChangeClient {
             return Err(format!("{} bytes that are no version", response.content.len()));
         }
         Ok(())
+    }
+}
+
+/// A form with one file.
+fn form(target: &str) -> String {
+    let content = "--b\r\nContent-Disposition: form-data; name=f; filename=\"new\"\r\n\r\nmine\r\n--b--\r\n";
+    let fields = format!("Content-Type: multipart/form-data; boundary=b\r\nContent-Length: {}", content.len());
+    format!("POST {target} HTTP/1.1\r\nHost: a\r\n{fields}\r\n\r\n{content}")
+}
+
+/// A request to delete, move or create something of what other processes change, possibly outside of the root.
+fn change(target_of: &impl Fn(&str) -> String, random: &mut Rng) -> String {
+    let moved = |from: &str, to: &str, overwrite: &str| {
+        let fields = format!("Destination: {}\r\nOverwrite: {overwrite}\r\n", target_of(to));
+        format!("MOVE {} HTTP/1.1\r\nHost: a\r\n{fields}\r\n", target_of(from))
+    };
+    let plain = |method: &str, name: &str| format!("{method} {} HTTP/1.1\r\nHost: a\r\n\r\n", target_of(name));
+    match random.u8(..10) {
+        0..=3 => moved("others/page", TAKEN, "F"),
+        4 => moved("others/box/inner", TAKEN, "F"),
+        5 => moved(one_of(random, &["others/way/secret", "others/way", "others/page"]), "others/got", "T"),
+        6 => moved("others/page", "others/way/got", "T"),
+        7 => plain("DELETE", one_of(random, &["others/page", "others/way", "others/box/inner"])),
+        8 => plain("DELETE", "others/way/secret"),
+        _ => plain("MKCOL", "others/way/directory"),
     }
 }
 

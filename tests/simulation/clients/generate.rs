@@ -43,6 +43,7 @@ pub(crate) fn behaviour(scenario: &Scenario, path: &Path, random: &mut Rng) -> B
 pub(crate) fn request(scenario: &Scenario, model: &FileModel, random: &mut Rng, number: u64) -> Request {
     let mut request = match random.u8(..20) {
         0 | 1 => text(scenario, random),
+        2 if scenario.policy == UploadPolicy::Manage => refused_change(scenario, random, number),
         2 | 3 => about_methods(scenario, random, number),
         4 | 5 if scenario.is_folder => about_directories(scenario, random),
         4..=6 => missing(scenario, model, random),
@@ -122,6 +123,34 @@ fn about_methods(scenario: &Scenario, random: &mut Rng, number: u64) -> Request 
         expect: expect(random),
     });
     Request { method, content, ..Request::get(target, expected) }
+}
+
+/// A request to delete, move or create something that must be refused.
+fn refused_change(scenario: &Scenario, random: &mut Rng, number: u64) -> Request {
+    let target = |name: &str| target_of(scenario, name);
+    let to = |name: &str| format!("Destination: {}", target(name));
+    let field = |field: &str| field.to_owned();
+    let (method, name, fields, status) = match random.u8(..16) {
+        0 => ("MOVE", "small.txt", vec![], 400),
+        1 => ("MOVE", "small.txt", vec![field("Destination: relative")], 400),
+        2 => ("MOVE", "small.txt", vec![field("Destination: http://other/new")], 502),
+        3 => ("MOVE", "small.txt", vec![to("new"), field("Overwrite: maybe")], 400),
+        4 => ("MOVE", "small.txt", vec![to("small.txt")], 403),
+        5 => ("MOVE", "small.txt", vec![to("page.html"), field("Overwrite: F")], 412),
+        6 => ("MOVE", "small.txt", vec![to("dir")], 409),
+        7 => ("MOVE", "small.txt", vec![to("absent/new")], 409),
+        8 => ("MOVE", "small.txt", vec![to("new"), field("If-Match: \"other\"")], 412),
+        9 => ("MOVE", "dir", vec![to("dir/new")], 409),
+        10 => ("DELETE", "small.txt", vec![field("If-Match: \"other\"")], 412),
+        11 => ("DELETE", "small.txt", vec![format!("If-Unmodified-Since: {BEFORE_FIXED_DATE}")], 412),
+        12 => ("DELETE", "dir/", vec![], 409),
+        13 => ("MKCOL", "dir/", vec![], 405),
+        14 => ("MKCOL", "absent/new", vec![], 409),
+        _ => ("MKCOL", "new", vec![], 415),
+    };
+    let content =
+        (status == 415).then_some(Content { number, bytes: 5, coding: Coding::Length, expect: Expect::Nothing });
+    Request { method, fields, content, ..Request::get(target(name), Expected::Status { status, field: None }) }
 }
 
 fn expect(random: &mut Rng) -> Expect {

@@ -154,10 +154,21 @@ fn client(scenario: &Scenario, leaves_ns: u64, random: &mut Rng) -> (Path, Box<d
         }
         7 | 8 => {
             let path = Path { latency_ns: 20 * MICROSECOND, jitter_ns: 0, flight_bytes_max: 1448, ..path(random) };
-            let requests = [get(scenario, "small.txt"), put(scenario, 30) + &"c".repeat(30), chunked_put(scenario, 20)];
-            // The target of an upload is not mutated: no check knows of another file.
+            let requests = [
+                get(scenario, "small.txt"),
+                put(scenario, 30) + &"c".repeat(30),
+                chunked_put(scenario, 20),
+                form(scenario),
+                move_never(scenario),
+                delete_never(scenario),
+            ];
+            // The target of a change is not mutated: no check knows of another file.
             let request = &requests[random.usize(..requests.len())];
-            let kept = if request.starts_with("PUT") { request.find(" HTTP").unwrap_or(0) } else { 0 };
+            let kept = match request.split(' ').next() {
+                Some("GET") => 0,
+                Some("MOVE") => request.find("/never-again").unwrap_or(0) + 1,
+                _ => request.find(" HTTP").unwrap_or(0),
+            };
             let (name, rest) = request.split_at(kept);
             let first = [name.as_bytes(), &mutate(rest.as_bytes().to_vec(), random)].concat();
             let bytes = [first, requests[random.usize(..requests.len())].clone().into_bytes()].concat();
@@ -192,6 +203,23 @@ fn put(scenario: &Scenario, bytes: usize) -> String {
 fn chunked_put(scenario: &Scenario, chunks: usize) -> String {
     let head = format!("PUT {} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n", target_of(scenario, "up/never"));
     head + "\r\n" + &"1\r\nx\r\n".repeat(chunks) + "0\r\n\r\n"
+}
+
+/// A form with two files.
+fn form(scenario: &Scenario) -> String {
+    let part = "--b\r\nContent-Disposition: form-data; name=f; filename=\"never\"\r\n\r\ncontent\r\n";
+    let content = part.repeat(2) + "--b--\r\n";
+    let fields = format!("Content-Type: multipart/form-data; boundary=b\r\nContent-Length: {}", content.len());
+    format!("POST {} HTTP/1.1\r\nHost: a\r\n{fields}\r\n\r\n{content}", target_of(scenario, "up/"))
+}
+
+fn move_never(scenario: &Scenario) -> String {
+    let (from, to) = (target_of(scenario, "up/never"), target_of(scenario, "up/never-again"));
+    format!("MOVE {from} HTTP/1.1\r\nDestination: {to}\r\nHost: a\r\nOverwrite: F\r\nIf-Match: *\r\n\r\n")
+}
+
+fn delete_never(scenario: &Scenario) -> String {
+    format!("DELETE {} HTTP/1.1\r\nHost: a\r\nIf-Match: *, \"tag\"\r\n\r\n", target_of(scenario, "up/never-again"))
 }
 
 fn beside(limit_ns: u64, random: &mut Rng) -> u64 {
@@ -327,6 +355,9 @@ fn whole(scenario: &Scenario) -> Vec<u8> {
         get(scenario, "large.bin"),
         put(scenario, 300) + &"c".repeat(300),
         chunked_put(scenario, 20),
+        move_never(scenario),
+        form(scenario),
+        delete_never(scenario),
         get(scenario, "small.txt"),
     ]
     .concat()

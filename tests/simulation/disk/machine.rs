@@ -2,6 +2,7 @@
 //! real system.
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use rustix::io::Errno;
@@ -31,6 +32,8 @@ pub(crate) struct Machine {
     /// Another one after each power cut.
     pub(crate) boot_id: u64,
     pub(crate) used_bytes: u64,
+    /// The paths of files that other processes have created and not removed.
+    pub(crate) created_by_others: BTreeSet<String>,
     pub(crate) next_inode: u64,
     pub(crate) free_inodes: Vec<u64>,
     next_file: u64,
@@ -64,6 +67,7 @@ impl Machine {
             is_read_only: false,
             boot_id: 1,
             used_bytes: 0,
+            created_by_others: BTreeSet::new(),
             next_inode: 2,
             free_inodes: Vec::new(),
             next_file: 0,

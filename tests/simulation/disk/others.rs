@@ -137,8 +137,13 @@ impl Machine {
             Action::Overwrite { path, content } => self.set_content(path, |bytes| content.clone_into(bytes)),
             Action::Truncate { path, bytes } => self.set_content(path, |content| content.resize(*bytes, 0)),
             Action::Create { path, .. } if self.look_up(path).is_ok() => Err(Errno::EXIST),
-            Action::Create { path, content } => self.put(path, file(content)).map(|_| ()),
+            Action::Create { path, content } => {
+                self.put(path, file(content))?;
+                self.created_by_others.insert(path.clone());
+                Ok(())
+            }
             Action::Unlink { path } => {
+                self.created_by_others.remove(path);
                 let (directory, name) = self.parent_and_name(path)?;
                 self.unlink(directory, &name)
             }
@@ -234,6 +239,11 @@ impl Disk {
         let machine = self.machine.borrow();
         let node = machine.resolve(SERVED, path.as_bytes(), true).ok()?;
         machine.node(node).content().map(|content| content.bytes.clone())
+    }
+
+    /// Whether another process has created a file at the path since the start of the machine, and none has removed it.
+    pub(crate) fn was_created_by_others(&self, path: &str) -> bool {
+        self.machine.borrow().created_by_others.contains(path)
     }
 
     /// The names in a directory, sorted.

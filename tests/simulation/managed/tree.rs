@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use spindle::routes::UploadPolicy;
+
 /// A file or directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Node {
@@ -69,8 +71,9 @@ pub(crate) struct Observed {
 }
 
 /// What the responses depend on besides the tree.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules {
+    pub policy: UploadPolicy,
     /// Whether a shared folder is served, where uploads create directories, and directories are redirected to.
     pub is_folder: bool,
     pub upload_bytes_max: Option<u64>,
@@ -170,6 +173,11 @@ impl Operation {
 
     fn possible(&self, tree: &Tree, rules: &Rules) -> Possible {
         match self {
+            Operation::Delete { .. } | Operation::CreateDirectory { .. } | Operation::Move { .. }
+                if rules.policy != UploadPolicy::Manage =>
+            {
+                Possible::refused(405)
+            }
             Operation::Get { path } => match tree.get(path) {
                 Some(Node::File { content, .. }) => {
                     Possible { success: Some((200, Some(*content), tree.clone())), refusals: Vec::new() }
@@ -180,7 +188,9 @@ impl Operation {
             Operation::Put { path, content, bytes, condition, in_form } => {
                 let is_too_long = rules.upload_bytes_max.is_some_and(|bytes_max| *bytes as u64 > bytes_max);
                 // The length of a file in a form is not known before its name is checked.
-                if is_too_long && !(*in_form && tree.get(path) == Some(&Node::Directory)) {
+                let may_replace = rules.policy != UploadPolicy::Create;
+                let is_free = tree.get(path).is_none_or(|node| may_replace && *node != Node::Directory);
+                if is_too_long && (is_free || !in_form) {
                     return Possible::refused(413);
                 }
                 put(tree, path, *content, *condition, rules)
@@ -212,6 +222,8 @@ fn put(tree: &Tree, path: &str, content: usize, condition: Condition, rules: &Ru
     let stored = match (tree.get(path), condition) {
         (Some(Node::Directory), Condition::Nothing) => Possible::refused(409),
         (Some(Node::Directory), _) => Possible::refused(409).or_refused(true, 412),
+        // Preconditions count only where the response would be a success without them.
+        (Some(_), _) if rules.policy == UploadPolicy::Create => Possible::refused(409),
         (None, Condition::Content(_)) | (Some(Node::File { .. }), Condition::Absent) => Possible::refused(412),
         (None, _) => Possible::changed(201, after),
         (Some(node), Condition::Content(only)) => only_if(*node, Some(only), rules, || Possible::changed(204, after)),
