@@ -413,7 +413,7 @@ where
                 took_ns / 1_000_000
             );
             for (_, session) in &mut self.sessions {
-                session.connection.extend_deadlines(late_ns, &self.cx.now);
+                session.connection.extend_deadlines(late_ns, &self.cx.shared, &self.cx.now);
             }
         }
     }

@@ -174,6 +174,15 @@ fn a_client_that_reads_is_not_timed_out_because_sends_before_slow_turns_were_ref
 }
 
 #[test]
+fn a_head_that_begins_after_the_slow_call_of_a_turn_gets_no_more_than_its_time() {
+    let network = Network::new(Settings::default());
+    let _busy = network.client(0).send(SECOND, get("/disk/20000000"));
+    let begun = network.client(5 * SECOND).send(5 * SECOND, "GET / HT");
+    TestServer::new(&network, 10).run_until(100 * SECOND);
+    assert_eq!((begun.statuses(), begun.half_closed_ns()), (vec![408], Some((21 + 10) * SECOND)));
+}
+
+#[test]
 fn the_part_of_a_slow_turn_before_the_first_send_is_not_added_to_the_write_stall_timeout() {
     let network = Network::new(Settings::default());
     let _busy = network.client(0).send(SECOND, get("/disk/20000000"));

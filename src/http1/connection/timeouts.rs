@@ -89,10 +89,13 @@ impl<S: Service> Connection<S> {
     /// is receiving: the system may refuse the next send for lack of memory although the client has read everything, and
     /// while each turn is slow there are few sends. Other timers need no correction: what those clients sent meanwhile is
     /// processed before their deadlines are checked.
-    pub fn extend_deadlines(&mut self, late_ns: u64, now: &Now) {
-        for timer in [Timer::Head, Timer::ContentRate] {
+    pub fn extend_deadlines(&mut self, late_ns: u64, shared: &Shared, now: &Now) {
+        // Nobody needs more time than a client whose wait begins now: it may have begun at the end of those `late_ns`.
+        let longest_ns = [(Timer::Head, shared.settings.head_timeout_ns), (Timer::ContentRate, CONTENT_CREDIT_NS)];
+        for (timer, longest_ns) in longest_ns {
             if let Some(at_ns) = self.timers.deadline_ns(timer) {
-                self.timers.set(timer, at_ns.saturating_add(late_ns));
+                let at_most_ns = now.monotonic_ns.saturating_add(longest_ns);
+                self.timers.set(timer, at_ns.saturating_add(late_ns).min(at_most_ns));
             }
         }
         if let Some(at_ns) = self.timers.deadline_ns(Timer::WriteStall) {
