@@ -71,7 +71,7 @@ pub(crate) fn actions() -> Vec<Action> {
         renamed("paper", "page"),
         Action::Unlink { path: TAKEN.to_owned() },
     ];
-    actions.extend((0..2).map(|_| Action::Create { path: TAKEN.to_owned(), content: taken().to_vec() }));
+    actions.extend((0..4).map(|_| Action::Create { path: TAKEN.to_owned(), content: taken().to_vec() }));
     actions.extend((0..VERSIONS).map(|number| Action::Replace { path: page(), content: version(number).to_vec() }));
     actions
 }
@@ -114,15 +114,15 @@ impl ExternalChangeClient {
             ["others/page", "others/page", "others/box/inner", "others/way/secret", "others/way/inner", "others/got"];
         let written = ["others/box/new", "others/way/new", "others/way"];
         let (name, request) = match random.u8(..8) {
-            0..=3 => {
+            0..=2 => {
                 let name = one_of(random, &read);
                 (name, format!("GET {} HTTP/1.1\r\nHost: a\r\n\r\n", target_of(name)))
             }
-            4 => {
+            3 => {
                 let target = target_of(one_of(random, &written));
                 ("", format!("PUT {target} HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nmine"))
             }
-            5 => ("", form(&target_of(one_of(random, &["others/box/", "others/way/"])))),
+            4 => ("", form(&target_of(one_of(random, &["others/box/", "others/way/"])))),
             _ => ("", change(&target_of, random)),
         };
         ExternalChangeClient {

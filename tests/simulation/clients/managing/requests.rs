@@ -12,6 +12,10 @@ use crate::simulation::scenario::one_of;
 /// The paths below the directory of the managed names. Each may become a file or a directory.
 const PATHS: [&str; 10] = ["one", "one", "one", "two", "two", "box", "box", "bag", "box/in", "bag/in"];
 
+/// Pairs of paths between which files are moved.
+const PAIRS: [(&str, &str); 6] =
+    [("one", "two"), ("two", "one"), ("one", "box/in"), ("box/in", "one"), ("two", "box/in"), ("box/in", "two")];
+
 /// A request as it is sent.
 pub(super) struct EncodedRequest {
     pub bytes: Vec<u8>,
@@ -50,10 +54,14 @@ pub(super) fn generate(names: &mut ManagedNames, sends_large: bool, random: &mut
             Operation::CreateDirectory { path: one_of(random, &["box", "bag", "box", "bag/in", "one"]).to_owned() }
         }
         _ => {
-            let only = only(&path, random);
-            let to = one_of(random, &PATHS).to_owned();
-            let (as_directory, replaces) = (random.u8(..6) == 0, random.bool());
-            Operation::Move { from: path, to, as_directory, replaces, only }
+            // Half of the moves are between names that often exist.
+            let (from, to) = match random.bool() {
+                true => one_of(random, &PAIRS),
+                false => (&*path, one_of(random, &PATHS)),
+            };
+            let only = only(from, random);
+            let (as_directory, replaces) = (random.u8(..6) == 0, random.u8(..3) > 0);
+            Operation::Move { from: from.to_owned(), to: to.to_owned(), as_directory, replaces, only }
         }
     };
     (operation, Rc::from([]))
