@@ -240,7 +240,12 @@ impl<F: FileSystem> Rename<'_, F> {
         let file_system = self.root.file_system();
         let (from, to) = (self.from.path.name(), self.to.path.name());
         match retry_on_intr(|| file_system.rename_noreplace(self.source, from, self.target, to)) {
-            // INVAL may also mean that a directory would be moved into itself. The calls below return it again then.
+            // The calls below would return it again, but a power failure could leave the directory that they create.
+            Err(Errno::NOSYS | Errno::INVAL) if kind == FileKind::Directory && self.leads_into_itself() => {
+                return Err(Errno::INVAL.into());
+            }
+            // INVAL may also mean that a directory would be moved into itself by way of a link. The calls below return it
+            // again then.
             Err(Errno::NOSYS | Errno::INVAL) => {}
             renamed => return Ok(renamed?),
         }
@@ -261,6 +266,12 @@ impl<F: FileSystem> Rename<'_, F> {
         Ok(removed.inspect_err(|_| {
             let _ = retry_on_intr(|| file_system.unlink(self.target, to));
         })?)
+    }
+
+    /// Whether the new path is below the old one.
+    fn leads_into_itself(&self) -> bool {
+        let below = self.to.path.as_bytes().strip_prefix(self.from.path.as_bytes());
+        below.is_some_and(|rest| rest.starts_with(b"/"))
     }
 
     /// Gives the file that is about to be replaced a temporary name. Without a journal, the disk could free it before its

@@ -224,3 +224,15 @@ fn confirmed_changes_survive_a_power_failure() {
     println!("{states} states");
     assert!(states > 500, "{states}");
 }
+
+#[test]
+fn a_refused_move_of_a_directory_into_itself_leaves_nothing_after_a_power_failure() {
+    for system in SYSTEMS {
+        let disk = disk(system, Loss::Unordered);
+        let directory = Directory::open_in(disk.clone(), Disk::root_path(), 1).expect("the root exists");
+        let moved = directory.rename(&entry("c"), &entry("c/sub/new"), true, true, |_| true);
+        assert!(matches!(moved, Err(ChangeError::IntoItself)), "{moved:?}");
+        drop(directory);
+        disk.after_each_power_loss(STATES_MAX, |after| assert_eq!(tree(after), BEFORE));
+    }
+}
