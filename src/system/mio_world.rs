@@ -14,6 +14,7 @@ use super::registered_listener::RegisteredListener;
 use super::service_manager::{self, Watchdog};
 use super::signals::Signals;
 use super::socket::Socket;
+use super::terminal::Terminal;
 use crate::semantics::Now;
 use crate::semantics::client::Client;
 use crate::semantics::request::Endpoint;
@@ -53,6 +54,7 @@ pub struct MioWorld {
     admin_listeners: usize,
     shutdown: mio::net::UnixStream,
     reload: mio::net::UnixStream,
+    terminal: Option<Terminal>,
     watchdog: Option<Watchdog>,
 }
 
@@ -84,6 +86,7 @@ impl MioWorld {
             admin_listeners,
             shutdown,
             reload,
+            terminal: signals.terminal,
             watchdog: Watchdog::from_environment(),
         })
     }
@@ -131,6 +134,8 @@ impl World for MioWorld {
         let first_listener = LISTENERS_END - self.listeners.len();
         self.events.iter().map(move |event| match event.token() {
             SHUTDOWN => Event::Shutdown,
+            // A server that was started in a terminal ends with it: nobody is there to stop it later.
+            RELOAD if self.terminal.as_ref().is_some_and(Terminal::has_hung_up) => Event::Shutdown,
             RELOAD => Event::Reload,
             Token(token) if token >= first_listener => Event::Listener(LISTENERS_END - 1 - token),
             Token(key) => Event::Connection { key, readiness: readiness(event) },

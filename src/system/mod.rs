@@ -18,6 +18,7 @@ mod registered_listener;
 pub mod service_manager;
 pub mod signals;
 mod socket;
+mod terminal;
 
 pub use mio_world::MioWorld;
 pub use socket::Socket;

@@ -1,5 +1,5 @@
 //! Signals. Of SIGINT and SIGTERM, the first one requests a graceful shutdown, and the second ends the process at once.
-//! SIGHUP requests that log files are opened anew.
+//! SIGHUP requests that log files are opened anew, or, if the terminal has gone, a graceful shutdown.
 
 use std::io;
 use std::os::unix::net::UnixStream;
@@ -8,6 +8,8 @@ use std::sync::atomic::AtomicBool;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::{flag, low_level};
+
+use super::terminal::Terminal;
 
 /// The exit code after a second signal.
 const EXIT_CODE_SECOND_SIGNAL: i32 = 1;
@@ -19,6 +21,8 @@ pub struct Signals {
     pub shutdown: UnixStream,
     /// For SIGHUP.
     pub reload: UnixStream,
+    /// The terminal whose end is also reported by SIGHUP.
+    pub(super) terminal: Option<Terminal>,
 }
 
 impl Signals {
@@ -38,9 +42,10 @@ impl Signals {
             flag::register(signal, Arc::clone(&signalled))?;
             low_level::pipe::register(signal, wake.try_clone()?)?;
         }
+        let terminal = Terminal::of_process();
         let (wake, reload) = UnixStream::pair()?;
         reload.set_nonblocking(true)?;
         low_level::pipe::register(SIGHUP, wake)?;
-        Ok(Signals { shutdown, reload })
+        Ok(Signals { shutdown, reload, terminal })
     }
 }

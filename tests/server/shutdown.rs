@@ -2,6 +2,7 @@
 //! seconds.
 
 use std::net::TcpStream;
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -149,4 +150,38 @@ fn a_second_signal_exits_at_once() {
         assert!(signalled.elapsed() < PROMPTLY, "it took {:?}", signalled.elapsed());
         assert_eq!(server.file_names(), [""; 0]);
     }
+}
+
+/// A terminal: the side that a window has, and the side that programs have.
+fn terminal() -> (OwnedFd, OwnedFd) {
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    let window = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("a terminal");
+    grantpt(&window).and_then(|()| unlockpt(&window)).expect("a terminal that can be opened");
+    let name = ptsname(&window, Vec::new()).expect("a name");
+    let path = std::path::Path::new(std::str::from_utf8(name.to_bytes()).expect("text"));
+    let programs = std::fs::File::options().read(true).write(true).open(path).expect("the terminal");
+    (window, programs.into())
+}
+
+#[test]
+fn a_server_ends_when_the_window_of_its_terminal_is_closed() {
+    let (window, programs) = terminal();
+    let mut server = Start::new().in_terminal(programs).start();
+    server.signal(Signal::HUP);
+    assert_eq!(server.get("/echo/here").text(), "here", "the terminal is still there");
+    assert!(server.is_running());
+    drop(window);
+    assert_eq!(server.wait(), Some(0));
+}
+
+#[test]
+fn a_server_that_is_to_outlive_its_terminal_goes_on_without_it() {
+    let (window, programs) = terminal();
+    // As nohup does.
+    let start = Start::new().wrapped_by(["sh", "-c", r#"trap "" HUP; exec "$0" "$@""#]);
+    let mut server = start.in_terminal(programs).start();
+    drop(window);
+    server.signal(Signal::HUP);
+    assert_eq!(server.get("/echo/here").text(), "here");
+    assert!(server.is_running());
 }

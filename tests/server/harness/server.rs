@@ -112,6 +112,12 @@ impl Start {
         self.wrapped_by(["sh", "-c", script, name])
     }
 
+    /// Runs the server in a session of its own, whose terminal this is.
+    pub(crate) fn in_terminal(mut self, terminal: impl Into<OwnedFd>) -> Start {
+        self.stdin = Some(terminal.into());
+        self.wrapped_by(["setsid", "--ctty"])
+    }
+
     fn spawn(mut self) -> Running {
         let scratch = TempDir::new().expect("a temporary directory");
         let served = self.existing_directory.clone().unwrap_or_else(|| {
