@@ -157,6 +157,7 @@ test_clients() {
     local options=()
     if can_install; then options+=(--install); fi
     run scripts/clients.sh ${options[@]+"${options[@]}"}
+    run scripts/contrib.sh ${options[@]+"${options[@]}"}
 }
 
 check_port
