@@ -158,6 +158,7 @@ test_clients() {
     if can_install; then options+=(--install); fi
     run scripts/clients.sh ${options[@]+"${options[@]}"}
     run scripts/contrib.sh ${options[@]+"${options[@]}"}
+    run scripts/systemd.sh ${options[@]+"${options[@]}"}
 }
 
 check_port
