@@ -60,8 +60,7 @@ Behind a proxy:
                          header, which names the client; may be repeated
       --trusted-proxy FROM
                          believe requests from FROM about their clients'
-                         addresses (Forwarded, else X-Forwarded-For); may be
-                         repeated
+                         addresses (Forwarded, X-Forwarded-For); may be repeated
 
 Files:
   -d, --directory DIR    serve the files below this directory at /files/, under

@@ -22,6 +22,14 @@ impl Client {
     pub fn at(ip: IpAddr, port: u16) -> Client {
         Client::Network { ip: ip.to_canonical(), port: Some(port) }
     }
+
+    /// Its address, if it has one.
+    pub fn ip(&self) -> Option<IpAddr> {
+        match self {
+            Client::Network { ip, .. } => Some(*ip),
+            Client::Unix => None,
+        }
+    }
 }
 
 /// `192.0.2.1:80`, `[2001:db8::1]:80`, an address without a port, or `unix`.

@@ -1,6 +1,7 @@
 //! Which proxies are believed about their clients' addresses, and what they say in Forwarded (RFC 7239) and
 //! X-Forwarded-For.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::str::FromStr;
 
@@ -60,42 +61,69 @@ impl Proxies {
         self.trusted.iter().any(|network| network.contains(client))
     }
 
-    /// The client of a request that `sender` sent: the last of the addresses in Forwarded that is not a trusted proxy,
-    /// or else in X-Forwarded-For. It is `sender` itself if that is not trusted, or if the field is missing or
-    /// malformed.
+    /// The client of a request that `sender` sent: the last of the addresses in Forwarded or X-Forwarded-For that is
+    /// not a trusted proxy. It is `sender` itself if that is not trusted, if the field is missing or malformed, or if
+    /// the request has both fields and they name different clients.
+    ///
+    /// Most proxies set one of the fields and pass on the other as the client has sent it. So a client can always add
+    /// the field that its proxy does not set, and only what both say can be believed.
     pub fn client_of(&self, sender: Client, fields: &Fields<'_>) -> Client {
         if self.trusted.is_empty() || !self.trust(&sender) {
             return sender;
         }
-        if fields.contains(FieldName::Forwarded) {
-            let elements = fields.values(FieldName::Forwarded).map(forwarded_for);
-            return elements.collect::<Option<Vec<_>>>().map_or(sender, |lines| self.last_untrusted(sender, &lines));
+        let forwarded = fields.contains(FieldName::Forwarded).then(|| self.forwarded(sender, fields));
+        let x_forwarded = fields.contains(FieldName::XForwardedFor).then(|| self.x_forwarded(sender, fields));
+        match (forwarded, x_forwarded) {
+            (None, None) => sender,
+            (Some(client), None) | (None, Some(client)) => client,
+            // One of them may have a port.
+            (Some(client), Some(other)) if client.ip() == other.ip() => client,
+            (Some(_), Some(_)) => sender,
         }
-        let lines = fields.values(FieldName::XForwardedFor).map(|value| {
-            let nodes = value.split(|byte| *byte == b',').map(|node| node_address(trim_white_space(node)));
-            nodes.collect::<Vec<_>>()
-        });
-        self.last_untrusted(sender, &lines.collect::<Vec<_>>())
     }
 
-    /// Goes back from the last proxy to the first address that is not trusted. A node without an address ends the way:
-    /// nothing before it can be known.
-    fn last_untrusted(&self, sender: Client, lines: &[Vec<Option<Client>>]) -> Client {
-        let mut client = sender;
-        for node in lines.iter().flatten().rev() {
-            match node {
-                Some(address) if self.trust(&client) => client = *address,
-                _ => break,
+    fn forwarded(&self, sender: Client, fields: &Fields<'_>) -> Client {
+        let mut way = Way { proxies: self, client: None };
+        for value in fields.values(FieldName::Forwarded) {
+            if forwarded_for(value, |node| way.continue_to(node)).is_none() {
+                return sender;
             }
         }
-        client
+        way.client.unwrap_or(sender)
+    }
+
+    fn x_forwarded(&self, sender: Client, fields: &Fields<'_>) -> Client {
+        let mut way = Way { proxies: self, client: None };
+        for value in fields.values(FieldName::XForwardedFor) {
+            for node in value.split(|byte| *byte == b',') {
+                way.continue_to(node_address(trim_white_space(node)));
+            }
+        }
+        way.client.unwrap_or(sender)
     }
 }
 
-/// The address of each element's `for` parameter in one Forwarded line, `None` for an element that has none. The whole
-/// is `None` if the line is malformed.
-fn forwarded_for(value: &[u8]) -> Option<Vec<Option<Client>>> {
-    let mut nodes = Vec::new();
+/// The way of a request through proxies, from its start. Each of them has added the address from which it got the
+/// request.
+struct Way<'p> {
+    proxies: &'p Proxies,
+    /// The client, if all further nodes are trusted proxies: the last address that is not a trusted proxy, or else the
+    /// first one. A node without an address begins anew: nothing before it can be known.
+    client: Option<Client>,
+}
+
+impl Way<'_> {
+    fn continue_to(&mut self, node: Option<Client>) {
+        self.client = match node {
+            Some(address) if self.proxies.trust(&address) => Some(self.client.unwrap_or(address)),
+            node => node,
+        };
+    }
+}
+
+/// Passes the address of each element's `for` parameter in one Forwarded line to `found`, `None` for an element that has
+/// none. The result is `None` if the line is malformed.
+fn forwarded_for(value: &[u8], mut found: impl FnMut(Option<Client>)) -> Option<()> {
     let mut node = None;
     let mut rest = trim_white_space(value);
     // Ends: each iteration consumes a pair or a delimiter.
@@ -116,27 +144,32 @@ fn forwarded_for(value: &[u8]) -> Option<Vec<Option<Client>>> {
             [] => {}
             [b';', after @ ..] => rest = trim_white_space(after),
             [b',', after @ ..] => {
-                nodes.push(node.take());
+                found(node.take());
                 rest = trim_white_space(after);
             }
             _ => return None,
         }
     }
-    nodes.push(node);
-    Some(nodes)
+    found(node);
+    Some(())
 }
 
 /// A token or a quoted string, without its quotes and escapes, and what follows it.
-fn parameter_value(value: &[u8]) -> Option<(Vec<u8>, &[u8])> {
+fn parameter_value(value: &[u8]) -> Option<(Cow<'_, [u8]>, &[u8])> {
     let [b'"', quoted @ ..] = value else {
         let end = value.iter().position(|byte| matches!(byte, b';' | b',' | b' ' | b'\t')).unwrap_or(value.len());
-        return Some((value[..end].to_vec(), &value[end..]));
+        return Some((Cow::Borrowed(&value[..end]), &value[end..]));
     };
+    // Nearly always there is no escape.
+    let plain_bytes = quoted.iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
+    if quoted[plain_bytes] == b'"' {
+        return Some((Cow::Borrowed(&quoted[..plain_bytes]), &quoted[plain_bytes + 1..]));
+    }
     let mut text = Vec::new();
     let mut bytes = quoted.iter().enumerate();
     while let Some((index, byte)) = bytes.next() {
         match byte {
-            b'"' => return Some((text, &quoted[index + 1..])),
+            b'"' => return Some((Cow::Owned(text), &quoted[index + 1..])),
             b'\\' => text.push(*bytes.next()?.1),
             byte => text.push(*byte),
         }
@@ -207,9 +240,23 @@ mod tests {
             (&[(Forwarded, "for=\"192.0.2.1:_port\"")], "192.0.2.1"),
             (&[(Forwarded, "for=_hidden")], "10.0.0.1:1"),
             (&[(Forwarded, "proto=http, for=10.2.2.2")], "10.2.2.2"),
-            (&[(Forwarded, "for=192.0.2.1"), (XForwardedFor, "192.0.2.2")], "192.0.2.1"),
+            (&[(Forwarded, "for=\"192.0.2.\\1\"")], "192.0.2.1"),
+            (&[(Forwarded, "for=\"192.0.2.1:80\""), (XForwardedFor, "192.0.2.1")], "192.0.2.1:80"),
         ] {
             assert_eq!(client(lines), expected, "{lines:?}");
+        }
+    }
+
+    /// nginx sets X-Forwarded-For and passes on Forwarded, so its clients could choose their address.
+    #[test]
+    fn a_client_cannot_choose_its_address_by_the_field_that_its_proxy_does_not_set() {
+        use FieldName::{Forwarded, XForwardedFor};
+        for lines in [
+            [(Forwarded, "for=203.0.113.9"), (XForwardedFor, "192.0.2.1")],
+            [(XForwardedFor, "203.0.113.9"), (Forwarded, "for=192.0.2.1")],
+            [(Forwarded, "for=\""), (XForwardedFor, "192.0.2.1")],
+        ] {
+            assert_eq!(client(&lines), "10.0.0.1:1", "{lines:?}");
         }
     }
 
