@@ -275,6 +275,11 @@ impl<S: Service> Connection<S> {
         matches!(self.state, State::Closed)
     }
 
+    /// Whom the connection is for: clients, or the administrator.
+    pub fn endpoint(&self) -> Endpoint {
+        self.endpoint
+    }
+
     /// The number given to [`new`](Connection::new).
     pub fn number(&self) -> u64 {
         self.number

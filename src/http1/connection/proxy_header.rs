@@ -30,18 +30,23 @@ impl<S: Service> Connection<S> {
                 (State::Head(HeadParser::default()), Step::Progress)
             }
             Ok(None) if !self.input_ended => (State::ProxyHeader, Step::Idle),
-            // A health check that only connects is not worth a record.
-            Ok(None) if self.input.is_empty() => {
-                self.close(Outcome::Complete, shared, now);
-                (State::Closed, Step::Progress)
-            }
             Ok(None) | Err(_) => {
-                if let Some(records) = &mut self.records {
-                    records.refuse_connection(NO_HEADER, &mut shared.records, now);
-                }
-                self.close(Outcome::Complete, shared, now);
+                self.close_without_proxy_header(Outcome::Refused(NO_HEADER), shared, now);
                 (State::Closed, Step::Progress)
             }
         }
+    }
+
+    /// The header was not complete in time.
+    pub(super) fn proxy_header_timed_out(&mut self, shared: &mut Shared, now: &Now) {
+        self.close_without_proxy_header(Outcome::TimedOut, shared, now);
+    }
+
+    /// Records `outcome`, unless nothing was received: a health check that only connects is not worth a record.
+    fn close_without_proxy_header(&mut self, outcome: Outcome, shared: &mut Shared, now: &Now) {
+        if let Some(records) = self.records.as_mut().filter(|_| !self.input.is_empty()) {
+            records.end_without_request(outcome, &mut shared.records, now);
+        }
+        self.close(outcome, shared, now);
     }
 }

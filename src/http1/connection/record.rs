@@ -119,10 +119,10 @@ impl PendingRecords {
         self.client = client;
     }
 
-    /// Notes that the connection is refused before its first request.
-    pub(super) fn refuse_connection(&mut self, reason: &'static str, pool: &mut Records, now: &Now) {
+    /// Notes that the connection ends before its first request. [`end_all`](PendingRecords::end_all) follows.
+    pub(super) fn end_without_request(&mut self, outcome: Outcome, pool: &mut Records, now: &Now) {
         let mut record = self.next_record(self.client, pool, now);
-        record.outcome = Outcome::Refused(reason);
+        record.outcome = outcome;
         self.pending.push_back(Pending::new(record));
     }
 

@@ -123,7 +123,7 @@ impl<S: Service> Connection<S> {
                 (Timer::ContentRate, State::Content(content)) => {
                     self.state = self.content_timed_out(*content, shared, now);
                 }
-                (Timer::Head, State::ProxyHeader) => self.close(Outcome::TimedOut, shared, now),
+                (Timer::Head, State::ProxyHeader) => self.proxy_header_timed_out(shared, now),
                 (Timer::Idle | Timer::Drain, State::Head(_) | State::Draining(_)) => {
                     self.close(Outcome::Complete, shared, now);
                 }
