@@ -13,7 +13,7 @@ use spindle::config::{AccessLogTarget, Command, Config, SharedFolder, USAGE};
 use spindle::http1::limits::RESPONSE_CONTENT_BYTES_MAX;
 use spindle::routes::{AllowedHosts, FileRoutes, FolderKind, FolderRoutes, FolderSettings, Routes, UploadPolicy};
 use spindle::semantics::observer::Observer;
-use spindle::server::Server;
+use spindle::server::{ADMIN_CONNECTIONS_MAX, Server};
 use spindle::service::Site;
 use spindle::storage::{Directory, SMALL_FILE_BYTES_MAX};
 use spindle::system::listen::{self, Listener, LocalAddress};
@@ -26,9 +26,9 @@ use spindle::telemetry::metrics::Metrics;
 use spindle::telemetry::server_log::ServerLog;
 use spindle::telemetry::{LogFormat, Telemetry};
 
-/// Descriptors that connections do not use: standard streams, poll, listeners, signals, the directory, two for an
+/// Descriptors that neither connections nor listeners use: standard streams, poll, signals, the directory, two for an
 /// unfinished cleanup, and two while the access log is opened anew.
-const DESCRIPTORS_RESERVED: u64 = 16;
+const DESCRIPTORS_RESERVED: u64 = 14;
 
 /// Each connection has its socket and may open two files: the content of an upload, and the directory that it goes to.
 const DESCRIPTORS_PER_CONNECTION: u64 = 3;
@@ -93,12 +93,15 @@ fn serve(config: Config) -> Result<(), String> {
         Some(path) => Some(open_directory(path, random.u64(..)).map_err(|error| error.to_string())?),
         None => None,
     };
-    let Capacity { connections_max, open_files_max } = capacity()?;
+    raise_descriptor_limit();
     let access_log = open_access_log(&config)?;
     let signals = Signals::register().map_err(|error| format!("cannot handle signals: {error}"))?;
     let listeners = listen::open(&config.listen, config.listen_options).map_err(|error| error.to_string())?;
     let admin_listeners = listen::open(&config.admin, config.listen_options).map_err(|error| error.to_string())?;
     let has_admin = !admin_listeners.is_empty();
+    let administration = if has_admin { ADMIN_CONNECTIONS_MAX } else { 0 };
+    let Capacity { connections_max, open_files_max } =
+        capacity(listeners.len() + admin_listeners.len() + administration)?;
     let banner = banner(&listeners, &admin_listeners, &config)
         .map_err(|error| format!("cannot read a listener's address: {error}"))?;
     let files = directory.map(|directory| {
@@ -243,19 +246,24 @@ struct Capacity {
     open_files_max: usize,
 }
 
-/// Raises the soft limit on descriptors to the hard limit, and computes how many connections and open files that
-/// allows.
-///
-/// # Errors
-/// If it does not allow a single connection.
-fn capacity() -> Result<Capacity, String> {
+/// Raises the soft limit on descriptors to the hard limit.
+fn raise_descriptor_limit() {
     let limit = getrlimit(Resource::Nofile);
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }) {
         warn!("cannot raise the limit on descriptors: {error}");
     }
+}
+
+/// Computes how many connections of clients and open files the limit on descriptors allows, if `others` are taken by
+/// listeners and by the administrator's connections.
+///
+/// # Errors
+/// If it does not allow a single connection.
+fn capacity(others: usize) -> Result<Capacity, String> {
     let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     let open_files = (descriptors / DESCRIPTORS_PER_OPEN_FILE).min(OPEN_FILES_MAX);
-    let connections = descriptors.saturating_sub(DESCRIPTORS_RESERVED + open_files) / DESCRIPTORS_PER_CONNECTION;
+    let reserved = DESCRIPTORS_RESERVED + open_files + others as u64;
+    let connections = descriptors.saturating_sub(reserved) / DESCRIPTORS_PER_CONNECTION;
     if connections == 0 {
         return Err(format!("the limit on descriptors (ulimit -n) is {descriptors}: too low for a single connection"));
     }

@@ -7,7 +7,9 @@ const NS_PER_MINUTE: u64 = 60 * 1_000_000_000;
 /// What the event loop counts. It is shared by reference, since the loop and the metrics run in one thread.
 #[derive(Debug, Default)]
 pub struct LoopStatistics {
-    /// Open connections.
+    /// When the loop began, in nanoseconds since 1970.
+    pub started_unix_ns: Cell<u64>,
+    /// Open connections of clients. Those of the administrator are in none of these numbers.
     pub connections: Cell<u64>,
     /// Open connections that have no request in progress.
     pub waiting_connections: Cell<u64>,
@@ -17,14 +19,14 @@ pub struct LoopStatistics {
     pub accepted: Cell<u64>,
     /// Connections that were closed at the connection limit to make room for others.
     pub evicted: Cell<u64>,
-    /// Connections that could not be accepted.
+    /// Attempts to accept a connection that failed, for lack of descriptors for example.
     pub accept_errors: Cell<u64>,
     /// Whether the server has been told to stop.
     pub is_shutting_down: Cell<bool>,
     /// Turns of the loop, without the time in which it slept.
     pub turns: LongestRecently,
-    /// Steps of a connection that may have waited for the disk.
-    pub slow_steps: LongestRecently,
+    /// Calls that may have waited for the disk.
+    pub disk_calls: LongestRecently,
 }
 
 impl LoopStatistics {

@@ -1,4 +1,7 @@
 //! Accepting: which listener is tried next, the pause when descriptors run out, and the sessions of new connections.
+//!
+//! The administrator's connections have a limit of their own and are accepted first, because the administrator wants to
+//! look when clients have taken every connection.
 
 use log::{debug, warn};
 
@@ -10,13 +13,16 @@ use super::world::{AcceptError, Transport, World};
 use crate::http1::Connection;
 use crate::semantics::Now;
 use crate::semantics::client::Client;
-use crate::semantics::exchange_record::Outcome;
 use crate::semantics::request::Endpoint;
 use crate::semantics::service::{Service, Source};
 use crate::semantics::statistics::LoopStatistics;
 
 /// The most connections that one turn accepts from one listener.
 pub(super) const ACCEPTED_PER_TURN: usize = 64;
+
+/// The most connections of the administrator. They do not count towards the limit on the clients' connections, and
+/// neither kind is closed to make room for the other.
+pub const ADMIN_CONNECTIONS_MAX: usize = 16;
 
 /// How long accepting pauses when descriptors run out, in nanoseconds. A connection that closes ends the pause.
 const PAUSE_NS: u64 = 1_000_000_000;
@@ -27,37 +33,55 @@ const WARNING_NS: u64 = 60 * 1_000_000_000;
 
 /// The state of the listeners.
 pub(super) struct Acceptor {
-    /// Whether each listener's backlog may contain a connection. Only readiness sets it, and only a call that would
-    /// block clears it: connections left over from a bounded batch are not announced again.
-    may_accept: Vec<bool>,
-    /// The listener to try first: the one after the listener that accepted last. Otherwise, at the connection limit, a
-    /// listener whose backlog is never empty would starve the others.
+    listeners: Vec<ListenerState>,
+    /// The client's listener to try first: the one after the listener that accepted last. Otherwise, at the connection
+    /// limit, a listener whose backlog is never empty would starve the others.
     first: usize,
     /// When the pause ends; `None` if there is none.
     resume_ns: Option<u64>,
     warned_ns: Option<u64>,
 }
 
+/// The result of an attempt to accept.
+enum Accept<T> {
+    Connection(T, Client),
+    /// The backlog is empty, or accepting is paused.
+    Nothing,
+    /// This connection failed before it was accepted, or none can be accepted at present.
+    Failed,
+}
+
+/// One listener.
+struct ListenerState {
+    endpoint: Endpoint,
+    /// Whether its backlog may contain a connection. Only readiness sets it, and only a call that would block clears
+    /// it: connections left over from a bounded batch are not announced again.
+    may_accept: bool,
+}
+
 impl Acceptor {
-    pub(super) fn new(listeners: usize) -> Acceptor {
-        Acceptor { may_accept: vec![false; listeners], first: 0, resume_ns: None, warned_ns: None }
+    pub(super) fn new<W: World>(world: &W) -> Acceptor {
+        let listeners = (0..world.listener_count())
+            .map(|listener| ListenerState { endpoint: world.endpoint(listener), may_accept: false })
+            .collect();
+        Acceptor { listeners, first: 0, resume_ns: None, warned_ns: None }
     }
 
     /// Records that a listener became ready.
     pub(super) fn set_ready(&mut self, listener: usize) {
-        if let Some(may_accept) = self.may_accept.get_mut(listener) {
-            *may_accept = true;
+        if let Some(state) = self.listeners.get_mut(listener) {
+            state.may_accept = true;
         }
     }
 
-    /// Whether a backlog may contain a connection.
-    pub(super) fn has_backlog(&self) -> bool {
-        self.may_accept.contains(&true)
+    /// Whether the backlog of a listener for `endpoint` may contain a connection.
+    pub(super) fn has_backlog(&self, endpoint: Endpoint) -> bool {
+        self.listeners.iter().any(|state| state.may_accept && state.endpoint == endpoint)
     }
 
-    /// Whether to try to accept, if the connection limit allows it.
-    pub(super) fn may_accept(&self, now: &Now) -> bool {
-        !self.is_paused(now) && self.has_backlog()
+    /// Whether to try to accept from a listener for `endpoint`, if the connection limit allows it.
+    pub(super) fn may_accept(&self, endpoint: Endpoint, now: &Now) -> bool {
+        !self.is_paused(now) && self.has_backlog(endpoint)
     }
 
     fn is_paused(&self, now: &Now) -> bool {
@@ -66,7 +90,8 @@ impl Acceptor {
 
     /// When a pause ends that keeps a connection waiting.
     pub(super) fn resume_ns(&self, now: &Now) -> Option<u64> {
-        self.resume_ns.filter(|_| self.is_paused(now) && self.has_backlog())
+        let has_backlog = self.listeners.iter().any(|state| state.may_accept);
+        self.resume_ns.filter(|_| self.is_paused(now) && has_backlog)
     }
 
     /// Ends a pause: a descriptor has become free.
@@ -74,38 +99,40 @@ impl Acceptor {
         self.resume_ns = None;
     }
 
-    /// The listeners in the order in which to try them.
-    pub(super) fn order(&self) -> impl Iterator<Item = usize> + use<> {
-        let (first, count) = (self.first, self.may_accept.len());
+    /// The listeners in the order in which to try them, those of the other endpoint included.
+    fn order(&self) -> impl Iterator<Item = usize> + use<> {
+        let (first, count) = (self.first, self.listeners.len());
         (0..count).map(move |turn| (first + turn) % count)
     }
 
-    /// Accepts a connection from a listener's backlog and registers it under `key`. Returns `None` if the backlog is
-    /// empty or accepting is paused, and an error if this connection failed before it was accepted.
-    pub(super) fn accept<W: World>(
-        &mut self,
-        listener: usize,
-        key: usize,
-        world: &mut W,
-        now: &Now,
-    ) -> Option<Result<(W::Transport, Client), std::io::Error>> {
-        if !self.may_accept[listener] || self.is_paused(now) {
-            return None;
+    fn endpoint(&self, listener: usize) -> Endpoint {
+        self.listeners[listener].endpoint
+    }
+
+    /// Accepts a connection from a listener's backlog and registers it under `key`.
+    fn accept<W: World>(&mut self, listener: usize, key: usize, world: &mut W, now: &Now) -> Accept<W::Transport> {
+        if !self.listeners[listener].may_accept || self.is_paused(now) {
+            return Accept::Nothing;
         }
         self.resume_ns = None;
         match world.accept(listener, key) {
-            Ok(accepted) => {
-                self.first = listener + 1;
-                Some(Ok(accepted))
+            Ok((transport, client)) => {
+                if self.listeners[listener].endpoint == Endpoint::Public {
+                    self.first = listener + 1;
+                }
+                Accept::Connection(transport, client)
             }
-            Err(AcceptError::Connection(error)) => Some(Err(error)),
+            Err(AcceptError::Connection(error)) => {
+                debug!("cannot accept a connection: {error}");
+                Accept::Failed
+            }
             Err(AcceptError::WouldBlock) => {
-                self.may_accept[listener] = false;
-                None
+                self.listeners[listener].may_accept = false;
+                Accept::Nothing
             }
             Err(AcceptError::Listener(error)) => {
                 self.pause(&error, now);
-                None
+                Accept::Failed
             }
         }
     }
@@ -127,56 +154,73 @@ where
     S: Service,
     S::Source: Source<File = <W::Transport as Transport>::File>,
 {
-    pub(super) fn has_room(&self) -> bool {
-        self.sessions.len() < self.connections_max
+    /// Whether the limit allows another connection to `endpoint`.
+    pub(super) fn has_room(&self, endpoint: Endpoint) -> bool {
+        match endpoint {
+            Endpoint::Public => self.public_sessions() < self.connections_max,
+            Endpoint::Admin => self.admin_sessions < ADMIN_CONNECTIONS_MAX,
+        }
+    }
+
+    /// Open connections of clients.
+    pub(super) fn public_sessions(&self) -> usize {
+        self.sessions.len() - self.admin_sessions
     }
 
     /// Accepts a bounded batch from each listener and drives each connection at once, since its request has often
     /// arrived already. Stops after the time that one drive may take; the backlog keeps the others for the next turn.
     pub(super) fn accept(&mut self) {
-        // No time limit during shutdown: connections left in the backlog are reset when the listeners are closed.
-        let share_ns = if self.shutdown.has_begun() { u64::MAX } else { DRIVE_NS };
-        let until_ns = self.cx.now.monotonic_ns.saturating_add(share_ns);
+        for endpoint in [Endpoint::Admin, Endpoint::Public] {
+            // No time limit during shutdown: connections left in the backlog are reset when the listeners are closed.
+            let share_ns = if self.shutdown.has_begun() { u64::MAX } else { DRIVE_NS };
+            self.accept_from(endpoint, self.cx.now.monotonic_ns.saturating_add(share_ns));
+            if !self.acceptor.may_accept(endpoint, &self.cx.now) {
+                self.candidates.of(endpoint).clear();
+            }
+        }
+    }
+
+    /// Accepts from the listeners for `endpoint` until `until_ns`, on the monotonic clock.
+    fn accept_from(&mut self, endpoint: Endpoint, until_ns: u64) {
         for listener in self.acceptor.order() {
+            if self.acceptor.endpoint(listener) != endpoint {
+                continue;
+            }
             for _ in 0..ACCEPTED_PER_TURN {
-                if !self.acceptor.may_accept(&self.cx.now) {
-                    self.candidates.clear();
+                if !self.acceptor.may_accept(endpoint, &self.cx.now) || self.cx.now.monotonic_ns >= until_ns {
                     return;
                 }
-                if self.cx.now.monotonic_ns >= until_ns {
-                    return;
-                }
-                let evicted = if self.has_room() { None } else { self.eviction_candidate() };
-                if !self.has_room() && evicted.is_none() {
+                let has_room = self.has_room(endpoint);
+                let evicted = if has_room { None } else { self.eviction_candidate(endpoint) };
+                if !has_room && evicted.is_none() {
                     return;
                 }
                 let key = self.sessions.vacant_key();
                 match self.acceptor.accept(listener, key, &mut self.world, &self.cx.now) {
-                    None => break,
-                    Some(Ok((transport, client))) => {
-                        let connection = self.new_connection(client, listener);
+                    Accept::Nothing => break,
+                    Accept::Connection(transport, client) => {
+                        let connection = self.new_connection(client, endpoint);
                         self.start_session(key, Session::new(transport, connection), evicted);
                     }
-                    Some(Err(error)) => {
-                        LoopStatistics::count(&self.statistics.accept_errors);
-                        debug!("cannot accept a connection: {error}");
-                    }
+                    Accept::Failed => LoopStatistics::count(&self.statistics.accept_errors),
                 }
             }
         }
-        if !self.acceptor.may_accept(&self.cx.now) {
-            self.candidates.clear();
-        }
     }
 
-    fn new_connection(&mut self, client: Client, listener: usize) -> Connection<S> {
+    fn new_connection(&mut self, client: Client, endpoint: Endpoint) -> Connection<S> {
         let number = self.next_number;
         self.next_number += 1;
         debug!("connection {number}: accepted from {client}");
-        LoopStatistics::count(&self.statistics.accepted);
-        match self.world.endpoint(listener) {
-            Endpoint::Public => Connection::new(client, number, &self.cx.shared, &self.cx.now),
-            Endpoint::Admin => Connection::new_admin(number, &self.cx.shared, &self.cx.now),
+        match endpoint {
+            Endpoint::Public => {
+                LoopStatistics::count(&self.statistics.accepted);
+                Connection::new(client, number, &self.cx.shared, &self.cx.now)
+            }
+            Endpoint::Admin => {
+                self.admin_sessions += 1;
+                Connection::new_admin(number, &self.cx.shared, &self.cx.now)
+            }
         }
     }
 
@@ -191,9 +235,7 @@ where
         debug_assert_eq!(inserted, key, "`vacant_key` announced this key");
         if let Some(evicted) = evicted {
             debug!("at the connection limit: an idle connection is closed to make room for a new one");
-            LoopStatistics::count(&self.statistics.evicted);
-            self.candidates.pop();
-            self.remove(evicted, Outcome::ServerClosed);
+            self.evict(evicted);
         }
         self.shrink_ns.get_or_insert(self.cx.now.monotonic_ns.saturating_add(SHRINK_NS));
         self.drive(inserted, Queued::Ready);

@@ -1,12 +1,16 @@
 //! Eviction: at the connection limit, a new connection replaces an old one that has no response in progress. Draining
 //! connections are evicted first, then idle ones between requests, then connections that never sent a byte, then
-//! unfinished heads; within each group, the one whose deadline comes first.
+//! unfinished heads; within each group, the one whose deadline comes first. A client's connection replaces a client's,
+//! and an administrator's an administrator's.
 
 use super::Server;
 use super::session::Queued;
 use super::world::{Transport, World};
 use crate::http1::Evictable;
+use crate::semantics::exchange_record::Outcome;
+use crate::semantics::request::Endpoint;
 use crate::semantics::service::{Service, Source};
+use crate::semantics::statistics::LoopStatistics;
 
 /// The least time between two searches for candidates, in nanoseconds. A search looks at every session, so one per turn
 /// would cost more the more connections are open.
@@ -24,11 +28,6 @@ impl Candidates {
     /// Whether to search: there are no candidates left, and the last search is long enough ago.
     pub(super) fn is_due(&self, now_ns: u64) -> bool {
         self.keys.is_empty() && self.search_ns <= now_ns
-    }
-
-    /// The earliest time of the next search, on the monotonic clock.
-    pub(super) fn search_ns(&self) -> u64 {
-        self.search_ns
     }
 
     /// Replaces the candidates.
@@ -56,31 +55,68 @@ impl Candidates {
     }
 }
 
+/// The candidates of each endpoint.
+#[derive(Debug, Default)]
+pub(super) struct CandidatesByEndpoint {
+    public: Candidates,
+    admin: Candidates,
+}
+
+impl CandidatesByEndpoint {
+    pub(super) fn of(&mut self, endpoint: Endpoint) -> &mut Candidates {
+        match endpoint {
+            Endpoint::Public => &mut self.public,
+            Endpoint::Admin => &mut self.admin,
+        }
+    }
+
+    /// The earliest time of the next search, on the monotonic clock.
+    pub(super) fn search_ns(&self, endpoint: Endpoint) -> u64 {
+        match endpoint {
+            Endpoint::Public => self.public.search_ns,
+            Endpoint::Admin => self.admin.search_ns,
+        }
+    }
+}
+
 impl<W, S> Server<W, S>
 where
     W: World,
     S: Service,
     S::Source: Source<File = <W::Transport as Transport>::File>,
 {
-    /// The session to evict at the connection limit, if any can be. It stays the first of the candidates.
-    pub(super) fn eviction_candidate(&mut self) -> Option<usize> {
+    /// The session to evict at the connection limit of `endpoint`, if any can be. It stays the first of the candidates.
+    pub(super) fn eviction_candidate(&mut self, endpoint: Endpoint) -> Option<usize> {
         let now = self.cx.now;
-        if self.candidates.is_due(now.monotonic_ns) {
+        let candidates = self.candidates.of(endpoint);
+        if candidates.is_due(now.monotonic_ns) {
             let idle = self.sessions.iter().filter(|(_, session)| session.queued == Queued::No);
+            let idle = idle.filter(|(_, session)| session.connection.endpoint() == endpoint);
             let found = idle.filter_map(|(key, session)| Some((session.connection.evictable(&now)?, key)));
-            self.candidates.fill(found, now.monotonic_ns);
+            candidates.fill(found, now.monotonic_ns);
         }
         // Ends: each iteration returns or removes a candidate.
-        while let Some((evictable, key)) = self.candidates.first() {
+        while let Some((evictable, key)) = candidates.first() {
             let is_unchanged = self.sessions.get(key).is_some_and(|session| {
                 session.queued == Queued::No && session.connection.evictable(&now) == Some(evictable)
             });
             if is_unchanged {
                 return Some(key);
             }
-            self.candidates.pop();
+            candidates.pop();
         }
         None
+    }
+
+    /// Closes the session that [`eviction_candidate`](Server::eviction_candidate) has returned.
+    pub(super) fn evict(&mut self, key: usize) {
+        let Some(session) = self.sessions.get(key) else { return };
+        let endpoint = session.connection.endpoint();
+        if endpoint == Endpoint::Public {
+            LoopStatistics::count(&self.statistics.evicted);
+        }
+        self.candidates.of(endpoint).pop();
+        self.remove(key, Outcome::ServerClosed);
     }
 }
 

@@ -10,6 +10,7 @@ use super::session::Queued;
 use super::world::{Transport, World};
 use crate::http1::InProgress;
 use crate::semantics::exchange_record::Outcome;
+use crate::semantics::request::Endpoint;
 use crate::semantics::service::{Service, Source};
 
 /// How long responses and uploads in progress may take after shutdown was requested, in nanoseconds.
@@ -143,7 +144,7 @@ where
     /// accepting: a connection that arrives in between is reset.
     pub(super) fn close_listeners_if_done(&mut self) {
         if let Some(close_ns) = self.shutdown.close_listeners_ns
-            && (!self.acceptor.has_backlog() || self.cx.now.monotonic_ns >= close_ns)
+            && (!self.acceptor.has_backlog(Endpoint::Public) || self.cx.now.monotonic_ns >= close_ns)
         {
             debug!("the listeners are closed");
             self.shutdown.close_listeners_ns = None;
@@ -153,8 +154,13 @@ where
 
     /// Whether the shutdown has completed, or its time is up.
     pub(super) fn is_finished(&self) -> bool {
-        let is_idle = self.sessions.is_empty() && self.shutdown.close_listeners_ns.is_none();
-        self.shutdown.by_ns.is_some_and(|by_ns| is_idle || self.cx.now.monotonic_ns >= by_ns)
+        // Whoever watches the shutdown must not prolong it, but gets the response that has begun.
+        let is_idle = || {
+            self.public_sessions() == 0
+                && self.shutdown.close_listeners_ns.is_none()
+                && self.sessions.iter().all(|(_, session)| session.connection.in_progress().is_none())
+        };
+        self.shutdown.by_ns.is_some_and(|by_ns| is_idle() || self.cx.now.monotonic_ns >= by_ns)
     }
 
     /// Closes the remaining connections, and logs how many responses and uploads that cut off.

@@ -25,7 +25,8 @@
 //!    - What a turn takes beyond one second is added to the deadlines of clients that are sending or receiving.
 //! 6. When descriptors run out, accepting pauses until a connection closes or one second has passed. At the connection
 //!    limit, a new connection evicts another that has no response in progress, but none that was accepted, or got its
-//!    last response, less than a quarter of a second ago. Neither state makes the loop spin.
+//!    last response, less than a quarter of a second ago. Neither state makes the loop spin, and neither keeps the
+//!    administrator out as long as the system has descriptors.
 //! 7. No call waits for the network. The disk may block; the budget of a drive bounds the disk calls that it makes.
 //! 8. A panic while a session is driven, or while its timers fire, closes that connection and is logged. Other
 //!    connections are not affected.
@@ -46,7 +47,6 @@ mod statistics;
 mod usage;
 mod world;
 
-use std::cell::Cell;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -55,9 +55,10 @@ use std::time::Duration;
 use log::{debug, error};
 use slab::Slab;
 
+pub use self::accepting::ADMIN_CONNECTIONS_MAX;
 use self::accepting::Acceptor;
 use self::deadlines::Deadlines;
-use self::eviction::Candidates;
+use self::eviction::CandidatesByEndpoint;
 use self::full_polls::FullPolls;
 use self::graceful_shutdown::GracefulShutdown;
 use self::scheduler::{BUSY_SHARE_NS_MAX, DRIVE_NS, RunQueue};
@@ -67,6 +68,7 @@ pub use self::world::{AcceptError, Event, Io, Readiness, SendFileError, Transpor
 use crate::http1::{Settings, Shared};
 use crate::semantics::exchange_record::Outcome;
 use crate::semantics::observer::Observer;
+use crate::semantics::request::Endpoint;
 use crate::semantics::service::{Service, Source};
 use crate::semantics::statistics::LoopStatistics;
 
@@ -91,14 +93,17 @@ struct Signals {
 pub struct Server<W: World, S: Service> {
     world: W,
     acceptor: Acceptor,
+    /// The most connections of clients.
     connections_max: usize,
     sessions: Slab<Session<W::Transport, S>>,
+    /// How many of the sessions are the administrator's.
+    admin_sessions: usize,
     /// The number of the next connection, for records and the log.
     next_number: u64,
     queue: RunQueue,
     deadlines: Deadlines,
     /// The sessions that may be evicted at the connection limit.
-    candidates: Candidates,
+    candidates: CandidatesByEndpoint,
     cx: Context<S>,
     observer: Option<Box<dyn Observer>>,
     statistics: Rc<LoopStatistics>,
@@ -119,7 +124,8 @@ where
     /// The size of one session in bytes, without its buffers.
     pub const SESSION_BYTES: usize = size_of::<Session<W::Transport, S>>();
 
-    /// Creates a server of at most `connections_max` simultaneous connections. Exchanges are recorded only if there is
+    /// Creates a server of at most `connections_max` simultaneous connections of clients, and
+    /// [`ADMIN_CONNECTIONS_MAX`] of the administrator. Exchanges are recorded only if there is
     /// an `observer` to receive the records.
     pub fn new(
         mut world: W,
@@ -132,15 +138,16 @@ where
         let mut shared = Shared::new(settings);
         shared.records.enabled = observer.is_some();
         Server {
-            acceptor: Acceptor::new(world.listener_count()),
+            acceptor: Acceptor::new(&world),
             world,
             connections_max,
             sessions: Slab::new(),
+            admin_sessions: 0,
             next_number: 0,
             queue: RunQueue::default(),
             deadlines: Deadlines::default(),
-            candidates: Candidates::default(),
-            cx: Context { service, shared, now, slow_step_longest_ns: Cell::new(0) },
+            candidates: CandidatesByEndpoint::default(),
+            cx: Context { service, shared, now, disk_call_longest_ns: 0 },
             observer,
             statistics: Rc::default(),
             shutdown: GracefulShutdown::default(),
@@ -154,6 +161,7 @@ where
     #[must_use]
     pub fn with_statistics(mut self, statistics: Rc<LoopStatistics>) -> Server<W, S> {
         statistics.connections_max.set(self.connections_max as u64);
+        statistics.started_unix_ns.set(self.cx.now.unix_ns);
         self.statistics = statistics;
         self
     }
@@ -211,14 +219,15 @@ where
     /// certain time and not because of an event.
     fn poll_timeout(&self) -> Option<Duration> {
         let now = &self.cx.now;
-        let may_accept = self.acceptor.may_accept(now);
-        if !self.queue.is_empty() || may_accept && self.has_room() {
+        let may_accept = |endpoint: &Endpoint| self.acceptor.may_accept(*endpoint, now);
+        let accepting = || [Endpoint::Admin, Endpoint::Public].into_iter().filter(may_accept);
+        if !self.queue.is_empty() || accepting().any(|endpoint| self.has_room(endpoint)) {
             return Some(Duration::ZERO);
         }
         let wake_ns = [
             self.deadlines.next_ns(),
             self.acceptor.resume_ns(now),
-            may_accept.then(|| self.candidates.search_ns()),
+            accepting().map(|endpoint| self.candidates.search_ns(endpoint)).min(),
             self.shutdown.next_ns(),
             self.cx.service.deadline_ns(),
             self.shrink_ns,
@@ -343,6 +352,7 @@ where
         if self.cx.service.deadline_ns().is_some_and(|deadline_ns| deadline_ns <= polled_ns) {
             debug!("the service's timer has fired");
             self.cx.service.deadline_passed(&self.cx.now);
+            self.cx.disk_call_ended(&mut self.world);
         }
         let Some(due_ns) = self.full_polls.judge_by_ns(polled_ns) else {
             debug!("the poll was full: deadlines are judged after the next one");
@@ -372,7 +382,7 @@ where
             return self.remove(key, Outcome::CutOff);
         }
         // A timeout may have saved an upload to the disk.
-        self.cx.now = self.world.now();
+        self.cx.disk_call_ended(&mut self.world);
         self.deliver_records();
         self.note_waiting(key);
         self.arm_deadline(key);
@@ -390,11 +400,14 @@ where
                 error!("an upload was discarded because of the panic above");
             }
             // Closing may have saved an upload to the disk. With the old time the next exchange would begin too early.
-            self.cx.now = self.world.now();
+            self.cx.disk_call_ended(&mut self.world);
         }
         self.deliver_records();
         let Some(mut session) = self.sessions.try_remove(key) else { return };
         self.forget_waiting(&session);
+        if session.connection.endpoint() == Endpoint::Admin {
+            self.admin_sessions -= 1;
+        }
         self.deadlines.remove(session.armed_ns, key);
         session.connection.release_idle_memory(&mut self.cx.shared);
         self.acceptor.connection_closed();

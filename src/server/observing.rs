@@ -29,7 +29,7 @@ where
         if let Some(observer) = &mut self.observer {
             observer.flush(&self.cx.now);
             // It may have waited for the disk.
-            self.cx.now = self.world.now();
+            self.cx.disk_call_ended(&mut self.world);
         }
     }
 
@@ -37,7 +37,7 @@ where
     pub(super) fn reload(&mut self) {
         if let Some(observer) = &mut self.observer {
             observer.reload(&self.cx.now);
-            self.cx.now = self.world.now();
+            self.cx.disk_call_ended(&mut self.world);
         }
     }
 }

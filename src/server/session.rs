@@ -1,7 +1,5 @@
 //! A session: one socket with its HTTP connection, and what a drive of it does.
 
-use std::cell::Cell;
-
 use log::{debug, error, log_enabled};
 
 use super::scheduler::DRIVE_NS;
@@ -29,8 +27,19 @@ pub(super) struct Context<S: Service> {
     pub(super) shared: Shared,
     /// The time as it was last read: after the poll, and after each call that may have waited for the disk.
     pub(super) now: Now,
-    /// The longest step since the last turn that may have waited for the disk, in nanoseconds.
-    pub(super) slow_step_longest_ns: Cell<u64>,
+    /// The longest call since the last turn that may have waited for the disk, in nanoseconds.
+    pub(super) disk_call_longest_ns: u64,
+}
+
+impl<S: Service> Context<S> {
+    /// Reads the clock after a call that may have waited for the disk, and notes how long that took. The clock was last
+    /// read before it, at most a few short drives earlier.
+    pub(super) fn disk_call_ended<W: World>(&mut self, world: &mut W) {
+        let began_ns = self.now.monotonic_ns;
+        self.now = world.now();
+        let took_ns = self.now.monotonic_ns.saturating_sub(began_ns);
+        self.disk_call_longest_ns = self.disk_call_longest_ns.max(took_ns);
+    }
 }
 
 /// The result of a drive.
@@ -155,11 +164,11 @@ where
                 Ok(transferred) if processed || transferred => {}
                 Ok(_) => match self.connection.flush_content(&mut cx.shared, &cx.now) {
                     Step::Idle => break,
-                    Step::Progress | Step::SlowProgress => cx.now = world.now(),
+                    Step::Progress | Step::SlowProgress => cx.disk_call_ended(world),
                 },
                 Err(error) => {
                     // Reading content may have waited for the disk before it failed.
-                    cx.now = world.now();
+                    cx.disk_call_ended(world);
                     self.fail(error, cx);
                     return Drive::Closed;
                 }
@@ -212,10 +221,8 @@ where
                 Step::Progress => {}
                 Step::SlowProgress => {
                     let began_ns = cx.now.monotonic_ns;
-                    cx.now = world.now();
+                    cx.disk_call_ended(world);
                     self.connection.responded_late(began_ns, &cx.now);
-                    let took_ns = cx.now.monotonic_ns.saturating_sub(began_ns);
-                    cx.slow_step_longest_ns.set(cx.slow_step_longest_ns.get().max(took_ns));
                 }
             }
             self.log_activity(before);
@@ -242,7 +249,7 @@ where
                 }
                 Some(Transmit::Pending) => {
                     // The source did as much as one drive may, in disk or processor time, and has no bytes yet.
-                    cx.now = world.now();
+                    cx.disk_call_ended(world);
                     budget.bytes = 0;
                     self.connection.transmitted(0, &mut cx.shared, &cx.now);
                     return Ok(true);
@@ -257,7 +264,7 @@ where
                 }
             };
             if from_source {
-                cx.now = world.now();
+                cx.disk_call_ended(world);
                 is_slow = true;
             }
             match sent {

@@ -71,7 +71,7 @@ fn at_capacity_draining_connections_are_closed_early() {
 
 #[test]
 fn a_descriptor_limit_too_low_for_one_connection_is_an_error_at_start() {
-    let ended = Start::new().descriptors_max(18).run_to_exit();
+    let ended = Start::new().descriptors_max(17).run_to_exit();
     assert_eq!(ended.code, Some(1));
     assert!(ended.stderr.contains("ulimit -n") && ended.stderr.lines().count() == 1, "{}", ended.stderr);
 }

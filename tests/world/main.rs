@@ -11,12 +11,15 @@ mod server;
 mod service;
 mod world;
 
+mod administrator;
 mod capacity;
 mod content;
 mod failures;
 mod fairness;
 mod graceful_shutdown;
+mod proxy_header;
 mod random_clients;
 mod records;
 mod slow_clients;
 mod slow_disk;
+mod statistics;

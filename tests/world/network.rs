@@ -21,6 +21,8 @@ const BLOCKED_CALLS_MAX: u32 = 10_000;
 #[derive(Clone, Copy)]
 pub(crate) struct Settings {
     pub listeners: usize,
+    /// How many of them, the first ones, are for the administrator.
+    pub admin_listeners: usize,
     /// The sizes of the socket buffers at the server's end of a connection.
     pub receive_buffer_bytes: usize,
     pub send_buffer_bytes: u64,
@@ -36,6 +38,7 @@ impl Default for Settings {
     fn default() -> Settings {
         Settings {
             listeners: 1,
+            admin_listeners: 0,
             receive_buffer_bytes: 128 * 1024,
             send_buffer_bytes: 256 * 1024,
             descriptors: usize::MAX,
@@ -89,8 +92,9 @@ pub(crate) struct Inner {
     pub connections: Vec<Connection>,
     /// Connections whose buffers have changed since the last [`update_touched`](Inner::update_touched).
     pub touched: Vec<usize>,
-    /// `None` once the listeners are closed.
-    pub backlogs: Option<Vec<VecDeque<usize>>>,
+    pub backlogs: Vec<VecDeque<usize>>,
+    /// Whether the listeners for clients are open. Those for the administrator always are.
+    pub listens: bool,
     /// In the order in which they happened.
     pub pending: VecDeque<PendingEvent>,
     pub open: usize,
@@ -116,7 +120,8 @@ impl Network {
             actions_scheduled: 0,
             connections: Vec::new(),
             touched: Vec::new(),
-            backlogs: Some(vec![VecDeque::new(); settings.listeners]),
+            backlogs: vec![VecDeque::new(); settings.listeners],
+            listens: true,
             pending: VecDeque::new(),
             open: 0,
             waits: 0,
@@ -130,8 +135,15 @@ impl Network {
         Network { clock, inner: Rc::new(RefCell::new(inner)) }
     }
 
-    /// A client that connects to the first listener at `at_ns`.
+    /// A client that connects to the first listener for clients at `at_ns`.
     pub(crate) fn client(&self, at_ns: u64) -> Client {
+        let listener = self.inner.borrow().settings.admin_listeners;
+        self.client_of(listener, at_ns)
+    }
+
+    /// An administrator who connects at `at_ns`.
+    pub(crate) fn administrator(&self, at_ns: u64) -> Client {
+        assert!(self.inner.borrow().settings.admin_listeners > 0);
         self.client_of(0, at_ns)
     }
 
@@ -180,7 +192,7 @@ impl Network {
 
     /// Whether the server's listeners are open.
     pub(crate) fn listens(&self) -> bool {
-        self.inner.borrow().backlogs.is_some()
+        self.inner.borrow().listens
     }
 }
 
@@ -255,12 +267,11 @@ impl Inner {
 
     fn connect(&mut self, connection: usize) {
         let listener = self.connections[connection].listener;
-        match &mut self.backlogs {
-            Some(backlogs) => {
-                backlogs[listener].push_back(connection);
-                self.push_pending(PendingEvent::Listener(listener));
-            }
-            None => self.connections[connection].reset(),
+        if self.listens || listener < self.settings.admin_listeners {
+            self.backlogs[listener].push_back(connection);
+            self.push_pending(PendingEvent::Listener(listener));
+        } else {
+            self.connections[connection].reset();
         }
     }
 

@@ -9,6 +9,8 @@ use spindle::semantics::Now;
 use spindle::semantics::client::Client;
 use spindle::semantics::exchange_record::{ExchangeRecord, Outcome};
 use spindle::semantics::observer::Observer;
+use spindle::semantics::proxies::Proxies;
+use spindle::semantics::statistics::LoopStatistics;
 use spindle::server::Server;
 
 use crate::network::{Action, Network};
@@ -39,6 +41,8 @@ pub(crate) struct TestServer<const EVENTS: usize = 64> {
     writes: Rc<RefCell<Vec<usize>>>,
     request_count: Rc<Cell<usize>>,
     observed: Rc<Observed>,
+    /// What the loop counts.
+    pub statistics: Rc<LoopStatistics>,
     /// When the loop stopped.
     pub stopped_ns: Option<u64>,
     /// Whether a test expects panics. The loop catches a panic, and would hide a failed assertion of the simulation.
@@ -54,6 +58,11 @@ impl TestServer {
 impl<const EVENTS: usize> TestServer<EVENTS> {
     /// A server whose waits return at most `EVENTS` events.
     pub(crate) fn with_events_max(network: &Network, connections_max: usize) -> TestServer<EVENTS> {
+        TestServer::with_proxies(network, connections_max, Proxies::default())
+    }
+
+    /// A server that believes `proxies`.
+    pub(crate) fn with_proxies(network: &Network, connections_max: usize, proxies: Proxies) -> TestServer<EVENTS> {
         capture_log();
         let records: Rc<RefCell<Vec<Record>>> = Rc::default();
         let (writes, request_count) = (Rc::default(), Rc::default());
@@ -75,7 +84,10 @@ impl<const EVENTS: usize> TestServer<EVENTS> {
         let observer: Box<dyn Observer> = Box::new(TestObserver { recorder, observed: Rc::clone(&observed) });
         let service = TestService::new(network, &writes, &request_count);
         let world = TestWorld::new(network);
-        let server = Server::new(world, connections_max, http1::Settings::default(), service, Some(observer));
+        let settings = http1::Settings { proxies, ..http1::Settings::default() };
+        let statistics: Rc<LoopStatistics> = Rc::default();
+        let server = Server::new(world, connections_max, settings, service, Some(observer))
+            .with_statistics(Rc::clone(&statistics));
         TestServer {
             network: network.clone(),
             server,
@@ -83,6 +95,7 @@ impl<const EVENTS: usize> TestServer<EVENTS> {
             writes,
             request_count,
             observed,
+            statistics,
             stopped_ns: None,
             expects_panics: false,
         }

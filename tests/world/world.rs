@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use spindle::semantics::Now;
 use spindle::semantics::client::Client;
+use spindle::semantics::request::Endpoint;
 use spindle::semantics::service::FilePiece;
 use spindle::server::{AcceptError, Event, Io, Readiness, SendFileError, Transport, World};
 
@@ -77,23 +78,26 @@ impl<const EVENTS: usize> World for TestWorld<EVENTS> {
     }
 
     fn listener_count(&self) -> usize {
-        self.network.inner.borrow().backlogs.as_ref().map_or(0, Vec::len)
+        self.network.inner.borrow().backlogs.len()
+    }
+
+    fn endpoint(&self, listener: usize) -> Endpoint {
+        let is_admin = listener < self.network.inner.borrow().settings.admin_listeners;
+        if is_admin { Endpoint::Admin } else { Endpoint::Public }
     }
 
     fn accept(&mut self, listener: usize, key: usize) -> Result<(TestTransport, Client), AcceptError> {
         let mut inner = self.network.inner.borrow_mut();
         inner.run_due_actions();
         let (open, descriptors) = (inner.open, inner.settings.descriptors);
-        let backlog = inner.backlogs.as_mut().and_then(|backlogs| backlogs.get_mut(listener));
-        let backlog = backlog.ok_or(AcceptError::WouldBlock)?;
-        if backlog.is_empty() {
+        if inner.backlogs[listener].is_empty() {
             return Err(AcceptError::WouldBlock);
         }
         if open >= descriptors {
             inner.accept_failures += 1;
             return Err(AcceptError::Listener(io::Error::other("too many open files")));
         }
-        let connection = backlog.pop_front().ok_or(AcceptError::WouldBlock)?;
+        let connection = inner.backlogs[listener].pop_front().ok_or(AcceptError::WouldBlock)?;
         inner.open += 1;
         let call_ns = inner.settings.call_ns;
         inner.record_call(call_ns);
@@ -106,7 +110,10 @@ impl<const EVENTS: usize> World for TestWorld<EVENTS> {
 
     fn close_listeners(&mut self) {
         let mut inner = self.network.inner.borrow_mut();
-        for connection in inner.backlogs.take().into_iter().flatten().flatten() {
+        inner.listens = false;
+        let admin_listeners = inner.settings.admin_listeners;
+        let waiting: Vec<usize> = inner.backlogs.iter_mut().skip(admin_listeners).flat_map(std::mem::take).collect();
+        for connection in waiting {
             inner.connections[connection].reset();
         }
     }

@@ -158,20 +158,30 @@ impl Metrics {
 }
 
 fn write_loop(text: &mut Exposition, on: &LoopStatistics, now: &Now) {
-    text.gauge("spindle_connections", "Open connections.", on.connections.get());
+    let started_s = on.started_unix_ns.get() as f64 / NS_PER_S;
+    text.gauge("process_start_time_seconds", "When the server was started, in seconds since 1970.", started_s);
+    text.gauge("spindle_connections", "Open connections of clients.", on.connections.get());
     text.gauge(
         "spindle_connections_waiting",
-        "Open connections without a request in progress.",
+        "Open connections of clients without a request in progress.",
         on.waiting_connections.get(),
     );
-    text.gauge("spindle_connections_limit", "The most connections that may be open.", on.connections_max.get());
+    text.gauge(
+        "spindle_connections_limit",
+        "The most connections of clients that may be open.",
+        on.connections_max.get(),
+    );
     text.counter("spindle_connections_accepted", "Connections that were accepted.", [("", on.accepted.get())]);
     text.counter(
         "spindle_connections_evicted",
         "Connections that were closed to make room for others.",
         [("", on.evicted.get())],
     );
-    text.counter("spindle_accept_errors", "Connections that could not be accepted.", [("", on.accept_errors.get())]);
+    text.counter(
+        "spindle_accept_errors",
+        "Failed attempts to accept a connection, for lack of descriptors for example.",
+        [("", on.accept_errors.get())],
+    );
     let seconds = |longest_ns: u64| longest_ns as f64 / NS_PER_S;
     text.gauge(
         "spindle_turn_longest_seconds",
@@ -179,9 +189,9 @@ fn write_loop(text: &mut Exposition, on: &LoopStatistics, now: &Now) {
         seconds(on.turns.longest_ns(now.monotonic_ns)),
     );
     text.gauge(
-        "spindle_slow_step_longest_seconds",
-        "The longest step that may have waited for the disk within the last one to two minutes.",
-        seconds(on.slow_steps.longest_ns(now.monotonic_ns)),
+        "spindle_disk_call_longest_seconds",
+        "The longest call that may have waited for the disk within the last one to two minutes.",
+        seconds(on.disk_calls.longest_ns(now.monotonic_ns)),
     );
 }
 
