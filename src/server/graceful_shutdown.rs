@@ -1,5 +1,5 @@
 //! Graceful shutdown: connections in the backlog are still accepted, requests in progress get their responses, and
-//! later requests are not begun.
+//! later requests are not begun. The backlog of an inherited listener is left to the service manager's next process.
 
 use std::fmt;
 
@@ -99,7 +99,10 @@ where
     }
 
     /// Begins the shutdown if its time has come. Each open connection waits at most one more second for a request, and
-    /// connections in the backlog are still accepted.
+    /// connections in the backlog are still accepted, because closing their listener resets them.
+    ///
+    /// Those of an inherited listener are not accepted any more. They wait for the next process, even if none runs yet,
+    /// and it has more than this one's last seconds for their requests.
     pub(super) fn begin_shutdown_if_due(&mut self) {
         let now = self.cx.now;
         if self.shutdown.begin_ns.take_if(|begin_ns| *begin_ns <= now.monotonic_ns).is_none() {
@@ -107,6 +110,7 @@ where
         }
         self.shutdown.by_ns = Some(now.monotonic_ns.saturating_add(SHUTDOWN_NS));
         self.shutdown.close_listeners_ns = Some(now.monotonic_ns.saturating_add(ACCEPT_NS));
+        self.world.close_inherited_listeners();
         // The backlog may contain connections that no event has reported yet.
         for listener in 0..self.world.listener_count() {
             self.acceptor.set_ready(listener);

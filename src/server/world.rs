@@ -51,8 +51,13 @@ pub trait World {
     /// are in progress.
     fn report_shutdown(&mut self, _in_progress: usize) {}
 
-    /// Closes the listeners of [`Endpoint::Public`]. Connections in their backlogs are reset. The others stay open until
-    /// the process ends, so that the administrator can watch the shutdown.
+    /// Closes those listeners of [`Endpoint::Public`] that a service manager holds open as well. Connections in their
+    /// backlogs wait for its next process.
+    fn close_inherited_listeners(&mut self) {}
+
+    /// Closes the listeners of [`Endpoint::Public`]. Connections in the backlogs of those that only this process holds
+    /// are reset. The listeners for the administrator stay open until the process ends, so that the shutdown can be
+    /// watched.
     fn close_listeners(&mut self);
 }
 

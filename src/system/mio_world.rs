@@ -9,7 +9,7 @@ use mio::{Events, Interest, Poll, Token};
 use rustix::io::Errno;
 
 use super::clock::Clock;
-use super::listen::Listener;
+use super::listen::{Listener, Owner};
 use super::registered_listener::RegisteredListener;
 use super::service_manager::{self, Watchdog};
 use super::signals::Signals;
@@ -50,6 +50,8 @@ pub struct MioWorld {
     clock: Clock,
     /// `None` once it is closed.
     listeners: Vec<Option<RegisteredListener>>,
+    /// Who holds each of the listeners open.
+    owners: Vec<Owner>,
     /// How many of the listeners, the first ones, are for the administrator.
     admin_listeners: usize,
     shutdown: mio::net::UnixStream,
@@ -67,8 +69,11 @@ impl MioWorld {
     pub fn new(admin: Vec<Listener>, public: Vec<Listener>, signals: Signals) -> io::Result<MioWorld> {
         let poll = Poll::new()?;
         let admin_listeners = admin.len();
-        let listeners = admin.into_iter().chain(public).enumerate();
+        let listeners: Vec<Listener> = admin.into_iter().chain(public).collect();
+        let owners = listeners.iter().map(Listener::owner).collect();
         let listeners = listeners
+            .into_iter()
+            .enumerate()
             .map(|(index, listener)| {
                 RegisteredListener::new(listener, poll.registry(), listener_token(index)).map(Some)
             })
@@ -83,6 +88,7 @@ impl MioWorld {
             events,
             clock: Clock::start(),
             listeners,
+            owners,
             admin_listeners,
             shutdown,
             reload,
@@ -158,6 +164,16 @@ impl World for MioWorld {
 
     fn report_shutdown(&mut self, in_progress: usize) {
         service_manager::report_stopping(&format!("shutting down, waiting for {in_progress} responses and uploads"));
+    }
+
+    fn close_inherited_listeners(&mut self) {
+        for (index, owner) in self.owners.iter().enumerate().skip(self.admin_listeners) {
+            if *owner == Owner::ServiceManager
+                && let Some(listener) = self.listeners[index].take()
+            {
+                listener.close(self.poll.registry());
+            }
+        }
     }
 
     fn close_listeners(&mut self) {

@@ -23,7 +23,7 @@ impl RegisteredListener {
     /// Those of making it non-blocking and of the registration.
     pub(super) fn new(listener: Listener, registry: &Registry, token: Token) -> io::Result<RegisteredListener> {
         match listener {
-            Listener::Tcp(listener) => {
+            Listener::Tcp(listener, _) => {
                 listener.set_nonblocking(true)?;
                 let mut listener = TcpListener::from_std(listener);
                 registry.register(&mut listener, token, Interest::READABLE)?;

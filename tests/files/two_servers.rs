@@ -7,13 +7,64 @@ use std::thread;
 use rustix::fs::{FlockOperation, flock};
 use tempfile::TempDir;
 
-use crate::harness::{Server, Start};
+use crate::harness::{Server, Start, noise, wait_until};
+use crate::resumable::{append, create, incomplete, offset};
 use crate::support::head;
 
 fn two_servers() -> (TempDir, [Server; 2]) {
     let scratch = TempDir::new().unwrap();
     let servers = [(); 2].map(|()| Start::new().directory_at(scratch.path()).start());
     (scratch, servers)
+}
+
+#[test]
+fn a_resumable_upload_that_one_server_began_is_continued_by_each_in_turn() {
+    let (_scratch, servers) = two_servers();
+    let [one, other] = &servers;
+    // Both have cleaned the directory up before: later parts must not look abandoned to either.
+    one.put("first", b"bytes");
+    other.put("second", b"bytes");
+    let content = noise(300_000, 7);
+    let mut clients = [one.connect(), other.connect()];
+    let location = create(&mut clients[0], "/files/file", &[], &content[..50_000]);
+    for part in 1..5 {
+        let at = part * 50_000;
+        assert_eq!(offset(&mut clients[part % 2], &location), incomplete(at));
+        let appended = append(&mut clients[part % 2], &location, at, false, &content[at..at + 50_000]);
+        assert_eq!((appended.status, appended.field("Upload-Complete")), (204, Some("?0")), "part {part}");
+        // The server that received the part before has an older state in memory.
+        assert_eq!(offset(&mut clients[(part + 1) % 2], &location), incomplete(at + 50_000));
+    }
+    assert_eq!(append(&mut clients[1], &location, 250_000, true, &content[250_000..]).status, 201);
+    for (server, client) in servers.iter().zip(&mut clients) {
+        assert!(server.content_of("file").unwrap() == content);
+        let (status, _, complete) = offset(client, &location);
+        assert_eq!((status, complete.as_deref()), (204, Some("?1")));
+    }
+}
+
+#[test]
+fn an_upload_that_breaks_off_on_one_server_is_continued_by_the_other() {
+    let (_scratch, [one, other]) = two_servers();
+    let content = noise(300_000, 8);
+    let location = create(&mut one.connect(), "/files/file", &[], &content[..10]);
+    let mut breaks_off = one.connect();
+    breaks_off.send(format!(
+        "PATCH {location} HTTP/1.1\r\nHost: a\r\nContent-Type: application/partial-upload\r\n\
+         Upload-Complete: ?1\r\nUpload-Offset: 10\r\nContent-Length: {}\r\n\r\n",
+        content.len() - 10
+    ));
+    breaks_off.send(&content[10..200_000]);
+    drop(breaks_off);
+    let mut client = other.connect();
+    let mut found = (0, None, None);
+    wait_until("the first server to save what has arrived", || {
+        found = offset(&mut client, &location);
+        found.0 == 204 && found.1.as_deref() != Some("10")
+    });
+    let at: usize = found.1.unwrap().parse().unwrap();
+    assert_eq!(append(&mut client, &location, at, true, &content[at..]).status, 201);
+    assert!(one.content_of("file").unwrap() == content);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use rustix::process::Signal;
 
-use crate::harness::{Start, WAIT_MAX};
+use crate::harness::{Client, Start, WAIT_MAX};
 
 /// Sends a request over a Unix socket, and returns everything that is received.
 fn exchange(path: &Path, request: &str) -> String {
@@ -32,7 +32,7 @@ fn every_listener_is_served_and_in_the_banner() {
     assert_eq!(server.addresses.len(), 2, "{}", server.banner);
     assert!(server.banner.contains(&format!("Listening on {unix}\n")), "{}", server.banner);
     for address in &server.addresses {
-        assert_eq!(crate::harness::Client::connect(*address).get("/echo/here").text(), "here");
+        assert_eq!(Client::connect(*address).get("/echo/here").text(), "here");
     }
     assert!(exchange(&path, ECHO).ends_with("\r\n\r\nhere"));
 }
@@ -98,6 +98,28 @@ fn inherited_sockets_are_served_by_number_and_by_name() {
     server.signal(Signal::TERM);
     server.wait();
     assert!(path.exists(), "the path belongs to the service manager");
+}
+
+#[test]
+fn connections_in_the_backlog_of_an_inherited_socket_wait_for_the_next_server() {
+    let manager = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a listener");
+    let start = || {
+        let listener = manager.try_clone().expect("a descriptor");
+        Start::new().without_port().inheriting(listener, "web").options(["--listen", "fd:web"]).start()
+    };
+    let mut first = start();
+    // Stopped, so that the server finds the connections and the signal at the same time.
+    first.stop();
+    let mut clients: Vec<Client> = (0..3).map(|_| Client::connect(first.addresses[0])).collect();
+    first.signal(Signal::TERM);
+    first.signal(Signal::CONT);
+    assert_eq!(first.wait(), Some(0));
+    // No server runs now.
+    clients.push(Client::connect(first.addresses[0]));
+    let _second = start();
+    for mut client in clients {
+        assert_eq!(client.get("/echo/here").text(), "here");
+    }
 }
 
 #[test]

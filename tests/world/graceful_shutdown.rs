@@ -27,6 +27,24 @@ fn connections_in_the_backlog_at_the_signal_get_their_last_response() {
 }
 
 #[test]
+fn the_backlog_of_an_inherited_listener_is_left_to_the_next_process() {
+    let network = Network::new(Settings { listeners: 2, inherited_listeners: 1, ..Settings::default() });
+    let accepted = network.client_of(0, 0).send(1500 * MILLISECOND, get("/"));
+    network.signal(SECOND);
+    // Each wait returns one event: the first one only the signal.
+    let inherited: Vec<_> = (0..10).map(|_| network.client_of(0, SECOND).send(SECOND, get("/"))).collect();
+    let own: Vec<_> = (0..10).map(|_| network.client_of(1, SECOND).send(SECOND, get("/"))).collect();
+    let late = network.client_of(0, 1200 * MILLISECOND);
+    let mut server = TestServer::<1>::with_events_max(&network, 1000);
+    server.run_until(10 * SECOND);
+    assert!(own.iter().all(|client| client.statuses() == [200]), "closing their listener would reset them");
+    assert_eq!(accepted.statuses(), [200]);
+    assert!(server.stopped_ns.is_some());
+    assert_eq!(network.waiting(), 11);
+    assert!(inherited.iter().chain([&late]).all(|client| !client.is_refused() && client.closed_ns().is_none()));
+}
+
+#[test]
 fn idle_connections_may_send_one_more_request_within_a_second() {
     let network = Network::new(Settings::default());
     let sends = network.client(0).send(0, get("/")).send(10_500 * MILLISECOND, get("/"));

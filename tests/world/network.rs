@@ -3,6 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 use std::rc::Rc;
 
 use crate::client::{Client, Connection, ReadMode, Segment};
@@ -23,6 +24,8 @@ pub(crate) struct Settings {
     pub listeners: usize,
     /// How many of them, the first ones, are for the administrator.
     pub admin_listeners: usize,
+    /// How many of the others, the first ones, a service manager holds open as well.
+    pub inherited_listeners: usize,
     /// The sizes of the socket buffers at the server's end of a connection.
     pub receive_buffer_bytes: usize,
     pub send_buffer_bytes: u64,
@@ -34,11 +37,19 @@ pub(crate) struct Settings {
     pub file_mebibyte_ns: u64,
 }
 
+impl Settings {
+    /// The numbers of the inherited listeners.
+    pub(crate) fn inherited(&self) -> Range<usize> {
+        self.admin_listeners..self.admin_listeners + self.inherited_listeners
+    }
+}
+
 impl Default for Settings {
     fn default() -> Settings {
         Settings {
             listeners: 1,
             admin_listeners: 0,
+            inherited_listeners: 0,
             receive_buffer_bytes: 128 * 1024,
             send_buffer_bytes: 256 * 1024,
             descriptors: usize::MAX,
@@ -95,6 +106,8 @@ pub(crate) struct Inner {
     pub backlogs: Vec<VecDeque<usize>>,
     /// Whether the listeners for clients are open. Those for the administrator always are.
     pub listens: bool,
+    /// The connections that wait for the service manager's next process; `None` while the server has the listeners.
+    pub waiting: Option<Vec<usize>>,
     /// In the order in which they happened.
     pub pending: VecDeque<PendingEvent>,
     pub open: usize,
@@ -122,6 +135,7 @@ impl Network {
             touched: Vec::new(),
             backlogs: vec![VecDeque::new(); settings.listeners],
             listens: true,
+            waiting: None,
             pending: VecDeque::new(),
             open: 0,
             waits: 0,
@@ -174,6 +188,11 @@ impl Network {
     /// The number of the server's calls to receive and to send so far.
     pub(crate) fn calls(&self) -> u64 {
         self.inner.borrow().calls
+    }
+
+    /// How many connections wait for the service manager's next process.
+    pub(crate) fn waiting(&self) -> usize {
+        self.inner.borrow().waiting.as_ref().map_or(0, Vec::len)
     }
 
     pub(crate) fn accept_failures(&self) -> u32 {
@@ -267,7 +286,9 @@ impl Inner {
 
     fn connect(&mut self, connection: usize) {
         let listener = self.connections[connection].listener;
-        if self.listens || listener < self.settings.admin_listeners {
+        if let Some(waiting) = self.waiting.as_mut().filter(|_| self.settings.inherited().contains(&listener)) {
+            waiting.push(connection);
+        } else if self.listens || listener < self.settings.admin_listeners {
             self.backlogs[listener].push_back(connection);
             self.push_pending(PendingEvent::Listener(listener));
         } else {

@@ -108,6 +108,12 @@ impl<const EVENTS: usize> World for TestWorld<EVENTS> {
         Ok((TestTransport { network: self.network.clone(), connection }, client))
     }
 
+    fn close_inherited_listeners(&mut self) {
+        let mut inner = self.network.inner.borrow_mut();
+        let inherited = inner.settings.inherited();
+        inner.waiting = Some(inner.backlogs[inherited].iter_mut().flat_map(std::mem::take).collect());
+    }
+
     fn close_listeners(&mut self) {
         let mut inner = self.network.inner.borrow_mut();
         inner.listens = false;

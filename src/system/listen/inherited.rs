@@ -6,7 +6,7 @@ use std::str::FromStr;
 use listenfd::ListenFd;
 
 use super::unix::UnixSocket;
-use super::{ListenError, Listener};
+use super::{ListenError, Listener, Owner};
 
 /// The number of the first inherited descriptor. Those below are the standard streams.
 const FIRST_DESCRIPTOR: usize = 3;
@@ -79,7 +79,7 @@ impl InheritedSockets {
             return Ok(Listener::Unix(UnixSocket::inherited(listener)));
         }
         match self.sockets.take_tcp_listener(index) {
-            Ok(Some(listener)) => Ok(Listener::Tcp(prepared(listener))),
+            Ok(Some(listener)) => Ok(Listener::Tcp(prepared(listener), Owner::ServiceManager)),
             Ok(None) => Err(io::Error::other("the process has not inherited this socket, or it is given twice")),
             Err(_) => Err(io::Error::other("the descriptor is not a listening TCP or Unix socket")),
         }

@@ -77,9 +77,19 @@ pub struct ListenOptions {
 #[derive(Debug)]
 pub enum Listener {
     /// A TCP socket.
-    Tcp(TcpListener),
+    Tcp(TcpListener, Owner),
     /// A Unix socket.
     Unix(UnixSocket),
+}
+
+/// Who holds a listening socket open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// This process alone. Connections in the backlog are reset when it closes the socket.
+    Process,
+    /// Also the service manager that the process inherited the socket from. Connections in the backlog wait for its next
+    /// process.
+    ServiceManager,
 }
 
 /// Where a listener can be reached.
@@ -98,8 +108,16 @@ impl Listener {
     /// Those of getsockname(2).
     pub fn local_address(&self) -> io::Result<LocalAddress> {
         match self {
-            Listener::Tcp(listener) => listener.local_addr().map(LocalAddress::Tcp),
+            Listener::Tcp(listener, _) => listener.local_addr().map(LocalAddress::Tcp),
             Listener::Unix(socket) => socket.path().map(LocalAddress::Unix),
+        }
+    }
+
+    /// Who holds the socket open.
+    pub fn owner(&self) -> Owner {
+        match self {
+            Listener::Tcp(_, owner) => *owner,
+            Listener::Unix(socket) => socket.owner(),
         }
     }
 }
@@ -137,7 +155,7 @@ pub fn open(addresses: &[ListenAddress], options: ListenOptions) -> Result<Vec<L
         match address {
             ListenAddress::Tcp(at, port) => {
                 let opened = tcp::listeners(*at, *port, options.reuse_port)?;
-                listeners.extend(opened.into_iter().map(Listener::Tcp));
+                listeners.extend(opened.into_iter().map(|listener| Listener::Tcp(listener, Owner::Process)));
             }
             ListenAddress::Unix(path) => listeners.push(Listener::Unix(UnixSocket::bind(path, options.unix_mode)?)),
             ListenAddress::Inherited(socket) => {

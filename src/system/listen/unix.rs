@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with};
 use rustix::process::umask;
 
-use super::{BACKLOG, ListenError};
+use super::{BACKLOG, ListenError, Owner};
 
 /// The permissions of a Unix socket: who may connect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,6 +102,10 @@ impl UnixSocket {
             Some(created) => Ok(Some(created.path.clone())),
             None => Ok(self.listener.local_addr()?.as_pathname().map(Path::to_owned)),
         }
+    }
+
+    pub(super) fn owner(&self) -> Owner {
+        if self.path.is_some() { Owner::Process } else { Owner::ServiceManager }
     }
 
     /// The listener, and what removes its path when it is dropped.

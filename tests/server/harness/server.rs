@@ -9,7 +9,7 @@ use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::thread;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use tempfile::TempDir;
 
 use super::{Client, Response, WAIT_MAX, wait_until};
@@ -304,6 +304,13 @@ impl Server {
 
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(self.pid(), signal).expect("a process to signal");
+    }
+
+    /// Stops the process, and waits until it has stopped. Until SIGCONT it does nothing.
+    pub(crate) fn stop(&self) {
+        self.signal(Signal::STOP);
+        let (_, status) = waitpid(Some(self.pid()), WaitOptions::UNTRACED).expect("a child").expect("its status");
+        assert!(status.stopped(), "{status:?}");
     }
 
     /// Waits until the server has exited. Returns its exit code, or `None` if a signal killed it.
