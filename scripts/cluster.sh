@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# Restarts several servers that share one directory while clients load them, behind HAProxy and without it, and counts what
+# fails. Usage: scripts/cluster.sh [--install] [--quick] [--only NAME,…] [--server PATH] [--help], from any working directory.
+# --install installs HAProxy as a Debian package. All traffic stays on the loopback interface, in a network namespace of its
+# own if one can be made. Exits with 1 if a result misses its target.
+set -euo pipefail
+
+root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
+
+# Cargo resolves a relative CARGO_TARGET_DIR against its working directory, which is not this script's.
+target=${CARGO_TARGET_DIR:-$root/target}
+[[ $target == /* ]] || target=$PWD/$target
+
+if [[ ${1-} == --install ]]; then
+    shift
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update && apt-get install -y --no-install-recommends haproxy
+fi
+
+for tool in cargo python3; do
+    command -v "$tool" >/dev/null || {
+        echo "cluster.sh: $tool is missing" >&2
+        exit 1
+    }
+done
+
+# If a network namespace cannot be made directly, it may still be possible inside a user namespace.
+namespace=()
+for options in '--net' '--user --map-current-user --keep-caps --net'; do
+    # shellcheck disable=SC2086 # several options
+    if unshare $options true 2>/dev/null; then
+        # shellcheck disable=SC2206
+        namespace=(env SPINDLE_ATTACK_NAMESPACE=1 unshare $options)
+        break
+    fi
+done
+
+# The last --server counts, so the default precedes the user's arguments.
+cluster() {
+    "$@" python3 -B "$root/scripts/cluster/cluster.py" --server "$target/release/spindle" \
+        --load "$target/release/examples/cluster-load" "${arguments[@]}"
+}
+
+arguments=("$@")
+
+for argument in "$@"; do
+    if [[ $argument == -h || $argument == --help ]]; then
+        cluster
+        exit
+    fi
+done
+
+(cd "$root" && CARGO_TARGET_DIR=$target cargo build --release --locked --bin spindle --example cluster-load)
+
+cluster "${namespace[@]}"
