@@ -75,7 +75,10 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     process.raise_descriptor_limit()
     network.prepare()
-    if not network.is_own():
+    if network.is_own():
+        # Otherwise a client's connection could have the port of a server that is just restarting.
+        network.write("ipv4/ip_local_reserved_ports", "4221,9421,14221,19421,19422")
+    else:
         print("note: no network namespace could be made; everything runs on the ordinary loopback interface")
     machine = parts.Machine(arguments)
     try:
