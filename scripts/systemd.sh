@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Checks the units in contrib/systemd: with systemd-analyze, and under a systemd of their own in a container, whose files are
 # thrown away. The second part needs root, systemd-nspawn, curl and overlayfs; without them it is left out, and said so.
-# usage: systemd.sh [--install] [PATH/TO/spindle]
-# --install installs systemd-container, a Debian package, if it is missing.
+# usage: systemd.sh [--install] [PATH/TO/spindle | PATH/TO/PACKAGE.deb]
+# --install installs systemd-container, a Debian package, if it is missing. With a package of Spindle, that is installed in the
+# container instead of the repository's files, reinstalled, removed and purged.
 # Exit status: 0, 1 if a check failed.
 set -euo pipefail
 
@@ -74,12 +75,26 @@ mount_root() {
     mount -t overlay -o "lowerdir=/,upperdir=$work/layers/upper,workdir=$work/layers/work" overlay "$work/layers/root"
 }
 
-# Installs the files as a package would, and the checks as the only service that is started.
+# Installs what is checked.
 fill_root() {
     local root=$work/layers/root
-    install -D "$program" "$root/usr/bin/spindle"
-    install -D -m 644 -t "$root/usr/lib/systemd/system" contrib/systemd/*.service contrib/systemd/*.socket
-    install -D -m 644 contrib/systemd/spindle.sysusers "$root/usr/lib/sysusers.d/spindle.conf"
+    if [[ -n $package ]]; then
+        cp "$package" "$root/spindle.deb"
+        # A machine that builds packages may forbid them to start services.
+        rm -f "$root/usr/sbin/policy-rc.d"
+        check 'dpkg installs the package' chroot "$root" dpkg -i /spindle.deb
+    else
+        install -D "$program" "$root/usr/bin/spindle"
+        install -D -m 644 -t "$root/usr/lib/systemd/system" contrib/systemd/*.service contrib/systemd/*.socket
+        install -D -m 644 contrib/systemd/spindle.sysusers "$root/usr/lib/sysusers.d/spindle.conf"
+    fi
+    check 'systemd-sysusers creates the user' chroot "$root" systemd-sysusers spindle.conf
+    check 'the installed program runs' chroot "$root" spindle --version
+}
+
+# Makes the checks the only service that is started.
+add_checks() {
+    local root=$work/layers/root
     install -D scripts/systemd/inside.sh "$root/usr/lib/spindle-checks.sh"
     cat >"$root/usr/lib/systemd/system/spindle-checks.service" <<'UNIT'
 [Unit]
@@ -117,6 +132,11 @@ if [[ ${1:-} == --install ]]; then
     fi
 fi
 program=${1:-}
+package=
+if [[ $program == *.deb ]]; then
+    package=$program
+    program=
+fi
 if [[ -z $program ]]; then
     cargo build --locked --bin spindle
     program=${CARGO_TARGET_DIR:-target}/debug/spindle
@@ -138,6 +158,7 @@ elif ! mount_root 2>"$work/output"; then
     echo "  systemd is not started: $(head -n 1 "$work/output")"
 else
     fill_root
+    add_checks
     boot
 fi
 exit "$failed"

@@ -195,3 +195,23 @@ fn each_of_them_has_the_values_that_the_program_expects() {
         }
     }
 }
+
+#[test]
+fn the_changelog_of_the_package_has_the_version_of_the_program() {
+    let first = include_str!("../contrib/debian/changelog").lines().next().expect("a line");
+    assert_eq!(between(first, "(", "-"), env!("CARGO_PKG_VERSION"), "{first}");
+}
+
+#[test]
+fn the_platform_of_the_challenge_builds_with_a_version_that_suffices_and_runs_what_it_has_built() {
+    let version = |version: &str| -> (u32, u32) {
+        let (major, minor) = version.split_once('.').expect("two numbers");
+        (major.parse().expect("a number"), minor.parse().expect("a number"))
+    };
+    let buildpack = between(include_str!("../codecrafters.yml"), "\nbuildpack: rust-", "\n");
+    assert!(version(buildpack) >= version(env!("CARGO_PKG_RUST_VERSION")), "{buildpack}");
+
+    let target = between(include_str!("../.codecrafters/compile.sh"), "--target-dir ", "\n");
+    let run = between(include_str!("../.codecrafters/run.sh"), "\nexec ", "\n");
+    assert_eq!(run, format!("{target}/release/spindle --no-date \"$@\""));
+}
