@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Uploads and downloads files, and reads a shared folder, with common clients, directly and through proxies, and compares each
-# result byte by byte. Also reads the access log with the programs of administrators.
+# result byte by byte. Also reads the access log and the metrics with the programs of administrators.
 # usage: clients.sh [--install] [--full] [PATH/TO/spindle]
 # --install installs missing clients and proxies as Debian packages, whose services are not started; without it they are left
 # out and named. --full serves every file of the input directory instead of the first 2000. The environment variable INPUT names
@@ -16,7 +16,7 @@ scripts=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 input=${INPUT:-${CARGO_HOME:-$HOME/.cargo}/registry/src}
 client_seconds=120 # the longest run of a client
 packages=(curl wget python3 python3-pip python3-venv aria2 rclone git ca-certificates ffmpeg openssl haproxy nginx nodejs
-    goaccess jq logrotate netcat-openbsd)
+    goaccess jq logrotate netcat-openbsd prometheus libnginx-mod-stream)
 quick_files=2000
 quick_upload_bytes=$((200 << 20))
 full_upload_bytes=$((600 << 20))
@@ -383,8 +383,12 @@ check_input() {
 
 # shellcheck source-path=SCRIPTDIR source=clients/folder.sh
 source "$scripts/clients/folder.sh"
+# shellcheck source-path=SCRIPTDIR source=clients/forwarding.sh
+source "$scripts/clients/forwarding.sh"
 # shellcheck source-path=SCRIPTDIR source=clients/logs.sh
 source "$scripts/clients/logs.sh"
+# shellcheck source-path=SCRIPTDIR source=clients/metrics.sh
+source "$scripts/clients/metrics.sh"
 # shellcheck source-path=SCRIPTDIR source=clients/proxies.sh
 source "$scripts/clients/proxies.sh"
 # shellcheck source-path=SCRIPTDIR source=clients/resumable.sh
@@ -396,7 +400,7 @@ source "$scripts/clients/resumable.sh"
 install_clients() {
     export DEBIAN_FRONTEND=noninteractive
     local output client missing=()
-    for client in aria2c openssl haproxy nginx node "${log_clients[@]}" "${folder_clients[@]}"; do
+    for client in aria2c openssl haproxy nginx node "${log_clients[@]}" "${metrics_clients[@]}" "${folder_clients[@]}"; do
         has_client "$client" || missing+=("$client")
     done
     ((${#missing[@]} > 0)) || return 0
@@ -464,7 +468,11 @@ else
     printf '  left out: real files, since there is no directory %s\n' "$input"
 fi
 check_folder
-! has curl || check_logs
+if has curl; then
+    check_logs
+    check_metrics
+    check_forwarding
+fi
 if has curl && has openssl; then
     check_proxies
 else
