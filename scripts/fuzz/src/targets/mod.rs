@@ -2,10 +2,13 @@
 //! is a function, or an assertion whose message states the invariant.
 
 pub mod accept_encoding;
+pub mod access_log;
 pub mod chunked;
 pub mod connection;
 pub mod form_data;
+pub mod forwarded;
 pub mod head;
+pub mod proxy_header;
 
 mod expand;
 
@@ -18,10 +21,13 @@ pub struct Target {
 }
 
 /// Every target.
-pub const ALL: [Target; 5] = [
+pub const ALL: [Target; 8] = [
     Target { name: "head", run: head::run },
     Target { name: "chunked", run: chunked::run },
     Target { name: "accept_encoding", run: accept_encoding::run },
     Target { name: "form_data", run: form_data::run },
+    Target { name: "proxy_header", run: proxy_header::run },
+    Target { name: "forwarded", run: forwarded::run },
+    Target { name: "access_log", run: access_log::run },
     Target { name: "connection", run: connection::run },
 ];
