@@ -8,6 +8,7 @@
 use std::collections::VecDeque;
 
 use crate::simulation::clients::exchanges::Exchange;
+use crate::simulation::proxies::Header;
 use crate::simulation::timeouts::History;
 
 /// How bytes travel on a link.
@@ -63,6 +64,11 @@ pub(crate) struct Link {
     pub sent_bytes: u64,
     pub arrived_bytes: u64,
     pub read_bytes: u64,
+    /// The client that a proxy's header names, and how many bytes of the header have not arrived, and have not been
+    /// read. They are in no other count: the client does not know of them.
+    pub named: Option<spindle::semantics::client::Client>,
+    header_to_arrive: u64,
+    pub header_to_read: u64,
 
     // To the client.
     /// Bytes in the send buffer of the server's socket.
@@ -126,6 +132,9 @@ impl Link {
             sent_bytes: 0,
             arrived_bytes: 0,
             read_bytes: 0,
+            named: None,
+            header_to_arrive: 0,
+            header_to_read: 0,
             outgoing: VecDeque::new(),
             server_has_ended: false,
             in_flight_to_client: false,
@@ -174,6 +183,22 @@ impl Link {
         !self.in_flight_to_client && has_more && !self.is_dead()
     }
 
+    /// A proxy sends its header before the client's bytes.
+    pub(crate) fn begin_with(&mut self, header: Header) {
+        self.named = Some(header.names);
+        self.header_to_arrive = header.bytes.len() as u64;
+        self.header_to_read = header.bytes.len() as u64;
+        self.unsent.extend(header.bytes);
+    }
+
+    /// Notes that the server has read some bytes. Returns how many of them were the client's.
+    pub(crate) fn read(&mut self, bytes: u64) -> u64 {
+        let of_header = self.header_to_read.min(bytes);
+        self.header_to_read -= of_header;
+        self.read_bytes += bytes - of_header;
+        bytes - of_header
+    }
+
     /// Whether a reset has ended the connection.
     pub(crate) fn is_dead(&self) -> bool {
         self.reset_was_received || self.reset_has_arrived
@@ -199,7 +224,9 @@ impl Link {
         let room = self.path.receive_buffer_bytes.saturating_sub(self.arrived.len());
         let bytes = bytes_max.min(room).min(self.unsent.len());
         move_bytes(&mut self.unsent, &mut self.arrived, bytes);
-        self.arrived_bytes += bytes as u64;
+        let of_header = self.header_to_arrive.min(bytes as u64);
+        self.header_to_arrive -= of_header;
+        self.arrived_bytes += bytes as u64 - of_header;
         let ends = self.unsent.is_empty() && self.end_is_unsent;
         if ends {
             self.end_is_unsent = false;
@@ -264,13 +291,14 @@ impl Link {
 
     /// How many bytes one call can read. A read stops before urgent data.
     pub(crate) fn readable_bytes(&self) -> usize {
-        let before_urgent = self.urgent_at.map(|at| at.saturating_sub(self.read_bytes)).filter(|bytes| *bytes > 0);
+        let before_urgent = self.urgent_at.map(|at| (at + self.header_to_read).saturating_sub(self.read_bytes));
+        let before_urgent = before_urgent.filter(|bytes| *bytes > 0);
         before_urgent.map_or(self.arrived.len(), |bytes| self.arrived.len().min(bytes as usize))
     }
 
     /// Skips the urgent byte, which is not part of the stream, once all bytes before it have been read.
     pub(crate) fn pass_urgent(&mut self) {
-        if self.urgent_at == Some(self.read_bytes) && self.arrived.pop_front().is_some() {
+        if self.urgent_at == Some(self.read_bytes) && self.header_to_read == 0 && self.arrived.pop_front().is_some() {
             self.read_bytes += 1;
             self.urgent_at = None;
         }

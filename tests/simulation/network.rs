@@ -11,6 +11,7 @@ use crate::simulation::coverage::Coverage;
 use crate::simulation::event_queue::{Event, EventQueue};
 use crate::simulation::link::{Link, Path, Stage};
 use crate::simulation::network_settings::Settings;
+use crate::simulation::proxies;
 use crate::simulation::timeouts::{Moment, Step};
 use crate::simulation::trace::Trace;
 use crate::simulation::turn_budget::TurnBudget;
@@ -190,7 +191,12 @@ impl NetworkState {
     pub(crate) fn add_client(&mut self, at_ns: u64, listener: usize, path: Path, client: Box<dyn Client>) -> usize {
         let link = self.links.len();
         let random = fastrand::Rng::with_seed(derive_seed(self.seed, link as u64));
-        self.links.push(Link::new(listener, path, random));
+        let mut state = Link::new(listener, path, random);
+        if let Some(header) = proxies::header(self.seed, link) {
+            self.coverage.count("network", "connection with a PROXY header");
+            state.begin_with(header);
+        }
+        self.links.push(state);
         self.coverage.count("client", client.name());
         if self.trace.is_printed() {
             self.trace.describe(at_ns, link, "will connect:", client.describe().as_bytes());

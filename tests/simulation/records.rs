@@ -9,6 +9,7 @@ use crate::simulation::clients::exchanges::{Exchange, ReceivedResponse};
 use crate::simulation::clients::responses::measure;
 use crate::simulation::link::Link;
 use crate::simulation::network::MILLISECOND;
+use crate::simulation::proxies;
 
 /// By how much the loop's clock may lag when an exchange begins. It is read after some drives, not before each.
 const CLOCK_LAG_NS: u64 = 100 * MILLISECOND;
@@ -17,6 +18,7 @@ const CLOCK_LAG_NS: u64 = 100 * MILLISECOND;
 #[derive(Clone, Debug)]
 pub(crate) struct ObservedRecord {
     pub link: usize,
+    pub client: Client,
     pub request: String,
     pub status: Option<u16>,
     pub version: Option<Version>,
@@ -34,6 +36,7 @@ impl ObservedRecord {
         let Client::Network { port: Some(port), .. } = record.client else { panic!("{:?}", record.client) };
         ObservedRecord {
             link: usize::from(port),
+            client: record.client,
             request: String::from_utf8_lossy(record.method_and_target()).into_owned(),
             status: record.status,
             version: record.version,
@@ -49,6 +52,12 @@ impl ObservedRecord {
 
 /// Checks the records of a connection against all bytes that were sent on it.
 pub(crate) fn check(link: &Link, records: &[&ObservedRecord]) -> Result<(), String> {
+    for record in records {
+        let expected = link.named.unwrap_or(proxies::accepted(record.link, false));
+        if record.client != expected {
+            return Err(format!("the client was {expected}: {record:?}"));
+        }
+    }
     let mut rest = &link.output[..];
     for (place, record) in records.iter().enumerate() {
         rest = skip_interim(rest)?;

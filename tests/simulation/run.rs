@@ -10,6 +10,7 @@ use spindle::routes::{AllowedHosts, FileRoutes, FolderKind, FolderRoutes, Folder
 use spindle::semantics::exchange_record::{ExchangeRecord, Outcome};
 use spindle::semantics::observer::Observer;
 use spindle::server::{Server, Usage};
+use spindle::service::Site;
 use spindle::storage::{Directory, FileRange, RelativePath, StorageError, UploadMode};
 
 use crate::simulation::access_log::{Expected, LoggingObserver};
@@ -22,7 +23,9 @@ use crate::simulation::fault_plan::Crash;
 use crate::simulation::file_model::FileModel;
 use crate::simulation::log as server_log;
 use crate::simulation::managed::{self, ManagedNames};
+use crate::simulation::metrics::{Counters, Sums};
 use crate::simulation::network::{MILLISECOND, Network, NetworkState, SECOND, START_UNIX_NS};
+use crate::simulation::proxies;
 use crate::simulation::records::{self, ObservedRecord};
 use crate::simulation::run_config::RunConfig;
 use crate::simulation::scenario::{self, Events, HOSTILE_UNTIL_NS, Scenario};
@@ -120,7 +123,7 @@ fn write_files(disk: &Disk, model: &FileModel) {
     }
 }
 
-type SimulatedServer<const EVENTS: usize> = Server<SimulatedWorld<FileRange<Disk>, EVENTS>, Routes<Disk>>;
+type SimulatedServer<const EVENTS: usize> = Server<SimulatedWorld<FileRange<Disk>, EVENTS>, Site<Disk>>;
 
 /// How the server's process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,17 +168,23 @@ impl Run {
         let directory = Directory::open_in(disk.clone(), Disk::root_path(), seed);
         let routes = self.routes(directory.map_err(|error| error.to_string())?, seed);
         self.scenario.fault_plan.apply(&disk, crash);
-        let logged = Rc::default();
+        let (logged, counters, sums) = (Rc::default(), Counters::default(), Rc::default());
         let server: SimulatedServer<EVENTS> = Server::new(
             SimulatedWorld::new(&self.network),
             self.scenario.connections_max,
-            http1::Settings { strict: seed.is_multiple_of(4), ..http1::Settings::default() },
-            routes,
-            Some(self.observer(&logged, seed)),
-        );
-        let ending = self.serve(server)?;
+            http1::Settings {
+                strict: seed.is_multiple_of(4),
+                proxies: proxies::believed(),
+                ..http1::Settings::default()
+            },
+            Site::new(routes, None, Rc::clone(&counters.metrics)),
+            Some(self.observer(&logged, (&counters, &sums), seed)),
+        )
+        .with_statistics(Rc::clone(&counters.statistics));
+        let ending = self.serve(server, &counters)?;
         if ending == ServerExit::ShutDown {
             logged.borrow().check()?;
+            counters.check_end(&sums.borrow())?;
         }
         Ok(ending)
     }
@@ -222,9 +231,17 @@ impl Run {
         }
     }
 
-    fn observer(&self, logged: &Rc<RefCell<Expected>>, seed: u64) -> Box<dyn Observer> {
+    fn observer(
+        &self,
+        logged: &Rc<RefCell<Expected>>,
+        (counters, sums): (&Counters, &Rc<RefCell<Sums>>),
+        seed: u64,
+    ) -> Box<dyn Observer> {
+        let (metrics, sums) = (Rc::clone(&counters.metrics), Rc::clone(sums));
         let (observed, machine, network) = (Rc::clone(&self.records), self.disk.borrow().clone(), self.network.clone());
         let record = move |record: &ExchangeRecord| {
+            metrics.exchange_ended(record);
+            sums.borrow_mut().add(record);
             // A machine without power records nothing.
             if !machine.is_stopped() {
                 observed.borrow_mut().push(ObservedRecord::new(record, network.inner.borrow().now_ns()));
@@ -235,7 +252,11 @@ impl Run {
 
     /// Runs turns until the server has shut down or crashed. If the scenario sends no signal, it is sent when all
     /// connections are closed.
-    fn serve<const EVENTS: usize>(&self, mut server: SimulatedServer<EVENTS>) -> Result<ServerExit, String> {
+    fn serve<const EVENTS: usize>(
+        &self,
+        mut server: SimulatedServer<EVENTS>,
+        counters: &Counters,
+    ) -> Result<ServerExit, String> {
         for turn in 0..TURNS_MAX {
             let goes_on = server.turn().map_err(|error| format!("a wait failed: {error}"))?;
             if self.disk.borrow().is_stopped() {
@@ -254,6 +275,9 @@ impl Run {
             }
             let is_quiescent = self.network.inner.borrow().is_quiescent;
             let usage = (is_quiescent || turn % TURNS_PER_CHECK == 0).then(|| server.usage());
+            if let Some(usage) = &usage {
+                counters.check_turn(usage)?;
+            }
             self.check_turn(usage.as_ref())?;
         }
         Err(format!(

@@ -1,7 +1,6 @@
 //! The simulated world as the event loop sees it: epoll's readiness, sockets, and clocks.
 
 use std::io::{self, ErrorKind, Read};
-use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use spindle::semantics::Now;
@@ -11,6 +10,7 @@ use spindle::server::{AcceptError, Event, Io, Readiness, SendFileError, Transpor
 
 use crate::simulation::link::{Link, Stage};
 use crate::simulation::network::{MILLISECOND, Network, NetworkState, Ready, SECOND, START_UNIX_NS};
+use crate::simulation::proxies;
 use crate::simulation::timeouts::Step;
 
 /// The monotonic clock does not start at 0, as on a real system.
@@ -139,7 +139,7 @@ impl<F: SentFile, const EVENTS: usize> World for SimulatedWorld<F, EVENTS> {
         inner.note(link, Step::Accepted);
         // epoll reports a new socket once, with its current readiness.
         inner.notify(link);
-        let client = Client::at(Ipv4Addr::LOCALHOST.into(), link as u16);
+        let client = proxies::accepted(link, inner.links[link].named.is_some());
         Ok((SimulatedTransport { network: self.network.clone(), link, file: std::marker::PhantomData }, client))
     }
 
@@ -287,10 +287,10 @@ impl<F: SentFile> Transport for SimulatedTransport<F> {
         }
         let link = &mut inner.links[index];
         link.arrived.read_exact(&mut space[..bytes])?;
-        link.read_bytes += bytes as u64;
+        let of_client = link.read(bytes as u64);
         let now_ns = inner.now_ns();
         inner.trace.note(now_ns, index, "receives", bytes as u64);
-        inner.note(index, Step::Read(bytes as u64));
+        inner.note(index, Step::Read(of_client));
         inner.turn.moved(index, bytes as u64);
         inner.start_flights(index);
         inner.spend_call_time(index);

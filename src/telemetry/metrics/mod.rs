@@ -65,7 +65,7 @@ impl Metrics {
     }
 
     /// Counts an exchange that has ended.
-    pub(super) fn exchange_ended(&self, record: &ExchangeRecord) {
+    pub fn exchange_ended(&self, record: &ExchangeRecord) {
         let request = record.method_and_target();
         let method = request.split(|byte| *byte == b' ').next().map_or(Method::Unknown, Method::from_token);
         let row = METHODS.iter().position(|known| *known == method).unwrap_or(METHODS.len() - 1);

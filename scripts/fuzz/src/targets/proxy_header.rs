@@ -56,7 +56,8 @@ fn assert_named_in_both_versions(ip: IpAddr, port: u16) {
     };
     let text = format!("PROXY {text_family} {ip} {ip} {port} {port}\r\n").into_bytes();
     let length = (2 * address.len() + 4) as u16;
-    let mut binary = [&b"\r\n\r\n\0\r\nQUIT\n\x21"[..], &[binary_family], &length.to_be_bytes(), &address, &address].concat();
+    let mut binary =
+        [&b"\r\n\r\n\0\r\nQUIT\n\x21"[..], &[binary_family], &length.to_be_bytes(), &address, &address].concat();
     binary.extend_from_slice(&[port.to_be_bytes(), port.to_be_bytes()].concat());
     for header in [text, binary] {
         let expected = ProxyHeader { client: Some(Client::Network { ip, port: Some(port) }), bytes: header.len() };
