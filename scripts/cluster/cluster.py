@@ -22,7 +22,9 @@ import processors
 
 def behind_haproxy(scenario, machine):
     if not machine.haproxy:
-        return "  skipped: HAProxy is missing (--install installs it)", None
+        return "  HAProxy is missing (--install installs it)", None
+    if scenario is haproxy.rolling_restart_with_mounts and not machine.bindfs:
+        return "  bindfs is missing (--install installs it)", None
     result, verified, what, is_met = scenario(machine)
     text = (f"  {what}, {parts.total(result['done']):,} requests in {result['seconds']:.0f} s\n{parts.as_text(result)}\n"
             f"  afterwards\n{parts.as_text(verified)}")
@@ -31,6 +33,7 @@ def behind_haproxy(scenario, machine):
 
 SCENARIOS = {
     "rolling": functools.partial(behind_haproxy, haproxy.rolling_restart),
+    "mounts": functools.partial(behind_haproxy, haproxy.rolling_restart_with_mounts),
     "kill": functools.partial(behind_haproxy, haproxy.kill),
     "inherited-overlap": handover.inherited_overlapping,
     "inherited-gap": handover.inherited_one_after_the_other,
@@ -40,10 +43,10 @@ SCENARIOS = {
 
 
 def parse_arguments():
-    install = "As the first option, --install installs HAProxy as a Debian package."
+    install = "As the first option, --install installs HAProxy and bindfs as Debian packages."
     parser = argparse.ArgumentParser(prog="scripts/cluster.sh", description=__doc__, epilog=install)
     parser.add_argument("--only", metavar="NAME,…", help=f"run only these, of {', '.join(SCENARIOS)}")
-    parser.add_argument("--quick", action="store_true", help="a minute in all, with fewer requests")
+    parser.add_argument("--quick", action="store_true", help="a minute and a half in all, with fewer requests")
     parser.add_argument("--server", metavar="PATH", help="the binary of spindle [target/release/spindle]")
     parser.add_argument("--load", metavar="PATH", required=True, help=argparse.SUPPRESS)
     return parser.parse_args()

@@ -21,7 +21,7 @@ class Cluster:
     """HAProxy and its servers. In a network namespace they have the addresses of the configuration; otherwise addresses of the
     loopback network, and a port that needs no permission."""
 
-    def __init__(self, machine, stack):
+    def __init__(self, machine, stack, has_mounts=False):
         self.network = "10.0.0" if network.is_own() else "127.0.0"
         self.port = 80 if network.is_own() else 18080
         proxy = f"{self.network}.1"
@@ -34,7 +34,8 @@ class Cluster:
             own = f"{self.network}.{host}"
             options = ["--bind", own, "--port", "4221", "--proxy-protocol", f"{self.network}.0/24",
                        "--shutdown-delay", str(SHUTDOWN_DELAY_SECONDS)]
-            server = parts.Server(machine, (own, 9421), options)
+            files = _mount(machine, stack, host) if has_mounts else None
+            server = parts.Server(machine, (own, 9421), options, files=files)
             stack.callback(server.kill)
             self.servers.append(server.start())
         self._start_haproxy(machine, stack)
@@ -63,17 +64,35 @@ class Cluster:
         time.sleep(READY_SECONDS)
 
 
+def _mount(machine, stack, host):
+    """The directory as another machine would see it, over a file system in user space without unnamed files (O_TMPFILE). Its
+    locks reach the directory, and nothing is cached that another mount could change."""
+    point = machine.scratch / f"mount-{host}"
+    point.mkdir(exist_ok=True)
+    uncached = "attr_timeout=0,entry_timeout=0,negative_timeout=0"
+    command = [machine.bindfs, "-f", "--multithreaded", "--enable-lock-forwarding", "-o", uncached, machine.files, point]
+    process = subprocess.Popen(command)
+    stack.callback(process.wait)
+    stack.callback(process.terminate)
+    deadline = time.monotonic() + parts.START_SECONDS
+    while not point.is_mount():
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise parts.Failed("bindfs does not start")
+        time.sleep(0.01)
+    return point
+
+
 def _mix(machine, cluster, requests, run):
     return parts.Load(machine, "mix", cluster.address, WORKERS, requests, machine.journal, run)
 
 
-def rolling_restart(machine):
+def rolling_restart(machine, requests=1_000_000, rounds=8, has_mounts=False):
     """Restarts one server after another under load."""
     machine.remove_uploads()
-    rounds = machine.amount(8, 1)
+    rounds = machine.amount(rounds, 1)
     with contextlib.ExitStack() as stack:
-        cluster = Cluster(machine, stack)
-        load = _mix(machine, cluster, machine.amount(1_000_000, 10_000), "rolling")
+        cluster = Cluster(machine, stack, has_mounts)
+        load = _mix(machine, cluster, machine.amount(requests, 10_000), "rolling")
         stack.callback(load.kill)
         time.sleep(1)
         for server in cluster.servers * rounds:
@@ -81,6 +100,11 @@ def rolling_restart(machine):
         result = load.result()
     verified = machine.verify()
     return result, verified, f"{3 * rounds} restarts", not result["failed"] and not verified["failed"]
+
+
+def rolling_restart_with_mounts(machine):
+    """The same, where each server sees the directory through a mount of its own."""
+    return rolling_restart(machine, requests=100_000, rounds=4, has_mounts=True)
 
 
 def kill(machine):

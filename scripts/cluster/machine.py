@@ -30,6 +30,7 @@ class Machine:
         self.load = arguments.load
         self.is_quick = arguments.quick
         self.haproxy = shutil.which("haproxy", path="/usr/local/sbin:/usr/sbin:/usr/local/bin:/usr/bin")
+        self.bindfs = shutil.which("bindfs")
         memory = pathlib.Path("/dev/shm")
         self.scratch = pathlib.Path(tempfile.mkdtemp(prefix="cluster-", dir=memory if memory.is_dir() else None))
         self.files = self.scratch / "files"
@@ -59,13 +60,14 @@ class Machine:
 class Server:
     """A Spindle with a listener for the administrator."""
 
-    def __init__(self, machine, admin, options, listener=None):
+    def __init__(self, machine, admin, options, listener=None, files=None):
         self.machine, self.admin, self.options, self.listener = machine, admin, options, listener
+        self.files = files or machine.files
         self.process = None
 
     def start(self):
-        command = [self.machine.server, "--admin", f"{self.admin[0]}:{self.admin[1]}", "--uploads", "create",
-                   *self.options, self.machine.files]
+        command = [self.machine.server, "--admin", f"{self.admin[0]}:{self.admin[1]}", "--uploads", "create", "--quiet",
+                   *self.options, self.files]
         if self.listener:
             command = ["sh", "-c", INHERIT, "sh", *command]
         self.process = subprocess.Popen([str(part) for part in command], stdin=self.listener or subprocess.DEVNULL,
