@@ -9,7 +9,7 @@ use qrcodegen::{QrCode, QrCodeEcc};
 /// A URL of the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Url {
-    /// The URL.
+    /// The URL, without a path.
     pub url: String,
     /// Whether it works on this machine only.
     pub is_local: bool,
@@ -50,7 +50,12 @@ pub fn of_folder(path: &Path, permissions: &str, urls: &[Url], draws_qr: bool) -
 
 /// The lines about the listeners for the administrator.
 pub fn of_admin(urls: &[Url]) -> String {
-    urls.iter().map(|Url { url, .. }| format!("Metrics on {url}/metrics\n")).collect()
+    let line = |url: &str| match url.starts_with("http://") {
+        true => format!("Metrics on {url}/metrics\n"),
+        // The path of a socket could not be told from the target.
+        false => format!("Metrics on {url}, target /metrics\n"),
+    };
+    urls.iter().map(|Url { url, .. }| line(url)).collect()
 }
 
 /// The path with control characters escaped, so that it cannot forge a line.

@@ -456,7 +456,7 @@ mod tests {
             (&["--listen", "80"], "--listen 80: expected ADDRESS:PORT"),
             (&["--listen", "[::1]:80", "--port", "80"], "--listen replaces --port"),
             (&["--listen", "[::1]:80", "-b", "::1"], "--listen replaces --bind"),
-            (&["--listen", "[::1]:80", "--unix-mode", "660"], "--unix-mode needs --listen unix:PATH"),
+            (&["--listen", "[::1]:80", "--unix-mode", "660"], "--unix-mode needs a Unix socket"),
             (&["--listen", "unix:s", "--reuse-port"], "--reuse-port needs a TCP port"),
             (&["--port", "0", "--reuse-port"], "--reuse-port needs a port other than 0"),
             (&["--listen", "unix:s", "--unix-mode", "1660"], "--unix-mode 1660: expected"),

@@ -13,6 +13,7 @@ use spindle::config::{AccessLogTarget, Command, Config, SharedFolder, USAGE};
 use spindle::http1::limits::RESPONSE_CONTENT_BYTES_MAX;
 use spindle::routes::{AllowedHosts, FileRoutes, FolderKind, FolderRoutes, FolderSettings, Routes, UploadPolicy};
 use spindle::semantics::observer::Observer;
+use spindle::semantics::request::Endpoint;
 use spindle::server::{ADMIN_CONNECTIONS_MAX, Server};
 use spindle::service::Site;
 use spindle::storage::{Directory, SMALL_FILE_BYTES_MAX};
@@ -23,7 +24,7 @@ use spindle::system::{MioWorld, clock, machine, service_manager};
 use spindle::telemetry::access_log::{AccessLog, LogOutput};
 use spindle::telemetry::admin::Admin;
 use spindle::telemetry::metrics::Metrics;
-use spindle::telemetry::server_log::ServerLog;
+use spindle::telemetry::server_log::{ServerLog, without_error_number};
 use spindle::telemetry::{LogFormat, Telemetry};
 
 /// Descriptors that neither connections nor listeners use: standard streams, poll, signals, the directory, two for an
@@ -72,11 +73,6 @@ fn print_error(text: &str) {
     let _ = io::stderr().write_all(text.as_bytes());
 }
 
-/// Removes the suffix `(os error 2)` that the standard library appends to errors of the system.
-fn without_error_number(problem: &str) -> &str {
-    problem.split(" (os error ").next().unwrap_or(problem)
-}
-
 fn print(text: &str) -> ExitCode {
     match io::stdout().write_all(text.as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,
@@ -96,14 +92,12 @@ fn serve(config: Config) -> Result<(), String> {
     raise_descriptor_limit();
     let access_log = open_access_log(&config)?;
     let signals = Signals::register().map_err(|error| format!("cannot handle signals: {error}"))?;
-    let listeners = listen::open(&config.listen, config.listen_options).map_err(|error| error.to_string())?;
-    let admin_listeners = listen::open(&config.admin, config.listen_options).map_err(|error| error.to_string())?;
-    let has_admin = !admin_listeners.is_empty();
+    let listeners =
+        listen::open(&config.listen, &config.admin, config.listen_options).map_err(|error| error.to_string())?;
+    let has_admin = !config.admin.is_empty();
     let administration = if has_admin { ADMIN_CONNECTIONS_MAX } else { 0 };
-    let Capacity { connections_max, open_files_max } =
-        capacity(listeners.len() + admin_listeners.len() + administration)?;
-    let banner = banner(&listeners, &admin_listeners, &config)
-        .map_err(|error| format!("cannot read a listener's address: {error}"))?;
+    let Capacity { connections_max, open_files_max } = capacity(listeners.len() + administration)?;
+    let banner = banner(&listeners, &config).map_err(|error| format!("cannot read a listener's address: {error}"))?;
     let files = directory.map(|directory| {
         FileRoutes::new(directory, config.uploads, open_files_max, random.u64(..), Box::new(upload_id))
     });
@@ -111,7 +105,7 @@ fn serve(config: Config) -> Result<(), String> {
         (Some(files), Some(folder)) => Routes::shared_folder(FolderRoutes::new(files, sharing(folder))),
         (files, _) => Routes::new(files),
     };
-    let world = MioWorld::new(admin_listeners, listeners, signals).map_err(|error| format!("cannot start: {error}"))?;
+    let world = MioWorld::new(listeners, signals).map_err(|error| format!("cannot start: {error}"))?;
     let (metrics, statistics) = (Rc::new(Metrics::default()), Rc::default());
     let admin = has_admin.then(|| Admin::new(Rc::clone(&metrics), Rc::clone(&statistics)));
     // Without a listener that shows them, requests need not be counted.
@@ -167,7 +161,7 @@ fn sharing(folder: &SharedFolder) -> FolderSettings {
     }
 }
 
-fn banner(listeners: &[Listener], admin: &[Listener], config: &Config) -> io::Result<String> {
+fn banner(listeners: &[(Endpoint, Listener)], config: &Config) -> io::Result<String> {
     let is_drop_box = config.folder.as_ref().is_some_and(|folder| folder.options.kind == FolderKind::DropBox);
     let permissions = match (config.uploads.policy, is_drop_box) {
         (UploadPolicy::Off, _) => "others may read",
@@ -178,7 +172,9 @@ fn banner(listeners: &[Listener], admin: &[Listener], config: &Config) -> io::Re
         (UploadPolicy::Replace, true) => "others may add and replace files, but cannot see any",
         (UploadPolicy::Manage, true) => "others may add, replace, delete and move files, but cannot see any",
     };
-    let urls = urls(listeners)?;
+    let urls_of =
+        |endpoint| urls(listeners.iter().filter(move |(of, _)| *of == endpoint).map(|(_, listener)| listener));
+    let urls = urls_of(Endpoint::Public)?;
     let banner = match (&config.folder, &config.directory) {
         (Some(SharedFolder { path, options }), _) => {
             banner::of_folder(&canonical(path), permissions, &urls, options.draws_qr)
@@ -186,7 +182,7 @@ fn banner(listeners: &[Listener], admin: &[Listener], config: &Config) -> io::Re
         (None, Some(path)) => banner::of_directory(&canonical(path), permissions, &urls),
         (None, None) => banner::of_no_files(&urls),
     };
-    Ok(banner + &banner::of_admin(&self::urls(admin)?))
+    Ok(banner + &banner::of_admin(&urls_of(Endpoint::Admin)?))
 }
 
 /// The absolute path without links, as far as the system can tell.
@@ -195,7 +191,7 @@ fn canonical(path: &Path) -> PathBuf {
 }
 
 /// The URLs at which other machines and this one reach the listeners.
-fn urls(listeners: &[Listener]) -> io::Result<Vec<Url>> {
+fn urls<'a>(listeners: impl Iterator<Item = &'a Listener>) -> io::Result<Vec<Url>> {
     let (interfaces, name) = (machine::interface_addresses(), machine::host_name());
     let mut urls = Vec::new();
     for listener in listeners {

@@ -280,9 +280,11 @@ impl Arguments {
     }
 
     pub(super) fn listen_options(&self, listen: &[ListenAddress]) -> Result<ListenOptions, UsageError> {
-        let has_unix = listen.iter().any(|address| matches!(address, ListenAddress::Unix(_)));
+        let has_unix = listen.iter().chain(&self.admin).any(|address| matches!(address, ListenAddress::Unix(_)));
         if self.unix_mode.is_some() && !has_unix {
-            return Err(UsageError("--unix-mode needs --listen unix:PATH".to_owned()));
+            return Err(UsageError(
+                "--unix-mode needs a Unix socket: --listen unix:PATH, or --admin unix:PATH".to_owned(),
+            ));
         }
         if self.reuse_port {
             let ports = || listen.iter().filter_map(ListenAddress::port);

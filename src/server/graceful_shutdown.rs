@@ -123,7 +123,10 @@ where
             self.arm_deadline(key);
         }
         let in_progress = self.in_progress();
-        self.world.report_shutdown(in_progress.responses + in_progress.uploads);
+        match in_progress.is_empty() {
+            true => self.world.report_shutdown("shutting down"),
+            false => self.world.report_shutdown(&format!("shutting down: waiting for {in_progress}")),
+        }
         match in_progress {
             nothing if nothing.is_empty() => info!("shutting down: no response or upload is in progress"),
             // A warning, so that it is shown by default: the process ends later than expected.

@@ -47,9 +47,9 @@ pub trait World {
     /// See [`AcceptError`].
     fn accept(&mut self, listener: usize, key: usize) -> Result<(Self::Transport, Client), AcceptError>;
 
-    /// Reports to the service manager, if there is one, that a shutdown has begun, and how many responses and uploads
-    /// are in progress.
-    fn report_shutdown(&mut self, _in_progress: usize) {}
+    /// Reports to the service manager, if there is one, that a shutdown has begun. `status` is one line that says what it
+    /// waits for.
+    fn report_shutdown(&mut self, _status: &str) {}
 
     /// Closes those listeners of [`Endpoint::Public`] that a service manager holds open as well. Connections in their
     /// backlogs wait for its next process.

@@ -43,17 +43,20 @@ const INTEREST: Interest = Interest::READABLE.add(Interest::WRITABLE).add(Intere
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const INTEREST: Interest = Interest::READABLE.add(Interest::WRITABLE);
 
+/// A listener, until it is closed.
+struct OpenListener {
+    endpoint: Endpoint,
+    owner: Owner,
+    /// `None` once it is closed.
+    registered: Option<RegisteredListener>,
+}
+
 /// The operating system's [`World`].
 pub struct MioWorld {
     poll: Poll,
     events: Events,
     clock: Clock,
-    /// `None` once it is closed.
-    listeners: Vec<Option<RegisteredListener>>,
-    /// Who holds each of the listeners open.
-    owners: Vec<Owner>,
-    /// How many of the listeners, the first ones, are for the administrator.
-    admin_listeners: usize,
+    listeners: Vec<OpenListener>,
     shutdown: mio::net::UnixStream,
     reload: mio::net::UnixStream,
     terminal: Option<Terminal>,
@@ -61,23 +64,19 @@ pub struct MioWorld {
 }
 
 impl MioWorld {
-    /// Creates a poll and registers the listeners with it, those for the administrator first. The signals become [`Event::Shutdown`] and
+    /// Creates a poll and registers the listeners with it. The signals become [`Event::Shutdown`] and
     /// [`Event::Reload`].
     ///
     /// # Errors
     /// Those of creating the poll and of registering sockets.
-    pub fn new(admin: Vec<Listener>, public: Vec<Listener>, signals: Signals) -> io::Result<MioWorld> {
+    pub fn new(listeners: Vec<(Endpoint, Listener)>, signals: Signals) -> io::Result<MioWorld> {
         let poll = Poll::new()?;
-        let admin_listeners = admin.len();
-        let listeners: Vec<Listener> = admin.into_iter().chain(public).collect();
-        let owners = listeners.iter().map(Listener::owner).collect();
-        let listeners = listeners
-            .into_iter()
-            .enumerate()
-            .map(|(index, listener)| {
-                RegisteredListener::new(listener, poll.registry(), listener_token(index)).map(Some)
-            })
-            .collect::<io::Result<_>>()?;
+        let listeners = listeners.into_iter().enumerate().map(|(index, (endpoint, listener))| {
+            let owner = listener.owner();
+            let registered = RegisteredListener::new(listener, poll.registry(), listener_token(index))?;
+            Ok(OpenListener { endpoint, owner, registered: Some(registered) })
+        });
+        let listeners = listeners.collect::<io::Result<_>>()?;
         let mut shutdown = mio::net::UnixStream::from_std(signals.shutdown);
         poll.registry().register(&mut shutdown, SHUTDOWN, Interest::READABLE)?;
         let mut reload = mio::net::UnixStream::from_std(signals.reload);
@@ -88,13 +87,23 @@ impl MioWorld {
             events,
             clock: Clock::start(),
             listeners,
-            owners,
-            admin_listeners,
             shutdown,
             reload,
             terminal: signals.terminal,
             watchdog: Watchdog::from_environment(),
         })
+    }
+}
+
+impl MioWorld {
+    /// Closes the listeners for everybody whose owner is to be closed.
+    fn close_public(&mut self, is_closed: impl Fn(Owner) -> bool) {
+        let public = self.listeners.iter_mut().filter(|listener| listener.endpoint == Endpoint::Public);
+        for listener in public.filter(|listener| is_closed(listener.owner)) {
+            if let Some(registered) = listener.registered.take() {
+                registered.close(self.poll.registry());
+            }
+        }
     }
 }
 
@@ -153,33 +162,26 @@ impl World for MioWorld {
     }
 
     fn endpoint(&self, listener: usize) -> Endpoint {
-        if listener < self.admin_listeners { Endpoint::Admin } else { Endpoint::Public }
+        self.listeners.get(listener).map_or(Endpoint::Public, |listener| listener.endpoint)
     }
 
     fn accept(&mut self, listener: usize, key: usize) -> Result<(Socket, Client), AcceptError> {
-        let Some(Some(listener)) = self.listeners.get(listener) else { return Err(AcceptError::WouldBlock) };
+        let listener = self.listeners.get(listener).and_then(|listener| listener.registered.as_ref());
+        let listener = listener.ok_or(AcceptError::WouldBlock)?;
         let registered = listener.accept(self.poll.registry(), Token(key), INTEREST).map_err(accept_error)?;
         registered.map_err(AcceptError::Connection)
     }
 
-    fn report_shutdown(&mut self, in_progress: usize) {
-        service_manager::report_stopping(&format!("shutting down, waiting for {in_progress} responses and uploads"));
+    fn report_shutdown(&mut self, status: &str) {
+        service_manager::report_stopping(status);
     }
 
     fn close_inherited_listeners(&mut self) {
-        for (index, owner) in self.owners.iter().enumerate().skip(self.admin_listeners) {
-            if *owner == Owner::ServiceManager
-                && let Some(listener) = self.listeners[index].take()
-            {
-                listener.close(self.poll.registry());
-            }
-        }
+        self.close_public(|owner| owner == Owner::ServiceManager);
     }
 
     fn close_listeners(&mut self) {
-        for listener in self.listeners.iter_mut().skip(self.admin_listeners).filter_map(Option::take) {
-            listener.close(self.poll.registry());
-        }
+        self.close_public(|_| true);
     }
 }
 

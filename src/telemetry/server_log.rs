@@ -35,7 +35,7 @@ impl ServerLog {
         let mut message = Escaped(String::new());
         // Writing to a string fails only if the message's own formatting does; then the rest of it is missing.
         let _ = write!(message, "{}", record.args());
-        let (level, message) = (record.level(), message.0);
+        let (level, message) = (record.level(), without_error_number(&message.0));
         let mut line = Vec::with_capacity(64 + message.len());
         match self.format {
             LogFormat::Combined => {
@@ -51,6 +51,16 @@ impl ServerLog {
             }
         }
         line
+    }
+}
+
+/// Removes the suffix `(os error 2)` that the standard library appends to errors of the system: the words before it say
+/// the same.
+pub fn without_error_number(message: &str) -> std::borrow::Cow<'_, str> {
+    let Some((before, after)) = message.split_once(" (os error ") else { return message.into() };
+    match after.split_once(')') {
+        Some((number, after)) if number.bytes().all(|byte| byte.is_ascii_digit()) => format!("{before}{after}").into(),
+        _ => message.into(),
     }
 }
 

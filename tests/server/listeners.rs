@@ -161,3 +161,46 @@ fn reserve_port() -> TcpListener {
     bind(&reserved, &std::net::SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).expect("a free port");
     TcpListener::from(reserved)
 }
+
+#[test]
+fn one_inherited_socket_is_for_clients_and_another_for_the_administrator() {
+    let listener = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a listener");
+    let (public, admin) = (listener(), listener());
+    let admin_address = admin.local_addr().expect("an address");
+    let start = Start::new().without_port().inheriting_two(public, admin.into(), "web:adm");
+    let server = start.options(["--listen", "fd:web", "--admin", "fd:adm"]).start();
+    assert_eq!(server.get("/echo/here").text(), "here");
+    assert_eq!(crate::harness::Client::connect(admin_address).get("/healthz").status, 200);
+}
+
+#[test]
+fn an_inherited_socket_that_does_not_listen_is_refused() {
+    let start = Start::new().without_port().inheriting(reserve_port(), "web");
+    let ended = start.options(["--listen", "fd:web"]).run_to_exit();
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.stderr.contains("not a listening TCP or Unix socket"), "{ended:?}");
+}
+
+#[test]
+fn the_administrators_port_is_never_shared() {
+    let reserved = reserve_port();
+    let port = reserved.local_addr().expect("an address").port();
+    let admin = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a listener");
+    let admin_address = admin.local_addr().expect("an address").to_string();
+    drop(admin);
+    let options = ["--listen".to_owned(), format!("127.0.0.1:{port}"), "--reuse-port".to_owned()];
+    let start = || Start::new().without_port().options(options.iter().map(String::as_str));
+    let _first = start().options(["--admin", &admin_address]).start();
+    let second = start().options(["--admin", &admin_address]).run_to_exit();
+    assert!(second.stderr.contains(&format!("cannot listen on {admin_address}: the port is in use")), "{second:?}");
+}
+
+#[test]
+fn the_administrators_socket_has_its_mode_and_the_banner_says_what_to_request() {
+    let scratch = tempfile::tempdir().expect("a temporary directory");
+    let path = scratch.path().join("socket");
+    let unix = format!("unix:{}", path.display());
+    let server = Start::new().options(["--admin", &unix, "--unix-mode", "600"]).start();
+    assert_eq!(path.metadata().expect("a socket").permissions().mode() & 0o777, 0o600);
+    assert!(server.banner.ends_with(&format!("Metrics on {unix}, target /metrics\n")), "{}", server.banner);
+}

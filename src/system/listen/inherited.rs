@@ -1,9 +1,11 @@
 //! Listening sockets that a service manager opened, and that the process inherits (`sd_listen_fds(3)`).
 
 use std::io;
+use std::os::fd::AsFd;
 use std::str::FromStr;
 
 use listenfd::ListenFd;
+use rustix::net::sockopt;
 
 use super::unix::UnixSocket;
 use super::{ListenError, Listener, Owner};
@@ -66,6 +68,9 @@ impl InheritedSockets {
             InheritedSocket::Number(number) => format!("fd:{number}"),
             InheritedSocket::Name(name) => format!("fd:{}", name.escape_debug()),
         };
+        if self.sockets.len() == 0 {
+            return Err(ListenError::new(at, "no service manager has passed a socket to this process (LISTEN_FDS)"));
+        }
         if indexes.is_empty() {
             let count = self.sockets.len();
             return Err(ListenError::new(at, format!("none of the {count} inherited sockets has this name")));
@@ -75,20 +80,26 @@ impl InheritedSockets {
     }
 
     fn take_index(&mut self, index: usize) -> io::Result<Listener> {
+        let not_listening = || io::Error::other("the descriptor is not a listening TCP or Unix socket");
         if let Ok(Some(listener)) = self.sockets.take_unix_listener(index) {
-            return Ok(Listener::Unix(UnixSocket::inherited(listener)));
+            return match is_listening(&listener) {
+                true => Ok(Listener::Unix(UnixSocket::inherited(listener))),
+                false => Err(not_listening()),
+            };
         }
         match self.sockets.take_tcp_listener(index) {
-            Ok(Some(listener)) => Ok(Listener::Tcp(prepared(listener), Owner::ServiceManager)),
+            Ok(Some(listener)) if is_listening(&listener) => {
+                // Accepted sockets inherit this option, see `listen_on`. Without it the server is only slower.
+                let _ = sockopt::set_tcp_nodelay(&listener, true);
+                Ok(Listener::Tcp(listener, Owner::ServiceManager))
+            }
             Ok(None) => Err(io::Error::other("the process has not inherited this socket, or it is given twice")),
-            Err(_) => Err(io::Error::other("the descriptor is not a listening TCP or Unix socket")),
+            Ok(Some(_)) | Err(_) => Err(not_listening()),
         }
     }
 }
 
-/// Sets the option that accepted sockets inherit, see [`listen_on`](super::tcp).
-fn prepared(listener: std::net::TcpListener) -> std::net::TcpListener {
-    // Without the option the server is only slower.
-    let _ = rustix::net::sockopt::set_tcp_nodelay(&listener, true);
-    listener
+/// Whether connections can be accepted. A socket that is only bound would never become ready.
+fn is_listening(socket: impl AsFd) -> bool {
+    sockopt::socket_acceptconn(socket).unwrap_or(true)
 }

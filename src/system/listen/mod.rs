@@ -15,6 +15,7 @@ use self::inherited::InheritedSockets;
 pub use self::tcp::{Bind, url_of};
 pub(super) use self::unix::CreatedPath;
 pub use self::unix::{UnixSocket, UnixSocketMode};
+use crate::semantics::request::Endpoint;
 
 /// The length of the backlog. The system reduces it to its own limit.
 const BACKLOG: i32 = 4096;
@@ -52,6 +53,9 @@ impl FromStr for ListenAddress {
             return socket.parse().map(ListenAddress::Inherited);
         }
         let expected = "expected ADDRESS:PORT, unix:PATH, or fd:NUMBER or fd:NAME";
+        if value.ends_with(']') {
+            return Err(format!("the port is missing, as in {}:80", value.escape_debug()));
+        }
         let (address, port) = value.rsplit_once(':').ok_or(expected)?;
         // Without brackets it would be unclear where the address ends.
         if address.contains(':') && !(address.starts_with('[') && address.ends_with(']')) {
@@ -143,29 +147,47 @@ impl fmt::Display for ListenError {
 
 impl std::error::Error for ListenError {}
 
-/// Opens the listeners of all `addresses`. `localhost` has two, if the machine has both of its addresses.
+/// Opens the listeners of all addresses, `public` ones and those for the administrator (`admin`). `localhost` has two,
+/// if the machine has both of its addresses.
 ///
 /// # Errors
 /// If an address is in use, cannot be used, or does not belong to this machine, or if the process has not inherited
 /// such a socket. The listeners before it are closed.
-pub fn open(addresses: &[ListenAddress], options: ListenOptions) -> Result<Vec<Listener>, ListenError> {
-    let mut listeners = Vec::new();
+pub fn open(
+    public: &[ListenAddress],
+    admin: &[ListenAddress],
+    options: ListenOptions,
+) -> Result<Vec<(Endpoint, Listener)>, ListenError> {
+    // Of several processes on one port, a scrape would reach now this one and now that one.
+    let admin_options = ListenOptions { reuse_port: false, ..options };
+    let public = public.iter().map(|address| (Endpoint::Public, address, options));
+    let admin = admin.iter().map(|address| (Endpoint::Admin, address, admin_options));
+    // One for all, because reading the environment empties it.
     let mut inherited = None;
-    for address in addresses {
-        match address {
-            ListenAddress::Tcp(at, port) => {
-                let opened = tcp::listeners(*at, *port, options.reuse_port)?;
-                listeners.extend(opened.into_iter().map(|listener| Listener::Tcp(listener, Owner::Process)));
-            }
-            ListenAddress::Unix(path) => listeners.push(Listener::Unix(UnixSocket::bind(path, options.unix_mode)?)),
-            ListenAddress::Inherited(socket) => {
-                // The environment is read only if it is needed, since other programs may have left variables there.
-                let inherited = inherited.get_or_insert_with(InheritedSockets::from_environment);
-                listeners.extend(inherited.take(socket)?);
-            }
-        }
+    let mut listeners = Vec::new();
+    for (endpoint, address, options) in public.chain(admin) {
+        let opened = open_address(address, options, &mut inherited)?;
+        listeners.extend(opened.into_iter().map(|listener| (endpoint, listener)));
     }
     Ok(listeners)
+}
+
+fn open_address(
+    address: &ListenAddress,
+    options: ListenOptions,
+    inherited: &mut Option<InheritedSockets>,
+) -> Result<Vec<Listener>, ListenError> {
+    match address {
+        ListenAddress::Tcp(at, port) => {
+            let opened = tcp::listeners(*at, *port, options.reuse_port)?;
+            Ok(opened.into_iter().map(|listener| Listener::Tcp(listener, Owner::Process)).collect())
+        }
+        ListenAddress::Unix(path) => Ok(vec![Listener::Unix(UnixSocket::bind(path, options.unix_mode)?)]),
+        // The environment is read only if it is needed, since other programs may have left variables there.
+        ListenAddress::Inherited(socket) => {
+            inherited.get_or_insert_with(InheritedSockets::from_environment).take(socket)
+        }
+    }
 }
 
 #[cfg(test)]
@@ -185,6 +207,7 @@ mod tests {
             ("", "ADDRESS:PORT"),
             ("80", "ADDRESS:PORT"),
             ("::1:80", "brackets"),
+            ("[::1]", "port is missing, as in [::1]:80"),
             ("127.0.0.1:", "port"),
             ("127.0.0.1:+80", "port"),
             ("127.0.0.1:65536", "port"),

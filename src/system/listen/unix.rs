@@ -1,5 +1,6 @@
 //! Listening Unix sockets: a path that appears with its permissions, replaces a stale one, and is removed at the end.
 
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixListener;
@@ -7,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use log::warn;
-use rustix::fs::Mode;
+use rustix::fs::{FlockOperation, Mode, flock};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with};
 use rustix::process::umask;
@@ -82,6 +83,8 @@ impl UnixSocket {
     /// If a process listens there, something else has the path, or the system refuses.
     pub(super) fn bind(path: &Path, mode: UnixSocketMode) -> Result<UnixSocket, ListenError> {
         let at = format!("unix:{}", path.to_string_lossy().escape_debug());
+        // Until the socket listens, so that another server that starts at this moment does not take it for stale.
+        let _locked = lock_directory(path);
         remove_stale(path).map_err(|reason| ListenError::new(&at, reason))?;
         let listener = listen_on(path, mode).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => ListenError::new(&at, "the directory does not exist"),
@@ -112,6 +115,14 @@ impl UnixSocket {
     pub(crate) fn into_parts(self) -> (UnixListener, Option<CreatedPath>) {
         (self.listener, self.path)
     }
+}
+
+/// Locks the directory of `path` against other servers that start. Without permission to read the directory there is no
+/// lock, and two servers that start at the same moment may replace each other's socket.
+fn lock_directory(path: &Path) -> Option<File> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let directory = File::open(directory).ok()?;
+    flock(&directory, FlockOperation::LockExclusive).ok().map(|()| directory)
 }
 
 /// Removes a socket that no process listens on. Returns why the path cannot be used.

@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::Read;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
@@ -31,6 +31,8 @@ pub(crate) struct Start {
     limit: Option<String>,
     stderr: Option<&'static str>,
     stdin: Option<OwnedFd>,
+    /// Open until the server has started.
+    inherited: Option<OwnedFd>,
 }
 
 impl Start {
@@ -46,6 +48,7 @@ impl Start {
             limit: None,
             stderr: None,
             stdin: None,
+            inherited: None,
         }
     }
 
@@ -110,6 +113,18 @@ impl Start {
         self.stdin = Some(listener.into());
         let script = r#"exec 3<&0 </dev/null; export LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES="$0"; exec "$@""#;
         self.wrapped_by(["sh", "-c", script, name])
+    }
+
+    /// Passes two listening sockets, as descriptors 3 and 4. `names` are separated by a colon.
+    pub(crate) fn inheriting_two(mut self, first: impl Into<OwnedFd>, second: OwnedFd, names: &str) -> Start {
+        // Inherited under its own number, which only bash can duplicate if it has two digits.
+        rustix::io::fcntl_setfd(&second, rustix::io::FdFlags::empty()).expect("a descriptor");
+        self.stdin = Some(first.into());
+        let script =
+            r#"exec 3<&0 4<&"$1" </dev/null; export LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES="$0"; shift; exec "$@""#;
+        let number = second.as_raw_fd().to_string();
+        self.inherited = Some(second);
+        self.wrapped_by(["bash", "-c", script, names, &number])
     }
 
     /// Runs the server in a session of its own, whose terminal this is.
