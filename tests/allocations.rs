@@ -117,3 +117,16 @@ fn a_cached_small_file_allocates_nothing() {
     let request = b"GET /files/page.html HTTP/1.1\r\nHost: localhost:4221\r\n\r\n";
     assert_no_allocation_by(connection, request, 1, b"\r\n\r\na page");
 }
+
+#[test]
+fn the_addresses_that_proxies_add_allocate_nothing() {
+    for field in [
+        "X-Forwarded-For: 203.0.113.1, 192.0.2.1:80, 10.2.2.2",
+        "Forwarded: for=203.0.113.1, for=\"[2001:db8::1]:80\";proto=http, for=10.2.2.2",
+    ] {
+        let telemetry = Telemetry::new(None, Some(Rc::new(Metrics::default()))).unwrap();
+        let connection = InMemoryConnection::new(Routes::new(None)).observed_by(Box::new(telemetry)).behind_proxies();
+        let request = format!("GET / HTTP/1.1\r\nHost: a\r\n{field}\r\n\r\n");
+        assert_no_allocation_by(connection, request.as_bytes(), 1, b"\r\n\r\n");
+    }
+}

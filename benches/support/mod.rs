@@ -10,6 +10,7 @@ use spindle::routes::Routes;
 use spindle::semantics::Now;
 use spindle::semantics::client::Client;
 use spindle::semantics::observer::Observer;
+use spindle::semantics::proxies::Proxies;
 
 /// A kept connection without a socket.
 pub(crate) struct InMemoryConnection {
@@ -45,6 +46,13 @@ impl InMemoryConnection {
         self.shared.records.enabled = true;
         self.connection = Connection::new(Client::at([192, 0, 2, 1].into(), 80), 0, &self.shared, &self.now);
         self.observer = Some(observer);
+        self
+    }
+
+    /// Believes proxies at 10.0.0.0/8 and 192.0.2.1, which is the client of an observed connection.
+    pub(crate) fn behind_proxies(mut self) -> InMemoryConnection {
+        let trusted = ["10.0.0.0/8", "192.0.2.1"].map(|network| network.parse().unwrap()).to_vec();
+        self.shared.settings.proxies = Proxies { trusted, protocol: Vec::new() };
         self
     }
 

@@ -50,7 +50,7 @@ fn the_metrics_count_what_clients_did() {
         assert_eq!(value(&metrics, sample), expected, "{sample}");
     }
     assert!(value(&metrics, "spindle_content_sent_bytes_total") >= 14.0);
-    assert!(value(&metrics, "spindle_connections_waiting") >= 1.0, "the client's");
+    assert_eq!(value(&metrics, "spindle_connections_waiting"), 1.0, "the client's");
     drop(client);
 }
 
@@ -123,4 +123,168 @@ fn the_shutdown_can_be_watched_to_its_end() {
     uploader.send("x");
     assert_eq!(uploader.response().status, 201);
     assert_eq!(server.wait(), Some(0));
+}
+
+#[test]
+fn what_an_administrator_needs_is_there() {
+    let server = start().start();
+    let text = scrape(&server);
+    for name in [
+        "spindle_build_info{version=\"0.1.0\"}",
+        "process_start_time_seconds",
+        "spindle_connections",
+        "spindle_connections_waiting",
+        "spindle_connections_limit",
+        "spindle_connections_accepted_total",
+        "spindle_connections_evicted_total",
+        "spindle_accept_errors_total",
+        "spindle_requests_total{method=\"GET\",class=\"5xx\"}",
+        "spindle_exchanges_total{outcome=\"refused\"}",
+        "spindle_content_received_bytes_total",
+        "spindle_content_sent_bytes_total",
+        "spindle_exchange_duration_seconds_bucket{le=\"+Inf\"}",
+        "spindle_uploads_in_progress",
+        "spindle_uploads_pending",
+        "spindle_uploads_accepted_total",
+        "spindle_file_cache_requests_total{result=\"hit\"}",
+        "spindle_log_lines_lost_total",
+        "spindle_turn_longest_seconds",
+        "spindle_disk_call_longest_seconds",
+    ] {
+        value(&text, name);
+    }
+    let now_s = std::time::UNIX_EPOCH.elapsed().expect("a clock").as_secs_f64();
+    let started_s = value(&text, "process_start_time_seconds");
+    assert!((now_s - 60.0..=now_s).contains(&started_s), "{started_s}");
+}
+
+#[test]
+fn scrapes_and_connections_of_the_administrator_are_not_counted() {
+    let server = start().start();
+    let _idle = Client::connect(admin_address(&server));
+    for _ in 0..5 {
+        scrape(&server);
+    }
+    let metrics = scrape(&server);
+    for sample in ["spindle_connections", "spindle_connections_waiting", "spindle_connections_accepted_total"] {
+        assert_eq!(value(&metrics, sample), 0.0, "{sample}");
+    }
+    assert_eq!(value(&metrics, "spindle_exchanges_total{outcome=\"complete\"}"), 0.0);
+    let client = server.connect();
+    crate::harness::wait_until("the client", || value(&scrape(&server), "spindle_connections_waiting") == 1.0);
+    drop(client);
+    crate::harness::wait_until("its end", || value(&scrape(&server), "spindle_connections_waiting") == 0.0);
+}
+
+#[test]
+fn at_the_connection_limit_the_administrator_sees_it_and_who_was_evicted() {
+    let server = start().descriptors_max(64).start();
+    let limit = value(&scrape(&server), "spindle_connections_limit");
+    assert!((1.0..20.0).contains(&limit), "{limit}");
+    // All wait with a part of a head, and those that come later replace them.
+    let clients: Vec<Client> = (0..30)
+        .map(|_| {
+            let mut client = server.connect();
+            client.send("GET / HTTP/1.1\r\n");
+            client
+        })
+        .collect();
+    let mut metrics = String::new();
+    crate::harness::wait_until("all clients", || {
+        metrics = scrape(&server);
+        value(&metrics, "spindle_connections_accepted_total") == 30.0
+    });
+    assert_eq!(value(&metrics, "spindle_connections_evicted_total"), 30.0 - limit);
+    assert_eq!(value(&metrics, "spindle_connections"), limit);
+    // As many administrators as the limit allows, and some more.
+    let admins: Vec<Client> = (0..20).map(|_| Client::connect(admin_address(&server))).collect();
+    assert_eq!(value(&scrape(&server), "spindle_connections"), limit);
+    assert_eq!(server.stderr(), "");
+    drop((clients, admins));
+}
+
+#[test]
+fn refused_exchanges_and_other_methods_are_counted() {
+    let server = start().start();
+    for request in ["nonsense\r\n\r\n", "BREW / HTTP/1.1\r\nHost: a\r\n\r\n"] {
+        let mut client = server.connect();
+        client.send(request);
+        assert!(client.response().status >= 400);
+    }
+    crate::harness::wait_until("the records", || {
+        value(&scrape(&server), "spindle_exchanges_total{outcome=\"refused\"}") == 1.0
+    });
+    let metrics = scrape(&server);
+    assert_eq!(value(&metrics, "spindle_requests_total{method=\"other\",class=\"4xx\"}"), 1.0);
+    assert_eq!(value(&metrics, "spindle_requests_total{method=\"other\",class=\"5xx\"}"), 1.0);
+}
+
+#[test]
+fn cache_hits_and_misses_are_counted() {
+    let server = start().directory().start();
+    server.write_file("f", b"content");
+    assert_eq!(server.get("/files/f").status, 200);
+    let count =
+        |result: &str| value(&scrape(&server), &format!("spindle_file_cache_requests_total{{result=\"{result}\"}}"));
+    assert_eq!((count("hit"), count("miss")), (0.0, 1.0), "it has just been written");
+    crate::harness::wait_until("the file to settle", || {
+        assert_eq!(server.get("/files/f").status, 200);
+        count("hit") > 0.0
+    });
+    let (hits, misses) = (count("hit"), count("miss"));
+    assert_eq!(server.get("/files/f").status, 200);
+    assert_eq!((count("hit"), count("miss")), (hits + 1.0, misses));
+}
+
+/// The process before has begun the upload. This one knows of it from the moment in which a client asks for it.
+#[test]
+fn pending_uploads_are_counted_until_they_are_complete_also_after_a_restart() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let server = start().directory_at(directory.path()).start();
+    let pending = |server: &Server| value(&scrape(server), "spindle_uploads_pending");
+    let begin = "POST /files/f HTTP/1.1\r\nHost: a\r\nUpload-Complete: ?0\r\nContent-Length: 1\r\n\r\na";
+    let begun = server.connect().exchange(begin);
+    let location = begun.field("Location").expect("a location").to_owned();
+    assert_eq!((begun.status, pending(&server)), (201, 1.0));
+    drop(server);
+    let server = start().directory_at(directory.path()).start();
+    let ask = format!("HEAD {location} HTTP/1.1\r\nHost: a\r\n\r\n");
+    let mut client = server.connect();
+    client.send(ask);
+    assert_eq!(client.head().status, 204);
+    assert_eq!(pending(&server), 1.0);
+    let finish = format!(
+        "PATCH {location} HTTP/1.1\r\nHost: a\r\nContent-Type: application/partial-upload\r\nUpload-Complete: ?1\r\n\
+         Upload-Offset: 1\r\nContent-Length: 1\r\n\r\nb"
+    );
+    assert_eq!(server.connect().exchange(&finish).status / 100, 2);
+    assert_eq!((pending(&server), value(&scrape(&server), "spindle_uploads_accepted_total")), (0.0, 1.0));
+}
+
+#[test]
+fn lines_that_the_log_has_lost_are_counted() {
+    let server = start().options(["--access-log", "/dev/full"]).start();
+    assert_eq!(value(&scrape(&server), "spindle_log_lines_lost_total"), 0.0);
+    // The lines that wait take a bounded buffer. Long requests fill it.
+    let long = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(15_000));
+    let mut client = server.connect();
+    crate::harness::wait_until("lost lines", || {
+        client.send(&long);
+        client.response();
+        value(&scrape(&server), "spindle_log_lines_lost_total") > 0.0
+    });
+}
+
+#[test]
+fn an_administrator_may_use_a_unix_socket() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("admin.sock");
+    let server = Start::new().options(["--admin", &format!("unix:{}", path.display())]).start();
+    assert!(server.banner.contains("Metrics on"), "{}", server.banner);
+    let mut socket = std::os::unix::net::UnixStream::connect(&path).expect("a connection");
+    std::io::Write::write_all(&mut socket, b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        .expect("sent");
+    let mut response = String::new();
+    std::io::Read::read_to_string(&mut socket, &mut response).expect("a response");
+    assert!(response.starts_with("HTTP/1.1 200 ") && response.contains("\nspindle_connections 0\n"), "{response}");
 }

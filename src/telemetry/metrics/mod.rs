@@ -114,7 +114,11 @@ impl Metrics {
         self.write_exchanges(&mut text);
         write_loop(&mut text, on, now);
         text.gauge("spindle_uploads_in_progress", "Uploads that are being received.", self.uploads_in_progress.get());
-        text.gauge("spindle_uploads_pending", "Unfinished resumable uploads.", routes.uploads_pending);
+        text.gauge(
+            "spindle_uploads_pending",
+            "Unfinished resumable uploads that this process has begun or was asked for.",
+            routes.uploads_pending,
+        );
         let finished = [("", self.uploads_finished.get())];
         text.counter("spindle_uploads_accepted", "Requests whose uploaded content was accepted.", finished);
         let (hits, misses) = (("{result=\"hit\"}", routes.cache_hits), ("{result=\"miss\"}", routes.cache_misses));
