@@ -57,7 +57,8 @@ esac
 origin=$(printf '%s\n' "$url" | sed 's|^\([^:]*://[^/]*\).*|\1|')
 [ "$url" != "$origin" ] || url=$url/
 case $url in
-*/) url=$url$(encode "${file##*/}") ;;
+*/) stored_name=${file##*/} url=$url$(encode "${file##*/}") ;;
+*) stored_name=${url%%[?#]*} stored_name=${stored_name##*/} ;;
 esac
 
 # size: the length of the file, in bytes. Some versions of wc would read the whole file.
@@ -171,7 +172,8 @@ finish() {
     *"sha-256=:$sha256:"*) ;;
     *sha-256=:*) fail 1 'the server has stored something else' ;;
     esac
-    printf 'Stored %s at %s\n' "$name" "$url" >&2
+    # In a drop box nothing can be read at the URL.
+    printf 'Stored as %s\n' "$stored_name" >&2
     exit 0
 }
 

@@ -3,8 +3,10 @@
 //! `node_modules/axe-core/axe.min.js`. `scripts/check.sh` sets it.
 
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use crate::folder::Shared;
+use crate::harness::WAIT_MAX;
 use crate::tab::Tab;
 
 /// The script of axe-core; `None`, after printing that, if the environment does not name it.
@@ -75,7 +77,7 @@ fn axe_core_finds_no_violation_in_menu_and_dialogs() {
         tab.press("Escape");
         tab.click("tr:has(a[href='Music/']) .more");
         tab.click("#entry-delete");
-        tab.press("Enter");
+        tab.click("#delete-confirm");
         tab.wait_until("document.querySelector('#delete-dialog .problem').textContent !== ''");
         check(&mut tab, "the question");
         tab.press("Escape");
@@ -106,14 +108,32 @@ fn a_screen_reader_finds_a_table_in_wide_and_narrow_windows() {
     for width in [1000, 360] {
         tab.show_as(width, 800, "light");
         tab.open(&format!("{}/", shared.origin()));
-        let tree = tab.call("Accessibility.getFullAXTree", serde_json::json!({}));
-        let nodes = tree["nodes"].as_array().expect("a list of nodes");
-        let count = |role: &str| nodes.iter().filter(|node| node["role"]["value"] == role).count();
-        for (role, expected) in [("table", 1), ("row", 2), ("columnheader", 4), ("rowheader", 1), ("status", 1)] {
-            assert_eq!(count(role), expected, "{role} at {width} px");
+        // Rows are laid out with the first frame, which may come after the end of loading.
+        let started = Instant::now();
+        while let Err(missing) = find_table(&mut tab) {
+            assert!(started.elapsed() < WAIT_MAX, "{missing} at {width} px");
+            std::thread::sleep(Duration::from_millis(10));
         }
-        let named =
-            |name: &str| nodes.iter().any(|node| node["role"]["value"] == "link" && node["name"]["value"] == name);
-        assert!(named("notes.txt") && named("Download notes.txt"), "{nodes:?}");
     }
+}
+
+/// Looks for the table of a folder that contains `notes.txt` in the accessibility tree.
+///
+/// # Errors
+/// What differs.
+fn find_table(tab: &mut Tab) -> Result<(), String> {
+    let tree = tab.call("Accessibility.getFullAXTree", serde_json::json!({}));
+    let nodes = tree["nodes"].as_array().expect("a list of nodes");
+    for (role, expected) in [("table", 1), ("row", 2), ("columnheader", 4), ("rowheader", 1), ("status", 1)] {
+        let count = nodes.iter().filter(|node| node["role"]["value"] == role).count();
+        if count != expected {
+            return Err(format!("{count} nodes with the role {role}"));
+        }
+    }
+    for name in ["notes.txt", "Download notes.txt"] {
+        if !nodes.iter().any(|node| node["role"]["value"] == "link" && node["name"]["value"] == name) {
+            return Err(format!("no link {name}"));
+        }
+    }
+    Ok(())
 }

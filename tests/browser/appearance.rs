@@ -77,6 +77,26 @@ fn small_controls(tab: &mut Tab, within: &str, most: u32) -> Vec<String> {
 }
 
 #[test]
+fn all_buttons_of_the_page_have_one_font_size() {
+    let Some(mut tab) = Tab::start() else { return };
+    let shared = Shared::start_with(&["--uploads", "manage", "--max-upload", "300M"]);
+    shared.put("a.txt", "a");
+    for width in [1000, 390] {
+        tab.show_as(width, 844, "light");
+        tab.open(&format!("{}/", shared.origin()));
+        let sizes = tab.evaluate(
+            "Array.from(document.querySelectorAll('.button')).filter((each) => each.checkVisibility())\
+             .map((each) => `${each.textContent}: ${getComputedStyle(each).fontSize}`)",
+        );
+        let expected =
+            ["New folder", "Download all", "Choose files", "Choose a folder"].map(|name| format!("{name}: 15px"));
+        assert_eq!(sizes, json!(expected), "at {width} px");
+    }
+    let hint = tab.text("document.getElementById('upload-hint').innerText");
+    assert!(hint.starts_with("Files of at most 315 MB. To upload from a terminal:"), "{hint}");
+}
+
+#[test]
 fn the_queue_is_usable_with_a_finger_on_a_phone() {
     let Some((mut tab, shared, local)) = open(&["--uploads", "replace", "--max-upload", "50M"]) else { return };
     shared.fill();

@@ -37,6 +37,8 @@ fn what_to_do_with_taken_names_is_asked_once_for_all() {
     };
     assert_eq!(tab.evaluate("document.getElementById('upload-replace').hidden"), true);
     choose(&mut tab, "#upload-skip");
+    let title = tab.text("document.getElementById('upload-clash-title').textContent");
+    assert!(names.iter().any(|name| title == format!("A file named “{name}” exists already")), "{title}");
     wait_for_states(&mut tab, &["skipped"; 4]);
     assert_eq!(shared.names(), ["a (2).txt", "a.txt", "b.txt", "c.tar.gz", "large.bin"]);
     tab.open(&format!("{}/", shared.origin()));

@@ -12,7 +12,7 @@ use crate::tab::Tab;
 /// The state of each file in the queue: the class of its row.
 const STATES: &str = "Array.from(document.querySelectorAll('#upload-items li'), (row) => row.className)";
 
-const DROP_BOX: &[&str] = &["--no-list", "--uploads", "create"];
+const DROP_BOX: &[&str] = &["--no-list", "--uploads", "create", "--max-upload", "1G"];
 
 /// A file outside of the drop box.
 fn local_file(directory: &tempfile::TempDir, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
@@ -63,6 +63,25 @@ fn files_that_are_dropped_into_a_drop_box_are_stored_and_not_shown_to_others() {
     tab.assert_quiet(&shared.origin());
     tab.open(&format!("{}/", shared.origin()));
     assert_eq!(tab.evaluate("document.body.innerText.includes('report.pdf')"), false);
+}
+
+#[test]
+fn a_drop_box_says_what_it_takes_with_a_pointer_and_with_a_finger() {
+    let Some(mut tab) = Tab::start() else { return };
+    let shared = Shared::start_with(DROP_BOX);
+    tab.open(&format!("{}/", shared.origin()));
+    let words = "document.querySelector('#drop-box .drop').innerText.trim().split(/\\s*\\n\\s*/)[0]";
+    assert_eq!(tab.text(words), "Drop files or folders anywhere on this page, or");
+    let hint = tab.text("document.getElementById('upload-hint').innerText");
+    assert!(hint.starts_with("Files of at most 1.1 GB. To upload from a terminal:"), "{hint}");
+    for colours in ["light", "dark"] {
+        tab.show_on_phone(colours);
+        tab.open(&format!("{}/", shared.origin()));
+        assert_eq!(tab.text(words), "Choose files to send.");
+        let file = format!("screenshots/drop-box-touch-{colours}.png");
+        tab.take_screenshot(&Path::new(env!("CARGO_TARGET_TMPDIR")).join(file));
+    }
+    tab.assert_quiet(&shared.origin());
 }
 
 #[test]

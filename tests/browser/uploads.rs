@@ -225,10 +225,14 @@ fn failures_are_said_in_words() {
         let text = if status == 500 { "Because.\n" } else { "" };
         let response = format!(
             "{{ status: {status}, responseType: 'text', responseText: {}, \
-             getResponseHeader: (name) => name === 'Upload-Limit' ? 'max-size=5000000, max-age=60' : null }}",
+             getResponseHeader: (name) => ({{ 'Upload-Limit': 'max-size=5000000, max-age=60', \
+             'Content-Type': 'text/plain' }})[name] ?? null }}",
             json!(text)
         );
         assert_eq!(tab.text(&format!("errorOf({response}).message")), words);
+        // The page of a proxy is not shown.
+        let page = response.replace("text/plain", "text/html").replace("Because.", "<!doctype html>");
+        assert_eq!(tab.text(&format!("errorOf({page}).message")), words.replace(" Because.", ""));
     }
     tab.assert_quiet(&shared.origin());
 }

@@ -271,6 +271,18 @@ fn the_script_stores_an_empty_file() {
 }
 
 #[test]
+fn the_script_says_the_name_in_the_url_and_not_that_it_can_be_read_there() {
+    let server = Server::with_directory();
+    let directory = tempfile::tempdir().unwrap();
+    let file = file_with(&directory, b"content");
+    let url = format!("http://{}/files/other%20name", server.addresses[0]);
+    let output = put(directory.path(), &file, &url);
+    assert!(said(&output).ends_with("Stored as other%20name\n"), "{output:?}");
+    assert!(!said(&output).contains("http://"), "{output:?}");
+    assert_eq!(server.content_of("other name").unwrap(), b"content");
+}
+
+#[test]
 fn the_script_takes_any_name_of_a_file() {
     let server = Server::with_directory();
     let directory = tempfile::tempdir().unwrap();
@@ -299,6 +311,8 @@ fn the_script_takes_any_name_of_a_file() {
         let url = format!("http://{}/files/", server.addresses[0]);
         let output = put_with(shell, directory.path(), &directory.path().join(name), &url);
         assert!(stored(&output), "{shell:?} {name:?}: {output:?}");
+        let last_line = [b"Stored as ", name.as_bytes(), b"\n"].concat();
+        assert!(output.stderr.ends_with(&last_line), "{shell:?} {name:?}: {output:?}");
         assert!(std::fs::read(server.directory().join(name)).unwrap() == content, "{shell:?} {name:?}");
     }
 }

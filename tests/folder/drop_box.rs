@@ -162,6 +162,42 @@ fn the_page_of_a_drop_box_is_its_only_resource_that_can_be_read() {
 }
 
 #[test]
+fn only_what_can_be_read_in_a_drop_box_offers_get_and_head() {
+    let file = "POST, PUT, OPTIONS";
+    let managed_file = "POST, PUT, DELETE, MKCOL, MOVE, OPTIONS";
+    for (policy, file, directory) in [
+        ("create", file, "POST, OPTIONS"),
+        ("replace", file, "POST, OPTIONS"),
+        ("manage", managed_file, "POST, DELETE, MKCOL, MOVE, OPTIONS"),
+    ] {
+        let server = filled(policy);
+        for (target, offered) in [
+            ("/", "GET, HEAD, POST, OPTIONS"),
+            ("/.spindle/put", "GET, HEAD, OPTIONS"),
+            ("/secret.txt", file),
+            ("/absent.txt", file),
+            ("/secret.txt/x", file),
+            ("/link", file),
+            ("/folder/", directory),
+            ("/absent/", directory),
+            ("/./", directory),
+        ] {
+            let allow = ask(&server, "OPTIONS", target, &[]).field("Allow").map(str::to_owned);
+            assert_eq!(allow.as_deref(), Some(offered), "{policy} {target}");
+            let refused = ask(&server, "PATCH", target, &["Content-Length: 0"]);
+            assert_eq!((refused.status, refused.field("Allow")), (405, Some(offered)), "{policy} {target}");
+        }
+    }
+    let managed = filled("manage");
+    for (target, offered) in
+        [("/secret.txt", "POST, PUT, DELETE, MOVE, OPTIONS"), ("/folder/", "POST, DELETE, MOVE, OPTIONS")]
+    {
+        let taken = ask(&managed, "MKCOL", target, &["Content-Length: 0"]);
+        assert_eq!((taken.status, taken.field("Allow")), (405, Some(offered)), "{target}");
+    }
+}
+
+#[test]
 fn a_file_that_was_put_into_a_drop_box_is_on_the_disk_and_cannot_be_read() {
     let server = drop_box("create", &["taken"]);
     for (method, target) in [("PUT", "/a"), ("POST", "/b"), ("PUT", "/new/deep/c")] {

@@ -1,8 +1,6 @@
 "use strict";
 // The requests that rename, delete and create, and what their failures mean.
 
-const CHANGE_WAIT_MS = 60_000;
-
 /** The longest name that file systems take, in bytes. */
 const NAME_BYTES_MAX = 255;
 
@@ -12,10 +10,10 @@ const SETTLE_WAIT_MS = 500;
 
 /** The change was not made. The message says why, in words for the user. */
 class NotChanged extends Error {
-  /** `isGone`: nothing has the name any more. `status` is that of the response, 0 without one. */
-  constructor(message, { isGone = false, status = 0 } = {}) {
+  /** `isFinal`: trying again cannot help. `status` is that of the response, 0 without one. */
+  constructor(message, { isFinal = false, status = 0 } = {}) {
     super(message);
-    Object.assign(this, { isGone, status });
+    Object.assign(this, { isFinal, status });
   }
 }
 
@@ -37,7 +35,7 @@ function nameOf(href, shown) {
 /** Why no file can get this name; empty if it can. */
 function nameProblem(name, takesHidden) {
   if (name === "") return "Enter a name.";
-  if (name === "." || name === "..") return "A folder has these names for itself and the folder above. Choose another name.";
+  if (name === "." || name === "..") return "“.” and “..” are reserved. Choose another name.";
   if (name.includes("/")) return "A name cannot contain a slash.";
   if (name.startsWith(".") && !takesHidden) return "The server takes no names that begin with a dot.";
   const bytes = new TextEncoder().encode(name).length;
@@ -45,32 +43,30 @@ function nameProblem(name, takesHidden) {
 }
 
 /** Sends a request. Its response is never one that the browser has stored. */
-async function request(method, url, fields = {}) {
+async function sendChange(method, url, fields = {}) {
   try {
-    const response = await fetch(url, {
-      method, headers: fields, cache: "no-store", redirect: "manual", signal: AbortSignal.timeout(CHANGE_WAIT_MS),
-    });
-    return { status: response.status, fields: response.headers, reason: await reasonOf(response) };
-  } catch {
-    throw new NotChanged("No connection to the server. Try again when it can be reached.");
+    return await send(method, url, { fields: { "Cache-Control": "no-cache, no-store", ...fields } });
+  } catch (error) {
+    throw new NotChanged(error.message);
   }
 }
 
-/** The server's own words. A proxy in front of it may respond with a whole page, which is not shown. */
-async function reasonOf(response) {
-  const text = await response.text();
-  return response.headers.get("Content-Type")?.startsWith("text/plain") ? text.trim() : "";
+/** Whether the response is that of another URL, to which the browser was redirected. */
+function isRedirected(response, url) {
+  return new URL(response.responseURL).pathname !== new URL(url, document.baseURI).pathname;
 }
 
 /** Makes a change. `words` are the messages for the statuses that mean something special for it. */
 async function change(method, url, fields, words) {
-  const response = await request(method, url, fields);
-  const { status, reason } = response;
+  const response = await sendChange(method, url, fields);
+  const { status } = response;
+  // A proxy may redirect to a page of its own, for example one that asks for a password.
+  if (isRedirected(response, url)) throw new NotChanged(REDIRECTED, { status });
   if (status >= 200 && status < 300) return;
   // Another 405 means that the name is taken.
-  const isOff = status === 405 && !response.fields.get("Allow")?.includes("DELETE");
-  const message = isOff ? CHANGES_OFF : words[status] ?? wordsFor(status, reason);
-  throw new NotChanged(message, { isGone: message === GONE, status });
+  const isOff = status === 405 && !response.getResponseHeader("Allow")?.includes("DELETE");
+  const message = isOff ? CHANGES_OFF : words[status] ?? wordsFor(status, reasonOf(response));
+  throw new NotChanged(message, { isFinal: message === GONE || message === NOT_EMPTY, status });
 }
 
 function wordsFor(status, reason) {
@@ -89,7 +85,9 @@ function wordsFor(status, reason) {
 const GONE = "It is not there any more. Somebody has deleted, renamed or moved it.";
 const CHANGES_OFF = "The server does not allow changes any more.";
 const NAME_EXISTS = "A file or folder of this name exists already. Choose another name.";
-const NO_SUCH_NAME = "The server can give this name to nothing. Choose another one.";
+const NO_SUCH_NAME = "The server does not accept this name. Choose another one.";
+const NOT_EMPTY = "This folder is not empty. It may contain hidden files or unfinished uploads. Delete what is in it first.";
+const REDIRECTED = "Something in front of the server has redirected the request. Reload the page.";
 const FOLDER_GONE = "The folder that this page shows is not there any more.";
 
 /** `folder` is the path of the folder on the server, which may differ from that in the browser behind a proxy. */
@@ -99,7 +97,7 @@ function rename(entry, name, folder) {
     400: NO_SUCH_NAME,
     409: FOLDER_GONE,
     412: NAME_EXISTS,
-    501: "On the file system of this folder the server cannot rename it without a risk for another file.",
+    501: "On this file system the server cannot rename it without the risk of replacing another file.",
   });
 }
 
@@ -113,9 +111,7 @@ function createFolder(name) {
 }
 
 function deleteFolder(entry) {
-  return change("DELETE", entry.url, {}, {
-    409: "This folder is not empty. It may contain hidden files or unfinished uploads. Delete what is in it first.",
-  });
+  return change("DELETE", entry.url, {}, { 409: NOT_EMPTY });
 }
 
 /** Deletes a file if it is still the version with this tag; any version if the tag is null. */
@@ -128,19 +124,21 @@ function deleteFile(entry, tag) {
  * null if the server does not tell.
  */
 async function versionOf(entry) {
-  const { status, fields, reason } = await request("HEAD", entry.url);
+  const response = await sendChange("HEAD", entry.url);
+  const { status } = response;
+  const field = (name) => response.getResponseHeader(name);
   // The server may delete a file that it may not read.
   if (status === 403) return { tag: null, isWeak: false, size: entry.size, modified: NaN, date: NaN };
   // A folder has the name now.
-  if (status === 0) throw new NotChanged(GONE, { isGone: true });
-  if (status !== 200) throw new NotChanged(wordsFor(status, reason), { isGone: status === 404, status });
-  const tag = fields.get("ETag") ?? "W/";
+  if (isRedirected(response, entry.url)) throw new NotChanged(GONE, { isFinal: true });
+  if (status !== 200) throw new NotChanged(wordsFor(status, ""), { isFinal: status === 404, status });
+  const tag = field("ETag") ?? "W/";
   return {
     tag: tag.replace(/^W\//, ""),
     isWeak: tag.startsWith("W/"),
-    size: Number(fields.get("Content-Length")),
-    modified: Date.parse(fields.get("Last-Modified")),
-    date: Date.parse(fields.get("Date")),
+    size: Number(field("Content-Length")),
+    modified: Date.parse(field("Last-Modified")),
+    date: Date.parse(field("Date")),
   };
 }
 

@@ -53,14 +53,18 @@
     else newFolder.focus();
   };
 
-  const hasLostFocus = () => document.activeElement === null || document.activeElement === document.body;
+  /** Nothing has the focus, or only what was just closed: a browser leaves it there until the next frame. */
+  const hasLostFocus = () => {
+    const at = document.activeElement;
+    return at === null || at === document.body || at.closest("dialog:not([open])") !== null;
+  };
 
   const addButtons = () => {
     for (const row of table.tBodies[0].rows) {
       const cell = row.querySelector(".g");
       if (row.id !== "" || cell.childElementCount > 1) continue;
       const button = document.createElement("button");
-      Object.assign(button, { type: "button", className: "more", title: "Rename or delete" });
+      Object.assign(button, { type: "button", className: "more icon", title: "Rename or delete" });
       button.setAttribute("aria-haspopup", "menu");
       button.setAttribute("aria-label", `Rename or delete ${row.querySelector("a").textContent}`);
       cell.append(button);
@@ -207,7 +211,7 @@
       if (this.change !== change) return announce("“", bdi(change.entry?.name ?? change.name), `”: ${error.message}`);
       this.isBusy = false;
       this.explain(error.message);
-      if (!error.isGone) return this.dialog.querySelector("input")?.focus();
+      if (!error.isFinal) return this.dialog.querySelector("input")?.focus();
       this.confirmButton.hidden = true;
       this.cancelButton.textContent = "Close";
       this.cancelButton.focus();

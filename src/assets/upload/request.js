@@ -56,9 +56,15 @@ function limitOf(response, key) {
   return value === undefined ? null : Number(value);
 }
 
+/** The server's own words. A proxy in front of it may respond with a whole page, which is not shown. */
+function reasonOf(response) {
+  const isText = response.responseType === "text" && response.getResponseHeader("Content-Type")?.startsWith("text/plain");
+  return isText ? response.responseText.trim() : "";
+}
+
 /** The error that a response other than success stands for. */
 function errorOf(response) {
-  const reason = response.responseType === "text" ? response.responseText.trim() : "";
+  const reason = reasonOf(response);
   switch (response.status) {
     case 408: case 429: case 502: case 503: case 504:
       return new Unreachable(reason === "" ? "The server is busy." : reason);

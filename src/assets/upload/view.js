@@ -142,7 +142,7 @@
     const hadFocus = parts.row.contains(document.activeElement);
     parts.buttons.replaceChildren(...actions.map((action) => element("button", {
       type: "button",
-      className: action,
+      className: `${action} icon`,
       title: LABELS[action],
       ariaLabel: `${LABELS[action]}: ${item.names.join("/")}`,
       onclick: () => act(item, action),

@@ -6,7 +6,8 @@
 //! 2. These responses depend on the request alone. No directory is read and no file is looked up for them. So neither
 //!    the response nor the time that it takes tells an existing name from a missing one. The exceptions are the
 //!    resources of unfinished uploads, whose paths contain 128 random bits that only their own clients know.
-//! 3. A request that writes can tell them apart, and nothing can prevent that: a name that is taken cannot be created.
+//! 3. OPTIONS, and each 405, offers GET and HEAD at the page alone. What they offer depends on the path, never on what exists.
+//! 4. A request that writes can tell them apart, and nothing can prevent that: a name that is taken cannot be created.
 
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -16,8 +17,9 @@ use super::query::{Format, Query};
 use super::{FolderRoutes, content_type_of, negotiated_format};
 use crate::routes::files::UploadSettings;
 use crate::routes::text::failed_precondition;
-use crate::routes::{FileContent, RouteReply, error_reply, not_found};
+use crate::routes::{FileContent, Offer, RouteReply, error_reply, not_found};
 use crate::semantics::Now;
+use crate::semantics::method::Method;
 use crate::semantics::request::Request;
 use crate::semantics::response::{Body, Response};
 use crate::semantics::service::{PIECE_BYTES_MAX, Reply};
@@ -82,6 +84,24 @@ pub(super) fn respond<'r, F: FileSystem>(
         body: Body::Source(FileContent::Page(Page { text: Rc::clone(text), sent: 0 })),
         ..Response::new(Status::Ok)
     })
+}
+
+/// What a path other than that of the page offers, if a folder that can be read offers `offer` there.
+pub(super) fn offer(offer: Offer) -> Offer {
+    Offer { methods: without_reading(offer.methods), ..offer }
+}
+
+/// The reply to a request that writes, without an offer to read.
+pub(super) fn reply_to_write<F: FileSystem>(reply: RouteReply<'_, F>) -> RouteReply<'_, F> {
+    match reply {
+        Reply::Respond(response) => Reply::Respond(Response { allow: response.allow.map(without_reading), ..response }),
+        reply => reply,
+    }
+}
+
+/// All lists of methods begin with GET and HEAD.
+fn without_reading(methods: &'static [Method]) -> &'static [Method] {
+    methods.strip_prefix(&[Method::Get, Method::Head]).unwrap_or(methods)
 }
 
 fn page_of(uploads: UploadSettings, takes_hidden: bool) -> Rc<[u8]> {

@@ -166,6 +166,7 @@ pub(super) fn respond<'r, F: FileSystem>(
         offer if is_directory => form::offer(offer, folder.files.manages() && !name.is_empty()),
         offer => offer,
     };
+    let offer = if kind == FolderKind::DropBox && !name.is_empty() { drop_box::offer(offer) } else { offer };
     if let Some(reply) = offer.reply(request) {
         return reply;
     }
@@ -174,7 +175,8 @@ pub(super) fn respond<'r, F: FileSystem>(
         Method::Post | Method::Put => folder.files.upload(request, name, now),
         Method::Delete | Method::Mkcol | Method::Move => {
             let destination_name = |path: &'r [u8]| path.strip_prefix(b"/").filter(|name| folder.shows(name));
-            folder.files.change(request, name, destination_name, now)
+            let reply = folder.files.change(request, name, destination_name, now);
+            if kind == FolderKind::DropBox { drop_box::reply_to_write(reply) } else { reply }
         }
         _ if kind == FolderKind::Site => site::respond(folder, request, name, now),
         _ if is_directory => respond_with_directory(folder, request, name, now),

@@ -14,75 +14,73 @@ const UPLOAD_STYLE: &str = include_str!("../../../assets/upload/upload.css");
 pub(super) const MANAGE_SECTION: &str = include_str!("../../../assets/manage/manage.html");
 const MANAGE_STYLE: &str = include_str!("../../../assets/manage/manage.css");
 
-/// The scripts of the part that takes files. In a drop box, which has no list, the page needs no others. Each script uses
-/// what the ones before it declare, here and below.
-pub(super) const UPLOAD_SCRIPTS: [&str; 4] = [
-    include_str!("../../../assets/upload/request.js"),
-    include_str!("../../../assets/upload/transfer.js"),
-    include_str!("../../../assets/upload/queue.js"),
-    include_str!("../../../assets/upload/view.js"),
-];
+const REQUEST: &str = include_str!("../../../assets/upload/request.js");
+const LISTING: &str = include_str!("../../../assets/listing.js");
+const TRANSFER: &str = include_str!("../../../assets/upload/transfer.js");
+const QUEUE: &str = include_str!("../../../assets/upload/queue.js");
+const UPLOAD_VIEW: &str = include_str!("../../../assets/upload/view.js");
+const CHANGE: &str = include_str!("../../../assets/manage/change.js");
+const MANAGE_VIEW: &str = include_str!("../../../assets/manage/view.js");
 
-const MANAGING_SCRIPTS: [&str; 8] = [
-    SCRIPT,
-    UPLOAD_SCRIPTS[0],
-    include_str!("../../../assets/listing.js"),
-    UPLOAD_SCRIPTS[1],
-    UPLOAD_SCRIPTS[2],
-    UPLOAD_SCRIPTS[3],
-    include_str!("../../../assets/manage/change.js"),
-    include_str!("../../../assets/manage/view.js"),
-];
-const MANAGING_STYLES: [&str; 3] = [STYLE, UPLOAD_STYLE, MANAGE_STYLE];
+// Each script uses what the ones before it declare.
+const READING_SCRIPTS: &[&str] = &[SCRIPT];
+const UPLOADING_SCRIPTS: &[&str] = &[SCRIPT, REQUEST, LISTING, TRANSFER, QUEUE, UPLOAD_VIEW];
+const MANAGING_SCRIPTS: &[&str] = &[SCRIPT, REQUEST, LISTING, TRANSFER, QUEUE, UPLOAD_VIEW, CHANGE, MANAGE_VIEW];
+/// The scripts of a drop box, which has no list.
+pub(super) const DROP_BOX_SCRIPTS: &[&str] = &[REQUEST, TRANSFER, QUEUE, UPLOAD_VIEW];
+
+const READING_STYLES: &[&str] = &[STYLE];
+const UPLOADING_STYLES: &[&str] = &[STYLE, UPLOAD_STYLE];
+const MANAGING_STYLES: &[&str] = &[STYLE, UPLOAD_STYLE, MANAGE_STYLE];
 
 /// The scripts of a page. A page that takes uploads has more than one that is only read.
 pub(super) fn scripts(uploads: UploadPolicy) -> &'static [&'static str] {
     match uploads {
-        UploadPolicy::Off => &MANAGING_SCRIPTS[..1],
-        UploadPolicy::Create | UploadPolicy::Replace => &MANAGING_SCRIPTS[..6],
-        UploadPolicy::Manage => &MANAGING_SCRIPTS,
+        UploadPolicy::Off => READING_SCRIPTS,
+        UploadPolicy::Create | UploadPolicy::Replace => UPLOADING_SCRIPTS,
+        UploadPolicy::Manage => MANAGING_SCRIPTS,
     }
 }
 
 /// The styles of a page.
 pub(super) fn styles(uploads: UploadPolicy) -> &'static [&'static str] {
     match uploads {
-        UploadPolicy::Off => &MANAGING_STYLES[..1],
-        UploadPolicy::Create | UploadPolicy::Replace => &MANAGING_STYLES[..2],
-        UploadPolicy::Manage => &MANAGING_STYLES,
+        UploadPolicy::Off => READING_STYLES,
+        UploadPolicy::Create | UploadPolicy::Replace => UPLOADING_STYLES,
+        UploadPolicy::Manage => MANAGING_STYLES,
     }
 }
 
 macro_rules! upload_scripts {
     () => {
         concat!(
-            " 'sha256-rp09uzl2jii2Tgx9gVgFeDTAVZ7QvDkVmFDakmAj1zk='",
+            " 'sha256-YedsQrxWUukmKV2iG0Tw/uWlgHLJdTmiMRps0s/idAQ='",
             " 'sha256-9NIf5/VYBy9k8Ay2bE1Il617SitY8dSVhTZ+yUS+Hwc='",
             " 'sha256-peaPCptfJLLexYxLsMDLA4ViHN4YEFq5IGKSYUwMYWU='",
             " 'sha256-FxRhx6Z1+/GwXX6b7G5d4b/FjLQhYVAObOw9NFncV5M='",
-            " 'sha256-t6Q/fnNVcVVRHmNqM1yTi7C49S2OU6I2gicAkywk6Ls='",
+            " 'sha256-gNcvT0bJ2VcbHymfXnMiRwkpSJ4WMn6ov8HdDxnSCuA='",
         )
     };
 }
 
 macro_rules! upload_style {
     () => {
-        concat!(" 'sha256-x1vTQPFJFp6e9XGMnfvhXwRF5CttHqbhIEvS7NH7X9s='",)
+        concat!(" 'sha256-ZktiD19eWZnItInurF0Jn0Mjb/LBr09TdCFqbXmbmDk='",)
     };
 }
 
 macro_rules! manage_scripts {
     () => {
         concat!(
-            " 'sha256-oqidIOdQ7PZp1P0OyDkd612leGwN2JoUZ4JirsF1jf0='",
-            " 'sha256-447HZhXIivuFQjtzspmrgBBTKdDPwFfDgZA9Af2MP+E='",
+            " 'sha256-7Tk4CkH0m5oDqTWEMBOqGJjk7/9OIKVLmd2AoRmPKv0='",
+            " 'sha256-cGVmUTRNIpRa7BnvdycZo/vlHLgqutfRVHiWi6BUeTQ='",
         )
     };
 }
 
 macro_rules! manage_style {
     () => {
-        concat!(" 'sha256-4URNtFXbkCPBUZzsiovBjLwJP4qcKeNGaO3qEFEaQqM='",)
+        concat!(" 'sha256-ZGC02WS0Pt7CmNRWFqVVlV+To9fp9dBpsJ67xCeWVbo='",)
     };
 }
 
@@ -91,7 +89,7 @@ macro_rules! policy {
         concat!(
             "default-src 'none'; script-src 'sha256-0c4iD39uMgvtuBGXzEiVXg2J2S3zAbKVBKACWf/X5Mw='",
             $($scripts)*
-            "; style-src 'sha256-oCeXf2IEW7OIq9qVKVvJy0S/yxtvTNhkJjqExBLPVec='",
+            "; style-src 'sha256-VaRBQ/Zuz7xy39uiKRU2rKFzfEk2Ls4coTRrsJRxpKo='",
             $($styles)*
             "; img-src data:; connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; \
              require-trusted-types-for 'script'; trusted-types 'none'"
@@ -147,7 +145,7 @@ mod tests {
 
     #[test]
     fn styles_and_scripts_do_not_end_early() {
-        for source in MANAGING_STYLES.iter().chain(&MANAGING_SCRIPTS) {
+        for source in MANAGING_STYLES.iter().chain(MANAGING_SCRIPTS) {
             assert!(!source.contains("</") && !source.contains("<!--"));
         }
     }

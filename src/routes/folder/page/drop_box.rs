@@ -1,6 +1,6 @@
 //! The page of a drop box. It contains no names, and needs no part of the script that belongs to the list.
 
-use super::assets::UPLOAD_SCRIPTS;
+use super::assets::DROP_BOX_SCRIPTS;
 use super::text::put;
 use super::upload::UploadSection;
 use super::{write_document_head, write_end};
@@ -21,7 +21,7 @@ pub(in crate::routes::folder) fn write_drop_box(out: &mut Vec<u8>, uploads: &Upl
     );
     uploads.write(out);
     put(out, "</main>\n<footer><p>Spindle</p></footer>\n");
-    write_end(out, &UPLOAD_SCRIPTS);
+    write_end(out, DROP_BOX_SCRIPTS);
 }
 
 /// Writes the head of a page of a drop box, up to its heading. `name` is the first part of its title.

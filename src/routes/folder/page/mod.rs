@@ -1,9 +1,8 @@
 //! The listing of a directory as an HTML page: a head, a row for each entry, and a foot.
 //!
-//! The page works without its scripts, which only add a filter, local times and keyboard shortcuts, and uploads with
-//! their progress, and dialogs that rename, delete and create. Styles and scripts are inline, and
-//! [`content_security_policy`] names them by their hashes. So a browser runs these scripts and no other ones. `'self'`
-//! would allow every script that somebody has uploaded.
+//! Reading and the upload form work without scripts. Scripts add a filter, local times, shortcuts, upload progress, and the
+//! dialogs that rename, delete and create. Styles and scripts are inline, and [`content_security_policy`] names them by their
+//! hashes. So a browser runs these scripts and no other ones. `'self'` would allow every script that somebody has uploaded.
 //!
 //! The names of files may have been chosen by an attacker. As text they are escaped, and characters that cannot be
 //! printed are replaced by visible ones. As links they are percent-encoded byte by byte.

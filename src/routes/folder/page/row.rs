@@ -42,7 +42,7 @@ pub(in crate::routes::folder) fn write_row(out: &mut Vec<u8>, entry: &Entry, now
 }
 
 /// Writes a size such as `1.4 MB`, with the exact number of bytes as its tooltip.
-fn write_size(out: &mut Vec<u8>, bytes: u64) {
+pub(super) fn write_size(out: &mut Vec<u8>, bytes: u64) {
     put(out, "<data value=\"");
     write_decimal(out, bytes);
     put(out, "\" title=\"");

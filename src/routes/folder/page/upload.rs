@@ -3,6 +3,7 @@
 use std::io::Write as _;
 
 use super::assets::UPLOAD_SECTION;
+use super::row::write_size;
 use super::text::put;
 use crate::routes::folder::form::UPLOAD_FORM;
 
@@ -40,9 +41,15 @@ impl UploadSection {
     }
 
     fn write_hint(&self, out: &mut Vec<u8>) {
+        put(out, "<p class=\"note\" id=\"upload-hint\">");
+        if let Some(bytes_max) = self.bytes_max {
+            put(out, "Files of at most ");
+            write_size(out, bytes_max);
+            put(out, ". ");
+        }
         put(
             out,
-            "<p class=\"note\" id=\"upload-hint\">To upload from a terminal: <code>curl -T FILE <span id=\"address\">\
+            "To upload from a terminal: <code>curl -T FILE <span id=\"address\">\
              ADDRESS-OF-THIS-PAGE</span></code>. ",
         );
         put(
@@ -61,6 +68,14 @@ mod tests {
     use super::super::PageHead;
     use super::super::tests::{HEAD, head};
     use crate::routes::files::UploadPolicy;
+
+    #[test]
+    fn the_page_states_the_longest_upload_if_there_is_one() {
+        let limited = |upload_bytes_max| head(&PageHead { uploads: UploadPolicy::Create, upload_bytes_max, ..HEAD });
+        let limit = "Files of at most <data value=\"1073741824\" title=\"1,073,741,824 bytes\">1.1 GB</data>. ";
+        assert!(limited(Some(1 << 30)).contains(limit));
+        assert!(!limited(None).contains("Files of at most"));
+    }
 
     #[test]
     fn the_page_says_how_to_upload_if_uploads_are_allowed() {
