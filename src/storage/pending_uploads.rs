@@ -7,13 +7,14 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
 use super::cleanup::Expiry;
-use super::temporary_file::TemporaryName;
+use super::temporary_file::{TemporaryName, number_of};
 
 /// The known uploads, and the clock by which they expire.
 #[derive(Debug)]
 pub(super) struct PendingUploads {
-    /// The key is the name of the state file, and the value the time of the last byte, in nanoseconds since 1970.
-    uploads: RefCell<HashMap<TemporaryName, u64>>,
+    /// The key is the number in the name of the state file, which takes less memory than the name, and the value is the
+    /// time of the last byte, in nanoseconds since 1970.
+    uploads: RefCell<HashMap<u64, u64>>,
     /// The wall clock, in nanoseconds since 1970, as the caller has set it last.
     unix_ns: Cell<u64>,
     /// The time after its last byte until an upload expires, in nanoseconds.
@@ -51,17 +52,17 @@ impl PendingUploads {
 
     /// Counts an upload that has just received content.
     pub(super) fn insert(&self, state: &TemporaryName) {
-        self.uploads.borrow_mut().insert(*state, self.unix_ns.get());
+        self.uploads.borrow_mut().insert(number_of(state), self.unix_ns.get());
     }
 
     /// Counts an upload that was found on the disk, and received its last byte at `written_ns`.
     pub(super) fn insert_found(&self, state: &TemporaryName, written_ns: i128) {
         let written_ns = u64::try_from(written_ns.max(0)).unwrap_or(u64::MAX);
-        self.uploads.borrow_mut().insert(*state, written_ns);
+        self.uploads.borrow_mut().insert(number_of(state), written_ns);
     }
 
     /// No longer counts an upload.
     pub(super) fn remove(&self, state: &TemporaryName) {
-        self.uploads.borrow_mut().remove(state);
+        self.uploads.borrow_mut().remove(&number_of(state));
     }
 }

@@ -38,6 +38,12 @@ pub(super) fn is_partial_name(name: &TemporaryName) -> bool {
     name.starts_with(PARTIAL_PREFIX)
 }
 
+/// The number that the digits of a temporary name represent.
+pub(super) fn number_of(name: &TemporaryName) -> u64 {
+    let digits = std::str::from_utf8(&name[PREFIX.len()..]).ok();
+    digits.and_then(|digits| u64::from_str_radix(digits, 16).ok()).unwrap_or_default()
+}
+
 /// The name, if it [is a temporary one](is_temporary_name).
 pub(super) fn as_temporary_name(name: &[u8]) -> Option<TemporaryName> {
     TemporaryName::try_from(name).ok().filter(|name| is_temporary_name(name))
@@ -305,6 +311,17 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let descriptor = File::open(directory.path()).unwrap().into();
         (directory, Rc::new(descriptor))
+    }
+
+    #[test]
+    fn names_that_differ_in_one_digit_have_different_numbers() {
+        let name = as_temporary_name(b".spindle=00000000000000ff").unwrap();
+        assert_eq!(number_of(&name), 0xff);
+        for at in PREFIX.len()..NAME_BYTES {
+            let mut other = name;
+            other[at] = b'7';
+            assert_ne!(number_of(&other), number_of(&name));
+        }
     }
 
     #[test]
