@@ -17,11 +17,13 @@ import large_listing
 import long_uploads
 import paced
 import process
+import records
 import rounds
 import servers
 import startup
 import syscalls
 import table
+import unix_socket
 import workloads
 from context import Context
 
@@ -56,7 +58,7 @@ def machine(available):
     )
 
 
-EXTRAS = (idle, paced, large_listing, archives, long_uploads, startup, syscalls, instructions)
+EXTRAS = (records, unix_socket, idle, paced, large_listing, archives, long_uploads, startup, syscalls, instructions)
 
 
 def select(names, only):

@@ -127,12 +127,18 @@ def version(name):
 class Server:
     """A running server."""
 
-    def __init__(self, name, binaries, root, null_arguments=(), shares_root=False):
+    def __init__(self, name, binaries, root, null_arguments=(), shares_root=False, options=(), unix_socket=False):
         self.name = name
         self.port = client.free_port()
         self._run = tempfile.TemporaryDirectory(prefix="bench-")
         served = [root] if shares_root else ["--directory", root / "files"]
         arguments = _arguments(name, binaries, root, self.port, self._run.name, null_arguments, served)
+        if unix_socket:
+            at = arguments.index("--bind")
+            arguments[at : at + 4] = ["--listen", f"127.0.0.1:{self.port}", "--listen", f"unix:{self._run.name}/socket"]
+        # Only of spindle. `{run}` becomes a directory that exists as long as the server.
+        arguments += [option.format(run=self._run.name) for option in options]
+        self.run = self._run.name
         with open(pathlib.Path(self._run.name, "output"), "wb") as log:
             self.process = process.start(arguments, process.SERVER_CORE, stdout=subprocess.DEVNULL, stderr=log)
         try:

@@ -34,7 +34,7 @@ BROWSER_FIELDS = (
 
 ECHO_LONG = ("It-was-the-best-of-times,-it-was-the-worst-of-times;-" * 78)[: 4 * KIB]
 
-FILES = {"4k": 4 * KIB, "64k": 64 * KIB, "1m": MIB, "1g": GIB}
+FILES = {"4k": 4 * KIB, "4k.html": 4 * KIB, "64k": 64 * KIB, "1m": MIB, "1g": GIB}
 
 NULLS = (NULL, CONTROL)
 ALL_SERVERS = (*NULLS, SPINDLE, BASELINE, *OTHERS)
@@ -131,7 +131,7 @@ def _noise():
 
 NAMES = (
     "small", "pipelined", "browser", "file-4k", "file-64k", "file-1m", "file-1g", "upload-4k", "upload-256k", "gzip-short",
-    "gzip-4k", "connect", "list-html", "list-json", "shared-4k",
+    "gzip-4k", "connect", "list-html", "list-json", "shared-4k", "typed-4k",
 )
 
 
@@ -163,4 +163,5 @@ def workloads(root):
         Workload("list-json", "Listing of 1,000 entries as JSON", "/json/1000/?format=json",
              servers=(SPINDLE, BASELINE, "nginx"), **listed),
         file("4k", "4 KiB file in a shared folder", name="shared-4k", shares_root=True),
+        file("4k.html", "4 KiB page in a shared folder", name="typed-4k", shares_root=True),
     ]
