@@ -44,6 +44,7 @@ impl InMemoryConnection {
     /// Lets an observer read the record of each exchange, and write after all of them, as at the end of a turn.
     pub(crate) fn observed_by(mut self, observer: Box<dyn Observer>) -> InMemoryConnection {
         self.shared.records.enabled = true;
+        self.shared.records.omits_requests = !observer.reads_requests();
         self.connection = Connection::new(Client::at([192, 0, 2, 1].into(), 80), 0, &self.shared, &self.now);
         self.observer = Some(observer);
         self

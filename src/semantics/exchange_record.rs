@@ -6,6 +6,7 @@ use std::ops::Range;
 use super::Now;
 use super::client::Client;
 use super::fields::{FieldName, Fields};
+use super::method::Method;
 use super::request::Version;
 
 /// How an exchange ended.
@@ -35,6 +36,8 @@ pub struct ExchangeRecord {
     pub request: u64,
     /// The version of the request; `None` if its head was not complete.
     pub version: Option<Version>,
+    /// The method of the request; [`Method::Unknown`] also if its head was not complete.
+    pub method: Method,
     /// The status of the response; `None` if there was none.
     pub status: Option<u16>,
     /// Bytes of content that the client sent, without framing.
@@ -63,6 +66,7 @@ impl Default for ExchangeRecord {
             connection: 0,
             request: 0,
             version: None,
+            method: Method::Unknown,
             status: None,
             content_received_bytes: 0,
             content_sent_bytes: 0,
@@ -79,17 +83,18 @@ impl Default for ExchangeRecord {
 }
 
 impl ExchangeRecord {
-    /// The method, a space and the target, as received; empty if the head was not complete.
+    /// The method, a space and the target, as received; empty if the head was not complete, and if the observer does
+    /// not [read requests](super::observer::Observer::reads_requests).
     pub fn method_and_target(&self) -> &[u8] {
         &self.text[self.method_and_target.clone()]
     }
 
-    /// The value of the Referer field, as received; empty if there is none.
+    /// The value of the Referer field, as received; empty if there is none, or the observer does not read requests.
     pub fn referer(&self) -> &[u8] {
         &self.text[self.referer.clone()]
     }
 
-    /// The value of the User-Agent field, as received; empty if there is none.
+    /// The value of the User-Agent field, as received; empty if there is none, or the observer does not read requests.
     pub fn user_agent(&self) -> &[u8] {
         &self.text[self.user_agent.clone()]
     }
@@ -113,9 +118,8 @@ impl ExchangeRecord {
         self.text.shrink_to(bytes_kept);
     }
 
-    /// Stores the request.
-    pub fn note_request(&mut self, version: Version, method_and_target: &[u8], fields: &Fields<'_>) {
-        self.version = Some(version);
+    /// Stores what the client has written.
+    pub fn note_request(&mut self, method_and_target: &[u8], fields: &Fields<'_>) {
         self.method_and_target = self.note(method_and_target);
         self.referer = self.note(fields.first(FieldName::Referer).unwrap_or_default());
         self.user_agent = self.note(fields.first(FieldName::UserAgent).unwrap_or_default());

@@ -11,16 +11,23 @@ pub trait Observer {
     /// after [`flush`](Observer::flush).
     fn exchange_ended(&mut self, record: &ExchangeRecord);
 
+    /// Whether records must contain the target and the fields of their requests. Asked once, at the start. Copying them
+    /// takes much of the time that keeping a record takes.
+    fn reads_requests(&self) -> bool {
+        true
+    }
+
     /// Whether so much was collected that [`flush`](Observer::flush) should be called before the turn ends.
     fn is_full(&self) -> bool {
         false
     }
 
-    /// Writes what was collected. Called at the end of each turn of the event loop, before it sleeps, so that a turn's
-    /// records can be written together. May wait for the disk.
+    /// Writes what was collected. Called when [`is_full`](Observer::is_full), and at the end of the first turn of the
+    /// event loop in which [`deadline_ns`](Observer::deadline_ns) has passed. May wait for the disk.
     fn flush(&mut self, _now: &Now) {}
 
-    /// When [`flush`](Observer::flush) is to be called even if no exchange ends, in nanoseconds on the monotonic clock.
+    /// When to write what was collected so far, in nanoseconds on the monotonic clock; `None` if there is nothing to
+    /// write. An observer that writes later than at once can write the records of many turns together.
     fn deadline_ns(&self) -> Option<u64> {
         None
     }

@@ -30,8 +30,9 @@
 //! 7. No call waits for the network. The disk may block; the budget of a drive bounds the disk calls that it makes.
 //! 8. A panic while a session is driven, or while its timers fire, closes that connection and is logged. Other
 //!    connections are not affected.
-//! 9. The observer writes once a turn, after everything else, so that a turn's records cost one system call. It writes
-//!    earlier only if it has collected too much.
+//! 9. The observer writes when its deadline has passed, after everything else that the turn does, so that the records of
+//!    many turns cost one system call. It writes earlier only if it has collected too much. The poll does not sleep
+//!    beyond the deadline.
 //! 10. Graceful shutdown accepts the connections in the backlog, closes the listeners, and makes the next response of
 //!     each connection its last.
 
@@ -137,6 +138,7 @@ where
         let now = world.now();
         let mut shared = Shared::new(settings);
         shared.records.enabled = observer.is_some();
+        shared.records.omits_requests = observer.as_ref().is_some_and(|observer| !observer.reads_requests());
         Server {
             acceptor: Acceptor::new(&world),
             world,
@@ -208,7 +210,7 @@ where
         self.accept();
         self.close_listeners_if_done();
         self.drive_busy(polled_ns);
-        self.flush_observer();
+        self.flush_observer_if_due();
         self.note_turn(polled_ns);
         self.extend_deadlines_after_slow_turn(polled_ns);
         self.shrink();

@@ -1,5 +1,4 @@
-//! The observer: it gets the records of exchanges that have ended, and writes what it has collected at the end of each
-//! turn.
+//! The observer: it gets the records of exchanges that have ended, and writes what it has collected when it is due.
 
 use super::Server;
 use super::world::{Transport, World};
@@ -24,8 +23,15 @@ where
         }
     }
 
-    /// Lets the observer write what it has collected.
-    pub(super) fn flush_observer(&mut self) {
+    /// Lets the observer write what it has collected, if its deadline has passed.
+    pub(super) fn flush_observer_if_due(&mut self) {
+        let deadline_ns = self.observer.as_ref().and_then(|observer| observer.deadline_ns());
+        if deadline_ns.is_some_and(|deadline_ns| deadline_ns <= self.cx.now.monotonic_ns) {
+            self.flush_observer();
+        }
+    }
+
+    fn flush_observer(&mut self) {
         if let Some(observer) = &mut self.observer {
             observer.flush(&self.cx.now);
             // It may have waited for the disk.

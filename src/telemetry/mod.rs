@@ -7,7 +7,9 @@
 //! 2. Bytes from the client are escaped, so that they can neither forge a line of a log nor control a terminal.
 //! 3. The access log never makes the server wait for a reader. What cannot be written is kept up to a limit; beyond
 //!    that whole lines are lost and counted.
-//! 4. All times are in UTC, so that no hour occurs twice or is missing when clocks change.
+//! 4. A line of the access log is written at most a tenth of a second after its exchange has ended, unless a turn of
+//!    the event loop takes longer or the output is slow. Lines that end within that time are written together.
+//! 5. All times are in UTC, so that no hour occurs twice or is missing when clocks change.
 
 pub mod access_log;
 pub mod admin;
@@ -66,6 +68,10 @@ impl Observer for Telemetry {
         if let Some(metrics) = &self.metrics {
             metrics.exchange_ended(record);
         }
+    }
+
+    fn reads_requests(&self) -> bool {
+        self.is_verbose || self.access_log.is_some()
     }
 
     fn is_full(&self) -> bool {

@@ -22,10 +22,8 @@ pub(super) fn push_milliseconds(line: &mut Vec<u8>, duration_ns: u64) {
 }
 
 /// Appends a number below 1000 as three digits.
-fn push_three_digits(line: &mut Vec<u8>, number: u64) {
-    for digit in [number / 100, number / 10, number] {
-        line.push(b'0' + (digit % 10) as u8);
-    }
+pub(super) fn push_three_digits(line: &mut Vec<u8>, number: u64) {
+    line.extend([number / 100, number / 10, number].map(|digit| b'0' + (digit % 10) as u8));
 }
 
 /// Appends a time in UTC as in RFC 3339, to the millisecond: `1994-11-06T08:49:37.000Z`.
@@ -59,6 +57,9 @@ pub(super) fn push_client(line: &mut Vec<u8>, client: &Client) {
 /// ASCII become `\xHH`. So a quoted field ends at the next quotation mark, and a line at the next line end.
 pub(super) fn push_escaped(line: &mut Vec<u8>, text: &[u8]) {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    if is_all_plain(text) {
+        return line.extend_from_slice(text);
+    }
     let mut rest = text;
     // Ends: each iteration removes a byte.
     while let Some(at) = rest.iter().position(|byte| !is_plain(*byte)) {
@@ -75,11 +76,16 @@ fn is_plain(byte: u8) -> bool {
     matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\'
 }
 
+/// Whether all bytes are [plain](is_plain). Looks at all of them in any case: without an exit the loop is vectorised.
+fn is_all_plain(text: &[u8]) -> bool {
+    text.iter().fold(true, |is_all_plain, byte| is_all_plain & is_plain(*byte))
+}
+
 /// Appends a JSON string with its quotation marks. Control characters are escaped, also those beyond ASCII, which JSON
 /// would allow; bytes that are not UTF-8 become U+FFFD.
 pub(super) fn push_json_string(line: &mut Vec<u8>, text: &[u8]) {
     line.push(b'"');
-    if text.iter().all(|byte| is_plain(*byte)) {
+    if is_all_plain(text) {
         line.extend_from_slice(text);
     } else {
         push_json_chunks(line, text);

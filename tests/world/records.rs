@@ -67,20 +67,22 @@ fn each_exchange_has_one_correct_record() {
 }
 
 #[test]
-fn an_observer_writes_the_records_of_a_turn_together() {
+fn an_observer_writes_the_records_of_many_turns_together_when_its_deadline_has_passed() {
     let network = Network::new(Settings::default());
-    let clients: Vec<_> = (0..20).map(|_| network.client(0).send(0, get("/").repeat(3))).collect();
+    let soon = 10 * MILLISECOND;
+    let clients: Vec<_> = (0..20).map(|n| network.client(n * soon / 20).send(soon, get("/").repeat(3))).collect();
     let later = network.client(SECOND).send(SECOND, get("/"));
     let mut server = TestServer::new(&network, 100);
-    server.observed().deadline_ns.set(Some(START.monotonic_ns + 3 * SECOND));
-    server.run_until(2 * SECOND);
-    assert!(clients.iter().all(|client| client.statuses() == [200; 3]) && later.statuses() == [200]);
-    assert_eq!(*server.observed().writes.borrow(), [60, 1]);
+    server.observed().delay_ns.set(100 * MILLISECOND);
     server.run_until(4 * SECOND);
-    assert_eq!(
-        *server.observed().writes.borrow(),
-        [60, 1, 0],
-        "it is called at its deadline, although nothing happens"
+    assert!(clients.iter().all(|client| client.statuses() == [200; 3]) && later.statuses() == [200]);
+    let first_ns = START.monotonic_ns + 100 * MILLISECOND;
+    let writes = server.observed().writes.borrow();
+    assert_eq!(writes.iter().map(|(_, records)| *records).collect::<Vec<_>>(), [60, 1]);
+    assert!((first_ns..first_ns + 2 * soon).contains(&writes[0].0), "it is not called early, nor late: {writes:?}");
+    assert!(
+        (SECOND..SECOND + 2 * soon).contains(&(writes[1].0 - first_ns)),
+        "although nothing else happens: {writes:?}"
     );
 }
 
@@ -90,8 +92,14 @@ fn an_observer_that_is_full_writes_before_the_turn_ends() {
     let _clients: Vec<_> = (0..20).map(|_| network.client(0).send(0, get("/").repeat(3))).collect();
     let mut server = TestServer::new(&network, 100);
     server.observed().full.set(Some(10));
-    server.run_until(SECOND);
-    assert_eq!(*server.observed().writes.borrow(), [12; 5], "after each session that fills it");
+    server.observed().delay_ns.set(SECOND / 2);
+    server.run_until(SECOND / 4);
+    let writes = server.observed().writes.borrow();
+    assert_eq!(
+        writes.iter().map(|(_, records)| *records).collect::<Vec<_>>(),
+        [12; 5],
+        "after each session that fills it"
+    );
 }
 
 #[test]

@@ -149,12 +149,14 @@ impl<const EVENTS: usize> TestServer<EVENTS> {
 pub(crate) struct Observed {
     /// How many records came since it last wrote.
     collected: Cell<usize>,
+    /// How long the first of them waits until it writes.
+    pub delay_ns: Cell<u64>,
     /// With so many records it is full.
     pub full: Cell<Option<usize>>,
-    /// When it wants to write without a record.
+    /// When it wants to write.
     pub deadline_ns: Cell<Option<u64>>,
-    /// How many records it wrote at a time.
-    pub writes: RefCell<Vec<usize>>,
+    /// When it wrote, on the monotonic clock, and how many records.
+    pub writes: RefCell<Vec<(u64, usize)>>,
 }
 
 struct TestObserver {
@@ -165,6 +167,10 @@ struct TestObserver {
 impl Observer for TestObserver {
     fn exchange_ended(&mut self, record: &ExchangeRecord) {
         (self.recorder)(record);
+        if self.observed.collected.get() == 0 && self.observed.deadline_ns.get().is_none() {
+            let ended_ns = record.started.monotonic_ns + record.total_ns;
+            self.observed.deadline_ns.set(Some(ended_ns + self.observed.delay_ns.get()));
+        }
         self.observed.collected.set(self.observed.collected.get() + 1);
     }
 
@@ -174,13 +180,8 @@ impl Observer for TestObserver {
 
     fn flush(&mut self, now: &Now) {
         let collected = self.observed.collected.take();
-        let is_due = self.observed.deadline_ns.get().is_some_and(|deadline_ns| deadline_ns <= now.monotonic_ns);
-        if is_due {
-            self.observed.deadline_ns.set(None);
-        }
-        if collected > 0 || is_due {
-            self.observed.writes.borrow_mut().push(collected);
-        }
+        self.observed.deadline_ns.set(None);
+        self.observed.writes.borrow_mut().push((now.monotonic_ns, collected));
     }
 
     fn deadline_ns(&self) -> Option<u64> {

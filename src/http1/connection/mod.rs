@@ -252,7 +252,7 @@ impl<S: Service> Connection<S> {
         self.input.release(&mut shared.pool);
         self.output.release_if_empty(&mut shared.pool);
         if let Some(records) = &mut self.records {
-            records.release_idle_memory();
+            records.release_idle_memory(&mut shared.records);
         }
     }
 

@@ -15,14 +15,19 @@ use crate::semantics::exchange_record::{ExchangeRecord, Outcome};
 pub struct Records {
     /// Whether exchanges are recorded. To be set before the first connection is created.
     pub enabled: bool,
+    /// Whether records do not contain the targets and fields of requests, because nothing reads them.
+    pub omits_requests: bool,
     // Boxed as in the connections, so that a record is never copied.
     #[allow(clippy::vec_box)]
     free: Vec<Box<ExchangeRecord>>,
     ended: VecDeque<Box<ExchangeRecord>>,
+    /// Empty queues of pending records, of which each connection with a request in progress uses one.
+    free_queues: Vec<VecDeque<Pending>>,
 }
 
-/// For how many pending records an idle connection keeps capacity.
-const PENDING_KEPT: usize = 4;
+/// How many empty queues are kept for reuse, and each for how many records.
+const FREE_QUEUES_MAX: usize = 64;
+const FREE_QUEUE_RECORDS_MAX: usize = 64;
 
 /// How many records are kept for reuse.
 const FREE_RECORDS_MAX: usize = 256;
@@ -131,9 +136,15 @@ impl PendingRecords {
         self.request_bytes >= RECORDS_BYTES_FULL
     }
 
-    /// Frees memory that was needed only for many pipelined requests.
-    pub(super) fn release_idle_memory(&mut self) {
-        self.pending.shrink_to(PENDING_KEPT);
+    /// Lets another connection use the memory for pending records, if there are none.
+    pub(super) fn release_idle_memory(&mut self, pool: &mut Records) {
+        if self.pending.is_empty() && self.pending.capacity() > 0 {
+            let mut queue = std::mem::take(&mut self.pending);
+            if pool.free_queues.len() < FREE_QUEUES_MAX {
+                queue.shrink_to(FREE_QUEUE_RECORDS_MAX);
+                pool.free_queues.push(queue);
+            }
+        }
     }
 
     /// Begins the record of a request whose head is complete, while `queued` bytes of responses are still to be sent.
@@ -147,13 +158,21 @@ impl PendingRecords {
     ) {
         self.end_last_response(queued);
         let mut record = self.next_record(client, pool, now);
-        record.note_request(head.version, head.method_and_target, &head.fields);
-        self.request_bytes += record.request_bytes();
+        (record.version, record.method) = (Some(head.version), head.method);
+        if !pool.omits_requests {
+            record.note_request(head.method_and_target, &head.fields);
+            self.request_bytes += record.request_bytes();
+        }
         self.pending.push_back(Pending::new(record));
     }
 
     fn next_record(&mut self, client: Client, pool: &mut Records, now: &Now) -> Box<ExchangeRecord> {
         self.begun += 1;
+        if self.pending.capacity() == 0
+            && let Some(queue) = pool.free_queues.pop()
+        {
+            self.pending = queue;
+        }
         pool.begin(client, self.connection, self.begun, now)
     }
 
@@ -222,17 +241,16 @@ impl PendingRecords {
             current.response.end.get_or_insert(end);
         }
         // Each round ends a record, or the loop.
-        while let Some(mut first) = self.pending.pop_front() {
-            let Pending { record, response } = &mut first;
+        while let Some(Pending { record, response }) = self.pending.front_mut() {
             if response.is_queued && record.first_byte_ns.is_none() && self.sent > response.start {
                 record.first_byte_ns = Some(now.monotonic_ns.saturating_sub(record.started.monotonic_ns));
             }
             if response.end.is_none_or(|end| end > self.sent) {
-                self.pending.push_front(first);
                 break;
             }
             let outcome = record.outcome;
             self.request_bytes -= record.request_bytes();
+            let Some(first) = self.pending.pop_front() else { break };
             pool.ended.push_back(first.end(outcome, self.sent, now));
         }
     }

@@ -1,19 +1,83 @@
 //! JSON, one object a line.
 
+use crate::semantics::client::Client;
+use crate::semantics::date::Rfc3339;
 use crate::semantics::exchange_record::{ExchangeRecord, Outcome};
 use crate::semantics::request::Version;
-use crate::telemetry::text::{push_client, push_json_string, push_milliseconds, push_number, push_rfc_3339};
+use crate::telemetry::text::{push_client, push_json_string, push_milliseconds, push_number, push_three_digits};
+
+const NS_PER_MS: u64 = 1_000_000;
+
+/// The length of `{"time":"1994-11-06T08:49:37.`.
+const TIME_BYTES: usize = 29;
 
 /// Why an exchange was cut off if the server closed its connection.
 const SERVER_CLOSED: &str = "the server closed the connection first";
 
-/// Appends the line of an exchange, with its line end. `account` is who the client has proved to be.
-pub(super) fn push_line(lines: &mut Vec<u8>, record: &ExchangeRecord, account: Option<&[u8]>) {
-    lines.extend_from_slice(b"{\"time\":\"");
-    push_rfc_3339(lines, record.started.unix_ns);
-    lines.extend_from_slice(b"\",\"client\":\"");
-    push_client(lines, &record.client);
-    lines.extend_from_slice(b"\",\"connection\":");
+/// Formats lines. It keeps parts of the last one, because many lines of one client follow each other within a second.
+#[derive(Debug)]
+pub(super) struct Formatter {
+    /// The client, and the text from after the time to the number of the connection.
+    client: Client,
+    client_text: Vec<u8>,
+    /// The time in seconds since 1970, and the line up to the fraction of the second.
+    second: u64,
+    time_text: [u8; TIME_BYTES],
+}
+
+impl Default for Formatter {
+    fn default() -> Formatter {
+        Formatter {
+            client: Client::Unix,
+            client_text: client_text(&Client::Unix, Vec::new()),
+            second: 0,
+            time_text: *b"{\"time\":\"1970-01-01T00:00:00.",
+        }
+    }
+}
+
+impl Formatter {
+    /// Appends the line of an exchange, with its line end. `account` is who the client has proved to be.
+    pub(super) fn push_line(&mut self, lines: &mut Vec<u8>, record: &ExchangeRecord, account: Option<&[u8]>) {
+        lines.extend_from_slice(self.time_text(record.started.unix_s()));
+        push_three_digits(lines, record.started.unix_ns / NS_PER_MS % 1000);
+        lines.extend_from_slice(self.client_text(&record.client));
+        push_exchange(lines, record, account);
+    }
+
+    fn client_text(&mut self, client: &Client) -> &[u8] {
+        if self.client.ip() != client.ip() {
+            self.client = *client;
+            self.client_text = client_text(client, std::mem::take(&mut self.client_text));
+        }
+        &self.client_text
+    }
+
+    fn time_text(&mut self, unix_s: u64) -> &[u8] {
+        // 64 bits of nanoseconds end in the year 2554, so there always is a date.
+        if self.second != unix_s
+            && let Some(date) = Rfc3339::new(i128::from(unix_s))
+        {
+            self.second = unix_s;
+            let date = date.text();
+            // Without the `Z` at the end.
+            self.time_text[9..28].copy_from_slice(&date[..19]);
+        }
+        &self.time_text
+    }
+}
+
+/// The text from after the time to the number of the connection, in the memory of another one.
+fn client_text(client: &Client, mut text: Vec<u8>) -> Vec<u8> {
+    text.clear();
+    text.extend_from_slice(b"Z\",\"client\":\"");
+    push_client(&mut text, client);
+    text.extend_from_slice(b"\",\"connection\":");
+    text
+}
+
+/// Appends what follows the client.
+fn push_exchange(lines: &mut Vec<u8>, record: &ExchangeRecord, account: Option<&[u8]>) {
     push_number(lines, record.connection);
     lines.extend_from_slice(b",\"request\":");
     push_number(lines, record.request);
@@ -21,11 +85,11 @@ pub(super) fn push_line(lines: &mut Vec<u8>, record: &ExchangeRecord, account: O
     let (method, target) = method_and_target(record);
     push_string_or_null(lines, b",\"method\":", method);
     push_string_or_null(lines, b",\"target\":", target);
-    let version = record.version.map(|version| match version {
-        Version::Http10 => &b"1.0"[..],
-        Version::Http11 => b"1.1",
+    lines.extend_from_slice(match record.version {
+        Some(Version::Http11) => b",\"version\":\"1.1\"",
+        Some(Version::Http10) => b",\"version\":\"1.0\"",
+        None => b",\"version\":null",
     });
-    push_string_or_null(lines, b",\"version\":", version);
     push_or_null(lines, b",\"status\":", record.status, |lines, status| push_number(lines, u64::from(status)));
     lines.extend_from_slice(b",\"bytes_sent\":");
     push_number(lines, record.content_sent_bytes);
@@ -37,13 +101,13 @@ pub(super) fn push_line(lines: &mut Vec<u8>, record: &ExchangeRecord, account: O
     push_string_or_null(lines, b",\"referer\":", not_empty(record.referer()));
     push_string_or_null(lines, b",\"user_agent\":", not_empty(record.user_agent()));
     let (outcome, reason) = match record.outcome {
-        Outcome::Complete => ("complete", None),
-        Outcome::CutOff => ("cut off", None),
-        Outcome::TimedOut => ("timed out", None),
-        Outcome::Refused(reason) => ("refused", Some(reason)),
-        Outcome::ServerClosed => ("cut off", Some(SERVER_CLOSED)),
+        Outcome::Complete => (&b",\"outcome\":\"complete\""[..], None),
+        Outcome::CutOff => (&b",\"outcome\":\"cut off\""[..], None),
+        Outcome::TimedOut => (&b",\"outcome\":\"timed out\""[..], None),
+        Outcome::Refused(reason) => (&b",\"outcome\":\"refused\""[..], Some(reason)),
+        Outcome::ServerClosed => (&b",\"outcome\":\"cut off\""[..], Some(SERVER_CLOSED)),
     };
-    push_string_or_null(lines, b",\"outcome\":", Some(outcome.as_bytes()));
+    lines.extend_from_slice(outcome);
     push_string_or_null(lines, b",\"reason\":", reason.map(str::as_bytes));
     lines.extend_from_slice(b"}\n");
 }

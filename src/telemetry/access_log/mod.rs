@@ -1,4 +1,5 @@
-//! The access log: a line for each exchange. Lines are collected, and written once a turn of the event loop.
+//! The access log: a line for each exchange. Lines are collected for at most a tenth of a second and written together,
+//! because a write costs more than a small response.
 //!
 //! A log that cannot be written, because its disk is full or nobody empties its pipe, never keeps the server from
 //! responding. Lines wait in a bounded buffer; those that do not fit are lost, and how many is logged later.
@@ -32,11 +33,17 @@ pub trait LogOutput {
     fn reopen(&mut self) -> io::Result<()>;
 }
 
-/// When this many bytes are waiting, they are written before the turn ends.
+/// When this many bytes are waiting, they are written at once.
 const FULL_BYTES: usize = 64 * 1024;
 
-/// How long to wait before a reader is tried again, in nanoseconds. An exchange that ends tries it earlier.
-const BLOCKED_PAUSE_NS: u64 = 100_000_000;
+/// How long a line may wait for others, in nanoseconds. Who follows the log does not notice that, and a server that is
+/// killed loses only so much of it.
+const DELAY_NS: u64 = 100_000_000;
+
+/// How long to wait before a slow reader is tried again, in nanoseconds: at first so long, then twice as long each time
+/// until it reads. A pipe has room for 64 KiB, so with a long pause a reader that is only busy would lose lines.
+const BLOCKED_PAUSE_NS: u64 = 1_000_000;
+const BLOCKED_PAUSE_NS_MAX: u64 = 100_000_000;
 
 /// How long to wait after a failure, in nanoseconds. On a full disk, an attempt can take long.
 const FAILED_PAUSE_NS: u64 = 1_000_000_000;
@@ -52,8 +59,8 @@ const FAILURE_PAUSE_NS: u64 = 60 * 1_000_000_000;
 enum State {
     /// Everything was written.
     Working,
-    /// A reader is slow. To be tried again at this monotonic time, or when an exchange ends.
-    Blocked { retry_ns: u64 },
+    /// A reader is slow. To be tried again at this monotonic time, which is so long after the last attempt.
+    Blocked { retry_ns: u64, pause_ns: u64 },
     /// The output has failed. To be tried again at this monotonic time.
     Failed { retry_ns: u64 },
 }
@@ -62,9 +69,12 @@ enum State {
 pub struct AccessLog {
     output: Box<dyn LogOutput>,
     format: LogFormat,
-    times: combined::Times,
+    combined: combined::Formatter,
+    json: json::Formatter,
     buffer: LineBuffer,
     state: State,
+    /// On the monotonic clock: when the first of the lines that wait is to be written. `None` if none waits.
+    due_ns: Option<u64>,
     lost_lines: u64,
     /// How many of the lost lines no message has reported.
     unreported_lines: u64,
@@ -85,9 +95,11 @@ impl AccessLog {
         AccessLog {
             output,
             format,
-            times: combined::Times::default(),
+            combined: combined::Formatter::default(),
+            json: json::Formatter::default(),
             buffer: LineBuffer::default(),
             state: State::Working,
+            due_ns: None,
             lost_lines: 0,
             unreported_lines: 0,
             next_report_ns: 0,
@@ -102,12 +114,16 @@ impl AccessLog {
 
     /// Adds the line of an exchange that has ended. Does not write it yet.
     pub fn exchange_ended(&mut self, record: &ExchangeRecord) {
-        let AccessLog { buffer, times, .. } = self;
+        let AccessLog { buffer, combined, json, .. } = self;
         let account = None;
         let fits = match self.format {
-            LogFormat::Combined => buffer.push(|lines| combined::push_line(lines, record, account, times)),
-            LogFormat::Json => buffer.push(|lines| json::push_line(lines, record, account)),
+            LogFormat::Combined => buffer.push(|lines| combined.push_line(lines, record, account)),
+            LogFormat::Json => buffer.push(|lines| json.push_line(lines, record, account)),
         };
+        if self.due_ns.is_none() {
+            let ended_ns = record.started.monotonic_ns.saturating_add(record.total_ns);
+            self.due_ns = Some(ended_ns.saturating_add(DELAY_NS));
+        }
         if !fits {
             self.lose(1);
         }
@@ -118,16 +134,19 @@ impl AccessLog {
         self.unreported_lines = self.unreported_lines.saturating_add(lines);
     }
 
-    /// Whether the lines should be written before the turn ends.
+    /// Whether so many lines are waiting that they should be written at once.
     pub fn is_full(&self) -> bool {
         self.state == State::Working && self.buffer.waiting().len() >= FULL_BYTES
     }
 
-    /// When to call [`flush`](AccessLog::flush) even if no exchange ends, on the monotonic clock.
+    /// When to call [`flush`](AccessLog::flush), on the monotonic clock.
     pub fn deadline_ns(&self) -> Option<u64> {
         match self.state {
-            State::Blocked { retry_ns } | State::Failed { retry_ns } => Some(retry_ns),
-            State::Working => (self.unreported_lines > 0).then_some(self.next_report_ns),
+            State::Blocked { retry_ns, .. } | State::Failed { retry_ns } => Some(retry_ns),
+            State::Working => {
+                let report_ns = (self.unreported_lines > 0).then_some(self.next_report_ns);
+                [self.due_ns, report_ns].into_iter().flatten().min()
+            }
         }
     }
 
@@ -136,13 +155,21 @@ impl AccessLog {
         if matches!(self.state, State::Failed { retry_ns } if now.monotonic_ns < retry_ns) {
             return;
         }
+        let waiting_before = self.buffer.waiting().len();
         match self.write_waiting() {
             Ok(()) => {
                 self.state = State::Working;
+                self.due_ns = None;
                 self.report_lost_lines(now);
             }
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
-                self.state = State::Blocked { retry_ns: now.monotonic_ns.saturating_add(BLOCKED_PAUSE_NS) };
+                let pause_ns = match self.state {
+                    State::Blocked { pause_ns, .. } if waiting_before == self.buffer.waiting().len() => {
+                        pause_ns.saturating_mul(2).min(BLOCKED_PAUSE_NS_MAX)
+                    }
+                    _ => BLOCKED_PAUSE_NS,
+                };
+                self.state = State::Blocked { retry_ns: now.monotonic_ns.saturating_add(pause_ns), pause_ns };
             }
             Err(error) => {
                 self.state = State::Failed { retry_ns: now.monotonic_ns.saturating_add(FAILED_PAUSE_NS) };

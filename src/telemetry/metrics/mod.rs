@@ -33,9 +33,12 @@ const CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
 /// The ways in which an exchange ends.
 const OUTCOMES: [&str; 5] = ["complete", "cut_off", "timed_out", "refused", "server_closed"];
 
-/// The upper bounds of the durations' buckets, in seconds.
-const DURATION_BOUNDS_S: [f64; 12] = [0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 300.0];
+/// The upper bounds of the durations' buckets, in microseconds.
+const DURATION_BOUNDS_US: [u64; 12] =
+    [100, 500, 1000, 5000, 10_000, 50_000, 100_000, 500_000, 1_000_000, 5_000_000, 30_000_000, 300_000_000];
 
+const NS_PER_US: u64 = 1000;
+const US_PER_S: f64 = 1_000_000.0;
 const NS_PER_S: f64 = 1_000_000_000.0;
 
 /// The counters. Shared by reference: the observer of exchange records counts, and a scrape reads.
@@ -45,7 +48,7 @@ pub struct Metrics {
     outcomes: [Cell<u64>; OUTCOMES.len()],
     received_bytes: Cell<u64>,
     sent_bytes: Cell<u64>,
-    durations: [Cell<u64>; DURATION_BOUNDS_S.len()],
+    durations: [Cell<u64>; DURATION_BOUNDS_US.len()],
     durations_beyond: Cell<u64>,
     durations_sum_ns: Cell<u64>,
     /// Uploads whose content is being received.
@@ -66,9 +69,7 @@ impl Metrics {
 
     /// Counts an exchange that has ended.
     pub fn exchange_ended(&self, record: &ExchangeRecord) {
-        let request = record.method_and_target();
-        let method = request.split(|byte| *byte == b' ').next().map_or(Method::Unknown, Method::from_token);
-        let row = METHODS.iter().position(|known| *known == method).unwrap_or(METHODS.len() - 1);
+        let row = METHODS.iter().position(|known| *known == record.method).unwrap_or(METHODS.len() - 1);
         let class = record.status.map_or(0, |status| usize::from(status / 100).min(CLASSES.len() - 1));
         add(&self.requests[row][class], 1);
         let outcome = match record.outcome {
@@ -81,8 +82,7 @@ impl Metrics {
         add(&self.outcomes[outcome], 1);
         add(&self.received_bytes, record.content_received_bytes);
         add(&self.sent_bytes, record.content_sent_bytes);
-        let seconds = record.total_ns as f64 / NS_PER_S;
-        let bucket = DURATION_BOUNDS_S.iter().position(|bound| seconds <= *bound);
+        let bucket = DURATION_BOUNDS_US.iter().position(|bound_us| record.total_ns <= bound_us * NS_PER_US);
         add(bucket.map_or(&self.durations_beyond, |bucket| &self.durations[bucket]), 1);
         add(&self.durations_sum_ns, record.total_ns);
     }
@@ -154,7 +154,10 @@ impl Metrics {
         text.histogram(
             "spindle_exchange_duration_seconds",
             "The time from a request's complete head to the last byte of its response.",
-            DURATION_BOUNDS_S.into_iter().zip(self.durations.iter().map(Cell::get)),
+            DURATION_BOUNDS_US
+                .iter()
+                .map(|bound_us| *bound_us as f64 / US_PER_S)
+                .zip(self.durations.iter().map(Cell::get)),
             self.durations_beyond.get(),
             self.durations_sum_ns.get() as f64 / NS_PER_S,
         );

@@ -48,7 +48,8 @@ fn record(kind: u8, request: &[u8], referer: &[u8], agent: &[u8]) -> ExchangeRec
     record.begin(Client::at([192, 0, 2, 1].into(), 80), 1, 2, &now);
     if kind & 1 == 0 {
         let version = if kind & 2 == 0 { Version::Http11 } else { Version::Http10 };
-        record.note_request(version, request, &Fields::new(&bytes, &spans));
+        record.version = Some(version);
+        record.note_request(request, &Fields::new(&bytes, &spans));
     }
     record.status = (kind & 4 == 0).then_some(206);
     record.outcome = if kind & 8 == 0 { Outcome::Complete } else { Outcome::Refused("a \"reason\"") };
