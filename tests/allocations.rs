@@ -124,7 +124,9 @@ fn the_addresses_that_proxies_add_allocate_nothing() {
         "Forwarded: for=203.0.113.1, for=\"[2001:db8::1]:80\";proto=http, for=10.2.2.2",
     ] {
         let telemetry = Telemetry::new(None, Some(Rc::new(Metrics::default()))).unwrap();
-        let connection = InMemoryConnection::new(Routes::new(None)).observed_by(Box::new(telemetry)).behind_proxies();
+        let trusted = ["10.0.0.0/8", "192.0.2.1"].map(|network| network.parse().unwrap()).to_vec();
+        let connection =
+            InMemoryConnection::new(Routes::new(None)).observed_by(Box::new(telemetry)).behind_proxies(trusted);
         let request = format!("GET / HTTP/1.1\r\nHost: a\r\n{field}\r\n\r\n");
         assert_no_allocation_by(connection, request.as_bytes(), 1, b"\r\n\r\n");
     }

@@ -10,7 +10,7 @@ use spindle::routes::Routes;
 use spindle::semantics::Now;
 use spindle::semantics::client::Client;
 use spindle::semantics::observer::Observer;
-use spindle::semantics::proxies::Proxies;
+use spindle::semantics::proxies::{Network, Proxies};
 
 /// A kept connection without a socket.
 pub(crate) struct InMemoryConnection {
@@ -50,9 +50,8 @@ impl InMemoryConnection {
         self
     }
 
-    /// Believes proxies at 10.0.0.0/8 and 192.0.2.1, which is the client of an observed connection.
-    pub(crate) fn behind_proxies(mut self) -> InMemoryConnection {
-        let trusted = ["10.0.0.0/8", "192.0.2.1"].map(|network| network.parse().unwrap()).to_vec();
+    /// Believes these proxies. The client of an observed connection is 192.0.2.1.
+    pub(crate) fn behind_proxies(mut self, trusted: Vec<Network>) -> InMemoryConnection {
         self.shared.settings.proxies = Proxies { trusted, protocol: Vec::new() };
         self
     }
