@@ -45,9 +45,9 @@ pub(crate) fn header(seed: u64, link: usize) -> Option<Header> {
         0 => text(format!("PROXY TCP4 {v4} 127.0.0.1 {port} 80\r\n"), v4.into()),
         1 => text(format!("PROXY TCP6 {v6} ::1 {port} 80\r\n"), v6.into()),
         2 => text("PROXY UNKNOWN\r\n".to_owned(), PROXY.into()),
-        3 => (binary(0x21, 0x11, &v4.octets(), port, 0), Client::at(v4.into(), port)),
-        4 => (binary(0x21, 0x21, &v6.octets(), port, random.usize(..3000)), Client::at(v6.into(), port)),
-        _ => (binary(0x20, 0x11, &v4.octets(), port, 0), Client::at(PROXY.into(), port)),
+        3 => (binary(0x21, 0x11, &v4.to_bits().to_be_bytes(), port, 0), Client::at(v4.into(), port)),
+        4 => (binary(0x21, 0x21, &v6.to_bits().to_be_bytes(), port, random.usize(..3000)), Client::at(v6.into(), port)),
+        _ => (binary(0x20, 0x11, &v4.to_bits().to_be_bytes(), port, 0), Client::at(PROXY.into(), port)),
     };
     Some(Header { bytes, names })
 }

@@ -102,7 +102,7 @@ fn expected(sender: Client, lines: &Lines) -> Client {
     let mut client = sender;
     let nodes: Vec<&[u8]> = lines.iter().flat_map(|(_, value)| value.split(|byte| *byte == b',')).collect();
     for node in nodes.into_iter().rev() {
-        let is_trusted = matches!(client.ip(), Some(IpAddr::V4(ip)) if ip.octets()[0] == 10);
+        let is_trusted = matches!(client.ip(), Some(IpAddr::V4(ip)) if ip.to_bits() >> 24 == 10);
         match std::str::from_utf8(node).ok().and_then(node_address) {
             Some(address) if is_trusted => client = address,
             _ => break,

@@ -51,8 +51,8 @@ fn assert_is_line_or_binary(header: &[u8]) {
 
 fn assert_named_in_both_versions(ip: IpAddr, port: u16) {
     let (text_family, binary_family, address) = match ip {
-        IpAddr::V4(ip) => ("TCP4", 0x11, ip.octets().to_vec()),
-        IpAddr::V6(ip) => ("TCP6", 0x21, ip.octets().to_vec()),
+        IpAddr::V4(ip) => ("TCP4", 0x11, ip.to_bits().to_be_bytes().to_vec()),
+        IpAddr::V6(ip) => ("TCP6", 0x21, ip.to_bits().to_be_bytes().to_vec()),
     };
     let text = format!("PROXY {text_family} {ip} {ip} {port} {port}\r\n").into_bytes();
     let length = (2 * address.len() + 4) as u16;
