@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use super::directory::{Root, open_directory};
 use super::file_system::FileSystem;
 use super::retry::retry_on_intr;
-use super::tree_changes::flush_new_directory;
+use super::upload::flush_directory;
 use super::{RelativePath, StorageError};
 
 /// The number of attempts to open a directory that exists when it is to be created, and does not exist when it is to be
@@ -94,10 +94,20 @@ impl<F: FileSystem> NewDirectories<F> {
     ) -> Result<(Self, Rc<F::File>), StorageError> {
         let mut new = NewDirectories { root: Rc::clone(root), created: Vec::new() };
         let mut parent = Rc::clone(&ancestor.directory);
+        let mut entered = vec![Rc::clone(&parent)];
         let relative = ancestor.relative(path);
         let directories = relative.strip_suffix(path.name()).unwrap_or_default();
         for name in directories.split(|byte| *byte == b'/').filter(|name| !name.is_empty()) {
             parent = new.create_one(&parent, name, durable)?;
+            entered.push(Rc::clone(&parent));
+        }
+        if durable {
+            // All at the end: the first flush commits the journal with every new directory, and the others find little
+            // to do. A flush after each directory would take as many commits as there are directories. A directory is
+            // flushed before its name is, as in `tree_changes::flush_new_directory`.
+            for directory in entered.iter().rev() {
+                flush_directory(root, directory)?;
+            }
         }
         Ok((new, parent))
     }
@@ -112,12 +122,7 @@ impl<F: FileSystem> NewDirectories<F> {
             }
             let open = |access| retry_on_intr(|| file_system.open_entry(parent, name, access));
             match open_directory(open, durable) {
-                Ok((directory, _)) => {
-                    if durable {
-                        flush_new_directory(&self.root, parent, &directory)?;
-                    }
-                    return Ok(Rc::new(directory));
-                }
+                Ok((directory, _)) => return Ok(Rc::new(directory)),
                 // Another process has removed it.
                 Err(Errno::NOENT) => {}
                 Err(errno) => return Err(StorageError::from_parent(errno)),

@@ -12,11 +12,17 @@ const SEGMENT_BYTES_MAX: usize = 255;
 /// The longest path, in bytes. The limit of Linux is 4096 with the terminating NUL.
 const PATH_BYTES_MAX: usize = 4095;
 
+/// The most directories that a path may lead through. An upload may have to create each of them, and to find an
+/// unfinished upload each may have to be opened, while all other clients wait. An archive contains as many levels, and the
+/// shared folder itself.
+const DIRECTORIES_MAX: usize = 63;
+
 /// The initial capacity of a path, in bytes: enough for nearly every path, so that it takes one allocation.
 const PATH_BYTES_USUAL: usize = 128;
 
 /// A path of one or more segments that leads down from the root. No segment is empty, `.` or `..`, contains a `/` or a
-/// NUL, is longer than 255 bytes, or is the name of a temporary file. The path is no longer than 4095 bytes.
+/// NUL, is longer than 255 bytes, or is the name of a temporary file. The path is no longer than 4095 bytes, and leads
+/// through at most 63 directories.
 ///
 /// The bytes need not be UTF-8. Links are not checked here, but when the path is opened.
 #[derive(Clone, PartialEq, Eq)]
@@ -35,7 +41,7 @@ pub enum PathError {
     DotSegment,
     /// A segment contains a `/` or a NUL.
     ForbiddenByte,
-    /// A segment is longer than 255 bytes, or the path longer than 4095.
+    /// A segment is longer than 255 bytes, or the path longer than 4095, or it has more than 64 segments.
     TooLong,
     /// A segment is the name of a temporary file, in lower or upper case.
     Reserved,
@@ -50,9 +56,12 @@ impl RelativePath {
     {
         let mut bytes = Vec::with_capacity(PATH_BYTES_USUAL);
         let mut name_at = 0;
-        for segment in segments {
+        for (directories, segment) in segments.into_iter().enumerate() {
             let segment = segment.as_ref();
             check(segment)?;
+            if directories > DIRECTORIES_MAX {
+                return Err(PathError::TooLong);
+            }
             if !bytes.is_empty() {
                 bytes.push(b'/');
             }
@@ -166,6 +175,12 @@ mod tests {
     }
 
     #[test]
+    fn a_path_leads_through_at_most_63_directories() {
+        assert!(RelativePath::from_segments(["a"; DIRECTORIES_MAX + 1]).is_ok());
+        assert_eq!(RelativePath::from_segments(["a"; DIRECTORIES_MAX + 2]).err(), Some(PathError::TooLong));
+    }
+
+    #[test]
     fn segments_that_could_lead_elsewhere_are_refused() {
         for (segments, reason) in [
             (&[][..], PathError::Empty),
@@ -189,12 +204,12 @@ mod tests {
     fn a_segment_and_a_path_have_a_greatest_length() {
         assert!(of(&[&[b'a'; 255]]).is_ok());
         assert_eq!(of(&[&[b'a'; 256]]).err(), Some(PathError::TooLong));
-        // 4095 bytes are 2048 segments of one byte and the 2047 slashes between them.
-        let mut path = [&b"a"[..]; 2048];
+        // 4095 bytes are 16 segments of 255 bytes and the 15 slashes between them.
+        let mut path = [&[b'a'; 255][..]; 16];
         assert!(of(&path).is_ok());
-        path[2047] = b"aa";
-        assert_eq!(of(&path).err(), Some(PathError::TooLong));
-        assert_eq!(of(&[&b"a"[..]; 2049]).err(), Some(PathError::TooLong));
+        path[15] = &[b'a'; 254];
+        assert!(of(&path).is_ok());
+        assert_eq!(of(&[&path[..], &[b"a"]].concat()).err(), Some(PathError::TooLong));
     }
 
     #[test]

@@ -187,3 +187,17 @@ fn too_many_concurrent_archives_are_503_until_one_ends() {
         client.head().status == 200
     });
 }
+
+/// A deeper upload would break the archive off, for everybody.
+#[test]
+fn an_archive_contains_the_deepest_file_that_can_be_uploaded() {
+    let server = share_with(&["--uploads", "create"], &[]);
+    let deepest = format!("/{}f", "a/".repeat(63));
+    let put = |target: &str| ask(&server, "PUT", target, &["Content-Length: 0"]).status;
+    assert_eq!(put(&deepest), 201);
+    let deeper = format!("/{}f", "a/".repeat(64));
+    assert_eq!(put(&deeper), 400);
+    assert_eq!(get(&server, &deeper).status, 404);
+    let extracted = extract(&archive(&server, "/"));
+    assert_eq!(fs::read(extracted.path().join(format!("served{deepest}"))).unwrap(), b"");
+}

@@ -145,8 +145,12 @@ pub(super) fn respond<'r, F: FileSystem>(
     }
     if let Some(rest) = path.strip_prefix(UPLOADS) {
         let offer = files::resumable::OFFER;
+        // The address of an upload contains its name. No upload has a hidden one, and the time of a search would tell
+        // whether such a directory exists.
+        let name = memchr::memchr(b'/', rest).map_or(&b""[..], |slash| &rest[slash + 1..]);
         return match offer.reply(request) {
             Some(reply) => reply,
+            None if !folder.shows(name) => not_found(request),
             None => files::resumable::respond(&mut folder.files, request, rest, now),
         };
     }
