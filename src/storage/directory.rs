@@ -14,6 +14,7 @@ use super::modification_times::ModificationTimes;
 use super::new_directories::Ancestor;
 use super::path_resolution::PathResolution;
 use super::pending_uploads::PendingUploads;
+use super::reservation::RESERVE_BYTES_MIN;
 use super::retry::retry_on_intr;
 use super::state_file::pending_state;
 use super::temporary_file::TemporaryNames;
@@ -113,6 +114,7 @@ impl<F: FileSystem> Directory<F> {
             modification_times: Cell::default(),
             pending_uploads: PendingUploads::default(),
             creates_directories: Cell::new(false),
+            reserve_bytes_min: Cell::new(RESERVE_BYTES_MIN),
             has_warned: Cell::new(false),
         };
         Ok(Directory { root: Rc::new(root) })
@@ -282,6 +284,8 @@ pub(super) struct Root<F: FileSystem> {
     pending_uploads: PendingUploads,
     /// Whether uploads create the directories that they need.
     creates_directories: Cell<bool>,
+    /// The length from which on space is reserved for an upload, in bytes.
+    pub(super) reserve_bytes_min: Cell<u64>,
     /// Whether this run has logged that directories cannot be flushed.
     has_warned: Cell<bool>,
 }

@@ -231,7 +231,12 @@ impl<F: FileSystem> Upload<F> {
         let bytes = u64::try_from(content.len()).ok().and_then(|bytes| self.bytes_written.checked_add(bytes));
         // A write beyond the process's limit (RLIMIT_FSIZE) would raise SIGXFSZ, which ends the process.
         let bytes = bytes.filter(|&bytes| bytes <= self.root.bytes_max()).ok_or(StorageError::DiskFull)?;
-        self.reservation.extend(self.root.file_system(), &self.file, self.bytes_written);
+        self.reservation.extend(
+            self.root.file_system(),
+            &self.file,
+            self.bytes_written,
+            self.root.reserve_bytes_min.get(),
+        );
         let write = |content: &[u8]| self.root.file_system().write(&self.file, content);
         write_all(write, content).map_err(StorageError::from_errno)?;
         self.bytes_written = bytes;

@@ -165,8 +165,9 @@ impl Run {
         let machine = disk.clone();
         self.network.inner.borrow_mut().is_off = Box::new(move || machine.is_stopped());
         disk.fail(0, disk::Enabled::NONE);
-        let directory = Directory::open_in(disk.clone(), Disk::root_path(), seed);
-        let routes = self.routes(directory.map_err(|error| error.to_string())?, seed);
+        let directory = Directory::open_in(disk.clone(), Disk::root_path(), seed).map_err(|error| error.to_string())?;
+        directory.set_reserve_bytes_min(self.scenario.reserve_bytes_min);
+        let routes = self.routes(directory, seed);
         self.scenario.fault_plan.apply(&disk, crash);
         let (logged, counters, sums) = (Rc::default(), Counters::default(), Rc::default());
         let server: SimulatedServer<EVENTS> = Server::new(
@@ -416,6 +417,11 @@ impl Run {
             return Err(format!("{} files are left open", disk.descriptors()));
         }
         let may_be_left = self.scenario.fault_plan.may_fail() || !self.scenario.fault_plan.crashes.is_empty();
+        // Only for an upload that is not complete, until a restart, or while the disk fails.
+        let reserved = disk.names_with_reserved_space();
+        if let Some(name) = reserved.iter().find(|name| !may_be_left || !name.starts_with(".spindle")) {
+            return Err(format!("more space is reserved for {name} than its content needs"));
+        }
         if !may_be_left {
             no_temporary_name(&disk, ".spindle-")?;
         }

@@ -60,6 +60,8 @@ pub(crate) struct Scenario {
     pub managing: usize,
     /// When resumable uploads expire, in seconds.
     pub upload_age_s: u64,
+    /// The length from which on space is reserved for an upload, in bytes. All uploads are shorter than 1 MiB.
+    pub reserve_bytes_min: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,6 +156,7 @@ impl Scenario {
             resumable,
             managing,
             upload_age_s: one_of(random, &[86_400, 86_400, 20]),
+            reserve_bytes_min: one_of(random, &[1, 10_000, 1_048_576]),
         }
     }
 

@@ -372,15 +372,24 @@ impl FileSystem for Disk {
     }
 
     fn reserve(&self, file: &DiskFile, offset: u64, bytes: u64) -> Result<(), Errno> {
-        self.call(
+        let reserved = self.call(
             Call::Reserve,
             || format!("{file:?} {bytes} bytes from {offset}"),
             |machine, _| match file.mode {
                 Mode::Write if machine.is_read_only => Err(Errno::ROFS),
-                Mode::Write => Ok(()),
+                Mode::Write => {
+                    machine.reserve(file.node, offset + bytes);
+                    Ok(())
+                }
                 _ => Err(Errno::BADF),
             },
-        )
+        );
+        let mut machine = self.machine.borrow_mut();
+        // ext4 and XFS keep what they had reserved when the disk was full.
+        if reserved == Err(Errno::NOSPC) && !machine.is_dead {
+            machine.reserve(file.node, offset + bytes / 2);
+        }
+        reserved
     }
 
     fn set_modified(&self, file: &DiskFile, modified_ns: u64) -> Result<(), Errno> {

@@ -364,7 +364,14 @@ impl Machine {
         Ok(bytes)
     }
 
-    /// Cuts a file, or fills it up with zeros.
+    /// Reserves the space up to `end`. It does not count as used.
+    pub(crate) fn reserve(&mut self, node: NodeId, end: u64) {
+        if let Some(file) = self.node_mut(node).content_mut() {
+            file.reserved_end = file.reserved_end.max(end as usize);
+        }
+    }
+
+    /// Cuts a file, or fills it up with zeros. Space that was reserved beyond the new end is freed.
     pub(crate) fn truncate(&mut self, node: NodeId, bytes: u64) -> Result<(), Errno> {
         if self.is_read_only {
             return Err(Errno::ROFS);
@@ -376,6 +383,7 @@ impl Machine {
             if let Some(file) = node.content_mut() {
                 file.bytes.resize(bytes as usize, 0);
                 file.safe = file.safe.min(bytes as usize);
+                file.reserved_end = 0;
             }
         });
         self.used_bytes = self.used_bytes + self.node(node).bytes() - before;

@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use super::Disk;
 use super::machine::{Machine, OUTSIDE, SERVED};
 use super::power::reachable;
-use super::tree::{Body, Content, Entries, Lookup, NodeId, Permissions};
+use super::tree::{Body, Content, Entries, Entry, Lookup, NodeId, Permissions};
 
 /// An action of another process. If it is impossible, nothing happens.
 #[derive(Clone, Debug)]
@@ -186,7 +186,7 @@ impl Machine {
 }
 
 fn file(content: &[u8]) -> Body {
-    Body::File(Content { bytes: content.to_vec(), safe: content.len(), lost: Vec::new() })
+    Body::File(Content { bytes: content.to_vec(), safe: content.len(), ..Content::default() })
 }
 
 /// Creates files before a test. They are on the disk at once. Each method panics if it fails.
@@ -293,6 +293,20 @@ impl Disk {
         }
         hidden.sort();
         hidden
+    }
+
+    /// The names of the files for which space is reserved beyond their end.
+    pub(crate) fn names_with_reserved_space(&self) -> Vec<String> {
+        let machine = self.machine.borrow();
+        let mut names = Vec::new();
+        for node in reachable(&machine.tree) {
+            let entries = machine.tree.entries(node).into_iter().flat_map(Entries::iter);
+            let content = |entry: &Entry| machine.node(entry.node).content();
+            let has_more =
+                |entry: &&Entry| content(entry).is_some_and(|content| content.reserved_end > content.bytes.len());
+            names.extend(entries.filter(has_more).map(|entry| String::from_utf8_lossy(&entry.name).into_owned()));
+        }
+        names
     }
 
     /// The number of descriptors that the process has open.

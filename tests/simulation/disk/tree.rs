@@ -35,6 +35,8 @@ pub(crate) struct Content {
     pub(crate) bytes: Vec<u8>,
     /// Up to here the content is on the disk.
     pub(crate) safe: usize,
+    /// The end of the space that is reserved for the file, which may be beyond its end; 0 if none is.
+    pub(crate) reserved_end: usize,
     /// Ranges that a failed fsync has marked clean although they are not on the disk.
     pub(crate) lost: Vec<Range<usize>>,
 }
