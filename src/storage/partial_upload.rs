@@ -12,7 +12,7 @@ use super::file_system::{Access, FileKind};
 use super::retry::retry_on_intr;
 use super::state_file::{FoundState, ReadState, StateFile, creation_note, find_state, read_state, remove};
 use super::temporary_file::{TemporaryFile, TemporaryName, lock, partial_name};
-use super::upload::flush_directory;
+use super::upload::{flush, flush_directory};
 use super::upload_state::{Event, Record};
 use super::{FileSystem, Metadata, Native, Published, RelativePath, StorageError, Upload, UploadMode};
 
@@ -157,7 +157,7 @@ impl<F: FileSystem> PartialUpload<F> {
         let mut found = find_state(&root, &path, &state_name, durable)?.ok_or(StorageError::NotFound)?;
         let parent = &Rc::clone(&found.ancestor.directory);
         let Some(content) = open_locked(&root, parent, &content_name)? else {
-            return ended(&root, &path, &state_name, found);
+            return ended(&root, &path, &state_name, found, durable);
         };
         // Until the content was locked, another process may have continued the upload. To continue from the older state
         // would remove content whose offset that process has reported.
@@ -174,8 +174,12 @@ impl<F: FileSystem> PartialUpload<F> {
             Event::Created | Event::Progress => false,
         };
         if has_ended {
+            if durable {
+                // Before the other name is removed, which the disk may do first.
+                flush_published(&root, &path)?;
+            }
             remove(&root, parent, &content_name);
-            return ended(&root, &path, &state_name, found);
+            return ended(&root, &path, &state_name, found, durable);
         }
         if metadata.kind != FileKind::Regular || metadata.size_bytes < last.offset {
             // The disk has lost content that was saved, so that the client cannot continue from the offset.
@@ -237,17 +241,23 @@ impl<F: FileSystem> PartialUpload<F> {
             is_torn: metadata.size_bytes > 0,
             is_removed: false,
         };
-        if durable && partial.saved.boot_id.is_some() {
+        if durable {
             partial.make_durable()?;
         }
         Ok(partial)
     }
 
-    /// Flushes an upload that an earlier run of the server did not flush.
+    /// Flushes an upload that was found, before its offset is reported. An earlier run of the server may not have been
+    /// durable, or may have been killed after it had written a record, and before it had flushed it.
     fn make_durable(&mut self) -> Result<(), StorageError> {
-        let Record { event, note, .. } = self.saved.clone();
-        self.state.first.boot_id = None;
-        self.record(event, note)?;
+        if self.saved.boot_id.is_some() {
+            let Record { event, note, .. } = self.saved.clone();
+            self.state.first.boot_id = None;
+            self.record(event, note)?;
+        } else {
+            self.upload.flush_content()?;
+            flush(self.state.root.file_system(), &self.state.file)?;
+        }
         flush_directory(&self.state.root, &self.state.parent)
     }
 
@@ -429,6 +439,7 @@ fn ended<F: FileSystem>(
     path: &RelativePath,
     state_name: &TemporaryName,
     found: FoundState<F>,
+    durable: bool,
 ) -> Result<FoundUpload<F>, StorageError> {
     let FoundState { ancestor, file: ReadState { state, modified_ns }, creation } = found;
     let last = state.last;
@@ -447,6 +458,9 @@ fn ended<F: FileSystem>(
             if metadata.is_none() {
                 return Err(StorageError::NotFound);
             }
+            if durable {
+                flush_published(root, path)?;
+            }
             (None, metadata)
         }
         Event::Created | Event::Progress => return Err(StorageError::NotFound),
@@ -454,6 +468,15 @@ fn ended<F: FileSystem>(
     root.pending_uploads().remove(state_name);
     let lifetime_ns = root.expiry().left_ns(modified_ns);
     Ok(FoundUpload::Ended { creation, bytes, note, metadata, lifetime_ns })
+}
+
+/// Flushes a file that was published, and its name. The server stopped while it published it, perhaps before it had flushed
+/// the name.
+fn flush_published<F: FileSystem>(root: &Root<F>, path: &RelativePath) -> Result<(), StorageError> {
+    let file = root.open(path.as_bytes(), Access::Read).map_err(StorageError::from_lookup)?;
+    flush(root.file_system(), &file)?;
+    let parent = root.open_parent(path, true)?;
+    flush_directory(root, &parent)
 }
 
 /// Opens and locks one of the two temporary files of an upload. `None` if it does not exist.

@@ -85,6 +85,7 @@ const EXPECTED: &[(&str, &[&str])] = &[
             "taken over",
             "replayed",
             "cancelled",
+            "stored in a drop box",
             "expired",
             "mismatch",
             "Content-Digest differs",

@@ -4,16 +4,40 @@
 use fastrand::Rng;
 
 use crate::simulation::clients::external;
-use crate::simulation::disk::{self, Disk, Enabled, Event};
+use crate::simulation::disk::{self, Call, Disk, Enabled, Event};
 use crate::simulation::scenario::one_of;
 
 /// A crash of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Crash {
-    /// The machine loses power at the disk call with this number.
-    PowerCut { at_call: u64 },
-    /// The process is killed at that call. What it has written stays.
-    Kill { at_call: u64 },
+    /// The machine loses power.
+    PowerCut { at: CrashPoint },
+    /// The process is killed. What it has written stays.
+    Kill { at: CrashPoint },
+}
+
+/// When a crash happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CrashPoint {
+    /// At the disk call with this number.
+    Call(u64),
+    /// So many calls after the call of that kind with this number; 0 for at that call. Few calls in a run change the tree,
+    /// and a number alone rarely meets them.
+    Change { call: Call, number: u64, calls_later: u64 },
+}
+
+impl CrashPoint {
+    fn new(random: &mut Rng) -> CrashPoint {
+        if random.u8(..3) > 0 {
+            let most = one_of(random, &[30, 300, 1500]);
+            return CrashPoint::Call(random.u64(1..most));
+        }
+        CrashPoint::Change {
+            call: one_of(random, &[Call::Rename, Call::Rename, Call::RenameNoreplace, Call::Link, Call::Unlink]),
+            number: random.u64(1..=6),
+            calls_later: one_of(random, &[0, 0, 1, 2, 5, 15]),
+        }
+    }
 }
 
 /// The faults of a run's disk.
@@ -43,14 +67,10 @@ impl FaultPlan {
         if is_slow_always {
             return FaultPlan { crashes: Vec::new(), slow: SLOW_ALWAYS, failing: 0, external: 0 };
         }
-        let at_call = |random: &mut Rng| {
-            let most = one_of(random, &[30, 300, 1500]);
-            random.u64(1..most)
-        };
         let count = one_of(random, &[0, 0, 0, 1, 2]);
         let crashes = (0..count).map(|_| match random.bool() {
-            true => Crash::PowerCut { at_call: at_call(random) },
-            false => Crash::Kill { at_call: at_call(random) },
+            true => Crash::PowerCut { at: CrashPoint::new(random) },
+            false => Crash::Kill { at: CrashPoint::new(random) },
         });
         FaultPlan {
             crashes: crashes.collect(),
@@ -75,8 +95,17 @@ impl FaultPlan {
             FaultPlan { external: 1.., .. } => disk.fail(self.external, Enabled::NONE.with("another process acts")),
             _ => disk.fail(self.slow, Enabled::NONE.with("slow")),
         }
+        if self.external > 0 && self.failing == 0 {
+            disk.at(Call::RenameNoreplace, external::MOVE_THAT_COMES_TOO_LATE, Event::Act(external::takes_name()));
+        }
         match crash {
-            Some(Crash::PowerCut { at_call } | Crash::Kill { at_call }) => disk.at_call(at_call, Event::PowerCut),
+            Some(Crash::PowerCut { at: CrashPoint::Call(number) } | Crash::Kill { at: CrashPoint::Call(number) }) => {
+                disk.at_call(number, Event::PowerCut);
+            }
+            Some(
+                Crash::PowerCut { at: CrashPoint::Change { call, number, calls_later } }
+                | Crash::Kill { at: CrashPoint::Change { call, number, calls_later } },
+            ) => disk.at(call, number, Event::PowerCutIn(calls_later)),
             None => {}
         }
     }

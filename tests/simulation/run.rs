@@ -224,7 +224,11 @@ impl Run {
                 let sharing = FolderSettings {
                     name: b"shared".to_vec(),
                     shows_hidden: false,
-                    kind: if self.scenario.is_site { FolderKind::Site } else { FolderKind::Listed },
+                    kind: match (self.scenario.is_site, self.scenario.is_drop_box) {
+                        (true, _) => FolderKind::Site,
+                        (_, true) => FolderKind::DropBox,
+                        _ => FolderKind::Listed,
+                    },
                     hosts: AllowedHosts::Any,
                 };
                 Routes::shared_folder(FolderRoutes::new(files, sharing))
@@ -463,7 +467,8 @@ fn clean_up(disk: &Disk) -> Result<(), String> {
     directory.set_partial_upload_age_max(1);
     directory.set_time(u64::MAX);
     let managed = disk.directories(managed::DIRECTORY);
-    let directories = ["dir", "up", "others", "others/box", "others/way"].map(str::to_owned).into_iter().chain(managed);
+    let directories =
+        ["dir", "up", "others", "others/box", "others/way", "others/got"].map(str::to_owned).into_iter().chain(managed);
     let below = directories.map(|directory| format!("{directory}/after-restart"));
     for name in below.chain(["after-restart".to_owned()]) {
         let path = RelativePath::from_segments(name.split('/')).map_err(|_| format!("{name} is not a valid path"))?;

@@ -42,6 +42,8 @@ pub(crate) struct Scenario {
     pub is_folder: bool,
     /// Whether the folder is served as a web site.
     pub is_site: bool,
+    /// Whether the folder takes uploads and shows none.
+    pub is_drop_box: bool,
     pub policy: UploadPolicy,
     pub upload_bytes_max: Option<u64>,
     pub disk: disk::Settings,
@@ -105,6 +107,7 @@ impl Scenario {
         let is_folder = random.bool();
         let is_site = is_folder && random.u8(..3) == 0;
         let policy = if is_site { UploadPolicy::Off } else { one_of(random, &POLICIES) };
+        let is_drop_box = is_folder && policy != UploadPolicy::Off && random.u8(..4) == 0;
         let is_limited = scarcity < 2;
         let has_uploads = policy != UploadPolicy::Off && !is_limited && !fault_plan.is_slow_always();
         let resumable = if has_uploads { one_of(random, &[0, 0, 1, 2, 4]) } else { 0 };
@@ -142,6 +145,7 @@ impl Scenario {
             has_evictable_load,
             is_folder,
             is_site,
+            is_drop_box,
             policy,
             upload_bytes_max: one_of(random, &[None, None, Some(1_000)]),
             disk: fault_plan::system(random),
@@ -194,6 +198,7 @@ impl Scenario {
         Rules {
             policy: self.policy,
             is_folder: self.is_folder,
+            is_drop_box: self.is_drop_box,
             upload_bytes_max: self.upload_bytes_max,
             tags_may_weaken: may_stop || disk.time_granularity_ns > 1 || fault_plan.may_fail(),
             temporary_files_may_be_left: may_stop || fault_plan.may_fail(),

@@ -9,6 +9,7 @@ mod other_processes;
 mod partial_uploads;
 mod permissions;
 mod power_loss;
+mod reservations;
 mod seeds;
 mod tags;
 mod tree_changes;

@@ -63,28 +63,6 @@ fn an_upload_is_stored_although_its_space_cannot_be_reserved() {
     }
 }
 
-/// A disk that is nearly full may reserve a part of the space before it fails.
-#[test]
-fn a_saved_upload_frees_the_space_that_a_full_disk_had_reserved_in_part() {
-    for system in SYSTEMS {
-        let root = tempfile::tempdir().unwrap();
-        let instrumented = Instrumented::new(system);
-        let directory = Directory::open_in(instrumented.clone(), root.path(), 1).unwrap();
-        let mut upload = begin_partial(&directory, "name");
-        upload.announce(Some(8 * MIB));
-        instrumented.fail(Fault { call: Some("reserve"), after: 0, times: 1, errno: Errno::NOSPC });
-        for number in 0..3 {
-            upload.write(&piece(number)).unwrap();
-        }
-        assert_eq!(instrumented.reserved(), [(MIB, MIB)]);
-        instrumented.calls();
-        upload.save(b"").unwrap();
-        assert!(instrumented.calls().contains(&"truncate"));
-        commit(upload);
-        assert!(fs::read(root.path().join("name")).unwrap() == content(3));
-    }
-}
-
 #[test]
 fn a_continued_upload_reserves_space_at_once() {
     for system in SYSTEMS {

@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use spindle::routes::UploadPolicy;
 
+use crate::simulation::clients::drop_box;
 use crate::simulation::clients::listings;
 use crate::simulation::clients::request::OutstandingRequest;
 use crate::simulation::clients::responses::Response;
@@ -34,6 +35,10 @@ pub(crate) enum Expected {
     Listing { directory: &'static str, format: &'static str },
     /// An archive of a directory.
     Archive { directory: &'static str },
+    /// The page of a drop box, which contains no names of files.
+    DropBoxPage,
+    /// The 404 of a drop box, which is the same whether there is a file or not.
+    Hidden,
 }
 
 /// The rules for uploads.
@@ -83,6 +88,8 @@ impl fmt::Display for Expected {
             Expected::Stored { name, condition, .. } => write!(f, "to store {name}, if {condition:?}"),
             Expected::Listing { directory, format } => write!(f, "for a listing of /{directory} as {format}"),
             Expected::Archive { directory } => write!(f, "for an archive of /{directory}"),
+            Expected::DropBoxPage => write!(f, "for the page of a drop box"),
+            Expected::Hidden => write!(f, "for what a drop box hides"),
         }
     }
 }
@@ -135,6 +142,14 @@ impl ResponseCheck<'_> {
             Expected::Archive { directory } => {
                 self.has_status(200)?;
                 listings::check_archive(self, directory)
+            }
+            Expected::DropBoxPage => {
+                self.has_status(200)?;
+                drop_box::check_page(self)
+            }
+            Expected::Hidden => {
+                self.has_status(404)?;
+                drop_box::check_hidden(response)
             }
         }
     }

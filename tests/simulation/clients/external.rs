@@ -18,6 +18,10 @@ const SECRET: &str = "/outside/secret";
 /// A file that other processes may create, and that clients may only create: none of them may replace it.
 const TAKEN: &str = "others/taken";
 
+/// Another process creates that file just before this rename that never replaces, so that a MOVE comes too late that
+/// found the name free.
+pub(crate) const MOVE_THAT_COMES_TOO_LATE: u64 = 1;
+
 /// The length to which another process truncates the file.
 const CUT_BYTES: usize = 10;
 
@@ -71,9 +75,14 @@ pub(crate) fn actions() -> Vec<Action> {
         renamed("paper", "page"),
         Action::Unlink { path: TAKEN.to_owned() },
     ];
-    actions.extend((0..4).map(|_| Action::Create { path: TAKEN.to_owned(), content: taken().to_vec() }));
+    actions.push(takes_name());
     actions.extend((0..VERSIONS).map(|number| Action::Replace { path: page(), content: version(number).to_vec() }));
     actions
+}
+
+/// Another process creates the file that clients may only create.
+pub(crate) fn takes_name() -> Action {
+    Action::Create { path: TAKEN.to_owned(), content: taken().to_vec() }
 }
 
 /// Moves back what another process has moved away.

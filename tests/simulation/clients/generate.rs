@@ -6,6 +6,7 @@ use fastrand::Rng;
 use spindle::routes::UploadPolicy;
 
 use crate::simulation::clients::behaviour::{Behaviour, Closing};
+use crate::simulation::clients::drop_box;
 use crate::simulation::clients::expected::{Expected, ReadCondition, Rules, WriteCondition};
 use crate::simulation::clients::request::{Coding, Content, Expect, Persistence, Request};
 use crate::simulation::file_model::FileModel;
@@ -52,6 +53,9 @@ pub(crate) fn request(scenario: &Scenario, model: &FileModel, random: &mut Rng, 
         12..=14 => read(scenario, random),
         _ => upload(scenario, random, number),
     };
+    if scenario.is_drop_box {
+        request = drop_box::hidden(request);
+    }
     request.is_absolute = random.u8(..10) == 0 && request.target != "*";
     request.has_empty_line = random.u8(..10) == 0;
     request.persistence = one_of(random, &PERSISTENCES);

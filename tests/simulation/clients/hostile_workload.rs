@@ -125,8 +125,8 @@ fn client(scenario: &Scenario, leaves_ns: u64, random: &mut Rng) -> (Path, Box<d
     let may_be_ended = scenario.is_limited || scenario.fault_plan.may_fail() || scenario.fault_plan.is_slow_always();
     match random.u8(..13) {
         0..=2 => (path(random), Box::new(boundary_client(scenario, random))),
-        // It takes minutes, and other clients would have to wait for its connection.
-        3 if !scenario.is_limited => {
+        // It takes minutes, and other clients would have to wait for its connection. A drop box sends it nothing long.
+        3 if !scenario.is_limited && !scenario.is_drop_box => {
             let beyond_ns = one_of(random, &[-3_000, -1_000, 1_000, 3_000]) * MILLISECOND as i64;
             let path = Path { latency_ns: 0, jitter_ns: 0, flight_bytes_max: 65_536, ..path(random) };
             let wanted = 4 * (path.send_buffer_bytes + path.client_buffer_bytes) / 150_000 + 1;

@@ -3,6 +3,7 @@
 mod allowed_closes;
 pub(crate) mod behaviour;
 pub(crate) mod boundary;
+pub(crate) mod drop_box;
 pub(crate) mod exchanges;
 pub(crate) mod expected;
 pub(crate) mod external;

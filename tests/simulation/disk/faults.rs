@@ -162,6 +162,8 @@ pub(crate) enum Event {
     Act(Action),
     /// The power fails before the call.
     PowerCut,
+    /// The power fails so many calls later.
+    PowerCutIn(u64),
 }
 
 /// How often each kind of fault has happened, on all disks that share the counters.
@@ -274,6 +276,7 @@ impl Faults {
                 Event::FaultForEver(name) if KINDS[kind(name)].calls.contains(&call) => self.for_ever.push(kind(name)),
                 Event::FaultForEver(_) => {}
                 Event::Act(action) => happenings.push(Happening::Act(action)),
+                Event::PowerCutIn(calls_later) => self.script.push((None, calls + calls_later, Event::PowerCut)),
                 Event::PowerCut => happenings.push(Happening::Effect(Effect::PowerCut)),
             }
         }

@@ -76,6 +76,8 @@ pub(crate) struct Rules {
     pub policy: UploadPolicy,
     /// Whether a shared folder is served, where uploads create directories, and directories are redirected to.
     pub is_folder: bool,
+    /// Whether nothing can be read.
+    pub is_drop_box: bool,
     pub upload_bytes_max: Option<u64>,
     /// Whether a tag may become weak, so that it matches nothing.
     pub tags_may_weaken: bool,
@@ -178,6 +180,7 @@ impl Operation {
             {
                 Possible::refused(405)
             }
+            Operation::Get { .. } if rules.is_drop_box => Possible::refused(404),
             Operation::Get { path } => match tree.get(path) {
                 Some(Node::File { content, .. }) => {
                     Possible { success: Some((200, Some(*content), tree.clone())), refusals: Vec::new() }

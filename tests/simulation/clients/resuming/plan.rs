@@ -40,6 +40,7 @@ pub(crate) struct Plan {
     /// Whether the client cancels the upload after a few requests.
     pub(super) cancels: bool,
     pub(super) only_creates: bool,
+    pub(super) is_drop_box: bool,
     pub(super) disk_may_fail: bool,
     /// Whether a power cut may lose a file while it is published. See `settings::Loss::Unordered`.
     pub(super) may_be_lost_by_power: bool,
@@ -86,6 +87,7 @@ impl Plan {
             repr_digest: one_of(random, &[None, None, Some(true), Some(true), Some(false)]),
             wants_digest: random.u8(..3) == 0,
             cancels: random.u8(..6) == 0,
+            is_drop_box: scenario.is_drop_box,
             only_creates: scenario.policy == UploadPolicy::Create,
             disk_may_fail: scenario.fault_plan.may_fail(),
             may_be_lost_by_power: scenario.disk.loss == Loss::Unordered && scenario.disk.no_links.is_some(),
