@@ -229,7 +229,7 @@ impl<F: FileSystem> Scan<F> {
 /// Brings the directory to the disk. A file may be the old version that a durable upload has replaced just before its
 /// server was killed. Without a journal, the name on the disk may still lead to that version: removing it would then lose
 /// a file that was acknowledged, if the power fails.
-fn flush_before_removal<F: FileSystem>(file_system: &F, directory: &F::File) -> Result<(), Errno> {
+pub(super) fn flush_before_removal<F: FileSystem>(file_system: &F, directory: &F::File) -> Result<(), Errno> {
     match retry_on_intr(|| file_system.sync(directory)) {
         Err(errno) if CANNOT_FLUSH.contains(&errno) => Ok(()),
         flushed => flushed,

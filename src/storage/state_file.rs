@@ -164,6 +164,30 @@ pub(super) fn read_state<F: FileSystem>(
     parent: &F::File,
     name: &TemporaryName,
 ) -> Result<Option<ReadState>, StorageError> {
+    let read = read_content(root, parent, name)?;
+    let read = read.filter(|(_, modified_ns)| !root.expiry().has_passed(*modified_ns));
+    Ok(read.and_then(|(content, modified_ns)| {
+        UploadState::decode(&content, root.boot_id()).map(|state| ReadState { state, modified_ns })
+    }))
+}
+
+/// The last event that the state file `name` has recorded, even if the upload has expired, or if it is lost because the
+/// system was started again. `None` if this is not a state file.
+pub(super) fn last_event<F: FileSystem>(
+    root: &Root<F>,
+    parent: &F::File,
+    name: &TemporaryName,
+) -> Result<Option<Event>, StorageError> {
+    Ok(read_content(root, parent, name)?.and_then(|(content, _)| UploadState::last_event(&content)))
+}
+
+/// The content of the file `name`, and its modification time in nanoseconds since 1970. `None` if the file does not exist,
+/// or cannot be a state file.
+fn read_content<F: FileSystem>(
+    root: &Root<F>,
+    parent: &F::File,
+    name: &TemporaryName,
+) -> Result<Option<(Vec<u8>, i128)>, StorageError> {
     let file_system = root.file_system();
     let file = match retry_on_intr(|| file_system.open_entry(parent, name, Access::Read)) {
         Ok(file) => file,
@@ -174,16 +198,13 @@ pub(super) fn read_state<F: FileSystem>(
     };
     let metadata = root.stat(&file)?;
     let bytes = usize::try_from(metadata.size_bytes).unwrap_or(usize::MAX);
-    if metadata.kind != FileKind::Regular || bytes > STATE_BYTES_MAX || root.expiry().has_passed(metadata.modified_ns) {
+    if metadata.kind != FileKind::Regular || bytes > STATE_BYTES_MAX {
         return Ok(None);
     }
     let mut content = vec![0; bytes];
     let read = |space: &mut [u8], offset| file_system.read_at(&file, space, offset);
-    match read_exactly(read, &mut content, 0).map_err(StorageError::from_errno)? {
-        Some(()) => Ok(UploadState::decode(&content, root.boot_id())
-            .map(|state| ReadState { state, modified_ns: metadata.modified_ns })),
-        None => Ok(None),
-    }
+    let read = read_exactly(read, &mut content, 0).map_err(StorageError::from_errno)?;
+    Ok(read.map(|()| (content, metadata.modified_ns)))
 }
 
 pub(super) fn truncate<F: FileSystem>(file_system: &F, file: &F::File, bytes: u64) -> Result<(), StorageError> {

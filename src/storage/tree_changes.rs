@@ -11,6 +11,7 @@ use super::file_system::{Access, FileKind, FileSystem};
 use super::retry::retry_on_intr;
 use super::temporary_file::{TemporaryFile, lacks_hard_links};
 use super::upload::flush_directory;
+use super::upload_remains::remove_remains;
 use super::{Directory, Metadata, RelativePath, StorageError};
 
 /// The number of attempts, if other processes change the same names meanwhile.
@@ -28,7 +29,7 @@ pub struct EntryPath {
 /// Why a change failed.
 #[derive(Debug)]
 pub enum ChangeError {
-    /// The directory is not empty. It may contain temporary files alone, such as those of unfinished uploads.
+    /// The directory is not empty. It may contain only temporary files, such as those of an unfinished upload.
     DirectoryNotEmpty,
     /// Both paths lead to the same file or directory.
     SameEntry,
@@ -51,8 +52,8 @@ impl From<StorageError> for ChangeError {
 }
 
 impl<F: FileSystem> Directory<F> {
-    /// Removes a file, a link or an empty directory. `condition` is called just before, with the file or directory that a
-    /// reader finds under the path.
+    /// Removes a file, a link or an empty directory. What ended and expired uploads have left in the directory is removed
+    /// as well. `condition` is called just before, with the file or directory that a reader finds under the path.
     ///
     /// If the change is `durable`, it is on the disk when this returns.
     ///
@@ -78,7 +79,11 @@ impl<F: FileSystem> Directory<F> {
             match removed {
                 Ok(()) if durable => return Ok(flush_directory(root, &parent)?),
                 Ok(()) => return Ok(()),
-                Err(Errno::NOTEMPTY | Errno::EXIST) => return Err(ChangeError::DirectoryNotEmpty),
+                Err(Errno::NOTEMPTY | Errno::EXIST) => {
+                    if !remove_remains(root, &parent, entry.path.name())? {
+                        return Err(ChangeError::DirectoryNotEmpty);
+                    }
+                }
                 // Another process has put a directory in the place of the file, or the other way round.
                 Err(Errno::ISDIR | Errno::NOTDIR) => {}
                 Err(errno) => return Err(from_existing(errno).into()),
@@ -116,7 +121,7 @@ impl<F: FileSystem> Directory<F> {
     }
 
     /// Moves a file, a link or a directory. Returns whether nothing had the new name. With `replaces`, a file or link
-    /// replaces a file or link, and a directory replaces an empty directory. Without it, the kernel makes sure that
+    /// replaces a file or link, and a directory replaces an empty directory, as [`remove`](Self::remove) does. Without it, the kernel makes sure that
     /// nothing is replaced. `condition` is called just before, with the file or directory that a reader finds under the
     /// old path.
     ///
@@ -197,6 +202,11 @@ impl<F: FileSystem> Rename<'_, F> {
                 // Another process has just created the new name.
                 Err(Failed::Call(Errno::EXIST)) if existing.is_none() && self.replaces => {}
                 Err(Failed::Call(Errno::EXIST)) if existing.is_none() => return Err(StorageError::AlreadyExists.into()),
+                Err(Failed::Call(Errno::NOTEMPTY | Errno::EXIST)) => {
+                    if !remove_remains(self.root, self.target, self.to.path.name())? {
+                        return Err(ChangeError::DirectoryNotEmpty);
+                    }
+                }
                 Err(Failed::Call(errno)) => return Err(self.error(errno, found.kind)?),
                 Err(Failed::NotExclusive) => return Err(ChangeError::NotExclusive),
             }
@@ -294,7 +304,6 @@ impl<F: FileSystem> Rename<'_, F> {
     /// The meaning of an error of the calls that rename an entry of this kind.
     fn error(&self, errno: Errno, kind: FileKind) -> Result<ChangeError, StorageError> {
         Ok(match errno {
-            Errno::NOTEMPTY | Errno::EXIST => ChangeError::DirectoryNotEmpty,
             Errno::ISDIR | Errno::NOTDIR => ChangeError::KindsDiffer,
             Errno::INVAL if kind == FileKind::Directory => ChangeError::IntoItself,
             Errno::XDEV => ChangeError::OtherFileSystem,

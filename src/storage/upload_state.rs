@@ -122,6 +122,18 @@ impl UploadState {
         }
         last.map(|(last, bytes)| UploadState { creation: first.note, last, bytes })
     }
+
+    /// The event of the last complete record, whether it is believed or not. `None` if this is not the content of a state
+    /// file.
+    pub(super) fn last_event(content: &[u8]) -> Option<Event> {
+        let (first, mut bytes) = Record::decode(content).filter(|(first, _)| first.event == Event::Created)?;
+        let mut last = first.event;
+        while let Some((record, record_bytes)) = content.get(bytes..).and_then(Record::decode) {
+            bytes += record_bytes;
+            last = record.event;
+        }
+        Some(last)
+    }
 }
 
 fn checksum(body: &[u8]) -> u32 {

@@ -285,3 +285,34 @@ fn other_methods_of_webdav_are_not_known() {
         assert_eq!(status(&server, method, "/a", &["Destination: /b"]), 501, "{method}");
     }
 }
+
+#[test]
+fn a_folder_can_be_deleted_or_replaced_after_a_finished_resumable_upload() {
+    let server = managed(&["new/"]);
+    for change in ["DELETE", "MOVE"] {
+        assert_eq!(status(&server, "MKCOL", "/x/", &[]), 201);
+        assert_eq!(status(&server, "PUT", "/x/f", &["Upload-Complete: ?1", "Content-Length: 0"]), 201);
+        let unfinished = ask(&server, "POST", "/x/g", &["Upload-Complete: ?0", "Content-Length: 0"]);
+        assert_eq!(unfinished.status, 201);
+        assert_eq!(status(&server, "DELETE", "/x/f", &[]), 204);
+        let end = || match change {
+            "DELETE" => status(&server, "DELETE", "/x/", &[]),
+            _ => move_to(&server, "/new/", "/x/", &[]).status,
+        };
+        assert_eq!(end(), 409, "an upload is unfinished");
+        let location = unfinished.field("Location").unwrap();
+        assert_eq!(status(&server, "HEAD", location, &[]), 204, "it can still be continued");
+        assert_eq!(status(&server, "DELETE", location, &[]), 204);
+        assert_eq!(end(), 204);
+    }
+    assert_eq!(server.file_names(), ["x"]);
+}
+
+#[test]
+fn a_folder_can_be_deleted_after_its_uploads_have_expired() {
+    let server = share_with(&["--uploads", "manage", "--upload-max-age", "1"], &["x/"]);
+    assert_eq!(status(&server, "POST", "/x/g", &["Upload-Complete: ?0", "Content-Length: 0"]), 201);
+    assert_eq!(status(&server, "DELETE", "/x/", &[]), 409);
+    crate::harness::wait_until("the end of the upload", || status(&server, "DELETE", "/x/", &[]) == 204);
+    assert_eq!(server.file_names(), [""; 0]);
+}

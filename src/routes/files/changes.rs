@@ -62,6 +62,7 @@ impl<F: FileSystem> FileRoutes<F> {
             Err(_) if request.method == Method::Mkcol => return error_reply(Status::BadRequest, INVALID_NAME),
             Err(_) => return not_found(request),
         };
+        self.directory.set_time(now.unix_ns);
         let change = Change { files: self, request, entry, preconditions: Preconditions::of(request, now), now };
         match request.method {
             Method::Delete => change.delete(),

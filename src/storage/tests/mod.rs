@@ -17,6 +17,7 @@ mod resource_limits;
 mod resumed_uploads;
 mod strace;
 mod tree_changes;
+mod upload_remains;
 mod uploads;
 
 use std::ffi::OsStr;
