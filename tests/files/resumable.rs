@@ -1,9 +1,11 @@
 //! Resumable uploads ("Resumable Uploads for HTTP"): the requirements of the draft.
 
+use std::fs;
+
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use sha2::{Digest, Sha256};
 
-use crate::harness::{Client, Response, Server, Start, noise};
+use crate::harness::{Client, Response, Server, Start, noise, wait_until};
 
 pub(crate) const INTEROP: &str = "Upload-Draft-Interop-Version: 8";
 
@@ -371,6 +373,40 @@ fn a_part_that_does_not_match_its_digest_is_not_appended() {
     // The digest of the complete content continues from the state before the refused part.
     assert_eq!(part(b"ent", b"ent").status, 201);
     assert_eq!(server.content_of("file").unwrap(), b"content");
+}
+
+#[test]
+fn a_part_that_breaks_off_before_its_digest_is_verified_is_not_appended() {
+    let server = Server::with_directory();
+    let mut client = server.connect();
+    let whole = format!("Repr-Digest: {}", digest(&[&b"begin"[..], &[b'A'; 100]].concat()));
+    let location = create(&mut client, "/files/file", &[&whole], b"begin");
+    let fields = "Content-Type: application/partial-upload\r\nUpload-Complete: ?1\r\nUpload-Offset: 5\r\n";
+    let stated = format!("Content-Digest: {}\r\nContent-Length: 100", digest(&[b'A'; 100]));
+    let head = format!("PATCH {location} HTTP/1.1\r\nHost: a\r\n{fields}{stated}\r\n\r\n");
+    let has_file_of = |bytes: u64| {
+        let mut lengths =
+            fs::read_dir(server.directory()).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len());
+        lengths.any(|length| length == bytes)
+    };
+    let send_half = || {
+        let mut sender = server.connect();
+        sender.send(&head);
+        sender.send([b'B'; 50]);
+        wait_until("the first half", || has_file_of(55));
+        sender
+    };
+    drop(send_half());
+    wait_until("the end of the closed connection", || has_file_of(5));
+    assert_eq!(offset(&mut client, &location), incomplete(5));
+    send_half().reset();
+    wait_until("the end of the reset connection", || has_file_of(5));
+    let taken_over = send_half();
+    assert_eq!(offset(&mut client, &location), incomplete(5));
+    drop(taken_over);
+    // The digest of the complete content continues from the state before.
+    assert_eq!(append(&mut client, &location, 5, true, &[b'A'; 100]).status, 201);
+    assert_eq!(server.content_of("file").unwrap().len(), 105);
 }
 
 #[test]

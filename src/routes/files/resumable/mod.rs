@@ -10,7 +10,9 @@
 //!    identifier (Linux): the offset would say more than the disk has.
 //! 3. Only one request at a time continues an upload. A later request takes the upload over, because the earlier one
 //!    has probably lost its connection without the server's knowledge (§4.6 of the draft).
-//! 4. The server's upload policy and the preconditions of the request that created the upload are checked when the
+//! 4. The content of a request with a Content-Digest is kept only once the digest is verified. If the request breaks off,
+//!    the upload continues at the offset before it.
+//! 5. The server's upload policy and the preconditions of the request that created the upload are checked when the
 //!    upload begins, and again when it is published.
 
 mod creation;
@@ -54,6 +56,15 @@ pub(super) struct Resumable<F: FileSystem> {
 pub(super) struct Receiving<F: FileSystem> {
     upload: PartialUpload<F>,
     progress: Progress,
+    /// The state before the content of a request whose Content-Digest has not been verified yet.
+    unverified: Option<Unverified>,
+}
+
+/// The state of an upload before unverified content.
+struct Unverified {
+    /// The number of bytes.
+    offset: u64,
+    hasher: Hasher,
 }
 
 /// Shared by the sink of a request and by [`Resumable`], so that a later request can take the upload over.
@@ -88,7 +99,24 @@ impl<F: FileSystem> Resumable<F> {
 }
 
 impl<F: FileSystem> Receiving<F> {
+    fn new(upload: PartialUpload<F>, progress: Progress) -> Receiving<F> {
+        Receiving { upload, progress, unverified: None }
+    }
+
+    /// Makes [`save`](Receiving::save) remove the content that is written from here on, until its digest is verified.
+    fn expect_digest(&mut self) {
+        let (offset, hasher) = (self.upload.bytes_written(), self.progress.hasher.clone());
+        self.unverified = Some(Unverified { offset, hasher });
+    }
+
+    /// Saves the upload without unverified content, which it removes.
     fn save(&mut self) -> Result<(), StorageError> {
+        if let Some(Unverified { offset, hasher }) = self.unverified.take()
+            && offset != self.upload.bytes_written()
+        {
+            self.progress.hasher = hasher;
+            self.upload.rewind(offset)?;
+        }
         self.upload.save(&self.progress.to_bytes())
     }
 }

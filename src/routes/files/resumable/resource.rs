@@ -74,7 +74,7 @@ fn find<F: FileSystem>(
             };
             match creation.zip(progress) {
                 Some((creation, progress)) => {
-                    Ok(Found::Partial(Box::new((creation, Receiving { upload: *upload, progress }))))
+                    Ok(Found::Partial(Box::new((creation, Receiving::new(*upload, progress)))))
                 }
                 None => {
                     // Another version of this server wrote it, or another program.
@@ -118,7 +118,7 @@ fn describe<F: FileSystem>(
 ) -> Result<Response<'static, FileContent<F>>, Refusal<F>> {
     let (complete, offset, length, lifetime_ns) = match find(files, request, id, path, now)? {
         Found::Partial(found) => {
-            let Receiving { upload, progress } = &found.1;
+            let Receiving { upload, progress, .. } = &found.1;
             (false, upload.bytes_written(), progress.length, upload.lifetime_ns())
         }
         Found::Ended { bytes, lifetime_ns, .. } => (true, bytes, Some(bytes), lifetime_ns),

@@ -112,7 +112,7 @@ pub(super) struct Part {
 }
 
 /// Receives the content of one request. It is dropped if the connection is lost or the client is too slow, and then
-/// saves the content that has arrived.
+/// saves the content that has arrived, unless the client has stated a digest that could not be verified.
 pub(in crate::routes) struct ResumableSink<F: FileSystem> {
     /// Empty if another request has taken the upload over.
     shared: Shared<F>,
@@ -122,7 +122,7 @@ pub(in crate::routes) struct ResumableSink<F: FileSystem> {
     own_uploads: Rc<RefCell<OwnUploads>>,
     /// Whether the upload is complete after this content.
     complete: bool,
-    /// The digest of this request's content, if the client states one, and the state of the upload before the request.
+    /// The digest of this request's content, if the client states one.
     content: Option<ContentDigest>,
     understands_104: bool,
     /// Whether the location of the upload has been sent.
@@ -135,8 +135,6 @@ pub(in crate::routes) struct ResumableSink<F: FileSystem> {
 struct ContentDigest {
     stated: Digests,
     hasher: Hasher,
-    offset_before: u64,
-    hasher_before: Hasher,
 }
 
 impl<F: FileSystem> ResumableSink<F> {
@@ -149,17 +147,20 @@ impl<F: FileSystem> ResumableSink<F> {
         now: &Now,
     ) -> ResumableSink<F> {
         let Part { origin, complete, content_digest } = part;
-        let (offset, hasher_before) = match &mut *shared.borrow_mut() {
+        let offset = match &mut *shared.borrow_mut() {
             Some(receiving) => {
                 receiving.upload.announce(request.content_bytes);
-                (receiving.upload.bytes_written(), receiving.progress.hasher.clone())
+                if !content_digest.is_empty() {
+                    receiving.expect_digest();
+                }
+                receiving.upload.bytes_written()
             }
-            None => (0, Hasher::new()),
+            None => 0,
         };
         let content = (!content_digest.is_empty()).then(|| {
             let mut hasher = Hasher::new();
             hasher.add_all_of(&content_digest);
-            ContentDigest { stated: content_digest, hasher, offset_before: offset, hasher_before }
+            ContentDigest { stated: content_digest, hasher }
         });
         ResumableSink {
             shared,
@@ -236,13 +237,12 @@ impl<F: FileSystem> ResumableSink<F> {
         if let Some(digest) = self.content.take()
             && !digest.hasher.digests().agrees_with(&digest.stated)
         {
-            receiving.progress.hasher = digest.hasher_before;
-            let rewound = receiving.upload.rewind(digest.offset_before).and_then(|()| receiving.save());
-            return match rewound {
+            return match receiving.save() {
                 Ok(()) => self.incomplete(&receiving, Response::with_reason(Status::BadRequest, CONTENT_DIFFERS)),
                 Err(error) => error_response(&error, false),
             };
         }
+        receiving.unverified = None;
         if self.complete {
             return self.publish(receiving, now);
         }
@@ -276,7 +276,7 @@ impl<F: FileSystem> ResumableSink<F> {
 
     /// Publishes the complete upload. The response is that of a plain upload.
     fn publish(&self, receiving: Receiving<F>, now: &Now) -> Refusal<F> {
-        let Receiving { upload, progress } = receiving;
+        let Receiving { upload, progress, .. } = receiving;
         let bytes = upload.bytes_written();
         if progress.length.is_some_and(|length| length != bytes) {
             upload.discard();
