@@ -16,7 +16,7 @@ use spindle::semantics::exchange_record::{ExchangeRecord, Outcome};
 use spindle::semantics::fields::{FieldName, FieldSpan, FieldSpans, Fields};
 use spindle::semantics::request::Version;
 use spindle::telemetry::LogFormat;
-use spindle::telemetry::access_log::{AccessLog, LogOutput};
+use spindle::telemetry::access_log::{AccessLog, LogOutput, Reopened};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -33,6 +33,8 @@ struct Disk {
     written: Vec<u8>,
     writes: usize,
     cannot_reopen: bool,
+    /// Whether opening it anew finds the same file.
+    is_never_moved: bool,
     /// What the file contained that was in use before it was opened anew.
     rotated: Vec<Vec<u8>>,
 }
@@ -53,14 +55,17 @@ impl LogOutput for Output {
         Ok(bytes)
     }
 
-    fn reopen(&mut self) -> io::Result<()> {
+    fn reopen(&mut self) -> io::Result<Reopened> {
         let mut disk = self.0.borrow_mut();
         if disk.cannot_reopen {
             return Err(ErrorKind::PermissionDenied.into());
         }
+        if disk.is_never_moved {
+            return Ok(Reopened::SameOutput);
+        }
         let written = std::mem::take(&mut disk.written);
         disk.rotated.push(written);
-        Ok(())
+        Ok(Reopened::OtherOutput)
     }
 }
 
@@ -327,6 +332,20 @@ fn after_a_rotation_lines_go_to_the_new_file_and_the_rest_of_a_line_is_lost() {
     log.flush(&at(0));
     assert_eq!(output.0.borrow().rotated[0].len(), 500);
     assert_eq!((numbers(&output.0.borrow().written), log.lost_lines()), (vec![2], 1));
+}
+
+#[test]
+fn a_line_that_was_begun_is_completed_if_the_same_pipe_is_opened_anew() {
+    let (mut log, output) = access_log(LogFormat::Combined);
+    *output.0.borrow_mut() = Disk { room: Some(500), is_never_moved: true, ..Disk::default() };
+    for number in 0..2 {
+        log.exchange_ended(&record(format!("GET /{number}").as_bytes(), b"", &[b'x'; 1000]));
+    }
+    log.reload(&at(0));
+    assert_eq!(log.deadline_ns(), Some(0), "the rest is tried again without a further exchange");
+    output.0.borrow_mut().room = None;
+    log.flush(&at(0));
+    assert_eq!((numbers(&output.0.borrow().written), log.lost_lines()), (vec![0, 1], 0));
 }
 
 #[test]

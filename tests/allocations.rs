@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use spindle::routes::{FileRoutes, Routes, UploadPolicy, UploadSettings};
 use spindle::storage::Directory;
-use spindle::telemetry::access_log::{AccessLog, LogOutput};
+use spindle::telemetry::access_log::{AccessLog, LogOutput, Reopened};
 use spindle::telemetry::metrics::Metrics;
 use spindle::telemetry::{LogFormat, Telemetry};
 use support::InMemoryConnection;
@@ -68,8 +68,8 @@ impl LogOutput for Sink {
         Ok(lines.len())
     }
 
-    fn reopen(&mut self) -> io::Result<()> {
-        Ok(())
+    fn reopen(&mut self) -> io::Result<Reopened> {
+        Ok(Reopened::SameOutput)
     }
 }
 

@@ -13,7 +13,7 @@ use std::io;
 use std::rc::Rc;
 
 use spindle::routes::Routes;
-use spindle::telemetry::access_log::{AccessLog, LogOutput};
+use spindle::telemetry::access_log::{AccessLog, LogOutput, Reopened};
 use spindle::telemetry::metrics::Metrics;
 use spindle::telemetry::{LogFormat, Telemetry};
 use support::InMemoryConnection;
@@ -27,8 +27,8 @@ impl LogOutput for Sink {
         Ok(lines.len())
     }
 
-    fn reopen(&mut self) -> io::Result<()> {
-        Ok(())
+    fn reopen(&mut self) -> io::Result<Reopened> {
+        Ok(Reopened::SameOutput)
     }
 }
 

@@ -6,7 +6,7 @@
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::{FileExt, FileTypeExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -15,7 +15,7 @@ use rustix::io::Errno;
 use rustix::net::SendFlags;
 use rustix::pipe::PIPE_BUF;
 
-use crate::telemetry::access_log::LogOutput;
+use crate::telemetry::access_log::{LogOutput, Reopened};
 
 /// The permissions of a new file: others may not read who requested what.
 const MODE: Mode = Mode::from_raw_mode(0o640);
@@ -41,9 +41,14 @@ impl LogOutput for LogFile {
         self.descriptor.write(lines)
     }
 
-    fn reopen(&mut self) -> io::Result<()> {
-        self.descriptor = open(&self.path)?;
-        Ok(())
+    fn reopen(&mut self) -> io::Result<Reopened> {
+        let mut opened = open(&self.path)?;
+        let continues = opened.continues(&self.descriptor);
+        if continues {
+            opened.must_end_line = self.descriptor.must_end_line;
+        }
+        self.descriptor = opened;
+        Ok(if continues { Reopened::SameOutput } else { Reopened::OtherOutput })
     }
 }
 
@@ -83,8 +88,8 @@ impl LogOutput for StandardOutput {
     }
 
     /// Does nothing: nobody can move it.
-    fn reopen(&mut self) -> io::Result<()> {
-        Ok(())
+    fn reopen(&mut self) -> io::Result<Reopened> {
+        Ok(Reopened::SameOutput)
     }
 }
 
@@ -112,6 +117,14 @@ enum Way {
 }
 
 impl Descriptor {
+    /// Whether a line that `earlier` has begun ends in what is written to this one: they are the same pipe, or the same
+    /// file, which has not been emptied meanwhile.
+    fn continues(&self, earlier: &Descriptor) -> bool {
+        let identity = |file: &File| file.metadata().ok().map(|metadata| (metadata.dev(), metadata.ino()));
+        let is_same = identity(&self.file).is_some_and(|this| identity(&earlier.file) == Some(this));
+        is_same && (self.way != Way::Whole || self.must_end_line)
+    }
+
     fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
         if self.must_end_line {
             self.file.write_all(b"\n")?;
@@ -200,6 +213,37 @@ mod tests {
             assert_eq!(file.write(line).unwrap(), line.len());
         }
         assert_eq!(std::fs::read(&path).unwrap(), b"whole\nhal\none\ntwo\n");
+    }
+
+    #[test]
+    fn a_file_that_is_opened_anew_continues_its_line_unless_it_was_moved_or_emptied() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("log");
+        let mut file = LogFile::open(&path).unwrap();
+        file.write(b"one\ntw").unwrap();
+        assert_eq!(file.reopen().unwrap(), Reopened::SameOutput);
+        file.write(b"o\n").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"one\ntwo\n");
+        file.write(b"thr").unwrap();
+        std::fs::write(&path, b"").unwrap();
+        assert_eq!(file.reopen().unwrap(), Reopened::OtherOutput, "the file was emptied");
+        file.write(b"fo").unwrap();
+        std::fs::rename(&path, scratch.path().join("log.1")).unwrap();
+        assert_eq!(file.reopen().unwrap(), Reopened::OtherOutput, "the file was moved");
+        file.write(b"five\n").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"five\n");
+    }
+
+    /// An earlier run has left a part of a line.
+    #[test]
+    fn a_file_that_is_opened_anew_before_its_first_line_still_gets_a_line_end() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("log");
+        std::fs::write(&path, "hal").unwrap();
+        let mut file = LogFile::open(&path).unwrap();
+        file.reopen().unwrap();
+        file.write(b"one\n").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"hal\none\n");
     }
 
     /// The descriptor that another process shares stays blocking.

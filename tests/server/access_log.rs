@@ -195,6 +195,34 @@ fn a_pipe_that_nobody_empties_loses_whole_lines_that_are_counted() {
 }
 
 #[test]
+fn sighup_tears_no_line_of_a_pipe() {
+    let scratch = Scratch::new();
+    let pipe = scratch.path("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
+    let options = ["-v", "--access-log", pipe.to_str().unwrap(), "--log-format", "combined"];
+    let server = Start::new().options(options).start();
+    let mut client = server.connect();
+    // More lines than the pipe has room for. Each is longer than what it takes whole or not at all, and no page of its
+    // room ends with one, so that the last one is written in part.
+    let long = "x".repeat(9000);
+    for number in 0..12 {
+        client.exchange(&format!("GET /{number} HTTP/1.1\r\nHost: a\r\nUser-Agent: {long}\r\n\r\n"));
+    }
+    server.signal(Signal::HUP);
+    wait_until("the signal", || server.stderr().contains("the access log was opened anew"));
+    client.exchange("GET /last HTTP/1.1\r\nHost: a\r\nUser-Agent: x\r\n\r\n");
+    let mut reader = File::open(&pipe).expect("a pipe");
+    let (mut received, mut space) = (String::new(), vec![0; 65_536]);
+    // Ends: the server keeps what the pipe has no room for.
+    while !(received.contains("GET /last") && received.ends_with('\n')) {
+        let bytes = reader.read(&mut space).expect("a pipe that can be read");
+        received += std::str::from_utf8(&space[..bytes]).expect("text");
+    }
+    assert!(received.lines().all(|line| line.starts_with("127.0.0.1 - - [") && line.ends_with("x\"")), "whole lines");
+    assert_eq!(received.lines().count(), 13);
+}
+
+#[test]
 fn a_full_disk_does_not_affect_responses() {
     let mut server = Start::new().options(["--access-log", "/dev/full"]).start();
     let mut client = server.connect();

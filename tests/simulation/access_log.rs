@@ -10,7 +10,7 @@ use spindle::semantics::Now;
 use spindle::semantics::exchange_record::ExchangeRecord;
 use spindle::semantics::observer::Observer;
 use spindle::telemetry::LogFormat;
-use spindle::telemetry::access_log::{AccessLog, LogOutput};
+use spindle::telemetry::access_log::{AccessLog, LogOutput, Reopened};
 
 /// The output, and what it must contain at the end.
 #[derive(Debug, Default)]
@@ -73,8 +73,8 @@ impl LogOutput for SimulatedOutput {
         }
     }
 
-    fn reopen(&mut self) -> io::Result<()> {
-        Ok(())
+    fn reopen(&mut self) -> io::Result<Reopened> {
+        Ok(Reopened::SameOutput)
     }
 }
 

@@ -30,7 +30,16 @@ pub trait LogOutput {
     ///
     /// # Errors
     /// The old one stays in use then.
-    fn reopen(&mut self) -> io::Result<()>;
+    fn reopen(&mut self) -> io::Result<Reopened>;
+}
+
+/// Where the next bytes go after an output was opened anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reopened {
+    /// After the previous ones, so that a line that was written in part can be completed.
+    SameOutput,
+    /// To another file, or to the start of one that was emptied.
+    OtherOutput,
 }
 
 /// When this many bytes are waiting, they are written at once.
@@ -204,12 +213,13 @@ impl AccessLog {
     pub fn reload(&mut self, now: &Now) {
         self.flush(now);
         match self.output.reopen() {
-            Ok(()) => {
+            Ok(reopened) => {
                 info!("the access log was opened anew");
-                if self.buffer.drop_begun_line() {
+                if reopened == Reopened::OtherOutput && self.buffer.drop_begun_line() {
                     self.lose(1);
                 }
                 self.state = State::Working;
+                self.due_ns = (!self.buffer.is_empty()).then_some(now.monotonic_ns);
             }
             Err(error) => warn!("the access log cannot be opened anew, so the old file stays in use: {error}"),
         }

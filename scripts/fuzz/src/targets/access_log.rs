@@ -17,7 +17,7 @@ use spindle::semantics::exchange_record::{ExchangeRecord, Outcome};
 use spindle::semantics::fields::{FieldName, FieldSpan, FieldSpans, Fields};
 use spindle::semantics::request::Version;
 use spindle::telemetry::LogFormat;
-use spindle::telemetry::access_log::{AccessLog, LogOutput};
+use spindle::telemetry::access_log::{AccessLog, LogOutput, Reopened};
 
 /// The longest part, so that offsets fit 16 bits.
 const PART_BYTES_MAX: usize = 16 * 1024;
@@ -66,8 +66,8 @@ impl LogOutput for Written {
         Ok(lines.len())
     }
 
-    fn reopen(&mut self) -> io::Result<()> {
-        Ok(())
+    fn reopen(&mut self) -> io::Result<Reopened> {
+        Ok(Reopened::SameOutput)
     }
 }
 
