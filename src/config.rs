@@ -90,7 +90,7 @@ Shared folder (with DIR):
       --qr               print the address as a QR code, for a phone's camera
       --host NAME        also serve this host name, besides IP addresses,
                          localhost and this machine's name; '*' serves every
-                         name; may be repeated
+                         name; may be repeated; without DIR, for --admin
 
 Protocol:
       --no-date          send no Date field
@@ -140,6 +140,9 @@ pub struct Config {
     pub listen: Vec<ListenAddress>,
     /// Where to serve the administrator's resources.
     pub admin: Vec<ListenAddress>,
+    /// Host names under which the folder and the administrator's resources are served, in addition to the machine's own;
+    /// `*` matches every name.
+    pub hosts: Vec<String>,
     /// How long to go on after a shutdown was requested, in nanoseconds.
     pub shutdown_delay_ns: u64,
     /// How the listeners are opened.
@@ -187,8 +190,6 @@ pub struct FolderOptions {
     pub kind: FolderKind,
     /// Whether the banner contains the address as a QR code.
     pub draws_qr: bool,
-    /// Host names that are served in addition to the machine's own; `*` matches every name.
-    pub hosts: Vec<String>,
 }
 
 /// An error in the arguments, described in one line.
@@ -232,6 +233,7 @@ impl Config {
             listen,
             listen_options,
             admin: arguments.admin,
+            hosts: arguments.hosts,
             shutdown_delay_ns: arguments.shutdown_delay_ns.unwrap_or(0),
             directory: arguments.directory,
             folder: arguments.folder.map(|path| SharedFolder { path, options }),
@@ -326,7 +328,7 @@ mod tests {
     #[test]
     fn a_value_that_looks_like_an_option_is_a_value() {
         assert_eq!(config(&["-dshare", "-p0"]).unwrap().directory, Some(PathBuf::from("share")), "not -h");
-        assert_eq!(config(&["--host", "-d", "dir"]).unwrap().folder.unwrap().options.hosts, ["-d"]);
+        assert_eq!(config(&["--host", "-d", "dir"]).unwrap().hosts, ["-d"]);
         assert_eq!(config(&["-d", "-h"]).unwrap().directory, Some(PathBuf::from("-h")));
         assert_eq!(config(&["--", "-dir"]).unwrap().folder.unwrap().path, PathBuf::from("-dir"));
     }
@@ -467,20 +469,19 @@ mod tests {
     }
 
     #[test]
+    fn a_host_name_may_be_that_of_the_administrators_resources_alone() {
+        assert_eq!(config(&["--admin", "[::1]:0", "--host", "box"]).unwrap().hosts, ["box"]);
+        assert_eq!(config(&["-d", "dir", "--host", "box", "--admin", "[::1]:0"]).unwrap().hosts, ["box"]);
+    }
+
+    #[test]
     fn a_folder_is_shared_without_uploads_unless_they_are_asked_for() {
         let shared = config(&["-p", "80", "dir", "--host", "a.example", "--hidden", "--host=*"]).unwrap();
         let folder = shared.folder.unwrap();
+        assert_eq!(shared.hosts, ["a.example", "*"]);
         assert_eq!((folder.path, shared.directory), (PathBuf::from("dir"), None));
         assert_eq!(shared.listen, [ListenAddress::Tcp(Bind::Localhost, 80)]);
-        assert_eq!(
-            folder.options,
-            FolderOptions {
-                shows_hidden: true,
-                kind: FolderKind::Listed,
-                draws_qr: false,
-                hosts: vec!["a.example".to_owned(), "*".to_owned()]
-            }
-        );
+        assert_eq!(folder.options, FolderOptions { shows_hidden: true, kind: FolderKind::Listed, draws_qr: false });
         assert_eq!(shared.uploads.policy, UploadPolicy::Off);
         assert_eq!(config(&["dir", "--uploads", "create"]).unwrap().uploads.policy, UploadPolicy::Create);
         assert_eq!(config(&["dir", "--uploads", "manage"]).unwrap().uploads.policy, UploadPolicy::Manage);

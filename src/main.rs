@@ -11,7 +11,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use spindle::banner::{self, Url};
 use spindle::config::{AccessLogTarget, Command, Config, SharedFolder, USAGE};
 use spindle::http1::limits::RESPONSE_CONTENT_BYTES_MAX;
-use spindle::routes::{AllowedHosts, FileRoutes, FolderKind, FolderRoutes, FolderSettings, Routes, UploadPolicy};
+use spindle::routes::{FileRoutes, FolderKind, FolderRoutes, FolderSettings, Routes, UploadPolicy};
+use spindle::semantics::allowed_hosts::AllowedHosts;
 use spindle::semantics::observer::Observer;
 use spindle::semantics::request::Endpoint;
 use spindle::server::{ADMIN_CONNECTIONS_MAX, Server};
@@ -101,13 +102,14 @@ fn serve(config: Config) -> Result<(), String> {
     let files = directory.map(|directory| {
         FileRoutes::new(directory, config.uploads, open_files_max, random.u64(..), Box::new(upload_id))
     });
+    let hosts = AllowedHosts::new(&config.hosts, machine::host_name().as_deref());
     let routes = match (files, &config.folder) {
-        (Some(files), Some(folder)) => Routes::shared_folder(FolderRoutes::new(files, sharing(folder))),
+        (Some(files), Some(folder)) => Routes::shared_folder(FolderRoutes::new(files, sharing(folder, hosts.clone()))),
         (files, _) => Routes::new(files),
     };
     let world = MioWorld::new(listeners, signals).map_err(|error| format!("cannot start: {error}"))?;
     let (metrics, statistics) = (Rc::new(Metrics::default()), Rc::default());
-    let admin = has_admin.then(|| Admin::new(Rc::clone(&metrics), Rc::clone(&statistics)));
+    let admin = has_admin.then(|| Admin::new(Rc::clone(&metrics), Rc::clone(&statistics), hosts));
     // Without a listener that shows them, requests need not be counted.
     let telemetry = Telemetry::new(access_log, has_admin.then(|| Rc::clone(&metrics)));
     let observer = telemetry.map(|telemetry| Box::new(telemetry) as Box<dyn Observer>);
@@ -151,13 +153,13 @@ fn open_access_log(config: &Config) -> Result<Option<AccessLog>, String> {
     Ok(Some(AccessLog::new(output, config.log_format)))
 }
 
-fn sharing(folder: &SharedFolder) -> FolderSettings {
+fn sharing(folder: &SharedFolder, hosts: AllowedHosts) -> FolderSettings {
     FolderSettings {
         // The root directory has no name.
         name: canonical(&folder.path).file_name().map_or(b"files".to_vec(), |name| name.as_bytes().to_vec()),
         shows_hidden: folder.options.shows_hidden,
         kind: folder.options.kind,
-        hosts: AllowedHosts::new(&folder.options.hosts, machine::host_name().as_deref()),
+        hosts,
     }
 }
 

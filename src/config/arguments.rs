@@ -78,6 +78,7 @@ pub(super) struct Arguments {
     /// The operand DIR.
     pub(super) folder: Option<PathBuf>,
     pub(super) options: FolderOptions,
+    pub(super) hosts: Vec<String>,
     is_site: bool,
     is_drop_box: bool,
     pub(super) uploads: Option<UploadPolicy>,
@@ -141,7 +142,7 @@ impl Arguments {
             "no-list" => once.flag(&mut self.is_drop_box),
             "hidden" => once.flag(&mut self.options.shows_hidden),
             "qr" => once.flag(&mut self.options.draws_qr),
-            "host" => once.repeated(&mut self.options.hosts, parse_host),
+            "host" => once.repeated(&mut self.hosts, parse_host),
             "no-date" => once.flag(&mut self.no_date),
             "strict" => once.flag(&mut self.strict),
             "head-timeout" => once.value(&mut self.head_timeout_ns, parse_seconds),
@@ -181,7 +182,8 @@ impl Arguments {
             (self.is_site, "--site"),
             (self.is_drop_box, "--no-list"),
             (self.options.draws_qr, "--qr"),
-            (!self.options.hosts.is_empty(), "--host"),
+            // The administrator's listeners check host names as well.
+            (!self.hosts.is_empty() && self.admin.is_empty(), "--host"),
         ];
         given.into_iter().find_map(|(is_given, option)| is_given.then_some(option))
     }

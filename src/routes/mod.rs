@@ -24,7 +24,7 @@ mod user_agent;
 
 pub use content::FileContent;
 pub use files::{FileRoutes, UploadPolicy, UploadSettings};
-pub use folder::{AllowedHosts, FolderKind, FolderRoutes, FolderSettings};
+pub use folder::{FolderKind, FolderRoutes, FolderSettings};
 pub use sink::FileSink;
 
 use percent_encoding::percent_decode;

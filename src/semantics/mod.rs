@@ -9,6 +9,7 @@
 //! 4. The protocol and the routes know each other only through [`service`].
 
 pub mod accept;
+pub mod allowed_hosts;
 pub mod client;
 pub mod conditional;
 pub mod content_coding;

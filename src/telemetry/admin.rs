@@ -7,11 +7,14 @@ use std::rc::Rc;
 use super::metrics::{Format, Metrics};
 use crate::semantics::Now;
 use crate::semantics::accept;
+use crate::semantics::allowed_hosts::AllowedHosts;
 use crate::semantics::method::Method;
 use crate::semantics::request::Request;
 use crate::semantics::response::{Body, Response};
 use crate::semantics::statistics::{LoopStatistics, RouteStatistics};
 use crate::semantics::status::Status;
+
+const MISDIRECTED: &str = "The metrics are not served under this host name. The server's option --host NAME adds one.";
 
 const METHODS: &[Method] = &[Method::Get, Method::Head, Method::Options];
 
@@ -20,12 +23,13 @@ const METHODS: &[Method] = &[Method::Get, Method::Head, Method::Options];
 pub struct Admin {
     metrics: Rc<Metrics>,
     on: Rc<LoopStatistics>,
+    hosts: AllowedHosts,
 }
 
 impl Admin {
-    /// The resources that show `metrics` and the loop's statistics.
-    pub fn new(metrics: Rc<Metrics>, on: Rc<LoopStatistics>) -> Admin {
-        Admin { metrics, on }
+    /// The resources that show `metrics` and the loop's statistics, served under the names `hosts`.
+    pub fn new(metrics: Rc<Metrics>, on: Rc<LoopStatistics>, hosts: AllowedHosts) -> Admin {
+        Admin { metrics, on, hosts }
     }
 
     /// The response to a request. `routes` is what the routes have counted.
@@ -33,7 +37,12 @@ impl Admin {
     /// - `/metrics`: the metrics, in OpenMetrics if Accept names that.
     /// - `/healthz`: 200, since a server that responds is alive.
     /// - `/readyz`: 200, or 503 once a shutdown has begun.
+    ///
+    /// All of it is 421 under a host name that is not allowed.
     pub fn respond<B>(&self, request: &Request<'_>, routes: &RouteStatistics, now: &Now) -> Response<'static, B> {
+        if !self.hosts.allow(request) {
+            return Response::with_reason(Status::MisdirectedRequest, MISDIRECTED);
+        }
         let path = request.target.path().unwrap_or_default();
         if !matches!(path, b"/metrics" | b"/healthz" | b"/readyz") {
             return Response::new(Status::NotFound);

@@ -12,8 +12,9 @@ fn admin_address(server: &Server) -> SocketAddr {
     line.and_then(|url| url.strip_suffix("/metrics")).and_then(|address| address.parse().ok()).expect("an address")
 }
 
+/// The requests of [`Client`] have the Host `a`.
 fn start() -> Start {
-    Start::new().options(["--admin", "127.0.0.1:0"])
+    Start::new().options(["--admin", "127.0.0.1:0", "--host", "a"])
 }
 
 fn scrape(server: &Server) -> String {
@@ -78,6 +79,28 @@ fn neither_listener_serves_what_is_the_others() {
     }
     let post = Client::connect(admin_address(&server)).upload("POST", "/metrics", b"");
     assert_eq!((post.status, post.field("Allow")), (405, Some("GET, HEAD, OPTIONS")));
+}
+
+/// Otherwise a web page could read the metrics through the administrator's browser (DNS rebinding).
+#[test]
+fn only_addresses_the_machines_names_and_added_ones_are_served() {
+    let server = start().start();
+    let status = |target: &str, host: &str| {
+        let request = format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        Client::connect(admin_address(&server)).exchange(&request)
+    };
+    for target in ["/metrics", "/healthz", "/readyz"] {
+        for host in ["127.0.0.1:9421", "[::1]", "localhost", "localhost:80", "a", "A:9421"] {
+            assert_eq!(status(target, host).status, 200, "{target} {host}");
+        }
+        for host in ["evil", "localhost.evil.example", "127.0.0.1.nip.example:9421"] {
+            let refused = status(target, host);
+            assert_eq!(refused.status, 421, "{target} {host}");
+            assert!(!refused.text().contains("spindle_"), "{}", refused.text());
+        }
+    }
+    let mut without_host = Client::connect(admin_address(&server));
+    assert_eq!(without_host.exchange("GET /readyz HTTP/1.0\r\n\r\n").status, 200);
 }
 
 #[test]
@@ -282,7 +305,7 @@ fn an_administrator_may_use_a_unix_socket() {
     let server = Start::new().options(["--admin", &format!("unix:{}", path.display())]).start();
     assert!(server.banner.contains("Metrics on"), "{}", server.banner);
     let mut socket = std::os::unix::net::UnixStream::connect(&path).expect("a connection");
-    std::io::Write::write_all(&mut socket, b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    std::io::Write::write_all(&mut socket, b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         .expect("sent");
     let mut response = String::new();
     std::io::Read::read_to_string(&mut socket, &mut response).expect("a response");

@@ -168,7 +168,7 @@ fn one_inherited_socket_is_for_clients_and_another_for_the_administrator() {
     let (public, admin) = (listener(), listener());
     let admin_address = admin.local_addr().expect("an address");
     let start = Start::new().without_port().inheriting_two(public, admin.into(), "web:adm");
-    let server = start.options(["--listen", "fd:web", "--admin", "fd:adm"]).start();
+    let server = start.options(["--listen", "fd:web", "--admin", "fd:adm", "--host", "a"]).start();
     assert_eq!(server.get("/echo/here").text(), "here");
     assert_eq!(crate::harness::Client::connect(admin_address).get("/healthz").status, 200);
 }

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use spindle::http1::message_head::HeadParser;
 use spindle::routes::FileContent;
 use spindle::semantics::Now;
+use spindle::semantics::allowed_hosts::AllowedHosts;
 use spindle::semantics::exchange_record::ExchangeRecord;
 use spindle::semantics::fields::FieldSpans;
 use spindle::semantics::request::{Endpoint, Request};
@@ -89,7 +90,7 @@ impl Counters {
             content_bytes: Some(0),
             endpoint: Endpoint::Admin,
         };
-        let admin = Admin::new(Rc::clone(&self.metrics), Rc::clone(&self.statistics));
+        let admin = Admin::new(Rc::clone(&self.metrics), Rc::clone(&self.statistics), AllowedHosts::Any);
         let response: Response<'_, FileContent<Disk>> =
             admin.respond(&request, &RouteStatistics::default(), &Now::default());
         assert_eq!(response.status, Status::Ok);

@@ -6,7 +6,8 @@ use std::rc::Rc;
 
 use log::Level;
 use spindle::http1;
-use spindle::routes::{AllowedHosts, FileRoutes, FolderKind, FolderRoutes, FolderSettings, Routes, UploadSettings};
+use spindle::routes::{FileRoutes, FolderKind, FolderRoutes, FolderSettings, Routes, UploadSettings};
+use spindle::semantics::allowed_hosts::AllowedHosts;
 use spindle::semantics::exchange_record::{ExchangeRecord, Outcome};
 use spindle::semantics::observer::Observer;
 use spindle::server::{Server, Usage};

@@ -15,7 +15,6 @@
 //! 5. In a drop box no request that reads can tell an existing name from a missing one, neither by its response nor by
 //!    the time that it takes: see [`drop_box`].
 
-mod allowed_hosts;
 mod archive;
 mod disposition;
 mod drop_box;
@@ -36,7 +35,6 @@ use std::rc::Rc;
 
 use percent_encoding::percent_decode;
 
-pub use self::allowed_hosts::AllowedHosts;
 pub(super) use self::archive::Archive;
 pub(super) use self::drop_box::Page;
 pub(super) use self::form::FormSink;
@@ -47,6 +45,7 @@ use super::files::{self, FileRoutes};
 use super::{FileContent, RouteReply, UPLOADS, error_reply, not_found, put_script};
 use crate::semantics::Now;
 use crate::semantics::accept;
+use crate::semantics::allowed_hosts::AllowedHosts;
 use crate::semantics::method::Method;
 use crate::semantics::request::Request;
 use crate::semantics::response::{Body, RareFields, Response};

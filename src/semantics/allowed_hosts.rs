@@ -1,14 +1,14 @@
-//! The host names under which a shared folder is served.
+//! The host names under which a shared folder and the administrator's resources are served.
 //!
 //! This protects against DNS rebinding: an attacker's web site makes its name resolve to this machine. To the browser,
-//! pages of that site and this server are then the same origin, so the attacker's scripts can read the folder. Only the
+//! pages of that site and this server are then the same origin, so the attacker's scripts can read them. Only the
 //! Host field shows the attacker's name. Requests to an IP address are always served, because nobody can make an
 //! address resolve to another machine.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use crate::semantics::origin::host_and_port;
-use crate::semantics::request::Request;
+use super::origin::host_and_port;
+use super::request::Request;
 
 /// The host names that are served besides IP addresses and `localhost`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,7 +37,7 @@ impl AllowedHosts {
 
     /// Whether the request was sent to an allowed name. A request without Host is allowed, because every browser sends
     /// Host.
-    pub(super) fn allow(&self, request: &Request<'_>) -> bool {
+    pub fn allow(&self, request: &Request<'_>) -> bool {
         let AllowedHosts::Named(names) = self else { return true };
         let Some(authority) = request.authority() else { return true };
         let (host, _) = host_and_port(authority);
