@@ -65,11 +65,13 @@ fn the_queue_is_shown_in_light_and_dark_and_on_a_phone() {
 }
 
 /// The visible controls that are smaller than `most` in one direction, each with its size. The label of a check box is a part of
-/// it. Links in running text may be small.
+/// it. Links in running text may be small. Rows that the browser has not laid out, because they are not on the screen, do not
+/// count.
 fn small_controls(tab: &mut Tab, within: &str, most: u32) -> Vec<String> {
     let within = json!(format!("{within} :is(button, a, input, select)"));
     let small = tab.evaluate(&format!(
-        "Array.from(document.querySelectorAll({within})).filter((each) => each.checkVisibility()).flatMap((each) => {{ \
+        "Array.from(document.querySelectorAll({within})) \
+         .filter((each) => each.checkVisibility({{ contentVisibilityAuto: true }})).flatMap((each) => {{ \
          const {{ width, height }} = (each.closest('label') ?? each).getBoundingClientRect(); \
          return Math.min(width, height) < {most} ? [`${{each.outerHTML}} ${{width}} x ${{height}}`] : []; }})"
     ));
