@@ -10,6 +10,7 @@ use spindle::config::USAGE;
 use spindle::http1::limits::*;
 use spindle::http1::protocol_error::ProtocolError;
 use spindle::semantics::form_data::{FIELD_BYTES_MAX, PART_HEAD_BYTES_MAX, PARTS_MAX};
+use spindle::storage::{DIRECTORIES_MAX, PATH_BYTES_MAX, SEGMENT_BYTES_MAX};
 
 const README: &str = include_str!("../README.md");
 
@@ -55,6 +56,10 @@ fn limits() -> Vec<(String, String)> {
     vec![
         ("request line".into(), bytes(REQUEST_LINE_BYTES_MAX as u64)),
         ("field section".into(), format!("{}, {FIELD_LINES_MAX} lines", bytes(FIELD_SECTION_BYTES_MAX as u64))),
+        (
+            "a file's name".into(),
+            format!("{DIRECTORIES_MAX} directories, {SEGMENT_BYTES_MAX} bytes each, {PATH_BYTES_MAX} in all"),
+        ),
         (
             "chunk extensions".into(),
             format!("{}, or as many bytes as the content so far if that is more", bytes(CHUNK_OVERHEAD_BYTES_FREE)),

@@ -103,6 +103,6 @@ pub use file_system::{Access, DirectoryEntry, FileKind, FileSystem, Symlinks};
 pub use listing::{Entry, EntryKind, Listing, SymlinkedDirectories, WalkEntry};
 pub use metadata::Metadata;
 pub use partial_upload::{EndedUpload, FoundUpload, PartialUpload, UploadId};
-pub use relative_path::{PathError, RelativePath};
+pub use relative_path::{DIRECTORIES_MAX, PATH_BYTES_MAX, PathError, RelativePath, SEGMENT_BYTES_MAX};
 pub use tree_changes::{ChangeError, EntryPath};
 pub use upload::{Published, Upload, UploadMode};

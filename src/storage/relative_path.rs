@@ -7,15 +7,15 @@ use std::hash::{Hash, Hasher};
 use super::temporary_file;
 
 /// The longest segment, in bytes: the limit of nearly every file system.
-const SEGMENT_BYTES_MAX: usize = 255;
+pub const SEGMENT_BYTES_MAX: usize = 255;
 
 /// The longest path, in bytes. The limit of Linux is 4096 with the terminating NUL.
-const PATH_BYTES_MAX: usize = 4095;
+pub const PATH_BYTES_MAX: usize = 4095;
 
 /// The most directories that a path may lead through. An upload may have to create each of them, and to find an
 /// unfinished upload each may have to be opened, while all other clients wait. An archive contains as many levels, and the
 /// shared folder itself.
-const DIRECTORIES_MAX: usize = 63;
+pub const DIRECTORIES_MAX: usize = 63;
 
 /// The initial capacity of a path, in bytes: enough for nearly every path, so that it takes one allocation.
 const PATH_BYTES_USUAL: usize = 128;
