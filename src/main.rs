@@ -16,7 +16,7 @@ use spindle::semantics::allowed_hosts::AllowedHosts;
 use spindle::semantics::observer::Observer;
 use spindle::semantics::request::Endpoint;
 use spindle::server::{ADMIN_CONNECTIONS_MAX, Server};
-use spindle::service::Site;
+use spindle::service::RootService;
 use spindle::storage::{Directory, SMALL_FILE_BYTES_MAX};
 use spindle::system::listen::{self, Listener, LocalAddress};
 use spindle::system::log_output::{LogFile, StandardOutput};
@@ -45,7 +45,7 @@ const CONNECTIONS_MAX: u64 = 1 << 20;
 
 /// The most memory of an idle connection: at most 2.5 MiB for ten thousand of them, kernel memory not counted.
 const SESSION_BYTES_MAX: usize = 256;
-const _: () = assert!(Server::<MioWorld, Site>::SESSION_BYTES <= SESSION_BYTES_MAX);
+const _: () = assert!(Server::<MioWorld, RootService>::SESSION_BYTES <= SESSION_BYTES_MAX);
 // The routes respond with a small file's bytes from memory, so those must fit into a response.
 const _: () = assert!(SMALL_FILE_BYTES_MAX <= RESPONSE_CONTENT_BYTES_MAX);
 
@@ -113,7 +113,7 @@ fn serve(config: Config) -> Result<(), String> {
     // Without a listener that shows them, requests need not be counted.
     let telemetry = Telemetry::new(access_log, has_admin.then(|| Rc::clone(&metrics)));
     let observer = telemetry.map(|telemetry| Box::new(telemetry) as Box<dyn Observer>);
-    let service = Site::new(routes, admin, metrics);
+    let service = RootService::new(routes, admin, metrics);
     let server = Server::new(world, connections_max, config.settings, service, observer)
         .with_statistics(statistics)
         .with_shutdown_delay(config.shutdown_delay_ns);

@@ -15,22 +15,23 @@ use crate::telemetry::admin::Admin;
 use crate::telemetry::metrics::Metrics;
 
 /// The routes and the administrator's resources.
-pub struct Site<F: FileSystem = Native> {
+pub struct RootService<F: FileSystem = Native> {
     routes: Routes<F>,
     /// `None` if no listener serves them.
     admin: Option<Admin>,
     metrics: Rc<Metrics>,
+    /// Whether the last call was the administrator's: those never wait for the disk.
     was_admin: bool,
 }
 
-impl<F: FileSystem> Site<F> {
+impl<F: FileSystem> RootService<F> {
     /// Serves `routes`, and `admin` to connections of [`Endpoint::Admin`]. Uploads are counted in `metrics`.
-    pub fn new(routes: Routes<F>, admin: Option<Admin>, metrics: Rc<Metrics>) -> Site<F> {
-        Site { routes, admin, metrics, was_admin: false }
+    pub fn new(routes: Routes<F>, admin: Option<Admin>, metrics: Rc<Metrics>) -> RootService<F> {
+        RootService { routes, admin, metrics, was_admin: false }
     }
 }
 
-impl<F: FileSystem> Service for Site<F> {
+impl<F: FileSystem> Service for RootService<F> {
     type Source = FileContent<F>;
     type Sink = CountedSink<F>;
 

@@ -1,5 +1,5 @@
 //! Parses the header of HAProxy's PROXY protocol, in which a proxy states whose connection it forwards. Version 1 is a
-//! line of text, version 2 is binary.
+//! line of text (proxy-protocol.txt, section 2.1), version 2 is binary (section 2.2).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

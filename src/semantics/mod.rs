@@ -7,6 +7,9 @@
 //! 2. Nothing here performs I/O or reads a clock. The time is an argument ([`Now`]), so that tests can choose it.
 //! 3. Each decision is a function of its arguments, so that its tests are tables.
 //! 4. The protocol and the routes know each other only through [`service`].
+//!
+//! Besides, there is what the event loop and the readers of its records share: [`observer`], [`statistics`], [`client`]
+//! and [`proxies`].
 
 pub mod accept;
 pub mod allowed_hosts;

@@ -53,11 +53,11 @@ pub struct Proxies {
 
 impl Proxies {
     /// Whether a connection from `client` must begin with a PROXY protocol header.
-    pub fn send_header(&self, client: &Client) -> bool {
+    pub fn must_send_header(&self, client: &Client) -> bool {
         self.protocol.iter().any(|network| network.contains(client))
     }
 
-    fn trust(&self, client: &Client) -> bool {
+    fn is_trusted(&self, client: &Client) -> bool {
         self.trusted.iter().any(|network| network.contains(client))
     }
 
@@ -68,7 +68,7 @@ impl Proxies {
     /// Most proxies set one of the fields and pass on the other as the client has sent it. So a client can always add
     /// the field that its proxy does not set, and only what both say can be believed.
     pub fn client_of(&self, sender: Client, fields: &Fields<'_>) -> Client {
-        if self.trusted.is_empty() || !self.trust(&sender) {
+        if self.trusted.is_empty() || !self.is_trusted(&sender) {
             return sender;
         }
         let forwarded = fields.contains(FieldName::Forwarded).then(|| self.forwarded(sender, fields));
@@ -83,39 +83,39 @@ impl Proxies {
     }
 
     fn forwarded(&self, sender: Client, fields: &Fields<'_>) -> Client {
-        let mut way = Way { proxies: self, client: None };
+        let mut chain = ProxyChain { proxies: self, client: None };
         for value in fields.values(FieldName::Forwarded) {
-            if forwarded_for(value, |node| way.continue_to(node)).is_none() {
+            if forwarded_for(value, |node| chain.continue_to(node)).is_none() {
                 return sender;
             }
         }
-        way.client.unwrap_or(sender)
+        chain.client.unwrap_or(sender)
     }
 
     fn x_forwarded(&self, sender: Client, fields: &Fields<'_>) -> Client {
-        let mut way = Way { proxies: self, client: None };
+        let mut chain = ProxyChain { proxies: self, client: None };
         for value in fields.values(FieldName::XForwardedFor) {
             for node in value.split(|byte| *byte == b',') {
-                way.continue_to(node_address(trim_white_space(node)));
+                chain.continue_to(node_address(trim_white_space(node)));
             }
         }
-        way.client.unwrap_or(sender)
+        chain.client.unwrap_or(sender)
     }
 }
 
 /// The way of a request through proxies, from its start. Each of them has added the address from which it got the
 /// request.
-struct Way<'p> {
+struct ProxyChain<'p> {
     proxies: &'p Proxies,
     /// The client, if all further nodes are trusted proxies: the last address that is not a trusted proxy, or else the
     /// first one. A node without an address begins anew: nothing before it can be known.
     client: Option<Client>,
 }
 
-impl Way<'_> {
+impl ProxyChain<'_> {
     fn continue_to(&mut self, node: Option<Client>) {
         self.client = match node {
-            Some(address) if self.proxies.trust(&address) => Some(self.client.unwrap_or(address)),
+            Some(address) if self.proxies.is_trusted(&address) => Some(self.client.unwrap_or(address)),
             node => node,
         };
     }

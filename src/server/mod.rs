@@ -12,8 +12,8 @@
 //!    steps, bytes and time, and the session goes idle after a pass in which it made no progress. A session that used
 //!    much of its budget joins the busy queue, which is served after the sessions that became ready. Therefore a heavy
 //!    client cannot starve a light one. The poll does not sleep while a session is queued.
-//! 4. A turn does the following, in this order: poll; record readiness; drive the sessions that became ready; expire
-//!    deadlines; accept a batch of connections, driving each at once; drive part of the busy queue. Each loop within a
+//! 4. A turn does the following, in this order: poll; record readiness; drive the sessions that became ready; act on
+//!    signals; expire deadlines; accept a batch of connections, driving each at once; drive part of the busy queue. Each loop within a
 //!    turn is bounded by what was queued when it began, or by a constant, so every turn ends.
 //! 5. A slow disk or a full poll never makes a client look late:
 //!    - The clock is read again after each call that may have waited for the disk.
@@ -33,8 +33,9 @@
 //! 9. The observer writes when its deadline has passed, after everything else that the turn does, so that the records of
 //!    many turns cost one system call. It writes earlier only if it has collected too much. The poll does not sleep
 //!    beyond the deadline.
-//! 10. Graceful shutdown accepts the connections in the backlog, closes the listeners, and makes the next response of
-//!     each connection its last.
+//! 10. Graceful shutdown begins after the delay that was set. It accepts the connections in the backlog, closes the
+//!     public listeners, and makes the next response of each connection its last. The administrator's listeners stay
+//!     open to the end.
 
 mod accepting;
 mod deadlines;

@@ -68,14 +68,14 @@ impl StandardOutput {
         // A regular file is not opened anew: that would have its own position in the file, and what other processes
         // write at theirs would overwrite the log.
         let descriptor = if kind.is_file() {
-            Descriptor { file, way: Way::Whole, must_end_line: false }
+            Descriptor { file, mode: WriteMode::Whole, must_end_line: false }
         } else if kind.is_socket() {
-            Descriptor { file, way: Way::Socket, must_end_line: false }
+            Descriptor { file, mode: WriteMode::Socket, must_end_line: false }
         } else {
             // Where this path does not exist, or may not be opened, the inherited descriptor is used.
             match open_with(Path::new("/proc/self/fd/1"), OFlags::WRONLY) {
-                Ok(file) => Descriptor { file: File::from(file), way: Way::Pieces, must_end_line: false },
-                Err(_) => Descriptor { file, way: Way::PolledPieces, must_end_line: false },
+                Ok(file) => Descriptor { file: File::from(file), mode: WriteMode::Pieces, must_end_line: false },
+                Err(_) => Descriptor { file, mode: WriteMode::PolledPieces, must_end_line: false },
             }
         };
         Ok(StandardOutput { descriptor })
@@ -96,7 +96,7 @@ impl LogOutput for StandardOutput {
 /// An open output.
 struct Descriptor {
     file: File,
-    way: Way,
+    mode: WriteMode,
     /// Whether the file ends within a line, so that the next one would be appended to that. A file ends so if its disk
     /// was full when the server stopped.
     must_end_line: bool,
@@ -104,7 +104,7 @@ struct Descriptor {
 
 /// How to write without waiting for a reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
+enum WriteMode {
     /// Everything at once, to a file. This waits at most for the disk.
     Whole,
     /// To a non-blocking pipe or terminal, in pieces that a pipe takes whole or not at all, so that what other processes
@@ -122,7 +122,7 @@ impl Descriptor {
     fn continues(&self, earlier: &Descriptor) -> bool {
         let identity = |file: &File| file.metadata().ok().map(|metadata| (metadata.dev(), metadata.ino()));
         let is_same = identity(&self.file).is_some_and(|this| identity(&earlier.file) == Some(this));
-        is_same && (self.way != Way::Whole || self.must_end_line)
+        is_same && (self.mode != WriteMode::Whole || self.must_end_line)
     }
 
     fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
@@ -130,12 +130,12 @@ impl Descriptor {
             self.file.write_all(b"\n")?;
             self.must_end_line = false;
         }
-        match self.way {
-            Way::Whole => self.file.write(lines),
-            Way::Pieces => self.file.write(piece(lines)),
-            Way::PolledPieces if is_writable(&self.file) => self.file.write(piece(lines)),
-            Way::PolledPieces => Err(ErrorKind::WouldBlock.into()),
-            Way::Socket => Ok(rustix::net::send(&self.file, lines, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?),
+        match self.mode {
+            WriteMode::Whole => self.file.write(lines),
+            WriteMode::Pieces => self.file.write(piece(lines)),
+            WriteMode::PolledPieces if is_writable(&self.file) => self.file.write(piece(lines)),
+            WriteMode::PolledPieces => Err(ErrorKind::WouldBlock.into()),
+            WriteMode::Socket => Ok(rustix::net::send(&self.file, lines, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?),
         }
     }
 }
@@ -169,7 +169,7 @@ fn open(path: &Path) -> io::Result<Descriptor> {
     let is_file = metadata.file_type().is_file();
     Ok(Descriptor {
         must_end_line: is_file && ends_within_line(&file, metadata.len()),
-        way: if is_file { Way::Whole } else { Way::Pieces },
+        mode: if is_file { WriteMode::Whole } else { WriteMode::Pieces },
         file,
     })
 }
@@ -250,7 +250,7 @@ mod tests {
     #[test]
     fn a_full_pipe_never_blocks_and_gets_whole_lines() {
         let (reader, writer) = rustix::pipe::pipe().unwrap();
-        let mut polled = Descriptor { file: File::from(writer), way: Way::PolledPieces, must_end_line: false };
+        let mut polled = Descriptor { file: File::from(writer), mode: WriteMode::PolledPieces, must_end_line: false };
         let line = [&[b'x'; 149][..], b"\n"].concat();
         let lines = line.repeat(100);
         let mut written = 0;

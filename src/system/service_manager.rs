@@ -23,7 +23,7 @@ fn report(states: &[NotifyState<'_>]) {
     }
 }
 
-/// Sends a sign of life at regular intervals, if the service manager expects it (`WatchdogSec` in systemd's unit). The
+/// Sends a watchdog ping at regular intervals, if the service manager expects it (`WatchdogSec` in systemd's unit). The
 /// manager restarts a server that stays silent.
 #[derive(Debug)]
 pub(super) struct Watchdog {
@@ -33,7 +33,7 @@ pub(super) struct Watchdog {
 }
 
 impl Watchdog {
-    /// `None` if the service manager does not expect signs of life.
+    /// `None` if the service manager does not expect watchdog ping.
     pub(super) fn from_environment() -> Option<Watchdog> {
         // Half of the time that the manager waits, as its documentation recommends.
         sd_notify::watchdog_enabled().map(|timeout| Watchdog::every(timeout / 2))
@@ -44,7 +44,7 @@ impl Watchdog {
         Watchdog { interval_ns, next_ns: 0 }
     }
 
-    /// Sends a sign of life if one is due.
+    /// Sends a watchdog ping if one is due.
     pub(super) fn tick(&mut self, now_ns: u64) {
         if self.is_due(now_ns) {
             report(&[NotifyState::Watchdog]);

@@ -22,14 +22,14 @@ const METHODS: &[Method] = &[Method::Get, Method::Head, Method::Options];
 #[derive(Debug)]
 pub struct Admin {
     metrics: Rc<Metrics>,
-    on: Rc<LoopStatistics>,
+    loop_statistics: Rc<LoopStatistics>,
     hosts: AllowedHosts,
 }
 
 impl Admin {
     /// The resources that show `metrics` and the loop's statistics, served under the names `hosts`.
-    pub fn new(metrics: Rc<Metrics>, on: Rc<LoopStatistics>, hosts: AllowedHosts) -> Admin {
-        Admin { metrics, on, hosts }
+    pub fn new(metrics: Rc<Metrics>, loop_statistics: Rc<LoopStatistics>, hosts: AllowedHosts) -> Admin {
+        Admin { metrics, loop_statistics, hosts }
     }
 
     /// The response to a request. `routes` is what the routes have counted.
@@ -57,11 +57,11 @@ impl Admin {
             b"/metrics" => {
                 let is_open = accept::names(&request.fields, "application/openmetrics-text");
                 let format = if is_open { Format::OpenMetrics } else { Format::Prometheus };
-                let text = self.metrics.text(format, &self.on, routes, now);
+                let text = self.metrics.text(format, &self.loop_statistics, routes, now);
                 let content = text_response(Status::Ok, text, format.content_type());
                 Response { varies_by_media_type: true, ..content }
             }
-            b"/readyz" if self.on.is_shutting_down.get() => {
+            b"/readyz" if self.loop_statistics.is_shutting_down.get() => {
                 text_response(Status::ServiceUnavailable, "shutting down\n".to_owned(), "text/plain")
             }
             b"/readyz" => text_response(Status::Ok, "ready\n".to_owned(), "text/plain"),

@@ -11,7 +11,7 @@ use spindle::semantics::allowed_hosts::AllowedHosts;
 use spindle::semantics::exchange_record::{ExchangeRecord, Outcome};
 use spindle::semantics::observer::Observer;
 use spindle::server::{Server, Usage};
-use spindle::service::Site;
+use spindle::service::RootService;
 use spindle::storage::{Directory, FileRange, RelativePath, StorageError, UploadMode};
 
 use crate::simulation::access_log::{Expected, LoggingObserver};
@@ -124,7 +124,7 @@ fn write_files(disk: &Disk, model: &FileModel) {
     }
 }
 
-type SimulatedServer<const EVENTS: usize> = Server<SimulatedWorld<FileRange<Disk>, EVENTS>, Site<Disk>>;
+type SimulatedServer<const EVENTS: usize> = Server<SimulatedWorld<FileRange<Disk>, EVENTS>, RootService<Disk>>;
 
 /// How the server's process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -179,7 +179,7 @@ impl Run {
                 proxies: proxies::believed(),
                 ..http1::Settings::default()
             },
-            Site::new(routes, None, Rc::clone(&counters.metrics)),
+            RootService::new(routes, None, Rc::clone(&counters.metrics)),
             Some(self.observer(&logged, (&counters, &sums), seed)),
         )
         .with_statistics(Rc::clone(&counters.statistics));

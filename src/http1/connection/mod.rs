@@ -82,7 +82,7 @@ impl<S: Service> Connection<S> {
     /// A connection that has just been accepted from `client`. `number` identifies it in records and in the log.
     pub fn new(client: Client, number: u64, shared: &Shared, now: &Now) -> Connection<S> {
         let records = shared.records.enabled.then(|| Box::new(PendingRecords::new(client, number)));
-        let is_from_proxy = shared.settings.proxies.send_header(&client);
+        let is_from_proxy = shared.settings.proxies.must_send_header(&client);
         Connection::create(Endpoint::Public, number, is_from_proxy, records, shared, now)
     }
 

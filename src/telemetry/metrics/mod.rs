@@ -104,7 +104,13 @@ impl Metrics {
     }
 
     /// All metrics as text.
-    pub(super) fn text(&self, format: Format, on: &LoopStatistics, routes: &RouteStatistics, now: &Now) -> String {
+    pub(super) fn text(
+        &self,
+        format: Format,
+        loop_statistics: &LoopStatistics,
+        routes: &RouteStatistics,
+        now: &Now,
+    ) -> String {
         let mut text = Exposition::new(format);
         text.constant(
             "spindle_build_info",
@@ -112,7 +118,7 @@ impl Metrics {
             concat!("{version=\"", env!("CARGO_PKG_VERSION"), "\"}"),
         );
         self.write_exchanges(&mut text);
-        write_loop(&mut text, on, now);
+        write_loop(&mut text, loop_statistics, now);
         text.gauge("spindle_uploads_in_progress", "Uploads that are being received.", self.uploads_in_progress.get());
         text.gauge(
             "spindle_uploads_pending",
@@ -146,7 +152,7 @@ impl Metrics {
         text.counter("spindle_requests", "Exchanges that have ended, by method and class of the status code.", samples);
         let labels = OUTCOMES.map(|outcome| format!("{{outcome=\"{outcome}\"}}"));
         let samples = labels.iter().zip(&self.outcomes).map(|(labels, count)| (labels.as_str(), count.get()));
-        text.counter("spindle_exchanges", "Exchanges that have ended, by how they ended.", samples);
+        text.counter("spindle_exchanges", "How exchanges have ended.", samples);
         let received = [("", self.received_bytes.get())];
         text.counter("spindle_content_received_bytes", "Bytes of content that clients sent.", received);
         let sent = [("", self.sent_bytes.get())];
@@ -164,41 +170,45 @@ impl Metrics {
     }
 }
 
-fn write_loop(text: &mut Exposition, on: &LoopStatistics, now: &Now) {
-    let started_s = on.started_unix_ns.get() as f64 / NS_PER_S;
+fn write_loop(text: &mut Exposition, loop_statistics: &LoopStatistics, now: &Now) {
+    let started_s = loop_statistics.started_unix_ns.get() as f64 / NS_PER_S;
     text.gauge("process_start_time_seconds", "When the server was started, in seconds since 1970.", started_s);
-    text.gauge("spindle_connections", "Open connections of clients.", on.connections.get());
+    text.gauge("spindle_connections", "Open connections of clients.", loop_statistics.connections.get());
     text.gauge(
         "spindle_connections_waiting",
         "Open connections of clients without a request in progress.",
-        on.waiting_connections.get(),
+        loop_statistics.waiting_connections.get(),
     );
     text.gauge(
         "spindle_connections_limit",
         "The most connections of clients that may be open.",
-        on.connections_max.get(),
+        loop_statistics.connections_max.get(),
     );
-    text.counter("spindle_connections_accepted", "Connections that were accepted.", [("", on.accepted.get())]);
+    text.counter(
+        "spindle_connections_accepted",
+        "Connections that were accepted.",
+        [("", loop_statistics.accepted.get())],
+    );
     text.counter(
         "spindle_connections_evicted",
         "Connections that were closed to make room for others.",
-        [("", on.evicted.get())],
+        [("", loop_statistics.evicted.get())],
     );
     text.counter(
         "spindle_accept_errors",
         "Failed attempts to accept a connection, for lack of descriptors for example.",
-        [("", on.accept_errors.get())],
+        [("", loop_statistics.accept_errors.get())],
     );
     let seconds = |longest_ns: u64| longest_ns as f64 / NS_PER_S;
     text.gauge(
         "spindle_turn_longest_seconds",
         "The longest turn of the event loop within the last one to two minutes.",
-        seconds(on.turns.longest_ns(now.monotonic_ns)),
+        seconds(loop_statistics.turns.longest_ns(now.monotonic_ns)),
     );
     text.gauge(
         "spindle_disk_call_longest_seconds",
         "The longest call that may have waited for the disk within the last one to two minutes.",
-        seconds(on.disk_calls.longest_ns(now.monotonic_ns)),
+        seconds(loop_statistics.disk_calls.longest_ns(now.monotonic_ns)),
     );
 }
 
@@ -214,9 +224,10 @@ mod tests {
         record.total_ns = 2_000_000_000;
         record.content_sent_bytes = 5;
         metrics.exchange_ended(&record);
-        let (on, routes) = (LoopStatistics::default(), RouteStatistics { cache_hits: 3, ..RouteStatistics::default() });
-        on.connections.set(4);
-        let text = metrics.text(Format::Prometheus, &on, &routes, &Now::default());
+        let (loop_statistics, routes) =
+            (LoopStatistics::default(), RouteStatistics { cache_hits: 3, ..RouteStatistics::default() });
+        loop_statistics.connections.set(4);
+        let text = metrics.text(Format::Prometheus, &loop_statistics, &routes, &Now::default());
         for line in [
             "# TYPE spindle_requests_total counter",
             "spindle_requests_total{method=\"other\",class=\"2xx\"} 1",
@@ -230,7 +241,7 @@ mod tests {
         ] {
             assert!(text.lines().any(|written| written == line), "{line} is missing in\n{text}");
         }
-        let open = metrics.text(Format::OpenMetrics, &on, &routes, &Now::default());
+        let open = metrics.text(Format::OpenMetrics, &loop_statistics, &routes, &Now::default());
         assert!(open.contains("# TYPE spindle_requests counter\n"), "{open}");
         assert!(open.contains("spindle_requests_total{"), "{open}");
         assert!(open.ends_with("\n# EOF\n") && !text.contains("EOF"), "{open}");
