@@ -27,7 +27,7 @@ fn bytes_to_send(directory: &Path) -> u64 {
     const WANTED: u64 = 2 << 30;
     const NEEDED: u64 = 256 << 20;
     // Whole MiB, and a fourth of the space for others.
-    let fitting = bytes_free(directory) / 8 * 3 >> 20 << 20;
+    let fitting = (bytes_free(directory) / 8 * 3) & !((1 << 20) - 1);
     assert!(fitting >= NEEDED, "{} has room for {fitting} bytes, and this test needs {NEEDED}", directory.display());
     if fitting < WANTED {
         println!("the disk has little room: {fitting} bytes are sent in place of {WANTED}");
