@@ -313,7 +313,9 @@ fn another_file_of_the_same_name_does_not_continue_the_upload() {
             if let [_] = texts(&mut tab, ".unfinished").as_slice() {
                 tab.click(".discard");
             }
-            shared.names() == ["film.mkv"]
+            // The record of an upload that has ended may stay until it expires: the page tries once to have it deleted.
+            let has_content = |name: &String| fs::metadata(shared.path().join(name)).is_ok_and(|of| of.len() > 4096);
+            shared.names().into_iter().filter(has_content).eq(["film.mkv"])
         });
         fs::remove_file(shared.path().join("film.mkv")).expect("the file");
     }
