@@ -152,6 +152,23 @@ check_fuzz_crate() {
     end_part
 }
 
+# The tests. A browser on a busy machine can be late for a moment that a test waits for. If nothing but tests of the page have
+# failed, those run once more, one after the other, and it is said that they did.
+test_code() {
+    begin_part 'cargo test --locked'
+    local output
+    output=$(mktemp "${TMPDIR:-/tmp}/tests.XXXXXX")
+    if ! cargo test --locked --no-fail-fast 2>&1 | tee "$output"; then
+        local failed
+        failed=$(sed -n '/^error: [0-9]* targets\{0,1\} failed:$/,$p' "$output" | grep -o '`[^`]*`' || true)
+        [[ $failed == '`--test browser`' ]] || fail
+        echo 'only tests of the page have failed: all of them run once more, one after the other'
+        cargo test --locked --test browser -- --test-threads=1 || fail
+    fi
+    rm -f -- "$output"
+    end_part
+}
+
 # A client that is missing is installed, or left out and named.
 test_clients() {
     local options=()
@@ -170,7 +187,7 @@ run cargo clippy --all-targets --locked -- -D warnings
 check_fuzz_crate
 check_other_systems
 run env 'RUSTDOCFLAGS=-D warnings' cargo doc --no-deps --locked --document-private-items
-run cargo test --locked
+test_code
 test_clients
 
 # Last, and nothing is printed after it, so that its count is the last line.

@@ -140,7 +140,7 @@ fn sizes_and_times_are_readable_and_exact_in_the_markup() {
     shared.put("a.bin", vec![0; 1_400_000]);
     tab.call("Emulation.setTimezoneOverride", json!({ "timezoneId": "Asia/Kathmandu" }));
     tab.open(&format!("{}/", shared.origin()));
-    assert_eq!(tab.text("document.querySelector('td.s').innerText"), "1.4 MB");
+    assert_eq!(tab.text("document.querySelector('td.s').textContent"), "1.4 MB");
     assert_eq!(tab.text("document.querySelector('td.s data').value"), "1400000");
     assert_eq!(
         tab.evaluate("Math.abs(new Date(document.querySelector('time').dateTime) - Date.now()) < 60e3"),
