@@ -62,7 +62,8 @@ fn an_empty_folder_says_so() {
     let Some(mut tab) = Tab::start() else { return };
     let shared = Shared::start();
     tab.open(&format!("{}/", shared.origin()));
-    assert_eq!(tab.text("document.querySelector('#empty').innerText"), "This folder is empty.");
+    // The text is there once the row has been laid out.
+    tab.wait_until("document.querySelector('#empty').innerText === 'This folder is empty.'");
     assert_eq!(tab.evaluate("document.getElementById('filter').checkVisibility()"), false);
     tab.assert_quiet(&shared.origin());
 }
