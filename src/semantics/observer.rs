@@ -7,8 +7,8 @@ use super::exchange_record::ExchangeRecord;
 ///
 /// A closure that takes a record is an observer, too.
 pub trait Observer {
-    /// Takes in the record of an exchange that has ended. Performs no I/O: the event loop reads the clock again only
-    /// after [`flush`](Observer::flush).
+    /// Takes in the record of an exchange that has ended. Performs no I/O other than the server's own log: the
+    /// event loop reads the clock again only after [`flush`](Observer::flush).
     fn exchange_ended(&mut self, record: &ExchangeRecord);
 
     /// Whether records must contain the target and the fields of their requests. Asked once, at the start. Copying them

@@ -94,10 +94,8 @@ impl Proxies {
 
     fn x_forwarded(&self, sender: Client, fields: &Fields<'_>) -> Client {
         let mut chain = ProxyChain { proxies: self, client: None };
-        for value in fields.values(FieldName::XForwardedFor) {
-            for node in value.split(|byte| *byte == b',') {
-                chain.continue_to(node_address(trim_white_space(node)));
-            }
+        for node in fields.list(FieldName::XForwardedFor) {
+            chain.continue_to(node_address(node));
         }
         chain.client.unwrap_or(sender)
     }
@@ -124,17 +122,18 @@ impl ProxyChain<'_> {
 /// Passes the address of each element's `for` parameter in one Forwarded line to `found`, `None` for an element that has
 /// none. The result is `None` if the line is malformed.
 fn forwarded_for(value: &[u8], mut found: impl FnMut(Option<Client>)) -> Option<()> {
-    let mut node = None;
+    // `None` for an element without any pair: an empty one, which does not count (RFC 9110 §5.6.1.2).
+    let mut element = None;
     let mut rest = trim_white_space(value);
     // Ends: each iteration consumes a pair or a delimiter.
     while !rest.is_empty() {
         let name_end = rest.iter().position(|byte| matches!(byte, b'=' | b';' | b','))?;
-        // An empty pair or element (RFC 9110 §5.6.1.2).
         let is_pair = rest[name_end] == b'=';
         if is_pair {
             let (parameter, after) = parameter_value(&rest[name_end + 1..])?;
+            let node = element.get_or_insert(None);
             if rest[..name_end].eq_ignore_ascii_case(b"for") {
-                node = node_address(&parameter);
+                *node = node_address(&parameter);
             }
             rest = trim_white_space(after);
         } else if name_end > 0 {
@@ -144,13 +143,13 @@ fn forwarded_for(value: &[u8], mut found: impl FnMut(Option<Client>)) -> Option<
             [] => {}
             [b';', after @ ..] => rest = trim_white_space(after),
             [b',', after @ ..] => {
-                found(node.take());
+                element.take().into_iter().for_each(&mut found);
                 rest = trim_white_space(after);
             }
             _ => return None,
         }
     }
-    found(node);
+    element.into_iter().for_each(found);
     Some(())
 }
 
@@ -184,7 +183,7 @@ fn node_address(node: &[u8]) -> Option<Client> {
     let (address, port) = match node.strip_prefix('[') {
         Some(bracketed) => {
             let (address, after) = bracketed.split_once(']')?;
-            (address, after.strip_prefix(':'))
+            (address, if after.is_empty() { None } else { Some(after.strip_prefix(':')?) })
         }
         None if node.matches(':').count() == 1 => node.split_once(':').map(|(address, port)| (address, Some(port)))?,
         None => (node, None),
@@ -234,7 +233,12 @@ mod tests {
             (&[(XForwardedFor, "10.1.1.1, 10.2.2.2")], "10.1.1.1"),
             (&[(XForwardedFor, "192.0.2.1, unknown")], "10.0.0.1:1"),
             (&[(XForwardedFor, "192.0.2.1, 10.2.2.2, nonsense, 10.3.3.3")], "10.3.3.3"),
+            (&[(XForwardedFor, "192.0.2.1,")], "192.0.2.1"),
+            (&[(XForwardedFor, "192.0.2.1"), (XForwardedFor, "")], "192.0.2.1"),
+            (&[(XForwardedFor, "[2001:db8::1]x")], "10.0.0.1:1"),
             (&[(Forwarded, "for=192.0.2.1")], "192.0.2.1"),
+            (&[(Forwarded, ", for=192.0.2.1 ,, ")], "192.0.2.1"),
+            (&[(Forwarded, "for=\"[2001:db8::1]x\"")], "10.0.0.1:1"),
             (&[(Forwarded, "For=\"[2001:db8::1]:4711\";proto=http;by=10.0.0.1")], "[2001:db8::1]:4711"),
             (&[(Forwarded, "for=198.51.100.1, for=192.0.2.1;host=\"a,b;c\" , for=10.2.2.2")], "192.0.2.1"),
             (&[(Forwarded, "for=\"192.0.2.1:_port\"")], "192.0.2.1"),

@@ -5,8 +5,9 @@
 //! 1. The root has one page, which takes files and contains no names. Every other target of GET and HEAD is a 404.
 //! 2. These responses depend on the request alone. No directory is read and no file is looked up for them. So neither
 //!    the response nor the time that it takes tells an existing name from a missing one. The exceptions are the
-//!    resources of unfinished uploads, whose paths contain 128 random bits that only their own clients know.
-//! 3. OPTIONS, and each 405, offers GET and HEAD at the page alone. What they offer depends on the path, never on what exists.
+//!    addresses of unfinished uploads: the directories in them are looked up, so the time can tell that one exists.
+//! 3. OPTIONS, and each 405, offers GET and HEAD at the page alone. What they offer depends on the path, never on what
+//!    exists.
 //! 4. A request that writes can tell them apart, and nothing can prevent that: a name that is taken cannot be created.
 
 use std::borrow::Cow;

@@ -101,7 +101,8 @@ fn is_named(client: &Client, lines: &Lines) -> bool {
 fn expected(sender: Client, lines: &Lines) -> Client {
     let mut client = sender;
     let nodes: Vec<&[u8]> = lines.iter().flat_map(|(_, value)| value.split(|byte| *byte == b',')).collect();
-    for node in nodes.into_iter().rev() {
+    let is_empty = |node: &&[u8]| node.iter().all(|byte| matches!(byte, b' ' | b'\t'));
+    for node in nodes.into_iter().rev().filter(|node| !is_empty(node)) {
         let is_trusted = matches!(client.ip(), Some(IpAddr::V4(ip)) if ip.to_bits() >> 24 == 10);
         match std::str::from_utf8(node).ok().and_then(node_address) {
             Some(address) if is_trusted => client = address,
@@ -116,7 +117,8 @@ fn node_address(node: &str) -> Option<Client> {
     let node = node.trim_matches([' ', '\t']);
     let unbracketed = node.strip_prefix('[').and_then(|node| node.split_once(']'));
     let (ip, port) = match (unbracketed, node.split_once(':')) {
-        (Some((ip, after)), _) => (ip, after.strip_prefix(':')),
+        (Some((ip, "")), _) => (ip, None),
+        (Some((ip, after)), _) => (ip, Some(after.strip_prefix(':')?)),
         (None, Some((ip, port))) if !port.contains(':') => (ip, Some(port)),
         _ => (node, None),
     };
