@@ -1,6 +1,7 @@
 //! The command line: from the arguments to a [`Config`]. Every error is one line that names its option.
 
 mod arguments;
+mod link;
 mod values;
 
 use std::ffi::{OsStr, OsString};
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 use log::LevelFilter;
 
 use self::arguments::{Arguments, Parsed};
+pub use self::link::{FolderUrl, LINK_USAGE, LinkCommand, LinkRequest};
 use crate::http1::Settings;
 use crate::http1::limits::{HEAD_TIMEOUT_NS, IDLE_TIMEOUT_NS};
 use crate::routes::{FolderKind, UploadSettings};
@@ -129,6 +131,8 @@ pub enum Command {
     Help,
     /// Print the version.
     Version,
+    /// Make a key or a link.
+    Link(LinkCommand),
     /// Serve.
     Serve(Box<Config>),
 }
@@ -210,7 +214,11 @@ impl Command {
     /// # Errors
     /// If an option is unknown, given twice, or has an invalid value, or if options contradict each other. `--help` and
     /// `--version` take effect where they are found, so a later error is not reported.
-    pub fn from_arguments(arguments: Vec<OsString>) -> Result<Command, UsageError> {
+    pub fn from_arguments(mut arguments: Vec<OsString>) -> Result<Command, UsageError> {
+        if arguments.first().is_some_and(|first| first == "link") {
+            arguments.remove(0);
+            return LinkCommand::from_arguments(arguments).map(Command::Link);
+        }
         match Arguments::parse(arguments)? {
             Parsed::Help => Ok(Command::Help),
             Parsed::Version => Ok(Command::Version),

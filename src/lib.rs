@@ -46,6 +46,7 @@
 pub mod banner;
 pub mod config;
 pub mod http1;
+pub mod link_command;
 pub mod routes;
 pub mod semantics;
 pub mod server;

@@ -9,8 +9,9 @@ use std::rc::Rc;
 use log::{LevelFilter, error, warn};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use spindle::banner::{self, Url};
-use spindle::config::{AccessLogTarget, Command, Config, SharedFolder, USAGE};
+use spindle::config::{AccessLogTarget, Command, Config, LINK_USAGE, LinkCommand, SharedFolder, USAGE};
 use spindle::http1::limits::RESPONSE_CONTENT_BYTES_MAX;
+use spindle::link_command;
 use spindle::routes::{FileRoutes, FolderKind, FolderRoutes, FolderSettings, Routes, UploadPolicy};
 use spindle::semantics::allowed_hosts::AllowedHosts;
 use spindle::semantics::observer::Observer;
@@ -54,6 +55,8 @@ fn main() -> ExitCode {
     match Command::from_arguments(arguments) {
         Ok(Command::Help) => print(USAGE),
         Ok(Command::Version) => print(concat!("spindle ", env!("CARGO_PKG_VERSION"), "\n")),
+        Ok(Command::Link(LinkCommand::Help)) => print(LINK_USAGE),
+        Ok(Command::Link(command)) => link(&command),
         Ok(Command::Serve(config)) => match serve(*config) {
             Ok(()) => ExitCode::SUCCESS,
             Err(problem) => {
@@ -64,6 +67,19 @@ fn main() -> ExitCode {
         Err(problem) => {
             print_error(&format!("spindle: {problem}\nspindle: --help lists the options\n"));
             ExitCode::from(2)
+        }
+    }
+}
+
+/// Makes a key or a link.
+fn link(command: &LinkCommand) -> ExitCode {
+    start_logging(LevelFilter::Warn, LogFormat::Combined);
+    match link_command::run(command, clock::unix_ns() / 1_000_000_000, system_random) {
+        Ok(None) => ExitCode::SUCCESS,
+        Ok(Some(line)) => print(&line),
+        Err(problem) => {
+            print_error(&format!("spindle: {}\n", without_error_number(&problem)));
+            ExitCode::from(1)
         }
     }
 }

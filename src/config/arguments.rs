@@ -364,13 +364,13 @@ fn unknown_option(option: &str) -> UsageError {
 }
 
 /// An option that was found, and may be given once.
-struct Once<'a> {
-    option: &'a str,
-    parser: &'a mut Parser,
+pub(super) struct Once<'a> {
+    pub(super) option: &'a str,
+    pub(super) parser: &'a mut Parser,
 }
 
 impl Once<'_> {
-    fn value<T>(self, to: &mut Option<T>, parse: fn(&str) -> Result<T, String>) -> Result<(), UsageError> {
+    pub(super) fn value<T>(self, to: &mut Option<T>, parse: fn(&str) -> Result<T, String>) -> Result<(), UsageError> {
         let value = self.parser.value()?;
         let parsed = value.to_str().ok_or("it is not valid UTF-8".to_owned()).and_then(parse);
         let parsed =
@@ -386,7 +386,7 @@ impl Once<'_> {
         Ok(())
     }
 
-    fn path(self, to: &mut Option<PathBuf>) -> Result<(), UsageError> {
+    pub(super) fn path(self, to: &mut Option<PathBuf>) -> Result<(), UsageError> {
         let value = self.parser.value()?;
         if value.is_empty() {
             return Err(UsageError(format!("--{}: the name is empty", self.option)));
@@ -394,7 +394,7 @@ impl Once<'_> {
         self.set(to, PathBuf::from(value))
     }
 
-    fn flag(self, to: &mut bool) -> Result<(), UsageError> {
+    pub(super) fn flag(self, to: &mut bool) -> Result<(), UsageError> {
         let mut given = to.then_some(());
         *to = true;
         self.set(&mut given, ())

@@ -11,6 +11,9 @@ const TIMEOUT_S_MAX: u64 = 86_400;
 /// The longest time that an unfinished upload can be kept, in seconds: a year.
 const AGE_S_MAX: u64 = 366 * 86_400;
 
+/// The longest time for which a link can be valid, in days.
+const LIFETIME_D_MAX: u64 = 366;
+
 /// The most unfinished uploads that can be kept.
 const COUNT_MAX: usize = 1_000_000;
 
@@ -84,6 +87,18 @@ pub(super) fn parse_age(value: &str) -> Result<u64, String> {
     match digits(value) {
         Some(seconds @ 1..=AGE_S_MAX) => Ok(seconds),
         _ => Err(format!("expected a whole number of seconds from 1 to {AGE_S_MAX}, which is a year")),
+    }
+}
+
+/// Parses the lifetime of a link, such as `2d`, in seconds.
+pub(super) fn parse_lifetime(value: &str) -> Result<u64, String> {
+    const UNITS_S: [(char, u64); 5] = [('s', 1), ('m', 60), ('h', 3600), ('d', 86_400), ('w', 7 * 86_400)];
+    let unit = UNITS_S.into_iter().find_map(|(unit, seconds)| Some((value.strip_suffix(unit)?, seconds)));
+    let number = unit.and_then(|(number, seconds)| Some((digits(number)?, seconds)));
+    match number.map(|(number, seconds)| number.checked_mul(seconds)) {
+        Some(Some(lifetime_s)) if (1..=LIFETIME_D_MAX * 86_400).contains(&lifetime_s) => Ok(lifetime_s),
+        Some(Some(0)) | None => Err("expected a number with s, m, h, d or w, such as 12h or 2d".to_owned()),
+        Some(_) => Err(format!("expected at most {LIFETIME_D_MAX}d")),
     }
 }
 

@@ -16,6 +16,7 @@ mod content;
 mod echo;
 mod files;
 mod folder;
+mod links;
 mod put_script;
 mod root;
 mod sink;
@@ -25,6 +26,7 @@ mod user_agent;
 pub use content::FileContent;
 pub use files::{FileRoutes, UploadPolicy, UploadSettings};
 pub use folder::{FolderKind, FolderRoutes, FolderSettings};
+pub use links::decoded_path;
 pub use sink::FileSink;
 
 use percent_encoding::percent_decode;

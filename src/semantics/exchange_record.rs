@@ -6,6 +6,7 @@ use std::ops::Range;
 use super::Now;
 use super::client::Client;
 use super::fields::{FieldName, Fields};
+use super::link::redaction::push_redacted;
 use super::method::Method;
 use super::request::Version;
 
@@ -118,7 +119,7 @@ impl ExchangeRecord {
         self.text.shrink_to(bytes_kept);
     }
 
-    /// Stores what the client has written.
+    /// Stores what the client has written, without the signatures of links.
     pub fn note_request(&mut self, method_and_target: &[u8], fields: &Fields<'_>) {
         self.method_and_target = self.note(method_and_target);
         self.referer = self.note(fields.first(FieldName::Referer).unwrap_or_default());
@@ -127,7 +128,7 @@ impl ExchangeRecord {
 
     fn note(&mut self, text: &[u8]) -> Range<usize> {
         let start = self.text.len();
-        self.text.extend_from_slice(text);
+        push_redacted(&mut self.text, text);
         start..self.text.len()
     }
 }

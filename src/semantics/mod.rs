@@ -22,6 +22,7 @@ pub mod digest;
 pub mod exchange_record;
 pub mod fields;
 pub mod form_data;
+pub mod link;
 pub mod method;
 pub mod observer;
 pub mod origin;

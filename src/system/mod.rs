@@ -10,6 +10,7 @@
 //!    endless.
 
 pub mod clock;
+pub mod key_file;
 pub mod listen;
 pub mod log_output;
 pub mod machine;
