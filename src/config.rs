@@ -278,7 +278,7 @@ mod tests {
     use super::arguments::LONG_NAMES;
     use super::*;
     use crate::http1::limits::SECOND_NS;
-    use crate::routes::UploadPolicy;
+    use crate::semantics::rights::UploadPolicy;
     use crate::system::listen::Bind;
 
     fn config(arguments: &[&str]) -> Result<Config, String> {

@@ -6,7 +6,8 @@ mod support;
 use std::io;
 use std::rc::Rc;
 
-use spindle::routes::{FileRoutes, Routes, UploadPolicy, UploadSettings};
+use spindle::routes::{FileRoutes, Routes, UploadSettings};
+use spindle::semantics::rights::UploadPolicy;
 use spindle::storage::Directory;
 use spindle::telemetry::access_log::{AccessLog, LogOutput, Reopened};
 use spindle::telemetry::metrics::Metrics;

@@ -11,10 +11,11 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use spindle::http1::{Connection, Settings, Shared, Step, Transmit};
-use spindle::routes::{FileRoutes, FolderKind, FolderRoutes, FolderSettings, Routes, UploadPolicy, UploadSettings};
+use spindle::routes::{FileRoutes, FolderKind, FolderRoutes, FolderSettings, Routes, UploadSettings};
 use spindle::semantics::Now;
 use spindle::semantics::allowed_hosts::AllowedHosts;
 use spindle::semantics::client;
+use spindle::semantics::rights::UploadPolicy;
 use spindle::storage::{Directory, FileSystem, Native, Portable};
 
 #[cfg(target_os = "linux")]

@@ -11,8 +11,9 @@ use super::values::{
     parse_seconds, parse_size,
 };
 use super::{AccessLogTarget, FolderOptions, UsageError, shown};
-use crate::routes::{FolderKind, UploadPolicy};
+use crate::routes::FolderKind;
 use crate::semantics::proxies::Network;
+use crate::semantics::rights::UploadPolicy;
 use crate::system::listen::{Bind, ListenAddress, ListenOptions, UnixSocketMode};
 use crate::telemetry::LogFormat;
 

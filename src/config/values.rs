@@ -1,7 +1,7 @@
 //! The values of options. Each error says what is expected, in one line without the value.
 
 use crate::http1::limits::SECOND_NS;
-use crate::routes::UploadPolicy;
+use crate::semantics::rights::UploadPolicy;
 use crate::system::listen::Bind;
 use crate::telemetry::LogFormat;
 

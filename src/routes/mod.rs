@@ -24,7 +24,7 @@ mod text;
 mod user_agent;
 
 pub use content::FileContent;
-pub use files::{FileRoutes, UploadPolicy, UploadSettings};
+pub use files::{FileRoutes, UploadSettings};
 pub use folder::{FolderKind, FolderRoutes, FolderSettings};
 pub use links::decoded_path;
 pub use sink::FileSink;
@@ -34,11 +34,13 @@ use percent_encoding::percent_decode;
 use self::text::Compressor;
 use crate::semantics::Now;
 use crate::semantics::accept;
+use crate::semantics::access::Access;
 use crate::semantics::method::Method;
 use crate::semantics::origin;
 use crate::semantics::request::Request;
 use crate::semantics::response::{RareFields, Response, UploadStatus};
 use crate::semantics::resumable_upload::UploadLimits;
+use crate::semantics::rights::{Deed, Denied, Grant, Rights, UploadPolicy};
 use crate::semantics::service::{Reply, Service};
 use crate::semantics::statistics::RouteStatistics;
 use crate::semantics::status::Status;
@@ -85,9 +87,9 @@ fn without_prefix<'a>(mut path: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
 /// One entry of the routing table.
 struct Route<F: FileSystem> {
     pattern: Pattern,
-    /// The methods of the resource that the rest of the path names; `None` if there is no such resource.
-    offer: fn(&Routes<F>, &[u8]) -> Option<Offer>,
-    respond: for<'r> fn(&'r mut Routes<F>, &'r Request<'r>, &'r [u8], &Now) -> RouteReply<'r, F>,
+    /// What the resource that the rest of the path names offers under a grant; `None` if there is no such resource.
+    offer: fn(&Routes<F>, &[u8], &Grant) -> Option<Offer>,
+    respond: for<'r> fn(&'r mut Routes<F>, &'r Request<'r>, &'r [u8], &Grant, &Now) -> RouteReply<'r, F>,
 }
 
 /// The methods that a resource offers.
@@ -138,6 +140,14 @@ impl Offer {
     }
 }
 
+/// The reply to a request that may not do what it asks for.
+fn denied_reply<'r, F: FileSystem>(denied: Denied) -> RouteReply<'r, F> {
+    match denied {
+        Denied::SignIn | Denied::Forbidden => error_reply(Status::Forbidden, DENIED),
+    }
+}
+
+const DENIED: &str = "You have no right to do this here.";
 const CHANGES_ARE_OFF: &str = "Deleting, moving and creating directories are turned off on this server.";
 const CROSS_ORIGIN: &str = "A browser says that this request comes from another site.";
 const METHOD_NOT_OFFERED: &str = "The method is not offered at this target.";
@@ -154,6 +164,7 @@ pub struct Routes<F: FileSystem = Native> {
     files: Option<FileRoutes<F>>,
     /// If a folder is shared, it is served in place of the table.
     folder: Option<FolderRoutes<F>>,
+    access: Access,
     compressor: Compressor,
     /// Whether the last call may have waited for the disk.
     used_disk: bool,
@@ -161,58 +172,67 @@ pub struct Routes<F: FileSystem = Native> {
 
 impl<F: FileSystem> Routes<F> {
     const TABLE: &'static [Route<F>] = &[
-        Route { pattern: Pattern::Exactly(b"/"), offer: |_, _| Some(Offer::READ_ONLY), respond: root::respond },
-        Route { pattern: Pattern::Below(b"/echo/"), offer: |_, rest| echo::offer(rest), respond: echo::respond },
+        Route { pattern: Pattern::Exactly(b"/"), offer: |_, _, _| Some(Offer::READ_ONLY), respond: root::respond },
+        Route { pattern: Pattern::Below(b"/echo/"), offer: |_, rest, _| echo::offer(rest), respond: echo::respond },
         Route {
             pattern: Pattern::Exactly(b"/user-agent"),
-            offer: |_, _| Some(Offer::READ_ONLY),
+            offer: |_, _, _| Some(Offer::READ_ONLY),
             respond: user_agent::respond,
         },
         Route {
             pattern: Pattern::Below(b"/files/"),
-            offer: |routes, _| routes.files.as_ref().map(FileRoutes::offer),
+            offer: |routes, _, grant| routes.files.as_ref().map(|files| files.offer(grant)),
             respond: files::respond,
         },
         Route {
             pattern: Pattern::Exactly(put_script::PATH),
-            offer: |routes, _| routes.files.as_ref().and_then(put_script::offer),
-            respond: |_, _, _, _| put_script::respond(),
+            offer: |_, _, grant| put_script::offer(grant),
+            respond: |_, _, _, _, _| put_script::respond(),
         },
         Route {
             pattern: Pattern::Below(UPLOADS),
-            offer: |routes, _| routes.files.as_ref().map(|_| files::resumable::OFFER),
-            respond: |routes, request, rest, now| {
+            offer: |routes, _, _| routes.files.as_ref().map(|_| files::resumable::OFFER),
+            respond: |routes, request, rest, grant, now| {
                 routes.used_disk = true;
-                respond_with_upload(routes.files.as_mut(), request, rest, now)
+                respond_with_upload(routes.files.as_mut(), request, rest, grant, now)
             },
         },
     ];
 
     /// The routes of the table. `/files/` has resources only if there are `files`.
     pub fn new(files: Option<FileRoutes<F>>) -> Routes<F> {
-        Routes { files, folder: None, compressor: Compressor::new(), used_disk: false }
+        let offered = files.as_ref().map_or(Rights::NONE, FileRoutes::offered);
+        let access = Access::for_everybody(offered, files.as_ref().and_then(FileRoutes::upload_bytes_max));
+        Routes { files, folder: None, access, compressor: Compressor::new(), used_disk: false }
     }
 
     /// A shared folder at `/`, and no other resource.
     pub fn shared_folder(folder: FolderRoutes<F>) -> Routes<F> {
-        Routes { folder: Some(folder), ..Routes::new(None) }
+        let access = Access::for_everybody(folder.offered(), folder.files().upload_bytes_max());
+        Routes { folder: Some(folder), access, ..Routes::new(None) }
     }
 
-    fn respond_from_table<'r>(&'r mut self, request: &'r Request<'r>, path: &'r [u8], now: &Now) -> RouteReply<'r, F> {
+    fn respond_from_table<'r>(
+        &'r mut self,
+        request: &'r Request<'r>,
+        path: &'r [u8],
+        grant: &Grant,
+        now: &Now,
+    ) -> RouteReply<'r, F> {
         for route in Self::TABLE {
             let Some(rest) = route.pattern.rest(path) else { continue };
-            let Some(offer) = (route.offer)(self, rest) else { break };
+            let Some(offer) = (route.offer)(self, rest, grant) else { break };
             return match offer.reply(request) {
                 Some(reply) => reply,
-                None => (route.respond)(self, request, rest, now),
+                None => (route.respond)(self, request, rest, grant, now),
             };
         }
         not_found(request)
     }
 
     /// The reply to OPTIONS of the whole server. It says that resumable uploads are supported, if that is so of any target.
-    fn describe_server<'r>(&self) -> RouteReply<'r, F> {
-        let rare = self.files().filter(|files| files.takes_uploads()).map(|_| {
+    fn describe_server<'r>(grant: &Grant) -> RouteReply<'r, F> {
+        let rare = grant.rights().allow(Deed::Upload).then(|| {
             let upload = Some(UploadStatus { accepts_patch: true, ..UploadStatus::default() });
             Box::new(RareFields { upload, ..RareFields::default() })
         });
@@ -251,18 +271,22 @@ impl<F: FileSystem> Service for Routes<F> {
         {
             return error_reply(Status::MisdirectedRequest, MISDIRECTED);
         }
+        let grant = match self.access.grant_of(request) {
+            Ok(grant) => grant,
+            Err(denied) => return denied_reply(denied),
+        };
         if request.is_about_server() {
-            return self.describe_server();
+            return Self::describe_server(&grant);
         }
         // CONNECT has an authority in place of a path.
         let Some(path) = request.target.path() else { return method_not_allowed(&[], METHOD_NOT_OFFERED) };
         // A `match` alone would borrow `self` for the reply's lifetime in both of its arms.
         if self.folder.is_none() {
-            return self.respond_from_table(request, path, now);
+            return self.respond_from_table(request, path, &grant, now);
         }
         self.used_disk = true;
         match &mut self.folder {
-            Some(folder) => folder::respond(folder, request, path, now),
+            Some(folder) => folder::respond(folder, request, path, &grant, now),
             None => not_found(request),
         }
     }
@@ -287,10 +311,11 @@ fn respond_with_upload<'r, F: FileSystem>(
     files: Option<&mut FileRoutes<F>>,
     request: &Request<'_>,
     rest: &[u8],
+    grant: &Grant,
     now: &Now,
 ) -> RouteReply<'r, F> {
     match files {
-        Some(files) => files::resumable::respond(files, request, rest, now),
+        Some(files) => files::resumable::respond(files, request, rest, grant, now),
         None => not_found(request),
     }
 }

@@ -3,9 +3,9 @@
 
 use std::borrow::Cow;
 
-use super::files::FileRoutes;
 use super::{Offer, RouteReply};
 use crate::semantics::response::{Body, Response};
+use crate::semantics::rights::{Deed, Grant};
 use crate::semantics::service::Reply;
 use crate::semantics::status::Status;
 use crate::storage::FileSystem;
@@ -15,9 +15,9 @@ pub(super) const PATH: &[u8] = b"/.spindle/put";
 
 const SCRIPT: &[u8] = include_bytes!("../../scripts/put.sh");
 
-/// The script is offered where uploads are.
-pub(super) fn offer<F: FileSystem>(files: &FileRoutes<F>) -> Option<Offer> {
-    files.takes_uploads().then_some(Offer::READ_ONLY)
+/// The script is offered where uploads are, to everybody: it contains no secret.
+pub(super) fn offer(grant: &Grant) -> Option<Offer> {
+    grant.offered().allow(Deed::Upload).then_some(Offer::READ_ONLY)
 }
 
 pub(super) fn respond<'r, F: FileSystem>() -> RouteReply<'r, F> {

@@ -4,6 +4,7 @@ use super::{RouteReply, Routes, text};
 use crate::semantics::Now;
 use crate::semantics::request::Request;
 use crate::semantics::response::Response;
+use crate::semantics::rights::Grant;
 use crate::semantics::service::Reply;
 use crate::semantics::status::Status;
 use crate::storage::FileSystem;
@@ -12,6 +13,7 @@ pub(super) fn respond<'r, F: FileSystem>(
     _: &'r mut Routes<F>,
     request: &'r Request<'r>,
     _: &'r [u8],
+    _grant: &Grant,
     now: &Now,
 ) -> RouteReply<'r, F> {
     Reply::Respond(text::failed_precondition(request, now).unwrap_or_else(|| Response::new(Status::Ok)))

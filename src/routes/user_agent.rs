@@ -6,12 +6,14 @@ use super::{RouteReply, Routes, text};
 use crate::semantics::Now;
 use crate::semantics::fields::FieldName;
 use crate::semantics::request::Request;
+use crate::semantics::rights::Grant;
 use crate::storage::FileSystem;
 
 pub(super) fn respond<'r, F: FileSystem>(
     routes: &'r mut Routes<F>,
     request: &'r Request<'r>,
     _: &'r [u8],
+    _grant: &Grant,
     now: &Now,
 ) -> RouteReply<'r, F> {
     let user_agent = request.fields.first(FieldName::UserAgent).unwrap_or_default();

@@ -12,6 +12,7 @@
 //! and [`proxies`].
 
 pub mod accept;
+pub mod access;
 pub mod allowed_hosts;
 pub mod client;
 pub mod conditional;
@@ -31,6 +32,7 @@ pub mod range;
 pub mod request;
 pub mod response;
 pub mod resumable_upload;
+pub mod rights;
 pub mod service;
 pub mod statistics;
 pub mod status;

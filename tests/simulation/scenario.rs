@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use fastrand::Rng;
-use spindle::routes::UploadPolicy;
+use spindle::semantics::rights::UploadPolicy;
 
 use crate::simulation::clients::external::ExternalChangeClient;
 use crate::simulation::clients::honest::Honest;

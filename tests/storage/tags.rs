@@ -6,9 +6,10 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use spindle::http1::{Connection, Settings as Limits, Shared, Step, Transmit};
-use spindle::routes::{FileRoutes, Routes, UploadPolicy, UploadSettings};
+use spindle::routes::{FileRoutes, Routes, UploadSettings};
 use spindle::semantics::Now;
 use spindle::semantics::client::Client;
+use spindle::semantics::rights::UploadPolicy;
 use spindle::storage::Directory;
 
 use crate::disk::{Action, Disk, Loss, Settings};

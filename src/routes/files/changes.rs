@@ -2,14 +2,15 @@
 
 use super::conditions::hold;
 use super::upload::{error_response, precondition_failed};
-use super::{FileRoutes, INVALID_NAME, UploadPolicy, path_of};
-use crate::routes::{RouteReply, error_reply, method_not_allowed, not_found};
+use super::{FileRoutes, INVALID_NAME, path_of};
+use crate::routes::{RouteReply, denied_reply, error_reply, method_not_allowed, not_found};
 use crate::semantics::Now;
 use crate::semantics::conditional::{Preconditions, Validators, Verdict};
 use crate::semantics::destination::{DestinationError, destination_path, may_overwrite};
 use crate::semantics::method::Method;
 use crate::semantics::request::Request;
 use crate::semantics::response::{RareFields, Response};
+use crate::semantics::rights::{Grant, MayManage};
 use crate::semantics::service::Reply;
 use crate::semantics::status::Status;
 use crate::storage::{ChangeError, EntryPath, FileKind, FileSystem, Metadata, PathError, StorageError};
@@ -40,11 +41,6 @@ const ROOT: &str = "The shared directory itself can be neither removed, created 
 const OUTSIDE: &str = "Nothing can be moved to this destination.";
 
 impl<F: FileSystem> FileRoutes<F> {
-    /// Whether files may also be removed and moved, and directories created.
-    pub(in crate::routes) fn manages(&self) -> bool {
-        self.uploads.policy == UploadPolicy::Manage
-    }
-
     /// The reply to DELETE, MKCOL or MOVE of what `name` leads to. `destination_name` returns the name that a path leads
     /// to, if it is below these routes and may be seen.
     pub(in crate::routes) fn change<'r, 'd>(
@@ -52,6 +48,7 @@ impl<F: FileSystem> FileRoutes<F> {
         request: &Request<'d>,
         name: &[u8],
         destination_name: impl FnOnce(&'d [u8]) -> Option<&'d [u8]>,
+        grant: &Grant,
         now: &Now,
     ) -> RouteReply<'r, F> {
         if name.is_empty() {
@@ -62,12 +59,16 @@ impl<F: FileSystem> FileRoutes<F> {
             Err(_) if request.method == Method::Mkcol => return error_reply(Status::BadRequest, INVALID_NAME),
             Err(_) => return not_found(request),
         };
+        let entry = match grant.manage(&entry) {
+            Ok(entry) => entry,
+            Err(denied) => return denied_reply(denied),
+        };
         self.directory.set_time(now.unix_ns);
         let change = Change { files: self, request, entry, preconditions: Preconditions::of(request, now), now };
         match request.method {
             Method::Delete => change.delete(),
             Method::Mkcol => change.create_directory(),
-            _ => change.rename(destination_name),
+            _ => change.rename(destination_name, grant),
         }
     }
 }
@@ -82,7 +83,7 @@ fn entry_of(name: &[u8]) -> Result<EntryPath, PathError> {
 struct Change<'a, 'd, F: FileSystem> {
     files: &'a FileRoutes<F>,
     request: &'a Request<'d>,
-    entry: EntryPath,
+    entry: MayManage<&'a EntryPath>,
     preconditions: Option<Preconditions>,
     now: &'a Now,
 }
@@ -90,7 +91,7 @@ struct Change<'a, 'd, F: FileSystem> {
 impl<'d, F: FileSystem> Change<'_, 'd, F> {
     fn delete<'r>(&self) -> RouteReply<'r, F> {
         let removed =
-            self.files.directory.remove(&self.entry, self.files.uploads.durable, |seen| self.may_change(seen));
+            self.files.directory.remove(&self.entry, self.files.storing.durable, |seen| self.may_change(seen));
         match removed {
             Ok(()) => Reply::Respond(Response::new(Status::NoContent)),
             Err(error) => self.refusal(&error),
@@ -102,19 +103,24 @@ impl<'d, F: FileSystem> Change<'_, 'd, F> {
         if self.request.content_bytes != Some(0) {
             return error_reply(Status::UnsupportedMediaType, "MKCOL takes no content.");
         }
-        let durable = self.files.uploads.durable;
-        let created = self.files.directory.create_directory(&self.entry.path, durable, |seen| self.may_change(seen));
+        let durable = self.files.storing.durable;
+        let created = self.files.directory.create_directory(&self.entry, durable, |seen| self.may_change(seen));
         match created {
             Ok(()) => Reply::Respond(Response::new(Status::Created)),
             Err(ChangeError::Storage(StorageError::AlreadyExists)) => {
-                let methods = if self.entry.is_directory { EXISTING_DIRECTORY_METHODS } else { EXISTING_FILE_METHODS };
+                let methods =
+                    if self.entry.path().is_directory { EXISTING_DIRECTORY_METHODS } else { EXISTING_FILE_METHODS };
                 method_not_allowed(methods, "A file or directory has this name.")
             }
             Err(error) => self.refusal(&error),
         }
     }
 
-    fn rename<'r>(&self, destination_name: impl FnOnce(&'d [u8]) -> Option<&'d [u8]>) -> RouteReply<'r, F> {
+    fn rename<'r>(
+        &self,
+        destination_name: impl FnOnce(&'d [u8]) -> Option<&'d [u8]>,
+        grant: &Grant,
+    ) -> RouteReply<'r, F> {
         let path = match destination_path(self.request) {
             Ok(path) => path,
             Err(DestinationError::Malformed) => {
@@ -133,7 +139,11 @@ impl<'d, F: FileSystem> Change<'_, 'd, F> {
             None => return error_reply(Status::Forbidden, OUTSIDE),
         };
         let Ok(to) = to else { return error_reply(Status::BadRequest, INVALID_NAME) };
-        let durable = self.files.uploads.durable;
+        let to = match grant.manage(&to) {
+            Ok(to) => to,
+            Err(denied) => return denied_reply(denied),
+        };
+        let durable = self.files.storing.durable;
         let moved = self.files.directory.rename(&self.entry, &to, replaces, durable, |seen| self.may_change(seen));
         match moved {
             Ok(true) => {
@@ -191,8 +201,10 @@ impl<'d, F: FileSystem> Change<'_, 'd, F> {
 mod tests {
     use super::*;
     use crate::routes::UploadSettings;
+    use crate::semantics::access::Access;
     use crate::semantics::fields::{FieldSpans, Fields};
     use crate::semantics::request::{Target, Version};
+    use crate::semantics::rights::{Rights, UploadPolicy};
     use crate::storage::{Directory, Native};
 
     /// The errors that only some file systems have cannot be brought about over a socket everywhere.
@@ -213,8 +225,11 @@ mod tests {
             endpoint: Default::default(),
         };
         let now = Now::default();
+        let grant = Access::for_everybody(Rights::ALL, None).grant_of(&request).unwrap();
+        let entry = entry_of(b"a").unwrap();
+        let entry = grant.manage(&entry).unwrap();
         let change: Change<'_, '_, Native> =
-            Change { files: &files, request: &request, entry: entry_of(b"a").unwrap(), preconditions: None, now: &now };
+            Change { files: &files, request: &request, entry, preconditions: None, now: &now };
         for (error, expected) in [
             (ChangeError::DirectoryNotEmpty, Status::Conflict),
             (ChangeError::SameEntry, Status::Forbidden),

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::multipart::Parts;
 use super::validators::FileVersion;
 use super::{BUSY, FileContent, FileRoutes, path_of};
-use crate::routes::{PRECONDITION_FAILED, RouteReply, error_reply, internal_error, not_found};
+use crate::routes::{PRECONDITION_FAILED, RouteReply, denied_reply, error_reply, internal_error, not_found};
 use crate::semantics::Now;
 use crate::semantics::conditional::{Preconditions, Verdict};
 use crate::semantics::digest::{self, Digests};
@@ -14,6 +14,7 @@ use crate::semantics::method::Method;
 use crate::semantics::range::{self, ByteRange, Selection};
 use crate::semantics::request::Request;
 use crate::semantics::response::{Body, ContentRange, RareFields, Response};
+use crate::semantics::rights::{Denied, Grant};
 use crate::semantics::status::Status;
 use crate::storage::{CachedContent, FileRange, FileSystem, RelativePath, StorageError};
 
@@ -26,24 +27,45 @@ pub(in crate::routes) enum Found<'n, F: FileSystem> {
     Opened(FileRange<F>, FileVersion, Option<String>),
 }
 
+/// Why a file or directory cannot be read.
+pub(in crate::routes) enum ReadError {
+    /// The request may not read it.
+    Denied(Denied),
+    /// It cannot be opened.
+    Storage(StorageError),
+}
+
+impl From<Denied> for ReadError {
+    fn from(denied: Denied) -> ReadError {
+        ReadError::Denied(denied)
+    }
+}
+
+impl From<StorageError> for ReadError {
+    fn from(error: StorageError) -> ReadError {
+        ReadError::Storage(error)
+    }
+}
+
 /// Finds the file that `name`, a part of the target's path, leads to.
 pub(super) fn find<'n, F: FileSystem>(
     files: &mut FileRoutes<F>,
     request: &Request<'_>,
     name: Cow<'n, [u8]>,
+    grant: &Grant,
     now: &Now,
-) -> Result<Found<'n, F>, StorageError> {
+) -> Result<Found<'n, F>, ReadError> {
     let digest = digest::wanted(&request.fields);
     let uses_cache = !asks_for_parts(request) && digest.is_none();
     let (key, path) = cache_key(name)?;
-    if uses_cache && files.cache.revalidate(&key, &files.directory) {
+    if uses_cache && files.directory.revalidate(&grant.read(&*key)?, &mut files.cache) {
         return Ok(Found::Cached(key));
     }
     let path = match path {
         Some(path) => path,
         None => checked_path(&key)?,
     };
-    let opened = files.directory.open_file(&path)?;
+    let opened = files.directory.open_file(&grant.read(&path)?)?;
     let version = FileVersion::of(&opened.metadata, &files.own_uploads.borrow(), now);
     let may_be_cached = uses_cache && !version.is_recent();
     if may_be_cached && files.cache.insert(path, &opened, || version.clone(), now.monotonic_ns) {
@@ -222,8 +244,12 @@ fn selection(request: &Request<'_>, bytes_total: u64, version: &FileVersion, now
 /// The reply to a read that failed. A directory or a device is not found, like an absent file.
 pub(in crate::routes) fn read_error_reply<'r, F: FileSystem>(
     request: &Request<'_>,
-    error: &StorageError,
+    error: impl Into<ReadError>,
 ) -> RouteReply<'r, F> {
+    let error = match error.into() {
+        ReadError::Denied(denied) => return denied_reply(denied),
+        ReadError::Storage(error) => error,
+    };
     match error {
         StorageError::PermissionDenied => {
             error_reply(Status::Forbidden, "The server may not read this file or directory.")

@@ -3,16 +3,22 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use super::Storing;
+use super::guarded::GuardedDirectory;
 use super::upload::{Refusal, TOO_LARGE};
 use super::validators::OwnUploads;
-use super::{UploadPolicy, UploadSettings};
+use crate::routes::DENIED;
 use crate::semantics::Now;
-use crate::storage::{Directory, FileSystem, RelativePath, Upload, UploadMode};
+use crate::semantics::rights::Grant;
+use crate::semantics::status::Status;
+use crate::storage::{FileSystem, RelativePath, Upload, UploadMode};
 
 /// Stores the files of a form.
 pub(in crate::routes) struct FormFiles<F: FileSystem> {
-    directory: Directory<F>,
-    uploads: UploadSettings,
+    directory: GuardedDirectory<F>,
+    storing: Storing,
+    /// What the request may do. Each name in the form is judged by it.
+    grant: Grant,
     own_uploads: Rc<RefCell<OwnUploads>>,
 }
 
@@ -21,25 +27,24 @@ pub(in crate::routes) struct FormFile<F: FileSystem>(Upload<F>);
 
 impl<F: FileSystem> FormFiles<F> {
     pub(super) fn new(
-        directory: Directory<F>,
-        uploads: UploadSettings,
+        directory: GuardedDirectory<F>,
+        storing: Storing,
+        grant: Grant,
         own_uploads: Rc<RefCell<OwnUploads>>,
     ) -> FormFiles<F> {
-        FormFiles { directory, uploads, own_uploads }
+        FormFiles { directory, storing, grant, own_uploads }
     }
 
     pub(in crate::routes) fn begin(&self, path: &RelativePath) -> Result<FormFile<F>, Refusal> {
-        let mode = match self.uploads.policy {
-            UploadPolicy::Replace | UploadPolicy::Manage => UploadMode::Replace,
-            UploadPolicy::Create | UploadPolicy::Off => UploadMode::CreateOnly,
-        };
-        let upload = self.directory.begin_upload(path, mode, None, self.uploads.durable);
+        let path = self.grant.upload(path).map_err(|_| Refusal { status: Status::Forbidden, reason: DENIED })?;
+        let mode = if path.may_replace() { UploadMode::Replace } else { UploadMode::CreateOnly };
+        let upload = self.directory.begin_upload(&path, mode, None, self.storing.durable);
         upload.map(FormFile).map_err(|error| Refusal::of(&error, false))
     }
 
     pub(in crate::routes) fn write(&self, file: &mut FormFile<F>, content: &[u8]) -> Result<(), Refusal> {
         let bytes = file.0.bytes_written().saturating_add(content.len() as u64);
-        if self.uploads.bytes_max.is_some_and(|bytes_max| bytes > bytes_max) {
+        if self.grant.upload_bytes_max().is_some_and(|bytes_max| bytes > bytes_max) {
             return Err(TOO_LARGE);
         }
         file.0.write(content).map_err(|error| Refusal::of(&error, false))

@@ -4,6 +4,7 @@ mod changes;
 mod conditions;
 mod download;
 mod form_files;
+mod guarded;
 mod multipart;
 pub(super) mod resumable;
 mod upload;
@@ -17,23 +18,25 @@ use std::rc::Rc;
 use percent_encoding::percent_decode;
 
 pub(super) use self::changes::DIRECTORY_METHODS;
-pub(super) use self::download::{Found, asks_for_parts, read_error_reply};
+pub(super) use self::download::{Found, ReadError, asks_for_parts, read_error_reply};
 pub(super) use self::form_files::{FormFile, FormFiles};
+use self::guarded::GuardedDirectory;
 pub(super) use self::multipart::Parts;
 use self::resumable::Resumable;
 pub(super) use self::resumable::ResumableSink;
 pub(super) use self::upload::{FileUpload, Refusal, check_coding};
 use self::validators::{FileVersion, OwnUploads};
 pub(super) use self::verification::announces_digest;
-use super::{FileContent, Offer, RouteReply, Routes, error_reply, internal_error, without_prefix};
+use super::{FileContent, Offer, RouteReply, Routes, denied_reply, error_reply, internal_error, without_prefix};
 use crate::semantics::Now;
 use crate::semantics::method::Method;
 use crate::semantics::request::Request;
 use crate::semantics::response::Response;
+use crate::semantics::rights::{Grant, Rights, UploadPolicy};
 use crate::semantics::service::Reply;
 use crate::semantics::statistics::RouteStatistics;
 use crate::semantics::status::Status;
-use crate::storage::{Directory, FileCache, FileSystem, Native, PathError, RelativePath, StorageError};
+use crate::storage::{Directory, FileCache, FileSystem, Native, PathError, RelativePath};
 
 /// The media type of a form that contains files (RFC 7578).
 pub(super) const FORM_DATA: &[u8] = b"multipart/form-data";
@@ -46,31 +49,10 @@ const BUSY: &str = "The directory is being changed by others at the moment.";
 /// The reason of a 400 to an upload.
 pub(super) const INVALID_NAME: &str = "No file can have this name here.";
 
-/// Which uploads are allowed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UploadPolicy {
-    /// As [`Replace`](UploadPolicy::Replace). Files and directories may also be removed and moved, and directories
-    /// created.
-    Manage,
-    /// Any name. An existing file is replaced.
-    Replace,
-    /// Only names that no file has yet.
-    Create,
-    /// None.
-    Off,
-}
-
-impl UploadPolicy {
-    /// Whether an upload may replace an existing file.
-    pub(super) fn may_replace(self) -> bool {
-        matches!(self, UploadPolicy::Replace | UploadPolicy::Manage)
-    }
-}
-
 /// How uploads are handled.
 #[derive(Clone, Copy, Debug)]
 pub struct UploadSettings {
-    /// Which uploads are allowed.
+    /// Which uploads are allowed to anybody at most.
     pub policy: UploadPolicy,
     /// The longest content, in bytes; `None` if only the disk sets a limit.
     pub bytes_max: Option<u64>,
@@ -82,10 +64,21 @@ pub struct UploadSettings {
     pub pending_max: usize,
 }
 
+/// How uploads are stored, whoever sends them.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::routes) struct Storing {
+    durable: bool,
+    age_s_max: u64,
+    pending_max: usize,
+}
+
 /// The routes below `/files/`.
 pub struct FileRoutes<F: FileSystem = Native> {
-    directory: Directory<F>,
-    uploads: UploadSettings,
+    directory: GuardedDirectory<F>,
+    /// What is offered to anybody at most, and the longest upload.
+    offered: Rights,
+    upload_bytes_max: Option<u64>,
+    storing: Storing,
     /// The latest uploads of this run. Shared with the sinks, which outlive the call that creates them.
     own_uploads: Rc<RefCell<OwnUploads>>,
     resumable: RefCell<Resumable<F>>,
@@ -96,7 +89,7 @@ pub struct FileRoutes<F: FileSystem = Native> {
 }
 
 impl<F: FileSystem> FileRoutes<F> {
-    /// Serves `directory`. At most `open_files_max` files stay open between requests.
+    /// Serves `directory`, whoever may do what. At most `open_files_max` files stay open between requests.
     ///
     /// The boundaries between parts are made from `seed`. It must be unpredictable: whoever could foresee a boundary
     /// could upload a file that contains it, and a client would then split that file in the wrong place.
@@ -110,10 +103,12 @@ impl<F: FileSystem> FileRoutes<F> {
         seed: u64,
         upload_ids: Box<dyn FnMut() -> Option<u128>>,
     ) -> FileRoutes<F> {
-        directory.set_partial_upload_age_max(uploads.age_s_max.saturating_mul(1_000_000_000));
+        let UploadSettings { policy, bytes_max, durable, age_s_max, pending_max } = uploads;
         FileRoutes {
-            directory,
-            uploads,
+            directory: GuardedDirectory::new(directory, age_s_max),
+            offered: Rights { reads: true, uploads: policy },
+            upload_bytes_max: bytes_max,
+            storing: Storing { durable, age_s_max, pending_max },
             own_uploads: Rc::default(),
             resumable: RefCell::new(Resumable::new(upload_ids)),
             cache: FileCache::new(open_files_max),
@@ -144,16 +139,18 @@ impl<F: FileSystem> FileRoutes<F> {
         self.random.u64(..)
     }
 
-    pub(super) fn takes_uploads(&self) -> bool {
-        self.uploads.policy != UploadPolicy::Off
+    /// What is offered to anybody at most.
+    pub(super) fn offered(&self) -> Rights {
+        self.offered
     }
 
-    pub(super) fn directory(&self) -> &Directory<F> {
+    /// The longest upload, in bytes.
+    pub(super) fn upload_bytes_max(&self) -> Option<u64> {
+        self.upload_bytes_max
+    }
+
+    pub(super) fn directory(&self) -> &GuardedDirectory<F> {
         &self.directory
-    }
-
-    pub(super) fn upload_settings(&self) -> UploadSettings {
-        self.uploads
     }
 
     /// Finds the file that a GET or HEAD asks for. `name` is the path below these routes, as it is in the target.
@@ -161,9 +158,10 @@ impl<F: FileSystem> FileRoutes<F> {
         &mut self,
         request: &Request<'_>,
         name: Cow<'n, [u8]>,
+        grant: &Grant,
         now: &Now,
-    ) -> Result<Found<'n, F>, StorageError> {
-        download::find(self, request, name, now)
+    ) -> Result<Found<'n, F>, ReadError> {
+        download::find(self, request, name, grant, now)
     }
 
     /// The response to a GET or HEAD, with the file that [`find`](FileRoutes::find) has found.
@@ -178,21 +176,23 @@ impl<F: FileSystem> FileRoutes<F> {
     }
 
     /// What is needed to store the files of a form.
-    pub(super) fn form_files(&self, now: &Now) -> FormFiles<F> {
+    pub(super) fn form_files(&self, grant: &Grant, now: &Now) -> FormFiles<F> {
         self.directory.set_time(now.unix_ns);
-        FormFiles::new(self.directory.clone(), self.uploads, Rc::clone(&self.own_uploads))
+        FormFiles::new(self.directory.clone(), self.storing, grant.clone(), Rc::clone(&self.own_uploads))
     }
 
     /// The reply to a POST or PUT of the file that `name` leads to.
-    pub(super) fn upload<'r>(&self, request: &Request<'_>, name: &[u8], now: &Now) -> RouteReply<'r, F> {
-        match path_of(name) {
-            Ok(path) => upload::respond(self, request, &path, now),
-            Err(_) => error_reply(Status::BadRequest, INVALID_NAME),
+    pub(super) fn upload<'r>(&self, request: &Request<'_>, name: &[u8], grant: &Grant, now: &Now) -> RouteReply<'r, F> {
+        let Ok(path) = path_of(name) else { return error_reply(Status::BadRequest, INVALID_NAME) };
+        match grant.upload(&path) {
+            Ok(path) => upload::respond(self, request, &path, grant, now),
+            Err(denied) => denied_reply(denied),
         }
     }
 
-    pub(super) fn offer(&self) -> Offer {
-        match self.uploads.policy {
+    /// What the path of a file offers.
+    pub(super) fn offer(&self, grant: &Grant) -> Offer {
+        match grant.rights().uploads {
             UploadPolicy::Off => Offer { uploads: Some(UploadPolicy::Off), ..Offer::READ_ONLY },
             policy => Offer {
                 methods: match policy {
@@ -201,7 +201,7 @@ impl<F: FileSystem> FileRoutes<F> {
                 },
                 uploads: Some(policy),
                 takes_forms: false,
-                upload_limits: Some(resumable::limits_of(&self.uploads)),
+                upload_limits: Some(resumable::limits_of(self.storing, grant)),
             },
         }
     }
@@ -211,6 +211,7 @@ pub(super) fn respond<'r, F: FileSystem>(
     routes: &'r mut Routes<F>,
     request: &'r Request<'r>,
     name: &'r [u8],
+    grant: &Grant,
     now: &Now,
 ) -> RouteReply<'r, F> {
     routes.used_disk = true;
@@ -218,13 +219,13 @@ pub(super) fn respond<'r, F: FileSystem>(
         return Reply::Respond(internal_error("A file is requested only if a directory is served."));
     };
     match request.method {
-        Method::Post | Method::Put => files.upload(request, name, now),
+        Method::Post | Method::Put => files.upload(request, name, grant, now),
         Method::Delete | Method::Mkcol | Method::Move => {
-            files.change(request, name, |path| without_prefix(path, b"/files/"), now)
+            files.change(request, name, |path| without_prefix(path, b"/files/"), grant, now)
         }
-        _ => match files.find(request, Cow::Borrowed(name), now) {
+        _ => match files.find(request, Cow::Borrowed(name), grant, now) {
             Ok(found) => Reply::Respond(files.download(found, request, OCTET_STREAM, now)),
-            Err(error) => read_error_reply(request, &error),
+            Err(error) => read_error_reply(request, error),
         },
     }
 }

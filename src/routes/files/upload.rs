@@ -17,6 +17,7 @@ use crate::semantics::method::Method;
 use crate::semantics::request::Request;
 use crate::semantics::response::{RareFields, Response};
 use crate::semantics::resumable_upload::UploadFields;
+use crate::semantics::rights::{Grant, MayUpload};
 use crate::semantics::service::Reply;
 use crate::semantics::status::Status;
 use crate::storage::{FileSystem, RelativePath, StorageError, Upload};
@@ -37,18 +38,19 @@ pub(in crate::routes) struct FileUpload<F: FileSystem> {
 pub(super) fn respond<'r, F: FileSystem>(
     files: &FileRoutes<F>,
     request: &Request<'_>,
-    path: &RelativePath,
+    path: &MayUpload<&RelativePath>,
+    grant: &Grant,
     now: &Now,
 ) -> RouteReply<'r, F> {
     files.directory.set_time(now.unix_ns);
     if let Some(complete) = UploadFields::of(&request.fields).complete {
-        match resumable::begin(files, request, path, complete, now) {
+        match resumable::begin(files, request, path, complete, grant, now) {
             Ok(Some(sink)) => return Reply::Receive(FileSink::resumable(sink)),
             Ok(None) => {}
             Err(response) => return Reply::Respond(*response),
         }
     }
-    match begin(files, request, path, now) {
+    match begin(files, request, path, grant, now) {
         Ok(sink) => Reply::Receive(sink),
         Err(response) => Reply::Respond(*response),
     }
@@ -62,15 +64,16 @@ pub(super) fn respond<'r, F: FileSystem>(
 fn begin<F: FileSystem>(
     files: &FileRoutes<F>,
     request: &Request<'_>,
-    path: &RelativePath,
+    path: &MayUpload<&RelativePath>,
+    grant: &Grant,
     now: &Now,
 ) -> Result<FileSink<F>, Box<UploadResponse<F>>> {
-    check_content(request, files.uploads.bytes_max)?;
+    check_content(request, grant.upload_bytes_max())?;
     let verification = Verification::of(request).map_err(bad_request)?;
-    let conditions = UploadConditions::new(files.uploads.policy, Preconditions::of(request, now));
+    let conditions = UploadConditions::new(path, Preconditions::of(request, now));
     let upload = files
         .directory
-        .begin_upload(path, conditions.mode(), request.content_bytes, files.uploads.durable)
+        .begin_upload(path, conditions.mode(), request.content_bytes, files.storing.durable)
         .map_err(|error| Box::new(error_response(&error, conditions.must_be_absent())))?;
     if !conditions.hold(upload.existing(), &files.own_uploads.borrow(), now) {
         return Err(Box::new(precondition_failed()));
@@ -79,7 +82,7 @@ fn begin<F: FileSystem>(
         upload,
         method: request.method,
         conditions,
-        bytes_max: files.uploads.bytes_max,
+        bytes_max: grant.upload_bytes_max(),
         verification,
         own_uploads: Rc::clone(&files.own_uploads),
     }))

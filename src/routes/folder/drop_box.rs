@@ -16,13 +16,13 @@ use std::rc::Rc;
 use super::page::{self, DROP_BOX_ASSETS, UploadSection, content_security_policy};
 use super::query::{Format, Query};
 use super::{FolderRoutes, content_type_of, negotiated_format};
-use crate::routes::files::UploadSettings;
 use crate::routes::text::failed_precondition;
-use crate::routes::{FileContent, Offer, RouteReply, error_reply, not_found};
+use crate::routes::{FileContent, Offer, RouteReply, denied_reply, error_reply, not_found};
 use crate::semantics::Now;
 use crate::semantics::method::Method;
 use crate::semantics::request::Request;
 use crate::semantics::response::{Body, Response};
+use crate::semantics::rights::{Deed, Grant};
 use crate::semantics::service::{PIECE_BYTES_MAX, Reply};
 use crate::semantics::status::Status;
 use crate::storage::FileSystem;
@@ -57,6 +57,7 @@ pub(super) fn respond<'r, F: FileSystem>(
     folder: &FolderRoutes<F>,
     request: &Request<'_>,
     name: &[u8],
+    grant: &Grant,
     now: &Now,
 ) -> RouteReply<'r, F> {
     if !name.is_empty() {
@@ -68,13 +69,15 @@ pub(super) fn respond<'r, F: FileSystem>(
     };
     let is_page = !query.is_archive && query.format.unwrap_or_else(|| negotiated_format(request)) == Format::Html;
     if !is_page {
-        return not_found(request);
+        return match grant.allows(Deed::Read) {
+            Err(denied) if grant.offered().reads => denied_reply(denied),
+            _ => not_found(request),
+        };
     }
     if let Some(failed) = failed_precondition(request, now) {
         return Reply::Respond(Response { varies_by_media_type: true, no_cache: true, ..failed });
     }
-    let text =
-        folder.drop_box_page.get_or_init(|| page_of(folder.files.upload_settings(), folder.settings.shows_hidden));
+    let text = folder.drop_box_page.get_or_init(|| page_of(grant, folder.settings.shows_hidden));
     Reply::Respond(Response {
         content_type: Some(Cow::Borrowed(content_type_of(Format::Html))),
         varies_by_media_type: true,
@@ -105,14 +108,14 @@ fn without_reading(methods: &'static [Method]) -> &'static [Method] {
     methods.strip_prefix(&[Method::Get, Method::Head]).unwrap_or(methods)
 }
 
-fn page_of(uploads: UploadSettings, takes_hidden: bool) -> Rc<[u8]> {
+fn page_of(grant: &Grant, takes_hidden: bool) -> Rc<[u8]> {
     let mut text = Vec::new();
     page::write_drop_box(
         &mut text,
         &UploadSection {
-            may_replace: uploads.policy.may_replace(),
+            may_replace: grant.rights().uploads.may_replace(),
             takes_hidden,
-            bytes_max: uploads.bytes_max,
+            bytes_max: grant.upload_bytes_max(),
             is_drop_box: true,
         },
     );

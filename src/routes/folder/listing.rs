@@ -13,7 +13,7 @@ use std::vec;
 use super::page::{self, PageHead};
 use super::query::{Format, Order, Sort};
 use super::{json, names, text};
-use crate::routes::files::UploadPolicy;
+use crate::semantics::rights::UploadPolicy;
 use crate::semantics::service::{PIECE_BYTES_MAX, Piece, SourceFailed};
 use crate::storage::{self, Entry, EntryKind, FileRange, FileSystem, Native, StorageError};
 

@@ -41,14 +41,15 @@ pub(super) use self::form::FormSink;
 pub(super) use self::listing::Listing;
 use self::listing::ListingOptions;
 use self::query::{Format, Query};
-use super::files::{self, FileRoutes};
-use super::{FileContent, RouteReply, UPLOADS, error_reply, not_found, put_script};
+use super::files::{self, FileRoutes, ReadError};
+use super::{FileContent, RouteReply, UPLOADS, denied_reply, error_reply, not_found, put_script};
 use crate::semantics::Now;
 use crate::semantics::accept;
 use crate::semantics::allowed_hosts::AllowedHosts;
 use crate::semantics::method::Method;
 use crate::semantics::request::Request;
 use crate::semantics::response::{Body, RareFields, Response};
+use crate::semantics::rights::{Deed, Grant, Rights, UploadPolicy};
 use crate::semantics::service::Reply;
 use crate::semantics::status::Status;
 use crate::storage::{FileSystem, Native, RelativePath, StorageError, SymlinkedDirectories};
@@ -106,6 +107,15 @@ impl<F: FileSystem> FolderRoutes<F> {
         }
     }
 
+    /// What is offered to anybody at most.
+    pub(super) fn offered(&self) -> Rights {
+        match self.settings.kind {
+            FolderKind::Listed => self.files.offered(),
+            FolderKind::Site => Rights { uploads: UploadPolicy::Off, ..self.files.offered() },
+            FolderKind::DropBox => Rights { reads: false, ..self.files.offered() },
+        }
+    }
+
     pub(super) fn files(&self) -> &FileRoutes<F> {
         &self.files
     }
@@ -135,55 +145,89 @@ pub(super) fn respond<'r, F: FileSystem>(
     folder: &'r mut FolderRoutes<F>,
     request: &'r Request<'r>,
     path: &'r [u8],
+    grant: &Grant,
     now: &Now,
 ) -> RouteReply<'r, F> {
+    if let Some(deed) = deed_of(request, path, grant)
+        && grant.offered().allow(deed)
+        && let Err(denied) = grant.allows(deed)
+    {
+        return denied_reply(denied);
+    }
     if path == put_script::PATH
-        && let Some(offer) = put_script::offer(&folder.files)
+        && let Some(offer) = put_script::offer(grant)
     {
         return offer.reply(request).unwrap_or_else(put_script::respond);
     }
     if let Some(rest) = path.strip_prefix(UPLOADS) {
-        let offer = files::resumable::OFFER;
-        // The address of an upload contains its name. No upload has a hidden one, and the time of a search would tell
-        // whether such a directory exists.
-        let name = memchr::memchr(b'/', rest).map_or(&b""[..], |slash| &rest[slash + 1..]);
-        return match offer.reply(request) {
-            Some(reply) => reply,
-            None if !folder.shows(name) => not_found(request),
-            None => files::resumable::respond(&mut folder.files, request, rest, now),
-        };
+        return respond_with_upload(folder, request, rest, grant, now);
     }
     let name = path.strip_prefix(b"/").unwrap_or(path);
     let kind = folder.settings.kind;
-    if kind == FolderKind::DropBox && matches!(request.method, Method::Get | Method::Head) {
-        return drop_box::respond(folder, request, name, now);
+    let reads = grant.rights().reads;
+    if !reads && matches!(request.method, Method::Get | Method::Head) {
+        return drop_box::respond(folder, request, name, grant, now);
     }
     if !folder.shows(name) {
         return match request.method {
-            Method::Get | Method::Head if kind == FolderKind::Site => site::not_found(folder, request),
+            Method::Get | Method::Head if kind == FolderKind::Site => site::not_found(folder, request, grant),
             _ => not_found(request),
         };
     }
     let is_directory = name.is_empty() || name.ends_with(b"/");
-    let offer = match folder.files.offer() {
-        offer if is_directory => form::offer(offer, folder.files.manages() && !name.is_empty()),
+    let offer = match folder.files.offer(grant) {
+        offer if is_directory => form::offer(offer, grant.rights().allow(Deed::Manage) && !name.is_empty()),
         offer => offer,
     };
-    let offer = if kind == FolderKind::DropBox && !name.is_empty() { drop_box::offer(offer) } else { offer };
+    let offer = if reads || name.is_empty() { offer } else { drop_box::offer(offer) };
     if let Some(reply) = offer.reply(request) {
         return reply;
     }
     match request.method {
-        Method::Post if is_directory => form::respond(folder, request, name, now),
-        Method::Post | Method::Put => folder.files.upload(request, name, now),
+        Method::Post if is_directory => form::respond(folder, request, name, grant, now),
+        Method::Post | Method::Put => folder.files.upload(request, name, grant, now),
         Method::Delete | Method::Mkcol | Method::Move => {
             let destination_name = |path: &'r [u8]| path.strip_prefix(b"/").filter(|name| folder.shows(name));
-            let reply = folder.files.change(request, name, destination_name, now);
-            if kind == FolderKind::DropBox { drop_box::reply_to_write(reply) } else { reply }
+            let reply = folder.files.change(request, name, destination_name, grant, now);
+            if reads { reply } else { drop_box::reply_to_write(reply) }
         }
-        _ if kind == FolderKind::Site => site::respond(folder, request, name, now),
-        _ if is_directory => respond_with_directory(folder, request, name, now),
-        _ => respond_with_file(folder, request, name, now),
+        _ if kind == FolderKind::Site => site::respond(folder, request, name, grant, now),
+        _ if is_directory => respond_with_directory(folder, request, name, grant, now),
+        _ => respond_with_file(folder, request, name, grant, now),
+    }
+}
+
+/// The reply to a request for the resource of an unfinished upload.
+fn respond_with_upload<'r, F: FileSystem>(
+    folder: &'r mut FolderRoutes<F>,
+    request: &'r Request<'r>,
+    rest: &'r [u8],
+    grant: &Grant,
+    now: &Now,
+) -> RouteReply<'r, F> {
+    // The address of an upload contains its name. No upload has a hidden one, and the time of a search would tell
+    // whether such a directory exists.
+    let name = memchr::memchr(b'/', rest).map_or(&b""[..], |slash| &rest[slash + 1..]);
+    match files::resumable::OFFER.reply(request) {
+        Some(reply) => reply,
+        None if !folder.shows(name) => not_found(request),
+        None => files::resumable::respond(&mut folder.files, request, rest, grant, now),
+    }
+}
+
+/// What a request for `path` does, as far as its method and path tell; `None` if it needs no right. What the server
+/// offers to nobody is refused later, whoever asks.
+fn deed_of(request: &Request<'_>, path: &[u8], grant: &Grant) -> Option<Deed> {
+    let is_upload = path.starts_with(UPLOADS);
+    match request.method {
+        Method::Get | Method::Head | Method::Patch | Method::Delete if is_upload => Some(Deed::Upload),
+        Method::Get | Method::Head if path == put_script::PATH => None,
+        // Whoever may only add files gets a page that takes them.
+        Method::Get | Method::Head if path == b"/" && grant.allows(Deed::Upload).is_ok() => None,
+        Method::Get | Method::Head => Some(Deed::Read),
+        Method::Post | Method::Put | Method::Patch => Some(Deed::Upload),
+        Method::Delete | Method::Mkcol | Method::Move => Some(Deed::Manage),
+        Method::Connect | Method::Options | Method::Trace | Method::Unknown => None,
     }
 }
 
@@ -191,12 +235,15 @@ fn respond_with_file<'r, F: FileSystem>(
     folder: &'r mut FolderRoutes<F>,
     request: &'r Request<'r>,
     name: &'r [u8],
+    grant: &Grant,
     now: &Now,
 ) -> RouteReply<'r, F> {
-    let found = match folder.files.find(request, Cow::Borrowed(name), now) {
+    let found = match folder.files.find(request, Cow::Borrowed(name), grant, now) {
         Ok(found) => found,
-        Err(StorageError::NotRegularFile) => return redirect_to_directory(folder, request, name),
-        Err(error) => return files::read_error_reply(request, &error),
+        Err(ReadError::Storage(StorageError::NotRegularFile)) => {
+            return redirect_to_directory(folder, request, name, grant);
+        }
+        Err(error) => return files::read_error_reply(request, error),
     };
     let file_name: Cow<'_, [u8]> = percent_decode(last_segment(name)).into();
     let media_type = media_type::of(&file_name);
@@ -231,12 +278,17 @@ fn redirect_to_directory<'r, F: FileSystem>(
     folder: &FolderRoutes<F>,
     request: &Request<'_>,
     name: &[u8],
+    grant: &Grant,
 ) -> RouteReply<'r, F> {
     let Ok(path) = files::path_of(name) else { return not_found(request) };
-    match folder.files.directory().is_directory(&path) {
+    let is_directory = grant.read(&path).map_err(ReadError::from).and_then(|path| {
+        let is_directory = folder.files.directory().is_directory(&path)?;
+        Ok(is_directory)
+    });
+    match is_directory {
         Ok(true) => {}
         Ok(false) => return not_found(request),
-        Err(error) => return files::read_error_reply(request, &error),
+        Err(error) => return files::read_error_reply(request, error),
     }
     // The encoded name has no colon and no slash, so a client can read it neither as a scheme nor as another host.
     let mut location = format!("./{}/", encode::segment(path.name()));
@@ -257,6 +309,7 @@ fn respond_with_directory<'r, F: FileSystem>(
     folder: &'r mut FolderRoutes<F>,
     request: &'r Request<'r>,
     name: &'r [u8],
+    grant: &Grant,
     now: &Now,
 ) -> RouteReply<'r, F> {
     let path = match name.strip_suffix(b"/").map(files::path_of) {
@@ -265,8 +318,8 @@ fn respond_with_directory<'r, F: FileSystem>(
         Some(Err(_)) => return not_found(request),
     };
     match Query::parse(request.target.query()) {
-        Ok(query) if query.is_archive => respond_with_archive(folder, request, path, now),
-        Ok(query) => respond_with_listing(folder, request, path.as_ref(), query, now),
+        Ok(query) if query.is_archive => respond_with_archive(folder, request, path, grant, now),
+        Ok(query) => respond_with_listing(folder, request, path.as_ref(), query, grant, now),
         Err(reason) => error_reply(Status::BadRequest, reason),
     }
 }
@@ -275,6 +328,7 @@ fn respond_with_archive<'r, F: FileSystem>(
     folder: &FolderRoutes<F>,
     request: &Request<'_>,
     path: Option<RelativePath>,
+    grant: &Grant,
     now: &Now,
 ) -> RouteReply<'r, F> {
     let Some(permit) = archive::Permit::new(&folder.archives) else {
@@ -282,9 +336,13 @@ fn respond_with_archive<'r, F: FileSystem>(
     };
     let name = path.as_ref().map_or(&*folder.settings.name, RelativePath::name).to_vec();
     let shows_hidden = folder.settings.shows_hidden;
-    let archive = match Archive::new(folder.files.directory(), path, &name, shows_hidden, permit) {
+    let tree = match grant.read(path.as_ref()) {
+        Ok(path) => folder.files.directory().tree(&path),
+        Err(denied) => return denied_reply(denied),
+    };
+    let archive = match Archive::new(tree, path, &name, shows_hidden, permit) {
         Ok(archive) => archive,
-        Err(error) => return files::read_error_reply(request, &error),
+        Err(error) => return files::read_error_reply(request, error),
     };
     if let Some(failed) = super::text::failed_precondition(request, now) {
         return Reply::Respond(Response { no_cache: true, ..failed });
@@ -305,24 +363,29 @@ fn respond_with_listing<'r, F: FileSystem>(
     request: &Request<'_>,
     path: Option<&RelativePath>,
     query: Query,
+    grant: &Grant,
     now: &Now,
 ) -> RouteReply<'r, F> {
-    let directory = match folder.files.directory().list(path, SymlinkedDirectories::Include) {
+    let readable = match grant.read(path) {
+        Ok(readable) => readable,
+        Err(denied) => return denied_reply(denied),
+    };
+    let directory = match folder.files.directory().list(&readable, SymlinkedDirectories::Include) {
         Ok(directory) => directory,
-        Err(error) => return files::read_error_reply(request, &error),
+        Err(error) => return files::read_error_reply(request, error),
     };
     if let Some(failed) = super::text::failed_precondition(request, now) {
         return Reply::Respond(Response { varies_by_media_type: true, no_cache: true, ..failed });
     }
     let format = query.format.unwrap_or_else(|| negotiated_format(request));
-    let uploads = folder.files.upload_settings();
+    let uploads = grant.rights().uploads;
     let options = ListingOptions {
         format,
         path: path.map_or(b"/".to_vec(), |path| [b"/", path.as_bytes(), b"/"].concat()),
         sort: query.sort,
         order: query.order,
-        uploads: uploads.policy,
-        upload_bytes_max: uploads.bytes_max,
+        uploads,
+        upload_bytes_max: grant.upload_bytes_max(),
         shows_hidden: folder.settings.shows_hidden,
         now_unix_s: now.unix_s(),
     };
@@ -333,7 +396,7 @@ fn respond_with_listing<'r, F: FileSystem>(
         no_cache: true,
         nosniff: true,
         same_origin_only: true,
-        content_security_policy: (format == Format::Html).then(|| page::content_security_policy(uploads.policy)),
+        content_security_policy: (format == Format::Html).then(|| page::content_security_policy(uploads)),
         body: Body::Source(FileContent::Listing(Box::new(listing))),
         ..Response::new(Status::Ok)
     })

@@ -9,12 +9,13 @@ use std::borrow::Cow;
 use percent_encoding::percent_decode;
 
 use super::{FolderRoutes, last_segment, media_type, redirect_to_directory};
-use crate::routes::files::{self, Found};
+use crate::routes::files::{self, Found, ReadError};
 use crate::routes::{self, FileContent, RouteReply};
 use crate::semantics::Now;
 use crate::semantics::content_coding;
 use crate::semantics::request::Request;
 use crate::semantics::response::{Body, ContentEncoding, Response};
+use crate::semantics::rights::Grant;
 use crate::semantics::service::Reply;
 use crate::semantics::status::Status;
 use crate::storage::{FileRange, FileSystem, RelativePath, StorageError};
@@ -32,26 +33,27 @@ pub(super) fn respond<'r, F: FileSystem>(
     folder: &'r mut FolderRoutes<F>,
     request: &'r Request<'r>,
     name: &[u8],
+    grant: &Grant,
     now: &Now,
 ) -> RouteReply<'r, F> {
     let is_directory = name.is_empty() || name.ends_with(b"/");
     let name = if is_directory { [name, INDEX].concat() } else { name.to_vec() };
-    let found = match folder.files.find(request, Cow::Borrowed(&name), now) {
+    let found = match folder.files.find(request, Cow::Borrowed(&name), grant, now) {
         Ok(found) => found,
-        Err(StorageError::NotRegularFile) if !is_directory => {
-            return match redirect_to_directory(folder, request, &name) {
-                Reply::Respond(response) if response.status == Status::NotFound => not_found(folder, request),
+        Err(ReadError::Storage(StorageError::NotRegularFile)) if !is_directory => {
+            return match redirect_to_directory(folder, request, &name, grant) {
+                Reply::Respond(response) if response.status == Status::NotFound => not_found(folder, request, grant),
                 redirect => redirect,
             };
         }
-        Err(StorageError::NotFound | StorageError::NotRegularFile | StorageError::InvalidName) => {
-            return not_found(folder, request);
+        Err(ReadError::Storage(StorageError::NotFound | StorageError::NotRegularFile | StorageError::InvalidName)) => {
+            return not_found(folder, request, grant);
         }
-        Err(error) => return files::read_error_reply(request, &error),
+        Err(error) => return files::read_error_reply(request, error),
     };
     let file_name: Cow<'_, [u8]> = percent_decode(last_segment(&name)).into();
     let media_type = media_type::of(&file_name);
-    let (found, content_encoding) = match find_compressed(folder, request, &name, now) {
+    let (found, content_encoding) = match find_compressed(folder, request, &name, grant, now) {
         Some((compressed, coding)) => (compressed, Some(coding)),
         None => (found, None),
     };
@@ -74,6 +76,7 @@ fn find_compressed<F: FileSystem>(
     folder: &mut FolderRoutes<F>,
     request: &Request<'_>,
     name: &[u8],
+    grant: &Grant,
     now: &Now,
 ) -> Option<(Found<'static, F>, ContentEncoding)> {
     // Content-Encoding would apply to the multipart content as a whole, and the lines between its parts are not
@@ -83,16 +86,20 @@ fn find_compressed<F: FileSystem>(
     }
     content_coding::preferred(&request.fields, &CODINGS.map(ContentEncoding::as_str)).into_iter().find_map(|index| {
         let name = [name, EXTENSIONS[index]].concat();
-        let found = folder.files.find(request, Cow::Owned(name), now).ok()?;
+        let found = folder.files.find(request, Cow::Owned(name), grant, now).ok()?;
         Some((found, CODINGS[index]))
     })
 }
 
 /// A 404, with the site's own page if it has one. The page is always sent whole and without validators, since they
 /// would describe the resource that does not exist.
-pub(super) fn not_found<'r, F: FileSystem>(folder: &FolderRoutes<F>, request: &Request<'_>) -> RouteReply<'r, F> {
+pub(super) fn not_found<'r, F: FileSystem>(
+    folder: &FolderRoutes<F>,
+    request: &Request<'_>,
+    grant: &Grant,
+) -> RouteReply<'r, F> {
     let page = RelativePath::from_segments([NOT_FOUND]).ok();
-    let opened = page.and_then(|page| folder.files.directory().open_file(&page).ok());
+    let opened = page.and_then(|page| folder.files.directory().open_file(&grant.read(&page).ok()?).ok());
     let Some(opened) = opened else { return routes::not_found(request) };
     Reply::Respond(Response {
         content_type: Some(media_type::of(NOT_FOUND)),

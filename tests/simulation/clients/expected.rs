@@ -5,7 +5,7 @@ use std::fmt;
 use std::io::Read;
 use std::rc::Rc;
 
-use spindle::routes::UploadPolicy;
+use spindle::semantics::rights::UploadPolicy;
 
 use crate::simulation::clients::drop_box;
 use crate::simulation::clients::listings;

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use fastrand::Rng;
-use spindle::routes::UploadPolicy;
+use spindle::semantics::rights::UploadPolicy;
 
 use crate::simulation::clients::behaviour::{Behaviour, Closing};
 use crate::simulation::clients::drop_box;

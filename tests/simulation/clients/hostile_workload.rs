@@ -1,7 +1,7 @@
 //! Generates the hostile clients.
 
 use fastrand::Rng;
-use spindle::routes::UploadPolicy;
+use spindle::semantics::rights::UploadPolicy;
 
 use spindle::http1::limits::{CONTENT_CREDIT_NS, CONTENT_GRACE_NS, DRAIN_SILENCE_NS, HEAD_TIMEOUT_NS, IDLE_TIMEOUT_NS};
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use spindle::routes::UploadPolicy;
+use spindle::semantics::rights::UploadPolicy;
 
 /// A file or directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

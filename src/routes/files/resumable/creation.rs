@@ -1,7 +1,7 @@
 //! The request that creates a resumable upload: POST or PUT of a file, with Upload-Complete.
 
 use super::sink::{Creation, Origin, Part, ResumableSink};
-use super::{Progress, Receiving, inconsistent_length, location_of, too_large};
+use super::{Progress, Receiving, inconsistent_length, limits_of, location_of, too_large};
 use crate::routes::FileContent;
 use crate::routes::files::FileRoutes;
 use crate::routes::files::upload::{bad_request, check_content, error_response, precondition_failed};
@@ -10,6 +10,7 @@ use crate::semantics::Now;
 use crate::semantics::request::Request;
 use crate::semantics::response::Response;
 use crate::semantics::resumable_upload::UploadFields;
+use crate::semantics::rights::{Grant, MayUpload};
 use crate::semantics::status::Status;
 use crate::storage::{FileSystem, RelativePath};
 
@@ -20,22 +21,23 @@ type Refusal<F> = Box<Response<'static, FileContent<F>>>;
 pub(in crate::routes::files) fn begin<F: FileSystem>(
     files: &FileRoutes<F>,
     request: &Request<'_>,
-    path: &RelativePath,
+    path: &MayUpload<&RelativePath>,
     complete: bool,
+    grant: &Grant,
     now: &Now,
 ) -> Result<Option<ResumableSink<F>>, Refusal<F>> {
     let length = length_of(request, complete)?;
     check_content(request, None)?;
     let bytes = length.or(request.content_bytes);
-    if bytes.zip(files.uploads.bytes_max).is_some_and(|(bytes, bytes_max)| bytes > bytes_max) {
-        return Err(Box::new(too_large(&files.uploads)));
+    if bytes.zip(grant.upload_bytes_max()).is_some_and(|(bytes, bytes_max)| bytes > bytes_max) {
+        return Err(Box::new(too_large(limits_of(files.storing, grant))));
     }
-    if files.directory.partial_uploads() >= files.uploads.pending_max {
+    if files.directory.partial_uploads() >= files.storing.pending_max {
         // A request with the complete content needs no upload resource, and the draft does not require one.
         return if complete { Ok(None) } else { Err(Box::new(too_many())) };
     }
     let (content_digest, _) = stated_digests(request).map_err(bad_request)?;
-    let creation = Creation::of(request, files.uploads.policy, now);
+    let creation = Creation::of(request, path, now);
     let conditions = &creation.conditions;
     let Some(id) = files.resumable.borrow_mut().new_id() else {
         // As above: a complete upload needs no upload resource.
@@ -46,12 +48,12 @@ pub(in crate::routes::files) fn begin<F: FileSystem>(
         path,
         conditions.mode(),
         length,
-        files.uploads.durable,
+        files.storing.durable,
         creation.to_bytes(),
     );
     let upload = begun.map_err(|error| Box::new(error_response(&error, conditions.must_be_absent())))?;
     // The cleanup of the directory may have seen uploads of an earlier run.
-    if files.directory.partial_uploads() > files.uploads.pending_max {
+    if files.directory.partial_uploads() > files.storing.pending_max {
         upload.discard();
         return if complete { Ok(None) } else { Err(Box::new(too_many())) };
     }
@@ -61,8 +63,8 @@ pub(in crate::routes::files) fn begin<F: FileSystem>(
     }
     let progress = Progress { length, ..creation.first_progress() };
     let shared = files.resumable.borrow_mut().share(id, Receiving::new(upload, progress));
-    let part = Part { origin: Origin::Created { location: location_of(id, path) }, complete, content_digest };
-    Ok(Some(ResumableSink::new(files, request, creation, shared, part, now)))
+    let part = Part { origin: Origin::Created { location: location_of(id, path.path()) }, complete, content_digest };
+    Ok(Some(ResumableSink::new(files, request, creation, shared, part, grant, now)))
 }
 
 /// The length of the complete content, if the client states it. It may do so in Upload-Length and in Content-Length,

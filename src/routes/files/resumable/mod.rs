@@ -12,7 +12,7 @@
 //!    has probably lost its connection without the server's knowledge (§4.6 of the draft).
 //! 4. The content of a request with a Content-Digest is kept only once the digest is verified. If the request breaks off,
 //!    the upload continues at the offset before it.
-//! 5. The server's upload policy and the preconditions of the request that created the upload are checked when the
+//! 5. The rights and the preconditions of the request that created the upload are checked when the
 //!    upload begins, and again when it is published.
 
 mod creation;
@@ -30,12 +30,13 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 pub(super) use self::creation::begin;
 pub(in crate::routes) use self::resource::{OFFER, respond};
 pub(in crate::routes) use self::sink::ResumableSink;
-use super::path_of;
 use super::upload::content_too_large;
+use super::{Storing, path_of};
 use crate::routes::FileContent;
 use crate::semantics::digest::Hasher;
 use crate::semantics::response::{Body, Response, UploadStatus};
 use crate::semantics::resumable_upload::UploadLimits;
+use crate::semantics::rights::Grant;
 use crate::semantics::status::Status;
 use crate::storage::{FileSystem, PartialUpload, RelativePath, StorageError, UploadId};
 
@@ -175,24 +176,20 @@ fn named_by(rest: &[u8]) -> Option<(UploadId, RelativePath)> {
 }
 
 /// The limits of uploads, as they are sent to clients.
-pub(in crate::routes) fn limits_of(uploads: &super::UploadSettings) -> UploadLimits {
-    UploadLimits { bytes_max: uploads.bytes_max, age_s_max: Some(uploads.age_s_max) }
+pub(super) fn limits_of(storing: Storing, grant: &Grant) -> UploadLimits {
+    UploadLimits { bytes_max: grant.upload_bytes_max(), age_s_max: Some(storing.age_s_max) }
 }
 
 /// The limits of an upload that expires in `lifetime_ns` nanoseconds, as the value of the Upload-Limit field.
-fn limits_of_found(uploads: &super::UploadSettings, lifetime_ns: u64) -> String {
-    let age_s_max = Some(uploads.age_s_max.min(lifetime_ns / 1_000_000_000));
-    UploadLimits { age_s_max, ..limits_of(uploads) }.field_value()
-}
-
-/// The limits of a new upload, as the value of the Upload-Limit field.
-fn limits(uploads: &super::UploadSettings) -> String {
-    limits_of(uploads).field_value()
+fn limits_of_found(limits: UploadLimits, lifetime_ns: u64) -> String {
+    let lifetime_s = lifetime_ns / 1_000_000_000;
+    let age_s_max = Some(limits.age_s_max.map_or(lifetime_s, |age_s_max| age_s_max.min(lifetime_s)));
+    UploadLimits { age_s_max, ..limits }.field_value()
 }
 
 /// The response to an upload that is longer than the server accepts.
-fn too_large<F: FileSystem>(uploads: &super::UploadSettings) -> Response<'static, FileContent<F>> {
-    let status = UploadStatus { limit: Some(limits(uploads)), ..UploadStatus::default() };
+fn too_large<F: FileSystem>(limits: UploadLimits) -> Response<'static, FileContent<F>> {
+    let status = UploadStatus { limit: Some(limits.field_value()), ..UploadStatus::default() };
     with_status(content_too_large(), status)
 }
 

@@ -2,17 +2,20 @@
 
 use super::end::End;
 use super::sink::{Creation, Origin, Part, ResumableSink};
-use super::{Progress, Receiving, inconsistent_length, limits_of_found, named_by, problem, too_large, with_status};
+use super::{
+    Progress, Receiving, inconsistent_length, limits_of, limits_of_found, named_by, problem, too_large, with_status,
+};
+use crate::routes::files::FileRoutes;
 use crate::routes::files::download::read_error_reply;
 use crate::routes::files::upload::{bad_request, check_coding, status_of};
 use crate::routes::files::verification::stated_digests;
-use crate::routes::files::{FileRoutes, UploadPolicy};
-use crate::routes::{FileContent, FileSink, Offer, RouteReply, not_found};
+use crate::routes::{FileContent, FileSink, Offer, RouteReply, denied_reply, not_found};
 use crate::semantics::Now;
 use crate::semantics::method::Method;
 use crate::semantics::request::Request;
 use crate::semantics::response::{Response, UploadStatus};
 use crate::semantics::resumable_upload::{PARTIAL_UPLOAD, UploadFields};
+use crate::semantics::rights::{Deed, Grant, MayUpload};
 use crate::semantics::service::Reply;
 use crate::semantics::status::Status;
 use crate::storage::{FileSystem, FoundUpload, RelativePath, StorageError, UploadId};
@@ -32,15 +35,20 @@ pub(in crate::routes) fn respond<'r, F: FileSystem>(
     files: &mut FileRoutes<F>,
     request: &Request<'_>,
     rest: &[u8],
+    grant: &Grant,
     now: &Now,
 ) -> RouteReply<'r, F> {
     files.directory.set_time(now.unix_ns);
-    let named = named_by(rest).filter(|_| files.uploads.policy != UploadPolicy::Off);
+    let named = named_by(rest).filter(|_| grant.offered().allow(Deed::Upload));
     let Some((id, path)) = named else { return not_found(request) };
+    let path = match grant.upload(&path) {
+        Ok(path) => path,
+        Err(denied) => return denied_reply(denied),
+    };
     let reply = match request.method {
-        Method::Patch => append(files, request, id, &path, now),
+        Method::Patch => append(files, request, id, &path, grant, now),
         Method::Delete => cancel(files, request, id, &path).map(Reply::Respond),
-        _ => describe(files, request, id, &path, now).map(Reply::Respond),
+        _ => describe(files, request, id, &path, grant, now).map(Reply::Respond),
     };
     reply.unwrap_or_else(|refusal| Reply::Respond(*refusal))
 }
@@ -50,11 +58,11 @@ fn take<F: FileSystem>(
     files: &FileRoutes<F>,
     request: &Request<'_>,
     id: UploadId,
-    path: &RelativePath,
+    path: &MayUpload<&RelativePath>,
 ) -> Result<FoundUpload<F>, Refusal<F>> {
     let taken = files.resumable.borrow_mut().take_over(id);
-    let found = taken.and_then(|()| files.directory.find_partial_upload(id, path, files.uploads.durable));
-    found.map_err(|error| refuse(request, &error))
+    let found = taken.and_then(|()| files.directory.find_partial_upload(id, path, files.storing.durable));
+    found.map_err(|error| refuse(request, error))
 }
 
 /// Takes the upload, and reads what is saved with it.
@@ -62,12 +70,12 @@ fn find<F: FileSystem>(
     files: &FileRoutes<F>,
     request: &Request<'_>,
     id: UploadId,
-    path: &RelativePath,
+    path: &MayUpload<&RelativePath>,
     now: &Now,
 ) -> Result<Found<F>, Refusal<F>> {
     match take(files, request, id, path)? {
         FoundUpload::Partial(upload) => {
-            let creation = Creation::from_bytes(upload.creation(), files.uploads.policy, now);
+            let creation = Creation::from_bytes(upload.creation(), path, now);
             let progress = match upload.note() {
                 b"" => creation.as_ref().map(Creation::first_progress),
                 note => Progress::from_bytes(note),
@@ -79,21 +87,21 @@ fn find<F: FileSystem>(
                 None => {
                     // Another version of this server wrote it, or another program.
                     upload.discard();
-                    Err(refuse(request, &StorageError::NotFound))
+                    Err(refuse(request, StorageError::NotFound))
                 }
             }
         }
         FoundUpload::Ended { creation, bytes, note, metadata, lifetime_ns } => {
             let end = match (note, metadata) {
                 (Some(note), _) => End::from_bytes(&note, now),
-                (None, Some(metadata)) => Creation::from_bytes(&creation, files.uploads.policy, now).map(|creation| {
+                (None, Some(metadata)) => Creation::from_bytes(&creation, path, now).map(|creation| {
                     let status = status_of(creation.method(), true);
                     End::stored(status, &metadata, None, &files.own_uploads, now)
                 }),
                 (None, None) => None,
             };
             end.map(|end| Found::Ended { end, bytes, lifetime_ns })
-                .ok_or_else(|| refuse(request, &StorageError::NotFound))
+                .ok_or_else(|| refuse(request, StorageError::NotFound))
         }
     }
 }
@@ -113,7 +121,8 @@ fn describe<F: FileSystem>(
     files: &FileRoutes<F>,
     request: &Request<'_>,
     id: UploadId,
-    path: &RelativePath,
+    path: &MayUpload<&RelativePath>,
+    grant: &Grant,
     now: &Now,
 ) -> Result<Response<'static, FileContent<F>>, Refusal<F>> {
     let (complete, offset, length, lifetime_ns) = match find(files, request, id, path, now)? {
@@ -127,7 +136,7 @@ fn describe<F: FileSystem>(
         complete: Some(complete),
         offset: Some(offset),
         length,
-        limit: Some(limits_of_found(&files.uploads, lifetime_ns)),
+        limit: Some(limits_of_found(limits_of(files.storing, grant), lifetime_ns)),
         no_store: true,
         ..UploadStatus::default()
     };
@@ -139,7 +148,8 @@ fn append<'r, F: FileSystem>(
     files: &FileRoutes<F>,
     request: &Request<'_>,
     id: UploadId,
-    path: &RelativePath,
+    path: &MayUpload<&RelativePath>,
+    grant: &Grant,
     now: &Now,
 ) -> Result<RouteReply<'r, F>, Refusal<F>> {
     if !request.fields.has_media_type(PARTIAL_UPLOAD) {
@@ -170,8 +180,8 @@ fn append<'r, F: FileSystem>(
         return Err(Box::new(mismatching_offset(written, offset)));
     }
     let end = request.content_bytes.map(|bytes| offset.saturating_add(bytes));
-    if end.max(length).zip(files.uploads.bytes_max).is_some_and(|(bytes, bytes_max)| bytes > bytes_max) {
-        return Err(Box::new(too_large(&files.uploads)));
+    if end.max(length).zip(grant.upload_bytes_max()).is_some_and(|(bytes, bytes_max)| bytes > bytes_max) {
+        return Err(Box::new(too_large(limits_of(files.storing, grant))));
     }
     for stated in [length, end.filter(|_| complete)].into_iter().flatten() {
         if *receiving.progress.length.get_or_insert(stated) != stated || stated < written {
@@ -180,7 +190,7 @@ fn append<'r, F: FileSystem>(
     }
     let shared = files.resumable.borrow_mut().share(id, receiving);
     let part = Part { origin: Origin::Continued, complete, content_digest };
-    let sink = ResumableSink::new(files, request, creation, shared, part, now);
+    let sink = ResumableSink::new(files, request, creation, shared, part, grant, now);
     Ok(Reply::Receive(FileSink::resumable(sink)))
 }
 
@@ -189,7 +199,7 @@ fn cancel<F: FileSystem>(
     files: &FileRoutes<F>,
     request: &Request<'_>,
     id: UploadId,
-    path: &RelativePath,
+    path: &MayUpload<&RelativePath>,
 ) -> Result<Response<'static, FileContent<F>>, Refusal<F>> {
     match take(files, request, id, path)? {
         FoundUpload::Partial(upload) => upload.discard(),
@@ -214,8 +224,8 @@ fn mismatching_offset<'r, B>(expected: u64, provided: u64) -> Response<'r, B> {
 
 /// The response to a request for an upload that cannot be opened. Another client may have guessed its path. It must not
 /// learn from a 403 that a directory exists.
-fn refuse<F: FileSystem>(request: &Request<'_>, error: &StorageError) -> Refusal<F> {
-    let error = if let StorageError::PermissionDenied = error { &StorageError::NotFound } else { error };
+fn refuse<F: FileSystem>(request: &Request<'_>, error: StorageError) -> Refusal<F> {
+    let error = if let StorageError::PermissionDenied = error { StorageError::NotFound } else { error };
     match read_error_reply(request, error) {
         Reply::Respond(response) => Box::new(response),
         Reply::Receive(_) => Box::new(Response::new(Status::NotFound)),

@@ -4,13 +4,13 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::end::End;
-use super::{Progress, Receiving, Shared, inconsistent_length, limits, limits_of_found, too_large, with_status};
+use super::{Progress, Receiving, Shared, inconsistent_length, limits_of, limits_of_found, too_large, with_status};
 use crate::routes::FileContent;
+use crate::routes::files::FileRoutes;
 use crate::routes::files::conditions::UploadConditions;
 use crate::routes::files::upload::error_response;
 use crate::routes::files::validators::OwnUploads;
 use crate::routes::files::verification::{CONTENT_DIFFERS, REPRESENTATION_DIFFERS};
-use crate::routes::files::{FileRoutes, UploadPolicy, UploadSettings};
 use crate::semantics::Now;
 use crate::semantics::conditional::Preconditions;
 use crate::semantics::digest::{Digests, Hasher, wanted};
@@ -18,7 +18,8 @@ use crate::semantics::fields::FieldName;
 use crate::semantics::method::Method;
 use crate::semantics::request::{Endpoint, Request, Target, Version};
 use crate::semantics::response::{RareFields, Response, UploadStatus};
-use crate::semantics::resumable_upload::understands_104;
+use crate::semantics::resumable_upload::{UploadLimits, understands_104};
+use crate::semantics::rights::{Grant, MayUpload};
 use crate::semantics::service::Interim;
 use crate::semantics::status::Status;
 use crate::semantics::stored_fields::StoredFields;
@@ -47,9 +48,9 @@ const KEPT: [FieldName; 6] = [
 ];
 
 impl Creation {
-    pub(super) fn of(request: &Request<'_>, policy: UploadPolicy, now: &Now) -> Creation {
+    pub(super) fn of<P>(request: &Request<'_>, path: &MayUpload<P>, now: &Now) -> Creation {
         let fields = StoredFields::copy_of(&request.fields, &KEPT);
-        let conditions = UploadConditions::new(policy, Preconditions::of(request, now));
+        let conditions = UploadConditions::new(path, Preconditions::of(request, now));
         Creation { method: request.method, fields, conditions }
     }
 
@@ -59,7 +60,7 @@ impl Creation {
     }
 
     /// Reads the saved form; `None` if it is damaged.
-    pub(super) fn from_bytes(bytes: &[u8], policy: UploadPolicy, now: &Now) -> Option<Creation> {
+    pub(super) fn from_bytes<P>(bytes: &[u8], path: &MayUpload<P>, now: &Now) -> Option<Creation> {
         let end = memchr::memmem::find(bytes, b"\r\n")?;
         let method = Method::from_token(&bytes[..end]);
         let fields = StoredFields::parse(bytes.get(end + 2..)?)?;
@@ -71,7 +72,7 @@ impl Creation {
             content_bytes: None,
             endpoint: Endpoint::Public,
         };
-        let conditions = UploadConditions::new(policy, Preconditions::of(&request, now));
+        let conditions = UploadConditions::new(path, Preconditions::of(&request, now));
         Some(Creation { method, fields, conditions })
     }
 
@@ -118,7 +119,7 @@ pub(in crate::routes) struct ResumableSink<F: FileSystem> {
     shared: Shared<F>,
     creation: Creation,
     origin: Origin,
-    uploads: UploadSettings,
+    limits: UploadLimits,
     own_uploads: Rc<RefCell<OwnUploads>>,
     /// Whether the upload is complete after this content.
     complete: bool,
@@ -144,6 +145,7 @@ impl<F: FileSystem> ResumableSink<F> {
         creation: Creation,
         shared: Shared<F>,
         part: Part,
+        grant: &Grant,
         now: &Now,
     ) -> ResumableSink<F> {
         let Part { origin, complete, content_digest } = part;
@@ -166,7 +168,7 @@ impl<F: FileSystem> ResumableSink<F> {
             shared,
             creation,
             origin,
-            uploads: files.uploads,
+            limits: limits_of(files.storing, grant),
             own_uploads: Rc::clone(&files.own_uploads),
             complete,
             content,
@@ -186,9 +188,9 @@ impl<F: FileSystem> ResumableSink<F> {
             discard(&mut shared);
             return Err(Box::new(inconsistent_length()));
         }
-        if self.uploads.bytes_max.is_some_and(|bytes_max| bytes > bytes_max) {
+        if self.limits.bytes_max.is_some_and(|bytes_max| bytes > bytes_max) {
             discard(&mut shared);
-            return Err(Box::new(too_large(&self.uploads)));
+            return Err(Box::new(too_large(self.limits)));
         }
         if let Err(error) = receiving.upload.write(content) {
             // The client can continue when the disk has space again: from here, or if not even that can be saved, from
@@ -214,7 +216,7 @@ impl<F: FileSystem> ResumableSink<F> {
             && !self.has_sent_location
         {
             self.has_sent_location = true;
-            let upload = UploadStatus { limit: Some(limits(&self.uploads)), ..UploadStatus::default() };
+            let upload = UploadStatus { limit: Some(self.limits.field_value()), ..UploadStatus::default() };
             return Some(Interim { location: Some(location.clone()), upload });
         }
         // Content is not acknowledged before its digest is verified.
@@ -263,7 +265,7 @@ impl<F: FileSystem> ResumableSink<F> {
         let upload = UploadStatus {
             complete: Some(false),
             offset: Some(receiving.upload.bytes_written()),
-            limit: Some(limits_of_found(&self.uploads, receiving.upload.lifetime_ns())),
+            limit: Some(limits_of_found(self.limits, receiving.upload.lifetime_ns())),
             ..UploadStatus::default()
         };
         let location = match &self.origin {

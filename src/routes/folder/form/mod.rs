@@ -11,9 +11,9 @@ mod sink;
 pub(super) use self::page::UPLOAD_FORM;
 pub(in crate::routes) use self::sink::FormSink;
 use self::sink::FormTarget;
+use super::FolderRoutes;
 use super::query::{Format, Query};
-use super::{FolderKind, FolderRoutes};
-use crate::routes::files::{self, FORM_DATA, UploadPolicy};
+use crate::routes::files::{self, FORM_DATA};
 use crate::routes::text::failed_precondition;
 use crate::routes::{FileSink, Offer, RouteReply, error_reply, not_found};
 use crate::semantics::Now;
@@ -23,6 +23,7 @@ use crate::semantics::form_data::FormParser;
 use crate::semantics::method::Method;
 use crate::semantics::request::Request;
 use crate::semantics::response::{RareFields, Response};
+use crate::semantics::rights::{Grant, UploadPolicy};
 use crate::semantics::service::Reply;
 use crate::semantics::status::Status;
 use crate::storage::FileSystem;
@@ -51,6 +52,7 @@ pub(super) fn respond<'r, F: FileSystem>(
     folder: &FolderRoutes<F>,
     request: &Request<'_>,
     name: &[u8],
+    grant: &Grant,
     now: &Now,
 ) -> RouteReply<'r, F> {
     if let Err(refusal) = files::check_coding(request) {
@@ -84,10 +86,10 @@ pub(super) fn respond<'r, F: FileSystem>(
     let target = FormTarget {
         directory,
         shows_hidden: folder.settings.shows_hidden,
-        is_drop_box: folder.settings.kind == FolderKind::DropBox,
+        is_drop_box: !grant.rights().reads,
         format,
     };
-    Reply::Receive(FileSink::form(FormSink::new(parser, folder.files.form_files(now), target)))
+    Reply::Receive(FileSink::form(FormSink::new(parser, folder.files.form_files(grant, now), target)))
 }
 
 /// Whether the client states a digest, or announces one in the trailer section.

@@ -2,11 +2,11 @@
 //! JavaScript.
 
 use super::report::{Outcome, Report, ReportedFile};
-use crate::routes::files::UploadPolicy;
 use crate::routes::folder::encode::{write_decimal, write_segment};
 use crate::routes::folder::page::{
     ROOT, put, write_breadcrumbs, write_document_head, write_drop_box_head, write_isolated_name,
 };
+use crate::semantics::rights::UploadPolicy;
 
 /// The form, for browsers without JavaScript. It is sent to the address of the page.
 pub(in crate::routes::folder) const UPLOAD_FORM: &str = "<noscript><form id=\"form\" class=\"bar\" method=\"post\" \

@@ -1,6 +1,6 @@
 //! The styles and scripts of the page, and the policy that names them.
 
-use crate::routes::files::UploadPolicy;
+use crate::semantics::rights::UploadPolicy;
 
 pub(super) const STYLE: &str = include_str!("../../../assets/style.css");
 pub(super) const SCRIPT: &str = include_str!("../../../assets/page.js");

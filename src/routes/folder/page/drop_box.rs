@@ -4,7 +4,7 @@ use super::assets::DROP_BOX_SCRIPTS;
 use super::text::put;
 use super::upload::UploadSection;
 use super::{write_document_head, write_end};
-use crate::routes::files::UploadPolicy;
+use crate::semantics::rights::UploadPolicy;
 
 const TITLE: &str = "Drop box";
 

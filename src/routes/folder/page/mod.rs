@@ -24,7 +24,7 @@ use self::text::{write_count, write_name};
 pub(super) use self::upload::UploadSection;
 use super::encode::write_segment;
 use super::query::{Order, Sort};
-use crate::routes::files::UploadPolicy;
+use crate::semantics::rights::UploadPolicy;
 
 /// The title of the shared folder's root. The name of its directory is not shown, because it is private.
 pub(super) const ROOT: &str = "Shared folder";

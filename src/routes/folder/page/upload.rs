@@ -67,7 +67,7 @@ impl UploadSection {
 mod tests {
     use super::super::PageHead;
     use super::super::tests::{HEAD, head};
-    use crate::routes::files::UploadPolicy;
+    use crate::semantics::rights::UploadPolicy;
 
     #[test]
     fn the_page_states_the_longest_upload_if_there_is_one() {

@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use fastrand::Rng;
 use sha2::{Digest as _, Sha256};
-use spindle::routes::UploadPolicy;
+use spindle::semantics::rights::UploadPolicy;
 
 use super::checks::location_path;
 use crate::simulation::clients::ClientSocket;
