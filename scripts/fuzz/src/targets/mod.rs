@@ -5,12 +5,15 @@ pub mod accept_encoding;
 pub mod access_log;
 pub mod chunked;
 pub mod connection;
+pub mod folder;
 pub mod form_data;
 pub mod forwarded;
 pub mod head;
 pub mod proxy_header;
 
+mod driver;
 mod expand;
+mod plan;
 
 /// A fuzz target.
 pub struct Target {
@@ -21,7 +24,7 @@ pub struct Target {
 }
 
 /// Every target.
-pub const ALL: [Target; 8] = [
+pub const ALL: [Target; 9] = [
     Target { name: "head", run: head::run },
     Target { name: "chunked", run: chunked::run },
     Target { name: "accept_encoding", run: accept_encoding::run },
@@ -30,4 +33,5 @@ pub const ALL: [Target; 8] = [
     Target { name: "forwarded", run: forwarded::run },
     Target { name: "access_log", run: access_log::run },
     Target { name: "connection", run: connection::run },
+    Target { name: "folder", run: folder::run },
 ];

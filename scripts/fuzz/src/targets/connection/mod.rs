@@ -15,18 +15,21 @@
 //! 7. The same bytes yield the same requests and final responses however they are split. Only a deadline or graceful
 //!    shutdown may leave some out at the end.
 
-mod driver;
-mod plan;
 mod response_reader;
 mod service;
+
+use std::ops::Deref;
 
 use spindle::http1::protocol_error::ProtocolError;
 use spindle::http1::{Settings, Shared};
 
-use self::driver::{Transcript, run_connection};
-use self::plan::{Event, Plan};
+use spindle::semantics::client::Client;
+
 use self::response_reader::{ParsedResponse, ParsedResponses};
+use self::service::{NumberingService, ReceivedRequest};
+use super::driver;
 use super::expand::expand;
+use super::plan::{Event, Plan};
 
 /// Longer than the limit of content that is discarded.
 const STREAM_BYTES_MAX: usize = 320 * 1024;
@@ -37,6 +40,28 @@ const BY_BYTE_BYTES_MAX: usize = 1024;
 /// Requests that must not be parsed after a protocol error.
 const SMUGGLED: &[u8] =
     b"\r\n\r\n0\r\n\r\nGET /echo/smuggled HTTP/1.1\r\nHost: a\r\n\r\nGET /echo/smuggled HTTP/1.1\r\n\r\n";
+
+/// What happened on one connection.
+struct Transcript {
+    connection: driver::Transcript,
+    /// The requests that reached the service.
+    requests: Vec<ReceivedRequest>,
+}
+
+impl Deref for Transcript {
+    type Target = driver::Transcript;
+
+    fn deref(&self) -> &driver::Transcript {
+        &self.connection
+    }
+}
+
+fn run_connection(stream: &[u8], plan: &Plan, shared: &mut Shared) -> Transcript {
+    let mut service = NumberingService::new();
+    let connection = driver::run_connection(Client::Unix, stream, plan, &mut service, shared);
+    assert!(!connection.aborted, "the sources of this service never fail");
+    Transcript { connection, requests: service.requests }
+}
 
 /// Runs the target.
 pub fn run(input: &[u8]) {

@@ -10,6 +10,8 @@ use spindle::semantics::response::{Body, Response};
 use spindle::semantics::service::{Piece, Reply, Service, Sink, Source, SourceFailed};
 use spindle::semantics::status::Status;
 
+use super::super::driver::CountingService;
+
 /// The longest content of a source.
 const SOURCE_BYTES_MAX: u64 = 200_000;
 
@@ -76,6 +78,16 @@ impl Service for NumberingService {
             Reply::Respond(response) => Reply::Respond(tagged(number, without_source(response))),
             Reply::Receive(_) => panic!("without a directory nothing is received"),
         }
+    }
+}
+
+impl CountingService for NumberingService {
+    fn calls(&self) -> usize {
+        self.requests.len()
+    }
+
+    fn read(file: &std::convert::Infallible, _: &mut [u8]) -> Option<usize> {
+        match *file {}
     }
 }
 

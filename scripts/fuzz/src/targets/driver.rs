@@ -7,23 +7,43 @@ use spindle::http1::limits::{FIELD_LINES_MAX, OUTPUT_BUFFER_BYTES, RECEIVE_BUFFE
 use spindle::http1::{Connection, Shared, Step, Transmit};
 use spindle::semantics::Now;
 use spindle::semantics::client::Client;
+use spindle::semantics::exchange_record::Outcome;
 use spindle::semantics::fields::FieldSpan;
+use spindle::semantics::service::{Service, Source};
 
 use super::plan::{Event, Plan};
-use super::service::{NumberingService, ReceivedRequest};
 
 /// The most memory for a connection's input: the bytes, and the positions of the head's field lines in them.
 const INPUT_MEMORY_BYTES_MAX: usize = RECEIVE_BUFFER_BYTES + FIELD_LINES_MAX * size_of::<FieldSpan>();
 
+/// The time at which each connection begins, in nanoseconds since 1970.
+pub(super) const UNIX_NS: u64 = 784_111_777_000_000_000;
+
+/// More than the longest listing of a run needs.
+const PENDING_MAX: usize = 10_000;
+
 /// A plan stops after so many events, and the rest is transferred at once.
 const EVENTS_MAX: usize = 20_000;
 
+/// The most bytes of a file that are sent at once.
+const FILE_BYTES_AT_ONCE: usize = 64 * 1024;
+
+/// A service that counts its calls.
+pub(super) trait CountingService: Service {
+    /// How many requests have reached the service.
+    fn calls(&self) -> usize;
+
+    /// Reads the next bytes of a range of a file, at least one. `None` if the file has become shorter.
+    fn read(file: &<Self::Source as Source>::File, space: &mut [u8]) -> Option<usize>;
+}
+
 /// What happened on one connection.
+#[derive(Default)]
 pub(super) struct Transcript {
     /// All bytes that the connection sent.
     pub(super) sent: Vec<u8>,
-    /// The requests that reached the service.
-    pub(super) requests: Vec<ReceivedRequest>,
+    /// How many requests reached the service.
+    pub(super) requests: usize,
     /// How many bytes of the stream the connection received.
     pub(super) received: usize,
     /// Whether a deadline expired.
@@ -34,12 +54,20 @@ pub(super) struct Transcript {
     pub(super) eof_sent: bool,
     /// Whether it did so before the client half-closed.
     pub(super) eof_sent_before_clients: bool,
+    /// Whether the connection was closed early, because the content of a response could not be completed.
+    pub(super) aborted: bool,
 }
 
-/// Runs a connection until it is closed: repeats `plan` until `stream` has been received, then transfers the rest at
-/// once.
-pub(super) fn run_connection(stream: &[u8], plan: &Plan, shared: &mut Shared) -> Transcript {
-    let mut driver = Driver::new(stream, shared);
+/// Runs a connection of `client` until it is closed: repeats `plan` until `stream` has been received, then transfers
+/// the rest at once.
+pub(super) fn run_connection<S: CountingService>(
+    client: Client,
+    stream: &[u8],
+    plan: &Plan,
+    service: &mut S,
+    shared: &mut Shared,
+) -> Transcript {
+    let mut driver = Driver::new(client, stream, service, shared);
     let mut events = plan.events.iter().cycle().take(EVENTS_MAX);
     // A plan without input makes no progress however often it is repeated.
     let arrives = |event: &Event| matches!(event, Event::Receive(_) | Event::HalfClose);
@@ -55,38 +83,40 @@ pub(super) fn run_connection(stream: &[u8], plan: &Plan, shared: &mut Shared) ->
     driver.transcript
 }
 
-struct Driver<'a> {
-    connection: Connection<NumberingService>,
-    service: NumberingService,
+struct Driver<'a, S: CountingService> {
+    connection: Connection<S>,
+    service: &'a mut S,
+    /// How many requests had reached the service before this connection.
+    calls_before: usize,
     shared: &'a mut Shared,
     now: Now,
     stream: &'a [u8],
     client_has_half_closed: bool,
     steps: usize,
+    /// How often a source had no bytes yet.
+    pending: usize,
     transcript: Transcript,
 }
 
-impl<'a> Driver<'a> {
-    fn new(stream: &'a [u8], shared: &'a mut Shared) -> Driver<'a> {
-        let now = Now { monotonic_ns: 1, unix_ns: 784_111_777_000_000_000 };
+impl<'a, S: CountingService> Driver<'a, S> {
+    fn new(client: Client, stream: &'a [u8], service: &'a mut S, shared: &'a mut Shared) -> Driver<'a, S> {
+        let now = Now { monotonic_ns: 1, unix_ns: UNIX_NS };
         Driver {
-            connection: Connection::new(Client::Unix, 0, shared, &now),
-            service: NumberingService::new(),
+            connection: Connection::new(client, 0, shared, &now),
+            calls_before: service.calls(),
+            service,
             shared,
             now,
             stream,
             client_has_half_closed: false,
             steps: 0,
-            transcript: Transcript {
-                sent: Vec::new(),
-                requests: Vec::new(),
-                received: 0,
-                timed_out: false,
-                requests_at_shutdown: None,
-                eof_sent: false,
-                eof_sent_before_clients: false,
-            },
+            pending: 0,
+            transcript: Transcript::default(),
         }
+    }
+
+    fn requests(&self) -> usize {
+        self.service.calls() - self.calls_before
     }
 
     /// Whether the rest of the plan can have no effect on the input.
@@ -102,7 +132,7 @@ impl<'a> Driver<'a> {
             Event::Blocked(send_buffer_bytes) => self.connection.write_blocked(send_buffer_bytes),
             Event::Idle => self.go_idle(),
             Event::Shutdown => {
-                self.transcript.requests_at_shutdown.get_or_insert(self.service.requests.len());
+                self.transcript.requests_at_shutdown.get_or_insert(self.service.calls() - self.calls_before);
                 self.connection.begin_shutdown(&self.now);
                 self.advance_clock(0);
             }
@@ -130,12 +160,22 @@ impl<'a> Driver<'a> {
     }
 
     fn send(&mut self, bytes_max: usize) {
+        let mut space = Vec::new();
         let sent = match self.connection.transmit() {
             None => return,
             Some(Transmit::Bytes { bytes, .. }) => bytes,
-            Some(Transmit::File { file, .. }) => match *file {},
-            Some(Transmit::Pending) => panic!("the sources of the fuzz service are never pending"),
-            Some(Transmit::Abort) => panic!("the sources of the fuzz service never fail"),
+            Some(Transmit::File { file, bytes_max: file_bytes_max }) => {
+                let file_bytes_max = usize::try_from(file_bytes_max).unwrap_or(usize::MAX);
+                space.resize(file_bytes_max.min(bytes_max).min(FILE_BYTES_AT_ONCE), 0);
+                let Some(bytes) = S::read(file, &mut space) else { return self.abort() };
+                &space[..bytes]
+            }
+            Some(Transmit::Pending) => {
+                self.pending += 1;
+                assert!(self.pending <= PENDING_MAX, "a source is pending a limited number of times");
+                return self.connection.transmitted(0, self.shared, &self.now);
+            }
+            Some(Transmit::Abort) => return self.abort(),
             Some(Transmit::End) => {
                 assert!(!self.transcript.eof_sent, "the connection half-closes once");
                 self.transcript.eof_sent = true;
@@ -149,6 +189,12 @@ impl<'a> Driver<'a> {
         self.transcript.sent.extend_from_slice(sent);
         let bytes = sent.len() as u64;
         self.connection.transmitted(bytes, self.shared, &self.now);
+    }
+
+    /// Does what the loop does if a response cannot be completed.
+    fn abort(&mut self) {
+        self.transcript.aborted = true;
+        self.connection.close(Outcome::CutOff, self.shared, &self.now);
     }
 
     /// Advances the clock, and expires a deadline that has passed. With 0, expires one that graceful shutdown has
@@ -174,9 +220,9 @@ impl<'a> Driver<'a> {
     /// Processes until the connection makes no progress.
     fn process_until_idle(&mut self) {
         loop {
-            let requests = self.service.requests.len();
-            let step = self.connection.process(&mut self.service, self.shared, &self.now);
-            assert!(self.service.requests.len() <= requests + 1, "a step calls the service at most once");
+            let requests = self.requests();
+            let step = self.connection.process(self.service, self.shared, &self.now);
+            assert!(self.requests() <= requests + 1, "a step calls the service at most once");
             if step == Step::Idle {
                 break;
             }
@@ -228,15 +274,16 @@ impl<'a> Driver<'a> {
             );
         }
         self.go_idle();
-        self.transcript.requests = std::mem::take(&mut self.service.requests);
+        self.transcript.requests = self.requests();
     }
 
     fn send_everything(&mut self) {
         while self.connection.transmit().is_some() {
-            let (sent, eof_sent) = (self.transcript.sent.len(), self.transcript.eof_sent);
+            let before = (self.transcript.sent.len(), self.transcript.eof_sent, self.pending);
             self.apply(Event::Send(usize::MAX));
             assert!(
-                self.transcript.sent.len() > sent || self.transcript.eof_sent != eof_sent,
+                (self.transcript.sent.len(), self.transcript.eof_sent, self.pending) != before
+                    || self.connection.is_closed(),
                 "sending makes progress"
             );
         }

@@ -1,0 +1,87 @@
+//! The options of the server, which are the first line of an input.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use spindle::routes::{FolderKind, UploadPolicy};
+use spindle::semantics::client::Client;
+use spindle::semantics::proxies::{Network, Proxies};
+
+use super::disk::{Loss, Settings};
+
+/// The options. Each letter of the line sets one, and any other byte is ignored:
+///
+/// `c` `r` `m` set `--uploads` to create, replace or manage. `b` is a drop box, `s` a site, and `d` the challenge's
+/// `/files/`. `h` shows hidden names. `q` limits uploads to 100 bytes, and `n` unfinished ones to 2. `f` is `--fsync`.
+/// `x` expects a PROXY protocol header, and `w` trusts Forwarded. `p` is a system with only what POSIX guarantees, and `l`
+/// a file system without links.
+#[derive(Debug)]
+pub(super) struct Options {
+    pub(super) policy: UploadPolicy,
+    /// `None` for the challenge's routes.
+    pub(super) kind: Option<FolderKind>,
+    pub(super) shows_hidden: bool,
+    pub(super) upload_bytes_max: Option<u64>,
+    pub(super) pending_max: usize,
+    pub(super) durable: bool,
+    expects_proxy_header: bool,
+    trusts_forwarded: bool,
+    is_portable: bool,
+    has_no_links: bool,
+}
+
+impl Options {
+    /// Splits an input into the options and the rest.
+    pub(super) fn split(input: &[u8]) -> (Options, &[u8]) {
+        let (line, rest) = match input.iter().position(|byte| *byte == b'\n') {
+            Some(end) => (&input[..end], &input[end + 1..]),
+            None => (&b""[..], input),
+        };
+        let has = |letter: u8| line.contains(&letter);
+        let policy = match (has(b'm'), has(b'r'), has(b'c') || has(b'b')) {
+            (true, _, _) => UploadPolicy::Manage,
+            (_, true, _) => UploadPolicy::Replace,
+            (_, _, true) => UploadPolicy::Create,
+            _ => UploadPolicy::Off,
+        };
+        let kind = match (has(b'd'), has(b's'), has(b'b')) {
+            (true, _, _) => None,
+            (_, true, _) => Some(FolderKind::Site),
+            (_, _, true) => Some(FolderKind::DropBox),
+            _ => Some(FolderKind::Listed),
+        };
+        let options = Options {
+            policy: if kind == Some(FolderKind::Site) { UploadPolicy::Off } else { policy },
+            kind,
+            shows_hidden: has(b'h') || kind.is_none(),
+            upload_bytes_max: has(b'q').then_some(100),
+            pending_max: if has(b'n') { 2 } else { 1000 },
+            durable: has(b'f'),
+            expects_proxy_header: has(b'x'),
+            trusts_forwarded: has(b'w'),
+            is_portable: has(b'p'),
+            has_no_links: has(b'l'),
+        };
+        (options, rest)
+    }
+
+    pub(super) fn client(&self) -> Client {
+        Client::at(Ipv4Addr::LOCALHOST.into(), 50_000)
+    }
+
+    pub(super) fn proxies(&self) -> Proxies {
+        let local = || vec![Network::Ip(IpAddr::from(Ipv4Addr::LOCALHOST).into())];
+        Proxies {
+            protocol: if self.expects_proxy_header { local() } else { Vec::new() },
+            trusted: if self.trusts_forwarded { local() } else { Vec::new() },
+        }
+    }
+
+    pub(super) fn disk_settings(&self) -> Settings {
+        let settings = match (self.is_portable, self.has_no_links) {
+            (true, _) => Settings::portable(1),
+            (_, true) => Settings::without_links(1),
+            _ => Settings::linux(1),
+        };
+        Settings { loss: Loss::None, ..settings }
+    }
+}

@@ -1,0 +1,90 @@
+//! The server's own service. It notes the methods of the requests.
+
+use std::rc::Rc;
+
+use spindle::routes::{FileContent, FileRoutes, FolderRoutes, FolderSettings, Routes, UploadSettings};
+use spindle::semantics::Now;
+use spindle::semantics::allowed_hosts::AllowedHosts;
+use spindle::semantics::method::Method;
+use spindle::semantics::request::Request;
+use spindle::semantics::service::{Reply, Service};
+use spindle::service::{CountedSink, RootService};
+use spindle::storage::{Directory, FileRange};
+use spindle::telemetry::metrics::Metrics;
+
+use super::super::driver::CountingService;
+use super::disk::Disk;
+use super::options::Options;
+
+/// The identifiers of resumable uploads count up from here, so that an input can name them.
+const FIRST_UPLOAD_ID: u128 = 0;
+
+/// The routes of the server, with a disk.
+pub(super) struct FolderService {
+    service: RootService<Disk>,
+    calls: usize,
+    /// The methods of the requests on the current connection.
+    methods: Vec<Method>,
+}
+
+impl FolderService {
+    pub(super) fn new(disk: &Disk, options: &Options) -> FolderService {
+        let directory = Directory::open_in(disk.clone(), Disk::root_path(), 1).expect("the directory exists");
+        let uploads = UploadSettings {
+            policy: options.policy,
+            bytes_max: options.upload_bytes_max,
+            durable: options.durable,
+            age_s_max: 60,
+            pending_max: options.pending_max,
+        };
+        let mut id = FIRST_UPLOAD_ID;
+        let next_id = move || {
+            id += 1;
+            Some(id)
+        };
+        let files = FileRoutes::new(directory, uploads, 16, 1, Box::new(next_id));
+        let routes = match options.kind {
+            None => Routes::new(Some(files)),
+            Some(kind) => {
+                let sharing = FolderSettings {
+                    name: b"shared".to_vec(),
+                    shows_hidden: options.shows_hidden,
+                    kind,
+                    hosts: AllowedHosts::new(&["a".to_owned()], None),
+                };
+                Routes::shared_folder(FolderRoutes::new(files, sharing))
+            }
+        };
+        let service = RootService::new(routes, None, Rc::new(Metrics::default()));
+        FolderService { service, calls: 0, methods: Vec::new() }
+    }
+
+    pub(super) fn begin_connection(&mut self) {
+        self.methods.clear();
+    }
+
+    pub(super) fn methods(&self) -> &[Method] {
+        &self.methods
+    }
+}
+
+impl Service for FolderService {
+    type Source = FileContent<Disk>;
+    type Sink = CountedSink<Disk>;
+
+    fn call<'r>(&'r mut self, request: &'r Request<'r>, now: &Now) -> Reply<'r, FileContent<Disk>, CountedSink<Disk>> {
+        self.calls += 1;
+        self.methods.push(request.method);
+        self.service.call(request, now)
+    }
+}
+
+impl CountingService for FolderService {
+    fn calls(&self) -> usize {
+        self.calls
+    }
+
+    fn read(file: &FileRange<Disk>, space: &mut [u8]) -> Option<usize> {
+        file.read_at(space).ok()
+    }
+}
