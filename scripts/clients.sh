@@ -15,7 +15,7 @@ export no_proxy='*' NO_PROXY='*'
 scripts=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 input=${INPUT:-${CARGO_HOME:-$HOME/.cargo}/registry/src}
 client_seconds=120 # the longest run of a client
-packages=(curl wget python3 python3-pip python3-venv aria2 rclone git ca-certificates ffmpeg openssl haproxy nginx nodejs
+packages=(curl wget python3 python3-pip python3-venv aria2 rclone git ca-certificates ffmpeg openssl haproxy nginx caddy nodejs
     goaccess jq logrotate netcat-openbsd prometheus libnginx-mod-stream)
 quick_files=2000
 quick_upload_bytes=$((200 << 20))
@@ -400,7 +400,7 @@ source "$scripts/clients/resumable.sh"
 install_clients() {
     export DEBIAN_FRONTEND=noninteractive
     local output client missing=()
-    for client in aria2c openssl haproxy nginx node "${log_clients[@]}" "${metrics_clients[@]}" "${folder_clients[@]}"; do
+    for client in aria2c openssl haproxy nginx caddy node "${log_clients[@]}" "${metrics_clients[@]}" "${folder_clients[@]}"; do
         has_client "$client" || missing+=("$client")
     done
     ((${#missing[@]} > 0)) || return 0

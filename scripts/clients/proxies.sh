@@ -2,7 +2,7 @@
 # Uploads and downloads directly and through HAProxy and nginx, with their own temporary configurations. Sourced by
 # clients.sh, whose functions it uses.
 
-proxy_clients=(haproxy nginx node httpx)
+proxy_clients=(haproxy nginx caddy node httpx)
 # What a client connects to: the server, HAProxy, nginx with an upload buffered before it is passed on, nginx without that.
 ways=(directly haproxy nginx nginx-unbuffered)
 declare -A way_url proxy_process
@@ -310,6 +310,14 @@ check_way() {
     fi
 }
 
+# check_smuggling: ambiguous messages through all proxies, while others use the same connections to the server. Prints how
+# many there were.
+check_smuggling() {
+    check 'ambiguous messages through the proxies mix up no clients' \
+        run python3 -B "$scripts/clients/smuggling/smuggling.py" "$program" "$work/smuggling"
+    sed 's/^/        /' "$work/output"
+}
+
 # prepare_httpx: sets $httpx_python to a Python that has it. With --install it gets an environment of its own.
 prepare_httpx() {
     httpx_python=python3
@@ -352,6 +360,9 @@ check_proxies() {
         for way in "${proxied[@]}"; do
             check "$way: put.sh stores a file although the proxy is restarted three times" put_arrived "$way"
         done
+    fi
+    if has python3 && ((${#proxied[@]} > 0)); then
+        check_smuggling
     fi
     [[ -z ${way_url[nginx]:-} ]] || check 'nginx with its defaults: put.sh stores a file in pieces' put_in_pieces
     base=$shared
