@@ -72,6 +72,7 @@ pub fn run(input: &[u8]) {
     let parts = bytes.split(|byte| *byte == NEXT_CONNECTION).take(CONNECTIONS_MAX);
     let streams: Vec<Vec<u8>> = parts.map(|part| expand(part, STREAM_BYTES_MAX)).collect();
 
+    let at_once = Plan { strict: plan.strict, ..Plan::default() };
     let planned = run_connections(&options, &streams, &plan);
     let received: Vec<Vec<u8>> = streams
         .iter()
@@ -82,10 +83,10 @@ pub fn run(input: &[u8]) {
     if !planned.transcripts.iter().all(is_complete) {
         return;
     }
-    let whole = run_connections(&options, &received, &Plan::default());
+    let whole = run_connections(&options, &received, &at_once);
     assert_same(&planned, &whole);
     if received.iter().map(Vec::len).sum::<usize>() <= BY_BYTE_BYTES_MAX {
-        let byte_by_byte = Plan { events: vec![Event::Receive(1), Event::Send(1)], ..Plan::default() };
+        let byte_by_byte = Plan { events: vec![Event::Receive(1), Event::Send(1)], ..at_once };
         assert_same(&run_connections(&options, &received, &byte_by_byte), &whole);
     }
 }

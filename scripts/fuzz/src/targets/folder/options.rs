@@ -2,9 +2,10 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use spindle::routes::{FolderKind, UploadPolicy};
+use spindle::routes::FolderKind;
 use spindle::semantics::client::Client;
 use spindle::semantics::proxies::{Network, Proxies};
+use spindle::semantics::rights::UploadPolicy;
 
 use super::disk::{Loss, Settings};
 

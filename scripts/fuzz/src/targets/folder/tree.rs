@@ -1,6 +1,6 @@
 //! What is on the disk: within the folder, hidden in it, and outside.
 
-use spindle::routes::UploadPolicy;
+use spindle::semantics::rights::UploadPolicy;
 
 use super::disk::Disk;
 use super::options::Options;
