@@ -50,6 +50,10 @@ pub const OUTPUT_BYTES_FULL: usize = 64 * 1024;
 /// request line and the field section are, and so is every file that is cached in memory.
 pub const RESPONSE_CONTENT_BYTES_MAX: usize = 64 * 1024;
 
+/// Longest response after which a connection that the client wants to end is closed without draining. It fits into the
+/// smallest receive buffer that systems give a socket by default, and into the first flight of a connection.
+pub const RESPONSE_BYTES_SHORT: usize = 12 * 1024;
+
 /// Ignored content up to this length is read to its end, so that the connection can be kept. If it is longer, closing
 /// the connection is cheaper.
 pub const DISCARDED_CONTENT_BYTES_MAX: u64 = 256 * 1024;

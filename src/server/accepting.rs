@@ -13,6 +13,7 @@ use super::world::{AcceptError, Transport, World};
 use crate::http1::Connection;
 use crate::semantics::Now;
 use crate::semantics::client::Client;
+use crate::semantics::exchange_record::Outcome;
 use crate::semantics::request::Endpoint;
 use crate::semantics::service::{Service, Source};
 use crate::semantics::statistics::LoopStatistics;
@@ -109,13 +110,13 @@ impl Acceptor {
         self.listeners[listener].endpoint
     }
 
-    /// Accepts a connection from a listener's backlog and registers it under `key`.
-    fn accept<W: World>(&mut self, listener: usize, key: usize, world: &mut W, now: &Now) -> Accept<W::Transport> {
+    /// Accepts a connection from a listener's backlog.
+    fn accept<W: World>(&mut self, listener: usize, world: &mut W, now: &Now) -> Accept<W::Transport> {
         if !self.listeners[listener].may_accept || self.is_paused(now) {
             return Accept::Nothing;
         }
         self.resume_ns = None;
-        match world.accept(listener, key) {
+        match world.accept(listener) {
             Ok((transport, client)) => {
                 if self.listeners[listener].endpoint == Endpoint::Public {
                     self.first = listener + 1;
@@ -195,12 +196,11 @@ where
                 if !has_room && evicted.is_none() {
                     return;
                 }
-                let key = self.sessions.vacant_key();
-                match self.acceptor.accept(listener, key, &mut self.world, &self.cx.now) {
+                match self.acceptor.accept(listener, &mut self.world, &self.cx.now) {
                     Accept::Nothing => break,
                     Accept::Connection(transport, client) => {
                         let connection = self.new_connection(client, endpoint);
-                        self.start_session(key, Session::new(transport, connection), evicted);
+                        self.start_session(Session::new(transport, connection), evicted);
                     }
                     Accept::Failed => LoopStatistics::count(&self.statistics.accept_errors),
                 }
@@ -224,20 +224,34 @@ where
         }
     }
 
-    /// Adds an accepted connection and drives it. At the connection limit, closes the session `evicted`: only now,
+    /// Adds an accepted connection, drives it, and registers its socket unless that ended it: often the request has
+    /// arrived already, and the response is the last. At the connection limit, closes the session `evicted`: only now,
     /// since accepting may have found an empty backlog.
-    fn start_session(&mut self, key: usize, mut session: Session<W::Transport, S>, evicted: Option<usize>) {
+    fn start_session(&mut self, mut session: Session<W::Transport, S>, evicted: Option<usize>) {
         if self.shutdown.has_begun() {
             session.connection.begin_shutdown(&self.cx.now);
         }
         session.queued = Queued::Ready;
-        let inserted = self.sessions.insert(session);
-        debug_assert_eq!(inserted, key, "`vacant_key` announced this key");
+        let key = self.sessions.insert(session);
         if let Some(evicted) = evicted {
             debug!("at the connection limit: an idle connection is closed to make room for a new one");
             self.evict(evicted);
         }
         self.shrink_ns.get_or_insert(self.cx.now.monotonic_ns.saturating_add(SHRINK_NS));
-        self.drive(inserted, Queued::Ready);
+        self.drive(key, Queued::Ready);
+        self.register(key);
+    }
+
+    /// Registers the session's socket, if the session still exists. Without events it would wait for ever, so it is
+    /// removed if that fails.
+    fn register(&mut self, key: usize) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        if let Err(error) = self.world.register(&mut session.transport, key) {
+            debug!("connection {}: cannot be registered: {error}", session.connection.number());
+            LoopStatistics::count(&self.statistics.accept_errors);
+            // The turn may accept another connection under this key, which must not be queued twice.
+            self.queue.forget(key);
+            self.remove(key, Outcome::CutOff);
+        }
     }
 }

@@ -3,8 +3,8 @@
 //!
 //! # Laws
 //!
-//! 1. Each socket is registered once, for reading and writing, edge-triggered. Its interest never changes, so no system
-//!    call is spent on it later.
+//! 1. Each socket is registered once, for reading and writing, edge-triggered, after its first drive. Its interest never
+//!    changes, so no system call is spent on it later; none at all if that drive has ended the connection.
 //! 2. `may_read` and `may_write` are hints. Readiness sets them; a call that would block clears them. The client's
 //!    end-of-file and a short read also clear `may_read`, which saves the read that would only return `WouldBlock`. A
 //!    short read proves nothing once an end, an error or urgent data was announced, so then it does not clear the hint.

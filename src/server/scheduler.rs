@@ -50,6 +50,12 @@ impl RunQueue {
         self.busy.pop_front()
     }
 
+    /// Removes a session's entries. This takes time in proportion to the queues.
+    pub(super) fn forget(&mut self, key: usize) {
+        self.ready.retain(|queued| *queued != key);
+        self.busy.retain(|queued| *queued != key);
+    }
+
     /// Gives back memory that was needed only at a peak.
     pub(super) fn shrink(&mut self) {
         self.ready.shrink_to(QUEUE_KEPT);

@@ -40,12 +40,19 @@ pub trait World {
         Endpoint::Public
     }
 
-    /// Accepts a connection from a listener's backlog, and returns its socket and the client. Its events have
-    /// this `key`.
+    /// Accepts a connection from a listener's backlog, and returns its socket and the client. The socket has no events
+    /// before it is registered.
     ///
     /// # Errors
     /// See [`AcceptError`].
-    fn accept(&mut self, listener: usize, key: usize) -> Result<(Self::Transport, Client), AcceptError>;
+    fn accept(&mut self, listener: usize) -> Result<(Self::Transport, Client), AcceptError>;
+
+    /// Registers a connection's socket, whose events from now on have this `key`. The next wait reports what the socket
+    /// is ready for already.
+    ///
+    /// # Errors
+    /// The system cannot watch another socket.
+    fn register(&mut self, transport: &mut Self::Transport, key: usize) -> io::Result<()>;
 
     /// Reports to the service manager, if there is one, that a shutdown has begun. `status` is one line that says what it
     /// waits for.
@@ -66,7 +73,7 @@ pub trait World {
 pub enum Event {
     /// A connection became ready.
     Connection {
-        /// The key that it was accepted under.
+        /// The key that it was registered under.
         key: usize,
         /// What it became ready for.
         readiness: Readiness,

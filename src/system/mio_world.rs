@@ -165,11 +165,13 @@ impl World for MioWorld {
         self.listeners.get(listener).map_or(Endpoint::Public, |listener| listener.endpoint)
     }
 
-    fn accept(&mut self, listener: usize, key: usize) -> Result<(Socket, Client), AcceptError> {
+    fn accept(&mut self, listener: usize) -> Result<(Socket, Client), AcceptError> {
         let listener = self.listeners.get(listener).and_then(|listener| listener.registered.as_ref());
-        let listener = listener.ok_or(AcceptError::WouldBlock)?;
-        let registered = listener.accept(self.poll.registry(), Token(key), INTEREST).map_err(accept_error)?;
-        registered.map_err(AcceptError::Connection)
+        listener.ok_or(AcceptError::WouldBlock)?.accept().map_err(accept_error)
+    }
+
+    fn register(&mut self, socket: &mut Socket, key: usize) -> io::Result<()> {
+        self.poll.registry().register(socket.source(), Token(key), INTEREST)
     }
 
     fn report_shutdown(&mut self, status: &str) {

@@ -39,25 +39,19 @@ impl RegisteredListener {
         }
     }
 
-    /// Accepts a connection, and registers it for `interest`.
+    /// Accepts a connection.
     ///
     /// # Errors
-    /// Of accepting, or else of the registration.
-    pub(super) fn accept(
-        &self,
-        registry: &Registry,
-        token: Token,
-        interest: Interest,
-    ) -> io::Result<io::Result<(Socket, Client)>> {
+    /// Those of accepting.
+    pub(super) fn accept(&self) -> io::Result<(Socket, Client)> {
         match self {
             RegisteredListener::Tcp(listener) => {
-                let (mut stream, client) = listener.accept()?;
-                let client = Client::at(client.ip(), client.port());
-                Ok(registry.register(&mut stream, token, interest).map(|()| (stream.into(), client)))
+                let (stream, client) = listener.accept()?;
+                Ok((stream.into(), Client::at(client.ip(), client.port())))
             }
             RegisteredListener::Unix(listener, _) => {
-                let (mut stream, _) = listener.accept()?;
-                Ok(registry.register(&mut stream, token, interest).map(|()| (stream.into(), Client::Unix)))
+                let (stream, _) = listener.accept()?;
+                Ok((stream.into(), Client::Unix))
             }
         }
     }

@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
+use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -32,6 +33,16 @@ impl From<TcpStream> for Socket {
 impl From<UnixStream> for Socket {
     fn from(stream: UnixStream) -> Socket {
         Socket(Stream::Unix(stream))
+    }
+}
+
+impl Socket {
+    /// What is registered with the poll.
+    pub(super) fn source(&mut self) -> &mut dyn Source {
+        match &mut self.0 {
+            Stream::Tcp(stream) => stream,
+            Stream::Unix(stream) => stream,
+        }
     }
 }
 

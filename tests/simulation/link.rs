@@ -33,8 +33,8 @@ pub(crate) enum Stage {
     Before,
     /// The connection is in the backlog. The client may send already.
     Backlog,
-    /// The server has accepted it, under this key.
-    Accepted(usize),
+    /// The server has accepted it, and registered it under this key.
+    Accepted(Option<usize>),
     /// The server has closed its socket.
     Closed,
 }
@@ -105,6 +105,8 @@ pub(crate) struct Link {
     /// When the server accepted and closed the connection.
     pub accepted_ns: Option<u64>,
     pub closed_ns: Option<u64>,
+    /// Whether the server could not register the socket.
+    pub was_not_registered: bool,
     /// How many bytes had arrived when the shutdown signal was sent.
     pub arrived_by_signal_bytes: Option<u64>,
     /// How many notifications a fault is delaying.
@@ -153,6 +155,7 @@ impl Link {
             queued_behind: 0,
             accepted_ns: None,
             closed_ns: None,
+            was_not_registered: false,
             arrived_by_signal_bytes: None,
             delayed_notifications: 0,
             exchanges: None,
@@ -160,10 +163,10 @@ impl Link {
         }
     }
 
-    /// The key under which the server has accepted it.
+    /// The key under which the server has registered it.
     pub(crate) fn key(&self) -> Option<usize> {
         match self.stage {
-            Stage::Accepted(key) => Some(key),
+            Stage::Accepted(key) => key,
             _ => None,
         }
     }

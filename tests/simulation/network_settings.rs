@@ -17,6 +17,8 @@ pub(crate) struct Faults {
     pub interrupted_wait: u64,
     /// A connection that is lost before it is accepted.
     pub failed_accept: u64,
+    /// A connection whose socket cannot be registered.
+    pub failed_registration: u64,
     /// An accept that fails for lack of a descriptor because another process has taken it.
     pub stolen_descriptor: u64,
 }

@@ -129,6 +129,7 @@ impl Scenario {
                 interrupted_wait: rarely(random),
                 spurious_event: rarely(random),
                 failed_accept: rarely(random),
+                failed_registration: rarely(random),
                 stolen_descriptor: if scarcity == 0 { rarely(random) } else { 0 },
             },
         };

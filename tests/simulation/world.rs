@@ -105,7 +105,7 @@ impl<F: SentFile, const EVENTS: usize> World for SimulatedWorld<F, EVENTS> {
         self.network.inner.borrow().backlogs.as_ref().map_or(0, Vec::len)
     }
 
-    fn accept(&mut self, listener: usize, key: usize) -> Result<(SimulatedTransport<F>, Client), AcceptError> {
+    fn accept(&mut self, listener: usize) -> Result<(SimulatedTransport<F>, Client), AcceptError> {
         let mut inner = self.network.inner.borrow_mut();
         inner.handle_due_events();
         inner.turn.accepted(listener);
@@ -133,14 +133,28 @@ impl<F: SentFile, const EVENTS: usize> World for SimulatedWorld<F, EVENTS> {
         inner.open += 1;
         inner.spend_call_time(link);
         let now_ns = inner.now_ns();
-        inner.trace.note(now_ns, link, "accepted as", key as u64);
-        inner.links[link].stage = Stage::Accepted(key);
+        inner.trace.note(now_ns, link, "accepted by listener", listener as u64);
+        inner.links[link].stage = Stage::Accepted(None);
         inner.links[link].accepted_ns = Some(now_ns);
         inner.note(link, Step::Accepted);
-        // epoll reports a new socket once, with its current readiness.
-        inner.notify(link);
         let client = proxies::accepted(link, inner.links[link].named.is_some());
         Ok((SimulatedTransport { network: self.network.clone(), link, file: std::marker::PhantomData }, client))
+    }
+
+    fn register(&mut self, transport: &mut SimulatedTransport<F>, key: usize) -> io::Result<()> {
+        let (mut inner, link) = (self.network.inner.borrow_mut(), transport.link);
+        inner.handle_due_events();
+        let one_in = inner.settings.faults.failed_registration;
+        if inner.fault(link, one_in, "socket cannot be registered") {
+            inner.links[link].was_not_registered = true;
+            return Err(io::Error::other("too many watched sockets"));
+        }
+        let now_ns = inner.now_ns();
+        inner.trace.note(now_ns, link, "registered as", key as u64);
+        inner.links[link].stage = Stage::Accepted(Some(key));
+        // epoll reports a new socket once, with its current readiness.
+        inner.notify(link);
+        Ok(())
     }
 
     fn close_listeners(&mut self) {

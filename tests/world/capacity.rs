@@ -4,7 +4,7 @@ use log::Level;
 
 use crate::client::Client;
 use crate::network::{MILLISECOND, Network, SECOND, Settings};
-use crate::server::{TestServer, get, log_messages, put};
+use crate::server::{LAST, TestServer, get, log_messages, put};
 
 /// A client with a response that never ends.
 fn downloading_client(network: &Network, at_ns: u64) -> Client {
@@ -22,8 +22,7 @@ fn at_capacity_connections_without_a_response_in_progress_are_evicted_in_order()
     let longer_silent = network.client(0);
     let kept = network.client(0).send(2 * SECOND, get("/"));
     let longer_kept = network.client(0).send(SECOND, get("/"));
-    let last = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
-    let drained = network.client(0).never_closes().send(3500 * MILLISECOND, last);
+    let drained = network.client(0).never_closes().send(3500 * MILLISECOND, LAST);
     let to_evict = [&drained, &longer_kept, &kept, &longer_silent, &silent, &slower_head, &slow_head];
     let connect_ns: Vec<u64> = (0..=7).map(|n| 4 * SECOND + n * 100 * MILLISECOND).collect();
     let new_clients: Vec<_> = connect_ns.iter().map(|at| downloading_client(&network, *at)).collect();
@@ -52,8 +51,7 @@ fn at_capacity_nothing_is_evicted_while_no_connection_waits() {
 #[test]
 fn a_draining_connection_is_evicted_only_after_the_short_drain_timeout() {
     let network = Network::new(Settings::default());
-    let last = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
-    let drained = network.client(0).never_closes().send(SECOND, last);
+    let drained = network.client(0).never_closes().send(SECOND, LAST);
     let new_client = network.client(SECOND).send(SECOND, get("/"));
     let mut server = TestServer::new(&network, 1);
     server.run_until(3 * SECOND);

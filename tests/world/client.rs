@@ -72,6 +72,7 @@ pub(crate) struct Connection {
     // The server's key for the connection, and whether a readiness event is pending.
     pub key: Option<usize>,
     pub is_pending: bool,
+    pub was_registered: bool,
 
     pub received: Received,
 }
@@ -88,6 +89,8 @@ pub(crate) struct Received {
     half_closed_ns: Option<u64>,
     closed_ns: Option<u64>,
     is_reset: bool,
+    /// Bytes that the server had not read when it closed the connection, which makes the close a reset.
+    unread_bytes: usize,
 }
 
 /// A response that a client has received.
@@ -121,6 +124,7 @@ impl Connection {
             server_half_closed: false,
             key: None,
             is_pending: false,
+            was_registered: false,
             received: Received::default(),
         }
     }
@@ -227,6 +231,7 @@ impl Connection {
     pub(crate) fn server_closed(&mut self, now_ns: u64) {
         self.received.closed_ns = Some(now_ns);
         // Closing a socket with unread bytes resets the connection.
+        self.received.unread_bytes = self.arrived.len();
         self.received.is_reset = !self.arrived.is_empty() || !self.server_half_closed;
         self.server_half_closed = true;
         self.key = None;
@@ -386,6 +391,16 @@ impl Client {
     /// Whether the server closed the connection without a half-close, or with unread bytes.
     pub(crate) fn is_aborted(&self) -> bool {
         self.with(|connection| connection.received.is_reset)
+    }
+
+    /// Whether the server ever registered the connection's socket.
+    pub(crate) fn was_registered(&self) -> bool {
+        self.with(|connection| connection.was_registered)
+    }
+
+    /// How many bytes the server had not read when it closed the connection.
+    pub(crate) fn unread_bytes(&self) -> usize {
+        self.with(|connection| connection.received.unread_bytes)
     }
 
     /// Whether the connection has been reset.

@@ -3,7 +3,7 @@
 use log::Level;
 
 use crate::network::{MILLISECOND, Network, SECOND, Settings};
-use crate::server::{TestServer, get, log_messages, put};
+use crate::server::{LAST, TestServer, get, log_messages, put};
 
 #[test]
 fn connections_in_the_backlog_at_the_signal_get_their_last_response() {
@@ -68,8 +68,7 @@ fn idle_connections_may_send_one_more_request_within_a_second() {
 #[test]
 fn at_the_connection_limit_too_a_client_has_time_to_read_its_last_response() {
     let network = Network::new(Settings::default());
-    let closes = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
-    let last = network.client(0).never_closes().send(SECOND - 10 * MILLISECOND, closes);
+    let last = network.client(0).never_closes().send(SECOND - 10 * MILLISECOND, LAST);
     let waiting = network.client(SECOND).send(SECOND, get("/"));
     network.signal(SECOND);
     let mut server = TestServer::new(&network, 1);
@@ -120,8 +119,7 @@ fn a_server_without_work_stops_within_a_second() {
     let network = Network::new(Settings::default());
     let _kept = network.client(0).send(0, get("/"));
     let _silent = network.client(0);
-    let last = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
-    let _drained = network.client(0).never_closes().send(2 * SECOND, last);
+    let _drained = network.client(0).never_closes().send(2 * SECOND, LAST);
     network.signal(2 * SECOND);
     let mut server = TestServer::new(&network, 100);
     server.run_until(30 * SECOND);

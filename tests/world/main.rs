@@ -17,6 +17,7 @@ mod content;
 mod failures;
 mod fairness;
 mod graceful_shutdown;
+mod last_responses;
 mod proxy_header;
 mod random_clients;
 mod records;

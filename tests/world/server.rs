@@ -189,6 +189,9 @@ impl Observer for TestObserver {
     }
 }
 
+/// The last request of a connection that is drained after it, because the request has content.
+pub(crate) const LAST: &str = "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nConnection: close\r\n\r\nx";
+
 /// A GET request.
 pub(crate) fn get(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n")

@@ -1,7 +1,7 @@
 //! A slow disk never makes a client look late.
 
 use crate::network::{MICROSECOND, MILLISECOND, Network, SECOND, Settings};
-use crate::server::{TestServer, get, put};
+use crate::server::{LAST, TestServer, get, put};
 
 /// A request that takes the disk six seconds.
 const SIX_SECONDS: &str = "/disk/6000000";
@@ -116,9 +116,8 @@ fn an_idle_client_that_sends_in_time_while_the_disk_is_busy_gets_a_response() {
 fn a_client_that_still_sends_is_drained_although_the_disk_was_busy() {
     for connects_ns in connect_times_ns(SECOND) {
         let network = Network::new(Settings::default());
-        let last = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
         let still_sends =
-            network.client(0).never_closes().send(0, last).send(4 * SECOND, "more").half_close(10 * SECOND);
+            network.client(0).never_closes().send(0, LAST).send(4 * SECOND, "more").half_close(10 * SECOND);
         let _busy = network.client(connects_ns).send(SECOND, get(SIX_SECONDS));
         let mut server = TestServer::new(&network, 10);
         server.run_until(20 * SECOND);
@@ -130,7 +129,7 @@ fn a_client_that_still_sends_is_drained_although_the_disk_was_busy() {
 #[test]
 fn timeouts_that_start_after_a_disk_call_start_at_the_current_time() {
     let network = Network::new(Settings::default());
-    let last = get(SIX_SECONDS).replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n");
+    let last = get(SIX_SECONDS).replace("\r\n\r\n", "\r\nContent-Length: 1\r\nConnection: close\r\n\r\nx");
     let drained = network.client(SECOND).never_closes().send(SECOND, last);
     let kept = network.client(20 * SECOND).send(20 * SECOND, get(SIX_SECONDS));
     let started = network.client(22 * SECOND).send(22 * SECOND, "GET / HT");

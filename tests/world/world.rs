@@ -86,7 +86,7 @@ impl<const EVENTS: usize> World for TestWorld<EVENTS> {
         if is_admin { Endpoint::Admin } else { Endpoint::Public }
     }
 
-    fn accept(&mut self, listener: usize, key: usize) -> Result<(TestTransport, Client), AcceptError> {
+    fn accept(&mut self, listener: usize) -> Result<(TestTransport, Client), AcceptError> {
         let mut inner = self.network.inner.borrow_mut();
         inner.run_due_actions();
         let (open, descriptors) = (inner.open, inner.settings.descriptors);
@@ -101,11 +101,19 @@ impl<const EVENTS: usize> World for TestWorld<EVENTS> {
         inner.open += 1;
         let call_ns = inner.settings.call_ns;
         inner.record_call(call_ns);
-        inner.connections[connection].key = Some(key);
-        // As with epoll, a new registration reports its readiness once.
-        inner.notify(connection);
         let client = Client::at(Ipv4Addr::LOCALHOST.into(), connection as u16);
         Ok((TestTransport { network: self.network.clone(), connection }, client))
+    }
+
+    fn register(&mut self, transport: &mut TestTransport, key: usize) -> io::Result<()> {
+        let mut inner = self.network.inner.borrow_mut();
+        inner.run_due_actions();
+        let connection = &mut inner.connections[transport.connection];
+        connection.key = Some(key);
+        connection.was_registered = true;
+        // As with epoll, a new registration reports its readiness once.
+        inner.notify(transport.connection);
+        Ok(())
     }
 
     fn close_inherited_listeners(&mut self) {

@@ -65,6 +65,8 @@ pub struct Connection<S: Service> {
     has_received: bool,
     /// Whether an empty line before the current head has been skipped.
     empty_line_skipped: bool,
+    /// Whether a response has been queued after which the connection persisted.
+    has_persisted: bool,
     /// Whether the server is shutting down: the next response is the connection's last.
     shutting_down: bool,
 }
@@ -120,6 +122,7 @@ impl<S: Service> Connection<S> {
             input_ended: false,
             has_received: false,
             empty_line_skipped: false,
+            has_persisted: false,
             shutting_down: false,
         }
     }
@@ -197,7 +200,16 @@ impl<S: Service> Connection<S> {
         self.send_progressed(shared, now);
     }
 
-    /// Reports that the sending side of the socket has been shut down, as [`Transmit::End`] requires.
+    /// Whether, instead of the shutdown that [`Transmit::End`] asks for, the socket may be closed if nothing in it is
+    /// unread. Closing a socket with unread bytes, or one that receives some later, sends a reset, which can destroy the
+    /// response.
+    pub fn can_close_at_once(&self) -> bool {
+        let client_is_silent = |draining: &Draining| draining.is_unnecessary && draining.bytes == 0;
+        matches!(&self.state, State::Draining(draining) if client_is_silent(draining)) && self.input.is_empty()
+    }
+
+    /// Reports that the sending side of the socket has been shut down, as [`Transmit::End`] requires, or that the socket
+    /// is about to be closed.
     pub fn end_transmitted(&mut self, shared: &mut Shared, now: &Now) {
         self.output.end_transmitted();
         // The end completes a close-delimited response.

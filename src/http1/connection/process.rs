@@ -7,7 +7,7 @@ use super::Connection;
 use super::record::PendingRecords;
 use super::state::{Destination, Draining, State, UnreadContent};
 use super::timers::Timer;
-use crate::http1::limits::DRAIN_BYTES_MAX;
+use crate::http1::limits::{DRAIN_BYTES_MAX, RESPONSE_BYTES_SHORT};
 use crate::http1::message_head::{EmptyLine, HeadParser, leading_empty_line};
 use crate::http1::protocol_error::ProtocolError;
 use crate::http1::request_framing::RequestFraming;
@@ -164,6 +164,7 @@ impl<S: Service> Connection<S> {
                 push_response(output, records, response, &framing, persistence, shared, now);
                 self.input.consume(head_bytes);
                 match persistence {
+                    Some(Persistence::Close) => self.finish_last_exchange(&framing),
                     Some(persistence) => self.finish_exchange(persistence),
                     None => self.receive_content(Destination::Discard, framing, now),
                 }
@@ -197,8 +198,25 @@ impl<S: Service> Connection<S> {
         }
         self.empty_line_skipped = false;
         match persistence {
-            Persistence::KeepAlive | Persistence::KeepAliveExplicit => State::Head(HeadParser::default()),
+            Persistence::KeepAlive | Persistence::KeepAliveExplicit => {
+                self.has_persisted = true;
+                State::Head(HeadParser::default())
+            }
             Persistence::Close => self.begin_draining(),
+        }
+    }
+
+    /// The state after the last response to a request without unread content. Draining is unnecessary if the request
+    /// asked for the close: such a client sends nothing more (RFC 9112 §9.6). The response must also be the only one, and
+    /// short. Then it fits into the client's receive buffer, and the system delivers it even if the client reads nothing
+    /// for a long time. Of a longer one the system drops the rest some minutes after the close.
+    fn finish_last_exchange(&mut self, framing: &RequestFraming) -> State<S::Sink> {
+        let client_is_done = framing.persistence == Persistence::Close && framing.has_no_content();
+        let is_short = !self.output.has_source() && self.output.queued_bytes() <= RESPONSE_BYTES_SHORT;
+        let is_unnecessary = client_is_done && !self.has_persisted && is_short;
+        match self.finish_exchange(Persistence::Close) {
+            State::Draining(draining) => State::Draining(Draining { is_unnecessary, ..draining }),
+            state => state,
         }
     }
 

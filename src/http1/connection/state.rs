@@ -61,6 +61,9 @@ pub(super) enum Destination<K> {
 /// What has been received since the last response was queued.
 #[derive(Default)]
 pub(super) struct Draining {
+    /// Whether the client has promised to send nothing more, and its last response was so short that it does not
+    /// depend on this process any more once the system has taken it.
+    pub(super) is_unnecessary: bool,
     pub(super) bytes: u64,
     /// When draining ends, even if the client still sends, on the monotonic clock. 0 until the sending side has been
     /// shut down.

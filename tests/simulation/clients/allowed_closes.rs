@@ -14,6 +14,7 @@ impl Honest {
     pub(super) fn may_end(&self, socket: &ClientSocket<'_>) -> bool {
         let link = &socket.inner.links[socket.link];
         let was_refused = socket.inner.settings.faults.failed_accept > 0 && link.accepted_ns.is_none();
+        let was_refused = was_refused || link.was_not_registered;
         // The connection was idle, or timed out as idle: the next request may have been sent at the same time.
         let was_idle = link.closed_ns.is_some_and(|closed_ns| closed_ns >= link.output_ns + IDLE_TIMEOUT_NS);
         let is_between = self.outstanding.is_empty() || was_idle;
@@ -64,6 +65,7 @@ impl Honest {
         let gave_way = self.behaviour.is_limited && had_its_time_to_read && socket.is_lost();
         self.read.is_empty()
             || had_its_time
+            || socket.inner.links[socket.link].was_not_registered
             || gave_way
             || self.has_sent_after_end(socket)
             || socket.inner.may_have_crashed()

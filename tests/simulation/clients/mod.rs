@@ -112,11 +112,11 @@ impl ClientSocket<'_> {
     }
 
     /// Whether something else than this client may have ended the connection: a shutdown, a crash, or that the server
-    /// never accepted it.
+    /// could not accept or register it.
     pub(crate) fn may_have_other_causes(&mut self) -> bool {
         let is_ending = self.inner.signal_ns.is_some();
         let state = self.state();
-        is_ending || state.was_crashed || state.accepted_ns.is_none()
+        is_ending || state.was_crashed || state.accepted_ns.is_none() || state.was_not_registered
     }
 
     /// Half-closes: nothing more will be sent.
