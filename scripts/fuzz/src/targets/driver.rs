@@ -264,6 +264,9 @@ impl<'a, S: CountingService> Driver<'a, S> {
             if received < self.stream.len() && !had_half_closed {
                 self.apply(Event::Receive(usize::MAX));
             } else if !had_half_closed {
+                // A connection that waits for its client goes idle, and then the sink gets what has arrived.
+                self.go_idle();
+                self.send_everything();
                 self.apply(Event::HalfClose);
             }
             assert!(
