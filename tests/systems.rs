@@ -10,86 +10,19 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use spindle::http1::{Connection, Settings, Shared, Step, Transmit};
 use spindle::routes::{FileRoutes, FolderKind, FolderRoutes, FolderSettings, Routes, UploadSettings};
 use spindle::semantics::Now;
 use spindle::semantics::allowed_hosts::AllowedHosts;
-use spindle::semantics::client;
 use spindle::semantics::rights::UploadPolicy;
 use spindle::storage::{Directory, FileSystem, Native, Portable};
 
 #[cfg(target_os = "linux")]
 #[path = "mounted/mod.rs"]
 mod mounted;
+#[path = "socketless/mod.rs"]
+mod socketless;
 
-/// A client without a socket.
-struct Client<F: FileSystem> {
-    connection: Connection<Routes<F>>,
-    shared: Shared,
-    routes: Routes<F>,
-    now: Now,
-}
-
-impl<F: FileSystem> Client<F> {
-    fn new(routes: Routes<F>) -> Client<F> {
-        // The year 2100, so that no file was changed recently.
-        let now = Now { monotonic_ns: 0, unix_ns: 4_102_444_800_000_000_000 };
-        let shared = Shared::new(Settings::default());
-        Client { connection: Connection::new(client::Client::Unix, 0, &shared, &now), shared, routes, now }
-    }
-
-    /// Returns the response to a request that fits into the input buffer.
-    fn request(&mut self, request: &str) -> String {
-        self.connection.input_space(&mut self.shared)[..request.len()].copy_from_slice(request.as_bytes());
-        self.connection.received(request.len());
-        let mut response = Vec::new();
-        for _ in 0..10_000 {
-            let is_idle = self.connection.process(&mut self.routes, &mut self.shared, &self.now) == Step::Idle;
-            let taken = match self.connection.transmit() {
-                None => {
-                    if is_idle && self.connection.flush_content(&mut self.shared, &self.now) == Step::Idle {
-                        self.connection.release_idle_memory(&mut self.shared);
-                        return String::from_utf8_lossy(&response).into_owned();
-                    }
-                    continue;
-                }
-                Some(Transmit::Bytes { bytes, .. }) => {
-                    response.extend_from_slice(bytes);
-                    bytes.len()
-                }
-                Some(Transmit::File { file, .. }) => {
-                    let mut space = [0; 1000];
-                    let bytes = file.read_at(&mut space).expect("the file can be read");
-                    response.extend_from_slice(&space[..bytes]);
-                    bytes
-                }
-                Some(Transmit::Pending) => 0,
-                Some(Transmit::End | Transmit::Abort) => panic!("the connection is closed"),
-            };
-            self.connection.transmitted(taken as u64, &mut self.shared, &self.now);
-        }
-        panic!("the response does not end");
-    }
-
-    fn get(&mut self, target: &str) -> String {
-        self.request(&format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n"))
-    }
-
-    fn put(&mut self, target: &str, fields: &str, content: &str) -> String {
-        let length = content.len();
-        self.request(&format!(
-            "PUT {target} HTTP/1.1\r\nHost: localhost\r\n{fields}Content-Length: {length}\r\n\r\n{content}"
-        ))
-    }
-}
-
-fn status(response: &str) -> u16 {
-    response.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a response")
-}
-
-fn content(response: &str) -> &str {
-    response.split_once("\r\n\r\n").expect("a head").1
-}
+use socketless::{Client, content, status};
 
 fn files<F: FileSystem>(file_system: F, root: &Path) -> FileRoutes<F> {
     let uploads = UploadSettings {

@@ -16,8 +16,9 @@ use super::super::driver::CountingService;
 use super::disk::Disk;
 use super::options::Options;
 
-/// The identifiers of resumable uploads count up from here, so that an input can name them.
-const FIRST_UPLOAD_ID: u128 = 0;
+/// The identifiers of resumable uploads are this, twice this and so on, so that an input can name them. Both halves count,
+/// because the names of files are made of one.
+const UPLOAD_ID: u128 = 0x1_0000_0000_0000_0001;
 
 /// The routes of the server, with a disk.
 pub(super) struct FolderService {
@@ -37,9 +38,9 @@ impl FolderService {
             age_s_max: 60,
             pending_max: options.pending_max,
         };
-        let mut id = FIRST_UPLOAD_ID;
+        let mut id = 0;
         let next_id = move || {
-            id += 1;
+            id += UPLOAD_ID;
             Some(id)
         };
         let files = FileRoutes::new(directory, uploads, 16, 1, Box::new(next_id));

@@ -1,0 +1,92 @@
+//! A client without a socket, for the routes with any file system.
+
+#![allow(dead_code, reason = "several test programs include this, and none uses all of it")]
+
+use spindle::http1::{Connection, Settings, Shared, Step, Transmit};
+use spindle::routes::Routes;
+use spindle::semantics::Now;
+use spindle::semantics::client;
+use spindle::storage::FileSystem;
+
+/// A client without a socket.
+pub(crate) struct Client<F: FileSystem> {
+    connection: Connection<Routes<F>>,
+    shared: Shared,
+    routes: Routes<F>,
+    pub(crate) now: Now,
+}
+
+impl<F: FileSystem> Client<F> {
+    pub(crate) fn new(routes: Routes<F>) -> Client<F> {
+        // The year 2100, so that no file was changed recently.
+        let now = Now { monotonic_ns: 0, unix_ns: 4_102_444_800_000_000_000 };
+        let shared = Shared::new(Settings::default());
+        Client { connection: Client::connect(&shared, &now), shared, routes, now }
+    }
+
+    fn connect(shared: &Shared, now: &Now) -> Connection<Routes<F>> {
+        Connection::new(client::Client::Unix, 0, shared, now)
+    }
+
+    /// Returns the response to a request that fits into the input buffer.
+    pub(crate) fn request(&mut self, request: &str) -> String {
+        let response = self.exchange(request.as_bytes()).expect("the connection stays open");
+        String::from_utf8_lossy(&response).into_owned()
+    }
+
+    /// As [`request`](Client::request). `None` if the server has closed the connection, because the response could not be
+    /// completed. The next request then gets a new connection.
+    pub(crate) fn exchange(&mut self, request: &[u8]) -> Option<Vec<u8>> {
+        self.connection.input_space(&mut self.shared)[..request.len()].copy_from_slice(request);
+        self.connection.received(request.len());
+        let mut response = Vec::new();
+        for _ in 0..10_000 {
+            let is_idle = self.connection.process(&mut self.routes, &mut self.shared, &self.now) == Step::Idle;
+            let taken = match self.connection.transmit() {
+                None => {
+                    if is_idle && self.connection.flush_content(&mut self.shared, &self.now) == Step::Idle {
+                        self.connection.release_idle_memory(&mut self.shared);
+                        return Some(response);
+                    }
+                    continue;
+                }
+                Some(Transmit::Bytes { bytes, .. }) => {
+                    response.extend_from_slice(bytes);
+                    bytes.len()
+                }
+                Some(Transmit::File { file, .. }) => {
+                    let mut space = [0; 1000];
+                    let bytes = file.read_at(&mut space).expect("the file can be read");
+                    response.extend_from_slice(&space[..bytes]);
+                    bytes
+                }
+                Some(Transmit::Pending) => 0,
+                Some(Transmit::End | Transmit::Abort) => {
+                    self.connection = Client::connect(&self.shared, &self.now);
+                    return None;
+                }
+            };
+            self.connection.transmitted(taken as u64, &mut self.shared, &self.now);
+        }
+        panic!("the response does not end");
+    }
+
+    pub(crate) fn get(&mut self, target: &str) -> String {
+        self.request(&format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n"))
+    }
+
+    pub(crate) fn put(&mut self, target: &str, fields: &str, content: &str) -> String {
+        let length = content.len();
+        self.request(&format!(
+            "PUT {target} HTTP/1.1\r\nHost: localhost\r\n{fields}Content-Length: {length}\r\n\r\n{content}"
+        ))
+    }
+}
+
+pub(crate) fn status(response: &str) -> u16 {
+    response.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a response")
+}
+
+pub(crate) fn content(response: &str) -> &str {
+    response.split_once("\r\n\r\n").expect("a head").1
+}
