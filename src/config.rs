@@ -1,5 +1,6 @@
 //! The command line: from the arguments to a [`Config`]. Every error is one line that names its option.
 
+mod account;
 mod arguments;
 mod link;
 mod values;
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 
 use log::LevelFilter;
 
+pub use self::account::{ACCOUNT_USAGE, AccountCommand};
 use self::arguments::{Arguments, Parsed};
 pub use self::link::{FolderUrl, LINK_USAGE, LinkCommand, LinkRequest};
 use crate::http1::Settings;
@@ -26,6 +28,8 @@ Spindle shares a folder over HTTP/1.1 and takes uploads.
 Usage: spindle [OPTIONS] DIR    share the folder DIR at /
        spindle [OPTIONS]        the build-your-own-HTTP-server challenge:
                                 /echo/, /user-agent, and with -d also /files/
+       spindle account NAME RIGHTS
+                                make an account: print its line and its secret
 
 Examples:
   spindle ~/photos              only this machine can read the folder
@@ -34,6 +38,9 @@ Examples:
                                 they can also add files, but not replace any
   spindle --bind :: --uploads create --no-list ~/inbox
                                 they can add files, but not see any
+  spindle account alice read,create >> accounts
+  spindle --accounts accounts ~/files
+                                Alice, and nobody else, can read and add files
 
 Address:
   -b, --bind ADDRESS     listen on localhost (127.0.0.1 and ::1), on one IP
@@ -70,7 +77,8 @@ Files:
       --uploads MODE     off, create (add files, but never replace one), replace
                          (add and replace files), or manage (also delete and
                          move files, and create directories)
-                         [default: off with DIR, replace with --directory]
+                         [default: off with DIR, replace with --directory, and
+                         what FILE says with --accounts FILE]
       --max-upload SIZE  refuse longer files; SIZE is a number of bytes, and
                          may end in K, M, G or T (powers of 1024)
                          [default: no limit]
@@ -93,6 +101,13 @@ Shared folder (with DIR):
       --host NAME        also serve this host name, besides IP addresses,
                          localhost and this machine's name; '*' serves every
                          name; may be repeated; without DIR, for --admin
+
+Who may come in (with DIR):
+      --accounts FILE    let others do only what FILE says: NAME RIGHTS HASH for
+                         each account, as spindle account prints it, and
+                         * RIGHTS for everybody; RIGHTS is a list of read,
+                         create, replace and manage, of which --uploads is the
+                         upper bound; SIGHUP reads FILE again
 
 Protocol:
       --no-date          send no Date field
@@ -133,6 +148,8 @@ pub enum Command {
     Version,
     /// Make a key or a link.
     Link(LinkCommand),
+    /// Make an account.
+    Account(AccountCommand),
     /// Serve.
     Serve(Box<Config>),
 }
@@ -155,6 +172,8 @@ pub struct Config {
     pub directory: Option<PathBuf>,
     /// The folder to share at `/`, instead of all other routes.
     pub folder: Option<SharedFolder>,
+    /// The file that says who may do what.
+    pub accounts: Option<PathBuf>,
     /// Which uploads are allowed, and how they are stored.
     pub uploads: UploadSettings,
     /// The settings of the protocol.
@@ -219,6 +238,10 @@ impl Command {
             arguments.remove(0);
             return LinkCommand::from_arguments(arguments).map(Command::Link);
         }
+        if arguments.first().is_some_and(|first| first == "account") {
+            arguments.remove(0);
+            return AccountCommand::from_arguments(arguments).map(Command::Account);
+        }
         match Arguments::parse(arguments)? {
             Parsed::Help => Ok(Command::Help),
             Parsed::Version => Ok(Command::Version),
@@ -245,6 +268,7 @@ impl Config {
             shutdown_delay_ns: arguments.shutdown_delay_ns.unwrap_or(0),
             directory: arguments.directory,
             folder: arguments.folder.map(|path| SharedFolder { path, options }),
+            accounts: arguments.accounts,
             uploads: UploadSettings {
                 policy,
                 bytes_max: arguments.upload_bytes_max,
@@ -379,6 +403,9 @@ mod tests {
             (&["--hidden"], "--hidden"),
             (&["--host", "box"], "--host"),
             (&["--site"], "--site"),
+            (&["--accounts", "file"], "--accounts needs a folder to share: spindle --accounts … DIR"),
+            (&["--accounts", "a", "-d", "dir"], "spindle --accounts … DIR, without --directory"),
+            (&["--accounts", "", "dir"], "--accounts: the name is empty"),
             (&["--qr"], "--qr needs a folder to share: spindle --qr … DIR"),
             (&["--qr", "-d", "dir"], "spindle --qr … DIR, without --directory"),
             (&["dir", "--site", "--uploads", "create"], "--site and --uploads"),

@@ -9,17 +9,21 @@ use std::rc::Rc;
 use log::{LevelFilter, error, warn};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use spindle::banner::{self, Url};
-use spindle::config::{AccessLogTarget, Command, Config, LINK_USAGE, LinkCommand, SharedFolder, USAGE};
+use spindle::config::{
+    ACCOUNT_USAGE, AccessLogTarget, AccountCommand, Command, Config, LINK_USAGE, LinkCommand, SharedFolder, USAGE,
+};
 use spindle::http1::limits::RESPONSE_CONTENT_BYTES_MAX;
 use spindle::link_command;
 use spindle::routes::{FileRoutes, FolderKind, FolderRoutes, FolderSettings, Routes};
+use spindle::semantics::accounts::{Secret, account_line};
 use spindle::semantics::allowed_hosts::AllowedHosts;
 use spindle::semantics::observer::Observer;
 use spindle::semantics::request::Endpoint;
-use spindle::semantics::rights::UploadPolicy;
+use spindle::semantics::rights::{Rights, UploadPolicy};
 use spindle::server::{ADMIN_CONNECTIONS_MAX, Server};
 use spindle::service::RootService;
 use spindle::storage::{Directory, SMALL_FILE_BYTES_MAX};
+use spindle::system::accounts_file::AccountsFile;
 use spindle::system::listen::{self, Listener, LocalAddress};
 use spindle::system::log_output::{LogFile, StandardOutput};
 use spindle::system::signals::Signals;
@@ -58,6 +62,8 @@ fn main() -> ExitCode {
         Ok(Command::Version) => print(concat!("spindle ", env!("CARGO_PKG_VERSION"), "\n")),
         Ok(Command::Link(LinkCommand::Help)) => print(LINK_USAGE),
         Ok(Command::Link(command)) => link(&command),
+        Ok(Command::Account(AccountCommand::Help)) => print(ACCOUNT_USAGE),
+        Ok(Command::Account(AccountCommand::Make { name, rights })) => make_account(&name, rights),
         Ok(Command::Serve(config)) => match serve(*config) {
             Ok(()) => ExitCode::SUCCESS,
             Err(problem) => {
@@ -83,6 +89,22 @@ fn link(command: &LinkCommand) -> ExitCode {
             ExitCode::from(1)
         }
     }
+}
+
+/// Makes an account. Its line goes to standard output, where it can be appended to a file, and its secret to standard
+/// error, where somebody sees it. So the secret is in no file, unless that is wanted.
+fn make_account(name: &str, rights: Rights) -> ExitCode {
+    let Some(random) = system_random() else {
+        print_error("spindle: the system has no random numbers\n");
+        return ExitCode::from(1);
+    };
+    let secret = Secret::from_random(u128::from_be_bytes(random));
+    let code = print(&account_line(name, rights, secret.hash()));
+    // Without the line, the secret would be that of no account.
+    if code == ExitCode::SUCCESS {
+        print_error(&format!("The secret of {name}, which is shown only here: {}\n", secret.expose()));
+    }
+    code
 }
 
 /// Writes to standard error. Unlike `eprintln!`, does not panic if that fails, so that the exit code still reports the
@@ -124,6 +146,7 @@ fn serve(config: Config) -> Result<(), String> {
         (Some(files), Some(folder)) => Routes::shared_folder(FolderRoutes::new(files, sharing(folder, hosts.clone()))),
         (files, _) => Routes::new(files),
     };
+    let routes = with_accounts(routes, &config, &listeners)?;
     let world = MioWorld::new(listeners, signals).map_err(|error| format!("cannot start: {error}"))?;
     let (metrics, statistics) = (Rc::new(Metrics::default()), Rc::default());
     let admin = has_admin.then(|| Admin::new(Rc::clone(&metrics), Rc::clone(&statistics), hosts));
@@ -156,6 +179,30 @@ fn open_directory(path: &Path, seed: u64) -> io::Result<Directory> {
     }
 }
 
+/// Lets nobody do more than the accounts say, if there is a file with accounts.
+///
+/// # Errors
+/// If the file cannot be used, or others could read or replace it because it is in the folder that is shared.
+fn with_accounts(routes: Routes, config: &Config, listeners: &[(Endpoint, Listener)]) -> Result<Routes, String> {
+    let (Some(path), Some(folder)) = (&config.accounts, &config.folder) else { return Ok(routes) };
+    if canonical(path).starts_with(canonical(&folder.path)) {
+        return Err(format!("the accounts file {path:?} is in the folder that is shared: move it to another one"));
+    }
+    let routes = routes.with_accounts(Box::new(AccountsFile::new(path)))?;
+    let proxies = &config.settings.proxies;
+    let is_behind_proxy = !proxies.protocol.is_empty() || !proxies.trusted.is_empty();
+    let is_exposed = |listener: &Listener| match listener.local_address() {
+        Ok(LocalAddress::Tcp(address)) => !address.ip().to_canonical().is_loopback(),
+        Ok(LocalAddress::Unix(_)) => false,
+        Err(_) => true,
+    };
+    let is_public = |endpoint: &Endpoint| *endpoint == Endpoint::Public;
+    if !is_behind_proxy && listeners.iter().any(|(endpoint, listener)| is_public(endpoint) && is_exposed(listener)) {
+        warn!("accounts without encryption: whoever can read the network learns their secrets; use a proxy with TLS");
+    }
+    Ok(routes)
+}
+
 fn open_access_log(config: &Config) -> Result<Option<AccessLog>, String> {
     let output: Box<dyn LogOutput> = match &config.access_log {
         None => return Ok(None),
@@ -183,6 +230,7 @@ fn sharing(folder: &SharedFolder, hosts: AllowedHosts) -> FolderSettings {
 fn banner(listeners: &[(Endpoint, Listener)], config: &Config) -> io::Result<String> {
     let is_drop_box = config.folder.as_ref().is_some_and(|folder| folder.options.kind == FolderKind::DropBox);
     let permissions = match (config.uploads.policy, is_drop_box) {
+        _ if config.accounts.is_some() => "who may do what is in the accounts file",
         (UploadPolicy::Off, _) => "others may read",
         (UploadPolicy::Create, false) => "others may read, and add files",
         (UploadPolicy::Replace, false) => "others may read, add and replace files",

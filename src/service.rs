@@ -53,6 +53,14 @@ impl<F: FileSystem> Service for RootService<F> {
         !self.was_admin && self.routes.may_have_blocked()
     }
 
+    fn account(&self) -> Option<&Rc<str>> {
+        if self.was_admin { None } else { self.routes.account() }
+    }
+
+    fn reload(&mut self) {
+        self.routes.reload();
+    }
+
     fn deadline_ns(&self) -> Option<u64> {
         self.routes.deadline_ns()
     }

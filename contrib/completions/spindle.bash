@@ -29,6 +29,7 @@ _spindle_value() {
     --unix-mode) _spindle_words "$2" 600 660 666 ;;
     --proxy-protocol | --trusted-proxy) _spindle_words "$2" unix ;;
     --uploads) _spindle_words "$2" off create replace manage ;;
+    --accounts) _spindle_paths -f "$2" ;;
     --access-log)
         _spindle_paths -f "$2"
         _spindle_words "$2" -
@@ -43,10 +44,14 @@ _spindle_value() {
 _spindle() {
     local options='-b --bind -p --port --listen --unix-mode --reuse-port --admin --shutdown-delay --proxy-protocol
         --trusted-proxy -d --directory --uploads --max-upload --upload-max-age --uploads-pending --fsync --site --no-list
-        --hidden --qr --host --no-date --strict --head-timeout --idle-timeout --access-log --log-format -v --verbose
+        --hidden --qr --host --accounts --no-date --strict --head-timeout --idle-timeout --access-log --log-format -v --verbose
         -q --quiet -h --help -V --version'
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} index
     COMPREPLY=()
+    if ((COMP_CWORD > 1)) && [[ ${COMP_WORDS[1]} == account ]]; then
+        ((COMP_CWORD != 3)) || _spindle_words "$word" read create replace manage read,create read,replace read,manage
+        return
+    fi
     # bash splits words at = and :, so --uploads=create has three words, and so has unix:/run/socket.
     if [[ $word == = || $word == : ]]; then
         before=$word
@@ -77,6 +82,7 @@ _spindle() {
         _spindle_words "$word" $options
     else
         _spindle_paths -d "$word"
+        ((COMP_CWORD > 1)) || _spindle_words "$word" account
     fi
 }
 

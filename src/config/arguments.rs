@@ -18,7 +18,8 @@ use crate::system::listen::{Bind, ListenAddress, ListenOptions, UnixSocketMode};
 use crate::telemetry::LogFormat;
 
 /// The long names of all options, from which an unknown one is corrected.
-pub(super) const LONG_NAMES: [&str; 30] = [
+pub(super) const LONG_NAMES: [&str; 31] = [
+    "accounts",
     "bind",
     "port",
     "listen",
@@ -79,6 +80,7 @@ pub(super) struct Arguments {
     /// The operand DIR.
     pub(super) folder: Option<PathBuf>,
     pub(super) options: FolderOptions,
+    pub(super) accounts: Option<PathBuf>,
     pub(super) hosts: Vec<String>,
     is_site: bool,
     is_drop_box: bool,
@@ -109,6 +111,9 @@ impl Arguments {
                 Arg::Short('h') | Arg::Long("help") => return Ok(Parsed::Help),
                 Arg::Short('V') | Arg::Long("version") => return Ok(Parsed::Version),
                 Arg::Value(operand) => {
+                    if has_options {
+                        check_command(&operand)?;
+                    }
                     parsed.set_folder(operand)?;
                     continue;
                 }
@@ -139,6 +144,7 @@ impl Arguments {
             "upload-max-age" => once.value(&mut self.upload_age_s_max, parse_age),
             "uploads-pending" => once.value(&mut self.uploads_pending_max, parse_count),
             "fsync" => once.flag(&mut self.fsync),
+            "accounts" => once.path(&mut self.accounts),
             "site" => once.flag(&mut self.is_site),
             "no-list" => once.flag(&mut self.is_drop_box),
             "hidden" => once.flag(&mut self.options.shows_hidden),
@@ -183,6 +189,7 @@ impl Arguments {
             (self.is_site, "--site"),
             (self.is_drop_box, "--no-list"),
             (self.options.draws_qr, "--qr"),
+            (self.accounts.is_some(), "--accounts"),
             // The administrator's listeners check host names as well.
             (!self.hosts.is_empty() && self.admin.is_empty(), "--host"),
         ];
@@ -201,7 +208,11 @@ impl Arguments {
                 shown(directory.as_os_str())
             ))),
             // Sharing a folder lets others read it. Letting them write needs an explicit option.
-            (Some(_), None) => Ok(self.uploads.unwrap_or(UploadPolicy::Off)),
+            (Some(_), None) => Ok(self.uploads.unwrap_or(match self.accounts {
+                // The accounts say which uploads are allowed. A site has none.
+                Some(_) if !self.is_site => UploadPolicy::Manage,
+                _ => UploadPolicy::Off,
+            })),
             (None, directory) => match (self.folder_option(), self.upload_option()) {
                 (Some(option), _) => {
                     let without = if directory.is_some() { ", without --directory" } else { "" };
@@ -318,6 +329,16 @@ fn access_log_target(path: PathBuf) -> AccessLogTarget {
     match path.as_os_str() == "-" {
         true => AccessLogTarget::StandardOutput,
         false => AccessLogTarget::File(path),
+    }
+}
+
+/// Refuses a folder with the name of a command: the command would be meant, with options before it.
+fn check_command(operand: &OsStr) -> Result<(), UsageError> {
+    match operand.to_str() {
+        Some(name @ ("account" | "link")) => Err(UsageError(format!(
+            "DIR {name}: that is a command, which comes first; a folder of this name is shared as ./{name}"
+        ))),
+        _ => Ok(()),
     }
 }
 

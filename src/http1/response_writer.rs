@@ -41,6 +41,9 @@ pub(super) fn connection_line(persistence: Persistence) -> &'static [u8] {
     }
 }
 
+/// The challenge of HTTP Basic. Names and secrets are UTF-8 (RFC 7617 §2.1).
+const CHALLENGE: &[u8] = b"WWW-Authenticate: Basic realm=\"Spindle\", charset=\"UTF-8\"\r\n";
+
 /// Writes the status line and the fields, except the Connection field and the empty line, which follow.
 pub(super) fn write_head<B>(
     out: &mut Vec<u8>,
@@ -59,12 +62,7 @@ pub(super) fn write_head<B>(
     if !response.status.forbids_content() {
         write_framing(out, framing);
     }
-    match (response.varies_by_media_type, response.varies_by_coding) {
-        (false, false) => {}
-        (false, true) => out.extend_from_slice(b"Vary: Accept-Encoding\r\n"),
-        (true, false) => out.extend_from_slice(b"Vary: Accept\r\n"),
-        (true, true) => out.extend_from_slice(b"Vary: Accept, Accept-Encoding\r\n"),
-    }
+    write_vary(out, response);
     if let Some(allow) = response.allow {
         write_allow(out, allow);
     }
@@ -92,14 +90,37 @@ pub(super) fn write_head<B>(
     }
 }
 
+fn write_vary<B>(out: &mut Vec<u8>, response: &Response<'_, B>) {
+    let names = [
+        (response.varies_by_media_type, &b"Accept"[..]),
+        (response.varies_by_coding, b"Accept-Encoding"),
+        (response.varies_by_credentials, b"Authorization"),
+    ];
+    let mut separator = &b"Vary: "[..];
+    for (_, name) in names.into_iter().filter(|(varies, _)| *varies) {
+        out.extend_from_slice(separator);
+        out.extend_from_slice(name);
+        separator = b", ";
+    }
+    if separator == b", " {
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
 /// Writes the fields that few responses have.
 fn write_rare_fields<B>(out: &mut Vec<u8>, response: &Response<'_, B>) {
     let rare = response.rare.as_deref();
     if let Some(location) = rare.and_then(|rare| rare.location.as_ref()) {
         write_field(out, b"Location: ", location.as_bytes());
     }
-    if response.no_cache {
-        out.extend_from_slice(b"Cache-Control: no-cache\r\n");
+    if rare.is_some_and(|rare| rare.challenge) {
+        out.extend_from_slice(CHALLENGE);
+    }
+    match (response.is_private, response.no_cache) {
+        (false, false) => {}
+        (false, true) => out.extend_from_slice(b"Cache-Control: no-cache\r\n"),
+        (true, false) => out.extend_from_slice(b"Cache-Control: private\r\n"),
+        (true, true) => out.extend_from_slice(b"Cache-Control: private, no-cache\r\n"),
     }
     if let Some(repr_digest) = rare.and_then(|rare| rare.repr_digest.as_ref()) {
         write_field(out, b"Repr-Digest: ", repr_digest.as_bytes());

@@ -29,12 +29,16 @@ pub use folder::{FolderKind, FolderRoutes, FolderSettings};
 pub use links::decoded_path;
 pub use sink::FileSink;
 
+use std::rc::Rc;
+
 use percent_encoding::percent_decode;
 
 use self::text::Compressor;
 use crate::semantics::Now;
 use crate::semantics::accept;
 use crate::semantics::access::Access;
+use crate::semantics::accounts::AccountSource;
+use crate::semantics::fields::FieldName;
 use crate::semantics::method::Method;
 use crate::semantics::origin;
 use crate::semantics::request::Request;
@@ -143,9 +147,15 @@ impl Offer {
 /// The reply to a request that may not do what it asks for.
 fn denied_reply<'r, F: FileSystem>(denied: Denied) -> RouteReply<'r, F> {
     match denied {
-        Denied::SignIn | Denied::Forbidden => error_reply(Status::Forbidden, DENIED),
+        Denied::Forbidden => error_reply(Status::Forbidden, DENIED),
+        Denied::SignIn => Reply::Respond(Response {
+            rare: Some(Box::new(RareFields { challenge: true, ..RareFields::default() })),
+            ..Response::with_reason(Status::Unauthorized, UNAUTHENTICATED)
+        }),
     }
 }
+
+const UNAUTHENTICATED: &str = "This needs the name and the secret of an account that may do it.";
 
 const DENIED: &str = "You have no right to do this here.";
 const CHANGES_ARE_OFF: &str = "Deleting, moving and creating directories are turned off on this server.";
@@ -165,6 +175,10 @@ pub struct Routes<F: FileSystem = Native> {
     /// If a folder is shared, it is served in place of the table.
     folder: Option<FolderRoutes<F>>,
     access: Access,
+    /// Where the accounts come from, if there are any.
+    account_source: Option<Box<dyn AccountSource>>,
+    /// The account of the last request.
+    account: Option<Rc<str>>,
     compressor: Compressor,
     /// Whether the last call may have waited for the disk.
     used_disk: bool,
@@ -203,13 +217,30 @@ impl<F: FileSystem> Routes<F> {
     pub fn new(files: Option<FileRoutes<F>>) -> Routes<F> {
         let offered = files.as_ref().map_or(Rights::NONE, FileRoutes::offered);
         let access = Access::for_everybody(offered, files.as_ref().and_then(FileRoutes::upload_bytes_max));
-        Routes { files, folder: None, access, compressor: Compressor::new(), used_disk: false }
+        Routes {
+            files,
+            folder: None,
+            access,
+            account_source: None,
+            account: None,
+            compressor: Compressor::new(),
+            used_disk: false,
+        }
     }
 
     /// A shared folder at `/`, and no other resource.
     pub fn shared_folder(folder: FolderRoutes<F>) -> Routes<F> {
         let access = Access::for_everybody(folder.offered(), folder.files().upload_bytes_max());
         Routes { folder: Some(folder), access, ..Routes::new(None) }
+    }
+
+    /// Lets nobody do more than the accounts say, which are read now and at each [`reload`](Service::reload).
+    ///
+    /// # Errors
+    /// One line, if they cannot be read.
+    pub fn with_accounts(mut self, mut source: Box<dyn AccountSource>) -> Result<Routes<F>, String> {
+        self.access.set_accounts(source.read()?);
+        Ok(Routes { account_source: Some(source), ..self })
     }
 
     fn respond_from_table<'r>(
@@ -261,7 +292,49 @@ impl<F: FileSystem> Service for Routes<F> {
     type Sink = FileSink<F>;
 
     fn call<'r>(&'r mut self, request: &'r Request<'r>, now: &Now) -> RouteReply<'r, F> {
+        let has_accounts = self.access.has_accounts();
+        let is_authenticated = request.fields.contains(FieldName::Authorization);
+        let reply = self.respond(request, now);
+        match reply {
+            Reply::Respond(response) if has_accounts => Reply::Respond(for_client_alone(response, is_authenticated)),
+            reply => reply,
+        }
+    }
+
+    fn may_have_blocked(&self) -> bool {
+        self.used_disk || self.compressor.is_used()
+    }
+
+    fn account(&self) -> Option<&Rc<str>> {
+        self.account.as_ref()
+    }
+
+    fn reload(&mut self) {
+        let Some(source) = &mut self.account_source else { return };
+        match source.read() {
+            Ok(accounts) => {
+                log::info!("the accounts were read again: there are {}", accounts.count());
+                self.access.set_accounts(accounts);
+            }
+            Err(problem) => log::warn!("{problem}; the old accounts stay in force"),
+        }
+    }
+
+    fn deadline_ns(&self) -> Option<u64> {
+        self.files().and_then(FileRoutes::deadline_ns)
+    }
+
+    fn deadline_passed(&mut self, now: &Now) {
+        if let Some(files) = self.file_routes() {
+            files.deadline_passed(now);
+        }
+    }
+}
+
+impl<F: FileSystem> Routes<F> {
+    fn respond<'r>(&'r mut self, request: &'r Request<'r>, now: &Now) -> RouteReply<'r, F> {
         self.used_disk = false;
+        self.account = None;
         self.compressor.begin_request();
         if request.method == Method::Unknown {
             return error_reply(Status::NotImplemented, "The server does not know this method.");
@@ -275,6 +348,7 @@ impl<F: FileSystem> Service for Routes<F> {
             Ok(grant) => grant,
             Err(denied) => return denied_reply(denied),
         };
+        self.account = grant.account().cloned();
         if request.is_about_server() {
             return Self::describe_server(&grant);
         }
@@ -284,25 +358,27 @@ impl<F: FileSystem> Service for Routes<F> {
         if self.folder.is_none() {
             return self.respond_from_table(request, path, &grant, now);
         }
+        if let Err(denied) = folder::check(request, path, &grant) {
+            // A browser would ask its user to sign in for the page of another site.
+            let is_cross_origin = origin::is_cross_origin_write(request);
+            return if is_cross_origin { error_reply(Status::Forbidden, CROSS_ORIGIN) } else { denied_reply(denied) };
+        }
         self.used_disk = true;
         match &mut self.folder {
             Some(folder) => folder::respond(folder, request, path, &grant, now),
             None => not_found(request),
         }
     }
+}
 
-    fn may_have_blocked(&self) -> bool {
-        self.used_disk || self.compressor.is_used()
-    }
-
-    fn deadline_ns(&self) -> Option<u64> {
-        self.files().and_then(FileRoutes::deadline_ns)
-    }
-
-    fn deadline_passed(&mut self, now: &Now) {
-        if let Some(files) = self.file_routes() {
-            files.deadline_passed(now);
-        }
+/// The response for a server with accounts: no cache may show it to another client, and not even the same browser later
+/// without asking again, because rights may have changed.
+fn for_client_alone<B>(response: Response<'_, B>, is_authenticated: bool) -> Response<'_, B> {
+    Response {
+        varies_by_credentials: true,
+        is_private: is_authenticated,
+        no_cache: is_authenticated || response.no_cache,
+        ..response
     }
 }
 

@@ -2,6 +2,7 @@
 //! connection is lost.
 
 use std::ops::Range;
+use std::rc::Rc;
 
 use super::Now;
 use super::client::Client;
@@ -39,6 +40,8 @@ pub struct ExchangeRecord {
     pub version: Option<Version>,
     /// The method of the request; [`Method::Unknown`] also if its head was not complete.
     pub method: Method,
+    /// The account that the request was authenticated as.
+    pub account: Option<Rc<str>>,
     /// The status of the response; `None` if there was none.
     pub status: Option<u16>,
     /// Bytes of content that the client sent, without framing.
@@ -68,6 +71,7 @@ impl Default for ExchangeRecord {
             request: 0,
             version: None,
             method: Method::Unknown,
+            account: None,
             status: None,
             content_received_bytes: 0,
             content_sent_bytes: 0,
@@ -112,9 +116,10 @@ impl ExchangeRecord {
         self.text.len()
     }
 
-    /// Removes the request, and keeps capacity for at most `bytes_kept` bytes of another one.
+    /// Removes the request and its account, and keeps capacity for at most `bytes_kept` bytes of another one.
     pub fn forget_request(&mut self, bytes_kept: usize) {
         (self.method_and_target, self.referer, self.user_agent) = (0..0, 0..0, 0..0);
+        self.account = None;
         self.text.clear();
         self.text.shrink_to(bytes_kept);
     }

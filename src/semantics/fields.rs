@@ -33,6 +33,7 @@ macro_rules! field_names {
 field_names! {
     Accept "Accept";
     AcceptEncoding "Accept-Encoding";
+    Authorization "Authorization";
     Connection "Connection";
     ContentDigest "Content-Digest";
     ContentEncoding "Content-Encoding";

@@ -13,6 +13,7 @@
 
 pub mod accept;
 pub mod access;
+pub mod accounts;
 pub mod allowed_hosts;
 pub mod client;
 pub mod conditional;

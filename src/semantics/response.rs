@@ -54,6 +54,8 @@ impl ContentEncoding {
 pub struct RareFields {
     /// Location (RFC 9110 §10.2.2).
     pub location: Option<String>,
+    /// Whether the client should authenticate: WWW-Authenticate, with the challenge of HTTP Basic (RFC 7617 §2).
+    pub challenge: bool,
     /// Content-Disposition (RFC 6266).
     pub content_disposition: Option<String>,
     /// Repr-Digest (RFC 9530 §3).
@@ -104,6 +106,10 @@ pub struct Response<'r, B> {
     pub varies_by_coding: bool,
     /// Whether the response depends on the accepted media types: `Vary: Accept`.
     pub varies_by_media_type: bool,
+    /// Whether the response depends on who sends the request: `Vary: Authorization`.
+    pub varies_by_credentials: bool,
+    /// Whether the response is for its client alone: `Cache-Control: private` (RFC 9111 §5.2.2.7).
+    pub is_private: bool,
     /// Whether a cache must revalidate the response before each use: `Cache-Control: no-cache` (RFC 9111 §5.2.2.4).
     pub no_cache: bool,
     /// Fields that few responses have. Boxed, because every response is moved a few times.
@@ -139,6 +145,8 @@ impl<'r, B> Response<'r, B> {
             content_type: None,
             varies_by_coding: false,
             varies_by_media_type: false,
+            varies_by_credentials: false,
+            is_private: false,
             no_cache: false,
             rare: None,
             content_security_policy: None,

@@ -9,6 +9,7 @@
 //! 3. What is offered and what is allowed are the same decision: a page, a list of methods and a limit are made from the
 //!    rights of the grant.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
 /// Which uploads are allowed, from the least to the most.
@@ -125,6 +126,23 @@ pub enum Identity {
     Account(Rc<str>),
 }
 
+impl Identity {
+    /// The text by which an upload names its owner. It contains neither white space nor line ends, and is empty for
+    /// [`Identity::Anybody`].
+    pub fn owner(&self) -> Cow<'static, str> {
+        match self {
+            Identity::Anybody => Cow::Borrowed(""),
+            Identity::Account(name) => Cow::Owned(format!("account:{name}")),
+        }
+    }
+
+    /// Whether an unfinished upload with this owner may be seen, continued and cancelled. One without an owner belongs to
+    /// whoever knows its address.
+    pub fn may_continue(&self, owner: &str) -> bool {
+        owner.is_empty() || self.owner() == owner
+    }
+}
+
 /// Why a grant does not allow something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Denied {
@@ -162,6 +180,14 @@ impl Grant {
     /// Who sends the request.
     pub fn identity(&self) -> &Identity {
         &self.identity
+    }
+
+    /// The account that the client has proved to own.
+    pub fn account(&self) -> Option<&Rc<str>> {
+        match &self.identity {
+            Identity::Account(name) => Some(name),
+            Identity::Anybody => None,
+        }
     }
 
     /// Whether whoever signs in could do more.

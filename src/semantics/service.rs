@@ -4,6 +4,8 @@
 //! for the request's content, which returns the response when the content has ended. There are no callbacks, so no
 //! state waits for one.
 
+use std::rc::Rc;
+
 use super::Now;
 use super::fields::Fields;
 use super::request::Request;
@@ -27,6 +29,14 @@ pub trait Service {
     fn may_have_blocked(&self) -> bool {
         false
     }
+
+    /// The account that the request of the last [`call`](Service::call) was authenticated as.
+    fn account(&self) -> Option<&Rc<str>> {
+        None
+    }
+
+    /// Reads anew what an administrator may have changed, such as a file of accounts. May wait for the disk.
+    fn reload(&mut self) {}
 
     /// When to call [`deadline_passed`](Service::deadline_passed), in nanoseconds on the monotonic clock; `None` for
     /// never.

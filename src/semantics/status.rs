@@ -34,8 +34,10 @@ statuses! {
     NoContent 204 "No Content";
     PartialContent 206 "Partial Content";
     MovedPermanently 301 "Moved Permanently";
+    SeeOther 303 "See Other";
     NotModified 304 "Not Modified";
     BadRequest 400 "Bad Request";
+    Unauthorized 401 "Unauthorized";
     Forbidden 403 "Forbidden";
     NotFound 404 "Not Found";
     MethodNotAllowed 405 "Method Not Allowed";

@@ -41,9 +41,10 @@ where
 
     /// Opens anew what an administrator may have replaced.
     pub(super) fn reload(&mut self) {
+        self.cx.service.reload();
         if let Some(observer) = &mut self.observer {
             observer.reload(&self.cx.now);
-            self.cx.disk_call_ended(&mut self.world);
         }
+        self.cx.disk_call_ended(&mut self.world);
     }
 }

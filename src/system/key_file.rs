@@ -35,7 +35,8 @@ impl KeySource for KeyFile {
     /// Warns if users of the system who should not know the keys can read or replace them.
     fn read(&mut self) -> Result<LinkKeys, String> {
         let shown = self.path.to_string_lossy().escape_debug().to_string();
-        let (text, mode) = read(&self.path).map_err(|error| format!("cannot read the key file {shown}: {error}"))?;
+        let (text, mode) =
+            read(&self.path, BYTES_MAX).map_err(|error| format!("cannot read the key file {shown}: {error}"))?;
         if mode & EXPOSED != 0 {
             warn!("the key file {shown} has mode {:o}: others can read or change it; use chmod 600", mode & 0o777);
         }
@@ -43,8 +44,8 @@ impl KeySource for KeyFile {
     }
 }
 
-/// The content and the permissions of the file.
-fn read(path: &Path) -> io::Result<(Vec<u8>, u32)> {
+/// The content and the permissions of a file of at most `bytes_max` bytes.
+pub(super) fn read(path: &Path, bytes_max: u64) -> io::Result<(Vec<u8>, u32)> {
     // Opening a named pipe would otherwise wait for a writer, and with it the whole server.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
     let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
@@ -53,11 +54,11 @@ fn read(path: &Path) -> io::Result<(Vec<u8>, u32)> {
         return Err(io::Error::other("it is not a regular file"));
     }
     let mut content = Vec::new();
-    file.take(BYTES_MAX + 1).read_to_end(&mut content)?;
-    match content.len() as u64 {
-        0..=BYTES_MAX => Ok((content, metadata.mode())),
-        _ => Err(io::Error::other("it is too long")),
+    file.take(bytes_max.saturating_add(1)).read_to_end(&mut content)?;
+    if content.len() as u64 > bytes_max {
+        return Err(io::Error::other("it is too long"));
     }
+    Ok((content, metadata.mode()))
 }
 
 /// Writes a new file that only its owner can read.

@@ -1,5 +1,5 @@
 //! The implementation of [`World`](crate::server::World) on the operating system: `mio`'s poll, sockets, the clock and
-//! signals. Also the files of logs. No other module uses `mio`.
+//! signals. Also the files of logs, accounts and keys. No other module uses `mio`.
 //!
 //! # Laws
 //!
@@ -9,6 +9,7 @@
 //! 3. A call on a socket that a signal interrupted is repeated a bounded number of times, so that no loop here is
 //!    endless.
 
+pub mod accounts_file;
 pub mod clock;
 pub mod key_file;
 pub mod listen;

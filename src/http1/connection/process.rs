@@ -2,6 +2,7 @@
 //! happens within the content of a request, and `timeouts.rs` the transitions that a timer causes.
 
 use std::mem;
+use std::rc::Rc;
 
 use super::Connection;
 use super::record::PendingRecords;
@@ -170,6 +171,7 @@ impl<S: Service> Connection<S> {
                 }
             }
         };
+        self.record_account(service.account());
         Ok((next, Step::progress(service.may_have_blocked())))
     }
 
@@ -183,6 +185,12 @@ impl<S: Service> Connection<S> {
     ) {
         let (output, records) = (&mut self.output, self.records.as_deref_mut());
         push_response(output, records, &mut response, framing, persistence, shared, now);
+    }
+
+    fn record_account(&mut self, account: Option<&Rc<str>>) {
+        if let Some(records) = &mut self.records {
+            records.authenticated(account);
+        }
     }
 
     pub(super) fn record_content_received(&mut self, bytes: u64) {

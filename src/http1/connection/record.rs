@@ -2,6 +2,7 @@
 //! reused, so that a plain request needs no heap allocation.
 
 use std::collections::VecDeque;
+use std::rc::Rc;
 
 use crate::http1::limits::{RECORD_BYTES_KEPT, RECORDS_BYTES_FULL};
 use crate::http1::message_head::RequestHead;
@@ -200,6 +201,13 @@ impl PendingRecords {
                 ProtocolError::HeadIncomplete | ProtocolError::ContentIncomplete => Outcome::CutOff,
                 _ => Outcome::Refused(error.reason()),
             };
+        }
+    }
+
+    /// Notes the account that the current request was authenticated as.
+    pub(super) fn authenticated(&mut self, account: Option<&Rc<str>>) {
+        if let (Some(current), Some(account)) = (self.pending.back_mut(), account) {
+            current.record.account = Some(Rc::clone(account));
         }
     }
 

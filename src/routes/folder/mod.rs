@@ -49,7 +49,7 @@ use crate::semantics::allowed_hosts::AllowedHosts;
 use crate::semantics::method::Method;
 use crate::semantics::request::Request;
 use crate::semantics::response::{Body, RareFields, Response};
-use crate::semantics::rights::{Deed, Grant, Rights, UploadPolicy};
+use crate::semantics::rights::{Deed, Denied, Grant, Rights, UploadPolicy};
 use crate::semantics::service::Reply;
 use crate::semantics::status::Status;
 use crate::storage::{FileSystem, Native, RelativePath, StorageError, SymlinkedDirectories};
@@ -148,12 +148,6 @@ pub(super) fn respond<'r, F: FileSystem>(
     grant: &Grant,
     now: &Now,
 ) -> RouteReply<'r, F> {
-    if let Some(deed) = deed_of(request, path, grant)
-        && grant.offered().allow(deed)
-        && let Err(denied) = grant.allows(deed)
-    {
-        return denied_reply(denied);
-    }
     if path == put_script::PATH
         && let Some(offer) = put_script::offer(grant)
     {
@@ -179,7 +173,8 @@ pub(super) fn respond<'r, F: FileSystem>(
         offer if is_directory => form::offer(offer, grant.rights().allow(Deed::Manage) && !name.is_empty()),
         offer => offer,
     };
-    let offer = if reads || name.is_empty() { offer } else { drop_box::offer(offer) };
+    let is_page = name.is_empty() && grant.allows(Deed::Upload).is_ok();
+    let offer = if reads || is_page { offer } else { drop_box::offer(offer) };
     if let Some(reply) = offer.reply(request) {
         return reply;
     }
@@ -215,15 +210,35 @@ fn respond_with_upload<'r, F: FileSystem>(
     }
 }
 
+/// Judges a request by its method and path alone, before anything else looks at it.
+///
+/// # Errors
+/// If its grant does not allow what it does, though the server offers that to others.
+pub(super) fn check(request: &Request<'_>, path: &[u8], grant: &Grant) -> Result<(), Denied> {
+    match deed_of(request, path) {
+        None => Ok(()),
+        Some(Deed::Read) if path == b"/" => check_page(grant),
+        Some(deed) if grant.offered().allow(deed) => grant.allows(deed),
+        Some(_) => Ok(()),
+    }
+}
+
+/// Whether the page at `/` exists: whoever may only add files gets a page that takes them.
+fn check_page(grant: &Grant) -> Result<(), Denied> {
+    match (grant.allows(Deed::Read), grant.allows(Deed::Upload)) {
+        (Ok(()), _) | (_, Ok(())) => Ok(()),
+        (Err(Denied::Forbidden), Err(Denied::Forbidden)) => Err(Denied::Forbidden),
+        (Err(_), Err(_)) => Err(Denied::SignIn),
+    }
+}
+
 /// What a request for `path` does, as far as its method and path tell; `None` if it needs no right. What the server
 /// offers to nobody is refused later, whoever asks.
-fn deed_of(request: &Request<'_>, path: &[u8], grant: &Grant) -> Option<Deed> {
+fn deed_of(request: &Request<'_>, path: &[u8]) -> Option<Deed> {
     let is_upload = path.starts_with(UPLOADS);
     match request.method {
         Method::Get | Method::Head | Method::Patch | Method::Delete if is_upload => Some(Deed::Upload),
         Method::Get | Method::Head if path == put_script::PATH => None,
-        // Whoever may only add files gets a page that takes them.
-        Method::Get | Method::Head if path == b"/" && grant.allows(Deed::Upload).is_ok() => None,
         Method::Get | Method::Head => Some(Deed::Read),
         Method::Post | Method::Put | Method::Patch => Some(Deed::Upload),
         Method::Delete | Method::Mkcol | Method::Move => Some(Deed::Manage),

@@ -124,7 +124,7 @@ impl AccessLog {
     /// Adds the line of an exchange that has ended. Does not write it yet.
     pub fn exchange_ended(&mut self, record: &ExchangeRecord) {
         let AccessLog { buffer, combined, json, .. } = self;
-        let account = None;
+        let account = record.account.as_ref().map(|account| account.as_bytes());
         let fits = match self.format {
             LogFormat::Combined => buffer.push(|lines| combined.push_line(lines, record, account)),
             LogFormat::Json => buffer.push(|lines| json.push_line(lines, record, account)),

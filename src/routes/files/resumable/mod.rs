@@ -12,7 +12,9 @@
 //!    has probably lost its connection without the server's knowledge (§4.6 of the draft).
 //! 4. The content of a request with a Content-Digest is kept only once the digest is verified. If the request breaks off,
 //!    the upload continues at the offset before it.
-//! 5. The rights and the preconditions of the request that created the upload are checked when the
+//! 5. An upload belongs to the account that created it. For everybody else it does not exist, even with its path. An
+//!    upload that was created without an account belongs to whoever knows its path.
+//! 6. The rights and the preconditions of the request that created the upload are checked when the
 //!    upload begins, and again when it is published.
 
 mod creation;
@@ -36,7 +38,7 @@ use crate::routes::FileContent;
 use crate::semantics::digest::Hasher;
 use crate::semantics::response::{Body, Response, UploadStatus};
 use crate::semantics::resumable_upload::UploadLimits;
-use crate::semantics::rights::Grant;
+use crate::semantics::rights::{Grant, Identity};
 use crate::semantics::status::Status;
 use crate::storage::{FileSystem, PartialUpload, RelativePath, StorageError, UploadId};
 
@@ -48,9 +50,15 @@ const PATH_ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remo
 
 /// The resumable uploads that are being received, and the source of new identifiers.
 pub(super) struct Resumable<F: FileSystem> {
-    receiving: HashMap<UploadId, Weak<RefCell<Option<Receiving<F>>>>>,
+    receiving: HashMap<UploadId, Entry<F>>,
     /// Returns 128 unpredictable bits; `None` if the system has none.
     random: Box<dyn FnMut() -> Option<u128>>,
+}
+
+/// An upload in [`Resumable`], with its owner.
+struct Entry<F: FileSystem> {
+    owner: Cow<'static, str>,
+    receiving: Weak<RefCell<Option<Receiving<F>>>>,
 }
 
 /// An upload that a request is creating or continuing.
@@ -82,18 +90,26 @@ impl<F: FileSystem> Resumable<F> {
 
     /// Registers an upload that a request receives. Entries of requests that have ended are removed before the map
     /// grows.
-    fn share(&mut self, id: UploadId, receiving: Receiving<F>) -> Shared<F> {
+    fn share(&mut self, id: UploadId, owner: Cow<'static, str>, receiving: Receiving<F>) -> Shared<F> {
         let shared = Rc::new(RefCell::new(Some(receiving)));
         if self.receiving.len() == self.receiving.capacity() {
-            self.receiving.retain(|_, receiving| receiving.strong_count() > 0);
+            self.receiving.retain(|_, entry| entry.receiving.strong_count() > 0);
         }
-        self.receiving.insert(id, Rc::downgrade(&shared));
+        self.receiving.insert(id, Entry { owner, receiving: Rc::downgrade(&shared) });
         shared
     }
 
     /// If a request is receiving the upload, saves the upload and takes it away from that request.
-    fn take_over(&mut self, id: UploadId) -> Result<(), StorageError> {
-        let Some(shared) = self.receiving.remove(&id).and_then(|receiving| receiving.upgrade()) else { return Ok(()) };
+    ///
+    /// # Errors
+    /// [`StorageError::NotFound`] if the upload belongs to somebody else, whose request then continues.
+    fn take_over(&mut self, id: UploadId, identity: &Identity) -> Result<(), StorageError> {
+        if self.receiving.get(&id).is_some_and(|entry| !identity.may_continue(&entry.owner)) {
+            return Err(StorageError::NotFound);
+        }
+        let Some(shared) = self.receiving.remove(&id).and_then(|entry| entry.receiving.upgrade()) else {
+            return Ok(());
+        };
         let receiving = shared.borrow_mut().take();
         receiving.map_or(Ok(()), |mut receiving| receiving.save())
     }

@@ -53,15 +53,24 @@ pub(in crate::routes) fn respond<'r, F: FileSystem>(
     reply.unwrap_or_else(|refusal| Reply::Respond(*refusal))
 }
 
-/// Finds the upload on the disk. If another request is receiving it, this one takes it over.
+/// Finds the upload on the disk, if it belongs to whoever sends the request. If another request is receiving it, this one takes it over.
 fn take<F: FileSystem>(
     files: &FileRoutes<F>,
     request: &Request<'_>,
     id: UploadId,
     path: &MayUpload<&RelativePath>,
 ) -> Result<FoundUpload<F>, Refusal<F>> {
-    let taken = files.resumable.borrow_mut().take_over(id);
+    let taken = files.resumable.borrow_mut().take_over(id, path.identity());
     let found = taken.and_then(|()| files.directory.find_partial_upload(id, path, files.storing.durable));
+    let found = found.and_then(|found| {
+        let creation = match &found {
+            FoundUpload::Partial(upload) => upload.creation(),
+            FoundUpload::Ended { creation, .. } => creation,
+        };
+        // To all others it does not exist. It stays as it is.
+        let is_theirs = Creation::owner_in(creation).is_none_or(|owner| path.identity().may_continue(owner));
+        if is_theirs { Ok(found) } else { Err(StorageError::NotFound) }
+    });
     found.map_err(|error| refuse(request, error))
 }
 
@@ -188,7 +197,7 @@ fn append<'r, F: FileSystem>(
             return Err(Box::new(inconsistent_length()));
         }
     }
-    let shared = files.resumable.borrow_mut().share(id, receiving);
+    let shared = files.resumable.borrow_mut().share(id, creation.owner().clone(), receiving);
     let part = Part { origin: Origin::Continued, complete, content_digest };
     let sink = ResumableSink::new(files, request, creation, shared, part, grant, now);
     Ok(Reply::Receive(FileSink::resumable(sink)))

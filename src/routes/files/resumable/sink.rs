@@ -1,5 +1,6 @@
 //! The content of a request that creates or continues a resumable upload.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -33,6 +34,8 @@ type Refusal<F> = Response<'static, FileContent<F>>;
 /// The parts of the creating request that are needed when the upload is published.
 pub(super) struct Creation {
     method: Method,
+    /// Who created the upload: see [`Identity::owner`](crate::semantics::rights::Identity::owner).
+    owner: Cow<'static, str>,
     fields: StoredFields,
     pub(super) conditions: UploadConditions,
 }
@@ -51,18 +54,30 @@ impl Creation {
     pub(super) fn of<P>(request: &Request<'_>, path: &MayUpload<P>, now: &Now) -> Creation {
         let fields = StoredFields::copy_of(&request.fields, &KEPT);
         let conditions = UploadConditions::new(path, Preconditions::of(request, now));
-        Creation { method: request.method, fields, conditions }
+        Creation { method: request.method, owner: path.identity().owner(), fields, conditions }
     }
 
     /// The form in which this is saved with the upload.
     pub(super) fn to_bytes(&self) -> Vec<u8> {
-        [self.method.as_str().as_bytes(), b"\r\n", self.fields.as_bytes()].concat()
+        let separator = if self.owner.is_empty() { "" } else { " " };
+        let line = [self.method.as_str(), separator, &*self.owner, "\r\n"].concat();
+        [line.as_bytes(), self.fields.as_bytes()].concat()
+    }
+
+    /// The owner in the saved form; `None` if it is damaged.
+    pub(super) fn owner_in(bytes: &[u8]) -> Option<&str> {
+        let line = &bytes[..memchr::memmem::find(bytes, b"\r\n")?];
+        match memchr::memchr(b' ', line) {
+            Some(space) => str::from_utf8(&line[space + 1..]).ok(),
+            None => Some(""),
+        }
     }
 
     /// Reads the saved form; `None` if it is damaged.
     pub(super) fn from_bytes<P>(bytes: &[u8], path: &MayUpload<P>, now: &Now) -> Option<Creation> {
         let end = memchr::memmem::find(bytes, b"\r\n")?;
-        let method = Method::from_token(&bytes[..end]);
+        let owner = Cow::Owned(Creation::owner_in(bytes)?.to_owned());
+        let method = Method::from_token(bytes[..end].split(|byte| *byte == b' ').next().unwrap_or_default());
         let fields = StoredFields::parse(bytes.get(end + 2..)?)?;
         let request = Request {
             method,
@@ -73,7 +88,11 @@ impl Creation {
             endpoint: Endpoint::Public,
         };
         let conditions = UploadConditions::new(path, Preconditions::of(&request, now));
-        Some(Creation { method, fields, conditions })
+        Some(Creation { method, owner, fields, conditions })
+    }
+
+    pub(super) fn owner(&self) -> &Cow<'static, str> {
+        &self.owner
     }
 
     pub(super) fn method(&self) -> Method {
