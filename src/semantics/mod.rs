@@ -26,6 +26,7 @@ pub mod fields;
 pub mod form_data;
 pub mod link;
 pub mod method;
+pub mod misleading;
 pub mod observer;
 pub mod origin;
 pub mod proxies;

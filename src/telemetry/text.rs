@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use crate::semantics::client::Client;
 use crate::semantics::date::Rfc3339;
+use crate::semantics::misleading::is_misleading;
 
 const NS_PER_S: u64 = 1_000_000_000;
 const NS_PER_US: u64 = 1000;
@@ -81,8 +82,8 @@ fn is_all_plain(text: &[u8]) -> bool {
     text.iter().fold(true, |is_all_plain, byte| is_all_plain & is_plain(*byte))
 }
 
-/// Appends a JSON string with its quotation marks. Control characters are escaped, also those beyond ASCII, which JSON
-/// would allow; bytes that are not UTF-8 become U+FFFD.
+/// Appends a JSON string with its quotation marks. [Misleading](is_misleading) characters are escaped, also those that JSON
+/// would allow: some programs end a line at U+2028. Bytes that are not UTF-8 become U+FFFD.
 pub(super) fn push_json_string(line: &mut Vec<u8>, text: &[u8]) {
     line.push(b'"');
     if is_all_plain(text) {
@@ -98,8 +99,8 @@ fn push_json_chunks(line: &mut Vec<u8>, text: &[u8]) {
         for character in chunk.valid().chars() {
             match character {
                 '"' | '\\' => line.extend([b'\\', character as u8]),
-                // All control characters are below U+00A0. Writing to a vector cannot fail.
-                _ if character.is_control() => drop(write!(line, "\\u{:04x}", u32::from(character))),
+                // All of these are below U+10000. Writing to a vector cannot fail.
+                _ if is_misleading(character) => drop(write!(line, "\\u{:04x}", u32::from(character))),
                 _ => line.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes()),
             }
         }
@@ -152,5 +153,6 @@ mod tests {
         assert_eq!(string(b"/a%20b"), r#""/a%20b""#);
         assert_eq!(string("\"ä\\\n\u{7f}\u{9b}🙂".as_bytes()), r#""\"ä\\\u000a\u007f\u009b🙂""#);
         assert_eq!(string(b"a\xff\xe2\x82b"), "\"a\u{fffd}\u{fffd}b\"");
+        assert_eq!(string("gpj\u{202e}.exe\u{2028}".as_bytes()), r#""gpj\u202e.exe\u2028""#);
     }
 }

@@ -29,7 +29,7 @@ RETRIES = 8
 CONTROL_ROUNDS = 20
 # What a proxy sends of its own accord if its connection to the server was closed.
 PROXY_FAILURES = (408, 502, 503, 504)
-# More files than connections, so that a wrong response is not right by chance.
+# More files than connections, so that a wrong response is not right by accident.
 FILES = {f"{MARK.decode()}-{number}": f"the content of {number} ".encode() * (number + 1) for number in range(16)}
 
 

@@ -7,6 +7,7 @@ use std::io::Write as _;
 
 use super::encode;
 use crate::semantics::date::Rfc3339;
+use crate::semantics::misleading::is_misleading;
 use crate::storage::{Entry, EntryKind};
 
 const NS_PER_S: i128 = 1_000_000_000;
@@ -61,10 +62,9 @@ pub(super) fn write_string(out: &mut Vec<u8>, bytes: &[u8]) {
             match character {
                 '"' => out.extend_from_slice(b"\\\""),
                 '\\' => out.extend_from_slice(b"\\\\"),
-                // Control characters must be escaped. U+2028 and U+2029 end a line in old JavaScript. U+007F to U+009F
-                // could control a terminal.
-                '\0'..='\x1f' | '\x7f'..='\u{9f}' | '\u{2028}' | '\u{2029}' => {
-                    // Writing to a vector never fails.
+                // JSON demands this of some of them. U+2028 and U+2029 end a line in old JavaScript.
+                _ if is_misleading(character) => {
+                    // All of them are below U+10000. Writing to a vector never fails.
                     let _ = write!(out, "\\u{:04x}", u32::from(character));
                 }
                 _ => out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes()),

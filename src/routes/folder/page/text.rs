@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::routes::folder::encode::write_decimal;
+use crate::semantics::misleading::is_misleading;
 
 /// Where in `out` is what `write` appends.
 pub(super) fn appended(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) -> Range<usize> {
@@ -56,7 +57,7 @@ fn write_character(out: &mut Vec<u8>, each: char) {
         '\'' => return put(out, "&#39;"),
         '\0'..='\x1f' => char::from_u32(u32::from(each) + 0x2400).unwrap_or(char::REPLACEMENT_CHARACTER),
         '\x7f' => '\u{2421}',
-        '\u{80}'..='\u{9f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => char::REPLACEMENT_CHARACTER,
+        _ if is_misleading(each) => char::REPLACEMENT_CHARACTER,
         _ => each,
     };
     put(out, shown.encode_utf8(&mut [0; 4]));
