@@ -18,6 +18,7 @@ use crate::http1::Settings;
 use crate::http1::limits::{HEAD_TIMEOUT_NS, IDLE_TIMEOUT_NS};
 use crate::routes::{FolderKind, UploadSettings};
 use crate::semantics::proxies::Proxies;
+use crate::system::confinement::Sandbox;
 use crate::system::listen::{ListenAddress, ListenOptions};
 use crate::telemetry::LogFormat;
 
@@ -109,6 +110,14 @@ Who may come in (with DIR):
                          create, replace and manage, of which --uploads is the
                          upper bound; SIGHUP reads FILE again
 
+Confinement:
+      --user NAME        as root: become this user once the addresses are
+                         open, and give up all privileges
+      --sandbox MODE     on: the server can open no file but its own, start no
+                         program and make no connection, as far as the kernel
+                         can enforce that; kill: any other system call also
+                         ends it; off [default: on]
+
 Protocol:
       --no-date          send no Date field
       --strict           refuse HTTP/1.1 requests without Host, and targets
@@ -176,6 +185,10 @@ pub struct Config {
     pub accounts: Option<PathBuf>,
     /// Which uploads are allowed, and how they are stored.
     pub uploads: UploadSettings,
+    /// The user to become once the listeners are open.
+    pub user: Option<String>,
+    /// How the process is confined.
+    pub sandbox: Sandbox,
     /// The settings of the protocol.
     pub settings: Settings,
     /// The least severe level that is logged.
@@ -276,6 +289,8 @@ impl Config {
                 age_s_max: arguments.upload_age_s_max.unwrap_or(UPLOAD_AGE_S_MAX),
                 pending_max: arguments.uploads_pending_max.unwrap_or(UPLOADS_PENDING_MAX),
             },
+            user: arguments.user,
+            sandbox: arguments.sandbox.unwrap_or_default(),
             settings: Settings {
                 strict: arguments.strict,
                 send_date: !arguments.no_date,

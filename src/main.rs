@@ -1,6 +1,7 @@
 //! The program: parses the arguments, sets up the logger and the sockets, runs the server, and sets the exit code.
 
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -24,10 +25,12 @@ use spindle::server::{ADMIN_CONNECTIONS_MAX, Server};
 use spindle::service::RootService;
 use spindle::storage::{Directory, SMALL_FILE_BYTES_MAX};
 use spindle::system::accounts_file::AccountsFile;
-use spindle::system::listen::{self, Listener, LocalAddress};
+use spindle::system::confinement::{self, Confinement, Files, FolderUse};
+use spindle::system::listen::{self, ListenAddress, Listener, LocalAddress};
 use spindle::system::log_output::{LogFile, StandardOutput};
+use spindle::system::service_manager::ServiceManager;
 use spindle::system::signals::Signals;
-use spindle::system::{MioWorld, clock, machine, service_manager};
+use spindle::system::{MioWorld, clock, machine};
 use spindle::telemetry::access_log::{AccessLog, LogOutput};
 use spindle::telemetry::admin::Admin;
 use spindle::telemetry::metrics::Metrics;
@@ -122,23 +125,27 @@ fn print(text: &str) -> ExitCode {
 
 fn serve(config: Config) -> Result<(), String> {
     start_logging(config.log_level, config.log_format);
+    confinement::prevent_core_dumps();
     let seed = system_random().ok_or("the system has no random numbers")?;
     let mut random = fastrand::Rng::with_seed(u64::from_be_bytes(seed));
+    raise_descriptor_limit();
+    let signals = Signals::register().map_err(|error| format!("cannot handle signals: {error}"))?;
+    let listeners =
+        listen::open(&config.listen, &config.admin, config.listen_options).map_err(|error| error.to_string())?;
+    let manager = ServiceManager::from_environment();
+    // Before any file is opened, so that each that SIGHUP opens anew is known to be accessible to that user.
+    config.user.as_deref().map_or(Ok(()), confinement::become_user)?;
     let path = config.folder.as_ref().map(|folder| &folder.path).or(config.directory.as_ref());
     let directory = match path {
         Some(path) => Some(open_directory(path, random.u64(..)).map_err(|error| error.to_string())?),
         None => None,
     };
-    raise_descriptor_limit();
     let access_log = open_access_log(&config)?;
-    let signals = Signals::register().map_err(|error| format!("cannot handle signals: {error}"))?;
-    let listeners =
-        listen::open(&config.listen, &config.admin, config.listen_options).map_err(|error| error.to_string())?;
     let has_admin = !config.admin.is_empty();
     let administration = if has_admin { ADMIN_CONNECTIONS_MAX } else { 0 };
     let Capacity { connections_max, open_files_max } = capacity(listeners.len() + administration)?;
     let banner = banner(&listeners, &config).map_err(|error| format!("cannot read a listener's address: {error}"))?;
-    let files = directory.map(|directory| {
+    let files = directory.clone().map(|directory| {
         FileRoutes::new(directory, config.uploads, open_files_max, random.u64(..), Box::new(upload_id))
     });
     let hosts = AllowedHosts::new(&config.hosts, machine::host_name().as_deref());
@@ -147,24 +154,56 @@ fn serve(config: Config) -> Result<(), String> {
         (files, _) => Routes::new(files),
     };
     let routes = with_accounts(routes, &config, &listeners)?;
-    let world = MioWorld::new(listeners, signals).map_err(|error| format!("cannot start: {error}"))?;
+    let world = MioWorld::new(listeners, signals, manager.clone()).map_err(|error| format!("cannot start: {error}"))?;
     let (metrics, statistics) = (Rc::new(Metrics::default()), Rc::default());
     let admin = has_admin.then(|| Admin::new(Rc::clone(&metrics), Rc::clone(&statistics), hosts));
     // Without a listener that shows them, requests need not be counted.
     let telemetry = Telemetry::new(access_log, has_admin.then(|| Rc::clone(&metrics)));
     let observer = telemetry.map(|telemetry| Box::new(telemetry) as Box<dyn Observer>);
     let service = RootService::new(routes, admin, metrics);
-    let server = Server::new(world, connections_max, config.settings, service, observer)
+    let server = Server::new(world, connections_max, config.settings.clone(), service, observer)
         .with_statistics(statistics)
         .with_shutdown_delay(config.shutdown_delay_ns);
-    // The server also runs if its banner cannot be written. Standard output has nothing but the access log, if that is
-    // written there.
+    let confinement = confine(&config, directory.as_ref())?;
+    print_banner(&format!("{banner}{confinement}\n"), &config);
+    manager.report_ready(banner.lines().next().unwrap_or_default());
+    server.run().map_err(|error| format!("the event loop failed: {error}"))
+}
+
+/// Confines the process to what the server needs from now on.
+fn confine(config: &Config, directory: Option<&Directory>) -> Result<Confinement, String> {
+    let usage = match config.uploads.policy {
+        UploadPolicy::Off => FolderUse::Read,
+        UploadPolicy::Create | UploadPolicy::Replace => FolderUse::Upload,
+        UploadPolicy::Manage => FolderUse::Manage,
+    };
+    let log = match &config.access_log {
+        Some(AccessLogTarget::File(path)) => vec![path.clone()],
+        Some(AccessLogTarget::StandardOutput) | None => Vec::new(),
+    };
+    let sockets = config.listen.iter().chain(&config.admin).filter_map(|address| match address {
+        ListenAddress::Unix(path) => Some(path.clone()),
+        ListenAddress::Tcp(..) | ListenAddress::Inherited(_) => None,
+    });
+    let files = Files {
+        folder: directory.map(|directory| (directory.as_fd(), usage)),
+        appended: log,
+        read: config.accounts.iter().cloned().collect(),
+        sockets: sockets.collect(),
+    };
+    if confinement::is_root() {
+        warn!("running as root; with --user NAME the server gives that up once its addresses are open");
+    }
+    confinement::confine(config.sandbox.into(), &files)
+}
+
+/// The server also runs if its banner cannot be written. Standard output has nothing but the access log, if that is
+/// written there.
+fn print_banner(banner: &str, config: &Config) {
     let _ = match config.access_log {
         Some(AccessLogTarget::StandardOutput) => io::stderr().write_all(banner.as_bytes()),
         _ => io::stdout().write_all(banner.as_bytes()),
     };
-    service_manager::report_ready(banner.lines().next().unwrap_or_default());
-    server.run().map_err(|error| format!("the event loop failed: {error}"))
 }
 
 /// Opens the directory. Also fails if the server has no permission to use the names in it: then every request would be

@@ -22,8 +22,8 @@ const ALLOWED_IMPORTS: [(&str, &[&str]); 11] = [
     ("server", &["http1", "semantics"]),
     ("system", &["server", "semantics", "storage", "telemetry"]),
     ("telemetry", &["semantics"]),
-    ("config", &["http1", "routes", "semantics", "system::listen", "telemetry"]),
     ("link_command", &["config", "semantics", "system"]),
+    ("config", &["http1", "routes", "semantics", "system::confinement", "system::listen", "telemetry"]),
     ("service", &["routes", "semantics", "storage", "telemetry"]),
     ("lib", &[]),
 ];

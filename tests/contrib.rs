@@ -180,7 +180,7 @@ fn values(option: &str) -> Vec<String> {
 #[test]
 fn each_of_them_has_the_values_that_the_program_expects() {
     assert_eq!(values("--log-format"), ["combined", "json"], "the words of the error are read");
-    for option in ["--uploads", "--log-format"] {
+    for option in ["--uploads", "--sandbox", "--log-format"] {
         let values = values(option);
         let long = option.trim_start_matches('-');
         let words = values.join(" ");

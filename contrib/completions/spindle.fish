@@ -37,6 +37,10 @@ complete -c spindle -l hidden -d 'Also serve names that begin with a dot'
 complete -c spindle -l qr -d 'Print the address as a QR code'
 complete -c spindle -l host -x -a '(__fish_print_hostnames)' -d 'Also serve this host name'
 complete -c spindle -l accounts -r -F -d 'Let others do only what this file says'
+complete -c spindle -l user -x -a '(__fish_complete_users)' -d 'As root: become this user'
+complete -c spindle -l sandbox -x -d 'How the process is confined' -a 'on\t"refuse what it does not need"
+    off\t"not at all"
+    kill\t"also end it at a refused system call"'
 complete -c spindle -l no-date -d 'Send no Date field'
 complete -c spindle -l strict -d 'Refuse requests without Host and unusual targets'
 complete -c spindle -l head-timeout -x -d 'Seconds for the whole head of a request'

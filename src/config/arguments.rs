@@ -8,17 +8,18 @@ use log::LevelFilter;
 
 use super::values::{
     parse_age, parse_bind, parse_count, parse_delay, parse_host, parse_log_format, parse_policy, parse_port,
-    parse_seconds, parse_size,
+    parse_seconds, parse_size, parse_user,
 };
 use super::{AccessLogTarget, FolderOptions, UsageError, shown};
 use crate::routes::FolderKind;
 use crate::semantics::proxies::Network;
 use crate::semantics::rights::UploadPolicy;
+use crate::system::confinement::Sandbox;
 use crate::system::listen::{Bind, ListenAddress, ListenOptions, UnixSocketMode};
 use crate::telemetry::LogFormat;
 
 /// The long names of all options, from which an unknown one is corrected.
-pub(super) const LONG_NAMES: [&str; 31] = [
+pub(super) const LONG_NAMES: [&str; 33] = [
     "accounts",
     "bind",
     "port",
@@ -40,6 +41,8 @@ pub(super) const LONG_NAMES: [&str; 31] = [
     "hidden",
     "qr",
     "host",
+    "user",
+    "sandbox",
     "no-date",
     "strict",
     "head-timeout",
@@ -89,6 +92,8 @@ pub(super) struct Arguments {
     pub(super) upload_age_s_max: Option<u64>,
     pub(super) uploads_pending_max: Option<usize>,
     pub(super) fsync: bool,
+    pub(super) user: Option<String>,
+    pub(super) sandbox: Option<Sandbox>,
     pub(super) no_date: bool,
     pub(super) strict: bool,
     pub(super) head_timeout_ns: Option<u64>,
@@ -150,6 +155,8 @@ impl Arguments {
             "hidden" => once.flag(&mut self.options.shows_hidden),
             "qr" => once.flag(&mut self.options.draws_qr),
             "host" => once.repeated(&mut self.hosts, parse_host),
+            "user" => once.value(&mut self.user, parse_user),
+            "sandbox" => once.value(&mut self.sandbox, str::parse),
             "no-date" => once.flag(&mut self.no_date),
             "strict" => once.flag(&mut self.strict),
             "head-timeout" => once.value(&mut self.head_timeout_ns, parse_seconds),

@@ -60,6 +60,13 @@ pub(super) fn parse_policy(value: &str) -> Result<UploadPolicy, String> {
     }
 }
 
+pub(super) fn parse_user(value: &str) -> Result<String, String> {
+    match value.is_empty() || value.contains('\0') {
+        true => Err("expected the name of a user".to_owned()),
+        false => Ok(value.to_owned()),
+    }
+}
+
 pub(super) fn parse_log_format(value: &str) -> Result<LogFormat, String> {
     match value {
         "combined" => Ok(LogFormat::Combined),

@@ -267,7 +267,7 @@ impl<F: FileSystem> Directory<F> {
 #[derive(Debug)]
 pub(super) struct Root<F: FileSystem> {
     file_system: F,
-    directory: Rc<F::File>,
+    pub(super) directory: Rc<F::File>,
     /// Whether the root is open for reading, so that it can be flushed.
     is_readable: bool,
     path_resolution: PathResolution,

@@ -55,6 +55,8 @@
 //!
 //! Nothing here is shared between threads.
 
+use std::os::fd::{AsFd, BorrowedFd};
+
 mod annotation;
 mod cleanup;
 mod directory;
@@ -106,3 +108,10 @@ pub use partial_upload::{EndedUpload, FoundUpload, PartialUpload, UploadId};
 pub use relative_path::{DIRECTORIES_MAX, PATH_BYTES_MAX, PathError, RelativePath, SEGMENT_BYTES_MAX};
 pub use tree_changes::{ChangeError, EntryPath};
 pub use upload::{Published, Upload, UploadMode};
+
+/// The descriptor of the root.
+impl<F: FileSystem<File: AsFd>> AsFd for Directory<F> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.root.directory.as_fd()
+    }
+}

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use super::clock::Clock;
 use super::listen::{Listener, Owner};
 use super::registered_listener::RegisteredListener;
-use super::service_manager::{self, Watchdog};
+use super::service_manager::{ServiceManager, Watchdog};
 use super::signals::Signals;
 use super::socket::Socket;
 use super::terminal::Terminal;
@@ -60,6 +60,7 @@ pub struct MioWorld {
     shutdown: mio::net::UnixStream,
     reload: mio::net::UnixStream,
     terminal: Option<Terminal>,
+    manager: ServiceManager,
     watchdog: Option<Watchdog>,
 }
 
@@ -69,7 +70,11 @@ impl MioWorld {
     ///
     /// # Errors
     /// Those of creating the poll and of registering sockets.
-    pub fn new(listeners: Vec<(Endpoint, Listener)>, signals: Signals) -> io::Result<MioWorld> {
+    pub fn new(
+        listeners: Vec<(Endpoint, Listener)>,
+        signals: Signals,
+        manager: ServiceManager,
+    ) -> io::Result<MioWorld> {
         let poll = Poll::new()?;
         let listeners = listeners.into_iter().enumerate().map(|(index, (endpoint, listener))| {
             let owner = listener.owner();
@@ -90,7 +95,8 @@ impl MioWorld {
             shutdown,
             reload,
             terminal: signals.terminal,
-            watchdog: Watchdog::from_environment(),
+            watchdog: Watchdog::from_environment(manager.clone()),
+            manager,
         })
     }
 }
@@ -175,7 +181,7 @@ impl World for MioWorld {
     }
 
     fn report_shutdown(&mut self, status: &str) {
-        service_manager::report_stopping(status);
+        self.manager.report_stopping(status);
     }
 
     fn close_inherited_listeners(&mut self) {

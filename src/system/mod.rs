@@ -11,6 +11,7 @@
 
 pub mod accounts_file;
 pub mod clock;
+pub mod confinement;
 pub mod key_file;
 pub mod listen;
 pub mod log_output;

@@ -16,6 +16,9 @@ use super::{Client, Response, WAIT_MAX, wait_until};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_spindle");
 
+/// A part of the warning that the server runs as root.
+pub(crate) const ROOT_WARNING: &str = "running as root";
+
 /// Builds the command that starts a server.
 pub(crate) struct Start {
     options: Vec<String>,
@@ -187,7 +190,9 @@ impl Start {
             .filter_map(|address| address.trim_end_matches('/').parse().ok())
             .collect();
         assert!(banner.contains("Listening on "), "no banner, but {banner:?}; {}", running.stderr());
-        Server { running, banner, addresses }
+        let confinement = banner.find("Confined by").or_else(|| banner.find("Not confined")).unwrap_or(banner.len());
+        let (banner, confinement) = banner.split_at(confinement);
+        Server { running, banner: banner.to_owned(), confinement: confinement.to_owned(), addresses }
     }
 
     /// Starts a server that is expected to exit by itself.
@@ -235,8 +240,10 @@ struct Running {
 }
 
 impl Running {
+    /// Without the warning of a server that runs as root, since the tests may.
     fn stderr(&self) -> String {
-        String::from_utf8_lossy(&fs::read(&self.stderr_path).expect("standard error")).into_owned()
+        let stderr = String::from_utf8_lossy(&fs::read(&self.stderr_path).expect("standard error")).into_owned();
+        stderr.split_inclusive('\n').filter(|line| !line.contains(ROOT_WARNING)).collect()
     }
 
     fn wait(&mut self) -> ExitStatus {
@@ -261,6 +268,8 @@ impl Drop for Running {
 pub(crate) struct Server {
     running: Running,
     pub(crate) banner: String,
+    /// The last line of the banner, which says how the process is confined.
+    pub(crate) confinement: String,
     pub(crate) addresses: Vec<SocketAddr>,
 }
 
