@@ -313,7 +313,7 @@ impl<F: FileSystem> Service for Routes<F> {
         let Some(source) = &mut self.account_source else { return };
         match source.read() {
             Ok(accounts) => {
-                log::info!("the accounts were read again: there are {}", accounts.count());
+                log::info!("the accounts were read again: there are {}", accounts.iter().len());
                 self.access.set_accounts(accounts);
             }
             Err(problem) => log::warn!("{problem}; the old accounts stay in force"),

@@ -71,7 +71,8 @@ async function change(method, url, fields, words) {
 
 function wordsFor(status, reason) {
   switch (status) {
-    case 403: return `The server does not allow this. ${reason}`.trim();
+    case 401: return "You are not signed in, or not any more. Reload the page to sign in.";
+    case 403: return lacksRight(reason) ? "You may not change anything here any more." : `The server does not allow this. ${reason}`.trim();
     case 404: return GONE;
     case 405: return CHANGES_OFF;
     case 421: return "The server does not share the folder under this host name. Open the page at another of its addresses.";

@@ -62,6 +62,11 @@ function reasonOf(response) {
   return isText ? response.responseText.trim() : "";
 }
 
+/** Whether the server itself could do what was asked for, but this user may not. */
+function lacksRight(reason) {
+  return reason.startsWith("You have no right");
+}
+
 /** The error that a response other than success stands for. */
 function errorOf(response) {
   const reason = reasonOf(response);
@@ -70,8 +75,10 @@ function errorOf(response) {
       return new Unreachable(reason === "" ? "The server is busy." : reason);
     case 409: case 412:
       return new NameTaken(reason);
+    case 401:
+      return new Failed("You are not signed in, or not any more. Reload the page to sign in; then choose the file again to continue.");
     case 403:
-      return new Failed("The server has no permission to write there.");
+      return new Failed(lacksRight(reason) ? "You may not add files here any more." : "The server has no permission to write there.");
     case 404:
       return new Failed("There is no folder for this file on the server, and none could be made.");
     case 405:

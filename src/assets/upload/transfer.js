@@ -221,7 +221,8 @@ class Transfer {
     if (response.status === 204 && offset !== null && Number(length ?? this.file.size) === this.file.size) {
       return Number(offset);
     }
-    if (response.status >= 500) throw errorOf(response);
+    // The upload is still there for whoever may continue it.
+    if (response.status >= 500 || response.status === 401 || response.status === 403) throw errorOf(response);
     this.forget();
     return null;
   }

@@ -104,7 +104,7 @@ pub fn parse_rights(list: &str) -> Option<Rights> {
 }
 
 /// The shortest list of these rights; empty if there are none.
-fn rights_text(rights: Rights) -> String {
+pub fn rights_text(rights: Rights) -> String {
     let is_named = |right: Rights| match right.reads {
         true => rights.reads,
         false => rights.uploads == right.uploads,
@@ -259,7 +259,7 @@ mod tests {
             let hash = |number: usize| SecretHash::of(&number.to_be_bytes()).to_text();
             (0..count).map(|number| format!("a{number} read {}\n", hash(number))).collect::<String>()
         };
-        assert_eq!(Accounts::parse(lines(ACCOUNTS_MAX).as_bytes()).unwrap().count(), ACCOUNTS_MAX);
+        assert_eq!(Accounts::parse(lines(ACCOUNTS_MAX).as_bytes()).unwrap().iter().len(), ACCOUNTS_MAX);
         assert_eq!(Accounts::parse(lines(ACCOUNTS_MAX + 1).as_bytes()).unwrap_err(), AccountsError::TooMany);
     }
 

@@ -20,7 +20,8 @@ use constant_time_eq::constant_time_eq_32;
 
 pub use self::basic::{Credentials, CredentialsError};
 pub use self::file::{
-    AccountsError, LineError, NAME_BYTES_MAX, NAME_EXPECTED, RIGHTS_EXPECTED, account_line, is_valid_name, parse_rights,
+    AccountsError, LineError, NAME_BYTES_MAX, NAME_EXPECTED, RIGHTS_EXPECTED, account_line, is_valid_name,
+    parse_rights, rights_text,
 };
 pub use self::secret::{Secret, SecretHash};
 use super::rights::Rights;
@@ -56,6 +57,11 @@ impl Account {
     pub fn rights(&self) -> Rights {
         self.rights
     }
+
+    /// The hash of its secret.
+    pub fn hash(&self) -> SecretHash {
+        self.hash
+    }
 }
 
 /// The accounts in force.
@@ -76,9 +82,9 @@ impl Accounts {
         self.accounts.iter().fold(self.everybody, |rights, account| rights.or(account.rights))
     }
 
-    /// How many accounts there are.
-    pub fn count(&self) -> usize {
-        self.accounts.len()
+    /// The accounts, in the order of their file.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Account> {
+        self.accounts.iter()
     }
 
     /// The account whose name and secret these are.
@@ -132,7 +138,7 @@ mod tests {
         ] {
             assert!(found(name, secret).is_none(), "{name} {secret}");
         }
-        assert_eq!((accounts.everybody().reads, accounts.count()), (true, 2));
+        assert_eq!((accounts.everybody().reads, accounts.iter().len()), (true, 2));
         assert_eq!(accounts.anybody(), Rights::ALL);
     }
 

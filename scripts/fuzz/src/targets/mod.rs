@@ -3,8 +3,10 @@
 
 pub mod accept_encoding;
 pub mod access_log;
+pub mod accounts;
 pub mod chunked;
 pub mod connection;
+pub mod credentials;
 pub mod folder;
 pub mod form_data;
 pub mod forwarded;
@@ -24,7 +26,7 @@ pub struct Target {
 }
 
 /// Every target.
-pub const ALL: [Target; 9] = [
+pub const ALL: [Target; 11] = [
     Target { name: "head", run: head::run },
     Target { name: "chunked", run: chunked::run },
     Target { name: "accept_encoding", run: accept_encoding::run },
@@ -32,6 +34,8 @@ pub const ALL: [Target; 9] = [
     Target { name: "proxy_header", run: proxy_header::run },
     Target { name: "forwarded", run: forwarded::run },
     Target { name: "access_log", run: access_log::run },
+    Target { name: "accounts", run: accounts::run },
+    Target { name: "credentials", run: credentials::run },
     Target { name: "connection", run: connection::run },
     Target { name: "folder", run: folder::run },
 ];

@@ -54,9 +54,9 @@ pub(super) fn styles(uploads: UploadPolicy) -> &'static [&'static str] {
 macro_rules! upload_scripts {
     () => {
         concat!(
-            " 'sha256-YedsQrxWUukmKV2iG0Tw/uWlgHLJdTmiMRps0s/idAQ='",
+            " 'sha256-/193ms9w/R2yCiLxeOsc4LSxpyAG1RuuUjM6Y3CFWPE='",
             " 'sha256-9NIf5/VYBy9k8Ay2bE1Il617SitY8dSVhTZ+yUS+Hwc='",
-            " 'sha256-peaPCptfJLLexYxLsMDLA4ViHN4YEFq5IGKSYUwMYWU='",
+            " 'sha256-9Zl9LazeXAdc+1eKUYUGZx+uqpyNR5BM3g64efjlcLc='",
             " 'sha256-FxRhx6Z1+/GwXX6b7G5d4b/FjLQhYVAObOw9NFncV5M='",
             " 'sha256-gNcvT0bJ2VcbHymfXnMiRwkpSJ4WMn6ov8HdDxnSCuA='",
         )
@@ -72,7 +72,7 @@ macro_rules! upload_style {
 macro_rules! manage_scripts {
     () => {
         concat!(
-            " 'sha256-7Tk4CkH0m5oDqTWEMBOqGJjk7/9OIKVLmd2AoRmPKv0='",
+            " 'sha256-OuTq852R/b8Qol0hgY7Eu0/W/HWYDErZwYq5Iy6oSQY='",
             " 'sha256-cGVmUTRNIpRa7BnvdycZo/vlHLgqutfRVHiWi6BUeTQ='",
         )
     };
@@ -89,7 +89,7 @@ macro_rules! policy {
         concat!(
             "default-src 'none'; script-src 'sha256-0c4iD39uMgvtuBGXzEiVXg2J2S3zAbKVBKACWf/X5Mw='",
             $($scripts)*
-            "; style-src 'sha256-VaRBQ/Zuz7xy39uiKRU2rKFzfEk2Ls4coTRrsJRxpKo='",
+            "; style-src 'sha256-Ddg5dpCaYE59uzinC2Ei40dJFoSfLqZQqiuc/IwhyaI='",
             $($styles)*
             "; img-src data:; connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; \
              require-trusted-types-for 'script'; trusted-types 'none'"
