@@ -13,6 +13,10 @@
 #   2  the arguments are wrong, or curl is missing
 #   3  no progress in 30 attempts, about 25 minutes; start the script again to continue
 #
+# For a server with accounts, curl finds name and secret in ~/.netrc. With PUT_ACCOUNT=NAME in the environment the script
+# asks for the secret, or takes it from PUT_SECRET. It passes them to curl in a file, because all users of a system can see
+# the arguments of programs.
+#
 # In the environment, PUT_ATTEMPTS replaces the 30, and PUT_PAUSE the growing pause between two attempts, in seconds.
 set -eu
 # The names of files are bytes.
@@ -80,10 +84,38 @@ digest() {
 }
 
 work=$(mktemp -d)
-trap 'rm -rf -- "$work"' EXIT
+# The settings of the terminal, while a secret is typed.
+terminal=
+trap 'rm -rf -- "$work"; [ -z "$terminal" ] || stty "$terminal"' EXIT
 trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
+
+# ask_secret: reads the secret of the account, which the terminal does not show.
+ask_secret() {
+    [ -t 0 ] || fail 2 "the secret of $PUT_ACCOUNT is missing: PUT_SECRET is not set, and nobody can be asked"
+    printf 'Secret of %s: ' "$PUT_ACCOUNT" >&2
+    terminal=$(stty -g)
+    stty -echo
+    IFS= read -r secret || secret=
+    stty "$terminal"
+    terminal=
+    printf '\n' >&2
+}
+
+# What all calls of curl have in common.
+secret=${PUT_SECRET:-}
+unset PUT_SECRET
+if [ -n "${PUT_ACCOUNT:-}" ]; then
+    [ -n "$secret" ] || ask_secret
+    # No account has such a name or secret, and curl would read them in another way.
+    case $PUT_ACCOUNT:$secret in
+    *[\"\\[:space:][:cntrl:]]*) fail 2 'PUT_ACCOUNT or the secret contains a character that no account has' ;;
+    esac
+    printf 'user = "%s:%s"\n' "$PUT_ACCOUNT" "$secret" >"$work/curl"
+else
+    printf 'netrc-optional\n' >"$work/curl"
+fi
 
 bytes=$(size)
 [ "$bytes" -lt 100000000 ] || printf 'Computing the digest of %s\n' "$name" >&2
@@ -114,7 +146,7 @@ exchange() {
     : >"$work/head"
     : >"$work/content"
     code=0
-    status=$(curl --globoff --proto '=http,https' --connect-timeout 60 --speed-limit 1 --speed-time 120 \
+    status=$(curl --config "$work/curl" --globoff --proto '=http,https' --connect-timeout 60 --speed-limit 1 --speed-time 120 \
         --output "$work/content" --dump-header "$work/head" --write-out '%{http_code}' "$@") || code=$?
     case $status in
     [2-5]??) return ;;
@@ -209,7 +241,9 @@ create() {
     location=$(field Location)
     case $location in
     /*) location=$origin$location ;;
-    http://* | https://*) ;;
+    "$origin"/*) ;;
+    # It would get the secret.
+    http://* | https://*) [ -z "$secret" ] || fail 1 "the upload is continued on another server: $location" ;;
     *) fail 1 'the server does not say where the upload is continued' ;;
     esac
     offset=0
