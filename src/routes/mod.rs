@@ -358,6 +358,12 @@ impl<F: FileSystem> Routes<F> {
         if self.folder.is_none() {
             return self.respond_from_table(request, path, &grant, now);
         }
+        if let Some(folder) = &self.folder
+            && self.access.has_accounts()
+            && let Some(reply) = folder::sign_in::respond(folder, request, path, &grant)
+        {
+            return reply;
+        }
         if let Err(denied) = folder::check(request, path, &grant) {
             // A browser would ask its user to sign in for the page of another site.
             let is_cross_origin = origin::is_cross_origin_write(request);

@@ -11,9 +11,10 @@
 //! 4. A request that writes can tell them apart, and nothing can prevent that: a name that is taken cannot be created.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::rc::Rc;
 
-use super::page::{self, DROP_BOX_ASSETS, UploadSection, content_security_policy};
+use super::page::{self, DROP_BOX_ASSETS, UploadSection, Visitor, content_security_policy};
 use super::query::{Format, Query};
 use super::{FolderRoutes, content_type_of, negotiated_format};
 use crate::routes::text::failed_precondition;
@@ -31,6 +32,29 @@ use crate::storage::FileSystem;
 pub struct Page {
     text: Rc<[u8]>,
     sent: usize,
+}
+
+/// The last page without an account, and what it offers. Nearly all clients get the same one.
+#[derive(Default)]
+pub(super) struct PageCache(RefCell<Option<(UploadSection<'static>, Rc<[u8]>)>>);
+
+impl PageCache {
+    fn get(&self, section: &UploadSection<'_>) -> Rc<[u8]> {
+        let make = || {
+            let mut text = Vec::new();
+            page::write_drop_box(&mut text, section);
+            Rc::from(text)
+        };
+        if section.visitor.account.is_some() {
+            return make();
+        }
+        let anonymous = UploadSection { visitor: Visitor { account: None, ..section.visitor }, ..*section };
+        let mut cached = self.0.borrow_mut();
+        match &*cached {
+            Some((of, text)) if *of == anonymous => Rc::clone(text),
+            _ => Rc::clone(&cached.insert((anonymous, make())).1),
+        }
+    }
 }
 
 impl Page {
@@ -77,7 +101,7 @@ pub(super) fn respond<'r, F: FileSystem>(
     if let Some(failed) = failed_precondition(request, now) {
         return Reply::Respond(Response { varies_by_media_type: true, no_cache: true, ..failed });
     }
-    let text = folder.drop_box_page.get_or_init(|| page_of(grant, folder.settings.shows_hidden));
+    let text = folder.drop_box_page.get(&section_of(grant, folder.settings.shows_hidden));
     Reply::Respond(Response {
         content_type: Some(Cow::Borrowed(content_type_of(Format::Html))),
         varies_by_media_type: true,
@@ -85,7 +109,7 @@ pub(super) fn respond<'r, F: FileSystem>(
         nosniff: true,
         same_origin_only: true,
         content_security_policy: Some(content_security_policy(DROP_BOX_ASSETS)),
-        body: Body::Source(FileContent::Page(Page { text: Rc::clone(text), sent: 0 })),
+        body: Body::Source(FileContent::Page(Page { text, sent: 0 })),
         ..Response::new(Status::Ok)
     })
 }
@@ -108,16 +132,13 @@ fn without_reading(methods: &'static [Method]) -> &'static [Method] {
     methods.strip_prefix(&[Method::Get, Method::Head]).unwrap_or(methods)
 }
 
-fn page_of(grant: &Grant, takes_hidden: bool) -> Rc<[u8]> {
-    let mut text = Vec::new();
-    page::write_drop_box(
-        &mut text,
-        &UploadSection {
-            may_replace: grant.rights().uploads.may_replace(),
-            takes_hidden,
-            bytes_max: grant.upload_bytes_max(),
-            is_drop_box: true,
-        },
-    );
-    text.into()
+/// What the page offers to whoever has this grant.
+fn section_of(grant: &Grant, takes_hidden: bool) -> UploadSection<'_> {
+    UploadSection {
+        may_replace: grant.rights().uploads.may_replace(),
+        takes_hidden,
+        bytes_max: grant.upload_bytes_max(),
+        is_drop_box: true,
+        visitor: Visitor { account: grant.account().map(|name| &**name), could_do_more: grant.could_do_more() },
+    }
 }

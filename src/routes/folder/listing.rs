@@ -10,7 +10,7 @@ use std::cmp::Ordering;
 use std::rc::Rc;
 use std::vec;
 
-use super::page::{self, PageHead};
+use super::page::{self, PageHead, Visitor};
 use super::query::{Format, Order, Sort};
 use super::{json, names, text};
 use crate::semantics::rights::UploadPolicy;
@@ -41,6 +41,9 @@ pub(super) struct ListingOptions {
     pub(super) order: Order,
     pub(super) uploads: UploadPolicy,
     pub(super) upload_bytes_max: Option<u64>,
+    /// The account of whoever reads the listing, and whether they could do more with one.
+    pub(super) account: Option<Rc<str>>,
+    pub(super) could_do_more: bool,
     /// Whether names that begin with a dot are listed.
     pub(super) shows_hidden: bool,
     pub(super) now_unix_s: u64,
@@ -54,6 +57,7 @@ impl ListingOptions {
             uploads: *uploads,
             takes_hidden: *shows_hidden,
             upload_bytes_max: *upload_bytes_max,
+            visitor: Visitor { account: self.account.as_deref(), could_do_more: self.could_do_more },
             sort: *sort,
             order: *order,
             is_sorted,
@@ -364,6 +368,8 @@ mod tests {
             order: Order::Ascending,
             uploads: UploadPolicy::Off,
             upload_bytes_max: None,
+            account: None,
+            could_do_more: false,
             shows_hidden: false,
             now_unix_s: 0,
         };

@@ -26,17 +26,19 @@ mod media_type;
 mod names;
 mod page;
 mod query;
+pub(super) mod sign_in;
 mod site;
 mod text;
 
 use std::borrow::Cow;
-use std::cell::{Cell, OnceCell};
+use std::cell::Cell;
 use std::rc::Rc;
 
 use percent_encoding::percent_decode;
 
 pub(super) use self::archive::Archive;
 pub(super) use self::drop_box::Page;
+use self::drop_box::PageCache;
 pub(super) use self::form::FormSink;
 pub(super) use self::listing::Listing;
 use self::listing::ListingOptions;
@@ -87,8 +89,8 @@ pub struct FolderRoutes<F: FileSystem = Native> {
     buffered_entries: Rc<Cell<usize>>,
     /// How many archives are being sent.
     archives: Rc<Cell<usize>>,
-    /// The page of a drop box, made at the first request for it.
-    drop_box_page: OnceCell<Rc<[u8]>>,
+    /// The page of a drop box that was made last.
+    drop_box_page: PageCache,
 }
 
 /// A first segment that is reserved for the server.
@@ -103,7 +105,7 @@ impl<F: FileSystem> FolderRoutes<F> {
             settings,
             buffered_entries: Rc::default(),
             archives: Rc::default(),
-            drop_box_page: OnceCell::new(),
+            drop_box_page: PageCache::default(),
         }
     }
 
@@ -401,6 +403,8 @@ fn respond_with_listing<'r, F: FileSystem>(
         order: query.order,
         uploads,
         upload_bytes_max: grant.upload_bytes_max(),
+        account: grant.account().cloned(),
+        could_do_more: grant.could_do_more(),
         shows_hidden: folder.settings.shows_hidden,
         now_unix_s: now.unix_s(),
     };

@@ -76,6 +76,11 @@ pub(super) fn asks_for_download(query: Option<&[u8]>) -> bool {
     value_of(query, b"download").is_some()
 }
 
+/// Where to go after signing in, if the query asks for that (`?sign-in=PATH`): a decoded path, which may be empty.
+pub(super) fn sign_in(query: Option<&[u8]>) -> Option<Cow<'_, [u8]>> {
+    value_of(query, b"sign-in")
+}
+
 /// The decoded value of the first parameter of this name; empty if the parameter has no value.
 fn value_of<'a>(query: Option<&'a [u8]>, name: &[u8]) -> Option<Cow<'a, [u8]>> {
     query?.split(|byte| *byte == b'&').find_map(|parameter| {

@@ -12,8 +12,10 @@ const TITLE: &str = "Drop box";
 pub(in crate::routes::folder) const DROP_BOX_ASSETS: UploadPolicy = UploadPolicy::Create;
 
 /// Writes the whole page.
-pub(in crate::routes::folder) fn write_drop_box(out: &mut Vec<u8>, uploads: &UploadSection) {
-    write_drop_box_head(out, None);
+pub(in crate::routes::folder) fn write_drop_box(out: &mut Vec<u8>, uploads: &UploadSection<'_>) {
+    write_document_head(out, TITLE, None, DROP_BOX_ASSETS);
+    uploads.visitor.write(out, b"/");
+    write_heading(out);
     put(
         out,
         "<main id=\"drop-box\">\n<p>Add files here for the owner of this folder. Nobody else can see them or download \
@@ -27,6 +29,10 @@ pub(in crate::routes::folder) fn write_drop_box(out: &mut Vec<u8>, uploads: &Upl
 /// Writes the head of a page of a drop box, up to its heading. `name` is the first part of its title.
 pub(in crate::routes::folder) fn write_drop_box_head(out: &mut Vec<u8>, name: Option<&[u8]>) {
     write_document_head(out, TITLE, name, DROP_BOX_ASSETS);
+    write_heading(out);
+}
+
+fn write_heading(out: &mut Vec<u8>) {
     put(out, "<header>\n<h1>");
     put(out, TITLE);
     put(out, "</h1>\n</header>\n");
@@ -36,10 +42,16 @@ pub(in crate::routes::folder) fn write_drop_box_head(out: &mut Vec<u8>, name: Op
 mod tests {
     use super::super::assets::SCRIPT;
     use super::super::tests::written;
+    use super::super::visitor::Visitor;
     use super::*;
 
-    const UPLOADS: UploadSection =
-        UploadSection { may_replace: false, takes_hidden: false, bytes_max: None, is_drop_box: true };
+    const UPLOADS: UploadSection<'_> = UploadSection {
+        may_replace: false,
+        takes_hidden: false,
+        bytes_max: None,
+        is_drop_box: true,
+        visitor: Visitor { account: None, could_do_more: false },
+    };
 
     #[test]
     fn the_page_of_a_drop_box_takes_files_and_has_no_list() {

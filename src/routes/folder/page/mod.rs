@@ -13,6 +13,7 @@ mod drop_box;
 mod row;
 mod text;
 mod upload;
+mod visitor;
 
 pub(super) use self::assets::content_security_policy;
 use self::assets::{MANAGE_SECTION, scripts, styles};
@@ -22,6 +23,7 @@ pub(super) use self::row::write_row;
 pub(super) use self::text::{put, write_isolated_name};
 use self::text::{write_count, write_name};
 pub(super) use self::upload::UploadSection;
+pub(super) use self::visitor::Visitor;
 use super::encode::write_segment;
 use super::query::{Order, Sort};
 use crate::semantics::rights::UploadPolicy;
@@ -40,6 +42,8 @@ pub(super) struct PageHead<'a> {
     pub takes_hidden: bool,
     /// The longest upload, in bytes; `None` if only the disk sets a limit.
     pub upload_bytes_max: Option<u64>,
+    /// Who looks at the page.
+    pub visitor: Visitor<'a>,
     /// The column by which the rows are sorted.
     pub sort: Sort,
     /// The direction of sorting.
@@ -54,6 +58,7 @@ pub(super) fn write_head(out: &mut Vec<u8>, head: &PageHead<'_>) {
         head.path.split(|byte| *byte == b'/').filter(|segment| !segment.is_empty()).collect();
     let name = segments.pop();
     write_document_head(out, ROOT, name, head.uploads);
+    head.visitor.write(out, head.path);
     write_breadcrumbs(out, name, &segments);
     put(
         out,
@@ -70,6 +75,7 @@ pub(super) fn write_head(out: &mut Vec<u8>, head: &PageHead<'_>) {
             may_replace: head.uploads.may_replace(),
             takes_hidden: head.takes_hidden,
             bytes_max: head.upload_bytes_max,
+            visitor: head.visitor,
             is_drop_box: false,
         }
         .write(out);
@@ -198,6 +204,7 @@ mod tests {
         uploads: UploadPolicy::Off,
         takes_hidden: false,
         upload_bytes_max: None,
+        visitor: Visitor { account: None, could_do_more: false },
         sort: Sort::Name,
         order: Order::Ascending,
         is_sorted: true,

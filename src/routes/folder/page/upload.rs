@@ -5,11 +5,12 @@ use std::io::Write as _;
 use super::assets::UPLOAD_SECTION;
 use super::row::write_size;
 use super::text::put;
+use super::visitor::Visitor;
 use crate::routes::folder::form::UPLOAD_FORM;
 
 /// What the server allows, as the part that takes files tells its script and its readers.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::routes::folder) struct UploadSection {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::routes::folder) struct UploadSection<'a> {
     /// Whether an upload may replace an existing file.
     pub may_replace: bool,
     /// Whether names that begin with a dot may be uploaded.
@@ -18,9 +19,11 @@ pub(in crate::routes::folder) struct UploadSection {
     pub bytes_max: Option<u64>,
     /// Whether nothing can be read that has been uploaded.
     pub is_drop_box: bool,
+    /// Who may upload.
+    pub visitor: Visitor<'a>,
 }
 
-impl UploadSection {
+impl UploadSection<'_> {
     /// Writes the part that the script shows, the form for browsers without JavaScript, and a command for terminals.
     pub(super) fn write(&self, out: &mut Vec<u8>) {
         put(out, "<section id=\"uploads\" aria-label=\"Upload\"");
@@ -47,11 +50,14 @@ impl UploadSection {
             write_size(out, bytes_max);
             put(out, ". ");
         }
-        put(
-            out,
-            "To upload from a terminal: <code>curl -T FILE <span id=\"address\">\
-             ADDRESS-OF-THIS-PAGE</span></code>. ",
-        );
+        put(out, "To upload from a terminal: <code>curl ");
+        if let Some(account) = self.visitor.account {
+            // curl asks for the secret. No account has a name that a shell or HTML would read in another way.
+            put(out, "-u ");
+            put(out, account);
+            put(out, " ");
+        }
+        put(out, "-T FILE <span id=\"address\">ADDRESS-OF-THIS-PAGE</span></code>. ");
         put(
             out,
             if self.may_replace {
@@ -65,8 +71,8 @@ impl UploadSection {
 
 #[cfg(test)]
 mod tests {
-    use super::super::PageHead;
     use super::super::tests::{HEAD, head};
+    use super::super::{PageHead, Visitor};
     use crate::semantics::rights::UploadPolicy;
 
     #[test]
@@ -75,6 +81,13 @@ mod tests {
         let limit = "Files of at most <data value=\"1073741824\" title=\"1,073,741,824 bytes\">1.1 GB</data>. ";
         assert!(limited(Some(1 << 30)).contains(limit));
         assert!(!limited(None).contains("Files of at most"));
+    }
+
+    #[test]
+    fn the_command_for_a_terminal_contains_the_name_of_the_account() {
+        let visitor = Visitor { account: Some("alice"), could_do_more: false };
+        let page = head(&PageHead { uploads: UploadPolicy::Create, visitor, ..HEAD });
+        assert!(page.contains("<code>curl -u alice -T FILE "), "{page}");
     }
 
     #[test]
