@@ -24,12 +24,15 @@ fn has_other_origin(request: &Request<'_>) -> bool {
     let mut origins = request.fields.values(FieldName::Origin);
     match (origins.next(), origins.next()) {
         (None, _) => false,
-        (Some(origin), None) => !request.authority().is_some_and(|authority| is_origin_of(origin, authority)),
+        (Some(origin), None) => !request.authority().is_some_and(|authority| {
+            is_origin_of(origin, authority) || is_same_origin_by_tls(&request.fields, origin, authority)
+        }),
         (Some(_), Some(_)) => true,
     }
 }
 
 const SCHEME: &[u8] = b"http://";
+const TLS_SCHEME: &[u8] = b"https://";
 
 /// Whether `origin`, the value of an Origin field, is the origin of `http` resources at `authority`, a valid host and
 /// port.
@@ -38,6 +41,15 @@ fn is_origin_of(origin: &[u8], authority: &[u8]) -> bool {
     let (host, port) = host_and_port(authority);
     let (origin_host, origin_port) = host_and_port(origin_authority);
     scheme.eq_ignore_ascii_case(SCHEME) && origin_host.eq_ignore_ascii_case(host) && origin_port == port
+}
+
+/// Whether the request comes from a page at the `https` address of `authority`, behind a proxy with TLS. Only the browser knows
+/// that its address had this scheme, so it has to say that the origin is the same.
+fn is_same_origin_by_tls(fields: &Fields<'_>, origin: &[u8], authority: &[u8]) -> bool {
+    let Some((scheme, origin_authority)) = origin.split_at_checked(TLS_SCHEME.len()) else { return false };
+    fields.single(FieldName::SecFetchSite) == Some(b"same-origin")
+        && scheme.eq_ignore_ascii_case(TLS_SCHEME)
+        && origin_authority.eq_ignore_ascii_case(authority)
 }
 
 /// The host and the port of an authority. A missing or empty port is 80 (RFC 9110 §4.2.1).

@@ -31,6 +31,11 @@ fn a_write_from_another_site_is_forbidden() {
     }
     // One acceptable field does not make up for another that is not.
     assert_forbidden("POST", "/", "Host: h\r\nSec-Fetch-Site: same-origin\r\nOrigin: http://a\r\n");
+    for origin in ["https://a", "https://h:444", "https://h.a", "https://", "https://h/"] {
+        let fields = format!("Host: h\r\nSec-Fetch-Site: same-origin\r\nOrigin: {origin}\r\n");
+        assert_forbidden("POST", "/", &fields);
+    }
+    assert_forbidden("POST", "/", "Host: h\r\nSec-Fetch-Site: none\r\nOrigin: https://h\r\n");
     assert_forbidden("POST", "/", "Host: h\r\nSec-Fetch-Site: cross-site\r\nOrigin: http://h\r\n");
     assert_forbidden("POST", "/", "Host: h\r\nSec-Fetch-Site: none\r\nSec-Fetch-Site: cross-site\r\n");
     assert_forbidden("POST", "/", "Host: h\r\nOrigin: http://h\r\nOrigin: http://h\r\n");
@@ -49,6 +54,9 @@ fn a_write_from_the_same_origin_or_from_no_site_is_allowed() {
     assert_allowed("POST", "/", "Host: h\r\nSec-Fetch-Site: same-origin\r\n");
     assert_allowed("POST", "/", "Host: h\r\nSec-Fetch-Site: none\r\n");
     assert_allowed("POST", "/", "Host: h\r\nSec-Fetch-Site: same-origin\r\nOrigin: http://h\r\n");
+    // A page behind a proxy with TLS.
+    assert_allowed("POST", "/", "Host: h\r\nSec-Fetch-Site: same-origin\r\nOrigin: https://H\r\n");
+    assert_allowed("POST", "/", "Host: h:444\r\nSec-Fetch-Site: same-origin\r\nOrigin: https://h:444\r\n");
     for (host, origin) in [
         ("h", "http://h"),
         ("h:80", "http://h"),
