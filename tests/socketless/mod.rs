@@ -14,6 +14,9 @@ pub(crate) struct Client<F: FileSystem> {
     shared: Shared,
     routes: Routes<F>,
     pub(crate) now: Now,
+    /// How often the connection has processed or sent something since the client was made. The loop serves other
+    /// connections between any two of these steps.
+    pub(crate) steps: usize,
 }
 
 impl<F: FileSystem> Client<F> {
@@ -21,7 +24,7 @@ impl<F: FileSystem> Client<F> {
         // The year 2100, so that no file was changed recently.
         let now = Now { monotonic_ns: 0, unix_ns: 4_102_444_800_000_000_000 };
         let shared = Shared::new(Settings::default());
-        Client { connection: Client::connect(&shared, &now), shared, routes, now }
+        Client { connection: Client::connect(&shared, &now), shared, routes, now, steps: 0 }
     }
 
     fn connect(shared: &Shared, now: &Now) -> Connection<Routes<F>> {
@@ -40,7 +43,8 @@ impl<F: FileSystem> Client<F> {
         self.connection.input_space(&mut self.shared)[..request.len()].copy_from_slice(request);
         self.connection.received(request.len());
         let mut response = Vec::new();
-        for _ in 0..10_000 {
+        for _ in 0..1_000_000 {
+            self.steps += 1;
             let is_idle = self.connection.process(&mut self.routes, &mut self.shared, &self.now) == Step::Idle;
             let taken = match self.connection.transmit() {
                 None => {
