@@ -52,6 +52,11 @@ mod findings {
     }
 
     #[test]
+    fn a_response_about_an_upload_of_an_account_has_one_cache_control_field() {
+        assert_invariants("folder", "accounts-resumable");
+    }
+
+    #[test]
     fn a_response_released_before_the_end_of_slow_content_gets_the_write_stall_timeout() {
         assert_invariants("connection", "slow-upload-too-long-to-discard");
     }

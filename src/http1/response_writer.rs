@@ -116,12 +116,7 @@ fn write_rare_fields<B>(out: &mut Vec<u8>, response: &Response<'_, B>) {
     if rare.is_some_and(|rare| rare.challenge) {
         out.extend_from_slice(CHALLENGE);
     }
-    match (response.is_private, response.no_cache) {
-        (false, false) => {}
-        (false, true) => out.extend_from_slice(b"Cache-Control: no-cache\r\n"),
-        (true, false) => out.extend_from_slice(b"Cache-Control: private\r\n"),
-        (true, true) => out.extend_from_slice(b"Cache-Control: private, no-cache\r\n"),
-    }
+    write_cache_control(out, response);
     if let Some(repr_digest) = rare.and_then(|rare| rare.repr_digest.as_ref()) {
         write_field(out, b"Repr-Digest: ", repr_digest.as_bytes());
     }
@@ -140,6 +135,20 @@ fn write_rare_fields<B>(out: &mut Vec<u8>, response: &Response<'_, B>) {
     if response.same_origin_only {
         out.extend_from_slice(b"Cross-Origin-Resource-Policy: same-origin\r\n");
     }
+}
+
+/// Writes one field with all directives: some caches use only the first of two fields.
+fn write_cache_control<B>(out: &mut Vec<u8>, response: &Response<'_, B>) {
+    let upload = response.rare.as_deref().and_then(|rare| rare.upload.as_ref());
+    let value: &[u8] = match (response.is_private, response.no_cache) {
+        // Includes the other two.
+        _ if upload.is_some_and(|upload| upload.no_store) => b"no-store",
+        (false, false) => return,
+        (false, true) => b"no-cache",
+        (true, false) => b"private",
+        (true, true) => b"private, no-cache",
+    };
+    write_field(out, b"Cache-Control: ", value);
 }
 
 /// Writes an interim response with status 104.
@@ -175,9 +184,6 @@ fn write_upload_status(out: &mut Vec<u8>, upload: &UploadStatus) {
     }
     if upload.accepts_patch {
         out.extend_from_slice(b"Accept-Patch: application/partial-upload\r\n");
-    }
-    if upload.no_store {
-        out.extend_from_slice(b"Cache-Control: no-store\r\n");
     }
 }
 

@@ -14,7 +14,8 @@
 //! 5. A response is at most a fixed number of times as long as all that is stored.
 //! 6. When the connections have ended, no descriptor is open, and no temporary file is left. Only unfinished resumable
 //!    uploads remain.
-//! 7. The same bytes get the same final responses and leave the same files, however they are cut.
+//! 7. Without the secret of an account, nothing is read or changed that everybody may not.
+//! 8. The same bytes get the same final responses and leave the same files, however they are cut.
 
 mod options;
 mod response_reader;
@@ -122,7 +123,7 @@ fn run_connections(options: &Options, streams: &[Vec<u8>], plan: &Plan) -> Run {
         run.responses.push(responses);
     }
     drop(service);
-    before.assert_kept(&disk, options);
+    before.assert_kept(&disk, options, streams);
     assert_eq!(disk.descriptors(), 0, "no descriptor is left");
     let temporary = disk.temporary_names();
     assert!(temporary.iter().all(|name| name.starts_with(".spindle=")), "no temporary file is left: {temporary:?}");
@@ -130,7 +131,7 @@ fn run_connections(options: &Options, streams: &[Vec<u8>], plan: &Plan) -> Run {
     run
 }
 
-/// Invariant 7.
+/// Invariant 8.
 fn assert_same(one: &Run, whole: &Run) {
     for (one, whole) in one.responses.iter().zip(&whole.responses) {
         assert_eq!(one, whole, "the same bytes get the same responses however they are cut");

@@ -2,10 +2,12 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use base64::prelude::{BASE64_STANDARD, Engine};
 use spindle::routes::FolderKind;
+use spindle::semantics::accounts::Secret;
 use spindle::semantics::client::Client;
 use spindle::semantics::proxies::{Network, Proxies};
-use spindle::semantics::rights::UploadPolicy;
+use spindle::semantics::rights::{Rights, UploadPolicy};
 
 use super::disk::{Loss, Settings};
 
@@ -13,7 +15,8 @@ use super::disk::{Loss, Settings};
 ///
 /// `c` `r` `m` set `--uploads` to create, replace or manage. `b` is a drop box, `s` a site, and `d` the challenge's
 /// `/files/`. `h` shows hidden names. `q` limits uploads to 100 bytes, and `n` unfinished ones to 2. `f` is `--fsync`.
-/// `x` expects a PROXY protocol header, and `w` trusts Forwarded. `p` is a system with only what POSIX guarantees, and `l`
+/// `a` reads accounts: everybody may read, and alice may do everything. `e` reads accounts by which everybody may nothing, and
+/// bob may create. `x` expects a PROXY protocol header, and `w` trusts Forwarded. `p` is a system with only what POSIX guarantees, and `l`
 /// a file system without links.
 #[derive(Debug)]
 pub(super) struct Options {
@@ -24,6 +27,8 @@ pub(super) struct Options {
     pub(super) upload_bytes_max: Option<u64>,
     pub(super) pending_max: usize,
     pub(super) durable: bool,
+    /// What everybody may do by the accounts; `None` if there are none.
+    everybody: Option<Rights>,
     expects_proxy_header: bool,
     trusts_forwarded: bool,
     is_portable: bool,
@@ -57,12 +62,43 @@ impl Options {
             upload_bytes_max: has(b'q').then_some(100),
             pending_max: if has(b'n') { 2 } else { 1000 },
             durable: has(b'f'),
+            everybody: match (has(b'a'), has(b'e')) {
+                (_, true) => Some(Rights::NONE),
+                (true, _) => Some(Rights { reads: true, uploads: UploadPolicy::Off }),
+                _ => None,
+            },
             expects_proxy_header: has(b'x'),
             trusts_forwarded: has(b'w'),
             is_portable: has(b'p'),
             has_no_links: has(b'l'),
         };
         (options, rest)
+    }
+
+    /// The text of the accounts file.
+    pub(super) fn accounts(&self) -> Option<String> {
+        let hash = |number| Secret::from_random(number).hash().to_text();
+        let everybody = self.everybody?;
+        let own = if everybody.reads { "* read\nalice manage" } else { "bob create" };
+        Some(format!("{own} {}\n", hash(1)))
+    }
+
+    /// The most that may be done by requests that were sent in these bytes.
+    pub(super) fn rights(&self, received: &[u8]) -> Rights {
+        let offered = Rights { reads: self.kind != Some(FolderKind::DropBox), uploads: self.policy };
+        let is_credible = |name: &str| {
+            let secret = Secret::from_random(1);
+            let credentials = BASE64_STANDARD.encode(format!("{name}:{}", secret.expose()));
+            memchr::memmem::find(received, credentials.as_bytes()).is_some()
+        };
+        match self.everybody {
+            None => offered,
+            Some(everybody) if everybody.reads && is_credible("alice") => offered,
+            Some(everybody) if !everybody.reads && is_credible("bob") => {
+                offered.and(Rights { reads: false, uploads: UploadPolicy::Create })
+            }
+            Some(everybody) => offered.and(everybody),
+        }
     }
 
     pub(super) fn client(&self) -> Client {

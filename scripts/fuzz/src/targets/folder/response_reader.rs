@@ -5,7 +5,7 @@ use spindle::semantics::method::Method;
 /// A final response.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct ParsedResponse {
-    code: u16,
+    pub(super) code: u16,
     fields: Vec<(String, String)>,
     content: Vec<u8>,
 }

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use spindle::routes::{FileContent, FileRoutes, FolderRoutes, FolderSettings, Routes, UploadSettings};
 use spindle::semantics::Now;
+use spindle::semantics::accounts::{AccountSource, Accounts};
 use spindle::semantics::allowed_hosts::AllowedHosts;
 use spindle::semantics::method::Method;
 use spindle::semantics::request::Request;
@@ -16,9 +17,9 @@ use super::super::driver::CountingService;
 use super::disk::Disk;
 use super::options::Options;
 
-/// The identifiers of resumable uploads are this, twice this and so on, so that an input can name them. Both halves count,
-/// because the names of files are made of one.
-const UPLOAD_ID: u128 = 0x1_0000_0000_0000_0001;
+/// The identifiers of resumable uploads are this, twice this and so on, so that an input can name them. The names of the two
+/// files of an upload are made of the halves, which therefore differ.
+const UPLOAD_ID: u128 = 0x1_0000_0000_0000_0100;
 
 /// The routes of the server, with a disk.
 pub(super) struct FolderService {
@@ -26,6 +27,15 @@ pub(super) struct FolderService {
     calls: usize,
     /// The methods of the requests on the current connection.
     methods: Vec<Method>,
+}
+
+/// Accounts that never change.
+struct FixedAccounts(String);
+
+impl AccountSource for FixedAccounts {
+    fn read(&mut self) -> Result<Accounts, String> {
+        Accounts::parse(self.0.as_bytes()).map_err(|error| error.to_string())
+    }
 }
 
 impl FolderService {
@@ -55,6 +65,10 @@ impl FolderService {
                 };
                 Routes::shared_folder(FolderRoutes::new(files, sharing))
             }
+        };
+        let routes = match options.accounts() {
+            None => routes,
+            Some(text) => routes.with_accounts(Box::new(FixedAccounts(text))).expect("accounts"),
         };
         let service = RootService::new(routes, None, Rc::new(Metrics::default()));
         FolderService { service, calls: 0, methods: Vec::new() }

@@ -11,6 +11,9 @@ const OUTSIDE: [&str; 2] = ["0utside", "s3cret"];
 /// Only hidden files have one of these in their names or contents.
 const HIDDEN: [&str; 2] = ["h1dden", "c0nfidential"];
 
+/// Only files that everybody may read who may read anything have one of these in their names or contents.
+const INSIDE: [&str; 2] = ["caf%C3%A9", "quick brown"];
+
 /// Creates the files of each run, with links that lead out of the folder.
 pub(super) fn create(disk: &Disk) {
     for directory in ["dir", "dir/deep", "dir/empty", "keep", "keep/.h1dden", "s"] {
@@ -82,8 +85,8 @@ impl Snapshot {
         self.visible.len()
     }
 
-    /// Invariants 2 to 4.
-    pub(super) fn assert_kept(&self, disk: &Disk, options: &Options) {
+    /// Invariants 2 to 4 and 7, after these connections.
+    pub(super) fn assert_kept(&self, disk: &Disk, options: &Options, streams: &[Vec<u8>]) {
         assert_eq!(disk.outside(), self.outside, "nothing outside the folder changes");
         let now = visible(disk);
         if !options.shows_hidden {
@@ -94,7 +97,7 @@ impl Snapshot {
             };
             assert_eq!(sorted(&now), sorted(&self.visible), "no hidden name changes");
         }
-        match options.policy {
+        match options.rights(&streams.concat()).uploads {
             UploadPolicy::Off => assert_eq!(now, self.visible, "without uploads nothing changes"),
             UploadPolicy::Create => {
                 let lost = self.visible.iter().find(|line| now.binary_search(line).is_err());
@@ -110,10 +113,11 @@ impl Snapshot {
     }
 }
 
-/// Invariants 2 and 3 for what a connection sent. What the client itself has sent tells it nothing.
+/// Invariants 2, 3 and 7 for what a connection sent. What the client itself has sent tells it nothing.
 pub(super) fn assert_nothing_is_disclosed(sent: &[u8], received: &[u8], options: &Options) {
     let contains = |bytes: &[u8], word: &str| memchr::memmem::find(bytes, word.as_bytes()).is_some();
     let discloses = |words: [&str; 2]| words.iter().any(|word| contains(sent, word) && !contains(received, word));
+    assert!(options.rights(received).reads || !discloses(INSIDE), "nothing is sent to those who may not read");
     assert!(!discloses(OUTSIDE), "nothing outside the folder is sent");
     assert!(options.shows_hidden || !discloses(HIDDEN), "nothing hidden is sent");
 }
