@@ -17,6 +17,8 @@ pub(crate) enum Event {
     Wake(usize),
     /// Delivers a readiness notification that a fault has delayed.
     Notify(usize),
+    /// Writes that version of the accounts file, or a broken one, and asks the server to read it.
+    Accounts(Option<usize>),
     /// Asks the server to shut down.
     Signal,
     /// Moves the wall clock by so many nanoseconds.

@@ -22,6 +22,8 @@
 //! - A turn of the event loop is bounded, and the loop never spins (`turn_budget.rs`).
 //! - Memory, queue entries and descriptors stay within their bounds, and nothing is left when all clients are gone
 //!   (`bounds.rs`).
+//! - Nobody does what the accounts do not allow, whichever of their files are in force, and nobody uses the upload of
+//!   another account (`accounts.rs`, `clients/account_holder.rs`).
 //! - After a power cut every acknowledged upload is on the disk, complete (`run.rs`).
 //! - The loop never sleeps while a client waits for it, and nothing is logged as an error without a cause.
 //!
@@ -30,6 +32,7 @@
 //! `scripts/simulate.sh --faults` tests the simulation itself: it must find each fault of scripts/simulation/faults.
 
 pub(crate) mod access_log;
+pub(crate) mod accounts;
 pub(crate) mod bounds;
 pub(crate) mod clients;
 pub(crate) mod coverage;

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::simulation::accounts::RunAccounts;
 use crate::simulation::clients::{Client, ClientSocket};
 use crate::simulation::coverage::Coverage;
 use crate::simulation::event_queue::{Event, EventQueue};
@@ -38,6 +39,7 @@ pub(crate) enum Ready {
     Link(usize),
     Listener(usize),
     Signal,
+    Reload,
 }
 
 /// A handle to the network, for the run, for the server's world and for its sockets.
@@ -71,6 +73,8 @@ pub(crate) struct NetworkState {
     pub signal_ns: Option<u64>,
     /// Whether the server has received the signal, and from when on it must be shutting down: from its next wait on.
     pub signal_was_delivered: bool,
+    /// The accounts of the run, if it has any.
+    pub accounts: Option<RunAccounts>,
     pub shutdown: Option<Moment>,
     /// Whether the machine has lost power, which the run has not noticed yet. Nothing that the server sends leaves the
     /// machine.
@@ -118,6 +122,7 @@ impl Network {
             awake_ns: Some(0),
             signal_ns: None,
             signal_was_delivered: false,
+            accounts: None,
             shutdown: None,
             is_off: Box::new(|| false),
             crashed_ns: None,
@@ -295,6 +300,13 @@ impl NetworkState {
                     }
                 }
                 self.push_ready(Ready::Signal);
+            }
+            Event::Accounts(version) => {
+                self.coverage.count("run", if version.is_some() { "accounts changed" } else { "accounts broken" });
+                if let Some(accounts) = &self.accounts {
+                    accounts.write(version);
+                }
+                self.push_ready(Ready::Reload);
             }
             Event::ClockSet(by_ns) => {
                 self.coverage.count("fault", "wall clock set");

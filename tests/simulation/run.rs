@@ -211,7 +211,7 @@ impl Run {
 
     fn routes(&self, directory: Directory<Disk>, seed: u64) -> Routes<Disk> {
         let uploads = UploadSettings {
-            policy: self.scenario.policy,
+            policy: self.scenario.policy_offered(),
             bytes_max: self.scenario.upload_bytes_max,
             durable: self.scenario.durable,
             age_s_max: self.scenario.upload_age_s,
@@ -232,7 +232,15 @@ impl Run {
                     },
                     hosts: AllowedHosts::Any,
                 };
-                Routes::shared_folder(FolderRoutes::new(files, sharing))
+                let routes = Routes::shared_folder(FolderRoutes::new(files, sharing));
+                let accounts = self.network.inner.borrow().accounts.clone();
+                match accounts {
+                    None => routes,
+                    Some(accounts) => {
+                        accounts.mend();
+                        routes.with_accounts(accounts.source(&self.network)).expect("the file is not broken")
+                    }
+                }
             }
         }
     }

@@ -4,8 +4,10 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use fastrand::Rng;
-use spindle::semantics::rights::UploadPolicy;
+use spindle::semantics::rights::{Rights, UploadPolicy};
 
+use crate::simulation::accounts::RunAccounts;
+use crate::simulation::clients::account_holder::AccountHolder;
 use crate::simulation::clients::external::ExternalChangeClient;
 use crate::simulation::clients::honest::Honest;
 use crate::simulation::clients::managing::{Managing, Plan};
@@ -45,6 +47,8 @@ pub(crate) struct Scenario {
     /// Whether the folder takes uploads and shows none.
     pub is_drop_box: bool,
     pub policy: UploadPolicy,
+    /// The number of clients with accounts. Without any, there are no accounts either.
+    pub account_holders: usize,
     pub upload_bytes_max: Option<u64>,
     pub disk: disk::Settings,
     pub fault_plan: FaultPlan,
@@ -116,6 +120,8 @@ impl Scenario {
             UploadPolicy::Manage => one_of(random, &[0, 1, 2, 3, 4]),
             _ => one_of(random, &[0, 0, 1, 2]),
         };
+        let may_have_accounts = is_folder && has_uploads && fault_plan.external == 0;
+        let account_holders = if may_have_accounts { one_of(random, &[0, 2, 5]) } else { 0 };
         let rarely = |random: &mut Rng| one_of(random, &[0, 0, 10, 100]);
         let faults = match random.bool() {
             true => Faults::default(),
@@ -148,6 +154,7 @@ impl Scenario {
             is_site,
             is_drop_box,
             policy,
+            account_holders,
             upload_bytes_max: one_of(random, &[None, None, Some(1_000)]),
             disk: fault_plan::system(random),
             // Without it a power cut may lose acknowledged uploads.
@@ -173,9 +180,28 @@ impl Scenario {
     }
 
     /// The number of clients. The honest ones come first, then the hostile ones, then resumable uploads, then those that
-    /// manage names, then those of names that other processes change. A flood has the number after all of these.
+    /// manage names, then those of names that other processes change, then those with accounts. A flood has the number after all of these.
     pub(crate) fn clients(&self) -> usize {
+        self.first_account_holder() + self.account_holders
+    }
+
+    fn first_account_holder(&self) -> usize {
         self.first_external() + external_clients(&self.fault_plan)
+    }
+
+    /// What everybody may do.
+    pub(crate) fn rights_of_everybody(&self) -> Rights {
+        Rights { reads: true, uploads: self.policy }
+    }
+
+    /// What is offered to anybody at most, by the options.
+    pub(crate) fn policy_offered(&self) -> UploadPolicy {
+        if self.account_holders > 0 { UploadPolicy::Manage } else { self.policy }
+    }
+
+    /// The status of a change that the policy does not allow: an account could make it.
+    pub(crate) fn refusal_of_changes(&self) -> u16 {
+        if self.account_holders > 0 { 401 } else { 405 }
     }
 
     /// The number of clients that cannot be evicted while they get a response.
@@ -198,6 +224,7 @@ impl Scenario {
         let may_stop = !fault_plan.crashes.is_empty();
         Rules {
             policy: self.policy,
+            refusal_of_changes: self.refusal_of_changes(),
             is_folder: self.is_folder,
             is_drop_box: self.is_drop_box,
             upload_bytes_max: self.upload_bytes_max,
@@ -304,6 +331,11 @@ pub(crate) fn add_clients(
     (model, names): (&Rc<RefCell<FileModel>>, &Shared),
     random: &mut Rng,
 ) {
+    if scenario.account_holders > 0 {
+        let reads = !scenario.is_drop_box;
+        let offered = Rights { reads, uploads: UploadPolicy::Manage };
+        inner.accounts = Some(RunAccounts::new(scenario.rights_of_everybody(), offered, random));
+    }
     let mut builder = ClientBuilder { inner, scenario, config, seed: random.u64(..) };
     for number in 0..scenario.honest {
         builder.add(number, |random| honest(scenario, config, model, random, number));
@@ -327,12 +359,23 @@ pub(crate) fn add_clients(
             NewClient { at_ns, listener, path, client: Box::new(client) }
         });
     }
-    for number in scenario.first_external()..scenario.clients() {
+    for number in scenario.first_external()..scenario.first_account_holder() {
         builder.add(number, |random| {
             let (path, at_ns) = (path(random), random.u64(..90 * SECOND));
             let client = ExternalChangeClient::new(|name| target_of(scenario, name), random);
             NewClient { at_ns, listener: 0, path, client: Box::new(client) }
         });
+    }
+    if let Some(accounts) = builder.inner.accounts.clone() {
+        for number in scenario.first_account_holder()..scenario.clients() {
+            builder.add(number, |random| {
+                let (path, at_ns) = (path(random), random.u64(..60 * SECOND));
+                let requests = random.usize(2..=12).min(config.requests_max);
+                let client = AccountHolder::new(&accounts, scenario, number, requests);
+                NewClient { at_ns, listener: 0, path, client: Box::new(client) }
+            });
+        }
+        accounts.plan_changes(builder.inner, random);
     }
     if scenario.network.descriptors < usize::MAX {
         // Descriptors run out for a while.

@@ -79,6 +79,7 @@ impl<F: SentFile, const EVENTS: usize> World for SimulatedWorld<F, EVENTS> {
                     inner.signal_was_delivered = true;
                     Some(Event::Shutdown)
                 }
+                Ready::Reload => Some(Event::Reload),
                 Ready::Listener(listener) => Some(Event::Listener(listener)),
                 Ready::Link(link) => {
                     let is_spurious = {

@@ -116,7 +116,7 @@ fn about_methods(scenario: &Scenario, random: &mut Rng, number: u64) -> Request 
         }
         2 => ("BREW", target_of(scenario, "small.txt"), status(501)),
         3 if scenario.policy == UploadPolicy::Manage => ("PATCH", target_of(scenario, "small.txt"), status(405)),
-        3 => ("DELETE", target_of(scenario, "small.txt"), status(405)),
+        3 => ("DELETE", target_of(scenario, "small.txt"), status(scenario.refusal_of_changes())),
         4 => ("GET", target_of(scenario, "absent"), nothing_there(scenario)),
         // A directory takes forms.
         _ if scenario.is_folder && scenario.policy != UploadPolicy::Off => ("POST", "/".to_owned(), status(415)),

@@ -1,5 +1,6 @@
 //! The clients: honest ones, which know what they must receive, and hostile ones.
 
+pub(crate) mod account_holder;
 mod allowed_closes;
 pub(crate) mod behaviour;
 pub(crate) mod boundary;

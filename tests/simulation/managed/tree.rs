@@ -74,6 +74,8 @@ pub(crate) struct Observed {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules {
     pub policy: UploadPolicy,
+    /// The status of changes that the policy does not allow.
+    pub refusal_of_changes: u16,
     /// Whether a shared folder is served, where uploads create directories, and directories are redirected to.
     pub is_folder: bool,
     /// Whether nothing can be read.
@@ -178,7 +180,7 @@ impl Operation {
             Operation::Delete { .. } | Operation::CreateDirectory { .. } | Operation::Move { .. }
                 if rules.policy != UploadPolicy::Manage =>
             {
-                Possible::refused(405)
+                Possible::refused(rules.refusal_of_changes)
             }
             Operation::Get { .. } if rules.is_drop_box => Possible::refused(404),
             Operation::Get { path } => match tree.get(path) {
