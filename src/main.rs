@@ -23,7 +23,7 @@ use spindle::semantics::request::Endpoint;
 use spindle::semantics::rights::{Rights, UploadPolicy};
 use spindle::server::{ADMIN_CONNECTIONS_MAX, Server};
 use spindle::service::RootService;
-use spindle::storage::{Directory, SMALL_FILE_BYTES_MAX};
+use spindle::storage::{self, Directory, SMALL_FILE_BYTES_MAX};
 use spindle::system::accounts_file::AccountsFile;
 use spindle::system::confinement::{self, Confinement, Files, FolderUse};
 use spindle::system::listen::{self, ListenAddress, Listener, LocalAddress};
@@ -170,6 +170,15 @@ fn serve(config: Config) -> Result<(), String> {
     server.run().map_err(|error| format!("the event loop failed: {error}"))
 }
 
+/// With `--fsync`, creates the threads that flush uploads. Without them uploads are flushed one after the other.
+fn start_flushers(config: &Config) {
+    if config.uploads.durable
+        && let Err(error) = storage::start_flushers()
+    {
+        warn!("not all threads that flush uploads can be created: {error}");
+    }
+}
+
 /// Confines the process to what the server needs from now on.
 fn confine(config: &Config, directory: Option<&Directory>) -> Result<Confinement, String> {
     let usage = match config.uploads.policy {
@@ -194,7 +203,7 @@ fn confine(config: &Config, directory: Option<&Directory>) -> Result<Confinement
     if confinement::is_root() {
         warn!("running as root; with --user NAME the server gives that up once its addresses are open");
     }
-    confinement::confine(config.sandbox.into(), &files)
+    confinement::confine(config.sandbox.into(), &files, || start_flushers(config))
 }
 
 /// The server also runs if its banner cannot be written. Standard output has nothing but the access log, if that is

@@ -3,12 +3,12 @@
 
 use std::rc::Rc;
 
-use crate::routes::{FileContent, FileSink, Routes};
+use crate::routes::{FileCommit, FileContent, FileSink, Routes};
 use crate::semantics::Now;
 use crate::semantics::fields::Fields;
 use crate::semantics::request::{Endpoint, Request};
 use crate::semantics::response::Response;
-use crate::semantics::service::{Interim, Reply, Service, Sink};
+use crate::semantics::service::{Finished, Interim, Reply, Service, Sink};
 use crate::semantics::status::Status;
 use crate::storage::{FileSystem, Native};
 use crate::telemetry::admin::Admin;
@@ -68,6 +68,16 @@ impl<F: FileSystem> Service for RootService<F> {
     fn deadline_passed(&mut self, now: &Now) {
         self.routes.deadline_passed(now);
     }
+
+    fn commit<K>(
+        &mut self,
+        group: Vec<(K, CountedCommit<F>)>,
+        now: &Now,
+    ) -> Vec<(K, Response<'static, FileContent<F>>)> {
+        let group = group.into_iter().map(|(key, CountedCommit { commit, count })| ((key, count), commit)).collect();
+        let responses = self.routes.commit(group, now).into_iter();
+        responses.map(|((key, count), response)| (key, count.of_response(response))).collect()
+    }
 }
 
 /// A sink that counts its upload.
@@ -78,6 +88,16 @@ pub struct CountedSink<F: FileSystem = Native> {
 
 /// An upload that is counted as being in progress until this is dropped.
 struct UploadCount(Rc<Metrics>);
+
+impl UploadCount {
+    /// Ends the upload with this response.
+    fn of_response<B>(self, response: Response<'static, B>) -> Response<'static, B> {
+        if response.status.is_successful() {
+            self.0.upload_accepted();
+        }
+        response
+    }
+}
 
 impl Drop for UploadCount {
     fn drop(&mut self) {
@@ -94,6 +114,7 @@ impl<F: FileSystem> CountedSink<F> {
 
 impl<F: FileSystem> Sink for CountedSink<F> {
     type Source = FileContent<F>;
+    type Commit = CountedCommit<F>;
 
     fn write(&mut self, content: &[u8], now: &Now) -> Result<usize, Box<Response<'static, FileContent<F>>>> {
         self.sink.write(content, now)
@@ -115,11 +136,17 @@ impl<F: FileSystem> Sink for CountedSink<F> {
         self.sink.is_resumable()
     }
 
-    fn finish(self, now: &Now) -> Response<'static, FileContent<F>> {
-        let response = self.sink.finish(now);
-        if response.status.is_successful() {
-            self.count.0.upload_accepted();
+    fn finish(self, now: &Now) -> Finished<FileContent<F>, CountedCommit<F>> {
+        let CountedSink { sink, count } = self;
+        match sink.finish(now) {
+            Finished::Responded(response) => Finished::Responded(count.of_response(response)),
+            Finished::Deferred(commit) => Finished::Deferred(CountedCommit { commit, count }),
         }
-        response
     }
+}
+
+/// A commit that counts its upload.
+pub struct CountedCommit<F: FileSystem = Native> {
+    commit: FileCommit<F>,
+    count: UploadCount,
 }

@@ -5,7 +5,7 @@
 
 pub(crate) mod corpus;
 
-use spindle::http1::{Connection, Settings, Shared, Step, Transmit};
+use spindle::http1::{Connection, Settings, Shared, Transmit};
 use spindle::routes::Routes;
 use spindle::semantics::Now;
 use spindle::semantics::client::Client;
@@ -62,7 +62,7 @@ impl InMemoryConnection {
         self.connection.received(requests.len());
         loop {
             let mut has_progressed = false;
-            while self.connection.process(&mut self.routes, &mut self.shared, &self.now) != Step::Idle {
+            while !self.connection.process(&mut self.routes, &mut self.shared, &self.now).is_idle() {
                 has_progressed = true;
             }
             while let Some(Transmit::Bytes { bytes, .. }) = self.connection.transmit() {

@@ -11,6 +11,7 @@ import tempfile
 import archives
 import chart
 import client
+import durable_uploads
 import idle
 import instructions
 import large_listing
@@ -58,7 +59,7 @@ def machine(available):
     )
 
 
-EXTRAS = (records, unix_socket, idle, paced, large_listing, archives, long_uploads, startup, syscalls, instructions)
+EXTRAS = (records, unix_socket, idle, paced, large_listing, archives, long_uploads, durable_uploads, startup, syscalls, instructions)
 
 
 def select(names, only):

@@ -24,7 +24,7 @@ mod text;
 mod user_agent;
 
 pub use content::FileContent;
-pub use files::{FileRoutes, UploadSettings};
+pub use files::{FileCommit, FileRoutes, UploadSettings};
 pub use folder::{FolderKind, FolderRoutes, FolderSettings};
 pub use links::decoded_path;
 pub use sink::FileSink;
@@ -328,6 +328,10 @@ impl<F: FileSystem> Service for Routes<F> {
         if let Some(files) = self.file_routes() {
             files.deadline_passed(now);
         }
+    }
+
+    fn commit<K>(&mut self, group: Vec<(K, FileCommit<F>)>, now: &Now) -> Vec<(K, Response<'static, FileContent<F>>)> {
+        files::commit(group, now)
     }
 }
 

@@ -1,12 +1,12 @@
 //! The recipients of content: a file, a part of a resumable upload, or a form.
 
 use super::FileContent;
-use super::files::{FileUpload, ResumableSink};
+use super::files::{FileCommit, FileUpload, ResumableSink};
 use super::folder::FormSink;
 use crate::semantics::Now;
 use crate::semantics::fields::Fields;
 use crate::semantics::response::Response;
-use crate::semantics::service::{Interim, Sink};
+use crate::semantics::service::{Finished, Interim, Sink};
 use crate::storage::{FileSystem, Native};
 
 /// An upload in progress. Boxed, so that a reply without one stays small.
@@ -34,6 +34,7 @@ impl<F: FileSystem> FileSink<F> {
 
 impl<F: FileSystem> Sink for FileSink<F> {
     type Source = FileContent<F>;
+    type Commit = FileCommit<F>;
 
     fn write(&mut self, content: &[u8], now: &Now) -> Result<usize, Box<Response<'static, FileContent<F>>>> {
         match &mut self.0 {
@@ -64,11 +65,11 @@ impl<F: FileSystem> Sink for FileSink<F> {
         matches!(self.0, Kind::Resumable(_))
     }
 
-    fn finish(self, now: &Now) -> Response<'static, FileContent<F>> {
+    fn finish(self, now: &Now) -> Finished<FileContent<F>, FileCommit<F>> {
         match self.0 {
             Kind::File(upload) => upload.finish(now),
-            Kind::Resumable(sink) => sink.finish(now),
-            Kind::Form(sink) => sink.finish(),
+            Kind::Resumable(sink) => Finished::Responded(sink.finish(now)),
+            Kind::Form(sink) => Finished::Responded(sink.finish()),
         }
     }
 }

@@ -1,8 +1,9 @@
 //! The interface between the protocol and the routes.
 //!
 //! The connection calls the service with a request, and the service returns immediately: either a response, or a sink
-//! for the request's content, which returns the response when the content has ended. There are no callbacks, so no
-//! state waits for one.
+//! for the request's content. When the content has ended, the sink returns the response, or a commit: work that costs
+//! less if it is done for several uploads at once. The loop passes all commits of a turn to the service in one call,
+//! which returns their responses. There are no callbacks, and nothing is owed beyond the end of a turn.
 
 use std::rc::Rc;
 
@@ -46,7 +47,18 @@ pub trait Service {
 
     /// Called when the time of [`deadline_ns`](Service::deadline_ns) has come.
     fn deadline_passed(&mut self, _now: &Now) {}
+
+    /// Completes uploads whose sinks returned [`Finished::Deferred`], in this order, and returns their responses. `K`
+    /// identifies the request; each is returned once, with its response. One upload that fails does not keep the others
+    /// from being completed. The call may wait for the disk.
+    fn commit<K>(&mut self, group: CommitGroup<K, Self>, now: &Now) -> Vec<(K, Response<'static, Self::Source>)>;
 }
+
+/// The commit of a service's sink.
+pub type CommitOf<S> = <<S as Service>::Sink as Sink>::Commit;
+
+/// Uploads to be completed together, each with what identifies its request.
+pub type CommitGroup<K, S> = Vec<(K, CommitOf<S>)>;
 
 /// How a route reacts to a request. `B` is the service's [`Source`](Service::Source), `K` its [`Sink`](Service::Sink).
 #[derive(Debug)]
@@ -63,6 +75,10 @@ pub enum Reply<'r, B, K> {
 pub trait Sink: Sized {
     /// The service's [`Source`](Service::Source).
     type Source;
+
+    /// An upload whose content is complete, and that is to be completed together with others.
+    /// [`Infallible`](std::convert::Infallible) for a service that responds to every upload at once.
+    type Commit;
 
     /// Takes the next bytes of the content, at least one. If the client sends fast, the pieces are large; otherwise
     /// they may have any size.
@@ -94,8 +110,20 @@ pub trait Sink: Sized {
         false
     }
 
-    /// Completes the content, and returns the response to the request.
-    fn finish(self, now: &Now) -> Response<'static, Self::Source>;
+    /// Completes the content.
+    fn finish(self, now: &Now) -> Finished<Self::Source, Self::Commit>;
+}
+
+/// What a sink returns at the end of its content. `B` is the service's [`Source`](Service::Source), `C` the sink's
+/// [`Commit`](Sink::Commit).
+#[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "one is made for each upload, and matched at once")]
+pub enum Finished<B, C> {
+    /// The response to the request.
+    Responded(Response<'static, B>),
+    /// The response follows from [`Service::commit`], in the same turn of the loop. The upload is completed even if the
+    /// connection is lost until then.
+    Deferred(C),
 }
 
 /// An interim response with status 104 (Upload Resumption Supported, draft-ietf-httpbis-resumable-upload).

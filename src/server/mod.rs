@@ -13,7 +13,8 @@
 //!    much of its budget joins the busy queue, which is served after the sessions that became ready. Therefore a heavy
 //!    client cannot starve a light one. The poll does not sleep while a session is queued.
 //! 4. A turn does the following, in this order: poll; record readiness; drive the sessions that became ready; act on
-//!    signals; expire deadlines; accept a batch of connections, driving each at once; drive part of the busy queue. Each loop within a
+//!    signals; expire deadlines; accept a batch of connections, driving each at once; drive part of the busy queue; commit the
+//!    uploads that have ended. Each loop within a
 //!    turn is bounded by what was queued when it began, or by a constant, so every turn ends.
 //! 5. A slow disk or a full poll never makes a client look late:
 //!    - The clock is read again after each call that may have waited for the disk.
@@ -27,9 +28,10 @@
 //!    limit, a new connection evicts another that has no response in progress, but none that was accepted, or got its
 //!    last response, less than a quarter of a second ago. Neither state makes the loop spin, and neither keeps the
 //!    administrator out as long as the system has descriptors.
-//! 7. No call waits for the network. The disk may block; the budget of a drive bounds the disk calls that it makes.
+//! 7. No call waits for the network. The disk may block; the budget of a drive bounds the disk calls that it makes. A
+//!    flush serves a group: the uploads that end in a turn are committed together, at most a fixed number at a time.
 //! 8. A panic while a session is driven, or while its timers fire, closes that connection and is logged. Other
-//!    connections are not affected.
+//!    connections are not affected, unless it happens while their uploads are committed together.
 //! 9. The observer writes when its deadline has passed, after everything else that the turn does, so that the records of
 //!    many turns cost one system call. It writes earlier only if it has collected too much. The poll does not sleep
 //!    beyond the deadline.
@@ -38,6 +40,7 @@
 //!     open to the end.
 
 mod accepting;
+mod committing;
 mod deadlines;
 mod eviction;
 mod full_polls;
@@ -59,6 +62,7 @@ use slab::Slab;
 
 pub use self::accepting::ADMIN_CONNECTIONS_MAX;
 use self::accepting::Acceptor;
+use self::committing::Group;
 use self::deadlines::Deadlines;
 use self::eviction::CandidatesByEndpoint;
 use self::full_polls::FullPolls;
@@ -150,7 +154,7 @@ where
             queue: RunQueue::default(),
             deadlines: Deadlines::default(),
             candidates: CandidatesByEndpoint::default(),
-            cx: Context { service, shared, now, disk_call_longest_ns: 0 },
+            cx: Context { service, shared, now, group: Group::default(), disk_call_longest_ns: 0 },
             observer,
             statistics: Rc::default(),
             shutdown: GracefulShutdown::default(),
@@ -211,6 +215,7 @@ where
         self.accept();
         self.close_listeners_if_done();
         self.drive_busy(polled_ns);
+        self.commit_group();
         self.flush_observer_if_due();
         self.note_turn(polled_ns);
         self.extend_deadlines_after_slow_turn(polled_ns);
@@ -301,6 +306,9 @@ where
 
     /// Drives a session, unless it is no longer in that queue: its key stays there when the session is removed.
     fn drive(&mut self, key: usize, queued: Queued) {
+        if self.cx.group.is_full() {
+            self.commit_group();
+        }
         let Some(session) = self.sessions.get_mut(key).filter(|session| session.queued == queued) else { return };
         session.queued = Queued::No;
         self.drives_since_clock += 1;
@@ -318,7 +326,7 @@ where
         let begun_ns = self.cx.now.monotonic_ns;
         let (world, cx) = (&mut self.world, &mut self.cx);
         // Unwind-safe: state that a panic leaves inconsistent is dropped with the session or reset before each use.
-        let drive = catch_unwind(AssertUnwindSafe(|| session.drive(world, cx))).unwrap_or_else(|_| {
+        let drive = catch_unwind(AssertUnwindSafe(|| session.drive(key, world, cx))).unwrap_or_else(|_| {
             error!("a connection was closed because of the panic above");
             Drive::Closed
         });

@@ -2,6 +2,7 @@
 
 use log::{debug, error, log_enabled};
 
+use super::committing::Group;
 use super::scheduler::DRIVE_NS;
 use super::world::{Io, Readiness, SendFileError, Transport, World};
 use crate::http1::{Connection, Shared, Step, Transmit};
@@ -27,6 +28,8 @@ pub(super) struct Context<S: Service> {
     pub(super) shared: Shared,
     /// The time as it was last read: after the poll, and after each call that may have waited for the disk.
     pub(super) now: Now,
+    /// The uploads that end in this turn, and that the service completes together.
+    pub(super) group: Group<S>,
     /// The longest call since the last turn that may have waited for the disk, in nanoseconds.
     pub(super) disk_call_longest_ns: u64,
 }
@@ -136,12 +139,12 @@ where
         self.short_reads_inconclusive |= readiness.short_reads_inconclusive;
     }
 
-    /// Makes all progress that is possible within the budget of one drive.
-    pub(super) fn drive<W: World<Transport = T>>(&mut self, world: &mut W, cx: &mut Context<S>) -> Drive {
+    /// Makes all progress that is possible within the budget of one drive. `key` is the session's.
+    pub(super) fn drive<W: World<Transport = T>>(&mut self, key: usize, world: &mut W, cx: &mut Context<S>) -> Drive {
         let start_ns = cx.now.monotonic_ns;
         let until_ns = start_ns.saturating_add(DRIVE_NS);
         let mut budget = Budget { steps: STEPS_PER_DRIVE, bytes: BYTES_PER_DRIVE, until_ns };
-        let drive = self.drive_within(world, cx, &mut budget);
+        let drive = self.drive_within(key, world, cx, &mut budget);
         let took_ns = cx.now.monotonic_ns.saturating_sub(start_ns);
         let transferred_bytes = BYTES_PER_DRIVE - budget.bytes;
         self.is_busy = drive == Drive::Again || took_ns > LIGHT_DRIVE_NS || transferred_bytes > LIGHT_DRIVE_BYTES;
@@ -150,6 +153,7 @@ where
 
     fn drive_within<W: World<Transport = T>>(
         &mut self,
+        key: usize,
         world: &mut W,
         cx: &mut Context<S>,
         budget: &mut Budget,
@@ -157,7 +161,7 @@ where
         // Receiving comes last in a pass, so the first pass of a drive handles what the drive before left over.
         // Ends: each pass makes progress, and the budget bounds the progress of a drive.
         loop {
-            let processed = self.process(world, cx, budget);
+            let processed = self.process(key, world, cx, budget);
             let transferred = self.send(world, cx, budget).and_then(|sent| Ok(sent | self.receive(cx, budget)?));
             match transferred {
                 _ if self.connection.is_closed() => return Drive::Closed,
@@ -209,7 +213,7 @@ where
     }
 
     /// Processes what was received. Returns whether that made progress.
-    fn process<W: World>(&mut self, world: &mut W, cx: &mut Context<S>, budget: &mut Budget) -> bool {
+    fn process<W: World>(&mut self, key: usize, world: &mut W, cx: &mut Context<S>, budget: &mut Budget) -> bool {
         let mut progress = false;
         while !budget.is_spent(&cx.now) {
             let before = self.activity_to_log();
@@ -219,6 +223,11 @@ where
                     break;
                 }
                 Step::Progress => {}
+                Step::Deferred(commit) => {
+                    // The end of the content was written before.
+                    cx.disk_call_ended(world);
+                    cx.group.add(key, self.connection.number(), commit);
+                }
                 Step::SlowProgress => {
                     let began_ns = cx.now.monotonic_ns;
                     cx.disk_call_ended(world);

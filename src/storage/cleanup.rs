@@ -12,10 +12,10 @@ use std::rc::Rc;
 use rustix::io::Errno;
 
 use super::RelativePath;
+use super::commit::CANNOT_FLUSH;
 use super::file_system::{FileSystem, Symlinks};
 use super::retry::{next_entry, retry_on_intr};
 use super::temporary_file::{TemporaryName, as_temporary_name, is_partial_name, remove_if_abandoned};
-use super::upload::CANNOT_FLUSH;
 
 /// The most entries that a slice reads, the most temporary files that it tries to remove, and the most files of resumable
 /// uploads that it finds. Each takes about a millisecond.

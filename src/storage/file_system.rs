@@ -187,6 +187,12 @@ pub trait FileSystem: Clone + Debug + 'static {
     /// As `fsync(2)`; `INVAL` if the file system cannot flush such a file.
     fn sync(&self, file: &Self::File) -> Result<(), Errno>;
 
+    /// Flushes each of the files as [`sync`](FileSystem::sync) does, in any order or all at the same time. Returns their
+    /// results, in the order of `files`.
+    fn sync_all(&self, files: &[&Self::File]) -> Vec<Result<(), Errno>> {
+        files.iter().map(|file| self.sync(file)).collect()
+    }
+
     /// Returns the errors that the file system reports when a file is closed, and leaves the file open.
     ///
     /// # Errors

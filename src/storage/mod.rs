@@ -40,7 +40,8 @@
 //!    could free it while the directory on the disk still leads to it. A power failure on a file system without a
 //!    journal may still lose the name in two cases: the system refuses the temporary name (no hard links, or on Linux a
 //!    file of another owner), or the upload replaces a link. A failed flush is not repeated for the same upload,
-//!    because the second one would succeed although the content is lost. Where the file system cannot flush
+//!    because the second one would succeed although the content is lost. Uploads that are committed together
+//!    ([`commit_together`]) go through these steps together. Where the file system cannot flush
 //!    directories, it decides when the name is on the disk.
 //!
 //! # What storage cannot guarantee
@@ -53,17 +54,19 @@
 //! If another process moves a directory out of the root during an upload to it, the commit notices and publishes
 //! nothing. If the move happens between that check and the link, the uploaded file moves along.
 //!
-//! Nothing here is shared between threads.
+//! Nothing here is shared between threads, except the descriptors of files while they are flushed.
 
 use std::os::fd::{AsFd, BorrowedFd};
 
 mod annotation;
 mod cleanup;
+mod commit;
 mod directory;
 mod error;
 mod file_cache;
 mod file_range;
 mod file_system;
+mod flushers;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod linux;
 mod listing;
@@ -97,17 +100,19 @@ pub use linux::Linux as Native;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub use portable::Portable as Native;
 
+pub use commit::{Published, commit_together};
 pub use directory::{Directory, NamedFile, OpenedFile};
 pub use error::StorageError;
 pub use file_cache::{CachedContent, CachedFile, FileCache, SMALL_FILE_BYTES_MAX};
 pub use file_range::FileRange;
 pub use file_system::{Access, DirectoryEntry, FileKind, FileSystem, Symlinks};
+pub use flushers::start as start_flushers;
 pub use listing::{Entry, EntryKind, Listing, SymlinkedDirectories, WalkEntry};
 pub use metadata::Metadata;
 pub use partial_upload::{EndedUpload, FoundUpload, PartialUpload, UploadId};
 pub use relative_path::{DIRECTORIES_MAX, PATH_BYTES_MAX, PathError, RelativePath, SEGMENT_BYTES_MAX};
 pub use tree_changes::{ChangeError, EntryPath};
-pub use upload::{Published, Upload, UploadMode};
+pub use upload::{Upload, UploadMode};
 
 /// The descriptor of the root.
 impl<F: FileSystem<File: AsFd>> AsFd for Directory<F> {

@@ -4,10 +4,10 @@ use std::rc::Rc;
 
 use rustix::io::Errno;
 
+use super::commit::flush_directory;
 use super::directory::{Root, open_directory};
 use super::file_system::FileSystem;
 use super::retry::retry_on_intr;
-use super::upload::flush_directory;
 use super::{RelativePath, StorageError};
 
 /// The number of attempts to open a directory that exists when it is to be created, and does not exist when it is to be

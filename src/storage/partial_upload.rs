@@ -7,12 +7,12 @@ use std::rc::Rc;
 
 use rustix::io::Errno;
 
+use super::commit::{flush, flush_directory};
 use super::directory::{ExistingEntry, Root};
 use super::file_system::{Access, FileKind};
 use super::retry::retry_on_intr;
 use super::state_file::{FoundState, ReadState, StateFile, creation_note, find_state, read_state, remove};
 use super::temporary_file::{TemporaryFile, TemporaryName, lock, partial_name};
-use super::upload::{flush, flush_directory};
 use super::upload_state::{Event, Record};
 use super::{FileSystem, Metadata, Native, Published, RelativePath, StorageError, Upload, UploadMode};
 

@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use rustix::process::Resource;
 
 use super::file_system::{Access, DirectoryEntry, FileKind, FileSystem, Symlinks};
+use super::flushers;
 use super::metadata::Metadata;
 
 /// What differs between the systems. [`FileSystem`] is implemented for every type that has it.
@@ -200,6 +201,10 @@ impl<S: Posix> FileSystem for S {
 
     fn sync(&self, file: &OwnedFd) -> Result<(), Errno> {
         rustix::fs::fsync(file)
+    }
+
+    fn sync_all(&self, files: &[&OwnedFd]) -> Vec<Result<(), Errno>> {
+        flushers::sync_all(files)
     }
 
     /// File systems report these errors whenever any descriptor of the file is closed. So this closes a duplicate.

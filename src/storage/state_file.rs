@@ -2,12 +2,12 @@
 
 use std::rc::Rc;
 
+use super::commit::{flush, flush_directory};
 use super::directory::Root;
 use super::file_system::{Access, FileKind};
 use super::new_directories::Ancestor;
 use super::retry::{read_exactly, retry_on_intr, write_all};
 use super::temporary_file::{TemporaryFile, TemporaryName};
-use super::upload::{flush, flush_directory};
 use super::upload_state::{Event, NOTE_BYTES_MAX, Record, UploadState};
 use super::{FileSystem, RelativePath, StorageError};
 

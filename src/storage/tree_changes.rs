@@ -6,11 +6,11 @@ use std::rc::Rc;
 
 use rustix::io::Errno;
 
+use super::commit::flush_directory;
 use super::directory::Root;
 use super::file_system::{Access, FileKind, FileSystem};
 use super::retry::retry_on_intr;
 use super::temporary_file::{TemporaryFile, lacks_hard_links};
-use super::upload::flush_directory;
 use super::upload_remains::remove_remains;
 use super::{Directory, Metadata, RelativePath, StorageError};
 

@@ -4,7 +4,7 @@ use spindle::http1::{Connection, Settings, Shared, Step, Transmit};
 use spindle::semantics::Now;
 use spindle::semantics::client::Client;
 use spindle::semantics::exchange_record::Outcome;
-use spindle::semantics::service::Service;
+use spindle::semantics::service::{CommitOf, Service};
 
 use crate::service::{ReceivedRequest, RecordingService};
 
@@ -42,6 +42,10 @@ pub(crate) struct Driver<S: Service> {
     pub eof_sent: bool,
     /// Whether the server aborted the connection, because the content of a response could not be completed.
     pub aborted: bool,
+    /// The upload that the connection has handed out to be committed.
+    deferred: Vec<((), CommitOf<S>)>,
+    /// Whether only [`commit`](Driver::commit) commits it. Otherwise it is committed when the connection is idle.
+    pub keeps_commits: bool,
     read_mode: ReadMode,
 }
 
@@ -64,6 +68,8 @@ impl<S: Service> Driver<S> {
             shared,
             now: NOW,
             output: Vec::new(),
+            deferred: Vec::new(),
+            keeps_commits: false,
             eof_sent: false,
             aborted: false,
             read_mode,
@@ -113,12 +119,25 @@ impl<S: Service> Driver<S> {
         let mut has_progressed = false;
         // Each step consumes a byte, ends a request, or ends the connection, so the number of steps is limited.
         for _ in 0..1_000_000 {
-            if self.connection.process(&mut self.service, &mut self.shared, &self.now) == Step::Idle {
-                return has_progressed;
+            match self.connection.process(&mut self.service, &mut self.shared, &self.now) {
+                Step::Idle if self.keeps_commits || !self.commit() => return has_progressed,
+                Step::Deferred(commit) => self.deferred.push(((), commit)),
+                Step::Idle | Step::Progress | Step::SlowProgress => {}
             }
             has_progressed = true;
         }
         panic!("the connection never stops making progress");
+    }
+
+    /// The service commits the deferred upload, if there is one, as the loop does at the end of a turn.
+    pub(crate) fn commit(&mut self) -> bool {
+        let group = std::mem::take(&mut self.deferred);
+        let responses = self.service.commit(group, &self.now);
+        let any = !responses.is_empty();
+        for ((), response) in responses {
+            self.connection.committed(response, &mut self.shared, &self.now);
+        }
+        any
     }
 
     /// The client reads until there is nothing more to read, and the connection goes idle.

@@ -16,6 +16,7 @@ mod chunked;
 mod closing;
 mod content_coding;
 mod content_length;
+mod deferred;
 mod expect;
 mod host;
 mod limits;

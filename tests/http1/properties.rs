@@ -31,6 +31,7 @@ fn targets() -> impl Strategy<Value = &'static str> {
         "/refuse",
         "/limited",
         "/byte-by-byte",
+        "/deferred",
         "/source/1500",
         "/nothing",
         "http://a/b",

@@ -11,7 +11,7 @@ use spindle::semantics::fields::FieldName;
 use spindle::semantics::method::Method;
 use spindle::semantics::request::{Request, Target, Version};
 use spindle::semantics::response::{Body, Response, UploadStatus};
-use spindle::semantics::service::{Interim, Piece, Reply, Service, Sink, Source, SourceFailed};
+use spindle::semantics::service::{CommitGroup, Finished, Interim, Piece, Reply, Service, Sink, Source, SourceFailed};
 use spindle::semantics::status::Status;
 
 /// The content that the sink at `/limited` accepts, in bytes.
@@ -24,6 +24,7 @@ pub(crate) const LIMITED_BYTES_MAX: usize = 8;
 /// - `/byte-by-byte`: a sink that takes one byte at a time. `/limited-byte-by-byte`: the same, with the limit.
 /// - `/resumable`: a sink that gets the content that arrived before the connection ended. It sends an interim response
 ///   after each write.
+/// - `/deferred`: the upload is committed later, together with others.
 /// - `/source/N`: N bytes from a source. `/huge`: [`HUGE_BYTES`], too much for a case.
 /// - `/stream/N`: N bytes of unknown length. `/broken/N`: the same, but the source fails after them. `/slow/N`: the
 ///   same, but the source is pending before each piece.
@@ -62,6 +63,7 @@ impl Service for TestService {
                 Reply::Receive(TestSink { bytes_left: LIMITED_BYTES_MAX, taken_max: 1, ..TestSink::ANY })
             }
             b"/resumable" if writes => Reply::Receive(TestSink { is_resumable: true, ..TestSink::ANY }),
+            b"/deferred" if writes => Reply::Receive(TestSink { is_deferred: true, ..TestSink::ANY }),
             _ if writes => Reply::Receive(TestSink::ANY),
             _ if number_after(path, b"/source/").is_some() => {
                 respond_with(TestSource::of_length(number_after(path, b"/source/").unwrap_or_default()))
@@ -72,6 +74,10 @@ impl Service for TestService {
                 ..Response::new(Status::Ok)
             }),
         }
+    }
+
+    fn commit<K>(&mut self, group: Vec<(K, ())>, _: &Now) -> Vec<(K, Response<'static, TestSource>)> {
+        group.into_iter().map(|(key, ())| (key, Response::new(Status::Created))).collect()
     }
 }
 
@@ -164,14 +170,17 @@ pub(crate) struct TestSink {
     /// How many bytes one write takes.
     taken_max: usize,
     is_resumable: bool,
+    is_deferred: bool,
 }
 
 impl TestSink {
-    const ANY: TestSink = TestSink { bytes_left: usize::MAX, taken_max: usize::MAX, is_resumable: false };
+    const ANY: TestSink =
+        TestSink { bytes_left: usize::MAX, taken_max: usize::MAX, is_resumable: false, is_deferred: false };
 }
 
 impl Sink for TestSink {
     type Source = TestSource;
+    type Commit = ();
 
     fn write(&mut self, content: &[u8], _: &Now) -> Result<usize, Box<Response<'static, TestSource>>> {
         assert!(!content.is_empty(), "a sink never gets an empty piece");
@@ -183,8 +192,11 @@ impl Sink for TestSink {
         Ok(taken)
     }
 
-    fn finish(self, _: &Now) -> Response<'static, TestSource> {
-        Response::new(Status::Created)
+    fn finish(self, _: &Now) -> Finished<TestSource, ()> {
+        match self.is_deferred {
+            true => Finished::Deferred(()),
+            false => Finished::Responded(Response::new(Status::Created)),
+        }
     }
 
     fn interim(&mut self, _: &Now) -> Option<Interim> {
@@ -259,6 +271,10 @@ impl<S: Service> Service for RecordingService<S> {
             }
         }
     }
+
+    fn commit<K>(&mut self, group: CommitGroup<K, Self>, now: &Now) -> Vec<(K, Response<'static, S::Source>)> {
+        self.inner.commit(group, now)
+    }
 }
 
 /// The target as it was sent.
@@ -278,6 +294,7 @@ pub(crate) struct RecordingSink<K> {
 
 impl<K: Sink> Sink for RecordingSink<K> {
     type Source = K::Source;
+    type Commit = K::Commit;
 
     fn write(&mut self, content: &[u8], now: &Now) -> Result<usize, Box<Response<'static, K::Source>>> {
         let taken = self.inner.write(content, now)?;
@@ -285,7 +302,7 @@ impl<K: Sink> Sink for RecordingSink<K> {
         Ok(taken)
     }
 
-    fn finish(self, now: &Now) -> Response<'static, K::Source> {
+    fn finish(self, now: &Now) -> Finished<K::Source, K::Commit> {
         self.requests.borrow_mut()[self.index].is_complete = true;
         self.inner.finish(now)
     }

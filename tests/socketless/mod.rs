@@ -6,6 +6,7 @@ use spindle::http1::{Connection, Settings, Shared, Step, Transmit};
 use spindle::routes::Routes;
 use spindle::semantics::Now;
 use spindle::semantics::client;
+use spindle::semantics::service::Service;
 use spindle::storage::FileSystem;
 
 /// A client without a socket.
@@ -45,7 +46,13 @@ impl<F: FileSystem> Client<F> {
         let mut response = Vec::new();
         for _ in 0..1_000_000 {
             self.steps += 1;
-            let is_idle = self.connection.process(&mut self.routes, &mut self.shared, &self.now) == Step::Idle;
+            let step = self.connection.process(&mut self.routes, &mut self.shared, &self.now);
+            let is_idle = step.is_idle();
+            if let Step::Deferred(commit) = step {
+                for ((), response) in self.routes.commit(vec![((), commit)], &self.now) {
+                    self.connection.committed(response, &mut self.shared, &self.now);
+                }
+            }
             let taken = match self.connection.transmit() {
                 None => {
                     if is_idle && self.connection.flush_content(&mut self.shared, &self.now) == Step::Idle {

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
 mod faults;
+mod groups;
 mod operations;
 mod other_processes;
 mod partial_uploads;

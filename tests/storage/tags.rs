@@ -55,7 +55,7 @@ impl Server {
         connection.received(request.len());
         let mut output = Vec::new();
         for _ in 0..1000 {
-            while connection.process(&mut self.routes, &mut self.shared, &now) != Step::Idle {}
+            while !connection.process(&mut self.routes, &mut self.shared, &now).is_idle() {}
             let taken = match connection.transmit() {
                 Some(Transmit::Bytes { bytes, .. }) => {
                     output.extend_from_slice(bytes);

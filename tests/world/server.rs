@@ -40,6 +40,7 @@ pub(crate) struct TestServer<const EVENTS: usize = 64> {
     records: Rc<RefCell<Vec<Record>>>,
     writes: Rc<RefCell<Vec<usize>>>,
     request_count: Rc<Cell<usize>>,
+    committed: Rc<RefCell<Vec<usize>>>,
     observed: Rc<Observed>,
     /// What the loop counts.
     pub statistics: Rc<LoopStatistics>,
@@ -65,7 +66,7 @@ impl<const EVENTS: usize> TestServer<EVENTS> {
     pub(crate) fn with_proxies(network: &Network, connections_max: usize, proxies: Proxies) -> TestServer<EVENTS> {
         capture_log();
         let records: Rc<RefCell<Vec<Record>>> = Rc::default();
-        let (writes, request_count) = (Rc::default(), Rc::default());
+        let (writes, request_count, committed) = (Rc::default(), Rc::default(), Rc::default());
         let recorded = Rc::clone(&records);
         let recorder = Box::new(move |record: &ExchangeRecord| {
             let Client::Network { port: Some(port), .. } = record.client else { panic!("{:?}", record.client) };
@@ -82,7 +83,7 @@ impl<const EVENTS: usize> TestServer<EVENTS> {
         });
         let observed: Rc<Observed> = Rc::default();
         let observer: Box<dyn Observer> = Box::new(TestObserver { recorder, observed: Rc::clone(&observed) });
-        let service = TestService::new(network, &writes, &request_count);
+        let service = TestService::new(network, &writes, &request_count, &committed);
         let world = TestWorld::new(network);
         let settings = http1::Settings { proxies, ..http1::Settings::default() };
         let statistics: Rc<LoopStatistics> = Rc::default();
@@ -94,6 +95,7 @@ impl<const EVENTS: usize> TestServer<EVENTS> {
             records,
             writes,
             request_count,
+            committed,
             observed,
             statistics,
             stopped_ns: None,
@@ -131,6 +133,11 @@ impl<const EVENTS: usize> TestServer<EVENTS> {
     /// What the observer was asked to do.
     pub(crate) fn observed(&self) -> &Observed {
         &self.observed
+    }
+
+    /// How many uploads each commit had.
+    pub(crate) fn committed(&self) -> Vec<usize> {
+        self.committed.borrow().clone()
     }
 
     /// The number of requests that have reached the service.

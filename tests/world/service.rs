@@ -7,7 +7,7 @@ use spindle::semantics::Now;
 use spindle::semantics::method::Method;
 use spindle::semantics::request::Request;
 use spindle::semantics::response::{Body, Response};
-use spindle::semantics::service::{Piece, Reply, Service, Sink, Source, SourceFailed};
+use spindle::semantics::service::{Finished, Piece, Reply, Service, Sink, Source, SourceFailed};
 use spindle::semantics::status::Status;
 
 use crate::network::{MICROSECOND, Network};
@@ -24,23 +24,29 @@ use crate::world::TestFile;
 /// - PUT: accepts content. The disk takes N microseconds for each piece and for the end. `/begin/N`: the disk takes
 ///   them before the first piece instead. `/panic`: panics on a write. `/panic-end`: panics at the end. `/panic-drop`:
 ///   panics when the sink is dropped.
+///   `/deferred/N`: the upload is committed with others, which takes the disk N microseconds for all of them.
+///   `/panic-commit`: the same, and the commit panics. `/lost`: the same, and the commit returns no response.
 /// - Any other path: a few bytes at once.
 pub(crate) struct TestService {
     clock: Rc<Cell<u64>>,
     writes: Rc<RefCell<Vec<usize>>>,
     request_count: Rc<Cell<usize>>,
+    /// How many uploads each commit had.
+    committed: Rc<RefCell<Vec<usize>>>,
     has_blocked: bool,
 }
 
 impl TestService {
-    /// `writes` receives the lengths of the pieces written to sinks, `request_count` the number of requests.
+    /// `writes` receives the lengths of the pieces written to sinks, `request_count` the number of requests,
+    /// `committed` the number of uploads of each commit.
     pub(crate) fn new(
         network: &Network,
         writes: &Rc<RefCell<Vec<usize>>>,
         request_count: &Rc<Cell<usize>>,
+        committed: &Rc<RefCell<Vec<usize>>>,
     ) -> TestService {
         let (clock, writes, request_count) = (Rc::clone(&network.clock), Rc::clone(writes), Rc::clone(request_count));
-        TestService { clock, writes, request_count, has_blocked: false }
+        TestService { clock, writes, request_count, committed: Rc::clone(committed), has_blocked: false }
     }
 
     fn content(&mut self, what: &str, number: u64) -> Body<'static, TestSource> {
@@ -90,6 +96,20 @@ impl Service for TestService {
     fn may_have_blocked(&self) -> bool {
         self.has_blocked
     }
+
+    fn commit<K>(&mut self, group: Vec<(K, TestCommit)>, _: &Now) -> Vec<(K, Response<'static, TestSource>)> {
+        self.committed.borrow_mut().push(group.len());
+        let took_ns = group.iter().map(|(_, commit)| commit.took_ns).max().unwrap_or_default();
+        self.clock.set(self.clock.get() + took_ns);
+        assert!(group.iter().all(|(_, commit)| commit.what != "panic-commit"), "the test's commit");
+        let kept = group.into_iter().filter(|(_, commit)| commit.what != "lost");
+        kept.map(|(key, _)| (key, Response::new(Status::Created))).collect()
+    }
+}
+
+pub(crate) struct TestCommit {
+    what: String,
+    took_ns: u64,
 }
 
 pub(crate) enum TestSource {
@@ -150,18 +170,24 @@ pub(crate) struct TestSink {
 
 impl Sink for TestSink {
     type Source = TestSource;
+    type Commit = TestCommit;
 
     fn write(&mut self, content: &[u8], _: &Now) -> Result<usize, Box<Response<'static, TestSource>>> {
         assert!(self.panics != "panic", "the test's sink");
-        self.clock.set(self.clock.get() + self.took_ns);
+        if !matches!(&*self.panics, "deferred" | "panic-commit" | "lost") {
+            self.clock.set(self.clock.get() + self.took_ns);
+        }
         self.writes.borrow_mut().push(content.len());
         Ok(content.len())
     }
 
-    fn finish(self, _: &Now) -> Response<'static, TestSource> {
+    fn finish(self, _: &Now) -> Finished<TestSource, TestCommit> {
         assert!(self.panics != "panic-end", "the test's sink at its end");
+        if matches!(&*self.panics, "deferred" | "panic-commit" | "lost") {
+            return Finished::Deferred(TestCommit { what: self.panics.clone(), took_ns: self.took_ns });
+        }
         self.clock.set(self.clock.get() + self.took_ns);
-        Response::new(Status::Created)
+        Finished::Responded(Response::new(Status::Created))
     }
 }
 

@@ -32,7 +32,8 @@ use crate::semantics::service::{Service, Source};
 ///
 /// The owner of the socket drives it. In each pass it calls
 ///
-/// 1. [`process`](Connection::process) until that returns [`Step::Idle`],
+/// 1. [`process`](Connection::process) until that returns [`Step::Idle`]; if it returns [`Step::Deferred`], the owner
+///    passes the commit to the service later, and the response to [`committed`](Connection::committed),
 /// 2. [`transmit`](Connection::transmit), sends what that returns, and reports it by
 ///    [`transmitted`](Connection::transmitted) or [`end_transmitted`](Connection::end_transmitted),
 /// 3. if [`wants_input`](Connection::wants_input), [`input_space`](Connection::input_space), receives into that, and
@@ -76,7 +77,7 @@ pub struct Connection<S: Service> {
 pub enum InProgress {
     /// A response is being sent, or is held back until the request's content has been read.
     Response,
-    /// Content is being received that a route wants.
+    /// Content is being received that a route wants, or is being stored.
     Upload,
 }
 
@@ -133,7 +134,7 @@ impl<S: Service> Connection<S> {
     pub fn wants_input(&self) -> bool {
         let is_done = match &self.state {
             State::Draining(draining) => draining.bytes > DRAIN_BYTES_MAX,
-            State::Closed => true,
+            State::Committing(_) | State::Closed => true,
             State::ProxyHeader | State::Head(_) | State::Content(_) => false,
         };
         !is_done && !self.input_ended && self.input.spare_capacity() > 0
@@ -236,6 +237,7 @@ impl<S: Service> Connection<S> {
                 Destination::Sink(_) => InProgress::Upload,
                 Destination::Discard => InProgress::Response,
             }),
+            State::Committing(_) => Some(InProgress::Upload),
             State::Head(_) | State::Draining(_) => self.output.is_pending().then_some(InProgress::Response),
             State::ProxyHeader | State::Closed => None,
         }
@@ -278,8 +280,13 @@ impl<S: Service> Connection<S> {
     pub fn content_buffer_bytes(&self) -> usize {
         match &self.state {
             State::Content(_) => self.input.memory_bytes(),
-            State::ProxyHeader | State::Head(_) | State::Draining(_) | State::Closed => 0,
+            State::ProxyHeader | State::Head(_) | State::Committing(_) | State::Draining(_) | State::Closed => 0,
         }
+    }
+
+    /// Whether the service has the upload of the last request, and [`committed`](Connection::committed) must follow.
+    pub fn is_committing(&self) -> bool {
+        matches!(self.state, State::Committing(_))
     }
 
     /// Whether the connection has ended, so that the socket is to be closed.
@@ -302,6 +309,7 @@ impl<S: Service> Connection<S> {
         match &self.state {
             State::ProxyHeader => "waiting for the proxy's header",
             State::Content(_) => "reading the content",
+            State::Committing(_) => "storing the content",
             State::Draining(_) if self.output.has_ended() => "draining",
             State::Draining(_) => "writing the response",
             State::Closed => "closed",

@@ -1,6 +1,7 @@
 //! Interprets received bytes, which moves the connection from one state to the next. `receive_content.rs` has what
 //! happens within the content of a request, and `timeouts.rs` the transitions that a timer causes.
 
+use std::convert::Infallible;
 use std::mem;
 use std::rc::Rc;
 
@@ -20,29 +21,41 @@ use crate::semantics::exchange_record::Outcome;
 use crate::semantics::method::Method;
 use crate::semantics::request::Request;
 use crate::semantics::response::Response;
-use crate::semantics::service::{Reply, Service, Source};
+use crate::semantics::service::{CommitOf, Reply, Service, Source};
 
-/// The result of [`Connection::process`] and [`Connection::flush_content`].
+/// The result of [`Connection::process`] and [`Connection::flush_content`]. `C` is the service's commit; only `process`
+/// returns one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "there may be more to do"]
-pub enum Step {
+pub enum Step<C = Infallible> {
     /// There is nothing to do until bytes are received or sent, or a timer fires.
     Idle,
     /// The connection made progress, and may make more.
     Progress,
     /// Like `Progress`, but the step may have waited for the disk, so the caller's time may be out of date.
     SlowProgress,
+    /// An upload is complete, and the service is to commit it, perhaps with others. Its response is expected by
+    /// [`Connection::committed`]. Until then the connection makes no further progress.
+    Deferred(C),
 }
 
-impl Step {
-    fn progress(is_slow: bool) -> Step {
+impl<C> Step<C> {
+    /// Whether there is nothing to do.
+    pub fn is_idle(&self) -> bool {
+        matches!(self, Step::Idle)
+    }
+
+    fn progress(is_slow: bool) -> Step<C> {
         if is_slow { Step::SlowProgress } else { Step::Progress }
     }
 }
 
+/// The next state, and the step that leads to it.
+pub(super) type Processed<S> = (State<<S as Service>::Sink>, Step<CommitOf<S>>);
+
 impl<S: Service> Connection<S> {
     /// Takes one step: interprets received bytes, up to one call of the service or one write to a sink.
-    pub fn process(&mut self, service: &mut S, shared: &mut Shared, now: &Now) -> Step {
+    pub fn process(&mut self, service: &mut S, shared: &mut Shared, now: &Now) -> Step<CommitOf<S>> {
         // A shortcut for the end of nearly every pass, without moving the state. Only in Head: content can end without
         // a further byte.
         if matches!(self.state, State::Head(_)) && self.input.is_empty() && !self.input_ended {
@@ -52,6 +65,7 @@ impl<S: Service> Connection<S> {
             State::ProxyHeader => self.process_proxy_header(shared, now),
             State::Head(head) => self.process_head(head, service, shared, now),
             State::Content(content) => self.process_content(content, shared, now),
+            State::Committing(framing) => (State::Committing(framing), Step::Idle),
             State::Draining(draining) => self.process_draining(draining, shared, now),
             State::Closed => (State::Closed, Step::Idle),
         };
@@ -59,13 +73,7 @@ impl<S: Service> Connection<S> {
         step
     }
 
-    fn process_head(
-        &mut self,
-        mut head: HeadParser,
-        service: &mut S,
-        shared: &mut Shared,
-        now: &Now,
-    ) -> (State<S::Sink>, Step) {
+    fn process_head(&mut self, mut head: HeadParser, service: &mut S, shared: &mut Shared, now: &Now) -> Processed<S> {
         if self.output.is_full() || self.records.as_ref().is_some_and(|records| records.is_full()) {
             return (State::Head(head), Step::Idle);
         }
@@ -104,7 +112,7 @@ impl<S: Service> Connection<S> {
     }
 
     /// No request has begun. If the input has ended, none will, and the connection ends.
-    fn no_request(&mut self, head: HeadParser, now: &Now) -> (State<S::Sink>, Step) {
+    fn no_request(&mut self, head: HeadParser, now: &Now) -> Processed<S> {
         if self.input_ended {
             self.timers.stop(Timer::Idle);
             self.start_write_stall_timer(now);
@@ -120,7 +128,7 @@ impl<S: Service> Connection<S> {
         service: &mut S,
         shared: &mut Shared,
         now: &Now,
-    ) -> Result<(State<S::Sink>, Step), ProtocolError> {
+    ) -> Result<Processed<S>, ProtocolError> {
         self.timers.stop(Timer::Idle);
         self.timers.stop(Timer::Head);
         self.start_write_stall_timer(now);
@@ -252,7 +260,7 @@ impl<S: Service> Connection<S> {
         self.finish_exchange(Persistence::Close)
     }
 
-    fn process_draining(&mut self, mut draining: Draining, shared: &mut Shared, now: &Now) -> (State<S::Sink>, Step) {
+    fn process_draining(&mut self, mut draining: Draining, shared: &mut Shared, now: &Now) -> Processed<S> {
         let bytes = self.input.unread().len() as u64;
         if bytes > 0 {
             draining.bytes = draining.bytes.saturating_add(bytes);

@@ -2,7 +2,7 @@
 //! client.
 
 use super::Connection;
-use super::process::Step;
+use super::process::{Processed, Step};
 use super::state::State;
 use super::timers::Timer;
 use crate::http1::message_head::HeadParser;
@@ -18,7 +18,7 @@ const NO_HEADER: &str = "The connection does not begin with a PROXY protocol hea
 impl<S: Service> Connection<S> {
     /// Takes the header. A connection without one is closed without a response, because its sender is not a proxy, and
     /// must not be told what to send.
-    pub(super) fn process_proxy_header(&mut self, shared: &mut Shared, now: &Now) -> (State<S::Sink>, Step) {
+    pub(super) fn process_proxy_header(&mut self, shared: &mut Shared, now: &Now) -> Processed<S> {
         match proxy_protocol::parse(self.input.unread()) {
             Ok(Some(header)) => {
                 self.input.consume(header.bytes);

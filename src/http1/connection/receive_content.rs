@@ -4,7 +4,7 @@
 use std::mem;
 
 use super::Connection;
-use super::process::{Step, persistence_after};
+use super::process::{Processed, Step, persistence_after};
 use super::state::{Destination, ReceivingContent, State, is_too_long_to_discard};
 use super::timers::Timer;
 use crate::http1::content::{ContentDecoder, Decoded};
@@ -17,7 +17,7 @@ use crate::http1::shared::Shared;
 use crate::semantics::Now;
 use crate::semantics::request::Version;
 use crate::semantics::response::Response;
-use crate::semantics::service::{Service, Sink};
+use crate::semantics::service::{Finished, Service, Sink};
 
 impl<S: Service> Connection<S> {
     /// Passes gathered content to the route. To be called when the connection goes idle: until then, content is
@@ -63,10 +63,10 @@ impl<S: Service> Connection<S> {
         mut content: Box<ReceivingContent<S::Sink>>,
         shared: &mut Shared,
         now: &Now,
-    ) -> (State<S::Sink>, Step) {
+    ) -> Processed<S> {
         match content.end {
             None => {}
-            Some(Ok(())) => return (self.content_ended(content, shared, now), Step::SlowProgress),
+            Some(Ok(())) => return self.content_ended(content, shared, now),
             Some(Err(error)) => return (self.content_malformed(content, error, shared, now), Step::SlowProgress),
         }
         let mut step = Step::Idle;
@@ -85,7 +85,7 @@ impl<S: Service> Connection<S> {
                 return (self.release_and_close(content.bytes, now), Step::Progress);
             }
             if decoded.end {
-                return (self.content_ended(content, shared, now), Step::SlowProgress);
+                return self.content_ended(content, shared, now);
             }
         }
         if self.input_ended {
@@ -225,41 +225,65 @@ impl<S: Service> Connection<S> {
         self.respond_with_error(error, content.framing.method, shared, now)
     }
 
-    /// All content has been received: the sink responds, or the response that was held back is sent.
+    /// All content has been received: the sink responds or defers its response, or the response that was held back is
+    /// sent.
     fn content_ended(
         &mut self,
         mut content: Box<ReceivingContent<S::Sink>>,
         shared: &mut Shared,
         now: &Now,
-    ) -> State<S::Sink> {
+    ) -> Processed<S> {
         match self.write_to_sink(&mut content, now) {
-            Ok(()) if !self.input.content().is_empty() => return self.end_later(content, Ok(())),
+            Ok(()) if !self.input.content().is_empty() => return (self.end_later(content, Ok(())), Step::SlowProgress),
             Ok(()) => {}
             Err(refusal) => match self.refuse_content(content, *refusal, shared, now) {
                 State::Content(refused) => content = refused,
-                state => return state,
+                state => return (state, Step::SlowProgress),
             },
         }
         self.timers.stop(Timer::ContentRate);
         self.record_content_received(content.bytes);
-        self.start_write_stall_timer(now);
         let ReceivingContent { destination, framing, mut decoder, .. } = *content;
-        let persistence = match destination {
+        let next = match destination {
             Destination::Discard => {
+                self.start_write_stall_timer(now);
                 let persistence = if self.shutting_down { Persistence::Close } else { framing.persistence };
                 self.output.release(persistence);
-                persistence
+                self.finish_exchange(persistence)
             }
             Destination::Sink(mut sink) => {
                 if let Some(trailers) = decoder.trailers() {
                     sink.take_trailers(&trailers);
                 }
-                let response = sink.finish(now);
-                let persistence = persistence_after(&response, &framing, self.shutting_down);
-                self.push_response(response, &framing, Some(persistence), shared, now);
-                persistence
+                match sink.finish(now) {
+                    Finished::Responded(response) => self.respond_to_content(response, &framing, shared, now),
+                    Finished::Deferred(commit) => return (State::Committing(framing), Step::Deferred(commit)),
+                }
             }
         };
+        (next, Step::SlowProgress)
+    }
+
+    /// Takes the response to the upload that [`process`](Connection::process) has returned as [`Step::Deferred`].
+    /// Without effect if the connection has been closed meanwhile.
+    pub fn committed(&mut self, response: Response<'static, S::Source>, shared: &mut Shared, now: &Now) {
+        self.state = match mem::take(&mut self.state) {
+            State::Committing(framing) => self.respond_to_content(response, &framing, shared, now),
+            state => state,
+        };
+    }
+
+    /// Queues the response to a request whose content is complete.
+    fn respond_to_content(
+        &mut self,
+        response: Response<'static, S::Source>,
+        framing: &RequestFraming,
+        shared: &mut Shared,
+        now: &Now,
+    ) -> State<S::Sink> {
+        self.start_write_stall_timer(now);
+        let persistence = persistence_after(&response, framing, self.shutting_down);
+        self.push_response(response, framing, Some(persistence), shared, now);
         self.finish_exchange(persistence)
     }
 

@@ -182,7 +182,7 @@ impl<S: Service> Connection<S> {
                 true => Evictable::WithinHead { at_ns },
                 false => Evictable::Silent { at_ns },
             }),
-            State::Content(_) | State::Closed => None,
+            State::Content(_) | State::Committing(_) | State::Closed => None,
         }
     }
 

@@ -18,9 +18,9 @@ use crate::semantics::request::Request;
 use crate::semantics::response::{RareFields, Response};
 use crate::semantics::resumable_upload::UploadFields;
 use crate::semantics::rights::{Grant, MayUpload};
-use crate::semantics::service::Reply;
+use crate::semantics::service::{Finished, Reply};
 use crate::semantics::status::Status;
-use crate::storage::{FileSystem, RelativePath, StorageError, Upload};
+use crate::storage::{FileSystem, Metadata, Published, RelativePath, StorageError, Upload, commit_together};
 
 type UploadResponse<F> = Response<'static, FileContent<F>>;
 
@@ -148,28 +148,76 @@ impl<F: FileSystem> FileUpload<F> {
         }
     }
 
-    pub(in crate::routes) fn finish(self, now: &Now) -> UploadResponse<F> {
+    /// Publishes the file; if it must be flushed, together with others.
+    pub(in crate::routes) fn finish(self, now: &Now) -> Finished<FileContent<F>, FileCommit<F>> {
         let FileUpload { mut upload, method, conditions, own_uploads, verification, .. } = self;
         let verified = match verification.map(|verification| verification.verify()).transpose() {
             Ok(verified) => verified,
-            Err(reason) => return Response::with_reason(Status::BadRequest, reason),
+            Err(reason) => return Finished::Responded(Response::with_reason(Status::BadRequest, reason)),
         };
         if let Some(verified) = &verified {
             upload.annotate(verified.digests.to_text().into_bytes());
         }
-        let published = upload.commit(now.unix_ns, |existing| conditions.hold(existing, &own_uploads.borrow(), now));
+        let commit = Commit { method, conditions, own_uploads, repr_digest: verified.and_then(|v| v.repr_digest) };
+        if upload.is_durable() {
+            return Finished::Deferred(FileCommit { upload, commit });
+        }
+        let published = upload.commit(now.unix_ns, |existing| commit.holds(existing, now));
+        Finished::Responded(commit.respond(published, now))
+    }
+}
+
+/// A file whose content is complete, and that is to be published and flushed together with others.
+pub struct FileCommit<F: FileSystem> {
+    upload: Upload<F>,
+    commit: Commit,
+}
+
+/// What decides whether a file is published, and what the response is.
+struct Commit {
+    method: Method,
+    conditions: UploadConditions,
+    own_uploads: Rc<RefCell<OwnUploads>>,
+    /// The value of the Repr-Digest field that the client wants.
+    repr_digest: Option<String>,
+}
+
+impl Commit {
+    /// Whether the file may be published although `existing` has its name.
+    fn holds(&self, existing: Option<&Metadata>, now: &Now) -> bool {
+        self.conditions.hold(existing, &self.own_uploads.borrow(), now)
+    }
+
+    fn respond<F: FileSystem>(self, published: Result<Published, StorageError>, now: &Now) -> UploadResponse<F> {
         let published = match published {
             Ok(published) => published,
-            Err(error) => return error_response(&error, conditions.must_be_absent()),
+            Err(error) => return error_response(&error, self.conditions.must_be_absent()),
         };
-        own_uploads.borrow_mut().remember(&published);
-        let version = FileVersion::of(&published.metadata, &own_uploads.borrow(), now);
-        let status = status_of(method, published.created);
+        self.own_uploads.borrow_mut().remember(&published);
+        let version = FileVersion::of(&published.metadata, &self.own_uploads.borrow(), now);
+        let status = status_of(self.method, published.created);
         Response {
-            rare: verified.and_then(|verified| verified.repr_digest).map(RareFields::repr_digest),
+            rare: self.repr_digest.map(RareFields::repr_digest),
             ..FileVersion::into_response(Cow::Owned(version), status, now)
         }
     }
+}
+
+/// Publishes files together.
+pub(in crate::routes) fn commit<K, F: FileSystem>(
+    group: Vec<(K, FileCommit<F>)>,
+    now: &Now,
+) -> Vec<(K, UploadResponse<F>)> {
+    let (mut keys, mut commits, mut uploads) = (Vec::new(), Vec::new(), Vec::new());
+    for (key, FileCommit { upload, commit }) in group {
+        keys.push(key);
+        commits.push(commit);
+        uploads.push(upload);
+    }
+    let conditions = commits.iter().map(|commit| |existing: Option<&Metadata>| commit.holds(existing, now));
+    let published = commit_together(uploads.into_iter().zip(conditions).collect(), now.unix_ns);
+    let responses = commits.into_iter().zip(published).map(|(commit, published)| commit.respond(published, now));
+    keys.into_iter().zip(responses).collect()
 }
 
 /// The status of the response to an upload that was stored.

@@ -148,14 +148,16 @@ impl fmt::Display for Confinement {
     }
 }
 
-/// Confines the process for the rest of its life. It must have a single thread.
+/// Confines the process for the rest of its life. It must have a single thread. `start_threads` creates any others: after
+/// Landlock, which threads inherit when they are created, and before seccomp, which no thread can be created after.
 ///
 /// A layer that the system does not have, or that does not work with these files, is left out: the result says so.
 ///
 /// # Errors
 /// If refused system calls are to end the process, and seccomp cannot be used. Then the option would promise too much.
-pub fn confine(layers: Layers, files: &Files<'_>) -> Result<Confinement, String> {
+pub fn confine(layers: Layers, files: &Files<'_>, start_threads: impl FnOnce()) -> Result<Confinement, String> {
     let landlock = if layers.landlock { restrict_files(files) } else { Enforced::Off };
+    start_threads();
     // After Landlock, whose own calls are not in the table.
     let seccomp = layers.seccomp.map_or(Enforced::Off, restrict_system_calls);
     match (layers.seccomp, &seccomp) {

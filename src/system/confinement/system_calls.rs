@@ -8,7 +8,8 @@
 //! A call that is allowed whatever its arguments are costs nothing but the entry to the kernel's checks, since the kernel
 //! remembers that it needs no filter. So the calls of every request have no conditions.
 //!
-//! No thread is created after the start, so neither `clone` nor `clone3` is allowed. Sockets only come from `accept4`.
+//! The threads that flush uploads are created before, and make no call that is not in the list. No thread is created
+//! after the start, so neither `clone` nor `clone3` is allowed. Sockets only come from `accept4`.
 
 use nix::libc;
 use seccompiler::{
@@ -102,7 +103,7 @@ const CALLS: &[Call] = &[
     (libc::SYS_mremap, Any),
     (libc::SYS_madvise, Any),
     (libc::SYS_brk, Any),
-    // Locks of the standard library, which one thread always finds free. If not, better to wait than to spin.
+    // The channels to the threads that flush uploads, and locks of the standard library.
     (libc::SYS_futex, Any),
     // The pause after a poll that failed for lack of memory; also what the kernel makes of it after SIGCONT.
     (libc::SYS_clock_nanosleep, Any),

@@ -467,6 +467,19 @@ impl FileSystem for Disk {
         synced
     }
 
+    /// In an order that the seed chooses: the real calls overlap, so that the power may fail after any of them.
+    fn sync_all(&self, files: &[&DiskFile]) -> Vec<Result<(), Errno>> {
+        let mut left: Vec<(usize, &DiskFile)> = files.iter().copied().enumerate().collect();
+        let mut flushed = Vec::new();
+        while !left.is_empty() {
+            let next = self.machine.borrow_mut().faults.random_below(left.len());
+            let (index, file) = left.swap_remove(next);
+            flushed.push((index, self.sync(file)));
+        }
+        flushed.sort_by_key(|(index, _)| *index);
+        flushed.into_iter().map(|(_, flushed)| flushed).collect()
+    }
+
     fn close_errors(&self, file: &DiskFile) -> Result<(), Errno> {
         self.call(Call::CloseErrors, || format!("{file:?}"), |machine, _| machine.has_descriptor())
     }

@@ -223,8 +223,16 @@ impl<'a, S: CountingService> Driver<'a, S> {
             let requests = self.requests();
             let step = self.connection.process(self.service, self.shared, &self.now);
             assert!(self.requests() <= requests + 1, "a step calls the service at most once");
-            if step == Step::Idle {
-                break;
+            match step {
+                Step::Idle => break,
+                Step::Progress | Step::SlowProgress => {}
+                // The loop does this at the end of the turn, and the connection makes no progress before.
+                Step::Deferred(commit) => {
+                    assert!(self.connection.is_committing() && !self.connection.wants_input());
+                    for ((), response) in self.service.commit(vec![((), commit)], &self.now) {
+                        self.connection.committed(response, self.shared, &self.now);
+                    }
+                }
             }
             self.steps += 1;
             assert!(

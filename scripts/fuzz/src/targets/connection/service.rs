@@ -1,13 +1,14 @@
 //! The service. It numbers its responses, so that a missing, repeated or misplaced one is noticed.
 
 use std::borrow::Cow;
+use std::convert::Infallible;
 
 use spindle::routes::Routes;
 use spindle::semantics::Now;
 use spindle::semantics::method::Method;
 use spindle::semantics::request::Request;
 use spindle::semantics::response::{Body, Response};
-use spindle::semantics::service::{Piece, Reply, Service, Sink, Source, SourceFailed};
+use spindle::semantics::service::{Finished, Piece, Reply, Service, Sink, Source, SourceFailed};
 use spindle::semantics::status::Status;
 
 use super::super::driver::CountingService;
@@ -78,6 +79,10 @@ impl Service for NumberingService {
             Reply::Respond(response) => Reply::Respond(tagged(number, without_source(response))),
             Reply::Receive(_) => panic!("without a directory nothing is received"),
         }
+    }
+
+    fn commit<K>(&mut self, group: Vec<(K, Infallible)>, _: &Now) -> Vec<(K, Response<'static, PatternSource>)> {
+        group.into_iter().map(|(_, commit)| match commit {}).collect()
     }
 }
 
@@ -170,6 +175,7 @@ pub(super) struct DigestSink {
 
 impl Sink for DigestSink {
     type Source = PatternSource;
+    type Commit = Infallible;
 
     fn write(&mut self, content: &[u8], _: &Now) -> Result<usize, Box<Response<'static, PatternSource>>> {
         assert!(!content.is_empty(), "a sink never gets an empty piece");
@@ -185,9 +191,9 @@ impl Sink for DigestSink {
         Ok(content.len())
     }
 
-    fn finish(self, _: &Now) -> Response<'static, PatternSource> {
+    fn finish(self, _: &Now) -> Finished<PatternSource, Infallible> {
         let summary = format!("{} bytes, digest {:x}\n", self.bytes, self.digest);
         let body = Body::Bytes(Cow::Owned(summary.into_bytes()));
-        tagged(self.number, Response { body, ..Response::new(Status::Created) })
+        Finished::Responded(tagged(self.number, Response { body, ..Response::new(Status::Created) }))
     }
 }

@@ -8,7 +8,8 @@ use spindle::semantics::accounts::{AccountSource, Accounts};
 use spindle::semantics::allowed_hosts::AllowedHosts;
 use spindle::semantics::method::Method;
 use spindle::semantics::request::Request;
-use spindle::semantics::service::{Reply, Service};
+use spindle::semantics::response::Response;
+use spindle::semantics::service::{CommitGroup, Reply, Service};
 use spindle::service::{CountedSink, RootService};
 use spindle::storage::{Directory, FileRange};
 use spindle::telemetry::metrics::Metrics;
@@ -91,6 +92,10 @@ impl Service for FolderService {
         self.calls += 1;
         self.methods.push(request.method);
         self.service.call(request, now)
+    }
+
+    fn commit<K>(&mut self, group: CommitGroup<K, Self>, now: &Now) -> Vec<(K, Response<'static, FileContent<Disk>>)> {
+        self.service.commit(group, now)
     }
 }
 

@@ -1,0 +1,139 @@
+//! Uploads that end in the same turn are committed together, and a failure of a commit affects nobody else.
+
+use spindle::semantics::exchange_record::Outcome;
+
+use crate::client::Client;
+use crate::network::{MILLISECOND, Network, SECOND, Settings};
+use crate::server::{TestServer, get, put};
+
+/// The most uploads of a group.
+const GROUP_MAX: usize = 64;
+
+/// Clients that send a whole upload at the same time.
+fn uploading(network: &Network, count: usize, path: &str) -> Vec<Client> {
+    (0..count).map(|_| network.client(0).send(SECOND, put(path, 3) + "abc")).collect()
+}
+
+fn at_once() -> Network {
+    Network::new(Settings::default())
+}
+
+#[test]
+fn uploads_that_end_in_one_turn_are_committed_in_one_call() {
+    let network = at_once();
+    // A commit takes ten milliseconds, however many uploads it has.
+    let clients = uploading(&network, 40, "/deferred/10000");
+    let mut server = TestServer::new(&network, 100);
+    server.run_until(2 * SECOND);
+    assert_eq!(server.committed(), [40]);
+    for client in &clients {
+        assert_eq!(client.statuses(), [201]);
+        assert!(client.response_time_ns(SECOND) < 12 * MILLISECOND, "{}", client.response_time_ns(SECOND));
+    }
+}
+
+#[test]
+fn a_group_has_at_most_so_many_uploads_and_no_client_waits_for_a_later_turn() {
+    let network = at_once();
+    let clients = uploading(&network, 2 * GROUP_MAX + 1, "/deferred/1000");
+    let mut server = TestServer::<1024>::with_events_max(&network, 1000);
+    server.run_until(2 * SECOND);
+    assert_eq!(server.committed(), [GROUP_MAX, GROUP_MAX, 1]);
+    assert!(
+        clients.iter().all(|client| client.statuses() == [201] && client.response_time_ns(SECOND) < 5 * MILLISECOND)
+    );
+}
+
+/// A client behind the uploads of others waits for one commit.
+#[test]
+fn readers_beside_many_uploads_wait_for_one_commit() {
+    let network = at_once();
+    let reader = network.client(0).send(0, get("/")).repeats(MILLISECOND, get("/"));
+    let uploads: Vec<Client> = (0..GROUP_MAX)
+        .map(|_| {
+            network.client(0).send(0, put("/deferred/10000", 3) + "abc").repeats(0, put("/deferred/10000", 3) + "abc")
+        })
+        .collect();
+    let mut server = TestServer::<1024>::with_events_max(&network, 1000);
+    server.run_until(2 * SECOND);
+    assert!(reader.longest_gap_ns() < 15 * MILLISECOND, "{}", reader.longest_gap_ns());
+    assert!(uploads.iter().all(|upload| upload.statuses().len() > 50));
+}
+
+/// A client that does not read, and whose upload ends in the turn in which it is disconnected for that. Returns it, and
+/// that time.
+fn disconnected_while_committing(network: &Network) -> (Client, u64) {
+    let disconnected_ns = {
+        let network = without_send_buffer();
+        let client = network.client(0).never_reads().send(SECOND, get("/"));
+        TestServer::new(&network, 10).run_until(100 * SECOND);
+        client.closed_ns().unwrap()
+    };
+    let client = network.client(0).never_reads().send(SECOND, get("/"));
+    (client.send(disconnected_ns, put("/deferred/0", 3) + "abc"), disconnected_ns)
+}
+
+fn without_send_buffer() -> Network {
+    Network::new(Settings { send_buffer_bytes: 10, ..Settings::default() })
+}
+
+#[test]
+fn an_upload_is_committed_although_its_connection_is_closed_in_the_same_turn() {
+    let network = without_send_buffer();
+    let (lost, at_ns) = disconnected_while_committing(&network);
+    let mut server = TestServer::new(&network, 10);
+    server.run_until(100 * SECOND);
+    assert_eq!(lost.closed_ns(), Some(at_ns));
+    assert_eq!(server.committed(), [1]);
+}
+
+#[test]
+fn requests_behind_an_upload_are_served_after_its_commit() {
+    let network = at_once();
+    let client =
+        network.client(0).send(SECOND, put("/deferred/10", 3) + "abc" + &get("/a") + &put("/deferred/10", 1) + "x");
+    let mut server = TestServer::new(&network, 10);
+    server.run_until(2 * SECOND);
+    assert_eq!(client.statuses(), [201, 200, 201]);
+    assert_eq!(server.committed(), [1, 1]);
+}
+
+#[test]
+fn a_panic_in_a_commit_closes_the_connections_of_its_uploads_and_no_other() {
+    let network = at_once();
+    let bystander = network.client(0).send(0, get("/")).repeats(100 * MILLISECOND, get("/"));
+    let mut failing = uploading(&network, 3, "/deferred/0");
+    failing.extend(uploading(&network, 1, "/panic-commit"));
+    let mut server = TestServer::new(&network, 100);
+    server.expects_panics = true;
+    server.run_until(2 * SECOND);
+    for client in &failing {
+        assert_eq!((client.closed_s(), client.is_aborted()), (Some(1.0), true));
+    }
+    assert!(bystander.longest_gap_ns() <= 100 * MILLISECOND && bystander.statuses().len() >= 19);
+    assert_eq!(server.records().iter().filter(|record| record.outcome == Outcome::CutOff).count(), 4);
+    let later = network.client(3 * SECOND).send(3 * SECOND, put("/deferred/10", 1) + "x");
+    server.run_until(4 * SECOND);
+    assert_eq!(later.statuses(), [201]);
+}
+
+/// No timer ends the wait for a commit, so the loop must.
+#[test]
+fn a_connection_whose_response_is_lost_is_closed() {
+    let network = at_once();
+    let lost = network.client(0).send(SECOND, put("/lost", 3) + "abc");
+    let mut server = TestServer::new(&network, 10);
+    server.run_until(2 * SECOND);
+    assert_eq!((lost.closed_s(), lost.is_aborted()), (Some(1.0), true));
+}
+
+#[test]
+fn an_upload_that_ends_while_a_shutdown_begins_is_committed_and_its_response_is_the_last() {
+    let network = at_once();
+    network.signal(SECOND);
+    let clients = uploading(&network, 5, "/deferred/10");
+    let mut server = TestServer::new(&network, 10);
+    server.run_until(20 * SECOND);
+    assert!(server.stopped_ns.is_some());
+    assert!(clients.iter().all(|client| client.statuses() == [201]));
+}
