@@ -6,6 +6,7 @@ mod access_log;
 mod admin;
 mod challenge;
 mod clients;
+mod confinement;
 mod descriptors;
 mod harness;
 mod listeners;

@@ -28,13 +28,13 @@ enum Arguments {
     OneOf(u8, &'static [i32]),
     /// The argument of this index has none of these bits.
     Without(u8, i32),
-    /// The first argument is the process itself, and the third one is null.
-    OwnLimit,
+    /// The argument of this index is a null pointer.
+    Null(u8),
     /// The first argument is the process itself.
     OwnProcess,
 }
 
-use Arguments::{Any, OneOf, OwnLimit, OwnProcess, Without};
+use Arguments::{Any, Null, OneOf, OwnProcess, Without};
 
 /// An allowed system call.
 type Call = (libc::c_long, Arguments);
@@ -77,10 +77,9 @@ const CALLS: &[Call] = &[
     (libc::SYS_getdents64, Any),
     (libc::SYS_lseek, Any),
     (libc::SYS_pread64, Any),
-    // Uploads: space, time, flush, digest, name.
+    // Uploads: space, flush, digest, name.
     (libc::SYS_ftruncate, Any),
     (libc::SYS_fallocate, Any),
-    (libc::SYS_utimensat, Any),
     (libc::SYS_fsync, Any),
     (libc::SYS_fsetxattr, Any),
     (libc::SYS_fgetxattr, Any),
@@ -90,10 +89,12 @@ const CALLS: &[Call] = &[
     (libc::SYS_renameat2, Any),
     (libc::SYS_mkdirat, Any),
     (libc::SYS_unlinkat, Any),
+    // The time of a file that is open. With a path it would change that of any file.
+    (libc::SYS_utimensat, Null(1)),
     // A duplicate, whose close reports the errors of the file system; and the flags of a descriptor.
     (libc::SYS_fcntl, OneOf(1, &[libc::F_DUPFD_CLOEXEC, libc::F_GETFD, libc::F_GETFL])),
     // The limit on the size of files. Limits cannot be changed.
-    (libc::SYS_prlimit64, OwnLimit),
+    (libc::SYS_prlimit64, Null(2)),
     // Identifiers of uploads, and the keys of hash maps.
     (libc::SYS_getrandom, Any),
     // Memory, never executable.
@@ -170,9 +171,9 @@ fn rules(arguments: Arguments) -> Result<Vec<SeccompRule>, seccompiler::BackendE
             let none = SeccompCmpOp::MaskedEq(number(bits));
             Ok(vec![SeccompRule::new(vec![SeccompCondition::new(index, SeccompCmpArgLen::Dword, none, 0)?])?])
         }
-        OwnLimit => {
-            let null = SeccompCondition::new(2, SeccompCmpArgLen::Qword, SeccompCmpOp::Eq, 0)?;
-            Ok(vec![SeccompRule::new(vec![equal(0, 0)?, null])?])
+        Null(index) => {
+            let null = SeccompCondition::new(index, SeccompCmpArgLen::Qword, SeccompCmpOp::Eq, 0)?;
+            Ok(vec![SeccompRule::new(vec![null])?])
         }
         OwnProcess => Ok(vec![SeccompRule::new(vec![equal(0, u64::from(std::process::id()))?])?]),
     }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use client::{Client, Response};
 pub(crate) use process::raise_descriptor_limit;
-pub(crate) use server::{Exited, Server, Start};
+pub(crate) use server::{Exited, ROOT_WARNING, Server, Start};
 pub(crate) use small_disk::{SmallDisk, bytes_free};
 
 /// How long any wait may take before its test fails: far longer than it takes on any machine.

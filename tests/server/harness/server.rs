@@ -240,10 +240,13 @@ struct Running {
 }
 
 impl Running {
+    fn raw_stderr(&self) -> String {
+        String::from_utf8_lossy(&fs::read(&self.stderr_path).expect("standard error")).into_owned()
+    }
+
     /// Without the warning of a server that runs as root, since the tests may.
     fn stderr(&self) -> String {
-        let stderr = String::from_utf8_lossy(&fs::read(&self.stderr_path).expect("standard error")).into_owned();
-        stderr.split_inclusive('\n').filter(|line| !line.contains(ROOT_WARNING)).collect()
+        self.raw_stderr().split_inclusive('\n').filter(|line| !line.contains(ROOT_WARNING)).collect()
     }
 
     fn wait(&mut self) -> ExitStatus {
@@ -347,7 +350,12 @@ impl Server {
         self.running.child.try_wait().expect("a child process").is_none()
     }
 
-    /// Everything that the server has written to standard error.
+    /// Everything that the server has written to standard error, with the warning that it runs as root.
+    pub(crate) fn raw_stderr(&self) -> String {
+        self.running.raw_stderr()
+    }
+
+    /// Everything that the server has written to standard error, without that warning.
     pub(crate) fn stderr(&self) -> String {
         self.running.stderr()
     }

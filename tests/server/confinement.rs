@@ -1,0 +1,137 @@
+//! How the server confines itself: what the kernel reports of its process. What that refuses is in `tests/confinement/`.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::Path;
+
+use rustix::process::{Signal, geteuid};
+
+use crate::harness::{ROOT_WARNING, Server, Start, wait_until};
+
+/// A user that every system has, with its number and group.
+const NOBODY: (&str, u32) = ("nobody", 65534);
+
+impl Server {
+    /// The value of a field in the status of the process.
+    fn status(&self, field: &str) -> String {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid().as_raw_nonzero())).expect("a process");
+        let value = status.lines().find_map(|line| line.strip_prefix(field)).expect("a field of the status");
+        value.trim_start_matches(':').split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// What seccomp reports of a process with a filter.
+const FILTERED: &str = "2";
+
+#[test]
+fn by_default_and_with_kill_the_process_is_confined_and_serves() {
+    for options in [&[][..], &["--sandbox", "on"], &["--sandbox", "kill"]] {
+        let server = Start::new().directory().options(options.iter().copied()).start();
+        assert!(server.confinement.starts_with("Confined by ") && server.confinement.ends_with(".\n"));
+        assert!(server.confinement.contains("seccomp"), "{}", server.confinement);
+        assert_eq!((server.status("Seccomp"), server.status("NoNewPrivs")), (FILTERED.to_owned(), "1".to_owned()));
+        assert_eq!(server.connect().upload("PUT", "/files/name", b"content").status, 201);
+        assert_eq!(server.get("/files/name").text(), "content");
+    }
+}
+
+#[test]
+fn without_the_sandbox_the_process_is_not_confined() {
+    let server = Start::new().directory().options(["--sandbox", "off"]).start();
+    assert_eq!(server.confinement, "Not confined.\n");
+    assert_eq!((server.status("Seccomp"), server.status("NoNewPrivs")), ("0".to_owned(), "0".to_owned()));
+}
+
+#[test]
+fn the_process_never_dumps_core() {
+    for mode in ["on", "off"] {
+        let server = Start::new().options(["--sandbox", mode]).start();
+        let limits = fs::read_to_string(format!("/proc/{}/limits", server.pid().as_raw_nonzero())).expect("a process");
+        let line = limits.lines().find(|line| line.starts_with("Max core file size")).expect("a limit");
+        let words: Vec<&str> = line.split_whitespace().collect();
+        // A limit of 1 also applies to a program that takes the dump.
+        assert_eq!(words[4..6], ["1", "1"], "{line}");
+    }
+}
+
+/// The server of a folder that belongs to the user, who may log to a directory.
+fn server_of(folder: &Path, log: &Path, user: &str) -> Start {
+    let options = ["--uploads", "create", "--user", user, "--access-log"].map(str::to_owned);
+    let rest = [log, folder].map(|path| path.to_str().expect("text").to_owned());
+    Start::new().options(options.iter().chain(&rest).map(String::as_str))
+}
+
+/// A directory that everybody can enter.
+fn scratch() -> tempfile::TempDir {
+    let scratch = tempfile::tempdir().expect("a directory");
+    fs::set_permissions(scratch.path(), fs::Permissions::from_mode(0o755)).expect("permissions");
+    for name in ["folder", "log"] {
+        fs::create_dir(scratch.path().join(name)).expect("a directory");
+        chown(scratch.path().join(name), Some(NOBODY.1), None).expect("an owner");
+    }
+    scratch
+}
+
+#[test]
+fn as_root_the_server_becomes_the_user_and_keeps_no_capability() {
+    if !geteuid().is_root() {
+        return println!("skipped: only root can become another user");
+    }
+    let scratch = scratch();
+    let log = scratch.path().join("log/access.log");
+    let server = server_of(&scratch.path().join("folder"), &log, NOBODY.0).start();
+    let number = NOBODY.1.to_string();
+    assert_eq!(server.status("Uid"), [number.as_str(); 4].join(" "));
+    assert_ne!(server.status("Gid").split(' ').next(), Some("0"));
+    assert!(!server.status("Groups").split(' ').any(|group| group == "0"), "{}", server.status("Groups"));
+    for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
+        assert_eq!(server.status(set), "0".repeat(16), "{set}");
+    }
+    // Uploads, and the log after a rotation, belong to the user.
+    let mut client = server.connect();
+    client.send("PUT /new/name HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\nx");
+    assert_eq!(client.response().status, 201);
+    fs::rename(&log, scratch.path().join("log/old")).expect("a log");
+    server.signal(Signal::HUP);
+    wait_until("the log", || log.exists());
+    for path in [scratch.path().join("folder/new/name"), log] {
+        assert_eq!(std::os::unix::fs::MetadataExt::uid(&fs::metadata(&path).expect("a file")), NOBODY.1, "{path:?}");
+    }
+}
+
+#[test]
+fn a_server_whose_user_cannot_use_its_files_does_not_start() {
+    if !geteuid().is_root() {
+        return println!("skipped: only root can become another user");
+    }
+    let scratch = scratch();
+    let [folder, log] = ["folder", "log/access.log"].map(|name| scratch.path().join(name));
+    let refused = |user: &str, expected: &str| {
+        let ended = server_of(&folder, &log, user).run_to_exit();
+        assert_eq!((ended.code, ended.stderr.lines().count()), (Some(1), 1), "{ended:?}");
+        assert!(ended.stderr.contains(expected), "{ended:?}");
+    };
+    refused("no-such-user", "there is no user no-such-user");
+    refused("root", "the user root is root");
+    fs::write(&log, "").expect("a log");
+    fs::set_permissions(&log, fs::Permissions::from_mode(0o600)).expect("permissions");
+    refused(NOBODY.0, "cannot open the access log");
+    fs::remove_file(&log).expect("a log");
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).expect("permissions");
+    chown(&folder, Some(0), Some(0)).expect("an owner");
+    refused(NOBODY.0, "folder");
+}
+
+#[test]
+fn only_a_server_that_stays_root_warns() {
+    let has_warned = |options: &[&str]| {
+        let mut server = Start::new().options(options.iter().copied()).start();
+        server.signal(Signal::TERM);
+        assert_eq!(server.wait(), Some(0));
+        server.raw_stderr().contains(ROOT_WARNING)
+    };
+    assert_eq!(has_warned(&[]), geteuid().is_root());
+    if geteuid().is_root() {
+        assert!(!has_warned(&["--user", NOBODY.0]));
+    }
+}
