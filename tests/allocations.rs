@@ -4,10 +4,13 @@
 mod support;
 
 use std::io;
+use std::path::Path;
 use std::rc::Rc;
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use spindle::routes::{FileRoutes, Routes, UploadSettings};
-use spindle::semantics::rights::UploadPolicy;
+use spindle::semantics::accounts::{AccountSource, Accounts, Secret, account_line};
+use spindle::semantics::rights::{Rights, UploadPolicy};
 use spindle::storage::Directory;
 use spindle::telemetry::access_log::{AccessLog, LogOutput, Reopened};
 use spindle::telemetry::metrics::Metrics;
@@ -100,10 +103,7 @@ fn the_user_agent_of_a_browser_allocates_nothing() {
     assert_no_allocation(BROWSER_PICTURE, 1, b"Safari/537.36");
 }
 
-#[test]
-fn a_cached_small_file_allocates_nothing() {
-    let root = tempfile::tempdir().unwrap();
-    std::fs::write(root.path().join("page.html"), "a page").unwrap();
+fn files(root: &Path) -> FileRoutes {
     let uploads = UploadSettings {
         policy: UploadPolicy::Off,
         bytes_max: None,
@@ -111,11 +111,41 @@ fn a_cached_small_file_allocates_nothing() {
         age_s_max: 86_400,
         pending_max: 1000,
     };
-    let files = FileRoutes::new(Directory::open(root.path(), 1).unwrap(), uploads, 0, 1, Box::new(|| None));
+    FileRoutes::new(Directory::open(root, 1).unwrap(), uploads, 0, 1, Box::new(|| None))
+}
+
+#[test]
+fn a_cached_small_file_allocates_nothing() {
+    let root = tempfile::tempdir().unwrap();
+    std::fs::write(root.path().join("page.html"), "a page").unwrap();
     // A file that has just been modified is not cached, so the clock says the year 2100.
-    let connection = InMemoryConnection::new(Routes::new(Some(files))).at(4_102_444_800_000_000_000);
+    let connection = InMemoryConnection::new(Routes::new(Some(files(root.path())))).at(4_102_444_800_000_000_000);
     let request = b"GET /files/page.html HTTP/1.1\r\nHost: localhost:4221\r\n\r\n";
     assert_no_allocation_by(connection, request, 1, b"\r\n\r\na page");
+}
+
+/// Two accounts, of which the second is used.
+struct TwoAccounts;
+
+impl AccountSource for TwoAccounts {
+    fn read(&mut self) -> Result<Accounts, String> {
+        let line = |name, secret: &Secret| account_line(name, Rights::ALL, secret.hash());
+        let text = line("alice", &Secret::from_random(1)) + &line("bob", &Secret::from_random(2));
+        Accounts::parse(text.as_bytes()).map_err(|error| error.to_string())
+    }
+}
+
+#[test]
+fn a_request_with_credentials_allocates_nothing() {
+    let root = tempfile::tempdir().unwrap();
+    std::fs::write(root.path().join("page.html"), "a page").unwrap();
+    let routes = Routes::new(Some(files(root.path()))).with_accounts(Box::new(TwoAccounts)).unwrap();
+    let log = AccessLog::new(Box::new(Sink), LogFormat::Combined);
+    let telemetry = Telemetry::new(Some(log), Some(Rc::new(Metrics::default()))).unwrap();
+    let connection = InMemoryConnection::new(routes).at(4_102_444_800_000_000_000).observed_by(Box::new(telemetry));
+    let credentials = BASE64_STANDARD.encode(format!("bob:{}", Secret::from_random(2).expose()));
+    let request = format!("GET /files/page.html HTTP/1.1\r\nHost: a\r\nAuthorization: Basic {credentials}\r\n\r\n");
+    assert_no_allocation_by(connection, request.as_bytes(), 1, b"\r\n\r\na page");
 }
 
 #[test]

@@ -106,6 +106,11 @@ fn respond(mut stream: &TcpStream, page: &str) {
     }
 }
 
+/// The address of a page of another site.
+pub(crate) fn other_site() -> String {
+    format!("http://127.0.0.1:{}/", OtherSite::start(PAGE).0)
+}
+
 const PAGE: &str = "<!doctype html><title>A page of another site</title><link rel=icon href=data:,><p>Hello";
 
 #[test]

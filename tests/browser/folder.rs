@@ -75,8 +75,17 @@ impl Shared {
 
     /// The response to a GET.
     pub(crate) fn get(&self, target: &str) -> Response {
+        self.get_with(target, "")
+    }
+
+    /// The response to a GET with further field lines.
+    pub(crate) fn get_with(&self, target: &str, fields: &str) -> Response {
         let port = self.server.port();
-        self.server.connect().exchange(&format!("GET {target} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n"))
+        self.server.connect().exchange(&format!("GET {target} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{fields}\r\n"))
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        self.server.signal(signal);
     }
 
     /// Writes a file, and creates the folders above it.

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
 mod accessibility;
+mod accounts;
 mod appearance;
 mod attacks;
 mod chromium;

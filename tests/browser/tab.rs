@@ -119,6 +119,31 @@ impl Tab {
         ));
     }
 
+    /// Lets `start` cause a request for a URL like `pattern`, and answers when the browser asks for name and secret: with these,
+    /// or as a user who closes the dialog.
+    pub(crate) fn answer_challenge(
+        &mut self,
+        pattern: &str,
+        credentials: Option<(&str, &str)>,
+        start: impl FnOnce(&mut Tab),
+    ) {
+        let seen = self.browser.events.len();
+        self.call("Fetch.enable", json!({ "handleAuthRequests": true, "patterns": [{ "urlPattern": pattern }] }));
+        start(self);
+        let paused = self.browser.wait_for_event(seen, "Fetch.requestPaused", |_| true);
+        self.call("Fetch.continueRequest", json!({ "requestId": paused["requestId"] }));
+        let asked = self.browser.wait_for_event(seen, "Fetch.authRequired", |_| true);
+        let answer = match credentials {
+            Some((name, secret)) => json!({ "response": "ProvideCredentials", "username": name, "password": secret }),
+            None => json!({ "response": "CancelAuth" }),
+        };
+        self.call(
+            "Fetch.continueWithAuth",
+            json!({ "requestId": asked["requestId"], "authChallengeResponse": answer }),
+        );
+        self.call("Fetch.disable", json!({}));
+    }
+
     /// The centre of the first element that matches the selector, after scrolling to it.
     fn centre_of(&mut self, selector: &str) -> Value {
         let selector = json!(selector);

@@ -31,6 +31,17 @@ fn the_accounts_change_without_a_restart() {
 }
 
 #[test]
+fn a_file_that_an_editor_has_put_in_the_place_of_the_old_one_is_read() {
+    let guarded = Guarded::new(&["alice read"]);
+    let new = guarded.file().with_extension("new");
+    fs::write(&new, accounts_text(&["bob read"])).unwrap();
+    fs::rename(&new, guarded.file()).unwrap();
+    guarded.server.signal(Signal::HUP);
+    wait_until("new accounts", || guarded.status("bob", "GET", "/a") == 200);
+    assert_eq!(guarded.status("alice", "GET", "/a"), 401);
+}
+
+#[test]
 fn a_broken_file_leaves_the_old_accounts_in_force_and_is_reported_with_its_line() {
     let guarded = Guarded::new(&["alice read"]);
     let secret = super::secret("bob");
