@@ -11,11 +11,12 @@ use super::temporary_file::{TemporaryFile, TemporaryName};
 use super::upload_state::{Event, NOTE_BYTES_MAX, Record, UploadState};
 use super::{FileSystem, RelativePath, StorageError};
 
-/// The length, in bytes, above which a state file is rewritten with only its first and last record.
-const STATE_BYTES_REWRITE: usize = 64 * 1024;
+/// The length of all records but the first, in bytes, above which a state file is rewritten with only its first and last
+/// record. Each request that continues the upload reads all of them.
+const STATE_BYTES_REWRITE: usize = 4 * 1024;
 
 /// The longest state file that is read, in bytes. A longer one was not written by this server.
-const STATE_BYTES_MAX: usize = STATE_BYTES_REWRITE + 4 * NOTE_BYTES_MAX;
+const STATE_BYTES_MAX: usize = 5 * NOTE_BYTES_MAX;
 
 /// The open state file.
 #[derive(Debug)]
@@ -40,7 +41,7 @@ impl<F: FileSystem> StateFile<F> {
     /// Appends a record. If the upload is durable, the record is flushed.
     pub(super) fn append(&mut self, record: &Record) -> Result<(), StorageError> {
         let encoded = record.encode().ok_or(StorageError::DiskFull)?;
-        if self.bytes + encoded.len() > STATE_BYTES_REWRITE {
+        if self.bytes + encoded.len() > self.first.encoded_bytes() + STATE_BYTES_REWRITE {
             match self.rewrite(record) {
                 // A longer file than this one would not be read again.
                 Err(error) if self.has_lost_records || self.bytes + encoded.len() > STATE_BYTES_MAX => {

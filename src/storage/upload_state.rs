@@ -41,6 +41,11 @@ pub(super) struct Record {
 }
 
 impl Record {
+    /// The length of the record, in bytes.
+    pub(super) fn encoded_bytes(&self) -> usize {
+        HEADER_BYTES + FIXED_BYTES + self.note.len()
+    }
+
     /// The bytes of the record; `None` if the note is longer than [`NOTE_BYTES_MAX`].
     pub(super) fn encode(&self) -> Option<Vec<u8>> {
         let (event, inode, modified_ns) = match self.event {
