@@ -134,7 +134,7 @@ fn serve(config: Config) -> Result<(), String> {
         listen::open(&config.listen, &config.admin, config.listen_options).map_err(|error| error.to_string())?;
     let manager = ServiceManager::from_environment();
     // Before any file is opened, so that each that SIGHUP opens anew is known to be accessible to that user.
-    config.user.as_deref().map_or(Ok(()), confinement::become_user)?;
+    config.user.as_deref().map_or(Ok(()), confinement::become_user).map_err(|error| format!("--user: {error}"))?;
     let path = config.folder.as_ref().map(|folder| &folder.path).or(config.directory.as_ref());
     let directory = match path {
         Some(path) => Some(open_directory(path, random.u64(..)).map_err(|error| error.to_string())?),
@@ -278,7 +278,7 @@ fn sharing(folder: &SharedFolder, hosts: AllowedHosts) -> FolderSettings {
 fn banner(listeners: &[(Endpoint, Listener)], config: &Config) -> io::Result<String> {
     let is_drop_box = config.folder.as_ref().is_some_and(|folder| folder.options.kind == FolderKind::DropBox);
     let permissions = match (config.uploads.policy, is_drop_box) {
-        _ if config.accounts.is_some() => "who may do what is in the accounts file",
+        _ if config.accounts.is_some() => "the accounts file says who may do what",
         (UploadPolicy::Off, _) => "others may read",
         (UploadPolicy::Create, false) => "others may read, and add files",
         (UploadPolicy::Replace, false) => "others may read, add and replace files",

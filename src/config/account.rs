@@ -24,9 +24,9 @@ Example:
                          files) and manage (also delete and move)
   -h, --help             print this help
 
-The secret is made by the machine, so that nobody can guess it. Who has lost it
-gets a new account. To end an account, remove its line. In both cases send SIGHUP
-to the server then.
+The secret is made by the machine, so that nobody can guess it. If it is lost,
+replace the line by a new one. To end an account, remove its line. Then send
+SIGHUP to the server.
 ";
 
 /// What the command is to do.

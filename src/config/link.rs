@@ -43,7 +43,7 @@ Example:
 
 Nobody can take back a link. Replacing the key ends all links that it signed. To
 end no link that is in use, put a new key before the old one: the first key in
-the file signs, and each of them is accepted. Send SIGHUP to the server then.
+the file signs, and each of them is accepted. Then send SIGHUP to the server.
 ";
 
 /// What the command is to do.

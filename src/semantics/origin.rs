@@ -43,8 +43,8 @@ fn is_origin_of(origin: &[u8], authority: &[u8]) -> bool {
     scheme.eq_ignore_ascii_case(SCHEME) && origin_host.eq_ignore_ascii_case(host) && origin_port == port
 }
 
-/// Whether the request comes from a page at the `https` address of `authority`, behind a proxy with TLS. Only the browser knows
-/// that its address had this scheme, so it has to say that the origin is the same.
+/// Whether the request comes from a page at the `https` address of `authority`, behind a proxy with TLS. Only the browser
+/// knows that its address had this scheme, so it has to say that the origin is the same.
 fn is_same_origin_by_tls(fields: &Fields<'_>, origin: &[u8], authority: &[u8]) -> bool {
     let Some((scheme, origin_authority)) = origin.split_at_checked(TLS_SCHEME.len()) else { return false };
     fields.single(FieldName::SecFetchSite) == Some(b"same-origin")

@@ -143,12 +143,12 @@ impl Identity {
     }
 }
 
-/// Why a grant does not allow something.
+/// Why a request may not do something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Denied {
-    /// Another account could do it: a 401.
+    /// The client may try again with the name and secret of an account: a 401.
     SignIn,
-    /// Nothing that the client could send would change that: a 403.
+    /// No account could do it, or the request has one that may not: a 403.
     Forbidden,
 }
 
@@ -227,10 +227,10 @@ impl Grant {
         Ok(MayManage(path))
     }
 
-    /// Whether the grant allows this, wherever its scope is.
+    /// Whether the grant allows this somewhere. Does not look at the scope, so it never replaces the proof for a path.
     ///
     /// # Errors
-    /// If that is not allowed.
+    /// If that is allowed nowhere.
     pub fn allows(&self, deed: Deed) -> Result<(), Denied> {
         if self.rights.allow(deed) { Ok(()) } else { Err(self.denied(deed)) }
     }

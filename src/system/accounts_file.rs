@@ -54,7 +54,7 @@ mod tests {
         assert!(error(&path).starts_with("cannot read the accounts file "), "{}", error(&path));
         assert!(error(folder.path()).ends_with("it is not a regular file"), "{}", error(folder.path()));
         fs::write(&path, "* read\nalice hunter2 read\n").unwrap();
-        assert!(error(&path).contains("line 2: expected a list of read, create"), "{}", error(&path));
+        assert!(error(&path).contains("line 2: after the name: expected a list of read, create"), "{}", error(&path));
         assert!(!error(&path).contains("hunter2"));
         fs::write(&path, "#".repeat(BYTES_MAX as usize + 1)).unwrap();
         assert!(error(&path).ends_with("it is too long"), "{}", error(&path));

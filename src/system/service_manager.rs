@@ -80,12 +80,12 @@ fn abstract_address(_: &[u8]) -> rustix::io::Result<rustix::net::SocketAddrUnix>
 pub(super) struct Watchdog {
     manager: ServiceManager,
     interval_ns: u64,
-    /// When the next sign is due, on the monotonic clock.
+    /// When the next ping is due, on the monotonic clock.
     next_ns: u64,
 }
 
 impl Watchdog {
-    /// `None` if the service manager does not expect watchdog ping.
+    /// `None` if the service manager does not expect pings.
     pub(super) fn from_environment(manager: ServiceManager) -> Option<Watchdog> {
         // Half of the time that the manager waits, as its documentation recommends.
         sd_notify::watchdog_enabled().map(|timeout| Watchdog::every(timeout / 2, manager))
@@ -111,7 +111,7 @@ impl Watchdog {
         is_due
     }
 
-    /// Shortens a poll so that the next sign is sent in time.
+    /// Shortens a poll so that the next ping is sent in time.
     pub(super) fn shorten(&self, timeout: Option<Duration>, now_ns: u64) -> Option<Duration> {
         let until_next = Duration::from_nanos(self.next_ns.saturating_sub(now_ns));
         Some(timeout.map_or(until_next, |timeout| timeout.min(until_next)))
@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sign_of_life_is_due_once_in_each_interval_and_no_poll_sleeps_longer() {
+    fn a_ping_is_due_once_in_each_interval_and_no_poll_sleeps_longer() {
         let mut watchdog = Watchdog::every(Duration::from_nanos(10), ServiceManager::default());
         assert!(watchdog.is_due(3));
         assert!(!watchdog.is_due(12));

@@ -1,8 +1,8 @@
 //! `/?sign-in=PATH`: asks a browser for an account, and then leads back to the folder at PATH.
 //!
-//! A browser asks its user for name and secret only after a 401, and pages that everybody may read have none. The resource is
-//! at the root, because browsers send credentials by themselves only to the paths beside and below the one that asked
-//! (RFC 7617 §2.2).
+//! A browser asks its user for name and secret only after a 401, and a page that everybody may read never gets one. The
+//! resource is at the root, because browsers send credentials by themselves only to the paths beside and below the one
+//! that asked (RFC 7617 §2.2).
 
 use std::borrow::Cow;
 
@@ -35,8 +35,8 @@ pub(in crate::routes) fn respond<'r, F: FileSystem>(
     }))
 }
 
-/// The address of the folder with this decoded path, and that of the root if no folder can have it. It is relative and made of
-/// whole encoded segments, so it never leads to another host.
+/// The address of the folder with this decoded path, and that of the root if no folder can have it. It is relative and
+/// made of whole encoded segments, so it never leads to another host.
 fn location_of<F: FileSystem>(folder: &FolderRoutes<F>, back: &[u8]) -> String {
     let segments = back.split(|byte| *byte == b'/').filter(|segment| !segment.is_empty());
     let mut encoded = Vec::new();

@@ -67,12 +67,12 @@ impl fmt::Display for LineError {
         match self {
             LineError::NotText => f.write_str("it is not valid UTF-8"),
             LineError::Name => write!(f, "expected {NAME_EXPECTED}, or * for everybody"),
-            LineError::Rights => write!(f, "expected {RIGHTS_EXPECTED} after the name"),
-            LineError::Hash => {
-                f.write_str("expected sha256: and 64 digits after the rights, as spindle account prints")
-            }
-            LineError::HashOfEverybody => f.write_str("nothing follows the rights of everybody (*)"),
-            LineError::TooLong => f.write_str("nothing follows the hash"),
+            LineError::Rights => write!(f, "after the name: expected {RIGHTS_EXPECTED}"),
+            LineError::Hash => f.write_str(
+                "after the rights: expected sha256: and 64 hexadecimal digits, as spindle account prints them",
+            ),
+            LineError::HashOfEverybody => f.write_str("the line of everybody (*) must end after the rights"),
+            LineError::TooLong => f.write_str("the line must end after the hash"),
             LineError::SameName(first) => write!(f, "it has the name of line {first}"),
             LineError::SameSecret(first) => write!(f, "it has the secret of line {first}: each account needs its own"),
         }

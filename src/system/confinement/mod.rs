@@ -1,5 +1,5 @@
-//! Confinement: after its start the process gives up what it no longer needs, so that code that a stranger may one day run
-//! in it finds nothing: no file but those that are served, no program to start, no network to reach.
+//! Confinement: after its start the process gives up what it no longer needs. If a fault ever lets a stranger run code in
+//! it, that code finds no file but those that are served, no program to start, and no network to reach.
 //!
 //! Two layers of the kernel enforce it, each without the other:
 //!
@@ -211,6 +211,7 @@ fn forbid_dumps() -> bool {
     set_dumpable_behavior(DumpableBehavior::NotDumpable).is_ok()
 }
 
+/// Elsewhere no dump goes to a program, so the limit of 0 is enough.
 #[cfg(not(target_os = "linux"))]
 fn forbid_dumps() -> bool {
     true

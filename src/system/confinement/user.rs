@@ -23,7 +23,7 @@ pub fn become_user(name: &str) -> Result<(), String> {
         .map_err(|error| format!("cannot look up the user {shown}: {}", error.desc()))?
         .ok_or(format!("there is no user {shown}"))?;
     if user.uid.is_root() {
-        return Err(format!("the user {shown} is root"));
+        return Err(format!("the user {shown} is root, and would keep all privileges"));
     }
     if !is_root() {
         return Err(format!("only root can become the user {shown}"));

@@ -46,9 +46,15 @@ fn a_broken_file_leaves_the_old_accounts_in_force_and_is_reported_with_its_line(
     let guarded = Guarded::new(&["alice read"]);
     let secret = super::secret("bob");
     for (text, reported) in [
-        (format!("* read,manage\nbob {} read\n", secret.expose()), "line 2: expected a list of read, create"),
+        (
+            format!("* read,manage\nbob {} read\n", secret.expose()),
+            "line 2: after the name: expected a list of read, create",
+        ),
         (String::new(), "it contains no account"),
-        (accounts_text(&["* read"]) + "bob read sha256:0\n", "line 2: expected sha256: and 64 digits"),
+        (
+            accounts_text(&["* read"]) + "bob read sha256:0\n",
+            "line 2: after the rights: expected sha256: and 64 hexadecimal digits",
+        ),
     ] {
         fs::write(guarded.file(), text).unwrap();
         guarded.server.signal(Signal::HUP);

@@ -54,7 +54,11 @@ fn a_file_that_cannot_be_used_is_an_error_at_the_start() {
     fs::write(&file, "* read\n\nalice write\n").unwrap();
     let ended = start(&[]);
     assert_eq!(ended.code, Some(1));
-    assert!(ended.stderr.contains("/accounts cannot be used: line 3: expected a list of read"), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("/accounts cannot be used: line 3: after the name: expected a list"),
+        "{}",
+        ended.stderr
+    );
 }
 
 #[test]
@@ -86,7 +90,7 @@ fn accounts_without_encryption_are_warned_of_where_others_can_listen() {
     ] {
         let guarded = Guarded::with(options, &["alice read"]);
         assert_eq!(guarded.server.stderr().contains(WARNING), is_warned, "{options:?}");
-        assert!(guarded.server.banner.contains(": who may do what is in the accounts file.\n"));
+        assert!(guarded.server.banner.contains(": the accounts file says who may do what.\n"));
     }
     let exposed = Start::new().folder().options(["--bind", "0.0.0.0"]).start();
     assert!(!exposed.stderr().contains(WARNING));

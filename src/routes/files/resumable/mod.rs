@@ -14,8 +14,8 @@
 //!    the upload continues at the offset before it.
 //! 5. An upload belongs to the account that created it. For everybody else it does not exist, even with its path. An
 //!    upload that was created without an account belongs to whoever knows its path.
-//! 6. The rights and the preconditions of the request that created the upload are checked when the
-//!    upload begins, and again when it is published.
+//! 6. The rights of each request are checked when it begins. The preconditions of the request that created the upload are
+//!    checked when it begins, and again when the upload is published.
 
 mod creation;
 mod end;

@@ -53,7 +53,8 @@ pub(in crate::routes) fn respond<'r, F: FileSystem>(
     reply.unwrap_or_else(|refusal| Reply::Respond(*refusal))
 }
 
-/// Finds the upload on the disk, if it belongs to whoever sends the request. If another request is receiving it, this one takes it over.
+/// Finds the upload on the disk, if it belongs to whoever sends the request. If another request is receiving it, this one
+/// takes it over.
 fn take<F: FileSystem>(
     files: &FileRoutes<F>,
     request: &Request<'_>,
