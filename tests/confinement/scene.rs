@@ -101,6 +101,6 @@ impl Scene {
             appended: vec![self.outside("log/access.log")],
             ..Files::default()
         };
-        confine(layers, &files).expect("a confinement").to_string()
+        confine(layers, &files, || ()).expect("a confinement").to_string()
     }
 }

@@ -106,6 +106,7 @@ const CALLS: &[Call] = &[
     (libc::SYS_brk, Any),
     // The channels to the threads that flush uploads, and locks of the standard library.
     (libc::SYS_futex, Any),
+    (libc::SYS_sched_yield, Any),
     // The pause after a poll that failed for lack of memory; also what the kernel makes of it after SIGCONT.
     (libc::SYS_clock_nanosleep, Any),
     (libc::SYS_nanosleep, Any),
