@@ -13,9 +13,9 @@
 //!    much of its budget joins the busy queue, which is served after the sessions that became ready. Therefore a heavy
 //!    client cannot starve a light one. The poll does not sleep while a session is queued.
 //! 4. A turn does the following, in this order: poll; record readiness; drive the sessions that became ready; act on
-//!    signals; expire deadlines; accept a batch of connections, driving each at once; drive part of the busy queue; commit the
-//!    uploads that have ended. Each loop within a
-//!    turn is bounded by what was queued when it began, or by a constant, so every turn ends.
+//!    signals; expire deadlines; accept a batch of connections, driving each at once; drive part of the busy queue;
+//!    commit the uploads that have ended. Each loop within a turn is bounded by what was queued when it began, or by a
+//!    constant, so every turn ends.
 //! 5. A slow disk or a full poll never makes a client look late:
 //!    - The clock is read again after each call that may have waited for the disk.
 //!    - Deadlines are judged after the events of a poll have been handled, against the time at which that poll

@@ -25,7 +25,8 @@ pub(super) enum State<K> {
     /// The content of a request.
     ///
     /// Next: [`Head`](State::Head) after the end of the content, or [`Committing`](State::Committing) if the response
-    /// depends on others; [`Draining`](State::Draining) if the response is the last, and after a protocol error, a timeout, or when the content proves to be too long to be worth reading.
+    /// depends on others; [`Draining`](State::Draining) if the response is the last, and after a protocol error, a timeout,
+    /// or when the content proves to be too long to be worth reading.
     Content(Box<ReceivingContent<K>>),
     /// Nothing yet. The content is complete, and the service completes the upload together with others at the end of the
     /// turn. Nothing is received or parsed until then. The upload itself is not here, so that closing the connection
