@@ -125,6 +125,15 @@ Protocol:
       --head-timeout S   seconds for the whole head of a request [default: 10]
       --idle-timeout S   seconds to wait for a request [default: 60]
 
+Limits:
+      --connections-per-address N
+                         allow an IP address, or an IPv6 network (/64), only N
+                         connections at a time; a further one replaces an idle
+                         one, or else gets a 503 [default: no limit]
+      --rate SIZE        send and receive at most SIZE bytes a second on each
+                         connection; SIZE as for --max-upload
+                         [default: no limit]
+
 Output:
       --access-log FILE  append a line for each request to FILE, or write it to
                          standard output if FILE is -; SIGHUP opens FILE anew
@@ -175,6 +184,8 @@ pub struct Config {
     pub hosts: Vec<String>,
     /// How long to go on after a shutdown was requested, in nanoseconds.
     pub shutdown_delay_ns: u64,
+    /// The most connections of one address.
+    pub connections_per_address_max: Option<usize>,
     /// How the listeners are opened.
     pub listen_options: ListenOptions,
     /// The directory to serve at `/files/`.
@@ -279,6 +290,7 @@ impl Config {
             admin: arguments.admin,
             hosts: arguments.hosts,
             shutdown_delay_ns: arguments.shutdown_delay_ns.unwrap_or(0),
+            connections_per_address_max: arguments.connections_per_address_max,
             directory: arguments.directory,
             folder: arguments.folder.map(|path| SharedFolder { path, options }),
             accounts: arguments.accounts,
@@ -296,6 +308,7 @@ impl Config {
                 send_date: !arguments.no_date,
                 head_timeout_ns: arguments.head_timeout_ns.unwrap_or(HEAD_TIMEOUT_NS),
                 idle_timeout_ns: arguments.idle_timeout_ns.unwrap_or(IDLE_TIMEOUT_NS),
+                rate: arguments.rate,
                 proxies: Proxies { protocol: arguments.proxy_protocol, trusted: arguments.trusted_proxies },
             },
             log_level,
@@ -390,6 +403,15 @@ mod tests {
     }
 
     #[test]
+    fn limits_are_off_by_default() {
+        let default = config(&[]).unwrap();
+        assert_eq!((default.connections_per_address_max, default.settings.rate), (None, None));
+        let limited = config(&["--connections-per-address=6", "--rate", "1M"]).unwrap();
+        let rate = std::num::NonZeroU64::new(1 << 20).map(crate::http1::Rate::new);
+        assert_eq!((limited.connections_per_address_max, limited.settings.rate), (Some(6), rate));
+    }
+
+    #[test]
     fn sizes_and_times() {
         let max_upload = |size| config(&["-ddir", "--max-upload", size]).unwrap().uploads.bytes_max;
         assert_eq!(max_upload("0"), Some(0));
@@ -442,6 +464,9 @@ mod tests {
             (&["--max-upload", "99999999999T"], "--max-upload 99999999999T: expected at most 16777215T"),
             (&["--idle-timeout", "0"], "--idle-timeout"),
             (&["--idle-timeout", "1.5"], "--idle-timeout"),
+            (&["--connections-per-address", "0"], "--connections-per-address 0: expected a whole number from 1 to"),
+            (&["--rate", "1023"], "--rate 1023: expected at least 1024 bytes"),
+            (&["--rate", "1MB"], "--rate 1MB: expected a number of bytes, or a number with K, M, G or T; write 1M"),
             (&["--directory", ""], "--directory"),
             (&["--uploads", "create"], "--uploads needs a directory"),
             (&["--max-upload", "1G"], "--max-upload needs a directory"),

@@ -95,6 +95,9 @@ fn limits() -> Vec<(String, String)> {
             ),
         ),
         ("connections".into(), "a third of the file descriptors that the system allows".into()),
+        ("connections of an address (`--connections-per-address`)".into(), "no limit".into()),
+        ("bytes a second of a connection, each way (`--rate`)".into(), "no limit".into()),
+        ("unfinished resumable uploads (`--uploads-pending`)".into(), "1,000 in all".into()),
     ]
 }
 

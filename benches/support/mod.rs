@@ -58,14 +58,14 @@ impl InMemoryConnection {
 
     /// Receives `requests` at once, responds to all of them, and passes the bytes that are sent to `sent`.
     pub(crate) fn exchange(&mut self, requests: &[u8], mut sent: impl FnMut(&[u8])) {
-        self.connection.input_space(&mut self.shared)[..requests.len()].copy_from_slice(requests);
-        self.connection.received(requests.len());
+        self.connection.input_space(&mut self.shared, &self.now)[..requests.len()].copy_from_slice(requests);
+        self.connection.received(requests.len(), &self.now);
         loop {
             let mut has_progressed = false;
             while !self.connection.process(&mut self.routes, &mut self.shared, &self.now).is_idle() {
                 has_progressed = true;
             }
-            while let Some(Transmit::Bytes { bytes, .. }) = self.connection.transmit() {
+            while let Some(Transmit::Bytes { bytes, .. }) = self.connection.transmit(&self.now) {
                 let count = bytes.len() as u64;
                 sent(bytes);
                 self.connection.transmitted(count, &mut self.shared, &self.now);

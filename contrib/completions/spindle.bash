@@ -40,7 +40,7 @@ _spindle_value() {
     --sandbox) _spindle_words "$2" on off kill ;;
     --log-format) _spindle_words "$2" combined json ;;
     -p | --port | --shutdown-delay | --max-upload | --upload-max-age | --uploads-pending | --host | --head-timeout | \
-        --idle-timeout) ;;
+        --idle-timeout | --connections-per-address | --rate) ;;
     *) return 1 ;;
     esac
 }
@@ -48,8 +48,8 @@ _spindle_value() {
 _spindle() {
     local options='-b --bind -p --port --listen --unix-mode --reuse-port --admin --shutdown-delay --proxy-protocol
         --trusted-proxy -d --directory --uploads --max-upload --upload-max-age --uploads-pending --fsync --site --no-list
-        --hidden --qr --host --accounts --user --sandbox --no-date --strict --head-timeout --idle-timeout --access-log
-        --log-format -v --verbose -q --quiet -h --help -V --version'
+        --hidden --qr --host --accounts --user --sandbox --no-date --strict --head-timeout --idle-timeout
+        --connections-per-address --rate --access-log --log-format -v --verbose -q --quiet -h --help -V --version'
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} index
     COMPREPLY=()
     if ((COMP_CWORD > 1)) && [[ ${COMP_WORDS[1]} == account ]]; then

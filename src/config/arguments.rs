@@ -7,10 +7,11 @@ use lexopt::{Arg, Parser};
 use log::LevelFilter;
 
 use super::values::{
-    parse_age, parse_bind, parse_count, parse_delay, parse_host, parse_log_format, parse_policy, parse_port,
-    parse_seconds, parse_size, parse_user,
+    parse_age, parse_bind, parse_connections, parse_count, parse_delay, parse_host, parse_log_format, parse_policy,
+    parse_port, parse_rate, parse_seconds, parse_size, parse_user,
 };
 use super::{AccessLogTarget, FolderOptions, UsageError, shown};
+use crate::http1::Rate;
 use crate::routes::FolderKind;
 use crate::semantics::proxies::Network;
 use crate::semantics::rights::UploadPolicy;
@@ -19,7 +20,7 @@ use crate::system::listen::{Bind, ListenAddress, ListenOptions, UnixSocketMode};
 use crate::telemetry::LogFormat;
 
 /// The long names of all options, from which an unknown one is corrected.
-pub(super) const LONG_NAMES: [&str; 33] = [
+pub(super) const LONG_NAMES: [&str; 35] = [
     "accounts",
     "bind",
     "port",
@@ -47,6 +48,8 @@ pub(super) const LONG_NAMES: [&str; 33] = [
     "strict",
     "head-timeout",
     "idle-timeout",
+    "connections-per-address",
+    "rate",
     "access-log",
     "log-format",
     "verbose",
@@ -98,6 +101,8 @@ pub(super) struct Arguments {
     pub(super) strict: bool,
     pub(super) head_timeout_ns: Option<u64>,
     pub(super) idle_timeout_ns: Option<u64>,
+    pub(super) connections_per_address_max: Option<usize>,
+    pub(super) rate: Option<Rate>,
     pub(super) access_log: Option<AccessLogTarget>,
     pub(super) log_format: Option<LogFormat>,
     verbose: u32,
@@ -161,6 +166,8 @@ impl Arguments {
             "strict" => once.flag(&mut self.strict),
             "head-timeout" => once.value(&mut self.head_timeout_ns, parse_seconds),
             "idle-timeout" => once.value(&mut self.idle_timeout_ns, parse_seconds),
+            "connections-per-address" => once.value(&mut self.connections_per_address_max, parse_connections),
+            "rate" => once.value(&mut self.rate, parse_rate),
             "access-log" => {
                 let mut path = self.access_log.take().map(|_| PathBuf::new());
                 once.path(&mut path)?;

@@ -1,6 +1,9 @@
 //! The values of options. Each error says what is expected, in one line without the value.
 
-use crate::http1::limits::SECOND_NS;
+use std::num::NonZeroU64;
+
+use crate::http1::Rate;
+use crate::http1::limits::{CONTENT_BYTES_PER_SECOND_MIN, SECOND_NS};
 use crate::semantics::rights::UploadPolicy;
 use crate::system::listen::Bind;
 use crate::telemetry::LogFormat;
@@ -114,6 +117,22 @@ pub(super) fn parse_count(value: &str) -> Result<usize, String> {
         .and_then(|count| usize::try_from(count).ok())
         .filter(|count| *count <= COUNT_MAX)
         .ok_or(format!("expected a whole number from 0 to {COUNT_MAX}"))
+}
+
+/// Of no connections, none could be served.
+pub(super) fn parse_connections(value: &str) -> Result<usize, String> {
+    match parse_count(value) {
+        Ok(count) if count > 0 => Ok(count),
+        _ => Err(format!("expected a whole number from 1 to {COUNT_MAX}")),
+    }
+}
+
+/// A rate at least as high as the one that the server demands of clients.
+pub(super) fn parse_rate(value: &str) -> Result<Rate, String> {
+    match parse_size(value)? {
+        0..CONTENT_BYTES_PER_SECOND_MIN => Err(format!("expected at least {CONTENT_BYTES_PER_SECOND_MIN} bytes")),
+        bytes => NonZeroU64::new(bytes).map(Rate::new).ok_or_else(|| "expected more than no bytes".to_owned()),
+    }
 }
 
 /// The units of a size, each 1024 times the one before.

@@ -97,6 +97,14 @@ pub const WRITE_STALL_NS: u64 = 30 * SECOND_NS;
 /// buffer the server sees no progress, so the time that this takes at this rate is added to [`WRITE_STALL_NS`].
 pub const READER_BYTES_PER_SECOND_MIN: u64 = 16 * 1024;
 
+/// How much a connection with a limited rate may transfer at once after a pause: what the rate allows in this time. It
+/// is the most by which the rate is exceeded, once.
+pub const RATE_BURST_NS: u64 = SECOND_NS / 10;
+
+/// How much a connection with a limited rate may transfer again when a pause ends: what the rate allows in this time. A
+/// pause costs a turn of the loop, so there are at most twenty a second.
+pub const RATE_PAUSE_NS: u64 = SECOND_NS / 20;
+
 /// While draining: how long to wait for the client's next byte, or its end of input.
 pub const DRAIN_SILENCE_NS: u64 = 5 * SECOND_NS;
 
@@ -118,6 +126,8 @@ pub const SHUTDOWN_IDLE_NS: u64 = SECOND_NS;
 /// While draining: how many bytes to receive. Less than a large upload, and more than a fast, long line has in flight.
 pub const DRAIN_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
+// A connection that pauses has something to transfer afterwards.
+const _: () = assert!(0 < RATE_PAUSE_NS && RATE_PAUSE_NS < RATE_BURST_NS);
 // The longest head and the empty line before it fit the receive buffer, so a full buffer is never a reason to refuse a
 // head. Its offsets fit 16 bits.
 const _: () = assert!(REQUEST_LINE_BYTES_MAX + 2 + FIELD_SECTION_BYTES_MAX + 2 <= RECEIVE_BUFFER_BYTES);

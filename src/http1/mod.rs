@@ -57,7 +57,7 @@
 //!    upload in progress, and a dropped upload leaves no trace. Only a resumable upload remains, for a later request.
 //! 7. One step calls the service at most once, or writes to a sink at most once, so that the loop can check its budget
 //!    between calls.
-//! 8. Each wait has a named timer. A timer that fires is stopped before it is acted on, and closing stops them all, so
+//! 8. Each wait has a named timer, and so has each pause that a limited rate demands. A timer that fires is stopped before it is acted on, and closing stops them all, so
 //!    a deadline that has passed never comes back.
 //! 9. Each exchange yields one record, when its last byte has been sent or its connection is lost.
 //! 10. Every limit that a client can reach, and every timeout, is in [`limits`].
@@ -73,13 +73,15 @@ mod mapped_buffer;
 pub mod message_head;
 pub mod protocol_error;
 pub mod proxy_protocol;
+mod rate;
 mod receive_buffer;
 pub mod request_framing;
 mod response_writer;
 mod send_queue;
 mod shared;
 
-pub use connection::{Connection, Evictable, InProgress, Records, Step};
-pub use response_writer::Persistence;
+pub use connection::{Activity, Connection, Evictable, InProgress, Records, Step};
+pub use rate::Rate;
+pub use response_writer::{Persistence, TOO_MANY_CONNECTIONS};
 pub use send_queue::Transmit;
 pub use shared::{Settings, Shared};

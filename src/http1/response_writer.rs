@@ -22,6 +22,10 @@ pub enum Persistence {
     Close,
 }
 
+/// The response to a connection that is refused before it has sent a request.
+pub const TOO_MANY_CONNECTIONS: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 1\r\n\
+    Connection: close\r\n\r\n";
+
 /// How the client finds the end of a response's content (RFC 9112 §6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ResponseFraming {

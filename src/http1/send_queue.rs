@@ -35,6 +35,20 @@ pub enum Transmit<'a, F> {
     Abort,
 }
 
+impl<'a, F> Transmit<'a, F> {
+    /// The same, but at most `bytes_max` bytes, at least one.
+    pub(super) fn at_most(self, bytes_max: u64) -> Transmit<'a, F> {
+        match self {
+            Transmit::Bytes { bytes, .. } if bytes.len() as u64 >= bytes_max => {
+                // Nothing follows immediately.
+                Transmit::Bytes { bytes: &bytes[..bytes_max as usize], more: false }
+            }
+            Transmit::File { file, bytes_max: left } => Transmit::File { file, bytes_max: left.min(bytes_max) },
+            other => other,
+        }
+    }
+}
+
 /// Whether the output has an end, after which nothing more is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {

@@ -3,9 +3,11 @@
 use super::buffer_pool::BufferPool;
 use super::connection::Records;
 use super::limits;
+use super::rate::Rate;
 use super::response_writer::DateLine;
 use crate::semantics::Now;
-use crate::semantics::proxies::Proxies;
+use crate::semantics::client::Client;
+use crate::semantics::proxies::{Proxies, Sender};
 
 /// The settings of the protocol core. [`limits`] has what cannot be configured.
 #[derive(Clone, Debug)]
@@ -18,6 +20,8 @@ pub struct Settings {
     pub head_timeout_ns: u64,
     /// How long a connection may wait for its next request, in nanoseconds.
     pub idle_timeout_ns: u64,
+    /// What each connection of a client may send and receive; `None` for no limit.
+    pub rate: Option<Rate>,
     /// The proxies that are believed about their clients' addresses.
     pub proxies: Proxies,
 }
@@ -29,6 +33,7 @@ impl Default for Settings {
             send_date: true,
             head_timeout_ns: limits::HEAD_TIMEOUT_NS,
             idle_timeout_ns: limits::IDLE_TIMEOUT_NS,
+            rate: None,
             proxies: Proxies::default(),
         }
     }
@@ -44,6 +49,11 @@ pub struct Shared {
     pub pool: BufferPool,
     /// Records of the exchanges.
     pub records: Records,
+    /// Whom the connection counts against that is being driven. To be set before each drive; the connection sets it when
+    /// a proxy names its client.
+    pub sender: Sender,
+    /// The client that the connection's proxy has named in this drive. To be taken after each drive.
+    pub named_client: Option<Client>,
     date: Option<DateLine>,
 }
 

@@ -76,6 +76,7 @@ mod tests {
             fields: Fields::new(host.as_bytes(), &spans),
             content_bytes: Some(0),
             endpoint: Default::default(),
+            sender: None,
         })
     }
 

@@ -1,7 +1,7 @@
 //! Where a connection comes from.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The client of a connection, as far as the server can tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +32,55 @@ impl Client {
     }
 }
 
+/// The clients that are counted as one where clients share something: a machine, as far as the server can tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ClientGroup {
+    /// The clients at an IPv4 address.
+    V4(Ipv4Addr),
+    /// The clients in an IPv6 network with a prefix of 64 bits, which are these. The smallest network that a machine is
+    /// given is such a one, and it may take every address in it.
+    V6(u64),
+    /// The clients at a link-local IPv6 address, with this interface identifier. All of them have the same prefix.
+    LinkLocal(u64),
+    /// The programs on this machine that are connected through Unix sockets.
+    Unix,
+}
+
+impl ClientGroup {
+    /// The group of a client.
+    pub fn of(client: &Client) -> ClientGroup {
+        match client {
+            Client::Unix => ClientGroup::Unix,
+            Client::Network { ip, .. } => match ip.to_canonical() {
+                IpAddr::V4(ip) => ClientGroup::V4(ip),
+                IpAddr::V6(ip) => ClientGroup::of_ipv6(ip),
+            },
+        }
+    }
+
+    fn of_ipv6(ip: Ipv6Addr) -> ClientGroup {
+        let bits = ip.to_bits();
+        match ip.is_unicast_link_local() {
+            true => ClientGroup::LinkLocal(bits as u64),
+            false => ClientGroup::V6((bits >> 64) as u64),
+        }
+    }
+}
+
+/// `192.0.2.1`, `2001:db8::/64`, `fe80::1`, or `unix`.
+impl fmt::Display for ClientGroup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            ClientGroup::V4(ip) => write!(f, "{ip}"),
+            ClientGroup::V6(prefix) => write!(f, "{}/64", Ipv6Addr::from_bits(u128::from(prefix) << 64)),
+            ClientGroup::LinkLocal(identifier) => {
+                write!(f, "{}", Ipv6Addr::from_bits(0xfe80 << 112 | u128::from(identifier)))
+            }
+            ClientGroup::Unix => f.write_str("unix"),
+        }
+    }
+}
+
 /// `192.0.2.1:80`, `[2001:db8::1]:80`, an address without a port, or `unix`.
 impl fmt::Display for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -46,8 +95,6 @@ impl fmt::Display for Client {
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
-
     use super::*;
 
     #[test]
@@ -59,5 +106,21 @@ mod tests {
         let without_port = Client::Network { ip: Ipv4Addr::LOCALHOST.into(), port: None };
         assert_eq!(without_port.to_string(), "127.0.0.1");
         assert_eq!(Client::Unix.to_string(), "unix");
+    }
+    #[test]
+    fn clients_are_counted_by_ipv4_address_and_by_ipv6_network() {
+        let group = |ip: &str| ip.parse().map(|ip| ClientGroup::of(&Client::Network { ip, port: Some(1) }).to_string());
+        for (ip, expected) in [
+            ("192.0.2.1", "192.0.2.1"),
+            ("::ffff:192.0.2.1", "192.0.2.1"),
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+            ("2001:db8:1:2::1", "2001:db8:1:2::/64"),
+            ("2001:db8:1:3::1", "2001:db8:1:3::/64"),
+            ("::1", "::/64"),
+            ("fe80::1:2", "fe80::1:2"),
+        ] {
+            assert_eq!(group(ip), Ok(expected.to_owned()), "{ip}");
+        }
+        assert_eq!(ClientGroup::of(&Client::Unix).to_string(), "unix");
     }
 }

@@ -98,6 +98,7 @@ mod tests {
             fields: fields.fields(),
             content_bytes: Some(0),
             endpoint: Default::default(),
+            sender: None,
         })
     }
 

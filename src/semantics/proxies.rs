@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use ipnet::IpNet;
 
-use super::client::Client;
+use super::client::{Client, ClientGroup};
 use super::fields::{FieldName, Fields, trim_white_space};
 
 /// A set of clients: a network, or those of Unix sockets.
@@ -42,6 +42,18 @@ impl Network {
     }
 }
 
+/// Whom a connection counts against where clients share something.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sender {
+    /// The connection belongs to one of these clients.
+    Group(ClientGroup),
+    /// It belongs to a trusted proxy, whose clients are named by each request.
+    TrustedProxy,
+    /// It belongs to a proxy that has not named its client: it is about to, or is checking whether the server lives.
+    #[default]
+    Unnamed,
+}
+
 /// The proxies that are believed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Proxies {
@@ -55,6 +67,31 @@ impl Proxies {
     /// Whether a connection from `client` must begin with a PROXY protocol header.
     pub fn must_send_header(&self, client: &Client) -> bool {
         self.protocol.iter().any(|network| network.contains(client))
+    }
+
+    /// Whom a connection counts against that was accepted from `client`.
+    pub fn sender(&self, client: &Client) -> Sender {
+        match self.must_send_header(client) {
+            true => Sender::Unnamed,
+            false => self.named_sender(client),
+        }
+    }
+
+    /// Whom a connection counts against whose proxy has named `client` in a PROXY protocol header.
+    pub fn named_sender(&self, client: &Client) -> Sender {
+        match self.is_trusted(client) {
+            true => Sender::TrustedProxy,
+            false => Sender::Group(ClientGroup::of(client)),
+        }
+    }
+
+    /// Whom a request counts against that `sender` sent; `None` if it is unknown.
+    pub fn group_of(&self, sender: Sender, fields: &Fields<'_>) -> Option<ClientGroup> {
+        match sender {
+            Sender::Group(group) => Some(group),
+            Sender::TrustedProxy => self.stated_client(fields).map(|client| ClientGroup::of(&client)),
+            Sender::Unnamed => None,
+        }
     }
 
     fn is_trusted(&self, client: &Client) -> bool {
@@ -71,33 +108,36 @@ impl Proxies {
         if self.trusted.is_empty() || !self.is_trusted(&sender) {
             return sender;
         }
-        let forwarded = fields.contains(FieldName::Forwarded).then(|| self.forwarded(sender, fields));
-        let x_forwarded = fields.contains(FieldName::XForwardedFor).then(|| self.x_forwarded(sender, fields));
+        self.stated_client(fields).unwrap_or(sender)
+    }
+
+    /// The client that a trusted proxy's request states; `None` if it states none, or two different ones.
+    fn stated_client(&self, fields: &Fields<'_>) -> Option<Client> {
+        let forwarded = fields.contains(FieldName::Forwarded).then(|| self.forwarded(fields));
+        let x_forwarded = fields.contains(FieldName::XForwardedFor).then(|| self.x_forwarded(fields));
         match (forwarded, x_forwarded) {
-            (None, None) => sender,
+            (None, None) => None,
             (Some(client), None) | (None, Some(client)) => client,
             // One of them may have a port.
-            (Some(client), Some(other)) if client.ip() == other.ip() => client,
-            (Some(_), Some(_)) => sender,
+            (Some(Some(client)), Some(Some(other))) if client.ip() == other.ip() => Some(client),
+            (Some(_), Some(_)) => None,
         }
     }
 
-    fn forwarded(&self, sender: Client, fields: &Fields<'_>) -> Client {
+    fn forwarded(&self, fields: &Fields<'_>) -> Option<Client> {
         let mut chain = ProxyChain { proxies: self, client: None };
         for value in fields.values(FieldName::Forwarded) {
-            if forwarded_for(value, |node| chain.continue_to(node)).is_none() {
-                return sender;
-            }
+            forwarded_for(value, |node| chain.continue_to(node))?;
         }
-        chain.client.unwrap_or(sender)
+        chain.client
     }
 
-    fn x_forwarded(&self, sender: Client, fields: &Fields<'_>) -> Client {
+    fn x_forwarded(&self, fields: &Fields<'_>) -> Option<Client> {
         let mut chain = ProxyChain { proxies: self, client: None };
         for node in fields.list(FieldName::XForwardedFor) {
             chain.continue_to(node_address(node));
         }
-        chain.client.unwrap_or(sender)
+        chain.client
     }
 }
 

@@ -1,5 +1,6 @@
 //! A request as routes see it (RFC 9110 §3.4): method, target, fields. It borrows the received bytes.
 
+use super::client::ClientGroup;
 use super::fields::{FieldName, Fields};
 use super::method::Method;
 
@@ -80,6 +81,8 @@ pub struct Request<'a> {
     pub content_bytes: Option<u64>,
     /// The listener that the request came through.
     pub endpoint: Endpoint,
+    /// Whom the request counts against where clients share something; `None` if a proxy has not named its client.
+    pub sender: Option<ClientGroup>,
 }
 
 impl<'a> Request<'a> {

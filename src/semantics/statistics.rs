@@ -17,8 +17,16 @@ pub struct LoopStatistics {
     pub connections_max: Cell<u64>,
     /// Connections accepted since the start.
     pub accepted: Cell<u64>,
-    /// Connections that were closed at the connection limit to make room for others.
-    pub evicted: Cell<u64>,
+    /// Idle connections that were closed at the connection limit to make room for others.
+    pub evicted_idle: Cell<u64>,
+    /// Connections of those who held most that were closed at the connection limit to make room for others.
+    pub evicted_by_share: Cell<u64>,
+    /// Idle connections that were closed at the limit for each address.
+    pub evicted_by_limit: Cell<u64>,
+    /// Connections that were refused at the connection limit, because nobody held more than their clients.
+    pub refused_by_share: Cell<u64>,
+    /// Connections that were refused at the limit for each address.
+    pub refused_by_limit: Cell<u64>,
     /// Attempts to accept a connection that failed, for lack of descriptors for example.
     pub accept_errors: Cell<u64>,
     /// Whether the server has been told to stop.
@@ -30,6 +38,12 @@ pub struct LoopStatistics {
 }
 
 impl LoopStatistics {
+    /// All connections that were closed to make room for others.
+    pub fn evicted(&self) -> u64 {
+        let counters = [&self.evicted_idle, &self.evicted_by_share, &self.evicted_by_limit];
+        counters.iter().fold(0, |sum, counter| sum.saturating_add(counter.get()))
+    }
+
     /// Adds one to a counter.
     pub fn count(counter: &Cell<u64>) {
         counter.set(counter.get().saturating_add(1));
@@ -74,6 +88,8 @@ impl LongestRecently {
 pub struct RouteStatistics {
     /// Unfinished resumable uploads, whether or not a client is sending.
     pub uploads_pending: u64,
+    /// Resumable uploads that were not begun because there were too many unfinished ones.
+    pub uploads_refused: u64,
     /// Downloads for which the cache of files was asked and had the file.
     pub cache_hits: u64,
     /// Downloads for which the cache of files was asked and did not have the file, or an outdated one.

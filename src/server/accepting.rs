@@ -1,4 +1,5 @@
 //! Accepting: which listener is tried next, the pause when descriptors run out, and the sessions of new connections.
+//! `eviction.rs` decides which connections are accepted at a limit, and in whose place.
 //!
 //! The administrator's connections have a limit of their own and are accepted first, because the administrator wants to
 //! look when clients have taken every connection.
@@ -7,19 +8,33 @@ use log::{debug, warn};
 
 use super::SHRINK_NS;
 use super::Server;
+use super::eviction::{Place, Refusal};
 use super::scheduler::DRIVE_NS;
 use super::session::{Queued, Session};
 use super::world::{AcceptError, Transport, World};
-use crate::http1::Connection;
+use crate::http1::{Activity, Connection, TOO_MANY_CONNECTIONS};
 use crate::semantics::Now;
 use crate::semantics::client::Client;
 use crate::semantics::exchange_record::Outcome;
+use crate::semantics::proxies::Sender;
 use crate::semantics::request::Endpoint;
 use crate::semantics::service::{Service, Source};
 use crate::semantics::statistics::LoopStatistics;
 
 /// The most connections that one turn accepts from one listener.
 pub(super) const ACCEPTED_PER_TURN: usize = 64;
+
+/// The most connections that one turn takes from one listener's backlog, refused ones included. Those take little time,
+/// and the others in the backlog wait behind them.
+const TAKEN_PER_TURN: usize = 8 * ACCEPTED_PER_TURN;
+
+/// The most refused connections that one turn responds to. The others are closed without a response: under a flood, more
+/// calls for each of them would take the time of those behind them.
+const REFUSALS_PER_TURN: usize = 16;
+
+/// How much is received from a connection that is refused, in bytes: the head of a browser's request. Closing a socket
+/// with unread bytes resets the connection, which can destroy the response.
+const REFUSED_BYTES: usize = 4 * 1024;
 
 /// The most connections of the administrator. They do not count towards the limit on the clients' connections, and
 /// neither kind is closed to make room for the other.
@@ -155,6 +170,13 @@ where
     S: Service,
     S::Source: Source<File = <W::Transport as Transport>::File>,
 {
+    /// Whether a connection to `endpoint` that is in the backlog may be accepted now. At the connection limit that depends
+    /// on its client, who is known only afterwards, so this is true if it is so for some client.
+    fn may_admit(&mut self, endpoint: Endpoint) -> bool {
+        let may_share = endpoint == Endpoint::Public && self.has_unequal_shares();
+        self.has_room(endpoint) || may_share || self.eviction_candidate(endpoint).is_some()
+    }
+
     /// Whether the limit allows another connection to `endpoint`.
     pub(super) fn has_room(&self, endpoint: Endpoint) -> bool {
         match endpoint {
@@ -187,25 +209,60 @@ where
             if self.acceptor.endpoint(listener) != endpoint {
                 continue;
             }
-            for _ in 0..ACCEPTED_PER_TURN {
-                if !self.acceptor.may_accept(endpoint, &self.cx.now) || self.cx.now.monotonic_ns >= until_ns {
-                    return;
-                }
-                let has_room = self.has_room(endpoint);
-                let evicted = if has_room { None } else { self.eviction_candidate(endpoint) };
-                if !has_room && evicted.is_none() {
-                    return;
+            let (mut accepted, mut refused) = (0, 0);
+            for _ in 0..TAKEN_PER_TURN {
+                let has_time = accepted < ACCEPTED_PER_TURN && self.cx.now.monotonic_ns < until_ns;
+                if !has_time || !self.acceptor.may_accept(endpoint, &self.cx.now) || !self.may_admit(endpoint) {
+                    break;
                 }
                 match self.acceptor.accept(listener, &mut self.world, &self.cx.now) {
                     Accept::Nothing => break,
-                    Accept::Connection(transport, client) => {
-                        let connection = self.new_connection(client, endpoint);
-                        self.start_session(Session::new(transport, connection), evicted);
-                    }
+                    Accept::Connection(transport, client) => match self.admit(transport, client, endpoint) {
+                        None => accepted += 1,
+                        Some(transport) => {
+                            refused += 1;
+                            self.refuse(transport, refused <= REFUSALS_PER_TURN);
+                        }
+                    },
                     Accept::Failed => LoopStatistics::count(&self.statistics.accept_errors),
                 }
             }
         }
+    }
+
+    /// Starts the session of a connection that was accepted. Returns its socket if its client holds too many.
+    fn admit(&mut self, transport: W::Transport, client: Client, endpoint: Endpoint) -> Option<W::Transport> {
+        let sender = match endpoint {
+            Endpoint::Public => self.cx.shared.settings.proxies.sender(&client),
+            Endpoint::Admin => Sender::Unnamed,
+        };
+        let place = match self.place_for(sender, endpoint) {
+            Ok(place) => place,
+            Err(refusal) => {
+                debug!("a connection from {client} is refused: {refusal}");
+                LoopStatistics::count(match refusal {
+                    Refusal::Share => &self.statistics.refused_by_share,
+                    Refusal::Limit => &self.statistics.refused_by_limit,
+                });
+                return Some(transport);
+            }
+        };
+        let connection = self.new_connection(client, endpoint);
+        self.start_session(Session::new(transport, connection, sender), sender, place);
+        None
+    }
+
+    /// Closes a connection that has no place, with a response if it `responds`. Nothing is waited for: the response is
+    /// lost if the client's request arrives later, or does not fit. A client that holds too many must not cost more.
+    fn refuse(&mut self, mut transport: W::Transport, responds: bool) {
+        if responds {
+            // Errors do not matter: the connection is closed in any case.
+            let _ = transport.receive(&mut [0; REFUSED_BYTES]);
+            let _ = transport.send(TOO_MANY_CONNECTIONS, false);
+            let _ = transport.shut_down_sending();
+        }
+        drop(transport);
+        self.cx.now = self.world.now();
     }
 
     fn new_connection(&mut self, client: Client, endpoint: Endpoint) -> Connection<S> {
@@ -225,17 +282,18 @@ where
     }
 
     /// Adds an accepted connection, drives it, and registers its socket unless that ended it: often the request has
-    /// arrived already, and the response is the last. At the connection limit, closes the session `evicted`: only now,
-    /// since accepting may have found an empty backlog.
-    fn start_session(&mut self, mut session: Session<W::Transport, S>, evicted: Option<usize>) {
+    /// arrived already, and the response is the last. Closes the session in whose place it comes, if there is one.
+    fn start_session(&mut self, mut session: Session<W::Transport, S>, sender: Sender, place: Place) {
         if self.shutdown.has_begun() {
             session.connection.begin_shutdown(&self.cx.now);
         }
         session.queued = Queued::Ready;
         let key = self.sessions.insert(session);
-        if let Some(evicted) = evicted {
-            debug!("at the connection limit: an idle connection is closed to make room for a new one");
-            self.evict(evicted);
+        if let Sender::Group(group) = sender {
+            self.shares.add(key, group, Activity::Silent);
+        }
+        if let Place::Of(evicted, reason) = place {
+            self.evict(evicted, reason);
         }
         self.shrink_ns.get_or_insert(self.cx.now.monotonic_ns.saturating_add(SHRINK_NS));
         self.drive(key, Queued::Ready);

@@ -25,9 +25,11 @@
 //!    - A session in the busy queue may have unread input. Its deadline is judged after its next drive.
 //!    - What a turn takes beyond one second is added to the deadlines of clients that are sending or receiving.
 //! 6. When descriptors run out, accepting pauses until a connection closes or one second has passed. At the connection
-//!    limit, a new connection evicts another that has no response in progress, but none that was accepted, or got its
-//!    last response, less than a quarter of a second ago. Neither state makes the loop spin, and neither keeps the
-//!    administrator out as long as the system has descriptors.
+//!    limit, the clients that hold most connections give one up, idle or not, for a client that holds fewer. Otherwise a
+//!    new connection evicts one that has no response in progress, but none that was accepted, or got its last response,
+//!    less than a quarter of a second ago. Connections that would get no place for what their own clients hold are
+//!    refused, since those in the backlog behind them may be others'. Neither state makes the loop spin, and neither
+//!    keeps the administrator out as long as the system has descriptors.
 //! 7. No call waits for the network. The disk may block; the budget of a drive bounds the disk calls that it makes. A
 //!    flush serves a group: the uploads that end in a turn are committed together, at most a fixed number at a time.
 //! 8. A panic while a session is driven, or while its timers fire, closes that connection and is logged. Other
@@ -48,6 +50,7 @@ mod graceful_shutdown;
 mod observing;
 mod scheduler;
 mod session;
+mod shares;
 mod statistics;
 mod usage;
 mod world;
@@ -69,11 +72,13 @@ use self::full_polls::FullPolls;
 use self::graceful_shutdown::GracefulShutdown;
 use self::scheduler::{BUSY_SHARE_NS_MAX, DRIVE_NS, RunQueue};
 use self::session::{Context, Drive, Queued, Session};
+use self::shares::Shares;
 pub use self::usage::{CONNECTION_BUFFER_BYTES_MAX, Usage};
 pub use self::world::{AcceptError, Event, Io, Readiness, SendFileError, Transport, World};
 use crate::http1::{Settings, Shared};
 use crate::semantics::exchange_record::Outcome;
 use crate::semantics::observer::Observer;
+use crate::semantics::proxies::Sender;
 use crate::semantics::request::Endpoint;
 use crate::semantics::service::{Service, Source};
 use crate::semantics::statistics::LoopStatistics;
@@ -101,6 +106,8 @@ pub struct Server<W: World, S: Service> {
     acceptor: Acceptor,
     /// The most connections of clients.
     connections_max: usize,
+    /// The most connections of one group of clients, if there is a limit.
+    connections_per_group_max: Option<usize>,
     sessions: Slab<Session<W::Transport, S>>,
     /// How many of the sessions are the administrator's.
     admin_sessions: usize,
@@ -110,6 +117,8 @@ pub struct Server<W: World, S: Service> {
     deadlines: Deadlines,
     /// The sessions that may be evicted at the connection limit.
     candidates: CandidatesByEndpoint,
+    /// Who holds how many connections.
+    shares: Shares,
     cx: Context<S>,
     observer: Option<Box<dyn Observer>>,
     statistics: Rc<LoopStatistics>,
@@ -148,12 +157,14 @@ where
             acceptor: Acceptor::new(&world),
             world,
             connections_max,
+            connections_per_group_max: None,
             sessions: Slab::new(),
             admin_sessions: 0,
             next_number: 0,
             queue: RunQueue::default(),
             deadlines: Deadlines::default(),
             candidates: CandidatesByEndpoint::default(),
+            shares: Shares::default(),
             cx: Context { service, shared, now, group: Group::default(), disk_call_longest_ns: 0 },
             observer,
             statistics: Rc::default(),
@@ -170,6 +181,13 @@ where
         statistics.connections_max.set(self.connections_max as u64);
         statistics.started_unix_ns.set(self.cx.now.unix_ns);
         self.statistics = statistics;
+        self
+    }
+
+    /// Limits the connections of each group of clients to `max`, at least 1.
+    #[must_use]
+    pub fn with_connections_per_group(mut self, max: Option<usize>) -> Server<W, S> {
+        self.connections_per_group_max = max;
         self
     }
 
@@ -229,7 +247,8 @@ where
         let now = &self.cx.now;
         let may_accept = |endpoint: &Endpoint| self.acceptor.may_accept(*endpoint, now);
         let accepting = || [Endpoint::Admin, Endpoint::Public].into_iter().filter(may_accept);
-        if !self.queue.is_empty() || accepting().any(|endpoint| self.has_room(endpoint)) {
+        let may_admit = |endpoint| self.has_room(endpoint) || endpoint == Endpoint::Public && self.has_unequal_shares();
+        if !self.queue.is_empty() || accepting().any(may_admit) {
             return Some(Duration::ZERO);
         }
         let wake_ns = [
@@ -324,14 +343,21 @@ where
             session.connection.postpone_deadlines(&self.cx.now);
         }
         let begun_ns = self.cx.now.monotonic_ns;
+        self.cx.shared.sender = match self.shares.holder_of(key).and_then(|holder| self.shares.group(holder)) {
+            Some(group) => Sender::Group(group),
+            None if session.sender_is_trusted => Sender::TrustedProxy,
+            None => Sender::Unnamed,
+        };
         let (world, cx) = (&mut self.world, &mut self.cx);
         // Unwind-safe: state that a panic leaves inconsistent is dropped with the session or reset before each use.
-        let drive = catch_unwind(AssertUnwindSafe(|| session.drive(key, world, cx))).unwrap_or_else(|_| {
-            error!("a connection was closed because of the panic above");
-            Drive::Closed
-        });
+        let (drive, progressed) =
+            catch_unwind(AssertUnwindSafe(|| session.drive(key, world, cx))).unwrap_or_else(|_| {
+                error!("a connection was closed because of the panic above");
+                (Drive::Closed, false)
+            });
         self.deliver_records();
-        self.note_waiting(key);
+        self.note_activity(key, progressed);
+        self.count_named_client(key);
         match drive {
             Drive::Idle => self.arm_deadline(key),
             Drive::Again => {
@@ -395,7 +421,7 @@ where
         // A timeout may have saved an upload to the disk.
         self.cx.disk_call_ended(&mut self.world);
         self.deliver_records();
-        self.note_waiting(key);
+        self.note_activity(key, false);
         self.arm_deadline(key);
         self.enqueue(key);
     }
@@ -416,6 +442,7 @@ where
         self.deliver_records();
         let Some(mut session) = self.sessions.try_remove(key) else { return };
         self.forget_waiting(&session);
+        self.shares.remove(key);
         if session.connection.endpoint() == Endpoint::Admin {
             self.admin_sessions -= 1;
         }
@@ -448,6 +475,7 @@ where
             return;
         }
         self.sessions.shrink_to_fit();
+        self.shares.shrink(self.sessions.capacity());
         self.queue.shrink();
         let is_needed_again = !self.sessions.is_empty();
         self.shrink_ns = is_needed_again.then(|| self.cx.now.monotonic_ns.saturating_add(SHRINK_NS));

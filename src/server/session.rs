@@ -5,9 +5,10 @@ use log::{debug, error, log_enabled};
 use super::committing::Group;
 use super::scheduler::DRIVE_NS;
 use super::world::{Io, Readiness, SendFileError, Transport, World};
-use crate::http1::{Connection, Shared, Step, Transmit};
+use crate::http1::{Activity, Connection, Shared, Step, Transmit};
 use crate::semantics::Now;
 use crate::semantics::exchange_record::Outcome;
+use crate::semantics::proxies::Sender;
 use crate::semantics::service::{Service, Source};
 
 /// How many protocol steps one drive may take: enough for a few batches of pipelined requests.
@@ -73,8 +74,10 @@ pub(super) struct Session<T, S: Service> {
     pub(super) queued: Queued,
     /// Whether the last drive used much of its budget.
     pub(super) is_busy: bool,
-    /// Whether the session is counted among those without a request in progress.
-    pub(super) counts_as_waiting: bool,
+    /// What the connection was doing when that was last noted.
+    pub(super) activity: Activity,
+    /// Whether the connection belongs to a proxy whose requests name their clients.
+    pub(super) sender_is_trusted: bool,
     /// Whether a deadline passed while the session was in the busy queue. It is judged after the next drive.
     pub(super) is_overdue: bool,
     /// Whether a receive or a send may succeed: hints, see the second law of the [server](super).
@@ -116,14 +119,15 @@ where
     S: Service,
     S::Source: Source<File = T::File>,
 {
-    pub(super) fn new(transport: T, connection: Connection<S>) -> Session<T, S> {
+    pub(super) fn new(transport: T, connection: Connection<S>, sender: Sender) -> Session<T, S> {
         Session {
             transport,
             connection,
             armed_ns: u64::MAX,
             queued: Queued::No,
             is_busy: false,
-            counts_as_waiting: false,
+            activity: Activity::Active,
+            sender_is_trusted: sender == Sender::TrustedProxy,
             is_overdue: false,
             // Readiness is unknown. Trying at once saves a poll: the request has often arrived with the connection.
             may_read: true,
@@ -139,8 +143,14 @@ where
         self.short_reads_inconclusive |= readiness.short_reads_inconclusive;
     }
 
-    /// Makes all progress that is possible within the budget of one drive. `key` is the session's.
-    pub(super) fn drive<W: World<Transport = T>>(&mut self, key: usize, world: &mut W, cx: &mut Context<S>) -> Drive {
+    /// Makes all progress that is possible within the budget of one drive. `key` is the session's. Also returns whether
+    /// there was any.
+    pub(super) fn drive<W: World<Transport = T>>(
+        &mut self,
+        key: usize,
+        world: &mut W,
+        cx: &mut Context<S>,
+    ) -> (Drive, bool) {
         let start_ns = cx.now.monotonic_ns;
         let until_ns = start_ns.saturating_add(DRIVE_NS);
         let mut budget = Budget { steps: STEPS_PER_DRIVE, bytes: BYTES_PER_DRIVE, until_ns };
@@ -148,7 +158,7 @@ where
         let took_ns = cx.now.monotonic_ns.saturating_sub(start_ns);
         let transferred_bytes = BYTES_PER_DRIVE - budget.bytes;
         self.is_busy = drive == Drive::Again || took_ns > LIGHT_DRIVE_NS || transferred_bytes > LIGHT_DRIVE_BYTES;
-        drive
+        (drive, transferred_bytes > 0 || budget.steps < STEPS_PER_DRIVE)
     }
 
     fn drive_within<W: World<Transport = T>>(
@@ -249,7 +259,7 @@ where
         // Ends: each iteration sends something, or is the last.
         while self.may_write && budget.bytes > 0 && !(is_slow && budget.is_spent(&cx.now)) {
             let from_source = self.connection.sends_from_source();
-            let sent = match self.connection.transmit() {
+            let sent = match self.connection.transmit(&cx.now) {
                 None => break,
                 Some(Transmit::Bytes { bytes, more }) => self.transport.send(bytes, more)?,
                 Some(Transmit::File { file, bytes_max }) => {
@@ -310,7 +320,7 @@ where
         if !self.may_read || !self.connection.wants_input() {
             return Ok(false);
         }
-        let space = self.connection.input_space(&mut cx.shared);
+        let space = self.connection.input_space(&mut cx.shared, &cx.now);
         let space_bytes = space.len();
         match self.transport.receive(space)? {
             Io::Done(0) => {
@@ -318,7 +328,7 @@ where
                 self.connection.received_eof();
             }
             Io::Done(bytes) => {
-                self.connection.received(bytes);
+                self.connection.received(bytes, &cx.now);
                 budget.bytes = budget.bytes.saturating_sub(bytes);
                 // A short read emptied the socket, and an event will announce later bytes. That does not hold if an
                 // end, an error or urgent data was announced: a read also stops short of those.

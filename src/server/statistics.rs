@@ -3,6 +3,7 @@
 use super::Server;
 use super::session::Session;
 use super::world::{Transport, World};
+use crate::http1::Activity;
 use crate::semantics::request::Endpoint;
 use crate::semantics::service::{Service, Source};
 
@@ -20,25 +21,34 @@ where
         self.statistics.connections.set(self.public_sessions() as u64);
     }
 
-    /// Counts whether the client's session has a request in progress. To be called after everything that may change
-    /// that.
-    pub(super) fn note_waiting(&mut self, key: usize) {
+    /// Notes what the client's session is doing, and whether it has `progressed`. To be called after everything that may
+    /// change that.
+    pub(super) fn note_activity(&mut self, key: usize, progressed: bool) {
         let Some(session) = self.sessions.get_mut(key) else { return };
-        let is_waiting =
-            session.connection.endpoint() == Endpoint::Public && session.connection.in_progress().is_none();
-        if is_waiting != session.counts_as_waiting {
-            session.counts_as_waiting = is_waiting;
+        let was_waiting = counts_as_waiting(session);
+        session.activity = session.connection.activity_kind();
+        let is_waiting = counts_as_waiting(session);
+        if is_waiting != was_waiting {
             let waiting = &self.statistics.waiting_connections;
             let count = waiting.get();
             waiting.set(if is_waiting { count.saturating_add(1) } else { count.saturating_sub(1) });
         }
+        self.shares.note(key, session.activity, progressed);
     }
 
     /// Takes a session that was removed out of the count.
     pub(super) fn forget_waiting(&self, session: &Session<W::Transport, S>) {
-        if session.counts_as_waiting {
+        if counts_as_waiting(session) {
             let waiting = &self.statistics.waiting_connections;
             waiting.set(waiting.get().saturating_sub(1));
         }
     }
+}
+
+/// Whether the session is counted among those without a request in progress.
+fn counts_as_waiting<T: Transport, S: Service>(session: &Session<T, S>) -> bool
+where
+    S::Source: Source<File = T::File>,
+{
+    session.activity != Activity::Active && session.connection.endpoint() == Endpoint::Public
 }

@@ -23,6 +23,10 @@ pub struct Usage {
     pub idle_sessions: usize,
     /// Idle connections without a deadline. This must be 0: such a client could keep its connection for ever.
     pub idle_without_deadline: usize,
+    /// Connections that count against a group of clients.
+    pub counted_sessions: usize,
+    /// Groups of clients that hold connections.
+    pub groups: usize,
     /// Sessions that have an entry in the deadlines.
     pub armed_sessions: usize,
     /// Entries in the deadlines. Equal to `armed_sessions`.
@@ -55,6 +59,8 @@ where
     pub fn usage(&self) -> Usage {
         let mut usage = Usage {
             sessions: self.sessions.len(),
+            counted_sessions: self.shares.connection_count(),
+            groups: self.shares.holder_count(),
             deadlines: self.deadlines.len(),
             queued: self.queue.ready_len() + self.queue.busy_len(),
             pooled_bytes: self.cx.shared.pool.memory_bytes(),

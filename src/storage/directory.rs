@@ -13,7 +13,7 @@ use super::cleanup::{Cleanup, Expiry};
 use super::modification_times::ModificationTimes;
 use super::new_directories::Ancestor;
 use super::path_resolution::PathResolution;
-use super::pending_uploads::PendingUploads;
+use super::pending_uploads::{PendingCounts, PendingUploads};
 use super::reservation::RESERVE_BYTES_MIN;
 use super::retry::retry_on_intr;
 use super::state_file::pending_state;
@@ -219,7 +219,12 @@ impl<F: FileSystem> Directory<F> {
     /// The number of resumable uploads that this run knows of, and that have neither ended nor expired. It knows those
     /// that it has begun or [found](Self::find_partial_upload), and those that a cleanup has seen.
     pub fn partial_uploads(&self) -> usize {
-        self.root.pending_uploads.count()
+        self.root.pending_uploads.counts(None).all
+    }
+
+    /// The same, and how many of them have this owner; none if there is none.
+    pub fn partial_upload_counts(&self, owner: Option<&str>) -> PendingCounts {
+        self.root.pending_uploads.counts(owner)
     }
 
     /// Begins an upload to `path` that can be continued by its `id`. `creation` is stored with it for the caller.

@@ -111,6 +111,7 @@ pub use flushers::start as start_flushers;
 pub use listing::{Entry, EntryKind, Listing, SymlinkedDirectories, WalkEntry};
 pub use metadata::Metadata;
 pub use partial_upload::{EndedUpload, FoundUpload, PartialUpload, UploadId};
+pub use pending_uploads::PendingCounts;
 pub use relative_path::{DIRECTORIES_MAX, PATH_BYTES_MAX, PathError, RelativePath, SEGMENT_BYTES_MAX};
 pub use tree_changes::{ChangeError, EntryPath};
 pub use upload::{Upload, UploadMode};

@@ -58,16 +58,14 @@ impl fmt::Debug for UploadId {
 /// An upload that can be continued. When it is dropped, the content that was [saved](PartialUpload::save) stays on the
 /// disk.
 ///
-/// It has two descriptors, and one for the directory if that is not the root. While it is open, no other process can
-/// continue it.
+/// It has two descriptors, and one for the directory if that is not the root. No other process can continue it meanwhile.
 #[derive(Debug)]
 pub struct PartialUpload<F: FileSystem = Native> {
     upload: Upload<F>,
     state: StateFile<F>,
     creation: Vec<u8>,
     saved: Record,
-    /// If the upload was found on the disk: its length then, in bytes, and the time of its last byte, in nanoseconds since
-    /// 1970.
+    /// If it was found on the disk: its length then in bytes, and the time of its last byte in nanoseconds since 1970.
     found: Option<(u64, i128)>,
     /// Whether the content file may have more content than was saved, and is not positioned at its end. That is so of an
     /// upload that was found, and that nothing was written to yet: truncating the file would make it expire later.
@@ -236,8 +234,7 @@ impl<F: FileSystem> PartialUpload<F> {
             creation,
             saved: state.last,
             found: Some((offset, written_ns)),
-            // An empty file needs no truncation. ext4 takes one for the start of a rewrite, and writes all content to the disk
-            // when the file is closed. The server would wait for that.
+            // Truncating an empty file would make ext4 write all content to the disk, slowly, when the file is closed.
             is_torn: metadata.size_bytes > 0,
             is_removed: false,
         };
@@ -259,6 +256,11 @@ impl<F: FileSystem> PartialUpload<F> {
             flush(self.state.root.file_system(), &self.state.file)?;
         }
         flush_directory(&self.state.root, &self.state.parent)
+    }
+
+    /// Says who has begun the upload, in the caller's words. That is known until the run ends.
+    pub fn set_owner(&self, owner: Rc<str>) {
+        self.state.root.pending_uploads().set_owner(&self.state.name, owner);
     }
 
     /// The bytes with which the caller created the upload.

@@ -232,9 +232,9 @@ fn graceful_shutdown_sends_queued_responses() {
 fn a_closed_connection_sends_nothing_more() {
     let mut driver = Driver::new(TestService, Settings::default(), ReadMode::Deferred);
     driver.send(get("/", "").as_bytes());
-    assert!(driver.connection.transmit().is_some());
+    assert!(driver.connection.transmit(&driver.now).is_some());
     driver.connection.close(Outcome::ServerClosed, &mut driver.shared, &driver.now);
-    assert!(driver.connection.transmit().is_none());
+    assert!(driver.connection.transmit(&driver.now).is_none());
 }
 
 /// The socket can fail before the connection goes idle and passes on what it has gathered.
@@ -243,8 +243,8 @@ fn a_connection_that_closes_passes_gathered_content_only_to_the_sink_of_a_resuma
     for (path, expected) in [("/resumable", &b"abc"[..]), ("/", b"")] {
         let mut driver = driver();
         driver.send(format!("POST {path} HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\n").as_bytes());
-        driver.connection.input_space(&mut driver.shared)[..3].copy_from_slice(b"abc");
-        driver.connection.received(3);
+        driver.connection.input_space(&mut driver.shared, &driver.now)[..3].copy_from_slice(b"abc");
+        driver.connection.received(3, &driver.now);
         driver.process();
         assert_eq!(driver.service.last_content(), b"", "the connection is not idle yet");
         driver.connection.close(Outcome::CutOff, &mut driver.shared, &driver.now);
@@ -257,7 +257,7 @@ fn a_closed_connection_does_nothing() {
     let mut driver = draining_connection();
     driver.half_close();
     assert!(!driver.connection.wants_input());
-    assert!(driver.connection.transmit().is_none());
+    assert!(driver.connection.transmit(&driver.now).is_none());
     assert_eq!(driver.time_to_deadline_ns(), None);
     assert!(driver.connection.process(&mut driver.service, &mut driver.shared, &driver.now).is_idle());
 }

@@ -150,10 +150,10 @@ fn content_is_received_in_pieces_that_end_at_buffer_boundaries() {
     let mut ends = Vec::new();
     let mut received = 0;
     while received < stream.len() {
-        let space = driver.connection.input_space(&mut driver.shared);
+        let space = driver.connection.input_space(&mut driver.shared, &driver.now);
         let bytes = space.len().min(stream.len() - received);
         space[..bytes].copy_from_slice(&stream.as_bytes()[received..received + bytes]);
-        driver.connection.received(bytes);
+        driver.connection.received(bytes, &driver.now);
         driver.process();
         received += bytes;
         ends.push(received - head_bytes);
@@ -171,7 +171,10 @@ fn after_content_was_passed_on_early_the_next_piece_ends_at_a_buffer_boundary() 
     driver.send(post(&format!("Content-Length: {}\r\n", 4 * RECEIVE_BUFFER_BYTES), "").as_bytes());
     driver.send(&[b'x'; EARLY_BYTES]);
     assert_eq!(driver.service.last_content().len(), EARLY_BYTES);
-    assert_eq!(driver.connection.input_space(&mut driver.shared).len(), RECEIVE_BUFFER_BYTES - EARLY_BYTES);
+    assert_eq!(
+        driver.connection.input_space(&mut driver.shared, &driver.now).len(),
+        RECEIVE_BUFFER_BYTES - EARLY_BYTES
+    );
 }
 
 /// A partial head is moved to a small buffer while the connection is idle. Content that fills it moves to a larger one.

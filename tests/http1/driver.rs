@@ -80,12 +80,12 @@ impl<S: Service> Driver<S> {
     pub(crate) fn send(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() && !self.connection.is_closed() {
             if self.connection.wants_input() {
-                let space = self.connection.input_space(&mut self.shared);
+                let space = self.connection.input_space(&mut self.shared, &self.now);
                 assert!(!space.is_empty(), "the connection wants input but has no room for it");
                 let taken = space.len().min(bytes.len());
                 space[..taken].copy_from_slice(&bytes[..taken]);
                 bytes = &bytes[taken..];
-                self.connection.received(taken);
+                self.connection.received(taken, &self.now);
                 self.process();
             } else {
                 let before = self.output.len();
@@ -162,7 +162,7 @@ impl<S: Service> Driver<S> {
 
     /// The client reads at most `bytes_max` bytes. Returns whether the server sent any, or half-closed.
     pub(crate) fn read(&mut self, bytes_max: usize) -> bool {
-        let taken = match self.connection.transmit() {
+        let taken = match self.connection.transmit(&self.now) {
             None => return false,
             Some(Transmit::End) => {
                 assert!(!self.eof_sent, "the server half-closes twice");
@@ -240,8 +240,8 @@ pub(crate) fn run<S: Service>(
 /// The server processes the last bytes only when the half-close has arrived too.
 fn send_and_half_close<S: Service>(driver: &mut Driver<S>, bytes: &[u8]) {
     if driver.connection.wants_input() {
-        driver.connection.input_space(&mut driver.shared)[..bytes.len()].copy_from_slice(bytes);
-        driver.connection.received(bytes.len());
+        driver.connection.input_space(&mut driver.shared, &driver.now)[..bytes.len()].copy_from_slice(bytes);
+        driver.connection.received(bytes.len(), &driver.now);
     }
     driver.connection.received_eof();
 }

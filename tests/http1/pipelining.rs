@@ -24,9 +24,9 @@ fn responses_are_sent_in_the_order_of_the_requests() {
 fn a_half_closed_client_gets_all_ten_responses() {
     let mut driver = Driver::new(TestService, Settings::default(), ReadMode::Deferred);
     let stream = numbered(10);
-    let space = driver.connection.input_space(&mut driver.shared);
+    let space = driver.connection.input_space(&mut driver.shared, &driver.now);
     space[..stream.len()].copy_from_slice(stream.as_bytes());
-    driver.connection.received(stream.len());
+    driver.connection.received(stream.len(), &driver.now);
     driver.connection.received_eof();
     driver.read_all();
     assert_eq!(parse_responses(&driver.output, &["GET"; 10]).len(), 10);

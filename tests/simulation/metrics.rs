@@ -89,6 +89,7 @@ impl Counters {
             fields: parsed.fields,
             content_bytes: Some(0),
             endpoint: Endpoint::Admin,
+            sender: None,
         };
         let admin = Admin::new(Rc::clone(&self.metrics), Rc::clone(&self.statistics), AllowedHosts::Any);
         let response: Response<'_, FileContent<Disk>> =

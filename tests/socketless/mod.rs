@@ -41,8 +41,8 @@ impl<F: FileSystem> Client<F> {
     /// As [`request`](Client::request). `None` if the server has closed the connection, because the response could not be
     /// completed. The next request then gets a new connection.
     pub(crate) fn exchange(&mut self, request: &[u8]) -> Option<Vec<u8>> {
-        self.connection.input_space(&mut self.shared)[..request.len()].copy_from_slice(request);
-        self.connection.received(request.len());
+        self.connection.input_space(&mut self.shared, &self.now)[..request.len()].copy_from_slice(request);
+        self.connection.received(request.len(), &self.now);
         let mut response = Vec::new();
         for _ in 0..1_000_000 {
             self.steps += 1;
@@ -53,7 +53,7 @@ impl<F: FileSystem> Client<F> {
                     self.connection.committed(response, &mut self.shared, &self.now);
                 }
             }
-            let taken = match self.connection.transmit() {
+            let taken = match self.connection.transmit(&self.now) {
                 None => {
                     if is_idle && self.connection.flush_content(&mut self.shared, &self.now) == Step::Idle {
                         self.connection.release_idle_memory(&mut self.shared);

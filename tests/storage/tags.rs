@@ -50,13 +50,13 @@ impl Server {
     fn request(&mut self, request: &str) -> String {
         let now = Now { monotonic_ns: self.clock.get(), unix_ns: self.clock.get() };
         let mut connection = Connection::new(Client::Unix, 0, &self.shared, &now);
-        let space = connection.input_space(&mut self.shared);
+        let space = connection.input_space(&mut self.shared, &now);
         space[..request.len()].copy_from_slice(request.as_bytes());
-        connection.received(request.len());
+        connection.received(request.len(), &now);
         let mut output = Vec::new();
         for _ in 0..1000 {
             while !connection.process(&mut self.routes, &mut self.shared, &now).is_idle() {}
-            let taken = match connection.transmit() {
+            let taken = match connection.transmit(&now) {
                 Some(Transmit::Bytes { bytes, .. }) => {
                     output.extend_from_slice(bytes);
                     bytes.len()

@@ -29,7 +29,7 @@ fn at_the_connection_limit_the_administrator_is_served_at_once_and_no_client_is_
     server.run_until(2 * SECOND);
     assert_eq!(administrator.response_time_ns(SECOND), 0);
     assert_eq!((downloads.closed_ns(), kept.closed_ns()), (None, None));
-    assert_eq!(server.statistics.evicted.get(), 0);
+    assert_eq!(server.statistics.evicted(), 0);
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn idle_connections_of_the_administrator_are_evicted_for_another_one_but_no_clie
     assert_eq!(newcomer.response_time_ns(SECOND), 0);
     assert_eq!(idle[0].closed_ns(), Some(SECOND));
     assert!(idle[1..].iter().all(|idle| idle.closed_ns().is_none()));
-    assert_eq!((client.closed_ns(), server.statistics.evicted.get()), (None, 0));
+    assert_eq!((client.closed_ns(), server.statistics.evicted()), (None, 0));
 }
 
 #[test]

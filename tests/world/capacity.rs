@@ -139,8 +139,11 @@ fn a_candidate_for_eviction_that_has_become_active_since_the_search_is_not_evict
 fn if_nothing_can_be_evicted_new_connections_wait_and_the_loop_does_not_spin() {
     let network = Network::new(Settings::default());
     let resets = downloading_client(&network, 0).reset(4 * SECOND + 123);
-    let _stays = downloading_client(&network, 0);
-    let new_clients: Vec<_> = (0..3).map(|_| network.client(SECOND).send(SECOND, get("/")).close(9 * SECOND)).collect();
+    // Each client has another address. Of an address that holds several connections, one would be closed.
+    let _stays = downloading_client(&network, 0).from([192, 0, 2, 1]);
+    let new_clients: Vec<_> = (0..3)
+        .map(|n| network.client(SECOND).from([198, 51, 100, n]).send(SECOND, get("/")).close(9 * SECOND))
+        .collect();
     let mut server = TestServer::new(&network, 2);
     server.run_until(2 * SECOND);
     let waits_before = network.waits();

@@ -1,6 +1,7 @@
 //! A simulated client, with the buffers between it and the server, and the responses that it has received.
 
 use std::collections::VecDeque;
+use std::net::{IpAddr, Ipv4Addr};
 
 use crate::network::{Action, Network, SECOND};
 
@@ -45,6 +46,7 @@ impl Segment {
 /// A connection: the state of the client, and the bytes in transit.
 pub(crate) struct Connection {
     pub listener: usize,
+    pub ip: IpAddr,
     pub read_mode: ReadMode,
     /// Whether the client closes once it has read the server's half-close.
     closes_with_server: bool,
@@ -107,6 +109,7 @@ impl Connection {
     pub(crate) fn new(listener: usize) -> Connection {
         Connection {
             listener,
+            ip: Ipv4Addr::LOCALHOST.into(),
             read_mode: ReadMode::Immediate,
             closes_with_server: true,
             repeated_request: None,
@@ -270,6 +273,12 @@ impl Client {
 
     fn at(self, at_ns: u64, action: Action) -> Client {
         self.network.inner.borrow_mut().schedule(at_ns, self.connection, action);
+        self
+    }
+
+    /// Connects from this address, which is 127.0.0.1 otherwise.
+    pub(crate) fn from(self, ip: impl Into<IpAddr>) -> Client {
+        self.with(|connection| connection.ip = ip.into());
         self
     }
 

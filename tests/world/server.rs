@@ -11,7 +11,7 @@ use spindle::semantics::exchange_record::{ExchangeRecord, Outcome};
 use spindle::semantics::observer::Observer;
 use spindle::semantics::proxies::Proxies;
 use spindle::semantics::statistics::LoopStatistics;
-use spindle::server::Server;
+use spindle::server::{Server, Usage};
 
 use crate::network::{Action, Network};
 use crate::service::TestService;
@@ -64,6 +64,16 @@ impl<const EVENTS: usize> TestServer<EVENTS> {
 
     /// A server that believes `proxies`.
     pub(crate) fn with_proxies(network: &Network, connections_max: usize, proxies: Proxies) -> TestServer<EVENTS> {
+        let settings = http1::Settings { proxies, ..http1::Settings::default() };
+        TestServer::with_settings(network, connections_max, settings)
+    }
+
+    /// A server with these settings of the protocol.
+    pub(crate) fn with_settings(
+        network: &Network,
+        connections_max: usize,
+        settings: http1::Settings,
+    ) -> TestServer<EVENTS> {
         capture_log();
         let records: Rc<RefCell<Vec<Record>>> = Rc::default();
         let (writes, request_count, committed) = (Rc::default(), Rc::default(), Rc::default());
@@ -85,7 +95,6 @@ impl<const EVENTS: usize> TestServer<EVENTS> {
         let observer: Box<dyn Observer> = Box::new(TestObserver { recorder, observed: Rc::clone(&observed) });
         let service = TestService::new(network, &writes, &request_count, &committed);
         let world = TestWorld::new(network);
-        let settings = http1::Settings { proxies, ..http1::Settings::default() };
         let statistics: Rc<LoopStatistics> = Rc::default();
         let server = Server::new(world, connections_max, settings, service, Some(observer))
             .with_statistics(Rc::clone(&statistics));
@@ -101,6 +110,17 @@ impl<const EVENTS: usize> TestServer<EVENTS> {
             stopped_ns: None,
             expects_panics: false,
         }
+    }
+
+    /// With a limit on the connections of each address.
+    pub(crate) fn with_connections_per_group(mut self, max: usize) -> TestServer<EVENTS> {
+        self.server = self.server.with_connections_per_group(Some(max));
+        self
+    }
+
+    /// The server's use of memory and queues.
+    pub(crate) fn usage(&self) -> Usage {
+        self.server.usage()
     }
 
     /// Runs turns until the time `until_ns`, or until the loop stops.

@@ -84,7 +84,7 @@ fn evicted_and_failed_connections_are_counted() {
     server.run_until(2 * SECOND);
     let counts = |server: &TestServer| {
         let statistics = &server.statistics;
-        (statistics.accepted.get(), statistics.evicted.get(), statistics.accept_errors.get())
+        (statistics.accepted.get(), statistics.evicted(), statistics.accept_errors.get())
     };
     assert_eq!((counts(&server), server.statistics.connections_max.get()), ((4, 2, 0), 2));
     network.set_descriptors(2);

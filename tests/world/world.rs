@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::io::{self, ErrorKind, Read};
-use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use spindle::semantics::Now;
@@ -101,7 +100,7 @@ impl<const EVENTS: usize> World for TestWorld<EVENTS> {
         inner.open += 1;
         let call_ns = inner.settings.call_ns;
         inner.record_call(call_ns);
-        let client = Client::at(Ipv4Addr::LOCALHOST.into(), connection as u16);
+        let client = Client::at(inner.connections[connection].ip, connection as u16);
         Ok((TestTransport { network: self.network.clone(), connection }, client))
     }
 

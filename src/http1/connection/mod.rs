@@ -1,12 +1,13 @@
 //! One connection, without its socket. This file has what the caller exchanges with it. `process.rs` and
 //! `receive_content.rs` interpret received bytes in the states of `state.rs`, `timeouts.rs` decides how long to wait,
-//! with the timers of `timers.rs`, and `record.rs` records the exchanges.
+//! with the timers of `timers.rs`, `throttle.rs` how fast to receive and to send, and `record.rs` records the exchanges.
 
 mod process;
 mod proxy_header;
 mod receive_content;
 mod record;
 mod state;
+mod throttle;
 mod timeouts;
 mod timers;
 
@@ -14,7 +15,8 @@ pub use self::process::Step;
 use self::record::PendingRecords;
 pub use self::record::Records;
 use self::state::{Destination, Draining, State};
-pub use self::timeouts::Evictable;
+use self::throttle::Throttle;
+pub use self::timeouts::{Activity, Evictable};
 use self::timers::{Timer, Timers};
 use super::framing::Framing;
 use super::limits::{DRAIN_BYTES_MAX, RECEIVE_BUFFER_BYTES};
@@ -59,6 +61,8 @@ pub struct Connection<S: Service> {
     number: u64,
     /// The records of exchanges that have not ended; `None` if records are disabled.
     records: Option<Box<PendingRecords>>,
+    /// `None` if the rate is not limited.
+    throttle: Option<Box<Throttle>>,
     /// The listener that accepted the connection.
     endpoint: Endpoint,
     input_ended: bool,
@@ -119,6 +123,11 @@ impl<S: Service> Connection<S> {
             send_progress_ns: now.monotonic_ns,
             number,
             records,
+            throttle: shared
+                .settings
+                .rate
+                .filter(|_| endpoint == Endpoint::Public)
+                .map(|rate| Box::new(Throttle::new(rate))),
             endpoint,
             input_ended: false,
             has_received: false,
@@ -137,12 +146,13 @@ impl<S: Service> Connection<S> {
             State::Committing(_) | State::Closed => true,
             State::ProxyHeader | State::Head(_) | State::Content(_) => false,
         };
-        !is_done && !self.input_ended && self.input.spare_capacity() > 0
+        !is_done && !self.input_ended && self.input.spare_capacity() > 0 && !self.receiving_is_paused()
     }
 
     /// The space to receive into. It is not empty if [`wants_input`](Connection::wants_input).
-    pub fn input_space(&mut self, shared: &mut Shared) -> &mut [u8] {
-        let bytes_max = self.bytes_to_boundary();
+    pub fn input_space(&mut self, shared: &mut Shared, now: &Now) -> &mut [u8] {
+        let receivable_bytes = usize::try_from(self.receivable_bytes(now)).unwrap_or(usize::MAX);
+        let bytes_max = self.bytes_to_boundary().min(receivable_bytes);
         self.input.spare_capacity_mut(bytes_max, &mut shared.pool)
     }
 
@@ -159,9 +169,10 @@ impl<S: Service> Connection<S> {
     }
 
     /// Reports that the first `bytes` bytes of the [`input_space`](Connection::input_space) have been received.
-    pub fn received(&mut self, bytes: usize) {
+    pub fn received(&mut self, bytes: usize, now: &Now) {
         self.has_received |= bytes > 0;
         self.input.received(bytes);
+        self.throttle_receiving(bytes as u64, now);
     }
 
     /// Reports the end of input: the client has shut down its sending side.
@@ -172,10 +183,12 @@ impl<S: Service> Connection<S> {
     // Sending.
 
     /// What is to be sent next; `None` if there is nothing to send now.
-    pub fn transmit(&mut self) -> Option<Transmit<'_, <S::Source as Source>::File>> {
+    pub fn transmit(&mut self, now: &Now) -> Option<Transmit<'_, <S::Source as Source>::File>> {
+        let sendable_bytes = self.sendable_bytes(now);
         match self.state {
             State::Closed => None,
-            _ => self.output.transmit(),
+            _ if sendable_bytes == 0 => None,
+            _ => self.output.transmit().map(|transmit| transmit.at_most(sendable_bytes)),
         }
     }
 
@@ -199,6 +212,7 @@ impl<S: Service> Connection<S> {
             records.sent(bytes, queued, has_source, &mut shared.records, now);
         }
         self.send_progressed(shared, now);
+        self.throttle_sending(bytes, now);
     }
 
     /// Whether, instead of the shutdown that [`Transmit::End`] asks for, the socket may be closed if nothing in it is
@@ -256,6 +270,7 @@ impl<S: Service> Connection<S> {
         self.save_content(now);
         self.state = State::Closed;
         self.timers.stop_all();
+        self.throttle = None;
         self.input.consume_all_content();
         self.input.consume_all();
     }

@@ -137,8 +137,7 @@ impl<S: Service> Connection<S> {
             return Err(ProtocolError::HeadIncomplete);
         };
         let head = head.complete(bytes, spans);
-        let content_has_arrived = bytes.len() > head.bytes;
-        let head_bytes = head.bytes;
+        let (head_bytes, content_has_arrived) = (head.bytes, bytes.len() > head.bytes);
         if let Some(records) = &mut self.records {
             let client = shared.settings.proxies.client_of(records.client(), &head.fields);
             records.begin(client, &head, self.output.queued_bytes(), &mut shared.records, now);
@@ -151,6 +150,7 @@ impl<S: Service> Connection<S> {
             fields: head.fields,
             content_bytes: framing.content_bytes(),
             endpoint: self.endpoint,
+            sender: shared.settings.proxies.group_of(shared.sender, &head.fields),
         };
         let mut reply = service.call(&request, now);
         let next = match reply {

@@ -22,8 +22,12 @@ impl<S: Service> Connection<S> {
         match proxy_protocol::parse(self.input.unread()) {
             Ok(Some(header)) => {
                 self.input.consume(header.bytes);
-                if let (Some(records), Some(client)) = (&mut self.records, header.client) {
-                    records.set_client(client);
+                if let Some(client) = header.client {
+                    shared.sender = shared.settings.proxies.named_sender(&client);
+                    shared.named_client = Some(client);
+                    if let Some(records) = &mut self.records {
+                        records.set_client(client);
+                    }
                 }
                 self.timers.stop(Timer::Head);
                 self.start_idle_timer(shared, now);

@@ -39,11 +39,51 @@ pub enum Evictable {
     },
 }
 
+/// What a connection is doing, in the order in which connections are closed to make room for others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activity {
+    /// Its last response has been sent.
+    Drained,
+    /// It waits for another request.
+    BetweenRequests,
+    /// The client has never sent a byte.
+    Silent,
+    /// The client has sent a part of a head.
+    WithinHead,
+    /// A response is being sent, or content is being received.
+    Active,
+}
+
+impl Activity {
+    /// All of them, in order.
+    pub const ALL: [Activity; 5] =
+        [Activity::Drained, Activity::BetweenRequests, Activity::Silent, Activity::WithinHead, Activity::Active];
+
+    /// Whether the time that counts is that of the last progress. Otherwise it is the time at which this activity began:
+    /// a client must not gain time by sending its head slowly.
+    pub fn begins_again(self) -> bool {
+        matches!(self, Activity::BetweenRequests | Activity::Active)
+    }
+}
+
 impl<S: Service> Connection<S> {
+    /// What the connection is doing.
+    pub fn activity_kind(&self) -> Activity {
+        match &self.state {
+            State::Content(_) | State::Committing(_) | State::Closed => Activity::Active,
+            State::Draining(_) | State::Head(_) if self.output.is_pending() => Activity::Active,
+            State::Draining(_) => Activity::Drained,
+            State::Head(head) if !head.is_empty() || !self.input.is_empty() => Activity::WithinHead,
+            State::Head(_) if self.has_received => Activity::BetweenRequests,
+            State::ProxyHeader if self.has_received => Activity::WithinHead,
+            State::Head(_) | State::ProxyHeader => Activity::Silent,
+        }
+    }
+
     /// When to call [`expire`](Connection::expire), in nanoseconds on the monotonic clock; `u64::MAX` for never. Any
     /// other call may change it.
     pub fn deadline_ns(&self) -> u64 {
-        self.timers.next_deadline_ns()
+        self.timers.next_deadline_ns().min(self.rate_deadline_ns())
     }
 
     /// Whether no part of a request has been received, and nothing is to be sent.
@@ -54,7 +94,8 @@ impl<S: Service> Connection<S> {
 
     /// The name of the timer that [`expire`](Connection::expire) would act on first, for the debug log.
     pub fn fired(&self, due_ns: u64) -> Option<&'static str> {
-        self.timers.fired(due_ns).map(Timer::name)
+        let rate = (self.rate_deadline_ns() <= due_ns).then_some("rate");
+        rate.or_else(|| self.timers.fired(due_ns).map(Timer::name))
     }
 
     /// Reports that the socket takes no more bytes for now, and that its send buffer holds at most `send_buffer_bytes`.
@@ -110,6 +151,7 @@ impl<S: Service> Connection<S> {
     /// Acts on all timers that had fired by `due_ns`, on the monotonic clock. Timers that this starts run from `now`,
     /// which may be later.
     pub fn expire(&mut self, due_ns: u64, shared: &mut Shared, now: &Now) {
+        self.expire_rate(due_ns, now);
         // Ends: each round stops a timer, and none is set to a time in the past.
         while let Some(timer) = self.timers.take_fired(due_ns) {
             match (timer, std::mem::take(&mut self.state)) {

@@ -223,6 +223,7 @@ mod tests {
             fields: Fields::new(b"", &spans),
             content_bytes: Some(0),
             endpoint: Default::default(),
+            sender: None,
         };
         let now = Now::default();
         let grant = Access::for_everybody(Rights::ALL, None).grant_of(&request).unwrap();

@@ -3,7 +3,7 @@
 use crate::semantics::rights::{Located, MayManage, MayRead, MayUpload};
 use crate::storage::{
     ChangeError, Directory, EntryPath, FileCache, FileSystem, FoundUpload, Listing, Metadata, OpenedFile,
-    PartialUpload, RelativePath, StorageError, SymlinkedDirectories, Upload, UploadId, UploadMode,
+    PartialUpload, PendingCounts, RelativePath, StorageError, SymlinkedDirectories, Upload, UploadId, UploadMode,
 };
 
 impl Located for &RelativePath {
@@ -48,6 +48,10 @@ impl<F: FileSystem> GuardedDirectory<F> {
 
     pub(super) fn partial_uploads(&self) -> usize {
         self.directory.partial_uploads()
+    }
+
+    pub(super) fn partial_upload_counts(&self, owner: Option<&str>) -> PendingCounts {
+        self.directory.partial_upload_counts(owner)
     }
 }
 

@@ -12,7 +12,7 @@ mod validators;
 mod verification;
 
 use std::borrow::Cow;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use percent_encoding::percent_decode;
@@ -83,6 +83,8 @@ pub struct FileRoutes<F: FileSystem = Native> {
     /// The latest uploads of this run. Shared with the sinks, which outlive the call that creates them.
     own_uploads: Rc<RefCell<OwnUploads>>,
     resumable: RefCell<Resumable<F>>,
+    /// Resumable uploads that were refused because there were too many.
+    uploads_refused: Cell<u64>,
     /// Files that are requested often, with the fields that describe them.
     cache: FileCache<FileVersion, F>,
     /// The source of the boundaries between parts.
@@ -112,6 +114,7 @@ impl<F: FileSystem> FileRoutes<F> {
             storing: Storing { durable, age_s_max, pending_max },
             own_uploads: Rc::default(),
             resumable: RefCell::new(Resumable::new(upload_ids)),
+            uploads_refused: Cell::new(0),
             cache: FileCache::new(open_files_max),
             random: fastrand::Rng::with_seed(seed),
         }
@@ -124,7 +127,12 @@ impl<F: FileSystem> FileRoutes<F> {
 
     pub(super) fn statistics(&self) -> RouteStatistics {
         let (cache_hits, cache_misses) = self.cache.hits_and_misses();
-        RouteStatistics { uploads_pending: self.directory.partial_uploads() as u64, cache_hits, cache_misses }
+        RouteStatistics {
+            uploads_pending: self.directory.partial_uploads() as u64,
+            uploads_refused: self.uploads_refused.get(),
+            cache_hits,
+            cache_misses,
+        }
     }
 
     pub(super) fn deadline_ns(&self) -> Option<u64> {

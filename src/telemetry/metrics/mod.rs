@@ -125,6 +125,11 @@ impl Metrics {
             "Unfinished resumable uploads that this process has begun or was asked for.",
             routes.uploads_pending,
         );
+        text.counter(
+            "spindle_uploads_refused",
+            "Resumable uploads that were refused because there were too many unfinished ones.",
+            [("", routes.uploads_refused)],
+        );
         let finished = [("", self.uploads_finished.get())];
         text.counter("spindle_uploads_accepted", "Requests whose uploaded content was accepted.", finished);
         let (hits, misses) = (("{result=\"hit\"}", routes.cache_hits), ("{result=\"miss\"}", routes.cache_misses));
@@ -192,7 +197,19 @@ fn write_loop(text: &mut Exposition, loop_statistics: &LoopStatistics, now: &Now
     text.counter(
         "spindle_connections_evicted",
         "Connections that were closed to make room for others.",
-        [("", loop_statistics.evicted.get())],
+        [
+            ("{reason=\"idle\"}", loop_statistics.evicted_idle.get()),
+            ("{reason=\"share\"}", loop_statistics.evicted_by_share.get()),
+            ("{reason=\"limit\"}", loop_statistics.evicted_by_limit.get()),
+        ],
+    );
+    text.counter(
+        "spindle_connections_refused",
+        "Connections that were refused because their clients held too many.",
+        [
+            ("{reason=\"share\"}", loop_statistics.refused_by_share.get()),
+            ("{reason=\"limit\"}", loop_statistics.refused_by_limit.get()),
+        ],
     );
     text.counter(
         "spindle_accept_errors",

@@ -145,12 +145,12 @@ impl<'a, S: CountingService> Driver<'a, S> {
         if !self.connection.wants_input() {
             return;
         }
-        let space = self.connection.input_space(self.shared);
+        let space = self.connection.input_space(self.shared, &self.now);
         assert!(!space.is_empty(), "a connection that wants input has room for it");
         let bytes = bytes_max.min(space.len()).min(self.stream.len() - self.transcript.received);
         space[..bytes].copy_from_slice(&self.stream[self.transcript.received..][..bytes]);
         self.transcript.received += bytes;
-        self.connection.received(bytes);
+        self.connection.received(bytes, &self.now);
     }
 
     fn half_close(&mut self) {
@@ -161,7 +161,7 @@ impl<'a, S: CountingService> Driver<'a, S> {
 
     fn send(&mut self, bytes_max: usize) {
         let mut space = Vec::new();
-        let sent = match self.connection.transmit() {
+        let sent = match self.connection.transmit(&self.now) {
             None => return,
             Some(Transmit::Bytes { bytes, .. }) => bytes,
             Some(Transmit::File { file, bytes_max: file_bytes_max }) => {
@@ -250,12 +250,12 @@ impl<'a, S: CountingService> Driver<'a, S> {
             "a connection uses no more memory than its buffers: {memory_bytes} bytes"
         );
         if self.connection.is_closed() {
-            assert!(self.connection.transmit().is_none(), "a closed connection sends nothing");
+            assert!(self.connection.transmit(&self.now).is_none(), "a closed connection sends nothing");
             assert_eq!(self.connection.deadline_ns(), u64::MAX, "a closed connection has no deadline");
             return;
         }
         assert!(
-            self.connection.wants_input() || self.connection.transmit().is_some(),
+            self.connection.wants_input() || self.connection.transmit(&self.now).is_some(),
             "an open connection waits for input or has output"
         );
         let deadline_ns = self.connection.deadline_ns();
@@ -289,7 +289,7 @@ impl<'a, S: CountingService> Driver<'a, S> {
     }
 
     fn send_everything(&mut self) {
-        while self.connection.transmit().is_some() {
+        while self.connection.transmit(&self.now).is_some() {
             let before = (self.transcript.sent.len(), self.transcript.eof_sent, self.pending);
             self.apply(Event::Send(usize::MAX));
             assert!(

@@ -1,5 +1,9 @@
 //! The request that creates a resumable upload: POST or PUT of a file, with Upload-Complete.
 
+use std::rc::Rc;
+
+use log::debug;
+
 use super::sink::{Creation, Origin, Part, ResumableSink};
 use super::{Progress, Receiving, inconsistent_length, limits_of, location_of, too_large};
 use crate::routes::FileContent;
@@ -10,9 +14,9 @@ use crate::semantics::Now;
 use crate::semantics::request::Request;
 use crate::semantics::response::Response;
 use crate::semantics::resumable_upload::UploadFields;
-use crate::semantics::rights::{Grant, MayUpload};
+use crate::semantics::rights::{Grant, Identity, MayUpload};
 use crate::semantics::status::Status;
-use crate::storage::{FileSystem, RelativePath};
+use crate::storage::{FileSystem, PendingCounts, RelativePath};
 
 type Refusal<F> = Box<Response<'static, FileContent<F>>>;
 
@@ -32,17 +36,15 @@ pub(in crate::routes::files) fn begin<F: FileSystem>(
     if bytes.zip(grant.upload_bytes_max()).is_some_and(|(bytes, bytes_max)| bytes > bytes_max) {
         return Err(Box::new(too_large(limits_of(files.storing, grant))));
     }
-    if files.directory.partial_uploads() >= files.storing.pending_max {
-        // A request with the complete content needs no upload resource, and the draft does not require one.
-        return if complete { Ok(None) } else { Err(Box::new(too_many())) };
+    let owner = owner_of(request, grant);
+    let counts = files.directory.partial_upload_counts(owner.as_deref());
+    if !counts.allow_another(files.storing.pending_max) {
+        return too_many(files, counts, complete);
     }
     let (content_digest, _) = stated_digests(request).map_err(bad_request)?;
     let creation = Creation::of(request, path, now);
     let conditions = &creation.conditions;
-    let Some(id) = files.resumable.borrow_mut().new_id() else {
-        // As above: a complete upload needs no upload resource.
-        return if complete { Ok(None) } else { Err(Box::new(too_many())) };
-    };
+    let Some(id) = files.resumable.borrow_mut().new_id() else { return too_many(files, counts, complete) };
     let begun = files.directory.begin_partial_upload(
         id,
         path,
@@ -52,10 +54,15 @@ pub(in crate::routes::files) fn begin<F: FileSystem>(
         creation.to_bytes(),
     );
     let upload = begun.map_err(|error| Box::new(error_response(&error, conditions.must_be_absent())))?;
-    // The cleanup of the directory may have seen uploads of an earlier run.
-    if files.directory.partial_uploads() > files.storing.pending_max {
+    // The cleanup of the directory may have seen uploads of an earlier run. The new upload has no owner yet.
+    let counts = files.directory.partial_upload_counts(owner.as_deref());
+    let counts = PendingCounts { all: counts.all.saturating_sub(1), ..counts };
+    if !counts.allow_another(files.storing.pending_max) {
         upload.discard();
-        return if complete { Ok(None) } else { Err(Box::new(too_many())) };
+        return too_many(files, counts, complete);
+    }
+    if let Some(owner) = owner {
+        upload.set_owner(owner);
     }
     if !conditions.hold(upload.existing(), &files.own_uploads.borrow(), now) {
         upload.discard();
@@ -82,6 +89,31 @@ fn length_of<F: FileSystem>(request: &Request<'_>, complete: bool) -> Result<Opt
     }
 }
 
-fn too_many<'r, B>() -> Response<'r, B> {
-    Response::with_reason(Status::ServiceUnavailable, "The server has too many unfinished uploads.")
+/// Who is counted for an upload: the account, or else the client's address. `None` if a proxy has not named its client.
+fn owner_of(request: &Request<'_>, grant: &Grant) -> Option<Rc<str>> {
+    match grant.identity() {
+        Identity::Account(name) => Some(format!("account {name}").into()),
+        Identity::Anybody => request.sender.map(|group| group.to_string().into()),
+    }
+}
+
+/// There is no place for another upload resource. A request with the complete content needs none, and the draft does not
+/// require one.
+fn too_many<T, F: FileSystem>(
+    files: &FileRoutes<F>,
+    counts: PendingCounts,
+    complete: bool,
+) -> Result<Option<T>, Refusal<F>> {
+    if complete {
+        return Ok(None);
+    }
+    files.uploads_refused.set(files.uploads_refused.get().saturating_add(1));
+    debug!("a resumable upload is refused: {} are unfinished, {} of them from there", counts.all, counts.of_owner);
+    Err(Box::new(Response::with_reason(
+        Status::ServiceUnavailable,
+        match counts.of_owner {
+            0 => "The server has too many unfinished uploads.",
+            _ => "There are too many unfinished uploads from your address or account.",
+        },
+    )))
 }

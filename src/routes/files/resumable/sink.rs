@@ -86,6 +86,7 @@ impl Creation {
             fields: fields.fields(),
             content_bytes: None,
             endpoint: Endpoint::Public,
+            sender: None,
         };
         let conditions = UploadConditions::new(path, Preconditions::of(&request, now));
         Some(Creation { method, owner, fields, conditions })
