@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Carries out denial-of-service attacks on the server, and on nginx for comparison, and prints what clients saw meanwhile.
+# Carries out denial-of-service attacks on the server, and on nginx and lighttpd for comparison, and prints what clients saw meanwhile.
 # Usage: scripts/attack.sh [--install] [--quick] [--only NAME,…] [--server PATH] [--help], from any working directory.
-# --install installs nginx and HAProxy as Debian packages. A full run takes about six minutes, during which the machine should
+# --install installs nginx, lighttpd and HAProxy as Debian packages. A full run takes about fifteen minutes, during which the machine should
 # be otherwise idle. All traffic stays on the loopback interface, in a network namespace of its own if one can be made.
 # Exits with 1 if a result misses its target.
 set -euo pipefail
@@ -15,7 +15,7 @@ target=${CARGO_TARGET_DIR:-$root/target}
 if [[ ${1-} == --install ]]; then
     shift
     export DEBIAN_FRONTEND=noninteractive
-    apt-get update && apt-get install -y --no-install-recommends nginx haproxy
+    apt-get update && apt-get install -y --no-install-recommends nginx lighttpd haproxy
 fi
 
 for tool in cargo python3 prlimit; do

@@ -17,6 +17,7 @@ import client
 import clients
 import connection_limit
 import context
+import fair_shares
 import memory
 import network
 import process
@@ -29,14 +30,14 @@ import uploads
 
 # Attacks that mostly wait run at the same time.
 WAITING = (unread_response, slow_upload)
-LOADING = (uploads, chunks, connection_limit, shutdown, memory)
+LOADING = (uploads, chunks, connection_limit, fair_shares, shutdown, memory)
 NAMES = [attack.NAME for attack in (*WAITING, *LOADING)]
 
 NICE = -10
 
 
 def parse_arguments():
-    install = "As the first option, --install installs nginx and HAProxy as Debian packages."
+    install = "As the first option, --install installs nginx, lighttpd and HAProxy as Debian packages."
     parser = argparse.ArgumentParser(prog="scripts/attack.sh", description=__doc__, epilog=install)
     parser.add_argument("--only", metavar="NAME,…", help=f"run only these, of {', '.join(NAMES)}")
     parser.add_argument("--quick", action="store_true", help="shorten the attacks that can be shortened")
@@ -57,7 +58,8 @@ def select(only):
 def describe(machine):
     """Prints the machine and the programs, and what is missing."""
     nginx = servers.version(context.NGINX) if machine.nginx else "nginx is missing (--install installs it)"
-    print(f"Linux {platform.release()}; server on core {machine.server_core}, clients on core {machine.client_core}; {nginx}; "
+    lighttpd = servers.version(context.LIGHTTPD) if machine.lighttpd else "lighttpd is missing"
+    print(f"Linux {platform.release()}; server on core {machine.server_core}, clients on core {machine.client_core}; {nginx}; {lighttpd}; "
           f"files in {machine.files_directory}")
     if machine.server_core == machine.client_core:
         print("note: server and clients share the only core, for which the required figures are not meant")

@@ -60,9 +60,9 @@ class Honest:
 
     TIMEOUT_SECONDS = 10
 
-    def __init__(self, context, target, rate, seconds):
+    def __init__(self, context, target, rate, seconds, timeout_seconds=TIMEOUT_SECONDS):
         self._seconds = seconds
-        self._client = Client(context, HONEST_NICE, "honest", target.port, rate, seconds, self.TIMEOUT_SECONDS * 1000)
+        self._client = Client(context, HONEST_NICE, "honest", target.port, rate, seconds, timeout_seconds * 1000)
 
     def __enter__(self):
         return self

@@ -9,6 +9,7 @@ import tempfile
 
 SPINDLE = "spindle"
 NGINX = "nginx"
+LIGHTTPD = "lighttpd"
 
 
 def executable(name):
@@ -29,6 +30,7 @@ class Context:
         cores = sorted(os.sched_getaffinity(0))
         self.server_core, self.client_core = cores[0], cores[min(1, len(cores) - 1)]
         self.nginx = executable(NGINX)
+        self.lighttpd = executable(LIGHTTPD)
         self.haproxy = executable("haproxy")
 
     def names(self):

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from context import NGINX, SPINDLE
+from context import LIGHTTPD, NGINX, SPINDLE
 
 
 @dataclasses.dataclass
@@ -16,11 +16,11 @@ class Row:
 
     def cells(self):
         verdict = {None: "", True: "pass", False: "FAIL"}[self.is_met]
-        columns = [self.values.get(name, "–") for name in (SPINDLE, NGINX)]
+        columns = [self.values.get(name, "–") for name in (SPINDLE, NGINX, LIGHTTPD)]
         return (self.attack, self.figure, *columns, self.requirement or "–", verdict)
 
 
-HEADINGS = ("attack", "figure", SPINDLE, NGINX, "required", "")
+HEADINGS = ("attack", "figure", SPINDLE, NGINX, LIGHTTPD, "required", "")
 
 
 def duration(seconds):

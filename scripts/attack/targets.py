@@ -1,4 +1,5 @@
-"""The servers under attack: spindle, and Debian's nginx with one worker, no access log and otherwise default settings."""
+"""The servers under attack: spindle, and Debian's nginx and lighttpd with one worker, no access log, as many connections as
+their descriptors allow, and otherwise default settings."""
 
 import getpass
 import pathlib
@@ -9,7 +10,7 @@ import time
 
 import client
 import process
-from context import SPINDLE
+from context import LIGHTTPD, SPINDLE
 
 MIB = 1 << 20
 LARGE_BYTES = 64 * MIB
@@ -45,6 +46,20 @@ http {{
         location /files/ {{ dav_methods PUT; }}
     }}
 }}
+"""
+
+LIGHTTPD_CONFIGURATION = """
+server.document-root = "{run}"
+server.bind = "127.0.0.1"
+server.port = {port}
+server.listen-backlog = 4096
+server.max-fds = {descriptors}
+server.max-connections = {connections}
+server.max-keep-alive-requests = 1000000000
+server.upload-dirs = ( "{run}" )
+server.errorlog = "{run}/error.log"
+index-file.names = ( "index.html" )
+mimetype.assign = ( ".html" => "text/html", "" => "application/octet-stream" )
 """
 
 # The descriptors that nginx needs besides its connections.
@@ -97,6 +112,8 @@ class Target:
         if self.name == SPINDLE:
             address = ["--bind", "127.0.0.1", "--port", self.port]
             return [self._context.server, *address, "--directory", self.files, "--quiet", *self._options]
+        if self.name == LIGHTTPD:
+            return self._lighttpd_arguments()
         user = getpass.getuser()
         configuration = self.root / "configuration"
         configuration.write_text(
@@ -109,6 +126,19 @@ class Target:
             )
         )
         return [self._context.nginx, "-c", configuration]
+
+    def _lighttpd_arguments(self):
+        # A response without content, as the others have it.
+        (self.root / "index.html").touch()
+        configuration = self.root / "configuration"
+        # A file needs a descriptor besides its connection's, so lighttpd wants twice as many as connections.
+        connections = self._descriptors // 2 - NGINX_DESCRIPTORS_RESERVED
+        configuration.write_text(
+            LIGHTTPD_CONFIGURATION.format(
+                run=self.root, port=self.port, descriptors=self._descriptors, connections=connections
+            )
+        )
+        return [self._context.lighttpd, "-D", "-f", configuration]
 
     @property
     def worker(self):

@@ -421,6 +421,23 @@ fn the_number_of_pending_uploads_is_limited() {
     create(&mut client, "/files/two", &[], b"");
 }
 
+/// Otherwise one client could take all places, and keep them for a day.
+#[test]
+fn no_address_takes_the_last_places_for_pending_uploads() {
+    let server = Start::new().directory().options(["--uploads-pending", "6"]).start();
+    let begin = |client: &mut Client, name: usize| {
+        request(client, "POST", &format!("/files/{name}"), &["Upload-Complete: ?0"], b"").status
+    };
+    let mut greedy = server.connect();
+    let begun: Vec<u16> = (0..5).map(|name| begin(&mut greedy, name)).collect();
+    assert_eq!(begun, [201, 201, 201, 503, 503], "as many as are left");
+    let mut other = Client::connect_from([127, 0, 0, 2], server.port());
+    assert_eq!((begin(&mut other, 10), begin(&mut other, 11)), (201, 201));
+    assert_eq!(begin(&mut other, 12), 503);
+    let mut third = Client::connect_from([127, 0, 0, 3], server.port());
+    assert_eq!((begin(&mut third, 20), begin(&mut greedy, 5)), (201, 503));
+}
+
 #[test]
 fn progress_is_reported_while_content_arrives() {
     let server = Server::with_directory();

@@ -159,7 +159,8 @@ fn what_an_administrator_needs_is_there() {
         "spindle_connections_waiting",
         "spindle_connections_limit",
         "spindle_connections_accepted_total",
-        "spindle_connections_evicted_total",
+        "spindle_connections_evicted_total{reason=\"share\"}",
+        "spindle_connections_refused_total{reason=\"limit\"}",
         "spindle_accept_errors_total",
         "spindle_requests_total{method=\"GET\",class=\"5xx\"}",
         "spindle_exchanges_total{outcome=\"refused\"}",
@@ -169,6 +170,7 @@ fn what_an_administrator_needs_is_there() {
         "spindle_uploads_in_progress",
         "spindle_uploads_pending",
         "spindle_uploads_accepted_total",
+        "spindle_uploads_refused_total",
         "spindle_file_cache_requests_total{result=\"hit\"}",
         "spindle_log_lines_lost_total",
         "spindle_turn_longest_seconds",
@@ -205,9 +207,10 @@ fn at_the_connection_limit_the_administrator_sees_it_and_who_was_evicted() {
     let limit = value(&scrape(&server), "spindle_connections_limit");
     assert!((1.0..20.0).contains(&limit), "{limit}");
     // All wait with a part of a head, and those that come later replace them.
+    // Those of one address would be refused until they have been idle for a while.
     let clients: Vec<Client> = (0..30)
-        .map(|_| {
-            let mut client = server.connect();
+        .map(|n| {
+            let mut client = Client::connect_from([127, 0, 1, n], server.port());
             client.send("GET / HTTP/1.1\r\n");
             client
         })
@@ -217,7 +220,7 @@ fn at_the_connection_limit_the_administrator_sees_it_and_who_was_evicted() {
         metrics = scrape(&server);
         value(&metrics, "spindle_connections_accepted_total") == 30.0
     });
-    assert_eq!(value(&metrics, "spindle_connections_evicted_total"), 30.0 - limit);
+    assert_eq!(value(&metrics, "spindle_connections_evicted_total{reason=\"idle\"}"), 30.0 - limit);
     assert_eq!(value(&metrics, "spindle_connections"), limit);
     // As many administrators as the limit allows, and some more.
     let admins: Vec<Client> = (0..20).map(|_| Client::connect(admin_address(&server))).collect();

@@ -24,9 +24,14 @@ pub(crate) struct Header {
     pub names: Client,
 }
 
-/// Whom the server accepts on a link. The port is always the number of the link.
+/// Whom the server accepts on a link. The port is always the number of the link. Each client has an address of its own, so
+/// that nobody holds more than his share of the connections.
 pub(crate) fn accepted(link: usize, has_header: bool) -> Client {
-    Client::at(if has_header { PROXY } else { Ipv4Addr::LOCALHOST }.into(), link as u16)
+    Client::at(if has_header { PROXY } else { address(link) }.into(), link as u16)
+}
+
+fn address(link: usize) -> Ipv4Addr {
+    Ipv4Addr::from_bits(Ipv4Addr::new(10, 0, 0, 0).to_bits() + link as u32)
 }
 
 /// Chooses whether a link has a header, and which. This draws from a generator of its own, so that the runs without
@@ -38,8 +43,8 @@ pub(crate) fn header(seed: u64, link: usize) -> Option<Header> {
         return None;
     }
     let port = link as u16;
-    let v4 = Ipv4Addr::new(192, 0, 2, random.u8(..));
-    let v6 = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, random.u16(..));
+    let v4 = address(link);
+    let v6 = Ipv6Addr::new(0x2001, 0xdb8, (link >> 16) as u16, link as u16, 0, 0, 0, random.u16(..));
     let text = |line: String, ip: IpAddr| (line.into_bytes(), Client::at(ip, port));
     let (bytes, names) = match random.u8(..6) {
         0 => text(format!("PROXY TCP4 {v4} 127.0.0.1 {port} 80\r\n"), v4.into()),

@@ -3,9 +3,10 @@
 
 use std::error::Error;
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use crate::address::{HONEST, connect_from};
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n";
 const STATUS: &[u8] = b"HTTP/1.1 200 ";
@@ -14,8 +15,7 @@ const HEAD_END: &[u8] = b"\r\n\r\n";
 /// Sends one request. Returns the time from the start of connecting to the end of the response.
 fn exchange(port: u16, timeout: Duration) -> io::Result<Duration> {
     let start = Instant::now();
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let mut stream = TcpStream::connect_timeout(&address, timeout)?;
+    let mut stream = connect_from(HONEST, port, timeout)?;
     stream.write_all(REQUEST)?;
     let mut response = [0; 1024];
     let mut length = 0;

@@ -4,6 +4,7 @@
 //! Usage: `attacker CLIENT ARGUMENTS…`, see `USAGE`. Each client prints `ready` when it starts, and at the end one line of JSON
 //! with its counts.
 
+mod address;
 mod chunks;
 mod hold;
 mod honest;
@@ -18,7 +19,8 @@ use std::time::Duration;
 
 const USAGE: &str = "\
 attacker honest PORT REQUESTS_PER_SECOND SECONDS TIMEOUT_MS
-attacker swarm PORT CONNECTIONS SECONDS uploads|ranges|gzip|idle|silent|half
+attacker swarm PORT CONNECTIONS SECONDS PAYLOAD [ADDRESSES]
+    PAYLOAD: uploads|ranges|gzip|idle|silent|half|heads|content|readers|drains|pending
 attacker chunks PORT CONNECTIONS SECONDS BURSTS_PER_SECOND CHUNKS_PER_BURST
 attacker hold PORT CONNECTIONS pipelines|heads
 attacker load PORT CONNECTIONS SECONDS
@@ -44,7 +46,11 @@ fn main() -> Result<(), Box<dyn Error>> {
             honest::run(port.parse()?, rate.parse()?, seconds(duration)?, timeout)?
         }
         ["swarm", port, connections, duration, kind] => {
-            swarm::run(port.parse()?, connections.parse()?, seconds(duration)?, payload::named(kind)?)?
+            swarm::run(port.parse()?, connections.parse()?, 1, seconds(duration)?, payload::named(kind)?)?
+        }
+        ["swarm", port, connections, duration, kind, addresses] => {
+            let addresses = addresses.parse()?;
+            swarm::run(port.parse()?, connections.parse()?, addresses, seconds(duration)?, payload::named(kind)?)?
         }
         ["chunks", port, connections, duration, rate, chunks] => {
             chunks::run(port.parse()?, connections.parse()?, seconds(duration)?, rate.parse()?, chunks.parse()?)?

@@ -17,6 +17,12 @@ pub(crate) enum Payload {
     Repeated(Vec<u8>),
     /// These bytes, once on each connection.
     Once(&'static [u8]),
+    /// The first bytes once on each connection, and then the others once a second.
+    Trickle(&'static [u8], &'static [u8]),
+    /// These bytes, once on each connection, which then reads nothing.
+    Unread(&'static [u8]),
+    /// An unlimited number of resumable uploads that are begun and not continued.
+    Pending { count: u64 },
 }
 
 impl Payload {
@@ -31,10 +37,37 @@ impl Payload {
                 }
                 outgoing.extend_from_slice(text.as_bytes());
             }
+            Payload::Pending { count } => {
+                let mut text = String::new();
+                while text.len() < BATCH_BYTES {
+                    *count += 1;
+                    let _ = write!(
+                        text,
+                        "POST /files/pending-{count} HTTP/1.1\r\nHost: a\r\nUpload-Draft-Interop-Version: 8\r\n\
+                         Upload-Complete: ?0\r\nContent-Length: 1\r\n\r\nx"
+                    );
+                }
+                outgoing.extend_from_slice(text.as_bytes());
+            }
             Payload::Repeated(batch) => outgoing.extend_from_slice(batch),
-            Payload::Once(bytes) if is_first => outgoing.extend_from_slice(bytes),
-            Payload::Once(_) => {}
+            Payload::Once(bytes) | Payload::Trickle(bytes, _) | Payload::Unread(bytes) if is_first => {
+                outgoing.extend_from_slice(bytes);
+            }
+            Payload::Once(_) | Payload::Trickle(..) | Payload::Unread(_) => {}
         }
+    }
+
+    /// What each connection sends once a second.
+    pub(crate) fn trickle(&self) -> Option<&'static [u8]> {
+        match self {
+            Payload::Trickle(_, bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+
+    /// Whether the connections read responses.
+    pub(crate) fn reads(&self) -> bool {
+        !matches!(self, Payload::Unread(_))
     }
 }
 
@@ -46,6 +79,14 @@ pub(crate) fn named(name: &str) -> Result<Payload, String> {
         "gzip" => Payload::Repeated(repeated(&compressed_echo())),
         "idle" => Payload::Once(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"),
         "silent" => Payload::Once(b""),
+        "heads" => Payload::Trickle(b"GET / HTTP/1.1\r\nHost: a\r\n", b"A: b\r\n"),
+        "content" => Payload::Trickle(
+            b"PUT /files/trickle HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n",
+            b"xxxxxxxxxxxxxxxx",
+        ),
+        "drains" => Payload::Trickle(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", b"x"),
+        "readers" => Payload::Unread(b"GET /files/large HTTP/1.1\r\nHost: a\r\n\r\n"),
+        "pending" => Payload::Pending { count: 0 },
         "half" => Payload::Once(b"GET / HTTP/1.1\r\nHost: a\r\nX-Half-A-He"),
         _ => return Err(format!("unknown payload: {name}")),
     })

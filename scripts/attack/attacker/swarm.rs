@@ -4,7 +4,6 @@
 use std::collections::VecDeque;
 use std::error::Error;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -14,6 +13,7 @@ use memchr::memmem;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 
+use crate::address::{begin_to_connect, hostile};
 use crate::payload::Payload;
 
 const BUFFER_BYTES: usize = 64 * 1024;
@@ -23,6 +23,9 @@ const CALLS_PER_TURN: usize = 4;
 
 /// The interval at which closed connections reconnect.
 const RECONNECT: Duration = Duration::from_millis(20);
+
+/// How many of them are in a second.
+const TICKS_PER_SECOND: usize = 50;
 
 #[derive(Default)]
 struct Client {
@@ -52,6 +55,7 @@ struct Counts {
 
 struct Swarm {
     payload: Payload,
+    addresses: usize,
     buffer: Vec<u8>,
     counts: Counts,
 }
@@ -60,7 +64,8 @@ impl Swarm {
     fn drive(&mut self, client: &mut Client) -> Outcome {
         let Client { stream: Some(stream), outgoing, sent, is_first, .. } = client else { return Outcome::Idle };
         let mut is_unfinished = false;
-        for call in 0..CALLS_PER_TURN {
+        let reads = if self.payload.reads() { CALLS_PER_TURN } else { 0 };
+        for call in 0..reads {
             match stream.read(&mut self.buffer) {
                 Ok(0) => return Outcome::Closed,
                 Ok(bytes) => {
@@ -95,12 +100,24 @@ impl Swarm {
     }
 
     fn connect(&mut self, port: u16, poll: &Poll, token: usize, client: &mut Client) -> std::io::Result<()> {
-        let mut stream = TcpStream::connect(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
+        let mut stream = TcpStream::from_std(begin_to_connect(hostile(token, self.addresses), port)?);
         poll.registry().register(&mut stream, Token(token), Interest::READABLE | Interest::WRITABLE)?;
         let is_queued = client.is_queued;
         *client = Client { stream: Some(stream), is_first: true, is_queued, ..Client::default() };
         self.counts.connects += 1;
         Ok(())
+    }
+}
+
+impl Swarm {
+    /// Sends another piece on these connections. A failure shows when they are driven.
+    fn trickle<'c>(&self, clients: impl Iterator<Item = &'c mut Client>) {
+        let Some(bytes) = self.payload.trickle() else { return };
+        for client in clients {
+            if let Some(stream) = client.stream.as_mut().filter(|_| client.sent == client.outgoing.len()) {
+                let _ = stream.write(bytes);
+            }
+        }
     }
 }
 
@@ -118,10 +135,11 @@ fn watch_input() -> Arc<AtomicBool> {
 pub(crate) fn run(
     port: u16,
     connections: usize,
+    addresses: usize,
     duration: Duration,
     payload: Payload,
 ) -> Result<String, Box<dyn Error>> {
-    let mut swarm = Swarm { payload, buffer: vec![0; BUFFER_BYTES], counts: Counts::default() };
+    let mut swarm = Swarm { payload, addresses, buffer: vec![0; BUFFER_BYTES], counts: Counts::default() };
     let mut poll = Poll::new()?;
     let mut events = Events::with_capacity(1024);
     let mut clients: Vec<Client> = (0..connections).map(|_| Client::default()).collect();
@@ -129,7 +147,7 @@ pub(crate) fn run(
     let mut queue = VecDeque::new();
     let is_input_over = watch_input();
     let start = Instant::now();
-    let mut reconnect_at = Instant::now();
+    let (mut reconnect_at, mut tick) = (Instant::now(), 0);
     crate::ready()?;
     loop {
         let now = Instant::now();
@@ -140,9 +158,20 @@ pub(crate) fn run(
             reconnect_at = now + RECONNECT;
             // A connection that fails, because no port or descriptor is free, is tried again next time.
             closed.retain(|&token| swarm.connect(port, &poll, token, &mut clients[token]).is_err());
+            tick += 1;
+            swarm.trickle(clients.iter_mut().skip(tick % TICKS_PER_SECOND).step_by(TICKS_PER_SECOND));
         }
         poll.poll(&mut events, Some(if queue.is_empty() { RECONNECT } else { Duration::ZERO }))?;
-        for Token(token) in events.iter().map(|event| event.token()) {
+        for event in &events {
+            let Token(token) = event.token();
+            // A client that does not read learns of the end only in this way. The server may only have ended its side.
+            if event.is_error() || event.is_write_closed() || event.is_read_closed() && !swarm.payload.reads() {
+                if clients[token].stream.take().is_some() {
+                    swarm.counts.closed += 1;
+                    closed.push(token);
+                }
+                continue;
+            }
             if !std::mem::replace(&mut clients[token].is_queued, true) {
                 queue.push_back(token);
             }

@@ -1,10 +1,10 @@
 //! A blocking client. It parses responses just enough to find where each one ends.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, SocketAddrV4, TcpStream};
 use std::time::Duration;
 
-use rustix::net::sockopt;
+use rustix::net::{AddressFamily, SocketType, bind, connect, socket, sockopt};
 
 use super::WAIT_MAX;
 
@@ -41,6 +41,15 @@ impl Client {
     /// Connects.
     pub(crate) fn connect(address: SocketAddr) -> Client {
         Client::new(TcpStream::connect_timeout(&address, WAIT_MAX).expect("a connection"))
+    }
+
+    /// Connects to 127.0.0.1 from another address of this machine.
+    #[allow(dead_code, reason = "not every test program has clients at several addresses")]
+    pub(crate) fn connect_from(source: [u8; 4], port: u16) -> Client {
+        let socket = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
+        bind(&socket, &SocketAddrV4::new(source.into(), 0)).expect("an address of this machine");
+        connect(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, port)).expect("a connection");
+        Client::new(socket.into())
     }
 
     fn new(stream: TcpStream) -> Client {
