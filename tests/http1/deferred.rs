@@ -16,9 +16,9 @@ const PUT_CHUNKED: &str =
 fn waiting(bytes: &str) -> Driver<TestService> {
     let mut driver = Driver::recording(TestService, Settings::default(), ReadMode::Deferred);
     driver.keeps_commits = true;
-    let space = driver.connection.input_space(&mut driver.shared);
+    let space = driver.connection.input_space(&mut driver.shared, &driver.now);
     space[..bytes.len()].copy_from_slice(bytes.as_bytes());
-    driver.connection.received(bytes.len());
+    driver.connection.received(bytes.len(), &driver.now);
     driver.read_all();
     assert!(driver.connection.is_committing());
     driver
