@@ -29,8 +29,8 @@ const PIPES: FsWord = 0x5049_5045;
 const SOCKETS: FsWord = 0x534f_434b;
 
 /// A file or directory, and the rights to it and to everything beneath it.
-struct Grant<'a> {
-    to: Descriptor<'a>,
+struct Rule<'a> {
+    path: Descriptor<'a>,
     rights: BitFlags<AccessFs>,
 }
 
@@ -50,36 +50,36 @@ impl AsFd for Descriptor<'_> {
 
 /// Restricts the thread, which must be the only one, to `files`.
 pub(super) fn restrict(files: &Files<'_>) -> Enforced {
-    let grants = grants(files);
-    if let Err(reason) = try_in_thread(&grants, files.folder) {
+    let rules = rules(files);
+    if let Err(reason) = try_in_thread(&rules, files.folder) {
         return Enforced::Nothing(reason);
     }
-    match ruleset(&grants).and_then(RulesetCreated::restrict_self) {
+    match ruleset(&rules).and_then(RulesetCreated::restrict_self) {
         Ok(status) => enforced(status.landlock),
         Err(error) => Enforced::Nothing(error.to_string()),
     }
 }
 
-/// What to grant. A file that does not exist has no rule: to open it will fail, as without Landlock.
-fn grants<'a>(files: &Files<'a>) -> Vec<Grant<'a>> {
-    let mut grants = Vec::new();
+/// The rules. A file that does not exist has none: to open it will fail, as without Landlock.
+fn rules<'a>(files: &Files<'a>) -> Vec<Rule<'a>> {
+    let mut rules = Vec::new();
     if let Some((folder, usage)) = files.folder {
-        grants.push(Grant { to: Descriptor::Borrowed(folder), rights: folder_rights(usage) });
+        rules.push(Rule { path: Descriptor::Borrowed(folder), rights: folder_rights(usage) });
     }
     for path in &files.appended {
-        grants.extend(of_path(path, make_bitflags!(AccessFs::{ReadFile | WriteFile})));
+        rules.extend(of_path(path, make_bitflags!(AccessFs::{ReadFile | WriteFile})));
         // Where the file is created anew. It cannot be read there, and others can be written to but not truncated.
-        grants.extend(of_directory(path, make_bitflags!(AccessFs::{MakeReg | WriteFile})));
+        rules.extend(of_directory(path, make_bitflags!(AccessFs::{MakeReg | WriteFile})));
     }
     for path in &files.read {
-        grants.extend(of_path(path, AccessFs::ReadFile.into()));
-        grants.extend(of_directory(path, AccessFs::ReadFile.into()));
+        rules.extend(of_path(path, AccessFs::ReadFile.into()));
+        rules.extend(of_directory(path, AccessFs::ReadFile.into()));
     }
     for path in &files.sockets {
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        grants.extend(of_path(parent, AccessFs::RemoveFile.into()));
+        rules.extend(of_path(parent, AccessFs::RemoveFile.into()));
     }
-    grants
+    rules
 }
 
 fn folder_rights(usage: FolderUse) -> BitFlags<AccessFs> {
@@ -95,18 +95,18 @@ fn folder_rights(usage: FolderUse) -> BitFlags<AccessFs> {
     }
 }
 
-fn of_path(path: &Path, rights: BitFlags<AccessFs>) -> Option<Grant<'static>> {
+fn of_path(path: &Path, rights: BitFlags<AccessFs>) -> Option<Rule<'static>> {
     let opened = openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
     // A pipe or a socket without a name, such as `/dev/stdout` may lead to. Landlock neither refuses it nor takes a rule.
     if matches!(fstatfs(&opened).ok()?.f_type, PIPES | SOCKETS) {
         return None;
     }
-    Some(Grant { to: Descriptor::Owned(opened), rights })
+    Some(Rule { path: Descriptor::Owned(opened), rights })
 }
 
 /// For the directory of a regular file. Anything else, such as `/dev/stdout` or a named pipe, is not replaced, and its
 /// directory is that of other devices.
-fn of_directory(path: &Path, rights: BitFlags<AccessFs>) -> Option<Grant<'static>> {
+fn of_directory(path: &Path, rights: BitFlags<AccessFs>) -> Option<Rule<'static>> {
     let target: PathBuf = path.canonicalize().ok()?;
     if !fs::metadata(&target).ok()?.is_file() {
         return None;
@@ -115,24 +115,24 @@ fn of_directory(path: &Path, rights: BitFlags<AccessFs>) -> Option<Grant<'static
 }
 
 /// The rules, not yet in force.
-fn ruleset(grants: &[Grant<'_>]) -> Result<RulesetCreated, RulesetError> {
+fn ruleset(rules: &[Rule<'_>]) -> Result<RulesetCreated, RulesetError> {
     let mut created = Ruleset::default()
         .handle_access(AccessFs::from_all(NEWEST))?
         .handle_access(AccessNet::from_all(NEWEST))?
         .scope(Scope::from_all(NEWEST))?
         .create()?;
-    for grant in grants {
-        created = created.add_rule(PathBeneath::new(grant.to.as_fd(), grant.rights))?;
+    for rule in rules {
+        created = created.add_rule(PathBeneath::new(rule.path.as_fd(), rule.rights))?;
     }
     Ok(created)
 }
 
 /// Tries the rules in a thread that ends, because the process could not go back. Returns why they cannot be used: the
 /// kernel does not know them, or refuses what the server needs with them.
-fn try_in_thread(grants: &[Grant<'_>], folder: Option<(BorrowedFd<'_>, FolderUse)>) -> Result<(), String> {
+fn try_in_thread(rules: &[Rule<'_>], folder: Option<(BorrowedFd<'_>, FolderUse)>) -> Result<(), String> {
     let list = || folder.map(|(folder, _)| list(folder));
     let without = list();
-    let trial = || -> Result<_, RulesetError> { Ok((ruleset(grants)?.restrict_self()?, list())) };
+    let trial = || -> Result<_, RulesetError> { Ok((ruleset(rules)?.restrict_self()?, list())) };
     let tried = std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().spawn_scoped(scope, trial);
         thread.map(|thread| thread.join())
