@@ -21,7 +21,7 @@ fail() {
 seconds=${1:-60}
 [[ $seconds =~ ^[1-9][0-9]{0,6}$ ]] || fail "usage: scripts/fuzz.sh [SECONDS [TARGET…]]; not a number of seconds: $seconds"
 targets=("${@:2}")
-((${#targets[@]} > 0)) || targets=(head chunked accept_encoding form_data proxy_header forwarded access_log accounts credentials connection folder)
+((${#targets[@]} > 0)) || targets=(head chunked accept_encoding form_data proxy_header forwarded link access_log accounts credentials connection folder)
 for target in "${targets[@]}"; do
     [[ -f fuzz_targets/$target.rs ]] || fail "there is no target $target; there are: $(ls fuzz_targets | sed 's/\.rs$//' | paste -sd' ')"
 done

@@ -139,6 +139,9 @@ fn write_rare_fields<B>(out: &mut Vec<u8>, response: &Response<'_, B>) {
     if response.same_origin_only {
         out.extend_from_slice(b"Cross-Origin-Resource-Policy: same-origin\r\n");
     }
+    if response.no_referrer {
+        out.extend_from_slice(b"Referrer-Policy: no-referrer\r\n");
+    }
 }
 
 /// Writes one field with all directives: some caches use only the first of two fields.

@@ -118,6 +118,8 @@ pub struct Response<'r, B> {
     pub content_security_policy: Option<&'static str>,
     /// Whether only pages of the same origin may embed the content: `Cross-Origin-Resource-Policy: same-origin`.
     pub same_origin_only: bool,
+    /// Whether the browser must not tell other pages the address of this content: `Referrer-Policy: no-referrer`.
+    pub no_referrer: bool,
     /// Allow (RFC 9110 §10.2.1). An empty list means that no method is allowed.
     pub allow: Option<&'static [Method]>,
     /// Accept-Encoding (RFC 9110 §12.5.3): the content codings that are accepted in a request's content.
@@ -151,6 +153,7 @@ impl<'r, B> Response<'r, B> {
             rare: None,
             content_security_policy: None,
             same_origin_only: false,
+            no_referrer: false,
             allow: None,
             accept_encoding: None,
             accepts_ranges: false,

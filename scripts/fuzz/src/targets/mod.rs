@@ -11,6 +11,7 @@ pub mod folder;
 pub mod form_data;
 pub mod forwarded;
 pub mod head;
+pub mod link;
 pub mod proxy_header;
 
 mod driver;
@@ -33,6 +34,7 @@ pub const ALL: [Target; 11] = [
     Target { name: "form_data", run: form_data::run },
     Target { name: "proxy_header", run: proxy_header::run },
     Target { name: "forwarded", run: forwarded::run },
+    Target { name: "link", run: link::run },
     Target { name: "access_log", run: access_log::run },
     Target { name: "accounts", run: accounts::run },
     Target { name: "credentials", run: credentials::run },
