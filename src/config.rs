@@ -18,6 +18,7 @@ use crate::http1::Settings;
 use crate::http1::limits::{HEAD_TIMEOUT_NS, IDLE_TIMEOUT_NS};
 use crate::routes::{FolderKind, UploadSettings};
 use crate::semantics::proxies::Proxies;
+use crate::semantics::rights::UploadPolicy;
 use crate::system::confinement::Sandbox;
 use crate::system::listen::{ListenAddress, ListenOptions};
 use crate::telemetry::LogFormat;
@@ -31,6 +32,7 @@ Usage: spindle [OPTIONS] DIR    share the folder DIR at /
                                 /echo/, /user-agent, and with -d also /files/
        spindle account NAME RIGHTS
                                 make an account: print its line and its secret
+       spindle link --help      make links that let others in for a while
 
 Examples:
   spindle ~/photos              only this machine can read the folder
@@ -109,6 +111,8 @@ Who may come in (with DIR):
                          * RIGHTS for everybody; RIGHTS is a list of read,
                          create, replace and manage, of which --uploads is the
                          upper bound; SIGHUP reads FILE again
+      --link-key FILE    accept links signed by the keys in FILE, which 'spindle
+                         link' makes; SIGHUP reads FILE again
 
 Confinement:
       --user NAME        as root: become this user once the addresses are
@@ -194,7 +198,11 @@ pub struct Config {
     pub folder: Option<SharedFolder>,
     /// The file that says who may do what.
     pub accounts: Option<PathBuf>,
-    /// Which uploads are allowed, and how they are stored.
+    /// The file with the keys of links.
+    pub link_key: Option<PathBuf>,
+    /// Which uploads are allowed without a link, if there are no accounts.
+    pub uploads_for_everybody: UploadPolicy,
+    /// Which uploads are allowed at most, and how they are stored.
     pub uploads: UploadSettings,
     /// The user to become once the listeners are open.
     pub user: Option<String>,
@@ -279,6 +287,7 @@ impl Config {
     fn from_arguments(arguments: Arguments) -> Result<Config, UsageError> {
         let log_level = arguments.log_level()?;
         let policy = arguments.upload_policy()?;
+        let uploads_for_everybody = arguments.uploads_for_everybody(policy);
         let kind = arguments.folder_kind(policy)?;
         arguments.check_upload_options(policy)?;
         let listen = arguments.listen_addresses()?;
@@ -292,8 +301,10 @@ impl Config {
             shutdown_delay_ns: arguments.shutdown_delay_ns.unwrap_or(0),
             connections_per_address_max: arguments.connections_per_address_max,
             directory: arguments.directory,
+            link_key: arguments.link_key,
             folder: arguments.folder.map(|path| SharedFolder { path, options }),
             accounts: arguments.accounts,
+            uploads_for_everybody,
             uploads: UploadSettings {
                 policy,
                 bytes_max: arguments.upload_bytes_max,
@@ -330,7 +341,6 @@ mod tests {
     use super::arguments::LONG_NAMES;
     use super::*;
     use crate::http1::limits::SECOND_NS;
-    use crate::semantics::rights::UploadPolicy;
     use crate::system::listen::Bind;
 
     fn config(arguments: &[&str]) -> Result<Config, String> {
@@ -562,6 +572,26 @@ mod tests {
         assert_eq!(config(&["dir", "--uploads", "manage"]).unwrap().uploads.policy, UploadPolicy::Manage);
         assert_eq!(config(&["-d", "dir"]).unwrap().uploads.policy, UploadPolicy::Replace);
         assert_eq!(config(&["a=b"]).unwrap().folder.unwrap().path, PathBuf::from("a=b"));
+    }
+
+    #[test]
+    fn links_can_add_files_although_others_cannot() {
+        let policies =
+            |arguments| config(arguments).map(|config| (config.uploads_for_everybody, config.uploads.policy));
+        let (off, create, replace) = (UploadPolicy::Off, UploadPolicy::Create, UploadPolicy::Replace);
+        assert_eq!(policies(&["dir", "--link-key", "k"]), Ok((off, create)));
+        assert_eq!(policies(&["dir", "--link-key", "k", "--max-upload", "1G", "--no-list"]), Ok((off, create)));
+        assert_eq!(policies(&["dir", "--link-key", "k", "--uploads", "off"]), Ok((off, off)));
+        assert_eq!(policies(&["dir", "--link-key", "k", "--site"]), Ok((off, off)));
+        assert_eq!(policies(&["dir", "--link-key", "k", "--uploads", "replace"]), Ok((replace, replace)));
+        assert_error(&["--link-key", "k", "-d", "dir"], "--link-key needs a folder to share");
+    }
+
+    #[test]
+    fn a_folder_that_is_named_like_a_command_is_shared_by_a_longer_path() {
+        assert_eq!(config(&["./link"]).unwrap().folder.unwrap().path, PathBuf::from("./link"));
+        assert_eq!(config(&["-p0", "link"]).unwrap().folder.unwrap().path, PathBuf::from("link"));
+        assert!(matches!(Command::from_arguments(vec!["link".into(), "--help".into()]), Ok(Command::Link(_))));
     }
 
     #[test]

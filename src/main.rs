@@ -15,7 +15,7 @@ use spindle::config::{
 };
 use spindle::http1::limits::RESPONSE_CONTENT_BYTES_MAX;
 use spindle::link_command;
-use spindle::routes::{FileRoutes, FolderKind, FolderRoutes, FolderSettings, Routes};
+use spindle::routes::{FileRoutes, FolderKind, FolderRoutes, FolderSettings, Links, Routes};
 use spindle::semantics::accounts::{Secret, account_line};
 use spindle::semantics::allowed_hosts::AllowedHosts;
 use spindle::semantics::observer::Observer;
@@ -26,6 +26,7 @@ use spindle::service::RootService;
 use spindle::storage::{self, Directory, SMALL_FILE_BYTES_MAX};
 use spindle::system::accounts_file::AccountsFile;
 use spindle::system::confinement::{self, Confinement, Files, FolderUse};
+use spindle::system::key_file::KeyFile;
 use spindle::system::listen::{self, ListenAddress, Listener, LocalAddress};
 use spindle::system::log_output::{LogFile, StandardOutput};
 use spindle::system::service_manager::ServiceManager;
@@ -154,7 +155,7 @@ fn serve(config: Config) -> Result<(), String> {
         (Some(files), Some(folder)) => Routes::shared_folder(FolderRoutes::new(files, sharing(folder, hosts.clone()))),
         (files, _) => Routes::new(files),
     };
-    let routes = with_accounts(routes, &config, &listeners)?;
+    let routes = with_links(with_accounts(routes, &config, &listeners)?, &config)?;
     let world = MioWorld::new(listeners, signals, manager.clone()).map_err(|error| format!("cannot start: {error}"))?;
     let (metrics, statistics) = (Rc::new(Metrics::default()), Rc::default());
     let admin = has_admin.then(|| Admin::new(Rc::clone(&metrics), Rc::clone(&statistics), hosts));
@@ -199,7 +200,7 @@ fn confine(config: &Config, directory: Option<&Directory>) -> Result<Confinement
     let files = Files {
         folder: directory.map(|directory| (directory.as_fd(), usage)),
         appended: log,
-        read: config.accounts.iter().cloned().collect(),
+        read: config.accounts.iter().chain(&config.link_key).cloned().collect(),
         sockets: sockets.collect(),
     };
     if confinement::is_root() {
@@ -253,6 +254,18 @@ fn with_accounts(routes: Routes, config: &Config, listeners: &[(Endpoint, Listen
     Ok(routes)
 }
 
+/// Accepts links, if there is a file with keys.
+///
+/// # Errors
+/// If the file cannot be used, or others could read or replace it because it is in the folder that is shared.
+fn with_links(routes: Routes, config: &Config) -> Result<Routes, String> {
+    let (Some(path), Some(folder)) = (&config.link_key, &config.folder) else { return Ok(routes) };
+    if canonical(path).starts_with(canonical(&folder.path)) {
+        return Err(format!("the key file {path:?} is in the folder that is shared: move it to another one"));
+    }
+    Ok(routes.with_links(Links::new(Box::new(KeyFile::new(path)))?, config.uploads_for_everybody))
+}
+
 fn open_access_log(config: &Config) -> Result<Option<AccessLog>, String> {
     let output: Box<dyn LogOutput> = match &config.access_log {
         None => return Ok(None),
@@ -279,9 +292,10 @@ fn sharing(folder: &SharedFolder, hosts: AllowedHosts) -> FolderSettings {
 
 fn banner(listeners: &[(Endpoint, Listener)], config: &Config) -> io::Result<String> {
     let is_drop_box = config.folder.as_ref().is_some_and(|folder| folder.options.kind == FolderKind::DropBox);
-    let permissions = match (config.uploads.policy, is_drop_box) {
+    let permissions = match (config.uploads_for_everybody, is_drop_box) {
         _ if config.accounts.is_some() => "the accounts file says who may do what",
-        (UploadPolicy::Off, _) => "others may read",
+        (UploadPolicy::Off, false) => "others may read",
+        (UploadPolicy::Off, true) => "others may do nothing without a link",
         (UploadPolicy::Create, false) => "others may read, and add files",
         (UploadPolicy::Replace, false) => "others may read, add and replace files",
         (UploadPolicy::Manage, false) => "others may read, add, replace, delete and move files",

@@ -34,6 +34,7 @@ _spindle_value() {
         _spindle_paths -f "$2"
         _spindle_words "$2" -
         ;;
+    --link-key) _spindle_paths -f "$2" ;;
     --user)
         mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -u -- "$2")
         ;;
@@ -45,13 +46,26 @@ _spindle_value() {
     esac
 }
 
+# Completes the arguments of the command link.
+_spindle_link() {
+    case $2 in
+    --new-key | --key) _spindle_paths -f "$1" ;;
+    --expires | --max) ;;
+    *) _spindle_words "$1" --new-key --key --read --create --expires --max -h --help http:// ;;
+    esac
+}
+
 _spindle() {
     local options='-b --bind -p --port --listen --unix-mode --reuse-port --admin --shutdown-delay --proxy-protocol
         --trusted-proxy -d --directory --uploads --max-upload --upload-max-age --uploads-pending --fsync --site --no-list
-        --hidden --qr --host --accounts --user --sandbox --no-date --strict --head-timeout --idle-timeout
+        --hidden --qr --host --accounts --link-key --user --sandbox --no-date --strict --head-timeout --idle-timeout
         --connections-per-address --rate --access-log --log-format -v --verbose -q --quiet -h --help -V --version'
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} index
     COMPREPLY=()
+    if ((COMP_CWORD > 1)) && [[ ${COMP_WORDS[1]} == link ]]; then
+        _spindle_link "$word" "$before"
+        return
+    fi
     if ((COMP_CWORD > 1)) && [[ ${COMP_WORDS[1]} == account ]]; then
         ((COMP_CWORD != 3)) || _spindle_words "$word" read create replace manage read,create read,replace read,manage
         return
@@ -81,6 +95,7 @@ _spindle() {
     if _spindle_value "$before" "$word"; then
         return
     fi
+    ((COMP_CWORD > 1)) || _spindle_words "$word" link
     if [[ $word == -* ]]; then
         # shellcheck disable=SC2086 # One argument for each option.
         _spindle_words "$word" $options

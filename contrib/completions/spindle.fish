@@ -37,6 +37,7 @@ complete -c spindle -l hidden -d 'Also serve names that begin with a dot'
 complete -c spindle -l qr -d 'Print the address as a QR code'
 complete -c spindle -l host -x -a '(__fish_print_hostnames)' -d 'Also serve this host name'
 complete -c spindle -l accounts -r -F -d 'Let others do only what this file says'
+complete -c spindle -l link-key -r -F -d 'Accept links signed by the keys in this file'
 complete -c spindle -l user -x -a '(__fish_complete_users)' -d 'As root: become this user'
 complete -c spindle -l sandbox -x -d 'How the process is confined' -a 'on\t"refuse what it does not need"
     off\t"not at all"
@@ -55,3 +56,8 @@ complete -c spindle -s h -l help -d 'Print a summary of the options'
 complete -c spindle -s V -l version -d 'Print the version'
 complete -c spindle -n __fish_is_first_token -a account -d 'Make an account'
 complete -c spindle -n '__fish_seen_subcommand_from account' -x -a 'read create replace manage' -d 'A right'
+
+# The command link. Its options are listed as words, because they exist nowhere else.
+set -l link 'test (count (commandline --tokenize --cut-at-cursor)) -ge 2; and test (commandline --tokenize)[2] = link'
+complete -c spindle -n 'test (count (commandline --tokenize --cut-at-cursor)) -eq 1' -f -a link -d 'Make a link that lets others in'
+complete -c spindle -n $link -f -a '--new-key --key --read --create --expires --max --help'

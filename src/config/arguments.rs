@@ -20,7 +20,7 @@ use crate::system::listen::{Bind, ListenAddress, ListenOptions, UnixSocketMode};
 use crate::telemetry::LogFormat;
 
 /// The long names of all options, from which an unknown one is corrected.
-pub(super) const LONG_NAMES: [&str; 35] = [
+pub(super) const LONG_NAMES: [&str; 36] = [
     "accounts",
     "bind",
     "port",
@@ -42,6 +42,7 @@ pub(super) const LONG_NAMES: [&str; 35] = [
     "hidden",
     "qr",
     "host",
+    "link-key",
     "user",
     "sandbox",
     "no-date",
@@ -88,6 +89,7 @@ pub(super) struct Arguments {
     pub(super) options: FolderOptions,
     pub(super) accounts: Option<PathBuf>,
     pub(super) hosts: Vec<String>,
+    pub(super) link_key: Option<PathBuf>,
     is_site: bool,
     is_drop_box: bool,
     pub(super) uploads: Option<UploadPolicy>,
@@ -160,6 +162,7 @@ impl Arguments {
             "hidden" => once.flag(&mut self.options.shows_hidden),
             "qr" => once.flag(&mut self.options.draws_qr),
             "host" => once.repeated(&mut self.hosts, parse_host),
+            "link-key" => once.path(&mut self.link_key),
             "user" => once.value(&mut self.user, parse_user),
             "sandbox" => once.value(&mut self.sandbox, str::parse),
             "no-date" => once.flag(&mut self.no_date),
@@ -204,13 +207,14 @@ impl Arguments {
             (self.is_drop_box, "--no-list"),
             (self.options.draws_qr, "--qr"),
             (self.accounts.is_some(), "--accounts"),
+            (self.link_key.is_some(), "--link-key"),
             // The administrator's listeners check host names as well.
             (!self.hosts.is_empty() && self.admin.is_empty(), "--host"),
         ];
         given.into_iter().find_map(|(is_given, option)| is_given.then_some(option))
     }
 
-    /// Which uploads are allowed.
+    /// Which uploads are allowed at most.
     ///
     /// # Errors
     /// If an option needs a folder or a directory that is not given, or if both are given.
@@ -221,11 +225,13 @@ impl Arguments {
                 shown(folder.as_os_str()),
                 shown(directory.as_os_str())
             ))),
-            // Sharing a folder lets others read it. Letting them write needs an explicit option.
-            (Some(_), None) => Ok(self.uploads.unwrap_or(match self.accounts {
-                // The accounts say which uploads are allowed. A site has none.
-                Some(_) if !self.is_site => UploadPolicy::Manage,
-                _ => UploadPolicy::Off,
+            // Sharing a folder lets others read it. Letting them write needs an explicit option: accounts and links say
+            // which uploads are allowed. A site has none.
+            (Some(_), None) => Ok(self.uploads.unwrap_or(match (&self.accounts, &self.link_key) {
+                _ if self.is_site => UploadPolicy::Off,
+                (Some(_), _) => UploadPolicy::Manage,
+                (None, Some(_)) => UploadPolicy::Create,
+                (None, None) => UploadPolicy::Off,
             })),
             (None, directory) => match (self.folder_option(), self.upload_option()) {
                 (Some(option), _) => {
@@ -238,6 +244,11 @@ impl Arguments {
                 _ => Ok(self.uploads.unwrap_or(UploadPolicy::Replace)),
             },
         }
+    }
+
+    /// Which uploads are allowed without a link, if `policy` is what is allowed at most.
+    pub(super) fn uploads_for_everybody(&self, policy: UploadPolicy) -> UploadPolicy {
+        if self.uploads.is_none() && self.link_key.is_some() { UploadPolicy::Off } else { policy }
     }
 
     /// What others find in the folder.

@@ -1,6 +1,79 @@
 //! Requests under a signed link: the path that the link is for, and the grant that it gives.
 
-use super::{UPLOADS, files};
+use std::rc::Rc;
+
+use super::{RouteReply, UPLOADS, error_reply, files};
+use crate::semantics::Now;
+use crate::semantics::access::Access;
+use crate::semantics::link::{KeySource, LinkError, LinkKeys};
+use crate::semantics::response::Response;
+use crate::semantics::rights::Grant;
+use crate::semantics::service::Reply;
+use crate::semantics::status::Status;
+use crate::storage::FileSystem;
+
+const INVALID: &str = "This link is not valid: it is incomplete or was changed, or its key was replaced.";
+const EXPIRED: &str = "This link has expired.";
+
+/// The links that are accepted.
+pub struct Links {
+    keys: Rc<LinkKeys>,
+    source: Box<dyn KeySource>,
+}
+
+impl Links {
+    /// Accepts links that are signed by the keys of `source`.
+    ///
+    /// # Errors
+    /// One line, if the keys cannot be read.
+    pub fn new(mut source: Box<dyn KeySource>) -> Result<Links, String> {
+        Ok(Links { keys: Rc::new(source.read()?), source })
+    }
+
+    /// Reads the keys anew. If that fails, the old ones stay in use.
+    pub(super) fn reload(&mut self) {
+        match self.source.read() {
+            Ok(keys) => {
+                log::info!("the key file was read anew");
+                self.keys = Rc::new(keys);
+            }
+            Err(reason) => log::warn!("{reason}; the old keys stay in use"),
+        }
+    }
+
+    /// The grant of a request under the link `text`, for the path that follows the link in the target. Reads nothing but
+    /// these.
+    ///
+    /// # Errors
+    /// The reply to a request whose link is refused.
+    pub(super) fn grant<'r, F: FileSystem>(
+        &self,
+        access: &Access,
+        text: &[u8],
+        path: &[u8],
+        now: &Now,
+    ) -> Result<Grant, RouteReply<'r, F>> {
+        let decoded = decoded_path(path).ok_or(LinkError::Invalid);
+        let verified = match &decoded {
+            Ok(path) => self.keys.verify(text, path, now.unix_s()),
+            Err(error) => Err(*error),
+        };
+        match verified {
+            Ok((link, signed_path)) => Ok(access.grant_of_link(link, signed_path, &self.keys)),
+            Err(LinkError::Invalid) => Err(secretive(error_reply(Status::Forbidden, INVALID))),
+            Err(LinkError::Expired) => Err(secretive(error_reply(Status::Forbidden, EXPIRED))),
+        }
+    }
+}
+
+/// The reply to a request under a link. The browser tells its address to no other page, and no cache uses it after the
+/// link has expired.
+pub(super) fn secretive<F: FileSystem>(reply: RouteReply<'_, F>) -> RouteReply<'_, F> {
+    match reply {
+        Reply::Respond(response) => Reply::Respond(Response { no_referrer: true, no_cache: true, ..response }),
+        receive => receive,
+    }
+}
 
 /// The decoded path of a request, in the one spelling that links sign: `/`, `/a/b` for a file, or `/a/b/` for a folder.
 /// `None` if nothing can have this path.

@@ -26,7 +26,7 @@ mod user_agent;
 pub use content::FileContent;
 pub use files::{FileCommit, FileRoutes, UploadSettings};
 pub use folder::{FolderKind, FolderRoutes, FolderSettings};
-pub use links::decoded_path;
+pub use links::{Links, decoded_path};
 pub use sink::FileSink;
 
 use std::rc::Rc;
@@ -39,6 +39,7 @@ use crate::semantics::accept;
 use crate::semantics::access::Access;
 use crate::semantics::accounts::AccountSource;
 use crate::semantics::fields::FieldName;
+use crate::semantics::link;
 use crate::semantics::method::Method;
 use crate::semantics::origin;
 use crate::semantics::request::Request;
@@ -179,6 +180,8 @@ pub struct Routes<F: FileSystem = Native> {
     account_source: Option<Box<dyn AccountSource>>,
     /// The account of the last request.
     account: Option<Rc<str>>,
+    /// `None` if no links are accepted.
+    links: Option<Links>,
     compressor: Compressor,
     /// Whether the last call may have waited for the disk.
     used_disk: bool,
@@ -223,9 +226,16 @@ impl<F: FileSystem> Routes<F> {
             access,
             account_source: None,
             account: None,
+            links: None,
             compressor: Compressor::new(),
             used_disk: false,
         }
+    }
+
+    /// Accepts links, if a folder is shared. If there are no accounts, only the uploads of `policy` are allowed without a
+    /// link.
+    pub fn with_links(self, links: Links, policy: UploadPolicy) -> Routes<F> {
+        Routes { links: Some(links), access: self.access.with_uploads_for_everybody(policy), ..self }
     }
 
     /// A shared folder at `/`, and no other resource.
@@ -259,6 +269,25 @@ impl<F: FileSystem> Routes<F> {
             };
         }
         not_found(request)
+    }
+
+    fn respond_from_folder<'r>(
+        &'r mut self,
+        request: &'r Request<'r>,
+        path: &'r [u8],
+        grant: &Grant,
+        now: &Now,
+    ) -> RouteReply<'r, F> {
+        if let Err(denied) = folder::check(request, path, grant) {
+            // A browser would ask its user to sign in for the page of another site.
+            let is_cross_origin = origin::is_cross_origin_write(request);
+            return if is_cross_origin { error_reply(Status::Forbidden, CROSS_ORIGIN) } else { denied_reply(denied) };
+        }
+        self.used_disk = true;
+        match &mut self.folder {
+            Some(folder) => folder::respond(folder, request, path, grant, now),
+            None => not_found(request),
+        }
     }
 
     /// The reply to OPTIONS of the whole server. It says that resumable uploads are supported, if that is so of any target.
@@ -310,6 +339,9 @@ impl<F: FileSystem> Service for Routes<F> {
     }
 
     fn reload(&mut self) {
+        if let Some(links) = &mut self.links {
+            links.reload();
+        }
         let Some(source) = &mut self.account_source else { return };
         match source.read() {
             Ok(accounts) => {
@@ -348,6 +380,14 @@ impl<F: FileSystem> Routes<F> {
         {
             return error_reply(Status::MisdirectedRequest, MISDIRECTED);
         }
+        if let Some(links) = &self.links
+            && let Some((text, path)) = request.target.path().and_then(link::split)
+        {
+            return match links.grant(&self.access, text, path, now) {
+                Ok(grant) => links::secretive(self.respond_from_folder(request, path, &grant, now)),
+                Err(refusal) => refusal,
+            };
+        }
         let grant = match self.access.grant_of(request) {
             Ok(grant) => grant,
             Err(denied) => return denied_reply(denied),
@@ -368,16 +408,7 @@ impl<F: FileSystem> Routes<F> {
         {
             return reply;
         }
-        if let Err(denied) = folder::check(request, path, &grant) {
-            // A browser would ask its user to sign in for the page of another site.
-            let is_cross_origin = origin::is_cross_origin_write(request);
-            return if is_cross_origin { error_reply(Status::Forbidden, CROSS_ORIGIN) } else { denied_reply(denied) };
-        }
-        self.used_disk = true;
-        match &mut self.folder {
-            Some(folder) => folder::respond(folder, request, path, &grant, now),
-            None => not_found(request),
-        }
+        self.respond_from_folder(request, path, &grant, now)
     }
 }
 

@@ -1,13 +1,17 @@
 //! Who may do what: makes the grant of each request.
 
+use std::rc::Rc;
+
 use super::accounts::{Account, Accounts, Credentials, CredentialsError};
+use super::link::{Link, LinkIssuer, LinkKeys, LinkRight};
 use super::request::Request;
-use super::rights::{Denied, Grant, Identity, Rights, Scope};
+use super::rights::{Denied, Grant, Identity, Rights, Scope, UploadPolicy};
 
 /// What the server offers, and to whom.
 #[derive(Debug)]
 pub struct Access {
     offered: Rights,
+    everybody: Rights,
     upload_bytes_max: Option<u64>,
     accounts: Option<Accounts>,
 }
@@ -15,7 +19,12 @@ pub struct Access {
 impl Access {
     /// Everybody may do what is `offered`. `upload_bytes_max` is the longest upload, in bytes.
     pub fn for_everybody(offered: Rights, upload_bytes_max: Option<u64>) -> Access {
-        Access { offered, upload_bytes_max, accounts: None }
+        Access { offered, everybody: offered, upload_bytes_max, accounts: None }
+    }
+
+    /// The same, but if there are no accounts, only these uploads are allowed without a link.
+    pub fn with_uploads_for_everybody(self, uploads: UploadPolicy) -> Access {
+        Access { everybody: self.offered.and(Rights { uploads, ..Rights::ALL }), ..self }
     }
 
     /// From now on nobody may do more than the accounts say. What is offered stays the most that they can say.
@@ -33,7 +42,7 @@ impl Access {
     /// # Errors
     /// [`Denied::SignIn`] if the request has credentials that are wrong, whatever it asks for.
     pub fn grant_of(&self, request: &Request<'_>) -> Result<Grant, Denied> {
-        let Some(accounts) = &self.accounts else { return Ok(self.grant(self.offered, None, Rights::NONE)) };
+        let Some(accounts) = &self.accounts else { return Ok(self.grant(self.everybody, None, Rights::NONE)) };
         let everybody = accounts.everybody();
         match Credentials::of(&request.fields) {
             Ok(None) => Ok(self.grant(everybody, None, accounts.anybody())),
@@ -53,6 +62,27 @@ impl Access {
             identity: account.map_or(Identity::Anybody, |account| Identity::Account(account.name().clone())),
             scope: Scope::Everything,
             upload_bytes_max: self.upload_bytes_max,
+            link: None,
+        }
+    }
+
+    /// The grant of a request under a link that was verified. `signed_path` is the part of the request's decoded path that is
+    /// signed. What the server offers to nobody, a link does not give either.
+    pub fn grant_of_link(&self, link: Link, signed_path: &[u8], keys: &Rc<LinkKeys>) -> Grant {
+        let (reads, uploads, bytes_max) = match link.right {
+            LinkRight::Read => (true, UploadPolicy::Off, None),
+            LinkRight::Create { bytes_max } | LinkRight::Continue { bytes_max } => {
+                (false, UploadPolicy::Create, bytes_max)
+            }
+        };
+        Grant {
+            rights: self.offered.and(Rights { reads, uploads }),
+            offered: self.offered,
+            others: Rights::NONE,
+            identity: Identity::Link(link.id),
+            scope: link.scope(signed_path),
+            upload_bytes_max: [self.upload_bytes_max, bytes_max].into_iter().flatten().min(),
+            link: Some(LinkIssuer::new(link, keys)),
         }
     }
 }

@@ -12,6 +12,8 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
+use super::link::LinkIssuer;
+
 /// Which uploads are allowed, from the least to the most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum UploadPolicy {
@@ -124,6 +126,8 @@ pub enum Identity {
     Anybody,
     /// The owner of this account.
     Account(Rc<str>),
+    /// Whoever has the link with this identifier.
+    Link(u64),
 }
 
 impl Identity {
@@ -133,6 +137,7 @@ impl Identity {
         match self {
             Identity::Anybody => Cow::Borrowed(""),
             Identity::Account(name) => Cow::Owned(format!("account:{name}")),
+            Identity::Link(id) => Cow::Owned(format!("link:{id:016x}")),
         }
     }
 
@@ -163,6 +168,8 @@ pub struct Grant {
     pub(super) identity: Identity,
     pub(super) scope: Scope,
     pub(super) upload_bytes_max: Option<u64>,
+    /// The link under which the request is made, if any.
+    pub(super) link: Option<LinkIssuer>,
 }
 
 impl Grant {
@@ -186,7 +193,7 @@ impl Grant {
     pub fn account(&self) -> Option<&Rc<str>> {
         match &self.identity {
             Identity::Account(name) => Some(name),
-            Identity::Anybody => None,
+            Identity::Anybody | Identity::Link(_) => None,
         }
     }
 
@@ -198,6 +205,21 @@ impl Grant {
     /// The longest upload, in bytes; `None` if only the disk sets a limit.
     pub fn upload_bytes_max(&self) -> Option<u64> {
         self.upload_bytes_max
+    }
+
+    /// The highest directory that the grant counts in: its decoded path, without a slash at either end. `None` if it counts
+    /// for one file alone.
+    pub fn base(&self) -> Option<&[u8]> {
+        match &self.scope {
+            Scope::Everything => Some(b""),
+            Scope::Below(path) => Some(path),
+            Scope::Only(_) => None,
+        }
+    }
+
+    /// The link under which the request is made.
+    pub fn link(&self) -> Option<&LinkIssuer> {
+        self.link.as_ref()
     }
 
     /// Allows to read what is at `path`, or to list it. A directory is read with everything below it.
@@ -301,7 +323,15 @@ mod tests {
     const DEEDS: [Deed; 3] = [Deed::Read, Deed::Upload, Deed::Manage];
 
     fn grant(rights: Rights, others: Rights, scope: Scope) -> Grant {
-        Grant { rights, offered: Rights::ALL, others, identity: Identity::Anybody, scope, upload_bytes_max: None }
+        Grant {
+            rights,
+            offered: Rights::ALL,
+            others,
+            identity: Identity::Anybody,
+            scope,
+            upload_bytes_max: None,
+            link: None,
+        }
     }
 
     fn all_rights() -> impl Iterator<Item = Rights> {

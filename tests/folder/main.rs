@@ -11,6 +11,7 @@ mod files;
 mod forms;
 mod hosts;
 mod large;
+mod links;
 mod listings;
 mod names;
 mod redirects;

@@ -2,7 +2,8 @@
 //!
 //! # Laws
 //!
-//! 1. The root has one page, which takes files and contains no names. Every other target of GET and HEAD is a 404.
+//! 1. The root has one page, which takes files and contains no names. Every other target of GET and HEAD is a 404. Under
+//!    a link that lets others add files to a folder, the page is at the address of this folder.
 //! 2. These responses depend on the request alone. No directory is read and no file is looked up for them. So neither
 //!    the response nor the time that it takes tells an existing name from a missing one. The exceptions are the
 //!    addresses of unfinished uploads: the directories in them are looked up, so the time can tell that one exists.
@@ -34,7 +35,7 @@ pub struct Page {
     sent: usize,
 }
 
-/// The last page without an account, and what it offers. Nearly all clients get the same one.
+/// The last page without an account or a link, and what it offers. Nearly all clients get the same one.
 #[derive(Default)]
 pub(super) struct PageCache(RefCell<Option<(UploadSection<'static>, Rc<[u8]>)>>);
 
@@ -45,7 +46,7 @@ impl PageCache {
             page::write_drop_box(&mut text, section);
             Rc::from(text)
         };
-        if section.visitor.account.is_some() {
+        if section.visitor.account.is_some() || section.expires_unix_s.is_some() {
             return make();
         }
         let anonymous = UploadSection { visitor: Visitor { account: None, ..section.visitor }, ..*section };
@@ -76,17 +77,13 @@ impl Page {
     }
 }
 
-/// The reply to GET and HEAD of `name`, the path without its first slash.
+/// The reply to GET and HEAD of the address of the page.
 pub(super) fn respond<'r, F: FileSystem>(
     folder: &FolderRoutes<F>,
     request: &Request<'_>,
-    name: &[u8],
     grant: &Grant,
     now: &Now,
 ) -> RouteReply<'r, F> {
-    if !name.is_empty() {
-        return not_found(request);
-    }
     let query = match Query::parse(request.target.query()) {
         Ok(query) => query,
         Err(reason) => return error_reply(Status::BadRequest, reason),
@@ -139,6 +136,7 @@ fn section_of(grant: &Grant, takes_hidden: bool) -> UploadSection<'_> {
         takes_hidden,
         bytes_max: grant.upload_bytes_max(),
         is_drop_box: true,
+        expires_unix_s: grant.link().map(|issuer| issuer.link().expires_unix_s),
         visitor: Visitor { account: grant.account().map(|name| &**name), could_do_more: grant.could_do_more() },
     }
 }

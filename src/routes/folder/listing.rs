@@ -44,6 +44,8 @@ pub(super) struct ListingOptions {
     /// The account of whoever reads the listing, and whether they could do more with one.
     pub(super) account: Option<Rc<str>>,
     pub(super) could_do_more: bool,
+    /// How many segments of the path nothing is linked above: those of the highest folder that may be seen.
+    pub(super) base_segments: usize,
     /// Whether names that begin with a dot are listed.
     pub(super) shows_hidden: bool,
     pub(super) now_unix_s: u64,
@@ -51,13 +53,14 @@ pub(super) struct ListingOptions {
 
 impl ListingOptions {
     fn page_head(&self, is_sorted: bool) -> PageHead<'_> {
-        let ListingOptions { path, sort, order, uploads, upload_bytes_max, shows_hidden, .. } = self;
+        let ListingOptions { path, sort, order, uploads, upload_bytes_max, base_segments, shows_hidden, .. } = self;
         PageHead {
             path,
             uploads: *uploads,
             takes_hidden: *shows_hidden,
             upload_bytes_max: *upload_bytes_max,
             visitor: Visitor { account: self.account.as_deref(), could_do_more: self.could_do_more },
+            base_segments: *base_segments,
             sort: *sort,
             order: *order,
             is_sorted,
@@ -370,6 +373,7 @@ mod tests {
             upload_bytes_max: None,
             account: None,
             could_do_more: false,
+            base_segments: 0,
             shows_hidden: false,
             now_unix_s: 0,
         };

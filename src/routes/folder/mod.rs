@@ -158,11 +158,14 @@ pub(super) fn respond<'r, F: FileSystem>(
     if let Some(rest) = path.strip_prefix(UPLOADS) {
         return respond_with_upload(folder, request, rest, grant, now);
     }
-    let name = path.strip_prefix(b"/").unwrap_or(path);
+    let name = name_of(path);
     let kind = folder.settings.kind;
     let reads = grant.rights().reads;
     if !reads && matches!(request.method, Method::Get | Method::Head) {
-        return drop_box::respond(folder, request, name, grant, now);
+        return match is_base(name, grant) && folder.shows(name) {
+            true => drop_box::respond(folder, request, grant, now),
+            false => not_found(request),
+        };
     }
     if !folder.shows(name) {
         return match request.method {
@@ -175,7 +178,7 @@ pub(super) fn respond<'r, F: FileSystem>(
         offer if is_directory => form::offer(offer, grant.rights().allow(Deed::Manage) && !name.is_empty()),
         offer => offer,
     };
-    let is_page = name.is_empty() && grant.allows(Deed::Upload).is_ok();
+    let is_page = is_base(name, grant) && grant.allows(Deed::Upload).is_ok();
     let offer = if reads || is_page { offer } else { drop_box::offer(offer) };
     if let Some(reply) = offer.reply(request) {
         return reply;
@@ -191,6 +194,20 @@ pub(super) fn respond<'r, F: FileSystem>(
         _ if kind == FolderKind::Site => site::respond(folder, request, name, grant, now),
         _ if is_directory => respond_with_directory(folder, request, name, grant, now),
         _ => respond_with_file(folder, request, name, grant, now),
+    }
+}
+
+/// What follows the first slash of a path.
+fn name_of(path: &[u8]) -> &[u8] {
+    path.strip_prefix(b"/").unwrap_or(path)
+}
+
+/// Whether `name` leads to the highest directory that the grant counts in. There is the page for whoever may only add files.
+fn is_base(name: &[u8], grant: &Grant) -> bool {
+    match (grant.base(), name.strip_suffix(b"/")) {
+        (Some(b""), _) => name.is_empty(),
+        (Some(base), Some(directory)) => files::path_of(directory).is_ok_and(|path| path.as_bytes() == base),
+        _ => false,
     }
 }
 
@@ -219,13 +236,13 @@ fn respond_with_upload<'r, F: FileSystem>(
 pub(super) fn check(request: &Request<'_>, path: &[u8], grant: &Grant) -> Result<(), Denied> {
     match deed_of(request, path) {
         None => Ok(()),
-        Some(Deed::Read) if path == b"/" => check_page(grant),
+        Some(Deed::Read) if is_base(name_of(path), grant) => check_page(grant),
         Some(deed) if grant.offered().allow(deed) => grant.allows(deed),
         Some(_) => Ok(()),
     }
 }
 
-/// Whether the page at `/` exists: whoever may only add files gets a page that takes them.
+/// Whether there is a page at the highest directory of the grant: whoever may only add files gets a page that takes them.
 fn check_page(grant: &Grant) -> Result<(), Denied> {
     match (grant.allows(Deed::Read), grant.allows(Deed::Upload)) {
         (Ok(()), _) | (_, Ok(())) => Ok(()),
@@ -405,6 +422,7 @@ fn respond_with_listing<'r, F: FileSystem>(
         upload_bytes_max: grant.upload_bytes_max(),
         account: grant.account().cloned(),
         could_do_more: grant.could_do_more(),
+        base_segments: segments(grant.base().unwrap_or_default()).count(),
         shows_hidden: folder.settings.shows_hidden,
         now_unix_s: now.unix_s(),
     };
@@ -419,6 +437,11 @@ fn respond_with_listing<'r, F: FileSystem>(
         body: Body::Source(FileContent::Listing(Box::new(listing))),
         ..Response::new(Status::Ok)
     })
+}
+
+/// The segments of a decoded path.
+fn segments(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+    path.split(|byte| *byte == b'/').filter(|segment| !segment.is_empty())
 }
 
 /// In order of preference if the client likes several equally.

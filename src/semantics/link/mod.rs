@@ -11,12 +11,15 @@
 //! 4. The server keeps no list of links. They end when they expire, or all at once when the key is replaced.
 //! 5. A signature is a secret: see [`redaction`].
 
+mod issuer;
 mod keys;
 pub mod redaction;
 
 use std::fmt;
 
+pub use self::issuer::LinkIssuer;
 pub use self::keys::{KeyFileError, KeySource, LinkKeys, SECRET_BYTES, key_line};
+use super::rights::Scope;
 
 /// The prefix of a path that begins with a link.
 pub const PREFIX: &[u8] = b"/.spindle/link/";
@@ -107,6 +110,20 @@ impl Link {
             Some(slash) => path.get(..=slash),
             // The path of a file ends with its last segment.
             None => (segments_of_file(path) == Some(self.segments)).then_some(path),
+        }
+    }
+
+    /// Where the link counts, if `signed_path` is the path that it was signed for.
+    pub fn scope(&self, signed_path: &[u8]) -> Scope {
+        let path = signed_path.strip_prefix(b"/").unwrap_or(signed_path);
+        match (self.right, path.strip_suffix(b"/")) {
+            // The path of the file follows the three segments of its upload.
+            (LinkRight::Continue { .. }, _) => {
+                Scope::Only(path.splitn(4, |byte| *byte == b'/').nth(3).unwrap_or(b"").into())
+            }
+            (_, None) if path.is_empty() => Scope::Below(path.into()),
+            (_, None) => Scope::Only(path.into()),
+            (_, Some(folder)) => Scope::Below(folder.into()),
         }
     }
 

@@ -16,7 +16,7 @@ const REDACTED: u8 = b'-';
 const LINK_BYTES_MIN: usize = 9 + 16 + 1 + 64;
 
 /// Appends `text`, which contains targets or URLs, with each link in it redacted. A well-formed link keeps everything but
-/// its signature. What is in the place of a link and is not well-formed is left out as a whole: it may be a link with a
+/// its signature, also in capital letters. What is in the place of a link and is not well-formed is left out as a whole: it may be a link with a
 /// typing error, and its reader could correct that.
 pub fn push_redacted(out: &mut Vec<u8>, text: &[u8]) {
     if !may_contain_link(text) {
@@ -54,9 +54,8 @@ enum Place {
 
 /// A quick test that is true for every text with a link, and false for most others.
 fn may_contain_link(text: &[u8]) -> bool {
-    text.len() >= LINK_BYTES_MIN
-        || memchr::memchr(b'%', text).is_some()
-        || memchr::memmem::find(text, b"/link").is_some()
+    let has_hidden_name = || memchr::memmem::find(text, b"/.").is_some();
+    text.len() >= LINK_BYTES_MIN || memchr::memchr(b'%', text).is_some() || has_hidden_name()
 }
 
 /// The first byte that ends a segment: a slash, also an encoded one, or a delimiter of a URL or of a request line.
@@ -72,7 +71,7 @@ fn separator(text: &[u8]) -> Option<usize> {
 fn push_segment(out: &mut Vec<u8>, segment: &[u8], place: Place) -> Place {
     // Borrows the segment, unless something in it is encoded.
     let decoded = Cow::<[u8]>::from(percent_decode(segment));
-    if SignedLink::parse(&decoded).is_some() {
+    if decoded.len() >= LINK_BYTES_MIN && SignedLink::parse(&decoded.to_ascii_lowercase()).is_some() {
         let head = decoded.len() - 2 * super::SIGNATURE_BYTES;
         out.extend_from_slice(&decoded[..head]);
         out.push(REDACTED);
@@ -90,9 +89,9 @@ fn push_segment(out: &mut Vec<u8>, segment: &[u8], place: Place) -> Place {
         }
         (place, decoded) => {
             out.extend_from_slice(segment);
-            match (place, decoded) {
-                (_, b".spindle") => Place::Reserved,
-                (Place::Reserved, b"link") => Place::Link,
+            match place {
+                _ if decoded.eq_ignore_ascii_case(b".spindle") => Place::Reserved,
+                Place::Reserved if decoded.eq_ignore_ascii_case(b"link") => Place::Link,
                 _ => Place::Elsewhere,
             }
         }
@@ -130,6 +129,8 @@ mod tests {
             let text = template.replace("LINK", &format!("{HEAD}{SIGNATURE}"));
             assert_eq!(redacted(&text), template.replace("LINK", &format!("{HEAD}-")), "{template}");
         }
+        let capitals = format!("GET /.SPINDLE/LINK/{HEAD}{SIGNATURE}/").to_uppercase();
+        assert_eq!(redacted(&capitals), format!("GET /.SPINDLE/LINK/{}-/", HEAD.to_uppercase()));
         let encoded = format!("GET /.spindle/link/{HEAD}%300{}/", &SIGNATURE[2..]);
         assert_eq!(redacted(&encoded), format!("GET /.spindle/link/{HEAD}-/"));
     }
@@ -138,13 +139,12 @@ mod tests {
     fn nothing_is_left_of_a_link_that_is_malformed() {
         for link in [
             format!("{HEAD}{}", &SIGNATURE[1..]),
-            format!("{HEAD}{}", SIGNATURE.to_uppercase()),
             format!("{HEAD}{SIGNATURE}."),
             format!("x{HEAD}{SIGNATURE}"),
             SIGNATURE.to_owned(),
             "0011".to_owned(),
         ] {
-            for prefix in ["/.spindle/link/", "/%2Espindle/link/", "http://host/.spindle/link/", "//.spindle//link/./"]
+            for prefix in ["/.spindle/link/", "/%2Espindle/Link/", "http://host/.spindle/link/", "//.spindle//link/./"]
             {
                 assert_eq!(redacted(&format!("{prefix}{link}/a")), format!("{prefix}-/a"), "{link}");
             }

@@ -70,7 +70,11 @@ pub(in crate::routes::files) fn begin<F: FileSystem>(
     }
     let progress = Progress { length, ..creation.first_progress() };
     let shared = files.resumable.borrow_mut().share(id, creation.owner().clone(), Receiving::new(upload, progress));
-    let part = Part { origin: Origin::Created { location: location_of(id, path.path()) }, complete, content_digest };
+    let part = Part {
+        origin: Origin::Created { location: location_of(id, path.path(), grant.link()) },
+        complete,
+        content_digest,
+    };
     Ok(Some(ResumableSink::new(files, request, creation, shared, part, grant, now)))
 }
 

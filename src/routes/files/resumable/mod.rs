@@ -36,6 +36,7 @@ use super::upload::content_too_large;
 use super::{Storing, path_of};
 use crate::routes::FileContent;
 use crate::semantics::digest::Hasher;
+use crate::semantics::link::LinkIssuer;
 use crate::semantics::response::{Body, Response, UploadStatus};
 use crate::semantics::resumable_upload::UploadLimits;
 use crate::semantics::rights::{Grant, Identity};
@@ -178,10 +179,16 @@ fn hash_state(bytes: &[u8]) -> Option<(Option<&[u8]>, &[u8])> {
     Some(((!state.is_empty()).then_some(state), rest))
 }
 
-/// The path of the upload resource `id` for the file at `path`.
-fn location_of(id: UploadId, path: &RelativePath) -> String {
-    let path = percent_encode(path.as_bytes(), PATH_ENCODED);
-    format!("{PREFIX}{id}/{path}")
+/// The path of the upload resource `id` for the file at `path`. If the upload begins under a link, so does this path.
+fn location_of(id: UploadId, path: &RelativePath, link: Option<&LinkIssuer>) -> String {
+    let encoded = format!("{PREFIX}{id}/{}", percent_encode(path.as_bytes(), PATH_ENCODED));
+    match link {
+        None => encoded,
+        Some(link) => {
+            let decoded = [format!("{PREFIX}{id}/").as_bytes(), path.as_bytes()].concat();
+            link.address_of_upload(&encoded, &decoded)
+        }
+    }
 }
 
 /// The upload and the file that a path names. `rest` is what follows [`PREFIX`].
@@ -259,7 +266,7 @@ mod tests {
     #[test]
     fn a_location_names_the_upload_and_its_file() {
         let path = RelativePath::from_segments(["a b", "\u{e4}%?"]).unwrap();
-        let location = location_of(UploadId::new(1), &path);
+        let location = location_of(UploadId::new(1), &path, None);
         assert_eq!(location, "/.spindle/uploads/00000000000000000000000000000001/a%20b/%C3%A4%25%3F");
         assert_eq!(named_by(location.strip_prefix(PREFIX).unwrap().as_bytes()), Some((UploadId::new(1), path)));
         for rest in ["", "1/name", "0000000000000000000000000000000A/name", "00000000000000000000000000000001/"] {

@@ -11,8 +11,8 @@ mod sink;
 pub(super) use self::page::UPLOAD_FORM;
 pub(in crate::routes) use self::sink::FormSink;
 use self::sink::FormTarget;
-use super::FolderRoutes;
 use super::query::{Format, Query};
+use super::{FolderRoutes, segments};
 use crate::routes::files::{self, FORM_DATA};
 use crate::routes::text::failed_precondition;
 use crate::routes::{FileSink, Offer, RouteReply, error_reply, not_found};
@@ -85,6 +85,7 @@ pub(super) fn respond<'r, F: FileSystem>(
     }
     let target = FormTarget {
         directory,
+        base_segments: segments(grant.base().unwrap_or_default()).count(),
         shows_hidden: folder.settings.shows_hidden,
         is_drop_box: !grant.rights().reads,
         format,

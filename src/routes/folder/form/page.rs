@@ -6,6 +6,7 @@ use crate::routes::folder::encode::{write_decimal, write_segment};
 use crate::routes::folder::page::{
     ROOT, put, write_breadcrumbs, write_document_head, write_drop_box_head, write_isolated_name,
 };
+use crate::routes::folder::segments;
 use crate::semantics::rights::UploadPolicy;
 
 /// The form, for browsers without JavaScript. It is sent to the address of the page.
@@ -17,17 +18,23 @@ pub(in crate::routes::folder) const UPLOAD_FORM: &str = "<noscript><form id=\"fo
 pub(super) const REPORT_ASSETS: UploadPolicy = UploadPolicy::Create;
 
 /// Writes the page that reports what has become of a form that was sent to the decoded path `directory`, which is
-/// empty for the root. In a drop box, only the root has a page, so there is no other link.
-pub(super) fn write_report(out: &mut Vec<u8>, directory: &[u8], report: &Report, is_drop_box: bool) {
-    let mut segments: Vec<&[u8]> =
-        directory.split(|byte| *byte == b'/').filter(|segment| !segment.is_empty()).collect();
-    let depth = segments.len();
+/// empty for the root. The highest folder that may be seen has `base_segments` segments. In a drop box, only that has a page,
+/// so there is no other link.
+pub(super) fn write_report(
+    out: &mut Vec<u8>,
+    directory: &[u8],
+    base_segments: usize,
+    report: &Report,
+    is_drop_box: bool,
+) {
+    let mut above: Vec<&[u8]> = segments(directory).collect();
+    let depth = above.len().saturating_sub(base_segments);
     if is_drop_box {
         write_drop_box_head(out, Some(b"Upload"));
     } else {
-        let name = segments.pop();
+        let name = above.pop();
         write_document_head(out, ROOT, Some(b"Upload"), REPORT_ASSETS);
-        write_breadcrumbs(out, name, &segments);
+        write_breadcrumbs(out, name, &above, base_segments);
     }
     put(out, "<main>\n<p class=\"note\" role=\"status\">");
     write_summary(out, report);

@@ -80,13 +80,13 @@ impl Report {
 
     /// The response to the form that was sent to `target`.
     pub(super) fn response<F: FileSystem>(&self, target: &FormTarget) -> Response<'static, FileContent<F>> {
-        let FormTarget { directory, is_drop_box, format, .. } = target;
+        let FormTarget { directory, base_segments, is_drop_box, format, .. } = target;
         let format = *format;
         let mut content = Vec::new();
         match format {
             Format::Html => {
                 let directory = directory.as_ref().map_or(&b""[..], RelativePath::as_bytes);
-                write_report(&mut content, directory, self, *is_drop_box);
+                write_report(&mut content, directory, *base_segments, self, *is_drop_box);
             }
             Format::Json => self.write_json(&mut content, *is_drop_box),
             Format::Text => self.write_text(&mut content),
@@ -97,6 +97,8 @@ impl Report {
             no_cache: true,
             nosniff: true,
             same_origin_only: true,
+            // The address may contain a link.
+            no_referrer: true,
             content_security_policy: (format == Format::Html).then(|| content_security_policy(REPORT_ASSETS)),
             body: Body::Bytes(Cow::Owned(content)),
             ..Response::new(self.status())

@@ -31,6 +31,8 @@ const ENCODED: Refusal = Refusal {
 pub(super) struct FormTarget {
     /// `None` is the root.
     pub(super) directory: Option<RelativePath>,
+    /// How many segments the path of the highest folder has that may be seen.
+    pub(super) base_segments: usize,
     /// Whether names that begin with a dot are allowed.
     pub(super) shows_hidden: bool,
     /// Whether nothing can be read that has been uploaded, so that links would lead to a 404.

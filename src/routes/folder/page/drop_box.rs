@@ -4,6 +4,7 @@ use super::assets::DROP_BOX_SCRIPTS;
 use super::text::put;
 use super::upload::UploadSection;
 use super::{write_document_head, write_end};
+use crate::semantics::date::ImfFixdate;
 use crate::semantics::rights::UploadPolicy;
 
 const TITLE: &str = "Drop box";
@@ -11,17 +12,22 @@ const TITLE: &str = "Drop box";
 /// The page has the styles and scripts of a page that takes uploads. Nothing in it changes files that exist.
 pub(in crate::routes::folder) const DROP_BOX_ASSETS: UploadPolicy = UploadPolicy::Create;
 
-/// Writes the whole page.
+/// Writes the whole page. Under a link, others may have the right to read the folder.
 pub(in crate::routes::folder) fn write_drop_box(out: &mut Vec<u8>, uploads: &UploadSection<'_>) {
     write_document_head(out, TITLE, None, DROP_BOX_ASSETS);
     uploads.visitor.write(out, b"/");
     write_heading(out);
-    put(
-        out,
-        "<main id=\"drop-box\">\n<p>Add files here for the owner of this folder. Nobody else can see them or download \
-         them again, not even you.</p>\n",
-    );
+    put(out, "<main id=\"drop-box\">\n<p>Add files here for the owner of this folder. ");
+    match uploads.expires_unix_s {
+        None => put(out, "Nobody else can see them or download them again, not even you.</p>\n"),
+        Some(_) => put(out, "You cannot see them or download them again.</p>\n"),
+    }
     uploads.write(out);
+    if let Some(date) = uploads.expires_unix_s.and_then(ImfFixdate::new) {
+        put(out, "<p class=\"note\" id=\"expiry\">This link works until ");
+        out.extend_from_slice(date.as_bytes());
+        put(out, ".</p>\n");
+    }
     put(out, "</main>\n<footer><p>Spindle</p></footer>\n");
     write_end(out, DROP_BOX_SCRIPTS);
 }
@@ -50,6 +56,7 @@ mod tests {
         takes_hidden: false,
         bytes_max: None,
         is_drop_box: true,
+        expires_unix_s: None,
         visitor: Visitor { account: None, could_do_more: false },
     };
 

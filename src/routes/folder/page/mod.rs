@@ -26,6 +26,7 @@ pub(super) use self::upload::UploadSection;
 pub(super) use self::visitor::Visitor;
 use super::encode::write_segment;
 use super::query::{Order, Sort};
+use super::segments;
 use crate::semantics::rights::UploadPolicy;
 
 /// The title of the shared folder's root. The name of its directory is not shown, because it is private.
@@ -44,6 +45,8 @@ pub(super) struct PageHead<'a> {
     pub upload_bytes_max: Option<u64>,
     /// Who looks at the page.
     pub visitor: Visitor<'a>,
+    /// How many segments of the path the highest folder has that may be seen. No folder above it is linked.
+    pub base_segments: usize,
     /// The column by which the rows are sorted.
     pub sort: Sort,
     /// The direction of sorting.
@@ -54,12 +57,11 @@ pub(super) struct PageHead<'a> {
 
 /// Writes everything before the first entry.
 pub(super) fn write_head(out: &mut Vec<u8>, head: &PageHead<'_>) {
-    let mut segments: Vec<&[u8]> =
-        head.path.split(|byte| *byte == b'/').filter(|segment| !segment.is_empty()).collect();
-    let name = segments.pop();
+    let mut above: Vec<&[u8]> = segments(head.path).collect();
+    let name = above.pop();
     write_document_head(out, ROOT, name, head.uploads);
     head.visitor.write(out, head.path);
-    write_breadcrumbs(out, name, &segments);
+    write_breadcrumbs(out, name, &above, head.base_segments);
     put(
         out,
         "<main>\n<div class=\"bar\"><input id=\"filter\" type=\"search\" aria-label=\"Filter by name\" \
@@ -77,6 +79,7 @@ pub(super) fn write_head(out: &mut Vec<u8>, head: &PageHead<'_>) {
             bytes_max: head.upload_bytes_max,
             visitor: head.visitor,
             is_drop_box: false,
+            expires_unix_s: None,
         }
         .write(out);
     }
@@ -90,7 +93,7 @@ pub(super) fn write_head(out: &mut Vec<u8>, head: &PageHead<'_>) {
     put(out, "<table id=\"list\">\n<caption class=\"v\">Files and folders</caption>\n");
     write_columns(out, head);
     put(out, "<tbody>\n");
-    if name.is_some() {
+    if name.is_some() && above.len() >= head.base_segments {
         put(
             out,
             "<tr id=\"up\"><th scope=\"row\"><a href=\"../\">Parent folder</a></th><td class=\"s\"></td>\
@@ -127,9 +130,9 @@ pub(super) fn write_document_head(out: &mut Vec<u8>, root: &str, name: Option<&[
     put(out, "</head>\n<body>\n");
 }
 
-/// Writes links to the folders above this one, and the name of this one. Links are relative, so a proxy can serve the
-/// folder at any path.
-pub(super) fn write_breadcrumbs(out: &mut Vec<u8>, name: Option<&[u8]>, above: &[&[u8]]) {
+/// Writes links to the folders above this one, and the name of this one. The highest of them is the one whose path has
+/// `base_segments` segments. Links are relative, so a proxy can serve the folder at any path.
+pub(super) fn write_breadcrumbs(out: &mut Vec<u8>, name: Option<&[u8]>, above: &[&[u8]], base_segments: usize) {
     put(out, "<header>\n");
     let Some(name) = name else {
         put(out, "<h1>");
@@ -137,20 +140,23 @@ pub(super) fn write_breadcrumbs(out: &mut Vec<u8>, name: Option<&[u8]>, above: &
         put(out, "</h1>\n</header>\n");
         return;
     };
-    put(out, "<nav aria-label=\"Folders above\"><ol>");
-    for depth in 0..=above.len() {
-        put(out, "<li><a href=\"");
-        for _ in depth..=above.len() {
-            put(out, "../");
+    if base_segments <= above.len() {
+        put(out, "<nav aria-label=\"Folders above\"><ol>");
+        for depth in base_segments..=above.len() {
+            put(out, "<li><a href=\"");
+            for _ in depth..=above.len() {
+                put(out, "../");
+            }
+            put(out, "\">");
+            match depth.checked_sub(1).and_then(|at| above.get(at)) {
+                Some(segment) => write_isolated_name(out, segment),
+                None => put(out, ROOT),
+            }
+            put(out, "</a></li>");
         }
-        put(out, "\">");
-        match depth.checked_sub(1).and_then(|at| above.get(at)) {
-            Some(segment) => write_isolated_name(out, segment),
-            None => put(out, ROOT),
-        }
-        put(out, "</a></li>");
+        put(out, "</ol></nav>\n");
     }
-    put(out, "</ol></nav>\n<h1>");
+    put(out, "<h1>");
     write_isolated_name(out, name);
     put(out, "</h1>\n</header>\n");
 }
@@ -159,7 +165,7 @@ pub(super) fn write_breadcrumbs(out: &mut Vec<u8>, name: Option<&[u8]>, above: &
 /// folder has on the server: behind a proxy the browser may know it under another one.
 fn write_manage_section(out: &mut Vec<u8>, path: &[u8], takes_hidden: bool) {
     put(out, "<div id=\"manage\" data-path=\"/");
-    for segment in path.split(|byte| *byte == b'/').filter(|segment| !segment.is_empty()) {
+    for segment in segments(path) {
         write_segment(out, segment);
         put(out, "/");
     }
@@ -205,6 +211,7 @@ mod tests {
         takes_hidden: false,
         upload_bytes_max: None,
         visitor: Visitor { account: None, could_do_more: false },
+        base_segments: 0,
         sort: Sort::Name,
         order: Order::Ascending,
         is_sorted: true,
@@ -292,6 +299,17 @@ mod tests {
         let root = head(&HEAD);
         assert!(root.contains("<h1>Shared folder</h1>"));
         assert!(!root.contains("<nav") && !root.contains("id=\"up\"") && !root.contains("../"));
+    }
+
+    #[test]
+    fn under_a_link_no_folder_above_that_of_the_link_is_linked() {
+        let inner = head(&PageHead { path: b"/a/b/c/d/", base_segments: 2, ..HEAD });
+        let expected = "<ol><li><a href=\"../../\"><bdi>b</bdi></a></li>\
+                        <li><a href=\"../\"><bdi>c</bdi></a></li></ol></nav>\n<h1><bdi>d</bdi></h1>";
+        assert!(inner.contains(expected), "{inner}");
+        assert!(inner.contains("<tr id=\"up\">"));
+        let base = head(&PageHead { path: b"/a/b/", base_segments: 2, ..HEAD });
+        assert!(base.contains("<h1><bdi>b</bdi></h1>") && !base.contains("../") && !base.contains("id=\"up\""));
     }
 
     #[test]

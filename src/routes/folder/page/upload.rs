@@ -19,6 +19,8 @@ pub(in crate::routes::folder) struct UploadSection<'a> {
     pub bytes_max: Option<u64>,
     /// Whether nothing can be read that has been uploaded.
     pub is_drop_box: bool,
+    /// Under a link: until when it works, in seconds since 1970.
+    pub expires_unix_s: Option<u64>,
     /// Who may upload.
     pub visitor: Visitor<'a>,
 }
