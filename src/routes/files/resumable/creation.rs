@@ -97,7 +97,8 @@ fn length_of<F: FileSystem>(request: &Request<'_>, complete: bool) -> Result<Opt
 fn owner_of(request: &Request<'_>, grant: &Grant) -> Option<Rc<str>> {
     match grant.identity() {
         Identity::Account(name) => Some(format!("account {name}").into()),
-        Identity::Anybody => request.sender.map(|group| group.to_string().into()),
+        // Many clients may have the same link.
+        Identity::Anybody | Identity::Link(_) => request.sender.map(|group| group.to_string().into()),
     }
 }
 
