@@ -89,12 +89,15 @@ fn without_prefix<'a>(mut path: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
     Some(path)
 }
 
+/// Responds to a request for what the rest of the path names.
+type Respond<F> = for<'r> fn(&'r mut Routes<F>, &'r Request<'r>, &'r [u8], &Grant, &Now) -> RouteReply<'r, F>;
+
 /// One entry of the routing table.
 struct Route<F: FileSystem> {
     pattern: Pattern,
     /// What the resource that the rest of the path names offers under a grant; `None` if there is no such resource.
     offer: fn(&Routes<F>, &[u8], &Grant) -> Option<Offer>,
-    respond: for<'r> fn(&'r mut Routes<F>, &'r Request<'r>, &'r [u8], &Grant, &Now) -> RouteReply<'r, F>,
+    respond: Respond<F>,
 }
 
 /// The methods that a resource offers.

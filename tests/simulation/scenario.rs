@@ -120,7 +120,8 @@ impl Scenario {
             UploadPolicy::Manage => one_of(random, &[0, 1, 2, 3, 4]),
             _ => one_of(random, &[0, 0, 1, 2]),
         };
-        let may_have_accounts = is_folder && has_uploads && fault_plan.external == 0;
+        let may_have_accounts = is_folder && !is_site && !is_limited && !fault_plan.is_slow_always();
+        let may_have_accounts = may_have_accounts && fault_plan.external == 0;
         let account_holders = if may_have_accounts { one_of(random, &[0, 2, 5]) } else { 0 };
         let rarely = |random: &mut Rng| one_of(random, &[0, 0, 10, 100]);
         let faults = match random.bool() {

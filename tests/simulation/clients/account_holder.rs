@@ -143,7 +143,9 @@ impl AccountHolder {
     }
 
     fn check(&mut self, sent: &Sent, response: &Response) -> Result<(), String> {
-        let is_denied = response.status == 401 || response.status == 403 && response.content == DENIED;
+        // The response to HEAD has no content.
+        let says_denied = response.content == DENIED || sent.deed == Deed::Use("HEAD");
+        let is_denied = response.status == 401 || response.status == 403 && says_denied;
         if sent.credentials != Credentials::Right {
             return if response.status == 401 { Ok(()) } else { Err("wrong credentials were accepted".to_owned()) };
         }

@@ -148,8 +148,11 @@ fn client(scenario: &Scenario, leaves_ns: u64, random: &mut Rng) -> (Path, Box<d
                 false => protocol_errors::one(&get, random),
             };
             // An upload may be refused for other reasons before it is found to be malformed.
-            let statuses =
-                if takes_uploads(scenario) || statuses != [400, 408] { statuses } else { &[400, 405, 408, 409, 413] };
+            let statuses = if takes_uploads(scenario) || statuses != [400, 408] {
+                statuses
+            } else {
+                &[400, 401, 405, 408, 409, 413]
+            };
             (path, Box::new(OneShotClient::new(bytes, random.bool(), statuses, may_be_ended)))
         }
         7 | 8 => {
