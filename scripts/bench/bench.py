@@ -8,6 +8,7 @@ import platform
 import sys
 import tempfile
 
+import accounts
 import archives
 import chart
 import client
@@ -19,6 +20,7 @@ import long_uploads
 import paced
 import process
 import records
+import reuse_port
 import rounds
 import servers
 import startup
@@ -48,18 +50,25 @@ def parse_arguments():
     return parser.parse_args()
 
 
+def system():
+    """The date, the processor and the kernel."""
+    model = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "?")
+    return f"{datetime.date.today()}, {model}, Linux {platform.release()}"
+
+
 def machine(available):
     """The machine and the programs, in one line."""
-    model = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "?")
     others = ", ".join(servers.version(name) for name in servers.OTHERS if name in available)
     return (
-        f"{datetime.date.today()}, {model}, Linux {platform.release()}; "
-        f"server on core {process.SERVER_CORE}, wrk on core {process.LOAD_CORE}; other servers: {others or 'none'}; "
+        f"{system()}; server on core {process.SERVER_CORE}, wrk on core {process.LOAD_CORE}; other servers: {others or 'none'}; "
         f"load average before: {os.getloadavg()[0]:.1f}"
     )
 
 
-EXTRAS = (records, unix_socket, idle, paced, large_listing, archives, long_uploads, durable_uploads, startup, syscalls, instructions)
+EXTRAS = (
+    records, unix_socket, accounts, reuse_port, idle, paced, large_listing, archives, long_uploads, durable_uploads, startup,
+    syscalls, instructions,
+)
 
 
 def select(names, only):

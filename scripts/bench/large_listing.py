@@ -1,14 +1,12 @@
 """A listing of very many entries: the time to its first byte, its memory, and how it delays small requests."""
 
 import contextlib
-import json
 import socket
-import subprocess
 import threading
 import time
 
 import client
-import process
+import pace
 import table
 import workloads
 from context import rotated
@@ -17,7 +15,6 @@ from servers import BASELINE, OTHERS, SPINDLE
 NAME = "large-listing"
 ENTRIES = 100_000
 RATE = 200
-PACER_NICE = -20
 READ_BYTES = 1 << 18
 RESPONSE_SECONDS = 60
 FIRST_BYTES_PER_ROUND = 3
@@ -71,13 +68,7 @@ def _peak_bytes(server):
 
 
 def _pace(context, server):
-    arguments = [context.binaries.example("pace"), server.port, RATE, context.seconds, WORKLOAD.path]
-    pacer = process.start(arguments, process.LOAD_CORE, stdout=subprocess.PIPE, text=True)
-    process.renice(pacer.pid, PACER_NICE)
-    output = process.wait_for_output(pacer, context.seconds + RESPONSE_SECONDS)
-    if pacer.returncode:
-        raise client.MeasurementFailed(f"{server.name}: the client at a constant rate failed")
-    return json.loads(output)
+    return pace.run(context, server, RATE, context.seconds, WORKLOAD.path)
 
 
 def _list(server):

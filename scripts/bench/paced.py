@@ -1,11 +1,10 @@
 """Latency of small requests at a constant rate, alone and while other clients download large files slowly."""
 
 import contextlib
-import json
-import subprocess
 import time
 
 import client
+import pace
 import process
 import table
 from context import rotated
@@ -16,14 +15,11 @@ RATE = 2_000
 DOWNLOADS = 16
 DOWNLOAD_RATE = "8M"
 
-# All clients share a core. If the client at a constant rate had to wait for the core, it would measure its own delay.
-PACER_NICE, DOWNLOAD_NICE = -20, 10
+# All clients share a core. The client at a constant rate must not wait for it.
+DOWNLOAD_NICE = 10
 
 # After this time the buffers of the downloads are full, and the downloads run at their limited rate.
 SETTLE_SECONDS = 1
-
-# How long after the last request the last response may arrive.
-RESPONSE_SECONDS = 60
 
 
 def title():
@@ -52,13 +48,7 @@ def _row(name, alone, during):
 
 
 def _pace(context, server):
-    arguments = [context.binaries.example("pace"), server.port, RATE, context.seconds]
-    pacer = process.start(arguments, process.LOAD_CORE, stdout=subprocess.PIPE, text=True)
-    process.renice(pacer.pid, PACER_NICE)
-    output = process.wait_for_output(pacer, context.seconds + RESPONSE_SECONDS)
-    if pacer.returncode:
-        raise client.MeasurementFailed(f"{server.name}: the client at a constant rate failed")
-    return json.loads(output)
+    return pace.run(context, server, RATE, context.seconds)
 
 
 @contextlib.contextmanager

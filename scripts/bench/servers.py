@@ -127,9 +127,9 @@ def version(name):
 class Server:
     """A running server."""
 
-    def __init__(self, name, binaries, root, null_arguments=(), shares_root=False, options=(), unix_socket=False):
+    def __init__(self, name, binaries, root, null_arguments=(), shares_root=False, options=(), unix_socket=False, port=None):
         self.name = name
-        self.port = client.free_port()
+        self.port = port or client.free_port()
         self._run = tempfile.TemporaryDirectory(prefix="bench-")
         served = [root] if shares_root else ["--directory", root / "files"]
         arguments = _arguments(name, binaries, root, self.port, self._run.name, null_arguments, served)

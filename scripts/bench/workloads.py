@@ -1,6 +1,8 @@
 """The workloads: their requests, and the expected responses."""
 
+import base64
 import gzip
+import hashlib
 import itertools
 import pathlib
 from dataclasses import dataclass
@@ -69,7 +71,7 @@ class Workload:
     def request(self, port):
         """Sends one request. Returns the status, the length of the head in bytes, and the content."""
         if self.upload_bytes:
-            return client.request(port, f"{self.path}0", "PUT", self.fields, b"x" * (self.upload_bytes - 4) + b"\r\n\r\n")
+            return client.request(port, f"{self.path}0", "PUT", self.fields, upload_content(self.upload_bytes))
         return client.request(port, self.path, "GET", self.fields)
 
     def check(self, server):
@@ -89,6 +91,16 @@ class Workload:
         expected = self.content.read_bytes() if isinstance(self.content, pathlib.Path) else self.content
         if not self.upload_bytes and content != expected:
             raise client.MeasurementFailed(f"{server.name} responds to {self.path} with {len(content)} bytes of wrong content")
+
+
+def upload_content(bytes):
+    """What load.lua uploads. It ends in a blank line."""
+    return (b"0123456789abcde\n" * (bytes // 16 + 1))[: bytes - 4] + b"\r\n\r\n"
+
+
+def repr_digest(content):
+    """The field that states the content's digest."""
+    return f"Repr-Digest: sha-256=:{base64.b64encode(hashlib.sha256(content).digest()).decode()}:"
 
 
 def make_root(root):
