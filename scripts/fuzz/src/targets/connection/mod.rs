@@ -148,14 +148,22 @@ fn assert_same_when_split_otherwise(
     let is_too_late = |response: &ParsedResponse| {
         response.reports(ProtocolError::HeadTooSlow) || response.reports(ProtocolError::ContentTooSlow)
     };
-    let finals = || one_responses.finals.iter().filter(|response| !is_too_late(response)).cloned();
+    let mut early: Vec<ParsedResponse> =
+        one_responses.finals.iter().filter(|response| !is_too_late(response)).cloned().collect();
+    // If ignored content arrives too slowly, the response that was held back is sent, and nobody learns that the rest of the
+    // content is malformed.
+    let is_error = |response: &ParsedResponse| response.request_number().is_none();
+    if one.timed_out
+        && early.len() == one.requests.len()
+        && early.len().checked_sub(1).and_then(|last| whole_responses.finals.get(last)).is_some_and(is_error)
+    {
+        early.pop();
+    }
+    let without_connection = |responses: &[ParsedResponse]| {
+        responses.iter().cloned().map(ParsedResponse::without_connection).collect::<Vec<_>>()
+    };
     assert!(
-        finals().map(ParsedResponse::without_connection).eq(whole_responses
-            .finals
-            .iter()
-            .cloned()
-            .map(ParsedResponse::without_connection)
-            .take(finals().count())),
+        without_connection(&whole_responses.finals).starts_with(&without_connection(&early)),
         "a connection that is closed early has sent the first of the same responses"
     );
 }
