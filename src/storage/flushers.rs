@@ -14,8 +14,9 @@ use std::thread;
 
 use rustix::io::Errno;
 
-/// How many files are flushed at the same time. The disk flushes its cache once for all of them.
-const THREADS: usize = 16;
+/// How many files are flushed at the same time: as many as a group of uploads has, so that a group takes about as long as
+/// one upload. The disk flushes its cache once or twice for all of them.
+const THREADS: usize = 64;
 
 /// The stack of a thread, in bytes. It makes one system call after the other.
 const STACK_BYTES: usize = 64 * 1024;
