@@ -16,7 +16,8 @@ SETTLE_SECONDS = 0.5
 
 P99_MAX = 0.05
 P99_TO_NGINX_MAX = 0.1
-SYNCS_MAX = 2
+# A turn has at most two groups of 64 uploads. Each flushes contents, files with their names, and directories.
+SYNCS_MAX = 6
 
 # The time of a response besides the syncs.
 SYNC_SLACK_SECONDS = 0.01

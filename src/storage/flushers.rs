@@ -75,7 +75,7 @@ fn start_one() -> io::Result<Sender<Job>> {
 pub(super) fn sync_all(files: &[&OwnedFd]) -> Vec<Result<(), Errno>> {
     match FLUSHERS.get() {
         Some(flushers) if files.len() > 1 => sync_with(flushers, files),
-        _ => files.iter().map(|file| rustix::fs::fsync(file)).collect(),
+        _ => files.iter().map(rustix::fs::fsync).collect(),
     }
 }
 

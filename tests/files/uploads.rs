@@ -264,6 +264,30 @@ fn with_fsync_files_are_created_and_replaced_as_without_it() {
     assert_eq!(server.content_of("file").unwrap(), b"other");
 }
 
+/// The uploads share their flushes, with threads that the confinement must allow for. Some replace what another one of them
+/// has just stored.
+#[test]
+fn many_uploads_at_once_are_all_stored_with_fsync() {
+    let server = Start::new().directory().options(["--fsync", "--sandbox", "kill"]).start();
+    let content = |number: usize| format!("content {number}").into_bytes();
+    let mut clients: Vec<_> = (0..100).map(|_| server.connect()).collect();
+    for round in 0..3 {
+        for (number, client) in clients.iter_mut().enumerate() {
+            let (target, content) = (format!("/files/{}", number % 80), content(number + round));
+            let length = format!("Content-Length: {}", content.len());
+            client.send([head("PUT", &target, &[&length]).into_bytes(), content].concat());
+        }
+        let statuses: Vec<u16> = clients.iter_mut().map(|client| client.response().status).collect();
+        assert_eq!(statuses.iter().filter(|status| **status == 201).count(), if round == 0 { 80 } else { 0 });
+        assert!(statuses.iter().all(|status| [201, 204].contains(status)), "{statuses:?}");
+        for name in 0..80 {
+            let stored = server.content_of(&name.to_string()).unwrap();
+            assert!([name, name + 80].iter().any(|number| stored == content(number + round)), "{stored:?}");
+        }
+    }
+    assert_eq!(server.file_names().len(), 80, "no temporary file is left");
+}
+
 /// RFC 9110 §8.7 and §14.4: Content-Location has no effect, and Content-Range counts only for PUT.
 #[test]
 fn content_location_and_content_range_without_a_meaning_are_ignored() {
