@@ -42,6 +42,52 @@ fn without_the_sandbox_the_process_is_not_confined() {
     assert_eq!((server.status("Seccomp"), server.status("NoNewPrivs")), ("0".to_owned(), "0".to_owned()));
 }
 
+/// A server on a kernel in which these system calls fail: `strace` lets them.
+fn on_a_kernel_without(calls: &[&str], options: &[&str]) -> Start {
+    let inject = |call: &&str| ["-e".to_owned(), format!("inject={call}:error=ENOSYS")];
+    let mut wrapper = ["strace", "-f", "-qq", "-o", "/dev/null"].map(str::to_owned).to_vec();
+    wrapper.extend(calls.iter().flat_map(inject));
+    Start::new().directory().options(options.iter().copied()).wrapped_by(wrapper.iter().map(String::as_str))
+}
+
+#[test]
+fn what_the_kernel_lacks_is_said_and_the_server_runs() {
+    let (landlock, seccomp) = ("landlock_create_ruleset", "seccomp");
+    for (missing, expected) in [
+        (&[landlock][..], "Confined by seccomp, and not by Landlock: this kernel lacks it, or a container hides it.\n"),
+        (&[seccomp], "Confined by Landlock, and not by seccomp: "),
+        (&[landlock, seccomp], "Not confined. Landlock: this kernel lacks it, or a container hides it; seccomp: "),
+    ] {
+        let server = on_a_kernel_without(missing, &[]).start();
+        assert!(server.confinement.starts_with(expected), "{}", server.confinement);
+        assert_eq!(server.get("/files/absent").status, 404);
+    }
+}
+
+#[test]
+fn refused_calls_cannot_end_the_process_without_seccomp() {
+    let server = on_a_kernel_without(&["landlock_create_ruleset"], &["--sandbox", "kill"]).start();
+    assert!(server.confinement.starts_with("Confined by seccomp, "), "{}", server.confinement);
+    let ended = on_a_kernel_without(&["seccomp"], &["--sandbox", "kill"]).run_to_exit();
+    assert_eq!((ended.code, ended.stderr.lines().count()), (Some(1), 1), "{ended:?}");
+    assert!(ended.stderr.contains("refused system calls cannot end the process"), "{ended:?}");
+}
+
+/// The threads that flush uploads wait for each other, and each end of a connection closes files.
+#[test]
+fn with_kill_many_durable_uploads_at_once_end_nothing() {
+    let server = Start::new().directory().options(["--sandbox", "kill", "--fsync"]).start();
+    let mut clients: Vec<_> = (0..64).map(|_| server.connect()).collect();
+    for round in 0..4 {
+        for (number, client) in clients.iter_mut().enumerate() {
+            client.send(format!("PUT /files/{round}-{number} HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx"));
+        }
+        for client in &mut clients {
+            assert_eq!(client.response().status, 201);
+        }
+    }
+}
+
 #[test]
 fn the_process_never_dumps_core() {
     for mode in ["on", "off"] {

@@ -91,8 +91,9 @@ const CALLS: &[Call] = &[
     (libc::SYS_unlinkat, Any),
     // The time of a file that is open. With a path it would change that of any file.
     (libc::SYS_utimensat, Null(1)),
-    // A duplicate, whose close reports the errors of the file system; and the flags of a descriptor.
-    (libc::SYS_fcntl, OneOf(1, &[libc::F_DUPFD_CLOEXEC, libc::F_GETFD, libc::F_GETFL])),
+    // A duplicate, whose close reports the errors of the file system; and the flags of a descriptor, which musl sets again
+    // after each open.
+    (libc::SYS_fcntl, OneOf(1, &[libc::F_DUPFD_CLOEXEC, libc::F_GETFD, libc::F_SETFD, libc::F_GETFL])),
     // The limit on the size of files. Limits cannot be changed.
     (libc::SYS_prlimit64, Null(2)),
     // Identifiers of uploads, and the keys of hash maps.
@@ -133,6 +134,9 @@ const OLD_CALLS: &[Call] = &[
     (libc::SYS_open, Any),
     // Of a Unix socket at the end.
     (libc::SYS_unlink, Any),
+    // As musl looks at a file by its path.
+    (libc::SYS_stat, Any),
+    (libc::SYS_lstat, Any),
 ];
 #[cfg(not(target_arch = "x86_64"))]
 const OLD_CALLS: &[Call] = &[];
