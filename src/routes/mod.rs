@@ -36,7 +36,7 @@ use percent_encoding::percent_decode;
 use self::text::Compressor;
 use crate::semantics::Now;
 use crate::semantics::accept;
-use crate::semantics::access::Access;
+use crate::semantics::access::{Access, WrongCredentials};
 use crate::semantics::accounts::AccountSource;
 use crate::semantics::fields::FieldName;
 use crate::semantics::link;
@@ -152,13 +152,19 @@ impl Offer {
 fn denied_reply<'r, F: FileSystem>(denied: Denied) -> RouteReply<'r, F> {
     match denied {
         Denied::Forbidden => error_reply(Status::Forbidden, DENIED),
-        Denied::SignIn => Reply::Respond(Response {
-            rare: Some(Box::new(RareFields { challenge: true, ..RareFields::default() })),
-            ..Response::with_reason(Status::Unauthorized, UNAUTHENTICATED)
-        }),
+        Denied::SignIn => challenge(UNAUTHENTICATED),
     }
 }
 
+/// A 401, after which a browser asks its user for name and secret.
+fn challenge<'r, F: FileSystem>(reason: &'static str) -> RouteReply<'r, F> {
+    Reply::Respond(Response {
+        rare: Some(Box::new(RareFields { challenge: true, ..RareFields::default() })),
+        ..Response::with_reason(Status::Unauthorized, reason)
+    })
+}
+
+const WRONG_CREDENTIALS: &str = "No account has this name and this secret.";
 const UNAUTHENTICATED: &str = "This needs the name and the secret of an account that may do it.";
 
 const DENIED: &str = "You have no right to do this here.";
@@ -393,7 +399,7 @@ impl<F: FileSystem> Routes<F> {
         }
         let grant = match self.access.grant_of(request) {
             Ok(grant) => grant,
-            Err(denied) => return denied_reply(denied),
+            Err(WrongCredentials) => return challenge(WRONG_CREDENTIALS),
         };
         self.account = grant.account().cloned();
         if request.is_about_server() {

@@ -5,7 +5,11 @@ use std::rc::Rc;
 use super::accounts::{Account, Accounts, Credentials, CredentialsError};
 use super::link::{Link, LinkIssuer, LinkKeys, LinkRight};
 use super::request::Request;
-use super::rights::{Denied, Grant, Identity, Rights, Scope, UploadPolicy};
+use super::rights::{Grant, Identity, Rights, Scope, UploadPolicy};
+
+/// The request has credentials, and they are those of no account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WrongCredentials;
 
 /// What the server offers, and to whom.
 #[derive(Debug)]
@@ -40,17 +44,17 @@ impl Access {
     /// The grant of a request. An account may do what everybody may, and what its own line says.
     ///
     /// # Errors
-    /// [`Denied::SignIn`] if the request has credentials that are wrong, whatever it asks for.
-    pub fn grant_of(&self, request: &Request<'_>) -> Result<Grant, Denied> {
+    /// If the request has credentials that are wrong, whatever it asks for.
+    pub fn grant_of(&self, request: &Request<'_>) -> Result<Grant, WrongCredentials> {
         let Some(accounts) = &self.accounts else { return Ok(self.grant(self.everybody, None, Rights::NONE)) };
         let everybody = accounts.everybody();
         match Credentials::of(&request.fields) {
             Ok(None) => Ok(self.grant(everybody, None, accounts.anybody())),
             Ok(Some(credentials)) => {
-                let account = accounts.authenticate(&credentials).ok_or(Denied::SignIn)?;
+                let account = accounts.authenticate(&credentials).ok_or(WrongCredentials)?;
                 Ok(self.grant(everybody.or(account.rights()), Some(account), Rights::NONE))
             }
-            Err(CredentialsError) => Err(Denied::SignIn),
+            Err(CredentialsError) => Err(WrongCredentials),
         }
     }
 

@@ -151,7 +151,7 @@ impl Identity {
 /// Why a request may not do something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Denied {
-    /// The client may try again with the name and secret of an account: a 401.
+    /// An account could do it: a 401.
     SignIn,
     /// No account could do it, or the request has one that may not: a 403.
     Forbidden,

@@ -164,6 +164,8 @@ fn wrong_credentials_are_401_whatever_they_are_used_for() {
         ] {
             let response = guarded.ask_with("", method, target, &[fields]);
             assert_eq!(response.status, 401, "{method} {target} {fields}");
+            let reason = if method == "HEAD" { "" } else { "No account has this name and this secret.\n" };
+            assert_eq!(response.text(), reason, "{method} {target} {fields}");
             let challenge = response.field("WWW-Authenticate");
             assert_eq!(challenge, Some("Basic realm=\"Spindle\", charset=\"UTF-8\""), "{}", response.head);
         }

@@ -41,7 +41,11 @@ fn the_script_says_why_it_is_refused_and_asks_nobody_without_a_terminal() {
     let bob = secret("bob");
     for (environment, code, said) in [
         (&[][..], 1, "status 401: This needs the name and the secret of an account"),
-        (&[("PUT_ACCOUNT", "alice"), ("PUT_SECRET", "wrong")], 1, "status 401: This needs"),
+        (
+            &[("PUT_ACCOUNT", "alice"), ("PUT_SECRET", "wrong")],
+            1,
+            "status 401: No account has this name and this secret.",
+        ),
         (&[("PUT_ACCOUNT", "bob"), ("PUT_SECRET", bob.expose())], 1, "status 403: You have no right to do this here."),
         (&[("PUT_ACCOUNT", "alice")], 2, "the secret of alice is missing: PUT_SECRET is not set"),
         (&[("PUT_ACCOUNT", "a\" b"), ("PUT_SECRET", "x")], 2, "contains a character that no account has"),
