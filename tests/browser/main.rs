@@ -17,6 +17,7 @@ mod forms;
 mod full_disk;
 mod interruptions;
 mod keyboard;
+mod links;
 mod listing;
 mod managing;
 mod names;

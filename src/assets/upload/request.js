@@ -78,6 +78,8 @@ function errorOf(response) {
     case 401:
       return new Failed("You are not signed in, or not any more. Reload the page to sign in; then choose the file again to continue.");
     case 403:
+      // A link has expired, or its key was replaced, while the page was open.
+      if (reason.startsWith("This link ")) return new Failed(reason);
       return new Failed(lacksRight(reason) ? "You may not add files here any more." : "The server has no permission to write there.");
     case 404:
       return new Failed("There is no folder for this file on the server, and none could be made.");
