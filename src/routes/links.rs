@@ -45,25 +45,21 @@ impl Links {
     /// these.
     ///
     /// # Errors
-    /// The reply to a request whose link is refused.
-    pub(super) fn grant<'r, F: FileSystem>(
-        &self,
-        access: &Access,
-        text: &[u8],
-        path: &[u8],
-        now: &Now,
-    ) -> Result<Grant, RouteReply<'r, F>> {
-        let decoded = decoded_path(path).ok_or(LinkError::Invalid);
-        let verified = match &decoded {
-            Ok(path) => self.keys.verify(text, path, now.unix_s()),
-            Err(error) => Err(*error),
-        };
-        match verified {
-            Ok((link, signed_path)) => Ok(access.grant_of_link(link, signed_path, &self.keys)),
-            Err(LinkError::Invalid) => Err(secretive(error_reply(Status::Forbidden, INVALID))),
-            Err(LinkError::Expired) => Err(secretive(error_reply(Status::Forbidden, EXPIRED))),
-        }
+    /// If the link is not valid for this path and time.
+    pub(super) fn grant(&self, access: &Access, text: &[u8], path: &[u8], now: &Now) -> Result<Grant, LinkError> {
+        let path = decoded_path(path).ok_or(LinkError::Invalid)?;
+        let (link, signed_path) = self.keys.verify(text, &path, now.unix_s())?;
+        Ok(access.grant_of_link(link, signed_path, &self.keys))
     }
+}
+
+/// The reply to a request whose link is refused.
+pub(super) fn refusal<'r, F: FileSystem>(error: LinkError) -> RouteReply<'r, F> {
+    let reason = match error {
+        LinkError::Invalid => INVALID,
+        LinkError::Expired => EXPIRED,
+    };
+    secretive(error_reply(Status::Forbidden, reason))
 }
 
 /// The reply to a request under a link. The browser tells its address to no other page, and no cache uses it after the

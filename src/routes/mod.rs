@@ -394,7 +394,7 @@ impl<F: FileSystem> Routes<F> {
         {
             return match links.grant(&self.access, text, path, now) {
                 Ok(grant) => links::secretive(self.respond_from_folder(request, path, &grant, now)),
-                Err(refusal) => refusal,
+                Err(error) => links::refusal(error),
             };
         }
         let grant = match self.access.grant_of(request) {
