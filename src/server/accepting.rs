@@ -224,7 +224,10 @@ where
                             self.refuse(transport, refused <= REFUSALS_PER_TURN);
                         }
                     },
-                    Accept::Failed => LoopStatistics::count(&self.statistics.accept_errors),
+                    Accept::Failed => {
+                        accepted += 1;
+                        LoopStatistics::count(&self.statistics.accept_errors);
+                    }
                 }
             }
         }
