@@ -158,7 +158,7 @@ fn filter(refusal: Refusal) -> Result<BpfProgram, seccompiler::BackendError> {
         Refusal::Error => SeccompAction::Errno(libc::EPERM.unsigned_abs()),
         Refusal::Kill => SeccompAction::KillProcess,
     };
-    let calls = CALLS.iter().chain(OLD_CALLS).map(|(call, arguments)| Ok((i64::from(*call), rules(*arguments)?)));
+    let calls = CALLS.iter().chain(OLD_CALLS).map(|(call, arguments)| Ok((*call, rules(*arguments)?)));
     let rules = calls.collect::<Result<_, seccompiler::BackendError>>()?;
     SeccompFilter::new(rules, refused, SeccompAction::Allow, ARCHITECTURE)?.try_into()
 }
