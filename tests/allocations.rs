@@ -1,4 +1,5 @@
 //! A simple request on a persistent connection allocates nothing: it reuses the buffers of the previous request.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
 #[path = "../benches/support/mod.rs"]
 mod support;

@@ -116,9 +116,9 @@ fn try_one(attack: &Attack) -> Result<String, String> {
     }
     let (line, by_landlock) = run(attack, Force::Landlock);
     let expects_landlock = match line.as_str() {
-        "Confined by Landlock." => Some(attack.refused != Refused::BySeccomp),
+        "Confined by Landlock." => Some(attack.refused != Refused::Seccomp),
         // An older kernel refuses less, and no kernel refuses more.
-        _ if attack.refused == Refused::BySeccomp => Some(false),
+        _ if attack.refused == Refused::Seccomp => Some(false),
         _ => None,
     };
     let is_refused = matches!(by_landlock, Outcome::Refused(_));
@@ -129,7 +129,7 @@ fn try_one(attack: &Attack) -> Result<String, String> {
     if line != "Confined by seccomp." {
         return Ok(format!("not tried with seccomp: {line}"));
     }
-    let expects_seccomp = attack.refused != Refused::ByLandlock;
+    let expects_seccomp = attack.refused != Refused::Landlock;
     if expects_seccomp != matches!(by_seccomp, Outcome::Refused(_)) {
         return Err(format!("with seccomp alone: {by_seccomp:?}"));
     }

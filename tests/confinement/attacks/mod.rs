@@ -14,17 +14,17 @@ use crate::scene::Scene;
 /// Which layers refuse an attack by themselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refused {
-    ByBoth,
-    ByLandlock,
-    BySeccomp,
+    Each,
+    Landlock,
+    Seccomp,
 }
 
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Refused::ByBoth => "refused by each layer",
-            Refused::ByLandlock => "refused by Landlock",
-            Refused::BySeccomp => "refused by seccomp",
+            Refused::Each => "refused by each layer",
+            Refused::Landlock => "refused by Landlock",
+            Refused::Seccomp => "refused by seccomp",
         })
     }
 }

@@ -12,7 +12,7 @@ use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::unistd::{Pid, execveat};
 use rustix::process::{Signal, kill_process};
 
-use super::Refused::{ByBoth, BySeccomp};
+use super::Refused::{Each, Seccomp};
 use super::{Attack, attack, errno, number};
 use crate::scene::Scene;
 
@@ -20,31 +20,31 @@ use crate::scene::Scene;
 const SCRIPT: &str = "echo succeeded";
 
 pub(super) const ATTACKS: &[Attack] = &[
-    attack("executes /bin/sh", ByBoth, |_| Err(number(Command::new("/bin/sh").args(["-c", SCRIPT]).exec()))),
-    attack("starts /bin/sh as another process", ByBoth, |_| {
+    attack("executes /bin/sh", Each, |_| Err(number(Command::new("/bin/sh").args(["-c", SCRIPT]).exec()))),
+    attack("starts /bin/sh as another process", Each, |_| {
         Command::new("/bin/sh").args(["-c", "exit 0"]).status().map(drop).map_err(number)
     }),
-    attack("executes a program that it has open", ByBoth, |scene| Err(execute(&scene.program))),
+    attack("executes a program that it has open", Each, |scene| Err(execute(&scene.program))),
     // Landlock knows nothing of memory, but refuses the loader, which is a file. A static program would run.
-    attack("executes a program from memory", ByBoth, |scene| {
+    attack("executes a program from memory", Each, |scene| {
         let mut memory = File::from(memfd_create("program", MFdFlags::empty()).map_err(|errno| errno as i32)?);
         // Content of a file that it has open can be read.
         std::io::copy(&mut &scene.program, &mut memory).map_err(number)?;
         Err(execute(&memory))
     }),
-    attack("makes memory executable", BySeccomp, |_| {
+    attack("makes memory executable", Seccomp, |_| {
         MmapMut::map_anon(4096).and_then(MmapMut::make_exec).map(drop).map_err(number)
     }),
-    attack("starts a thread", BySeccomp, |_| {
+    attack("starts a thread", Seccomp, |_| {
         std::thread::Builder::new().spawn(|| {}).map(|thread| drop(thread.join())).map_err(number)
     }),
-    attack("starts a process", BySeccomp, |_| unsafe_calls::fork()),
-    attack("starts a process with clone3", BySeccomp, |_| unsafe_calls::fork_with_clone3()),
-    attack("traces its parent", ByBoth, |scene| {
+    attack("starts a process", Seccomp, |_| unsafe_calls::fork()),
+    attack("starts a process with clone3", Seccomp, |_| unsafe_calls::fork_with_clone3()),
+    attack("traces its parent", Each, |scene| {
         let parent = pid(scene);
         nix::sys::ptrace::seize(parent, nix::sys::ptrace::Options::empty()).map_err(|errno| errno as i32)
     }),
-    attack("reads the parent's memory directly", ByBoth, |scene| {
+    attack("reads the parent's memory directly", Each, |scene| {
         let (mut space, remote) = ([0; 8], RemoteIoVec { base: 0x1000, len: 8 });
         match process_vm_readv(pid(scene), &mut [IoSliceMut::new(&mut space)], &[remote]) {
             // Nothing is at this address, but it may look.
@@ -52,18 +52,16 @@ pub(super) const ATTACKS: &[Attack] = &[
             Err(errno) => Err(errno as i32),
         }
     }),
-    attack("takes a descriptor of its parent", ByBoth, |scene| {
-        unsafe_calls::steal_descriptor(scene.parent, 1).map(drop)
-    }),
-    attack("signals its parent", ByBoth, |scene| {
+    attack("takes a descriptor of its parent", Each, |scene| unsafe_calls::steal_descriptor(scene.parent, 1).map(drop)),
+    attack("signals its parent", Each, |scene| {
         let parent = rustix::process::Pid::from_raw(scene.parent.cast_signed()).ok_or(0)?;
         // It ignores this one.
         kill_process(parent, Signal::URG).map_err(errno)
     }),
-    attack("signals itself with a call that reaches others", BySeccomp, |_| {
+    attack("signals itself with a call that reaches others", Seccomp, |_| {
         kill_process(rustix::process::getpid(), Signal::URG).map_err(errno)
     }),
-    attack("raises a limit", BySeccomp, |_| {
+    attack("raises a limit", Seccomp, |_| {
         use rustix::process::{Resource, getrlimit, setrlimit};
         setrlimit(Resource::Nofile, getrlimit(Resource::Nofile)).map_err(errno)
     }),
