@@ -75,10 +75,11 @@ impl RunAccounts {
     }
 
     /// The rights that the account may have had at any time since then; those of everybody for an empty name. `None` if
-    /// there may have been no such account.
+    /// there may have been no such account. A request that was sent in the moment in which the file was read may have
+    /// been served just before.
     pub(crate) fn rights_since(&self, name: &str, since_ns: u64) -> Vec<Option<Rights>> {
         let state = self.0.borrow();
-        let first = state.in_force.iter().rposition(|(from_ns, _)| *from_ns <= since_ns).unwrap_or(0);
+        let first = state.in_force.iter().rposition(|(from_ns, _)| *from_ns < since_ns).unwrap_or(0);
         let rights = |version: usize| match name {
             "" => Some(state.everybody),
             ROOT => Some(Rights::ALL),
