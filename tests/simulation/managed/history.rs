@@ -8,7 +8,7 @@
 
 use std::collections::HashSet;
 
-use super::tree::{Node, Observed, Operation, Rules, Tree};
+use super::tree::{Observed, Operation, Rules, Tree};
 use crate::simulation::network::MILLISECOND;
 
 /// More steps than a search needs.
@@ -137,10 +137,6 @@ impl Search<'_> {
 
 /// Whether both trees have the same directories and contents.
 fn is_same(one: &Tree, other: &Tree) -> bool {
-    let content = |node: &Node| match node {
-        Node::Directory => None,
-        Node::File { content, .. } => Some(*content),
-    };
     one.len() == other.len()
-        && one.iter().zip(other).all(|(one, other)| one.0 == other.0 && content(one.1) == content(other.1))
+        && one.iter().zip(other).all(|(one, other)| one.0 == other.0 && one.1.content() == other.1.content())
 }

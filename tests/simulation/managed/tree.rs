@@ -17,6 +17,16 @@ pub(crate) enum Node {
     },
 }
 
+impl Node {
+    /// The number of a file's content.
+    pub(crate) fn content(&self) -> Option<usize> {
+        match self {
+            Node::Directory => None,
+            Node::File { content, .. } => Some(*content),
+        }
+    }
+}
+
 /// All files and directories, by their paths.
 pub(crate) type Tree = BTreeMap<String, Node>;
 
@@ -274,6 +284,10 @@ fn rename(
     let existing = tree.get(to);
     if existing.is_some() && !replaces {
         return Possible::refused(412);
+    }
+    // A move in two steps that was interrupted leaves both names to the file.
+    if existing.is_some_and(|existing| !is_directory && existing.content() == moved.content()) {
+        return Possible::refused(403);
     }
     if existing.is_some_and(|existing| (*existing == Node::Directory) != is_directory) {
         return Possible::refused(409);
