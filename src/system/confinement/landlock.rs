@@ -177,3 +177,25 @@ fn reason(status: LandlockStatus) -> String {
         LandlockStatus::Available { .. } => "the kernel has refused it".to_owned(),
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    /// Rules without the folder stand for a file system that cannot be opened under Landlock.
+    #[test]
+    fn rules_that_refuse_the_folder_are_found_before_they_are_in_force() {
+        let directory = tempfile::tempdir().unwrap();
+        let folder = fs::File::open(directory.path()).unwrap();
+        let usage = FolderUse::Read;
+        let tried = try_in_thread(&[], Some((folder.as_fd(), usage)));
+        if tried.as_ref().is_err_and(|reason| reason.contains("kernel")) {
+            return eprintln!("skipped: {tried:?}");
+        }
+        assert_eq!(tried, Err("it refuses the folder: Permission denied (os error 13)".to_owned()));
+        let rule = Rule { path: Descriptor::Borrowed(folder.as_fd()), rights: folder_rights(usage) };
+        assert_eq!(try_in_thread(&[rule], Some((folder.as_fd(), usage))), Ok(()));
+        assert!(fs::read_dir("/").is_ok(), "this thread is not confined");
+    }
+}
