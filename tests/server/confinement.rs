@@ -42,10 +42,10 @@ fn without_the_sandbox_the_process_is_not_confined() {
     assert_eq!((server.status("Seccomp"), server.status("NoNewPrivs")), ("0".to_owned(), "0".to_owned()));
 }
 
-/// A server on a kernel in which these system calls fail: `strace` lets them.
+/// A server on a kernel in which these system calls fail: `strace` lets them. With `-D` the harness ends the server itself.
 fn on_a_kernel_without(calls: &[&str], options: &[&str]) -> Start {
     let inject = |call: &&str| ["-e".to_owned(), format!("inject={call}:error=ENOSYS")];
-    let mut wrapper = ["strace", "-f", "-qq", "-o", "/dev/null"].map(str::to_owned).to_vec();
+    let mut wrapper = ["strace", "-D", "-f", "-qq", "-o", "/dev/null"].map(str::to_owned).to_vec();
     wrapper.extend(calls.iter().flat_map(inject));
     Start::new().directory().options(options.iter().copied()).wrapped_by(wrapper.iter().map(String::as_str))
 }
