@@ -155,7 +155,8 @@ fn serve(config: Config) -> Result<(), String> {
         (Some(files), Some(folder)) => Routes::shared_folder(FolderRoutes::new(files, sharing(folder, hosts.clone()))),
         (files, _) => Routes::new(files),
     };
-    let routes = with_links(with_accounts(routes, &config, &listeners)?, &config)?;
+    let routes = with_links(with_accounts(routes, &config)?, &config)?;
+    warn_of_clear_text(&config, &listeners);
     let world = MioWorld::new(listeners, signals, manager.clone()).map_err(|error| format!("cannot start: {error}"))?;
     let (metrics, statistics) = (Rc::new(Metrics::default()), Rc::default());
     let admin = has_admin.then(|| Admin::new(Rc::clone(&metrics), Rc::clone(&statistics), hosts));
@@ -234,24 +235,12 @@ fn open_directory(path: &Path, seed: u64) -> io::Result<Directory> {
 ///
 /// # Errors
 /// If the file cannot be used, or others could read or replace it because it is in the folder that is shared.
-fn with_accounts(routes: Routes, config: &Config, listeners: &[(Endpoint, Listener)]) -> Result<Routes, String> {
+fn with_accounts(routes: Routes, config: &Config) -> Result<Routes, String> {
     let (Some(path), Some(folder)) = (&config.accounts, &config.folder) else { return Ok(routes) };
     if canonical(path).starts_with(canonical(&folder.path)) {
         return Err(format!("the accounts file {path:?} is in the folder that is shared: move it to another one"));
     }
-    let routes = routes.with_accounts(Box::new(AccountsFile::new(path)))?;
-    let proxies = &config.settings.proxies;
-    let is_behind_proxy = !proxies.protocol.is_empty() || !proxies.trusted.is_empty();
-    let is_exposed = |listener: &Listener| match listener.local_address() {
-        Ok(LocalAddress::Tcp(address)) => !address.ip().to_canonical().is_loopback(),
-        Ok(LocalAddress::Unix(_)) => false,
-        Err(_) => true,
-    };
-    let is_public = |endpoint: &Endpoint| *endpoint == Endpoint::Public;
-    if !is_behind_proxy && listeners.iter().any(|(endpoint, listener)| is_public(endpoint) && is_exposed(listener)) {
-        warn!("accounts without encryption: whoever can read the network learns their secrets; use a proxy with TLS");
-    }
-    Ok(routes)
+    routes.with_accounts(Box::new(AccountsFile::new(path)))
 }
 
 /// Accepts links, if there is a file with keys.
@@ -264,6 +253,25 @@ fn with_links(routes: Routes, config: &Config) -> Result<Routes, String> {
         return Err(format!("the key file {path:?} is in the folder that is shared: move it to another one"));
     }
     Ok(routes.with_links(Links::new(Box::new(KeyFile::new(path)))?, config.uploads_for_everybody))
+}
+
+/// Warns if secrets of accounts and links cross a network without encryption.
+fn warn_of_clear_text(config: &Config, listeners: &[(Endpoint, Listener)]) {
+    let proxies = &config.settings.proxies;
+    let is_behind_proxy = !proxies.protocol.is_empty() || !proxies.trusted.is_empty();
+    if is_behind_proxy || config.accounts.is_none() && config.link_key.is_none() {
+        return;
+    }
+    let is_exposed = |listener: &Listener| match listener.local_address() {
+        Ok(LocalAddress::Tcp(address)) => !address.ip().to_canonical().is_loopback(),
+        Ok(LocalAddress::Unix(_)) => false,
+        Err(_) => true,
+    };
+    let mut public = listeners.iter().filter(|(endpoint, _)| *endpoint == Endpoint::Public);
+    if public.any(|(_, listener)| is_exposed(listener)) {
+        let what = if config.accounts.is_some() { "accounts" } else { "links" };
+        warn!("{what} without encryption: whoever can read the network learns their secrets; use a proxy with TLS");
+    }
 }
 
 fn open_access_log(config: &Config) -> Result<Option<AccessLog>, String> {

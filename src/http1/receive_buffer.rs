@@ -154,13 +154,14 @@ impl ReceiveBuffer {
         }
     }
 
-    /// Moves the unread bytes to an idle buffer if they fit in one, and shrinks the list of field lines in any case.
+    /// Moves the unread bytes to an idle buffer if they fit in one, and shrinks the list of field lines. Beside a buffer of
+    /// full size the list would not count, and once shrunk it could grow to nearly twice the most lines.
     fn move_to_idle_buffer(&mut self, pool: &mut BufferPool) {
         let Some(mut memory) = self.memory.take() else { return };
-        memory.spans.shrink_to_fit();
         let unread = self.start as usize..self.end as usize;
         let bytes = unread.len();
         if bytes < IDLE_BUFFER_BYTES {
+            memory.spans.shrink_to_fit();
             let mut idle = pool.take_idle(std::mem::take(&mut memory.spans));
             idle.bytes[..bytes].copy_from_slice(&memory.bytes[unread]);
             pool.return_receive(memory);
@@ -225,6 +226,22 @@ mod tests {
         buffer.release(&mut pool);
         assert_eq!(buffer.memory_bytes(), 0);
         assert!(pool.take_receive().spans.memory_bytes() >= FIELD_LINES_MAX * line, "ready for the next head");
+    }
+
+    /// It grew from the lines of the first part to up to twice as many, which the limit on a connection's memory does not
+    /// include.
+    #[test]
+    fn the_field_lines_of_a_long_head_that_comes_in_parts_have_no_more_memory_than_the_most_lines_need() {
+        let (mut buffer, mut pool) = (ReceiveBuffer::default(), BufferPool::default());
+        receive(&mut buffer, &mut pool, &[b'a'; IDLE_BUFFER_BYTES + 1]);
+        for line in 0..FIELD_LINES_MAX {
+            let (_, spans) = buffer.unread_with_spans().unwrap();
+            spans.push(FieldSpan { name: FieldName::Host, name_start: 0, name_end: 1, value_start: 2, value_end: 9 });
+            if line == FIELD_LINES_MAX / 2 {
+                buffer.release(&mut pool);
+            }
+        }
+        assert_eq!(buffer.memory_bytes(), RECEIVE_BUFFER_BYTES + FIELD_LINES_MAX * size_of::<FieldSpan>());
     }
 
     #[test]

@@ -116,7 +116,7 @@ fn try_one(attack: &Attack) -> Result<String, String> {
     }
     let (line, by_landlock) = run(attack, Force::Landlock);
     let expects_landlock = match line.as_str() {
-        "Confined by Landlock." => Some(attack.refused != Refused::Seccomp),
+        line if line.starts_with("Confined by Landlock.") => Some(attack.refused != Refused::Seccomp),
         // An older kernel refuses less, and no kernel refuses more.
         _ if attack.refused == Refused::Seccomp => Some(false),
         _ => None,

@@ -157,6 +157,14 @@ fn a_link_to_a_file_reads_this_file_alone() {
 }
 
 #[test]
+fn a_link_for_a_file_that_leads_to_a_folder_says_that_a_slash_is_missing() {
+    let linked = Linked::start(&[], &["a/b.txt"]);
+    let refused = linked.get(&linked.link(READ, "/a"));
+    assert_eq!(refused.status, 404);
+    assert!(refused.text().contains("a link for a folder ends in a slash"), "{}", refused.text());
+}
+
+#[test]
 fn a_link_to_a_folder_reads_everything_beneath_and_links_stay_under_it() {
     let linked = Linked::start(&[], &["a/b/c.txt", "a/b/d/e.txt", "a/f.txt"]);
     let signed = linked.sign(READ, "/a/b/", 600);

@@ -265,6 +265,8 @@ fn deed_of(request: &Request<'_>, path: &[u8]) -> Option<Deed> {
     }
 }
 
+const LINK_LACKS_SLASH: &str = "This is a folder, and the link is for a file: a link for a folder ends in a slash.";
+
 fn respond_with_file<'r, F: FileSystem>(
     folder: &'r mut FolderRoutes<F>,
     request: &'r Request<'r>,
@@ -320,6 +322,8 @@ fn redirect_to_directory<'r, F: FileSystem>(
         Ok(is_directory)
     });
     match is_directory {
+        // The redirect would lead out of what the link allows.
+        Ok(true) if grant.base().is_none() => return error_reply(Status::NotFound, LINK_LACKS_SLASH),
         Ok(true) => {}
         Ok(false) => return not_found(request),
         Err(error) => return files::read_error_reply(request, error),

@@ -1,8 +1,7 @@
 //! Landlock: which files the process can open, and what else it can reach.
 
-use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use landlock::{
     ABI, Access, AccessFs, AccessNet, BitFlags, LandlockStatus, PathBeneath, Ruleset, RulesetAttr, RulesetCreated,
@@ -11,7 +10,7 @@ use landlock::{
 use rustix::fs::{CWD, FsWord, Mode, OFlags, fstatfs, openat};
 use rustix::io::Errno;
 
-use super::{Enforced, Files, FolderUse};
+use super::{Enforced, Files, FolderUse, directory_of};
 
 /// The newest version whose restrictions are used: the newest one that the server was tested with.
 const NEWEST: ABI = ABI::V7;
@@ -104,14 +103,9 @@ fn of_path(path: &Path, rights: BitFlags<AccessFs>) -> Option<Rule<'static>> {
     Some(Rule { path: Descriptor::Owned(opened), rights })
 }
 
-/// For the directory of a regular file. Anything else, such as `/dev/stdout` or a named pipe, is not replaced, and its
-/// directory is that of other devices.
+/// For the directory of a regular file.
 fn of_directory(path: &Path, rights: BitFlags<AccessFs>) -> Option<Rule<'static>> {
-    let target: PathBuf = path.canonicalize().ok()?;
-    if !fs::metadata(&target).ok()?.is_file() {
-        return None;
-    }
-    of_path(target.parent()?, rights)
+    of_path(&directory_of(path)?, rights)
 }
 
 /// The rules, not yet in force.
@@ -187,7 +181,7 @@ mod tests {
     #[test]
     fn rules_that_refuse_the_folder_are_found_before_they_are_in_force() {
         let directory = tempfile::tempdir().unwrap();
-        let folder = fs::File::open(directory.path()).unwrap();
+        let folder = std::fs::File::open(directory.path()).unwrap();
         let usage = FolderUse::Read;
         let tried = try_in_thread(&[], Some((folder.as_fd(), usage)));
         if tried.as_ref().is_err_and(|reason| reason.contains("kernel")) {
@@ -196,6 +190,6 @@ mod tests {
         assert_eq!(tried, Err("it refuses the folder: Permission denied (os error 13)".to_owned()));
         let rule = Rule { path: Descriptor::Borrowed(folder.as_fd()), rights: folder_rights(usage) };
         assert_eq!(try_in_thread(&[rule], Some((folder.as_fd(), usage))), Ok(()));
-        assert!(fs::read_dir("/").is_ok(), "this thread is not confined");
+        assert!(std::fs::read_dir("/").is_ok(), "this thread is not confined");
     }
 }

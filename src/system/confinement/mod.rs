@@ -19,8 +19,9 @@ mod system_calls;
 mod user;
 
 use std::fmt;
+use std::fs;
 use std::os::fd::BorrowedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use log::warn;
@@ -124,6 +125,34 @@ enum Enforced {
 pub struct Confinement {
     landlock: Enforced,
     seccomp: Enforced,
+    /// The directories outside the folder in which Landlock allows to read or write files.
+    others: OtherDirectories,
+}
+
+/// Directories of files that are opened anew. Whatever else is below them can be reached, too.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct OtherDirectories {
+    read: Vec<PathBuf>,
+    written: Vec<PathBuf>,
+}
+
+impl OtherDirectories {
+    fn of(files: &Files<'_>) -> OtherDirectories {
+        let directories = |paths: &[PathBuf]| {
+            let mut directories: Vec<_> = paths.iter().filter_map(|path| directory_of(path)).collect();
+            directories.sort();
+            directories.dedup();
+            directories
+        };
+        OtherDirectories { read: directories(&files.read), written: directories(&files.appended) }
+    }
+}
+
+/// The directory of a regular file. `None` for anything else, such as `/dev/stdout` or a named pipe: that is not replaced,
+/// and its directory is that of other devices.
+fn directory_of(path: &Path) -> Option<PathBuf> {
+    let target = path.canonicalize().ok()?;
+    if fs::metadata(&target).ok()?.is_file() { target.parent().map(Path::to_owned) } else { None }
 }
 
 impl fmt::Display for Confinement {
@@ -144,7 +173,13 @@ impl fmt::Display for Confinement {
             (true, false) => write!(f, "Not confined. {}.", missing.join("; ")),
             (false, true) => write!(f, "Confined by {}.", enforced.join(" and ")),
             (false, false) => write!(f, "Confined by {}, and not by {}.", enforced.join(" and "), missing.join("; ")),
+        }?;
+        for (directories, what) in [(&self.others.read, "read"), (&self.others.written, "written")] {
+            for directory in directories {
+                write!(f, " Files below {directory:?} can be {what}.")?;
+            }
         }
+        Ok(())
     }
 }
 
@@ -164,7 +199,11 @@ pub fn confine(layers: Layers, files: &Files<'_>, start_threads: impl FnOnce()) 
         (Some(Refusal::Kill), Enforced::Nothing(reason)) => {
             Err(format!("refused system calls cannot end the process: seccomp: {reason}"))
         }
-        _ => Ok(Confinement { landlock, seccomp }),
+        _ => {
+            let has_landlock = matches!(landlock, Enforced::Whole | Enforced::Without(_));
+            let others = if has_landlock { OtherDirectories::of(files) } else { OtherDirectories::default() };
+            Ok(Confinement { landlock, seccomp, others })
+        }
     }
 }
 
@@ -223,7 +262,8 @@ mod tests {
 
     #[test]
     fn one_line_says_what_is_in_force_and_what_is_missing() {
-        let line = |landlock, seccomp| Confinement { landlock, seccomp }.to_string();
+        let line =
+            |landlock, seccomp| Confinement { landlock, seccomp, others: OtherDirectories::default() }.to_string();
         let nothing = |reason: &str| Enforced::Nothing(reason.to_owned());
         let without = Enforced::Without("TCP ports".to_owned());
         assert_eq!(line(Enforced::Whole, Enforced::Whole), "Confined by Landlock and seccomp.");
@@ -233,6 +273,11 @@ mod tests {
             "Confined by seccomp, and not by Landlock: this kernel lacks it."
         );
         assert_eq!(line(Enforced::Off, Enforced::Off), "Not confined.");
+        let others = OtherDirectories { read: vec!["/etc/a".into()], written: vec!["/var/log".into()] };
+        assert_eq!(
+            Confinement { landlock: Enforced::Whole, seccomp: Enforced::Off, others }.to_string(),
+            "Confined by Landlock. Files below \"/etc/a\" can be read. Files below \"/var/log\" can be written."
+        );
         assert_eq!(
             line(nothing("this kernel lacks it"), nothing("not for this processor")),
             "Not confined. Landlock: this kernel lacks it; seccomp: not for this processor."

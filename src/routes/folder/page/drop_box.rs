@@ -12,15 +12,17 @@ const TITLE: &str = "Drop box";
 /// The page has the styles and scripts of a page that takes uploads. Nothing in it changes files that exist.
 pub(in crate::routes::folder) const DROP_BOX_ASSETS: UploadPolicy = UploadPolicy::Create;
 
-/// Writes the whole page. Under a link, others may have the right to read the folder.
+/// Writes the whole page. Under a link, or where there are accounts, others may have the right to read the folder.
 pub(in crate::routes::folder) fn write_drop_box(out: &mut Vec<u8>, uploads: &UploadSection<'_>) {
     write_document_head(out, TITLE, None, DROP_BOX_ASSETS);
     uploads.visitor.write(out, b"/");
     write_heading(out);
     put(out, "<main id=\"drop-box\">\n<p>Add files here for the owner of this folder. ");
-    match uploads.expires_unix_s {
-        None => put(out, "Nobody else can see them or download them again, not even you.</p>\n"),
-        Some(_) => put(out, "You cannot see them or download them again.</p>\n"),
+    let visitor = &uploads.visitor;
+    let others_may_read = uploads.expires_unix_s.is_some() || visitor.account.is_some() || visitor.could_do_more;
+    match others_may_read {
+        false => put(out, "Nobody else can see them or download them again, not even you.</p>\n"),
+        true => put(out, "You cannot see them or download them again.</p>\n"),
     }
     uploads.write(out);
     if let Some(date) = uploads.expires_unix_s.and_then(ImfFixdate::new) {
@@ -59,6 +61,18 @@ mod tests {
         expires_unix_s: None,
         visitor: Visitor { account: None, could_do_more: false },
     };
+
+    #[test]
+    fn the_page_promises_that_nobody_else_sees_the_files_only_where_nobody_may_read() {
+        let says_nobody =
+            |uploads: &UploadSection<'_>| written(|out| write_drop_box(out, uploads)).contains("Nobody else can see");
+        assert!(says_nobody(&UPLOADS));
+        let visitors = [(Some("alice"), false), (None, true)];
+        for (account, could_do_more) in visitors {
+            assert!(!says_nobody(&UploadSection { visitor: Visitor { account, could_do_more }, ..UPLOADS }));
+        }
+        assert!(!says_nobody(&UploadSection { expires_unix_s: Some(1), ..UPLOADS }));
+    }
 
     #[test]
     fn the_page_of_a_drop_box_takes_files_and_has_no_list() {
