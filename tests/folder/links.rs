@@ -381,6 +381,7 @@ fn no_output_of_the_server_contains_a_signature() {
                 format!("{}/a/", link.to_uppercase()),
                 format!("/%2espindle/link/{}/a/", &link[15..]),
                 format!("/x?to={link}"),
+                format!("/x?to={}", link.replace('/', "%252F")),
                 format!("http://localhost{link}/a/"),
                 link.clone(),
             ] {

@@ -4,6 +4,7 @@
 //! this is applied. So no reader of records can forget it.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use percent_encoding::percent_decode;
 
@@ -27,18 +28,15 @@ pub fn push_redacted(out: &mut Vec<u8>, text: &[u8]) {
     let mut rest = text;
     // Ends: each iteration removes a separator, or is the last.
     loop {
-        let end = separator(rest).unwrap_or(rest.len());
-        let (segment, after) = rest.split_at(end);
-        place = push_segment(out, segment, place);
-        let Some(first) = after.first() else { break };
-        let bytes = if *first == b'%' { 3 } else { 1 };
+        let separator = separator(rest).unwrap_or(rest.len()..rest.len());
+        place = push_segment(out, &rest[..separator.start], place);
+        let Some(first) = rest.get(separator.start) else { break };
         // A query ends the path.
-        if !matches!(first, b'/' | b'%') {
+        if !matches!(first, b'/' | b'\\' | b'%') {
             place = Place::Elsewhere;
         }
-        let (separator, after) = after.split_at(bytes.min(after.len()));
-        out.extend_from_slice(separator);
-        rest = after;
+        out.extend_from_slice(&rest[separator.clone()]);
+        rest = &rest[separator.end..];
     }
 }
 
@@ -58,13 +56,27 @@ fn may_contain_link(text: &[u8]) -> bool {
     text.len() >= LINK_BYTES_MIN || memchr::memchr(b'%', text).is_some() || has_hidden_name()
 }
 
-/// The first byte that ends a segment: a slash, also an encoded one, or a delimiter of a URL or of a request line.
-fn separator(text: &[u8]) -> Option<usize> {
-    (0..text.len()).find(|at| match text[*at] {
-        b'/' | b'?' | b'&' | b'=' | b'#' | b' ' => true,
-        b'%' => text[*at + 1..].first() == Some(&b'2') && matches!(text[*at + 1..].get(1), Some(b'f' | b'F')),
-        _ => false,
-    })
+/// What ends the first segment: a slash, which may be percent-encoded any number of times, as in an address in the query
+/// of an address in the query of another one; a backslash, which browsers take for a slash; or a delimiter of a URL or of
+/// a request line.
+fn separator(text: &[u8]) -> Option<Range<usize>> {
+    let mut start = 0;
+    // Ends: each iteration goes on behind what it has found.
+    while let Some(found) = text[start..].iter().position(|byte| b"/\\?&=# %".contains(byte)) {
+        let at = start + found;
+        if text[at] != b'%' {
+            return Some(at..at + 1);
+        }
+        // Each encoding turns the percent sign into `%25`.
+        start = at + 1;
+        while text[start..].starts_with(b"25") {
+            start += 2;
+        }
+        if text[start..].starts_with(b"2f") || text[start..].starts_with(b"2F") {
+            return Some(at..start + 2);
+        }
+    }
+    None
 }
 
 /// Appends a segment, or what takes its place. Returns the place of the next one.
@@ -124,6 +136,9 @@ mod tests {
             "GET /?next=LINK&a=b",
             "GET /?next=http%3A%2F%2Fhost%2f.spindle%2Flink%2FLINK%2Finbox",
             "GET /%2espindle/%6cink/LINK/inbox/",
+            "http://host/?u=http%253A%252F%252Fhost%252F.spindle%252flink%252FLINK%252Finbox",
+            "/?u=%25252F.spindle%25252Flink%25252FLINK%25252F",
+            "http://host\\.spindle\\link\\LINK\\inbox",
             "GET /.//.spindle/./link//LINK/",
         ] {
             let text = template.replace("LINK", &format!("{HEAD}{SIGNATURE}"));
@@ -152,6 +167,19 @@ mod tests {
     }
 
     #[test]
+    fn a_link_in_an_address_in_an_address_is_found_however_often_it_is_encoded() {
+        for encodings in 0..6 {
+            let slash = format!("%{}2F", "25".repeat(encodings));
+            let template = "http://host/?u=_a_.spindle_link_LINK_inbox".replace('_', &slash);
+            let text = template.replace("LINK", &format!("{HEAD}{SIGNATURE}"));
+            assert_eq!(redacted(&text), template.replace("LINK", &format!("{HEAD}-")));
+            // Malformed, because an encoded delimiter follows.
+            let text = template.replace("LINK", &format!("{HEAD}{SIGNATURE}%3F"));
+            assert_eq!(redacted(&text), template.replace("LINK", "-"));
+        }
+    }
+
+    #[test]
     fn everything_else_stays_as_it_is() {
         for text in [
             "",
@@ -164,6 +192,7 @@ mod tests {
             "GET /%",
             "GET /%2",
             "GET /a%2fb/%zz/?x=%2F#/",
+            "GET /a%252fb%25%252/%25252\\",
             &format!("GET /blobs/{SIGNATURE}/{}", "a".repeat(100)),
         ] {
             assert_eq!(redacted(text), text);
