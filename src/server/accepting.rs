@@ -310,8 +310,6 @@ where
         if let Err(error) = self.world.register(&mut session.transport, key) {
             debug!("connection {}: cannot be registered: {error}", session.connection.number());
             LoopStatistics::count(&self.statistics.accept_errors);
-            // The turn may accept another connection under this key, which must not be queued twice.
-            self.queue.forget(key);
             self.remove(key, Outcome::CutOff);
         }
     }

@@ -441,6 +441,10 @@ where
         }
         self.deliver_records();
         let Some(mut session) = self.sessions.try_remove(key) else { return };
+        if session.queued != Queued::No {
+            // A new session may get this key, and a second entry in the queue would drive it twice as often as others.
+            self.queue.forget(key);
+        }
         self.forget_waiting(&session);
         self.shares.remove(key);
         if session.connection.endpoint() == Endpoint::Admin {

@@ -14,8 +14,7 @@ pub(super) const DRIVE_NS: u64 = 1_000_000;
 /// must soon report new events.
 pub(super) const BUSY_SHARE_NS_MAX: u64 = 10 * DRIVE_NS;
 
-/// Two queues of session keys. A key stays in its queue when its session is removed, so the caller must check that the
-/// session is still queued there.
+/// Two queues of session keys.
 #[derive(Debug, Default)]
 pub(super) struct RunQueue {
     ready: VecDeque<usize>,

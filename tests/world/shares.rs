@@ -179,6 +179,25 @@ fn the_limit_of_an_address_applies_to_clients_that_a_proxy_names() {
     assert_eq!(closed, [None, None, None, Some(3 * SECOND)]);
 }
 
+/// Otherwise the connection that gets its key would be driven twice as often as others.
+#[test]
+fn a_connection_that_gives_way_while_it_is_queued_leaves_no_entry_in_the_queue() {
+    let network = Network::new(Settings { call_ns: MICROSECOND, ..Settings::default() });
+    let download = get("/file/1000000000");
+    let swarm: Vec<_> = (0..10).map(|_| network.client(0).from(SWARM).send(0, &download)).collect();
+    // All in one turn, so that later ones get the keys of those that have given way.
+    for n in 0..9 {
+        let _newcomer = network.client(MILLISECOND).from(address(n)).send(MILLISECOND, &download);
+    }
+    let mut server = TestServer::new(&network, 10);
+    for _ in 0..1_000 {
+        server.turn();
+        let usage = server.usage();
+        assert_eq!(usage.queued, usage.ready_sessions, "{usage:?}");
+    }
+    assert_eq!(swarm.iter().filter(|client| client.closed_ns().is_some()).count(), 9);
+}
+
 #[test]
 fn whoever_holds_how_many_is_known_while_connections_come_and_go() {
     let network = Network::new(Settings { call_ns: MICROSECOND, ..Settings::default() });
