@@ -27,6 +27,8 @@ const EXPECTED: &[(&str, &[&str])] = &[
             "connection refused",
             "reset: unread bytes",
             "lost in the backlog",
+            "a request in progress gives way",
+            "refused: no address holds more",
         ],
     ),
     ("run", &["became quiescent", "lost power", "was killed"]),

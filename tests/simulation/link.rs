@@ -67,6 +67,8 @@ pub(crate) struct Link {
     /// The client that a proxy's header names, and how many bytes of the header have not arrived, and have not been
     /// read. They are in no other count: the client does not know of them.
     pub named: Option<spindle::semantics::client::Client>,
+    /// The number of the client's address.
+    pub address: usize,
     header_to_arrive: u64,
     pub header_to_read: u64,
 
@@ -105,6 +107,10 @@ pub(crate) struct Link {
     /// When the server accepted and closed the connection.
     pub accepted_ns: Option<u64>,
     pub closed_ns: Option<u64>,
+    /// Whether the server closed the connection during a request, to make room for another client.
+    pub gave_way: bool,
+    /// Whether the server had no place for the connection.
+    pub was_refused: bool,
     /// Whether the server could not register the socket.
     pub was_not_registered: bool,
     /// How many bytes had arrived when the shutdown signal was sent.
@@ -135,6 +141,7 @@ impl Link {
             arrived_bytes: 0,
             read_bytes: 0,
             named: None,
+            address: 0,
             header_to_arrive: 0,
             header_to_read: 0,
             outgoing: VecDeque::new(),
@@ -155,6 +162,8 @@ impl Link {
             queued_behind: 0,
             accepted_ns: None,
             closed_ns: None,
+            gave_way: false,
+            was_refused: false,
             was_not_registered: false,
             arrived_by_signal_bytes: None,
             delayed_notifications: 0,

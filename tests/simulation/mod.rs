@@ -24,6 +24,8 @@
 //!   (`bounds.rs`).
 //! - Nobody does what the accounts do not allow, whichever of their files are in force, and nobody uses the upload of
 //!   another account (`accounts.rs`, `clients/account_holder.rs`).
+//! - At the connection limit nobody gives way to an address that holds more connections (`shares.rs`), and a crowd at one
+//!   address does not delay the others.
 //! - After a power cut every acknowledged upload is on the disk, complete (`run.rs`).
 //! - The loop never sleeps while a client waits for it, and nothing is logged as an error without a cause.
 //!
@@ -52,6 +54,7 @@ pub(crate) mod records;
 pub(crate) mod run;
 pub(crate) mod run_config;
 pub(crate) mod scenario;
+pub(crate) mod shares;
 pub(crate) mod shrink;
 pub(crate) mod timeouts;
 pub(crate) mod trace;

@@ -13,6 +13,7 @@ use crate::simulation::event_queue::{Event, EventQueue};
 use crate::simulation::link::{Link, Path, Stage};
 use crate::simulation::network_settings::Settings;
 use crate::simulation::proxies;
+use crate::simulation::shares::Addresses;
 use crate::simulation::timeouts::{Moment, Step};
 use crate::simulation::trace::Trace;
 use crate::simulation::turn_budget::TurnBudget;
@@ -64,6 +65,10 @@ pub(crate) struct NetworkState {
     pub ready: VecDeque<Ready>,
     /// The number of connections that the server has open.
     pub open: usize,
+    /// The connection that the server has accepted last.
+    pub newest: Option<usize>,
+    /// Whether the clients that are added have one address. See `Addresses::Crowd`.
+    pub adds_crowd: bool,
     pub coverage: Coverage,
     pub trace: Trace,
     /// How long the server had worked before its last sleep, and when it woke up.
@@ -116,6 +121,8 @@ impl Network {
             calls: VecDeque::new(),
             ready: VecDeque::new(),
             open: 0,
+            newest: None,
+            adds_crowd: false,
             coverage: Coverage::default(),
             trace,
             worked_ns: 0,
@@ -197,7 +204,10 @@ impl NetworkState {
         let link = self.links.len();
         let random = fastrand::Rng::with_seed(derive_seed(self.seed, link as u64));
         let mut state = Link::new(listener, path, random);
-        if let Some(header) = proxies::header(self.seed, link) {
+        state.address = self.settings.addresses.of(link, self.adds_crowd);
+        // Until it has sent its header, a connection counts against nobody.
+        let has_own = self.settings.addresses == Addresses::Own;
+        if let Some(header) = proxies::header(self.seed, link).filter(|_| has_own) {
             self.coverage.count("network", "connection with a PROXY header");
             state.begin_with(header);
         }
@@ -416,6 +426,7 @@ impl NetworkState {
         if !is_off {
             self.note(link, Step::Closed);
         }
+        self.check_refusal(link);
         let state = &mut self.links[link];
         state.was_crashed |= is_off;
         if is_off {

@@ -23,6 +23,8 @@ pub(crate) struct Faults {
     pub stolen_descriptor: u64,
 }
 
+use crate::simulation::shares::Addresses;
+
 /// The parameters of a run's network.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
@@ -31,6 +33,9 @@ pub(crate) struct Settings {
     pub backlog_max: usize,
     /// The most connections that the server may have open.
     pub descriptors: usize,
+    /// The most connections that the server accepts before some give way to others.
+    pub connections_max: usize,
+    pub addresses: Addresses,
     /// The longest that a call of the server takes, in nanoseconds.
     pub call_ns_max: u64,
     pub faults: Faults,

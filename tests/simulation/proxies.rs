@@ -7,6 +7,7 @@ use fastrand::Rng;
 use spindle::semantics::client::Client;
 use spindle::semantics::proxies::Proxies;
 
+use crate::simulation::link::Link;
 use crate::simulation::network::derive_seed;
 
 /// From where proxies connect.
@@ -24,14 +25,14 @@ pub(crate) struct Header {
     pub names: Client,
 }
 
-/// Whom the server accepts on a link. The port is always the number of the link. Each client has an address of its own, so
-/// that nobody holds more than his share of the connections.
-pub(crate) fn accepted(link: usize, has_header: bool) -> Client {
-    Client::at(if has_header { PROXY } else { address(link) }.into(), link as u16)
+/// Whom the server accepts on the link with this number, which is always the port.
+pub(crate) fn accepted(number: usize, link: &Link) -> Client {
+    let address = if link.named.is_some() { PROXY } else { address(link.address) };
+    Client::at(address.into(), number as u16)
 }
 
-fn address(link: usize) -> Ipv4Addr {
-    Ipv4Addr::from_bits(Ipv4Addr::new(10, 0, 0, 0).to_bits() + link as u32)
+fn address(number: usize) -> Ipv4Addr {
+    Ipv4Addr::from_bits(Ipv4Addr::new(10, 0, 0, 0).to_bits() + number as u32)
 }
 
 /// Chooses whether a link has a header, and which. This draws from a generator of its own, so that the runs without

@@ -258,7 +258,12 @@ impl Run {
             sums.borrow_mut().add(record);
             // A machine without power records nothing.
             if !machine.is_stopped() {
-                observed.borrow_mut().push(ObservedRecord::new(record, network.inner.borrow().now_ns()));
+                let mut inner = network.inner.borrow_mut();
+                let record = ObservedRecord::new(record, inner.now_ns());
+                if record.outcome == Outcome::ServerClosed && inner.signal_ns.is_none() {
+                    inner.gives_way(record.link);
+                }
+                observed.borrow_mut().push(record);
             }
         };
         Box::new(LoggingObserver::new(record, logged, seed))
@@ -386,9 +391,8 @@ impl Run {
         let mut inner = self.network.inner.borrow_mut();
         let observed = self.records.borrow();
         for record in observed.iter() {
-            // At the connection limit only connections without a response in progress are evicted.
             let is_ending = inner.signal_ns.is_some_and(|signal_ns| signal_ns <= record.at_ns);
-            if record.outcome == Outcome::ServerClosed && !is_ending {
+            if record.outcome == Outcome::ServerClosed && !is_ending && !inner.links[record.link].gave_way {
                 return Err(format!("the server ended an exchange without a shutdown: {record:?}"));
             }
             let ending = match record.outcome {

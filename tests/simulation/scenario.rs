@@ -24,6 +24,7 @@ use crate::simulation::managed::{self, Shared};
 use crate::simulation::network::{MICROSECOND, MILLISECOND, NetworkState, SECOND, derive_seed};
 use crate::simulation::network_settings::{Faults, Settings};
 use crate::simulation::run_config::RunConfig;
+use crate::simulation::shares::Addresses;
 
 /// When the last hostile client has left.
 pub(crate) const HOSTILE_UNTIL_NS: u64 = 120 * SECOND;
@@ -38,8 +39,8 @@ pub(crate) struct Scenario {
     pub connections_max: usize,
     /// Whether clients may have to wait because of the connection limit or for lack of descriptors.
     pub is_limited: bool,
-    /// Whether the connection limit is reached only by clients that can be evicted. Honest clients must then get their
-    /// responses in time.
+    /// Whether the connection limit is reached only by clients that can be evicted, or by those of one address. Honest
+    /// clients must then get their responses in time.
     pub has_evictable_load: bool,
     pub is_folder: bool,
     /// Whether the folder is served as a web site.
@@ -140,15 +141,25 @@ impl Scenario {
                 stolen_descriptor: if scarcity == 0 { rarely(random) } else { 0 },
             },
         };
+        let connections_max = if scarcity == 1 { few } else { 1000 };
+        // From a generator of its own, so that other runs are not changed.
+        let mut own = Rng::with_seed(derive_seed(random.clone().u64(..), 0x6164_6472));
+        let addresses = match scarcity {
+            1 if has_evictable_load && own.bool() => Addresses::Crowd,
+            1 if !has_evictable_load && own.bool() => Addresses::Few(own.usize(1..=4)),
+            _ => Addresses::Own,
+        };
         Scenario {
             network: Settings {
+                connections_max,
+                addresses,
                 listeners: random.usize(1..=2),
                 backlog_max: if fault_plan.is_slow_always() { 128 } else { one_of(random, &[2, 128]) },
                 descriptors: if scarcity == 0 { few } else { usize::MAX },
                 call_ns_max: one_of(random, &[0, 5 * MICROSECOND, 200 * MICROSECOND]),
                 faults,
             },
-            connections_max: if scarcity == 1 { few } else { 1000 },
+            connections_max,
             is_limited,
             has_evictable_load,
             is_folder,
@@ -236,6 +247,7 @@ impl Scenario {
             durable: self.durable,
             disk_may_fail: fault_plan.may_fail(),
             power_may_fail,
+            power_may_fail_after_kill: matches!(fault_plan.crashes[..], [Crash::Kill { .. }, Crash::PowerCut { .. }]),
         }
     }
 }

@@ -28,6 +28,9 @@ const BYTES_PER_DRIVE: u64 = 1024 * 1024;
 /// The most calls to accept on a listener in a turn (`ACCEPTED_PER_TURN`).
 const ACCEPTS_MAX: u64 = 64;
 
+/// The same where connections may be refused (`TAKEN_PER_TURN`).
+const TAKEN_MAX: u64 = 512;
+
 /// The calls for one connection in one turn.
 #[derive(Default)]
 struct Calls {
@@ -91,9 +94,10 @@ impl TurnBudget {
         assert!(*bytes <= most, "one turn moves {bytes} bytes of a connection");
     }
 
-    pub(crate) fn accepted(&mut self, listener: usize) {
+    pub(crate) fn accepted(&mut self, listener: usize, may_refuse: bool) {
         let accepts = self.accepts.entry(listener).or_default();
         *accepts += 1;
-        assert!(*accepts <= ACCEPTS_MAX, "one turn accepts {accepts} times from a listener");
+        let most = if may_refuse { TAKEN_MAX } else { ACCEPTS_MAX };
+        assert!(*accepts <= most, "one turn accepts {accepts} times from a listener");
     }
 }

@@ -11,6 +11,7 @@ use spindle::server::{AcceptError, Event, Io, Readiness, SendFileError, Transpor
 use crate::simulation::link::{Link, Stage};
 use crate::simulation::network::{MILLISECOND, Network, NetworkState, Ready, SECOND, START_UNIX_NS};
 use crate::simulation::proxies;
+use crate::simulation::shares::Addresses;
 use crate::simulation::timeouts::Step;
 
 /// The monotonic clock does not start at 0, as on a real system.
@@ -109,7 +110,8 @@ impl<F: SentFile, const EVENTS: usize> World for SimulatedWorld<F, EVENTS> {
     fn accept(&mut self, listener: usize) -> Result<(SimulatedTransport<F>, Client), AcceptError> {
         let mut inner = self.network.inner.borrow_mut();
         inner.handle_due_events();
-        inner.turn.accepted(listener);
+        let may_refuse = inner.settings.addresses != Addresses::Own;
+        inner.turn.accepted(listener, may_refuse);
         let faults = inner.settings.faults;
         let is_short = inner.open >= inner.settings.descriptors;
         let backlog = inner.backlogs.as_mut().and_then(|backlogs| backlogs.get_mut(listener));
@@ -137,8 +139,9 @@ impl<F: SentFile, const EVENTS: usize> World for SimulatedWorld<F, EVENTS> {
         inner.trace.note(now_ns, link, "accepted by listener", listener as u64);
         inner.links[link].stage = Stage::Accepted(None);
         inner.links[link].accepted_ns = Some(now_ns);
+        inner.newest = Some(link);
         inner.note(link, Step::Accepted);
-        let client = proxies::accepted(link, inner.links[link].named.is_some());
+        let client = proxies::accepted(link, &inner.links[link]);
         Ok((SimulatedTransport { network: self.network.clone(), link, file: std::marker::PhantomData }, client))
     }
 

@@ -65,6 +65,8 @@ impl Honest {
         let gave_way = self.behaviour.is_limited && had_its_time_to_read && socket.is_lost();
         self.read.is_empty()
             || had_its_time
+            || socket.inner.links[socket.link].gave_way
+            || socket.inner.links[socket.link].was_refused
             || socket.inner.links[socket.link].was_not_registered
             || gave_way
             || self.has_sent_after_end(socket)

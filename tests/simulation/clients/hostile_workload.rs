@@ -13,6 +13,7 @@ use crate::simulation::clients::{Client, protocol_errors};
 use crate::simulation::link::Path;
 use crate::simulation::network::{MICROSECOND, MILLISECOND, NetworkState, SECOND};
 use crate::simulation::scenario::{ClientBuilder, HOSTILE_UNTIL_NS, NewClient, Scenario, one_of, path, target_of};
+use crate::simulation::shares::Addresses;
 
 /// A request that needs no disk call. Its response is a 204.
 const OPTIONS: &str = "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -56,8 +57,11 @@ pub(crate) fn add_clients(builder: &mut ClientBuilder<'_>) {
     }
 }
 
-/// Clients without a request in progress, which can be evicted. Most connect to one listener.
+/// Clients without a request in progress, which can be evicted, or a crowd of all kinds of clients at one address. Most
+/// connect to one listener.
 fn add_evictable_load(inner: &mut NetworkState, scenario: &Scenario, random: &mut Rng) {
+    let is_crowd = scenario.network.addresses == Addresses::Crowd;
+    inner.adds_crowd = is_crowd;
     for _ in 0..random.usize(20..80) {
         let bytes = match random.u8(..4) {
             0 => "",
@@ -66,9 +70,12 @@ fn add_evictable_load(inner: &mut NetworkState, scenario: &Scenario, random: &mu
             _ => "OPTIONS * HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
         };
         let listener = if random.u8(..8) == 0 { scenario.network.listeners - 1 } else { 0 };
-        let client = Hostile::new(Script::new("holds a connection", bytes.into()), STAYS_UNTIL_NS);
+        let idle = Script::new("holds a connection", bytes.into());
+        let script = if is_crowd && random.bool() { script(scenario, random) } else { idle };
+        let client = Hostile::new(script, STAYS_UNTIL_NS);
         inner.add_client(random.u64(..60 * SECOND), listener, path(random), Box::new(client));
     }
+    inner.adds_crowd = false;
 }
 
 /// Idle connections up to the connection limit, which send a second request just when many new clients connect. The

@@ -103,6 +103,8 @@ pub(crate) struct Rules {
     pub durable: bool,
     pub disk_may_fail: bool,
     pub power_may_fail: bool,
+    /// Whether the power may fail after the server was killed.
+    pub power_may_fail_after_kill: bool,
 }
 
 /// The possible responses to an operation, and the tree after it.
