@@ -590,7 +590,10 @@ mod tests {
     #[test]
     fn a_folder_that_is_named_like_a_command_is_shared_by_a_longer_path() {
         assert_eq!(config(&["./link"]).unwrap().folder.unwrap().path, PathBuf::from("./link"));
-        assert_eq!(config(&["-p0", "link"]).unwrap().folder.unwrap().path, PathBuf::from("link"));
+        assert_error(
+            &["-p0", "link"],
+            "DIR link: that is a command, which comes first; a folder of this name is shared as ./link",
+        );
         assert!(matches!(Command::from_arguments(vec!["link".into(), "--help".into()]), Ok(Command::Link(_))));
     }
 

@@ -142,6 +142,7 @@ impl Response {
             "ETag",
             "Last-Modified",
             "Location",
+            "Referrer-Policy",
             "Transfer-Encoding",
             "Upload-Complete",
             "Upload-Limit",

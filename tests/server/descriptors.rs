@@ -14,9 +14,15 @@ fn server() -> Server {
     Start::new().directory().descriptors_max(DESCRIPTORS).start()
 }
 
+/// Connects from an address of its own: at the connection limit, an address that holds connections is refused more.
+fn connect(server: &Server, number: usize) -> Client {
+    let [.., high, low] = (number as u32).to_be_bytes();
+    Client::connect_from([127, 1, high, low], server.port())
+}
+
 /// Connects and sends one request, which asks the server to close the connection.
 fn request(server: &Server, number: usize) -> Client {
-    let mut client = server.connect();
+    let mut client = connect(server, number);
     client.send(format!("GET /echo/{number} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"));
     client
 }
@@ -39,7 +45,7 @@ fn clients_beyond_the_connection_limit_are_all_served() {
 #[test]
 fn at_capacity_the_server_uses_no_processor_time_and_later_serves_all() {
     let server = server();
-    let idle: Vec<Client> = (0..DESCRIPTORS).map(|_| server.connect()).collect();
+    let idle: Vec<Client> = (0..DESCRIPTORS as usize).map(|number| connect(&server, CLIENTS + number)).collect();
     let clients: Vec<Client> = (0..CLIENTS).map(|number| request(&server, number)).collect();
     server.wait_until_idle();
     assert!(server.descriptors() <= DESCRIPTORS as usize);
@@ -108,7 +114,7 @@ fn every_accepted_connection_can_upload() {
     let content = b"firstsecond";
     let mut clients: Vec<Client> = (0..40)
         .map(|number| {
-            let mut client = server.connect();
+            let mut client = connect(&server, number);
             let length = content.len();
             client.send(format!(
                 "PUT /files/{number} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {length}\r\n\r\nfirst"
