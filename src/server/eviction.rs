@@ -3,8 +3,8 @@
 //!
 //! # Fair shares
 //!
-//! At the connection limit, a new connection counts for its client's [group](ClientGroup), of which an IPv4 address is
-//! one:
+//! At the connection limit, a new connection counts for its client's
+//! [group](crate::semantics::client::ClientGroup), of which an IPv4 address is one:
 //!
 //! 1. If some group holds at least two connections more than the client's, the group that holds most gives one up, idle
 //!    or not. So the client never gets more than the other one keeps, and nobody can push out somebody who holds no more
