@@ -40,6 +40,7 @@ const EXPECTED: &[(&str, &[&str])] = &[
             "the content rate timer has fired",
             "the write stall timer has fired",
             "the drain timer has fired",
+            "the rate timer has fired",
         ],
     ),
     (

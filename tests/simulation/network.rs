@@ -177,7 +177,9 @@ impl NetworkState {
     pub(crate) fn note(&mut self, link: usize, step: Step) {
         let now = self.moment();
         let state = &mut self.links[link];
-        if let Some(exceeded) = state.history.note(step, now, state.path.send_buffer_bytes, self.shutdown) {
+        let exceeded = state.history.note(step, now, state.path.send_buffer_bytes, self.shutdown);
+        let exceeded = exceeded.or_else(|| state.history.exceeds_rate(self.settings.rate?, now));
+        if let Some(exceeded) = exceeded {
             self.exceeded.get_or_insert(format!("connection {link} at {} ms: {exceeded}", now.at_ns / MILLISECOND));
         }
     }
@@ -472,8 +474,9 @@ impl NetworkState {
     /// The loop is about to sleep. No connection may wait for it.
     pub(crate) fn check_sleep(&self) {
         for (number, link) in self.links.iter().enumerate() {
+            // Where the rate is limited, it may wait for its next share.
             assert!(
-                !link.has_missed_input(),
+                !link.has_missed_input() || self.settings.rate.is_some(),
                 "the loop sleeps although connection {number} has {} bytes or an end to read",
                 link.arrived.len()
             );

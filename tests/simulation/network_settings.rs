@@ -23,6 +23,8 @@ pub(crate) struct Faults {
     pub stolen_descriptor: u64,
 }
 
+use std::num::NonZeroU64;
+
 use crate::simulation::shares::Addresses;
 
 /// The parameters of a run's network.
@@ -36,6 +38,8 @@ pub(crate) struct Settings {
     /// The most connections that the server accepts before some give way to others.
     pub connections_max: usize,
     pub addresses: Addresses,
+    /// How many bytes a second each connection may send and receive, if that is limited.
+    pub rate: Option<NonZeroU64>,
     /// The longest that a call of the server takes, in nanoseconds.
     pub call_ns_max: u64,
     pub faults: Faults,

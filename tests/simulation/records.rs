@@ -12,7 +12,7 @@ use crate::simulation::network::MILLISECOND;
 use crate::simulation::proxies;
 
 /// By how much the loop's clock may lag when an exchange begins. It is read after some drives, not before each.
-const CLOCK_LAG_NS: u64 = 100 * MILLISECOND;
+pub(crate) const CLOCK_LAG_NS: u64 = 100 * MILLISECOND;
 
 /// The values of a record.
 #[derive(Clone, Debug)]

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 use log::Level;
-use spindle::http1;
+use spindle::http1::{self, Rate};
 use spindle::routes::{FileRoutes, FolderKind, FolderRoutes, FolderSettings, Routes, UploadSettings};
 use spindle::semantics::allowed_hosts::AllowedHosts;
 use spindle::semantics::exchange_record::{ExchangeRecord, Outcome};
@@ -177,6 +177,7 @@ impl Run {
             http1::Settings {
                 strict: seed.is_multiple_of(4),
                 proxies: proxies::believed(),
+                rate: self.scenario.network.rate.map(Rate::new),
                 ..http1::Settings::default()
             },
             RootService::new(routes, None, Rc::clone(&counters.metrics)),

@@ -1,6 +1,7 @@
 //! The scenario of a run, generated from its seed: the server's limits, the network, the faults and the clients.
 
 use std::cell::RefCell;
+use std::num::NonZeroU64;
 use std::rc::Rc;
 
 use fastrand::Rng;
@@ -149,10 +150,16 @@ impl Scenario {
             1 if !has_evictable_load && own.bool() => Addresses::Few(own.usize(1..=4)),
             _ => Addresses::Own,
         };
+        let may_be_slowed = hostile == 0 && !is_limited && !fault_plan.is_slow_always();
+        let rate = match own.u8(..4) {
+            0 if may_be_slowed => NonZeroU64::new(one_of(&mut own, &[20_000, 100_000, 1_000_000])),
+            _ => None,
+        };
         Scenario {
             network: Settings {
                 connections_max,
                 addresses,
+                rate,
                 listeners: random.usize(1..=2),
                 backlog_max: if fault_plan.is_slow_always() { 128 } else { one_of(random, &[2, 128]) },
                 descriptors: if scarcity == 0 { few } else { usize::MAX },

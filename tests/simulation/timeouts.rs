@@ -1,12 +1,15 @@
 //! Checks the server's timeouts from outside. The events at each of its sockets are recorded, and no wait may take longer
 //! than its limit, whatever the client does.
 
+use std::num::NonZeroU64;
+
 use spindle::http1::limits::{
     DRAIN_NS, DRAIN_SHORT_NS, DRAIN_SILENCE_NS, IDLE_TIMEOUT_NS, READER_BYTES_PER_SECOND_MIN, SHUTDOWN_IDLE_NS,
     WRITE_STALL_NS,
 };
 
 use crate::simulation::network::{MILLISECOND, SECOND};
+use crate::simulation::records::CLOCK_LAG_NS;
 
 /// How late a deadline may be noticed, besides the server's own work. A delayed notification arrives within a few
 /// milliseconds.
@@ -113,6 +116,19 @@ impl History {
                 let (waited_ms, limit_ms) = ((now.at_ns - since.at_ns) / MILLISECOND, limit_ns / MILLISECOND);
                 format!("the server has waited {waited_ms} ms for {what}; the limit is {limit_ms} ms")
             })
+        })
+    }
+
+    /// Whether more was sent or received than a limited rate allows: at once what a tenth of a second is enough for. The
+    /// loop's clock may be late when it accepts.
+    pub(crate) fn exceeds_rate(&self, rate: NonZeroU64, now: Moment) -> Option<String> {
+        let open_ns = now.at_ns - self.accepted?.at_ns;
+        let most =
+            (u128::from(open_ns + SECOND / 10 + CLOCK_LAG_NS) * u128::from(rate.get()) / u128::from(SECOND)) as u64 + 1;
+        let moved = [("sent", &self.sends), ("received", &self.reads)].map(|(what, moved)| (what, moved.last()));
+        moved.into_iter().find_map(|(what, last)| {
+            let (_, bytes) = last.filter(|(_, bytes)| *bytes > most)?;
+            Some(format!("{bytes} bytes were {what}, and at most {most} were allowed"))
         })
     }
 

@@ -25,6 +25,8 @@ pub(crate) struct Behaviour {
     pub evictable_max: Option<usize>,
     /// Whether the disk may fail: a response may report that, and content may end early.
     pub disk_may_fail: bool,
+    /// Whether nearly each disk call takes seconds.
+    pub disk_is_slow_always: bool,
     /// Whether its requests take no time besides the server's own work.
     pub is_fast: bool,
 }

@@ -36,7 +36,12 @@ pub(crate) fn behaviour(scenario: &Scenario, path: &Path, random: &mut Rng) -> B
         is_limited: scenario.is_limited,
         evictable_max: scenario.has_evictable_load.then(|| scenario.connections_max - scenario.lasting_clients()),
         disk_may_fail: scenario.fault_plan.may_fail(),
-        is_fast: path.latency_ns <= MILLISECOND && reads_every_ns == 0 && pieces == 1 && scenario.fault_plan.slow == 0,
+        disk_is_slow_always: scenario.fault_plan.is_slow_always(),
+        is_fast: path.latency_ns <= MILLISECOND
+            && reads_every_ns == 0
+            && pieces == 1
+            && scenario.fault_plan.slow == 0
+            && scenario.network.rate.is_none(),
     }
 }
 

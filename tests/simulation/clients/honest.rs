@@ -189,11 +189,8 @@ impl Honest {
         let is_for_now = response.status == 503 && (self.behaviour.is_limited || archives_may_be_held)
             || self.behaviour.disk_may_fail && [500, 503, 507].contains(&response.status);
         let kept = outstanding.request.check_persistence(response, !outstanding.held_back.is_empty());
-        let checked = if is_for_now {
-            Ok(())
-        } else {
-            checked.and(if is_ending || self.behaviour.disk_may_fail { Ok(()) } else { kept })
-        };
+        let may_close = is_ending || self.behaviour.disk_may_fail || self.may_be_too_slow(&outstanding.request);
+        let checked = if is_for_now { Ok(()) } else { checked.and(if may_close { Ok(()) } else { kept }) };
         let checked = checked.and_then(|()| self.check_time(socket, &outstanding));
         let checked = checked.and_then(|()| check_last(socket, &outstanding, response));
         self.responded_ns = now_ns;
@@ -223,6 +220,13 @@ impl Honest {
             && link.arrived_by_signal_bytes.unwrap_or(0) < outstanding.end + self.urgent_bytes
     }
 
+    /// Whether its content may take too long: where each disk call takes seconds, the server takes no more from it at a
+    /// time than its socket holds.
+    fn may_be_too_slow(&self, request: &Request) -> bool {
+        let is_long = request.content.is_some_and(|content| content.bytes > self.path.receive_buffer_bytes);
+        self.behaviour.disk_is_slow_always && is_long
+    }
+
     /// Checks whether the response came in time.
     fn check_time(&mut self, socket: &ClientSocket<'_>, outstanding: &OutstandingRequest) -> Result<(), String> {
         let now_ns = socket.now_ns();
@@ -238,8 +242,8 @@ impl Honest {
         let network_ns = self.network_ns(socket, &sent);
         let at_work_ns = socket.inner.busy_ns() - sent.busy_ns;
         let took_ns = now_ns - sent.at_ns.max(self.responded_ns);
-        let eviction_ns = self.eviction_ns(socket);
-        if took_ns <= network_ns + own_ns + at_work_ns + eviction_ns + RESPONSE_MARGIN_NS {
+        let waiting_ns = self.eviction_ns(socket) + self.slowed_ns(socket);
+        if took_ns <= network_ns + own_ns + at_work_ns + waiting_ns + RESPONSE_MARGIN_NS {
             return Ok(());
         }
         Err(format!(
@@ -248,6 +252,13 @@ impl Honest {
             network_ns / MILLISECOND,
             at_work_ns / MILLISECOND,
         ))
+    }
+
+    /// How long all bytes of the connection take at a limited rate, in one direction after the other.
+    fn slowed_ns(&self, socket: &ClientSocket<'_>) -> u64 {
+        let link = &socket.inner.links[socket.link];
+        let bytes = link.read_bytes + link.output.len() as u64;
+        socket.inner.settings.rate.map_or(0, |rate| bytes * SECOND / rate)
     }
 
     /// How long the client may have to wait at the connection limit until others have been evicted. During a slow disk
