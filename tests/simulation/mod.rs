@@ -26,6 +26,7 @@
 //!   another account (`accounts.rs`, `clients/account_holder.rs`).
 //! - At the connection limit nobody gives way to an address that holds more connections (`shares.rs`), and a crowd at one
 //!   address does not delay the others.
+//! - No connection transfers more than its rate, where there is one (`timeouts.rs`), nor much less (`clients/honest.rs`).
 //! - After a power cut every acknowledged upload is on the disk, complete (`run.rs`).
 //! - The loop never sleeps while a client waits for it, and nothing is logged as an error without a cause.
 //!

@@ -128,8 +128,8 @@ fn add_flood(inner: &mut NetworkState, scenario: &Scenario, random: &mut Rng) {
 }
 
 fn client(scenario: &Scenario, leaves_ns: u64, random: &mut Rng) -> (Path, Box<dyn Client>) {
-    // Where each turn takes seconds, a long head that does not fit the socket can exceed its time.
-    let may_be_ended = scenario.is_limited || scenario.fault_plan.may_fail() || scenario.fault_plan.is_slow_always();
+    // Where turns take seconds, a long head that does not fit the socket can exceed its time.
+    let may_be_ended = scenario.is_limited || scenario.fault_plan.may_fail() || scenario.fault_plan.slow > 0;
     match random.u8(..13) {
         0..=2 => (path(random), Box::new(boundary_client(scenario, random))),
         // It takes minutes, and other clients would have to wait for its connection. A drop box sends it nothing long.
@@ -138,8 +138,6 @@ fn client(scenario: &Scenario, leaves_ns: u64, random: &mut Rng) -> (Path, Box<d
             let path = Path { latency_ns: 0, jitter_ns: 0, flight_bytes_max: 65_536, ..path(random) };
             let wanted = 4 * (path.send_buffer_bytes + path.client_buffer_bytes) / 150_000 + 1;
             let get = get(scenario, "large.bin");
-            // A slow disk takes time that this client needs to read on.
-            let may_be_ended = may_be_ended || scenario.fault_plan.slow > 0;
             (path, Box::new(SlowReader::new(get.as_bytes(), wanted, 150_000, beyond_ns, may_be_ended)))
         }
         4 => {
