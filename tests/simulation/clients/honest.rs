@@ -213,11 +213,14 @@ impl Honest {
         ResponseCheck { outstanding, response, model: &mut self.model.borrow_mut(), now_ns }.check()
     }
 
-    /// Whether 408 is allowed: the shutdown began before the complete request had arrived.
+    /// Whether 408 is allowed: the shutdown began before the complete request had arrived. A second is the time for a head
+    /// then. A slow turn takes it, and after that a call that would block without a reason makes the deadline pass.
     fn may_be_late(&self, socket: &ClientSocket<'_>, outstanding: &OutstandingRequest) -> bool {
         let link = &socket.inner.links[socket.link];
-        socket.inner.signal_ns.is_some()
-            && link.arrived_by_signal_bytes.unwrap_or(0) < outstanding.end + self.urgent_bytes
+        let had_arrived = link.arrived_by_signal_bytes.unwrap_or(0) >= outstanding.end + self.urgent_bytes;
+        let at_work_ns = outstanding.sent.as_ref().map_or(0, |sent| socket.inner.busy_ns() - sent.busy_ns);
+        let was_slow = at_work_ns >= SECOND && socket.inner.settings.faults.blocked_receive > 0;
+        socket.inner.signal_ns.is_some() && (!had_arrived || was_slow)
     }
 
     /// Whether its content may take too long: where each disk call takes seconds, the server takes no more from it at a
