@@ -181,12 +181,7 @@ impl Form {
         let content_bytes = match self.chunk_bytes {
             None => framed,
             Some(_) if sent_bytes == bytes.len() => usize::MAX,
-            // Each chunk has a line before it, and a line break after it.
-            Some(chunk_bytes) => {
-                let line = format!("{chunk_bytes:x}\r\n").len();
-                let whole = framed / (line + chunk_bytes + 2);
-                whole * chunk_bytes + (framed % (line + chunk_bytes + 2)).saturating_sub(line).min(chunk_bytes)
-            }
+            Some(_) => content_of_chunks(&bytes[(*head_bytes).min(sent_bytes)..sent_bytes]),
         };
         ends.iter().filter(|end| **end <= content_bytes).count()
     }
@@ -210,6 +205,20 @@ impl Form {
         let is_whole = received == self.parts.len();
         SentForm { form: self, operations, is_whole }
     }
+}
+
+/// How many bytes of content are in the first bytes of a chunked content. Each chunk has a line before it, and a line
+/// break after it.
+fn content_of_chunks(mut bytes: &[u8]) -> usize {
+    let mut content_bytes = 0;
+    // Each iteration takes a chunk.
+    while let Some(line) = bytes.windows(2).position(|pair| pair == b"\r\n") {
+        let size = std::str::from_utf8(&bytes[..line]).ok().and_then(|size| usize::from_str_radix(size, 16).ok());
+        let size = size.expect("the client sends the sizes of its chunks");
+        content_bytes += size.min(bytes.len() - line - 2);
+        bytes = bytes.get(line + 2 + size + 2..).unwrap_or_default();
+    }
+    content_bytes
 }
 
 /// What a response says about a file.
