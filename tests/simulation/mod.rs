@@ -24,7 +24,7 @@
 //!   (`bounds.rs`).
 //! - Nobody does what the accounts do not allow, whichever of their files are in force, and nobody uses the upload of
 //!   another account (`accounts.rs`, `clients/account_holder.rs`).
-//! - At the connection limit nobody gives way to an address that holds more connections (`shares.rs`), and a crowd at one
+//! - At the connection limit nobody gives way to an address that holds more connections (`shares.rs`), and a swarm at one
 //!   address does not delay the others.
 //! - No connection transfers more than its rate, where there is one (`timeouts.rs`), nor much less (`clients/honest.rs`).
 //! - After a power cut every acknowledged upload is on the disk, complete (`run.rs`).

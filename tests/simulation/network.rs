@@ -67,8 +67,8 @@ pub(crate) struct NetworkState {
     pub open: usize,
     /// The connection that the server has accepted last.
     pub newest: Option<usize>,
-    /// Whether the clients that are added have one address. See `Addresses::Crowd`.
-    pub adds_crowd: bool,
+    /// Whether the clients that are added have one address. See `Addresses::Swarm`.
+    pub adds_swarm: bool,
     pub coverage: Coverage,
     pub trace: Trace,
     /// How long the server had worked before its last sleep, and when it woke up.
@@ -122,7 +122,7 @@ impl Network {
             ready: VecDeque::new(),
             open: 0,
             newest: None,
-            adds_crowd: false,
+            adds_swarm: false,
             coverage: Coverage::default(),
             trace,
             worked_ns: 0,
@@ -206,7 +206,7 @@ impl NetworkState {
         let link = self.links.len();
         let random = fastrand::Rng::with_seed(derive_seed(self.seed, link as u64));
         let mut state = Link::new(listener, path, random);
-        state.address = self.settings.addresses.of(link, self.adds_crowd);
+        state.address = self.settings.addresses.of(link, self.adds_swarm);
         // Until it has sent its header, a connection counts against nobody.
         let has_own = self.settings.addresses == Addresses::Own;
         if let Some(header) = proxies::header(self.seed, link).filter(|_| has_own) {

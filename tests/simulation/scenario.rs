@@ -146,7 +146,7 @@ impl Scenario {
         // From a generator of its own, so that other runs are not changed.
         let mut own = Rng::with_seed(derive_seed(random.clone().u64(..), 0x6164_6472));
         let addresses = match scarcity {
-            1 if has_evictable_load && own.bool() => Addresses::Crowd,
+            1 if has_evictable_load && own.bool() => Addresses::Swarm,
             1 if !has_evictable_load && own.bool() => Addresses::Few(own.usize(1..=4)),
             _ => Addresses::Own,
         };

@@ -15,19 +15,19 @@ pub(crate) enum Addresses {
     /// All of them have one of so many.
     Few(usize),
     /// Those that load the server.
-    Crowd,
+    Swarm,
 }
 
-/// The number of the crowd's address.
-const CROWD: usize = 0xff_ffff;
+/// The number of the swarm's address.
+const SWARM: usize = 0xff_ffff;
 
 impl Addresses {
     /// The number of a link's address.
-    pub(crate) fn of(self, link: usize, is_in_crowd: bool) -> usize {
+    pub(crate) fn of(self, link: usize, is_in_swarm: bool) -> usize {
         match self {
             Addresses::Few(count) => link % count,
-            Addresses::Crowd if is_in_crowd => CROWD,
-            Addresses::Own | Addresses::Crowd => link,
+            Addresses::Swarm if is_in_swarm => SWARM,
+            Addresses::Own | Addresses::Swarm => link,
         }
     }
 }

@@ -57,11 +57,11 @@ pub(crate) fn add_clients(builder: &mut ClientBuilder<'_>) {
     }
 }
 
-/// Clients without a request in progress, which can be evicted, or a crowd of all kinds of clients at one address. Most
+/// Clients without a request in progress, which can be evicted, or a swarm of all kinds of clients at one address. Most
 /// connect to one listener.
 fn add_evictable_load(inner: &mut NetworkState, scenario: &Scenario, random: &mut Rng) {
-    let is_crowd = scenario.network.addresses == Addresses::Crowd;
-    inner.adds_crowd = is_crowd;
+    let is_swarm = scenario.network.addresses == Addresses::Swarm;
+    inner.adds_swarm = is_swarm;
     for _ in 0..random.usize(20..80) {
         let bytes = match random.u8(..4) {
             0 => "",
@@ -71,11 +71,11 @@ fn add_evictable_load(inner: &mut NetworkState, scenario: &Scenario, random: &mu
         };
         let listener = if random.u8(..8) == 0 { scenario.network.listeners - 1 } else { 0 };
         let idle = Script::new("holds a connection", bytes.into());
-        let script = if is_crowd && random.bool() { script(scenario, random) } else { idle };
+        let script = if is_swarm && random.bool() { script(scenario, random) } else { idle };
         let client = Hostile::new(script, STAYS_UNTIL_NS);
         inner.add_client(random.u64(..60 * SECOND), listener, path(random), Box::new(client));
     }
-    inner.adds_crowd = false;
+    inner.adds_swarm = false;
 }
 
 /// Idle connections up to the connection limit, which send a second request just when many new clients connect. The
