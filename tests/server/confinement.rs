@@ -23,6 +23,21 @@ impl Server {
 /// What seccomp reports of a process with a filter.
 const FILTERED: &str = "2";
 
+/// The line was made after seccomp, which does not allow the calls that look for a directory: with `kill` they ended the
+/// process.
+#[test]
+fn the_line_at_the_start_names_the_directory_of_the_log_with_kill_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().canonicalize().unwrap().join("access.log");
+    for sandbox in ["on", "kill"] {
+        let server = Start::new().options(["--sandbox", sandbox, "--access-log", log.to_str().unwrap()]).start();
+        assert_eq!(server.get("/").status, 200);
+        let expected = format!("Files below {:?} can be written.\n", log.parent().unwrap());
+        let has_landlock = server.confinement.starts_with("Confined by Landlock");
+        assert_eq!(server.confinement.ends_with(&expected), has_landlock, "{}", server.confinement);
+    }
+}
+
 #[test]
 fn by_default_and_with_kill_the_process_is_confined_and_serves() {
     for options in [&[][..], &["--sandbox", "on"], &["--sandbox", "kill"]] {

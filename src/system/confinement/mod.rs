@@ -191,6 +191,8 @@ impl fmt::Display for Confinement {
 /// # Errors
 /// If refused system calls are to end the process, and seccomp cannot be used. Then the option would promise too much.
 pub fn confine(layers: Layers, files: &Files<'_>, start_threads: impl FnOnce()) -> Result<Confinement, String> {
+    // Before seccomp, since the calls that look for a directory are not in the table.
+    let others = OtherDirectories::of(files);
     let landlock = if layers.landlock { restrict_files(files) } else { Enforced::Off };
     start_threads();
     // After Landlock, whose own calls are not in the table.
@@ -201,7 +203,7 @@ pub fn confine(layers: Layers, files: &Files<'_>, start_threads: impl FnOnce()) 
         }
         _ => {
             let has_landlock = matches!(landlock, Enforced::Whole | Enforced::Without(_));
-            let others = if has_landlock { OtherDirectories::of(files) } else { OtherDirectories::default() };
+            let others = if has_landlock { others } else { OtherDirectories::default() };
             Ok(Confinement { landlock, seccomp, others })
         }
     }
