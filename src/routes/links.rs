@@ -12,8 +12,8 @@ use crate::semantics::service::Reply;
 use crate::semantics::status::Status;
 use crate::storage::FileSystem;
 
-const INVALID: &str = "This link is not valid: it is incomplete or was changed, or its key was replaced.";
-const EXPIRED: &str = "This link has expired.";
+pub(super) const INVALID: &str = "This link is not valid: it is incomplete or was changed, or its key was replaced.";
+pub(super) const EXPIRED: &str = "This link has expired.";
 
 /// The links that are accepted.
 pub struct Links {

@@ -24,6 +24,7 @@ pub mod digest;
 pub mod exchange_record;
 pub mod fields;
 pub mod form_data;
+mod hexadecimal;
 pub mod link;
 pub mod method;
 pub mod misleading;

@@ -323,7 +323,7 @@ where
         }
     }
 
-    /// Drives a session, unless it is no longer in that queue: its key stays there when the session is removed.
+    /// Drives a session that was taken from that queue.
     fn drive(&mut self, key: usize, queued: Queued) {
         if self.cx.group.is_full() {
             self.commit_group();

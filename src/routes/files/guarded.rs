@@ -77,10 +77,18 @@ impl<F: FileSystem> GuardedDirectory<F> {
         self.directory.list(*path.path(), symlinked_directories)
     }
 
-    /// The directory itself, for an archive of everything below `path`.
-    pub(in crate::routes) fn tree(&self, _path: &MayRead<Option<&RelativePath>>) -> &Directory<F> {
-        &self.directory
+    /// The directory at `path` with everything below it, for an archive.
+    pub(in crate::routes) fn tree<'a>(&'a self, path: &MayRead<Option<&'a RelativePath>>) -> Tree<'a, F> {
+        Tree { directory: &self.directory, path: *path.path() }
     }
+}
+
+/// A directory that may be read with everything below it. The path comes along, so that no other one is read with this
+/// proof.
+pub(in crate::routes) struct Tree<'a, F: FileSystem> {
+    pub(in crate::routes) directory: &'a Directory<F>,
+    /// `None` is the served directory itself.
+    pub(in crate::routes) path: Option<&'a RelativePath>,
 }
 
 /// Writing: see the methods of [`Directory`].

@@ -21,6 +21,7 @@ pub(super) use self::changes::DIRECTORY_METHODS;
 pub(super) use self::download::{Found, ReadError, asks_for_parts, read_error_reply};
 pub(super) use self::form_files::{FormFile, FormFiles};
 use self::guarded::GuardedDirectory;
+pub(super) use self::guarded::Tree;
 pub(super) use self::multipart::Parts;
 use self::resumable::Resumable;
 pub(super) use self::resumable::ResumableSink;

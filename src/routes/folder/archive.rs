@@ -13,6 +13,7 @@ use std::rc::Rc;
 
 use tar::{EntryType, Header};
 
+use crate::routes::files::Tree;
 use crate::semantics::service::{PIECE_BYTES_MAX, Piece, SourceFailed};
 use crate::storage::{
     self, Directory, FileRange, FileSystem, Native, OpenedFile, RelativePath, StorageError, SymlinkedDirectories,
@@ -90,18 +91,17 @@ pub struct Archive<F: FileSystem = Native> {
 }
 
 impl<F: FileSystem> Archive<F> {
-    /// An archive of the directory at `path`, which is called `name` in the archive.
+    /// An archive of `tree`, which is called `name` in the archive.
     pub(super) fn new(
-        directory: &Directory<F>,
-        path: Option<RelativePath>,
+        tree: &Tree<'_, F>,
         name: &[u8],
         shows_hidden: bool,
         permit: Permit,
     ) -> Result<Archive<F>, StorageError> {
-        let listing = directory.list(path.as_ref(), SymlinkedDirectories::Exclude)?;
+        let listing = tree.directory.list(tree.path, SymlinkedDirectories::Exclude)?;
         let prefix = [name, b"/"].concat();
         let mut archive = Archive {
-            directory: directory.clone(),
+            directory: tree.directory.clone(),
             shows_hidden,
             levels: Vec::new(),
             out: Vec::new(),
@@ -112,7 +112,7 @@ impl<F: FileSystem> Archive<F> {
             permit,
         };
         archive.write_header(&prefix, EntryType::Directory, 0, listing.modified_ns()?);
-        archive.levels.push(Level { listing, path, prefix });
+        archive.levels.push(Level { listing, path: tree.path.cloned(), prefix });
         Ok(archive)
     }
 
@@ -346,7 +346,7 @@ mod tests {
         }
         let directory = Directory::open(root.path(), 1).unwrap();
         let permit = Permit::new(&Rc::default()).unwrap();
-        let archive = Archive::new(&directory, None, b"folder", false, permit).unwrap();
+        let archive = Archive::new(&Tree { directory: &directory, path: None }, b"folder", false, permit).unwrap();
         (root, archive)
     }
 

@@ -378,7 +378,7 @@ fn respond_with_archive<'r, F: FileSystem>(
         Ok(path) => folder.files.directory().tree(&path),
         Err(denied) => return denied_reply(denied),
     };
-    let archive = match Archive::new(tree, path, &name, shows_hidden, permit) {
+    let archive = match Archive::new(&tree, &name, shows_hidden, permit) {
         Ok(archive) => archive,
         Err(error) => return files::read_error_reply(request, error),
     };

@@ -4,6 +4,8 @@ use std::fmt;
 
 use sha2::{Digest as _, Sha256};
 
+use crate::semantics::hexadecimal;
+
 /// The letters of a secret. None looks like another: there is no `l`, `o`, `0` or `1`.
 const ALPHABET: [u8; 32] = *b"abcdefghijkmnpqrstuvwxyz23456789";
 
@@ -72,27 +74,11 @@ impl SecretHash {
 
     /// Reads that form; `None` if it is another.
     pub(super) fn parse(text: &str) -> Option<SecretHash> {
-        let digits = text.strip_prefix(ALGORITHM)?.as_bytes();
-        let mut hash = [0; 32];
-        if digits.len() != 2 * hash.len() {
-            return None;
-        }
-        for (byte, pair) in hash.iter_mut().zip(digits.chunks_exact(2)) {
-            *byte = hexadecimal(pair[0])? << 4 | hexadecimal(pair[1])?;
-        }
-        Some(SecretHash(hash))
+        hexadecimal::parse(text.strip_prefix(ALGORITHM)?.as_bytes()).map(SecretHash)
     }
 
     pub(super) fn bytes(&self) -> &[u8; 32] {
         &self.0
-    }
-}
-
-fn hexadecimal(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        _ => None,
     }
 }
 

@@ -5,7 +5,8 @@ use std::fmt;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use super::{Link, LinkError, LinkRight, SIGNATURE_BYTES, SignedLink, hexadecimal};
+use super::{Link, LinkError, LinkRight, SIGNATURE_BYTES, SignedLink};
+use crate::semantics::hexadecimal;
 
 /// The length of a key, in bytes.
 pub const SECRET_BYTES: usize = 32;
@@ -82,7 +83,7 @@ impl LinkKeys {
                 continue;
             }
             let malformed = KeyFileError::Line(index + 1);
-            let secret: [u8; SECRET_BYTES] = hexadecimal(line).ok_or(malformed)?;
+            let secret: [u8; SECRET_BYTES] = hexadecimal::parse(line).ok_or(malformed)?;
             keys.push(Hmac::new_from_slice(&secret).map_err(|_| malformed)?);
         }
         match keys.len() {

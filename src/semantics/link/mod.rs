@@ -19,6 +19,7 @@ use std::fmt;
 
 pub use self::issuer::LinkIssuer;
 pub use self::keys::{KeyFileError, KeySource, LinkKeys, SECRET_BYTES, key_line};
+use super::hexadecimal;
 use super::rights::Scope;
 
 /// The prefix of a path that begins with a link.
@@ -167,8 +168,11 @@ impl SignedLink {
             (b"continue", bytes_max) => LinkRight::Continue { bytes_max },
             _ => return None,
         };
-        let id = u64::from_be_bytes(hexadecimal(id)?);
-        Some(SignedLink { link: Link { right, segments, expires_unix_s, id }, signature: hexadecimal(signature)? })
+        let id = u64::from_be_bytes(hexadecimal::parse(id)?);
+        Some(SignedLink {
+            link: Link { right, segments, expires_unix_s, id },
+            signature: hexadecimal::parse(signature)?,
+        })
     }
 
     /// What it says. Not to be believed before [`LinkKeys::verify`].
@@ -209,23 +213,6 @@ fn decimal(digits: &[u8]) -> Option<u64> {
         let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
         number.checked_mul(10)?.checked_add(digit)
     })
-}
-
-/// Parses lower-case hexadecimal digits.
-fn hexadecimal<const BYTES: usize>(digits: &[u8]) -> Option<[u8; BYTES]> {
-    let nibble = |digit: u8| match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        _ => None,
-    };
-    let mut bytes = [0; BYTES];
-    if digits.len() != 2 * BYTES {
-        return None;
-    }
-    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-        *byte = nibble(pair[0])? << 4 | nibble(pair[1])?;
-    }
-    Some(bytes)
 }
 
 #[cfg(test)]

@@ -36,11 +36,8 @@ pub(super) const ATTACKS: &[Attack] = &[
         )
         .map(drop)
     }),
-    attack("handles its own page faults", Seccomp, |_| unsafe_calls::call(libc::SYS_userfaultfd, [0; 6]).map(drop)),
-    attack("reads the kernel's log", Seccomp, |_| {
-        const SIZE_OF_BUFFER: usize = 10;
-        unsafe_calls::call(libc::SYS_syslog, [SIZE_OF_BUFFER, 0, 0, 0, 0, 0]).map(drop)
-    }),
+    attack("handles its own page faults", Seccomp, |_| unsafe_calls::handle_page_faults().map(drop)),
+    attack("reads the kernel's log", Seccomp, |_| unsafe_calls::kernel_log_bytes()),
     attack("changes its user", Seccomp, |_| {
         // To the one that it has, so that this succeeds without confinement.
         let user = nix::unistd::getuid();

@@ -120,6 +120,18 @@ mod tests {
     const POLICIES: [UploadPolicy; 4] =
         [UploadPolicy::Off, UploadPolicy::Create, UploadPolicy::Replace, UploadPolicy::Manage];
 
+    /// The script tells a missing right and a refused link from other 403s by the reason.
+    #[test]
+    fn the_reasons_that_the_script_recognizes_are_those_of_the_server() {
+        use crate::routes::{DENIED, links};
+        for (start, reasons) in
+            [("You have no right", &[DENIED][..]), ("This link ", &[links::INVALID, links::EXPIRED])]
+        {
+            assert!(REQUEST.contains(&format!("reason.startsWith(\"{start}\")")), "{start}");
+            assert!(reasons.iter().all(|reason| reason.starts_with(start)), "{reasons:?}");
+        }
+    }
+
     #[test]
     fn the_policy_allows_the_pages_own_styles_and_scripts_and_no_others() {
         for uploads in POLICIES {

@@ -6,14 +6,18 @@ use std::os::fd::{FromRawFd, OwnedFd};
 
 use io_uring::{IoUring, opcode, types};
 
-/// Makes a system call whose arguments are numbers.
-///
-/// The caller must not ask for anything that changes memory which Rust owns.
-pub fn call(number: libc::c_long, arguments: [usize; 6]) -> Result<usize, i32> {
-    let [a, b, c, d, e, f] = arguments;
-    // SAFETY: see above.
-    let result = unsafe { libc::syscall(number, a, b, c, d, e, f) };
-    usize::try_from(result).map_err(|_| errno())
+/// Asks for a descriptor through which the process handles its own page faults.
+pub fn handle_page_faults() -> Result<OwnedFd, i32> {
+    // SAFETY: without a range that is registered with it, the descriptor changes nothing.
+    unsafe { owned(libc::syscall(libc::SYS_userfaultfd, 0)) }
+}
+
+/// Asks how many bytes the buffer of the kernel's log has.
+pub fn kernel_log_bytes() -> Result<(), i32> {
+    const SIZE_BUFFER: libc::c_int = 10;
+    // SAFETY: this action writes to no memory.
+    let result = unsafe { libc::syscall(libc::SYS_syslog, SIZE_BUFFER, 0, 0) };
+    if result < 0 { Err(errno()) } else { Ok(()) }
 }
 
 /// Creates a process, which ends at once.
