@@ -11,10 +11,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use disk::{Disk, Loss, Settings};
-use socketless::{Client, content, status};
-use spindle::routes::{FileRoutes, FolderKind, FolderRoutes, FolderSettings, Routes, UploadSettings};
-use spindle::semantics::allowed_hosts::AllowedHosts;
-use spindle::semantics::rights::UploadPolicy;
+use socketless::{Client, content, shared_folder, status};
 use spindle::storage::{DIRECTORIES_MAX, Directory};
 
 const UNIX_NS: u64 = 4_102_444_800_000_000_000;
@@ -44,23 +41,8 @@ struct Cost {
 impl Folder {
     fn new(settings: Settings) -> Folder {
         let disk = Disk::new(Settings { loss: Loss::None, ..settings }, Rc::new(Cell::new(UNIX_NS)));
-        let uploads = UploadSettings {
-            policy: UploadPolicy::Manage,
-            bytes_max: None,
-            durable: false,
-            age_s_max: 86_400,
-            pending_max: 1000,
-        };
-        let mut random = fastrand::Rng::with_seed(1);
         let directory = Directory::open_in(disk.clone(), Disk::root_path(), 1).unwrap();
-        let files = FileRoutes::new(directory, uploads, 0, 1, Box::new(move || Some(random.u128(..))));
-        let settings = FolderSettings {
-            name: b"folder".to_vec(),
-            shows_hidden: false,
-            kind: FolderKind::Listed,
-            hosts: AllowedHosts::new(&[], None),
-        };
-        let client = Client::new(Routes::shared_folder(FolderRoutes::new(files, settings)));
+        let client = Client::new(shared_folder(directory, 0));
         Folder { disk, client }
     }
 

@@ -11,12 +11,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode, percent_encode};
-use spindle::routes::{FileRoutes, FolderKind, FolderRoutes, FolderSettings, Routes, UploadSettings};
-use spindle::semantics::allowed_hosts::AllowedHosts;
-use spindle::semantics::rights::UploadPolicy;
 use spindle::storage::{Directory, Native, RelativePath};
 
-use socketless::Client;
+use socketless::{Client, shared_folder};
 
 /// The content of each file.
 const CONTENT: &str = "content";
@@ -82,23 +79,7 @@ fn hostile_names() -> Vec<Vec<u8>> {
 }
 
 fn client(root: &Path) -> Client<Native> {
-    let uploads = UploadSettings {
-        policy: UploadPolicy::Manage,
-        bytes_max: None,
-        durable: false,
-        age_s_max: 86_400,
-        pending_max: usize::MAX,
-    };
-    let mut random = fastrand::Rng::with_seed(1);
-    let directory = Directory::open_in(Native, root, 1).unwrap();
-    let files = FileRoutes::new(directory, uploads, 8, 1, Box::new(move || Some(random.u128(..))));
-    let settings = FolderSettings {
-        name: b"folder".to_vec(),
-        shows_hidden: false,
-        kind: FolderKind::Listed,
-        hosts: AllowedHosts::new(&[], None),
-    };
-    Client::new(Routes::shared_folder(FolderRoutes::new(files, settings)))
+    Client::new(shared_folder(Directory::open_in(Native, root, 1).unwrap(), 8))
 }
 
 fn encoded(name: &[u8]) -> String {

@@ -15,12 +15,10 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::RenameFlags;
-use spindle::routes::{FileRoutes, FolderKind, FolderRoutes, FolderSettings, Routes, UploadSettings};
-use spindle::semantics::allowed_hosts::AllowedHosts;
-use spindle::semantics::rights::UploadPolicy;
+use spindle::routes::Routes;
 use spindle::storage::{Directory, FileSystem, Native, Portable};
 
-use socketless::{Client, status};
+use socketless::{Client, shared_folder, status};
 
 const SWAPS_MIN: usize = 10_000;
 
@@ -89,23 +87,7 @@ fn swap(root: &Path, swaps: &AtomicUsize, is_done: &AtomicBool) {
 }
 
 fn routes<F: FileSystem>(file_system: F, root: &Path) -> Routes<F> {
-    let uploads = UploadSettings {
-        policy: UploadPolicy::Manage,
-        bytes_max: None,
-        durable: false,
-        age_s_max: 86_400,
-        pending_max: usize::MAX,
-    };
-    let mut random = fastrand::Rng::with_seed(1);
-    let directory = Directory::open_in(file_system, root, 1).unwrap();
-    let files = FileRoutes::new(directory, uploads, 8, 1, Box::new(move || Some(random.u128(..))));
-    let settings = FolderSettings {
-        name: b"folder".to_vec(),
-        shows_hidden: false,
-        kind: FolderKind::Listed,
-        hosts: AllowedHosts::new(&[], None),
-    };
-    Routes::shared_folder(FolderRoutes::new(files, settings))
+    shared_folder(Directory::open_in(file_system, root, 1).unwrap(), 8)
 }
 
 fn request(method: &str, target: &str, fields: &str, content: &str) -> String {

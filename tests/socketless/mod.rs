@@ -3,11 +3,33 @@
 #![allow(dead_code, reason = "several test programs include this, and none uses all of it")]
 
 use spindle::http1::{Connection, Settings, Shared, Step, Transmit};
-use spindle::routes::Routes;
+use spindle::routes::{FileRoutes, FolderKind, FolderRoutes, FolderSettings, Routes, UploadSettings};
 use spindle::semantics::Now;
+use spindle::semantics::allowed_hosts::AllowedHosts;
 use spindle::semantics::client;
+use spindle::semantics::rights::UploadPolicy;
 use spindle::semantics::service::Service;
-use spindle::storage::FileSystem;
+use spindle::storage::{Directory, FileSystem};
+
+/// The routes of a shared folder in which everybody may do everything, with at most `open_files_max` files kept open.
+pub(crate) fn shared_folder<F: FileSystem>(directory: Directory<F>, open_files_max: usize) -> Routes<F> {
+    let uploads = UploadSettings {
+        policy: UploadPolicy::Manage,
+        bytes_max: None,
+        durable: false,
+        age_s_max: 86_400,
+        pending_max: usize::MAX,
+    };
+    let mut random = fastrand::Rng::with_seed(1);
+    let files = FileRoutes::new(directory, uploads, open_files_max, 1, Box::new(move || Some(random.u128(..))));
+    let settings = FolderSettings {
+        name: b"folder".to_vec(),
+        shows_hidden: false,
+        kind: FolderKind::Listed,
+        hosts: AllowedHosts::new(&[], None),
+    };
+    Routes::shared_folder(FolderRoutes::new(files, settings))
+}
 
 /// A client without a socket.
 pub(crate) struct Client<F: FileSystem> {
