@@ -274,9 +274,8 @@ impl Disk {
     pub(crate) fn everything(&self, path: &str) -> Vec<String> {
         let machine = self.machine.borrow();
         let mut found = Vec::new();
-        if let Ok(start) = machine.resolve(SERVED, path.as_bytes(), true) {
-            machine.describe_all(start, "", &mut found);
-        }
+        let Ok(start) = machine.resolve(SERVED, path.as_bytes(), true) else { panic!("{path:?} does not exist") };
+        machine.describe_all(start, "", &mut found);
         found.sort();
         found
     }

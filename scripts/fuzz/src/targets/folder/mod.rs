@@ -1,7 +1,7 @@
 //! Connections to the server's real routes, which share a folder on a simulated disk. The input is the options of the
 //! server, a line feed, a plan, a line feed, and the bytes that the client sends: see [`options`], [`plan`](super::plan)
 //! and [`expand`](super::expand). A byte `FD` ends a connection and begins the next one, so that an upload that breaks
-//! off can be continued.
+//! off can be continued. A byte `FC` and a letter are a signed link: see [`links`].
 //!
 //! Besides the invariants of any connection, which the driver checks, these hold:
 //!
@@ -15,8 +15,10 @@
 //! 6. When the connections have ended, no descriptor is open, and no temporary file is left. Only unfinished resumable
 //!    uploads remain.
 //! 7. Without the secret of an account, nothing is read or changed that everybody may not.
-//! 8. The same bytes get the same final responses and leave the same files, however they are cut.
+//! 8. A link allows nothing outside its path, and no longer upload than it says. One that has expired allows nothing.
+//! 9. The same bytes get the same final responses and leave the same files, however they are cut.
 
+mod links;
 mod options;
 mod response_reader;
 mod service;
@@ -70,6 +72,7 @@ struct Run {
 pub fn run(input: &[u8]) {
     let (options, rest) = Options::split(input);
     let (plan, bytes) = Plan::split(rest);
+    let bytes = links::write_links(bytes);
     let parts = bytes.split(|byte| *byte == NEXT_CONNECTION).take(CONNECTIONS_MAX);
     let streams: Vec<Vec<u8>> = parts.map(|part| expand(part, STREAM_BYTES_MAX)).collect();
 
@@ -131,7 +134,7 @@ fn run_connections(options: &Options, streams: &[Vec<u8>], plan: &Plan) -> Run {
     run
 }
 
-/// Invariant 8.
+/// Invariant 9.
 fn assert_same(one: &Run, whole: &Run) {
     for (one, whole) in one.responses.iter().zip(&whole.responses) {
         assert_eq!(one, whole, "the same bytes get the same responses however they are cut");

@@ -10,16 +10,18 @@ use spindle::semantics::proxies::{Network, Proxies};
 use spindle::semantics::rights::{Rights, UploadPolicy};
 
 use super::disk::{Loss, Settings};
+use super::links::{self, Granted};
 
 /// The options. Each letter of the line sets one, and any other byte is ignored:
 ///
 /// `c` `r` `m` set `--uploads` to create, replace or manage. `b` is a drop box, `s` a site, and `d` the challenge's
 /// `/files/`. `h` shows hidden names. `q` limits uploads to 100 bytes, and `n` unfinished ones to 2. `f` is `--fsync`.
 /// `a` reads accounts: everybody may read, and alice may do everything. `e` reads accounts by which everybody may nothing, and
-/// bob may create. `x` expects a PROXY protocol header, and `w` trusts Forwarded. `p` is a system with only what POSIX guarantees, and `l`
+/// bob may create. `k` accepts signed links, and without `c`, `r` and `m` nobody may upload without one. `x` expects a PROXY protocol header, and `w` trusts Forwarded. `p` is a system with only what POSIX guarantees, and `l`
 /// a file system without links.
 #[derive(Debug)]
 pub(super) struct Options {
+    /// Which uploads are offered to anybody at most.
     pub(super) policy: UploadPolicy,
     /// `None` for the challenge's routes.
     pub(super) kind: Option<FolderKind>,
@@ -29,6 +31,9 @@ pub(super) struct Options {
     pub(super) durable: bool,
     /// What everybody may do by the accounts; `None` if there are none.
     everybody: Option<Rights>,
+    pub(super) accepts_links: bool,
+    /// Which uploads are allowed without a link, if there are no accounts.
+    pub(super) policy_for_everybody: UploadPolicy,
     expects_proxy_header: bool,
     trusts_forwarded: bool,
     is_portable: bool,
@@ -55,8 +60,11 @@ impl Options {
             (_, _, true) => Some(FolderKind::DropBox),
             _ => Some(FolderKind::Listed),
         };
+        let policy = if kind == Some(FolderKind::Site) { UploadPolicy::Off } else { policy };
+        let accepts_links = has(b'k') && kind.is_some();
+        let is_for_links_alone = accepts_links && policy == UploadPolicy::Off && kind != Some(FolderKind::Site);
         let options = Options {
-            policy: if kind == Some(FolderKind::Site) { UploadPolicy::Off } else { policy },
+            policy: if is_for_links_alone { UploadPolicy::Replace } else { policy },
             kind,
             shows_hidden: has(b'h') || kind.is_none(),
             upload_bytes_max: has(b'q').then_some(100),
@@ -67,6 +75,8 @@ impl Options {
                 (true, _) => Some(Rights { reads: true, uploads: UploadPolicy::Off }),
                 _ => None,
             },
+            accepts_links,
+            policy_for_everybody: policy,
             expects_proxy_header: has(b'x'),
             trusts_forwarded: has(b'w'),
             is_portable: has(b'p'),
@@ -83,22 +93,42 @@ impl Options {
         Some(format!("{own} {}\n", hash(1)))
     }
 
-    /// The most that may be done by requests that were sent in these bytes.
-    pub(super) fn rights(&self, received: &[u8]) -> Rights {
-        let offered = Rights { reads: self.kind != Some(FolderKind::DropBox), uploads: self.policy };
+    /// What is offered to anybody at most.
+    fn offered(&self) -> Rights {
+        Rights { reads: self.kind != Some(FolderKind::DropBox), uploads: self.policy }
+    }
+
+    /// The most that may be done anywhere by requests that were sent in these bytes, without a link.
+    pub(super) fn rights_without_links(&self, received: &[u8]) -> Rights {
+        let offered = self.offered();
         let is_credible = |name: &str| {
             let secret = Secret::from_random(1);
             let credentials = BASE64_STANDARD.encode(format!("{name}:{}", secret.expose()));
             memchr::memmem::find(received, credentials.as_bytes()).is_some()
         };
         match self.everybody {
-            None => offered,
+            None => offered.and(Rights { uploads: self.policy_for_everybody, ..Rights::ALL }),
             Some(everybody) if everybody.reads && is_credible("alice") => offered,
             Some(everybody) if !everybody.reads && is_credible("bob") => {
                 offered.and(Rights { reads: false, uploads: UploadPolicy::Create })
             }
             Some(everybody) => offered.and(everybody),
         }
+    }
+
+    /// What the links allow that were sent in these bytes.
+    pub(super) fn granted_by_links(&self, received: &[u8]) -> Vec<Granted> {
+        if !self.accepts_links {
+            return Vec::new();
+        }
+        let bounded = |link: Granted| Granted { rights: link.rights.and(self.offered()), ..link };
+        links::granted(received).into_iter().map(bounded).collect()
+    }
+
+    /// The most that may be done somewhere by requests that were sent in these bytes.
+    pub(super) fn rights(&self, received: &[u8]) -> Rights {
+        let links = self.granted_by_links(received);
+        links.iter().fold(self.rights_without_links(received), |rights, link| rights.or(link.rights))
     }
 
     pub(super) fn client(&self) -> Client {

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use spindle::routes::{FileContent, FileRoutes, FolderRoutes, FolderSettings, Routes, UploadSettings};
+use spindle::routes::{FileContent, FileRoutes, FolderRoutes, FolderSettings, Links, Routes, UploadSettings};
 use spindle::semantics::Now;
 use spindle::semantics::accounts::{AccountSource, Accounts};
 use spindle::semantics::allowed_hosts::AllowedHosts;
@@ -16,6 +16,7 @@ use spindle::telemetry::metrics::Metrics;
 
 use super::super::driver::CountingService;
 use super::disk::Disk;
+use super::links::FixedKeys;
 use super::options::Options;
 
 /// The identifiers of resumable uploads are this, twice this and so on, so that an input can name them. The names of the two
@@ -70,6 +71,12 @@ impl FolderService {
         let routes = match options.accounts() {
             None => routes,
             Some(text) => routes.with_accounts(Box::new(FixedAccounts(text))).expect("accounts"),
+        };
+        let routes = if options.accepts_links {
+            let links = Links::new(Box::new(FixedKeys)).expect("keys");
+            routes.with_links(links, options.policy_for_everybody)
+        } else {
+            routes
         };
         let service = RootService::new(routes, None, Rc::new(Metrics::default()));
         FolderService { service, calls: 0, methods: Vec::new() }

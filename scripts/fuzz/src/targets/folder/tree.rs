@@ -3,6 +3,7 @@
 use spindle::semantics::rights::UploadPolicy;
 
 use super::disk::Disk;
+use super::links::Granted;
 use super::options::Options;
 
 /// Only files outside the folder have one of these in their names or contents.
@@ -11,8 +12,9 @@ const OUTSIDE: [&str; 2] = ["0utside", "s3cret"];
 /// Only hidden files have one of these in their names or contents.
 const HIDDEN: [&str; 2] = ["h1dden", "c0nfidential"];
 
-/// Only files that everybody may read who may read anything have one of these in their names or contents.
-const INSIDE: [&str; 2] = ["caf%C3%A9", "quick brown"];
+/// Files, and what only their names or contents contain.
+const INSIDE: [(&str, &str); 3] =
+    [("/caf\u{e9} \"<&'.svg", "caf%C3%A9"), ("/dir/deep/d", "quick brown"), ("/page.html", "<p>page")];
 
 /// Creates the files of each run, with links that lead out of the folder.
 pub(super) fn create(disk: &Disk) {
@@ -57,7 +59,7 @@ fn is_own(line: &str) -> bool {
 
 /// All that is stored in the folder, without the temporary files of the server.
 pub(super) fn visible(disk: &Disk) -> Vec<String> {
-    disk.everything("").into_iter().filter(|line| !is_own(line)).collect()
+    disk.everything(".").into_iter().filter(|line| !is_own(line)).collect()
 }
 
 /// A hidden entry, without the directories that lead to the first hidden one: those may have been moved.
@@ -85,7 +87,7 @@ impl Snapshot {
         self.visible.len()
     }
 
-    /// Invariants 2 to 4 and 7, after these connections.
+    /// Invariants 2 to 4, 7 and 8, after these connections.
     pub(super) fn assert_kept(&self, disk: &Disk, options: &Options, streams: &[Vec<u8>]) {
         assert_eq!(disk.outside(), self.outside, "nothing outside the folder changes");
         let now = visible(disk);
@@ -110,14 +112,54 @@ impl Snapshot {
             }
             UploadPolicy::Manage => {}
         }
+        if options.rights_without_links(&streams.concat()).uploads == UploadPolicy::Off {
+            let links = options.granted_by_links(&streams.concat());
+            for added in now.iter().filter(|line| self.visible.binary_search(line).is_err()) {
+                let allows = |link: &Granted| link.rights.uploads > UploadPolicy::Off && allows_file(link, added);
+                assert!(links.iter().any(allows), "no link allows this file: {added}");
+            }
+        }
     }
 }
 
-/// Invariants 2, 3 and 7 for what a connection sent. What the client itself has sent tells it nothing.
+/// Whether the link allows that this line was added, if it allows to add files.
+fn allows_file(link: &Granted, line: &str) -> bool {
+    let path = name_of(line);
+    // The directories of a path are created with the file.
+    let is_directory = path.ends_with('/') && link.path.starts_with(path);
+    let content =
+        line.split_once(" is ").and_then(|(_, rest)| rest.rsplit_once(" at ")).map_or("", |(content, _)| content);
+    let is_short = link.bytes_max.is_none_or(|bytes_max| escaped_bytes(content) as u64 <= bytes_max);
+    is_directory || link.contains(path) && is_short
+}
+
+/// The length of an escaped content, before it was escaped.
+fn escaped_bytes(mut content: &str) -> usize {
+    let mut bytes = 0;
+    while !content.is_empty() {
+        let escaped = if content.starts_with("\\x") {
+            4
+        } else if content.starts_with('\\') {
+            2
+        } else {
+            1
+        };
+        content = &content[escaped..];
+        bytes += 1;
+    }
+    bytes
+}
+
+/// Invariants 2, 3, 7 and 8 for what a connection sent. What the client itself has sent tells it nothing.
 pub(super) fn assert_nothing_is_disclosed(sent: &[u8], received: &[u8], options: &Options) {
     let contains = |bytes: &[u8], word: &str| memchr::memmem::find(bytes, word.as_bytes()).is_some();
-    let discloses = |words: [&str; 2]| words.iter().any(|word| contains(sent, word) && !contains(received, word));
-    assert!(options.rights(received).reads || !discloses(INSIDE), "nothing is sent to those who may not read");
-    assert!(!discloses(OUTSIDE), "nothing outside the folder is sent");
-    assert!(options.shows_hidden || !discloses(HIDDEN), "nothing hidden is sent");
+    let discloses = |word: &str| contains(sent, word) && !contains(received, word);
+    let links = options.granted_by_links(received);
+    let reads_all = options.rights_without_links(received).reads;
+    for (path, word) in INSIDE {
+        let may_read = reads_all || links.iter().any(|link| link.rights.reads && link.contains(path));
+        assert!(may_read || !discloses(word), "nothing of {path} is sent to those who may not read it");
+    }
+    assert!(!OUTSIDE.iter().any(|word| discloses(word)), "nothing outside the folder is sent");
+    assert!(options.shows_hidden || !HIDDEN.iter().any(|word| discloses(word)), "nothing hidden is sent");
 }
