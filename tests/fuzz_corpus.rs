@@ -57,6 +57,11 @@ mod findings {
     }
 
     #[test]
+    fn credentials_with_half_of_their_padding_are_malformed() {
+        assert_invariants("credentials", "half-of-the-padding");
+    }
+
+    #[test]
     fn a_response_released_before_the_end_of_slow_content_gets_the_write_stall_timeout() {
         assert_invariants("connection", "slow-upload-too-long-to-discard");
     }
