@@ -1,5 +1,7 @@
 //! A session: one socket with its HTTP connection, and what a drive of it does.
 
+use std::io;
+
 use log::{debug, error, log_enabled};
 
 use super::committing::Group;
@@ -84,6 +86,8 @@ pub(super) struct Session<T, S: Service> {
     may_read: bool,
     may_write: bool,
     short_reads_inconclusive: bool,
+    /// Whether the socket has failed, so that no response can arrive any more.
+    has_failed: bool,
 }
 
 /// What is left of a drive's budget.
@@ -102,13 +106,13 @@ impl Budget {
 /// Why a drive closes the connection.
 enum DriveError {
     /// The socket failed.
-    Transport(std::io::Error),
+    Transport(io::Error),
     /// The response's content could not be read to its end.
     Content,
 }
 
-impl From<std::io::Error> for DriveError {
-    fn from(error: std::io::Error) -> DriveError {
+impl From<io::Error> for DriveError {
+    fn from(error: io::Error) -> DriveError {
         DriveError::Transport(error)
     }
 }
@@ -133,14 +137,16 @@ where
             may_read: true,
             may_write: true,
             short_reads_inconclusive: false,
+            has_failed: false,
         }
     }
 
-    /// Records the readiness that an event reported. An error of the socket is returned by its next call.
+    /// Records the readiness that an event reported.
     pub(super) fn set_readiness(&mut self, readiness: Readiness) {
         self.may_read |= readiness.readable;
         self.may_write |= readiness.writable;
         self.short_reads_inconclusive |= readiness.short_reads_inconclusive;
+        self.has_failed |= readiness.failed;
     }
 
     /// Makes all progress that is possible within the budget of one drive. `key` is the session's. Also returns whether
@@ -190,6 +196,14 @@ where
             if budget.is_spent(&cx.now) {
                 return Drive::Again;
             }
+        }
+        if self.has_failed {
+            // The error of the socket follows what can still be received, and a limited rate may receive that for
+            // minutes. Until then the connection would have a place that others need, although no response can arrive.
+            // What has been received is stored as after any other loss; the rest would arrive faster than the rate
+            // allows.
+            self.fail(DriveError::Transport(io::ErrorKind::ConnectionReset.into()), cx);
+            return Drive::Closed;
         }
         self.connection.release_idle_memory(&mut cx.shared);
         Drive::Idle

@@ -96,6 +96,9 @@ pub struct Readiness {
     /// The client's end, an error, or urgent data was announced. A short read then does not mean that the receive
     /// buffer is empty.
     pub short_reads_inconclusive: bool,
+    /// The connection is lost, for example because the client has reset it. Nothing that is sent arrives. What was
+    /// received before may still be read. That both sides have ended their sending is not a failure.
+    pub failed: bool,
 }
 
 /// Why no connection was accepted.

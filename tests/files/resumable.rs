@@ -410,6 +410,26 @@ fn a_part_that_breaks_off_before_its_digest_is_verified_is_not_appended() {
 }
 
 #[test]
+fn an_upload_that_is_reset_while_the_rate_pauses_it_keeps_what_was_received() {
+    let server = Start::new().directory().options(["--rate", "2K"]).start();
+    let mut client = server.connect();
+    assert_eq!(client.get("/").status, 200);
+    let descriptors = server.descriptors();
+    let fields = "Upload-Complete: ?1\r\nContent-Length: 60000";
+    let mut sender = server.connect();
+    sender.send(format!("POST /files/file HTTP/1.1\r\nHost: a\r\n{INTEROP}\r\n{fields}\r\n\r\n"));
+    sender.send([b'A'; 60_000]);
+    let interim = sender.head();
+    let location = interim.field("Location").expect("a location").to_owned();
+    sender.reset();
+    wait_until("the end of the connection", || server.descriptors() <= descriptors);
+    let (status, received, complete) = offset(&mut client, &location);
+    assert_eq!((status, complete.as_deref()), (204, Some("?0")));
+    let received: u64 = received.and_then(|bytes| bytes.parse().ok()).expect("an offset");
+    assert!((1..10_000).contains(&received), "{received}");
+}
+
+#[test]
 fn the_number_of_pending_uploads_is_limited() {
     let server = Start::new().directory().options(["--uploads-pending", "1"]).start();
     let mut client = server.connect();

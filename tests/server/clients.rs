@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::net::{SendFlags, sockopt};
 use rustix::process::Signal;
 
-use crate::harness::{Client, Server, noise, wait_until};
+use crate::harness::{Client, Server, Start, noise, wait_until};
 
 /// How many connections `a_thousand_connections_at_once_are_served_in_every_round` opens.
 const MANY: usize = 1000;
@@ -62,6 +62,23 @@ fn a_client_that_reads_slowly_gets_the_whole_file() {
     let head = received.len() - content.len();
     assert!(received[..head].ends_with(b"\r\n\r\n"));
     assert!(received[head..] == content, "the bytes differ");
+}
+
+/// The system lets the server read what these clients have sent, which would take a minute.
+#[test]
+fn uploads_that_are_reset_while_the_rate_pauses_them_give_up_their_places() {
+    let server = Start::new().directory().options(["--rate", "1K", "--connections-per-address", "3"]).start();
+    let mut uploads: Vec<_> = (0..3).map(|_| server.connect()).collect();
+    for upload in &mut uploads {
+        upload.send("PUT /files/up HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n");
+        upload.send([b'x'; 60_000]);
+    }
+    assert_eq!(server.get("/").status, 503);
+    let reset = Instant::now();
+    uploads.into_iter().for_each(Client::reset);
+    wait_until("a place", || server.get("/").status == 200);
+    assert!(reset.elapsed() < Duration::from_secs(5), "{:?}", reset.elapsed());
+    assert_eq!(server.file_names(), [""; 0]);
 }
 
 /// The server closes its socket before the client has read anything, so the system must deliver the response without it.

@@ -2,8 +2,9 @@
 //! implement it.
 //!
 //! Each direction has a queue at the sender, at most one flight of bytes on its way, and a bounded buffer at the
-//! receiver. Bytes that do not fit wait. Only a reset loses bytes, including those that its receiver has not read yet.
-//! (On Linux a client could still read these; on other systems it cannot.)
+//! receiver. Bytes that do not fit wait. Only a reset loses bytes: those on their way, and those that the client has not
+//! read yet. (On Linux a client could still read these; on other systems it cannot.) The server can read what had arrived
+//! before the reset, as on Linux, and gets the error after that.
 
 use std::collections::VecDeque;
 
@@ -282,7 +283,6 @@ impl Link {
     /// The server receives a reset.
     pub(crate) fn reset_server(&mut self) {
         self.reset_has_arrived = true;
-        self.arrived.clear();
         self.outgoing.clear();
         self.unsent.clear();
         self.received.clear();
@@ -327,6 +327,11 @@ impl Link {
             && !self.in_flight_to_server
             && !self.can_start_flight_to_client()
             && !self.can_start_flight_to_server()
+    }
+
+    /// Whether the server keeps a connection although it has been notified that the client has reset it.
+    pub(crate) fn is_kept_after_reset(&self) -> bool {
+        self.reset_has_arrived && self.key().is_some() && !self.is_notified && self.delayed_notifications == 0
     }
 
     /// Whether the server has been notified of bytes or an end that it does not read, although no full send buffer

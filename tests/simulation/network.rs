@@ -480,6 +480,7 @@ impl NetworkState {
                 "the loop sleeps although connection {number} has {} bytes or an end to read",
                 link.arrived.len()
             );
+            assert!(!link.is_kept_after_reset(), "the loop sleeps although connection {number} has been reset");
         }
     }
 

@@ -207,6 +207,7 @@ fn event(link: &Link, key: usize, is_spurious: bool) -> Option<Event> {
         readable: readable || is_spurious,
         writable: writable || is_spurious,
         short_reads_inconclusive: has_ended || link.is_urgent(),
+        failed: link.reset_has_arrived,
     };
     (readiness.readable || readiness.writable).then_some(Event::Connection { key, readiness })
 }
@@ -286,16 +287,18 @@ impl<F: SentFile> Transport for SimulatedTransport<F> {
         let (index, faults) = (self.link, inner.settings.faults);
         inner.turn.called(index);
         let link = &mut inner.links[index];
-        if link.reset_has_arrived {
+        link.pass_urgent();
+        if link.reset_has_arrived && link.arrived.is_empty() {
             return Err(ErrorKind::ConnectionReset.into());
         }
-        link.pass_urgent();
         let bytes = space.len().min(link.readable_bytes());
         if bytes == 0 && link.arrived.is_empty() && link.end_has_arrived {
             link.end_was_read = true;
             return Ok(Io::Done(0));
         }
-        let is_blocked = bytes > 0 && inner.fault(index, faults.blocked_receive, "receive would block");
+        // The error of a socket that has failed is pending, so no call on it blocks.
+        let may_block = bytes > 0 && !inner.links[index].reset_has_arrived;
+        let is_blocked = may_block && inner.fault(index, faults.blocked_receive, "receive would block");
         if is_blocked {
             inner.delay_notification(index);
         }

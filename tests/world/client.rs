@@ -150,9 +150,10 @@ impl Connection {
         self.buffered = 0;
     }
 
+    /// The connection is reset. As on Linux, the server can still read what has arrived.
     pub(crate) fn reset(&mut self) {
         self.is_reset = true;
-        self.arrived.clear();
+        self.unsent.clear();
         self.segments.clear();
         self.buffered = 0;
     }

@@ -163,3 +163,55 @@ fn the_administrator_is_not_limited() {
     server.run_until(MILLISECOND);
     assert_eq!(administrator.file_bytes(), 1_000_000);
 }
+
+/// What the client has sent before stays readable, and would take a minute at this rate.
+#[test]
+fn an_upload_whose_client_resets_the_connection_ends_at_once() {
+    for at_ns in [MILLISECOND, SECOND] {
+        let network = Network::new(Settings::default());
+        let upload = network.client(0).send(0, put("/up", 1 << 20)).send(0, vec![b'x'; 60_000]).reset(at_ns);
+        let mut server = server(&network, KIBIBYTE);
+        server.run_until(at_ns + MILLISECOND);
+        assert_eq!(upload.closed_ns(), Some(at_ns));
+        assert_eq!(network.open(), 0);
+        let records = server.records();
+        assert_eq!(records.len(), 1);
+        assert_eq!((records[0].outcome, records[0].status), (Outcome::CutOff, None));
+        assert!(records[0].received < 2 * KIBIBYTE, "what had arrived is not received any faster");
+    }
+}
+
+#[test]
+fn places_of_reset_uploads_are_free_at_once_for_their_address() {
+    let network = Network::new(Settings::default());
+    let upload = || network.client(0).send(0, put("/up", 1 << 20)).send(0, vec![b'x'; 100_000]);
+    let uploads: Vec<Client> = (0..3).map(|_| upload().reset(SECOND)).collect();
+    let refused = network.client(SECOND / 2).send(SECOND / 2, get("/"));
+    let next = network.client(SECOND + MILLISECOND).send(SECOND + MILLISECOND, get("/"));
+    let mut server = server(&network, KIBIBYTE).with_connections_per_group(3);
+    server.run_until(2 * SECOND);
+    assert_eq!((refused.statuses(), next.statuses()), (vec![503], vec![200]));
+    assert!(uploads.iter().all(|upload| upload.closed_ns() == Some(SECOND)));
+}
+
+#[test]
+fn a_download_whose_client_resets_the_connection_ends_at_once() {
+    let network = Network::new(Settings::default());
+    // Receiving pauses as well.
+    let client = network.client(0).send(0, get("/file/1000000")).send(0, vec![b'x'; 3000]).reset(SECOND);
+    let mut server = server(&network, KIBIBYTE);
+    server.run_until(SECOND + MILLISECOND);
+    assert_eq!(client.closed_ns(), Some(SECOND));
+    assert_eq!(server.records()[0].outcome, Outcome::CutOff);
+}
+
+/// The client's end is not a failure: it has sent everything, and reads the response.
+#[test]
+fn an_upload_whose_client_ends_its_side_is_received_at_the_rate() {
+    let network = Network::new(Settings::default());
+    let client = network.client(0).send(0, put("/up", 20_000)).send(0, vec![b'x'; 20_000]).half_close(MILLISECOND);
+    let mut server = server(&network, 10_000);
+    server.run_until(10 * SECOND);
+    assert_eq!(client.statuses(), [201]);
+    assert!((1_800 * MILLISECOND..2_100 * MILLISECOND).contains(&client.responses()[0].at_ns));
+}

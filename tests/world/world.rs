@@ -139,6 +139,7 @@ fn readiness(connection: &Connection, send_buffer_bytes: u64) -> Readiness {
         readable: !connection.arrived.is_empty() || eof_arrived,
         writable: send_buffer_bytes - connection.buffered >= send_buffer_bytes / 3 || connection.is_reset,
         short_reads_inconclusive: eof_arrived || connection.urgent_at.is_some(),
+        failed: connection.is_reset,
     }
 }
 
@@ -177,7 +178,7 @@ impl Transport for TestTransport {
         inner.calls += 1;
         let call_ns = inner.settings.call_ns;
         let connection = &mut inner.connections[self.connection];
-        if connection.is_reset {
+        if connection.is_reset && connection.arrived.is_empty() {
             return Err(ErrorKind::ConnectionReset.into());
         }
         let mut bytes = space.len().min(connection.arrived.len());

@@ -9,6 +9,8 @@
 //! - The pause of receiving is added to the times for the head, for content, for the next request and for draining.
 //! - While sending pauses, no write-stall timer runs. It starts anew after the pause.
 //!
+//! If the socket fails during a pause, the connection ends at once, which the owner of the socket decides.
+//!
 //! Every byte counts: those of heads, of interim responses, and of content that is discarded.
 
 use super::Connection;
