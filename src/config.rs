@@ -147,7 +147,8 @@ Output:
                          error [default: combined]
   -v, --verbose          log each request and its response to standard error;
                          with -vv also the states of each connection
-  -q, --quiet            log errors only [default: warnings and errors]
+  -q, --quiet            log errors only [default: warnings, errors and
+                         what SIGHUP has read again]
   -h, --help             print this help
   -V, --version          print the version
 

@@ -137,41 +137,53 @@ fn serve(config: Config) -> Result<(), String> {
     let manager = ServiceManager::from_environment();
     // Before any file is opened, so that each that SIGHUP opens anew is known to be accessible to that user.
     config.user.as_deref().map_or(Ok(()), confinement::become_user).map_err(|error| format!("--user: {error}"))?;
-    let path = config.folder.as_ref().map(|folder| &folder.path).or(config.directory.as_ref());
-    let directory = match path {
-        Some(path) => Some(open_directory(path, random.u64(..)).map_err(|error| error.to_string())?),
-        None => None,
-    };
+    let directory = open_served_directory(&config, random.u64(..))?;
     let access_log = open_access_log(&config)?;
-    let has_admin = !config.admin.is_empty();
-    let administration = if has_admin { ADMIN_CONNECTIONS_MAX } else { 0 };
-    let Capacity { connections_max, open_files_max } = capacity(listeners.len() + administration)?;
+    let Capacity { connections_max, open_files_max } = capacity(listeners.len(), &config)?;
     let banner = banner(&listeners, &config).map_err(|error| format!("cannot read a listener's address: {error}"))?;
     let files = directory.clone().map(|directory| {
         FileRoutes::new(directory, config.uploads, open_files_max, random.u64(..), Box::new(upload_id))
     });
     let hosts = AllowedHosts::new(&config.hosts, machine::host_name().as_deref());
+    let routes = routes(files, &hosts, &config)?;
+    warn_of_clear_text(&config, &listeners);
+    let world = MioWorld::new(listeners, signals, manager.clone()).map_err(|error| format!("cannot start: {error}"))?;
+    let server = server(world, routes, access_log, hosts, connections_max, &config);
+    let confinement = confine(&config, directory.as_ref())?;
+    print_banner(&format!("{banner}{confinement}\n"), &config);
+    manager.report_ready(banner.lines().next().unwrap_or_default());
+    server.run().map_err(|error| format!("the event loop failed: {error}"))
+}
+
+/// What clients can ask for.
+fn routes(files: Option<FileRoutes>, hosts: &AllowedHosts, config: &Config) -> Result<Routes, String> {
     let routes = match (files, &config.folder) {
         (Some(files), Some(folder)) => Routes::shared_folder(FolderRoutes::new(files, sharing(folder, hosts.clone()))),
         (files, _) => Routes::new(files),
     };
-    let routes = with_links(with_accounts(routes, &config)?, &config)?;
-    warn_of_clear_text(&config, &listeners);
-    let world = MioWorld::new(listeners, signals, manager.clone()).map_err(|error| format!("cannot start: {error}"))?;
+    with_links(with_accounts(routes, config)?, config)
+}
+
+/// The server of these routes, of what the administrator can ask for, and of the logs.
+fn server(
+    world: MioWorld,
+    routes: Routes,
+    access_log: Option<AccessLog>,
+    hosts: AllowedHosts,
+    connections_max: usize,
+    config: &Config,
+) -> Server<MioWorld, RootService> {
+    let has_admin = !config.admin.is_empty();
     let (metrics, statistics) = (Rc::new(Metrics::default()), Rc::default());
     let admin = has_admin.then(|| Admin::new(Rc::clone(&metrics), Rc::clone(&statistics), hosts));
     // Without a listener that shows them, requests need not be counted.
     let telemetry = Telemetry::new(access_log, has_admin.then(|| Rc::clone(&metrics)));
     let observer = telemetry.map(|telemetry| Box::new(telemetry) as Box<dyn Observer>);
     let service = RootService::new(routes, admin, metrics);
-    let server = Server::new(world, connections_max, config.settings.clone(), service, observer)
+    Server::new(world, connections_max, config.settings.clone(), service, observer)
         .with_statistics(statistics)
         .with_connections_per_group(config.connections_per_address_max)
-        .with_shutdown_delay(config.shutdown_delay_ns);
-    let confinement = confine(&config, directory.as_ref())?;
-    print_banner(&format!("{banner}{confinement}\n"), &config);
-    manager.report_ready(banner.lines().next().unwrap_or_default());
-    server.run().map_err(|error| format!("the event loop failed: {error}"))
+        .with_shutdown_delay(config.shutdown_delay_ns)
 }
 
 /// With `--fsync`, creates the threads that flush uploads. Without them uploads are flushed one after the other.
@@ -217,6 +229,23 @@ fn print_banner(banner: &str, config: &Config) {
         Some(AccessLogTarget::StandardOutput) => io::stderr().write_all(banner.as_bytes()),
         _ => io::stdout().write_all(banner.as_bytes()),
     };
+}
+
+/// Opens the directory that is served, if there is one.
+///
+/// # Errors
+/// If that fails, or the user of `--user` could not store uploads in it.
+fn open_served_directory(config: &Config, seed: u64) -> Result<Option<Directory>, String> {
+    let path = config.folder.as_ref().map(|folder| &folder.path).or(config.directory.as_ref());
+    let Some(path) = path else { return Ok(None) };
+    let directory = open_directory(path, seed).map_err(|error| error.to_string())?;
+    match &config.user {
+        Some(user) if config.uploads.policy != UploadPolicy::Off && !confinement::may_write(directory.as_fd()) => {
+            let user = user.escape_debug();
+            Err(format!("--user: {user} may not write to the directory {path:?}, so that every upload would fail"))
+        }
+        _ => Ok(Some(directory)),
+    }
 }
 
 /// Opens the directory. Also fails if the server has no permission to use the names in it: then every request would be
@@ -350,7 +379,8 @@ fn start_logging(level: LevelFilter, format: LogFormat) {
     let logger = ServerLog::new(format, level, clock::unix_ns, Box::new(io::stderr()));
     // This fails only if a logger is set already.
     let _ = log::set_boxed_logger(Box::new(logger));
-    log::set_max_level(level);
+    // Notices are logged although they are not as severe as the level. The logger decides.
+    log::set_max_level(level.max(LevelFilter::Info));
     std::panic::set_hook(Box::new(|panic| {
         error!("panic: {panic}");
     }));
@@ -389,12 +419,13 @@ fn raise_descriptor_limit() {
     }
 }
 
-/// Computes how many connections of clients and open files the limit on descriptors allows, if `others` are taken by
-/// listeners and by the administrator's connections.
+/// Computes how many connections of clients and open files the limit on descriptors allows, beside the `listeners` and the
+/// administrator's connections.
 ///
 /// # Errors
 /// If it does not allow a single connection.
-fn capacity(others: usize) -> Result<Capacity, String> {
+fn capacity(listeners: usize, config: &Config) -> Result<Capacity, String> {
+    let others = listeners + if config.admin.is_empty() { 0 } else { ADMIN_CONNECTIONS_MAX };
     let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     let open_files = (descriptors / DESCRIPTORS_PER_OPEN_FILE).min(OPEN_FILES_MAX);
     let reserved = DESCRIPTORS_RESERVED + open_files + others as u64;

@@ -57,8 +57,8 @@ impl<F: FileSystem> Service for RootService<F> {
         if self.was_admin { None } else { self.routes.account() }
     }
 
-    fn reload(&mut self) {
-        self.routes.reload();
+    fn reload(&mut self) -> Vec<String> {
+        self.routes.reload()
     }
 
     fn deadline_ns(&self) -> Option<u64> {

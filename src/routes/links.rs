@@ -30,14 +30,18 @@ impl Links {
         Ok(Links { keys: Rc::new(source.read()?), source })
     }
 
-    /// Reads the keys anew. If that fails, the old ones stay in use.
-    pub(super) fn reload(&mut self) {
+    /// Reads the keys anew. If that fails, the old ones stay in use. Returns what was read, for the log.
+    pub(super) fn reload(&mut self) -> Option<String> {
         match self.source.read() {
             Ok(keys) => {
-                log::info!("the key file was read anew");
+                let reloaded = format!("keys of links read again: {}", keys.count());
                 self.keys = Rc::new(keys);
+                Some(reloaded)
             }
-            Err(reason) => log::warn!("{reason}; the old keys stay in use"),
+            Err(reason) => {
+                log::warn!("{reason}; the old keys stay in use");
+                None
+            }
         }
     }
 

@@ -347,18 +347,19 @@ impl<F: FileSystem> Service for Routes<F> {
         self.account.as_ref()
     }
 
-    fn reload(&mut self) {
-        if let Some(links) = &mut self.links {
-            links.reload();
-        }
-        let Some(source) = &mut self.account_source else { return };
-        match source.read() {
-            Ok(accounts) => {
-                log::info!("the accounts were read again: there are {}", accounts.iter().len());
-                self.access.set_accounts(accounts);
+    fn reload(&mut self) -> Vec<String> {
+        let mut reloaded = Vec::new();
+        if let Some(source) = &mut self.account_source {
+            match source.read() {
+                Ok(accounts) => {
+                    reloaded.push(format!("accounts read again: {}", accounts.iter().len()));
+                    self.access.set_accounts(accounts);
+                }
+                Err(problem) => log::warn!("{problem}; the old accounts stay in force"),
             }
-            Err(problem) => log::warn!("{problem}; the old accounts stay in force"),
         }
+        reloaded.extend(self.links.as_mut().and_then(Links::reload));
+        reloaded
     }
 
     fn deadline_ns(&self) -> Option<u64> {

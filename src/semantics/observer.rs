@@ -3,6 +3,10 @@
 use super::Now;
 use super::exchange_record::ExchangeRecord;
 
+/// The target of messages that are neither warnings nor errors and are logged by default: something happened that an
+/// administrator has asked for and may wait for.
+pub const NOTICE: &str = "notice";
+
 /// A reader of exchange records. The event loop calls it, so no call may wait for anything but the disk.
 ///
 /// A closure that takes a record is an observer, too.
@@ -32,8 +36,11 @@ pub trait Observer {
         None
     }
 
-    /// Opens anew what may have been moved, such as a log file that was rotated. May wait for the disk.
-    fn reload(&mut self, _now: &Now) {}
+    /// Opens anew what may have been moved, such as a log file that was rotated. May wait for the disk. Returns phrases for
+    /// the log that say what was opened; a failure is logged at once.
+    fn reload(&mut self, _now: &Now) -> Vec<String> {
+        Vec::new()
+    }
 
     /// Writes what can still be written, because the server ends. This is the last call.
     fn stop(&mut self, _now: &Now) {}

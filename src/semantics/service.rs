@@ -36,8 +36,11 @@ pub trait Service {
         None
     }
 
-    /// Reads anew what an administrator may have changed, such as a file of accounts. May wait for the disk.
-    fn reload(&mut self) {}
+    /// Reads anew what an administrator may have changed, such as a file of accounts. May wait for the disk. Returns
+    /// phrases for the log that say what was read; a failure is logged at once.
+    fn reload(&mut self) -> Vec<String> {
+        Vec::new()
+    }
 
     /// When to call [`deadline_passed`](Service::deadline_passed), in nanoseconds on the monotonic clock; `None` for
     /// never.

@@ -1,7 +1,10 @@
 //! The observer: it gets the records of exchanges that have ended, and writes what it has collected when it is due.
 
+use log::info;
+
 use super::Server;
 use super::world::{Transport, World};
+use crate::semantics::observer::NOTICE;
 use crate::semantics::service::{Service, Source};
 
 impl<W, S> Server<W, S>
@@ -39,11 +42,15 @@ where
         }
     }
 
-    /// Opens anew what an administrator may have replaced.
+    /// Opens anew what an administrator may have replaced, and says so in one line.
     pub(super) fn reload(&mut self) {
-        self.cx.service.reload();
+        let mut reloaded = self.cx.service.reload();
         if let Some(observer) = &mut self.observer {
-            observer.reload(&self.cx.now);
+            reloaded.extend(observer.reload(&self.cx.now));
+        }
+        match reloaded.is_empty() {
+            true => info!(target: NOTICE, "SIGHUP: nothing was read again"),
+            false => info!(target: NOTICE, "SIGHUP: {}", reloaded.join("; ")),
         }
         self.cx.disk_call_ended(&mut self.world);
     }

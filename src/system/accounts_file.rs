@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use log::warn;
 
-use super::key_file;
+use super::settings_file;
 use crate::semantics::accounts::{AccountSource, Accounts};
 
 /// The longest file that is read, in bytes: the most accounts with the longest names, and comments.
@@ -30,7 +30,7 @@ impl AccountSource for AccountsFile {
     /// Warns if other users of the system can change the file.
     fn read(&mut self) -> Result<Accounts, String> {
         let shown = self.path.to_string_lossy().escape_debug().to_string();
-        let (text, mode) = key_file::read(&self.path, BYTES_MAX)
+        let (text, mode) = settings_file::read(&self.path, BYTES_MAX)
             .map_err(|error| format!("cannot read the accounts file {shown}: {error}"))?;
         if mode & EXPOSED != 0 {
             warn!("the accounts file {shown} has mode {:o}: others can change it; use chmod go-w", mode & 0o777);

@@ -1,13 +1,13 @@
 //! The file with the keys that sign links.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use log::warn;
-use rustix::fs::{Mode, OFlags};
 
+use super::settings_file;
 use crate::semantics::link::{KeySource, LinkKeys};
 
 /// The longest file that is read, in bytes: far longer than the keys and a few comments.
@@ -35,30 +35,13 @@ impl KeySource for KeyFile {
     /// Warns if users of the system who should not know the keys can read or replace them.
     fn read(&mut self) -> Result<LinkKeys, String> {
         let shown = self.path.to_string_lossy().escape_debug().to_string();
-        let (text, mode) =
-            read(&self.path, BYTES_MAX).map_err(|error| format!("cannot read the key file {shown}: {error}"))?;
+        let (text, mode) = settings_file::read(&self.path, BYTES_MAX)
+            .map_err(|error| format!("cannot read the key file {shown}: {error}"))?;
         if mode & EXPOSED != 0 {
             warn!("the key file {shown} has mode {:o}: others can read or change it; use chmod 600", mode & 0o777);
         }
         LinkKeys::parse(&text).map_err(|error| format!("the key file {shown} cannot be used: {error}"))
     }
-}
-
-/// The content and the permissions of a file of at most `bytes_max` bytes.
-pub(super) fn read(path: &Path, bytes_max: u64) -> io::Result<(Vec<u8>, u32)> {
-    // Opening a named pipe would otherwise wait for a writer, and with it the whole server.
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
-    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
-    let metadata = file.metadata()?;
-    if !metadata.is_file() {
-        return Err(io::Error::other("it is not a regular file"));
-    }
-    let mut content = Vec::new();
-    file.take(bytes_max.saturating_add(1)).read_to_end(&mut content)?;
-    if content.len() as u64 > bytes_max {
-        return Err(io::Error::other("it is too long"));
-    }
-    Ok((content, metadata.mode()))
 }
 
 /// Writes a new file that only its owner can read.

@@ -19,6 +19,7 @@ pub mod machine;
 mod mio_world;
 mod registered_listener;
 pub mod service_manager;
+mod settings_file;
 pub mod signals;
 mod socket;
 mod terminal;

@@ -91,10 +91,9 @@ impl Observer for Telemetry {
         self.access_log.as_ref().and_then(AccessLog::deadline_ns)
     }
 
-    fn reload(&mut self, now: &Now) {
-        if let Some(access_log) = &mut self.access_log {
-            access_log.reload(now);
-        }
+    fn reload(&mut self, now: &Now) -> Vec<String> {
+        let reopened = self.access_log.as_mut().is_some_and(|access_log| access_log.reload(now));
+        reopened.then(|| "the access log was opened anew".to_owned()).into_iter().collect()
     }
 
     fn stop(&mut self, now: &Now) {

@@ -1,4 +1,4 @@
-//! The server's own log: warnings and errors, with `-v` the exchanges, with `-vv` the states of connections.
+//! The server's own log: warnings, errors and notices, with `-v` the exchanges, with `-vv` the states of connections.
 
 use std::fmt::{self, Write as _};
 use std::io::Write;
@@ -8,6 +8,7 @@ use log::{LevelFilter, Log, Metadata, Record};
 
 use super::LogFormat;
 use super::text::{push_json_string, push_rfc_3339};
+use crate::semantics::observer::NOTICE;
 
 /// A logger that writes one line for each message: the time in UTC, the level and the message.
 ///
@@ -21,7 +22,8 @@ pub struct ServerLog {
 }
 
 impl ServerLog {
-    /// A logger of messages that are at least as severe as `level`. Each line is one write to `output`.
+    /// A logger of messages that are at least as severe as `level`, and of notices, unless only errors are wanted. Each
+    /// line is one write to `output`.
     pub fn new(
         format: LogFormat,
         level: LevelFilter,
@@ -66,7 +68,8 @@ pub fn without_error_number(message: &str) -> std::borrow::Cow<'_, str> {
 
 impl Log for ServerLog {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.level() <= self.level
+        // `-q` turns notices off.
+        metadata.level() <= self.level || metadata.target() == NOTICE && self.level >= LevelFilter::Warn
     }
 
     fn log(&self, record: &Record<'_>) {

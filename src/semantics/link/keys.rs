@@ -93,6 +93,11 @@ impl LinkKeys {
         }
     }
 
+    /// How many keys there are.
+    pub fn count(&self) -> usize {
+        self.keys.len()
+    }
+
     /// Signs a link for `signed_path`: `/` and the decoded segments, with a slash at the end if it is that of a folder.
     pub fn sign(&self, link: Link, signed_path: &[u8]) -> SignedLink {
         let mut signature = [0; SIGNATURE_BYTES];

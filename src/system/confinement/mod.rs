@@ -27,7 +27,7 @@ use std::str::FromStr;
 use log::warn;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-pub use user::{become_user, is_root};
+pub use user::{become_user, is_root, may_write};
 
 /// The value of `--sandbox`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

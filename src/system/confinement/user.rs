@@ -1,10 +1,19 @@
 //! Giving up root: the process becomes another user, and keeps no capability.
 
+use std::os::fd::BorrowedFd;
+
+use rustix::fs::{Access, AtFlags, accessat};
 use rustix::process::geteuid;
 
 /// Whether the process runs as root.
 pub fn is_root() -> bool {
     geteuid().is_root()
+}
+
+/// Whether the process may create files in the directory.
+pub fn may_write(directory: BorrowedFd<'_>) -> bool {
+    // The real user is the effective one, also after `become_user`.
+    accessat(directory, ".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::empty()).is_ok()
 }
 
 /// Becomes the user of this name, with its groups, and gives up every capability. Neither can be taken back, not even by

@@ -11,7 +11,7 @@ mod json;
 use std::fmt;
 use std::io::{self, ErrorKind};
 
-use log::{info, warn};
+use log::warn;
 
 use self::buffer::LineBuffer;
 use super::LogFormat;
@@ -209,19 +209,22 @@ impl AccessLog {
         }
     }
 
-    /// Opens the output anew. The lines so far go to the old one, if it takes them.
-    pub fn reload(&mut self, now: &Now) {
+    /// Opens the output anew. The lines so far go to the old one, if it takes them. Returns whether that succeeded.
+    pub fn reload(&mut self, now: &Now) -> bool {
         self.flush(now);
         match self.output.reopen() {
             Ok(reopened) => {
-                info!("the access log was opened anew");
                 if reopened == Reopened::OtherOutput && self.buffer.drop_begun_line() {
                     self.lose(1);
                 }
                 self.state = State::Working;
                 self.due_ns = (!self.buffer.is_empty()).then_some(now.monotonic_ns);
+                true
             }
-            Err(error) => warn!("the access log cannot be opened anew, so the old file stays in use: {error}"),
+            Err(error) => {
+                warn!("the access log cannot be opened anew, so the old file stays in use: {error}");
+                false
+            }
         }
     }
 

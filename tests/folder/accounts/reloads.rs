@@ -69,3 +69,26 @@ fn a_broken_file_leaves_the_old_accounts_in_force_and_is_reported_with_its_line(
     assert_eq!(log.matches("the old accounts stay in force").count(), 4, "{log}");
     assert!(!log.contains(secret.expose()), "{log}");
 }
+
+#[test]
+fn one_line_says_what_was_read_again_and_only_a_quiet_server_leaves_it_out() {
+    let guarded = Guarded::new(&["alice read"]);
+    fs::write(guarded.file(), accounts_text(&["* read", "alice read", "bob read"])).unwrap();
+    guarded.server.signal(Signal::HUP);
+    let said = || guarded.server.stderr().contains(" [INFO] SIGHUP: accounts read again: 2\n");
+    wait_until("a line", said);
+    fs::write(guarded.file(), "").unwrap();
+    guarded.server.signal(Signal::HUP);
+    wait_until("a line", || guarded.server.stderr().contains("SIGHUP: nothing was read again\n"));
+    let log = guarded.server.stderr();
+    let messages: Vec<&str> = log.lines().map(|line| line.split_once("] ").unwrap().1).collect();
+    assert_eq!(
+        (messages.len(), messages[0], messages[2]),
+        (3, "SIGHUP: accounts read again: 2", "SIGHUP: nothing was read again")
+    );
+    assert!(messages[1].ends_with("the old accounts stay in force"), "{log}");
+
+    let quiet = Guarded::with(&["--quiet"], &["alice read"]);
+    quiet.replace_accounts(&["bob read"]);
+    assert_eq!(quiet.server.stderr(), "");
+}
