@@ -14,6 +14,7 @@ use rustix::io::Errno;
 use super::RelativePath;
 use super::commit::CANNOT_FLUSH;
 use super::file_system::{FileSystem, Symlinks};
+use super::metadata::FileId;
 use super::retry::{next_entry, retry_on_intr};
 use super::temporary_file::{TemporaryName, as_temporary_name, is_partial_name, remove_if_abandoned};
 
@@ -55,9 +56,6 @@ impl Expiry {
 /// What is done with each file of a resumable upload that has not expired: its directory and its name.
 type OnPartial<'a, F> = &'a dyn Fn(&<F as FileSystem>::File, &TemporaryName);
 
-/// Device and inode number.
-type FileId = (u64, u64);
-
 /// The directories that are clean, and the one that is being scanned.
 #[derive(Debug)]
 pub(super) struct Cleanup<F: FileSystem> {
@@ -73,8 +71,8 @@ impl<F: FileSystem> Default for Cleanup<F> {
 }
 
 impl<F: FileSystem> Cleanup<F> {
-    /// Does one slice of the work. It continues the current scan; without one, it starts to scan `directory`, unless
-    /// that is clean. `path` names a file in `directory`, for the log. `on_partial` is called for each file of a resumable
+    /// Does one slice of the work. It continues the current scan; without one, it starts to scan `directory`, whose id is
+    /// `id`, unless that is clean. `path` names a file in `directory`, for the log. `on_partial` is called for each file of a resumable
     /// upload that has not expired.
     ///
     /// An error is only logged: it is no reason to refuse the upload.
@@ -82,6 +80,7 @@ impl<F: FileSystem> Cleanup<F> {
         &self,
         file_system: &F,
         directory: &Rc<F::File>,
+        id: Result<FileId, Errno>,
         path: &RelativePath,
         expiry: Expiry,
         on_partial: OnPartial<'_, F>,
@@ -89,7 +88,7 @@ impl<F: FileSystem> Cleanup<F> {
         let current = self.scan.borrow_mut().take();
         let scan = match current {
             Some(scan) => Ok(Some(scan)),
-            None => self.start_scan(file_system, directory, path, expiry),
+            None => id.and_then(|id| self.start_scan(file_system, directory, id, path, expiry)),
         };
         let result = match scan {
             Ok(Some(scan)) => self.continue_scan(file_system, scan, expiry, on_partial),
@@ -121,10 +120,10 @@ impl<F: FileSystem> Cleanup<F> {
         &self,
         file_system: &F,
         directory: &Rc<F::File>,
+        id: FileId,
         path: &RelativePath,
         expiry: Expiry,
     ) -> Result<Option<Scan<F>>, Errno> {
-        let id = retry_on_intr(|| file_system.stat(directory))?.file_id();
         match self.clean.borrow().get(&id) {
             Some(None) => return Ok(None),
             Some(Some(scanned_ns)) if expiry.unix_ns.saturating_sub(*scanned_ns) < SCAN_AGAIN_NS => return Ok(None),
@@ -254,10 +253,11 @@ mod tests {
             let path = root.path().join(number.to_string());
             fs::create_dir(&path).unwrap();
             let directory = Rc::new(fs::File::open(&path).unwrap().into());
-            cleanup.run_slice(&Native, &directory, &name, never, &|_, _| ());
+            let id = Native.stat(&directory).map(|metadata| metadata.file_id());
+            cleanup.run_slice(&Native, &directory, id, &name, never, &|_, _| ());
             // The directory that was scanned last is always remembered.
             fs::write(path.join(".spindle-0123456789abcdef"), b"").unwrap();
-            cleanup.run_slice(&Native, &directory, &name, never, &|_, _| ());
+            cleanup.run_slice(&Native, &directory, id, &name, never, &|_, _| ());
             assert_eq!(fs::read_dir(&path).unwrap().count(), 1);
         }
         assert!(cleanup.clean.borrow().len() <= DIRECTORIES_MAX);

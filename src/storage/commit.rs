@@ -10,6 +10,7 @@ use std::rc::Rc;
 use rustix::io::Errno;
 
 use super::annotation;
+use super::close_errors::check_close_errors;
 use super::directory::{ExistingEntry, Root, require_regular};
 use super::error::StorageError;
 use super::file_system::FileSystem;
@@ -239,7 +240,9 @@ impl<F: FileSystem> Upload<F> {
             // After the time was set: the file system may have rounded it.
             annotation::write(file_system, &self.file, &self.root.stat(&self.file)?, annotation);
         }
-        check_close_errors(file_system, &self.file)?;
+        if self.may_fail_at_close {
+            check_close_errors(file_system, &self.file)?;
+        }
         self.name_for_replacement();
         Ok(Ready { upload: self, modified_ns })
     }
@@ -371,17 +374,6 @@ impl<F: FileSystem> Upload<F> {
         }
         self.replaced = replaced;
         Ok(())
-    }
-}
-
-/// Returns the errors that some file systems (NFS, many in user space) report only when a file is closed, such as an
-/// exceeded quota. The file itself must stay open: without a name it would be lost.
-fn check_close_errors<F: FileSystem>(file_system: &F, file: &F::File) -> Result<(), StorageError> {
-    match file_system.close_errors(file) {
-        // Without a free descriptor the check is not possible. After EINTR it cannot be repeated, since the descriptor
-        // is closed and its error is lost. Flushing reports the same errors, but takes longer.
-        Err(Errno::MFILE | Errno::NFILE | Errno::INTR) => flush(file_system, file),
-        checked => checked.map_err(StorageError::from_errno),
     }
 }
 

@@ -10,9 +10,11 @@ use rustix::io::Errno;
 
 use super::annotation;
 use super::cleanup::{Cleanup, Expiry};
+use super::close_errors::CloseErrors;
+use super::metadata::FileId;
 use super::modification_times::ModificationTimes;
 use super::new_directories::Ancestor;
-use super::path_resolution::PathResolution;
+use super::path_resolution::{PathResolution, open_directory};
 use super::pending_uploads::{PendingCounts, PendingUploads};
 use super::reservation::RESERVE_BYTES_MIN;
 use super::retry::retry_on_intr;
@@ -102,6 +104,7 @@ impl<F: FileSystem> Directory<F> {
         let (directory, is_readable) =
             open_directory(|access| retry_on_intr(|| file_system.open_root(path, access)), false)?;
         let root = Root {
+            close_errors: CloseErrors::detect(&file_system, &directory)?,
             path_resolution: PathResolution::detect(&file_system, &directory)?,
             unnamed_files: file_system.can_link_unnamed(&directory),
             bytes_max: file_system.file_size_max(),
@@ -183,10 +186,11 @@ impl<F: FileSystem> Directory<F> {
     /// reading.
     ///
     /// # Errors
-    /// [`StorageError::DiskFull`] if more bytes are expected than are free on the disk. Without this error, the space
-    /// may still run out: others write too, a quota may be smaller than the disk, and some file systems do not report
-    /// the free space. It is not reserved at the beginning either, because then a client that announces much and sends
-    /// nothing would take it from the others. While the content arrives, at most as much as has arrived is reserved.
+    /// [`StorageError::DiskFull`] if at least 64 KiB are expected, and more than are free on the disk. Without this
+    /// error, the space may still run out: others write too, a quota may be smaller than the disk, and some file systems
+    /// do not report the free space. It is not reserved at the beginning either, because then a client that announces
+    /// much and sends nothing would take it from the others. While the content arrives, at most as much as has arrived
+    /// is reserved.
     ///
     /// [`StorageError::PermissionDenied`] if the upload is durable and its directory cannot be read.
     ///
@@ -273,6 +277,7 @@ impl<F: FileSystem> Directory<F> {
 pub(super) struct Root<F: FileSystem> {
     file_system: F,
     pub(super) directory: Rc<F::File>,
+    pub(super) close_errors: CloseErrors,
     /// Whether the root is open for reading, so that it can be flushed.
     is_readable: bool,
     path_resolution: PathResolution,
@@ -420,9 +425,17 @@ impl<F: FileSystem> Root<F> {
         self.creates_directories.get()
     }
 
-    /// Does a slice of the cleanup, before an upload of `path` to its directory `parent`.
-    pub(super) fn clean_up(&self, parent: &Rc<F::File>, path: &RelativePath) {
-        self.cleanup.run_slice(&self.file_system, parent, path, self.expiry(), &|directory, name| {
+    /// The device and the inode number of an open directory.
+    pub(super) fn directory_id(&self, directory: &Rc<F::File>) -> Result<FileId, Errno> {
+        if Rc::ptr_eq(directory, &self.directory) {
+            return Ok(self.close_errors.root_id);
+        }
+        retry_on_intr(|| self.file_system.stat(directory)).map(|metadata| metadata.file_id())
+    }
+
+    /// Does a slice of the cleanup, before an upload of `path` to its directory `parent` with this id.
+    pub(super) fn clean_up(&self, parent: &Rc<F::File>, id: Result<FileId, Errno>, path: &RelativePath) {
+        self.cleanup.run_slice(&self.file_system, parent, id, path, self.expiry(), &|directory, name| {
             // An error is no reason to refuse the upload. Without its state, an upload cannot be continued either.
             if let Ok(Some(written_ns)) = pending_state(self, directory, name) {
                 self.pending_uploads.insert_found(name, written_ns);
@@ -475,18 +488,6 @@ impl<F: FileSystem> Root<F> {
         let next = times.next(unix_ns);
         self.modification_times.set(times);
         next
-    }
-}
-
-/// Opens a directory for uploads. Without `must_flush` no permission to read it is needed, since only a descriptor that
-/// is open for reading can be flushed. Returns also whether it is open for reading.
-pub(super) fn open_directory<T>(
-    open: impl Fn(Access) -> Result<T, Errno>,
-    must_flush: bool,
-) -> Result<(T, bool), Errno> {
-    match open(Access::ReadDirectory) {
-        Err(Errno::ACCESS) if !must_flush => open(Access::Traverse).map(|directory| (directory, false)),
-        opened => opened.map(|directory| (directory, true)),
     }
 }
 

@@ -193,6 +193,10 @@ pub trait FileSystem: Clone + Debug + 'static {
         files.iter().map(|file| self.sync(file)).collect()
     }
 
+    /// Whether the file system of `directory` may report an error of a write only when the file is closed, as those on a
+    /// network and many in user space do.
+    fn may_fail_at_close(&self, directory: &Self::File) -> bool;
+
     /// Returns the errors that the file system reports when a file is closed, and leaves the file open.
     ///
     /// # Errors

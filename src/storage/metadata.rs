@@ -2,6 +2,9 @@
 
 use super::FileKind;
 
+/// The device and the inode number of a file.
+pub(super) type FileId = (u64, u64);
+
 /// What `stat(2)` reported about a file. Equal values mean the same version of the same file, as far as a stat can
 /// tell: on a file system with coarse timestamps, two writes within one tick may leave the same values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +26,7 @@ pub struct Metadata {
 
 impl Metadata {
     /// The device and the inode number: they identify a file, whatever its names.
-    pub(super) fn file_id(&self) -> (u64, u64) {
+    pub(super) fn file_id(&self) -> FileId {
         (self.device, self.inode)
     }
 

@@ -61,6 +61,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 mod annotation;
 mod cleanup;
+mod close_errors;
 mod commit;
 mod directory;
 mod error;

@@ -5,8 +5,9 @@ use std::rc::Rc;
 use rustix::io::Errno;
 
 use super::commit::flush_directory;
-use super::directory::{Root, open_directory};
+use super::directory::Root;
 use super::file_system::FileSystem;
+use super::path_resolution::open_directory;
 use super::retry::retry_on_intr;
 use super::{RelativePath, StorageError};
 

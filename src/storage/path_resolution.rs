@@ -58,6 +58,18 @@ impl PathResolution {
     }
 }
 
+/// Opens a directory for uploads. Without `must_flush` no permission to read it is needed, since only a descriptor that
+/// is open for reading can be flushed. Returns also whether it is open for reading.
+pub(super) fn open_directory<T>(
+    open: impl Fn(Access) -> Result<T, Errno>,
+    must_flush: bool,
+) -> Result<(T, bool), Errno> {
+    match open(Access::ReadDirectory) {
+        Err(Errno::ACCESS) if !must_flush => open(Access::Traverse).map(|directory| (directory, false)),
+        opened => opened.map(|directory| (directory, true)),
+    }
+}
+
 fn open_with_openat2<F: FileSystem>(
     file_system: &F,
     root: &F::File,

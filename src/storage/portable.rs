@@ -54,6 +54,10 @@ impl Posix for Portable {
         Ok(())
     }
 
+    fn may_fail_at_close(_: BorrowedFd<'_>) -> bool {
+        true
+    }
+
     fn boot_id() -> Option<u64> {
         None
     }

@@ -51,6 +51,9 @@ pub(super) trait Posix: Clone + Debug + 'static {
     /// As [`FileSystem::reserve`].
     fn reserve(file: BorrowedFd<'_>, offset: u64, bytes: u64) -> Result<(), Errno>;
 
+    /// As [`FileSystem::may_fail_at_close`].
+    fn may_fail_at_close(directory: BorrowedFd<'_>) -> bool;
+
     /// As [`FileSystem::boot_id`].
     fn boot_id() -> Option<u64>;
 }
@@ -205,6 +208,10 @@ impl<S: Posix> FileSystem for S {
 
     fn sync_all(&self, files: &[&OwnedFd]) -> Vec<Result<(), Errno>> {
         flushers::sync_all(files)
+    }
+
+    fn may_fail_at_close(&self, directory: &OwnedFd) -> bool {
+        <S as Posix>::may_fail_at_close(directory.as_fd())
     }
 
     /// File systems report these errors whenever any descriptor of the file is closed. So this closes a duplicate.

@@ -12,6 +12,10 @@ use super::retry::{retry_on_intr, write_all};
 use super::temporary_file::{TemporaryFile, TemporaryName};
 use super::{FileSystem, Metadata, Native, RelativePath, StorageError};
 
+/// The length, in bytes, from which on an upload is refused at its beginning if the disk has too little space for it. To
+/// ask costs as much as to write a page. The client of a shorter upload learns soon enough that it did not fit.
+const CHECKED_BYTES_MIN: u64 = 64 * 1024;
+
 /// What an upload does to an existing file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UploadMode {
@@ -43,6 +47,8 @@ pub struct Upload<F: FileSystem = Native> {
     pub(super) durable: bool,
     /// Whether it is part of a resumable upload, whose saved content must survive a failed publication.
     pub(super) is_resumable: bool,
+    /// Whether closing the content may report an error: see [`FileSystem::may_fail_at_close`].
+    pub(super) may_fail_at_close: bool,
     pub(super) bytes_written: u64,
     /// The annotation that is stored with the published file.
     pub(super) annotation: Option<Vec<u8>>,
@@ -87,16 +93,19 @@ impl<F: FileSystem> Upload<F> {
         create: impl FnOnce(&Root<F>, &Rc<F::File>) -> Result<(Option<TemporaryFile<F>>, F::File), Errno>,
     ) -> Result<Self, StorageError> {
         let parent = Ancestor::open(&root, &path, durable)?;
-        root.clean_up(&parent.directory, &path);
+        let parent_id = root.directory_id(&parent.directory);
+        root.clean_up(&parent.directory, parent_id, &path);
         let existing = root.existing_below(&parent, &path)?;
         if mode == UploadMode::CreateOnly && !matches!(existing, ExistingEntry::Absent) {
             return Err(StorageError::AlreadyExists);
         }
         let bytes_free = || root.file_system().free_bytes(&parent.directory).unwrap_or(u64::MAX);
-        if bytes_expected.is_some_and(|bytes| bytes > root.bytes_max() || bytes > bytes_free()) {
+        let is_too_long = |bytes| bytes > root.bytes_max() || (bytes >= CHECKED_BYTES_MIN && bytes > bytes_free());
+        if bytes_expected.is_some_and(is_too_long) {
             return Err(StorageError::DiskFull);
         }
         let (temporary, file) = create(&root, &parent.directory).map_err(StorageError::from_publication)?;
+        let may_fail_at_close = root.close_errors.may_occur_in(parent_id);
         Ok(Upload {
             temporary,
             replaced: None,
@@ -110,6 +119,7 @@ impl<F: FileSystem> Upload<F> {
             reservation: Reservation::new(bytes_expected),
             durable,
             is_resumable: false,
+            may_fail_at_close,
             bytes_written: 0,
             annotation: None,
             has_failed: false,
@@ -142,6 +152,7 @@ impl<F: FileSystem> Upload<F> {
             reservation: Reservation::new(None),
             durable,
             is_resumable: true,
+            may_fail_at_close: true,
             bytes_written,
             annotation: None,
             has_failed: false,

@@ -41,6 +41,32 @@ fn an_upload_with_an_error_at_close_is_not_published() {
     }
 }
 
+/// Where closing a file does nothing, two system calls are saved. Below the root there may be other file systems.
+#[test]
+fn errors_at_close_are_looked_for_except_on_a_file_system_without_them() {
+    for system in SYSTEMS {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir(root.path().join("directory")).unwrap();
+        for never in [false, true] {
+            let instrumented = Instrumented::new(system);
+            if never {
+                instrumented.never_fail_at_close();
+            }
+            let directory = Directory::open_in(instrumented.clone(), root.path(), 1).unwrap();
+            for name in ["name", "directory/name"] {
+                instrumented.calls();
+                upload(&directory, name, UploadMode::Replace, false).unwrap();
+                assert_eq!(instrumented.calls().contains(&"close_errors"), !never, "{system:?} {name}");
+            }
+            let close_errors = &directory.root.close_errors;
+            let (device, inode) = instrumented.stat(&directory.root.directory).unwrap().file_id();
+            assert_eq!(close_errors.may_occur_in(Ok((device, inode + 1))), !never);
+            assert!(close_errors.may_occur_in(Ok((device + 1, inode))), "another file system");
+            assert!(close_errors.may_occur_in(Err(Errno::IO)), "perhaps another file system");
+        }
+    }
+}
+
 #[test]
 fn only_a_durable_upload_is_flushed() {
     for system in SYSTEMS {

@@ -480,6 +480,10 @@ impl FileSystem for Disk {
         flushed.into_iter().map(|(_, flushed)| flushed).collect()
     }
 
+    fn may_fail_at_close(&self, _directory: &DiskFile) -> bool {
+        true
+    }
+
     fn close_errors(&self, file: &DiskFile) -> Result<(), Errno> {
         self.call(Call::CloseErrors, || format!("{file:?}"), |machine, _| machine.has_descriptor())
     }
