@@ -332,7 +332,9 @@ impl Machine {
     fn describe_all(&self, directory: NodeId, path: &str, found: &mut Vec<String>) {
         let entries = self.tree.entries(directory).into_iter().flat_map(Entries::iter);
         for entry in entries {
-            let path = format!("{path}/{}", entry.name.escape_ascii());
+            // The first space ends the path.
+            let name = entry.name.escape_ascii().to_string().replace(' ', "\\x20");
+            let path = format!("{path}/{name}");
             let node = self.node(entry.node);
             match &node.body {
                 Body::File(content) => {

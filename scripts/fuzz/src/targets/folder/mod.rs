@@ -130,7 +130,7 @@ fn run_connections(options: &Options, streams: &[Vec<u8>], plan: &Plan) -> Run {
     assert_eq!(disk.descriptors(), 0, "no descriptor is left");
     let temporary = disk.temporary_names();
     assert!(temporary.iter().all(|name| name.starts_with(".spindle=")), "no temporary file is left: {temporary:?}");
-    run.tree = tree::visible(&disk);
+    run.tree = tree::timeless(&disk);
     run
 }
 

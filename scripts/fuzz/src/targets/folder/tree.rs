@@ -53,6 +53,12 @@ pub(super) fn create(disk: &Disk) {
     disk.add_socket("socket");
 }
 
+/// All that is stored in the folder, without the times of files: those depend on how a plan lets time pass.
+pub(super) fn timeless(disk: &Disk) -> Vec<String> {
+    let without_time = |line: String| line.rsplit_once(" at ").map_or(line.clone(), |(line, _)| line.to_owned());
+    visible(disk).into_iter().map(without_time).collect()
+}
+
 fn is_own(line: &str) -> bool {
     line.contains("/.spindle-") || line.contains("/.spindle=")
 }
@@ -64,7 +70,7 @@ pub(super) fn visible(disk: &Disk) -> Vec<String> {
 
 /// A hidden entry, without the directories that lead to the first hidden one: those may have been moved.
 fn hidden(line: &str) -> Option<&str> {
-    line.find("/.").map(|at| &line[at..])
+    name_of(line).find("/.").map(|at| &line[at..])
 }
 
 fn name_of(line: &str) -> &str {
