@@ -57,12 +57,13 @@ for name in "${names[@]}"; do
 done
 
 # A fresh copy has new modification times, so that cargo reuses nothing that was built from an older copy. It is a git
-# repository of its own, or git would apply the patches to the repository around it.
+# repository of its own, or git would apply the patches to the repository around it. What was built is left out, also in
+# scripts/fuzz, where a fuzzer may be writing.
 tree=$CARGO_TARGET_DIR/simulation-faults
 rm -rf -- "$tree"
 mkdir -p -- "$tree"
 for entry in *; do
-    [[ $entry == target || $PWD/$entry == "$CARGO_TARGET_DIR" ]] || cp -r -- "$entry" "$tree/"
+    [[ $PWD/$entry == "$CARGO_TARGET_DIR" ]] || tar -c --exclude=target -- "$entry" | tar -xm -C "$tree"
 done
 # A target directory of its own, so that a binary with a fault is never mistaken for one without. The libraries are copied,
 # since they are the same.

@@ -12,6 +12,8 @@ use spindle::semantics::observer::Observer;
 use spindle::telemetry::LogFormat;
 use spindle::telemetry::access_log::{AccessLog, LogOutput, Reopened};
 
+use crate::simulation::keys::shows_signature;
+
 /// The output, and what it must contain at the end.
 #[derive(Debug, Default)]
 pub(crate) struct Expected {
@@ -41,6 +43,9 @@ impl Expected {
             };
             if records.find(is_same).is_none() {
                 return Err(format!("a line without a record, or in the wrong order: {line}"));
+            }
+            if shows_signature(line) {
+                return Err(format!("a line of the access log shows a signature: {line}"));
             }
             lines += 1;
         }

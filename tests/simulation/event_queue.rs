@@ -19,6 +19,8 @@ pub(crate) enum Event {
     Notify(usize),
     /// Writes that version of the accounts file, or a broken one, and asks the server to read it.
     Accounts(Option<usize>),
+    /// The same with the file of keys.
+    Keys(Option<usize>),
     /// Asks the server to shut down.
     Signal,
     /// Moves the wall clock by so many nanoseconds.

@@ -24,6 +24,8 @@
 //!   (`bounds.rs`).
 //! - Nobody does what the accounts do not allow, whichever of their files are in force, and nobody uses the upload of
 //!   another account (`accounts.rs`, `clients/account_holder.rs`).
+//! - A signed link gives what it says until it expires, whichever keys are in force, and nothing else, whatever
+//!   credentials come with it; no response and no log shows its signature (`keys.rs`, `clients/link_holder/`).
 //! - At the connection limit nobody gives way to an address that holds more connections (`shares.rs`), and a swarm at one
 //!   address does not delay the others.
 //! - No connection transfers more than its rate, where there is one (`timeouts.rs`), nor much less (`clients/honest.rs`).
@@ -44,6 +46,7 @@ pub(crate) mod event_queue;
 pub(crate) mod expected;
 pub(crate) mod fault_plan;
 pub(crate) mod file_model;
+pub(crate) mod keys;
 pub(crate) mod link;
 pub(crate) mod log;
 pub(crate) mod managed;

@@ -10,9 +10,11 @@ use crate::simulation::accounts::RunAccounts;
 use crate::simulation::clients::{Client, ClientSocket};
 use crate::simulation::coverage::Coverage;
 use crate::simulation::event_queue::{Event, EventQueue};
+use crate::simulation::keys::RunKeys;
 use crate::simulation::link::{Link, Path, Stage};
 use crate::simulation::network_settings::Settings;
 use crate::simulation::proxies;
+use crate::simulation::records::CLOCK_LAG_NS;
 use crate::simulation::shares::Addresses;
 use crate::simulation::timeouts::{Moment, Step};
 use crate::simulation::trace::Trace;
@@ -80,6 +82,8 @@ pub(crate) struct NetworkState {
     pub signal_was_delivered: bool,
     /// The accounts of the run, if it has any.
     pub accounts: Option<RunAccounts>,
+    /// The keys of signed links, if the server accepts any.
+    pub keys: Option<RunKeys>,
     pub shutdown: Option<Moment>,
     /// Whether the machine has lost power, which the run has not noticed yet. Nothing that the server sends leaves the
     /// machine.
@@ -92,6 +96,8 @@ pub(crate) struct NetworkState {
     event_ns: Option<u64>,
     /// By how much the wall clock was moved.
     pub clock_offset_ns: i64,
+    /// The same with the time of each move, in order.
+    clock_offsets: Vec<(u64, i64)>,
     pub turn: TurnBudget,
     /// A buffer for bytes that are sent from files.
     pub space: Vec<u8>,
@@ -130,12 +136,14 @@ impl Network {
             signal_ns: None,
             signal_was_delivered: false,
             accounts: None,
+            keys: None,
             shutdown: None,
             is_off: Box::new(|| false),
             crashed_ns: None,
             listeners_closed_ns: None,
             event_ns: None,
             clock_offset_ns: 0,
+            clock_offsets: vec![(0, 0)],
             turn: TurnBudget::default(),
             space: Vec::new(),
             sleeps_for: Some(Duration::ZERO),
@@ -151,6 +159,17 @@ impl NetworkState {
     /// server was at work, this is the time at which the event was due.
     pub(crate) fn now_ns(&self) -> u64 {
         self.event_ns.unwrap_or(self.clock.get().wrapping_add_signed(-self.clock_offset_ns) - START_UNIX_NS)
+    }
+
+    /// The first and the last time that the server's wall clock may have shown since then, in whole seconds.
+    pub(crate) fn unix_s_since(&self, since_ns: u64) -> (u64, u64) {
+        let from_ns = since_ns.saturating_sub(CLOCK_LAG_NS);
+        let first = self.clock_offsets.iter().rposition(|(at_ns, _)| *at_ns <= from_ns).unwrap_or(0);
+        let offsets = || self.clock_offsets[first..].iter().map(|(_, offset_ns)| *offset_ns);
+        let unix_s = |ns: u64, offset_ns: i64| (START_UNIX_NS + ns).wrapping_add_signed(offset_ns) / SECOND;
+        let firsts = offsets().map(|offset_ns| unix_s(from_ns, offset_ns));
+        let lasts = offsets().map(|offset_ns| unix_s(self.now_ns(), offset_ns));
+        (firsts.min().unwrap_or(0), lasts.max().unwrap_or(u64::MAX))
     }
 
     fn set_now(&self, now_ns: u64) {
@@ -207,9 +226,9 @@ impl NetworkState {
         let random = fastrand::Rng::with_seed(derive_seed(self.seed, link as u64));
         let mut state = Link::new(listener, path, random);
         state.address = self.settings.addresses.of(link, self.adds_swarm);
-        // Until it has sent its header, a connection counts against nobody.
-        let has_own = self.settings.addresses == Addresses::Own;
-        if let Some(header) = proxies::header(self.seed, link).filter(|_| has_own) {
+        // Until it has sent its header, a connection counts against nobody, so a swarm would not be one.
+        let may_have_proxies = self.settings.addresses != Addresses::Swarm;
+        if let Some(header) = proxies::header(self.seed, link, state.address).filter(|_| may_have_proxies) {
             self.coverage.count("network", "connection with a PROXY header");
             state.begin_with(header);
         }
@@ -320,10 +339,18 @@ impl NetworkState {
                 }
                 self.push_ready(Ready::Reload);
             }
+            Event::Keys(version) => {
+                self.coverage.count("run", if version.is_some() { "keys changed" } else { "keys broken" });
+                if let Some(keys) = &self.keys {
+                    keys.write(version);
+                }
+                self.push_ready(Ready::Reload);
+            }
             Event::ClockSet(by_ns) => {
                 self.coverage.count("fault", "wall clock set");
                 let now_ns = self.now_ns();
                 self.clock_offset_ns += by_ns;
+                self.clock_offsets.push((now_ns, self.clock_offset_ns));
                 self.set_now(now_ns);
             }
             Event::Descriptors(descriptors) => self.settings.descriptors = descriptors,

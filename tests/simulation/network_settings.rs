@@ -38,6 +38,8 @@ pub(crate) struct Settings {
     /// The most connections that the server accepts before some give way to others.
     pub connections_max: usize,
     pub addresses: Addresses,
+    /// The most connections of an address, if that is limited.
+    pub connections_per_address: Option<usize>,
     /// How many bytes a second each connection may send and receive, if that is limited.
     pub rate: Option<NonZeroU64>,
     /// The longest that a call of the server takes, in nanoseconds.

@@ -31,21 +31,42 @@ pub(crate) fn accepted(number: usize, link: &Link) -> Client {
     Client::at(address.into(), number as u16)
 }
 
+/// Whom the connection of a link counts against: nobody until the server has read which client its proxy names, and
+/// nobody at all if it names none.
+pub(crate) fn group(link: &Link) -> Option<Group> {
+    match link.named {
+        None => Some(Group::V4(link.address)),
+        Some(_) if link.header_to_read > 0 => None,
+        Some(names) => match names.ip()? {
+            IpAddr::V4(ip) => (ip != PROXY).then_some(Group::V4(link.address)),
+            IpAddr::V6(_) => Some(Group::V6(link.address)),
+        },
+    }
+}
+
+/// The connections that count as those of one client: of an IPv4 address, or of an IPv6 network with its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Group {
+    V4(usize),
+    V6(usize),
+}
+
 fn address(number: usize) -> Ipv4Addr {
     Ipv4Addr::from_bits(Ipv4Addr::new(10, 0, 0, 0).to_bits() + number as u32)
 }
 
-/// Chooses whether a link has a header, and which. This draws from a generator of its own, so that the runs without
+/// Chooses whether a link has a header, and which, if its client has the address with that number. This draws from a generator of its own, so that the runs without
 /// proxies are not changed.
-pub(crate) fn header(seed: u64, link: usize) -> Option<Header> {
+pub(crate) fn header(seed: u64, link: usize, number: usize) -> Option<Header> {
     let seed = seed ^ 0x7072_6f78_6965_7300;
     let mut random = Rng::with_seed(derive_seed(seed, link as u64));
     if !derive_seed(seed, u64::MAX).is_multiple_of(4) || random.bool() {
         return None;
     }
     let port = link as u16;
-    let v4 = address(link);
-    let v6 = Ipv6Addr::new(0x2001, 0xdb8, (link >> 16) as u16, link as u16, 0, 0, 0, random.u16(..));
+    let v4 = address(number);
+    // Addresses that differ in their last bits alone count as one.
+    let v6 = Ipv6Addr::new(0x2001, 0xdb8, (number >> 16) as u16, number as u16, 0, 0, 0, random.u16(..));
     let text = |line: String, ip: IpAddr| (line.into_bytes(), Client::at(ip, port));
     let (bytes, names) = match random.u8(..6) {
         0 => text(format!("PROXY TCP4 {v4} 127.0.0.1 {port} 80\r\n"), v4.into()),

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use log::Level;
 use spindle::http1::{self, Rate};
-use spindle::routes::{FileRoutes, FolderKind, FolderRoutes, FolderSettings, Routes, UploadSettings};
+use spindle::routes::{FileRoutes, FolderKind, FolderRoutes, FolderSettings, Links, Routes, UploadSettings};
 use spindle::semantics::allowed_hosts::AllowedHosts;
 use spindle::semantics::exchange_record::{ExchangeRecord, Outcome};
 use spindle::semantics::observer::Observer;
@@ -16,12 +16,13 @@ use spindle::storage::{Directory, FileRange, RelativePath, StorageError, UploadM
 
 use crate::simulation::access_log::{Expected, LoggingObserver};
 use crate::simulation::bounds;
-use crate::simulation::clients::external;
+use crate::simulation::clients::{external, link_holder};
 use crate::simulation::coverage::Coverage;
 use crate::simulation::disk::{self, Disk};
 use crate::simulation::event_queue::Event;
 use crate::simulation::fault_plan::Crash;
 use crate::simulation::file_model::FileModel;
+use crate::simulation::keys;
 use crate::simulation::log as server_log;
 use crate::simulation::managed::{self, ManagedNames};
 use crate::simulation::metrics::{Counters, Sums};
@@ -82,6 +83,7 @@ pub(crate) fn run(config: &RunConfig) -> RunOutcome {
     scenario::add_clients(&mut network.inner.borrow_mut(), &scenario, config, (&model, &names), &mut random);
     let disk = Disk::new(scenario.disk.clone(), clock);
     write_files(&disk, &model.borrow());
+    scenario.link_holder_numbers().for_each(|number| link_holder::write_files(&disk, &mut model.borrow_mut(), number));
     if is_printed {
         println!("seed {seed}: {scenario:?}");
     }
@@ -183,6 +185,7 @@ impl Run {
             RootService::new(routes, None, Rc::clone(&counters.metrics)),
             Some(self.observer(&logged, (&counters, &sums), seed)),
         )
+        .with_connections_per_group(self.scenario.network.connections_per_address)
         .with_statistics(Rc::clone(&counters.statistics));
         let ending = self.serve(server, &counters)?;
         if ending == ServerExit::ShutDown {
@@ -234,7 +237,18 @@ impl Run {
                     hosts: AllowedHosts::Any,
                 };
                 let routes = Routes::shared_folder(FolderRoutes::new(files, sharing));
-                let accounts = self.network.inner.borrow().accounts.clone();
+                let (accounts, keys) = {
+                    let inner = self.network.inner.borrow();
+                    (inner.accounts.clone(), inner.keys.clone())
+                };
+                let routes = match keys {
+                    None => routes,
+                    Some(keys) => {
+                        keys.mend();
+                        let links = Links::new(keys.source(&self.network)).expect("the file is not broken");
+                        routes.with_links(links, self.scenario.policy)
+                    }
+                };
                 match accounts {
                     None => routes,
                     Some(accounts) => {
@@ -365,6 +379,9 @@ impl Run {
         }
         for (level, text) in server_log::take_lines() {
             self.network.inner.borrow().trace.remark(self.network.inner.borrow().now_ns(), &text);
+            if keys::shows_signature(&text) {
+                return Err(format!("a line of the log shows a signature: {text}"));
+            }
             // The server must log that a file could not be sent because of the disk or another process.
             let is_disk = self.scenario.fault_plan.may_fail()
                 || self.scenario.fault_plan.external > 0 && text.contains("cannot be sent");
@@ -392,6 +409,9 @@ impl Run {
         let mut inner = self.network.inner.borrow_mut();
         let observed = self.records.borrow();
         for record in observed.iter() {
+            if keys::shows_signature(&record.request) {
+                return Err(format!("a record shows a signature: {record:?}"));
+            }
             let is_ending = inner.signal_ns.is_some_and(|signal_ns| signal_ns <= record.at_ns);
             if record.outcome == Outcome::ServerClosed && !is_ending && !inner.links[record.link].gave_way {
                 return Err(format!("the server ended an exchange without a shutdown: {record:?}"));
@@ -481,8 +501,9 @@ fn clean_up(disk: &Disk) -> Result<(), String> {
     directory.set_partial_upload_age_max(1);
     directory.set_time(u64::MAX);
     let managed = disk.directories(managed::DIRECTORY);
-    let directories =
-        ["dir", "up", "others", "others/box", "others/way", "others/got"].map(str::to_owned).into_iter().chain(managed);
+    let others = disk.directories("others").into_iter().filter(|name| name.contains("linked"));
+    let directories = ["dir", "up", "others", "others/box", "others/way", "others/got"].map(str::to_owned).into_iter();
+    let directories = directories.chain(others).chain(managed);
     let below = directories.map(|directory| format!("{directory}/after-restart"));
     for name in below.chain(["after-restart".to_owned()]) {
         let path = RelativePath::from_segments(name.split('/')).map_err(|_| format!("{name} is not a valid path"))?;

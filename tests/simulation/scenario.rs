@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::num::NonZeroU64;
+use std::ops::Range;
 use std::rc::Rc;
 
 use fastrand::Rng;
@@ -11,6 +12,7 @@ use crate::simulation::accounts::RunAccounts;
 use crate::simulation::clients::account_holder::AccountHolder;
 use crate::simulation::clients::external::ExternalChangeClient;
 use crate::simulation::clients::honest::Honest;
+use crate::simulation::clients::link_holder::LinkHolder;
 use crate::simulation::clients::managing::{Managing, Plan};
 use crate::simulation::clients::request::Request;
 use crate::simulation::clients::resuming::{self, Resuming};
@@ -19,6 +21,7 @@ use crate::simulation::disk;
 use crate::simulation::event_queue::Event;
 use crate::simulation::fault_plan::{self, Crash, FaultPlan};
 use crate::simulation::file_model::{FileModel, content};
+use crate::simulation::keys::RunKeys;
 use crate::simulation::link::Path;
 use crate::simulation::managed::tree::Rules;
 use crate::simulation::managed::{self, Shared};
@@ -51,6 +54,8 @@ pub(crate) struct Scenario {
     pub policy: UploadPolicy,
     /// The number of clients with accounts. Without any, there are no accounts either.
     pub account_holders: usize,
+    /// The number of clients with signed links. Without any, the server accepts none.
+    pub link_holders: usize,
     pub upload_bytes_max: Option<u64>,
     pub disk: disk::Settings,
     pub fault_plan: FaultPlan,
@@ -150,15 +155,23 @@ impl Scenario {
             1 if !has_evictable_load && own.bool() => Addresses::Few(own.usize(1..=4)),
             _ => Addresses::Own,
         };
-        let may_be_slowed = hostile == 0 && !is_limited && !fault_plan.is_slow_always();
+        let connections_per_address = match addresses {
+            Addresses::Few(_) => one_of(&mut own, &[None, None, Some(1), Some(2), Some(5)]),
+            _ => None,
+        };
+        let may_be_slowed = !is_limited && !fault_plan.is_slow_always();
         let rate = match own.u8(..4) {
             0 if may_be_slowed => NonZeroU64::new(one_of(&mut own, &[20_000, 100_000, 1_000_000])),
             _ => None,
         };
+        let may_have_links = is_folder && !is_site && !is_limited && fault_plan.external == 0;
+        let may_have_links = may_have_links && !fault_plan.is_slow_always();
+        let link_holders = if may_have_links { one_of(&mut own, &[0, 0, 1, 2, 4]) } else { 0 };
         Scenario {
             network: Settings {
                 connections_max,
                 addresses,
+                connections_per_address,
                 rate,
                 listeners: random.usize(1..=2),
                 backlog_max: if fault_plan.is_slow_always() { 128 } else { one_of(random, &[2, 128]) },
@@ -174,6 +187,7 @@ impl Scenario {
             is_drop_box,
             policy,
             account_holders,
+            link_holders,
             upload_bytes_max: one_of(random, &[None, None, Some(1_000)]),
             disk: fault_plan::system(random),
             // Without it a power cut may lose acknowledged uploads.
@@ -199,9 +213,15 @@ impl Scenario {
     }
 
     /// The number of clients. The honest ones come first, then the hostile ones, then resumable uploads, then those that
-    /// manage names, then those of names that other processes change, then those with accounts. A flood has the number after all of these.
+    /// manage names, then those of names that other processes change, then those with accounts,
+    /// then those with signed links. A flood has the number after all of these.
     pub(crate) fn clients(&self) -> usize {
-        self.first_account_holder() + self.account_holders
+        self.first_account_holder() + self.account_holders + self.link_holders
+    }
+
+    /// The numbers of the clients with signed links.
+    pub(crate) fn link_holder_numbers(&self) -> Range<usize> {
+        self.clients() - self.link_holders..self.clients()
     }
 
     fn first_account_holder(&self) -> usize {
@@ -215,12 +235,22 @@ impl Scenario {
 
     /// What is offered to anybody at most, by the options.
     pub(crate) fn policy_offered(&self) -> UploadPolicy {
-        if self.account_holders > 0 { UploadPolicy::Manage } else { self.policy }
+        match self.policy {
+            _ if self.account_holders > 0 => UploadPolicy::Manage,
+            // Uploads are then for links alone.
+            UploadPolicy::Off if self.link_holders > 0 => UploadPolicy::Replace,
+            policy => policy,
+        }
     }
 
     /// The status of a change that the policy does not allow: an account could make it.
     pub(crate) fn refusal_of_changes(&self) -> u16 {
         if self.account_holders > 0 { 401 } else { 405 }
+    }
+
+    /// The same of an upload: a link could allow it.
+    pub(crate) fn refusal_of_uploads(&self) -> u16 {
+        if self.link_holders > 0 && self.account_holders == 0 { 403 } else { self.refusal_of_changes() }
     }
 
     /// The number of clients that cannot be evicted while they get a response.
@@ -387,7 +417,7 @@ pub(crate) fn add_clients(
         });
     }
     if let Some(accounts) = builder.inner.accounts.clone() {
-        for number in scenario.first_account_holder()..scenario.clients() {
+        for number in scenario.first_account_holder()..scenario.link_holder_numbers().start {
             builder.add(number, |random| {
                 let (path, at_ns) = (path(random), random.u64(..60 * SECOND));
                 let requests = random.usize(2..=12).min(config.requests_max);
@@ -397,6 +427,7 @@ pub(crate) fn add_clients(
         }
         accounts.plan_changes(builder.inner, random);
     }
+    add_link_holders(&mut builder, model);
     if scenario.network.descriptors < usize::MAX {
         // Descriptors run out for a while.
         for _ in 0..random.usize(..3) {
@@ -412,6 +443,26 @@ pub(crate) fn add_clients(
         let by_ns = one_of(random, &[-3600, -7, 5, 86_400]) * SECOND as i64;
         inner.schedule(random.u64(..HOSTILE_UNTIL_NS), Event::ClockSet(by_ns));
     }
+}
+
+fn add_link_holders(builder: &mut ClientBuilder<'_>, model: &Rc<RefCell<FileModel>>) {
+    let (scenario, config) = (builder.scenario, builder.config);
+    if scenario.link_holders == 0 {
+        return;
+    }
+    // From a generator of its own, so that other runs are not changed.
+    let mut random = Rng::with_seed(derive_seed(builder.seed, 0x6c69_6e6b));
+    let keys = RunKeys::new(&mut random);
+    builder.inner.keys = Some(keys.clone());
+    for number in scenario.link_holder_numbers() {
+        builder.add(number, |random| {
+            let (path, at_ns) = (path(random), random.u64(..60 * SECOND));
+            let requests = random.usize(4..=24).min(config.requests_max);
+            let client = LinkHolder::new((&keys, model), scenario, (number, requests), path);
+            NewClient { at_ns, listener: 0, path, client: Box::new(client) }
+        });
+    }
+    RunKeys::plan_changes(builder.inner, &mut random);
 }
 
 fn honest(

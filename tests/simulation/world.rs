@@ -60,6 +60,7 @@ impl<F: SentFile, const EVENTS: usize> World for SimulatedWorld<F, EVENTS> {
         inner.handle_due_events();
         let (now_ns, ready) = (inner.now_ns(), inner.ready.len());
         inner.turn.begin(now_ns, ready);
+        inner.check_limit_of_addresses();
         if inner.signal_was_delivered && inner.shutdown.is_none() {
             inner.shutdown = Some(inner.moment());
         }

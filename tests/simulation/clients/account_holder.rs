@@ -14,7 +14,7 @@ use crate::simulation::network::{MILLISECOND, SECOND};
 use crate::simulation::scenario::{Scenario, one_of};
 
 /// What a 403 says if a right is missing.
-const DENIED: &[u8] = b"You have no right to do this here.\n";
+pub(super) const DENIED: &[u8] = b"You have no right to do this here.\n";
 
 /// What the credentials of a request are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

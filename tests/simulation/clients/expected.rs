@@ -45,8 +45,8 @@ pub(crate) enum Expected {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules {
     pub policy: UploadPolicy,
-    /// The status of a change that the policy does not allow.
-    pub refusal_of_changes: u16,
+    /// The status of an upload that the policy does not allow.
+    pub refusal_of_uploads: u16,
     pub bytes_max: Option<u64>,
     /// Whether a version whose tag was strong may have a weak tag later. After a restart the server does not know its
     /// earlier uploads, and a coarse modification time may hide a change.
@@ -265,7 +265,7 @@ impl ResponseCheck<'_> {
             409 => policy == UploadPolicy::Create && possible.other,
             412 => may_fail(condition, rules, &possible),
             413 => is_too_long,
-            status if status == rules.refusal_of_changes => policy == UploadPolicy::Off,
+            status if status == rules.refusal_of_uploads => policy == UploadPolicy::Off,
             _ => false,
         };
         if may_be_refused { Ok(()) } else { Err(format!("a status of {}, although {possible:?}", response.status)) }

@@ -125,7 +125,7 @@ fn about_methods(scenario: &Scenario, random: &mut Rng, number: u64) -> Request 
         4 => ("GET", target_of(scenario, "absent"), nothing_there(scenario)),
         // A directory takes forms.
         _ if scenario.is_folder && scenario.policy != UploadPolicy::Off => ("POST", "/".to_owned(), status(415)),
-        _ => ("POST", "/".to_owned(), status(scenario.refusal_of_changes())),
+        _ => ("POST", "/".to_owned(), status(scenario.refusal_of_uploads())),
     };
     let content = (random.bool()).then(|| Content {
         number,
@@ -336,7 +336,7 @@ fn upload(scenario: &Scenario, random: &mut Rng, number: u64) -> Request {
     let tags_may_weaken = !fault_plan.crashes.is_empty() || scenario.disk.time_granularity_ns > 1;
     let rules = Rules {
         policy: scenario.policy,
-        refusal_of_changes: scenario.refusal_of_changes(),
+        refusal_of_uploads: scenario.refusal_of_uploads(),
         bytes_max: scenario.upload_bytes_max,
         tags_may_weaken,
         disk_may_fail: fault_plan.may_fail(),

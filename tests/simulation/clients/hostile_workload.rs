@@ -130,7 +130,9 @@ fn add_flood(inner: &mut NetworkState, scenario: &Scenario, random: &mut Rng) {
 fn client(scenario: &Scenario, leaves_ns: u64, random: &mut Rng) -> (Path, Box<dyn Client>) {
     // Where turns take seconds, a long head that does not fit the socket can exceed its time.
     let may_be_ended = scenario.is_limited || scenario.fault_plan.may_fail() || scenario.fault_plan.slow > 0;
-    match random.u8(..13) {
+    // Where the rate is limited, the times of the others are not known so exactly.
+    let kinds = if scenario.network.rate.is_some() { 10..13 } else { 0..13 };
+    match random.u8(kinds) {
         0..=2 => (path(random), Box::new(boundary_client(scenario, random))),
         // It takes minutes, and other clients would have to wait for its connection. A drop box sends it nothing long.
         3 if !scenario.is_limited && !scenario.is_drop_box => {

@@ -12,6 +12,7 @@ pub(crate) mod generate;
 pub(crate) mod honest;
 pub(crate) mod hostile;
 pub(crate) mod hostile_workload;
+pub(crate) mod link_holder;
 pub(crate) mod listings;
 pub(crate) mod malformed;
 pub(crate) mod managing;

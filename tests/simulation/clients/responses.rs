@@ -21,6 +21,11 @@ impl Response {
         field(&self.lines, name)
     }
 
+    /// Whether its fields or its content contain this text.
+    pub(crate) fn contains(&self, text: &str) -> bool {
+        self.lines.contains(text) || memchr::memmem::find(&self.content, text.as_bytes()).is_some()
+    }
+
     /// Whether it announces the end of the connection.
     pub(crate) fn closes(&self) -> bool {
         self.field("connection").is_some_and(|value| value.split(',').any(|option| option.trim() == "close"))
