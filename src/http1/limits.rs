@@ -97,6 +97,19 @@ pub const WRITE_STALL_NS: u64 = 30 * SECOND_NS;
 /// buffer the server sees no progress, so the time that this takes at this rate is added to [`WRITE_STALL_NS`].
 pub const READER_BYTES_PER_SECOND_MIN: u64 = 16 * 1024;
 
+/// How long a connection waits for content that is not in memory before it reads it all the same, which keeps everybody
+/// waiting. Longer than an overloaded disk takes for what a few dozen clients have asked it to read ahead.
+pub const DISK_WAIT_NS: u64 = 10 * SECOND_NS;
+
+/// How long a connection that waits for the disk sleeps at least before it asks again: no longer than a fast disk takes.
+pub const DISK_ASK_NS_MIN: u64 = SECOND_NS / 1000;
+
+/// How long it sleeps at most: a thousand waiting connections then ask twenty thousand times a second.
+pub const DISK_ASK_NS_MAX: u64 = SECOND_NS / 20;
+
+/// How much is read at a time of content that is not in memory after a wait.
+pub const UNREAD_FILE_BYTES: u64 = 64 * 1024;
+
 /// How much a connection with a limited rate may transfer at once after a pause: what the rate allows in this time. It
 /// is the most by which the rate is exceeded, once.
 pub const RATE_BURST_NS: u64 = SECOND_NS / 10;
@@ -128,6 +141,8 @@ pub const DRAIN_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 // A connection that pauses has something to transfer afterwards.
 const _: () = assert!(0 < RATE_PAUSE_NS && RATE_PAUSE_NS < RATE_BURST_NS);
+// A connection that waits for the disk makes no client look idle, and it asks more than once.
+const _: () = assert!(0 < DISK_ASK_NS_MIN && DISK_ASK_NS_MIN <= DISK_ASK_NS_MAX && DISK_ASK_NS_MAX < DISK_WAIT_NS);
 // The longest head and the empty line before it fit the receive buffer, so a full buffer is never a reason to refuse a
 // head. Its offsets fit 16 bits.
 const _: () = assert!(REQUEST_LINE_BYTES_MAX + 2 + FIELD_SECTION_BYTES_MAX + 2 <= RECEIVE_BUFFER_BYTES);

@@ -28,6 +28,9 @@ pub enum Transmit<'a, F> {
     },
     /// Call again after other connections have had their turn: the source has more work to do before it can continue.
     Pending,
+    /// Nothing, until the connection's deadline: the disk is reading what is to be sent next. Other connections are served
+    /// meanwhile.
+    NotInMemory,
     /// Shut down the sending side: nothing more will be sent.
     End,
     /// Close the connection at once: content that has been begun cannot be completed, and this is how the client

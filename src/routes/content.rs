@@ -3,6 +3,7 @@
 
 use super::files::Parts;
 use super::folder::{Archive, Listing, Page};
+use crate::semantics::Now;
 use crate::semantics::service::{FilePiece, Piece, Source, SourceFailed};
 use crate::storage::{FileRange, FileSystem, Native};
 
@@ -60,5 +61,9 @@ impl<F: FileSystem> Source for FileContent<F> {
 impl<F: FileSystem> FilePiece for FileRange<F> {
     fn bytes_left(&self) -> u64 {
         self.remaining()
+    }
+
+    fn bytes_in_memory(&self, now: &Now) -> u64 {
+        FileRange::bytes_in_memory(self, now.monotonic_ns)
     }
 }

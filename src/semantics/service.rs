@@ -184,6 +184,12 @@ pub enum Piece<'a, F> {
 pub trait FilePiece: std::fmt::Display {
     /// How many bytes of the range are still to be sent.
     fn bytes_left(&self) -> u64;
+
+    /// How many of the next bytes can be read without waiting for the disk, as far as is known; all that are left if that
+    /// cannot be known. If it is 0, the disk has been asked to read them, and the caller asks again later.
+    fn bytes_in_memory(&self, _now: &Now) -> u64 {
+        self.bytes_left()
+    }
 }
 
 /// For sources without files.

@@ -287,6 +287,11 @@ where
                     self.connection.transmitted(0, &mut cx.shared, &cx.now);
                     return Ok(true);
                 }
+                Some(Transmit::NotInMemory) => {
+                    // Asking for it may have waited for the disk: the system may have to read where the content is.
+                    cx.disk_call_ended(world);
+                    break;
+                }
                 Some(Transmit::Abort) => return Err(DriveError::Content),
                 Some(Transmit::End) => {
                     self.end(cx)?;

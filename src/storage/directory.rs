@@ -2,13 +2,11 @@
 
 use std::cell::Cell;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::rc::Rc;
 
 use rustix::io::Errno;
 
-use super::annotation;
 use super::cleanup::{Cleanup, Expiry};
 use super::close_errors::CloseErrors;
 use super::metadata::FileId;
@@ -21,8 +19,8 @@ use super::retry::retry_on_intr;
 use super::state_file::pending_state;
 use super::temporary_file::TemporaryNames;
 use super::{
-    Access, EndedUpload, FileKind, FileSystem, FoundUpload, Listing, Metadata, Native, PartialUpload, RelativePath,
-    StorageError, SymlinkedDirectories, Symlinks, Upload, UploadId, UploadMode,
+    Access, EndedUpload, FileKind, FileSystem, FoundUpload, Listing, Metadata, Native, OpenedFile, PartialUpload,
+    RelativePath, StorageError, SymlinkedDirectories, Symlinks, Upload, UploadId, UploadMode,
 };
 
 /// The open directory whose files are served. All operations stay beneath it, even if it is moved or replaced by
@@ -30,56 +28,6 @@ use super::{
 #[derive(Clone, Debug)]
 pub struct Directory<F: FileSystem = Native> {
     pub(super) root: Rc<Root<F>>,
-}
-
-/// An open file, and the name under which it was opened, for the log. Another file may have the name since.
-#[derive(Debug)]
-pub struct NamedFile<F: FileSystem = Native> {
-    file_system: F,
-    file: F::File,
-    name: RelativePath,
-}
-
-impl<F: FileSystem> NamedFile<F> {
-    /// The name under which it was opened.
-    pub fn name(&self) -> &RelativePath {
-        &self.name
-    }
-
-    /// Reads at `offset`, in one call. Returns the number of bytes: perhaps fewer than fit, and 0 at the end of the
-    /// file.
-    pub(super) fn read_at(&self, space: &mut [u8], offset: u64) -> Result<usize, Errno> {
-        retry_on_intr(|| self.file_system.read_at(&self.file, &mut *space, offset))
-    }
-}
-
-impl<F: FileSystem<File: AsFd>> AsFd for NamedFile<F> {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.file.as_fd()
-    }
-}
-
-/// A regular file that is open for reading, and its metadata.
-#[derive(Clone, Debug)]
-pub struct OpenedFile<F: FileSystem = Native> {
-    /// The file. Reading it only waits for the disk.
-    pub file: Rc<NamedFile<F>>,
-    /// The metadata of the open file.
-    pub metadata: Metadata,
-}
-
-impl<F: FileSystem> OpenedFile<F> {
-    /// The annotation of the [upload](Upload::annotate) that became this version of the file. `None` if it had none, if
-    /// the file was changed since, or if the file system does not support extended attributes. It takes one system
-    /// call.
-    pub fn annotation(&self) -> Option<Vec<u8>> {
-        annotation::read(&self.file.file_system, &self.file.file, &self.metadata)
-    }
-
-    /// Whether the file still has the metadata that it had when it was opened.
-    pub fn is_unchanged(&self) -> bool {
-        retry_on_intr(|| self.file.file_system.stat(&self.file.file)).is_ok_and(|found| found == self.metadata)
-    }
 }
 
 impl Directory {
@@ -130,8 +78,7 @@ impl<F: FileSystem> Directory<F> {
     pub fn open_file(&self, path: &RelativePath) -> Result<OpenedFile<F>, StorageError> {
         let file = self.root.open(path.as_bytes(), Access::Read).map_err(StorageError::from_lookup)?;
         let metadata = require_regular(&self.root.stat(&file)?)?;
-        let file_system = self.root.file_system.clone();
-        Ok(OpenedFile { file: Rc::new(NamedFile { file_system, file, name: path.clone() }), metadata })
+        Ok(OpenedFile::new(self.root.file_system.clone(), file, path.clone(), metadata))
     }
 
     /// The metadata of the regular file that [`open_file`](Self::open_file) would open. Errors are the same, except

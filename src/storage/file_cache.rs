@@ -10,7 +10,6 @@
 
 use std::collections::HashMap;
 
-use super::retry::read_exactly;
 use super::{Directory, FileRange, FileSystem, Metadata, Native, OpenedFile, RelativePath};
 
 /// The largest file whose content is cached in memory, in bytes. Copying a larger one takes longer than a second system
@@ -165,9 +164,9 @@ impl<T, F: FileSystem> FileCache<T, F> {
         self.young.files.get(path)
     }
 
-    /// Adds an open file to the cache: its content, if it is small and does not change while it is read, else the file
-    /// itself. Returns whether it was added; it is not if the file would have to stay open and none may. `now_ns` is
-    /// the monotonic time.
+    /// Adds an open file to the cache: its content, if it is small, else the file itself. Returns whether it was added.
+    /// It is not if the file is small, and is not in memory or changes while it is read; nor if the file would have to
+    /// stay open and none may. `now_ns` is the monotonic time.
     ///
     /// The caller must not add a file whose timestamps are so recent that another change may leave them the same.
     pub fn insert(
@@ -177,10 +176,13 @@ impl<T, F: FileSystem> FileCache<T, F> {
         user_data: impl FnOnce() -> T,
         now_ns: u64,
     ) -> bool {
-        let content = match read_small(opened) {
-            Some(content) => CachedContent::Memory(content),
-            None if self.open_files_max > 0 => CachedContent::Open(FileRange::whole(opened.clone())),
-            None => return false,
+        let content = match usize::try_from(opened.metadata.size_bytes) {
+            Ok(bytes) if bytes <= SMALL_FILE_BYTES_MAX => match read_small(opened, bytes) {
+                Some(content) => CachedContent::Memory(content),
+                None => return false,
+            },
+            _ if self.open_files_max > 0 => CachedContent::Open(FileRange::whole(opened.clone())),
+            _ => return false,
         };
         self.young.remove(path.as_bytes());
         self.old.remove(path.as_bytes());
@@ -221,12 +223,11 @@ impl<T, F: FileSystem> FileCache<T, F> {
     }
 }
 
-/// The content of a small file. `None` if the file is larger, or was changed while it was read.
-fn read_small<F: FileSystem>(opened: &OpenedFile<F>) -> Option<Box<[u8]>> {
-    let bytes = usize::try_from(opened.metadata.size_bytes).ok().filter(|bytes| *bytes <= SMALL_FILE_BYTES_MAX)?;
+/// The content of a small file. `None` if it is not in memory, or the file was changed while it was read.
+fn read_small<F: FileSystem>(opened: &OpenedFile<F>, bytes: usize) -> Option<Box<[u8]>> {
     let mut content = vec![0; bytes];
-    read_exactly(|space, offset| opened.file.read_at(space, offset), &mut content, 0).ok()??;
-    opened.is_unchanged().then(|| content.into_boxed_slice())
+    let is_read = bytes == 0 || opened.file.read_if_in_memory(&mut content, 0).ok()?;
+    (is_read && opened.is_unchanged()).then(|| content.into_boxed_slice())
 }
 
 #[cfg(test)]

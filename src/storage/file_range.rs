@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
 
-use super::directory::{NamedFile, OpenedFile};
+use super::opened_file::{NamedFile, OpenedFile};
 use super::{FileSystem, Native};
 
 /// The offset of the next byte in an open file, and the number of bytes that remain. Ranges of one file share its
@@ -61,6 +61,23 @@ impl<F: FileSystem> FileRange<F> {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),
             bytes => Ok(bytes),
         }
+    }
+
+    /// As [`read_at`](Self::read_at), but `false` if not all of `space` can be filled without waiting for the disk, as far
+    /// as the system can tell.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn read_if_in_memory(&self, space: &mut [u8]) -> io::Result<bool> {
+        debug_assert!(space.len() as u64 <= self.remaining);
+        Ok(self.file.read_if_in_memory(space, self.offset)?)
+    }
+
+    /// How many of the next bytes can be read without waiting for the disk, as far as the system can tell; all that
+    /// remain if it cannot. If it is 0, the disk has been asked to read them, so ask again later. `now_ns` is the
+    /// monotonic time.
+    pub fn bytes_in_memory(&self, now_ns: u64) -> u64 {
+        self.file.bytes_in_memory(self.offset, self.remaining, now_ns)
     }
 
     /// Removes the first `bytes` bytes from the range, after they were sent. Must not be more than remain.

@@ -140,6 +140,20 @@ pub trait FileSystem: Clone + Debug + 'static {
     /// As `pread(2)`.
     fn read_at(&self, file: &Self::File, space: &mut [u8], offset: u64) -> Result<usize, Errno>;
 
+    /// As [`read_at`](FileSystem::read_at), but returns only what is in memory, and never waits for the disk.
+    ///
+    /// # Errors
+    /// `AGAIN` if the first byte is not in memory. `OPNOTSUPP`, `NOSYS` or `INVAL` if the system or the file system cannot
+    /// tell.
+    fn read_without_waiting(&self, file: &Self::File, space: &mut [u8], offset: u64) -> Result<usize, Errno>;
+
+    /// Asks the system to read `bytes` bytes from `offset` on into memory, and does not wait for them. It may read fewer, or
+    /// none.
+    ///
+    /// # Errors
+    /// As `posix_fadvise(2)`.
+    fn read_ahead(&self, file: &Self::File, offset: u64, bytes: u64) -> Result<(), Errno>;
+
     /// Appends the start of `content` to what was written before. Returns the number of bytes that were written.
     ///
     /// # Errors

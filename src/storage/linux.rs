@@ -1,9 +1,11 @@
 //! The system calls of Linux, including those that other systems lack.
 
+use std::io::IoSliceMut;
+use std::num::NonZeroU64;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{AtFlags, CWD, FallocateFlags, FsWord, Mode, OFlags, RenameFlags, ResolveFlags, XattrFlags};
-use rustix::io::Errno;
+use rustix::fs::{Advice, AtFlags, CWD, FallocateFlags, FsWord, Mode, OFlags, RenameFlags, ResolveFlags, XattrFlags};
+use rustix::io::{Errno, ReadWriteFlags};
 
 use super::posix::{NEW_FILE_MODE, Posix};
 
@@ -65,6 +67,16 @@ impl Posix for Linux {
 
     fn attribute(file: BorrowedFd<'_>, space: &mut [u8]) -> Result<usize, Errno> {
         rustix::fs::fgetxattr(file, ATTRIBUTE, space)
+    }
+
+    fn read_without_waiting(file: BorrowedFd<'_>, space: &mut [u8], offset: u64) -> Result<usize, Errno> {
+        rustix::io::preadv2(file, &mut [IoSliceMut::new(space)], offset, ReadWriteFlags::NOWAIT)
+    }
+
+    fn read_ahead(file: BorrowedFd<'_>, offset: u64, bytes: u64) -> Result<(), Errno> {
+        // 0 would mean all bytes up to the end of the file.
+        let Some(bytes) = NonZeroU64::new(bytes) else { return Ok(()) };
+        rustix::fs::fadvise(file, offset, Some(bytes), Advice::WillNeed)
     }
 
     /// Only on ext4, where it was measured to help. On tmpfs it does not, and Btrfs does not compress reserved space.

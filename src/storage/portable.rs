@@ -50,6 +50,14 @@ impl Posix for Portable {
         Err(Errno::NOTSUP)
     }
 
+    fn read_without_waiting(_file: BorrowedFd<'_>, _space: &mut [u8], _offset: u64) -> Result<usize, Errno> {
+        Err(Errno::OPNOTSUPP)
+    }
+
+    fn read_ahead(_file: BorrowedFd<'_>, _offset: u64, _bytes: u64) -> Result<(), Errno> {
+        Err(Errno::OPNOTSUPP)
+    }
+
     fn reserve(_file: BorrowedFd<'_>, _offset: u64, _bytes: u64) -> Result<(), Errno> {
         Ok(())
     }

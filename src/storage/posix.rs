@@ -48,6 +48,12 @@ pub(super) trait Posix: Clone + Debug + 'static {
     /// As [`FileSystem::attribute`].
     fn attribute(file: BorrowedFd<'_>, space: &mut [u8]) -> Result<usize, Errno>;
 
+    /// As [`FileSystem::read_without_waiting`].
+    fn read_without_waiting(file: BorrowedFd<'_>, space: &mut [u8], offset: u64) -> Result<usize, Errno>;
+
+    /// As [`FileSystem::read_ahead`].
+    fn read_ahead(file: BorrowedFd<'_>, offset: u64, bytes: u64) -> Result<(), Errno>;
+
     /// As [`FileSystem::reserve`].
     fn reserve(file: BorrowedFd<'_>, offset: u64, bytes: u64) -> Result<(), Errno>;
 
@@ -171,6 +177,14 @@ impl<S: Posix> FileSystem for S {
 
     fn read_at(&self, file: &OwnedFd, space: &mut [u8], offset: u64) -> Result<usize, Errno> {
         rustix::io::pread(file, space, offset)
+    }
+
+    fn read_without_waiting(&self, file: &OwnedFd, space: &mut [u8], offset: u64) -> Result<usize, Errno> {
+        <S as Posix>::read_without_waiting(file.as_fd(), space, offset)
+    }
+
+    fn read_ahead(&self, file: &OwnedFd, offset: u64, bytes: u64) -> Result<(), Errno> {
+        <S as Posix>::read_ahead(file.as_fd(), offset, bytes)
     }
 
     fn write(&self, file: &OwnedFd, content: &[u8]) -> Result<usize, Errno> {

@@ -171,7 +171,7 @@ impl<S: Service> Driver<S> {
                 return true;
             }
             Some(Transmit::Bytes { bytes, .. }) => take(&mut self.output, bytes, bytes_max),
-            Some(Transmit::File { .. }) => panic!("the test service serves no files"),
+            Some(Transmit::File { .. } | Transmit::NotInMemory) => panic!("the test service serves no files"),
             Some(Transmit::Pending) => 0,
             Some(Transmit::Abort) => {
                 self.aborted = true;

@@ -32,6 +32,7 @@ const EXPECTED: &[(&str, &[&str])] = &[
             "refused: its address holds as many as it may",
         ],
     ),
+    ("disk", &["a file is evicted", "a file is read ahead", "a file is read that was not read ahead"]),
     ("run", &["became quiescent", "lost power", "was killed", "keys changed", "keys broken"]),
     (
         "timer",
@@ -42,6 +43,7 @@ const EXPECTED: &[(&str, &[&str])] = &[
             "the write stall timer has fired",
             "the drain timer has fired",
             "the rate timer has fired",
+            "the disk timer has fired",
         ],
     ),
     (

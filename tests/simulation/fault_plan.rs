@@ -4,7 +4,8 @@
 use fastrand::Rng;
 
 use crate::simulation::clients::external;
-use crate::simulation::disk::{self, Call, Disk, Enabled, Event};
+use crate::simulation::disk::{self, Call, Disk, Enabled, Event, Eviction};
+use crate::simulation::network::{MILLISECOND, SECOND};
 use crate::simulation::scenario::one_of;
 
 /// A crash of the server.
@@ -80,6 +81,27 @@ impl FaultPlan {
         }
     }
 
+    /// Chooses a system with some kind of file system.
+    pub(crate) fn system(&self, random: &mut Rng) -> disk::Settings {
+        let seed = random.u64(..);
+        let settings = match random.u8(..8) {
+            0..=3 => disk::Settings::linux(seed),
+            4..=6 => disk::Settings::portable(seed),
+            _ => disk::Settings::without_links(seed),
+        };
+        disk::Settings {
+            loss: one_of(random, &[disk::Loss::Ordered, disk::Loss::Journalled, disk::Loss::Unordered]),
+            time_granularity_ns: one_of(random, &[1, 1, 1_000_000, 1_000_000_000]),
+            reuses_inodes: random.bool(),
+            has_entry_kinds: random.u8(..4) > 0,
+            reports_free_bytes: random.bool(),
+            keeps_attributes: random.bool(),
+            // Between two calls that take seconds, what was in memory may be evicted.
+            eviction: if self.slow > 0 { Eviction::default() } else { eviction(seed) },
+            ..settings
+        }
+    }
+
     /// Whether a response may report that the disk failed.
     pub(crate) fn may_fail(&self) -> bool {
         self.failing > 0
@@ -90,6 +112,7 @@ impl FaultPlan {
         disk.others_may(external::actions());
         // After a disk has become read-only, every upload in the rest of the run fails.
         let failing = Enabled::all().without("another process acts").without("read-only from now on");
+        let failing = if disk.evicts() { failing.without("slow") } else { failing };
         match self {
             FaultPlan { failing: 1.., .. } => disk.fail(self.failing, failing),
             FaultPlan { external: 1.., .. } => disk.fail(self.external, Enabled::NONE.with("another process acts")),
@@ -121,21 +144,12 @@ impl Crash {
     }
 }
 
-/// Chooses a system with some kind of file system.
-pub(crate) fn system(random: &mut Rng) -> disk::Settings {
-    let seed = random.u64(..);
-    let settings = match random.u8(..8) {
-        0..=3 => disk::Settings::linux(seed),
-        4..=6 => disk::Settings::portable(seed),
-        _ => disk::Settings::without_links(seed),
-    };
-    disk::Settings {
-        loss: one_of(random, &[disk::Loss::Ordered, disk::Loss::Journalled, disk::Loss::Unordered]),
-        time_granularity_ns: one_of(random, &[1, 1, 1_000_000, 1_000_000_000]),
-        reuses_inodes: random.bool(),
-        has_entry_kinds: random.u8(..4) > 0,
-        reports_free_bytes: random.bool(),
-        keeps_attributes: random.bool(),
-        ..settings
+/// What the system evicts from its memory, which is nothing in half of the runs.
+fn eviction(seed: u64) -> Eviction {
+    let random = &mut Rng::with_seed(seed);
+    Eviction {
+        rate: one_of(random, &[0, 0, 3_000, 30_000]),
+        read_ns_max: one_of(random, &[MILLISECOND, 20 * MILLISECOND, SECOND]),
+        stuck: one_of(random, &[0, 0, 64]),
     }
 }

@@ -28,12 +28,13 @@ thread_local! {
 }
 
 /// In which states each timer may fire.
-const TIMERS: [(&str, &[&str]); 6] = [
+const TIMERS: [(&str, &[&str]); 7] = [
     ("the head timer has fired", &["reading the head"]),
     ("the idle timer has fired", &["accepted", "waiting for a request"]),
     ("the content rate timer has fired", &["reading the content"]),
     ("the write stall timer has fired", &["reading the head", "reading the content", "writing the response"]),
     ("the drain timer has fired", &["draining"]),
+    ("the disk timer has fired", &["reading the head", "reading the content", "writing the response"]),
     ("the rate timer has fired", ACTIVITIES.split_at(6).0),
 ];
 

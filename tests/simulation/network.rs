@@ -88,6 +88,8 @@ pub(crate) struct NetworkState {
     /// Whether the machine has lost power, which the run has not noticed yet. Nothing that the server sends leaves the
     /// machine.
     pub is_off: Box<dyn Fn() -> bool>,
+    /// How long the server has waited for files that were not in memory.
+    pub disk_wait_ns: Box<dyn Fn() -> u64>,
     /// When the server last crashed.
     pub crashed_ns: Option<u64>,
     /// When the listeners were closed.
@@ -95,7 +97,7 @@ pub(crate) struct NetworkState {
     /// The scheduled time of the current event.
     event_ns: Option<u64>,
     /// By how much the wall clock was moved.
-    pub clock_offset_ns: i64,
+    pub clock_offset_ns: Rc<Cell<i64>>,
     /// The same with the time of each move, in order.
     clock_offsets: Vec<(u64, i64)>,
     pub turn: TurnBudget,
@@ -139,10 +141,11 @@ impl Network {
             keys: None,
             shutdown: None,
             is_off: Box::new(|| false),
+            disk_wait_ns: Box::new(|| 0),
             crashed_ns: None,
             listeners_closed_ns: None,
             event_ns: None,
-            clock_offset_ns: 0,
+            clock_offset_ns: Rc::default(),
             clock_offsets: vec![(0, 0)],
             turn: TurnBudget::default(),
             space: Vec::new(),
@@ -158,7 +161,7 @@ impl NetworkState {
     /// The time since the start of the run, in nanoseconds. It is monotonic. While an event is handled late because the
     /// server was at work, this is the time at which the event was due.
     pub(crate) fn now_ns(&self) -> u64 {
-        self.event_ns.unwrap_or(self.clock.get().wrapping_add_signed(-self.clock_offset_ns) - START_UNIX_NS)
+        self.event_ns.unwrap_or(self.clock.get().wrapping_add_signed(-self.clock_offset_ns.get()) - START_UNIX_NS)
     }
 
     /// The first and the last time that the server's wall clock may have shown since then, in whole seconds.
@@ -173,7 +176,7 @@ impl NetworkState {
     }
 
     fn set_now(&self, now_ns: u64) {
-        self.clock.set((START_UNIX_NS + now_ns).wrapping_add_signed(self.clock_offset_ns));
+        self.clock.set((START_UNIX_NS + now_ns).wrapping_add_signed(self.clock_offset_ns.get()));
     }
 
     /// Advances the time.
@@ -183,8 +186,13 @@ impl NetworkState {
         }
     }
 
-    /// How long the server has worked in total, without sleeping.
+    /// How long the server has worked in total, without sleeping. While files are missing that it has asked the disk for,
+    /// it counts as if it worked, and twice: it notices only a little later that they are there.
     pub(crate) fn busy_ns(&self) -> u64 {
+        self.work_ns() + 2 * (self.disk_wait_ns)()
+    }
+
+    fn work_ns(&self) -> u64 {
         self.worked_ns + self.awake_ns.map_or(0, |awake_ns| self.now_ns() - awake_ns)
     }
 
@@ -205,7 +213,7 @@ impl NetworkState {
 
     /// The server starts to sleep.
     pub(crate) fn begin_sleep(&mut self) {
-        self.worked_ns = self.busy_ns();
+        self.worked_ns = self.work_ns();
         self.awake_ns = None;
     }
 
@@ -349,8 +357,8 @@ impl NetworkState {
             Event::ClockSet(by_ns) => {
                 self.coverage.count("fault", "wall clock set");
                 let now_ns = self.now_ns();
-                self.clock_offset_ns += by_ns;
-                self.clock_offsets.push((now_ns, self.clock_offset_ns));
+                self.clock_offset_ns.set(self.clock_offset_ns.get() + by_ns);
+                self.clock_offsets.push((now_ns, self.clock_offset_ns.get()));
                 self.set_now(now_ns);
             }
             Event::Descriptors(descriptors) => self.settings.descriptors = descriptors,
@@ -501,9 +509,9 @@ impl NetworkState {
     /// The loop is about to sleep. No connection may wait for it.
     pub(crate) fn check_sleep(&self) {
         for (number, link) in self.links.iter().enumerate() {
-            // Where the rate is limited, it may wait for its next share.
+            // Where the rate is limited, it may wait for its next share; and while it waits for the disk, responses.
             assert!(
-                !link.has_missed_input() || self.settings.rate.is_some(),
+                !link.has_missed_input() || self.settings.rate.is_some() || (self.disk_wait_ns)() > 0,
                 "the loop sleeps although connection {number} has {} bytes or an end to read",
                 link.arrived.len()
             );

@@ -82,6 +82,7 @@ pub(crate) fn run(config: &RunConfig) -> RunOutcome {
     let names = ManagedNames::new(scenario.management());
     scenario::add_clients(&mut network.inner.borrow_mut(), &scenario, config, (&model, &names), &mut random);
     let disk = Disk::new(scenario.disk.clone(), clock);
+    disk.share_clock_offset(&network.inner.borrow().clock_offset_ns);
     write_files(&disk, &model.borrow());
     scenario.link_holder_numbers().for_each(|number| link_holder::write_files(&disk, &mut model.borrow_mut(), number));
     if is_printed {
@@ -166,7 +167,13 @@ impl Run {
     fn run_server<const EVENTS: usize>(&self, seed: u64, crash: Option<Crash>) -> Result<ServerExit, String> {
         let disk = self.disk.borrow().clone();
         let machine = disk.clone();
-        self.network.inner.borrow_mut().is_off = Box::new(move || machine.is_stopped());
+        let before_ns = (self.network.inner.borrow().disk_wait_ns)();
+        let memory = disk.clone();
+        {
+            let mut inner = self.network.inner.borrow_mut();
+            inner.is_off = Box::new(move || machine.is_stopped());
+            inner.disk_wait_ns = Box::new(move || before_ns + memory.missing_ns());
+        }
         disk.fail(0, disk::Enabled::NONE);
         let directory = Directory::open_in(disk.clone(), Disk::root_path(), seed).map_err(|error| error.to_string())?;
         directory.set_reserve_bytes_min(self.scenario.reserve_bytes_min);

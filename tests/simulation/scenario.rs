@@ -189,7 +189,7 @@ impl Scenario {
             account_holders,
             link_holders,
             upload_bytes_max: one_of(random, &[None, None, Some(1_000)]),
-            disk: fault_plan::system(random),
+            disk: fault_plan.system(random),
             // Without it a power cut may lose acknowledged uploads.
             durable: fault_plan.crashes.iter().any(|crash| matches!(crash, Crash::PowerCut { .. }))
                 || random.u8(..4) == 0,

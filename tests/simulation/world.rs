@@ -51,7 +51,7 @@ impl<F: SentFile, const EVENTS: usize> World for SimulatedWorld<F, EVENTS> {
         let mut inner = self.network.inner.borrow_mut();
         inner.handle_due_events();
         let now_ns = inner.now_ns();
-        let unix_ns = (START_UNIX_NS + now_ns).wrapping_add_signed(inner.clock_offset_ns);
+        let unix_ns = (START_UNIX_NS + now_ns).wrapping_add_signed(inner.clock_offset_ns.get());
         Now { monotonic_ns: START_MONOTONIC_NS + now_ns, unix_ns }
     }
 

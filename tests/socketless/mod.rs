@@ -94,6 +94,7 @@ impl<F: FileSystem> Client<F> {
                     bytes
                 }
                 Some(Transmit::Pending) => 0,
+                Some(Transmit::NotInMemory) => panic!("what a test has just written is in memory"),
                 Some(Transmit::End | Transmit::Abort) => {
                     self.connection = Client::connect(&self.shared, &self.now);
                     return None;

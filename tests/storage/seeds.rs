@@ -144,6 +144,8 @@ fn acknowledged_uploads_survive_faults_crashes_and_power_failures() {
         "another process acts",
         "short read",
         "i/o error at read",
+        "cannot tell what is in memory",
+        "cannot read ahead",
         "no space to reserve",
         "i/o error at truncating",
         "no space for an attribute",

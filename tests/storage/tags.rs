@@ -61,7 +61,10 @@ impl Server {
                     output.extend_from_slice(bytes);
                     bytes.len()
                 }
-                Some(Transmit::End | Transmit::Pending | Transmit::Abort | Transmit::File { .. }) | None => {
+                Some(
+                    Transmit::End | Transmit::Pending | Transmit::NotInMemory | Transmit::Abort | Transmit::File { .. },
+                )
+                | None => {
                     if connection.flush_content(&mut self.shared, &now) == Step::Idle {
                         break;
                     }

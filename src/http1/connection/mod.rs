@@ -1,7 +1,9 @@
 //! One connection, without its socket. This file has what the caller exchanges with it. `process.rs` and
 //! `receive_content.rs` interpret received bytes in the states of `state.rs`, `timeouts.rs` decides how long to wait,
-//! with the timers of `timers.rs`, `throttle.rs` how fast to receive and to send, and `record.rs` records the exchanges.
+//! with the timers of `timers.rs`, `throttle.rs` how fast to receive and to send, `disk_wait.rs` when to send content that
+//! is not in memory, and `record.rs` records the exchanges.
 
+mod disk_wait;
 mod process;
 mod proxy_header;
 mod receive_content;
@@ -11,11 +13,11 @@ mod throttle;
 mod timeouts;
 mod timers;
 
+use self::disk_wait::Pauses;
 pub use self::process::Step;
 use self::record::PendingRecords;
 pub use self::record::Records;
 use self::state::{Destination, Draining, State};
-use self::throttle::Throttle;
 pub use self::timeouts::{Activity, Evictable};
 use self::timers::{Timer, Timers};
 use super::framing::Framing;
@@ -61,8 +63,8 @@ pub struct Connection<S: Service> {
     number: u64,
     /// The records of exchanges that have not ended; `None` if records are disabled.
     records: Option<Box<PendingRecords>>,
-    /// `None` if the rate is not limited.
-    throttle: Option<Box<Throttle>>,
+    /// `None` if the rate is not limited, and the connection does not wait for the disk.
+    pauses: Option<Box<Pauses>>,
     /// The listener that accepted the connection.
     endpoint: Endpoint,
     input_ended: bool,
@@ -123,11 +125,11 @@ impl<S: Service> Connection<S> {
             send_progress_ns: now.monotonic_ns,
             number,
             records,
-            throttle: shared
+            pauses: shared
                 .settings
                 .rate
                 .filter(|_| endpoint == Endpoint::Public)
-                .map(|rate| Box::new(Throttle::new(rate))),
+                .map(|rate| Box::new(Pauses::at(rate))),
             endpoint,
             input_ended: false,
             has_received: false,
@@ -185,10 +187,17 @@ impl<S: Service> Connection<S> {
     /// What is to be sent next; `None` if there is nothing to send now.
     pub fn transmit(&mut self, now: &Now) -> Option<Transmit<'_, <S::Source as Source>::File>> {
         let sendable_bytes = self.sendable_bytes(now);
-        match self.state {
-            State::Closed => None,
-            _ if sendable_bytes == 0 => None,
-            _ => self.output.transmit().map(|transmit| transmit.at_most(sendable_bytes)),
+        if sendable_bytes == 0 || self.is_closed() || self.waits_for_disk() {
+            return None;
+        }
+        let transmit = self.output.transmit()?.at_most(sendable_bytes);
+        let Transmit::File { file, bytes_max } = transmit else { return Some(transmit) };
+        match disk_wait::bytes_to_send(&mut self.pauses, file, now) {
+            0 => {
+                self.timers.stop(Timer::WriteStall);
+                Some(Transmit::NotInMemory)
+            }
+            bytes => Some(Transmit::File { file, bytes_max: bytes_max.min(bytes) }),
         }
     }
 
@@ -207,6 +216,7 @@ impl<S: Service> Connection<S> {
     /// [`Transmit::Pending`], which restarts the write-stall timer, since the client is not what sending waits for.
     pub fn transmitted(&mut self, bytes: u64, shared: &mut Shared, now: &Now) {
         self.output.transmitted(bytes);
+        self.note_sent();
         if let Some(records) = &mut self.records {
             let (queued, has_source) = (self.output.queued_bytes(), self.output.has_source());
             records.sent(bytes, queued, has_source, &mut shared.records, now);
@@ -270,7 +280,7 @@ impl<S: Service> Connection<S> {
         self.save_content(now);
         self.state = State::Closed;
         self.timers.stop_all();
-        self.throttle = None;
+        self.pauses = None;
         self.input.consume_all_content();
         self.input.consume_all();
     }
@@ -279,6 +289,7 @@ impl<S: Service> Connection<S> {
     /// [`flush_content`](Connection::flush_content).
     pub fn release_idle_memory(&mut self, shared: &mut Shared) {
         self.input.release(&mut shared.pool);
+        self.forget_disk_waits();
         self.output.release_if_empty(&mut shared.pool);
         if let Some(records) = &mut self.records {
             records.release_idle_memory(&mut shared.records);

@@ -14,6 +14,7 @@
 //! Every byte counts: those of heads, of interim responses, and of content that is discarded.
 
 use super::Connection;
+use super::disk_wait::Pauses;
 use super::timers::Timer;
 use crate::http1::limits::WRITE_STALL_NS;
 use crate::http1::rate::{Bucket, Rate};
@@ -40,33 +41,37 @@ impl Throttle {
     }
 }
 
+fn throttle_of(pauses: &mut Option<Box<Pauses>>) -> Option<&mut Throttle> {
+    pauses.as_mut()?.throttle.as_mut()
+}
+
 impl<S: Service> Connection<S> {
+    fn throttle(&self) -> Option<&Throttle> {
+        self.pauses.as_ref()?.throttle.as_ref()
+    }
+
     /// When the rate timer fires; `u64::MAX` if it does not run.
     pub(super) fn rate_deadline_ns(&self) -> u64 {
-        self.throttle.as_ref().map_or(u64::MAX, |throttle| throttle.deadline_ns())
+        self.throttle().map_or(u64::MAX, Throttle::deadline_ns)
     }
 
     pub(super) fn receiving_is_paused(&self) -> bool {
-        self.throttle.as_ref().is_some_and(|throttle| throttle.receiving.is_paused())
+        self.throttle().is_some_and(|throttle| throttle.receiving.is_paused())
     }
 
     /// How many bytes may be received now.
     pub(super) fn receivable_bytes(&self, now: &Now) -> u64 {
-        self.throttle
-            .as_ref()
-            .map_or(u64::MAX, |throttle| throttle.receiving.available_bytes(throttle.rate, now.monotonic_ns))
+        self.throttle().map_or(u64::MAX, |throttle| throttle.receiving.available_bytes(throttle.rate, now.monotonic_ns))
     }
 
     /// How many bytes may be sent now; 0 while sending pauses.
     pub(super) fn sendable_bytes(&self, now: &Now) -> u64 {
-        self.throttle
-            .as_ref()
-            .map_or(u64::MAX, |throttle| throttle.sending.available_bytes(throttle.rate, now.monotonic_ns))
+        self.throttle().map_or(u64::MAX, |throttle| throttle.sending.available_bytes(throttle.rate, now.monotonic_ns))
     }
 
     /// Counts received bytes.
     pub(super) fn throttle_receiving(&mut self, bytes: u64, now: &Now) {
-        let Some(throttle) = &mut self.throttle else { return };
+        let Some(throttle) = throttle_of(&mut self.pauses) else { return };
         if throttle.receiving.take(bytes, throttle.rate, now.monotonic_ns)
             && let Some(resume_ns) = throttle.receiving.resume_ns()
         {
@@ -81,7 +86,7 @@ impl<S: Service> Connection<S> {
 
     /// Counts sent bytes. To be called after everything else that follows a send.
     pub(super) fn throttle_sending(&mut self, bytes: u64, now: &Now) {
-        let Some(throttle) = &mut self.throttle else { return };
+        let Some(throttle) = throttle_of(&mut self.pauses) else { return };
         if throttle.sending.take(bytes, throttle.rate, now.monotonic_ns) {
             self.timers.stop(Timer::WriteStall);
         }
@@ -89,7 +94,7 @@ impl<S: Service> Connection<S> {
 
     /// Acts on the rate timer if it has fired by `due_ns`: the pauses end whose time has come.
     pub(super) fn expire_rate(&mut self, due_ns: u64, now: &Now) {
-        let Some(throttle) = &mut self.throttle else { return };
+        let Some(throttle) = throttle_of(&mut self.pauses) else { return };
         throttle.receiving.resume(due_ns);
         if throttle.sending.resume(due_ns) && self.output.is_pending() {
             self.send_progress_ns = now.monotonic_ns;

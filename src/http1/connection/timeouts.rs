@@ -83,7 +83,7 @@ impl<S: Service> Connection<S> {
     /// When to call [`expire`](Connection::expire), in nanoseconds on the monotonic clock; `u64::MAX` for never. Any
     /// other call may change it.
     pub fn deadline_ns(&self) -> u64 {
-        self.timers.next_deadline_ns().min(self.rate_deadline_ns())
+        self.timers.next_deadline_ns().min(self.rate_deadline_ns()).min(self.disk_deadline_ns())
     }
 
     /// Whether no part of a request has been received, and nothing is to be sent.
@@ -95,7 +95,8 @@ impl<S: Service> Connection<S> {
     /// The name of the timer that [`expire`](Connection::expire) would act on first, for the debug log.
     pub fn fired(&self, due_ns: u64) -> Option<&'static str> {
         let rate = (self.rate_deadline_ns() <= due_ns).then_some("rate");
-        rate.or_else(|| self.timers.fired(due_ns).map(Timer::name))
+        let disk = (self.disk_deadline_ns() <= due_ns).then_some("disk");
+        rate.or(disk).or_else(|| self.timers.fired(due_ns).map(Timer::name))
     }
 
     /// Reports that the socket takes no more bytes for now, and that its send buffer holds at most `send_buffer_bytes`.
@@ -152,6 +153,7 @@ impl<S: Service> Connection<S> {
     /// which may be later.
     pub fn expire(&mut self, due_ns: u64, shared: &mut Shared, now: &Now) {
         self.expire_rate(due_ns, now);
+        self.expire_disk_wait(due_ns, now);
         // Ends: each round stops a timer, and none is set to a time in the past.
         while let Some(timer) = self.timers.take_fired(due_ns) {
             match (timer, std::mem::take(&mut self.state)) {

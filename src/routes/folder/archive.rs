@@ -2,8 +2,8 @@
 //! (POSIX.1-2001).
 //!
 //! Memory and descriptors are bounded: open are the directories on the way to the current entry, and its file. Large
-//! files are sent from the disk's cache, each by itself. Small files are read into memory, and several are sent
-//! together.
+//! files are sent from the system's cache, each by itself. Small files are read into memory, and several are sent
+//! together; one that is not in the system's cache is sent as a large one is.
 //!
 //! The archive contains what a client could get by requesting each name, with one difference: links to directories are
 //! left out, because a link to a parent directory would make the archive endless.
@@ -238,30 +238,29 @@ impl<F: FileSystem> Archive<F> {
         // The cast is exact: the padding is shorter than a block.
         self.padding_bytes = bytes.next_multiple_of(BLOCK_BYTES as u64).wrapping_sub(bytes) as usize;
         let file = FileRange::whole(opened);
-        if bytes > SMALL_FILE_BYTES_MAX {
+        if bytes <= SMALL_FILE_BYTES_MAX && self.read_small(&file)? {
+            self.pad();
+        } else {
             self.file = Some(file);
-            return Ok(());
         }
-        self.read_small(file)?;
-        self.pad();
         Ok(())
     }
 
-    /// Reads as many bytes as the header announces. If the file has grown, the rest is left out.
+    /// Reads as many bytes as the header announces. If the file has grown, the rest is left out. Returns false if not all
+    /// of them are in memory, or the file has shrunk: then it is sent as a large file is, which waits for the disk without
+    /// keeping others waiting, and fails if bytes are missing.
     ///
     /// # Errors
-    /// The file has shrunk, or cannot be read.
-    fn read_small(&mut self, mut file: FileRange<F>) -> Result<(), StorageError> {
-        let mut end = self.out.len();
+    /// The file cannot be read.
+    fn read_small(&mut self, file: &FileRange<F>) -> Result<bool, StorageError> {
+        let end = self.out.len();
         // The cast is exact: a small file has at most [`SMALL_FILE_BYTES_MAX`] bytes.
         self.out.resize(end + file.remaining() as usize, 0);
-        // Each call reads at least one byte, or fails.
-        while !file.is_empty() {
-            let bytes = file.read_at(&mut self.out[end..]).map_err(StorageError::Io)?;
-            file.advance(bytes as u64);
-            end += bytes;
+        let is_read = file.is_empty() || file.read_if_in_memory(&mut self.out[end..]).map_err(StorageError::Io)?;
+        if !is_read {
+            self.out.truncate(end);
         }
-        Ok(())
+        Ok(is_read)
     }
 
     fn write_header(&mut self, name: &[u8], kind: EntryType, bytes: u64, modified_ns: i128) {

@@ -207,6 +207,14 @@ impl FileSystem for Instrumented {
         recorded!(self.read_at(file, space, offset))
     }
 
+    fn read_without_waiting(&self, file: &OwnedFd, space: &mut [u8], offset: u64) -> Result<usize, Errno> {
+        recorded!(self.read_without_waiting(file, space, offset))
+    }
+
+    fn read_ahead(&self, file: &OwnedFd, offset: u64, bytes: u64) -> Result<(), Errno> {
+        recorded!(self.read_ahead(file, offset, bytes))
+    }
+
     fn write(&self, file: &OwnedFd, content: &[u8]) -> Result<usize, Errno> {
         recorded!(self.write(file, content))
     }

@@ -71,6 +71,9 @@ const CALLS: &[Call] = &[
     (libc::SYS_newfstatat, Any),
     (libc::SYS_fstat, Any),
     (libc::SYS_statx, Any),
+    // What is in memory of a file, and reading it ahead.
+    (libc::SYS_preadv2, Any),
+    (libc::SYS_fadvise64, Any),
     // Free space, and whether reserving it helps.
     (libc::SYS_fstatfs, Any),
     // Listings and archives.

@@ -113,6 +113,14 @@ impl Disk {
         }
     }
 
+    /// Notes whether the system could tell what is in memory.
+    fn note_answer<T>(&self, file: &DiskFile, result: Result<T, Errno>) -> Result<T, Errno> {
+        if result.as_ref().is_err_and(|errno| *errno != Errno::AGAIN) {
+            self.machine.borrow_mut().memory.cannot_tell(file.node);
+        }
+        result
+    }
+
     fn file(&self, (node, number): (NodeId, u64), mode: Mode) -> DiskFile {
         DiskFile { disk: self.clone(), node, number, offset: Cell::new(0), mode }
     }
@@ -140,6 +148,26 @@ impl Disk {
         })?;
         Ok(self.file(opened, self.mode(access)))
     }
+}
+
+/// Reads what is in the file, wherever that is.
+fn read(
+    machine: &Machine,
+    file: &DiskFile,
+    space: &mut [u8],
+    offset: u64,
+    most: Option<usize>,
+) -> Result<usize, Errno> {
+    let node = machine.node(file.node);
+    if file.mode != Mode::Read {
+        return Err(Errno::BADF);
+    }
+    let is_directory = node.kind() == FileKind::Directory;
+    let content = node.content().ok_or(if is_directory { Errno::ISDIR } else { Errno::SPIPE })?;
+    let rest = usize::try_from(offset).ok().and_then(|offset| content.bytes.get(offset..)).unwrap_or_default();
+    let bytes = shortened(rest.len().min(space.len()), most);
+    space[..bytes].copy_from_slice(&rest[..bytes]);
+    Ok(bytes)
 }
 
 fn text(name: &[u8]) -> impl fmt::Display {
@@ -337,22 +365,41 @@ impl FileSystem for Disk {
             Call::ReadAt,
             || format!("{file:?} from {offset}"),
             |machine, most| {
-                let node = machine.node(file.node);
-                if file.mode != Mode::Read {
-                    return Err(Errno::BADF);
-                }
-                let content = node.content().ok_or(if node.kind() == FileKind::Directory {
-                    Errno::ISDIR
-                } else {
-                    Errno::SPIPE
-                })?;
-                let rest =
-                    usize::try_from(offset).ok().and_then(|offset| content.bytes.get(offset..)).unwrap_or_default();
-                let bytes = shortened(rest.len().min(space.len()), most);
-                space[..bytes].copy_from_slice(&rest[..bytes]);
-                Ok(bytes)
+                let now_ns = machine.monotonic_ns();
+                machine.memory.read(file.node, now_ns, &machine.faults);
+                read(machine, file, space, offset, most)
             },
         )
+    }
+
+    fn read_without_waiting(&self, file: &DiskFile, space: &mut [u8], offset: u64) -> Result<usize, Errno> {
+        let result = self.call(
+            Call::ReadWithoutWaiting,
+            || format!("{file:?} from {offset}"),
+            |machine, most| {
+                let (eviction, now_ns) = (machine.settings.eviction, machine.monotonic_ns());
+                let Machine { memory, faults, .. } = machine;
+                if !memory.contains(file.node, eviction, now_ns, faults) {
+                    return Err(Errno::AGAIN);
+                }
+                read(machine, file, space, offset, most)
+            },
+        );
+        self.note_answer(file, result)
+    }
+
+    fn read_ahead(&self, file: &DiskFile, offset: u64, bytes: u64) -> Result<(), Errno> {
+        let result = self.call(
+            Call::ReadAhead,
+            || format!("{file:?} {bytes} bytes from {offset}"),
+            |machine, _| {
+                let (eviction, now_ns) = (machine.settings.eviction, machine.monotonic_ns());
+                let Machine { memory, faults, .. } = machine;
+                memory.read_ahead(file.node, eviction, now_ns, faults);
+                Ok(())
+            },
+        );
+        self.note_answer(file, result)
     }
 
     fn write(&self, file: &DiskFile, content: &[u8]) -> Result<usize, Errno> {

@@ -20,7 +20,7 @@ macro_rules! calls {
 
 calls! {
     OpenRoot OpenBeneath OpenEntry Stat StatAt CreateUnnamed Create LinkUnnamed
-    Link Rename RenameNoreplace CreateDirectory RemoveDirectory Unlink Lock ReadAt Write Reserve SetModified
+    Link Rename RenameNoreplace CreateDirectory RemoveDirectory Unlink Lock ReadAt ReadWithoutWaiting ReadAhead Write Reserve SetModified
     Truncate SetAttribute Attribute
     SyncFile SyncDirectory CloseErrors Entries ReopenDirectory NextEntry StatDirectory StatEntry
 }
@@ -55,8 +55,9 @@ pub(crate) struct Kind {
 
 use Call::{
     Attribute, CloseErrors, Create, CreateDirectory, CreateUnnamed, Link, LinkUnnamed, Lock, NextEntry, OpenBeneath,
-    OpenEntry, OpenRoot, ReadAt, RemoveDirectory, Rename, RenameNoreplace, ReopenDirectory, Reserve, SetAttribute,
-    SetModified, Stat, StatAt, StatDirectory, StatEntry, SyncDirectory, SyncFile, Truncate, Unlink, Write,
+    OpenEntry, OpenRoot, ReadAhead, ReadAt, ReadWithoutWaiting, RemoveDirectory, Rename, RenameNoreplace,
+    ReopenDirectory, Reserve, SetAttribute, SetModified, Stat, StatAt, StatDirectory, StatEntry, SyncDirectory,
+    SyncFile, Truncate, Unlink, Write,
 };
 
 const OPENS: &[Call] = &[OpenRoot, OpenBeneath, OpenEntry, CreateUnnamed, Create, ReopenDirectory];
@@ -88,7 +89,7 @@ kinds! {
     "interrupted" ALL, Effect::Fail(Errno::INTR);
     "slow" ALL, Effect::Slow;
     "another process acts" ALL, Effect::Others;
-    "short read" &[ReadAt], Effect::Short;
+    "short read" &[ReadAt, ReadWithoutWaiting], Effect::Short;
     "short write" &[Write], Effect::Short;
     "no space at write" &[Write], Effect::Fail(Errno::NOSPC);
     "no quota at write" &[Write], Effect::Fail(Errno::DQUOT);
@@ -102,7 +103,9 @@ kinds! {
     "no space at sync" &[SyncFile], Effect::Fail(Errno::NOSPC);
     "i/o error at open" OPENS, Effect::Fail(Errno::IO);
     "i/o error at stat" STATS, Effect::Fail(Errno::IO);
-    "i/o error at read" &[ReadAt], Effect::Fail(Errno::IO);
+    "i/o error at read" &[ReadAt, ReadWithoutWaiting], Effect::Fail(Errno::IO);
+    "cannot tell what is in memory" &[ReadWithoutWaiting], Effect::Fail(Errno::OPNOTSUPP);
+    "cannot read ahead" &[ReadAhead], Effect::Fail(Errno::NOSYS);
     "i/o error at write" &[Write], Effect::Fail(Errno::IO);
     "no space to reserve" &[Reserve], Effect::Fail(Errno::NOSPC);
     "i/o error at link" &[Link, LinkUnnamed], Effect::Fail(Errno::IO);

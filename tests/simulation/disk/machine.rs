@@ -9,6 +9,7 @@ use rustix::io::Errno;
 use spindle::storage::{Access, FileKind};
 
 use super::faults::Faults;
+use super::memory::Memory;
 use super::power::{Change, Log, Record};
 use super::settings::{Loss, Settings};
 use super::tree::{Body, Content, Entries, Lookup, Node, NodeId, Permissions, TOP, Tree};
@@ -24,6 +25,8 @@ pub(crate) struct Machine {
     pub(crate) log: Log,
     pub(crate) faults: Faults,
     pub(crate) clock: Rc<Cell<u64>>,
+    /// By how much the clock was set.
+    pub(crate) clock_offset_ns: Rc<Cell<i64>>,
     /// The number of open descriptors.
     pub(crate) descriptors: usize,
     /// Set by a power cut or a kill. From then on no call has an effect.
@@ -32,6 +35,7 @@ pub(crate) struct Machine {
     /// Another one after each power cut.
     pub(crate) boot_id: u64,
     pub(crate) used_bytes: u64,
+    pub(crate) memory: Memory,
     /// The paths of files that other processes have created and not removed.
     pub(crate) created_by_others: BTreeSet<String>,
     pub(crate) next_inode: u64,
@@ -62,11 +66,13 @@ impl Machine {
             log: Log::default(),
             faults,
             clock,
+            clock_offset_ns: Rc::default(),
             descriptors: 0,
             is_dead: false,
             is_read_only: false,
             boot_id: 1,
             used_bytes: 0,
+            memory: Memory::default(),
             created_by_others: BTreeSet::new(),
             next_inode: 2,
             free_inodes: Vec::new(),
@@ -82,6 +88,11 @@ impl Machine {
 
     pub(crate) fn node_mut(&mut self, node: NodeId) -> &mut Node {
         &mut self.tree.nodes[node]
+    }
+
+    /// The time that no setting of the clock changes.
+    pub(crate) fn monotonic_ns(&self) -> u64 {
+        self.clock.get().wrapping_add_signed(-self.clock_offset_ns.get())
     }
 
     /// The time that the file system records for a change.
@@ -200,6 +211,8 @@ impl Machine {
         }
         for node in self.removed.drain(..) {
             self.tree.nodes[node].body = Body::Fifo;
+            let now_ns = self.clock.get().wrapping_add_signed(-self.clock_offset_ns.get());
+            self.memory.forget(node, now_ns);
             self.spare.push(node);
         }
     }

@@ -6,6 +6,7 @@
 //! - `calls` implements [`FileSystem`](spindle::storage::FileSystem). Each call is numbered, traced and subject to
 //!   faults.
 //! - `faults` decides which call has which fault.
+//! - `memory` is the system's cache of files: which of them can be read without waiting for the disk.
 //! - `others` is for tests and other processes.
 //! - `power` tracks the changes that are not on the disk yet, and computes the states after a power cut.
 //!   `settings::Loss` says what may be lost, and on which systems.
@@ -18,6 +19,7 @@
 mod calls;
 mod faults;
 mod machine;
+mod memory;
 mod others;
 mod power;
 mod settings;
@@ -34,6 +36,8 @@ use std::rc::Rc;
 pub(crate) use calls::{DiskEntries, DiskFile};
 #[allow(unused_imports, reason = "see above")]
 pub(crate) use faults::{Call, Coverage, Effect, Enabled, Event, KINDS, Kind, new_coverage};
+#[allow(unused_imports, reason = "see above")]
+pub(crate) use memory::Eviction;
 #[allow(unused_imports, reason = "see above")]
 pub(crate) use others::Action;
 #[allow(unused_imports, reason = "see above")]
@@ -105,6 +109,17 @@ impl Disk {
         self.machine.borrow().faults.is_played()
     }
 
+    /// How long files were not in memory that the server had asked for, in all.
+    pub(crate) fn missing_ns(&self) -> u64 {
+        let machine = self.machine.borrow();
+        machine.memory.missing_ns(machine.monotonic_ns())
+    }
+
+    /// Whether the system evicts files from its memory.
+    pub(crate) fn evicts(&self) -> bool {
+        self.machine.borrow().settings.eviction.rate > 0
+    }
+
     /// The number of calls so far.
     pub(crate) fn calls(&self) -> u64 {
         self.machine.borrow().faults.calls
@@ -134,6 +149,11 @@ impl Disk {
     /// From now on no write succeeds.
     pub(crate) fn become_read_only(&self) {
         self.machine.borrow_mut().is_read_only = true;
+    }
+
+    /// Tells the disk by how much the clock was set, now and later.
+    pub(crate) fn share_clock_offset(&self, offset_ns: &Rc<Cell<i64>>) {
+        self.machine.borrow_mut().clock_offset_ns = Rc::clone(offset_ns);
     }
 
     /// Cuts the power, or kills the process. From now on each call fails without an effect, also closing files.
@@ -235,6 +255,7 @@ impl Machine {
         let mut machine =
             Machine::with_tree(self.settings.clone(), Rc::clone(&self.clock), self.faults.restarted(seed), tree);
         (machine.is_read_only, machine.boot_id) = (self.is_read_only, self.boot_id);
+        machine.clock_offset_ns = Rc::clone(&self.clock_offset_ns);
         machine
     }
 

@@ -2,6 +2,8 @@
 
 use rustix::io::Errno;
 
+use super::memory::Eviction;
+
 /// What a power cut may lose. Each model allows every loss of the previous models, and more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Loss {
@@ -67,6 +69,8 @@ pub(crate) struct Settings {
     pub(crate) has_entry_kinds: bool,
     /// How many entries one system call reads.
     pub(crate) entries_at_once: usize,
+    /// Which files are not in memory.
+    pub(crate) eviction: Eviction,
     pub(crate) loss: Loss,
     /// The unit in which content is lost.
     pub(crate) block_bytes: usize,
@@ -97,6 +101,7 @@ impl Settings {
             has_boot_id: true,
             has_entry_kinds: true,
             entries_at_once: 64,
+            eviction: Eviction::default(),
             loss: Loss::Ordered,
             block_bytes: 4096,
         }

@@ -175,6 +175,7 @@ impl<'a, S: CountingService> Driver<'a, S> {
                 assert!(self.pending <= PENDING_MAX, "a source is pending a limited number of times");
                 return self.connection.transmitted(0, self.shared, &self.now);
             }
+            Some(Transmit::NotInMemory) => panic!("what was just written is in memory"),
             Some(Transmit::Abort) => return self.abort(),
             Some(Transmit::End) => {
                 assert!(!self.transcript.eof_sent, "the connection half-closes once");

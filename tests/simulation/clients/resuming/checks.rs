@@ -90,7 +90,7 @@ impl Resuming {
                 }
             }
             (Sent::Head, 204) => {
-                if std::mem::take(&mut self.has_expired) && socket.inner.clock_offset_ns == 0 {
+                if std::mem::take(&mut self.has_expired) && socket.inner.clock_offset_ns.get() == 0 {
                     return Err("an upload that has expired is found".to_owned());
                 }
                 let offset = offset.ok_or("no offset")?;

@@ -126,7 +126,7 @@ impl Plan {
 
     /// Whether the upload had certainly expired before a client acts now.
     pub(super) fn has_expired(&self, socket: &ClientSocket<'_>) -> bool {
-        let is_exact = !self.disk_may_fail && socket.inner.clock_offset_ns == 0;
+        let is_exact = !self.disk_may_fail && socket.inner.clock_offset_ns.get() == 0;
         let idle_ns = |at_ns| socket.now_ns().saturating_sub(at_ns);
         self.touched_ns.is_some_and(|at_ns| is_exact && idle_ns(at_ns) > self.age_ns + EXPIRY_MARGIN_NS)
     }
@@ -152,7 +152,7 @@ impl Plan {
     /// Whether the server may not find the upload.
     pub(super) fn may_be_gone(&self, socket: &ClientSocket<'_>) -> bool {
         let age_ns = socket.now_ns() - self.promised_ns.min(socket.now_ns());
-        let may_have_expired = age_ns + TIME_ROUNDING_NS > self.age_ns || socket.inner.clock_offset_ns > 0;
+        let may_have_expired = age_ns + TIME_ROUNDING_NS > self.age_ns || socket.inner.clock_offset_ns.get() > 0;
         let may_be_lost = self.promised == 0 || self.may_be_lost_by_power && socket.inner.crashed_ns.is_some();
         // The server removes content whose Repr-Digest differs.
         let may_differ = self.repr_digest == Some(false) && self.may_be_published;

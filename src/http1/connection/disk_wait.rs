@@ -1,0 +1,138 @@
+//! The wait for content that the disk is still reading, while other connections are served.
+//!
+//! Before a piece of a file is sent, the connection asks how much of it is in memory. If nothing is, the *disk timer*
+//! starts: sending pauses, and when the timer fires the connection asks again. The timer is here and not among the others,
+//! so that a connection is no larger than before while it does not wait. It fires, and is a part of the connection's
+//! deadline, as they do.
+//!
+//! While the connection waits, no write-stall timer runs, because it is the server that is slow. It starts anew after the
+//! wait.
+//!
+//! The wait is bounded. Once it is over, the piece is read as if it were in memory, and everybody waits for the disk: so
+//! sending goes on even if the disk never reads ahead, and an error of the disk is noticed. Each wait in a row that was in
+//! vain is shorter than the one before, so that a file system on which asking is useless costs a response some seconds, and
+//! not some seconds for each piece.
+
+use super::Connection;
+use super::throttle::Throttle;
+use super::timers::Timer;
+use crate::http1::limits::{DISK_ASK_NS_MAX, DISK_ASK_NS_MIN, DISK_WAIT_NS, UNREAD_FILE_BYTES, WRITE_STALL_NS};
+use crate::http1::rate::Rate;
+use crate::semantics::Now;
+use crate::semantics::service::{FilePiece, Service};
+
+/// What makes a connection pause although its socket is ready.
+#[derive(Debug, Default)]
+pub(super) struct Pauses {
+    /// `None` if the rate is not limited.
+    pub(super) throttle: Option<Throttle>,
+    disk: DiskWait,
+}
+
+impl Pauses {
+    /// Those of a connection whose rate is limited.
+    pub(super) fn at(rate: Rate) -> Pauses {
+        Pauses { throttle: Some(Throttle::new(rate)), disk: DiskWait::default() }
+    }
+}
+
+/// A wait for the disk. Times are on the monotonic clock.
+#[derive(Debug)]
+struct DiskWait {
+    /// When the connection first asked for the next piece in vain; `None` if it did not, or has got the piece since.
+    since_ns: Option<u64>,
+    /// When the disk timer fires; `u64::MAX` if it does not run.
+    ask_ns: u64,
+    /// How long it waits for a piece.
+    patience_ns: u64,
+}
+
+impl Default for DiskWait {
+    fn default() -> DiskWait {
+        DiskWait { since_ns: None, ask_ns: u64::MAX, patience_ns: DISK_WAIT_NS }
+    }
+}
+
+impl DiskWait {
+    /// Whether it has waited for long enough.
+    fn is_over(&self, now: &Now) -> bool {
+        let waited_ns = self.since_ns.map_or(0, |since_ns| now.monotonic_ns.saturating_sub(since_ns));
+        waited_ns >= self.patience_ns
+    }
+
+    /// Starts the disk timer. The longer the wait has been, the less another part of it matters.
+    fn wait(&mut self, now: &Now) {
+        let waited_ns = now.monotonic_ns.saturating_sub(*self.since_ns.get_or_insert(now.monotonic_ns));
+        self.ask_ns = now.monotonic_ns.saturating_add((waited_ns / 4).clamp(DISK_ASK_NS_MIN, DISK_ASK_NS_MAX));
+    }
+
+    /// Notes that a piece has been sent.
+    fn sent(&mut self) {
+        if self.since_ns.take().is_some() {
+            // The wait was in vain.
+            self.patience_ns /= 4;
+            if self.patience_ns < DISK_ASK_NS_MIN {
+                self.patience_ns = 0;
+            }
+        }
+    }
+
+    /// Notes that the next piece is in memory.
+    fn found(&mut self) {
+        *self = DiskWait::default();
+    }
+}
+
+/// How many bytes of `file` to send now. If that is 0, the disk timer has been started.
+pub(super) fn bytes_to_send(pauses: &mut Option<Box<Pauses>>, file: &impl FilePiece, now: &Now) -> u64 {
+    if pauses.as_ref().is_some_and(|pauses| pauses.disk.is_over(now)) {
+        return UNREAD_FILE_BYTES;
+    }
+    let bytes = file.bytes_in_memory(now);
+    if bytes == 0 {
+        pauses.get_or_insert_default().disk.wait(now);
+    } else if let Some(pauses) = pauses {
+        pauses.disk.found();
+    }
+    bytes
+}
+
+impl<S: Service> Connection<S> {
+    /// When the disk timer fires; `u64::MAX` if it does not run.
+    pub(super) fn disk_deadline_ns(&self) -> u64 {
+        self.pauses.as_ref().map_or(u64::MAX, |pauses| pauses.disk.ask_ns)
+    }
+
+    /// Whether the content that is to be sent next is still being read from the disk.
+    pub(super) fn waits_for_disk(&self) -> bool {
+        self.disk_deadline_ns() != u64::MAX
+    }
+
+    /// Notes that something has been sent.
+    pub(super) fn note_sent(&mut self) {
+        if let Some(pauses) = &mut self.pauses {
+            pauses.disk.sent();
+        }
+    }
+
+    /// Forgets earlier waits for the disk, if no content of a file is to be sent.
+    pub(super) fn forget_disk_waits(&mut self) {
+        if self.output.has_source() {
+            return;
+        }
+        if let Some(pauses) = &mut self.pauses {
+            pauses.disk = DiskWait::default();
+            if pauses.throttle.is_none() {
+                self.pauses = None;
+            }
+        }
+    }
+
+    /// Acts on the disk timer if it has fired by `due_ns`.
+    pub(super) fn expire_disk_wait(&mut self, due_ns: u64, now: &Now) {
+        let Some(pauses) = self.pauses.as_mut().filter(|pauses| pauses.disk.ask_ns <= due_ns) else { return };
+        pauses.disk.ask_ns = u64::MAX;
+        self.send_progress_ns = now.monotonic_ns;
+        self.timers.set(Timer::WriteStall, now.monotonic_ns.saturating_add(WRITE_STALL_NS));
+    }
+}
