@@ -19,7 +19,7 @@ use crate::simulation::clients::resuming::{self, Resuming};
 use crate::simulation::clients::{Client, generate, hostile_workload};
 use crate::simulation::disk;
 use crate::simulation::event_queue::Event;
-use crate::simulation::fault_plan::{self, Crash, FaultPlan};
+use crate::simulation::fault_plan::{Crash, FaultPlan};
 use crate::simulation::file_model::{FileModel, content};
 use crate::simulation::keys::RunKeys;
 use crate::simulation::link::Path;

@@ -13,6 +13,7 @@ mod world;
 
 mod administrator;
 mod capacity;
+mod cold_files;
 mod commits;
 mod content;
 mod failures;

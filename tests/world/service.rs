@@ -11,7 +11,7 @@ use spindle::semantics::service::{Finished, Piece, Reply, Service, Sink, Source,
 use spindle::semantics::status::Status;
 
 use crate::network::{MICROSECOND, Network};
-use crate::world::TestFile;
+use crate::world::{ColdFile, TestFile};
 
 /// Responds by path, whose second segment is a number N:
 ///
@@ -19,6 +19,8 @@ use crate::world::TestFile;
 ///   the call may have blocked. `/panic`: panics.
 /// - `/file/N`: a file of N bytes. `/broken/N`: a file of a tebibyte with a read error after N bytes. `/trap/N`:
 ///   content of N bytes that panics when the first piece is requested.
+/// - `/cold/N/M`: a file of N bytes that is not in memory, and of which the disk reads a piece ahead in M microseconds.
+///   `/stuck/N/M`: the disk reads nothing ahead, and a piece in M microseconds when it must.
 /// - `/stream/N`: N bytes of unknown length. `/fails/N`: the same, but the source fails after them. `/stalls/N`:
 ///   content of unknown length whose source fails at once, after the disk has taken N microseconds.
 /// - PUT: accepts content. The disk takes N microseconds for each piece and for the end. `/begin/N`: the disk takes
@@ -49,9 +51,10 @@ impl TestService {
         TestService { clock, writes, request_count, committed: Rc::clone(committed), has_blocked: false }
     }
 
-    fn content(&mut self, what: &str, number: u64) -> Body<'static, TestSource> {
-        let file =
-            |bytes_left, bytes_until_error| Body::Source(TestSource::File(TestFile { bytes_left, bytes_until_error }));
+    fn content(&mut self, what: &str, number: u64, second: u64) -> Body<'static, TestSource> {
+        let file = |bytes_left, bytes_until_error| {
+            Body::Source(TestSource::File(TestFile { bytes_left, bytes_until_error, cold: None }))
+        };
         match what {
             "disk" | "work" => {
                 self.clock.set(self.clock.get() + number * MICROSECOND);
@@ -60,6 +63,10 @@ impl TestService {
             }
             "panic" => panic!("the test's response"),
             "file" => file(number, u64::MAX),
+            "cold" | "stuck" => {
+                let cold = Some(ColdFile::new(&self.clock, second * MICROSECOND, what == "stuck"));
+                Body::Source(TestSource::File(TestFile { bytes_left: number, bytes_until_error: u64::MAX, cold }))
+            }
             "broken" => file(1 << 40, number),
             "fails" => Body::Source(TestSource::Fails(number)),
             "stalls" => Body::Source(TestSource::Stalls(Rc::clone(&self.clock), number * MICROSECOND)),
@@ -80,7 +87,8 @@ impl Service for TestService {
         let path = std::str::from_utf8(request.target.path().unwrap_or_default()).unwrap_or_default();
         let mut segments = path.split('/').skip(1);
         let what = segments.next().unwrap_or_default();
-        let number = segments.next().and_then(|number| number.parse().ok()).unwrap_or(0);
+        let mut numbers = segments.map(|number| number.parse().unwrap_or(0));
+        let (number, second) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
         if request.method == Method::Put {
             let mut took_ns = number * MICROSECOND;
             if what == "begin" {
@@ -90,7 +98,7 @@ impl Service for TestService {
             let (clock, writes) = (Rc::clone(&self.clock), Rc::clone(&self.writes));
             return Reply::Receive(TestSink { clock, writes, took_ns, panics: what.to_owned() });
         }
-        Reply::Respond(Response { body: self.content(what, number), ..Response::new(Status::Ok) })
+        Reply::Respond(Response { body: self.content(what, number, second), ..Response::new(Status::Ok) })
     }
 
     fn may_have_blocked(&self) -> bool {
@@ -153,6 +161,7 @@ impl Source for TestSource {
         match self {
             TestSource::File(file) => {
                 file.bytes_left -= bytes;
+                file.cold.iter().for_each(|cold| cold.advance(bytes));
                 file.bytes_until_error -= bytes;
             }
             TestSource::Fails(left) | TestSource::Stream(left) => *left -= bytes,

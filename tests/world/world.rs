@@ -1,7 +1,9 @@
 //! The simulated world, as the loop sees it.
 
+use std::cell::Cell;
 use std::fmt;
 use std::io::{self, ErrorKind, Read};
+use std::rc::Rc;
 use std::time::Duration;
 
 use spindle::semantics::Now;
@@ -215,8 +217,10 @@ impl Transport for TestTransport {
         }
         let bytes = file.bytes_left.min(file.bytes_until_error).min(bytes_max as u64);
         let mebibyte_ns = self.network.inner.borrow().settings.file_mebibyte_ns;
+        let (bytes, read_ns) = file.cold.as_ref().map_or((bytes, 0), |cold| cold.read(bytes));
         let took_ns = |bytes| u128::from(mebibyte_ns) * u128::from(bytes) / u128::from(MEBIBYTE);
-        self.send_segment(Segment::File(bytes), |bytes| took_ns(bytes) as u64).map_err(SendFileError::Connection)
+        self.send_segment(Segment::File(bytes), |bytes| read_ns + took_ns(bytes) as u64)
+            .map_err(SendFileError::Connection)
     }
 
     fn shut_down_sending(&mut self) -> io::Result<()> {
@@ -246,11 +250,64 @@ pub(crate) struct TestFile {
     pub bytes_left: u64,
     /// The number of bytes before a read error.
     pub bytes_until_error: u64,
+    /// `None` if it is in memory.
+    pub cold: Option<ColdFile>,
+}
+
+/// How many bytes of a file that is not in memory the disk reads ahead at a time.
+pub(crate) const COLD_PIECE_BYTES: u64 = 100_000;
+
+/// A file that is not in memory, piece by piece.
+#[derive(Debug)]
+pub(crate) struct ColdFile {
+    clock: Rc<Cell<u64>>,
+    /// How long the disk takes for a piece.
+    read_ns: u64,
+    /// Whether it is only read when somebody waits for it.
+    is_stuck: bool,
+    /// How much of the current piece is left, and when it is in memory, if that has been asked for.
+    piece_left: Cell<u64>,
+    ready_ns: Cell<Option<u64>>,
+}
+
+impl ColdFile {
+    pub(crate) fn new(clock: &Rc<Cell<u64>>, read_ns: u64, is_stuck: bool) -> ColdFile {
+        let (piece_left, ready_ns) = (Cell::new(COLD_PIECE_BYTES), Cell::new(None));
+        ColdFile { clock: Rc::clone(clock), read_ns, is_stuck, piece_left, ready_ns }
+    }
+
+    fn is_in_memory(&self) -> bool {
+        self.ready_ns.get().is_some_and(|ready_ns| ready_ns <= self.clock.get())
+    }
+
+    fn bytes_in_memory(&self) -> u64 {
+        let after_ns = if self.is_stuck { u64::MAX } else { self.clock.get() + self.read_ns };
+        self.ready_ns.set(self.ready_ns.get().or(Some(after_ns)));
+        if self.is_in_memory() { self.piece_left.get() } else { 0 }
+    }
+
+    /// How many bytes are read instead of `bytes`, and how long the caller waits for the disk.
+    fn read(&self, bytes: u64) -> (u64, u64) {
+        let wait_ns = if self.is_in_memory() { 0 } else { self.read_ns };
+        (bytes.min(self.piece_left.get()), wait_ns)
+    }
+
+    pub(crate) fn advance(&self, bytes: u64) {
+        self.piece_left.set(self.piece_left.get() - bytes);
+        if self.piece_left.get() == 0 {
+            self.piece_left.set(COLD_PIECE_BYTES);
+            self.ready_ns.set(None);
+        }
+    }
 }
 
 impl FilePiece for TestFile {
     fn bytes_left(&self) -> u64 {
         self.bytes_left
+    }
+
+    fn bytes_in_memory(&self, _: &Now) -> u64 {
+        self.cold.as_ref().map_or(self.bytes_left, |cold| cold.bytes_in_memory().min(self.bytes_left))
     }
 }
 
