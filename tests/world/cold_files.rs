@@ -25,6 +25,10 @@ fn buffered(send_buffer_bytes: u64) -> Network {
     Network::new(Settings { send_buffer_bytes, ..Settings::default() })
 }
 
+/// The write-stall timeout with a send buffer of half a piece, which a client that reads at the lowest rate empties in
+/// three seconds.
+const STALL_S: f64 = 33.0;
+
 #[test]
 fn others_are_served_while_the_disk_reads_what_many_clients_have_asked_for() {
     let network = Network::new(Settings::default());
@@ -71,19 +75,16 @@ fn a_response_that_waited_in_vain_does_not_shorten_the_waits_of_the_next_one() {
     assert!(others.longest_gap_ns() <= 2 * MILLISECOND, "a response took {} ns", others.longest_gap_ns());
 }
 
-/// The send buffer holds the head and the first piece. The client empties it late, but in time, and then the disk takes
-/// longer for the second piece than what is left of the write-stall timeout.
+/// The disk has read the content, but the system takes none of it.
 #[test]
-fn a_wait_for_the_disk_is_no_write_stall() {
-    let network = Network::new(Settings::default());
-    let client = network.client(0).send(0, cold(1, 0));
-    TestServer::new(&network, 100).run_until(SECOND);
-    let network = buffered(client.received_bytes() as u64 + COLD_PIECE_BYTES);
-
-    let client = network.client(0).send(0, cold(2, 9 * SECOND)).reads_from(40 * SECOND);
+fn the_write_stall_timeout_runs_after_a_wait_for_the_disk() {
+    let network = buffered(COLD_PIECE_BYTES / 2);
+    let client = network.client(0).send(0, cold(1, 5 * SECOND)).refuses_sends(SECOND, u32::MAX);
     let mut server = TestServer::new(&network, 100);
     server.run_until(60 * SECOND);
-    assert_eq!((client.file_bytes(), client.closed_ns()), (2 * COLD_PIECE_BYTES, None));
+    let closed_s = client.closed_s().unwrap();
+    assert!((STALL_S + 5.0..STALL_S + 5.3).contains(&closed_s), "closed at {closed_s} s");
+    assert_eq!(server.records()[0].outcome, Outcome::TimedOut);
 }
 
 #[test]
@@ -92,10 +93,8 @@ fn a_client_that_stops_reading_after_a_wait_for_the_disk_is_disconnected() {
     let client = network.client(0).never_reads().send(0, cold(2, 5 * SECOND));
     let mut server = TestServer::new(&network, 100);
     server.run_until(60 * SECOND);
-    // The buffer holds what a client that reads at the lowest rate empties in three seconds.
-    let stall_s = 30 + COLD_PIECE_BYTES / 2 / (16 * 1024);
     let closed_s = client.closed_s().unwrap();
-    assert!((5.0 + stall_s as f64 - 0.1..5.3 + stall_s as f64).contains(&closed_s), "closed at {closed_s} s");
+    assert!((STALL_S + 5.0..STALL_S + 5.3).contains(&closed_s), "closed at {closed_s} s");
     assert_eq!(server.records()[0].outcome, Outcome::TimedOut);
 }
 
