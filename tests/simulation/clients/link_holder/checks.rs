@@ -186,7 +186,7 @@ impl Holder {
         socket.inner.coverage.count("link", &format!("{} gets {}", sent.deed.name(), response.status));
         let idle_ns = socket.now_ns() - upload.touched_ns;
         let may_be_gone = self.rules.disk_may_fail
-            || socket.inner.clock_offset_ns != 0
+            || socket.inner.clock_offset_ns.get() != 0
             || socket.inner.crashed_ns.is_some()
             || idle_ns + AGE_MARGIN_NS > self.rules.upload_age_ns;
         match (sent.deed, response.status) {
