@@ -173,9 +173,9 @@ impl<F: FileSystem> Directory<F> {
         self.root.pending_uploads.counts(None).all
     }
 
-    /// The same, and how many of them have this owner; none if there is none.
-    pub fn partial_upload_counts(&self, owner: Option<&str>) -> PendingCounts {
-        self.root.pending_uploads.counts(owner)
+    /// The same, and how many of them have this holder; none if there is none.
+    pub fn partial_upload_counts(&self, holder: Option<&str>) -> PendingCounts {
+        self.root.pending_uploads.counts(holder)
     }
 
     /// Begins an upload to `path` that can be continued by its `id`. `creation` is stored with it for the caller.

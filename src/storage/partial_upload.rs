@@ -258,9 +258,9 @@ impl<F: FileSystem> PartialUpload<F> {
         flush_directory(&self.state.root, &self.state.parent)
     }
 
-    /// Says who has begun the upload, in the caller's words. That is known until the run ends.
-    pub fn set_owner(&self, owner: Rc<str>) {
-        self.state.root.pending_uploads().set_owner(&self.state.name, owner);
+    /// Says whose place the upload takes, in the caller's words. That is known until the run ends.
+    pub fn set_holder(&self, holder: Rc<str>) {
+        self.state.root.pending_uploads().set_holder(&self.state.name, holder);
     }
 
     /// The bytes with which the caller created the upload.

@@ -15,17 +15,17 @@ use super::temporary_file::{TemporaryName, number_of};
 pub struct PendingCounts {
     /// All of them.
     pub all: usize,
-    /// Those of one owner.
-    pub of_owner: usize,
+    /// Those that take the places of one holder.
+    pub of_holder: usize,
 }
 
 impl PendingCounts {
-    /// Whether the owner may begin another upload where there may be `max` in all. The owner must have fewer than there
-    /// are places left: then one owner gets at most half of all places, two of them a third each, and there are always
-    /// places left for another, unless there are nearly as many owners as places. No upload that has begun is given up
+    /// Whether the holder may begin another upload where there may be `max` in all. The holder must have fewer than there
+    /// are places left: then one holder gets at most half of all places, two of them a third each, and there are always
+    /// places left for another, unless there are nearly as many holders as places. No upload that has begun is given up
     /// for that.
     pub fn allow_another(&self, max: usize) -> bool {
-        self.of_owner < max.saturating_sub(self.all)
+        self.of_holder < max.saturating_sub(self.all)
     }
 }
 
@@ -34,8 +34,8 @@ impl PendingCounts {
 struct Pending {
     /// The time of its last byte, in nanoseconds since 1970.
     written_ns: u64,
-    /// Who has begun it, if that is known. It is not known of the uploads of earlier runs.
-    owner: Option<Rc<str>>,
+    /// Whose place it takes, if that is known. It is not known of the uploads of earlier runs.
+    holder: Option<Rc<str>>,
 }
 
 /// The known uploads, and the clock by which they expire.
@@ -70,24 +70,24 @@ impl PendingUploads {
         Expiry { unix_ns: self.unix_ns.get(), age_ns_max: self.age_ns_max.get() }
     }
 
-    /// The number of uploads that have neither ended nor expired, and how many of them are this owner's. All of them are
+    /// The number of uploads that have neither ended nor expired, and how many of them are this holder's. All of them are
     /// looked at: expired ones have to be forgotten.
-    pub(super) fn counts(&self, owner: Option<&str>) -> PendingCounts {
+    pub(super) fn counts(&self, holder: Option<&str>) -> PendingCounts {
         let expiry = self.expiry();
         let mut uploads = self.uploads.borrow_mut();
-        let mut of_owner = 0;
+        let mut of_holder = 0;
         uploads.retain(|_, upload| {
             let is_pending = !expiry.has_passed(i128::from(upload.written_ns));
-            of_owner += usize::from(is_pending && owner.is_some() && upload.owner.as_deref() == owner);
+            of_holder += usize::from(is_pending && holder.is_some() && upload.holder.as_deref() == holder);
             is_pending
         });
-        PendingCounts { all: uploads.len(), of_owner }
+        PendingCounts { all: uploads.len(), of_holder }
     }
 
-    /// Notes who has begun an upload.
-    pub(super) fn set_owner(&self, state: &TemporaryName, owner: Rc<str>) {
+    /// Notes whose place an upload takes.
+    pub(super) fn set_holder(&self, state: &TemporaryName, holder: Rc<str>) {
         if let Some(upload) = self.uploads.borrow_mut().get_mut(&number_of(state)) {
-            upload.owner = Some(owner);
+            upload.holder = Some(holder);
         }
     }
 
@@ -104,7 +104,7 @@ impl PendingUploads {
 
     fn set_written(&self, state: &TemporaryName, written_ns: u64) {
         let mut uploads = self.uploads.borrow_mut();
-        uploads.entry(number_of(state)).or_insert(Pending { written_ns, owner: None }).written_ns = written_ns;
+        uploads.entry(number_of(state)).or_insert(Pending { written_ns, holder: None }).written_ns = written_ns;
     }
 
     /// No longer counts an upload.
@@ -117,26 +117,26 @@ impl PendingUploads {
 mod tests {
     use super::*;
 
-    /// How many uploads each owner has after each of them has begun as many as it may, in turns.
-    fn taken(owners: usize, max: usize) -> Vec<usize> {
-        let mut taken = vec![0; owners];
+    /// How many uploads each holder has after each of them has begun as many as it may, in turns.
+    fn taken(holders: usize, max: usize) -> Vec<usize> {
+        let mut taken = vec![0; holders];
         // Nobody gets more than `max`.
-        for owner in (0..=max).flat_map(|_| 0..owners) {
-            let counts = PendingCounts { all: taken.iter().sum(), of_owner: taken[owner] };
-            taken[owner] += usize::from(counts.allow_another(max));
+        for holder in (0..=max).flat_map(|_| 0..holders) {
+            let counts = PendingCounts { all: taken.iter().sum(), of_holder: taken[holder] };
+            taken[holder] += usize::from(counts.allow_another(max));
         }
         taken
     }
 
     #[test]
-    fn each_owner_gets_as_many_as_are_left() {
+    fn each_holder_gets_as_many_as_are_left() {
         assert_eq!(taken(1, 1000), [500]);
         assert_eq!(taken(2, 1000), [334, 333]);
         assert_eq!(taken(9, 1000), [100; 9]);
         assert_eq!((taken(1, 0), taken(1, 1), taken(1, 2), taken(1, 3)), (vec![0], vec![1], vec![1], vec![2]));
-        for owners in 1..40 {
-            let all: usize = taken(owners, 100).iter().sum();
-            assert!(all < 100, "another owner gets in beside {owners}");
+        for holders in 1..40 {
+            let all: usize = taken(holders, 100).iter().sum();
+            assert!(all < 100, "another holder gets in beside {holders}");
         }
     }
 }

@@ -36,8 +36,8 @@ pub(in crate::routes::files) fn begin<F: FileSystem>(
     if bytes.zip(grant.upload_bytes_max()).is_some_and(|(bytes, bytes_max)| bytes > bytes_max) {
         return Err(Box::new(too_large(limits_of(files.storing, grant))));
     }
-    let owner = owner_of(request, grant);
-    let counts = files.directory.partial_upload_counts(owner.as_deref());
+    let holder = holder_of(request, grant);
+    let counts = files.directory.partial_upload_counts(holder.as_deref());
     if !counts.allow_another(files.storing.pending_max) {
         return too_many(files, counts, complete);
     }
@@ -54,15 +54,15 @@ pub(in crate::routes::files) fn begin<F: FileSystem>(
         creation.to_bytes(),
     );
     let upload = begun.map_err(|error| Box::new(error_response(&error, conditions.must_be_absent())))?;
-    // The cleanup of the directory may have seen uploads of an earlier run. The new upload has no owner yet.
-    let counts = files.directory.partial_upload_counts(owner.as_deref());
+    // The cleanup of the directory may have seen uploads of an earlier run. The new upload has no holder yet.
+    let counts = files.directory.partial_upload_counts(holder.as_deref());
     let counts = PendingCounts { all: counts.all.saturating_sub(1), ..counts };
     if !counts.allow_another(files.storing.pending_max) {
         upload.discard();
         return too_many(files, counts, complete);
     }
-    if let Some(owner) = owner {
-        upload.set_owner(owner);
+    if let Some(holder) = holder {
+        upload.set_holder(holder);
     }
     if !conditions.hold(upload.existing(), &files.own_uploads.borrow(), now) {
         upload.discard();
@@ -93,8 +93,9 @@ fn length_of<F: FileSystem>(request: &Request<'_>, complete: bool) -> Result<Opt
     }
 }
 
-/// Who is counted for an upload: the account, or else the client's address. `None` if a proxy has not named its client.
-fn owner_of(request: &Request<'_>, grant: &Grant) -> Option<Rc<str>> {
+/// Whose place an upload takes: that of the account, or else of the client's address. `None` if a proxy has not named its
+/// client. Not who may continue it, which is its owner: see [`Identity::owner`].
+fn holder_of(request: &Request<'_>, grant: &Grant) -> Option<Rc<str>> {
     match grant.identity() {
         Identity::Account(name) => Some(format!("account {name}").into()),
         // Many clients may have the same link.
@@ -113,10 +114,10 @@ fn too_many<T, F: FileSystem>(
         return Ok(None);
     }
     files.uploads_refused.set(files.uploads_refused.get().saturating_add(1));
-    debug!("a resumable upload is refused: {} are unfinished, {} of them from there", counts.all, counts.of_owner);
+    debug!("a resumable upload is refused: {} are unfinished, {} of them from there", counts.all, counts.of_holder);
     Err(Box::new(Response::with_reason(
         Status::ServiceUnavailable,
-        match counts.of_owner {
+        match counts.of_holder {
             0 => "The server has too many unfinished uploads.",
             _ => "There are too many unfinished uploads from your address or account.",
         },
