@@ -197,7 +197,8 @@ where
                 return Drive::Again;
             }
         }
-        if self.has_failed {
+        // An upload that is being committed is complete, and gets its response within this turn.
+        if self.has_failed && !self.connection.is_committing() {
             // The error of the socket follows what can still be received, and a limited rate may receive that for
             // minutes. Until then the connection would have a place that others need, although no response can arrive.
             // What has been received is stored as after any other loss; the rest would arrive faster than the rate

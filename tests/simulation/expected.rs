@@ -26,6 +26,7 @@ const EXPECTED: &[(&str, &[&str])] = &[
             "backlog full",
             "connection refused",
             "reset: unread bytes",
+            "reset: unread bytes at a limited rate",
             "lost in the backlog",
             "a request in progress gives way",
             "refused: no address holds more",

@@ -148,6 +148,9 @@ impl ClientSocket<'_> {
     /// Resets the connection.
     pub(crate) fn reset(&mut self) {
         self.inner.trace.describe(self.inner.now_ns(), self.link, "the client resets", b"");
+        if self.inner.settings.rate.is_some() && !self.state().arrived.is_empty() {
+            self.inner.coverage.count("network", "reset: unread bytes at a limited rate");
+        }
         self.state().reset_server();
         self.inner.made_room(self.link);
     }
