@@ -9,6 +9,8 @@ use spindle::semantics::link::{Link, LinkKeys, LinkRight, SECRET_BYTES, key_line
 
 use crate::folder::Shared;
 use crate::harness::{noise, wait_until};
+use crate::network::Network;
+use crate::queue::{state_text, wait_for_states};
 use crate::tab::Tab;
 
 const STATES: &str = "Array.from(document.querySelectorAll('#upload-items li'), (row) => row.className)";
@@ -65,6 +67,35 @@ fn files_are_sent_under_a_link_until_it_expires() {
     tab.wait_until(&format!("{STATES}.filter((state) => state === 'failed').length === 1"));
     assert_eq!(tab.text(reason), "This link has expired.");
     take_screenshot(&mut tab, "expired");
+}
+
+#[test]
+fn a_large_file_arrives_under_a_link_although_the_server_is_killed_and_the_network_is_cut() {
+    let Some(mut tab) = Tab::start() else { return };
+    let scratch = tempfile::tempdir().unwrap();
+    let key = key_in(&scratch);
+    let mut shared = Shared::start_with(&["--link-key", key.to_str().unwrap()]);
+    fs::create_dir(shared.path().join("inbox")).unwrap();
+    let network = Network::start(shared.port());
+    let address = link(&shared, &key, LinkRight::Create { bytes_max: None }, "/inbox/", 600);
+    tab.open(&address.replace(&shared.origin(), &network.origin()));
+    let (file, content) = (scratch.path().join("film.mkv"), noise(40_000_000, 5));
+    fs::write(&file, &content).unwrap();
+    network.hold_after(10_000_000);
+    tab.choose("#upload-files", &[&file]);
+    network.wait_until_held();
+    shared.kill();
+    network.hold_after(10_000_000);
+    shared.restart();
+    network.wait_until_held();
+    network.cut();
+    wait_until("a wait", || state_text(&mut tab).starts_with("No connection to the server. Trying again"));
+    network.restore();
+    wait_for_states(&mut tab, &["stored"]);
+    assert!(fs::read(shared.path().join("inbox/film.mkv")).unwrap() == content);
+    let offsets = tab.upload_offsets();
+    assert_eq!(offsets.iter().filter(|offset| **offset == 0).count(), 1, "the upload began again: {offsets:?}");
+    tab.assert_no_script_errors();
 }
 
 #[test]

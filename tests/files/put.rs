@@ -8,6 +8,9 @@ use std::process::{Command, Output};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::SystemTime;
+
+use spindle::semantics::link::{Link, LinkKeys, LinkRight, SECRET_BYTES, key_line};
 
 use crate::harness::{Server, Start, noise};
 
@@ -188,6 +191,66 @@ fn the_script_continues_when_it_is_started_again() {
     assert!(said(&output).contains("from byte ") && !said(&output).contains("from byte 0 of"), "{output:?}");
     assert!(server.content_of("name").unwrap() == content);
     assert_eq!(std::fs::read_dir(directory.path().join("spindle-put")).unwrap().count(), 0, "it remembers nothing");
+}
+
+/// Starts a server that shares a new folder with a file `in/there`. Returns it with the path of a link that lets others
+/// create files in `in`.
+fn with_link(directory: &Path, lifetime_s: u64) -> (Server, String) {
+    let key = directory.join("key");
+    let line = key_line(&[7; SECRET_BYTES]);
+    std::fs::write(&key, &line).unwrap();
+    let server = Start::new().folder().options(["--link-key", key.to_str().unwrap()]).start();
+    std::fs::create_dir(server.directory().join("in")).unwrap();
+    server.write_file("in/there", b"there");
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    let right = LinkRight::Create { bytes_max: Some(5_000_000) };
+    let link = Link { right, segments: 1, expires_unix_s: now + lifetime_s, id: 7 };
+    let signed = LinkKeys::parse(line.as_bytes()).unwrap().sign(link, b"/in/");
+    (server, format!("/.spindle/link/{signed}/in/"))
+}
+
+#[test]
+fn the_script_continues_under_a_link_also_when_it_is_started_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let (server, link) = with_link(directory.path(), 600);
+    let content = noise(2_000_000, 8);
+    let file = file_with(&directory, &content);
+    let proxy = Proxy::start(
+        server.addresses[0],
+        &[Cut::Never, Cut::Never, Cut::AfterSent(900_000), Cut::Never, Cut::AfterSent(300_000), Cut::AfterSent(0)],
+    );
+    let output = put(directory.path(), &file, &proxy.url(&link));
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    proxy.cut(&[Cut::Never]);
+    let output = put(directory.path(), &file, &proxy.url(&link));
+    assert!(stored(&output), "{output:?}");
+    assert!(said(&output).contains("from byte ") && !said(&output).contains("from byte 0 of"), "{output:?}");
+    assert!(server.content_of("in/some file").unwrap() == content);
+    // Whoever reads the output of the script over somebody's shoulder does not get the link.
+    let signature = &link[link.len() - 64 - "/in/".len()..link.len() - "/in/".len()];
+    assert!(!said(&output).contains(signature), "{output:?}");
+}
+
+#[test]
+fn the_script_says_what_a_link_refuses() {
+    let directory = tempfile::tempdir().unwrap();
+    let (server, link) = with_link(directory.path(), 600);
+    let file = file_with(&directory, &noise(1000, 9));
+    let url = |path: &str| format!("http://{}{path}", server.addresses[0]);
+    let long = directory.path().join("long");
+    std::fs::write(&long, vec![0; 5_000_001]).unwrap();
+    let (expired_server, expired) = with_link(directory.path(), 0);
+    for (file, url, reason) in [
+        (&file, url(&format!("{link}there")), "status 409: "),
+        (&long, url(&link), "status 413: "),
+        (&file, url(&link.replace("create.1.", "create.0.")), "status 403: This link is not valid"),
+        (&file, format!("http://{}{expired}", expired_server.addresses[0]), "status 403: This link has expired."),
+    ] {
+        let output = put(directory.path(), file, &url);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert!(said(&output).contains(reason), "{reason} {output:?}");
+    }
+    assert_eq!(server.content_of("in/there").unwrap(), b"there");
 }
 
 #[test]

@@ -84,6 +84,9 @@ impl Linked {
     }
 }
 
+/// The fields of a request that adds three bytes to three, and is not the last.
+const APPEND: &str = "Content-Type: application/partial-upload\r\nUpload-Complete: ?0\r\nUpload-Offset: 3\r\n";
+
 const INVALID: &str = "This link is not valid: it is incomplete or was changed, or its key was replaced.\n";
 const EXPIRED: &str = "This link has expired.\n";
 
@@ -271,6 +274,41 @@ fn an_upload_under_a_link_is_resumed_at_an_address_of_its_own() {
     assert_eq!(linked.server.content_of("in/a b").unwrap(), b"abcdef");
     let large = linked.store("PUT", &format!("{signed}/in/long"), &["Upload-Complete: ?0", "Upload-Length: 11"], b"");
     assert_eq!((large.status, large.field("Upload-Limit").map(|limit| &limit[..11])), (413, Some("max-size=10")));
+}
+
+#[test]
+fn a_link_that_expires_ends_its_uploads_but_not_the_request_in_progress() {
+    let linked = Linked::start(&[], &["in/secret.txt"]);
+    let signed = linked.sign(CREATE, "/in/", 4);
+    let create = ["Upload-Complete: ?0", "Upload-Length: 9"];
+    let created = linked.store("PUT", &format!("{signed}/in/parts"), &create, b"abc");
+    let location = created.field("Location").unwrap().to_owned();
+    let mut requests = [("PUT", format!("{signed}/in/whole"), ""), ("PATCH", location.clone(), APPEND)].map(
+        |(method, target, fields)| {
+            let mut client = linked.server.connect();
+            client.send(format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\n{fields}"));
+            client.send("Expect: 100-continue\r\nContent-Length: 3\r\n\r\n");
+            // The server has judged the link when it asks for the content.
+            assert_eq!(client.head().status, 100);
+            client.send("d");
+            client
+        },
+    );
+    wait_until("the end of the link", || ask(&linked.server, "OPTIONS", &format!("{signed}/in/x"), &[]).status == 403);
+    let late = linked.store("PUT", &format!("{signed}/in/late"), &[], b"late");
+    assert_eq!((late.status, late.text()), (403, EXPIRED));
+    let statuses = requests.each_mut().map(|client| {
+        client.send("ef");
+        client.response().status
+    });
+    assert_eq!(statuses, [201, 204]);
+    assert_eq!(linked.server.content_of("in/whole").unwrap(), b"def");
+    // The content has arrived, and the upload is never published.
+    assert_eq!(ask(&linked.server, "HEAD", &location, &[]).status, 403);
+    let append = ["Content-Type: application/partial-upload", "Upload-Complete: ?1", "Upload-Offset: 6"];
+    let refused = linked.store("PATCH", &location, &append, b"ghi");
+    assert_eq!((refused.status, refused.text()), (403, EXPIRED));
+    assert_eq!(linked.server.content_of("in/parts"), None);
 }
 
 #[test]

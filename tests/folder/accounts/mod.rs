@@ -1,6 +1,7 @@
 //! Accounts: who may do what in a shared folder.
 
 mod decisions;
+mod links;
 mod pages;
 mod put_script;
 mod reloads;
