@@ -9,7 +9,6 @@ use log::{debug, warn};
 use super::SHRINK_NS;
 use super::Server;
 use super::eviction::{Place, Refusal};
-use super::scheduler::DRIVE_NS;
 use super::session::{Queued, Session};
 use super::world::{AcceptError, Transport, World};
 use crate::http1::{Activity, Connection, TOO_MANY_CONNECTIONS};
@@ -39,6 +38,10 @@ const REFUSED_BYTES: usize = 4 * 1024;
 /// The most connections of the administrator. They do not count towards the limit on the clients' connections, and
 /// neither kind is closed to make room for the other.
 pub const ADMIN_CONNECTIONS_MAX: usize = 16;
+
+/// How long a turn accepts, in nanoseconds. Nobody knows who waits in the backlog, so this is longer than a drive: at the
+/// connection limit each connection may cost the end of another one, whose upload is removed.
+const ACCEPT_NS: u64 = 1_000_000;
 
 /// How long accepting pauses when descriptors run out, in nanoseconds. A connection that closes ends the pause.
 const PAUSE_NS: u64 = 1_000_000_000;
@@ -191,19 +194,23 @@ where
     }
 
     /// Accepts a bounded batch from each listener and drives each connection at once, since its request has often
-    /// arrived already. Stops after the time that one drive may take; the backlog keeps the others for the next turn.
+    /// arrived already. When the time for that is over, further ones are accepted without that: behind them there may be
+    /// others whose turn it is.
     pub(super) fn accept(&mut self) {
         for endpoint in [Endpoint::Admin, Endpoint::Public] {
-            // No time limit during shutdown: connections left in the backlog are reset when the listeners are closed.
-            let share_ns = if self.shutdown.has_begun() { u64::MAX } else { DRIVE_NS };
-            self.accept_from(endpoint, self.cx.now.monotonic_ns.saturating_add(share_ns));
+            if self.acceptor.may_accept(endpoint, &self.cx.now) {
+                // The last reading may be old, and nothing would be accepted.
+                self.cx.now = self.world.now();
+            }
+            self.accept_from(endpoint, self.cx.now.monotonic_ns.saturating_add(ACCEPT_NS));
             if !self.acceptor.may_accept(endpoint, &self.cx.now) {
                 self.candidates.of(endpoint).clear();
             }
         }
+        self.enqueue_again();
     }
 
-    /// Accepts from the listeners for `endpoint` until `until_ns`, on the monotonic clock.
+    /// Accepts from the listeners for `endpoint`. Drives new connections until `until_ns`, on the monotonic clock.
     fn accept_from(&mut self, endpoint: Endpoint, until_ns: u64) {
         for listener in self.acceptor.order() {
             if self.acceptor.endpoint(listener) != endpoint {
@@ -211,13 +218,15 @@ where
             }
             let (mut accepted, mut refused) = (0, 0);
             for _ in 0..TAKEN_PER_TURN {
-                let has_time = accepted < ACCEPTED_PER_TURN && self.cx.now.monotonic_ns < until_ns;
-                if !has_time || !self.acceptor.may_accept(endpoint, &self.cx.now) || !self.may_admit(endpoint) {
+                // Connections to be evicted may have received requests since the poll.
+                let has_time = self.cx.now.monotonic_ns < until_ns || self.has_room(endpoint);
+                let may_accept = has_time && self.acceptor.may_accept(endpoint, &self.cx.now);
+                if accepted >= ACCEPTED_PER_TURN || !may_accept || !self.may_admit(endpoint) {
                     break;
                 }
                 match self.acceptor.accept(listener, &mut self.world, &self.cx.now) {
                     Accept::Nothing => break,
-                    Accept::Connection(transport, client) => match self.admit(transport, client, endpoint) {
+                    Accept::Connection(transport, client) => match self.admit(transport, client, endpoint, until_ns) {
                         None => accepted += 1,
                         Some(transport) => {
                             refused += 1;
@@ -234,7 +243,13 @@ where
     }
 
     /// Starts the session of a connection that was accepted. Returns its socket if its client holds too many.
-    fn admit(&mut self, transport: W::Transport, client: Client, endpoint: Endpoint) -> Option<W::Transport> {
+    fn admit(
+        &mut self,
+        transport: W::Transport,
+        client: Client,
+        endpoint: Endpoint,
+        until_ns: u64,
+    ) -> Option<W::Transport> {
         let sender = match endpoint {
             Endpoint::Public => self.cx.shared.settings.proxies.sender(&client),
             Endpoint::Admin => Sender::Unnamed,
@@ -251,7 +266,7 @@ where
             }
         };
         let connection = self.new_connection(client, endpoint);
-        self.start_session(Session::new(transport, connection, sender), sender, place);
+        self.start_session(Session::new(transport, connection, sender), sender, place, until_ns);
         None
     }
 
@@ -284,29 +299,36 @@ where
         }
     }
 
-    /// Adds an accepted connection, drives it, and registers its socket unless that ended it: often the request has
-    /// arrived already, and the response is the last. Closes the session in whose place it comes, if there is one.
-    fn start_session(&mut self, mut session: Session<W::Transport, S>, sender: Sender, place: Place) {
+    /// Adds an accepted connection and drives it: often the request has arrived already. After `until_ns`, or if others have used less time than its client,
+    /// it is driven when it is its turn. Closes the session in whose place it comes, if there is one.
+    fn start_session(&mut self, mut session: Session<W::Transport, S>, sender: Sender, place: Place, until_ns: u64) {
         if self.shutdown.has_begun() {
             session.connection.begin_shutdown(&self.cx.now);
         }
-        session.queued = Queued::Ready;
-        let key = self.sessions.insert(session);
+        let key = self.sessions.vacant_key();
         if let Sender::Group(group) = sender {
-            self.shares.add(key, group, Activity::Silent);
+            session.run_group = self.shares.add(key, group, Activity::Silent).into();
         }
+        let is_driven = self.cx.now.monotonic_ns < until_ns && self.queue.goes_first(session.run_group);
+        session.queued = if is_driven { Queued::Accepted } else { Queued::No };
+        // Nothing is known of what it will need. Those of its group that need little go first.
+        session.is_busy = !is_driven;
+        self.sessions.insert(session);
         if let Place::Of(evicted, reason) = place {
             self.evict(evicted, reason);
         }
         self.shrink_ns.get_or_insert(self.cx.now.monotonic_ns.saturating_add(SHRINK_NS));
-        self.drive(key, Queued::Ready);
-        self.register(key);
+        match is_driven {
+            true => _ = self.drive(key, Queued::Accepted),
+            false => self.enqueue(key),
+        }
     }
 
-    /// Registers the session's socket, if the session still exists. Without events it would wait for ever, so it is
-    /// removed if that fails.
-    fn register(&mut self, key: usize) {
+    /// Registers the socket of a session after its first drive. Without events it would wait for ever, so it is removed
+    /// if that fails.
+    pub(super) fn register(&mut self, key: usize) {
         let Some(session) = self.sessions.get_mut(key) else { return };
+        session.is_registered = true;
         if let Err(error) = self.world.register(&mut session.transport, key) {
             debug!("connection {}: cannot be registered: {error}", session.connection.number());
             LoopStatistics::count(&self.statistics.accept_errors);

@@ -1,5 +1,5 @@
 //! Uploads that are complete, and that the service completes together. A flush of the disk takes as long for many
-//! uploads as for one, so those whose content ends in the same turn share it.
+//! uploads as for one, so those whose content ends at about the same time share it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -8,11 +8,15 @@ use log::error;
 use super::Server;
 use super::session::Session;
 use super::world::{Transport, World};
+use crate::semantics::Now;
 use crate::semantics::exchange_record::Outcome;
 use crate::semantics::service::{CommitGroup, CommitOf, Service, Source};
 
 /// The most uploads of a group. It bounds how long the others wait for the disk at a time.
 pub(super) const GROUP_UPLOADS_MAX: usize = 64;
+
+/// How long the first upload of a group waits for others, in nanoseconds: less than a disk takes for a flush.
+const GROUP_WAIT_NS: u64 = 2_000_000;
 
 /// A connection that waits for the response to its upload. Its key alone does not identify it, since another connection
 /// gets the key once this one has been removed.
@@ -22,24 +26,31 @@ pub(super) struct Waiting {
     number: u64,
 }
 
-/// The uploads of this turn whose content is complete. They are not in their connections, so that an upload is completed
-/// even if its connection is lost.
-pub(super) struct Group<S: Service>(CommitGroup<Waiting, S>);
+/// Uploads whose content is complete. They are not in their connections, so that an upload is completed even if its
+/// connection is lost.
+pub(super) struct Group<S: Service> {
+    uploads: CommitGroup<Waiting, S>,
+    /// When the first one was added, on the monotonic clock.
+    begun_ns: u64,
+}
 
 impl<S: Service> Default for Group<S> {
     fn default() -> Group<S> {
-        Group(Vec::new())
+        Group { uploads: Vec::new(), begun_ns: 0 }
     }
 }
 
 impl<S: Service> Group<S> {
     /// Adds an upload of the connection with this key and number.
-    pub(super) fn add(&mut self, key: usize, number: u64, commit: CommitOf<S>) {
-        self.0.push((Waiting { key, number }, commit));
+    pub(super) fn add(&mut self, key: usize, number: u64, commit: CommitOf<S>, now: &Now) {
+        if self.uploads.is_empty() {
+            self.begun_ns = now.monotonic_ns;
+        }
+        self.uploads.push((Waiting { key, number }, commit));
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.0.len() >= GROUP_UPLOADS_MAX
+        self.uploads.len() >= GROUP_UPLOADS_MAX
     }
 }
 
@@ -49,13 +60,24 @@ where
     S: Service,
     S::Source: Source<File = <W::Transport as Transport>::File>,
 {
-    /// Has the service complete the uploads of the group, and queues their responses, which the next turn sends. To be
-    /// called before the turn ends, and whenever the group is full: a client does not wait for a later turn.
-    pub(super) fn commit_group(&mut self) {
-        if self.cx.group.0.is_empty() {
+    /// Completes the uploads of the group if no session is queued whose upload may join it, or if its first upload has
+    /// waited long enough.
+    pub(super) fn commit_group_if_due(&mut self) {
+        if self.cx.group.uploads.is_empty() {
             return;
         }
-        let group = std::mem::take(&mut self.cx.group.0);
+        let waited_ns = self.cx.now.monotonic_ns.saturating_sub(self.cx.group.begun_ns);
+        if self.queue.is_empty() || waited_ns >= GROUP_WAIT_NS {
+            self.commit_group();
+        }
+    }
+
+    /// Has the service complete the uploads of the group, and queues their responses, which the next turn sends.
+    pub(super) fn commit_group(&mut self) {
+        if self.cx.group.uploads.is_empty() {
+            return;
+        }
+        let group = std::mem::take(&mut self.cx.group.uploads);
         let waiting: Vec<Waiting> = group.iter().map(|(waiting, _)| *waiting).collect();
         self.cx.now = self.world.now();
         let cx = &mut self.cx;

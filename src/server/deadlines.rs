@@ -1,6 +1,15 @@
-//! The deadlines of all sessions, ordered by time.
+//! The deadlines of all sessions, ordered by time, and what a slow turn adds to them.
 
 use std::collections::BTreeSet;
+
+use log::debug;
+
+use super::Server;
+use super::world::{Transport, World};
+use crate::semantics::service::{Service, Source};
+
+/// How much of a turn's duration counts towards the deadlines of clients that are sending, in nanoseconds.
+const TURN_COUNTED_NS: u64 = 1_000_000_000;
 
 /// Pairs of a monotonic time in nanoseconds and a session's key, ordered by time.
 #[derive(Debug, Default)]
@@ -37,6 +46,31 @@ impl Deadlines {
             return None;
         }
         self.entries.pop_first().map(|(_, key)| key)
+    }
+}
+
+impl<W, S> Server<W, S>
+where
+    W: World,
+    S: Service,
+    S::Source: Source<File = <W::Transport as Transport>::File>,
+{
+    /// Extends the deadlines of clients that are sending or receiving by the duration of a slow turn, less one second:
+    /// their sockets may have been full meanwhile, they waited for `100 (Continue)`, or the next send may be refused for
+    /// lack of memory. One second still counts. Otherwise a client that sends or reads nothing would never time out while
+    /// every turn is slow.
+    pub(super) fn extend_deadlines_after_slow_turn(&mut self, polled_ns: u64) {
+        let took_ns = self.cx.now.monotonic_ns.saturating_sub(polled_ns);
+        let late_ns = took_ns.saturating_sub(TURN_COUNTED_NS);
+        if late_ns > 0 {
+            debug!(
+                "a turn took {} ms: the deadlines of clients that are sending or receiving are extended",
+                took_ns / 1_000_000
+            );
+            for (_, session) in &mut self.sessions {
+                session.connection.extend_deadlines(late_ns, &self.cx.shared, &self.cx.now);
+            }
+        }
     }
 }
 

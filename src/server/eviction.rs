@@ -220,8 +220,8 @@ where
         let Some(session) = self.sessions.get_mut(key) else { return };
         session.sender_is_trusted = sender == Sender::TrustedProxy;
         let Sender::Group(group) = sender else { return };
-        self.shares.add(key, group, session.activity);
-        let Some(holder) = self.shares.holder_of(key) else { return };
+        let holder = self.shares.add(key, group, session.activity);
+        session.run_group = holder.into();
         if self.connections_per_group_max.is_some_and(|max| self.shares.count(holder) > max) {
             let evicted = self.idle_of(holder).unwrap_or(key);
             self.evict(evicted, Eviction::Limit);

@@ -8,21 +8,23 @@
 //! 2. `may_read` and `may_write` are hints. Readiness sets them; a call that would block clears them. The client's
 //!    end-of-file and a short read also clear `may_read`, which saves the read that would only return `WouldBlock`. A
 //!    short read proves nothing once an end, an error or urgent data was announced, so then it does not clear the hint.
-//! 3. Each turn, a session that became ready is driven once. A drive processes, sends and receives, up to a budget of
-//!    steps, bytes and time, and the session goes idle after a pass in which it made no progress. A session that used
-//!    much of its budget joins the busy queue, which is served after the sessions that became ready. Therefore a heavy
-//!    client cannot starve a light one. The poll does not sleep while a session is queued.
-//! 4. A turn does the following, in this order: poll; record readiness; drive the sessions that became ready; act on
-//!    signals; expire deadlines; accept a batch of connections, driving each at once; drive part of the busy queue;
-//!    commit the uploads that have ended. Each loop within a turn is bounded by what was queued when it began, or by a
-//!    constant, so every turn ends.
+//! 3. A drive processes, sends and receives, up to a budget of steps, bytes and time, and the session goes idle after a
+//!    pass in which it made no progress. A session that became ready, or that spent its budget, is queued. Of the queue,
+//!    the group of clients that has used least time goes first, and within a group light sessions go before those that
+//!    used much of their last budget. A turn drives for a slice of time only, and the poll does not sleep while a session
+//!    is queued. Therefore a client that needs little gets its response soon, whatever others do.
+//! 4. A turn does the following, in this order: poll; record readiness; drive part of the queue; act on signals; expire
+//!    deadlines; accept a batch of connections, driving each at once if it is its turn; commit the uploads that have ended
+//!    unless others may join them. Each loop within a turn is bounded by what was queued when it began, or by a constant,
+//!    so every turn ends.
 //! 5. A slow disk or a full poll never makes a client look late:
 //!    - The clock is read again after each call that may have waited for the disk.
 //!    - Deadlines are judged after the events of a poll have been handled, against the time at which that poll
 //!      returned. What had arrived by then has been read.
 //!    - A poll that returns as many events as fit may have left some out. Deadlines then wait until enough full polls
 //!      in a row have reported every session, and are judged against the time at which the first of them returned.
-//!    - A session in the busy queue may have unread input. Its deadline is judged after its next drive.
+//!    - A queued session may have unread input. Its deadline is judged after its next drive. The first timer of a
+//!      connection begins with its first drive.
 //!    - What a turn takes beyond one second is added to the deadlines of clients that are sending or receiving.
 //! 6. When descriptors run out, accepting pauses until a connection closes or one second has passed. At the connection
 //!    limit, the clients that hold most connections give one up, idle or not, for a client that holds fewer. Otherwise a
@@ -31,7 +33,8 @@
 //!    refused, since those in the backlog behind them may be others'. Neither state makes the loop spin, and neither
 //!    keeps the administrator out as long as the system has descriptors.
 //! 7. No call waits for the network. The disk may block; the budget of a drive bounds the disk calls that it makes. A
-//!    flush serves a group: the uploads that end in a turn are committed together, at most a fixed number at a time.
+//!    flush serves a group: the uploads that end while others are queued are committed together, at most a fixed number
+//!    at a time, and none of them waits long for others.
 //! 8. A panic while a session is driven, or while its timers fire, closes that connection and is logged. Other
 //!    connections are not affected, unless it happens while their uploads are committed together.
 //! 9. The observer writes when its deadline has passed, after everything else that the turn does, so that the records of
@@ -70,8 +73,8 @@ use self::deadlines::Deadlines;
 use self::eviction::CandidatesByEndpoint;
 use self::full_polls::FullPolls;
 use self::graceful_shutdown::GracefulShutdown;
-use self::scheduler::{BUSY_SHARE_NS_MAX, DRIVE_NS, RunQueue};
-use self::session::{Context, Drive, Queued, Session};
+use self::scheduler::{DRIVE_NS, Meter, RunQueue};
+use self::session::{Context, Drive, Driven, Queued, Session};
 use self::shares::Shares;
 pub use self::usage::{CONNECTION_BUFFER_BYTES_MAX, Usage};
 pub use self::world::{AcceptError, Event, Io, Readiness, SendFileError, Transport, World};
@@ -89,9 +92,6 @@ const DRIVES_PER_CLOCK: u32 = 16;
 
 /// How often memory that was needed only at a peak is given back, in nanoseconds.
 const SHRINK_NS: u64 = 20 * 1_000_000_000;
-
-/// How much of a turn's duration counts towards the deadlines of clients that are sending, in nanoseconds.
-const TURN_COUNTED_NS: u64 = 1_000_000_000;
 
 /// The signals that one poll reported.
 #[derive(Clone, Copy, Debug, Default)]
@@ -114,6 +114,9 @@ pub struct Server<W: World, S: Service> {
     /// The number of the next connection, for records and the log.
     next_number: u64,
     queue: RunQueue,
+    /// The sessions that spent their budget in the drives of this turn.
+    again: Vec<usize>,
+    meter: Meter,
     deadlines: Deadlines,
     /// The sessions that may be evicted at the connection limit.
     candidates: CandidatesByEndpoint,
@@ -162,6 +165,8 @@ where
             admin_sessions: 0,
             next_number: 0,
             queue: RunQueue::default(),
+            again: Vec::new(),
+            meter: Meter::default(),
             deadlines: Deadlines::default(),
             candidates: CandidatesByEndpoint::default(),
             shares: Shares::default(),
@@ -213,6 +218,7 @@ where
     /// Those of [`World::wait`].
     pub fn turn(&mut self) -> io::Result<bool> {
         if self.is_finished() {
+            self.commit_group();
             self.finish_shutdown();
             return Ok(false);
         }
@@ -220,8 +226,7 @@ where
         self.cx.now = self.world.now();
         let polled_ns = self.cx.now.monotonic_ns;
         let signals = self.handle_events();
-        self.drive_ready();
-        // After the drives: a connection whose request arrived together with the signal must not be treated as idle.
+        self.drive_queued();
         if signals.shutdown {
             self.request_shutdown();
         }
@@ -232,8 +237,7 @@ where
         self.expire_deadlines(polled_ns);
         self.accept();
         self.close_listeners_if_done();
-        self.drive_busy(polled_ns);
-        self.commit_group();
+        self.commit_group_if_due();
         self.flush_observer_if_due();
         self.note_turn(polled_ns);
         self.extend_deadlines_after_slow_turn(polled_ns);
@@ -293,47 +297,41 @@ where
         }
     }
 
-    /// Drives each ready session once. Sessions that are queued meanwhile wait for the next turn.
-    fn drive_ready(&mut self) {
-        for _ in 0..self.queue.ready_len() {
-            if let Some(key) = self.queue.pop_ready() {
-                self.drive(key, Queued::Ready);
-            }
-        }
-    }
-
-    /// Drives part of the busy queue. Its share of the turn is as long as what the turn has done so far, within bounds,
-    /// so that neither kind of session starves the other.
-    fn drive_busy(&mut self, polled_ns: u64) {
-        if self.queue.busy_len() == 0 {
-            return;
-        }
-        self.cx.now = self.world.now();
-        let begun_ns = self.cx.now.monotonic_ns;
-        let share_ns = begun_ns.saturating_sub(polled_ns).clamp(DRIVE_NS, BUSY_SHARE_NS_MAX);
-        for _ in 0..self.queue.busy_len() {
-            if let Some(key) = self.queue.pop_busy() {
-                self.drive(key, Queued::Busy);
-            }
-            // A drive reads the clock only after slow calls.
-            self.cx.now = self.world.now();
-            if self.cx.now.monotonic_ns.saturating_sub(begun_ns) >= share_ns {
+    /// Drives sessions from the queue for a slice of time, each of them once at most.
+    fn drive_queued(&mut self) {
+        let mut left_ns = DRIVE_NS;
+        self.meter.restart(self.cx.now.monotonic_ns);
+        for _ in 0..self.queue.len() {
+            let Some((key, queued)) = self.queue.pop() else { break };
+            left_ns = left_ns.saturating_sub(self.drive(key, queued));
+            if left_ns == 0 {
                 break;
             }
         }
+        self.enqueue_again();
     }
 
-    /// Drives a session that was taken from that queue.
-    fn drive(&mut self, key: usize, queued: Queued) {
+    /// Queues the sessions that have spent the budget of a drive.
+    fn enqueue_again(&mut self) {
+        let mut again = std::mem::take(&mut self.again);
+        for key in again.drain(..) {
+            self.enqueue(key);
+        }
+        self.again = again;
+    }
+
+    /// Drives a session that was taken from that queue. Returns what that cost, in nanoseconds.
+    fn drive(&mut self, key: usize, queued: Queued) -> u64 {
         if self.cx.group.is_full() {
             self.commit_group();
         }
-        let Some(session) = self.sessions.get_mut(key).filter(|session| session.queued == queued) else { return };
+        let Some(session) = self.sessions.get_mut(key).filter(|session| session.queued == queued) else { return 0 };
         session.queued = Queued::No;
         self.drives_since_clock += 1;
         if self.drives_since_clock >= DRIVES_PER_CLOCK {
             self.drives_since_clock = 0;
             self.cx.now = self.world.now();
+            self.meter.calibrate(self.cx.now.monotonic_ns);
         }
         let is_overdue = std::mem::take(&mut session.is_overdue);
         if is_overdue {
@@ -342,33 +340,45 @@ where
             self.cx.now = self.world.now();
             session.connection.postpone_deadlines(&self.cx.now);
         }
+        if !session.is_registered {
+            session.connection.begin(&self.cx.now);
+        }
         let begun_ns = self.cx.now.monotonic_ns;
         self.cx.shared.sender = match self.shares.holder_of(key).and_then(|holder| self.shares.group(holder)) {
             Some(group) => Sender::Group(group),
             None if session.sender_is_trusted => Sender::TrustedProxy,
             None => Sender::Unnamed,
         };
+        let (run_group, is_registered) = (session.run_group, session.is_registered);
         let (world, cx) = (&mut self.world, &mut self.cx);
         // Unwind-safe: state that a panic leaves inconsistent is dropped with the session or reset before each use.
-        let (drive, progressed) =
-            catch_unwind(AssertUnwindSafe(|| session.drive(key, world, cx))).unwrap_or_else(|_| {
-                error!("a connection was closed because of the panic above");
-                (Drive::Closed, false)
-            });
+        let driven = catch_unwind(AssertUnwindSafe(|| session.drive(key, world, cx))).unwrap_or_else(|_| {
+            error!("a connection was closed because of the panic above");
+            Driven::PANICKED
+        });
+        let cost_ns = self.meter.cost_ns(begun_ns, self.cx.now.monotonic_ns, driven.estimate_ns);
+        self.queue.charge(run_group, queued, cost_ns);
         self.deliver_records();
-        self.note_activity(key, progressed);
+        self.note_activity(key, driven.progressed);
         self.count_named_client(key);
-        match drive {
+        match driven.result {
             Drive::Idle => self.arm_deadline(key),
             Drive::Again => {
                 self.arm_deadline(key);
-                self.enqueue(key);
+                self.again.push(key);
             }
-            Drive::Closed => return self.remove(key, Outcome::CutOff),
+            Drive::Closed => {
+                self.remove(key, Outcome::CutOff);
+                return cost_ns;
+            }
+        }
+        if !is_registered {
+            self.register(key);
         }
         if is_overdue {
             self.expire(key, begun_ns);
         }
+        cost_ns
     }
 
     /// Inserts the session's deadline, unless an earlier entry exists. That entry is replaced only when it passes, so a
@@ -399,9 +409,9 @@ where
             let Some(key) = self.deadlines.pop_passed(due_ns) else { return };
             let Some(session) = self.sessions.get_mut(key) else { continue };
             session.armed_ns = u64::MAX;
-            // A session in the busy queue may have input that was not read yet, and output that was not sent: the
-            // server is late, not the client. The deadline may also have moved since the entry was made.
-            if session.queued == Queued::Busy && session.connection.deadline_ns() <= due_ns {
+            // A queued session may have input that was not read yet, and output that was not sent: the server is late,
+            // not the client. The deadline may also have moved since the entry was made.
+            if session.queued != Queued::No && session.connection.deadline_ns() <= due_ns {
                 debug!("connection {}: a timer is judged after its next drive", session.connection.number());
                 session.is_overdue = true;
             } else {
@@ -443,34 +453,18 @@ where
         let Some(mut session) = self.sessions.try_remove(key) else { return };
         if session.queued != Queued::No {
             // A new session may get this key, and a second entry in the queue would drive it twice as often as others.
-            self.queue.forget(key);
+            self.queue.forget(key, session.run_group);
         }
         self.forget_waiting(&session);
-        self.shares.remove(key);
+        if let Some(holder) = self.shares.remove(key) {
+            self.queue.forget_group(holder.into());
+        }
         if session.connection.endpoint() == Endpoint::Admin {
             self.admin_sessions -= 1;
         }
         self.deadlines.remove(session.armed_ns, key);
         session.connection.release_idle_memory(&mut self.cx.shared);
         self.acceptor.connection_closed();
-    }
-
-    /// Extends the deadlines of clients that are sending or receiving by the duration of a slow turn, less one second:
-    /// their sockets may have been full meanwhile, they waited for `100 (Continue)`, or the next send may be refused for
-    /// lack of memory. One second still counts. Otherwise a client that sends or reads nothing would never time out while
-    /// every turn is slow.
-    fn extend_deadlines_after_slow_turn(&mut self, polled_ns: u64) {
-        let took_ns = self.cx.now.monotonic_ns.saturating_sub(polled_ns);
-        let late_ns = took_ns.saturating_sub(TURN_COUNTED_NS);
-        if late_ns > 0 {
-            debug!(
-                "a turn took {} ms: the deadlines of clients that are sending or receiving are extended",
-                took_ns / 1_000_000
-            );
-            for (_, session) in &mut self.sessions {
-                session.connection.extend_deadlines(late_ns, &self.cx.shared, &self.cx.now);
-            }
-        }
     }
 
     /// Gives back memory that was needed only at a peak.
@@ -480,7 +474,8 @@ where
         }
         self.sessions.shrink_to_fit();
         self.shares.shrink(self.sessions.capacity());
-        self.queue.shrink();
+        self.queue.shrink(self.shares.numbers());
+        self.again.shrink_to_fit();
         let is_needed_again = !self.sessions.is_empty();
         self.shrink_ns = is_needed_again.then(|| self.cx.now.monotonic_ns.saturating_add(SHRINK_NS));
     }
@@ -492,6 +487,6 @@ where
 {
     if session.queued == Queued::No {
         session.queued = if session.is_busy { Queued::Busy } else { Queued::Ready };
-        queue.push(key, session.is_busy);
+        queue.push(key, session.run_group, session.is_busy);
     }
 }

@@ -1,66 +1,332 @@
 //! The run queue: which session is driven next.
 //!
-//! Each turn drives every session of the ready queue once. Sessions whose last drive used much of its time or bytes are
-//! in the busy queue, of which a turn drives only a part. Therefore the wait of a light session is bounded, however
-//! many heavy ones there are.
+//! Groups of clients share the server's time as they share its connections: the group that has used least of it goes
+//! first. A client that needs little is therefore served as soon as it is ready, whatever others keep the server busy
+//! with and however many connections they hold. Within a group, light sessions go before busy ones, whose last drive
+//! used much of its budget. While both wait, they get equal time.
+//!
+//! Time is counted for as long as a group holds connections. A group that had nothing to do does not save it up: when
+//! it has something again, it is at most [`ADVANTAGE_NS`] ahead of the others.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
-/// How long a drive may take, in nanoseconds, and the least share of a turn that the busy queue gets. It is checked
-/// after each call that may have waited for the disk, so one such call may exceed it.
-pub(super) const DRIVE_NS: u64 = 1_000_000;
+use super::session::Queued;
+use super::shares::Holder;
 
-/// The largest share of a turn that the busy queue gets, in nanoseconds, however long its other work took: the poll
-/// must soon report new events.
-pub(super) const BUSY_SHARE_NS_MAX: u64 = 10 * DRIVE_NS;
+/// How long a drive may take, in nanoseconds. It is checked after each call that may have waited for the disk, so one
+/// such call may exceed it. A turn drives queued sessions for as long before it polls again, and one drive may exceed
+/// that: a request that arrives meanwhile waits for so long at most, if its group goes first. A poll costs a microsecond.
+pub(super) const DRIVE_NS: u64 = 250_000;
 
-/// Two queues of session keys.
+/// How far a group that had no session in the queue may be ahead of those that had, in nanoseconds.
+const ADVANTAGE_NS: u64 = 4 * DRIVE_NS;
+
+/// How much time a group may use, in nanoseconds, before its place in the order is changed. This saves most of the
+/// changes.
+const QUANTUM_NS: u64 = 50_000;
+
+/// The capacity that each queue keeps, in entries.
+const QUEUE_KEPT: usize = 64;
+
+/// A group of clients that gets a share of the time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct RunGroup(u32);
+
+impl RunGroup {
+    /// All connections of trusted proxies that do not count against a client.
+    pub(super) const UNNAMED: RunGroup = RunGroup(0);
+
+    /// The administrator.
+    pub(super) const ADMIN: RunGroup = RunGroup(1);
+
+    fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl From<Holder> for RunGroup {
+    fn from(holder: Holder) -> RunGroup {
+        RunGroup(holder.number().saturating_add(2))
+    }
+}
+
+/// Queues of session keys.
 #[derive(Debug, Default)]
 pub(super) struct RunQueue {
+    groups: Vec<GroupQueue>,
+    /// The groups that have sessions in the queue, by the time that they had used when they got their places.
+    order: BTreeSet<(u64, RunGroup)>,
+    /// The greatest time, in nanoseconds, that a group had used when it was its turn.
+    reached_ns: u64,
+    len: usize,
+}
+
+/// The sessions of a group that are in the queue.
+#[derive(Debug, Default)]
+struct GroupQueue {
     ready: VecDeque<usize>,
     busy: VecDeque<usize>,
+    /// The time that the group has used, in nanoseconds, and that of its place in the order.
+    used_ns: u64,
+    place_ns: u64,
+    /// How much more time light sessions have used than busy ones while both waited, in nanoseconds.
+    ready_ahead_ns: u64,
+}
+
+impl GroupQueue {
+    fn is_empty(&self) -> bool {
+        self.ready.is_empty() && self.busy.is_empty()
+    }
+
+    fn pop(&mut self) -> Option<(usize, Queued)> {
+        let busy_is_due = self.ready.is_empty() || self.ready_ahead_ns >= DRIVE_NS;
+        if busy_is_due && let Some(key) = self.busy.pop_front() {
+            return Some((key, Queued::Busy));
+        }
+        Some((self.ready.pop_front()?, Queued::Ready))
+    }
 }
 
 impl RunQueue {
     /// Whether there is no session to drive.
     pub(super) fn is_empty(&self) -> bool {
-        self.ready.is_empty() && self.busy.is_empty()
+        self.len == 0
     }
 
-    /// Appends a session to the busy or to the ready queue.
-    pub(super) fn push(&mut self, key: usize, is_busy: bool) {
-        let queue = if is_busy { &mut self.busy } else { &mut self.ready };
-        queue.push_back(key);
+    /// How many sessions are queued.
+    pub(super) fn len(&self) -> usize {
+        self.len
     }
 
-    pub(super) fn ready_len(&self) -> usize {
-        self.ready.len()
+    /// Appends a session to those of its group.
+    pub(super) fn push(&mut self, key: usize, group: RunGroup, is_busy: bool) {
+        if self.groups.len() <= group.index() {
+            self.groups.resize_with(group.index() + 1, GroupQueue::default);
+        }
+        let queue = &mut self.groups[group.index()];
+        if queue.is_empty() {
+            queue.used_ns = queue.used_ns.max(self.reached_ns.saturating_sub(ADVANTAGE_NS));
+            queue.place_ns = queue.used_ns;
+            self.order.insert((queue.place_ns, group));
+        }
+        let sessions = if is_busy { &mut queue.busy } else { &mut queue.ready };
+        sessions.push_back(key);
+        self.len += 1;
     }
 
-    pub(super) fn busy_len(&self) -> usize {
-        self.busy.len()
+    /// Takes the session that is to be driven next.
+    pub(super) fn pop(&mut self) -> Option<(usize, Queued)> {
+        let (place_ns, group) = *self.order.first()?;
+        self.reached_ns = self.reached_ns.max(place_ns);
+        let queue = &mut self.groups[group.index()];
+        let popped = queue.pop();
+        self.len -= usize::from(popped.is_some());
+        if queue.is_empty() {
+            self.order.pop_first();
+        }
+        popped
     }
 
-    pub(super) fn pop_ready(&mut self) -> Option<usize> {
-        self.ready.pop_front()
+    /// Counts the time that a drive of a session took, in nanoseconds. `queued` is where the session was taken from.
+    pub(super) fn charge(&mut self, group: RunGroup, queued: Queued, took_ns: u64) {
+        let Some(queue) = self.groups.get_mut(group.index()) else { return };
+        match queued {
+            Queued::Ready if !queue.busy.is_empty() => {
+                queue.ready_ahead_ns = queue.ready_ahead_ns.saturating_add(took_ns)
+            }
+            Queued::Busy => queue.ready_ahead_ns = queue.ready_ahead_ns.saturating_sub(took_ns),
+            Queued::Ready | Queued::Accepted | Queued::No => {}
+        }
+        queue.used_ns = queue.used_ns.saturating_add(took_ns);
+        if queue.used_ns.saturating_sub(queue.place_ns) >= QUANTUM_NS && self.order.remove(&(queue.place_ns, group)) {
+            queue.place_ns = queue.used_ns;
+            self.order.insert((queue.place_ns, group));
+        }
     }
 
-    pub(super) fn pop_busy(&mut self) -> Option<usize> {
-        self.busy.pop_front()
+    /// Whether no other group with sessions in the queue has used less time.
+    pub(super) fn goes_first(&self, group: RunGroup) -> bool {
+        let used_ns = self.groups.get(group.index()).map_or(0, |queue| queue.used_ns);
+        let other = self.order.iter().find(|(_, other)| *other != group);
+        other.is_none_or(|(place_ns, _)| used_ns <= place_ns.saturating_add(QUANTUM_NS))
     }
 
-    /// Removes a session's entries. This takes time in proportion to the queues.
-    pub(super) fn forget(&mut self, key: usize) {
-        self.ready.retain(|queued| *queued != key);
-        self.busy.retain(|queued| *queued != key);
+    /// Removes a session. This takes time in proportion to the sessions of its group that are in the queue.
+    pub(super) fn forget(&mut self, key: usize, group: RunGroup) {
+        let Some(queue) = self.groups.get_mut(group.index()) else { return };
+        let before = queue.ready.len() + queue.busy.len();
+        queue.ready.retain(|queued| *queued != key);
+        queue.busy.retain(|queued| *queued != key);
+        self.len -= before - (queue.ready.len() + queue.busy.len());
+        if queue.is_empty() {
+            self.order.remove(&(queue.place_ns, group));
+        }
     }
 
-    /// Gives back memory that was needed only at a peak.
-    pub(super) fn shrink(&mut self) {
-        self.ready.shrink_to(QUEUE_KEPT);
-        self.busy.shrink_to(QUEUE_KEPT);
+    /// Forgets what a group has used, and frees its memory. To be called when it has no connection left: its number may
+    /// become that of somebody else.
+    pub(super) fn forget_group(&mut self, group: RunGroup) {
+        if let Some(queue) = self.groups.get_mut(group.index()) {
+            *queue = GroupQueue::default();
+        }
+    }
+
+    /// Gives back memory that was needed only at a peak, if no group has a number of `holders` or more.
+    pub(super) fn shrink(&mut self, holders: usize) {
+        self.groups.truncate(holders.saturating_add(2));
+        self.groups.shrink_to_fit();
+        for queue in &mut self.groups {
+            queue.ready.shrink_to(QUEUE_KEPT);
+            queue.busy.shrink_to(QUEUE_KEPT);
+        }
     }
 }
 
-/// The capacity that each queue keeps, in entries.
-const QUEUE_KEPT: usize = 1024;
+/// Measures what drives cost. The clock is not read after each of them, so most costs are estimates, which are scaled by
+/// what the last readings have shown.
+#[derive(Debug)]
+pub(super) struct Meter {
+    read_ns: u64,
+    /// The estimates since the clock was read, not scaled, in nanoseconds.
+    estimated_ns: u64,
+    /// How long drives took for each nanosecond that was estimated, times [`Meter::ONE`].
+    scale: u64,
+}
+
+impl Default for Meter {
+    fn default() -> Meter {
+        Meter { read_ns: 0, estimated_ns: 0, scale: Meter::ONE }
+    }
+}
+
+impl Meter {
+    const ONE: u64 = 256;
+    const SCALE_MAX: u64 = 16 * Meter::ONE;
+
+    /// The clock was read, and what happened since the reading before was no drive.
+    pub(super) fn restart(&mut self, now_ns: u64) {
+        (self.read_ns, self.estimated_ns) = (now_ns, 0);
+    }
+
+    /// The clock was read, and there were only drives since the reading before.
+    pub(super) fn calibrate(&mut self, now_ns: u64) {
+        let took_ns = now_ns.saturating_sub(self.read_ns);
+        if let Some(scale) = took_ns.saturating_mul(Meter::ONE).checked_div(self.estimated_ns) {
+            self.scale = (7 * self.scale + scale.min(Meter::SCALE_MAX)) / 8;
+        }
+        self.restart(now_ns);
+    }
+
+    /// The cost of a drive in nanoseconds. `began_ns` and `ended_ns` are the last readings of the clock before it began
+    /// and before it ended.
+    pub(super) fn cost_ns(&mut self, began_ns: u64, ended_ns: u64, estimate_ns: u64) -> u64 {
+        if self.read_ns != began_ns {
+            self.restart(began_ns);
+        }
+        let cost_ns = self.scaled(estimate_ns);
+        if began_ns == ended_ns {
+            self.estimated_ns = self.estimated_ns.saturating_add(estimate_ns);
+            return cost_ns;
+        }
+        // The reading before was followed by other drives, which have been counted.
+        let measured_ns = ended_ns.saturating_sub(began_ns).saturating_sub(self.scaled(self.estimated_ns));
+        self.restart(ended_ns);
+        measured_ns.max(cost_ns)
+    }
+
+    fn scaled(&self, estimate_ns: u64) -> u64 {
+        estimate_ns.saturating_mul(self.scale) / Meter::ONE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: RunGroup = RunGroup(2);
+    const OTHER: RunGroup = RunGroup(3);
+
+    #[test]
+    fn the_group_that_has_used_least_goes_first() {
+        let mut queue = RunQueue::default();
+        for key in 0..4 {
+            queue.push(key, ONE, false);
+        }
+        queue.push(10, OTHER, true);
+        queue.charge(ONE, Queued::Ready, QUANTUM_NS);
+        assert!(queue.goes_first(OTHER) && queue.goes_first(ONE), "a quantum does not matter");
+        queue.charge(ONE, Queued::Ready, 1);
+        assert!(queue.goes_first(OTHER) && !queue.goes_first(ONE));
+        assert_eq!(queue.pop(), Some((10, Queued::Busy)));
+        assert!(queue.goes_first(ONE), "no other is queued");
+        queue.push(10, OTHER, true);
+        queue.charge(OTHER, Queued::Busy, 3 * QUANTUM_NS);
+        assert_eq!(queue.pop(), Some((0, Queued::Ready)));
+        assert_eq!(queue.len(), 4);
+    }
+
+    #[test]
+    fn light_sessions_of_a_group_go_first_until_they_have_used_a_drive_more_than_busy_ones() {
+        let mut queue = RunQueue::default();
+        for key in 0..5 {
+            queue.push(key, ONE, key < 2);
+        }
+        let mut order = Vec::new();
+        while let Some((key, queued)) = queue.pop() {
+            order.push(key);
+            queue.charge(ONE, queued, DRIVE_NS / 2);
+        }
+        assert_eq!(order, [2, 3, 0, 4, 1]);
+    }
+
+    #[test]
+    fn a_group_that_was_not_queued_is_not_far_ahead() {
+        let mut queue = RunQueue::default();
+        for _ in 0..100 {
+            queue.push(0, ONE, false);
+            queue.pop();
+            queue.charge(ONE, Queued::Ready, ADVANTAGE_NS);
+        }
+        queue.push(0, ONE, false);
+        queue.pop();
+        let mut used_ns = 0;
+        queue.push(0, ONE, false);
+        queue.push(1, OTHER, false);
+        while queue.pop() == Some((1, Queued::Ready)) {
+            queue.charge(OTHER, Queued::Ready, QUANTUM_NS);
+            used_ns += QUANTUM_NS;
+            queue.push(1, OTHER, false);
+        }
+        assert!((ADVANTAGE_NS..=ADVANTAGE_NS + 2 * QUANTUM_NS).contains(&used_ns), "{used_ns}");
+    }
+
+    #[test]
+    fn a_group_whose_number_was_anothers_begins_anew() {
+        let mut queue = RunQueue::default();
+        queue.push(0, ONE, false);
+        queue.push(1, OTHER, false);
+        queue.charge(ONE, Queued::Ready, DRIVE_NS);
+        queue.forget(0, ONE);
+        queue.forget_group(ONE);
+        assert_eq!(queue.len(), 1);
+        queue.push(2, ONE, false);
+        assert!(queue.goes_first(ONE));
+        assert_eq!(queue.pop(), Some((2, Queued::Ready)));
+    }
+
+    #[test]
+    fn costs_that_are_estimated_follow_what_the_clock_shows() {
+        let mut meter = Meter::default();
+        for turn in 0..100 {
+            meter.restart(turn * 1_000_000);
+            for _ in 0..10 {
+                meter.cost_ns(turn * 1_000_000, turn * 1_000_000, 4_000);
+            }
+            meter.calibrate(turn * 1_000_000 + 10 * 20_000);
+        }
+        let cost_ns = meter.cost_ns(7, 7, 4_000);
+        assert!((19_000..=20_000).contains(&cost_ns), "{cost_ns}");
+        let measured_ns = meter.cost_ns(7, 120_007, 4_000);
+        assert_eq!(measured_ns, 120_000 - cost_ns, "the drive before had been counted");
+    }
+}

@@ -5,12 +5,13 @@ use std::io;
 use log::{debug, error, log_enabled};
 
 use super::committing::Group;
-use super::scheduler::DRIVE_NS;
+use super::scheduler::{DRIVE_NS, RunGroup};
 use super::world::{Io, Readiness, SendFileError, Transport, World};
 use crate::http1::{Activity, Connection, Shared, Step, Transmit};
 use crate::semantics::Now;
 use crate::semantics::exchange_record::Outcome;
 use crate::semantics::proxies::Sender;
+use crate::semantics::request::Endpoint;
 use crate::semantics::service::{Service, Source};
 
 /// How many protocol steps one drive may take: enough for a few batches of pipelined requests.
@@ -22,8 +23,14 @@ const STEPS_PER_DRIVE: u32 = 256;
 const BYTES_PER_DRIVE: usize = 1024 * 1024;
 
 /// A session whose drive took longer or transferred more than this joins the busy queue next time.
-const LIGHT_DRIVE_NS: u64 = DRIVE_NS / 4;
+const LIGHT_DRIVE_NS: u64 = DRIVE_NS / 2;
 const LIGHT_DRIVE_BYTES: usize = BYTES_PER_DRIVE / 4;
+
+/// Estimates of what a drive costs, in nanoseconds: each drive, each step, and each 8 bytes that it transfers. Only a call
+/// that may have waited for the disk is measured.
+const DRIVE_ESTIMATE_NS: u64 = 4_000;
+const STEP_ESTIMATE_NS: u64 = 400;
+const BYTES_PER_NS: u64 = 8;
 
 /// State that all drives share.
 pub(super) struct Context<S: Service> {
@@ -59,10 +66,28 @@ pub(super) enum Drive {
     Closed,
 }
 
+/// What a drive did.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Driven {
+    pub(super) result: Drive,
+    /// Whether there was any progress.
+    pub(super) progressed: bool,
+    /// What it cost, in nanoseconds, as far as no clock was read.
+    pub(super) estimate_ns: u64,
+}
+
+impl Driven {
+    /// The drive of a connection that has to be closed because of a panic.
+    pub(super) const PANICKED: Driven =
+        Driven { result: Drive::Closed, progressed: false, estimate_ns: DRIVE_ESTIMATE_NS };
+}
+
 /// Which queue contains the session's key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Queued {
     No,
+    /// In none: the session is driven because its connection was just accepted.
+    Accepted,
     Ready,
     Busy,
 }
@@ -74,8 +99,12 @@ pub(super) struct Session<T, S: Service> {
     /// The time of the session's entry in the deadlines; `u64::MAX` if it has none.
     pub(super) armed_ns: u64,
     pub(super) queued: Queued,
+    /// Whether the socket has events.
+    pub(super) is_registered: bool,
     /// Whether the last drive used much of its budget.
     pub(super) is_busy: bool,
+    /// With whom the session shares the time.
+    pub(super) run_group: RunGroup,
     /// What the connection was doing when that was last noted.
     pub(super) activity: Activity,
     /// Whether the connection belongs to a proxy whose requests name their clients.
@@ -124,12 +153,18 @@ where
     S::Source: Source<File = T::File>,
 {
     pub(super) fn new(transport: T, connection: Connection<S>, sender: Sender) -> Session<T, S> {
+        let run_group = match connection.endpoint() {
+            Endpoint::Admin => RunGroup::ADMIN,
+            Endpoint::Public => RunGroup::UNNAMED,
+        };
         Session {
             transport,
             connection,
             armed_ns: u64::MAX,
             queued: Queued::No,
+            is_registered: false,
             is_busy: false,
+            run_group,
             activity: Activity::Active,
             sender_is_trusted: sender == Sender::TrustedProxy,
             is_overdue: false,
@@ -149,22 +184,23 @@ where
         self.has_failed |= readiness.failed;
     }
 
-    /// Makes all progress that is possible within the budget of one drive. `key` is the session's. Also returns whether
-    /// there was any.
-    pub(super) fn drive<W: World<Transport = T>>(
-        &mut self,
-        key: usize,
-        world: &mut W,
-        cx: &mut Context<S>,
-    ) -> (Drive, bool) {
+    /// Makes all progress that is possible within the budget of one drive. `key` is the session's.
+    pub(super) fn drive<W: World<Transport = T>>(&mut self, key: usize, world: &mut W, cx: &mut Context<S>) -> Driven {
         let start_ns = cx.now.monotonic_ns;
         let until_ns = start_ns.saturating_add(DRIVE_NS);
         let mut budget = Budget { steps: STEPS_PER_DRIVE, bytes: BYTES_PER_DRIVE, until_ns };
-        let drive = self.drive_within(key, world, cx, &mut budget);
+        let result = self.drive_within(key, world, cx, &mut budget);
         let took_ns = cx.now.monotonic_ns.saturating_sub(start_ns);
         let transferred_bytes = BYTES_PER_DRIVE - budget.bytes;
-        self.is_busy = drive == Drive::Again || took_ns > LIGHT_DRIVE_NS || transferred_bytes > LIGHT_DRIVE_BYTES;
-        (drive, transferred_bytes > 0 || budget.steps < STEPS_PER_DRIVE)
+        self.is_busy = result == Drive::Again || took_ns > LIGHT_DRIVE_NS || transferred_bytes > LIGHT_DRIVE_BYTES;
+        let steps = STEPS_PER_DRIVE - budget.steps;
+        Driven {
+            result,
+            progressed: transferred_bytes > 0 || steps > 0,
+            estimate_ns: DRIVE_ESTIMATE_NS
+                + u64::from(steps) * STEP_ESTIMATE_NS
+                + transferred_bytes as u64 / BYTES_PER_NS,
+        }
     }
 
     fn drive_within<W: World<Transport = T>>(
@@ -251,7 +287,7 @@ where
                 Step::Deferred(commit) => {
                     // The end of the content was written before.
                     cx.disk_call_ended(world);
-                    cx.group.add(key, self.connection.number(), commit);
+                    cx.group.add(key, self.connection.number(), commit, &cx.now);
                 }
                 Step::SlowProgress => {
                     let began_ns = cx.now.monotonic_ns;
@@ -340,6 +376,7 @@ where
         if !self.may_read || !self.connection.wants_input() {
             return Ok(false);
         }
+        let before = self.activity_to_log();
         let space = self.connection.input_space(&mut cx.shared, &cx.now);
         let space_bytes = space.len();
         match self.transport.receive(space)? {
@@ -361,6 +398,7 @@ where
                 return Ok(false);
             }
         }
+        self.log_activity(before);
         Ok(true)
     }
 

@@ -21,6 +21,12 @@ const ACTIVITIES: u32 = Activity::ALL.len() as u32;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Holder(u32);
 
+impl Holder {
+    pub(super) fn number(self) -> u32 {
+        self.0
+    }
+}
+
 /// The connections that count against a group.
 #[derive(Debug, Default)]
 pub(super) struct Shares {
@@ -96,8 +102,8 @@ impl Shares {
         (list != NONE).then_some(Holder(list / ACTIVITIES))
     }
 
-    /// Counts a connection against a group. It must not count against any yet.
-    pub(super) fn add(&mut self, key: usize, group: ClientGroup, activity: Activity) {
+    /// Counts a connection against a group, which it returns. It must not count against any yet.
+    pub(super) fn add(&mut self, key: usize, group: ClientGroup, activity: Activity) -> Holder {
         debug_assert_eq!(self.holder_of(key), None, "a connection counts once");
         let holder = *self.by_group.entry(group).or_insert_with(|| {
             Holder(self.holders.insert(Held { group, count: 0, lists: [List::EMPTY; Activity::ALL.len()] }) as u32)
@@ -107,6 +113,7 @@ impl Shares {
             self.links.resize(key + 1, Link::FREE);
         }
         self.append(key, holder, activity);
+        holder
     }
 
     /// Notes what a connection is doing. If it has done so before, it becomes the last of its list only if it has
@@ -122,11 +129,13 @@ impl Shares {
         self.append(key, holder, activity);
     }
 
-    /// No longer counts a connection.
-    pub(super) fn remove(&mut self, key: usize) {
-        let Some(holder) = self.holder_of(key) else { return };
+    /// No longer counts a connection. Returns its group if that was the last one: its number may become another's.
+    pub(super) fn remove(&mut self, key: usize) -> Option<Holder> {
+        let holder = self.holder_of(key)?;
         self.unlink(key);
-        self.set_count(holder, self.count(holder) - 1);
+        let count = self.count(holder) - 1;
+        self.set_count(holder, count);
+        (count == 0).then_some(holder)
     }
 
     /// Gives back memory that was needed only at a peak, if no session has a key of `keys` or more.
@@ -140,6 +149,11 @@ impl Shares {
     /// How many connections all groups hold together.
     pub(super) fn connection_count(&self) -> usize {
         self.by_count.iter().map(|(count, _)| *count as usize).sum()
+    }
+
+    /// All groups have numbers below this.
+    pub(super) fn numbers(&self) -> usize {
+        self.holders.capacity()
     }
 
     /// How many groups hold connections.
@@ -204,12 +218,12 @@ mod tests {
         for _ in 0..20_000 {
             let key = random.usize(..groups.len());
             match groups[key].take() {
-                Some(_) => shares.remove(key),
+                Some(_) => _ = shares.remove(key),
                 None => {
                     // A few groups hold most.
                     let number = random.u32(..20) * random.u32(..2);
                     groups[key] = Some(number);
-                    shares.add(key, group(number), Activity::Active);
+                    _ = shares.add(key, group(number), Activity::Active);
                 }
             }
             let count = |number| groups.iter().filter(|of| **of == Some(number)).count();

@@ -62,15 +62,16 @@ where
             counted_sessions: self.shares.connection_count(),
             groups: self.shares.holder_count(),
             deadlines: self.deadlines.len(),
-            queued: self.queue.ready_len() + self.queue.busy_len(),
+            queued: self.queue.len(),
             pooled_bytes: self.cx.shared.pool.memory_bytes(),
             undelivered_records: self.cx.shared.records.ended_count(),
             ..Usage::default()
         };
         for (_, session) in &self.sessions {
-            let is_idle = session.queued == Queued::No;
+            // One that waits for its upload's group goes on with the group.
+            let is_idle = session.queued == Queued::No && !session.connection.is_committing();
             let buffer_bytes = session.connection.memory_bytes();
-            usage.ready_sessions += usize::from(!is_idle);
+            usage.ready_sessions += usize::from(session.queued != Queued::No);
             usage.idle_sessions += usize::from(is_idle);
             usage.idle_without_deadline += usize::from(is_idle && session.connection.deadline_ns() == u64::MAX);
             usage.armed_sessions += usize::from(session.armed_ns != u64::MAX);

@@ -5,12 +5,12 @@
 use std::collections::HashMap;
 
 /// The most turns in a row without visible progress and without time passing. A deadline that has passed may cost two.
-/// While a socket takes nothing, the server responds to requests that it received before without a call: up to 64 KiB of
+/// A turn drives three sessions that have nothing to do at least (`DRIVE_NS`), and there may be 256. While a socket takes nothing, the server responds to requests that it received before without a call: up to 64 KiB of
 /// responses (`OUTPUT_BYTES_FULL`) of at least 64 bytes, 256 a turn (`STEPS_PER_DRIVE`).
-const IDLE_TURNS_MAX: u32 = 2 + 64 * 1024 / (64 * 256);
+const IDLE_TURNS_MAX: u32 = 2 + 256 / 3 + 64 * 1024 / (64 * 256);
 
-/// How often a turn drives a connection at most: once because it is ready or new (`drive_ready`, `accept`), and once
-/// from the busy queue (`drive_busy`).
+/// How often a turn drives a connection at most: once from the queue (`drive_queued`), and once because it is new
+/// (`accept`).
 const DRIVES_MAX: u64 = 2;
 
 /// The most calls of a drive that would block: one to receive and one to send. After each the session waits for an

@@ -1,5 +1,8 @@
 //! No client waits long for its response, whatever other clients request.
 
+use std::net::Ipv4Addr;
+
+use crate::client::Client;
 use crate::network::{MICROSECOND, MILLISECOND, Network, SECOND, Settings};
 use crate::server::{TestServer, get};
 
@@ -28,7 +31,7 @@ fn a_request_on_a_kept_connection_costs_one_call_to_receive_and_one_to_send() {
 }
 
 /// Clients that each pipeline so many requests for `path`, all at once.
-fn pipelining_clients(network: &Network, clients: usize, path: &str, times: usize) -> Vec<crate::client::Client> {
+fn pipelining_clients(network: &Network, clients: usize, path: &str, times: usize) -> Vec<Client> {
     (0..clients).map(|_| network.client(0).send(0, get(path).repeat(times))).collect()
 }
 
@@ -206,4 +209,79 @@ fn a_flood_of_new_connections_with_slow_requests_does_not_delay_open_connections
     assert!(flood.iter().all(|client| client.statuses() == [200]));
     // The pause, and a turn with two slow requests: that of a new connection, and that of an open one.
     assert!(kept.longest_gap_ns() <= 90 * MILLISECOND, "a kept connection waited {} ns", kept.longest_gap_ns());
+}
+
+/// An address of many clients, and that of a few.
+const BUSY_ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+const CLIENT: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
+
+/// Clients at an address, each of which sends its next request for `path` as soon as it has the response.
+fn persistent_clients(network: &Network, clients: usize, ip: Ipv4Addr, path: &str) -> Vec<Client> {
+    (0..clients).map(|_| network.client(0).from(ip).send(0, get(path)).repeats(0, get(path))).collect()
+}
+
+#[test]
+fn clients_at_one_address_do_not_delay_those_at_another() {
+    for path in ["/work/50", "/disk/100", "/disk/400"] {
+        let network = Network::new(Settings::default());
+        let _others = persistent_clients(&network, 1000, BUSY_ADDRESS, path);
+        let kept = network.client(0).from(CLIENT).send(0, get("/")).repeats(10 * MILLISECOND, get("/"));
+        let sent_ns: Vec<_> = (0..20).map(|n| (600 + 17 * n) * MILLISECOND).collect();
+        let new_client = |at| network.client(at).from(CLIENT).send(at, get("/"));
+        let new_clients: Vec<_> = sent_ns.iter().map(|at| (*at, new_client(*at))).collect();
+        let mut server = TestServer::new(&network, 2000);
+        server.run_until(SECOND);
+
+        let later: Vec<_> =
+            kept.responses().into_iter().filter(|response| response.at_ns > 500 * MILLISECOND).collect();
+        let gaps_ns = later.windows(2).map(|pair| pair[1].at_ns - pair[0].at_ns);
+        assert!(later.len() > 40 && gaps_ns.max() <= Some(12 * MILLISECOND), "{path}: a kept connection waited");
+        for (sent_ns, client) in &new_clients {
+            let took_ns = client.response_time_ns(*sent_ns);
+            assert!(took_ns <= 2 * MILLISECOND, "{path}: a new connection waited {took_ns} ns");
+        }
+        let first_ns = kept.responses()[0].at_ns;
+        assert!(first_ns <= 30 * MILLISECOND, "{path}: it waited in the backlog behind the others: {first_ns} ns");
+    }
+}
+
+#[test]
+fn clients_at_many_addresses_do_not_delay_one_that_needs_less_than_its_share() {
+    let network = Network::new(Settings::default());
+    let other_ip = |n: u32| Ipv4Addr::from_bits(Ipv4Addr::new(203, 0, 113, 0).to_bits() + n);
+    let _others: Vec<_> = (0..50).flat_map(|n| persistent_clients(&network, 20, other_ip(n), "/work/100")).collect();
+    // It needs a hundredth of the time, and its share is a fiftieth.
+    let kept = network.client(0).from(CLIENT).send(0, get("/work/100")).repeats(10 * MILLISECOND, get("/work/100"));
+    let mut server = TestServer::new(&network, 2000);
+    server.run_until(2 * SECOND);
+    let later: Vec<_> = kept.responses().into_iter().filter(|response| response.at_ns > SECOND).collect();
+    let gaps_ns = later.windows(2).map(|pair| pair[1].at_ns - pair[0].at_ns);
+    assert!(later.len() > 80 && gaps_ns.max() <= Some(13 * MILLISECOND), "it waited");
+}
+
+#[test]
+fn addresses_get_equal_time_however_many_connections_they_hold() {
+    let network = Network::new(Settings::default());
+    let many = persistent_clients(&network, 200, BUSY_ADDRESS, "/work/100");
+    let few = persistent_clients(&network, 5, CLIENT, "/work/100");
+    let mut server = TestServer::new(&network, 1000);
+    server.run_until(SECOND);
+    let count = |clients: &[Client]| clients.iter().map(|client| client.statuses().len()).sum::<usize>();
+    let (many, few) = (count(&many), count(&few));
+    assert!(many > 3000 && few * 5 >= many * 4 && few * 4 <= many * 5, "{many} and {few} responses");
+}
+
+#[test]
+fn an_address_does_not_save_up_time_in_which_it_needed_none() {
+    let network = Network::new(Settings::default());
+    let steady = persistent_clients(&network, 5, CLIENT, "/work/100");
+    let late: Vec<_> = (0..200)
+        .map(|_| network.client(0).from(BUSY_ADDRESS).send(SECOND, get("/work/100")).repeats(0, get("/work/100")))
+        .collect();
+    let mut server = TestServer::new(&network, 1000);
+    server.run_until(SECOND + 500 * MILLISECOND);
+    assert!(late.iter().map(|client| client.statuses().len()).sum::<usize>() > 1500);
+    for client in &steady {
+        assert!(client.longest_gap_ns() <= 5 * MILLISECOND, "{} ns between two responses", client.longest_gap_ns());
+    }
 }

@@ -126,6 +126,13 @@ impl<S: Service> Connection<S> {
         self.timers.postpone(now.monotonic_ns);
     }
 
+    /// Reports that the connection gets its first drive, which may be long after it was accepted. The client gets that
+    /// time in addition.
+    pub fn begin(&mut self, now: &Now) {
+        self.timers.delay(now.monotonic_ns.saturating_sub(self.send_progress_ns));
+        self.send_progress_ns = now.monotonic_ns;
+    }
+
     /// Reports that the server neither read nor sent for `late_ns`. A client that is sending a head or content gets that
     /// time in addition, because its socket may have been full, or it waited for `100 (Continue)`. So does a client that
     /// is receiving: the system may refuse the next send for lack of memory although the client has read everything, and

@@ -114,6 +114,13 @@ impl Timers {
         }
     }
 
+    /// Makes each timer fire `by_ns` later.
+    pub(super) fn delay(&mut self, by_ns: u64) {
+        for timer_ns in &mut self.at_ns {
+            *timer_ns = timer_ns.saturating_add(by_ns);
+        }
+    }
+
     /// When the next timer fires; `u64::MAX` if none is running.
     pub(super) fn next_deadline_ns(&self) -> u64 {
         self.at_ns.iter().copied().fold(STOPPED, u64::min)
