@@ -1,8 +1,11 @@
 //! A pool of buffers. A connection borrows one only while it has bytes to store, so ten thousand idle connections own
 //! none. The pool is a stack: the buffer returned last is lent first, while it is still in the processor's cache.
 
+use std::rc::Rc;
+
 use super::limits::{
-    FIELD_LINES_MAX, IDLE_BUFFER_BYTES, OUTPUT_BUFFER_BYTES, POOLED_BUFFERS_MAX, RECEIVE_BUFFER_BYTES,
+    CONTENT_BUFFER_BYTES, CONTENT_BUFFERS_MAX, FIELD_LINES_MAX, IDLE_BUFFER_BYTES, OUTPUT_BUFFER_BYTES,
+    POOLED_BUFFERS_MAX, POOLED_CONTENT_BUFFERS_MAX, RECEIVE_BUFFER_BYTES,
 };
 use super::mapped_buffer::MappedBuffer;
 use crate::semantics::fields::FieldSpans;
@@ -10,15 +13,22 @@ use crate::semantics::fields::FieldSpans;
 /// The memory behind a [`ReceiveBuffer`](super::receive_buffer::ReceiveBuffer).
 pub(super) struct ReceiveMemory {
     /// Received bytes. The buffer has [`RECEIVE_BUFFER_BYTES`], or [`IDLE_BUFFER_BYTES`] while the connection is idle
-    /// within a short head.
+    /// within a short head, or [`CONTENT_BUFFER_BYTES`] while it receives long content.
     pub(super) bytes: MappedBuffer,
     /// The field lines of the head that is being parsed.
     pub(super) spans: FieldSpans,
+    /// Counts the buffers for long content while they exist.
+    _counted: Option<Rc<()>>,
 }
 
 impl ReceiveMemory {
     fn new(buffer_bytes: usize, spans: FieldSpans) -> Box<ReceiveMemory> {
-        Box::new(ReceiveMemory { bytes: MappedBuffer::new(buffer_bytes), spans })
+        Box::new(ReceiveMemory { bytes: MappedBuffer::new(buffer_bytes), spans, _counted: None })
+    }
+
+    /// Whether it is a buffer for long content.
+    pub(super) fn is_for_content(&self) -> bool {
+        self.bytes.len() == CONTENT_BUFFER_BYTES
     }
 }
 
@@ -108,7 +118,11 @@ pub struct BufferPool {
     #[allow(clippy::vec_box)]
     receive: Vec<Box<ReceiveMemory>>,
     #[allow(clippy::vec_box)]
+    content: Vec<Box<ReceiveMemory>>,
+    #[allow(clippy::vec_box)]
     output: Vec<Box<MappedBuffer>>,
+    /// Has another reference for each buffer for long content, lent or not.
+    content_buffers: Rc<()>,
     /// Scratch space in which a response's head is written before it is queued in one piece. Cleared before each use.
     pub(super) head: Vec<u8>,
 }
@@ -121,15 +135,36 @@ impl BufferPool {
             .unwrap_or_else(|| ReceiveMemory::new(RECEIVE_BUFFER_BYTES, FieldSpans::with_capacity(FIELD_LINES_MAX)))
     }
 
+    /// Lends memory to receive long content into; `None` if [`CONTENT_BUFFERS_MAX`] are lent.
+    pub(super) fn take_content(&mut self) -> Option<Box<ReceiveMemory>> {
+        if let Some(pooled) = self.content.pop() {
+            return Some(pooled);
+        }
+        (self.content_buffers() < CONTENT_BUFFERS_MAX).then(|| {
+            let mut memory = ReceiveMemory::new(CONTENT_BUFFER_BYTES, FieldSpans::with_capacity(FIELD_LINES_MAX));
+            memory._counted = Some(Rc::clone(&self.content_buffers));
+            memory
+        })
+    }
+
+    /// How many buffers for long content there are.
+    pub fn content_buffers(&self) -> usize {
+        Rc::strong_count(&self.content_buffers) - 1
+    }
+
     /// Memory of [`IDLE_BUFFER_BYTES`] for a connection that is idle within a head, with the field lines parsed so far.
     pub(super) fn take_idle(&mut self, spans: FieldSpans) -> Box<ReceiveMemory> {
         // Not pooled: connections rarely go idle within a head, unless they are an attack.
         ReceiveMemory::new(IDLE_BUFFER_BYTES, spans)
     }
 
-    /// Takes memory back. Idle buffers, and more than [`POOLED_BUFFERS_MAX`], are freed.
+    /// Takes memory back. Idle buffers, and more than the pool keeps, are freed.
     pub(super) fn return_receive(&mut self, mut memory: Box<ReceiveMemory>) {
-        if self.receive.len() < POOLED_BUFFERS_MAX && memory.bytes.len() == RECEIVE_BUFFER_BYTES {
+        if memory.is_for_content() {
+            if self.content.len() < POOLED_CONTENT_BUFFERS_MAX {
+                self.content.push(memory);
+            }
+        } else if self.receive.len() < POOLED_BUFFERS_MAX && memory.bytes.len() == RECEIVE_BUFFER_BYTES {
             // An idle connection has shrunk its list of lines.
             memory.spans.reserve(FIELD_LINES_MAX);
             self.receive.push(memory);
@@ -151,13 +186,17 @@ impl BufferPool {
         }
     }
 
-    /// How many bytes of memory the pool owns: at most [`POOLED_BUFFERS_MAX`] buffers of each kind.
+    /// How many bytes of memory the pool owns: at most [`POOLED_BUFFERS_MAX`] buffers of each kind, and
+    /// [`POOLED_CONTENT_BUFFERS_MAX`] for long content.
     pub fn memory_bytes(&self) -> usize {
-        self.receive.len() * RECEIVE_BUFFER_BYTES + self.output.len() * OUTPUT_BUFFER_BYTES
+        self.receive.len() * RECEIVE_BUFFER_BYTES
+            + self.content.len() * CONTENT_BUFFER_BYTES
+            + self.output.len() * OUTPUT_BUFFER_BYTES
     }
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
 
@@ -171,6 +210,21 @@ mod tests {
         let again: Vec<_> = (0..POOLED_BUFFERS_MAX).map(|_| pool.take_receive()).collect();
         assert!(again.iter().all(|memory| addresses.contains(&memory.bytes.as_ptr())));
         assert!(pool.receive.is_empty(), "one was freed");
+    }
+
+    #[test]
+    fn buffers_for_content_are_bounded_and_one_that_is_lost_makes_way_for_another() {
+        let mut pool = BufferPool::default();
+        let mut taken: Vec<_> = (0..CONTENT_BUFFERS_MAX).map(|_| pool.take_content().unwrap()).collect();
+        assert!(pool.take_content().is_none());
+        // As when a connection is dropped after a panic.
+        drop(taken.pop());
+        taken.push(pool.take_content().unwrap());
+        assert!(pool.take_content().is_none());
+        taken.into_iter().for_each(|memory| pool.return_receive(memory));
+        assert_eq!(pool.content_buffers(), POOLED_CONTENT_BUFFERS_MAX);
+        assert_eq!(pool.memory_bytes(), POOLED_CONTENT_BUFFERS_MAX * CONTENT_BUFFER_BYTES);
+        assert!(pool.take_content().is_some());
     }
 
     #[test]

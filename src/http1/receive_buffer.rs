@@ -1,7 +1,7 @@
 //! The buffer of received bytes that have not been consumed.
 //!
 //! ```text
-//!   0 … content_start … content_end … start … end … 64 KiB
+//!   0 … content_start … content_end … start … end … 64 KiB, or 512 KiB within long content
 //!       └─── decoded content ─────┘   └ unread ┘
 //! ```
 //!
@@ -9,7 +9,7 @@
 //! that sends chunks of one byte therefore costs one write to the file for thousands of chunks.
 
 use super::buffer_pool::{BufferPool, ReceiveMemory};
-use super::limits::{IDLE_BUFFER_BYTES, RECEIVE_BUFFER_BYTES, RECEIVE_TAIL_BYTES_MIN};
+use super::limits::{CONTENT_BUFFER_BYTES, IDLE_BUFFER_BYTES, RECEIVE_BUFFER_BYTES, RECEIVE_TAIL_BYTES_MIN};
 use crate::semantics::fields::FieldSpans;
 
 /// Borrows memory from the pool only while it contains bytes. Its offsets have 32 bits to keep a connection small.
@@ -50,10 +50,63 @@ impl ReceiveBuffer {
         self.start == self.end
     }
 
+    /// How many bytes fit.
+    pub(super) fn capacity(&self) -> usize {
+        if self.has_content_buffer() { CONTENT_BUFFER_BYTES } else { RECEIVE_BUFFER_BYTES }
+    }
+
     /// How many more bytes fit, once the present ones have been moved to the front.
     pub(super) fn spare_capacity(&self) -> usize {
         let content = (self.content_end - self.content_start) as usize;
-        RECEIVE_BUFFER_BYTES - content - (self.end - self.start) as usize
+        self.capacity() - content - (self.end - self.start) as usize
+    }
+
+    /// Whether the memory is a buffer for long content.
+    pub(super) fn has_content_buffer(&self) -> bool {
+        self.memory.as_ref().is_some_and(|memory| memory.is_for_content())
+    }
+
+    /// Exchanges the memory for a buffer for long content, if the pool lends one.
+    pub(super) fn take_content_buffer(&mut self, pool: &mut BufferPool) {
+        if !self.has_content_buffer()
+            && let Some(memory) = pool.take_content()
+        {
+            self.move_to(memory, pool);
+        }
+    }
+
+    /// Exchanges a buffer for long content for one of the usual size, if its bytes fit there. Those after the end of the
+    /// content do, since at most [`IDLE_BUFFER_BYTES`] are received beyond it.
+    pub(super) fn return_content_buffer(&mut self, pool: &mut BufferPool) {
+        let used_bytes = CONTENT_BUFFER_BYTES - self.spare_capacity();
+        if self.has_content_buffer() && used_bytes <= RECEIVE_BUFFER_BYTES {
+            let memory = pool.take_receive();
+            self.move_to(memory, pool);
+        }
+    }
+
+    /// Moves the bytes to the front of other memory, in which they fit. There are no field lines: no head is being parsed.
+    fn move_to(&mut self, mut memory: Box<ReceiveMemory>, pool: &mut BufferPool) {
+        if let Some(before) = self.memory.take() {
+            let used_start = self.used_start();
+            let used = used_start as usize..self.end as usize;
+            memory.bytes[..used.len()].copy_from_slice(&before.bytes[used]);
+            self.move_offsets_back(used_start);
+            pool.return_receive(before);
+        }
+        self.memory = Some(memory);
+    }
+
+    /// Where the bytes begin.
+    fn used_start(&self) -> u32 {
+        if self.content_start < self.content_end { self.content_start } else { self.start }
+    }
+
+    fn move_offsets_back(&mut self, bytes: u32) {
+        self.content_start = self.content_start.saturating_sub(bytes);
+        self.content_end = self.content_end.saturating_sub(bytes);
+        self.start -= bytes;
+        self.end -= bytes;
     }
 
     /// Space to receive at most `bytes_max` bytes into, empty if the buffer is full. The bytes become part of the
@@ -66,19 +119,17 @@ impl ReceiveBuffer {
             // Bytes received now directly follow the content, and need not be moved.
             (self.start, self.end) = (self.content_end, self.content_end);
         }
+        let used_start = self.used_start();
         let memory = self.memory.get_or_insert_with(|| pool.take_receive());
         let tail_wanted = RECEIVE_TAIL_BYTES_MIN.min(bytes_max);
         let tail = memory.bytes.len() - self.end as usize;
-        let used_start = if self.content_start < self.content_end { self.content_start } else { self.start };
         // A little content, received together with its head, is moved at once, so that whole pages follow it.
         let is_little = self.content_start < self.content_end && tail < bytes_max && self.end - used_start <= 4096;
         if used_start > 0 && (tail < tail_wanted || is_little) {
             memory.bytes.copy_within(used_start as usize..self.end as usize, 0);
-            self.content_start = self.content_start.saturating_sub(used_start);
-            self.content_end = self.content_end.saturating_sub(used_start);
-            self.start -= used_start;
-            self.end -= used_start;
+            self.move_offsets_back(used_start);
         }
+        let memory = self.memory.get_or_insert_with(|| pool.take_receive());
         let space = &mut memory.bytes[self.end as usize..];
         let bytes = space.len().min(bytes_max);
         &mut space[..bytes]
@@ -90,7 +141,7 @@ impl ReceiveBuffer {
 
     /// Adds the first `bytes` bytes of the spare capacity, which have been received.
     pub(super) fn received(&mut self, bytes: usize) {
-        debug_assert!(self.end as usize + bytes <= RECEIVE_BUFFER_BYTES);
+        debug_assert!(self.end as usize + bytes <= self.capacity());
         self.end += bytes as u32;
     }
 
@@ -150,6 +201,7 @@ impl ReceiveBuffer {
             }
             (self.start, self.end) = (0, 0);
         } else if !self.has_idle_buffer() {
+            self.return_content_buffer(pool);
             self.move_to_idle_buffer(pool);
         }
     }

@@ -3,14 +3,14 @@
 use super::Server;
 use super::session::Queued;
 use super::world::{Transport, World};
-use crate::http1::limits::{FIELD_LINES_MAX, OUTPUT_BUFFER_BYTES, RECEIVE_BUFFER_BYTES};
+use crate::http1::limits::{CONTENT_BUFFER_BYTES, FIELD_LINES_MAX, OUTPUT_BUFFER_BYTES};
 use crate::semantics::fields::FieldSpan;
 use crate::semantics::service::{Service, Source};
 
-/// The upper bound of [`Usage::connection_buffer_bytes`]: a receive buffer, the field lines of a head, and the buffer
-/// of a send queue.
+/// The upper bound of [`Usage::connection_buffer_bytes`]: a receive buffer (for long content, of which there are few),
+/// the field lines of a head, and the buffer of a send queue.
 pub const CONNECTION_BUFFER_BYTES_MAX: usize =
-    RECEIVE_BUFFER_BYTES + FIELD_LINES_MAX * size_of::<FieldSpan>() + OUTPUT_BUFFER_BYTES;
+    CONTENT_BUFFER_BYTES + FIELD_LINES_MAX * size_of::<FieldSpan>() + OUTPUT_BUFFER_BYTES;
 
 /// The server's use of memory and queues at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,6 +45,8 @@ pub struct Usage {
     pub connection_buffer_bytes: usize,
     /// Bytes of the buffers that the pool keeps for later use.
     pub pooled_bytes: usize,
+    /// Buffers for long content, lent or kept by the pool.
+    pub content_buffers: usize,
     /// Records of completed exchanges that were not delivered to the observer yet.
     pub undelivered_records: usize,
 }
@@ -64,6 +66,7 @@ where
             deadlines: self.deadlines.len(),
             queued: self.queue.len(),
             pooled_bytes: self.cx.shared.pool.memory_bytes(),
+            content_buffers: self.cx.shared.pool.content_buffers(),
             undelivered_records: self.cx.shared.records.ended_count(),
             ..Usage::default()
         };

@@ -1,7 +1,7 @@
 //! RFC 9112 §6.2 and §6.3, RFC 9110 §8.6: Content-Length.
 
 use spindle::http1::Settings;
-use spindle::http1::limits::RECEIVE_BUFFER_BYTES;
+use spindle::http1::limits::{CONTENT_BUFFER_BYTES, CONTENT_BUFFERS_MAX, RECEIVE_BUFFER_BYTES};
 use spindle::http1::protocol_error::ProtocolError::*;
 
 use crate::driver::{Driver, ReadMode};
@@ -143,10 +143,23 @@ fn one_crlf_after_content_is_ignored() {
 /// Such pieces fill whole pages when they are written to a file.
 #[test]
 fn content_is_received_in_pieces_that_end_at_buffer_boundaries() {
-    const CONTENT_BYTES: usize = 4 * RECEIVE_BUFFER_BYTES + 1;
-    let stream = post(&format!("Content-Length: {CONTENT_BYTES}\r\n"), &"x".repeat(CONTENT_BYTES));
-    let head_bytes = stream.len() - CONTENT_BYTES;
-    let mut driver = Driver::new(TestService, Settings::default(), ReadMode::Immediate);
+    for (piece_bytes, content_bytes) in [
+        (RECEIVE_BUFFER_BYTES, RECEIVE_BUFFER_BYTES + 1),
+        (CONTENT_BUFFER_BYTES, 4 * CONTENT_BUFFER_BYTES + 1),
+        (CONTENT_BUFFER_BYTES, 4 * CONTENT_BUFFER_BYTES + RECEIVE_BUFFER_BYTES),
+    ] {
+        let stream = post(&format!("Content-Length: {content_bytes}\r\n"), &"x".repeat(content_bytes));
+        let head_bytes = stream.len() - content_bytes;
+        let mut driver = Driver::new(TestService, Settings::default(), ReadMode::Immediate);
+        let ends: Vec<usize> = receive_all(&mut driver, &stream).into_iter().map(|end| end - head_bytes).collect();
+        let whole_pieces: Vec<usize> = (1..=content_bytes / piece_bytes).map(|pieces| pieces * piece_bytes).collect();
+        let expected = [&[RECEIVE_BUFFER_BYTES - head_bytes][..], &whole_pieces, &[content_bytes]].concat();
+        assert_eq!(ends, expected);
+    }
+}
+
+/// Receives as much as fits each time. Returns where each call ended.
+fn receive_all(driver: &mut Driver<TestService>, stream: &str) -> Vec<usize> {
     let mut ends = Vec::new();
     let mut received = 0;
     while received < stream.len() {
@@ -156,11 +169,50 @@ fn content_is_received_in_pieces_that_end_at_buffer_boundaries() {
         driver.connection.received(bytes, &driver.now);
         driver.process();
         received += bytes;
-        ends.push(received - head_bytes);
+        ends.push(received);
     }
-    let whole_buffers = [1, 2, 3, 4].map(|buffers| buffers * RECEIVE_BUFFER_BYTES);
-    let expected = [&[RECEIVE_BUFFER_BYTES - head_bytes][..], &whole_buffers, &[CONTENT_BYTES]].concat();
-    assert_eq!(ends, expected);
+    ends
+}
+
+/// The next request may have been received in the same call. It must not keep the buffer.
+#[test]
+fn the_buffer_for_long_content_is_given_back_at_its_end() {
+    for (content_bytes, next) in [
+        (2 * RECEIVE_BUFFER_BYTES, String::new()),
+        (2 * RECEIVE_BUFFER_BYTES, get("/next", "")),
+        (CONTENT_BUFFER_BYTES, get("/next", "")[..9].to_owned()),
+        (3 * CONTENT_BUFFER_BYTES, get(&format!("/{}", "x".repeat(10_000)), "")[..9_000].to_owned()),
+    ] {
+        let content: String = (0..content_bytes).map(|at| char::from(b'a' + (at % 23) as u8)).collect();
+        let mut driver = Driver::new(TestService, Settings::default(), ReadMode::Immediate);
+        receive_all(&mut driver, &(post(&format!("Content-Length: {content_bytes}\r\n"), &content) + &next));
+        assert!(driver.service.requests()[0].content == content.as_bytes());
+        driver.connection.release_idle_memory(&mut driver.shared);
+        assert_eq!(driver.shared.pool.content_buffers(), 1);
+        assert!(driver.shared.pool.memory_bytes() >= CONTENT_BUFFER_BYTES, "the pool has it");
+        assert!(driver.connection.memory_bytes() < CONTENT_BUFFER_BYTES);
+        if next.len() > 9 && next.len() < 1_000 {
+            assert_eq!(driver.service.requests()[1].target, b"/next");
+        }
+    }
+}
+
+/// It is bounded how many there are. Further connections receive into their usual buffer.
+#[test]
+fn few_connections_have_a_buffer_for_long_content_at_a_time() {
+    let content_bytes = 4 * RECEIVE_BUFFER_BYTES;
+    let stream = post(&format!("Content-Length: {content_bytes}\r\n"), &"x".repeat(content_bytes));
+    let mut driver = Driver::new(TestService, Settings::default(), ReadMode::Immediate);
+    let mut connections = Vec::new();
+    for _ in 0..=CONTENT_BUFFERS_MAX {
+        receive_all(&mut driver, &stream[..3 * RECEIVE_BUFFER_BYTES]);
+        let next = Driver::new(TestService, Settings::default(), ReadMode::Immediate).connection;
+        connections.push(std::mem::replace(&mut driver.connection, next));
+    }
+    assert_eq!(driver.shared.pool.content_buffers(), CONTENT_BUFFERS_MAX);
+    let last = connections.pop().unwrap();
+    assert!(last.memory_bytes() < CONTENT_BUFFER_BYTES);
+    assert!(connections.iter().all(|connection| connection.memory_bytes() >= CONTENT_BUFFER_BYTES));
 }
 
 /// Otherwise each later write to the file would begin and end within a page.
@@ -168,19 +220,19 @@ fn content_is_received_in_pieces_that_end_at_buffer_boundaries() {
 fn after_content_was_passed_on_early_the_next_piece_ends_at_a_buffer_boundary() {
     const EARLY_BYTES: usize = 1000;
     let mut driver = Driver::new(TestService, Settings::default(), ReadMode::Immediate);
-    driver.send(post(&format!("Content-Length: {}\r\n", 4 * RECEIVE_BUFFER_BYTES), "").as_bytes());
+    driver.send(post(&format!("Content-Length: {}\r\n", 4 * CONTENT_BUFFER_BYTES), "").as_bytes());
     driver.send(&[b'x'; EARLY_BYTES]);
     assert_eq!(driver.service.last_content().len(), EARLY_BYTES);
     assert_eq!(
         driver.connection.input_space(&mut driver.shared, &driver.now).len(),
-        RECEIVE_BUFFER_BYTES - EARLY_BYTES
+        CONTENT_BUFFER_BYTES - EARLY_BYTES
     );
 }
 
 /// A partial head is moved to a small buffer while the connection is idle. Content that fills it moves to a larger one.
 #[test]
 fn content_after_a_head_received_in_pieces_is_complete() {
-    for content_bytes in [3000, 4096, 5000, 20_000, RECEIVE_BUFFER_BYTES, 3 * RECEIVE_BUFFER_BYTES + 1] {
+    for content_bytes in [3000, 4096, 5000, 20_000, RECEIVE_BUFFER_BYTES, 3 * CONTENT_BUFFER_BYTES + 1] {
         let content: String = (0..content_bytes).map(|at| char::from(b'a' + (at % 23) as u8)).collect();
         let stream = post(&format!("Content-Length: {content_bytes}\r\n"), &content) + &get("/next", "");
         for split_at in [1, 30] {

@@ -1,10 +1,14 @@
 //! Bounds on the server's memory, queues and deadlines: after a turn, and when all connections are closed.
 
-use spindle::http1::limits::{OUTPUT_BUFFER_BYTES, POOLED_BUFFERS_MAX, RECEIVE_BUFFER_BYTES};
+use spindle::http1::limits::{
+    CONTENT_BUFFER_BYTES, CONTENT_BUFFERS_MAX, OUTPUT_BUFFER_BYTES, POOLED_BUFFERS_MAX, POOLED_CONTENT_BUFFERS_MAX,
+    RECEIVE_BUFFER_BYTES,
+};
 use spindle::server::{CONNECTION_BUFFER_BYTES_MAX, Usage};
 
 /// The most that the buffer pool keeps.
-const POOLED_BYTES_MAX: usize = POOLED_BUFFERS_MAX * (RECEIVE_BUFFER_BYTES + OUTPUT_BUFFER_BYTES);
+const POOLED_BYTES_MAX: usize = POOLED_BUFFERS_MAX * (RECEIVE_BUFFER_BYTES + OUTPUT_BUFFER_BYTES)
+    + POOLED_CONTENT_BUFFERS_MAX * CONTENT_BUFFER_BYTES;
 
 /// Checks the usage after a turn, with `open` sockets open.
 pub(crate) fn check(usage: &Usage, connections_max: usize, open: usize) -> Result<(), String> {
@@ -18,6 +22,7 @@ pub(crate) fn check(usage: &Usage, connections_max: usize, open: usize) -> Resul
         ("the buffers of a connection are bounded", usage.connection_buffer_bytes <= CONNECTION_BUFFER_BYTES_MAX),
         ("sessions that wait for a request have no buffers", usage.waiting_buffer_bytes == 0),
         ("idle sessions that receive content have no receive buffer", usage.idle_content_buffer_bytes == 0),
+        ("the buffers for long content are bounded", usage.content_buffers <= CONTENT_BUFFERS_MAX),
         ("the buffer pool is bounded", usage.pooled_bytes <= POOLED_BYTES_MAX),
         ("no record is undelivered", usage.undelivered_records == 0),
     ];
@@ -26,8 +31,13 @@ pub(crate) fn check(usage: &Usage, connections_max: usize, open: usize) -> Resul
 
 /// Checks the usage when no event is left.
 pub(crate) fn check_quiescent(usage: &Usage) -> Result<(), String> {
-    let only_the_pool = Usage { pooled_bytes: usage.pooled_bytes, ..Usage::default() };
-    first_violation(&[("only the buffer pool uses memory", *usage == only_the_pool)], usage)
+    let Usage { pooled_bytes, content_buffers, .. } = *usage;
+    let only_the_pool = Usage { pooled_bytes, content_buffers, ..Usage::default() };
+    let checks = [
+        ("only the buffer pool uses memory", *usage == only_the_pool),
+        ("the pool keeps few buffers for long content", content_buffers <= POOLED_CONTENT_BUFFERS_MAX),
+    ];
+    first_violation(&checks, usage)
 }
 
 fn first_violation(checks: &[(&str, bool)], usage: &Usage) -> Result<(), String> {

@@ -21,7 +21,7 @@ use self::state::{Destination, Draining, State};
 pub use self::timeouts::{Activity, Evictable};
 use self::timers::{Timer, Timers};
 use super::framing::Framing;
-use super::limits::{DRAIN_BYTES_MAX, RECEIVE_BUFFER_BYTES};
+use super::limits::{DRAIN_BYTES_MAX, IDLE_BUFFER_BYTES, RECEIVE_BUFFER_BYTES};
 use super::message_head::HeadParser;
 use super::receive_buffer::ReceiveBuffer;
 use super::send_queue::{SendQueue, Transmit};
@@ -154,17 +154,41 @@ impl<S: Service> Connection<S> {
     /// The space to receive into. It is not empty if [`wants_input`](Connection::wants_input).
     pub fn input_space(&mut self, shared: &mut Shared, now: &Now) -> &mut [u8] {
         let receivable_bytes = usize::try_from(self.receivable_bytes(now)).unwrap_or(usize::MAX);
+        match self.long_content_bytes_left() {
+            Some(bytes) if bytes.min(receivable_bytes) >= RECEIVE_BUFFER_BYTES => {
+                self.input.take_content_buffer(&mut shared.pool);
+            }
+            Some(_) => {}
+            None => self.input.return_content_buffer(&mut shared.pool),
+        }
         let bytes_max = self.bytes_to_boundary().min(receivable_bytes);
         self.input.spare_capacity_mut(bytes_max, &mut shared.pool)
     }
 
+    /// How many bytes are missing from content of known length that a sink takes, and that is received with nothing
+    /// unread before it.
+    fn long_content_bytes_left(&self) -> Option<usize> {
+        match &self.state {
+            State::Content(content) if self.input.is_empty() && matches!(content.destination, Destination::Sink(_)) => {
+                let bytes = content.framing.content_bytes()?;
+                Some(usize::try_from(bytes.saturating_sub(content.bytes)).unwrap_or(usize::MAX))
+            }
+            _ => None,
+        }
+    }
+
     /// How many bytes to receive at most. Content of known length is received up to multiples of the buffer's size, so
     /// that each write to its file fills whole pages. A write that begins within a page costs a file system half as
-    /// much again.
+    /// much again. A little more space than the rest of the content shows that nothing follows it, which saves a call.
     fn bytes_to_boundary(&self) -> usize {
         match &self.state {
             State::Content(content) if self.input.is_empty() && content.framing.content != Framing::Chunked => {
-                RECEIVE_BUFFER_BYTES - (content.bytes % RECEIVE_BUFFER_BYTES as u64) as usize
+                let piece_bytes = self.input.capacity();
+                let bytes = piece_bytes - (content.bytes % piece_bytes as u64) as usize;
+                match self.long_content_bytes_left() {
+                    Some(left) if self.input.has_content_buffer() && left <= bytes => left + IDLE_BUFFER_BYTES,
+                    _ => bytes,
+                }
             }
             _ => usize::MAX,
         }

@@ -9,7 +9,7 @@ use super::state::{Destination, ReceivingContent, State, is_too_long_to_discard}
 use super::timers::Timer;
 use crate::http1::content::{ContentDecoder, Decoded};
 use crate::http1::framing::Framing;
-use crate::http1::limits::{DISCARDED_CONTENT_BYTES_MAX, RECEIVE_BUFFER_BYTES, RECEIVE_TAIL_BYTES_MIN};
+use crate::http1::limits::{DISCARDED_CONTENT_BYTES_MAX, RECEIVE_TAIL_BYTES_MIN};
 use crate::http1::protocol_error::ProtocolError;
 use crate::http1::request_framing::RequestFraming;
 use crate::http1::response_writer::{Persistence, write_interim};
@@ -97,7 +97,7 @@ impl<S: Service> Connection<S> {
         // Content of known length is written whenever it has filled the buffer (see `bytes_to_boundary`), chunked
         // content when the buffer has little space left.
         let is_due = match content.framing.content {
-            Framing::Length(_) => content.bytes % RECEIVE_BUFFER_BYTES as u64 == 0,
+            Framing::Length(_) => content.bytes % self.input.capacity() as u64 == 0,
             Framing::Chunked => self.input.spare_capacity() < RECEIVE_TAIL_BYTES_MIN,
         };
         if is_due && !self.input.content().is_empty() {
