@@ -33,7 +33,8 @@ const QUEUE_KEPT: usize = 64;
 pub(super) struct RunGroup(u32);
 
 impl RunGroup {
-    /// All connections of trusted proxies that do not count against a client.
+    /// All connections of trusted proxies that do not count against a client. Each of them may have many clients, so each
+    /// has the share of a group.
     pub(super) const UNNAMED: RunGroup = RunGroup(0);
 
     /// The administrator.
@@ -137,7 +138,11 @@ impl RunQueue {
             Queued::Busy => queue.ready_ahead_ns = queue.ready_ahead_ns.saturating_sub(took_ns),
             Queued::Ready | Queued::Accepted | Queued::No => {}
         }
-        queue.used_ns = queue.used_ns.saturating_add(took_ns);
+        let shares = match group {
+            RunGroup::UNNAMED => queue.ready.len() + queue.busy.len() + 1,
+            _ => 1,
+        };
+        queue.used_ns = queue.used_ns.saturating_add(took_ns / shares as u64);
         if queue.used_ns.saturating_sub(queue.place_ns) >= QUANTUM_NS && self.order.remove(&(queue.place_ns, group)) {
             queue.place_ns = queue.used_ns;
             self.order.insert((queue.place_ns, group));
@@ -277,6 +282,24 @@ mod tests {
             queue.charge(ONE, queued, DRIVE_NS / 2);
         }
         assert_eq!(order, [2, 3, 0, 4, 1]);
+    }
+
+    #[test]
+    fn each_connection_of_a_trusted_proxy_has_the_share_of_a_group() {
+        let mut queue = RunQueue::default();
+        queue.push(0, ONE, false);
+        for key in 1..=3 {
+            queue.push(key, RunGroup::UNNAMED, false);
+        }
+        let mut drives = [0; 4];
+        for _ in 0..400 {
+            let (key, queued) = queue.pop().unwrap();
+            let group = if key == 0 { ONE } else { RunGroup::UNNAMED };
+            queue.charge(group, queued, DRIVE_NS);
+            queue.push(key, group, false);
+            drives[key] += 1;
+        }
+        assert!(drives.iter().all(|each| (90..=110).contains(each)), "{drives:?}");
     }
 
     #[test]
