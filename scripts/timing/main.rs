@@ -1,8 +1,8 @@
 //! Measures whether the time of a response tells anything about a secret, without sockets, whose noise would hide it. Run
 //! by scripts/timing.sh, which explains the output.
 //!
-//! Usage: `timing SAMPLES`. Exits with 1 if the times of two classes of requests differ, and with 2 if this measurement
-//! would not notice a difference of a few nanoseconds.
+//! Usage: `timing SAMPLES`. Exits with 1 if the times of two classes of requests differ, and with 2 if it fails or would
+//! not notice a difference of a few nanoseconds.
 
 #[path = "../../benches/support/mod.rs"]
 mod support;
@@ -15,6 +15,7 @@ use std::hint::black_box;
 use std::process::ExitCode;
 use std::time::Instant;
 
+use spindle::routes::Routes;
 use spindle::semantics::accounts::{Accounts, Credentials};
 use spindle::semantics::link::LinkKeys;
 use support::InMemoryConnection;
@@ -92,39 +93,50 @@ fn compare_functions(accounts: &Accounts, keys: &LinkKeys, folder: &Folder, samp
     differ
 }
 
-fn compare_responses(folder: &Folder, samples: usize) -> Result<bool, Box<dyn Error>> {
+/// Measures whole exchanges, and checks that each response has this status.
+fn measure_exchanges(routes: Routes, inputs: &Inputs, status: u16, samples: usize) -> Result<Difference, String> {
+    let mut connection = InMemoryConnection::new(routes).at(classes::NOW_UNIX_S * 1_000_000_000);
+    let expected = format!("HTTP/1.1 {status} ");
+    let mut unexpected = 0;
+    let difference = measure(inputs, samples, |request| {
+        connection.exchange(request, |sent| unexpected += usize::from(!sent.starts_with(expected.as_bytes())));
+    });
+    if unexpected > 0 {
+        return Err(format!("{unexpected} responses are not {status}"));
+    }
+    Ok(difference)
+}
+
+fn compare_responses(folder: &Folder, samples: usize) -> Result<bool, String> {
     let mut differ = false;
     for (classes, inputs, status) in folder.requests() {
-        let mut connection = InMemoryConnection::new(folder.routes()?).at(classes::NOW_UNIX_S * 1_000_000_000);
-        let is_expected = format!("HTTP/1.1 {status} ");
-        let mut unexpected = 0;
-        let difference = measure(&inputs, samples, |request| {
-            connection.exchange(request, |sent| unexpected += usize::from(!sent.starts_with(is_expected.as_bytes())));
-        });
-        if unexpected > 0 {
-            return Err(format!("{unexpected} responses are not {status}: {}", classes.join(" / ")).into());
-        }
+        let difference = measure_exchanges(folder.routes()?, &inputs, status, samples)?;
         differ |= report("response", classes, &difference);
     }
-    let drop_box = folder.drop_box()?;
-    let mut connection = InMemoryConnection::new(drop_box);
-    let difference = measure(&folder.targets(), samples, |request| connection.exchange(request, |_| ()));
+    let difference = measure_exchanges(folder.drop_box()?, &folder.targets(), 404, samples)?;
     differ |= report("drop box", classes::TARGET, &difference);
     Ok(differ)
 }
 
-fn main() -> Result<ExitCode, Box<dyn Error>> {
+fn main() -> ExitCode {
+    run().unwrap_or_else(|error| {
+        eprintln!("timing: {error}");
+        ExitCode::from(2)
+    })
+}
+
+fn run() -> Result<ExitCode, Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [samples] = &arguments[..] else { return Err("usage: timing SAMPLES".into()) };
     let samples: usize = samples.parse()?;
     println!("what        classes                                       mean ns  difference ns       t");
-    let is_sharp = finds_a_leak(samples);
+    let notices_leaks = finds_a_leak(samples);
     let directory = tempfile::tempdir()?;
     let folder = Folder::new(directory.path())?;
     let (accounts, keys) = (folder.accounts()?, folder.keys()?);
     let mut differ = compare_functions(&accounts, &keys, &folder, samples);
     differ |= compare_responses(&folder, samples)?;
-    Ok(match (is_sharp, differ) {
+    Ok(match (notices_leaks, differ) {
         (false, _) => {
             println!("the control was not found: this machine is too busy for a conclusion");
             ExitCode::from(2)
