@@ -242,7 +242,7 @@ fn open_served_directory(config: &Config, seed: u64) -> Result<Option<Directory>
     match &config.user {
         Some(user) if config.uploads.policy != UploadPolicy::Off && !confinement::may_write(directory.as_fd()) => {
             let user = user.escape_debug();
-            Err(format!("--user: {user} may not write to the directory {path:?}, so that every upload would fail"))
+            Err(format!("--user: the user {user} cannot write to the directory {path:?}, so every upload would fail"))
         }
         _ => Ok(Some(directory)),
     }

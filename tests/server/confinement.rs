@@ -181,9 +181,9 @@ fn a_server_whose_user_cannot_use_its_files_does_not_start() {
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).expect("permissions");
     chown(&folder, Some(0), Some(0)).expect("an owner");
     refused(NOBODY.0, "folder");
-    // Only to read it is not enough for uploads.
+    // The right to read it is not enough for uploads.
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).expect("permissions");
-    refused(NOBODY.0, "--user: nobody may not write to the directory");
+    refused(NOBODY.0, "--user: the user nobody cannot write to the directory");
     let path = folder.to_str().expect("text");
     Start::new().options(["--user", NOBODY.0, path]).start();
 }
