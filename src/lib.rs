@@ -34,7 +34,7 @@
 //! 5. The service, which is [`routes::Routes`], passes the request to a route. The route returns a response, or a
 //!    *sink* that takes the request's content.
 //! 6. Content is decoded in place and passed to the sink. At the end of the content, the sink returns the response. An
-//!    upload that must be flushed is handed to the service at the end of the turn, together with others.
+//!    upload that must be flushed is handed to the service a moment later, together with others.
 //! 7. The response's head, and its content if that is in memory, are written to the send queue. Other content, such as
 //!    a file, follows as a *source*, which is read while it is sent.
 //! 8. Pipelined requests are processed in the same drive, until the send queue is full or the budget is spent. The rest

@@ -76,7 +76,8 @@ pub const DISCARDED_CONTENT_BYTES_MAX: u64 = 256 * 1024;
 pub const OUTPUT_BUFFER_BYTES: usize = 256 * 1024;
 
 /// How many buffers of each kind the pool keeps. Connections borrow them only while they are driven, one after the
-/// other, so few are in use at a time. This also bounds the memory that the pool keeps after a flood: at most 5 MiB, and one for long content.
+/// other, so few are in use at a time. This also bounds the memory that the pool keeps after a flood: at most 5 MiB, and
+/// 1 MiB for long content.
 pub const POOLED_BUFFERS_MAX: usize = 16;
 
 /// While the records of a connection's exchanges contain this many bytes of its requests, no further request is parsed.
@@ -154,7 +155,7 @@ pub const DRAIN_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 // A connection that pauses has something to transfer afterwards.
 const _: () = assert!(0 < RATE_PAUSE_NS && RATE_PAUSE_NS < RATE_BURST_NS);
-// A connection that waits for the disk makes no client look idle, and it asks more than once.
+// A connection that waits for the disk asks more than once.
 const _: () = assert!(0 < DISK_ASK_NS_MIN && DISK_ASK_NS_MIN <= DISK_ASK_NS_MAX && DISK_ASK_NS_MAX < DISK_WAIT_NS);
 // The longest head and the empty line before it fit the receive buffer, so a full buffer is never a reason to refuse a
 // head. Its offsets fit 16 bits.

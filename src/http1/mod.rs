@@ -8,7 +8,7 @@
 //! independent: the next request is parsed while responses to earlier ones are still being sent.
 //!
 //! If the service commits an upload together with others, the connection is in the state Committing between Content and
-//! what follows. It stays there until the end of the loop's turn, and takes no input.
+//! what follows. It stays there until the loop has the group committed, and takes no input.
 //!
 //! A connection from a proxy that speaks the PROXY protocol has another state before Head: it waits for the header that
 //! names the client, and is closed if it gets anything else.

@@ -2,8 +2,8 @@
 //!
 //! The connection calls the service with a request, and the service returns immediately: either a response, or a sink
 //! for the request's content. When the content has ended, the sink returns the response, or a commit: work that costs
-//! less if it is done for several uploads at once. The loop passes all commits of a turn to the service in one call,
-//! which returns their responses. There are no callbacks, and nothing is owed beyond the end of a turn.
+//! less if it is done for several uploads at once. The loop collects commits for a moment and passes them to the service
+//! in one call, which returns their responses. There are no callbacks.
 
 use std::rc::Rc;
 
@@ -124,8 +124,8 @@ pub trait Sink: Sized {
 pub enum Finished<B, C> {
     /// The response to the request.
     Responded(Response<'static, B>),
-    /// The response follows from [`Service::commit`], in the same turn of the loop. The upload is completed even if the
-    /// connection is lost until then.
+    /// The response follows from [`Service::commit`], a moment later. The upload is completed even if the connection is
+    /// lost until then.
     Deferred(C),
 }
 

@@ -39,8 +39,9 @@ const REFUSED_BYTES: usize = 4 * 1024;
 /// neither kind is closed to make room for the other.
 pub const ADMIN_CONNECTIONS_MAX: usize = 16;
 
-/// How long a turn accepts, in nanoseconds. Nobody knows who waits in the backlog, so this is longer than a drive: at the
-/// connection limit each connection may cost the end of another one, whose upload is removed.
+/// How long a turn drives the connections that it accepts, in nanoseconds; at the connection limit also how long it
+/// accepts. Longer than a drive, because it is not known who waits in the backlog, and at the limit each connection may
+/// have to wait for the removal of another one's upload.
 const ACCEPT_NS: u64 = 1_000_000;
 
 /// How long accepting pauses when descriptors run out, in nanoseconds. A connection that closes ends the pause.
@@ -193,9 +194,9 @@ where
         self.sessions.len() - self.admin_sessions
     }
 
-    /// Accepts a bounded batch from each listener and drives each connection at once, since its request has often
-    /// arrived already. When the time for that is over, further ones are accepted without that: behind them there may be
-    /// others whose turn it is.
+    /// Accepts a bounded batch from each listener, and drives each connection at once if it is its turn, since its
+    /// request has often arrived already. When the time for that is over, further connections are only accepted and
+    /// queued: behind them in the backlog there may be one whose turn it is.
     pub(super) fn accept(&mut self) {
         for endpoint in [Endpoint::Admin, Endpoint::Public] {
             if self.acceptor.may_accept(endpoint, &self.cx.now) {
@@ -299,8 +300,8 @@ where
         }
     }
 
-    /// Adds an accepted connection and drives it: often the request has arrived already. After `until_ns`, or if others have used less time than its client,
-    /// it is driven when it is its turn. Closes the session in whose place it comes, if there is one.
+    /// Adds an accepted connection and drives it. After `until_ns`, or if others that are queued have used less time than
+    /// its client, it is queued instead. Closes the session in whose place it comes, if there is one.
     fn start_session(&mut self, mut session: Session<W::Transport, S>, sender: Sender, place: Place, until_ns: u64) {
         if self.shutdown.has_begun() {
             session.connection.begin_shutdown(&self.cx.now);
@@ -311,7 +312,7 @@ where
         }
         let is_driven = self.cx.now.monotonic_ns < until_ns && self.queue.goes_first(session.run_group);
         session.queued = if is_driven { Queued::Accepted } else { Queued::No };
-        // Nothing is known of what it will need. Those of its group that need little go first.
+        // It is not known what it will need, so those of its group that are known to need little go first.
         session.is_busy = !is_driven;
         self.sessions.insert(session);
         if let Place::Of(evicted, reason) = place {

@@ -72,7 +72,7 @@ where
         }
     }
 
-    /// Has the service complete the uploads of the group, and queues their responses, which the next turn sends.
+    /// Has the service complete the uploads of the group, and queues their sessions, whose next drives send the responses.
     pub(super) fn commit_group(&mut self) {
         if self.cx.group.uploads.is_empty() {
             return;

@@ -14,8 +14,9 @@ use super::session::Queued;
 use super::shares::Holder;
 
 /// How long a drive may take, in nanoseconds. It is checked after each call that may have waited for the disk, so one
-/// such call may exceed it. A turn drives queued sessions for as long before it polls again, and one drive may exceed
-/// that: a request that arrives meanwhile waits for so long at most, if its group goes first. A poll costs a microsecond.
+/// such call may exceed it. A turn also drives queued sessions for this long before it polls again, and its last drive may
+/// exceed that. So a request that arrives meanwhile waits for about twice this time at most, if its group goes first. A
+/// poll costs a microsecond.
 pub(super) const DRIVE_NS: u64 = 250_000;
 
 /// How far a group that had no session in the queue may be ahead of those that had, in nanoseconds.
@@ -32,6 +33,9 @@ const QUEUE_KEPT: usize = 64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct RunGroup(u32);
 
+/// How many groups there are besides those of holders.
+const FIXED_GROUPS: u32 = 2;
+
 impl RunGroup {
     /// All connections of trusted proxies that do not count against a client. Each of them may have many clients, so each
     /// has the share of a group.
@@ -47,7 +51,7 @@ impl RunGroup {
 
 impl From<Holder> for RunGroup {
     fn from(holder: Holder) -> RunGroup {
-        RunGroup(holder.number().saturating_add(2))
+        RunGroup(holder.number().saturating_add(FIXED_GROUPS))
     }
 }
 
@@ -67,8 +71,9 @@ pub(super) struct RunQueue {
 struct GroupQueue {
     ready: VecDeque<usize>,
     busy: VecDeque<usize>,
-    /// The time that the group has used, in nanoseconds, and that of its place in the order.
+    /// The time that the group has used, in nanoseconds.
     used_ns: u64,
+    /// The time with which the group is in the order, while it is.
     place_ns: u64,
     /// How much more time light sessions have used than busy ones while both waited, in nanoseconds.
     ready_ahead_ns: u64,
@@ -178,7 +183,7 @@ impl RunQueue {
 
     /// Gives back memory that was needed only at a peak, if no group has a number of `holders` or more.
     pub(super) fn shrink(&mut self, holders: usize) {
-        self.groups.truncate(holders.saturating_add(2));
+        self.groups.truncate(holders.saturating_add(FIXED_GROUPS as usize));
         self.groups.shrink_to_fit();
         for queue in &mut self.groups {
             queue.ready.shrink_to(QUEUE_KEPT);
@@ -205,6 +210,7 @@ impl Default for Meter {
 }
 
 impl Meter {
+    /// The scale at which an estimate is what a drive takes.
     const ONE: u64 = 256;
     const SCALE_MAX: u64 = 16 * Meter::ONE;
 

@@ -17,12 +17,13 @@ use crate::semantics::service::{Service, Source};
 /// How many protocol steps one drive may take: enough for a few batches of pipelined requests.
 const STEPS_PER_DRIVE: u32 = 256;
 
-/// How many bytes one drive may send and receive: about a millisecond's worth at a gigabyte per second. The last call
-/// may exceed the rest of the budget, by this much at most: cut to size, it would leave a few hundred bytes for another
-/// drive and another packet.
+/// How many bytes one drive may send and receive, if its time suffices: a millisecond's worth at a gigabyte per second.
+/// The last call may exceed the rest of the budget, by this much at most: cut to size, it would leave a few hundred bytes
+/// for another drive and another packet.
 const BYTES_PER_DRIVE: usize = 1024 * 1024;
 
-/// A session whose drive took longer or transferred more than this joins the busy queue next time.
+/// A session whose drive took longer or transferred more than this is busy: next time the light ones of its group go
+/// first.
 const LIGHT_DRIVE_NS: u64 = DRIVE_NS / 2;
 const LIGHT_DRIVE_BYTES: usize = BYTES_PER_DRIVE / 4;
 
@@ -38,7 +39,7 @@ pub(super) struct Context<S: Service> {
     pub(super) shared: Shared,
     /// The time as it was last read: after the poll, and after each call that may have waited for the disk.
     pub(super) now: Now,
-    /// The uploads that end in this turn, and that the service completes together.
+    /// The uploads that the service completes together.
     pub(super) group: Group<S>,
     /// The longest call since the last turn that may have waited for the disk, in nanoseconds.
     pub(super) disk_call_longest_ns: u64,
@@ -103,13 +104,13 @@ pub(super) struct Session<T, S: Service> {
     pub(super) is_registered: bool,
     /// Whether the last drive used much of its budget.
     pub(super) is_busy: bool,
-    /// With whom the session shares the time.
+    /// The group with which the session shares the server's time.
     pub(super) run_group: RunGroup,
     /// What the connection was doing when that was last noted.
     pub(super) activity: Activity,
     /// Whether the connection belongs to a proxy whose requests name their clients.
     pub(super) sender_is_trusted: bool,
-    /// Whether a deadline passed while the session was in the busy queue. It is judged after the next drive.
+    /// Whether a deadline passed while the session was queued. It is judged after the next drive.
     pub(super) is_overdue: bool,
     /// Whether a receive or a send may succeed: hints, see the second law of the [server](super).
     may_read: bool,
@@ -233,7 +234,7 @@ where
                 return Drive::Again;
             }
         }
-        // An upload that is being committed is complete, and gets its response within this turn.
+        // An upload that is being committed is complete. Its response is queued soon, and sending it fails.
         if self.has_failed && !self.connection.is_committing() {
             // The error of the socket follows what can still be received, and a limited rate may receive that for
             // minutes. Until then the connection would have a place that others need, although no response can arrive.

@@ -72,10 +72,10 @@ impl<F: FileSystem> Default for Cleanup<F> {
 
 impl<F: FileSystem> Cleanup<F> {
     /// Does one slice of the work. It continues the current scan; without one, it starts to scan `directory`, whose id is
-    /// `id`, unless that is clean. `path` names a file in `directory`, for the log. `on_partial` is called for each file of a resumable
-    /// upload that has not expired.
+    /// `id`, unless that is clean. `path` names a file in `directory`, for the log. `on_partial` is called for each file
+    /// of a resumable upload that has not expired.
     ///
-    /// An error is only logged: it is no reason to refuse the upload.
+    /// An error, also that of `id`, is only logged: it is no reason to refuse the upload.
     pub(super) fn run_slice(
         &self,
         file_system: &F,

@@ -214,7 +214,7 @@ fn readiness(event: &mio::event::Event) -> Readiness {
         readable: event.is_readable() || has_ended,
         writable: event.is_writable() || has_error,
         short_reads_inconclusive: has_ended || event.is_priority(),
-        // Not the end of both sides, which epoll also reports after a reset.
+        // EPOLLERR. EPOLLHUP proves nothing: it is also reported once both sides have ended their sending.
         failed: has_error,
     }
 }

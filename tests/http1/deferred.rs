@@ -51,7 +51,7 @@ fn a_request_behind_an_upload_waits_until_it_is_committed() {
     assert!(!driver.connection.is_committing() && driver.connection.wants_input());
 }
 
-/// The loop ends the wait in the same turn, so no timer may.
+/// The loop ends the wait, so no timer may.
 #[test]
 fn no_timer_runs_while_an_upload_is_committed_and_then_the_client_has_its_time_to_read() {
     let mut driver = waiting(PUT);

@@ -129,7 +129,7 @@ impl<S: Service> Driver<S> {
         panic!("the connection never stops making progress");
     }
 
-    /// The service commits the deferred upload, if there is one, as the loop does at the end of a turn.
+    /// The service commits the deferred upload, if there is one, as the loop does a moment later.
     pub(crate) fn commit(&mut self) -> bool {
         let group = std::mem::take(&mut self.deferred);
         let responses = self.service.commit(group, &self.now);

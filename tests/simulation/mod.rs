@@ -4,9 +4,9 @@
 //! seed alone.
 //!
 //! - **Real**: the event loop (`spindle::server`), the HTTP/1.1 connections, the routes and the storage.
-//! - **Simulated**: the clocks, the network with the kernel's sockets (`network.rs`, `network_settings.rs`, `link.rs`, `world.rs`), the disk
-//!   with its file system (`disk/`), the clients (`clients/`), and other processes that change files. No call takes
-//!   real time, and no thread is started.
+//! - **Simulated**: the clocks, the network with the kernel's sockets (`network.rs`, `network_settings.rs`, `link.rs`,
+//!   `world.rs`), the disk with its file system (`disk/`), the clients (`clients/`), and other processes that change
+//!   files. No call takes real time, and no thread is started.
 //! - **From the seed**: `scenario.rs` chooses the server's limits, the latencies and buffer sizes of each link, the
 //!   clients with their requests, and the faults. Faults happen far more often than in reality: calls that would block,
 //!   short sends, spurious events, lost descriptors, slow or failing disk calls, power cuts and kills

@@ -55,8 +55,8 @@ fn address(number: usize) -> Ipv4Addr {
     Ipv4Addr::from_bits(Ipv4Addr::new(10, 0, 0, 0).to_bits() + number as u32)
 }
 
-/// Chooses whether a link has a header, and which, if its client has the address with that number. This draws from a generator of its own, so that the runs without
-/// proxies are not changed.
+/// Chooses whether a link has a header, and which, if its client has the address with that number. This draws from a
+/// generator of its own, so that the runs without proxies are not changed.
 pub(crate) fn header(seed: u64, link: usize, number: usize) -> Option<Header> {
     let seed = seed ^ 0x7072_6f78_6965_7300;
     let mut random = Rng::with_seed(derive_seed(seed, link as u64));

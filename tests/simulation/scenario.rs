@@ -213,8 +213,8 @@ impl Scenario {
     }
 
     /// The number of clients. The honest ones come first, then the hostile ones, then resumable uploads, then those that
-    /// manage names, then those of names that other processes change, then those with accounts,
-    /// then those with signed links. A flood has the number after all of these.
+    /// manage names, then those of names that other processes change, then those with accounts, then those with signed
+    /// links. A flood has the number after all of these.
     pub(crate) fn clients(&self) -> usize {
         self.first_account_holder() + self.account_holders + self.link_holders
     }

@@ -1,12 +1,13 @@
 //! Limits on the work of one turn of the event loop. The loop must not spin: only a few turns in a row may make no
-//! progress while no time passes. Each loop within a turn is bounded. The bounds repeat those of `src/server` as constants of their own: a test that
-//! imported them would accept any value.
+//! progress while no time passes. Each loop within a turn is bounded. The bounds repeat those of `src/server` as constants
+//! of their own: a test that imported them would accept any value.
 
 use std::collections::HashMap;
 
 /// The most turns in a row without visible progress and without time passing. A deadline that has passed may cost two.
-/// A turn drives three sessions that have nothing to do at least (`DRIVE_NS`), and there may be 256. While a socket takes nothing, the server responds to requests that it received before without a call: up to 64 KiB of
-/// responses (`OUTPUT_BYTES_FULL`) of at least 64 bytes, 256 a turn (`STEPS_PER_DRIVE`).
+/// There may be 256 sessions that have nothing to do, of which a turn drives at least three (`DRIVE_NS`). While a socket
+/// takes nothing, the server responds to requests that it received before without a call: up to 64 KiB of responses
+/// (`OUTPUT_BYTES_FULL`) of at least 64 bytes, 256 a turn (`STEPS_PER_DRIVE`).
 const IDLE_TURNS_MAX: u32 = 2 + 256 / 3 + 64 * 1024 / (64 * 256);
 
 /// How often a turn drives a connection at most: once from the queue (`drive_queued`), and once because it is new

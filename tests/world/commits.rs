@@ -1,4 +1,4 @@
-//! Uploads that end in the same turn are committed together, and a failure of a commit affects nobody else.
+//! Uploads that end at about the same time are committed together, and a failure of a commit affects nobody else.
 
 use spindle::semantics::exchange_record::Outcome;
 

@@ -2,16 +2,15 @@
 //!
 //! Before a piece of a file is sent, the connection asks how much of it is in memory. If nothing is, the *disk timer*
 //! starts: sending pauses, and when the timer fires the connection asks again. The timer is here and not among the others,
-//! so that a connection is no larger than before while it does not wait. It fires, and is a part of the connection's
-//! deadline, as they do.
+//! so that only a connection that waits needs memory for it. Like them it is a part of the connection's deadline.
 //!
 //! While the connection waits, no write-stall timer runs, because it is the server that is slow. It starts anew after the
 //! wait.
 //!
-//! The wait is bounded. Once it is over, the piece is read as if it were in memory, and everybody waits for the disk: so
-//! sending goes on even if the disk never reads ahead, and an error of the disk is noticed. Each wait in a row that was in
-//! vain is shorter than the one before, so that a file system on which asking is useless costs a response some seconds, and
-//! not some seconds for each piece.
+//! The wait is bounded. Once it is over, the piece is read as if it were in memory, and everybody waits for the disk. So
+//! sending goes on even if the disk never reads ahead, and an error of the disk is noticed. If the waits for several pieces
+//! in a row are in vain, each is shorter than the one before: a file system on which asking is useless costs a response
+//! some seconds, and not some seconds for each piece.
 
 use super::Connection;
 use super::throttle::Throttle;
@@ -69,7 +68,7 @@ impl DiskWait {
     /// Notes that a piece has been sent.
     fn sent(&mut self) {
         if self.since_ns.take().is_some() {
-            // The wait was in vain.
+            // The piece was never found in memory, so the wait was in vain.
             self.patience_ns /= 4;
             if self.patience_ns < DISK_ASK_NS_MIN {
                 self.patience_ns = 0;

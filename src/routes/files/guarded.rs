@@ -50,8 +50,8 @@ impl<F: FileSystem> GuardedDirectory<F> {
         self.directory.partial_uploads()
     }
 
-    pub(super) fn partial_upload_counts(&self, owner: Option<&str>) -> PendingCounts {
-        self.directory.partial_upload_counts(owner)
+    pub(super) fn partial_upload_counts(&self, holder: Option<&str>) -> PendingCounts {
+        self.directory.partial_upload_counts(holder)
     }
 }
 

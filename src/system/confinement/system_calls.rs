@@ -6,9 +6,8 @@
 //! Calls that only a failure makes, and that no test causes, are found by reading.
 //!
 //! A call that is allowed whatever its arguments are costs nothing but the entry to the kernel's checks, since the kernel
-//! remembers that it needs no filter (since Linux 5.11). So the calls of nearly every request have no conditions. The order of
-//! the list does not matter for them. Another call costs twice as much: 60 ns (`scripts/bench/calls.rs`), of which an upload
-//! has two.
+//! remembers that it needs no filter (since Linux 5.11). So the calls of nearly every request have no conditions, and their
+//! order in the list does not matter. A call with a condition costs 60 ns instead of 30 (`scripts/bench/calls.rs`).
 //!
 //! The threads that flush uploads are created before, and make no call that is not in the list. No thread is created
 //! after the start, so neither `clone` nor `clone3` is allowed. Sockets only come from `accept4`.

@@ -209,9 +209,9 @@ impl Machine {
         if !self.log.is_empty() {
             return;
         }
+        let now_ns = self.monotonic_ns();
         for node in self.removed.drain(..) {
             self.tree.nodes[node].body = Body::Fifo;
-            let now_ns = self.clock.get().wrapping_add_signed(-self.clock_offset_ns.get());
             self.memory.forget(node, now_ns);
             self.spare.push(node);
         }

@@ -114,7 +114,7 @@ fn too_many<T, F: FileSystem>(
         return Ok(None);
     }
     files.uploads_refused.set(files.uploads_refused.get().saturating_add(1));
-    debug!("a resumable upload is refused: {} are unfinished, {} of them from there", counts.all, counts.of_holder);
+    debug!("a resumable upload is refused: {} are unfinished, {} of them by this client", counts.all, counts.of_holder);
     Err(Box::new(Response::with_reason(
         Status::ServiceUnavailable,
         match counts.of_holder {

@@ -16,9 +16,10 @@ use super::links::{self, Granted};
 ///
 /// `c` `r` `m` set `--uploads` to create, replace or manage. `b` is a drop box, `s` a site, and `d` the challenge's
 /// `/files/`. `h` shows hidden names. `q` limits uploads to 100 bytes, and `n` unfinished ones to 2. `f` is `--fsync`.
-/// `a` reads accounts: everybody may read, and alice may do everything. `e` reads accounts by which everybody may nothing, and
-/// bob may create. `k` accepts signed links, and without `c`, `r` and `m` nobody may upload without one. `x` expects a PROXY protocol header, and `w` trusts Forwarded. `p` is a system with only what POSIX guarantees, and `l`
-/// a file system without links.
+/// `a` reads accounts: everybody may read, and alice may do everything. `e` reads accounts by which everybody may do
+/// nothing, and bob may create. `k` accepts signed links, and without `c`, `r` and `m` nobody may upload without one. `x`
+/// expects a PROXY protocol header, and `w` trusts Forwarded. `p` is a system with only what POSIX guarantees, and `l` a
+/// file system without links.
 #[derive(Debug)]
 pub(super) struct Options {
     /// Which uploads are offered to anybody at most.
