@@ -143,6 +143,7 @@ impl RunQueue {
             Queued::Busy => queue.ready_ahead_ns = queue.ready_ahead_ns.saturating_sub(took_ns),
             Queued::Ready | Queued::Accepted | Queued::No => {}
         }
+        // As if each of its connections were a group of its own.
         let shares = match group {
             RunGroup::UNNAMED => queue.ready.len() + queue.busy.len() + 1,
             _ => 1,

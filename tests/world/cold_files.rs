@@ -45,7 +45,7 @@ fn a_download_takes_at_most_a_quarter_longer_than_the_disk_and_the_loop_rarely_p
         let network = Network::new(Settings::default());
         let download = network.client(0).send(0, cold(4, read_ns));
         let mut server = TestServer::new(&network, 100);
-        let latest_ns = 4 * (read_ns + (read_ns / 4).max(MILLISECOND).min(50 * MILLISECOND)) + 10 * MILLISECOND;
+        let latest_ns = 4 * (read_ns + (read_ns / 4).clamp(MILLISECOND, 50 * MILLISECOND)) + 10 * MILLISECOND;
         server.run_until(latest_ns);
         assert_eq!(download.file_bytes(), 4 * COLD_PIECE_BYTES, "within {latest_ns} ns");
         assert!(network.waits() < 4 * 250, "the loop polls {} times", network.waits());
