@@ -4,7 +4,7 @@
 //! it. The tree is never searched for uploads of earlier runs.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
 use super::cleanup::Expiry;
@@ -38,11 +38,69 @@ struct Pending {
     holder: Option<Rc<str>>,
 }
 
+/// Uploads, in the orders in which they are looked up, so that neither counting nor forgetting looks at all of them.
+#[derive(Debug, Default)]
+struct Known {
+    /// The key is the number in the name of the state file, which takes less memory than the name.
+    uploads: HashMap<u64, Pending>,
+    /// The time of the last byte, and the number, of each.
+    by_time: BTreeSet<(u64, u64)>,
+    /// How many each holder has, if any.
+    by_holder: HashMap<Rc<str>, usize>,
+}
+
+impl Known {
+    fn set_written(&mut self, number: u64, written_ns: u64) {
+        let upload = self.uploads.entry(number).or_insert(Pending { written_ns, holder: None });
+        self.by_time.remove(&(upload.written_ns, number));
+        self.by_time.insert((written_ns, number));
+        upload.written_ns = written_ns;
+    }
+
+    fn set_holder(&mut self, number: u64, holder: Rc<str>) {
+        let Some(upload) = self.uploads.get_mut(&number) else { return };
+        let previous = upload.holder.replace(Rc::clone(&holder));
+        *self.by_holder.entry(holder).or_default() += 1;
+        self.leave(previous);
+    }
+
+    fn remove(&mut self, number: u64) {
+        let Some(upload) = self.uploads.remove(&number) else { return };
+        self.by_time.remove(&(upload.written_ns, number));
+        self.leave(upload.holder);
+    }
+
+    /// The holder has one upload less.
+    fn leave(&mut self, holder: Option<Rc<str>>) {
+        let Some(holder) = holder else { return };
+        if let Some(count) = self.by_holder.get_mut(&holder) {
+            *count -= 1;
+            if *count == 0 {
+                self.by_holder.remove(&holder);
+            }
+        }
+    }
+
+    fn forget_expired(&mut self, expiry: Expiry) {
+        // Ends: each iteration removes an upload.
+        while let Some((written_ns, number)) = self.by_time.first().copied() {
+            if !expiry.has_passed(i128::from(written_ns)) {
+                return;
+            }
+            self.remove(number);
+        }
+    }
+
+    fn counts(&self, holder: Option<&str>) -> PendingCounts {
+        let of_holder = holder.and_then(|holder| self.by_holder.get(holder)).copied().unwrap_or(0);
+        PendingCounts { all: self.uploads.len(), of_holder }
+    }
+}
+
 /// The known uploads, and the clock by which they expire.
 #[derive(Debug)]
 pub(super) struct PendingUploads {
-    /// The key is the number in the name of the state file, which takes less memory than the name.
-    uploads: RefCell<HashMap<u64, Pending>>,
+    known: RefCell<Known>,
     /// The wall clock, in nanoseconds since 1970, as the caller has set it last.
     unix_ns: Cell<u64>,
     /// The time after its last byte until an upload expires, in nanoseconds.
@@ -52,7 +110,7 @@ pub(super) struct PendingUploads {
 impl Default for PendingUploads {
     /// No uploads. They never expire.
     fn default() -> Self {
-        PendingUploads { uploads: RefCell::default(), unix_ns: Cell::default(), age_ns_max: Cell::new(u64::MAX) }
+        PendingUploads { known: RefCell::default(), unix_ns: Cell::default(), age_ns_max: Cell::new(u64::MAX) }
     }
 }
 
@@ -70,46 +128,32 @@ impl PendingUploads {
         Expiry { unix_ns: self.unix_ns.get(), age_ns_max: self.age_ns_max.get() }
     }
 
-    /// The number of uploads that have neither ended nor expired, and how many of them are this holder's. All of them are
-    /// looked at: expired ones have to be forgotten.
+    /// The number of uploads that have neither ended nor expired, and how many of them are this holder's.
     pub(super) fn counts(&self, holder: Option<&str>) -> PendingCounts {
-        let expiry = self.expiry();
-        let mut uploads = self.uploads.borrow_mut();
-        let mut of_holder = 0;
-        uploads.retain(|_, upload| {
-            let is_pending = !expiry.has_passed(i128::from(upload.written_ns));
-            of_holder += usize::from(is_pending && holder.is_some() && upload.holder.as_deref() == holder);
-            is_pending
-        });
-        PendingCounts { all: uploads.len(), of_holder }
+        let mut known = self.known.borrow_mut();
+        known.forget_expired(self.expiry());
+        known.counts(holder)
     }
 
     /// Notes whose place an upload takes.
     pub(super) fn set_holder(&self, state: &TemporaryName, holder: Rc<str>) {
-        if let Some(upload) = self.uploads.borrow_mut().get_mut(&number_of(state)) {
-            upload.holder = Some(holder);
-        }
+        self.known.borrow_mut().set_holder(number_of(state), holder);
     }
 
     /// Counts an upload that has just received content.
     pub(super) fn insert(&self, state: &TemporaryName) {
-        self.set_written(state, self.unix_ns.get());
+        self.known.borrow_mut().set_written(number_of(state), self.unix_ns.get());
     }
 
     /// Counts an upload that was found on the disk, and received its last byte at `written_ns`.
     pub(super) fn insert_found(&self, state: &TemporaryName, written_ns: i128) {
         let written_ns = u64::try_from(written_ns.max(0)).unwrap_or(u64::MAX);
-        self.set_written(state, written_ns);
-    }
-
-    fn set_written(&self, state: &TemporaryName, written_ns: u64) {
-        let mut uploads = self.uploads.borrow_mut();
-        uploads.entry(number_of(state)).or_insert(Pending { written_ns, holder: None }).written_ns = written_ns;
+        self.known.borrow_mut().set_written(number_of(state), written_ns);
     }
 
     /// No longer counts an upload.
     pub(super) fn remove(&self, state: &TemporaryName) {
-        self.uploads.borrow_mut().remove(&number_of(state));
+        self.known.borrow_mut().remove(number_of(state));
     }
 }
 
@@ -126,6 +170,41 @@ mod tests {
             taken[holder] += usize::from(counts.allow_another(max));
         }
         taken
+    }
+
+    #[test]
+    fn the_counts_are_those_of_the_uploads_that_neither_ended_nor_expired() {
+        const AGE_NS_MAX: u64 = 20;
+        let (mut known, mut expected) = (Known::default(), HashMap::<u64, (u64, Option<u8>)>::new());
+        let mut random = fastrand::Rng::with_seed(1);
+        let holders: [Rc<str>; 3] = ["one", "two", "three"].map(Rc::from);
+        for unix_ns in 0..20_000 {
+            let (number, holder) = (random.u64(..60), random.u8(..3));
+            match random.u8(..4) {
+                0 | 1 => {
+                    // Of some, the last byte was received some time ago.
+                    let written_ns = unix_ns - random.u64(..=5).min(unix_ns);
+                    known.set_written(number, written_ns);
+                    expected.entry(number).or_insert((0, None)).0 = written_ns;
+                }
+                2 => {
+                    known.set_holder(number, Rc::clone(&holders[usize::from(holder)]));
+                    expected.entry(number).and_modify(|upload| upload.1 = Some(holder));
+                }
+                _ => {
+                    known.remove(number);
+                    expected.remove(&number);
+                }
+            }
+            known.forget_expired(Expiry { unix_ns, age_ns_max: AGE_NS_MAX });
+            expected.retain(|_, (written_ns, _)| unix_ns - *written_ns <= AGE_NS_MAX);
+            let of_holder = expected.values().filter(|(_, of)| *of == Some(holder)).count();
+            let counts = PendingCounts { all: expected.len(), of_holder };
+            assert_eq!(known.counts(Some(&holders[usize::from(holder)])), counts);
+            assert_eq!(known.by_time.len(), expected.len());
+            assert_eq!(known.by_holder.values().sum::<usize>(), expected.values().filter(|(_, of)| of.is_some()).count());
+        }
+        assert_eq!(known.counts(None).of_holder, 0);
     }
 
     #[test]
