@@ -40,7 +40,7 @@ impl<F: FileSystem> Source for FileContent<F> {
         Ok(match self {
             FileContent::Range(range) if range.is_empty() => None,
             FileContent::Range(range) => Some(Piece::File(range)),
-            FileContent::Parts(parts) => Some(parts.piece()),
+            FileContent::Parts(parts) => Some(parts.piece()?),
             FileContent::Listing(listing) => return listing.piece(),
             FileContent::Archive(archive) => return archive.piece(),
             FileContent::Page(page) => page.piece().map(Piece::Bytes),

@@ -110,6 +110,33 @@ fn several_ranges_are_parts_in_the_requested_order() {
     assert!(client.is_kept(), "Content-Length was exact");
 }
 
+/// Short ranges are read, a few at a time, and longer ones are sent from the file.
+#[test]
+fn short_and_long_parts_follow_each_other_in_any_order() {
+    let server = Server::with_directory();
+    let content = noise(1_000_000, 2);
+    server.put("file", &content);
+    let mut client = server.connect();
+    let short = [(0, 0), (7, 4102), (5000, 5001)];
+    let long = [(20, 4116), (30_000, 99_999)];
+    for order in [&[][..], &[1], &[9], &[0, 8, 16], &[7, 8, 9, 17], &[17]] {
+        let ranges: Vec<(usize, usize)> = (0..18)
+            .map(|index| if order.contains(&index) { long[index % long.len()] } else { short[index % short.len()] })
+            .collect();
+        let field: Vec<String> = ranges.iter().map(|(first, last)| format!("{first}-{last}")).collect();
+        let response = ask_for(&mut client, "/files/file", &format!("bytes={}", field.join(",")));
+        assert_eq!(response.status, 206);
+        let expected: Vec<Part> = ranges
+            .iter()
+            .map(|(first, last)| Part {
+                content_range: format!("bytes {first}-{last}/1000000"),
+                content: content[*first..=*last].to_vec(),
+            })
+            .collect();
+        assert!(parts_of(&response) == expected, "{order:?}");
+    }
+}
+
 #[test]
 fn each_response_with_parts_has_its_own_boundary() {
     let (server, _, _) = server_with_a_file();
