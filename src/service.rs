@@ -35,6 +35,8 @@ impl<F: FileSystem> Service for RootService<F> {
     type Source = FileContent<F>;
     type Sink = CountedSink<F>;
 
+    /// Not inlined: see `process_content` in `http1/connection/receive_content.rs`.
+    #[inline(never)]
     fn call<'r>(&'r mut self, request: &'r Request<'r>, now: &Now) -> Reply<'r, FileContent<F>, CountedSink<F>> {
         self.was_admin = request.endpoint == Endpoint::Admin;
         if self.was_admin {

@@ -74,19 +74,18 @@ impl Pattern {
 
 /// What follows `prefix` in `path`. Unreserved bytes of the prefix may be percent-encoded, since both forms name the
 /// same resource (RFC 9110 §4.2.3). An encoded slash does not match a slash.
-fn without_prefix<'a>(mut path: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
-    if let Some(rest) = path.strip_prefix(prefix) {
-        return Some(rest);
-    }
-    for expected in prefix {
-        let is_encoded = path.first() == Some(&b'%');
-        let byte = percent_decode(path).next()?;
-        if byte != *expected || is_encoded && byte == b'/' {
-            return None;
+fn without_prefix<'a>(path: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
+    let equal = path.iter().zip(prefix).take_while(|(byte, expected)| byte == expected).count();
+    let (path, prefix) = (&path[equal..], &prefix[equal..]);
+    match (prefix, path) {
+        ([], _) => Some(path),
+        ([expected, prefix @ ..], [b'%', ..])
+            if *expected != b'/' && percent_decode(path).next() == Some(*expected) =>
+        {
+            without_prefix(path.get(3..)?, prefix)
         }
-        path = path.get(if is_encoded { 3 } else { 1 }..)?;
+        _ => None,
     }
-    Some(path)
 }
 
 /// Responds to a request for what the rest of the path names.
@@ -122,29 +121,35 @@ impl Offer {
 
     /// The reply to a request that its route need not see: 403, 405 or the reply to OPTIONS. `None` if the route has to
     /// respond.
-    fn reply<'r, F: FileSystem>(self, request: &Request<'_>) -> Option<RouteReply<'r, F>> {
-        let Offer { methods, uploads, takes_forms, upload_limits } = self;
+    fn reply<'r, F: FileSystem>(&self, request: &Request<'_>) -> Option<RouteReply<'r, F>> {
         if origin::is_cross_origin_write(request) {
             return Some(error_reply(Status::Forbidden, CROSS_ORIGIN));
         }
-        if !methods.contains(&request.method) {
-            let reason = match (request.method, uploads) {
-                (Method::Post | Method::Put, Some(UploadPolicy::Off)) => UPLOADS_ARE_OFF,
-                (Method::Delete | Method::Mkcol | Method::Move, Some(policy)) if policy != UploadPolicy::Manage => {
-                    CHANGES_ARE_OFF
-                }
-                _ => METHOD_NOT_OFFERED,
-            };
-            return Some(method_not_allowed(methods, reason));
+        if !self.methods.contains(&request.method) {
+            return Some(method_not_allowed(self.methods, self.refusal(request.method)));
         }
-        (request.method == Method::Options).then(|| {
-            let limit = upload_limits.map(|limits| limits.field_value());
-            let upload =
-                limit.map(|limit| UploadStatus { limit: Some(limit), accepts_patch: true, ..UploadStatus::default() });
-            let rare = RareFields { upload, accepts_forms: takes_forms, ..RareFields::default() };
-            let rare = (rare != RareFields::default()).then(|| Box::new(rare));
-            Reply::Respond(Response { allow: Some(methods), rare, ..Response::new(Status::NoContent) })
-        })
+        (request.method == Method::Options).then(|| self.description())
+    }
+
+    /// Why a method is not offered.
+    fn refusal(&self, method: Method) -> &'static str {
+        match (method, self.uploads) {
+            (Method::Post | Method::Put, Some(UploadPolicy::Off)) => UPLOADS_ARE_OFF,
+            (Method::Delete | Method::Mkcol | Method::Move, Some(policy)) if policy != UploadPolicy::Manage => {
+                CHANGES_ARE_OFF
+            }
+            _ => METHOD_NOT_OFFERED,
+        }
+    }
+
+    /// The reply to OPTIONS.
+    fn description<'r, F: FileSystem>(&self) -> RouteReply<'r, F> {
+        let limit = self.upload_limits.map(|limits| limits.field_value());
+        let upload =
+            limit.map(|limit| UploadStatus { limit: Some(limit), accepts_patch: true, ..UploadStatus::default() });
+        let rare = RareFields { upload, accepts_forms: self.takes_forms, ..RareFields::default() };
+        let rare = (rare != RareFields::default()).then(|| Box::new(rare));
+        Reply::Respond(Response { allow: Some(self.methods), rare, ..Response::new(Status::NoContent) })
     }
 }
 
@@ -331,12 +336,14 @@ impl<F: FileSystem> Service for Routes<F> {
 
     fn call<'r>(&'r mut self, request: &'r Request<'r>, now: &Now) -> RouteReply<'r, F> {
         let has_accounts = self.access.has_accounts();
-        let is_authenticated = request.fields.contains(FieldName::Authorization);
-        let reply = self.respond(request, now);
-        match reply {
-            Reply::Respond(response) if has_accounts => Reply::Respond(for_client_alone(response, is_authenticated)),
-            reply => reply,
+        let mut reply = self.respond(request, now);
+        // In place, because a response is large.
+        if let Reply::Respond(response) = &mut reply
+            && has_accounts
+        {
+            show_to_client_alone(response, request.fields.contains(FieldName::Authorization));
         }
+        reply
     }
 
     fn may_have_blocked(&self) -> bool {
@@ -422,15 +429,12 @@ impl<F: FileSystem> Routes<F> {
     }
 }
 
-/// The response for a server with accounts: no cache may show it to another client, and not even the same browser later
-/// without asking again, because rights may have changed.
-fn for_client_alone<B>(response: Response<'_, B>, is_authenticated: bool) -> Response<'_, B> {
-    Response {
-        varies_by_credentials: true,
-        is_private: is_authenticated,
-        no_cache: is_authenticated || response.no_cache,
-        ..response
-    }
+/// Completes the response of a server with accounts: no cache may show it to another client, and not even the same browser
+/// later without asking again, because rights may have changed.
+fn show_to_client_alone<B>(response: &mut Response<'_, B>, is_authenticated: bool) {
+    response.varies_by_credentials = true;
+    response.is_private = is_authenticated;
+    response.no_cache |= is_authenticated;
 }
 
 /// The reply to a request for the resource of an unfinished upload. `rest` follows [`UPLOADS`] in the path.

@@ -16,5 +16,9 @@ pub(super) fn respond<'r, F: FileSystem>(
     _grant: &Grant,
     now: &Now,
 ) -> RouteReply<'r, F> {
-    Reply::Respond(text::failed_precondition(request, now).unwrap_or_else(|| Response::new(Status::Ok)))
+    // A response is large: `unwrap_or_else` would move it.
+    match text::failed_precondition(request, now) {
+        Some(failed) => Reply::Respond(failed),
+        None => Reply::Respond(Response::new(Status::Ok)),
+    }
 }

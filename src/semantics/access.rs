@@ -45,8 +45,16 @@ impl Access {
     ///
     /// # Errors
     /// If the request has credentials that are wrong, whatever it asks for.
+    // Inlined, because a grant is large: without accounts it is made where it is used.
+    #[inline]
     pub fn grant_of(&self, request: &Request<'_>) -> Result<Grant, WrongCredentials> {
-        let Some(accounts) = &self.accounts else { return Ok(self.grant(self.everybody, None, Rights::NONE)) };
+        match &self.accounts {
+            None => Ok(self.grant(self.everybody, None, Rights::NONE)),
+            Some(accounts) => self.grant_by(accounts, request),
+        }
+    }
+
+    fn grant_by(&self, accounts: &Accounts, request: &Request<'_>) -> Result<Grant, WrongCredentials> {
         let everybody = accounts.everybody();
         match Credentials::of(&request.fields) {
             Ok(None) => Ok(self.grant(everybody, None, accounts.anybody())),

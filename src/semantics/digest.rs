@@ -141,6 +141,10 @@ impl Digests {
 /// highest preference, of equal ones the first in the field. `None` without the field, if it is malformed, or if it
 /// accepts none.
 pub fn wanted(fields: &Fields<'_>) -> Option<Algorithm> {
+    // Nearly every request is without the field.
+    if !fields.contains(FieldName::WantReprDigest) {
+        return None;
+    }
     let mut wanted: Option<(Algorithm, i64)> = None;
     for (key, entry) in dictionary(fields, FieldName::WantReprDigest).ok()? {
         let Some(algorithm) = Algorithm::of_key(key.as_str()) else { continue };

@@ -9,6 +9,7 @@ use super::method::Method;
 use super::request::Request;
 
 /// Whether the request may modify something, and a page of another origin made a browser send it.
+#[inline]
 pub fn is_cross_origin_write(request: &Request<'_>) -> bool {
     let is_safe = matches!(request.method, Method::Get | Method::Head | Method::Options);
     !is_safe && (is_cross_site(&request.fields) || has_other_origin(request))

@@ -8,11 +8,12 @@
 //! 2. `may_read` and `may_write` are hints. Readiness sets them; a call that would block clears them. The client's
 //!    end-of-file and a short read also clear `may_read`, which saves the read that would only return `WouldBlock`. A
 //!    short read proves nothing once an end, an error or urgent data was announced, so then it does not clear the hint.
-//! 3. A drive processes, sends and receives, up to a budget of steps, bytes and time, and the session goes idle after a
-//!    pass in which it made no progress. A session that became ready, or that spent its budget, is queued. Of the queue,
-//!    the group of clients that has used least time goes first, and within a group light sessions go before those that
-//!    used much of their last budget. A turn drives for a slice of time only, and the poll does not sleep while a session
-//!    is queued. Therefore a client that needs little gets its response soon, whatever others do.
+//! 3. A drive processes, sends and receives, up to a budget of steps, bytes and time. The session goes idle after a pass
+//!    in which it made no progress, or could make none: it waits for a request, and its socket is empty. A session that
+//!    became ready, or that spent its budget, is queued. Of the queue, the group of clients that has used least time goes
+//!    first, and within a group light sessions go before those that used much of their last budget. A turn drives for a
+//!    slice of time only, and the poll does not sleep while a session is queued. Therefore a client that needs little
+//!    gets its response soon, whatever others do.
 //! 4. A turn does the following, in this order: poll; record readiness; drive part of the queue; act on signals; expire
 //!    deadlines; accept a batch of connections, driving each at once if it is its turn; commit the uploads that have ended
 //!    unless others may join them. Each loop within a turn is bounded by what was queued when it began, or by a constant,

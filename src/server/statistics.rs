@@ -25,15 +25,18 @@ where
     /// change that.
     pub(super) fn note_activity(&mut self, key: usize, progressed: bool) {
         let Some(session) = self.sessions.get_mut(key) else { return };
-        let was_waiting = counts_as_waiting(session);
-        session.activity = session.connection.activity_kind();
-        let is_waiting = counts_as_waiting(session);
-        if is_waiting != was_waiting {
-            let waiting = &self.statistics.waiting_connections;
-            let count = waiting.get();
-            waiting.set(if is_waiting { count.saturating_add(1) } else { count.saturating_sub(1) });
+        let activity = session.connection.activity_kind();
+        if activity != session.activity {
+            let was_waiting = counts_as_waiting(session);
+            session.activity = activity;
+            let is_waiting = counts_as_waiting(session);
+            if is_waiting != was_waiting {
+                let waiting = &self.statistics.waiting_connections;
+                let count = waiting.get();
+                waiting.set(if is_waiting { count.saturating_add(1) } else { count.saturating_sub(1) });
+            }
         }
-        self.shares.note(key, session.activity, progressed);
+        self.shares.note(key, activity, progressed);
     }
 
     /// Takes a session that was removed out of the count.

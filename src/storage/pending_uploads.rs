@@ -202,7 +202,10 @@ mod tests {
             let counts = PendingCounts { all: expected.len(), of_holder };
             assert_eq!(known.counts(Some(&holders[usize::from(holder)])), counts);
             assert_eq!(known.by_time.len(), expected.len());
-            assert_eq!(known.by_holder.values().sum::<usize>(), expected.values().filter(|(_, of)| of.is_some()).count());
+            assert_eq!(
+                known.by_holder.values().sum::<usize>(),
+                expected.values().filter(|(_, of)| of.is_some()).count()
+            );
         }
         assert_eq!(known.counts(None).of_holder, 0);
     }

@@ -121,7 +121,7 @@ impl<S: Service> Driver<S> {
         for _ in 0..1_000_000 {
             match self.connection.process(&mut self.service, &mut self.shared, &self.now) {
                 Step::Idle if self.keeps_commits || !self.commit() => return has_progressed,
-                Step::Deferred(commit) => self.deferred.push(((), commit)),
+                Step::Deferred(commit) => self.deferred.push(((), *commit)),
                 Step::Idle | Step::Progress | Step::SlowProgress => {}
             }
             has_progressed = true;

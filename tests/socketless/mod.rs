@@ -71,7 +71,7 @@ impl<F: FileSystem> Client<F> {
             let step = self.connection.process(&mut self.routes, &mut self.shared, &self.now);
             let is_idle = step.is_idle();
             if let Step::Deferred(commit) = step {
-                for ((), response) in self.routes.commit(vec![((), commit)], &self.now) {
+                for ((), response) in self.routes.commit(vec![((), *commit)], &self.now) {
                     self.connection.committed(response, &mut self.shared, &self.now);
                 }
             }

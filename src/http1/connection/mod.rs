@@ -151,6 +151,12 @@ impl<S: Service> Connection<S> {
         !is_done && !self.input_ended && self.input.spare_capacity() > 0 && !self.receiving_is_paused()
     }
 
+    /// Whether nothing can happen before more is received, or a timer fires: no part of a request has been received,
+    /// more may follow, and nothing is to be sent.
+    pub fn needs_input(&self) -> bool {
+        self.waits_for_request() && !self.input_ended
+    }
+
     /// The space to receive into. It is not empty if [`wants_input`](Connection::wants_input).
     pub fn input_space(&mut self, shared: &mut Shared, now: &Now) -> &mut [u8] {
         let receivable_bytes = usize::try_from(self.receivable_bytes(now)).unwrap_or(usize::MAX);

@@ -23,8 +23,8 @@ use crate::semantics::request::Request;
 use crate::semantics::response::Response;
 use crate::semantics::service::{CommitOf, Reply, Service, Source};
 
-/// The result of [`Connection::process`] and [`Connection::flush_content`]. `C` is the service's commit; only `process`
-/// returns one.
+/// The result of [`Connection::process`] and [`Connection::flush_content`]. `C` is the service's commit, in a box because
+/// a commit is large and every step is moved a few times; only `process` returns one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "there may be more to do"]
 pub enum Step<C = Infallible> {
@@ -51,11 +51,11 @@ impl<C> Step<C> {
 }
 
 /// The next state, and the step that leads to it.
-pub(super) type Processed<S> = (State<<S as Service>::Sink>, Step<CommitOf<S>>);
+pub(super) type Processed<S> = (State<<S as Service>::Sink>, Step<Box<CommitOf<S>>>);
 
 impl<S: Service> Connection<S> {
     /// Takes one step: interprets received bytes, up to one call of the service or one write to a sink.
-    pub fn process(&mut self, service: &mut S, shared: &mut Shared, now: &Now) -> Step<CommitOf<S>> {
+    pub fn process(&mut self, service: &mut S, shared: &mut Shared, now: &Now) -> Step<Box<CommitOf<S>>> {
         // A shortcut for the end of nearly every pass, without moving the state. Only in Head: content can end without
         // a further byte.
         if matches!(self.state, State::Head(_)) && self.input.is_empty() && !self.input_ended {
@@ -238,6 +238,7 @@ impl<S: Service> Connection<S> {
 
     /// Responds to a protocol error, drops the current request, and parses nothing more. `method` is the request's, if
     /// it is known, because a response to HEAD never has content, not even an error's (RFC 9110 §9.3.2).
+    #[cold]
     pub(super) fn respond_with_error(
         &mut self,
         error: ProtocolError,
@@ -260,6 +261,7 @@ impl<S: Service> Connection<S> {
         self.finish_exchange(Persistence::Close)
     }
 
+    #[inline(never)]
     fn process_draining(&mut self, mut draining: Draining, shared: &mut Shared, now: &Now) -> Processed<S> {
         let bytes = self.input.unread().len() as u64;
         if bytes > 0 {

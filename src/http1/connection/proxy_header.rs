@@ -18,6 +18,7 @@ const NO_HEADER: &str = "The connection does not begin with a PROXY protocol hea
 impl<S: Service> Connection<S> {
     /// Takes the header. A connection without one is closed without a response, because its sender is not a proxy, and
     /// must not be told what to send.
+    #[inline(never)]
     pub(super) fn process_proxy_header(&mut self, shared: &mut Shared, now: &Now) -> Processed<S> {
         match proxy_protocol::parse(self.input.unread()) {
             Ok(Some(header)) => {

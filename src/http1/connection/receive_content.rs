@@ -58,6 +58,9 @@ impl<S: Service> Connection<S> {
         State::Content(Box::new(ReceivingContent { decoder, destination, framing, bytes: 0, end: None }))
     }
 
+    /// Not inlined, and neither are the other steps that most requests do not take: a drive that contains them all has a
+    /// large stack frame, which costs each drive more than the call costs a step.
+    #[inline(never)]
     pub(super) fn process_content(
         &mut self,
         mut content: Box<ReceivingContent<S::Sink>>,
@@ -257,7 +260,9 @@ impl<S: Service> Connection<S> {
                 }
                 match sink.finish(now) {
                     Finished::Responded(response) => self.respond_to_content(response, &framing, shared, now),
-                    Finished::Deferred(commit) => return (State::Committing(framing), Step::Deferred(commit)),
+                    Finished::Deferred(commit) => {
+                        return (State::Committing(framing), Step::Deferred(Box::new(commit)));
+                    }
                 }
             }
         };

@@ -113,39 +113,41 @@ pub(super) fn respond<'r, F: FileSystem>(
     }
     let bytes_total = content.bytes();
     let selection = selection(request, bytes_total, &version, now);
-    let response = Response {
-        accepts_ranges: true,
-        // Anybody may have uploaded the file: a browser must not guess from its content that it is a page.
-        nosniff: true,
-        rare: repr_digest.map(RareFields::repr_digest),
-        ..FileVersion::into_response(version, Status::PartialContent, now)
-    };
+    // Completed in place, because a response is large.
+    let mut response = FileVersion::into_response(version, Status::PartialContent, now);
+    response.accepts_ranges = true;
+    // Anybody may have uploaded the file: a browser must not guess from its content that it is a page.
+    response.nosniff = true;
+    response.rare = repr_digest.map(RareFields::repr_digest);
     match selection {
         Selection::Whole => {
-            Response { status: Status::Ok, content_type: Some(media_type), body: content.whole(), ..response }
+            response.status = Status::Ok;
+            response.content_type = Some(media_type);
+            response.body = content.whole();
         }
         Selection::One(range) => match content.part(range) {
-            Some(body) => Response {
-                content_type: Some(media_type),
-                content_range: Some(ContentRange::Part(range, bytes_total)),
-                body,
-                ..response
-            },
-            None => internal_error("A range that was selected lies within the file."),
+            Some(body) => {
+                response.content_type = Some(media_type);
+                response.content_range = Some(ContentRange::Part(range, bytes_total));
+                response.body = body;
+            }
+            None => return internal_error("A range that was selected lies within the file."),
         },
         Selection::Several(ranges) => match content.parts(&ranges, &media_type) {
-            Some(parts) => Response {
-                content_type: Some(Cow::Owned(parts.media_type())),
-                body: Body::Source(FileContent::Parts(Box::new(parts))),
-                ..response
-            },
-            None => internal_error("Ranges that were selected lie within the file, and it is open."),
+            Some(parts) => {
+                response.content_type = Some(Cow::Owned(parts.media_type()));
+                response.body = Body::Source(FileContent::Parts(Box::new(parts)));
+            }
+            None => return internal_error("Ranges that were selected lie within the file, and it is open."),
         },
-        Selection::Unsatisfiable => Response {
-            content_range: Some(ContentRange::Unsatisfied(bytes_total)),
-            ..Response::with_reason(Status::RangeNotSatisfiable, "The file has none of the ranges.")
-        },
+        Selection::Unsatisfiable => {
+            return Response {
+                content_range: Some(ContentRange::Unsatisfied(bytes_total)),
+                ..Response::with_reason(Status::RangeNotSatisfiable, "The file has none of the ranges.")
+            };
+        }
     }
+    response
 }
 
 /// The version and the content of a file that was found; `None` if the cache does not have it.

@@ -230,7 +230,7 @@ impl<'a, S: CountingService> Driver<'a, S> {
                 // The loop does this at the end of the turn, and the connection makes no progress before.
                 Step::Deferred(commit) => {
                     assert!(self.connection.is_committing() && !self.connection.wants_input());
-                    for ((), response) in self.service.commit(vec![((), commit)], &self.now) {
+                    for ((), response) in self.service.commit(vec![((), *commit)], &self.now) {
                         self.connection.committed(response, self.shared, &self.now);
                     }
                 }
