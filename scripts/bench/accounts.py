@@ -32,9 +32,8 @@ def run(context):
     plain = context.workload("shared-4k")
     with contextlib.ExitStack() as stack:
         directory = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
-        secret = _write_accounts(context, directory / "accounts")
-        credentials = base64.b64encode(f"account-0:{secret}".encode()).decode()
-        authorized = dataclasses.replace(plain, fields=(f"Authorization: Basic {credentials}",))
+        secret = write_accounts(context, directory / "accounts")
+        authorized = dataclasses.replace(plain, fields=(credentials(secret),))
         accounts = ("--accounts", str(directory / "accounts"))
         started = {}
         for name, workload, options in (
@@ -60,7 +59,12 @@ def run(context):
     return rows
 
 
-def _write_accounts(context, path):
+def credentials(secret):
+    """The field with the credentials of the first account."""
+    return f"Authorization: Basic {base64.b64encode(f'account-0:{secret}'.encode()).decode()}"
+
+
+def write_accounts(context, path):
     """Writes a file of accounts. Returns the secret of the first one."""
     program = context.binaries.path(servers.SPINDLE)
     made = subprocess.run([program, "account", "account-0", "read"], capture_output=True, text=True, check=False)

@@ -7,12 +7,14 @@ import pathlib
 import sys
 import tempfile
 
+import accounts
 import bench
 import client
 import process
 import rounds
 import servers
 import table
+import unix_socket
 import workloads
 from context import Context, rotated
 from servers import BASELINE, SPINDLE
@@ -35,9 +37,26 @@ REFUSED = {
 }
 
 
-def works(context):
-    """Name → workload and options."""
-    result = {name: (workload, ()) for name, workload in context.workloads.items()}
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """A workload, and the servers that it needs."""
+
+    workload: workloads.Workload
+    options: tuple = ()
+    # Whether the load comes through a Unix socket. It is then that of `exchanges`, since wrk knows none.
+    unix_socket: bool = False
+    # How many processes serve, all on the same core.
+    processes: int = 1
+
+    @property
+    def is_one_server_under_wrk(self):
+        return not self.unix_socket and self.processes == 1
+
+
+def works(context, accounts_file):
+    """Name → work. Writes the file of accounts that some need."""
+    result = {name: Work(workload) for name, workload in context.workloads.items()}
     small = context.workload("small")
     one = dataclasses.replace(small, name="one", title="Small response, 1 connection", connections=1)
     archive = workloads.Workload("archive", "Archive of 1,000 entries", "/folder/1000/?archive=tar", connections=8,
@@ -48,10 +67,24 @@ def works(context):
     resumable = dataclasses.replace(
         context.workload("upload-4k"), name="upload-4k-resumable", title="4 KiB resumable upload in one request",
         fields=("Upload-Complete: ?1",))
-    result |= {workload.name: (workload, ()) for workload in (one, archive, verified, resumable)}
+    result |= {workload.name: Work(workload) for workload in (one, archive, verified, resumable)}
     for name, options in OPTIONS.items():
-        result[name] = (dataclasses.replace(small, name=name, title=f"Small response, {' '.join(options)}"), options)
-    return result
+        titled = dataclasses.replace(small, name=name, title=f"Small response, {' '.join(options)}")
+        result[name] = Work(titled, options)
+    result["unix-socket"] = Work(dataclasses.replace(small, title="Small response, Unix socket"), unix_socket=True)
+    result["two-processes"] = Work(
+        dataclasses.replace(small, title="Small response, two processes, --reuse-port"), ("--reuse-port",), processes=2)
+    return result | accounts_works(context, accounts_file)
+
+
+def accounts_works(context, file):
+    """A small file of a shared folder with a thousand accounts, with credentials and without."""
+    secret = accounts.write_accounts(context, file)
+    plain, options = context.workload("shared-4k"), ("--accounts", str(file))
+    everybody = dataclasses.replace(plain, title=f"{plain.title}, --accounts")
+    authorized = dataclasses.replace(
+        plain, title=f"{plain.title}, --accounts, credentials in each request", fields=(accounts.credentials(secret),))
+    return {"accounts": Work(everybody, options), "credentials": Work(authorized, options)}
 
 
 def parse_arguments():
@@ -67,10 +100,11 @@ def parse_arguments():
     return parser.parse_args()
 
 
-def start(name, context, stack, workload, options):
+def start(name, context, stack, work, port=None):
     """Starts one of the servers. Raises MeasurementFailed if it lacks an option, or responds differently."""
-    build = SPINDLE if name == SPINDLE else BASELINE
-    server = servers.Server(build, context.binaries, context.root, (), workload.shares_root, options)
+    build, workload = SPINDLE if name == SPINDLE else BASELINE, work.workload
+    server = servers.Server(build, context.binaries, context.root, (), workload.shares_root, work.options,
+                            work.unix_socket, port)
     stack.callback(server.stop)
     workload.check(server)
     if workload.name in REFUSED:
@@ -81,21 +115,40 @@ def start(name, context, stack, workload, options):
     return server
 
 
-def measure(context, workload, options):
+def start_all(name, context, stack, work):
+    """Starts the processes of one of the servers, which share its port."""
+    first = start(name, context, stack, work)
+    return [first, *(start(name, context, stack, work, first.port) for _ in range(work.processes - 1))]
+
+
+def measure(context, work):
     """Returns the processor time of a request in µs: name → one value for each round."""
     with contextlib.ExitStack() as stack:
-        started = {name: start(name, context, stack, workload, options) for name in NAMES}
+        started = {name: start_all(name, context, stack, work) for name in NAMES}
         response_bytes = {}
-        for server in started.values():
-            _, head_bytes, content = workload.request(server.port)
+        for server, *_ in started.values():
+            _, head_bytes, content = work.workload.request(server.port)
             response_bytes[server.name] = head_bytes + len(content)
-            rounds.load(workload, server.port, rounds.WARM_UP_SECONDS)
+            rounds.load(work.workload, server.port, rounds.WARM_UP_SECONDS)
         cpu_us = {name: [] for name in NAMES}
         for turn in range(context.rounds):
             for name in rotated(list(NAMES), turn):
-                sample = rounds.measure(workload, started[name], context.seconds, response_bytes)
-                cpu_us[name].append(sample.cpu_ns_per_request / 1000)
+                cpu_us[name].append(sample_us(context, work, started[name], response_bytes))
         return cpu_us
+
+
+def sample_us(context, work, processes, response_bytes):
+    """The processor time of a request in one round, in µs."""
+    first = processes[0]
+    if work.is_one_server_under_wrk:
+        return rounds.measure(work.workload, first, context.seconds, response_bytes).cpu_ns_per_request / 1000
+    before_ns = sum(server.cpu_ns() for server in processes)
+    if work.unix_socket:
+        address = unix_socket.address_of(first)
+        requests = unix_socket.exchanges(context, address, work.workload.connections, context.seconds)
+    else:
+        requests = rounds.load(work.workload, first.port, context.seconds)["requests"]
+    return (sum(server.cpu_ns() for server in processes) - before_ns) / requests / 1000
 
 
 def row(workload, cpu_us):
@@ -104,15 +157,14 @@ def row(workload, cpu_us):
     return (workload.title, *(table.cell(table.spread(values)) for values in columns))
 
 
-def run(names, context):
+def run(works, context):
     """Measures the works, prints each at once, and returns the table."""
     cells = [("", "CPU per request, µs: the other", "this", "this × the other", "the other again (control)")]
-    for name in names:
-        workload, options = works(context)[name]
+    for work in works:
         try:
-            cells.append(row(workload, measure(context, workload, options)))
+            cells.append(row(work.workload, measure(context, work)))
         except client.MeasurementFailed as failure:
-            cells.append((workload.title, f"skipped: {str(failure).splitlines()[0]}", "", "", ""))
+            cells.append((work.workload.title, f"skipped: {str(failure).splitlines()[0]}", "", "", ""))
         print(" | ".join(cells[-1]), flush=True)
     return cells
 
@@ -127,14 +179,16 @@ def main():
     out = pathlib.Path(arguments.out)
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="bench-") as directory:
-        root = pathlib.Path(directory)
+        root = pathlib.Path(directory, "root")
+        root.mkdir()
         workloads.make_root(root)
         binaries = servers.Binaries(arguments.binaries, arguments.baseline)
         context = Context(binaries, root, arguments.rounds, arguments.seconds)
-        names = bench.select(list(works(context)), arguments.only)
+        known = works(context, pathlib.Path(directory, "accounts"))
+        names = bench.select(list(known), arguments.only)
         note = f"{bench.machine(())}; {context.rounds} rounds of {context.seconds} s, median (least–greatest)"
         print(note, flush=True)
-        cells = run(names, context)
+        cells = run([known[name] for name in names], context)
         (out / "against.md").write_text(f"{note}.\n\n{table.as_markdown(cells)}\n")
         return 0
 

@@ -41,19 +41,25 @@ def _measure(context, connections):
         for name in (TCP, CONTROL, UNIX):
             server = servers.Server(servers.SPINDLE, context.binaries, context.root, unix_socket=name == UNIX)
             stack.callback(server.stop)
-            started[name] = (server, f"{server.run}/socket" if name == UNIX else server.port)
-            _exchanges(context, started[name][1], connections, 1)
+            started[name] = (server, address_of(server) if name == UNIX else server.port)
+            exchanges(context, started[name][1], connections, 1)
         cpu_us = {name: [] for name in started}
         for turn in range(context.rounds):
             for name in rotated(list(started), turn):
                 server, address = started[name]
                 before_ns = server.cpu_ns()
-                count = _exchanges(context, address, connections, context.seconds)
+                count = exchanges(context, address, connections, context.seconds)
                 cpu_us[name].append((server.cpu_ns() - before_ns) / count / 1000)
         return cpu_us
 
 
-def _exchanges(context, address, connections, seconds):
+def address_of(server):
+    """The Unix socket of a server that was started with one."""
+    return f"{server.run}/socket"
+
+
+def exchanges(context, address, connections, seconds):
+    """Loads a server with small responses, and returns how many it has sent."""
     arguments = [context.binaries.example("exchanges"), address, connections, seconds]
     load = process.start(arguments, process.LOAD_CORE, stdout=subprocess.PIPE, text=True)
     output = process.wait_for_output(load, seconds + process.STOP_SECONDS)
