@@ -193,7 +193,8 @@ def pending(context, stack):
         directory = context.root / "pending" / str(uploads)
         directory.mkdir(parents=True)
         _write(directory / "4k", SMALL_FILE)
-        most = ("--uploads", "manage", "--uploads-pending", str(2 * max(PENDING)))
+        # One address gets at most half of the places.
+        most = ("--uploads", "manage", "--uploads-pending", str(3 * max(PENDING)))
         server = _spindle(context, stack, directory, most)
         uploader = stack.enter_context(_Uploader(server))
         for _ in range(uploads):
