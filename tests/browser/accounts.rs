@@ -149,7 +149,7 @@ fn whoever_may_only_add_files_gets_a_drop_box_and_the_owner_signs_in_to_the_list
     let guarded = Guarded::start(&[("*", "create"), ("alice", "read,manage")]);
     guarded.shared.put("secret.txt", "secret");
     tab.open(&format!("{}/", guarded.shared.origin()));
-    assert_eq!(tab.text("document.querySelector('h1').innerText"), "Drop box");
+    assert_eq!(tab.text("document.querySelector('h1').innerText"), "Send files");
     take_screenshots(&mut tab, "drop-box");
     tab.drop_files(&[&guarded.local_file("report.pdf", "report")]);
     tab.wait_until(&format!("{STATES}.join() === 'stored'"));

@@ -137,7 +137,7 @@ fn the_page_of_a_drop_box_is_its_only_resource_that_can_be_read() {
     ] {
         let page = ask(&server, "GET", target, fields);
         assert_eq!((page.status, page.field("Content-Type")), (200, Some("text/html; charset=utf-8")), "{target}");
-        assert!(page.text().contains("<h1>Drop box</h1>") && page.text().ends_with("</html>\n"), "{target}");
+        assert!(page.text().contains("<h1>Send files</h1>") && page.text().ends_with("</html>\n"), "{target}");
         assert_eq!(page.text(), empty.text(), "{target} depends on the files");
         assert_eq!(ask(&server, "HEAD", target, fields).field("Content-Length"), page.field("Content-Length"));
         assert_eq!(page.field("X-Content-Type-Options"), Some("nosniff"));

@@ -7,7 +7,8 @@ use super::{write_document_head, write_end};
 use crate::semantics::date::ImfFixdate;
 use crate::semantics::rights::UploadPolicy;
 
-const TITLE: &str = "Drop box";
+/// What the page is for. Whoever opens a link in a letter knows nothing of drop boxes.
+const TITLE: &str = "Send files";
 
 /// The page has the styles and scripts of a page that takes uploads. Nothing in it changes files that exist.
 pub(in crate::routes::folder) const DROP_BOX_ASSETS: UploadPolicy = UploadPolicy::Create;
@@ -24,12 +25,12 @@ pub(in crate::routes::folder) fn write_drop_box(out: &mut Vec<u8>, uploads: &Upl
         false => put(out, "Nobody else can see them or download them again, not even you.</p>\n"),
         true => put(out, "You cannot see them or download them again.</p>\n"),
     }
-    uploads.write(out);
     if let Some(date) = uploads.expires_unix_s.and_then(ImfFixdate::new) {
         put(out, "<p class=\"note\" id=\"expiry\">This link works until ");
         out.extend_from_slice(date.as_bytes());
         put(out, ".</p>\n");
     }
+    uploads.write(out);
     put(out, "</main>\n<footer><p>Spindle</p></footer>\n");
     write_end(out, DROP_BOX_SCRIPTS);
 }
@@ -77,7 +78,7 @@ mod tests {
     #[test]
     fn the_page_of_a_drop_box_takes_files_and_has_no_list() {
         let page = written(|out| write_drop_box(out, &UPLOADS));
-        assert!(page.contains("<h1>Drop box</h1>") && page.contains("<title>Drop box</title>"));
+        assert!(page.contains("<h1>Send files</h1>") && page.contains("<title>Send files</title>"));
         assert!(page.contains("<section id=\"uploads\" aria-label=\"Upload\" data-drop-box hidden>"));
         assert!(page.contains("<form id=\"form\"") && page.contains("curl -T FILE"));
         for listed in ["id=\"list\"", "id=\"filter\"", "<a ", "?archive", "?sort", SCRIPT] {
