@@ -255,6 +255,7 @@ impl FileSystem for Instrumented {
     }
 
     fn free_bytes(&self, directory: &OwnedFd) -> Option<u64> {
+        self.record("free_bytes").ok()?;
         call_system!(self.free_bytes(directory))
     }
 

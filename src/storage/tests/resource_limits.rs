@@ -23,6 +23,21 @@ fn more_content_than_free_space_is_refused_at_once() {
     }
 }
 
+/// To ask takes a system call, and the content of a short upload shows as soon whether it fits.
+#[test]
+fn the_free_space_is_only_asked_for_if_the_content_is_not_short() {
+    for system in SYSTEMS {
+        let root = tempfile::tempdir().unwrap();
+        let instrumented = Instrumented::new(system);
+        let directory = Directory::open_in(instrumented.clone(), root.path(), 1).unwrap();
+        for (bytes, asks) in [(None, false), (Some(65_535), false), (Some(65_536), true)] {
+            instrumented.calls();
+            directory.begin_upload(&path("name"), UploadMode::Replace, bytes, false).unwrap();
+            assert_eq!(instrumented.calls().contains(&"free_bytes"), asks, "{bytes:?}");
+        }
+    }
+}
+
 /// Exceeding the limit raises a signal that ends the process, so storage must never exceed it.
 #[test]
 fn a_file_size_limit_is_reported_as_a_full_disk() {
