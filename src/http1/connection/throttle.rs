@@ -1,7 +1,7 @@
 //! The rate of a connection, which is limited in each direction.
 //!
 //! A direction that has transferred as much as it may pauses until its *rate timer* fires. The timer of both directions
-//! is here and not among the others, so that a connection is no larger than before where there is no limit. It fires,
+//! is here and not among the others, so that a connection takes no memory for it where there is no limit. It fires,
 //! and is a part of the connection's deadline, as they do.
 //!
 //! While the server pauses, the client's clocks stand still, because it is the server that is slow:

@@ -113,8 +113,8 @@ impl Disk {
         }
     }
 
-    /// Notes whether the system could tell what is in memory.
-    fn note_answer<T>(&self, file: &DiskFile, result: Result<T, Errno>) -> Result<T, Errno> {
+    /// Notes it if the system has not said whether the file is in memory.
+    fn note_if_it_cannot_tell<T>(&self, file: &DiskFile, result: Result<T, Errno>) -> Result<T, Errno> {
         if result.as_ref().is_err_and(|errno| *errno != Errno::AGAIN) {
             self.machine.borrow_mut().memory.cannot_tell(file.node);
         }
@@ -385,7 +385,7 @@ impl FileSystem for Disk {
                 read(machine, file, space, offset, most)
             },
         );
-        self.note_answer(file, result)
+        self.note_if_it_cannot_tell(file, result)
     }
 
     fn read_ahead(&self, file: &DiskFile, offset: u64, bytes: u64) -> Result<(), Errno> {
@@ -399,7 +399,7 @@ impl FileSystem for Disk {
                 Ok(())
             },
         );
-        self.note_answer(file, result)
+        self.note_if_it_cannot_tell(file, result)
     }
 
     fn write(&self, file: &DiskFile, content: &[u8]) -> Result<usize, Errno> {

@@ -20,8 +20,8 @@ macro_rules! calls {
 
 calls! {
     OpenRoot OpenBeneath OpenEntry Stat StatAt CreateUnnamed Create LinkUnnamed
-    Link Rename RenameNoreplace CreateDirectory RemoveDirectory Unlink Lock ReadAt ReadWithoutWaiting ReadAhead Write Reserve SetModified
-    Truncate SetAttribute Attribute
+    Link Rename RenameNoreplace CreateDirectory RemoveDirectory Unlink Lock ReadAt ReadWithoutWaiting ReadAhead Write
+    Reserve SetModified Truncate SetAttribute Attribute
     SyncFile SyncDirectory CloseErrors Entries ReopenDirectory NextEntry StatDirectory StatEntry
 }
 
