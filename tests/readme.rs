@@ -84,6 +84,10 @@ fn limits() -> Vec<(String, String)> {
         ),
         ("idle connection (`--idle-timeout`)".into(), seconds(IDLE_TIMEOUT_NS)),
         (
+            "content of a file that the disk reads ahead".into(),
+            format!("{}, and less after waits in vain", seconds(DISK_WAIT_NS)),
+        ),
+        (
             "draining".into(),
             format!(
                 "{} since the last byte, {} and {} in all (at the connection limit, or during shutdown: {}, {})",
