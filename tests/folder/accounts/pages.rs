@@ -47,7 +47,9 @@ fn whoever_may_only_add_files_gets_a_page_for_that_without_any_name() {
     assert!(anonymous.contains("<h1>Send files</h1>") && anonymous.contains("?sign-in=\">Sign in</a>"), "{anonymous}");
     assert!(!anonymous.contains("href=\"a\"") && !anonymous.contains(REPLACES));
     let bob = page(&guarded, "bob", "/");
-    assert!(bob.contains("<h1>Send files</h1>") && bob.contains(REPLACES) && bob.contains("Signed in as <bdi>bob</bdi>"));
+    assert!(
+        bob.contains("<h1>Send files</h1>") && bob.contains(REPLACES) && bob.contains("Signed in as <bdi>bob</bdi>")
+    );
     let alice = page(&guarded, "alice", "/");
     assert!(alice.contains("<h1>Shared folder</h1>") && alice.contains("href=\"a\""));
     assert_eq!(page(&guarded, "", "/"), anonymous, "each gets a page of their own");
