@@ -82,9 +82,9 @@ impl<F: FileSystem> OpenedFile<F> {
         OpenedFile { file: Rc::new(NamedFile { file_system, file, name, residency: Cell::default() }), metadata }
     }
 
-    /// The annotation of the [upload](Upload::annotate) that became this version of the file. `None` if it had none, if
-    /// the file was changed since, or if the file system does not support extended attributes. It takes one system
-    /// call.
+    /// The annotation of the [upload](super::Upload::annotate) that became this version of the file. `None` if it had
+    /// none, if the file was changed since, or if the file system does not support extended attributes. It takes one
+    /// system call.
     pub fn annotation(&self) -> Option<Vec<u8>> {
         annotation::read(&self.file.file_system, &self.file.file, &self.metadata)
     }
