@@ -1,8 +1,10 @@
 //! Which part of an open file is in memory. A reader asks before it reads, and serves others while the disk reads.
 //!
-//! The system is asked about single bytes, since it has no safe call for a whole range: the first and the last byte of a
-//! window, and one in each [`STEP_BYTES`] between. To ask about each page would cost as much as to send it. Gaps that
-//! this does not find are short, and reading them waits for the disk.
+//! The system is asked about single bytes, since no library has a safe function for the call that counts the pages of a
+//! range (`cachestat`, since Linux 6.5): about the first and the last byte of a window, and one in each [`STEP_BYTES`]
+//! between. To ask about each page would cost as much as to send it. Where something was missing, gaps are likely, and the
+//! disk is slower than the questions, so there the steps are [`AHEAD_STEP_BYTES`]. To read a gap that this does not find
+//! waits for the disk.
 //!
 //! What was in memory a moment ago still is, because the system evicts what was not used for longest. So a part that was
 //! found is not asked about again for [`FOUND_NS`], which makes files that are sent often cost next to nothing. All ranges
@@ -23,6 +25,9 @@ const WINDOW_BYTES: u64 = 1024 * 1024;
 
 /// The distance between the bytes that are asked about. Four calls for a window cost a hundredth of sending it.
 const STEP_BYTES: u64 = 256 * 1024;
+
+/// The same where content is read ahead: as much as the system reads or evicts together at least.
+const AHEAD_STEP_BYTES: u64 = 16 * 1024;
 
 /// A page is in memory as a whole. Some systems have larger ones.
 const PAGE_BYTES: u64 = 4096;
@@ -113,10 +118,11 @@ impl<F: FileSystem> NamedFile<F> {
     fn find(&self, known: &mut Residency, offset: u64, end: u64, now_ns: u64) -> Result<u64, Errno> {
         let window_end = end.min(next_multiple(offset, WINDOW_BYTES));
         let last = window_end - 1;
+        let step_bytes = if known.ahead.contains(offset) { AHEAD_STEP_BYTES } else { STEP_BYTES };
         // A window that follows one that was found has no gap at its start, or the next byte that is asked about is
         // missing as well.
         let is_next = known.found.end == offset && offset > 0;
-        let mut at = if is_next { next_multiple(offset, STEP_BYTES).min(last) } else { offset };
+        let mut at = if is_next { next_multiple(offset, step_bytes).min(last) } else { offset };
         let mut found_end = offset;
         // Ends: each round asks about a later byte, up to the last one.
         while self.is_in_memory(at)? {
@@ -124,7 +130,7 @@ impl<F: FileSystem> NamedFile<F> {
             if at == last {
                 break;
             }
-            at = next_multiple(at, STEP_BYTES).min(last);
+            at = next_multiple(at, step_bytes).min(last);
         }
         if found_end > offset {
             known.add(offset, found_end, now_ns);

@@ -13,6 +13,7 @@ contract! {
     a_file_is_locked_by_one_descriptor_at_a_time
     reserved_space_does_not_change_the_length
     a_file_can_be_flushed
+    what_was_just_written_is_read_without_waiting
     close_errors_leaves_the_file_open
     a_file_only_allows_the_access_for_which_it_was_opened
     a_file_can_become_shorter_and_longer_while_it_is_open
@@ -70,6 +71,22 @@ fn linking_changes_the_times_of_file_and_directory<S: Fixture>(fixture: &S) {
     assert!(times().1 >= before.1);
     let directory = system.stat(&root).unwrap();
     assert_eq!(directory.modified_ns, directory.changed_ns);
+}
+
+fn what_was_just_written_is_read_without_waiting<S: Fixture>(fixture: &S) {
+    let (system, root) = (fixture.system(), fixture.root());
+    fixture.add("file", "12345");
+    let file = system.open_entry(&root, b"file", Access::Read).unwrap();
+    let mut space = [0; 10];
+    match system.read_without_waiting(&file, &mut space, 2) {
+        Ok(bytes) => assert_eq!((bytes, &space[..bytes]), (3, &b"345"[..])),
+        // On tmpfs, for example.
+        Err(errno) => return assert!([Errno::OPNOTSUPP, Errno::NOSYS, Errno::INVAL].contains(&errno), "{errno}"),
+    }
+    assert_eq!(system.read_without_waiting(&file, &mut space, 5), Ok(0));
+    assert_eq!(system.read_ahead(&file, 0, 5), Ok(()));
+    assert_eq!(system.read_ahead(&file, 3, 1 << 30), Ok(()));
+    assert_eq!(system.read_at(&file, &mut space, 0), Ok(5));
 }
 
 fn a_file_is_locked_by_one_descriptor_at_a_time<S: Fixture>(fixture: &S) {

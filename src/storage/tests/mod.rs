@@ -13,6 +13,7 @@ mod new_directories;
 mod partial_uploads;
 mod ranges;
 mod reservations;
+mod residency;
 mod resource_limits;
 mod resumed_uploads;
 mod strace;
