@@ -12,6 +12,7 @@ import accounts
 import archives
 import chart
 import client
+import cold_disk
 import durable_uploads
 import idle
 import instructions
@@ -66,8 +67,8 @@ def machine(available):
 
 
 EXTRAS = (
-    records, unix_socket, accounts, reuse_port, idle, paced, large_listing, archives, long_uploads, durable_uploads, startup,
-    syscalls, instructions,
+    records, unix_socket, accounts, reuse_port, idle, paced, large_listing, archives, long_uploads, durable_uploads, cold_disk,
+    startup, syscalls, instructions,
 )
 
 

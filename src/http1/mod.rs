@@ -57,8 +57,8 @@
 //!    upload in progress, and a dropped upload leaves no trace. Only a resumable upload remains, for a later request.
 //! 7. One step calls the service at most once, or writes to a sink at most once, so that the loop can check its budget
 //!    between calls.
-//! 8. Each wait has a named timer, and so has each pause that a limited rate demands. A timer that fires is stopped before it is acted on, and closing stops them all, so
-//!    a deadline that has passed never comes back.
+//! 8. Each wait has a named timer, and so has each pause that a limited rate or a slow disk demands. A timer that fires
+//!    is stopped before it is acted on, and closing stops them all, so a deadline that has passed never comes back.
 //! 9. Each exchange yields one record, when its last byte has been sent or its connection is lost.
 //! 10. Every limit that a client can reach, and every timeout, is in [`limits`].
 

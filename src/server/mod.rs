@@ -34,6 +34,7 @@
 //!    refused, since those in the backlog behind them may be others'. Neither state makes the loop spin, and neither
 //!    keeps the administrator out as long as the system has descriptors.
 //! 7. No call waits for the network. The disk may block; the budget of a drive bounds the disk calls that it makes. A
+//!    piece of a file is sent once it is in memory; until then its session is idle, and the disk reads it ahead. A
 //!    flush serves a group: the uploads that end while others are queued are committed together, at most a fixed number
 //!    at a time, and none of them waits long for others.
 //! 8. A panic while a session is driven, or while its timers fire, closes that connection and is logged. Other

@@ -31,7 +31,8 @@
 //!    upload has its time for itself.
 //! 7. **Memory does not grow with the size of a file or a directory.** Content passes through in the caller's buffers,
 //!    and a [`FileRange`] is three words. The cache keeps small files in memory and larger ones open, up to a limit and
-//!    for a few seconds after their last use. Each use revalidates the entry by its metadata.
+//!    for a few seconds after their last use. Each use revalidates the entry by its metadata. A small file is read into it
+//!    only if that does not wait for the disk.
 //! 8. **All system calls are behind one trait.** Storage makes the calls of [`FileSystem`] and no others. [`Native`]
 //!    implements it for the operating system, and a test can implement a simulated disk. Everything that takes several
 //!    calls is above the trait: opening segment by segment, retrying after a signal, temporary names, and publication.

@@ -6,6 +6,8 @@
 /// What a connection waits for. Several timers may run at once. The times are in [`limits`](crate::http1::limits), and
 /// `timeouts.rs` has the functions that start, extend and shorten timers. A protocol error stops Head, Idle and
 /// ContentRate.
+///
+/// The timers of pauses are elsewhere: the rate timer in `throttle.rs`, and the disk timer in `disk_wait.rs`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Timer {
     /// The rest of a head that has begun.
