@@ -2,8 +2,8 @@
 //!
 //! The system is asked about single bytes, since no library has a safe function for the call that counts the pages of a
 //! range (`cachestat`, since Linux 6.5): about the first and the last byte of a window, and one in each [`STEP_BYTES`]
-//! between. To ask about each page would cost as much as to send it. Where something was missing, gaps are likely, and the
-//! disk is slower than the questions, so there the steps are [`AHEAD_STEP_BYTES`]. To read a gap that this does not find
+//! between. To ask about each page would cost as much as to send it. In a file of which something was missing lately, gaps
+//! are likely, and the disk is slower than the questions, so there the steps are [`CAREFUL_STEP_BYTES`]. To read a gap that this does not find
 //! waits for the disk.
 //!
 //! What was in memory a moment ago still is, because the system evicts what was not used for longest. So a part that was
@@ -26,11 +26,14 @@ const WINDOW_BYTES: u64 = 1024 * 1024;
 /// The distance between the bytes that are asked about. Four calls for a window cost a hundredth of sending it.
 const STEP_BYTES: u64 = 256 * 1024;
 
-/// The same where content is read ahead: as much as the system reads or evicts together at least.
-const AHEAD_STEP_BYTES: u64 = 16 * 1024;
+/// The same where something was missing lately: as much as the system reads or evicts together at least.
+const CAREFUL_STEP_BYTES: u64 = 16 * 1024;
 
 /// A page is in memory as a whole. Some systems have larger ones.
 const PAGE_BYTES: u64 = 4096;
+
+/// For how long after something was missing the smaller steps are used, in nanoseconds.
+const CAREFUL_NS: u64 = 10_000_000_000;
 
 /// For how long content that was found in memory is not asked about again, in nanoseconds.
 const FOUND_NS: u64 = 100_000_000;
@@ -58,6 +61,8 @@ pub(super) struct Residency {
     found_until_ns: u64,
     /// What was last read ahead.
     ahead: Span,
+    /// Until when the smaller steps are used.
+    careful_until_ns: u64,
 }
 
 impl Residency {
@@ -118,7 +123,7 @@ impl<F: FileSystem> NamedFile<F> {
     fn find(&self, known: &mut Residency, offset: u64, end: u64, now_ns: u64) -> Result<u64, Errno> {
         let window_end = end.min(next_multiple(offset, WINDOW_BYTES));
         let last = window_end - 1;
-        let step_bytes = if known.ahead.contains(offset) { AHEAD_STEP_BYTES } else { STEP_BYTES };
+        let step_bytes = if now_ns < known.careful_until_ns { CAREFUL_STEP_BYTES } else { STEP_BYTES };
         // A window that follows one that was found has no gap at its start, or the next byte that is asked about is
         // missing as well.
         let is_next = known.found.end == offset && offset > 0;
@@ -137,6 +142,7 @@ impl<F: FileSystem> NamedFile<F> {
         }
         let is_missing = found_end < window_end;
         if is_missing {
+            known.careful_until_ns = now_ns.saturating_add(CAREFUL_NS);
             self.read_ahead(found_end, window_end)?;
             if !known.ahead.contains(offset) {
                 known.ahead = Span { start: offset, end: window_end };
