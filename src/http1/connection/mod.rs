@@ -319,11 +319,11 @@ impl<S: Service> Connection<S> {
     /// [`flush_content`](Connection::flush_content).
     pub fn release_idle_memory(&mut self, shared: &mut Shared) {
         self.input.release(&mut shared.pool);
+        self.forget_disk_waits();
         self.output.release_if_empty(&mut shared.pool);
         if let Some(records) = &mut self.records {
             records.release_idle_memory(&mut shared.records);
         }
-        self.forget_disk_waits();
     }
 
     /// How many bytes of memory the connection's buffers own, used or not. [`limits`](super::limits) bounds them,
