@@ -6,7 +6,10 @@
 //! used much of its budget. While both wait, they get equal time.
 //!
 //! Time is counted for as long as a group holds connections. A group that had nothing to do does not save it up: when
-//! it has something again, it is at most [`ADVANTAGE_NS`] ahead of the others.
+//! it has something again, it is at most [`ADVANTAGE_NS`] ahead of the others. The same holds for a newcomer. Clients
+//! could become newcomers at will, by closing all their connections. So when a group is forgotten, the time from which
+//! newcomers begin moves on, by the part that everybody who waits would have had of what the group used. Those who wait
+//! are then soon ahead of all newcomers, however many there are.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -21,6 +24,10 @@ pub(super) const DRIVE_NS: u64 = 250_000;
 
 /// How far a group that had no session in the queue may be ahead of those that had, in nanoseconds.
 const ADVANTAGE_NS: u64 = 4 * DRIVE_NS;
+
+/// How much of what a group used moves the beginning of newcomers when it is forgotten, in nanoseconds. After a single
+/// call that took very long, those who waited for it must not keep newcomers waiting for as long again.
+const FORGOTTEN_NS_MAX: u64 = 8 * ADVANTAGE_NS;
 
 /// How much time a group may use, in nanoseconds, before its place in the order is changed. This saves most of the
 /// changes.
@@ -61,7 +68,8 @@ pub(super) struct RunQueue {
     groups: Vec<GroupQueue>,
     /// The groups that have sessions in the queue, by the time that they had used when they got their places.
     order: BTreeSet<(u64, RunGroup)>,
-    /// The greatest time, in nanoseconds, that a group had used when it was its turn.
+    /// The greatest time, in nanoseconds, that a group had used when it was its turn, or what forgotten groups have moved it
+    /// to.
     reached_ns: u64,
     len: usize,
 }
@@ -106,12 +114,8 @@ impl RunQueue {
 
     /// Appends a session to those of its group.
     pub(super) fn push(&mut self, key: usize, group: RunGroup, is_busy: bool) {
-        if self.groups.len() <= group.index() {
-            self.groups.resize_with(group.index() + 1, GroupQueue::default);
-        }
-        let queue = &mut self.groups[group.index()];
+        let queue = queue_of(&mut self.groups, group, self.reached_ns);
         if queue.is_empty() {
-            queue.used_ns = queue.used_ns.max(self.reached_ns.saturating_sub(ADVANTAGE_NS));
             queue.place_ns = queue.used_ns;
             self.order.insert((queue.place_ns, group));
         }
@@ -135,7 +139,8 @@ impl RunQueue {
 
     /// Counts the time that a drive of a session took, in nanoseconds. `queued` is where the session was taken from.
     pub(super) fn charge(&mut self, group: RunGroup, queued: Queued, took_ns: u64) {
-        let Some(queue) = self.groups.get_mut(group.index()) else { return };
+        // A session that is driven when it is accepted has not been queued.
+        let queue = queue_of(&mut self.groups, group, self.reached_ns);
         match queued {
             Queued::Ready if !queue.busy.is_empty() => {
                 queue.ready_ahead_ns = queue.ready_ahead_ns.saturating_add(took_ns)
@@ -157,7 +162,7 @@ impl RunQueue {
 
     /// Whether no other group with sessions in the queue has used less time.
     pub(super) fn goes_first(&self, group: RunGroup) -> bool {
-        let used_ns = self.groups.get(group.index()).map_or(0, |queue| queue.used_ns);
+        let used_ns = self.groups.get(group.index()).map_or(0, |queue| queue.used_ns).max(begin_ns(self.reached_ns));
         let other = self.order.iter().find(|(_, other)| *other != group);
         other.is_none_or(|(place_ns, _)| used_ns <= place_ns.saturating_add(QUANTUM_NS))
     }
@@ -178,7 +183,8 @@ impl RunQueue {
     /// become that of somebody else.
     pub(super) fn forget_group(&mut self, group: RunGroup) {
         if let Some(queue) = self.groups.get_mut(group.index()) {
-            *queue = GroupQueue::default();
+            let used_ns = std::mem::take(queue).used_ns.saturating_sub(begin_ns(self.reached_ns)).min(FORGOTTEN_NS_MAX);
+            self.reached_ns = self.reached_ns.saturating_add(used_ns / (self.order.len() as u64 + 1));
         }
     }
 
@@ -191,6 +197,23 @@ impl RunQueue {
             queue.busy.shrink_to(QUEUE_KEPT);
         }
     }
+}
+
+/// What a newcomer has used when it begins, in nanoseconds.
+fn begin_ns(reached_ns: u64) -> u64 {
+    reached_ns.saturating_sub(ADVANTAGE_NS)
+}
+
+/// The queue of a group. One that is empty begins no further behind than a newcomer.
+fn queue_of(groups: &mut Vec<GroupQueue>, group: RunGroup, reached_ns: u64) -> &mut GroupQueue {
+    if groups.len() <= group.index() {
+        groups.resize_with(group.index() + 1, GroupQueue::default);
+    }
+    let queue = &mut groups[group.index()];
+    if queue.is_empty() {
+        queue.used_ns = queue.used_ns.max(begin_ns(reached_ns));
+    }
+    queue
 }
 
 /// Measures what drives cost. The clock is not read after each of them, so most costs are estimates, which are scaled by
@@ -342,6 +365,27 @@ mod tests {
         queue.push(2, ONE, false);
         assert!(queue.goes_first(ONE));
         assert_eq!(queue.pop(), Some((2, Queued::Ready)));
+    }
+
+    #[test]
+    fn a_group_that_waits_goes_before_newcomers_after_some_have_been_forgotten() {
+        let mut queue = RunQueue::default();
+        for _ in 0..10 {
+            queue.push(0, ONE, false);
+            queue.pop();
+            queue.charge(ONE, Queued::Ready, ADVANTAGE_NS);
+        }
+        queue.push(0, ONE, false);
+        let mut newcomers = 0;
+        while queue.goes_first(OTHER) {
+            queue.charge(OTHER, Queued::Accepted, DRIVE_NS);
+            queue.forget_group(OTHER);
+            newcomers += 1;
+            assert!(newcomers < 100, "it waits for ever");
+        }
+        queue.push(1, OTHER, false);
+        assert_eq!(queue.pop(), Some((0, Queued::Ready)));
+        assert!(newcomers > 8, "they are ahead at first: {newcomers}");
     }
 
     #[test]

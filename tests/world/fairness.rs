@@ -285,3 +285,32 @@ fn an_address_does_not_save_up_time_in_which_it_needed_none() {
         assert!(client.longest_gap_ns() <= 5 * MILLISECOND, "{} ns between two responses", client.longest_gap_ns());
     }
 }
+
+/// The number of an address may be that of another one once its last connection has ended, so what it has used is
+/// forgotten.
+#[test]
+fn addresses_that_reconnect_for_each_request_do_not_delay_one_that_needs_less_than_its_share() {
+    let network = Network::new(Settings::default());
+    let request = "GET /work/200 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".to_string();
+    let other_ip = |n: u32| Ipv4Addr::from_bits(Ipv4Addr::new(203, 0, 113, 0).to_bits() + n);
+    let connect = |n: u32, at_ns: u64| network.client(at_ns).from(other_ip(n)).send(at_ns, request.clone());
+    let mut others: Vec<_> = (0..20).map(|n| connect(n, 0)).collect();
+    // It needs a hundredth of the time, and its share is a twentieth.
+    let kept = network.client(0).from(CLIENT).send(0, get("/work/100")).repeats(10 * MILLISECOND, get("/work/100"));
+    let mut server = TestServer::new(&network, 2000);
+    let mut reconnections = 0;
+    for step in 1..=20_000 {
+        let now_ns = step * 100 * MICROSECOND;
+        server.run_until(now_ns);
+        for (n, other) in (0..).zip(&mut others) {
+            if other.closed_ns().is_some() {
+                *other = connect(n, network.now_ns());
+                reconnections += 1;
+            }
+        }
+    }
+    assert!(reconnections > 5_000, "the others kept the server busy: {reconnections}");
+    let later: Vec<_> = kept.responses().into_iter().filter(|response| response.at_ns > SECOND / 2).collect();
+    let longest_ns = later.windows(2).map(|pair| pair[1].at_ns - pair[0].at_ns).max();
+    assert!(later.len() > 100 && longest_ns <= Some(14 * MILLISECOND), "{} responses, {longest_ns:?}", later.len());
+}
