@@ -154,11 +154,11 @@ fn client(scenario: &Scenario, leaves_ns: u64, random: &mut Rng) -> (Path, Box<d
                 true => refused(&get, &put, random),
                 false => protocol_errors::one(&get, random),
             };
-            // An upload may be refused for other reasons before it is found to be malformed.
+            // An upload may be refused for other reasons before it is found to be malformed: a 403 if it needs a link.
             let statuses = if takes_uploads(scenario) || statuses != [400, 408] {
                 statuses
             } else {
-                &[400, 401, 405, 408, 409, 413]
+                &[400, 401, 403, 405, 408, 409, 413]
             };
             (path, Box::new(OneShotClient::new(bytes, random.bool(), statuses, may_be_ended)))
         }
