@@ -3,8 +3,8 @@
 //! The system is asked about single bytes, since no library has a safe function for the call that counts the pages of a
 //! range (`cachestat`, since Linux 6.5): about the first and the last byte of a window, and one in each [`STEP_BYTES`]
 //! between. To ask about each page would cost as much as to send it. In a file of which something was missing lately, gaps
-//! are likely, and the disk is slower than the questions, so there the steps are [`CAREFUL_STEP_BYTES`]. To read a gap that this does not find
-//! waits for the disk.
+//! are likely, and the disk is slower than the questions, so there the steps are [`CAREFUL_STEP_BYTES`]. Reading a gap that
+//! this does not find waits for the disk.
 //!
 //! What was in memory a moment ago still is, because the system evicts what was not used for longest. So a part that was
 //! found is not asked about again for [`FOUND_NS`], which makes files that are sent often cost next to nothing. All ranges
@@ -124,8 +124,8 @@ impl<F: FileSystem> NamedFile<F> {
         let window_end = end.min(next_multiple(offset, WINDOW_BYTES));
         let last = window_end - 1;
         let step_bytes = if now_ns < known.careful_until_ns { CAREFUL_STEP_BYTES } else { STEP_BYTES };
-        // A window that follows one that was found has no gap at its start, or the next byte that is asked about is
-        // missing as well.
+        // Saves a question: if the first byte after a part that was found is missing, the next one that is asked about
+        // nearly always is as well.
         let is_next = known.found.end == offset && offset > 0;
         let mut at = if is_next { next_multiple(offset, step_bytes).min(last) } else { offset };
         let mut found_end = offset;

@@ -76,7 +76,8 @@ fn what_is_missing_is_read_ahead_with_the_next_mebibyte() {
     miss(&system, 0, 1);
     assert_eq!(range.bytes_in_memory(SECOND_NS), 0);
     assert_eq!(system.read_ahead(), [(MIB / 2, MIB / 2), (MIB, MIB)]);
-    // The disk has read both. After the first question and two calls to read ahead, a question for each 16 KiB and the last byte says so.
+    // The disk has read both. After the first question and two calls to read ahead, a question for each 16 KiB and the last
+    // byte says so.
     assert_eq!(range.bytes_in_memory(SECOND_NS), MIB / 2);
     assert_eq!((system.read_ahead(), system.calls().len()), (vec![], 3 + 33));
     range.advance(MIB / 2);
