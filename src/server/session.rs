@@ -304,6 +304,10 @@ where
             self.log_activity(before);
             budget.steps -= 1;
             progress = true;
+            if cx.shared.named_client.is_some() {
+                // The requests behind the header of the PROXY protocol are processed in the time of the client that it names.
+                budget.until_ns = cx.now.monotonic_ns;
+            }
             if budget.is_spent(&cx.now) {
                 break;
             }

@@ -107,3 +107,29 @@ fn a_shutdown_waits_for_a_header_as_long_as_for_a_request() {
     assert_eq!(in_time.statuses(), [200]);
     assert!(server.stopped_ns.is_some_and(|stopped_ns| stopped_ns <= 4 * SECOND));
 }
+
+/// Until its header has been read, a connection shares the time of all connections of proxies.
+#[test]
+fn short_connections_of_one_named_client_do_not_delay_those_of_another() {
+    let network = Network::new(Settings::default());
+    let request = "GET /work/200 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    let connect = |at_ns| network.client(at_ns).send(at_ns, HEADER.to_owned() + request);
+    let mut others: Vec<_> = (0..200).map(|_| connect(0)).collect();
+    let header = "PROXY TCP4 198.51.100.7 10.0.0.1 4711 80\r\n";
+    let sent_ns: Vec<_> = (0..20).map(|n| (600 + 17 * n) * MILLISECOND).collect();
+    let client = |at| network.client(at).send(at, header.to_owned() + request);
+    let clients: Vec<_> = sent_ns.iter().map(|at| (*at, client(*at))).collect();
+    let mut server = server(&network, 1000);
+    for step in 1..=5000 {
+        server.run_until(step * SECOND / 5000);
+        for other in &mut others {
+            if other.closed_ns().is_some() {
+                *other = connect(network.now_ns());
+            }
+        }
+    }
+    for (sent_ns, client) in &clients {
+        let took_ns = client.response_time_ns(*sent_ns);
+        assert!(took_ns <= 4 * MILLISECOND, "it waited {took_ns} ns");
+    }
+}
