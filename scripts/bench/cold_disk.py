@@ -25,9 +25,6 @@ RATE = 500
 SECONDS = 5
 RECEIVE_BYTES = 256 << 10
 
-# The disk has then begun to read for all clients.
-SETTLE_SECONDS = 0.5
-
 V1 = pathlib.Path("/sys/fs/cgroup/blkio")
 V2 = pathlib.Path("/sys/fs/cgroup")
 
@@ -73,10 +70,8 @@ def _measure(context, server, paths):
     for path in paths:
         _evict(path)
     with _Downloads(server.port, paths) as downloads:
-        time.sleep(SETTLE_SECONDS)
-        before, began = downloads.received_bytes(), time.monotonic()
-        beside = pace.run(context, server, RATE, SECONDS)
-        rate = (downloads.received_bytes() - before) / (time.monotonic() - began)
+        beside = pace.run(context, server, RATE, SECONDS, once_connected=downloads.begin)
+        rate = downloads.received_bytes() / (time.monotonic() - downloads.began)
     p99s = [one["p99_us"] / 1000 for one in (alone, beside)]
     return (*p99s, p99s[1] / p99s[0], beside["max_us"] / 1000, rate / 1e6)
 
@@ -146,21 +141,26 @@ class _Downloads:
     def __init__(self, port, paths):
         self._sockets = [socket.create_connection(("127.0.0.1", port)) for _ in paths]
         self._received = [0] * len(paths)
+        self.began = None
         self._threads = [
             threading.Thread(target=self._receive, args=(number, path.name), daemon=True) for number, path in enumerate(paths)
         ]
 
     def __enter__(self):
+        return self
+
+    def begin(self):
+        self.began = time.monotonic()
         for thread in self._threads:
             thread.start()
-        return self
 
     def __exit__(self, *_):
         for connection in self._sockets:
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
-            thread.join()
+            if thread.ident:
+                thread.join()
         for connection in self._sockets:
             connection.close()
 

@@ -18,8 +18,11 @@ RESPONSE_SECONDS = 60
 ALL = "all"
 
 
-def run(context, server, rate, seconds, path="/", connections=CONNECTIONS, fields=()):
-    """Returns the latencies in µs, the bytes received, and the server's processor time in µs. Connecting is not measured."""
+def run(context, server, rate, seconds, path="/", connections=CONNECTIONS, fields=(), once_connected=lambda: None):
+    """Returns the latencies in µs, the bytes received, and the server's processor time in µs. Connecting is not measured.
+
+    `once_connected` is called before the first request.
+    """
     arguments = [context.binaries.example("pace"), server.port, rate, seconds, path, connections, *fields]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     pacer = process.start(arguments, process.LOAD_CORE, text=True, **pipes)
@@ -27,6 +30,7 @@ def run(context, server, rate, seconds, path="/", connections=CONNECTIONS, field
     if pacer.stdout.readline() != "ready\n":
         process.stop(pacer)
         raise client.MeasurementFailed(f"{server.name}: {connections:,} connections with {path} failed")
+    once_connected()
     before_ns = server.cpu_ns()
     # The client begins at the end of its standard input.
     output = process.wait_for_output(pacer, seconds + RESPONSE_SECONDS)
