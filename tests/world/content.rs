@@ -26,11 +26,14 @@ fn gathered_content_is_written_when_its_connection_goes_idle() {
 }
 
 #[test]
-fn long_content_is_written_in_whole_buffers() {
+fn long_content_is_written_in_large_pieces() {
     let network = Network::new(Settings::default());
     let long = network.client(0).send(0, put("/up", 1 << 20)).send(0, vec![b'x'; 1 << 20]);
     let mut server = TestServer::new(&network, 10);
     server.run_until(SECOND);
     assert_eq!(long.statuses(), [201]);
-    assert_eq!(server.writes(), [64 * 1024; 16]);
+    let writes = server.writes();
+    assert_eq!(writes.iter().sum::<usize>(), 1 << 20);
+    // The end of a buffer may be smaller than what a call receives.
+    assert!(writes.len() <= 10 && writes.iter().filter(|bytes| **bytes < 64 * 1024).count() <= 1, "{writes:?}");
 }

@@ -60,9 +60,9 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
-    /// How long files were missing by now, in all.
+    /// How long files were missing by now, in all; not 0 if one has been found missing just now.
     pub(crate) fn missing_ns(&self, now_ns: u64) -> u64 {
-        self.missing_ns + self.missing_since_ns.map_or(0, |since_ns| now_ns - since_ns)
+        self.missing_ns + self.missing_since_ns.map_or(0, |since_ns| now_ns - since_ns + 1)
     }
 
     /// A new file has the number of one that was removed.
@@ -132,7 +132,7 @@ impl Memory {
         if self.files.values().any(|file| file.evicted.is_some()) {
             self.missing_since_ns.get_or_insert(now_ns);
         } else if let Some(since_ns) = self.missing_since_ns.take() {
-            self.missing_ns += now_ns - since_ns;
+            self.missing_ns += now_ns - since_ns + 1;
         }
     }
 }
