@@ -52,6 +52,7 @@ mod deadlines;
 mod eviction;
 mod full_polls;
 mod graceful_shutdown;
+mod meter;
 mod observing;
 mod scheduler;
 mod session;
@@ -75,7 +76,8 @@ use self::deadlines::Deadlines;
 use self::eviction::CandidatesByEndpoint;
 use self::full_polls::FullPolls;
 use self::graceful_shutdown::GracefulShutdown;
-use self::scheduler::{DRIVE_NS, Meter, RunQueue};
+use self::meter::Meter;
+use self::scheduler::{DRIVE_NS, RunQueue};
 use self::session::{Context, Drive, Driven, Queued, Session};
 use self::shares::Shares;
 pub use self::usage::{CONNECTION_BUFFER_BYTES_MAX, Usage};
@@ -476,7 +478,7 @@ where
         }
         self.sessions.shrink_to_fit();
         self.shares.shrink(self.sessions.capacity());
-        self.queue.shrink(self.shares.numbers());
+        self.queue.shrink(self.shares.number_bound());
         self.again.shrink_to_fit();
         let is_needed_again = !self.sessions.is_empty();
         self.shrink_ns = is_needed_again.then(|| self.cx.now.monotonic_ns.saturating_add(SHRINK_NS));

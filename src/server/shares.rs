@@ -152,7 +152,7 @@ impl Shares {
     }
 
     /// All groups have numbers below this.
-    pub(super) fn numbers(&self) -> usize {
+    pub(super) fn number_bound(&self) -> usize {
         self.holders.capacity()
     }
 

@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, SocketAddrV4, TcpStream};
 use std::time::Duration;
 
-use rustix::net::{AddressFamily, SocketType, bind, connect, socket, sockopt};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with, sockopt};
 
 use super::WAIT_MAX;
 
@@ -46,7 +46,9 @@ impl Client {
     /// Connects to 127.0.0.1 from another address of this machine.
     #[allow(dead_code, reason = "not every test program has clients at several addresses")]
     pub(crate) fn connect_from(source: [u8; 4], port: u16) -> Client {
-        let socket = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
+        // Otherwise servers that other tests start meanwhile inherit it, and lack descriptors.
+        let flags = SocketFlags::CLOEXEC;
+        let socket = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None).expect("a socket");
         bind(&socket, &SocketAddrV4::new(source.into(), 0)).expect("an address of this machine");
         connect(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, port)).expect("a connection");
         Client::new(socket.into())
