@@ -51,6 +51,8 @@ const REGRESSIONS: &[(u64, &str)] = &[
         "deadlines were judged after the last of many full polls, although it reported only what had arrived before the first",
     ),
     (2_144_121, "an archive that shutdown cut off ended with a half-close instead of a reset, and looked complete"),
+    (89_463_102_023_310, "a client that read nothing got more time whenever its next piece was not in memory"),
+    (89_463_102_057_609, "the same, while it went on to send requests"),
 ];
 
 #[test]

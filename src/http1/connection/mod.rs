@@ -222,11 +222,8 @@ impl<S: Service> Connection<S> {
         }
         let transmit = self.output.transmit()?.at_most(sendable_bytes);
         let Transmit::File { file, bytes_max } = transmit else { return Some(transmit) };
-        match disk_wait::bytes_to_send(&mut self.pauses, file, now) {
-            0 => {
-                self.timers.stop(Timer::WriteStall);
-                Some(Transmit::NotInMemory)
-            }
+        match disk_wait::bytes_to_send(&mut self.pauses, &mut self.timers, file, now) {
+            0 => Some(Transmit::NotInMemory),
             bytes => Some(Transmit::File { file, bytes_max: bytes_max.min(bytes) }),
         }
     }
@@ -319,7 +316,6 @@ impl<S: Service> Connection<S> {
     /// [`flush_content`](Connection::flush_content).
     pub fn release_idle_memory(&mut self, shared: &mut Shared) {
         self.input.release(&mut shared.pool);
-        self.forget_disk_waits();
         self.output.release_if_empty(&mut shared.pool);
         if let Some(records) = &mut self.records {
             records.release_idle_memory(&mut shared.records);
