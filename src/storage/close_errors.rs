@@ -4,28 +4,27 @@ use rustix::io::Errno;
 
 use super::commit::flush;
 use super::metadata::FileId;
-use super::retry::retry_on_intr;
 use super::{FileSystem, StorageError};
 
 /// Where such errors may occur.
 #[derive(Debug)]
 pub(super) struct CloseErrors {
-    /// The device and the inode number of the root.
-    pub(super) root_id: FileId,
+    /// The device of the root.
+    root_device: u64,
     /// As [`FileSystem::may_fail_at_close`], of the file system of the root.
     root_may_fail: bool,
 }
 
 impl CloseErrors {
-    pub(super) fn detect<F: FileSystem>(file_system: &F, root: &F::File) -> Result<Self, Errno> {
-        let root_id = retry_on_intr(|| file_system.stat(root))?.file_id();
-        Ok(CloseErrors { root_id, root_may_fail: file_system.may_fail_at_close(root) })
+    /// Of the root with this id.
+    pub(super) fn detect<F: FileSystem>(file_system: &F, root: &F::File, (root_device, _): FileId) -> Self {
+        CloseErrors { root_device, root_may_fail: file_system.may_fail_at_close(root) }
     }
 
     /// As [`FileSystem::may_fail_at_close`], of the directory with this id. Only the root's file system is known. It
     /// cannot be unmounted while the root is open, whereas the device number of another may become that of a third.
     pub(super) fn may_occur_in(&self, directory: Result<FileId, Errno>) -> bool {
-        self.root_may_fail || !directory.is_ok_and(|(device, _)| device == self.root_id.0)
+        self.root_may_fail || !directory.is_ok_and(|(device, _)| device == self.root_device)
     }
 }
 

@@ -51,8 +51,10 @@ impl<F: FileSystem> Directory<F> {
     fn open_root(file_system: F, path: &Path, seed: u64) -> Result<Directory<F>, Errno> {
         let (directory, is_readable) =
             open_directory(|access| retry_on_intr(|| file_system.open_root(path, access)), false)?;
+        let id = retry_on_intr(|| file_system.stat(&directory))?.file_id();
         let root = Root {
-            close_errors: CloseErrors::detect(&file_system, &directory)?,
+            close_errors: CloseErrors::detect(&file_system, &directory, id),
+            id,
             path_resolution: PathResolution::detect(&file_system, &directory)?,
             unnamed_files: file_system.can_link_unnamed(&directory),
             bytes_max: file_system.file_size_max(),
@@ -224,6 +226,8 @@ impl<F: FileSystem> Directory<F> {
 pub(super) struct Root<F: FileSystem> {
     file_system: F,
     pub(super) directory: Rc<F::File>,
+    /// Its device and its inode number.
+    pub(super) id: FileId,
     pub(super) close_errors: CloseErrors,
     /// Whether the root is open for reading, so that it can be flushed.
     is_readable: bool,
@@ -375,7 +379,7 @@ impl<F: FileSystem> Root<F> {
     /// The device and the inode number of an open directory.
     pub(super) fn directory_id(&self, directory: &Rc<F::File>) -> Result<FileId, Errno> {
         if Rc::ptr_eq(directory, &self.directory) {
-            return Ok(self.close_errors.root_id);
+            return Ok(self.id);
         }
         retry_on_intr(|| self.file_system.stat(directory)).map(|metadata| metadata.file_id())
     }

@@ -63,14 +63,20 @@ impl<F: FileSystem> FileRange<F> {
         }
     }
 
-    /// As [`read_at`](Self::read_at), but `false` if not all of `space` can be filled without waiting for the disk, as far
-    /// as the system can tell.
+    /// Appends the range, which must be short, to `out`. Returns `false`, and appends nothing, if not all of it can be read
+    /// without waiting for the disk, as far as the system can tell, or if the file has become shorter.
     ///
     /// # Errors
     /// The file cannot be read.
-    pub fn read_if_in_memory(&self, space: &mut [u8]) -> io::Result<bool> {
-        debug_assert!(space.len() as u64 <= self.remaining);
-        Ok(self.file.read_if_in_memory(space, self.offset)?)
+    pub fn append_if_in_memory(&self, out: &mut Vec<u8>) -> io::Result<bool> {
+        let end = out.len();
+        // The cast is exact: the range is short.
+        out.resize(end + self.remaining as usize, 0);
+        let is_read = self.is_empty() || self.file.read_if_in_memory(&mut out[end..], self.offset)?;
+        if !is_read {
+            out.truncate(end);
+        }
+        Ok(is_read)
     }
 
     /// How many of the next bytes can be read without waiting for the disk, as far as the system can tell; all that

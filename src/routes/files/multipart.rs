@@ -110,32 +110,15 @@ impl<F: FileSystem> Parts<F> {
             let head = self.head(&range, is_first);
             self.text.extend_from_slice(&head);
             is_first = false;
-            if of_file.remaining() > SHORT_BYTES_MAX {
-                self.range = Some(of_file);
-                return Ok(());
-            }
-            let is_read = self.read(&of_file).map_err(|error| {
-                log::error!("{of_file} cannot be sent: {error}");
-                SourceFailed
-            })?;
+            let is_short = of_file.remaining() <= SHORT_BYTES_MAX;
+            let is_read =
+                is_short && of_file.append_if_in_memory(&mut self.text).map_err(|error| failed(&of_file, &error))?;
             if !is_read {
                 self.range = Some(of_file);
                 return Ok(());
             }
         }
         Ok(())
-    }
-
-    /// Appends a short range to the text. `false` if it is not in memory, or the file has become shorter.
-    fn read(&mut self, range: &FileRange<F>) -> io::Result<bool> {
-        let end = self.text.len();
-        // The cast is exact: the range is short.
-        self.text.resize(end + range.remaining() as usize, 0);
-        let is_read = range.read_if_in_memory(&mut self.text[end..])?;
-        if !is_read {
-            self.text.truncate(end);
-        }
-        Ok(is_read)
     }
 
     /// The boundary before a part, and the fields of the part. The CRLF before a boundary belongs to the boundary,
@@ -155,6 +138,11 @@ impl<F: FileSystem> Parts<F> {
     fn last_boundary(&self) -> Vec<u8> {
         format!("\r\n--{:016x}--\r\n", self.boundary).into_bytes()
     }
+}
+
+fn failed<F: FileSystem>(range: &FileRange<F>, error: &io::Error) -> SourceFailed {
+    log::error!("{range} cannot be sent: {error}");
+    SourceFailed
 }
 
 #[cfg(test)]

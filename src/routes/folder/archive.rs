@@ -238,29 +238,15 @@ impl<F: FileSystem> Archive<F> {
         // The cast is exact: the padding is shorter than a block.
         self.padding_bytes = bytes.next_multiple_of(BLOCK_BYTES as u64).wrapping_sub(bytes) as usize;
         let file = FileRange::whole(opened);
-        if bytes <= SMALL_FILE_BYTES_MAX && self.read_small(&file)? {
+        // As many bytes as the header announces. If the file has grown, the rest is left out. If it has shrunk, or is not in
+        // memory, it is sent as a large one is, which waits for the disk without keeping others waiting, and fails if bytes
+        // are missing.
+        if bytes <= SMALL_FILE_BYTES_MAX && file.append_if_in_memory(&mut self.out).map_err(StorageError::Io)? {
             self.pad();
         } else {
             self.file = Some(file);
         }
         Ok(())
-    }
-
-    /// Reads as many bytes as the header announces. If the file has grown, the rest is left out. Returns false if not all
-    /// of them are in memory, or the file has shrunk: then it is sent as a large file is, which waits for the disk without
-    /// keeping others waiting, and fails if bytes are missing.
-    ///
-    /// # Errors
-    /// The file cannot be read.
-    fn read_small(&mut self, file: &FileRange<F>) -> Result<bool, StorageError> {
-        let end = self.out.len();
-        // The cast is exact: a small file has at most [`SMALL_FILE_BYTES_MAX`] bytes.
-        self.out.resize(end + file.remaining() as usize, 0);
-        let is_read = file.is_empty() || file.read_if_in_memory(&mut self.out[end..]).map_err(StorageError::Io)?;
-        if !is_read {
-            self.out.truncate(end);
-        }
-        Ok(is_read)
     }
 
     fn write_header(&mut self, name: &[u8], kind: EntryType, bytes: u64, modified_ns: i128) {
