@@ -120,7 +120,7 @@ impl ReceiveBuffer {
             (self.start, self.end) = (self.content_end, self.content_end);
         }
         let used_start = self.used_start();
-        let memory = self.memory.get_or_insert_with(|| pool.take_receive());
+        let mut memory = self.memory.take().unwrap_or_else(|| pool.take_receive());
         let tail_wanted = RECEIVE_TAIL_BYTES_MIN.min(bytes_max);
         let tail = memory.bytes.len() - self.end as usize;
         // A little content, received together with its head, is moved at once, so that whole pages follow it.
@@ -129,7 +129,7 @@ impl ReceiveBuffer {
             memory.bytes.copy_within(used_start as usize..self.end as usize, 0);
             self.move_offsets_back(used_start);
         }
-        let memory = self.memory.get_or_insert_with(|| pool.take_receive());
+        let memory = self.memory.insert(memory);
         let space = &mut memory.bytes[self.end as usize..];
         let bytes = space.len().min(bytes_max);
         &mut space[..bytes]

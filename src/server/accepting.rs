@@ -42,7 +42,7 @@ pub const ADMIN_CONNECTIONS_MAX: usize = 16;
 /// How long a turn drives the connections that it accepts, in nanoseconds; at the connection limit also how long it
 /// accepts. Longer than a drive, because it is not known who waits in the backlog, and at the limit each connection may
 /// have to wait for the removal of another one's upload.
-const ACCEPT_NS: u64 = 1_000_000;
+const ACCEPT_SLICE_NS: u64 = 1_000_000;
 
 /// How long accepting pauses when descriptors run out, in nanoseconds. A connection that closes ends the pause.
 const PAUSE_NS: u64 = 1_000_000_000;
@@ -202,8 +202,9 @@ where
             if self.acceptor.may_accept(endpoint, &self.cx.now) {
                 // The last reading may be old, and nothing would be accepted.
                 self.cx.now = self.world.now();
+                self.meter.restart(self.cx.now.monotonic_ns);
             }
-            self.accept_from(endpoint, self.cx.now.monotonic_ns.saturating_add(ACCEPT_NS));
+            self.accept_from(endpoint, self.cx.now.monotonic_ns.saturating_add(ACCEPT_SLICE_NS));
             if !self.acceptor.may_accept(endpoint, &self.cx.now) {
                 self.candidates.of(endpoint).clear();
             }

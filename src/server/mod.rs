@@ -21,7 +21,7 @@
 //! 5. A slow disk or a full poll never makes a client look late:
 //!    - The clock is read again after each call that may have waited for the disk.
 //!    - Deadlines are judged after the events of a poll have been handled, against the time at which that poll
-//!      returned. What had arrived by then has been read.
+//!      returned. What had arrived by then has been read, or its session is queued.
 //!    - A poll that returns as many events as fit may have left some out. Deadlines then wait until enough full polls
 //!      in a row have reported every session, and are judged against the time at which the first of them returned.
 //!    - A queued session may have unread input. Its deadline is judged after its next drive. The first timer of a

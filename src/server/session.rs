@@ -73,7 +73,7 @@ pub(super) struct Driven {
     pub(super) result: Drive,
     /// Whether there was any progress.
     pub(super) progressed: bool,
-    /// What it cost, in nanoseconds, as far as no clock was read.
+    /// An estimate of its cost, in nanoseconds. It counts if the clock was not read meanwhile.
     pub(super) estimate_ns: u64,
 }
 
