@@ -8,7 +8,8 @@ use spindle::semantics::accounts::{AccountSource, Accounts, Secret, account_line
 use spindle::semantics::rights::{Rights, UploadPolicy};
 
 use crate::simulation::event_queue::Event;
-use crate::simulation::network::{Network, NetworkState, SECOND};
+use crate::simulation::network::{Network, NetworkState};
+use crate::simulation::reloaded_file::ReloadedFile;
 use crate::simulation::scenario::one_of;
 
 /// The accounts whose rights change. Each is missing in some versions.
@@ -29,10 +30,7 @@ struct State {
     /// What the server offers at most.
     offered: Rights,
     versions: Vec<Version>,
-    /// The version in the file; `None` while the file is broken.
-    in_file: Option<usize>,
-    /// Which versions the server has read, and since when each is in force, in order.
-    in_force: Vec<(u64, usize)>,
+    file: ReloadedFile,
 }
 
 /// The secret of an account.
@@ -50,36 +48,30 @@ impl RunAccounts {
             })
         });
         let versions = versions.collect();
-        let state = State { everybody, offered, versions, in_file: Some(0), in_force: Vec::new() };
+        let state = State { everybody, offered, versions, file: ReloadedFile::new(0) };
         RunAccounts(Rc::new(RefCell::new(state)))
     }
 
     /// Plans changes of the file, after each of which the server is told to read it.
     pub(crate) fn plan_changes(&self, inner: &mut NetworkState, random: &mut Rng) {
-        for _ in 0..random.usize(..6) {
-            let version = (random.u8(..4) > 0).then(|| random.usize(..4));
-            inner.schedule(random.u64(..60 * SECOND), Event::Accounts(version));
-        }
+        let changes = random.usize(..6);
+        ReloadedFile::plan_changes(changes, 4, Event::Accounts, inner, random);
     }
 
     /// Changes the file.
     pub(crate) fn write(&self, version: Option<usize>) {
-        self.0.borrow_mut().in_file = version;
+        self.0.borrow_mut().file.write(version);
     }
 
     /// Mends the file, because a server does not start with a broken one.
     pub(crate) fn mend(&self) {
-        let mut state = self.0.borrow_mut();
-        let last = state.in_force.last().map_or(0, |(_, version)| *version);
-        state.in_file.get_or_insert(last);
+        self.0.borrow_mut().file.mend();
     }
 
     /// The rights that the account may have had at any time since then; those of everybody for an empty name. `None` if
-    /// there may have been no such account. A request that was sent in the moment in which the file was read may have
-    /// been served just before.
+    /// there may have been no such account.
     pub(crate) fn rights_since(&self, name: &str, since_ns: u64) -> Vec<Option<Rights>> {
         let state = self.0.borrow();
-        let first = state.in_force.iter().rposition(|(from_ns, _)| *from_ns < since_ns).unwrap_or(0);
         let rights = |version: usize| match name {
             "" => Some(state.everybody),
             ROOT => Some(Rights::ALL),
@@ -88,7 +80,7 @@ impl RunAccounts {
                 state.versions[version][index].map(|own| own.or(state.everybody))
             }
         };
-        let found = state.in_force[first..].iter().map(|(_, version)| rights(*version));
+        let found = state.file.since(since_ns).map(rights);
         found.map(|rights| rights.map(|rights| rights.and(state.offered))).collect()
     }
 
@@ -100,7 +92,7 @@ impl RunAccounts {
 
 impl State {
     fn text(&self) -> String {
-        let Some(version) = self.in_file else { return "* read,manage\nbroken line\n".to_owned() };
+        let Some(version) = self.file.in_file() else { return "* read,manage\nbroken line\n".to_owned() };
         let mut text = account_line(ROOT, Rights::ALL, secret(ROOT).hash());
         for (name, rights) in CHANGING.iter().zip(&self.versions[version]) {
             text += &rights.map_or(String::new(), |rights| account_line(name, rights, secret(name).hash()));
@@ -121,9 +113,7 @@ impl AccountSource for Source {
     fn read(&mut self) -> Result<Accounts, String> {
         let mut state = self.accounts.0.borrow_mut();
         let accounts = Accounts::parse(state.text().as_bytes()).map_err(|error| format!("accounts: {error}"))?;
-        let now_ns = self.network.inner.borrow().now_ns();
-        let version = state.in_file.ok_or("a broken file was accepted")?;
-        state.in_force.push((now_ns, version));
+        state.file.was_read(self.network.inner.borrow().now_ns())?;
         Ok(accounts)
     }
 }

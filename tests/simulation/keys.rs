@@ -8,7 +8,8 @@ use fastrand::Rng;
 use spindle::semantics::link::{KeySource, Link, LinkKeys, SECRET_BYTES, SignedLink, key_line};
 
 use crate::simulation::event_queue::Event;
-use crate::simulation::network::{Network, NetworkState, SECOND};
+use crate::simulation::network::{Network, NetworkState};
+use crate::simulation::reloaded_file::ReloadedFile;
 use crate::simulation::scenario::one_of;
 
 /// How many keys there are. The last one is in no version of the file.
@@ -19,14 +20,7 @@ const VERSIONS: [&[usize]; 5] = [&[0], &[1, 0], &[1], &[2, 1, 0], &[0, 2]];
 
 /// The keys of a run. Clones share their state.
 #[derive(Clone)]
-pub(crate) struct RunKeys(Rc<RefCell<State>>);
-
-struct State {
-    /// The version in the file; `None` while the file is broken.
-    in_file: Option<usize>,
-    /// Which versions the server has read, and since when each is in force, in order.
-    in_force: Vec<(u64, usize)>,
-}
+pub(crate) struct RunKeys(Rc<RefCell<ReloadedFile>>);
 
 /// What the server may find of a link, if it judges it at any time of a span.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,36 +50,28 @@ pub(crate) fn signer_of(text: &str, signed_path: &str) -> Option<(usize, Link)> 
 
 impl RunKeys {
     pub(crate) fn new(random: &mut Rng) -> RunKeys {
-        let in_file = Some(random.usize(..VERSIONS.len()));
-        RunKeys(Rc::new(RefCell::new(State { in_file, in_force: Vec::new() })))
+        RunKeys(Rc::new(RefCell::new(ReloadedFile::new(random.usize(..VERSIONS.len())))))
     }
 
     /// Plans changes of the file, after each of which the server is told to read it.
     pub(crate) fn plan_changes(inner: &mut NetworkState, random: &mut Rng) {
-        for _ in 0..one_of(random, &[0, 0, 2, 5]) {
-            let version = (random.u8(..4) > 0).then(|| random.usize(..VERSIONS.len()));
-            inner.schedule(random.u64(..60 * SECOND), Event::Keys(version));
-        }
+        let changes = one_of(random, &[0, 0, 2, 5]);
+        ReloadedFile::plan_changes(changes, VERSIONS.len(), Event::Keys, inner, random);
     }
 
     /// Changes the file.
     pub(crate) fn write(&self, version: Option<usize>) {
-        self.0.borrow_mut().in_file = version;
+        self.0.borrow_mut().write(version);
     }
 
     /// Mends the file, because a server does not start with a broken one.
     pub(crate) fn mend(&self) {
-        let mut state = self.0.borrow_mut();
-        let last = state.in_force.last().map_or(0, |(_, version)| *version);
-        state.in_file.get_or_insert(last);
+        self.0.borrow_mut().mend();
     }
 
-    /// The versions that may have been in force at any time since then. A request that was sent in the moment in which the
-    /// file was read may have been served just before.
+    /// The versions that may have been in force at any time since then.
     fn since(&self, since_ns: u64) -> Vec<&'static [usize]> {
-        let state = self.0.borrow();
-        let first = state.in_force.iter().rposition(|(from_ns, _)| *from_ns < since_ns).unwrap_or(0);
-        state.in_force[first..].iter().map(|(_, version)| VERSIONS[*version]).collect()
+        self.0.borrow().since(since_ns).map(|version| VERSIONS[version]).collect()
     }
 
     /// Whether this key may have signed a link that the server has issued since then.
@@ -118,15 +104,13 @@ struct Source {
 
 impl KeySource for Source {
     fn read(&mut self) -> Result<LinkKeys, String> {
-        let mut state = self.keys.0.borrow_mut();
-        let text: String = match state.in_file {
+        let mut file = self.keys.0.borrow_mut();
+        let text: String = match file.in_file() {
             Some(version) => VERSIONS[version].iter().map(|key| line(*key)).collect(),
             None => line(0) + "broken line\n",
         };
         let keys = LinkKeys::parse(text.as_bytes()).map_err(|error| format!("keys: {error}"))?;
-        let now_ns = self.network.inner.borrow().now_ns();
-        let version = state.in_file.ok_or("a broken file was accepted")?;
-        state.in_force.push((now_ns, version));
+        file.was_read(self.network.inner.borrow().now_ns())?;
         Ok(keys)
     }
 }

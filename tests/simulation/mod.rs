@@ -55,6 +55,7 @@ pub(crate) mod network;
 pub(crate) mod network_settings;
 pub(crate) mod proxies;
 pub(crate) mod records;
+pub(crate) mod reloaded_file;
 pub(crate) mod run;
 pub(crate) mod run_config;
 pub(crate) mod scenario;

@@ -60,6 +60,42 @@ fn readers_beside_many_uploads_wait_for_one_commit() {
     assert!(uploads.iter().all(|upload| upload.statuses().len() > 50));
 }
 
+/// A download that keeps the queue from being empty.
+fn endless_download(network: &Network) -> Client {
+    network.client(0).send(0, get("/file/1000000000000"))
+}
+
+fn slow_files() -> Network {
+    Network::new(Settings { file_mebibyte_ns: MILLISECOND, ..Settings::default() })
+}
+
+#[test]
+fn an_upload_waits_two_milliseconds_at_most_for_others_that_may_join_its_group() {
+    let network = slow_files();
+    let _download = endless_download(&network);
+    let upload = network.client(SECOND / 2).send(SECOND, put("/deferred/1000", 3) + "abc");
+    let mut server = TestServer::new(&network, 10);
+    server.run_until(2 * SECOND);
+    assert_eq!(server.committed(), [1]);
+    // The wait, its commit, and a mebibyte before and after.
+    assert!(upload.response_time_ns(SECOND) <= 6 * MILLISECOND, "{}", upload.response_time_ns(SECOND));
+}
+
+/// The shutdown does not wait for the response, but the content was received completely.
+#[test]
+fn an_upload_whose_group_waits_when_the_time_of_a_shutdown_is_over_is_committed() {
+    let network = slow_files();
+    let _download = endless_download(&network);
+    // The shutdown takes ten seconds at most.
+    let end_ns = 11 * SECOND - MILLISECOND;
+    let upload = network.client(SECOND / 2).send(SECOND / 2, put("/deferred/1000", 4_000_003));
+    let _upload = upload.send_each(SECOND / 2, 2 * SECOND, 5, [b'x'; 800_000]).send(end_ns, "abc");
+    network.signal(SECOND);
+    let mut server = TestServer::new(&network, 10);
+    server.run_until(20 * SECOND);
+    assert_eq!(server.committed(), [1]);
+}
+
 /// A client that does not read, and whose upload ends in the turn in which it is disconnected for that. Returns it, and
 /// that time.
 fn disconnected_while_committing(network: &Network) -> (Client, u64) {
