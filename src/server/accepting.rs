@@ -27,9 +27,14 @@ pub(super) const ACCEPTED_PER_TURN: usize = 64;
 /// and the others in the backlog wait behind them.
 const TAKEN_PER_TURN: usize = 8 * ACCEPTED_PER_TURN;
 
-/// The most refused connections that one turn responds to. The others are closed without a response: under a flood, more
-/// calls for each of them would take the time of those behind them.
-const REFUSALS_PER_TURN: usize = 16;
+/// The most refused connections that get a response within [`REFUSALS_NS`]. The others are closed without one: under a
+/// flood, three more calls for each of them would take the time of those behind them.
+const REFUSALS_MAX: usize = 16;
+const REFUSALS_NS: u64 = 10_000_000;
+
+/// What accepting a connection costs its client's group, in nanoseconds: the time of the system's calls that accept,
+/// register and close it. It is not measured, which would need two more readings of the clock for each connection.
+const ACCEPTED_NS: u64 = 6_000;
 
 /// How much is received from a connection that is refused, in bytes: the head of a browser's request. Closing a socket
 /// with unread bytes resets the connection, which can destroy the response.
@@ -60,6 +65,9 @@ pub(super) struct Acceptor {
     /// When the pause ends; `None` if there is none.
     resume_ns: Option<u64>,
     warned_ns: Option<u64>,
+    /// How many more refused connections get a response before `refusals_until_ns`.
+    refusals_left: usize,
+    refusals_until_ns: u64,
 }
 
 /// The result of an attempt to accept.
@@ -84,7 +92,8 @@ impl Acceptor {
         let listeners = (0..world.listener_count())
             .map(|listener| ListenerState { endpoint: world.endpoint(listener), may_accept: false })
             .collect();
-        Acceptor { listeners, first: 0, resume_ns: None, warned_ns: None }
+        let (resume_ns, warned_ns, refusals_left, refusals_until_ns) = (None, None, 0, 0);
+        Acceptor { listeners, first: 0, resume_ns, warned_ns, refusals_left, refusals_until_ns }
     }
 
     /// Records that a listener became ready.
@@ -117,6 +126,16 @@ impl Acceptor {
     /// Ends a pause: a descriptor has become free.
     pub(super) fn connection_closed(&mut self) {
         self.resume_ns = None;
+    }
+
+    /// Whether a connection that is refused gets a response.
+    fn may_respond(&mut self, now: &Now) -> bool {
+        if now.monotonic_ns >= self.refusals_until_ns {
+            (self.refusals_left, self.refusals_until_ns) = (REFUSALS_MAX, now.monotonic_ns.saturating_add(REFUSALS_NS));
+        }
+        let may_respond = self.refusals_left > 0;
+        self.refusals_left = self.refusals_left.saturating_sub(1);
+        may_respond
     }
 
     /// The listeners in the order in which to try them, those of the other endpoint included.
@@ -218,7 +237,7 @@ where
             if self.acceptor.endpoint(listener) != endpoint {
                 continue;
             }
-            let (mut accepted, mut refused) = (0, 0);
+            let mut accepted = 0;
             for _ in 0..TAKEN_PER_TURN {
                 // Connections to be evicted may have received requests since the poll.
                 let has_time = self.cx.now.monotonic_ns < until_ns || self.has_room(endpoint);
@@ -230,10 +249,7 @@ where
                     Accept::Nothing => break,
                     Accept::Connection(transport, client) => match self.admit(transport, client, endpoint, until_ns) {
                         None => accepted += 1,
-                        Some(transport) => {
-                            refused += 1;
-                            self.refuse(transport, refused <= REFUSALS_PER_TURN);
-                        }
+                        Some((transport, sender)) => self.refuse(transport, sender),
                     },
                     Accept::Failed => {
                         accepted += 1;
@@ -244,14 +260,15 @@ where
         }
     }
 
-    /// Starts the session of a connection that was accepted. Returns its socket if its client holds too many.
+    /// Starts the session of a connection that was accepted. Returns its socket and its sender if it has to be
+    /// refused, because its client holds too many.
     fn admit(
         &mut self,
         transport: W::Transport,
         client: Client,
         endpoint: Endpoint,
         until_ns: u64,
-    ) -> Option<W::Transport> {
+    ) -> Option<(W::Transport, Sender)> {
         let sender = match endpoint {
             Endpoint::Public => self.cx.shared.settings.proxies.sender(&client),
             Endpoint::Admin => Sender::Unnamed,
@@ -264,7 +281,7 @@ where
                     Refusal::Share => &self.statistics.refused_by_share,
                     Refusal::Limit => &self.statistics.refused_by_limit,
                 });
-                return Some(transport);
+                return Some((transport, sender));
             }
         };
         let connection = self.new_connection(client, endpoint);
@@ -272,17 +289,31 @@ where
         None
     }
 
-    /// Closes a connection that has no place, with a response if it `responds`. Nothing is waited for: the response is
-    /// lost if the client's request arrives later, or does not fit. A client that holds too many must not cost more.
-    fn refuse(&mut self, mut transport: W::Transport, responds: bool) {
-        if responds {
+    /// Closes a connection that has no place, with a response if not too many have got one. Nothing is waited for: the
+    /// response is lost if the client's request arrives later, or does not fit. A client that holds too many must not
+    /// cost more.
+    fn refuse(&mut self, mut transport: W::Transport, sender: Sender) {
+        if self.acceptor.may_respond(&self.cx.now) {
             // Errors do not matter: the connection is closed in any case.
             let _ = transport.receive(&mut [0; REFUSED_BYTES]);
             let _ = transport.send(TOO_MANY_CONNECTIONS, false);
             let _ = transport.shut_down_sending();
         }
         drop(transport);
+        self.charge_refusal(sender);
+    }
+
+    /// Reads the clock, and counts what a refused connection has cost for its client's group. Otherwise a client that
+    /// connects again and again would have that time besides its share.
+    fn charge_refusal(&mut self, sender: Sender) {
+        let began_ns = self.cx.now.monotonic_ns;
         self.cx.now = self.world.now();
+        let cost_ns = self.meter.cost_ns(began_ns, self.cx.now.monotonic_ns, 0);
+        if let Sender::Group(group) = sender
+            && let Some(holder) = self.shares.holder(group)
+        {
+            self.queue.charge(holder.into(), Queued::No, cost_ns);
+        }
     }
 
     fn new_connection(&mut self, client: Client, endpoint: Endpoint) -> Connection<S> {
@@ -311,6 +342,7 @@ where
         if let Sender::Group(group) = sender {
             session.run_group = self.shares.add(key, group, Activity::Silent).into();
         }
+        self.queue.charge(session.run_group, Queued::No, ACCEPTED_NS);
         let is_driven = self.cx.now.monotonic_ns < until_ns && self.queue.goes_first(session.run_group);
         session.queued = if is_driven { Queued::Accepted } else { Queued::No };
         // It is not known what it will need, so those of its group that are known to need little go first.

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use log::error;
 
 use super::Server;
-use super::session::Session;
+use super::session::{Queued, Session};
 use super::world::{Transport, World};
 use crate::semantics::Now;
 use crate::semantics::exchange_record::Outcome;
@@ -80,6 +80,7 @@ where
         let group = std::mem::take(&mut self.cx.group.uploads);
         let waiting: Vec<Waiting> = group.iter().map(|(waiting, _)| *waiting).collect();
         self.cx.now = self.world.now();
+        let begun_ns = self.cx.now.monotonic_ns;
         let cx = &mut self.cx;
         // Unwind-safe: the uploads are gone after a panic, and the service is in the state in which a panic of a call
         // would leave it.
@@ -88,6 +89,7 @@ where
             Vec::new()
         });
         self.cx.disk_call_ended(&mut self.world);
+        self.charge_commit(&waiting, self.cx.now.monotonic_ns.saturating_sub(begun_ns));
         for (Waiting { key, number }, response) in responses {
             let session = self.sessions.get_mut(key).filter(|session| session.connection.number() == number);
             let Some(session) = session else { continue };
@@ -108,6 +110,19 @@ where
             };
             if self.sessions.get(key).is_some_and(is_left) {
                 self.remove(key, Outcome::CutOff);
+            }
+        }
+    }
+
+    /// Counts the time that a commit took, in equal parts for the groups of clients whose uploads it completed. A
+    /// connection that has been lost has no group any more.
+    fn charge_commit(&mut self, waiting: &[Waiting], took_ns: u64) {
+        // No drive took that time.
+        self.meter.restart(self.cx.now.monotonic_ns);
+        let each_ns = took_ns / (waiting.len() as u64).max(1);
+        for Waiting { key, number } in waiting {
+            if let Some(session) = self.sessions.get(*key).filter(|session| session.connection.number() == *number) {
+                self.queue.charge(session.run_group, Queued::No, each_ns);
             }
         }
     }

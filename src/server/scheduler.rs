@@ -5,11 +5,12 @@
 //! with and however many connections they hold. Within a group, light sessions go before busy ones, whose last drive
 //! used much of its budget. While both wait, they get equal time.
 //!
-//! Time is counted for as long as a group holds connections. A group that had nothing to do does not save it up: when
-//! it has something again, it is at most [`ADVANTAGE_NS`] ahead of the others. The same holds for a newcomer. Clients
-//! could become newcomers at will, by closing all their connections. So when a group is forgotten, the time from which
-//! newcomers begin moves on, by the part that everybody who waits would have had of what the group used. Those who wait
-//! are then soon ahead of all newcomers, however many there are.
+//! A group's time is what the drives of its sessions take, accepting or refusing its connections, and its part of what a
+//! commit of uploads takes. It is counted for as long as the group holds connections. A group that had nothing to do does
+//! not save it up: when it has something again, it is at most [`ADVANTAGE_NS`] ahead of the others. The same holds for a
+//! newcomer. Clients could become newcomers at will, by closing all their connections. So when a group is forgotten, the
+//! time from which newcomers begin moves on, by the part that everybody who waits would have had of what the group used.
+//! Those who wait are then soon ahead of all newcomers, however many there are.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -137,7 +138,8 @@ impl RunQueue {
         popped
     }
 
-    /// Counts the time that a drive of a session took, in nanoseconds. `queued` is where the session was taken from.
+    /// Counts time that the server took for a group, in nanoseconds. If it was a drive of a session, `queued` is where
+    /// the session was taken from.
     pub(super) fn charge(&mut self, group: RunGroup, queued: Queued, took_ns: u64) {
         // A session that is driven when it is accepted has not been queued.
         let queue = queue_of(&mut self.groups, group, self.reached_ns);

@@ -1,5 +1,7 @@
 //! Uploads that end at about the same time are committed together, and a failure of a commit affects nobody else.
 
+use std::net::Ipv4Addr;
+
 use spindle::semantics::exchange_record::Outcome;
 
 use crate::client::Client;
@@ -172,4 +174,22 @@ fn an_upload_that_ends_while_a_shutdown_begins_is_committed_and_its_response_is_
     server.run_until(20 * SECOND);
     assert!(server.stopped_ns.is_some());
     assert!(clients.iter().all(|client| client.statuses() == [201]));
+}
+
+#[test]
+fn a_commit_counts_as_time_of_the_addresses_whose_uploads_it_completes() {
+    let network = at_once();
+    let upload = put("/deferred/10000", 3) + "abc";
+    let address = |number| Ipv4Addr::new(203, 0, 113, number);
+    let _uploads: Vec<Client> =
+        (1..=2).map(|n| network.client(0).from(address(n)).send(0, &upload).repeats(0, &upload)).collect();
+    let request = get("/work/100");
+    let busy: Vec<Client> =
+        (0..5).map(|_| network.client(0).from(address(9)).send(0, &request).repeats(0, &request)).collect();
+    let mut server = TestServer::new(&network, 10);
+    server.run_until(SECOND);
+    let commits = server.committed().len();
+    // A third of the second, and what the others do not need while their uploads wait for a commit.
+    let responses = busy.iter().map(|client| client.statuses().len()).sum::<usize>();
+    assert!((3_000..=5_000).contains(&responses), "{responses} responses and {commits} commits");
 }

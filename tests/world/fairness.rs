@@ -220,6 +220,11 @@ fn persistent_clients(network: &Network, clients: usize, ip: Ipv4Addr, path: &st
     (0..clients).map(|_| network.client(0).from(ip).send(0, get(path)).repeats(0, get(path))).collect()
 }
 
+/// How many responses all of them have got.
+fn response_count(clients: &[Client]) -> usize {
+    clients.iter().map(|client| client.statuses().len()).sum()
+}
+
 #[test]
 fn clients_at_one_address_do_not_delay_those_at_another() {
     for path in ["/work/50", "/disk/100", "/disk/400"] {
@@ -266,8 +271,7 @@ fn addresses_get_equal_time_however_many_connections_they_hold() {
     let few = persistent_clients(&network, 5, CLIENT, "/work/100");
     let mut server = TestServer::new(&network, 1000);
     server.run_until(SECOND);
-    let count = |clients: &[Client]| clients.iter().map(|client| client.statuses().len()).sum::<usize>();
-    let (many, few) = (count(&many), count(&few));
+    let (many, few) = (response_count(&many), response_count(&few));
     assert!(many > 3000 && few * 5 >= many * 4 && few * 4 <= many * 5, "{many} and {few} responses");
 }
 
@@ -313,4 +317,34 @@ fn addresses_that_reconnect_for_each_request_do_not_delay_one_that_needs_less_th
     let later: Vec<_> = kept.responses().into_iter().filter(|response| response.at_ns > SECOND / 2).collect();
     let longest_ns = later.windows(2).map(|pair| pair[1].at_ns - pair[0].at_ns).max();
     assert!(later.len() > 100 && longest_ns <= Some(14 * MILLISECOND), "{} responses, {longest_ns:?}", later.len());
+}
+
+/// Accepting and refusing a connection takes time, too.
+#[test]
+fn an_address_that_connects_again_and_again_has_less_time_for_its_requests() {
+    let network = Network::new(Settings { call_ns: 20 * MICROSECOND, ..Settings::default() });
+    let busy = persistent_clients(&network, 5, BUSY_ADDRESS, "/work/100");
+    let other = persistent_clients(&network, 5, CLIENT, "/work/100");
+    // Its address may hold no more connections.
+    let _refused: Vec<_> = (1..10_000).map(|n| network.client(n * 100 * MICROSECOND).from(BUSY_ADDRESS)).collect();
+    let mut server = TestServer::new(&network, 100).with_connections_per_group(5);
+    server.run_until(SECOND);
+    let (busy, other) = (response_count(&busy), response_count(&other));
+    let refused = server.statistics.refused_by_limit.get();
+    assert!(refused > 9_000, "{refused}");
+    assert!(busy + 2_500 < other, "{busy} and {other} responses");
+}
+
+#[test]
+fn an_address_whose_connections_come_and_go_has_less_time_for_its_requests() {
+    let network = Network::new(Settings { call_ns: 20 * MICROSECOND, ..Settings::default() });
+    let busy = persistent_clients(&network, 5, BUSY_ADDRESS, "/disk/100");
+    let other = persistent_clients(&network, 5, CLIENT, "/disk/100");
+    // They send nothing, so a drive of theirs costs less than accepting them.
+    let connect = |n: u64| network.client(n * 100 * MICROSECOND).from(BUSY_ADDRESS).close(n * 100 * MICROSECOND + 1);
+    let _silent: Vec<_> = (1..10_000).map(connect).collect();
+    let mut server = TestServer::new(&network, 10_000);
+    server.run_until(SECOND);
+    let (busy, other) = (response_count(&busy), response_count(&other));
+    assert!(busy + 2_000 < other, "{busy} and {other} responses");
 }

@@ -43,6 +43,20 @@ fn a_newcomer_gets_in_at_once_while_a_swarm_at_one_address_keeps_every_connectio
 }
 
 #[test]
+fn of_a_flood_of_connections_that_are_refused_some_get_a_response_in_each_second() {
+    let network = Network::new(Settings::default());
+    let _held: Vec<_> = (0..2).map(|_| busy(&network, SWARM, 0)).collect();
+    let refused: Vec<_> = (1..10_000)
+        .map(|n| network.client(n * 100 * MICROSECOND).from(SWARM).send(n * 100 * MICROSECOND, get("/")))
+        .collect();
+    let mut server = TestServer::new(&network, 2);
+    server.run_until(SECOND);
+    assert_eq!(server.statistics.refused_by_share.get(), 9_999);
+    let told = refused.iter().filter(|client| client.statuses() == [503]).count();
+    assert!((1_000..=1_700).contains(&told), "{told}");
+}
+
+#[test]
 fn newcomers_get_connections_until_nobody_holds_two_more_than_another() {
     let network = Network::new(Settings::default());
     let swarm: Vec<_> = (0..9).map(|n| busy(&network, SWARM, n * MILLISECOND)).collect();
