@@ -68,11 +68,53 @@ impl From<Holder> for RunGroup {
 pub(super) struct RunQueue {
     groups: Vec<GroupQueue>,
     /// The groups that have sessions in the queue, by the time that they had used when they got their places.
-    order: BTreeSet<(u64, RunGroup)>,
+    order: Order,
     /// The greatest time, in nanoseconds, that a group had used when it was its turn, or what forgotten groups have moved it
     /// to.
     reached_ns: u64,
     len: usize,
+}
+
+/// Groups, ordered by the time that they had used when they got their places. The first one is kept apart: usually it is
+/// the only one, and then no tree is changed.
+#[derive(Debug, Default)]
+struct Order {
+    first: Option<(u64, RunGroup)>,
+    /// All others.
+    rest: BTreeSet<(u64, RunGroup)>,
+}
+
+impl Order {
+    fn len(&self) -> usize {
+        usize::from(self.first.is_some()) + self.rest.len()
+    }
+
+    /// Adds a place that is not taken.
+    fn insert(&mut self, place: (u64, RunGroup)) {
+        let later = match self.first {
+            None => return self.first = Some(place),
+            Some(first) if place < first => {
+                self.first = Some(place);
+                first
+            }
+            Some(_) => place,
+        };
+        self.rest.insert(later);
+    }
+
+    /// Removes a place. Returns whether it was taken.
+    fn remove(&mut self, place: (u64, RunGroup)) -> bool {
+        if self.first == Some(place) {
+            self.first = self.rest.pop_first();
+            return true;
+        }
+        self.rest.remove(&place)
+    }
+
+    /// The first place that is not this group's.
+    fn first_other(&self, group: RunGroup) -> Option<(u64, RunGroup)> {
+        self.first.filter(|(_, first)| *first != group).or_else(|| self.rest.first().copied())
+    }
 }
 
 /// The sessions of a group that are in the queue.
@@ -127,13 +169,13 @@ impl RunQueue {
 
     /// Takes the session that is to be driven next.
     pub(super) fn pop(&mut self) -> Option<(usize, Queued)> {
-        let (place_ns, group) = *self.order.first()?;
+        let place @ (place_ns, group) = self.order.first?;
         self.reached_ns = self.reached_ns.max(place_ns);
         let queue = &mut self.groups[group.index()];
         let popped = queue.pop();
         self.len -= usize::from(popped.is_some());
         if queue.is_empty() {
-            self.order.pop_first();
+            self.order.remove(place);
         }
         popped
     }
@@ -156,7 +198,7 @@ impl RunQueue {
             _ => 1,
         };
         queue.used_ns = queue.used_ns.saturating_add(took_ns / connections as u64);
-        if queue.used_ns.saturating_sub(queue.place_ns) >= QUANTUM_NS && self.order.remove(&(queue.place_ns, group)) {
+        if queue.used_ns.saturating_sub(queue.place_ns) >= QUANTUM_NS && self.order.remove((queue.place_ns, group)) {
             queue.place_ns = queue.used_ns;
             self.order.insert((queue.place_ns, group));
         }
@@ -165,7 +207,7 @@ impl RunQueue {
     /// Whether no other group with sessions in the queue has used less time.
     pub(super) fn goes_first(&self, group: RunGroup) -> bool {
         let used_ns = self.groups.get(group.index()).map_or(0, |queue| queue.used_ns).max(begin_ns(self.reached_ns));
-        let other = self.order.iter().find(|(_, other)| *other != group);
+        let other = self.order.first_other(group);
         other.is_none_or(|(place_ns, _)| used_ns <= place_ns.saturating_add(QUANTUM_NS))
     }
 
@@ -177,7 +219,7 @@ impl RunQueue {
         queue.busy.retain(|queued| *queued != key);
         self.len -= before - (queue.ready.len() + queue.busy.len());
         if queue.is_empty() {
-            self.order.remove(&(queue.place_ns, group));
+            self.order.remove((queue.place_ns, group));
         }
     }
 
@@ -224,6 +266,28 @@ mod tests {
 
     const ONE: RunGroup = RunGroup(2);
     const OTHER: RunGroup = RunGroup(3);
+
+    #[test]
+    fn places_stay_in_order_while_groups_come_and_go() {
+        let mut random = fastrand::Rng::with_seed(1);
+        let (mut order, mut expected) = (Order::default(), BTreeSet::new());
+        for _ in 0..10_000 {
+            let place = (random.u64(..4), RunGroup(random.u32(..4)));
+            match random.bool() && !expected.contains(&place) {
+                true => {
+                    order.insert(place);
+                    expected.insert(place);
+                }
+                false => assert_eq!(order.remove(place), expected.remove(&place)),
+            }
+            let first_other = expected.iter().find(|(_, group)| *group != place.1);
+            assert_eq!((order.first, order.len()), (expected.first().copied(), expected.len()));
+            // A group has at most one place in the queue, but several here.
+            if expected.iter().filter(|(_, group)| *group == place.1).count() <= 1 {
+                assert_eq!(order.first_other(place.1), first_other.copied());
+            }
+        }
+    }
 
     #[test]
     fn the_group_that_has_used_least_goes_first() {
