@@ -59,6 +59,8 @@ const WARNING_NS: u64 = 60 * 1_000_000_000;
 /// The state of the listeners.
 pub(super) struct Acceptor {
     listeners: Vec<ListenerState>,
+    /// Whether the backlog of any of them may contain a connection. Nearly every turn finds that none does.
+    may_accept: bool,
     /// The client's listener to try first: the one after the listener that accepted last. Otherwise, at the connection
     /// limit, a listener whose backlog is never empty would starve the others.
     first: usize,
@@ -93,19 +95,20 @@ impl Acceptor {
             .map(|listener| ListenerState { endpoint: world.endpoint(listener), may_accept: false })
             .collect();
         let (resume_ns, warned_ns, refusals_left, refusals_until_ns) = (None, None, 0, 0);
-        Acceptor { listeners, first: 0, resume_ns, warned_ns, refusals_left, refusals_until_ns }
+        Acceptor { listeners, may_accept: false, first: 0, resume_ns, warned_ns, refusals_left, refusals_until_ns }
     }
 
     /// Records that a listener became ready.
     pub(super) fn set_ready(&mut self, listener: usize) {
         if let Some(state) = self.listeners.get_mut(listener) {
             state.may_accept = true;
+            self.may_accept = true;
         }
     }
 
     /// Whether the backlog of a listener for `endpoint` may contain a connection.
     pub(super) fn has_backlog(&self, endpoint: Endpoint) -> bool {
-        self.listeners.iter().any(|state| state.may_accept && state.endpoint == endpoint)
+        self.may_accept && self.listeners.iter().any(|state| state.may_accept && state.endpoint == endpoint)
     }
 
     /// Whether to try to accept from a listener for `endpoint`, if the connection limit allows it.
@@ -119,8 +122,7 @@ impl Acceptor {
 
     /// When a pause ends that keeps a connection waiting.
     pub(super) fn resume_ns(&self, now: &Now) -> Option<u64> {
-        let has_backlog = self.listeners.iter().any(|state| state.may_accept);
-        self.resume_ns.filter(|_| self.is_paused(now) && has_backlog)
+        self.resume_ns.filter(|_| self.is_paused(now) && self.may_accept)
     }
 
     /// Ends a pause: a descriptor has become free.
@@ -167,6 +169,7 @@ impl Acceptor {
             }
             Err(AcceptError::WouldBlock) => {
                 self.listeners[listener].may_accept = false;
+                self.may_accept = self.listeners.iter().any(|state| state.may_accept);
                 Accept::Nothing
             }
             Err(AcceptError::Listener(error)) => {
@@ -217,6 +220,9 @@ where
     /// request has often arrived already. When the time for that is over, further connections are only accepted and
     /// queued: behind them in the backlog there may be one whose turn it is.
     pub(super) fn accept(&mut self) {
+        if !self.acceptor.may_accept {
+            return;
+        }
         for endpoint in [Endpoint::Admin, Endpoint::Public] {
             if self.acceptor.may_accept(endpoint, &self.cx.now) {
                 // The last reading may be old, and nothing would be accepted.

@@ -268,8 +268,8 @@ where
             self.shrink_ns,
             self.observer.as_ref().and_then(|observer| observer.deadline_ns()),
         ];
-        let wake_ns = wake_ns.into_iter().flatten().min()?;
-        Some(Duration::from_nanos(wake_ns.saturating_sub(now.monotonic_ns)))
+        let wake_ns = wake_ns.iter().flatten().fold(u64::MAX, |earliest_ns, at_ns| earliest_ns.min(*at_ns));
+        (wake_ns != u64::MAX).then(|| Duration::from_nanos(wake_ns.saturating_sub(now.monotonic_ns)))
     }
 
     /// Records the readiness that the poll reported. Returns the signals.
