@@ -4,6 +4,9 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::semantics::Now;
 
+/// How often the date is read from the system's clock, in nanoseconds. In between it advances with the monotonic clock.
+const DATE_NS: u64 = 1_000_000;
+
 /// A source of [`Now`].
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Clock {
@@ -11,29 +14,25 @@ pub(super) struct Clock {
     /// The start in nanoseconds since 1970, by the system's clock when it was last read. It changes when that clock is
     /// set.
     start_unix_ns: u64,
+    /// When the date is next read, on the monotonic clock.
+    date_due_ns: u64,
 }
 
 impl Clock {
     /// Starts a clock whose monotonic time begins at 0.
     pub(super) fn start() -> Clock {
-        let mut clock = Clock { start: Instant::now(), start_unix_ns: 0 };
-        clock.update_date();
-        clock
+        Clock { start: Instant::now(), start_unix_ns: 0, date_due_ns: 0 }
     }
 
-    /// Reads the date from the system's clock. Costs as much as reading the monotonic clock, so it is done once a turn.
-    pub(super) fn update_date(&mut self) {
-        self.start_unix_ns = unix_ns().saturating_sub(self.monotonic_ns());
-    }
-
-    /// The current time. The date advances from the last [`update_date`](Clock::update_date).
-    pub(super) fn now(&self) -> Now {
-        let monotonic_ns = self.monotonic_ns();
+    /// The current time. The date is at most [`DATE_NS`] behind a change of the system's clock: to read it costs as much
+    /// as to read the monotonic clock.
+    pub(super) fn now(&mut self) -> Now {
+        let monotonic_ns = nanoseconds(self.start.elapsed());
+        if monotonic_ns >= self.date_due_ns {
+            self.start_unix_ns = unix_ns().saturating_sub(monotonic_ns);
+            self.date_due_ns = monotonic_ns.saturating_add(DATE_NS);
+        }
         Now { monotonic_ns, unix_ns: self.start_unix_ns.saturating_add(monotonic_ns) }
-    }
-
-    fn monotonic_ns(&self) -> u64 {
-        nanoseconds(self.start.elapsed())
     }
 }
 

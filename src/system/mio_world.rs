@@ -132,7 +132,6 @@ impl World for MioWorld {
             None => timeout,
         };
         let polled = self.poll.poll(&mut self.events, timeout);
-        self.clock.update_date();
         if let Some(watchdog) = &mut self.watchdog {
             watchdog.tick(self.clock.now().monotonic_ns);
         }
