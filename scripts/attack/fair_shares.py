@@ -75,7 +75,7 @@ class _Result:
     def comparison(self):
         """What a server that is only the comparison gets in README."""
         _, elsewhere, beside, ratio, _ = self.cells()
-        return f"{beside} ÷ {elsewhere} = {ratio}" if ratio else beside
+        return f"{beside} ÷ {elsewhere} = {ratio}" if self.beside.is_complete else beside
 
 
 def run(context):

@@ -64,7 +64,8 @@ def put_first(pids):
     """Lets these processes take their core from ordinary ones whenever they have something to do, if permitted."""
     for pid in pids:
         for task in _tasks(pid):
-            with contextlib.suppress(PermissionError):
+            # A thread may have ended meanwhile.
+            with contextlib.suppress(PermissionError, ProcessLookupError):
                 os.sched_setscheduler(int(task), os.SCHED_FIFO, os.sched_param(1))
 
 
@@ -93,7 +94,8 @@ def process_tree(pid):
     """The process and its descendants."""
     pids = [pid]
     for task in _tasks(pid):
-        with open(f"/proc/{pid}/task/{task}/children") as children:
+        # A thread may have ended meanwhile.
+        with contextlib.suppress(FileNotFoundError), open(f"/proc/{pid}/task/{task}/children") as children:
             for child in children.read().split():
                 pids += process_tree(int(child))
     return pids
