@@ -25,6 +25,9 @@ const SWAPS_MIN: usize = 10_000;
 /// Each of the requests is sent at least so often.
 const ROUNDS_MIN: usize = 200;
 
+/// So many requests of each method succeed at least.
+const SUCCESSES_MIN: usize = 6;
+
 const SECONDS_MAX: u64 = 120;
 
 /// Only files outside the folder contain this.
@@ -152,7 +155,7 @@ fn exchange<F: FileSystem>(client: &mut Client<F>, request: &str, counts: &mut C
     Some(response)
 }
 
-/// Sends requests until there were enough of them and of swaps. Puts back what has been removed, as the other process
+/// Sends requests until there were enough of them, of successes and of swaps. Puts back what has been removed, as the other process
 /// that swaps would.
 fn send_requests<F: FileSystem>(file_system: F, place: &Path, swaps: &AtomicUsize) -> Counts {
     let (root, outside) = (place.join("root"), place.join("outside"));
@@ -162,7 +165,9 @@ fn send_requests<F: FileSystem>(file_system: F, place: &Path, swaps: &AtomicUsiz
     client.now.unix_ns = u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos()).unwrap();
     let mut counts = Counts::default();
     let (begun, mut round) = (Instant::now(), 0);
-    while round < ROUNDS_MIN || swaps.load(Ordering::Relaxed) < SWAPS_MIN {
+    // How often a request meets what is inside depends on when it is swapped, and on how busy the machine is.
+    let have_succeeded = |counts: &Counts| counts.values().all(|[successes, _]| *successes >= SUCCESSES_MIN);
+    while round < ROUNDS_MIN || swaps.load(Ordering::Relaxed) < SWAPS_MIN || !have_succeeded(&counts) {
         assert!(begun.elapsed() < Duration::from_secs(SECONDS_MAX), "{round} rounds, {swaps:?} swaps, {counts:?}");
         for request in ["d", "p/q"].iter().flat_map(|directory| requests(directory)) {
             let Some(response) = exchange(&mut client, &request, &mut counts) else { continue };
@@ -189,7 +194,6 @@ fn nothing_outside_is_touched<F: FileSystem>(file_system: F) {
     });
     println!("{swaps:?} swaps, {counts:?}");
     assert_eq!(counts.len(), 7, "{counts:?}");
-    assert!(counts.values().all(|[successes, _]| *successes > 5), "requests met what is inside: {counts:?}");
     assert!(counts.values().map(|[_, others]| others).sum::<usize>() > 1000, "requests met links: {counts:?}");
 }
 
