@@ -1,8 +1,9 @@
 //! Publishes uploads whose content is complete: each by itself, or several together, which then share their flushes.
 //!
-//! A durable upload is flushed twice, before and after it gets its name. A flush of one file takes as long as one of
-//! many: a file system with a journal writes all of it, and the disk empties its whole cache. So several uploads are
-//! published step by step: each step is done for all of them before the next one begins.
+//! A durable upload gets a temporary name, is flushed, and is renamed; then its directory is flushed. Its link count on the
+//! disk is therefore right from the first flush on. Where it gets its name by a link, the file is flushed once more. A flush
+//! of one file takes as long as one of many: a file system with a journal writes all of it, and the disk empties its whole
+//! cache. So several uploads are published step by step: each step is done for all of them before the next one begins.
 
 use std::io;
 use std::rc::Rc;
@@ -116,7 +117,8 @@ fn flush_directories<F: FileSystem>(root: &Root<F>, uploads: &mut [Result<Named<
     let files: Vec<&F::File> = directories.iter().map(|(directory, _)| &**directory).collect();
     let flushed = sync_all(root.file_system(), &files);
     for (index, position) in positions {
-        if let Err(error) = directory_flushed(root, flushed[position]) {
+        let concluded = uploads[index].as_ref().map(|named| named.directory_flushed(flushed[position]));
+        if let Ok(Err(error)) = concluded {
             uploads[index] = Err(error);
         }
     }
@@ -163,9 +165,20 @@ impl<F: FileSystem> Ready<F> {
 }
 
 impl<F: FileSystem> Named<F> {
-    /// The file, whose link count has changed since it was flushed, if its name is to be flushed.
+    /// The file, if its name is to be flushed, and its link count has changed since it was flushed. On a file system
+    /// without a journal the disk may have it with a link count of 0, and a file system check would remove the name.
     fn file_to_flush(&self) -> Option<&F::File> {
-        self.must_flush.then_some(&self.upload.file)
+        (self.must_flush && !self.upload.link_count_is_flushed).then_some(&self.upload.file)
+    }
+
+    /// Acts on the result of flushing the directory. A file system that flushes none may bring the new name to the disk with
+    /// the next flush of the file, which the temporary name has saved.
+    fn directory_flushed(&self, flushed: Result<(), Errno>) -> Result<(), StorageError> {
+        let Upload { root, file, link_count_is_flushed, .. } = &self.upload;
+        match directory_flushed(root, flushed)? {
+            false if *link_count_is_flushed => flush(root.file_system(), file),
+            _ => Ok(()),
+        }
     }
 
     /// Ends the upload, after its name was flushed.
@@ -227,8 +240,12 @@ impl<F: FileSystem> Upload<F> {
             flush(ready.upload.root.file_system(), file)?;
         }
         let named = ready.publish(condition)?;
+        if let Some(file) = named.file_to_flush() {
+            flush(named.upload.root.file_system(), file)?;
+        }
         if named.must_flush {
-            named.upload.flush_name()?;
+            let directory = &named.upload.parent.directory;
+            named.directory_flushed(retry_on_intr(|| named.upload.root.file_system().sync(directory)))?;
         }
         Ok(named.conclude())
     }
@@ -243,24 +260,19 @@ impl<F: FileSystem> Upload<F> {
         if self.may_fail_at_close {
             check_close_errors(file_system, &self.file)?;
         }
-        self.name_for_replacement();
+        self.name_before_flush();
         Ok(Ready { upload: self, modified_ns })
     }
 
-    /// Gives unnamed content a temporary name if it will probably replace a file, for which it needs one. The flush of
-    /// the content then includes the name's link count. If this fails, [`replace`](Upload::replace) tries again.
-    fn name_for_replacement(&mut self) {
-        let is_likely = self.durable && self.temporary.is_none() && self.mode == UploadMode::Replace;
-        if is_likely
-            && self.parent.is_parent(&self.path)
-            && !matches!(
-                self.root.existing_entry(&self.parent.directory, &self.path),
-                Ok(ExistingEntry::Absent) | Err(_)
-            )
-        {
+    /// Gives the unnamed content of a durable upload a temporary name in the directory of its file. Its flush then includes
+    /// the link count, which a rename does not change. If this fails, the content is published from where it is, and
+    /// flushed once more.
+    fn name_before_flush(&mut self) {
+        if self.durable && self.temporary.is_none() && self.parent.is_parent(&self.path) {
             let (file_system, names) = (self.root.file_system(), self.root.temporary_names());
             self.temporary = TemporaryFile::link(file_system, &self.parent.directory, &self.file, names).ok();
         }
+        self.link_count_is_flushed = self.temporary.is_some();
     }
 
     /// The metadata of the published file.
@@ -268,8 +280,7 @@ impl<F: FileSystem> Upload<F> {
         require_regular(&self.root.stat(&self.file)?)
     }
 
-    /// Flushes the file and its directory. The file was flushed before, but without its name. On a file system without
-    /// a journal the disk may therefore have it with a link count of 0, and a file system check would remove the name.
+    /// Flushes the file and its directory.
     fn flush_name(&self) -> Result<(), StorageError> {
         flush(self.root.file_system(), &self.file)?;
         flush_directory(&self.root, &self.parent.directory)
@@ -316,6 +327,16 @@ impl<F: FileSystem> Upload<F> {
     }
 
     fn publish_as_new(&mut self) -> Result<(), Errno> {
+        if self.durable
+            && !self.is_resumable
+            && let Some(temporary) = &mut self.temporary
+        {
+            match temporary.rename_as_new(&self.parent.directory, self.path.name()) {
+                Err(Errno::NOSYS | Errno::INVAL) => {}
+                renamed => return renamed,
+            }
+        }
+        self.link_count_is_flushed = false;
         let linked = match &mut self.temporary {
             Some(temporary) => temporary.publish_as_new(&self.parent.directory, self.path.name()),
             None => retry_on_intr(|| {
@@ -354,6 +375,7 @@ impl<F: FileSystem> Upload<F> {
                 // would be lost too.
                 if self.durable {
                     retry_on_intr(|| file_system.sync(&self.file))?;
+                    self.link_count_is_flushed = true;
                 }
                 temporary
             }
@@ -379,17 +401,17 @@ impl<F: FileSystem> Upload<F> {
 
 /// Flushes the entries of a directory, if the file system can.
 pub(super) fn flush_directory<F: FileSystem>(root: &Root<F>, directory: &F::File) -> Result<(), StorageError> {
-    directory_flushed(root, retry_on_intr(|| root.file_system().sync(directory)))
+    directory_flushed(root, retry_on_intr(|| root.file_system().sync(directory))).map(drop)
 }
 
-/// The result of flushing a directory. It is no error if the file system cannot do that.
-fn directory_flushed<F: FileSystem>(root: &Root<F>, flushed: Result<(), Errno>) -> Result<(), StorageError> {
+/// The result of flushing a directory: `false` if the file system cannot do that, which is no error.
+fn directory_flushed<F: FileSystem>(root: &Root<F>, flushed: Result<(), Errno>) -> Result<bool, StorageError> {
     match flushed {
         Err(errno) if CANNOT_FLUSH.contains(&errno) => {
             root.warn_that_directories_cannot_be_flushed(errno);
-            Ok(())
+            Ok(false)
         }
-        flushed => flushed.map_err(StorageError::from_errno),
+        flushed => flushed.map(|()| true).map_err(StorageError::from_errno),
     }
 }
 

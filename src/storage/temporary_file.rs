@@ -1,7 +1,7 @@
 //! Temporary files: their names, their locks and their removal.
 //!
 //! Where the system has no unnamed files, an upload is written to a temporary file from the start. Where it has them,
-//! an upload gets a temporary name only to be renamed over an existing file. The file that a durable upload replaces
+//! an upload gets a temporary name only to be renamed over an existing file, or to be flushed with a name. The file that a durable upload replaces
 //! also has one, until the disk has the name of the new file.
 
 use std::cell::RefCell;
@@ -189,7 +189,7 @@ impl<F: FileSystem> TemporaryFile<F> {
     /// Makes the content visible under `name` in `directory`; `EEXIST` if that exists.
     pub(super) fn publish_as_new(&mut self, directory: &F::File, name: &[u8]) -> Result<(), Errno> {
         match retry_on_intr(|| self.file_system.link(&self.parent, &self.name, directory, name)) {
-            Err(no_links) if lacks_hard_links(no_links) => match self.rename_noreplace(directory, name) {
+            Err(no_links) if lacks_hard_links(no_links) => match self.rename_as_new(directory, name) {
                 Err(Errno::NOSYS | Errno::INVAL) => Err(no_links),
                 renamed => renamed,
             },
@@ -198,8 +198,9 @@ impl<F: FileSystem> TemporaryFile<F> {
         }
     }
 
-    /// For file systems without hard links. Some of them support `RENAME_NOREPLACE`.
-    fn rename_noreplace(&mut self, directory: &F::File, name: &[u8]) -> Result<(), Errno> {
+    /// As [`publish_as_new`](Self::publish_as_new), but the file has at no time two names. Not all systems can do that:
+    /// `NOSYS` or `INVAL`.
+    pub(super) fn rename_as_new(&mut self, directory: &F::File, name: &[u8]) -> Result<(), Errno> {
         retry_on_intr(|| self.file_system.rename_noreplace(&self.parent, &self.name, directory, name))?;
         self.exists = false;
         Ok(())
@@ -368,8 +369,8 @@ mod tests {
         let (directory, parent) = temporary();
         fs::write(directory.path().join("taken"), b"theirs").unwrap();
         let (mut temporary, _file) = TemporaryFile::create(&Native, &parent, &TemporaryNames::new(1)).unwrap();
-        assert_eq!(temporary.rename_noreplace(&parent, b"taken"), Err(Errno::EXIST));
-        assert_eq!(temporary.rename_noreplace(&parent, b"free"), Ok(()));
+        assert_eq!(temporary.rename_as_new(&parent, b"taken"), Err(Errno::EXIST));
+        assert_eq!(temporary.rename_as_new(&parent, b"free"), Ok(()));
         assert!(!temporary.exists);
         drop(temporary);
         assert_eq!(fs::read(directory.path().join("taken")).unwrap(), b"theirs");

@@ -45,6 +45,8 @@ pub struct Upload<F: FileSystem = Native> {
     pub(super) bytes_expected: Option<u64>,
     reservation: Reservation,
     pub(super) durable: bool,
+    /// Whether the content was flushed with the link count that it has.
+    pub(super) link_count_is_flushed: bool,
     /// Whether it is part of a resumable upload, whose saved content must survive a failed publication.
     pub(super) is_resumable: bool,
     /// Whether closing the content may report an error: see [`FileSystem::may_fail_at_close`].
@@ -118,6 +120,7 @@ impl<F: FileSystem> Upload<F> {
             bytes_expected,
             reservation: Reservation::new(bytes_expected),
             durable,
+            link_count_is_flushed: false,
             is_resumable: false,
             may_fail_at_close,
             bytes_written: 0,
@@ -151,6 +154,7 @@ impl<F: FileSystem> Upload<F> {
             bytes_expected: None,
             reservation: Reservation::new(None),
             durable,
+            link_count_is_flushed: false,
             is_resumable: true,
             may_fail_at_close: true,
             bytes_written,

@@ -205,7 +205,7 @@ fn a_directory_is_flushed_once_for_all_uploads_to_it() {
     assert!(commit_together(uploads, START_NS).iter().all(Result::is_ok));
     let calls: Vec<String> =
         trace.borrow().iter().filter_map(|line| line.split_whitespace().nth(1).map(str::to_owned)).collect();
-    let kinds = ["SyncFile", "LinkUnnamed", "SyncDirectory"];
+    let kinds = ["SyncFile", "LinkUnnamed", "RenameNoreplace", "SyncDirectory"];
     let mut order: Vec<(&str, usize)> = Vec::new();
     for call in calls.iter().filter(|call| kinds.contains(&call.as_str())) {
         match order.last_mut() {
@@ -213,7 +213,7 @@ fn a_directory_is_flushed_once_for_all_uploads_to_it() {
             _ => order.push((call, 1)),
         }
     }
-    assert_eq!(order, [("SyncFile", 10), ("LinkUnnamed", 10), ("SyncFile", 10), ("SyncDirectory", 2)]);
+    assert_eq!(order, [("LinkUnnamed", 10), ("SyncFile", 10), ("RenameNoreplace", 10), ("SyncDirectory", 2)]);
 }
 
 /// The version that a reader finds in between is one of the group, and has a time of its own.
