@@ -235,24 +235,25 @@ fn with_uploads_off_an_upload_is_405() {
 
 #[test]
 fn with_fsync_file_and_directory_are_flushed_before_the_response() {
-    for (options, synced) in [(&["--fsync"][..], 3), (&[], 0)] {
+    for (options, expected) in
+        [(&["--fsync"][..], &["linkat", "fsync", "renameat2", "fsync", "response"][..]), (&[], &["linkat", "response"])]
+    {
         let Some(tracer) = Tracer::of("fsync,linkat,renameat,renameat2,sendto") else { return };
         let server = Start::new().directory().wrapped_by(tracer.command()).options(options.iter().copied()).start();
         fs::create_dir(server.directory().join("shelf")).unwrap();
         assert_eq!(server.store("PUT", "/files/shelf/file", &[], b"bytes").status, 201);
         drop(server);
         let trace = tracer.whole_trace();
-        let places = |call: &str| {
-            let places = trace.iter().enumerate().filter(|(_, line)| line.starts_with(call)).map(|(place, _)| place);
-            places.collect::<Vec<_>>()
+        let name = |line: &String| match line.split('(').next() {
+            Some("sendto") => line.contains("HTTP/1.1 201").then(|| "response".to_owned()),
+            call => call.filter(|call| ["fsync", "linkat", "renameat", "renameat2"].contains(call)).map(str::to_owned),
         };
-        let (syncs, links) = (places("fsync"), places("linkat"));
-        let response = trace.iter().position(|line| line.contains("HTTP/1.1 201")).expect("a response");
-        assert_eq!((syncs.len(), links.len()), (synced, 1), "{trace:#?}");
-        assert!(links[0] < response, "{trace:#?}");
-        if let [content, file, name] = syncs[..] {
-            assert!(content < links[0] && links[0] < file && file < name && name < response, "{trace:#?}");
-        }
+        let calls: Vec<String> = trace.iter().filter_map(name).collect();
+        assert_eq!(calls, expected, "{trace:#?}");
+        let descriptor =
+            |line: &&String| line.strip_prefix("fsync(").and_then(|rest| rest.split(')').next().map(str::to_owned));
+        let flushed: Vec<String> = trace.iter().filter_map(|line| descriptor(&line)).collect();
+        assert!(flushed.first().is_none_or(|file| *file != flushed[1]), "the file, and then its directory: {trace:#?}");
     }
 }
 
