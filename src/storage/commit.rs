@@ -1,9 +1,11 @@
 //! Publishes uploads whose content is complete: each by itself, or several together, which then share their flushes.
 //!
-//! A durable upload gets a temporary name, is flushed, and is renamed; then its directory is flushed. Its link count on the
-//! disk is therefore right from the first flush on. Where it gets its name by a link, the file is flushed once more. A flush
-//! of one file takes as long as one of many: a file system with a journal writes all of it, and the disk empties its whole
-//! cache. So several uploads are published step by step: each step is done for all of them before the next one begins.
+//! A durable upload gets a temporary name, is flushed, and is renamed; then its directory is flushed. Its link count on
+//! the disk is therefore right from the first flush on. A file that gets its name by a link is flushed once more.
+//!
+//! A flush of one file takes as long as one of many: a file system with a journal writes all of it, and the disk empties
+//! its whole cache. So several uploads are published step by step: each step is done for all of them before the next one
+//! begins.
 
 use std::io;
 use std::rc::Rc;
@@ -171,8 +173,8 @@ impl<F: FileSystem> Named<F> {
         (self.must_flush && !self.upload.link_count_is_flushed).then_some(&self.upload.file)
     }
 
-    /// Acts on the result of flushing the directory. A file system that flushes none may bring the new name to the disk with
-    /// the next flush of the file, which the temporary name has saved.
+    /// Acts on the result of flushing the directory. If the file system cannot do that, the next flush of the file may
+    /// bring the new name to the disk. That is the flush which the temporary name had saved.
     fn directory_flushed(&self, flushed: Result<(), Errno>) -> Result<(), StorageError> {
         let Upload { root, file, link_count_is_flushed, .. } = &self.upload;
         match directory_flushed(root, flushed)? {
@@ -264,9 +266,9 @@ impl<F: FileSystem> Upload<F> {
         Ok(Ready { upload: self, modified_ns })
     }
 
-    /// Gives the unnamed content of a durable upload a temporary name in the directory of its file. Its flush then includes
-    /// the link count, which a rename does not change. If this fails, the content is published from where it is, and
-    /// flushed once more.
+    /// Gives the unnamed content of a durable upload a temporary name in the directory of its file. Its flush then
+    /// includes the link count, which a rename does not change. If this fails, the content gets its name by a link, and
+    /// is flushed once more.
     fn name_before_flush(&mut self) {
         if self.durable && self.temporary.is_none() && self.parent.is_parent(&self.path) {
             let (file_system, names) = (self.root.file_system(), self.root.temporary_names());

@@ -1,8 +1,8 @@
 //! Temporary files: their names, their locks and their removal.
 //!
 //! Where the system has no unnamed files, an upload is written to a temporary file from the start. Where it has them,
-//! an upload gets a temporary name only to be renamed over an existing file, or to be flushed with a name. The file that a durable upload replaces
-//! also has one, until the disk has the name of the new file.
+//! an upload gets a temporary name only to be renamed over an existing file, or, if it is durable, to be flushed with a
+//! name. The file that a durable upload replaces also has one, until the disk has the name of the new file.
 
 use std::cell::RefCell;
 use std::rc::Rc;

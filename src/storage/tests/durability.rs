@@ -84,8 +84,8 @@ fn only_a_durable_upload_is_flushed() {
 
 /// The power may fail between any two of these calls. A file system without a journal stores the link count in the
 /// inode, and a file system check removes a name whose inode has a link count of 0. So the file has a name before it is
-/// flushed, and is renamed, or else it is flushed again before its directory. The file that is replaced keeps a temporary name until the directory is
-/// flushed.
+/// flushed, and is renamed; where that is not possible, it is flushed again before its directory. The file that is
+/// replaced keeps a temporary name until the directory is flushed.
 #[test]
 fn a_durable_upload_is_flushed_with_the_link_count_that_it_keeps() {
     const COUNTED: [&str; 7] =
