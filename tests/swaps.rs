@@ -155,8 +155,8 @@ fn exchange<F: FileSystem>(client: &mut Client<F>, request: &str, counts: &mut C
     Some(response)
 }
 
-/// Sends requests until there were enough of them, of successes and of swaps. Puts back what has been removed, as the other process
-/// that swaps would.
+/// Sends requests until there were enough of them, of successes and of swaps. Puts back what has been removed, as the
+/// other process that swaps would.
 fn send_requests<F: FileSystem>(file_system: F, place: &Path, swaps: &AtomicUsize) -> Counts {
     let (root, outside) = (place.join("root"), place.join("outside"));
     let before = describe_all(&outside);
