@@ -51,9 +51,11 @@ fn an_upload_that_breaks_off_on_one_server_is_continued_by_the_other() {
     let mut breaks_off = one.connect();
     breaks_off.send(format!(
         "PATCH {location} HTTP/1.1\r\nHost: a\r\nContent-Type: application/partial-upload\r\n\
-         Upload-Complete: ?1\r\nUpload-Offset: 10\r\nContent-Length: {}\r\n\r\n",
+         Upload-Complete: ?1\r\nUpload-Offset: 10\r\nContent-Length: {}\r\nExpect: 100-continue\r\n\r\n",
         content.len() - 10
     ));
+    // From now on the upload is in use. Before, the other server's look at it could make the first one refuse the part.
+    assert_eq!(breaks_off.head().status, 100);
     breaks_off.send(&content[10..200_000]);
     drop(breaks_off);
     let mut client = other.connect();
