@@ -54,7 +54,8 @@ fn an_upload_that_breaks_off_on_one_server_is_continued_by_the_other() {
          Upload-Complete: ?1\r\nUpload-Offset: 10\r\nContent-Length: {}\r\nExpect: 100-continue\r\n\r\n",
         content.len() - 10
     ));
-    // From now on the upload is in use. Before, the other server's look at it could make the first one refuse the part.
+    // From now on the upload is in use. If the other server read the offset just before, the lock that it takes for that
+    // could make the first server refuse the part.
     assert_eq!(breaks_off.head().status, 100);
     breaks_off.send(&content[10..200_000]);
     drop(breaks_off);
