@@ -398,7 +398,8 @@ where
     }
 
     /// Expires the deadlines that had passed when the poll returned. Whatever had arrived by then has been handled,
-    /// since a poll reports every ready socket unless it is full.
+    /// since a poll reports every ready socket unless it is full. Expires for a slice of time, since each timeout of an
+    /// upload may save it to the disk, and leaves the rest to the next turn.
     fn expire_deadlines(&mut self, polled_ns: u64) {
         if self.cx.service.deadline_ns().is_some_and(|deadline_ns| deadline_ns <= polled_ns) {
             debug!("the service's timer has fired");
@@ -409,7 +410,15 @@ where
             debug!("the poll was full: deadlines are judged after the next one");
             return;
         };
+        if self.deadlines.next_ns().is_none_or(|next_ns| next_ns > due_ns) {
+            return;
+        }
+        self.cx.now = self.world.now();
+        let until_ns = self.cx.now.monotonic_ns.saturating_add(DRIVE_NS);
         for _ in 0..self.deadlines.len() {
+            if self.cx.now.monotonic_ns >= until_ns {
+                return debug!("the slice of time for expiring is over: the next turn goes on");
+            }
             let Some(key) = self.deadlines.pop_passed(due_ns) else { return };
             let Some(session) = self.sessions.get_mut(key) else { continue };
             session.armed_ns = u64::MAX;
@@ -427,6 +436,8 @@ where
     /// Acts on the session's timers that had fired by `at_ns`.
     fn expire(&mut self, key: usize, at_ns: u64) {
         let Some(session) = self.sessions.get_mut(key) else { return };
+        let run_group = session.run_group;
+        let begun_ns = self.cx.now.monotonic_ns;
         let cx = &mut self.cx;
         if catch_unwind(AssertUnwindSafe(|| session.expire(at_ns, cx))).is_err() {
             error!("a connection was closed because of the panic above");
@@ -434,6 +445,7 @@ where
         }
         // A timeout may have saved an upload to the disk.
         self.cx.disk_call_ended(&mut self.world);
+        self.queue.charge(run_group, Queued::No, self.cx.now.monotonic_ns.saturating_sub(begun_ns));
         self.deliver_records();
         self.note_activity(key, false);
         self.arm_deadline(key);

@@ -226,7 +226,7 @@ where
                 Err(error) => {
                     // Reading content may have waited for the disk before it failed.
                     cx.disk_call_ended(world);
-                    self.fail(error, cx);
+                    self.fail(error, world, cx);
                     return Drive::Closed;
                 }
             }
@@ -244,7 +244,7 @@ where
             // minutes. Until then the connection would have a place that others need, although no response can arrive.
             // What has been received is stored as after any other loss; the rest would arrive faster than the rate
             // allows.
-            self.fail(DriveError::Transport(io::ErrorKind::ConnectionReset.into()), cx);
+            self.fail(DriveError::Transport(io::ErrorKind::ConnectionReset.into()), world, cx);
             return Drive::Closed;
         }
         self.connection.release_idle_memory(&mut cx.shared);
@@ -263,11 +263,14 @@ where
         self.log_activity(before);
     }
 
-    fn fail(&mut self, error: DriveError, cx: &mut Context<S>) {
+    fn fail<W: World>(&mut self, error: DriveError, world: &mut W, cx: &mut Context<S>) {
         if let DriveError::Transport(error) = error {
             debug!("connection {}: failed: {error}", self.connection.number());
         }
         self.connection.close(Outcome::CutOff, &mut cx.shared, &cx.now);
+        // Closing may have saved an upload to the disk, or freed the space of one that was discarded. That belongs to the
+        // cost of this drive: otherwise a turn would go on to the next of a thousand clients that fail at once.
+        cx.disk_call_ended(world);
     }
 
     /// Must be called before the socket is closed. If the client would take the end of the connection for the end of

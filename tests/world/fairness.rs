@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use crate::client::Client;
 use crate::network::{MICROSECOND, MILLISECOND, Network, SECOND, Settings};
-use crate::server::{TestServer, get};
+use crate::server::{TestServer, get, put};
 
 #[test]
 fn a_request_that_arrives_with_its_connection_gets_its_response_in_the_turn_that_accepts_it() {
@@ -347,4 +347,34 @@ fn an_address_whose_connections_come_and_go_has_less_time_for_its_requests() {
     server.run_until(SECOND);
     let (busy, other) = (response_count(&busy), response_count(&other));
     assert!(busy + 2_000 < other, "{busy} and {other} responses");
+}
+
+/// Clients whose uploads break off in the middle, which takes the disk two milliseconds for each.
+fn unfinished_uploads(network: &Network, address: impl Fn(u32) -> Ipv4Addr) -> Vec<Client> {
+    let begun = |n| network.client(0).from(address(n)).send(0, put("/save/2000", 100) + "a");
+    (0..200).map(begun).collect()
+}
+
+/// Saving or discarding what an upload left behind is time of its client's group.
+#[test]
+fn uploads_whose_connections_are_reset_at_once_do_not_delay_others() {
+    let network = Network::new(Settings::default());
+    let uploads = unfinished_uploads(&network, |_| BUSY_ADDRESS);
+    let uploads: Vec<_> = uploads.into_iter().map(|upload| upload.reset(SECOND)).collect();
+    let light = network.client(0).send(0, get("/")).repeats(MILLISECOND, get("/"));
+    let mut server = TestServer::<1024>::with_events_max(&network, 1000);
+    server.run_until(2 * SECOND);
+    assert!(uploads.iter().all(|upload| upload.closed_ns().is_some()));
+    assert!(light.longest_gap_ns() < 6 * MILLISECOND, "{}", light.longest_gap_ns());
+}
+
+#[test]
+fn uploads_that_time_out_at_once_do_not_delay_others() {
+    let network = Network::new(Settings::default());
+    let uploads = unfinished_uploads(&network, Ipv4Addr::from_bits);
+    let light = network.client(0).send(0, get("/")).repeats(5 * MILLISECOND, get("/"));
+    let mut server = TestServer::<1024>::with_events_max(&network, 1000);
+    server.run_until(60 * SECOND);
+    assert!(uploads.iter().all(|upload| upload.statuses() == [408]));
+    assert!(light.longest_gap_ns() < 15 * MILLISECOND, "{}", light.longest_gap_ns());
 }

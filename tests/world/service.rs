@@ -28,6 +28,7 @@ use crate::world::{ColdFile, TestFile};
 ///   panics when the sink is dropped.
 ///   `/deferred/N`: the upload is committed with others, which takes the disk N microseconds for all of them.
 ///   `/panic-commit`: the same, and the commit panics. `/lost`: the same, and the commit returns no response.
+///   `/save/N`: the disk takes N microseconds only if the content breaks off, to save or to free what has arrived.
 /// - Any other path: a few bytes at once.
 pub(crate) struct TestService {
     clock: Rc<Cell<u64>>,
@@ -183,7 +184,7 @@ impl Sink for TestSink {
 
     fn write(&mut self, content: &[u8], _: &Now) -> Result<usize, Box<Response<'static, TestSource>>> {
         assert!(self.panics != "panic", "the test's sink");
-        if !matches!(&*self.panics, "deferred" | "panic-commit" | "lost") {
+        if !matches!(&*self.panics, "deferred" | "panic-commit" | "lost" | "save") {
             self.clock.set(self.clock.get() + self.took_ns);
         }
         self.writes.borrow_mut().push(content.len());
@@ -204,5 +205,8 @@ impl Drop for TestSink {
     fn drop(&mut self) {
         let is_first_panic = !std::thread::panicking();
         assert!(!is_first_panic || self.panics != "panic-drop", "the dropped sink of the test");
+        if self.panics == "save" {
+            self.clock.set(self.clock.get() + self.took_ns);
+        }
     }
 }
