@@ -11,7 +11,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use disk::{Disk, Loss, Settings};
-use socketless::{Client, content, shared_folder, status};
+use socketless::{Client, content, durable_folder, shared_folder, status};
 use spindle::storage::{DIRECTORIES_MAX, Directory};
 
 const UNIX_NS: u64 = 4_102_444_800_000_000_000;
@@ -163,6 +163,19 @@ fn each_file_of_a_form_costs_as_much_as_an_upload_and_others_are_served_after_it
     let cost = folder.ask("POST", "/", FORM, refused.as_bytes());
     assert_eq!(status(&cost.response), 400);
     assert!(cost.calls <= 10, "{} calls", cost.calls);
+}
+
+/// All uploads of a group wait for each other, so a group of them would wait for thousands of directories.
+#[test]
+fn a_durable_upload_that_needs_new_directories_is_not_published_with_others() {
+    let disk = Disk::new(Settings { loss: Loss::None, ..Settings::linux(1) }, Rc::new(Cell::new(UNIX_NS)));
+    let directory = Directory::open_in(disk, Disk::root_path(), 1).unwrap();
+    let mut client = Client::new(durable_folder(directory));
+    for (path, deferred) in [("file", 1), ("new/directory/file", 1), ("new/directory/other", 2)] {
+        let put = format!("PUT /{path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 7\r\n\r\ncontent");
+        assert_eq!(status(&client.request(&put)), 201, "{path}");
+        assert_eq!(client.deferred, deferred, "{path}");
+    }
 }
 
 #[test]

@@ -406,6 +406,16 @@ pub(super) fn flush_directory<F: FileSystem>(root: &Root<F>, directory: &F::File
     directory_flushed(root, retry_on_intr(|| root.file_system().sync(directory))).map(drop)
 }
 
+/// Flushes the entries of several directories at the same time, as far as the file system can.
+pub(super) fn flush_each_directory<F: FileSystem>(
+    root: &Root<F>,
+    directories: &[Rc<F::File>],
+) -> Result<(), StorageError> {
+    let files: Vec<&F::File> = directories.iter().map(|directory| &**directory).collect();
+    let flushed = sync_all(root.file_system(), &files);
+    flushed.into_iter().try_for_each(|flushed| directory_flushed(root, flushed).map(drop))
+}
+
 /// The result of flushing a directory: `false` if the file system cannot do that, which is no error.
 fn directory_flushed<F: FileSystem>(root: &Root<F>, flushed: Result<(), Errno>) -> Result<bool, StorageError> {
     match flushed {

@@ -250,6 +250,11 @@ impl<F: FileSystem> Upload<F> {
         self.durable
     }
 
+    /// Whether the directory of the file did not exist when the upload began, so that its commit creates it.
+    pub fn needs_directories(&self) -> bool {
+        !self.parent.is_parent(&self.path)
+    }
+
     /// How many bytes have been written.
     pub fn bytes_written(&self) -> u64 {
         self.bytes_written

@@ -13,10 +13,19 @@ use spindle::storage::{Directory, FileSystem};
 
 /// The routes of a shared folder in which everybody may do everything, with at most `open_files_max` files kept open.
 pub(crate) fn shared_folder<F: FileSystem>(directory: Directory<F>, open_files_max: usize) -> Routes<F> {
+    folder(directory, open_files_max, false)
+}
+
+/// The same, where each change is flushed to the disk before its response.
+pub(crate) fn durable_folder<F: FileSystem>(directory: Directory<F>) -> Routes<F> {
+    folder(directory, 0, true)
+}
+
+fn folder<F: FileSystem>(directory: Directory<F>, open_files_max: usize, durable: bool) -> Routes<F> {
     let uploads = UploadSettings {
         policy: UploadPolicy::Manage,
         bytes_max: None,
-        durable: false,
+        durable,
         age_s_max: 86_400,
         pending_max: usize::MAX,
     };
@@ -40,6 +49,8 @@ pub(crate) struct Client<F: FileSystem> {
     /// How often the connection has processed or sent something since the client was made. The loop serves other
     /// connections between any two of these steps.
     pub(crate) steps: usize,
+    /// How many uploads were left to be committed together with others.
+    pub(crate) deferred: usize,
 }
 
 impl<F: FileSystem> Client<F> {
@@ -47,7 +58,7 @@ impl<F: FileSystem> Client<F> {
         // The year 2100, so that no file was changed recently.
         let now = Now { monotonic_ns: 0, unix_ns: 4_102_444_800_000_000_000 };
         let shared = Shared::new(Settings::default());
-        Client { connection: Client::connect(&shared, &now), shared, routes, now, steps: 0 }
+        Client { connection: Client::connect(&shared, &now), shared, routes, now, steps: 0, deferred: 0 }
     }
 
     fn connect(shared: &Shared, now: &Now) -> Connection<Routes<F>> {
@@ -71,6 +82,7 @@ impl<F: FileSystem> Client<F> {
             let step = self.connection.process(&mut self.routes, &mut self.shared, &self.now);
             let is_idle = step.is_idle();
             if let Step::Deferred(commit) = step {
+                self.deferred += 1;
                 for ((), response) in self.routes.commit(vec![((), *commit)], &self.now) {
                     self.connection.committed(response, &mut self.shared, &self.now);
                 }

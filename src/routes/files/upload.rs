@@ -148,7 +148,9 @@ impl<F: FileSystem> FileUpload<F> {
         }
     }
 
-    /// Publishes the file; if it must be flushed, together with others.
+    /// Publishes the file; if it must be flushed, together with others. One that needs new directories is published by
+    /// itself, since each of them is flushed too: a group of such uploads would keep everybody waiting for thousands of
+    /// flushes.
     pub(in crate::routes) fn finish(self, now: &Now) -> Finished<FileContent<F>, FileCommit<F>> {
         let FileUpload { mut upload, method, conditions, own_uploads, verification, .. } = self;
         let verified = match verification.map(|verification| verification.verify()).transpose() {
@@ -159,7 +161,7 @@ impl<F: FileSystem> FileUpload<F> {
             upload.annotate(verified.digests.to_text().into_bytes());
         }
         let commit = Commit { method, conditions, own_uploads, repr_digest: verified.and_then(|v| v.repr_digest) };
-        if upload.is_durable() {
+        if upload.is_durable() && !upload.needs_directories() {
             return Finished::Deferred(FileCommit { upload, commit });
         }
         let published = upload.commit(now.unix_ns, |existing| commit.holds(existing, now));

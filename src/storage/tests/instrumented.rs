@@ -256,6 +256,13 @@ impl FileSystem for Instrumented {
         call_system!(self.sync(file))
     }
 
+    fn sync_all(&self, files: &[&OwnedFd]) -> Vec<Result<(), Errno>> {
+        match self.record("sync_all") {
+            Ok(()) => files.iter().map(|file| self.sync(file)).collect(),
+            Err(errno) => vec![Err(errno); files.len()],
+        }
+    }
+
     fn may_fail_at_close(&self, _: &OwnedFd) -> bool {
         !self.record.borrow().never_fails_at_close
     }
