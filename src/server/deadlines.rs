@@ -1,11 +1,15 @@
-//! The deadlines of all sessions, ordered by time, and what a slow turn adds to them.
+//! The deadlines of all sessions, ordered by time: how they expire, and what a slow turn adds to them.
 
 use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use log::debug;
+use log::{debug, error};
 
 use super::Server;
+use super::scheduler::DRIVE_NS;
+use super::session::Queued;
 use super::world::{Transport, World};
+use crate::semantics::exchange_record::Outcome;
 use crate::semantics::service::{Service, Source};
 
 /// How much of a turn's duration counts towards the deadlines of clients that are sending, in nanoseconds.
@@ -55,6 +59,61 @@ where
     S: Service,
     S::Source: Source<File = <W::Transport as Transport>::File>,
 {
+    /// Expires the deadlines that had passed when the poll returned. Whatever had arrived by then has been handled,
+    /// since a poll reports every ready socket unless it is full. Expires for a slice of time, since each timeout of an
+    /// upload may save it to the disk, and leaves the rest to the next turn.
+    pub(super) fn expire_deadlines(&mut self, polled_ns: u64) {
+        if self.cx.service.deadline_ns().is_some_and(|deadline_ns| deadline_ns <= polled_ns) {
+            debug!("the service's timer has fired");
+            self.cx.service.deadline_passed(&self.cx.now);
+            self.cx.disk_call_ended(&mut self.world);
+        }
+        let Some(due_ns) = self.full_polls.judge_by_ns(polled_ns) else {
+            debug!("the poll was full: deadlines are judged after the next one");
+            return;
+        };
+        if self.deadlines.next_ns().is_none_or(|next_ns| next_ns > due_ns) {
+            return;
+        }
+        self.cx.now = self.world.now();
+        let until_ns = self.cx.now.monotonic_ns.saturating_add(DRIVE_NS);
+        for _ in 0..self.deadlines.len() {
+            if self.cx.now.monotonic_ns >= until_ns {
+                return debug!("the slice of time for expiring is over: the next turn goes on");
+            }
+            let Some(key) = self.deadlines.pop_passed(due_ns) else { return };
+            let Some(session) = self.sessions.get_mut(key) else { continue };
+            session.armed_ns = u64::MAX;
+            // A queued session may have input that was not read yet, and output that was not sent: the server is late,
+            // not the client. The deadline may also have moved since the entry was made.
+            if session.queued != Queued::No && session.connection.deadline_ns() <= due_ns {
+                debug!("connection {}: a timer is judged after its next drive", session.connection.number());
+                session.is_overdue = true;
+            } else {
+                self.expire(key, due_ns);
+            }
+        }
+    }
+
+    /// Acts on the session's timers that had fired by `at_ns`.
+    pub(super) fn expire(&mut self, key: usize, at_ns: u64) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        let run_group = session.run_group;
+        let begun_ns = self.cx.now.monotonic_ns;
+        let cx = &mut self.cx;
+        if catch_unwind(AssertUnwindSafe(|| session.expire(at_ns, cx))).is_err() {
+            error!("a connection was closed because of the panic above");
+            return self.remove(key, Outcome::CutOff);
+        }
+        // A timeout may have saved an upload to the disk.
+        self.cx.disk_call_ended(&mut self.world);
+        self.queue.charge(run_group, Queued::No, self.cx.now.monotonic_ns.saturating_sub(begun_ns));
+        self.deliver_records();
+        self.note_activity(key, false);
+        self.arm_deadline(key);
+        self.enqueue(key);
+    }
+
     /// Extends the deadlines of clients that are sending or receiving by the duration of a slow turn, less one second:
     /// their sockets may have been full meanwhile, they waited for `100 (Continue)`, or the next send may be refused for
     /// lack of memory. One second still counts. Otherwise a client that sends or reads nothing would never time out while

@@ -15,9 +15,9 @@
 //!    slice of time only, and the poll does not sleep while a session is queued. Therefore a client that needs little
 //!    gets its response soon, whatever others do.
 //! 4. A turn does the following, in this order: poll; record readiness; drive part of the queue; act on signals; expire
-//!    deadlines; accept a batch of connections, driving each at once if it is its turn; commit the uploads that have ended
-//!    unless others may join them. Each loop within a turn is bounded by what was queued when it began, or by a constant,
-//!    so every turn ends.
+//!    deadlines for a slice of time; accept a batch of connections, driving each at once if it is its turn; commit the
+//!    uploads that have ended unless others may join them. Each loop within a turn is bounded by what was queued when it
+//!    began, or by a constant, so every turn ends.
 //! 5. A slow disk or a full poll never makes a client look late:
 //!    - The clock is read again after each call that may have waited for the disk.
 //!    - Deadlines are judged after the events of a poll have been handled, against the time at which that poll
@@ -66,7 +66,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
-use log::{debug, error};
+use log::error;
 use slab::Slab;
 
 pub use self::accepting::ADMIN_CONNECTIONS_MAX;
@@ -395,61 +395,6 @@ where
             self.deadlines.insert(deadline_ns, key);
             session.armed_ns = deadline_ns;
         }
-    }
-
-    /// Expires the deadlines that had passed when the poll returned. Whatever had arrived by then has been handled,
-    /// since a poll reports every ready socket unless it is full. Expires for a slice of time, since each timeout of an
-    /// upload may save it to the disk, and leaves the rest to the next turn.
-    fn expire_deadlines(&mut self, polled_ns: u64) {
-        if self.cx.service.deadline_ns().is_some_and(|deadline_ns| deadline_ns <= polled_ns) {
-            debug!("the service's timer has fired");
-            self.cx.service.deadline_passed(&self.cx.now);
-            self.cx.disk_call_ended(&mut self.world);
-        }
-        let Some(due_ns) = self.full_polls.judge_by_ns(polled_ns) else {
-            debug!("the poll was full: deadlines are judged after the next one");
-            return;
-        };
-        if self.deadlines.next_ns().is_none_or(|next_ns| next_ns > due_ns) {
-            return;
-        }
-        self.cx.now = self.world.now();
-        let until_ns = self.cx.now.monotonic_ns.saturating_add(DRIVE_NS);
-        for _ in 0..self.deadlines.len() {
-            if self.cx.now.monotonic_ns >= until_ns {
-                return debug!("the slice of time for expiring is over: the next turn goes on");
-            }
-            let Some(key) = self.deadlines.pop_passed(due_ns) else { return };
-            let Some(session) = self.sessions.get_mut(key) else { continue };
-            session.armed_ns = u64::MAX;
-            // A queued session may have input that was not read yet, and output that was not sent: the server is late,
-            // not the client. The deadline may also have moved since the entry was made.
-            if session.queued != Queued::No && session.connection.deadline_ns() <= due_ns {
-                debug!("connection {}: a timer is judged after its next drive", session.connection.number());
-                session.is_overdue = true;
-            } else {
-                self.expire(key, due_ns);
-            }
-        }
-    }
-
-    /// Acts on the session's timers that had fired by `at_ns`.
-    fn expire(&mut self, key: usize, at_ns: u64) {
-        let Some(session) = self.sessions.get_mut(key) else { return };
-        let run_group = session.run_group;
-        let begun_ns = self.cx.now.monotonic_ns;
-        let cx = &mut self.cx;
-        if catch_unwind(AssertUnwindSafe(|| session.expire(at_ns, cx))).is_err() {
-            error!("a connection was closed because of the panic above");
-            return self.remove(key, Outcome::CutOff);
-        }
-        // A timeout may have saved an upload to the disk.
-        self.cx.disk_call_ended(&mut self.world);
-        self.queue.charge(run_group, Queued::No, self.cx.now.monotonic_ns.saturating_sub(begun_ns));
-        self.deliver_records();
-        self.note_activity(key, false);
-        self.arm_deadline(key);
-        self.enqueue(key);
     }
 
     /// Removes a session, its deadline and its memory, which closes the socket. This is the only place where that
