@@ -13,7 +13,7 @@ use crate::simulation::clients::request::{Content, Expect, OutstandingRequest, R
 use crate::simulation::clients::responses::{Parsed, Response, bytes_at_least, parse};
 use crate::simulation::clients::{Client, ClientSocket};
 use crate::simulation::file_model::FileModel;
-use crate::simulation::link::Path;
+use crate::simulation::link::{Link, Path};
 use crate::simulation::network::{MILLISECOND, SECOND};
 use crate::simulation::scenario::HOSTILE_UNTIL_NS;
 use crate::simulation::timeouts::when_past;
@@ -25,6 +25,9 @@ const RESPONSE_MARGIN_NS: u64 = 250 * MILLISECOND;
 /// was accepted, as much after the response to a request that arrives meanwhile, and the pause before the next search
 /// for such connections.
 const EVICTED_AFTER_NS: u64 = 510 * MILLISECOND;
+
+/// The same for a connection whose last response was sent while the client goes on sending, which is read and dropped.
+const DRAINED_AFTER_NS: u64 = EVICTED_AFTER_NS + 2 * SECOND;
 
 /// How often a client retries if its connection is closed before the response.
 const ATTEMPTS_MAX: u32 = 50;
@@ -266,11 +269,15 @@ impl Honest {
 
     /// How long the client may have to wait at the connection limit until others have been evicted. During a slow disk
     /// call many clients may have connected before it. Each of these gets its turn: so many at a time as can be evicted.
-    /// The listeners take turns, and so the other listener's backlog may go before it as often.
+    /// The listeners take turns, and so the other listener's backlog may go before it as often. A connection that ended
+    /// while its client was sending may have been drained until then.
     fn eviction_ns(&self, socket: &ClientSocket<'_>) -> u64 {
         let Some(evictable_max) = self.behaviour.evictable_max else { return 0 };
         let before = (socket.inner.links[socket.link].queued_behind + 1) * socket.inner.settings.listeners;
-        before.div_ceil(evictable_max) as u64 * EVICTED_AFTER_NS
+        let was_drained = |link: &Link| link.server_has_ended && link.reset_was_received;
+        let evicted_after_ns =
+            if socket.inner.links.iter().any(was_drained) { DRAINED_AFTER_NS } else { EVICTED_AFTER_NS };
+        before.div_ceil(evictable_max) as u64 * evicted_after_ns
     }
 
     /// The longest that the flights since then can have taken.
