@@ -77,9 +77,15 @@ if [[ ! -d $CARGO_TARGET_DIR ]]; then
 fi
 faultless=$tree/faultless
 cp -- "$libraries/examples/simulate" "$faultless"
+log=$tree/fault.log
 cd -- "$tree"
 git init --quiet
-log=$tree/fault.log
+git add --all
+
+# restore: takes the fault out again. A patch that is applied in reverse could match another place.
+restore() {
+    git checkout --quiet -- .
+}
 
 # try NAME: prints one line of the table; returns 1 if the fault is not found.
 try() {
@@ -90,11 +96,11 @@ try() {
     fi
     if ! build >"$log" 2>&1; then
         printf '%-34s %8s  %s\n' "$name" - "DOES NOT BUILD: $(grep -m 1 '^error' "$log")"
-        git apply -R -- "$patches/$name.patch"
+        restore
         return 1
     fi
     run_until_found "$name" || status=$?
-    git apply -R -- "$patches/$name.patch"
+    restore
     return "$status"
 }
 
