@@ -1,12 +1,12 @@
 //! Signals. Of SIGINT and SIGTERM, the first one requests a graceful shutdown, and the second ends the process at once.
-//! SIGHUP requests that log files are opened anew, or, if the terminal has gone, a graceful shutdown.
+//! SIGHUP requests that log files are opened anew, or, if the terminal has gone, a graceful shutdown. SIGXFSZ has no effect.
 
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::{flag, low_level};
 
 use super::terminal::Terminal;
@@ -42,6 +42,9 @@ impl Signals {
             flag::register(signal, Arc::clone(&signalled))?;
             low_level::pipe::register(signal, wake.try_clone()?)?;
         }
+        // A write beyond the limit on the size of files (RLIMIT_FSIZE) then fails, as on a full disk. Otherwise the process
+        // would end when its access log reaches the limit.
+        flag::register(SIGXFSZ, Arc::default())?;
         let terminal = Terminal::of_process();
         let (wake, reload) = UnixStream::pair()?;
         reload.set_nonblocking(true)?;

@@ -283,3 +283,25 @@ fn the_messages_of_the_server_can_be_json() {
         assert!(line["message"].is_string() && line["time"].as_str().is_some_and(|time| time.ends_with('Z')), "{line}");
     }
 }
+
+#[test]
+fn at_the_limit_on_the_size_of_files_lines_are_lost_and_the_server_goes_on() {
+    let scratch = Scratch::new();
+    let log = scratch.path("log");
+    let options = ["--access-log", log.to_str().unwrap()];
+    // 4 or 8 KiB, as the shell counts.
+    let limited = ["sh", "-c", r#"ulimit -f 8 && exec "$@""#, "sh"];
+    let server = Start::new().directory().options(options).wrapped_by(limited).start();
+    let mut client = server.connect();
+    for _ in 0..200 {
+        assert_eq!(client.get("/").status, 200);
+    }
+    let length = || fs::metadata(&log).expect("the log").len();
+    wait_until("a log that is as long as it may be", || length() >= 4096);
+    // The next line cannot be written.
+    for _ in 0..200 {
+        assert_eq!(client.get("/").status, 200);
+    }
+    assert!(length() <= 8192, "{}", length());
+    server.stop();
+}
