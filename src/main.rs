@@ -15,7 +15,9 @@ use spindle::config::{
 };
 use spindle::http1::limits::RESPONSE_CONTENT_BYTES_MAX;
 use spindle::link_command;
-use spindle::routes::{FileRoutes, FolderKind, FolderRoutes, FolderSettings, Links, Routes};
+use spindle::routes::{
+    ARCHIVE_DESCRIPTORS, ARCHIVES_MAX, FileRoutes, FolderKind, FolderRoutes, FolderSettings, Links, Routes,
+};
 use spindle::semantics::accounts::{Secret, account_line};
 use spindle::semantics::allowed_hosts::AllowedHosts;
 use spindle::semantics::observer::Observer;
@@ -44,6 +46,9 @@ const DESCRIPTORS_RESERVED: u64 = 14;
 
 /// Each connection has its socket and may open two files: the content of an upload, and the directory that it goes to.
 const DESCRIPTORS_PER_CONNECTION: u64 = 3;
+
+/// One of this many descriptors may be a directory or a file of an archive.
+const DESCRIPTORS_PER_ARCHIVE_DESCRIPTOR: u64 = 4;
 
 /// The most files that are kept open between requests.
 const OPEN_FILES_MAX: u64 = 64;
@@ -139,13 +144,13 @@ fn serve(config: Config) -> Result<(), String> {
     config.user.as_deref().map_or(Ok(()), confinement::become_user).map_err(|error| format!("--user: {error}"))?;
     let directory = open_served_directory(&config, random.u64(..))?;
     let access_log = open_access_log(&config)?;
-    let Capacity { connections_max, open_files_max } = capacity(listeners.len(), &config)?;
+    let Capacity { connections_max, open_files_max, archives_max } = capacity(listeners.len(), &config)?;
     let banner = banner(&listeners, &config).map_err(|error| format!("cannot read a listener's address: {error}"))?;
     let files = directory.clone().map(|directory| {
         FileRoutes::new(directory, config.uploads, open_files_max, random.u64(..), Box::new(upload_id))
     });
     let hosts = AllowedHosts::new(&config.hosts, machine::host_name().as_deref());
-    let routes = routes(files, &hosts, &config)?;
+    let routes = routes(files, archives_max, &hosts, &config)?;
     warn_of_clear_text(&config, &listeners);
     let world = MioWorld::new(listeners, signals, manager.clone()).map_err(|error| format!("cannot start: {error}"))?;
     let server = server(world, routes, access_log, hosts, connections_max, &config);
@@ -156,9 +161,17 @@ fn serve(config: Config) -> Result<(), String> {
 }
 
 /// What clients can ask for.
-fn routes(files: Option<FileRoutes>, hosts: &AllowedHosts, config: &Config) -> Result<Routes, String> {
+fn routes(
+    files: Option<FileRoutes>,
+    archives_max: usize,
+    hosts: &AllowedHosts,
+    config: &Config,
+) -> Result<Routes, String> {
     let routes = match (files, &config.folder) {
-        (Some(files), Some(folder)) => Routes::shared_folder(FolderRoutes::new(files, sharing(folder, hosts.clone()))),
+        (Some(files), Some(folder)) => {
+            let folder = FolderRoutes::new(files, sharing(folder, hosts.clone()));
+            Routes::shared_folder(folder.with_archives_max(archives_max))
+        }
         (files, _) => Routes::new(files),
     };
     with_links(with_accounts(routes, config)?, config)
@@ -409,6 +422,7 @@ fn upload_id() -> Option<u128> {
 struct Capacity {
     connections_max: usize,
     open_files_max: usize,
+    archives_max: usize,
 }
 
 /// Raises the soft limit on descriptors to the hard limit.
@@ -419,8 +433,9 @@ fn raise_descriptor_limit() {
     }
 }
 
-/// Computes how many connections of clients and open files the limit on descriptors allows, beside the `listeners` and the
-/// administrator's connections.
+/// Computes how many connections of clients, open files and archives the limit on descriptors allows, beside the `listeners`
+/// and the administrator's connections. All of them together never need more, whatever clients do: without a descriptor no
+/// connection can be accepted, and so nobody could get in.
 ///
 /// # Errors
 /// If it does not allow a single connection.
@@ -428,13 +443,24 @@ fn capacity(listeners: usize, config: &Config) -> Result<Capacity, String> {
     let others = listeners + if config.admin.is_empty() { 0 } else { ADMIN_CONNECTIONS_MAX };
     let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     let open_files = (descriptors / DESCRIPTORS_PER_OPEN_FILE).min(OPEN_FILES_MAX);
-    let reserved = DESCRIPTORS_RESERVED + open_files + others as u64;
-    let connections = descriptors.saturating_sub(reserved) / DESCRIPTORS_PER_CONNECTION;
+    let for_archives = config.folder.as_ref().map_or(0, |_| descriptors / DESCRIPTORS_PER_ARCHIVE_DESCRIPTOR);
+    let archives = (for_archives / ARCHIVE_DESCRIPTORS as u64).clamp(1, ARCHIVES_MAX as u64);
+    let reserved =
+        DESCRIPTORS_RESERVED + open_files + others as u64 + for_archives.min(archives * ARCHIVE_DESCRIPTORS as u64);
+    let left = descriptors.saturating_sub(reserved);
+    // Each resumable upload that is being received has one more descriptor, for the file with its state.
+    let resumable_max = match config.uploads.policy {
+        UploadPolicy::Off => 0,
+        UploadPolicy::Create | UploadPolicy::Replace | UploadPolicy::Manage => config.uploads.pending_max as u64,
+    };
+    let if_all_are_resumable = left / (DESCRIPTORS_PER_CONNECTION + 1);
+    let connections = if_all_are_resumable.max(left.saturating_sub(resumable_max) / DESCRIPTORS_PER_CONNECTION);
     if connections == 0 {
         return Err(format!("the limit on descriptors (ulimit -n) is {descriptors}: too low for a single connection"));
     }
     Ok(Capacity {
         connections_max: usize::try_from(connections.min(CONNECTIONS_MAX)).unwrap_or(usize::MAX),
         open_files_max: usize::try_from(open_files).unwrap_or(usize::MAX),
+        archives_max: archives as usize,
     })
 }

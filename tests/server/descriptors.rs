@@ -1,10 +1,11 @@
 //! A low limit on descriptors: clients above the connection limit wait in the backlog, and the server does not spin.
 
+use std::fs::{self, File};
 use std::time::{Duration, Instant};
 
-use crate::harness::{Client, Server, Start};
+use crate::harness::{Client, Server, Start, noise};
 
-/// With this limit the server's connection limit is 16.
+/// With this limit the server's connection limit is 12.
 const DESCRIPTORS: u32 = 64;
 
 /// Many more clients than the connection limit.
@@ -60,7 +61,7 @@ fn at_capacity_the_server_uses_no_processor_time_and_later_serves_all() {
 #[test]
 fn at_capacity_draining_connections_are_closed_early() {
     let server = server();
-    let mut draining: Vec<Client> = (0..15).map(|_| server.connect()).collect();
+    let mut draining: Vec<Client> = (0..11).map(|_| server.connect()).collect();
     for client in &mut draining {
         client.send("BAD\r\n\r\n");
         assert_eq!((client.response().status, client.rest().len()), (400, 0));
@@ -134,5 +135,38 @@ fn every_accepted_connection_can_upload() {
     for number in 0..40 {
         assert_eq!(server.content_of(&number.to_string()).as_deref(), Some(&content[..]));
     }
+    assert_eq!(server.stderr(), "");
+}
+
+/// An archive has a directory open for each level, and a resumable upload has two files and a directory.
+#[test]
+fn clients_at_one_address_cannot_take_the_descriptors_that_others_need() {
+    let server = Start::new().folder().options(["--uploads", "create"]).descriptors_max(1024).start();
+    let deepest = server.directory().join(["d"; 62].join("/"));
+    fs::create_dir_all(&deepest).unwrap();
+    File::create(deepest.join("large")).unwrap().set_len(1 << 30).unwrap();
+    for name in 0..20 {
+        // Too long to be kept in memory, so that each has to be opened.
+        server.write_file(&name.to_string(), &noise(20_000, name));
+    }
+    let fields = "Host: localhost\r\nUpload-Complete: ?0\r\nContent-Length: 1000";
+    let archives = (0..16).map(|_| "GET /d/?archive=tar HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned());
+    let uploads = (0..400).map(|name| format!("POST /d/d/{name} HTTP/1.1\r\n{fields}\r\n\r\nx"));
+    let hostile: Vec<Client> = archives
+        .chain(uploads)
+        .map(|request| {
+            let mut client = Client::connect_from([127, 9, 9, 9], server.port());
+            // It may have been refused.
+            let _ = client.try_send(request);
+            client
+        })
+        .collect();
+    server.wait_until_idle();
+    for name in 0..20 {
+        let mut client = Client::connect_from([127, 9, 9, 10], server.port());
+        let request = format!("GET /{name} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        assert_eq!(client.exchange(&request).status, 200, "{name}");
+    }
+    drop(hostile);
     assert_eq!(server.stderr(), "");
 }

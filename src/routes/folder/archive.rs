@@ -23,8 +23,11 @@ use crate::storage::{
 /// The deepest nesting of directories. Each is open while its entries are sent.
 const DEPTH_MAX: usize = 64;
 
-/// How many archives may be sent at the same time. Each has up to [`DEPTH_MAX`] directories open.
-const ARCHIVES_MAX: usize = 16;
+/// The most archives that are sent at the same time, if there are descriptors for that many.
+pub const ARCHIVES_MAX: usize = 16;
+
+/// The most descriptors that an archive has open: the directories on the way to the current entry, and its file.
+pub const ARCHIVE_DESCRIPTORS: usize = DEPTH_MAX + 1;
 
 /// After this many entries without anything to send, other connections are served.
 const SLICE_ENTRIES: usize = 256;
@@ -49,9 +52,9 @@ const NS_PER_S: i128 = 1_000_000_000;
 pub(super) struct Permit(Rc<Cell<usize>>);
 
 impl Permit {
-    /// `None` if [`ARCHIVES_MAX`] archives are being sent. `count` is how many are.
-    pub(super) fn new(count: &Rc<Cell<usize>>) -> Option<Permit> {
-        (count.get() < ARCHIVES_MAX).then(|| {
+    /// `None` if `max` archives are being sent. `count` is how many are.
+    pub(super) fn new(count: &Rc<Cell<usize>>, max: usize) -> Option<Permit> {
+        (count.get() < max).then(|| {
             count.set(count.get() + 1);
             Permit(Rc::clone(count))
         })
@@ -330,7 +333,7 @@ mod tests {
             fs::write(root.path().join(name), vec![b'x'; *bytes]).unwrap();
         }
         let directory = Directory::open(root.path(), 1).unwrap();
-        let permit = Permit::new(&Rc::default()).unwrap();
+        let permit = Permit::new(&Rc::default(), 1).unwrap();
         let archive = Archive::new(&Tree { directory: &directory, path: None }, b"folder", false, permit).unwrap();
         (root, archive)
     }

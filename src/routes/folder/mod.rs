@@ -37,6 +37,7 @@ use std::rc::Rc;
 use percent_encoding::percent_decode;
 
 pub(super) use self::archive::Archive;
+pub use self::archive::{ARCHIVE_DESCRIPTORS, ARCHIVES_MAX};
 pub(super) use self::drop_box::Page;
 use self::drop_box::PageCache;
 pub(super) use self::form::FormSink;
@@ -87,8 +88,9 @@ pub struct FolderRoutes<F: FileSystem = Native> {
     settings: FolderSettings,
     /// How many entries the listings in progress hold in memory.
     buffered_entries: Rc<Cell<usize>>,
-    /// How many archives are being sent.
+    /// How many archives are being sent, and the most that may be.
     archives: Rc<Cell<usize>>,
+    archives_max: usize,
     /// The page of a drop box that was made last.
     drop_box_page: PageCache,
 }
@@ -105,8 +107,15 @@ impl<F: FileSystem> FolderRoutes<F> {
             settings,
             buffered_entries: Rc::default(),
             archives: Rc::default(),
+            archives_max: ARCHIVES_MAX,
             drop_box_page: PageCache::default(),
         }
+    }
+
+    /// Sends at most `max` archives at the same time, and never more than [`ARCHIVES_MAX`].
+    #[must_use]
+    pub fn with_archives_max(self, max: usize) -> FolderRoutes<F> {
+        FolderRoutes { archives_max: max.min(ARCHIVES_MAX), ..self }
     }
 
     /// What is offered to anybody at most.
@@ -369,7 +378,7 @@ fn respond_with_archive<'r, F: FileSystem>(
     grant: &Grant,
     now: &Now,
 ) -> RouteReply<'r, F> {
-    let Some(permit) = archive::Permit::new(&folder.archives) else {
+    let Some(permit) = archive::Permit::new(&folder.archives, folder.archives_max) else {
         return error_reply(Status::ServiceUnavailable, "The server is sending too many archives.");
     };
     let name = path.as_ref().map_or(&*folder.settings.name, RelativePath::name).to_vec();
