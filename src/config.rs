@@ -119,8 +119,8 @@ Confinement:
                          open, and give up all privileges
       --sandbox MODE     on: the server can open no file but its own, start no
                          program and make no connection, as far as the kernel
-                         can enforce that; kill: any other system call also
-                         ends it; off [default: on]
+                         can enforce that; kill: a system call that it never
+                         needs also ends it; off [default: on]
 
 Protocol:
       --no-date          send no Date field
@@ -250,11 +250,25 @@ pub struct FolderOptions {
 
 /// An error in the arguments, described in one line.
 #[derive(Debug, PartialEq, Eq)]
-pub struct UsageError(String);
+pub struct UsageError {
+    problem: String,
+    help: &'static str,
+}
+
+impl UsageError {
+    fn new(problem: impl Into<String>) -> UsageError {
+        UsageError { problem: problem.into(), help: "--help lists the options" }
+    }
+
+    /// Which arguments print the help for what was meant, and what that lists.
+    pub fn help(&self) -> &'static str {
+        self.help
+    }
+}
 
 impl fmt::Display for UsageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.problem)
     }
 }
 
@@ -269,11 +283,13 @@ impl Command {
     pub fn from_arguments(mut arguments: Vec<OsString>) -> Result<Command, UsageError> {
         if arguments.first().is_some_and(|first| first == "link") {
             arguments.remove(0);
-            return LinkCommand::from_arguments(arguments).map(Command::Link);
+            let command = LinkCommand::from_arguments(arguments).map(Command::Link);
+            return command.map_err(|error| UsageError { help: "link --help lists the options", ..error });
         }
         if arguments.first().is_some_and(|first| first == "account") {
             arguments.remove(0);
-            return AccountCommand::from_arguments(arguments).map(Command::Account);
+            let command = AccountCommand::from_arguments(arguments).map(Command::Account);
+            return command.map_err(|error| UsageError { help: "account --help lists the rights", ..error });
         }
         match Arguments::parse(arguments)? {
             Parsed::Help => Ok(Command::Help),
@@ -436,6 +452,20 @@ mod tests {
         let error = config(arguments).unwrap_err();
         assert!(error.contains(named), "{arguments:?}: {error}");
         assert!(!error.contains('\n'), "{error}");
+    }
+
+    #[test]
+    fn an_error_leads_to_the_help_of_its_command() {
+        for (arguments, help) in [
+            (&["--prot", "80"][..], "--help lists the options"),
+            (&["-p", "80", "link"], "--help lists the options"),
+            (&["link", "--read"], "link --help lists the options"),
+            (&["link", "--prot"], "link --help lists the options"),
+            (&["account", "alice"], "account --help lists the rights"),
+        ] {
+            let error = Command::from_arguments(arguments.iter().map(OsString::from).collect()).unwrap_err();
+            assert_eq!(error.help(), help, "{arguments:?}: {error}");
+        }
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub fn run(
         LinkCommand::NewKey(path) => {
             let shown = path.to_string_lossy().escape_debug().to_string();
             key_file::create(path, key_line(&random()?).as_bytes()).map_err(|error| match error.kind() {
-                io::ErrorKind::AlreadyExists => format!("{shown} exists already, and a key is never replaced"),
+                io::ErrorKind::AlreadyExists => format!("the key file {shown} exists already, and is never replaced"),
                 _ => format!("cannot write the key file {shown}: {error}"),
             })?;
             Ok(None)

@@ -82,7 +82,7 @@ fn main() -> ExitCode {
             }
         },
         Err(problem) => {
-            print_error(&format!("spindle: {problem}\nspindle: --help lists the options\n"));
+            print_error(&format!("spindle: {problem}\nspindle: {}\n", problem.help()));
             ExitCode::from(2)
         }
     }

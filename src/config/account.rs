@@ -56,21 +56,21 @@ impl AccountCommand {
                 Arg::Short('h') | Arg::Long("help") => return Ok(AccountCommand::Help),
                 Arg::Value(operand) => operands.push(operand),
                 Arg::Short(_) | Arg::Long(_) => {
-                    return Err(UsageError("account has no option other than --help".to_owned()));
+                    return Err(UsageError::new("account has no option other than --help"));
                 }
             }
         }
         let [name, rights] = &operands[..] else {
-            return Err(UsageError(
+            return Err(UsageError::new(
                 "account needs two arguments: spindle account NAME RIGHTS (a folder of this name is shared as ./account)"
                     .to_owned(),
             ));
         };
         let valid_name = name.to_str().filter(|name| is_valid_name(name));
         let valid_name =
-            valid_name.ok_or_else(|| UsageError(format!("NAME {}: expected {NAME_EXPECTED}", shown(name))))?;
+            valid_name.ok_or_else(|| UsageError::new(format!("NAME {}: expected {NAME_EXPECTED}", shown(name))))?;
         let valid_rights = rights.to_str().and_then(parse_rights);
-        let expected = || UsageError(format!("RIGHTS {}: expected {RIGHTS_EXPECTED}", shown(rights)));
+        let expected = || UsageError::new(format!("RIGHTS {}: expected {RIGHTS_EXPECTED}", shown(rights)));
         Ok(AccountCommand::Make { name: valid_name.to_owned(), rights: valid_rights.ok_or_else(expected)? })
     }
 }

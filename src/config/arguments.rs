@@ -190,10 +190,12 @@ impl Arguments {
     fn set_folder(&mut self, operand: OsString) -> Result<(), UsageError> {
         if let Some(first) = &self.folder {
             let (first, second) = (shown(first.as_os_str()), shown(&operand));
-            return Err(UsageError(format!("only one folder can be shared, and both {first} and {second} are given")));
+            return Err(UsageError::new(format!(
+                "only one folder can be shared, and both {first} and {second} are given"
+            )));
         }
         if operand.is_empty() {
-            return Err(UsageError("DIR: the name is empty".to_owned()));
+            return Err(UsageError::new("DIR: the name is empty"));
         }
         self.folder = Some(PathBuf::from(operand));
         Ok(())
@@ -220,7 +222,7 @@ impl Arguments {
     /// If an option needs a folder or a directory that is not given, or if both are given.
     pub(super) fn upload_policy(&self) -> Result<UploadPolicy, UsageError> {
         match (&self.folder, &self.directory) {
-            (Some(folder), Some(directory)) => Err(UsageError(format!(
+            (Some(folder), Some(directory)) => Err(UsageError::new(format!(
                 "DIR {} is shared at /, and --directory {} is served at /files/: give only one of them",
                 shown(folder.as_os_str()),
                 shown(directory.as_os_str())
@@ -236,10 +238,10 @@ impl Arguments {
             (None, directory) => match (self.folder_option(), self.upload_option()) {
                 (Some(option), _) => {
                     let without = if directory.is_some() { ", without --directory" } else { "" };
-                    Err(UsageError(format!("{option} needs a folder to share: spindle {option} … DIR{without}")))
+                    Err(UsageError::new(format!("{option} needs a folder to share: spindle {option} … DIR{without}")))
                 }
                 (None, Some(option)) if directory.is_none() => {
-                    Err(UsageError(format!("{option} needs a directory: give DIR, or --directory DIR")))
+                    Err(UsageError::new(format!("{option} needs a directory: give DIR, or --directory DIR")))
                 }
                 _ => Ok(self.uploads.unwrap_or(UploadPolicy::Replace)),
             },
@@ -258,11 +260,9 @@ impl Arguments {
     pub(super) fn folder_kind(&self, policy: UploadPolicy) -> Result<FolderKind, UsageError> {
         match (self.is_site, self.is_drop_box) {
             (false, false) => Ok(FolderKind::Listed),
-            (true, true) => {
-                Err(UsageError("--site and --no-list cannot be combined: nobody could read the site".to_owned()))
-            }
+            (true, true) => Err(UsageError::new("--site and --no-list cannot be combined: nobody could read the site")),
             (true, false) if policy == UploadPolicy::Off => Ok(FolderKind::Site),
-            (true, false) => Err(UsageError(
+            (true, false) => Err(UsageError::new(
                 "--site and --uploads cannot be combined: uploaded scripts would run as a part of the site".to_owned(),
             )),
             (false, true) if policy == UploadPolicy::Off => Err(self.needs_uploads("--no-list")),
@@ -280,7 +280,7 @@ impl Arguments {
 
     /// The error that `option` has no effect, because there are no uploads.
     fn needs_uploads(&self, option: &str) -> UsageError {
-        UsageError(if self.is_site {
+        UsageError::new(if self.is_site {
             format!("--site and {option} cannot be combined: a web site takes no uploads")
         } else if self.uploads.is_some() {
             format!("{option} and --uploads off cannot be combined: the server would take no uploads")
@@ -313,7 +313,7 @@ impl Arguments {
         }
         let replaced = [(self.bind.is_some(), "--bind"), (self.port.is_some(), "--port")];
         match replaced.into_iter().find_map(|(is_given, option)| is_given.then_some(option)) {
-            Some(option) => Err(UsageError(format!("--listen replaces {option}: give only one of them"))),
+            Some(option) => Err(UsageError::new(format!("--listen replaces {option}: give only one of them"))),
             None => Ok(self.listen.clone()),
         }
     }
@@ -321,18 +321,18 @@ impl Arguments {
     pub(super) fn listen_options(&self, listen: &[ListenAddress]) -> Result<ListenOptions, UsageError> {
         let has_unix = listen.iter().chain(&self.admin).any(|address| matches!(address, ListenAddress::Unix(_)));
         if self.unix_mode.is_some() && !has_unix {
-            return Err(UsageError(
+            return Err(UsageError::new(
                 "--unix-mode needs a Unix socket: --listen unix:PATH, or --admin unix:PATH".to_owned(),
             ));
         }
         if self.reuse_port {
             let ports = || listen.iter().filter_map(ListenAddress::port);
             if ports().next().is_none() {
-                return Err(UsageError("--reuse-port needs a TCP port to listen on".to_owned()));
+                return Err(UsageError::new("--reuse-port needs a TCP port to listen on"));
             }
             // Each process would get another one.
             if ports().any(|port| port == 0) {
-                return Err(UsageError("--reuse-port needs a port other than 0".to_owned()));
+                return Err(UsageError::new("--reuse-port needs a port other than 0"));
             }
         }
         Ok(ListenOptions { unix_mode: self.unix_mode.unwrap_or_default(), reuse_port: self.reuse_port })
@@ -341,11 +341,11 @@ impl Arguments {
     pub(super) fn log_level(&self) -> Result<LevelFilter, UsageError> {
         match (self.quiet, self.verbose) {
             (true, 0) => Ok(LevelFilter::Error),
-            (true, _) => Err(UsageError("--quiet and --verbose cannot be combined".to_owned())),
+            (true, _) => Err(UsageError::new("--quiet and --verbose cannot be combined")),
             (false, 0) => Ok(LevelFilter::Warn),
             (false, 1) => Ok(LevelFilter::Info),
             (false, 2) => Ok(LevelFilter::Debug),
-            (false, _) => Err(UsageError("--verbose can be given at most twice".to_owned())),
+            (false, _) => Err(UsageError::new("--verbose can be given at most twice")),
         }
     }
 }
@@ -360,7 +360,7 @@ fn access_log_target(path: PathBuf) -> AccessLogTarget {
 /// Refuses a folder with the name of a command: the command would be meant, with options before it.
 fn check_command(operand: &OsStr) -> Result<(), UsageError> {
     match operand.to_str() {
-        Some(name @ ("account" | "link")) => Err(UsageError(format!(
+        Some(name @ ("account" | "link")) => Err(UsageError::new(format!(
             "DIR {name}: that is a command, which comes first; a folder of this name is shared as ./{name}"
         ))),
         _ => Ok(()),
@@ -379,7 +379,7 @@ fn check_hyphens(parser: &mut Parser, has_options: bool) -> Result<bool, UsageEr
     }
     let name = next.to_str().and_then(|next| next.strip_prefix('-')).and_then(|next| next.split('=').next());
     match name.filter(|name| LONG_NAMES.contains(name)) {
-        Some(name) => Err(UsageError(format!("unknown option -{name}; did you mean --{name}?"))),
+        Some(name) => Err(UsageError::new(format!("unknown option -{name}; did you mean --{name}?"))),
         None => Ok(true),
     }
 }
@@ -392,7 +392,7 @@ fn long_name(short: char) -> Result<&'static str, UsageError> {
         'd' => Ok("directory"),
         'v' => Ok("verbose"),
         'q' => Ok("quiet"),
-        _ => Err(UsageError(format!("unknown option -{}", short.escape_debug()))),
+        _ => Err(UsageError::new(format!("unknown option -{}", short.escape_debug()))),
     }
 }
 
@@ -404,7 +404,7 @@ fn unknown_option(option: &str) -> UsageError {
     let is_similar = |name: &&str| is_prefix(name) || !given.is_empty() && distance(name) <= name.len() / 3;
     let suggestion = LONG_NAMES.into_iter().filter(is_similar).min_by_key(distance);
     let option = option.escape_debug();
-    UsageError(match suggestion {
+    UsageError::new(match suggestion {
         Some(name) => format!("unknown option --{option}; did you mean --{name}?"),
         None => format!("unknown option --{option}"),
     })
@@ -421,7 +421,7 @@ impl Once<'_> {
         let value = self.parser.value()?;
         let parsed = value.to_str().ok_or("it is not valid UTF-8".to_owned()).and_then(parse);
         let parsed =
-            parsed.map_err(|problem| UsageError(format!("--{} {}: {problem}", self.option, quoted(&value))))?;
+            parsed.map_err(|problem| UsageError::new(format!("--{} {}: {problem}", self.option, quoted(&value))))?;
         self.set(to, parsed)
     }
 
@@ -436,7 +436,7 @@ impl Once<'_> {
     pub(super) fn path(self, to: &mut Option<PathBuf>) -> Result<(), UsageError> {
         let value = self.parser.value()?;
         if value.is_empty() {
-            return Err(UsageError(format!("--{}: the name is empty", self.option)));
+            return Err(UsageError::new(format!("--{}: the name is empty", self.option)));
         }
         self.set(to, PathBuf::from(value))
     }
@@ -450,7 +450,7 @@ impl Once<'_> {
     fn set<T>(self, to: &mut Option<T>, value: T) -> Result<(), UsageError> {
         match to.replace(value) {
             None => Ok(()),
-            Some(_) => Err(UsageError(format!("--{} is given twice", self.option))),
+            Some(_) => Err(UsageError::new(format!("--{} is given twice", self.option))),
         }
     }
 }
@@ -466,7 +466,7 @@ fn quoted(value: &OsStr) -> String {
 
 impl From<lexopt::Error> for UsageError {
     fn from(error: lexopt::Error) -> UsageError {
-        UsageError(match error {
+        UsageError::new(match error {
             lexopt::Error::MissingValue { option: Some(option) } => format!("{option} needs a value"),
             lexopt::Error::UnexpectedValue { option, value } => {
                 format!("{}={}: the option takes no value", option.escape_debug(), shown(&value))

@@ -103,13 +103,16 @@ impl LinkCommand {
             let option = match argument {
                 Arg::Short('h') | Arg::Long("help") => return Ok(LinkCommand::Help),
                 Arg::Value(operand) if given.url.is_none() => {
-                    let text = operand.string().map_err(|_| UsageError("URL: it is not valid UTF-8".to_owned()))?;
-                    let url = parse_url(&text).map_err(|problem| UsageError(format!("URL: {problem}")))?;
+                    let text = operand.string().map_err(|_| UsageError::new("URL: it is not valid UTF-8"))?;
+                    let url = parse_url(&text).map_err(|problem| UsageError::new(format!("URL: {problem}")))?;
                     given.url = Some(url);
                     continue;
                 }
                 Arg::Value(operand) => {
-                    return Err(UsageError(format!("only one URL can be given, and {} is another", shown(&operand))));
+                    return Err(UsageError::new(format!(
+                        "only one URL can be given, and {} is another",
+                        shown(&operand)
+                    )));
                 }
                 Arg::Short(short) => return Err(unknown(&format!("-{short}"))),
                 Arg::Long(long) => long.to_owned(),
@@ -121,7 +124,7 @@ impl LinkCommand {
 }
 
 fn unknown(option: &str) -> UsageError {
-    UsageError(format!("link has no option {}; spindle link --help lists its options", option.escape_debug()))
+    UsageError::new(format!("link has no option {}", option.escape_debug()))
 }
 
 impl Arguments {
@@ -142,27 +145,27 @@ impl Arguments {
         if let Some(path) = self.new_key {
             let has_others = self.key.is_some() || self.reads || self.creates || self.lifetime_s.is_some();
             return match has_others || self.bytes_max.is_some() || self.url.is_some() {
-                true => Err(UsageError("link --new-key FILE takes nothing else".to_owned())),
+                true => Err(UsageError::new("link --new-key FILE takes nothing else")),
                 false => Ok(LinkCommand::NewKey(path)),
             };
         }
         let right = match (self.reads, self.creates) {
             (true, false) if self.bytes_max.is_some() => {
-                return Err(UsageError("--max needs --create: nothing is uploaded with --read".to_owned()));
+                return Err(UsageError::new("--max needs --create: nothing is uploaded with --read"));
             }
             (true, false) => LinkRight::Read,
             (false, true) => LinkRight::Create { bytes_max: self.bytes_max },
             (true, true) => {
-                return Err(UsageError("--read and --create cannot be combined: make two links".to_owned()));
+                return Err(UsageError::new("--read and --create cannot be combined: make two links"));
             }
-            (false, false) => return Err(UsageError("link needs --read or --create, or --new-key FILE".to_owned())),
+            (false, false) => return Err(UsageError::new("link needs --read or --create, or --new-key FILE")),
         };
-        let needs = |what: &str| UsageError(format!("link needs {what}"));
+        let needs = |what: &str| UsageError::new(format!("link needs {what}"));
         let key = self.key.ok_or_else(|| needs("--key FILE"))?;
         let lifetime_s = self.lifetime_s.ok_or_else(|| needs("--expires TIME, such as --expires 2d"))?;
         let url = self.url.ok_or_else(|| needs("the URL of a file or folder"))?;
         if self.creates && !url.path.ends_with(b"/") {
-            return Err(UsageError("--create needs the URL of a folder, which ends in a slash".to_owned()));
+            return Err(UsageError::new("--create needs the URL of a folder, which ends in a slash"));
         }
         Ok(LinkCommand::Sign(LinkRequest { key, right, lifetime_s, url }))
     }
@@ -266,7 +269,7 @@ mod tests {
             (&["--expires", "367d"], "--expires 367d: expected at most 366d"),
             (&["--expires", "0h"], "--expires 0h: expected"),
             (&["--max", "1GB"], "--max 1GB: expected a number of bytes, or a number with K, M, G or T; write 1G"),
-            (&["--write"], "link has no option --write; spindle link --help lists its options"),
+            (&["--write"], "link has no option --write"),
             (&["-k"], "link has no option -k"),
             (&["http://h/", "http://g/"], "only one URL can be given, and http://g/ is another"),
             (&["h:4221/a"], "URL: expected an address such as http://host:4221/folder/"),
