@@ -345,7 +345,7 @@ fn banner(listeners: &[(Endpoint, Listener)], config: &Config) -> io::Result<Str
     let permissions = match (config.uploads_for_everybody, is_drop_box) {
         _ if config.accounts.is_some() => "the accounts file says who may do what",
         (UploadPolicy::Off, false) => "others may read",
-        (UploadPolicy::Off, true) => "others may do nothing without a link",
+        (UploadPolicy::Off, true) => "others may do nothing",
         (UploadPolicy::Create, false) => "others may read, and add files",
         (UploadPolicy::Replace, false) => "others may read, add and replace files",
         (UploadPolicy::Manage, false) => "others may read, add, replace, delete and move files",
@@ -353,14 +353,18 @@ fn banner(listeners: &[(Endpoint, Listener)], config: &Config) -> io::Result<Str
         (UploadPolicy::Replace, true) => "others may add and replace files, but cannot see any",
         (UploadPolicy::Manage, true) => "others may add, replace, delete and move files, but cannot see any",
     };
+    let permissions = match config.link_key {
+        Some(_) => format!("{permissions}; links are accepted"),
+        None => permissions.to_owned(),
+    };
     let urls_of =
         |endpoint| urls(listeners.iter().filter(move |(of, _)| *of == endpoint).map(|(_, listener)| listener));
     let urls = urls_of(Endpoint::Public)?;
     let banner = match (&config.folder, &config.directory) {
         (Some(SharedFolder { path, options }), _) => {
-            banner::of_folder(&canonical(path), permissions, &urls, options.draws_qr)
+            banner::of_folder(&canonical(path), &permissions, &urls, options.draws_qr)
         }
-        (None, Some(path)) => banner::of_directory(&canonical(path), permissions, &urls),
+        (None, Some(path)) => banner::of_directory(&canonical(path), &permissions, &urls),
         (None, None) => banner::of_no_files(&urls),
     };
     Ok(banner + &banner::of_admin(&urls_of(Endpoint::Admin)?))

@@ -112,13 +112,14 @@ fn errors_of_the_command_have_their_exit_codes() {
     let scratch = tempfile::tempdir().unwrap();
     let path = scratch.path().join("key");
     let key = path.to_str().unwrap();
+    let exists = format!("spindle: the key file {key} exists already, and is never replaced\n");
     for (arguments, code, named) in [
         (&["link", "--new-key", key][..], 0, ""),
-        (&["link", "--new-key", key], 1, "exists already, and a key is never replaced"),
+        (&["link", "--new-key", key], 1, &exists),
         (&["link", "--new-key", "/nowhere/key"], 1, "cannot write the key file /nowhere/key: No such file"),
         (&["link", "--key", "/nowhere/key", "--read", "--expires", "1h", "http://h/"], 1, "cannot read the key file"),
         (&["link", "--key", key, "--read", "http://h/"], 2, "link needs --expires TIME"),
-        (&["link"], 2, "link needs --read or --create"),
+        (&["link"], 2, "or --new-key FILE\nspindle: link --help lists the options\n"),
         (&["link", "--help"], 0, ""),
     ] {
         let output = spindle(arguments);
@@ -127,6 +128,19 @@ fn errors_of_the_command_have_their_exit_codes() {
         assert!(stderr.contains(named), "{arguments:?}: {stderr}");
         let secret = fs::read_to_string(&path).unwrap();
         assert!(!stderr.contains(secret.trim_end()));
+    }
+}
+
+#[test]
+fn the_banner_says_that_links_are_accepted() {
+    for (options, rights) in [
+        (&[][..], "others may read; links are accepted."),
+        (&["--uploads", "create"], "others may read, and add files; links are accepted."),
+        (&["--no-list"], "others may do nothing; links are accepted."),
+    ] {
+        let linked = Linked::start(options, &[]);
+        let first = linked.server.banner.lines().next().unwrap();
+        assert!(first.ends_with(&format!("/served: {rights}")), "{first}");
     }
 }
 
