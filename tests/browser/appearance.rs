@@ -95,7 +95,7 @@ fn all_buttons_of_the_page_have_one_font_size() {
         assert_eq!(sizes, json!(expected), "at {width} px");
     }
     let hint = tab.text("document.getElementById('upload-hint').innerText");
-    assert!(hint.starts_with("Files of at most 315 MB. To upload from a terminal:"), "{hint}");
+    assert!(hint.starts_with("Files of at most 314 MB. To upload from a terminal:"), "{hint}");
 }
 
 #[test]

@@ -73,7 +73,7 @@ fn a_drop_box_says_what_it_takes_with_a_pointer_and_with_a_finger() {
     let words = "document.querySelector('#drop-box .drop').innerText.trim().split(/\\s*\\n\\s*/)[0]";
     assert_eq!(tab.text(words), "Drop files or folders anywhere on this page, or");
     let hint = tab.text("document.getElementById('upload-hint').innerText");
-    assert!(hint.starts_with("Files of at most 1.1 GB. To upload from a terminal:"), "{hint}");
+    assert!(hint.starts_with("Files of at most 1.0 GB. To upload from a terminal:"), "{hint}");
     for colours in ["light", "dark"] {
         tab.show_on_phone(colours);
         tab.open(&format!("{}/", shared.origin()));

@@ -95,17 +95,18 @@ function errorOf(response) {
 }
 
 function tooLarge(bytesMax) {
-  return `The file is too large: the server takes ${bytesMax === null ? "no more" : `at most ${readableSize(bytesMax)}`}.`;
+  return `The file is too large: the server takes ${bytesMax === null ? "no more" : `at most ${readableSize(bytesMax, Math.floor)}`}.`;
 }
 
-/** A size such as `1.4 MB`, rounded as in the listing. */
-function readableSize(bytes) {
+/** A size such as `1.4 MB`, rounded as in the listing. A limit is rounded down, so that it promises no more than it is. */
+function readableSize(bytes, round = Math.round) {
   let value = bytes;
   let unit = "B";
   for (const larger of ["kB", "MB", "GB", "TB", "PB"]) {
-    if (value < 999.5) break;
+    if (round(value) < 1000) break;
     value /= 1000;
     unit = larger;
   }
-  return `${unit !== "B" && value < 9.95 ? value.toFixed(1) : Math.round(value)} ${unit}`;
+  const tenths = round(value * 10);
+  return `${unit !== "B" && tenths < 100 ? (tenths / 10).toFixed(1) : round(value)} ${unit}`;
 }

@@ -54,7 +54,7 @@ pub(super) fn styles(uploads: UploadPolicy) -> &'static [&'static str] {
 macro_rules! upload_scripts {
     () => {
         concat!(
-            " 'sha256-pbhiKM/AJwRyPPHpI5H0HIYolc4gSSHrrnI38fhvgXY='",
+            " 'sha256-t6hMpTopvuGZYl7e2cbXBIDrK+gKbO2biuVmVN1wOTU='",
             " 'sha256-9NIf5/VYBy9k8Ay2bE1Il617SitY8dSVhTZ+yUS+Hwc='",
             " 'sha256-9Zl9LazeXAdc+1eKUYUGZx+uqpyNR5BM3g64efjlcLc='",
             " 'sha256-FxRhx6Z1+/GwXX6b7G5d4b/FjLQhYVAObOw9NFncV5M='",

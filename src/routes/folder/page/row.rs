@@ -42,14 +42,34 @@ pub(in crate::routes::folder) fn write_row(out: &mut Vec<u8>, entry: &Entry, now
 }
 
 /// Writes a size such as `1.4 MB`, with the exact number of bytes as its tooltip.
-pub(super) fn write_size(out: &mut Vec<u8>, bytes: u64) {
+fn write_size(out: &mut Vec<u8>, bytes: u64) {
+    write_exact_and_readable(out, bytes, bytes);
+}
+
+/// Writes the longest size that is accepted, in the same way. It is rounded down: otherwise a file that is no longer than
+/// the page says could be refused.
+pub(super) fn write_limit(out: &mut Vec<u8>, bytes_max: u64) {
+    write_exact_and_readable(out, bytes_max, rounded_down(bytes_max));
+}
+
+fn write_exact_and_readable(out: &mut Vec<u8>, exact_bytes: u64, readable_bytes: u64) {
     put(out, "<data value=\"");
-    write_decimal(out, bytes);
+    write_decimal(out, exact_bytes);
     put(out, "\" title=\"");
-    write_count(out, bytes);
-    put(out, if bytes == 1 { " byte\">" } else { " bytes\">" });
-    write_readable_size(out, bytes);
+    write_count(out, exact_bytes);
+    put(out, if exact_bytes == 1 { " byte\">" } else { " bytes\">" });
+    write_readable_size(out, readable_bytes);
     put(out, "</data>");
+}
+
+/// The greatest size that is not above this one, and that [`write_readable_size`] writes without rounding.
+fn rounded_down(bytes: u64) -> u64 {
+    let mut unit_bytes = 1;
+    while bytes / unit_bytes >= 1000 {
+        unit_bytes *= 1000;
+    }
+    let step_bytes = if bytes / unit_bytes < 10 { (unit_bytes / 10).max(1) } else { unit_bytes };
+    bytes - bytes % step_bytes
 }
 
 /// Writes a size with two significant digits below ten of its unit, and up to three above. Units are powers of 1000, as
@@ -125,6 +145,23 @@ mod tests {
 
     fn time(modified_ns: i128) -> String {
         written(|out| write_time(out, modified_ns, NOW_S))
+    }
+
+    #[test]
+    fn a_limit_is_never_shown_as_more_than_it_is() {
+        let limit = |bytes| written(|out| write_limit(out, bytes));
+        assert_eq!(limit(1 << 30), "<data value=\"1073741824\" title=\"1,073,741,824 bytes\">1.0 GB</data>");
+        for (bytes, shown) in [
+            (1, ">1 B<"),
+            (999, ">999 B<"),
+            (1_999, ">1.9 kB<"),
+            (9_999_999, ">9.9 MB<"),
+            (10_999_999, ">10 MB<"),
+            (999_999_999, ">999 MB<"),
+            (u64::MAX, ">18 EB<"),
+        ] {
+            assert!(limit(bytes).contains(shown), "{}", limit(bytes));
+        }
     }
 
     #[test]

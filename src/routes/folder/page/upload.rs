@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use super::assets::UPLOAD_SECTION;
-use super::row::write_size;
+use super::row::write_limit;
 use super::text::put;
 use super::visitor::Visitor;
 use crate::routes::folder::form::UPLOAD_FORM;
@@ -49,7 +49,7 @@ impl UploadSection<'_> {
         put(out, "<p class=\"note\" id=\"upload-hint\">");
         if let Some(bytes_max) = self.bytes_max {
             put(out, "Files of at most ");
-            write_size(out, bytes_max);
+            write_limit(out, bytes_max);
             put(out, ". ");
         }
         put(out, "To upload from a terminal: <code>curl ");
@@ -80,7 +80,7 @@ mod tests {
     #[test]
     fn the_page_states_the_longest_upload_if_there_is_one() {
         let limited = |upload_bytes_max| head(&PageHead { uploads: UploadPolicy::Create, upload_bytes_max, ..HEAD });
-        let limit = "Files of at most <data value=\"1073741824\" title=\"1,073,741,824 bytes\">1.1 GB</data>. ";
+        let limit = "Files of at most <data value=\"1073741824\" title=\"1,073,741,824 bytes\">1.0 GB</data>. ";
         assert!(limited(Some(1 << 30)).contains(limit));
         assert!(!limited(None).contains("Files of at most"));
     }
