@@ -59,6 +59,9 @@ case $url in
 *) url=http://$url ;;
 esac
 origin=$(printf '%s\n' "$url" | sed 's|^\([^:]*://[^/]*\).*|\1|')
+case $origin in
+*://) fail 2 "the URL names no server: $2" ;;
+esac
 [ "$url" != "$origin" ] || url=$url/
 case $url in
 */) stored_name=${file##*/} url=$url$(encode "${file##*/}") ;;
@@ -211,7 +214,7 @@ finish() {
 
 # put_plainly: for a server without resumable uploads.
 put_plainly() {
-    printf 'Sending %s, which this server cannot resume\n' "$name" >&2
+    printf 'Sending %s in one request, since no resumable upload is offered here\n' "$name" >&2
     set -- --upload-file "$file"
     [ -z "$sha256" ] || set -- "$@" --header "Repr-Digest: sha-256=:$sha256:"
     transfer "$@" "$url"

@@ -427,6 +427,18 @@ fn the_script_tries_again_if_the_server_is_too_slow_or_busy() {
     assert!(stored(&output) && said(&output).contains("from byte 3 of 7"), "{output:?}");
 }
 
+/// Another attempt would fail in the same way, and there would be thirty of them.
+#[test]
+fn the_script_refuses_a_url_without_a_server_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = file_with(&directory, b"content");
+    for url in ["/", "", "http://", "http:///name"] {
+        let output = put(directory.path(), &file, url);
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        assert!(said(&output).contains("names no server"), "{output:?}");
+    }
+}
+
 #[test]
 fn the_script_uploads_plainly_to_a_server_without_resumable_uploads() {
     let directory = tempfile::tempdir().unwrap();
