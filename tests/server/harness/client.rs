@@ -156,12 +156,15 @@ impl Client {
     /// Reads at least one byte. The end of the connection is an error.
     fn receive(&mut self) -> io::Result<()> {
         let mut space = [0; 64 * 1024];
-        match self.stream.read(&mut space)? {
-            0 => Err(ErrorKind::UnexpectedEof.into()),
-            bytes => {
+        match self.stream.read(&mut space) {
+            Ok(0) => Err(ErrorKind::UnexpectedEof.into()),
+            Ok(bytes) => {
                 self.ahead.extend_from_slice(&space[..bytes]);
                 Ok(())
             }
+            // A stopped and continued process gets this error from a socket with a timeout: see signal(7).
+            Err(error) if error.kind() == ErrorKind::Interrupted => self.receive(),
+            Err(error) => Err(error),
         }
     }
 
