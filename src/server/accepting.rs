@@ -245,7 +245,7 @@ where
             }
             let mut accepted = 0;
             for _ in 0..TAKEN_PER_TURN {
-                // Connections to be evicted may have received requests since the poll.
+                // After the slice of time nothing is evicted: an idle connection may have received a request since the poll.
                 let has_time = self.cx.now.monotonic_ns < until_ns || self.has_room(endpoint);
                 let may_accept = has_time && self.acceptor.may_accept(endpoint, &self.cx.now);
                 if accepted >= ACCEPTED_PER_TURN || !may_accept || !self.may_admit(endpoint) {

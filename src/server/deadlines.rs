@@ -85,7 +85,7 @@ where
             let Some(session) = self.sessions.get_mut(key) else { continue };
             session.armed_ns = u64::MAX;
             // A queued session may have input that was not read yet, and output that was not sent: the server is late,
-            // not the client. The deadline may also have moved since the entry was made.
+            // not the client. If the deadline has moved since the entry was made, nothing expires and a new entry is made.
             if session.queued != Queued::No && session.connection.deadline_ns() <= due_ns {
                 debug!("connection {}: a timer is judged after its next drive", session.connection.number());
                 session.is_overdue = true;

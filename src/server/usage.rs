@@ -31,7 +31,7 @@ pub struct Usage {
     pub armed_sessions: usize,
     /// Entries in the deadlines. Equal to `armed_sessions`.
     pub deadlines: usize,
-    /// Entries in the run queue: one per ready session, and one per session that a panic removed while it was queued.
+    /// Entries in the run queue. Equal to `ready_sessions`.
     pub queued: usize,
     /// Bytes of all buffers that connections have borrowed.
     pub buffer_bytes: usize,

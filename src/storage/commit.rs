@@ -59,7 +59,7 @@ struct Named<F: FileSystem> {
 }
 
 /// Commits several uploads to one directory tree together. Each gets the result that [`Upload::commit`] would have
-/// given it; `conditions` are called in the same order.
+/// given it; the conditions are called in the order of the uploads.
 ///
 /// What is flushed is on the disk when this returns. The uploads are published one after the other in their order, but
 /// none is on the disk much before the last one.
