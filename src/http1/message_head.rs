@@ -7,7 +7,7 @@ use super::limits::{METHOD_BYTES_MAX, REQUEST_LINE_BYTES_MAX};
 use super::protocol_error::ProtocolError;
 use crate::semantics::fields::{FieldName, FieldSpan, FieldSpans, Fields};
 use crate::semantics::method::Method;
-use crate::semantics::request::{Target, Version};
+use crate::semantics::request::{PathAndQuery, Target, Version};
 
 /// The part of the head that the next byte belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,8 +24,6 @@ enum State {
 #[derive(Clone, Copy, Debug)]
 pub struct HeadParser {
     state: State,
-    /// The class of the target's next byte: [`TARGET`], or [`TARGET_QUERY`] in its query.
-    target_class: u8,
     method: Method,
     form: TargetForm,
     version: Version,
@@ -33,6 +31,8 @@ pub struct HeadParser {
     bytes: u16,
     /// Offset of the space after the method.
     method_end: u16,
+    /// Offset of the target's first question mark, or of the space after the target; 0 before either has been found.
+    path_end: u16,
     /// Offset of the space after the target.
     target_end: u16,
     fields: FieldSectionParser,
@@ -59,12 +59,12 @@ impl Default for HeadParser {
     fn default() -> HeadParser {
         HeadParser {
             state: State::Method,
-            target_class: TARGET,
             method: Method::Unknown,
             form: TargetForm::Origin,
             version: Version::Http11,
             bytes: 0,
             method_end: 0,
+            path_end: 0,
             target_end: 0,
             fields: FieldSectionParser::default(),
         }
@@ -131,19 +131,9 @@ impl HeadParser {
     fn read_request_line(&mut self, head: &[u8]) -> Result<bool, ProtocolError> {
         let line_bytes_max = REQUEST_LINE_BYTES_MAX + b"\r\n".len();
         let window = &head[..head.len().min(line_bytes_max)];
-        let mut complete = false;
-        while !complete {
-            let progress = match self.state {
-                State::Method => self.read_method(window)?,
-                State::Target => self.read_target(window)?,
-                State::Version => self.read_version(window)?,
-                State::Fields => true,
-            };
-            if !progress {
-                break;
-            }
-            complete = self.state == State::Fields;
-        }
+        let complete = (self.state != State::Method || self.read_method(window)?)
+            && (self.state != State::Target || self.read_target(window)?)
+            && (self.state != State::Version || self.read_version(window)?);
         if !complete && head.len() > line_bytes_max {
             return Err(ProtocolError::RequestLineTooLong);
         }
@@ -152,6 +142,11 @@ impl HeadParser {
 
     /// Returns whether the method is complete.
     fn read_method(&mut self, window: &[u8]) -> Result<bool, ProtocolError> {
+        // A shortcut for most requests.
+        if window.starts_with(b"GET ") {
+            self.end_method(Method::Get, b"GET".len());
+            return Ok(true);
+        }
         let start = usize::from(self.bytes);
         let end = start + grammar::run(&window[start..], TCHAR);
         if end > METHOD_BYTES_MAX {
@@ -162,14 +157,18 @@ impl HeadParser {
         match window.get(end) {
             None => Ok(false),
             Some(b' ') if end > 0 => {
-                self.method = Method::from_token(&window[..end]);
-                self.method_end = end as u16;
-                self.bytes = end as u16 + 1;
-                self.state = State::Target;
+                self.end_method(Method::from_token(&window[..end]), end);
                 Ok(true)
             }
             Some(_) => Err(ProtocolError::MethodInvalid),
         }
+    }
+
+    fn end_method(&mut self, method: Method, end: usize) {
+        self.method = method;
+        self.method_end = end as u16;
+        self.bytes = end as u16 + 1;
+        self.state = State::Target;
     }
 
     /// Returns whether the target is complete.
@@ -177,7 +176,7 @@ impl HeadParser {
         let start = usize::from(self.method_end) + 1;
         let mut at = usize::from(self.bytes);
         loop {
-            at += grammar::run(&window[at..], self.target_class);
+            at += grammar::run(&window[at..], if self.path_end == 0 { TARGET } else { TARGET_QUERY });
             // A percent sign counts as parsed only together with its two digits.
             self.bytes = at as u16;
             match &window[at..] {
@@ -192,7 +191,7 @@ impl HeadParser {
                     at += 3;
                 }
                 [b'?', ..] => {
-                    self.target_class = TARGET_QUERY;
+                    self.path_end = at as u16;
                     at += 1;
                 }
                 [b' ', ..] if at > start => break,
@@ -202,6 +201,9 @@ impl HeadParser {
             }
         }
         self.target_end = at as u16;
+        if self.path_end == 0 {
+            self.path_end = self.target_end;
+        }
         self.bytes = at as u16 + 1;
         self.state = State::Version;
         self.form = TargetForm::of(self.method, self.target_bytes(window))?;
@@ -244,7 +246,7 @@ impl HeadParser {
         let fields_start = usize::from(self.bytes);
         RequestHead {
             method: self.method,
-            target: self.form.target(self.target_bytes(head)),
+            target: self.form.target(self.target_bytes(head), usize::from(self.path_end - self.method_end - 1)),
             method_and_target: &head[..usize::from(self.target_end)],
             version: self.version,
             fields: Fields::new(&head[fields_start..], spans),
@@ -309,14 +311,17 @@ impl TargetForm {
         Ok(TargetForm::Absolute(authority_end as u16))
     }
 
-    fn target(self, target: &[u8]) -> Target<'_> {
+    /// `path_end` is the index of the first question mark, or the length.
+    fn target(self, target: &[u8], path_end: usize) -> Target<'_> {
         match self {
-            TargetForm::Origin => Target::Origin(target),
+            TargetForm::Origin => Target::Origin(PathAndQuery::split_at(target, path_end)),
             TargetForm::Authority => Target::Authority(target),
             TargetForm::Asterisk => Target::Asterisk,
             TargetForm::Absolute(authority_bytes) => {
-                let (authority, path_and_query) = target[SCHEME.len()..].split_at(usize::from(authority_bytes));
-                Target::Absolute { authority, path_and_query }
+                let authority_end = SCHEME.len() + usize::from(authority_bytes);
+                let (start, path_and_query) = target.split_at(authority_end);
+                let path_and_query = PathAndQuery::split_at(path_and_query, path_end - authority_end);
+                Target::Absolute { authority: &start[SCHEME.len()..], path_and_query }
             }
         }
     }

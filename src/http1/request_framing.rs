@@ -75,7 +75,7 @@ impl RequestFraming {
 fn check_target(target: &Target<'_>, strict: bool) -> Result<(), ProtocolError> {
     let is_valid = match target {
         Target::Origin(path_and_query) | Target::Absolute { path_and_query, .. } => {
-            !strict || grammar::is_path_and_query(path_and_query)
+            !strict || grammar::is_path_and_query(path_and_query.as_bytes())
         }
         // Checked by the parser of the head.
         Target::Authority(_) | Target::Asterisk => true,

@@ -63,7 +63,7 @@ mod tests {
     use super::*;
     use crate::semantics::fields::{FieldName, FieldSpan, FieldSpans, Fields};
     use crate::semantics::method::Method;
-    use crate::semantics::request::{Target, Version};
+    use crate::semantics::request::{PathAndQuery, Target, Version};
 
     fn allows(hosts: &AllowedHosts, host: &str) -> bool {
         let mut spans = FieldSpans::default();
@@ -71,7 +71,7 @@ mod tests {
         spans.push(FieldSpan { name: FieldName::Host, name_start: 0, name_end: 0, value_start: 0, value_end });
         hosts.allow(&Request {
             method: Method::Get,
-            target: Target::Origin(b"/"),
+            target: Target::Origin(PathAndQuery::new(b"/")),
             version: Version::Http11,
             fields: Fields::new(host.as_bytes(), &spans),
             content_bytes: Some(0),

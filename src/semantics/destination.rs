@@ -83,7 +83,7 @@ mod tests {
     use super::*;
     use crate::semantics::fields::FieldName;
     use crate::semantics::method::Method;
-    use crate::semantics::request::{Target, Version};
+    use crate::semantics::request::{PathAndQuery, Target, Version};
     use crate::semantics::stored_fields::StoredFields;
 
     const NAMES: [FieldName; 3] = [FieldName::Host, FieldName::Destination, FieldName::Overwrite];
@@ -93,7 +93,7 @@ mod tests {
         assert!(fields.fields().contains_any(NAMES));
         test(&Request {
             method: Method::Move,
-            target: Target::Origin(b"/a"),
+            target: Target::Origin(PathAndQuery::new(b"/a")),
             version: Version::Http11,
             fields: fields.fields(),
             content_bytes: Some(0),

@@ -18,13 +18,13 @@ pub enum Version {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target<'a> {
     /// `/path?query`.
-    Origin(&'a [u8]),
+    Origin(PathAndQuery<'a>),
     /// `http://authority/path?query`. The authority replaces the Host field.
     Absolute {
         /// A host and an optional port.
         authority: &'a [u8],
         /// Everything after the authority. May be empty.
-        path_and_query: &'a [u8],
+        path_and_query: PathAndQuery<'a>,
     },
     /// `host:port`, only with CONNECT.
     Authority(&'a [u8]),
@@ -32,27 +32,50 @@ pub enum Target<'a> {
     Asterisk,
 }
 
+/// The path of a target, and its query if there is one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PathAndQuery<'a> {
+    bytes: &'a [u8],
+    /// The length of the path. A question mark follows, or nothing.
+    path_bytes: usize,
+}
+
+impl<'a> PathAndQuery<'a> {
+    /// Finds the query in `bytes`.
+    pub fn new(bytes: &'a [u8]) -> PathAndQuery<'a> {
+        PathAndQuery { bytes, path_bytes: memchr::memchr(b'?', bytes).unwrap_or(bytes.len()) }
+    }
+
+    /// The same, if it is known that the path has `path_bytes` bytes.
+    pub fn split_at(bytes: &'a [u8], path_bytes: usize) -> PathAndQuery<'a> {
+        debug_assert_eq!(PathAndQuery::new(bytes).path_bytes, path_bytes);
+        PathAndQuery { bytes, path_bytes }
+    }
+
+    /// Both, as received.
+    pub fn as_bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+}
+
 impl<'a> Target<'a> {
     /// The query, without the `?` and not decoded; `None` if there is none.
     pub fn query(&self) -> Option<&'a [u8]> {
-        let path_and_query = match *self {
-            Target::Origin(path_and_query) | Target::Absolute { path_and_query, .. } => path_and_query,
-            Target::Authority(_) | Target::Asterisk => return None,
-        };
-        memchr::memchr(b'?', path_and_query).map(|query| &path_and_query[query + 1..])
+        let PathAndQuery { bytes, path_bytes } = self.path_and_query()?;
+        bytes.get(path_bytes + 1..)
     }
 
     /// The path, not decoded. An empty path is `/` (RFC 9110 §4.2.3). `None` for asterisk-form and authority-form.
     pub fn path(&self) -> Option<&'a [u8]> {
-        let path_and_query = match *self {
-            Target::Origin(path_and_query) | Target::Absolute { path_and_query, .. } => path_and_query,
-            Target::Authority(_) | Target::Asterisk => return None,
-        };
-        let path = match memchr::memchr(b'?', path_and_query) {
-            Some(query) => &path_and_query[..query],
-            None => path_and_query,
-        };
-        Some(if path.is_empty() { b"/" } else { path })
+        let PathAndQuery { bytes, path_bytes } = self.path_and_query()?;
+        Some(if path_bytes == 0 { b"/" } else { &bytes[..path_bytes] })
+    }
+
+    fn path_and_query(&self) -> Option<PathAndQuery<'a>> {
+        match *self {
+            Target::Origin(path_and_query) | Target::Absolute { path_and_query, .. } => Some(path_and_query),
+            Target::Authority(_) | Target::Asterisk => None,
+        }
     }
 }
 
@@ -100,7 +123,9 @@ impl<'a> Request<'a> {
     pub fn is_about_server(&self) -> bool {
         match self.target {
             Target::Asterisk => true,
-            Target::Absolute { path_and_query, .. } => self.method == Method::Options && path_and_query.is_empty(),
+            Target::Absolute { path_and_query, .. } => {
+                self.method == Method::Options && path_and_query.as_bytes().is_empty()
+            }
             Target::Origin(_) | Target::Authority(_) => false,
         }
     }

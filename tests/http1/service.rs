@@ -280,8 +280,9 @@ impl<S: Service> Service for RecordingService<S> {
 /// The target as it was sent.
 fn target_bytes(target: &Target<'_>) -> Vec<u8> {
     match *target {
-        Target::Origin(bytes) | Target::Authority(bytes) => bytes.to_vec(),
-        Target::Absolute { authority, path_and_query } => [b"http://", authority, path_and_query].concat(),
+        Target::Origin(path_and_query) => path_and_query.as_bytes().to_vec(),
+        Target::Authority(bytes) => bytes.to_vec(),
+        Target::Absolute { authority, path_and_query } => [b"http://", authority, path_and_query.as_bytes()].concat(),
         Target::Asterisk => b"*".to_vec(),
     }
 }

@@ -203,7 +203,7 @@ mod tests {
     use crate::routes::UploadSettings;
     use crate::semantics::access::Access;
     use crate::semantics::fields::{FieldSpans, Fields};
-    use crate::semantics::request::{Target, Version};
+    use crate::semantics::request::{PathAndQuery, Target, Version};
     use crate::semantics::rights::{Rights, UploadPolicy};
     use crate::storage::{Directory, Native};
 
@@ -218,7 +218,7 @@ mod tests {
         let spans = FieldSpans::default();
         let request = Request {
             method: Method::Move,
-            target: Target::Origin(b"/files/a"),
+            target: Target::Origin(PathAndQuery::new(b"/files/a")),
             version: Version::Http11,
             fields: Fields::new(b"", &spans),
             content_bytes: Some(0),

@@ -105,9 +105,10 @@ fn check_borrows(head: &RequestHead<'_>, input: &[u8]) {
     assert!(input.starts_with(head.method_and_target), "method and target are borrowed unchanged");
     let target = head.method_and_target.splitn(2, |byte| *byte == b' ').nth(1).expect("a space before the target");
     match head.target {
-        Target::Origin(bytes) | Target::Authority(bytes) => assert_eq!(bytes, target),
+        Target::Origin(path_and_query) => assert_eq!(path_and_query.as_bytes(), target),
+        Target::Authority(authority) => assert_eq!(authority, target),
         Target::Absolute { authority, path_and_query } => {
-            assert_eq!([&target[..b"http://".len()], authority, path_and_query].concat(), target);
+            assert_eq!([&target[..b"http://".len()], authority, path_and_query.as_bytes()].concat(), target);
             assert!(!authority.is_empty(), "an absolute-form has an authority");
         }
         Target::Asterisk => assert_eq!(target, b"*"),
@@ -120,7 +121,7 @@ fn copy(head: &RequestHead<'_>) -> Head {
             .map(|framing| (framing.content, framing.method == Method::Head, framing.expects_continue))
     };
     let path_and_query = match head.target {
-        Target::Origin(path_and_query) | Target::Absolute { path_and_query, .. } => path_and_query,
+        Target::Origin(path_and_query) | Target::Absolute { path_and_query, .. } => path_and_query.as_bytes(),
         Target::Authority(_) | Target::Asterisk => b"",
     };
     Head {

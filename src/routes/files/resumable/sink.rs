@@ -17,7 +17,7 @@ use crate::semantics::conditional::Preconditions;
 use crate::semantics::digest::{Digests, Hasher, wanted};
 use crate::semantics::fields::FieldName;
 use crate::semantics::method::Method;
-use crate::semantics::request::{Endpoint, Request, Target, Version};
+use crate::semantics::request::{Endpoint, PathAndQuery, Request, Target, Version};
 use crate::semantics::response::{RareFields, Response, UploadStatus};
 use crate::semantics::resumable_upload::{UploadLimits, understands_104};
 use crate::semantics::rights::{Grant, MayUpload};
@@ -81,7 +81,7 @@ impl Creation {
         let fields = StoredFields::parse(bytes.get(end + 2..)?)?;
         let request = Request {
             method,
-            target: Target::Origin(b"/"),
+            target: Target::Origin(PathAndQuery::new(b"/")),
             version: Version::Http11,
             fields: fields.fields(),
             content_bytes: None,
