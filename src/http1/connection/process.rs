@@ -56,79 +56,101 @@ pub(super) type Processed<S> = (State<<S as Service>::Sink>, Step<Box<CommitOf<S
 impl<S: Service> Connection<S> {
     /// Takes one step: interprets received bytes, up to one call of the service or one write to a sink.
     pub fn process(&mut self, service: &mut S, shared: &mut Shared, now: &Now) -> Step<Box<CommitOf<S>>> {
-        // A shortcut for the end of nearly every pass, without moving the state. Only in Head: content can end without
-        // a further byte.
-        if matches!(self.state, State::Head(_)) && self.input.is_empty() && !self.input_ended {
-            return Step::Idle;
-        }
-        let (state, step) = match mem::take(&mut self.state) {
-            State::ProxyHeader => self.process_proxy_header(shared, now),
-            State::Head(head) => self.process_head(head, service, shared, now),
-            State::Content(content) => self.process_content(content, shared, now),
-            State::Committing(framing) => (State::Committing(framing), Step::Idle),
-            State::Draining(draining) => self.process_draining(draining, shared, now),
-            State::Closed => (State::Closed, Step::Idle),
+        let (state, step) = match &mut self.state {
+            // In place: nearly every step is about a head, and parsing a part of one is no transition.
+            State::Head(_) => return self.process_head(service, shared, now),
+            state => match mem::take(state) {
+                State::ProxyHeader => self.process_proxy_header(shared, now),
+                State::Content(content) => self.process_content(content, shared, now),
+                State::Draining(draining) => self.process_draining(draining, shared, now),
+                state @ (State::Head(_) | State::Committing(_) | State::Closed) => (state, Step::Idle),
+            },
         };
         self.state = state;
         step
     }
 
-    fn process_head(&mut self, mut head: HeadParser, service: &mut S, shared: &mut Shared, now: &Now) -> Processed<S> {
+    fn process_head(&mut self, service: &mut S, shared: &mut Shared, now: &Now) -> Step<Box<CommitOf<S>>> {
+        // A shortcut for the end of nearly every pass.
+        if self.input.is_empty() && !self.input_ended {
+            return Step::Idle;
+        }
         if self.output.is_full() || self.records.as_ref().is_some_and(|records| records.is_full()) {
-            return (State::Head(head), Step::Idle);
+            return Step::Idle;
         }
-        if head.is_empty() {
-            self.skip_empty_line();
+        if !self.request_has_begun() {
+            return self.no_request(now);
         }
+        let State::Head(head) = &mut self.state else { return Step::Idle };
+        let Some((bytes, spans)) = self.input.unread_with_spans() else { return Step::Idle };
         let was_empty = head.is_empty();
-        let Some((bytes, spans)) = self.input.unread_with_spans() else { return self.no_request(head, now) };
-        // A CR alone may become an empty line, so no request has begun.
-        if was_empty && leading_empty_line(bytes) == EmptyLine::Partial && !self.empty_line_skipped {
-            return self.no_request(head, now);
-        }
         let error = match head.advance(bytes, spans) {
-            Ok(true) => match self.take_request(&head, service, shared, now) {
-                Ok(next) => return next,
-                Err(error) => error,
-            },
+            Ok(true) => {
+                let head = *head;
+                match self.take_request(&head, service, shared, now) {
+                    Ok(step) => return step,
+                    Err(error) => error,
+                }
+            }
             Ok(false) if self.input_ended => ProtocolError::HeadIncomplete,
             Ok(false) => {
                 if was_empty {
                     self.start_head_timer(shared, now);
                 }
-                return (State::Head(head), Step::Idle);
+                return Step::Idle;
             }
             Err(error) => error,
         };
-        (self.respond_with_error(error, head.method(), shared, now), Step::Progress)
+        self.refuse_head(error, shared, now);
+        Step::Progress
     }
 
-    /// Skips an empty line before the request line (RFC 9112 §2.2). A second one is a protocol error.
-    fn skip_empty_line(&mut self) {
-        if !self.empty_line_skipped && leading_empty_line(self.input.unread()) == EmptyLine::Complete {
-            self.input.consume(b"\r\n".len());
-            self.empty_line_skipped = true;
+    /// Responds to a protocol error in the head.
+    #[cold]
+    fn refuse_head(&mut self, error: ProtocolError, shared: &mut Shared, now: &Now) {
+        if let State::Head(head) = &self.state {
+            let method = head.method();
+            self.state = self.respond_with_error(error, method, shared, now);
         }
+    }
+
+    /// Whether a byte of a request is unread. Skips an empty line before the request line (RFC 9112 §2.2); a second one is
+    /// a protocol error.
+    fn request_has_begun(&mut self) -> bool {
+        let may_follow_empty_line =
+            matches!(&self.state, State::Head(head) if head.is_empty()) && !self.empty_line_skipped;
+        match leading_empty_line(self.input.unread()) {
+            EmptyLine::Complete if may_follow_empty_line => {
+                self.input.consume(b"\r\n".len());
+                self.empty_line_skipped = true;
+            }
+            // A CR alone may become an empty line.
+            EmptyLine::Partial if may_follow_empty_line => return false,
+            EmptyLine::None | EmptyLine::Partial | EmptyLine::Complete => {}
+        }
+        !self.input.is_empty()
     }
 
     /// No request has begun. If the input has ended, none will, and the connection ends.
-    fn no_request(&mut self, head: HeadParser, now: &Now) -> Processed<S> {
+    #[cold]
+    fn no_request(&mut self, now: &Now) -> Step<Box<CommitOf<S>>> {
         if self.input_ended {
             self.timers.stop(Timer::Idle);
             self.start_write_stall_timer(now);
-            return (self.begin_draining(), Step::Progress);
+            self.state = self.begin_draining();
+            return Step::Progress;
         }
-        (State::Head(head), Step::Idle)
+        Step::Idle
     }
 
-    /// Passes a request with a complete head to the service, and acts on its reply.
+    /// Passes a request with a complete head to the service, and acts on its reply. After an error the state is as before.
     fn take_request(
         &mut self,
         head: &HeadParser,
         service: &mut S,
         shared: &mut Shared,
         now: &Now,
-    ) -> Result<Processed<S>, ProtocolError> {
+    ) -> Result<Step<Box<CommitOf<S>>>, ProtocolError> {
         self.timers.stop(Timer::Idle);
         self.timers.stop(Timer::Head);
         self.start_write_stall_timer(now);
@@ -153,7 +175,7 @@ impl<S: Service> Connection<S> {
             sender: shared.settings.proxies.group_of(shared.sender, &head.fields),
         };
         let mut reply = service.call(&request, now);
-        let next = match reply {
+        self.state = match reply {
             Reply::Receive(mut sink) => {
                 if framing.expects_continue && !content_has_arrived {
                     self.output.push_interim(b"HTTP/1.1 100 Continue\r\n\r\n", &mut shared.pool);
@@ -180,7 +202,7 @@ impl<S: Service> Connection<S> {
             }
         };
         self.record_account(service.account());
-        Ok((next, Step::progress(service.may_have_blocked())))
+        Ok(Step::progress(service.may_have_blocked()))
     }
 
     pub(super) fn push_response(
