@@ -52,6 +52,7 @@ pub(super) fn respond<'r, F: FileSystem>(
 
 /// The response to a read whose preconditions fail; `None` if they hold. The resource exists, but has neither an
 /// entity tag nor a date.
+#[inline]
 pub(super) fn failed_precondition<F: FileSystem>(
     request: &Request<'_>,
     now: &Now,

@@ -47,12 +47,17 @@ pub struct Preconditions {
 
 impl Preconditions {
     /// The preconditions of `request`; `None` if it has none, or its method ignores them. A malformed date is ignored.
+    #[inline]
     pub fn of(request: &Request<'_>, now: &Now) -> Option<Preconditions> {
-        let fields = &request.fields;
         const NAMES: [FieldName; 4] =
             [FieldName::IfMatch, FieldName::IfUnmodifiedSince, FieldName::IfNoneMatch, FieldName::IfModifiedSince];
+        if request.fields.contains_any(NAMES) { Preconditions::of_fields(request, now) } else { None }
+    }
+
+    fn of_fields(request: &Request<'_>, now: &Now) -> Option<Preconditions> {
+        let fields = &request.fields;
         // §13.2.1: methods that neither select nor modify a representation ignore preconditions.
-        if !fields.contains_any(NAMES) || matches!(request.method, Method::Connect | Method::Options | Method::Trace) {
+        if matches!(request.method, Method::Connect | Method::Options | Method::Trace) {
             return None;
         }
         let date_in = |name| date::parse(fields.single(name)?, now.unix_s());
