@@ -9,6 +9,7 @@
 //! that the space of a removed file becomes free and a file system can be unmounted.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use super::{Directory, FileRange, FileSystem, Metadata, Native, OpenedFile, RelativePath};
 
@@ -47,7 +48,7 @@ pub enum CachedContent<F: FileSystem = Native> {
 
 #[derive(Debug)]
 struct Generation<T, F: FileSystem> {
-    files: HashMap<RelativePath, CachedFile<T, F>>,
+    files: HashMap<RelativePath, Rc<CachedFile<T, F>>>,
     bytes: usize,
     /// The number of files that are open.
     open_files: usize,
@@ -65,14 +66,14 @@ impl<T, F: FileSystem> Generation<T, F> {
             && self.open_files + cost.open_files <= open_files_max
     }
 
-    fn insert(&mut self, path: RelativePath, file: CachedFile<T, F>) {
+    fn insert(&mut self, path: RelativePath, file: Rc<CachedFile<T, F>>) {
         let cost = Cost::of(&path, &file);
         self.bytes += cost.bytes;
         self.open_files += cost.open_files;
         self.files.insert(path, file);
     }
 
-    fn remove(&mut self, path: &[u8]) -> Option<(RelativePath, CachedFile<T, F>)> {
+    fn remove(&mut self, path: &[u8]) -> Option<(RelativePath, Rc<CachedFile<T, F>>)> {
         let (path, file) = self.files.remove_entry(path)?;
         let cost = Cost::of(&path, &file);
         self.bytes = self.bytes.saturating_sub(cost.bytes);
@@ -103,6 +104,8 @@ impl Cost {
 pub struct FileCache<T, F: FileSystem = Native> {
     young: Generation<T, F>,
     old: Generation<T, F>,
+    /// The file that was lent last. Cleared before any is removed, since it would stay open.
+    lent: Option<Rc<CachedFile<T, F>>>,
     /// The number of files that a generation may have open.
     open_files_max: usize,
     /// When the young generation becomes the old one, in nanoseconds on the monotonic clock. Unused while the cache is
@@ -118,6 +121,7 @@ impl<T, F: FileSystem> FileCache<T, F> {
         FileCache {
             young: Generation::default(),
             old: Generation::default(),
+            lent: None,
             open_files_max: open_files_max / 2,
             rotate_at_ns: 0,
             hits: 0,
@@ -125,47 +129,43 @@ impl<T, F: FileSystem> FileCache<T, F> {
         }
     }
 
-    /// Whether the cache has the file `path`, and a stat shows that the file on the disk is unchanged. Then
-    /// [`get`](FileCache::get) returns it. An entry that is out of date is removed. Bytes that are not a
-    /// [`RelativePath`] are never in the cache.
+    /// The file `path`, if the cache has it and a stat shows that the file on the disk is unchanged. An entry that is out of
+    /// date is removed. Bytes that are not a [`RelativePath`] are never in the cache.
     ///
-    /// Only revalidates: `false` means that the caller must open the file, and never decides a 404.
-    pub fn revalidate(&mut self, path: &[u8], directory: &Directory<F>) -> bool {
-        let is_valid = self.find_valid(path, directory);
-        let counter = if is_valid { &mut self.hits } else { &mut self.misses };
+    /// Only revalidates: `None` means that the caller must open the file, and never decides a 404.
+    pub fn revalidate(&mut self, path: &[u8], directory: &Directory<F>) -> Option<Rc<CachedFile<T, F>>> {
+        self.lent = None;
+        let file = self.find_valid(path, directory);
+        let counter = if file.is_some() { &mut self.hits } else { &mut self.misses };
         *counter = counter.saturating_add(1);
-        is_valid
+        file
     }
 
-    /// How often [`revalidate`](FileCache::revalidate) has returned `true`, and `false`.
+    /// Keeps a file that the cache has returned until the next call, so that a response can borrow from it. This saves
+    /// looking up its path again.
+    pub fn lend(&mut self, file: Rc<CachedFile<T, F>>) -> &CachedFile<T, F> {
+        self.lent.insert(file)
+    }
+
+    /// How often [`revalidate`](FileCache::revalidate) has returned a file, and `None`.
     pub fn hits_and_misses(&self) -> (u64, u64) {
         (self.hits, self.misses)
     }
 
-    fn find_valid(&mut self, path: &[u8], directory: &Directory<F>) -> bool {
+    fn find_valid(&mut self, path: &[u8], directory: &Directory<F>) -> Option<Rc<CachedFile<T, F>>> {
         if let Some((key, file)) = self.young.files.get_key_value(path) {
-            let is_valid = directory.is_current(key, &file.metadata);
-            if !is_valid {
-                self.young.remove(path);
+            if directory.is_current(key, &file.metadata) {
+                return Some(Rc::clone(file));
             }
-            return is_valid;
+            self.young.remove(path);
+            return None;
         }
-        let Some((path, file)) = self.old.remove(path) else { return false };
-        let is_valid = directory.is_current(&path, &file.metadata);
-        if is_valid {
-            self.insert_young(path, file);
-        }
-        is_valid
+        let (path, file) = self.old.remove(path)?;
+        directory.is_current(&path, &file.metadata).then(|| self.insert_young(path, file))
     }
 
-    /// The file for which [`revalidate`](FileCache::revalidate) or [`insert`](FileCache::insert) has just returned
-    /// `true`.
-    pub fn get(&self, path: &[u8]) -> Option<&CachedFile<T, F>> {
-        self.young.files.get(path)
-    }
-
-    /// Adds an open file to the cache: its content, if it is small, else the file itself. Returns whether it was added.
-    /// It is not if the file is small, and is not in memory or changes while it is read; nor if the file would have to
+    /// Adds an open file to the cache: its content, if it is small, else the file itself. Returns what was added. Nothing
+    /// is if the file is small, and is not in memory or changes while it is read; nor if the file would have to
     /// stay open and none may. `now_ns` is the monotonic time.
     ///
     /// The caller must not add a file whose timestamps are so recent that another change may leave them the same.
@@ -175,22 +175,23 @@ impl<T, F: FileSystem> FileCache<T, F> {
         opened: &OpenedFile<F>,
         user_data: impl FnOnce() -> T,
         now_ns: u64,
-    ) -> bool {
+    ) -> Option<Rc<CachedFile<T, F>>> {
+        self.lent = None;
         let content = match usize::try_from(opened.metadata.size_bytes) {
             Ok(bytes) if bytes <= SMALL_FILE_BYTES_MAX => match read_small(opened, bytes) {
                 Some(content) => CachedContent::Memory(content),
-                None => return false,
+                None => return None,
             },
             _ if self.open_files_max > 0 => CachedContent::Open(FileRange::whole(opened.clone())),
-            _ => return false,
+            _ => return None,
         };
         self.young.remove(path.as_bytes());
         self.old.remove(path.as_bytes());
         if self.is_empty() {
             self.rotate_at_ns = now_ns.saturating_add(ROTATION_NS);
         }
-        self.insert_young(path, CachedFile { metadata: opened.metadata, content, user_data: user_data() });
-        true
+        let file = CachedFile { metadata: opened.metadata, content, user_data: user_data() };
+        Some(self.insert_young(path, Rc::new(file)))
     }
 
     /// When [`evict_unused`](FileCache::evict_unused) must be called, in nanoseconds on the monotonic clock; `None`
@@ -202,16 +203,18 @@ impl<T, F: FileSystem> FileCache<T, F> {
     /// Evicts the entries that were not used lately, if it is time.
     pub fn evict_unused(&mut self, now_ns: u64) {
         if now_ns >= self.rotate_at_ns {
+            self.lent = None;
             self.rotate();
             self.rotate_at_ns = now_ns.saturating_add(ROTATION_NS);
         }
     }
 
-    fn insert_young(&mut self, path: RelativePath, file: CachedFile<T, F>) {
+    fn insert_young(&mut self, path: RelativePath, file: Rc<CachedFile<T, F>>) -> Rc<CachedFile<T, F>> {
         if !self.young.has_room_for(Cost::of(&path, &file), self.open_files_max) {
             self.rotate();
         }
-        self.young.insert(path, file);
+        self.young.insert(path, Rc::clone(&file));
+        file
     }
 
     fn rotate(&mut self) {
@@ -249,14 +252,14 @@ mod tests {
         let directory = Directory::open(root, 1).unwrap();
         let (path, opened) = open(&directory, name);
         let mut cache = FileCache::new(OPEN_FILES_MAX);
-        assert!(cache.insert(path, &opened, || (), 0));
+        assert!(cache.insert(path, &opened, || (), 0).is_some());
         (cache, directory)
     }
 
     /// Caches `file`, under the path `alias`.
     fn insert(cache: &mut FileCache<()>, directory: &Directory, alias: &str, file: &str) -> bool {
         let (_, opened) = open(directory, file);
-        cache.insert(RelativePath::from_segments([alias]).unwrap(), &opened, || (), 0)
+        cache.insert(RelativePath::from_segments([alias]).unwrap(), &opened, || (), 0).is_some()
     }
 
     /// The bytes and the open files of the cache, counted entry by entry.
@@ -274,12 +277,10 @@ mod tests {
         for bytes in [3, SMALL_FILE_BYTES_MAX + 1] {
             fs::write(root.path().join("a"), vec![7; bytes]).unwrap();
             let (mut cache, directory) = cached(root.path(), "a");
-            assert!(cache.revalidate(b"a", &directory));
-            assert!(cache.get(b"a").is_some());
+            assert!(cache.revalidate(b"a", &directory).is_some());
 
             fs::write(root.path().join("a"), vec![7; bytes + 1]).unwrap();
-            assert!(!cache.revalidate(b"a", &directory), "another length");
-            assert!(cache.get(b"a").is_none(), "an entry that is out of date is removed");
+            assert!(cache.revalidate(b"a", &directory).is_none(), "another length");
             assert_eq!(usage(&cache), (0, 0));
         }
     }
@@ -292,11 +293,11 @@ mod tests {
             let (mut cache, directory) = cached(root.path(), "a");
             fs::write(root.path().join("b"), vec![8; bytes]).unwrap();
             fs::rename(root.path().join("b"), root.path().join("a")).unwrap();
-            assert!(!cache.revalidate(b"a", &directory));
+            assert!(cache.revalidate(b"a", &directory).is_none());
 
             let (mut cache, directory) = cached(root.path(), "a");
             fs::remove_file(root.path().join("a")).unwrap();
-            assert!(!cache.revalidate(b"a", &directory));
+            assert!(cache.revalidate(b"a", &directory).is_none());
         }
     }
 
@@ -306,8 +307,8 @@ mod tests {
         for (bytes, is_open) in [(0, false), (SMALL_FILE_BYTES_MAX, false), (SMALL_FILE_BYTES_MAX + 1, true)] {
             let written = vec![7; bytes];
             fs::write(root.path().join("a"), &written).unwrap();
-            let (cache, _directory) = cached(root.path(), "a");
-            let content = match &cache.get(b"a").unwrap().content {
+            let (mut cache, directory) = cached(root.path(), "a");
+            let content = match &cache.revalidate(b"a", &directory).unwrap().content {
                 CachedContent::Memory(content) if !is_open => content.to_vec(),
                 CachedContent::Open(file) if is_open => {
                     let mut content = vec![0; bytes + 1];
@@ -344,7 +345,7 @@ mod tests {
             let (bytes, open_files) = usage(&cache);
             assert!(bytes <= 2 * GENERATION_BYTES_MAX && open_files <= OPEN_FILES_MAX);
             if number % 100 == 0 {
-                assert!(cache.revalidate(b"a", &directory), "evicted at {number} although it is used");
+                assert!(cache.revalidate(b"a", &directory).is_some(), "evicted at {number} although it is used");
             }
         }
         let first_alias: &[u8] = b"alias-1";
@@ -368,7 +369,7 @@ mod tests {
             cache.evict_unused(due_ns - 1);
             assert_eq!(cache.deadline_ns(), Some(due_ns), "too early");
             cache.evict_unused(due_ns);
-            assert!(cache.revalidate(b"used", &directory));
+            assert!(cache.revalidate(b"used", &directory).is_some());
         }
         assert_eq!(usage(&cache).1, 1);
         for _ in 0..2 {

@@ -1,6 +1,7 @@
 //! GET and HEAD of a file: preconditions first, then ranges (RFC 9110 §13.2.2).
 
 use std::borrow::Cow;
+use std::rc::Rc;
 
 use super::multipart::Parts;
 use super::validators::FileVersion;
@@ -16,12 +17,12 @@ use crate::semantics::request::Request;
 use crate::semantics::response::{Body, ContentRange, RareFields, Response};
 use crate::semantics::rights::{Denied, Grant};
 use crate::semantics::status::Status;
-use crate::storage::{CachedContent, FileRange, FileSystem, RelativePath, StorageError};
+use crate::storage::{CachedContent, CachedFile, FileRange, FileSystem, RelativePath, StorageError};
 
 /// A file that [`find`] has found.
-pub(in crate::routes) enum Found<'n, F: FileSystem> {
-    /// The cache has it, under this path.
-    Cached(Cow<'n, [u8]>),
+pub(in crate::routes) enum Found<F: FileSystem> {
+    /// The cache has it.
+    Cached(Rc<CachedFile<FileVersion, F>>),
     /// It is open, and not in the cache. The last member is the value of Repr-Digest, if the client wants that and the
     /// file was uploaded with a digest.
     Opened(FileRange<F>, FileVersion, Option<String>),
@@ -48,18 +49,18 @@ impl From<StorageError> for ReadError {
 }
 
 /// Finds the file that `name`, a part of the target's path, leads to.
-pub(super) fn find<'n, F: FileSystem>(
+pub(super) fn find<F: FileSystem>(
     files: &mut FileRoutes<F>,
     request: &Request<'_>,
-    name: Cow<'n, [u8]>,
+    name: Cow<'_, [u8]>,
     grant: &Grant,
     now: &Now,
-) -> Result<Found<'n, F>, ReadError> {
+) -> Result<Found<F>, ReadError> {
     let digest = digest::wanted(&request.fields);
     let uses_cache = !asks_for_parts(request) && digest.is_none();
     let (key, path) = cache_key(name)?;
-    if uses_cache && files.directory.revalidate(&grant.read(&*key)?, &mut files.cache) {
-        return Ok(Found::Cached(key));
+    if uses_cache && let Some(file) = files.directory.revalidate(&grant.read(&*key)?, &mut files.cache) {
+        return Ok(Found::Cached(file));
     }
     let path = match path {
         Some(path) => path,
@@ -68,8 +69,8 @@ pub(super) fn find<'n, F: FileSystem>(
     let opened = files.directory.open_file(&grant.read(&path)?)?;
     let version = FileVersion::of(&opened.metadata, &files.own_uploads.borrow(), now);
     let may_be_cached = uses_cache && !version.is_recent();
-    if may_be_cached && files.cache.insert(path, &opened, || version.clone(), now.monotonic_ns) {
-        return Ok(Found::Cached(key));
+    if may_be_cached && let Some(file) = files.cache.insert(path, &opened, || version.clone(), now.monotonic_ns) {
+        return Ok(Found::Cached(file));
     }
     let repr_digest = digest.and_then(|algorithm| Digests::from_text(&opened.annotation()?).field_value(algorithm));
     Ok(Found::Opened(FileRange::whole(opened), version, repr_digest))
@@ -96,14 +97,12 @@ fn checked_path(name: &[u8]) -> Result<RelativePath, StorageError> {
 /// The response with the file that [`find`] has found, or the part of it that the request selects.
 pub(super) fn respond<'r, F: FileSystem>(
     files: &'r mut FileRoutes<F>,
-    found: Found<'_, F>,
+    found: Found<F>,
     request: &Request<'_>,
     media_type: Cow<'r, str>,
     now: &Now,
 ) -> Response<'r, FileContent<F>> {
-    let Some(Representation { version, content, repr_digest }) = representation_of(files, found) else {
-        return internal_error("A file that was just found in the cache, or put there, is in it.");
-    };
+    let Representation { version, content, repr_digest } = representation_of(files, found);
     let verdict = Preconditions::of(request, now)
         .map_or(Verdict::Proceed, |preconditions| preconditions.evaluate(Some(version.validators())));
     match verdict {
@@ -150,25 +149,21 @@ pub(super) fn respond<'r, F: FileSystem>(
     response
 }
 
-/// The version and the content of a file that was found; `None` if the cache does not have it.
-fn representation_of<'r, F: FileSystem>(
-    files: &'r mut FileRoutes<F>,
-    found: Found<'_, F>,
-) -> Option<Representation<'r, F>> {
+/// The version and the content of a file that was found.
+fn representation_of<'r, F: FileSystem>(files: &'r mut FileRoutes<F>, found: Found<F>) -> Representation<'r, F> {
     let boundary = files.next_boundary();
-    let path = match found {
+    let cached = match found {
+        Found::Cached(file) => files.cache.lend(file),
         Found::Opened(file, version, repr_digest) => {
             let content = Content::File(file, boundary);
-            return Some(Representation { version: Cow::Owned(version), content, repr_digest });
+            return Representation { version: Cow::Owned(version), content, repr_digest };
         }
-        Found::Cached(path) => path,
     };
-    let cached = files.cache.get(&path)?;
     let content = match &cached.content {
         CachedContent::Memory(content) => Content::Memory(content),
         CachedContent::Open(file) => Content::File(file.clone(), boundary),
     };
-    Some(Representation { version: Cow::Borrowed(&cached.user_data), content, repr_digest: None })
+    Representation { version: Cow::Borrowed(&cached.user_data), content, repr_digest: None }
 }
 
 /// Whether the request asks for several ranges. They are sent from the open file, so such a request does not use the

@@ -1,8 +1,10 @@
 //! The served directory as routes reach it: each call needs the proof that its request may make it.
 
+use std::rc::Rc;
+
 use crate::semantics::rights::{Located, MayManage, MayRead, MayUpload};
 use crate::storage::{
-    ChangeError, Directory, EntryPath, FileCache, FileSystem, FoundUpload, Listing, Metadata, OpenedFile,
+    CachedFile, ChangeError, Directory, EntryPath, FileCache, FileSystem, FoundUpload, Listing, Metadata, OpenedFile,
     PartialUpload, PendingCounts, RelativePath, StorageError, SymlinkedDirectories, Upload, UploadId, UploadMode,
 };
 
@@ -57,7 +59,11 @@ impl<F: FileSystem> GuardedDirectory<F> {
 
 /// Reading: see the methods of [`Directory`] and [`FileCache`].
 impl<F: FileSystem> GuardedDirectory<F> {
-    pub(super) fn revalidate<T>(&self, path: &MayRead<&[u8]>, cache: &mut FileCache<T, F>) -> bool {
+    pub(super) fn revalidate<T>(
+        &self,
+        path: &MayRead<&[u8]>,
+        cache: &mut FileCache<T, F>,
+    ) -> Option<Rc<CachedFile<T, F>>> {
         cache.revalidate(path.path(), &self.directory)
     }
 

@@ -164,20 +164,20 @@ impl<F: FileSystem> FileRoutes<F> {
     }
 
     /// Finds the file that a GET or HEAD asks for. `name` is the path below these routes, as it is in the target.
-    pub(super) fn find<'n>(
+    pub(super) fn find(
         &mut self,
         request: &Request<'_>,
-        name: Cow<'n, [u8]>,
+        name: Cow<'_, [u8]>,
         grant: &Grant,
         now: &Now,
-    ) -> Result<Found<'n, F>, ReadError> {
+    ) -> Result<Found<F>, ReadError> {
         download::find(self, request, name, grant, now)
     }
 
     /// The response to a GET or HEAD, with the file that [`find`](FileRoutes::find) has found.
     pub(super) fn download<'r>(
         &'r mut self,
-        found: Found<'_, F>,
+        found: Found<F>,
         request: &Request<'_>,
         media_type: Cow<'r, str>,
         now: &Now,

@@ -78,7 +78,7 @@ fn find_compressed<F: FileSystem>(
     name: &[u8],
     grant: &Grant,
     now: &Now,
-) -> Option<(Found<'static, F>, ContentEncoding)> {
+) -> Option<(Found<F>, ContentEncoding)> {
     // Content-Encoding would apply to the multipart content as a whole, and the lines between its parts are not
     // compressed.
     if files::asks_for_parts(request) {

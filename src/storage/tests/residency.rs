@@ -130,15 +130,15 @@ fn a_small_file_is_cached_only_if_it_is_in_memory_and_never_waited_for() {
     let (root, system, directory, file) = opened(5000);
     let mut cache = FileCache::new(8);
     miss(&system, 0, 1);
-    assert!(!cache.insert(path("name"), &file, || (), 0));
+    assert!(cache.insert(path("name"), &file, || (), 0).is_none());
     assert_eq!(questions(&system), 1);
-    assert!(cache.insert(path("name"), &file, || (), 0));
+    assert!(cache.insert(path("name"), &file, || (), 0).is_some());
     assert_eq!(system.calls(), [ASK, "stat"]);
     // Where the system cannot tell, it is read as always.
     fs::write(root.path().join("other"), b"content").unwrap();
     let other = directory.open_file(&path("other")).unwrap();
     system.fail(Fault { call: Some(ASK), after: 0, times: 1, errno: Errno::OPNOTSUPP });
     system.calls();
-    assert!(cache.insert(path("other"), &other, || (), 0));
+    assert!(cache.insert(path("other"), &other, || (), 0).is_some());
     assert_eq!(system.calls(), [ASK, "read_at", "stat"]);
 }
