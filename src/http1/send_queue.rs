@@ -142,6 +142,17 @@ impl<B: Source> SendQueue<B> {
         self.source.is_some()
     }
 
+    /// Whether [`transmit`](SendQueue::transmit) needs the source, because all bytes before its content have been sent.
+    pub(super) fn sends_from_source(&self) -> bool {
+        self.source.is_some() && self.sent as usize == self.sendable_end()
+    }
+
+    /// Whether there is nothing to send, not even the end.
+    #[inline]
+    pub(super) fn is_done(&self) -> bool {
+        self.bytes.is_empty() && self.source.is_none() && self.end != End::Queued
+    }
+
     /// Whether close-delimited content is being sent, and its end has not been.
     pub(super) fn is_close_delimited(&self) -> bool {
         matches!(self.framing, SourceFraming::Stream { chunked: false, .. }) && self.end != End::Sent

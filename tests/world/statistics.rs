@@ -38,7 +38,8 @@ fn many_short_calls_make_several_turns() {
 
 #[test]
 fn downloads_uploads_and_failed_downloads_from_a_slow_disk_show() {
-    let slow = Settings { file_mebibyte_ns: 400 * MILLISECOND, ..Settings::default() };
+    // The send buffer has room for the head and the file.
+    let slow = Settings { file_mebibyte_ns: 400 * MILLISECOND, send_buffer_bytes: 300_000, ..Settings::default() };
     let upload = put("/begin/80000", 1) + "x";
     for (settings, request, expected_ms) in [
         (slow, get("/file/262144"), 100),

@@ -216,6 +216,10 @@ impl<S: Service> Connection<S> {
 
     /// What is to be sent next; `None` if there is nothing to send now.
     pub fn transmit(&mut self, now: &Now) -> Option<Transmit<'_, <S::Source as Source>::File>> {
+        // A shortcut for the end of nearly every pass.
+        if self.output.is_done() {
+            return None;
+        }
         let sendable_bytes = self.sendable_bytes(now);
         if sendable_bytes == 0 || self.is_closed() || self.waits_for_disk() {
             return None;
@@ -228,9 +232,10 @@ impl<S: Service> Connection<S> {
         }
     }
 
-    /// Whether the content of the last response comes from a source. Reading that may block on the disk.
+    /// Whether [`transmit`](Connection::transmit) reads from a source. That may block on the disk, and so may sending what
+    /// it returns.
     pub fn sends_from_source(&self) -> bool {
-        self.output.has_source()
+        self.output.sends_from_source()
     }
 
     /// Whether close-delimited content is being sent (RFC 9112 §6.3). If the connection were closed in the usual way
