@@ -244,24 +244,13 @@ fn write_content_range(out: &mut Vec<u8>, content_range: &ContentRange) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Most decimal digits of a 64-bit number.
-const DIGITS_MAX: usize = 20;
-
-fn write_decimal(out: &mut Vec<u8>, mut value: u64) {
+#[inline]
+fn write_decimal(out: &mut Vec<u8>, value: u64) {
+    // A shortcut for the length of empty content.
     if value < 10 {
         return out.push(b'0' + value as u8);
     }
-    let mut digits = [0; DIGITS_MAX];
-    let mut at = DIGITS_MAX;
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (value % 10) as u8;
-        value /= 10;
-        if value == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(&digits[at..]);
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
 const DATE_LINE_BYTES: usize = b"Date: \r\n".len() + IMF_FIXDATE_BYTES;
