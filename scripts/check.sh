@@ -5,6 +5,17 @@
 # As root, with apt-get, it installs the programs that the checks need.
 set -euo pipefail
 
+case ${1:-} in
+-h | --help)
+    sed -n '2,/^set /s/^# \{0,1\}//p' -- "${BASH_SOURCE[0]}"
+    exit
+    ;;
+?*)
+    printf 'check.sh: it takes no arguments, and %s is one\n' "$1" >&2
+    exit 2
+    ;;
+esac
+
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 
 # No colours unless the output is a terminal. rustfmt ignores cargo's setting.

@@ -7,6 +7,17 @@
 # Exit status: 0, 1 if a check failed, 2 if something is missing.
 set -euo pipefail
 
+case ${1:-} in
+-h | --help)
+    sed -n '2,/^set /s/^# \{0,1\}//p' -- "${BASH_SOURCE[0]}"
+    exit
+    ;;
+-*)
+    printf 'container.sh: unknown option %s (--help lists the options)\n' "$1" >&2
+    exit 2
+    ;;
+esac
+
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 
 die() {

@@ -5,6 +5,18 @@
 # Exit status: 0, 1 if a check failed.
 set -euo pipefail
 
+case ${1:-} in
+-h | --help)
+    sed -n '2,/^set /s/^# \{0,1\}//p' -- "${BASH_SOURCE[0]}"
+    exit
+    ;;
+--install) ;;
+-*)
+    printf 'contrib.sh: unknown option %s (--help lists the options)\n' "$1" >&2
+    exit 2
+    ;;
+esac
+
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 
 packages=(mandoc zsh fish python3)

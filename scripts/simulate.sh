@@ -21,6 +21,13 @@
 # Builds in $CARGO_TARGET_DIR (default target), with assertions on.
 set -euo pipefail
 
+case ${1:-} in
+-h | --help)
+    sed -n '2,/^set /s/^# \{0,1\}//p' -- "${BASH_SOURCE[0]}"
+    exit
+    ;;
+esac
+
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 
 missing() {

@@ -37,8 +37,11 @@ NICE = -10
 
 
 def parse_arguments():
-    install = "As the first option, --install installs wrk and the other servers as Debian packages."
-    parser = argparse.ArgumentParser(prog="scripts/bench.sh", description=__doc__, epilog=install)
+    first = (
+        "As the first option, --install installs wrk and the other servers as Debian packages, --growth measures how the"
+        " cost of a request grows, and --against COMMIT compares each work with another commit."
+    )
+    parser = argparse.ArgumentParser(prog="scripts/bench.sh", description=__doc__, epilog=first)
     parser.add_argument("--quick", action="store_true", help="3 rounds of 1 s each, to see a large change")
     parser.add_argument("--only", metavar="NAME,…", help="run only these: small, pipelined, …; an unknown name lists all")
     parser.add_argument("--rounds", type=int, help="number of rounds [11]")
