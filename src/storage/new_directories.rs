@@ -36,18 +36,13 @@ impl<F: FileSystem> Ancestor<F> {
                 Err(error) => return Err(error),
                 Ok(directory) => {
                     let opened = Ancestor { directory, path_bytes: ancestor.len() };
-                    return match opened.first_missing(path) {
+                    if let Some(name) = opened.first_missing(path)
+                        && root.stat_entry(&opened.directory, name).map_err(StorageError::from_parent)?.is_some()
+                    {
                         // The path leads through a file, or through a link that is not followed.
-                        Some(name)
-                            if root
-                                .stat_entry(&opened.directory, name)
-                                .map_err(StorageError::from_parent)?
-                                .is_some() =>
-                        {
-                            Err(StorageError::ParentMissing)
-                        }
-                        _ => Ok(opened),
-                    };
+                        return Err(StorageError::ParentMissing);
+                    }
+                    return Ok(opened);
                 }
             }
         }
