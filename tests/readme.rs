@@ -98,7 +98,10 @@ fn limits() -> Vec<(String, String)> {
                 seconds(DRAIN_SHORT_NS)
             ),
         ),
-        ("connections".into(), "a third of the file descriptors that the system allows; with uploads and few of them, a quarter".into()),
+        (
+            "connections".into(),
+            "a third of the file descriptors that the system allows; with uploads and few of them, a quarter".into(),
+        ),
         ("connections of an address (`--connections-per-address`)".into(), "no limit".into()),
         ("bytes a second of a connection, each way (`--rate`)".into(), "no limit".into()),
         ("unfinished resumable uploads (`--uploads-pending`)".into(), "1,000 in all".into()),
