@@ -449,8 +449,9 @@ fn capacity(listeners: usize, config: &Config) -> Result<Capacity, String> {
     let open_files = (descriptors / DESCRIPTORS_PER_OPEN_FILE).min(OPEN_FILES_MAX);
     let for_archives = config.folder.as_ref().map_or(0, |_| descriptors / DESCRIPTORS_PER_ARCHIVE_DESCRIPTOR);
     let archives = (for_archives / ARCHIVE_DESCRIPTORS as u64).clamp(1, ARCHIVES_MAX as u64);
-    let reserved =
-        DESCRIPTORS_RESERVED + open_files + others as u64 + for_archives.min(archives * ARCHIVE_DESCRIPTORS as u64);
+    // As many again may be those of uploads that have broken off.
+    let files = 2 * open_files + for_archives.min(archives * ARCHIVE_DESCRIPTORS as u64);
+    let reserved = DESCRIPTORS_RESERVED + files + others as u64;
     let left = descriptors.saturating_sub(reserved);
     // Each resumable upload that is being received has one more descriptor, for the file with its state.
     let resumable_max = match config.uploads.policy {

@@ -140,7 +140,7 @@ fn sync_all<F: FileSystem>(file_system: &F, files: &[&F::File]) -> Vec<Result<()
 impl<F: FileSystem> Ready<F> {
     /// The content, if the upload is durable.
     fn file_to_flush(&self) -> Option<&F::File> {
-        self.upload.durable.then_some(&self.upload.file)
+        self.upload.durable.then_some(&*self.upload.file)
     }
 
     /// Publishes the content, after it was flushed.
@@ -170,7 +170,7 @@ impl<F: FileSystem> Named<F> {
     /// The file, if its name is to be flushed, and its link count has changed since it was flushed. On a file system
     /// without a journal the disk may have it with a link count of 0, and a file system check would remove the name.
     fn file_to_flush(&self) -> Option<&F::File> {
-        (self.must_flush && !self.upload.link_count_is_flushed).then_some(&self.upload.file)
+        (self.must_flush && !self.upload.link_count_is_flushed).then_some(&*self.upload.file)
     }
 
     /// Acts on the result of flushing the directory. If the file system cannot do that, the next flush of the file may
@@ -185,8 +185,8 @@ impl<F: FileSystem> Named<F> {
 
     /// Ends the upload, after its name was flushed.
     fn conclude(self) -> Published {
-        let Named { upload, modified_ns, created, metadata, .. } = self;
-        if let Some(mut replaced) = upload.replaced {
+        let Named { mut upload, modified_ns, created, metadata, .. } = self;
+        if let Some(mut replaced) = upload.replaced.take() {
             replaced.keep_on_drop(false);
         }
         Published { created, metadata, modified_ns }
@@ -329,6 +329,7 @@ impl<F: FileSystem> Upload<F> {
     }
 
     fn publish_as_new(&mut self) -> Result<(), Errno> {
+        self.may_have_name = true;
         if self.durable
             && !self.is_resumable
             && let Some(temporary) = &mut self.temporary
@@ -354,6 +355,7 @@ impl<F: FileSystem> Upload<F> {
     }
 
     fn replace(&mut self, existing_is_file: bool) -> Result<(), Errno> {
+        self.may_have_name = true;
         let temporary = match self.temporary.take() {
             // The saved content keeps its name until the new one is on the disk, if it can have both.
             Some(saved) if self.durable && self.is_resumable => {

@@ -45,6 +45,8 @@
 //!    because the second one would succeed although the content is lost. Uploads that are committed together
 //!    ([`commit_together`]) go through these steps together. Where the file system cannot flush
 //!    directories, it decides when the name is on the disk.
+//! 10. **The content of a long upload that is dropped is freed later**, a piece in each call of
+//!     [`Directory::free_abandoned`]. To free it in one call would take time in proportion to its length.
 //!
 //! # What storage cannot guarantee
 //!
@@ -60,6 +62,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 
+mod abandoned;
 mod annotation;
 mod cleanup;
 mod close_errors;

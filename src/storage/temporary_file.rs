@@ -162,6 +162,11 @@ impl<F: FileSystem> TemporaryFile<F> {
         }
     }
 
+    /// Whether the name stays when `self` is dropped.
+    pub(super) fn is_kept_on_drop(&self) -> bool {
+        self.keeps_on_drop
+    }
+
     pub(super) fn name(&self) -> &TemporaryName {
         &self.name
     }

@@ -34,7 +34,8 @@ pub struct Upload<F: FileSystem = Native> {
     pub(super) temporary: Option<TemporaryFile<F>>,
     /// The file that a durable upload has replaced, until the new name is on the disk.
     pub(super) replaced: Option<TemporaryFile<F>>,
-    pub(super) file: F::File,
+    /// Shared only to be freed later, when the upload is dropped.
+    pub(super) file: Rc<F::File>,
     /// Where the file is published, or the nearest directory above that exists.
     pub(super) parent: Ancestor<F>,
     pub(super) root: Rc<Root<F>>,
@@ -56,6 +57,18 @@ pub struct Upload<F: FileSystem = Native> {
     pub(super) annotation: Option<Vec<u8>>,
     /// Set when a write fails, since a part of its content may be missing.
     pub(super) has_failed: bool,
+    /// Set before the content gets the name of the upload. From then on others may be reading it.
+    pub(super) may_have_name: bool,
+}
+
+/// The content of an upload that nobody can see or continue is abandoned. Its temporary name is removed after this.
+impl<F: FileSystem> Drop for Upload<F> {
+    fn drop(&mut self) {
+        let is_kept = self.temporary.as_ref().is_some_and(TemporaryFile::is_kept_on_drop);
+        if !is_kept && !self.may_have_name {
+            self.root.abandoned.add(&self.file, self.bytes_written);
+        }
+    }
 }
 
 impl<F: FileSystem> Upload<F> {
@@ -79,11 +92,12 @@ impl<F: FileSystem> Upload<F> {
         durable: bool,
         name: &TemporaryName,
     ) -> Result<Self, StorageError> {
-        let upload = Self::begin_with(root, path, mode, bytes_expected, durable, |root, parent| {
+        let mut upload = Self::begin_with(root, path, mode, bytes_expected, durable, |root, parent| {
             let (temporary, file) = TemporaryFile::create_named(root.file_system(), parent, name)?;
             Ok((Some(temporary), file))
         })?;
-        Ok(Upload { is_resumable: true, ..upload })
+        upload.is_resumable = true;
+        Ok(upload)
     }
 
     fn begin_with(
@@ -104,9 +118,13 @@ impl<F: FileSystem> Upload<F> {
         let bytes_free = || root.file_system().free_bytes(&parent.directory).unwrap_or(u64::MAX);
         let is_too_long = |bytes| bytes > root.bytes_max() || (bytes >= CHECKED_BYTES_MIN && bytes > bytes_free());
         if bytes_expected.is_some_and(is_too_long) {
-            return Err(StorageError::DiskFull);
+            root.abandoned.free_all();
+            if bytes_expected.is_some_and(is_too_long) {
+                return Err(StorageError::DiskFull);
+            }
         }
         let (temporary, file) = create(&root, &parent.directory).map_err(StorageError::from_publication)?;
+        let file = Rc::new(file);
         let may_fail_at_close = root.close_errors.may_occur_in(parent_id);
         Ok(Upload {
             temporary,
@@ -126,6 +144,7 @@ impl<F: FileSystem> Upload<F> {
             bytes_written: 0,
             annotation: None,
             has_failed: false,
+            may_have_name: false,
         })
     }
 
@@ -145,7 +164,7 @@ impl<F: FileSystem> Upload<F> {
         Ok(Upload {
             temporary: Some(temporary),
             replaced: None,
-            file,
+            file: Rc::new(file),
             parent,
             root,
             path,
@@ -160,6 +179,7 @@ impl<F: FileSystem> Upload<F> {
             bytes_written,
             annotation: None,
             has_failed: false,
+            may_have_name: false,
         })
     }
 

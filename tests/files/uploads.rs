@@ -301,3 +301,17 @@ fn content_location_and_content_range_without_a_meaning_are_ignored() {
     assert_eq!(client.ask("GET", "/files/file", &[part]).text(), "bytes");
     assert_eq!((server.content_of("posted").unwrap(), server.file_names().len()), (b"bytes".to_vec(), 2));
 }
+
+#[test]
+fn the_space_of_a_long_upload_that_breaks_off_is_freed() {
+    let server = Server::with_directory();
+    let descriptors = server.descriptors();
+    let mut client = server.connect();
+    client.send("PUT /files/name HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999\r\n\r\n");
+    let content = noise(1024 * 1024, 1);
+    (0..64).for_each(|_| client.send(&content));
+    client.reset();
+    server.wait_for_descriptors(descriptors);
+    server.wait_until_idle();
+    assert_eq!(server.file_names(), [""; 0]);
+}

@@ -93,7 +93,8 @@ pub struct FileRoutes<F: FileSystem = Native> {
 }
 
 impl<F: FileSystem> FileRoutes<F> {
-    /// Serves `directory`, whoever may do what. At most `open_files_max` files stay open between requests.
+    /// Serves `directory`, whoever may do what. At most `open_files_max` files stay open between requests, and as many of
+    /// uploads that broke off.
     ///
     /// The boundaries between parts are made from `seed`. It must be unpredictable: whoever could foresee a boundary
     /// could upload a file that contains it, and a client would then split that file in the wrong place.
@@ -108,8 +109,10 @@ impl<F: FileSystem> FileRoutes<F> {
         upload_ids: Box<dyn FnMut() -> Option<u128>>,
     ) -> FileRoutes<F> {
         let UploadSettings { policy, bytes_max, durable, age_s_max, pending_max } = uploads;
+        let directory = GuardedDirectory::new(directory, age_s_max);
+        directory.set_abandoned_max(open_files_max);
         FileRoutes {
-            directory: GuardedDirectory::new(directory, age_s_max),
+            directory,
             offered: Rights { reads: true, uploads: policy },
             upload_bytes_max: bytes_max,
             storing: Storing { durable, age_s_max, pending_max },
@@ -137,10 +140,12 @@ impl<F: FileSystem> FileRoutes<F> {
     }
 
     pub(super) fn deadline_ns(&self) -> Option<u64> {
-        self.cache.deadline_ns()
+        // Until everything has been freed, each turn of the loop frees a piece.
+        if self.directory.has_abandoned() { Some(0) } else { self.cache.deadline_ns() }
     }
 
     pub(super) fn deadline_passed(&mut self, now: &Now) {
+        self.directory.free_abandoned();
         self.cache.evict_unused(now.monotonic_ns);
     }
 
