@@ -244,7 +244,7 @@ fn print_banner(banner: &str, config: &Config) {
     };
 }
 
-/// Opens the directory that is served, if there is one.
+/// Opens the directory that is served, if there is one. Warns if the banner would offer uploads that cannot be stored in it.
 ///
 /// # Errors
 /// If that fails, or the user of `--user` could not store uploads in it.
@@ -252,13 +252,20 @@ fn open_served_directory(config: &Config, seed: u64) -> Result<Option<Directory>
     let path = config.folder.as_ref().map(|folder| &folder.path).or(config.directory.as_ref());
     let Some(path) = path else { return Ok(None) };
     let directory = open_directory(path, seed).map_err(|error| error.to_string())?;
-    match &config.user {
-        Some(user) if config.uploads.policy != UploadPolicy::Off && !confinement::may_write(directory.as_fd()) => {
-            let user = user.escape_debug();
-            Err(format!("--user: the user {user} cannot write to the directory {path:?}, so every upload would fail"))
-        }
-        _ => Ok(Some(directory)),
+    if config.uploads.policy == UploadPolicy::Off || confinement::may_write(directory.as_fd()) {
+        return Ok(Some(directory));
     }
+    if let Some(user) = &config.user {
+        let user = user.escape_debug();
+        return Err(format!(
+            "--user: the user {user} cannot write to the directory {path:?}, so every upload would fail"
+        ));
+    }
+    // Accounts and links may allow no uploads, or those to directories in it.
+    if config.accounts.is_none() && config.uploads_for_everybody != UploadPolicy::Off {
+        warn!("the server may not write to the directory {path:?}: uploads to it will be refused");
+    }
+    Ok(Some(directory))
 }
 
 /// Opens the directory. Also fails if the server has no permission to use the names in it: then every request would be

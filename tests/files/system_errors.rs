@@ -106,6 +106,29 @@ fn without_privileges(start: Start) -> Option<Start> {
     None
 }
 
+/// The banner says that others may add files.
+#[test]
+fn a_server_that_may_not_write_to_its_directory_warns_at_the_start_if_it_takes_uploads() {
+    let scratch = TempDir::new().unwrap();
+    let root = scratch.path().join("root");
+    fs::create_dir(&root).unwrap();
+    let has_warned = |mode: u32, uploads: &str| {
+        fs::set_permissions(&root, Permissions::from_mode(mode)).unwrap();
+        let start = without_privileges(Start::new().directory_at(&root).options(["--uploads", uploads]))?;
+        let mut server = start.start();
+        let status = server.connect().upload("PUT", "/files/name", b"content").status;
+        server.signal(rustix::process::Signal::TERM);
+        server.wait();
+        Some((status, server.raw_stderr().contains("may not write to the directory")))
+    };
+    for (mode, uploads, expected) in
+        [(0o500, "create", (403, true)), (0o500, "off", (405, false)), (0o700, "create", (201, false))]
+    {
+        let Some(warned) = has_warned(mode, uploads) else { return };
+        assert_eq!(warned, expected, "{mode:o} {uploads}");
+    }
+}
+
 #[test]
 fn a_directory_whose_files_the_server_may_not_use_is_an_error_at_the_start() {
     let scratch = TempDir::new().unwrap();
