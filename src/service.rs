@@ -48,6 +48,9 @@ impl<F: FileSystem> Service for RootService<F> {
         match self.routes.call(request, now) {
             Reply::Respond(response) => Reply::Respond(response),
             Reply::Receive(sink) => Reply::Receive(CountedSink::new(sink, &self.metrics)),
+            Reply::RespondToContent(content, response) => {
+                Reply::RespondToContent(content, UploadCount::begin(&self.metrics).of_response(response))
+            }
         }
     }
 
@@ -92,6 +95,11 @@ pub struct CountedSink<F: FileSystem = Native> {
 struct UploadCount(Rc<Metrics>);
 
 impl UploadCount {
+    fn begin(metrics: &Rc<Metrics>) -> UploadCount {
+        metrics.upload_begun();
+        UploadCount(Rc::clone(metrics))
+    }
+
     /// Ends the upload with this response.
     fn of_response<B>(self, response: Response<'static, B>) -> Response<'static, B> {
         if response.status.is_successful() {
@@ -109,8 +117,7 @@ impl Drop for UploadCount {
 
 impl<F: FileSystem> CountedSink<F> {
     fn new(sink: FileSink<F>, metrics: &Rc<Metrics>) -> CountedSink<F> {
-        metrics.upload_begun();
-        CountedSink { sink, count: UploadCount(Rc::clone(metrics)) }
+        CountedSink { sink, count: UploadCount::begin(metrics) }
     }
 }
 

@@ -10,6 +10,9 @@
 //! If the service commits an upload together with others, the connection is in the state Committing between Content and
 //! what follows. It stays there until the loop has the group committed, and takes no input.
 //!
+//! If all content of a request has arrived with its head, the service may take it at once. The connection then stays in
+//! Head.
+//!
 //! A connection from a proxy that speaks the PROXY protocol has another state before Head: it waits for the header that
 //! names the client, and is closed if it gets anything else.
 //!

@@ -75,6 +75,7 @@ mod tests {
             version: Version::Http11,
             fields: Fields::new(host.as_bytes(), &spans),
             content_bytes: Some(0),
+            arrived: None,
             endpoint: Default::default(),
             sender: None,
         })

@@ -97,6 +97,7 @@ mod tests {
             version: Version::Http11,
             fields: fields.fields(),
             content_bytes: Some(0),
+            arrived: None,
             endpoint: Default::default(),
             sender: None,
         })

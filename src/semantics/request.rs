@@ -89,7 +89,23 @@ pub enum Endpoint {
     Admin,
 }
 
-/// The head of a request.
+/// All content of a request.
+#[derive(Clone, Copy, Debug)]
+pub struct ArrivedContent<'a>(&'a [u8]);
+
+impl<'a> ArrivedContent<'a> {
+    /// Only the connection knows where content ends.
+    pub(crate) fn new(bytes: &'a [u8]) -> ArrivedContent<'a> {
+        ArrivedContent(bytes)
+    }
+
+    /// The bytes of the content.
+    pub fn bytes(self) -> &'a [u8] {
+        self.0
+    }
+}
+
+/// The head of a request, and its content if that is there too.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
     /// The method.
@@ -102,6 +118,9 @@ pub struct Request<'a> {
     pub fields: Fields<'a>,
     /// The length of the content in bytes, 0 if there is none; `None` if it is chunked.
     pub content_bytes: Option<u64>,
+    /// The content, if its length is known and all of it has arrived with the head. Whether it has depends on how the
+    /// bytes were cut into reads, so the response must not depend on it.
+    pub arrived: Option<ArrivedContent<'a>>,
     /// The listener that the request came through.
     pub endpoint: Endpoint,
     /// Whom the request counts against where clients share something; `None` if a proxy has not named its client.

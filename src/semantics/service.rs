@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use super::Now;
 use super::fields::Fields;
-use super::request::Request;
+use super::request::{ArrivedContent, Request};
 use super::response::{Response, UploadStatus};
 
 /// Responds to requests: a table of routes.
@@ -19,7 +19,8 @@ pub trait Service {
     /// The recipient of a request's content.
     type Sink: Sink<Source = Self::Source>;
 
-    /// Responds to `request`. Called once for each request whose head is valid, before its content is read.
+    /// Responds to `request`. Called once for each request whose head is valid, before its content is read, and with the
+    /// content if that has [arrived](Request::arrived).
     ///
     /// The reply may borrow memory of the service (a cached file, a compressor's output), which the connection copies.
     fn call<'r>(&'r mut self, request: &'r Request<'r>, now: &Now) -> Reply<'r, Self::Source, Self::Sink>;
@@ -71,6 +72,9 @@ pub enum Reply<'r, B, K> {
     Respond(Response<'r, B>),
     /// It takes the content into a sink, which then responds.
     Receive(K),
+    /// It has taken the [content that arrived with the head](Request::arrived), and responds. A service need not do that:
+    /// it only saves the sink.
+    RespondToContent(ArrivedContent<'r>, Response<'static, B>),
 }
 
 /// Takes the content of a request: an upload. If it is dropped without [`finish`](Sink::finish), the upload leaves no

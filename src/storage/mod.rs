@@ -10,14 +10,15 @@
 //!    of the root is refused at once.
 //! 3. **An upload is stored completely or not at all.** Its content goes to an unnamed file (`O_TMPFILE`) in the
 //!    directory of its target, and becomes visible in one step. Where there are no unnamed files, it goes to a
-//!    temporary file, whose name is `.spindle-` and sixteen hex digits. Dropping an [`Upload`] removes that file. A
-//!    resumable upload ([`PartialUpload`]) has two temporary files, for its content and its state, whose names begin
-//!    with `.spindle=`. They stay when it is dropped, so that it can be continued. If an upload may create the directory
-//!    of its target, its content is in the nearest directory above until it is published.
+//!    temporary file, whose name is `.spindle-` and sixteen hex digits. Dropping an [`Upload`] removes that file. If
+//!    [`Directory::store`] replaces a file, it also writes to a temporary file. A resumable upload ([`PartialUpload`]) has
+//!    two temporary files, for its content and its state, whose names begin with `.spindle=`. They stay when it is
+//!    dropped, so that it can be continued. If an upload may create the directory of its target, its content is in the
+//!    nearest directory above until it is published.
 //! 4. **A temporary file is locked while it is in use.** One without a lock was left by a crash, belongs to a resumable
-//!    upload, or is the old version of a file that a durable upload is just replacing. The server removes such files
-//!    from each directory to which it writes, unless it may not read that directory; those of a resumable upload only
-//!    after that has expired. A directory that contains nothing else is empty to clients: when one removes it, the
+//!    upload, is the old version of a file that a durable upload is just replacing, or is that of [`Directory::store`],
+//!    which writes another one if it is removed. The server removes such files from each directory to which it writes,
+//!    unless it may not read that directory; those of a resumable upload only after that has expired. A directory that contains nothing else is empty to clients: when one removes it, the
 //!    record of an ended upload is removed as well, but never an upload that can be continued. The removal takes a few
 //!    milliseconds per upload, and works on one directory at a time. It never removes an upload in progress of another
 //!    server on the same directory. It may remove the old version that another server keeps, which matters only if the
@@ -89,6 +90,7 @@ mod relative_path;
 mod reservation;
 mod residency;
 mod retry;
+mod short_upload;
 mod state_file;
 mod temporary_file;
 #[cfg(test)]

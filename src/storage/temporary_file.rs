@@ -112,6 +112,19 @@ impl<F: FileSystem> TemporaryFile<F> {
         names.try_names(|name| TemporaryFile::create_named(file_system, parent, name))
     }
 
+    /// Creates an empty temporary file that is not locked: the cleanup of another server may remove its name at any
+    /// time.
+    pub(super) fn create_unlocked(
+        file_system: &F,
+        parent: &Rc<F::File>,
+        names: &TemporaryNames,
+    ) -> Result<(Self, F::File), Errno> {
+        names.try_names(|name| {
+            let file = retry_on_intr(|| file_system.create(parent, name))?;
+            Ok((TemporaryFile::new(file_system, parent, name), file))
+        })
+    }
+
     /// Creates an empty temporary file under this name, and locks it; `EEXIST` if the name exists.
     pub(super) fn create_named(
         file_system: &F,

@@ -14,7 +14,7 @@ use super::{FileSystem, Metadata, Native, RelativePath, StorageError};
 
 /// The length, in bytes, from which on an upload is refused at its beginning if the disk has too little space for it. To
 /// ask costs as much as to write a page. The client of a shorter upload learns soon enough that it did not fit.
-const CHECKED_BYTES_MIN: u64 = 64 * 1024;
+pub(super) const CHECKED_BYTES_MIN: u64 = 64 * 1024;
 
 /// What an upload does to an existing file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -287,6 +287,12 @@ impl<F: FileSystem> Upload<F> {
     }
 }
 
+/// Whether an unnamed file could not be created because the kernel or the file system has none: they return one of
+/// several errors. `EPERM` also comes from ext4 in a removed directory.
+pub(super) fn lacks_unnamed_files(errno: Errno) -> bool {
+    matches!(errno, Errno::PERM | Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOENT | Errno::NOSYS)
+}
+
 /// Creates the file for the content, without a name where the system can do that.
 fn create_content<F: FileSystem>(
     root: &Root<F>,
@@ -295,9 +301,8 @@ fn create_content<F: FileSystem>(
     if root.unnamed_files() {
         match retry_on_intr(|| root.file_system().create_unnamed(parent)) {
             Ok(file) => return Ok((None, file)),
-            // Kernels and file systems without unnamed files return one of several errors. EPERM also comes from ext4
-            // in a removed directory. Creating a temporary file then returns the error that tells the cases apart.
-            Err(Errno::PERM | Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOENT | Errno::NOSYS) => {}
+            // Creating a temporary file then returns the error that tells the cases apart.
+            Err(errno) if lacks_unnamed_files(errno) => {}
             Err(errno) => return Err(errno),
         }
     }

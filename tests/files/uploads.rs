@@ -192,6 +192,56 @@ fn a_hundred_clients_increment_a_counter_and_no_update_is_lost() {
     assert_eq!(server.content_of("counter").unwrap(), CLIENTS.to_string().as_bytes());
 }
 
+/// Content that comes with its head is stored in another way than content that comes later.
+#[test]
+fn the_response_to_an_upload_is_the_same_whether_its_content_comes_with_its_head_or_later() {
+    const CASES: [(&str, &str, &[&str], u16); 14] = [
+        ("PUT", "/files/new", &[], 201),
+        ("PUT", "/files/new", &[], 204),
+        ("POST", "/files/new", &[], 201),
+        ("PUT", "/files/new", &["Connection: close"], 204),
+        ("PUT", "/files/new", &["If-None-Match: *"], 412),
+        ("PUT", "/files/absent", &["If-Match: *"], 412),
+        ("PUT", "/files/new", &["Repr-Digest: sha-256=:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=:"], 400),
+        ("PUT", "/files/new", &["Want-Repr-Digest: sha-256=1"], 204),
+        ("PUT", "/files/new", &["Content-Encoding: gzip"], 415),
+        ("PUT", "/files/shelf", &[], 409),
+        ("PUT", "/files/none/new", &[], 404),
+        ("PUT", "/files/new/new", &[], 404),
+        ("PUT", "/files/a%00b", &[], 400),
+        ("PUT", "/files/long", &[], 413),
+    ];
+    let results = [true, false].map(|comes_at_once| {
+        let server = Start::new().directory().options(["--max-upload", "1000"]).start();
+        fs::create_dir(server.directory().join("shelf")).unwrap();
+        let mut other = server.connect();
+        let responses = CASES.map(|(method, target, fields, expected)| {
+            let content = noise(if expected == 413 { 1001 } else { 1000 }, 1);
+            let length = format!("Content-Length: {}", content.len());
+            let head = head(method, target, &[fields, &[&length]].concat());
+            let mut client = server.connect();
+            if comes_at_once {
+                client.send([head.as_bytes(), &content].concat());
+            } else {
+                client.send(head);
+                // Once this has its response, the server has read the head.
+                assert!(other.is_kept());
+                client.send(&content);
+            }
+            let response = client.response();
+            assert_eq!(response.status, expected, "{method} {target} {fields:?}");
+            assert_eq!(client.is_kept(), !fields.contains(&"Connection: close"), "{method} {target} {fields:?}");
+            let differs = |line: &&str| ["ETag:", "Last-Modified:", "Date:"].iter().any(|name| line.starts_with(name));
+            let lines: Vec<String> = response.head.lines().filter(|line| !differs(line)).map(str::to_owned).collect();
+            (lines, response.content)
+        });
+        assert!(server.content_of("new").unwrap() == noise(1000, 1));
+        assert_eq!(server.file_names(), ["new", "shelf"]);
+        responses
+    });
+    assert_eq!(results[0], results[1]);
+}
+
 #[test]
 fn with_create_no_upload_replaces_a_file() {
     let server = Start::new().directory().options(["--uploads", "create"]).start();

@@ -12,6 +12,7 @@ mod response_reader;
 mod script;
 mod service;
 
+mod arrived_content;
 mod chunked;
 mod closing;
 mod content_coding;

@@ -32,6 +32,7 @@ fn targets() -> impl Strategy<Value = &'static str> {
         "/limited",
         "/byte-by-byte",
         "/deferred",
+        "/arrived",
         "/source/1500",
         "/nothing",
         "http://a/b",

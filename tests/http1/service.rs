@@ -25,6 +25,7 @@ pub(crate) const LIMITED_BYTES_MAX: usize = 8;
 /// - `/resumable`: a sink that gets the content that arrived before the connection ended. It sends an interim response
 ///   after each write.
 /// - `/deferred`: the upload is committed later, together with others.
+/// - `/arrived`: content that has arrived with the head is taken at once, other content by a sink.
 /// - `/source/N`: N bytes from a source. `/huge`: [`HUGE_BYTES`], too much for a case.
 /// - `/stream/N`: N bytes of unknown length. `/broken/N`: the same, but the source fails after them. `/slow/N`: the
 ///   same, but the source is pending before each piece.
@@ -43,6 +44,9 @@ impl Service for TestService {
         }
         let path = request.target.path().unwrap_or(b"*");
         let writes = matches!(request.method, Method::Post | Method::Put);
+        if let (b"/arrived", true, Some(content)) = (path, writes, request.arrived) {
+            return Reply::RespondToContent(content, Response::new(Status::Created));
+        }
         match path {
             b"/refuse" => Reply::Respond(Response::with_reason(Status::Forbidden, "Not here.")),
             b"/version" => Reply::Respond(evaluate_preconditions(request, now)),
@@ -217,9 +221,9 @@ pub(crate) struct ReceivedRequest {
     pub fields: Vec<(Vec<u8>, Vec<u8>)>,
     /// The values of the Host lines, looked up by field name.
     pub hosts: Vec<Vec<u8>>,
-    /// The content that reached the sink.
+    /// The content that reached the sink, or that was taken at once.
     pub content: Vec<u8>,
-    /// Whether the sink was finished.
+    /// Whether the sink was finished, or the content taken at once.
     pub is_complete: bool,
 }
 
@@ -268,6 +272,11 @@ impl<S: Service> Service for RecordingService<S> {
             Reply::Respond(response) => Reply::Respond(response),
             Reply::Receive(inner) => {
                 Reply::Receive(RecordingSink { inner, index, requests: Rc::clone(&self.requests) })
+            }
+            Reply::RespondToContent(content, response) => {
+                let recorded = &mut self.requests.borrow_mut()[index];
+                (recorded.content, recorded.is_complete) = (content.bytes().to_vec(), true);
+                Reply::RespondToContent(content, response)
             }
         }
     }

@@ -96,6 +96,7 @@ impl FaultPlan {
             has_entry_kinds: random.u8(..4) > 0,
             reports_free_bytes: random.bool(),
             keeps_attributes: random.bool(),
+            may_fail_at_close: settings.may_fail_at_close || random.u8(..4) == 0,
             // Between two calls that take seconds, what was in memory may be evicted.
             eviction: if self.slow > 0 { Eviction::default() } else { eviction(seed) },
             ..settings

@@ -88,6 +88,7 @@ impl Counters {
             version: parsed.version,
             fields: parsed.fields,
             content_bytes: Some(0),
+            arrived: None,
             endpoint: Endpoint::Admin,
             sender: None,
         };

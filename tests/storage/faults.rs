@@ -57,7 +57,7 @@ fn may_be_published(kind: &Kind, trial: &Trial) -> bool {
 
 fn check_after_fault(trial: &Trial, disk: &Disk, outcome: &Outcome, kind: &Kind, context: &dyn Fn() -> String) {
     let is_refusal = |error: &StorageError| match trial.operation {
-        Operation::CreateOnlyExisting => matches!(error, StorageError::AlreadyExists),
+        operation if operation.is_conflict() => matches!(error, StorageError::AlreadyExists),
         Operation::IfMatchAnother | Operation::IfAbsentExisting => matches!(error, StorageError::ConditionFailed),
         _ => false,
     };
@@ -125,7 +125,7 @@ fn test_all_faults(durable: bool, losses: &[Loss], duration: Duration) {
     for (system, &loss) in SYSTEMS.into_iter().flat_map(|system| losses.iter().map(move |loss| (system, loss))) {
         for operation in OPERATIONS {
             let trial = Trial { system, loss, operation, durable, directory: "a" };
-            let cannot_create = system.0 == "another system without hard links" && operation == Operation::CreateOnly;
+            let cannot_create = system.0 == "another system without hard links" && operation.only_creates();
             // The other operations flush in the same way.
             let is_redundant = durable && !matches!(operation, Operation::New | Operation::Replace | Operation::Twice);
             if cannot_create || is_redundant {

@@ -21,8 +21,9 @@ pub(crate) const ABANDONED: &str = ".spindle-00000000000000aa";
 pub(crate) type System = (&'static str, fn(u64) -> Settings);
 
 /// All kinds of systems.
-pub(crate) const SYSTEMS: [System; 4] = [
+pub(crate) const SYSTEMS: [System; 5] = [
     ("Linux", Settings::linux),
+    ("Linux with errors at close", |seed| Settings { may_fail_at_close: true, ..Settings::linux(seed) }),
     ("another system", Settings::portable),
     ("Linux without hard links", Settings::without_links),
     ("another system without hard links", |seed| Settings {
@@ -56,9 +57,17 @@ pub(crate) enum Operation {
     CleanUp,
     /// Uploads of two versions, one after the other.
     Twice,
+    /// A new file that is stored in one call.
+    Store,
+    /// A file that is stored in one call, and that replaces another.
+    StoreOver,
+    /// A new file that is stored in one call with [`UploadMode::CreateOnly`].
+    StoreOnly,
+    /// A file that is stored in one call with [`UploadMode::CreateOnly`], to an existing name.
+    StoreOnlyExisting,
 }
 
-pub(crate) const OPERATIONS: [Operation; 11] = [
+pub(crate) const OPERATIONS: [Operation; 15] = [
     Operation::New,
     Operation::Replace,
     Operation::CreateOnly,
@@ -70,6 +79,10 @@ pub(crate) const OPERATIONS: [Operation; 11] = [
     Operation::Abort,
     Operation::CleanUp,
     Operation::Twice,
+    Operation::Store,
+    Operation::StoreOver,
+    Operation::StoreOnly,
+    Operation::StoreOnlyExisting,
 ];
 
 impl Operation {
@@ -77,13 +90,27 @@ impl Operation {
     pub(crate) fn begins_with_old(self) -> bool {
         use Operation::{Abort, CleanUp, CreateOnlyExisting, IfAbsentExisting, IfMatch, IfMatchAnother, Replace};
         matches!(self, Replace | CreateOnlyExisting | IfMatch | IfMatchAnother | IfAbsentExisting | Abort | CleanUp)
+            || matches!(self, Operation::StoreOver | Operation::StoreOnlyExisting)
+    }
+
+    /// Whether its content is stored in one call, which is never durable.
+    pub(crate) fn stores(self) -> bool {
+        use Operation::{Store, StoreOnly, StoreOnlyExisting, StoreOver};
+        matches!(self, Store | StoreOver | StoreOnly | StoreOnlyExisting)
+    }
+
+    /// Whether it creates a file, and must not replace one.
+    pub(crate) fn only_creates(self) -> bool {
+        matches!(self, Operation::CreateOnly | Operation::StoreOnly)
+    }
+
+    /// Whether it is refused because the file exists, and may not be replaced.
+    pub(crate) fn is_conflict(self) -> bool {
+        matches!(self, Operation::CreateOnlyExisting | Operation::StoreOnlyExisting)
     }
 
     fn mode(self) -> UploadMode {
-        match self {
-            Operation::CreateOnly | Operation::CreateOnlyExisting => UploadMode::CreateOnly,
-            _ => UploadMode::Replace,
-        }
+        if self.only_creates() || self.is_conflict() { UploadMode::CreateOnly } else { UploadMode::Replace }
     }
 
     /// The contents that it uploads.
@@ -96,8 +123,8 @@ impl Operation {
 
     /// Whether it publishes something, if there is no fault.
     pub(crate) fn publishes(self) -> bool {
-        use Operation::{Abort, CreateOnlyExisting, IfAbsentExisting, IfMatchAnother};
-        !matches!(self, CreateOnlyExisting | IfMatchAnother | IfAbsentExisting | Abort)
+        use Operation::{Abort, IfAbsentExisting, IfMatchAnother};
+        !self.is_conflict() && !matches!(self, IfMatchAnother | IfAbsentExisting | Abort)
     }
 
     fn condition(self, old: Option<Metadata>) -> impl Fn(Option<&Metadata>) -> bool {
@@ -188,6 +215,9 @@ impl Trial {
             _ => None,
         };
         let mode = self.operation.mode();
+        if self.operation.stores() {
+            return directory.store(&path, mode, content, now_ns).map(Some);
+        }
         let mut upload = directory.begin_upload(&path, mode, Some(content.len() as u64), self.durable)?;
         let (start, end) = content.split_at(content.len() / 2);
         upload.write(start)?;

@@ -75,6 +75,10 @@ fn upload(directory: &Directory<Disk>, mode: UploadMode, only_if_absent: bool) -
     upload.commit(START_NS, |existing| !only_if_absent || existing.is_none()).map(|published| published.created)
 }
 
+fn store(directory: &Directory<Disk>, mode: UploadMode) -> Result<bool, StorageError> {
+    directory.store(&path("a/b/name"), mode, b"ours", START_NS).map(|published| published.created)
+}
+
 /// Calls everything that reads. Panics if it finds a file outside the root.
 fn read(directory: &Directory<Disk>) {
     let path = path("a/b/name");
@@ -134,6 +138,7 @@ fn nothing_outside_the_root_is_accessed_while_links_and_directories_are_swapped(
         };
         for mode in [UploadMode::Replace, UploadMode::CreateOnly] {
             runs += between_any_calls(&actions, |directory| drop(upload(directory, mode, false)), check);
+            runs += between_any_calls(&actions, |directory| drop(store(directory, mode)), check);
         }
         runs += between_any_calls(&actions, read, check);
     }
@@ -147,28 +152,26 @@ fn nothing_outside_the_root_is_accessed_while_links_and_directories_are_swapped(
 fn only_a_directory_that_is_moved_out_changes_outside_the_root() {
     let outside = disk(SYSTEMS[0]).outside();
     for actions in [vec![moved("a", "/outside/a")], vec![moved("a", "/outside/a"), link("a", "../outside")]] {
-        between_any_calls(
-            &actions,
-            |directory| drop(upload(directory, UploadMode::Replace, false)),
-            |disk, context| {
-                let mut found = disk.outside();
-                found.retain(|line| !line.starts_with("/a/"));
-                assert_eq!(found, outside, "{context}");
-                assert_eq!(disk.temporary_names(), [""; 0], "{context}");
-            },
-        );
+        let check = |disk: &Disk, context: &str| {
+            let mut found = disk.outside();
+            found.retain(|line| !line.starts_with("/a/"));
+            assert_eq!(found, outside, "{context}");
+            assert_eq!(disk.temporary_names(), [""; 0], "{context}");
+        };
+        between_any_calls(&actions, |directory| drop(upload(directory, UploadMode::Replace, false)), check);
+        between_any_calls(&actions, |directory| drop(store(directory, UploadMode::Replace)), check);
     }
 }
 
 #[test]
 fn creating_never_replaces_a_file_of_another_process() {
     let mut runs = 0;
-    for (mode, only_if_absent) in [(UploadMode::CreateOnly, false), (UploadMode::Replace, true)] {
+    // The file does not exist at first.
+    let create_only: &dyn Fn(&Directory<Disk>) = &|directory| drop(upload(directory, UploadMode::CreateOnly, false));
+    let if_absent: &dyn Fn(&Directory<Disk>) = &|directory| drop(upload(directory, UploadMode::Replace, true));
+    let store_only: &dyn Fn(&Directory<Disk>) = &|directory| drop(store(directory, UploadMode::CreateOnly));
+    for (act, only_if_absent) in [(create_only, false), (if_absent, true), (store_only, false)] {
         for actions in concurrent_writes() {
-            let act = |directory: &Directory<Disk>| {
-                // The file does not exist at first.
-                drop(upload(directory, mode, only_if_absent));
-            };
             for system in SYSTEMS {
                 // Without hard links and RENAME_NOREPLACE, `CreateOnly` creates nothing.
                 for call in 1..CALLS_MAX {
@@ -216,4 +219,29 @@ fn an_upload_in_progress_is_not_removed_by_another_server() {
         assert_eq!(disk.read("a/b/other").unwrap(), b"whole", "{}", system.0);
         assert_eq!(disk.temporary_names(), [""; 0], "{}", system.0);
     }
+}
+
+/// To replace a file, content that is stored in one call has a temporary name that is not locked.
+#[test]
+fn what_another_server_cleans_up_meanwhile_is_stored_all_the_same() {
+    let mut removed = 0;
+    for system in SYSTEMS {
+        for call in 1..CALLS_MAX {
+            let disk = disk(system);
+            let trace = disk.trace();
+            let directory = Directory::open_in(disk.clone(), Disk::root_path(), 7).unwrap();
+            disk.at_call(call, Event::Act(Action::CleanUp { directory: "a/b".to_owned() }));
+            let stored = store(&directory, UploadMode::Replace);
+            if !disk.is_script_played() {
+                break;
+            }
+            let trace = trace.borrow();
+            let context = format!("{} before call {call}:\n{}", system.0, trace.join("\n"));
+            assert!(matches!(stored, Ok(false)), "{stored:?} on {context}");
+            assert_eq!(disk.read("a/b/name").as_deref(), Some(&b"ours"[..]), "{context}");
+            assert_eq!(disk.temporary_names(), [""; 0], "{context}");
+            removed += usize::from(trace.iter().any(|line| line.contains("Rename ") && line.contains("NOENT")));
+        }
+    }
+    assert_eq!(removed, 3, "before the write, before the time is set, and before the rename");
 }

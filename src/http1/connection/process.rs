@@ -10,16 +10,17 @@ use super::record::PendingRecords;
 use super::state::{Destination, Draining, State, UnreadContent};
 use super::timers::Timer;
 use crate::http1::limits::{DRAIN_BYTES_MAX, RESPONSE_BYTES_SHORT};
-use crate::http1::message_head::{EmptyLine, HeadParser, leading_empty_line};
+use crate::http1::message_head::{EmptyLine, HeadParser, RequestHead, leading_empty_line};
 use crate::http1::protocol_error::ProtocolError;
 use crate::http1::request_framing::RequestFraming;
 use crate::http1::response_writer::{Persistence, ResponseFraming};
 use crate::http1::send_queue::{SendQueue, framing_of};
 use crate::http1::shared::Shared;
 use crate::semantics::Now;
+use crate::semantics::client::ClientGroup;
 use crate::semantics::exchange_record::Outcome;
 use crate::semantics::method::Method;
-use crate::semantics::request::Request;
+use crate::semantics::request::{ArrivedContent, Endpoint, Request};
 use crate::semantics::response::Response;
 use crate::semantics::service::{CommitOf, Reply, Service, Source};
 
@@ -165,15 +166,8 @@ impl<S: Service> Connection<S> {
             records.begin(client, &head, self.output.queued_bytes(), &mut shared.records, now);
         }
         let framing = RequestFraming::new(&head, shared.settings.strict)?;
-        let request = Request {
-            method: head.method,
-            target: head.target,
-            version: head.version,
-            fields: head.fields,
-            content_bytes: framing.content_bytes(),
-            endpoint: self.endpoint,
-            sender: shared.settings.proxies.group_of(shared.sender, &head.fields),
-        };
+        let sender = shared.settings.proxies.group_of(shared.sender, &head.fields);
+        let request = request_of(&head, &framing, &bytes[head_bytes..], self.endpoint, sender);
         let mut reply = service.call(&request, now);
         self.state = match reply {
             Reply::Receive(mut sink) => {
@@ -183,6 +177,12 @@ impl<S: Service> Connection<S> {
                 self.send_interim(&mut sink, framing.version, shared, now);
                 self.input.consume(head_bytes);
                 self.receive_content(Destination::Sink(sink), framing, now)
+            }
+            Reply::RespondToContent(content, response) => {
+                let content_bytes = content.bytes().len();
+                self.input.consume(head_bytes + content_bytes);
+                self.record_content_received(content_bytes as u64);
+                self.respond_to_content(response, &framing, shared, now)
             }
             // By reference, because a response is large.
             Reply::Respond(ref mut response) => {
@@ -300,6 +300,21 @@ impl<S: Service> Connection<S> {
         }
         (State::Draining(draining), if bytes > 0 { Step::Progress } else { Step::Idle })
     }
+}
+
+/// The request as the service sees it. `after_head` are the bytes that have arrived after its head.
+fn request_of<'a>(
+    head: &RequestHead<'a>,
+    framing: &RequestFraming,
+    after_head: &'a [u8],
+    endpoint: Endpoint,
+    sender: Option<ClientGroup>,
+) -> Request<'a> {
+    let content_bytes = framing.content_bytes();
+    let known_bytes = content_bytes.and_then(|bytes| usize::try_from(bytes).ok());
+    let arrived = known_bytes.and_then(|bytes| after_head.get(..bytes)).map(ArrivedContent::new);
+    let RequestHead { method, target, version, fields, .. } = *head;
+    Request { method, target, version, fields, content_bytes, arrived, endpoint, sender }
 }
 
 /// Whether the connection persists after `response`.

@@ -279,7 +279,7 @@ impl<S: Service> Connection<S> {
     }
 
     /// Queues the response to a request whose content is complete.
-    fn respond_to_content(
+    pub(super) fn respond_to_content(
         &mut self,
         response: Response<'static, S::Source>,
         framing: &RequestFraming,

@@ -222,6 +222,7 @@ mod tests {
             version: Version::Http11,
             fields: Fields::new(b"", &spans),
             content_bytes: Some(0),
+            arrived: None,
             endpoint: Default::default(),
             sender: None,
         };

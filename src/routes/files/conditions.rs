@@ -23,6 +23,11 @@ impl UploadConditions {
         !self.only_creates && self.preconditions.as_ref().is_some_and(Preconditions::demand_absence)
     }
 
+    /// Whether the request has no preconditions.
+    pub(super) fn are_none(&self) -> bool {
+        self.preconditions.is_none()
+    }
+
     pub(super) fn mode(&self) -> UploadMode {
         if self.only_creates || self.must_be_absent() { UploadMode::CreateOnly } else { UploadMode::Replace }
     }

@@ -5,7 +5,8 @@ use std::rc::Rc;
 use crate::semantics::rights::{Located, MayManage, MayRead, MayUpload};
 use crate::storage::{
     CachedFile, ChangeError, Directory, EntryPath, FileCache, FileSystem, FoundUpload, Listing, Metadata, OpenedFile,
-    PartialUpload, PendingCounts, RelativePath, StorageError, SymlinkedDirectories, Upload, UploadId, UploadMode,
+    PartialUpload, PendingCounts, Published, RelativePath, StorageError, SymlinkedDirectories, Upload, UploadId,
+    UploadMode,
 };
 
 impl Located for &RelativePath {
@@ -119,6 +120,16 @@ impl<F: FileSystem> GuardedDirectory<F> {
         durable: bool,
     ) -> Result<Upload<F>, StorageError> {
         self.directory.begin_upload(path.path(), allowed_mode(path, mode), bytes_expected, durable)
+    }
+
+    pub(super) fn store(
+        &self,
+        path: &MayUpload<&RelativePath>,
+        mode: UploadMode,
+        content: &[u8],
+        unix_ns: u64,
+    ) -> Result<Published, StorageError> {
+        self.directory.store(path.path(), allowed_mode(path, mode), content, unix_ns)
     }
 
     pub(super) fn begin_partial_upload(

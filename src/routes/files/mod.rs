@@ -197,7 +197,7 @@ impl<F: FileSystem> FileRoutes<F> {
     }
 
     /// The reply to a POST or PUT of the file that `name` leads to.
-    pub(super) fn upload<'r>(&self, request: &Request<'_>, name: &[u8], grant: &Grant, now: &Now) -> RouteReply<'r, F> {
+    pub(super) fn upload<'r>(&self, request: &Request<'r>, name: &[u8], grant: &Grant, now: &Now) -> RouteReply<'r, F> {
         let Ok(path) = path_of(name) else { return error_reply(Status::BadRequest, INVALID_NAME) };
         match grant.upload(&path) {
             Ok(path) => upload::respond(self, request, &path, grant, now),

@@ -37,7 +37,7 @@ pub(in crate::routes) struct FileUpload<F: FileSystem> {
 
 pub(super) fn respond<'r, F: FileSystem>(
     files: &FileRoutes<F>,
-    request: &Request<'_>,
+    request: &Request<'r>,
     path: &MayUpload<&RelativePath>,
     grant: &Grant,
     now: &Now,
@@ -51,26 +51,33 @@ pub(super) fn respond<'r, F: FileSystem>(
         }
     }
     match begin(files, request, path, grant, now) {
-        Ok(sink) => Reply::Receive(sink),
+        Ok(reply) => reply,
         Err(response) => Reply::Respond(*response),
     }
 }
 
-/// Begins an upload.
+/// Begins an upload. If its content is there already, also ends it.
 ///
 /// # Errors
 /// The response, if it is clear before the content arrives that nothing will be stored. Preconditions come last,
 /// because they count only if the response without them would have been a success (RFC 9110 §13.2.1).
-fn begin<F: FileSystem>(
+fn begin<'r, F: FileSystem>(
     files: &FileRoutes<F>,
-    request: &Request<'_>,
+    request: &Request<'r>,
     path: &MayUpload<&RelativePath>,
     grant: &Grant,
     now: &Now,
-) -> Result<FileSink<F>, Box<UploadResponse<F>>> {
+) -> Result<RouteReply<'r, F>, Box<UploadResponse<F>>> {
     check_content(request, grant.upload_bytes_max())?;
     let verification = Verification::of(request).map_err(bad_request)?;
     let conditions = UploadConditions::new(path, Preconditions::of(request, now));
+    let is_plain = verification.is_none() && conditions.are_none() && !files.storing.durable;
+    if let Some(content) = request.arrived.filter(|_| is_plain) {
+        let published = files.directory.store(path, conditions.mode(), content.bytes(), now.unix_ns);
+        let published = published.map_err(|error| Box::new(error_response(&error, false)))?;
+        let response = stored(request.method, &published, None, &files.own_uploads, now);
+        return Ok(Reply::RespondToContent(content, response));
+    }
     let upload = files
         .directory
         .begin_upload(path, conditions.mode(), request.content_bytes, files.storing.durable)
@@ -78,14 +85,14 @@ fn begin<F: FileSystem>(
     if !conditions.hold(upload.existing(), &files.own_uploads.borrow(), now) {
         return Err(Box::new(precondition_failed()));
     }
-    Ok(FileSink::file(FileUpload {
+    Ok(Reply::Receive(FileSink::file(FileUpload {
         upload,
         method: request.method,
         conditions,
         bytes_max: grant.upload_bytes_max(),
         verification,
         own_uploads: Rc::clone(&files.own_uploads),
-    }))
+    })))
 }
 
 /// Refuses content with a content coding.
@@ -191,17 +198,27 @@ impl Commit {
     }
 
     fn respond<F: FileSystem>(self, published: Result<Published, StorageError>, now: &Now) -> UploadResponse<F> {
-        let published = match published {
-            Ok(published) => published,
-            Err(error) => return error_response(&error, self.conditions.must_be_absent()),
-        };
-        self.own_uploads.borrow_mut().remember(&published);
-        let version = FileVersion::of(&published.metadata, &self.own_uploads.borrow(), now);
-        let status = status_of(self.method, published.created);
-        Response {
-            rare: self.repr_digest.map(RareFields::repr_digest),
-            ..FileVersion::into_response(Cow::Owned(version), status, now)
+        match published {
+            Ok(published) => stored(self.method, &published, self.repr_digest, &self.own_uploads, now),
+            Err(error) => error_response(&error, self.conditions.must_be_absent()),
         }
+    }
+}
+
+/// The response to an upload that was stored.
+fn stored<F: FileSystem>(
+    method: Method,
+    published: &Published,
+    repr_digest: Option<String>,
+    own_uploads: &RefCell<OwnUploads>,
+    now: &Now,
+) -> UploadResponse<F> {
+    own_uploads.borrow_mut().remember(published);
+    let version = FileVersion::of(&published.metadata, &own_uploads.borrow(), now);
+    let status = status_of(method, published.created);
+    Response {
+        rare: repr_digest.map(RareFields::repr_digest),
+        ..FileVersion::into_response(Cow::Owned(version), status, now)
     }
 }
 

@@ -69,6 +69,11 @@ impl Instrumented {
         self.record.borrow_mut().faults.push(fault);
     }
 
+    /// Lets all following calls succeed.
+    pub(super) fn forget_faults(&self) {
+        self.record.borrow_mut().faults.clear();
+    }
+
     /// Has another process act just before the next call of this name.
     pub(super) fn before(&self, call: &'static str, run: impl FnOnce() + 'static) {
         self.record.borrow_mut().action = Some(Action { call, run: Box::new(run) });

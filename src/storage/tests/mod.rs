@@ -16,6 +16,7 @@ mod reservations;
 mod residency;
 mod resource_limits;
 mod resumed_uploads;
+mod short_uploads;
 mod strace;
 mod tree_changes;
 mod upload_remains;

@@ -528,7 +528,7 @@ impl FileSystem for Disk {
     }
 
     fn may_fail_at_close(&self, _directory: &DiskFile) -> bool {
-        true
+        self.machine.borrow().settings.may_fail_at_close
     }
 
     fn close_errors(&self, file: &DiskFile) -> Result<(), Errno> {

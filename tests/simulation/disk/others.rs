@@ -65,6 +65,10 @@ pub(crate) enum Action {
         path: String,
         permissions: Permissions,
     },
+    /// Removes the temporary files in a directory that no process has locked, as the cleanup of another server does.
+    CleanUp {
+        directory: String,
+    },
 }
 
 impl Machine {
@@ -169,7 +173,17 @@ impl Machine {
                 self.node_mut(node).permissions = *permissions;
                 Ok(())
             }
+            Action::CleanUp { directory } => self.clean_up(directory),
         }
+    }
+
+    fn clean_up(&mut self, directory: &str) -> Result<(), Errno> {
+        let directory = self.look_up(directory)?;
+        let is_abandoned =
+            |entry: &&Entry| entry.name.starts_with(b".spindle-") && self.node(entry.node).locked_by.is_none();
+        let names: Vec<_> =
+            self.tree.entries(directory)?.iter().filter(is_abandoned).map(|entry| entry.name.clone()).collect();
+        names.iter().try_for_each(|name| self.unlink(directory, name))
     }
 
     fn move_to(&mut self, from: &str, to: &str) -> Result<(), Errno> {

@@ -50,6 +50,8 @@ pub(crate) struct Settings {
     pub(crate) no_locks: Option<Errno>,
     /// The error of fsync on a directory if it is not supported.
     pub(crate) no_directory_sync: Option<Errno>,
+    /// Whether closing a file may report an error.
+    pub(crate) may_fail_at_close: bool,
     /// The granularity of modification times, which are rounded down.
     pub(crate) time_granularity_ns: u64,
     /// The tick of the clock from which the file system takes its own times.
@@ -89,6 +91,7 @@ impl Settings {
             no_links: None,
             no_locks: None,
             no_directory_sync: None,
+            may_fail_at_close: false,
             time_granularity_ns: 1,
             tick_ns: 4_000_000,
             reuses_inodes: true,
@@ -115,13 +118,14 @@ impl Settings {
             can_link_unnamed: false,
             rename_noreplace: false,
             opens_unreadable: false,
+            may_fail_at_close: true,
             has_boot_id: false,
             ..Settings::linux(seed)
         }
     }
 
-    /// Linux on a file system that has neither hard links nor unnamed files.
+    /// Linux on a file system in user space that has neither hard links nor unnamed files.
     pub(crate) fn without_links(seed: u64) -> Settings {
-        Settings { unnamed_files: false, no_links: Some(Errno::PERM), ..Settings::linux(seed) }
+        Settings { unnamed_files: false, no_links: Some(Errno::PERM), may_fail_at_close: true, ..Settings::linux(seed) }
     }
 }

@@ -238,6 +238,6 @@ fn refuse<F: FileSystem>(request: &Request<'_>, error: StorageError) -> Refusal<
     let error = if let StorageError::PermissionDenied = error { StorageError::NotFound } else { error };
     match read_error_reply(request, error) {
         Reply::Respond(response) => Box::new(response),
-        Reply::Receive(_) => Box::new(Response::new(Status::NotFound)),
+        Reply::Receive(_) | Reply::RespondToContent(..) => Box::new(Response::new(Status::NotFound)),
     }
 }

@@ -85,6 +85,7 @@ impl Creation {
             version: Version::Http11,
             fields: fields.fields(),
             content_bytes: None,
+            arrived: None,
             endpoint: Endpoint::Public,
             sender: None,
         };

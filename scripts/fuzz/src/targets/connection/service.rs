@@ -77,7 +77,7 @@ impl Service for NumberingService {
         }
         match self.routes.call(request, now) {
             Reply::Respond(response) => Reply::Respond(tagged(number, without_source(response))),
-            Reply::Receive(_) => panic!("without a directory nothing is received"),
+            Reply::Receive(_) | Reply::RespondToContent(..) => panic!("without a directory nothing is received"),
         }
     }
 
