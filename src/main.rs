@@ -23,9 +23,9 @@ use spindle::semantics::allowed_hosts::AllowedHosts;
 use spindle::semantics::observer::Observer;
 use spindle::semantics::request::Endpoint;
 use spindle::semantics::rights::{Rights, UploadPolicy};
-use spindle::server::{ADMIN_CONNECTIONS_MAX, Server};
+use spindle::server::{ADMIN_CONNECTIONS_MAX, GROUP_UPLOADS_MAX, Server};
 use spindle::service::RootService;
-use spindle::storage::{self, Directory, SMALL_FILE_BYTES_MAX};
+use spindle::storage::{self, Directory, FLUSHED_AT_ONCE_MAX, SMALL_FILE_BYTES_MAX};
 use spindle::system::accounts_file::AccountsFile;
 use spindle::system::confinement::{self, Confinement, Files, FolderUse};
 use spindle::system::key_file::KeyFile;
@@ -64,6 +64,8 @@ const SESSION_BYTES_MAX: usize = if cfg!(debug_assertions) { 256 + 16 } else { 2
 const _: () = assert!(Server::<MioWorld, RootService>::SESSION_BYTES <= SESSION_BYTES_MAX);
 // The routes respond with a small file's bytes from memory, so those must fit into a response.
 const _: () = assert!(SMALL_FILE_BYTES_MAX <= RESPONSE_CONTENT_BYTES_MAX);
+// A group of uploads is to take about as long as one.
+const _: () = assert!(FLUSHED_AT_ONCE_MAX >= GROUP_UPLOADS_MAX);
 
 fn main() -> ExitCode {
     let arguments = std::env::args_os().skip(1).collect();
@@ -255,15 +257,16 @@ fn open_served_directory(config: &Config, seed: u64) -> Result<Option<Directory>
     if config.uploads.policy == UploadPolicy::Off || confinement::may_write(directory.as_fd()) {
         return Ok(Some(directory));
     }
-    if let Some(user) = &config.user {
-        let user = user.escape_debug();
-        return Err(format!(
-            "--user: the user {user} cannot write to the directory {path:?}, so every upload would fail"
-        ));
-    }
-    // Accounts and links may allow no uploads, or those to directories in it.
-    if config.accounts.is_none() && config.uploads_for_everybody != UploadPolicy::Off {
-        warn!("the server may not write to the directory {path:?}: uploads to it will be refused");
+    match &config.user {
+        // Accounts and links may allow no uploads, or those to directories in it.
+        _ if config.accounts.is_some() || config.uploads_for_everybody == UploadPolicy::Off => {}
+        Some(user) => {
+            let user = user.escape_debug();
+            return Err(format!(
+                "--user: the user {user} cannot write to the directory {path:?}, so every upload would fail"
+            ));
+        }
+        None => warn!("the server may not write to the directory {path:?}: uploads to it will be refused"),
     }
     Ok(Some(directory))
 }

@@ -30,14 +30,6 @@ impl Algorithm {
         }
     }
 
-    /// The length of a digest, in bytes.
-    pub const fn digest_bytes(self) -> usize {
-        match self {
-            Algorithm::Sha256 => 32,
-            Algorithm::Sha512 => 64,
-        }
-    }
-
     fn of_key(key: &str) -> Option<Algorithm> {
         Algorithm::ALL.into_iter().find(|algorithm| algorithm.key() == key)
     }

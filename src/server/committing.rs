@@ -13,7 +13,7 @@ use crate::semantics::exchange_record::Outcome;
 use crate::semantics::service::{CommitGroup, CommitOf, Service, Source};
 
 /// The most uploads of a group. It bounds how long the others wait for the disk at a time.
-pub(super) const GROUP_UPLOADS_MAX: usize = 64;
+pub const GROUP_UPLOADS_MAX: usize = 64;
 
 /// How long the first upload of a group waits for others, in nanoseconds: less than a disk takes for a flush.
 const GROUP_WAIT_NS: u64 = 2_000_000;

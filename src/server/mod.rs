@@ -71,6 +71,7 @@ use slab::Slab;
 
 pub use self::accepting::ADMIN_CONNECTIONS_MAX;
 use self::accepting::Acceptor;
+pub use self::committing::GROUP_UPLOADS_MAX;
 use self::committing::Group;
 use self::deadlines::Deadlines;
 use self::eviction::CandidatesByEndpoint;

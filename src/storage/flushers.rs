@@ -14,9 +14,9 @@ use std::thread;
 
 use rustix::io::Errno;
 
-/// How many files are flushed at the same time: as many as a group of uploads has, so that a group takes about as long as
-/// one upload. The disk flushes its cache once or twice for all of them.
-const THREADS: usize = 64;
+/// How many files are flushed at the same time, each by a thread: as many as a group of uploads has, so that a group takes
+/// about as long as one upload. The disk flushes its cache once or twice for all of them.
+pub const FLUSHED_AT_ONCE_MAX: usize = 64;
 
 /// The stack of a thread, in bytes. It makes one system call after the other.
 const STACK_BYTES: usize = 64 * 1024;
@@ -38,7 +38,7 @@ struct Job {
 pub fn start() -> io::Result<()> {
     let mut flushers = Vec::new();
     let mut refusal = None;
-    for _ in 0..THREADS {
+    for _ in 0..FLUSHED_AT_ONCE_MAX {
         match start_one() {
             Ok(flusher) => flushers.push(flusher),
             Err(error) => {

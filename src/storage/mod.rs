@@ -116,7 +116,7 @@ pub use error::StorageError;
 pub use file_cache::{CachedContent, CachedFile, FileCache, SMALL_FILE_BYTES_MAX};
 pub use file_range::FileRange;
 pub use file_system::{Access, DirectoryEntry, FileKind, FileSystem, Symlinks};
-pub use flushers::start as start_flushers;
+pub use flushers::{FLUSHED_AT_ONCE_MAX, start as start_flushers};
 pub use listing::{Entry, EntryKind, Listing, SymlinkedDirectories, WalkEntry};
 pub use metadata::Metadata;
 pub use opened_file::{NamedFile, OpenedFile};

@@ -186,6 +186,10 @@ fn a_server_whose_user_cannot_use_its_files_does_not_start() {
     refused(NOBODY.0, "--user: the user nobody cannot write to the directory");
     let path = folder.to_str().expect("text");
     Start::new().options(["--user", NOBODY.0, path]).start();
+    // The accounts may allow no uploads.
+    let accounts = scratch.path().join("accounts");
+    fs::write(&accounts, "* read\n").expect("accounts");
+    Start::new().options(["--user", NOBODY.0, "--accounts", accounts.to_str().expect("text"), path]).start();
 }
 
 #[test]

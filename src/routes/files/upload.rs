@@ -156,8 +156,8 @@ impl<F: FileSystem> FileUpload<F> {
     }
 
     /// Publishes the file; if it must be flushed, together with others. One that needs new directories is published by
-    /// itself, since each of them is flushed too: a group of such uploads would keep everybody waiting for thousands of
-    /// flushes.
+    /// itself, since each of them is flushed too: a group of such uploads would keep everybody waiting for the flushes of
+    /// thousands of directories.
     pub(in crate::routes) fn finish(self, now: &Now) -> Finished<FileContent<F>, FileCommit<F>> {
         let FileUpload { mut upload, method, conditions, own_uploads, verification, .. } = self;
         let verified = match verification.map(|verification| verification.verify()).transpose() {
