@@ -60,7 +60,7 @@ impl Transport for Socket {
 
     fn receive(&mut self, space: &mut [u8]) -> io::Result<Io> {
         // Costs the system less than read(2), which is for files of every kind.
-        uninterrupted(|| Ok(rustix::net::recv(&*self, &mut *space, RecvFlags::empty())?.0))
+        uninterrupted(|| rustix::net::recv(&*self, &mut *space, RecvFlags::empty()).map(|(bytes, _)| bytes))
     }
 
     fn send(&mut self, bytes: &[u8], more: bool) -> io::Result<Io> {
@@ -95,18 +95,18 @@ impl Transport for Socket {
 }
 
 /// Repeats an interrupted call. After [`INTERRUPTIONS_MAX`] repetitions the interruption is returned as an error.
-fn uninterrupted(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<Io> {
+fn uninterrupted(mut call: impl FnMut() -> Result<usize, Errno>) -> io::Result<Io> {
     let mut result = call();
     for _ in 0..INTERRUPTIONS_MAX {
         match result {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => result = call(),
+            Err(Errno::INTR) => result = call(),
             _ => break,
         }
     }
     match result {
         Ok(bytes) => Ok(Io::Done(bytes)),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Io::WouldBlock),
-        Err(error) => Err(error),
+        Err(Errno::AGAIN) => Ok(Io::WouldBlock),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -114,19 +114,19 @@ fn uninterrupted(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<Io> 
 fn send(socket: &Socket, bytes: &[u8], more: bool) -> io::Result<Io> {
     use rustix::net::SendFlags;
     let flags = if more { SendFlags::NOSIGNAL | SendFlags::MORE } else { SendFlags::NOSIGNAL };
-    uninterrupted(|| Ok(rustix::net::send(socket, bytes, flags)?))
+    uninterrupted(|| rustix::net::send(socket, bytes, flags))
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn send(socket: &Socket, bytes: &[u8], _more: bool) -> io::Result<Io> {
     use rustix::net::SendFlags;
-    uninterrupted(|| Ok(rustix::net::send(socket, bytes, SendFlags::empty())?))
+    uninterrupted(|| rustix::net::send(socket, bytes, SendFlags::empty()))
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn send_file_directly(socket: &Socket, range: &FileRange, bytes: usize) -> io::Result<Io> {
     let mut offset = range.offset();
-    uninterrupted(|| Ok(rustix::fs::sendfile(socket, range, Some(&mut offset), bytes)?))
+    uninterrupted(|| rustix::fs::sendfile(socket, range, Some(&mut offset), bytes))
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
