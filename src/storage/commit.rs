@@ -119,7 +119,7 @@ fn flush_directories<F: FileSystem>(root: &Root<F>, uploads: &mut [Result<Named<
     let files: Vec<&F::File> = directories.iter().map(|(directory, _)| &**directory).collect();
     let flushed = sync_all(root.file_system(), &files);
     for (index, position) in positions {
-        let concluded = uploads[index].as_ref().map(|named| named.directory_flushed(flushed[position]));
+        let concluded = uploads[index].as_ref().map(|named| named.after_flush(flushed[position]));
         if let Ok(Err(error)) = concluded {
             uploads[index] = Err(error);
         }
@@ -175,9 +175,9 @@ impl<F: FileSystem> Named<F> {
 
     /// Acts on the result of flushing the directory. If the file system cannot do that, the next flush of the file may
     /// bring the new name to the disk. That is the flush which the temporary name had saved.
-    fn directory_flushed(&self, flushed: Result<(), Errno>) -> Result<(), StorageError> {
+    fn after_flush(&self, flushed: Result<(), Errno>) -> Result<(), StorageError> {
         let Upload { root, file, link_count_is_flushed, .. } = &self.upload;
-        match directory_flushed(root, flushed)? {
+        match was_flushed(root, flushed)? {
             false if *link_count_is_flushed => flush(root.file_system(), file),
             _ => Ok(()),
         }
@@ -246,8 +246,7 @@ impl<F: FileSystem> Upload<F> {
             flush(named.upload.root.file_system(), file)?;
         }
         if named.must_flush {
-            let directory = &named.upload.parent.directory;
-            named.directory_flushed(retry_on_intr(|| named.upload.root.file_system().sync(directory)))?;
+            named.after_flush(sync_directory(&named.upload.root, &named.upload.parent.directory))?;
         }
         Ok(named.conclude())
     }
@@ -405,7 +404,11 @@ impl<F: FileSystem> Upload<F> {
 
 /// Flushes the entries of a directory, if the file system can.
 pub(super) fn flush_directory<F: FileSystem>(root: &Root<F>, directory: &F::File) -> Result<(), StorageError> {
-    directory_flushed(root, retry_on_intr(|| root.file_system().sync(directory))).map(drop)
+    was_flushed(root, sync_directory(root, directory)).map(drop)
+}
+
+fn sync_directory<F: FileSystem>(root: &Root<F>, directory: &F::File) -> Result<(), Errno> {
+    retry_on_intr(|| root.file_system().sync(directory))
 }
 
 /// Flushes the entries of several directories at the same time, as far as the file system can.
@@ -415,11 +418,11 @@ pub(super) fn flush_each_directory<F: FileSystem>(
 ) -> Result<(), StorageError> {
     let files: Vec<&F::File> = directories.iter().map(|directory| &**directory).collect();
     let flushed = sync_all(root.file_system(), &files);
-    flushed.into_iter().try_for_each(|flushed| directory_flushed(root, flushed).map(drop))
+    flushed.into_iter().try_for_each(|flushed| was_flushed(root, flushed).map(drop))
 }
 
-/// The result of flushing a directory: `false` if the file system cannot do that, which is no error.
-fn directory_flushed<F: FileSystem>(root: &Root<F>, flushed: Result<(), Errno>) -> Result<bool, StorageError> {
+/// Whether a directory was flushed: `false` if the file system cannot do that, which is no error.
+fn was_flushed<F: FileSystem>(root: &Root<F>, flushed: Result<(), Errno>) -> Result<bool, StorageError> {
     match flushed {
         Err(errno) if CANNOT_FLUSH.contains(&errno) => {
             root.warn_that_directories_cannot_be_flushed(errno);
