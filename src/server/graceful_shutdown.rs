@@ -1,5 +1,9 @@
 //! Graceful shutdown: connections in the backlog are still accepted, requests in progress get their responses, and
 //! later requests are not begun. The backlog of an inherited listener is left to the service manager's next process.
+//!
+//! The system may hold back connections whose clients have sent nothing, and does not say whether it does. They would be
+//! lost with their listener, so it stays open until they have been handed over. Until then it accepts new connections as
+//! well, and each of them gets a response.
 
 use std::fmt;
 
@@ -16,8 +20,8 @@ use crate::semantics::service::{Service, Source};
 /// How long responses and uploads in progress may take after shutdown was requested, in nanoseconds.
 const SHUTDOWN_NS: u64 = 10 * 1_000_000_000;
 
-/// How long connections in the backlog are still accepted, in nanoseconds. It is not zero because the connection limit
-/// or a lack of descriptors may delay them.
+/// How long connections in the backlog are still accepted once the system holds back none, in nanoseconds. It is not zero
+/// because the connection limit or a lack of descriptors may delay them.
 const ACCEPT_NS: u64 = 1_000_000_000;
 
 /// The progress of a shutdown. All times are `None` before it is requested.
@@ -27,6 +31,9 @@ pub(super) struct GracefulShutdown {
     pub(super) delay_ns: u64,
     /// When the shutdown begins; `None` once it has.
     begin_ns: Option<u64>,
+    /// When all connections that the system held back, because their clients had sent nothing, are in the backlog; `None`
+    /// once that time has come.
+    handed_over_ns: Option<u64>,
     /// When the loop ends even if connections are still open.
     by_ns: Option<u64>,
     /// When the listeners are closed even if their backlog is not empty; `None` once they are closed.
@@ -40,7 +47,7 @@ impl GracefulShutdown {
 
     /// When the shutdown next needs the loop to run.
     pub(super) fn next_ns(&self) -> Option<u64> {
-        self.begin_ns.or(self.close_listeners_ns).or(self.by_ns)
+        self.begin_ns.or(self.handed_over_ns).or(self.close_listeners_ns).or(self.by_ns)
     }
 }
 
@@ -83,12 +90,17 @@ where
 {
     /// A shutdown was requested. It begins after the delay, in which everything goes on, so that a load balancer has
     /// time to see that the server is not ready any longer. Further calls do nothing.
+    ///
+    /// From now on the system holds back no further connection, so that the delay is a part of the time that the listeners
+    /// wait for those that are held back already.
     pub(super) fn request_shutdown(&mut self) {
-        let GracefulShutdown { delay_ns, begin_ns, by_ns, .. } = &mut self.shutdown;
+        let GracefulShutdown { delay_ns, begin_ns, handed_over_ns, by_ns, .. } = &mut self.shutdown;
         if by_ns.is_some() || begin_ns.is_some() {
             return;
         }
-        *begin_ns = Some(self.cx.now.monotonic_ns.saturating_add(*delay_ns));
+        let now_ns = self.cx.now.monotonic_ns;
+        *begin_ns = Some(now_ns.saturating_add(*delay_ns));
+        *handed_over_ns = Some(now_ns.saturating_add(self.world.hand_over_silent_connections()));
         self.statistics.is_shutting_down.set(true);
         if *delay_ns > 0 {
             warn!(
@@ -109,12 +121,9 @@ where
             return;
         }
         self.shutdown.by_ns = Some(now.monotonic_ns.saturating_add(SHUTDOWN_NS));
-        self.shutdown.close_listeners_ns = Some(now.monotonic_ns.saturating_add(ACCEPT_NS));
+        let handed_over_ns = self.shutdown.handed_over_ns.unwrap_or(0).max(now.monotonic_ns);
+        self.shutdown.close_listeners_ns = Some(handed_over_ns.saturating_add(ACCEPT_NS));
         self.world.close_inherited_listeners();
-        // The backlog may contain connections that no event has reported yet.
-        for listener in 0..self.world.listener_count() {
-            self.acceptor.set_ready(listener);
-        }
         let keys: Vec<usize> = self.sessions.iter().map(|(key, _)| key).collect();
         for key in keys {
             if let Some(session) = self.sessions.get_mut(key) {
@@ -134,6 +143,19 @@ where
         }
     }
 
+    /// Looks into every backlog a last time, once all connections that the system held back are there: it may contain
+    /// connections that no event has reported yet. When they have been accepted, the listeners close.
+    pub(super) fn look_into_backlogs_if_due(&mut self) {
+        let now_ns = self.cx.now.monotonic_ns;
+        let is_due = self.shutdown.has_begun()
+            && self.shutdown.handed_over_ns.take_if(|handed_over_ns| *handed_over_ns <= now_ns).is_some();
+        if is_due {
+            for listener in 0..self.world.listener_count() {
+                self.acceptor.set_ready(listener);
+            }
+        }
+    }
+
     /// Counts what a shutdown waits for.
     fn in_progress(&self) -> InProgressCounts {
         let mut counts = InProgressCounts::default();
@@ -147,10 +169,11 @@ where
         counts
     }
 
-    /// Closes the listeners once their backlog is empty, or when the time for that is up. Must be called right after
-    /// accepting: a connection that arrives in between is reset.
+    /// Closes the listeners once nothing is held back and their backlog is empty, or when the time for that is up. Must be
+    /// called right after accepting: a connection that arrives in between is reset.
     pub(super) fn close_listeners_if_done(&mut self) {
         if let Some(close_ns) = self.shutdown.close_listeners_ns
+            && self.shutdown.handed_over_ns.is_none()
             && (!self.acceptor.has_backlog(Endpoint::Public) || self.cx.now.monotonic_ns >= close_ns)
         {
             debug!("the listeners are closed");

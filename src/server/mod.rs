@@ -42,9 +42,9 @@
 //! 9. The observer writes when its deadline has passed, after everything else that the turn does, so that the records of
 //!    many turns cost one system call. It writes earlier only if it has collected too much. The poll does not sleep
 //!    beyond the deadline.
-//! 10. Graceful shutdown begins after the delay that was set. It accepts the connections in the backlog, closes the
-//!     public listeners, and makes the next response of each connection its last. The administrator's listeners stay
-//!     open to the end.
+//! 10. Graceful shutdown begins after the delay that was set. It accepts the connections in the backlog and those that
+//!     the system holds back, closes the public listeners, and makes the next response of each connection its last. The
+//!     administrator's listeners stay open to the end.
 
 mod accepting;
 mod committing;
@@ -236,6 +236,7 @@ where
             self.request_shutdown();
         }
         self.begin_shutdown_if_due();
+        self.look_into_backlogs_if_due();
         if signals.reload {
             self.reload();
         }

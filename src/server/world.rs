@@ -58,13 +58,20 @@ pub trait World {
     /// waits for.
     fn report_shutdown(&mut self, _status: &str) {}
 
+    /// Makes the system put new connections into the backlog at once, even if their clients have sent nothing. Returns how
+    /// long it takes at most until those that the system holds back at present have got there, in nanoseconds; 0 if it holds
+    /// back none.
+    fn hand_over_silent_connections(&mut self) -> u64 {
+        0
+    }
+
     /// Closes those listeners of [`Endpoint::Public`] that a service manager holds open as well. Connections in their
     /// backlogs wait for its next process.
     fn close_inherited_listeners(&mut self) {}
 
     /// Closes the listeners of [`Endpoint::Public`]. Connections in the backlogs of those that only this process holds
-    /// are reset. The listeners for the administrator stay open until the process ends, so that the shutdown can be
-    /// watched.
+    /// are reset, and so are those that the system holds back. The listeners for the administrator stay open until the
+    /// process ends, so that the shutdown can be watched.
     fn close_listeners(&mut self);
 }
 

@@ -11,6 +11,8 @@ pub(crate) enum Event {
         link: usize,
         attempt: u32,
     },
+    /// The kernel no longer holds back a silent connection.
+    HandOver(usize),
     ToServer(usize),
     ToClient(usize),
     /// Calls a client that has scheduled this call.

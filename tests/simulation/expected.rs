@@ -28,6 +28,8 @@ const EXPECTED: &[(&str, &[&str])] = &[
             "reset: unread bytes",
             "reset: unread bytes at a limited rate",
             "lost in the backlog",
+            "handed over silent",
+            "reset while it was held back",
             "a request in progress gives way",
             "refused: no address holds more",
             "refused: its address holds as many as it may",

@@ -32,6 +32,8 @@ pub(crate) struct Path {
 pub(crate) enum Stage {
     /// The client has not connected yet.
     Before,
+    /// The client has connected and sent nothing. The kernel holds the connection back.
+    HeldBack,
     /// The connection is in the backlog. The client may send already.
     Backlog,
     /// The server has accepted it, and registered it under this key.
@@ -105,6 +107,8 @@ pub(crate) struct Link {
     pub flights: u64,
     /// How many connections were before it in the backlog.
     pub queued_behind: usize,
+    /// When the kernel had established the connection.
+    pub established_ns: Option<u64>,
     /// When the server accepted and closed the connection.
     pub accepted_ns: Option<u64>,
     pub closed_ns: Option<u64>,
@@ -161,6 +165,7 @@ impl Link {
             was_crashed: false,
             flights: 0,
             queued_behind: 0,
+            established_ns: None,
             accepted_ns: None,
             closed_ns: None,
             gave_way: false,

@@ -12,7 +12,7 @@ use crate::simulation::coverage::Coverage;
 use crate::simulation::event_queue::{Event, EventQueue};
 use crate::simulation::keys::RunKeys;
 use crate::simulation::link::{Link, Path, Stage};
-use crate::simulation::network_settings::Settings;
+use crate::simulation::network_settings::{HELD_BACK_NS, Settings};
 use crate::simulation::proxies;
 use crate::simulation::records::CLOCK_LAG_NS;
 use crate::simulation::shares::Addresses;
@@ -64,6 +64,8 @@ pub(crate) struct NetworkState {
     calls: VecDeque<usize>,
     /// `None` once the listeners are closed.
     pub backlogs: Option<Vec<VecDeque<usize>>>,
+    /// Whether connections are held back until their clients have sent something. Ends with the shutdown.
+    holds_back: bool,
     pub ready: VecDeque<Ready>,
     /// The number of connections that the server has open.
     pub open: usize,
@@ -120,6 +122,7 @@ impl Network {
     pub(crate) fn new(settings: Settings, seed: u64, clock: Rc<Cell<u64>>, trace: Trace) -> Network {
         let inner = NetworkState {
             backlogs: Some(vec![VecDeque::new(); settings.listeners]),
+            holds_back: settings.holds_back,
             settings,
             seed,
             clock,
@@ -304,9 +307,12 @@ impl NetworkState {
     fn handle(&mut self, event: Event) {
         match event {
             Event::Connect { link, attempt } => self.connect(link, attempt),
+            Event::HandOver(link) => self.hand_over(link),
             Event::ToServer(link) => {
                 let bytes_max = self.flight_bytes(link);
-                if self.links[link].arrive_at_server(bytes_max) {
+                let becomes_readable = self.links[link].arrive_at_server(bytes_max);
+                if becomes_readable {
+                    self.hand_over(link);
                     let (now_ns, bytes) = (self.now_ns(), self.links[link].arrived.len() as u64);
                     let (now, in_all) = (self.moment(), self.links[link].arrived_bytes);
                     self.links[link].history.arrived(now, in_all);
@@ -381,12 +387,41 @@ impl NetworkState {
             }
             return;
         }
+        self.links[link].established_ns = Some(self.now_ns());
+        self.links[link].stage = Stage::HeldBack;
+        match self.holds_back {
+            true => self.schedule(self.now_ns() + HELD_BACK_NS, Event::HandOver(link)),
+            false => self.hand_over(link),
+        }
+        self.calls.push_back(link);
+        self.start_flights(link);
+    }
+
+    /// The kernel puts a connection that it has held back into the backlog. If its client has reset it meanwhile, the server
+    /// never learns of it.
+    fn hand_over(&mut self, link: usize) {
+        let listener = self.links[link].listener;
+        let Some(backlogs) = self.backlogs.as_mut().filter(|_| self.links[link].stage == Stage::HeldBack) else {
+            return;
+        };
+        if self.links[link].reset_has_arrived {
+            self.coverage.count("network", "reset while it was held back");
+            self.links[link].stage = Stage::Closed;
+            return;
+        }
+        if self.links[link].arrived.is_empty() && self.holds_back {
+            self.coverage.count("network", "handed over silent");
+        }
         self.links[link].queued_behind = backlogs[listener].len();
         backlogs[listener].push_back(link);
         self.links[link].stage = Stage::Backlog;
         self.push_ready(Ready::Listener(listener));
-        self.calls.push_back(link);
-        self.start_flights(link);
+    }
+
+    /// From now on, no connection is held back that is not already. Returns how long it takes until those have been handed
+    /// over.
+    pub(crate) fn stop_holding_back(&mut self) -> u64 {
+        if std::mem::take(&mut self.holds_back) { HELD_BACK_NS } else { 0 }
     }
 
     /// Starts the flights that can start.
@@ -492,7 +527,10 @@ impl NetworkState {
     pub(crate) fn close_listeners(&mut self) {
         let now_ns = self.now_ns();
         self.listeners_closed_ns.get_or_insert(now_ns);
-        for link in self.backlogs.take().into_iter().flatten().flatten() {
+        let backlogs = self.backlogs.take();
+        let held_back = (0..self.links.len()).filter(|link| self.links[*link].stage == Stage::HeldBack);
+        let held_back: Vec<usize> = held_back.filter(|_| backlogs.is_some()).collect();
+        for link in backlogs.into_iter().flatten().flatten().chain(held_back) {
             self.coverage.count("network", "lost in the backlog");
             self.links[link].reset_client();
             self.calls.push_back(link);
@@ -531,6 +569,9 @@ impl NetworkState {
             if self.links[link].stage != Stage::Before && self.links[link].stage != Stage::Closed {
                 self.links[link].reset_client();
                 self.links[link].was_crashed = true;
+                if self.links[link].stage == Stage::HeldBack {
+                    self.links[link].stage = Stage::Closed;
+                }
                 self.calls.push_back(link);
             }
         }
@@ -542,6 +583,7 @@ impl NetworkState {
     /// The server is started again and listens.
     pub(crate) fn start_server(&mut self) {
         self.backlogs = Some(vec![VecDeque::new(); self.settings.listeners]);
+        self.holds_back = self.settings.holds_back;
         // The crash closed the listeners of the process before.
         self.listeners_closed_ns = None;
         self.ready.clear();

@@ -27,12 +27,17 @@ use std::num::NonZeroU64;
 
 use crate::simulation::shares::Addresses;
 
+/// How long the kernel holds back a silent connection, in nanoseconds.
+pub(crate) const HELD_BACK_NS: u64 = 1_000_000_000;
+
 /// The parameters of a run's network.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub listeners: usize,
     /// The most connections in a listener's backlog.
     pub backlog_max: usize,
+    /// Whether the kernel holds back connections whose clients have sent nothing, for [`HELD_BACK_NS`].
+    pub holds_back: bool,
     /// The most connections that the server may have open.
     pub descriptors: usize,
     /// The most connections that the server accepts before some give way to others.

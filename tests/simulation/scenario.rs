@@ -167,8 +167,10 @@ impl Scenario {
         let may_have_links = is_folder && !is_site && !is_limited && fault_plan.external == 0;
         let may_have_links = may_have_links && !fault_plan.is_slow_always();
         let link_holders = if may_have_links { one_of(&mut own, &[0, 0, 1, 2, 4]) } else { 0 };
+        let holds_back = own.bool();
         Scenario {
             network: Settings {
+                holds_back,
                 connections_max,
                 addresses,
                 connections_per_address,

@@ -162,6 +162,10 @@ impl<F: SentFile, const EVENTS: usize> World for SimulatedWorld<F, EVENTS> {
         Ok(())
     }
 
+    fn hand_over_silent_connections(&mut self) -> u64 {
+        self.network.inner.borrow_mut().stop_holding_back()
+    }
+
     fn close_listeners(&mut self) {
         self.network.inner.borrow_mut().close_listeners();
     }

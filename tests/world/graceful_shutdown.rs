@@ -158,3 +158,38 @@ fn out_of_descriptors_the_backlog_at_the_signal_is_served_as_connections_close()
     assert_eq!(waiting.statuses(), [200]);
     assert_eq!(server.stopped_ns, Some(1300 * MILLISECOND));
 }
+
+#[test]
+fn a_connection_that_is_held_back_at_the_signal_may_send_a_request_within_a_second() {
+    let network = Network::new(Settings { holds_back: true, ..Settings::default() });
+    let signal_ns = 10 * SECOND;
+    network.signal(signal_ns);
+    let connected_ns = signal_ns - MILLISECOND;
+    let sends: Vec<_> = [0, 1, 10, 500, 990, 1500]
+        .map(|ms| network.client(connected_ns).send(signal_ns + ms * MILLISECOND, get("/")))
+        .into();
+    let silent = network.client(connected_ns);
+    let connects_later = network.client(signal_ns + SECOND / 2).send(signal_ns + SECOND, get("/"));
+    let mut server = TestServer::new(&network, 100);
+    server.run_until(30 * SECOND);
+    for client in sends.iter().chain([&connects_later]) {
+        assert!(matches!(client.responses()[..], [response] if response.status == 200 && response.says_close));
+    }
+    assert!(!silent.is_refused(), "its client gets an end and not a reset");
+    assert!(server.stopped_ns <= Some(signal_ns + 2 * SECOND + MILLISECOND), "{:?}", server.stopped_ns);
+}
+
+#[test]
+fn listeners_that_hold_back_connections_close_when_all_have_been_handed_over() {
+    let stopped_ns = |delay_ns| {
+        let network = Network::new(Settings { holds_back: true, ..Settings::default() });
+        network.signal(SECOND);
+        let mut server = TestServer::<64>::new(&network, 100).with_shutdown_delay(delay_ns);
+        server.run_until(30 * SECOND);
+        assert!(network.waits() < 10, "{} turns", network.waits());
+        server.stopped_ns.expect("it stops")
+    };
+    assert_eq!(stopped_ns(0), 2 * SECOND);
+    assert_eq!(stopped_ns(SECOND / 2), 2 * SECOND, "the delay counts");
+    assert_eq!(stopped_ns(3 * SECOND), 4 * SECOND);
+}

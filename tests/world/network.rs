@@ -2,7 +2,7 @@
 //! events for the server. There is one clock. Only scheduled actions and the server's calls change anything.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -11,6 +11,9 @@ use crate::client::{Client, Connection, ReadMode, Segment};
 pub(crate) const MICROSECOND: u64 = 1_000;
 pub(crate) const MILLISECOND: u64 = 1_000_000;
 pub(crate) const SECOND: u64 = 1_000_000_000;
+
+/// How long a silent connection is held back.
+pub(crate) const HELD_BACK_NS: u64 = SECOND;
 
 /// The most turns in a row without any event, effective call, or time passed. An expired deadline may take one or two.
 const TURNS_WITHOUT_PROGRESS_MAX: u32 = 8;
@@ -26,6 +29,8 @@ pub(crate) struct Settings {
     pub admin_listeners: usize,
     /// How many of the others, the first ones, a service manager holds open as well.
     pub inherited_listeners: usize,
+    /// Whether the system holds back connections whose clients have sent nothing. It does so for [`HELD_BACK_NS`].
+    pub holds_back: bool,
     /// The sizes of the socket buffers at the server's end of a connection.
     pub receive_buffer_bytes: usize,
     pub send_buffer_bytes: u64,
@@ -50,6 +55,7 @@ impl Default for Settings {
             listeners: 1,
             admin_listeners: 0,
             inherited_listeners: 0,
+            holds_back: false,
             receive_buffer_bytes: 128 * 1024,
             send_buffer_bytes: 256 * 1024,
             descriptors: usize::MAX,
@@ -62,6 +68,8 @@ impl Default for Settings {
 /// A scheduled action.
 pub(crate) enum Action {
     Connect,
+    /// The system no longer holds the connection back.
+    HandOver,
     Send(Vec<u8>),
     /// The byte sent last is urgent: a read stops before it.
     Urgent,
@@ -104,6 +112,8 @@ pub(crate) struct Inner {
     /// Connections whose buffers have changed since the last [`update_touched`](Inner::update_touched).
     pub touched: Vec<usize>,
     pub backlogs: Vec<VecDeque<usize>>,
+    /// The connections that are held back because their clients have sent nothing.
+    held_back: BTreeSet<usize>,
     /// Whether the listeners for clients are open. Those for the administrator always are.
     pub listens: bool,
     /// The connections that wait for the service manager's next process; `None` while the server has the listeners.
@@ -134,6 +144,7 @@ impl Network {
             connections: Vec::new(),
             touched: Vec::new(),
             backlogs: vec![VecDeque::new(); settings.listeners],
+            held_back: BTreeSet::new(),
             listens: true,
             waiting: None,
             pending: VecDeque::new(),
@@ -248,7 +259,9 @@ impl Inner {
             Action::Wake => return,
             Action::Signal => return self.pending.push_back(PendingEvent::Signal),
             Action::Connect => return self.connect(connection),
-            _ => {}
+            Action::HandOver => return self.hand_over(connection),
+            Action::Reset => _ = self.held_back.remove(&connection),
+            _ => self.hand_over(connection),
         }
         let client = &mut self.connections[connection];
         match action {
@@ -267,7 +280,7 @@ impl Inner {
                 client.read_step(at_ns);
                 self.schedule_read_step(connection, at_ns);
             }
-            Action::Wake | Action::Signal | Action::Connect => {}
+            Action::Wake | Action::Signal | Action::Connect | Action::HandOver => {}
         }
         if self.connections[connection].is_reset {
             self.notify(connection);
@@ -288,10 +301,33 @@ impl Inner {
         let listener = self.connections[connection].listener;
         if let Some(waiting) = self.waiting.as_mut().filter(|_| self.settings.inherited().contains(&listener)) {
             waiting.push(connection);
-        } else if self.listens || listener < self.settings.admin_listeners {
+        } else if !self.listens && listener >= self.settings.admin_listeners {
+            self.connections[connection].reset();
+        } else {
+            self.held_back.insert(connection);
+            match self.settings.holds_back && listener >= self.settings.admin_listeners {
+                true => self.schedule(self.clock.get() + HELD_BACK_NS, connection, Action::HandOver),
+                false => self.hand_over(connection),
+            }
+        }
+    }
+
+    /// Puts a connection into the backlog, if it was held back.
+    fn hand_over(&mut self, connection: usize) {
+        if self.held_back.remove(&connection) {
+            let listener = self.connections[connection].listener;
             self.backlogs[listener].push_back(connection);
             self.push_pending(PendingEvent::Listener(listener));
-        } else {
+        }
+    }
+
+    /// The listeners for clients are closed.
+    pub(crate) fn close_listeners(&mut self) {
+        self.listens = false;
+        let backlogs = self.backlogs.iter_mut().skip(self.settings.admin_listeners);
+        let waiting: Vec<usize> =
+            backlogs.flat_map(std::mem::take).chain(std::mem::take(&mut self.held_back)).collect();
+        for connection in waiting {
             self.connections[connection].reset();
         }
     }

@@ -112,6 +112,12 @@ impl<const EVENTS: usize> TestServer<EVENTS> {
         }
     }
 
+    /// With a delay between the signal and the shutdown.
+    pub(crate) fn with_shutdown_delay(mut self, delay_ns: u64) -> TestServer<EVENTS> {
+        self.server = self.server.with_shutdown_delay(delay_ns);
+        self
+    }
+
     /// With a limit on the connections of each address.
     pub(crate) fn with_connections_per_group(mut self, max: usize) -> TestServer<EVENTS> {
         self.server = self.server.with_connections_per_group(Some(max));

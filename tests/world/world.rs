@@ -13,7 +13,7 @@ use spindle::semantics::service::FilePiece;
 use spindle::server::{AcceptError, Event, Io, Readiness, SendFileError, Transport, World};
 
 use crate::client::{Connection, Segment};
-use crate::network::{Network, PendingEvent};
+use crate::network::{HELD_BACK_NS, Network, PendingEvent};
 
 /// The clock's time at the start of the simulation. It is not 0, as no real clock starts at 0.
 pub(crate) const START: Now = Now { monotonic_ns: 3_600_000_000_000, unix_ns: 784_111_777_000_000_000 };
@@ -123,14 +123,13 @@ impl<const EVENTS: usize> World for TestWorld<EVENTS> {
         inner.waiting = Some(inner.backlogs[inherited].iter_mut().flat_map(std::mem::take).collect());
     }
 
+    fn hand_over_silent_connections(&mut self) -> u64 {
+        let settings = &mut self.network.inner.borrow_mut().settings;
+        if std::mem::take(&mut settings.holds_back) { HELD_BACK_NS } else { 0 }
+    }
+
     fn close_listeners(&mut self) {
-        let mut inner = self.network.inner.borrow_mut();
-        inner.listens = false;
-        let admin_listeners = inner.settings.admin_listeners;
-        let waiting: Vec<usize> = inner.backlogs.iter_mut().skip(admin_listeners).flat_map(std::mem::take).collect();
-        for connection in waiting {
-            inner.connections[connection].reset();
-        }
+        self.network.inner.borrow_mut().close_listeners();
     }
 }
 

@@ -5,9 +5,13 @@ use spindle::http1::limits::IDLE_TIMEOUT_NS;
 use crate::simulation::clients::ClientSocket;
 use crate::simulation::clients::honest::Honest;
 use crate::simulation::network::SECOND;
+use crate::simulation::network_settings::HELD_BACK_NS;
 
 /// How long the server gives responses during a shutdown.
 const SHUTDOWN_NS: u64 = 10 * SECOND;
+
+/// The longest time from the server's last look into a backlog to the end of its listener.
+const LAST_LOOK_NS: u64 = SECOND / 10;
 
 impl Honest {
     /// Whether the connection may have ended without a response to the first outstanding request.
@@ -20,8 +24,9 @@ impl Honest {
         let is_between = self.outstanding.is_empty() || was_idle;
         let may_be_short =
             socket.inner.may_have_crashed() || self.behaviour.disk_may_fail || self.has_sent_after_end(socket);
-        let is_excused = self.behaviour.is_limited || was_refused || is_between || may_be_short;
-        self.last_response.is_some() || is_excused || self.may_have_been_ended(socket)
+        let is_excused = self.behaviour.is_limited || was_refused || may_be_short;
+        let may_be_ended = || self.last_response.is_some() || is_between || self.may_have_been_ended(socket);
+        is_excused || !was_lost_with_listener(socket) && may_be_ended()
     }
 
     /// Whether a shutdown may have ended the connection. Requests that had arrived before the signal get a response.
@@ -32,9 +37,7 @@ impl Honest {
         else {
             return false;
         };
-        // Connections in the backlog are accepted for one second, which a slow disk may use up.
-        let accept_ns = socket.inner.listeners_closed_ns.map_or(0, |closed_ns| closed_ns.saturating_sub(signal_ns));
-        if link.accepted_ns.is_none() && accept_ns >= SECOND {
+        if link.accepted_ns.is_none() && socket.inner.listeners_closed_ns.is_some() {
             return true;
         }
         let arrived_bytes = link.arrived_by_signal_bytes.unwrap_or(0);
@@ -73,4 +76,17 @@ impl Honest {
             || socket.inner.may_have_crashed()
             || self.behaviour.disk_may_fail
     }
+}
+
+/// Whether the end of a listener has reset the connection although the server had the time to accept it.
+fn was_lost_with_listener(socket: &ClientSocket<'_>) -> bool {
+    let link = &socket.inner.links[socket.link];
+    let times = socket.inner.signal_ns.zip(socket.inner.listeners_closed_ns).zip(link.established_ns);
+    let Some(((signal_ns, closed_ns), established_ns)) = times.filter(|_| link.accepted_ns.is_none()) else {
+        return false;
+    };
+    // Connections in the backlog are accepted for one second once none is held back, which a slow disk may use up.
+    let held_back_ns = if socket.inner.settings.holds_back { HELD_BACK_NS } else { 0 };
+    let had_time = closed_ns < signal_ns + held_back_ns + SECOND;
+    had_time && closed_ns >= established_ns + LAST_LOOK_NS
 }

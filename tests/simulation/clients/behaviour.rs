@@ -3,6 +3,8 @@
 /// The behaviour of a client.
 #[derive(Clone, Debug)]
 pub(crate) struct Behaviour {
+    /// How long it is silent after it has connected.
+    pub silent_ns: u64,
     /// The most requests that it pipelines.
     pub pipelined: usize,
     /// The longest pause between a response and the next request.

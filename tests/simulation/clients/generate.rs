@@ -24,7 +24,9 @@ pub(crate) fn behaviour(scenario: &Scenario, path: &Path, random: &mut Rng) -> B
         one_of(random, &[(usize::MAX, 0), (usize::MAX, 0), (30_000, SECOND), (4_000, 100 * MILLISECOND)]);
     let (pieces, piece_every_ns_max) =
         one_of(random, &[(1, 0), (1, 0), (12, 0), (12, 20 * MILLISECOND), (12, 200 * MILLISECOND)]);
+    let silent_ns_max = one_of(random, &[0, 0, SECOND, 3 * SECOND]);
     Behaviour {
+        silent_ns: random.u64(..=silent_ns_max),
         pipelined: one_of(random, &[1, 1, 3, 8]),
         pause_ns_max: one_of(random, &[0, MILLISECOND, 20 * SECOND]),
         pieces,
