@@ -17,13 +17,16 @@ from targets import Target
 NAME = "shutdown"
 
 ACCEPTED, IN_BACKLOG = 100, 100
-SETTLE_SECONDS = 0.3
+# Linux hands over a silent connection after a second.
+SETTLE_SECONDS = 1.5
 
 # Between the signal and the requests: the longest time that a request is on its way.
 DELAY_SECONDS = 0.05
 RESPONSE_SECONDS = 5
 
 RESTARTS = 10
+# The server waits 1¼ s for silent clients.
+RESTART_SECONDS = 1.5
 LOAD_CONNECTIONS = 64
 BETWEEN_RESTARTS_SECONDS = 0.5
 
@@ -111,7 +114,7 @@ def _restart_behind_haproxy(context, name):
         port = client.free_port()
         _start_haproxy(context, stack, port, targets)
         restarts = context.seconds(RESTARTS, 4)
-        seconds = int(2 + restarts * (BETWEEN_RESTARTS_SECONDS + 0.5))
+        seconds = int(2 + restarts * (BETWEEN_RESTARTS_SECONDS + RESTART_SECONDS))
         with clients.hostile(context, "load", port, LOAD_CONNECTIONS, seconds) as load:
             time.sleep(BETWEEN_RESTARTS_SECONDS)
             for restart in range(restarts):

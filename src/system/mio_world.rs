@@ -9,7 +9,7 @@ use mio::{Events, Interest, Poll, Token};
 use rustix::io::Errno;
 
 use super::clock::Clock;
-use super::listen::{Listener, Owner};
+use super::listen::{Listener, Owner, deferring};
 use super::registered_listener::RegisteredListener;
 use super::service_manager::{ServiceManager, Watchdog};
 use super::signals::Signals;
@@ -181,6 +181,14 @@ impl World for MioWorld {
 
     fn report_shutdown(&mut self, status: &str) {
         self.manager.report_stopping(status);
+    }
+
+    fn hand_over_silent_connections(&mut self) -> u64 {
+        // An inherited listener stays as whoever opened it wants it.
+        let own = self.listeners.iter().filter(|listener| listener.owner == Owner::Process);
+        let held_back = own.filter_map(|listener| listener.registered.as_ref()).filter(|own| own.end_deferring());
+        // `count` asks every listener, where `any` would stop at the first.
+        if held_back.count() > 0 { deferring::HELD_BACK_NS } else { 0 }
     }
 
     fn close_inherited_listeners(&mut self) {

@@ -5,7 +5,7 @@ use std::io;
 use mio::net::{TcpListener, UnixListener};
 use mio::{Interest, Registry, Token};
 
-use super::listen::{CreatedPath, Listener};
+use super::listen::{CreatedPath, Listener, deferring};
 use super::socket::Socket;
 use crate::semantics::client::Client;
 
@@ -53,6 +53,14 @@ impl RegisteredListener {
                 let (stream, _) = listener.accept()?;
                 Ok((stream.into(), Client::Unix))
             }
+        }
+    }
+
+    /// Ends the holding back of silent connections. Returns whether some may be held back still.
+    pub(super) fn end_deferring(&self) -> bool {
+        match self {
+            RegisteredListener::Tcp(listener) => deferring::end(listener),
+            RegisteredListener::Unix(..) => false,
         }
     }
 

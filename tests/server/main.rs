@@ -7,6 +7,7 @@ mod admin;
 mod challenge;
 mod clients;
 mod confinement;
+mod deferring;
 mod descriptors;
 mod harness;
 mod listeners;

@@ -1,4 +1,4 @@
-//! Graceful shutdown: idle connections are closed at once, requests in progress complete, and nothing takes longer than ten
+//! Graceful shutdown: idle connections are closed soon, requests in progress complete, and nothing takes longer than ten
 //! seconds.
 
 use std::net::TcpStream;
@@ -24,7 +24,7 @@ fn request_shutdown(server: &Server, signal: Signal) {
 }
 
 #[test]
-fn an_idle_server_exits_at_once_on_either_signal() {
+fn an_idle_server_exits_soon_on_either_signal() {
     for signal in [Signal::INT, Signal::TERM] {
         let mut server = Server::plain();
         let mut idle = [server.connect(), server.connect()];
@@ -89,7 +89,9 @@ fn a_head_in_progress_is_completed_and_its_response_says_close() {
     let mut client = server.connect();
     client.send("GET /echo/late HT");
     wait_until("a head in progress", || server.stderr().contains("reading the head"));
-    request_shutdown(&server, Signal::INT);
+    server.signal(Signal::INT);
+    // Not until the listeners are closed: that takes longer than the rest of a head may.
+    wait_until("the shutdown", || server.stderr().contains("shutting down"));
     client.send("TP/1.1\r\nHost: a\r\n\r\n");
     let response = client.response();
     assert_eq!((response.text(), response.field("Connection")), ("late", Some("close")));

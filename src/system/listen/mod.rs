@@ -1,5 +1,6 @@
 //! Listening sockets: parses the value of `--listen`, and opens the listeners.
 
+pub(super) mod deferring;
 mod inherited;
 mod tcp;
 mod unix;
@@ -9,6 +10,8 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::str::FromStr;
+
+use log::debug;
 
 pub use self::inherited::InheritedSocket;
 use self::inherited::InheritedSockets;
@@ -117,6 +120,16 @@ impl Listener {
         }
     }
 
+    /// Lets the system hold back connections until their clients have sent something, if it can. Whoever opened an inherited
+    /// socket decides about that one.
+    fn defer_accepting(&self) {
+        if let Listener::Tcp(listener, Owner::Process) = self
+            && let Err(reason) = deferring::begin(listener)
+        {
+            debug!("connections are accepted before their requests arrive: {reason}");
+        }
+    }
+
     /// Who holds the socket open.
     pub fn owner(&self) -> Owner {
         match self {
@@ -167,6 +180,10 @@ pub fn open(
     let mut listeners = Vec::new();
     for (endpoint, address, options) in public.chain(admin) {
         let opened = open_address(address, options, &mut inherited)?;
+        // The administrator's few connections would gain nothing. Their listeners close without a wait when the process ends.
+        if endpoint == Endpoint::Public {
+            opened.iter().for_each(Listener::defer_accepting);
+        }
         listeners.extend(opened.into_iter().map(|listener| (endpoint, listener)));
     }
     Ok(listeners)
@@ -193,6 +210,30 @@ fn open_address(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    #[test]
+    fn only_public_tcp_listeners_of_this_process_hold_back_silent_connections() {
+        let plain = || TcpListener::bind("127.0.0.1:0").expect("a free port");
+        // Not where SYN cookies are off.
+        let is_possible = deferring::begin(plain()).is_ok();
+        let scratch = tempfile::tempdir().expect("a temporary directory");
+        let (tcp, unix) = ("127.0.0.1:0".parse(), format!("unix:{}/socket", scratch.path().display()).parse());
+        let (tcp, unix) = (tcp.expect("an address"), unix.expect("a path"));
+        let public = [ListenAddress::clone(&tcp), unix];
+        let listeners = open(&public, &[tcp], ListenOptions::default()).expect("free addresses");
+        let are_on: Vec<_> = listeners
+            .iter()
+            .map(|(endpoint, listener)| match listener {
+                Listener::Tcp(listener, _) => (*endpoint, deferring::is_on(listener)),
+                Listener::Unix(_) => (*endpoint, false),
+            })
+            .collect();
+        assert_eq!(are_on, [(Endpoint::Public, is_possible), (Endpoint::Public, false), (Endpoint::Admin, false)]);
+        let inherited = Listener::Tcp(plain(), Owner::ServiceManager);
+        inherited.defer_accepting();
+        assert!(matches!(inherited, Listener::Tcp(listener, _) if !deferring::is_on(&listener)));
+    }
 
     #[test]
     fn an_address_is_a_port_a_path_or_an_inherited_socket() {
