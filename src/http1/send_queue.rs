@@ -362,11 +362,17 @@ impl<B: Source> SendQueue<B> {
         self.held.map_or(self.bytes.len(), |held| held.start as usize)
     }
 
+    /// Not inlined: most responses need no other memory, and without this code `reserve` is short.
+    #[inline(never)]
+    fn take_memory(&mut self, pool: &mut BufferPool) {
+        self.bytes = pool.take_output();
+    }
+
     /// Makes sure that the queue has memory, with space for another response.
     #[inline]
     fn reserve(&mut self, pool: &mut BufferPool) {
         if self.bytes.memory_bytes() == 0 {
-            self.bytes = pool.take_output();
+            self.take_memory(pool);
         }
         // Without this, the part that has been sent could grow without limit while a client never reads everything.
         if self.sent as usize >= OUTPUT_BYTES_FULL / 2 {

@@ -346,12 +346,12 @@ impl<F: FileSystem> Service for Routes<F> {
     type Sink = FileSink<F>;
 
     fn call<'r>(&'r mut self, request: &'r Request<'r>, now: &Now) -> RouteReply<'r, F> {
-        let has_accounts = self.access.has_accounts();
+        // Returned as it is. A response is large, and moved once more if it may be changed.
+        if !self.access.has_accounts() {
+            return self.respond(request, now);
+        }
         let mut reply = self.respond(request, now);
-        // In place, because a response is large.
-        if let Reply::Respond(response) = &mut reply
-            && has_accounts
-        {
+        if let Reply::Respond(response) = &mut reply {
             show_to_client_alone(response, request.fields.contains(FieldName::Authorization));
         }
         reply
