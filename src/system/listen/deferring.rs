@@ -37,7 +37,7 @@ pub(super) enum NotDeferred {
 impl fmt::Display for NotDeferred {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            NotDeferred::SynCookiesOff => "net.ipv4.tcp_syncookies is not on",
+            NotDeferred::SynCookiesOff => "net.ipv4.tcp_syncookies is off or cannot be read",
             NotDeferred::Refused => "the system refuses TCP_DEFER_ACCEPT",
         })
     }
