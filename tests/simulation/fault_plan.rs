@@ -4,8 +4,8 @@
 use fastrand::Rng;
 
 use crate::simulation::clients::external;
-use crate::simulation::disk::{self, Call, Disk, Enabled, Event, Eviction};
-use crate::simulation::network::{MILLISECOND, SECOND};
+use crate::simulation::disk::{self, Call, Disk, Enabled, Event, Eviction, READ_NS_LONGEST};
+use crate::simulation::network::MILLISECOND;
 use crate::simulation::scenario::one_of;
 
 /// A crash of the server.
@@ -150,7 +150,7 @@ fn eviction(seed: u64) -> Eviction {
     let random = &mut Rng::with_seed(seed);
     Eviction {
         rate: one_of(random, &[0, 0, 3_000, 30_000]),
-        read_ns_max: one_of(random, &[MILLISECOND, 20 * MILLISECOND, SECOND]),
+        read_ns_max: one_of(random, &[MILLISECOND, 20 * MILLISECOND, READ_NS_LONGEST]),
         stuck: one_of(random, &[0, 0, 64]),
     }
 }

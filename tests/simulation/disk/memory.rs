@@ -16,6 +16,9 @@ const USED_NS: u64 = 100_000_000;
 /// How long the server waits for a file that is not read ahead. Each time in a row it may wait a quarter of that.
 const WAIT_NS: u64 = 10_000_000_000;
 
+/// The longest time that the simulation's disks take to read a file ahead.
+pub(crate) const READ_NS_LONGEST: u64 = 1_000_000_000;
+
 /// After this time a wait is not in a row with the last one.
 const ROW_NS: u64 = 300_000_000_000;
 
@@ -113,7 +116,12 @@ impl Memory {
                 self.read_in_vain = 0;
             }
             let must_wait_ns = WAIT_NS >> (2 * self.read_in_vain).min(63);
-            assert!(is_stuck, "a file is read that is not in memory, {waited_ns} ns after it was asked for");
+            // After several waits in vain the server waits for less than a slow disk takes.
+            let may_be_slow = must_wait_ns < READ_NS_LONGEST;
+            assert!(
+                is_stuck || may_be_slow,
+                "a file is read that is not in memory, {waited_ns} ns after it was asked for"
+            );
             assert!(waited_ns >= must_wait_ns, "a file that is not in memory is read after {waited_ns} ns");
             self.read_in_vain += 1;
             self.read_in_vain_ns = now_ns;

@@ -37,7 +37,7 @@ pub(crate) use calls::{DiskEntries, DiskFile};
 #[allow(unused_imports, reason = "see above")]
 pub(crate) use faults::{Call, Coverage, Effect, Enabled, Event, KINDS, Kind, new_coverage};
 #[allow(unused_imports, reason = "see above")]
-pub(crate) use memory::Eviction;
+pub(crate) use memory::{Eviction, READ_NS_LONGEST};
 #[allow(unused_imports, reason = "see above")]
 pub(crate) use others::Action;
 #[allow(unused_imports, reason = "see above")]
