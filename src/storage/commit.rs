@@ -16,9 +16,10 @@ use super::annotation;
 use super::close_errors::check_close_errors;
 use super::directory::{ExistingEntry, Root, require_regular};
 use super::error::StorageError;
-use super::file_system::FileSystem;
+use super::file_system::{Access, FileSystem};
 use super::metadata::Metadata;
 use super::new_directories::{Ancestor, NewDirectories};
+use super::relative_path::RelativePath;
 use super::retry::retry_on_intr;
 use super::temporary_file::{TemporaryFile, lacks_hard_links};
 use super::upload::{Upload, UploadMode};
@@ -409,6 +410,15 @@ pub(super) fn flush_directory<F: FileSystem>(root: &Root<F>, directory: &F::File
 
 fn sync_directory<F: FileSystem>(root: &Root<F>, directory: &F::File) -> Result<(), Errno> {
     retry_on_intr(|| root.file_system().sync(directory))
+}
+
+/// Flushes a file that was published, and its name. The server stopped while it published it, perhaps before it had flushed
+/// the name.
+pub(super) fn flush_published<F: FileSystem>(root: &Root<F>, path: &RelativePath) -> Result<(), StorageError> {
+    let file = root.open(path.as_bytes(), Access::Read).map_err(StorageError::from_lookup)?;
+    flush(root.file_system(), &file)?;
+    let parent = root.open_parent(path, true)?;
+    flush_directory(root, &parent)
 }
 
 /// Flushes the entries of several directories at the same time, as far as the file system can.

@@ -7,12 +7,11 @@ use std::rc::Rc;
 
 use rustix::io::Errno;
 
-use super::commit::{flush, flush_directory};
+use super::commit::{flush, flush_directory, flush_published};
 use super::directory::{ExistingEntry, Root};
-use super::file_system::{Access, FileKind};
-use super::retry::retry_on_intr;
-use super::state_file::{FoundState, ReadState, StateFile, creation_note, find_state, read_state, remove};
-use super::temporary_file::{TemporaryFile, TemporaryName, lock, partial_name};
+use super::file_system::FileKind;
+use super::state_file::{FoundState, ReadState, StateFile, creation_note, find_state, open_locked, read_state, remove};
+use super::temporary_file::{TemporaryFile, TemporaryName, partial_name};
 use super::upload_state::{Event, Record};
 use super::{FileSystem, Metadata, Native, Published, RelativePath, StorageError, Upload, UploadMode};
 
@@ -250,7 +249,7 @@ impl<F: FileSystem> PartialUpload<F> {
         if self.saved.boot_id.is_some() {
             let Record { event, note, .. } = self.saved.clone();
             self.state.first.boot_id = None;
-            self.record(event, note)?;
+            self.record(event, note, None)?;
         } else {
             self.upload.flush_content()?;
             flush(self.state.root.file_system(), &self.state.file)?;
@@ -329,23 +328,47 @@ impl<F: FileSystem> PartialUpload<F> {
     /// The record cannot be written; the upload can still be continued from the last save. Or a flush has failed: then
     /// the upload is removed, since it is unknown which part of it is on the disk.
     pub fn save(&mut self, note: &[u8]) -> Result<(), StorageError> {
+        self.save_progress(note, self.flushed_boot_id())
+    }
+
+    /// As [`save`](PartialUpload::save), but flushes nothing if the system has a boot identifier: after a power failure the
+    /// upload is continued from the last offset that was flushed. For an upload that breaks off, since its client has not
+    /// been told the new offset. Many clients whose uploads break off would otherwise keep everybody waiting for flushes.
+    ///
+    /// # Errors
+    /// As [`save`](PartialUpload::save).
+    pub fn save_unreported(&mut self, note: &[u8]) -> Result<(), StorageError> {
+        self.save_progress(note, self.state.root.boot_id())
+    }
+
+    fn save_progress(&mut self, note: &[u8], boot_id: Option<u64>) -> Result<(), StorageError> {
         self.require_not_removed()?;
         self.upload.free_reserved();
         let offset = self.bytes_written();
         if (offset, note) == (self.saved.offset, &self.saved.note[..]) && self.saved.event == Event::Progress {
             return Ok(());
         }
-        self.record(Event::Progress, note.to_vec())
+        self.record(Event::Progress, note.to_vec(), boot_id)
     }
 
-    fn record(&mut self, event: Event, note: Vec<u8>) -> Result<(), StorageError> {
+    /// The boot identifier of a record that a durable upload flushes, and another one does not.
+    fn flushed_boot_id(&self) -> Option<u64> {
+        if self.state.durable { None } else { self.state.root.boot_id() }
+    }
+
+    fn record(&mut self, event: Event, note: Vec<u8>, boot_id: Option<u64>) -> Result<(), StorageError> {
         self.require_not_removed()?;
-        let boot_id = if self.state.durable { None } else { self.state.root.boot_id() };
-        let record = Record { event, offset: self.bytes_written(), boot_id, note };
-        let flushed = self.upload.flush_content();
-        if flushed.is_err() {
-            self.remove();
-            return flushed;
+        let mut record = Record { event, offset: self.bytes_written(), boot_id, note };
+        if self.state.durable && self.state.is_rewritten_by(&record) {
+            // The last record that was flushed is not kept then.
+            record.boot_id = None;
+        }
+        if record.boot_id.is_none() {
+            let flushed = self.upload.flush_content();
+            if flushed.is_err() {
+                self.remove();
+                return flushed;
+            }
         }
         if let Err(error) = self.state.append(&record) {
             if self.state.has_lost_records {
@@ -392,7 +415,7 @@ impl<F: FileSystem> PartialUpload<F> {
         let bytes = self.upload.bytes_written();
         let modified_ns = self.upload.set_modified(unix_ns)?;
         let Metadata { inode, modified_ns: stored_ns, .. } = self.upload.content_metadata()?;
-        self.record(Event::Publishing { inode, modified_ns: stored_ns }, note.to_vec())?;
+        self.record(Event::Publishing { inode, modified_ns: stored_ns }, note.to_vec(), self.flushed_boot_id())?;
         let PartialUpload { mut upload, state, .. } = self;
         upload.set_mode(mode);
         if let Some(annotation) = annotation {
@@ -470,31 +493,4 @@ fn ended<F: FileSystem>(
     root.pending_uploads().remove(state_name);
     let lifetime_ns = root.expiry().left_ns(modified_ns);
     Ok(FoundUpload::Ended { creation, bytes, note, metadata, lifetime_ns })
-}
-
-/// Flushes a file that was published, and its name. The server stopped while it published it, perhaps before it had flushed
-/// the name.
-fn flush_published<F: FileSystem>(root: &Root<F>, path: &RelativePath) -> Result<(), StorageError> {
-    let file = root.open(path.as_bytes(), Access::Read).map_err(StorageError::from_lookup)?;
-    flush(root.file_system(), &file)?;
-    let parent = root.open_parent(path, true)?;
-    flush_directory(root, &parent)
-}
-
-/// Opens and locks one of the two temporary files of an upload. `None` if it does not exist.
-fn open_locked<F: FileSystem>(
-    root: &Root<F>,
-    parent: &F::File,
-    name: &TemporaryName,
-) -> Result<Option<F::File>, StorageError> {
-    let file_system = root.file_system();
-    let file = match retry_on_intr(|| file_system.open_entry(parent, name, Access::Lock)) {
-        Ok(file) => file,
-        Err(Errno::NOENT) => return Ok(None),
-        Err(errno) => return Err(StorageError::from_lookup(errno)),
-    };
-    match lock(file_system, &file).map_err(StorageError::from_errno)? {
-        true => Ok(Some(file)),
-        false => Err(StorageError::Busy),
-    }
 }

@@ -2,12 +2,14 @@
 
 use std::rc::Rc;
 
+use rustix::io::Errno;
+
 use super::commit::{flush, flush_directory};
 use super::directory::Root;
 use super::file_system::{Access, FileKind};
 use super::new_directories::Ancestor;
 use super::retry::{read_exactly, retry_on_intr, write_all};
-use super::temporary_file::{TemporaryFile, TemporaryName};
+use super::temporary_file::{TemporaryFile, TemporaryName, lock};
 use super::upload_state::{Event, NOTE_BYTES_MAX, Record, UploadState};
 use super::{FileSystem, RelativePath, StorageError};
 
@@ -38,10 +40,15 @@ pub(super) struct StateFile<F: FileSystem> {
 }
 
 impl<F: FileSystem> StateFile<F> {
-    /// Appends a record. If the upload is durable, the record is flushed.
+    /// Whether appending the record rewrites the file, and so removes the records before it.
+    pub(super) fn is_rewritten_by(&self, record: &Record) -> bool {
+        self.bytes + record.encoded_bytes() > self.first.encoded_bytes() + STATE_BYTES_REWRITE
+    }
+
+    /// Appends a record. If the upload is durable, the record is flushed, unless it says that its content was not.
     pub(super) fn append(&mut self, record: &Record) -> Result<(), StorageError> {
         let encoded = record.encode().ok_or(StorageError::DiskFull)?;
-        if self.bytes + encoded.len() > self.first.encoded_bytes() + STATE_BYTES_REWRITE {
+        if self.is_rewritten_by(record) {
             match self.rewrite(record) {
                 // A longer file than this one would not be read again.
                 Err(error) if self.has_lost_records || self.bytes + encoded.len() > STATE_BYTES_MAX => {
@@ -55,7 +62,7 @@ impl<F: FileSystem> StateFile<F> {
         let file_system = self.root.file_system();
         self.is_torn = true;
         write_all(|bytes| file_system.write(&self.file, bytes), &encoded).map_err(StorageError::from_errno)?;
-        if self.durable {
+        if self.durable && record.boot_id.is_none() {
             flush(file_system, &self.file).inspect_err(|_| self.has_lost_records = true)?;
         }
         self.is_torn = false;
@@ -180,6 +187,24 @@ pub(super) fn last_event<F: FileSystem>(
     name: &TemporaryName,
 ) -> Result<Option<Event>, StorageError> {
     Ok(read_content(root, parent, name)?.and_then(|(content, _)| UploadState::last_event(&content)))
+}
+
+/// Opens and locks one of the two temporary files of an upload. `None` if it does not exist.
+pub(super) fn open_locked<F: FileSystem>(
+    root: &Root<F>,
+    parent: &F::File,
+    name: &TemporaryName,
+) -> Result<Option<F::File>, StorageError> {
+    let file_system = root.file_system();
+    let file = match retry_on_intr(|| file_system.open_entry(parent, name, Access::Lock)) {
+        Ok(file) => file,
+        Err(Errno::NOENT) => return Ok(None),
+        Err(errno) => return Err(StorageError::from_lookup(errno)),
+    };
+    match lock(file_system, &file).map_err(StorageError::from_errno)? {
+        true => Ok(Some(file)),
+        false => Err(StorageError::Busy),
+    }
 }
 
 /// The content of the file `name`, and its modification time in nanoseconds since 1970. `None` if the file does not exist,

@@ -35,8 +35,10 @@ enum Step {
     SaveLong,
     /// Removes what was written since the last save.
     Rewind,
-    /// The connection is lost: the upload is dropped.
+    /// The server stops: the upload is dropped.
     Drop,
+    /// The connection is lost: what was written is saved, but no client is told.
+    BreakOff,
     /// The server is restarted, and finds the upload.
     Restart,
     /// Finds the upload.
@@ -51,10 +53,10 @@ enum Step {
 
 type Scenario = (&'static str, bool, &'static [Step]);
 
-use Step::{Begin, Commit, CommitRefused, Discard, Find, Other, Restart, Rewind, Save, SaveLong, Write};
+use Step::{Begin, BreakOff, Commit, CommitRefused, Discard, Find, Other, Restart, Rewind, Save, SaveLong, Write};
 
 /// The name of the scenario, whether the file exists before, and the steps.
-const SCENARIOS: [Scenario; 10] = [
+const SCENARIOS: [Scenario; 12] = [
     ("whole", false, &[Begin, Write(b"the new "), Write(b"content"), Commit]),
     ("whole, replaces", true, &[Begin, Write(b"the new "), Write(b"content"), Commit]),
     (
@@ -81,6 +83,43 @@ const SCENARIOS: [Scenario; 10] = [
     ("rewound", false, &[Begin, Write(b"good "), Save, Write(b"bad"), Rewind, Save, Write(b"better"), Save, Commit]),
     ("discarded", true, &[Begin, Write(b"one"), Save, Step::Drop, Restart, Discard]),
     ("refused", true, &[Begin, Write(b"one"), Save, CommitRefused]),
+    (
+        "breaks off",
+        false,
+        &[
+            Begin,
+            Write(b"one, "),
+            BreakOff,
+            Find,
+            Write(b"two, "),
+            Save,
+            Write(b"three, "),
+            BreakOff,
+            Other,
+            Restart,
+            BreakOff,
+            Find,
+            Write(b"four"),
+            Commit,
+        ],
+    ),
+    (
+        "breaks off with a long state",
+        true,
+        &[
+            Begin,
+            Write(b"1, "),
+            SaveLong,
+            Write(b"2, "),
+            BreakOff,
+            Restart,
+            Write(b"3, "),
+            BreakOff,
+            Find,
+            Write(b"4"),
+            BreakOff,
+        ],
+    ),
     (
         "a long state",
         false,
@@ -110,8 +149,10 @@ const SCENARIOS: [Scenario; 10] = [
 struct Model {
     /// All bytes that were written and not rewound.
     written: Vec<u8>,
-    /// The length that was saved last.
+    /// The length that was saved last, and that a client may have been told.
     saved: Option<usize>,
+    /// The length that was saved last when the connection was lost.
+    unreported: Option<usize>,
     has_begun: bool,
     /// Whether a commit has been tried, and whether it has succeeded.
     is_committing: bool,
@@ -121,6 +162,14 @@ struct Model {
     /// Whether its end is recorded.
     has_ended: bool,
     error: Option<StorageError>,
+}
+
+impl Model {
+    /// Only the process has ended, so that everything is kept that was saved.
+    fn after_kill(&self) -> Model {
+        let saved = self.saved.max(self.unreported);
+        Model { written: self.written.clone(), saved, error: None, ..*self }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -183,6 +232,10 @@ impl Run {
                     current = None;
                     model.written.truncate(model.saved.unwrap_or(0));
                 }
+                BreakOff => {
+                    current.take().unwrap().save_unreported(&note(&model.written, 0))?;
+                    model.unreported = Some(model.written.len());
+                }
                 Begin => {
                     let begun = directory.begin_partial_upload(
                         UploadId::new(ID),
@@ -207,6 +260,7 @@ impl Run {
                         FoundUpload::Partial(upload) => {
                             assert_eq!(upload.bytes_written(), model.written.len() as u64);
                             current = Some(*upload);
+                            model.saved = Some(model.written.len());
                         }
                         FoundUpload::Ended { .. } => panic!("{model:?}"),
                     }
@@ -419,7 +473,7 @@ fn an_upload_is_continued_after_the_process_was_killed() {
     let mut states = 0;
     for durable in [false, true] {
         stop_at_each_call(Loss::None, durable, |run, disk, model, context| {
-            run.check(&disk.after_kill(), model, false, context);
+            run.check(&disk.after_kill(), &model.after_kill(), false, context);
             states += 1;
         });
     }
@@ -447,10 +501,7 @@ fn a_durable_upload_that_was_found_after_a_kill_survives_a_power_failure() {
                 Ok(FoundUpload::Ended { .. }) => (None, !model.may_have_ended),
                 Err(_) => return,
             };
-            let written = model.written.clone();
-            let Model { is_committing, may_have_ended, has_ended, .. } = *model;
-            let model =
-                Model { written, saved, is_committing, is_committed, may_have_ended, has_ended, ..Model::default() };
+            let model = Model { saved, is_committed, ..model.after_kill() };
             drop(found);
             drop(directory);
             states +=

@@ -315,3 +315,26 @@ fn a_cleanup_that_cannot_read_the_age_of_an_upload_keeps_it() {
         assert_eq!(names(root.path()).iter().filter(|name| name.starts_with(".spindle=")).count(), 2);
     }
 }
+
+/// Otherwise everybody would wait for those flushes when many connections break.
+#[test]
+fn a_durable_upload_that_breaks_off_is_flushed_when_it_is_found() {
+    for system in SYSTEMS {
+        let root = tempfile::tempdir().unwrap();
+        let instrumented = Instrumented::new(system);
+        let directory = Directory::open_in(instrumented.clone(), root.path(), 1).unwrap();
+        let begun = directory.begin_partial_upload(id(), &path("name"), UploadMode::Replace, None, true, Vec::new());
+        let mut upload = begun.unwrap();
+        upload.write(b"content").unwrap();
+        let flushes = || instrumented.calls().iter().filter(|call| call.starts_with("sync_")).count();
+        flushes();
+        upload.save_unreported(b"note").unwrap();
+        drop(upload);
+        // Where the system cannot tell whether it was started again, nobody could later.
+        let has_boot_id = instrumented.boot_id().is_some();
+        assert_eq!(flushes() == 0, has_boot_id, "{system:?}");
+        let found = directory.find_partial_upload(id(), &path("name"), true).unwrap();
+        assert!(matches!(found, super::super::FoundUpload::Partial(upload) if upload.bytes_written() == 7));
+        assert!(flushes() >= 2, "the content and the state: {system:?}");
+    }
+}

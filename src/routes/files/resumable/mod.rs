@@ -127,15 +127,26 @@ impl<F: FileSystem> Receiving<F> {
         self.unverified = Some(Unverified { offset, hasher });
     }
 
-    /// Saves the upload without unverified content, which it removes.
+    /// Saves the upload without unverified content, which it removes. The client may be told the offset then.
     fn save(&mut self) -> Result<(), StorageError> {
+        self.remove_unverified()?;
+        self.upload.save(&self.progress.to_bytes())
+    }
+
+    /// The same for an upload that breaks off: the client is not told the offset before it asks for it.
+    fn save_unreported(&mut self) -> Result<(), StorageError> {
+        self.remove_unverified()?;
+        self.upload.save_unreported(&self.progress.to_bytes())
+    }
+
+    fn remove_unverified(&mut self) -> Result<(), StorageError> {
         if let Some(Unverified { offset, hasher }) = self.unverified.take()
             && offset != self.upload.bytes_written()
         {
             self.progress.hasher = hasher;
             self.upload.rewind(offset)?;
         }
-        self.upload.save(&self.progress.to_bytes())
+        Ok(())
     }
 }
 

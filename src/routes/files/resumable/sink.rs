@@ -341,7 +341,7 @@ impl<F: FileSystem> ResumableSink<F> {
 impl<F: FileSystem> Drop for ResumableSink<F> {
     fn drop(&mut self) {
         if let Some(mut receiving) = self.shared.borrow_mut().take()
-            && let Err(error) = receiving.save()
+            && let Err(error) = receiving.save_unreported()
         {
             log::warn!(
                 "an interrupted upload could not be saved, and can only be continued from an earlier offset: {error}"
