@@ -54,6 +54,11 @@ impl<F: FileSystem> Abandoned<F> {
         }
     }
 
+    /// How much is left to be freed, in bytes.
+    pub(super) fn bytes(&self) -> u64 {
+        self.files.borrow().iter().fold(0, |sum, (_, bytes)| sum.saturating_add(*bytes))
+    }
+
     /// Frees everything, because somebody needs the space.
     pub(super) fn free_all(&self) {
         self.files.borrow_mut().clear();

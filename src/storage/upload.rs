@@ -115,13 +115,8 @@ impl<F: FileSystem> Upload<F> {
         if mode == UploadMode::CreateOnly && !matches!(existing, ExistingEntry::Absent) {
             return Err(StorageError::AlreadyExists);
         }
-        let bytes_free = || root.file_system().free_bytes(&parent.directory).unwrap_or(u64::MAX);
-        let is_too_long = |bytes| bytes > root.bytes_max() || (bytes >= CHECKED_BYTES_MIN && bytes > bytes_free());
-        if bytes_expected.is_some_and(is_too_long) {
-            root.abandoned.free_all();
-            if bytes_expected.is_some_and(is_too_long) {
-                return Err(StorageError::DiskFull);
-            }
+        if let Some(bytes) = bytes_expected {
+            require_space(&root, &parent.directory, bytes)?;
         }
         let (temporary, file) = create(&root, &parent.directory).map_err(StorageError::from_publication)?;
         let file = Rc::new(file);
@@ -285,6 +280,23 @@ impl<F: FileSystem> Upload<F> {
     pub fn annotate(&mut self, annotation: Vec<u8>) {
         self.annotation = Some(annotation);
     }
+}
+
+/// Checks that content of `bytes` bytes fits. If it does only once the content of uploads that broke off is freed, frees
+/// that, and never in vain: everybody waits for it.
+fn require_space<F: FileSystem>(root: &Root<F>, directory: &F::File, bytes: u64) -> Result<(), StorageError> {
+    if bytes > root.bytes_max() {
+        return Err(StorageError::DiskFull);
+    }
+    let bytes_free = || root.file_system().free_bytes(directory).unwrap_or(u64::MAX);
+    if bytes < CHECKED_BYTES_MIN || bytes <= bytes_free() {
+        return Ok(());
+    }
+    if bytes > bytes_free().saturating_add(root.abandoned.bytes()) {
+        return Err(StorageError::DiskFull);
+    }
+    root.abandoned.free_all();
+    if bytes <= bytes_free() { Ok(()) } else { Err(StorageError::DiskFull) }
 }
 
 /// Whether an unnamed file could not be created because the kernel or the file system has none: they return one of

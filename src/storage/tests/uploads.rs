@@ -202,6 +202,9 @@ fn long_content_of_an_upload_that_is_dropped_is_freed_in_pieces() {
         drop((upload, upload_of(7)));
         assert_eq!(names(root.path()), [""; 0], "the second one was freed at once, and neither has a name");
         let bytes_left = || file.upgrade().map(|file| rustix::fs::fstat(&*file).unwrap().st_size as u64 / MIB);
+        let too_long = directory.begin_upload(&path("name"), UploadMode::Replace, Some(1 << 62), false);
+        assert!(matches!(too_long, Err(StorageError::DiskFull)));
+        assert_eq!(bytes_left(), Some(7), "nothing is freed in vain");
         for bytes in [7, 6, 5, 4, 3, 2, 1] {
             assert_eq!((bytes_left(), directory.has_abandoned()), (Some(bytes), true));
             directory.free_abandoned();
