@@ -18,11 +18,12 @@
 //! 4. **A temporary file is locked while it is in use.** One without a lock was left by a crash, belongs to a resumable
 //!    upload, is the old version of a file that a durable upload is just replacing, or is that of [`Directory::store`],
 //!    which writes another one if it is removed. The server removes such files from each directory to which it writes,
-//!    unless it may not read that directory; those of a resumable upload only after that has expired. A directory that contains nothing else is empty to clients: when one removes it, the
-//!    record of an ended upload is removed as well, but never an upload that can be continued. The removal takes a few
-//!    milliseconds per upload, and works on one directory at a time. It never removes an upload in progress of another
-//!    server on the same directory. It may remove the old version that another server keeps, which matters only if the
-//!    power then fails on a file system without a journal.
+//!    unless it may not read that directory; those of a resumable upload only after that has expired. A directory that
+//!    contains nothing else is empty to clients: when one removes it, the record of an ended upload is removed as well,
+//!    but never an upload that can be continued. The removal takes a few milliseconds per upload, and works on one
+//!    directory at a time. It never removes an upload in progress of another server on the same directory. It may remove
+//!    the old version that another server keeps, which matters only if the power then fails on a file system without a
+//!    journal.
 //! 5. **The kernel decides who creates a file first.** [`UploadMode::CreateOnly`] never replaces a file, because the
 //!    link fails if the name exists.
 //! 6. **No two uploads of a run get the same modification time**, however coarse the clock is and however often it is

@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use super::instrumented::Fault;
 use super::partial_uploads::{begin_partial, commit, continued, end, find, id};
 use super::*;
-use crate::storage::{Metadata, UploadId};
+use crate::storage::{Metadata, PartialUpload, UploadId};
 
 /// Sets the modification times of all files.
 fn age(root: &Path, by: Duration) {
@@ -280,16 +280,25 @@ fn an_upload_that_cannot_be_begun_leaves_no_file_and_is_not_counted() {
     }
 }
 
+/// A directory, and a durable upload to it that has content and was not saved.
+fn unsaved_durable_upload(
+    instrumented: &Instrumented,
+    root: &Path,
+) -> (Directory<Instrumented>, PartialUpload<Instrumented>) {
+    let directory = Directory::open_in(instrumented.clone(), root, 1).unwrap();
+    let begun = directory.begin_partial_upload(id(), &path("name"), UploadMode::Replace, None, true, Vec::new());
+    let mut upload = begun.unwrap();
+    upload.write(b"content").unwrap();
+    (directory, upload)
+}
+
 /// After a failed flush it is unknown what is on the disk, so that no offset may be reported any more.
 #[test]
 fn an_upload_cannot_be_used_after_a_failed_flush() {
     for system in SYSTEMS {
         let root = tempfile::tempdir().unwrap();
         let instrumented = Instrumented::new(system);
-        let directory = Directory::open_in(instrumented.clone(), root.path(), 1).unwrap();
-        let begun = directory.begin_partial_upload(id(), &path("name"), UploadMode::Replace, None, true, Vec::new());
-        let mut upload = begun.unwrap();
-        upload.write(b"content").unwrap();
+        let (directory, mut upload) = unsaved_durable_upload(&instrumented, root.path());
         instrumented.fail(Fault { call: Some("sync_file"), after: 0, times: 1, errno: Errno::IO });
         assert!(upload.save(b"note").is_err(), "{:?}", instrumented.calls());
         assert!(upload.write(b"more").is_err() && upload.save(b"note").is_err());
@@ -322,10 +331,7 @@ fn a_durable_upload_that_breaks_off_is_flushed_when_it_is_found() {
     for system in SYSTEMS {
         let root = tempfile::tempdir().unwrap();
         let instrumented = Instrumented::new(system);
-        let directory = Directory::open_in(instrumented.clone(), root.path(), 1).unwrap();
-        let begun = directory.begin_partial_upload(id(), &path("name"), UploadMode::Replace, None, true, Vec::new());
-        let mut upload = begun.unwrap();
-        upload.write(b"content").unwrap();
+        let (directory, mut upload) = unsaved_durable_upload(&instrumented, root.path());
         let flushes = || instrumented.calls().iter().filter(|call| call.starts_with("sync_")).count();
         flushes();
         upload.save_unreported(b"note").unwrap();
