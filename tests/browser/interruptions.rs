@@ -25,7 +25,7 @@ fn directory_on_disk() -> TempDir {
 /// The length of the file to send: 2 GiB, or less if the disk has no room for it and its copy.
 fn bytes_to_send(directory: &Path) -> u64 {
     const WANTED: u64 = 2 << 30;
-    const NEEDED: u64 = 256 << 20;
+    const NEEDED: u64 = 96 << 20;
     // Whole MiB, and a fourth of the space for others.
     let fitting = (bytes_free(directory) / 8 * 3) & !((1 << 20) - 1);
     assert!(fitting >= NEEDED, "{} has room for {fitting} bytes, and this test needs {NEEDED}", directory.display());
@@ -99,6 +99,13 @@ fn assert_growing_waits(tab: &mut Tab, attempts_before: usize) {
     assert!(waits.is_sorted_by(|earlier, later| earlier < later), "{waits:?}");
 }
 
+/// Waits until the page shows more as sent than it did, and remembers that. A browser reports the progress of a request some
+/// 50 ms late.
+fn wait_until_bar_grows(tab: &mut Tab, shown: &mut f64) {
+    wait_until("the bar to grow", || bar(tab) > *shown);
+    *shown = bar(tab);
+}
+
 #[test]
 fn two_gibibytes_arrive_whole_although_the_server_is_killed_and_the_network_is_cut() {
     use Interruption::{Cut, Kill};
@@ -114,10 +121,10 @@ fn two_gibibytes_arrive_whole_although_the_server_is_killed_and_the_network_is_c
     tab.open(&format!("{}/", network.origin()));
     network.hold_after(bytes_between);
     tab.choose("#upload-files", &[&file]);
-    let mut shown = vec![0.0];
+    let mut shown = 0.0;
     for (number, interruption) in [Kill, Cut, Kill, Cut, Kill].into_iter().enumerate() {
         network.wait_until_held();
-        shown.push(bar(&mut tab));
+        wait_until_bar_grows(&mut tab, &mut shown);
         let attempts = tab.request_times("HEAD").len();
         interruption.begin(&mut shared, &network);
         // Between two attempts: during one the page shows another text.
@@ -129,10 +136,9 @@ fn two_gibibytes_arrive_whole_although_the_server_is_killed_and_the_network_is_c
         interruption.end(&mut shared, &network);
     }
     network.wait_until_held();
-    shown.push(bar(&mut tab));
+    wait_until_bar_grows(&mut tab, &mut shown);
     network.release();
     wait_for_states(&mut tab, &["stored"]);
-    assert!(shown.is_sorted_by(|earlier, later| earlier < later), "the bar stood still: {shown:?}");
     assert_same_content(&file, &folder.join("large.bin"));
     let offsets = tab.upload_offsets();
     assert_eq!(offsets.last(), Some(&bytes), "the file is published after all of it has been sent");
