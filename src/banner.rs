@@ -41,7 +41,9 @@ pub fn of_folder(path: &Path, permissions: &str, urls: &[Url], draws_qr: bool) -
         match urls.iter().find(|url| !url.is_local) {
             Some(Url { url, .. }) => text.push_str(&qr_code(url).unwrap_or_default()),
             None => {
-                text.push_str("No QR code: only this machine can reach the server. With --bind :: others can, too.\n");
+                text.push_str(
+                    "No QR code: only this machine can reach these addresses. With --bind :: instead, others can.\n",
+                );
             }
         }
     }
@@ -142,6 +144,6 @@ mod tests {
     #[test]
     fn without_a_url_for_other_machines_the_reason_is_printed() {
         let text = of_folder(Path::new("/a"), "", &[url("http://127.0.0.1:80", true)], true);
-        assert!(text.ends_with("With --bind :: others can, too.\n"), "{text}");
+        assert!(text.ends_with("With --bind :: instead, others can.\n"), "{text}");
     }
 }
