@@ -26,10 +26,9 @@ pub fn run(
     match command {
         LinkCommand::Help => Ok(None),
         LinkCommand::NewKey(path) => {
-            let shown = path.to_string_lossy().escape_debug().to_string();
             key_file::create(path, key_line(&random()?).as_bytes()).map_err(|error| match error.kind() {
-                io::ErrorKind::AlreadyExists => format!("the key file {shown} exists already, and is never replaced"),
-                _ => format!("cannot write the key file {shown}: {error}"),
+                io::ErrorKind::AlreadyExists => format!("the key file {path:?} exists already, and is never replaced"),
+                _ => format!("cannot write the key file {path:?}: {error}"),
             })?;
             Ok(None)
         }

@@ -29,13 +29,13 @@ impl AccountsFile {
 impl AccountSource for AccountsFile {
     /// Warns if other users of the system can change the file.
     fn read(&mut self) -> Result<Accounts, String> {
-        let shown = self.path.to_string_lossy().escape_debug().to_string();
-        let (text, mode) = settings_file::read(&self.path, BYTES_MAX)
-            .map_err(|error| format!("cannot read the accounts file {shown}: {error}"))?;
+        let path = &self.path;
+        let (text, mode) = settings_file::read(path, BYTES_MAX)
+            .map_err(|error| format!("cannot read the accounts file {path:?}: {error}"))?;
         if mode & EXPOSED != 0 {
-            warn!("the accounts file {shown} has mode {:o}: others can change it; use chmod go-w", mode & 0o777);
+            warn!("the accounts file {path:?} has mode {:o}: others can change it; use chmod go-w", mode & 0o777);
         }
-        Accounts::parse(&text).map_err(|error| format!("the accounts file {shown} cannot be used: {error}"))
+        Accounts::parse(&text).map_err(|error| format!("the accounts file {path:?} cannot be used: {error}"))
     }
 }
 

@@ -34,13 +34,13 @@ impl KeyFile {
 impl KeySource for KeyFile {
     /// Warns if users of the system who should not know the keys can read or replace them.
     fn read(&mut self) -> Result<LinkKeys, String> {
-        let shown = self.path.to_string_lossy().escape_debug().to_string();
-        let (text, mode) = settings_file::read(&self.path, BYTES_MAX)
-            .map_err(|error| format!("cannot read the key file {shown}: {error}"))?;
+        let path = &self.path;
+        let (text, mode) = settings_file::read(path, BYTES_MAX)
+            .map_err(|error| format!("cannot read the key file {path:?}: {error}"))?;
         if mode & EXPOSED != 0 {
-            warn!("the key file {shown} has mode {:o}: others can read or change it; use chmod 600", mode & 0o777);
+            warn!("the key file {path:?} has mode {:o}: others can read or change it; use chmod 600", mode & 0o777);
         }
-        LinkKeys::parse(&text).map_err(|error| format!("the key file {shown} cannot be used: {error}"))
+        LinkKeys::parse(&text).map_err(|error| format!("the key file {path:?} cannot be used: {error}"))
     }
 }
 

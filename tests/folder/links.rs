@@ -112,11 +112,11 @@ fn errors_of_the_command_have_their_exit_codes() {
     let scratch = tempfile::tempdir().unwrap();
     let path = scratch.path().join("key");
     let key = path.to_str().unwrap();
-    let exists = format!("spindle: the key file {key} exists already, and is never replaced\n");
+    let exists = format!("spindle: the key file {key:?} exists already, and is never replaced\n");
     for (arguments, code, named) in [
         (&["link", "--new-key", key][..], 0, ""),
         (&["link", "--new-key", key], 1, &exists),
-        (&["link", "--new-key", "/nowhere/key"], 1, "cannot write the key file /nowhere/key: No such file"),
+        (&["link", "--new-key", "/nowhere/key"], 1, "cannot write the key file \"/nowhere/key\": No such file"),
         (&["link", "--key", "/nowhere/key", "--read", "--expires", "1h", "http://h/"], 1, "cannot read the key file"),
         (&["link", "--key", key, "--read", "http://h/"], 2, "link needs --expires TIME"),
         (&["link"], 2, "or --new-key FILE\nspindle: link --help lists the options\n"),
@@ -406,7 +406,7 @@ fn a_server_without_keys_has_no_links_and_one_with_a_bad_file_does_not_start() {
     assert_eq!(ask(&other, "GET", &link, &[]).status, 404);
     let exited = Start::new().folder().options(["--link-key", "/nowhere/key"]).run_to_exit();
     assert_eq!(exited.code, Some(1));
-    assert!(exited.stderr.starts_with("spindle: cannot read the key file /nowhere/key: "), "{}", exited.stderr);
+    assert!(exited.stderr.starts_with("spindle: cannot read the key file \"/nowhere/key\": "), "{}", exited.stderr);
 }
 
 #[test]

@@ -50,12 +50,12 @@ fn a_file_that_cannot_be_used_is_an_error_at_the_start() {
     };
     let ended = start(&[]);
     assert_eq!(ended.code, Some(1));
-    assert!(ended.stderr.starts_with("spindle: cannot read the accounts file /"), "{}", ended.stderr);
+    assert!(ended.stderr.starts_with("spindle: cannot read the accounts file \"/"), "{}", ended.stderr);
     fs::write(&file, "* read\n\nalice write\n").unwrap();
     let ended = start(&[]);
     assert_eq!(ended.code, Some(1));
     assert!(
-        ended.stderr.contains("/accounts cannot be used: line 3: after the name: expected a list"),
+        ended.stderr.contains("/accounts\" cannot be used: line 3: after the name: expected a list"),
         "{}",
         ended.stderr
     );
