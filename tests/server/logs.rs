@@ -102,11 +102,6 @@ fn very_verbose_logs_each_state_in_order() {
     drop(client);
     wait_until("the end of the connection", || server.stderr().contains("closed"));
     let log = complete_log(server);
-    let states: Vec<&str> = log
-        .lines()
-        .filter_map(|line| line.split_once("connection 0: ").map(|(_, state)| state))
-        .map(|state| state.split_once(" from ").map_or(state, |(accepted, _)| accepted))
-        .collect();
     let expected = [
         "accepted",
         "reading the head",
@@ -117,7 +112,26 @@ fn very_verbose_logs_each_state_in_order() {
         "draining",
         "closed",
     ];
-    assert_eq!(states, expected, "{log}");
+    assert_eq!(states_of_first_connection(&log), expected, "{log}");
+}
+
+#[test]
+fn a_client_that_closes_an_idle_connection_is_not_logged_as_getting_a_response() {
+    let server = Start::new().options(["-vv"]).start();
+    let mut client = server.connect();
+    assert_eq!(client.get("/").status, 200);
+    drop(client);
+    wait_until("the end of the connection", || server.stderr().contains("closed"));
+    let log = complete_log(server);
+    let expected = ["accepted", "writing the response", "waiting for a request", "draining", "closed"];
+    assert_eq!(states_of_first_connection(&log), expected, "{log}");
+}
+
+fn states_of_first_connection(log: &str) -> Vec<&str> {
+    log.lines()
+        .filter_map(|line| line.split_once("connection 0: ").map(|(_, state)| state))
+        .map(|state| state.split_once(" from ").map_or(state, |(accepted, _)| accepted))
+        .collect()
 }
 
 #[test]
