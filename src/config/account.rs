@@ -21,7 +21,8 @@ Example:
 
   NAME                   letters and digits, and after the first also - . _ @ +
   RIGHTS                 a list of read, create (add files), replace (also replace
-                         files) and manage (also delete and move)
+                         files) and manage (also delete and move files, and
+                         create directories)
   -h, --help             print this help
 
 The secret is made by the machine, so that nobody can guess it. If it is lost,
