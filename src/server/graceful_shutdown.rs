@@ -132,14 +132,13 @@ where
             self.arm_deadline(key);
         }
         let in_progress = self.in_progress();
-        match in_progress.is_empty() {
-            true => self.world.report_shutdown("shutting down"),
-            false => self.world.report_shutdown(&format!("shutting down: waiting for {in_progress}")),
-        }
-        match in_progress {
-            nothing if nothing.is_empty() => info!("shutting down: no response or upload is in progress"),
+        if in_progress.is_empty() {
+            self.world.report_shutdown("shutting down");
+            info!("shutting down: no response or upload is in progress");
+        } else {
+            self.world.report_shutdown(&format!("shutting down: waiting for {in_progress}"));
             // A warning, so that it is shown by default: the process ends later than expected.
-            some => warn!("shutting down: waiting at most 10 s for {some}; a second signal exits at once"),
+            warn!("shutting down: waiting at most 10 s for {in_progress}; a second signal exits at once");
         }
     }
 

@@ -331,7 +331,8 @@ where
         if self.cx.group.is_full() {
             self.commit_group();
         }
-        let Some(session) = self.sessions.get_mut(key).filter(|session| session.queued == queued) else { return 0 };
+        let Some(session) = self.sessions.get_mut(key) else { return 0 };
+        debug_assert_eq!(session.queued, queued, "a session is in one queue, and leaves it when it is removed");
         session.queued = Queued::No;
         self.drives_since_clock += 1;
         if self.drives_since_clock >= DRIVES_PER_CLOCK {

@@ -24,8 +24,8 @@ pub enum Bind {
     LinkLocal(Ipv6Addr, u32),
 }
 
-/// Parses the value of `--bind`, and an address of `--listen`. An IPv6 address may be in brackets; a link-local address is followed by a percent sign
-/// and its interface, by name or index. The error is one line without the value.
+/// Parses the value of `--bind`, and an address of `--listen`. An IPv6 address may be in brackets; a link-local address
+/// is followed by a percent sign and its interface, by name or index. The error is one line without the value.
 impl FromStr for Bind {
     type Err = String;
 
