@@ -223,6 +223,7 @@ where
         if !self.acceptor.may_accept {
             return;
         }
+        self.resume_holding_back_if_due();
         for endpoint in [Endpoint::Admin, Endpoint::Public] {
             if self.acceptor.may_accept(endpoint, &self.cx.now) {
                 // The last reading may be old, and nothing would be accepted.
@@ -279,7 +280,11 @@ where
             Endpoint::Public => self.cx.shared.settings.proxies.sender(&client),
             Endpoint::Admin => Sender::Unnamed,
         };
-        let place = match self.place_for(sender, endpoint) {
+        let place = self.place_for(sender, endpoint);
+        if place != Ok(Place::Free) && endpoint == Endpoint::Public {
+            self.suspend_holding_back();
+        }
+        let place = match place {
             Ok(place) => place,
             Err(refusal) => {
                 debug!("a connection from {client} is refused: {refusal}");

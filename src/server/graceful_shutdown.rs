@@ -94,18 +94,18 @@ where
     /// From now on the system holds back no further connection, so that the delay is a part of the time that the listeners
     /// wait for those that are held back already.
     pub(super) fn request_shutdown(&mut self) {
-        let GracefulShutdown { delay_ns, begin_ns, handed_over_ns, by_ns, .. } = &mut self.shutdown;
-        if by_ns.is_some() || begin_ns.is_some() {
+        if self.shutdown.by_ns.is_some() || self.shutdown.begin_ns.is_some() {
             return;
         }
         let now_ns = self.cx.now.monotonic_ns;
-        *begin_ns = Some(now_ns.saturating_add(*delay_ns));
-        *handed_over_ns = Some(now_ns.saturating_add(self.world.hand_over_silent_connections()));
+        let delay_ns = self.shutdown.delay_ns;
+        self.shutdown.begin_ns = Some(now_ns.saturating_add(delay_ns));
+        self.shutdown.handed_over_ns = Some(self.end_holding_back_for_ever());
         self.statistics.is_shutting_down.set(true);
-        if *delay_ns > 0 {
+        if delay_ns > 0 {
             warn!(
                 "shutting down in {} s; until then requests are served; a second signal exits at once",
-                *delay_ns / 1_000_000_000
+                delay_ns / 1_000_000_000
             );
         }
     }

@@ -52,6 +52,7 @@ mod deadlines;
 mod eviction;
 mod full_polls;
 mod graceful_shutdown;
+mod holding_back;
 mod meter;
 mod observing;
 mod scheduler;
@@ -77,6 +78,7 @@ use self::deadlines::Deadlines;
 use self::eviction::CandidatesByEndpoint;
 use self::full_polls::FullPolls;
 use self::graceful_shutdown::GracefulShutdown;
+use self::holding_back::HoldingBack;
 use self::meter::Meter;
 use self::scheduler::{DRIVE_NS, RunQueue};
 use self::session::{Context, Drive, Driven, Queued, Session};
@@ -131,6 +133,7 @@ pub struct Server<W: World, S: Service> {
     observer: Option<Box<dyn Observer>>,
     statistics: Rc<LoopStatistics>,
     shutdown: GracefulShutdown,
+    holding_back: HoldingBack,
     full_polls: FullPolls,
     /// How many sessions have been driven since the clock was last read for this count.
     drives_since_clock: u32,
@@ -179,6 +182,7 @@ where
             observer,
             statistics: Rc::default(),
             shutdown: GracefulShutdown::default(),
+            holding_back: HoldingBack::default(),
             full_polls: FullPolls::default(),
             drives_since_clock: 0,
             shrink_ns: None,

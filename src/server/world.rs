@@ -65,6 +65,10 @@ pub trait World {
         0
     }
 
+    /// Lets the system hold back connections again whose clients have sent nothing, after
+    /// [`hand_over_silent_connections`](World::hand_over_silent_connections), on the listeners where it did so before.
+    fn hold_back_silent_connections(&mut self) {}
+
     /// Closes those listeners of [`Endpoint::Public`] that a service manager holds open as well. Connections in their
     /// backlogs wait for its next process.
     fn close_inherited_listeners(&mut self) {}

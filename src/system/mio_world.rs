@@ -47,6 +47,8 @@ const INTEREST: Interest = Interest::READABLE.add(Interest::WRITABLE);
 struct OpenListener {
     endpoint: Endpoint,
     owner: Owner,
+    /// Whether the system held back connections until that was ended.
+    has_deferred: bool,
     /// `None` once it is closed.
     registered: Option<RegisteredListener>,
 }
@@ -79,7 +81,7 @@ impl MioWorld {
         let listeners = listeners.into_iter().enumerate().map(|(index, (endpoint, listener))| {
             let owner = listener.owner();
             let registered = RegisteredListener::new(listener, poll.registry(), listener_token(index))?;
-            Ok(OpenListener { endpoint, owner, registered: Some(registered) })
+            Ok(OpenListener { endpoint, owner, has_deferred: false, registered: Some(registered) })
         });
         let listeners = listeners.collect::<io::Result<_>>()?;
         let mut shutdown = mio::net::UnixStream::from_std(signals.shutdown);
@@ -185,10 +187,16 @@ impl World for MioWorld {
 
     fn hand_over_silent_connections(&mut self) -> u64 {
         // An inherited listener stays as whoever opened it wants it.
-        let own = self.listeners.iter().filter(|listener| listener.owner == Owner::Process);
-        let held_back = own.filter_map(|listener| listener.registered.as_ref()).filter(|own| own.end_deferring());
-        // `count` asks every listener, where `any` would stop at the first.
-        if held_back.count() > 0 { deferring::HELD_BACK_NS } else { 0 }
+        for listener in self.listeners.iter_mut().filter(|listener| listener.owner == Owner::Process) {
+            listener.has_deferred = listener.registered.as_ref().is_some_and(RegisteredListener::end_deferring);
+        }
+        let has_deferred = self.listeners.iter().any(|listener| listener.has_deferred);
+        if has_deferred { deferring::HELD_BACK_NS } else { 0 }
+    }
+
+    fn hold_back_silent_connections(&mut self) {
+        let deferring = self.listeners.iter().filter(|listener| listener.has_deferred);
+        deferring.filter_map(|listener| listener.registered.as_ref()).for_each(RegisteredListener::resume_deferring);
     }
 
     fn close_inherited_listeners(&mut self) {

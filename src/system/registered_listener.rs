@@ -64,6 +64,14 @@ impl RegisteredListener {
         }
     }
 
+    /// Resumes the holding back that [`end_deferring`](RegisteredListener::end_deferring) has ended.
+    pub(super) fn resume_deferring(&self) {
+        match self {
+            RegisteredListener::Tcp(listener) => deferring::resume(listener),
+            RegisteredListener::Unix(..) => {}
+        }
+    }
+
     /// Closes the listener.
     pub(super) fn close(self, registry: &Registry) {
         // An error does not matter: closing the descriptor deregisters it as well.

@@ -64,7 +64,8 @@ pub(crate) struct NetworkState {
     calls: VecDeque<usize>,
     /// `None` once the listeners are closed.
     pub backlogs: Option<Vec<VecDeque<usize>>>,
-    /// Whether connections are held back until their clients have sent something. Ends with the shutdown.
+    /// Whether connections are held back until their clients have sent something. Ends with the shutdown, and
+    /// while the server makes room.
     holds_back: bool,
     pub ready: VecDeque<Ready>,
     /// The number of connections that the server has open.
@@ -422,6 +423,14 @@ impl NetworkState {
     /// over.
     pub(crate) fn stop_holding_back(&mut self) -> u64 {
         if std::mem::take(&mut self.holds_back) { HELD_BACK_NS } else { 0 }
+    }
+
+    /// Connections are held back as they were at the start.
+    pub(crate) fn hold_back_again(&mut self) {
+        self.holds_back = self.settings.holds_back;
+        if self.holds_back {
+            self.coverage.count("network", "held back again");
+        }
     }
 
     /// Starts the flights that can start.

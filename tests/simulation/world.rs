@@ -166,6 +166,10 @@ impl<F: SentFile, const EVENTS: usize> World for SimulatedWorld<F, EVENTS> {
         self.network.inner.borrow_mut().stop_holding_back()
     }
 
+    fn hold_back_silent_connections(&mut self) {
+        self.network.inner.borrow_mut().hold_back_again();
+    }
+
     fn close_listeners(&mut self) {
         self.network.inner.borrow_mut().close_listeners();
     }

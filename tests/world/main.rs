@@ -19,6 +19,7 @@ mod content;
 mod failures;
 mod fairness;
 mod graceful_shutdown;
+mod holding_back;
 mod last_responses;
 mod proxy_header;
 mod random_clients;

@@ -112,6 +112,8 @@ pub(crate) struct Inner {
     /// Connections whose buffers have changed since the last [`update_touched`](Inner::update_touched).
     pub touched: Vec<usize>,
     pub backlogs: Vec<VecDeque<usize>>,
+    /// Whether the system held back connections at the start.
+    pub holds_back_at_start: bool,
     /// The connections that are held back because their clients have sent nothing.
     held_back: BTreeSet<usize>,
     /// Whether the listeners for clients are open. Those for the administrator always are.
@@ -144,6 +146,7 @@ impl Network {
             connections: Vec::new(),
             touched: Vec::new(),
             backlogs: vec![VecDeque::new(); settings.listeners],
+            holds_back_at_start: settings.holds_back,
             held_back: BTreeSet::new(),
             listens: true,
             waiting: None,

@@ -128,6 +128,11 @@ impl<const EVENTS: usize> World for TestWorld<EVENTS> {
         if std::mem::take(&mut settings.holds_back) { HELD_BACK_NS } else { 0 }
     }
 
+    fn hold_back_silent_connections(&mut self) {
+        let mut network = self.network.inner.borrow_mut();
+        network.settings.holds_back = network.holds_back_at_start;
+    }
+
     fn close_listeners(&mut self) {
         self.network.inner.borrow_mut().close_listeners();
     }

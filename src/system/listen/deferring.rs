@@ -71,6 +71,12 @@ pub(in crate::system) fn end(listener: impl AsFd) -> bool {
     was_on
 }
 
+/// Begins again to hold back connections, where [`end`] has ended it.
+pub(in crate::system) fn resume(listener: impl AsFd) {
+    // Should it fail, connections are accepted before their requests arrive.
+    let _ = option::set(listener, 1);
+}
+
 /// Whether the system holds back connections.
 pub(super) fn is_on(listener: impl AsFd) -> bool {
     option::get(listener).is_some_and(|seconds| seconds > 0)
