@@ -268,7 +268,16 @@ where
                 Eviction::Limit => &self.statistics.evicted_by_limit,
             });
         }
+        // Closing may save an upload to the disk. That is time of its client's group, which held too many connections, and
+        // not of the one that gets the place.
+        let run_group = session.run_group;
+        self.cx.now = self.world.now();
+        let begun_ns = self.cx.now.monotonic_ns;
         self.remove(key, Outcome::ServerClosed);
+        // What a group without connections has used is forgotten: its number may become that of somebody else.
+        if group.is_some_and(|group| self.shares.holder(group).is_some()) {
+            self.queue.charge(run_group, Queued::No, self.cx.now.monotonic_ns.saturating_sub(begun_ns));
+        }
     }
 }
 

@@ -378,3 +378,25 @@ fn uploads_that_time_out_at_once_do_not_delay_others() {
     assert!(uploads.iter().all(|upload| upload.statuses() == [408]));
     assert!(light.longest_gap_ns() < 15 * MILLISECOND, "{}", light.longest_gap_ns());
 }
+
+/// Saving what an upload has left is time of its client's group, also if the connection makes room for another one.
+#[test]
+fn an_address_whose_uploads_make_room_for_newcomers_has_less_time_for_its_downloads() {
+    let network = Network::new(Settings { file_mebibyte_ns: MILLISECOND, ..Settings::default() });
+    let uploads = unfinished_uploads(&network, |_| BUSY_ADDRESS);
+    let begin_ns = 100 * MILLISECOND;
+    let download = |ip| network.client(begin_ns).from(ip).send(begin_ns, get("/file/1000000000000"));
+    let (busy, other) = (download(BUSY_ADDRESS), download(CLIENT));
+    let connect = |n: u32| {
+        let at_ns = begin_ns + u64::from(n) * 5 * MILLISECOND;
+        network.client(at_ns).from(Ipv4Addr::from_bits(n)).send(at_ns, get("/"))
+    };
+    let newcomers: Vec<_> = (1..180).map(connect).collect();
+    let mut server = TestServer::new(&network, 202);
+    server.run_until(begin_ns + SECOND);
+    assert!(newcomers.iter().all(|newcomer| newcomer.statuses() == [200]));
+    assert!(uploads.iter().filter(|upload| upload.closed_ns().is_some()).count() > 150, "they give way");
+    assert!(busy.closed_ns().is_none(), "it makes progress");
+    let (busy, other) = (busy.file_bytes() >> 20, other.file_bytes() >> 20);
+    assert!(busy + 200 < other, "{busy} and {other} MiB");
+}
