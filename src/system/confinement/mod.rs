@@ -18,6 +18,7 @@ mod landlock;
 mod system_calls;
 mod user;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fs;
 use std::os::fd::BorrowedFd;
@@ -132,18 +133,13 @@ pub struct Confinement {
 /// Directories of files that are opened anew. Whatever else is below them can be reached, too.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct OtherDirectories {
-    read: Vec<PathBuf>,
-    written: Vec<PathBuf>,
+    read: BTreeSet<PathBuf>,
+    written: BTreeSet<PathBuf>,
 }
 
 impl OtherDirectories {
     fn of(files: &Files<'_>) -> OtherDirectories {
-        let directories = |paths: &[PathBuf]| {
-            let mut directories: Vec<_> = paths.iter().filter_map(|path| directory_of(path)).collect();
-            directories.sort();
-            directories.dedup();
-            directories
-        };
+        let directories = |paths: &[PathBuf]| paths.iter().filter_map(|path| directory_of(path)).collect();
         OtherDirectories { read: directories(&files.read), written: directories(&files.appended) }
     }
 }
@@ -174,10 +170,14 @@ impl fmt::Display for Confinement {
             (false, true) => write!(f, "Confined by {}.", enforced.join(" and ")),
             (false, false) => write!(f, "Confined by {}, and not by {}.", enforced.join(" and "), missing.join("; ")),
         }?;
-        for (directories, what) in [(&self.others.read, "read"), (&self.others.written, "written")] {
-            for directory in directories {
-                write!(f, " Files below {directory:?} can be {what}.")?;
-            }
+        let OtherDirectories { read, written } = &self.others;
+        for directory in read.union(written) {
+            let access = match (read.contains(directory), written.contains(directory)) {
+                (true, true) => "read and written",
+                (true, false) => "read",
+                (false, _) => "written",
+            };
+            write!(f, " Files below {directory:?} can be {access}.")?;
         }
         Ok(())
     }
@@ -275,14 +275,26 @@ mod tests {
             "Confined by seccomp, and not by Landlock: this kernel lacks it."
         );
         assert_eq!(line(Enforced::Off, Enforced::Off), "Not confined.");
-        let others = OtherDirectories { read: vec!["/etc/a".into()], written: vec!["/var/log".into()] };
-        assert_eq!(
-            Confinement { landlock: Enforced::Whole, seccomp: Enforced::Off, others }.to_string(),
-            "Confined by Landlock. Files below \"/etc/a\" can be read. Files below \"/var/log\" can be written."
-        );
         assert_eq!(
             line(nothing("this kernel lacks it"), nothing("not for this processor")),
             "Not confined. Landlock: this kernel lacks it; seccomp: not for this processor."
+        );
+    }
+
+    #[test]
+    fn each_other_directory_is_named_once() {
+        let line = |read: &[&str], written: &[&str]| {
+            let set = |paths: &[&str]| paths.iter().map(PathBuf::from).collect();
+            let others = OtherDirectories { read: set(read), written: set(written) };
+            Confinement { landlock: Enforced::Whole, seccomp: Enforced::Off, others }.to_string()
+        };
+        assert_eq!(
+            line(&["/etc/a"], &["/var/log"]),
+            "Confined by Landlock. Files below \"/etc/a\" can be read. Files below \"/var/log\" can be written."
+        );
+        assert_eq!(
+            line(&["/srv/a"], &["/srv/a"]),
+            "Confined by Landlock. Files below \"/srv/a\" can be read and written."
         );
     }
 }
