@@ -208,6 +208,24 @@ fn each_path_exists() {
     }
 }
 
+/// The name that GitHub gives to a heading, to which links can lead.
+fn anchor(heading: &str) -> String {
+    let is_kept = |char: &char| char.is_alphanumeric() || "- ".contains(*char);
+    heading.to_lowercase().chars().filter(is_kept).map(|char| if char == ' ' { '-' } else { char }).collect()
+}
+
+#[test]
+fn each_link_within_the_page_leads_to_a_heading() {
+    let prose: String = README.split("\n```").step_by(2).collect();
+    let headings = prose.lines().filter(|line| line.starts_with('#'));
+    let anchors: Vec<String> = headings.map(|line| anchor(line.trim_start_matches('#').trim())).collect();
+    let links: Vec<&str> = prose.split("](#").skip(1).filter_map(|rest| rest.split(')').next()).collect();
+    assert!(links.len() > 40, "{links:?}");
+    for link in links {
+        assert_eq!(anchors.iter().filter(|anchor| *anchor == link).count(), 1, "headings for {link}");
+    }
+}
+
 #[test]
 fn the_sessions_show_what_the_server_prints() {
     let error = ProtocolError::VersionInvalid;
