@@ -10,6 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use memchr::memmem;
+use mio::event::Event;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 
@@ -54,14 +55,21 @@ struct Counts {
 }
 
 struct Swarm {
+    port: u16,
     payload: Payload,
     addresses: usize,
     buffer: Vec<u8>,
     counts: Counts,
+    clients: Vec<Client>,
+    /// The clients that are not connected.
+    closed: Vec<usize>,
+    /// The clients whose sockets may be ready.
+    queue: VecDeque<usize>,
 }
 
 impl Swarm {
-    fn drive(&mut self, client: &mut Client) -> Outcome {
+    fn drive(&mut self, token: usize) -> Outcome {
+        let client = &mut self.clients[token];
         let Client { stream: Some(stream), outgoing, sent, is_first, .. } = client else { return Outcome::Idle };
         let mut is_unfinished = false;
         let reads = if self.payload.reads() { CALLS_PER_TURN } else { 0 };
@@ -99,21 +107,65 @@ impl Swarm {
         if is_unfinished { Outcome::Unfinished } else { Outcome::Idle }
     }
 
-    fn connect(&mut self, port: u16, poll: &Poll, token: usize, client: &mut Client) -> std::io::Result<()> {
-        let mut stream = TcpStream::from_std(begin_to_connect(hostile(token, self.addresses), port)?);
+    /// Drives each queued client once.
+    fn drive_queued(&mut self) {
+        for _ in 0..self.queue.len() {
+            let Some(token) = self.queue.pop_front() else { break };
+            self.clients[token].is_queued = false;
+            match self.drive(token) {
+                Outcome::Idle => {}
+                Outcome::Unfinished => self.enqueue(token),
+                Outcome::Closed => self.close(token),
+            }
+        }
+    }
+
+    fn enqueue(&mut self, token: usize) {
+        if !std::mem::replace(&mut self.clients[token].is_queued, true) {
+            self.queue.push_back(token);
+        }
+    }
+
+    fn handle(&mut self, event: &Event) {
+        let Token(token) = event.token();
+        // A client that does not read learns of the end only in this way. The server may only have ended its side.
+        if event.is_error() || event.is_write_closed() || event.is_read_closed() && !self.payload.reads() {
+            self.close(token);
+        } else {
+            self.enqueue(token);
+        }
+    }
+
+    fn close(&mut self, token: usize) {
+        if self.clients[token].stream.take().is_some() {
+            self.counts.closed += 1;
+            self.closed.push(token);
+        }
+    }
+
+    /// Connects the clients that are not connected. Those that fail, because no port or descriptor is free, are tried again
+    /// next time.
+    fn reconnect(&mut self, poll: &Poll) {
+        for token in std::mem::take(&mut self.closed) {
+            if self.connect(poll, token).is_err() {
+                self.closed.push(token);
+            }
+        }
+    }
+
+    fn connect(&mut self, poll: &Poll, token: usize) -> std::io::Result<()> {
+        let mut stream = TcpStream::from_std(begin_to_connect(hostile(token, self.addresses), self.port)?);
         poll.registry().register(&mut stream, Token(token), Interest::READABLE | Interest::WRITABLE)?;
-        let is_queued = client.is_queued;
-        *client = Client { stream: Some(stream), is_first: true, is_queued, ..Client::default() };
+        let is_queued = self.clients[token].is_queued;
+        self.clients[token] = Client { stream: Some(stream), is_first: true, is_queued, ..Client::default() };
         self.counts.connects += 1;
         Ok(())
     }
-}
 
-impl Swarm {
-    /// Sends another piece on these connections. A failure shows when they are driven.
-    fn trickle<'c>(&self, clients: impl Iterator<Item = &'c mut Client>) {
+    /// Sends another piece on the connections whose turn it is in this tick. A failure shows when they are driven.
+    fn trickle(&mut self, tick: usize) {
         let Some(bytes) = self.payload.trickle() else { return };
-        for client in clients {
+        for client in self.clients.iter_mut().skip(tick % TICKS_PER_SECOND).step_by(TICKS_PER_SECOND) {
             if let Some(stream) = client.stream.as_mut().filter(|_| client.sent == client.outgoing.len()) {
                 let _ = stream.write(bytes);
             }
@@ -139,60 +191,35 @@ pub(crate) fn run(
     duration: Duration,
     payload: Payload,
 ) -> Result<String, Box<dyn Error>> {
-    let mut swarm = Swarm { payload, addresses, buffer: vec![0; BUFFER_BYTES], counts: Counts::default() };
+    let mut swarm = Swarm {
+        port,
+        payload,
+        addresses,
+        buffer: vec![0; BUFFER_BYTES],
+        counts: Counts::default(),
+        clients: (0..connections).map(|_| Client::default()).collect(),
+        closed: (0..connections).collect(),
+        queue: VecDeque::new(),
+    };
     let mut poll = Poll::new()?;
     let mut events = Events::with_capacity(1024);
-    let mut clients: Vec<Client> = (0..connections).map(|_| Client::default()).collect();
-    let mut closed: Vec<usize> = (0..connections).collect();
-    let mut queue = VecDeque::new();
     let is_input_over = watch_input();
     let start = Instant::now();
-    let (mut reconnect_at, mut tick) = (Instant::now(), 0);
+    let (mut reconnect_at, mut tick) = (start, 0);
     crate::ready()?;
-    loop {
+    while start.elapsed() < duration && !is_input_over.load(Ordering::Relaxed) {
         let now = Instant::now();
-        if now >= start + duration || is_input_over.load(Ordering::Relaxed) {
-            break;
-        }
         if now >= reconnect_at {
             reconnect_at = now + RECONNECT;
-            // A connection that fails, because no port or descriptor is free, is tried again next time.
-            closed.retain(|&token| swarm.connect(port, &poll, token, &mut clients[token]).is_err());
             tick += 1;
-            swarm.trickle(clients.iter_mut().skip(tick % TICKS_PER_SECOND).step_by(TICKS_PER_SECOND));
+            swarm.reconnect(&poll);
+            swarm.trickle(tick);
         }
-        poll.poll(&mut events, Some(if queue.is_empty() { RECONNECT } else { Duration::ZERO }))?;
+        poll.poll(&mut events, Some(if swarm.queue.is_empty() { RECONNECT } else { Duration::ZERO }))?;
         for event in &events {
-            let Token(token) = event.token();
-            // A client that does not read learns of the end only in this way. The server may only have ended its side.
-            if event.is_error() || event.is_write_closed() || event.is_read_closed() && !swarm.payload.reads() {
-                if clients[token].stream.take().is_some() {
-                    swarm.counts.closed += 1;
-                    closed.push(token);
-                }
-                continue;
-            }
-            if !std::mem::replace(&mut clients[token].is_queued, true) {
-                queue.push_back(token);
-            }
+            swarm.handle(event);
         }
-        for _ in 0..queue.len() {
-            let Some(token) = queue.pop_front() else { break };
-            let client = &mut clients[token];
-            client.is_queued = false;
-            match swarm.drive(client) {
-                Outcome::Idle => {}
-                Outcome::Unfinished => {
-                    client.is_queued = true;
-                    queue.push_back(token);
-                }
-                Outcome::Closed => {
-                    client.stream = None;
-                    swarm.counts.closed += 1;
-                    closed.push(token);
-                }
-            }
-        }
+        swarm.drive_queued();
     }
     let seconds = start.elapsed().as_secs_f64();
     let Counts { connects, closed, succeeded, refused } = swarm.counts;
