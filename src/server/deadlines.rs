@@ -12,8 +12,9 @@ use super::world::{Transport, World};
 use crate::semantics::exchange_record::Outcome;
 use crate::semantics::service::{Service, Source};
 
-/// How much of a turn's duration counts towards the deadlines of clients that are sending, in nanoseconds.
-const TURN_COUNTED_NS: u64 = 1_000_000_000;
+/// How much of a turn's duration, or of a wait in the queue, counts towards the deadlines of clients that are sending, in
+/// nanoseconds.
+const COUNTED_NS_MAX: u64 = 1_000_000_000;
 
 /// Pairs of a monotonic time in nanoseconds and a session's key, ordered by time.
 #[derive(Debug, Default)]
@@ -62,7 +63,8 @@ where
     /// Expires the deadlines that had passed when the poll returned. Whatever had arrived by then has been handled,
     /// since a poll reports every ready socket unless it is full. Expires for a slice of time, since each timeout of an
     /// upload may save it to the disk, and leaves the rest to the next turn.
-    pub(super) fn expire_deadlines(&mut self, polled_ns: u64) {
+    pub(super) fn expire_deadlines(&mut self) {
+        let polled_ns = self.polled_ns;
         if self.cx.service.deadline_ns().is_some_and(|deadline_ns| deadline_ns <= polled_ns) {
             debug!("the service's timer has fired");
             self.cx.service.deadline_passed(&self.cx.now);
@@ -118,9 +120,9 @@ where
     /// their sockets may have been full meanwhile, they waited for `100 (Continue)`, or the next send may be refused for
     /// lack of memory. One second still counts. Otherwise a client that sends or reads nothing would never time out while
     /// every turn is slow.
-    pub(super) fn extend_deadlines_after_slow_turn(&mut self, polled_ns: u64) {
-        let took_ns = self.cx.now.monotonic_ns.saturating_sub(polled_ns);
-        let late_ns = took_ns.saturating_sub(TURN_COUNTED_NS);
+    pub(super) fn extend_deadlines_after_slow_turn(&mut self) {
+        let took_ns = self.cx.now.monotonic_ns.saturating_sub(self.polled_ns);
+        let late_ns = took_ns.saturating_sub(COUNTED_NS_MAX);
         if late_ns > 0 {
             debug!(
                 "a turn took {} ms: the deadlines of clients that are sending or receiving are extended",
@@ -129,7 +131,30 @@ where
             for (_, session) in &mut self.sessions {
                 session.connection.extend_deadlines(late_ns, &self.cx.shared, &self.cx.now);
             }
+            self.added_ns = self.added_ns.saturating_add(late_ns);
         }
+    }
+
+    /// Extends the deadlines of a client that is sending or receiving by the time that its session has waited in the queue
+    /// since `since_ns`, less one second. The next drive may read only a part of what the client has sent, because its
+    /// socket was full.
+    pub(super) fn extend_deadlines_after_wait(&mut self, key: usize, since_ns: u64) {
+        let waited_ns = self.counted_ns(self.polled_ns).saturating_sub(since_ns);
+        let late_ns = waited_ns.saturating_sub(COUNTED_NS_MAX);
+        if late_ns == 0 {
+            return;
+        }
+        // The timers of one that has not been driven begin later.
+        if let Some(session) = self.sessions.get_mut(key).filter(|session| session.is_registered) {
+            debug!("connection {}: waited in the queue for {} ms", session.connection.number(), waited_ns / 1_000_000);
+            session.connection.extend_deadlines(late_ns, &self.cx.shared, &self.cx.now);
+        }
+    }
+
+    /// The time `at_ns` without what slow turns have added to the deadlines: that must not be added again for those who
+    /// waited in the queue meanwhile.
+    pub(super) fn counted_ns(&self, at_ns: u64) -> u64 {
+        at_ns.saturating_sub(self.added_ns)
     }
 }
 

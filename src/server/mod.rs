@@ -26,7 +26,8 @@
 //!      in a row have reported every session, and are judged against the time at which the first of them returned.
 //!    - A queued session may have unread input. Its deadline is judged after its next drive. The first timer of a
 //!      connection begins with its first drive.
-//!    - What a turn takes beyond one second is added to the deadlines of clients that are sending or receiving.
+//!    - What a turn takes beyond one second is added to the deadlines of clients that are sending or receiving. So is
+//!      what a session waits in the queue beyond one second.
 //! 6. When descriptors run out, accepting pauses until a connection closes or one second has passed. At the connection
 //!    limit, the clients that hold most connections give one up, idle or not, for a client that holds fewer. Otherwise a
 //!    new connection evicts one that has no response in progress, but none that was accepted, or got its last response,
@@ -135,6 +136,10 @@ pub struct Server<W: World, S: Service> {
     shutdown: GracefulShutdown,
     holding_back: HoldingBack,
     full_polls: FullPolls,
+    /// When the last poll returned, on the monotonic clock.
+    polled_ns: u64,
+    /// What slow turns have added to the deadlines so far, in nanoseconds.
+    added_ns: u64,
     /// How many sessions have been driven since the clock was last read for this count.
     drives_since_clock: u32,
     /// When memory is next given back; `None` if no connection has been open since the last time.
@@ -184,6 +189,8 @@ where
             shutdown: GracefulShutdown::default(),
             holding_back: HoldingBack::default(),
             full_polls: FullPolls::default(),
+            polled_ns: now.monotonic_ns,
+            added_ns: 0,
             drives_since_clock: 0,
             shrink_ns: None,
         }
@@ -233,7 +240,7 @@ where
         }
         self.world.wait(self.poll_timeout())?;
         self.cx.now = self.world.now();
-        let polled_ns = self.cx.now.monotonic_ns;
+        self.polled_ns = self.cx.now.monotonic_ns;
         let signals = self.handle_events();
         self.drive_queued();
         if signals.shutdown {
@@ -244,13 +251,13 @@ where
         if signals.reload {
             self.reload();
         }
-        self.expire_deadlines(polled_ns);
+        self.expire_deadlines();
         self.accept();
         self.close_listeners_if_done();
         self.commit_group_if_due();
         self.flush_observer_if_due();
-        self.note_turn(polled_ns);
-        self.extend_deadlines_after_slow_turn(polled_ns);
+        self.note_turn();
+        self.extend_deadlines_after_slow_turn();
         self.shrink();
         Ok(true)
     }
@@ -280,6 +287,7 @@ where
 
     /// Records the readiness that the poll reported. Returns the signals.
     fn handle_events(&mut self) -> Signals {
+        let now_ns = self.counted_ns(self.cx.now.monotonic_ns);
         let Server { world, acceptor, sessions, queue, .. } = self;
         let mut signals = Signals::default();
         let mut count = 0;
@@ -292,7 +300,7 @@ where
                 Event::Connection { key, readiness } => {
                     if let Some(session) = sessions.get_mut(key) {
                         session.set_readiness(readiness);
-                        enqueue(session, key, queue);
+                        enqueue(session, key, queue, now_ns);
                     }
                 }
             }
@@ -302,8 +310,9 @@ where
     }
 
     fn enqueue(&mut self, key: usize) {
+        let now_ns = self.counted_ns(self.cx.now.monotonic_ns);
         if let Some(session) = self.sessions.get_mut(key) {
-            enqueue(session, key, &mut self.queue);
+            enqueue(session, key, &mut self.queue, now_ns);
         }
     }
 
@@ -312,8 +321,9 @@ where
         let mut left_ns = DRIVE_NS;
         self.meter.restart(self.cx.now.monotonic_ns);
         for _ in 0..self.queue.len() {
-            let Some((key, queued)) = self.queue.pop() else { break };
-            left_ns = left_ns.saturating_sub(self.drive(key, queued));
+            let Some(next) = self.queue.pop() else { break };
+            self.extend_deadlines_after_wait(next.key, next.since_ns);
+            left_ns = left_ns.saturating_sub(self.drive(next.key, next.queued));
             if left_ns == 0 {
                 break;
             }
@@ -449,12 +459,13 @@ where
     }
 }
 
-fn enqueue<T: Transport, S: Service>(session: &mut Session<T, S>, key: usize, queue: &mut RunQueue)
+/// Queues a session, unless it is queued. `now_ns` is the present, as [`Server::counted_ns`] counts it.
+fn enqueue<T: Transport, S: Service>(session: &mut Session<T, S>, key: usize, queue: &mut RunQueue, now_ns: u64)
 where
     S::Source: Source<File = T::File>,
 {
     if session.queued == Queued::No {
         session.queued = if session.is_busy { Queued::Busy } else { Queued::Ready };
-        queue.push(key, session.run_group, session.is_busy);
+        queue.push(key, session.run_group, session.is_busy, now_ns);
     }
 }

@@ -117,11 +117,21 @@ impl Order {
     }
 }
 
-/// The sessions of a group that are in the queue.
+/// A session that was taken from the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Next {
+    pub(super) key: usize,
+    /// Where it was.
+    pub(super) queued: Queued,
+    /// Since when, in nanoseconds.
+    pub(super) since_ns: u64,
+}
+
+/// The sessions of a group that are in the queue, each with the time since when.
 #[derive(Debug, Default)]
 struct GroupQueue {
-    ready: VecDeque<usize>,
-    busy: VecDeque<usize>,
+    ready: VecDeque<(usize, u64)>,
+    busy: VecDeque<(usize, u64)>,
     /// The time that the group has used, in nanoseconds.
     used_ns: u64,
     /// The time with which the group is in the order, while it is.
@@ -135,12 +145,13 @@ impl GroupQueue {
         self.ready.is_empty() && self.busy.is_empty()
     }
 
-    fn pop(&mut self) -> Option<(usize, Queued)> {
+    fn pop(&mut self) -> Option<Next> {
         let busy_is_due = self.ready.is_empty() || self.ready_ahead_ns >= DRIVE_NS;
-        if busy_is_due && let Some(key) = self.busy.pop_front() {
-            return Some((key, Queued::Busy));
+        if busy_is_due && let Some((key, since_ns)) = self.busy.pop_front() {
+            return Some(Next { key, queued: Queued::Busy, since_ns });
         }
-        Some((self.ready.pop_front()?, Queued::Ready))
+        let (key, since_ns) = self.ready.pop_front()?;
+        Some(Next { key, queued: Queued::Ready, since_ns })
     }
 }
 
@@ -155,20 +166,20 @@ impl RunQueue {
         self.len
     }
 
-    /// Appends a session to those of its group.
-    pub(super) fn push(&mut self, key: usize, group: RunGroup, is_busy: bool) {
+    /// Appends a session to those of its group. It is there since `now_ns`.
+    pub(super) fn push(&mut self, key: usize, group: RunGroup, is_busy: bool, now_ns: u64) {
         let queue = queue_of(&mut self.groups, group, self.reached_ns);
         if queue.is_empty() {
             queue.place_ns = queue.used_ns;
             self.order.insert((queue.place_ns, group));
         }
         let sessions = if is_busy { &mut queue.busy } else { &mut queue.ready };
-        sessions.push_back(key);
+        sessions.push_back((key, now_ns));
         self.len += 1;
     }
 
     /// Takes the session that is to be driven next.
-    pub(super) fn pop(&mut self) -> Option<(usize, Queued)> {
+    pub(super) fn pop(&mut self) -> Option<Next> {
         let place @ (place_ns, group) = self.order.first?;
         self.reached_ns = self.reached_ns.max(place_ns);
         let queue = &mut self.groups[group.index()];
@@ -215,8 +226,8 @@ impl RunQueue {
     pub(super) fn forget(&mut self, key: usize, group: RunGroup) {
         let Some(queue) = self.groups.get_mut(group.index()) else { return };
         let before = queue.ready.len() + queue.busy.len();
-        queue.ready.retain(|queued| *queued != key);
-        queue.busy.retain(|queued| *queued != key);
+        queue.ready.retain(|(queued, _)| *queued != key);
+        queue.busy.retain(|(queued, _)| *queued != key);
         self.len -= before - (queue.ready.len() + queue.busy.len());
         if queue.is_empty() {
             self.order.remove((queue.place_ns, group));
@@ -267,6 +278,11 @@ mod tests {
     const ONE: RunGroup = RunGroup(2);
     const OTHER: RunGroup = RunGroup(3);
 
+    /// The key of the next session, and where it was.
+    fn popped(queue: &mut RunQueue) -> Option<(usize, Queued)> {
+        queue.pop().map(|next| (next.key, next.queued))
+    }
+
     #[test]
     fn places_stay_in_order_while_groups_come_and_go() {
         let mut random = fastrand::Rng::with_seed(1);
@@ -293,18 +309,18 @@ mod tests {
     fn the_group_that_has_used_least_goes_first() {
         let mut queue = RunQueue::default();
         for key in 0..4 {
-            queue.push(key, ONE, false);
+            queue.push(key, ONE, false, 0);
         }
-        queue.push(10, OTHER, true);
+        queue.push(10, OTHER, true, 0);
         queue.charge(ONE, Queued::Ready, QUANTUM_NS);
         assert!(queue.goes_first(OTHER) && queue.goes_first(ONE), "a quantum does not matter");
         queue.charge(ONE, Queued::Ready, 1);
         assert!(queue.goes_first(OTHER) && !queue.goes_first(ONE));
-        assert_eq!(queue.pop(), Some((10, Queued::Busy)));
+        assert_eq!(popped(&mut queue), Some((10, Queued::Busy)));
         assert!(queue.goes_first(ONE), "no other is queued");
-        queue.push(10, OTHER, true);
+        queue.push(10, OTHER, true, 0);
         queue.charge(OTHER, Queued::Busy, 3 * QUANTUM_NS);
-        assert_eq!(queue.pop(), Some((0, Queued::Ready)));
+        assert_eq!(popped(&mut queue), Some((0, Queued::Ready)));
         assert_eq!(queue.len(), 4);
     }
 
@@ -312,10 +328,10 @@ mod tests {
     fn light_sessions_of_a_group_go_first_until_they_have_used_a_drive_more_than_busy_ones() {
         let mut queue = RunQueue::default();
         for key in 0..5 {
-            queue.push(key, ONE, key < 2);
+            queue.push(key, ONE, key < 2, 0);
         }
         let mut order = Vec::new();
-        while let Some((key, queued)) = queue.pop() {
+        while let Some((key, queued)) = popped(&mut queue) {
             order.push(key);
             queue.charge(ONE, queued, DRIVE_NS / 2);
         }
@@ -325,16 +341,16 @@ mod tests {
     #[test]
     fn each_connection_of_a_trusted_proxy_has_the_share_of_a_group() {
         let mut queue = RunQueue::default();
-        queue.push(0, ONE, false);
+        queue.push(0, ONE, false, 0);
         for key in 1..=3 {
-            queue.push(key, RunGroup::UNNAMED, false);
+            queue.push(key, RunGroup::UNNAMED, false, 0);
         }
         let mut drives = [0; 4];
         for _ in 0..400 {
-            let (key, queued) = queue.pop().unwrap();
+            let (key, queued) = popped(&mut queue).unwrap();
             let group = if key == 0 { ONE } else { RunGroup::UNNAMED };
             queue.charge(group, queued, DRIVE_NS);
-            queue.push(key, group, false);
+            queue.push(key, group, false, 0);
             drives[key] += 1;
         }
         assert!(drives.iter().all(|each| (90..=110).contains(each)), "{drives:?}");
@@ -344,19 +360,19 @@ mod tests {
     fn a_group_that_was_not_queued_is_not_far_ahead() {
         let mut queue = RunQueue::default();
         for _ in 0..100 {
-            queue.push(0, ONE, false);
+            queue.push(0, ONE, false, 0);
             queue.pop();
             queue.charge(ONE, Queued::Ready, ADVANTAGE_NS);
         }
-        queue.push(0, ONE, false);
+        queue.push(0, ONE, false, 0);
         queue.pop();
         let mut used_ns = 0;
-        queue.push(0, ONE, false);
-        queue.push(1, OTHER, false);
-        while queue.pop() == Some((1, Queued::Ready)) {
+        queue.push(0, ONE, false, 0);
+        queue.push(1, OTHER, false, 0);
+        while popped(&mut queue) == Some((1, Queued::Ready)) {
             queue.charge(OTHER, Queued::Ready, QUANTUM_NS);
             used_ns += QUANTUM_NS;
-            queue.push(1, OTHER, false);
+            queue.push(1, OTHER, false, 0);
         }
         assert!((ADVANTAGE_NS..=ADVANTAGE_NS + 2 * QUANTUM_NS).contains(&used_ns), "{used_ns}");
     }
@@ -364,26 +380,26 @@ mod tests {
     #[test]
     fn a_group_whose_number_was_anothers_begins_anew() {
         let mut queue = RunQueue::default();
-        queue.push(0, ONE, false);
-        queue.push(1, OTHER, false);
+        queue.push(0, ONE, false, 0);
+        queue.push(1, OTHER, false, 0);
         queue.charge(ONE, Queued::Ready, DRIVE_NS);
         queue.forget(0, ONE);
         queue.forget_group(ONE);
         assert_eq!(queue.len(), 1);
-        queue.push(2, ONE, false);
+        queue.push(2, ONE, false, 0);
         assert!(queue.goes_first(ONE));
-        assert_eq!(queue.pop(), Some((2, Queued::Ready)));
+        assert_eq!(popped(&mut queue), Some((2, Queued::Ready)));
     }
 
     #[test]
     fn a_group_that_waits_goes_before_newcomers_after_some_have_been_forgotten() {
         let mut queue = RunQueue::default();
         for _ in 0..10 {
-            queue.push(0, ONE, false);
+            queue.push(0, ONE, false, 0);
             queue.pop();
             queue.charge(ONE, Queued::Ready, ADVANTAGE_NS);
         }
-        queue.push(0, ONE, false);
+        queue.push(0, ONE, false, 0);
         let mut newcomers = 0;
         while queue.goes_first(OTHER) {
             queue.charge(OTHER, Queued::Accepted, DRIVE_NS);
@@ -391,8 +407,8 @@ mod tests {
             newcomers += 1;
             assert!(newcomers < 100, "it waits for ever");
         }
-        queue.push(1, OTHER, false);
-        assert_eq!(queue.pop(), Some((0, Queued::Ready)));
+        queue.push(1, OTHER, false, 0);
+        assert_eq!(popped(&mut queue), Some((0, Queued::Ready)));
         assert!(newcomers > 8, "they are ahead at first: {newcomers}");
     }
 }

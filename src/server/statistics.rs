@@ -13,10 +13,10 @@ where
     S: Service,
     S::Source: Source<File = <W::Transport as Transport>::File>,
 {
-    /// Notes the duration of a turn that began at `polled_ns`, and how many connections are open after it.
-    pub(super) fn note_turn(&mut self, polled_ns: u64) {
+    /// Notes how long the turn took after its poll, and how many connections are open after it.
+    pub(super) fn note_turn(&mut self) {
         let now_ns = self.cx.now.monotonic_ns;
-        self.statistics.turns.note(now_ns.saturating_sub(polled_ns), now_ns);
+        self.statistics.turns.note(now_ns.saturating_sub(self.polled_ns), now_ns);
         self.statistics.disk_calls.note(std::mem::take(&mut self.cx.disk_call_longest_ns), now_ns);
         self.statistics.connections.set(self.public_sessions() as u64);
     }

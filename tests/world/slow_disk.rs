@@ -256,6 +256,20 @@ fn a_head_longer_than_the_receive_buffer_gets_a_response_although_the_disk_was_b
     assert_eq!(sends.statuses(), [200]);
 }
 
+/// No turn takes longer than the second that counts, but the rest of the head waits for thirty of them.
+#[test]
+fn a_head_longer_than_the_receive_buffer_gets_a_response_although_it_waits_for_many_others() {
+    let network = Network::new(Settings { receive_buffer_bytes: 2_000, ..Settings::default() });
+    let (start, rest) = ("GET / HTTP/1.1\r\nHost: a\r\n", format!("X: {}\r\n\r\n", "x".repeat(7_000)));
+    let _busy: Vec<_> = (0..30).map(|_| network.client(0).send(2 * SECOND, get("/disk/1000000"))).collect();
+    let sends = network.client(0).send(SECOND, start).send(3 * SECOND, rest);
+    // What is missing of this one is not sent.
+    let too_late = network.client(0).send(SECOND, start).send(3 * SECOND, "X: x");
+    let mut server = TestServer::new(&network, 40);
+    server.run_until(60 * SECOND);
+    assert_eq!((sends.statuses(), too_late.statuses()), (vec![200], vec![408]));
+}
+
 #[test]
 fn timeouts_that_start_after_a_slow_read_error_start_at_the_current_time() {
     let network = Network::new(Settings::default());
