@@ -6,13 +6,17 @@ use std::fmt::Write as _;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
 use crate::simulation::coverage::Coverage;
+use crate::simulation::proxies;
 
-/// The states of a connection, as the debug log names them.
-const ACTIVITIES: [&str; 7] = [
+/// The states of a connection, as the debug log names them. The first two are those in which connections begin, the second
+/// if it comes from a proxy.
+const ACTIVITIES: [&str; 9] = [
     "accepted",
+    "waiting for the proxy's header",
     "waiting for a request",
     "reading the head",
     "reading the content",
+    "storing the content",
     "writing the response",
     "draining",
     "closed",
@@ -27,15 +31,18 @@ thread_local! {
     static SEEN: RefCell<Seen> = RefCell::default();
 }
 
+/// The states in which earlier responses may still have to be sent.
+const SENDING: &[&str] = &["reading the head", "reading the content", "storing the content", "writing the response"];
+
 /// In which states each timer may fire.
 const TIMERS: [(&str, &[&str]); 7] = [
-    ("the head timer has fired", &["reading the head"]),
+    ("the head timer has fired", &["waiting for the proxy's header", "reading the head"]),
     ("the idle timer has fired", &["accepted", "waiting for a request"]),
     ("the content rate timer has fired", &["reading the content"]),
-    ("the write stall timer has fired", &["reading the head", "reading the content", "writing the response"]),
+    ("the write stall timer has fired", SENDING),
     ("the drain timer has fired", &["draining"]),
-    ("the disk timer has fired", &["reading the head", "reading the content", "writing the response"]),
-    ("the rate timer has fired", ACTIVITIES.split_at(6).0),
+    ("the disk timer has fired", SENDING),
+    ("the rate timer has fired", ACTIVITIES.split_at(8).0),
 ];
 
 /// What was seen in the log of a run.
@@ -76,8 +83,8 @@ impl Seen {
             }
             None => {
                 // After a restart the server numbers its connections from 0 again.
-                if text.starts_with("accepted from ") {
-                    self.activities[number] = 0;
+                if let Some(client) = text.strip_prefix("accepted from ") {
+                    self.activities[number] = usize::from(proxies::is_proxy(client));
                 }
                 self.coverage.count("log", without_numbers(text));
             }

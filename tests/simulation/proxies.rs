@@ -1,7 +1,7 @@
 //! Proxies between clients and the server: in some runs, on half of the links, a PROXY protocol header precedes the bytes
 //! of the client. The network cuts it like all other bytes. The records must name the client of the header.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use fastrand::Rng;
 use spindle::semantics::client::Client;
@@ -16,6 +16,11 @@ const PROXY: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 /// Whom the server believes.
 pub(crate) fn believed() -> Proxies {
     Proxies { protocol: vec!["127.0.0.2".parse().expect("an address")], trusted: Vec::new() }
+}
+
+/// Whether the log names a proxy as a connection's client.
+pub(crate) fn is_proxy(client: &str) -> bool {
+    client.parse().is_ok_and(|client: SocketAddr| client.ip() == PROXY)
 }
 
 /// A link's header, if it has one.

@@ -443,11 +443,8 @@ impl Honest {
         if socket.inner.signal_ns.is_some() {
             return;
         }
-        if self.attempt == ATTEMPTS_MAX && self.behaviour.disk_may_fail {
-            return;
-        }
         if self.attempt == ATTEMPTS_MAX {
-            return self.report_violation(socket, "no response after all retries".to_owned());
+            return self.give_up(socket);
         }
         let remaining =
             self.outstanding.drain(..).map(|outstanding| outstanding.request).chain(self.remaining.drain(..)).collect();
@@ -457,6 +454,23 @@ impl Honest {
         let in_ns = socket.random().u64(..SECOND / 2 * u64::from(self.attempt.min(9) + 1));
         socket.count("retries on another connection");
         socket.add_client(in_ns, self.listener, self.path, Box::new(next));
+    }
+
+    /// The client has retried often enough.
+    fn give_up(&mut self, socket: &mut ClientSocket<'_>) {
+        let sends_slowly = self.outstanding.front().is_none_or(|first| first.sent.is_none());
+        if self.behaviour.disk_may_fail {
+            socket.count("gives up because of the disk");
+        } else if socket.inner.links[socket.link].was_refused {
+            // Others of its address may hold its connections for as long as they like. `shares.rs` has checked the refusal.
+            socket.count("gives up because it is refused");
+        } else if self.behaviour.is_limited && sends_slowly {
+            // At the connection limit others may take the place of each client that needs longer for its request than
+            // the server keeps such connections.
+            socket.count("gives up because it sends slowly");
+        } else {
+            self.report_violation(socket, "no response after all retries".to_owned());
+        }
     }
 
     /// After the last response the server must end the connection at once.
