@@ -12,6 +12,7 @@ use std::rc::Rc;
 
 use disk::{Disk, Loss, Settings};
 use socketless::{Client, content, durable_folder, shared_folder, status};
+use spindle::server::CONNECTION_BUFFER_BYTES_MAX;
 use spindle::storage::{DIRECTORIES_MAX, Directory};
 
 const UNIX_NS: u64 = 4_102_444_800_000_000_000;
@@ -163,6 +164,31 @@ fn each_file_of_a_form_costs_as_much_as_an_upload_and_others_are_served_after_it
     let cost = folder.ask("POST", "/", FORM, refused.as_bytes());
     assert_eq!(status(&cost.response), 400);
     assert!(cost.calls <= 10, "{} calls", cost.calls);
+}
+
+/// The longest names that a report can contain are refused ones, which cost the client nothing but their bytes.
+#[test]
+fn the_report_about_a_form_that_is_not_read_takes_a_bounded_amount_of_memory() {
+    let part = "--b\r\nContent-Disposition: form-data; name=f; filename=\".NAME\"\r\n\r\n\r\n";
+    for (name, parts) in [("%0A".repeat(254), 1000), ("x".repeat(130), 1000), ("%0A".repeat(254), 514)] {
+        let form = part.replace("NAME", &name).repeat(parts) + "--b--\r\n";
+        for format in ["text", "json", "html"] {
+            let mut folder = Folder::new(Settings::linux(1));
+            folder.ask("GET", "/", "", b"");
+            let head = format!(
+                "POST /?format={format} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\
+                 Content-Type: multipart/form-data; boundary=b\r\n\r\n",
+                form.len()
+            );
+            let mut buffer_bytes = 0;
+            let request = head + &form;
+            let counted = allocation_counter::measure(|| buffer_bytes = folder.client.leave_unread(request.as_bytes()));
+            let heap_bytes = counted.bytes_current;
+            // The names, what has become of each file, and a piece of the response.
+            assert!(heap_bytes <= (128 + 32 + 40) * 1024, "{parts} parts as {format}: {heap_bytes} bytes");
+            assert!(buffer_bytes <= CONNECTION_BUFFER_BYTES_MAX, "{parts} parts as {format}: {buffer_bytes} bytes");
+        }
+    }
 }
 
 /// All uploads of a group wait for each other, so a group of them would wait for thousands of directories.

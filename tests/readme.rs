@@ -9,6 +9,7 @@ use spindle::banner::{self, Url};
 use spindle::config::USAGE;
 use spindle::http1::limits::*;
 use spindle::http1::protocol_error::ProtocolError;
+use spindle::routes::FORM_NAMES_BYTES_MAX;
 use spindle::semantics::form_data::{FIELD_BYTES_MAX, PART_HEAD_BYTES_MAX, PARTS_MAX};
 use spindle::storage::{DIRECTORIES_MAX, PATH_BYTES_MAX, SEGMENT_BYTES_MAX};
 
@@ -66,6 +67,10 @@ fn limits() -> Vec<(String, String)> {
         ),
         ("ignored content".into(), bytes(DISCARDED_CONTENT_BYTES_MAX)),
         ("parts of a form".into(), PARTS_MAX.to_string()),
+        (
+            "names of the files of a form".into(),
+            format!("{} in all, each counted up to {SEGMENT_BYTES_MAX} bytes", bytes(FORM_NAMES_BYTES_MAX as u64)),
+        ),
         ("header of a part of a form".into(), bytes(PART_HEAD_BYTES_MAX as u64)),
         ("field of a form".into(), bytes(FIELD_BYTES_MAX as u64)),
         ("queued responses".into(), bytes(OUTPUT_BYTES_FULL as u64)),

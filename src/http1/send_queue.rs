@@ -3,7 +3,7 @@
 use std::mem;
 
 use super::buffer_pool::{BufferPool, OutputBuffer};
-use super::limits::OUTPUT_BYTES_FULL;
+use super::limits::{OUTPUT_BYTES_FULL, RESPONSE_CONTENT_BYTES_MAX};
 use super::response_writer::{DateLine, Persistence, ResponseFraming, connection_line, write_chunk_size, write_head};
 use crate::semantics::request::Version;
 use crate::semantics::response::{Body, Response};
@@ -200,6 +200,8 @@ impl<B: Source> SendQueue<B> {
         match &response.body {
             Body::Empty => 0,
             Body::Bytes(content) => {
+                // Longer content comes from a source: the client may leave it unread.
+                debug_assert!(content.len() <= RESPONSE_CONTENT_BYTES_MAX);
                 self.bytes.extend_from_slice(content);
                 content.len()
             }

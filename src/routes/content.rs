@@ -1,8 +1,8 @@
 //! Content that the driver sends piece by piece: one range of a file, several ranges, a listing, an
-//! archive, or the page of a drop box.
+//! archive, the page of a drop box, or the report about a form.
 
 use super::files::Parts;
-use super::folder::{Archive, Listing, Page};
+use super::folder::{Archive, Listing, Page, ReportContent};
 use crate::semantics::Now;
 use crate::semantics::service::{FilePiece, Piece, Source, SourceFailed};
 use crate::storage::{FileRange, FileSystem, Native};
@@ -22,6 +22,8 @@ pub enum FileContent<F: FileSystem = Native> {
     Archive(Box<Archive<F>>),
     /// The page of a drop box.
     Page(Page),
+    /// What has become of the files of a form.
+    Report(Box<ReportContent>),
 }
 
 impl<F: FileSystem> Source for FileContent<F> {
@@ -32,7 +34,7 @@ impl<F: FileSystem> Source for FileContent<F> {
             FileContent::Range(range) => Some(range.remaining()),
             FileContent::Parts(parts) => Some(parts.bytes_left()),
             FileContent::Page(page) => Some(page.bytes_left()),
-            FileContent::Listing(_) | FileContent::Archive(_) => None,
+            FileContent::Listing(_) | FileContent::Archive(_) | FileContent::Report(_) => None,
         }
     }
 
@@ -44,6 +46,7 @@ impl<F: FileSystem> Source for FileContent<F> {
             FileContent::Listing(listing) => return listing.piece(),
             FileContent::Archive(archive) => return archive.piece(),
             FileContent::Page(page) => page.piece().map(Piece::Bytes),
+            FileContent::Report(report) => report.piece().map(Piece::Bytes),
         })
     }
 
@@ -54,6 +57,7 @@ impl<F: FileSystem> Source for FileContent<F> {
             FileContent::Listing(listing) => listing.advance(bytes),
             FileContent::Archive(archive) => archive.advance(bytes),
             FileContent::Page(page) => page.advance(bytes),
+            FileContent::Report(report) => report.advance(bytes),
         }
     }
 }

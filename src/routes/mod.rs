@@ -25,7 +25,7 @@ mod user_agent;
 
 pub use content::FileContent;
 pub use files::{FileCommit, FileRoutes, UploadSettings};
-pub use folder::{ARCHIVE_DESCRIPTORS, ARCHIVES_MAX, FolderKind, FolderRoutes, FolderSettings};
+pub use folder::{ARCHIVE_DESCRIPTORS, ARCHIVES_MAX, FORM_NAMES_BYTES_MAX, FolderKind, FolderRoutes, FolderSettings};
 pub use links::{Links, decoded_path};
 pub use sink::FileSink;
 

@@ -224,6 +224,62 @@ fn a_form_has_at_most_1000_parts_and_their_headers_at_most_8_kib() {
 }
 
 #[test]
+fn a_long_report_is_complete_in_each_format() {
+    let server = drop_box(&[]);
+    let name = |index: usize| format!("{index} {}", "<\u{e9}".repeat(40));
+    let form = (0..1000).fold(Form::new(), |form, index| form.file(&name(index), "x")).end();
+    let ask = |format, status| {
+        let response = post_with(&server, &format!("/?format={format}"), &[], &form);
+        assert_eq!(response.status, status, "{format}");
+        response
+    };
+    let text = ask("text", 201);
+    assert!(
+        text.text().lines().enumerate().all(|(index, line)| line.starts_with(&format!("stored {index}%20%3C%C3%A9")))
+    );
+    assert_eq!(text.text().lines().count(), 1000);
+    let json: Value = serde_json::from_str(ask("json", 409).text()).unwrap();
+    let names: Vec<_> = json["files"].as_array().unwrap().iter().map(|file| file["name"].clone()).collect();
+    assert_eq!(names, (0..1000).map(name).collect::<Vec<_>>());
+    let html = ask("html", 409);
+    assert!(
+        html.text().contains("<p class=\"note\" role=\"status\">No file was stored.</p>\n<ul class=\"report\">\n<li")
+    );
+    assert!(
+        html.text()
+            .ends_with("</li>\n</ul>\n<p><a href=\"./\">Back to the folder</a></p>\n</main>\n</body>\n</html>\n")
+    );
+    for (index, line) in html.text().lines().filter(|line| line.starts_with("<li ")).enumerate() {
+        assert!(line.starts_with(&format!("<li class=\"refused\">Not stored: <bdi>{index} &lt;\u{e9}")), "{line}");
+    }
+    assert_eq!(html.text().matches("<li class=\"refused\">").count(), 1000);
+}
+
+/// The report names each file that is stored, and takes a bounded amount of memory.
+#[test]
+fn the_names_in_a_form_have_at_most_128_kib_in_all() {
+    let server = drop_box(&[]);
+    let long = |index: usize| format!("{index:0>255}");
+    let form = |files: usize, last: &str| {
+        (0..files).fold(Form::new(), |form, index| form.file(&long(index), "x")).file(last, "x")
+    };
+    // 514 names of 255 bytes, and one of 2.
+    let response = post(&server, "/", form(514, "aa"));
+    assert_eq!((response.status, response.text().lines().count()), (201, 515));
+    let response = post(&server, "/", form(514, "bbb"));
+    assert_eq!(response.status, 400);
+    assert!(
+        response.text().ends_with("\nThe names of the files in the form are longer than 128 KiB in all.\n"),
+        "{}",
+        response.text()
+    );
+    assert_eq!(server.content_of("bbb"), None);
+    // Of a name that no file can have, only so much is reported.
+    let response = post(&server, "/", Form::new().file(&"y".repeat(300), "x").file("c", "x"));
+    assert_eq!(response.text(), format!("refused {}: No file can have this name here.\nstored c\n", "y".repeat(255)));
+}
+
+#[test]
 fn an_encoded_file_is_refused() {
     let server = drop_box(&[]);
     let encoded = |encoding: &str, name: &str| {

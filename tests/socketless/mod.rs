@@ -117,6 +117,23 @@ impl<F: FileSystem> Client<F> {
         panic!("the response does not end");
     }
 
+    /// Sends a request of any length, and reads nothing of its response. Returns how many bytes of buffers the connection
+    /// has then.
+    pub(crate) fn leave_unread(&mut self, request: &[u8]) -> usize {
+        let mut unsent = request;
+        while !unsent.is_empty() {
+            let space = self.connection.input_space(&mut self.shared, &self.now);
+            let bytes = space.len().min(unsent.len());
+            space[..bytes].copy_from_slice(&unsent[..bytes]);
+            unsent = &unsent[bytes..];
+            self.connection.received(bytes, &self.now);
+            while !self.connection.process(&mut self.routes, &mut self.shared, &self.now).is_idle() {}
+            while self.connection.flush_content(&mut self.shared, &self.now) != Step::Idle {}
+        }
+        assert!(self.connection.transmit(&self.now).is_some(), "there is a response");
+        self.connection.memory_bytes()
+    }
+
     pub(crate) fn get(&mut self, target: &str) -> String {
         self.request(&format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n"))
     }

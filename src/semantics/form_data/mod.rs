@@ -25,7 +25,7 @@ pub const BOUNDARY_BYTES_MAX: usize = 70;
 /// file is the longest: at most 255 bytes on most systems, and three times as many in encoded form.
 pub const PART_HEAD_BYTES_MAX: usize = 8 * 1024;
 
-/// The most parts of a form. Each may cost a file, and a line of the response, which is in memory until it is sent.
+/// The most parts of a form. Each may cost a file, and a line of the report, which is in memory until it has been sent.
 pub const PARTS_MAX: usize = 1000;
 
 /// The longest part without the name of a file, in bytes. Such fields are ignored here. A client that sends a longer one

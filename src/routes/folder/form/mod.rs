@@ -4,11 +4,14 @@
 //! each whole or not at all. A file that is refused does not keep the others from being stored, so the response lists
 //! what has become of each.
 
+mod content;
 mod page;
 mod report;
 mod sink;
 
+pub(in crate::routes) use self::content::ReportContent;
 pub(super) use self::page::UPLOAD_FORM;
+pub use self::report::FORM_NAMES_BYTES_MAX;
 pub(in crate::routes) use self::sink::FormSink;
 use self::sink::FormTarget;
 use super::query::{Format, Query};

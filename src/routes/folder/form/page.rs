@@ -1,7 +1,8 @@
 //! The form in the page of a directory, and the page that a browser shows after sending it. Both work without
 //! JavaScript.
 
-use super::report::{Outcome, Report, ReportedFile};
+use super::report::{Outcome, Report};
+use super::sink::FormTarget;
 use crate::routes::folder::encode::{write_decimal, write_segment};
 use crate::routes::folder::page::{
     ROOT, put, write_breadcrumbs, write_document_head, write_drop_box_head, write_isolated_name,
@@ -17,49 +18,31 @@ pub(in crate::routes::folder) const UPLOAD_FORM: &str = "<noscript><form id=\"fo
 /// The report has the styles of a page that takes uploads, and nothing in it changes the folder.
 pub(super) const REPORT_ASSETS: UploadPolicy = UploadPolicy::Create;
 
-/// Writes the page that reports what has become of a form that was sent to the decoded path `directory`, which is
-/// empty for the root. The highest folder that may be seen has `base_segments` segments. In a drop box, only that has a page,
-/// so there is no other link.
-pub(super) fn write_report(
-    out: &mut Vec<u8>,
-    directory: &[u8],
-    base_segments: usize,
-    report: &Report,
-    is_drop_box: bool,
-) {
-    let mut above: Vec<&[u8]> = segments(directory).collect();
-    let depth = above.len().saturating_sub(base_segments);
-    if is_drop_box {
+/// Writes everything before the first file. In a drop box only the highest folder that may be seen has a page, so there is
+/// no link to another one.
+pub(super) fn write_head(out: &mut Vec<u8>, target: &FormTarget, report: &Report) {
+    if target.is_drop_box {
         write_drop_box_head(out, Some(b"Upload"));
     } else {
+        let mut above: Vec<&[u8]> = segments(target.path()).collect();
         let name = above.pop();
         write_document_head(out, ROOT, Some(b"Upload"), REPORT_ASSETS);
-        write_breadcrumbs(out, name, &above, base_segments);
+        write_breadcrumbs(out, name, &above, target.base_segments);
     }
     put(out, "<main>\n<p class=\"note\" role=\"status\">");
     write_summary(out, report);
     put(out, "</p>\n");
-    if !report.files.is_empty() {
+    if !report.is_empty() {
         put(out, "<ul class=\"report\">\n");
-        report.files.iter().for_each(|file| write_file(out, file, !is_drop_box));
-        put(out, "</ul>\n");
     }
-    put(out, "<p><a href=\"./");
-    if is_drop_box {
-        (0..depth).for_each(|_| put(out, "../"));
-    }
-    put(out, if is_drop_box { "\">Add more files" } else { "\">Back to the folder" });
-    put(out, "</a></p>\n</main>\n</body>\n</html>\n");
 }
 
 fn write_summary(out: &mut Vec<u8>, report: &Report) {
-    let total = report.files.len();
-    let stored = report.files.iter().filter(|file| !matches!(file.outcome, Outcome::Refused(_))).count();
-    if let Some(reason) = report.error {
+    if let Some(reason) = report.error() {
         put(out, reason);
         put(out, " ");
     }
-    match (stored, total) {
+    match (report.stored_count(), report.file_count()) {
         (0, _) => put(out, "No file was stored."),
         (1, 1) => put(out, "The file was stored."),
         (stored, total) => {
@@ -71,7 +54,8 @@ fn write_summary(out: &mut Vec<u8>, report: &Report) {
     }
 }
 
-fn write_file(out: &mut Vec<u8>, ReportedFile { name, outcome }: &ReportedFile, is_linked: bool) {
+/// Writes what has become of a file.
+pub(super) fn write_file(out: &mut Vec<u8>, name: &[u8], outcome: Outcome, is_linked: bool) {
     match outcome {
         Outcome::Created | Outcome::Replaced => {
             put(out, "<li>");
@@ -94,4 +78,18 @@ fn write_file(out: &mut Vec<u8>, ReportedFile { name, outcome }: &ReportedFile, 
             put(out, "</li>\n");
         }
     }
+}
+
+/// Writes everything after the last file.
+pub(super) fn write_foot(out: &mut Vec<u8>, target: &FormTarget, report: &Report) {
+    if !report.is_empty() {
+        put(out, "</ul>\n");
+    }
+    put(out, "<p><a href=\"./");
+    if target.is_drop_box {
+        let depth = segments(target.path()).count().saturating_sub(target.base_segments);
+        (0..depth).for_each(|_| put(out, "../"));
+    }
+    put(out, if target.is_drop_box { "\">Add more files" } else { "\">Back to the folder" });
+    put(out, "</a></p>\n</main>\n</body>\n</html>\n");
 }

@@ -1,35 +1,35 @@
-//! The response to a form: what has become of each file, as text, JSON or HTML.
+//! What has become of the files of a form.
+//!
+//! A client may leave its response unread, and until then the report is in memory. So it is kept as short as it can be:
+//! the names one after the other, and bounded in all. [`content`](super::content) makes text of it while it is sent.
 
-use std::borrow::Cow;
-
-use super::page::{REPORT_ASSETS, write_report};
-use super::sink::FormTarget;
-use crate::routes::FileContent;
 use crate::routes::files::Refusal;
-use crate::routes::folder::page::content_security_policy;
-use crate::routes::folder::query::Format;
-use crate::routes::folder::{content_type_of, encode, json};
-use crate::semantics::response::{Body, Response};
 use crate::semantics::status::Status;
-use crate::storage::{FileSystem, RelativePath};
 
-/// The longest name in a report, in bytes. No file has a longer one, and the report is in memory.
-const NAME_BYTES_MAX: usize = 255;
+/// How much of a name is reported, in bytes. No file has a longer one.
+const NAME_BYTES_MAX: usize = u8::MAX as usize;
 
-/// What has become of the files of a form.
+/// The longest names of all files of a form, in bytes, as far as they are reported. A thousand files may have names of 131
+/// bytes each.
+pub const FORM_NAMES_BYTES_MAX: usize = 128 * 1024;
+
+/// The report about a form.
 #[derive(Default)]
 pub(super) struct Report {
-    pub(super) files: Vec<ReportedFile>,
+    /// The names of all files, without anything between them.
+    names: Vec<u8>,
+    files: Vec<File>,
     /// Why the form itself is refused. The files that precede the error are stored.
-    pub(super) error: Option<&'static str>,
+    error: Option<&'static str>,
+}
+
+/// A file, whose name follows that of the file before.
+struct File {
+    name_bytes: u8,
+    outcome: Outcome,
 }
 
 /// What has become of a file.
-pub(super) struct ReportedFile {
-    pub(super) name: Box<[u8]>,
-    pub(super) outcome: Outcome,
-}
-
 #[derive(Clone, Copy)]
 pub(super) enum Outcome {
     Created,
@@ -39,7 +39,7 @@ pub(super) enum Outcome {
 
 impl Outcome {
     /// The status of the response to a PUT of the file.
-    fn status(self) -> Status {
+    pub(super) fn status(self) -> Status {
         match self {
             Outcome::Created => Status::Created,
             Outcome::Replaced => Status::NoContent,
@@ -48,9 +48,41 @@ impl Outcome {
     }
 }
 
+/// How many files of a report have been read.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Position {
+    files: usize,
+    /// The length of their names.
+    names_bytes: usize,
+}
+
+impl Position {
+    /// Whether none has been read.
+    pub(super) fn is_start(self) -> bool {
+        self.files == 0
+    }
+}
+
 impl Report {
     pub(super) fn is_empty(&self) -> bool {
         self.files.is_empty()
+    }
+
+    pub(super) fn file_count(&self) -> usize {
+        self.files.len()
+    }
+
+    pub(super) fn stored_count(&self) -> usize {
+        self.files.iter().filter(|file| !matches!(file.outcome, Outcome::Refused(_))).count()
+    }
+
+    pub(super) fn error(&self) -> Option<&'static str> {
+        self.error
+    }
+
+    /// Whether a file of this name can be reported. If not, the form must be refused before the file is stored.
+    pub(super) fn has_room_for(&self, name: &[u8]) -> bool {
+        self.names.len() + reported(name).len() <= FORM_NAMES_BYTES_MAX
     }
 
     pub(super) fn stored(&mut self, name: &[u8], created: bool) {
@@ -62,7 +94,10 @@ impl Report {
     }
 
     fn add(&mut self, name: &[u8], outcome: Outcome) {
-        self.files.push(ReportedFile { name: name[..name.len().min(NAME_BYTES_MAX)].into(), outcome });
+        let name = reported(name);
+        self.names.extend_from_slice(name);
+        // The cast is exact: this is how long a reported name may be.
+        self.files.push(File { name_bytes: name.len() as u8, outcome });
     }
 
     pub(super) fn failed(&mut self, reason: &'static str) {
@@ -70,7 +105,7 @@ impl Report {
     }
 
     /// 201 if all files were stored, 400 if the form itself is refused, otherwise the status of the first refusal.
-    fn status(&self) -> Status {
+    pub(super) fn status(&self) -> Status {
         let refused = self.files.iter().map(|file| file.outcome.status()).find(|status| status.code() >= 400);
         match self.error {
             Some(_) => Status::BadRequest,
@@ -78,87 +113,23 @@ impl Report {
         }
     }
 
-    /// The response to the form that was sent to `target`.
-    pub(super) fn response<F: FileSystem>(&self, target: &FormTarget) -> Response<'static, FileContent<F>> {
-        let FormTarget { directory, base_segments, is_drop_box, format, .. } = target;
-        let format = *format;
-        let mut content = Vec::new();
-        match format {
-            Format::Html => {
-                let directory = directory.as_ref().map_or(&b""[..], RelativePath::as_bytes);
-                write_report(&mut content, directory, *base_segments, self, *is_drop_box);
-            }
-            Format::Json => self.write_json(&mut content, *is_drop_box),
-            Format::Text => self.write_text(&mut content),
-        }
-        Response {
-            content_type: Some(Cow::Borrowed(content_type_of(format))),
-            varies_by_media_type: true,
-            no_cache: true,
-            nosniff: true,
-            same_origin_only: true,
-            // The address may contain a link.
-            no_referrer: true,
-            content_security_policy: (format == Format::Html).then(|| content_security_policy(REPORT_ASSETS)),
-            body: Body::Bytes(Cow::Owned(content)),
-            ..Response::new(self.status())
-        }
+    /// The file at `position`, which is moved to the next one: its name, and what has become of it. `None` after the last.
+    pub(super) fn next(&self, position: &mut Position) -> Option<(&[u8], Outcome)> {
+        let file = self.files.get(position.files)?;
+        let name_end = position.names_bytes + usize::from(file.name_bytes);
+        let name = self.names.get(position.names_bytes..name_end)?;
+        *position = Position { files: position.files + 1, names_bytes: name_end };
+        Some((name, file.outcome))
     }
 
-    /// Writes a line for each file: `stored NAME`, `replaced NAME` or `refused NAME: REASON`, with encoded names. The
-    /// last line says why the form is refused.
-    fn write_text(&self, out: &mut Vec<u8>) {
-        for ReportedFile { name, outcome } in &self.files {
-            out.extend_from_slice(match outcome {
-                Outcome::Created => b"stored",
-                Outcome::Replaced => b"replaced",
-                Outcome::Refused(_) => b"refused",
-            });
-            if !name.is_empty() {
-                out.push(b' ');
-                encode::write_segment(out, name);
-            }
-            if let Outcome::Refused(refusal) = outcome {
-                out.extend_from_slice(b": ");
-                out.extend_from_slice(refusal.reason.as_bytes());
-            }
-            out.push(b'\n');
-        }
-        if let Some(reason) = self.error {
-            out.extend_from_slice(reason.as_bytes());
-            out.push(b'\n');
-        }
+    /// Gives back the memory that further files would have taken.
+    pub(super) fn shrink(&mut self) {
+        self.names.shrink_to_fit();
+        self.files.shrink_to_fit();
     }
+}
 
-    /// Writes `{"files":[{"name":"a b","href":"a%20b","status":409,"reason":"…"},…],"error":null}`. The status is that
-    /// of the response to a PUT of the file, and the reason is null if the file was stored. In a drop box href is null.
-    fn write_json(&self, out: &mut Vec<u8>, is_drop_box: bool) {
-        out.extend_from_slice(b"{\"files\":[");
-        for (index, ReportedFile { name, outcome }) in self.files.iter().enumerate() {
-            out.extend_from_slice(if index == 0 { b"\n{\"name\":" } else { b",\n{\"name\":" });
-            json::write_string(out, name);
-            out.extend_from_slice(b",\"href\":");
-            if is_drop_box {
-                out.extend_from_slice(b"null");
-            } else {
-                out.push(b'"');
-                encode::write_segment(out, name);
-                out.push(b'"');
-            }
-            out.extend_from_slice(b",\"status\":");
-            encode::write_decimal(out, u64::from(outcome.status().code()));
-            out.extend_from_slice(b",\"reason\":");
-            match outcome {
-                Outcome::Refused(refusal) => json::write_string(out, refusal.reason.as_bytes()),
-                Outcome::Created | Outcome::Replaced => out.extend_from_slice(b"null"),
-            }
-            out.push(b'}');
-        }
-        out.extend_from_slice(b"\n],\"error\":");
-        match self.error {
-            Some(reason) => json::write_string(out, reason.as_bytes()),
-            None => out.extend_from_slice(b"null"),
-        }
-        out.extend_from_slice(b"}\n");
-    }
+/// The part of a name that is reported.
+fn reported(name: &[u8]) -> &[u8] {
+    &name[..name.len().min(NAME_BYTES_MAX)]
 }

@@ -2,6 +2,7 @@
 
 use std::mem;
 
+use super::content;
 use super::report::Report;
 use crate::routes::FileContent;
 use crate::routes::files::{FormFile, FormFiles, INVALID_NAME, Refusal};
@@ -14,6 +15,7 @@ use crate::semantics::status::Status;
 use crate::storage::{FileSystem, RelativePath};
 
 const NO_FILE: &str = "The form contains no file.";
+const NAMES_TOO_LONG: &str = "The names of the files in the form are longer than 128 KiB in all.";
 
 const INCOMPLETE: Refusal =
     Refusal { status: Status::BadRequest, reason: "The form is malformed before the end of this file." };
@@ -28,6 +30,7 @@ const ENCODED: Refusal = Refusal {
 };
 
 /// The directory that a form is sent to.
+#[derive(Clone)]
 pub(super) struct FormTarget {
     /// `None` is the root.
     pub(super) directory: Option<RelativePath>,
@@ -39,6 +42,13 @@ pub(super) struct FormTarget {
     pub(super) is_drop_box: bool,
     /// The format of the response.
     pub(super) format: Format,
+}
+
+impl FormTarget {
+    /// The decoded path of the directory, which is empty for the root.
+    pub(super) fn path(&self) -> &[u8] {
+        self.directory.as_ref().map_or(b"", RelativePath::as_bytes)
+    }
 }
 
 /// Receives a form.
@@ -83,7 +93,11 @@ impl<F: FileSystem> FormSink<F> {
         loop {
             match self.parser.next(&mut rest) {
                 Ok(None) => return Ok(content.len()),
-                Ok(Some(Event::Part(head))) => self.parts.begin(head),
+                Ok(Some(Event::Part(head))) => {
+                    if let Err(reason) = self.parts.begin(head) {
+                        return Err(Box::new(self.parts.fail(reason)));
+                    }
+                }
                 Ok(Some(Event::Content(content))) => self.parts.take_content(content),
                 Ok(Some(Event::PartEnd)) => {
                     let ends_file = self.parts.end(now);
@@ -106,9 +120,14 @@ impl<F: FileSystem> FormSink<F> {
 }
 
 impl<F: FileSystem> Parts<F> {
-    fn begin(&mut self, head: PartHead) {
+    /// Begins a part.
+    ///
+    /// # Errors
+    /// Why the form is refused, if the report has no room for another name.
+    fn begin(&mut self, head: PartHead) -> Result<(), &'static str> {
         let PartHead { file_name, is_plain } = head;
         self.part = match file_name {
+            FileName::Stated(name) if !self.report.has_room_for(&name) => return Err(NAMES_TOO_LONG),
             FileName::Absent => Part::None,
             FileName::Stated(name) if name.is_empty() => Part::Unnamed,
             FileName::Extended => self.refused(&[], NAME_EXTENDED),
@@ -118,6 +137,7 @@ impl<F: FileSystem> Parts<F> {
                 Err(refusal) => self.refused(&name, refusal),
             },
         };
+        Ok(())
     }
 
     /// Reports that a file is refused. Returns the part whose content is to be ignored.
@@ -170,7 +190,8 @@ impl<F: FileSystem> Parts<F> {
         self.respond()
     }
 
-    fn respond(&self) -> Response<'static, FileContent<F>> {
-        self.report.response(&self.target)
+    /// The report leaves the sink, which gets nothing more.
+    fn respond(&mut self) -> Response<'static, FileContent<F>> {
+        content::respond(mem::take(&mut self.report), self.target.clone())
     }
 }
