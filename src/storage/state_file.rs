@@ -130,7 +130,8 @@ pub(super) struct ReadState {
 }
 
 /// Looks for the state file `name` of an upload to `path`: in the directory of the file, and if uploads create directories
-/// also in those above, since the directory may not have existed when the upload began.
+/// also in those above, since the directory may not have existed when the upload began. A directory that the server may not
+/// look into is as if it did not exist: whoever guesses paths must not learn of it.
 pub(super) fn find_state<F: FileSystem>(
     root: &Root<F>,
     path: &RelativePath,
@@ -139,12 +140,13 @@ pub(super) fn find_state<F: FileSystem>(
 ) -> Result<Option<FoundState<F>>, StorageError> {
     let depth_max = if root.creates_directories() { usize::MAX } else { 1 };
     for ancestor_path in path.ancestors().take(depth_max) {
-        let directory = match root.open_directory_at(ancestor_path, durable) {
-            Ok(directory) => directory,
-            Err(StorageError::ParentMissing) => continue,
+        let opened = root.open_directory_at(ancestor_path, durable);
+        let read = opened.and_then(|directory| Ok(read_state(root, &directory, name)?.map(|file| (directory, file))));
+        let (directory, file) = match read {
+            Ok(Some(found)) => found,
+            Ok(None) | Err(StorageError::ParentMissing | StorageError::PermissionDenied) => continue,
             Err(error) => return Err(error),
         };
-        let Some(file) = read_state(root, &directory, name)? else { continue };
         let ancestor = Ancestor { directory, path_bytes: ancestor_path.len() };
         // Another path with the same identifier would publish the content under a name for which it was not meant.
         let creation = file.state.creation.strip_prefix(ancestor.relative(path));

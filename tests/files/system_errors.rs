@@ -8,6 +8,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
 use tempfile::TempDir;
 
 use crate::harness::{Server, SmallDisk, Start, bytes_free, wait_until};
+use crate::resumable::{append, create, incomplete, offset, request};
 use crate::support::{chunked, head, skipped};
 
 const DISK_BYTES: usize = 4 << 20;
@@ -203,6 +204,27 @@ fn an_unknown_upload_is_404_whether_its_directory_is_missing_or_closed() {
             }
         }
     }
+}
+
+#[test]
+fn an_unfinished_upload_is_not_reported_as_lost_while_the_disk_is_read_only() {
+    let Some(disk) = SmallDisk::mount(DISK_BYTES) else { return };
+    let server = Start::new().directory_at(disk.path()).start();
+    let mut client = server.connect();
+    let upload = create(&mut client, "/files/name", &[], b"some");
+    let unknown = format!("/.spindle/uploads/{:032x}/name", 1);
+
+    disk.set_read_only(true);
+    assert_eq!(offset(&mut client, &upload).0, 403);
+    let response = append(&mut client, &upload, 4, true, b"thing");
+    assert_eq!((response.status, response.text()), (403, "The server may not write there.\n"));
+    assert_eq!(request(&mut client, "DELETE", &upload, &[], b"").status, 403);
+    assert_eq!(offset(&mut client, &unknown).0, 404);
+
+    disk.set_read_only(false);
+    assert_eq!(offset(&mut client, &upload), incomplete(4));
+    assert_eq!(append(&mut client, &upload, 4, true, b"thing").status, 201);
+    assert_eq!(server.content_of("name").unwrap(), b"something");
 }
 
 /// Sets the server's limit of descriptors. `None` is no limit.

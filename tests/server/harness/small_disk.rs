@@ -31,6 +31,13 @@ impl SmallDisk {
     pub(crate) fn path(&self) -> &Path {
         self.mount_point.path()
     }
+
+    /// Makes the file system read-only, or writable again. Nobody may have a file open for writing.
+    pub(crate) fn set_read_only(&self, is_read_only: bool) {
+        let option = if is_read_only { "remount,ro" } else { "remount,rw" };
+        let remounted = Command::new("mount").args(["-o", option]).arg(self.path()).status();
+        assert!(remounted.is_ok_and(|status| status.success()), "{option}");
+    }
 }
 
 impl Drop for SmallDisk {

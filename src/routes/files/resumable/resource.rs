@@ -7,7 +7,7 @@ use super::{
 };
 use crate::routes::files::FileRoutes;
 use crate::routes::files::download::read_error_reply;
-use crate::routes::files::upload::{bad_request, check_coding, status_of};
+use crate::routes::files::upload::{bad_request, check_coding, error_response, status_of};
 use crate::routes::files::verification::stated_digests;
 use crate::routes::{FileContent, FileSink, Offer, RouteReply, denied_reply, not_found};
 use crate::semantics::Now;
@@ -232,10 +232,12 @@ fn mismatching_offset<'r, B>(expected: u64, provided: u64) -> Response<'r, B> {
     with_status(response, status)
 }
 
-/// The response to a request for an upload that cannot be opened. Another client may have guessed its path. It must not
-/// learn from a 403 that a directory exists.
+/// The response to a request for an upload that cannot be opened. A client takes a 404 to mean that the upload is lost, so
+/// one that exists must not get it because the disk is read-only or full.
 fn refuse<F: FileSystem>(request: &Request<'_>, error: StorageError) -> Refusal<F> {
-    let error = if let StorageError::PermissionDenied = error { StorageError::NotFound } else { error };
+    if let StorageError::PermissionDenied | StorageError::DiskFull = error {
+        return Box::new(error_response(&error, false));
+    }
     match read_error_reply(request, error) {
         Reply::Respond(response) => Box::new(response),
         Reply::Receive(_) | Reply::RespondToContent(..) => Box::new(Response::new(Status::NotFound)),
