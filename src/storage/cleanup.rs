@@ -15,6 +15,8 @@ use super::RelativePath;
 use super::commit::CANNOT_FLUSH;
 use super::file_system::{FileSystem, Symlinks};
 use super::metadata::FileId;
+use super::new_directories::Ancestor;
+use super::pending_uploads::PendingPlace;
 use super::retry::{next_entry, retry_on_intr};
 use super::temporary_file::{TemporaryName, as_temporary_name, is_partial_name, remove_if_abandoned};
 
@@ -53,8 +55,8 @@ impl Expiry {
     }
 }
 
-/// What is done with each file of a resumable upload that has not expired: its directory and its name.
-type OnPartial<'a, F> = &'a dyn Fn(&<F as FileSystem>::File, &TemporaryName);
+/// What is done with each file of a resumable upload that has not expired: its directory, closed and open, and its name.
+type OnPartial<'a, F> = &'a dyn Fn(&Rc<PendingPlace>, &<F as FileSystem>::File, &TemporaryName);
 
 /// The directories that are clean, and the one that is being scanned.
 #[derive(Debug)]
@@ -71,15 +73,15 @@ impl<F: FileSystem> Default for Cleanup<F> {
 }
 
 impl<F: FileSystem> Cleanup<F> {
-    /// Does one slice of the work. It continues the current scan; without one, it starts to scan `directory`, whose id is
-    /// `id`, unless that is clean. `path` names a file in `directory`, for the log. `on_partial` is called for each file
-    /// of a resumable upload that has not expired.
+    /// Does one slice of the work. It continues the current scan; without one, it starts to scan `ancestor`, whose id is
+    /// `id`, unless that is clean. It is a directory above the file at `path`. `on_partial` is called for each file of a
+    /// resumable upload that has not expired.
     ///
     /// An error, also that of `id`, is only logged: it is no reason to refuse the upload.
     pub(super) fn run_slice(
         &self,
         file_system: &F,
-        directory: &Rc<F::File>,
+        ancestor: &Ancestor<F>,
         id: Result<FileId, Errno>,
         path: &RelativePath,
         expiry: Expiry,
@@ -88,7 +90,7 @@ impl<F: FileSystem> Cleanup<F> {
         let current = self.scan.borrow_mut().take();
         let scan = match current {
             Some(scan) => Ok(Some(scan)),
-            None => id.and_then(|id| self.start_scan(file_system, directory, id, path, expiry)),
+            None => id.and_then(|id| self.start_scan(file_system, ancestor, id, path, expiry)),
         };
         let result = match scan {
             Ok(Some(scan)) => self.continue_scan(file_system, scan, expiry, on_partial),
@@ -111,7 +113,7 @@ impl<F: FileSystem> Cleanup<F> {
             return self.clean.borrow_mut().clear();
         };
         match &mut *self.scan.borrow_mut() {
-            Some(scan) if scan.id == metadata.file_id() => scan.has_partial = true,
+            Some(scan) if scan.place.id == metadata.file_id() => scan.has_partial = true,
             _ => self.remember(metadata.file_id(), Some(expiry.unix_ns)),
         }
     }
@@ -119,7 +121,7 @@ impl<F: FileSystem> Cleanup<F> {
     fn start_scan(
         &self,
         file_system: &F,
-        directory: &Rc<F::File>,
+        ancestor: &Ancestor<F>,
         id: FileId,
         path: &RelativePath,
         expiry: Expiry,
@@ -129,10 +131,10 @@ impl<F: FileSystem> Cleanup<F> {
             Some(Some(scanned_ns)) if expiry.unix_ns.saturating_sub(*scanned_ns) < SCAN_AGAIN_NS => return Ok(None),
             Some(Some(_)) | None => {}
         }
-        let entries = retry_on_intr(|| file_system.reopen_directory(directory))?;
+        let entries = retry_on_intr(|| file_system.reopen_directory(&ancestor.directory))?;
         Ok(Some(Scan {
-            directory: Rc::clone(directory),
-            id,
+            directory: Rc::clone(&ancestor.directory),
+            place: Rc::new(PendingPlace { path: ancestor.path(path).into(), id }),
             entries,
             path: path.clone(),
             removed: 0,
@@ -152,7 +154,7 @@ impl<F: FileSystem> Cleanup<F> {
                 if scan.removed > 0 {
                     log::info!("removed {} unfinished uploads in the directory of {:?}", scan.removed, scan.path);
                 }
-                self.remember(scan.id, scan.has_partial.then_some(expiry.unix_ns));
+                self.remember(scan.place.id, scan.has_partial.then_some(expiry.unix_ns));
                 Ok(())
             }
             Ok(false) => {
@@ -176,7 +178,7 @@ impl<F: FileSystem> Cleanup<F> {
 #[derive(Debug)]
 struct Scan<F: FileSystem> {
     directory: Rc<F::File>,
-    id: FileId,
+    place: Rc<PendingPlace>,
     entries: F::Entries,
     /// A file in the directory, for the log.
     path: RelativePath,
@@ -201,7 +203,7 @@ impl<F: FileSystem> Scan<F> {
                 // After an error it is unknown whether the upload has expired, so that a later scan decides.
                 if !metadata.is_ok_and(|metadata| expiry.has_passed(metadata.modified_ns)) {
                     self.has_partial = true;
-                    on_partial(&self.directory, &name);
+                    on_partial(&self.place, &self.directory, &name);
                     partial += 1;
                     if partial == PARTIAL_PER_SLICE {
                         return Ok(false);
@@ -254,10 +256,11 @@ mod tests {
             fs::create_dir(&path).unwrap();
             let directory = Rc::new(fs::File::open(&path).unwrap().into());
             let id = Native.stat(&directory).map(|metadata| metadata.file_id());
-            cleanup.run_slice(&Native, &directory, id, &name, never, &|_, _| ());
+            let directory = Ancestor { directory, path_bytes: 0 };
+            cleanup.run_slice(&Native, &directory, id, &name, never, &|_, _, _| ());
             // The directory that was scanned last is always remembered.
             fs::write(path.join(".spindle-0123456789abcdef"), b"").unwrap();
-            cleanup.run_slice(&Native, &directory, id, &name, never, &|_, _| ());
+            cleanup.run_slice(&Native, &directory, id, &name, never, &|_, _, _| ());
             assert_eq!(fs::read_dir(&path).unwrap().count(), 1);
         }
         assert!(cleanup.clean.borrow().len() <= DIRECTORIES_MAX);

@@ -14,11 +14,11 @@ use super::metadata::FileId;
 use super::modification_times::ModificationTimes;
 use super::new_directories::Ancestor;
 use super::path_resolution::{PathResolution, open_directory};
-use super::pending_uploads::{PendingCounts, PendingUploads};
+use super::pending_uploads::{PendingCounts, PendingPlace, PendingUploads};
 use super::reservation::RESERVE_BYTES_MIN;
 use super::retry::retry_on_intr;
 use super::state_file::pending_state;
-use super::temporary_file::TemporaryNames;
+use super::temporary_file::{TemporaryName, TemporaryNames};
 use super::{
     Access, EndedUpload, FileKind, FileSystem, FoundUpload, Listing, Metadata, Native, OpenedFile, PartialUpload,
     RelativePath, StorageError, SymlinkedDirectories, Symlinks, Upload, UploadId, UploadMode,
@@ -198,6 +198,12 @@ impl<F: FileSystem> Directory<F> {
     /// The same, and how many of them have this holder; none if there is none.
     pub fn partial_upload_counts(&self, holder: Option<&str>) -> PendingCounts {
         self.root.pending_uploads.counts(holder)
+    }
+
+    /// Looks at a few of the uploads that are counted, at others each time, and no longer counts those that another process
+    /// has ended. An upload whose directory has been moved is still counted.
+    pub fn look_at_partial_uploads(&self) {
+        self.root.pending_uploads.look(|place, name| self.root.has_ended(place, name));
     }
 
     /// Begins an upload to `path` that can be continued by its `id`. `creation` is stored with it for the caller.
@@ -407,13 +413,29 @@ impl<F: FileSystem> Root<F> {
     }
 
     /// Does a slice of the cleanup, before an upload of `path` to its directory `parent` with this id.
-    pub(super) fn clean_up(&self, parent: &Rc<F::File>, id: Result<FileId, Errno>, path: &RelativePath) {
-        self.cleanup.run_slice(&self.file_system, parent, id, path, self.expiry(), &|directory, name| {
+    pub(super) fn clean_up(&self, parent: &Ancestor<F>, id: Result<FileId, Errno>, path: &RelativePath) {
+        self.cleanup.run_slice(&self.file_system, parent, id, path, self.expiry(), &|place, directory, name| {
             // An error is no reason to refuse the upload. Without its state, an upload cannot be continued either.
             if let Ok(Some(written_ns)) = pending_state(self, directory, name) {
-                self.pending_uploads.insert_found(name, written_ns);
+                self.pending_uploads.insert_found(name, written_ns, Some(place));
             }
         });
+    }
+
+    /// What is remembered of the directory that contains the files of an upload to `path`.
+    pub(super) fn pending_place(&self, ancestor: &Ancestor<F>, path: &RelativePath) -> Option<Rc<PendingPlace>> {
+        let id = self.directory_id(&ancestor.directory).ok()?;
+        Some(Rc::new(PendingPlace { path: ancestor.path(path).into(), id }))
+    }
+
+    /// Whether the directory is where it was, and has no state file of this name any more, or one of an upload that has
+    /// ended.
+    fn has_ended(&self, place: &PendingPlace, name: &TemporaryName) -> bool {
+        let directory = self.open_directory_at(&place.path, false);
+        let Some(directory) = directory.ok().filter(|directory| self.directory_id(directory) == Ok(place.id)) else {
+            return false;
+        };
+        matches!(pending_state(self, &directory, name), Ok(None))
     }
 
     /// Has the cleanup look at `parent` again, in which a resumable upload has begun.

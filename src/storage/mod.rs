@@ -98,6 +98,7 @@ mod temporary_file;
 mod tests;
 mod tree_changes;
 mod upload;
+mod upload_id;
 mod upload_remains;
 mod upload_state;
 
@@ -121,11 +122,12 @@ pub use flushers::{FLUSHED_AT_ONCE_MAX, start as start_flushers};
 pub use listing::{Entry, EntryKind, Listing, SymlinkedDirectories, WalkEntry};
 pub use metadata::Metadata;
 pub use opened_file::{NamedFile, OpenedFile};
-pub use partial_upload::{EndedUpload, FoundUpload, PartialUpload, UploadId};
+pub use partial_upload::{EndedUpload, FoundUpload, PartialUpload};
 pub use pending_uploads::PendingCounts;
 pub use relative_path::{DIRECTORIES_MAX, PATH_BYTES_MAX, PathError, RelativePath, SEGMENT_BYTES_MAX};
 pub use tree_changes::{ChangeError, EntryPath};
 pub use upload::{Upload, UploadMode};
+pub use upload_id::UploadId;
 
 /// The descriptor of the root.
 impl<F: FileSystem<File: AsFd>> AsFd for Directory<F> {

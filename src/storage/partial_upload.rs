@@ -2,7 +2,6 @@
 //! temporary file in the directory of the target, or in the nearest one above that exists, and a second temporary file
 //! there has the [records](super::upload_state) of the upload's state.
 
-use std::fmt;
 use std::rc::Rc;
 
 use rustix::io::Errno;
@@ -10,49 +9,12 @@ use rustix::io::Errno;
 use super::commit::{flush, flush_directory, flush_published};
 use super::directory::{ExistingEntry, Root};
 use super::file_system::FileKind;
+use super::pending_uploads::PendingPlace;
 use super::state_file::{FoundState, ReadState, StateFile, creation_note, find_state, open_locked, read_state, remove};
-use super::temporary_file::{TemporaryFile, TemporaryName, partial_name};
+use super::temporary_file::{TemporaryFile, TemporaryName};
+use super::upload_id::UploadId;
 use super::upload_state::{Event, Record};
 use super::{FileSystem, Metadata, Native, Published, RelativePath, StorageError, Upload, UploadMode};
-
-/// The identifier of a resumable upload: 128 random bits. A client that knows it may continue the upload.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct UploadId(u128);
-
-impl UploadId {
-    /// The identifier with these random bits.
-    pub fn new(random: u128) -> UploadId {
-        UploadId(random)
-    }
-
-    /// Parses 32 lower-case hexadecimal digits.
-    pub fn parse(digits: &[u8]) -> Option<UploadId> {
-        if digits.len() != 32 || !digits.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
-            return None;
-        }
-        u128::from_str_radix(str::from_utf8(digits).ok()?, 16).ok().map(UploadId)
-    }
-
-    /// The names of the content file and of the state file, each made from one half of the identifier. So both halves
-    /// are needed to continue an upload.
-    fn names(self) -> (TemporaryName, TemporaryName) {
-        (partial_name((self.0 >> 64) as u64), partial_name(self.0 as u64))
-    }
-}
-
-/// 32 hexadecimal digits.
-impl fmt::Display for UploadId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
-    }
-}
-
-/// Without the digits, which are the client's secret: others may read the log.
-impl fmt::Debug for UploadId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("UploadId")
-    }
-}
 
 /// An upload that can be continued. When it is dropped, the content that was [saved](PartialUpload::save) stays on the
 /// disk.
@@ -62,6 +24,8 @@ impl fmt::Debug for UploadId {
 pub struct PartialUpload<F: FileSystem = Native> {
     upload: Upload<F>,
     state: StateFile<F>,
+    /// The directory of both files, if it can be told.
+    place: Option<Rc<PendingPlace>>,
     creation: Vec<u8>,
     saved: Record,
     /// If it was found on the disk: its length then in bytes, and the time of its last byte in nanoseconds since 1970.
@@ -139,9 +103,19 @@ impl<F: FileSystem> PartialUpload<F> {
         }
         temporary.leak();
         upload.keep_on_drop(true);
-        state.root.pending_uploads().insert(&state_name);
+        let place = state.root.pending_place(&upload.parent, &upload.path);
+        state.root.pending_uploads().insert(&state_name, place.as_ref());
         state.root.expect_partial_upload(&state.parent);
-        Ok(PartialUpload { upload, state, creation, saved: first, found: None, is_torn: false, is_removed: false })
+        Ok(PartialUpload {
+            upload,
+            state,
+            place,
+            creation,
+            saved: first,
+            found: None,
+            is_torn: false,
+            is_removed: false,
+        })
     }
 
     pub(super) fn find(
@@ -201,6 +175,7 @@ impl<F: FileSystem> PartialUpload<F> {
         let (content_name, state_name) = id.names();
         let FoundState { ancestor, file: ReadState { state, modified_ns }, creation } = found;
         let parent = Rc::clone(&ancestor.directory);
+        let place = root.pending_place(&ancestor, &path);
         // A cleanup removes an expired state file that is not locked, even if the upload is continued meanwhile.
         let file = open_locked(&root, &parent, &state_name)?.ok_or(StorageError::NotFound)?;
         let file_system = root.file_system();
@@ -209,7 +184,7 @@ impl<F: FileSystem> PartialUpload<F> {
         let temporary = TemporaryFile::new(file_system, &parent, &content_name);
         let offset = state.last.offset;
         let upload = Upload::resume(Rc::clone(&root), path, durable, ancestor, temporary, content, offset)?;
-        root.pending_uploads().insert_found(&state_name, written_ns);
+        root.pending_uploads().insert_found(&state_name, written_ns, place.as_ref());
         let first = Record {
             event: Event::Created,
             offset: 0,
@@ -230,6 +205,7 @@ impl<F: FileSystem> PartialUpload<F> {
         let mut partial = PartialUpload {
             upload,
             state: state_file,
+            place,
             creation,
             saved: state.last,
             found: Some((offset, written_ns)),
@@ -376,7 +352,7 @@ impl<F: FileSystem> PartialUpload<F> {
             }
             return Err(error);
         }
-        self.state.root.pending_uploads().insert(&self.state.name);
+        self.state.root.pending_uploads().insert(&self.state.name, self.place.as_ref());
         self.saved = record;
         Ok(())
     }

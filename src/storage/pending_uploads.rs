@@ -2,13 +2,21 @@
 //!
 //! An upload is known from the moment in which this run begins it, a request finds it, or a cleanup of its directory sees
 //! it. The tree is never searched for uploads of earlier runs.
+//!
+//! Another process may end an upload that this one has begun. That is noticed only when the uploads are
+//! [looked at](PendingUploads::look).
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, HashMap};
+use std::ops::Bound;
 use std::rc::Rc;
 
 use super::cleanup::Expiry;
-use super::temporary_file::{TemporaryName, number_of};
+use super::metadata::FileId;
+use super::temporary_file::{TemporaryName, number_of, partial_name};
+
+/// How many uploads are looked at in one call. Each takes about six system calls, which are a hundredth of a millisecond.
+const LOOKS_MAX: usize = 16;
 
 /// How many resumable uploads have neither ended nor expired, as far as this run knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,11 +37,22 @@ impl PendingCounts {
     }
 }
 
+/// The directory that contains the files of an upload.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct PendingPlace {
+    /// Its path; empty for the root.
+    pub(super) path: Box<[u8]>,
+    /// What it was when the upload was last seen there.
+    pub(super) id: FileId,
+}
+
 /// A known upload.
 #[derive(Debug)]
 struct Pending {
     /// The time of its last byte, in nanoseconds since 1970.
     written_ns: u64,
+    /// `None` if it could not be told.
+    place: Option<Rc<PendingPlace>>,
     /// Whose place it takes, if that is known. It is not known of the uploads of earlier runs.
     holder: Option<Rc<str>>,
 }
@@ -47,11 +66,15 @@ struct Known {
     by_time: BTreeSet<(u64, u64)>,
     /// How many each holder has, if any.
     by_holder: HashMap<Rc<str>, usize>,
+    /// The upload of `by_time` that was looked at last.
+    looked_at: (u64, u64),
 }
 
 impl Known {
-    fn set_written(&mut self, number: u64, written_ns: u64) {
-        let upload = self.uploads.entry(number).or_insert(Pending { written_ns, holder: None });
+    fn set_written(&mut self, number: u64, written_ns: u64, place: Option<&Rc<PendingPlace>>) {
+        let new = || Pending { written_ns, place: None, holder: None };
+        let upload = self.uploads.entry(number).or_insert_with(new);
+        upload.place = place.cloned();
         self.by_time.remove(&(upload.written_ns, number));
         self.by_time.insert((written_ns, number));
         upload.written_ns = written_ns;
@@ -89,6 +112,18 @@ impl Known {
             }
             self.remove(number);
         }
+    }
+
+    /// The next uploads to look at, up to [`LOOKS_MAX`] of them: those that received content longest ago, and at the next
+    /// call those after them.
+    fn next_to_look_at(&mut self) -> Vec<(u64, Rc<PendingPlace>)> {
+        let after = (Bound::Excluded(self.looked_at), Bound::Unbounded);
+        let up_to = (Bound::Unbounded, Bound::Included(self.looked_at));
+        let next: Vec<_> =
+            self.by_time.range(after).chain(self.by_time.range(up_to)).take(LOOKS_MAX).copied().collect();
+        self.looked_at = next.last().copied().unwrap_or_default();
+        let place = |number| self.uploads.get(&number).and_then(|upload| upload.place.clone());
+        next.into_iter().filter_map(|(_, number)| Some((number, place(number)?))).collect()
     }
 
     fn counts(&self, holder: Option<&str>) -> PendingCounts {
@@ -141,14 +176,25 @@ impl PendingUploads {
     }
 
     /// Counts an upload that has just received content.
-    pub(super) fn insert(&self, state: &TemporaryName) {
-        self.known.borrow_mut().set_written(number_of(state), self.unix_ns.get());
+    pub(super) fn insert(&self, state: &TemporaryName, place: Option<&Rc<PendingPlace>>) {
+        self.known.borrow_mut().set_written(number_of(state), self.unix_ns.get(), place);
     }
 
     /// Counts an upload that was found on the disk, and received its last byte at `written_ns`.
-    pub(super) fn insert_found(&self, state: &TemporaryName, written_ns: i128) {
+    pub(super) fn insert_found(&self, state: &TemporaryName, written_ns: i128, place: Option<&Rc<PendingPlace>>) {
         let written_ns = u64::try_from(written_ns.max(0)).unwrap_or(u64::MAX);
-        self.known.borrow_mut().set_written(number_of(state), written_ns);
+        self.known.borrow_mut().set_written(number_of(state), written_ns, place);
+    }
+
+    /// Looks at a few of the uploads, at others each time, and no longer counts those that have ended. `has_ended` is told
+    /// the directory and the name of the state file.
+    pub(super) fn look(&self, has_ended: impl Fn(&PendingPlace, &TemporaryName) -> bool) {
+        let next = self.known.borrow_mut().next_to_look_at();
+        for (number, place) in next {
+            if has_ended(&place, &partial_name(number)) {
+                self.known.borrow_mut().remove(number);
+            }
+        }
     }
 
     /// No longer counts an upload.
@@ -184,7 +230,7 @@ mod tests {
                 0 | 1 => {
                     // Of some, the last byte was received some time ago.
                     let written_ns = unix_ns - random.u64(..=5).min(unix_ns);
-                    known.set_written(number, written_ns);
+                    known.set_written(number, written_ns, None);
                     expected.entry(number).or_insert((0, None)).0 = written_ns;
                 }
                 2 => {
@@ -208,6 +254,23 @@ mod tests {
             );
         }
         assert_eq!(known.counts(None).of_holder, 0);
+    }
+
+    #[test]
+    fn every_upload_is_looked_at_in_turn() {
+        let place = Rc::new(PendingPlace { path: Box::default(), id: (1, 1) });
+        let mut known = Known::default();
+        // Five times as many as are looked at in one call. Some received content at the same time.
+        let numbers = 0..5 * LOOKS_MAX as u64;
+        numbers.clone().for_each(|number| known.set_written(number, 7 + number / 3, Some(&place)));
+        for _ in 0..2 {
+            let looked_at: Vec<_> = (0..5).flat_map(|_| known.next_to_look_at()).map(|(number, _)| number).collect();
+            assert_eq!(looked_at, numbers.clone().collect::<Vec<_>>());
+        }
+        known.remove(0);
+        assert_eq!(known.next_to_look_at()[0].0, 1, "after the last one the first is next");
+        numbers.for_each(|number| known.remove(number));
+        assert!(known.next_to_look_at().is_empty());
     }
 
     #[test]

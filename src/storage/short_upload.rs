@@ -55,7 +55,7 @@ impl<F: FileSystem> ShortUpload<'_, F> {
         let ShortUpload { root, path, mode, .. } = self;
         let parent = Ancestor::open(root, path, false)?;
         let parent_id = root.directory_id(&parent.directory);
-        root.clean_up(&parent.directory, parent_id, path);
+        root.clean_up(&parent, parent_id, path);
         if !parent.is_parent(path) || root.close_errors.may_occur_in(parent_id) {
             return Ok(None);
         }

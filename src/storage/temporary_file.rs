@@ -38,10 +38,10 @@ pub(super) fn is_partial_name(name: &TemporaryName) -> bool {
     name.starts_with(PARTIAL_PREFIX)
 }
 
-/// The number that the digits of a temporary name represent.
+/// The number from which [`partial_name`] makes this name.
 pub(super) fn number_of(name: &TemporaryName) -> u64 {
-    let digits = std::str::from_utf8(&name[PREFIX.len()..]).ok();
-    digits.and_then(|digits| u64::from_str_radix(digits, 16).ok()).unwrap_or_default()
+    let digits = name[PREFIX.len()..].iter().rev();
+    digits.fold(0, |number, digit| number << 4 | u64::from(char::from(*digit).to_digit(16).unwrap_or_default()))
 }
 
 /// The name, if it [is a temporary one](is_temporary_name).
@@ -335,7 +335,7 @@ mod tests {
     #[test]
     fn names_that_differ_in_one_digit_have_different_numbers() {
         let name = as_temporary_name(b".spindle=00000000000000ff").unwrap();
-        assert_eq!(number_of(&name), 0xff);
+        assert_eq!(partial_name(number_of(&name)), name);
         for at in PREFIX.len()..NAME_BYTES {
             let mut other = name;
             other[at] = b'7';

@@ -110,7 +110,7 @@ impl<F: FileSystem> Upload<F> {
     ) -> Result<Self, StorageError> {
         let parent = Ancestor::open(&root, &path, durable)?;
         let parent_id = root.directory_id(&parent.directory);
-        root.clean_up(&parent.directory, parent_id, &path);
+        root.clean_up(&parent, parent_id, &path);
         let existing = root.existing_below(&parent, &path)?;
         if mode == UploadMode::CreateOnly && !matches!(existing, ExistingEntry::Absent) {
             return Err(StorageError::AlreadyExists);

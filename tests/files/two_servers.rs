@@ -8,7 +8,7 @@ use rustix::fs::{FlockOperation, flock};
 use tempfile::TempDir;
 
 use crate::harness::{Server, Start, noise, wait_until};
-use crate::resumable::{append, create, incomplete, offset};
+use crate::resumable::{append, create, incomplete, offset, request};
 use crate::support::head;
 
 fn two_servers() -> (TempDir, [Server; 2]) {
@@ -69,6 +69,37 @@ fn an_upload_that_breaks_off_on_one_server_is_continued_by_the_other() {
     });
     assert_eq!(append(&mut client, &location, at, true, &content[at..]).status, 201);
     assert!(one.content_of("file").unwrap() == content);
+}
+
+/// With three places a client may have two unfinished uploads. The first server begins many, and the other ends them.
+#[test]
+fn an_upload_that_another_server_has_ended_takes_no_place() {
+    let scratch = TempDir::new().unwrap();
+    let start = || Start::new().directory_at(scratch.path()).options(["--uploads-pending", "3", "--uploads", "manage"]);
+    let [one, other] = [start(), start()].map(Start::start);
+    fs::create_dir(scratch.path().join("shelf")).unwrap();
+    let (mut begins, mut ends) = (one.connect(), other.connect());
+    for number in 0..8 {
+        let location = create(&mut begins, &format!("/files/shelf/{number}"), &[], b"some");
+        let ended = match number % 2 {
+            0 => append(&mut ends, &location, 4, true, b"thing").status,
+            _ => request(&mut ends, "DELETE", &location, &[], b"").status,
+        };
+        assert_eq!(ended, if number % 2 == 0 { 201 } else { 204 });
+    }
+    // Those that are unfinished still take places, also if their directory is moved.
+    let locations = [8, 9].map(|number| create(&mut begins, &format!("/files/shelf/{number}"), &[], b"some"));
+    let more = |client: &mut _| request(client, "POST", "/files/more", &["Upload-Complete: ?0"], b"").status;
+    assert_eq!(more(&mut begins), 503);
+    assert_eq!(request(&mut begins, "MOVE", "/files/shelf/", &["Destination: /files/moved/"], b"").status, 201);
+    assert_eq!(more(&mut begins), 503);
+    assert_eq!(request(&mut begins, "MKCOL", "/files/shelf/", &[], b"").status, 201);
+    assert_eq!(more(&mut begins), 503);
+    let moved = locations.map(|location| location.replace("/shelf/", "/moved/"));
+    assert_eq!(append(&mut ends, &moved[0], 4, true, b"thing").status, 201);
+    assert_eq!(more(&mut begins), 503, "the server does not know where the upload was moved to");
+    assert_eq!(offset(&mut begins, &moved[0]).0, 204);
+    assert_eq!(more(&mut begins), 201, "it has found the upload there");
 }
 
 #[test]

@@ -68,6 +68,10 @@ impl<F: FileSystem> GuardedDirectory<F> {
     pub(super) fn partial_upload_counts(&self, holder: Option<&str>) -> PendingCounts {
         self.directory.partial_upload_counts(holder)
     }
+
+    pub(super) fn look_at_partial_uploads(&self) {
+        self.directory.look_at_partial_uploads();
+    }
 }
 
 /// Reading: see the methods of [`Directory`] and [`FileCache`].

@@ -37,7 +37,12 @@ pub(in crate::routes::files) fn begin<F: FileSystem>(
         return Err(Box::new(too_large(limits_of(files.storing, grant))));
     }
     let holder = holder_of(request, grant);
-    let counts = files.directory.partial_upload_counts(holder.as_deref());
+    let mut counts = files.directory.partial_upload_counts(holder.as_deref());
+    if !counts.allow_another(files.storing.pending_max) {
+        // Another server may have ended some of them.
+        files.directory.look_at_partial_uploads();
+        counts = files.directory.partial_upload_counts(holder.as_deref());
+    }
     if !counts.allow_another(files.storing.pending_max) {
         return too_many(files, counts, complete);
     }
