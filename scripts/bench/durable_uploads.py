@@ -20,7 +20,6 @@ NAME = "durable-uploads"
 UPLOAD_BYTES = 4096
 CLIENTS = (1, 8, 64)
 READ_INTERVAL_SECONDS = 0.001
-DRAIN_SECONDS = 30
 
 
 def title():
@@ -108,6 +107,8 @@ def _p99(values):
 def _run_until(selector, reader, end):
     # Where each upload takes the disk long, a small response may take seconds.
     while (now := time.monotonic()) < end or not reader.taken:
+        if now > end + client.RESPONSE_SECONDS:
+            raise client.MeasurementFailed(f"a small response took more than {client.RESPONSE_SECONDS} s")
         if reader.is_due(now):
             reader.send()
         for key, _ in selector.select(READ_INTERVAL_SECONDS):
@@ -118,7 +119,7 @@ class _Exchange:
     """One request after the other on one connection."""
 
     def __init__(self, port):
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=DRAIN_SECONDS)
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=client.RESPONSE_SECONDS)
         self.taken = []
         self.sent_at = None
 
