@@ -203,3 +203,34 @@ fn a_screen_reader_is_told_what_happens_to_the_uploads() {
     assert_eq!(tab.text("document.querySelector('#upload-items .failed progress').ariaLabel"), "large.bin");
     tab.assert_no_script_errors();
 }
+
+#[test]
+fn an_empty_folder_offers_no_archive() {
+    let Some(mut tab) = Tab::start() else { return };
+    for uploads in ["off", "manage"] {
+        let shared = Shared::start_with(&["--uploads", uploads]);
+        let mut offers_archive = || {
+            tab.open(&format!("{}/", shared.origin()));
+            tab.evaluate("document.querySelector('.bar > a').checkVisibility()")
+        };
+        assert_eq!(offers_archive(), false, "{uploads}");
+        shared.put("a.txt", "a");
+        assert_eq!(offers_archive(), true, "{uploads}");
+    }
+}
+
+#[test]
+fn without_javascript_the_archive_is_at_the_right_and_headings_do_not_wrap() {
+    let Some(mut tab) = Tab::start() else { return };
+    let shared = Shared::start_with(&["--uploads", "manage"]);
+    shared.put("a.txt", "a");
+    tab.call("Emulation.setScriptExecutionDisabled", json!({ "value": true }));
+    for width in [1000, 390] {
+        tab.show_as(width, 844, "light");
+        tab.open(&format!("{}/", shared.origin()));
+        let right = |selector: &str| format!("document.querySelector('{selector}').getBoundingClientRect().right");
+        assert_eq!(tab.evaluate(&right(".bar > a")), tab.evaluate(&right("main")), "at {width} px");
+        let height = |column: &str| format!("document.querySelector('thead th.{column}').offsetHeight");
+        assert_eq!(tab.evaluate(&height("t")), tab.evaluate(&height("n")), "at {width} px");
+    }
+}

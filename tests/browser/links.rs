@@ -48,7 +48,13 @@ fn files_are_sent_under_a_link_until_it_expires() {
     for (file, content) in files.iter().zip([&b"small"[..], &large, &[0; 4_000_001]]) {
         fs::write(file, content).unwrap();
     }
+    tab.call("Emulation.setTimezoneOverride", json!({ "timezoneId": "Asia/Kathmandu" }));
     tab.open(&link(&shared, &key, right, "/inbox/", 600));
+    let local = "new Date(document.querySelector('#expiry time').dateTime)\
+                 .toLocaleTimeString('en-GB', { hour: '2-digit', minute: '2-digit', timeZone: 'Asia/Kathmandu' })";
+    let local = tab.text(local);
+    let shown = tab.text("document.getElementById('expiry').innerText");
+    assert!(shown.starts_with("This link works until ") && shown.ends_with(&format!("{local}.")), "{shown}: {local}");
     tab.drop_files(&files.each_ref().map(PathBuf::as_path));
     tab.wait_until(&format!("{STATES}.toSorted().join() === {}", json!("failed,stored,stored")));
     take_screenshot(&mut tab, "create");

@@ -9,6 +9,14 @@
   const REASONS_MAX = 3;
 
   const find = (id) => document.getElementById(id);
+
+  // The end of a link is shown in the user's time zone.
+  const expiry = document.querySelector("#expiry time");
+  if (expiry) {
+    const exact = new Intl.DateTimeFormat("en-GB", { dateStyle: "full", timeStyle: "short" });
+    expiry.textContent = exact.format(new Date(expiry.dateTime));
+  }
+
   const section = find("uploads");
   const list = find("upload-items");
   const dialog = find("upload-clash");

@@ -58,7 +58,7 @@ macro_rules! upload_scripts {
             " 'sha256-9NIf5/VYBy9k8Ay2bE1Il617SitY8dSVhTZ+yUS+Hwc='",
             " 'sha256-9Zl9LazeXAdc+1eKUYUGZx+uqpyNR5BM3g64efjlcLc='",
             " 'sha256-FxRhx6Z1+/GwXX6b7G5d4b/FjLQhYVAObOw9NFncV5M='",
-            " 'sha256-gNcvT0bJ2VcbHymfXnMiRwkpSJ4WMn6ov8HdDxnSCuA='",
+            " 'sha256-C7XlXlh7anidgFLWhATQvCQ+vlp2/7TeerV28apJ2QQ='",
         )
     };
 }
@@ -80,7 +80,7 @@ macro_rules! manage_scripts {
 
 macro_rules! manage_style {
     () => {
-        concat!(" 'sha256-ZGC02WS0Pt7CmNRWFqVVlV+To9fp9dBpsJ67xCeWVbo='",)
+        concat!(" 'sha256-mB9yYlK/Yru52ydYo2zZ73XSak0VNbXQ2hOO1XNfjyU='",)
     };
 }
 
@@ -89,7 +89,7 @@ macro_rules! policy {
         concat!(
             "default-src 'none'; script-src 'sha256-0c4iD39uMgvtuBGXzEiVXg2J2S3zAbKVBKACWf/X5Mw='",
             $($scripts)*
-            "; style-src 'sha256-Ddg5dpCaYE59uzinC2Ei40dJFoSfLqZQqiuc/IwhyaI='",
+            "; style-src 'sha256-2WATPohbs6+9nT9vKt79/GwBXaJLsAFzZRg/AaGkLog='",
             $($styles)*
             "; img-src data:; connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; \
              require-trusted-types-for 'script'; trusted-types 'none'"
