@@ -35,7 +35,7 @@ impl Client {
 /// The clients that are counted as one where clients share something: a machine, as far as the server can tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ClientGroup {
-    /// The clients at an IPv4 address.
+    /// The clients at an IPv4 address, also if a translator has written it as an IPv6 address.
     V4(Ipv4Addr),
     /// The clients in an IPv6 network with a prefix of 64 bits, which are these. The smallest network that a machine is
     /// given is such a one, and it may take every address in it.
@@ -45,6 +45,10 @@ pub enum ClientGroup {
     /// The programs on this machine that are connected through Unix sockets.
     Unix,
 }
+
+/// The prefix of 96 bits with which translators write IPv4 addresses as IPv6 addresses (RFC 6052 §2.1), as where a server
+/// without IPv4 gets the connections of IPv4 clients. Their last 32 bits are the IPv4 address.
+const TRANSLATED: u128 = 0x0064_ff9b << 64;
 
 impl ClientGroup {
     /// The group of a client.
@@ -60,9 +64,10 @@ impl ClientGroup {
 
     fn of_ipv6(ip: Ipv6Addr) -> ClientGroup {
         let bits = ip.to_bits();
-        match ip.is_unicast_link_local() {
-            true => ClientGroup::LinkLocal(bits as u64),
-            false => ClientGroup::V6((bits >> 64) as u64),
+        match bits >> 32 {
+            TRANSLATED => ClientGroup::V4(Ipv4Addr::from_bits(bits as u32)),
+            _ if ip.is_unicast_link_local() => ClientGroup::LinkLocal(bits as u64),
+            _ => ClientGroup::V6((bits >> 64) as u64),
         }
     }
 }
@@ -107,6 +112,7 @@ mod tests {
         assert_eq!(without_port.to_string(), "127.0.0.1");
         assert_eq!(Client::Unix.to_string(), "unix");
     }
+
     #[test]
     fn clients_are_counted_by_ipv4_address_and_by_ipv6_network() {
         let group = |ip: &str| ip.parse().map(|ip| ClientGroup::of(&Client::Network { ip, port: Some(1) }).to_string());
@@ -116,6 +122,8 @@ mod tests {
             ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
             ("2001:db8:1:2::1", "2001:db8:1:2::/64"),
             ("2001:db8:1:3::1", "2001:db8:1:3::/64"),
+            ("64:ff9b::192.0.2.1", "192.0.2.1"),
+            ("64:ff9b::1:192.0.2.1", "64:ff9b::/64"),
             ("::1", "::/64"),
             ("fe80::1:2", "fe80::1:2"),
         ] {

@@ -194,6 +194,21 @@ fn the_unspecified_ipv6_address_includes_ipv4() {
     assert_eq!(Client::connect(address).get("/").status, 200, "over IPv6");
 }
 
+#[test]
+fn ipv4_clients_of_an_ipv6_socket_are_counted_by_their_ipv4_address() {
+    if !has_ipv6() {
+        println!("skipped: this machine has no IPv6");
+        return;
+    }
+    let server = Start::new().directory().options(["--bind", "::", "--connections-per-address", "1"]).start();
+    let mut upload = Client::connect_from([127, 0, 0, 1], server.port());
+    upload.send("PUT /files/up HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nx");
+    assert_eq!(Client::connect_from([127, 0, 0, 2], server.port()).get("/").status, 200);
+    assert_eq!(Client::connect_from([127, 0, 0, 1], server.port()).get("/").status, 503);
+    upload.send("y");
+    assert_eq!(upload.response().status, 201);
+}
+
 /// A link-local address (fe80:…) is only valid together with its interface. The banner has a URL that clients accept.
 #[test]
 fn a_link_local_address_is_served() {
