@@ -13,7 +13,9 @@ use super::Server;
 use super::session::Queued;
 use super::world::{Transport, World};
 use crate::http1::InProgress;
+use crate::http1::limits::SHUTDOWN_IDLE_NS;
 use crate::semantics::exchange_record::Outcome;
+use crate::semantics::observer::NOTICE;
 use crate::semantics::request::Endpoint;
 use crate::semantics::service::{Service, Source};
 
@@ -134,12 +136,33 @@ where
         let in_progress = self.in_progress();
         if in_progress.is_empty() {
             self.world.report_shutdown("shutting down");
-            info!("shutting down: no response or upload is in progress");
+            self.log_idle_shutdown();
         } else {
             self.world.report_shutdown(&format!("shutting down: waiting for {in_progress}"));
             // A warning, so that it is shown by default: the process ends later than expected.
             warn!("shutting down: waiting at most 10 s for {in_progress}; a second signal exits at once");
         }
+    }
+
+    /// Logs a shutdown without responses and uploads. Whoever has pressed Ctrl-C is told by default why the process does
+    /// not end at once, if it does not. Others would get a line at every restart.
+    fn log_idle_shutdown(&self) {
+        let open = self.public_sessions();
+        let handed_over_ns = self.shutdown.handed_over_ns.unwrap_or(0).saturating_sub(self.cx.now.monotonic_ns);
+        let wait_ns = if open > 0 { handed_over_ns.max(SHUTDOWN_IDLE_NS) } else { handed_over_ns };
+        if wait_ns == 0 || !self.world.is_watched() {
+            info!("shutting down: no response or upload is in progress");
+            return;
+        }
+        let tenths = wait_ns.div_ceil(100_000_000);
+        let connections = if open == 1 { "connection is" } else { "connections are" };
+        info!(
+            target: NOTICE,
+            "shutting down: waiting {}.{} s for requests on their way; {open} {connections} open; \
+             a second Ctrl-C exits at once",
+            tenths / 10,
+            tenths % 10
+        );
     }
 
     /// Looks into every backlog a last time, once all connections that the system held back are there: it may contain

@@ -58,6 +58,11 @@ pub trait World {
     /// waits for.
     fn report_shutdown(&mut self, _status: &str) {}
 
+    /// Whether somebody at a terminal reads the log, and so waits for the end of a shutdown.
+    fn is_watched(&self) -> bool {
+        false
+    }
+
     /// Makes the system put new connections into the backlog at once, even if their clients have sent nothing. Returns how
     /// long it takes at most until those that the system holds back at present have got there, in nanoseconds; 0 if it holds
     /// back none.

@@ -1,7 +1,7 @@
 //! The operating system's [`World`]: a `mio` poll, the listeners, the socket that a signal makes readable, and the
 //! clock.
 
-use std::io::{self, Read};
+use std::io::{self, IsTerminal, Read};
 use std::time::Duration;
 
 use log::error;
@@ -62,6 +62,8 @@ pub struct MioWorld {
     shutdown: mio::net::UnixStream,
     reload: mio::net::UnixStream,
     terminal: Option<Terminal>,
+    /// Whether standard error, where the log goes, is a terminal.
+    is_watched: bool,
     manager: ServiceManager,
     watchdog: Option<Watchdog>,
 }
@@ -97,6 +99,7 @@ impl MioWorld {
             shutdown,
             reload,
             terminal: signals.terminal,
+            is_watched: io::stderr().is_terminal(),
             watchdog: Watchdog::from_environment(manager.clone()),
             manager,
         })
@@ -183,6 +186,10 @@ impl World for MioWorld {
 
     fn report_shutdown(&mut self, status: &str) {
         self.manager.report_stopping(status);
+    }
+
+    fn is_watched(&self) -> bool {
+        self.is_watched
     }
 
     fn hand_over_silent_connections(&mut self) -> u64 {

@@ -1,6 +1,8 @@
 //! Graceful shutdown: idle connections are closed soon, requests in progress complete, and nothing takes longer than ten
 //! seconds.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::net::TcpStream;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
@@ -163,6 +165,52 @@ fn terminal() -> (OwnedFd, OwnedFd) {
     let path = std::path::Path::new(std::str::from_utf8(name.to_bytes()).expect("text"));
     let programs = std::fs::File::options().read(true).write(true).open(path).expect("the terminal");
     (window, programs.into())
+}
+
+/// A server whose messages go to the terminal that it was started in.
+fn start_in(programs: OwnedFd) -> Start {
+    Start::new().wrapped_by(["sh", "-c", r#"exec "$0" "$@" 2>&0"#]).in_terminal(programs)
+}
+
+/// What is shown in the window until all programs have ended.
+fn shown_in(window: OwnedFd) -> String {
+    let mut shown = Vec::new();
+    // When no program has the terminal any more, reading its last bytes is followed by an error.
+    let _ = File::from(window).read_to_end(&mut shown);
+    String::from_utf8(shown).expect("text")
+}
+
+#[test]
+fn whoever_presses_ctrl_c_is_told_what_the_server_waits_for() {
+    for (idle, expected) in [
+        (1, "s for requests on their way; 1 connection is open; a second Ctrl-C exits at once\r\n"),
+        (2, "s for requests on their way; 2 connections are open; a second Ctrl-C exits at once\r\n"),
+    ] {
+        let (window, programs) = terminal();
+        let mut server = start_in(programs).start();
+        let mut clients: Vec<Client> = (0..idle).map(|_| server.connect()).collect();
+        clients.iter_mut().for_each(|client| assert_eq!(client.get("/").status, 200));
+        server.signal(Signal::INT);
+        assert_eq!(server.wait(), Some(0));
+        let shown = shown_in(window);
+        let (before, after) = shown.split_once("shutting down: waiting 1.").expect("a line");
+        assert!(before.ends_with(" [INFO] ") && after[1..] == format!(" {expected}"), "{shown}");
+    }
+}
+
+#[test]
+fn a_shutdown_that_waits_for_nothing_and_a_quiet_one_say_nothing() {
+    // Nothing is held back at a Unix socket, and none of its clients is connected.
+    let scratch = tempfile::tempdir().expect("a temporary directory");
+    let unix = format!("unix:{}", scratch.path().join("socket").display());
+    for options in [&["--listen", &unix][..], &["--quiet", "--listen", "127.0.0.1:0"]] {
+        let (window, programs) = terminal();
+        let mut server = start_in(programs).without_port().options(options.iter().copied()).start();
+        server.signal(Signal::INT);
+        assert_eq!(server.wait(), Some(0));
+        let shown = shown_in(window);
+        assert!(!shown.contains("shutting down"), "{options:?}: {shown}");
+    }
 }
 
 #[test]
