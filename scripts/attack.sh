@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Carries out denial-of-service attacks on the server, and on nginx and lighttpd for comparison, and prints what clients saw meanwhile.
-# Usage: scripts/attack.sh [--install] [--quick] [--only NAME,…] [--server PATH] [--help], from any working directory.
-# --install installs nginx, lighttpd and HAProxy as Debian packages. A full run takes about fifteen minutes, during which the machine should
-# be otherwise idle. All traffic stays on the loopback interface, in a network namespace of its own if one can be made.
-# Exits with 1 if a result misses its target.
+# Carries out denial-of-service attacks on the server, and on nginx and lighttpd for comparison, and prints what clients saw
+# meanwhile. Usage: scripts/attack.sh [--install] [--quick] [--only NAME,…] [--server PATH] [--help], from any working
+# directory. --install installs nginx, lighttpd and HAProxy as Debian packages. A full run takes about fifteen minutes, during
+# which the machine should be otherwise idle. All traffic stays on the loopback interface, in a network namespace of its own if
+# one can be made. Exits with 1 if a result misses its target.
 set -euo pipefail
 
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)

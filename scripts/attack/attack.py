@@ -59,8 +59,8 @@ def describe(machine):
     """Prints the machine and the programs, and what is missing."""
     nginx = servers.version(context.NGINX) if machine.nginx else "nginx is missing (--install installs it)"
     lighttpd = servers.version(context.LIGHTTPD) if machine.lighttpd else "lighttpd is missing"
-    print(f"Linux {platform.release()}; server on core {machine.server_core}, clients on core {machine.client_core}; {nginx}; {lighttpd}; "
-          f"files in {machine.files_directory}")
+    print(f"Linux {platform.release()}; server on core {machine.server_core}, clients on core {machine.client_core}; "
+          f"{nginx}; {lighttpd}; files in {machine.files_directory}")
     if machine.server_core == machine.client_core:
         print("note: server and clients share the only core, for which the required figures are not meant")
     if not network.is_own():

@@ -164,9 +164,9 @@ impl<T, F: FileSystem> FileCache<T, F> {
         directory.is_current(&path, &file.metadata).then(|| self.insert_young(path, file))
     }
 
-    /// Adds an open file to the cache: its content, if it is small, else the file itself. Returns what was added. Nothing
-    /// is if the file is small, and is not in memory or changes while it is read; nor if the file would have to
-    /// stay open and none may. `now_ns` is the monotonic time.
+    /// Adds an open file to the cache: its content, if it is small, else the file itself. Returns what was added. A small
+    /// file is not added if it is not in memory or changes while it is read, and a longer one if no file may stay open.
+    /// `now_ns` is the monotonic time.
     ///
     /// The caller must not add a file whose timestamps are so recent that another change may leave them the same.
     pub fn insert(

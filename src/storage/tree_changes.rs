@@ -121,9 +121,9 @@ impl<F: FileSystem> Directory<F> {
     }
 
     /// Moves a file, a link or a directory. Returns whether nothing had the new name. With `replaces`, a file or link
-    /// replaces a file or link, and a directory replaces an empty directory, as [`remove`](Self::remove) does. Without it,
-    /// the kernel makes sure that nothing is replaced. `condition` is called just before, with the file or directory that a reader finds under the
-    /// old path.
+    /// replaces a file or link, and a directory replaces one that [`remove`](Self::remove) would remove. Without it, the
+    /// kernel makes sure that nothing is replaced. `condition` is called just before, with the file or directory that a
+    /// reader finds under the old path.
     ///
     /// Where the system has no rename that never replaces, a file is linked to the new name and then removed from the old
     /// one, and a directory first takes the new name with an empty one.

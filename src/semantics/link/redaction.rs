@@ -17,8 +17,8 @@ const REDACTED: u8 = b'-';
 const LINK_BYTES_MIN: usize = 9 + 16 + 1 + 64;
 
 /// Appends `text`, which contains targets or URLs, with each link in it redacted. A well-formed link keeps everything but
-/// its signature, also in capital letters. What is in the place of a link and is not well-formed is left out as a whole: it may be a link with a
-/// typing error, and its reader could correct that.
+/// its signature, also in capital letters. What is in the place of a link and is not well-formed is left out as a whole: it
+/// may be a link with a typing error, and its reader could correct that.
 pub fn push_redacted(out: &mut Vec<u8>, text: &[u8]) {
     if !may_contain_link(text) {
         out.extend_from_slice(text);
