@@ -67,6 +67,8 @@ pub(crate) struct NetworkState {
     /// Whether connections are held back until their clients have sent something. Ends with the shutdown, and
     /// while the server makes room.
     holds_back: bool,
+    /// When that ended; `None` while it has not.
+    pub holding_back_ended_ns: Option<u64>,
     pub ready: VecDeque<Ready>,
     /// The number of connections that the server has open.
     pub open: usize,
@@ -81,13 +83,13 @@ pub(crate) struct NetworkState {
     awake_ns: Option<u64>,
     /// When the shutdown signal was sent.
     pub signal_ns: Option<u64>,
-    /// Whether the server has received the signal, and from when on it must be shutting down: from its next wait on.
+    /// Whether the server has received the signal, and since when it must be shutting down: since its next wait.
     pub signal_was_delivered: bool,
+    pub shutdown: Option<Moment>,
     /// The accounts of the run, if it has any.
     pub accounts: Option<RunAccounts>,
     /// The keys of signed links, if the server accepts any.
     pub keys: Option<RunKeys>,
-    pub shutdown: Option<Moment>,
     /// Whether the machine has lost power, which the run has not noticed yet. Nothing that the server sends leaves the
     /// machine.
     pub is_off: Box<dyn Fn() -> bool>,
@@ -124,6 +126,7 @@ impl Network {
         let inner = NetworkState {
             backlogs: Some(vec![VecDeque::new(); settings.listeners]),
             holds_back: settings.holds_back,
+            holding_back_ended_ns: None,
             settings,
             seed,
             clock,
@@ -422,12 +425,17 @@ impl NetworkState {
     /// From now on, no connection is held back that is not already. Returns how long it takes until those have been handed
     /// over.
     pub(crate) fn stop_holding_back(&mut self) -> u64 {
-        if std::mem::take(&mut self.holds_back) { HELD_BACK_NS } else { 0 }
+        if !std::mem::take(&mut self.holds_back) {
+            return 0;
+        }
+        self.holding_back_ended_ns = Some(self.now_ns());
+        HELD_BACK_NS
     }
 
     /// Connections are held back as they were at the start.
     pub(crate) fn hold_back_again(&mut self) {
         self.holds_back = self.settings.holds_back;
+        self.holding_back_ended_ns = None;
         if self.holds_back {
             self.coverage.count("network", "held back again");
         }
@@ -593,6 +601,7 @@ impl NetworkState {
     pub(crate) fn start_server(&mut self) {
         self.backlogs = Some(vec![VecDeque::new(); self.settings.listeners]);
         self.holds_back = self.settings.holds_back;
+        self.holding_back_ended_ns = None;
         // The crash closed the listeners of the process before.
         self.listeners_closed_ns = None;
         self.ready.clear();

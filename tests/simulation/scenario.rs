@@ -33,6 +33,9 @@ use crate::simulation::shares::Addresses;
 /// When the last hostile client has left.
 pub(crate) const HOSTILE_UNTIL_NS: u64 = 120 * SECOND;
 
+/// Before the signal, the clients that gather connect within so long: a little longer than the system holds back one.
+const GATHERING_NS: u64 = 1_500 * MILLISECOND;
+
 /// How many clients use names that other processes change, in scenarios with such processes.
 const EXTERNAL_CLIENTS: usize = 10;
 
@@ -65,6 +68,9 @@ pub(crate) struct Scenario {
     pub events: Events,
     /// When the shutdown signal is sent; `None` for when all connections are closed.
     pub signal_ns: Option<u64>,
+    /// Whether the honest clients and the evictable load connect in the last moments before the signal. The first of them
+    /// that takes another's place then makes the system hold back nothing any more, shortly before the listeners close.
+    pub gathers_at_signal: bool,
     pub honest: usize,
     pub hostile: usize,
     /// The number of resumable uploads. Each uses several connections.
@@ -168,6 +174,7 @@ impl Scenario {
         let may_have_links = may_have_links && !fault_plan.is_slow_always();
         let link_holders = if may_have_links { one_of(&mut own, &[0, 0, 1, 2, 4]) } else { 0 };
         let holds_back = own.bool();
+        let gathers_at_signal = has_evictable_load && holds_back && own.bool();
         Scenario {
             network: Settings {
                 holds_back,
@@ -198,6 +205,7 @@ impl Scenario {
             fault_plan,
             events: one_of(random, &[Events::Few, Events::Many]),
             signal_ns: random.bool().then(|| random.u64(..HOSTILE_UNTIL_NS)),
+            gathers_at_signal,
             honest,
             hostile,
             resumable,
@@ -266,6 +274,14 @@ impl Scenario {
 
     fn first_managing(&self) -> usize {
         self.honest + self.hostile + self.resumable
+    }
+
+    /// When a client connects that would connect at `at_ns` if the clients did not gather.
+    pub(crate) fn connects_ns(&self, at_ns: u64, random: &mut Rng) -> u64 {
+        match self.signal_ns.filter(|_| self.gathers_at_signal) {
+            Some(signal_ns) => signal_ns.saturating_sub(random.u64(..GATHERING_NS)),
+            None => at_ns,
+        }
     }
 
     /// What the responses to clients depend on that manage names.
@@ -475,6 +491,7 @@ fn honest(
     number: usize,
 ) -> NewClient {
     let (mut path, at_ns) = (path(random), random.u64(..60 * SECOND));
+    let at_ns = scenario.connects_ns(at_ns, random);
     let listener = random.usize(..scenario.network.listeners);
     let count = random.usize(1..=6);
     let request = |place| generate::request(scenario, &model.borrow(), random, (number * 10 + place) as u64);

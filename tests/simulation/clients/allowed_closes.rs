@@ -24,9 +24,12 @@ impl Honest {
         let is_between = self.outstanding.is_empty() || was_idle;
         let may_be_short =
             socket.inner.may_have_crashed() || self.behaviour.disk_may_fail || self.has_sent_after_end(socket);
-        let is_excused = self.behaviour.is_limited || was_refused || may_be_short;
+        let is_excused = was_refused || may_be_short;
+        if !is_excused && was_lost_with_listener(socket) {
+            return false;
+        }
         let may_be_ended = || self.last_response.is_some() || is_between || self.may_have_been_ended(socket);
-        is_excused || !was_lost_with_listener(socket) && may_be_ended()
+        is_excused || self.behaviour.is_limited || may_be_ended()
     }
 
     /// Whether a shutdown may have ended the connection. Requests that had arrived before the signal get a response.
@@ -85,8 +88,12 @@ fn was_lost_with_listener(socket: &ClientSocket<'_>) -> bool {
     let Some(((signal_ns, closed_ns), established_ns)) = times.filter(|_| link.accepted_ns.is_none()) else {
         return false;
     };
-    // Connections in the backlog are accepted for one second once none is held back, which a slow disk may use up.
-    let held_back_ns = if socket.inner.settings.holds_back { HELD_BACK_NS } else { 0 };
-    let had_time = closed_ns < signal_ns + held_back_ns + SECOND;
+    // Connections in the backlog are accepted for one second once none is held back, which a slow disk or a limit may use
+    // up. At the limit, the server may have ended the holding back before the signal.
+    let handed_over_ns = match socket.inner.settings.holds_back {
+        true => socket.inner.holding_back_ended_ns.map_or(signal_ns, |at_ns| at_ns.min(signal_ns)) + HELD_BACK_NS,
+        false => signal_ns,
+    };
+    let had_time = closed_ns < handed_over_ns.max(signal_ns) + SECOND;
     had_time && closed_ns >= established_ns + LAST_LOOK_NS
 }

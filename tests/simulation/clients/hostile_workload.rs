@@ -73,7 +73,8 @@ fn add_evictable_load(inner: &mut NetworkState, scenario: &Scenario, random: &mu
         let idle = Script::new("holds a connection", bytes.into());
         let script = if is_swarm && random.bool() { script(scenario, random) } else { idle };
         let client = Hostile::new(script, STAYS_UNTIL_NS);
-        inner.add_client(random.u64(..60 * SECOND), listener, path(random), Box::new(client));
+        let at_ns = scenario.connects_ns(random.u64(..60 * SECOND), random);
+        inner.add_client(at_ns, listener, path(random), Box::new(client));
     }
     inner.adds_swarm = false;
 }
