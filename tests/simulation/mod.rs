@@ -4,8 +4,8 @@
 //! seed alone.
 //!
 //! - **Real**: the event loop (`spindle::server`), the HTTP/1.1 connections, the routes and the storage.
-//! - **Simulated**: the clocks, the network with the kernel's sockets (`network.rs`, `network_settings.rs`, `link.rs`,
-//!   `world.rs`), the disk with its file system (`disk/`), the clients (`clients/`), and other processes that change
+//! - **Simulated**: the clocks, the network with the kernel's sockets (`network.rs`, `network_settings.rs`, `listeners.rs`,
+//!   `link.rs`, `world.rs`), the disk with its file system (`disk/`), the clients (`clients/`), and other processes that change
 //!   files. No call takes real time, and no thread is started.
 //! - **From the seed**: `scenario.rs` chooses the server's limits, the latencies and buffer sizes of each link, the
 //!   clients with their requests, and the faults. Faults happen far more often than in reality: calls that would block,
@@ -48,6 +48,7 @@ pub(crate) mod fault_plan;
 pub(crate) mod file_model;
 pub(crate) mod keys;
 pub(crate) mod link;
+pub(crate) mod listeners;
 pub(crate) mod log;
 pub(crate) mod managed;
 pub(crate) mod metrics;

@@ -12,7 +12,7 @@ use crate::simulation::coverage::Coverage;
 use crate::simulation::event_queue::{Event, EventQueue};
 use crate::simulation::keys::RunKeys;
 use crate::simulation::link::{Link, Path, Stage};
-use crate::simulation::network_settings::{HELD_BACK_NS, Settings};
+use crate::simulation::network_settings::Settings;
 use crate::simulation::proxies;
 use crate::simulation::records::CLOCK_LAG_NS;
 use crate::simulation::shares::Addresses;
@@ -23,9 +23,6 @@ use crate::simulation::turn_budget::TurnBudget;
 pub(crate) const MICROSECOND: u64 = 1_000;
 pub(crate) const MILLISECOND: u64 = 1_000_000;
 pub(crate) const SECOND: u64 = 1_000_000_000;
-
-/// How often a client tries to connect while the backlog is full, once a second.
-const CONNECT_ATTEMPTS: u32 = 3000;
 
 /// The wall clock's time at the start of a run.
 pub(crate) const START_UNIX_NS: u64 = 1_784_111_777_000_000_000;
@@ -66,7 +63,7 @@ pub(crate) struct NetworkState {
     pub backlogs: Option<Vec<VecDeque<usize>>>,
     /// Whether connections are held back until their clients have sent something. Ends with the shutdown, and
     /// while the server makes room.
-    holds_back: bool,
+    pub holds_back: bool,
     /// When that ended; `None` while it has not.
     pub holding_back_ended_ns: Option<u64>,
     pub ready: VecDeque<Ready>,
@@ -375,72 +372,6 @@ impl NetworkState {
         }
     }
 
-    /// The kernel puts the connection into the backlog and notifies the server, if the server still listens.
-    fn connect(&mut self, link: usize, attempt: u32) {
-        let listener = self.links[link].listener;
-        let Some(backlogs) = &mut self.backlogs else {
-            self.coverage.count("network", "connection refused");
-            self.links[link].reset_client();
-            self.calls.push_back(link);
-            return;
-        };
-        if backlogs[listener].len() >= self.settings.backlog_max {
-            self.coverage.count("network", "backlog full");
-            if attempt < CONNECT_ATTEMPTS {
-                self.schedule(self.now_ns() + SECOND, Event::Connect { link, attempt: attempt + 1 });
-            }
-            return;
-        }
-        self.links[link].established_ns = Some(self.now_ns());
-        self.links[link].stage = Stage::HeldBack;
-        match self.holds_back {
-            true => self.schedule(self.now_ns() + HELD_BACK_NS, Event::HandOver(link)),
-            false => self.hand_over(link),
-        }
-        self.calls.push_back(link);
-        self.start_flights(link);
-    }
-
-    /// The kernel puts a connection that it has held back into the backlog. If its client has reset it meanwhile, the server
-    /// never learns of it.
-    fn hand_over(&mut self, link: usize) {
-        let listener = self.links[link].listener;
-        let Some(backlogs) = self.backlogs.as_mut().filter(|_| self.links[link].stage == Stage::HeldBack) else {
-            return;
-        };
-        if self.links[link].reset_has_arrived {
-            self.coverage.count("network", "reset while it was held back");
-            self.links[link].stage = Stage::Closed;
-            return;
-        }
-        if self.links[link].arrived.is_empty() && self.holds_back {
-            self.coverage.count("network", "handed over silent");
-        }
-        self.links[link].queued_behind = backlogs[listener].len();
-        backlogs[listener].push_back(link);
-        self.links[link].stage = Stage::Backlog;
-        self.push_ready(Ready::Listener(listener));
-    }
-
-    /// From now on, no connection is held back that is not already. Returns how long it takes until those have been handed
-    /// over.
-    pub(crate) fn stop_holding_back(&mut self) -> u64 {
-        if !std::mem::take(&mut self.holds_back) {
-            return 0;
-        }
-        self.holding_back_ended_ns = Some(self.now_ns());
-        HELD_BACK_NS
-    }
-
-    /// Connections are held back as they were at the start.
-    pub(crate) fn hold_back_again(&mut self) {
-        self.holds_back = self.settings.holds_back;
-        self.holding_back_ended_ns = None;
-        if self.holds_back {
-            self.coverage.count("network", "held back again");
-        }
-    }
-
     /// Starts the flights that can start.
     pub(crate) fn start_flights(&mut self, link: usize) {
         if self.links[link].can_start_flight_to_server() {
@@ -476,7 +407,7 @@ impl NetworkState {
         }
     }
 
-    fn push_ready(&mut self, ready: Ready) {
+    pub(crate) fn push_ready(&mut self, ready: Ready) {
         if !self.ready.contains(&ready) {
             self.ready.push_back(ready);
         }
@@ -540,20 +471,6 @@ impl NetworkState {
         self.start_flights(link);
     }
 
-    /// The server has closed its listeners: connections in the backlog are reset.
-    pub(crate) fn close_listeners(&mut self) {
-        let now_ns = self.now_ns();
-        self.listeners_closed_ns.get_or_insert(now_ns);
-        let backlogs = self.backlogs.take();
-        let held_back = (0..self.links.len()).filter(|link| self.links[*link].stage == Stage::HeldBack);
-        let held_back: Vec<usize> = held_back.filter(|_| backlogs.is_some()).collect();
-        for link in backlogs.into_iter().flatten().flatten().chain(held_back) {
-            self.coverage.count("network", "lost in the backlog");
-            self.links[link].reset_client();
-            self.calls.push_back(link);
-        }
-    }
-
     /// A fault delays a notification for a moment.
     pub(crate) fn delay_notification(&mut self, link: usize) {
         self.links[link].delayed_notifications += 1;
@@ -577,39 +494,6 @@ impl NetworkState {
     /// All clients, after the run.
     pub(crate) fn clients(&self) -> impl Iterator<Item = (usize, &dyn Client)> {
         self.clients.iter().enumerate().filter_map(|(link, client)| Some((link, &**client.as_ref()?)))
-    }
-
-    /// The server crashes: all connections are reset. It does not listen until it is started again.
-    pub(crate) fn crash_server(&mut self) {
-        self.crashed_ns = Some(self.now_ns());
-        for link in 0..self.links.len() {
-            if self.links[link].stage != Stage::Before && self.links[link].stage != Stage::Closed {
-                self.links[link].reset_client();
-                self.links[link].was_crashed = true;
-                if self.links[link].stage == Stage::HeldBack {
-                    self.links[link].stage = Stage::Closed;
-                }
-                self.calls.push_back(link);
-            }
-        }
-        self.ready.clear();
-        self.backlogs = None;
-        (self.signal_was_delivered, self.shutdown) = (false, None);
-    }
-
-    /// The server is started again and listens.
-    pub(crate) fn start_server(&mut self) {
-        self.backlogs = Some(vec![VecDeque::new(); self.settings.listeners]);
-        self.holds_back = self.settings.holds_back;
-        self.holding_back_ended_ns = None;
-        // The crash closed the listeners of the process before.
-        self.listeners_closed_ns = None;
-        self.ready.clear();
-        // A signal that was sent before the start has no effect on this process.
-        if self.signal_ns.is_some() {
-            self.push_ready(Ready::Signal);
-        }
-        self.end_sleep();
     }
 
     /// Whether a crash may have ended a connection that is used now.

@@ -1,5 +1,9 @@
 //! The parameters of the network: its size, and how often which fault happens.
 
+use std::num::NonZeroU64;
+
+use crate::simulation::shares::Addresses;
+
 /// Faults of the network and of the kernel's calls. Each happens once in so many calls; 0 for never.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Faults {
@@ -22,10 +26,6 @@ pub(crate) struct Faults {
     /// An accept that fails for lack of a descriptor because another process has taken it.
     pub stolen_descriptor: u64,
 }
-
-use std::num::NonZeroU64;
-
-use crate::simulation::shares::Addresses;
 
 /// How long the kernel holds back a silent connection, in nanoseconds.
 pub(crate) const HELD_BACK_NS: u64 = 1_000_000_000;

@@ -332,8 +332,8 @@ impl Run {
         if let Some(usage) = usage {
             bounds::check(usage, self.scenario.connections_max, inner.open)?;
         }
-        if let Some(impatience) = inner.exceeded.take() {
-            return Err(impatience);
+        if let Some(exceeded) = inner.exceeded.take() {
+            return Err(exceeded);
         }
         inner.handle_due_events();
         let now_ns = inner.now_ns();
