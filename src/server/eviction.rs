@@ -198,8 +198,8 @@ where
 
     /// The idle connection that a group has to give up first.
     fn idle_of(&self, holder: Holder) -> Option<usize> {
-        let firsts = Activity::ALL.into_iter().filter_map(|activity| self.shares.first(holder, activity));
-        firsts.into_iter().find(|key| {
+        let mut firsts = Activity::ALL.into_iter().filter_map(|activity| self.shares.first(holder, activity));
+        firsts.find(|key| {
             self.sessions.get(*key).is_some_and(|session| {
                 // A queued session may have received a request.
                 session.queued == Queued::No && session.connection.evictable(&self.cx.now).is_some()

@@ -368,10 +368,23 @@ impl Client {
         first.at_ns - sent_ns
     }
 
-    /// The longest time between two responses.
+    /// The longest time without a response, from the first response until now.
     pub(crate) fn longest_gap_ns(&self) -> u64 {
+        let first_ns = self.responses().first().expect("a response").at_ns;
+        self.longest_gap_since_ns(first_ns)
+    }
+
+    /// The longest time without a response, from `since_ns` until now. A client that is never served again has waited until
+    /// now.
+    pub(crate) fn longest_gap_since_ns(&self, since_ns: u64) -> u64 {
         let responses = self.responses();
-        responses.windows(2).map(|pair| pair[1].at_ns - pair[0].at_ns).max().expect("at least two responses")
+        let later = responses.iter().map(|response| response.at_ns).filter(|at_ns| *at_ns > since_ns);
+        let mut last_ns = since_ns;
+        later
+            .chain([self.network.now_ns()])
+            .map(|at_ns| at_ns - std::mem::replace(&mut last_ns, at_ns))
+            .max()
+            .unwrap_or(0)
     }
 
     /// The number of bytes received, without those of files.

@@ -117,7 +117,7 @@ fn a_swarm_of_many_addresses_gives_way_to_an_address_without_connections() {
 }
 
 #[test]
-fn the_programs_behind_unix_sockets_and_an_ipv6_network_are_counted_as_one() {
+fn an_ipv6_network_is_counted_as_one_address_and_a_mapped_ipv4_address_as_itself() {
     let network = Network::new(Settings::default());
     for n in 0..5_u128 {
         let ip = std::net::Ipv6Addr::from_bits(0x2001_0db8 << 96 | n);
