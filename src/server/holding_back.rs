@@ -49,6 +49,8 @@ where
             return;
         }
         let handed_over_ns = self.world.hand_over_silent_connections();
+        // The last reading may be old, and connections that have come since then are held back as well.
+        self.cx.now = self.world.now();
         self.holding_back.handed_over_ns = self.cx.now.monotonic_ns.saturating_add(handed_over_ns);
     }
 

@@ -53,3 +53,17 @@ fn a_shutdown_soon_after_an_eviction_loses_no_connection_that_is_held_back() {
     server.run_until(30 * SECOND);
     assert_eq!(late.statuses(), [200]);
 }
+
+/// The loop's clock is not read for each connection that is accepted. What the system holds back in the last moment is still
+/// waited for.
+#[test]
+fn a_connection_that_is_held_back_while_others_are_accepted_is_not_lost_by_a_shutdown() {
+    let network = Network::new(Settings { holds_back: true, call_ns: 10 * MILLISECOND, ..Settings::default() });
+    let mut server = TestServer::new(&network, 2);
+    // The third one ends the holding back, 70 ms after the loop has begun to accept.
+    let _others: Vec<_> = (0..3).map(|_| network.client(MILLISECOND).send(MILLISECOND, get("/"))).collect();
+    let late = network.client(40 * MILLISECOND).send(SECOND + 30 * MILLISECOND, get("/"));
+    network.signal(100 * MILLISECOND);
+    server.run_until(30 * SECOND);
+    assert_eq!(late.statuses(), [200]);
+}
