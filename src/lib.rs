@@ -1,4 +1,5 @@
-//! Spindle: an HTTP/1.1 server in one thread. Only flushes of durable uploads have others, which the loop waits for.
+//! Spindle: an HTTP/1.1 server in one thread. Others only flush durable uploads, which the loop waits for, and close long
+//! files.
 //!
 //! # The map
 //!

@@ -156,7 +156,7 @@ fn serve(config: Config) -> Result<(), String> {
     warn_of_clear_text(&config, &listeners);
     let world = MioWorld::new(listeners, signals, manager.clone()).map_err(|error| format!("cannot start: {error}"))?;
     let server = server(world, routes, access_log, hosts, connections_max, &config);
-    let confinement = confine(&config, directory.as_ref())?;
+    let confinement = confine(&config, directory.as_ref(), open_files_max)?;
     print_banner(&format!("{banner}{confinement}\n"), &config);
     manager.report_ready(banner.lines().next().unwrap_or_default());
     server.run().map_err(|error| format!("the event loop failed: {error}"))
@@ -201,8 +201,12 @@ fn server(
         .with_shutdown_delay(config.shutdown_delay_ns)
 }
 
-/// With `--fsync`, creates the threads that flush uploads. Without them uploads are flushed one after the other.
-fn start_flushers(config: &Config) {
+/// Creates the thread that closes long files if files are served, of which so many may wait for it, and with `--fsync` those that flush uploads. Without
+/// them files are closed and flushed one after the other.
+fn start_threads(config: &Config, closed_files_max: Option<usize>) {
+    if let Some(Err(error)) = closed_files_max.map(storage::start_closer) {
+        warn!("the thread that closes long files cannot be created: {error}");
+    }
     if config.uploads.durable
         && let Err(error) = storage::start_flushers()
     {
@@ -211,7 +215,7 @@ fn start_flushers(config: &Config) {
 }
 
 /// Confines the process to what the server needs from now on.
-fn confine(config: &Config, directory: Option<&Directory>) -> Result<Confinement, String> {
+fn confine(config: &Config, directory: Option<&Directory>, open_files_max: usize) -> Result<Confinement, String> {
     let usage = match config.uploads.policy {
         UploadPolicy::Off => FolderUse::Read,
         UploadPolicy::Create | UploadPolicy::Replace => FolderUse::Upload,
@@ -234,7 +238,7 @@ fn confine(config: &Config, directory: Option<&Directory>) -> Result<Confinement
     if confinement::is_root() {
         warn!("running as root; with --user NAME the server gives that up once its addresses are open");
     }
-    confinement::confine(config.sandbox.into(), &files, || start_flushers(config))
+    confinement::confine(config.sandbox.into(), &files, || start_threads(config, directory.map(|_| open_files_max)))
 }
 
 /// The server also runs if its banner cannot be written. Standard output has nothing but the access log, if that is
@@ -459,7 +463,7 @@ fn capacity(listeners: usize, config: &Config) -> Result<Capacity, String> {
     let open_files = (descriptors / DESCRIPTORS_PER_OPEN_FILE).min(OPEN_FILES_MAX);
     let for_archives = config.folder.as_ref().map_or(0, |_| descriptors / DESCRIPTORS_PER_ARCHIVE_DESCRIPTOR);
     let archives = (for_archives / ARCHIVE_DESCRIPTORS as u64).clamp(1, ARCHIVES_MAX as u64);
-    // As many again may be those of uploads that have broken off.
+    // As many again may wait to be closed.
     let files = 2 * open_files + for_archives.min(archives * ARCHIVE_DESCRIPTORS as u64);
     let reserved = DESCRIPTORS_RESERVED + files + others as u64;
     let left = descriptors.saturating_sub(reserved);

@@ -315,9 +315,8 @@ impl<F: FileSystem> Upload<F> {
             let published = match (existing, self.mode) {
                 (ExistingEntry::Absent, _) => self.publish_as_new().map(|()| true),
                 (_, UploadMode::CreateOnly) => Err(Errno::EXIST),
-                (existing, UploadMode::Replace) => {
-                    self.replace(matches!(existing, ExistingEntry::File(_))).map(|()| false)
-                }
+                (ExistingEntry::File(existing), UploadMode::Replace) => self.replace(Some(&existing)).map(|()| false),
+                (ExistingEntry::Symlink(_), UploadMode::Replace) => self.replace(None).map(|()| false),
             };
             match published {
                 // Another process has just created the name: the condition must be checked against its file.
@@ -329,7 +328,6 @@ impl<F: FileSystem> Upload<F> {
     }
 
     fn publish_as_new(&mut self) -> Result<(), Errno> {
-        self.may_have_name = true;
         if self.durable
             && !self.is_resumable
             && let Some(temporary) = &mut self.temporary
@@ -349,13 +347,13 @@ impl<F: FileSystem> Upload<F> {
         match linked {
             // Without hard links and RENAME_NOREPLACE a plain rename is safe for `Replace`; for `CreateOnly` it would
             // race with other processes, so that is an error.
-            Err(no_links) if lacks_hard_links(no_links) && self.mode == UploadMode::Replace => self.replace(false),
+            Err(no_links) if lacks_hard_links(no_links) && self.mode == UploadMode::Replace => self.replace(None),
             result => result,
         }
     }
 
-    fn replace(&mut self, existing_is_file: bool) -> Result<(), Errno> {
-        self.may_have_name = true;
+    /// Replaces what has the name: a file with this metadata, or a link or nothing.
+    fn replace(&mut self, existing: Option<&Metadata>) -> Result<(), Errno> {
         let temporary = match self.temporary.take() {
             // The saved content keeps its name until the new one is on the disk, if it can have both.
             Some(saved) if self.durable && self.is_resumable => {
@@ -387,12 +385,14 @@ impl<F: FileSystem> Upload<F> {
         // Without a journal, the disk could free the old file before its directory points to the new one. A file system
         // check would then remove the name, and a version that was acknowledged long ago would be lost.
         let mut replaced = None;
-        if self.durable && existing_is_file {
+        if self.durable && existing.is_some() {
             let names = self.root.temporary_names();
             replaced =
                 TemporaryFile::link_existing(self.root.file_system(), &self.parent.directory, self.path.name(), names)?;
         }
+        let held = existing.and_then(|existing| self.root.hold(&self.parent.directory, self.path.name(), existing));
         temporary.replace(&self.parent.directory, self.path.name())?;
+        self.replaced_file = held;
         // Until the new name is flushed, the name on the disk may lead to either file. If the flush fails, the old one
         // stays until a later cleanup.
         if let Some(replaced) = &mut replaced {

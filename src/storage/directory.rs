@@ -7,7 +7,6 @@ use std::rc::Rc;
 
 use rustix::io::Errno;
 
-use super::abandoned::Abandoned;
 use super::cleanup::{Cleanup, Expiry};
 use super::close_errors::CloseErrors;
 use super::metadata::FileId;
@@ -70,7 +69,6 @@ impl<F: FileSystem> Directory<F> {
             creates_directories: Cell::new(false),
             reserve_bytes_min: Cell::new(RESERVE_BYTES_MIN),
             has_warned: Cell::new(false),
-            abandoned: Abandoned::default(),
         };
         Ok(Directory { root: Rc::new(root) })
     }
@@ -156,24 +154,6 @@ impl<F: FileSystem> Directory<F> {
         durable: bool,
     ) -> Result<Upload<F>, StorageError> {
         Upload::begin(Rc::clone(&self.root), path.clone(), mode, bytes_expected, durable)
-    }
-}
-
-impl<F: FileSystem> Directory<F> {
-    /// Sets how many uploads that broke off may have a descriptor until their content is freed in
-    /// [`free_abandoned`](Self::free_abandoned). By default content is freed at once.
-    pub fn set_abandoned_max(&self, files_max: usize) {
-        self.root.abandoned.set_files_max(files_max);
-    }
-
-    /// Whether content of uploads that broke off has yet to be freed.
-    pub fn has_abandoned(&self) -> bool {
-        !self.root.abandoned.is_empty()
-    }
-
-    /// Frees a piece of it, which takes less than half a millisecond.
-    pub fn free_abandoned(&self) {
-        self.root.abandoned.free_piece(&self.root.file_system);
     }
 }
 
@@ -275,8 +255,6 @@ pub(super) struct Root<F: FileSystem> {
     pub(super) reserve_bytes_min: Cell<u64>,
     /// Whether this run has logged that directories cannot be flushed.
     has_warned: Cell<bool>,
-    /// The content of uploads that broke off.
-    pub(super) abandoned: Abandoned<F>,
 }
 
 /// What exists under the name of an upload.

@@ -218,6 +218,25 @@ pub trait FileSystem: Clone + Debug + 'static {
     /// then.
     fn close_errors(&self, file: &Self::File) -> Result<(), Errno>;
 
+    /// The length of a file, in bytes, from which on it may take too long to free its content: everybody would wait
+    /// meanwhile.
+    fn long_file_bytes(&self) -> u64 {
+        4 * 1024 * 1024
+    }
+
+    /// Closes a file. A file that has no name may be closed later, so that nobody waits until its content has been freed.
+    fn close_in_background(&self, file: Self::File) {
+        drop(file);
+    }
+
+    /// How many bytes will become free once the files have been closed that are being closed in the background.
+    fn bytes_being_freed(&self) -> u64 {
+        0
+    }
+
+    /// Waits until they have been closed.
+    fn wait_until_freed(&self) {}
+
     /// The free space for this process in the file system of `directory`, in bytes. `None` if the file system does not
     /// report it.
     fn free_bytes(&self, directory: &Self::File) -> Option<u64>;

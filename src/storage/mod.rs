@@ -47,8 +47,9 @@
 //!    because the second one would succeed although the content is lost. Uploads that are committed together
 //!    ([`commit_together`]) go through these steps together. Where the file system cannot flush
 //!    directories, it decides when the name is on the disk.
-//! 10. **The content of a long upload that is dropped is freed later**, a piece in each call of
-//!     [`Directory::free_abandoned`]. To free it in one call would take time in proportion to its length.
+//! 10. **The content of a long file is freed in the background**, because that takes time in proportion to its length.
+//!     The file is open when it loses its last name, and the thread of `closer.rs` closes it after that. Where the space
+//!     is needed meanwhile, storage waits for that thread.
 //!
 //! # What storage cannot guarantee
 //!
@@ -60,15 +61,17 @@
 //! If another process moves a directory out of the root during an upload to it, the commit notices and publishes
 //! nothing. If the move happens between that check and the link, the uploaded file moves along.
 //!
-//! Nothing here is shared between threads, except the descriptors of files while they are flushed.
+//! Nothing here is shared between threads, except the descriptors of files while they are flushed, and those that are
+//! handed over to be closed.
 
 use std::os::fd::{AsFd, BorrowedFd};
 
-mod abandoned;
 mod annotation;
 mod cleanup;
 mod close_errors;
+mod closer;
 mod commit;
+mod content_file;
 mod directory;
 mod error;
 mod file_cache;
@@ -112,6 +115,7 @@ pub use linux::Linux as Native;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub use portable::Portable as Native;
 
+pub use closer::start as start_closer;
 pub use commit::{Published, commit_together};
 pub use directory::Directory;
 pub use error::StorageError;

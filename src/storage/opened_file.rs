@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use rustix::io::Errno;
 
+use super::content_file::ContentFile;
 use super::residency::Residency;
 use super::retry::{read_exactly, retry_on_intr};
 use super::{FileSystem, Metadata, Native, RelativePath, annotation};
@@ -14,7 +15,7 @@ use super::{FileSystem, Metadata, Native, RelativePath, annotation};
 #[derive(Debug)]
 pub struct NamedFile<F: FileSystem = Native> {
     file_system: F,
-    file: F::File,
+    file: ContentFile<F>,
     name: RelativePath,
     pub(super) residency: Cell<Residency>,
 }
@@ -79,6 +80,8 @@ pub struct OpenedFile<F: FileSystem = Native> {
 
 impl<F: FileSystem> OpenedFile<F> {
     pub(super) fn new(file_system: F, file: F::File, name: RelativePath, metadata: Metadata) -> OpenedFile<F> {
+        // Another process, or a request, may remove the file while it is open here.
+        let file = ContentFile::new(&file_system, file, metadata.size_bytes);
         OpenedFile { file: Rc::new(NamedFile { file_system, file, name, residency: Cell::default() }), metadata }
     }
 

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use rustix::io::Errno;
 
 use super::commit::{flush, flush_directory, flush_published};
+use super::content_file::ContentFile;
 use super::directory::{ExistingEntry, Root};
 use super::file_system::FileKind;
 use super::pending_uploads::PendingPlace;
@@ -134,6 +135,7 @@ impl<F: FileSystem> PartialUpload<F> {
         // would remove content whose offset that process has reported.
         found.file = read_state(&root, parent, &state_name)?.ok_or(StorageError::NotFound)?;
         let metadata = root.stat(&content)?;
+        let content = ContentFile::new(root.file_system(), content, metadata.size_bytes);
         let last = &found.file.state.last;
         let has_ended = match last.event {
             Event::Published => true,
@@ -169,7 +171,7 @@ impl<F: FileSystem> PartialUpload<F> {
         id: UploadId,
         path: RelativePath,
         found: FoundState<F>,
-        (content, metadata): (F::File, Metadata),
+        (content, metadata): (ContentFile<F>, Metadata),
         durable: bool,
     ) -> Result<Self, StorageError> {
         let (content_name, state_name) = id.names();

@@ -11,8 +11,8 @@ use rustix::io::Errno;
 use rustix::process::Resource;
 
 use super::file_system::{Access, DirectoryEntry, FileKind, FileSystem, Symlinks};
-use super::flushers;
 use super::metadata::Metadata;
+use super::{closer, flushers};
 
 /// What differs between the systems. [`FileSystem`] is implemented for every type that has it.
 pub(super) trait Posix: Clone + Debug + 'static {
@@ -69,6 +69,9 @@ pub(super) const NEW_FILE_MODE: Mode = Mode::from_raw_mode(0o666);
 
 /// The mode of a new directory, before the umask is applied.
 const NEW_DIRECTORY_MODE: Mode = Mode::from_raw_mode(0o777);
+
+/// The unit in which `stat(2)` counts the blocks of a file, in bytes.
+const BLOCK_BYTES: u64 = 512;
 
 /// The open does not wait, and does not make a terminal the controlling one.
 const NO_WAIT: OFlags = OFlags::NONBLOCK.union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
@@ -232,6 +235,21 @@ impl<S: Posix> FileSystem for S {
     fn close_errors(&self, file: &OwnedFd) -> Result<(), Errno> {
         let other = rustix::io::fcntl_dupfd_cloexec(file, 0)?;
         nix::unistd::close(other).map_err(|errno| Errno::from_raw_os_error(errno as i32))
+    }
+
+    fn close_in_background(&self, file: OwnedFd) {
+        // While it has a name, only a descriptor is freed.
+        if let Some(stat) = rustix::fs::fstat(&file).ok().filter(|stat| stat.st_nlink == 0) {
+            closer::close(file, u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(BLOCK_BYTES));
+        }
+    }
+
+    fn bytes_being_freed(&self) -> u64 {
+        closer::bytes_queued()
+    }
+
+    fn wait_until_freed(&self) {
+        closer::wait();
     }
 
     fn free_bytes(&self, directory: &OwnedFd) -> Option<u64> {

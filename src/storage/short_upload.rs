@@ -15,7 +15,7 @@ use super::new_directories::Ancestor;
 use super::retry::{retry_on_intr, write_all};
 use super::temporary_file::{TemporaryFile, lacks_hard_links};
 use super::upload::{CHECKED_BYTES_MIN, lacks_unnamed_files};
-use super::{Directory, FileSystem, Published, RelativePath, StorageError, Upload, UploadMode};
+use super::{Directory, FileSystem, Metadata, Published, RelativePath, StorageError, Upload, UploadMode};
 
 impl<F: FileSystem> Directory<F> {
     /// Stores `content` at `path`. This has the effects and the errors of an upload that is not durable, and that has no
@@ -63,7 +63,8 @@ impl<F: FileSystem> ShortUpload<'_, F> {
             (ExistingEntry::Absent, _) if root.unnamed_files() => self.create(&parent.directory),
             (ExistingEntry::Absent, _) => Ok(None),
             (_, UploadMode::CreateOnly) => Err(StorageError::AlreadyExists),
-            (_, UploadMode::Replace) => self.replace(&parent.directory),
+            (ExistingEntry::File(existing), UploadMode::Replace) => self.replace(&parent.directory, Some(&existing)),
+            (ExistingEntry::Symlink(_), UploadMode::Replace) => self.replace(&parent.directory, None),
         }
     }
 
@@ -84,11 +85,13 @@ impl<F: FileSystem> ShortUpload<'_, F> {
         }
     }
 
-    fn replace(self, parent: &Rc<F::File>) -> Result<Option<Published>, StorageError> {
+    /// Replaces a file with this metadata, or a link.
+    fn replace(self, parent: &Rc<F::File>, existing: Option<&Metadata>) -> Result<Option<Published>, StorageError> {
         let (file_system, names) = (self.root.file_system(), self.root.temporary_names());
         let (temporary, file) =
             TemporaryFile::create_unlocked(file_system, parent, names).map_err(StorageError::from_publication)?;
         let modified_ns = self.fill(&file)?;
+        let _held = existing.and_then(|existing| self.root.hold(parent, self.path.name(), existing));
         match temporary.replace(parent, self.path.name()) {
             // The cleanup of another server has removed the temporary name, or another process the directory.
             Err(Errno::NOENT) => Ok(None),
@@ -102,7 +105,7 @@ impl<F: FileSystem> ShortUpload<'_, F> {
     /// Writes the content to a new file. Then sets its modification time, which is returned.
     fn fill(&self, file: &F::File) -> Result<u64, StorageError> {
         let file_system = self.root.file_system();
-        write_all(|content| file_system.write(file, content), self.content).map_err(StorageError::from_errno)?;
+        write_all(|content| self.root.write(file, content), self.content).map_err(StorageError::from_errno)?;
         let modified_ns = self.root.unique_modified_ns(self.unix_ns);
         retry_on_intr(|| file_system.set_modified(file, modified_ns)).map_err(StorageError::from_errno)?;
         Ok(modified_ns)

@@ -61,7 +61,7 @@ impl<F: FileSystem> StateFile<F> {
         self.truncate_torn()?;
         let file_system = self.root.file_system();
         self.is_torn = true;
-        write_all(|bytes| file_system.write(&self.file, bytes), &encoded).map_err(StorageError::from_errno)?;
+        write_all(|bytes| self.root.write(&self.file, bytes), &encoded).map_err(StorageError::from_errno)?;
         if self.durable && record.boot_id.is_none() {
             flush(file_system, &self.file).inspect_err(|_| self.has_lost_records = true)?;
         }
@@ -88,7 +88,7 @@ impl<F: FileSystem> StateFile<F> {
         let content = content.ok_or(StorageError::DiskFull)?.concat();
         let created = TemporaryFile::create(file_system, &self.parent, root.temporary_names());
         let (temporary, file) = created.map_err(StorageError::from_publication)?;
-        write_all(|bytes| file_system.write(&file, bytes), &content).map_err(StorageError::from_errno)?;
+        write_all(|bytes| root.write(&file, bytes), &content).map_err(StorageError::from_errno)?;
         // Without a journal, the disk could free the old file before its directory points to the new one, and a file
         // system check would then remove the name.
         let mut replaced = None;

@@ -9,6 +9,7 @@ use std::rc::Rc;
 
 use rustix::io::Errno;
 
+use super::content_file::ContentFile;
 use super::file_system::{Access, FileKind, FileSystem, Symlinks};
 use super::retry::retry_on_intr;
 
@@ -175,11 +176,6 @@ impl<F: FileSystem> TemporaryFile<F> {
         }
     }
 
-    /// Whether the name stays when `self` is dropped.
-    pub(super) fn is_kept_on_drop(&self) -> bool {
-        self.keeps_on_drop
-    }
-
     pub(super) fn name(&self) -> &TemporaryName {
         &self.name
     }
@@ -277,9 +273,11 @@ pub(super) fn remove_if_abandoned<F: FileSystem>(
     name: &[u8],
 ) -> Result<bool, Errno> {
     let file = retry_on_intr(|| file_system.open_entry(parent, name, Access::Lock))?;
-    if retry_on_intr(|| file_system.stat(&file))?.kind != FileKind::Regular {
+    let metadata = retry_on_intr(|| file_system.stat(&file))?;
+    if metadata.kind != FileKind::Regular {
         return Ok(false);
     }
+    let file = ContentFile::new(file_system, file, metadata.size_bytes);
     // Unlike an upload, a cleanup stops where files cannot be locked: the file may be in use.
     retry_on_intr(|| file_system.lock(&file))?;
     remove_locked(file_system, parent, name, &file)

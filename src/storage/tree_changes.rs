@@ -7,6 +7,7 @@ use std::rc::Rc;
 use rustix::io::Errno;
 
 use super::commit::flush_directory;
+use super::content_file::ContentFile;
 use super::directory::Root;
 use super::file_system::{Access, FileKind, FileSystem};
 use super::retry::retry_on_intr;
@@ -72,6 +73,7 @@ impl<F: FileSystem> Directory<F> {
             if !condition(found.seen.as_ref()) {
                 return Err(StorageError::ConditionFailed.into());
             }
+            let _held = root.hold(&parent, entry.path.name(), &found.own);
             let removed = retry_on_intr(|| match found.kind {
                 FileKind::Directory => root.file_system().remove_directory(&parent, entry.path.name()),
                 _ => root.file_system().unlink(&parent, entry.path.name()),
@@ -154,9 +156,9 @@ impl<F: FileSystem> Directory<F> {
         let (created, replaced) = rename.run(durable, condition)?;
         if durable {
             let flushed = rename.flush();
-            if let (Err(_), Some(replaced)) = (&flushed, replaced) {
+            if let (Err(_), Some(name)) = (&flushed, replaced.name) {
                 // On the disk the name may lead to either file, so the old one stays until a later cleanup.
-                replaced.leak();
+                name.leak();
             }
             flushed?;
         }
@@ -175,24 +177,25 @@ struct Rename<'a, F: FileSystem> {
 }
 
 impl<F: FileSystem> Rename<'_, F> {
-    /// Moves the entry. Returns whether nothing had the new name, and the temporary name of the file that had it.
+    /// Moves the entry. Returns whether nothing had the new name, and the file that had it.
     fn run(
         &self,
         durable: bool,
         condition: impl Fn(Option<&Metadata>) -> bool,
-    ) -> Result<(bool, Option<TemporaryFile<F>>), ChangeError> {
+    ) -> Result<(bool, Replaced<F>), ChangeError> {
         for _ in 0..ATTEMPTS_MAX {
             let found = find(self.root, self.source, self.from)?.ok_or(StorageError::NotFound)?;
             let existing = self.existing(&found)?;
             if !condition(found.seen.as_ref()) {
                 return Err(StorageError::ConditionFailed.into());
             }
-            let mut replaced = None;
-            let renamed = match existing {
+            let mut replaced = Replaced { name: None, file: None };
+            let renamed = match &existing {
                 None => self.to_free_name(found.kind),
-                Some(kind) => {
-                    if durable && kind == FileKind::Regular && found.kind != FileKind::Directory {
-                        replaced = self.keep_replaced()?;
+                Some(existing) => {
+                    replaced.file = self.root.hold(self.target, self.to.path.name(), existing);
+                    if durable && existing.kind == FileKind::Regular && found.kind != FileKind::Directory {
+                        replaced.name = self.keep_replaced()?;
                     }
                     self.rename()
                 }
@@ -214,8 +217,8 @@ impl<F: FileSystem> Rename<'_, F> {
         Err(StorageError::Busy.into())
     }
 
-    /// The kind of what has the new name, if it may be replaced by what was found under the old one.
-    fn existing(&self, found: &Found) -> Result<Option<FileKind>, ChangeError> {
+    /// What has the new name, if it may be replaced by what was found under the old one.
+    fn existing(&self, found: &Found) -> Result<Option<Metadata>, ChangeError> {
         let is_directory = found.seen.is_some_and(|seen| seen.kind == FileKind::Directory);
         if self.to.is_directory && !is_directory {
             return Err(ChangeError::KindsDiffer);
@@ -236,7 +239,7 @@ impl<F: FileSystem> Rename<'_, F> {
             kind if (kind == FileKind::Directory) != (found.kind == FileKind::Directory) => {
                 Err(ChangeError::KindsDiffer)
             }
-            kind => Ok(Some(kind)),
+            _ => Ok(Some(existing)),
         }
     }
 
@@ -314,6 +317,15 @@ impl<F: FileSystem> Rename<'_, F> {
             errno => StorageError::from_publication(errno).into(),
         })
     }
+}
+
+/// A file that another one has replaced.
+struct Replaced<F: FileSystem> {
+    // Fields are dropped in this order: to remove the last name does not free a file that is open.
+    /// Its temporary name.
+    name: Option<TemporaryFile<F>>,
+    /// The file itself, if it is long.
+    file: Option<ContentFile<F>>,
 }
 
 /// Why a rename did nothing.

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use rustix::io::Errno;
 
 use super::commit::flush;
+use super::content_file::ContentFile;
 use super::directory::{ExistingEntry, Root};
 use super::new_directories::Ancestor;
 use super::reservation::Reservation;
@@ -32,10 +33,11 @@ pub enum UploadMode {
 pub struct Upload<F: FileSystem = Native> {
     // Fields are dropped in this order: the temporary name must be removed while the file is still locked.
     pub(super) temporary: Option<TemporaryFile<F>>,
-    /// The file that a durable upload has replaced, until the new name is on the disk.
+    /// The name of the file that a durable upload has replaced, until the new name is on the disk.
     pub(super) replaced: Option<TemporaryFile<F>>,
-    /// Shared only to be freed later, when the upload is dropped.
-    pub(super) file: Rc<F::File>,
+    /// That file itself, if it is long. It is closed after it has lost its last name.
+    pub(super) replaced_file: Option<ContentFile<F>>,
+    pub(super) file: ContentFile<F>,
     /// Where the file is published, or the nearest directory above that exists.
     pub(super) parent: Ancestor<F>,
     pub(super) root: Rc<Root<F>>,
@@ -57,18 +59,6 @@ pub struct Upload<F: FileSystem = Native> {
     pub(super) annotation: Option<Vec<u8>>,
     /// Set when a write fails, since a part of its content may be missing.
     pub(super) has_failed: bool,
-    /// Set before the content gets the name of the upload. From then on others may be reading it.
-    pub(super) may_have_name: bool,
-}
-
-/// The content of an upload that nobody can see or continue is abandoned. Its temporary name is removed after this.
-impl<F: FileSystem> Drop for Upload<F> {
-    fn drop(&mut self) {
-        let is_kept = self.temporary.as_ref().is_some_and(TemporaryFile::is_kept_on_drop);
-        if !is_kept && !self.may_have_name {
-            self.root.abandoned.add(&self.file, self.bytes_written);
-        }
-    }
 }
 
 impl<F: FileSystem> Upload<F> {
@@ -119,11 +109,12 @@ impl<F: FileSystem> Upload<F> {
             require_space(&root, &parent.directory, bytes)?;
         }
         let (temporary, file) = create(&root, &parent.directory).map_err(StorageError::from_publication)?;
-        let file = Rc::new(file);
+        let file = ContentFile::new(root.file_system(), file, 0);
         let may_fail_at_close = root.close_errors.may_occur_in(parent_id);
         Ok(Upload {
             temporary,
             replaced: None,
+            replaced_file: None,
             file,
             parent,
             root,
@@ -139,7 +130,6 @@ impl<F: FileSystem> Upload<F> {
             bytes_written: 0,
             annotation: None,
             has_failed: false,
-            may_have_name: false,
         })
     }
 
@@ -151,7 +141,7 @@ impl<F: FileSystem> Upload<F> {
         durable: bool,
         parent: Ancestor<F>,
         mut temporary: TemporaryFile<F>,
-        file: F::File,
+        file: ContentFile<F>,
         bytes_written: u64,
     ) -> Result<Self, StorageError> {
         temporary.keep_on_drop(true);
@@ -159,7 +149,8 @@ impl<F: FileSystem> Upload<F> {
         Ok(Upload {
             temporary: Some(temporary),
             replaced: None,
-            file: Rc::new(file),
+            replaced_file: None,
+            file,
             parent,
             root,
             path,
@@ -174,7 +165,6 @@ impl<F: FileSystem> Upload<F> {
             bytes_written,
             annotation: None,
             has_failed: false,
-            may_have_name: false,
         })
     }
 
@@ -247,7 +237,8 @@ impl<F: FileSystem> Upload<F> {
             self.bytes_written,
             self.root.reserve_bytes_min.get(),
         );
-        let write = |content: &[u8]| self.root.file_system().write(&self.file, content);
+        self.file.note_bytes(bytes);
+        let write = |content: &[u8]| self.root.write(&self.file, content);
         write_all(write, content).map_err(StorageError::from_errno)?;
         self.bytes_written = bytes;
         Ok(())
@@ -282,20 +273,23 @@ impl<F: FileSystem> Upload<F> {
     }
 }
 
-/// Checks that content of `bytes` bytes fits. If it does only once the content of uploads that broke off is freed, frees
-/// that, and never in vain: everybody waits for it.
+/// Checks that content of `bytes` bytes fits. If it does only once the content of removed files has been freed, waits for
+/// that, and never in vain: everybody waits.
 fn require_space<F: FileSystem>(root: &Root<F>, directory: &F::File, bytes: u64) -> Result<(), StorageError> {
     if bytes > root.bytes_max() {
         return Err(StorageError::DiskFull);
     }
-    let bytes_free = || root.file_system().free_bytes(directory).unwrap_or(u64::MAX);
+    let file_system = root.file_system();
+    // Asked before the free space: what is freed in between may count twice, but it is not forgotten.
+    let bytes_being_freed = file_system.bytes_being_freed();
+    let bytes_free = || file_system.free_bytes(directory).unwrap_or(u64::MAX);
     if bytes < CHECKED_BYTES_MIN || bytes <= bytes_free() {
         return Ok(());
     }
-    if bytes > bytes_free().saturating_add(root.abandoned.bytes()) {
+    if bytes > bytes_free().saturating_add(bytes_being_freed) {
         return Err(StorageError::DiskFull);
     }
-    root.abandoned.free_all();
+    file_system.wait_until_freed();
     if bytes <= bytes_free() { Ok(()) } else { Err(StorageError::DiskFull) }
 }
 

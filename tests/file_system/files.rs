@@ -11,6 +11,7 @@ contract! {
     a_modification_time_that_was_set_is_kept
     linking_changes_the_times_of_file_and_directory
     a_file_is_locked_by_one_descriptor_at_a_time
+    a_file_that_has_a_name_is_never_closed_later
     reserved_space_does_not_change_the_length
     a_file_can_be_flushed
     what_was_just_written_is_read_without_waiting
@@ -89,6 +90,29 @@ fn what_was_just_written_is_read_without_waiting<S: Fixture>(fixture: &S) {
     assert_eq!(system.read_at(&file, &mut space, 0), Ok(5));
 }
 
+/// Whether the lock of a file is free. A process that another test is just starting has a copy of each descriptor until it
+/// executes its program.
+fn becomes_free<F: FileSystem>(system: &F, file: &F::File) -> bool {
+    let is_free = || {
+        system.lock(file) == Ok(()) || {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+            false
+        }
+    };
+    (0..10_000).any(|_| is_free())
+}
+
+/// Somebody may wait for its lock, such as the client that continues an upload.
+fn a_file_that_has_a_name_is_never_closed_later<S: Fixture>(fixture: &S) {
+    let (system, root) = (fixture.system(), fixture.root());
+    fixture.add("file", "");
+    let open = || system.open_entry(&root, b"file", Access::Lock).unwrap();
+    let (one, other) = (open(), open());
+    assert_eq!(system.lock(&one), Ok(()));
+    system.close_in_background(one);
+    assert!(becomes_free(&system, &other));
+}
+
 fn a_file_is_locked_by_one_descriptor_at_a_time<S: Fixture>(fixture: &S) {
     let (system, root) = (fixture.system(), fixture.root());
     fixture.add("file", "");
@@ -101,14 +125,7 @@ fn a_file_is_locked_by_one_descriptor_at_a_time<S: Fixture>(fixture: &S) {
     fixture.rename("file", "renamed");
     assert_eq!(system.lock(&other), Err(Errno::WOULDBLOCK));
     drop(one);
-    // A process that another test is just starting has a copy of the descriptor until it executes its program.
-    let is_free = || {
-        system.lock(&other) == Ok(()) || {
-            std::thread::sleep(std::time::Duration::from_millis(1));
-            false
-        }
-    };
-    assert!((0..10_000).any(|_| is_free()), "the lock is free again after its descriptor was closed");
+    assert!(becomes_free(&system, &other), "the lock is free again after its descriptor was closed");
 
     let created = system.create(&root, b"created").unwrap();
     assert_eq!(system.lock(&created), Ok(()));

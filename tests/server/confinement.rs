@@ -104,6 +104,23 @@ fn with_kill_many_durable_uploads_at_once_end_nothing() {
 }
 
 #[test]
+fn with_kill_a_thread_closes_long_files_that_are_removed_and_replaced() {
+    let server = Start::new().folder().options(["--uploads", "manage", "--sandbox", "kill"]).start();
+    assert_eq!(server.status("Threads"), "2");
+    let mut client = server.connect();
+    client.send("GET /name HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert_eq!(client.response().status, 404);
+    let descriptors = server.descriptors();
+    for request in ["DELETE /name HTTP/1.1", "PUT /name HTTP/1.1\r\nContent-Length: 1", "DELETE /name HTTP/1.1"] {
+        server.write_file("name", &[1; 8 * 1024 * 1024]);
+        let content = if request.starts_with("PUT") { "x" } else { "" };
+        client.send(format!("{request}\r\nHost: localhost\r\n\r\n{content}"));
+        assert_eq!(client.response().status, 204);
+        wait_until("the file to be closed", || server.descriptors() == descriptors);
+    }
+}
+
+#[test]
 fn the_process_never_dumps_core() {
     for mode in ["on", "off"] {
         let server = Start::new().options(["--sandbox", mode]).start();

@@ -98,6 +98,9 @@ impl FaultPlan {
             keeps_attributes: random.bool(),
             may_fail_at_close: settings.may_fail_at_close || random.u8(..4) == 0,
             // Between two calls that take seconds, what was in memory may be evicted.
+            // Longer than any file with the state of an upload.
+            long_file_bytes: if seed.is_multiple_of(2) { 10_000 } else { u64::MAX },
+            closing_rate: [0, 1_000, 20_000][(seed / 2 % 3) as usize],
             eviction: if self.slow > 0 { Eviction::default() } else { eviction(seed) },
             ..settings
         }

@@ -5,6 +5,7 @@
 
 mod faults;
 mod groups;
+mod long_files;
 mod operations;
 mod other_processes;
 mod partial_uploads;

@@ -86,6 +86,8 @@ fn settings(seed: u64, random: &mut fastrand::Rng) -> Settings {
         descriptors_max: [1024, 6, 4, 3][random.usize(..4)],
         capacity_bytes: bounds[random.usize(..3)],
         quota_bytes: bounds[random.usize(..3)],
+        long_file_bytes: [u64::MAX, 40][random.usize(..2)],
+        closing_rate: [0, 6_000, u16::MAX][random.usize(..3)],
         reports_free_bytes: random.bool(),
         keeps_attributes: random.bool(),
         has_entry_kinds: random.bool(),

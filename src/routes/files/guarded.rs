@@ -45,18 +45,6 @@ impl<F: FileSystem> GuardedDirectory<F> {
         self.directory.create_missing_directories();
     }
 
-    pub(super) fn set_abandoned_max(&self, files_max: usize) {
-        self.directory.set_abandoned_max(files_max);
-    }
-
-    pub(super) fn has_abandoned(&self) -> bool {
-        self.directory.has_abandoned()
-    }
-
-    pub(super) fn free_abandoned(&self) {
-        self.directory.free_abandoned();
-    }
-
     pub(super) fn set_time(&self, unix_ns: u64) {
         self.directory.set_time(unix_ns);
     }

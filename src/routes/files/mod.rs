@@ -93,8 +93,7 @@ pub struct FileRoutes<F: FileSystem = Native> {
 }
 
 impl<F: FileSystem> FileRoutes<F> {
-    /// Serves `directory`, whoever may do what. At most `open_files_max` files stay open between requests, and as many of
-    /// uploads that broke off.
+    /// Serves `directory`, whoever may do what. At most `open_files_max` files stay open between requests.
     ///
     /// The boundaries between parts are made from `seed`. It must be unpredictable: whoever could foresee a boundary
     /// could upload a file that contains it, and a client would then split that file in the wrong place.
@@ -110,7 +109,6 @@ impl<F: FileSystem> FileRoutes<F> {
     ) -> FileRoutes<F> {
         let UploadSettings { policy, bytes_max, durable, age_s_max, pending_max } = uploads;
         let directory = GuardedDirectory::new(directory, age_s_max);
-        directory.set_abandoned_max(open_files_max);
         FileRoutes {
             directory,
             offered: Rights { reads: true, uploads: policy },
@@ -140,12 +138,10 @@ impl<F: FileSystem> FileRoutes<F> {
     }
 
     pub(super) fn deadline_ns(&self) -> Option<u64> {
-        // Until everything has been freed, each turn of the loop frees a piece.
-        if self.directory.has_abandoned() { Some(0) } else { self.cache.deadline_ns() }
+        self.cache.deadline_ns()
     }
 
     pub(super) fn deadline_passed(&mut self, now: &Now) {
-        self.directory.free_abandoned();
         self.cache.evict_unused(now.monotonic_ns);
     }
 

@@ -33,6 +33,7 @@ struct Record {
     faults: Vec<Fault>,
     action: Option<Action>,
     never_fails_at_close: bool,
+    closing: Vec<OwnedFd>,
 }
 
 /// What another process does just before a call.
@@ -82,6 +83,13 @@ impl Instrumented {
     /// Makes it a file system whose files can be closed without an error, which is not its default.
     pub(super) fn never_fail_at_close(&self) {
         self.record.borrow_mut().never_fails_at_close = true;
+    }
+
+    /// Closes the files that are to be closed in the background. Returns the lengths of those that lost their last name.
+    pub(super) fn close_all(&self) -> Vec<u64> {
+        let closing = std::mem::take(&mut self.record.borrow_mut().closing);
+        let stats = closing.iter().map(|file| rustix::fs::fstat(file).unwrap());
+        stats.filter(|stat| stat.st_nlink == 0).map(|stat| stat.st_size as u64).collect()
     }
 
     /// The names of the calls since this was last called.
@@ -274,6 +282,10 @@ impl FileSystem for Instrumented {
 
     fn close_errors(&self, file: &OwnedFd) -> Result<(), Errno> {
         recorded!(self.close_errors(file))
+    }
+
+    fn close_in_background(&self, file: OwnedFd) {
+        self.record.borrow_mut().closing.push(file);
     }
 
     fn free_bytes(&self, directory: &OwnedFd) -> Option<u64> {

@@ -8,6 +8,7 @@ mod durability;
 mod eintr;
 mod instrumented;
 mod listings;
+mod long_files;
 mod lookups;
 mod new_directories;
 mod partial_uploads;
@@ -27,7 +28,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use self::instrumented::{Instrumented, System};
+use self::instrumented::{Fault, Instrumented, System};
 use super::{Directory, FileRange, FileSystem, OpenedFile, Published, RelativePath, StorageError, Upload, UploadMode};
 
 /// Each test runs on all of these.

@@ -1,7 +1,6 @@
 //! Uploads before their commit: the content is not visible, and dropping the upload removes it.
 
 use std::fs;
-use std::rc::Rc;
 
 use rustix::fs::FlockOperation;
 
@@ -180,41 +179,5 @@ fn uploads_continue_in_a_root_that_is_moved() {
         }
         assert_eq!(names(&scratch.path().join("away")), ["name", "sub"]);
         assert_eq!(names(&scratch.path().join("away/sub")), ["name"]);
-    }
-}
-
-#[test]
-fn long_content_of_an_upload_that_is_dropped_is_freed_in_pieces() {
-    const MIB: u64 = 1024 * 1024;
-    for open in OPENERS {
-        let root = tempfile::tempdir().unwrap();
-        let directory = open(root.path());
-        directory.set_abandoned_max(1);
-        let upload_of = |mebibytes: usize| {
-            let mut upload = begin(&directory, "name", UploadMode::Replace).unwrap();
-            (0..mebibytes).for_each(|_| upload.write(&[1; MIB as usize]).unwrap());
-            upload
-        };
-        drop(upload_of(4));
-        assert!(!directory.has_abandoned(), "it is short");
-        let upload = upload_of(7);
-        let file = Rc::downgrade(&upload.file);
-        drop((upload, upload_of(7)));
-        assert_eq!(names(root.path()), [""; 0], "the second one was freed at once, and neither has a name");
-        let bytes_left = || file.upgrade().map(|file| rustix::fs::fstat(&*file).unwrap().st_size as u64 / MIB);
-        let too_long = directory.begin_upload(&path("name"), UploadMode::Replace, Some(1 << 62), false);
-        assert!(matches!(too_long, Err(StorageError::DiskFull)));
-        assert_eq!(bytes_left(), Some(7), "nothing is freed in vain");
-        for bytes in [7, 6, 5, 4, 3, 2, 1] {
-            assert_eq!((bytes_left(), directory.has_abandoned()), (Some(bytes), true));
-            directory.free_abandoned();
-        }
-        assert_eq!((bytes_left(), directory.has_abandoned()), (None, false));
-        upload_of(7).commit(0, |_| true).unwrap();
-        assert!(!directory.has_abandoned(), "it is published");
-        assert!(matches!(upload_of(7).commit(0, |_| false), Err(StorageError::ConditionFailed)));
-        assert!(directory.has_abandoned());
-        directory.free_abandoned();
-        assert_eq!(fs::metadata(root.path().join("name")).unwrap().len(), 7 * MIB);
     }
 }

@@ -9,7 +9,7 @@
 //! remembers that it needs no filter (since Linux 5.11). So the calls of nearly every request have no conditions, and their
 //! order in the list does not matter. A call with a condition costs 60 ns instead of 30 (`scripts/bench/calls.rs`).
 //!
-//! The threads that flush uploads are created before, and make no call that is not in the list. No thread is created
+//! The threads that flush uploads and close files are created before, and make no call that is not in the list. No thread is created
 //! after the start, so neither `clone` nor `clone3` is allowed. Sockets only come from `accept4`.
 
 use nix::libc;
@@ -109,7 +109,7 @@ const CALLS: &[Call] = &[
     (libc::SYS_mremap, Any),
     (libc::SYS_madvise, Any),
     (libc::SYS_brk, Any),
-    // The channels to the threads that flush uploads, and locks of the standard library.
+    // The channels to the threads that flush uploads and close files, and locks of the standard library.
     (libc::SYS_futex, Any),
     (libc::SYS_sched_yield, Any),
     // The pause after a poll that failed for lack of memory; also what the kernel makes of it after SIGCONT.

@@ -24,6 +24,8 @@ pub(crate) struct DiskFile {
     number: u64,
     offset: Cell<u64>,
     mode: Mode,
+    /// Whether the system closes it in the background.
+    is_handed_over: bool,
 }
 
 /// What an open file permits.
@@ -43,8 +45,9 @@ impl fmt::Debug for DiskFile {
 
 impl Drop for DiskFile {
     fn drop(&mut self) {
-        let mut machine = self.disk.machine.borrow_mut();
-        machine.close(self.node, self.number);
+        if !self.is_handed_over {
+            self.disk.machine.borrow_mut().close(self.node, self.number);
+        }
     }
 }
 
@@ -68,6 +71,7 @@ impl Disk {
         subject: impl Fn() -> String,
         make: impl FnOnce(&mut Machine, Option<usize>) -> Result<T, Errno>,
     ) -> Result<T, Errno> {
+        self.machine.borrow_mut().close_now_and_then();
         let happenings = self.machine.borrow_mut().faults.next(call);
         let mut failure = None;
         let mut is_short = false;
@@ -122,7 +126,7 @@ impl Disk {
     }
 
     fn file(&self, (node, number): (NodeId, u64), mode: Mode) -> DiskFile {
-        DiskFile { disk: self.clone(), node, number, offset: Cell::new(0), mode }
+        DiskFile { disk: self.clone(), node, number, offset: Cell::new(0), mode, is_handed_over: false }
     }
 
     fn mode(&self, access: Access) -> Mode {
@@ -205,12 +209,16 @@ impl FileSystem for Disk {
     }
 
     fn open_entry(&self, directory: &DiskFile, name: &[u8], access: Access) -> Result<DiskFile, Errno> {
-        self.opened(
+        let opened = self.opened(
             Call::OpenEntry,
             || format!("{} {access:?}", text(name)),
             access,
             |machine| machine.tree.child(directory.node, name)?.ok_or(Errno::NOENT),
-        )
+        );
+        if access == Access::Stat {
+            self.machine.borrow_mut().note_opening(directory.node, name, opened.is_ok());
+        }
+        opened
     }
 
     fn stat(&self, file: &DiskFile) -> Result<Metadata, Errno> {
@@ -533,6 +541,23 @@ impl FileSystem for Disk {
 
     fn close_errors(&self, file: &DiskFile) -> Result<(), Errno> {
         self.call(Call::CloseErrors, || format!("{file:?}"), |machine, _| machine.has_descriptor())
+    }
+
+    fn long_file_bytes(&self) -> u64 {
+        self.machine.borrow().settings.long_file_bytes
+    }
+
+    fn close_in_background(&self, mut file: DiskFile) {
+        file.is_handed_over = true;
+        self.machine.borrow_mut().close_later(file.node, file.number);
+    }
+
+    fn bytes_being_freed(&self) -> u64 {
+        self.machine.borrow().bytes_being_freed()
+    }
+
+    fn wait_until_freed(&self) {
+        self.machine.borrow_mut().close_all();
     }
 
     fn free_bytes(&self, _directory: &DiskFile) -> Option<u64> {

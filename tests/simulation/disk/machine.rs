@@ -8,6 +8,7 @@ use std::rc::Rc;
 use rustix::io::Errno;
 use spindle::storage::{Access, FileKind};
 
+use super::closing::Closing;
 use super::faults::Faults;
 use super::memory::Memory;
 use super::power::{Change, Log, Record};
@@ -36,6 +37,7 @@ pub(crate) struct Machine {
     pub(crate) boot_id: u64,
     pub(crate) used_bytes: u64,
     pub(crate) memory: Memory,
+    pub(crate) closing: Closing,
     /// The paths of files that other processes have created and not removed.
     pub(crate) created_by_others: BTreeSet<String>,
     pub(crate) next_inode: u64,
@@ -73,6 +75,7 @@ impl Machine {
             boot_id: 1,
             used_bytes: 0,
             memory: Memory::default(),
+            closing: Closing::default(),
             created_by_others: BTreeSet::new(),
             next_inode: 2,
             free_inodes: Vec::new(),
@@ -121,6 +124,7 @@ impl Machine {
             permissions: Permissions::ALL,
             attribute: None,
             locked_by: None,
+            may_be_freed: false,
         };
         match self.spare.pop() {
             Some(spare) => {
@@ -146,6 +150,9 @@ impl Machine {
         (parent.modified_ns, parent.changed_ns) = (now_ns, now_ns);
         if before == node {
             return;
+        }
+        for node in [before, node].into_iter().flatten() {
+            self.node_mut(node).may_be_freed |= self.closing.others_act;
         }
         if let Some(node) = node {
             self.recorded(node, |node| {
@@ -188,6 +195,7 @@ impl Machine {
         if links > 0 || open > 0 {
             return;
         }
+        self.check_that_nobody_waits(node);
         self.used_bytes -= self.node(node).content().map_or(0, |content| content.bytes.len() as u64);
         self.free_inodes.push(inode);
         self.removed.push(node);
@@ -357,6 +365,7 @@ impl Machine {
         let room = capacity.min(quota).saturating_sub(self.used_bytes);
         let bytes = content.len().min(usize::try_from(room).unwrap_or(usize::MAX));
         if bytes == 0 && !content.is_empty() {
+            self.expect_wait();
             return Err(if quota < capacity { Errno::DQUOT } else { Errno::NOSPC });
         }
         if let Some(most) = self.settings.file_size_max {

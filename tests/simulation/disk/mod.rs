@@ -6,6 +6,7 @@
 //! - `calls` implements [`FileSystem`](spindle::storage::FileSystem). Each call is numbered, traced and subject to
 //!   faults.
 //! - `faults` decides which call has which fault.
+//! - `closing` closes files in the background, and checks that nobody waits until the content of a long file is freed.
 //! - `memory` is the system's cache of files: which of them can be read without waiting for the disk.
 //! - `others` is for tests and other processes.
 //! - `power` tracks the changes that are not on the disk yet, and computes the states after a power cut.
@@ -17,6 +18,7 @@
 #![allow(clippy::expect_used, reason = "a test may panic")]
 
 mod calls;
+mod closing;
 mod faults;
 mod machine;
 mod memory;

@@ -105,6 +105,7 @@ impl Machine {
         let node = self.look_up(path)?;
         let now_ns = self.rounded(self.clock.get());
         let changed = self.node_mut(node);
+        changed.may_be_freed = true;
         let Some(content) = changed.content_mut() else { return Err(Errno::INVAL) };
         let before = content.bytes.len() as u64;
         change(&mut content.bytes);
@@ -241,7 +242,9 @@ impl Disk {
     /// Makes another process act. Returns whether it could.
     pub(crate) fn act(&self, action: &Action) -> bool {
         let mut machine = self.machine.borrow_mut();
+        machine.closing.others_act = true;
         let result = machine.act(action);
+        machine.closing.others_act = false;
         if let Some(trace) = &machine.faults.trace {
             trace.borrow_mut().push(format!("      another process: {action:?} = {result:?}"));
         }
@@ -322,9 +325,10 @@ impl Disk {
         names
     }
 
-    /// The number of descriptors that the process has open.
+    /// The number of descriptors that the process has open, without those that are being closed in the background.
     pub(crate) fn descriptors(&self) -> usize {
-        self.machine.borrow().descriptors
+        let machine = self.machine.borrow();
+        machine.descriptors - machine.closing.files()
     }
 
     /// The size of all files, including those without a name.

@@ -62,6 +62,10 @@ pub(crate) struct Settings {
     pub(crate) capacity_bytes: u64,
     pub(crate) quota_bytes: u64,
     pub(crate) file_size_max: Option<u64>,
+    /// The length of a file from which on everybody would wait while its content is freed.
+    pub(crate) long_file_bytes: u64,
+    /// Before how many of 65,536 calls the system closes a file in the background.
+    pub(crate) closing_rate: u16,
     pub(crate) reports_free_bytes: bool,
     /// Whether files can have extended attributes.
     pub(crate) keeps_attributes: bool,
@@ -99,6 +103,8 @@ impl Settings {
             capacity_bytes: u64::MAX,
             quota_bytes: u64::MAX,
             file_size_max: None,
+            long_file_bytes: u64::MAX,
+            closing_rate: 0,
             reports_free_bytes: true,
             keeps_attributes: true,
             has_boot_id: true,

@@ -136,6 +136,9 @@ pub(crate) struct Node {
     pub(crate) attribute: Option<Box<[u8]>>,
     /// The number of the open file that has the lock.
     pub(crate) locked_by: Option<u64>,
+    /// Whether its content may be freed while everybody waits, because another process has interfered, or because the server
+    /// could not open the file.
+    pub(crate) may_be_freed: bool,
 }
 
 impl Node {
