@@ -201,8 +201,8 @@ fn server(
         .with_shutdown_delay(config.shutdown_delay_ns)
 }
 
-/// Creates the thread that closes long files if files are served, of which so many may wait for it, and with `--fsync` those that flush uploads. Without
-/// them files are closed and flushed one after the other.
+/// Creates the thread that closes long files, if files are served, and with `--fsync` those that flush uploads. Up to
+/// `closed_files_max` files may wait to be closed. Without the threads the event loop closes and flushes files itself.
 fn start_threads(config: &Config, closed_files_max: Option<usize>) {
     if let Some(Err(error)) = closed_files_max.map(storage::start_closer) {
         warn!("the thread that closes long files cannot be created: {error}");

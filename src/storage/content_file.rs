@@ -13,7 +13,7 @@ use super::retry::retry_on_intr;
 /// An open file. If it is long, it is closed [in the background](FileSystem::close_in_background).
 #[derive(Debug)]
 pub(super) struct ContentFile<F: FileSystem> {
-    // Fields are dropped in this order.
+    // Fields are dropped in this order, so that the second one has the last reference.
     file: Rc<F::File>,
     last: LastReference<F>,
 }
