@@ -37,6 +37,9 @@
   };
   const zone = document.getElementById("zone");
   if (zone) zone.hidden = true;
+  // The end of the link.
+  const expiry = document.querySelector("#expiry time");
+  if (expiry) expiry.textContent = exact.format(new Date(expiry.dateTime));
 
   // The filter shows the entries whose names contain every word, without regard to case and accents.
   const fold = (text) => text.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase();

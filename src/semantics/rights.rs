@@ -222,6 +222,11 @@ impl Grant {
         self.link.as_ref()
     }
 
+    /// When that link expires, in seconds since 1970.
+    pub fn expires_unix_s(&self) -> Option<u64> {
+        self.link().map(|issuer| issuer.link().expires_unix_s)
+    }
+
     /// Allows to read what is at `path`, or to list it. A directory is read with everything below it.
     ///
     /// # Errors

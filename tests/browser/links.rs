@@ -113,8 +113,11 @@ fn a_folder_is_read_under_a_link_and_no_page_leads_out_of_it() {
     fs::create_dir_all(shared.path().join("a/b/c")).unwrap();
     fs::write(shared.path().join("a/b/c/file.txt"), "content").unwrap();
     let address = link(&shared, &key, LinkRight::Read, "/a/b/", 600);
+    tab.call("Emulation.setTimezoneOverride", json!({ "timezoneId": "Asia/Kathmandu" }));
     tab.open(&address);
     take_screenshot(&mut tab, "read");
+    let shown = tab.text("document.getElementById('expiry').innerText");
+    assert!(shown.starts_with("This link works until ") && shown.ends_with(" GMT+5:45."), "{shown}");
     assert_eq!(tab.evaluate("document.querySelectorAll('nav a, #up').length"), 0);
     tab.open(&format!("{address}c/"));
     assert_eq!(tab.text("document.querySelector('nav a').href"), address);

@@ -136,7 +136,7 @@ fn section_of(grant: &Grant, takes_hidden: bool) -> UploadSection<'_> {
         takes_hidden,
         bytes_max: grant.upload_bytes_max(),
         is_drop_box: true,
-        expires_unix_s: grant.link().map(|issuer| issuer.link().expires_unix_s),
+        expires_unix_s: grant.expires_unix_s(),
         visitor: Visitor { account: grant.account().map(|name| &**name), could_do_more: grant.could_do_more() },
     }
 }

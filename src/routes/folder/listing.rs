@@ -46,6 +46,8 @@ pub(super) struct ListingOptions {
     pub(super) could_do_more: bool,
     /// How many segments of the path nothing is linked above: those of the highest folder that may be seen.
     pub(super) base_segments: usize,
+    /// When the link expires under which the listing is requested, if any.
+    pub(super) expires_unix_s: Option<u64>,
     /// Whether names that begin with a dot are listed.
     pub(super) shows_hidden: bool,
     pub(super) now_unix_s: u64,
@@ -61,6 +63,7 @@ impl ListingOptions {
             upload_bytes_max: *upload_bytes_max,
             visitor: Visitor { account: self.account.as_deref(), could_do_more: self.could_do_more },
             base_segments: *base_segments,
+            expires_unix_s: self.expires_unix_s,
             sort: *sort,
             order: *order,
             is_sorted,
@@ -374,6 +377,7 @@ mod tests {
             account: None,
             could_do_more: false,
             base_segments: 0,
+            expires_unix_s: None,
             shows_hidden: false,
             now_unix_s: 0,
         };

@@ -437,6 +437,7 @@ fn respond_with_listing<'r, F: FileSystem>(
         account: grant.account().cloned(),
         could_do_more: grant.could_do_more(),
         base_segments: segments(grant.base().unwrap_or_default()).count(),
+        expires_unix_s: grant.expires_unix_s(),
         shows_hidden: folder.settings.shows_hidden,
         now_unix_s: now.unix_s(),
     };

@@ -87,7 +87,7 @@ macro_rules! manage_style {
 macro_rules! policy {
     ([$($scripts:tt)*], [$($styles:tt)*]) => {
         concat!(
-            "default-src 'none'; script-src 'sha256-0c4iD39uMgvtuBGXzEiVXg2J2S3zAbKVBKACWf/X5Mw='",
+            "default-src 'none'; script-src 'sha256-5bANGadT3pguTSqnas4GFyvrhvcvk1fXdey8YEfeuac='",
             $($scripts)*
             "; style-src 'sha256-2WATPohbs6+9nT9vKt79/GwBXaJLsAFzZRg/AaGkLog='",
             $($styles)*

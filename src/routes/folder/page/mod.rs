@@ -27,6 +27,7 @@ pub(super) use self::visitor::Visitor;
 use super::encode::write_segment;
 use super::query::{Order, Sort};
 use super::segments;
+use crate::semantics::date::{ImfFixdate, Rfc3339};
 use crate::semantics::rights::UploadPolicy;
 
 /// The title of the shared folder's root. The name of its directory is not shown, because it is private.
@@ -47,6 +48,8 @@ pub(super) struct PageHead<'a> {
     pub visitor: Visitor<'a>,
     /// How many segments of the path the highest folder has that may be seen. No folder above it is linked.
     pub base_segments: usize,
+    /// When the link expires under which the page is requested, in seconds since 1970.
+    pub expires_unix_s: Option<u64>,
     /// The column by which the rows are sorted.
     pub sort: Sort,
     /// The direction of sorting.
@@ -62,9 +65,11 @@ pub(super) fn write_head(out: &mut Vec<u8>, head: &PageHead<'_>) {
     write_document_head(out, ROOT, name, head.uploads);
     head.visitor.write(out, head.path);
     write_breadcrumbs(out, name, &above, head.base_segments);
+    put(out, "<main>\n");
+    write_expiry(out, head.expires_unix_s);
     put(
         out,
-        "<main>\n<div class=\"bar\"><input id=\"filter\" type=\"search\" aria-label=\"Filter by name\" \
+        "<div class=\"bar\"><input id=\"filter\" type=\"search\" aria-label=\"Filter by name\" \
          aria-keyshortcuts=\"/\" placeholder=\"Filter\" autocomplete=\"off\" autocapitalize=\"off\" \
          spellcheck=\"false\" maxlength=\"255\" hidden><p id=\"count\" role=\"status\"></p>",
     );
@@ -100,6 +105,17 @@ pub(super) fn write_head(out: &mut Vec<u8>, head: &PageHead<'_>) {
              <td class=\"t\"></td><td class=\"g\"></td></tr>\n",
         );
     }
+}
+
+/// Writes when the link of the page expires, if it has one. The script replaces the time with local time.
+fn write_expiry(out: &mut Vec<u8>, unix_s: Option<u64>) {
+    let Some(unix_s) = unix_s else { return };
+    let (Some(shown), Some(date)) = (ImfFixdate::new(unix_s), Rfc3339::new(unix_s.into())) else { return };
+    put(out, "<p class=\"note\" id=\"expiry\">This link works until <time datetime=\"");
+    out.extend_from_slice(&date.text());
+    put(out, "\">");
+    out.extend_from_slice(shown.as_bytes());
+    put(out, "</time>.</p>\n");
 }
 
 /// Writes the head of the document and the beginning of its body. `root` is the title of the shared folder, and `name`
@@ -212,6 +228,7 @@ mod tests {
         upload_bytes_max: None,
         visitor: Visitor { account: None, could_do_more: false },
         base_segments: 0,
+        expires_unix_s: None,
         sort: Sort::Name,
         order: Order::Ascending,
         is_sorted: true,
@@ -310,6 +327,25 @@ mod tests {
         assert!(inner.contains("<tr id=\"up\">"));
         let base = head(&PageHead { path: b"/a/b/", base_segments: 2, ..HEAD });
         assert!(base.contains("<h1><bdi>b</bdi></h1>") && !base.contains("../") && !base.contains("id=\"up\""));
+    }
+
+    #[test]
+    fn the_pages_of_a_link_say_when_it_expires() {
+        let expires_unix_s = Some(1_795_540_775);
+        let uploads = UploadSection {
+            may_replace: false,
+            takes_hidden: false,
+            bytes_max: None,
+            visitor: HEAD.visitor,
+            is_drop_box: true,
+            expires_unix_s,
+        };
+        let time = "<time datetime=\"2026-11-24T17:19:35Z\">Tue, 24 Nov 2026 17:19:35 GMT</time>";
+        for page in [head(&PageHead { expires_unix_s, ..HEAD }), written(|out| write_drop_box(out, &uploads))] {
+            assert!(page.contains(&format!(">This link works until {time}.</p>")), "{page}");
+        }
+        let without = UploadSection { expires_unix_s: None, ..uploads };
+        assert!(![head(&HEAD), written(|out| write_drop_box(out, &without))].concat().contains("works until"));
     }
 
     #[test]
