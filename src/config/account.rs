@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use lexopt::{Arg, Parser};
 
-use super::{UsageError, shown};
+use super::error::{UsageError, shown};
 use crate::semantics::accounts::{NAME_EXPECTED, RIGHTS_EXPECTED, is_valid_name, parse_rights};
 use crate::semantics::rights::Rights;
 

@@ -7,8 +7,8 @@ use lexopt::{Arg, Parser, ValueExt as _};
 use percent_encoding::percent_decode_str;
 
 use super::arguments::Once;
+use super::error::{UsageError, shown};
 use super::values::{parse_lifetime, parse_size};
-use super::{UsageError, shown};
 use crate::routes;
 use crate::semantics::link::LinkRight;
 
