@@ -114,7 +114,7 @@ fn stage_10_finds_gzip_in_a_list_of_codings() {
 fn stage_11_compresses_the_content_and_sends_the_compressed_length() {
     let response = echo_with(&server(), "gzip");
     let expected =
-        [0x1f, 0x8b, 0x08, 0, 0, 0, 0, 0, 0, 0x03, 0x4b, 0x4c, 0x4a, 0x06, 0, 0xc2, 0x41, 0x24, 0x35, 0x03, 0, 0, 0];
+        [0x1f, 0x8b, 0x08, 0, 0, 0, 0, 0, 4, 0x03, 0x4b, 0x4c, 0x4a, 0x06, 0, 0xc2, 0x41, 0x24, 0x35, 0x03, 0, 0, 0];
     assert_eq!(response.content, expected);
     assert_eq!(response.field("Content-Length"), Some("23"));
     let mut text = String::new();
