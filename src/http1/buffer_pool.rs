@@ -159,6 +159,7 @@ impl BufferPool {
     }
 
     /// Takes memory back. Idle buffers, and more than the pool keeps, are freed.
+    #[inline]
     pub(super) fn return_receive(&mut self, mut memory: Box<ReceiveMemory>) {
         if memory.is_for_content() {
             if self.content.len() < POOLED_CONTENT_BUFFERS_MAX {
@@ -177,6 +178,7 @@ impl BufferPool {
     }
 
     /// Takes a buffer back. One that has grown is freed, and so are more than [`POOLED_BUFFERS_MAX`].
+    #[inline]
     pub(super) fn return_output(&mut self, buffer: OutputBuffer) {
         if let Some(memory) = buffer.memory
             && self.output.len() < POOLED_BUFFERS_MAX

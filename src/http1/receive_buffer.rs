@@ -77,9 +77,9 @@ impl ReceiveBuffer {
 
     /// Exchanges a buffer for long content for one of the usual size, if its bytes fit there. Those after the end of the
     /// content do, since at most [`IDLE_BUFFER_BYTES`] are received beyond it.
+    #[inline]
     pub(super) fn return_content_buffer(&mut self, pool: &mut BufferPool) {
-        let used_bytes = CONTENT_BUFFER_BYTES - self.spare_capacity();
-        if self.has_content_buffer() && used_bytes <= RECEIVE_BUFFER_BYTES {
+        if self.has_content_buffer() && CONTENT_BUFFER_BYTES - self.spare_capacity() <= RECEIVE_BUFFER_BYTES {
             let memory = pool.take_receive();
             self.move_to(memory, pool);
         }
@@ -193,6 +193,7 @@ impl ReceiveBuffer {
 
     /// Gives the memory back if nothing is unread, or exchanges it for a smaller buffer if little is. The gathered
     /// content must have been consumed.
+    #[inline]
     pub(super) fn release(&mut self, pool: &mut BufferPool) {
         debug_assert!(self.content().is_empty());
         if self.is_empty() {

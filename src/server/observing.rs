@@ -13,8 +13,15 @@ where
     S: Service,
     S::Source: Source<File = <W::Transport as Transport>::File>,
 {
-    /// Passes the records of exchanges that have ended to the observer.
+    /// Passes the records of exchanges that have ended to the observer, if there is one.
+    #[inline]
     pub(super) fn deliver_records(&mut self) {
+        if self.observer.is_some() {
+            self.deliver_ended_records();
+        }
+    }
+
+    fn deliver_ended_records(&mut self) {
         let Some(observer) = &mut self.observer else { return };
         // Ends: each iteration removes a record.
         while let Some(record) = self.cx.shared.records.take_ended() {

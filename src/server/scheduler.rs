@@ -167,6 +167,7 @@ impl RunQueue {
     }
 
     /// Appends a session to those of its group. It is there since `now_ns`.
+    #[inline]
     pub(super) fn push(&mut self, key: usize, group: RunGroup, is_busy: bool, now_ns: u64) {
         let queue = queue_of(&mut self.groups, group, self.reached_ns);
         if queue.is_empty() {
@@ -193,6 +194,7 @@ impl RunQueue {
 
     /// Counts time that the server took for a group, in nanoseconds. If it was a drive of a session, `queued` is where
     /// the session was taken from.
+    #[inline]
     pub(super) fn charge(&mut self, group: RunGroup, queued: Queued, took_ns: u64) {
         // A session that is driven when it is accepted has not been queued.
         let queue = queue_of(&mut self.groups, group, self.reached_ns);
@@ -203,12 +205,12 @@ impl RunQueue {
             Queued::Busy => queue.ready_ahead_ns = queue.ready_ahead_ns.saturating_sub(took_ns),
             Queued::Ready | Queued::Accepted | Queued::No => {}
         }
-        // As if each of its connections were a group of its own.
-        let connections = match group {
-            RunGroup::UNNAMED => queue.ready.len() + queue.busy.len() + 1,
-            _ => 1,
+        let share_ns = match group {
+            // As if each of its connections were a group of its own.
+            RunGroup::UNNAMED => took_ns / (queue.ready.len() + queue.busy.len() + 1) as u64,
+            _ => took_ns,
         };
-        queue.used_ns = queue.used_ns.saturating_add(took_ns / connections as u64);
+        queue.used_ns = queue.used_ns.saturating_add(share_ns);
         if queue.used_ns.saturating_sub(queue.place_ns) >= QUANTUM_NS && self.order.remove((queue.place_ns, group)) {
             queue.place_ns = queue.used_ns;
             self.order.insert((queue.place_ns, group));
