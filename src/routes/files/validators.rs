@@ -19,6 +19,9 @@ const REMEMBERED_MAX: usize = 1024;
 
 const NS_PER_S: i128 = 1_000_000_000;
 
+/// As many bytes as a tag usually has, or more.
+const ETAG_BYTES_USUAL: usize = 80;
+
 /// The latest uploads of this run.
 ///
 /// Storage gives every upload a modification time that no other version of the file has. So its tag is strong from
@@ -60,14 +63,14 @@ pub(in crate::routes) struct FileVersion {
 
 impl FileVersion {
     pub(super) fn of(metadata: &Metadata, own_uploads: &OwnUploads, now: &Now) -> FileVersion {
-        let Metadata { device, inode, size_bytes, modified_ns, changed_ns, kind: _ } = metadata;
+        let Metadata { modified_ns, changed_ns, .. } = metadata;
         // A time in the future counts as recent too: a program or a wrong clock has set it.
         let latest_ns = *modified_ns.max(changed_ns);
         let is_recent = i128::from(now.unix_ns) - latest_ns < RECENT_NS;
         let weakness = if is_recent && !own_uploads.contain(metadata) { "W/" } else { "" };
         let last_modified_unix_s = u64::try_from(modified_ns.div_euclid(NS_PER_S)).ok();
         FileVersion {
-            etag: format!("{weakness}\"{device:x}-{inode:x}-{size_bytes:x}-{modified_ns:x}-{changed_ns:x}\""),
+            etag: etag(weakness, metadata),
             last_modified_unix_s,
             date: last_modified_unix_s.and_then(ImfFixdate::new),
             is_recent,
@@ -114,6 +117,28 @@ impl FileVersion {
     }
 }
 
+/// What the system reports of a file, as a tag. `format!` takes twice as many instructions: a quarter of those of a small
+/// upload.
+fn etag(weakness: &str, metadata: &Metadata) -> String {
+    let Metadata { device, inode, size_bytes, modified_ns, changed_ns, kind: _ } = *metadata;
+    let times = [modified_ns, changed_ns].map(|time_ns| time_ns as u128);
+    let numbers = [device.into(), inode.into(), size_bytes.into()].into_iter().chain(times);
+    let mut tag = String::with_capacity(ETAG_BYTES_USUAL);
+    tag.push_str(weakness);
+    for (index, number) in numbers.enumerate() {
+        tag.push(if index == 0 { '"' } else { '-' });
+        push_hexadecimal(&mut tag, number);
+    }
+    tag.push('"');
+    tag
+}
+
+/// Appends the digits of `number`, without leading zeros.
+fn push_hexadecimal(text: &mut String, number: u128) {
+    let digits = (u128::BITS - number.leading_zeros()).div_ceil(4).max(1);
+    text.extend((0..digits).rev().map(|at| char::from(b"0123456789abcdef"[(number >> (4 * at)) as usize % 16])));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -144,6 +169,17 @@ mod tests {
         ];
         for other in others {
             assert_ne!(version(other).etag, version(FILE).etag);
+        }
+    }
+
+    #[test]
+    fn a_tag_consists_of_hexadecimal_numbers() {
+        for (device, size_bytes, time_ns) in
+            [(0, 15, -1), (16, u64::MAX, i128::MIN), (0xfedc, 1, 784_111_700_123_456_789)]
+        {
+            let metadata = Metadata { device, size_bytes, modified_ns: time_ns, changed_ns: time_ns / 3, ..FILE };
+            let expected = format!("W/\"{device:x}-2-{size_bytes:x}-{time_ns:x}-{:x}\"", time_ns / 3);
+            assert_eq!(etag("W/", &metadata), expected);
         }
     }
 
