@@ -56,6 +56,7 @@ const EXPECTED: &[(&str, &[&str])] = &[
             "a timer is judged after its next drive",
             "the poll was full",
             "a turn took",
+            "waited in the queue for",
             "at the connection limit",
             "cannot accept connections",
             "the listeners are closed",
