@@ -59,6 +59,24 @@ struct Named<F: FileSystem> {
     must_flush: bool,
 }
 
+/// Why a commit failed, and what has become of the content.
+pub(super) enum CommitError<F: FileSystem> {
+    /// The content could not be flushed, so that it is unknown which part of it the disk has.
+    Unflushed(StorageError),
+    /// The content did not get its name. It is as it was.
+    Unnamed(StorageError, Box<Upload<F>>),
+    /// The content has its name, so that others may be reading it.
+    Named(StorageError),
+}
+
+impl<F: FileSystem> From<CommitError<F>> for StorageError {
+    fn from(error: CommitError<F>) -> StorageError {
+        match error {
+            CommitError::Unflushed(error) | CommitError::Unnamed(error, _) | CommitError::Named(error) => error,
+        }
+    }
+}
+
 /// Commits several uploads to one directory tree together. Each gets the result that [`Upload::commit`] would have
 /// given it; the conditions are called in the order of the uploads.
 ///
@@ -75,7 +93,7 @@ pub fn commit_together<F: FileSystem, C: Fn(Option<&Metadata>) -> bool>(
         conditions.push(condition);
     }
     flush_each(&root, &mut ready, Ready::file_to_flush);
-    let publish = |(ready, condition): (Result<Ready<F>, _>, C)| ready.and_then(|ready| ready.publish(condition));
+    let publish = |(ready, condition): (Result<Ready<F>, _>, C)| Ok(ready?.publish(condition)?);
     let mut named: Vec<_> = ready.into_iter().zip(conditions).map(publish).collect();
     flush_each(&root, &mut named, Named::file_to_flush);
     flush_directories(&root, &mut named);
@@ -145,14 +163,11 @@ impl<F: FileSystem> Ready<F> {
     }
 
     /// Publishes the content, after it was flushed.
-    fn publish(self, condition: impl Fn(Option<&Metadata>) -> bool) -> Result<Named<F>, StorageError> {
+    fn publish(self, condition: impl Fn(Option<&Metadata>) -> bool) -> Result<Named<F>, CommitError<F>> {
         let Ready { mut upload, modified_ns } = self;
-        if !upload.root.is_directory_at(&upload.parent.directory, upload.parent.path(&upload.path))? {
-            return Err(StorageError::ParentMissing);
-        }
-        let created = match upload.parent.is_parent(&upload.path) {
-            true => upload.publish(condition)?,
-            false => upload.publish_in_new_directory(condition)?,
+        let created = match upload.give_name(condition) {
+            Ok(created) => created,
+            Err(error) => return Err(CommitError::Unnamed(error, Box::new(upload))),
         };
         let keeps_saved_name = upload.durable && upload.is_resumable && upload.temporary.is_some();
         // Without a journal the disk could otherwise lose the old name before it has the new one, and with both the
@@ -160,8 +175,8 @@ impl<F: FileSystem> Ready<F> {
         let flushed = if keeps_saved_name { upload.flush_name() } else { Ok(()) };
         // Removes the temporary name now, since that changes the file's times once more.
         upload.temporary = None;
-        flushed?;
-        let metadata = upload.published_metadata()?;
+        flushed.map_err(CommitError::Named)?;
+        let metadata = upload.published_metadata().map_err(CommitError::Named)?;
         let must_flush = upload.durable && !keeps_saved_name;
         Ok(Named { upload, modified_ns, created, metadata, must_flush })
     }
@@ -172,6 +187,18 @@ impl<F: FileSystem> Named<F> {
     /// without a journal the disk may have it with a link count of 0, and a file system check would remove the name.
     fn file_to_flush(&self) -> Option<&F::File> {
         (self.must_flush && !self.upload.link_count_is_flushed).then_some(&*self.upload.file)
+    }
+
+    /// Flushes what must be flushed after the content has its name.
+    fn flush(&self) -> Result<(), StorageError> {
+        let Upload { root, parent, .. } = &self.upload;
+        if let Some(file) = self.file_to_flush() {
+            flush(root.file_system(), file)?;
+        }
+        match self.must_flush {
+            true => self.after_flush(sync_directory(root, &parent.directory)),
+            false => Ok(()),
+        }
     }
 
     /// Acts on the result of flushing the directory. If the file system cannot do that, the next flush of the file may
@@ -217,7 +244,7 @@ impl<F: FileSystem> Upload<F> {
         condition: impl Fn(Option<&Metadata>) -> bool,
     ) -> Result<Published, StorageError> {
         let modified_ns = self.set_modified(unix_ns)?;
-        self.commit_modified(modified_ns, condition)
+        Ok(self.commit_modified(modified_ns, condition)?)
     }
 
     /// Sets a modification time that no other upload of this run has, and returns it. It is set before the file gets its
@@ -237,27 +264,24 @@ impl<F: FileSystem> Upload<F> {
         self,
         modified_ns: u64,
         condition: impl Fn(Option<&Metadata>) -> bool,
-    ) -> Result<Published, StorageError> {
-        let ready = self.prepare(modified_ns)?;
+    ) -> Result<Published, CommitError<F>> {
+        let ready = self.prepare(modified_ns).map_err(CommitError::Unflushed)?;
         if let Some(file) = ready.file_to_flush() {
-            flush(ready.upload.root.file_system(), file)?;
+            flush(ready.upload.root.file_system(), file).map_err(CommitError::Unflushed)?;
         }
         let named = ready.publish(condition)?;
-        if let Some(file) = named.file_to_flush() {
-            flush(named.upload.root.file_system(), file)?;
-        }
-        if named.must_flush {
-            named.after_flush(sync_directory(&named.upload.root, &named.upload.parent.directory))?;
-        }
+        named.flush().map_err(CommitError::Named)?;
         Ok(named.conclude())
     }
 
-    /// Does what must be done before the content is flushed.
+    /// Does what must be done before the content is flushed. An error is one of writing the content.
     fn prepare(mut self, modified_ns: u64) -> Result<Ready<F>, StorageError> {
         let file_system = self.root.file_system();
-        if let Some(annotation) = &self.annotation {
-            // After the time was set: the file system may have rounded it.
-            annotation::write(file_system, &self.file, &self.root.stat(&self.file)?, annotation);
+        // After the time was set: the file system may have rounded it. An annotation is no reason to refuse the content.
+        if let Some(annotation) = &self.annotation
+            && let Ok(metadata) = self.root.stat(&self.file)
+        {
+            annotation::write(file_system, &self.file, &metadata, annotation);
         }
         if self.may_fail_at_close {
             check_close_errors(file_system, &self.file)?;
@@ -288,6 +312,17 @@ impl<F: FileSystem> Upload<F> {
         flush_directory(&self.root, &self.parent.directory)
     }
 
+    /// Gives the content its name. Returns whether the name did not exist before.
+    fn give_name(&mut self, condition: impl Fn(Option<&Metadata>) -> bool) -> Result<bool, StorageError> {
+        if !self.root.is_directory_at(&self.parent.directory, self.parent.path(&self.path))? {
+            return Err(StorageError::ParentMissing);
+        }
+        match self.parent.is_parent(&self.path) {
+            true => self.publish(condition),
+            false => self.publish_in_new_directory(condition),
+        }
+    }
+
     /// Creates the directories that are missing, and gives the content its name in the last one. If that fails, removes
     /// them again.
     fn publish_in_new_directory(
@@ -299,13 +334,21 @@ impl<F: FileSystem> Upload<F> {
             return Err(StorageError::ConditionFailed);
         }
         let (directories, last) = NewDirectories::create(&self.root, &self.parent, &self.path, self.durable)?;
-        self.parent = Ancestor { directory: last, path_bytes: self.path.parent().map_or(0, <[u8]>::len) };
-        let created = self.publish(condition)?;
-        directories.keep();
-        Ok(created)
+        let last = Ancestor { directory: last, path_bytes: self.path.parent().map_or(0, <[u8]>::len) };
+        let ancestor = std::mem::replace(&mut self.parent, last);
+        match self.publish(condition) {
+            Ok(created) => {
+                directories.keep();
+                Ok(created)
+            }
+            Err(error) => {
+                self.parent = ancestor;
+                Err(error)
+            }
+        }
     }
 
-    /// Gives the content its name. Returns whether the name did not exist before.
+    /// Gives the content its name, in a directory that exists. Returns whether the name did not exist before.
     fn publish(&mut self, condition: impl Fn(Option<&Metadata>) -> bool) -> Result<bool, StorageError> {
         for _ in 0..ATTEMPTS_MAX {
             let existing = self.root.existing_entry(&self.parent.directory, &self.path)?;
@@ -354,24 +397,17 @@ impl<F: FileSystem> Upload<F> {
 
     /// Replaces what has the name: a file with this metadata, or a link or nothing.
     fn replace(&mut self, existing: Option<&Metadata>) -> Result<(), Errno> {
-        let temporary = match self.temporary.take() {
+        let (file_system, names) = (self.root.file_system(), self.root.temporary_names());
+        let mut second = None;
+        match &self.temporary {
             // The saved content keeps its name until the new one is on the disk, if it can have both.
             Some(saved) if self.durable && self.is_resumable => {
-                let names = self.root.temporary_names();
-                match TemporaryFile::link_existing(self.root.file_system(), saved.parent(), saved.name(), names)? {
-                    Some(second) => {
-                        self.temporary = Some(saved);
-                        second
-                    }
-                    None => saved,
-                }
+                second = TemporaryFile::link_existing(file_system, saved.parent(), saved.name(), names)?;
             }
-            Some(temporary) => temporary,
+            Some(_) => {}
             // Only a rename replaces a file, and an unnamed file needs a name to be renamed.
             None => {
-                let file_system = self.root.file_system();
-                let temporary =
-                    TemporaryFile::link(file_system, &self.parent.directory, &self.file, self.root.temporary_names())?;
+                self.temporary = Some(TemporaryFile::link(file_system, &self.parent.directory, &self.file, names)?);
                 // Without a journal, a power failure after the rename could leave the name pointing to a file whose
                 // link count on the disk is still 0. A file system check would then remove the name, and the old file
                 // would be lost too.
@@ -379,20 +415,22 @@ impl<F: FileSystem> Upload<F> {
                     retry_on_intr(|| file_system.sync(&self.file))?;
                     self.link_count_is_flushed = true;
                 }
-                temporary
             }
-        };
+        }
         // Without a journal, the disk could free the old file before its directory points to the new one. A file system
         // check would then remove the name, and a version that was acknowledged long ago would be lost.
         let mut replaced = None;
         if self.durable && existing.is_some() {
-            let names = self.root.temporary_names();
-            replaced =
-                TemporaryFile::link_existing(self.root.file_system(), &self.parent.directory, self.path.name(), names)?;
+            replaced = TemporaryFile::link_existing(file_system, &self.parent.directory, self.path.name(), names)?;
         }
         let held = existing.and_then(|existing| self.root.hold(&self.parent.directory, self.path.name(), existing));
+        // If the rename fails, the content keeps its temporary name.
+        let temporary = second.as_mut().or(self.temporary.as_mut()).ok_or(Errno::NOENT)?;
         temporary.replace(&self.parent.directory, self.path.name())?;
         self.replaced_file = held;
+        if second.is_none() {
+            self.temporary = None;
+        }
         // Until the new name is flushed, the name on the disk may lead to either file. If the flush fails, the old one
         // stays until a later cleanup.
         if let Some(replaced) = &mut replaced {

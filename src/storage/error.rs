@@ -35,6 +35,23 @@ pub enum StorageError {
 }
 
 impl StorageError {
+    /// Whether the same operation may succeed later, without a change to the names in the tree.
+    pub(super) fn may_pass(&self) -> bool {
+        match self {
+            StorageError::PermissionDenied
+            | StorageError::TooManyOpenFiles
+            | StorageError::DiskFull
+            | StorageError::Busy
+            | StorageError::Io(_) => true,
+            StorageError::NotFound
+            | StorageError::ParentMissing
+            | StorageError::NotRegularFile
+            | StorageError::InvalidName
+            | StorageError::AlreadyExists
+            | StorageError::ConditionFailed => false,
+        }
+    }
+
     /// Converts an error of a lookup of a file or directory that is to be read.
     pub(super) fn from_lookup(errno: Errno) -> Self {
         match errno {

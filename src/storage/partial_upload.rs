@@ -6,13 +6,15 @@ use std::rc::Rc;
 
 use rustix::io::Errno;
 
-use super::commit::{flush, flush_directory, flush_published};
+use super::commit::{CommitError, flush, flush_directory, flush_published};
 use super::content_file::ContentFile;
-use super::directory::{ExistingEntry, Root};
+use super::directory::Root;
+use super::ended_upload::{EndedUpload, ended};
 use super::file_system::FileKind;
 use super::pending_uploads::PendingPlace;
 use super::state_file::{FoundState, ReadState, StateFile, creation_note, find_state, open_locked, read_state, remove};
-use super::temporary_file::{TemporaryFile, TemporaryName};
+use super::temporary_file::TemporaryFile;
+use super::upload::has_name;
 use super::upload_id::UploadId;
 use super::upload_state::{Event, Record};
 use super::{FileSystem, Metadata, Native, Published, RelativePath, StorageError, Upload, UploadMode};
@@ -38,11 +40,16 @@ pub struct PartialUpload<F: FileSystem = Native> {
     is_removed: bool,
 }
 
-/// The state file of an upload that has ended. It is kept for a client that did not get the response.
+/// A commit that has published nothing, although nothing forbids it.
 #[derive(Debug)]
-pub struct EndedUpload<F: FileSystem = Native> {
-    state: StateFile<F>,
-    bytes: u64,
+pub struct Uncommitted<F: FileSystem = Native> {
+    /// The reason.
+    pub error: StorageError,
+    /// The upload, all of whose content is saved, so that it can be committed later, also after it was dropped and found
+    /// again. `None` if not even that can be saved: then it can be continued from the last
+    /// [`save`](PartialUpload::save). Or a flush has failed: then the upload is removed, since it is unknown which part of
+    /// it is on the disk.
+    pub upload: Option<Box<PartialUpload<F>>>,
 }
 
 /// The result of [`find_partial_upload`](super::Directory::find_partial_upload).
@@ -141,9 +148,7 @@ impl<F: FileSystem> PartialUpload<F> {
             Event::Published => true,
             // The server stopped while the content had both names. To continue the upload would change the file that
             // was published.
-            Event::Publishing { .. } => {
-                matches!(root.existing_below(&found.ancestor, &path)?, ExistingEntry::File(file) if file.is_same_file(&metadata))
-            }
+            Event::Publishing { .. } => has_name(&root, &found.ancestor, &path, &metadata)?,
             Event::Created | Event::Progress => false,
         };
         if has_ended {
@@ -375,11 +380,11 @@ impl<F: FileSystem> PartialUpload<F> {
     /// Publishes the content as [`Upload::commit`] does, with `annotation`. The inner result is that of the commit. The
     /// upload has ended even if it is an error; [`EndedUpload::save`] then records the response to the client.
     ///
-    /// `note` is as that of [`save`](PartialUpload::save), for a caller that continues the upload because the server
-    /// stopped before the file was published.
+    /// `note` is as that of [`save`](PartialUpload::save), for a caller that continues the upload because the file was not
+    /// published.
     ///
     /// # Errors
-    /// As [`save`](PartialUpload::save). Nothing is published.
+    /// Nothing was published, and the upload has not ended: see [`Uncommitted`].
     #[allow(clippy::type_complexity, reason = "two results, each with one meaning")]
     pub fn commit(
         mut self,
@@ -388,21 +393,55 @@ impl<F: FileSystem> PartialUpload<F> {
         note: &[u8],
         annotation: Option<Vec<u8>>,
         condition: impl Fn(Option<&Metadata>) -> bool,
-    ) -> Result<(Result<Published, StorageError>, EndedUpload<F>), StorageError> {
-        self.truncate_torn()?;
-        let bytes = self.upload.bytes_written();
-        let modified_ns = self.upload.set_modified(unix_ns)?;
-        let Metadata { inode, modified_ns: stored_ns, .. } = self.upload.content_metadata()?;
-        self.record(Event::Publishing { inode, modified_ns: stored_ns }, note.to_vec(), self.flushed_boot_id())?;
-        let PartialUpload { mut upload, state, .. } = self;
+    ) -> Result<(Result<Published, StorageError>, EndedUpload<F>), Uncommitted<F>> {
+        let modified_ns = match self.record_publication(unix_ns, note) {
+            Ok(modified_ns) => modified_ns,
+            Err(error) => {
+                let upload = self.save(note).is_ok().then(|| Box::new(self));
+                return Err(Uncommitted { error, upload });
+            }
+        };
+        let PartialUpload { mut upload, state, place, creation, saved, .. } = self;
+        let bytes = upload.bytes_written();
         upload.set_mode(mode);
         if let Some(annotation) = annotation {
             upload.annotate(annotation);
         }
         upload.keep_on_drop(false);
-        let published = upload.commit_modified(modified_ns, condition);
+        let published = match upload.commit_modified(modified_ns, condition) {
+            Err(CommitError::Unflushed(error)) => {
+                remove_state(&state);
+                return Err(Uncommitted { error, upload: None });
+            }
+            // A file server may report an error although it has done what it was asked for. If that is unknown now, `find`
+            // will see it: the record of the publication stays the last one.
+            Err(CommitError::Unnamed(error, mut upload)) if error.may_pass() && !upload.has_name().unwrap_or(false) => {
+                upload.keep_on_drop(true);
+                let upload = PartialUpload {
+                    upload: *upload,
+                    state,
+                    place,
+                    creation,
+                    saved,
+                    found: None,
+                    is_torn: false,
+                    is_removed: false,
+                };
+                return Err(Uncommitted { error, upload: Some(Box::new(upload)) });
+            }
+            published => published.map_err(StorageError::from),
+        };
         state.root.pending_uploads().remove(&state.name);
         Ok((published, EndedUpload { state, bytes }))
+    }
+
+    /// Sets the modification time of the content, and records that it is about to be published.
+    fn record_publication(&mut self, unix_ns: u64, note: &[u8]) -> Result<u64, StorageError> {
+        self.truncate_torn()?;
+        let modified_ns = self.upload.set_modified(unix_ns)?;
+        let Metadata { inode, modified_ns: stored_ns, .. } = self.upload.content_metadata()?;
+        self.record(Event::Publishing { inode, modified_ns: stored_ns }, note.to_vec(), self.flushed_boot_id())?;
+        Ok(modified_ns)
     }
 
     /// Removes the upload and its state file.
@@ -413,62 +452,11 @@ impl<F: FileSystem> PartialUpload<F> {
     fn remove(&mut self) {
         self.is_removed = true;
         self.upload.keep_on_drop(false);
-        remove(&self.state.root, &self.state.parent, &self.state.name);
-        self.state.root.pending_uploads().remove(&self.state.name);
+        remove_state(&self.state);
     }
 }
 
-impl<F: FileSystem> EndedUpload<F> {
-    pub(super) fn forget(root: &Root<F>, id: UploadId, path: &RelativePath) {
-        let (_, state_name) = id.names();
-        if let Ok(Some(found)) = find_state(root, path, &state_name, false) {
-            remove(root, &found.ancestor.directory, &state_name);
-        }
-    }
-
-    /// Records the response to the client, so that it can be sent again to a client that did not get it.
-    ///
-    /// # Errors
-    /// The record cannot be written.
-    pub fn save(mut self, note: &[u8]) -> Result<(), StorageError> {
-        let boot_id = if self.state.durable { None } else { self.state.root.boot_id() };
-        self.state.append(&Record { event: Event::Published, offset: self.bytes, boot_id, note: note.to_vec() })
-    }
-}
-
-/// Handles a state file without a content file: the upload has ended, or another process has removed its content.
-fn ended<F: FileSystem>(
-    root: &Root<F>,
-    path: &RelativePath,
-    state_name: &TemporaryName,
-    found: FoundState<F>,
-    durable: bool,
-) -> Result<FoundUpload<F>, StorageError> {
-    let FoundState { ancestor, file: ReadState { state, modified_ns }, creation } = found;
-    let last = state.last;
-    let bytes = last.offset;
-    let existing = match root.existing_below(&ancestor, path)? {
-        ExistingEntry::File(metadata) => Some(metadata),
-        _ => None,
-    };
-    let (note, metadata) = match last.event {
-        Event::Published => (Some(last.note), existing),
-        // Inode numbers are used again, but no two uploads have the same modification time.
-        Event::Publishing { inode, modified_ns } => {
-            let metadata = existing.filter(|existing| {
-                (existing.inode, existing.modified_ns, existing.size_bytes) == (inode, modified_ns, bytes)
-            });
-            if metadata.is_none() {
-                return Err(StorageError::NotFound);
-            }
-            if durable {
-                flush_published(root, path)?;
-            }
-            (None, metadata)
-        }
-        Event::Created | Event::Progress => return Err(StorageError::NotFound),
-    };
-    root.pending_uploads().remove(state_name);
-    let lifetime_ns = root.expiry().left_ns(modified_ns);
-    Ok(FoundUpload::Ended { creation, bytes, note, metadata, lifetime_ns })
+fn remove_state<F: FileSystem>(state: &StateFile<F>) {
+    remove(&state.root, &state.parent, &state.name);
+    state.root.pending_uploads().remove(&state.name);
 }

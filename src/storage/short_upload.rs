@@ -88,7 +88,7 @@ impl<F: FileSystem> ShortUpload<'_, F> {
     /// Replaces a file with this metadata, or a link.
     fn replace(self, parent: &Rc<F::File>, existing: Option<&Metadata>) -> Result<Option<Published>, StorageError> {
         let (file_system, names) = (self.root.file_system(), self.root.temporary_names());
-        let (temporary, file) =
+        let (mut temporary, file) =
             TemporaryFile::create_unlocked(file_system, parent, names).map_err(StorageError::from_publication)?;
         let modified_ns = self.fill(&file)?;
         let _held = existing.and_then(|existing| self.root.hold(parent, self.path.name(), existing));

@@ -87,7 +87,7 @@ impl<F: FileSystem> StateFile<F> {
         let content = [&self.first, last].map(Record::encode).into_iter().collect::<Option<Vec<_>>>();
         let content = content.ok_or(StorageError::DiskFull)?.concat();
         let created = TemporaryFile::create(file_system, &self.parent, root.temporary_names());
-        let (temporary, file) = created.map_err(StorageError::from_publication)?;
+        let (mut temporary, file) = created.map_err(StorageError::from_publication)?;
         write_all(|bytes| root.write(&file, bytes), &content).map_err(StorageError::from_errno)?;
         // Without a journal, the disk could free the old file before its directory points to the new one, and a file
         // system check would then remove the name.

@@ -221,7 +221,7 @@ impl<F: FileSystem> TemporaryFile<F> {
     }
 
     /// Makes the content visible under `name` in `directory`, and replaces a file or link of that name.
-    pub(super) fn replace(mut self, directory: &F::File, name: &[u8]) -> Result<(), Errno> {
+    pub(super) fn replace(&mut self, directory: &F::File, name: &[u8]) -> Result<(), Errno> {
         retry_on_intr(|| self.file_system.rename(&self.parent, &self.name, directory, name))?;
         self.exists = false;
         Ok(())

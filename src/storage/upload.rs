@@ -193,6 +193,11 @@ impl<F: FileSystem> Upload<F> {
         self.root.stat(&self.file)
     }
 
+    /// Whether the content has the name of the upload.
+    pub(super) fn has_name(&self) -> Result<bool, StorageError> {
+        has_name(&self.root, &self.parent, &self.path, &self.content_metadata()?)
+    }
+
     /// Flushes the content, if the upload is durable.
     pub(super) fn flush_content(&self) -> Result<(), StorageError> {
         if self.durable { flush(self.root.file_system(), &self.file) } else { Ok(()) }
@@ -271,6 +276,17 @@ impl<F: FileSystem> Upload<F> {
     pub fn annotate(&mut self, annotation: Vec<u8>) {
         self.annotation = Some(annotation);
     }
+}
+
+/// Whether the file at `path`, of which `ancestor` is open, is the one with this metadata.
+pub(super) fn has_name<F: FileSystem>(
+    root: &Root<F>,
+    ancestor: &Ancestor<F>,
+    path: &RelativePath,
+    file: &Metadata,
+) -> Result<bool, StorageError> {
+    let existing = root.existing_below(ancestor, path)?;
+    Ok(matches!(existing, ExistingEntry::File(existing) if existing.is_same_file(file)))
 }
 
 /// Checks that content of `bytes` bytes fits. If it does only once the content of removed files has been freed, waits for

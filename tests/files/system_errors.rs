@@ -7,8 +7,8 @@ use std::process::Command;
 use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
 use tempfile::TempDir;
 
-use crate::harness::{Server, SmallDisk, Start, bytes_free, wait_until};
-use crate::resumable::{append, create, incomplete, offset, request};
+use crate::harness::{Server, SmallDisk, Start, bytes_free, noise, wait_until};
+use crate::resumable::{append, create, incomplete, offset, only_names, request};
 use crate::support::{chunked, head, skipped};
 
 const DISK_BYTES: usize = 4 << 20;
@@ -81,6 +81,52 @@ fn after_a_507_the_connection_of_a_short_upload_is_kept() {
     let response = client.response();
     assert_eq!((response.status, response.field("Connection")), (507, Some("close")));
     assert_eq!(server.file_names(), ["large"]);
+}
+
+/// There is space for the content of the file, but none for its name.
+#[test]
+fn a_complete_upload_that_cannot_be_stored_is_kept_and_stored_later() {
+    for options in [&[][..], &["--fsync"]] {
+        let Some(disk) = SmallDisk::mount(DISK_BYTES) else { return };
+        let start = || Start::new().directory_at(disk.path()).options(options.iter().copied()).start();
+        let content = noise(200_000, 1);
+        let server = start();
+        let mut client = server.connect();
+        let location = create(&mut client, "/files/file", &["Upload-Length: 200000"], &content[..1000]);
+        // The directory, and the two files of the upload.
+        disk.allow_files(3);
+        for (from, part) in [(1000, &content[1000..]), (200_000, b"")] {
+            let response = append(&mut client, &location, from, true, part);
+            assert_eq!((response.status, response.text()), (507, "There is not enough space for the content.\n"));
+            let upload = ["Upload-Complete", "Upload-Offset", "Upload-Limit"].map(|name| response.field(name));
+            assert_eq!(upload, [Some("?0"), Some("200000"), Some("max-age=86400")]);
+            assert_eq!(offset(&mut client, &location), incomplete(200_000));
+        }
+        only_names(&server, &[]);
+        assert!(client.is_kept());
+        drop(server);
+        disk.allow_files(100);
+        let server = start();
+        let response = append(&mut server.connect(), &location, 200_000, true, b"");
+        assert_eq!((response.status, response.field("Upload-Complete")), (201, Some("?1")));
+        assert!(server.content_of("file").unwrap() == content);
+        only_names(&server, &["file"]);
+    }
+}
+
+/// Its client has not been told where it can be continued, unless it understands interim responses.
+#[test]
+fn the_response_to_an_upload_in_one_request_that_cannot_be_stored_has_its_location() {
+    let Some(disk) = SmallDisk::mount(DISK_BYTES) else { return };
+    let server = Start::new().directory_at(disk.path()).start();
+    let mut client = server.connect();
+    disk.allow_files(3);
+    let response = request(&mut client, "PUT", "/files/file", &["Upload-Complete: ?1"], b"content");
+    assert_eq!((response.status, response.field("Upload-Complete")), (507, Some("?0")));
+    let location = response.field("Location").expect("a location");
+    disk.allow_files(100);
+    assert_eq!(append(&mut client, location, 7, true, b"").status, 201);
+    assert_eq!(server.content_of("file").unwrap(), b"content");
 }
 
 #[test]

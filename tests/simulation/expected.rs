@@ -106,6 +106,7 @@ const EXPECTED: &[(&str, &[&str])] = &[
             "found after a restart",
             "interim response with the location",
             "interim response with an offset",
+            "complete and not stored",
         ],
     ),
     (

@@ -4,7 +4,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use spindle::storage::{Directory, FoundUpload, PartialUpload, StorageError, UploadId, UploadMode};
+use spindle::storage::{Directory, FoundUpload, PartialUpload, StorageError, Uncommitted, UploadId, UploadMode};
 
 use crate::disk::{Call, Disk, Effect, Enabled, Event, KINDS, Kind, Loss, Settings};
 use crate::operations::{BLOCK_BYTES, OLD, START_NS, SYSTEMS, System, Trial, path};
@@ -284,10 +284,28 @@ impl Run {
                     (model.is_committing, model.may_have_ended) = (true, is_refused);
                     let upload = current.take().unwrap();
                     let note = note(&model.written, 0);
-                    let (published, ended) =
-                        upload.commit(UploadMode::Replace, START_NS, &note, None, |_| !is_refused)?;
+                    let committed = upload.commit(UploadMode::Replace, START_NS, &note, None, |_| !is_refused);
+                    let (published, ended) = match committed {
+                        Ok(committed) => committed,
+                        Err(Uncommitted { error, upload }) => {
+                            // The client is told that all of the content is saved.
+                            if upload.is_some() {
+                                model.saved = Some(model.written.len());
+                            }
+                            return Err(error);
+                        }
+                    };
                     model.is_committed = published.is_ok();
-                    model.may_have_ended |= published.is_err() && !disk.is_stopped();
+                    let has_failed = published.is_err() && !is_refused && !disk.is_stopped();
+                    if has_failed {
+                        let found = disk.read(NAME);
+                        assert_eq!(
+                            found.as_ref(),
+                            Some(&model.written),
+                            "an upload has ended without a file: {model:?}"
+                        );
+                    }
+                    model.may_have_ended |= has_failed;
                     let saved = ended.save(END);
                     model.has_ended = saved.is_ok();
                     match published {
@@ -582,7 +600,8 @@ fn test_fault(run: &Run, kind: &Kind, duration: Duration, call: u64) -> Option<b
         return Some(true);
     }
     // After a failed flush it is unknown what is on the disk, so that the upload is removed.
-    let is_flush = kind.calls.contains(&Call::SyncFile) || kind.calls.contains(&Call::SyncDirectory);
+    let is_flush = kind.calls.iter().any(|call| matches!(call, Call::SyncFile | Call::SyncDirectory));
+    let is_flush = is_flush || kind.calls == [Call::CloseErrors];
     let may_be_lost = is_flush && model.error.is_some();
     if run.durable {
         disk.stop();

@@ -20,6 +20,7 @@ mod resumed_uploads;
 mod short_uploads;
 mod strace;
 mod tree_changes;
+mod uncommitted_uploads;
 mod upload_remains;
 mod uploads;
 

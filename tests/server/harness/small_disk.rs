@@ -38,6 +38,13 @@ impl SmallDisk {
         let remounted = Command::new("mount").args(["-o", option]).arg(self.path()).status();
         assert!(remounted.is_ok_and(|status| status.success()), "{option}");
     }
+
+    /// Lets it have at most so many files, names of files and directories, with its root: each takes some space.
+    pub(crate) fn allow_files(&self, files: usize) {
+        let limit = format!("remount,nr_inodes={files}");
+        let output = Command::new("mount").args(["-o", &limit]).arg(self.path()).output().expect("mount to run");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
 }
 
 impl Drop for SmallDisk {

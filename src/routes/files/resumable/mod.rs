@@ -16,6 +16,7 @@
 //!    upload that was created without an account belongs to whoever knows its path.
 //! 6. The rights of each request are checked when it begins. The preconditions of the request that created the upload are
 //!    checked when it begins, and again when the upload is published.
+//! 7. No upload is given up because its file cannot be stored at the moment. To the client it is then not complete.
 
 mod creation;
 mod end;

@@ -24,7 +24,7 @@ use crate::semantics::rights::{Grant, MayUpload};
 use crate::semantics::service::Interim;
 use crate::semantics::status::Status;
 use crate::semantics::stored_fields::StoredFields;
-use crate::storage::FileSystem;
+use crate::storage::{FileSystem, PartialUpload, Uncommitted};
 
 /// The interval between interim responses with the offset, in nanoseconds.
 const PROGRESS_NS: u64 = 1_000_000_000;
@@ -261,7 +261,9 @@ impl<F: FileSystem> ResumableSink<F> {
             && !digest.hasher.digests().agrees_with(&digest.stated)
         {
             return match receiving.save() {
-                Ok(()) => self.incomplete(&receiving, Response::with_reason(Status::BadRequest, CONTENT_DIFFERS)),
+                Ok(()) => {
+                    self.incomplete(&receiving.upload, Response::with_reason(Status::BadRequest, CONTENT_DIFFERS))
+                }
                 Err(error) => error_response(&error, false),
             };
         }
@@ -275,18 +277,18 @@ impl<F: FileSystem> ResumableSink<F> {
                     Origin::Created { .. } => Status::Created,
                     Origin::Continued => Status::NoContent,
                 };
-                self.incomplete(&receiving, Response::new(status))
+                self.incomplete(&receiving.upload, Response::new(status))
             }
             Err(error) => error_response(&error, false),
         }
     }
 
     /// A response for an upload that is not complete.
-    fn incomplete(&self, receiving: &Receiving<F>, response: Refusal<F>) -> Refusal<F> {
+    fn incomplete(&self, upload: &PartialUpload<F>, response: Refusal<F>) -> Refusal<F> {
         let upload = UploadStatus {
             complete: Some(false),
-            offset: Some(receiving.upload.bytes_written()),
-            limit: Some(limits_of_found(self.limits, receiving.upload.lifetime_ns())),
+            offset: Some(upload.bytes_written()),
+            limit: Some(limits_of_found(self.limits, upload.lifetime_ns())),
             ..UploadStatus::default()
         };
         let location = match &self.origin {
@@ -320,7 +322,14 @@ impl<F: FileSystem> ResumableSink<F> {
         });
         let (published, ended) = match committed {
             Ok(committed) => committed,
-            Err(error) => return error_response(&error, conditions.must_be_absent()),
+            Err(Uncommitted { error, upload }) => {
+                let response = error_response(&error, false);
+                return match upload {
+                    // For the client the upload is not complete: it sends the end again, without content.
+                    Some(upload) => self.incomplete(&upload, response),
+                    None => response,
+                };
+            }
         };
         let repr_digest = wanted(&self.creation.fields.fields()).and_then(|algorithm| digests.field_value(algorithm));
         let end = End::of::<F>(

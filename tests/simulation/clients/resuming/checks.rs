@@ -44,6 +44,22 @@ impl Resuming {
         }
     }
 
+    /// Checks a response that may report a failure of the disk. If it was full, has no descriptor, or failed before the file
+    /// had its name, the upload has not ended.
+    fn check_failure(&self, socket: &mut ClientSocket<'_>, plan: &Plan, response: &Response) -> Result<(), String> {
+        let may_have_name = plan.is_durable || response.status == 500;
+        match (response.status, response.field("upload-complete"), number(response, "upload-offset")?) {
+            (403 | 500 | 503 | 507, Some("?0"), Some(offset)) => {
+                socket.inner.coverage.count("upload", "complete and not stored");
+                self.check_offset(plan, offset)
+            }
+            (403 | 503 | 507, Some("?1"), _) if !may_have_name => {
+                Err("a complete upload is given up because of a failure that may pass".to_owned())
+            }
+            _ => Ok(()),
+        }
+    }
+
     pub(super) fn check(&mut self, socket: &mut ClientSocket<'_>, response: &Response) -> Result<(), String> {
         let sent = self.sent.clone();
         let plan_cell = Rc::clone(&self.plan);
@@ -57,6 +73,7 @@ impl Resuming {
             return Ok(());
         }
         if plan.disk_may_fail && response.status >= 400 {
+            self.check_failure(socket, plan, response)?;
             match response.status {
                 404 => plan.forget(),
                 400 => plan.is_done = is_wrong && matches!(sent, Sent::Part { complete: true, .. }),

@@ -42,6 +42,7 @@ pub(crate) struct Plan {
     pub(super) only_creates: bool,
     pub(super) is_drop_box: bool,
     pub(super) disk_may_fail: bool,
+    pub(super) is_durable: bool,
     /// Whether a power cut may lose a file while it is published. See `settings::Loss::Unordered`.
     pub(super) may_be_lost_by_power: bool,
     pub(super) age_ns: u64,
@@ -90,6 +91,7 @@ impl Plan {
             is_drop_box: scenario.is_drop_box,
             only_creates: scenario.policy == UploadPolicy::Create,
             disk_may_fail: scenario.fault_plan.may_fail(),
+            is_durable: scenario.durable,
             may_be_lost_by_power: scenario.disk.loss == Loss::Unordered && scenario.disk.no_links.is_some(),
             age_ns: scenario.upload_age_s * SECOND,
             touched_ns: (scenario.fault_plan.slow == 0).then_some(0),
