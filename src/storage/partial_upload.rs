@@ -317,10 +317,11 @@ impl<F: FileSystem> PartialUpload<F> {
     /// As [`save`](PartialUpload::save), but flushes nothing if the system has a boot identifier: after a power failure the
     /// upload is continued from the last offset that was flushed. For an upload that breaks off, since its client has not
     /// been told the new offset. Many clients whose uploads break off would otherwise keep everybody waiting for flushes.
+    /// Nothing can be appended before the upload is [found](super::Directory::find_partial_upload) again, which flushes it.
     ///
     /// # Errors
     /// As [`save`](PartialUpload::save).
-    pub fn save_unreported(&mut self, note: &[u8]) -> Result<(), StorageError> {
+    pub fn save_unreported(mut self, note: &[u8]) -> Result<(), StorageError> {
         self.save_progress(note, self.state.root.boot_id())
     }
 

@@ -331,11 +331,10 @@ fn a_durable_upload_that_breaks_off_is_flushed_when_it_is_found() {
     for system in SYSTEMS {
         let root = tempfile::tempdir().unwrap();
         let instrumented = Instrumented::new(system);
-        let (directory, mut upload) = unsaved_durable_upload(&instrumented, root.path());
+        let (directory, upload) = unsaved_durable_upload(&instrumented, root.path());
         let flushes = || instrumented.calls().iter().filter(|call| call.starts_with("sync_")).count();
         flushes();
         upload.save_unreported(b"note").unwrap();
-        drop(upload);
         // Where the system cannot tell whether it was started again, nobody could later.
         let has_boot_id = instrumented.boot_id().is_some();
         assert_eq!(flushes() == 0, has_boot_id, "{system:?}");

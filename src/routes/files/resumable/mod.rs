@@ -135,7 +135,7 @@ impl<F: FileSystem> Receiving<F> {
     }
 
     /// The same for an upload that breaks off: the client is not told the offset before it asks for it.
-    fn save_unreported(&mut self) -> Result<(), StorageError> {
+    fn save_unreported(mut self) -> Result<(), StorageError> {
         self.remove_unverified()?;
         self.upload.save_unreported(&self.progress.to_bytes())
     }

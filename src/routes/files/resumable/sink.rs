@@ -349,7 +349,7 @@ impl<F: FileSystem> ResumableSink<F> {
 
 impl<F: FileSystem> Drop for ResumableSink<F> {
     fn drop(&mut self) {
-        if let Some(mut receiving) = self.shared.borrow_mut().take()
+        if let Some(receiving) = self.shared.borrow_mut().take()
             && let Err(error) = receiving.save_unreported()
         {
             log::warn!(
