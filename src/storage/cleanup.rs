@@ -21,7 +21,7 @@ use super::retry::{next_entry, retry_on_intr};
 use super::temporary_file::{TemporaryName, as_temporary_name, is_partial_name, remove_if_abandoned};
 
 /// The most entries that a slice reads, the most temporary files that it tries to remove, and the most files of resumable
-/// uploads that it finds. Each takes about a millisecond.
+/// uploads that it finds. Each takes about a millisecond. A long file is the last one that a slice removes.
 const ENTRIES_PER_SLICE: usize = 1_024;
 const REMOVALS_PER_SLICE: usize = 64;
 const PARTIAL_PER_SLICE: usize = 64;
@@ -215,11 +215,12 @@ impl<F: FileSystem> Scan<F> {
                 flush_before_removal(file_system, &self.directory)?;
             }
             // A file that cannot be opened or locked is skipped: another server is using it, or it is not an upload.
-            if remove_if_abandoned(file_system, &self.directory, &name) == Ok(true) {
-                self.removed += 1;
-            }
+            let removed = remove_if_abandoned(file_system, &self.directory, &name);
+            self.removed += usize::from(matches!(removed, Ok(Some(_))));
             tried += 1;
-            if tried == REMOVALS_PER_SLICE {
+            // Many long files would wait in the queue of those that are closed in the background, or find it full.
+            let is_long = matches!(removed, Ok(Some(bytes)) if bytes >= file_system.long_file_bytes());
+            if is_long || tried == REMOVALS_PER_SLICE {
                 return Ok(false);
             }
         }

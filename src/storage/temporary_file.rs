@@ -263,7 +263,7 @@ fn is_named<F: FileSystem>(file_system: &F, parent: &F::File, name: &[u8], file:
     }
 }
 
-/// Removes the temporary file `name` if no process has its lock. Returns whether it was removed.
+/// Removes the temporary file `name` if no process has its lock. Returns its length in bytes; `None` if it was not removed.
 ///
 /// # Errors
 /// `WOULDBLOCK` if another process has the lock; else as the calls that it takes.
@@ -271,16 +271,17 @@ pub(super) fn remove_if_abandoned<F: FileSystem>(
     file_system: &F,
     parent: &F::File,
     name: &[u8],
-) -> Result<bool, Errno> {
+) -> Result<Option<u64>, Errno> {
     let file = retry_on_intr(|| file_system.open_entry(parent, name, Access::Lock))?;
     let metadata = retry_on_intr(|| file_system.stat(&file))?;
     if metadata.kind != FileKind::Regular {
-        return Ok(false);
+        return Ok(None);
     }
     let file = ContentFile::new(file_system, file, metadata.size_bytes);
     // Unlike an upload, a cleanup stops where files cannot be locked: the file may be in use.
     retry_on_intr(|| file_system.lock(&file))?;
-    remove_locked(file_system, parent, name, &file)
+    let is_removed = remove_locked(file_system, parent, name, &file)?;
+    Ok(is_removed.then_some(metadata.size_bytes))
 }
 
 /// Removes `name` if it still is a name of `file`. Before the lock was taken, the upload may have been published and
@@ -371,7 +372,7 @@ mod tests {
         let lock_created = |file: &OwnedFd| lock_created(&Native, &parent, NAME.as_bytes(), file);
         assert_eq!(lock_created(&create()), Ok(true));
         let removed = create();
-        assert_eq!(remove_if_abandoned(&Native, &parent, NAME.as_bytes()), Ok(true));
+        assert_eq!(remove_if_abandoned(&Native, &parent, NAME.as_bytes()), Ok(Some(0)));
         assert_eq!(lock_created(&removed), Ok(false));
         let (locked, other) = (create(), create());
         assert_eq!(lock(&Native, &other), Ok(true));
@@ -400,14 +401,14 @@ mod tests {
         let path = directory.path().join(NAME);
         let remove = || remove_if_abandoned(&Native, &parent, NAME.as_bytes());
         fs::write(&path, b"").unwrap();
-        assert_eq!(remove(), Ok(true));
+        assert_eq!(remove(), Ok(Some(0)));
         assert_eq!(remove(), Err(Errno::NOENT));
 
         // A FIFO without a reader cannot be opened for writing without waiting; with a reader it can.
         assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
         assert_eq!(remove(), Err(Errno::NXIO));
         let reader = Native.open_entry(&parent, NAME.as_bytes(), Access::Read).unwrap();
-        assert_eq!(remove(), Ok(false));
+        assert_eq!(remove(), Ok(None));
         drop(reader);
         fs::remove_file(&path).unwrap();
 

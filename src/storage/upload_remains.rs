@@ -48,10 +48,10 @@ pub(super) fn remove_remains<F: FileSystem>(
     flush_before_removal(file_system, &directory).map_err(StorageError::from_errno)?;
     for name in &names {
         match remove_if_abandoned(file_system, &directory, name) {
-            Ok(true) => root.pending_uploads().remove(name),
+            Ok(Some(_)) => root.pending_uploads().remove(name),
             Err(Errno::NOENT) => {}
             // Another server is using it, or it cannot be removed. The directory stays, and so do the records.
-            Ok(false) | Err(_) => return Ok(false),
+            Ok(None) | Err(_) => return Ok(false),
         }
     }
     Ok(true)

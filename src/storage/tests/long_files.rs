@@ -112,6 +112,21 @@ fn a_long_file_that_a_cleanup_removes_is_freed_in_the_background() {
     }
 }
 
+#[test]
+fn a_cleanup_removes_one_long_file_at_a_time() {
+    for system in SYSTEMS {
+        let (root, instrumented, directory) = with_long_file(system);
+        for digit in 0..3 {
+            create(root.path(), &format!(".spindle-000000000000000{digit}"), LONG_BYTES);
+        }
+        for left in [2, 1, 0] {
+            put(&directory, "name", UploadMode::Replace, b"").unwrap();
+            instrumented.close_all();
+            assert_eq!(names(root.path()).len(), 1 + left);
+        }
+    }
+}
+
 /// Where a file that is open would stay visible under another name, as on NFS.
 #[test]
 fn where_closing_a_file_may_fail_it_is_not_opened_to_be_removed() {
